@@ -1,0 +1,14 @@
+DROP TABLE idempotency;
+DROP TABLE ledger_entry;
+DROP TABLE grants;
+DROP TABLE decision;
+DROP TABLE consent;
+DROP TABLE import_progress;
+DROP TABLE member;
+DROP TABLE resource_identifier;
+DROP TABLE resource;
+DROP TABLE compartment;
+DROP TABLE operator_token;
+DROP TABLE assertion_seen;
+DROP TABLE access_token;
+DROP TABLE partner;

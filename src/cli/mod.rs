@@ -1,0 +1,5 @@
+//! The commands: one file each. They parse, call one use case and print; people's text goes to stderr, answers to stdout.
+
+mod out;
+
+pub use out::{Exit, Out};

@@ -1,0 +1,38 @@
+//! What every use case needs: the store, the clock, the source of identifiers, and who this payer is.
+//!
+//! Wired once in [`crate::app`]; it owns nothing else and takes no decisions.
+
+use crate::clock::Clock;
+use crate::ids::Ids;
+use crate::store::Store;
+use std::sync::Arc;
+
+/// The payer that this process serves, from the `[payer]` and `[server]` sections of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payer {
+    /// Name for people.
+    pub name: String,
+    /// National Provider Identifier; compared as a string.
+    pub npi: String,
+    /// System of our member numbers (those on the card).
+    pub member_system: String,
+    /// System of our UMB identifiers: one for each person, never the card's number.
+    pub umb_system: String,
+    /// FHIR base URL, without a slash at its end.
+    pub base_url: String,
+    /// IANA name of the time zone in which calendar dates (consent periods) are read.
+    pub time_zone: chrono_tz::Tz,
+}
+
+/// Handed to every use case. Clones are cheap.
+#[derive(Clone)]
+pub struct Context {
+    /// The open store.
+    pub store: Store,
+    /// The clock.
+    pub clock: Clock,
+    /// The source of new identifiers.
+    pub ids: Ids,
+    /// Who we are.
+    pub payer: Arc<Payer>,
+}

@@ -1,0 +1,185 @@
+//! The fault table: one row for everything that can go wrong, published as a FHIR CodeSystem and by `causeway faults`.
+//!
+//! Codes are forever: a row may be added, never renumbered or reused. Texts never carry input or member data.
+
+/// How grave an issue is; the FHIR `issue-severity` code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// The request failed and the caller must change something.
+    Error,
+    /// The server cannot go on with this request.
+    Fatal,
+    /// The request went through, with something to note.
+    Warning,
+}
+
+impl Severity {
+    /// The code of `http://hl7.org/fhir/issue-severity`.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Severity::Error => "error",
+            Severity::Fatal => "fatal",
+            Severity::Warning => "warning",
+        }
+    }
+}
+
+/// What a caller should do about trying again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// The same request will fail again.
+    Never,
+    /// Try again after the `Retry-After` of the answer, or with exponential back-off.
+    Backoff,
+    /// Get a fresh token, then try once.
+    FreshToken,
+}
+
+impl Retry {
+    /// The word printed by `causeway faults`.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Retry::Never => "never",
+            Retry::Backoff => "backoff",
+            Retry::FreshToken => "fresh-token",
+        }
+    }
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Our stable code, such as `MM-001`.
+    pub code: &'static str,
+    /// The FHIR `issue-type` code.
+    pub issue: &'static str,
+    /// Severity of the issue.
+    pub severity: Severity,
+    /// HTTP status of the answer.
+    pub http: u16,
+    /// Whether trying again can help.
+    pub retry: Retry,
+    /// What happened, in words fit for the caller.
+    pub text: &'static str,
+    /// What the caller can do about it.
+    pub remedy: &'static str,
+}
+
+macro_rules! faults {
+    ($($name:ident => ($code:literal, $issue:literal, $severity:ident, $http:literal, $retry:ident, $text:literal, $remedy:literal),)+) => {
+        /// Something that went wrong, by its row in the table.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Fault {
+            $(#[doc = $text] $name,)+
+        }
+
+        impl Fault {
+            /// Every fault, in table order.
+            pub const ALL: &'static [Fault] = &[$(Fault::$name,)+];
+
+            /// The row of this fault.
+            pub const fn row(self) -> Row {
+                match self {
+                    $(Fault::$name => Row {
+                        code: $code, issue: $issue, severity: Severity::$severity, http: $http,
+                        retry: Retry::$retry, text: $text, remedy: $remedy,
+                    },)+
+                }
+            }
+        }
+    };
+}
+
+faults! {
+    // Requests and bodies
+    NotJson             => ("RQ-001", "structure",        Error, 400, Never,   "The body is not well-formed JSON.", "Send one JSON document in UTF-8."),
+    DuplicateKey        => ("RQ-002", "structure",        Error, 400, Never,   "An object has the same property twice.", "Send each property once."),
+    TooDeep             => ("RQ-003", "structure",        Error, 400, Never,   "The body is nested too deeply.", "Send at most 50 levels."),
+    TooLarge            => ("RQ-004", "too-long",         Error, 413, Never,   "The body is larger than this route takes.", "Send a smaller body; the limits are in the CapabilityStatement's documentation."),
+    MediaTypeRefused    => ("RQ-005", "not-supported",    Error, 415, Never,   "The media type of the body is not supported here.", "Send application/fhir+json."),
+    NotAcceptable       => ("RQ-006", "not-supported",    Error, 406, Never,   "None of the accepted media types can be served.", "Accept application/fhir+json."),
+    ResourceInvalid     => ("RQ-007", "structure",        Error, 400, Never,   "The resource is not valid FHIR R4.", "Correct the element named in expression."),
+    ParameterInvalid    => ("RQ-008", "value",            Error, 400, Never,   "A request parameter has a value that cannot be used.", "Correct the parameter named in expression."),
+    ParameterUnknown    => ("RQ-009", "not-supported",    Error, 400, Never,   "A request parameter is not supported.", "Leave it out, or see the CapabilityStatement for what is supported."),
+    RouteUnknown        => ("RQ-010", "not-supported",    Error, 404, Never,   "There is nothing at this address.", "See the CapabilityStatement for what is served."),
+    MethodRefused       => ("RQ-011", "not-supported",    Error, 405, Never,   "This method is not allowed here.", "Use a method named in the Allow header."),
+    EmptyValue          => ("RQ-012", "structure",        Error, 400, Never,   "FHIR forbids empty arrays, objects, strings and misplaced nulls.", "Leave the element out instead."),
+    NotUtf8             => ("RQ-013", "structure",        Error, 400, Never,   "The body is not UTF-8.", "Encode the body as UTF-8 without a byte order mark."),
+    EncodingRefused     => ("RQ-014", "not-supported",    Error, 415, Never,   "Encoded bodies are not taken.", "Send the body without Content-Encoding."),
+    NotFound            => ("RQ-015", "not-found",        Error, 404, Never,   "There is no such resource for this caller.", "Check the id; a member becomes readable after a successful $member-match."),
+    RequestTimeout      => ("RQ-016", "timeout",          Error, 408, Backoff, "The request did not arrive in time.", "Send the whole request promptly."),
+    // Idempotency
+    IdempotencyKeyBad   => ("ID-001", "value",            Error, 400, Never,   "The Idempotency-Key header cannot be used.", "Send one key of 1 to 255 visible ASCII characters."),
+    IdempotencyKeyReused=> ("ID-002", "business-rule",    Error, 422, Never,   "This Idempotency-Key was used for another request.", "Use a new key for a new request."),
+    IdempotencyRunning  => ("ID-003", "conflict",         Error, 409, Backoff, "The first request with this Idempotency-Key is still running.", "Try again after Retry-After."),
+    // Security
+    TokenMissing        => ("SE-001", "login",            Error, 401, FreshToken, "A bearer token is needed.", "Get a token from the token endpoint named in /.well-known/smart-configuration."),
+    TokenInvalid        => ("SE-002", "login",            Error, 401, FreshToken, "The access token is not valid.", "Get a new token; a bound token works only with the certificate it was issued to."),
+    ScopeMissing        => ("SE-003", "forbidden",        Error, 403, Never,   "The token's scope does not cover this request.", "Ask for a token with the scope this interaction needs."),
+    CertificateNeeded   => ("SE-004", "security",         Error, 401, Never,   "This partner must present its client certificate.", "Connect with the certificate that is registered for this partner."),
+    CertificateUnknown  => ("SE-005", "security",         Error, 401, Never,   "The client certificate is not registered.", "Ask the payer's operator to register the URI name of the certificate."),
+    PartnerSuspended    => ("SE-006", "forbidden",        Error, 403, Never,   "This partner is suspended.", "Contact the payer's operator."),
+    RoleMissing         => ("SE-007", "forbidden",        Error, 403, Never,   "The operator token's role does not allow this.", "Use a token of a role that does; see the documentation of /ops/v1."),
+    // OAuth (answered as RFC 6749 JSON)
+    OauthRequest        => ("OA-001", "invalid",          Error, 400, Never,   "The token request is malformed.", "Send each form field once, as application/x-www-form-urlencoded."),
+    OauthClient         => ("OA-002", "login",            Error, 401, Never,   "The client could not be authenticated.", "Sign a fresh assertion with a registered key: iss and sub the client_id, aud the token endpoint, exp at most 300 s ahead, a new jti."),
+    OauthGrantType      => ("OA-003", "not-supported",    Error, 400, Never,   "Only client_credentials is granted here.", "Send grant_type=client_credentials."),
+    OauthScope          => ("OA-004", "forbidden",        Error, 400, Never,   "None of the requested scopes can be granted.", "Ask for scopes registered for this client."),
+    OauthTarget         => ("OA-005", "not-found",        Error, 400, Never,   "The patient of the token request is not granted to this client.", "Match the member first."),
+    // Member match
+    MatchInvalid        => ("MM-001", "invariant",        Error, 422, Never,   "The member match request breaks its profile.", "Correct the element named in expression; see HRex member-match."),
+    MatchParameterMissing => ("MM-002", "required",       Error, 422, Never,   "A required parameter is missing.", "Send MemberPatient, CoverageToMatch and Consent, each once."),
+    MatchParameterUnknown => ("MM-003", "not-supported",  Error, 422, Never,   "A parameter is unknown or sent twice.", "Send only MemberPatient, CoverageToMatch, CoverageToLink and Consent, each at most once."),
+    MatchReference      => ("MM-004", "value",            Error, 422, Never,   "A reference does not resolve to the MemberPatient of the request.", "Refer to it as Patient/<id> with the id of MemberPatient."),
+    NoUniqueMember      => ("MM-005", "not-found",        Error, 422, Never,   "No unique member could be matched.", "Check the demographics and the coverage identifiers, and send all that are known."),
+    MatchLocked         => ("MM-006", "throttled",        Error, 429, Backoff, "Too many member matches failed.", "Wait, and contact the payer's operator."),
+    // Consent
+    ConsentNotHonoured  => ("CO-001", "suppressed",       Error, 422, Never,   "The member was matched, but the consent cannot be honoured.", "Send a current consent that names both payers and a supported policy."),
+    // Store and server
+    Overloaded          => ("SV-001", "throttled",        Error, 503, Backoff, "The server is at its limit.", "Try again after Retry-After."),
+    StoreUnavailable    => ("SV-002", "no-store",         Error, 503, Backoff, "The store cannot be reached.", "Try again after Retry-After."),
+    StoreDamaged        => ("SV-003", "exception",        Fatal, 500, Never,   "The store does not hold what it should.", "Contact the payer's operator with the X-Request-Id."),
+    Internal            => ("SV-004", "exception",        Fatal, 500, Never,   "Something went wrong inside the server.", "Contact the payer's operator with the X-Request-Id."),
+    AuditUnavailable    => ("SV-005", "no-store",         Error, 503, Backoff, "The disclosure could not be recorded, so nothing was disclosed.", "Try again after Retry-After."),
+    RateLimited         => ("SV-006", "throttled",        Error, 429, Backoff, "This partner is over its limit.", "Try again after Retry-After."),
+    // Commands and operation
+    ConfigInvalid       => ("OP-001", "value",            Error, 500, Never,   "The configuration cannot be used.", "Correct the key that is named."),
+    StoreBusy           => ("OP-002", "lock-error",       Error, 503, Backoff, "Another process holds the store.", "Use the running server's commands, or stop it first."),
+    InputUnreadable     => ("OP-003", "structure",        Error, 400, Never,   "An input could not be read.", "Check the path and its permissions."),
+    PartnerInvalid      => ("OP-004", "value",            Error, 400, Never,   "The partner's registration cannot be used.", "Correct the field that is named."),
+    PartnerUnknown      => ("OP-005", "not-found",        Error, 404, Never,   "There is no such partner.", "See `causeway partner list`."),
+    DurabilityUnsafe    => ("OP-006", "business-rule",    Error, 503, Never,   "The store's durability settings would lose acknowledged work.", "Correct the setting that is named; `causeway durability` shows all."),
+    // Import
+    ReferenceUnresolved => ("IM-001", "not-found",        Error, 422, Never,   "A reference that decides the member does not resolve.", "Import the resource it names first, or in the same run."),
+    TypeUnsupported     => ("IM-002", "not-supported",    Error, 422, Never,   "This resource type is not kept here.", "Leave it out."),
+    ValueInvalid        => ("IM-003", "value",            Error, 422, Never,   "An element has a value that its type does not allow.", "Correct the element named in expression."),
+    PartnerUnreachable  => ("PA-001", "transient",        Error, 503, Backoff, "The other payer cannot be reached.", "Try again later."),
+    PartnerAnswer       => ("PA-002", "processing",       Error, 502, Never,   "The other payer's answer cannot be used.", "Contact the other payer with the correlation id."),
+}
+
+impl Fault {
+    /// The stable code, such as `MM-005`.
+    pub const fn code(self) -> &'static str {
+        self.row().code
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn codes_are_unique_and_well_formed() {
+        let mut seen = HashSet::new();
+        for fault in Fault::ALL {
+            let row = fault.row();
+            let (area, number) = row.code.split_once('-').expect("area-number");
+            assert!(area.len() == 2 && area.chars().all(|c| c.is_ascii_uppercase()), "{}", row.code);
+            assert!(number.len() == 3 && number.chars().all(|c| c.is_ascii_digit()), "{}", row.code);
+            assert!(seen.insert(row.code), "{} twice", row.code);
+            assert!(row.text.ends_with('.') && row.remedy.ends_with('.'), "{}", row.code);
+            assert!((400..=599).contains(&row.http), "{}", row.code);
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The one table of faults and the one error type that carries them.
+//!
+//! Every error answer, log line and metric label is a row of [`Fault`]. This module never knows HTTP, SQL or FHIR types.
+
+mod failure;
+mod fault;
+
+pub use failure::Failure;
+pub use fault::{Fault, Retry, Row, Severity};

@@ -1,0 +1,6 @@
+//! FHIR as bytes and small readings: the pre-screen of untrusted JSON, what we read of a resource, and what we build.
+//!
+//! Pure: no store, no network, no clock. Member data stays bytes; typed values are only for what is decided on.
+
+pub mod elements;
+pub mod outcome;

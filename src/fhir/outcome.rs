@@ -1,0 +1,58 @@
+//! The OperationOutcome of a failure. Texts come from the fault table; nothing of the request is echoed.
+
+use crate::error::Failure;
+use serde::Serialize;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OperationOutcome<'a> {
+    resource_type: &'static str,
+    issue: [Issue<'a>; 1],
+}
+
+#[derive(Serialize)]
+struct Issue<'a> {
+    severity: &'static str,
+    code: &'static str,
+    details: Details,
+    diagnostics: &'a str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    expression: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Details {
+    coding: [Coding; 1],
+    text: &'static str,
+}
+
+#[derive(Serialize)]
+struct Coding {
+    system: String,
+    code: &'static str,
+    display: &'static str,
+}
+
+/// The canonical of our fault CodeSystem under `base_url` (no slash at its end).
+pub fn fault_system(base_url: &str) -> String {
+    format!("{base_url}/CodeSystem/causeway-fault")
+}
+
+/// The OperationOutcome JSON of `failure`: coding of the fault table, its text, the remedy, and where.
+pub fn bytes(failure: &Failure, base_url: &str) -> Vec<u8> {
+    let row = failure.fault().row();
+    let outcome = OperationOutcome {
+        resource_type: "OperationOutcome",
+        issue: [Issue {
+            severity: row.severity.code(),
+            code: row.issue,
+            details: Details {
+                coding: [Coding { system: fault_system(base_url), code: row.code, display: row.text }],
+                text: row.text,
+            },
+            diagnostics: failure.remedy_text(),
+            expression: failure.expressions(),
+        }],
+    };
+    serde_json::to_vec(&outcome).unwrap_or_else(|_| br#"{"resourceType":"OperationOutcome"}"#.to_vec())
+}

@@ -1,0 +1,33 @@
+//! The only room that speaks SQL: both databases behind [`Db`], one file for each aggregate, and the group-commit writer.
+//!
+//! Functions take `&mut Db`; whoever owns the transaction decides its extent. Nothing here calls the network or knows HTTP.
+
+mod db;
+pub mod durability;
+pub mod migrate;
+pub mod schema;
+mod url;
+mod writer;
+
+pub use db::{Db, Store, StoreOptions};
+pub use url::StoreUrl;
+
+use crate::error::{Failure, Fault};
+use diesel::result::{DatabaseErrorKind, Error};
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let fault = match &error {
+            Error::DatabaseError(DatabaseErrorKind::UnableToSendCommand | DatabaseErrorKind::ClosedConnection, _) => {
+                Fault::StoreUnavailable
+            }
+            _ => Fault::Internal,
+        };
+        Failure::new(fault).because(error)
+    }
+}
+
+/// Whether a statement failed because a unique key was there already (how "insert once" is told from other faults).
+pub fn is_duplicate(error: &Error) -> bool {
+    matches!(error, Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _))
+}

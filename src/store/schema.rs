@@ -1,0 +1,201 @@
+//! The tables, as diesel sees them. The same for both databases; `migrations/` is the source and a test compares them.
+
+#![allow(missing_docs)] // column docs live in migrations/
+
+diesel::table! {
+    partner (id) {
+        id -> Text,
+        name -> Text,
+        npi -> Text,
+        client_id -> Text,
+        status -> Text,
+        status_reason -> Nullable<Text>,
+        certificate_uri -> Nullable<Text>,
+        mtls -> Text,
+        scopes -> Text,
+        dialect -> Text,
+        jwks -> Nullable<Text>,
+        jwks_url -> Nullable<Text>,
+        endpoint -> Nullable<Text>,
+        version -> BigInt,
+        created_ms -> BigInt,
+        updated_ms -> BigInt,
+    }
+}
+
+diesel::table! {
+    access_token (hash) {
+        hash -> Binary,
+        partner_id -> Text,
+        scope -> Text,
+        certificate_sha256 -> Nullable<Binary>,
+        patient_id -> Nullable<Text>,
+        jti_sha256 -> Binary,
+        key_thumbprint -> Text,
+        issued_ms -> BigInt,
+        expires_ms -> BigInt,
+        revoked_ms -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    assertion_seen (client_id, jti_sha256) {
+        client_id -> Text,
+        jti_sha256 -> Binary,
+        expires_ms -> BigInt,
+    }
+}
+
+diesel::table! {
+    operator_token (hash) {
+        hash -> Binary,
+        role -> Text,
+        created_ms -> BigInt,
+        expires_ms -> BigInt,
+    }
+}
+
+diesel::table! {
+    compartment (no) {
+        no -> BigInt,
+        patient_id -> Text,
+        umb -> Text,
+        next_seq -> BigInt,
+    }
+}
+
+diesel::table! {
+    resource (key) {
+        key -> BigInt,
+        compartment -> BigInt,
+        #[sql_name = "type"]
+        rtype -> Text,
+        id -> Text,
+        version -> BigInt,
+        last_updated_ms -> BigInt,
+        service_from_ms -> Nullable<BigInt>,
+        service_to_ms -> Nullable<BigInt>,
+        sensitivity -> BigInt,
+        pa_state -> BigInt,
+        pa_changed_ms -> Nullable<BigInt>,
+        financial -> BigInt,
+        source_sha256 -> Binary,
+        sha256 -> Binary,
+        body -> Binary,
+        released -> Nullable<Binary>,
+    }
+}
+
+diesel::table! {
+    resource_identifier (value, system, rtype, kind, key) {
+        value -> Text,
+        system -> Text,
+        #[sql_name = "type"]
+        rtype -> Text,
+        kind -> Text,
+        key -> BigInt,
+    }
+}
+
+diesel::table! {
+    member (compartment) {
+        compartment -> BigInt,
+        patient_id -> Text,
+        family -> Text,
+        birth_date -> Text,
+        demographics -> Text,
+    }
+}
+
+diesel::table! {
+    import_progress (source) {
+        source -> Text,
+        lines -> BigInt,
+        finished -> BigInt,
+        updated_ms -> BigInt,
+    }
+}
+
+diesel::table! {
+    consent (id) {
+        id -> Text,
+        partner_id -> Text,
+        patient_id -> Text,
+        digest -> Binary,
+        policy -> Text,
+        period_from_ms -> BigInt,
+        period_to_ms -> BigInt,
+        body -> Binary,
+        recorded_ms -> BigInt,
+        revoked_ms -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    decision (id) {
+        id -> Text,
+        partner_id -> Text,
+        exchange_id -> Nullable<Text>,
+        correlation_id -> Text,
+        request_id -> Text,
+        kind -> Text,
+        outcome -> Text,
+        reason -> Nullable<Text>,
+        patient_id -> Nullable<Text>,
+        consent_id -> Nullable<Text>,
+        grant_id -> Nullable<Text>,
+        policy_version -> Text,
+        detail -> Text,
+        created_ms -> BigInt,
+    }
+}
+
+diesel::table! {
+    grants (id) {
+        id -> Text,
+        partner_id -> Text,
+        compartment -> BigInt,
+        patient_id -> Text,
+        consent_id -> Text,
+        decision_id -> Text,
+        sensitive -> BigInt,
+        valid_from_ms -> BigInt,
+        valid_until_ms -> BigInt,
+        created_ms -> BigInt,
+        renewed_ms -> BigInt,
+        revoked_ms -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    ledger_entry (id) {
+        id -> Text,
+        idx -> Nullable<BigInt>,
+        at_us -> BigInt,
+        action -> Text,
+        partner_id -> Nullable<Text>,
+        exchange_id -> Nullable<Text>,
+        correlation_id -> Text,
+        entry -> Binary,
+        subject -> Nullable<Text>,
+        subject_salt -> Nullable<Binary>,
+    }
+}
+
+diesel::table! {
+    idempotency (partner_id, method, route, idem_key) {
+        partner_id -> Text,
+        method -> Text,
+        route -> Text,
+        idem_key -> Text,
+        fingerprint -> Binary,
+        state -> Text,
+        lease_until_ms -> BigInt,
+        status -> Nullable<BigInt>,
+        body -> Nullable<Binary>,
+        decision_id -> Nullable<Text>,
+        expires_ms -> BigInt,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(partner, access_token, assertion_seen, operator_token, compartment, resource, resource_identifier, member, import_progress, consent, decision, grants, ledger_entry, idempotency);
