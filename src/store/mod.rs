@@ -3,9 +3,11 @@
 //! Functions take `&mut Db`; whoever owns the transaction decides its extent. Nothing here calls the network or knows HTTP.
 
 mod db;
+pub mod disclosure;
 pub mod durability;
 pub mod migrate;
 pub mod schema;
+pub mod secrets;
 mod url;
 mod writer;
 
