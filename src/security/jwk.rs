@@ -140,6 +140,11 @@ impl KeySet {
         self.keys.iter().find(|key| key.kid == kid)
     }
 
+    /// The keys alone.
+    pub fn into_keys(self) -> Vec<PublicKey> {
+        self.keys
+    }
+
     /// The keys, in the set's order.
     pub fn keys(&self) -> &[PublicKey] {
         &self.keys

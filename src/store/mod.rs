@@ -5,7 +5,9 @@
 mod db;
 pub mod durability;
 pub mod migrate;
+pub mod partners;
 pub mod schema;
+pub mod tokens;
 mod url;
 mod writer;
 
