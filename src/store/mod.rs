@@ -3,11 +3,13 @@
 //! Functions take `&mut Db`; whoever owns the transaction decides its extent. Nothing here calls the network or knows HTTP.
 
 mod db;
+pub mod disclosure;
 pub mod durability;
 pub mod migrate;
 pub mod partners;
 pub mod schema;
 pub mod tokens;
+pub mod secrets;
 mod url;
 mod writer;
 

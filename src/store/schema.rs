@@ -199,3 +199,10 @@ diesel::table! {
 }
 
 diesel::allow_tables_to_appear_in_same_query!(partner, access_token, assertion_seen, operator_token, compartment, resource, resource_identifier, member, import_progress, consent, decision, grants, ledger_entry, idempotency);
+
+diesel::table! {
+    server_secret (name) {
+        name -> Text,
+        value -> Binary,
+    }
+}
