@@ -4,8 +4,11 @@
 
 mod db;
 pub mod durability;
+pub mod idempotency;
+pub mod matching;
 pub mod migrate;
 pub mod schema;
+mod statement;
 mod url;
 mod writer;
 
