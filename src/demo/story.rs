@@ -12,7 +12,7 @@ use crate::ids::Ids;
 use crate::ops;
 use crate::partner::client::{PeerClient, Reply, SmartConfiguration};
 use crate::secret::Secret;
-use crate::security::tls::Tls;
+use crate::security::tls::{ServerTls, TlsFiles};
 use crate::store::{Store, StoreOptions, StoreUrl};
 use crate::synth::{MatchOptions, Variation, match_request};
 use actix_web::web::Data;
@@ -72,10 +72,10 @@ impl Demo {
         out.line(&format!("2  {} holds 200 synthetic members in {} and has registered the new payer.", ctx.payer.name, config.store.url));
 
         let config = Arc::new(config);
-        let tls = Arc::new(Tls::load(&config.tls)?);
-        let (wired_ctx, wired_config, wired_tls) = (ctx.clone(), Arc::clone(&config), Arc::clone(&tls));
-        let app = Data::new(blocking(move || App::new(wired_ctx, wired_config, wired_tls)).await?);
-        let running = server::start(app, tls.server_config(), None)?;
+        let tls = ServerTls::open(TlsFiles::of(&config.tls)?)?;
+        let (wired_ctx, wired_config) = (ctx.clone(), Arc::clone(&config));
+        let app = Data::new(blocking(move || App::new(wired_ctx, wired_config, tls)).await?);
+        let running = server::start(app, None)?;
         let base_url = config.server.base_url.clone();
         out.line(&format!("3  {} serves {base_url} over mutual TLS; operations on http://{}.", ctx.payer.name, running.ops));
         let peer = PeerClient::new(&base_url, &files.read("ca.pem")?, dev::identity(&files)?, clock, Ids::random())?;
