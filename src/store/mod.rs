@@ -7,6 +7,7 @@ pub mod durability;
 pub mod idempotency;
 pub mod matching;
 pub mod migrate;
+pub mod ops_queries;
 pub mod schema;
 mod statement;
 mod url;
