@@ -79,9 +79,9 @@ impl Files {
         let key = SigningKey::generate(Algorithm::Es384, "dev-1")?;
         self.write("ca.pem", ca.certificate_pem(), false)?;
         self.write("server.pem", &server.certificate_pem, false)?;
-        self.write("server.key", server.key_pem.expose(), true)?;
+        self.write("server.key", &server.key_pem, true)?;
         self.write("partner.pem", &client.certificate_pem, false)?;
-        self.write("partner.key", client.key_pem.expose(), true)?;
+        self.write("partner.key", &client.key_pem, true)?;
         self.write("partner-jwks.json", &pretty(&json!({"keys": [key.private_jwk()]})), true)?;
         self.write("partner-jwks-public.json", &pretty(&json!({"keys": [key.public_jwk()]})), false)?;
         self.write("partner.toml", &partner_toml(), false)

@@ -182,7 +182,7 @@ impl Demo {
 
     async fn explain(&self, correlation: &str, out: &mut Out) -> Result<(), Failure> {
         let filter = ops::DecisionFilter { correlation: Some(correlation.to_owned()), limit: 10, ..Default::default() };
-        let decisions = self.ctx.store.read(move |db| ops::decisions(db, &filter)).await?;
+        let decisions = self.ctx.store.read(move |db| ops::decisions(db, &filter, ops::View::Full)).await?;
         let Some(decision) = decisions.items.last() else {
             return Err(Failure::new(Fault::PartnerAnswer).remedy("No decision was recorded."));
         };
@@ -193,7 +193,7 @@ impl Demo {
             decision["reason"].as_str().unwrap_or("no fault"),
             decision["policy_version"].as_str().unwrap_or(""),
         ));
-        for line in ops::explain(decision) {
+        for line in crate::demo::explain::lines(decision) {
             out.line(&format!("       {line}"));
         }
         Ok(())
