@@ -5,6 +5,7 @@
 mod db;
 pub mod durability;
 pub mod migrate;
+pub mod resources;
 pub mod schema;
 mod url;
 mod writer;
