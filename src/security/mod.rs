@@ -20,6 +20,8 @@ mod refusals;
 pub mod scopes;
 pub mod signing;
 pub mod tls;
+#[cfg(test)]
+mod tests;
 mod token;
 
 pub use authority::Authority;
