@@ -14,15 +14,18 @@ const ROWS: &[&[&str]] = &[
     &["partner"],
     &["security"],
     &["audit"],
+    &["config"],
     &["context"],
     &["store"],
-    &["config"],
     &["telemetry"],
+    &["identity", "synth"],
     &["secret"],
-    &["synth", "identity"],
     &["fhir"],
     &["error", "ids", "clock"],
 ];
+
+/// Upward edges that are meant: where a step of the demonstration prints is the terminal's own type.
+const EXCEPTIONS: &[(&str, &str)] = &[("demo", "cli")];
 
 /// Rows that stay free of effects, and single files that do.
 const PURE: &[&str] = &[
@@ -157,7 +160,7 @@ fn a_module_uses_only_what_stands_below_it() {
         };
         for to in edges(&code(&text)) {
             match row(&to) {
-                _ if to == from => {}
+                _ if to == from || EXCEPTIONS.contains(&(from, to.as_str())) => {}
                 Some(lower) if lower > upper => {}
                 Some(_) => wrong.push(format!("{file}: {from} must not use {to}")),
                 None => wrong.push(format!("{file}: crate::{to} is no module of the table")),
@@ -193,7 +196,7 @@ fn every_file_says_what_it_owns_and_stays_readable() {
             if !text.starts_with("//!") && !is_tests(&file) {
                 wrong.push(format!("{folder}/{file} does not open with `//!`"));
             }
-            if text.lines().next().is_some_and(|line| line.contains("TODO")) {
+            if text.starts_with("//! TODO") {
                 wrong.push(format!("{folder}/{file} is a placeholder"));
             }
             if text.lines().count() > LINES_MAX {
