@@ -73,8 +73,8 @@ pub async fn observe(
 }
 
 /// Where nothing matches.
-pub async fn route_unknown() -> HttpFailure {
-    Fault::RouteUnknown.into()
+pub async fn route_unknown() -> Result<HttpResponse, HttpFailure> {
+    Err(Fault::RouteUnknown.into())
 }
 
 /// Where the path is known and the method is not; `Allow` names those that are.

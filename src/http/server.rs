@@ -108,12 +108,7 @@ fn peer_certificate(connection: &dyn Any, data: &mut Extensions) {
     let Some(stream) = connection.downcast_ref::<TlsStream<TcpStream>>() else { return };
     let (_, session) = stream.get_ref();
     if let Some(leaf) = session.peer_certificates().and_then(<[_]>::first) {
-        match PeerCertificate::from_der(leaf) {
-            Ok(certificate) => {
-                data.insert(certificate);
-            }
-            Err(failure) => tracing::warn!(fault = failure.fault().code(), "a client certificate could not be read"),
-        }
+        data.insert(PeerCertificate::of(leaf));
     }
 }
 

@@ -6,7 +6,7 @@ use crate::clock;
 use crate::error::{Failure, Fault};
 use crate::http::negotiate::{self, encode};
 use crate::http::reply::{FHIR_JSON, HttpFailure};
-use crate::http::{body, reply};
+use crate::http::body;
 use crate::release::{Everything, Query};
 use crate::security::Permission;
 use crate::store::disclosure::Window;
@@ -101,10 +101,10 @@ async fn answer(
         match everything.next().await {
             Ok(Some(piece)) => Some((Ok(piece), Some(everything))),
             Ok(None) => None,
-            Err(failure) => Some((Err(reply::HttpFailure(failure)), None)),
+            Err(failure) => Some((Err(failure), None)),
         }
     });
-    let first = stream::iter(first.map(Ok));
+    let first = stream::iter(first.map(Ok::<_, Failure>));
     Ok(HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, FHIR_JSON))
         .insert_header((header::CACHE_CONTROL, "no-store"))
