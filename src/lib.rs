@@ -22,4 +22,5 @@ pub mod release;
 pub mod secret;
 pub mod security;
 pub mod store;
+pub mod synth;
 pub mod telemetry;

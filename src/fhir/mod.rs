@@ -4,3 +4,4 @@
 
 pub mod elements;
 pub mod outcome;
+pub mod prescreen;

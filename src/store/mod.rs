@@ -5,31 +5,11 @@
 mod db;
 pub mod disclosure;
 pub mod durability;
+pub mod idempotency;
+pub mod matching;
 pub mod migrate;
+pub mod partners;
 pub mod schema;
 pub mod secrets;
-mod url;
-mod writer;
-
-pub use db::{Db, Store, StoreOptions};
-pub use url::StoreUrl;
-
-use crate::error::{Failure, Fault};
-use diesel::result::{DatabaseErrorKind, Error};
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        let fault = match &error {
-            Error::DatabaseError(DatabaseErrorKind::UnableToSendCommand | DatabaseErrorKind::ClosedConnection, _) => {
-                Fault::StoreUnavailable
-            }
-            _ => Fault::Internal,
-        };
-        Failure::new(fault).because(error)
-    }
-}
-
-/// Whether a statement failed because a unique key was there already (how "insert once" is told from other faults).
-pub fn is_duplicate(error: &Error) -> bool {
-    matches!(error, Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _))
-}
+mod statement;
+pub mod tokens;

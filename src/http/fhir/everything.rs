@@ -127,7 +127,7 @@ fn narrow_to_scopes(window: &mut Window, authorised: &Authorised) {
 /// The parameters of a Parameters body as name and text.
 fn parameters(bytes: &[u8]) -> Result<Vec<(String, String)>, Failure> {
     let screened = crate::fhir::prescreen::screen(bytes, &crate::fhir::prescreen::Limits::request())?;
-    if screened.resource_type() != Some("Parameters") {
+    if screened.resource_type() != "Parameters" {
         return Err(Failure::new(Fault::ResourceInvalid).at("Parameters").remedy("Send a Parameters resource."));
     }
     let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|_| Failure::new(Fault::NotJson))?;

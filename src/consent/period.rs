@@ -1,0 +1,95 @@
+//! A FHIR Period as two instants. Dates without a zone are read in the payer's, from start of day to end of day.
+
+use crate::fhir::elements::Period;
+use chrono::{DateTime, Days, Months, NaiveDate, TimeDelta, TimeZone as _};
+use chrono_tz::Tz;
+
+/// `[from, until)` of a period in UTC milliseconds; `None` unless both ends are there, readable and in order.
+///
+/// Source: FHIR R4 datatypes, Period: "the end value includes any matching date/time".
+pub fn bounds(period: &Period, zone: Tz) -> Option<(i64, i64)> {
+    let (from, _) = span(period.start.as_deref()?, zone)?;
+    let (_, until) = span(period.end.as_deref()?, zone)?;
+    (from < until).then_some((from, until))
+}
+
+/// What a dateTime of any precision covers, as `[first, after)`.
+fn span(text: &str, zone: Tz) -> Option<(i64, i64)> {
+    if text.contains('T') {
+        return instant(text);
+    }
+    if !text.bytes().all(|b| b.is_ascii_digit() || b == b'-') {
+        return None;
+    }
+    let day = |text: &str| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
+    let (first, next) = match text.len() {
+        10 => day(text).and_then(|first| Some((first, first.checked_add_days(Days::new(1))?)))?,
+        7 => day(&format!("{text}-01")).and_then(|first| Some((first, first.checked_add_months(Months::new(1))?)))?,
+        4 => day(&format!("{text}-01-01")).and_then(|first| Some((first, first.checked_add_months(Months::new(12))?)))?,
+        _ => return None,
+    };
+    Some((midnight(first, zone)?, midnight(next, zone)?))
+}
+
+/// A dateTime with a time has seconds and an offset (FHIR R4); without a fraction it covers its whole second.
+fn instant(text: &str) -> Option<(i64, i64)> {
+    let at = DateTime::parse_from_rfc3339(text).ok()?.timestamp_millis();
+    Some((at, at + if text.contains('.') { 1 } else { 1000 }))
+}
+
+/// The first instant of `day`; where clocks are put forward at midnight, the first that exists.
+fn midnight(day: NaiveDate, zone: Tz) -> Option<i64> {
+    let mut local = day.and_hms_opt(0, 0, 0)?;
+    for _ in 0..8 {
+        if let Some(at) = zone.from_local_datetime(&local).earliest() {
+            return Some(at.timestamp_millis());
+        }
+        local = local.checked_add_signed(TimeDelta::minutes(30))?;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::parse_rfc3339_ms;
+
+    fn read(start: &str, end: &str, zone: Tz) -> Option<(i64, i64)> {
+        bounds(&Period { start: Some(start.into()), end: Some(end.into()) }, zone)
+    }
+
+    #[test]
+    fn dates_run_from_midnight_to_midnight_in_the_payers_zone() {
+        let at = |text| parse_rfc3339_ms(text).expect("instant");
+        let new_york = chrono_tz::America::New_York;
+        for (start, end, from, until) in [
+            ("2026-11-20", "2026-11-20", "2026-11-20T05:00:00Z", "2026-11-21T05:00:00Z"),
+            ("2026-03-08", "2026-03-08", "2026-03-08T05:00:00Z", "2026-03-09T04:00:00Z"),
+            ("2026-11", "2026-12", "2026-11-01T04:00:00Z", "2027-01-01T05:00:00Z"),
+            ("2026", "2026", "2026-01-01T05:00:00Z", "2027-01-01T05:00:00Z"),
+            ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z"),
+            ("2026-01-01T00:00:00-05:00", "2026-01-02", "2026-01-01T05:00:00Z", "2026-01-03T05:00:00Z"),
+        ] {
+            assert_eq!(read(start, end, new_york), Some((at(from), at(until))), "{start} {end}");
+        }
+        let santiago = read("2026-09-06", "2026-09-06", chrono_tz::America::Santiago).expect("a day whose midnight does not exist");
+        assert_eq!(santiago.1 - santiago.0, 23 * 3_600_000);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_no_period() {
+        for (start, end) in [
+            ("2026-02-30", "2026-03-01"),
+            ("2026-03-02", "2026-03-01"),
+            ("2026-1-1", "2026-03-01"),
+            ("2026-01-01T00:00", "2026-03-01"),
+            ("2026-01-01T00:00:00", "2026-03-01"),
+            ("", "2026-03-01"),
+            ("+262142", "2026"),
+            ("tomorrow", "2026"),
+        ] {
+            assert_eq!(read(start, end, chrono_tz::UTC), None, "{start} {end}");
+        }
+        assert_eq!(bounds(&Period { start: Some("2026".into()), end: None }, chrono_tz::UTC), None);
+    }
+}

@@ -1,0 +1,191 @@
+//! The rows of one member match: decision, consent, grant and ledger entries, built before the transaction is opened.
+//!
+//! A decision holds levels and rule names, never a value of the request or of a record.
+
+use crate::audit::{Action, ConsentNote, Entry, Object, Outcome};
+use crate::consent::{Scope, Terms};
+use crate::context::Context;
+use crate::error::Fault;
+use crate::identity::{Comparison, Decision, Field, Level};
+use crate::secret::{random, sha256};
+use crate::security::Caller;
+use crate::store::matching::{DecisionRow, Found, GrantRow, LedgerRow, Record};
+use serde::{Serialize, Serializer};
+
+/// Candidates whose comparison is kept with a decision.
+const KEPT_CANDIDATES: usize = 10;
+
+/// One request, from its arrival on.
+pub(super) struct Arrival<'a> {
+    ctx: &'a Context,
+    caller: &'a Caller,
+    digest: [u8; 32],
+    at_us: i64,
+    /// Ids of the first and the second ledger entry; ids of one millisecond are in no order of their own.
+    entries: [String; 2],
+}
+
+/// What was found out about a request.
+pub(super) struct Judged<'a> {
+    pub identity: &'a Decision,
+    /// The word of the decision row.
+    pub outcome: &'static str,
+    /// The scope permitted, or the rule that refuses.
+    pub consent: Result<&'static str, &'static str>,
+    /// The member, when one was matched.
+    pub patient: Option<&'a str>,
+}
+
+/// The consent of a request, as it is told from others and kept.
+pub(super) struct Received {
+    pub digest: Vec<u8>,
+    pub kept: Vec<u8>,
+}
+
+#[derive(Serialize)]
+struct Detail<'a> {
+    candidates: Vec<Compared<'a>>,
+    candidates_count: usize,
+    consent: Consent,
+    dialect: &'a str,
+}
+
+#[derive(Serialize)]
+struct Compared<'a> {
+    #[serde(serialize_with = "fields")]
+    fields: &'a [(Field, Level)],
+    rule: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Consent {
+    decision: &'static str,
+    rule: &'static str,
+}
+
+fn fields<S: Serializer>(fields: &[(Field, Level)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(fields.iter().map(|(field, level)| (field, level)))
+}
+
+impl<'a> Arrival<'a> {
+    pub(super) fn new(ctx: &'a Context, caller: &'a Caller, body: &[u8]) -> Self {
+        let at_us = ctx.clock.now_us();
+        let mut entries = [ctx.ids.new_id(at_us / 1000), ctx.ids.new_id(at_us / 1000)];
+        entries.sort_unstable();
+        Arrival { ctx, caller, digest: sha256(body), at_us, entries }
+    }
+
+    pub(super) fn now_ms(&self) -> i64 {
+        self.at_us / 1000
+    }
+
+    /// The entry of an answer that was given before and is given again.
+    pub(super) fn replayed(&self, status: u16, body: &[u8]) -> LedgerRow {
+        let mut entry = self.entry(Action::MatchBegun);
+        entry.outcome = Outcome { class: "ok", http: Some(status), reason: None };
+        entry.response_digest = Some(sha256(body));
+        self.row(&entry, 0)
+    }
+
+    /// The entry of a refusal that needed no decision.
+    pub(super) fn refused(&self, fault: Fault, body: &[u8], judged: Option<&Judged<'_>>) -> LedgerRow {
+        let mut entry = self.entry(Action::MatchRefused);
+        let row = fault.row();
+        entry.outcome = Outcome { class: "refused", http: Some(row.http), reason: Some(row.code) };
+        entry.response_digest = Some(sha256(body));
+        if let Some(judged) = judged {
+            entry.object = judged.patient.map(|id| Object { kind: "Patient", id: id.to_owned() });
+            entry.policy_version = Some(judged.identity.policy_version.to_owned());
+        }
+        self.row(&entry, 1)
+    }
+
+    /// The rows of a refusal after both judgements.
+    pub(super) fn turned_down(&self, judged: &Judged<'_>, fault: Fault, body: &[u8]) -> Record {
+        let decision = DecisionRow { reason: Some(fault.row().code), ..self.decision(judged) };
+        let ledger = vec![self.row(&self.entry(Action::MatchBegun), 0), self.refused(fault, body, Some(judged))];
+        Record { decision: Some(decision), ledger, ..Record::default() }
+    }
+
+    /// The rows of a success, answered with `body`.
+    pub(super) fn granted(&self, judged: &Judged<'_>, member: &Found, terms: Terms, received: Received, body: &[u8]) -> Record {
+        let now_ms = self.now_ms();
+        let known = member.known.as_ref();
+        let consent_id = known.map_or_else(|| self.ctx.ids.new_id(now_ms), |known| known.consent_id.clone());
+        let renewed = known.and_then(|known| known.grant_id.clone());
+        let grant = GrantRow {
+            renews: renewed.is_some(),
+            grant_id: renewed.unwrap_or_else(|| self.ctx.ids.new_id(now_ms)),
+            consent_known: known.is_some(),
+            consent_id,
+            digest: received.digest,
+            policy: terms.scope.code(),
+            body: received.kept,
+            compartment: member.compartment,
+            sensitive: terms.scope == Scope::Sensitive,
+            from_ms: terms.from_ms,
+            until_ms: terms.until_ms,
+        };
+        let mut matched = self.entry(Action::MatchMatched);
+        matched.object = Some(Object { kind: "Patient", id: member.patient_id.clone() });
+        matched.outcome = Outcome { class: "ok", http: Some(200), reason: None };
+        matched.consent = Some(ConsentNote { id: grant.consent_id.clone(), decision: "permit", rule: terms.scope.code() });
+        matched.policy_version = Some(judged.identity.policy_version.to_owned());
+        matched.response_digest = Some(sha256(body));
+        let decision = DecisionRow {
+            consent_id: Some(grant.consent_id.clone()),
+            grant_id: Some(grant.grant_id.clone()),
+            ..self.decision(judged)
+        };
+        let ledger = vec![self.row(&self.entry(Action::MatchBegun), 0), self.row(&matched, 1)];
+        Record { decision: Some(decision), grant: Some(grant), ledger, reply: None }
+    }
+
+    fn decision(&self, judged: &Judged<'_>) -> DecisionRow {
+        let compared = judged.identity.compared.iter().take(KEPT_CANDIDATES);
+        let detail = Detail {
+            candidates: compared.map(|Comparison { fields, rule, .. }| Compared { fields, rule: *rule }).collect(),
+            candidates_count: judged.identity.compared.len(),
+            consent: match judged.consent {
+                Ok(rule) => Consent { decision: "permit", rule },
+                Err(rule) => Consent { decision: "refuse", rule },
+            },
+            dialect: &self.caller.partner.dialect.hrex,
+        };
+        DecisionRow {
+            id: self.ctx.ids.new_id(self.now_ms()),
+            partner_id: self.caller.partner.id.clone(),
+            correlation_id: self.caller.correlation.correlation_id.clone(),
+            request_id: self.caller.correlation.request_id.clone(),
+            outcome: judged.outcome,
+            reason: None,
+            patient_id: judged.patient.map(str::to_owned),
+            consent_id: None,
+            grant_id: None,
+            policy_version: judged.identity.policy_version.to_owned(),
+            detail: serde_json::to_string(&detail).unwrap_or_else(|_| "{}".to_owned()),
+            created_ms: self.now_ms(),
+        }
+    }
+
+    fn entry(&self, action: Action) -> Entry {
+        let mut entry = Entry::new(action, self.caller.actor(), self.caller.correlation.clone());
+        entry.request_digest = Some(self.digest);
+        entry
+    }
+
+    fn row(&self, entry: &Entry, place: usize) -> LedgerRow {
+        let salt: [u8; 32] = random();
+        let at_us = if place == 0 { self.at_us } else { self.ctx.clock.now_us().max(self.at_us + 1) };
+        LedgerRow {
+            id: self.entries[place].clone(),
+            at_us,
+            action: entry.action.code(),
+            partner_id: entry.partner.clone(),
+            correlation_id: entry.correlation.correlation_id.clone(),
+            entry: entry.bytes(at_us, &salt),
+            subject: entry.object.as_ref().map(|object| object.id.clone()),
+            salt: salt.to_vec(),
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Idempotency keys of inbound requests: reading the header, the fingerprint, and the rows that remember what was answered.
+//!
+//! A key belongs to one partner, method and route. The row is written in the transaction of the effect, so that an answer
+//! that was lost is found again and never worked out twice. Source: reliability sheet, section 4 (K1-K8).
+
+use super::Db;
+use super::statement::{Bind, Statement, run};
+use crate::error::{Failure, Fault};
+use crate::secret::{same, sha256_of};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Binary, Nullable, Text};
+
+/// How long a key is remembered.
+pub const KEPT_MS: i64 = 7 * 24 * 3_600_000;
+
+/// Reads the values of all `Idempotency-Key` headers: a structured-field string (`"…"`) or the bare key.
+///
+/// # Errors
+/// [`Fault::IdempotencyKeyBad`] for two headers, or anything but 1 to 255 visible ASCII characters.
+pub fn parse_key(headers: &[Vec<u8>]) -> Result<Option<String>, Failure> {
+    let bad = || Failure::new(Fault::IdempotencyKeyBad).at("http.idempotency-key");
+    let [header] = headers else {
+        return if headers.is_empty() { Ok(None) } else { Err(bad()) };
+    };
+    let text = std::str::from_utf8(header).map_err(|_| bad())?.trim_matches([' ', '\t']);
+    let key = match text.strip_prefix('"') {
+        None => text.to_owned(),
+        Some(rest) => unquote(rest).ok_or_else(bad)?,
+    };
+    let visible = (1..=255).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
+    if visible { Ok(Some(key)) } else { Err(bad()) }
+}
+
+/// The rest of a structured-field string after its first quote (RFC 8941 section 3.3.3), without parameters.
+fn unquote(rest: &str) -> Option<String> {
+    let inner = rest.strip_suffix('"')?;
+    let mut key = String::with_capacity(inner.len());
+    let mut chars = inner.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => key.push(chars.next().filter(|c| matches!(c, '"' | '\\'))?),
+            '"' => return None,
+            other => key.push(other),
+        }
+    }
+    Some(key)
+}
+
+/// SHA-256 over what makes a request the same request. Raw bytes: another key order is another request.
+pub fn fingerprint(method: &str, path_and_query: &str, media_type: &str, body: &[u8]) -> [u8; 32] {
+    sha256_of(&[method.as_bytes(), b"\n", path_and_query.as_bytes(), b"\n", media_type.as_bytes(), b"\n", body])
+}
+
+/// A key in its scope, with the request that it came with.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// The authenticated partner.
+    pub partner_id: String,
+    /// HTTP method.
+    pub method: &'static str,
+    /// Canonical route template.
+    pub route: &'static str,
+    /// The key.
+    pub key: String,
+    /// [`fingerprint`] of the request.
+    pub fingerprint: [u8; 32],
+}
+
+/// What is known of a claim.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing: this is the first use.
+    New,
+    /// It was used, so long ago that it counts as new; the old row must go.
+    Lapsed,
+    /// The first request is still running.
+    Running,
+    /// It was used for another request.
+    Reused,
+    /// It was answered so.
+    Answered {
+        /// HTTP status.
+        status: u16,
+        /// The very bytes.
+        body: Vec<u8>,
+    },
+    /// It was answered with success, and what that success granted is not live any more.
+    Withdrawn,
+}
+
+struct Find;
+
+/// Looks a claim up. Call it only for a caller that is authenticated and authorised.
+///
+/// # Errors
+/// Those of the database.
+pub fn standing(db: &mut Db, claim: &Claim, now_ms: i64) -> Result<Standing, Failure> {
+    type Row = (Binary, Text, BigInt, Nullable<BigInt>, Nullable<Binary>, BigInt, BigInt, BigInt);
+    type Values = (Vec<u8>, String, i64, Option<i64>, Option<Vec<u8>>, i64, i64, i64);
+    let statement = || {
+        Statement::<Find, Row>::new(
+            "SELECT i.fingerprint, i.state, i.lease_until_ms, i.status, i.body, i.expires_ms, \
+             CAST(CASE WHEN d.grant_id IS NULL THEN 0 ELSE 1 END AS BIGINT), \
+             CAST(CASE WHEN g.revoked_ms IS NULL AND c.revoked_ms IS NULL AND g.valid_from_ms <= ? AND ? < g.valid_until_ms \
+             THEN 1 ELSE 0 END AS BIGINT) \
+             FROM idempotency i LEFT JOIN decision d ON d.id = i.decision_id LEFT JOIN grants g ON g.id = d.grant_id \
+             LEFT JOIN consent c ON c.id = g.consent_id \
+             WHERE i.partner_id = ? AND i.method = ? AND i.route = ? AND i.idem_key = ?",
+            vec![
+                Bind::Big(now_ms),
+                Bind::Big(now_ms),
+                Bind::Text(&claim.partner_id),
+                Bind::Text(claim.method),
+                Bind::Text(claim.route),
+                Bind::Text(&claim.key),
+            ],
+        )
+    };
+    let rows: Vec<Values> = match db {
+        Db::Pg(pg) => statement().load(pg)?,
+        Db::Sqlite(sqlite) => statement().load(sqlite)?,
+    };
+    let Some((fingerprint, state, lease_until_ms, status, body, expires_ms, granted, live)) = rows.into_iter().next() else {
+        return Ok(Standing::New);
+    };
+    if expires_ms <= now_ms {
+        return Ok(Standing::Lapsed);
+    }
+    if !same(&fingerprint, &claim.fingerprint) {
+        return Ok(Standing::Reused);
+    }
+    let answered = status.and_then(|status| u16::try_from(status).ok()).zip(body);
+    match (state.as_str(), answered) {
+        ("done", Some((200..=299, _))) if granted == 1 && live == 0 => Ok(Standing::Withdrawn),
+        ("done", Some((status, body))) => Ok(Standing::Answered { status, body }),
+        ("running", _) if lease_until_ms > now_ms => Ok(Standing::Running),
+        // Its process is gone and left no answer: the next one does the work.
+        ("running", _) => Ok(Standing::Lapsed),
+        _ => Err(Failure::new(Fault::StoreDamaged).because("an idempotency row has no answer")),
+    }
+}
+
+/// An answer to remember.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The key.
+    pub claim: Claim,
+    /// A lapsed row is there and must go first.
+    pub replaces: bool,
+    /// HTTP status.
+    pub status: u16,
+    /// The bytes answered.
+    pub body: Vec<u8>,
+    /// The decision it came from.
+    pub decision_id: Option<String>,
+    /// Now, UTC milliseconds.
+    pub now_ms: i64,
+}
+
+struct Forget;
+struct Remember;
+
+/// Remembers an answer, in the transaction of its effect.
+///
+/// # Errors
+/// A unique violation (see [`is_duplicate`](super::is_duplicate)) when another request with this key was first; others of
+/// the database.
+pub fn remember(db: &mut Db, reply: &Reply) -> QueryResult<()> {
+    let claim = &reply.claim;
+    if reply.replaces {
+        let forget = Statement::<Forget>::new(
+            "DELETE FROM idempotency WHERE partner_id = ? AND method = ? AND route = ? AND idem_key = ? \
+             AND (expires_ms <= ? OR (state = 'running' AND lease_until_ms <= ?))",
+            vec![
+                Bind::Text(&claim.partner_id),
+                Bind::Text(claim.method),
+                Bind::Text(claim.route),
+                Bind::Text(&claim.key),
+                Bind::Big(reply.now_ms),
+                Bind::Big(reply.now_ms),
+            ],
+        );
+        run(db, forget)?;
+    }
+    let remember = Statement::<Remember>::new(
+        "INSERT INTO idempotency (partner_id, method, route, idem_key, fingerprint, state, lease_until_ms, status, body, decision_id, expires_ms) \
+         VALUES (?, ?, ?, ?, ?, 'done', ?, ?, ?, ?, ?)",
+        vec![
+            Bind::Text(&claim.partner_id),
+            Bind::Text(claim.method),
+            Bind::Text(claim.route),
+            Bind::Text(&claim.key),
+            Bind::Blob(&claim.fingerprint),
+            Bind::Big(reply.now_ms),
+            Bind::Big(i64::from(reply.status)),
+            Bind::Blob(&reply.body),
+            Bind::OptText(reply.decision_id.as_deref()),
+            Bind::Big(reply.now_ms + KEPT_MS),
+        ],
+    );
+    run(db, remember).map(|_| ())
+}
+
+/// Drops at most `limit` rows whose time is over; how many went.
+///
+/// # Errors
+/// Those of the database.
+pub fn sweep(db: &mut Db, now_ms: i64, limit: i64) -> Result<usize, Failure> {
+    use super::schema::idempotency::dsl::{expires_ms, idem_key, idempotency, method, partner_id, route};
+    let gone: Vec<(String, String, String, String)> =
+        idempotency.filter(expires_ms.le(now_ms)).select((partner_id, method, route, idem_key)).limit(limit).load(db)?;
+    let mut count = 0;
+    for (partner, verb, path, key) in gone {
+        count += diesel::delete(idempotency.find((partner, verb, path, key)).filter(expires_ms.le(now_ms))).execute(db)?;
+    }
+    Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(headers: &[&[u8]]) -> Result<Option<String>, Fault> {
+        let headers: Vec<Vec<u8>> = headers.iter().map(|header| header.to_vec()).collect();
+        parse_key(&headers).map_err(|failure| failure.fault())
+    }
+
+    #[test]
+    fn keys_are_quoted_or_bare_and_visible() {
+        assert_eq!(key(&[]), Ok(None));
+        for (header, read) in [("abc-1", "abc-1"), ("\"abc-1\"", "abc-1"), (r#""a\"b\\c""#, r#"a"b\c"#), (" a ", "a")] {
+            assert_eq!(key(&[header.as_bytes()]), Ok(Some(read.to_owned())), "{header}");
+        }
+        let long = "x".repeat(256);
+        for bad in ["", "\"\"", "a b", "\"a", "\"a\"b\"", "\"a\";p=1", r#""a\n""#, "é", "a\u{7f}", long.as_str()] {
+            assert_eq!(key(&[bad.as_bytes()]), Err(Fault::IdempotencyKeyBad), "{bad}");
+        }
+        assert_eq!(key(&[b"a", b"a"]), Err(Fault::IdempotencyKeyBad));
+        assert_eq!(key(&[b"\xff"]), Err(Fault::IdempotencyKeyBad));
+    }
+
+    #[test]
+    fn the_fingerprint_covers_every_part() {
+        let one = fingerprint("POST", "/a", "application/json", b"{}");
+        assert_ne!(one, fingerprint("PUT", "/a", "application/json", b"{}"));
+        assert_ne!(one, fingerprint("POST", "/b", "application/json", b"{}"));
+        assert_ne!(one, fingerprint("POST", "/a", "application/fhir+json", b"{}"));
+        assert_ne!(one, fingerprint("POST", "/a", "application/json", b"{ }"));
+    }
+}

@@ -1,0 +1,94 @@
+//! A fixed SQL text with its values, prepared once per connection on either database.
+//!
+//! For the few statements on the hot path that the query builder cannot say (data-modifying CTEs, unions with joins);
+//! `sql_query` would have them parsed and planned at every call.
+
+use super::Db;
+use diesel::backend::Backend;
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::{BigInt, Binary, Nullable, Text};
+use diesel::sqlite::Sqlite;
+use std::marker::PhantomData;
+
+/// One value.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Bind<'a> {
+    Text(&'a str),
+    OptText(Option<&'a str>),
+    Big(i64),
+    Blob(&'a [u8]),
+    OptBlob(Option<&'a [u8]>),
+}
+
+/// `sql` with `?` for each value. `Tag` names the text: one text, one tag. `Row` is the SQL type of what it returns.
+#[derive(Debug)]
+pub(super) struct Statement<'a, Tag, Row = ()> {
+    sql: &'static str,
+    binds: Vec<Bind<'a>>,
+    kind: PhantomData<(Tag, Row)>,
+}
+
+impl<'a, Tag, Row> Statement<'a, Tag, Row> {
+    pub(super) fn new(sql: &'static str, binds: Vec<Bind<'a>>) -> Self {
+        Statement { sql, binds, kind: PhantomData }
+    }
+
+    fn walk<'b, DB: Backend>(
+        &'b self,
+        mut out: AstPass<'_, 'b, DB>,
+        push: impl Fn(&mut AstPass<'_, 'b, DB>, &'b Bind<'a>) -> QueryResult<()>,
+    ) -> QueryResult<()> {
+        let mut binds = self.binds.iter();
+        for (index, piece) in self.sql.split('?').enumerate() {
+            if index > 0 {
+                let bind = binds.next().ok_or_else(|| diesel::result::Error::QueryBuilderError("a value is missing".into()))?;
+                push(&mut out, bind)?;
+            }
+            out.push_sql(piece);
+        }
+        match binds.next() {
+            None => Ok(()),
+            Some(_) => Err(diesel::result::Error::QueryBuilderError("a value is left over".into())),
+        }
+    }
+}
+
+macro_rules! fragment {
+    ($backend:ty) => {
+        impl<Tag, Row> QueryFragment<$backend> for Statement<'_, Tag, Row> {
+            fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, $backend>) -> QueryResult<()> {
+                self.walk(out, |out, bind| match bind {
+                    Bind::Text(value) => out.push_bind_param::<Text, _>(value),
+                    Bind::OptText(value) => out.push_bind_param::<Nullable<Text>, _>(value),
+                    Bind::Big(value) => out.push_bind_param::<BigInt, _>(value),
+                    Bind::Blob(value) => out.push_bind_param::<Binary, _>(value),
+                    Bind::OptBlob(value) => out.push_bind_param::<Nullable<Binary>, _>(value),
+                })
+            }
+        }
+    };
+}
+
+fragment!(Pg);
+fragment!(Sqlite);
+
+impl<Tag: 'static, Row: 'static> QueryId for Statement<'_, Tag, Row> {
+    type QueryId = Statement<'static, Tag, Row>;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl<Tag, Row> Query for Statement<'_, Tag, Row> {
+    type SqlType = Row;
+}
+
+impl<Tag, Row, Conn> RunQueryDsl<Conn> for Statement<'_, Tag, Row> {}
+
+/// Runs a statement that returns no rows; how many it changed.
+pub(super) fn run<Tag: 'static>(db: &mut Db, statement: Statement<'_, Tag>) -> QueryResult<usize> {
+    match db {
+        Db::Pg(pg) => statement.execute(pg),
+        Db::Sqlite(sqlite) => statement.execute(sqlite),
+    }
+}
