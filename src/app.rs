@@ -4,7 +4,8 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::release::PageLinks;
-use crate::security::{Authority, OauthSettings, TokenService};
+use crate::security::tls::ServerTls;
+use crate::security::{Authority, OauthSettings};
 use crate::store::secrets;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,24 +18,26 @@ pub struct App {
     pub config: Arc<Config>,
     /// Answers who is calling.
     pub authority: Authority,
-    /// Issues and looks after tokens.
-    pub tokens: TokenService,
+    /// What the OAuth endpoints share.
+    pub oauth: OauthSettings,
+    /// The certificates of the partners' listener.
+    pub tls: ServerTls,
     /// Page links.
     pub links: PageLinks,
     draining: AtomicBool,
 }
 
 impl App {
-    /// Wires an application over an open context.
+    /// Wires an application over an open context. Waits on this thread.
     ///
     /// # Errors
     /// Those of the store.
-    pub fn new(ctx: Context, config: Arc<Config>) -> Result<App, Failure> {
+    pub fn new(ctx: Context, config: Arc<Config>, tls: ServerTls) -> Result<App, Failure> {
         let key = ctx.store.write_blocking(|db| secrets::get_or_make(db, "page-links"))?;
-        let settings = OauthSettings::from_config(&config);
         Ok(App {
-            tokens: TokenService::new(settings)?,
-            authority: Authority::new(),
+            oauth: OauthSettings::new(&config, tls.revocations()),
+            authority: Authority::new(tls.revocations()),
+            tls,
             links: PageLinks::new(key),
             ctx,
             config,

@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::demo::dev;
 use crate::error::{Failure, Fault};
 use crate::http::server::{self, Extra};
-use crate::security::tls::Tls;
+use crate::security::tls::{ServerTls, TlsFiles};
 use crate::telemetry::{Correlation, log};
 use actix_web::web::Data;
 use clap::Args;
@@ -51,9 +51,8 @@ pub fn run_with(args: &ServeArgs, common: &Common, extra: Option<Extra>, out: &m
     if args.dev {
         config = dev::prepare(&config, &ctx, out)?;
     }
-    let (certificate, _) = config.tls.demand_files()?;
-    tracing::info!(certificate = %certificate.display(), store = %config.store.url, "starting");
-    let tls = Arc::new(Tls::load(&config.tls)?);
+    tracing::info!(store = %config.store.url, "starting");
+    let tls = ServerTls::open(TlsFiles::of(&config.tls)?)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -66,12 +65,14 @@ pub fn run_with(args: &ServeArgs, common: &Common, extra: Option<Extra>, out: &m
     exit
 }
 
-async fn serve(ctx: Context, config: Arc<Config>, tls: Arc<Tls>, socket: &std::path::Path, extra: Option<Extra>, out: &mut Out) -> Result<Exit, Failure> {
+async fn serve(ctx: Context, config: Arc<Config>, tls: ServerTls, socket: &std::path::Path, extra: Option<Extra>, out: &mut Out) -> Result<Exit, Failure> {
     note(&ctx, Action::ServerStarted).await?;
-    let wiring = { let (ctx, config, tls) = (ctx.clone(), Arc::clone(&config), Arc::clone(&tls));
-        tokio::task::spawn_blocking(move || App::new(ctx, config, tls)) };
+    let wiring = {
+        let (ctx, config) = (ctx.clone(), Arc::clone(&config));
+        tokio::task::spawn_blocking(move || App::new(ctx, config, tls))
+    };
     let app = Data::new(wiring.await.map_err(|error| Failure::new(Fault::Internal).because(error))??);
-    let running = server::start(app.clone(), tls.server_config(), extra)?;
+    let running = server::start(app.clone(), extra)?;
     // On PostgreSQL commands open the store themselves; the socket is for the store that has one owner.
     let _admin = match config.store.url.sqlite_path() {
         Some(_) => Some(AdminSocket::listen(socket, &ctx).map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?),
@@ -90,7 +91,7 @@ async fn serve(ctx: Context, config: Arc<Config>, tls: Arc<Tls>, socket: &std::p
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = tick.tick() => {
-                tls.reload_if_changed();
+                app.tls.reload_if_changed();
                 if ctx.store.is_broken() {
                     tracing::error!("the store is broken; stopping");
                     return Ok(Exit::Failed);
@@ -101,6 +102,7 @@ async fn serve(ctx: Context, config: Arc<Config>, tls: Arc<Tls>, socket: &std::p
     tracing::info!("draining");
     let stop = async {
         running.stop(NOTICE).await;
+        app.oauth.refusals.flush(&ctx).await?;
         note(&ctx, Action::ServerStopped).await
     };
     tokio::select! {

@@ -4,12 +4,14 @@ use crate::cli::Out;
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
-use crate::partner;
+use crate::partner::{self, Registration, registry};
 use crate::records;
 use crate::secret::Secret;
-use crate::security::dev_pki::{self, Ca};
+use crate::security::dev_pki;
+use crate::security::jwk::Algorithm;
+use crate::security::signing::SigningKey;
 use crate::synth::{self, Member, Options};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -71,18 +73,17 @@ impl Files {
     /// [`Fault::InputUnreadable`] when the folder cannot be written.
     pub fn make(&self, now_ms: i64) -> Result<(), Failure> {
         fs::create_dir_all(&self.folder).map_err(|error| unwritable("folder", error))?;
-        let ca = Ca::issue("Causeway development CA", now_ms)?;
-        let server = ca.server(&["localhost", "127.0.0.1", "::1"], now_ms)?;
+        let ca = dev_pki::issue_ca("Causeway development CA", now_ms)?;
+        let server = ca.server(now_ms)?;
         let client = ca.client(PARTNER_URI, now_ms)?;
-        let key = dev_pki::SigningKey::es384("dev-1")?;
-        self.write("ca.pem", &ca.certificate_pem(), false)?;
+        let key = SigningKey::generate(Algorithm::Es384, "dev-1")?;
+        self.write("ca.pem", ca.certificate_pem(), false)?;
         self.write("server.pem", &server.certificate_pem, false)?;
-        self.write("server.key", server.key_pem.expose(), true)?;
+        self.write("server.key", &server.key_pem, true)?;
         self.write("partner.pem", &client.certificate_pem, false)?;
-        self.write("partner.key", client.key_pem.expose(), true)?;
-        self.write("partner-signing.key", key.pem.expose(), true)?;
-        self.write("partner-jwks.json", &format!("{:#}", key.private_jwks()), true)?;
-        self.write("partner-jwks-public.json", &format!("{:#}", key.public_jwks()), false)?;
+        self.write("partner.key", &client.key_pem, true)?;
+        self.write("partner-jwks.json", &pretty(&json!({"keys": [key.private_jwk()]})), true)?;
+        self.write("partner-jwks-public.json", &pretty(&json!({"keys": [key.public_jwk()]})), false)?;
         self.write("partner.toml", &partner_toml(), false)
     }
 }
@@ -129,10 +130,10 @@ pub fn with_certificates(config: &Config, files: &Files) -> Result<Config, Failu
 /// # Errors
 /// Those of the store.
 pub fn register(files: &Files, ctx: &Context, out: &mut Out) -> Result<(), Failure> {
-    if ctx.store.read_blocking(|db| crate::store::partners::find(db, PARTNER_ID))?.is_some() {
+    if ctx.store.read_blocking(|db| crate::store::partners::by_id(db, PARTNER_ID))?.is_some() {
         return Ok(());
     }
-    partner::add_file(ctx, &files.path("partner.toml"))?;
+    registry::add(ctx, &Registration::read(&files.path("partner.toml"))?)?;
     out.note(&format!("registered partner {PARTNER_ID}"));
     Ok(())
 }
@@ -173,10 +174,11 @@ pub fn member(ctx: &Context, index: u64) -> Member {
 /// # Errors
 /// [`Fault::InputUnreadable`].
 pub fn identity(files: &Files) -> Result<partner::client::Identity, Failure> {
+    let keys: Value = serde_json::from_str(&files.read("partner-jwks.json")?)
+        .map_err(|error| Failure::new(Fault::InputUnreadable).at("partner-jwks.json").because(error))?;
     Ok(partner::client::Identity {
         client_id: PARTNER_ID.to_owned(),
-        key_id: "dev-1".to_owned(),
-        signing_key_pem: Secret::new(files.read("partner-signing.key")?),
+        signing_key: SigningKey::from_jwk(&keys["keys"][0])?,
         certificate_pem: files.read("partner.pem")?,
         certificate_key_pem: Secret::new(files.read("partner.key")?),
     })

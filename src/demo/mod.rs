@@ -3,4 +3,5 @@
 //! Nothing here is used by a production server; keys made here are for this machine and this hour.
 
 pub mod dev;
+mod explain;
 pub mod story;

@@ -12,7 +12,7 @@ use crate::ids::Ids;
 use crate::ops;
 use crate::partner::client::{PeerClient, Reply, SmartConfiguration};
 use crate::secret::Secret;
-use crate::security::tls::Tls;
+use crate::security::tls::{ServerTls, TlsFiles};
 use crate::store::{Store, StoreOptions, StoreUrl};
 use crate::synth::{MatchOptions, Variation, match_request};
 use actix_web::web::Data;
@@ -72,10 +72,10 @@ impl Demo {
         out.line(&format!("2  {} holds 200 synthetic members in {} and has registered the new payer.", ctx.payer.name, config.store.url));
 
         let config = Arc::new(config);
-        let tls = Arc::new(Tls::load(&config.tls)?);
-        let (wired_ctx, wired_config, wired_tls) = (ctx.clone(), Arc::clone(&config), Arc::clone(&tls));
-        let app = Data::new(blocking(move || App::new(wired_ctx, wired_config, wired_tls)).await?);
-        let running = server::start(app, tls.server_config(), None)?;
+        let tls = ServerTls::open(TlsFiles::of(&config.tls)?)?;
+        let (wired_ctx, wired_config) = (ctx.clone(), Arc::clone(&config));
+        let app = Data::new(blocking(move || App::new(wired_ctx, wired_config, tls)).await?);
+        let running = server::start(app, None)?;
         let base_url = config.server.base_url.clone();
         out.line(&format!("3  {} serves {base_url} over mutual TLS; operations on http://{}.", ctx.payer.name, running.ops));
         let peer = PeerClient::new(&base_url, &files.read("ca.pem")?, dev::identity(&files)?, clock, Ids::random())?;
@@ -182,7 +182,7 @@ impl Demo {
 
     async fn explain(&self, correlation: &str, out: &mut Out) -> Result<(), Failure> {
         let filter = ops::DecisionFilter { correlation: Some(correlation.to_owned()), limit: 10, ..Default::default() };
-        let decisions = self.ctx.store.read(move |db| ops::decisions(db, &filter)).await?;
+        let decisions = self.ctx.store.read(move |db| ops::decisions(db, &filter, ops::View::Full)).await?;
         let Some(decision) = decisions.items.last() else {
             return Err(Failure::new(Fault::PartnerAnswer).remedy("No decision was recorded."));
         };
@@ -193,7 +193,7 @@ impl Demo {
             decision["reason"].as_str().unwrap_or("no fault"),
             decision["policy_version"].as_str().unwrap_or(""),
         ));
-        for line in ops::explain(decision) {
+        for line in crate::demo::explain::lines(decision) {
             out.line(&format!("       {line}"));
         }
         Ok(())

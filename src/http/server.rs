@@ -10,10 +10,8 @@ use actix_web::dev::{Extensions, ServerHandle};
 use actix_web::rt::net::TcpStream;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{App as ActixApp, HttpServer, middleware};
-use rustls::ServerConfig;
 use std::any::Any;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
@@ -35,7 +33,7 @@ pub struct Running {
 ///
 /// # Errors
 /// [`Fault::ConfigInvalid`] when an address cannot be listened on.
-pub fn start(app: Data<App>, tls: Arc<ServerConfig>, extra: Option<Extra>) -> Result<Running, Failure> {
+pub fn start(app: Data<App>, extra: Option<Extra>) -> Result<Running, Failure> {
     let server = &app.config.server;
     let limits = &app.config.limits;
     if !server.ops_listen.ip().is_loopback() {
@@ -45,8 +43,8 @@ pub fn start(app: Data<App>, tls: Arc<ServerConfig>, extra: Option<Extra>) -> Re
     }
     ops::install_metrics();
     let in_flight = Data::new(Limits::new(limits.in_flight, limits.in_flight_per_partner));
-    let (data, flight) = (app.clone(), in_flight.clone());
-    let h2_free = HttpServer::new(move || {
+    let (data, flight) = (app.clone(), in_flight);
+    let partners_side = HttpServer::new(move || {
         ActixApp::new()
             .app_data(data.clone())
             .app_data(flight.clone())
@@ -71,7 +69,7 @@ pub fn start(app: Data<App>, tls: Arc<ServerConfig>, extra: Option<Extra>) -> Re
     .backlog(1024)
     .shutdown_timeout(limits.drain.as_secs())
     .disable_signals();
-    let fhir_server = h2_free.bind_rustls_0_23(server.fhir_listen, (*tls).clone()).map_err(|error| cannot_listen("server.fhir_listen", error))?;
+    let fhir_server = partners_side.bind_rustls_0_23(server.fhir_listen, app.tls.config()?).map_err(|error| cannot_listen("server.fhir_listen", error))?;
     let fhir = fhir_server.addrs().first().copied().unwrap_or(server.fhir_listen);
 
     let data = app.clone();

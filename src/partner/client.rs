@@ -6,29 +6,25 @@ use crate::clock::Clock;
 use crate::error::{Failure, Fault};
 use crate::ids::Ids;
 use crate::secret::Secret;
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use crate::security::signing::SigningKey;
 use openidconnect::core::{CoreClient, CoreJsonWebKeySet};
 use openidconnect::{AuthType, ClientId, IssuerUrl, JsonWebKeySet, OAuth2TokenResponse as _, Scope, TokenUrl};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The type of a client assertion (RFC 7523 section 2.2).
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-/// Life of an assertion in seconds; SMART allows 300.
-const ASSERTION_SECONDS: i64 = 240;
 
 /// How we appear to the other payer.
 pub struct Identity {
     /// Client id it knows us by.
     pub client_id: String,
-    /// `kid` of our signing key in the registered key set.
-    pub key_id: String,
-    /// PKCS#8 PEM of an EC P-384 signing key (ES384).
-    pub signing_key_pem: Secret,
+    /// Signs our assertions; its public half is registered there.
+    pub signing_key: SigningKey,
     /// PEM chain of our client certificate.
     pub certificate_pem: String,
     /// PEM of its key.
@@ -184,16 +180,8 @@ impl PeerClient {
     }
 
     fn assertion(&self, audience: &str) -> Result<String, Failure> {
-        let now_s = self.clock.now_ms() / 1000;
-        let claims = json!({
-            "iss": self.identity.client_id, "sub": self.identity.client_id, "aud": audience,
-            "iat": now_s, "exp": now_s + ASSERTION_SECONDS, "jti": self.ids.new_id(now_s * 1000),
-        });
-        let mut header = Header::new(Algorithm::ES384);
-        header.kid = Some(self.identity.key_id.clone());
-        let key = EncodingKey::from_ec_pem(self.identity.signing_key_pem.expose().as_bytes())
-            .map_err(|error| Failure::new(Fault::ConfigInvalid).at("signing key").because(error))?;
-        jsonwebtoken::encode(&header, &claims, &key).map_err(|error| Failure::new(Fault::ConfigInvalid).at("signing key").because(error))
+        let now_ms = self.clock.now_ms();
+        self.identity.signing_key.assertion(&self.identity.client_id, audience, now_ms / 1000, &self.ids.new_id(now_ms))
     }
 
     async fn send(&self, request: reqwest::RequestBuilder, correlation_id: &str) -> Result<Reply, Failure> {

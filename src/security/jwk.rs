@@ -86,6 +86,11 @@ impl PublicKey {
         self.algorithms.iter().any(|(known, _)| *known == algorithm)
     }
 
+    /// The names of the algorithms it may be used with.
+    pub fn algorithms(&self) -> impl Iterator<Item = &'static str> {
+        self.algorithms.iter().map(|(algorithm, _)| algorithm.name())
+    }
+
     /// Whether `signature` is this key's over `message`. False too when the key is not for `algorithm`.
     pub fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
         let found = self.algorithms.iter().find(|(known, _)| *known == algorithm);

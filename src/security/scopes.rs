@@ -149,6 +149,18 @@ impl Scopes {
         })
     }
 
+    /// The types that are allowed by name; `None` when every type is.
+    pub fn types(&self, permission: Permission) -> Option<Vec<String>> {
+        if self.allows("*", permission) {
+            return None;
+        }
+        let named = self.0.iter().filter_map(|scope| match scope {
+            Scope::Data { rtype: Some(rtype), .. } => Some(rtype.clone()),
+            _ => None,
+        });
+        Some(named.filter(|rtype| self.allows(rtype, permission)).collect())
+    }
+
     /// Whether the operation of this canonical URL may be called.
     pub fn allows_operation(&self, url: &str) -> bool {
         self.0.iter().any(|scope| matches!(scope, Scope::Operation(own) if own == url))

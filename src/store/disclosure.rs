@@ -6,8 +6,16 @@
 use super::Db;
 use super::schema::{compartment, consent, grants, resource, resource_identifier};
 use crate::error::Failure;
-use crate::records::columns::{PA_ACTIVE, PA_ENDED, PA_NONE, SENSITIVITY_UNKNOWN};
 use diesel::prelude::*;
+
+/// No prior authorisation. These codes are written by `records`; `release` tests that both agree.
+pub const PA_NONE: i64 = 0;
+/// Active or pending.
+pub const PA_ACTIVE: i64 = 1;
+/// Ended.
+pub const PA_ENDED: i64 = 2;
+/// Sensitivity bits from here up are withheld under every policy: another patient's data, or a label nobody knows.
+pub const WITHHELD_ALWAYS: i64 = 1 << 61;
 
 /// The grant and consent under which something is released.
 #[derive(Clone, Debug, Queryable, PartialEq, Eq)]
@@ -83,7 +91,7 @@ macro_rules! releasable {
     ($changed_since:expr) => {
         resource::sensitivity
             .eq(0)
-            .or(grants::sensitive.eq(1).and(resource::sensitivity.lt(SENSITIVITY_UNKNOWN)))
+            .or(grants::sensitive.eq(1).and(resource::sensitivity.lt(WITHHELD_ALWAYS)))
             .and(resource::financial.eq(0).or(resource::released.is_not_null()))
             .and(
                 resource::pa_state

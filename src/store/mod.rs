@@ -8,6 +8,7 @@ pub mod durability;
 pub mod idempotency;
 pub mod matching;
 pub mod migrate;
+pub mod ops_queries;
 pub mod partners;
 pub mod schema;
 pub mod secrets;

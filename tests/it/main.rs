@@ -4,6 +4,9 @@
 
 mod support;
 
+mod bad_input;
+mod contract;
+mod kill9;
 mod layers;
 mod schema;
 mod store;

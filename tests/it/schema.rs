@@ -1,9 +1,8 @@
 //! Migrations go up, down and up again, and give both databases and the program the same schema.
 
 use crate::support::postgres;
-use crate::support::store::{Place, on_postgres};
+use crate::support::store::{Place, connect, on_postgres};
 use causeway::store::{Db, StoreUrl, migrate};
-use diesel::connection::Connection as _;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,15 +12,6 @@ use std::collections::{BTreeMap, BTreeSet};
 struct Schema {
     columns: BTreeMap<String, Vec<(String, String, bool)>>,
     indexes: BTreeSet<(String, Vec<String>, bool)>,
-}
-
-fn connect(url: &StoreUrl) -> Db {
-    match url {
-        StoreUrl::Sqlite(path) => {
-            Db::Sqlite(diesel::SqliteConnection::establish(path.to_str().expect("utf-8")).expect("opens"))
-        }
-        StoreUrl::Postgres(url) => Db::Pg(diesel::PgConnection::establish(url).expect("connects")),
-    }
 }
 
 #[derive(QueryableByName)]

@@ -1,14 +1,14 @@
 //! The extractor that stands before every FHIR handler: certificate, partner, limits, token, scope, in that order.
 
 use crate::app::App;
-use crate::audit::{Action, Actor, Entry, Outcome, ledger};
+use crate::audit::{Action, Actor};
 use crate::error::{Failure, Fault};
 use crate::http::limits::{Limits, PartnerInFlight};
 use crate::http::observe::{SeenPartner, correlation_of};
 use crate::http::reply::HttpFailure;
 use crate::http::routes::{self, Access};
-use crate::security::scopes::{Permission, Scopes};
-use crate::security::{Caller, PeerCertificate};
+use crate::security::{Caller, PeerCertificate, Permission, Scopes};
+use crate::telemetry::Correlation;
 use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, web};
@@ -79,11 +79,13 @@ async fn refused(request: &HttpRequest, app: &App, failure: Failure) -> Failure 
     let id = request.extensions().get::<SeenPartner>().map(|seen| seen.0.clone());
     let kind = if id.is_some() { "partner" } else { "unknown" };
     let actor = Actor { kind, id, certificate_sha256, ..Actor::default() };
-    let mut entry = Entry::new(Action::RequestRefused, actor, correlation_of(request));
-    entry.outcome = Outcome { class: "refused", http: Some(failure.fault().row().http), reason: Some(failure.fault().code()) };
-    let (ids, now_us) = (app.ctx.ids.clone(), app.ctx.clock.now_us());
-    if app.authority.note_refusal(entry.partner.as_deref(), failure.fault(), now_us / 1000) {
-        app.ctx.store.write_later(move |db| ledger::append(db, &entry, &ids.new_id(now_us / 1000), now_us));
-    }
+    record_refusal(app, Action::RequestRefused, actor, &failure, &correlation_of(request)).await;
     failure
+}
+
+/// Writes a refusal to the ledger. The request is refused in any case, so a store that fails here is only logged.
+pub async fn record_refusal(app: &App, action: Action, actor: Actor, failure: &Failure, correlation: &Correlation) {
+    if let Err(failed) = app.oauth.refusals.record(&app.ctx, action, actor, failure, correlation).await {
+        tracing::warn!(fault = failed.fault().code(), request.id = correlation.request_id, "a refusal could not be recorded");
+    }
 }

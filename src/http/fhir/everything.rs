@@ -8,7 +8,7 @@ use crate::http::negotiate::{self, encode};
 use crate::http::reply::{FHIR_JSON, HttpFailure};
 use crate::http::{body, reply};
 use crate::release::{Everything, Query};
-use crate::security::scopes::Permission;
+use crate::security::Permission;
 use crate::store::disclosure::Window;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -113,7 +113,7 @@ async fn answer(
 
 /// A scope that names types narrows the answer to them.
 fn narrow_to_scopes(window: &mut Window, authorised: &Authorised) {
-    let Some(readable) = authorised.scopes.readable_types(Permission::Read) else { return };
+    let Some(readable) = authorised.scopes.types(Permission::Read) else { return };
     if window.types.is_empty() {
         window.types = readable;
     } else {

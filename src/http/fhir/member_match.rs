@@ -1,7 +1,8 @@
 //! `POST Patient/$member-match`.
 
-use super::authorised::Authorised;
+use super::authorised::{Authorised, record_refusal};
 use crate::app::App;
+use crate::audit::Action;
 use crate::http::body;
 use crate::http::reply::{FHIR_JSON, HttpFailure};
 use crate::member_match::{self, MatchRequest};
@@ -20,9 +21,13 @@ pub async fn post(
     let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("").to_owned();
     let bytes = match body::fhir_json(&request, payload, app.config.limits.body_bytes).await {
         Ok(bytes) => bytes,
-        Err(failure) => return Err(member_match::refuse_unread(&app.ctx, &authorised.caller, failure).await.into()),
+        Err(failure) => {
+            let caller = &authorised.caller;
+            record_refusal(&app, Action::MatchRefused, caller.actor(), &failure, &caller.correlation).await;
+            return Err(failure.into());
+        }
     };
-    let wanted = MatchRequest { body: bytes, media_type, idempotency_keys: keys, query: request.query_string().to_owned() };
+    let wanted = MatchRequest { body: bytes, media_type, idempotency_key: keys };
     let answer = member_match::respond(&app.ctx, &authorised.caller, wanted).await?;
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = HttpResponse::build(status);

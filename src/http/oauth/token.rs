@@ -5,7 +5,7 @@ use crate::error::{Failure, Fault};
 use crate::http::body;
 use crate::http::observe::correlation_of;
 use crate::http::reply::error_headers;
-use crate::security::{PeerCertificate, TokenRequest, oauth_error};
+use crate::security::{self, OauthRequest, PeerCertificate, oauth_error};
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ const FORM_BYTES: usize = 64 * 1024;
 pub async fn post(request: HttpRequest, payload: web::Payload, app: web::Data<App>) -> HttpResponse {
     let done = async {
         let bytes = form(&request, payload).await?;
-        app.tokens.issue(&app.ctx, wanted(&request, &bytes)).await
+        security::issue(&app.ctx, &app.oauth, wanted(&request, &bytes)).await
     };
     match done.await {
         Ok(answer) => json_answer(StatusCode::OK, &answer.to_json()),
@@ -29,7 +29,7 @@ pub async fn post(request: HttpRequest, payload: web::Payload, app: web::Data<Ap
 pub async fn introspect(request: HttpRequest, payload: web::Payload, app: web::Data<App>) -> HttpResponse {
     let done = async {
         let bytes = form(&request, payload).await?;
-        app.tokens.introspect(&app.ctx, wanted(&request, &bytes)).await
+        security::introspect(&app.ctx, &app.oauth, &app.authority, wanted(&request, &bytes)).await
     };
     match done.await {
         Ok(answer) => json_answer(StatusCode::OK, &answer),
@@ -41,7 +41,7 @@ pub async fn introspect(request: HttpRequest, payload: web::Payload, app: web::D
 pub async fn revoke(request: HttpRequest, payload: web::Payload, app: web::Data<App>) -> HttpResponse {
     let done = async {
         let bytes = form(&request, payload).await?;
-        app.tokens.revoke(&app.ctx, wanted(&request, &bytes)).await
+        security::revoke(&app.ctx, &app.oauth, &app.authority, wanted(&request, &bytes)).await
     };
     match done.await {
         Ok(()) => HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).finish(),
@@ -50,13 +50,13 @@ pub async fn revoke(request: HttpRequest, payload: web::Payload, app: web::Data<
 }
 
 async fn form(request: &HttpRequest, payload: web::Payload) -> Result<web::Bytes, Failure> {
-    let bytes = body::any(request, payload, FORM_BYTES).await?;
-    if body::is_form(request) { Ok(bytes) } else { Err(Fault::OauthRequest.into()) }
+    body::any(request, payload, FORM_BYTES).await.map_err(|failure| Failure::new(Fault::OauthRequest).because(failure))
 }
 
-fn wanted<'a>(request: &'a HttpRequest, bytes: &'a [u8]) -> TokenRequest<'a> {
-    TokenRequest {
+fn wanted<'a>(request: &'a HttpRequest, bytes: &'a [u8]) -> OauthRequest<'a> {
+    OauthRequest {
         body: bytes,
+        content_type: request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()),
         has_query: !request.query_string().is_empty(),
         authorization: request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()),
         certificate: request.conn_data::<PeerCertificate>(),

@@ -1,23 +1,24 @@
 //! The discovery documents: always JSON, whatever `Accept` says (SMART App Launch 2.2, conformance).
 
 use crate::app::App;
+use crate::security;
 use actix_web::http::header;
 use actix_web::{HttpResponse, web};
 use serde_json::Value;
 
 /// `GET .well-known/smart-configuration`.
 pub async fn smart_configuration(app: web::Data<App>) -> HttpResponse {
-    document(&app.tokens.smart_configuration())
+    document(&security::smart_configuration(&app.oauth))
 }
 
 /// `GET .well-known/davinci-configuration`.
 pub async fn davinci_configuration(app: web::Data<App>) -> HttpResponse {
-    document(&app.tokens.davinci_configuration())
+    document(&security::davinci_configuration(&app.oauth))
 }
 
 /// `GET .well-known/jwks.json`: the keys we sign with as a client.
-pub async fn jwks(app: web::Data<App>) -> HttpResponse {
-    document(&app.tokens.jwks())
+pub async fn jwks() -> HttpResponse {
+    document(&security::jwks())
 }
 
 fn document(value: &Value) -> HttpResponse {

@@ -6,8 +6,9 @@ use crate::error::{Failure, Fault};
 use crate::http::fhir::authorised::bearer;
 use crate::http::negotiate::{encode, pairs};
 use crate::http::reply::outcome_response;
-use crate::ops::{self, DecisionFilter, GrantFilter, LedgerFilter, Page};
+use crate::ops::{self, DecisionFilter, GrantFilter, LedgerFilter, Page, View};
 use crate::security::Role;
+use crate::store::partners as registry;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
@@ -26,9 +27,8 @@ pub async fn decisions(request: HttpRequest, app: web::Data<App>) -> HttpRespons
             since_ms: query.instant("since")?,
             cursor: query.text("cursor"),
             limit: PAGE,
-            personal: role == Role::Auditor,
         };
-        let page = app.ctx.store.read(move |db| ops::decisions(db, &filter)).await?;
+        let page = app.ctx.store.read(move |db| ops::decisions(db, &filter, view(role))).await?;
         Ok(list(&request, &query, page))
     })
     .await
@@ -39,8 +39,7 @@ pub async fn decision(request: HttpRequest, id: web::Path<String>, app: web::Dat
     respond(&app, async {
         let role = allow(&request, &app, &[Role::Support, Role::Operator, Role::Auditor]).await?;
         let id = id.into_inner();
-        let found = app.ctx.store.read(move |db| ops::decision(db, &id, role == Role::Auditor)).await?;
-        found.ok_or_else(|| Fault::NotFound.into())
+        app.ctx.store.read(move |db| ops::decision(db, &id, view(role))).await
     })
     .await
 }
@@ -56,7 +55,7 @@ pub async fn grants(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
             cursor: query.text("cursor"),
             limit: PAGE,
         };
-        let page = app.ctx.store.read(move |db| ops::grants(db, &filter)).await?;
+        let page = app.ctx.store.read(move |db| ops::grants(db, &filter, View::Full)).await?;
         Ok(list(&request, &query, page))
     })
     .await
@@ -66,11 +65,12 @@ pub async fn grants(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
 pub async fn ledger(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
     respond(&app, async {
         allow(&request, &app, &[Role::Auditor]).await?;
-        let query = Query::of(&request, &["from", "to", "exchange", "cursor"])?;
+        let query = Query::of(&request, &["from", "to", "exchange", "correlation", "cursor"])?;
         let filter = LedgerFilter {
-            from: query.text("from"),
-            to: query.text("to"),
+            from_ms: query.instant("from")?,
+            to_ms: query.instant("to")?,
             exchange: query.text("exchange"),
+            correlation: query.text("correlation"),
             cursor: query.text("cursor"),
             limit: PAGE,
         };
@@ -84,7 +84,11 @@ pub async fn ledger(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
 pub async fn partners(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
     respond(&app, async {
         allow(&request, &app, &[Role::Admin]).await?;
-        let items = app.ctx.store.read(crate::partner::list).await?;
+        let rows = app.ctx.store.read(registry::list).await?;
+        let items: Vec<Value> = rows
+            .iter()
+            .map(|row| json!({"id": row.id, "name": row.name, "npi": row.npi, "status": row.status, "reason": row.status_reason, "mtls": row.mtls, "version": row.version}))
+            .collect();
         Ok(json!({"items": items, "next": null}))
     })
     .await
@@ -93,7 +97,7 @@ pub async fn partners(request: HttpRequest, app: web::Data<App>) -> HttpResponse
 /// `GET /ops/v1/faults`.
 pub async fn faults(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
     respond(&app, async {
-        allow(&request, &app, Role::ALL).await?;
+        allow(&request, &app, &Role::ALL).await?;
         Ok(table())
     })
     .await
@@ -107,6 +111,11 @@ async fn respond(app: &App, work: impl Future<Output = Result<Value, Failure>>) 
             .body(value.to_string()),
         Err(failure) => outcome_response(&failure, &app.ctx.payer.base_url),
     }
+}
+
+/// Only auditors see whom a decision was about.
+fn view(role: Role) -> View {
+    if role == Role::Auditor { View::Full } else { View::WithoutPatients }
 }
 
 async fn allow(request: &HttpRequest, app: &App, roles: &[Role]) -> Result<Role, Failure> {

@@ -1,7 +1,8 @@
 //! A fresh store for each test, on the database that `CAUSEWAY_TEST_STORE` names.
 
 use super::postgres;
-use causeway::store::{Store, StoreOptions, StoreUrl};
+use causeway::store::{Db, Store, StoreOptions, StoreUrl};
+use diesel::connection::Connection as _;
 use std::ops::Deref;
 use tempfile::TempDir;
 
@@ -69,5 +70,19 @@ impl Deref for TestStore {
 
     fn deref(&self) -> &Store {
         &self.store
+    }
+}
+
+/// A plain connection, as another program would open it: no lock, no migrations.
+pub fn connect(url: &StoreUrl) -> Db {
+    match url {
+        StoreUrl::Sqlite(path) => {
+            let path = path.to_str().expect("utf-8");
+            let mut sqlite = diesel::SqliteConnection::establish(path).expect("opens");
+            diesel::connection::SimpleConnection::batch_execute(&mut sqlite, "PRAGMA busy_timeout=5000")
+                .expect("a pragma");
+            Db::Sqlite(sqlite)
+        }
+        StoreUrl::Postgres(url) => Db::Pg(diesel::PgConnection::establish(url).expect("connects")),
     }
 }
