@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 /// Make tokens for the operations side.
-#[derive(Args, Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Args, Clone, Debug)]
 #[command(after_help = "Example:\n  causeway operator token --role auditor --ttl 1h --json")]
 pub struct OperatorArgs {
     /// What to do.
@@ -19,7 +19,7 @@ pub struct OperatorArgs {
 }
 
 /// What to do for operators.
-#[derive(Subcommand, Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Subcommand, Clone, Debug)]
 pub enum OperatorCommand {
     /// Make a token; it is shown once and kept only as a hash.
     #[command(after_help = "Example:\n  causeway operator token --role auditor --ttl 1h --json")]

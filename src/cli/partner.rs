@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// Register, show, suspend and check partners.
-#[derive(Args, Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:
   causeway partner add --file partner.toml
   causeway partner show new-payer --json
@@ -27,7 +27,7 @@ pub struct PartnerArgs {
 }
 
 /// What to do with partners.
-#[derive(Subcommand, Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Subcommand, Clone, Debug)]
 pub enum PartnerCommand {
     /// Register a partner.
     #[command(after_help = "Example:\n  causeway partner add --file partner.toml")]
