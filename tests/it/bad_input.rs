@@ -295,7 +295,7 @@ async fn certificates_that_prove_nothing_get_no_answer() {
     stranger
         .ask_token(&assertion, MATCH_SCOPE)
         .await
-        .assert_oauth(401, "invalid_client", Fault::OauthClient);
+        .assert_oauth(401, "invalid_client", Fault::CertificateUnknown);
 }
 
 #[tokio::test]
