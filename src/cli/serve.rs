@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::demo::dev;
 use crate::error::{Failure, Fault};
-use crate::http::server;
+use crate::http::server::{self, Extra};
 use crate::security::tls::{ServerTls, TlsFiles};
 use crate::telemetry::{Correlation, log};
 use actix_web::web::Data;
@@ -37,6 +37,14 @@ pub struct ServeArgs {
 /// # Errors
 /// Those of configuration, store and listeners.
 pub fn run(args: &ServeArgs, common: &Common, out: &mut Out) -> Result<Exit, Failure> {
+    run_with(args, common, None, out)
+}
+
+/// [`run`] with routes for one purpose only, such as the static answer of `causeway bench`.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(args: &ServeArgs, common: &Common, extra: Option<Extra>, out: &mut Out) -> Result<Exit, Failure> {
     let mut config = load(common)?;
     log::start(&config.log.level, config.log.format == "json", args.log_file.as_deref());
     let ctx = open(&config)?;
@@ -52,19 +60,19 @@ pub fn run(args: &ServeArgs, common: &Common, out: &mut Out) -> Result<Exit, Fai
         .map_err(|error| Failure::new(Fault::Internal).because(error))?;
     let socket = config.data_folder().join(SOCKET);
     let config = Arc::new(config);
-    let exit = runtime.block_on(serve(ctx, config, tls, &socket, out));
+    let exit = runtime.block_on(serve(ctx, config, tls, &socket, extra, out));
     runtime.shutdown_timeout(Duration::from_secs(1));
     exit
 }
 
-async fn serve(ctx: Context, config: Arc<Config>, tls: ServerTls, socket: &std::path::Path, out: &mut Out) -> Result<Exit, Failure> {
+async fn serve(ctx: Context, config: Arc<Config>, tls: ServerTls, socket: &std::path::Path, extra: Option<Extra>, out: &mut Out) -> Result<Exit, Failure> {
     note(&ctx, Action::ServerStarted).await?;
     let wiring = {
         let (ctx, config) = (ctx.clone(), Arc::clone(&config));
         tokio::task::spawn_blocking(move || App::new(ctx, config, tls))
     };
     let app = Data::new(wiring.await.map_err(|error| Failure::new(Fault::Internal).because(error))??);
-    let running = server::start(app.clone(), None)?;
+    let running = server::start(app.clone(), extra)?;
     // On PostgreSQL commands open the store themselves; the socket is for the store that has one owner.
     let _admin = match config.store.url.sqlite_path() {
         Some(_) => Some(AdminSocket::listen(socket, &ctx).map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?),

@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::partner::{self, Registration, registry};
-use crate::records;
+use crate::records::import;
 use crate::secret::Secret;
 use crate::security::dev_pki;
 use crate::security::jwk::Algorithm;
@@ -159,7 +159,19 @@ pub fn sample_members(ctx: &Context, out: &mut Out) -> Result<(), Failure> {
         return Ok(());
     }
     let options = options(ctx);
-    let counts = records::ingest_generated(ctx, |sink| synth::write(&options, sink))?;
+    let mut lines = Vec::new();
+    let made = synth::write(&options, &mut |_, line| {
+        lines.extend_from_slice(line);
+        lines.push(b'\n');
+        Ok(())
+    });
+    made.map_err(|error| unwritable("sample members", error))?;
+    let counts = import::ingest_ndjson(ctx, lines.as_slice(), "sample members", &mut |line, failure| {
+        tracing::warn!(line, fault = failure.fault().code(), "a sample resource was refused");
+    })?;
+    if counts.rejected > 0 {
+        return Err(Failure::new(Fault::ResourceInvalid).remedy("The synthetic members do not pass the gate: report this."));
+    }
     out.note(&format!("made {} synthetic members, {} resources", options.members, counts.stored));
     Ok(())
 }

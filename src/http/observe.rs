@@ -10,6 +10,7 @@ use crate::error::{Failure, Fault};
 use crate::telemetry::Correlation;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::InternalError;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
@@ -35,41 +36,51 @@ pub async fn observe(
     };
     let correlation = correlation(request.headers(), &app);
     request.extensions_mut().insert(correlation.clone());
-    let http_request = request.request().clone();
     let base_url = app.ctx.payer.base_url.clone();
 
-    let outcome = match limits.enter() {
-        Err(fault) => Err(Failure::new(fault)),
-        Ok(_in_flight) => match tokio::time::timeout(HANDLER_TIME, next.call(request)).await {
-            Err(_) => Err(Failure::new(Fault::Overloaded).because("the handler took too long")),
-            Ok(Err(error)) => Err(into_failure(error)),
-            Ok(Ok(response)) => match response.response().error().and_then(|error| error.as_error::<HttpFailure>()) {
-                // A failure that a handler returned: give it the body that knows our base URL.
-                Some(HttpFailure(failure)) => {
-                    log_cause(failure, &correlation);
-                    let answer = outcome_response(failure, &base_url);
-                    let fault = failure.fault();
-                    let mut response = ServiceResponse::new(response.request().clone(), answer);
-                    response.response_mut().extensions_mut().insert(fault);
-                    Ok(response)
-                }
-                None => Ok(response.map_into_boxed_body()),
-            },
-        },
-    };
-    let mut response = match outcome {
-        Ok(response) => response,
-        Err(failure) => {
-            log_cause(&failure, &correlation);
-            let mut response = ServiceResponse::new(http_request, outcome_response(&failure, &base_url));
-            response.response_mut().extensions_mut().insert(failure.fault());
-            response
+    // The request must not be cloned before it is routed: the router needs it for itself.
+    let mut response = match limits.enter() {
+        Err(fault) => {
+            let mut answer = outcome_response(&fault.into(), &base_url);
+            answer.extensions_mut().insert(fault);
+            request.into_response(answer)
         }
+        Ok(_in_flight) => match tokio::time::timeout(HANDLER_TIME, next.call(request)).await {
+            Ok(Ok(response)) => with_outcome(response, &base_url, &correlation),
+            Ok(Err(error)) => return Err(lost(into_failure(&error), &base_url, &correlation)),
+            Err(_) => {
+                let failure = Failure::new(Fault::Overloaded).because("the handler took too long");
+                return Err(lost(failure, &base_url, &correlation));
+            }
+        },
     };
     let fault = response.response().extensions().get::<Fault>().copied();
     put_headers(response.headers_mut(), &correlation);
     record(&response, &correlation, fault, started.elapsed());
     Ok(response)
+}
+
+/// Gives a failure that a handler returned the body that knows our base URL.
+fn with_outcome(response: ServiceResponse<impl MessageBody + 'static>, base_url: &str, correlation: &Correlation) -> ServiceResponse<BoxBody> {
+    let answer = match response.response().error().and_then(|error| error.as_error::<HttpFailure>()) {
+        None => return response.map_into_boxed_body(),
+        Some(HttpFailure(failure)) => {
+            log_cause(failure, correlation);
+            let mut answer = outcome_response(failure, base_url);
+            answer.extensions_mut().insert(failure.fault());
+            answer
+        }
+    };
+    ServiceResponse::new(response.into_parts().0, answer)
+}
+
+/// A failure after which the request is gone: the answer travels inside the error.
+fn lost(failure: Failure, base_url: &str, correlation: &Correlation) -> actix_web::Error {
+    log_cause(&failure, correlation);
+    let mut answer = outcome_response(&failure, base_url);
+    put_headers(answer.headers_mut(), correlation);
+    tracing::warn!(fault = failure.fault().code(), request.id = correlation.request_id, "a request was given up");
+    InternalError::from_response(failure, answer).into()
 }
 
 /// Where nothing matches.
@@ -115,7 +126,7 @@ fn put_headers(headers: &mut HeaderMap, correlation: &Correlation) {
 }
 
 /// Errors of the framework itself (bad framing, bad UTF-8) become rows of our table.
-fn into_failure(error: actix_web::Error) -> Failure {
+fn into_failure(error: &actix_web::Error) -> Failure {
     let status = error.as_response_error().status_code().as_u16();
     let fault = match status {
         404 => Fault::RouteUnknown,

@@ -11,6 +11,7 @@ pub mod members;
 pub mod migrate;
 pub mod ops_queries;
 pub mod partners;
+pub mod resources;
 pub mod schema;
 pub mod secrets;
 mod statement;

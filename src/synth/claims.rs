@@ -2,7 +2,7 @@
 
 use super::codes::{AUTHORIZED, HCPCS, ICD10, NDC, Problem, SERVICES, coded, concept, decimal, refer, usd};
 use super::record::{Scene, Visit};
-use chrono::{Datelike, Days, NaiveDate};
+use chrono::Days;
 use serde_json::{Value, json};
 
 const ADJUDICATION: &str = "http://terminology.hl7.org/CodeSystem/adjudication";
@@ -35,7 +35,7 @@ pub(super) fn coverage(scene: &Scene<'_>, id: &str) -> Value {
         "http://terminology.hl7.org/CodeSystem/subscriber-relationship",
         member.relationship,
     );
-    body["period"] = json!({"start": member.covered_from.to_string(), "end": year_end(scene.options.as_of)});
+    body["period"] = json!({"start": member.covered_from.to_string()});
     body["payor"] = json!([{
         "reference": format!("Organization/{}", scene.directory.payer),
         "identifier": {"system": "http://hl7.org/fhir/sid/us-npi", "value": scene.options.payer_npi},
@@ -47,10 +47,6 @@ pub(super) fn coverage(scene: &Scene<'_>, id: &str) -> Value {
         class("plan", "PPO-SILVER".to_owned(), "Silver PPO".to_owned()),
     ]);
     body
-}
-
-fn year_end(day: NaiveDate) -> String {
-    format!("{}-12-31", day.year())
 }
 
 struct Claim<'a> {

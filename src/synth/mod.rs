@@ -43,7 +43,7 @@ pub struct Options {
     pub payer_name: String,
     /// National Provider Identifier of the payer.
     pub payer_npi: String,
-    /// The day on which the data was taken; nothing is dated later, but for covers and authorizations that run on.
+    /// The day on which the data was taken; nothing is dated later, but for authorizations and goals that run on.
     pub as_of: NaiveDate,
 }
 

@@ -201,7 +201,7 @@ fn commands_answer_in_json_and_exit_as_promised() {
     let faults = payer.json_command(&["faults"]);
     let all = faults
         .as_array()
-        .or_else(|| faults["faults"].as_array())
+        .or_else(|| faults["items"].as_array())
         .expect("a table");
     assert_eq!(all.len(), Fault::ALL.len());
     let again = payer.json_command(&["import", "members"]);

@@ -14,15 +14,18 @@ const ROWS: &[&[&str]] = &[
     &["partner"],
     &["security"],
     &["audit"],
+    &["config"],
     &["context"],
     &["store"],
-    &["config"],
     &["telemetry"],
+    &["identity", "synth"],
     &["secret"],
-    &["synth", "identity"],
     &["fhir"],
     &["error", "ids", "clock"],
 ];
+
+/// Upward edges that are meant: where a step of the demonstration prints is the terminal's own type.
+const EXCEPTIONS: &[(&str, &str)] = &[("demo", "cli")];
 
 /// Rows that stay free of effects, and single files that do.
 const PURE: &[&str] = &[
@@ -72,6 +75,11 @@ fn sources(folder: &str) -> Vec<(String, String)> {
     walk(&base, &base, &mut found);
     found.sort();
     found
+}
+
+/// Whether a file holds unit tests only.
+fn is_tests(file: &str) -> bool {
+    file.ends_with("tests.rs")
 }
 
 /// The program without its unit tests and comments.
@@ -141,7 +149,7 @@ fn a_module_uses_only_what_stands_below_it() {
     let mut wrong = Vec::new();
     for (file, text) in sources("src") {
         let from = module(&file);
-        if matches!(from, "lib" | "main") {
+        if matches!(from, "lib" | "main") || is_tests(&file) {
             continue;
         }
         let Some(upper) = row(from) else {
@@ -152,7 +160,7 @@ fn a_module_uses_only_what_stands_below_it() {
         };
         for to in edges(&code(&text)) {
             match row(&to) {
-                _ if to == from => {}
+                _ if to == from || EXCEPTIONS.contains(&(from, to.as_str())) => {}
                 Some(lower) if lower > upper => {}
                 Some(_) => wrong.push(format!("{file}: {from} must not use {to}")),
                 None => wrong.push(format!("{file}: crate::{to} is no module of the table")),
@@ -167,7 +175,7 @@ fn a_module_uses_only_what_stands_below_it() {
 fn pure_modules_have_no_effects() {
     let mut wrong = Vec::new();
     for (file, text) in sources("src") {
-        if !PURE.iter().any(|pure| file == *pure || module(&file) == *pure) {
+        if is_tests(&file) || !PURE.iter().any(|pure| file == *pure || module(&file) == *pure) {
             continue;
         }
         let code = code(&text);
@@ -185,10 +193,10 @@ fn every_file_says_what_it_owns_and_stays_readable() {
     let mut wrong = Vec::new();
     for folder in ["src", "crates", "tests"] {
         for (file, text) in sources(folder) {
-            if !text.starts_with("//!") {
+            if !text.starts_with("//!") && !is_tests(&file) {
                 wrong.push(format!("{folder}/{file} does not open with `//!`"));
             }
-            if text.lines().next().is_some_and(|line| line.contains("TODO")) {
+            if text.starts_with("//! TODO") {
                 wrong.push(format!("{folder}/{file} is a placeholder"));
             }
             if text.lines().count() > LINES_MAX {
@@ -205,7 +213,7 @@ fn every_file_says_what_it_owns_and_stays_readable() {
 #[test]
 fn one_place_each_names_the_typed_model_and_the_database() {
     let mut wrong = Vec::new();
-    for (file, text) in sources("src") {
+    for (file, text) in sources("src").into_iter().filter(|(file, _)| !is_tests(file)) {
         let code = code(&text);
         if code.contains("fhirbolt") {
             wrong.push(format!("src/{file} names fhirbolt; only crates/fhir-types may"));
