@@ -16,7 +16,8 @@ fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, crate::error
 #[test]
 fn what_cannot_be_used_is_refused_with_its_key_and_a_remedy() {
     let none: &[(&str, &str)] = &[];
-    let rows: &[(&str, &[(&str, &str)], &str, &str)] = &[
+    type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str, &'a str);
+    let rows: &[Row<'_>] = &[
         (
             "[server]\nbase_ulr = 'https://x/fhir'",
             none,
