@@ -54,3 +54,67 @@ pub fn rfc3339_us(us: i64) -> String {
 pub fn parse_rfc3339_ms(text: &str) -> Option<i64> {
     DateTime::parse_from_rfc3339(text).ok().map(|at| at.timestamp_millis())
 }
+
+/// `ms` (UTC milliseconds) as an HTTP date (RFC 9110 section 5.6.7).
+pub fn http_date(ms: i64) -> String {
+    DateTime::<Utc>::from_timestamp_millis(ms).unwrap_or_default().format("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+/// First instant (UTC milliseconds) of a FHIR date of any precision, `YYYY`, `YYYY-MM` or `YYYY-MM-DD`, or of a dateTime.
+pub fn date_start_ms(text: &str) -> Option<i64> {
+    span(text).map(|(start, _)| start)
+}
+
+/// The instant (UTC milliseconds) after the last of a FHIR date of any precision or of a dateTime.
+pub fn date_end_ms(text: &str) -> Option<i64> {
+    span(text).map(|(_, end)| end)
+}
+
+fn span(text: &str) -> Option<(i64, i64)> {
+    use chrono::{Months, NaiveDate, TimeDelta};
+    if let Some(at) = parse_rfc3339_ms(text) {
+        return Some((at, at + 1));
+    }
+    let digits = |part: &str, n: usize| (part.len() == n && part.bytes().all(|b| b.is_ascii_digit())).then(|| part.parse::<u32>().ok()).flatten();
+    let mut parts = text.split('-');
+    let year = i32::try_from(digits(parts.next()?, 4)?).ok()?;
+    let month = parts.next().map(|part| digits(part, 2));
+    let day = parts.next().map(|part| digits(part, 2));
+    if parts.next().is_some() {
+        return None;
+    }
+    let (start, end) = match (month, day) {
+        (None, _) => {
+            let start = NaiveDate::from_ymd_opt(year, 1, 1)?;
+            (start, start.checked_add_months(Months::new(12))?)
+        }
+        (Some(month), None) => {
+            let start = NaiveDate::from_ymd_opt(year, month?, 1)?;
+            (start, start.checked_add_months(Months::new(1))?)
+        }
+        (Some(month), Some(day)) => {
+            let start = NaiveDate::from_ymd_opt(year, month?, day?)?;
+            (start, start.checked_add_signed(TimeDelta::days(1))?)
+        }
+    };
+    let ms = |date: NaiveDate| date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_millis();
+    Some((ms(start), ms(end)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_of_any_precision_span_their_time() {
+        const DAY: i64 = 86_400_000;
+        for (text, days) in [("2024", 366), ("2024-02", 29), ("2024-02-29", 1)] {
+            let (start, end) = span(text).expect(text);
+            assert_eq!(end - start, days * DAY, "{text}");
+        }
+        for bad in ["", "24", "2024-13", "2024-02-30", "2024-2-3", "2024-02-03-04", "x", "+024"] {
+            assert!(span(bad).is_none(), "{bad}");
+        }
+        assert_eq!(http_date(784_111_777_000), "Sun, 06 Nov 1994 08:49:37 GMT");
+    }
+}

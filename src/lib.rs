@@ -1,5 +1,6 @@
 //! Causeway: a FHIR R4 server for payer-to-payer exchange. `ARCHITECTURE.md` is the map of these modules.
 
+pub mod app;
 pub mod audit;
 pub mod bench;
 pub mod cli;
@@ -21,4 +22,5 @@ pub mod release;
 pub mod secret;
 pub mod security;
 pub mod store;
+pub mod synth;
 pub mod telemetry;

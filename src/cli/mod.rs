@@ -1,5 +1,121 @@
 //! The commands: one file each. They parse, call one use case and print; people's text goes to stderr, answers to stdout.
 
+pub mod admin;
+mod args;
+pub mod bench;
+pub mod config;
+pub mod demo;
+pub mod durability;
+pub mod faults;
+pub mod import;
+pub mod operator;
 mod out;
+pub mod partner;
+pub mod serve;
+pub mod synth;
 
+pub use args::{Cli, Command, Common};
 pub use out::{Exit, Out};
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::context::Context;
+use crate::error::{Failure, Fault};
+use crate::ids::Ids;
+use crate::store::{Store, StoreOptions};
+use clap::Parser as _;
+use std::io::IsTerminal as _;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Parses this process's arguments, runs the command, and returns its exit code.
+pub fn run() -> u8 {
+    crate::security::tls::install_provider();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage as u8 } else { Exit::Done as u8 };
+        }
+    };
+    let mut out = Out::new(
+        cli.common.json,
+        cli.common.quiet,
+        std::io::stderr().is_terminal(),
+        Box::new(std::io::stdout()),
+        Box::new(std::io::stderr()),
+    );
+    let exit = dispatch(&cli, &mut out).unwrap_or_else(|failure| report(&failure, &mut out));
+    exit as u8
+}
+
+fn dispatch(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
+    let cwd = std::env::current_dir().map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?;
+    match &cli.command {
+        Command::Faults => Ok(faults::run(out)),
+        Command::Synth(args) => synth::run(args, &cwd, out),
+        Command::Demo(args) => demo::run(args, &cwd, out),
+        Command::Bench(args) => bench::run(args, &cwd, out),
+        Command::Serve(args) => serve::run(args, &cli.common, out),
+        Command::Config(args) => Ok(config::run(args, &load(&cli.common)?, out)),
+        command => {
+            let config = load(&cli.common)?;
+            match open(&config) {
+                Ok(ctx) => on_store(command, &ctx, &cwd, out),
+                Err(failure) if failure.fault() == Fault::StoreBusy => {
+                    admin::forward(&config.data_folder().join(admin::SOCKET), std::env::args().collect(), &cwd, out)
+                        .ok_or(failure)
+                }
+                Err(failure) => Err(failure),
+            }
+        }
+    }
+}
+
+/// Runs a command that needs the store, in whichever process has it.
+///
+/// # Errors
+/// Those of the command; [`Fault::ConfigInvalid`] for one that is not for a store.
+pub fn on_store(command: &Command, ctx: &Context, cwd: &Path, out: &mut Out) -> Result<Exit, Failure> {
+    match command {
+        Command::Import(args) => import::run(args, ctx, cwd, out),
+        Command::Partner(args) => partner::run(args, ctx, cwd, out),
+        Command::Operator(args) => operator::run(args, ctx, out),
+        Command::Durability => durability::run(ctx, out),
+        _ => Err(Failure::new(Fault::ConfigInvalid).remedy("This command does not run inside a server.")),
+    }
+}
+
+/// The configuration that the common options name.
+///
+/// # Errors
+/// As [`Config::load`].
+pub fn load(common: &Common) -> Result<Config, Failure> {
+    Config::from_environment(common.config.as_deref())
+}
+
+/// Opens the configured store.
+///
+/// # Errors
+/// As [`Store::open`].
+pub fn open(config: &Config) -> Result<Context, Failure> {
+    let options = StoreOptions { connections: config.store.connections, migrate: true };
+    let store = Store::open(&config.store.url, &options)?;
+    Ok(Context { store, clock: Clock::System, ids: Ids::random(), payer: Arc::new(config.payer()) })
+}
+
+/// Prints a failure for people and picks the exit code.
+pub fn report(failure: &Failure, out: &mut Out) -> Exit {
+    out.error(&format!("error: {failure}"));
+    out.error(&format!("  next: {}", failure.remedy_text()));
+    if let Some(cause) = failure.cause() {
+        out.error(&format!("  cause: {cause}"));
+    }
+    match failure.fault() {
+        Fault::StoreBusy | Fault::Overloaded => Exit::Busy,
+        Fault::ConfigInvalid | Fault::PartnerInvalid | Fault::DurabilityUnsafe => Exit::Usage,
+        Fault::InputUnreadable => Exit::Unreadable,
+        Fault::StoreDamaged => Exit::Integrity,
+        _ => Exit::Failed,
+    }
+}

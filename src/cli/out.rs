@@ -50,6 +50,18 @@ impl Out {
         self.line(&text);
     }
 
+    /// Text of the answer as it came from another process.
+    pub fn raw(&mut self, text: &str) {
+        let _ = self.stdout.write_all(text.as_bytes());
+        let _ = self.stdout.flush();
+    }
+
+    /// Text for people as it came from another process.
+    pub fn raw_error(&mut self, text: &str) {
+        let _ = self.stderr.write_all(text.as_bytes());
+        let _ = self.stderr.flush();
+    }
+
     /// A remark for people, on stderr; silent under `--quiet`.
     pub fn note(&mut self, text: &str) {
         if !self.quiet {

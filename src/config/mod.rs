@@ -1,1 +1,268 @@
-//! TODO(config)
+//! The configuration: one struct for each concern, parsed and checked once, unknown keys refused.
+//!
+//! File first, then `CAUSEWAY_<SECTION>__<KEY>`, then `DATABASE_URL`. Nothing else in the program reads the environment,
+//! and nothing here opens a store or a socket. Secrets (the password in a store address) are never printed.
+
+pub mod keys;
+mod load;
+mod show;
+#[cfg(test)]
+mod tests;
+
+pub use show::effective;
+
+use crate::context::Payer;
+use crate::error::{Failure, Fault};
+use crate::store::StoreUrl;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// `[server]`: where we listen and what partners call us.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Partners' side: FHIR and OAuth.
+    pub fhir_listen: SocketAddr,
+    /// Operations side.
+    pub ops_listen: SocketAddr,
+    /// FHIR base URL: https, no slash at its end.
+    pub base_url: String,
+}
+
+impl Server {
+    /// Scheme, host and port of the base URL, under which `/oauth` and `/.well-known` stand.
+    pub fn origin(&self) -> &str {
+        origin_of(&self.base_url)
+    }
+}
+
+/// `[tls]`: the files of the partners' listener.
+#[derive(Clone, Debug, Default)]
+pub struct Tls {
+    /// PEM chain, leaf first.
+    pub certificate: Option<PathBuf>,
+    /// PEM key.
+    pub key: Option<PathBuf>,
+    /// Authorities of client certificates.
+    pub client_ca: Vec<PathBuf>,
+    /// Their revocation lists.
+    pub client_crl: Vec<PathBuf>,
+    /// How long a list outlives its nextUpdate, in seconds.
+    pub crl_grace_seconds: i64,
+}
+
+impl Tls {
+    /// Certificate and key, which `serve` cannot do without.
+    ///
+    /// # Errors
+    /// [`Fault::ConfigInvalid`] naming the key that is not set or whose file is not there.
+    pub fn demand_files(&self) -> Result<(&Path, &Path), Failure> {
+        let certificate = demand(self.certificate.as_deref(), "tls.certificate")?;
+        let key = demand(self.key.as_deref(), "tls.key")?;
+        for (name, files) in [("tls.client_ca", &self.client_ca), ("tls.client_crl", &self.client_crl)] {
+            for file in files {
+                there(file, name)?;
+            }
+        }
+        Ok((certificate, key))
+    }
+}
+
+fn demand<'a>(file: Option<&'a Path>, name: &str) -> Result<&'a Path, Failure> {
+    let file = file.ok_or_else(|| {
+        Failure::new(Fault::ConfigInvalid)
+            .at(name)
+            .remedy(format!("Set {name}, or use `causeway serve --dev` to have development certificates made."))
+    })?;
+    there(file, name)?;
+    Ok(file)
+}
+
+fn there(file: &Path, name: &str) -> Result<(), Failure> {
+    if file.is_file() {
+        return Ok(());
+    }
+    let remedy = format!("Put the file {} there, correct {name}, or use `causeway serve --dev`.", file.display());
+    Err(Failure::new(Fault::ConfigInvalid).at(name).remedy(remedy))
+}
+
+/// `[store]`.
+#[derive(Clone, Debug)]
+pub struct StoreSection {
+    /// Which database.
+    pub url: StoreUrl,
+    /// Largest number of pooled connections.
+    pub connections: u32,
+}
+
+/// `[payer]`: who we are.
+#[derive(Clone, Debug)]
+pub struct PayerSection {
+    /// Name for people.
+    pub name: String,
+    /// National Provider Identifier.
+    pub npi: String,
+    /// System of our member numbers.
+    pub member_system: String,
+    /// System of our UMB identifiers.
+    pub umb_system: String,
+    /// Time zone of calendar dates.
+    pub time_zone: chrono_tz::Tz,
+}
+
+/// `[oauth]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Oauth {
+    /// Life of an access token.
+    pub access_token_seconds: u32,
+    /// Whether key sets may be fetched from this machine; tests only.
+    pub allow_loopback_jwks: bool,
+}
+
+/// `[policy]`: names of the built-in policies in force.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Matching.
+    pub matching: String,
+    /// Release.
+    pub release: String,
+    /// Retry.
+    pub retry: String,
+    /// Retention.
+    pub retention: String,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// `json` or `text`.
+    pub format: String,
+    /// Least severe level that is written.
+    pub level: String,
+    /// Where traces go.
+    pub otlp_endpoint: Option<String>,
+}
+
+/// `[limits]`: what one request, connection or partner may take (reliability sheet, section 7).
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Largest request body.
+    pub body_bytes: usize,
+    /// Largest body of `$bulk-member-match`.
+    pub bulk_body_bytes: usize,
+    /// Largest request head.
+    pub head_bytes: usize,
+    /// Time for a TLS handshake.
+    pub tls: Duration,
+    /// Time for a request head.
+    pub head: Duration,
+    /// Time for a request body.
+    pub body: Duration,
+    /// Time for an answer to begin.
+    pub handler: Duration,
+    /// Idle time of a connection.
+    pub keep_alive: Duration,
+    /// Open connections in all.
+    pub connections: usize,
+    /// Open connections of one partner.
+    pub connections_per_partner: usize,
+    /// Requests worked on at once.
+    pub in_flight: usize,
+    /// Requests of one partner worked on at once.
+    pub in_flight_per_partner: usize,
+    /// Streams of one HTTP/2 connection.
+    pub h2_streams: u32,
+    /// Time for running requests after SIGTERM.
+    pub drain: Duration,
+}
+
+/// The whole configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[server]`
+    pub server: Server,
+    /// `[tls]`
+    pub tls: Tls,
+    /// `[store]`
+    pub store: StoreSection,
+    /// `[exports]`: `file:PATH` or an object store's address.
+    pub exports_url: String,
+    /// `[payer]`
+    pub payer: PayerSection,
+    /// `[oauth]`
+    pub oauth: Oauth,
+    /// `[policy]`
+    pub policy: Policy,
+    /// `[log]`
+    pub log: Log,
+    /// `[limits]`
+    pub limits: Limits,
+    /// The file it came from, if any.
+    pub file: Option<PathBuf>,
+    values: load::Values,
+}
+
+impl Config {
+    /// Reads `path` (without one: `./causeway.toml` if it is there, else defaults), then the variables of `environment`.
+    ///
+    /// Relative paths of the file stand in its folder; those of the environment in the working directory.
+    ///
+    /// # Errors
+    /// [`Fault::ConfigInvalid`] naming the key in `expressions()`; [`Fault::InputUnreadable`] when `path` cannot be read.
+    pub fn load(path: Option<&Path>, environment: impl IntoIterator<Item = (String, String)>) -> Result<Config, Failure> {
+        let implicit = Path::new("causeway.toml");
+        let path = path.or_else(|| implicit.is_file().then_some(implicit));
+        let mut values = load::Values::defaults();
+        if let Some(path) = path {
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                Failure::new(Fault::InputUnreadable).at(path.display().to_string()).because(error)
+            })?;
+            values.take_file(&text, path.parent().unwrap_or(Path::new("")))?;
+        }
+        values.take_environment(environment)?;
+        values.finish(path.map(Path::to_path_buf))
+    }
+
+    /// [`Config::load`] with this process's environment; variables that are not Unicode are passed over.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn from_environment(path: Option<&Path>) -> Result<Config, Failure> {
+        let unicode = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Config::load(path, unicode)
+    }
+
+    /// Who we are, for [`crate::context::Context`].
+    pub fn payer(&self) -> Payer {
+        Payer {
+            name: self.payer.name.clone(),
+            npi: self.payer.npi.clone(),
+            member_system: self.payer.member_system.clone(),
+            umb_system: self.payer.umb_system.clone(),
+            base_url: self.server.base_url.clone(),
+            time_zone: self.payer.time_zone,
+        }
+    }
+
+    /// The folder of our own files: where the SQLite store is, else `causeway-data`.
+    pub fn data_folder(&self) -> PathBuf {
+        let beside = self.store.url.sqlite_path().and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty());
+        match (beside, &self.file) {
+            (Some(folder), _) => folder.to_path_buf(),
+            (None, Some(file)) if self.store.url.sqlite_path().is_none() => {
+                file.parent().unwrap_or(Path::new("")).join("causeway-data")
+            }
+            (None, _) if self.store.url.sqlite_path().is_some() => PathBuf::from("."),
+            (None, _) => PathBuf::from("causeway-data"),
+        }
+    }
+}
+
+/// Scheme, host and port of `url`.
+pub(crate) fn origin_of(url: &str) -> &str {
+    let start = url.find("://").map_or(0, |at| at + 3);
+    match url[start..].find('/') {
+        Some(slash) => &url[..start + slash],
+        None => url,
+    }
+}

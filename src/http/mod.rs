@@ -1,1 +1,15 @@
-//! TODO(http)
+//! HTTP: routes, middleware, one file for each interaction. Handlers extract, call one use case and render.
+//!
+//! Status codes come from the fault table, never from here; SQL and decisions live below.
+
+pub mod body;
+pub mod fhir;
+pub mod limits;
+pub mod negotiate;
+pub mod oauth;
+pub mod observe;
+pub mod ops;
+pub mod page;
+pub mod reply;
+pub mod routes;
+pub mod server;

@@ -1,1 +1,23 @@
-//! TODO(records)
+//! What is kept of a member: the ingest gate, the compartments, the columns a release filters by, and import.
+//!
+//! Everything a release needs is decided here, once, when a resource is stored ([`gate`]). This module never decides who
+//! may read; and it never stores a resource of a member outside that member's compartment.
+
+pub mod authorization;
+pub mod compartment;
+pub mod demographics;
+pub mod gate;
+pub mod import;
+pub mod keep;
+pub mod released;
+pub mod sensitivity;
+
+mod bundle;
+mod links;
+mod pipeline;
+mod rejects;
+mod rules;
+mod service;
+mod source;
+mod splice;
+mod when;

@@ -2,6 +2,36 @@
 //!
 //! Only this layer can build a [`Caller`]. It knows nothing of members or consent.
 
+pub mod address;
+pub mod assertion;
+mod authority;
 mod caller;
+mod certificate;
+pub mod dev_pki;
+mod discovery;
+pub mod form;
+mod introspect;
+pub mod json;
+pub mod jwk;
+pub mod keyring;
+mod oauth;
+pub mod operator;
+mod refusals;
+pub mod scopes;
+pub mod signing;
+pub mod tls;
+#[cfg(test)]
+mod tests;
+mod token;
 
+pub use authority::Authority;
 pub use caller::{Caller, Dialect, PartnerRef};
+pub use certificate::PeerCertificate;
+pub use discovery::{MEMBER_MATCH, davinci_configuration, jwks, smart_configuration};
+pub use introspect::{introspect, revoke};
+pub use oauth::{OauthRequest, OauthSettings, oauth_error};
+pub use operator::Role;
+pub use refusals::Refusals;
+pub use scopes::{Permission, Scopes};
+pub use tls::{ServerTls, TlsFiles};
+pub use token::{TokenAnswer, TokenRequest, issue};

@@ -3,13 +3,19 @@
 //! Functions take `&mut Db`; whoever owns the transaction decides its extent. Nothing here calls the network or knows HTTP.
 
 mod db;
+pub mod disclosure;
 pub mod durability;
 pub mod idempotency;
 pub mod matching;
+pub mod members;
 pub mod migrate;
 pub mod ops_queries;
+pub mod partners;
+pub mod resources;
 pub mod schema;
+pub mod secrets;
 mod statement;
+pub mod tokens;
 mod url;
 mod writer;
 

@@ -108,15 +108,6 @@ diesel::table! {
 }
 
 diesel::table! {
-    import_progress (source) {
-        source -> Text,
-        lines -> BigInt,
-        finished -> BigInt,
-        updated_ms -> BigInt,
-    }
-}
-
-diesel::table! {
     consent (id) {
         id -> Text,
         partner_id -> Text,
@@ -198,4 +189,25 @@ diesel::table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(partner, access_token, assertion_seen, operator_token, compartment, resource, resource_identifier, member, import_progress, consent, decision, grants, ledger_entry, idempotency);
+diesel::allow_tables_to_appear_in_same_query!(
+    partner,
+    access_token,
+    assertion_seen,
+    operator_token,
+    compartment,
+    resource,
+    resource_identifier,
+    member,
+    consent,
+    decision,
+    grants,
+    ledger_entry,
+    idempotency,
+);
+
+diesel::table! {
+    server_secret (name) {
+        name -> Text,
+        value -> Binary,
+    }
+}

@@ -5,7 +5,7 @@
 
 use super::db::Db;
 use crate::error::{Failure, Fault};
-use diesel::connection::SimpleConnection;
+use diesel::connection::{Connection, SimpleConnection, TransactionManager};
 use diesel::result::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -18,8 +18,12 @@ use tokio::sync::oneshot;
 const QUEUE: usize = 4096;
 /// Jobs in one transaction.
 const GROUP: usize = 256;
+/// Open transactions while a job runs: the group's, and the job's savepoint.
+const JOB_DEPTH: u32 = 2;
 /// Idle time after which the write-ahead log is emptied.
 const IDLE: Duration = Duration::from_secs(2);
+
+type Transactions = <Db as Connection>::TransactionManager;
 
 trait Job: Send {
     /// Does the work; `false` undoes it.
@@ -182,22 +186,27 @@ fn commit_group(db: &mut Db, mut group: Vec<Box<dyn Job>>, broken: &AtomicBool) 
 }
 
 fn run_group(db: &mut Db, group: &mut [Box<dyn Job>]) -> Result<(), Error> {
-    let Db::Sqlite(sqlite) = db else { return Err(Error::NotInTransaction) };
-    sqlite.batch_execute("BEGIN IMMEDIATE")?;
-    let alone = group.len() == 1;
+    // BEGIN need not be IMMEDIATE: nobody else writes, and readers never upgrade.
+    Transactions::begin_transaction(db)?;
     for job in group.iter_mut() {
-        if !alone {
-            db.batch_execute("SAVEPOINT job")?;
-        }
+        Transactions::begin_transaction(db)?;
         let keep = job.run(db);
-        match (keep, alone) {
-            (true, true) => {}
-            (true, false) => db.batch_execute("RELEASE job")?,
-            (false, true) => return db.batch_execute("ROLLBACK"),
-            (false, false) => db.batch_execute("ROLLBACK TO job; RELEASE job")?,
+        // A job that panicked may have left a savepoint of its own open.
+        while depth(db) > JOB_DEPTH {
+            Transactions::rollback_transaction(db)?;
+        }
+        if keep {
+            Transactions::commit_transaction(db)?;
+        } else {
+            Transactions::rollback_transaction(db)?;
         }
     }
-    db.batch_execute("COMMIT")
+    Transactions::commit_transaction(db)
+}
+
+fn depth(db: &mut Db) -> u32 {
+    let status = Transactions::transaction_manager_status_mut(db);
+    status.transaction_depth().ok().flatten().map_or(0, u32::from)
 }
 
 fn checkpoint(db: &mut Db) {

@@ -3,5 +3,6 @@
 //! No member data passes through here: log fields are ids of ours, codes and counts.
 
 mod correlation;
+pub mod log;
 
 pub use correlation::Correlation;

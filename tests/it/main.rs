@@ -1,1 +1,14 @@
+//! The integration tests: one binary, one file for each feature. `CAUSEWAY_TEST_STORE=postgres` runs all of them on PostgreSQL.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // a test that cannot go on says so by panicking
+
+mod support;
+
+mod bad_input;
+mod contract;
+mod kill9;
+mod layers;
+mod schema;
+mod store;
+mod store_durability;
+mod synth;

@@ -98,13 +98,6 @@ CREATE TABLE member (
 );
 CREATE INDEX member_name ON member (birth_date, family);
 
-CREATE TABLE import_progress (
-    source TEXT PRIMARY KEY NOT NULL,
-    lines BIGINT NOT NULL,
-    finished BIGINT NOT NULL,
-    updated_ms BIGINT NOT NULL
-);
-
 CREATE TABLE consent (
     id TEXT PRIMARY KEY NOT NULL,
     partner_id TEXT NOT NULL,

@@ -3,7 +3,6 @@ DROP TABLE ledger_entry;
 DROP TABLE grants;
 DROP TABLE decision;
 DROP TABLE consent;
-DROP TABLE import_progress;
 DROP TABLE member;
 DROP TABLE resource_identifier;
 DROP TABLE resource;

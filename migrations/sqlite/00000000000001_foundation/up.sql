@@ -50,7 +50,7 @@ CREATE TABLE operator_token (
 
 -- One row for each member; `no` 0 is never used: it is the compartment of what belongs to nobody.
 CREATE TABLE compartment (
-    no BIGINT PRIMARY KEY NOT NULL,
+    no INTEGER PRIMARY KEY NOT NULL,
     patient_id TEXT NOT NULL UNIQUE,
     umb TEXT NOT NULL UNIQUE,
     next_seq BIGINT NOT NULL
@@ -58,7 +58,7 @@ CREATE TABLE compartment (
 
 -- `key` is compartment * 2^24 + sequence, so that a member's rows stand side by side.
 CREATE TABLE resource (
-    key BIGINT PRIMARY KEY NOT NULL,
+    key INTEGER PRIMARY KEY NOT NULL,
     compartment BIGINT NOT NULL,
     type TEXT NOT NULL,
     id TEXT NOT NULL,
@@ -84,25 +84,18 @@ CREATE TABLE resource_identifier (
     kind TEXT NOT NULL,
     key BIGINT NOT NULL,
     PRIMARY KEY (value, system, type, kind, key)
-);
+) WITHOUT ROWID;
 CREATE INDEX resource_identifier_key ON resource_identifier (key);
 
 -- What identity compares, one row for each Patient resource.
 CREATE TABLE member (
-    compartment BIGINT PRIMARY KEY NOT NULL,
+    compartment INTEGER PRIMARY KEY NOT NULL,
     patient_id TEXT NOT NULL,
     family TEXT NOT NULL,
     birth_date TEXT NOT NULL,
     demographics TEXT NOT NULL
 );
 CREATE INDEX member_name ON member (birth_date, family);
-
-CREATE TABLE import_progress (
-    source TEXT PRIMARY KEY NOT NULL,
-    lines BIGINT NOT NULL,
-    finished BIGINT NOT NULL,
-    updated_ms BIGINT NOT NULL
-);
 
 CREATE TABLE consent (
     id TEXT PRIMARY KEY NOT NULL,

@@ -85,7 +85,9 @@ impl Scanner<'_> {
         self.space();
         match self.peek() {
             Some(b'{') => self.open(false)?,
-            Some(b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => return Err(Fault::ResourceInvalid),
+            // Read on: what is wrong inside is the better answer.
+            Some(b'[') => self.open(true)?,
+            _ if serde_json::from_slice::<serde::de::IgnoredAny>(self.bytes).is_ok() => return Err(Fault::ResourceInvalid),
             _ => return Err(Fault::NotJson),
         }
         while !self.frames.is_empty() {
@@ -183,8 +185,12 @@ impl Scanner<'_> {
     }
 
     fn close(&mut self) -> Scan<()> {
-        let Some(frame) = self.frames.pop() else { return Err(Fault::NotJson) };
         self.key = (0, 0);
+        if let Some(frame) = self.frames.last().filter(|frame| frame.judge) {
+            let object = frame.entry;
+            self.judge_nulls(object)?;
+        }
+        let Some(frame) = self.frames.pop() else { return Err(Fault::NotJson) };
         let next = self.tape.len() as u32;
         let entry = &mut self.tape[frame.entry as usize];
         entry.end = self.at as u32;
@@ -204,16 +210,13 @@ impl Scanner<'_> {
             self.key = (0, 0);
         } else {
             self.keys.truncate(frame.keys);
-            if frame.judge {
-                self.judge_nulls(frame.entry)?;
-            }
         }
         Ok(())
     }
 
     /// Every null in an array needs a value at the same index of its companion (`given` and `_given`).
     fn judge_nulls(&mut self, object: u32) -> Scan<()> {
-        let end = self.tape[object as usize].next;
+        let end = self.tape.len() as u32;
         let mut members = Vec::new();
         let mut at = object + 1;
         while at < end {

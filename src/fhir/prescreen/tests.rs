@@ -51,7 +51,9 @@ fn faults_carry_the_element_path() {
         (r#"{"resourceType":"Patient"} x"#, Fault::NotJson, "Resource"),
         (r#"{"resourceType":"Human"}"#, Fault::ResourceInvalid, "Resource"),
         (r#"{"id":"a"}"#, Fault::ResourceInvalid, "Resource"),
-        ("[]", Fault::ResourceInvalid, "Resource"),
+        (r#"[{"a":1}]"#, Fault::ResourceInvalid, "Resource"),
+        ("12", Fault::ResourceInvalid, "Resource"),
+        ("no JSON", Fault::NotJson, "Resource"),
         ("", Fault::NotJson, "Resource"),
         (r#"{"resourceType":"Patient","a":"#, Fault::NotJson, "Patient.a"),
         ("{\"resourceType\":\"Patient\",\"a\":\"\0\"}", Fault::NotJson, "Patient.a"),
@@ -69,6 +71,7 @@ fn faults_carry_the_element_path() {
 fn bombs_are_refused_at_once() {
     let deep = format!("{{\"resourceType\":\"Patient\",\"a\":{}", "{\"a\":[".repeat(100_000));
     assert_eq!(refused(&deep).0, Fault::TooDeep);
+    assert_eq!(refused(&"{\"a\":".repeat(100_000)).0, Fault::TooDeep);
     let many: String = (0..1_000_000).map(|i| format!(",\"k{i}\":1")).collect();
     assert_eq!(refused(&format!("{{\"resourceType\":\"Patient\"{many}}}")).0, Fault::ResourceInvalid);
     let values = format!("{{\"resourceType\":\"Patient\",\"a\":[1{}]}}", ",1".repeat(1 << 20));

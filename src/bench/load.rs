@@ -1,0 +1,164 @@
+//! Legs and rounds: a number of connections that ask without pause for a while, the static answer and the subject in turn.
+
+use super::process::Server;
+use super::wire::Connection;
+use crate::error::{Failure, Fault};
+use futures_util::future::join_all;
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+/// Rounds of a measure; each is a static leg and a subject leg, and one more static leg ends the last.
+pub(super) const ROUNDS: usize = 5;
+/// Bytes of a wrong answer that are kept for the message.
+const EXCERPT_BYTES: usize = 400;
+
+/// What one leg did.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Leg {
+    pub(super) requests: u64,
+    pub(super) bytes: u64,
+    pub(super) seconds: f64,
+    /// Processor seconds of the server.
+    pub(super) server_cpu_s: f64,
+    latencies_us: Vec<u32>,
+}
+
+impl Leg {
+    /// Answers a second.
+    pub(super) fn rate(&self) -> f64 {
+        self.requests as f64 / self.seconds
+    }
+
+    /// Body bytes a second.
+    pub(super) fn bytes_rate(&self) -> f64 {
+        self.bytes as f64 / self.seconds
+    }
+}
+
+/// All legs of one kind, put together.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sum {
+    pub(super) requests: u64,
+    pub(super) bytes: u64,
+    server_cpu_s: f64,
+    latencies_us: Vec<u32>,
+}
+
+impl Sum {
+    fn of(legs: &[Leg]) -> Sum {
+        let mut sum = Sum::default();
+        for leg in legs {
+            sum.requests += leg.requests;
+            sum.bytes += leg.bytes;
+            sum.server_cpu_s += leg.server_cpu_s;
+            sum.latencies_us.extend_from_slice(&leg.latencies_us);
+        }
+        sum.latencies_us.sort_unstable();
+        sum
+    }
+
+    /// Milliseconds within which this share of the answers came.
+    pub(super) fn within_ms(&self, share: f64) -> f64 {
+        let at = ((self.latencies_us.len() as f64 - 1.0).max(0.0) * share) as usize;
+        self.latencies_us.get(at).map_or(0.0, |us| f64::from(*us) / 1000.0)
+    }
+
+    /// Processor time of the server for one answer, in microseconds.
+    pub(super) fn cpu_us(&self) -> f64 {
+        self.server_cpu_s * 1e6 / (self.requests.max(1) as f64)
+    }
+}
+
+/// A measure's rounds.
+pub(super) struct Rounds {
+    /// What the subject did in each round.
+    pub(super) rates: Vec<f64>,
+    /// What the static answer did in each round: the mean of the legs before and after.
+    pub(super) static_rates: Vec<f64>,
+    /// Subject by static, round by round.
+    pub(super) ratios: Vec<f64>,
+    /// Everything the subject did.
+    pub(super) subject: Sum,
+    /// Everything the static answer did.
+    pub(super) fixed: Sum,
+}
+
+/// Static, subject, static, subject, …, static; `rate` says what of a leg is compared. `subject` is asked before each leg
+/// for its requests, so that they carry a fresh token.
+///
+/// # Errors
+/// As [`leg`], and those of `subject`.
+pub(super) async fn rounds(
+    connections: &mut [Connection],
+    server: &Server,
+    seconds: u64,
+    fixed: &[Vec<u8>],
+    mut subject: impl AsyncFnMut() -> Result<Vec<Vec<u8>>, Failure>,
+    rate: fn(&Leg) -> f64,
+) -> Result<Rounds, Failure> {
+    let time = Duration::from_secs(seconds);
+    let next = Cell::new(0);
+    // The first leg warms connections, caches and the processor's clock, and is not counted.
+    leg(connections, server, time.min(Duration::from_millis(500)), fixed, &Cell::new(0)).await?;
+    let mut statics = vec![leg(connections, server, time, fixed, &Cell::new(0)).await?];
+    let mut subjects = Vec::new();
+    for _ in 0..ROUNDS {
+        let requests = subject().await?;
+        subjects.push(leg(connections, server, time, &requests, &next).await?);
+        statics.push(leg(connections, server, time, fixed, &Cell::new(0)).await?);
+    }
+    let rates: Vec<f64> = subjects.iter().map(rate).collect();
+    let static_rates: Vec<f64> = statics.windows(2).map(|pair| (rate(&pair[0]) + rate(&pair[1])) / 2.0).collect();
+    let ratios = rates.iter().zip(&static_rates).map(|(one, other)| one / other).collect();
+    Ok(Rounds { rates, static_rates, ratios, subject: Sum::of(&subjects), fixed: Sum::of(&statics) })
+}
+
+/// Every connection asks for `time`, round robin over `requests` from where `next` stands.
+///
+/// # Errors
+/// [`Fault::PartnerAnswer`] for any answer but 200; [`Fault::PartnerUnreachable`] when a connection breaks.
+pub(super) async fn leg(
+    connections: &mut [Connection],
+    server: &Server,
+    time: Duration,
+    requests: &[Vec<u8>],
+    next: &Cell<usize>,
+) -> Result<Leg, Failure> {
+    let cpu_before = server.cpu_s();
+    let begun = Instant::now();
+    let parts = join_all(connections.iter_mut().map(|connection| one(connection, requests, next, begun, time))).await;
+    let mut leg = Leg { seconds: begun.elapsed().as_secs_f64(), server_cpu_s: server.cpu_s() - cpu_before, ..Leg::default() };
+    for part in parts {
+        let part = part?;
+        leg.requests += part.requests;
+        leg.bytes += part.bytes;
+        leg.latencies_us.extend(part.latencies_us);
+    }
+    Ok(leg)
+}
+
+async fn one(connection: &mut Connection, requests: &[Vec<u8>], next: &Cell<usize>, begun: Instant, time: Duration) -> Result<Leg, Failure> {
+    let mut part = Leg::default();
+    while begun.elapsed() < time {
+        let at = next.replace(next.get() + 1) % requests.len();
+        let asked = Instant::now();
+        let mut excerpt = Vec::new();
+        let mut keep = |piece: &[u8]| {
+            if excerpt.len() < EXCERPT_BYTES {
+                excerpt.extend_from_slice(&piece[..piece.len().min(EXCERPT_BYTES)]);
+            }
+        };
+        let answer = connection
+            .exchange(&requests[at], &mut keep)
+            .await
+            .map_err(|error| Failure::new(Fault::PartnerUnreachable).because(error))?;
+        if answer.status != 200 {
+            let text = String::from_utf8_lossy(&excerpt).into_owned();
+            return Err(Failure::new(Fault::PartnerAnswer).because(format!("status {}: {text}", answer.status)));
+        }
+        part.requests += 1;
+        part.bytes += answer.bytes;
+        part.latencies_us.push(u32::try_from(asked.elapsed().as_micros()).unwrap_or(u32::MAX));
+    }
+    Ok(part)
+}

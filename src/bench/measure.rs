@@ -1,0 +1,274 @@
+//! The measures, one function each. What is compared with what stands here and nowhere else.
+
+use super::child::STATIC;
+use super::load::{self, Leg, ROUNDS, Rounds};
+use super::process::{Memory, Server};
+use super::report::{Limit, Measure, Report, median};
+use super::site::{self, Site, Tokens};
+use super::wire::{self, Connection, Target};
+use super::{Plan, Subject};
+use crate::cli::Out;
+use crate::error::{Failure, Fault};
+use crate::secret::Secret;
+use crate::synth::{Member, Policy};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Bytes of the static answer that requests are compared with.
+const STATIC_BYTES: u64 = 2_048;
+/// Members that `read` reads, in turn.
+const READERS: u64 = 256;
+/// Requests that are made ready for `match`, evenly over all members.
+const MATCH_REQUESTS: u64 = 10_000;
+/// Connections of `everything`: what counts is bytes, and each holds a record in flight.
+const STREAMS: usize = 4;
+/// Starts of `start`.
+const STARTS: usize = 5;
+/// Bytes after which the reader of the huge record stops reading for [`STALL`], so that a server that does not wait shows.
+const STALL_AFTER_BYTES: u64 = 1024 * 1024;
+/// How long that is.
+const STALL: Duration = Duration::from_secs(2);
+const MIB: f64 = 1024.0 * 1024.0;
+
+/// Time to ready, and memory at rest.
+///
+/// # Errors
+/// Those of the server.
+pub(super) fn start(site: &Site) -> Result<[Measure; 2], Failure> {
+    let mut seconds = Vec::new();
+    let mut memory = Memory::default();
+    for _ in 0..STARTS {
+        let server = site.start_serve()?;
+        seconds.push(server.ready_s);
+        std::thread::sleep(Duration::from_secs(1));
+        memory = server.memory();
+        server.stop()?;
+    }
+    let mut ready = Measure::new("start", "seconds to ready", site.store, median(&seconds)).limit(Limit::AtMost(1.0));
+    ready.rows = site.resources;
+    ready.spread(&seconds);
+    let mut idle = Measure::new("idle", "MiB resident", site.store, memory.resident as f64 / MIB).limit(Limit::AtMost(64.0));
+    idle.rows = site.resources;
+    idle.detail("anonymous_mib", memory.anonymous as f64 / MIB);
+    Ok([ready, idle])
+}
+
+/// Everything that needs the running server, in this order: memory first, while the server is fresh.
+///
+/// # Errors
+/// Those of the server; [`Fault::PartnerAnswer`] for an answer that is not 200.
+pub(super) async fn over_the_wire(plan: &Plan, site: &Site, server: &Server, report: &mut Report, out: &mut Out) -> Result<(), Failure> {
+    let bench = Bench { plan, site, server, target: site.target()?, tokens: site.tokens().await? };
+    if plan.wants(Subject::Memory) {
+        report.add([bench.memory().await?], out);
+    }
+    if plan.wants(Subject::Static) {
+        report.add([bench.fixed().await?], out);
+    }
+    if plan.wants(Subject::Match) {
+        report.add([bench.member_match().await?], out);
+    }
+    if plan.wants(Subject::Read) {
+        report.add([bench.read().await?], out);
+    }
+    if plan.wants(Subject::Everything) {
+        report.add([bench.everything().await?], out);
+    }
+    Ok(())
+}
+
+/// How fast the import makes resources durable.
+///
+/// # Errors
+/// Those of the import.
+pub(super) fn import(plan: &Plan) -> Result<[Measure; 1], Failure> {
+    let (counts, bytes, seconds) = site::import(plan)?;
+    let count = |name: &str| counts[name].as_u64().unwrap_or(0);
+    let store = if plan.postgres.is_some() { "postgres" } else { "sqlite" };
+    let mut measure = Measure::new("import", "resources/s", store, count("stored") as f64 / seconds).limit(Limit::AtLeast(10_000.0));
+    (measure.rows, measure.bytes) = (count("stored"), bytes);
+    measure.detail("seconds", seconds);
+    measure.detail("rejected", count("rejected") as f64);
+    Ok([measure])
+}
+
+struct Bench<'a> {
+    plan: &'a Plan,
+    site: &'a Site,
+    server: &'a Server,
+    target: Target,
+    tokens: Tokens,
+}
+
+impl Bench<'_> {
+    /// The static answer against itself: what is left is the noise of this machine.
+    async fn fixed(&self) -> Result<Measure, Failure> {
+        let requests = [static_request(STATIC_BYTES)];
+        let mut connections = self.connect(self.plan.clients).await?;
+        let same = requests.to_vec();
+        let rounds = load::rounds(&mut connections, self.server, self.plan.seconds, &requests, async || Ok(same.clone()), Leg::rate).await?;
+        Ok(self.ratio("static", "requests/s", &rounds))
+    }
+
+    async fn member_match(&self) -> Result<Measure, Failure> {
+        let members = self.plan.members.max(2) - 1;
+        let wanted = members.min(MATCH_REQUESTS);
+        let bodies: Vec<Vec<u8>> = (0..wanted)
+            .map(|at| self.site.match_body(&self.site.member(1 + at * members / wanted), Policy::Regular))
+            .collect();
+        let mut connections = self.connect(self.plan.clients).await?;
+        let requests = async || {
+            let token = self.tokens.fresh().await?;
+            Ok(bodies.iter().map(|body| match_request(&token, body)).collect())
+        };
+        let rounds =
+            load::rounds(&mut connections, self.server, self.plan.seconds, &[static_request(STATIC_BYTES)], requests, Leg::rate).await?;
+        let limit = if self.plan.postgres.is_some() { 0.03 } else { 0.06 };
+        Ok(self.ratio("match", "requests/s", &rounds).ratio_limit(limit))
+    }
+
+    async fn read(&self) -> Result<Measure, Failure> {
+        let members: Vec<Member> = (1..=READERS.min(self.plan.members.max(2) - 1)).map(|index| self.site.member(index)).collect();
+        let mut connections = self.connect(self.plan.clients).await?;
+        for member in &members {
+            self.grant(&mut connections[0], member, Policy::Regular).await?;
+        }
+        let requests = async || {
+            let token = self.tokens.fresh().await?;
+            Ok(members.iter().map(|member| get(&token, &format!("/fhir/Patient/{}", member.patient_id))).collect())
+        };
+        let rounds =
+            load::rounds(&mut connections, self.server, self.plan.seconds, &[static_request(STATIC_BYTES)], requests, Leg::rate).await?;
+        Ok(self.ratio("read", "requests/s", &rounds).ratio_limit(0.15))
+    }
+
+    async fn everything(&self) -> Result<Measure, Failure> {
+        let member = self.site.member(0);
+        let path = format!("/fhir/Patient/{}/$everything", member.patient_id);
+        let mut connections = self.connect(STREAMS).await?;
+        self.grant(&mut connections[0], &member, Policy::Sensitive).await?;
+        let (bytes, rows) = self.count(&mut connections[0], &get(&self.tokens.fresh().await?, &path)).await?;
+        let requests = async || Ok(vec![get(&self.tokens.fresh().await?, &path)]);
+        let rounds =
+            load::rounds(&mut connections, self.server, self.plan.seconds, &[static_request(bytes)], requests, Leg::bytes_rate).await?;
+        let mut measure = self.ratio("everything", "bytes/s", &rounds).ratio_limit(0.5);
+        (measure.rows, measure.bytes) = (rows, bytes);
+        measure.detail("resources_per_s", measure.value / bytes as f64 * rows as f64);
+        Ok(measure)
+    }
+
+    async fn memory(&self) -> Result<Measure, Failure> {
+        let member = self.site.huge_member();
+        let path = format!("/fhir/Patient/{}/$everything", member.patient_id);
+        let mut connection = self.connection().await?;
+        self.grant(&mut connection, &member, Policy::Sensitive).await?;
+        let request = get(&self.tokens.fresh().await?, &path);
+        let before = self.server.memory();
+        let (id, stop) = (self.server.id(), Arc::new(AtomicBool::new(false)));
+        let watch = {
+            let stop = Arc::clone(&stop);
+            std::thread::spawn(move || {
+                let mut most = Memory::default();
+                while !stop.load(Ordering::Acquire) {
+                    most = most.largest(Memory::of(id));
+                    std::thread::sleep(Duration::from_millis(3));
+                }
+                most
+            })
+        };
+        let counted = self.count(&mut connection, &request).await;
+        stop.store(true, Ordering::Release);
+        let most = watch.join().map_err(|_| Failure::new(Fault::Internal))?;
+        let (bytes, rows) = counted?;
+        let growth = |most: u64, before: u64| most.saturating_sub(before) as f64 / MIB;
+        let mut measure =
+            Measure::new("memory", "MiB grown", self.site.store, growth(most.resident, before.resident)).limit(Limit::AtMost(32.0));
+        (measure.rows, measure.bytes) = (rows, bytes);
+        measure.detail("anonymous_mib", growth(most.anonymous, before.anonymous));
+        measure.detail("before_mib", before.resident as f64 / MIB);
+        Ok(measure)
+    }
+
+    /// Fetches a record and counts its bytes and resources; stops reading once, for a while.
+    async fn count(&self, connection: &mut Connection, request: &[u8]) -> Result<(u64, u64), Failure> {
+        const MARK: &[u8] = b"\"search\":{\"mode\":\"match\"}";
+        let (mut seen, mut rows, mut tail, mut stalled) = (0u64, 0u64, Vec::new(), false);
+        let mut sink = |piece: &[u8]| {
+            seen += piece.len() as u64;
+            tail.extend_from_slice(piece);
+            rows += tail.windows(MARK.len()).filter(|window| *window == MARK).count() as u64;
+            tail.drain(..tail.len().saturating_sub(MARK.len() - 1));
+            if !stalled && seen > STALL_AFTER_BYTES {
+                stalled = true;
+                std::thread::sleep(STALL);
+            }
+        };
+        let answer = connection.exchange(request, &mut sink).await.map_err(broken)?;
+        if answer.status != 200 || rows == 0 {
+            return Err(Failure::new(Fault::PartnerAnswer).because(format!("$everything: status {}, {rows} resources", answer.status)));
+        }
+        Ok((answer.bytes, rows))
+    }
+
+    /// Makes a grant, by a match like any other.
+    async fn grant(&self, connection: &mut Connection, member: &Member, policy: Policy) -> Result<(), Failure> {
+        let token = self.tokens.fresh().await?;
+        let mut body = Vec::new();
+        let request = match_request(&token, &self.site.match_body(member, policy));
+        let answer = connection.exchange(&request, &mut |piece: &[u8]| body.extend_from_slice(piece)).await.map_err(broken)?;
+        if answer.status == 200 {
+            return Ok(());
+        }
+        let text = String::from_utf8_lossy(&body).into_owned();
+        Err(Failure::new(Fault::PartnerAnswer).because(format!("$member-match: status {}: {text}", answer.status)))
+    }
+
+    async fn connect(&self, count: usize) -> Result<Vec<Connection>, Failure> {
+        let mut connections = Vec::with_capacity(count);
+        for _ in 0..count.max(1) {
+            connections.push(self.connection().await?);
+        }
+        Ok(connections)
+    }
+
+    async fn connection(&self) -> Result<Connection, Failure> {
+        self.target.connect().await.map_err(broken)
+    }
+
+    fn ratio(&self, name: &'static str, unit: &'static str, rounds: &Rounds) -> Measure {
+        let mut measure = Measure::new(name, unit, self.site.store, median(&rounds.rates));
+        measure.ratio(&rounds.ratios);
+        (measure.rows, measure.bytes) = (self.site.resources, rounds.subject.bytes / rounds.subject.requests.max(1));
+        measure.detail("static", median(&rounds.static_rates));
+        measure.detail("p50_ms", rounds.subject.within_ms(0.5));
+        measure.detail("p99_ms", rounds.subject.within_ms(0.99));
+        measure.detail("max_ms", rounds.subject.within_ms(1.0));
+        measure.detail("server_cpu_us", rounds.subject.cpu_us());
+        measure.detail("static_server_cpu_us", rounds.fixed.cpu_us());
+        measure.detail("requests", rounds.subject.requests as f64);
+        measure.detail("rounds", ROUNDS as f64);
+        measure
+    }
+}
+
+fn static_request(bytes: u64) -> Vec<u8> {
+    wire::request("GET", &format!("{STATIC}{bytes}"), "accept: application/fhir+json\r\n", b"")
+}
+
+fn get(token: &Secret, path: &str) -> Vec<u8> {
+    let headers = format!("authorization: Bearer {}\r\naccept: application/fhir+json\r\n", token.expose());
+    wire::request("GET", path, &headers, b"")
+}
+
+fn match_request(token: &Secret, body: &[u8]) -> Vec<u8> {
+    let headers = format!(
+        "authorization: Bearer {}\r\naccept: application/fhir+json\r\ncontent-type: application/fhir+json\r\n",
+        token.expose()
+    );
+    wire::request("POST", "/fhir/Patient/$member-match", &headers, body)
+}
+
+fn broken(error: std::io::Error) -> Failure {
+    Failure::new(Fault::PartnerUnreachable).because(error)
+}

@@ -1,0 +1,171 @@
+//! Processes of our own binary: commands that end, and servers that are watched from outside.
+
+use crate::error::{Failure, Fault};
+use serde_json::Value;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Time a server has to get ready or to stop.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Kernel ticks in a second; Linux shows user space 100 whatever it uses inside.
+const TICKS: f64 = 100.0;
+
+/// This program, over `config`, with nothing of the caller's environment that configures it.
+fn program(config: Option<&Path>) -> Result<Command, Failure> {
+    let path = std::env::current_exe().map_err(|error| Failure::new(Fault::Internal).because(error))?;
+    let mut command = Command::new(path);
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if name == "DATABASE_URL" || name.starts_with("CAUSEWAY_") {
+            command.env_remove(name.as_ref());
+        }
+    }
+    if let Some(config) = config {
+        command.arg("--config").arg(config);
+    }
+    command.stdin(Stdio::null());
+    Ok(command)
+}
+
+/// Runs a command to its end and returns the last JSON line it printed, with the seconds it took.
+///
+/// # Errors
+/// [`Fault::Internal`] with what the command said when it did not end with 0.
+pub(super) fn command<I, A>(config: Option<&Path>, args: I) -> Result<(Value, f64), Failure>
+where
+    I: IntoIterator<Item = A>,
+    A: AsRef<std::ffi::OsStr>,
+{
+    let begun = Instant::now();
+    let mut command = program(config)?;
+    let done = command.args(["--json", "--quiet"]).args(args).output().map_err(|error| Failure::new(Fault::Internal).because(error))?;
+    let seconds = begun.elapsed().as_secs_f64();
+    if !done.status.success() {
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        return Err(Failure::new(Fault::Internal).because(format!("{command:?} ended with {}: {said}", done.status)));
+    }
+    let text = String::from_utf8_lossy(&done.stdout);
+    let last = text.lines().rev().find_map(|line| serde_json::from_str(line).ok());
+    Ok((last.unwrap_or(Value::Null), seconds))
+}
+
+/// A server process; it is stopped when this is dropped.
+pub(super) struct Server {
+    child: Child,
+    /// From the spawn to the first `/ready` that answered 200.
+    pub(super) ready_s: f64,
+}
+
+impl Server {
+    /// Starts `args` over `config` and waits until the operations side at `ops` says it is ready.
+    ///
+    /// # Errors
+    /// [`Fault::Internal`] when it ends or is not ready in a minute; what it said is in `said`.
+    pub(super) fn start(config: Option<&Path>, args: &[&std::ffi::OsStr], ops: SocketAddr, said: &Path) -> Result<Server, Failure> {
+        let broken = |error: std::io::Error| Failure::new(Fault::Internal).because(error);
+        let stderr = File::options().create(true).append(true).open(said).map_err(broken)?;
+        let begun = Instant::now();
+        let child = program(config)?.args(args).stdout(Stdio::null()).stderr(stderr).spawn().map_err(broken)?;
+        let mut server = Server { child, ready_s: 0.0 };
+        while !ready(ops) {
+            let ended = server.child.try_wait().map_err(broken)?;
+            if ended.is_some() || begun.elapsed() > PATIENCE {
+                let said = std::fs::read_to_string(said).unwrap_or_default();
+                return Err(Failure::new(Fault::Internal).because(format!("the server did not get ready ({ended:?}): {said}")));
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        server.ready_s = begun.elapsed().as_secs_f64();
+        Ok(server)
+    }
+
+    /// Resident memory.
+    pub(super) fn memory(&self) -> Memory {
+        Memory::of(self.child.id())
+    }
+
+    /// Reads memory from other threads.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Processor seconds used so far, user and system.
+    pub(super) fn cpu_s(&self) -> f64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        let after_name = text.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let ticks: f64 = after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
+        ticks / TICKS
+    }
+
+    /// Asks it to drain and waits for its end.
+    ///
+    /// # Errors
+    /// [`Fault::Internal`] when it does not end with 0.
+    pub(super) fn stop(mut self) -> Result<(), Failure> {
+        self.terminate();
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            match self.child.try_wait() {
+                Ok(Some(status)) if status.success() => return Ok(()),
+                Ok(Some(status)) => return Err(Failure::new(Fault::Internal).because(format!("the server ended with {status}"))),
+                Ok(None) => std::thread::sleep(Duration::from_millis(10)),
+                Err(error) => return Err(Failure::new(Fault::Internal).because(error)),
+            }
+        }
+        Err(Failure::new(Fault::Internal).because("the server did not stop"))
+    }
+
+    fn terminate(&self) {
+        let id = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        if let Some(id) = id {
+            let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if !matches!(self.child.try_wait(), Ok(Some(_))) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// Resident memory of a process in bytes: all of it, and what is not a page of a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Memory {
+    pub(super) resident: u64,
+    pub(super) anonymous: u64,
+}
+
+impl Memory {
+    pub(super) fn of(id: u32) -> Memory {
+        let text = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+        let field = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("");
+            line.split_whitespace().next().and_then(|number| number.parse::<u64>().ok()).unwrap_or(0) * 1024
+        };
+        Memory { resident: field("VmRSS:"), anonymous: field("RssAnon:") }
+    }
+
+    pub(super) fn largest(self, other: Memory) -> Memory {
+        Memory { resident: self.resident.max(other.resident), anonymous: self.anonymous.max(other.anonymous) }
+    }
+}
+
+fn ready(ops: SocketAddr) -> bool {
+    let ask = || -> std::io::Result<bool> {
+        let mut stream = TcpStream::connect_timeout(&ops, Duration::from_millis(200))?;
+        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        stream.write_all(b"GET /ready HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+        let mut head = [0; 12];
+        stream.read_exact(&mut head)?;
+        Ok(head.ends_with(b" 200"))
+    };
+    ask().unwrap_or(false)
+}

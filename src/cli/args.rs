@@ -1,0 +1,55 @@
+//! The command line as types.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// FHIR R4 server for payer-to-payer exchange.
+#[derive(Debug, Parser)]
+#[command(name = "causeway", version, arg_required_else_help = true, after_help = "Try it: causeway demo")]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Args, Clone, Debug)]
+pub struct Common {
+    /// Configuration file; without it ./causeway.toml if it is there, else defaults
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print JSON on stdout, and nothing else there
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print nothing on stderr but errors
+    #[arg(long, global = true)]
+    pub quiet: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Two payers on this machine, an exchange explained step by step
+    Demo(super::demo::DemoArgs),
+    /// The server
+    Serve(super::serve::ServeArgs),
+    /// Make synthetic members
+    Synth(super::synth::SynthArgs),
+    /// Load Bundles, NDJSON and .gz of these
+    Import(super::import::ImportArgs),
+    /// The registry of partners
+    Partner(super::partner::PartnerArgs),
+    /// Tokens for the operations side
+    Operator(super::operator::OperatorArgs),
+    /// The configuration in force
+    Config(super::config::ConfigArgs),
+    /// What the store promises about acknowledged work, read back from it
+    Durability,
+    /// The table of faults
+    Faults,
+    /// Measure this machine as ratios against a static answer
+    Bench(super::bench::BenchArgs),
+}

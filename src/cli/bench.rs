@@ -1,0 +1,60 @@
+//! `causeway bench`: figures of this machine, as ratios against a static answer.
+
+use super::{Exit, Out};
+use crate::bench::{self, Plan, Subject};
+use crate::error::{Failure, Fault};
+use std::path::{Path, PathBuf};
+
+/// Arguments of `bench`.
+#[derive(clap::Args, Clone, Debug)]
+#[command(after_help = "Examples: causeway bench\n          causeway bench match read --members 100000\n          causeway bench import --path FOLDER")]
+pub struct BenchArgs {
+    /// What to measure; everything when left out
+    #[arg(value_enum)]
+    pub subjects: Vec<Subject>,
+    /// Seconds of each leg; a measure has eleven legs, static and subject in turn
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=25))]
+    pub seconds: u64,
+    /// Connections of the loader
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub clients: u64,
+    /// Members in the store
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(2..=1_000_000))]
+    pub members: u64,
+    /// A PostgreSQL server in which a database is made for the run, and dropped; SQLite when left out
+    #[arg(long, value_name = "URL")]
+    pub store_url: Option<String>,
+    /// Data for `import` instead of synthetic data
+    #[arg(long, value_name = "PATH")]
+    pub path: Vec<PathBuf>,
+    /// Serve over this configuration with the static routes; the bench starts itself with it
+    #[arg(long, hide = true, value_name = "FILE", requires = "child_log")]
+    pub child: Option<PathBuf>,
+    /// Log of that server
+    #[arg(long, hide = true, value_name = "FILE")]
+    pub child_log: Option<PathBuf>,
+}
+
+/// Measures and prints. 0 also when a limit is missed: timings decide nothing.
+///
+/// # Errors
+/// Those of the plan and of the run.
+pub fn run(args: &BenchArgs, cwd: &Path, out: &mut Out) -> Result<Exit, Failure> {
+    if let (Some(config), Some(log)) = (&args.child, &args.child_log) {
+        return bench::serve(config.clone(), log.clone(), out);
+    }
+    if !args.path.is_empty() && !args.subjects.is_empty() && !args.subjects.contains(&Subject::Import) {
+        return Err(Failure::new(Fault::ConfigInvalid).at("--path").remedy("--path is for `causeway bench import`."));
+    }
+    let plan = Plan {
+        subjects: args.subjects.clone(),
+        seconds: args.seconds,
+        clients: usize::try_from(args.clients).unwrap_or(64),
+        members: args.members,
+        postgres: bench::postgres_of(args.store_url.as_deref())?,
+        import: args.path.iter().map(|path| cwd.join(path)).collect(),
+        folder: cwd.join("causeway-data"),
+    };
+    bench::run(&plan, out)?.print(out);
+    Ok(Exit::Done)
+}

@@ -1,0 +1,42 @@
+//! `causeway config`: the configuration in force.
+
+use super::{Exit, Out};
+use crate::config::{Config, effective};
+use clap::Args;
+use serde_json::Value;
+
+/// Show every key of the configuration, its value and where that came from.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  causeway config --effective
+  CAUSEWAY_LOG__LEVEL=debug causeway config --effective --json")]
+pub struct ConfigArgs {
+    /// The values in force, after file and environment; passwords are left out.
+    #[arg(long)]
+    pub effective: bool,
+}
+
+/// Prints the configuration; without `--effective` only what differs from the defaults.
+pub fn run(args: &ConfigArgs, config: &Config, out: &mut Out) -> Exit {
+    let shown = effective(config);
+    if out.json {
+        out.value(&shown);
+        return Exit::Done;
+    }
+    let mut rows = Vec::new();
+    for (section, keys) in shown["sections"].as_object().into_iter().flatten() {
+        for (name, row) in keys.as_object().into_iter().flatten() {
+            let source = row["source"].as_str().unwrap_or_default();
+            if args.effective || source != "default" {
+                let value = match &row["value"] {
+                    Value::String(text) => text.clone(),
+                    Value::Null => "-".to_owned(),
+                    other => other.to_string(),
+                };
+                rows.push(vec![format!("{section}.{name}"), value, source.to_owned(), row["meaning"].as_str().unwrap_or_default().to_owned()]);
+            }
+        }
+    }
+    out.table(&["KEY", "VALUE", "FROM", "MEANING"], &rows);
+    Exit::Done
+}

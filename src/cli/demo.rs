@@ -1,0 +1,79 @@
+//! `causeway demo`: two payers on this machine, an exchange explained step by step.
+
+use super::{Exit, Out};
+use crate::config::Config;
+use crate::demo::story::{self, Demo};
+use crate::error::{Failure, Fault};
+use crate::telemetry::log;
+use clap::Args;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+
+/// Arguments of `demo`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Example: causeway demo --once")]
+pub struct DemoArgs {
+    /// End after the exchanges instead of staying up
+    #[arg(long)]
+    pub once: bool,
+    /// Print a fresh access token of the demonstration that runs, and end
+    #[arg(long)]
+    pub token: bool,
+    /// Folder of both payers
+    #[arg(long, value_name = "DIR", default_value = "causeway-data/demo")]
+    pub folder: PathBuf,
+}
+
+/// Plays the demonstration.
+///
+/// # Errors
+/// Those of its steps.
+pub fn run(args: &DemoArgs, cwd: &Path, out: &mut Out) -> Result<Exit, Failure> {
+    let folder = cwd.join(&args.folder);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Fault::Internal).because(error))?;
+    if args.token {
+        let base_url = std::fs::read_to_string(folder.join("base-url.txt"))
+            .map_err(|error| Failure::new(Fault::InputUnreadable).remedy("Start `causeway demo` first.").because(error))?;
+        let token = runtime.block_on(story::token(base_url.trim(), &folder))?;
+        out.line(token.expose());
+        return Ok(Exit::Done);
+    }
+    let environment = addresses();
+    let config = Config::load(None, environment)?;
+    std::fs::create_dir_all(&folder).map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?;
+    log::start("info", true, Some(&folder.join("old-payer.log")));
+    let base_url = config.server.base_url.clone();
+    runtime.block_on(async {
+        let demo = Demo::start(config, &folder, out).await?;
+        std::fs::write(folder.join("base-url.txt"), &base_url).map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?;
+        demo.play(out).await?;
+        out.line("");
+        if args.once {
+            out.line("Done: the record was received, and every step is in the ledger.");
+        } else {
+            out.line(&demo.by_hand());
+            out.line("The old payer stays up. Ctrl-C ends it.");
+            let _ = tokio::signal::ctrl_c().await;
+        }
+        demo.stop().await;
+        Ok(Exit::Done)
+    })
+}
+
+/// The default addresses, or free ones where those are taken.
+fn addresses() -> Vec<(String, String)> {
+    let free = |wanted: u16| {
+        let bound = TcpListener::bind(("127.0.0.1", wanted)).or_else(|_| TcpListener::bind(("127.0.0.1", 0)));
+        bound.and_then(|listener| listener.local_addr()).unwrap_or(SocketAddr::from(([127, 0, 0, 1], wanted)))
+    };
+    let (fhir, ops) = (free(8443), free(9443));
+    vec![
+        ("CAUSEWAY_SERVER__FHIR_LISTEN".into(), fhir.to_string()),
+        ("CAUSEWAY_SERVER__OPS_LISTEN".into(), ops.to_string()),
+        ("CAUSEWAY_SERVER__BASE_URL".into(), format!("https://localhost:{}/fhir", fhir.port())),
+    ]
+}

@@ -1,0 +1,207 @@
+//! `causeway partner`: the registry at the command line.
+
+use super::{Exit, Out};
+use crate::clock::rfc3339_ms;
+use crate::context::Context;
+use crate::error::{Failure, Fault};
+use crate::partner::{self, Finding, Registration, registry};
+use crate::security::jwk::KeySet;
+use crate::security::keyring::Keyring;
+use crate::store::partners::PartnerRow;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// Register, show, suspend and check partners.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  causeway partner add --file partner.toml
+  causeway partner show new-payer --json
+  causeway partner suspend new-payer --reason 'key lost'
+  causeway partner rotate new-payer --file partner.toml
+  causeway partner check new-payer")]
+pub struct PartnerArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: PartnerCommand,
+}
+
+/// What to do with partners.
+#[derive(Subcommand, Clone, Debug)]
+pub enum PartnerCommand {
+    /// Register a partner.
+    #[command(after_help = "Example:\n  causeway partner add --file partner.toml")]
+    Add {
+        /// The registration, TOML; the files it names stand in its folder.
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Show one partner.
+    #[command(after_help = "Example:\n  causeway partner show new-payer --json")]
+    Show {
+        /// Its id.
+        id: String,
+    },
+    /// List all partners.
+    List,
+    /// Refuse a partner from now on: no tokens, and those it has are dead within a second.
+    #[command(after_help = "Example:\n  causeway partner suspend new-payer --reason 'key lost'")]
+    Suspend {
+        /// Its id.
+        id: String,
+        /// Why; kept with the partner.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Let a suspended partner in again.
+    Resume {
+        /// Its id.
+        id: String,
+    },
+    /// Replace a partner's registration, keys above all; tokens of keys that are gone are revoked.
+    #[command(after_help = "Example:\n  causeway partner rotate new-payer --file partner.toml")]
+    Rotate {
+        /// Its id.
+        id: String,
+        /// The new registration, TOML, with the same id.
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Look at a registration: keys, NPI, certificate name, reachability of the key set.
+    Check {
+        /// Its id.
+        id: String,
+    },
+}
+
+/// Runs the command. Files are relative to `cwd`. Waits on this thread.
+///
+/// # Errors
+/// Those of the store; what the user can mend is printed and told by the exit code.
+pub fn run(args: &PartnerArgs, ctx: &Context, cwd: &Path, out: &mut Out) -> Result<Exit, Failure> {
+    match perform(&args.command, ctx, cwd, out) {
+        Ok(exit) => Ok(exit),
+        Err(failure) => {
+            let exit = match failure.fault() {
+                Fault::PartnerUnknown => Exit::Failed,
+                Fault::PartnerInvalid if failure.expressions().iter().any(|field| field == "id" || field == "client_id") => Exit::Failed,
+                Fault::PartnerInvalid => Exit::Usage,
+                Fault::InputUnreadable => Exit::Unreadable,
+                _ => return Err(failure),
+            };
+            let cause = failure.cause().map(|cause| format!(" ({cause})")).unwrap_or_default();
+            out.error(&format!("error: {failure} {}{cause}", failure.remedy_text()));
+            Ok(exit)
+        }
+    }
+}
+
+fn perform(command: &PartnerCommand, ctx: &Context, cwd: &Path, out: &mut Out) -> Result<Exit, Failure> {
+    match command {
+        PartnerCommand::Add { file } => {
+            let registration = read(&cwd.join(file), out)?;
+            let row = registry::add(ctx, &registration)?;
+            out.note(&format!("added partner {}", row.id));
+            tell(out, &row);
+        }
+        PartnerCommand::Show { id } => {
+            let row = registry::find(ctx, id)?;
+            out.value(&shown(&row));
+        }
+        PartnerCommand::List => list(&registry::list(ctx)?, out),
+        PartnerCommand::Suspend { id, reason } => {
+            registry::suspend(ctx, id, reason)?;
+            out.note(&format!("suspended partner {id}"));
+            tell(out, &registry::find(ctx, id)?);
+        }
+        PartnerCommand::Resume { id } => {
+            registry::resume(ctx, id)?;
+            out.note(&format!("resumed partner {id}"));
+            tell(out, &registry::find(ctx, id)?);
+        }
+        PartnerCommand::Rotate { id, file } => {
+            let registration = read(&cwd.join(file), out)?;
+            if registration.row.id != *id {
+                let remedy = format!("The file registers {}, not {id}.", registration.row.id);
+                return Err(Failure::new(Fault::PartnerInvalid).at("file").remedy(remedy));
+            }
+            registry::rotate(ctx, &registration)?;
+            out.note(&format!("rotated partner {id}"));
+            tell(out, &registry::find(ctx, id)?);
+        }
+        PartnerCommand::Check { id } => return check(&registry::find(ctx, id)?, out),
+    }
+    Ok(Exit::Done)
+}
+
+fn read(path: &Path, out: &mut Out) -> Result<Registration, Failure> {
+    let registration = Registration::read(path)?;
+    for warning in &registration.warnings {
+        out.note(&format!("warning: {warning}"));
+    }
+    Ok(registration)
+}
+
+/// The changed partner, for programs; people have the note.
+fn tell(out: &mut Out, row: &PartnerRow) {
+    if out.json {
+        out.value(&shown(row));
+    }
+}
+
+fn list(rows: &[PartnerRow], out: &mut Out) {
+    if out.json {
+        out.value(&rows.iter().map(shown).collect());
+        return;
+    }
+    let cells = |row: &PartnerRow| vec![row.id.clone(), row.status.clone(), row.npi.clone(), row.mtls.clone(), row.name.clone()];
+    out.table(&["ID", "STATUS", "NPI", "MTLS", "NAME"], &rows.iter().map(cells).collect::<Vec<_>>());
+}
+
+fn check(row: &PartnerRow, out: &mut Out) -> Result<Exit, Failure> {
+    // A thread of its own: this one may belong to the server's runtime already.
+    let findings = std::thread::scope(|scope| {
+        let work = || -> Result<Vec<Finding>, Failure> {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| Failure::new(Fault::Internal).because(error))?;
+            Ok(runtime.block_on(partner::check(row, &Keyring::new(false))))
+        };
+        scope.spawn(work).join().unwrap_or_else(|_| Err(Failure::new(Fault::Internal).because("the check panicked")))
+    })?;
+    let ok = findings.iter().all(|finding| finding.result != "failed");
+    if out.json {
+        out.value(&json!({ "id": row.id, "ok": ok, "checks": findings }));
+    } else {
+        let cells = |finding: &Finding| vec![finding.check.to_owned(), finding.result.to_owned(), finding.detail.clone()];
+        out.table(&["CHECK", "RESULT", "DETAIL"], &findings.iter().map(cells).collect::<Vec<_>>());
+    }
+    Ok(if ok { Exit::Done } else { Exit::Failed })
+}
+
+fn shown(row: &PartnerRow) -> Value {
+    let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
+    let keys = row.jwks.as_deref().and_then(|text| KeySet::parse(text.as_bytes()).ok()).map(|keys| {
+        let key = |key: &crate::security::jwk::PublicKey| {
+            json!({ "kid": key.kid, "thumbprint": key.thumbprint, "algorithms": key.algorithms().collect::<Vec<_>>() })
+        };
+        keys.keys().iter().map(key).collect::<Vec<_>>()
+    });
+    json!({
+        "id": row.id,
+        "name": row.name,
+        "npi": row.npi,
+        "client_id": row.client_id,
+        "status": row.status,
+        "status_reason": row.status_reason,
+        "certificate_uri": row.certificate_uri,
+        "mtls": row.mtls,
+        "scopes": row.scopes.split(' ').collect::<Vec<_>>(),
+        "dialect": parsed(&row.dialect),
+        "keys": keys,
+        "jwks_url": row.jwks_url,
+        "endpoint": row.endpoint.as_deref().map(|text| parsed(text)["fhir"].clone()),
+        "version": row.version,
+        "created_at": rfc3339_ms(row.created_ms),
+        "updated_at": rfc3339_ms(row.updated_ms),
+    })
+}

@@ -1,0 +1,128 @@
+//! `causeway serve`: the server, from configuration to SIGTERM.
+
+use super::admin::{AdminSocket, SOCKET};
+use super::{Common, Exit, Out, load, open};
+use crate::app::App;
+use crate::audit::{Action, Actor, Entry, ledger};
+use crate::config::Config;
+use crate::context::Context;
+use crate::demo::dev;
+use crate::error::{Failure, Fault};
+use crate::http::server::{self, Extra};
+use crate::security::tls::{ServerTls, TlsFiles};
+use crate::telemetry::{Correlation, log};
+use actix_web::web::Data;
+use clap::Args;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Time between not being ready and closing the listeners, so that balancers notice.
+const NOTICE: Duration = Duration::from_secs(1);
+
+/// Arguments of `serve`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Example: causeway serve --config causeway.toml")]
+pub struct ServeArgs {
+    /// Make development certificates, a partner and sample members where there are none
+    #[arg(long)]
+    pub dev: bool,
+    /// Write the log to this file instead of stderr
+    #[arg(long, value_name = "FILE")]
+    pub log_file: Option<std::path::PathBuf>,
+}
+
+/// Serves until a signal; 0 after a graceful stop.
+///
+/// # Errors
+/// Those of configuration, store and listeners.
+pub fn run(args: &ServeArgs, common: &Common, out: &mut Out) -> Result<Exit, Failure> {
+    run_with(args, common, None, out)
+}
+
+/// [`run`] with routes for one purpose only, such as the static answer of `causeway bench`.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(args: &ServeArgs, common: &Common, extra: Option<Extra>, out: &mut Out) -> Result<Exit, Failure> {
+    let mut config = load(common)?;
+    log::start(&config.log.level, config.log.format == "json", args.log_file.as_deref());
+    let ctx = open(&config)?;
+    if args.dev {
+        config = dev::prepare(&config, &ctx, out)?;
+    }
+    tracing::info!(store = %config.store.url, "starting");
+    let tls = ServerTls::open(TlsFiles::of(&config.tls)?)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Fault::Internal).because(error))?;
+    let socket = config.data_folder().join(SOCKET);
+    let config = Arc::new(config);
+    let exit = runtime.block_on(serve(ctx, config, tls, &socket, extra, out));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    exit
+}
+
+async fn serve(ctx: Context, config: Arc<Config>, tls: ServerTls, socket: &std::path::Path, extra: Option<Extra>, out: &mut Out) -> Result<Exit, Failure> {
+    note(&ctx, Action::ServerStarted).await?;
+    let wiring = {
+        let (ctx, config) = (ctx.clone(), Arc::clone(&config));
+        tokio::task::spawn_blocking(move || App::new(ctx, config, tls))
+    };
+    let app = Data::new(wiring.await.map_err(|error| Failure::new(Fault::Internal).because(error))??);
+    let running = server::start(app.clone(), extra)?;
+    // On PostgreSQL commands open the store themselves; the socket is for the store that has one owner.
+    let _admin = match config.store.url.sqlite_path() {
+        Some(_) => Some(AdminSocket::listen(socket, &ctx).map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?),
+        None => None,
+    };
+    out.note(&format!("FHIR        {}  (listening on {})", config.server.base_url, running.fhir));
+    out.note(&format!("operations  http://{}", running.ops));
+    tracing::info!(fhir = %running.fhir, ops = %running.ops, "listening");
+
+    let unusable = |error: std::io::Error| Failure::new(Fault::Internal).because(error);
+    let mut terminate = signal(SignalKind::terminate()).map_err(unusable)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(unusable)?;
+    let mut tick = tokio::time::interval(Duration::from_millis(500));
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = tick.tick() => {
+                app.tls.reload_if_changed();
+                if ctx.store.is_broken() {
+                    tracing::error!("the store is broken; stopping");
+                    return Ok(Exit::Failed);
+                }
+            }
+        }
+    }
+    tracing::info!("draining");
+    let stop = async {
+        running.stop(NOTICE).await;
+        app.oauth.refusals.flush(&ctx).await?;
+        note(&ctx, Action::ServerStopped).await
+    };
+    tokio::select! {
+        done = tokio::time::timeout(Duration::from_secs(30), stop) => match done {
+            Ok(noted) => {
+                noted?;
+                let store = ctx.store.clone();
+                let _ = tokio::task::spawn_blocking(move || store.settle()).await;
+                Ok(Exit::Done)
+            }
+            Err(_) => Ok(Exit::Failed),
+        },
+        _ = terminate.recv() => Ok(Exit::Failed),
+        _ = interrupt.recv() => Ok(Exit::Failed),
+    }
+}
+
+async fn note(ctx: &Context, action: Action) -> Result<(), Failure> {
+    let now_us = ctx.clock.now_us();
+    let id = ctx.ids.new_id(now_us / 1000);
+    let entry = Entry::new(action, Actor { kind: "system", ..Actor::default() }, Correlation::internal(id.clone()));
+    ctx.store.write(move |db| ledger::append(db, &entry, &id, now_us)).await
+}

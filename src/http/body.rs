@@ -1,0 +1,77 @@
+//! Reading a request body: media type, encoding, size and time, before anything is parsed.
+
+use crate::error::{Failure, Fault};
+use actix_web::HttpRequest;
+use actix_web::http::header;
+use actix_web::web::{Bytes, BytesMut, Payload};
+use futures_util::StreamExt as _;
+use std::time::Duration;
+
+/// Bytes beyond the limit that are read and dropped, so that a client that is still sending gets its answer.
+const DRAIN_BYTES: usize = 32 * 1024 * 1024;
+/// Time for the whole body.
+const BODY_TIME: Duration = Duration::from_secs(30);
+
+/// Reads a FHIR JSON body of at most `limit_bytes`.
+///
+/// # Errors
+/// [`Fault::MediaTypeRefused`], [`Fault::EncodingRefused`], [`Fault::TooLarge`], [`Fault::RequestTimeout`].
+pub async fn fhir_json(request: &HttpRequest, payload: Payload, limit_bytes: usize) -> Result<Bytes, Failure> {
+    let refused = media_type_refused(request, &["application/fhir+json", "application/json"]);
+    read(request, payload, limit_bytes, refused).await
+}
+
+/// Reads a form body of at most `limit_bytes`; the media type is the caller's business.
+///
+/// # Errors
+/// As [`fhir_json`], without the media type.
+pub async fn any(request: &HttpRequest, payload: Payload, limit_bytes: usize) -> Result<Bytes, Failure> {
+    read(request, payload, limit_bytes, None).await
+}
+
+/// Whether the body is a form (`application/x-www-form-urlencoded`).
+pub fn is_form(request: &HttpRequest) -> bool {
+    media_type_refused(request, &["application/x-www-form-urlencoded"]).is_none()
+}
+
+fn media_type_refused(request: &HttpRequest, allowed: &[&str]) -> Option<Fault> {
+    let given = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let mut parts = given.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or("").to_ascii_lowercase();
+    let parameters_fit = parts.all(|parameter| match parameter.to_ascii_lowercase().split_once('=') {
+        Some(("charset", charset)) => charset.trim_matches('"') == "utf-8",
+        Some(("fhirversion", version)) => version.trim_matches('"').starts_with("4.0"),
+        _ => true,
+    });
+    (!allowed.contains(&essence.as_str()) || !parameters_fit).then_some(Fault::MediaTypeRefused)
+}
+
+async fn read(request: &HttpRequest, mut payload: Payload, limit_bytes: usize, refused: Option<Fault>) -> Result<Bytes, Failure> {
+    let encoded = request
+        .headers()
+        .get_all(header::CONTENT_ENCODING)
+        .any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
+    let mut fault = refused.or(encoded.then_some(Fault::EncodingRefused));
+    let collect = async {
+        let mut body = BytesMut::new();
+        let mut seen = 0usize;
+        while let Some(piece) = payload.next().await {
+            let piece = piece.map_err(|error| Failure::new(Fault::RequestTimeout).because(error.to_string()))?;
+            seen = seen.saturating_add(piece.len());
+            if fault.is_none() && seen > limit_bytes {
+                fault = Some(Fault::TooLarge);
+                body = BytesMut::new();
+            }
+            if fault.is_none() {
+                body.extend_from_slice(&piece);
+            } else if seen > DRAIN_BYTES {
+                break;
+            }
+        }
+        match fault {
+            None => Ok(body.freeze()),
+            Some(fault) => Err(fault.into()),
+        }
+    };
+    tokio::time::timeout(BODY_TIME, collect).await.unwrap_or_else(|_| Err(Fault::RequestTimeout.into()))
+}

@@ -1,0 +1,91 @@
+//! The extractor that stands before every FHIR handler: certificate, partner, limits, token, scope, in that order.
+
+use crate::app::App;
+use crate::audit::{Action, Actor};
+use crate::error::{Failure, Fault};
+use crate::http::limits::{Limits, PartnerInFlight};
+use crate::http::observe::{SeenPartner, correlation_of};
+use crate::http::reply::HttpFailure;
+use crate::http::routes::{self, Access};
+use crate::security::{Caller, PeerCertificate, Permission, Scopes};
+use crate::telemetry::Correlation;
+use actix_web::dev::Payload;
+use actix_web::http::header;
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest, web};
+use futures_util::future::LocalBoxFuture;
+
+/// A caller that may do what its route does.
+pub struct Authorised {
+    /// Who it is.
+    pub caller: Caller,
+    /// What its token allows.
+    pub scopes: Scopes,
+    _in_flight: PartnerInFlight,
+}
+
+impl FromRequest for Authorised {
+    type Error = HttpFailure;
+    type Future = LocalBoxFuture<'static, Result<Self, HttpFailure>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let (Some(app), Some(limits)) = (request.app_data::<web::Data<App>>(), request.app_data::<web::Data<Limits>>()) else {
+                return Err(Fault::Internal.into());
+            };
+            match authorise(&request, app, limits).await {
+                Ok(authorised) => Ok(authorised),
+                Err(failure) => Err(refused(&request, app, failure).await.into()),
+            }
+        })
+    }
+}
+
+async fn authorise(request: &HttpRequest, app: &App, limits: &Limits) -> Result<Authorised, Failure> {
+    let access = routes::of(request).map(|route| route.access).ok_or(Fault::RouteUnknown)?;
+    let certificate = request.conn_data::<PeerCertificate>();
+    let caller = app.authority.authenticate(&app.ctx, bearer(request)?, certificate, correlation_of(request)).await?;
+    request.extensions_mut().insert(SeenPartner(caller.partner.id.clone()));
+    let in_flight = limits.enter_partner(&caller.partner.id)?;
+    let scopes = Scopes::parse(&caller.scope);
+    let allowed = match access {
+        Access::Read(rtype) => scopes.allows(rtype, Permission::Read),
+        Access::Search(rtype) => scopes.allows(rtype, Permission::Search),
+        Access::Operation(canonical) => scopes.allows_operation(canonical),
+        Access::Public | Access::Client => false,
+    };
+    if !allowed {
+        return Err(Fault::ScopeMissing.into());
+    }
+    Ok(Authorised { caller, scopes, _in_flight: in_flight })
+}
+
+/// The token of the one `Authorization: Bearer` header; a token in the URL is never taken (RFC 6750 section 5.3).
+pub fn bearer(request: &HttpRequest) -> Result<Option<&str>, Failure> {
+    let mut values = request.headers().get_all(header::AUTHORIZATION);
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Fault::TokenInvalid.into());
+    }
+    let text = value.to_str().map_err(|_| Failure::new(Fault::TokenInvalid))?;
+    match text.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(token.trim())),
+        _ => Err(Fault::TokenInvalid.into()),
+    }
+}
+
+async fn refused(request: &HttpRequest, app: &App, failure: Failure) -> Failure {
+    let certificate_sha256 = request.conn_data::<PeerCertificate>().map(|certificate| certificate.sha256);
+    let id = request.extensions().get::<SeenPartner>().map(|seen| seen.0.clone());
+    let kind = if id.is_some() { "partner" } else { "unknown" };
+    let actor = Actor { kind, id, certificate_sha256, ..Actor::default() };
+    record_refusal(app, Action::RequestRefused, actor, &failure, &correlation_of(request)).await;
+    failure
+}
+
+/// Writes a refusal to the ledger. The request is refused in any case, so a store that fails here is only logged.
+pub async fn record_refusal(app: &App, action: Action, actor: Actor, failure: &Failure, correlation: &Correlation) {
+    if let Err(failed) = app.oauth.refusals.record(&app.ctx, action, actor, failure, correlation).await {
+        tracing::warn!(fault = failed.fault().code(), request.id = correlation.request_id, "a refusal could not be recorded");
+    }
+}

@@ -1,0 +1,9 @@
+//! The FHIR interactions, one file each: extract, parse, call one use case, render.
+
+pub mod authorised;
+pub mod code_system;
+pub mod everything;
+pub mod member_match;
+pub mod metadata;
+pub mod read;
+pub mod search;

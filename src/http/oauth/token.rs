@@ -1,0 +1,87 @@
+//! `/oauth/token`, `/oauth/introspect` and `/oauth/revoke`: hand over what came, answer as RFC 6749, 7662 and 7009 say.
+
+use crate::app::App;
+use crate::error::{Failure, Fault};
+use crate::http::body;
+use crate::http::observe::correlation_of;
+use crate::http::reply::error_headers;
+use crate::security::{self, OauthRequest, PeerCertificate, oauth_error};
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use serde_json::{Value, json};
+
+/// Bytes of a token request.
+const FORM_BYTES: usize = 64 * 1024;
+
+/// `POST /oauth/token`.
+pub async fn post(request: HttpRequest, payload: web::Payload, app: web::Data<App>) -> HttpResponse {
+    let done = async {
+        let bytes = form(&request, payload).await?;
+        security::issue(&app.ctx, &app.oauth, wanted(&request, &bytes)).await
+    };
+    match done.await {
+        Ok(answer) => json_answer(StatusCode::OK, &answer.to_json()),
+        Err(failure) => refusal(&failure),
+    }
+}
+
+/// `POST /oauth/introspect`.
+pub async fn introspect(request: HttpRequest, payload: web::Payload, app: web::Data<App>) -> HttpResponse {
+    let done = async {
+        let bytes = form(&request, payload).await?;
+        security::introspect(&app.ctx, &app.oauth, &app.authority, wanted(&request, &bytes)).await
+    };
+    match done.await {
+        Ok(answer) => json_answer(StatusCode::OK, &answer),
+        Err(failure) => refusal(&failure),
+    }
+}
+
+/// `POST /oauth/revoke`.
+pub async fn revoke(request: HttpRequest, payload: web::Payload, app: web::Data<App>) -> HttpResponse {
+    let done = async {
+        let bytes = form(&request, payload).await?;
+        security::revoke(&app.ctx, &app.oauth, &app.authority, wanted(&request, &bytes)).await
+    };
+    match done.await {
+        Ok(()) => HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).finish(),
+        Err(failure) => refusal(&failure),
+    }
+}
+
+async fn form(request: &HttpRequest, payload: web::Payload) -> Result<web::Bytes, Failure> {
+    body::any(request, payload, FORM_BYTES).await.map_err(|failure| Failure::new(Fault::OauthRequest).because(failure))
+}
+
+fn wanted<'a>(request: &'a HttpRequest, bytes: &'a [u8]) -> OauthRequest<'a> {
+    OauthRequest {
+        body: bytes,
+        content_type: request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()),
+        has_query: !request.query_string().is_empty(),
+        authorization: request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()),
+        certificate: request.conn_data::<PeerCertificate>(),
+        correlation: correlation_of(request),
+    }
+}
+
+fn json_answer(status: StatusCode, value: &Value) -> HttpResponse {
+    head(&mut HttpResponse::build(status)).body(value.to_string())
+}
+
+fn refusal(failure: &Failure) -> HttpResponse {
+    let (status, error, description) = oauth_error(failure);
+    let mut response = HttpResponse::build(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST));
+    if status >= 429 {
+        error_headers(&mut response, failure.fault());
+    }
+    let mut answer = head(&mut response).body(json!({"error": error, "error_description": description}).to_string());
+    answer.extensions_mut().insert(failure.fault());
+    answer
+}
+
+fn head(response: &mut HttpResponseBuilder) -> &mut HttpResponseBuilder {
+    response
+        .insert_header((header::CONTENT_TYPE, "application/json"))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::PRAGMA, "no-cache"))
+}

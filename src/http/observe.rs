@@ -1,0 +1,174 @@
+//! What happens around every request: correlation ids, limits, time, the final body of a failure, one log line, metrics.
+//!
+//! A log line names the route, never the path; no header, query or body of the caller gets into it.
+
+use super::limits::Limits;
+use super::reply::{HttpFailure, outcome_response};
+use super::routes;
+use crate::app::App;
+use crate::error::{Failure, Fault};
+use crate::telemetry::Correlation;
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::InternalError;
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
+use std::time::{Duration, Instant};
+
+/// Time a handler has to begin its answer.
+const HANDLER_TIME: Duration = Duration::from_secs(30);
+
+/// The partner behind a request, for the log line; set when it has authenticated.
+#[derive(Clone)]
+pub struct SeenPartner(pub String);
+
+/// The middleware.
+pub async fn observe(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let started = Instant::now();
+    let app = request.app_data::<web::Data<App>>().cloned();
+    let limits = request.app_data::<web::Data<Limits>>().cloned();
+    let (Some(app), Some(limits)) = (app, limits) else {
+        return Ok(request.into_response(HttpResponse::InternalServerError().finish()));
+    };
+    let correlation = correlation(request.headers(), &app);
+    request.extensions_mut().insert(correlation.clone());
+    let base_url = app.ctx.payer.base_url.clone();
+
+    // The request must not be cloned before it is routed: the router needs it for itself.
+    let mut response = match limits.enter() {
+        Err(fault) => {
+            let mut answer = outcome_response(&fault.into(), &base_url);
+            answer.extensions_mut().insert(fault);
+            request.into_response(answer)
+        }
+        Ok(_in_flight) => match tokio::time::timeout(HANDLER_TIME, next.call(request)).await {
+            Ok(Ok(response)) => with_outcome(response, &base_url, &correlation),
+            Ok(Err(error)) => return Err(lost(into_failure(&error), &base_url, &correlation)),
+            Err(_) => {
+                let failure = Failure::new(Fault::Overloaded).because("the handler took too long");
+                return Err(lost(failure, &base_url, &correlation));
+            }
+        },
+    };
+    let fault = response.response().extensions().get::<Fault>().copied();
+    put_headers(response.headers_mut(), &correlation);
+    record(&response, &correlation, fault, started.elapsed());
+    Ok(response)
+}
+
+/// Gives a failure that a handler returned the body that knows our base URL.
+fn with_outcome(response: ServiceResponse<impl MessageBody + 'static>, base_url: &str, correlation: &Correlation) -> ServiceResponse<BoxBody> {
+    let answer = match response.response().error().and_then(|error| error.as_error::<HttpFailure>()) {
+        None => return response.map_into_boxed_body(),
+        Some(HttpFailure(failure)) => {
+            log_cause(failure, correlation);
+            let mut answer = outcome_response(failure, base_url);
+            answer.extensions_mut().insert(failure.fault());
+            answer
+        }
+    };
+    ServiceResponse::new(response.into_parts().0, answer)
+}
+
+/// A failure after which the request is gone: the answer travels inside the error.
+fn lost(failure: Failure, base_url: &str, correlation: &Correlation) -> actix_web::Error {
+    log_cause(&failure, correlation);
+    let mut answer = outcome_response(&failure, base_url);
+    put_headers(answer.headers_mut(), correlation);
+    tracing::warn!(fault = failure.fault().code(), request.id = correlation.request_id, "a request was given up");
+    InternalError::from_response(failure, answer).into()
+}
+
+/// Where nothing matches.
+pub async fn route_unknown() -> Result<HttpResponse, HttpFailure> {
+    Err(Fault::RouteUnknown.into())
+}
+
+/// Where the path is known and the method is not; `Allow` names those that are.
+pub async fn method_refused(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
+    let pattern = request.match_pattern().unwrap_or_default();
+    let allowed: Vec<&str> = routes::ROUTES.iter().filter(|route| route.path == pattern).map(|route| route.method).collect();
+    let mut response = outcome_response(&Failure::new(Fault::MethodRefused), &app.ctx.payer.base_url);
+    if let Ok(value) = HeaderValue::from_str(&allowed.join(", ")) {
+        response.headers_mut().insert(HeaderName::from_static("allow"), value);
+    }
+    response.extensions_mut().insert(Fault::MethodRefused);
+    response
+}
+
+/// The correlation ids of a request; there once the middleware ran.
+pub fn correlation_of(request: &HttpRequest) -> Correlation {
+    request.extensions().get::<Correlation>().cloned().unwrap_or_else(|| Correlation::internal(String::new()))
+}
+
+fn correlation(headers: &HeaderMap, app: &App) -> Correlation {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let request_id = app.ctx.ids.new_id(app.ctx.clock.now_ms());
+    Correlation::of(request_id, crate::secret::random(), text("x-correlation-id"), text("x-request-id"), text("traceparent"))
+}
+
+fn put_headers(headers: &mut HeaderMap, correlation: &Correlation) {
+    for (name, value) in [
+        ("x-request-id", &correlation.request_id),
+        ("x-correlation-id", &correlation.correlation_id),
+        ("traceparent", &correlation.traceparent),
+    ] {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+    headers.insert(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
+    headers.insert(HeaderName::from_static("strict-transport-security"), HeaderValue::from_static("max-age=31536000"));
+}
+
+/// Errors of the framework itself (bad framing, bad UTF-8) become rows of our table.
+fn into_failure(error: &actix_web::Error) -> Failure {
+    let status = error.as_response_error().status_code().as_u16();
+    let fault = match status {
+        404 => Fault::RouteUnknown,
+        405 => Fault::MethodRefused,
+        408 => Fault::RequestTimeout,
+        413 => Fault::TooLarge,
+        415 => Fault::MediaTypeRefused,
+        400..=499 => Fault::ParameterInvalid,
+        _ => Fault::Internal,
+    };
+    Failure::new(fault).because(format!("framework error, status {status}"))
+}
+
+fn log_cause(failure: &Failure, correlation: &Correlation) {
+    if let Some(cause) = failure.cause() {
+        let fault = failure.fault().code();
+        if failure.fault().row().http >= 500 {
+            tracing::error!(fault, request.id = correlation.request_id, cause = %cause, "a request failed");
+        } else {
+            tracing::debug!(fault, request.id = correlation.request_id, cause = %cause, "a request was refused");
+        }
+    }
+}
+
+fn record(response: &ServiceResponse<BoxBody>, correlation: &Correlation, fault: Option<Fault>, took: Duration) {
+    let request = response.request();
+    let route = routes::of(request).map_or("unmatched", |route| route.path);
+    let status = response.status().as_u16();
+    let code = fault.map_or("", Fault::code);
+    let partner = request.extensions().get::<SeenPartner>().map(|seen| seen.0.clone()).unwrap_or_default();
+    metrics::counter!("causeway_http_requests_total", "route" => route, "status" => status.to_string(), "fault" => code).increment(1);
+    metrics::histogram!("causeway_http_seconds", "route" => route).record(took.as_secs_f64());
+    tracing::info!(
+        route,
+        method = request.method().as_str(),
+        status,
+        fault = code,
+        partner.id = partner,
+        request.id = correlation.request_id,
+        correlation.id = correlation.correlation_id,
+        traceparent = correlation.traceparent,
+        took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+        "answered"
+    );
+}

@@ -1,0 +1,25 @@
+//! The operations side, on its own listener: health, metrics, and `/ops/v1` for machines.
+
+mod health;
+mod v1;
+
+pub use health::{install_metrics, live, metrics_text, ready};
+
+use actix_web::web::{self, ServiceConfig};
+
+/// Registers the operations routes.
+pub fn configure(service: &mut ServiceConfig) {
+    service
+        .route("/live", web::get().to(live))
+        .route("/ready", web::get().to(ready))
+        .route("/metrics", web::get().to(metrics_text))
+        .service(
+            web::scope("/ops/v1")
+                .route("/decisions", web::get().to(v1::decisions))
+                .route("/decisions/{id}", web::get().to(v1::decision))
+                .route("/grants", web::get().to(v1::grants))
+                .route("/ledger", web::get().to(v1::ledger))
+                .route("/partners", web::get().to(v1::partners))
+                .route("/faults", web::get().to(v1::faults)),
+        );
+}

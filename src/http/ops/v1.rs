@@ -1,0 +1,159 @@
+//! `/ops/v1`: decisions, grants, ledger, partners and faults for machines, each for the roles that may see it.
+
+use crate::app::App;
+use crate::cli::faults::table;
+use crate::error::{Failure, Fault};
+use crate::http::fhir::authorised::bearer;
+use crate::http::negotiate::{encode, pairs};
+use crate::http::reply::outcome_response;
+use crate::ops::{self, DecisionFilter, GrantFilter, LedgerFilter, Page, View};
+use crate::security::Role;
+use crate::store::partners as registry;
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::{Value, json};
+
+/// Items on a page.
+const PAGE: i64 = 100;
+
+/// `GET /ops/v1/decisions`.
+pub async fn decisions(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
+    respond(&app, async {
+        let role = allow(&request, &app, &[Role::Support, Role::Operator, Role::Auditor]).await?;
+        let query = Query::of(&request, &["partner", "correlation", "since", "cursor"])?;
+        let filter = DecisionFilter {
+            partner: query.text("partner"),
+            correlation: query.text("correlation"),
+            since_ms: query.instant("since")?,
+            cursor: query.text("cursor"),
+            limit: PAGE,
+        };
+        let page = app.ctx.store.read(move |db| ops::decisions(db, &filter, view(role))).await?;
+        Ok(list(&request, &query, page))
+    })
+    .await
+}
+
+/// `GET /ops/v1/decisions/{id}`.
+pub async fn decision(request: HttpRequest, id: web::Path<String>, app: web::Data<App>) -> HttpResponse {
+    respond(&app, async {
+        let role = allow(&request, &app, &[Role::Support, Role::Operator, Role::Auditor]).await?;
+        let id = id.into_inner();
+        app.ctx.store.read(move |db| ops::decision(db, &id, view(role))).await
+    })
+    .await
+}
+
+/// `GET /ops/v1/grants`.
+pub async fn grants(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
+    respond(&app, async {
+        allow(&request, &app, &[Role::Auditor]).await?;
+        let query = Query::of(&request, &["partner", "member", "cursor"])?;
+        let filter = GrantFilter {
+            partner: query.text("partner"),
+            member: query.text("member"),
+            cursor: query.text("cursor"),
+            limit: PAGE,
+        };
+        let page = app.ctx.store.read(move |db| ops::grants(db, &filter, View::Full)).await?;
+        Ok(list(&request, &query, page))
+    })
+    .await
+}
+
+/// `GET /ops/v1/ledger`.
+pub async fn ledger(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
+    respond(&app, async {
+        allow(&request, &app, &[Role::Auditor]).await?;
+        let query = Query::of(&request, &["from", "to", "exchange", "correlation", "cursor"])?;
+        let filter = LedgerFilter {
+            from_ms: query.instant("from")?,
+            to_ms: query.instant("to")?,
+            exchange: query.text("exchange"),
+            correlation: query.text("correlation"),
+            cursor: query.text("cursor"),
+            limit: PAGE,
+        };
+        let page = app.ctx.store.read(move |db| ops::ledger(db, &filter)).await?;
+        Ok(list(&request, &query, page))
+    })
+    .await
+}
+
+/// `GET /ops/v1/partners`.
+pub async fn partners(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
+    respond(&app, async {
+        allow(&request, &app, &[Role::Admin]).await?;
+        let rows = app.ctx.store.read(registry::list).await?;
+        let items: Vec<Value> = rows
+            .iter()
+            .map(|row| json!({"id": row.id, "name": row.name, "npi": row.npi, "status": row.status, "reason": row.status_reason, "mtls": row.mtls, "version": row.version}))
+            .collect();
+        Ok(json!({"items": items, "next": null}))
+    })
+    .await
+}
+
+/// `GET /ops/v1/faults`.
+pub async fn faults(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
+    respond(&app, async {
+        allow(&request, &app, &Role::ALL).await?;
+        Ok(table())
+    })
+    .await
+}
+
+async fn respond(app: &App, work: impl Future<Output = Result<Value, Failure>>) -> HttpResponse {
+    match work.await {
+        Ok(value) => HttpResponse::Ok()
+            .insert_header((header::CONTENT_TYPE, "application/json"))
+            .insert_header((header::CACHE_CONTROL, "no-store"))
+            .body(value.to_string()),
+        Err(failure) => outcome_response(&failure, &app.ctx.payer.base_url),
+    }
+}
+
+/// Only auditors see whom a decision was about.
+fn view(role: Role) -> View {
+    if role == Role::Auditor { View::Full } else { View::WithoutPatients }
+}
+
+async fn allow(request: &HttpRequest, app: &App, roles: &[Role]) -> Result<Role, Failure> {
+    let role = app.authority.operator(&app.ctx, bearer(request)?).await?;
+    if roles.contains(&role) { Ok(role) } else { Err(Fault::RoleMissing.into()) }
+}
+
+struct Query(Vec<(String, String)>);
+
+impl Query {
+    fn of(request: &HttpRequest, known: &[&str]) -> Result<Query, Failure> {
+        let given: Vec<(String, String)> = pairs(request.query_string()).collect();
+        match given.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+            None => Ok(Query(given)),
+            Some(_) => Err(Failure::new(Fault::ParameterUnknown).remedy(format!("Use only {}.", known.join(", ")))),
+        }
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()).filter(|value| !value.is_empty())
+    }
+
+    fn instant(&self, name: &str) -> Result<Option<i64>, Failure> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        crate::clock::parse_rfc3339_ms(&text).map(Some).ok_or_else(|| Failure::new(Fault::ParameterInvalid).at(name))
+    }
+}
+
+/// A page as the contract has it: `next` is an absolute URL of this listener, or null.
+fn list(request: &HttpRequest, query: &Query, page: Page) -> Value {
+    let next = page.next.map(|cursor| {
+        let kept: String = query
+            .0
+            .iter()
+            .filter(|(name, _)| name != "cursor")
+            .map(|(name, value)| format!("{name}={}&", encode(value)))
+            .collect();
+        format!("http://{}{}?{kept}cursor={}", request.app_config().local_addr(), request.path(), encode(&cursor))
+    });
+    json!({"items": page.items, "next": next})
+}

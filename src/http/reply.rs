@@ -1,0 +1,76 @@
+//! Failures as answers: OperationOutcome, and the headers that belong to a status.
+
+use crate::error::{Failure, Fault, Retry};
+use crate::fhir::outcome;
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
+use std::fmt;
+
+/// The FHIR media type as we answer it.
+pub const FHIR_JSON: &str = "application/fhir+json; charset=utf-8";
+
+/// A failure on its way out. The middleware gives it its final body, since only that knows the base URL.
+#[derive(Debug)]
+pub struct HttpFailure(pub Failure);
+
+impl From<Failure> for HttpFailure {
+    fn from(failure: Failure) -> Self {
+        HttpFailure(failure)
+    }
+}
+
+impl From<Fault> for HttpFailure {
+    fn from(fault: Fault) -> Self {
+        HttpFailure(fault.into())
+    }
+}
+
+impl fmt::Display for HttpFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl ResponseError for HttpFailure {
+    fn status_code(&self) -> StatusCode {
+        status(self.0.fault())
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        outcome_response(&self.0, "")
+    }
+}
+
+/// The HTTP status of a fault.
+pub fn status(fault: Fault) -> StatusCode {
+    StatusCode::from_u16(fault.row().http).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// The OperationOutcome answer of a failure.
+pub fn outcome_response(failure: &Failure, base_url: &str) -> HttpResponse {
+    let mut response = HttpResponse::build(status(failure.fault()));
+    error_headers(&mut response, failure.fault());
+    response.insert_header((header::CONTENT_TYPE, FHIR_JSON)).body(outcome::bytes(failure, base_url))
+}
+
+/// `WWW-Authenticate`, `Retry-After` and `Cache-Control`, as the status asks for (RFC 6750 section 3, RFC 9110).
+pub fn error_headers(response: &mut HttpResponseBuilder, fault: Fault) {
+    let row = fault.row();
+    response.insert_header((header::CACHE_CONTROL, "no-store"));
+    match row.http {
+        401 if fault == Fault::TokenMissing => {
+            response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+        }
+        401 => {
+            response.insert_header((header::WWW_AUTHENTICATE, "Bearer error=\"invalid_token\""));
+        }
+        403 if fault == Fault::ScopeMissing => {
+            response.insert_header((header::WWW_AUTHENTICATE, "Bearer error=\"insufficient_scope\""));
+        }
+        _ => {}
+    }
+    if row.retry == Retry::Backoff {
+        let jitter = u64::from(crate::secret::random::<1>()[0] % 4);
+        response.insert_header((header::RETRY_AFTER, (2 + jitter).to_string()));
+    }
+}

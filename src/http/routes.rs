@@ -1,0 +1,133 @@
+//! The one table of routes: it registers them, authorises them, and writes the CapabilityStatement.
+
+use super::{fhir, oauth, observe};
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpRequest, Route as ActixRoute};
+
+/// What a request must show before its handler runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing: static facts only.
+    Public,
+    /// The endpoint authenticates by itself (OAuth).
+    Client,
+    /// A token whose scope reads this type.
+    Read(&'static str),
+    /// A token whose scope searches this type.
+    Search(&'static str),
+    /// A token with this operation's canonical among its scopes.
+    Operation(&'static str),
+}
+
+/// What a route does; the name its handler, log lines and metrics go by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Interaction {
+    Home,
+    Metadata,
+    PatientRead,
+    PatientSearch,
+    PatientSearchPost,
+    Everything,
+    EverythingPost,
+    MemberMatch,
+    FaultCodeSystem,
+    SmartConfiguration,
+    DavinciConfiguration,
+    Jwks,
+    Token,
+    Introspect,
+    Revoke,
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Route {
+    /// HTTP method.
+    pub method: &'static str,
+    /// Path from the server's root, with `{id}` for a FHIR id.
+    pub path: &'static str,
+    /// What it does.
+    pub interaction: Interaction,
+    /// What it takes to do it.
+    pub access: Access,
+}
+
+/// Canonical of `$member-match` (HRex), which is also its scope (PDex, "Scopes for Operations").
+pub const MEMBER_MATCH: &str = "http://hl7.org/fhir/us/davinci-hrex/OperationDefinition/member-match";
+/// Canonical of `Patient/$everything` (FHIR R4).
+pub const EVERYTHING: &str = "http://hl7.org/fhir/OperationDefinition/Patient-everything";
+
+const fn row(method: &'static str, path: &'static str, interaction: Interaction, access: Access) -> Route {
+    Route { method, path, interaction, access }
+}
+
+/// Every route of the partner's side.
+pub const ROUTES: &[Route] = {
+    use Access::*;
+    use Interaction::*;
+    &[
+        row("GET", "/", Home, Public),
+        row("GET", "/fhir", Home, Public),
+        row("GET", "/fhir/metadata", Metadata, Public),
+        row("POST", "/fhir/Patient/$member-match", MemberMatch, Operation(MEMBER_MATCH)),
+        row("GET", "/fhir/Patient", PatientSearch, Search("Patient")),
+        row("POST", "/fhir/Patient/_search", PatientSearchPost, Search("Patient")),
+        row("GET", "/fhir/Patient/{id}", PatientRead, Read("Patient")),
+        row("GET", "/fhir/Patient/{id}/$everything", Everything, Read("Patient")),
+        row("POST", "/fhir/Patient/{id}/$everything", EverythingPost, Read("Patient")),
+        row("GET", "/fhir/CodeSystem/causeway-fault", FaultCodeSystem, Public),
+        row("GET", "/.well-known/smart-configuration", SmartConfiguration, Public),
+        row("GET", "/fhir/.well-known/smart-configuration", SmartConfiguration, Public),
+        row("GET", "/.well-known/davinci-configuration", DavinciConfiguration, Public),
+        row("GET", "/fhir/.well-known/davinci-configuration", DavinciConfiguration, Public),
+        row("GET", "/.well-known/jwks.json", Jwks, Public),
+        row("GET", "/fhir/.well-known/jwks.json", Jwks, Public),
+        row("POST", "/oauth/token", Token, Client),
+        row("POST", "/oauth/introspect", Introspect, Client),
+        row("POST", "/oauth/revoke", Revoke, Client),
+    ]
+};
+
+/// The row a request matched, if any.
+pub fn of(request: &HttpRequest) -> Option<&'static Route> {
+    let pattern = request.match_pattern()?;
+    ROUTES.iter().find(|route| route.path == pattern && route.method == request.method().as_str())
+}
+
+/// Registers every route; other methods on a known path get 405 with `Allow`.
+pub fn configure(service: &mut ServiceConfig) {
+    let mut done: Vec<&str> = Vec::new();
+    for first in ROUTES {
+        if done.contains(&first.path) {
+            continue;
+        }
+        done.push(first.path);
+        let mut resource = web::resource(first.path);
+        for route in ROUTES.iter().filter(|route| route.path == first.path) {
+            resource = resource.route(handler(route));
+        }
+        service.service(resource.default_service(web::to(observe::method_refused)));
+    }
+}
+
+fn handler(route: &Route) -> ActixRoute {
+    let method = if route.method == "POST" { web::post() } else { web::get() };
+    match route.interaction {
+        Interaction::Home => method.to(fhir::metadata::home),
+        Interaction::Metadata => method.to(fhir::metadata::get),
+        Interaction::PatientRead => method.to(fhir::read::get),
+        Interaction::PatientSearch => method.to(fhir::search::get),
+        Interaction::PatientSearchPost => method.to(fhir::search::post),
+        Interaction::Everything => method.to(fhir::everything::get),
+        Interaction::EverythingPost => method.to(fhir::everything::post),
+        Interaction::MemberMatch => method.to(fhir::member_match::post),
+        Interaction::FaultCodeSystem => method.to(fhir::code_system::faults),
+        Interaction::SmartConfiguration => method.to(oauth::well_known::smart_configuration),
+        Interaction::DavinciConfiguration => method.to(oauth::well_known::davinci_configuration),
+        Interaction::Jwks => method.to(oauth::well_known::jwks),
+        Interaction::Token => method.to(oauth::token::post),
+        Interaction::Introspect => method.to(oauth::token::introspect),
+        Interaction::Revoke => method.to(oauth::token::revoke),
+    }
+}

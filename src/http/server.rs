@@ -1,0 +1,117 @@
+//! The two listeners: partners' side over TLS, operations side on its own address. Start, stop, and nothing between.
+
+use super::limits::Limits;
+use super::{observe, ops, routes};
+use crate::app::App;
+use crate::error::{Failure, Fault};
+use crate::security::PeerCertificate;
+use actix_tls::accept::rustls_0_23::TlsStream;
+use actix_web::dev::{Extensions, ServerHandle};
+use actix_web::rt::net::TcpStream;
+use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{App as ActixApp, HttpServer, middleware};
+use std::any::Any;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// Adds routes for one purpose only, such as the static answer that a benchmark compares with.
+pub type Extra = fn(&mut ServiceConfig);
+
+/// A running server.
+pub struct Running {
+    /// Where the partners' side listens.
+    pub fhir: SocketAddr,
+    /// Where the operations side listens.
+    pub ops: SocketAddr,
+    app: Data<App>,
+    handles: [ServerHandle; 2],
+    tasks: [JoinHandle<std::io::Result<()>>; 2],
+}
+
+/// Starts both listeners and returns when they accept.
+///
+/// # Errors
+/// [`Fault::ConfigInvalid`] when an address cannot be listened on.
+pub fn start(app: Data<App>, extra: Option<Extra>) -> Result<Running, Failure> {
+    let server = &app.config.server;
+    let limits = &app.config.limits;
+    if !server.ops_listen.ip().is_loopback() {
+        return Err(Failure::new(Fault::ConfigInvalid)
+            .at("server.ops_listen")
+            .remedy("The operations side has no TLS of its own: keep it on loopback, behind a proxy of yours."));
+    }
+    ops::install_metrics();
+    let in_flight = Data::new(Limits::new(limits.in_flight, limits.in_flight_per_partner));
+    let (data, flight) = (app.clone(), in_flight);
+    let partners_side = HttpServer::new(move || {
+        ActixApp::new()
+            .app_data(data.clone())
+            .app_data(flight.clone())
+            .app_data(web::PayloadConfig::new(64 * 1024 * 1024))
+            .wrap(middleware::from_fn(observe::observe))
+            .configure(routes::configure)
+            .configure(|service| {
+                if let Some(extra) = extra {
+                    extra(service);
+                }
+            })
+            .default_service(web::to(observe::route_unknown))
+    })
+    .on_connect(peer_certificate)
+    .tcp_nodelay(true)
+    .keep_alive(limits.keep_alive)
+    .client_request_timeout(limits.head)
+    .client_disconnect_timeout(Duration::from_secs(2))
+    .tls_handshake_timeout(limits.tls)
+    .max_connections(limits.connections)
+    .max_connection_rate(512)
+    .backlog(1024)
+    .shutdown_timeout(limits.drain.as_secs())
+    .disable_signals();
+    let fhir_server = partners_side.bind_rustls_0_23(server.fhir_listen, app.tls.config()?).map_err(|error| cannot_listen("server.fhir_listen", error))?;
+    let fhir = fhir_server.addrs().first().copied().unwrap_or(server.fhir_listen);
+
+    let data = app.clone();
+    let ops_server = HttpServer::new(move || ActixApp::new().app_data(data.clone()).configure(ops::configure))
+        .workers(1)
+        .disable_signals()
+        .shutdown_timeout(2)
+        .bind(server.ops_listen)
+        .map_err(|error| cannot_listen("server.ops_listen", error))?;
+    let ops = ops_server.addrs().first().copied().unwrap_or(server.ops_listen);
+
+    let (fhir_server, ops_server) = (fhir_server.run(), ops_server.run());
+    let handles = [fhir_server.handle(), ops_server.handle()];
+    let tasks = [tokio::spawn(fhir_server), tokio::spawn(ops_server)];
+    Ok(Running { fhir, ops, app, handles, tasks })
+}
+
+impl Running {
+    /// Not ready at once; `notice` for balancers to see it; then no new connections, running requests end, the store settles.
+    pub async fn stop(self, notice: Duration) {
+        self.app.drain();
+        tokio::time::sleep(notice).await;
+        let [fhir, ops] = &self.handles;
+        fhir.stop(true).await;
+        ops.stop(true).await;
+        for task in self.tasks {
+            let _ = task.await;
+        }
+        let store = self.app.ctx.store.clone();
+        let _ = tokio::task::spawn_blocking(move || store.settle()).await;
+    }
+}
+
+/// Keeps the client certificate of a connection where handlers find it.
+fn peer_certificate(connection: &dyn Any, data: &mut Extensions) {
+    let Some(stream) = connection.downcast_ref::<TlsStream<TcpStream>>() else { return };
+    let (_, session) = stream.get_ref();
+    if let Some(leaf) = session.peer_certificates().and_then(<[_]>::first) {
+        data.insert(PeerCertificate::of(leaf));
+    }
+}
+
+fn cannot_listen(key: &str, error: std::io::Error) -> Failure {
+    Failure::new(Fault::ConfigInvalid).at(key).remedy("Choose a free address of this machine.").because(error)
+}

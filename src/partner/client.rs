@@ -1,0 +1,196 @@
+//! Another payer's server as we call it: mutual TLS, SMART Backend Services, `$member-match`, `$everything`.
+//!
+//! Redirects are never followed, and token and certificate go to the registered origin alone (`threats.md` E03).
+
+use crate::clock::Clock;
+use crate::error::{Failure, Fault};
+use crate::ids::Ids;
+use crate::secret::Secret;
+use crate::security::signing::SigningKey;
+use openidconnect::core::{CoreClient, CoreJsonWebKeySet};
+use openidconnect::{AuthType, ClientId, IssuerUrl, JsonWebKeySet, OAuth2TokenResponse as _, Scope, TokenUrl};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde::Deserialize;
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The type of a client assertion (RFC 7523 section 2.2).
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// How we appear to the other payer.
+pub struct Identity {
+    /// Client id it knows us by.
+    pub client_id: String,
+    /// Signs our assertions; its public half is registered there.
+    pub signing_key: SigningKey,
+    /// PEM chain of our client certificate.
+    pub certificate_pem: String,
+    /// PEM of its key.
+    pub certificate_key_pem: Secret,
+}
+
+/// What a peer answered to one call.
+pub struct Reply {
+    /// HTTP status.
+    pub status: u16,
+    /// The peer's `X-Request-Id`.
+    pub request_id: String,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    /// The body as JSON.
+    ///
+    /// # Errors
+    /// [`Fault::PartnerAnswer`] when it is not.
+    pub fn json(&self) -> Result<Value, Failure> {
+        serde_json::from_slice(&self.body).map_err(|error| Failure::new(Fault::PartnerAnswer).because(error))
+    }
+}
+
+/// The parts of the SMART discovery document that a client needs.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SmartConfiguration {
+    /// Where tokens are asked for.
+    pub token_endpoint: String,
+    /// Algorithms it verifies.
+    #[serde(default)]
+    pub token_endpoint_auth_signing_alg_values_supported: Vec<String>,
+}
+
+/// A client of one other payer.
+pub struct PeerClient {
+    http: reqwest::Client,
+    base_url: String,
+    identity: Identity,
+    clock: Clock,
+    ids: Ids,
+}
+
+impl PeerClient {
+    /// A client for the FHIR base `base_url` that trusts only `trust_pem`.
+    ///
+    /// # Errors
+    /// [`Fault::ConfigInvalid`] when a certificate or key cannot be used.
+    pub fn new(base_url: &str, trust_pem: &str, identity: Identity, clock: Clock, ids: Ids) -> Result<PeerClient, Failure> {
+        let unusable = |what: &'static str| move |error: rustls::pki_types::pem::Error| Failure::new(Fault::ConfigInvalid).at(what).because(error.to_string());
+        let mut roots = rustls::RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(trust_pem.as_bytes()) {
+            let certificate = certificate.map_err(unusable("trust"))?;
+            roots.add(certificate).map_err(|error| Failure::new(Fault::ConfigInvalid).at("trust").because(error))?;
+        }
+        let chain = CertificateDer::pem_slice_iter(identity.certificate_pem.as_bytes())
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(unusable("certificate"))?;
+        let key = PrivateKeyDer::from_pem_slice(identity.certificate_key_pem.expose().as_bytes()).map_err(unusable("key"))?;
+        let tls = rustls::ClientConfig::builder()
+            .with_root_certificates(Arc::new(roots))
+            .with_client_auth_cert(chain, key)
+            .map_err(|error| Failure::new(Fault::ConfigInvalid).at("certificate").because(error))?;
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .https_only(true)
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(Duration::from_secs(5))
+            .timeout(Duration::from_secs(60))
+            .build()
+            .map_err(|error| Failure::new(Fault::ConfigInvalid).because(error))?;
+        Ok(PeerClient { http, base_url: base_url.to_owned(), identity, clock, ids })
+    }
+
+    /// Reads the SMART discovery document.
+    ///
+    /// # Errors
+    /// [`Fault::PartnerUnreachable`], [`Fault::PartnerAnswer`].
+    pub async fn discover(&self) -> Result<SmartConfiguration, Failure> {
+        let url = format!("{}/.well-known/smart-configuration", self.base_url);
+        let reply = self.send(self.http.get(url), "").await?;
+        serde_json::from_value(reply.json()?).map_err(|error| Failure::new(Fault::PartnerAnswer).because(error))
+    }
+
+    /// Asks for a token with these scopes, narrowed to `patient` when that is given.
+    ///
+    /// # Errors
+    /// [`Fault::PartnerUnreachable`]; [`Fault::PartnerAnswer`] when the token is refused.
+    pub async fn token(&self, configuration: &SmartConfiguration, scopes: &[&str], patient: Option<&str>) -> Result<Secret, Failure> {
+        let unusable = |error: openidconnect::url::ParseError| Failure::new(Fault::PartnerAnswer).because(error.to_string());
+        let issuer = IssuerUrl::new(self.base_url.clone()).map_err(unusable)?;
+        let token_url = TokenUrl::new(configuration.token_endpoint.clone()).map_err(unusable)?;
+        let keys: CoreJsonWebKeySet = JsonWebKeySet::new(Vec::new());
+        let client = CoreClient::new(ClientId::new(self.identity.client_id.clone()), issuer, keys)
+            .set_token_uri(token_url)
+            .set_auth_type(AuthType::RequestBody);
+        let assertion = self.assertion(&configuration.token_endpoint)?;
+        let mut request = client
+            .exchange_client_credentials()
+            .add_scopes(scopes.iter().map(|scope| Scope::new((*scope).to_owned())))
+            .add_extra_param("client_assertion_type", ASSERTION_TYPE)
+            .add_extra_param("client_assertion", assertion);
+        if let Some(patient) = patient {
+            request = request.add_extra_param("patient", patient.to_owned());
+        }
+        let send = |request: openidconnect::HttpRequest| {
+            let http = self.http.clone();
+            async move {
+                let reply = http.execute(request.try_into()?).await?;
+                let mut response = openidconnect::http::Response::new(Vec::new());
+                *response.status_mut() = reply.status();
+                *response.headers_mut() = reply.headers().clone();
+                *response.body_mut() = reply.bytes().await?.to_vec();
+                Ok::<_, reqwest::Error>(response)
+            }
+        };
+        let answer = request.request_async(&send).await.map_err(|error| match error {
+            openidconnect::RequestTokenError::Request(cause) => Failure::new(Fault::PartnerUnreachable).because(cause.without_url()),
+            other => Failure::new(Fault::PartnerAnswer).because(other.to_string()),
+        })?;
+        Ok(Secret::new(answer.access_token().secret()))
+    }
+
+    /// Posts a `$member-match` request body.
+    ///
+    /// # Errors
+    /// [`Fault::PartnerUnreachable`]. A refusal of the match is a reply.
+    pub async fn member_match(&self, token: &Secret, body: Vec<u8>, correlation_id: &str, idempotency_key: &str) -> Result<Reply, Failure> {
+        let request = self
+            .http
+            .post(format!("{}/Patient/$member-match", self.base_url))
+            .bearer_auth(token.expose())
+            .header("content-type", "application/fhir+json")
+            .header("accept", "application/fhir+json")
+            .header("idempotency-key", format!("\"{idempotency_key}\""))
+            .body(body);
+        self.send(request, correlation_id).await
+    }
+
+    /// Fetches a member's record by `$everything`, whole.
+    ///
+    /// # Errors
+    /// [`Fault::PartnerUnreachable`], also when the record breaks off.
+    pub async fn everything(&self, token: &Secret, patient_id: &str, correlation_id: &str) -> Result<Reply, Failure> {
+        let request = self
+            .http
+            .get(format!("{}/Patient/{patient_id}/$everything", self.base_url))
+            .bearer_auth(token.expose())
+            .header("accept", "application/fhir+json");
+        self.send(request, correlation_id).await
+    }
+
+    fn assertion(&self, audience: &str) -> Result<String, Failure> {
+        let now_ms = self.clock.now_ms();
+        self.identity.signing_key.assertion(&self.identity.client_id, audience, now_ms / 1000, &self.ids.new_id(now_ms))
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder, correlation_id: &str) -> Result<Reply, Failure> {
+        let request = if correlation_id.is_empty() { request } else { request.header("x-correlation-id", correlation_id) };
+        let unreachable = |error: reqwest::Error| Failure::new(Fault::PartnerUnreachable).because(error.without_url());
+        let reply = request.send().await.map_err(unreachable)?;
+        let request_id = reply.headers().get("x-request-id").and_then(|value| value.to_str().ok()).unwrap_or("").to_owned();
+        let status = reply.status().as_u16();
+        Ok(Reply { status, request_id, body: reply.bytes().await.map_err(unreachable)?.to_vec() })
+    }
+}
+

@@ -1,0 +1,104 @@
+//! The changes of the registry: each one transaction, the row and its ledger entry together. They wait on their thread.
+
+use super::registration::Registration;
+use crate::audit::{Action, Actor, Entry, Object, ledger};
+use crate::context::Context;
+use crate::error::{Failure, Fault};
+use crate::store::partners::{self, PartnerRow};
+use crate::store::{Db, is_duplicate, tokens};
+use crate::telemetry::Correlation;
+
+/// Adds a partner.
+///
+/// # Errors
+/// [`Fault::PartnerInvalid`] when its id, client id or certificate name is taken; those of the store.
+pub fn add(ctx: &Context, registration: &Registration) -> Result<PartnerRow, Failure> {
+    let now_ms = ctx.clock.now_ms();
+    let row = PartnerRow { created_ms: now_ms, updated_ms: now_ms, ..registration.row.clone() };
+    let added = row.clone();
+    change(ctx, Action::PartnerAdded, &row.id, move |db| {
+        if partners::by_id(db, &added.id)?.is_some() {
+            return Err(taken("id", "This partner is registered already; use `causeway partner rotate` to change it."));
+        }
+        partners::insert(db, &added).map_err(named_taken)
+    })?;
+    Ok(row)
+}
+
+/// Replaces a partner's registration, and revokes its tokens that were issued to keys it no longer has.
+///
+/// # Errors
+/// [`Fault::PartnerUnknown`]; as [`add`].
+pub fn rotate(ctx: &Context, registration: &Registration) -> Result<(), Failure> {
+    let now_ms = ctx.clock.now_ms();
+    let row = PartnerRow { updated_ms: now_ms, ..registration.row.clone() };
+    let kept = registration.thumbprints.clone();
+    change(ctx, Action::PartnerRotated, &registration.row.id, move |db| {
+        if !partners::replace(db, &row).map_err(named_taken)? {
+            return Err(Fault::PartnerUnknown.into());
+        }
+        tokens::revoke_other_keys(db, &row.id, &kept, now_ms).map(drop)
+    })
+}
+
+/// Suspends a partner: within a second it gets no token, and those it has are refused.
+///
+/// # Errors
+/// [`Fault::PartnerUnknown`]; those of the store.
+pub fn suspend(ctx: &Context, id: &str, reason: &str) -> Result<(), Failure> {
+    set_status(ctx, id, Action::PartnerSuspended, "suspended", Some(reason.to_owned()))
+}
+
+/// Lets a suspended partner in again.
+///
+/// # Errors
+/// As [`suspend`].
+pub fn resume(ctx: &Context, id: &str) -> Result<(), Failure> {
+    set_status(ctx, id, Action::PartnerResumed, "active", None)
+}
+
+/// The partner of this id.
+///
+/// # Errors
+/// [`Fault::PartnerUnknown`]; those of the store.
+pub fn find(ctx: &Context, id: &str) -> Result<PartnerRow, Failure> {
+    ctx.store.read_blocking(|db| partners::by_id(db, id))?.ok_or_else(|| Fault::PartnerUnknown.into())
+}
+
+/// Every partner.
+///
+/// # Errors
+/// Those of the store.
+pub fn list(ctx: &Context) -> Result<Vec<PartnerRow>, Failure> {
+    ctx.store.read_blocking(partners::list)
+}
+
+fn set_status(ctx: &Context, id: &str, action: Action, status: &'static str, reason: Option<String>) -> Result<(), Failure> {
+    let (now_ms, partner) = (ctx.clock.now_ms(), id.to_owned());
+    change(ctx, action, id, move |db| match partners::set_status(db, &partner, status, reason.as_deref(), now_ms)? {
+        true => Ok(()),
+        false => Err(Fault::PartnerUnknown.into()),
+    })
+}
+
+fn change(ctx: &Context, action: Action, id: &str, mut work: impl FnMut(&mut Db) -> Result<(), Failure> + Send + 'static) -> Result<(), Failure> {
+    let at_us = ctx.clock.now_us();
+    let actor = Actor { kind: "operator", id: Some("host".into()), ..Actor::default() };
+    let mut entry = Entry::new(action, actor, Correlation::internal(ctx.ids.new_id(at_us / 1000)));
+    entry.partner = Some(id.to_owned());
+    entry.object = Some(Object { kind: "partner", id: id.to_owned() });
+    let entry_id = ctx.ids.new_id(at_us / 1000);
+    ctx.store.write_blocking(move |db| {
+        work(db)?;
+        ledger::append(db, &entry, &entry_id, at_us)
+    })
+}
+
+fn taken(field: &str, remedy: &str) -> Failure {
+    Failure::new(Fault::PartnerInvalid).at(field).remedy(remedy)
+}
+
+fn named_taken(failure: Failure) -> Failure {
+    let duplicate = failure.cause().and_then(|cause| cause.downcast_ref::<diesel::result::Error>()).is_some_and(is_duplicate);
+    if duplicate { taken("client_id", "Another partner has this client_id or certificate_uri; each must be unique.") } else { failure }
+}

@@ -1,0 +1,116 @@
+//! Prior authorisations: where an ExplanationOfBenefit of `use` preauthorization stands, and since when.
+//!
+//! Source: PDex 2.2 prior authorization profile; X12 306 review action codes.
+
+use super::when;
+use crate::fhir::prescreen::{Screened, Value};
+
+/// No prior authorisation.
+pub const NONE: i64 = 0;
+/// Approved and in force, or waiting for a decision.
+pub const ACTIVE: i64 = 1;
+/// Cancelled, or its period was over when it was stored. One that ends later keeps [`ACTIVE`]: compare `service_to_ms`.
+pub const ENDED: i64 = 2;
+/// Every reviewed item was denied.
+pub const DENIED: i64 = 3;
+
+const REVIEW_ACTION: &str = "https://codesystem.x12.org/005010/306";
+
+/// State and time of its last change in UTC milliseconds. `service_to_ms` is the end of its period.
+pub fn state(resource: &Screened<'_>, service_to_ms: Option<i64>, now_ms: i64) -> (i64, Option<i64>) {
+    let root = resource.root();
+    let is_request = resource.resource_type() == "ExplanationOfBenefit"
+        && root.get("use").is_some_and(|value| value.is("preauthorization"));
+    if !is_request {
+        return (NONE, None);
+    }
+    let mut found = Found::default();
+    walk(&root, &mut found);
+    let created = root.get("created").and_then(|value| value.text()).and_then(|text| when::range_ms(&text));
+    let changed = found.changed_ms.or(created.map(|(from, _)| from));
+    let period_end = root.all(&["preAuthRefPeriod", "end"]).iter().filter_map(end_ms).max().or(service_to_ms);
+    let cancelled = root.get("status").is_some_and(|value| value.is("cancelled") || value.is("entered-in-error"));
+    if found.denied && !found.other {
+        return (DENIED, changed);
+    }
+    if cancelled || found.cancelled && !found.other {
+        return (ENDED, changed);
+    }
+    match period_end.filter(|end| *end < now_ms) {
+        Some(end) => (ENDED, changed.max(Some(end))),
+        None => (ACTIVE, changed),
+    }
+}
+
+#[derive(Default)]
+struct Found {
+    denied: bool,
+    cancelled: bool,
+    other: bool,
+    changed_ms: Option<i64>,
+}
+
+fn end_ms(value: &Value<'_>) -> Option<i64> {
+    value.text().and_then(|text| when::range_ms(&text)).map(|(_, to)| to)
+}
+
+/// Collects review actions and decision times wherever extensions carry them. The pre-screen bounds the depth.
+fn walk(value: &Value<'_>, found: &mut Found) {
+    if value.get("system").is_some_and(|system| system.is(REVIEW_ACTION)) {
+        match value.get("code").and_then(|code| code.text()).as_deref() {
+            Some("A3") => found.denied = true,
+            Some("C") => found.cancelled = true,
+            _ => found.other = true,
+        }
+    }
+    if let Some(url) = value.get("url").and_then(|url| url.text()) {
+        let when_decided = url.ends_with("when-adjudicated") || url.ends_with("itemPreAuthIssueDate");
+        if when_decided {
+            let at = value.get("valueDateTime").or_else(|| value.get("valueDate")).and_then(|at| at.text());
+            let at = at.and_then(|text| when::range_ms(&text)).map(|(from, _)| from);
+            found.changed_ms = found.changed_ms.max(at);
+        }
+    }
+    for child in value.members().chain(value.items()) {
+        if matches!(child.kind(), crate::fhir::prescreen::Kind::Object | crate::fhir::prescreen::Kind::Array) {
+            walk(&child, found);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fhir::prescreen::{Limits, screen};
+
+    fn of(status: &str, actions: &[&str], end: &str) -> (i64, Option<i64>) {
+        let items: Vec<String> = actions
+            .iter()
+            .map(|code| {
+                format!(
+                    r#"{{"adjudication":[{{"extension":[{{"url":"r","extension":[{{"url":"c","valueCodeableConcept":{{"coding":[
+                    {{"system":"{REVIEW_ACTION}","code":"{code}"}}]}}}}]}},{{"url":"http://x/base-ext-when-adjudicated",
+                    "valueDateTime":"2024-05-05"}}]}}]}}"#
+                )
+            })
+            .collect();
+        let text = format!(
+            r#"{{"resourceType":"ExplanationOfBenefit","use":"preauthorization","status":"{status}","created":"2024-01-01",
+            "preAuthRefPeriod":[{{"end":"{end}"}}],"item":[{}]}}"#,
+            items.join(",")
+        );
+        let now = when::range_ms("2025-01-01").expect("date").0;
+        state(&screen(text.as_bytes(), &Limits::record()).expect("passes"), None, now)
+    }
+
+    #[test]
+    fn the_state_follows_review_status_and_period() {
+        let decided = when::range_ms("2024-05-05").map(|r| r.0);
+        assert_eq!(of("active", &["A1"], "2025-06-01"), (ACTIVE, decided));
+        assert_eq!(of("active", &["A4"], "2025-06-01"), (ACTIVE, decided));
+        assert_eq!(of("active", &["A3", "A6"], "2025-06-01"), (ACTIVE, decided));
+        assert_eq!(of("active", &["A3", "A3"], "2025-06-01"), (DENIED, decided));
+        assert_eq!(of("cancelled", &["A1"], "2025-06-01"), (ENDED, decided));
+        assert_eq!(of("active", &["A1"], "2024-08-01"), (ENDED, when::range_ms("2024-08-01").map(|r| r.1)));
+    }
+}

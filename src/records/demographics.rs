@@ -1,0 +1,125 @@
+//! What identity compares, taken from a Patient as it is stored; and identifiers for exact look-up.
+
+use crate::fhir::prescreen::{Screened, Value};
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
+
+/// The row of `member` that a Patient makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Demographics {
+    /// Folded family name of the official name, else of the first.
+    pub family: String,
+    /// `birthDate` as it is; empty when there is none.
+    pub birth_date: String,
+    /// JSON of `name`, `gender`, `birthDate`, `address`, `telecom`, `identifier`, as they stand in the Patient.
+    pub json: String,
+}
+
+/// An identifier of a resource.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Identifier {
+    /// Its value.
+    pub value: String,
+    /// Its system; empty when it has none.
+    pub system: String,
+    /// Code of its type (`MB`, `UMB`, `SS`), or `subscriber` for `Coverage.subscriberId`; else empty.
+    pub kind: String,
+}
+
+/// Longest value or system that is indexed.
+const INDEXED_BYTES_MAX: usize = 512;
+/// Types whose identifiers are indexed: those that are looked up without knowing the member.
+const INDEXED: &[&str] = &[
+    "Coverage",
+    "Device",
+    "HealthcareService",
+    "InsurancePlan",
+    "Location",
+    "Medication",
+    "Organization",
+    "Patient",
+    "Practitioner",
+    "PractitionerRole",
+    "RelatedPerson",
+];
+const COPIED: &[&str] = &["name", "gender", "birthDate", "address", "telecom", "identifier"];
+
+/// A name as it is compared: without accents, case, spaces and signs.
+pub fn fold_name(name: &str) -> String {
+    name.nfkd().filter(|c| !is_combining_mark(*c)).flat_map(char::to_lowercase).filter(|c| c.is_alphabetic()).collect()
+}
+
+/// Reads the demographics of a Patient.
+pub fn read(patient: &Screened<'_>) -> Demographics {
+    let root = patient.root();
+    let names = root.all(&["name"]);
+    let has_family = |name: &&Value<'_>| name.get("family").is_some();
+    let official = names.iter().find(|name| has_family(name) && name.get("use").is_some_and(|code| code.is("official")));
+    let family = official.or_else(|| names.iter().find(has_family)).and_then(|name| name.get("family")?.text());
+    let mut json = String::from("{");
+    for name in COPIED {
+        if let Some(raw) = root.get(name).and_then(|value| std::str::from_utf8(value.raw()).ok()) {
+            let comma = if json.len() > 1 { "," } else { "" };
+            json.push_str(&format!("{comma}\"{name}\":{raw}"));
+        }
+    }
+    json.push('}');
+    Demographics {
+        family: fold_name(&family.unwrap_or_default()),
+        birth_date: root.get("birthDate").and_then(|value| value.text()).unwrap_or_default().into_owned(),
+        json,
+    }
+}
+
+/// Reads the identifiers that are indexed, sorted, each once.
+pub fn identifiers(resource: &Screened<'_>) -> Vec<Identifier> {
+    if INDEXED.binary_search(&resource.resource_type().as_ref()).is_err() {
+        return Vec::new();
+    }
+    let root = resource.root();
+    let text = |value: Option<Value<'_>>| value.and_then(|v| v.text()).unwrap_or_default().into_owned();
+    let mut found = Vec::new();
+    for identifier in root.all(&["identifier"]) {
+        let kind = identifier.all(&["type", "coding", "code"]).first().copied();
+        found.push(Identifier {
+            value: text(identifier.get("value")),
+            system: text(identifier.get("system")),
+            kind: text(kind),
+        });
+    }
+    if let Some(subscriber) = root.get("subscriberId") {
+        found.push(Identifier { value: text(Some(subscriber)), system: String::new(), kind: "subscriber".into() });
+    }
+    found.retain(|one| !one.value.is_empty() && one.value.len().max(one.system.len()).max(one.kind.len()) <= INDEXED_BYTES_MAX);
+    found.sort();
+    found.dedup();
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fhir::elements::Patient;
+    use crate::fhir::prescreen::{Limits, screen};
+
+    #[test]
+    fn a_patient_becomes_what_identity_compares() {
+        let text = r#"{"resourceType":"Patient","id":"a","name":[{"family":"Smith","use":"maiden"},
+            {"use":"official","family":"O'Núñez-Łuk","given":["Zoë"]}],"birthDate":"2001-02-03","gender":"female",
+            "identifier":[{"type":{"coding":[{"code":"MB"}]},"system":"http://x","value":"M1"},{"value":"M1","system":"http://x"}]}"#;
+        let screened = screen(text.as_bytes(), &Limits::record()).expect("passes");
+        let read = read(&screened);
+        assert_eq!((read.family.as_str(), read.birth_date.as_str()), ("onunezłuk", "2001-02-03"));
+        let patient: Patient = serde_json::from_str(&read.json).expect("identity can read it");
+        assert_eq!((patient.name.len(), patient.gender.as_deref(), patient.identifier.len()), (2, Some("female"), 2));
+        let found = identifiers(&screened);
+        assert_eq!(found.iter().map(|one| one.kind.as_str()).collect::<Vec<_>>(), ["", "MB"]);
+    }
+
+    #[test]
+    fn a_subscriber_number_is_an_identifier() {
+        let text = r#"{"resourceType":"Coverage","subscriberId":"S9"}"#;
+        let found = identifiers(&screen(text.as_bytes(), &Limits::record()).expect("passes"));
+        assert_eq!(found, [Identifier { value: "S9".into(), system: String::new(), kind: "subscriber".into() }]);
+    }
+}

@@ -1,0 +1,98 @@
+//! The reject file: one JSON line for each resource that was not taken. Places and reasons, never what stood there.
+
+use crate::error::{Failure, Fault};
+use serde::Serialize;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+/// A resource that was not taken.
+#[derive(Debug)]
+pub struct Reject {
+    /// The file it stood in.
+    pub source: String,
+    /// Line in that file, from 1.
+    pub line: u64,
+    /// Entry of the Bundle, from 0.
+    pub entry: Option<usize>,
+    /// Why.
+    pub failure: Failure,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    source: &'a str,
+    line: u64,
+    expression: String,
+    fault: &'static str,
+    text: &'static str,
+    reason: &'a str,
+}
+
+/// Writes the file, which is made with its first line.
+pub struct Rejects {
+    path: PathBuf,
+    file: Option<BufWriter<File>>,
+}
+
+impl Rejects {
+    /// Will write to `path`. What an earlier run has left there is emptied now, so that it can't be taken for this run's.
+    ///
+    /// # Errors
+    /// [`Fault::InputUnreadable`] when the file cannot be emptied.
+    pub fn new(path: &Path) -> Result<Self, Failure> {
+        let mut rejects = Rejects { path: path.to_owned(), file: None };
+        if path.exists() {
+            rejects.open()?;
+        }
+        Ok(rejects)
+    }
+
+    /// Adds one.
+    ///
+    /// # Errors
+    /// [`Fault::InputUnreadable`] when it cannot be written.
+    pub fn add(&mut self, reject: &Reject) -> Result<(), Failure> {
+        let row = reject.failure.fault().row();
+        let own = reject.failure.expressions().first().map_or("", String::as_str);
+        let expression = match reject.entry {
+            Some(entry) => {
+                let rest = own.find(['.', '[']).map_or("", |at| &own[at..]);
+                format!("Bundle.entry[{entry}].resource{rest}")
+            }
+            None => own.to_owned(),
+        };
+        let line = Line {
+            source: &reject.source,
+            line: reject.line,
+            expression,
+            fault: row.code,
+            text: row.text,
+            reason: reject.failure.remedy_text(),
+        };
+        let text = serde_json::to_string(&line).map_err(|error| Failure::new(Fault::Internal).because(error))?;
+        let failed = |error: std::io::Error| Failure::new(Fault::InputUnreadable).at("--rejects").because(error);
+        let file = self.open()?;
+        writeln!(file, "{text}").map_err(failed)
+    }
+
+    /// Makes what was added readable by others.
+    ///
+    /// # Errors
+    /// [`Fault::InputUnreadable`] when it cannot be written.
+    pub fn finish(&mut self) -> Result<(), Failure> {
+        match &mut self.file {
+            Some(file) => file.flush().map_err(|error| Failure::new(Fault::InputUnreadable).at("--rejects").because(error)),
+            None => Ok(()),
+        }
+    }
+
+    fn open(&mut self) -> Result<&mut BufWriter<File>, Failure> {
+        if self.file.is_none() {
+            let file = File::create(&self.path)
+                .map_err(|error| Failure::new(Fault::InputUnreadable).at("--rejects").because(error))?;
+            self.file = Some(BufWriter::new(file));
+        }
+        self.file.as_mut().ok_or_else(|| Failure::new(Fault::Internal))
+    }
+}

@@ -1,0 +1,164 @@
+//! Which addresses we call on somebody else's word: public ones over https only, checked on the address that is dialled.
+//!
+//! Threats E01 and E02. The resolver hands out only what passed, so nothing is looked up between check and use.
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// Whether `address` is one we may call.
+pub fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => is_public_v4(v4),
+        IpAddr::V6(v6) => is_public_v6(v6),
+    }
+}
+
+fn is_public_v4(address: Ipv4Addr) -> bool {
+    let [a, b, c, _] = address.octets();
+    !(address.is_unspecified()
+        || address.is_loopback()
+        || address.is_private()
+        || address.is_link_local()
+        || address.is_broadcast()
+        || address.is_documentation()
+        || address.is_multicast()
+        || a == 0
+        || a >= 240
+        || (a == 100 && (64..128).contains(&b))
+        || (a == 192 && b == 0 && c == 0)
+        || (a == 192 && b == 88 && c == 99)
+        || (a == 198 && (18..20).contains(&b)))
+}
+
+fn is_public_v6(address: Ipv6Addr) -> bool {
+    let parts = address.segments();
+    // Only global unicast; of that, not what carries an IPv4 address or is for documentation or protocols.
+    (0x2000..0x4000).contains(&parts[0])
+        && parts[0] != 0x2002
+        && !(parts[0] == 0x2001 && (parts[1] < 0x0200 || parts[1] == 0x0db8))
+        && !(parts[0] == 0x3fff && parts[1] < 0x1000)
+}
+
+/// Why a URL given by somebody else is not called.
+///
+/// `loopback` lets this machine's own addresses through, for tests.
+///
+/// # Errors
+/// The reason, as a sentence without its full stop.
+pub fn check_url(text: &str, loopback: bool) -> Result<reqwest::Url, &'static str> {
+    let url = reqwest::Url::parse(text).map_err(|_| "it is not a URL")?;
+    if url.scheme() != "https" {
+        return Err("it is not https");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("it has a user name");
+    }
+    if url.fragment().is_some() {
+        return Err("it has a fragment");
+    }
+    let host = url.host_str().ok_or("it has no host")?;
+    let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
+    match literal {
+        Some(address) if !allowed(address, loopback) => return Err("its address is not public"),
+        None if !loopback && (host.eq_ignore_ascii_case("localhost") || host.trim_end_matches('.').ends_with(".localhost")) => {
+            return Err("it names this machine");
+        }
+        _ => {}
+    }
+    if !loopback && url.port().is_some_and(|port| port < 1024 && port != 443) {
+        return Err("its port is one of another service");
+    }
+    Ok(url)
+}
+
+fn allowed(address: IpAddr, loopback: bool) -> bool {
+    is_public(address) || (loopback && address.is_loopback())
+}
+
+/// Resolves names to allowed addresses only.
+pub struct GuardedResolver {
+    /// Whether this machine's own addresses may be dialled, for tests.
+    pub loopback: bool,
+}
+
+impl Resolve for GuardedResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let loopback = self.loopback;
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let public: Vec<SocketAddr> = found.filter(|address| allowed(address.ip(), loopback)).collect();
+            if public.is_empty() {
+                return Err("the name has no address that may be called".into());
+            }
+            Ok(Box::new(public.into_iter()) as Addrs)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t_e01_only_public_https_is_called() {
+        for bad in [
+            "http://example.org/jwks",
+            "file:///etc/passwd",
+            "gopher://example.org/",
+            "ftp://example.org/",
+            "https://127.0.0.1/",
+            "https://127.1/",
+            "https://2130706433/",
+            "https://0x7f000001/",
+            "https://0177.0.0.1/",
+            "https://[::1]/",
+            "https://[::]/",
+            "https://[::ffff:127.0.0.1]/",
+            "https://[::ffff:10.0.0.1]/",
+            "https://[64:ff9b::7f00:1]/",
+            "https://[2002:7f00:1::]/",
+            "https://[fe80::1]/",
+            "https://[fd00::1]/",
+            "https://[ff02::1]/",
+            "https://[2001:db8::1]/",
+            "https://0.0.0.0/",
+            "https://10.1.2.3/",
+            "https://172.16.0.1/",
+            "https://172.31.255.255/",
+            "https://192.168.0.1/",
+            "https://169.254.169.254/latest/meta-data",
+            "https://100.64.0.1/",
+            "https://198.18.0.1/",
+            "https://192.0.0.8/",
+            "https://192.0.2.1/",
+            "https://224.0.0.1/",
+            "https://255.255.255.255/",
+            "https://240.0.0.1/",
+            "https://localhost/",
+            "https://LOCALHOST./",
+            "https://x.localhost/",
+            "https://user@example.org/",
+            "https://user:pw@example.org/",
+            "https://example.org/#x",
+            "https://example.org:22/",
+            "https://example.org:25/",
+            "https://",
+            "//example.org",
+            "jwks.json",
+            "",
+        ] {
+            assert!(check_url(bad, false).is_err(), "{bad}");
+        }
+        for good in ["https://example.org/jwks", "https://example.org:8443/a?b=c", "https://8.8.8.8/", "https://[2606:4700::1111]/"] {
+            assert!(check_url(good, false).is_ok(), "{good}");
+        }
+        assert!(check_url("https://127.0.0.1:9/", true).is_ok() && check_url("https://10.0.0.1/", true).is_err());
+    }
+
+    #[tokio::test]
+    async fn t_e02_the_resolver_gives_out_no_private_address() {
+        let name = || "localhost".parse::<Name>().expect("name");
+        assert!(GuardedResolver { loopback: false }.resolve(name()).await.is_err());
+        assert!(GuardedResolver { loopback: true }.resolve(name()).await.is_ok());
+    }
+}

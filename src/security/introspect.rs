@@ -1,0 +1,109 @@
+//! Introspection (RFC 7662) and revocation (RFC 7009) of a partner's own tokens.
+//!
+//! The caller proves who it is by a client assertion or by a valid access token of its own. Others' tokens do not exist.
+
+use super::authority::Authority;
+use super::oauth::{OauthRequest, OauthSettings, authenticate, refused};
+use crate::audit::{Action, Actor, Entry, ledger};
+use crate::context::Context;
+use crate::error::{Failure, Fault};
+use crate::secret::{base64url, sha256};
+use crate::store::tokens;
+use serde_json::{Value, json};
+
+/// What is asked of a token.
+struct Question {
+    partner_id: String,
+    actor: Actor,
+    hash: [u8; 32],
+}
+
+/// What a token is, for the partner it was issued to; `{"active":false}` for every other.
+///
+/// # Errors
+/// Those of [`super::oauth_error`]'s table; each is in the ledger when this returns.
+pub async fn introspect(ctx: &Context, settings: &OauthSettings, authority: &Authority, request: OauthRequest<'_>) -> Result<Value, Failure> {
+    let question = ask(ctx, settings, authority, &request).await?;
+    let found = ctx.store.read(move |db| tokens::holder(db, &question.hash)).await?;
+    let now_ms = ctx.clock.now_ms();
+    let live = found.filter(|holder| {
+        let token = &holder.token;
+        token.partner_id == question.partner_id && token.revoked_ms.is_none() && token.expires_ms > now_ms && holder.status == "active"
+    });
+    let Some(holder) = live else { return Ok(json!({ "active": false })) };
+    let token = holder.token;
+    let mut answer = json!({
+        "active": true,
+        "scope": token.scope,
+        "client_id": holder.client_id,
+        "token_type": "bearer",
+        "iat": token.issued_ms / 1000,
+        "exp": token.expires_ms / 1000,
+    });
+    if let Some(patient) = token.patient_id {
+        answer["patient"] = Value::from(patient);
+    }
+    if let Some(bound) = token.certificate_sha256 {
+        answer["cnf"] = json!({ "x5t#S256": base64url(&bound) });
+    }
+    Ok(answer)
+}
+
+/// Revokes a token of the caller. A token that is not the caller's, or none, is passed over in silence (RFC 7009 2.2).
+///
+/// # Errors
+/// As [`introspect`].
+pub async fn revoke(ctx: &Context, settings: &OauthSettings, authority: &Authority, request: OauthRequest<'_>) -> Result<(), Failure> {
+    let question = ask(ctx, settings, authority, &request).await?;
+    let at_us = ctx.clock.now_us();
+    let id = ctx.ids.new_id(at_us / 1000);
+    let entry = Entry::new(Action::TokenRevoked, question.actor, request.correlation.clone());
+    ctx.store
+        .write(move |db| {
+            if tokens::revoke(db, &question.hash, &question.partner_id, at_us / 1000)? {
+                ledger::append(db, &entry, &id, at_us)?;
+            }
+            Ok(())
+        })
+        .await
+}
+
+async fn ask(ctx: &Context, settings: &OauthSettings, authority: &Authority, request: &OauthRequest<'_>) -> Result<Question, Failure> {
+    let mut claimed = None;
+    match attempt(ctx, settings, authority, request, &mut claimed).await {
+        Ok(question) => Ok(question),
+        Err(failure) => Err(refused(ctx, settings, request, claimed, failure).await),
+    }
+}
+
+async fn attempt(
+    ctx: &Context,
+    settings: &OauthSettings,
+    authority: &Authority,
+    request: &OauthRequest<'_>,
+    claimed: &mut Option<String>,
+) -> Result<Question, Failure> {
+    let form = request.form()?;
+    let hash = sha256(form.demand("token")?.as_bytes());
+    if let Some(header) = request.authorization {
+        if form.get("client_assertion").is_some() {
+            return Err(Failure::new(Fault::OauthRequest).at("Authorization"));
+        }
+        let bearer = header.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
+        let bearer = bearer.ok_or_else(|| Failure::new(Fault::OauthRequest).at("Authorization"))?;
+        let caller = authority.authenticate(ctx, Some(bearer), request.certificate, request.correlation.clone()).await?;
+        return Ok(Question { partner_id: caller.partner.id.clone(), actor: caller.actor(), hash });
+    }
+    let client = authenticate(ctx, settings, &form, request, claimed).await?;
+    let (now_ms, until_ms) = (ctx.clock.now_ms(), client.remember_until_ms());
+    let (client_id, jti) = (client.partner.client_id.clone(), client.verified.jti_sha256);
+    let fresh = ctx
+        .store
+        .write(move |db| match tokens::remember(db, &client_id, &jti, until_ms, now_ms)? {
+            true => Ok(()),
+            false => Err(Failure::new(Fault::OauthClient).because("replay")),
+        })
+        .await;
+    fresh?;
+    Ok(Question { actor: client.actor(), partner_id: client.partner.id, hash })
+}

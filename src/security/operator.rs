@@ -1,0 +1,69 @@
+//! Operators: their roles, and the tokens by which `/ops/v1` knows them.
+
+use crate::audit::{Action, Actor, Entry, ledger};
+use crate::context::Context;
+use crate::error::{Failure, Fault};
+use crate::secret::{Secret, base64url, random, sha256};
+use crate::store::tokens;
+use crate::telemetry::Correlation;
+
+/// Longest life of an operator's token.
+pub const LIFE_MOST_MS: i64 = 7 * 24 * 3_600_000;
+
+/// What an operator may do (`contract.md`, Roles).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Reads exchanges, decisions and states without personal values.
+    Support,
+    /// Also cancels, replays, supersedes.
+    Operator,
+    /// Sees and decides reviews.
+    Reviewer,
+    /// Reads exchanges, decisions, grants, ledger, evidence.
+    Auditor,
+    /// Partners, policies, tokens.
+    Admin,
+}
+
+impl Role {
+    /// All roles.
+    pub const ALL: [Role; 5] = [Role::Support, Role::Operator, Role::Reviewer, Role::Auditor, Role::Admin];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Role::Support => "support",
+            Role::Operator => "operator",
+            Role::Reviewer => "reviewer",
+            Role::Auditor => "auditor",
+            Role::Admin => "admin",
+        }
+    }
+
+    /// The role of this name.
+    pub fn parse(name: &str) -> Option<Role> {
+        Role::ALL.into_iter().find(|role| role.name() == name)
+    }
+}
+
+/// Makes a token of `role` that lives `life_ms`, and returns it with its end (UTC milliseconds). Waits on this thread.
+///
+/// # Errors
+/// [`Fault::ParameterInvalid`] for a life that is not between a second and seven days; those of the store.
+pub fn issue(ctx: &Context, role: Role, life_ms: i64) -> Result<(Secret, i64), Failure> {
+    if !(1_000..=LIFE_MOST_MS).contains(&life_ms) {
+        return Err(Failure::new(Fault::ParameterInvalid).at("ttl").remedy("Give a life of 1s to 7d."));
+    }
+    let token = base64url(&random::<32>());
+    let hash = sha256(token.as_bytes());
+    let at_us = ctx.clock.now_us();
+    let (now_ms, expires_ms) = (at_us / 1000, at_us / 1000 + life_ms);
+    let id = ctx.ids.new_id(now_ms);
+    let actor = Actor { kind: "operator", id: Some(role.name().to_owned()), ..Actor::default() };
+    let entry = Entry::new(Action::OperatorTokenIssued, actor, Correlation::internal(ctx.ids.new_id(now_ms)));
+    ctx.store.write_blocking(move |db| {
+        tokens::insert_operator(db, &hash, role.name(), now_ms, expires_ms)?;
+        ledger::append(db, &entry, &id, at_us)
+    })?;
+    Ok((Secret::new(token), expires_ms))
+}

@@ -1,0 +1,291 @@
+//! The server's TLS configuration over files that may change while it runs.
+
+use super::provider;
+use super::revocation::{Lists, Revocations};
+use crate::config::Tls;
+use crate::error::{Failure, Fault};
+use crate::secret::{hex, sha256};
+use arc_swap::ArcSwap;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig, SignatureScheme};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+/// How often the files are looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// The files of a listener.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// PEM chain of the server, leaf first.
+    pub certificate: PathBuf,
+    /// PEM key of the server.
+    pub key: PathBuf,
+    /// PEM authorities of client certificates; none: client certificates are not asked for.
+    pub client_ca: Vec<PathBuf>,
+    /// PEM or DER revocation lists of those authorities.
+    pub client_crl: Vec<PathBuf>,
+    /// How long a list outlives its nextUpdate, in seconds.
+    pub crl_grace_seconds: i64,
+}
+
+impl TlsFiles {
+    /// The files that the configuration names.
+    ///
+    /// # Errors
+    /// [`Fault::ConfigInvalid`] when one is not set or not there.
+    pub fn of(tls: &Tls) -> Result<TlsFiles, Failure> {
+        let (certificate, key) = tls.demand_files()?;
+        Ok(TlsFiles {
+            certificate: certificate.to_path_buf(),
+            key: key.to_path_buf(),
+            client_ca: tls.client_ca.clone(),
+            client_crl: tls.client_crl.clone(),
+            crl_grace_seconds: tls.crl_grace_seconds,
+        })
+    }
+
+    fn all(&self) -> impl Iterator<Item = &PathBuf> {
+        [&self.certificate, &self.key].into_iter().chain(&self.client_ca).chain(&self.client_crl)
+    }
+
+    /// What tells one state of the files from the next without reading them.
+    fn stamp(&self) -> Vec<Option<(SystemTime, u64)>> {
+        let of = |path: &PathBuf| std::fs::metadata(path).ok().and_then(|meta| Some((meta.modified().ok()?, meta.len())));
+        self.all().map(of).collect()
+    }
+}
+
+/// The TLS side of the partners' listener. Clones share it.
+#[derive(Clone)]
+pub struct ServerTls(Arc<Inner>);
+
+struct Inner {
+    files: TlsFiles,
+    identity: Arc<Identity>,
+    verifier: Option<Arc<Verifier>>,
+    revocations: Revocations,
+    stamp: Mutex<Vec<Option<(SystemTime, u64)>>>,
+}
+
+impl ServerTls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// [`Fault::ConfigInvalid`] naming the file that cannot be used.
+    pub fn open(files: TlsFiles) -> Result<ServerTls, Failure> {
+        let stamp = files.stamp();
+        let identity = Arc::new(Identity(ArcSwap::from(Arc::new(certified(&files)?))));
+        let revocations = Revocations::default();
+        let verifier = if files.client_ca.is_empty() {
+            None
+        } else {
+            let (inner, lists) = client_verifier(&files)?;
+            revocations.replace(lists);
+            let grace_s = files.crl_grace_seconds;
+            Some(Arc::new(Verifier { inner: ArcSwap::from_pointee(inner), revocations: revocations.clone(), grace_s }))
+        };
+        Ok(ServerTls(Arc::new(Inner { files, identity, verifier, revocations, stamp: Mutex::new(stamp) })))
+    }
+
+    /// A configuration for a listener; it follows the files.
+    ///
+    /// # Errors
+    /// [`Fault::Internal`] when the library refuses it.
+    pub fn config(&self) -> Result<ServerConfig, Failure> {
+        let builder = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .map_err(|error| Failure::new(Fault::Internal).because(error))?;
+        let builder = match &self.0.verifier {
+            Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier) as Arc<dyn ClientCertVerifier>),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(Arc::clone(&self.0.identity) as Arc<dyn ResolvesServerCert>);
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        config.max_early_data_size = 0;
+        Ok(config)
+    }
+
+    /// The revocation lists in force, for the check of each request.
+    pub fn revocations(&self) -> Revocations {
+        self.0.revocations.clone()
+    }
+
+    /// Takes over files that changed since the last look; whether any did. What cannot be used is logged, and the old stays.
+    pub fn reload_if_changed(&self) -> bool {
+        let stamp = self.0.files.stamp();
+        {
+            let mut known = self.0.stamp.lock().unwrap_or_else(PoisonError::into_inner);
+            if *known == stamp {
+                return false;
+            }
+            *known = stamp;
+        }
+        self.reload();
+        true
+    }
+
+    fn reload(&self) {
+        match certified(&self.0.files) {
+            Ok(identity) => self.0.identity.0.store(Arc::new(identity)),
+            Err(failure) => kept(&failure),
+        }
+        if let Some(verifier) = &self.0.verifier {
+            match client_verifier(&self.0.files) {
+                Ok((inner, lists)) => {
+                    verifier.inner.store(Arc::new(inner));
+                    self.0.revocations.replace(lists);
+                }
+                Err(failure) => kept(&failure),
+            }
+        }
+        tracing::info!("the TLS files changed and were read again");
+    }
+
+    /// Follows the files until the task is aborted.
+    pub async fn watch(self) {
+        let mut ticks = tokio::time::interval(LOOK);
+        loop {
+            ticks.tick().await;
+            let this = self.clone();
+            let _ = tokio::task::spawn_blocking(move || this.reload_if_changed()).await;
+        }
+    }
+}
+
+fn kept(failure: &Failure) {
+    tracing::error!(
+        fault = failure.fault().code(),
+        at = ?failure.expressions(),
+        cause = failure.cause().map(tracing::field::display),
+        "a changed TLS file cannot be used; the former content stays in force"
+    );
+}
+
+fn refuse(name: &str, path: &Path, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
+    Failure::new(Fault::ConfigInvalid).at(name).remedy(format!("Correct the file {}.", path.display())).because(cause)
+}
+
+fn certified(files: &TlsFiles) -> Result<CertifiedKey, Failure> {
+    let wrong = |error: Box<dyn std::error::Error + Send + Sync>| refuse("tls.certificate", &files.certificate, error);
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&files.certificate)
+        .and_then(Iterator::collect)
+        .map_err(|error| wrong(error.to_string().into()))?;
+    if chain.is_empty() {
+        return Err(wrong("no certificate in it".into()));
+    }
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| refuse("tls.key", &files.key, error.to_string()))?;
+    CertifiedKey::from_der(chain, key, &provider()).map_err(|error| refuse("tls.key", &files.key, error))
+}
+
+fn client_verifier(files: &TlsFiles) -> Result<(Arc<dyn ClientCertVerifier>, Lists), Failure> {
+    let mut roots = RootCertStore::empty();
+    for path in &files.client_ca {
+        let before = roots.len();
+        let found = CertificateDer::pem_file_iter(path).map_err(|error| refuse("tls.client_ca", path, error.to_string()))?;
+        for certificate in found {
+            let certificate = certificate.map_err(|error| refuse("tls.client_ca", path, error.to_string()))?;
+            roots.add(certificate).map_err(|error| refuse("tls.client_ca", path, error))?;
+        }
+        if roots.len() == before {
+            return Err(refuse("tls.client_ca", path, "no certificate in it"));
+        }
+    }
+    let mut ders = Vec::new();
+    for path in &files.client_crl {
+        ders.extend(read_lists(path)?);
+    }
+    let first = files.client_crl.first().map_or(Path::new(""), PathBuf::as_path);
+    let lists = Lists::read(&ders).ok_or_else(|| refuse("tls.client_crl", first, "not a revocation list"))?;
+    // An authority without a list is one whose operator keeps none; outdated lists are refused by our own verifier, with its grace.
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+        .with_crls(ders.into_iter().map(CertificateRevocationListDer::from))
+        .allow_unknown_revocation_status()
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| refuse("tls.client_crl", first, error))?;
+    Ok((verifier, lists))
+}
+
+fn read_lists(path: &Path) -> Result<Vec<Vec<u8>>, Failure> {
+    let bytes = std::fs::read(path).map_err(|error| refuse("tls.client_crl", path, error))?;
+    if !bytes.starts_with(b"-----") {
+        return Ok(vec![bytes]);
+    }
+    CertificateRevocationListDer::pem_slice_iter(&bytes)
+        .map(|list| list.map(|list| list.as_ref().to_vec()).map_err(|error| refuse("tls.client_crl", path, error.to_string())))
+        .collect()
+}
+
+/// The server's certificate of the moment.
+#[derive(Debug)]
+struct Identity(ArcSwap<CertifiedKey>);
+
+impl ResolvesServerCert for Identity {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load_full())
+    }
+}
+
+/// The verifier of the moment, and our own rules on top of it.
+struct Verifier {
+    inner: ArcSwap<Arc<dyn ClientCertVerifier>>,
+    revocations: Revocations,
+    grace_s: i64,
+}
+
+impl std::fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Verifier")
+    }
+}
+
+impl Verifier {
+    fn judge(&self, leaf: &CertificateDer<'_>, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<ClientCertVerified, Error> {
+        let verified = self.inner.load().verify_client_cert(leaf, chain, now)?;
+        let (_, parsed) = x509_parser::parse_x509_certificate(leaf).map_err(|_| CertificateError::BadEncoding)?;
+        let now_s = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        if self.revocations.is_outdated(&sha256(parsed.issuer().as_raw()), now_s, self.grace_s) {
+            return Err(CertificateError::UnknownRevocationStatus.into());
+        }
+        Ok(verified)
+    }
+}
+
+impl ClientCertVerifier for Verifier {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    /// None: a list borrowed from what may be replaced cannot be given out, and none means any.
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(&self, leaf: &CertificateDer<'_>, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<ClientCertVerified, Error> {
+        self.judge(leaf, chain, now).inspect_err(|error| {
+            let thumbprint = hex(&sha256(leaf));
+            tracing::warn!(cause = %error, certificate.sha256 = %thumbprint, "a client certificate was refused in the handshake");
+        })
+    }
+
+    fn verify_tls12_signature(&self, message: &[u8], leaf: &CertificateDer<'_>, signed: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.load().verify_tls12_signature(message, leaf, signed)
+    }
+
+    fn verify_tls13_signature(&self, message: &[u8], leaf: &CertificateDer<'_>, signed: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.load().verify_tls13_signature(message, leaf, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.load().supported_verify_schemes()
+    }
+}

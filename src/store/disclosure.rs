@@ -1,0 +1,242 @@
+//! The queries behind a release: what this partner may see of this member, decided inside the WHERE clause.
+//!
+//! Every query joins the live grant and its consent, so authorisation is evaluated at that moment and again for each page.
+//! A live grant: not revoked, inside its dates, its consent not revoked and inside its period.
+
+use super::Db;
+use super::schema::{compartment, consent, grants, resource, resource_identifier};
+use crate::error::Failure;
+use diesel::prelude::*;
+
+/// No prior authorisation. These codes are written by `records`; `release` tests that both agree.
+pub const PA_NONE: i64 = 0;
+/// Active or pending.
+pub const PA_ACTIVE: i64 = 1;
+/// Ended.
+pub const PA_ENDED: i64 = 2;
+/// Sensitivity bits from here up are withheld under every policy: another patient's data, or a label nobody knows.
+pub const WITHHELD_ALWAYS: i64 = 1 << 61;
+
+/// The grant and consent under which something is released.
+#[derive(Clone, Debug, Queryable, PartialEq, Eq)]
+pub struct LiveGrant {
+    /// Id of the grant.
+    pub id: String,
+    /// The member's compartment.
+    pub compartment: i64,
+    /// FHIR id of the member's Patient.
+    pub patient_id: String,
+    /// The consent it stands on.
+    pub consent_id: String,
+    /// 1 when the consent's policy covers sensitive data.
+    pub sensitive: i64,
+}
+
+/// A row that may leave, as bytes.
+#[derive(Clone, Debug, Queryable)]
+pub struct Released {
+    /// Place in the compartment; grows along a page.
+    pub key: i64,
+    /// FHIR type.
+    pub rtype: String,
+    /// FHIR id.
+    pub id: String,
+    /// Our version number.
+    pub version: i64,
+    /// UTC milliseconds of the last change.
+    pub last_updated_ms: i64,
+    body: Vec<u8>,
+    released: Option<Vec<u8>>,
+}
+
+impl Released {
+    /// Length of what leaves, in bytes.
+    pub fn size(&self) -> u64 {
+        self.released.as_ref().unwrap_or(&self.body).len() as u64
+    }
+
+    /// The bytes that leave: the released form when there is one, else as stored.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.released.unwrap_or(self.body)
+    }
+}
+
+/// What is asked of a member's record; all bounds are optional.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Window {
+    /// FHIR types wanted; all when empty.
+    pub types: Vec<String>,
+    /// Only what was changed after this instant (UTC ms).
+    pub since_ms: Option<i64>,
+    /// Only care on or after this instant (UTC ms); resources without a service date stay in.
+    pub care_from_ms: Option<i64>,
+    /// Only care before this instant (UTC ms).
+    pub care_until_ms: Option<i64>,
+}
+
+macro_rules! live {
+    ($partner:expr, $now:expr) => {
+        grants::partner_id
+            .eq($partner)
+            .and(grants::revoked_ms.is_null())
+            .and(grants::valid_from_ms.le($now))
+            .and(grants::valid_until_ms.gt($now))
+            .and(consent::revoked_ms.is_null())
+            .and(consent::period_from_ms.le($now))
+            .and(consent::period_to_ms.gt($now))
+    };
+}
+
+macro_rules! releasable {
+    ($changed_since:expr) => {
+        resource::sensitivity
+            .eq(0)
+            .or(grants::sensitive.eq(1).and(resource::sensitivity.lt(WITHHELD_ALWAYS)))
+            .and(resource::financial.eq(0).or(resource::released.is_not_null()))
+            .and(
+                resource::pa_state
+                    .eq(PA_NONE)
+                    .or(resource::pa_state.eq(PA_ACTIVE))
+                    .or(resource::pa_state.eq(PA_ENDED).and(resource::pa_changed_ms.ge($changed_since))),
+            )
+    };
+}
+
+/// Ended prior authorisations stay releasable for a year after their last change (42 CFR 422.119(b)(1)(iv)).
+const PA_KEPT_MS: i64 = 365 * 86_400_000;
+
+/// The live grant of `partner` on the member whose Patient has this id; the widest when there are several.
+///
+/// # Errors
+/// Those of the database.
+pub fn live_grant(db: &mut Db, partner: &str, patient_id: &str, now_ms: i64) -> Result<Option<LiveGrant>, Failure> {
+    Ok(grants::table
+        .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
+        .filter(grants::patient_id.eq(patient_id).and(live!(partner, now_ms)))
+        .order((grants::sensitive.desc(), grants::id.asc()))
+        .select((grants::id, grants::compartment, grants::patient_id, grants::consent_id, grants::sensitive))
+        .first(db)
+        .optional()?)
+}
+
+/// Members that carry this identifier and on whom `partner` has a live grant. `system` absent matches any.
+///
+/// # Errors
+/// Those of the database.
+pub fn granted_by_identifier(
+    db: &mut Db,
+    partner: &str,
+    system: Option<&str>,
+    value: &str,
+    umb_system: &str,
+    now_ms: i64,
+) -> Result<Vec<LiveGrant>, Failure> {
+    let mut compartments: Vec<i64> = Vec::new();
+    if system.is_none_or(|system| system == umb_system) {
+        compartments.extend(compartment::table.filter(compartment::umb.eq(value)).select(compartment::no).load::<i64>(db)?);
+    }
+    let mut query = resource_identifier::table
+        .inner_join(resource::table.on(resource::key.eq(resource_identifier::key)))
+        .filter(resource_identifier::value.eq(value).and(resource_identifier::rtype.eq("Patient")))
+        .select(resource::compartment)
+        .limit(50)
+        .into_boxed();
+    if let Some(system) = system {
+        query = query.filter(resource_identifier::system.eq(system));
+    }
+    compartments.extend(query.load::<i64>(db)?);
+    compartments.sort_unstable();
+    compartments.dedup();
+    let mut found: Vec<LiveGrant> = grants::table
+        .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
+        .filter(grants::compartment.eq_any(compartments).and(live!(partner, now_ms)))
+        .order((grants::compartment.asc(), grants::sensitive.desc(), grants::id.asc()))
+        .select((grants::id, grants::compartment, grants::patient_id, grants::consent_id, grants::sensitive))
+        .load(db)?;
+    found.dedup_by_key(|grant| grant.compartment);
+    Ok(found)
+}
+
+/// One resource of a granted member, if it may leave now.
+///
+/// # Errors
+/// Those of the database.
+pub fn one(db: &mut Db, partner: &str, rtype: &str, id: &str, now_ms: i64) -> Result<Option<(Released, LiveGrant)>, Failure> {
+    Ok(resource::table
+        .inner_join(grants::table.on(grants::compartment.eq(resource::compartment)))
+        .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
+        .filter(resource::rtype.eq(rtype).and(resource::id.eq(id)))
+        .filter(live!(partner, now_ms))
+        .filter(releasable!(now_ms - PA_KEPT_MS))
+        .order((grants::sensitive.desc(), grants::id.asc()))
+        .select((
+            (
+                resource::key,
+                resource::rtype,
+                resource::id,
+                resource::version,
+                resource::last_updated_ms,
+                resource::body,
+                resource::released,
+            ),
+            (grants::id, grants::compartment, grants::patient_id, grants::consent_id, grants::sensitive),
+        ))
+        .first(db)
+        .optional()?)
+}
+
+/// The next rows of a member's record after `after_key`, at most `limit`, under this grant if it is still live.
+///
+/// # Errors
+/// Those of the database.
+pub fn page(
+    db: &mut Db,
+    partner: &str,
+    grant: &LiveGrant,
+    window: &Window,
+    after_key: i64,
+    limit: i64,
+    now_ms: i64,
+) -> Result<Vec<Released>, Failure> {
+    let mut query = resource::table
+        .inner_join(grants::table.on(grants::compartment.eq(resource::compartment)))
+        .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
+        .filter(grants::id.eq(&grant.id))
+        .filter(live!(partner, now_ms))
+        .filter(resource::key.gt(after_key).and(resource::key.lt(end_of(grant.compartment))))
+        .filter(releasable!(now_ms - PA_KEPT_MS))
+        .order(resource::key.asc())
+        .limit(limit)
+        .select((
+            resource::key,
+            resource::rtype,
+            resource::id,
+            resource::version,
+            resource::last_updated_ms,
+            resource::body,
+            resource::released,
+        ))
+        .into_boxed();
+    if !window.types.is_empty() {
+        query = query.filter(resource::rtype.eq_any(&window.types));
+    }
+    if let Some(since) = window.since_ms {
+        query = query.filter(resource::last_updated_ms.gt(since));
+    }
+    if let Some(from) = window.care_from_ms {
+        query = query.filter(resource::service_to_ms.is_null().or(resource::service_to_ms.ge(from)));
+    }
+    if let Some(until) = window.care_until_ms {
+        query = query.filter(resource::service_from_ms.is_null().or(resource::service_from_ms.lt(until)));
+    }
+    Ok(query.load(db)?)
+}
+
+/// The key before a compartment's first row.
+pub fn start_of(compartment: i64) -> i64 {
+    (compartment << 24) - 1
+}
+
+fn end_of(compartment: i64) -> i64 {
+    (compartment + 1) << 24
+}

@@ -1,0 +1,235 @@
+//! The shape of the program: who may use whom, what only one place may name, and how long a file may get.
+
+use std::path::{Path, PathBuf};
+
+/// Modules from top to bottom. A module may use what stands in a later row, and itself; nothing in its own row.
+const ROWS: &[&[&str]] = &[
+    &["cli"],
+    &["demo", "bench"],
+    &["http"],
+    &["app"],
+    &["ops"],
+    &["member_match", "release"],
+    &["records", "consent"],
+    &["partner"],
+    &["security"],
+    &["audit"],
+    &["config"],
+    &["context"],
+    &["store"],
+    &["telemetry"],
+    &["identity", "synth"],
+    &["secret"],
+    &["fhir"],
+    &["error", "ids", "clock"],
+];
+
+/// Upward edges that are meant: where a step of the demonstration prints is the terminal's own type.
+const EXCEPTIONS: &[(&str, &str)] = &[("demo", "cli")];
+
+/// Rows that stay free of effects, and single files that do.
+const PURE: &[&str] = &[
+    "synth",
+    "identity",
+    "fhir",
+    "error",
+    "ids",
+    "consent/policy.rs",
+    "audit/entry.rs",
+];
+const EFFECTS: &[&str] = &[
+    "actix_web",
+    "diesel::",
+    "tokio::",
+    "std::fs",
+    "Utc::now",
+    "secret::random",
+    "reqwest::",
+];
+
+const LINES_MAX: usize = 500;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every `.rs` file below `folder`: path relative to it, and text.
+fn sources(folder: &str) -> Vec<(String, String)> {
+    fn walk(folder: &Path, base: &Path, found: &mut Vec<(String, String)>) {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                walk(&path, base, found);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                let name = path
+                    .strip_prefix(base)
+                    .expect("below")
+                    .to_str()
+                    .expect("utf-8")
+                    .to_owned();
+                found.push((name, std::fs::read_to_string(&path).expect("a file")));
+            }
+        }
+    }
+    let (base, mut found) = (root().join(folder), Vec::new());
+    walk(&base, &base, &mut found);
+    found.sort();
+    found
+}
+
+/// Whether a file holds unit tests only.
+fn is_tests(file: &str) -> bool {
+    file.ends_with("tests.rs")
+}
+
+/// The program without its unit tests and comments.
+fn code(text: &str) -> String {
+    let program = text.split("#[cfg(test)]").next().unwrap_or(text);
+    program
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn module(file: &str) -> &str {
+    file.split('/').next().unwrap_or(file).trim_end_matches(".rs")
+}
+
+fn row(module: &str) -> Option<usize> {
+    ROWS.iter().position(|row| row.contains(&module))
+}
+
+/// The modules named by `crate::x` and `crate::{x, y::z}`.
+fn edges(code: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (start, _) in code.match_indices("crate::") {
+        if code[..start].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '$') {
+            continue;
+        }
+        let rest = &code[start + "crate::".len()..];
+        let names: Vec<&str> = match rest.strip_prefix('{') {
+            None => vec![rest],
+            Some(group) => {
+                let (mut depth, mut begin, mut parts) = (0, 0, Vec::new());
+                for (at, c) in group.char_indices() {
+                    match c {
+                        '{' => depth += 1,
+                        '}' if depth == 0 => {
+                            parts.push(&group[begin..at]);
+                            break;
+                        }
+                        '}' => depth -= 1,
+                        ',' if depth == 0 => {
+                            parts.push(&group[begin..at]);
+                            begin = at + 1;
+                        }
+                        _ => {}
+                    }
+                }
+                parts
+            }
+        };
+        for name in names {
+            let name: String = name
+                .trim()
+                .chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect();
+            if !name.is_empty() {
+                found.push(name);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn a_module_uses_only_what_stands_below_it() {
+    let mut wrong = Vec::new();
+    for (file, text) in sources("src") {
+        let from = module(&file);
+        if matches!(from, "lib" | "main") || is_tests(&file) {
+            continue;
+        }
+        let Some(upper) = row(from) else {
+            wrong.push(format!(
+                "{file}: the module {from} has no row in the table of tests/it/layers.rs"
+            ));
+            continue;
+        };
+        for to in edges(&code(&text)) {
+            match row(&to) {
+                _ if to == from || EXCEPTIONS.contains(&(from, to.as_str())) => {}
+                Some(lower) if lower > upper => {}
+                Some(_) => wrong.push(format!("{file}: {from} must not use {to}")),
+                None => wrong.push(format!("{file}: crate::{to} is no module of the table")),
+            }
+        }
+    }
+    wrong.dedup();
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn pure_modules_have_no_effects() {
+    let mut wrong = Vec::new();
+    for (file, text) in sources("src") {
+        if is_tests(&file) || !PURE.iter().any(|pure| file == *pure || module(&file) == *pure) {
+            continue;
+        }
+        let code = code(&text);
+        for effect in EFFECTS {
+            if code.contains(effect) {
+                wrong.push(format!("{file} names {effect}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_file_says_what_it_owns_and_stays_readable() {
+    let mut wrong = Vec::new();
+    for folder in ["src", "crates", "tests"] {
+        for (file, text) in sources(folder) {
+            if !text.starts_with("//!") && !is_tests(&file) {
+                wrong.push(format!("{folder}/{file} does not open with `//!`"));
+            }
+            if text.starts_with("//! TODO") {
+                wrong.push(format!("{folder}/{file} is a placeholder"));
+            }
+            if text.lines().count() > LINES_MAX {
+                wrong.push(format!(
+                    "{folder}/{file} has {} lines; {LINES_MAX} are enough",
+                    text.lines().count()
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn one_place_each_names_the_typed_model_and_the_database() {
+    let mut wrong = Vec::new();
+    for (file, text) in sources("src").into_iter().filter(|(file, _)| !is_tests(file)) {
+        let code = code(&text);
+        if code.contains("fhirbolt") {
+            wrong.push(format!("src/{file} names fhirbolt; only crates/fhir-types may"));
+        }
+        if code.contains("diesel::") && !matches!(module(&file), "store" | "audit") {
+            wrong.push(format!("src/{file} names diesel; only store and the ledger may"));
+        }
+        if code.contains("aws_lc_rs::") && !matches!(module(&file), "secret" | "security") {
+            wrong.push(format!("src/{file} names the cryptography library"));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn edges_are_found_in_every_form() {
+    let text = "use crate::error::{Failure, Fault};\nuse crate::{\n  clock,\n  store::{Db, Store},\n};\nlet x = crate::secret::hex(&y); $crate::nope";
+    assert_eq!(edges(text), ["error", "clock", "store", "secret"]);
+}

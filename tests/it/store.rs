@@ -1,0 +1,169 @@
+//! The store's promises: one owner, group commit that keeps neighbours apart, nothing half done.
+
+use crate::support::store::{Place, TestStore, on_postgres};
+use causeway::error::{Failure, Fault};
+use causeway::store::schema::operator_token;
+use causeway::store::{Db, Store, StoreOptions};
+use diesel::prelude::*;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+pub fn insert(db: &mut Db, hash: Vec<u8>) -> Result<(), Failure> {
+    diesel::insert_into(operator_token::table)
+        .values((
+            operator_token::hash.eq(hash),
+            operator_token::role.eq("support"),
+            operator_token::created_ms.eq(1_i64),
+            operator_token::expires_ms.eq(2_i64),
+        ))
+        .execute(db)?;
+    Ok(())
+}
+
+fn hashes(store: &Store) -> Vec<Vec<u8>> {
+    store
+        .read_blocking(|db| {
+            Ok(operator_token::table
+                .select(operator_token::hash)
+                .order(operator_token::hash)
+                .load(db)?)
+        })
+        .expect("a read")
+}
+
+#[test]
+fn a_second_opener_is_told_that_the_store_is_busy() {
+    let place = Place::fresh();
+    let first = place.open();
+    let second = Store::open(&place.url, &StoreOptions::default());
+    if on_postgres() {
+        second.expect("any number of processes share one PostgreSQL");
+        return;
+    }
+    assert_eq!(second.err().expect("refused").fault(), Fault::StoreBusy);
+    drop(first);
+    // The writing thread lets go after its last checkpoint.
+    for _ in 0..200 {
+        if Store::open(&place.url, &StoreOptions::default()).is_ok() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("the lock outlived its owner");
+}
+
+#[test]
+fn the_files_of_a_store_are_private() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let store = TestStore::fresh();
+    if on_postgres() {
+        return;
+    }
+    store.write_blocking(|db| insert(db, vec![1])).expect("a write");
+    for entry in std::fs::read_dir(store.place.folder.path()).expect("folder") {
+        let entry = entry.expect("entry");
+        let mode = entry.metadata().expect("metadata").permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{:?}", entry.path());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn sixty_four_writers_at_once_all_keep_what_was_acknowledged() {
+    let store = TestStore::fresh();
+    let mut tasks = Vec::new();
+    for writer in 0..64u8 {
+        let store = (*store).clone();
+        tasks.push(tokio::spawn(async move {
+            for round in 0..10u8 {
+                store
+                    .write(move |db| insert(db, vec![writer, round]))
+                    .await
+                    .expect("acknowledged");
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.expect("no panic");
+    }
+    assert_eq!(hashes(&store).len(), 640);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_job_that_fails_takes_nothing_of_its_neighbours_with_it() {
+    let store = TestStore::fresh();
+    let mut tasks = Vec::new();
+    for writer in 0..60u8 {
+        let store = (*store).clone();
+        tasks.push(tokio::spawn(async move {
+            let outcome = store
+                .write(move |db| {
+                    insert(db, vec![writer])?;
+                    match writer % 3 {
+                        0 => Ok(()),
+                        1 => Err(Fault::NoUniqueMember.into()),
+                        _ => panic!("on purpose"),
+                    }
+                })
+                .await;
+            (writer, outcome)
+        }));
+    }
+    let mut kept = Vec::new();
+    for task in tasks {
+        let (writer, outcome) = task.await.expect("the panic stays inside the store");
+        match writer % 3 {
+            0 => {
+                outcome.expect("kept");
+                kept.push(vec![writer]);
+            }
+            1 => assert_eq!(outcome.expect_err("failed").fault(), Fault::NoUniqueMember),
+            _ => assert_eq!(outcome.expect_err("panicked").fault(), Fault::Internal),
+        }
+    }
+    kept.sort();
+    assert_eq!(hashes(&store), kept);
+    store
+        .write_blocking(|db| insert(db, vec![200]))
+        .expect("the store goes on");
+}
+
+#[test]
+fn a_duplicate_key_fails_its_own_job_only() {
+    let store = TestStore::fresh();
+    store.write_blocking(|db| insert(db, vec![7])).expect("the first");
+    assert_eq!(
+        store
+            .write_blocking(|db| insert(db, vec![7]))
+            .expect_err("a duplicate")
+            .fault(),
+        Fault::Internal
+    );
+    store.write_blocking(|db| insert(db, vec![8])).expect("the next");
+    assert_eq!(hashes(&store), vec![vec![7], vec![8]]);
+}
+
+#[test]
+fn readers_cannot_write_on_sqlite() {
+    let store = TestStore::fresh();
+    let outcome = store.read_blocking(|db| insert(db, vec![1]));
+    assert_eq!(outcome.is_err(), !on_postgres());
+}
+
+#[test]
+fn what_was_queued_is_there_after_settling() {
+    let store = TestStore::fresh();
+    if on_postgres() {
+        return; // nothing is queued there: every write is its own transaction
+    }
+    let done = Arc::new(AtomicUsize::new(0));
+    for number in 0..20u8 {
+        let done = Arc::clone(&done);
+        store.write_later(move |db| {
+            insert(db, vec![number])?;
+            done.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        });
+    }
+    store.settle();
+    assert_eq!((done.load(Ordering::Relaxed), hashes(&store).len()), (20, 20));
+}

@@ -1,0 +1,8 @@
+//! What the tests share: private databases, and payers to talk to.
+
+pub mod assertion;
+pub mod client;
+pub mod payer;
+pub mod pki;
+pub mod postgres;
+pub mod store;

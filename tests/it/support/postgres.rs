@@ -1,0 +1,115 @@
+//! A private PostgreSQL cluster for this test process, from the binaries that are installed.
+//!
+//! It listens on a socket in its own folder only, keeps its durable settings, and is started by a shell that waits on a
+//! pipe from us: when this process ends, however it ends, the pipe closes and the shell stops the cluster and removes it.
+
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
+
+const KEEPER: &str = r#"
+trap '' PIPE
+home=$(mktemp -d /tmp/causeway-pg.XXXXXX)
+stop() { pg_ctl -D "$home/data" -m immediate -w stop >>"$home/log" 2>&1; cd /; rm -rf "$home"; }
+trap stop EXIT
+initdb -D "$home/data" -U postgres --auth=trust --encoding=UTF8 --locale=C --no-sync >"$home/log" 2>&1 &&
+pg_ctl -D "$home/data" -w -t 60 -l "$home/server.log" -o "-k $home -c listen_addresses= -c max_connections=300" start >>"$home/log" 2>&1 ||
+{ cat "$home/log" >&2; exit 1; }
+echo "$home"
+cat >/dev/null
+"#;
+
+struct Cluster {
+    folder: PathBuf,
+    // Closing it stops the cluster.
+    _lifeline: ChildStdin,
+    _keeper: Mutex<Child>,
+}
+
+/// Where the cluster's sockets and data are. Starts the cluster at the first call.
+pub fn folder() -> &'static Path {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    &CLUSTER.get_or_init(start).folder
+}
+
+/// The address of database `name` in the private cluster.
+pub fn url(name: &str) -> String {
+    format!("postgres:///{name}?host={}&user=postgres", folder().display())
+}
+
+/// Makes an empty database and gives its address.
+pub fn fresh_database() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let name = format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    execute("postgres", &format!("CREATE DATABASE {name}"));
+    url(&name)
+}
+
+/// Runs one statement in database `name`.
+pub fn execute(name: &str, statement: &str) {
+    use diesel::connection::{Connection as _, SimpleConnection as _};
+    let mut connection = diesel::pg::PgConnection::establish(&url(name)).expect("the private cluster answers");
+    connection.batch_execute(statement).expect("the statement runs");
+}
+
+/// The folder with `initdb`: the newest installed version, or what PATH has.
+fn binaries() -> Option<PathBuf> {
+    let installed = std::fs::read_dir("/usr/lib/postgresql")
+        .ok()
+        .into_iter()
+        .flatten()
+        .flatten();
+    let mut versions: Vec<(u32, PathBuf)> = installed
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
+        .filter(|(_, folder)| folder.join("initdb").exists())
+        .collect();
+    versions.sort();
+    versions
+        .pop()
+        .map(|(_, folder)| folder)
+        .or_else(|| std::env::split_paths(&std::env::var_os("PATH")?).find(|folder| folder.join("initdb").exists()))
+}
+
+fn start() -> Cluster {
+    let binaries = binaries()
+        .expect("CAUSEWAY_TEST_STORE=postgres needs PostgreSQL's initdb and pg_ctl: install the package `postgresql`");
+    let path = format!("{}:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", binaries.display());
+    // PostgreSQL refuses to run as root.
+    let mut command = if rustix::process::geteuid().is_root() {
+        let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let user = if users.lines().any(|line| line.starts_with("postgres:")) {
+            "postgres"
+        } else {
+            "nobody"
+        };
+        let mut command = Command::new("runuser");
+        command.args(["-u", user, "--", "sh", "-c", KEEPER]);
+        command
+    } else {
+        let mut command = Command::new("sh");
+        command.args(["-c", KEEPER]);
+        command
+    };
+    let mut keeper = command
+        .env("PATH", path)
+        .current_dir("/")
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a shell starts");
+    let lifeline = keeper.stdin.take().expect("piped");
+    let mut line = String::new();
+    BufReader::new(keeper.stdout.take().expect("piped"))
+        .read_line(&mut line)
+        .expect("the keeper speaks UTF-8");
+    assert!(!line.trim().is_empty(), "the private PostgreSQL cluster did not start");
+    Cluster {
+        folder: PathBuf::from(line.trim()),
+        _lifeline: lifeline,
+        _keeper: Mutex::new(keeper),
+    }
+}

@@ -1,0 +1,88 @@
+//! A fresh store for each test, on the database that `CAUSEWAY_TEST_STORE` names.
+
+use super::postgres;
+use causeway::store::{Db, Store, StoreOptions, StoreUrl};
+use diesel::connection::Connection as _;
+use std::ops::Deref;
+use tempfile::TempDir;
+
+/// Whether this run is on PostgreSQL.
+pub fn on_postgres() -> bool {
+    match std::env::var("CAUSEWAY_TEST_STORE").as_deref() {
+        Ok("postgres") => true,
+        Ok("sqlite") | Err(_) => false,
+        Ok(other) => panic!("CAUSEWAY_TEST_STORE is {other}; it can be sqlite or postgres"),
+    }
+}
+
+/// The address of an empty database, and the folder that goes when the test ends.
+pub struct Place {
+    pub url: StoreUrl,
+    pub folder: TempDir,
+}
+
+impl Place {
+    pub fn fresh() -> Place {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let text = if on_postgres() {
+            postgres::fresh_database()
+        } else {
+            format!("sqlite:{}", folder.path().join("causeway.db").display())
+        };
+        Place {
+            url: StoreUrl::parse(&text).expect("a store address"),
+            folder,
+        }
+    }
+
+    /// The address as it goes into `DATABASE_URL` (its `Display` leaves parameters out).
+    pub fn url_text(&self) -> String {
+        match &self.url {
+            StoreUrl::Sqlite(path) => format!("sqlite:{}", path.display()),
+            StoreUrl::Postgres(url) => url.clone(),
+        }
+    }
+
+    pub fn open(&self) -> Store {
+        Store::open(&self.url, &StoreOptions::default()).expect("the store opens")
+    }
+}
+
+/// An open store in a place of its own.
+pub struct TestStore {
+    store: Store,
+    // Dropped after the store.
+    pub place: Place,
+}
+
+impl TestStore {
+    pub fn fresh() -> TestStore {
+        let place = Place::fresh();
+        TestStore {
+            store: place.open(),
+            place,
+        }
+    }
+}
+
+impl Deref for TestStore {
+    type Target = Store;
+
+    fn deref(&self) -> &Store {
+        &self.store
+    }
+}
+
+/// A plain connection, as another program would open it: no lock, no migrations.
+pub fn connect(url: &StoreUrl) -> Db {
+    match url {
+        StoreUrl::Sqlite(path) => {
+            let path = path.to_str().expect("utf-8");
+            let mut sqlite = diesel::SqliteConnection::establish(path).expect("opens");
+            diesel::connection::SimpleConnection::batch_execute(&mut sqlite, "PRAGMA busy_timeout=5000")
+                .expect("a pragma");
+            Db::Sqlite(sqlite)
+        }
+        StoreUrl::Postgres(url) => Db::Pg(diesel::PgConnection::establish(url).expect("connects")),
+    }
+}
