@@ -7,6 +7,7 @@ mod answer;
 mod profile;
 mod record;
 mod request;
+mod shape;
 
 use crate::consent::{self, Class, Question, Rule, Terms};
 use crate::context::Context;
@@ -246,7 +247,8 @@ async fn decide(
             let consent = Ok(terms.scope.code());
             let judged = Judged { identity: &identity, outcome: "matched", consent, patient: Some(&member.patient_id) };
             let body = answer::bytes(&ctx.payer, &caller.partner.dialect, &member.umb, &member.patient_id);
-            let received = Received { digest: asked.wanted.consent_digest.clone(), kept: consent::kept(&asked.consent_raw) };
+            let kept = if known.is_none() { consent::kept(&asked.consent_raw) } else { Vec::new() };
+            let received = Received { digest: asked.wanted.consent_digest.clone(), kept };
             let mut record = arrival.granted(&judged, member, terms, received, &body);
             let decision_id = record.decision.as_ref().map(|decision| decision.id.as_str());
             record.reply = keyed.map(|key| key.reply(arrival, 200, &body, decision_id));

@@ -36,7 +36,7 @@ pub(super) struct Judged<'a> {
     pub patient: Option<&'a str>,
 }
 
-/// The consent of a request, as it is told from others and kept.
+/// The consent of a request, as it is told from others, and its bytes when it is to be kept.
 pub(super) struct Received {
     pub digest: Vec<u8>,
     pub kept: Vec<u8>,

@@ -3,7 +3,7 @@
 //! Order: pre-screen, parameter names, profile, rules over several elements, and the typed model as a second opinion.
 //! No value of the request gets into a failure.
 
-use super::profile;
+use super::{profile, shape};
 use crate::error::{Failure, Fault};
 use crate::fhir::elements::{Consent, Coverage, Patient, Reference};
 use crate::fhir::prescreen::{Limits, screen};
@@ -45,14 +45,7 @@ pub fn read(body: &[u8]) -> Result<Request, Failure> {
     let places = parameters(&document)?;
     profile::check(&document)?;
     let request = typed(&mut document, &places)?;
-    causeway_fhir_types::check(body).map_err(|refused| {
-        // The name of an unknown element is the caller's word; that of a missing one is the model's.
-        let place = match (refused.kind, &refused.element) {
-            (causeway_fhir_types::Kind::Missing, Some(element)) => format!("Parameters.parameter.resource.{element}"),
-            _ => "Parameters".to_owned(),
-        };
-        Failure::new(Fault::ResourceInvalid).at(place).because(refused)
-    })?;
+    shape::check(&screened)?;
     Ok(request)
 }
 
