@@ -1,4 +1,4 @@
-//! Digests, random bytes and constant-time comparison. The only place that names the cryptography library.
+//! Digests, random bytes and constant-time comparison. Signatures are `security`'s; nothing else names the cryptography library.
 
 use aws_lc_rs::{digest, hmac, rand};
 use base64::Engine as _;

@@ -10,6 +10,7 @@ use crate::demo::dev;
 use crate::error::{Failure, Fault};
 use crate::http::server::{self, Extra};
 use crate::security::tls::{ServerTls, TlsFiles};
+use crate::store::{idempotency, tokens};
 use crate::telemetry::{Correlation, log};
 use actix_web::web::Data;
 use clap::Args;
@@ -19,6 +20,11 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Time between not being ready and closing the listeners, so that balancers notice.
 const NOTICE: Duration = Duration::from_secs(1);
+
+/// Time between sweeps of what has expired.
+const SWEEP: Duration = Duration::from_secs(60);
+/// Idempotency rows that one sweep drops at most.
+const SWEEP_ROWS: i64 = 1_000;
 
 /// Arguments of `serve`.
 #[derive(Args, Clone, Debug)]
@@ -83,7 +89,6 @@ async fn serve(
             .await
             .map_err(|error| Failure::new(Fault::Internal).because(error))??,
     );
-    let running = server::start(app.clone(), extra)?;
     // On PostgreSQL commands open the store themselves; the socket is for the store that has one owner.
     let _admin = match config.store.url.sqlite_path() {
         Some(_) => Some(
@@ -91,6 +96,7 @@ async fn serve(
         ),
         None => None,
     };
+    let running = server::start(app.clone(), extra)?;
     out.note(&format!(
         "FHIR        {}  (listening on {})",
         config.server.base_url, running.fhir
@@ -102,6 +108,7 @@ async fn serve(
     let mut terminate = signal(SignalKind::terminate()).map_err(unusable)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(unusable)?;
     let mut tick = tokio::time::interval(Duration::from_millis(500));
+    let mut sweep = tokio::time::interval(SWEEP);
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
@@ -113,6 +120,7 @@ async fn serve(
                     return Ok(Exit::Failed);
                 }
             }
+            _ = sweep.tick() => sweep_expired(&ctx),
         }
     }
     tracing::info!("draining");
@@ -134,6 +142,16 @@ async fn serve(
         _ = terminate.recv() => Ok(Exit::Failed),
         _ = interrupt.recv() => Ok(Exit::Failed),
     }
+}
+
+/// Drops a bounded number of rows whose time is over: assertions seen, tokens, idempotency keys.
+fn sweep_expired(ctx: &Context) {
+    let now_ms = ctx.clock.now_ms();
+    ctx.store.write_later(move |db| {
+        tokens::prune(db, now_ms)?;
+        idempotency::sweep(db, now_ms, SWEEP_ROWS)?;
+        Ok(())
+    });
 }
 
 async fn note(ctx: &Context, action: Action) -> Result<(), Failure> {

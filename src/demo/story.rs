@@ -3,6 +3,7 @@
 use super::dev::{self, Files, pretty};
 use crate::app::App;
 use crate::cli::Out;
+use crate::cli::admin::{AdminSocket, SOCKET};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::context::Context;
@@ -37,6 +38,7 @@ pub struct Demo {
     files: Files,
     ctx: Context,
     running: Running,
+    _admin: AdminSocket,
     peer: PeerClient,
     base_url: String,
 }
@@ -85,6 +87,9 @@ impl Demo {
         let tls = ServerTls::open(TlsFiles::of(&config.tls)?)?;
         let (wired_ctx, wired_config) = (ctx.clone(), Arc::clone(&config));
         let app = Data::new(blocking(move || App::new(wired_ctx, wired_config, tls)).await?);
+        let socket = folder.join("old-payer").join(SOCKET);
+        let admin =
+            AdminSocket::listen(&socket, &ctx).map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?;
         let running = server::start(app, None)?;
         let base_url = config.server.base_url.clone();
         out.line(&format!(
@@ -102,6 +107,7 @@ impl Demo {
             files,
             ctx,
             running,
+            _admin: admin,
             peer,
             base_url,
         };

@@ -1,7 +1,8 @@
 //! Reading a request body: media type, encoding, size and time, before anything is parsed.
 
+use crate::app::App;
 use crate::error::{Failure, Fault};
-use actix_web::HttpRequest;
+use actix_web::{HttpRequest, web};
 use actix_web::http::header;
 use actix_web::web::{Bytes, BytesMut, Payload};
 use futures_util::StreamExt as _;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 /// Bytes beyond the limit that are read and dropped, so that a client that is still sending gets its answer.
 const DRAIN_BYTES: usize = 32 * 1024 * 1024;
-/// Time for the whole body.
+/// Time for the whole body where no application says another.
 const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// Reads a FHIR JSON body of at most `limit_bytes`.
@@ -82,7 +83,8 @@ async fn read(
             Some(fault) => Err(fault.into()),
         }
     };
-    tokio::time::timeout(BODY_TIME, collect)
+    let time = request.app_data::<web::Data<App>>().map_or(BODY_TIME, |app| app.config.limits.body);
+    tokio::time::timeout(time, collect)
         .await
         .unwrap_or_else(|_| Err(Fault::RequestTimeout.into()))
 }

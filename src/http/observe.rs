@@ -16,9 +16,6 @@ use actix_web::middleware::Next;
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
 use std::time::{Duration, Instant};
 
-/// Time a handler has to begin its answer.
-const HANDLER_TIME: Duration = Duration::from_secs(30);
-
 /// The partner behind a request, for the log line; set when it has authenticated.
 #[derive(Clone)]
 pub struct SeenPartner(pub String);
@@ -45,7 +42,7 @@ pub async fn observe(
             answer.extensions_mut().insert(fault);
             request.into_response(answer)
         }
-        Ok(_in_flight) => match tokio::time::timeout(HANDLER_TIME, next.call(request)).await {
+        Ok(_in_flight) => match tokio::time::timeout(app.config.limits.handler, next.call(request)).await {
             Ok(Ok(response)) => with_outcome(response, &base_url, &correlation),
             Ok(Err(error)) => return Err(lost(into_failure(&error), &base_url, &correlation)),
             Err(_) => {
