@@ -22,7 +22,12 @@ static PASSED: RwLock<Option<HashSet<[u8; 32]>>> = RwLock::new(None);
 /// [`Fault::ResourceInvalid`].
 pub fn check(screened: &Screened<'_>) -> Result<(), Failure> {
     let shape = digest(screened);
-    if PASSED.read().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(|passed| passed.contains(&shape)) {
+    if PASSED
+        .read()
+        .unwrap_or_else(PoisonError::into_inner)
+        .as_ref()
+        .is_some_and(|passed| passed.contains(&shape))
+    {
         return Ok(());
     }
     causeway_fhir_types::check(screened.bytes()).map_err(|refused| {
@@ -86,7 +91,10 @@ mod tests {
     #[test]
     fn shapes_differ_by_names_kinds_nesting_numbers_and_types_alone() {
         let base = of(r#"{"resourceType":"Patient","id":"a","active":true,"name":[{"family":"x"}]}"#);
-        assert_eq!(base, of(r#"{"resourceType":"Patient","id":"b","active":false,"name":[{"family":"y"}]}"#));
+        assert_eq!(
+            base,
+            of(r#"{"resourceType":"Patient","id":"b","active":false,"name":[{"family":"y"}]}"#)
+        );
         for other in [
             r#"{"resourceType":"Person","id":"a","active":true,"name":[{"family":"x"}]}"#,
             r#"{"resourceType":"Patient","id":"a","active":"true","name":[{"family":"x"}]}"#,
@@ -97,8 +105,14 @@ mod tests {
         ] {
             assert_ne!(base, of(other), "{other}");
         }
-        assert_ne!(of(r#"{"resourceType":"Patient","multipleBirthInteger":1}"#), of(r#"{"resourceType":"Patient","multipleBirthInteger":1.5}"#));
-        assert_ne!(of(r#"{"resourceType":"Basic","a":{"b":"c","d":"e"}}"#), of(r#"{"resourceType":"Basic","a":{"b":"c"},"d":"e"}"#));
+        assert_ne!(
+            of(r#"{"resourceType":"Patient","multipleBirthInteger":1}"#),
+            of(r#"{"resourceType":"Patient","multipleBirthInteger":1.5}"#)
+        );
+        assert_ne!(
+            of(r#"{"resourceType":"Basic","a":{"b":"c","d":"e"}}"#),
+            of(r#"{"resourceType":"Basic","a":{"b":"c"},"d":"e"}"#)
+        );
     }
 
     #[test]

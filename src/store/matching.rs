@@ -24,6 +24,8 @@ pub struct Lookup {
     pub members: Vec<String>,
     /// The subscriber number.
     pub subscriber: Option<String>,
+    /// System of our member numbers, which makes an identifier one even without a type.
+    pub member_system: String,
     /// Date of birth.
     pub birth_date: String,
     /// Folded family name.
@@ -43,7 +45,7 @@ pub struct Found {
     pub umb: String,
     /// What identity compares, as JSON.
     pub demographics: String,
-    /// Kind (`MB` or `subscriber`) and value of each identifier that was looked for and is theirs.
+    /// Kind (`subscriber`, or else a member number) and value of each identifier that was looked for and is theirs.
     pub hits: Vec<(String, String)>,
     /// The same consent, when this partner sent it before.
     pub known: Option<Known>,
@@ -61,10 +63,30 @@ pub struct Known {
 }
 
 struct Candidates;
-type CandidateRow =
-    (BigInt, Text, Text, Text, Text, Text, Nullable<Text>, Nullable<BigInt>, Nullable<Text>, Nullable<BigInt>);
-type CandidateValues =
-    (i64, String, String, String, String, String, Option<String>, Option<i64>, Option<String>, Option<i64>);
+type CandidateRow = (
+    BigInt,
+    Text,
+    Text,
+    Text,
+    Text,
+    Text,
+    Nullable<Text>,
+    Nullable<BigInt>,
+    Nullable<Text>,
+    Nullable<BigInt>,
+);
+type CandidateValues = (
+    i64,
+    String,
+    String,
+    String,
+    String,
+    String,
+    Option<String>,
+    Option<i64>,
+    Option<String>,
+    Option<i64>,
+);
 
 /// The members that share an identifier, or birth date and family name, with what is looked for; `None` when there are too
 /// many to be one person.
@@ -72,7 +94,11 @@ type CandidateValues =
 /// # Errors
 /// Those of the database.
 pub fn candidates(db: &mut Db, wanted: &Lookup) -> Result<Option<Vec<Found>>, Failure> {
-    let first = wanted.members.first().or(wanted.subscriber.as_ref()).map_or("", String::as_str);
+    let first = wanted
+        .members
+        .first()
+        .or(wanted.subscriber.as_ref())
+        .map_or("", String::as_str);
     let mut values = [first; MEMBER_VALUES + 1];
     for (slot, value) in values.iter_mut().zip(wanted.subscriber.iter().chain(&wanted.members)) {
         *slot = value;
@@ -80,6 +106,7 @@ pub fn candidates(db: &mut Db, wanted: &Lookup) -> Result<Option<Vec<Found>>, Fa
     let statement = || {
         let mut binds: Vec<Bind<'_>> = values.iter().map(|value| Bind::Text(value)).collect();
         binds.extend([
+            Bind::Text(&wanted.member_system),
             Bind::Text(&wanted.birth_date),
             Bind::Text(&wanted.family),
             Bind::Text(&wanted.partner_id),
@@ -88,7 +115,7 @@ pub fn candidates(db: &mut Db, wanted: &Lookup) -> Result<Option<Vec<Found>>, Fa
         Statement::<Candidates, CandidateRow>::new(
             "SELECT m.compartment, m.patient_id, c.umb, m.demographics, i.kind, i.value, k.id, k.revoked_ms, g.id, g.revoked_ms \
              FROM (SELECT (key >> 24) AS no, kind, value FROM resource_identifier \
-                   WHERE value IN (?, ?, ?, ?, ?, ?, ?, ?) AND type IN ('Patient', 'Coverage') AND kind IN ('MB', 'subscriber') \
+                   WHERE value IN (?, ?, ?, ?, ?, ?, ?, ?) AND type IN ('Patient', 'Coverage') AND (kind IN ('MB', 'subscriber') OR system = ?) \
                    UNION SELECT compartment AS no, '' AS kind, '' AS value FROM member WHERE birth_date = ? AND family = ? \
                    LIMIT 51) i \
              JOIN member m ON m.compartment = i.no JOIN compartment c ON c.no = i.no \
@@ -105,13 +132,36 @@ pub fn candidates(db: &mut Db, wanted: &Lookup) -> Result<Option<Vec<Found>>, Fa
         return Ok(None);
     }
     let mut found: Vec<Found> = Vec::with_capacity(rows.len());
-    for (compartment, patient_id, umb, demographics, kind, value, consent_id, consent_revoked, grant_id, grant_revoked) in rows {
+    for (
+        compartment,
+        patient_id,
+        umb,
+        demographics,
+        kind,
+        value,
+        consent_id,
+        consent_revoked,
+        grant_id,
+        grant_revoked,
+    ) in rows
+    {
         let at = match found.iter().position(|member| member.compartment == compartment) {
             Some(at) => at,
             None => {
                 let revoked = consent_revoked.is_some() || grant_revoked.is_some();
-                let known = consent_id.map(|consent_id| Known { consent_id, grant_id, revoked });
-                found.push(Found { compartment, patient_id, umb, demographics, hits: Vec::new(), known });
+                let known = consent_id.map(|consent_id| Known {
+                    consent_id,
+                    grant_id,
+                    revoked,
+                });
+                found.push(Found {
+                    compartment,
+                    patient_id,
+                    umb,
+                    demographics,
+                    hits: Vec::new(),
+                    known,
+                });
                 found.len() - 1
             }
         };
@@ -224,9 +274,10 @@ pub fn record(db: &mut Db, record: &Record) -> Result<(), Failure> {
     match (&record.decision, &record.grant, record.ledger.as_slice()) {
         (Some(decision), Some(grant), [begun, ended]) => grant_all(db, decision, grant, begun, ended),
         (Some(decision), None, [begun, ended]) => refuse_all(db, decision, begun, ended),
-        (None, None, entries) => {
-            entries.iter().try_for_each(|entry| run(db, Statement::<Entry>::new(ENTRY, entry_binds(entry))).map(|_| ())).map_err(Failure::from)
-        }
+        (None, None, entries) => entries
+            .iter()
+            .try_for_each(|entry| run(db, Statement::<Entry>::new(ENTRY, entry_binds(entry))).map(|_| ()))
+            .map_err(Failure::from),
         _ => Err(Failure::new(Fault::Internal).because("a match record is incomplete")),
     }
 }
@@ -341,7 +392,12 @@ fn grant_binds<'a>(decision: &'a DecisionRow, grant: &'a GrantRow, patient_id: &
 }
 
 fn renewal_binds<'a>(decision: &'a DecisionRow, grant: &'a GrantRow) -> Vec<Bind<'a>> {
-    vec![Bind::Big(decision.created_ms), Bind::Text(&decision.id), Bind::Text(&grant.grant_id), Bind::Text(&grant.consent_id)]
+    vec![
+        Bind::Big(decision.created_ms),
+        Bind::Text(&decision.id),
+        Bind::Text(&grant.grant_id),
+        Bind::Text(&grant.consent_id),
+    ]
 }
 
 fn refuse_all(db: &mut Db, decision: &DecisionRow, begun: &LedgerRow, ended: &LedgerRow) -> Result<(), Failure> {
@@ -356,7 +412,13 @@ fn refuse_all(db: &mut Db, decision: &DecisionRow, begun: &LedgerRow, ended: &Le
     Ok(())
 }
 
-fn grant_all(db: &mut Db, decision: &DecisionRow, grant: &GrantRow, begun: &LedgerRow, ended: &LedgerRow) -> Result<(), Failure> {
+fn grant_all(
+    db: &mut Db,
+    decision: &DecisionRow,
+    grant: &GrantRow,
+    begun: &LedgerRow,
+    ended: &LedgerRow,
+) -> Result<(), Failure> {
     let patient_id = decision.patient_id.as_deref().unwrap_or_default();
     if let Db::Pg(pg) = db
         && (grant.renews || !grant.consent_known)
@@ -366,20 +428,37 @@ fn grant_all(db: &mut Db, decision: &DecisionRow, grant: &GrantRow, begun: &Ledg
             let binds = [renewal_binds(decision, grant), records].concat();
             Statement::<PgRenewed, BigInt>::new(PG_RENEWED, binds).get_result::<i64>(pg)
         } else {
-            let binds = [consent_binds(decision, grant, patient_id), grant_binds(decision, grant, patient_id), records].concat();
+            let binds = [
+                consent_binds(decision, grant, patient_id),
+                grant_binds(decision, grant, patient_id),
+                records,
+            ]
+            .concat();
             Statement::<PgGranted, BigInt>::new(PG_GRANTED, binds).get_result::<i64>(pg)
         };
-        return if done.map_err(or_raced)? == 1 { Ok(()) } else { Err(raced()) };
+        return if done.map_err(or_raced)? == 1 {
+            Ok(())
+        } else {
+            Err(raced())
+        };
     }
     if !grant.consent_known {
-        run(db, Statement::<NewConsent>::new(CONSENT, consent_binds(decision, grant, patient_id))).map_err(or_raced)?;
+        run(
+            db,
+            Statement::<NewConsent>::new(CONSENT, consent_binds(decision, grant, patient_id)),
+        )
+        .map_err(or_raced)?;
     }
     if grant.renews {
         if run(db, Statement::<Renewal>::new(RENEWAL, renewal_binds(decision, grant)))? != 1 {
             return Err(raced());
         }
     } else {
-        run(db, Statement::<NewGrant>::new(GRANT, grant_binds(decision, grant, patient_id))).map_err(or_raced)?;
+        run(
+            db,
+            Statement::<NewGrant>::new(GRANT, grant_binds(decision, grant, patient_id)),
+        )
+        .map_err(or_raced)?;
     }
     refuse_all(db, decision, begun, ended)
 }
