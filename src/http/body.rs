@@ -2,9 +2,9 @@
 
 use crate::app::App;
 use crate::error::{Failure, Fault};
-use actix_web::{HttpRequest, web};
 use actix_web::http::header;
 use actix_web::web::{Bytes, BytesMut, Payload};
+use actix_web::{HttpRequest, web};
 use futures_util::StreamExt as _;
 use std::time::Duration;
 
@@ -83,7 +83,9 @@ async fn read(
             Some(fault) => Err(fault.into()),
         }
     };
-    let time = request.app_data::<web::Data<App>>().map_or(BODY_TIME, |app| app.config.limits.body);
+    let time = request
+        .app_data::<web::Data<App>>()
+        .map_or(BODY_TIME, |app| app.config.limits.body);
     tokio::time::timeout(time, collect)
         .await
         .unwrap_or_else(|_| Err(Fault::RequestTimeout.into()))

@@ -232,6 +232,7 @@ impl<'a> Asked<'a> {
             partner_id: caller.partner.id.clone(),
             members,
             subscriber: sent.subscriber,
+            member_system: ctx.payer.member_system.clone(),
             birth_date: demographics.birth_date.clone().unwrap_or_default(),
             family: family_key(family),
             consent_digest: consent::digest(&read.consent_raw, &read.member).to_vec(),
@@ -365,10 +366,10 @@ fn candidate(found: &Found) -> Result<Candidate, Failure> {
     let patient: Patient = serde_json::from_str(&found.demographics)
         .map_err(|error| Failure::new(Fault::StoreDamaged).because(error.to_string()))?;
     let hits = found.hits.iter().map(|(kind, value)| Hit {
-        kind: if kind == "MB" {
-            IdKind::Member
-        } else {
+        kind: if kind == "subscriber" {
             IdKind::Subscriber
+        } else {
+            IdKind::Member
         },
         value: value.clone(),
     });

@@ -24,6 +24,8 @@ pub struct Lookup {
     pub members: Vec<String>,
     /// The subscriber number.
     pub subscriber: Option<String>,
+    /// System of our member numbers, which makes an identifier one even without a type.
+    pub member_system: String,
     /// Date of birth.
     pub birth_date: String,
     /// Folded family name.
@@ -43,7 +45,7 @@ pub struct Found {
     pub umb: String,
     /// What identity compares, as JSON.
     pub demographics: String,
-    /// Kind (`MB` or `subscriber`) and value of each identifier that was looked for and is theirs.
+    /// Kind (`subscriber`, or else a member number) and value of each identifier that was looked for and is theirs.
     pub hits: Vec<(String, String)>,
     /// The same consent, when this partner sent it before.
     pub known: Option<Known>,
@@ -104,6 +106,7 @@ pub fn candidates(db: &mut Db, wanted: &Lookup) -> Result<Option<Vec<Found>>, Fa
     let statement = || {
         let mut binds: Vec<Bind<'_>> = values.iter().map(|value| Bind::Text(value)).collect();
         binds.extend([
+            Bind::Text(&wanted.member_system),
             Bind::Text(&wanted.birth_date),
             Bind::Text(&wanted.family),
             Bind::Text(&wanted.partner_id),
@@ -112,7 +115,7 @@ pub fn candidates(db: &mut Db, wanted: &Lookup) -> Result<Option<Vec<Found>>, Fa
         Statement::<Candidates, CandidateRow>::new(
             "SELECT m.compartment, m.patient_id, c.umb, m.demographics, i.kind, i.value, k.id, k.revoked_ms, g.id, g.revoked_ms \
              FROM (SELECT (key >> 24) AS no, kind, value FROM resource_identifier \
-                   WHERE value IN (?, ?, ?, ?, ?, ?, ?, ?) AND type IN ('Patient', 'Coverage') AND kind IN ('MB', 'subscriber') \
+                   WHERE value IN (?, ?, ?, ?, ?, ?, ?, ?) AND type IN ('Patient', 'Coverage') AND (kind IN ('MB', 'subscriber') OR system = ?) \
                    UNION SELECT compartment AS no, '' AS kind, '' AS value FROM member WHERE birth_date = ? AND family = ? \
                    LIMIT 51) i \
              JOIN member m ON m.compartment = i.no JOIN compartment c ON c.no = i.no \

@@ -94,38 +94,6 @@ pub struct LedgerEntry {
     pub entry: Vec<u8>,
 }
 
-const DECISION: (
-    decision::id,
-    decision::partner_id,
-    decision::exchange_id,
-    decision::correlation_id,
-    decision::request_id,
-    decision::kind,
-    decision::outcome,
-    decision::reason,
-    decision::patient_id,
-    decision::consent_id,
-    decision::grant_id,
-    decision::policy_version,
-    decision::detail,
-    decision::created_ms,
-) = (
-    decision::id,
-    decision::partner_id,
-    decision::exchange_id,
-    decision::correlation_id,
-    decision::request_id,
-    decision::kind,
-    decision::outcome,
-    decision::reason,
-    decision::patient_id,
-    decision::consent_id,
-    decision::grant_id,
-    decision::policy_version,
-    decision::detail,
-    decision::created_ms,
-);
-
 /// One more row than the page holds tells whether there is another page.
 fn fetched(limit: i64) -> i64 {
     limit.clamp(1, LIMIT_MAX) + 1
@@ -137,7 +105,7 @@ fn fetched(limit: i64) -> i64 {
 /// Those of the database.
 pub fn decisions(db: &mut Db, filter: &DecisionFilter) -> Result<Vec<Decision>, Failure> {
     let mut query = decision::table
-        .select(DECISION)
+        .select(decision::all_columns)
         .order(decision::id)
         .limit(fetched(filter.limit))
         .into_boxed();
@@ -161,7 +129,11 @@ pub fn decisions(db: &mut Db, filter: &DecisionFilter) -> Result<Vec<Decision>, 
 /// # Errors
 /// Those of the database.
 pub fn decision(db: &mut Db, id: &str) -> Result<Option<Decision>, Failure> {
-    Ok(decision::table.find(id).select(DECISION).first(db).optional()?)
+    Ok(decision::table
+        .find(id)
+        .select(decision::all_columns)
+        .first(db)
+        .optional()?)
 }
 
 /// A page of grants and one row more when there is another page.
