@@ -54,7 +54,9 @@ const EFFECTS: &[&str] = &[
     "reqwest::",
 ];
 
+/// Lines of a file; unit tests are tables and may be longer.
 const LINES_MAX: usize = 500;
+const TEST_LINES_MAX: usize = 700;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -206,9 +208,10 @@ fn every_file_says_what_it_owns_and_stays_readable() {
             if text.starts_with("//! TODO") {
                 wrong.push(format!("{folder}/{file} is a placeholder"));
             }
-            if text.lines().count() > LINES_MAX {
+            let most = if is_tests(&file) { TEST_LINES_MAX } else { LINES_MAX };
+            if text.lines().count() > most {
                 wrong.push(format!(
-                    "{folder}/{file} has {} lines; {LINES_MAX} are enough",
+                    "{folder}/{file} has {} lines; {most} are enough",
                     text.lines().count()
                 ));
             }
