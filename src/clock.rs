@@ -42,12 +42,16 @@ impl Clock {
 
 /// `ms` (UTC milliseconds) as RFC 3339 with milliseconds and `Z`.
 pub fn rfc3339_ms(ms: i64) -> String {
-    DateTime::<Utc>::from_timestamp_millis(ms).unwrap_or_default().to_rfc3339_opts(SecondsFormat::Millis, true)
+    DateTime::<Utc>::from_timestamp_millis(ms)
+        .unwrap_or_default()
+        .to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// `us` (UTC microseconds) as RFC 3339 with microseconds and `Z`.
 pub fn rfc3339_us(us: i64) -> String {
-    DateTime::<Utc>::from_timestamp_micros(us).unwrap_or_default().to_rfc3339_opts(SecondsFormat::Micros, true)
+    DateTime::<Utc>::from_timestamp_micros(us)
+        .unwrap_or_default()
+        .to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
 /// Reads an RFC 3339 instant into UTC milliseconds.
@@ -57,7 +61,10 @@ pub fn parse_rfc3339_ms(text: &str) -> Option<i64> {
 
 /// `ms` (UTC milliseconds) as an HTTP date (RFC 9110 section 5.6.7).
 pub fn http_date(ms: i64) -> String {
-    DateTime::<Utc>::from_timestamp_millis(ms).unwrap_or_default().format("%a, %d %b %Y %H:%M:%S GMT").to_string()
+    DateTime::<Utc>::from_timestamp_millis(ms)
+        .unwrap_or_default()
+        .format("%a, %d %b %Y %H:%M:%S GMT")
+        .to_string()
 }
 
 /// First instant (UTC milliseconds) of a FHIR date of any precision, `YYYY`, `YYYY-MM` or `YYYY-MM-DD`, or of a dateTime.
@@ -75,7 +82,11 @@ fn span(text: &str) -> Option<(i64, i64)> {
     if let Some(at) = parse_rfc3339_ms(text) {
         return Some((at, at + 1));
     }
-    let digits = |part: &str, n: usize| (part.len() == n && part.bytes().all(|b| b.is_ascii_digit())).then(|| part.parse::<u32>().ok()).flatten();
+    let digits = |part: &str, n: usize| {
+        (part.len() == n && part.bytes().all(|b| b.is_ascii_digit()))
+            .then(|| part.parse::<u32>().ok())
+            .flatten()
+    };
     let mut parts = text.split('-');
     let year = i32::try_from(digits(parts.next()?, 4)?).ok()?;
     let month = parts.next().map(|part| digits(part, 2));
@@ -112,7 +123,16 @@ mod tests {
             let (start, end) = span(text).expect(text);
             assert_eq!(end - start, days * DAY, "{text}");
         }
-        for bad in ["", "24", "2024-13", "2024-02-30", "2024-2-3", "2024-02-03-04", "x", "+024"] {
+        for bad in [
+            "",
+            "24",
+            "2024-13",
+            "2024-02-30",
+            "2024-2-3",
+            "2024-02-03-04",
+            "x",
+            "+024",
+        ] {
             assert!(span(bad).is_none(), "{bad}");
         }
         assert_eq!(http_date(784_111_777_000), "Sun, 06 Nov 1994 08:49:37 GMT");

@@ -13,14 +13,20 @@ impl Ids {
     /// Random, time-ordered (UUIDv7) identifiers from the operating system.
     pub fn random() -> Self {
         Ids(Arc::new(|now_ms| {
-            uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, now_ms / 1000, (now_ms % 1000) as u32 * 1_000_000))
+            uuid::Uuid::new_v7(uuid::Timestamp::from_unix(
+                uuid::NoContext,
+                now_ms / 1000,
+                (now_ms % 1000) as u32 * 1_000_000,
+            ))
         }))
     }
 
     /// Identifiers counted from 1, for tests whose answers are compared byte for byte.
     pub fn counted() -> Self {
         let next = AtomicU64::new(1);
-        Ids(Arc::new(move |_| uuid::Uuid::from_u128(u128::from(next.fetch_add(1, Ordering::Relaxed)))))
+        Ids(Arc::new(move |_| {
+            uuid::Uuid::from_u128(u128::from(next.fetch_add(1, Ordering::Relaxed)))
+        }))
     }
 
     /// A new identifier, in the UUID text form. `now_ms` is UTC milliseconds and orders identifiers by time.
@@ -32,14 +38,19 @@ impl Ids {
 /// Whether `text` is a FHIR id: 1 to 64 of `A-Z a-z 0-9 - .`, and not `.` or `..` (FHIR R4 datatypes, `id`).
 pub fn is_fhir_id(text: &str) -> bool {
     (1..=64).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
         && text != "."
         && text != ".."
 }
 
 /// Whether `text` may be taken over as a correlation id: 1 to 128 visible, unambiguous ASCII characters.
 pub fn is_correlation_id(text: &str) -> bool {
-    (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~:/+=@".contains(&b))
+    (1..=128).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-._~:/+=@".contains(&b))
 }
 
 #[cfg(test)]

@@ -130,11 +130,19 @@ impl Entry {
     pub fn new(action: Action, actor: Actor, correlation: Correlation) -> Self {
         Entry {
             action,
-            partner: if actor.kind == "partner" { actor.id.clone() } else { None },
+            partner: if actor.kind == "partner" {
+                actor.id.clone()
+            } else {
+                None
+            },
             actor,
             object: None,
             exchange: None,
-            outcome: Outcome { class: "ok", http: None, reason: None },
+            outcome: Outcome {
+                class: "ok",
+                http: None,
+                reason: None,
+            },
             correlation,
             request_digest: None,
             response_digest: None,
@@ -203,7 +211,10 @@ struct Fields(Map<String, Value>);
 
 impl Fields {
     fn value(&mut self, key: &str, value: Value) {
-        debug_assert!(self.0.keys().next_back().is_none_or(|last| last.as_str() < key), "keys are written in order: {key}");
+        debug_assert!(
+            self.0.keys().next_back().is_none_or(|last| last.as_str() < key),
+            "keys are written in order: {key}"
+        );
         self.0.insert(key.to_owned(), value);
     }
 
@@ -229,9 +240,24 @@ mod tests {
     #[test]
     fn bytes_are_canonical_and_hide_the_subject() {
         let correlation = Correlation::internal("r-1".into());
-        let mut entry = Entry::new(Action::DisclosureBegun, Actor { kind: "partner", id: Some("p".into()), ..Actor::default() }, correlation);
-        entry.object = Some(Object { kind: "Patient", id: "ana-lima".into() });
-        entry.consent = Some(ConsentNote { id: "c-9".into(), decision: "permit", rule: "regular" });
+        let mut entry = Entry::new(
+            Action::DisclosureBegun,
+            Actor {
+                kind: "partner",
+                id: Some("p".into()),
+                ..Actor::default()
+            },
+            correlation,
+        );
+        entry.object = Some(Object {
+            kind: "Patient",
+            id: "ana-lima".into(),
+        });
+        entry.consent = Some(ConsentNote {
+            id: "c-9".into(),
+            decision: "permit",
+            rule: "regular",
+        });
         let text = String::from_utf8(entry.bytes(1_000_000, &[7; 32])).expect("utf-8");
         assert!(!text.contains("ana-lima") && !text.contains("c-9"), "{text}");
         let parsed: Value = serde_json::from_str(&text).expect("json");
@@ -239,7 +265,10 @@ mod tests {
         let written = keys.clone();
         keys.sort();
         assert_eq!(keys, written);
-        assert_eq!(parsed["object"]["id_commit"], commitment("object", &[7; 32], "ana-lima"));
+        assert_eq!(
+            parsed["object"]["id_commit"],
+            commitment("object", &[7; 32], "ana-lima")
+        );
         assert_ne!(entry.bytes(1_000_000, &[7; 32]), entry.bytes(1_000_000, &[8; 32]));
     }
 }

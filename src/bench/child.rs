@@ -18,8 +18,15 @@ const STATIC_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// # Errors
 /// As [`serve::run`].
 pub fn serve(config: PathBuf, log_file: PathBuf, out: &mut Out) -> Result<Exit, Failure> {
-    let args = ServeArgs { dev: false, log_file: Some(log_file) };
-    let common = Common { config: Some(config), json: false, quiet: true };
+    let args = ServeArgs {
+        dev: false,
+        log_file: Some(log_file),
+    };
+    let common = Common {
+        config: Some(config),
+        json: false,
+        quiet: true,
+    };
     serve::run_with(&args, &common, Some(routes), out)
 }
 
@@ -31,12 +38,18 @@ fn routes(service: &mut ServiceConfig) {
 async fn answer(bytes: web::Path<usize>) -> HttpResponse {
     static BODY: OnceLock<Bytes> = OnceLock::new();
     let wanted = (*bytes).min(STATIC_BYTES_MAX);
-    let body = BODY.get().filter(|body| body.len() >= wanted).cloned().unwrap_or_else(|| {
-        let made = Bytes::from(filler(wanted));
-        BODY.get_or_init(|| made.clone());
-        made
-    });
-    HttpResponse::Ok().content_type("application/fhir+json").body(body.slice(..wanted))
+    let body = BODY
+        .get()
+        .filter(|body| body.len() >= wanted)
+        .cloned()
+        .unwrap_or_else(|| {
+            let made = Bytes::from(filler(wanted));
+            BODY.get_or_init(|| made.clone());
+            made
+        });
+    HttpResponse::Ok()
+        .content_type("application/fhir+json")
+        .body(body.slice(..wanted))
 }
 
 fn filler(bytes: usize) -> Vec<u8> {

@@ -99,7 +99,14 @@ pub(super) async fn rounds(
     let time = Duration::from_secs(seconds);
     let next = Cell::new(0);
     // The first leg warms connections, caches and the processor's clock, and is not counted.
-    leg(connections, server, time.min(Duration::from_millis(500)), fixed, &Cell::new(0)).await?;
+    leg(
+        connections,
+        server,
+        time.min(Duration::from_millis(500)),
+        fixed,
+        &Cell::new(0),
+    )
+    .await?;
     let mut statics = vec![leg(connections, server, time, fixed, &Cell::new(0)).await?];
     let mut subjects = Vec::new();
     for _ in 0..ROUNDS {
@@ -108,9 +115,22 @@ pub(super) async fn rounds(
         statics.push(leg(connections, server, time, fixed, &Cell::new(0)).await?);
     }
     let rates: Vec<f64> = subjects.iter().map(rate).collect();
-    let static_rates: Vec<f64> = statics.windows(2).map(|pair| (rate(&pair[0]) + rate(&pair[1])) / 2.0).collect();
-    let ratios = rates.iter().zip(&static_rates).map(|(one, other)| one / other).collect();
-    Ok(Rounds { rates, static_rates, ratios, subject: Sum::of(&subjects), fixed: Sum::of(&statics) })
+    let static_rates: Vec<f64> = statics
+        .windows(2)
+        .map(|pair| (rate(&pair[0]) + rate(&pair[1])) / 2.0)
+        .collect();
+    let ratios = rates
+        .iter()
+        .zip(&static_rates)
+        .map(|(one, other)| one / other)
+        .collect();
+    Ok(Rounds {
+        rates,
+        static_rates,
+        ratios,
+        subject: Sum::of(&subjects),
+        fixed: Sum::of(&statics),
+    })
 }
 
 /// Every connection asks for `time`, round robin over `requests` from where `next` stands.
@@ -126,8 +146,17 @@ pub(super) async fn leg(
 ) -> Result<Leg, Failure> {
     let cpu_before = server.cpu_s();
     let begun = Instant::now();
-    let parts = join_all(connections.iter_mut().map(|connection| one(connection, requests, next, begun, time))).await;
-    let mut leg = Leg { seconds: begun.elapsed().as_secs_f64(), server_cpu_s: server.cpu_s() - cpu_before, ..Leg::default() };
+    let parts = join_all(
+        connections
+            .iter_mut()
+            .map(|connection| one(connection, requests, next, begun, time)),
+    )
+    .await;
+    let mut leg = Leg {
+        seconds: begun.elapsed().as_secs_f64(),
+        server_cpu_s: server.cpu_s() - cpu_before,
+        ..Leg::default()
+    };
     for part in parts {
         let part = part?;
         leg.requests += part.requests;
@@ -137,7 +166,13 @@ pub(super) async fn leg(
     Ok(leg)
 }
 
-async fn one(connection: &mut Connection, requests: &[Vec<u8>], next: &Cell<usize>, begun: Instant, time: Duration) -> Result<Leg, Failure> {
+async fn one(
+    connection: &mut Connection,
+    requests: &[Vec<u8>],
+    next: &Cell<usize>,
+    begun: Instant,
+    time: Duration,
+) -> Result<Leg, Failure> {
     let mut part = Leg::default();
     while begun.elapsed() < time {
         let at = next.replace(next.get() + 1) % requests.len();
@@ -158,7 +193,8 @@ async fn one(connection: &mut Connection, requests: &[Vec<u8>], next: &Cell<usiz
         }
         part.requests += 1;
         part.bytes += answer.bytes;
-        part.latencies_us.push(u32::try_from(asked.elapsed().as_micros()).unwrap_or(u32::MAX));
+        part.latencies_us
+            .push(u32::try_from(asked.elapsed().as_micros()).unwrap_or(u32::MAX));
     }
     Ok(part)
 }

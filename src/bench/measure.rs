@@ -48,7 +48,8 @@ pub(super) fn start(site: &Site) -> Result<[Measure; 2], Failure> {
     let mut ready = Measure::new("start", "seconds to ready", site.store, median(&seconds)).limit(Limit::AtMost(1.0));
     ready.rows = site.resources;
     ready.spread(&seconds);
-    let mut idle = Measure::new("idle", "MiB resident", site.store, memory.resident as f64 / MIB).limit(Limit::AtMost(64.0));
+    let mut idle =
+        Measure::new("idle", "MiB resident", site.store, memory.resident as f64 / MIB).limit(Limit::AtMost(64.0));
     idle.rows = site.resources;
     idle.detail("anonymous_mib", memory.anonymous as f64 / MIB);
     Ok([ready, idle])
@@ -58,8 +59,20 @@ pub(super) fn start(site: &Site) -> Result<[Measure; 2], Failure> {
 ///
 /// # Errors
 /// Those of the server; [`Fault::PartnerAnswer`] for an answer that is not 200.
-pub(super) async fn over_the_wire(plan: &Plan, site: &Site, server: &Server, report: &mut Report, out: &mut Out) -> Result<(), Failure> {
-    let bench = Bench { plan, site, server, target: site.target()?, tokens: site.tokens().await? };
+pub(super) async fn over_the_wire(
+    plan: &Plan,
+    site: &Site,
+    server: &Server,
+    report: &mut Report,
+    out: &mut Out,
+) -> Result<(), Failure> {
+    let bench = Bench {
+        plan,
+        site,
+        server,
+        target: site.target()?,
+        tokens: site.tokens().await?,
+    };
     if plan.wants(Subject::Memory) {
         report.add([bench.memory().await?], out);
     }
@@ -86,7 +99,8 @@ pub(super) fn import(plan: &Plan) -> Result<[Measure; 1], Failure> {
     let (counts, bytes, seconds) = site::import(plan)?;
     let count = |name: &str| counts[name].as_u64().unwrap_or(0);
     let store = if plan.postgres.is_some() { "postgres" } else { "sqlite" };
-    let mut measure = Measure::new("import", "resources/s", store, count("stored") as f64 / seconds).limit(Limit::AtLeast(10_000.0));
+    let mut measure =
+        Measure::new("import", "resources/s", store, count("stored") as f64 / seconds).limit(Limit::AtLeast(10_000.0));
     (measure.rows, measure.bytes) = (count("stored"), bytes);
     measure.detail("seconds", seconds);
     measure.detail("rejected", count("rejected") as f64);
@@ -107,7 +121,15 @@ impl Bench<'_> {
         let requests = [static_request(STATIC_BYTES)];
         let mut connections = self.connect(self.plan.clients).await?;
         let same = requests.to_vec();
-        let rounds = load::rounds(&mut connections, self.server, self.plan.seconds, &requests, async || Ok(same.clone()), Leg::rate).await?;
+        let rounds = load::rounds(
+            &mut connections,
+            self.server,
+            self.plan.seconds,
+            &requests,
+            async || Ok(same.clone()),
+            Leg::rate,
+        )
+        .await?;
         Ok(self.ratio("static", "requests/s", &rounds))
     }
 
@@ -115,31 +137,53 @@ impl Bench<'_> {
         let members = self.plan.members.max(2) - 1;
         let wanted = members.min(MATCH_REQUESTS);
         let bodies: Vec<Vec<u8>> = (0..wanted)
-            .map(|at| self.site.match_body(&self.site.member(1 + at * members / wanted), Policy::Regular))
+            .map(|at| {
+                self.site
+                    .match_body(&self.site.member(1 + at * members / wanted), Policy::Regular)
+            })
             .collect();
         let mut connections = self.connect(self.plan.clients).await?;
         let requests = async || {
             let token = self.tokens.fresh().await?;
             Ok(bodies.iter().map(|body| match_request(&token, body)).collect())
         };
-        let rounds =
-            load::rounds(&mut connections, self.server, self.plan.seconds, &[static_request(STATIC_BYTES)], requests, Leg::rate).await?;
+        let rounds = load::rounds(
+            &mut connections,
+            self.server,
+            self.plan.seconds,
+            &[static_request(STATIC_BYTES)],
+            requests,
+            Leg::rate,
+        )
+        .await?;
         let limit = if self.plan.postgres.is_some() { 0.03 } else { 0.06 };
         Ok(self.ratio("match", "requests/s", &rounds).ratio_limit(limit))
     }
 
     async fn read(&self) -> Result<Measure, Failure> {
-        let members: Vec<Member> = (1..=READERS.min(self.plan.members.max(2) - 1)).map(|index| self.site.member(index)).collect();
+        let members: Vec<Member> = (1..=READERS.min(self.plan.members.max(2) - 1))
+            .map(|index| self.site.member(index))
+            .collect();
         let mut connections = self.connect(self.plan.clients).await?;
         for member in &members {
             self.grant(&mut connections[0], member, Policy::Regular).await?;
         }
         let requests = async || {
             let token = self.tokens.fresh().await?;
-            Ok(members.iter().map(|member| get(&token, &format!("/fhir/Patient/{}", member.patient_id))).collect())
+            Ok(members
+                .iter()
+                .map(|member| get(&token, &format!("/fhir/Patient/{}", member.patient_id)))
+                .collect())
         };
-        let rounds =
-            load::rounds(&mut connections, self.server, self.plan.seconds, &[static_request(STATIC_BYTES)], requests, Leg::rate).await?;
+        let rounds = load::rounds(
+            &mut connections,
+            self.server,
+            self.plan.seconds,
+            &[static_request(STATIC_BYTES)],
+            requests,
+            Leg::rate,
+        )
+        .await?;
         Ok(self.ratio("read", "requests/s", &rounds).ratio_limit(0.15))
     }
 
@@ -148,10 +192,19 @@ impl Bench<'_> {
         let path = format!("/fhir/Patient/{}/$everything", member.patient_id);
         let mut connections = self.connect(STREAMS).await?;
         self.grant(&mut connections[0], &member, Policy::Sensitive).await?;
-        let (bytes, rows) = self.count(&mut connections[0], &get(&self.tokens.fresh().await?, &path)).await?;
+        let (bytes, rows) = self
+            .count(&mut connections[0], &get(&self.tokens.fresh().await?, &path))
+            .await?;
         let requests = async || Ok(vec![get(&self.tokens.fresh().await?, &path)]);
-        let rounds =
-            load::rounds(&mut connections, self.server, self.plan.seconds, &[static_request(bytes)], requests, Leg::bytes_rate).await?;
+        let rounds = load::rounds(
+            &mut connections,
+            self.server,
+            self.plan.seconds,
+            &[static_request(bytes)],
+            requests,
+            Leg::bytes_rate,
+        )
+        .await?;
         let mut measure = self.ratio("everything", "bytes/s", &rounds).ratio_limit(0.5);
         (measure.rows, measure.bytes) = (rows, bytes);
         measure.detail("resources_per_s", measure.value / bytes as f64 * rows as f64);
@@ -182,8 +235,13 @@ impl Bench<'_> {
         let most = watch.join().map_err(|_| Failure::new(Fault::Internal))?;
         let (bytes, rows) = counted?;
         let growth = |most: u64, before: u64| most.saturating_sub(before) as f64 / MIB;
-        let mut measure =
-            Measure::new("memory", "MiB grown", self.site.store, growth(most.resident, before.resident)).limit(Limit::AtMost(32.0));
+        let mut measure = Measure::new(
+            "memory",
+            "MiB grown",
+            self.site.store,
+            growth(most.resident, before.resident),
+        )
+        .limit(Limit::AtMost(32.0));
         (measure.rows, measure.bytes) = (rows, bytes);
         measure.detail("anonymous_mib", growth(most.anonymous, before.anonymous));
         measure.detail("before_mib", before.resident as f64 / MIB);
@@ -206,7 +264,8 @@ impl Bench<'_> {
         };
         let answer = connection.exchange(request, &mut sink).await.map_err(broken)?;
         if answer.status != 200 || rows == 0 {
-            return Err(Failure::new(Fault::PartnerAnswer).because(format!("$everything: status {}, {rows} resources", answer.status)));
+            return Err(Failure::new(Fault::PartnerAnswer)
+                .because(format!("$everything: status {}, {rows} resources", answer.status)));
         }
         Ok((answer.bytes, rows))
     }
@@ -216,7 +275,10 @@ impl Bench<'_> {
         let token = self.tokens.fresh().await?;
         let mut body = Vec::new();
         let request = match_request(&token, &self.site.match_body(member, policy));
-        let answer = connection.exchange(&request, &mut |piece: &[u8]| body.extend_from_slice(piece)).await.map_err(broken)?;
+        let answer = connection
+            .exchange(&request, &mut |piece: &[u8]| body.extend_from_slice(piece))
+            .await
+            .map_err(broken)?;
         if answer.status == 200 {
             return Ok(());
         }
@@ -239,7 +301,10 @@ impl Bench<'_> {
     fn ratio(&self, name: &'static str, unit: &'static str, rounds: &Rounds) -> Measure {
         let mut measure = Measure::new(name, unit, self.site.store, median(&rounds.rates));
         measure.ratio(&rounds.ratios);
-        (measure.rows, measure.bytes) = (self.site.resources, rounds.subject.bytes / rounds.subject.requests.max(1));
+        (measure.rows, measure.bytes) = (
+            self.site.resources,
+            rounds.subject.bytes / rounds.subject.requests.max(1),
+        );
         measure.detail("static", median(&rounds.static_rates));
         measure.detail("p50_ms", rounds.subject.within_ms(0.5));
         measure.detail("p99_ms", rounds.subject.within_ms(0.99));
@@ -253,11 +318,19 @@ impl Bench<'_> {
 }
 
 fn static_request(bytes: u64) -> Vec<u8> {
-    wire::request("GET", &format!("{STATIC}{bytes}"), "accept: application/fhir+json\r\n", b"")
+    wire::request(
+        "GET",
+        &format!("{STATIC}{bytes}"),
+        "accept: application/fhir+json\r\n",
+        b"",
+    )
 }
 
 fn get(token: &Secret, path: &str) -> Vec<u8> {
-    let headers = format!("authorization: Bearer {}\r\naccept: application/fhir+json\r\n", token.expose());
+    let headers = format!(
+        "authorization: Bearer {}\r\naccept: application/fhir+json\r\n",
+        token.expose()
+    );
     wire::request("GET", path, &headers, b"")
 }
 

@@ -65,7 +65,9 @@ impl Plan {
 
     fn wants_server(&self) -> bool {
         use Subject::{Everything, Match, Memory, Read, Static};
-        [Static, Read, Match, Everything, Memory].into_iter().any(|subject| self.wants(subject))
+        [Static, Read, Match, Everything, Memory]
+            .into_iter()
+            .any(|subject| self.wants(subject))
     }
 }
 

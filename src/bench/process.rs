@@ -42,7 +42,11 @@ where
 {
     let begun = Instant::now();
     let mut command = program(config)?;
-    let done = command.args(["--json", "--quiet"]).args(args).output().map_err(|error| Failure::new(Fault::Internal).because(error))?;
+    let done = command
+        .args(["--json", "--quiet"])
+        .args(args)
+        .output()
+        .map_err(|error| Failure::new(Fault::Internal).because(error))?;
     let seconds = begun.elapsed().as_secs_f64();
     if !done.status.success() {
         let said = String::from_utf8_lossy(&done.stderr).into_owned();
@@ -65,17 +69,29 @@ impl Server {
     ///
     /// # Errors
     /// [`Fault::Internal`] when it ends or is not ready in a minute; what it said is in `said`.
-    pub(super) fn start(config: Option<&Path>, args: &[&std::ffi::OsStr], ops: SocketAddr, said: &Path) -> Result<Server, Failure> {
+    pub(super) fn start(
+        config: Option<&Path>,
+        args: &[&std::ffi::OsStr],
+        ops: SocketAddr,
+        said: &Path,
+    ) -> Result<Server, Failure> {
         let broken = |error: std::io::Error| Failure::new(Fault::Internal).because(error);
         let stderr = File::options().create(true).append(true).open(said).map_err(broken)?;
         let begun = Instant::now();
-        let child = program(config)?.args(args).stdout(Stdio::null()).stderr(stderr).spawn().map_err(broken)?;
+        let child = program(config)?
+            .args(args)
+            .stdout(Stdio::null())
+            .stderr(stderr)
+            .spawn()
+            .map_err(broken)?;
         let mut server = Server { child, ready_s: 0.0 };
         while !ready(ops) {
             let ended = server.child.try_wait().map_err(broken)?;
             if ended.is_some() || begun.elapsed() > PATIENCE {
                 let said = std::fs::read_to_string(said).unwrap_or_default();
-                return Err(Failure::new(Fault::Internal).because(format!("the server did not get ready ({ended:?}): {said}")));
+                return Err(
+                    Failure::new(Fault::Internal).because(format!("the server did not get ready ({ended:?}): {said}"))
+                );
             }
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -97,7 +113,12 @@ impl Server {
     pub(super) fn cpu_s(&self) -> f64 {
         let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
         let after_name = text.rsplit_once(')').map_or("", |(_, rest)| rest);
-        let ticks: f64 = after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
+        let ticks: f64 = after_name
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .filter_map(|field| field.parse::<f64>().ok())
+            .sum();
         ticks / TICKS
     }
 
@@ -111,7 +132,9 @@ impl Server {
         while begun.elapsed() < PATIENCE {
             match self.child.try_wait() {
                 Ok(Some(status)) if status.success() => return Ok(()),
-                Ok(Some(status)) => return Err(Failure::new(Fault::Internal).because(format!("the server ended with {status}"))),
+                Ok(Some(status)) => {
+                    return Err(Failure::new(Fault::Internal).because(format!("the server ended with {status}")));
+                }
                 Ok(None) => std::thread::sleep(Duration::from_millis(10)),
                 Err(error) => return Err(Failure::new(Fault::Internal).because(error)),
             }
@@ -120,7 +143,9 @@ impl Server {
     }
 
     fn terminate(&self) {
-        let id = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        let id = i32::try_from(self.child.id())
+            .ok()
+            .and_then(rustix::process::Pid::from_raw);
         if let Some(id) = id {
             let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
         }
@@ -148,13 +173,23 @@ impl Memory {
         let text = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
         let field = |name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("");
-            line.split_whitespace().next().and_then(|number| number.parse::<u64>().ok()).unwrap_or(0) * 1024
+            line.split_whitespace()
+                .next()
+                .and_then(|number| number.parse::<u64>().ok())
+                .unwrap_or(0)
+                * 1024
         };
-        Memory { resident: field("VmRSS:"), anonymous: field("RssAnon:") }
+        Memory {
+            resident: field("VmRSS:"),
+            anonymous: field("RssAnon:"),
+        }
     }
 
     pub(super) fn largest(self, other: Memory) -> Memory {
-        Memory { resident: self.resident.max(other.resident), anonymous: self.anonymous.max(other.anonymous) }
+        Memory {
+            resident: self.resident.max(other.resident),
+            anonymous: self.anonymous.max(other.anonymous),
+        }
     }
 }
 

@@ -59,7 +59,17 @@ pub struct Measure {
 impl Measure {
     /// A figure without limit, ratio and size.
     pub fn new(name: &'static str, unit: &'static str, store: &'static str, value: f64) -> Self {
-        Measure { name, value, unit, static_ratio: None, rows: 0, bytes: 0, store, limit: None, details: Vec::new() }
+        Measure {
+            name,
+            value,
+            unit,
+            static_ratio: None,
+            rows: 0,
+            bytes: 0,
+            store,
+            limit: None,
+            details: Vec::new(),
+        }
     }
 
     /// With a limit on the figure itself.
@@ -95,12 +105,17 @@ impl Measure {
 
     /// Whether the limit is kept; `None` without one.
     pub fn ok(&self) -> Option<bool> {
-        self.limit.map(|limit| limit.kept_by(self.static_ratio.map_or(self.value, |(median, ..)| median)))
+        self.limit
+            .map(|limit| limit.kept_by(self.static_ratio.map_or(self.value, |(median, ..)| median)))
     }
 
     /// As an item of the JSON document.
     pub fn json(&self) -> Value {
-        let details: Map<String, Value> = self.details.iter().map(|(name, value)| ((*name).to_owned(), json!(rounded(*value)))).collect();
+        let details: Map<String, Value> = self
+            .details
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), json!(rounded(*value))))
+            .collect();
         json!({
             "name": self.name, "value": rounded(self.value), "unit": self.unit,
             "static_ratio": self.static_ratio.map(|(median, ..)| rounded(median)),
@@ -112,9 +127,15 @@ impl Measure {
     }
 
     fn cells(&self) -> Vec<String> {
-        let ratio = self.static_ratio.map_or(String::new(), |(median, least, greatest)| format!("{median:.3} ({least:.3}-{greatest:.3})"));
+        let ratio = self.static_ratio.map_or(String::new(), |(median, least, greatest)| {
+            format!("{median:.3} ({least:.3}-{greatest:.3})")
+        });
         let ok = self.ok().map_or("", |ok| if ok { "yes" } else { "NO" });
-        let details: Vec<String> = self.details.iter().map(|(name, value)| format!("{name} {}", short(*value))).collect();
+        let details: Vec<String> = self
+            .details
+            .iter()
+            .map(|(name, value)| format!("{name} {}", short(*value)))
+            .collect();
         vec![
             self.name.into(),
             short(self.value),
@@ -146,14 +167,24 @@ impl Report {
             "version": env!("CARGO_PKG_VERSION"), "debug": cfg!(debug_assertions), "cores": cores, "load_before": load_1m,
             "clients": plan.clients, "members": plan.members, "seconds": plan.seconds,
         });
-        Report { measures: Vec::new(), about }
+        Report {
+            measures: Vec::new(),
+            about,
+        }
     }
 
     /// Takes figures, and tells people that they are there.
     pub fn add(&mut self, measures: impl IntoIterator<Item = Measure>, out: &mut Out) {
         for measure in measures {
-            let ratio = measure.static_ratio.map_or(String::new(), |(median, ..)| format!(", {median:.3} of static"));
-            out.note(&format!("{}: {} {}{ratio}", measure.name, short(measure.value), measure.unit));
+            let ratio = measure
+                .static_ratio
+                .map_or(String::new(), |(median, ..)| format!(", {median:.3} of static"));
+            out.note(&format!(
+                "{}: {} {}{ratio}",
+                measure.name,
+                short(measure.value),
+                measure.unit
+            ));
             self.measures.push(measure);
         }
     }
@@ -170,7 +201,21 @@ impl Report {
             out.error("warning: this is a debug build; its figures say nothing");
         }
         let rows: Vec<Vec<String>> = self.measures.iter().map(Measure::cells).collect();
-        out.table(&["MEASURE", "VALUE", "UNIT", "OF STATIC", "LIMIT", "OK", "ROWS", "BYTES", "STORE", "DETAILS"], &rows);
+        out.table(
+            &[
+                "MEASURE",
+                "VALUE",
+                "UNIT",
+                "OF STATIC",
+                "LIMIT",
+                "OK",
+                "ROWS",
+                "BYTES",
+                "STORE",
+                "DETAILS",
+            ],
+            &rows,
+        );
     }
 }
 
@@ -186,7 +231,11 @@ pub fn median(values: &[f64]) -> f64 {
 }
 
 fn ends(values: &[f64]) -> (f64, f64) {
-    values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(least, greatest), value| (least.min(*value), greatest.max(*value)))
+    values
+        .iter()
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(least, greatest), value| {
+            (least.min(*value), greatest.max(*value))
+        })
 }
 
 fn rounded(value: f64) -> f64 {
@@ -194,7 +243,11 @@ fn rounded(value: f64) -> f64 {
 }
 
 fn short(value: f64) -> String {
-    if value.abs() >= 100.0 { format!("{value:.0}") } else { format!("{value:.2}") }
+    if value.abs() >= 100.0 {
+        format!("{value:.0}")
+    } else {
+        format!("{value:.2}")
+    }
 }
 
 #[cfg(test)]
@@ -207,8 +260,14 @@ mod tests {
         measure.ratio(&[0.10, 0.20, 0.16]);
         assert_eq!(measure.ok(), Some(true));
         let item = measure.json();
-        assert_eq!((&item["static_ratio"], &item["static_ratio_min"], &item["limit_on"]), (&json!(0.16), &json!(0.1), &json!("static_ratio")));
-        assert_eq!(Measure::new("start", "s", "sqlite", 2.0).limit(Limit::AtMost(1.0)).ok(), Some(false));
+        assert_eq!(
+            (&item["static_ratio"], &item["static_ratio_min"], &item["limit_on"]),
+            (&json!(0.16), &json!(0.1), &json!("static_ratio"))
+        );
+        assert_eq!(
+            Measure::new("start", "s", "sqlite", 2.0).limit(Limit::AtMost(1.0)).ok(),
+            Some(false)
+        );
         assert_eq!(Measure::new("x", "s", "sqlite", 2.0).json()["ok"], Value::Null);
     }
 

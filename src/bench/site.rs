@@ -73,14 +73,38 @@ impl Site {
             ..Options::default()
         };
         let store = if database.is_some() { "postgres" } else { "sqlite" };
-        let mut site = Site { files, config, base_url, fhir, ops, resources: 0, store, options, folder, _database: database };
+        let mut site = Site {
+            files,
+            config,
+            base_url,
+            fhir,
+            ops,
+            resources: 0,
+            store,
+            options,
+            folder,
+            _database: database,
+        };
         let members = site.options.clone();
         site.fill("members", &members, out)?;
         if plan.wants(Subject::Memory) {
-            let huge = Options { members: 1, seed: HUGE_SEED, one_large: Some(HUGE), ..site.options.clone() };
+            let huge = Options {
+                members: 1,
+                seed: HUGE_SEED,
+                one_large: Some(HUGE),
+                ..site.options.clone()
+            };
             site.fill("huge", &huge, out)?;
         }
-        process::command(Some(&site.config), [OsStr::new("partner"), OsStr::new("add"), OsStr::new("--file"), site.files.path("partner.toml").as_os_str()])?;
+        process::command(
+            Some(&site.config),
+            [
+                OsStr::new("partner"),
+                OsStr::new("add"),
+                OsStr::new("--file"),
+                site.files.path("partner.toml").as_os_str(),
+            ],
+        )?;
         Ok(site)
     }
 
@@ -90,10 +114,15 @@ impl Site {
         let (counts, seconds) = process::command(Some(&self.config), [OsStr::new("import"), folder.as_os_str()])?;
         let stored = counts["stored"].as_u64().unwrap_or(0);
         if stored == 0 || counts["rejected"] != 0 {
-            return Err(Failure::new(Fault::Internal).because(format!("the import of synthetic members ended with {counts}")));
+            return Err(
+                Failure::new(Fault::Internal).because(format!("the import of synthetic members ended with {counts}"))
+            );
         }
         self.resources += stored;
-        out.note(&format!("made {} members, {stored} resources, in {seconds:.1} s", options.members));
+        out.note(&format!(
+            "made {} members, {stored} resources, in {seconds:.1} s",
+            options.members
+        ));
         std::fs::remove_dir_all(&folder).map_err(unusable)
     }
 
@@ -104,7 +133,18 @@ impl Site {
     pub(super) fn start_server(&self) -> Result<Server, Failure> {
         let log = self.folder.0.join("server.log");
         let args = ["bench", "--child"].map(OsStr::new);
-        Server::start(None, &[args[0], args[1], self.config.as_os_str(), OsStr::new("--child-log"), log.as_os_str()], self.ops, &self.said())
+        Server::start(
+            None,
+            &[
+                args[0],
+                args[1],
+                self.config.as_os_str(),
+                OsStr::new("--child-log"),
+                log.as_os_str(),
+            ],
+            self.ops,
+            &self.said(),
+        )
     }
 
     /// Starts `causeway serve` as an operator would.
@@ -113,7 +153,12 @@ impl Site {
     /// As [`Server::start`].
     pub(super) fn start_serve(&self) -> Result<Server, Failure> {
         let log = self.folder.0.join("serve.log");
-        Server::start(Some(&self.config), &[OsStr::new("serve"), OsStr::new("--log-file"), log.as_os_str()], self.ops, &self.said())
+        Server::start(
+            Some(&self.config),
+            &[OsStr::new("serve"), OsStr::new("--log-file"), log.as_os_str()],
+            self.ops,
+            &self.said(),
+        )
     }
 
     fn said(&self) -> PathBuf {
@@ -125,7 +170,12 @@ impl Site {
     /// # Errors
     /// As [`Target::new`].
     pub(super) fn target(&self) -> Result<Target, Failure> {
-        Target::new(self.fhir, &self.files.read("ca.pem")?, &self.files.read("partner.pem")?, &self.files.read("partner.key")?)
+        Target::new(
+            self.fhir,
+            &self.files.read("ca.pem")?,
+            &self.files.read("partner.pem")?,
+            &self.files.read("partner.key")?,
+        )
     }
 
     /// How the loader gets tokens.
@@ -133,7 +183,13 @@ impl Site {
     /// # Errors
     /// Those of the token endpoint's discovery.
     pub(super) async fn tokens(&self) -> Result<Tokens, Failure> {
-        let peer = PeerClient::new(&self.base_url, &self.files.read("ca.pem")?, dev::identity(&self.files)?, Clock::System, Ids::random())?;
+        let peer = PeerClient::new(
+            &self.base_url,
+            &self.files.read("ca.pem")?,
+            dev::identity(&self.files)?,
+            Clock::System,
+            Ids::random(),
+        )?;
         let configuration = peer.discover().await?;
         Ok(Tokens { peer, configuration })
     }
@@ -145,13 +201,25 @@ impl Site {
 
     /// The member with [`HUGE`] resources.
     pub(super) fn huge_member(&self) -> Member {
-        Member::of(&Options { seed: HUGE_SEED, ..self.options.clone() }, 0)
+        Member::of(
+            &Options {
+                seed: HUGE_SEED,
+                ..self.options.clone()
+            },
+            0,
+        )
     }
 
     /// The body of a `$member-match` request that must succeed.
     pub(super) fn match_body(&self, member: &Member, policy: Policy) -> Vec<u8> {
-        let options = MatchOptions { policy, new_npi: dev::PARTNER_NPI.to_owned(), ..MatchOptions::on(Utc::now().date_naive()) };
-        match_request(member, &options, Variation::Exact).to_string().into_bytes()
+        let options = MatchOptions {
+            policy,
+            new_npi: dev::PARTNER_NPI.to_owned(),
+            ..MatchOptions::on(Utc::now().date_naive())
+        };
+        match_request(member, &options, Variation::Exact)
+            .to_string()
+            .into_bytes()
     }
 }
 
@@ -167,7 +235,9 @@ impl Tokens {
     /// # Errors
     /// Those of the token endpoint.
     pub(super) async fn fresh(&self) -> Result<Secret, Failure> {
-        self.peer.token(&self.configuration, &[MEMBER_MATCH, "system/*.rs"], None).await
+        self.peer
+            .token(&self.configuration, &[MEMBER_MATCH, "system/*.rs"], None)
+            .await
     }
 }
 
@@ -181,11 +251,20 @@ pub(super) fn import(plan: &Plan) -> Result<(serde_json::Value, u64, f64), Failu
     let database = plan.postgres.as_deref().map(Database::create).transpose()?;
     let config = folder.0.join("causeway.toml");
     let url = database.as_ref().map_or("sqlite:causeway.db", |database| &database.url);
-    write(&config, &configuration(free_address()?, free_address()?, "https://localhost/fhir", url))?;
+    write(
+        &config,
+        &configuration(free_address()?, free_address()?, "https://localhost/fhir", url),
+    )?;
     let mut paths = plan.import.clone();
     if paths.is_empty() {
         let data = folder.0.join("data");
-        synthesise(&data, &Options { members: 1_500, ..Options::default() })?;
+        synthesise(
+            &data,
+            &Options {
+                members: 1_500,
+                ..Options::default()
+            },
+        )?;
         paths.push(data);
     }
     let bytes = paths.iter().map(|path| bytes_under(path)).sum();
@@ -197,7 +276,11 @@ pub(super) fn import(plan: &Plan) -> Result<(serde_json::Value, u64, f64), Failu
 
 fn synthesise(folder: &Path, options: &Options) -> Result<(), Failure> {
     let mut args = vec!["synth".to_owned(), "--out".to_owned(), folder.display().to_string()];
-    for (name, number) in [("--members", options.members), ("--seed", options.seed), ("--resources-per-member", options.resources_per_member)] {
+    for (name, number) in [
+        ("--members", options.members),
+        ("--seed", options.seed),
+        ("--resources-per-member", options.resources_per_member),
+    ] {
         args.extend([name.to_owned(), number.to_string()]);
     }
     if let Some(large) = options.one_large {
@@ -212,7 +295,12 @@ fn bytes_under(path: &Path) -> u64 {
     if !about.is_dir() {
         return about.len();
     }
-    std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| bytes_under(&entry.path())).sum()
+    std::fs::read_dir(path)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| bytes_under(&entry.path()))
+        .sum()
 }
 
 fn configuration(fhir: SocketAddr, ops: SocketAddr, base_url: &str, store_url: &str) -> String {
@@ -228,7 +316,9 @@ fn configuration(fhir: SocketAddr, ops: SocketAddr, base_url: &str, store_url: &
 }
 
 fn free_address() -> Result<SocketAddr, Failure> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr()).map_err(unusable)
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|listener| listener.local_addr())
+        .map_err(unusable)
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
@@ -245,7 +335,11 @@ struct Folder(PathBuf);
 impl Folder {
     fn make(parent: &Path) -> Result<Folder, Failure> {
         let path = parent.join(format!("bench-{}", secret::hex(&secret::random::<4>())));
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(unusable)?;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&path)
+            .map_err(unusable)?;
         Ok(Folder(path))
     }
 }
@@ -267,7 +361,11 @@ impl Database {
     fn create(beside: &str) -> Result<Database, Failure> {
         let name = format!("causeway_bench_{}", secret::hex(&secret::random::<4>()));
         let url = with_database(beside, &name);
-        let database = Database { url, name, beside: beside.to_owned() };
+        let database = Database {
+            url,
+            name,
+            beside: beside.to_owned(),
+        };
         database.run(&format!("CREATE DATABASE {}", database.name))?;
         Ok(database)
     }
@@ -275,7 +373,9 @@ impl Database {
     fn run(&self, statement: &str) -> Result<(), Failure> {
         let refused = |error: String| Failure::new(Fault::StoreUnavailable).at("--store-url").because(error);
         let mut connection = PgConnection::establish(&self.beside).map_err(|error| refused(error.to_string()))?;
-        connection.batch_execute(statement).map_err(|error| refused(error.to_string()))
+        connection
+            .batch_execute(statement)
+            .map_err(|error| refused(error.to_string()))
     }
 }
 
@@ -287,7 +387,9 @@ impl Drop for Database {
 
 /// `url` with another database.
 fn with_database(url: &str, name: &str) -> String {
-    let (address, query) = url.split_once('?').map_or((url, ""), |(address, query)| (address, query));
+    let (address, query) = url
+        .split_once('?')
+        .map_or((url, ""), |(address, query)| (address, query));
     let host_at = address.find("://").map_or(0, |at| at + 3);
     let host_end = address[host_at..].find('/').map_or(address.len(), |at| host_at + at);
     let question = if query.is_empty() { "" } else { "?" };
@@ -300,8 +402,14 @@ mod tests {
 
     #[test]
     fn another_database_of_the_same_server() {
-        assert_eq!(with_database("postgres://u:p@h:5432/a?x=1", "b"), "postgres://u:p@h:5432/b?x=1");
+        assert_eq!(
+            with_database("postgres://u:p@h:5432/a?x=1", "b"),
+            "postgres://u:p@h:5432/b?x=1"
+        );
         assert_eq!(with_database("postgres://h", "b"), "postgres://h/b");
-        assert_eq!(with_database("postgres:///a?host=/run/pg", "b"), "postgres:///b?host=/run/pg");
+        assert_eq!(
+            with_database("postgres:///a?host=/run/pg", "b"),
+            "postgres:///b?host=/run/pg"
+        );
     }
 }

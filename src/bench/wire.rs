@@ -33,7 +33,9 @@ impl Target {
     pub(super) fn new(address: SocketAddr, trust_pem: &str, chain_pem: &str, key_pem: &str) -> Result<Target, Failure> {
         let unusable = |error: String| Failure::new(Fault::ConfigInvalid).at("certificate").because(error);
         let certificates = |pem: &str| {
-            CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>().map_err(|error| unusable(error.to_string()))
+            CertificateDer::pem_slice_iter(pem.as_bytes())
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(|error| unusable(error.to_string()))
         };
         let mut roots = rustls::RootCertStore::empty();
         for certificate in certificates(trust_pem)? {
@@ -44,7 +46,10 @@ impl Target {
             .with_root_certificates(roots)
             .with_client_auth_cert(certificates(chain_pem)?, key)
             .map_err(|error| unusable(error.to_string()))?;
-        Ok(Target { tls: Arc::new(tls), address })
+        Ok(Target {
+            tls: Arc::new(tls),
+            address,
+        })
     }
 
     /// A new connection.
@@ -56,7 +61,12 @@ impl Target {
         stream.set_nodelay(true)?;
         let name = ServerName::try_from("localhost").map_err(|error| Error::new(ErrorKind::InvalidInput, error))?;
         let stream = TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream).await?;
-        Ok(Connection { stream, buffer: vec![0; BUFFER_BYTES], start: 0, end: 0 })
+        Ok(Connection {
+            stream,
+            buffer: vec![0; BUFFER_BYTES],
+            start: 0,
+            end: 0,
+        })
     }
 }
 
@@ -80,7 +90,11 @@ impl Connection {
     ///
     /// # Errors
     /// Those of the connection; `InvalidData` for an answer in no form we know.
-    pub(super) async fn exchange(&mut self, request: &[u8], sink: &mut (impl FnMut(&[u8]) + ?Sized)) -> Result<Answer, Error> {
+    pub(super) async fn exchange(
+        &mut self,
+        request: &[u8],
+        sink: &mut (impl FnMut(&[u8]) + ?Sized),
+    ) -> Result<Answer, Error> {
         self.stream.write_all(request).await?;
         self.stream.flush().await?;
         let (head_end, head) = self.head().await?;
@@ -92,7 +106,10 @@ impl Connection {
             }
             Body::Chunked => self.chunks(sink).await?,
         };
-        Ok(Answer { status: head.status, bytes })
+        Ok(Answer {
+            status: head.status,
+            bytes,
+        })
     }
 
     async fn head(&mut self) -> Result<(usize, Head), Error> {
@@ -113,7 +130,8 @@ impl Connection {
                 let here = &self.buffer[self.start..self.end];
                 if let Some(length) = find(here, b"\r\n") {
                     let text = std::str::from_utf8(&here[..length]).unwrap_or("");
-                    let size = u64::from_str_radix(text.split(';').next().unwrap_or("").trim(), 16).map_err(|_| unknown_form())?;
+                    let size = u64::from_str_radix(text.split(';').next().unwrap_or("").trim(), 16)
+                        .map_err(|_| unknown_form())?;
                     self.start += length + 2;
                     break size;
                 }
@@ -201,7 +219,11 @@ impl Head {
 
 /// A request for `path` with these header lines (each with its line end) and this body.
 pub(super) fn request(method: &str, path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
-    let length = if body.is_empty() { String::new() } else { format!("content-length: {}\r\n", body.len()) };
+    let length = if body.is_empty() {
+        String::new()
+    } else {
+        format!("content-length: {}\r\n", body.len())
+    };
     let mut bytes = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n{headers}{length}\r\n").into_bytes();
     bytes.extend_from_slice(body);
     bytes
@@ -214,10 +236,34 @@ mod tests {
     #[test]
     fn heads_tell_how_the_body_comes() {
         let head = |text: &str| Head::parse(text.as_bytes());
-        assert_eq!(head("HTTP/1.1 200 OK\r\nContent-Length: 17"), Some(Head { status: 200, body: Body::Length(17) }));
-        assert_eq!(head("HTTP/1.1 422 X\r\ntransfer-encoding: chunked"), Some(Head { status: 422, body: Body::Chunked }));
-        assert_eq!(head("HTTP/1.1 204 No Content"), Some(Head { status: 204, body: Body::Length(0) }));
-        for bad in ["", "HTTP/2 200", "HTTP/1.1 2x0", "HTTP/1.1 200 OK\r\nno colon", "HTTP/1.1 200 OK\r\ncontent-length: x"] {
+        assert_eq!(
+            head("HTTP/1.1 200 OK\r\nContent-Length: 17"),
+            Some(Head {
+                status: 200,
+                body: Body::Length(17)
+            })
+        );
+        assert_eq!(
+            head("HTTP/1.1 422 X\r\ntransfer-encoding: chunked"),
+            Some(Head {
+                status: 422,
+                body: Body::Chunked
+            })
+        );
+        assert_eq!(
+            head("HTTP/1.1 204 No Content"),
+            Some(Head {
+                status: 204,
+                body: Body::Length(0)
+            })
+        );
+        for bad in [
+            "",
+            "HTTP/2 200",
+            "HTTP/1.1 2x0",
+            "HTTP/1.1 200 OK\r\nno colon",
+            "HTTP/1.1 200 OK\r\ncontent-length: x",
+        ] {
             assert_eq!(head(bad), None, "{bad}");
         }
     }
@@ -225,7 +271,10 @@ mod tests {
     #[test]
     fn a_request_carries_its_length() {
         let text = String::from_utf8(request("POST", "/a", "x: y\r\n", b"12345")).expect("utf-8");
-        assert_eq!(text, "POST /a HTTP/1.1\r\nhost: localhost\r\nx: y\r\ncontent-length: 5\r\n\r\n12345");
+        assert_eq!(
+            text,
+            "POST /a HTTP/1.1\r\nhost: localhost\r\nx: y\r\ncontent-length: 5\r\n\r\n12345"
+        );
         assert!(!String::from_utf8_lossy(&request("GET", "/a", "", b"")).contains("content-length"));
     }
 }

@@ -34,10 +34,14 @@ impl AdminSocket {
         std::thread::Builder::new().name("admin".into()).spawn(move || {
             for stream in listener.incoming().flatten() {
                 let ctx = ctx.clone();
-                let _ = std::thread::Builder::new().name("admin-command".into()).spawn(move || serve(stream, &ctx));
+                let _ = std::thread::Builder::new()
+                    .name("admin-command".into())
+                    .spawn(move || serve(stream, &ctx));
             }
         })?;
-        Ok(AdminSocket { path: path.to_path_buf() })
+        Ok(AdminSocket {
+            path: path.to_path_buf(),
+        })
     }
 }
 
@@ -54,10 +58,20 @@ fn serve(stream: UnixStream, ctx: &Context) {
         return;
     }
     let request: Value = serde_json::from_str(&line).unwrap_or_default();
-    let args: Vec<&str> = request["args"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let args: Vec<&str> = request["args"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
     let cwd = PathBuf::from(request["cwd"].as_str().unwrap_or("/"));
     let stream = Arc::new(Mutex::new(stream));
-    let frames = |kind| Box::new(Frames { kind, stream: Arc::clone(&stream) });
+    let frames = |kind| {
+        Box::new(Frames {
+            kind,
+            stream: Arc::clone(&stream),
+        })
+    };
     let exit = match Cli::try_parse_from(args) {
         Err(error) => {
             let _ = frames("err").write_all(error.to_string().as_bytes());

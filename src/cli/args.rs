@@ -5,7 +5,12 @@ use std::path::PathBuf;
 
 /// FHIR R4 server for payer-to-payer exchange.
 #[derive(Debug, Parser)]
-#[command(name = "causeway", version, arg_required_else_help = true, after_help = "Try it: causeway demo")]
+#[command(
+    name = "causeway",
+    version,
+    arg_required_else_help = true,
+    after_help = "Try it: causeway demo"
+)]
 pub struct Cli {
     /// Options of every command.
     #[command(flatten)]

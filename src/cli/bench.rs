@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 /// Arguments of `bench`.
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = "Examples: causeway bench\n          causeway bench match read --members 100000\n          causeway bench import --path FOLDER")]
+#[command(
+    after_help = "Examples: causeway bench\n          causeway bench match read --members 100000\n          causeway bench import --path FOLDER"
+)]
 pub struct BenchArgs {
     /// What to measure; everything when left out
     #[arg(value_enum)]
@@ -44,7 +46,9 @@ pub fn run(args: &BenchArgs, cwd: &Path, out: &mut Out) -> Result<Exit, Failure>
         return bench::serve(config.clone(), log.clone(), out);
     }
     if !args.path.is_empty() && !args.subjects.is_empty() && !args.subjects.contains(&Subject::Import) {
-        return Err(Failure::new(Fault::ConfigInvalid).at("--path").remedy("--path is for `causeway bench import`."));
+        return Err(Failure::new(Fault::ConfigInvalid)
+            .at("--path")
+            .remedy("--path is for `causeway bench import`."));
     }
     let plan = Plan {
         subjects: args.subjects.clone(),

@@ -33,7 +33,12 @@ pub fn run(args: &ConfigArgs, config: &Config, out: &mut Out) -> Exit {
                     Value::Null => "-".to_owned(),
                     other => other.to_string(),
                 };
-                rows.push(vec![format!("{section}.{name}"), value, source.to_owned(), row["meaning"].as_str().unwrap_or_default().to_owned()]);
+                rows.push(vec![
+                    format!("{section}.{name}"),
+                    value,
+                    source.to_owned(),
+                    row["meaning"].as_str().unwrap_or_default().to_owned(),
+                ]);
             }
         }
     }

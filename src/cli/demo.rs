@@ -36,8 +36,11 @@ pub fn run(args: &DemoArgs, cwd: &Path, out: &mut Out) -> Result<Exit, Failure> 
         .build()
         .map_err(|error| Failure::new(Fault::Internal).because(error))?;
     if args.token {
-        let base_url = std::fs::read_to_string(folder.join("base-url.txt"))
-            .map_err(|error| Failure::new(Fault::InputUnreadable).remedy("Start `causeway demo` first.").because(error))?;
+        let base_url = std::fs::read_to_string(folder.join("base-url.txt")).map_err(|error| {
+            Failure::new(Fault::InputUnreadable)
+                .remedy("Start `causeway demo` first.")
+                .because(error)
+        })?;
         let token = runtime.block_on(story::token(base_url.trim(), &folder))?;
         out.line(token.expose());
         return Ok(Exit::Done);
@@ -49,7 +52,8 @@ pub fn run(args: &DemoArgs, cwd: &Path, out: &mut Out) -> Result<Exit, Failure> 
     let base_url = config.server.base_url.clone();
     runtime.block_on(async {
         let demo = Demo::start(config, &folder, out).await?;
-        std::fs::write(folder.join("base-url.txt"), &base_url).map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?;
+        std::fs::write(folder.join("base-url.txt"), &base_url)
+            .map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?;
         demo.play(out).await?;
         out.line("");
         if args.once {
@@ -68,12 +72,17 @@ pub fn run(args: &DemoArgs, cwd: &Path, out: &mut Out) -> Result<Exit, Failure> 
 fn addresses() -> Vec<(String, String)> {
     let free = |wanted: u16| {
         let bound = TcpListener::bind(("127.0.0.1", wanted)).or_else(|_| TcpListener::bind(("127.0.0.1", 0)));
-        bound.and_then(|listener| listener.local_addr()).unwrap_or(SocketAddr::from(([127, 0, 0, 1], wanted)))
+        bound
+            .and_then(|listener| listener.local_addr())
+            .unwrap_or(SocketAddr::from(([127, 0, 0, 1], wanted)))
     };
     let (fhir, ops) = (free(8443), free(9443));
     vec![
         ("CAUSEWAY_SERVER__FHIR_LISTEN".into(), fhir.to_string()),
         ("CAUSEWAY_SERVER__OPS_LISTEN".into(), ops.to_string()),
-        ("CAUSEWAY_SERVER__BASE_URL".into(), format!("https://localhost:{}/fhir", fhir.port())),
+        (
+            "CAUSEWAY_SERVER__BASE_URL".into(),
+            format!("https://localhost:{}/fhir", fhir.port()),
+        ),
     ]
 }

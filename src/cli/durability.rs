@@ -17,7 +17,14 @@ pub fn run(ctx: &Context, out: &mut Out) -> Result<Exit, Failure> {
         let rows: Vec<Vec<String>> = report
             .settings
             .iter()
-            .map(|s| vec![s.name.into(), s.value.clone(), s.safe.join(" or "), if s.ok { "ok" } else { "UNSAFE" }.into()])
+            .map(|s| {
+                vec![
+                    s.name.into(),
+                    s.value.clone(),
+                    s.safe.join(" or "),
+                    if s.ok { "ok" } else { "UNSAFE" }.into(),
+                ]
+            })
             .collect();
         out.note(&format!("store: {}", ctx.store.url()));
         out.table(&["SETTING", "IS", "SAFE", ""], &rows);

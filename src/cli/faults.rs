@@ -13,7 +13,14 @@ pub fn run(out: &mut Out) -> Exit {
             .iter()
             .map(|fault| {
                 let row = fault.row();
-                vec![row.code.into(), row.http.to_string(), row.issue.into(), row.retry.code().into(), row.text.into(), row.remedy.into()]
+                vec![
+                    row.code.into(),
+                    row.http.to_string(),
+                    row.issue.into(),
+                    row.retry.code().into(),
+                    row.text.into(),
+                    row.remedy.into(),
+                ]
             })
             .collect();
         out.table(&["CODE", "HTTP", "ISSUE", "RETRY", "WHAT", "NEXT"], &rows);

@@ -10,10 +10,12 @@ use std::path::{Path, PathBuf};
 
 /// Arguments of `causeway import`.
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = "Example:\n  causeway import ./synthea ./payer-layer --rejects rejects.ndjson\n\n\
+#[command(
+    after_help = "Example:\n  causeway import ./synthea ./payer-layer --rejects rejects.ndjson\n\n\
     Takes .ndjson and .json files, plain or .gz, and folders of them: Bundles (transaction, batch, collection, searchset)\n\
     and single resources. A resource that is in several paths is taken from the last one. Importing again changes nothing;\n\
-    an import that was interrupted is run again. Exit code 3 when a file could not be read to its end.")]
+    an import that was interrupted is run again. Exit code 3 when a file could not be read to its end."
+)]
 pub struct ImportArgs {
     /// Files and folders.
     #[arg(required = true, value_name = "PATH")]
@@ -31,7 +33,11 @@ pub fn run(args: &ImportArgs, ctx: &Context, cwd: &Path, out: &mut Out) -> Resul
     let paths: Vec<PathBuf> = args.paths.iter().map(|path| cwd.join(path)).collect();
     let names: Vec<String> = args.paths.iter().map(|path| path.display().to_string()).collect();
     let rejects = cwd.join(&args.rejects);
-    let bar = if out.terminal && !out.quiet && !out.json { progress_bar() } else { ProgressBar::hidden() };
+    let bar = if out.terminal && !out.quiet && !out.json {
+        progress_bar()
+    } else {
+        ProgressBar::hidden()
+    };
     let done = import(ctx, &paths, &names, &rejects, &mut |progress| show(&bar, progress));
     bar.finish_and_clear();
     let report = match done {
@@ -43,7 +49,11 @@ pub fn run(args: &ImportArgs, ctx: &Context, cwd: &Path, out: &mut Out) -> Resul
     };
     ctx.store.settle();
     print(args, &report, out);
-    Ok(if report.unreadable.is_empty() { Exit::Done } else { Exit::Unreadable })
+    Ok(if report.unreadable.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Unreadable
+    })
 }
 
 fn print(args: &ImportArgs, report: &Report, out: &mut Out) {
@@ -70,7 +80,10 @@ fn print(args: &ImportArgs, report: &Report, out: &mut Out) {
             out.note(&format!("what was rejected, and why, is in {rejects}"));
         }
         if report.skipped > 0 {
-            out.note(&format!("{} JSON files that hold no record were left aside", report.skipped));
+            out.note(&format!(
+                "{} JSON files that hold no record were left aside",
+                report.skipped
+            ));
         }
     }
     for name in &report.unreadable {

@@ -35,7 +35,11 @@ pub fn run() -> u8 {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
-            return if error.use_stderr() { Exit::Usage as u8 } else { Exit::Done as u8 };
+            return if error.use_stderr() {
+                Exit::Usage as u8
+            } else {
+                Exit::Done as u8
+            };
         }
     };
     let mut out = Out::new(
@@ -62,10 +66,13 @@ fn dispatch(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
             let config = load(&cli.common)?;
             match open(&config) {
                 Ok(ctx) => on_store(command, &ctx, &cwd, out),
-                Err(failure) if failure.fault() == Fault::StoreBusy => {
-                    admin::forward(&config.data_folder().join(admin::SOCKET), std::env::args().collect(), &cwd, out)
-                        .ok_or(failure)
-                }
+                Err(failure) if failure.fault() == Fault::StoreBusy => admin::forward(
+                    &config.data_folder().join(admin::SOCKET),
+                    std::env::args().collect(),
+                    &cwd,
+                    out,
+                )
+                .ok_or(failure),
                 Err(failure) => Err(failure),
             }
         }
@@ -99,9 +106,17 @@ pub fn load(common: &Common) -> Result<Config, Failure> {
 /// # Errors
 /// As [`Store::open`].
 pub fn open(config: &Config) -> Result<Context, Failure> {
-    let options = StoreOptions { connections: config.store.connections, migrate: true };
+    let options = StoreOptions {
+        connections: config.store.connections,
+        migrate: true,
+    };
     let store = Store::open(&config.store.url, &options)?;
-    Ok(Context { store, clock: Clock::System, ids: Ids::random(), payer: Arc::new(config.payer()) })
+    Ok(Context {
+        store,
+        clock: Clock::System,
+        ids: Ids::random(),
+        payer: Arc::new(config.payer()),
+    })
 }
 
 /// Prints a failure for people and picks the exit code.

@@ -72,7 +72,10 @@ fn life_ms(text: &str) -> Option<i64> {
         "d" => 86_400_000,
         _ => return None,
     };
-    number.parse::<u32>().ok().and_then(|number| i64::from(number).checked_mul(unit_ms))
+    number
+        .parse::<u32>()
+        .ok()
+        .and_then(|number| i64::from(number).checked_mul(unit_ms))
 }
 
 #[cfg(test)]

@@ -34,8 +34,20 @@ pub struct Out {
 
 impl Out {
     /// Prints to these streams.
-    pub fn new(json: bool, quiet: bool, terminal: bool, stdout: Box<dyn Write + Send>, stderr: Box<dyn Write + Send>) -> Self {
-        Out { json, quiet, terminal, stdout, stderr }
+    pub fn new(
+        json: bool,
+        quiet: bool,
+        terminal: bool,
+        stdout: Box<dyn Write + Send>,
+        stderr: Box<dyn Write + Send>,
+    ) -> Self {
+        Out {
+            json,
+            quiet,
+            terminal,
+            stdout,
+            stderr,
+        }
     }
 
     /// A line of the answer, for people or for `--json` lines. A reader that has gone is no error.
@@ -46,7 +58,11 @@ impl Out {
 
     /// One JSON document of the answer.
     pub fn value(&mut self, value: &Value) {
-        let text = if self.json { value.to_string() } else { format!("{value:#}") };
+        let text = if self.json {
+            value.to_string()
+        } else {
+            format!("{value:#}")
+        };
         self.line(&text);
     }
 
@@ -84,8 +100,11 @@ impl Out {
             }
         }
         let render = |cells: Vec<&str>| {
-            let padded: Vec<String> =
-                cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+            let padded: Vec<String> = cells
+                .iter()
+                .zip(&widths)
+                .map(|(cell, width)| format!("{cell:<width$}"))
+                .collect();
             padded.join("  ").trim_end().to_owned()
         };
         self.line(&render(header.to_vec()));

@@ -84,7 +84,14 @@ pub fn run(args: &PartnerArgs, ctx: &Context, cwd: &Path, out: &mut Out) -> Resu
         Err(failure) => {
             let exit = match failure.fault() {
                 Fault::PartnerUnknown => Exit::Failed,
-                Fault::PartnerInvalid if failure.expressions().iter().any(|field| field == "id" || field == "client_id") => Exit::Failed,
+                Fault::PartnerInvalid
+                    if failure
+                        .expressions()
+                        .iter()
+                        .any(|field| field == "id" || field == "client_id") =>
+                {
+                    Exit::Failed
+                }
                 Fault::PartnerInvalid => Exit::Usage,
                 Fault::InputUnreadable => Exit::Unreadable,
                 _ => return Err(failure),
@@ -154,8 +161,19 @@ fn list(rows: &[PartnerRow], out: &mut Out) {
         out.value(&rows.iter().map(shown).collect());
         return;
     }
-    let cells = |row: &PartnerRow| vec![row.id.clone(), row.status.clone(), row.npi.clone(), row.mtls.clone(), row.name.clone()];
-    out.table(&["ID", "STATUS", "NPI", "MTLS", "NAME"], &rows.iter().map(cells).collect::<Vec<_>>());
+    let cells = |row: &PartnerRow| {
+        vec![
+            row.id.clone(),
+            row.status.clone(),
+            row.npi.clone(),
+            row.mtls.clone(),
+            row.name.clone(),
+        ]
+    };
+    out.table(
+        &["ID", "STATUS", "NPI", "MTLS", "NAME"],
+        &rows.iter().map(cells).collect::<Vec<_>>(),
+    );
 }
 
 fn check(row: &PartnerRow, out: &mut Out) -> Result<Exit, Failure> {
@@ -166,14 +184,26 @@ fn check(row: &PartnerRow, out: &mut Out) -> Result<Exit, Failure> {
             let runtime = runtime.map_err(|error| Failure::new(Fault::Internal).because(error))?;
             Ok(runtime.block_on(partner::check(row, &Keyring::new(false))))
         };
-        scope.spawn(work).join().unwrap_or_else(|_| Err(Failure::new(Fault::Internal).because("the check panicked")))
+        scope
+            .spawn(work)
+            .join()
+            .unwrap_or_else(|_| Err(Failure::new(Fault::Internal).because("the check panicked")))
     })?;
     let ok = findings.iter().all(|finding| finding.result != "failed");
     if out.json {
         out.value(&json!({ "id": row.id, "ok": ok, "checks": findings }));
     } else {
-        let cells = |finding: &Finding| vec![finding.check.to_owned(), finding.result.to_owned(), finding.detail.clone()];
-        out.table(&["CHECK", "RESULT", "DETAIL"], &findings.iter().map(cells).collect::<Vec<_>>());
+        let cells = |finding: &Finding| {
+            vec![
+                finding.check.to_owned(),
+                finding.result.to_owned(),
+                finding.detail.clone(),
+            ]
+        };
+        out.table(
+            &["CHECK", "RESULT", "DETAIL"],
+            &findings.iter().map(cells).collect::<Vec<_>>(),
+        );
     }
     Ok(if ok { Exit::Done } else { Exit::Failed })
 }

@@ -65,20 +65,36 @@ pub fn run_with(args: &ServeArgs, common: &Common, extra: Option<Extra>, out: &m
     exit
 }
 
-async fn serve(ctx: Context, config: Arc<Config>, tls: ServerTls, socket: &std::path::Path, extra: Option<Extra>, out: &mut Out) -> Result<Exit, Failure> {
+async fn serve(
+    ctx: Context,
+    config: Arc<Config>,
+    tls: ServerTls,
+    socket: &std::path::Path,
+    extra: Option<Extra>,
+    out: &mut Out,
+) -> Result<Exit, Failure> {
     note(&ctx, Action::ServerStarted).await?;
     let wiring = {
         let (ctx, config) = (ctx.clone(), Arc::clone(&config));
         tokio::task::spawn_blocking(move || App::new(ctx, config, tls))
     };
-    let app = Data::new(wiring.await.map_err(|error| Failure::new(Fault::Internal).because(error))??);
+    let app = Data::new(
+        wiring
+            .await
+            .map_err(|error| Failure::new(Fault::Internal).because(error))??,
+    );
     let running = server::start(app.clone(), extra)?;
     // On PostgreSQL commands open the store themselves; the socket is for the store that has one owner.
     let _admin = match config.store.url.sqlite_path() {
-        Some(_) => Some(AdminSocket::listen(socket, &ctx).map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?),
+        Some(_) => Some(
+            AdminSocket::listen(socket, &ctx).map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?,
+        ),
         None => None,
     };
-    out.note(&format!("FHIR        {}  (listening on {})", config.server.base_url, running.fhir));
+    out.note(&format!(
+        "FHIR        {}  (listening on {})",
+        config.server.base_url, running.fhir
+    ));
     out.note(&format!("operations  http://{}", running.ops));
     tracing::info!(fhir = %running.fhir, ops = %running.ops, "listening");
 
@@ -123,6 +139,13 @@ async fn serve(ctx: Context, config: Arc<Config>, tls: ServerTls, socket: &std::
 async fn note(ctx: &Context, action: Action) -> Result<(), Failure> {
     let now_us = ctx.clock.now_us();
     let id = ctx.ids.new_id(now_us / 1000);
-    let entry = Entry::new(action, Actor { kind: "system", ..Actor::default() }, Correlation::internal(id.clone()));
+    let entry = Entry::new(
+        action,
+        Actor {
+            kind: "system",
+            ..Actor::default()
+        },
+        Correlation::internal(id.clone()),
+    );
     ctx.store.write(move |db| ledger::append(db, &entry, &id, now_us)).await
 }

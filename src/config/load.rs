@@ -47,9 +47,19 @@ impl Values {
     }
 
     pub(super) fn take_file(&mut self, text: &str, folder: &Path) -> Result<(), Failure> {
+        for (name, (value, _)) in &mut self.0 {
+            if let Some(key) = keys::find(name) {
+                *value = typed(key, value.clone(), folder)?;
+            }
+        }
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-            let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-            refuse(&format!("line {line}"), format!("The file is not TOML: {}.", error.message()))
+            let line = error
+                .span()
+                .map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+            refuse(
+                &format!("line {line}"),
+                format!("The file is not TOML: {}.", error.message()),
+            )
         })?;
         for (section, content) in table {
             let known = || KEYS.iter().map(|key| key.parts().0);
@@ -69,7 +79,10 @@ impl Values {
         Ok(())
     }
 
-    pub(super) fn take_environment(&mut self, environment: impl IntoIterator<Item = (String, String)>) -> Result<(), Failure> {
+    pub(super) fn take_environment(
+        &mut self,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<(), Failure> {
         let mut database = None;
         for (variable, text) in environment {
             if variable == "DATABASE_URL" && !text.is_empty() {
@@ -81,7 +94,10 @@ impl Values {
             }
             let Some(key) = KEYS.iter().find(|key| key.variable() == variable) else {
                 let squeezed = |name: &str| name.replace("__", "_");
-                let meant = KEYS.iter().map(Key::variable).find(|known| squeezed(known) == squeezed(&variable));
+                let meant = KEYS
+                    .iter()
+                    .map(Key::variable)
+                    .find(|known| squeezed(known) == squeezed(&variable));
                 if meant.is_none() && !variable.contains("__") {
                     continue; // such as CAUSEWAY_TEST_…: not of our form
                 }
@@ -89,7 +105,8 @@ impl Values {
                 return Err(unknown(&variable, known.iter().map(String::as_str)));
             };
             let value = from_text(key, &text)?;
-            self.0.insert(key.name, (typed(key, value, Path::new(""))?, Source::Environment));
+            self.0
+                .insert(key.name, (typed(key, value, Path::new(""))?, Source::Environment));
         }
         if let Some(url) = database {
             self.0.insert("store.url", (Value::String(url), Source::Environment));
@@ -98,7 +115,11 @@ impl Values {
     }
 
     fn text(&self, name: &str) -> String {
-        self.0.get(name).and_then(|(value, _)| value.as_str()).unwrap_or_default().to_owned()
+        self.0
+            .get(name)
+            .and_then(|(value, _)| value.as_str())
+            .unwrap_or_default()
+            .to_owned()
     }
 
     fn optional(&self, name: &str) -> Option<String> {
@@ -106,7 +127,10 @@ impl Values {
     }
 
     fn number(&self, name: &str) -> i64 {
-        self.0.get(name).and_then(|(value, _)| value.as_integer()).unwrap_or_default()
+        self.0
+            .get(name)
+            .and_then(|(value, _)| value.as_integer())
+            .unwrap_or_default()
     }
 
     fn size(&self, name: &str) -> usize {
@@ -118,12 +142,19 @@ impl Values {
     }
 
     fn files(&self, name: &str) -> Vec<PathBuf> {
-        let list = self.0.get(name).and_then(|(value, _)| value.as_array()).map(Vec::as_slice).unwrap_or_default();
+        let list = self
+            .0
+            .get(name)
+            .and_then(|(value, _)| value.as_array())
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         list.iter().filter_map(Value::as_str).map(PathBuf::from).collect()
     }
 
     fn address(&self, name: &str) -> Result<SocketAddr, Failure> {
-        self.text(name).parse().map_err(|_| refuse(name, format!("Write {name} as ADDRESS:PORT, such as 127.0.0.1:8443.")))
+        self.text(name)
+            .parse()
+            .map_err(|_| refuse(name, format!("Write {name} as ADDRESS:PORT, such as 127.0.0.1:8443.")))
     }
 
     pub(super) fn finish(self, file: Option<PathBuf>) -> Result<Config, Failure> {
@@ -139,19 +170,41 @@ impl Values {
             base_url: base_url(&self.text("server.base_url"))?,
         };
         if server.fhir_listen == server.ops_listen && server.fhir_listen.port() != 0 {
-            return Err(refuse("server.ops_listen", "Let the operations side listen on another address than the partners' side."));
+            return Err(refuse(
+                "server.ops_listen",
+                "Let the operations side listen on another address than the partners' side.",
+            ));
         }
-        let allow_loopback_jwks = self.0.get("oauth.allow_loopback_jwks").and_then(|(v, _)| v.as_bool()).unwrap_or(false);
+        let allow_loopback_jwks = self
+            .0
+            .get("oauth.allow_loopback_jwks")
+            .and_then(|(v, _)| v.as_bool())
+            .unwrap_or(false);
         if allow_loopback_jwks && !server.fhir_listen.ip().is_loopback() {
-            return Err(refuse("oauth.allow_loopback_jwks", "This is for tests: leave it out, or listen on 127.0.0.1 only."));
+            return Err(refuse(
+                "oauth.allow_loopback_jwks",
+                "This is for tests: leave it out, or listen on 127.0.0.1 only.",
+            ));
         }
         let otlp_endpoint = self.optional("log.otlp_endpoint");
-        if otlp_endpoint.as_deref().is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
-            return Err(refuse("log.otlp_endpoint", "Write it as http://HOST:PORT or https://HOST:PORT."));
+        if otlp_endpoint
+            .as_deref()
+            .is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://"))
+        {
+            return Err(refuse(
+                "log.otlp_endpoint",
+                "Write it as http://HOST:PORT or https://HOST:PORT.",
+            ));
         }
         let exports_url = self.text("exports.url");
-        if !["file:", "s3://", "gs://", "az://"].iter().any(|scheme| exports_url.len() > scheme.len() && exports_url.starts_with(scheme)) {
-            return Err(refuse("exports.url", "Set it to file:PATH, s3://BUCKET, gs://BUCKET or az://CONTAINER."));
+        if !["file:", "s3://", "gs://", "az://"]
+            .iter()
+            .any(|scheme| exports_url.len() > scheme.len() && exports_url.starts_with(scheme))
+        {
+            return Err(refuse(
+                "exports.url",
+                "Set it to file:PATH, s3://BUCKET, gs://BUCKET or az://CONTAINER.",
+            ));
         }
         let tls = Tls {
             certificate: self.optional("tls.certificate").map(PathBuf::from),
@@ -164,7 +217,10 @@ impl Values {
             return Err(refuse("tls.key", "Set tls.certificate and tls.key together."));
         }
         if tls.client_ca.is_empty() && !tls.client_crl.is_empty() {
-            return Err(refuse("tls.client_ca", "Revocation lists need the authorities they belong to: set tls.client_ca."));
+            return Err(refuse(
+                "tls.client_ca",
+                "Revocation lists need the authorities they belong to: set tls.client_ca.",
+            ));
         }
         Ok(Config {
             tls,
@@ -184,7 +240,11 @@ impl Values {
                 retry: self.text("policy.retry"),
                 retention: self.text("policy.retention"),
             },
-            log: Log { format: self.text("log.format"), level: self.text("log.level"), otlp_endpoint },
+            log: Log {
+                format: self.text("log.format"),
+                level: self.text("log.level"),
+                otlp_endpoint,
+            },
             limits: self.limits(),
             server,
             file,
@@ -200,10 +260,16 @@ impl Values {
         }
         let npi = self.text("payer.npi");
         if npi.len() != 10 || !npi.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(refuse("payer.npi", "Write the National Provider Identifier as ten digits."));
+            return Err(refuse(
+                "payer.npi",
+                "Write the National Provider Identifier as ten digits.",
+            ));
         }
         if self.text("payer.member_system") == self.text("payer.umb_system") {
-            return Err(refuse("payer.umb_system", "Use another system than payer.member_system: one number is on the card, the other must not be."));
+            return Err(refuse(
+                "payer.umb_system",
+                "Use another system than payer.member_system: one number is on the card, the other must not be.",
+            ));
         }
         let time_zone = self.text("payer.time_zone");
         Ok(PayerSection {
@@ -211,7 +277,9 @@ impl Values {
             npi,
             member_system: self.text("payer.member_system"),
             umb_system: self.text("payer.umb_system"),
-            time_zone: time_zone.parse().map_err(|_| refuse("payer.time_zone", "Write an IANA time zone, such as America/New_York."))?,
+            time_zone: time_zone
+                .parse()
+                .map_err(|_| refuse("payer.time_zone", "Write an IANA time zone, such as America/New_York."))?,
         })
     }
 
@@ -259,14 +327,22 @@ fn typed(key: &Key, value: Value, folder: &Path) -> Result<Value, Failure> {
         (Kind::File, Value::String(text)) if !text.is_empty() => Ok(placed(&text)),
         (Kind::Files, Value::Array(items)) => items
             .iter()
-            .map(|item| item.as_str().filter(|text| !text.is_empty()).map(placed).ok_or_else(|| wrong("a list of file names")))
+            .map(|item| {
+                item.as_str()
+                    .filter(|text| !text.is_empty())
+                    .map(placed)
+                    .ok_or_else(|| wrong("a list of file names"))
+            })
             .collect::<Result<Vec<_>, _>>()
             .map(Value::Array),
         (Kind::Number(least, most), Value::Integer(number)) => {
             if (least..=most).contains(&number) {
                 Ok(Value::Integer(number))
             } else {
-                Err(refuse(key.name, format!("Set {} to {least} at least and {most} at most.", key.name)))
+                Err(refuse(
+                    key.name,
+                    format!("Set {} to {least} at least and {most} at most.", key.name),
+                ))
             }
         }
         (Kind::Text | Kind::Url, _) => Err(wrong("a text in quotes")),
@@ -281,14 +357,20 @@ fn typed(key: &Key, value: Value, folder: &Path) -> Result<Value, Failure> {
 fn from_text(key: &Key, text: &str) -> Result<Value, Failure> {
     Ok(match key.kind {
         Kind::Text | Kind::File | Kind::Url => Value::String(text.to_owned()),
-        Kind::Files => {
-            Value::Array(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(|item| Value::String(item.to_owned())).collect())
-        }
+        Kind::Files => Value::Array(
+            text.split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty())
+                .map(|item| Value::String(item.to_owned()))
+                .collect(),
+        ),
         Kind::Number(..) => Value::Integer(
-            text.parse().map_err(|_| refuse(key.name, format!("Set {} to a whole number.", key.variable())))?,
+            text.parse()
+                .map_err(|_| refuse(key.name, format!("Set {} to a whole number.", key.variable())))?,
         ),
         Kind::Switch => Value::Boolean(
-            text.parse().map_err(|_| refuse(key.name, format!("Set {} to true or false.", key.variable())))?,
+            text.parse()
+                .map_err(|_| refuse(key.name, format!("Set {} to true or false.", key.variable())))?,
         ),
     })
 }
@@ -296,7 +378,10 @@ fn from_text(key: &Key, text: &str) -> Result<Value, Failure> {
 fn base_url(text: &str) -> Result<String, Failure> {
     let name = "server.base_url";
     let Some(rest) = text.strip_prefix("https://") else {
-        return Err(refuse(name, "Write an https:// URL; plain http is never served to partners."));
+        return Err(refuse(
+            name,
+            "Write an https:// URL; plain http is never served to partners.",
+        ));
     };
     if rest.ends_with('/') {
         return Err(refuse(name, "Leave out the slash at its end."));
@@ -304,7 +389,10 @@ fn base_url(text: &str) -> Result<String, Failure> {
     let host = rest.split('/').next().unwrap_or_default();
     let safe = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/[]%".contains(&b);
     if host.is_empty() || !rest.bytes().all(safe) {
-        return Err(refuse(name, "Write it as https://HOST[:PORT]/PATH, without user, query or fragment."));
+        return Err(refuse(
+            name,
+            "Write it as https://HOST[:PORT]/PATH, without user, query or fragment.",
+        ));
     }
     Ok(text.to_owned())
 }

@@ -70,9 +70,9 @@ impl Tls {
 
 fn demand<'a>(file: Option<&'a Path>, name: &str) -> Result<&'a Path, Failure> {
     let file = file.ok_or_else(|| {
-        Failure::new(Fault::ConfigInvalid)
-            .at(name)
-            .remedy(format!("Set {name}, or use `causeway serve --dev` to have development certificates made."))
+        Failure::new(Fault::ConfigInvalid).at(name).remedy(format!(
+            "Set {name}, or use `causeway serve --dev` to have development certificates made."
+        ))
     })?;
     there(file, name)?;
     Ok(file)
@@ -82,7 +82,10 @@ fn there(file: &Path, name: &str) -> Result<(), Failure> {
     if file.is_file() {
         return Ok(());
     }
-    let remedy = format!("Put the file {} there, correct {name}, or use `causeway serve --dev`.", file.display());
+    let remedy = format!(
+        "Put the file {} there, correct {name}, or use `causeway serve --dev`.",
+        file.display()
+    );
     Err(Failure::new(Fault::ConfigInvalid).at(name).remedy(remedy))
 }
 
@@ -205,17 +208,23 @@ pub struct Config {
 impl Config {
     /// Reads `path` (without one: `./causeway.toml` if it is there, else defaults), then the variables of `environment`.
     ///
-    /// Relative paths of the file stand in its folder; those of the environment in the working directory.
+    /// Relative paths of the file, and of defaults beside it, stand in its folder; those of the environment in the working
+    /// directory.
     ///
     /// # Errors
     /// [`Fault::ConfigInvalid`] naming the key in `expressions()`; [`Fault::InputUnreadable`] when `path` cannot be read.
-    pub fn load(path: Option<&Path>, environment: impl IntoIterator<Item = (String, String)>) -> Result<Config, Failure> {
+    pub fn load(
+        path: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Config, Failure> {
         let implicit = Path::new("causeway.toml");
         let path = path.or_else(|| implicit.is_file().then_some(implicit));
         let mut values = load::Values::defaults();
         if let Some(path) = path {
             let text = std::fs::read_to_string(path).map_err(|error| {
-                Failure::new(Fault::InputUnreadable).at(path.display().to_string()).because(error)
+                Failure::new(Fault::InputUnreadable)
+                    .at(path.display().to_string())
+                    .because(error)
             })?;
             values.take_file(&text, path.parent().unwrap_or(Path::new("")))?;
         }
@@ -228,7 +237,8 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn from_environment(path: Option<&Path>) -> Result<Config, Failure> {
-        let unicode = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let unicode =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         Config::load(path, unicode)
     }
 
@@ -246,7 +256,12 @@ impl Config {
 
     /// The folder of our own files: where the SQLite store is, else `causeway-data`.
     pub fn data_folder(&self) -> PathBuf {
-        let beside = self.store.url.sqlite_path().and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty());
+        let beside = self
+            .store
+            .url
+            .sqlite_path()
+            .and_then(Path::parent)
+            .filter(|folder| !folder.as_os_str().is_empty());
         match (beside, &self.file) {
             (Some(folder), _) => folder.to_path_buf(),
             (None, Some(file)) if self.store.url.sqlite_path().is_none() => {

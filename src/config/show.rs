@@ -35,16 +35,22 @@ fn masked(name: &str, value: &toml::Value) -> Value {
         toml::Value::String(text) => Value::from(text.as_str()),
         toml::Value::Integer(number) => Value::from(*number),
         toml::Value::Boolean(switch) => Value::from(*switch),
-        toml::Value::Array(items) => items.iter().map(|item| Value::from(item.as_str().unwrap_or_default())).collect(),
+        toml::Value::Array(items) => items
+            .iter()
+            .map(|item| Value::from(item.as_str().unwrap_or_default()))
+            .collect(),
         _ => Value::Null,
     }
 }
 
 /// `scheme://user:password@host/…?password=…` without user, password and query.
 fn without_user(text: &str) -> String {
-    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return text.to_owned();
+    };
     let (rest, query) = rest.split_once('?').map_or((rest, ""), |(rest, _)| (rest, "?…"));
-    let host = rest.rsplit_once('@').map_or_else(|| rest.to_owned(), |(_, host)| format!("…@{host}"));
+    let host = rest
+        .rsplit_once('@')
+        .map_or_else(|| rest.to_owned(), |(_, host)| format!("…@{host}"));
     format!("{scheme}://{host}{query}")
 }
-

@@ -7,29 +7,83 @@ use std::io::Write;
 fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, crate::error::Failure> {
     let mut file = tempfile::NamedTempFile::new().expect("file");
     file.write_all(text.as_bytes()).expect("write");
-    Config::load(Some(file.path()), environment.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())))
+    Config::load(
+        Some(file.path()),
+        environment.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())),
+    )
 }
 
 #[test]
 fn what_cannot_be_used_is_refused_with_its_key_and_a_remedy() {
     let none: &[(&str, &str)] = &[];
-    let rows: &[(&str, &[(&str, &str)], &str, &str)] = &[
-        ("[server]\nbase_ulr = 'https://x/fhir'", none, "server.base_ulr", "server.base_url"),
+    type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str, &'a str);
+    let rows: &[Row<'_>] = &[
+        (
+            "[server]\nbase_ulr = 'https://x/fhir'",
+            none,
+            "server.base_ulr",
+            "server.base_url",
+        ),
         ("[sever]\nbase_url = 'https://x/fhir'", none, "sever", "server"),
         ("base_url = 1", none, "base_url", "key"),
         ("server = 1", none, "server", "section"),
         ("[server]\nbase_url = 'http://x/fhir'", none, "server.base_url", "https"),
-        ("[server]\nbase_url = 'https://x/fhir/'", none, "server.base_url", "slash"),
-        ("[server]\nbase_url = 'https://u@x/fhir'", none, "server.base_url", "user"),
-        ("[server]\nbase_url = 'https://x/fhir?a=1'", none, "server.base_url", "query"),
+        (
+            "[server]\nbase_url = 'https://x/fhir/'",
+            none,
+            "server.base_url",
+            "slash",
+        ),
+        (
+            "[server]\nbase_url = 'https://u@x/fhir'",
+            none,
+            "server.base_url",
+            "user",
+        ),
+        (
+            "[server]\nbase_url = 'https://x/fhir?a=1'",
+            none,
+            "server.base_url",
+            "query",
+        ),
         ("[server]\nbase_url = 'https:///fhir'", none, "server.base_url", "HOST"),
-        ("[server]\nfhir_listen = 'localhost'", none, "server.fhir_listen", "PORT"),
+        (
+            "[server]\nfhir_listen = 'localhost'",
+            none,
+            "server.fhir_listen",
+            "PORT",
+        ),
         ("[server]\nfhir_listen = 8443", none, "server.fhir_listen", "text"),
-        ("[server]\nops_listen = '127.0.0.1:8443'", none, "server.ops_listen", "another"),
-        ("[oauth]\naccess_token_seconds = 3601", none, "oauth.access_token_seconds", "3600"),
-        ("[oauth]\naccess_token_seconds = 0", none, "oauth.access_token_seconds", "1"),
-        ("[oauth]\naccess_token_seconds = '300'", none, "oauth.access_token_seconds", "number"),
-        ("[oauth]\nallow_loopback_jwks = true\n[server]\nfhir_listen = '0.0.0.0:8443'", none, "oauth.allow_loopback_jwks", "tests"),
+        (
+            "[server]\nops_listen = '127.0.0.1:8443'",
+            none,
+            "server.ops_listen",
+            "another",
+        ),
+        (
+            "[oauth]\naccess_token_seconds = 3601",
+            none,
+            "oauth.access_token_seconds",
+            "3600",
+        ),
+        (
+            "[oauth]\naccess_token_seconds = 0",
+            none,
+            "oauth.access_token_seconds",
+            "1",
+        ),
+        (
+            "[oauth]\naccess_token_seconds = '300'",
+            none,
+            "oauth.access_token_seconds",
+            "number",
+        ),
+        (
+            "[oauth]\nallow_loopback_jwks = true\n[server]\nfhir_listen = '0.0.0.0:8443'",
+            none,
+            "oauth.allow_loopback_jwks",
+            "tests",
+        ),
         ("[policy]\nmatching = 'loose'", none, "policy.matching", "safe"),
         ("[policy]\nrelease = 'all'", none, "policy.release", "cms-0057"),
         ("[policy]\nretry = 'never'", none, "policy.retry", "default"),
@@ -45,24 +99,58 @@ fn what_cannot_be_used_is_refused_with_its_key_and_a_remedy() {
         ("[payer]\nnpi = '123'", none, "payer.npi", "ten"),
         ("[payer]\nname = ''", none, "payer.name", "empty"),
         ("[payer]\ntime_zone = 'Mars/Olympus'", none, "payer.time_zone", "IANA"),
-        ("[payer]\numb_system = 'a'\nmember_system = 'a'", none, "payer.umb_system", "another"),
+        (
+            "[payer]\numb_system = 'a'\nmember_system = 'a'",
+            none,
+            "payer.umb_system",
+            "another",
+        ),
         ("[tls]\ncertificate = 'x.pem'", none, "tls.key", "together"),
         ("[tls]\nclient_crl = ['x.crl']", none, "tls.client_ca", "authorities"),
         ("[tls]\nclient_ca = 'x.pem'", none, "tls.client_ca", "list"),
         ("[limits]\nbody_bytes = 10", none, "limits.body_bytes", "1024"),
-        ("[limits]\nbody_byte = 10", none, "limits.body_byte", "limits.body_bytes"),
+        (
+            "[limits]\nbody_byte = 10",
+            none,
+            "limits.body_byte",
+            "limits.body_bytes",
+        ),
         ("not toml", none, "line 1", "TOML"),
-        ("", &[("CAUSEWAY_SERVER__BASE_URI", "https://x")], "CAUSEWAY_SERVER__BASE_URI", "CAUSEWAY_SERVER__BASE_URL"),
-        ("", &[("CAUSEWAY_SERVER_BASE_URL", "https://x")], "CAUSEWAY_SERVER_BASE_URL", "CAUSEWAY_SERVER__BASE_URL"),
-        ("", &[("CAUSEWAY_OAUTH__ACCESS_TOKEN_SECONDS", "long")], "oauth.access_token_seconds", "number"),
-        ("", &[("CAUSEWAY_OAUTH__ALLOW_LOOPBACK_JWKS", "yes")], "oauth.allow_loopback_jwks", "true"),
+        (
+            "",
+            &[("CAUSEWAY_SERVER__BASE_URI", "https://x")],
+            "CAUSEWAY_SERVER__BASE_URI",
+            "CAUSEWAY_SERVER__BASE_URL",
+        ),
+        (
+            "",
+            &[("CAUSEWAY_SERVER_BASE_URL", "https://x")],
+            "CAUSEWAY_SERVER_BASE_URL",
+            "CAUSEWAY_SERVER__BASE_URL",
+        ),
+        (
+            "",
+            &[("CAUSEWAY_OAUTH__ACCESS_TOKEN_SECONDS", "long")],
+            "oauth.access_token_seconds",
+            "number",
+        ),
+        (
+            "",
+            &[("CAUSEWAY_OAUTH__ALLOW_LOOPBACK_JWKS", "yes")],
+            "oauth.allow_loopback_jwks",
+            "true",
+        ),
         ("", &[("DATABASE_URL", "oracle://x")], "store.url", "postgres"),
     ];
     for (text, environment, key, remedy) in rows {
         let failure = load(text, environment).expect_err(text);
         assert_eq!(failure.fault(), Fault::ConfigInvalid, "{text}");
         assert_eq!(failure.expressions(), [(*key).to_owned()], "{text}");
-        assert!(failure.remedy_text().contains(remedy), "{text}: {}", failure.remedy_text());
+        assert!(
+            failure.remedy_text().contains(remedy),
+            "{text}: {}",
+            failure.remedy_text()
+        );
     }
 }
 
@@ -70,11 +158,27 @@ fn what_cannot_be_used_is_refused_with_its_key_and_a_remedy() {
 fn the_environment_wins_and_paths_stand_in_the_files_folder() {
     let folder = tempfile::tempdir().expect("folder");
     let file = folder.path().join("c.toml");
-    std::fs::write(&file, "[store]\nurl = 'sqlite:d/x.db'\n[tls]\ncertificate = 'a.pem'\nkey = '/k.pem'\n[log]\nlevel = 'warn'").expect("write");
-    let environment = [("CAUSEWAY_LOG__LEVEL", "debug"), ("CAUSEWAY_TLS__CLIENT_CA", "a.pem, b.pem"), ("CAUSEWAY_TEST_X", "1"), ("HOME", "/")];
+    std::fs::write(
+        &file,
+        "[store]\nurl = 'sqlite:d/x.db'\n[tls]\ncertificate = 'a.pem'\nkey = '/k.pem'\n[log]\nlevel = 'warn'",
+    )
+    .expect("write");
+    let environment = [
+        ("CAUSEWAY_LOG__LEVEL", "debug"),
+        ("CAUSEWAY_TLS__CLIENT_CA", "a.pem, b.pem"),
+        ("CAUSEWAY_TEST_X", "1"),
+        ("HOME", "/"),
+    ];
     let config = Config::load(Some(&file), environment.map(|(n, v)| (n.to_owned(), v.to_owned()))).expect("config");
-    assert_eq!(config.store.url.sqlite_path(), Some(folder.path().join("d/x.db").as_path()));
+    assert_eq!(
+        config.store.url.sqlite_path(),
+        Some(folder.path().join("d/x.db").as_path())
+    );
     assert_eq!(config.data_folder(), folder.path().join("d"));
+    assert_eq!(
+        config.exports_url,
+        format!("file:{}", folder.path().join("causeway-data/exports").display())
+    );
     assert_eq!(config.tls.certificate, Some(folder.path().join("a.pem")));
     assert_eq!(config.tls.key.as_deref(), Some(std::path::Path::new("/k.pem")));
     assert_eq!(config.tls.client_ca.len(), 2);
@@ -90,14 +194,24 @@ fn defaults_serve_on_loopback_and_without_tls_files_only_with_dev() {
     assert_eq!(config.server.origin(), "https://localhost:8443");
     assert_eq!(config.oauth.access_token_seconds, 300);
     assert_eq!(config.limits.body_bytes, 1 << 20);
-    assert!(config.tls.demand_files().expect_err("none").remedy_text().contains("--dev"));
+    assert!(
+        config
+            .tls
+            .demand_files()
+            .expect_err("none")
+            .remedy_text()
+            .contains("--dev")
+    );
 }
 
 #[test]
 fn passwords_are_never_shown() {
     let config = load("", &[("DATABASE_URL", "postgres://me:s3cret@db/x?password=s3cret")]).expect("config");
     let shown = effective(&config).to_string();
-    assert!(!shown.contains("s3cret") && !format!("{config:?}").contains("s3cret"), "{shown}");
+    assert!(
+        !shown.contains("s3cret") && !format!("{config:?}").contains("s3cret"),
+        "{shown}"
+    );
     assert!(shown.contains("@db/x"));
 }
 

@@ -22,8 +22,11 @@ pub fn digest(consent: &Map<String, Value>, member: &str) -> [u8; 32] {
 ///
 /// Its Patient references are still those of the request; never serve it without rewriting them.
 pub fn kept(consent: &Map<String, Value>) -> Vec<u8> {
-    let kept: Map<String, Value> =
-        consent.iter().filter(|(key, _)| !DROPPED.contains(&key.as_str())).map(|(key, value)| (key.clone(), value.clone())).collect();
+    let kept: Map<String, Value> = consent
+        .iter()
+        .filter(|(key, _)| !DROPPED.contains(&key.as_str()))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
     Value::Object(kept).to_string().into_bytes()
 }
 
@@ -94,6 +97,9 @@ mod tests {
     fn t_b10_fields_that_are_the_servers_are_not_kept() {
         let sent = json!({"resourceType":"Consent","id":"theirs","meta":{"security":[{"code":"R"}],"source":"#x"},"status":"active"});
         let kept = kept(sent.as_object().expect("object"));
-        assert_eq!(String::from_utf8_lossy(&kept), r#"{"resourceType":"Consent","status":"active"}"#);
+        assert_eq!(
+            String::from_utf8_lossy(&kept),
+            r#"{"resourceType":"Consent","status":"active"}"#
+        );
     }
 }

@@ -16,6 +16,12 @@ pub use period::bounds;
 pub use policy::{Class, Question, REGULAR, RULES, Rule, SENSITIVE, Scope, Terms, judge};
 
 /// Whether a grant may be used at `now_ms`: neither it nor its consent is revoked, and the period runs.
-pub fn is_live(valid_from_ms: i64, valid_until_ms: i64, grant_revoked: bool, consent_revoked: bool, now_ms: i64) -> bool {
+pub fn is_live(
+    valid_from_ms: i64,
+    valid_until_ms: i64,
+    grant_revoked: bool,
+    consent_revoked: bool,
+    now_ms: i64,
+) -> bool {
     !grant_revoked && !consent_revoked && valid_from_ms <= now_ms && now_ms < valid_until_ms
 }

@@ -25,7 +25,9 @@ fn span(text: &str, zone: Tz) -> Option<(i64, i64)> {
     let (first, next) = match text.len() {
         10 => day(text).and_then(|first| Some((first, first.checked_add_days(Days::new(1))?)))?,
         7 => day(&format!("{text}-01")).and_then(|first| Some((first, first.checked_add_months(Months::new(1))?)))?,
-        4 => day(&format!("{text}-01-01")).and_then(|first| Some((first, first.checked_add_months(Months::new(12))?)))?,
+        4 => {
+            day(&format!("{text}-01-01")).and_then(|first| Some((first, first.checked_add_months(Months::new(12))?)))?
+        }
         _ => return None,
     };
     Some((midnight(first, zone)?, midnight(next, zone)?))
@@ -55,7 +57,13 @@ mod tests {
     use crate::clock::parse_rfc3339_ms;
 
     fn read(start: &str, end: &str, zone: Tz) -> Option<(i64, i64)> {
-        bounds(&Period { start: Some(start.into()), end: Some(end.into()) }, zone)
+        bounds(
+            &Period {
+                start: Some(start.into()),
+                end: Some(end.into()),
+            },
+            zone,
+        )
     }
 
     #[test]
@@ -63,16 +71,37 @@ mod tests {
         let at = |text| parse_rfc3339_ms(text).expect("instant");
         let new_york = chrono_tz::America::New_York;
         for (start, end, from, until) in [
-            ("2026-11-20", "2026-11-20", "2026-11-20T05:00:00Z", "2026-11-21T05:00:00Z"),
-            ("2026-03-08", "2026-03-08", "2026-03-08T05:00:00Z", "2026-03-09T04:00:00Z"),
+            (
+                "2026-11-20",
+                "2026-11-20",
+                "2026-11-20T05:00:00Z",
+                "2026-11-21T05:00:00Z",
+            ),
+            (
+                "2026-03-08",
+                "2026-03-08",
+                "2026-03-08T05:00:00Z",
+                "2026-03-09T04:00:00Z",
+            ),
             ("2026-11", "2026-12", "2026-11-01T04:00:00Z", "2027-01-01T05:00:00Z"),
             ("2026", "2026", "2026-01-01T05:00:00Z", "2027-01-01T05:00:00Z"),
-            ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z"),
-            ("2026-01-01T00:00:00-05:00", "2026-01-02", "2026-01-01T05:00:00Z", "2026-01-03T05:00:00Z"),
+            (
+                "2026-01-01T00:00:00Z",
+                "2026-01-01T00:00:00Z",
+                "2026-01-01T00:00:00Z",
+                "2026-01-01T00:00:01Z",
+            ),
+            (
+                "2026-01-01T00:00:00-05:00",
+                "2026-01-02",
+                "2026-01-01T05:00:00Z",
+                "2026-01-03T05:00:00Z",
+            ),
         ] {
             assert_eq!(read(start, end, new_york), Some((at(from), at(until))), "{start} {end}");
         }
-        let santiago = read("2026-09-06", "2026-09-06", chrono_tz::America::Santiago).expect("a day whose midnight does not exist");
+        let santiago = read("2026-09-06", "2026-09-06", chrono_tz::America::Santiago)
+            .expect("a day whose midnight does not exist");
         assert_eq!(santiago.1 - santiago.0, 23 * 3_600_000);
     }
 
@@ -90,6 +119,15 @@ mod tests {
         ] {
             assert_eq!(read(start, end, chrono_tz::UTC), None, "{start} {end}");
         }
-        assert_eq!(bounds(&Period { start: Some("2026".into()), end: None }, chrono_tz::UTC), None);
+        assert_eq!(
+            bounds(
+                &Period {
+                    start: Some("2026".into()),
+                    end: None
+                },
+                chrono_tz::UTC
+            ),
+            None
+        );
     }
 }

@@ -100,46 +100,102 @@ impl std::fmt::Debug for Rule {
 pub const RULES: &[Rule] = {
     use Class::{Gate, Honour, Profile};
     const fn rule(name: &'static str, class: Class, element: &'static str, holds: fn(&Question<'_>) -> bool) -> Rule {
-        Rule { name, class, element, holds }
+        Rule {
+            name,
+            class,
+            element,
+            holds,
+        }
     }
     &[
         rule("status-given", Profile, "status", |q| q.consent.status.is_some()),
         rule("scope-given", Profile, "scope", |q| q.consent.scope.is_some()),
-        rule("category-given", Profile, "category", |q| !q.consent.category.is_empty()),
+        rule("category-given", Profile, "category", |q| {
+            !q.consent.category.is_empty()
+        }),
         rule("patient-given", Profile, "patient", |q| q.consent.patient.is_some()),
-        rule("performer-once", Profile, "performer", |q| q.consent.performer.len() == 1),
-        rule("source-given", Profile, "sourceReference", |q| q.consent.source_reference.is_some()),
+        rule("performer-once", Profile, "performer", |q| {
+            q.consent.performer.len() == 1
+        }),
+        rule("source-given", Profile, "sourceReference", |q| {
+            q.consent.source_reference.is_some()
+        }),
         rule("policy-given", Profile, "policy", |q| !q.consent.policy.is_empty()),
-        rule("policy-uri-given", Profile, "policy.uri", |q| q.consent.policy.iter().all(|policy| policy.uri.is_some())),
-        rule("provision-given", Profile, "provision", |q| q.consent.provision.is_some()),
-        rule("type-given", Profile, "provision.type", |q| provision(q).is_some_and(|p| p.kind.is_some())),
+        rule("policy-uri-given", Profile, "policy.uri", |q| {
+            q.consent.policy.iter().all(|policy| policy.uri.is_some())
+        }),
+        rule("provision-given", Profile, "provision", |q| {
+            q.consent.provision.is_some()
+        }),
+        rule("type-given", Profile, "provision.type", |q| {
+            provision(q).is_some_and(|p| p.kind.is_some())
+        }),
         rule("period-complete", Profile, "provision.period", |q| period(q).is_some()),
-        rule("source-actor-given", Profile, "provision.actor", |q| actors(q, is_source).next().is_some()),
-        rule("recipient-actor-given", Profile, "provision.actor", |q| actors(q, is_recipient).next().is_some()),
-        rule("action-once", Profile, "provision.action", |q| provision(q).is_some_and(|p| p.action.len() == 1)),
-        rule("about-the-member", Gate, "patient", |q| q.consent.patient.as_ref().is_some_and(|patient| is_member(q, patient))),
+        rule("source-actor-given", Profile, "provision.actor", |q| {
+            actors(q, is_source).next().is_some()
+        }),
+        rule("recipient-actor-given", Profile, "provision.actor", |q| {
+            actors(q, is_recipient).next().is_some()
+        }),
+        rule("action-once", Profile, "provision.action", |q| {
+            provision(q).is_some_and(|p| p.action.len() == 1)
+        }),
+        rule("about-the-member", Gate, "patient", |q| {
+            q.consent.patient.as_ref().is_some_and(|patient| is_member(q, patient))
+        }),
         rule("granted-by-the-member", Gate, "performer", granted),
-        rule("recipient-is-the-caller", Gate, "provision.actor", |q| actors(q, is_recipient).any(|actor| has_npi(actor, q.partner_npi))),
-        rule("source-is-us", Honour, "provision.actor", |q| actors(q, is_source).any(|actor| has_npi(actor, q.our_npi))),
-        rule("active", Honour, "status", |q| q.consent.status.as_deref() == Some("active")),
+        rule("recipient-is-the-caller", Gate, "provision.actor", |q| {
+            actors(q, is_recipient).any(|actor| has_npi(actor, q.partner_npi))
+        }),
+        rule("source-is-us", Honour, "provision.actor", |q| {
+            actors(q, is_source).any(|actor| has_npi(actor, q.our_npi))
+        }),
+        rule("active", Honour, "status", |q| {
+            q.consent.status.as_deref() == Some("active")
+        }),
         rule("scope-privacy", Honour, "scope", |q| {
-            let only = |scope| is_only(scope, "http://terminology.hl7.org/CodeSystem/consentscope", "patient-privacy");
+            let only = |scope| {
+                is_only(
+                    scope,
+                    "http://terminology.hl7.org/CodeSystem/consentscope",
+                    "patient-privacy",
+                )
+            };
             q.consent.scope.as_ref().is_some_and(only)
         }),
         rule("category-disclosure", Honour, "category", |q| {
-            q.consent.category.iter().any(|category| category.has("http://terminology.hl7.org/CodeSystem/v3-ActCode", "IDSCL"))
+            q.consent
+                .category
+                .iter()
+                .any(|category| category.has("http://terminology.hl7.org/CodeSystem/v3-ActCode", "IDSCL"))
         }),
-        rule("permits", Honour, "provision.type", |q| provision(q).is_some_and(|p| p.kind.as_deref() == Some("permit"))),
+        rule("permits", Honour, "provision.type", |q| {
+            provision(q).is_some_and(|p| p.kind.as_deref() == Some("permit"))
+        }),
         rule("discloses", Honour, "provision.action", |q| {
-            let only = |action| is_only(action, "http://terminology.hl7.org/CodeSystem/consentaction", "disclose");
+            let only = |action| {
+                is_only(
+                    action,
+                    "http://terminology.hl7.org/CodeSystem/consentaction",
+                    "disclose",
+                )
+            };
             provision(q).is_some_and(|p| p.action.iter().all(only))
         }),
-        rule("unfiltered", Honour, "provision", |q| provision(q).is_some_and(is_unfiltered)),
+        rule("unfiltered", Honour, "provision", |q| {
+            provision(q).is_some_and(is_unfiltered)
+        }),
         rule("one-policy", Honour, "policy", |q| q.consent.policy.len() == 1),
         rule("policy-known", Honour, "policy", |q| scope(q).is_some()),
-        rule("segments", Honour, "policy", |q| q.segments || scope(q) == Some(Scope::Sensitive)),
-        rule("started", Honour, "provision.period", |q| period(q).is_some_and(|(from, _)| from <= q.now_ms)),
-        rule("not-ended", Honour, "provision.period", |q| period(q).is_some_and(|(_, until)| q.now_ms < until)),
+        rule("segments", Honour, "policy", |q| {
+            q.segments || scope(q) == Some(Scope::Sensitive)
+        }),
+        rule("started", Honour, "provision.period", |q| {
+            period(q).is_some_and(|(from, _)| from <= q.now_ms)
+        }),
+        rule("not-ended", Honour, "provision.period", |q| {
+            period(q).is_some_and(|(_, until)| q.now_ms < until)
+        }),
     ]
 };
 
@@ -152,7 +208,11 @@ pub fn judge(question: &Question<'_>) -> Result<Terms, &'static Rule> {
         return Err(broken);
     }
     match (scope(question), period(question)) {
-        (Some(scope), Some((from_ms, until_ms))) => Ok(Terms { scope, from_ms, until_ms }),
+        (Some(scope), Some((from_ms, until_ms))) => Ok(Terms {
+            scope,
+            from_ms,
+            until_ms,
+        }),
         // The table holds, so both are there; refusing is what is left if a row is ever dropped.
         _ => Err(&RULES[0]),
     }
@@ -180,7 +240,10 @@ fn actors<'a>(q: &Question<'a>, wanted: fn(&CodeableConcept) -> bool) -> impl It
 }
 
 fn is_source(role: &CodeableConcept) -> bool {
-    role.has("http://terminology.hl7.org/CodeSystem/provenance-participant-type", "performer")
+    role.has(
+        "http://terminology.hl7.org/CodeSystem/provenance-participant-type",
+        "performer",
+    )
 }
 
 fn is_recipient(role: &CodeableConcept) -> bool {
@@ -188,8 +251,12 @@ fn is_recipient(role: &CodeableConcept) -> bool {
 }
 
 fn has_npi(actor: &ConsentActor, npi: &str) -> bool {
-    let identifier = actor.reference.as_ref().and_then(|reference| reference.identifier.as_ref());
-    identifier.is_some_and(|id| id.system.as_deref() == Some(NPI) && id.value.as_deref() == Some(npi) && !npi.is_empty())
+    let identifier = actor
+        .reference
+        .as_ref()
+        .and_then(|reference| reference.identifier.as_ref());
+    identifier
+        .is_some_and(|id| id.system.as_deref() == Some(NPI) && id.value.as_deref() == Some(npi) && !npi.is_empty())
 }
 
 fn is_member(q: &Question<'_>, reference: &Reference) -> bool {

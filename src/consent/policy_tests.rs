@@ -10,11 +10,19 @@ fn actor(system: &str, code: &str, npi: &str) -> Value {
 }
 
 fn source(npi: &str) -> Value {
-    actor("http://terminology.hl7.org/CodeSystem/provenance-participant-type", "performer", npi)
+    actor(
+        "http://terminology.hl7.org/CodeSystem/provenance-participant-type",
+        "performer",
+        npi,
+    )
 }
 
 fn recipient(npi: &str) -> Value {
-    actor("http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "IRCP", npi)
+    actor(
+        "http://terminology.hl7.org/CodeSystem/v3-ParticipationType",
+        "IRCP",
+        npi,
+    )
 }
 
 fn concept(system: &str, code: &str) -> Value {
@@ -59,7 +67,11 @@ fn breaks() -> Vec<(&'static str, Value, &'static str)> {
         ("/category", Value::Null, "category-given"),
         ("/patient", Value::Null, "patient-given"),
         ("/performer", Value::Null, "performer-once"),
-        ("/performer", json!([{"reference":"Patient/1"},{"reference":"Patient/1"}]), "performer-once"),
+        (
+            "/performer",
+            json!([{"reference":"Patient/1"},{"reference":"Patient/1"}]),
+            "performer-once",
+        ),
         ("/sourceReference", Value::Null, "source-given"),
         ("/policy", Value::Null, "policy-given"),
         ("/policy", json!([{"authority":"http://x"}]), "policy-uri-given"),
@@ -67,39 +79,110 @@ fn breaks() -> Vec<(&'static str, Value, &'static str)> {
         ("/provision/period", Value::Null, "period-complete"),
         ("/provision/period", json!({"start":"2026-01-01"}), "period-complete"),
         ("/provision/period", json!({"end":"2026-12-31"}), "period-complete"),
-        ("/provision/period", json!({"start":"2026-12-31","end":"2026-01-01"}), "period-complete"),
-        ("/provision/period", json!({"start":"soon","end":"2026-12-31"}), "period-complete"),
+        (
+            "/provision/period",
+            json!({"start":"2026-12-31","end":"2026-01-01"}),
+            "period-complete",
+        ),
+        (
+            "/provision/period",
+            json!({"start":"soon","end":"2026-12-31"}),
+            "period-complete",
+        ),
         ("/provision/actor", json!([recipient(THEIRS)]), "source-actor-given"),
         ("/provision/actor", json!([source(OURS)]), "recipient-actor-given"),
         ("/provision/action", Value::Null, "action-once"),
-        ("/provision/action", both(disclose("disclose"), disclose("collect")), "action-once"),
+        (
+            "/provision/action",
+            both(disclose("disclose"), disclose("collect")),
+            "action-once",
+        ),
         ("/patient", json!({"reference":"Patient/2"}), "about-the-member"),
-        ("/patient", json!({"reference":"http://x/Patient/1"}), "about-the-member"),
+        (
+            "/patient",
+            json!({"reference":"http://x/Patient/1"}),
+            "about-the-member",
+        ),
         ("/patient", json!({"display":"Patient/1"}), "about-the-member"),
-        ("/performer", json!([{"reference":"Patient/2"}]), "granted-by-the-member"),
-        ("/performer", json!([{"reference":"Organization/1"}]), "granted-by-the-member"),
-        ("/performer", json!([{"reference":"RelatedPerson/1"}]), "granted-by-the-member"),
-        ("/provision/actor", json!([source(OURS), recipient("1111111111")]), "recipient-is-the-caller"),
-        ("/provision/actor", json!([source(THEIRS), recipient(OURS)]), "recipient-is-the-caller"),
+        (
+            "/performer",
+            json!([{"reference":"Patient/2"}]),
+            "granted-by-the-member",
+        ),
+        (
+            "/performer",
+            json!([{"reference":"Organization/1"}]),
+            "granted-by-the-member",
+        ),
+        (
+            "/performer",
+            json!([{"reference":"RelatedPerson/1"}]),
+            "granted-by-the-member",
+        ),
+        (
+            "/provision/actor",
+            json!([source(OURS), recipient("1111111111")]),
+            "recipient-is-the-caller",
+        ),
+        (
+            "/provision/actor",
+            json!([source(THEIRS), recipient(OURS)]),
+            "recipient-is-the-caller",
+        ),
         ("/provision/actor", all(OURS), "recipient-is-the-caller"),
-        ("/provision/actor", json!([source(OURS), source(THEIRS), recipient(OURS)]), "recipient-is-the-caller"),
+        (
+            "/provision/actor",
+            json!([source(OURS), source(THEIRS), recipient(OURS)]),
+            "recipient-is-the-caller",
+        ),
         ("/provision/actor", all(THEIRS), "source-is-us"),
-        ("/provision/actor", json!([source("1111111111"), recipient(THEIRS)]), "source-is-us"),
-        ("/provision/actor/0/reference", json!({"identifier":{"value":OURS}}), "source-is-us"),
-        ("/provision/actor/0/reference", json!({"identifier":{"system":"urn:x","value":OURS}}), "source-is-us"),
-        ("/provision/actor/0/reference", json!({"reference":"Organization/1","display":OURS}), "source-is-us"),
+        (
+            "/provision/actor",
+            json!([source("1111111111"), recipient(THEIRS)]),
+            "source-is-us",
+        ),
+        (
+            "/provision/actor/0/reference",
+            json!({"identifier":{"value":OURS}}),
+            "source-is-us",
+        ),
+        (
+            "/provision/actor/0/reference",
+            json!({"identifier":{"system":"urn:x","value":OURS}}),
+            "source-is-us",
+        ),
+        (
+            "/provision/actor/0/reference",
+            json!({"reference":"Organization/1","display":OURS}),
+            "source-is-us",
+        ),
         ("/status", json!("inactive"), "active"),
         ("/status", json!("rejected"), "active"),
         ("/status", json!("draft"), "active"),
         ("/status", json!("entered-in-error"), "active"),
-        ("/scope", concept("http://terminology.hl7.org/CodeSystem/consentscope", "research"), "scope-privacy"),
+        (
+            "/scope",
+            concept("http://terminology.hl7.org/CodeSystem/consentscope", "research"),
+            "scope-privacy",
+        ),
         ("/scope", concept("urn:x", "patient-privacy"), "scope-privacy"),
-        ("/category", json!([concept("http://loinc.org", "59284-0")]), "category-disclosure"),
+        (
+            "/category",
+            json!([concept("http://loinc.org", "59284-0")]),
+            "category-disclosure",
+        ),
         ("/provision/type", json!("deny"), "permits"),
         ("/provision/type", json!("PERMIT"), "permits"),
         ("/provision/action", json!([disclose("access")]), "discloses"),
         ("/provision/action", json!([{"text":"disclose"}]), "discloses"),
-        ("/provision/action/0/coding", both(disclose("disclose")["coding"][0].clone(), disclose("use")["coding"][0].clone()), "discloses"),
+        (
+            "/provision/action/0/coding",
+            both(
+                disclose("disclose")["coding"][0].clone(),
+                disclose("use")["coding"][0].clone(),
+            ),
+            "discloses",
+        ),
         ("/provision/securityLabel", json!([{"code":"R"}]), "unfiltered"),
         ("/provision/purpose", json!([{"code":"TREAT"}]), "unfiltered"),
         ("/provision/class", json!([{"code":"Observation"}]), "unfiltered"),
@@ -107,16 +190,44 @@ fn breaks() -> Vec<(&'static str, Value, &'static str)> {
         ("/provision/dataPeriod", json!({"start":"2020"}), "unfiltered"),
         ("/provision/data", json!([{"meaning":"instance"}]), "unfiltered"),
         ("/provision/provision", json!([{"type":"deny"}]), "unfiltered"),
-        ("/policy", both(json!({"uri":REGULAR}), json!({"uri":SENSITIVE})), "one-policy"),
-        ("/policy", both(json!({"uri":REGULAR}), json!({"uri":"http://state.example/law"})), "one-policy"),
+        (
+            "/policy",
+            both(json!({"uri":REGULAR}), json!({"uri":SENSITIVE})),
+            "one-policy",
+        ),
+        (
+            "/policy",
+            both(json!({"uri":REGULAR}), json!({"uri":"http://state.example/law"})),
+            "one-policy",
+        ),
         ("/policy", json!([{"uri":"http://state.example/law"}]), "policy-known"),
         ("/policy", json!([{"uri":format!("{REGULAR} ")}]), "policy-known"),
         ("/policy", json!([{"uri":REGULAR.to_uppercase()}]), "policy-known"),
-        ("/provision/period", json!({"start":"2026-07-02","end":"2026-12-31"}), "started"),
-        ("/provision/period", json!({"start":"2026-07-01T16:00:01Z","end":"2026-12-31"}), "started"),
-        ("/provision/period", json!({"start":"2025-01-01","end":"2026-06-30"}), "not-ended"),
-        ("/provision/period", json!({"start":"2025","end":"2026-06"}), "not-ended"),
-        ("/provision/period", json!({"start":"2025","end":"2026-07-01T15:59:59Z"}), "not-ended"),
+        (
+            "/provision/period",
+            json!({"start":"2026-07-02","end":"2026-12-31"}),
+            "started",
+        ),
+        (
+            "/provision/period",
+            json!({"start":"2026-07-01T16:00:01Z","end":"2026-12-31"}),
+            "started",
+        ),
+        (
+            "/provision/period",
+            json!({"start":"2025-01-01","end":"2026-06-30"}),
+            "not-ended",
+        ),
+        (
+            "/provision/period",
+            json!({"start":"2025","end":"2026-06"}),
+            "not-ended",
+        ),
+        (
+            "/provision/period",
+            json!({"start":"2025","end":"2026-07-01T15:59:59Z"}),
+            "not-ended",
+        ),
     ]
 }
 
@@ -137,13 +248,30 @@ fn put(consent: &mut Value, path: &str, value: &Value) {
 fn t_d09_a_good_consent_permits_what_its_policy_says() {
     let terms = judged(&good(), NOON).expect("permit");
     assert_eq!(terms.scope, Scope::Regular);
-    assert_eq!((terms.from_ms, terms.until_ms), (parse_rfc3339_ms("2026-01-01T05:00:00Z").expect("t"), parse_rfc3339_ms("2027-01-01T05:00:00Z").expect("t")));
+    assert_eq!(
+        (terms.from_ms, terms.until_ms),
+        (
+            parse_rfc3339_ms("2026-01-01T05:00:00Z").expect("t"),
+            parse_rfc3339_ms("2027-01-01T05:00:00Z").expect("t")
+        )
+    );
     let mut sensitive = good();
     put(&mut sensitive, "/policy", &json!([{"uri":SENSITIVE}]));
     assert_eq!(judged(&sensitive, NOON).expect("permit").scope, Scope::Sensitive);
     let mut mutual = good();
-    put(&mut mutual, "/provision/actor", &json!([source(OURS), source(THEIRS), recipient(OURS), recipient(THEIRS)]));
-    put(&mut mutual, "/category", &json!([concept("http://loinc.org", "59284-0"), concept("http://terminology.hl7.org/CodeSystem/v3-ActCode", "IDSCL")]));
+    put(
+        &mut mutual,
+        "/provision/actor",
+        &json!([source(OURS), source(THEIRS), recipient(OURS), recipient(THEIRS)]),
+    );
+    put(
+        &mut mutual,
+        "/category",
+        &json!([
+            concept("http://loinc.org", "59284-0"),
+            concept("http://terminology.hl7.org/CodeSystem/v3-ActCode", "IDSCL")
+        ]),
+    );
     assert!(judged(&mutual, NOON).is_ok());
 }
 
@@ -195,10 +323,21 @@ fn t_d09_a_representative_counts_only_when_the_consent_names_one() {
     let mut consent = good();
     put(&mut consent, "/performer", &json!([{"reference":"RelatedPerson/r"}]));
     let named = |role: &str| json!({"role":concept(ROLE_CODE, role),"reference":{"reference":"RelatedPerson/r"}});
-    put(&mut consent, "/provision/actor", &json!([source(OURS), recipient(THEIRS), named("HPOWATT")]));
+    put(
+        &mut consent,
+        "/provision/actor",
+        &json!([source(OURS), recipient(THEIRS), named("HPOWATT")]),
+    );
     assert!(judged(&consent, NOON).is_ok());
-    put(&mut consent, "/provision/actor", &json!([source(OURS), recipient(THEIRS), named("NBOR")]));
-    assert_eq!(judged(&consent, NOON).expect_err("not a representative").name, "granted-by-the-member");
+    put(
+        &mut consent,
+        "/provision/actor",
+        &json!([source(OURS), recipient(THEIRS), named("NBOR")]),
+    );
+    assert_eq!(
+        judged(&consent, NOON).expect_err("not a representative").name,
+        "granted-by-the-member"
+    );
 }
 
 #[test]
@@ -206,7 +345,15 @@ fn t_d08_regular_is_refused_where_sensitive_data_cannot_be_told_apart() {
     let consent: Consent = serde_json::from_value(good()).expect("consent");
     let now_ms = parse_rfc3339_ms(NOON).expect("instant");
     let zone = chrono_tz::UTC;
-    let question = Question { consent: &consent, member: "Patient/1", our_npi: OURS, partner_npi: THEIRS, now_ms, zone, segments: false };
+    let question = Question {
+        consent: &consent,
+        member: "Patient/1",
+        our_npi: OURS,
+        partner_npi: THEIRS,
+        now_ms,
+        zone,
+        segments: false,
+    };
     assert_eq!(judge(&question).expect_err("cannot segment").name, "segments");
 }
 
@@ -224,6 +371,14 @@ fn an_empty_npi_is_nobody() {
     let consent: Consent = serde_json::from_value(consent).expect("consent");
     let now_ms = parse_rfc3339_ms(NOON).expect("instant");
     let zone = chrono_tz::UTC;
-    let question = Question { consent: &consent, member: "Patient/1", our_npi: OURS, partner_npi: "", now_ms, zone, segments: true };
+    let question = Question {
+        consent: &consent,
+        member: "Patient/1",
+        our_npi: OURS,
+        partner_npi: "",
+        now_ms,
+        zone,
+        segments: true,
+    };
     assert_eq!(judge(&question).expect_err("nobody").name, "recipient-is-the-caller");
 }

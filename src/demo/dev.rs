@@ -34,7 +34,9 @@ pub struct Files {
 impl Files {
     /// The files of the set-up in `folder`.
     pub fn of(folder: &Path) -> Files {
-        Files { folder: folder.to_path_buf() }
+        Files {
+            folder: folder.to_path_buf(),
+        }
     }
 
     /// Path of one file.
@@ -82,8 +84,16 @@ impl Files {
         self.write("server.key", &server.key_pem, true)?;
         self.write("partner.pem", &client.certificate_pem, false)?;
         self.write("partner.key", &client.key_pem, true)?;
-        self.write("partner-jwks.json", &pretty(&json!({"keys": [key.private_jwk()]})), true)?;
-        self.write("partner-jwks-public.json", &pretty(&json!({"keys": [key.public_jwk()]})), false)?;
+        self.write(
+            "partner-jwks.json",
+            &pretty(&json!({"keys": [key.private_jwk()]})),
+            true,
+        )?;
+        self.write(
+            "partner-jwks-public.json",
+            &pretty(&json!({"keys": [key.public_jwk()]})),
+            false,
+        )?;
         self.write("partner.toml", &partner_toml(), false)
     }
 }
@@ -130,7 +140,11 @@ pub fn with_certificates(config: &Config, files: &Files) -> Result<Config, Failu
 /// # Errors
 /// Those of the store.
 pub fn register(files: &Files, ctx: &Context, out: &mut Out) -> Result<(), Failure> {
-    if ctx.store.read_blocking(|db| crate::store::partners::by_id(db, PARTNER_ID))?.is_some() {
+    if ctx
+        .store
+        .read_blocking(|db| crate::store::partners::by_id(db, PARTNER_ID))?
+        .is_some()
+    {
         return Ok(());
     }
     registry::add(ctx, &Registration::read(&files.path("partner.toml"))?)?;
@@ -170,9 +184,14 @@ pub fn sample_members(ctx: &Context, out: &mut Out) -> Result<(), Failure> {
         tracing::warn!(line, fault = failure.fault().code(), "a sample resource was refused");
     })?;
     if counts.rejected > 0 {
-        return Err(Failure::new(Fault::ResourceInvalid).remedy("The synthetic members do not pass the gate: report this."));
+        return Err(
+            Failure::new(Fault::ResourceInvalid).remedy("The synthetic members do not pass the gate: report this.")
+        );
     }
-    out.note(&format!("made {} synthetic members, {} resources", options.members, counts.stored));
+    out.note(&format!(
+        "made {} synthetic members, {} resources",
+        options.members, counts.stored
+    ));
     Ok(())
 }
 
@@ -186,8 +205,11 @@ pub fn member(ctx: &Context, index: u64) -> Member {
 /// # Errors
 /// [`Fault::InputUnreadable`].
 pub fn identity(files: &Files) -> Result<partner::client::Identity, Failure> {
-    let keys: Value = serde_json::from_str(&files.read("partner-jwks.json")?)
-        .map_err(|error| Failure::new(Fault::InputUnreadable).at("partner-jwks.json").because(error))?;
+    let keys: Value = serde_json::from_str(&files.read("partner-jwks.json")?).map_err(|error| {
+        Failure::new(Fault::InputUnreadable)
+            .at("partner-jwks.json")
+            .because(error)
+    })?;
     Ok(partner::client::Identity {
         client_id: PARTNER_ID.to_owned(),
         signing_key: SigningKey::from_jwk(&keys["keys"][0])?,
@@ -202,6 +224,8 @@ pub fn pretty(value: &Value) -> String {
 }
 
 fn unwritable(name: &str, error: std::io::Error) -> Failure {
-    Failure::new(Fault::InputUnreadable).at(name).remedy("Check the data folder and its permissions.").because(error)
+    Failure::new(Fault::InputUnreadable)
+        .at(name)
+        .remedy("Check the data folder and its permissions.")
+        .because(error)
 }
-

@@ -13,13 +13,19 @@ pub fn lines(decision: &Value) -> Vec<String> {
             .flatten()
             .map(|(field, level)| format!("{field} {}", level.as_str().unwrap_or("?")))
             .collect();
-        let rule = candidate["rule"].as_str().map_or(String::from("no rule fits"), |rule| format!("rule {rule}"));
+        let rule = candidate["rule"]
+            .as_str()
+            .map_or(String::from("no rule fits"), |rule| format!("rule {rule}"));
         lines.push(format!("candidate {}: {}; {rule}", at + 1, fields.join(", ")));
     }
     if lines.is_empty() {
         lines.push("no candidate".to_owned());
     }
     let consent = &detail["consent"];
-    lines.push(format!("consent: {} ({})", consent["decision"].as_str().unwrap_or("?"), consent["rule"].as_str().unwrap_or("?")));
+    lines.push(format!(
+        "consent: {} ({})",
+        consent["decision"].as_str().unwrap_or("?"),
+        consent["rule"].as_str().unwrap_or("?")
+    ));
     lines
 }

@@ -55,12 +55,19 @@ impl Demo {
             std::fs::create_dir_all(payer).map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?;
         }
         files.make(clock.now_ms())?;
-        out.line("1  A development CA, a server certificate, and the new payer's certificate and signing key were made.");
+        out.line(
+            "1  A development CA, a server certificate, and the new payer's certificate and signing key were made.",
+        );
 
         let mut config = dev::with_certificates(&config, &files)?;
         config.store.url = StoreUrl::Sqlite(folder.join("old-payer").join("causeway.db"));
         let store = Store::open(&config.store.url, &StoreOptions::default())?;
-        let ctx = Context { store, clock: clock.clone(), ids: Ids::random(), payer: Arc::new(config.payer()) };
+        let ctx = Context {
+            store,
+            clock: clock.clone(),
+            ids: Ids::random(),
+            payer: Arc::new(config.payer()),
+        };
         let quiet_ctx = ctx.clone();
         let made = files.clone();
         blocking(move || {
@@ -69,7 +76,10 @@ impl Demo {
             dev::sample_members(&quiet_ctx, &mut silent)
         })
         .await?;
-        out.line(&format!("2  {} holds 200 synthetic members in {} and has registered the new payer.", ctx.payer.name, config.store.url));
+        out.line(&format!(
+            "2  {} holds 200 synthetic members in {} and has registered the new payer.",
+            ctx.payer.name, config.store.url
+        ));
 
         let config = Arc::new(config);
         let tls = ServerTls::open(TlsFiles::of(&config.tls)?)?;
@@ -77,9 +87,24 @@ impl Demo {
         let app = Data::new(blocking(move || App::new(wired_ctx, wired_config, tls)).await?);
         let running = server::start(app, None)?;
         let base_url = config.server.base_url.clone();
-        out.line(&format!("3  {} serves {base_url} over mutual TLS; operations on http://{}.", ctx.payer.name, running.ops));
-        let peer = PeerClient::new(&base_url, &files.read("ca.pem")?, dev::identity(&files)?, clock, Ids::random())?;
-        let demo = Demo { files, ctx, running, peer, base_url };
+        out.line(&format!(
+            "3  {} serves {base_url} over mutual TLS; operations on http://{}.",
+            ctx.payer.name, running.ops
+        ));
+        let peer = PeerClient::new(
+            &base_url,
+            &files.read("ca.pem")?,
+            dev::identity(&files)?,
+            clock,
+            Ids::random(),
+        )?;
+        let demo = Demo {
+            files,
+            ctx,
+            running,
+            peer,
+            base_url,
+        };
         demo.write_files()?;
         Ok(demo)
     }
@@ -90,7 +115,10 @@ impl Demo {
     /// [`Fault::PartnerAnswer`] when a step does not end as it must.
     pub async fn play(&self, out: &mut Out) -> Result<(), Failure> {
         let configuration = self.peer.discover().await?;
-        out.line(&format!("4  New Payer reads the SMART configuration: tokens at {}.", configuration.token_endpoint));
+        out.line(&format!(
+            "4  New Payer reads the SMART configuration: tokens at {}.",
+            configuration.token_endpoint
+        ));
         let token = self.peer.token(&configuration, &[MATCH_SCOPE], None).await?;
         out.line("5  A signed assertion (ES384) over mutual TLS buys a token for $member-match, good for 300 s, bound to the certificate.");
         let patient = self.clean_match(&token, out).await?;
@@ -109,23 +137,44 @@ impl Demo {
         let reply = self.ask(token, body, "demo-clean").await?;
         expect(&reply, 200)?;
         let answer = reply.json()?;
-        let parameter = |name: &str| answer["parameter"].as_array().into_iter().flatten().find(|p| p["name"] == name).cloned().unwrap_or_default();
-        let reference = parameter("MemberId")["valueReference"]["reference"].as_str().unwrap_or("").to_owned();
-        let identifier = parameter("MemberIdentifier")["valueIdentifier"]["value"].as_str().unwrap_or("").to_owned();
-        out.line(&format!("6  $member-match with consent: 200, {reference}, UMB {identifier}."));
+        let parameter = |name: &str| {
+            answer["parameter"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .find(|p| p["name"] == name)
+                .cloned()
+                .unwrap_or_default()
+        };
+        let reference = parameter("MemberId")["valueReference"]["reference"]
+            .as_str()
+            .unwrap_or("")
+            .to_owned();
+        let identifier = parameter("MemberIdentifier")["valueIdentifier"]["value"]
+            .as_str()
+            .unwrap_or("")
+            .to_owned();
+        out.line(&format!(
+            "6  $member-match with consent: 200, {reference}, UMB {identifier}."
+        ));
         self.explain("demo-clean", out).await?;
         Ok(reference.trim_start_matches("Patient/").to_owned())
     }
 
     async fn fetch(&self, configuration: &SmartConfiguration, patient: &str, out: &mut Out) -> Result<(), Failure> {
-        let token = self.peer.token(configuration, &[READ_SCOPE], Some(&format!("Patient/{patient}"))).await?;
+        let token = self
+            .peer
+            .token(configuration, &[READ_SCOPE], Some(&format!("Patient/{patient}")))
+            .await?;
         out.line("7  A second token, narrowed to that one member, buys the record.");
         let reply = self.peer.everything(&token, patient, "demo-clean").await?;
         expect(&reply, 200)?;
         let bundle = reply.json()?;
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
         for entry in bundle["entry"].as_array().into_iter().flatten() {
-            *counts.entry(entry["resource"]["resourceType"].as_str().unwrap_or("?").to_owned()).or_default() += 1;
+            *counts
+                .entry(entry["resource"]["resourceType"].as_str().unwrap_or("?").to_owned())
+                .or_default() += 1;
         }
         let total: usize = counts.values().sum();
         if total == 0 {
@@ -134,15 +183,27 @@ impl Demo {
         std::fs::write(self.files.path("new-payer/received.json"), &reply.body)
             .map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?;
         let listed: Vec<String> = counts.iter().map(|(rtype, count)| format!("{count} {rtype}")).collect();
-        out.line(&format!("8  Record received: {total} resources, {} bytes, kept in {}.", reply.body.len(), self.files.path("new-payer/received.json").display()));
+        out.line(&format!(
+            "8  Record received: {total} resources, {} bytes, kept in {}.",
+            reply.body.len(),
+            self.files.path("new-payer/received.json").display()
+        ));
         out.line(&format!("     {}", listed.join(", ")));
-        out.line(&format!("     correlation id demo-clean, the old payer's request id {}", reply.request_id));
+        out.line(&format!(
+            "     correlation id demo-clean, the old payer's request id {}",
+            reply.request_id
+        ));
         Ok(())
     }
 
     async fn refusals(&self, token: &Secret, out: &mut Out) -> Result<(), Failure> {
         let cases = [
-            ("demo-no-match", CLEAN, Variation::WrongBirthDate, "the birth date differs"),
+            (
+                "demo-no-match",
+                CLEAN,
+                Variation::WrongBirthDate,
+                "the birth date differs",
+            ),
             ("demo-ambiguous", TWIN, Variation::Exact, "two records fit"),
             ("demo-consent", CLEAN, Variation::ConsentExpired, "the consent is over"),
         ];
@@ -159,14 +220,32 @@ impl Demo {
             ));
             self.explain(correlation, out).await?;
         }
-        out.line("     To the new payer the first two answers are the same bytes: it cannot learn that a member exists.");
+        out.line(
+            "     To the new payer the first two answers are the same bytes: it cannot learn that a member exists.",
+        );
         Ok(())
     }
 
     async fn ledger(&self, out: &mut Out) -> Result<(), Failure> {
-        let items = self.ctx.store.read(|db| ops::ledger(db, &ops::LedgerFilter { limit: 500, ..Default::default() })).await?;
+        let items = self
+            .ctx
+            .store
+            .read(|db| {
+                ops::ledger(
+                    db,
+                    &ops::LedgerFilter {
+                        limit: 500,
+                        ..Default::default()
+                    },
+                )
+            })
+            .await?;
         out.line("12 The old payer's ledger of all this (ids only as salted commitments):");
-        for item in items.items.iter().filter(|item| item["correlation_id"].as_str().is_some_and(|id| id.starts_with("demo-"))) {
+        for item in items.items.iter().filter(|item| {
+            item["correlation_id"]
+                .as_str()
+                .is_some_and(|id| id.starts_with("demo-"))
+        }) {
             let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
             out.line(&format!(
                 "     {}  {:<24} {:<8} {:<7} {}",
@@ -181,8 +260,16 @@ impl Demo {
     }
 
     async fn explain(&self, correlation: &str, out: &mut Out) -> Result<(), Failure> {
-        let filter = ops::DecisionFilter { correlation: Some(correlation.to_owned()), limit: 10, ..Default::default() };
-        let decisions = self.ctx.store.read(move |db| ops::decisions(db, &filter, ops::View::Full)).await?;
+        let filter = ops::DecisionFilter {
+            correlation: Some(correlation.to_owned()),
+            limit: 10,
+            ..Default::default()
+        };
+        let decisions = self
+            .ctx
+            .store
+            .read(move |db| ops::decisions(db, &filter, ops::View::Full))
+            .await?;
         let Some(decision) = decisions.items.last() else {
             return Err(Failure::new(Fault::PartnerAnswer).remedy("No decision was recorded."));
         };
@@ -201,11 +288,15 @@ impl Demo {
 
     async fn ask(&self, token: &Secret, body: Value, correlation: &str) -> Result<Reply, Failure> {
         let key = format!("{correlation}-{}", self.ctx.ids.new_id(self.ctx.clock.now_ms()));
-        self.peer.member_match(token, body.to_string().into_bytes(), correlation, &key).await
+        self.peer
+            .member_match(token, body.to_string().into_bytes(), correlation, &key)
+            .await
     }
 
     fn request(&self, index: u64, variation: Variation) -> Value {
-        let today = DateTime::<Utc>::from_timestamp_millis(self.ctx.clock.now_ms()).unwrap_or_default().date_naive();
+        let today = DateTime::<Utc>::from_timestamp_millis(self.ctx.clock.now_ms())
+            .unwrap_or_default()
+            .date_naive();
         let options = MatchOptions {
             old_npi: self.ctx.payer.npi.clone(),
             new_npi: dev::PARTNER_NPI.to_owned(),
@@ -216,9 +307,15 @@ impl Demo {
     }
 
     fn write_files(&self) -> Result<(), Failure> {
-        self.files.write("match.json", &pretty(&self.request(CLEAN, Variation::Exact)), false)?;
-        self.files.write("no-match.json", &pretty(&self.request(CLEAN, Variation::WrongBirthDate)), false)?;
-        self.files.write("ambiguous.json", &pretty(&self.request(TWIN, Variation::Exact)), false)?;
+        self.files
+            .write("match.json", &pretty(&self.request(CLEAN, Variation::Exact)), false)?;
+        self.files.write(
+            "no-match.json",
+            &pretty(&self.request(CLEAN, Variation::WrongBirthDate)),
+            false,
+        )?;
+        self.files
+            .write("ambiguous.json", &pretty(&self.request(TWIN, Variation::Exact)), false)?;
         self.files.write("README.txt", &self.by_hand(), false)
     }
 
@@ -252,7 +349,13 @@ impl Demo {
 /// [`Fault::PartnerUnreachable`] when none runs.
 pub async fn token(base_url: &str, folder: &Path) -> Result<Secret, Failure> {
     let files = Files::of(folder);
-    let peer = PeerClient::new(base_url, &files.read("ca.pem")?, dev::identity(&files)?, Clock::System, Ids::random())?;
+    let peer = PeerClient::new(
+        base_url,
+        &files.read("ca.pem")?,
+        dev::identity(&files)?,
+        Clock::System,
+        Ids::random(),
+    )?;
     let configuration = peer.discover().await?;
     peer.token(&configuration, &[MATCH_SCOPE, READ_SCOPE], None).await
 }
@@ -265,5 +368,7 @@ fn expect(reply: &Reply, status: u16) -> Result<(), Failure> {
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Result<T, Failure> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| Failure::new(Fault::Internal).because(error))?
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Failure::new(Fault::Internal).because(error))?
 }

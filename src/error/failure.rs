@@ -19,7 +19,12 @@ pub struct Failure {
 impl Failure {
     /// A failure of this kind, with no place and no cause.
     pub fn new(fault: Fault) -> Self {
-        Failure { fault, expression: Vec::new(), remedy: None, cause: None }
+        Failure {
+            fault,
+            expression: Vec::new(),
+            remedy: None,
+            cause: None,
+        }
     }
 
     /// Adds a FHIRPath expression that says where the fault is. Never put a value in it.

@@ -175,8 +175,16 @@ mod tests {
         for fault in Fault::ALL {
             let row = fault.row();
             let (area, number) = row.code.split_once('-').expect("area-number");
-            assert!(area.len() == 2 && area.chars().all(|c| c.is_ascii_uppercase()), "{}", row.code);
-            assert!(number.len() == 3 && number.chars().all(|c| c.is_ascii_digit()), "{}", row.code);
+            assert!(
+                area.len() == 2 && area.chars().all(|c| c.is_ascii_uppercase()),
+                "{}",
+                row.code
+            );
+            assert!(
+                number.len() == 3 && number.chars().all(|c| c.is_ascii_digit()),
+                "{}",
+                row.code
+            );
             assert!(seen.insert(row.code), "{} twice", row.code);
             assert!(row.text.ends_with('.') && row.remedy.ends_with('.'), "{}", row.code);
             assert!((400..=599).contains(&row.http), "{}", row.code);

@@ -25,7 +25,9 @@ pub struct CodeableConcept {
 impl CodeableConcept {
     /// Whether one of the codings is `system|code`.
     pub fn has(&self, system: &str, code: &str) -> bool {
-        self.coding.iter().any(|c| c.system.as_deref() == Some(system) && c.code.as_deref() == Some(code))
+        self.coding
+            .iter()
+            .any(|c| c.system.as_deref() == Some(system) && c.code.as_deref() == Some(code))
     }
 }
 

@@ -47,7 +47,11 @@ pub fn bytes(failure: &Failure, base_url: &str) -> Vec<u8> {
             severity: row.severity.code(),
             code: row.issue,
             details: Details {
-                coding: [Coding { system: fault_system(base_url), code: row.code, display: row.text }],
+                coding: [Coding {
+                    system: fault_system(base_url),
+                    code: row.code,
+                    display: row.text,
+                }],
                 text: row.text,
             },
             diagnostics: failure.remedy_text(),

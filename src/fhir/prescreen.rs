@@ -28,17 +28,32 @@ pub struct Limits {
 impl Limits {
     /// For the body of a request.
     pub const fn request() -> Self {
-        Limits { bytes: 16 << 20, depth: 50, values: 1 << 20, members: 256 }
+        Limits {
+            bytes: 16 << 20,
+            depth: 50,
+            values: 1 << 20,
+            members: 256,
+        }
     }
 
     /// For one resource of an import.
     pub const fn record() -> Self {
-        Limits { bytes: 32 << 20, depth: 50, values: 2 << 20, members: 256 }
+        Limits {
+            bytes: 32 << 20,
+            depth: 50,
+            values: 2 << 20,
+            members: 256,
+        }
     }
 
     /// For a whole Bundle of an import, whose entries are then screened as records.
     pub const fn bundle() -> Self {
-        Limits { bytes: 256 << 20, depth: 50, values: 16 << 20, members: 256 }
+        Limits {
+            bytes: 256 << 20,
+            depth: 50,
+            values: 16 << 20,
+            members: 256,
+        }
     }
 }
 

@@ -35,7 +35,11 @@ pub fn is_form(request: &HttpRequest) -> bool {
 }
 
 fn media_type_refused(request: &HttpRequest, allowed: &[&str]) -> Option<Fault> {
-    let given = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let given = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("");
     let mut parts = given.split(';').map(str::trim);
     let essence = parts.next().unwrap_or("").to_ascii_lowercase();
     let parameters_fit = parts.all(|parameter| match parameter.to_ascii_lowercase().split_once('=') {
@@ -46,7 +50,12 @@ fn media_type_refused(request: &HttpRequest, allowed: &[&str]) -> Option<Fault> 
     (!allowed.contains(&essence.as_str()) || !parameters_fit).then_some(Fault::MediaTypeRefused)
 }
 
-async fn read(request: &HttpRequest, mut payload: Payload, limit_bytes: usize, refused: Option<Fault>) -> Result<Bytes, Failure> {
+async fn read(
+    request: &HttpRequest,
+    mut payload: Payload,
+    limit_bytes: usize,
+    refused: Option<Fault>,
+) -> Result<Bytes, Failure> {
     let encoded = request
         .headers()
         .get_all(header::CONTENT_ENCODING)
@@ -73,5 +82,7 @@ async fn read(request: &HttpRequest, mut payload: Payload, limit_bytes: usize, r
             Some(fault) => Err(fault.into()),
         }
     };
-    tokio::time::timeout(BODY_TIME, collect).await.unwrap_or_else(|_| Err(Fault::RequestTimeout.into()))
+    tokio::time::timeout(BODY_TIME, collect)
+        .await
+        .unwrap_or_else(|_| Err(Fault::RequestTimeout.into()))
 }

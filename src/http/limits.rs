@@ -28,7 +28,12 @@ pub struct PartnerInFlight {
 impl Limits {
     /// At most `all_max` requests at once, and `partner_max` of one partner.
     pub fn new(all_max: usize, partner_max: usize) -> Self {
-        Limits { all: Arc::default(), partners: Arc::default(), all_max, partner_max }
+        Limits {
+            all: Arc::default(),
+            partners: Arc::default(),
+            all_max,
+            partner_max,
+        }
     }
 
     /// Counts a request in.
@@ -36,7 +41,9 @@ impl Limits {
     /// # Errors
     /// [`Fault::Overloaded`] when the server is at its limit.
     pub fn enter(&self) -> Result<InFlight, Fault> {
-        let guard = InFlight { all: Arc::clone(&self.all) };
+        let guard = InFlight {
+            all: Arc::clone(&self.all),
+        };
         if self.all.fetch_add(1, Ordering::AcqRel) >= self.all_max {
             return Err(Fault::Overloaded);
         }
@@ -54,7 +61,10 @@ impl Limits {
             return Err(Fault::RateLimited);
         }
         *count += 1;
-        Ok(PartnerInFlight { partners: Arc::clone(&self.partners), id: id.to_owned() })
+        Ok(PartnerInFlight {
+            partners: Arc::clone(&self.partners),
+            id: id.to_owned(),
+        })
     }
 }
 

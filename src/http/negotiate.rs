@@ -22,15 +22,21 @@ pub fn form(request: &HttpRequest) -> Result<Form, Failure> {
     if let Some(format) = asked {
         return one(&format.replace(' ', "+")).ok_or_else(|| Failure::new(Fault::NotAcceptable).at("_format"));
     }
-    let accepts: Vec<&str> =
-        request.headers().get_all(header::ACCEPT).filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(',')).collect();
+    let accepts: Vec<&str> = request
+        .headers()
+        .get_all(header::ACCEPT)
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|text| text.split(','))
+        .collect();
     if accepts.is_empty() {
         return Ok(Form::Json);
     }
     let mut best: Option<(f32, Form)> = None;
     for accept in accepts {
         let mut parts = accept.split(';').map(str::trim);
-        let Some(found) = parts.next().and_then(one) else { continue };
+        let Some(found) = parts.next().and_then(one) else {
+            continue;
+        };
         let mut quality = 1.0;
         let mut version_fits = true;
         for parameter in parts {
@@ -49,7 +55,9 @@ pub fn form(request: &HttpRequest) -> Result<Form, Failure> {
 
 fn one(media_type: &str) -> Option<Form> {
     match media_type.trim().to_ascii_lowercase().as_str() {
-        "json" | "application/json" | "application/fhir+json" | "text/json" | "*/*" | "application/*" => Some(Form::Json),
+        "json" | "application/json" | "application/fhir+json" | "text/json" | "*/*" | "application/*" => {
+            Some(Form::Json)
+        }
         "html" | "text/html" => Some(Form::Html),
         _ => None,
     }

@@ -61,8 +61,16 @@ pub async fn observe(
 }
 
 /// Gives a failure that a handler returned the body that knows our base URL.
-fn with_outcome(response: ServiceResponse<impl MessageBody + 'static>, base_url: &str, correlation: &Correlation) -> ServiceResponse<BoxBody> {
-    let answer = match response.response().error().and_then(|error| error.as_error::<HttpFailure>()) {
+fn with_outcome(
+    response: ServiceResponse<impl MessageBody + 'static>,
+    base_url: &str,
+    correlation: &Correlation,
+) -> ServiceResponse<BoxBody> {
+    let answer = match response
+        .response()
+        .error()
+        .and_then(|error| error.as_error::<HttpFailure>())
+    {
         None => return response.map_into_boxed_body(),
         Some(HttpFailure(failure)) => {
             log_cause(failure, correlation);
@@ -79,7 +87,11 @@ fn lost(failure: Failure, base_url: &str, correlation: &Correlation) -> actix_we
     log_cause(&failure, correlation);
     let mut answer = outcome_response(&failure, base_url);
     put_headers(answer.headers_mut(), correlation);
-    tracing::warn!(fault = failure.fault().code(), request.id = correlation.request_id, "a request was given up");
+    tracing::warn!(
+        fault = failure.fault().code(),
+        request.id = correlation.request_id,
+        "a request was given up"
+    );
     InternalError::from_response(failure, answer).into()
 }
 
@@ -91,7 +103,11 @@ pub async fn route_unknown() -> Result<HttpResponse, HttpFailure> {
 /// Where the path is known and the method is not; `Allow` names those that are.
 pub async fn method_refused(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
     let pattern = request.match_pattern().unwrap_or_default();
-    let allowed: Vec<&str> = routes::ROUTES.iter().filter(|route| route.path == pattern).map(|route| route.method).collect();
+    let allowed: Vec<&str> = routes::ROUTES
+        .iter()
+        .filter(|route| route.path == pattern)
+        .map(|route| route.method)
+        .collect();
     let mut response = outcome_response(&Failure::new(Fault::MethodRefused), &app.ctx.payer.base_url);
     if let Ok(value) = HeaderValue::from_str(&allowed.join(", ")) {
         response.headers_mut().insert(HeaderName::from_static("allow"), value);
@@ -102,13 +118,23 @@ pub async fn method_refused(request: HttpRequest, app: web::Data<App>) -> HttpRe
 
 /// The correlation ids of a request; there once the middleware ran.
 pub fn correlation_of(request: &HttpRequest) -> Correlation {
-    request.extensions().get::<Correlation>().cloned().unwrap_or_else(|| Correlation::internal(String::new()))
+    request
+        .extensions()
+        .get::<Correlation>()
+        .cloned()
+        .unwrap_or_else(|| Correlation::internal(String::new()))
 }
 
 fn correlation(headers: &HeaderMap, app: &App) -> Correlation {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let request_id = app.ctx.ids.new_id(app.ctx.clock.now_ms());
-    Correlation::of(request_id, crate::secret::random(), text("x-correlation-id"), text("x-request-id"), text("traceparent"))
+    Correlation::of(
+        request_id,
+        crate::secret::random(),
+        text("x-correlation-id"),
+        text("x-request-id"),
+        text("traceparent"),
+    )
 }
 
 fn put_headers(headers: &mut HeaderMap, correlation: &Correlation) {
@@ -121,8 +147,14 @@ fn put_headers(headers: &mut HeaderMap, correlation: &Correlation) {
             headers.insert(HeaderName::from_static(name), value);
         }
     }
-    headers.insert(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
-    headers.insert(HeaderName::from_static("strict-transport-security"), HeaderValue::from_static("max-age=31536000"));
+    headers.insert(
+        HeaderName::from_static("x-content-type-options"),
+        HeaderValue::from_static("nosniff"),
+    );
+    headers.insert(
+        HeaderName::from_static("strict-transport-security"),
+        HeaderValue::from_static("max-age=31536000"),
+    );
 }
 
 /// Errors of the framework itself (bad framing, bad UTF-8) become rows of our table.
@@ -156,7 +188,11 @@ fn record(response: &ServiceResponse<BoxBody>, correlation: &Correlation, fault:
     let route = routes::of(request).map_or("unmatched", |route| route.path);
     let status = response.status().as_u16();
     let code = fault.map_or("", Fault::code);
-    let partner = request.extensions().get::<SeenPartner>().map(|seen| seen.0.clone()).unwrap_or_default();
+    let partner = request
+        .extensions()
+        .get::<SeenPartner>()
+        .map(|seen| seen.0.clone())
+        .unwrap_or_default();
     metrics::counter!("causeway_http_requests_total", "route" => route, "status" => status.to_string(), "fault" => code).increment(1);
     metrics::histogram!("causeway_http_seconds", "route" => route).record(took.as_secs_f64());
     tracing::info!(

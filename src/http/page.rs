@@ -88,7 +88,10 @@ fn send(response: &mut HttpResponseBuilder, title: &str, base_url: &str, body: &
     };
     response
         .insert_header((header::CONTENT_TYPE, "text/html; charset=utf-8"))
-        .insert_header((header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"))
+        .insert_header((
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
+        ))
         .insert_header((header::REFERRER_POLICY, "no-referrer"))
         .body(page.into_string())
 }

@@ -50,7 +50,9 @@ pub fn status(fault: Fault) -> StatusCode {
 pub fn outcome_response(failure: &Failure, base_url: &str) -> HttpResponse {
     let mut response = HttpResponse::build(status(failure.fault()));
     error_headers(&mut response, failure.fault());
-    response.insert_header((header::CONTENT_TYPE, FHIR_JSON)).body(outcome::bytes(failure, base_url))
+    response
+        .insert_header((header::CONTENT_TYPE, FHIR_JSON))
+        .body(outcome::bytes(failure, base_url))
 }
 
 /// `WWW-Authenticate`, `Retry-After` and `Cache-Control`, as the status asks for (RFC 6750 section 3, RFC 9110).

@@ -59,7 +59,12 @@ pub const MEMBER_MATCH: &str = "http://hl7.org/fhir/us/davinci-hrex/OperationDef
 pub const EVERYTHING: &str = "http://hl7.org/fhir/OperationDefinition/Patient-everything";
 
 const fn row(method: &'static str, path: &'static str, interaction: Interaction, access: Access) -> Route {
-    Route { method, path, interaction, access }
+    Route {
+        method,
+        path,
+        interaction,
+        access,
+    }
 }
 
 /// Every route of the partner's side.
@@ -70,17 +75,42 @@ pub const ROUTES: &[Route] = {
         row("GET", "/", Home, Public),
         row("GET", "/fhir", Home, Public),
         row("GET", "/fhir/metadata", Metadata, Public),
-        row("POST", "/fhir/Patient/$member-match", MemberMatch, Operation(MEMBER_MATCH)),
+        row(
+            "POST",
+            "/fhir/Patient/$member-match",
+            MemberMatch,
+            Operation(MEMBER_MATCH),
+        ),
         row("GET", "/fhir/Patient", PatientSearch, Search("Patient")),
         row("POST", "/fhir/Patient/_search", PatientSearchPost, Search("Patient")),
         row("GET", "/fhir/Patient/{id}", PatientRead, Read("Patient")),
         row("GET", "/fhir/Patient/{id}/$everything", Everything, Read("Patient")),
-        row("POST", "/fhir/Patient/{id}/$everything", EverythingPost, Read("Patient")),
+        row(
+            "POST",
+            "/fhir/Patient/{id}/$everything",
+            EverythingPost,
+            Read("Patient"),
+        ),
         row("GET", "/fhir/CodeSystem/causeway-fault", FaultCodeSystem, Public),
         row("GET", "/.well-known/smart-configuration", SmartConfiguration, Public),
-        row("GET", "/fhir/.well-known/smart-configuration", SmartConfiguration, Public),
-        row("GET", "/.well-known/davinci-configuration", DavinciConfiguration, Public),
-        row("GET", "/fhir/.well-known/davinci-configuration", DavinciConfiguration, Public),
+        row(
+            "GET",
+            "/fhir/.well-known/smart-configuration",
+            SmartConfiguration,
+            Public,
+        ),
+        row(
+            "GET",
+            "/.well-known/davinci-configuration",
+            DavinciConfiguration,
+            Public,
+        ),
+        row(
+            "GET",
+            "/fhir/.well-known/davinci-configuration",
+            DavinciConfiguration,
+            Public,
+        ),
         row("GET", "/.well-known/jwks.json", Jwks, Public),
         row("GET", "/fhir/.well-known/jwks.json", Jwks, Public),
         row("POST", "/oauth/token", Token, Client),
@@ -92,7 +122,9 @@ pub const ROUTES: &[Route] = {
 /// The row a request matched, if any.
 pub fn of(request: &HttpRequest) -> Option<&'static Route> {
     let pattern = request.match_pattern()?;
-    ROUTES.iter().find(|route| route.path == pattern && route.method == request.method().as_str())
+    ROUTES
+        .iter()
+        .find(|route| route.path == pattern && route.method == request.method().as_str())
 }
 
 /// Registers every route; other methods on a known path get 405 with `Allow`.
@@ -112,7 +144,11 @@ pub fn configure(service: &mut ServiceConfig) {
 }
 
 fn handler(route: &Route) -> ActixRoute {
-    let method = if route.method == "POST" { web::post() } else { web::get() };
+    let method = if route.method == "POST" {
+        web::post()
+    } else {
+        web::get()
+    };
     match route.interaction {
         Interaction::Home => method.to(fhir::metadata::home),
         Interaction::Metadata => method.to(fhir::metadata::get),

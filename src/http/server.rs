@@ -69,7 +69,9 @@ pub fn start(app: Data<App>, extra: Option<Extra>) -> Result<Running, Failure> {
     .backlog(1024)
     .shutdown_timeout(limits.drain.as_secs())
     .disable_signals();
-    let fhir_server = partners_side.bind_rustls_0_23(server.fhir_listen, app.tls.config()?).map_err(|error| cannot_listen("server.fhir_listen", error))?;
+    let fhir_server = partners_side
+        .bind_rustls_0_23(server.fhir_listen, app.tls.config()?)
+        .map_err(|error| cannot_listen("server.fhir_listen", error))?;
     let fhir = fhir_server.addrs().first().copied().unwrap_or(server.fhir_listen);
 
     let data = app.clone();
@@ -84,7 +86,13 @@ pub fn start(app: Data<App>, extra: Option<Extra>) -> Result<Running, Failure> {
     let (fhir_server, ops_server) = (fhir_server.run(), ops_server.run());
     let handles = [fhir_server.handle(), ops_server.handle()];
     let tasks = [tokio::spawn(fhir_server), tokio::spawn(ops_server)];
-    Ok(Running { fhir, ops, app, handles, tasks })
+    Ok(Running {
+        fhir,
+        ops,
+        app,
+        handles,
+        tasks,
+    })
 }
 
 impl Running {
@@ -105,7 +113,9 @@ impl Running {
 
 /// Keeps the client certificate of a connection where handlers find it.
 fn peer_certificate(connection: &dyn Any, data: &mut Extensions) {
-    let Some(stream) = connection.downcast_ref::<TlsStream<TcpStream>>() else { return };
+    let Some(stream) = connection.downcast_ref::<TlsStream<TcpStream>>() else {
+        return;
+    };
     let (_, session) = stream.get_ref();
     if let Some(leaf) = session.peer_certificates().and_then(<[_]>::first) {
         data.insert(PeerCertificate::of(leaf));
@@ -113,5 +123,8 @@ fn peer_certificate(connection: &dyn Any, data: &mut Extensions) {
 }
 
 fn cannot_listen(key: &str, error: std::io::Error) -> Failure {
-    Failure::new(Fault::ConfigInvalid).at(key).remedy("Choose a free address of this machine.").because(error)
+    Failure::new(Fault::ConfigInvalid)
+        .at(key)
+        .remedy("Choose a free address of this machine.")
+        .because(error)
 }

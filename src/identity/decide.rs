@@ -25,7 +25,8 @@ const RULES: &str = "deterministic-1\n\
     given: agrees when first given or all joined are equal folded; partial when the first given is another given of the other\n\
     gender: male against female disagrees; birthsex stands in when gender is absent\n";
 
-static VERSION: LazyLock<String> = LazyLock::new(|| format!("deterministic-1:{}", &hex(&sha256(RULES.as_bytes()))[..12]));
+static VERSION: LazyLock<String> =
+    LazyLock::new(|| format!("deterministic-1:{}", &hex(&sha256(RULES.as_bytes()))[..12]));
 
 /// Where our own identifiers live, and which rules apply.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +60,12 @@ pub struct Demographics {
 impl From<&Patient> for Demographics {
     fn from(patient: &Patient) -> Self {
         let birthsex = || {
-            let code = patient.extension.iter().find(|e| e.url.as_deref() == Some(BIRTHSEX))?.value_code.as_deref()?;
+            let code = patient
+                .extension
+                .iter()
+                .find(|e| e.url.as_deref() == Some(BIRTHSEX))?
+                .value_code
+                .as_deref()?;
             match code {
                 "M" => Some("male".to_owned()),
                 "F" => Some("female".to_owned()),
@@ -86,7 +92,10 @@ pub struct CoverageIds {
 
 impl From<&Coverage> for CoverageIds {
     fn from(coverage: &Coverage) -> Self {
-        CoverageIds { identifiers: coverage.identifier.clone(), subscriber_id: coverage.subscriber_id.clone() }
+        CoverageIds {
+            identifiers: coverage.identifier.clone(),
+            subscriber_id: coverage.subscriber_id.clone(),
+        }
     }
 }
 
@@ -165,7 +174,10 @@ pub struct Comparison {
 impl Comparison {
     /// The level of one field.
     pub fn level(&self, field: Field) -> Level {
-        self.fields.iter().find(|(f, _)| *f == field).map_or(Level::Missing, |(_, level)| *level)
+        self.fields
+            .iter()
+            .find(|(f, _)| *f == field)
+            .map_or(Level::Missing, |(_, level)| *level)
     }
 }
 
@@ -215,7 +227,10 @@ pub struct SentId {
 
 /// Sorts out which identifiers of a request can be ours.
 pub fn sent_ids(request: &Demographics, coverage: &CoverageIds, policy: &Policy<'_>) -> SentIds {
-    let mut sent = SentIds { subscriber: coverage.subscriber_id.as_deref().and_then(trimmed), ..SentIds::default() };
+    let mut sent = SentIds {
+        subscriber: coverage.subscriber_id.as_deref().and_then(trimmed),
+        ..SentIds::default()
+    };
     for identifier in &coverage.identifiers {
         let typed = identifier.kind.as_ref().is_some_and(is_member_type);
         let untyped = identifier.kind.as_ref().is_none_or(|kind| kind.coding.is_empty());
@@ -228,10 +243,16 @@ pub fn sent_ids(request: &Demographics, coverage: &CoverageIds, policy: &Policy<
         }
     }
     for identifier in &request.identifiers {
-        let Some(value) = identifier.value.as_deref().and_then(trimmed) else { continue };
+        let Some(value) = identifier.value.as_deref().and_then(trimmed) else {
+            continue;
+        };
         // Other systems on the Patient are the requester's own numbers and say nothing about our records.
         if identifier.system.as_deref() == Some(policy.member_system) {
-            sent.members.push(SentId { value, ours: true, typed: true });
+            sent.members.push(SentId {
+                value,
+                ours: true,
+                typed: true,
+            });
         } else if identifier.system.as_deref() == Some(policy.umb_system) {
             sent.umb = Some(value);
         }
@@ -240,31 +261,61 @@ pub fn sent_ids(request: &Demographics, coverage: &CoverageIds, policy: &Policy<
 }
 
 /// Decides which of `candidates` is the person of `request`, if exactly one is.
-pub fn decide(request: &Demographics, coverage: &CoverageIds, candidates: &[Candidate], policy: &Policy<'_>) -> Decision {
+pub fn decide(
+    request: &Demographics,
+    coverage: &CoverageIds,
+    candidates: &[Candidate],
+    policy: &Policy<'_>,
+) -> Decision {
     let sent = sent_ids(request, coverage, policy);
-    let compared: Vec<Comparison> =
-        candidates.iter().enumerate().map(|(index, candidate)| compare(request, &sent, index, candidate, candidates)).collect();
-    let mut matched = compared.iter().filter(|one| one.rule.is_some()).map(|one| one.candidate);
+    let compared: Vec<Comparison> = candidates
+        .iter()
+        .enumerate()
+        .map(|(index, candidate)| compare(request, &sent, index, candidate, candidates))
+        .collect();
+    let mut matched = compared
+        .iter()
+        .filter(|one| one.rule.is_some())
+        .map(|one| one.candidate);
     let outcome = match (matched.next(), matched.next()) {
         (None, _) => Outcome::None,
         (Some(index), None) => Outcome::Match(index),
         (Some(_), Some(_)) => Outcome::Several,
     };
-    Decision { outcome, compared, policy_version: policy.version() }
+    Decision {
+        outcome,
+        compared,
+        policy_version: policy.version(),
+    }
 }
 
-fn compare(request: &Demographics, sent: &SentIds, index: usize, candidate: &Candidate, all: &[Candidate]) -> Comparison {
+fn compare(
+    request: &Demographics,
+    sent: &SentIds,
+    index: usize,
+    candidate: &Candidate,
+    all: &[Candidate],
+) -> Comparison {
     let record = &candidate.demographics;
     let fields = vec![
         (Field::MemberId, member_id(sent, index, candidate, all)),
         (Field::SubscriberId, subscriber_id(sent, index, candidate, all)),
-        (Field::Umb, sent.umb.as_ref().map_or(Level::Missing, |umb| agree_if(*umb == candidate.umb))),
+        (
+            Field::Umb,
+            sent.umb
+                .as_ref()
+                .map_or(Level::Missing, |umb| agree_if(*umb == candidate.umb)),
+        ),
         (Field::BirthDate, birth_date(request, record)),
         (Field::Family, best(&request.names, &record.names, family)),
         (Field::Given, best(&request.names, &record.names, given)),
         (Field::Gender, gender(request, record)),
     ];
-    let mut comparison = Comparison { candidate: index, fields, rule: None };
+    let mut comparison = Comparison {
+        candidate: index,
+        fields,
+        rule: None,
+    };
     comparison.rule = rule(&comparison);
     comparison
 }
@@ -272,7 +323,9 @@ fn compare(request: &Demographics, sent: &SentIds, index: usize, candidate: &Can
 fn rule(compared: &Comparison) -> Option<&'static str> {
     use Field::{BirthDate, Family, Gender, Given, MemberId, SubscriberId, Umb};
     let agrees = |field| compared.level(field) == Level::Agree;
-    let contradicted = [MemberId, SubscriberId, Umb, Gender].into_iter().any(|field| compared.level(field) == Level::Disagree);
+    let contradicted = [MemberId, SubscriberId, Umb, Gender]
+        .into_iter()
+        .any(|field| compared.level(field) == Level::Disagree);
     let near = |field| matches!(compared.level(field), Level::Agree | Level::Partial);
     if contradicted || !agrees(BirthDate) || !near(Family) || !near(Given) {
         return None;
@@ -294,7 +347,11 @@ fn holds(candidate: &Candidate, kind: IdKind, value: &str) -> bool {
 fn member_id(sent: &SentIds, index: usize, candidate: &Candidate, all: &[Candidate]) -> Level {
     let mut level = Level::Missing;
     for id in &sent.members {
-        let elsewhere = || all.iter().enumerate().any(|(i, other)| i != index && holds(other, IdKind::Member, &id.value));
+        let elsewhere = || {
+            all.iter()
+                .enumerate()
+                .any(|(i, other)| i != index && holds(other, IdKind::Member, &id.value))
+        };
         if holds(candidate, IdKind::Member, &id.value) {
             level = Level::Agree;
         } else if id.ours || (id.typed && elsewhere()) {
@@ -305,10 +362,16 @@ fn member_id(sent: &SentIds, index: usize, candidate: &Candidate, all: &[Candida
 }
 
 fn subscriber_id(sent: &SentIds, index: usize, candidate: &Candidate, all: &[Candidate]) -> Level {
-    let Some(value) = &sent.subscriber else { return Level::Missing };
+    let Some(value) = &sent.subscriber else {
+        return Level::Missing;
+    };
     if holds(candidate, IdKind::Subscriber, value) {
         Level::Agree
-    } else if all.iter().enumerate().any(|(i, other)| i != index && holds(other, IdKind::Subscriber, value)) {
+    } else if all
+        .iter()
+        .enumerate()
+        .any(|(i, other)| i != index && holds(other, IdKind::Subscriber, value))
+    {
         Level::Disagree
     } else {
         Level::Missing
@@ -340,11 +403,16 @@ fn best(sent: &[HumanName], held: &[HumanName], level: fn(&HumanName, &HumanName
         Level::Disagree => 1,
         Level::Missing => 0,
     };
-    sent.iter().flat_map(|a| held.iter().map(move |b| level(a, b))).max_by_key(rank).unwrap_or(Level::Missing)
+    sent.iter()
+        .flat_map(|a| held.iter().map(move |b| level(a, b)))
+        .max_by_key(rank)
+        .unwrap_or(Level::Missing)
 }
 
 fn family(sent: &HumanName, held: &HumanName) -> Level {
-    let (Some(a), Some(b)) = (sent.family.as_deref(), held.family.as_deref()) else { return Level::Missing };
+    let (Some(a), Some(b)) = (sent.family.as_deref(), held.family.as_deref()) else {
+        return Level::Missing;
+    };
     let (a_key, b_key) = (fold_name(a), fold_name(b));
     if a_key.is_empty() || b_key.is_empty() {
         Level::Missing
@@ -364,10 +432,17 @@ fn is_part(key: &str, compound: &str) -> bool {
 
 fn given(sent: &HumanName, held: &HumanName) -> Level {
     let fold = |name: &HumanName| -> Vec<String> {
-        name.given.iter().flatten().map(|given| fold_name(given)).filter(|given| !given.is_empty()).collect()
+        name.given
+            .iter()
+            .flatten()
+            .map(|given| fold_name(given))
+            .filter(|given| !given.is_empty())
+            .collect()
     };
     let (a, b) = (fold(sent), fold(held));
-    let (Some(first_a), Some(first_b)) = (a.first(), b.first()) else { return Level::Missing };
+    let (Some(first_a), Some(first_b)) = (a.first(), b.first()) else {
+        return Level::Missing;
+    };
     let long = |name: &String| name.chars().count() >= 2;
     if first_a == first_b || a.concat() == b.concat() {
         Level::Agree

@@ -8,6 +8,6 @@ pub mod normalise;
 mod decide;
 
 pub use decide::{
-    Candidate, Comparison, CoverageIds, Decision, Demographics, Field, Hit, IdKind, Level, Outcome, Policy, SentId, SentIds, decide,
-    sent_ids,
+    Candidate, Comparison, CoverageIds, Decision, Demographics, Field, Hit, IdKind, Level, Outcome, Policy, SentId,
+    SentIds, decide, sent_ids,
 };

@@ -71,7 +71,12 @@ mod tests {
 
     #[test]
     fn folding_writes_in_ascii_what_decomposition_leaves() {
-        for (written, folded) in [("Groß", "gross"), ("GROSS", "gross"), ("Sørensen", "sorensen"), ("Łukasz", "lukasz")] {
+        for (written, folded) in [
+            ("Groß", "gross"),
+            ("GROSS", "gross"),
+            ("Sørensen", "sorensen"),
+            ("Łukasz", "lukasz"),
+        ] {
             assert_eq!(fold_name(written), folded, "{written}");
         }
     }

@@ -4,8 +4,14 @@ use crate::context::Payer;
 use crate::security::Dialect;
 use serde::Serialize;
 
-const UMB: Coding = Coding { system: "http://hl7.org/fhir/us/davinci-hrex/CodeSystem/hrex-temp", code: "UMB" };
-const MB: Coding = Coding { system: "http://terminology.hl7.org/CodeSystem/v2-0203", code: "MB" };
+const UMB: Coding = Coding {
+    system: "http://hl7.org/fhir/us/davinci-hrex/CodeSystem/hrex-temp",
+    code: "UMB",
+};
+const MB: Coding = Coding {
+    system: "http://terminology.hl7.org/CodeSystem/v2-0203",
+    code: "MB",
+};
 
 #[derive(Clone, Copy, Serialize)]
 struct Coding {
@@ -50,13 +56,31 @@ struct Reference {
 
 /// The Parameters that name a matched member: its UMB under both codings, and from HRex 1.1 on its Patient.
 pub fn bytes(payer: &Payer, dialect: &Dialect, umb: &str, patient_id: &str) -> Vec<u8> {
-    let identifier = Identifier { kind: Concept { coding: [UMB, MB] }, system: &payer.umb_system, value: umb };
-    let mut parameter = vec![Parameter { name: "MemberIdentifier", value_identifier: Some(identifier), value_reference: None }];
+    let identifier = Identifier {
+        kind: Concept { coding: [UMB, MB] },
+        system: &payer.umb_system,
+        value: umb,
+    };
+    let mut parameter = vec![Parameter {
+        name: "MemberIdentifier",
+        value_identifier: Some(identifier),
+        value_reference: None,
+    }];
     if takes_member_id(dialect) {
-        let reference = Reference { reference: format!("Patient/{patient_id}") };
-        parameter.push(Parameter { name: "MemberId", value_identifier: None, value_reference: Some(reference) });
+        let reference = Reference {
+            reference: format!("Patient/{patient_id}"),
+        };
+        parameter.push(Parameter {
+            name: "MemberId",
+            value_identifier: None,
+            value_reference: Some(reference),
+        });
     }
-    serde_json::to_vec(&Parameters { resource_type: "Parameters", parameter }).unwrap_or_default()
+    serde_json::to_vec(&Parameters {
+        resource_type: "Parameters",
+        parameter,
+    })
+    .unwrap_or_default()
 }
 
 /// HRex 1.0 closes the answer after one parameter; a strict validator of it would refuse MemberId.
@@ -78,14 +102,24 @@ mod tests {
             base_url: "https://localhost/fhir".into(),
             time_zone: chrono_tz::UTC,
         };
-        let dialect = |hrex: &str| Dialect { hrex: hrex.into(), pdex: "2.0".into(), us_core: "3.1.1".into() };
+        let dialect = |hrex: &str| Dialect {
+            hrex: hrex.into(),
+            pdex: "2.0".into(),
+            us_core: "3.1.1".into(),
+        };
         let identifier = r#"{"name":"MemberIdentifier","valueIdentifier":{"type":{"coding":[{"system":"http://hl7.org/fhir/us/davinci-hrex/CodeSystem/hrex-temp","code":"UMB"},{"system":"http://terminology.hl7.org/CodeSystem/v2-0203","code":"MB"}]},"system":"urn:umb","value":"U1"}}"#;
         let old = bytes(&payer, &dialect("1.0"), "U1", "p1");
-        assert_eq!(String::from_utf8_lossy(&old), format!(r#"{{"resourceType":"Parameters","parameter":[{identifier}]}}"#));
+        assert_eq!(
+            String::from_utf8_lossy(&old),
+            format!(r#"{{"resourceType":"Parameters","parameter":[{identifier}]}}"#)
+        );
         let member = r#"{"name":"MemberId","valueReference":{"reference":"Patient/p1"}}"#;
         for hrex in ["1.1", "1.2"] {
             let new = bytes(&payer, &dialect(hrex), "U1", "p1");
-            assert_eq!(String::from_utf8_lossy(&new), format!(r#"{{"resourceType":"Parameters","parameter":[{identifier},{member}]}}"#));
+            assert_eq!(
+                String::from_utf8_lossy(&new),
+                format!(r#"{{"resourceType":"Parameters","parameter":[{identifier},{member}]}}"#)
+            );
         }
     }
 }

@@ -7,6 +7,7 @@ mod answer;
 mod profile;
 mod record;
 mod request;
+mod shape;
 
 use crate::consent::{self, Class, Question, Rule, Terms};
 use crate::context::Context;
@@ -87,7 +88,12 @@ pub async fn respond(ctx: &Context, caller: &Caller, request: MatchRequest) -> R
         // Sensitivity is put into columns when a record is stored, and a regular grant filters by them.
         segments: true,
     });
-    if let Err(Rule { class: Class::Profile, element, .. }) = verdict {
+    if let Err(Rule {
+        class: Class::Profile,
+        element,
+        ..
+    }) = verdict
+    {
         let failure = Failure::new(Fault::MatchInvalid).at(format!("{}.{element}", read.consent_place));
         return refuse_unjudged(ctx, &arrival, failure, keyed).await;
     }
@@ -127,7 +133,11 @@ impl Keyed {
 }
 
 /// What was answered under this key before, if anything was.
-async fn known_answer(ctx: &Context, arrival: &Arrival<'_>, keyed: &mut Option<Keyed>) -> Result<Option<Answer>, Failure> {
+async fn known_answer(
+    ctx: &Context,
+    arrival: &Arrival<'_>,
+    keyed: &mut Option<Keyed>,
+) -> Result<Option<Answer>, Failure> {
     let Some(key) = keyed else { return Ok(None) };
     let (claim, now_ms) = (key.claim.clone(), arrival.now_ms());
     let fault = match ctx.store.read(move |db| standing(db, &claim, now_ms)).await? {
@@ -138,8 +148,19 @@ async fn known_answer(ctx: &Context, arrival: &Arrival<'_>, keyed: &mut Option<K
         }
         Standing::Answered { status, body } => {
             let entry = arrival.replayed(status, &body);
-            write(ctx, Record { ledger: vec![entry], ..Record::default() }).await?;
-            return Ok(Some(Answer { status, body, replayed: true }));
+            write(
+                ctx,
+                Record {
+                    ledger: vec![entry],
+                    ..Record::default()
+                },
+            )
+            .await?;
+            return Ok(Some(Answer {
+                status,
+                body,
+                replayed: true,
+            }));
         }
         Standing::Running => Fault::IdempotencyRunning,
         Standing::Reused => Fault::IdempotencyKeyReused,
@@ -149,12 +170,23 @@ async fn known_answer(ctx: &Context, arrival: &Arrival<'_>, keyed: &mut Option<K
 }
 
 /// Refuses what was not judged: a ledger entry and no decision. A final refusal is remembered under its key.
-async fn refuse_unjudged(ctx: &Context, arrival: &Arrival<'_>, failure: Failure, keyed: Option<Keyed>) -> Result<Answer, Failure> {
+async fn refuse_unjudged(
+    ctx: &Context,
+    arrival: &Arrival<'_>,
+    failure: Failure,
+    keyed: Option<Keyed>,
+) -> Result<Answer, Failure> {
     let status = failure.fault().row().http;
     let body = outcome::bytes(&failure, &ctx.payer.base_url);
-    let reply = keyed.filter(|_| status == 422).map(|key| key.reply(arrival, status, &body, None));
+    let reply = keyed
+        .filter(|_| status == 422)
+        .map(|key| key.reply(arrival, status, &body, None));
     let ledger = vec![arrival.refused(failure.fault(), &body, None)];
-    let record = Record { ledger, reply, ..Record::default() };
+    let record = Record {
+        ledger,
+        reply,
+        ..Record::default()
+    };
     match write(ctx, record.clone()).await {
         // The same request was refused beside this one and is remembered; the ledger still hears of this one.
         Err(raced) if is_raced(&raced) => write(ctx, Record { reply: None, ..record }).await?,
@@ -178,7 +210,10 @@ struct Asked<'a> {
 
 impl<'a> Asked<'a> {
     fn new(ctx: &'a Context, caller: &Caller, read: Request) -> Result<Self, Failure> {
-        let policy = Policy { member_system: &ctx.payer.member_system, umb_system: &ctx.payer.umb_system };
+        let policy = Policy {
+            member_system: &ctx.payer.member_system,
+            umb_system: &ctx.payer.umb_system,
+        };
         let demographics = Demographics::from(&read.patient);
         let coverage = CoverageIds::from(&read.coverage);
         let sent = identity::sent_ids(&demographics, &coverage, &policy);
@@ -188,7 +223,11 @@ impl<'a> Asked<'a> {
         if members.len() > MEMBER_VALUES {
             return Err(Failure::new(Fault::MatchInvalid).at(format!("{}.identifier", read.coverage_place)));
         }
-        let family = demographics.names.iter().find_map(|name| name.family.as_deref()).unwrap_or_default();
+        let family = demographics
+            .names
+            .iter()
+            .find_map(|name| name.family.as_deref())
+            .unwrap_or_default();
         let wanted = Lookup {
             partner_id: caller.partner.id.clone(),
             members,
@@ -197,7 +236,13 @@ impl<'a> Asked<'a> {
             family: family_key(family),
             consent_digest: consent::digest(&read.consent_raw, &read.member).to_vec(),
         };
-        Ok(Asked { policy, demographics, coverage, consent_raw: read.consent_raw, wanted })
+        Ok(Asked {
+            policy,
+            demographics,
+            coverage,
+            consent_raw: read.consent_raw,
+            wanted,
+        })
     }
 }
 
@@ -227,31 +272,67 @@ async fn decide(
         Ok(terms) => Ok(terms),
         Err(rule) if rule.class == Class::Honour => Err(rule.name),
         Err(rule) => {
-            let outcome = if matched.is_some() { "gate" } else { word(identity.outcome, crowded) };
-            let judged = Judged { identity: &identity, outcome, consent: Err(rule.name), patient: None };
+            let outcome = if matched.is_some() {
+                "gate"
+            } else {
+                word(identity.outcome, crowded)
+            };
+            let judged = Judged {
+                identity: &identity,
+                outcome,
+                consent: Err(rule.name),
+                patient: None,
+            };
             return refuse(ctx, arrival, Fault::NoUniqueMember, &judged, keyed).await;
         }
     };
     let Some(member) = matched else {
         let consent = verdict.map(|terms| terms.scope.code());
-        let judged = Judged { identity: &identity, outcome: word(identity.outcome, crowded), consent, patient: None };
+        let judged = Judged {
+            identity: &identity,
+            outcome: word(identity.outcome, crowded),
+            consent,
+            patient: None,
+        };
         return refuse(ctx, arrival, Fault::NoUniqueMember, &judged, keyed).await;
     };
     match verdict {
         Err(rule) => {
-            let judged = Judged { identity: &identity, outcome: "consent", consent: Err(rule), patient: Some(&member.patient_id) };
+            let judged = Judged {
+                identity: &identity,
+                outcome: "consent",
+                consent: Err(rule),
+                patient: Some(&member.patient_id),
+            };
             refuse(ctx, arrival, Fault::ConsentNotHonoured, &judged, keyed).await
         }
         Ok(terms) => {
             let consent = Ok(terms.scope.code());
-            let judged = Judged { identity: &identity, outcome: "matched", consent, patient: Some(&member.patient_id) };
+            let judged = Judged {
+                identity: &identity,
+                outcome: "matched",
+                consent,
+                patient: Some(&member.patient_id),
+            };
             let body = answer::bytes(&ctx.payer, &caller.partner.dialect, &member.umb, &member.patient_id);
-            let received = Received { digest: asked.wanted.consent_digest.clone(), kept: consent::kept(&asked.consent_raw) };
+            let kept = if known.is_none() {
+                consent::kept(&asked.consent_raw)
+            } else {
+                Vec::new()
+            };
+            let received = Received {
+                digest: asked.wanted.consent_digest.clone(),
+                kept,
+            };
             let mut record = arrival.granted(&judged, member, terms, received, &body);
             let decision_id = record.decision.as_ref().map(|decision| decision.id.as_str());
             record.reply = keyed.map(|key| key.reply(arrival, 200, &body, decision_id));
             write(ctx, record).await?;
-            Ok(Answer { status: 200, body, replayed: false })
+            Ok(Answer {
+                status: 200,
+                body,
+                replayed: false,
+            })
         }
     }
 }
@@ -281,10 +362,14 @@ fn word(outcome: Outcome, crowded: bool) -> &'static str {
 }
 
 fn candidate(found: &Found) -> Result<Candidate, Failure> {
-    let patient: Patient =
-        serde_json::from_str(&found.demographics).map_err(|error| Failure::new(Fault::StoreDamaged).because(error.to_string()))?;
+    let patient: Patient = serde_json::from_str(&found.demographics)
+        .map_err(|error| Failure::new(Fault::StoreDamaged).because(error.to_string()))?;
     let hits = found.hits.iter().map(|(kind, value)| Hit {
-        kind: if kind == "MB" { IdKind::Member } else { IdKind::Subscriber },
+        kind: if kind == "MB" {
+            IdKind::Member
+        } else {
+            IdKind::Subscriber
+        },
         value: value.clone(),
     });
     Ok(Candidate {

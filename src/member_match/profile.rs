@@ -24,7 +24,9 @@ static PROFILE: LazyLock<Result<Validator, String>> = LazyLock::new(|| {
 /// # Errors
 /// [`Fault::MatchInvalid`] with the places at fault.
 pub fn check(request: &Value) -> Result<(), Failure> {
-    let profile = PROFILE.as_ref().map_err(|error| Failure::new(Fault::Internal).because(error.as_str()))?;
+    let profile = PROFILE
+        .as_ref()
+        .map_err(|error| Failure::new(Fault::Internal).because(error.as_str()))?;
     if profile.is_valid(request) {
         return Ok(());
     }
@@ -43,7 +45,12 @@ pub fn check(request: &Value) -> Result<(), Failure> {
 /// Every name in it is one of the schema's: it descends only into properties that it knows.
 fn expression(error: &ValidationError<'_>) -> String {
     let mut path = String::from("Parameters");
-    for part in error.instance_path().as_str().split('/').filter(|part| !part.is_empty()) {
+    for part in error
+        .instance_path()
+        .as_str()
+        .split('/')
+        .filter(|part| !part.is_empty())
+    {
         if part.bytes().all(|b| b.is_ascii_digit()) {
             path.push('[');
             path.push_str(part);
@@ -53,7 +60,10 @@ fn expression(error: &ValidationError<'_>) -> String {
             path.push_str(part);
         }
     }
-    if let ValidationErrorKind::Required { property: Value::String(name) } = error.kind() {
+    if let ValidationErrorKind::Required {
+        property: Value::String(name),
+    } = error.kind()
+    {
         path.push('.');
         path.push_str(name);
     }

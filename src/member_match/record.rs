@@ -36,7 +36,7 @@ pub(super) struct Judged<'a> {
     pub patient: Option<&'a str>,
 }
 
-/// The consent of a request, as it is told from others and kept.
+/// The consent of a request, as it is told from others, and its bytes when it is to be kept.
 pub(super) struct Received {
     pub digest: Vec<u8>,
     pub kept: Vec<u8>,
@@ -72,7 +72,13 @@ impl<'a> Arrival<'a> {
         let at_us = ctx.clock.now_us();
         let mut entries = [ctx.ids.new_id(at_us / 1000), ctx.ids.new_id(at_us / 1000)];
         entries.sort_unstable();
-        Arrival { ctx, caller, digest: sha256(body), at_us, entries }
+        Arrival {
+            ctx,
+            caller,
+            digest: sha256(body),
+            at_us,
+            entries,
+        }
     }
 
     pub(super) fn now_ms(&self) -> i64 {
@@ -82,7 +88,11 @@ impl<'a> Arrival<'a> {
     /// The entry of an answer that was given before and is given again.
     pub(super) fn replayed(&self, status: u16, body: &[u8]) -> LedgerRow {
         let mut entry = self.entry(Action::MatchBegun);
-        entry.outcome = Outcome { class: "ok", http: Some(status), reason: None };
+        entry.outcome = Outcome {
+            class: "ok",
+            http: Some(status),
+            reason: None,
+        };
         entry.response_digest = Some(sha256(body));
         self.row(&entry, 0)
     }
@@ -91,10 +101,17 @@ impl<'a> Arrival<'a> {
     pub(super) fn refused(&self, fault: Fault, body: &[u8], judged: Option<&Judged<'_>>) -> LedgerRow {
         let mut entry = self.entry(Action::MatchRefused);
         let row = fault.row();
-        entry.outcome = Outcome { class: "refused", http: Some(row.http), reason: Some(row.code) };
+        entry.outcome = Outcome {
+            class: "refused",
+            http: Some(row.http),
+            reason: Some(row.code),
+        };
         entry.response_digest = Some(sha256(body));
         if let Some(judged) = judged {
-            entry.object = judged.patient.map(|id| Object { kind: "Patient", id: id.to_owned() });
+            entry.object = judged.patient.map(|id| Object {
+                kind: "Patient",
+                id: id.to_owned(),
+            });
             entry.policy_version = Some(judged.identity.policy_version.to_owned());
         }
         self.row(&entry, 1)
@@ -102,13 +119,30 @@ impl<'a> Arrival<'a> {
 
     /// The rows of a refusal after both judgements.
     pub(super) fn turned_down(&self, judged: &Judged<'_>, fault: Fault, body: &[u8]) -> Record {
-        let decision = DecisionRow { reason: Some(fault.row().code), ..self.decision(judged) };
-        let ledger = vec![self.row(&self.entry(Action::MatchBegun), 0), self.refused(fault, body, Some(judged))];
-        Record { decision: Some(decision), ledger, ..Record::default() }
+        let decision = DecisionRow {
+            reason: Some(fault.row().code),
+            ..self.decision(judged)
+        };
+        let ledger = vec![
+            self.row(&self.entry(Action::MatchBegun), 0),
+            self.refused(fault, body, Some(judged)),
+        ];
+        Record {
+            decision: Some(decision),
+            ledger,
+            ..Record::default()
+        }
     }
 
     /// The rows of a success, answered with `body`.
-    pub(super) fn granted(&self, judged: &Judged<'_>, member: &Found, terms: Terms, received: Received, body: &[u8]) -> Record {
+    pub(super) fn granted(
+        &self,
+        judged: &Judged<'_>,
+        member: &Found,
+        terms: Terms,
+        received: Received,
+        body: &[u8],
+    ) -> Record {
         let now_ms = self.now_ms();
         let known = member.known.as_ref();
         let consent_id = known.map_or_else(|| self.ctx.ids.new_id(now_ms), |known| known.consent_id.clone());
@@ -127,9 +161,20 @@ impl<'a> Arrival<'a> {
             until_ms: terms.until_ms,
         };
         let mut matched = self.entry(Action::MatchMatched);
-        matched.object = Some(Object { kind: "Patient", id: member.patient_id.clone() });
-        matched.outcome = Outcome { class: "ok", http: Some(200), reason: None };
-        matched.consent = Some(ConsentNote { id: grant.consent_id.clone(), decision: "permit", rule: terms.scope.code() });
+        matched.object = Some(Object {
+            kind: "Patient",
+            id: member.patient_id.clone(),
+        });
+        matched.outcome = Outcome {
+            class: "ok",
+            http: Some(200),
+            reason: None,
+        };
+        matched.consent = Some(ConsentNote {
+            id: grant.consent_id.clone(),
+            decision: "permit",
+            rule: terms.scope.code(),
+        });
         matched.policy_version = Some(judged.identity.policy_version.to_owned());
         matched.response_digest = Some(sha256(body));
         let decision = DecisionRow {
@@ -138,17 +183,30 @@ impl<'a> Arrival<'a> {
             ..self.decision(judged)
         };
         let ledger = vec![self.row(&self.entry(Action::MatchBegun), 0), self.row(&matched, 1)];
-        Record { decision: Some(decision), grant: Some(grant), ledger, reply: None }
+        Record {
+            decision: Some(decision),
+            grant: Some(grant),
+            ledger,
+            reply: None,
+        }
     }
 
     fn decision(&self, judged: &Judged<'_>) -> DecisionRow {
         let compared = judged.identity.compared.iter().take(KEPT_CANDIDATES);
         let detail = Detail {
-            candidates: compared.map(|Comparison { fields, rule, .. }| Compared { fields, rule: *rule }).collect(),
+            candidates: compared
+                .map(|Comparison { fields, rule, .. }| Compared { fields, rule: *rule })
+                .collect(),
             candidates_count: judged.identity.compared.len(),
             consent: match judged.consent {
-                Ok(rule) => Consent { decision: "permit", rule },
-                Err(rule) => Consent { decision: "refuse", rule },
+                Ok(rule) => Consent {
+                    decision: "permit",
+                    rule,
+                },
+                Err(rule) => Consent {
+                    decision: "refuse",
+                    rule,
+                },
             },
             dialect: &self.caller.partner.dialect.hrex,
         };
@@ -176,7 +234,11 @@ impl<'a> Arrival<'a> {
 
     fn row(&self, entry: &Entry, place: usize) -> LedgerRow {
         let salt: [u8; 32] = random();
-        let at_us = if place == 0 { self.at_us } else { self.ctx.clock.now_us().max(self.at_us + 1) };
+        let at_us = if place == 0 {
+            self.at_us
+        } else {
+            self.ctx.clock.now_us().max(self.at_us + 1)
+        };
         LedgerRow {
             id: self.entries[place].clone(),
             at_us,

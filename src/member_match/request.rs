@@ -3,7 +3,7 @@
 //! Order: pre-screen, parameter names, profile, rules over several elements, and the typed model as a second opinion.
 //! No value of the request gets into a failure.
 
-use super::profile;
+use super::{profile, shape};
 use crate::error::{Failure, Fault};
 use crate::fhir::elements::{Consent, Coverage, Patient, Reference};
 use crate::fhir::prescreen::{Limits, screen};
@@ -39,27 +39,27 @@ pub struct Request {
 pub fn read(body: &[u8]) -> Result<Request, Failure> {
     let screened = screen(body, &Limits::request())?;
     if screened.resource_type() != "Parameters" {
-        return Err(Failure::new(Fault::ResourceInvalid).at("resourceType").remedy("Send a Parameters resource."));
+        return Err(Failure::new(Fault::ResourceInvalid)
+            .at("resourceType")
+            .remedy("Send a Parameters resource."));
     }
-    let mut document: Value = serde_json::from_slice(body).map_err(|error| Failure::new(Fault::NotJson).because(error))?;
+    let mut document: Value =
+        serde_json::from_slice(body).map_err(|error| Failure::new(Fault::NotJson).because(error))?;
     let places = parameters(&document)?;
     profile::check(&document)?;
     let request = typed(&mut document, &places)?;
-    causeway_fhir_types::check(body).map_err(|refused| {
-        // The name of an unknown element is the caller's word; that of a missing one is the model's.
-        let place = match (refused.kind, &refused.element) {
-            (causeway_fhir_types::Kind::Missing, Some(element)) => format!("Parameters.parameter.resource.{element}"),
-            _ => "Parameters".to_owned(),
-        };
-        Failure::new(Fault::ResourceInvalid).at(place).because(refused)
-    })?;
+    shape::check(&screened)?;
     Ok(request)
 }
 
 /// The index of each parameter, in the order of [`NAMES`].
 fn parameters(document: &Value) -> Result<[Option<usize>; 4], Failure> {
     let mut places = [None; 4];
-    let list = document.get("parameter").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let list = document
+        .get("parameter")
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     for (index, parameter) in list.iter().enumerate() {
         let name = parameter.get("name").and_then(Value::as_str).unwrap_or_default();
         match NAMES.iter().position(|known| *known == name) {
@@ -69,9 +69,8 @@ fn parameters(document: &Value) -> Result<[Option<usize>; 4], Failure> {
     }
     let missing = |known: &usize| *known != LINK && places[*known].is_none();
     match (0..NAMES.len()).find(missing) {
-        Some(known) => {
-            Err(Failure::new(Fault::MatchParameterMissing).at(format!("Parameters.parameter.where(name = '{}')", NAMES[known])))
-        }
+        Some(known) => Err(Failure::new(Fault::MatchParameterMissing)
+            .at(format!("Parameters.parameter.where(name = '{}')", NAMES[known]))),
         None => Ok(places),
     }
 }
@@ -87,13 +86,21 @@ fn typed(document: &mut Value, places: &[Option<usize>; 4]) -> Result<Request, F
     let resource = |known: usize| document.get("parameter")?.get(places[known]?)?.get("resource");
 
     let patient: Patient = element(resource(PATIENT), &place(PATIENT))?;
-    let id = patient.id.as_deref().filter(|id| is_fhir_id(id)).ok_or_else(|| invalid(format!("{}.id", place(PATIENT))))?;
+    let id = patient
+        .id
+        .as_deref()
+        .filter(|id| is_fhir_id(id))
+        .ok_or_else(|| invalid(format!("{}.id", place(PATIENT))))?;
     let member = format!("Patient/{id}");
-    let named = |name: &crate::fhir::elements::HumanName| name.family.is_some() && name.given.iter().any(Option::is_some);
+    let named =
+        |name: &crate::fhir::elements::HumanName| name.family.is_some() && name.given.iter().any(Option::is_some);
     if !patient.name.iter().any(named) {
         return Err(invalid(format!("{}.name", place(PATIENT))));
     }
-    let birthsex = patient.extension.iter().any(|e| e.url.as_deref() == Some(BIRTHSEX) && e.value_code.is_some());
+    let birthsex = patient
+        .extension
+        .iter()
+        .any(|e| e.url.as_deref() == Some(BIRTHSEX) && e.value_code.is_some());
     if patient.gender.is_none() && !birthsex {
         return Err(invalid(format!("{}.gender", place(PATIENT))));
     }
@@ -106,16 +113,30 @@ fn typed(document: &mut Value, places: &[Option<usize>; 4]) -> Result<Request, F
     }
 
     let consent: Consent = element(resource(CONSENT), &place(CONSENT))?;
-    refers(consent.patient.as_ref(), &member, || format!("{}.patient", place(CONSENT)))?;
+    refers(consent.patient.as_ref(), &member, || {
+        format!("{}.patient", place(CONSENT))
+    })?;
     for (index, performer) in consent.performer.iter().enumerate() {
         if may_be_patient(performer) {
-            refers(Some(performer), &member, || format!("{}.performer[{index}]", place(CONSENT)))?;
+            refers(Some(performer), &member, || {
+                format!("{}.performer[{index}]", place(CONSENT))
+            })?;
         }
     }
     let (coverage_place, consent_place) = (place(MATCH), place(CONSENT));
     let taken = places[CONSENT].and_then(|index| document.get_mut("parameter")?.get_mut(index)?.get_mut("resource"));
-    let Some(Value::Object(consent_raw)) = taken.map(Value::take) else { return Err(invalid(consent_place)) };
-    Ok(Request { patient, member, coverage, coverage_place, consent, consent_raw, consent_place })
+    let Some(Value::Object(consent_raw)) = taken.map(Value::take) else {
+        return Err(invalid(consent_place));
+    };
+    Ok(Request {
+        patient,
+        member,
+        coverage,
+        coverage_place,
+        consent,
+        consent_raw,
+        consent_place,
+    })
 }
 
 fn element<'v, T: serde::Deserialize<'v>>(value: Option<&'v Value>, place: &str) -> Result<T, Failure> {
@@ -127,7 +148,10 @@ fn element<'v, T: serde::Deserialize<'v>>(value: Option<&'v Value>, place: &str)
 fn covers(coverage: &Coverage, member: &str, place: &str) -> Result<(), Failure> {
     refers(coverage.beneficiary.as_ref(), member, || format!("{place}.beneficiary"))?;
     let has_value = |text: &String| !text.trim().is_empty();
-    let identified = coverage.identifier.iter().any(|identifier| identifier.value.as_ref().is_some_and(has_value));
+    let identified = coverage
+        .identifier
+        .iter()
+        .any(|identifier| identifier.value.as_ref().is_some_and(has_value));
     if identified || coverage.subscriber_id.as_ref().is_some_and(has_value) {
         Ok(())
     } else {
@@ -138,7 +162,11 @@ fn covers(coverage: &Coverage, member: &str, place: &str) -> Result<(), Failure>
 /// mm-6: a local reference to the MemberPatient, and nothing else.
 fn refers(reference: Option<&Reference>, member: &str, place: impl Fn() -> String) -> Result<(), Failure> {
     let text = reference.and_then(|reference| reference.reference.as_deref());
-    if text == Some(member) { Ok(()) } else { Err(Failure::new(Fault::MatchReference).at(place())) }
+    if text == Some(member) {
+        Ok(())
+    } else {
+        Err(Failure::new(Fault::MatchReference).at(place()))
+    }
 }
 
 /// Whether a performer is, or could be, a Patient: everything that is not plainly another type.

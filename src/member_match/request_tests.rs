@@ -20,10 +20,22 @@ fn versions_differ_and_both_are_read() {
     let mut old = a_request();
     let coverage = &mut old["parameter"][1]["resource"];
     coverage["identifier"] = json!([{"value":"M1"}]);
-    assert!(read(old.to_string().as_bytes()).is_ok(), "1.0: an identifier without type, no relationship");
+    assert!(
+        read(old.to_string().as_bytes()).is_ok(),
+        "1.0: an identifier without type, no relationship"
+    );
     let mut subscriber = a_request();
-    subscriber["parameter"][1]["resource"].as_object_mut().expect("object").remove("identifier");
-    assert_eq!(refused(&subscriber), (Fault::MatchInvalid, vec!["Parameters.parameter[1].resource.identifier".into()]));
+    subscriber["parameter"][1]["resource"]
+        .as_object_mut()
+        .expect("object")
+        .remove("identifier");
+    assert_eq!(
+        refused(&subscriber),
+        (
+            Fault::MatchInvalid,
+            vec!["Parameters.parameter[1].resource.identifier".into()]
+        )
+    );
     subscriber["parameter"][1]["resource"]["subscriberId"] = json!("S1");
     assert!(read(subscriber.to_string().as_bytes()).is_ok());
     let mut reordered = a_request();
@@ -35,21 +47,39 @@ fn versions_differ_and_both_are_read() {
 fn parameters_are_known_and_there_once() {
     let mut doubled = a_request();
     doubled["parameter"][2] = doubled["parameter"][0].clone();
-    assert_eq!(refused(&doubled), (Fault::MatchParameterUnknown, vec!["Parameters.parameter[2]".into()]), "t_c05: two Patients");
-    assert_eq!(refused(&a_request_but("/2/name", json!("coverageToLink"))).0, Fault::MatchParameterUnknown);
+    assert_eq!(
+        refused(&doubled),
+        (Fault::MatchParameterUnknown, vec!["Parameters.parameter[2]".into()]),
+        "t_c05: two Patients"
+    );
+    assert_eq!(
+        refused(&a_request_but("/2/name", json!("coverageToLink"))).0,
+        Fault::MatchParameterUnknown
+    );
     for (index, name) in [(0, "MemberPatient"), (1, "CoverageToMatch"), (3, "Consent")] {
         let mut missing = a_request();
         missing["parameter"].as_array_mut().expect("array").remove(index);
         let place = format!("Parameters.parameter.where(name = '{name}')");
         assert_eq!(refused(&missing), (Fault::MatchParameterMissing, vec![place]));
     }
-    assert_eq!(refused(&json!({"resourceType":"Parameters"})).0, Fault::MatchParameterMissing);
-    assert_eq!(refused(&json!({"resourceType":"Bundle","type":"batch"})).0, Fault::ResourceInvalid);
+    assert_eq!(
+        refused(&json!({"resourceType":"Parameters"})).0,
+        Fault::MatchParameterMissing
+    );
+    assert_eq!(
+        refused(&json!({"resourceType":"Bundle","type":"batch"})).0,
+        Fault::ResourceInvalid
+    );
 }
 
 #[test]
 fn t_c05_references_lead_to_the_one_member_patient() {
-    for path in ["/1/resource/beneficiary", "/2/resource/beneficiary", "/3/resource/patient", "/3/resource/performer/0"] {
+    for path in [
+        "/1/resource/beneficiary",
+        "/2/resource/beneficiary",
+        "/3/resource/patient",
+        "/3/resource/performer/0",
+    ] {
         for value in [
             json!({"reference":"Patient/other"}),
             json!({"reference":"http://example.org/Patient/mp"}),
@@ -58,13 +88,25 @@ fn t_c05_references_lead_to_the_one_member_patient() {
             json!({"reference":"Patient/mp/_history/1"}),
             json!({"display":"mp"}),
         ] {
-            let place = format!("Parameters.parameter{}", path.replace("/1/", "[1].").replace("/2/", "[2].").replace("/3/", "[3]."));
+            let place = format!(
+                "Parameters.parameter{}",
+                path.replace("/1/", "[1].")
+                    .replace("/2/", "[2].")
+                    .replace("/3/", "[3].")
+            );
             let place = place.replace("resource/", "resource.").replace("/0", "[0]");
-            assert_eq!(refused(&a_request_but(path, value.clone())), (Fault::MatchReference, vec![place]), "{path} {value}");
+            assert_eq!(
+                refused(&a_request_but(path, value.clone())),
+                (Fault::MatchReference, vec![place]),
+                "{path} {value}"
+            );
         }
     }
     let related = a_request_but("/3/resource/performer/0", json!({"reference":"RelatedPerson/r"}));
-    assert!(read(related.to_string().as_bytes()).is_ok(), "whether they may consent is the policy's to say");
+    assert!(
+        read(related.to_string().as_bytes()).is_ok(),
+        "whether they may consent is the policy's to say"
+    );
 }
 
 #[test]
@@ -79,17 +121,41 @@ fn a_broken_profile_is_told_by_its_place_and_without_a_value() {
         ("/0/resource/name/0", json!({"family":secret}), "[0].resource.name"),
         ("/1/resource/status", json!(secret), "[1].resource.status"),
         ("/1/resource/payor/0", json!(secret), "[1].resource.payor[0]"),
-        ("/1/resource/identifier/0/value", json!(7), "[1].resource.identifier[0].value"),
+        (
+            "/1/resource/identifier/0/value",
+            json!(7),
+            "[1].resource.identifier[0].value",
+        ),
         ("/3/resource/status", json!(secret), "[3].resource.status"),
         ("/3/resource/scope", json!({"text":secret}), "[3].resource.scope.coding"),
-        ("/3/resource/policy/0", json!({"authority":"http://secret-value"}), "[3].resource.policy[0].uri"),
-        ("/3/resource/provision/type", json!(secret), "[3].resource.provision.type"),
-        ("/3/resource/provision/period", json!({"start":"2026-01-01"}), "[3].resource.provision.period.end"),
-        ("/3/resource/provision/period/end", json!("2026-01-01T00:00:00"), "[3].resource.provision.period.end"),
+        (
+            "/3/resource/policy/0",
+            json!({"authority":"http://secret-value"}),
+            "[3].resource.policy[0].uri",
+        ),
+        (
+            "/3/resource/provision/type",
+            json!(secret),
+            "[3].resource.provision.type",
+        ),
+        (
+            "/3/resource/provision/period",
+            json!({"start":"2026-01-01"}),
+            "[3].resource.provision.period.end",
+        ),
+        (
+            "/3/resource/provision/period/end",
+            json!("2026-01-01T00:00:00"),
+            "[3].resource.provision.period.end",
+        ),
     ] {
         let failure = read(a_request_but(path, value).to_string().as_bytes()).expect_err(path);
         assert_eq!(failure.fault(), Fault::MatchInvalid, "{path}");
-        assert_eq!(failure.expressions(), [format!("Parameters.parameter{place}")], "{path}");
+        assert_eq!(
+            failure.expressions(),
+            [format!("Parameters.parameter{place}")],
+            "{path}"
+        );
         let told = format!("{failure} {failure:?}").to_lowercase();
         assert!(!told.contains("secret"), "{told}");
     }
@@ -100,7 +166,13 @@ fn hrex_pat_1_wants_gender_or_birth_sex() {
     let mut body = a_request();
     let patient = body["parameter"][0]["resource"].as_object_mut().expect("object");
     patient.remove("gender");
-    assert_eq!(refused(&body), (Fault::MatchInvalid, vec!["Parameters.parameter[0].resource.gender".into()]));
+    assert_eq!(
+        refused(&body),
+        (
+            Fault::MatchInvalid,
+            vec!["Parameters.parameter[0].resource.gender".into()]
+        )
+    );
     body["parameter"][0]["resource"]["extension"] =
         json!([{"url":"http://hl7.org/fhir/us/core/StructureDefinition/us-core-birthsex","valueCode":"F"}]);
     assert!(read(body.to_string().as_bytes()).is_ok());
@@ -118,7 +190,8 @@ fn t_c05_contained_patients_and_what_must_be_understood_are_refused() {
         assert_eq!(refused(&body).0, Fault::MatchInvalid);
     }
     let mut organization = a_request();
-    organization["parameter"][3]["resource"]["contained"] = json!([{"resourceType":"Organization","id":"x","name":"X"}]);
+    organization["parameter"][3]["resource"]["contained"] =
+        json!([{"resourceType":"Organization","id":"x","name":"X"}]);
     assert!(read(organization.to_string().as_bytes()).is_ok());
 }
 
@@ -133,7 +206,10 @@ fn the_typed_model_is_a_second_opinion() {
 #[test]
 fn the_prescreen_comes_first() {
     for (body, fault) in [
-        (r#"{"resourceType":"Parameters","resourceType":"Parameters"}"#, Fault::DuplicateKey),
+        (
+            r#"{"resourceType":"Parameters","resourceType":"Parameters"}"#,
+            Fault::DuplicateKey,
+        ),
         (r#"{"resourceType":"Parameters","parameter":[]}"#, Fault::EmptyValue),
         (r#"{"resourceType":"Parameters"}{}"#, Fault::NotJson),
     ] {

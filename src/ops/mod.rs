@@ -52,7 +52,12 @@ pub fn decision(db: &mut Db, id: &str, view: View) -> Result<Value, Failure> {
 /// Those of the database.
 pub fn grants(db: &mut Db, filter: &GrantFilter, view: View) -> Result<Page, Failure> {
     let rows = ops_queries::grants(db, filter)?;
-    page(rows, filter.limit, |row| row.id.clone(), |row| Ok(grant_item(row, view)))
+    page(
+        rows,
+        filter.limit,
+        |row| row.id.clone(),
+        |row| Ok(grant_item(row, view)),
+    )
 }
 
 /// A page of ledger entries: the entry itself with its id, its index and the time of its append.
@@ -74,11 +79,15 @@ fn page<T>(
     let more = rows.len() > limit;
     rows.truncate(limit);
     let next = rows.last().filter(|_| more).map(id);
-    Ok(Page { items: rows.into_iter().map(item).collect::<Result<_, _>>()?, next })
+    Ok(Page {
+        items: rows.into_iter().map(item).collect::<Result<_, _>>()?,
+        next,
+    })
 }
 
 fn decision_item(row: Decision, view: View) -> Result<Value, Failure> {
-    let detail: Value = serde_json::from_str(&row.detail).map_err(|error| Failure::new(Fault::StoreDamaged).because(error))?;
+    let detail: Value =
+        serde_json::from_str(&row.detail).map_err(|error| Failure::new(Fault::StoreDamaged).because(error))?;
     let mut item = json!({
         "id": row.id, "partner": row.partner_id, "exchange_id": row.exchange_id, "correlation_id": row.correlation_id,
         "request_id": row.request_id, "kind": row.kind, "outcome": row.outcome, "reason": row.reason,
@@ -109,7 +118,8 @@ fn ledger_item(row: LedgerEntry) -> Result<Value, Failure> {
     item.insert("id".into(), row.id.into());
     item.insert("index".into(), row.index.into());
     item.insert("at".into(), rfc3339_ms(row.at_us / 1000).into());
-    let entry: Map<String, Value> = serde_json::from_slice(&row.entry).map_err(|error| Failure::new(Fault::StoreDamaged).because(error))?;
+    let entry: Map<String, Value> =
+        serde_json::from_slice(&row.entry).map_err(|error| Failure::new(Fault::StoreDamaged).because(error))?;
     item.extend(entry);
     Ok(Value::Object(item))
 }
@@ -152,11 +162,25 @@ mod tests {
                 Ok(())
             };
             store.write_blocking(insert).expect("insert");
-            let mut filter = DecisionFilter { partner: Some("new-payer".into()), since_ms: Some(1000), limit: 2, ..Default::default() };
-            let read = |filter: &DecisionFilter, view| store.read_blocking(|db| decisions(db, filter, view)).expect("page");
-            let ids = |page: &Page| page.items.iter().map(|item| item["id"].as_str().unwrap_or("").to_owned()).collect::<Vec<_>>();
+            let mut filter = DecisionFilter {
+                partner: Some("new-payer".into()),
+                since_ms: Some(1000),
+                limit: 2,
+                ..Default::default()
+            };
+            let read =
+                |filter: &DecisionFilter, view| store.read_blocking(|db| decisions(db, filter, view)).expect("page");
+            let ids = |page: &Page| {
+                page.items
+                    .iter()
+                    .map(|item| item["id"].as_str().unwrap_or("").to_owned())
+                    .collect::<Vec<_>>()
+            };
             let first = read(&filter, View::WithoutPatients);
-            assert_eq!((ids(&first), first.next.as_deref()), (vec!["d1".into(), "d2".into()], Some("d2")));
+            assert_eq!(
+                (ids(&first), first.next.as_deref()),
+                (vec!["d1".into(), "d2".into()], Some("d2"))
+            );
             assert!(first.items[0].get("patient_id").is_none());
             assert_eq!(first.items[0]["created_at"], "1970-01-01T00:00:01.000Z");
             filter.cursor = first.next;
@@ -172,16 +196,39 @@ mod tests {
     #[test]
     fn ledger_items_are_entries_with_id_index_and_time_and_no_subject() {
         with_store(|store| {
-            let mut entry = Entry::new(Action::MatchMatched, Actor { kind: "system", ..Actor::default() }, Correlation::internal("r".into()));
-            entry.object = Some(Object { kind: "Patient", id: "p-secret".into() });
-            let insert = move |db: &mut Db| (1..=3).try_for_each(|n: i64| append::append(db, &entry, &format!("e{n}"), n * 1_000_000));
+            let mut entry = Entry::new(
+                Action::MatchMatched,
+                Actor {
+                    kind: "system",
+                    ..Actor::default()
+                },
+                Correlation::internal("r".into()),
+            );
+            entry.object = Some(Object {
+                kind: "Patient",
+                id: "p-secret".into(),
+            });
+            let insert = move |db: &mut Db| {
+                (1..=3).try_for_each(|n: i64| append::append(db, &entry, &format!("e{n}"), n * 1_000_000))
+            };
             store.write_blocking(insert).expect("insert");
-            let filter = LedgerFilter { from_ms: Some(2000), to_ms: Some(3000), limit: 9, ..Default::default() };
+            let filter = LedgerFilter {
+                from_ms: Some(2000),
+                to_ms: Some(3000),
+                limit: 9,
+                ..Default::default()
+            };
             let page = store.read_blocking(|db| ledger(db, &filter)).expect("page");
             assert_eq!(page.items.len(), 1);
             let item = &page.items[0];
-            assert_eq!((&item["id"], &item["index"], &item["at"]), (&json!("e2"), &Value::Null, &json!("1970-01-01T00:00:02.000Z")));
-            assert_eq!((&item["action"], &item["outcome"]["class"]), (&json!("member-match.matched"), &json!("ok")));
+            assert_eq!(
+                (&item["id"], &item["index"], &item["at"]),
+                (&json!("e2"), &Value::Null, &json!("1970-01-01T00:00:02.000Z"))
+            );
+            assert_eq!(
+                (&item["action"], &item["outcome"]["class"]),
+                (&json!("member-match.matched"), &json!("ok"))
+            );
             assert!(!item.to_string().contains("p-secret"));
         });
     }

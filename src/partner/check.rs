@@ -18,7 +18,11 @@ pub struct Finding {
 }
 
 fn finding(check: &'static str, result: &'static str, detail: impl Into<String>) -> Finding {
-    Finding { check, result, detail: detail.into() }
+    Finding {
+        check,
+        result,
+        detail: detail.into(),
+    }
 }
 
 /// Looks at the registration of `partner`; a key set at a URL is fetched.
@@ -32,9 +36,17 @@ pub async fn check(partner: &PartnerRow, keyring: &Keyring) -> Vec<Finding> {
         false => finding("npi", "warning", "the check digit is wrong"),
     });
     findings.push(match (partner.mtls.as_str(), &partner.certificate_uri) {
-        ("off", _) => finding("certificate", "warning", "mTLS is off: tokens are bound to no certificate"),
+        ("off", _) => finding(
+            "certificate",
+            "warning",
+            "mTLS is off: tokens are bound to no certificate",
+        ),
         (_, Some(uri)) => finding("certificate", "ok", uri.as_str()),
-        (_, None) => finding("certificate", "warning", "no certificate name is registered, so any certificate is refused"),
+        (_, None) => finding(
+            "certificate",
+            "warning",
+            "no certificate name is registered, so any certificate is refused",
+        ),
     });
     findings.push(match (&partner.jwks, &partner.jwks_url) {
         (Some(text), _) => match KeySet::parse(text.as_bytes()) {
@@ -42,7 +54,11 @@ pub async fn check(partner: &PartnerRow, keyring: &Keyring) -> Vec<Finding> {
             Err(refused) => finding("keys", "failed", refused.to_string()),
         },
         (None, Some(url)) => match keyring.fetch(url).await {
-            Ok((keys, keep_ms)) => finding("keys", "ok", format!("{}; may be kept for {} s", listed(&keys), keep_ms / 1000)),
+            Ok((keys, keep_ms)) => finding(
+                "keys",
+                "ok",
+                format!("{}; may be kept for {} s", listed(&keys), keep_ms / 1000),
+            ),
             Err(failed) => finding("keys", "failed", failed.to_string()),
         },
         (None, None) => finding("keys", "failed", "no keys are registered"),

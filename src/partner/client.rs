@@ -75,17 +75,30 @@ impl PeerClient {
     ///
     /// # Errors
     /// [`Fault::ConfigInvalid`] when a certificate or key cannot be used.
-    pub fn new(base_url: &str, trust_pem: &str, identity: Identity, clock: Clock, ids: Ids) -> Result<PeerClient, Failure> {
-        let unusable = |what: &'static str| move |error: rustls::pki_types::pem::Error| Failure::new(Fault::ConfigInvalid).at(what).because(error.to_string());
+    pub fn new(
+        base_url: &str,
+        trust_pem: &str,
+        identity: Identity,
+        clock: Clock,
+        ids: Ids,
+    ) -> Result<PeerClient, Failure> {
+        let unusable = |what: &'static str| {
+            move |error: rustls::pki_types::pem::Error| {
+                Failure::new(Fault::ConfigInvalid).at(what).because(error.to_string())
+            }
+        };
         let mut roots = rustls::RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(trust_pem.as_bytes()) {
             let certificate = certificate.map_err(unusable("trust"))?;
-            roots.add(certificate).map_err(|error| Failure::new(Fault::ConfigInvalid).at("trust").because(error))?;
+            roots
+                .add(certificate)
+                .map_err(|error| Failure::new(Fault::ConfigInvalid).at("trust").because(error))?;
         }
         let chain = CertificateDer::pem_slice_iter(identity.certificate_pem.as_bytes())
             .collect::<Result<Vec<_>, _>>()
             .map_err(unusable("certificate"))?;
-        let key = PrivateKeyDer::from_pem_slice(identity.certificate_key_pem.expose().as_bytes()).map_err(unusable("key"))?;
+        let key =
+            PrivateKeyDer::from_pem_slice(identity.certificate_key_pem.expose().as_bytes()).map_err(unusable("key"))?;
         let tls = rustls::ClientConfig::builder()
             .with_root_certificates(Arc::new(roots))
             .with_client_auth_cert(chain, key)
@@ -98,7 +111,13 @@ impl PeerClient {
             .timeout(Duration::from_secs(60))
             .build()
             .map_err(|error| Failure::new(Fault::ConfigInvalid).because(error))?;
-        Ok(PeerClient { http, base_url: base_url.to_owned(), identity, clock, ids })
+        Ok(PeerClient {
+            http,
+            base_url: base_url.to_owned(),
+            identity,
+            clock,
+            ids,
+        })
     }
 
     /// Reads the SMART discovery document.
@@ -115,8 +134,14 @@ impl PeerClient {
     ///
     /// # Errors
     /// [`Fault::PartnerUnreachable`]; [`Fault::PartnerAnswer`] when the token is refused.
-    pub async fn token(&self, configuration: &SmartConfiguration, scopes: &[&str], patient: Option<&str>) -> Result<Secret, Failure> {
-        let unusable = |error: openidconnect::url::ParseError| Failure::new(Fault::PartnerAnswer).because(error.to_string());
+    pub async fn token(
+        &self,
+        configuration: &SmartConfiguration,
+        scopes: &[&str],
+        patient: Option<&str>,
+    ) -> Result<Secret, Failure> {
+        let unusable =
+            |error: openidconnect::url::ParseError| Failure::new(Fault::PartnerAnswer).because(error.to_string());
         let issuer = IssuerUrl::new(self.base_url.clone()).map_err(unusable)?;
         let token_url = TokenUrl::new(configuration.token_endpoint.clone()).map_err(unusable)?;
         let keys: CoreJsonWebKeySet = JsonWebKeySet::new(Vec::new());
@@ -144,7 +169,9 @@ impl PeerClient {
             }
         };
         let answer = request.request_async(&send).await.map_err(|error| match error {
-            openidconnect::RequestTokenError::Request(cause) => Failure::new(Fault::PartnerUnreachable).because(cause.without_url()),
+            openidconnect::RequestTokenError::Request(cause) => {
+                Failure::new(Fault::PartnerUnreachable).because(cause.without_url())
+            }
             other => Failure::new(Fault::PartnerAnswer).because(other.to_string()),
         })?;
         Ok(Secret::new(answer.access_token().secret()))
@@ -154,7 +181,13 @@ impl PeerClient {
     ///
     /// # Errors
     /// [`Fault::PartnerUnreachable`]. A refusal of the match is a reply.
-    pub async fn member_match(&self, token: &Secret, body: Vec<u8>, correlation_id: &str, idempotency_key: &str) -> Result<Reply, Failure> {
+    pub async fn member_match(
+        &self,
+        token: &Secret,
+        body: Vec<u8>,
+        correlation_id: &str,
+        idempotency_key: &str,
+    ) -> Result<Reply, Failure> {
         let request = self
             .http
             .post(format!("{}/Patient/$member-match", self.base_url))
@@ -181,16 +214,33 @@ impl PeerClient {
 
     fn assertion(&self, audience: &str) -> Result<String, Failure> {
         let now_ms = self.clock.now_ms();
-        self.identity.signing_key.assertion(&self.identity.client_id, audience, now_ms / 1000, &self.ids.new_id(now_ms))
+        self.identity.signing_key.assertion(
+            &self.identity.client_id,
+            audience,
+            now_ms / 1000,
+            &self.ids.new_id(now_ms),
+        )
     }
 
     async fn send(&self, request: reqwest::RequestBuilder, correlation_id: &str) -> Result<Reply, Failure> {
-        let request = if correlation_id.is_empty() { request } else { request.header("x-correlation-id", correlation_id) };
+        let request = if correlation_id.is_empty() {
+            request
+        } else {
+            request.header("x-correlation-id", correlation_id)
+        };
         let unreachable = |error: reqwest::Error| Failure::new(Fault::PartnerUnreachable).because(error.without_url());
         let reply = request.send().await.map_err(unreachable)?;
-        let request_id = reply.headers().get("x-request-id").and_then(|value| value.to_str().ok()).unwrap_or("").to_owned();
+        let request_id = reply
+            .headers()
+            .get("x-request-id")
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or("")
+            .to_owned();
         let status = reply.status().as_u16();
-        Ok(Reply { status, request_id, body: reply.bytes().await.map_err(unreachable)?.to_vec() })
+        Ok(Reply {
+            status,
+            request_id,
+            body: reply.bytes().await.map_err(unreachable)?.to_vec(),
+        })
     }
 }
-

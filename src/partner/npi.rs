@@ -6,7 +6,15 @@ pub fn has_valid_check_digit(npi: &str) -> bool {
         return false;
     }
     let digits = npi.bytes().rev().map(|b| u32::from(b - b'0')).enumerate();
-    let sum: u32 = digits.map(|(at, digit)| if at % 2 == 0 { digit } else { digit * 2 / 10 + digit * 2 % 10 }).sum();
+    let sum: u32 = digits
+        .map(|(at, digit)| {
+            if at % 2 == 0 {
+                digit
+            } else {
+                digit * 2 / 10 + digit * 2 % 10
+            }
+        })
+        .sum();
     (sum + 24).is_multiple_of(10) // 24 is what the constant prefix 80840 adds
 }
 

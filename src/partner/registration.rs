@@ -14,8 +14,11 @@ use serde::Deserialize;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
-const DIALECTS: [(&str, &[&str]); 3] =
-    [("hrex", &["1.0", "1.1", "1.2"]), ("pdex", &["2.0", "2.1", "2.2"]), ("us_core", &["3.1.1", "6.1.0"])];
+const DIALECTS: [(&str, &[&str]); 3] = [
+    ("hrex", &["1.0", "1.1", "1.2"]),
+    ("pdex", &["2.0", "2.1", "2.2"]),
+    ("us_core", &["3.1.1", "6.1.0"]),
+];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -86,13 +89,21 @@ impl Registration {
     /// As [`Registration::read`].
     pub fn parse(text: &str, folder: &Path) -> Result<Registration, Failure> {
         let file: File = toml::from_str(text).map_err(|error| {
-            let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-            refuse(&format!("line {line}"), format!("The file cannot be used: {}.", error.message().replace('\n', "; ")))
+            let line = error
+                .span()
+                .map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+            refuse(
+                &format!("line {line}"),
+                format!("The file cannot be used: {}.", error.message().replace('\n', "; ")),
+            )
         })?;
         let mut warnings = Vec::new();
         check_names(&file)?;
         if !has_valid_check_digit(&file.npi) {
-            warnings.push(format!("The NPI {} has a wrong check digit; it is compared as text all the same.", file.npi));
+            warnings.push(format!(
+                "The NPI {} has a wrong check digit; it is compared as text all the same.",
+                file.npi
+            ));
         }
         let mtls = file.mtls.as_deref().unwrap_or("required");
         check_certificate(mtls, file.certificate_uri.as_deref(), &mut warnings)?;
@@ -101,8 +112,15 @@ impl Registration {
             (None, None) => return Err(refuse("jwks_file", "Give the partner's keys as jwks_file or jwks_url.")),
             (Some(path), None) => {
                 let text = read(&folder.join(path))?;
-                let keys = KeySet::parse(text.as_bytes()).map_err(|refused| refuse("jwks_file", format!("Correct the key set: {refused}.")))?;
-                (Some(text), keys.keys().iter().map(|key: &PublicKey| key.thumbprint.clone()).collect())
+                let keys = KeySet::parse(text.as_bytes())
+                    .map_err(|refused| refuse("jwks_file", format!("Correct the key set: {refused}.")))?;
+                (
+                    Some(text),
+                    keys.keys()
+                        .iter()
+                        .map(|key: &PublicKey| key.thumbprint.clone())
+                        .collect(),
+                )
             }
             (None, Some(url)) => {
                 check_url(url, true).map_err(|why| refuse("jwks_url", format!("Give a public https URL: {why}.")))?;
@@ -110,14 +128,21 @@ impl Registration {
             }
         };
         if let Some(at) = Scopes::first_unknown(&file.scopes) {
-            return Err(refuse(&format!("scopes[{at}]"), "Give scopes such as system/*.rs, system/Patient.read, or an operation's URL."));
+            return Err(refuse(
+                &format!("scopes[{at}]"),
+                "Give scopes such as system/*.rs, system/Patient.read, or an operation's URL.",
+            ));
         }
         if file.scopes.is_empty() {
             return Err(refuse("scopes", "Give at least one scope."));
         }
         let dialect = dialect(&file.dialect)?;
         let row = PartnerRow {
-            endpoint: file.endpoint.as_ref().map(|endpoint| read_endpoint(endpoint, folder)).transpose()?,
+            endpoint: file
+                .endpoint
+                .as_ref()
+                .map(|endpoint| read_endpoint(endpoint, folder))
+                .transpose()?,
             dialect: serde_json::to_string(&dialect).map_err(|error| Failure::new(Fault::Internal).because(error))?,
             mtls: mtls.to_owned(),
             scopes: file.scopes.join(" "),
@@ -134,7 +159,11 @@ impl Registration {
             created_ms: 0,
             updated_ms: 0,
         };
-        Ok(Registration { row, thumbprints, warnings })
+        Ok(Registration {
+            row,
+            thumbprints,
+            warnings,
+        })
     }
 }
 
@@ -146,10 +175,17 @@ fn check_names(file: &File) -> Result<(), Failure> {
         return Err(refuse("name", "Give a name of 1 to 200 characters."));
     }
     if file.npi.is_empty() || file.npi.len() > 20 || !file.npi.bytes().all(|b| b.is_ascii_alphanumeric()) {
-        return Err(refuse("npi", "Give the National Provider Identifier, ten digits in quotes."));
+        return Err(refuse(
+            "npi",
+            "Give the National Provider Identifier, ten digits in quotes.",
+        ));
     }
-    if file.client_id.is_empty() || file.client_id.len() > 255 || !file.client_id.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err(refuse("client_id", "Give an OAuth client id of 1 to 255 visible ASCII characters."));
+    if file.client_id.is_empty() || file.client_id.len() > 255 || !file.client_id.bytes().all(|b| b.is_ascii_graphic())
+    {
+        return Err(refuse(
+            "client_id",
+            "Give an OAuth client id of 1 to 255 visible ASCII characters.",
+        ));
     }
     Ok(())
 }
@@ -160,10 +196,18 @@ fn check_certificate(mtls: &str, uri: Option<&str>, warnings: &mut Vec<String>) 
     }
     match uri {
         None if mtls == "required" => {
-            return Err(refuse("certificate_uri", "Give the URI name of the partner's client certificate, or set mtls to off."));
+            return Err(refuse(
+                "certificate_uri",
+                "Give the URI name of the partner's client certificate, or set mtls to off.",
+            ));
         }
-        Some(uri) if reqwest::Url::parse(uri).is_err() || uri.len() > 1024 || !uri.bytes().all(|b| b.is_ascii_graphic()) => {
-            return Err(refuse("certificate_uri", "Give an absolute URI, exactly as it is in the certificate."));
+        Some(uri)
+            if reqwest::Url::parse(uri).is_err() || uri.len() > 1024 || !uri.bytes().all(|b| b.is_ascii_graphic()) =>
+        {
+            return Err(refuse(
+                "certificate_uri",
+                "Give an absolute URI, exactly as it is in the certificate.",
+            ));
         }
         _ => {}
     }
@@ -179,11 +223,18 @@ fn dialect(file: &DialectFile) -> Result<Dialect, Failure> {
         if let Some(value) = value
             && !known.contains(&value.as_str())
         {
-            return Err(refuse(&format!("dialect.{name}"), format!("Write one of {}.", known.join(", "))));
+            return Err(refuse(
+                &format!("dialect.{name}"),
+                format!("Write one of {}.", known.join(", ")),
+            ));
         }
     }
     let or = |value: &Option<String>, default: &str| value.clone().unwrap_or_else(|| default.to_owned());
-    Ok(Dialect { hrex: or(&file.hrex, "1.1"), pdex: or(&file.pdex, "2.2"), us_core: or(&file.us_core, "6.1.0") })
+    Ok(Dialect {
+        hrex: or(&file.hrex, "1.1"),
+        pdex: or(&file.pdex, "2.2"),
+        us_core: or(&file.us_core, "6.1.0"),
+    })
 }
 
 fn read_endpoint(file: &EndpointFile, folder: &Path) -> Result<String, Failure> {
@@ -197,7 +248,10 @@ fn read_endpoint(file: &EndpointFile, folder: &Path) -> Result<String, Failure> 
             let pem = read(&folder.join(path))?;
             let certificates = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
             if certificates.map_or(0, |found| found.len()) == 0 {
-                return Err(refuse("endpoint.trust", "Give a PEM file with the authorities of the partner's server."));
+                return Err(refuse(
+                    "endpoint.trust",
+                    "Give a PEM file with the authorities of the partner's server.",
+                ));
             }
             Some(pem)
         }

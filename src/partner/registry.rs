@@ -14,11 +14,18 @@ use crate::telemetry::Correlation;
 /// [`Fault::PartnerInvalid`] when its id, client id or certificate name is taken; those of the store.
 pub fn add(ctx: &Context, registration: &Registration) -> Result<PartnerRow, Failure> {
     let now_ms = ctx.clock.now_ms();
-    let row = PartnerRow { created_ms: now_ms, updated_ms: now_ms, ..registration.row.clone() };
+    let row = PartnerRow {
+        created_ms: now_ms,
+        updated_ms: now_ms,
+        ..registration.row.clone()
+    };
     let added = row.clone();
     change(ctx, Action::PartnerAdded, &row.id, move |db| {
         if partners::by_id(db, &added.id)?.is_some() {
-            return Err(taken("id", "This partner is registered already; use `causeway partner rotate` to change it."));
+            return Err(taken(
+                "id",
+                "This partner is registered already; use `causeway partner rotate` to change it.",
+            ));
         }
         partners::insert(db, &added).map_err(named_taken)
     })?;
@@ -31,7 +38,10 @@ pub fn add(ctx: &Context, registration: &Registration) -> Result<PartnerRow, Fai
 /// [`Fault::PartnerUnknown`]; as [`add`].
 pub fn rotate(ctx: &Context, registration: &Registration) -> Result<(), Failure> {
     let now_ms = ctx.clock.now_ms();
-    let row = PartnerRow { updated_ms: now_ms, ..registration.row.clone() };
+    let row = PartnerRow {
+        updated_ms: now_ms,
+        ..registration.row.clone()
+    };
     let kept = registration.thumbprints.clone();
     change(ctx, Action::PartnerRotated, &registration.row.id, move |db| {
         if !partners::replace(db, &row).map_err(named_taken)? {
@@ -62,7 +72,9 @@ pub fn resume(ctx: &Context, id: &str) -> Result<(), Failure> {
 /// # Errors
 /// [`Fault::PartnerUnknown`]; those of the store.
 pub fn find(ctx: &Context, id: &str) -> Result<PartnerRow, Failure> {
-    ctx.store.read_blocking(|db| partners::by_id(db, id))?.ok_or_else(|| Fault::PartnerUnknown.into())
+    ctx.store
+        .read_blocking(|db| partners::by_id(db, id))?
+        .ok_or_else(|| Fault::PartnerUnknown.into())
 }
 
 /// Every partner.
@@ -73,20 +85,40 @@ pub fn list(ctx: &Context) -> Result<Vec<PartnerRow>, Failure> {
     ctx.store.read_blocking(partners::list)
 }
 
-fn set_status(ctx: &Context, id: &str, action: Action, status: &'static str, reason: Option<String>) -> Result<(), Failure> {
+fn set_status(
+    ctx: &Context,
+    id: &str,
+    action: Action,
+    status: &'static str,
+    reason: Option<String>,
+) -> Result<(), Failure> {
     let (now_ms, partner) = (ctx.clock.now_ms(), id.to_owned());
-    change(ctx, action, id, move |db| match partners::set_status(db, &partner, status, reason.as_deref(), now_ms)? {
-        true => Ok(()),
-        false => Err(Fault::PartnerUnknown.into()),
+    change(ctx, action, id, move |db| {
+        match partners::set_status(db, &partner, status, reason.as_deref(), now_ms)? {
+            true => Ok(()),
+            false => Err(Fault::PartnerUnknown.into()),
+        }
     })
 }
 
-fn change(ctx: &Context, action: Action, id: &str, mut work: impl FnMut(&mut Db) -> Result<(), Failure> + Send + 'static) -> Result<(), Failure> {
+fn change(
+    ctx: &Context,
+    action: Action,
+    id: &str,
+    mut work: impl FnMut(&mut Db) -> Result<(), Failure> + Send + 'static,
+) -> Result<(), Failure> {
     let at_us = ctx.clock.now_us();
-    let actor = Actor { kind: "operator", id: Some("host".into()), ..Actor::default() };
+    let actor = Actor {
+        kind: "operator",
+        id: Some("host".into()),
+        ..Actor::default()
+    };
     let mut entry = Entry::new(action, actor, Correlation::internal(ctx.ids.new_id(at_us / 1000)));
     entry.partner = Some(id.to_owned());
-    entry.object = Some(Object { kind: "partner", id: id.to_owned() });
+    entry.object = Some(Object {
+        kind: "partner",
+        id: id.to_owned(),
+    });
     let entry_id = ctx.ids.new_id(at_us / 1000);
     ctx.store.write_blocking(move |db| {
         work(db)?;
@@ -99,6 +131,16 @@ fn taken(field: &str, remedy: &str) -> Failure {
 }
 
 fn named_taken(failure: Failure) -> Failure {
-    let duplicate = failure.cause().and_then(|cause| cause.downcast_ref::<diesel::result::Error>()).is_some_and(is_duplicate);
-    if duplicate { taken("client_id", "Another partner has this client_id or certificate_uri; each must be unique.") } else { failure }
+    let duplicate = failure
+        .cause()
+        .and_then(|cause| cause.downcast_ref::<diesel::result::Error>())
+        .is_some_and(is_duplicate);
+    if duplicate {
+        taken(
+            "client_id",
+            "Another partner has this client_id or certificate_uri; each must be unique.",
+        )
+    } else {
+        failure
+    }
 }

@@ -33,8 +33,17 @@ fn folder() -> tempfile::TempDir {
     let put = |name: &str, text: String| std::fs::write(folder.path().join(name), text).expect("write");
     put("jwks.json", json!({ "keys": [key.public_jwk()] }).to_string());
     put("private.json", json!({ "keys": [key.private_jwk()] }).to_string());
-    put("other.json", json!({ "keys": [SigningKey::generate(Algorithm::Rs384, "k2").expect("key").public_jwk()] }).to_string());
-    put("ca.pem", crate::security::dev_pki::issue_ca("CA", Clock::System.now_ms()).expect("CA").certificate_pem().to_owned());
+    put(
+        "other.json",
+        json!({ "keys": [SigningKey::generate(Algorithm::Rs384, "k2").expect("key").public_jwk()] }).to_string(),
+    );
+    put(
+        "ca.pem",
+        crate::security::dev_pki::issue_ca("CA", Clock::System.now_ms())
+            .expect("CA")
+            .certificate_pem()
+            .to_owned(),
+    );
     put("empty.pem", String::new());
     folder
 }
@@ -49,14 +58,33 @@ fn context(folder: &tempfile::TempDir) -> Context {
         base_url: "https://payer.example/fhir".into(),
         time_zone: chrono_tz::America::New_York,
     };
-    let store = Store::open(&url, &StoreOptions { connections: 2, migrate: true }).expect("store");
-    Context { store, clock: Clock::fixed(1_798_761_600_000), ids: Ids::random(), payer: Arc::new(payer) }
+    let store = Store::open(
+        &url,
+        &StoreOptions {
+            connections: 2,
+            migrate: true,
+        },
+    )
+    .expect("store");
+    Context {
+        store,
+        clock: Clock::fixed(1_798_761_600_000),
+        ids: Ids::random(),
+        payer: Arc::new(payer),
+    }
 }
 
 fn ledger(ctx: &Context) -> Vec<String> {
     use crate::store::schema::ledger_entry::dsl;
     use diesel::prelude::*;
-    ctx.store.read_blocking(|db| Ok(dsl::ledger_entry.order(dsl::id).select(dsl::action).load::<String>(db)?)).expect("ledger")
+    ctx.store
+        .read_blocking(|db| {
+            Ok(dsl::ledger_entry
+                .order(dsl::id)
+                .select(dsl::action)
+                .load::<String>(db)?)
+        })
+        .expect("ledger")
 }
 
 #[test]
@@ -71,39 +99,85 @@ fn registrations_that_are_refused_name_their_field() {
         ("npi = \"1992000020\"", "npi = 1992000020", "line 4"),
         ("client_id = \"new-payer\"", "client_id = \"a b\"", "client_id"),
         ("jwks_file = \"jwks.json\"", "", "jwks_file"),
-        ("jwks_file = \"jwks.json\"", "jwks_file = \"jwks.json\"\njwks_url = \"https://x.example/\"", "jwks_url"),
-        ("jwks_file = \"jwks.json\"", "jwks_url = \"http://x.example/\"", "jwks_url"),
-        ("jwks_file = \"jwks.json\"", "jwks_url = \"https://10.0.0.1/\"", "jwks_url"),
+        (
+            "jwks_file = \"jwks.json\"",
+            "jwks_file = \"jwks.json\"\njwks_url = \"https://x.example/\"",
+            "jwks_url",
+        ),
+        (
+            "jwks_file = \"jwks.json\"",
+            "jwks_url = \"http://x.example/\"",
+            "jwks_url",
+        ),
+        (
+            "jwks_file = \"jwks.json\"",
+            "jwks_url = \"https://10.0.0.1/\"",
+            "jwks_url",
+        ),
         ("jwks_file = \"jwks.json\"", "jwks_file = \"private.json\"", "jwks_file"),
         ("jwks_file = \"jwks.json\"", "jwks_file = \"ca.pem\"", "jwks_file"),
-        ("certificate_uri = \"https://new-payer.example/fhir\"", "", "certificate_uri"),
-        ("certificate_uri = \"https://new-payer.example/fhir\"", "certificate_uri = \"new-payer\"", "certificate_uri"),
+        (
+            "certificate_uri = \"https://new-payer.example/fhir\"",
+            "",
+            "certificate_uri",
+        ),
+        (
+            "certificate_uri = \"https://new-payer.example/fhir\"",
+            "certificate_uri = \"new-payer\"",
+            "certificate_uri",
+        ),
         ("mtls = \"required\"", "mtls = \"maybe\"", "mtls"),
         ("\"system/*.rs\"", "\"system/*.sr\"", "scopes[0]"),
         ("\"system/*.rs\"", "\"system/*.rs system/*.cud\"", "scopes[0]"),
         ("\"system/*.rs\"", "\"patient/*.rs\"", "scopes[0]"),
         ("hrex = \"1.1\"", "hrex = \"3.0\"", "dialect.hrex"),
         ("hrex = \"1.1\"", "hrx = \"1.1\"", "line 10"),
-        ("fhir = \"https://new-payer.example/fhir\"", "fhir = \"http://new-payer.example/fhir\"", "endpoint.fhir"),
-        ("fhir = \"https://new-payer.example/fhir\"", "fhir = \"https://new-payer.example/fhir/\"", "endpoint.fhir"),
+        (
+            "fhir = \"https://new-payer.example/fhir\"",
+            "fhir = \"http://new-payer.example/fhir\"",
+            "endpoint.fhir",
+        ),
+        (
+            "fhir = \"https://new-payer.example/fhir\"",
+            "fhir = \"https://new-payer.example/fhir/\"",
+            "endpoint.fhir",
+        ),
         ("trust = \"ca.pem\"", "trust = \"empty.pem\"", "endpoint.trust"),
-        ("mtls = \"required\"", "mtls = \"required\"\ncolour = \"blue\"", "line 9"),
+        (
+            "mtls = \"required\"",
+            "mtls = \"required\"\ncolour = \"blue\"",
+            "line 9",
+        ),
         ("id = \"new-payer\"\nname", "id = \nname", "line 2"),
     ] {
         let text = GOOD.replace(from, to);
         assert_ne!(text, GOOD, "{from}");
         let failure = Registration::parse(&text, folder.path()).expect_err(to);
-        assert_eq!((failure.fault(), failure.expressions()), (Fault::PartnerInvalid, [field.to_owned()].as_slice()), "{to}: {}", failure.remedy_text());
+        assert_eq!(
+            (failure.fault(), failure.expressions()),
+            (Fault::PartnerInvalid, [field.to_owned()].as_slice()),
+            "{to}: {}",
+            failure.remedy_text()
+        );
     }
     let missing = GOOD.replace("jwks.json", "nowhere.json");
-    assert_eq!(Registration::parse(&missing, folder.path()).expect_err("no file").fault(), Fault::InputUnreadable);
+    assert_eq!(
+        Registration::parse(&missing, folder.path())
+            .expect_err("no file")
+            .fault(),
+        Fault::InputUnreadable
+    );
 }
 
 #[test]
 fn a_wrong_check_digit_is_a_warning_only() {
     let folder = folder();
     let warnings = |text: &str| Registration::parse(text, folder.path()).expect("registration").warnings;
-    assert!(warnings(&GOOD.replace("1992000020", "1992000029")).iter().any(|warning| warning.contains("check digit")));
+    assert!(
+        warnings(&GOOD.replace("1992000020", "1992000029"))
+            .iter()
+            .any(|warning| warning.contains("check digit"))
+    );
 }
 
 #[test]
@@ -113,21 +187,55 @@ fn every_change_is_in_the_ledger_and_none_is_made_twice() {
     let good = Registration::parse(GOOD, folder.path()).expect("registration");
     let row = registry::add(&ctx, &good).expect("added");
     assert_eq!(registry::find(&ctx, "new-payer").expect("found"), row);
-    assert!(row.endpoint.as_deref().is_some_and(|endpoint| endpoint.contains("BEGIN CERTIFICATE")));
+    assert!(
+        row.endpoint
+            .as_deref()
+            .is_some_and(|endpoint| endpoint.contains("BEGIN CERTIFICATE"))
+    );
     assert_eq!(registry::add(&ctx, &good).expect_err("twice").expressions(), ["id"]);
-    let twin = Registration::parse(&GOOD.replace("id = \"new-payer\"\nname", "id = \"twin\"\nname"), folder.path()).expect("registration");
-    assert_eq!(registry::add(&ctx, &twin).expect_err("client id taken").expressions(), ["client_id"]);
+    let twin = Registration::parse(
+        &GOOD.replace("id = \"new-payer\"\nname", "id = \"twin\"\nname"),
+        folder.path(),
+    )
+    .expect("registration");
+    assert_eq!(
+        registry::add(&ctx, &twin).expect_err("client id taken").expressions(),
+        ["client_id"]
+    );
+    ctx.clock.advance_ms(1);
     registry::suspend(&ctx, "new-payer", "key lost").expect("suspended");
+    ctx.clock.advance_ms(1);
     let row = registry::find(&ctx, "new-payer").expect("found");
-    assert_eq!((row.status.as_str(), row.status_reason.as_deref(), row.version), ("suspended", Some("key lost"), 2));
+    assert_eq!(
+        (row.status.as_str(), row.status_reason.as_deref(), row.version),
+        ("suspended", Some("key lost"), 2)
+    );
     let other = Registration::parse(&GOOD.replace("jwks.json", "other.json"), folder.path()).expect("registration");
     registry::rotate(&ctx, &other).expect("rotated");
     let row = registry::find(&ctx, "new-payer").expect("found");
-    assert!(row.jwks.as_deref().is_some_and(|keys| keys.contains("k2")) && row.status == "suspended", "rotating lifts no suspension");
+    assert!(
+        row.jwks.as_deref().is_some_and(|keys| keys.contains("k2")) && row.status == "suspended",
+        "rotating lifts no suspension"
+    );
+    ctx.clock.advance_ms(1);
     registry::resume(&ctx, "new-payer").expect("resumed");
-    assert_eq!(registry::suspend(&ctx, "nobody", "x").expect_err("unknown").fault(), Fault::PartnerUnknown);
-    assert_eq!(registry::rotate(&ctx, &twin).expect_err("unknown").fault(), Fault::PartnerUnknown);
-    assert_eq!(ledger(&ctx), ["partner.added", "partner.suspended", "partner.rotated", "partner.resumed"]);
+    assert_eq!(
+        registry::suspend(&ctx, "nobody", "x").expect_err("unknown").fault(),
+        Fault::PartnerUnknown
+    );
+    assert_eq!(
+        registry::rotate(&ctx, &twin).expect_err("unknown").fault(),
+        Fault::PartnerUnknown
+    );
+    assert_eq!(
+        ledger(&ctx),
+        [
+            "partner.added",
+            "partner.suspended",
+            "partner.rotated",
+            "partner.resumed"
+        ]
+    );
     assert_eq!(registry::list(&ctx).expect("list").len(), 1);
 }
 
@@ -138,7 +246,16 @@ async fn a_check_tells_what_it_found() {
     let keyring = Keyring::new(false);
     let found = check(&good, &keyring).await;
     assert!(found.iter().all(|finding| finding.result != "failed"), "{found:?}");
-    let unreachable = crate::store::partners::PartnerRow { jwks: None, jwks_url: Some("https://127.0.0.1:1/".into()), ..good };
+    let unreachable = crate::store::partners::PartnerRow {
+        jwks: None,
+        jwks_url: Some("https://127.0.0.1:1/".into()),
+        ..good
+    };
     let found = check(&unreachable, &keyring).await;
-    assert!(found.iter().any(|finding| finding.check == "keys" && finding.result == "failed"), "{found:?}");
+    assert!(
+        found
+            .iter()
+            .any(|finding| finding.check == "keys" && finding.result == "failed"),
+        "{found:?}"
+    );
 }

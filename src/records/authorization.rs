@@ -26,10 +26,20 @@ pub fn state(resource: &Screened<'_>, service_to_ms: Option<i64>, now_ms: i64) -
     }
     let mut found = Found::default();
     walk(&root, &mut found);
-    let created = root.get("created").and_then(|value| value.text()).and_then(|text| when::range_ms(&text));
+    let created = root
+        .get("created")
+        .and_then(|value| value.text())
+        .and_then(|text| when::range_ms(&text));
     let changed = found.changed_ms.or(created.map(|(from, _)| from));
-    let period_end = root.all(&["preAuthRefPeriod", "end"]).iter().filter_map(end_ms).max().or(service_to_ms);
-    let cancelled = root.get("status").is_some_and(|value| value.is("cancelled") || value.is("entered-in-error"));
+    let period_end = root
+        .all(&["preAuthRefPeriod", "end"])
+        .iter()
+        .filter_map(end_ms)
+        .max()
+        .or(service_to_ms);
+    let cancelled = root
+        .get("status")
+        .is_some_and(|value| value.is("cancelled") || value.is("entered-in-error"));
     if found.denied && !found.other {
         return (DENIED, changed);
     }
@@ -73,13 +83,19 @@ fn walk(value: &Value<'_>, found: &mut Found) {
     if let Some(url) = value.get("url").and_then(|url| url.text()) {
         let when_decided = url.ends_with("when-adjudicated") || url.ends_with("itemPreAuthIssueDate");
         if when_decided {
-            let at = value.get("valueDateTime").or_else(|| value.get("valueDate")).and_then(|at| at.text());
+            let at = value
+                .get("valueDateTime")
+                .or_else(|| value.get("valueDate"))
+                .and_then(|at| at.text());
             let at = at.and_then(|text| when::range_ms(&text)).map(|(from, _)| from);
             found.changed_ms = found.changed_ms.max(at);
         }
     }
     for child in value.members().chain(value.items()) {
-        if matches!(child.kind(), crate::fhir::prescreen::Kind::Object | crate::fhir::prescreen::Kind::Array) {
+        if matches!(
+            child.kind(),
+            crate::fhir::prescreen::Kind::Object | crate::fhir::prescreen::Kind::Array
+        ) {
             walk(&child, found);
         }
     }
@@ -119,6 +135,9 @@ mod tests {
         assert_eq!(of("active", &["A3", "A6"], "2025-06-01"), (ACTIVE, decided));
         assert_eq!(of("active", &["A3", "A3"], "2025-06-01"), (DENIED, decided));
         assert_eq!(of("cancelled", &["A1"], "2025-06-01"), (ENDED, decided));
-        assert_eq!(of("active", &["A1"], "2024-08-01"), (ENDED, when::range_ms("2024-08-01").map(|r| r.1)));
+        assert_eq!(
+            of("active", &["A1"], "2024-08-01"),
+            (ENDED, when::range_ms("2024-08-01").map(|r| r.1))
+        );
     }
 }

@@ -25,7 +25,13 @@ pub struct Read {
 /// Emits the resources of `now`'s phase in the document `bytes`.
 pub fn read(bytes: Vec<u8>, name: &Arc<str>, now: u8, explicit: bool, emit: &mut Emit<'_>) -> Read {
     let buffer = Arc::new(bytes);
-    let whole = |refused: Option<Fault>| Item { span: 0..buffer.len(), line: 1, entry: None, fallback_id: None, refused };
+    let whole = |refused: Option<Fault>| Item {
+        span: 0..buffer.len(),
+        line: 1,
+        entry: None,
+        fallback_id: None,
+        refused,
+    };
     let chunk = |items: Vec<Item>, urls: Option<Arc<FullUrls>>| Chunk {
         source: Arc::clone(name),
         buffer: Arc::clone(&buffer),
@@ -39,13 +45,19 @@ pub fn read(bytes: Vec<u8>, name: &Arc<str>, now: u8, explicit: bool, emit: &mut
     let rtype = screened.resource_type();
     if rtype != "Bundle" {
         if !explicit && compartment::kind(&rtype).is_none() {
-            return Read { phases: 0, record: false };
+            return Read {
+                phases: 0,
+                record: false,
+            };
         }
         let own = phase(Some(&rtype));
         if own == now {
             emit(chunk(vec![whole(None)], None));
         }
-        return Read { phases: 1 << own, record: true };
+        return Read {
+            phases: 1 << own,
+            record: true,
+        };
     }
     let urls = Arc::new(full_urls(&screened));
     let mut phases = 0;
@@ -53,13 +65,19 @@ pub fn read(bytes: Vec<u8>, name: &Arc<str>, now: u8, explicit: bool, emit: &mut
     let (mut line, mut counted) = (1u64, 0usize);
     for (index, entry) in screened.root().all(&["entry"]).iter().enumerate() {
         let Some(item) = item(entry, index) else { continue };
-        let rtype = entry.get("resource").and_then(|resource| resource.get("resourceType")).and_then(|t| t.text());
+        let rtype = entry
+            .get("resource")
+            .and_then(|resource| resource.get("resourceType"))
+            .and_then(|t| t.text());
         let own = phase(rtype.as_deref());
         phases |= 1 << own;
         if own != now {
             continue;
         }
-        line += buffer[counted..item.span.start].iter().filter(|byte| **byte == b'\n').count() as u64;
+        line += buffer[counted..item.span.start]
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count() as u64;
         counted = item.span.start;
         items.push(Item { line, ..item });
         if items.len() == CHUNK_ITEMS && !emit(chunk(std::mem::take(&mut items), Some(Arc::clone(&urls)))) {
@@ -87,7 +105,10 @@ fn unscreened(
         let large = failure.fault() == Fault::TooLarge;
         emit(chunk(vec![whole(large.then_some(Fault::TooLarge))], None));
     }
-    Read { phases: 0, record: !foreign }
+    Read {
+        phases: 0,
+        record: !foreign,
+    }
 }
 
 fn mentions_resource(bytes: &[u8]) -> bool {
@@ -97,14 +118,19 @@ fn mentions_resource(bytes: &[u8]) -> bool {
 
 /// The resource of an entry; `None` for an entry that only answers.
 fn item(entry: &Value<'_>, index: usize) -> Option<Item> {
-    let method = entry.get("request").and_then(|request| request.get("method")).and_then(|method| method.text());
+    let method = entry
+        .get("request")
+        .and_then(|request| request.get("method"))
+        .and_then(|method| method.text());
     let other_method = method.is_some_and(|method| method != "POST" && method != "PUT");
     match entry.get("resource") {
         Some(resource) => Some(Item {
             span: resource.span(),
             line: 1,
             entry: Some(index),
-            fallback_id: entry.get("fullUrl").and_then(|url| uuid(&url.text()?).map(str::to_owned)),
+            fallback_id: entry
+                .get("fullUrl")
+                .and_then(|url| uuid(&url.text()?).map(str::to_owned)),
             refused: other_method.then_some(Fault::TypeUnsupported),
         }),
         None if entry.get("response").is_some() => None,
@@ -121,11 +147,26 @@ fn item(entry: &Value<'_>, index: usize) -> Option<Item> {
 fn full_urls(bundle: &Screened<'_>) -> FullUrls {
     let mut urls = FullUrls::new();
     for entry in bundle.root().all(&["entry"]) {
-        let Some(url) = entry.get("fullUrl").and_then(|url| url.text()) else { continue };
-        let Some(resource) = entry.get("resource") else { continue };
-        let rtype = resource.get("resourceType").and_then(|rtype| rtype.text()).unwrap_or_default();
-        let own = resource.get("id").and_then(|id| id.text()).map(std::borrow::Cow::into_owned);
-        let Some(id) = own.or_else(|| uuid(&url).map(str::to_owned)).filter(|id| is_fhir_id(id)) else { continue };
+        let Some(url) = entry.get("fullUrl").and_then(|url| url.text()) else {
+            continue;
+        };
+        let Some(resource) = entry.get("resource") else {
+            continue;
+        };
+        let rtype = resource
+            .get("resourceType")
+            .and_then(|rtype| rtype.text())
+            .unwrap_or_default();
+        let own = resource
+            .get("id")
+            .and_then(|id| id.text())
+            .map(std::borrow::Cow::into_owned);
+        let Some(id) = own
+            .or_else(|| uuid(&url).map(str::to_owned))
+            .filter(|id| is_fhir_id(id))
+        else {
+            continue;
+        };
         if causeway_fhir_types::is_type(&rtype) {
             urls.insert(url.into_owned(), format!("{rtype}/{id}"));
         }
@@ -154,8 +195,16 @@ mod tests {
             phases = read(text.into(), &"b.json".into(), now, true, &mut |chunk| {
                 let urls = chunk.urls.as_deref().expect("urls");
                 assert_eq!(urls.get("urn:uuid:1").map(String::as_str), Some("Patient/1"));
-                assert_eq!(urls.get("http://x/Condition/c").map(String::as_str), Some("Condition/c"));
-                got.extend(chunk.items.into_iter().map(|item| (now, item.line, item.entry, item.fallback_id, item.refused)));
+                assert_eq!(
+                    urls.get("http://x/Condition/c").map(String::as_str),
+                    Some("Condition/c")
+                );
+                got.extend(
+                    chunk
+                        .items
+                        .into_iter()
+                        .map(|item| (now, item.line, item.entry, item.fallback_id, item.refused)),
+                );
                 true
             })
             .phases;
@@ -176,7 +225,11 @@ mod tests {
             (r#"{"name":"package"}"#, false),
             (r#"{"resourceType":"Patient","name":[]}"#, true),
         ] {
-            assert_eq!(read(text.into(), &"f".into(), 0, false, &mut |_| true).record, record, "{text}");
+            assert_eq!(
+                read(text.into(), &"f".into(), 0, false, &mut |_| true).record,
+                record,
+                "{text}"
+            );
             assert!(read(text.into(), &"f".into(), 0, true, &mut |_| true).record, "{text}");
         }
     }

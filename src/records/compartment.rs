@@ -108,7 +108,10 @@ pub const TYPES: &[(&str, Kind)] = {
 
 /// How the owner of `rtype` is found; `None` for a type that is not kept.
 pub fn kind(rtype: &str) -> Option<Kind> {
-    TYPES.binary_search_by_key(&rtype, |row| row.0).ok().map(|at| TYPES[at].1)
+    TYPES
+        .binary_search_by_key(&rtype, |row| row.0)
+        .ok()
+        .map(|at| TYPES[at].1)
 }
 
 /// Who a resource says it belongs to.
@@ -136,12 +139,16 @@ pub enum Owner {
 /// no resolvable reference is named.
 pub fn owner(resource: &Screened<'_>, base_url: &str) -> Result<Owner, Failure> {
     let rtype = resource.resource_type();
-    let Some(kind) = kind(&rtype) else { return Err(Failure::new(Fault::TypeUnsupported).at("Resource")) };
+    let Some(kind) = kind(&rtype) else {
+        return Err(Failure::new(Fault::TypeUnsupported).at("Resource"));
+    };
     match kind {
         Kind::Patient => Ok(Owner::Patient),
         Kind::Shared => nobody(resource, base_url),
         Kind::Member(paths) => member(resource, paths, base_url),
-        Kind::MemberOrNobody(paths) if paths.iter().all(|path| resource.root().first(path).is_none()) => nobody(resource, base_url),
+        Kind::MemberOrNobody(paths) if paths.iter().all(|path| resource.root().first(path).is_none()) => {
+            nobody(resource, base_url)
+        }
         Kind::MemberOrNobody(paths) => member(resource, paths, base_url),
         Kind::Provenance => targets(resource, base_url),
     }
@@ -149,7 +156,10 @@ pub fn owner(resource: &Screened<'_>, base_url: &str) -> Result<Owner, Failure> 
 
 /// A shared resource that names a Patient anywhere is about a member after all.
 fn nobody(resource: &Screened<'_>, base_url: &str) -> Result<Owner, Failure> {
-    match resource.references().find(|reference| local(&reference.text(), base_url).is_some_and(|(t, _)| t == "Patient")) {
+    match resource
+        .references()
+        .find(|reference| local(&reference.text(), base_url).is_some_and(|(t, _)| t == "Patient"))
+    {
         Some(reference) => Err(Failure::new(Fault::ReferenceUnresolved)
             .at(reference.path())
             .remedy("A resource that all members share may not refer to a Patient.")),
@@ -161,9 +171,13 @@ fn member(resource: &Screened<'_>, paths: &[&[&str]], base_url: &str) -> Result<
     for path in paths {
         let mut found: Option<(String, String)> = None;
         for value in resource.root().all(path) {
-            let Some(reference) = value.get("reference") else { continue };
+            let Some(reference) = value.get("reference") else {
+                continue;
+            };
             let text = reference.text().unwrap_or_default();
-            let Some((rtype, id)) = local(&text, base_url) else { continue };
+            let Some((rtype, id)) = local(&text, base_url) else {
+                continue;
+            };
             if rtype != "Patient" {
                 continue;
             }
@@ -179,14 +193,22 @@ fn member(resource: &Screened<'_>, paths: &[&[&str]], base_url: &str) -> Result<
         }
     }
     let rtype = resource.resource_type();
-    let place = paths.first().map(|path| format!("{rtype}.{}", path.join("."))).unwrap_or_default();
-    Err(Failure::new(Fault::ReferenceUnresolved).at(place).remedy("Refer to the member as Patient/<id>."))
+    let place = paths
+        .first()
+        .map(|path| format!("{rtype}.{}", path.join(".")))
+        .unwrap_or_default();
+    Err(Failure::new(Fault::ReferenceUnresolved)
+        .at(place)
+        .remedy("Refer to the member as Patient/<id>."))
 }
 
 fn targets(resource: &Screened<'_>, base_url: &str) -> Result<Owner, Failure> {
     let mut targets = Vec::new();
     for target in resource.root().all(&["target"]) {
-        let text = target.get("reference").and_then(|reference| reference.text()).unwrap_or_default();
+        let text = target
+            .get("reference")
+            .and_then(|reference| reference.text())
+            .unwrap_or_default();
         match local(&text, base_url) {
             Some((rtype, id)) => targets.push((rtype.to_owned(), id.to_owned(), target.path())),
             None => return Err(Failure::new(Fault::ReferenceUnresolved).at(target.path())),
@@ -209,7 +231,6 @@ pub fn local<'t>(text: &'t str, base_url: &str) -> Option<(&'t str, &'t str)> {
     (causeway_fhir_types::is_type(rtype) && is_fhir_id(id)).then_some((rtype, id))
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,7 +242,10 @@ mod tests {
     }
 
     fn of_member(id: &str, at: &str) -> Result<Owner, (Fault, Vec<String>)> {
-        Ok(Owner::Member { id: id.into(), at: at.into() })
+        Ok(Owner::Member {
+            id: id.into(),
+            at: at.into(),
+        })
     }
 
     #[test]
@@ -235,7 +259,8 @@ mod tests {
         let coverage = r#"{"resourceType":"Coverage","subscriber":{"reference":"Patient/parent"},
             "beneficiary":{"reference":"Patient/child"},"payor":[{"reference":"Organization/o"}]}"#;
         assert_eq!(of(coverage), of_member("child", "Coverage.beneficiary.reference"));
-        let absolute = r#"{"resourceType":"Condition","subject":{"reference":"https://payer.example/fhir/Patient/a/_history/3"}}"#;
+        let absolute =
+            r#"{"resourceType":"Condition","subject":{"reference":"https://payer.example/fhir/Patient/a/_history/3"}}"#;
         assert_eq!(of(absolute), of_member("a", "Condition.subject.reference"));
     }
 

@@ -46,7 +46,11 @@ const COPIED: &[&str] = &["name", "gender", "birthDate", "address", "telecom", "
 
 /// A name as it is compared: without accents, case, spaces and signs.
 pub fn fold_name(name: &str) -> String {
-    name.nfkd().filter(|c| !is_combining_mark(*c)).flat_map(char::to_lowercase).filter(|c| c.is_alphabetic()).collect()
+    name.nfkd()
+        .filter(|c| !is_combining_mark(*c))
+        .flat_map(char::to_lowercase)
+        .filter(|c| c.is_alphabetic())
+        .collect()
 }
 
 /// Reads the demographics of a Patient.
@@ -54,8 +58,12 @@ pub fn read(patient: &Screened<'_>) -> Demographics {
     let root = patient.root();
     let names = root.all(&["name"]);
     let has_family = |name: &&Value<'_>| name.get("family").is_some();
-    let official = names.iter().find(|name| has_family(name) && name.get("use").is_some_and(|code| code.is("official")));
-    let family = official.or_else(|| names.iter().find(has_family)).and_then(|name| name.get("family")?.text());
+    let official = names
+        .iter()
+        .find(|name| has_family(name) && name.get("use").is_some_and(|code| code.is("official")));
+    let family = official
+        .or_else(|| names.iter().find(has_family))
+        .and_then(|name| name.get("family")?.text());
     let mut json = String::from("{");
     for name in COPIED {
         if let Some(raw) = root.get(name).and_then(|value| std::str::from_utf8(value.raw()).ok()) {
@@ -66,7 +74,11 @@ pub fn read(patient: &Screened<'_>) -> Demographics {
     json.push('}');
     Demographics {
         family: fold_name(&family.unwrap_or_default()),
-        birth_date: root.get("birthDate").and_then(|value| value.text()).unwrap_or_default().into_owned(),
+        birth_date: root
+            .get("birthDate")
+            .and_then(|value| value.text())
+            .unwrap_or_default()
+            .into_owned(),
         json,
     }
 }
@@ -88,9 +100,15 @@ pub fn identifiers(resource: &Screened<'_>) -> Vec<Identifier> {
         });
     }
     if let Some(subscriber) = root.get("subscriberId") {
-        found.push(Identifier { value: text(Some(subscriber)), system: String::new(), kind: "subscriber".into() });
+        found.push(Identifier {
+            value: text(Some(subscriber)),
+            system: String::new(),
+            kind: "subscriber".into(),
+        });
     }
-    found.retain(|one| !one.value.is_empty() && one.value.len().max(one.system.len()).max(one.kind.len()) <= INDEXED_BYTES_MAX);
+    found.retain(|one| {
+        !one.value.is_empty() && one.value.len().max(one.system.len()).max(one.kind.len()) <= INDEXED_BYTES_MAX
+    });
     found.sort();
     found.dedup();
     found
@@ -109,17 +127,33 @@ mod tests {
             "identifier":[{"type":{"coding":[{"code":"MB"}]},"system":"http://x","value":"M1"},{"value":"M1","system":"http://x"}]}"#;
         let screened = screen(text.as_bytes(), &Limits::record()).expect("passes");
         let read = read(&screened);
-        assert_eq!((read.family.as_str(), read.birth_date.as_str()), ("onunezłuk", "2001-02-03"));
+        assert_eq!(
+            (read.family.as_str(), read.birth_date.as_str()),
+            ("onunezłuk", "2001-02-03")
+        );
         let patient: Patient = serde_json::from_str(&read.json).expect("identity can read it");
-        assert_eq!((patient.name.len(), patient.gender.as_deref(), patient.identifier.len()), (2, Some("female"), 2));
+        assert_eq!(
+            (patient.name.len(), patient.gender.as_deref(), patient.identifier.len()),
+            (2, Some("female"), 2)
+        );
         let found = identifiers(&screened);
-        assert_eq!(found.iter().map(|one| one.kind.as_str()).collect::<Vec<_>>(), ["", "MB"]);
+        assert_eq!(
+            found.iter().map(|one| one.kind.as_str()).collect::<Vec<_>>(),
+            ["", "MB"]
+        );
     }
 
     #[test]
     fn a_subscriber_number_is_an_identifier() {
         let text = r#"{"resourceType":"Coverage","subscriberId":"S9"}"#;
         let found = identifiers(&screen(text.as_bytes(), &Limits::record()).expect("passes"));
-        assert_eq!(found, [Identifier { value: "S9".into(), system: String::new(), kind: "subscriber".into() }]);
+        assert_eq!(
+            found,
+            [Identifier {
+                value: "S9".into(),
+                system: String::new(),
+                kind: "subscriber".into()
+            }]
+        );
     }
 }

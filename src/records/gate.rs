@@ -85,7 +85,13 @@ pub fn draft<'b>(bytes: &'b [u8], links: &dyn Links, fallback_id: Option<&str>) 
     let several_lines = bytes.iter().any(|byte| matches!(byte, b'\n' | b'\r'));
     if edits.is_empty() && !several_lines {
         let (id, source_sha256) = (rules::id(&screened)?, sha256(bytes));
-        return Ok(Draft { rtype, id, source_sha256, content: Cow::Borrowed(bytes), screened: Some(screened) });
+        return Ok(Draft {
+            rtype,
+            id,
+            source_sha256,
+            content: Cow::Borrowed(bytes),
+            screened: Some(screened),
+        });
     }
     let mut content = splice(bytes, &edits);
     if several_lines {
@@ -93,7 +99,13 @@ pub fn draft<'b>(bytes: &'b [u8], links: &dyn Links, fallback_id: Option<&str>) 
         content = compact(&content);
     }
     let id = rules::id(&screen(&content, &Limits::record())?)?;
-    Ok(Draft { rtype, id, source_sha256: sha256(&content), content: Cow::Owned(content), screened: None })
+    Ok(Draft {
+        rtype,
+        id,
+        source_sha256: sha256(&content),
+        content: Cow::Owned(content),
+        screened: None,
+    })
 }
 
 /// Second half: rules, owner, typed model, columns, released form, and the bytes as they will be stored as `version`.
@@ -160,11 +172,20 @@ pub fn judge(draft: &Draft<'_>, version: i64, now_ms: i64, base_url: &str) -> Re
 pub fn with_version(candidate: &Candidate, version: i64) -> Result<Candidate, Failure> {
     let rewrite = |bytes: &[u8]| -> Result<Vec<u8>, Failure> {
         let screened = screen(bytes, &Limits::record())?;
-        Ok(splice(bytes, &meta_edits(&screened, version, candidate.last_updated_ms)))
+        Ok(splice(
+            bytes,
+            &meta_edits(&screened, version, candidate.last_updated_ms),
+        ))
     };
     let body = rewrite(&candidate.body)?;
     let released = candidate.released.as_deref().map(rewrite).transpose()?;
-    Ok(Candidate { version, sha256: sha256(&body), body, released, ..candidate.clone() })
+    Ok(Candidate {
+        version,
+        sha256: sha256(&body),
+        body,
+        released,
+        ..candidate.clone()
+    })
 }
 
 fn local_edits(resource: &Screened<'_>, links: &dyn Links, fallback_id: Option<&str>) -> Vec<(Range<usize>, String)> {
@@ -179,7 +200,9 @@ fn local_edits(resource: &Screened<'_>, links: &dyn Links, fallback_id: Option<&
         }
     }
     if links.has_urls() {
-        let urls = resource.values().filter(|value| value.kind() == Kind::String && value.key() == "url");
+        let urls = resource
+            .values()
+            .filter(|value| value.kind() == Kind::String && value.key() == "url");
         for url in urls {
             if let Some(local) = url.text().and_then(|text| links.local(&text)) {
                 edits.push((url.span(), format!("\"{local}\"")));
@@ -195,8 +218,14 @@ fn meta_edits(resource: &Screened<'_>, version: i64, now_ms: i64) -> Vec<(Range<
     let root = resource.root();
     let stamp = format!("\"lastUpdated\":\"{}\"", rfc3339_ms(now_ms));
     let Some(meta) = root.get("meta").filter(|meta| meta.kind() == Kind::Object) else {
-        let after = root.get("id").or_else(|| root.get("resourceType")).map_or(0, |value| value.span().end);
-        return vec![(after..after, format!(",\"meta\":{{\"versionId\":\"{version}\",{stamp}}}"))];
+        let after = root
+            .get("id")
+            .or_else(|| root.get("resourceType"))
+            .map_or(0, |value| value.span().end);
+        return vec![(
+            after..after,
+            format!(",\"meta\":{{\"versionId\":\"{version}\",{stamp}}}"),
+        )];
     };
     let mut edits = Vec::new();
     let mut first = String::new();
@@ -228,8 +257,12 @@ fn shape(resource: &Screened<'_>, refused: Refused) -> Failure {
             };
             failure.at(place).remedy("R4 has no such element here.")
         }
-        (Refusal::Missing, Some(name)) => failure.at(rtype).remedy(format!("The required element {name} is missing.")),
-        _ => failure.at(culprit(resource).unwrap_or(rtype)).remedy("An element is not of the type that R4 gives it."),
+        (Refusal::Missing, Some(name)) => failure
+            .at(rtype)
+            .remedy(format!("The required element {name} is missing.")),
+        _ => failure
+            .at(culprit(resource).unwrap_or(rtype))
+            .remedy("An element is not of the type that R4 gives it."),
     }
 }
 

@@ -75,7 +75,11 @@ pub fn import(
     let consumed = AtomicU64::new(0);
     let seen = Seen::default();
     let conditional = Conditional::new(ctx.store.clone());
-    let shared = Shared { ctx, seen: &seen, conditional: &conditional };
+    let shared = Shared {
+        ctx,
+        seen: &seen,
+        conditional: &conditional,
+    };
     let mut rejects = Rejects::new(rejects)?;
     let mut report = Report::default();
     let mut aside = Aside::default();
@@ -93,7 +97,11 @@ pub fn import(
             for reject in &outcome.rejects {
                 rejects.add(reject)?;
             }
-            progress(Progress { read: report.read, bytes: consumed.load(Ordering::Relaxed), bytes_total });
+            progress(Progress {
+                read: report.read,
+                bytes: consumed.load(Ordering::Relaxed),
+                bytes_total,
+            });
             Ok(())
         })?;
     }
@@ -143,16 +151,27 @@ pub fn ingest_ndjson(
     let began = Instant::now();
     let seen = Seen::default();
     let conditional = Conditional::new(ctx.store.clone());
-    let shared = Shared { ctx, seen: &seen, conditional: &conditional };
+    let shared = Shared {
+        ctx,
+        seen: &seen,
+        conditional: &conditional,
+    };
     let mut report = Report::default();
     let name: std::sync::Arc<str> = name.into();
     let feed = |emit: &mut dyn FnMut(source::Chunk) -> bool| {
-        let unreadable = |error| Failure::new(crate::error::Fault::InputUnreadable).at(name.as_ref()).because(error);
+        let unreadable = |error| {
+            Failure::new(crate::error::Fault::InputUnreadable)
+                .at(name.as_ref())
+                .because(error)
+        };
         source::lines(&mut reader, &name, None, emit).1.map_err(unreadable)
     };
     pipeline::run(&shared, feed, &mut |outcome| {
         report.add(&outcome);
-        outcome.rejects.iter().for_each(|reject| rejected(reject.line, &reject.failure));
+        outcome
+            .rejects
+            .iter()
+            .for_each(|reject| rejected(reject.line, &reject.failure));
         Ok(())
     })?;
     report.seconds = began.elapsed().as_secs_f64();

@@ -66,7 +66,9 @@ impl Seen {
     fn has(&self, key: i64) -> bool {
         let (compartment, word, bit) = Seen::place(key);
         let seen = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        seen.get(&compartment).and_then(|words| words.get(word)).is_some_and(|bits| bits & bit != 0)
+        seen.get(&compartment)
+            .and_then(|words| words.get(word))
+            .is_some_and(|bits| bits & bit != 0)
     }
 
     /// Marks what a committed batch has dealt with.
@@ -157,8 +159,15 @@ pub fn keep(db: &mut Db, entries: &[Entry], seen: &Seen, ids: &Ids, now_ms: i64)
         }
         plan.push((candidate, compartment, version));
     }
-    let opened: Vec<Compartment<'_>> =
-        opened.iter().map(|(no, patient_id, umb)| Compartment { no: *no, patient_id, umb, next_seq: 1 }).collect();
+    let opened: Vec<Compartment<'_>> = opened
+        .iter()
+        .map(|(no, patient_id, umb)| Compartment {
+            no: *no,
+            patient_id,
+            umb,
+            next_seq: 1,
+        })
+        .collect();
     resources::open_compartments(db, &opened)?;
     write(db, &plan, &known, &mut kept)?;
     Ok(kept)
@@ -181,8 +190,14 @@ fn resolve(
         Owner::Targets(targets) => {
             let mut member = NOBODY;
             for (rtype, id, at) in targets {
-                let planned = || plan.iter().find(|(c, ..)| c.rtype == rtype && c.id == *id).map(|(_, no, _)| *no);
-                let stored = known.get(&(rtype.as_str(), id.as_str())).map(|there| there.key >> SEQUENCE_BITS);
+                let planned = || {
+                    plan.iter()
+                        .find(|(c, ..)| c.rtype == rtype && c.id == *id)
+                        .map(|(_, no, _)| *no)
+                };
+                let stored = known
+                    .get(&(rtype.as_str(), id.as_str()))
+                    .map(|there| there.key >> SEQUENCE_BITS);
                 let unresolved = || Failure::new(Fault::ReferenceUnresolved).at(at);
                 let no = stored.or_else(planned).ok_or_else(unresolved)?;
                 if no != NOBODY && member != NOBODY && no != member {
@@ -213,7 +228,12 @@ fn known<'e>(db: &mut Db, entries: &'e [Entry], seen: &Seen) -> Result<HashMap<(
         let list: Vec<&str> = ids.iter().copied().collect();
         for row in resources::existing(db, rtype, &list)? {
             let Some(id) = ids.get(row.id.as_str()) else { continue };
-            let there = Known { key: row.key, version: row.version, source_sha256: row.source_sha256, done: seen.has(row.key) };
+            let there = Known {
+                key: row.key,
+                version: row.version,
+                source_sha256: row.source_sha256,
+                done: seen.has(row.key),
+            };
             known.insert((rtype, *id), there);
         }
     }
@@ -251,7 +271,9 @@ fn write(
     let mut replaced = Vec::new();
     let mut counts: HashMap<i64, i64> = HashMap::new();
     for (candidate, compartment, _) in plan {
-        let old = known.get(&(candidate.rtype, candidate.id.as_str())).map(|there| there.key);
+        let old = known
+            .get(&(candidate.rtype, candidate.id.as_str()))
+            .map(|there| there.key);
         replaced.extend(old);
         let key = old.filter(|key| key >> SEQUENCE_BITS == *compartment);
         if key.is_none() {

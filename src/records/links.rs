@@ -21,7 +21,10 @@ pub struct Conditional {
 impl Conditional {
     /// Looks up in `store`.
     pub fn new(store: Store) -> Self {
-        Conditional { store, answers: Mutex::new(HashMap::new()) }
+        Conditional {
+            store,
+            answers: Mutex::new(HashMap::new()),
+        }
     }
 
     /// Forgets the answers, when more is stored than before.
@@ -35,7 +38,12 @@ impl Conditional {
         if !causeway_fhir_types::is_type(rtype) {
             return None;
         }
-        if let Some(answer) = self.answers.lock().unwrap_or_else(PoisonError::into_inner).get(reference) {
+        if let Some(answer) = self
+            .answers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(reference)
+        {
             return answer.clone();
         }
         let answer = self.look_up(rtype, token).unwrap_or_else(|failure| {
@@ -55,7 +63,9 @@ impl Conditional {
             Some((system, value)) => (Some(decode(system)), decode(value)),
             None => (None, decode(token)),
         };
-        let ids = self.store.read_blocking(|db| resources::with_identifier(db, rtype, system.as_deref(), &value))?;
+        let ids = self
+            .store
+            .read_blocking(|db| resources::with_identifier(db, rtype, system.as_deref(), &value))?;
         Ok(match ids.as_slice() {
             [only] => Some(format!("{rtype}/{only}")),
             _ => None,
@@ -69,7 +79,9 @@ fn decode(text: &str) -> String {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let hex = text.get(at + 1..at + 3).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        let hex = text
+            .get(at + 1..at + 3)
+            .and_then(|pair| u8::from_str_radix(pair, 16).ok());
         match (bytes[at], hex) {
             (b'%', Some(byte)) => {
                 out.push(byte);
@@ -97,7 +109,11 @@ impl Links for SourceLinks<'_> {
         if let Some(local) = self.entries.and_then(|entries| entries.get(reference)) {
             return Some(local.clone());
         }
-        if reference.contains('?') { self.conditional.local(reference) } else { None }
+        if reference.contains('?') {
+            self.conditional.local(reference)
+        } else {
+            None
+        }
     }
 
     fn has_urls(&self) -> bool {

@@ -91,13 +91,18 @@ pub fn run(
             }
         }
         drop(order_out);
-        let fed = feeder.join().unwrap_or_else(|_| Err(Failure::new(Fault::Internal).because("the reader panicked")));
+        let fed = feeder
+            .join()
+            .unwrap_or_else(|_| Err(Failure::new(Fault::Internal).because("the reader panicked")));
         written.and(fed)
     })
 }
 
 fn judge(shared: &Shared<'_>, chunk: &Chunk) -> Judged {
-    let links = SourceLinks { entries: chunk.urls.as_deref(), conditional: shared.conditional };
+    let links = SourceLinks {
+        entries: chunk.urls.as_deref(),
+        conditional: shared.conditional,
+    };
     let mut judged = Judged {
         entries: Vec::with_capacity(chunk.items.len()),
         places: Vec::with_capacity(chunk.items.len()),
@@ -122,7 +127,11 @@ fn judge(shared: &Shared<'_>, chunk: &Chunk) -> Judged {
         let existing = there.get(&(draft.rtype, draft.id.as_str()));
         if existing.is_some_and(|existing| existing.source_sha256 == draft.source_sha256) {
             // It was judged when it was stored.
-            judged.entries.push(Entry::Same { rtype: draft.rtype, id: draft.id.clone(), source_sha256: draft.source_sha256 });
+            judged.entries.push(Entry::Same {
+                rtype: draft.rtype,
+                id: draft.id.clone(),
+                source_sha256: draft.source_sha256,
+            });
             judged.places.push((item.line, item.entry));
             continue;
         }
@@ -160,22 +169,44 @@ fn look_up<'d>(shared: &Shared<'_>, drafts: &'d [(&Item, Draft<'_>)]) -> HashMap
 }
 
 fn reject(chunk: &Chunk, item: &Item, failure: Failure) -> Reject {
-    Reject { source: chunk.source.to_string(), line: item.line, entry: item.entry, failure }
+    Reject {
+        source: chunk.source.to_string(),
+        line: item.line,
+        entry: item.entry,
+        failure,
+    }
 }
 
 fn write(shared: &Shared<'_>, judged: Judged) -> Result<Outcome, Failure> {
-    let Judged { entries, places, source, mut rejects, read } = judged;
-    let mut outcome = Outcome { read, ..Outcome::default() };
+    let Judged {
+        entries,
+        places,
+        source,
+        mut rejects,
+        read,
+    } = judged;
+    let mut outcome = Outcome {
+        read,
+        ..Outcome::default()
+    };
     if !entries.is_empty() {
         let (seen, ids, now_ms) = (shared.seen.clone(), shared.ctx.ids.clone(), shared.ctx.clock.now_ms());
-        let kept = shared.ctx.store.write_blocking(move |db| keep(db, &entries, &seen, &ids, now_ms))?;
+        let kept = shared
+            .ctx
+            .store
+            .write_blocking(move |db| keep(db, &entries, &seen, &ids, now_ms))?;
         shared.seen.mark(&kept);
         outcome.stored = kept.stored;
         outcome.unchanged = kept.unchanged;
         outcome.superseded = kept.superseded;
         rejects.extend(kept.rejected.into_iter().map(|(index, failure)| {
             let (line, entry) = places[index];
-            Reject { source: source.to_string(), line, entry, failure }
+            Reject {
+                source: source.to_string(),
+                line,
+                entry,
+                failure,
+            }
         }));
     }
     rejects.sort_by_key(|reject| (reject.line, reject.entry));

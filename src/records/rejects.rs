@@ -41,7 +41,10 @@ impl Rejects {
     /// # Errors
     /// [`Fault::InputUnreadable`] when the file cannot be emptied.
     pub fn new(path: &Path) -> Result<Self, Failure> {
-        let mut rejects = Rejects { path: path.to_owned(), file: None };
+        let mut rejects = Rejects {
+            path: path.to_owned(),
+            file: None,
+        };
         if path.exists() {
             rejects.open()?;
         }
@@ -82,7 +85,9 @@ impl Rejects {
     /// [`Fault::InputUnreadable`] when it cannot be written.
     pub fn finish(&mut self) -> Result<(), Failure> {
         match &mut self.file {
-            Some(file) => file.flush().map_err(|error| Failure::new(Fault::InputUnreadable).at("--rejects").because(error)),
+            Some(file) => file
+                .flush()
+                .map_err(|error| Failure::new(Fault::InputUnreadable).at("--rejects").because(error)),
             None => Ok(()),
         }
     }

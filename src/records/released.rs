@@ -21,7 +21,9 @@ pub enum Money {
 pub fn money(rtype: &str) -> Money {
     match rtype {
         "ExplanationOfBenefit" | "Coverage" => Money::Parts,
-        "Account" | "ChargeItem" | "Claim" | "ClaimResponse" | "CoverageEligibilityResponse" | "Invoice" => Money::Whole,
+        "Account" | "ChargeItem" | "Claim" | "ClaimResponse" | "CoverageEligibilityResponse" | "Invoice" => {
+            Money::Whole
+        }
         _ => Money::None,
     }
 }
@@ -40,8 +42,13 @@ const CUT_NAMES: &[&str] = &["unitPrice", "net", "noteNumber"];
 const ADJUDICATION_BARE: &[&str] = &["id", "category"];
 
 const CARIN: &str = "http://hl7.org/fhir/us/carin-bb/StructureDefinition/C4BB-ExplanationOfBenefit-";
-const CARIN_KINDS: &[&str] =
-    &["Inpatient-Institutional", "Outpatient-Institutional", "Professional-NonClinician", "Oral", "Pharmacy"];
+const CARIN_KINDS: &[&str] = &[
+    "Inpatient-Institutional",
+    "Outpatient-Institutional",
+    "Professional-NonClinician",
+    "Oral",
+    "Pharmacy",
+];
 
 /// The released form of `resource`; `None` when it carries no money and is released as it is.
 pub fn form(resource: &Screened<'_>) -> Option<Vec<u8>> {
@@ -56,14 +63,21 @@ pub(super) fn edits(resource: &Screened<'_>) -> Option<Vec<(Range<usize>, String
     }
     let root = resource.root();
     let mut edits = Vec::new();
-    cut(&root, &mut |value, path| is_money(&rtype, value, path), &mut Vec::new(), &mut edits);
+    cut(
+        &root,
+        &mut |value, path| is_money(&rtype, value, path),
+        &mut Vec::new(),
+        &mut edits,
+    );
     if edits.is_empty() {
         return None;
     }
     for profile in root.all(&["meta", "profile"]) {
         let Some(text) = profile.text() else { continue };
         let Some(rest) = text.strip_prefix(CARIN) else { continue };
-        let (name, version) = rest.split_once('|').map_or((rest, ""), |(name, version)| (name, version));
+        let (name, version) = rest
+            .split_once('|')
+            .map_or((rest, ""), |(name, version)| (name, version));
         if CARIN_KINDS.contains(&name) {
             let bar = if version.is_empty() { "" } else { "|" };
             edits.push((profile.span(), format!("\"{CARIN}{name}-Basis{bar}{version}\"")));
@@ -90,14 +104,19 @@ fn is_money_type(value: &Value<'_>) -> bool {
 
 /// An amount that leaves its currency out.
 fn is_plain_amount(value: &Value<'_>) -> bool {
-    value.kind() == Kind::Object && value.members().all(|member| ["id", "extension", "value"].contains(&member.key()))
+    value.kind() == Kind::Object
+        && value
+            .members()
+            .all(|member| ["id", "extension", "value"].contains(&member.key()))
 }
 
 /// An adjudication of which nothing but its category stays.
 fn is_bare(value: &Value<'_>) -> bool {
     value.kind() == Kind::Object
         && value.get("amount").is_some()
-        && value.members().all(|member| member.key() == "amount" || ADJUDICATION_BARE.contains(&member.key()))
+        && value
+            .members()
+            .all(|member| member.key() == "amount" || ADJUDICATION_BARE.contains(&member.key()))
 }
 
 /// Collects the cuts under `container`; `true` when nothing of it stays. The pre-screen bounds the depth.
@@ -169,14 +188,25 @@ mod tests {
 
     #[test]
     fn without_money_there_is_no_other_form() {
-        assert_eq!(of(r#"{"resourceType":"ExplanationOfBenefit","item":[{"sequence":1,"adjudication":[{"category":{"text":"x"},"value":1.50}]}]}"#), None);
-        assert_eq!(of(r#"{"resourceType":"Observation","valueQuantity":{"value":1}}"#), None);
+        assert_eq!(
+            of(
+                r#"{"resourceType":"ExplanationOfBenefit","item":[{"sequence":1,"adjudication":[{"category":{"text":"x"},"value":1.50}]}]}"#
+            ),
+            None
+        );
+        assert_eq!(
+            of(r#"{"resourceType":"Observation","valueQuantity":{"value":1}}"#),
+            None
+        );
     }
 
     #[test]
     fn cost_sharing_of_a_coverage_goes() {
         let text = r#"{"resourceType":"Coverage","status":"active","costToBeneficiary":[{"valueMoney":{"value":20,"currency":"USD"}}]}"#;
-        assert_eq!(of(text).as_deref(), Some(r#"{"resourceType":"Coverage","status":"active"}"#));
+        assert_eq!(
+            of(text).as_deref(),
+            Some(r#"{"resourceType":"Coverage","status":"active"}"#)
+        );
     }
 
     /// A tree of plain values with money sprinkled in, and the same tree without it.
@@ -189,8 +219,11 @@ mod tests {
         leaf.prop_recursive(4, 40, 5, |inner| {
             prop::collection::btree_map("[b-m]{1,3}", inner.clone(), 1..5).prop_map(|map| {
                 let with: serde_json::Map<_, _> = map.iter().map(|(k, v)| (k.clone(), v.0.clone())).collect();
-                let without: serde_json::Map<_, _> =
-                    map.into_iter().filter(|(_, v)| !v.1.is_null()).map(|(k, v)| (k, v.1)).collect();
+                let without: serde_json::Map<_, _> = map
+                    .into_iter()
+                    .filter(|(_, v)| !v.1.is_null())
+                    .map(|(k, v)| (k, v.1))
+                    .collect();
                 let without = if without.is_empty() { Json::Null } else { without.into() };
                 (Json::Object(with), without)
             })

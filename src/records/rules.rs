@@ -10,7 +10,11 @@ use crate::ids::is_fhir_id;
 /// # Errors
 /// [`Fault::ValueInvalid`] when it is missing or breaks the grammar of `id`.
 pub fn id(resource: &Screened<'_>) -> Result<String, Failure> {
-    let found = resource.root().get("id").and_then(|value| value.text()).filter(|id| is_fhir_id(id));
+    let found = resource
+        .root()
+        .get("id")
+        .and_then(|value| value.text())
+        .filter(|id| is_fhir_id(id));
     found.map(std::borrow::Cow::into_owned).ok_or_else(|| {
         Failure::new(Fault::ValueInvalid)
             .at(format!("{}.id", resource.resource_type()))
@@ -23,9 +27,15 @@ pub fn id(resource: &Screened<'_>) -> Result<String, Failure> {
 /// # Errors
 /// [`Fault::ValueInvalid`] when it is no instant.
 pub fn last_updated_ms(resource: &Screened<'_>) -> Result<Option<i64>, Failure> {
-    let Some(value) = resource.root().get("meta").and_then(|meta| meta.get("lastUpdated")) else { return Ok(None) };
+    let Some(value) = resource.root().get("meta").and_then(|meta| meta.get("lastUpdated")) else {
+        return Ok(None);
+    };
     let read = value.text().and_then(|text| when::instant_ms(&text));
-    read.map(Some).ok_or_else(|| Failure::new(Fault::ValueInvalid).at(value.path()).remedy("Use a FHIR instant."))
+    read.map(Some).ok_or_else(|| {
+        Failure::new(Fault::ValueInvalid)
+            .at(value.path())
+            .remedy("Use a FHIR instant.")
+    })
 }
 
 /// Formats of ids and references everywhere, and of a Patient's birth date.
@@ -39,7 +49,8 @@ pub fn check(resource: &Screened<'_>) -> Result<(), Failure> {
         if let Some(contained) = text.strip_prefix('#') {
             let there = contained.is_empty()
                 || root.get("contained").is_some_and(|all| {
-                    all.items().any(|inner| inner.get("id").is_some_and(|id| id.is(contained)))
+                    all.items()
+                        .any(|inner| inner.get("id").is_some_and(|id| id.is(contained)))
                 });
             if !there {
                 return Err(Failure::new(Fault::ValueInvalid)
@@ -56,12 +67,16 @@ pub fn check(resource: &Screened<'_>) -> Result<(), Failure> {
         && let Some(birth) = root.get("birthDate")
         && birth.text().is_none_or(|text| !when::is_date(&text))
     {
-        return Err(Failure::new(Fault::ValueInvalid).at(birth.path()).remedy("Use a FHIR date."));
+        return Err(Failure::new(Fault::ValueInvalid)
+            .at(birth.path())
+            .remedy("Use a FHIR date."));
     }
     for identifier in root.all(&["identifier"]) {
         if let Some(system) = identifier.get("system").filter(|system| system.kind() == Kind::String) {
             if system.text().is_some_and(|text| text.contains(char::is_whitespace)) {
-                return Err(Failure::new(Fault::ValueInvalid).at(system.path()).remedy("A URI has no white space."));
+                return Err(Failure::new(Fault::ValueInvalid)
+                    .at(system.path())
+                    .remedy("A URI has no white space."));
             }
         }
     }
@@ -99,7 +114,9 @@ mod tests {
 
     fn of(text: &str) -> Result<(), (Fault, Vec<String>)> {
         let screened = screen(text.as_bytes(), &Limits::record()).expect("passes");
-        let told = id(&screened).and_then(|_| last_updated_ms(&screened)).and_then(|_| check(&screened));
+        let told = id(&screened)
+            .and_then(|_| last_updated_ms(&screened))
+            .and_then(|_| check(&screened));
         told.map_err(|f| (f.fault(), f.expressions().to_vec()))
     }
 
@@ -113,12 +130,30 @@ mod tests {
             (r#"{"resourceType":"Condition"}"#, "Condition.id"),
             (r#"{"resourceType":"Condition","id":"a b"}"#, "Condition.id"),
             (r#"{"resourceType":"Condition","id":1}"#, "Condition.id"),
-            (r#"{"resourceType":"Condition","id":"a","meta":{"lastUpdated":"2020-01-01"}}"#, "Condition.meta.lastUpdated"),
-            (r#"{"resourceType":"Patient","id":"a","birthDate":"01/02/2020"}"#, "Patient.birthDate"),
-            (r##"{"resourceType":"Condition","id":"a","subject":{"reference":"#p"}}"##, "Condition.subject.reference"),
-            (r#"{"resourceType":"Condition","id":"a","subject":{"reference":"Human/1"}}"#, "Condition.subject.reference"),
-            (r#"{"resourceType":"Condition","id":"a","subject":{"reference":"Patient/"}}"#, "Condition.subject.reference"),
-            (r#"{"resourceType":"Condition","id":"a","subject":{"reference":"some one"}}"#, "Condition.subject.reference"),
+            (
+                r#"{"resourceType":"Condition","id":"a","meta":{"lastUpdated":"2020-01-01"}}"#,
+                "Condition.meta.lastUpdated",
+            ),
+            (
+                r#"{"resourceType":"Patient","id":"a","birthDate":"01/02/2020"}"#,
+                "Patient.birthDate",
+            ),
+            (
+                r##"{"resourceType":"Condition","id":"a","subject":{"reference":"#p"}}"##,
+                "Condition.subject.reference",
+            ),
+            (
+                r#"{"resourceType":"Condition","id":"a","subject":{"reference":"Human/1"}}"#,
+                "Condition.subject.reference",
+            ),
+            (
+                r#"{"resourceType":"Condition","id":"a","subject":{"reference":"Patient/"}}"#,
+                "Condition.subject.reference",
+            ),
+            (
+                r#"{"resourceType":"Condition","id":"a","subject":{"reference":"some one"}}"#,
+                "Condition.subject.reference",
+            ),
         ] {
             assert_eq!(of(text), Err((Fault::ValueInvalid, vec![place.to_owned()])), "{text}");
         }

@@ -66,19 +66,31 @@ pub const LABELS: &[(&str, &str, i64)] = &[
 pub fn bits(resource: &Screened<'_>, owner: Option<&str>) -> i64 {
     let root = resource.root();
     let mut bits = 0;
-    for label in root.all(&["meta", "security"]).iter().chain(&root.all(&["contained", "meta", "security"])) {
+    for label in root
+        .all(&["meta", "security"])
+        .iter()
+        .chain(&root.all(&["contained", "meta", "security"]))
+    {
         let text = |name| label.get(name).and_then(|value| value.text()).unwrap_or_default();
         let (system, code) = (text("system"), text("code"));
-        bits |= LABELS.iter().find(|row| row.0 == system && row.1 == code).map_or(UNKNOWN, |row| row.2);
+        bits |= LABELS
+            .iter()
+            .find(|row| row.0 == system && row.1 == code)
+            .map_or(UNKNOWN, |row| row.2);
     }
     if let (Some(contained), Some(owner)) = (root.get("contained"), owner) {
         let span = contained.span();
         let own = format!("Patient/{owner}");
-        let other = resource.references().filter(|reference| span.contains(&reference.span().start)).any(|reference| {
-            let text = reference.text();
-            text.starts_with("Patient/") && text.split("/_history/").next() != Some(own.as_str())
-        });
-        let person = contained.items().any(|inner| inner.get("resourceType").is_some_and(|name| name.is("Patient")));
+        let other = resource
+            .references()
+            .filter(|reference| span.contains(&reference.span().start))
+            .any(|reference| {
+                let text = reference.text();
+                text.starts_with("Patient/") && text.split("/_history/").next() != Some(own.as_str())
+            });
+        let person = contained
+            .items()
+            .any(|inner| inner.get("resourceType").is_some_and(|name| name.is("Patient")));
         if other || person {
             bits |= OTHER_PATIENT;
         }
@@ -92,7 +104,9 @@ mod tests {
     use crate::fhir::prescreen::{Limits, screen};
 
     fn of(meta: &str, contained: &str) -> i64 {
-        let text = format!(r#"{{"resourceType":"Condition","meta":{{{meta}}}{contained},"subject":{{"reference":"Patient/a"}}}}"#);
+        let text = format!(
+            r#"{{"resourceType":"Condition","meta":{{{meta}}}{contained},"subject":{{"reference":"Patient/a"}}}}"#
+        );
         bits(&screen(text.as_bytes(), &Limits::record()).expect("passes"), Some("a"))
     }
 
@@ -110,7 +124,9 @@ mod tests {
     #[test]
     fn a_contained_resource_about_another_patient_is_told() {
         let contained = |id: &str| {
-            format!(r#","contained":[{{"resourceType":"Coverage","id":"c","beneficiary":{{"reference":"Patient/{id}"}}}}]"#)
+            format!(
+                r#","contained":[{{"resourceType":"Coverage","id":"c","beneficiary":{{"reference":"Patient/{id}"}}}}]"#
+            )
         };
         assert_eq!(of(r#""versionId":"1""#, &contained("a")), 0);
         assert_eq!(of(r#""versionId":"1""#, &contained("b")), OTHER_PATIENT);

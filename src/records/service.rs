@@ -80,7 +80,10 @@ pub fn dates(resource: &Screened<'_>) -> Result<Span, Failure> {
         Some(Rule::Begins(starts, ends)) => {
             let begun = first(resource, starts)?.unwrap_or_default();
             let ended = first(resource, ends)?.unwrap_or_default();
-            Ok(Span { from_ms: begun.from_ms, to_ms: ended.to_ms.or(ended.from_ms) })
+            Ok(Span {
+                from_ms: begun.from_ms,
+                to_ms: ended.to_ms.or(ended.from_ms),
+            })
         }
         Some(Rule::All(paths, others)) => {
             let mut all: Option<Span> = None;
@@ -104,7 +107,11 @@ pub fn dates(resource: &Screened<'_>) -> Result<Span, Failure> {
 }
 
 fn first(resource: &Screened<'_>, paths: &[&[&str]]) -> Result<Option<Span>, Failure> {
-    paths.iter().find_map(|path| resource.root().first(path)).map(|value| span(&value)).transpose()
+    paths
+        .iter()
+        .find_map(|path| resource.root().first(path))
+        .map(|value| span(&value))
+        .transpose()
 }
 
 #[cfg(test)]
@@ -127,14 +134,26 @@ mod tests {
     #[test]
     fn each_type_has_its_dates() {
         let one = |fields: &str| of(&format!("{{\"resourceType\":{fields}}}"));
-        assert_eq!(one(r#""Observation","issued":"2020-01-02T00:00:00Z","effectiveDateTime":"2020-01""#), day("2020-01", Some("2020-01")));
+        assert_eq!(
+            one(r#""Observation","issued":"2020-01-02T00:00:00Z","effectiveDateTime":"2020-01""#),
+            day("2020-01", Some("2020-01"))
+        );
         assert_eq!(one(r#""Condition","onsetDateTime":"2019""#), day("2019", None));
-        assert_eq!(one(r#""Condition","onsetDateTime":"2019","abatementDateTime":"2020-05-01""#), day("2019", Some("2020-05-01")));
-        assert_eq!(one(r#""Encounter","period":{"start":"2020-01-01"}"#), day("2020-01-01", None));
+        assert_eq!(
+            one(r#""Condition","onsetDateTime":"2019","abatementDateTime":"2020-05-01""#),
+            day("2019", Some("2020-05-01"))
+        );
+        assert_eq!(
+            one(r#""Encounter","period":{"start":"2020-01-01"}"#),
+            day("2020-01-01", None)
+        );
         assert_eq!(one(r#""Patient","birthDate":"2000""#), Span::default());
         let eob = r#""ExplanationOfBenefit","created":"2030","billablePeriod":{"start":"2020-02-01","end":"2020-03-01"},
             "item":[{"servicedDate":"2020-01-15"},{"servicedPeriod":{"start":"2020-02-01","end":"2020-04-01"}}]"#;
         assert_eq!(one(eob), day("2020-01-15", Some("2020-04-01")));
-        assert_eq!(one(r#""Claim","created":"2020-01-01""#), day("2020-01-01", Some("2020-01-01")));
+        assert_eq!(
+            one(r#""Claim","created":"2020-01-01""#),
+            day("2020-01-01", Some("2020-01-01"))
+        );
     }
 }

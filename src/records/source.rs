@@ -28,7 +28,9 @@ pub const PHASES: u8 = 6;
 /// When a type is stored: directories first, then members, then their coverage, the rest, and what is about all that.
 pub fn phase(rtype: Option<&str>) -> u8 {
     match rtype {
-        Some("Organization" | "Practitioner" | "Location" | "Medication" | "Substance" | "Endpoint" | "DeviceDefinition") => 0,
+        Some(
+            "Organization" | "Practitioner" | "Location" | "Medication" | "Substance" | "Endpoint" | "DeviceDefinition",
+        ) => 0,
         Some("PractitionerRole" | "HealthcareService" | "InsurancePlan" | "OrganizationAffiliation") => 1,
         Some("Patient") => 2,
         Some("Coverage" | "RelatedPerson") => 3,
@@ -108,7 +110,9 @@ pub fn gather(paths: &[PathBuf], names: &[String]) -> Result<Vec<Source>, Failur
             sources.extend(found);
         } else {
             let source = source(path, name, true)?.ok_or_else(|| {
-                Failure::new(Fault::InputUnreadable).at(name.as_str()).remedy("Name files .ndjson, .json, or either with .gz.")
+                Failure::new(Fault::InputUnreadable)
+                    .at(name.as_str())
+                    .remedy("Name files .ndjson, .json, or either with .gz.")
             })?;
             File::open(path).map_err(unreadable)?;
             sources.push(source);
@@ -136,8 +140,13 @@ fn walk(folder: &Path, name: &str, found: &mut Vec<Source>) -> Result<(), Failur
 }
 
 fn source(path: &Path, name: &str, explicit: bool) -> Result<Option<Source>, Failure> {
-    let file = path.file_name().map(|file| file.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
-    let (stem, gzip) = file.strip_suffix(".gz").map_or((file.as_str(), false), |stem| (stem, true));
+    let file = path
+        .file_name()
+        .map(|file| file.to_string_lossy().to_ascii_lowercase())
+        .unwrap_or_default();
+    let (stem, gzip) = file
+        .strip_suffix(".gz")
+        .map_or((file.as_str(), false), |stem| (stem, true));
     let form = match stem.rsplit_once('.') {
         Some((_, "ndjson" | "jsonl")) => Form::Ndjson,
         Some((_, "json")) => Form::Json,
@@ -145,8 +154,14 @@ fn source(path: &Path, name: &str, explicit: bool) -> Result<Option<Source>, Fai
     };
     let unreadable = |error: std::io::Error| Failure::new(Fault::InputUnreadable).at(name).because(error);
     let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
-    let own = path.file_name().map(|file| file.to_string_lossy().into_owned()).unwrap_or_default();
-    let hint = own.split(['.', '-', '_']).next().and_then(causeway_fhir_types::type_name);
+    let own = path
+        .file_name()
+        .map(|file| file.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let hint = own
+        .split(['.', '-', '_'])
+        .next()
+        .and_then(causeway_fhir_types::type_name);
     let hint = hint.filter(|_| form == Form::Ndjson);
     Ok(Some(Source {
         path: path.to_owned(),
@@ -183,10 +198,16 @@ impl Source {
         let unreadable =
             move |error: std::io::Error| Failure::new(Fault::InputUnreadable).at(name.as_ref()).because(error);
         let file = File::open(&self.path).map_err(&unreadable)?;
-        let counted = Counted { file, consumed: first.then_some(consumed) };
+        let counted = Counted {
+            file,
+            consumed: first.then_some(consumed),
+        };
         let plain = BufReader::with_capacity(1 << 17, counted);
-        let mut reader: Box<dyn BufRead + '_> =
-            if self.gzip { Box::new(BufReader::with_capacity(1 << 17, MultiGzDecoder::new(plain))) } else { Box::new(plain) };
+        let mut reader: Box<dyn BufRead + '_> = if self.gzip {
+            Box::new(BufReader::with_capacity(1 << 17, MultiGzDecoder::new(plain)))
+        } else {
+            Box::new(plain)
+        };
         match self.form {
             Form::Ndjson => {
                 let wanted = if self.uniform { None } else { Some(now) };
@@ -249,7 +270,12 @@ pub fn lines(
             return true;
         }
         let full = std::mem::replace(buffer, Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4));
-        emit(Chunk { source: Arc::clone(name), buffer: Arc::new(full), items: std::mem::take(items), urls: None })
+        emit(Chunk {
+            source: Arc::clone(name),
+            buffer: Arc::new(full),
+            items: std::mem::take(items),
+            urls: None,
+        })
     };
     loop {
         let start = buffer.len();
@@ -282,7 +308,13 @@ pub fn lines(
         if cut {
             buffer.truncate(start);
         }
-        items.push(Item { span, line, entry: None, fallback_id: None, refused: cut.then_some(Fault::TooLarge) });
+        items.push(Item {
+            span,
+            line,
+            entry: None,
+            fallback_id: None,
+            refused: cut.then_some(Fault::TooLarge),
+        });
         if (buffer.len() >= CHUNK_BYTES || items.len() >= CHUNK_ITEMS) && !flush(&mut buffer, &mut items, emit) {
             return (phases, Ok(()));
         }
@@ -313,7 +345,11 @@ fn read_line(reader: &mut (dyn BufRead + '_), buffer: &mut Vec<u8>) -> std::io::
 fn peek_type(line: &[u8]) -> Option<&str> {
     const NAME: &[u8] = b"\"resourceType\"";
     let at = line.windows(NAME.len()).position(|window| window == NAME)?;
-    let rest = line[at + NAME.len()..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
+    let rest = line[at + NAME.len()..]
+        .trim_ascii_start()
+        .strip_prefix(b":")?
+        .trim_ascii_start()
+        .strip_prefix(b"\"")?;
     let end = rest.iter().take(64).position(|byte| *byte == b'"')?;
     std::str::from_utf8(&rest[..end]).ok()
 }
@@ -327,7 +363,10 @@ mod tests {
         let mut reader = text;
         let (phases, done) = lines(&mut reader, &"x".into(), wanted, &mut |chunk| {
             got.extend(chunk.items.iter().map(|item| {
-                (item.line, String::from_utf8_lossy(&chunk.buffer[item.span.clone()]).into_owned())
+                (
+                    item.line,
+                    String::from_utf8_lossy(&chunk.buffer[item.span.clone()]).into_owned(),
+                )
             }));
             true
         });
@@ -339,7 +378,11 @@ mod tests {
     fn lines_are_found_by_phase_with_their_numbers() {
         let text = b"{\"resourceType\":\"Condition\"}\r\n\n  {\"resourceType\" : \"Patient\"} \n{\"a\":1}";
         let (lines, phases) = all(text, None);
-        let expected = [(1, "{\"resourceType\":\"Condition\"}"), (3, "{\"resourceType\" : \"Patient\"}"), (4, "{\"a\":1}")];
+        let expected = [
+            (1, "{\"resourceType\":\"Condition\"}"),
+            (3, "{\"resourceType\" : \"Patient\"}"),
+            (4, "{\"a\":1}"),
+        ];
         assert_eq!(lines, expected.map(|(n, t)| (n, t.to_owned())));
         assert_eq!(phases, 1 << 4 | 1 << 2);
         assert_eq!(all(text, Some(2)).0.len(), 1);
@@ -348,15 +391,27 @@ mod tests {
     #[test]
     fn files_are_known_by_their_names() {
         let dir = tempfile::tempdir().expect("a folder");
-        for name in ["b/Patient.ndjson.gz", "b/notes.txt", "b/log.ndjson", "a.json", "b/x.NDJSON"] {
+        for name in [
+            "b/Patient.ndjson.gz",
+            "b/notes.txt",
+            "b/log.ndjson",
+            "a.json",
+            "b/x.NDJSON",
+        ] {
             let path = dir.path().join(name);
             std::fs::create_dir_all(path.parent().expect("a parent")).expect("made");
             std::fs::write(path, "").expect("written");
         }
         let found = gather(&[dir.path().to_owned()], &["d".into()]).expect("gathered");
-        assert_eq!(found.iter().map(|s| s.name.as_ref()).collect::<Vec<_>>(), ["d/b/x.NDJSON", "d/b/Patient.ndjson.gz", "d/a.json"]);
+        assert_eq!(
+            found.iter().map(|s| s.name.as_ref()).collect::<Vec<_>>(),
+            ["d/b/x.NDJSON", "d/b/Patient.ndjson.gz", "d/a.json"]
+        );
         assert_eq!((found[1].phases, found[0].phases), (1 << 2, u8::MAX));
         let missing = gather(&[dir.path().join("none")], &["none".into()]).expect_err("refused");
-        assert_eq!((missing.fault(), missing.expressions()), (Fault::InputUnreadable, &["none".to_owned()][..]));
+        assert_eq!(
+            (missing.fault(), missing.expressions()),
+            (Fault::InputUnreadable, &["none".to_owned()][..])
+        );
     }
 }

@@ -32,7 +32,11 @@ pub fn range_ms(text: &str) -> Option<(i64, i64)> {
 
 /// Whether `text` is a FHIR `instant`: date, time with seconds, and zone.
 pub fn instant_ms(text: &str) -> Option<i64> {
-    if text.len() > 10 { instant(text).map(|(from, _)| from) } else { None }
+    if text.len() > 10 {
+        instant(text).map(|(from, _)| from)
+    } else {
+        None
+    }
 }
 
 /// Whether `text` is a FHIR `date` (a year, a month or a day).
@@ -49,7 +53,11 @@ fn date(text: &str) -> Option<NaiveDate> {
     if !shape {
         return None;
     }
-    NaiveDate::from_ymd_opt(text[..4].parse().ok()?, text[5..7].parse().ok()?, text[8..].parse().ok()?)
+    NaiveDate::from_ymd_opt(
+        text[..4].parse().ok()?,
+        text[5..7].parse().ok()?,
+        text[8..].parse().ok()?,
+    )
 }
 
 fn instant(text: &str) -> Option<(i64, i64)> {
@@ -63,7 +71,11 @@ fn instant(text: &str) -> Option<(i64, i64)> {
     }
     let two = |from: usize| -> Option<u32> {
         let part = clock.get(from..from + 2)?;
-        if part.bytes().all(|b| b.is_ascii_digit()) { part.parse().ok() } else { None }
+        if part.bytes().all(|b| b.is_ascii_digit()) {
+            part.parse().ok()
+        } else {
+            None
+        }
     };
     let (hour, minute, second) = (two(0)?, two(3)?, two(6)?);
     let (fraction, zone) = match rest.strip_prefix('.') {
@@ -123,15 +135,24 @@ pub fn span(value: &Value<'_>) -> Result<Span, Failure> {
     };
     if value.text().is_some() {
         let (from, to) = read(value)?;
-        return Ok(Span { from_ms: Some(from), to_ms: Some(to) });
+        return Ok(Span {
+            from_ms: Some(from),
+            to_ms: Some(to),
+        });
     }
-    let from_ms = value.get("start").map(|start| read(&start)).transpose()?.map(|(from, _)| from);
+    let from_ms = value
+        .get("start")
+        .map(|start| read(&start))
+        .transpose()?
+        .map(|(from, _)| from);
     let to_ms = value.get("end").map(|end| read(&end)).transpose()?.map(|(_, to)| to);
     Ok(Span { from_ms, to_ms })
 }
 
 fn not_a_date(value: &Value<'_>) -> Failure {
-    Failure::new(Fault::ValueInvalid).at(value.path()).remedy("Use a FHIR date or dateTime; a time needs its zone.")
+    Failure::new(Fault::ValueInvalid)
+        .at(value.path())
+        .remedy("Use a FHIR date or dateTime; a time needs its zone.")
 }
 
 #[cfg(test)]
@@ -143,9 +164,18 @@ mod tests {
     fn partial_dates_are_the_span_they_name() {
         let ms = |text: &str| parse_rfc3339_ms(text).expect("rfc3339");
         let day = 86_400_000;
-        assert_eq!(range_ms("2024"), Some((ms("2024-01-01T00:00:00Z"), ms("2024-01-01T00:00:00Z") + 366 * day - 1)));
-        assert_eq!(range_ms("2023-02"), Some((ms("2023-02-01T00:00:00Z"), ms("2023-02-01T00:00:00Z") + 28 * day - 1)));
-        assert_eq!(range_ms("2023-12-31"), Some((ms("2023-12-31T00:00:00Z"), ms("2023-12-31T00:00:00Z") + day - 1)));
+        assert_eq!(
+            range_ms("2024"),
+            Some((ms("2024-01-01T00:00:00Z"), ms("2024-01-01T00:00:00Z") + 366 * day - 1))
+        );
+        assert_eq!(
+            range_ms("2023-02"),
+            Some((ms("2023-02-01T00:00:00Z"), ms("2023-02-01T00:00:00Z") + 28 * day - 1))
+        );
+        assert_eq!(
+            range_ms("2023-12-31"),
+            Some((ms("2023-12-31T00:00:00Z"), ms("2023-12-31T00:00:00Z") + day - 1))
+        );
         let at = ms("2018-08-03T12:07:22-05:00");
         assert_eq!(range_ms("2018-08-03T12:07:22-05:00"), Some((at, at + 999)));
         assert_eq!(range_ms("2018-08-03T12:07:22.703254-05:00"), Some((at + 703, at + 703)));
@@ -155,9 +185,23 @@ mod tests {
     #[test]
     fn what_is_no_date_is_refused() {
         for bad in [
-            "", "24", "0000", "2024-13", "2024-02-30", "2024-1-1", "2024-01-01T10:00", "2024-01-01T10:00:00", "+024",
-            "2024-01-01T25:00:00Z", "2024-01-01T10:00:00.Z", "2024-01-01 10:00:00Z", "2024-01-01T10:00:00+15:00",
-            "2024-01-01T10:00:00+05", "２０２４", "2024-01-01T10:00:61Z", "2024-é1",
+            "",
+            "24",
+            "0000",
+            "2024-13",
+            "2024-02-30",
+            "2024-1-1",
+            "2024-01-01T10:00",
+            "2024-01-01T10:00:00",
+            "+024",
+            "2024-01-01T25:00:00Z",
+            "2024-01-01T10:00:00.Z",
+            "2024-01-01 10:00:00Z",
+            "2024-01-01T10:00:00+15:00",
+            "2024-01-01T10:00:00+05",
+            "２０２４",
+            "2024-01-01T10:00:61Z",
+            "2024-é1",
         ] {
             assert_eq!(range_ms(bad), None, "{bad}");
         }

@@ -71,7 +71,9 @@ impl Everything {
             None
         } else {
             let (partner, id) = (partner.clone(), id.to_owned());
-            ctx.store.read(move |db| disclosure::live_grant(db, &partner, &id, now_ms)).await?
+            ctx.store
+                .read(move |db| disclosure::live_grant(db, &partner, &id, now_ms))
+                .await?
         };
         let Some(grant) = grant else {
             return Err(refuse(ctx, caller, Fault::NotFound).await);
@@ -133,7 +135,9 @@ impl Everything {
             bytes += self.put_entry(&mut piece, row);
         }
         if total > 0 && !page_full {
-            self.rows_wanted = i64::try_from(PIECE_BYTES * total / bytes.max(1)).unwrap_or(FIRST_ROWS).clamp(4, 512);
+            self.rows_wanted = i64::try_from(PIECE_BYTES * total / bytes.max(1))
+                .unwrap_or(FIRST_ROWS)
+                .clamp(4, 512);
         }
         if ended || page_full {
             if ended {
@@ -144,7 +148,11 @@ impl Everything {
         }
         self.sent_bytes += piece.len() as u64;
         if self.phase == Phase::Done {
-            self.finish(Outcome { class: "ok", http: Some(200), reason: None });
+            self.finish(Outcome {
+                class: "ok",
+                http: Some(200),
+                reason: None,
+            });
         }
         Ok(Some(piece.freeze()))
     }
@@ -152,17 +160,32 @@ impl Everything {
     async fn load(&self, limit: i64) -> Result<Vec<Released>, Failure> {
         let (partner, grant, window) = (self.partner.clone(), self.grant.clone(), self.query.window.clone());
         let (after, now_ms) = (self.last_key, self.ctx.clock.now_ms());
-        self.ctx.store.read(move |db| disclosure::page(db, &partner, &grant, &window, after, limit, now_ms)).await
+        self.ctx
+            .store
+            .read(move |db| disclosure::page(db, &partner, &grant, &window, after, limit, now_ms))
+            .await
     }
 
     /// An empty page is the end only while the grant lives; else it is a withdrawal.
     async fn still_granted(&mut self) -> Result<(), Failure> {
-        let (partner, id, now_ms) = (self.partner.clone(), self.grant.patient_id.clone(), self.ctx.clock.now_ms());
-        let live = self.ctx.store.read(move |db| disclosure::live_grant(db, &partner, &id, now_ms)).await?;
+        let (partner, id, now_ms) = (
+            self.partner.clone(),
+            self.grant.patient_id.clone(),
+            self.ctx.clock.now_ms(),
+        );
+        let live = self
+            .ctx
+            .store
+            .read(move |db| disclosure::live_grant(db, &partner, &id, now_ms))
+            .await?;
         if live.is_some() {
             return Ok(());
         }
-        self.finish(Outcome { class: "failed", http: None, reason: Some(Fault::NotFound.code()) });
+        self.finish(Outcome {
+            class: "failed",
+            http: None,
+            reason: Some(Fault::NotFound.code()),
+        });
         Err(Fault::NotFound.into())
     }
 
@@ -206,6 +229,10 @@ impl Everything {
 
 impl Drop for Everything {
     fn drop(&mut self) {
-        self.finish(Outcome { class: "failed", http: None, reason: None });
+        self.finish(Outcome {
+            class: "failed",
+            http: None,
+            reason: None,
+        });
     }
 }

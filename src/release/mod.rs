@@ -23,7 +23,10 @@ pub const POLICY: &str = "cms-0057/1";
 /// The ledger entry of a disclosure under `grant`.
 fn entry(action: Action, caller: &Caller, grant: &LiveGrant) -> Entry {
     let mut entry = Entry::new(action, caller.actor(), caller.correlation.clone());
-    entry.object = Some(Object { kind: "Patient", id: grant.patient_id.clone() });
+    entry.object = Some(Object {
+        kind: "Patient",
+        id: grant.patient_id.clone(),
+    });
     entry.consent = Some(ConsentNote {
         id: grant.consent_id.clone(),
         decision: "permit",
@@ -56,13 +59,18 @@ fn complete(ctx: &Context, mut entry: Entry, outcome: Outcome, bytes: u64) {
     entry.outcome = outcome;
     entry.bytes = Some(bytes);
     let (ids, now_us) = (ctx.ids.clone(), ctx.clock.now_us());
-    ctx.store.write_later(move |db| ledger::append(db, &entry, &ids.new_id(now_us / 1000), now_us));
+    ctx.store
+        .write_later(move |db| ledger::append(db, &entry, &ids.new_id(now_us / 1000), now_us));
 }
 
 /// Records that nothing was disclosed, then answers with `fault`. "Not yours" and "not there" come here alike.
 async fn refuse(ctx: &Context, caller: &Caller, fault: Fault) -> Failure {
     let mut entry = Entry::new(Action::DisclosureRefused, caller.actor(), caller.correlation.clone());
-    entry.outcome = Outcome { class: "refused", http: Some(fault.row().http), reason: Some(fault.code()) };
+    entry.outcome = Outcome {
+        class: "refused",
+        http: Some(fault.row().http),
+        reason: Some(fault.code()),
+    };
     entry.policy_version = Some(POLICY.to_owned());
     match begin(ctx, vec![entry]).await {
         Ok(()) => Failure::new(fault),

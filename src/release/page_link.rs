@@ -34,8 +34,14 @@ impl PageLinks {
     /// # Errors
     /// [`Fault::ParameterInvalid`] when it is not ours, was made for another binding, or has expired.
     pub fn read(&self, link: &str, binding: &str, now_ms: i64) -> Result<i64, Failure> {
-        let refused = || Failure::new(Fault::ParameterInvalid).at("_page").remedy("Start again without _page.");
-        let bytes = secret::from_base64url(link).filter(|bytes| bytes.len() == 32).ok_or_else(refused)?;
+        let refused = || {
+            Failure::new(Fault::ParameterInvalid)
+                .at("_page")
+                .remedy("Start again without _page.")
+        };
+        let bytes = secret::from_base64url(link)
+            .filter(|bytes| bytes.len() == 32)
+            .ok_or_else(refused)?;
         let (content, mac) = bytes.split_at(16);
         if !secret::same(mac, &self.mac(content, binding)[..16]) {
             return Err(refused());
@@ -67,7 +73,10 @@ mod tests {
             let mut edited = link.clone().into_bytes();
             edited[at] = if edited[at] == b'A' { b'B' } else { b'A' };
             let edited = String::from_utf8(edited).expect("ascii");
-            assert!(edited == link || links.read(&edited, "acme|p1|_count=10", 2_000).is_err(), "{at}");
+            assert!(
+                edited == link || links.read(&edited, "acme|p1|_count=10", 2_000).is_err(),
+                "{at}"
+            );
         }
     }
 }

@@ -24,14 +24,25 @@ pub async fn patient(ctx: &Context, caller: &Caller, id: &str) -> Result<Release
         None
     } else {
         let (partner, id) = (caller.partner.id.clone(), id.to_owned());
-        ctx.store.read(move |db| disclosure::one(db, &partner, "Patient", &id, now_ms)).await?
+        ctx.store
+            .read(move |db| disclosure::one(db, &partner, "Patient", &id, now_ms))
+            .await?
     };
     let Some((row, grant)) = found else {
         return Err(refuse(ctx, caller, Fault::NotFound).await);
     };
     let begun = entry(Action::DisclosureBegun, caller, &grant);
     begin(ctx, vec![begun.clone()]).await?;
-    complete(ctx, begun, Outcome { class: "ok", http: Some(200), reason: None }, row.size());
+    complete(
+        ctx,
+        begun,
+        Outcome {
+            class: "ok",
+            http: Some(200),
+            reason: None,
+        },
+        row.size(),
+    );
     Ok(row)
 }
 
@@ -39,7 +50,12 @@ pub async fn patient(ctx: &Context, caller: &Caller, id: &str) -> Result<Release
 ///
 /// # Errors
 /// Those of the store; finding nothing is an empty page.
-pub async fn search_patients(ctx: &Context, caller: &Caller, identifier: Option<&str>, id: Option<&str>) -> Result<Page, Failure> {
+pub async fn search_patients(
+    ctx: &Context,
+    caller: &Caller,
+    identifier: Option<&str>,
+    id: Option<&str>,
+) -> Result<Page, Failure> {
     let now_ms = ctx.clock.now_ms();
     let partner = caller.partner.id.clone();
     let umb_system = ctx.payer.umb_system.clone();
@@ -75,12 +91,30 @@ pub async fn search_patients(ctx: &Context, caller: &Caller, identifier: Option<
         .await?;
     if found.is_empty() {
         let failure = refuse(ctx, caller, Fault::NotFound).await;
-        return if failure.fault() == Fault::NotFound { Ok(Page { rows: Vec::new() }) } else { Err(failure) };
+        return if failure.fault() == Fault::NotFound {
+            Ok(Page { rows: Vec::new() })
+        } else {
+            Err(failure)
+        };
     }
-    let begun: Vec<_> = found.iter().map(|(_, grant)| entry(Action::DisclosureBegun, caller, grant)).collect();
+    let begun: Vec<_> = found
+        .iter()
+        .map(|(_, grant)| entry(Action::DisclosureBegun, caller, grant))
+        .collect();
     begin(ctx, begun.clone()).await?;
     for (begun, (row, _)) in begun.into_iter().zip(&found) {
-        complete(ctx, begun, Outcome { class: "ok", http: Some(200), reason: None }, row.size());
+        complete(
+            ctx,
+            begun,
+            Outcome {
+                class: "ok",
+                http: Some(200),
+                reason: None,
+            },
+            row.size(),
+        );
     }
-    Ok(Page { rows: found.into_iter().map(|(row, _)| row).collect() })
+    Ok(Page {
+        rows: found.into_iter().map(|(row, _)| row).collect(),
+    })
 }

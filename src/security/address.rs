@@ -57,18 +57,26 @@ pub fn check_url(text: &str, loopback: bool) -> Result<reqwest::Url, &'static st
         return Err("it has a fragment");
     }
     let host = url.host_str().ok_or("it has no host")?;
-    let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
+    let literal = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<IpAddr>()
+        .ok();
     match literal {
         Some(address) if !allowed(address, loopback) => return Err("its address is not public"),
-        None if !loopback && (host.eq_ignore_ascii_case("localhost") || host.trim_end_matches('.').ends_with(".localhost")) => {
-            return Err("it names this machine");
-        }
+        None if !loopback && is_this_machine(host) => return Err("it names this machine"),
         _ => {}
     }
     if !loopback && url.port().is_some_and(|port| port < 1024 && port != 443) {
         return Err("its port is one of another service");
     }
     Ok(url)
+}
+
+/// `host` is in lower case, as the URL parser leaves it.
+fn is_this_machine(host: &str) -> bool {
+    let name = host.trim_end_matches('.');
+    name == "localhost" || name.ends_with(".localhost")
 }
 
 fn allowed(address: IpAddr, loopback: bool) -> bool {
@@ -149,7 +157,12 @@ mod tests {
         ] {
             assert!(check_url(bad, false).is_err(), "{bad}");
         }
-        for good in ["https://example.org/jwks", "https://example.org:8443/a?b=c", "https://8.8.8.8/", "https://[2606:4700::1111]/"] {
+        for good in [
+            "https://example.org/jwks",
+            "https://example.org:8443/a?b=c",
+            "https://8.8.8.8/",
+            "https://[2606:4700::1111]/",
+        ] {
             assert!(check_url(good, false).is_ok(), "{good}");
         }
         assert!(check_url("https://127.0.0.1:9/", true).is_ok() && check_url("https://10.0.0.1/", true).is_err());

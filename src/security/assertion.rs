@@ -61,8 +61,12 @@ impl<'a> Assertion<'a> {
         let part = |part: &str| from_base64url(part).ok_or("not-base64url");
         let header = strict_object(&part(header)?).ok_or("header-not-json")?;
         let claims = strict_object(&part(claims)?).ok_or("claims-not-json")?;
-        let text = |object: &Map<String, Value>, name: &str| object.get(name).and_then(Value::as_str).map(str::to_owned);
-        if ["crit", "b64", "zip", "enc", "cty"].iter().any(|name| header.contains_key(*name)) {
+        let text =
+            |object: &Map<String, Value>, name: &str| object.get(name).and_then(Value::as_str).map(str::to_owned);
+        if ["crit", "b64", "zip", "enc", "cty"]
+            .iter()
+            .any(|name| header.contains_key(*name))
+        {
             return Err("header-extension");
         }
         if ["jwk", "x5u", "x5c"].iter().any(|name| header.contains_key(*name)) {
@@ -71,25 +75,45 @@ impl<'a> Assertion<'a> {
         if text(&header, "typ").as_deref() != Some("JWT") {
             return Err("typ");
         }
-        let algorithm = text(&header, "alg").and_then(|name| Algorithm::parse(&name)).ok_or("alg")?;
-        let kid = text(&header, "kid").filter(|kid| !kid.is_empty() && kid.len() <= 256).ok_or("kid")?;
+        let algorithm = text(&header, "alg")
+            .and_then(|name| Algorithm::parse(&name))
+            .ok_or("alg")?;
+        let kid = text(&header, "kid")
+            .filter(|kid| !kid.is_empty() && kid.len() <= 256)
+            .ok_or("kid")?;
         let jku = match header.get("jku") {
             None => None,
             Some(Value::String(url)) => Some(url.clone()),
             Some(_) => return Err("jku"),
         };
-        let client_id = text(&claims, "iss").filter(|iss| !iss.is_empty() && iss.len() <= 255).ok_or("iss")?;
+        let client_id = text(&claims, "iss")
+            .filter(|iss| !iss.is_empty() && iss.len() <= 255)
+            .ok_or("iss")?;
         if text(&claims, "sub").as_deref() != Some(client_id.as_str()) {
             return Err("sub");
         }
-        Ok(Assertion { signed, signature: part(signature)?, algorithm, kid, jku, client_id, claims })
+        Ok(Assertion {
+            signed,
+            signature: part(signature)?,
+            algorithm,
+            kid,
+            jku,
+            client_id,
+            claims,
+        })
     }
 
     /// Verifies the signature, then the claims.
     ///
     /// # Errors
     /// The reason.
-    pub fn verify(&self, keys: &KeySet, registered_jku: Option<&str>, audience: &str, now_s: i64) -> Result<Verified, Why> {
+    pub fn verify(
+        &self,
+        keys: &KeySet,
+        registered_jku: Option<&str>,
+        audience: &str,
+        now_s: i64,
+    ) -> Result<Verified, Why> {
         if self.jku.is_some() && self.jku.as_deref() != registered_jku {
             return Err("jku");
         }
@@ -102,7 +126,11 @@ impl<'a> Assertion<'a> {
         }
         let jti_sha256 = self.check_claims(audience, now_s)?;
         let expires_s = self.instant("exp")?.ok_or("exp")?;
-        Ok(Verified { jti_sha256, expires_s, key_thumbprint: key.thumbprint.clone() })
+        Ok(Verified {
+            jti_sha256,
+            expires_s,
+            key_thumbprint: key.thumbprint.clone(),
+        })
     }
 
     /// Whether `key` made the signature.
@@ -131,10 +159,18 @@ impl<'a> Assertion<'a> {
         {
             return Err("iat");
         }
-        if self.instant("nbf")?.is_some_and(|not_before| not_before > now_s + SKEW_S) {
+        if self
+            .instant("nbf")?
+            .is_some_and(|not_before| not_before > now_s + SKEW_S)
+        {
             return Err("nbf");
         }
-        let jti = self.claims.get("jti").and_then(Value::as_str).filter(|jti| (1..=128).contains(&jti.chars().count())).ok_or("jti")?;
+        let jti = self
+            .claims
+            .get("jti")
+            .and_then(Value::as_str)
+            .filter(|jti| (1..=128).contains(&jti.chars().count()))
+            .ok_or("jti")?;
         Ok(sha256(jti.as_bytes()))
     }
 

@@ -33,12 +33,18 @@ struct Recent<K, V> {
 
 impl<K: Eq + Hash, V: Clone> Recent<K, V> {
     fn new(fresh: Duration) -> Self {
-        Recent { fresh, known: Mutex::default() }
+        Recent {
+            fresh,
+            known: Mutex::default(),
+        }
     }
 
     fn get(&self, key: &K) -> Option<V> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(key).filter(|(since, _)| since.elapsed() < self.fresh).map(|(_, value)| value.clone())
+        known
+            .get(key)
+            .filter(|(since, _)| since.elapsed() < self.fresh)
+            .map(|(_, value)| value.clone())
     }
 
     /// `since` is when the store was asked, so that waiting does not lengthen the life of the answer.
@@ -71,7 +77,11 @@ impl Authority {
 
     /// One that remembers for `fresh`; never more than half a second outside tests.
     pub(crate) fn remembering(revocations: Revocations, fresh: Duration) -> Authority {
-        Authority(Arc::new(Inner { revocations, owners: Recent::new(fresh), holders: Recent::new(fresh) }))
+        Authority(Arc::new(Inner {
+            revocations,
+            owners: Recent::new(fresh),
+            holders: Recent::new(fresh),
+        }))
     }
 
     /// The caller behind a bearer token (what follows `Bearer `) and a connection's certificate.
@@ -106,10 +116,19 @@ impl Authority {
             (None, _) if holder.mtls == "required" => return Err(Fault::TokenInvalid.into()),
             (None, _) => {}
         }
-        let dialect: Dialect = serde_json::from_str(&holder.dialect).map_err(|error| Failure::new(Fault::StoreDamaged).because(error))?;
-        let jti_sha256 = row.jti_sha256.as_slice().try_into().map_err(|_| Failure::new(Fault::StoreDamaged).because("a token's jti digest"))?;
+        let dialect: Dialect =
+            serde_json::from_str(&holder.dialect).map_err(|error| Failure::new(Fault::StoreDamaged).because(error))?;
+        let jti_sha256 = row
+            .jti_sha256
+            .as_slice()
+            .try_into()
+            .map_err(|_| Failure::new(Fault::StoreDamaged).because("a token's jti digest"))?;
         Ok(Caller {
-            partner: PartnerRef { id: row.partner_id.clone(), npi: holder.npi.clone(), dialect },
+            partner: PartnerRef {
+                id: row.partner_id.clone(),
+                npi: holder.npi.clone(),
+                dialect,
+            },
             client_id: holder.client_id.clone(),
             scope: row.scope.clone(),
             patient_id: row.patient_id.clone(),
@@ -123,7 +142,12 @@ impl Authority {
     ///
     /// # Errors
     /// [`Fault::CertificateUnknown`] when it is revoked, not current or nobody's.
-    pub async fn owner(&self, ctx: &Context, certificate: Option<&PeerCertificate>, now_ms: i64) -> Result<Option<String>, Failure> {
+    pub async fn owner(
+        &self,
+        ctx: &Context,
+        certificate: Option<&PeerCertificate>,
+        now_ms: i64,
+    ) -> Result<Option<String>, Failure> {
         let Some(presented) = certificate else { return Ok(None) };
         if !presented.is_current(now_ms / 1000) || self.0.revocations.is_revoked(presented) {
             return Err(Fault::CertificateUnknown.into());
@@ -167,6 +191,8 @@ impl Authority {
         let hash = sha256(token.as_bytes());
         let found = ctx.store.read(move |db| tokens::operator(db, &hash)).await?;
         let current = found.filter(|(_, expires_ms)| *expires_ms > ctx.clock.now_ms());
-        current.and_then(|(role, _)| Role::parse(&role)).ok_or_else(|| Fault::TokenInvalid.into())
+        current
+            .and_then(|(role, _)| Role::parse(&role))
+            .ok_or_else(|| Fault::TokenInvalid.into())
     }
 }

@@ -32,7 +32,9 @@ impl PeerCertificate {
             not_before_s: i64::MAX,
             not_after_s: i64::MIN,
         };
-        let Ok(([], certificate)) = X509Certificate::from_der(der) else { return nobody };
+        let Ok(([], certificate)) = X509Certificate::from_der(der) else {
+            return nobody;
+        };
         if certificate.subject().as_raw() == certificate.issuer().as_raw() || certificate.is_ca() {
             return nobody;
         }

@@ -5,8 +5,9 @@
 use crate::error::{Failure, Fault};
 use crate::secret::random;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, RevokedCertParams, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+    RevokedCertParams, SanType, SerialNumber,
 };
 use std::time::Duration;
 
@@ -115,8 +116,14 @@ pub fn issue_ca(name: &str, now_ms: i64) -> Result<DevCa, Failure> {
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let certificate = params.self_signed(&key).map_err(broken)?;
-    let (certificate_pem, certificate_der, key_pem) = (certificate.pem(), certificate.der().to_vec(), key.serialize_pem());
-    Ok(DevCa { issuer: Issuer::new(params, key), certificate_pem, certificate_der, key_pem })
+    let (certificate_pem, certificate_der, key_pem) =
+        (certificate.pem(), certificate.der().to_vec(), key.serialize_pem());
+    Ok(DevCa {
+        issuer: Issuer::new(params, key),
+        certificate_pem,
+        certificate_der,
+        key_pem,
+    })
 }
 
 fn within(params: &mut CertificateParams, from_ms: i64, to_ms: i64) {
@@ -138,7 +145,12 @@ impl DevCa {
         let certificate_der = rustls::pki_types::pem::PemObject::from_pem_slice(certificate_pem.as_bytes())
             .map(|der: rustls::pki_types::CertificateDer<'static>| der.to_vec())
             .map_err(|error| Failure::new(Fault::InputUnreadable).because(error.to_string()))?;
-        Ok(DevCa { issuer, certificate_pem: certificate_pem.to_owned(), certificate_der, key_pem: key_pem.to_owned() })
+        Ok(DevCa {
+            issuer,
+            certificate_pem: certificate_pem.to_owned(),
+            certificate_der,
+            key_pem: key_pem.to_owned(),
+        })
     }
 
     /// Its certificate, PEM.
@@ -222,14 +234,20 @@ pub fn self_signed(leaf: &Leaf) -> Result<Issued, Failure> {
 fn params_of(leaf: &Leaf) -> Result<CertificateParams, Failure> {
     let mut params = CertificateParams::new(leaf.hosts.clone()).map_err(broken)?;
     for uri in &leaf.uris {
-        params.subject_alt_names.push(SanType::URI(uri.as_str().try_into().map_err(broken)?));
+        params
+            .subject_alt_names
+            .push(SanType::URI(uri.as_str().try_into().map_err(broken)?));
     }
     within(&mut params, leaf.from_ms, leaf.to_ms);
     params.distinguished_name = named(&leaf.name);
     params.serial_number = Some(serial());
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![if leaf.server { ExtendedKeyUsagePurpose::ServerAuth } else { ExtendedKeyUsagePurpose::ClientAuth }];
+    params.extended_key_usages = vec![if leaf.server {
+        ExtendedKeyUsagePurpose::ServerAuth
+    } else {
+        ExtendedKeyUsagePurpose::ClientAuth
+    }];
     params.use_authority_key_identifier_extension = true;
     Ok(params)
 }
@@ -240,6 +258,10 @@ fn issued(certificate: &rcgen::Certificate, key: &KeyPair, params: &CertificateP
         key_pem: key.serialize_pem(),
         certificate_der: certificate.der().to_vec(),
         key_der: key.serialize_der(),
-        serial: params.serial_number.as_ref().map(SerialNumber::to_bytes).unwrap_or_default(),
+        serial: params
+            .serial_number
+            .as_ref()
+            .map(SerialNumber::to_bytes)
+            .unwrap_or_default(),
     }
 }

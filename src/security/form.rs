@@ -39,7 +39,11 @@ impl Form {
 
     /// The value of a field; one without a value counts as absent (RFC 6749, section 3.2).
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+        self.0
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+            .filter(|value| !value.is_empty())
     }
 
     /// The value of a field that must be there.
@@ -57,7 +61,9 @@ fn is_form(content_type: &str) -> bool {
     media.eq_ignore_ascii_case("application/x-www-form-urlencoded")
         && parts.all(|parameter| {
             let parameter = parameter.trim();
-            parameter.is_empty() || parameter.eq_ignore_ascii_case("charset=utf-8") || parameter.eq_ignore_ascii_case("charset=\"utf-8\"")
+            parameter.is_empty()
+                || parameter.eq_ignore_ascii_case("charset=utf-8")
+                || parameter.eq_ignore_ascii_case("charset=\"utf-8\"")
         })
 }
 
@@ -75,7 +81,9 @@ fn decode(text: &[u8]) -> Option<String> {
             _ => return None,
         });
     }
-    String::from_utf8(bytes).ok().filter(|text| !text.chars().any(char::is_control))
+    String::from_utf8(bytes)
+        .ok()
+        .filter(|text| !text.chars().any(char::is_control))
 }
 
 #[cfg(test)]
@@ -108,14 +116,23 @@ mod tests {
         ];
         for (media, body) in rows {
             let failure = Form::parse(*media, body).err().map(|failure| failure.fault());
-            assert_eq!(failure, Some(Fault::OauthRequest), "{media:?} {:?}", String::from_utf8_lossy(body));
+            assert_eq!(
+                failure,
+                Some(Fault::OauthRequest),
+                "{media:?} {:?}",
+                String::from_utf8_lossy(body)
+            );
         }
         assert!(Form::parse(FORM, &vec![b'a'; FORM_BYTES + 1]).is_err());
     }
 
     #[test]
     fn ordinary_forms_are_read() {
-        let form = Form::parse(Some("Application/X-WWW-Form-Urlencoded; charset=UTF-8"), b"a=x%2By+z&b=&c&d=%C3%A4%3D").expect("form");
+        let form = Form::parse(
+            Some("Application/X-WWW-Form-Urlencoded; charset=UTF-8"),
+            b"a=x%2By+z&b=&c&d=%C3%A4%3D",
+        )
+        .expect("form");
         assert_eq!(form.get("a"), Some("x+y z"));
         assert_eq!((form.get("b"), form.get("c"), form.get("d")), (None, None, Some("ä=")));
         assert!(form.demand("b").is_err());

@@ -22,15 +22,25 @@ struct Question {
 ///
 /// # Errors
 /// Those of [`super::oauth_error`]'s table; each is in the ledger when this returns.
-pub async fn introspect(ctx: &Context, settings: &OauthSettings, authority: &Authority, request: OauthRequest<'_>) -> Result<Value, Failure> {
+pub async fn introspect(
+    ctx: &Context,
+    settings: &OauthSettings,
+    authority: &Authority,
+    request: OauthRequest<'_>,
+) -> Result<Value, Failure> {
     let question = ask(ctx, settings, authority, &request).await?;
     let found = ctx.store.read(move |db| tokens::holder(db, &question.hash)).await?;
     let now_ms = ctx.clock.now_ms();
     let live = found.filter(|holder| {
         let token = &holder.token;
-        token.partner_id == question.partner_id && token.revoked_ms.is_none() && token.expires_ms > now_ms && holder.status == "active"
+        token.partner_id == question.partner_id
+            && token.revoked_ms.is_none()
+            && token.expires_ms > now_ms
+            && holder.status == "active"
     });
-    let Some(holder) = live else { return Ok(json!({ "active": false })) };
+    let Some(holder) = live else {
+        return Ok(json!({ "active": false }));
+    };
     let token = holder.token;
     let mut answer = json!({
         "active": true,
@@ -53,7 +63,12 @@ pub async fn introspect(ctx: &Context, settings: &OauthSettings, authority: &Aut
 ///
 /// # Errors
 /// As [`introspect`].
-pub async fn revoke(ctx: &Context, settings: &OauthSettings, authority: &Authority, request: OauthRequest<'_>) -> Result<(), Failure> {
+pub async fn revoke(
+    ctx: &Context,
+    settings: &OauthSettings,
+    authority: &Authority,
+    request: OauthRequest<'_>,
+) -> Result<(), Failure> {
     let question = ask(ctx, settings, authority, &request).await?;
     let at_us = ctx.clock.now_us();
     let id = ctx.ids.new_id(at_us / 1000);
@@ -68,7 +83,12 @@ pub async fn revoke(ctx: &Context, settings: &OauthSettings, authority: &Authori
         .await
 }
 
-async fn ask(ctx: &Context, settings: &OauthSettings, authority: &Authority, request: &OauthRequest<'_>) -> Result<Question, Failure> {
+async fn ask(
+    ctx: &Context,
+    settings: &OauthSettings,
+    authority: &Authority,
+    request: &OauthRequest<'_>,
+) -> Result<Question, Failure> {
     let mut claimed = None;
     match attempt(ctx, settings, authority, request, &mut claimed).await {
         Ok(question) => Ok(question),
@@ -89,21 +109,36 @@ async fn attempt(
         if form.get("client_assertion").is_some() {
             return Err(Failure::new(Fault::OauthRequest).at("Authorization"));
         }
-        let bearer = header.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
+        let bearer = header
+            .split_once(' ')
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, token)| token.trim());
         let bearer = bearer.ok_or_else(|| Failure::new(Fault::OauthRequest).at("Authorization"))?;
-        let caller = authority.authenticate(ctx, Some(bearer), request.certificate, request.correlation.clone()).await?;
-        return Ok(Question { partner_id: caller.partner.id.clone(), actor: caller.actor(), hash });
+        let caller = authority
+            .authenticate(ctx, Some(bearer), request.certificate, request.correlation.clone())
+            .await?;
+        return Ok(Question {
+            partner_id: caller.partner.id.clone(),
+            actor: caller.actor(),
+            hash,
+        });
     }
     let client = authenticate(ctx, settings, &form, request, claimed).await?;
     let (now_ms, until_ms) = (ctx.clock.now_ms(), client.remember_until_ms());
     let (client_id, jti) = (client.partner.client_id.clone(), client.verified.jti_sha256);
     let fresh = ctx
         .store
-        .write(move |db| match tokens::remember(db, &client_id, &jti, until_ms, now_ms)? {
-            true => Ok(()),
-            false => Err(Failure::new(Fault::OauthClient).because("replay")),
-        })
+        .write(
+            move |db| match tokens::remember(db, &client_id, &jti, until_ms, now_ms)? {
+                true => Ok(()),
+                false => Err(Failure::new(Fault::OauthClient).because("replay")),
+            },
+        )
         .await;
     fresh?;
-    Ok(Question { actor: client.actor(), partner_id: client.partner.id, hash })
+    Ok(Question {
+        actor: client.actor(),
+        partner_id: client.partner.id,
+        hash,
+    })
 }

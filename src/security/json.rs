@@ -32,7 +32,11 @@ fn strict(text: &str, depth: usize) -> Option<Value> {
         b'[' => {
             let items: Vec<Box<RawValue>> = serde_json::from_str(text).ok()?;
             let depth = depth.checked_sub(1)?;
-            items.iter().map(|item| strict(item.get(), depth)).collect::<Option<Vec<_>>>().map(Value::Array)
+            items
+                .iter()
+                .map(|item| strict(item.get(), depth))
+                .collect::<Option<Vec<_>>>()
+                .map(Value::Array)
         }
         _ => serde_json::from_str(text).ok(),
     }

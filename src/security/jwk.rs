@@ -6,8 +6,8 @@
 use super::json::strict_object;
 use crate::secret::{base64url, from_base64url, sha256};
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA384, RSA_PSS_2048_8192_SHA384,
-    RsaPublicKeyComponents,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA384,
+    RSA_PSS_2048_8192_SHA384, RsaPublicKeyComponents,
 };
 use serde_json::{Map, Value};
 use std::collections::HashSet;
@@ -115,7 +115,10 @@ impl KeySet {
             return Err(whole("the set is larger than 64 KiB"));
         }
         let set = strict_object(bytes).ok_or(whole("the set is not one JSON object with each member once"))?;
-        let listed = set.get("keys").and_then(Value::as_array).ok_or(whole("the set has no keys array"))?;
+        let listed = set
+            .get("keys")
+            .and_then(Value::as_array)
+            .ok_or(whole("the set has no keys array"))?;
         if listed.len() > SET_KEYS {
             return Err(whole("the set has more than 64 keys"));
         }
@@ -135,7 +138,9 @@ impl KeySet {
             }
         }
         if keys.is_empty() {
-            return Err(whole("the set has no signature key of a type we take (RSA, P-256, P-384)"));
+            return Err(whole(
+                "the set has no signature key of a type we take (RSA, P-256, P-384)",
+            ));
         }
         Ok(KeySet { keys })
     }
@@ -162,7 +167,10 @@ fn read_key(jwk: &Map<String, Value>) -> Result<Option<PublicKey>, &'static str>
     if kty == "oct" || jwk.contains_key("k") {
         return Err("a symmetric key is in the set");
     }
-    if ["d", "p", "q", "dp", "dq", "qi", "oth"].iter().any(|name| jwk.contains_key(*name)) {
+    if ["d", "p", "q", "dp", "dq", "qi", "oth"]
+        .iter()
+        .any(|name| jwk.contains_key(*name))
+    {
         return Err("a private key is in the set; register the public part, and replace this key");
     }
     let parts = match kty {
@@ -186,14 +194,22 @@ fn read_key(jwk: &Map<String, Value>) -> Result<Option<PublicKey>, &'static str>
     let mut algorithms = parts.algorithms;
     if let Some(named) = jwk.get("alg") {
         let named = named.as_str().ok_or("alg is not a text")?;
-        let Some(named) = Algorithm::parse(named) else { return Ok(None) };
+        let Some(named) = Algorithm::parse(named) else {
+            return Ok(None);
+        };
         algorithms.retain(|(algorithm, _)| *algorithm == named);
         if algorithms.is_empty() {
             return Err("alg does not fit the key's type or curve");
         }
     }
-    let kid = text("kid").filter(|kid| (1..=256).contains(&kid.len())).ok_or("kid is missing, empty or longer than 256")?;
-    Ok(Some(PublicKey { kid: kid.to_owned(), thumbprint: base64url(&sha256(parts.canonical.as_bytes())), algorithms }))
+    let kid = text("kid")
+        .filter(|kid| (1..=256).contains(&kid.len()))
+        .ok_or("kid is missing, empty or longer than 256")?;
+    Ok(Some(PublicKey {
+        kid: kid.to_owned(),
+        thumbprint: base64url(&sha256(parts.canonical.as_bytes())),
+        algorithms,
+    }))
 }
 
 struct Parts {
@@ -202,7 +218,11 @@ struct Parts {
 }
 
 fn number(jwk: &Map<String, Value>, name: &str, missing: &'static str) -> Result<Vec<u8>, &'static str> {
-    jwk.get(name).and_then(Value::as_str).and_then(from_base64url).filter(|bytes| !bytes.is_empty()).ok_or(missing)
+    jwk.get(name)
+        .and_then(Value::as_str)
+        .and_then(from_base64url)
+        .filter(|bytes| !bytes.is_empty())
+        .ok_or(missing)
 }
 
 fn rsa(jwk: &Map<String, Value>) -> Result<Parts, &'static str> {
@@ -227,8 +247,15 @@ fn rsa(jwk: &Map<String, Value>) -> Result<Parts, &'static str> {
     if looks_like_roca(&n) {
         return Err("the RSA modulus has the fingerprint of CVE-2017-15361 (ROCA)");
     }
-    let components = RsaPublicKeyComponents { n: n.as_slice(), e: e.as_slice() };
-    let parse = |params| components.to_parsed_public_key(params).map_err(|_| "the RSA key cannot be used");
+    let components = RsaPublicKeyComponents {
+        n: n.as_slice(),
+        e: e.as_slice(),
+    };
+    let parse = |params| {
+        components
+            .to_parsed_public_key(params)
+            .map_err(|_| "the RSA key cannot be used")
+    };
     Ok(Parts {
         canonical: format!(r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#, base64url(&e), base64url(&n)),
         algorithms: vec![
@@ -244,17 +271,28 @@ fn ec(jwk: &Map<String, Value>, curve: &'static str, size: usize, algorithm: Alg
     if x.len() != size || y.len() != size {
         return Err("x or y has not the length of the curve");
     }
-    let canonical = format!(r#"{{"crv":"{curve}","kty":"EC","x":"{}","y":"{}"}}"#, base64url(&x), base64url(&y));
+    let canonical = format!(
+        r#"{{"crv":"{curve}","kty":"EC","x":"{}","y":"{}"}}"#,
+        base64url(&x),
+        base64url(&y)
+    );
     let point = [&[4], x.as_slice(), y.as_slice()].concat();
-    let verifier = if algorithm == Algorithm::Es384 { &ECDSA_P384_SHA384_FIXED } else { &ECDSA_P256_SHA256_FIXED };
+    let verifier = if algorithm == Algorithm::Es384 {
+        &ECDSA_P384_SHA384_FIXED
+    } else {
+        &ECDSA_P256_SHA256_FIXED
+    };
     let key = ParsedPublicKey::new(verifier, point).map_err(|_| "the point is not on the curve")?;
-    Ok(Parts { canonical, algorithms: vec![(algorithm, key)] })
+    Ok(Parts {
+        canonical,
+        algorithms: vec![(algorithm, key)],
+    })
 }
 
 /// The primes of the ROCA fingerprint (Nemec et al. 2017), which serve as trial divisors too.
 const SMALL_PRIMES: [u32; 38] = [
-    3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107, 109, 113, 127, 131, 137,
-    139, 149, 151, 157, 163, 167,
+    3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107, 109,
+    113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
 ];
 
 fn remainder(n: &[u8], prime: u32) -> u32 {

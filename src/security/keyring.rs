@@ -62,7 +62,13 @@ impl Keyring {
 
     /// As [`Keyring::new`], trusting these authorities besides the system's.
     pub fn trusting(loopback: bool, roots: Vec<reqwest::Certificate>) -> Keyring {
-        Keyring(Arc::new(Inner { loopback, roots, client: OnceLock::new(), inline: Mutex::default(), fetched: Mutex::default() }))
+        Keyring(Arc::new(Inner {
+            loopback,
+            roots,
+            client: OnceLock::new(),
+            inline: Mutex::default(),
+            fetched: Mutex::default(),
+        }))
     }
 
     /// The set of an inline registration, parsed once.
@@ -98,7 +104,9 @@ impl Keyring {
         let mut slot = slot.lock().await;
         let usable = slot.keys.clone().filter(|_| now_ms < slot.until_ms);
         let has_kid = usable.as_ref().is_some_and(|keys| keys.find(kid).is_some());
-        let rested = slot.tried_ms.is_none_or(|tried| !(tried..tried + REFRESH_MS).contains(&now_ms));
+        let rested = slot
+            .tried_ms
+            .is_none_or(|tried| !(tried..tried + REFRESH_MS).contains(&now_ms));
         // A set that ran out is fetched at once unless the last try failed; an unknown kid waits its minute.
         let ran_out = slot.keys.is_some() && usable.is_none();
         if has_kid || (!rested && !ran_out) {
@@ -130,11 +138,21 @@ impl Keyring {
         let url = check_url(url, self.0.loopback).map_err(|why| NoKeys(format!("the URL is refused: {why}")))?;
         let client = self.client().ok_or_else(|| NoKeys("no TLS client".into()))?;
         let failed = |error: reqwest::Error| NoKeys(format!("the fetch failed: {}", kind_of(&error)));
-        let mut answer = client.get(url).header("Accept", "application/json").send().await.map_err(failed)?;
+        let mut answer = client
+            .get(url)
+            .header("Accept", "application/json")
+            .send()
+            .await
+            .map_err(failed)?;
         if answer.status() != reqwest::StatusCode::OK {
             return Err(NoKeys(format!("the host answered {}", answer.status().as_u16())));
         }
-        let keep_ms = keep_ms(answer.headers().get("cache-control").and_then(|value| value.to_str().ok()));
+        let keep_ms = keep_ms(
+            answer
+                .headers()
+                .get("cache-control")
+                .and_then(|value| value.to_str().ok()),
+        );
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(failed)? {
             if body.len() + chunk.len() > SET_BYTES {
@@ -155,7 +173,9 @@ impl Keyring {
                 .timeout(FETCH)
                 .connect_timeout(FETCH)
                 .pool_max_idle_per_host(0)
-                .dns_resolver(GuardedResolver { loopback: self.0.loopback })
+                .dns_resolver(GuardedResolver {
+                    loopback: self.0.loopback,
+                })
                 .tls_certs_merge(self.0.roots.clone())
                 .user_agent(concat!("causeway/", env!("CARGO_PKG_VERSION")))
                 .build()
@@ -185,7 +205,10 @@ fn keep_ms(header: Option<&str>) -> i64 {
             return 0;
         }
         if let Some(seconds) = directive.strip_prefix("max-age=") {
-            keep = seconds.trim_matches('"').parse::<i64>().map_or(0, |seconds| seconds.clamp(0, KEEP_MOST_MS / 1000) * 1000);
+            keep = seconds
+                .trim_matches('"')
+                .parse::<i64>()
+                .map_or(0, |seconds| seconds.clamp(0, KEEP_MOST_MS / 1000) * 1000);
         }
     }
     keep

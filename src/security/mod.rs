@@ -19,9 +19,9 @@ pub mod operator;
 mod refusals;
 pub mod scopes;
 pub mod signing;
-pub mod tls;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 mod token;
 
 pub use authority::Authority;

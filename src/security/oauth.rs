@@ -157,7 +157,16 @@ pub(super) async fn authenticate(
         (_, outcome) => {
             let why = outcome.err().unwrap_or("client-unknown");
             // What fails before its signature is looked at costs the same as what fails by it.
-            if ["client-unknown", "keys-none", "keys-unusable", "jku", "kid-unknown", "alg-of-key"].contains(&why) {
+            if [
+                "client-unknown",
+                "keys-none",
+                "keys-unusable",
+                "jku",
+                "kid-unknown",
+                "alg-of-key",
+            ]
+            .contains(&why)
+            {
                 verify_in_vain(&assertion);
             }
             return Err(not_authenticated(why));
@@ -174,7 +183,11 @@ pub(super) async fn authenticate(
         ("off", _) | (_, None) => None,
         (_, Some(certificate)) => Some(certificate.sha256),
     };
-    Ok(Client { partner, verified, bind })
+    Ok(Client {
+        partner,
+        verified,
+        bind,
+    })
 }
 
 /// The partner that a presented certificate is registered for; `None` when none was presented.
@@ -184,7 +197,9 @@ pub(super) async fn certificate_owner(
     certificate: Option<&PeerCertificate>,
     now_ms: i64,
 ) -> Result<Option<String>, Failure> {
-    let Some(certificate) = certificate else { return Ok(None) };
+    let Some(certificate) = certificate else {
+        return Ok(None);
+    };
     if certificate.uris.is_empty() || !certificate.is_current(now_ms / 1000) || revocations.is_revoked(certificate) {
         return Err(Fault::CertificateUnknown.into());
     }
@@ -205,7 +220,11 @@ async fn keys_of(settings: &OauthSettings, partner: &PartnerRow, kid: &str, now_
 /// Spends the time of a verification with a key that signed nothing (threat A19).
 fn verify_in_vain(assertion: &Assertion<'_>) {
     static KEYS: OnceLock<Vec<PublicKey>> = OnceLock::new();
-    if let Some(key) = KEYS.get_or_init(nobodys_keys).iter().find(|key| key.takes(assertion.algorithm)) {
+    if let Some(key) = KEYS
+        .get_or_init(nobodys_keys)
+        .iter()
+        .find(|key| key.takes(assertion.algorithm))
+    {
         std::hint::black_box(assertion.is_signed_by(key));
     }
 }
@@ -226,7 +245,13 @@ fn nobodys_keys() -> Vec<PublicKey> {
 }
 
 /// Records a refusal of an OAuth endpoint and gives it back.
-pub(super) async fn refused(ctx: &Context, settings: &OauthSettings, request: &OauthRequest<'_>, client_id: Option<String>, failure: Failure) -> Failure {
+pub(super) async fn refused(
+    ctx: &Context,
+    settings: &OauthSettings,
+    request: &OauthRequest<'_>,
+    client_id: Option<String>,
+    failure: Failure,
+) -> Failure {
     tracing::info!(
         fault = failure.fault().code(),
         why = failure.cause().map(tracing::field::display),
@@ -239,7 +264,11 @@ pub(super) async fn refused(ctx: &Context, settings: &OauthSettings, request: &O
         certificate_sha256: request.certificate.map(|certificate| certificate.sha256),
         ..Actor::default()
     };
-    if let Err(error) = settings.refusals.record(ctx, Action::TokenRefused, actor, &failure, &request.correlation).await {
+    if let Err(error) = settings
+        .refusals
+        .record(ctx, Action::TokenRefused, actor, &failure, &request.correlation)
+        .await
+    {
         tracing::error!(fault = error.fault().code(), cause = ?error.cause(), "a refusal could not be recorded");
     }
     failure
@@ -249,8 +278,12 @@ pub(super) async fn refused(ctx: &Context, settings: &OauthSettings, request: &O
 pub fn oauth_error(failure: &Failure) -> (u16, &'static str, String) {
     let row = failure.fault().row();
     let (status, error) = match failure.fault() {
-        Fault::OauthRequest | Fault::TooLarge | Fault::MediaTypeRefused | Fault::EncodingRefused => (400, "invalid_request"),
-        Fault::OauthClient | Fault::CertificateNeeded | Fault::CertificateUnknown | Fault::PartnerSuspended => (401, "invalid_client"),
+        Fault::OauthRequest | Fault::TooLarge | Fault::MediaTypeRefused | Fault::EncodingRefused => {
+            (400, "invalid_request")
+        }
+        Fault::OauthClient | Fault::CertificateNeeded | Fault::CertificateUnknown | Fault::PartnerSuspended => {
+            (401, "invalid_client")
+        }
         Fault::TokenMissing | Fault::TokenInvalid => (401, "invalid_client"),
         Fault::OauthGrantType => (400, "unsupported_grant_type"),
         Fault::OauthScope => (400, "invalid_scope"),
@@ -259,5 +292,9 @@ pub fn oauth_error(failure: &Failure) -> (u16, &'static str, String) {
         _ if row.http >= 500 => (row.http, "server_error"),
         _ => (row.http, "invalid_request"),
     };
-    (status, error, format!("{} {} [{}]", row.text, failure.remedy_text(), row.code))
+    (
+        status,
+        error,
+        format!("{} {} [{}]", row.text, failure.remedy_text(), row.code),
+    )
 }

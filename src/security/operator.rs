@@ -27,7 +27,13 @@ pub enum Role {
 
 impl Role {
     /// All roles.
-    pub const ALL: [Role; 5] = [Role::Support, Role::Operator, Role::Reviewer, Role::Auditor, Role::Admin];
+    pub const ALL: [Role; 5] = [
+        Role::Support,
+        Role::Operator,
+        Role::Reviewer,
+        Role::Auditor,
+        Role::Admin,
+    ];
 
     /// Its name.
     pub const fn name(self) -> &'static str {
@@ -52,15 +58,25 @@ impl Role {
 /// [`Fault::ParameterInvalid`] for a life that is not between a second and seven days; those of the store.
 pub fn issue(ctx: &Context, role: Role, life_ms: i64) -> Result<(Secret, i64), Failure> {
     if !(1_000..=LIFE_MOST_MS).contains(&life_ms) {
-        return Err(Failure::new(Fault::ParameterInvalid).at("ttl").remedy("Give a life of 1s to 7d."));
+        return Err(Failure::new(Fault::ParameterInvalid)
+            .at("ttl")
+            .remedy("Give a life of 1s to 7d."));
     }
     let token = base64url(&random::<32>());
     let hash = sha256(token.as_bytes());
     let at_us = ctx.clock.now_us();
     let (now_ms, expires_ms) = (at_us / 1000, at_us / 1000 + life_ms);
     let id = ctx.ids.new_id(now_ms);
-    let actor = Actor { kind: "operator", id: Some(role.name().to_owned()), ..Actor::default() };
-    let entry = Entry::new(Action::OperatorTokenIssued, actor, Correlation::internal(ctx.ids.new_id(now_ms)));
+    let actor = Actor {
+        kind: "operator",
+        id: Some(role.name().to_owned()),
+        ..Actor::default()
+    };
+    let entry = Entry::new(
+        Action::OperatorTokenIssued,
+        actor,
+        Correlation::internal(ctx.ids.new_id(now_ms)),
+    );
     ctx.store.write_blocking(move |db| {
         tokens::insert_operator(db, &hash, role.name(), now_ms, expires_ms)?;
         ledger::append(db, &entry, &id, at_us)

@@ -1,6 +1,6 @@
 //! Every refusal is recorded, even under flood: singly up to a hundred a minute for one client and reason, then as a count.
 
-use crate::audit::{Actor, Action, Entry, Object, ledger};
+use crate::audit::{Action, Actor, Entry, Object, ledger};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::telemetry::Correlation;
@@ -39,9 +39,20 @@ impl Refusals {
     ///
     /// # Errors
     /// Those of the store. The request is refused in any case; the caller logs this and goes on.
-    pub async fn record(&self, ctx: &Context, action: Action, actor: Actor, failure: &Failure, correlation: &Correlation) -> Result<(), Failure> {
+    pub async fn record(
+        &self,
+        ctx: &Context,
+        action: Action,
+        actor: Actor,
+        failure: &Failure,
+        correlation: &Correlation,
+    ) -> Result<(), Failure> {
         let row = failure.fault().row();
-        let who = actor.client_id.clone().or_else(|| actor.id.clone()).unwrap_or_else(|| "unknown".to_owned());
+        let who = actor
+            .client_id
+            .clone()
+            .or_else(|| actor.id.clone())
+            .unwrap_or_else(|| "unknown".to_owned());
         let now_ms = ctx.clock.now_ms();
         let (verdict, ended) = self.count((action, who, row.code), now_ms / 60_000);
         self.close(ctx, ended).await?;
@@ -49,7 +60,11 @@ impl Refusals {
             return Ok(());
         }
         let mut entry = Entry::new(action, actor, correlation.clone());
-        entry.outcome = crate::audit::Outcome { class: "refused", http: Some(row.http), reason: Some(row.code) };
+        entry.outcome = crate::audit::Outcome {
+            class: "refused",
+            http: Some(row.http),
+            reason: Some(row.code),
+        };
         append(ctx, entry).await
     }
 
@@ -79,20 +94,44 @@ impl Refusals {
         if minute.counts.len() >= PLACES && !minute.counts.contains_key(&key) {
             who = "others".to_owned();
         }
-        let count = minute.counts.entry((action.code(), who, reason)).or_insert(Count { action, seen: 0 });
+        let count = minute
+            .counts
+            .entry((action.code(), who, reason))
+            .or_insert(Count { action, seen: 0 });
         count.seen += 1;
-        let verdict = if count.seen <= SINGLY { Verdict::Single } else { Verdict::Counted };
+        let verdict = if count.seen <= SINGLY {
+            Verdict::Single
+        } else {
+            Verdict::Counted
+        };
         (verdict, ended)
     }
 
-    async fn close(&self, ctx: &Context, ended: HashMap<(&'static str, String, &'static str), Count>) -> Result<(), Failure> {
+    async fn close(
+        &self,
+        ctx: &Context,
+        ended: HashMap<(&'static str, String, &'static str), Count>,
+    ) -> Result<(), Failure> {
         for ((_, who, reason), count) in ended {
-            let Some(beyond) = count.seen.checked_sub(SINGLY).filter(|beyond| *beyond > 0) else { continue };
-            let actor = Actor { kind: "unknown", client_id: Some(who).filter(|who| who != "unknown"), ..Actor::default() };
+            let Some(beyond) = count.seen.checked_sub(SINGLY).filter(|beyond| *beyond > 0) else {
+                continue;
+            };
+            let actor = Actor {
+                kind: "unknown",
+                client_id: Some(who).filter(|who| who != "unknown"),
+                ..Actor::default()
+            };
             let correlation = Correlation::internal(ctx.ids.new_id(ctx.clock.now_ms()));
             let mut entry = Entry::new(count.action, actor, correlation);
-            entry.outcome = crate::audit::Outcome { class: "refused", http: None, reason: Some(reason) };
-            entry.object = Some(Object { kind: "refusals", id: beyond.to_string() });
+            entry.outcome = crate::audit::Outcome {
+                class: "refused",
+                http: None,
+                reason: Some(reason),
+            };
+            entry.object = Some(Object {
+                kind: "refusals",
+                id: beyond.to_string(),
+            });
             append(ctx, entry).await?;
         }
         Ok(())

@@ -39,12 +39,26 @@ impl Scope {
         let (rtype, may) = text.strip_prefix("system/")?.split_once('.')?;
         let rtype = match rtype {
             "*" => None,
-            name => Some(name).filter(|name| is_type(name)).map(|name| Some(name.to_owned()))?,
+            name => Some(name)
+                .filter(|name| is_type(name))
+                .map(|name| Some(name.to_owned()))?,
         };
         match may {
-            "read" => Some(Scope::Data { rtype, may: V1_READ, v1: true }),
-            "write" => Some(Scope::Data { rtype, may: V1_WRITE, v1: true }),
-            "*" => Some(Scope::Data { rtype, may: ALL, v1: true }),
+            "read" => Some(Scope::Data {
+                rtype,
+                may: V1_READ,
+                v1: true,
+            }),
+            "write" => Some(Scope::Data {
+                rtype,
+                may: V1_WRITE,
+                v1: true,
+            }),
+            "*" => Some(Scope::Data {
+                rtype,
+                may: ALL,
+                v1: true,
+            }),
             _ => {
                 let mut rest = LETTERS.iter();
                 let mut bits = 0;
@@ -52,7 +66,11 @@ impl Scope {
                     // Advancing through the one order `cruds` refuses what is out of order, doubled or unknown.
                     bits |= rest.find(|(_, known)| *known == letter)?.0;
                 }
-                (bits != 0).then_some(Scope::Data { rtype, may: bits, v1: false })
+                (bits != 0).then_some(Scope::Data {
+                    rtype,
+                    may: bits,
+                    v1: false,
+                })
             }
         }
     }
@@ -66,7 +84,11 @@ impl Scope {
                     (true, V1_READ) => "read".to_owned(),
                     (true, V1_WRITE) => "write".to_owned(),
                     (true, ALL) => "*".to_owned(),
-                    _ => LETTERS.iter().filter(|(bit, _)| may & bit != 0).map(|(_, letter)| *letter).collect(),
+                    _ => LETTERS
+                        .iter()
+                        .filter(|(bit, _)| may & bit != 0)
+                        .map(|(_, letter)| *letter)
+                        .collect(),
                 };
                 format!("system/{rtype}.{suffix}")
             }
@@ -77,7 +99,16 @@ impl Scope {
     fn meet(&self, registered: &Scope) -> Option<Scope> {
         match (self, registered) {
             (Scope::Operation(a), Scope::Operation(b)) => (a == b).then(|| self.clone()),
-            (Scope::Data { rtype: a, may: asked, v1 }, Scope::Data { rtype: b, may: given, .. }) => {
+            (
+                Scope::Data {
+                    rtype: a,
+                    may: asked,
+                    v1,
+                },
+                Scope::Data {
+                    rtype: b, may: given, ..
+                },
+            ) => {
                 let rtype = match (a, b) {
                     (None, other) | (other, None) => other.clone(),
                     (Some(a), Some(b)) => Some((a == b).then(|| a.clone())?),
@@ -92,11 +123,16 @@ impl Scope {
 
 /// RFC 6749 scope-token characters.
 fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| (0x21..=0x7e).contains(&b) && b != b'"' && b != b'\\')
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|b| (0x21..=0x7e).contains(&b) && b != b'"' && b != b'\\')
 }
 
 fn is_type(text: &str) -> bool {
-    text.len() <= 64 && text.starts_with(|c: char| c.is_ascii_uppercase()) && text.bytes().all(|b| b.is_ascii_alphanumeric())
+    text.len() <= 64
+        && text.starts_with(|c: char| c.is_ascii_uppercase())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
 /// A parsed set of scopes.
@@ -118,7 +154,9 @@ impl Scopes {
 
     /// The first of `texts` that is no scope we can register.
     pub fn first_unknown(texts: &[String]) -> Option<usize> {
-        texts.iter().position(|text| text.contains(' ') || Scope::parse(text).is_none())
+        texts
+            .iter()
+            .position(|text| text.contains(' ') || Scope::parse(text).is_none())
     }
 
     /// Whether `text` has only characters that a scope parameter may have.
@@ -163,7 +201,9 @@ impl Scopes {
 
     /// Whether the operation of this canonical URL may be called.
     pub fn allows_operation(&self, url: &str) -> bool {
-        self.0.iter().any(|scope| matches!(scope, Scope::Operation(own) if own == url))
+        self.0
+            .iter()
+            .any(|scope| matches!(scope, Scope::Operation(own) if own == url))
     }
 
     /// Whether nothing is granted.
@@ -176,7 +216,14 @@ impl Scopes {
 fn merge(granted: &mut Vec<Scope>, scope: Scope) {
     for known in granted.iter_mut() {
         match (&mut *known, &scope) {
-            (Scope::Data { rtype: a, may, v1: x }, Scope::Data { rtype: b, may: more, v1: y }) if a == b && x == y => {
+            (
+                Scope::Data { rtype: a, may, v1: x },
+                Scope::Data {
+                    rtype: b,
+                    may: more,
+                    v1: y,
+                },
+            ) if a == b && x == y => {
                 *may |= more;
                 return;
             }
@@ -207,11 +254,27 @@ mod tests {
             ("system/*.read", "system/*.rs", Some("system/*.rs")),
             ("system/*.r", "system/*.read", Some("system/*.r")),
             ("system/*.rs", "system/*.s", Some("system/*.s")),
-            ("system/Patient.rs system/Coverage.r", "system/*.rs", Some("system/Patient.rs system/Coverage.r")),
-            ("system/Patient.r system/Patient.s", "system/Patient.rs", Some("system/Patient.rs")),
-            ("system/Patient.rs", "system/Patient.rs system/Coverage.rs", Some("system/Patient.rs")),
+            (
+                "system/Patient.rs system/Coverage.r",
+                "system/*.rs",
+                Some("system/Patient.rs system/Coverage.r"),
+            ),
+            (
+                "system/Patient.r system/Patient.s",
+                "system/Patient.rs",
+                Some("system/Patient.rs"),
+            ),
+            (
+                "system/Patient.rs",
+                "system/Patient.rs system/Coverage.rs",
+                Some("system/Patient.rs"),
+            ),
             ("system/Patient.rs", "system/Coverage.rs", None),
-            ("system/*.rs", "system/Patient.rs system/Patient.rs", Some("system/Patient.rs")),
+            (
+                "system/*.rs",
+                "system/Patient.rs system/Patient.rs",
+                Some("system/Patient.rs"),
+            ),
             ("system/*.rs", "system/*.readrs", None),
             ("system/*.rs", "system/*.rsread", None),
             ("system/*.rs", "system/*.sr", None),
@@ -232,15 +295,39 @@ mod tests {
             ("system/*.rs", "system/*.rs\tsystem/*.cud", None),
             ("system/*.rs", MATCH, None),
             (MATCH, MATCH, Some(MATCH)),
-            (MATCH, "http://hl7.org/fhir/us/davinci-hrex/OperationDefinition/member", None),
-            (MATCH, "http://hl7.org/fhir/us/davinci-hrex/OperationDefinition/member-match2", None),
+            (
+                MATCH,
+                "http://hl7.org/fhir/us/davinci-hrex/OperationDefinition/member",
+                None,
+            ),
+            (
+                MATCH,
+                "http://hl7.org/fhir/us/davinci-hrex/OperationDefinition/member-match2",
+                None,
+            ),
             (MATCH, "system/*.rs", None),
-            ("system/*.rs http://a/op", "http://a/op system/*.read", Some("http://a/op system/*.read")),
-            ("system/*.cruds", "system/*.* system/*.rs", Some("system/*.* system/*.rs")),
-            ("system/*.cruds", "http://smarthealthit.org/fhir/scopes/system/*.rs", None),
+            (
+                "system/*.rs http://a/op",
+                "http://a/op system/*.read",
+                Some("http://a/op system/*.read"),
+            ),
+            (
+                "system/*.cruds",
+                "system/*.* system/*.rs",
+                Some("system/*.* system/*.rs"),
+            ),
+            (
+                "system/*.cruds",
+                "http://smarthealthit.org/fhir/scopes/system/*.rs",
+                None,
+            ),
         ];
         for (registered, requested, granted) in rows {
-            assert_eq!(Scopes::parse(registered).grant(requested).as_deref(), *granted, "{registered} <- {requested}");
+            assert_eq!(
+                Scopes::parse(registered).grant(requested).as_deref(),
+                *granted,
+                "{registered} <- {requested}"
+            );
         }
     }
 

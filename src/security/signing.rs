@@ -9,8 +9,8 @@ use aws_lc_rs::encoding::{AsBigEndian, AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm, KeyPair as _, RSA_PKCS1_SHA384,
-    RSA_PSS_SHA384, RsaKeyPair,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
+    KeyPair as _, RSA_PKCS1_SHA384, RSA_PSS_SHA384, RsaKeyPair,
 };
 use serde_json::{Map, Value, json};
 use x509_parser::der_parser::der::{parse_der_integer, parse_der_sequence_defined_g};
@@ -52,7 +52,10 @@ impl SigningKey {
         match curve(algorithm) {
             Some((name, parameters)) => {
                 let pair = EcdsaKeyPair::generate(parameters).map_err(|error| broken(error.to_string()))?;
-                let secret = pair.private_key().as_be_bytes().map_err(|error| broken(error.to_string()))?;
+                let secret = pair
+                    .private_key()
+                    .as_be_bytes()
+                    .map_err(|error| broken(error.to_string()))?;
                 let (x, y) = pair.public_key().as_ref()[1..].split_at((pair.public_key().as_ref().len() - 1) / 2);
                 jwk.insert("kty".into(), "EC".into());
                 jwk.insert("crv".into(), name.into());
@@ -88,11 +91,17 @@ impl SigningKey {
         let pair = match curve(algorithm) {
             Some((_, parameters)) => {
                 let point = [vec![4], bytes("x")?, bytes("y")?].concat();
-                Pair::Ec(EcdsaKeyPair::from_private_key_and_public_key(parameters, &bytes("d")?, &point).map_err(|_| refused())?)
+                Pair::Ec(
+                    EcdsaKeyPair::from_private_key_and_public_key(parameters, &bytes("d")?, &point)
+                        .map_err(|_| refused())?,
+                )
             }
             None => {
                 let components = rsa::KeyPairComponents {
-                    public_key: aws_lc_rs::signature::RsaPublicKeyComponents { n: bytes("n")?, e: bytes("e")? },
+                    public_key: aws_lc_rs::signature::RsaPublicKeyComponents {
+                        n: bytes("n")?,
+                        e: bytes("e")?,
+                    },
                     d: bytes("d")?,
                     p: bytes("p")?,
                     q: bytes("q")?,
@@ -104,7 +113,12 @@ impl SigningKey {
             }
         };
         let private = jwk.as_object().cloned().unwrap_or_default();
-        Ok(SigningKey { algorithm, kid: text("kid")?.to_owned(), pair, private })
+        Ok(SigningKey {
+            algorithm,
+            kid: text("kid")?.to_owned(),
+            pair,
+            private,
+        })
     }
 
     /// Its id.
@@ -125,7 +139,13 @@ impl SigningKey {
     /// The public JWK.
     pub fn public_jwk(&self) -> Value {
         let secret = ["d", "p", "q", "dp", "dq", "qi"];
-        Value::Object(self.private.iter().filter(|(name, _)| !secret.contains(&name.as_str())).map(|(n, v)| (n.clone(), v.clone())).collect())
+        Value::Object(
+            self.private
+                .iter()
+                .filter(|(name, _)| !secret.contains(&name.as_str()))
+                .map(|(n, v)| (n.clone(), v.clone()))
+                .collect(),
+        )
     }
 
     /// The bare signature over `message`.
@@ -138,7 +158,11 @@ impl SigningKey {
             Pair::Ec(pair) => pair.sign(&random, message).map(|signature| signature.as_ref().to_vec()),
             Pair::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                let padding = if self.algorithm == Algorithm::Ps384 { &RSA_PSS_SHA384 } else { &RSA_PKCS1_SHA384 };
+                let padding = if self.algorithm == Algorithm::Ps384 {
+                    &RSA_PSS_SHA384
+                } else {
+                    &RSA_PKCS1_SHA384
+                };
                 pair.sign(padding, &random, message, &mut signature).map(|()| signature)
             }
         }
@@ -150,7 +174,11 @@ impl SigningKey {
     /// # Errors
     /// As [`SigningKey::sign_bytes`].
     pub fn sign(&self, header: &Value, claims: &Value) -> Result<String, Failure> {
-        let signed = format!("{}.{}", base64url(header.to_string().as_bytes()), base64url(claims.to_string().as_bytes()));
+        let signed = format!(
+            "{}.{}",
+            base64url(header.to_string().as_bytes()),
+            base64url(claims.to_string().as_bytes())
+        );
         let signature = self.sign_bytes(signed.as_bytes())?;
         Ok(format!("{signed}.{}", base64url(&signature)))
     }
@@ -186,6 +214,12 @@ fn rsa_integers(pkcs8: &[u8]) -> Option<Vec<Vec<u8>>> {
     let (_, sequence) = x509_parser::der_parser::der::parse_der_sequence(&key).ok()?;
     let integers = sequence.as_sequence().ok()?;
     let stripped = |bytes: &[u8]| bytes.iter().copied().skip_while(|byte| *byte == 0).collect::<Vec<u8>>();
-    let numbers: Vec<_> = integers.iter().skip(1).take(8).map(|object| object.as_slice().map(stripped)).collect::<Result<_, _>>().ok()?;
+    let numbers: Vec<_> = integers
+        .iter()
+        .skip(1)
+        .take(8)
+        .map(|object| object.as_slice().map(stripped))
+        .collect::<Result<_, _>>()
+        .ok()?;
     (numbers.len() == 8).then_some(numbers)
 }

@@ -77,7 +77,9 @@ async fn attempt(
         return Err(Failure::new(Fault::OauthScope).at("scope"));
     }
     let client = authenticate(ctx, settings, &form, request, claimed).await?;
-    let scope = Scopes::parse(&client.partner.scopes).grant(&requested).ok_or(Fault::OauthScope)?;
+    let scope = Scopes::parse(&client.partner.scopes)
+        .grant(&requested)
+        .ok_or(Fault::OauthScope)?;
     let patient = match form.get("patient") {
         None => None,
         Some(text) => Some(granted(ctx, &client, text).await?),
@@ -91,12 +93,18 @@ async fn granted(ctx: &Context, client: &Client, text: &str) -> Result<String, F
         Some(id) if is_fhir_id(id) => Wanted::Patient(id.to_owned()),
         Some(_) => return Err(untargeted()),
         None => {
-            let value = text.strip_prefix(ctx.payer.umb_system.as_str()).and_then(|rest| rest.strip_prefix('|')).unwrap_or(text);
+            let value = text
+                .strip_prefix(ctx.payer.umb_system.as_str())
+                .and_then(|rest| rest.strip_prefix('|'))
+                .unwrap_or(text);
             Wanted::Umb(value.to_owned())
         }
     };
     let (partner, now_ms) = (client.partner.id.clone(), ctx.clock.now_ms());
-    ctx.store.read(move |db| tokens::granted_patient(db, &partner, &wanted, now_ms)).await?.ok_or_else(untargeted)
+    ctx.store
+        .read(move |db| tokens::granted_patient(db, &partner, &wanted, now_ms))
+        .await?
+        .ok_or_else(untargeted)
 }
 
 async fn store(
@@ -127,7 +135,11 @@ async fn store(
         revoked_ms: None,
     };
     let entry = Entry::new(Action::TokenIssued, client.actor(), request.correlation.clone());
-    let (entry_id, client_id, until_ms) = (ctx.ids.new_id(now_ms), client.partner.client_id.clone(), client.remember_until_ms());
+    let (entry_id, client_id, until_ms) = (
+        ctx.ids.new_id(now_ms),
+        client.partner.client_id.clone(),
+        client.remember_until_ms(),
+    );
     // Once in some hundred tokens, what expired long ago is cleared away.
     let clears = row.hash[0] == 0;
     ctx.store
@@ -142,5 +154,10 @@ async fn store(
             ledger::append(db, &entry, &entry_id, at_us)
         })
         .await?;
-    Ok(TokenAnswer { access_token: Secret::new(token), expires_in: life_s, scope, patient })
+    Ok(TokenAnswer {
+        access_token: Secret::new(token),
+        expires_in: life_s,
+        scope,
+        patient,
+    })
 }

@@ -45,7 +45,9 @@ impl Manager {
         match url {
             StoreUrl::Sqlite(path) => {
                 let mut connection = SqliteConnection::establish(&path.to_string_lossy())?;
-                connection.batch_execute(SQLITE_PRAGMAS).map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
+                connection
+                    .batch_execute(SQLITE_PRAGMAS)
+                    .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
                 Ok(Db::Sqlite(connection))
             }
             StoreUrl::Postgres(url) => {
@@ -69,13 +71,17 @@ impl ManageConnection for Manager {
     fn connect(&self) -> Result<Db, Self::Error> {
         let mut connection = Manager::open(&self.url).map_err(diesel::r2d2::Error::ConnectionError)?;
         if let (true, Db::Sqlite(sqlite)) = (self.read_only, &mut connection) {
-            sqlite.batch_execute("PRAGMA query_only=ON").map_err(diesel::r2d2::Error::QueryError)?;
+            sqlite
+                .batch_execute("PRAGMA query_only=ON")
+                .map_err(diesel::r2d2::Error::QueryError)?;
         }
         Ok(connection)
     }
 
     fn is_valid(&self, connection: &mut Db) -> Result<(), Self::Error> {
-        connection.batch_execute("SELECT 1").map_err(diesel::r2d2::Error::QueryError)
+        connection
+            .batch_execute("SELECT 1")
+            .map_err(diesel::r2d2::Error::QueryError)
     }
 
     fn has_broken(&self, connection: &mut Db) -> bool {
@@ -94,7 +100,10 @@ pub struct StoreOptions {
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        StoreOptions { connections: 8, migrate: true }
+        StoreOptions {
+            connections: 8,
+            migrate: true,
+        }
     }
 }
 
@@ -138,10 +147,20 @@ impl Store {
             .min_idle(Some(1))
             .test_on_check_out(false)
             .connection_timeout(Duration::from_secs(5))
-            .build(Manager { url: url.clone(), read_only: writer.is_some() })
+            .build(Manager {
+                url: url.clone(),
+                read_only: writer.is_some(),
+            })
             .map_err(|error| Failure::new(Fault::StoreUnavailable).because(error))?;
         let permits = Arc::new(Semaphore::new(options.connections as usize));
-        Ok(Store(Arc::new(Inner { url: url.clone(), pool, writer, permits, broken, _lock: lock })))
+        Ok(Store(Arc::new(Inner {
+            url: url.clone(),
+            pool,
+            writer,
+            permits,
+            broken,
+            _lock: lock,
+        })))
     }
 
     /// Where this store is.
@@ -168,7 +187,12 @@ impl Store {
         {
             return work(&mut connection);
         }
-        let _permit = self.0.permits.acquire().await.map_err(|error| Failure::new(Fault::StoreUnavailable).because(error))?;
+        let _permit = self
+            .0
+            .permits
+            .acquire()
+            .await
+            .map_err(|error| Failure::new(Fault::StoreUnavailable).because(error))?;
         let store = self.clone();
         tokio::task::spawn_blocking(move || store.read_blocking(work))
             .await
@@ -188,7 +212,10 @@ impl Store {
     /// # Errors
     /// [`Fault::StoreUnavailable`] when none becomes free in five seconds.
     pub(crate) fn connection(&self) -> Result<PooledConnection<Manager>, Failure> {
-        self.0.pool.get().map_err(|error| Failure::new(Fault::StoreUnavailable).because(error))
+        self.0
+            .pool
+            .get()
+            .map_err(|error| Failure::new(Fault::StoreUnavailable).because(error))
     }
 
     /// Runs `work` as one transaction and returns after it is durable. It may run again when the database asks for that.
@@ -204,7 +231,12 @@ impl Store {
         if let Some(writer) = &self.0.writer {
             return writer.run(work)?.await;
         }
-        let _permit = self.0.permits.acquire().await.map_err(|error| Failure::new(Fault::StoreUnavailable).because(error))?;
+        let _permit = self
+            .0
+            .permits
+            .acquire()
+            .await
+            .map_err(|error| Failure::new(Fault::StoreUnavailable).because(error))?;
         let store = self.clone();
         tokio::task::spawn_blocking(move || store.transaction(work))
             .await
@@ -253,7 +285,11 @@ impl Store {
                 work(db).map_err(|failure| {
                     let again = is_serialisation(&failure);
                     failed = Some(failure);
-                    if again { Error::RollbackTransaction } else { Error::NotFound }
+                    if again {
+                        Error::RollbackTransaction
+                    } else {
+                        Error::NotFound
+                    }
                 })
             });
             match (done, failed) {
@@ -291,10 +327,19 @@ fn is_serialisation(failure: &Failure) -> bool {
 fn take_lock(path: &Path) -> Result<File, Failure> {
     let unreadable = |error: std::io::Error| Failure::new(Fault::InputUnreadable).at("store.url").because(error);
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unreadable)?;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(unreadable)?;
     }
     // Created here so that it is private from its first byte; SQLite gives its companions the same mode.
-    std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(unreadable)?;
+    std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(unreadable)?;
     let lock = std::fs::OpenOptions::new()
         .create(true)
         .truncate(false)

@@ -97,7 +97,9 @@ macro_rules! releasable {
                 resource::pa_state
                     .eq(PA_NONE)
                     .or(resource::pa_state.eq(PA_ACTIVE))
-                    .or(resource::pa_state.eq(PA_ENDED).and(resource::pa_changed_ms.ge($changed_since))),
+                    .or(resource::pa_state
+                        .eq(PA_ENDED)
+                        .and(resource::pa_changed_ms.ge($changed_since))),
             )
     };
 }
@@ -114,7 +116,13 @@ pub fn live_grant(db: &mut Db, partner: &str, patient_id: &str, now_ms: i64) -> 
         .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
         .filter(grants::patient_id.eq(patient_id).and(live!(partner, now_ms)))
         .order((grants::sensitive.desc(), grants::id.asc()))
-        .select((grants::id, grants::compartment, grants::patient_id, grants::consent_id, grants::sensitive))
+        .select((
+            grants::id,
+            grants::compartment,
+            grants::patient_id,
+            grants::consent_id,
+            grants::sensitive,
+        ))
         .first(db)
         .optional()?)
 }
@@ -133,11 +141,20 @@ pub fn granted_by_identifier(
 ) -> Result<Vec<LiveGrant>, Failure> {
     let mut compartments: Vec<i64> = Vec::new();
     if system.is_none_or(|system| system == umb_system) {
-        compartments.extend(compartment::table.filter(compartment::umb.eq(value)).select(compartment::no).load::<i64>(db)?);
+        compartments.extend(
+            compartment::table
+                .filter(compartment::umb.eq(value))
+                .select(compartment::no)
+                .load::<i64>(db)?,
+        );
     }
     let mut query = resource_identifier::table
         .inner_join(resource::table.on(resource::key.eq(resource_identifier::key)))
-        .filter(resource_identifier::value.eq(value).and(resource_identifier::rtype.eq("Patient")))
+        .filter(
+            resource_identifier::value
+                .eq(value)
+                .and(resource_identifier::rtype.eq("Patient")),
+        )
         .select(resource::compartment)
         .limit(50)
         .into_boxed();
@@ -151,7 +168,13 @@ pub fn granted_by_identifier(
         .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
         .filter(grants::compartment.eq_any(compartments).and(live!(partner, now_ms)))
         .order((grants::compartment.asc(), grants::sensitive.desc(), grants::id.asc()))
-        .select((grants::id, grants::compartment, grants::patient_id, grants::consent_id, grants::sensitive))
+        .select((
+            grants::id,
+            grants::compartment,
+            grants::patient_id,
+            grants::consent_id,
+            grants::sensitive,
+        ))
         .load(db)?;
     found.dedup_by_key(|grant| grant.compartment);
     Ok(found)
@@ -161,7 +184,13 @@ pub fn granted_by_identifier(
 ///
 /// # Errors
 /// Those of the database.
-pub fn one(db: &mut Db, partner: &str, rtype: &str, id: &str, now_ms: i64) -> Result<Option<(Released, LiveGrant)>, Failure> {
+pub fn one(
+    db: &mut Db,
+    partner: &str,
+    rtype: &str,
+    id: &str,
+    now_ms: i64,
+) -> Result<Option<(Released, LiveGrant)>, Failure> {
     Ok(resource::table
         .inner_join(grants::table.on(grants::compartment.eq(resource::compartment)))
         .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
@@ -179,7 +208,13 @@ pub fn one(db: &mut Db, partner: &str, rtype: &str, id: &str, now_ms: i64) -> Re
                 resource::body,
                 resource::released,
             ),
-            (grants::id, grants::compartment, grants::patient_id, grants::consent_id, grants::sensitive),
+            (
+                grants::id,
+                grants::compartment,
+                grants::patient_id,
+                grants::consent_id,
+                grants::sensitive,
+            ),
         ))
         .first(db)
         .optional()?)
@@ -203,7 +238,11 @@ pub fn page(
         .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
         .filter(grants::id.eq(&grant.id))
         .filter(live!(partner, now_ms))
-        .filter(resource::key.gt(after_key).and(resource::key.lt(end_of(grant.compartment))))
+        .filter(
+            resource::key
+                .gt(after_key)
+                .and(resource::key.lt(end_of(grant.compartment))),
+        )
         .filter(releasable!(now_ms - PA_KEPT_MS))
         .order(resource::key.asc())
         .limit(limit)
@@ -227,7 +266,11 @@ pub fn page(
         query = query.filter(resource::service_to_ms.is_null().or(resource::service_to_ms.ge(from)));
     }
     if let Some(until) = window.care_until_ms {
-        query = query.filter(resource::service_from_ms.is_null().or(resource::service_from_ms.lt(until)));
+        query = query.filter(
+            resource::service_from_ms
+                .is_null()
+                .or(resource::service_from_ms.lt(until)),
+        );
     }
     Ok(query.load(db)?)
 }

@@ -44,8 +44,11 @@ const SQLITE: &[(&str, &[&str])] = &[
     ("temp_store", &["2"]),
     ("trusted_schema", &["0"]),
 ];
-const POSTGRES: &[(&str, &[&str])] =
-    &[("fsync", &["on"]), ("full_page_writes", &["on"]), ("synchronous_commit", &["on", "remote_apply"])];
+const POSTGRES: &[(&str, &[&str])] = &[
+    ("fsync", &["on"]),
+    ("full_page_writes", &["on"]),
+    ("synchronous_commit", &["on", "remote_apply"]),
+];
 
 /// Reads the settings back from the database.
 ///
@@ -77,11 +80,13 @@ pub fn report(db: &mut Db) -> Result<Report, Failure> {
 pub fn demand(report: &Report) -> Result<(), Failure> {
     match report.settings.iter().find(|setting| !setting.ok) {
         None => Ok(()),
-        Some(unsafe_one) => Err(Failure::new(Fault::DurabilityUnsafe).at(unsafe_one.name).remedy(format!(
-            "Set {} to {}; it is {}.",
-            unsafe_one.name,
-            unsafe_one.safe.join(" or "),
-            unsafe_one.value
-        ))),
+        Some(unsafe_one) => Err(Failure::new(Fault::DurabilityUnsafe)
+            .at(unsafe_one.name)
+            .remedy(format!(
+                "Set {} to {}; it is {}.",
+                unsafe_one.name,
+                unsafe_one.safe.join(" or "),
+                unsafe_one.value
+            ))),
     }
 }

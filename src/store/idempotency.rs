@@ -22,7 +22,9 @@ pub fn parse_key(headers: &[Vec<u8>]) -> Result<Option<String>, Failure> {
     let [header] = headers else {
         return if headers.is_empty() { Ok(None) } else { Err(bad()) };
     };
-    let text = std::str::from_utf8(header).map_err(|_| bad())?.trim_matches([' ', '\t']);
+    let text = std::str::from_utf8(header)
+        .map_err(|_| bad())?
+        .trim_matches([' ', '\t']);
     let key = match text.strip_prefix('"') {
         None => text.to_owned(),
         Some(rest) => unquote(rest).ok_or_else(bad)?,
@@ -48,7 +50,15 @@ fn unquote(rest: &str) -> Option<String> {
 
 /// SHA-256 over what makes a request the same request. Raw bytes: another key order is another request.
 pub fn fingerprint(method: &str, path_and_query: &str, media_type: &str, body: &[u8]) -> [u8; 32] {
-    sha256_of(&[method.as_bytes(), b"\n", path_and_query.as_bytes(), b"\n", media_type.as_bytes(), b"\n", body])
+    sha256_of(&[
+        method.as_bytes(),
+        b"\n",
+        path_and_query.as_bytes(),
+        b"\n",
+        media_type.as_bytes(),
+        b"\n",
+        body,
+    ])
 }
 
 /// A key in its scope, with the request that it came with.
@@ -95,7 +105,16 @@ struct Find;
 /// # Errors
 /// Those of the database.
 pub fn standing(db: &mut Db, claim: &Claim, now_ms: i64) -> Result<Standing, Failure> {
-    type Row = (Binary, Text, BigInt, Nullable<BigInt>, Nullable<Binary>, BigInt, BigInt, BigInt);
+    type Row = (
+        Binary,
+        Text,
+        BigInt,
+        Nullable<BigInt>,
+        Nullable<Binary>,
+        BigInt,
+        BigInt,
+        BigInt,
+    );
     type Values = (Vec<u8>, String, i64, Option<i64>, Option<Vec<u8>>, i64, i64, i64);
     let statement = || {
         Statement::<Find, Row>::new(
@@ -120,7 +139,8 @@ pub fn standing(db: &mut Db, claim: &Claim, now_ms: i64) -> Result<Standing, Fai
         Db::Pg(pg) => statement().load(pg)?,
         Db::Sqlite(sqlite) => statement().load(sqlite)?,
     };
-    let Some((fingerprint, state, lease_until_ms, status, body, expires_ms, granted, live)) = rows.into_iter().next() else {
+    let Some((fingerprint, state, lease_until_ms, status, body, expires_ms, granted, live)) = rows.into_iter().next()
+    else {
         return Ok(Standing::New);
     };
     if expires_ms <= now_ms {
@@ -207,11 +227,19 @@ pub fn remember(db: &mut Db, reply: &Reply) -> QueryResult<()> {
 /// Those of the database.
 pub fn sweep(db: &mut Db, now_ms: i64, limit: i64) -> Result<usize, Failure> {
     use super::schema::idempotency::dsl::{expires_ms, idem_key, idempotency, method, partner_id, route};
-    let gone: Vec<(String, String, String, String)> =
-        idempotency.filter(expires_ms.le(now_ms)).select((partner_id, method, route, idem_key)).limit(limit).load(db)?;
+    let gone: Vec<(String, String, String, String)> = idempotency
+        .filter(expires_ms.le(now_ms))
+        .select((partner_id, method, route, idem_key))
+        .limit(limit)
+        .load(db)?;
     let mut count = 0;
     for (partner, verb, path, key) in gone {
-        count += diesel::delete(idempotency.find((partner, verb, path, key)).filter(expires_ms.le(now_ms))).execute(db)?;
+        count += diesel::delete(
+            idempotency
+                .find((partner, verb, path, key))
+                .filter(expires_ms.le(now_ms)),
+        )
+        .execute(db)?;
     }
     Ok(count)
 }
@@ -228,11 +256,27 @@ mod tests {
     #[test]
     fn keys_are_quoted_or_bare_and_visible() {
         assert_eq!(key(&[]), Ok(None));
-        for (header, read) in [("abc-1", "abc-1"), ("\"abc-1\"", "abc-1"), (r#""a\"b\\c""#, r#"a"b\c"#), (" a ", "a")] {
+        for (header, read) in [
+            ("abc-1", "abc-1"),
+            ("\"abc-1\"", "abc-1"),
+            (r#""a\"b\\c""#, r#"a"b\c"#),
+            (" a ", "a"),
+        ] {
             assert_eq!(key(&[header.as_bytes()]), Ok(Some(read.to_owned())), "{header}");
         }
         let long = "x".repeat(256);
-        for bad in ["", "\"\"", "a b", "\"a", "\"a\"b\"", "\"a\";p=1", r#""a\n""#, "é", "a\u{7f}", long.as_str()] {
+        for bad in [
+            "",
+            "\"\"",
+            "a b",
+            "\"a",
+            "\"a\"b\"",
+            "\"a\";p=1",
+            r#""a\n""#,
+            "é",
+            "a\u{7f}",
+            long.as_str(),
+        ] {
             assert_eq!(key(&[bad.as_bytes()]), Err(Fault::IdempotencyKeyBad), "{bad}");
         }
         assert_eq!(key(&[b"a", b"a"]), Err(Fault::IdempotencyKeyBad));

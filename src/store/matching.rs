@@ -61,10 +61,30 @@ pub struct Known {
 }
 
 struct Candidates;
-type CandidateRow =
-    (BigInt, Text, Text, Text, Text, Text, Nullable<Text>, Nullable<BigInt>, Nullable<Text>, Nullable<BigInt>);
-type CandidateValues =
-    (i64, String, String, String, String, String, Option<String>, Option<i64>, Option<String>, Option<i64>);
+type CandidateRow = (
+    BigInt,
+    Text,
+    Text,
+    Text,
+    Text,
+    Text,
+    Nullable<Text>,
+    Nullable<BigInt>,
+    Nullable<Text>,
+    Nullable<BigInt>,
+);
+type CandidateValues = (
+    i64,
+    String,
+    String,
+    String,
+    String,
+    String,
+    Option<String>,
+    Option<i64>,
+    Option<String>,
+    Option<i64>,
+);
 
 /// The members that share an identifier, or birth date and family name, with what is looked for; `None` when there are too
 /// many to be one person.
@@ -72,7 +92,11 @@ type CandidateValues =
 /// # Errors
 /// Those of the database.
 pub fn candidates(db: &mut Db, wanted: &Lookup) -> Result<Option<Vec<Found>>, Failure> {
-    let first = wanted.members.first().or(wanted.subscriber.as_ref()).map_or("", String::as_str);
+    let first = wanted
+        .members
+        .first()
+        .or(wanted.subscriber.as_ref())
+        .map_or("", String::as_str);
     let mut values = [first; MEMBER_VALUES + 1];
     for (slot, value) in values.iter_mut().zip(wanted.subscriber.iter().chain(&wanted.members)) {
         *slot = value;
@@ -105,13 +129,36 @@ pub fn candidates(db: &mut Db, wanted: &Lookup) -> Result<Option<Vec<Found>>, Fa
         return Ok(None);
     }
     let mut found: Vec<Found> = Vec::with_capacity(rows.len());
-    for (compartment, patient_id, umb, demographics, kind, value, consent_id, consent_revoked, grant_id, grant_revoked) in rows {
+    for (
+        compartment,
+        patient_id,
+        umb,
+        demographics,
+        kind,
+        value,
+        consent_id,
+        consent_revoked,
+        grant_id,
+        grant_revoked,
+    ) in rows
+    {
         let at = match found.iter().position(|member| member.compartment == compartment) {
             Some(at) => at,
             None => {
                 let revoked = consent_revoked.is_some() || grant_revoked.is_some();
-                let known = consent_id.map(|consent_id| Known { consent_id, grant_id, revoked });
-                found.push(Found { compartment, patient_id, umb, demographics, hits: Vec::new(), known });
+                let known = consent_id.map(|consent_id| Known {
+                    consent_id,
+                    grant_id,
+                    revoked,
+                });
+                found.push(Found {
+                    compartment,
+                    patient_id,
+                    umb,
+                    demographics,
+                    hits: Vec::new(),
+                    known,
+                });
                 found.len() - 1
             }
         };
@@ -224,9 +271,10 @@ pub fn record(db: &mut Db, record: &Record) -> Result<(), Failure> {
     match (&record.decision, &record.grant, record.ledger.as_slice()) {
         (Some(decision), Some(grant), [begun, ended]) => grant_all(db, decision, grant, begun, ended),
         (Some(decision), None, [begun, ended]) => refuse_all(db, decision, begun, ended),
-        (None, None, entries) => {
-            entries.iter().try_for_each(|entry| run(db, Statement::<Entry>::new(ENTRY, entry_binds(entry))).map(|_| ())).map_err(Failure::from)
-        }
+        (None, None, entries) => entries
+            .iter()
+            .try_for_each(|entry| run(db, Statement::<Entry>::new(ENTRY, entry_binds(entry))).map(|_| ()))
+            .map_err(Failure::from),
         _ => Err(Failure::new(Fault::Internal).because("a match record is incomplete")),
     }
 }
@@ -341,7 +389,12 @@ fn grant_binds<'a>(decision: &'a DecisionRow, grant: &'a GrantRow, patient_id: &
 }
 
 fn renewal_binds<'a>(decision: &'a DecisionRow, grant: &'a GrantRow) -> Vec<Bind<'a>> {
-    vec![Bind::Big(decision.created_ms), Bind::Text(&decision.id), Bind::Text(&grant.grant_id), Bind::Text(&grant.consent_id)]
+    vec![
+        Bind::Big(decision.created_ms),
+        Bind::Text(&decision.id),
+        Bind::Text(&grant.grant_id),
+        Bind::Text(&grant.consent_id),
+    ]
 }
 
 fn refuse_all(db: &mut Db, decision: &DecisionRow, begun: &LedgerRow, ended: &LedgerRow) -> Result<(), Failure> {
@@ -356,7 +409,13 @@ fn refuse_all(db: &mut Db, decision: &DecisionRow, begun: &LedgerRow, ended: &Le
     Ok(())
 }
 
-fn grant_all(db: &mut Db, decision: &DecisionRow, grant: &GrantRow, begun: &LedgerRow, ended: &LedgerRow) -> Result<(), Failure> {
+fn grant_all(
+    db: &mut Db,
+    decision: &DecisionRow,
+    grant: &GrantRow,
+    begun: &LedgerRow,
+    ended: &LedgerRow,
+) -> Result<(), Failure> {
     let patient_id = decision.patient_id.as_deref().unwrap_or_default();
     if let Db::Pg(pg) = db
         && (grant.renews || !grant.consent_known)
@@ -366,20 +425,37 @@ fn grant_all(db: &mut Db, decision: &DecisionRow, grant: &GrantRow, begun: &Ledg
             let binds = [renewal_binds(decision, grant), records].concat();
             Statement::<PgRenewed, BigInt>::new(PG_RENEWED, binds).get_result::<i64>(pg)
         } else {
-            let binds = [consent_binds(decision, grant, patient_id), grant_binds(decision, grant, patient_id), records].concat();
+            let binds = [
+                consent_binds(decision, grant, patient_id),
+                grant_binds(decision, grant, patient_id),
+                records,
+            ]
+            .concat();
             Statement::<PgGranted, BigInt>::new(PG_GRANTED, binds).get_result::<i64>(pg)
         };
-        return if done.map_err(or_raced)? == 1 { Ok(()) } else { Err(raced()) };
+        return if done.map_err(or_raced)? == 1 {
+            Ok(())
+        } else {
+            Err(raced())
+        };
     }
     if !grant.consent_known {
-        run(db, Statement::<NewConsent>::new(CONSENT, consent_binds(decision, grant, patient_id))).map_err(or_raced)?;
+        run(
+            db,
+            Statement::<NewConsent>::new(CONSENT, consent_binds(decision, grant, patient_id)),
+        )
+        .map_err(or_raced)?;
     }
     if grant.renews {
         if run(db, Statement::<Renewal>::new(RENEWAL, renewal_binds(decision, grant)))? != 1 {
             return Err(raced());
         }
     } else {
-        run(db, Statement::<NewGrant>::new(GRANT, grant_binds(decision, grant, patient_id))).map_err(or_raced)?;
+        run(
+            db,
+            Statement::<NewGrant>::new(GRANT, grant_binds(decision, grant, patient_id)),
+        )
+        .map_err(or_raced)?;
     }
     refuse_all(db, decision, begun, ended)
 }

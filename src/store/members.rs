@@ -10,5 +10,9 @@ use diesel::prelude::*;
 /// # Errors
 /// Those of the database.
 pub fn any(db: &mut Db) -> Result<bool, Failure> {
-    Ok(compartment::table.select(compartment::no).first::<i64>(db).optional()?.is_some())
+    Ok(compartment::table
+        .select(compartment::no)
+        .first::<i64>(db)
+        .optional()?
+        .is_some())
 }

@@ -17,7 +17,10 @@ pub fn up(db: &mut Db) -> Result<(), Failure> {
         pg.batch_execute("SELECT pg_advisory_lock(4919772)")?;
     }
     let source = if matches!(db, Db::Pg(_)) { POSTGRES } else { SQLITE };
-    let done = db.run_pending_migrations(source).map(|_| ()).map_err(|error| Failure::new(Fault::StoreUnavailable).because(error));
+    let done = db
+        .run_pending_migrations(source)
+        .map(|_| ())
+        .map_err(|error| Failure::new(Fault::StoreUnavailable).because(error));
     if let Db::Pg(pg) = db {
         pg.batch_execute("SELECT pg_advisory_unlock(4919772)")?;
     }
@@ -30,5 +33,7 @@ pub fn up(db: &mut Db) -> Result<(), Failure> {
 /// [`Fault::StoreUnavailable`] when one fails.
 pub fn down(db: &mut Db) -> Result<(), Failure> {
     let source = if matches!(db, Db::Pg(_)) { POSTGRES } else { SQLITE };
-    db.revert_all_migrations(source).map(|_| ()).map_err(|error| Failure::new(Fault::StoreUnavailable).because(error))
+    db.revert_all_migrations(source)
+        .map(|_| ())
+        .map_err(|error| Failure::new(Fault::StoreUnavailable).because(error))
 }

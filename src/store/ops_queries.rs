@@ -136,7 +136,11 @@ fn fetched(limit: i64) -> i64 {
 /// # Errors
 /// Those of the database.
 pub fn decisions(db: &mut Db, filter: &DecisionFilter) -> Result<Vec<Decision>, Failure> {
-    let mut query = decision::table.select(DECISION).order(decision::id).limit(fetched(filter.limit)).into_boxed();
+    let mut query = decision::table
+        .select(DECISION)
+        .order(decision::id)
+        .limit(fetched(filter.limit))
+        .into_boxed();
     if let Some(partner) = &filter.partner {
         query = query.filter(decision::partner_id.eq(partner));
     }
@@ -200,7 +204,12 @@ pub fn grants(db: &mut Db, filter: &GrantFilter) -> Result<Vec<Grant>, Failure> 
 /// Those of the database.
 pub fn ledger(db: &mut Db, filter: &LedgerFilter) -> Result<Vec<LedgerEntry>, Failure> {
     let mut query = ledger_entry::table
-        .select((ledger_entry::id, ledger_entry::idx, ledger_entry::at_us, ledger_entry::entry))
+        .select((
+            ledger_entry::id,
+            ledger_entry::idx,
+            ledger_entry::at_us,
+            ledger_entry::entry,
+        ))
         .order(ledger_entry::id)
         .limit(fetched(filter.limit))
         .into_boxed();

@@ -65,7 +65,11 @@ pub fn insert(db: &mut Db, row: &PartnerRow) -> Result<(), Failure> {
 /// # Errors
 /// Those of the database.
 pub fn by_id(db: &mut Db, id: &str) -> Result<Option<PartnerRow>, Failure> {
-    Ok(partner::table.find(id).select(PartnerRow::as_select()).first(db).optional()?)
+    Ok(partner::table
+        .find(id)
+        .select(PartnerRow::as_select())
+        .first(db)
+        .optional()?)
 }
 
 /// The partner of this OAuth client id.
@@ -73,7 +77,11 @@ pub fn by_id(db: &mut Db, id: &str) -> Result<Option<PartnerRow>, Failure> {
 /// # Errors
 /// Those of the database.
 pub fn by_client_id(db: &mut Db, client_id: &str) -> Result<Option<PartnerRow>, Failure> {
-    Ok(partner::table.filter(partner::client_id.eq(client_id)).select(PartnerRow::as_select()).first(db).optional()?)
+    Ok(partner::table
+        .filter(partner::client_id.eq(client_id))
+        .select(PartnerRow::as_select())
+        .first(db)
+        .optional()?)
 }
 
 /// The id of the partner that one of these certificate names belongs to; `None` when they belong to none or to several.
@@ -81,8 +89,11 @@ pub fn by_client_id(db: &mut Db, client_id: &str) -> Result<Option<PartnerRow>, 
 /// # Errors
 /// Those of the database.
 pub fn id_by_certificate(db: &mut Db, uris: &[String]) -> Result<Option<String>, Failure> {
-    let found: Vec<String> =
-        partner::table.filter(partner::certificate_uri.eq_any(uris)).select(partner::id).limit(2).load(db)?;
+    let found: Vec<String> = partner::table
+        .filter(partner::certificate_uri.eq_any(uris))
+        .select(partner::id)
+        .limit(2)
+        .load(db)?;
     Ok(<[String; 1]>::try_from(found).ok().map(|[id]| id))
 }
 
@@ -91,7 +102,11 @@ pub fn id_by_certificate(db: &mut Db, uris: &[String]) -> Result<Option<String>,
 /// # Errors
 /// Those of the database.
 pub fn list(db: &mut Db) -> Result<Vec<PartnerRow>, Failure> {
-    Ok(partner::table.order(partner::id).limit(10_000).select(PartnerRow::as_select()).load(db)?)
+    Ok(partner::table
+        .order(partner::id)
+        .limit(10_000)
+        .select(PartnerRow::as_select())
+        .load(db)?)
 }
 
 /// Sets status and reason; `false` when there is no such partner.

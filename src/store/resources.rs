@@ -189,7 +189,10 @@ pub fn take_sequences(db: &mut Db, counts: &HashMap<i64, i64>) -> Result<HashMap
             .first(db)?;
         first.insert(NOBODY, last.unwrap_or(0) + 1);
     }
-    match counts.iter().find(|(no, count)| first.get(no).is_some_and(|seq| seq + **count >= 1 << SEQUENCE_BITS)) {
+    match counts
+        .iter()
+        .find(|(no, count)| first.get(no).is_some_and(|seq| seq + **count >= 1 << SEQUENCE_BITS))
+    {
         Some(_) => Err(Failure::new(Fault::TooLarge).because("a compartment has no sequence numbers left")),
         None => Ok(first),
     }
@@ -239,7 +242,11 @@ pub fn put_members(db: &mut Db, rows: &[Member<'_>]) -> Result<(), Failure> {
 pub fn with_identifier(db: &mut Db, rtype: &str, system: Option<&str>, value: &str) -> Result<Vec<String>, Failure> {
     let mut query = resource_identifier::table
         .inner_join(resource::table.on(resource::key.eq(resource_identifier::key)))
-        .filter(resource_identifier::value.eq(value).and(resource_identifier::rtype.eq(rtype)))
+        .filter(
+            resource_identifier::value
+                .eq(value)
+                .and(resource_identifier::rtype.eq(rtype)),
+        )
         .select(resource::id)
         .distinct()
         .limit(2)

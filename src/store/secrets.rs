@@ -28,7 +28,12 @@ pub fn get_or_make(db: &mut Db, name: &str) -> Result<[u8; 32], Failure> {
 }
 
 fn find(db: &mut Db, name: &str) -> Result<Option<[u8; 32]>, Failure> {
-    let stored: Option<Vec<u8>> =
-        server_secret::table.find(name).select(server_secret::value).first(db).optional()?;
-    stored.map(|value| value.try_into().map_err(|_| Fault::StoreDamaged.into())).transpose()
+    let stored: Option<Vec<u8>> = server_secret::table
+        .find(name)
+        .select(server_secret::value)
+        .first(db)
+        .optional()?;
+    stored
+        .map(|value| value.try_into().map_err(|_| Fault::StoreDamaged.into()))
+        .transpose()
 }

@@ -32,7 +32,11 @@ pub(super) struct Statement<'a, Tag, Row = ()> {
 
 impl<'a, Tag, Row> Statement<'a, Tag, Row> {
     pub(super) fn new(sql: &'static str, binds: Vec<Bind<'a>>) -> Self {
-        Statement { sql, binds, kind: PhantomData }
+        Statement {
+            sql,
+            binds,
+            kind: PhantomData,
+        }
     }
 
     fn walk<'b, DB: Backend>(
@@ -43,7 +47,9 @@ impl<'a, Tag, Row> Statement<'a, Tag, Row> {
         let mut binds = self.binds.iter();
         for (index, piece) in self.sql.split('?').enumerate() {
             if index > 0 {
-                let bind = binds.next().ok_or_else(|| diesel::result::Error::QueryBuilderError("a value is missing".into()))?;
+                let bind = binds
+                    .next()
+                    .ok_or_else(|| diesel::result::Error::QueryBuilderError("a value is missing".into()))?;
                 push(&mut out, bind)?;
             }
             out.push_sql(piece);

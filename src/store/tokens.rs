@@ -62,10 +62,24 @@ pub fn holder(db: &mut Db, hash: &[u8]) -> Result<Option<Holder>, Failure> {
     let row = access_token::table
         .inner_join(partner::table.on(partner::id.eq(access_token::partner_id)))
         .filter(access_token::hash.eq(hash))
-        .select((TokenRow::as_select(), partner::client_id, partner::npi, partner::dialect, partner::status, partner::mtls))
+        .select((
+            TokenRow::as_select(),
+            partner::client_id,
+            partner::npi,
+            partner::dialect,
+            partner::status,
+            partner::mtls,
+        ))
         .first::<(TokenRow, String, String, String, String, String)>(db)
         .optional()?;
-    Ok(row.map(|(token, client_id, npi, dialect, status, mtls)| Holder { token, client_id, npi, dialect, status, mtls }))
+    Ok(row.map(|(token, client_id, npi, dialect, status, mtls)| Holder {
+        token,
+        client_id,
+        npi,
+        dialect,
+        status,
+        mtls,
+    }))
 }
 
 /// Adds a token.
@@ -86,7 +100,10 @@ pub fn revoke(db: &mut Db, hash: &[u8], partner_id: &str, now_ms: i64) -> Result
         .find(hash)
         .filter(access_token::partner_id.eq(partner_id))
         .filter(access_token::revoked_ms.is_null());
-    Ok(diesel::update(mine).set(access_token::revoked_ms.eq(now_ms)).execute(db)? == 1)
+    Ok(diesel::update(mine)
+        .set(access_token::revoked_ms.eq(now_ms))
+        .execute(db)?
+        == 1)
 }
 
 /// Revokes the tokens of a partner that no key of `kept` was used for; how many.
@@ -98,17 +115,31 @@ pub fn revoke_other_keys(db: &mut Db, partner_id: &str, kept: &[String], now_ms:
         .filter(access_token::partner_id.eq(partner_id))
         .filter(access_token::revoked_ms.is_null())
         .filter(access_token::key_thumbprint.ne_all(kept));
-    Ok(diesel::update(others).set(access_token::revoked_ms.eq(now_ms)).execute(db)?)
+    Ok(diesel::update(others)
+        .set(access_token::revoked_ms.eq(now_ms))
+        .execute(db)?)
 }
 
 /// Remembers an assertion until `expires_ms`; `false` when it was seen before. The caller's transaction must then fail.
 ///
 /// # Errors
 /// Those of the database.
-pub fn remember(db: &mut Db, client_id: &str, jti_sha256: &[u8], expires_ms: i64, now_ms: i64) -> Result<bool, Failure> {
+pub fn remember(
+    db: &mut Db,
+    client_id: &str,
+    jti_sha256: &[u8],
+    expires_ms: i64,
+    now_ms: i64,
+) -> Result<bool, Failure> {
     // An id may come again after it expired (UDAP); rows outlive their expiry only against clocks that step back.
-    let stale = assertion_seen::table.find((client_id, jti_sha256)).filter(assertion_seen::expires_ms.lt(now_ms));
-    if diesel::update(stale).set(assertion_seen::expires_ms.eq(expires_ms)).execute(db)? == 1 {
+    let stale = assertion_seen::table
+        .find((client_id, jti_sha256))
+        .filter(assertion_seen::expires_ms.lt(now_ms));
+    if diesel::update(stale)
+        .set(assertion_seen::expires_ms.eq(expires_ms))
+        .execute(db)?
+        == 1
+    {
         return Ok(true);
     }
     let added = diesel::insert_into(assertion_seen::table)
@@ -137,10 +168,18 @@ pub fn prune(db: &mut Db, now_ms: i64) -> Result<usize, Failure> {
         .limit(PRUNE)
         .load(db)?;
     for (client_id, jti) in &seen {
-        diesel::delete(assertion_seen::table.find((client_id, jti)).filter(assertion_seen::expires_ms.lt(before))).execute(db)?;
+        diesel::delete(
+            assertion_seen::table
+                .find((client_id, jti))
+                .filter(assertion_seen::expires_ms.lt(before)),
+        )
+        .execute(db)?;
     }
-    let old: Vec<Vec<u8>> =
-        access_token::table.filter(access_token::expires_ms.lt(before)).select(access_token::hash).limit(PRUNE).load(db)?;
+    let old: Vec<Vec<u8>> = access_token::table
+        .filter(access_token::expires_ms.lt(before))
+        .select(access_token::hash)
+        .limit(PRUNE)
+        .load(db)?;
     diesel::delete(access_token::table.filter(access_token::hash.eq_any(&old))).execute(db)?;
     diesel::delete(operator_token::table.filter(operator_token::expires_ms.lt(before))).execute(db)?;
     Ok(seen.len() + old.len())
@@ -200,5 +239,9 @@ pub fn insert_operator(db: &mut Db, hash: &[u8], role: &str, created_ms: i64, ex
 /// # Errors
 /// Those of the database.
 pub fn operator(db: &mut Db, hash: &[u8]) -> Result<Option<(String, i64)>, Failure> {
-    Ok(operator_token::table.find(hash).select((operator_token::role, operator_token::expires_ms)).first(db).optional()?)
+    Ok(operator_token::table
+        .find(hash)
+        .select((operator_token::role, operator_token::expires_ms))
+        .first(db)
+        .optional()?)
 }

@@ -91,8 +91,16 @@ impl Writer {
     {
         let (sender, receiver) = oneshot::channel();
         let reply = move |outcome| drop(sender.send(outcome));
-        self.enqueue(Box::new(Typed { work, outcome: None, reply }))?;
-        Ok(async move { receiver.await.unwrap_or_else(|_| Err(Failure::new(Fault::StoreUnavailable))) })
+        self.enqueue(Box::new(Typed {
+            work,
+            outcome: None,
+            reply,
+        }))?;
+        Ok(async move {
+            receiver
+                .await
+                .unwrap_or_else(|_| Err(Failure::new(Fault::StoreUnavailable)))
+        })
     }
 
     pub(super) fn run_blocking<T, F>(&self, work: F) -> Result<T, Failure>
@@ -104,9 +112,15 @@ impl Writer {
         let reply = move |outcome| drop(sender.send(outcome));
         // A command waits for a place in the queue; only requests are turned away.
         self.queue
-            .send(Message::Work(Box::new(Typed { work, outcome: None, reply })))
+            .send(Message::Work(Box::new(Typed {
+                work,
+                outcome: None,
+                reply,
+            })))
             .map_err(|_| Failure::new(Fault::StoreUnavailable))?;
-        receiver.recv().unwrap_or_else(|_| Err(Failure::new(Fault::StoreUnavailable)))
+        receiver
+            .recv()
+            .unwrap_or_else(|_| Err(Failure::new(Fault::StoreUnavailable)))
     }
 
     pub(super) fn run_later<F>(&self, work: F) -> Result<(), Failure>
@@ -118,7 +132,11 @@ impl Writer {
                 tracing::warn!(fault = failure.fault().code(), cause = ?failure.cause(), "a deferred write failed");
             }
         };
-        self.enqueue(Box::new(Typed { work, outcome: None, reply }))
+        self.enqueue(Box::new(Typed {
+            work,
+            outcome: None,
+            reply,
+        }))
     }
 
     pub(super) fn settle(&self) {
@@ -129,7 +147,9 @@ impl Writer {
     }
 
     fn enqueue(&self, job: Box<dyn Job>) -> Result<(), Failure> {
-        self.queue.try_send(Message::Work(job)).map_err(|_| Failure::new(Fault::Overloaded))
+        self.queue
+            .try_send(Message::Work(job))
+            .map_err(|_| Failure::new(Fault::Overloaded))
     }
 }
 
@@ -157,7 +177,11 @@ fn write_loop(mut db: Db, jobs: &Receiver<Message>, broken: &AtomicBool) {
                 Message::Work(job) => group.push(job),
                 Message::Settle(done) => settled.push(done),
             }
-            next = if group.len() < GROUP { jobs.try_recv().ok() } else { None };
+            next = if group.len() < GROUP {
+                jobs.try_recv().ok()
+            } else {
+                None
+            };
         }
         if !group.is_empty() {
             written = true;

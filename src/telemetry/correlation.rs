@@ -17,15 +17,28 @@ impl Correlation {
     /// Builds the ids of one request. `request_id` is a fresh id of ours, `span` eight fresh random bytes.
     ///
     /// The caller's id is taken from `X-Correlation-Id`, or from `X-Request-Id` when that is absent (FHIR R4 http, X-Request-Id).
-    pub fn of(request_id: String, span: [u8; 8], correlation: Option<&str>, request: Option<&str>, traceparent: Option<&str>) -> Self {
-        let given = [correlation, request].into_iter().flatten().find(|text| is_correlation_id(text));
+    pub fn of(
+        request_id: String,
+        span: [u8; 8],
+        correlation: Option<&str>,
+        request: Option<&str>,
+        traceparent: Option<&str>,
+    ) -> Self {
+        let given = [correlation, request]
+            .into_iter()
+            .flatten()
+            .find(|text| is_correlation_id(text));
         let correlation_id = given.map_or_else(|| request_id.clone(), str::to_owned);
         let trace = traceparent.and_then(trace_id).map_or_else(
             || crate::secret::hex(&crate::secret::sha256(request_id.as_bytes())[..16]),
             str::to_owned,
         );
         let traceparent = format!("00-{trace}-{}-01", crate::secret::hex(&span));
-        Correlation { request_id, correlation_id, traceparent }
+        Correlation {
+            request_id,
+            correlation_id,
+            traceparent,
+        }
     }
 
     /// The ids of something that no request caused, such as a command.
@@ -38,7 +51,8 @@ impl Correlation {
 fn trace_id(text: &str) -> Option<&str> {
     let mut parts = text.split('-');
     let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let lower_hex = |s: &str, n: usize| s.len() == n && s.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let lower_hex =
+        |s: &str, n: usize| s.len() == n && s.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     (version == "00"
         && parts.next().is_none()
         && lower_hex(trace, 32)
@@ -61,8 +75,16 @@ mod tests {
             assert_eq!(of(Some(bad), None).correlation_id, "ours", "{bad}");
         }
         let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        assert!(of(None, Some(good)).traceparent.starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-0101"));
-        for bad in ["00-00000000000000000000000000000000-00f067aa0ba902b7-01", "01-x", "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01"] {
+        assert!(
+            of(None, Some(good))
+                .traceparent
+                .starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-0101")
+        );
+        for bad in [
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "01-x",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+        ] {
             assert!(!of(None, Some(bad)).traceparent.contains("4bf92f"), "{bad}");
         }
     }

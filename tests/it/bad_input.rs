@@ -54,8 +54,7 @@ async fn bodies_that_are_no_fhir_json_are_refused() {
         "\"resourceType\":\"Parameters\",\"resourceType\":\"Parameters\"",
         1,
     );
-    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-    let deep = format!("{{\"resourceType\":\"Parameters\",\"parameter\":{deep}}}");
+    let deep = format!("{{\"resourceType\":\"Parameters\",\"x\":{}1", "{\"x\":".repeat(100_000));
     let large = format!(
         "{{\"resourceType\":\"Parameters\",\"id\":\"{}\"}}",
         "x".repeat(17 * 1024 * 1024)
@@ -137,7 +136,8 @@ async fn consents_that_do_not_cover_the_request_are_refused() {
     let token = client.token(MATCH_SCOPE).await;
     let mut action = payer.request(0, Variation::Exact);
     parameter(&mut action, "Consent")["provision"]["action"][0]["coding"][0]["code"] = json!("collect");
-    // What breaks the profile of Consent is MM-001; what keeps it and does not permit this is CO-001.
+    // What breaks the profile of Consent is MM-001; what keeps it and does not permit this is CO-001. A consent between other
+    // payers must not even tell that the member is known.
     for (name, body, faults) in [
         (
             "expired",
@@ -152,7 +152,7 @@ async fn consents_that_do_not_cover_the_request_are_refused() {
         (
             "for-others",
             payer.request(0, Variation::ConsentForOthers),
-            vec![Fault::ConsentNotHonoured],
+            vec![Fault::NoUniqueMember],
         ),
         (
             "policy",
@@ -290,7 +290,7 @@ async fn certificates_that_prove_nothing_get_no_answer() {
     stranger
         .get(&token, "Patient?identifier=x")
         .await
-        .assert_outcome(Fault::TokenInvalid);
+        .assert_outcome(Fault::CertificateUnknown);
     let assertion = client.assertion().sign(&client.key);
     stranger
         .ask_token(&assertion, MATCH_SCOPE)

@@ -41,7 +41,9 @@ const SQLITE_COLUMNS: &str = "SELECT m.name AS owner, c.name AS name, c.type AS 
     AND m.name NOT LIKE 'sqlite%' ORDER BY m.name, c.cid";
 const SQLITE_INDEXES: &str = "SELECT m.name AS owner, i.\"unique\" AS only, \
     (SELECT group_concat(name) FROM (SELECT name FROM pragma_index_info(i.name) ORDER BY seqno)) AS columns \
-    FROM sqlite_master m, pragma_index_list(m.name) i WHERE m.type = 'table' AND m.name NOT LIKE '\\_\\_%' ESCAPE '\\'";
+    FROM sqlite_master m, pragma_index_list(m.name) i WHERE m.type = 'table' AND m.name NOT LIKE '\\_\\_%' ESCAPE '\\' \
+    UNION ALL SELECT m.name, 1, c.name FROM sqlite_master m, pragma_table_info(m.name) c \
+    WHERE m.type = 'table' AND c.pk = 1 AND c.type = 'INTEGER' AND m.name NOT LIKE '\\_\\_%' ESCAPE '\\'";
 const POSTGRES_COLUMNS: &str = "SELECT table_name::text AS owner, column_name::text AS name, data_type::text AS kind, \
     CASE is_nullable WHEN 'YES' THEN 1::bigint ELSE 0::bigint END AS nullable FROM information_schema.columns \
     WHERE table_schema = 'public' AND table_name NOT LIKE '\\_\\_%' ORDER BY table_name, ordinal_position";
@@ -60,6 +62,8 @@ fn schema(db: &mut Db) -> Schema {
     for column in diesel::sql_query(columns).load::<Column>(db).expect("columns") {
         let kind = match column.kind.to_lowercase().as_str() {
             "bytea" => "blob".to_owned(),
+            // An INTEGER PRIMARY KEY of SQLite is its row id: 64 bits, unique, without an index of its own.
+            "integer" if matches!(db, Db::Sqlite(_)) => "bigint".to_owned(),
             other => other.to_owned(),
         };
         schema
@@ -70,7 +74,6 @@ fn schema(db: &mut Db) -> Schema {
     }
     for index in diesel::sql_query(indexes).load::<Index>(db).expect("indexes") {
         let mut columns: Vec<String> = index.columns.split(',').map(str::to_owned).collect();
-        // SQLite keeps a BIGINT primary key in an index of its own, as PostgreSQL does; order is part of both.
         columns.retain(|name| !name.is_empty());
         schema.indexes.insert((index.owner, columns, index.only == 1));
     }

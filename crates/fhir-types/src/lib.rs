@@ -59,13 +59,18 @@ impl std::error::Error for Refused {}
 /// [`Refused`], which carries no value of the instance.
 pub fn check(bytes: &[u8]) -> Result<&'static str, Refused> {
     let parsed = quiet::catch(|| {
-        let config = DeserializationConfig { mode: DeserializationMode::Strict };
+        let config = DeserializationConfig {
+            mode: DeserializationMode::Strict,
+        };
         fhirbolt::json::from_slice::<Resource>(bytes, Some(config)).map(|resource| type_of(&resource))
     });
     match parsed {
         Some(Ok(name)) => Ok(name),
         Some(Err(error)) => Err(refusal(&error)),
-        None => Err(Refused { kind: Kind::Panicked, element: None }),
+        None => Err(Refused {
+            kind: Kind::Panicked,
+            element: None,
+        }),
     }
 }
 
@@ -89,7 +94,10 @@ fn refusal(error: &serde_json::Error) -> Refused {
         for (start, kind) in [("unknown field `", Kind::Unknown), ("missing field `", Kind::Missing)] {
             let name = text.strip_prefix(start).and_then(|rest| rest.split('`').next());
             if let Some(name) = name.filter(|name| is_element_name(name)) {
-                return Refused { kind, element: Some(name.to_owned()) };
+                return Refused {
+                    kind,
+                    element: Some(name.to_owned()),
+                };
             }
         }
     }
@@ -148,13 +156,17 @@ mod tests {
 
     #[test]
     fn the_type_of_a_resource_is_told() {
-        assert_eq!(check(br#"{"resourceType":"Patient","id":"a","active":true}"#), Ok("Patient"));
+        assert_eq!(
+            check(br#"{"resourceType":"Patient","id":"a","active":true}"#),
+            Ok("Patient")
+        );
         assert!(TYPES.is_sorted() && is_type("Observation") && !is_type("Human"));
     }
 
     #[test]
     fn a_contained_resource_and_a_bundle_are_taken() {
-        let contained = br#"{"resourceType":"Patient","contained":[{"resourceType":"Organization","name":"x"}],"active":true}"#;
+        let contained =
+            br#"{"resourceType":"Patient","contained":[{"resourceType":"Organization","name":"x"}],"active":true}"#;
         assert_eq!(check(contained), Ok("Patient"));
         let bundle = br#"{"resourceType":"Bundle","type":"collection","entry":[{"resource":{"resourceType":"Patient"}},
             {"resource":{"resourceType":"Patient","active":true},"search":{"mode":"match"}}]}"#;
@@ -164,11 +176,29 @@ mod tests {
     #[test]
     fn refusals_name_the_element_and_nothing_else() {
         let unknown = check(br#"{"resourceType":"Patient","colour":"Secret"}"#);
-        assert_eq!(unknown, Err(Refused { kind: Kind::Unknown, element: Some("colour".into()) }));
+        assert_eq!(
+            unknown,
+            Err(Refused {
+                kind: Kind::Unknown,
+                element: Some("colour".into())
+            })
+        );
         let missing = check(br#"{"resourceType":"Observation","status":"final"}"#);
-        assert_eq!(missing, Err(Refused { kind: Kind::Missing, element: Some("code".into()) }));
+        assert_eq!(
+            missing,
+            Err(Refused {
+                kind: Kind::Missing,
+                element: Some("code".into())
+            })
+        );
         let shape = check(br#"{"resourceType":"Patient","active":"Secret"}"#).expect_err("refused");
-        assert_eq!(shape, Refused { kind: Kind::Shape, element: None });
+        assert_eq!(
+            shape,
+            Refused {
+                kind: Kind::Shape,
+                element: None
+            }
+        );
         assert_eq!(check(b"{").expect_err("refused").kind, Kind::Syntax);
         assert!(check(br#"{"resourceType":"Human"}"#).is_err() && check(b"{}").is_err());
     }

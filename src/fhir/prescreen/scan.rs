@@ -1,8 +1,8 @@
 //! The scanner: JSON's grammar and FHIR's prohibitions in one loop with an explicit stack.
 
+use super::Limits;
 use super::tape::{Entry, Kind, Screened};
 use super::text::{self, Wrong};
-use super::Limits;
 use crate::error::{Failure, Fault};
 
 /// Longest number taken; the model's decimals have at most 18 digits, other systems send more.
@@ -69,11 +69,17 @@ pub(super) fn scan<'b>(bytes: &'b [u8], limits: &Limits) -> Result<Screened<'b>,
     };
     match scanner.document() {
         Ok(()) => {
-            let screened = Screened { bytes, tape: scanner.tape, references: scanner.references };
+            let screened = Screened {
+                bytes,
+                tape: scanner.tape,
+                references: scanner.references,
+            };
             if causeway_fhir_types::is_type(&screened.resource_type()) {
                 Ok(screened)
             } else {
-                Err(Failure::new(Fault::ResourceInvalid).at("Resource").remedy("Give resourceType an R4 resource type."))
+                Err(Failure::new(Fault::ResourceInvalid)
+                    .at("Resource")
+                    .remedy("Give resourceType an R4 resource type."))
             }
         }
         Err(fault) => Err(Failure::new(fault).at(scanner.place())),
@@ -87,7 +93,9 @@ impl Scanner<'_> {
             Some(b'{') => self.open(false)?,
             // Read on: what is wrong inside is the better answer.
             Some(b'[') => self.open(true)?,
-            _ if serde_json::from_slice::<serde::de::IgnoredAny>(self.bytes).is_ok() => return Err(Fault::ResourceInvalid),
+            _ if serde_json::from_slice::<serde::de::IgnoredAny>(self.bytes).is_ok() => {
+                return Err(Fault::ResourceInvalid);
+            }
             _ => return Err(Fault::NotJson),
         }
         while !self.frames.is_empty() {
@@ -96,14 +104,20 @@ impl Scanner<'_> {
             }
         }
         self.space();
-        if self.at == self.bytes.len() { Ok(()) } else { Err(Fault::NotJson) }
+        if self.at == self.bytes.len() {
+            Ok(())
+        } else {
+            Err(Fault::NotJson)
+        }
     }
 
     /// Reads the next child of the innermost container. `false` when that is a container, now open.
     fn child(&mut self) -> Scan<bool> {
         self.key = (0, 0);
         self.space();
-        let Some(frame) = self.frames.last_mut() else { return Err(Fault::NotJson) };
+        let Some(frame) = self.frames.last_mut() else {
+            return Err(Fault::NotJson);
+        };
         frame.count += 1;
         if !frame.array {
             self.name()?;
@@ -190,7 +204,9 @@ impl Scanner<'_> {
             let object = frame.entry;
             self.judge_nulls(object)?;
         }
-        let Some(frame) = self.frames.pop() else { return Err(Fault::NotJson) };
+        let Some(frame) = self.frames.pop() else {
+            return Err(Fault::NotJson);
+        };
         let next = self.tape.len() as u32;
         let entry = &mut self.tape[frame.entry as usize];
         entry.end = self.at as u32;
@@ -238,7 +254,10 @@ impl Scanner<'_> {
             }
             kinds
         };
-        for &member in members.iter().filter(|&&member| tape[member as usize].kind == Kind::Array) {
+        for &member in members
+            .iter()
+            .filter(|&&member| tape[member as usize].kind == Kind::Array)
+        {
             let own = kinds(member);
             if !own.contains(&Kind::Null) {
                 continue;
@@ -248,8 +267,10 @@ impl Scanner<'_> {
                 base => name(other).strip_prefix(b"_") == Some(base),
             });
             let partner = partner.map(kinds).unwrap_or_default();
-            let lonely =
-                own.iter().enumerate().any(|(i, kind)| *kind == Kind::Null && partner.get(i).is_none_or(|k| *k == Kind::Null));
+            let lonely = own
+                .iter()
+                .enumerate()
+                .any(|(i, kind)| *kind == Kind::Null && partner.get(i).is_none_or(|k| *k == Kind::Null));
             if lonely {
                 self.key = (tape[member as usize].key_start, tape[member as usize].key_len);
                 return Err(Fault::EmptyValue);
@@ -265,7 +286,11 @@ impl Scanner<'_> {
         }
         let start = self.at + 1;
         let rest = self.bytes.get(start..).unwrap_or_default();
-        let len = rest.iter().take(KEY_BYTES_MAX + 1).take_while(|b| b.is_ascii_alphanumeric() || **b == b'_').count();
+        let len = rest
+            .iter()
+            .take(KEY_BYTES_MAX + 1)
+            .take_while(|b| b.is_ascii_alphanumeric() || **b == b'_')
+            .count();
         if rest.get(len) != Some(&b'"') || len == 0 || len > KEY_BYTES_MAX {
             // Not an element name: well-formed JSON or not decides the fault.
             return Err(match text::scan(self.bytes, start) {
@@ -277,7 +302,9 @@ impl Scanner<'_> {
         self.at = start + len + 1;
         let name = &rest[..len];
         self.key = (start as u32, len as u8);
-        let Some(frame) = self.frames.last() else { return Err(Fault::NotJson) };
+        let Some(frame) = self.frames.last() else {
+            return Err(Fault::NotJson);
+        };
         let own = &self.keys[frame.keys..];
         let hash = hash(name);
         let bytes = self.bytes;
@@ -290,7 +317,11 @@ impl Scanner<'_> {
         if own.len() >= self.limits.members {
             return Err(Fault::ResourceInvalid);
         }
-        self.keys.push(Key { hash, start: start as u32, len: len as u8 });
+        self.keys.push(Key {
+            hash,
+            start: start as u32,
+            len: len as u8,
+        });
         Ok(())
     }
 
@@ -339,12 +370,18 @@ impl Scanner<'_> {
             }
             let from = self.at;
             self.digits()?;
-            let power = self.bytes[from..self.at].iter().fold(0u32, |sum, b| (sum * 10 + u32::from(b - b'0')).min(10_000));
+            let power = self.bytes[from..self.at]
+                .iter()
+                .fold(0u32, |sum, b| (sum * 10 + u32::from(b - b'0')).min(10_000));
             if power > EXPONENT_MAX {
                 return Err(Fault::ResourceInvalid);
             }
         }
-        if self.at - start > NUMBER_BYTES_MAX { Err(Fault::ResourceInvalid) } else { Ok(()) }
+        if self.at - start > NUMBER_BYTES_MAX {
+            Err(Fault::ResourceInvalid)
+        } else {
+            Ok(())
+        }
     }
 
     fn digits(&mut self) -> Scan<()> {
@@ -355,7 +392,9 @@ impl Scanner<'_> {
 
     fn primitive(&mut self, start: usize, kind: Kind, escaped: bool) -> Scan<()> {
         let companion = self.key_bytes().first() == Some(&b'_');
-        let Some(frame) = self.frames.last_mut() else { return Err(Fault::NotJson) };
+        let Some(frame) = self.frames.last_mut() else {
+            return Err(Fault::NotJson);
+        };
         if kind == Kind::Null {
             if !frame.array {
                 return Err(Fault::EmptyValue);
@@ -376,7 +415,15 @@ impl Scanner<'_> {
         }
         let index = self.tape.len() as u32;
         let (key_start, key_len) = self.key;
-        self.tape.push(Entry { start: start as u32, end: self.at as u32, next: index + 1, key_start, key_len, kind, escaped });
+        self.tape.push(Entry {
+            start: start as u32,
+            end: self.at as u32,
+            next: index + 1,
+            key_start,
+            key_len,
+            kind,
+            escaped,
+        });
         Ok(index)
     }
 
@@ -424,18 +471,30 @@ impl Scanner<'_> {
     fn root_type(&self) -> Option<&'static str> {
         let keys = self.keys.iter().take(self.limits.members);
         let wanted = b"resourceType";
-        let key = keys.into_iter().find(|key| {
-            &self.bytes[key.start as usize..key.start as usize + usize::from(key.len)] == wanted
-        })?;
-        let entry = self.tape.iter().find(|entry| entry.key_start == key.start && entry.kind == Kind::String)?;
+        let key = keys
+            .into_iter()
+            .find(|key| &self.bytes[key.start as usize..key.start as usize + usize::from(key.len)] == wanted)?;
+        let entry = self
+            .tape
+            .iter()
+            .find(|entry| entry.key_start == key.start && entry.kind == Kind::String)?;
         let name = std::str::from_utf8(self.bytes.get(entry.start as usize + 1..entry.end as usize - 1)?).ok()?;
         // A nested resource's type stands deeper than the root's first names; only the root's own counts.
-        let own = self.frames.get(1).is_none_or(|inner| self.tape[inner.entry as usize].start > entry.start);
-        if own { causeway_fhir_types::type_name(name) } else { None }
+        let own = self
+            .frames
+            .get(1)
+            .is_none_or(|inner| self.tape[inner.entry as usize].start > entry.start);
+        if own {
+            causeway_fhir_types::type_name(name)
+        } else {
+            None
+        }
     }
 }
 
 /// A cheap hash of a short name; equal hashes are compared by bytes.
 fn hash(name: &[u8]) -> u64 {
-    name.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
+    name.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| {
+        (sum ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }

@@ -77,7 +77,10 @@ impl<'b> Screened<'b> {
 
     /// The `resourceType` of the root; empty when there is none.
     pub fn resource_type(&self) -> Cow<'_, str> {
-        self.root().get("resourceType").and_then(|value| value.text()).unwrap_or_default()
+        self.root()
+            .get("resourceType")
+            .and_then(|value| value.text())
+            .unwrap_or_default()
     }
 
     /// The root object.
@@ -87,7 +90,9 @@ impl<'b> Screened<'b> {
 
     /// Every string member named `reference`, in document order, contained resources included.
     pub fn references(&self) -> impl Iterator<Item = Reference<'_>> {
-        self.references.iter().map(|&at| Reference { value: Value { screened: self, at } })
+        self.references.iter().map(|&at| Reference {
+            value: Value { screened: self, at },
+        })
     }
 
     /// Every value of the document, in document order, the root first.
@@ -129,7 +134,11 @@ impl<'s> Value<'s> {
     /// Where the member stands that holds it, from the quote of its key to the end of the value.
     pub fn member_span(&self) -> Range<usize> {
         let entry = self.entry();
-        if entry.key_len == 0 { self.span() } else { entry.key_start as usize - 1..entry.end as usize }
+        if entry.key_len == 0 {
+            self.span()
+        } else {
+            entry.key_start as usize - 1..entry.end as usize
+        }
     }
 
     /// Its bytes as they stand in the document.
@@ -144,7 +153,11 @@ impl<'s> Value<'s> {
             return None;
         }
         let inner = std::str::from_utf8(&self.screened.bytes[entry.start as usize + 1..entry.end as usize - 1]).ok()?;
-        Some(if entry.escaped { Cow::Owned(text::unescape(inner)) } else { Cow::Borrowed(inner) })
+        Some(if entry.escaped {
+            Cow::Owned(text::unescape(inner))
+        } else {
+            Cow::Borrowed(inner)
+        })
     }
 
     /// Whether it is the string `text`.
@@ -174,7 +187,11 @@ impl<'s> Value<'s> {
             let mut next = Vec::new();
             for value in found {
                 let Some(member) = value.get(name) else { continue };
-                if member.kind() == Kind::Array { next.extend(member.items()) } else { next.push(member) }
+                if member.kind() == Kind::Array {
+                    next.extend(member.items())
+                } else {
+                    next.push(member)
+                }
             }
             found = next;
         }
@@ -183,7 +200,9 @@ impl<'s> Value<'s> {
 
     /// The first of [`Value::all`].
     pub fn first(&self, path: &[&str]) -> Option<Value<'s>> {
-        let Some((name, rest)) = path.split_first() else { return Some(*self) };
+        let Some((name, rest)) = path.split_first() else {
+            return Some(*self);
+        };
         let member = self.get(name)?;
         if member.kind() == Kind::Array {
             member.items().find_map(|item| item.first(rest))
@@ -199,12 +218,20 @@ impl<'s> Value<'s> {
         if !causeway_fhir_types::is_type(&path) {
             "Resource".clone_into(&mut path);
         }
-        let mut here = Value { screened: self.screened, at: 0 };
+        let mut here = Value {
+            screened: self.screened,
+            at: 0,
+        };
         while here.at != self.at {
             let array = tape[here.at as usize].kind == Kind::Array;
-            let children = Children { screened: self.screened, at: here.at + 1, end: here.entry().next };
-            let Some((index, child)) =
-                children.enumerate().find(|(_, child)| (child.at..child.entry().next).contains(&self.at))
+            let children = Children {
+                screened: self.screened,
+                at: here.at + 1,
+                end: here.entry().next,
+            };
+            let Some((index, child)) = children
+                .enumerate()
+                .find(|(_, child)| (child.at..child.entry().next).contains(&self.at))
             else {
                 break;
             };
@@ -222,7 +249,11 @@ impl<'s> Value<'s> {
     fn children(&self, kind: Kind) -> Children<'s> {
         let entry = self.entry();
         let end = if entry.kind == kind { entry.next } else { self.at + 1 };
-        Children { screened: self.screened, at: self.at + 1, end }
+        Children {
+            screened: self.screened,
+            at: self.at + 1,
+            end,
+        }
     }
 }
 
@@ -241,7 +272,10 @@ impl<'s> Iterator for Children<'s> {
         if self.at >= self.end {
             return None;
         }
-        let value = Value { screened: self.screened, at: self.at };
+        let value = Value {
+            screened: self.screened,
+            at: self.at,
+        };
         self.at = value.entry().next;
         Some(value)
     }

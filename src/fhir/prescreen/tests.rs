@@ -4,7 +4,10 @@ use proptest::prelude::*;
 
 fn refused(text: &str) -> (Fault, String) {
     let failure = screen(text.as_bytes(), &Limits::request()).expect_err("refused");
-    (failure.fault(), failure.expressions().first().cloned().unwrap_or_default())
+    (
+        failure.fault(),
+        failure.expressions().first().cloned().unwrap_or_default(),
+    )
 }
 
 #[test]
@@ -16,9 +19,24 @@ fn a_resource_passes_and_is_read_by_spans() {
     assert_eq!(screened.resource_type(), "Patient");
     let name = screened.root().first(&["name"]).expect("a name");
     assert_eq!(name.get("family").and_then(|v| v.text()).as_deref(), Some("O'Hara 😀"));
-    assert_eq!(screened.root().first(&["multipleBirthInteger"]).expect("number").raw(), b"-2.50e3");
-    let given: Vec<_> = screened.root().all(&["name", "given"]).iter().map(Value::path).collect();
-    assert_eq!(given, ["Patient.name[0].given[0]", "Patient.name[0].given[1]", "Patient.name[0].given[2]"]);
+    assert_eq!(
+        screened.root().first(&["multipleBirthInteger"]).expect("number").raw(),
+        b"-2.50e3"
+    );
+    let given: Vec<_> = screened
+        .root()
+        .all(&["name", "given"])
+        .iter()
+        .map(Value::path)
+        .collect();
+    assert_eq!(
+        given,
+        [
+            "Patient.name[0].given[0]",
+            "Patient.name[0].given[1]",
+            "Patient.name[0].given[2]"
+        ]
+    );
     let reference = screened.references().next().expect("a reference");
     assert_eq!(&text[reference.span()], "Practitioner/7");
     assert_eq!(reference.path(), "Patient.generalPractitioner[0].reference");
@@ -33,21 +51,73 @@ fn faults_carry_the_element_path() {
             Fault::EmptyValue,
             "Parameters.parameter[0].resource.name[1].given[0]",
         ),
-        (r#"{"resourceType":"Patient","name":[]}"#, Fault::EmptyValue, "Patient.name"),
-        (r#"{"resourceType":"Patient","meta":{}}"#, Fault::EmptyValue, "Patient.meta"),
-        (r#"{"resourceType":"Patient","active":null}"#, Fault::EmptyValue, "Patient.active"),
-        (r#"{"resourceType":"Patient","name":[{"given":[null]}]}"#, Fault::EmptyValue, "Patient.name[0].given"),
-        (r#"{"resourceType":"Patient","name":[{"given":["a",null]}]}"#, Fault::EmptyValue, "Patient.name[0].given"),
-        (r#"{"resourceType":"Patient","name":[null,{"family":"a"}]}"#, Fault::EmptyValue, "Patient.name"),
-        (r#"{"resourceType":"Patient","id":"a","id":"b"}"#, Fault::DuplicateKey, "Patient.id"),
-        (r#"{"resourceType":"Patient","resourceType":"Patient"}"#, Fault::DuplicateKey, "Patient.resourceType"),
-        (r#"{"resourceType":"Patient","name":[["a"]]}"#, Fault::ResourceInvalid, "Patient.name[0]"),
-        (r#"{"resourceType":"Patient","a":1e400}"#, Fault::ResourceInvalid, "Patient.a"),
+        (
+            r#"{"resourceType":"Patient","name":[]}"#,
+            Fault::EmptyValue,
+            "Patient.name",
+        ),
+        (
+            r#"{"resourceType":"Patient","meta":{}}"#,
+            Fault::EmptyValue,
+            "Patient.meta",
+        ),
+        (
+            r#"{"resourceType":"Patient","active":null}"#,
+            Fault::EmptyValue,
+            "Patient.active",
+        ),
+        (
+            r#"{"resourceType":"Patient","name":[{"given":[null]}]}"#,
+            Fault::EmptyValue,
+            "Patient.name[0].given",
+        ),
+        (
+            r#"{"resourceType":"Patient","name":[{"given":["a",null]}]}"#,
+            Fault::EmptyValue,
+            "Patient.name[0].given",
+        ),
+        (
+            r#"{"resourceType":"Patient","name":[null,{"family":"a"}]}"#,
+            Fault::EmptyValue,
+            "Patient.name",
+        ),
+        (
+            r#"{"resourceType":"Patient","id":"a","id":"b"}"#,
+            Fault::DuplicateKey,
+            "Patient.id",
+        ),
+        (
+            r#"{"resourceType":"Patient","resourceType":"Patient"}"#,
+            Fault::DuplicateKey,
+            "Patient.resourceType",
+        ),
+        (
+            r#"{"resourceType":"Patient","name":[["a"]]}"#,
+            Fault::ResourceInvalid,
+            "Patient.name[0]",
+        ),
+        (
+            r#"{"resourceType":"Patient","a":1e400}"#,
+            Fault::ResourceInvalid,
+            "Patient.a",
+        ),
         (r#"{"resourceType":"Patient","a":01}"#, Fault::NotJson, "Patient.a"),
         (r#"{"resourceType":"Patient","a":NaN}"#, Fault::NotJson, "Patient.a"),
-        (r#"{"resourceType":"Patient","a":"\ud800"}"#, Fault::NotJson, "Patient.a"),
-        (r#"{"resourceType":"Patient","a":"\u0000"}"#, Fault::ResourceInvalid, "Patient.a"),
-        (r#"{"resourceType":"Patient","i\u0064":"a"}"#, Fault::ResourceInvalid, "Patient"),
+        (
+            r#"{"resourceType":"Patient","a":"\ud800"}"#,
+            Fault::NotJson,
+            "Patient.a",
+        ),
+        (
+            r#"{"resourceType":"Patient","a":"\u0000"}"#,
+            Fault::ResourceInvalid,
+            "Patient.a",
+        ),
+        (
+            r#"{"resourceType":"Patient","i\u0064":"a"}"#,
+            Fault::ResourceInvalid,
+            "Patient",
+        ),
         (r#"{"resourceType":"Patient"} x"#, Fault::NotJson, "Resource"),
         (r#"{"resourceType":"Human"}"#, Fault::ResourceInvalid, "Resource"),
         (r#"{"id":"a"}"#, Fault::ResourceInvalid, "Resource"),
@@ -56,14 +126,25 @@ fn faults_carry_the_element_path() {
         ("no JSON", Fault::NotJson, "Resource"),
         ("", Fault::NotJson, "Resource"),
         (r#"{"resourceType":"Patient","a":"#, Fault::NotJson, "Patient.a"),
-        ("{\"resourceType\":\"Patient\",\"a\":\"\0\"}", Fault::NotJson, "Patient.a"),
-        (r#"{"id":"a","b":{"resourceType":"Patient","c":""}}"#, Fault::EmptyValue, "Resource.b.c"),
+        (
+            "{\"resourceType\":\"Patient\",\"a\":\"\0\"}",
+            Fault::NotJson,
+            "Patient.a",
+        ),
+        (
+            r#"{"id":"a","b":{"resourceType":"Patient","c":""}}"#,
+            Fault::EmptyValue,
+            "Resource.b.c",
+        ),
     ];
     for (text, fault, path) in cases {
         assert_eq!(refused(text), (fault, path.to_owned()), "{text}");
     }
     for bytes in [&b"\xef\xbb\xbf{}"[..], b"{\"resourceType\":\"Patient\",\"a\":\"\xff\"}"] {
-        assert_eq!(screen(bytes, &Limits::request()).expect_err("refused").fault(), Fault::NotUtf8);
+        assert_eq!(
+            screen(bytes, &Limits::request()).expect_err("refused").fault(),
+            Fault::NotUtf8
+        );
     }
 }
 
@@ -73,13 +154,19 @@ fn bombs_are_refused_at_once() {
     assert_eq!(refused(&deep).0, Fault::TooDeep);
     assert_eq!(refused(&"{\"a\":".repeat(100_000)).0, Fault::TooDeep);
     let many: String = (0..1_000_000).map(|i| format!(",\"k{i}\":1")).collect();
-    assert_eq!(refused(&format!("{{\"resourceType\":\"Patient\"{many}}}")).0, Fault::ResourceInvalid);
+    assert_eq!(
+        refused(&format!("{{\"resourceType\":\"Patient\"{many}}}")).0,
+        Fault::ResourceInvalid
+    );
     let values = format!("{{\"resourceType\":\"Patient\",\"a\":[1{}]}}", ",1".repeat(1 << 20));
     assert_eq!(refused(&values).0, Fault::TooLarge);
     let digits = format!("{{\"resourceType\":\"Patient\",\"a\":{}}}", "9".repeat(400));
     assert_eq!(refused(&digits).0, Fault::ResourceInvalid);
     let large = vec![b' '; (16 << 20) + 1];
-    assert_eq!(screen(&large, &Limits::request()).expect_err("refused").fault(), Fault::TooLarge);
+    assert_eq!(
+        screen(&large, &Limits::request()).expect_err("refused").fault(),
+        Fault::TooLarge
+    );
 }
 
 /// JSON that FHIR could have: names of elements, nothing empty, no nulls.
@@ -92,9 +179,13 @@ fn fhirlike() -> impl Strategy<Value = serde_json::Value> {
     leaf.prop_recursive(6, 64, 5, |inner| {
         let object = prop::collection::btree_map("[a-z][a-zA-Z]{0,8}", inner, 1..5);
         prop_oneof![
-            object.clone().prop_map(|map| serde_json::Value::Object(map.into_iter().collect())),
-            prop::collection::vec(object, 1..4)
-                .prop_map(|maps| maps.into_iter().map(|m| serde_json::Value::Object(m.into_iter().collect())).collect()),
+            object
+                .clone()
+                .prop_map(|map| serde_json::Value::Object(map.into_iter().collect())),
+            prop::collection::vec(object, 1..4).prop_map(|maps| maps
+                .into_iter()
+                .map(|m| serde_json::Value::Object(m.into_iter().collect()))
+                .collect()),
         ]
     })
 }

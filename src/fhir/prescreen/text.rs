@@ -66,8 +66,14 @@ fn escape(bytes: &[u8], at: usize) -> Result<usize, Wrong> {
                 0x09 | 0x0a | 0x0d => Ok(at + 6),
                 0x00..=0x1f => Err(Wrong::Control),
                 0xd800..=0xdbff => {
-                    let low = if bytes.get(at + 6..at + 8) == Some(b"\\u") { hex(bytes, at + 8) } else { None };
-                    low.filter(|low| (0xdc00..=0xdfff).contains(low)).map(|_| at + 12).ok_or(Wrong::NotJson)
+                    let low = if bytes.get(at + 6..at + 8) == Some(b"\\u") {
+                        hex(bytes, at + 8)
+                    } else {
+                        None
+                    };
+                    low.filter(|low| (0xdc00..=0xdfff).contains(low))
+                        .map(|_| at + 12)
+                        .ok_or(Wrong::NotJson)
                 }
                 0xdc00..=0xdfff => Err(Wrong::NotJson),
                 _ => Ok(at + 6),
@@ -79,7 +85,9 @@ fn escape(bytes: &[u8], at: usize) -> Result<usize, Wrong> {
 
 fn hex(bytes: &[u8], at: usize) -> Option<u32> {
     let digits = bytes.get(at..at + 4)?;
-    digits.iter().try_fold(0, |sum, &digit| Some(sum * 16 + char::from(digit).to_digit(16)?))
+    digits
+        .iter()
+        .try_fold(0, |sum, &digit| Some(sum * 16 + char::from(digit).to_digit(16)?))
 }
 
 /// Resolves the escapes of a string that [`scan`] has passed.

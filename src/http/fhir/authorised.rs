@@ -30,7 +30,10 @@ impl FromRequest for Authorised {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
         Box::pin(async move {
-            let (Some(app), Some(limits)) = (request.app_data::<web::Data<App>>(), request.app_data::<web::Data<Limits>>()) else {
+            let (Some(app), Some(limits)) = (
+                request.app_data::<web::Data<App>>(),
+                request.app_data::<web::Data<Limits>>(),
+            ) else {
                 return Err(Fault::Internal.into());
             };
             match authorise(&request, app, limits).await {
@@ -42,9 +45,14 @@ impl FromRequest for Authorised {
 }
 
 async fn authorise(request: &HttpRequest, app: &App, limits: &Limits) -> Result<Authorised, Failure> {
-    let access = routes::of(request).map(|route| route.access).ok_or(Fault::RouteUnknown)?;
+    let access = routes::of(request)
+        .map(|route| route.access)
+        .ok_or(Fault::RouteUnknown)?;
     let certificate = request.conn_data::<PeerCertificate>();
-    let caller = app.authority.authenticate(&app.ctx, bearer(request)?, certificate, correlation_of(request)).await?;
+    let caller = app
+        .authority
+        .authenticate(&app.ctx, bearer(request)?, certificate, correlation_of(request))
+        .await?;
     request.extensions_mut().insert(SeenPartner(caller.partner.id.clone()));
     let in_flight = limits.enter_partner(&caller.partner.id)?;
     let scopes = Scopes::parse(&caller.scope);
@@ -57,7 +65,11 @@ async fn authorise(request: &HttpRequest, app: &App, limits: &Limits) -> Result<
     if !allowed {
         return Err(Fault::ScopeMissing.into());
     }
-    Ok(Authorised { caller, scopes, _in_flight: in_flight })
+    Ok(Authorised {
+        caller,
+        scopes,
+        _in_flight: in_flight,
+    })
 }
 
 /// The token of the one `Authorization: Bearer` header; a token in the URL is never taken (RFC 6750 section 5.3).
@@ -75,17 +87,33 @@ pub fn bearer(request: &HttpRequest) -> Result<Option<&str>, Failure> {
 }
 
 async fn refused(request: &HttpRequest, app: &App, failure: Failure) -> Failure {
-    let certificate_sha256 = request.conn_data::<PeerCertificate>().map(|certificate| certificate.sha256);
+    let certificate_sha256 = request
+        .conn_data::<PeerCertificate>()
+        .map(|certificate| certificate.sha256);
     let id = request.extensions().get::<SeenPartner>().map(|seen| seen.0.clone());
     let kind = if id.is_some() { "partner" } else { "unknown" };
-    let actor = Actor { kind, id, certificate_sha256, ..Actor::default() };
+    let actor = Actor {
+        kind,
+        id,
+        certificate_sha256,
+        ..Actor::default()
+    };
     record_refusal(app, Action::RequestRefused, actor, &failure, &correlation_of(request)).await;
     failure
 }
 
 /// Writes a refusal to the ledger. The request is refused in any case, so a store that fails here is only logged.
 pub async fn record_refusal(app: &App, action: Action, actor: Actor, failure: &Failure, correlation: &Correlation) {
-    if let Err(failed) = app.oauth.refusals.record(&app.ctx, action, actor, failure, correlation).await {
-        tracing::warn!(fault = failed.fault().code(), request.id = correlation.request_id, "a refusal could not be recorded");
+    if let Err(failed) = app
+        .oauth
+        .refusals
+        .record(&app.ctx, action, actor, failure, correlation)
+        .await
+    {
+        tracing::warn!(
+            fault = failed.fault().code(),
+            request.id = correlation.request_id,
+            "a refusal could not be recorded"
+        );
     }
 }

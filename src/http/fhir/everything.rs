@@ -4,9 +4,9 @@ use super::authorised::Authorised;
 use crate::app::App;
 use crate::clock;
 use crate::error::{Failure, Fault};
+use crate::http::body;
 use crate::http::negotiate::{self, encode};
 use crate::http::reply::{FHIR_JSON, HttpFailure};
-use crate::http::body;
 use crate::release::{Everything, Query};
 use crate::security::Permission;
 use crate::store::disclosure::Window;
@@ -43,7 +43,11 @@ pub async fn post(
     } else {
         body::any(&request, payload, BODY_BYTES).await?
     };
-    let pairs = if bytes.is_empty() { Vec::new() } else { parameters(&bytes)? };
+    let pairs = if bytes.is_empty() {
+        Vec::new()
+    } else {
+        parameters(&bytes)?
+    };
     answer(&request, &authorised, &id, &app, &pairs).await
 }
 
@@ -55,7 +59,11 @@ async fn answer(
     pairs: &[(String, String)],
 ) -> Result<HttpResponse, HttpFailure> {
     negotiate::form(request)?;
-    let strict = request.headers().get("prefer").and_then(|v| v.to_str().ok()).is_some_and(|v| v.contains("handling=strict"));
+    let strict = request
+        .headers()
+        .get("prefer")
+        .and_then(|v| v.to_str().ok())
+        .is_some_and(|v| v.contains("handling=strict"));
     let mut query = Query::default();
     let mut page = None;
     let mut shape = String::new();
@@ -76,18 +84,33 @@ async fn answer(
             _ => continue,
         }
         if name != "_page" {
-            shape.push_str(&format!("{}{name}={}", if shape.is_empty() { "" } else { "&" }, encode(value)));
+            shape.push_str(&format!(
+                "{}{name}={}",
+                if shape.is_empty() { "" } else { "&" },
+                encode(value)
+            ));
         }
     }
-    if query.window.types.iter().any(|rtype| rtype.is_empty() || !rtype.bytes().all(|b| b.is_ascii_alphabetic())) {
-        return Err(Failure::new(Fault::ParameterInvalid).at("Patient.$everything._type").into());
+    if query
+        .window
+        .types
+        .iter()
+        .any(|rtype| rtype.is_empty() || !rtype.bytes().all(|b| b.is_ascii_alphabetic()))
+    {
+        return Err(Failure::new(Fault::ParameterInvalid)
+            .at("Patient.$everything._type")
+            .into());
     }
     narrow_to_scopes(&mut query.window, authorised);
     let binding = format!("{}|{id}|{shape}", authorised.caller.partner.id);
     if let Some(link) = &page {
         query.after_key = Some(app.links.read(link, &binding, app.ctx.clock.now_ms())?);
     }
-    let url = format!("{}/Patient/{id}/$everything{}{shape}", app.ctx.payer.base_url, if shape.is_empty() { "" } else { "?" });
+    let url = format!(
+        "{}/Patient/{id}/$everything{}{shape}",
+        app.ctx.payer.base_url,
+        if shape.is_empty() { "" } else { "?" }
+    );
     let next = {
         let (links, clock, url) = (app.links.clone(), app.ctx.clock.clone(), url.clone());
         let sign = if shape.is_empty() { '?' } else { '&' };
@@ -113,7 +136,9 @@ async fn answer(
 
 /// A scope that names types narrows the answer to them.
 fn narrow_to_scopes(window: &mut Window, authorised: &Authorised) {
-    let Some(readable) = authorised.scopes.types(Permission::Read) else { return };
+    let Some(readable) = authorised.scopes.types(Permission::Read) else {
+        return;
+    };
     if window.types.is_empty() {
         window.types = readable;
     } else {
@@ -128,14 +153,20 @@ fn narrow_to_scopes(window: &mut Window, authorised: &Authorised) {
 fn parameters(bytes: &[u8]) -> Result<Vec<(String, String)>, Failure> {
     let screened = crate::fhir::prescreen::screen(bytes, &crate::fhir::prescreen::Limits::request())?;
     if screened.resource_type() != "Parameters" {
-        return Err(Failure::new(Fault::ResourceInvalid).at("Parameters").remedy("Send a Parameters resource."));
+        return Err(Failure::new(Fault::ResourceInvalid)
+            .at("Parameters")
+            .remedy("Send a Parameters resource."));
     }
     let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|_| Failure::new(Fault::NotJson))?;
     let mut pairs = Vec::new();
     for (at, parameter) in value["parameter"].as_array().into_iter().flatten().enumerate() {
         let wrong = || Failure::new(Fault::ParameterInvalid).at(format!("Parameters.parameter[{at}]"));
         let name = parameter["name"].as_str().ok_or_else(wrong)?;
-        let given = parameter.as_object().into_iter().flatten().find(|(key, _)| key.starts_with("value"));
+        let given = parameter
+            .as_object()
+            .into_iter()
+            .flatten()
+            .find(|(key, _)| key.starts_with("value"));
         let text = match given.map(|(_, value)| value) {
             Some(serde_json::Value::String(text)) => text.clone(),
             Some(serde_json::Value::Number(number)) => number.to_string(),

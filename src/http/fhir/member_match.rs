@@ -16,22 +16,43 @@ pub async fn post(
     payload: web::Payload,
     app: web::Data<App>,
 ) -> Result<HttpResponse, HttpFailure> {
-    let keys: Vec<Vec<u8>> =
-        request.headers().get_all("idempotency-key").map(|value| value.as_bytes().to_vec()).collect();
-    let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("").to_owned();
+    let keys: Vec<Vec<u8>> = request
+        .headers()
+        .get_all("idempotency-key")
+        .map(|value| value.as_bytes().to_vec())
+        .collect();
+    let media_type = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or("")
+        .to_owned();
     let bytes = match body::fhir_json(&request, payload, app.config.limits.body_bytes).await {
         Ok(bytes) => bytes,
         Err(failure) => {
             let caller = &authorised.caller;
-            record_refusal(&app, Action::MatchRefused, caller.actor(), &failure, &caller.correlation).await;
+            record_refusal(
+                &app,
+                Action::MatchRefused,
+                caller.actor(),
+                &failure,
+                &caller.correlation,
+            )
+            .await;
             return Err(failure.into());
         }
     };
-    let wanted = MatchRequest { body: bytes, media_type, idempotency_key: keys };
+    let wanted = MatchRequest {
+        body: bytes,
+        media_type,
+        idempotency_key: keys,
+    };
     let answer = member_match::respond(&app.ctx, &authorised.caller, wanted).await?;
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = HttpResponse::build(status);
-    response.insert_header((header::CONTENT_TYPE, FHIR_JSON)).insert_header((header::CACHE_CONTROL, "no-store"));
+    response
+        .insert_header((header::CONTENT_TYPE, FHIR_JSON))
+        .insert_header((header::CACHE_CONTROL, "no-store"));
     if answer.replayed {
         response.insert_header(("idempotent-replayed", "true"));
     }

@@ -16,7 +16,9 @@ pub async fn get(request: HttpRequest, app: web::Data<App>) -> Result<HttpRespon
     let mut response = HttpResponse::Ok();
     response.insert_header((header::ETAG, concat!("W/\"", env!("CARGO_PKG_VERSION"), "\"")));
     Ok(match form {
-        Form::Json => response.insert_header((header::CONTENT_TYPE, FHIR_JSON)).body(statement.to_string()),
+        Form::Json => response
+            .insert_header((header::CONTENT_TYPE, FHIR_JSON))
+            .body(statement.to_string()),
         Form::Html => page::capability(&mut response, &statement),
     })
 }
@@ -102,7 +104,10 @@ mod tests {
             .filter_map(|operation| operation["name"].as_str())
             .collect();
         for name in operations {
-            assert!(ROUTES.iter().any(|route| route.path.ends_with(&format!("${name}"))), "{name} is claimed, not routed");
+            assert!(
+                ROUTES.iter().any(|route| route.path.ends_with(&format!("${name}"))),
+                "{name} is claimed, not routed"
+            );
         }
     }
 }

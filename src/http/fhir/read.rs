@@ -25,7 +25,9 @@ pub async fn get(
         .insert_header((header::LAST_MODIFIED, http_date(row.last_updated_ms)))
         .insert_header((header::CACHE_CONTROL, "no-store"));
     Ok(match form {
-        Form::Json => response.insert_header((header::CONTENT_TYPE, FHIR_JSON)).body(row.into_bytes()),
+        Form::Json => response
+            .insert_header((header::CONTENT_TYPE, FHIR_JSON))
+            .body(row.into_bytes()),
         Form::Html => page::resource(&mut response, "Patient", &row.into_bytes(), &app.ctx.payer.base_url),
     })
 }

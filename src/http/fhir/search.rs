@@ -16,7 +16,11 @@ const GENERAL: &[&str] = &["_format", "_pretty", "_count", "_total"];
 const FORM_BYTES: usize = 64 * 1024;
 
 /// The search by URL.
-pub async fn get(request: HttpRequest, authorised: Authorised, app: web::Data<App>) -> Result<HttpResponse, HttpFailure> {
+pub async fn get(
+    request: HttpRequest,
+    authorised: Authorised,
+    app: web::Data<App>,
+) -> Result<HttpResponse, HttpFailure> {
     let query = request.query_string().to_owned();
     search(&request, &authorised, &app, &query).await
 }
@@ -36,7 +40,12 @@ pub async fn post(
     search(&request, &authorised, &app, &form).await
 }
 
-async fn search(request: &HttpRequest, authorised: &Authorised, app: &App, query: &str) -> Result<HttpResponse, HttpFailure> {
+async fn search(
+    request: &HttpRequest,
+    authorised: &Authorised,
+    app: &App,
+    query: &str,
+) -> Result<HttpResponse, HttpFailure> {
     let form = negotiate::form(request)?;
     let strict = request
         .headers()
@@ -48,7 +57,11 @@ async fn search(request: &HttpRequest, authorised: &Authorised, app: &App, query
         match name.as_str() {
             "identifier" if identifier.is_none() && !value.is_empty() => identifier = Some(value),
             "_id" if id.is_none() && !value.is_empty() => id = Some(value),
-            "identifier" | "_id" => return Err(Failure::new(Fault::ParameterInvalid).at(format!("Patient?{name}")).into()),
+            "identifier" | "_id" => {
+                return Err(Failure::new(Fault::ParameterInvalid)
+                    .at(format!("Patient?{name}"))
+                    .into());
+            }
             other if GENERAL.contains(&other) => {}
             _ if strict => return Err(Failure::new(Fault::ParameterUnknown).into()),
             _ => {}
@@ -63,8 +76,11 @@ async fn search(request: &HttpRequest, authorised: &Authorised, app: &App, query
     let found = release::search_patients(&app.ctx, &authorised.caller, identifier.as_deref(), id.as_deref()).await?;
     let base_url = &app.ctx.payer.base_url;
     // The self link names the parameters, not their values: a URL must not carry what identifies a person.
-    let names: Vec<&str> =
-        [("identifier", identifier.is_some()), ("_id", id.is_some())].iter().filter(|(_, given)| *given).map(|(n, _)| *n).collect();
+    let names: Vec<&str> = [("identifier", identifier.is_some()), ("_id", id.is_some())]
+        .iter()
+        .filter(|(_, given)| *given)
+        .map(|(n, _)| *n)
+        .collect();
     let mut bytes = format!(
         "{{\"resourceType\":\"Bundle\",\"type\":\"searchset\",\"total\":{},\"link\":[{{\"relation\":\"self\",\"url\":\"{base_url}/Patient?{}\"}}]",
         found.rows.len(),

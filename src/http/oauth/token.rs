@@ -44,21 +44,31 @@ pub async fn revoke(request: HttpRequest, payload: web::Payload, app: web::Data<
         security::revoke(&app.ctx, &app.oauth, &app.authority, wanted(&request, &bytes)).await
     };
     match done.await {
-        Ok(()) => HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).finish(),
+        Ok(()) => HttpResponse::Ok()
+            .insert_header((header::CACHE_CONTROL, "no-store"))
+            .finish(),
         Err(failure) => refusal(&failure),
     }
 }
 
 async fn form(request: &HttpRequest, payload: web::Payload) -> Result<web::Bytes, Failure> {
-    body::any(request, payload, FORM_BYTES).await.map_err(|failure| Failure::new(Fault::OauthRequest).because(failure))
+    body::any(request, payload, FORM_BYTES)
+        .await
+        .map_err(|failure| Failure::new(Fault::OauthRequest).because(failure))
 }
 
 fn wanted<'a>(request: &'a HttpRequest, bytes: &'a [u8]) -> OauthRequest<'a> {
     OauthRequest {
         body: bytes,
-        content_type: request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()),
+        content_type: request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok()),
         has_query: !request.query_string().is_empty(),
-        authorization: request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()),
+        authorization: request
+            .headers()
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok()),
         certificate: request.conn_data::<PeerCertificate>(),
         correlation: correlation_of(request),
     }

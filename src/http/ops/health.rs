@@ -22,16 +22,28 @@ pub async fn live() -> HttpResponse {
 pub async fn ready(app: web::Data<App>) -> HttpResponse {
     let writable = !app.is_draining()
         && !app.ctx.store.is_broken()
-        && app.ctx.store.write(|db| Ok(db.batch_execute("UPDATE ledger_entry SET idx = idx WHERE id = ''")?)).await.is_ok();
+        && app
+            .ctx
+            .store
+            .write(|db| Ok(db.batch_execute("UPDATE ledger_entry SET idx = idx WHERE id = ''")?))
+            .await
+            .is_ok();
     if writable {
         HttpResponse::Ok().content_type("text/plain").body("ready\n")
     } else {
-        HttpResponse::ServiceUnavailable().insert_header(("retry-after", "2")).content_type("text/plain").body("not ready\n")
+        HttpResponse::ServiceUnavailable()
+            .insert_header(("retry-after", "2"))
+            .content_type("text/plain")
+            .body("not ready\n")
     }
 }
 
 /// `GET /metrics` in the Prometheus text format.
 pub async fn metrics_text() -> HttpResponse {
-    let text = METRICS.get().and_then(Option::as_ref).map(PrometheusHandle::render).unwrap_or_default();
+    let text = METRICS
+        .get()
+        .and_then(Option::as_ref)
+        .map(PrometheusHandle::render)
+        .unwrap_or_default();
     HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(text)
 }

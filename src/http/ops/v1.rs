@@ -28,7 +28,11 @@ pub async fn decisions(request: HttpRequest, app: web::Data<App>) -> HttpRespons
             cursor: query.text("cursor"),
             limit: PAGE,
         };
-        let page = app.ctx.store.read(move |db| ops::decisions(db, &filter, view(role))).await?;
+        let page = app
+            .ctx
+            .store
+            .read(move |db| ops::decisions(db, &filter, view(role)))
+            .await?;
         Ok(list(&request, &query, page))
     })
     .await
@@ -55,7 +59,11 @@ pub async fn grants(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
             cursor: query.text("cursor"),
             limit: PAGE,
         };
-        let page = app.ctx.store.read(move |db| ops::grants(db, &filter, View::Full)).await?;
+        let page = app
+            .ctx
+            .store
+            .read(move |db| ops::grants(db, &filter, View::Full))
+            .await?;
         Ok(list(&request, &query, page))
     })
     .await
@@ -115,12 +123,20 @@ async fn respond(app: &App, work: impl Future<Output = Result<Value, Failure>>) 
 
 /// Only auditors see whom a decision was about.
 fn view(role: Role) -> View {
-    if role == Role::Auditor { View::Full } else { View::WithoutPatients }
+    if role == Role::Auditor {
+        View::Full
+    } else {
+        View::WithoutPatients
+    }
 }
 
 async fn allow(request: &HttpRequest, app: &App, roles: &[Role]) -> Result<Role, Failure> {
     let role = app.authority.operator(&app.ctx, bearer(request)?).await?;
-    if roles.contains(&role) { Ok(role) } else { Err(Fault::RoleMissing.into()) }
+    if roles.contains(&role) {
+        Ok(role)
+    } else {
+        Err(Fault::RoleMissing.into())
+    }
 }
 
 struct Query(Vec<(String, String)>);
@@ -135,12 +151,18 @@ impl Query {
     }
 
     fn text(&self, name: &str) -> Option<String> {
-        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()).filter(|value| !value.is_empty())
+        self.0
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.clone())
+            .filter(|value| !value.is_empty())
     }
 
     fn instant(&self, name: &str) -> Result<Option<i64>, Failure> {
         let Some(text) = self.text(name) else { return Ok(None) };
-        crate::clock::parse_rfc3339_ms(&text).map(Some).ok_or_else(|| Failure::new(Fault::ParameterInvalid).at(name))
+        crate::clock::parse_rfc3339_ms(&text)
+            .map(Some)
+            .ok_or_else(|| Failure::new(Fault::ParameterInvalid).at(name))
     }
 }
 
@@ -153,7 +175,12 @@ fn list(request: &HttpRequest, query: &Query, page: Page) -> Value {
             .filter(|(name, _)| name != "cursor")
             .map(|(name, value)| format!("{name}={}&", encode(value)))
             .collect();
-        format!("http://{}{}?{kept}cursor={}", request.app_config().local_addr(), request.path(), encode(&cursor))
+        format!(
+            "http://{}{}?{kept}cursor={}",
+            request.app_config().local_addr(),
+            request.path(),
+            encode(&cursor)
+        )
     });
     json!({"items": page.items, "next": next})
 }

@@ -30,10 +30,19 @@ fn bytes_stay_as_received_but_for_meta() {
     let kept = candidate(text).expect("kept");
     let meta = r#","meta":{"versionId":"1","lastUpdated":"2026-01-01T00:00:00.000Z"}"#;
     assert_eq!(body(&kept), text.replace(r#""id":"a""#, &format!(r#""id":"a"{meta}"#)));
-    assert_eq!((kept.financial, kept.last_updated_ms, kept.released.is_none()), (0, NOW, true));
+    assert_eq!(
+        (kept.financial, kept.last_updated_ms, kept.released.is_none()),
+        (0, NOW, true)
+    );
     let second = with_version(&kept, 2).expect("rewritten");
-    assert_eq!(body(&second), body(&kept).replace(r#""versionId":"1""#, r#""versionId":"2""#));
-    assert_eq!((second.source_sha256, second.sha256 == kept.sha256), (kept.source_sha256, false));
+    assert_eq!(
+        body(&second),
+        body(&kept).replace(r#""versionId":"1""#, r#""versionId":"2""#)
+    );
+    assert_eq!(
+        (second.source_sha256, second.sha256 == kept.sha256),
+        (kept.source_sha256, false)
+    );
 }
 
 #[test]
@@ -54,7 +63,13 @@ fn references_of_the_source_become_local_and_lines_become_one() {
     assert_eq!(std::str::from_utf8(&draft.content), Ok(expected));
     assert_eq!(draft.source_sha256, sha256(expected.as_bytes()));
     let kept = judge(&draft, 1, NOW, "").expect("kept");
-    assert_eq!(kept.owner, Owner::Member { id: "p".into(), at: "Condition.subject.reference".into() });
+    assert_eq!(
+        kept.owner,
+        Owner::Member {
+            id: "p".into(),
+            at: "Condition.subject.reference".into()
+        }
+    );
 }
 
 #[test]
@@ -73,10 +88,22 @@ fn an_explanation_of_benefit_has_a_released_form() {
 #[test]
 fn refusals_of_the_model_get_a_place() {
     for (text, place) in [
-        (r#"{"resourceType":"Patient","id":"a","name":[{"colour":"Secret"}]}"#, "Patient.name[0].colour"),
-        (r#"{"resourceType":"Observation","id":"a","status":"final","subject":{"reference":"Patient/p"}}"#, "Observation"),
-        (r#"{"resourceType":"Patient","id":"a","gender":"male","active":"Secret","name":[{"family":"x"}]}"#, "Patient.active"),
-        (r#"{"resourceType":"Patient","id":"a","name":{"family":"x"}}"#, "Patient.name"),
+        (
+            r#"{"resourceType":"Patient","id":"a","name":[{"colour":"Secret"}]}"#,
+            "Patient.name[0].colour",
+        ),
+        (
+            r#"{"resourceType":"Observation","id":"a","status":"final","subject":{"reference":"Patient/p"}}"#,
+            "Observation",
+        ),
+        (
+            r#"{"resourceType":"Patient","id":"a","gender":"male","active":"Secret","name":[{"family":"x"}]}"#,
+            "Patient.active",
+        ),
+        (
+            r#"{"resourceType":"Patient","id":"a","name":{"family":"x"}}"#,
+            "Patient.name",
+        ),
     ] {
         match candidate(text) {
             Err(told) => assert_eq!(told, (Fault::ResourceInvalid, vec![place.to_owned()]), "{text}"),

@@ -43,8 +43,10 @@ impl Payers {
     }
 
     fn import(&self, paths: &[PathBuf]) -> Report {
-        let names: Vec<String> =
-            paths.iter().map(|path| path.file_name().expect("a name").to_string_lossy().into_owned()).collect();
+        let names: Vec<String> = paths
+            .iter()
+            .map(|path| path.file_name().expect("a name").to_string_lossy().into_owned())
+            .collect();
         let report = import(&self.ctx, paths, &names, &self.rejects_path(), &mut |_| ()).expect("imported");
         assert_eq!(report.read, report.stored + report.unchanged + report.rejected);
         report
@@ -60,7 +62,12 @@ impl Payers {
             .map(|line| {
                 let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
                 let text = |name: &str| line[name].as_str().expect("text").to_owned();
-                (text("source"), line["line"].as_u64().expect("a line"), text("expression"), text("fault"))
+                (
+                    text("source"),
+                    line["line"].as_u64().expect("a line"),
+                    text("expression"),
+                    text("fault"),
+                )
             })
             .collect()
     }
@@ -69,7 +76,14 @@ impl Payers {
     fn stored(&self) -> Vec<(String, String, i64, i64, String)> {
         let rows = self.ctx.store.read_blocking(|db| {
             Ok(resource::table
-                .select((resource::rtype, resource::id, resource::key, resource::compartment, resource::version, resource::body))
+                .select((
+                    resource::rtype,
+                    resource::id,
+                    resource::key,
+                    resource::compartment,
+                    resource::version,
+                    resource::body,
+                ))
                 .order((resource::rtype, resource::id))
                 .load::<(String, String, i64, i64, i64, Vec<u8>)>(db)?)
         });
@@ -94,7 +108,10 @@ fn condition(id: &str, patient: &str) -> String {
 }
 
 fn provenance(id: &str, targets: &[&str]) -> String {
-    let targets: Vec<String> = targets.iter().map(|target| format!(r#"{{"reference":"{target}"}}"#)).collect();
+    let targets: Vec<String> = targets
+        .iter()
+        .map(|target| format!(r#"{{"reference":"{target}"}}"#))
+        .collect();
     format!(
         r#"{{"resourceType":"Provenance","id":"{id}","target":[{}],"recorded":"2020-01-01T00:00:00Z","agent":[{{"who":{{"display":"x"}}}}]}}"#,
         targets.join(",")
@@ -105,15 +122,40 @@ fn provenance(id: &str, targets: &[&str]) -> String {
 fn each_resource_goes_to_its_member_whatever_the_order_of_files_and_lines() {
     let payer = Payers::new();
     let folder = payer.folder.path().join("in");
-    payer.file("in/a.ndjson", &[provenance("v", &["Condition/c", "Patient/a"]), condition("c", "a"), patient("a", "Ä B")].join("\n"));
+    payer.file(
+        "in/a.ndjson",
+        &[
+            provenance("v", &["Condition/c", "Patient/a"]),
+            condition("c", "a"),
+            patient("a", "Ä B"),
+        ]
+        .join("\n"),
+    );
     payer.file("in/Condition.1.ndjson", &condition("d", "b"));
     payer.file("in/z/Patient.ndjson", &patient("b", "C"));
-    payer.file("in/Organization.json", r#"{"resourceType":"Organization","id":"o","name":"x"}"#);
+    payer.file(
+        "in/Organization.json",
+        r#"{"resourceType":"Organization","id":"o","name":"x"}"#,
+    );
     let report = payer.import(&[folder]);
-    assert_eq!((report.read, report.stored, report.rejected), (6, 6, 0), "{:?}", payer.rejects());
+    assert_eq!(
+        (report.read, report.stored, report.rejected),
+        (6, 6, 0),
+        "{:?}",
+        payer.rejects()
+    );
     let stored = payer.stored();
-    let no = |rtype: &str, id: &str| stored.iter().find(|row| row.0 == rtype && row.1 == id).expect("stored").2;
-    assert_eq!((no("Condition", "c"), no("Provenance", "v")), (no("Patient", "a"), no("Patient", "a")));
+    let no = |rtype: &str, id: &str| {
+        stored
+            .iter()
+            .find(|row| row.0 == rtype && row.1 == id)
+            .expect("stored")
+            .2
+    };
+    assert_eq!(
+        (no("Condition", "c"), no("Provenance", "v")),
+        (no("Patient", "a"), no("Patient", "a"))
+    );
     assert_eq!(no("Condition", "d"), no("Patient", "b"));
     assert!(no("Organization", "o") == 0 && no("Patient", "a") != no("Patient", "b") && no("Patient", "a") > 0);
     let (members, compartments, identifiers) = payer
@@ -121,14 +163,25 @@ fn each_resource_goes_to_its_member_whatever_the_order_of_files_and_lines() {
         .store
         .read_blocking(|db| {
             Ok((
-                member::table.order(member::patient_id).select((member::patient_id, member::family)).load::<(String, String)>(db)?,
+                member::table
+                    .order(member::patient_id)
+                    .select((member::patient_id, member::family))
+                    .load::<(String, String)>(db)?,
                 compartment::table.select(compartment::umb).load::<String>(db)?,
-                resource_identifier::table.select(resource_identifier::kind).load::<String>(db)?,
+                resource_identifier::table
+                    .select(resource_identifier::kind)
+                    .load::<String>(db)?,
             ))
         })
         .expect("read");
-    assert_eq!(members, [("a".to_owned(), "ab".to_owned()), ("b".to_owned(), "c".to_owned())]);
-    assert_eq!((compartments.len(), identifiers), (2, vec!["MB".to_owned(), "MB".to_owned()]));
+    assert_eq!(
+        members,
+        [("a".to_owned(), "ab".to_owned()), ("b".to_owned(), "c".to_owned())]
+    );
+    assert_eq!(
+        (compartments.len(), identifiers),
+        (2, vec!["MB".to_owned(), "MB".to_owned()])
+    );
 }
 
 #[test]
@@ -140,7 +193,11 @@ fn importing_twice_changes_nothing_and_a_change_is_a_version() {
     let again = payer.import(std::slice::from_ref(&file));
     assert_eq!((again.stored, again.unchanged), (0, 2));
     assert_eq!(payer.stored(), before);
-    fs::write(&file, condition("c", "a").replace("\"id\"", "\"code\":{\"text\":\"n\"},\"id\"")).expect("written");
+    fs::write(
+        &file,
+        condition("c", "a").replace("\"id\"", "\"code\":{\"text\":\"n\"},\"id\""),
+    )
+    .expect("written");
     payer.import(&[file]);
     let after = payer.stored();
     assert_eq!((after[0].3, after[0].2), (2, before[0].2));
@@ -150,7 +207,10 @@ fn importing_twice_changes_nothing_and_a_change_is_a_version() {
 #[test]
 fn a_resource_that_changes_hands_moves() {
     let payer = Payers::new();
-    payer.import(&[payer.file("x.ndjson", &[patient("a", "x"), patient("b", "x"), condition("c", "a")].join("\n"))]);
+    payer.import(&[payer.file(
+        "x.ndjson",
+        &[patient("a", "x"), patient("b", "x"), condition("c", "a")].join("\n"),
+    )]);
     payer.import(&[payer.file("y.ndjson", &condition("c", "b"))]);
     let stored = payer.stored();
     assert_eq!(stored.len(), 3);
@@ -161,7 +221,10 @@ fn a_resource_that_changes_hands_moves() {
 #[test]
 fn the_last_path_supersedes_and_the_second_run_agrees() {
     let payer = Payers::new();
-    let paths = [payer.file("1/Patient.ndjson", &patient("a", "old")), payer.file("2/Patient.ndjson", &patient("a", "new"))];
+    let paths = [
+        payer.file("1/Patient.ndjson", &patient("a", "old")),
+        payer.file("2/Patient.ndjson", &patient("a", "new")),
+    ];
     let report = payer.import(&paths);
     assert_eq!((report.read, report.stored, report.superseded), (2, 1, 1));
     let before = payer.stored();
@@ -189,7 +252,8 @@ fn what_fails_goes_to_the_reject_file_and_the_rest_goes_in() {
     assert_eq!((report.read, report.stored, report.rejected), (8, 2, 6));
     let mut rejects = payer.rejects();
     rejects.sort_by_key(|row| row.1);
-    let row = |line: u64, place: &str, fault: Fault| ("x.ndjson".to_owned(), line, place.to_owned(), fault.code().to_owned());
+    let row =
+        |line: u64, place: &str, fault: Fault| ("x.ndjson".to_owned(), line, place.to_owned(), fault.code().to_owned());
     assert_eq!(
         rejects,
         [
@@ -210,7 +274,11 @@ fn what_fails_goes_to_the_reject_file_and_the_rest_goes_in() {
 #[test]
 fn a_provenance_of_two_members_is_refused() {
     let payer = Payers::new();
-    let lines = [patient("a", "x"), patient("b", "x"), provenance("v", &["Patient/a", "Patient/b"])];
+    let lines = [
+        patient("a", "x"),
+        patient("b", "x"),
+        provenance("v", &["Patient/a", "Patient/b"]),
+    ];
     let report = payer.import(&[payer.file("x.ndjson", &lines.join("\n"))]);
     assert_eq!((report.stored, report.rejected), (2, 1));
 }
@@ -232,7 +300,11 @@ fn a_transaction_is_taken_apart_and_its_references_become_local() {
     let condition = &stored[0];
     assert_eq!((condition.1.as_str(), condition.2), ("c1", 1));
     assert!(condition.4.contains(r#"{"reference":"Patient/p1"}"#), "{}", condition.4);
-    assert!(condition.4.contains(r#"{"reference":"Practitioner/dr"}"#), "{}", condition.4);
+    assert!(
+        condition.4.contains(r#"{"reference":"Practitioner/dr"}"#),
+        "{}",
+        condition.4
+    );
     assert!(!condition.4.contains('\n'));
     assert_eq!(payer.import(&[path]).unchanged, 3);
 }
@@ -255,15 +327,20 @@ fn gzip_and_streams_are_taken_and_a_cut_one_is_told() {
 
     let stream = [patient("s", "x"), condition("sc", "s"), condition("sd", "none")].join("\n");
     let mut told = Vec::new();
-    let report = ingest_ndjson(&payer.ctx, stream.as_bytes(), "stream", &mut |line, failure| told.push((line, failure.fault())))
-        .expect("taken");
+    let report = ingest_ndjson(&payer.ctx, stream.as_bytes(), "stream", &mut |line, failure| {
+        told.push((line, failure.fault()))
+    })
+    .expect("taken");
     assert_eq!((report.stored, told), (2, vec![(3, Fault::ReferenceUnresolved)]));
 }
 
 #[test]
 fn a_path_that_is_not_there_imports_nothing() {
     let payer = Payers::new();
-    let paths = [payer.file("x.ndjson", &patient("a", "x")), payer.folder.path().join("none.ndjson")];
+    let paths = [
+        payer.file("x.ndjson", &patient("a", "x")),
+        payer.folder.path().join("none.ndjson"),
+    ];
     let names = ["x.ndjson".to_owned(), "none.ndjson".to_owned()];
     let failure = import(&payer.ctx, &paths, &names, &payer.rejects_path(), &mut |_| ()).expect_err("refused");
     assert_eq!((failure.fault(), payer.stored().len()), (Fault::InputUnreadable, 0));

@@ -21,7 +21,9 @@ impl Bench {
 
     fn judge(&self, text: &str) -> Result<(), Why> {
         let jku = Some("https://new-payer.example/jwks");
-        Assertion::parse(text).and_then(|assertion| assertion.verify(&self.keys, jku, TOKEN_URL, NOW_S)).map(drop)
+        Assertion::parse(text)
+            .and_then(|assertion| assertion.verify(&self.keys, jku, TOKEN_URL, NOW_S))
+            .map(drop)
     }
 
     fn signed(&self, header: &Value, claims: &Value) -> String {
@@ -31,7 +33,10 @@ impl Bench {
     /// Signs exactly these texts, which need not be JSON that our own writer would make.
     fn signed_text(&self, header: &str, claims: &str) -> String {
         let signed = format!("{}.{}", base64url(header.as_bytes()), base64url(claims.as_bytes()));
-        format!("{signed}.{}", base64url(&self.key.sign_bytes(signed.as_bytes()).expect("signature")))
+        format!(
+            "{signed}.{}",
+            base64url(&self.key.sign_bytes(signed.as_bytes()).expect("signature"))
+        )
     }
 }
 
@@ -49,7 +54,11 @@ fn without(mut value: Value, name: &str) -> Value {
 fn t_a08_every_algorithm_of_the_list_is_taken() {
     for algorithm in Algorithm::ALL {
         let bench = Bench::new(algorithm);
-        assert_eq!(bench.judge(&bench.signed(&bench.key.header(), &claims())), Ok(()), "{algorithm:?}");
+        assert_eq!(
+            bench.judge(&bench.signed(&bench.key.header(), &claims())),
+            Ok(()),
+            "{algorithm:?}"
+        );
     }
 }
 
@@ -57,20 +66,46 @@ fn t_a08_every_algorithm_of_the_list_is_taken() {
 fn t_a08_the_registered_key_decides_the_algorithm() {
     let benches = Algorithm::ALL.map(Bench::new);
     for bench in &benches {
-        for other in ["none", "None", "NONE", "", "HS256", "HS384", "HS512", "RS256", "RS512", "PS256", "ES512", "ES256K", "EdDSA", "es384", "RS384 "] {
+        for other in [
+            "none", "None", "NONE", "", "HS256", "HS384", "HS512", "RS256", "RS512", "PS256", "ES512", "ES256K",
+            "EdDSA", "es384", "RS384 ",
+        ] {
             let text = bench.signed(&with(bench.key.header(), "alg", json!(other)), &claims());
             assert_eq!(bench.judge(&text), Err("alg"), "{other}");
         }
-        for other in Algorithm::ALL.into_iter().filter(|other| *other != bench.key.algorithm()) {
+        for other in Algorithm::ALL
+            .into_iter()
+            .filter(|other| *other != bench.key.algorithm())
+        {
             let text = bench.signed(&with(bench.key.header(), "alg", json!(other.name())), &claims());
-            assert_eq!(bench.judge(&text), Err("alg-of-key"), "{other:?} for {:?}", bench.key.algorithm());
+            assert_eq!(
+                bench.judge(&text),
+                Err("alg-of-key"),
+                "{other:?} for {:?}",
+                bench.key.algorithm()
+            );
         }
-        let unsigned = format!("{}.{}.", base64url(br#"{"alg":"none","typ":"JWT","kid":"key-1"}"#), base64url(claims().to_string().as_bytes()));
+        let unsigned = format!(
+            "{}.{}.",
+            base64url(br#"{"alg":"none","typ":"JWT","kid":"key-1"}"#),
+            base64url(claims().to_string().as_bytes())
+        );
         assert!(bench.judge(&unsigned).is_err());
         // The classic confusion: an HMAC keyed with the public key.
         let public = bench.key.public_jwk().to_string();
-        let signed = format!("{}.{}", base64url(br#"{"alg":"HS256","typ":"JWT","kid":"key-1"}"#), base64url(claims().to_string().as_bytes()));
-        assert!(bench.judge(&format!("{signed}.{}", base64url(&hmac_sha256(public.as_bytes(), signed.as_bytes())))).is_err());
+        let signed = format!(
+            "{}.{}",
+            base64url(br#"{"alg":"HS256","typ":"JWT","kid":"key-1"}"#),
+            base64url(claims().to_string().as_bytes())
+        );
+        assert!(
+            bench
+                .judge(&format!(
+                    "{signed}.{}",
+                    base64url(&hmac_sha256(public.as_bytes(), signed.as_bytes()))
+                ))
+                .is_err()
+        );
     }
     let stranger = Bench::new(Algorithm::Es384);
     let text = stranger.signed(&stranger.key.header(), &claims());
@@ -117,7 +152,11 @@ fn t_a09_a10_a13_a14_headers_that_are_refused() {
         assert_eq!(bench.judge(&text), Err(why), "{name}: {value}");
     }
     for (name, why) in [("kid", "kid"), ("typ", "typ"), ("alg", "alg")] {
-        assert_eq!(bench.judge(&bench.signed(&without(bench.key.header(), name), &claims())), Err(why), "no {name}");
+        assert_eq!(
+            bench.judge(&bench.signed(&without(bench.key.header(), name), &claims())),
+            Err(why),
+            "no {name}"
+        );
     }
     let registered = with(bench.key.header(), "jku", json!("https://new-payer.example/jwks"));
     assert_eq!(bench.judge(&bench.signed(&registered, &claims())), Ok(()));
@@ -176,11 +215,25 @@ fn t_a12_claims_that_are_refused() {
         assert_eq!(bench.judge(&text), Err(why), "{name}: {value}");
     }
     for name in ["iss", "sub", "aud", "exp", "jti"] {
-        assert_eq!(bench.judge(&bench.signed(&bench.key.header(), &without(claims(), name))), Err(name), "no {name}");
+        assert_eq!(
+            bench.judge(&bench.signed(&bench.key.header(), &without(claims(), name))),
+            Err(name),
+            "no {name}"
+        );
     }
-    for (exp, why) in [("1.8e9", "exp"), ("1e400", "exp"), ("1798761840.0", "exp"), ("99999999999999999999", "exp"), ("-0.0", "exp")] {
+    for (exp, why) in [
+        ("1.8e9", "exp"),
+        ("1e400", "exp"),
+        ("1798761840.0", "exp"),
+        ("99999999999999999999", "exp"),
+        ("-0.0", "exp"),
+    ] {
         let text = claims().to_string().replace(&(NOW_S + 240).to_string(), exp);
-        assert_eq!(bench.judge(&bench.signed_text(&bench.key.header().to_string(), &text)), Err(why), "{exp}");
+        assert_eq!(
+            bench.judge(&bench.signed_text(&bench.key.header().to_string(), &text)),
+            Err(why),
+            "{exp}"
+        );
     }
 }
 
@@ -197,10 +250,21 @@ fn t_a12_claims_that_are_taken() {
         ("jti", json!("j".repeat(128))),
         ("extensions", json!({ "other": 1 })),
     ] {
-        let taken = with(without(claims(), if name == "exp" { "iat" } else { "" }), name, value.clone());
-        assert_eq!(bench.judge(&bench.signed(&bench.key.header(), &taken)), Ok(()), "{name}: {value}");
+        let taken = with(
+            without(claims(), if name == "exp" { "iat" } else { "" }),
+            name,
+            value.clone(),
+        );
+        assert_eq!(
+            bench.judge(&bench.signed(&bench.key.header(), &taken)),
+            Ok(()),
+            "{name}: {value}"
+        );
     }
-    assert_eq!(bench.judge(&bench.signed(&bench.key.header(), &without(claims(), "iat"))), Ok(()));
+    assert_eq!(
+        bench.judge(&bench.signed(&bench.key.header(), &without(claims(), "iat"))),
+        Ok(())
+    );
     // A clock ten seconds ahead of ours is not refused for it.
     let ahead = with(with(claims(), "iat", json!(NOW_S + 10)), "exp", json!(NOW_S + 310));
     assert_eq!(bench.judge(&bench.signed(&bench.key.header(), &ahead)), Ok(()));
@@ -230,8 +294,14 @@ fn t_a13_forms_that_are_refused() {
         format!("{header}.{body}.{flipped}{}", &signature[1..]),
         format!("{header}.{body}.{}", &signature[..signature.len() - 4]),
         format!("{header}.{body}.{signature}AAAA"),
-        format!("{header}.{}.{signature}", base64url(with(claims(), "jti", json!("other")).to_string().as_bytes())),
-        format!("{}.{body}.{signature}", base64url(bench.key.header().to_string().replace(':', ": ").as_bytes())),
+        format!(
+            "{header}.{}.{signature}",
+            base64url(with(claims(), "jti", json!("other")).to_string().as_bytes())
+        ),
+        format!(
+            "{}.{body}.{signature}",
+            base64url(bench.key.header().to_string().replace(':', ": ").as_bytes())
+        ),
         good.replace('.', "+"),
         "x".repeat(20_000),
         json!({ "payload": body, "signatures": [{ "protected": header, "signature": signature }] }).to_string(),
@@ -256,7 +326,10 @@ fn t_a13_forms_that_are_refused() {
         ("null".into(), body.clone()),
         (header.clone(), "\"text\"".into()),
     ] {
-        assert!(bench.judge(&bench.signed_text(&header, &body)).is_err(), "{header} {body}");
+        assert!(
+            bench.judge(&bench.signed_text(&header, &body)).is_err(),
+            "{header} {body}"
+        );
     }
     // ECDSA signatures in DER form, and all zeros.
     let signed = &good[..good.rfind('.').expect("dot")];

@@ -2,6 +2,7 @@
 
 mod assertions;
 mod keys;
+mod keysets;
 mod requests;
 mod tokens;
 
@@ -13,7 +14,9 @@ use crate::security::jwk::Algorithm;
 use crate::security::keyring::Keyring;
 use crate::security::signing::SigningKey;
 use crate::security::tls::Revocations;
-use crate::security::{Authority, MEMBER_MATCH, OauthRequest, OauthSettings, PeerCertificate, Refusals, TokenAnswer, issue};
+use crate::security::{
+    Authority, MEMBER_MATCH, OauthRequest, OauthSettings, PeerCertificate, Refusals, TokenAnswer, issue,
+};
 use crate::store::partners::{self, PartnerRow};
 use crate::store::{Store, StoreOptions, StoreUrl};
 use crate::telemetry::Correlation;
@@ -52,12 +55,26 @@ impl Bed {
             base_url: "https://payer.example/fhir".into(),
             time_zone: chrono_tz::America::New_York,
         };
-        let store = Store::open(&url, &StoreOptions { connections: 4, migrate: true }).expect("store");
-        let ctx = Context { store, clock: Clock::fixed(NOW_MS), ids: Ids::random(), payer: Arc::new(payer) };
+        let store = Store::open(
+            &url,
+            &StoreOptions {
+                connections: 4,
+                migrate: true,
+            },
+        )
+        .expect("store");
+        let ctx = Context {
+            store,
+            clock: Clock::fixed(NOW_MS),
+            ids: Ids::random(),
+            payer: Arc::new(payer),
+        };
         let key = SigningKey::generate(algorithm, "key-1").expect("key");
         let mut row = partner_row("new-payer", &key);
         change(&mut row);
-        ctx.store.write_blocking(move |db| partners::insert(db, &row)).expect("partner");
+        ctx.store
+            .write_blocking(move |db| partners::insert(db, &row))
+            .expect("partner");
         let revocations = Revocations::default();
         let settings = OauthSettings {
             base_url: "https://payer.example/fhir".into(),
@@ -71,15 +88,26 @@ impl Bed {
             revocations: revocations.clone(),
         };
         let authority = Authority::remembering(revocations, Duration::ZERO);
-        Bed { ctx, settings, authority, key, _folder: folder }
+        Bed {
+            ctx,
+            settings,
+            authority,
+            key,
+            _folder: folder,
+        }
     }
 
     fn add(&self, row: PartnerRow) {
-        self.ctx.store.write_blocking(move |db| partners::insert(db, &row)).expect("partner");
+        self.ctx
+            .store
+            .write_blocking(move |db| partners::insert(db, &row))
+            .expect("partner");
     }
 
     fn assertion(&self, jti: &str) -> String {
-        self.key.assertion("new-payer", TOKEN_URL, NOW_S, jti).expect("assertion")
+        self.key
+            .assertion("new-payer", TOKEN_URL, NOW_S, jti)
+            .expect("assertion")
     }
 
     async fn send(&self, body: &str, certificate: Option<&PeerCertificate>) -> Result<TokenAnswer, Failure> {
@@ -88,18 +116,32 @@ impl Bed {
 
     /// A token by an ordinary request with this certificate.
     async fn token(&self, jti: &str, certificate: Option<&PeerCertificate>) -> TokenAnswer {
-        self.send(&form(&self.assertion(jti), "system/*.rs"), certificate).await.expect("token")
+        self.send(&form(&self.assertion(jti), "system/*.rs"), certificate)
+            .await
+            .expect("token")
     }
 
-    async fn call(&self, token: &TokenAnswer, certificate: Option<&PeerCertificate>) -> Result<crate::security::Caller, Fault> {
+    async fn call(
+        &self,
+        token: &TokenAnswer,
+        certificate: Option<&PeerCertificate>,
+    ) -> Result<crate::security::Caller, Fault> {
         let bearer = Some(token.access_token.expose());
-        self.authority.authenticate(&self.ctx, bearer, certificate, correlation()).await.map_err(|failure| failure.fault())
+        self.authority
+            .authenticate(&self.ctx, bearer, certificate, correlation())
+            .await
+            .map_err(|failure| failure.fault())
     }
 
     fn ledger(&self) -> Vec<String> {
         use crate::store::schema::ledger_entry::dsl;
         use diesel::prelude::*;
-        let load = |db: &mut crate::store::Db| Ok(dsl::ledger_entry.order(dsl::id).select(dsl::action).load::<String>(db)?);
+        let load = |db: &mut crate::store::Db| {
+            Ok(dsl::ledger_entry
+                .order(dsl::id)
+                .select(dsl::action)
+                .load::<String>(db)?)
+        };
         self.ctx.store.read_blocking(load).expect("ledger")
     }
 }
@@ -153,7 +195,15 @@ fn request<'a>(body: &'a str, certificate: Option<&'a PeerCertificate>) -> Oauth
 }
 
 fn encode(text: &str) -> String {
-    text.bytes().map(|b| if b.is_ascii_alphanumeric() || b"-._~".contains(&b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+    text.bytes()
+        .map(|b| {
+            if b.is_ascii_alphanumeric() || b"-._~".contains(&b) {
+                char::from(b).to_string()
+            } else {
+                format!("%{b:02X}")
+            }
+        })
+        .collect()
 }
 
 fn form(assertion: &str, scope: &str) -> String {

@@ -17,14 +17,27 @@ async fn a_token_is_issued_as_the_sheet_says() {
     let answer = bed.token("j-1", Some(&own)).await;
     let body = answer.to_json();
     assert_eq!(body["token_type"], "bearer");
-    assert_eq!((body["expires_in"].as_i64(), body["scope"].as_str()), (Some(300), Some("system/*.rs")));
+    assert_eq!(
+        (body["expires_in"].as_i64(), body["scope"].as_str()),
+        (Some(300), Some("system/*.rs"))
+    );
     assert_eq!(body["access_token"].as_str().map(str::len), Some(43));
     assert!(body.get("patient").is_none());
     let hash = crate::secret::sha256(answer.access_token.expose().as_bytes()).to_vec();
-    let stored = bed.ctx.store.read_blocking(|db| Ok(access_token::table.find(hash).count().get_result::<i64>(db)?)).expect("read");
+    let stored = bed
+        .ctx
+        .store
+        .read_blocking(|db| Ok(access_token::table.find(hash).count().get_result::<i64>(db)?))
+        .expect("read");
     assert_eq!(stored, 1, "stored as a hash only");
     assert_eq!(bed.ledger(), ["token.issued"]);
-    let both = bed.send(&form(&bed.assertion("j-2"), &format!("{MEMBER_MATCH} system/*.* nonsense")), Some(&own)).await.expect("token");
+    let both = bed
+        .send(
+            &form(&bed.assertion("j-2"), &format!("{MEMBER_MATCH} system/*.* nonsense")),
+            Some(&own),
+        )
+        .await
+        .expect("token");
     assert_eq!(both.scope, format!("{MEMBER_MATCH} system/*.read"));
 }
 
@@ -36,15 +49,28 @@ async fn t_a07_an_assertion_works_once_also_after_a_restart_and_a_step_back() {
     assert!(bed.send(&body, Some(&own)).await.is_ok());
     assert_eq!(fault(bed.send(&body, Some(&own)).await), Some(Fault::OauthClient));
     // Another process knows nothing in memory: new settings, same store.
-    let other = OauthSettings { keyring: Keyring::new(false), refusals: Refusals::default(), ..bed.settings.clone() };
-    assert_eq!(fault(issue(&bed.ctx, &other, request(&body, Some(&own))).await), Some(Fault::OauthClient));
+    let other = OauthSettings {
+        keyring: Keyring::new(false),
+        refusals: Refusals::default(),
+        ..bed.settings.clone()
+    };
+    assert_eq!(
+        fault(issue(&bed.ctx, &other, request(&body, Some(&own))).await),
+        Some(Fault::OauthClient)
+    );
     // The clock goes past the expiry, what is old is cleared away, and the clock steps back.
     bed.ctx.clock.advance_ms(600_000);
     let now_ms = bed.ctx.clock.now_ms();
-    bed.ctx.store.write_blocking(move |db| crate::store::tokens::prune(db, now_ms)).expect("prune");
+    bed.ctx
+        .store
+        .write_blocking(move |db| crate::store::tokens::prune(db, now_ms))
+        .expect("prune");
     bed.ctx.clock.advance_ms(-600_000);
     assert_eq!(fault(bed.send(&body, Some(&own)).await), Some(Fault::OauthClient));
-    assert_eq!(bed.ledger().iter().filter(|action| *action == "token.issued").count(), 1);
+    assert_eq!(
+        bed.ledger().iter().filter(|action| *action == "token.issued").count(),
+        1
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -67,12 +93,22 @@ async fn t_a07_of_200_at_once_one_wins() {
         won += usize::from(task.await.expect("task"));
     }
     assert_eq!(won, 1);
-    let tokens = bed.ctx.store.read_blocking(|db| Ok(access_token::table.count().get_result::<i64>(db)?)).expect("read");
+    let tokens = bed
+        .ctx
+        .store
+        .read_blocking(|db| Ok(access_token::table.count().get_result::<i64>(db)?))
+        .expect("read");
     assert_eq!(tokens, 1);
     // A flood is recorded singly a hundred times, then as one count when the minute is over.
-    assert_eq!(bed.ledger().iter().filter(|action| *action == "token.refused").count(), 100);
+    assert_eq!(
+        bed.ledger().iter().filter(|action| *action == "token.refused").count(),
+        100
+    );
     bed.settings.refusals.flush(&bed.ctx).await.expect("flush");
-    assert_eq!(bed.ledger().iter().filter(|action| *action == "token.refused").count(), 101);
+    assert_eq!(
+        bed.ledger().iter().filter(|action| *action == "token.refused").count(),
+        101
+    );
 }
 
 #[tokio::test]
@@ -80,14 +116,22 @@ async fn t_a07_an_unverified_assertion_uses_up_no_id() {
     let bed = Bed::new();
     let own = certificate(URI, 1);
     let stranger = SigningKey::generate(Algorithm::Es384, "key-1").expect("key");
-    let forged = stranger.assertion("new-payer", TOKEN_URL, NOW_S, "j-1").expect("assertion");
-    assert_eq!(fault(bed.send(&form(&forged, "system/*.rs"), Some(&own)).await), Some(Fault::OauthClient));
+    let forged = stranger
+        .assertion("new-payer", TOKEN_URL, NOW_S, "j-1")
+        .expect("assertion");
+    assert_eq!(
+        fault(bed.send(&form(&forged, "system/*.rs"), Some(&own)).await),
+        Some(Fault::OauthClient)
+    );
     let seen = |db: &mut Db| Ok(assertion_seen::table.count().get_result::<i64>(db)?);
     assert_eq!(bed.ctx.store.read_blocking(seen).expect("read"), 0);
     bed.token("j-1", Some(&own)).await;
     // An id may come again after its assertion expired.
     bed.ctx.clock.advance_ms(400_000);
-    let later = bed.key.assertion("new-payer", TOKEN_URL, NOW_S + 400, "j-1").expect("assertion");
+    let later = bed
+        .key
+        .assertion("new-payer", TOKEN_URL, NOW_S + 400, "j-1")
+        .expect("assertion");
     assert!(bed.send(&form(&later, "system/*.rs"), Some(&own)).await.is_ok());
 }
 
@@ -99,17 +143,32 @@ async fn t_a16_token_requests_that_are_malformed() {
     let rows: Vec<(String, Fault)> = vec![
         (String::new(), Fault::OauthRequest),
         (format!("{}&scope=system%2F*.rs", good(1)), Fault::OauthRequest),
-        (format!("{}&grant_type=client_credentials", good(2)), Fault::OauthRequest),
+        (
+            format!("{}&grant_type=client_credentials", good(2)),
+            Fault::OauthRequest,
+        ),
         (format!("{}&client_assertion=x", good(3)), Fault::OauthRequest),
         (format!("{}&client_secret=x", good(4)), Fault::OauthRequest),
         (format!("{}&x=%zz", good(5)), Fault::OauthRequest),
-        (good(6).replace("grant_type=client_credentials&", ""), Fault::OauthRequest),
+        (
+            good(6).replace("grant_type=client_credentials&", ""),
+            Fault::OauthRequest,
+        ),
         (good(7).replace("scope=system%2F%2A.rs&", ""), Fault::OauthRequest),
         (good(8).replace("scope=system%2F%2A.rs", "scope="), Fault::OauthRequest),
         (good(9).replace("jwt-bearer", "saml2-bearer"), Fault::OauthRequest),
-        (good(10).replace("client_credentials", "authorization_code"), Fault::OauthGrantType),
-        (good(11).replace("client_credentials", "refresh_token"), Fault::OauthGrantType),
-        (good(12).replace("client_credentials", "password"), Fault::OauthGrantType),
+        (
+            good(10).replace("client_credentials", "authorization_code"),
+            Fault::OauthGrantType,
+        ),
+        (
+            good(11).replace("client_credentials", "refresh_token"),
+            Fault::OauthGrantType,
+        ),
+        (
+            good(12).replace("client_credentials", "password"),
+            Fault::OauthGrantType,
+        ),
         (form(&bed.assertion("j-13"), "system/*.cud"), Fault::OauthScope),
         (form(&bed.assertion("j-14"), "system/*.rs\"x"), Fault::OauthScope),
         (form(&bed.assertion("j-15"), "patient/*.rs openid"), Fault::OauthScope),
@@ -117,7 +176,12 @@ async fn t_a16_token_requests_that_are_malformed() {
         (form("not.a.jwt", "system/*.rs"), Fault::OauthClient),
     ];
     for (body, wanted) in &rows {
-        assert_eq!(fault(bed.send(body, Some(&own)).await), Some(*wanted), "{}", &body[..body.len().min(120)]);
+        assert_eq!(
+            fault(bed.send(body, Some(&own)).await),
+            Some(*wanted),
+            "{}",
+            &body[..body.len().min(120)]
+        );
     }
     let body = good(20);
     let with = |change: fn(&mut OauthRequest<'_>)| {
@@ -132,10 +196,17 @@ async fn t_a16_token_requests_that_are_malformed() {
         with(|r| r.content_type = Some("application/json")),
         with(|r| r.content_type = None),
     ] {
-        assert_eq!(fault(issue(&bed.ctx, &bed.settings, bad).await), Some(Fault::OauthRequest));
+        assert_eq!(
+            fault(issue(&bed.ctx, &bed.settings, bad).await),
+            Some(Fault::OauthRequest)
+        );
     }
     assert_eq!(bed.ledger().len(), rows.len() + 5, "every refusal is recorded");
-    assert!(bed.send(&format!("{}&client_id=new-payer", good(21)), Some(&own)).await.is_ok());
+    assert!(
+        bed.send(&format!("{}&client_id=new-payer", good(21)), Some(&own))
+            .await
+            .is_ok()
+    );
 }
 
 #[tokio::test]
@@ -146,7 +217,11 @@ async fn t_a19_unknown_client_and_bad_signature_are_answered_alike() {
     let mut answers = Vec::new();
     for (client, jti) in [("new-payer", "a"), ("nobody", "b")] {
         let forged = stranger.assertion(client, TOKEN_URL, NOW_S, jti).expect("assertion");
-        answers.push(oauth_error(&bed.send(&form(&forged, "system/*.rs"), Some(&own)).await.expect_err("refused")));
+        answers.push(oauth_error(
+            &bed.send(&form(&forged, "system/*.rs"), Some(&own))
+                .await
+                .expect_err("refused"),
+        ));
     }
     assert_eq!(answers[0], answers[1]);
     let (status, error, description) = &answers[0];
@@ -181,14 +256,32 @@ async fn t_a02_certificates_at_the_token_endpoint() {
     let bed = Bed::new();
     let other = SigningKey::generate(Algorithm::Es384, "key-1").expect("key");
     bed.add(partner_row("other", &other));
-    let nameless = PeerCertificate { uris: Vec::new(), ..certificate(URI, 1) };
-    let old = PeerCertificate { not_after_s: NOW_S - 1, ..certificate(URI, 1) };
-    let early = PeerCertificate { not_before_s: NOW_S + 1, ..certificate(URI, 1) };
+    let nameless = PeerCertificate {
+        uris: Vec::new(),
+        ..certificate(URI, 1)
+    };
+    let old = PeerCertificate {
+        not_after_s: NOW_S - 1,
+        ..certificate(URI, 1)
+    };
+    let early = PeerCertificate {
+        not_before_s: NOW_S + 1,
+        ..certificate(URI, 1)
+    };
     let rows: Vec<(Option<PeerCertificate>, Fault)> = vec![
         (None, Fault::CertificateNeeded),
-        (Some(certificate("https://nobody.example/fhir", 2)), Fault::CertificateUnknown),
-        (Some(certificate("https://new-payer.example/fhir/", 2)), Fault::CertificateUnknown),
-        (Some(certificate("https://NEW-payer.example/fhir", 2)), Fault::CertificateUnknown),
+        (
+            Some(certificate("https://nobody.example/fhir", 2)),
+            Fault::CertificateUnknown,
+        ),
+        (
+            Some(certificate("https://new-payer.example/fhir/", 2)),
+            Fault::CertificateUnknown,
+        ),
+        (
+            Some(certificate("https://NEW-payer.example/fhir", 2)),
+            Fault::CertificateUnknown,
+        ),
         (Some(certificate("https://other.example/fhir", 3)), Fault::OauthClient),
         (Some(nameless), Fault::CertificateUnknown),
         (Some(old), Fault::CertificateUnknown),
@@ -198,24 +291,46 @@ async fn t_a02_certificates_at_the_token_endpoint() {
         let body = form(&bed.assertion(&format!("j-{n}")), "system/*.rs");
         assert_eq!(fault(bed.send(&body, presented.as_ref()).await), Some(*wanted), "{n}");
     }
-    let both = PeerCertificate { uris: vec!["https://other.example/fhir".into(), URI.into()], ..certificate(URI, 4) };
+    let both = PeerCertificate {
+        uris: vec!["https://other.example/fhir".into(), URI.into()],
+        ..certificate(URI, 4)
+    };
     let body = form(&bed.assertion("both"), "system/*.rs");
-    assert_eq!(fault(bed.send(&body, Some(&both)).await), Some(Fault::CertificateUnknown), "of two partners is of none");
+    assert_eq!(
+        fault(bed.send(&body, Some(&both)).await),
+        Some(Fault::CertificateUnknown),
+        "of two partners is of none"
+    );
 }
 
 #[tokio::test]
 async fn t_a05_modes_of_mtls_bind_as_registered() {
-    for (mode, presents, seconds, bound) in
-        [("required", true, 600, true), ("optional", true, 600, true), ("optional", false, 300, false), ("off", false, 300, false), ("off", true, 300, false)]
-    {
+    for (mode, presents, seconds, bound) in [
+        ("required", true, 600, true),
+        ("optional", true, 600, true),
+        ("optional", false, 300, false),
+        ("off", false, 300, false),
+        ("off", true, 300, false),
+    ] {
         let mut bed = Bed::with(Algorithm::Rs384, |row| row.mtls = mode.into());
         bed.settings.access_token_seconds = 600;
         let own = certificate(URI, 1);
         let answer = bed.token("j-1", presents.then_some(&own)).await;
         assert_eq!(answer.expires_in, seconds, "{mode} {presents}");
-        let bindings = |db: &mut Db| Ok(access_token::table.select(access_token::certificate_sha256).first::<Option<Vec<u8>>>(db)?);
-        assert_eq!(bed.ctx.store.read_blocking(bindings).expect("read").is_some(), bound, "{mode} {presents}");
-        assert!(bed.call(&answer, presents.then_some(&own)).await.is_ok(), "{mode} {presents}");
+        let bindings = |db: &mut Db| {
+            Ok(access_token::table
+                .select(access_token::certificate_sha256)
+                .first::<Option<Vec<u8>>>(db)?)
+        };
+        assert_eq!(
+            bed.ctx.store.read_blocking(bindings).expect("read").is_some(),
+            bound,
+            "{mode} {presents}"
+        );
+        assert!(
+            bed.call(&answer, presents.then_some(&own)).await.is_ok(),
+            "{mode} {presents}"
+        );
     }
 }
 
@@ -224,13 +339,28 @@ async fn t_a06_a_suspended_partner_gets_no_token_and_its_own_are_dead() {
     let bed = Bed::new();
     let own = certificate(URI, 1);
     let answer = bed.token("j-1", Some(&own)).await;
-    bed.ctx.store.write_blocking(|db| partners::set_status(db, "new-payer", "suspended", Some("lost key"), NOW_MS)).expect("suspend");
-    assert_eq!(fault(bed.send(&form(&bed.assertion("j-2"), "system/*.rs"), Some(&own)).await), Some(Fault::PartnerSuspended));
-    assert_eq!(bed.call(&answer, Some(&own)).await.map(drop), Err(Fault::PartnerSuspended));
-    bed.ctx.store.write_blocking(|db| partners::set_status(db, "new-payer", "active", None, NOW_MS)).expect("resume");
+    bed.ctx
+        .store
+        .write_blocking(|db| partners::set_status(db, "new-payer", "suspended", Some("lost key"), NOW_MS))
+        .expect("suspend");
+    assert_eq!(
+        fault(bed.send(&form(&bed.assertion("j-2"), "system/*.rs"), Some(&own)).await),
+        Some(Fault::PartnerSuspended)
+    );
+    assert_eq!(
+        bed.call(&answer, Some(&own)).await.map(drop),
+        Err(Fault::PartnerSuspended)
+    );
+    bed.ctx
+        .store
+        .write_blocking(|db| partners::set_status(db, "new-payer", "active", None, NOW_MS))
+        .expect("resume");
     assert!(bed.call(&answer, Some(&own)).await.is_ok());
     let kept: Vec<String> = vec!["another key".into()];
-    bed.ctx.store.write_blocking(move |db| crate::store::tokens::revoke_other_keys(db, "new-payer", &kept, NOW_MS)).expect("rotate");
+    bed.ctx
+        .store
+        .write_blocking(move |db| crate::store::tokens::revoke_other_keys(db, "new-payer", &kept, NOW_MS))
+        .expect("rotate");
     assert_eq!(bed.call(&answer, Some(&own)).await.map(drop), Err(Fault::TokenInvalid));
 }
 
@@ -238,27 +368,82 @@ async fn t_a06_a_suspended_partner_gets_no_token_and_its_own_are_dead() {
 async fn a_token_is_narrowed_to_a_granted_patient_only() {
     let bed = Bed::new();
     let own = certificate(URI, 1);
-    for (number, patient, partner, revoked) in [(1, "ana", "new-payer", None), (2, "ben", "other", None), (3, "cleo", "new-payer", Some(NOW_MS))] {
-        bed.ctx.store.write_blocking(move |db| grant(db, number, patient, partner, revoked)).expect("grant");
+    for (number, patient, partner, revoked) in [
+        (1, "ana", "new-payer", None),
+        (2, "ben", "other", None),
+        (3, "cleo", "new-payer", Some(NOW_MS)),
+    ] {
+        bed.ctx
+            .store
+            .write_blocking(move |db| grant(db, number, patient, partner, revoked))
+            .expect("grant");
     }
-    let ask = |jti: &str, patient: &str| format!("{}&patient={}", form(&bed.assertion(jti), "system/*.rs"), encode(patient));
-    for (n, patient) in ["Patient/ana", "umb-1", "http://payer.example/umb|umb-1"].iter().enumerate() {
-        let answer = bed.send(&ask(&format!("ok-{n}"), patient), Some(&own)).await.expect("token");
+    let ask = |jti: &str, patient: &str| {
+        format!(
+            "{}&patient={}",
+            form(&bed.assertion(jti), "system/*.rs"),
+            encode(patient)
+        )
+    };
+    for (n, patient) in ["Patient/ana", "umb-1", "http://payer.example/umb|umb-1"]
+        .iter()
+        .enumerate()
+    {
+        let answer = bed
+            .send(&ask(&format!("ok-{n}"), patient), Some(&own))
+            .await
+            .expect("token");
         assert_eq!(answer.to_json()["patient"], "ana", "{patient}");
-        assert_eq!(bed.call(&answer, Some(&own)).await.expect("caller").patient_id.as_deref(), Some("ana"));
+        assert_eq!(
+            bed.call(&answer, Some(&own))
+                .await
+                .expect("caller")
+                .patient_id
+                .as_deref(),
+            Some("ana")
+        );
     }
-    for (n, patient) in ["Patient/ben", "Patient/cleo", "Patient/nobody", "Patient/", "Patient/../ana", "ana", "umb-2", "umb-3", "http://other/umb|umb-1"].iter().enumerate() {
-        assert_eq!(fault(bed.send(&ask(&format!("no-{n}"), patient), Some(&own)).await), Some(Fault::OauthTarget), "{patient}");
+    for (n, patient) in [
+        "Patient/ben",
+        "Patient/cleo",
+        "Patient/nobody",
+        "Patient/",
+        "Patient/../ana",
+        "ana",
+        "umb-2",
+        "umb-3",
+        "http://other/umb|umb-1",
+    ]
+    .iter()
+    .enumerate()
+    {
+        assert_eq!(
+            fault(bed.send(&ask(&format!("no-{n}"), patient), Some(&own)).await),
+            Some(Fault::OauthTarget),
+            "{patient}"
+        );
     }
     bed.ctx.clock.advance_ms(200_000);
-    let late = bed.key.assertion("new-payer", TOKEN_URL, NOW_S + 200, "late").expect("assertion");
+    let late = bed
+        .key
+        .assertion("new-payer", TOKEN_URL, NOW_S + 200, "late")
+        .expect("assertion");
     let body = format!("{}&patient=Patient%2Fana", form(&late, "system/*.rs"));
-    assert_eq!(fault(bed.send(&body, Some(&own)).await), Some(Fault::OauthTarget), "the grant is over");
+    assert_eq!(
+        fault(bed.send(&body, Some(&own)).await),
+        Some(Fault::OauthTarget),
+        "the grant is over"
+    );
 }
 
 fn grant(db: &mut Db, number: i64, patient: &str, partner: &str, revoked_ms: Option<i64>) -> Result<(), Failure> {
     diesel::insert_into(compartment::table)
-        .values((compartment::no.eq(number), compartment::patient_id.eq(patient), compartment::umb.eq(format!("umb-{number}")), compartment::next_seq.eq(1)))
+        .values((
+            compartment::no.eq(number),
+            compartment::patient_id.eq(patient),
+            compartment::umb.eq(format!("umb-{number}")),
+            compartment::next_seq.eq(1),
+        ))
         .execute(db)?;
     diesel::insert_into(consent::table)
         .values((
@@ -300,30 +485,72 @@ async fn introspection_and_revocation_are_for_ones_own_tokens() {
     let (own, others) = (certificate(URI, 1), certificate("https://other.example/fhir", 2));
     let answer = bed.token("j-1", Some(&own)).await;
     let token = answer.access_token.expose();
-    let by_assertion = |assertion: &str| form(assertion, "x").replace("grant_type=client_credentials&scope=x&", &format!("token={token}&"));
+    let by_assertion = |assertion: &str| {
+        form(assertion, "x").replace("grant_type=client_credentials&scope=x&", &format!("token={token}&"))
+    };
 
     let mine = by_assertion(&bed.assertion("j-2"));
-    let seen = introspect(&bed.ctx, &bed.settings, &bed.authority, request(&mine, Some(&own))).await.expect("introspection");
-    assert_eq!((seen["active"].as_bool(), seen["client_id"].as_str(), seen["scope"].as_str()), (Some(true), Some("new-payer"), Some("system/*.rs")));
+    let seen = introspect(&bed.ctx, &bed.settings, &bed.authority, request(&mine, Some(&own)))
+        .await
+        .expect("introspection");
+    assert_eq!(
+        (
+            seen["active"].as_bool(),
+            seen["client_id"].as_str(),
+            seen["scope"].as_str()
+        ),
+        (Some(true), Some("new-payer"), Some("system/*.rs"))
+    );
     assert_eq!(seen["exp"].as_i64(), Some(NOW_S + 300));
-    assert_eq!(seen["cnf"]["x5t#S256"].as_str(), Some(crate::secret::base64url(&[1; 32]).as_str()));
+    assert_eq!(
+        seen["cnf"]["x5t#S256"].as_str(),
+        Some(crate::secret::base64url(&[1; 32]).as_str())
+    );
     let again = introspect(&bed.ctx, &bed.settings, &bed.authority, request(&mine, Some(&own))).await;
-    assert_eq!(again.err().map(|failure| failure.fault()), Some(Fault::OauthClient), "an assertion works once here, too");
+    assert_eq!(
+        again.err().map(|failure| failure.fault()),
+        Some(Fault::OauthClient),
+        "an assertion works once here, too"
+    );
 
     let bearer = format!("Bearer {token}");
     let asked = format!("token={token}");
-    let by_bearer = OauthRequest { authorization: Some(&bearer), ..request(&asked, Some(&own)) };
-    assert_eq!(introspect(&bed.ctx, &bed.settings, &bed.authority, by_bearer).await.expect("introspection")["active"], true);
+    let by_bearer = OauthRequest {
+        authorization: Some(&bearer),
+        ..request(&asked, Some(&own))
+    };
+    assert_eq!(
+        introspect(&bed.ctx, &bed.settings, &bed.authority, by_bearer)
+            .await
+            .expect("introspection")["active"],
+        true
+    );
     let nobody = introspect(&bed.ctx, &bed.settings, &bed.authority, request(&asked, Some(&own))).await;
     assert_eq!(nobody.err().map(|failure| failure.fault()), Some(Fault::OauthRequest));
 
     let theirs = |jti: &str| by_assertion(&other_key.assertion("other", TOKEN_URL, NOW_S, jti).expect("assertion"));
     let body = theirs("o-1");
-    let seen = introspect(&bed.ctx, &bed.settings, &bed.authority, request(&body, Some(&others))).await.expect("introspection");
+    let seen = introspect(&bed.ctx, &bed.settings, &bed.authority, request(&body, Some(&others)))
+        .await
+        .expect("introspection");
     assert_eq!(seen, json!({ "active": false }));
-    revoke(&bed.ctx, &bed.settings, &bed.authority, request(&theirs("o-2"), Some(&others))).await.expect("silence");
+    revoke(
+        &bed.ctx,
+        &bed.settings,
+        &bed.authority,
+        request(&theirs("o-2"), Some(&others)),
+    )
+    .await
+    .expect("silence");
     assert!(bed.call(&answer, Some(&own)).await.is_ok(), "another cannot revoke it");
-    revoke(&bed.ctx, &bed.settings, &bed.authority, request(&by_assertion(&bed.assertion("j-3")), Some(&own))).await.expect("revocation");
+    revoke(
+        &bed.ctx,
+        &bed.settings,
+        &bed.authority,
+        request(&by_assertion(&bed.assertion("j-3")), Some(&own)),
+    )
+    .await
+    .expect("revocation");
     assert_eq!(bed.call(&answer, Some(&own)).await.map(drop), Err(Fault::TokenInvalid));
     assert!(bed.ledger().contains(&"token.revoked".to_owned()));
 }

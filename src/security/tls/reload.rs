@@ -12,7 +12,9 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKey
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig, SignatureScheme,
+};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -52,12 +54,19 @@ impl TlsFiles {
     }
 
     fn all(&self) -> impl Iterator<Item = &PathBuf> {
-        [&self.certificate, &self.key].into_iter().chain(&self.client_ca).chain(&self.client_crl)
+        [&self.certificate, &self.key]
+            .into_iter()
+            .chain(&self.client_ca)
+            .chain(&self.client_crl)
     }
 
     /// What tells one state of the files from the next without reading them.
     fn stamp(&self) -> Vec<Option<(SystemTime, u64)>> {
-        let of = |path: &PathBuf| std::fs::metadata(path).ok().and_then(|meta| Some((meta.modified().ok()?, meta.len())));
+        let of = |path: &PathBuf| {
+            std::fs::metadata(path)
+                .ok()
+                .and_then(|meta| Some((meta.modified().ok()?, meta.len())))
+        };
         self.all().map(of).collect()
     }
 }
@@ -89,9 +98,19 @@ impl ServerTls {
             let (inner, lists) = client_verifier(&files)?;
             revocations.replace(lists);
             let grace_s = files.crl_grace_seconds;
-            Some(Arc::new(Verifier { inner: ArcSwap::from_pointee(inner), revocations: revocations.clone(), grace_s }))
+            Some(Arc::new(Verifier {
+                inner: ArcSwap::from_pointee(inner),
+                revocations: revocations.clone(),
+                grace_s,
+            }))
         };
-        Ok(ServerTls(Arc::new(Inner { files, identity, verifier, revocations, stamp: Mutex::new(stamp) })))
+        Ok(ServerTls(Arc::new(Inner {
+            files,
+            identity,
+            verifier,
+            revocations,
+            stamp: Mutex::new(stamp),
+        })))
     }
 
     /// A configuration for a listener; it follows the files.
@@ -171,7 +190,10 @@ fn kept(failure: &Failure) {
 }
 
 fn refuse(name: &str, path: &Path, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
-    Failure::new(Fault::ConfigInvalid).at(name).remedy(format!("Correct the file {}.", path.display())).because(cause)
+    Failure::new(Fault::ConfigInvalid)
+        .at(name)
+        .remedy(format!("Correct the file {}.", path.display()))
+        .because(cause)
 }
 
 fn certified(files: &TlsFiles) -> Result<CertifiedKey, Failure> {
@@ -182,7 +204,8 @@ fn certified(files: &TlsFiles) -> Result<CertifiedKey, Failure> {
     if chain.is_empty() {
         return Err(wrong("no certificate in it".into()));
     }
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| refuse("tls.key", &files.key, error.to_string()))?;
+    let key =
+        PrivateKeyDer::from_pem_file(&files.key).map_err(|error| refuse("tls.key", &files.key, error.to_string()))?;
     CertifiedKey::from_der(chain, key, &provider()).map_err(|error| refuse("tls.key", &files.key, error))
 }
 
@@ -190,10 +213,13 @@ fn client_verifier(files: &TlsFiles) -> Result<(Arc<dyn ClientCertVerifier>, Lis
     let mut roots = RootCertStore::empty();
     for path in &files.client_ca {
         let before = roots.len();
-        let found = CertificateDer::pem_file_iter(path).map_err(|error| refuse("tls.client_ca", path, error.to_string()))?;
+        let found =
+            CertificateDer::pem_file_iter(path).map_err(|error| refuse("tls.client_ca", path, error.to_string()))?;
         for certificate in found {
             let certificate = certificate.map_err(|error| refuse("tls.client_ca", path, error.to_string()))?;
-            roots.add(certificate).map_err(|error| refuse("tls.client_ca", path, error))?;
+            roots
+                .add(certificate)
+                .map_err(|error| refuse("tls.client_ca", path, error))?;
         }
         if roots.len() == before {
             return Err(refuse("tls.client_ca", path, "no certificate in it"));
@@ -221,7 +247,10 @@ fn read_lists(path: &Path) -> Result<Vec<Vec<u8>>, Failure> {
         return Ok(vec![bytes]);
     }
     CertificateRevocationListDer::pem_slice_iter(&bytes)
-        .map(|list| list.map(|list| list.as_ref().to_vec()).map_err(|error| refuse("tls.client_crl", path, error.to_string())))
+        .map(|list| {
+            list.map(|list| list.as_ref().to_vec())
+                .map_err(|error| refuse("tls.client_crl", path, error.to_string()))
+        })
         .collect()
 }
 
@@ -249,11 +278,19 @@ impl std::fmt::Debug for Verifier {
 }
 
 impl Verifier {
-    fn judge(&self, leaf: &CertificateDer<'_>, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<ClientCertVerified, Error> {
+    fn judge(
+        &self,
+        leaf: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
         let verified = self.inner.load().verify_client_cert(leaf, chain, now)?;
         let (_, parsed) = x509_parser::parse_x509_certificate(leaf).map_err(|_| CertificateError::BadEncoding)?;
         let now_s = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        if self.revocations.is_outdated(&sha256(parsed.issuer().as_raw()), now_s, self.grace_s) {
+        if self
+            .revocations
+            .is_outdated(&sha256(parsed.issuer().as_raw()), now_s, self.grace_s)
+        {
             return Err(CertificateError::UnknownRevocationStatus.into());
         }
         Ok(verified)
@@ -270,18 +307,33 @@ impl ClientCertVerifier for Verifier {
         &[]
     }
 
-    fn verify_client_cert(&self, leaf: &CertificateDer<'_>, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<ClientCertVerified, Error> {
+    fn verify_client_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
         self.judge(leaf, chain, now).inspect_err(|error| {
             let thumbprint = hex(&sha256(leaf));
             tracing::warn!(cause = %error, certificate.sha256 = %thumbprint, "a client certificate was refused in the handshake");
         })
     }
 
-    fn verify_tls12_signature(&self, message: &[u8], leaf: &CertificateDer<'_>, signed: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, Error> {
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
         self.inner.load().verify_tls12_signature(message, leaf, signed)
     }
 
-    fn verify_tls13_signature(&self, message: &[u8], leaf: &CertificateDer<'_>, signed: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, Error> {
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
         self.inner.load().verify_tls13_signature(message, leaf, signed)
     }
 

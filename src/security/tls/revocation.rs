@@ -26,14 +26,23 @@ impl Lists {
             let (_, list) = CertificateRevocationList::from_der(der).ok()?;
             let issuer = sha256(list.issuer().as_raw());
             let until = list.next_update().map_or(i64::MAX, |time| time.timestamp());
-            lists.until.entry(issuer).and_modify(|known| *known = until.max(*known)).or_insert(until);
-            lists.revoked.extend(list.iter_revoked_certificates().map(|entry| (issuer, plain(entry.raw_serial()))));
+            lists
+                .until
+                .entry(issuer)
+                .and_modify(|known| *known = until.max(*known))
+                .or_insert(until);
+            lists.revoked.extend(
+                list.iter_revoked_certificates()
+                    .map(|entry| (issuer, plain(entry.raw_serial()))),
+            );
         }
         Some(lists)
     }
 
     pub(super) fn is_outdated(&self, issuer: &[u8; 32], now_s: i64, grace_s: i64) -> bool {
-        self.until.get(issuer).is_some_and(|until| until.saturating_add(grace_s) < now_s)
+        self.until
+            .get(issuer)
+            .is_some_and(|until| until.saturating_add(grace_s) < now_s)
     }
 }
 
@@ -41,7 +50,10 @@ impl Revocations {
     /// Whether this certificate is on a list of its issuer.
     pub fn is_revoked(&self, certificate: &PeerCertificate) -> bool {
         let lists = self.0.load();
-        !lists.revoked.is_empty() && lists.revoked.contains(&(certificate.issuer_sha256, certificate.serial.clone()))
+        !lists.revoked.is_empty()
+            && lists
+                .revoked
+                .contains(&(certificate.issuer_sha256, certificate.serial.clone()))
     }
 
     pub(super) fn replace(&self, lists: Lists) {

@@ -30,9 +30,17 @@ impl Bed {
         put("server.pem", &server.certificate_pem);
         put("server.key", pem(&server));
         put("ca.pem", ca.certificate_pem());
-        put("ca.crl", &ca.revoke(&[], now_ms - DAY_MS, now_ms + DAY_MS).expect("list"));
+        put(
+            "ca.crl",
+            &ca.revoke(&[], now_ms - DAY_MS, now_ms + DAY_MS).expect("list"),
+        );
         let tls = ServerTls::open(files(folder.path())).expect("TLS");
-        Bed { ca, tls, folder, now_ms }
+        Bed {
+            ca,
+            tls,
+            folder,
+            now_ms,
+        }
     }
 
     fn put(&self, name: &str, text: &str) {
@@ -62,14 +70,20 @@ fn handshake(
     versions: &[&'static rustls::SupportedProtocolVersion],
 ) -> Result<Option<PeerCertificate>, String> {
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from(trusted.to_vec())).map_err(|error| error.to_string())?;
-    let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(versions).map_err(|error| error.to_string())?;
+    roots
+        .add(CertificateDer::from(trusted.to_vec()))
+        .map_err(|error| error.to_string())?;
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(versions)
+        .map_err(|error| error.to_string())?;
     let builder = builder.with_root_certificates(roots);
     let config = match client {
         None => builder.with_no_client_auth(),
         Some(issued) => {
             let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(issued.key_der.clone()));
-            builder.with_client_auth_cert(vec![CertificateDer::from(issued.certificate_der.clone())], key).map_err(|error| error.to_string())?
+            builder
+                .with_client_auth_cert(vec![CertificateDer::from(issued.certificate_der.clone())], key)
+                .map_err(|error| error.to_string())?
         }
     };
     let name = ServerName::try_from("localhost").expect("name");
@@ -98,7 +112,10 @@ fn handshake(
     if left.is_handshaking() || right.is_handshaking() {
         return Err("the handshake did not end".into());
     }
-    Ok(right.peer_certificates().and_then(<[_]>::first).map(|leaf| PeerCertificate::of(leaf)))
+    Ok(right
+        .peer_certificates()
+        .and_then(<[_]>::first)
+        .map(|leaf| PeerCertificate::of(leaf)))
 }
 
 #[test]
@@ -107,7 +124,10 @@ fn a_registered_certificate_and_none_get_in() {
     assert_eq!(bed.enters(None), Ok(None));
     let client = bed.ca.client(URI, bed.now_ms).expect("client");
     let seen = bed.enters(Some(&client)).expect("handshake").expect("certificate");
-    assert_eq!((seen.uris.as_slice(), seen.sha256), ([URI.to_owned()].as_slice(), sha256(&client.certificate_der)));
+    assert_eq!(
+        (seen.uris.as_slice(), seen.sha256),
+        ([URI.to_owned()].as_slice(), sha256(&client.certificate_der))
+    );
     assert!(seen.is_current(bed.now_ms / 1000) && !seen.is_current(0));
 }
 
@@ -127,7 +147,10 @@ fn t_a03_certificates_that_are_refused_in_the_handshake() {
         ("not yet valid", leaf(|leaf, now| leaf.from_ms = now + DAY_MS)),
         ("for servers", leaf(|leaf, _| leaf.server = true)),
         ("of another authority", other.client(URI, now_ms).expect("client")),
-        ("of an authority of the same name", twin.client(URI, now_ms).expect("client")),
+        (
+            "of an authority of the same name",
+            twin.client(URI, now_ms).expect("client"),
+        ),
         ("self-signed", self_signed(&Leaf::client(URI, now_ms)).expect("client")),
     ];
     for (what, issued) in rows {
@@ -142,10 +165,18 @@ fn t_a03_revocation_bites_on_new_connections_and_on_old_ones() {
     let seen = bed.enters(Some(&client)).expect("handshake").expect("certificate");
     assert!(!bed.tls.revocations().is_revoked(&seen));
     assert!(!bed.tls.reload_if_changed());
-    bed.put("ca.crl", &bed.ca.revoke(&[&client.serial], bed.now_ms - DAY_MS, bed.now_ms + DAY_MS).expect("list"));
+    bed.put(
+        "ca.crl",
+        &bed.ca
+            .revoke(&[&client.serial], bed.now_ms - DAY_MS, bed.now_ms + DAY_MS)
+            .expect("list"),
+    );
     assert!(bed.tls.reload_if_changed());
     assert!(bed.enters(Some(&client)).is_err());
-    assert!(bed.tls.revocations().is_revoked(&seen), "a connection that was open before is cut at its next request");
+    assert!(
+        bed.tls.revocations().is_revoked(&seen),
+        "a connection that was open before is cut at its next request"
+    );
     let spared = bed.ca.client(URI, bed.now_ms).expect("client");
     assert!(bed.enters(Some(&spared)).is_ok());
 }
@@ -154,10 +185,20 @@ fn t_a03_revocation_bites_on_new_connections_and_on_old_ones() {
 fn t_a03_an_outdated_list_is_used_for_its_grace_only() {
     let bed = Bed::new();
     let client = bed.ca.client(URI, bed.now_ms).expect("client");
-    bed.put("ca.crl", &bed.ca.revoke(&[], bed.now_ms - DAY_MS, bed.now_ms - 1_800_000).expect("list"));
+    bed.put(
+        "ca.crl",
+        &bed.ca
+            .revoke(&[], bed.now_ms - DAY_MS, bed.now_ms - 1_800_000)
+            .expect("list"),
+    );
     bed.tls.reload_if_changed();
     assert!(bed.enters(Some(&client)).is_ok(), "half an hour old, grace one hour");
-    bed.put("ca.crl", &bed.ca.revoke(&[b"\x01"], bed.now_ms - DAY_MS, bed.now_ms - 7_200_000).expect("list"));
+    bed.put(
+        "ca.crl",
+        &bed.ca
+            .revoke(&[b"\x01"], bed.now_ms - DAY_MS, bed.now_ms - 7_200_000)
+            .expect("list"),
+    );
     bed.tls.reload_if_changed();
     assert!(bed.enters(Some(&client)).is_err(), "two hours old");
     assert!(bed.enters(None).is_ok());
@@ -169,13 +210,24 @@ fn changed_authorities_bite_and_broken_files_change_nothing() {
     let client = bed.ca.client(URI, bed.now_ms).expect("client");
     bed.put("ca.pem", "no certificate here, and of another length");
     assert!(bed.tls.reload_if_changed());
-    assert!(bed.enters(Some(&client)).is_ok(), "what cannot be used leaves the former in force");
+    assert!(
+        bed.enters(Some(&client)).is_ok(),
+        "what cannot be used leaves the former in force"
+    );
     let other = ca("Other CA", bed.now_ms);
     bed.put("ca.pem", other.certificate_pem());
-    bed.put("ca.crl", &other.revoke(&[], bed.now_ms - DAY_MS, bed.now_ms + DAY_MS).expect("list"));
+    bed.put(
+        "ca.crl",
+        &other
+            .revoke(&[], bed.now_ms - DAY_MS, bed.now_ms + DAY_MS)
+            .expect("list"),
+    );
     bed.tls.reload_if_changed();
     assert!(bed.enters(Some(&client)).is_err());
-    assert!(bed.enters(Some(&other.client(URI, bed.now_ms).expect("client"))).is_ok());
+    assert!(
+        bed.enters(Some(&other.client(URI, bed.now_ms).expect("client")))
+            .is_ok()
+    );
 }
 
 #[test]
@@ -195,18 +247,33 @@ fn t_a21_tls_1_2_is_taken_with_forward_secrecy_and_nothing_is_resumed() {
     let bed = Bed::new();
     assert!(handshake(&bed.tls, bed.ca.certificate_der(), None, &[&rustls::version::TLS12]).is_ok());
     let config = server_config(&bed.tls);
-    assert_eq!((config.send_tls13_tickets, config.max_early_data_size, config.session_storage.can_cache()), (0, 0, false));
+    assert_eq!(
+        (
+            config.send_tls13_tickets,
+            config.max_early_data_size,
+            config.session_storage.can_cache()
+        ),
+        (0, 0, false)
+    );
     assert_eq!(config.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
     for suite in provider().cipher_suites.iter() {
         let name = format!("{:?}", suite.suite());
-        assert!(name.starts_with("TLS13_") || (name.contains("ECDHE") && (name.contains("GCM") || name.contains("CHACHA20"))), "{name}");
+        assert!(
+            name.starts_with("TLS13_")
+                || (name.contains("ECDHE") && (name.contains("GCM") || name.contains("CHACHA20"))),
+            "{name}"
+        );
     }
 }
 
 #[test]
 fn files_that_cannot_be_used_are_refused_with_their_key() {
     let bed = Bed::new();
-    let open = || ServerTls::open(files(bed.folder.path())).err().map(|failure| failure.expressions().join(","));
+    let open = || {
+        ServerTls::open(files(bed.folder.path()))
+            .err()
+            .map(|failure| failure.expressions().join(","))
+    };
     let other = server(&ca("Other CA", bed.now_ms), bed.now_ms);
     let original = std::fs::read_to_string(bed.folder.path().join("server.key")).expect("read");
     bed.put("server.key", pem(&other));
@@ -214,7 +281,10 @@ fn files_that_cannot_be_used_are_refused_with_their_key() {
     bed.put("server.key", &original);
     bed.put("ca.crl", "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n");
     assert_eq!(open().as_deref(), Some("tls.client_crl"));
-    bed.put("ca.crl", &bed.ca.revoke(&[], bed.now_ms, bed.now_ms + DAY_MS).expect("list"));
+    bed.put(
+        "ca.crl",
+        &bed.ca.revoke(&[], bed.now_ms, bed.now_ms + DAY_MS).expect("list"),
+    );
     assert_eq!(open(), None);
     bed.put("ca.pem", "");
     assert_eq!(open().as_deref(), Some("tls.client_ca"));
@@ -224,12 +294,30 @@ fn files_that_cannot_be_used_are_refused_with_their_key() {
 fn t_a02_names_other_than_uris_are_no_identity() {
     let now_ms = Clock::System.now_ms();
     let ca = ca("Test CA", now_ms);
-    let named = sign(&ca, &Leaf { uris: Vec::new(), hosts: vec!["new-payer.example".into()], name: URI.into(), ..Leaf::client(URI, now_ms) });
+    let named = sign(
+        &ca,
+        &Leaf {
+            uris: Vec::new(),
+            hosts: vec!["new-payer.example".into()],
+            name: URI.into(),
+            ..Leaf::client(URI, now_ms)
+        },
+    );
     assert!(PeerCertificate::of(&named.certificate_der).uris.is_empty());
     assert!(PeerCertificate::of(ca.certificate_der()).uris.is_empty());
-    assert!(PeerCertificate::of(&self_signed(&Leaf::client(URI, now_ms)).expect("leaf").certificate_der).uris.is_empty());
+    assert!(
+        PeerCertificate::of(&self_signed(&Leaf::client(URI, now_ms)).expect("leaf").certificate_der)
+            .uris
+            .is_empty()
+    );
     assert!(PeerCertificate::of(b"not a certificate").uris.is_empty());
-    let two = sign(&ca, &Leaf { uris: vec![URI.into(), "https://second.example".into()], ..Leaf::client(URI, now_ms) });
+    let two = sign(
+        &ca,
+        &Leaf {
+            uris: vec![URI.into(), "https://second.example".into()],
+            ..Leaf::client(URI, now_ms)
+        },
+    );
     assert_eq!(PeerCertificate::of(&two.certificate_der).uris.len(), 2);
 }
 

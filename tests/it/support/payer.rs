@@ -230,6 +230,17 @@ impl TestPayer {
         assert_eq!(self.ledger(correlation), actions);
     }
 
+    /// The same for entries that follow an answer: waits for them, two seconds at most.
+    pub async fn await_ledger(&self, correlation: &str, actions: &[&str]) {
+        for _ in 0..100 {
+            if self.ledger(correlation) == actions {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.assert_ledger(correlation, actions);
+    }
+
     /// How many rows a table has under a condition of ours.
     pub fn count(&self, table_and_condition: &str) -> i64 {
         #[derive(QueryableByName)]

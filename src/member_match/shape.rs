@@ -1,0 +1,127 @@
+//! The typed model's opinion on a request, asked once for each shape.
+//!
+//! The model judges names, nesting and JSON kinds and never a string (a strict parse is a shape check), so its verdict holds
+//! for every document of the same shape. Requests of one partner have few shapes; parsing each again would cost more than
+//! the rest of the request. Only passed shapes are remembered, by SHA-256, and at most [`KEPT`] of them.
+
+use crate::error::{Failure, Fault};
+use crate::fhir::prescreen::{Kind, Screened, Value};
+use crate::secret::sha256;
+use causeway_fhir_types::Kind as Refusal;
+use std::collections::HashSet;
+use std::sync::{PoisonError, RwLock};
+
+/// Shapes that are remembered; when there are more, all are forgotten.
+const KEPT: usize = 4096;
+
+static PASSED: RwLock<Option<HashSet<[u8; 32]>>> = RwLock::new(None);
+
+/// Checks a screened document against the typed model.
+///
+/// # Errors
+/// [`Fault::ResourceInvalid`].
+pub fn check(screened: &Screened<'_>) -> Result<(), Failure> {
+    let shape = digest(screened);
+    if PASSED
+        .read()
+        .unwrap_or_else(PoisonError::into_inner)
+        .as_ref()
+        .is_some_and(|passed| passed.contains(&shape))
+    {
+        return Ok(());
+    }
+    causeway_fhir_types::check(screened.bytes()).map_err(|refused| {
+        // The name of an unknown element is the caller's word; that of a missing one is the model's.
+        let place = match (refused.kind, &refused.element) {
+            (Refusal::Missing, Some(element)) => format!("Parameters.parameter.resource.{element}"),
+            _ => "Parameters".to_owned(),
+        };
+        Failure::new(Fault::ResourceInvalid).at(place).because(refused)
+    })?;
+    let mut passed = PASSED.write().unwrap_or_else(PoisonError::into_inner);
+    let passed = passed.get_or_insert_default();
+    if passed.len() >= KEPT {
+        passed.clear();
+    }
+    passed.insert(shape);
+    Ok(())
+}
+
+fn digest(screened: &Screened<'_>) -> [u8; 32] {
+    let mut shape = Vec::with_capacity(screened.bytes().len());
+    write(screened.root(), &mut shape);
+    sha256(&shape)
+}
+
+/// Names and kinds as they nest; numbers and resource types are written out, because the model reads those.
+fn write(value: Value<'_>, shape: &mut Vec<u8>) {
+    shape.extend_from_slice(value.key().as_bytes());
+    match value.kind() {
+        Kind::Object => {
+            shape.push(b'{');
+            value.members().for_each(|member| write(member, shape));
+            shape.push(b'}');
+        }
+        Kind::Array => {
+            shape.push(b'[');
+            value.items().for_each(|item| write(item, shape));
+            shape.push(b']');
+        }
+        Kind::String if value.key() == "resourceType" => shape.extend_from_slice(value.raw()),
+        Kind::String => shape.push(b'"'),
+        Kind::Number => {
+            shape.push(b'#');
+            shape.extend_from_slice(value.raw());
+            shape.push(b'#');
+        }
+        Kind::True | Kind::False => shape.push(b'!'),
+        Kind::Null => shape.push(b'0'),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fhir::prescreen::{Limits, screen};
+
+    fn of(text: &str) -> [u8; 32] {
+        digest(&screen(text.as_bytes(), &Limits::request()).expect("screened"))
+    }
+
+    #[test]
+    fn shapes_differ_by_names_kinds_nesting_numbers_and_types_alone() {
+        let base = of(r#"{"resourceType":"Patient","id":"a","active":true,"name":[{"family":"x"}]}"#);
+        assert_eq!(
+            base,
+            of(r#"{"resourceType":"Patient","id":"b","active":false,"name":[{"family":"y"}]}"#)
+        );
+        for other in [
+            r#"{"resourceType":"Person","id":"a","active":true,"name":[{"family":"x"}]}"#,
+            r#"{"resourceType":"Patient","id":"a","active":"true","name":[{"family":"x"}]}"#,
+            r#"{"resourceType":"Patient","id":"a","active":true,"name":{"family":"x"}}"#,
+            r#"{"resourceType":"Patient","id":"a","active":true,"name":[{"text":"x"}]}"#,
+            r#"{"resourceType":"Patient","id":"a","active":true,"name":[{"family":"x"},{"family":"x"}]}"#,
+            r#"{"resourceType":"Patient","id":"a","active":true,"name":[{"family":"x","text":"x"}]}"#,
+        ] {
+            assert_ne!(base, of(other), "{other}");
+        }
+        assert_ne!(
+            of(r#"{"resourceType":"Patient","multipleBirthInteger":1}"#),
+            of(r#"{"resourceType":"Patient","multipleBirthInteger":1.5}"#)
+        );
+        assert_ne!(
+            of(r#"{"resourceType":"Basic","a":{"b":"c","d":"e"}}"#),
+            of(r#"{"resourceType":"Basic","a":{"b":"c"},"d":"e"}"#)
+        );
+    }
+
+    #[test]
+    fn a_remembered_shape_passes_and_a_refused_one_is_asked_again() {
+        let good = screen(br#"{"resourceType":"Patient","active":true}"#, &Limits::request()).expect("screened");
+        assert!(check(&good).is_ok() && check(&good).is_ok());
+        let bad = screen(br#"{"resourceType":"Patient","active":"SECRET"}"#, &Limits::request()).expect("screened");
+        for _ in 0..2 {
+            assert_eq!(check(&bad).expect_err("refused").fault(), Fault::ResourceInvalid);
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Key sets at a URL: a host of our own on this machine, which answers what each row says.
+
+use crate::security::dev_pki::issue_ca;
+use crate::security::jwk::Algorithm;
+use crate::security::keyring::Keyring;
+use crate::security::signing::SigningKey;
+use crate::security::tls::provider;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use serde_json::json;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+struct Host {
+    url: String,
+    keyring: Keyring,
+    answer: Arc<Mutex<String>>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Host {
+    async fn start() -> Host {
+        crate::security::tls::install_provider();
+        let ca = issue_ca("Host CA", crate::clock::Clock::System.now_ms()).expect("CA");
+        let server = ca.server(crate::clock::Clock::System.now_ms()).expect("server");
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(server.key_der.clone()));
+        let config = rustls::ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![CertificateDer::from(server.certificate_der)], key)
+            .expect("config");
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("listener");
+        let url = format!(
+            "https://localhost:{}/jwks",
+            listener.local_addr().expect("address").port()
+        );
+        let (answer, asked) = (Arc::new(Mutex::new(String::new())), Arc::new(AtomicUsize::new(0)));
+        let (answers, count) = (Arc::clone(&answer), Arc::clone(&asked));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let Ok(mut stream) = acceptor.accept(stream).await else {
+                    continue;
+                };
+                let mut head = [0; 4096];
+                let _ = stream.read(&mut head).await;
+                count.fetch_add(1, Ordering::SeqCst);
+                let text = answers.lock().expect("answer").clone();
+                let _ = stream.write_all(text.as_bytes()).await;
+                let _ = stream.shutdown().await;
+            }
+        });
+        let root = reqwest::Certificate::from_pem(ca.certificate_pem().as_bytes()).expect("root");
+        Host {
+            url,
+            keyring: Keyring::trusting(true, vec![root]),
+            answer,
+            asked,
+        }
+    }
+
+    fn says(&self, head: &str, body: &str) {
+        *self.answer.lock().expect("answer") = format!(
+            "HTTP/1.1 {head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+fn set(kid: &str) -> String {
+    let key = SigningKey::generate(Algorithm::Es384, kid).expect("key");
+    json!({ "keys": [key.public_jwk()] }).to_string()
+}
+
+#[tokio::test]
+async fn t_a18_a_set_is_fetched_kept_and_fetched_again_for_a_new_key_once_a_minute() {
+    let host = Host::start().await;
+    let at = |kid: &'static str, now_ms| host.keyring.at_url(&host.url, kid, now_ms);
+    host.says("200 OK\r\nCache-Control: max-age=600", &set("one"));
+    assert!(at("one", 0).await.expect("set").find("one").is_some());
+    assert!(at("one", 1_000).await.is_ok());
+    assert_eq!(host.asked(), 1, "from the cache");
+    host.says("200 OK\r\nCache-Control: max-age=600", &set("two"));
+    assert!(
+        at("two", 2_000).await.expect("old set").find("two").is_none(),
+        "not again within the minute"
+    );
+    assert_eq!(host.asked(), 1);
+    assert!(at("two", 61_000).await.expect("set").find("two").is_some());
+    assert_eq!(host.asked(), 2);
+    // A host that fails: what is cached serves until its own end, and then nothing does.
+    host.says("500 Oops", "");
+    assert!(at("three", 200_000).await.expect("old set").find("two").is_some());
+    assert!(at("two", 600_000).await.is_ok());
+    assert!(
+        at("two", 700_000).await.is_err(),
+        "the set ran out and cannot be fetched"
+    );
+    let asked = host.asked();
+    assert!(at("two", 701_000).await.is_err());
+    assert_eq!(host.asked(), asked, "a failing host is left alone for a minute");
+}
+
+#[tokio::test]
+async fn t_a18_answers_that_are_refused() {
+    let host = Host::start().await;
+    let large = format!(r#"{{"keys":[],"x":"{}"}}"#, "x".repeat(70_000));
+    let good = set("one");
+    for (head, body) in [
+        ("302 Found\r\nLocation: https://localhost/", ""),
+        ("301 Moved\r\nLocation: /other", good.as_str()),
+        ("404 Not Found", good.as_str()),
+        ("204 No Content", ""),
+        ("200 OK", "not JSON"),
+        ("200 OK", r#"{"keys":[]}"#),
+        ("200 OK", large.as_str()),
+    ] {
+        host.says(head, body);
+        assert!(host.keyring.fetch(&host.url).await.is_err(), "{head}");
+    }
+    host.says("200 OK", &good);
+    assert!(host.keyring.fetch(&host.url).await.is_ok());
+    assert!(
+        Keyring::new(true).fetch(&host.url).await.is_err(),
+        "of an authority that nobody trusts"
+    );
+    let asked = host.asked();
+    assert!(Keyring::new(false).fetch(&host.url).await.is_err(), "on this machine");
+    assert_eq!(host.asked(), asked, "not even asked");
+}
