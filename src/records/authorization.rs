@@ -46,6 +46,10 @@ pub fn state(resource: &Screened<'_>, service_to_ms: Option<i64>, now_ms: i64) -
     if cancelled || found.cancelled && !found.other {
         return (ENDED, changed);
     }
+    if found.pending {
+        // The period of one that waits for its decision is only asked for; it ends nothing.
+        return (ACTIVE, changed);
+    }
     match period_end.filter(|end| *end < now_ms) {
         Some(end) => (ENDED, changed.max(Some(end))),
         None => (ACTIVE, changed),
@@ -56,6 +60,8 @@ pub fn state(resource: &Screened<'_>, service_to_ms: Option<i64>, now_ms: i64) -
 struct Found {
     denied: bool,
     cancelled: bool,
+    pending: bool,
+    /// Anything but denied or cancelled.
     other: bool,
     changed_ms: Option<i64>,
 }
@@ -70,6 +76,7 @@ fn walk(value: &Value<'_>, found: &mut Found) {
         match value.get("code").and_then(|code| code.text()).as_deref() {
             Some("A3") => found.denied = true,
             Some("C") => found.cancelled = true,
+            Some("A4") => (found.pending, found.other) = (true, true),
             _ => found.other = true,
         }
     }
@@ -124,6 +131,7 @@ mod tests {
         let decided = when::range_ms("2024-05-05").map(|r| r.0);
         assert_eq!(of("active", &["A1"], "2025-06-01"), (ACTIVE, decided));
         assert_eq!(of("active", &["A4"], "2025-06-01"), (ACTIVE, decided));
+        assert_eq!(of("active", &["A1", "A4"], "2024-08-01"), (ACTIVE, decided));
         assert_eq!(of("active", &["A3", "A6"], "2025-06-01"), (ACTIVE, decided));
         assert_eq!(of("active", &["A3", "A3"], "2025-06-01"), (DENIED, decided));
         assert_eq!(of("cancelled", &["A1"], "2025-06-01"), (ENDED, decided));
