@@ -2,12 +2,12 @@
 
 use super::{Exit, Out};
 use crate::error::Fault;
-use serde_json::{Value, json};
+use crate::ops;
 
 /// Prints the table, for people or as one JSON document.
 pub fn run(out: &mut Out) -> Exit {
     if out.json {
-        out.value(&table());
+        out.value(&ops::faults::table());
     } else {
         let rows: Vec<Vec<String>> = Fault::ALL
             .iter()
@@ -26,17 +26,4 @@ pub fn run(out: &mut Out) -> Exit {
         out.table(&["CODE", "HTTP", "ISSUE", "RETRY", "WHAT", "NEXT"], &rows);
     }
     Exit::Done
-}
-
-/// The table as JSON: `{"items": [...]}`.
-pub fn table() -> Value {
-    let items: Vec<Value> = Fault::ALL
-        .iter()
-        .map(|fault| {
-            let row = fault.row();
-            json!({"code": row.code, "http": row.http, "issue": row.issue, "severity": row.severity.code(),
-                "retry": row.retry.code(), "text": row.text, "remedy": row.remedy})
-        })
-        .collect();
-    json!({"items": items, "next": null})
 }

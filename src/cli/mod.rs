@@ -98,7 +98,14 @@ pub fn on_store(command: &Command, ctx: &Context, cwd: &Path, out: &mut Out) -> 
 /// # Errors
 /// As [`Config::load`].
 pub fn load(common: &Common) -> Result<Config, Failure> {
-    Config::from_environment(common.config.as_deref())
+    Config::from_environment(common.config.as_deref()).map_err(|failure| match failure.fault() {
+        // A configuration that is not there is a wrong configuration, not a wrong input (exit code 2).
+        Fault::InputUnreadable => Failure::new(Fault::ConfigInvalid)
+            .at("--config")
+            .remedy("Name a configuration file that can be read.")
+            .because(failure),
+        _ => failure,
+    })
 }
 
 /// Opens the configured store.

@@ -3,6 +3,8 @@
 //! Reads only. Which role may see what is the caller's to decide and comes in as a [`View`]; nothing here shows a name, a
 //! birth date or a member number, and a Patient id only where the view allows it.
 
+pub mod faults;
+
 use crate::clock::rfc3339_ms;
 use crate::error::{Failure, Fault};
 use crate::store::Db;

@@ -5,7 +5,7 @@ use crate::audit::{Action, Actor, Entry, Object, ledger};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::store::partners::{self, PartnerRow};
-use crate::store::{Db, is_duplicate, tokens};
+use crate::store::{Db, failed_on_duplicate, tokens};
 use crate::telemetry::Correlation;
 
 /// Adds a partner.
@@ -131,11 +131,7 @@ fn taken(field: &str, remedy: &str) -> Failure {
 }
 
 fn named_taken(failure: Failure) -> Failure {
-    let duplicate = failure
-        .cause()
-        .and_then(|cause| cause.downcast_ref::<diesel::result::Error>())
-        .is_some_and(is_duplicate);
-    if duplicate {
+    if failed_on_duplicate(&failure) {
         taken(
             "client_id",
             "Another partner has this client_id or certificate_uri; each must be unique.",

@@ -41,3 +41,11 @@ impl From<Error> for Failure {
 pub fn is_duplicate(error: &Error) -> bool {
     matches!(error, Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _))
 }
+
+/// Whether a failure came from a unique key that was there already.
+pub fn failed_on_duplicate(failure: &Failure) -> bool {
+    failure
+        .cause()
+        .and_then(|cause| cause.downcast_ref::<Error>())
+        .is_some_and(is_duplicate)
+}

@@ -25,14 +25,11 @@ const ROWS: &[&[&str]] = &[
     &["error", "ids", "clock"],
 ];
 
-/// Upward edges that are meant: the demonstration and the bench print with the terminal's own type, and the operations side
-/// shows the table of faults as the command prints it.
-const EXCEPTIONS: &[(&str, &str)] = &[("demo", "cli"), ("bench", "cli"), ("http", "cli")];
+/// Upward edges that are meant: the demonstration and the bench print with the terminal's own type.
+const EXCEPTIONS: &[(&str, &str)] = &[("demo", "cli"), ("bench", "cli")];
 
 /// Who may name the database library: the store, the ledger, and a bench that fills a store by itself.
 const DATABASE: &[&str] = &["store", "audit", "bench"];
-/// Single files that name it for one call; each waits for a function of the store.
-const DATABASE_FILES: &[&str] = &["http/ops/health.rs", "partner/registry.rs"];
 
 /// Rows that stay free of effects, and single files that do.
 const PURE: &[&str] = &[
@@ -228,7 +225,7 @@ fn one_place_each_names_the_typed_model_and_the_database() {
         if code.contains("fhirbolt") {
             wrong.push(format!("src/{file} names fhirbolt; only crates/fhir-types may"));
         }
-        if code.contains("diesel::") && !DATABASE.contains(&module(&file)) && !DATABASE_FILES.contains(&file.as_str()) {
+        if code.contains("diesel::") && !DATABASE.contains(&module(&file)) {
             wrong.push(format!("src/{file} names diesel; only store and the ledger may"));
         }
         if code.contains("aws_lc_rs::") && !matches!(module(&file), "secret" | "security") {

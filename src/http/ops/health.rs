@@ -1,8 +1,8 @@
 //! `/live`, `/ready` and `/metrics`. None of them shows a version, a partner or a member.
 
 use crate::app::App;
+use crate::audit::ledger;
 use actix_web::{HttpResponse, web};
-use diesel::connection::SimpleConnection as _;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::sync::OnceLock;
 
@@ -20,14 +20,7 @@ pub async fn live() -> HttpResponse {
 
 /// `GET /ready`: the store takes writes, the ledger can be appended to, and the process is not on its way out.
 pub async fn ready(app: web::Data<App>) -> HttpResponse {
-    let writable = !app.is_draining()
-        && !app.ctx.store.is_broken()
-        && app
-            .ctx
-            .store
-            .write(|db| Ok(db.batch_execute("UPDATE ledger_entry SET idx = idx WHERE id = ''")?))
-            .await
-            .is_ok();
+    let writable = !app.is_draining() && !app.ctx.store.is_broken() && app.ctx.store.write(ledger::probe).await.is_ok();
     if writable {
         HttpResponse::Ok().content_type("text/plain").body("ready\n")
     } else {

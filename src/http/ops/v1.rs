@@ -1,7 +1,6 @@
 //! `/ops/v1`: decisions, grants, ledger, partners and faults for machines, each for the roles that may see it.
 
 use crate::app::App;
-use crate::cli::faults::table;
 use crate::error::{Failure, Fault};
 use crate::http::fhir::authorised::bearer;
 use crate::http::negotiate::{encode, pairs};
@@ -106,7 +105,7 @@ pub async fn partners(request: HttpRequest, app: web::Data<App>) -> HttpResponse
 pub async fn faults(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
     respond(&app, async {
         allow(&request, &app, &Role::ALL).await?;
-        Ok(table())
+        Ok(ops::faults::table())
     })
     .await
 }
