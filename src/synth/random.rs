@@ -37,7 +37,7 @@ impl Random {
 
     /// A number in `0..bound`.
     pub(super) fn below(&mut self, bound: u64) -> u64 {
-        (u128::from(self.next()) * u128::from(bound.max(1)) >> 64) as u64
+        ((u128::from(self.next()) * u128::from(bound.max(1))) >> 64) as u64
     }
 
     /// A number in `from..=to`.
