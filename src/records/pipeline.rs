@@ -62,7 +62,7 @@ pub fn run(
 ) -> Result<(), Failure> {
     let workers = std::thread::available_parallelism().map_or(2, NonZero::get).max(1);
     let (work_in, work_out) = sync_channel::<Work>(workers);
-    let (order_in, order_out) = sync_channel::<Receiver<Judged>>(2 * workers);
+    let (order_in, order_out) = sync_channel::<Receiver<Judged>>(4 * workers);
     let work_out = Mutex::new(work_out);
     std::thread::scope(|scope| {
         let feeder = scope.spawn(move || {
@@ -85,7 +85,7 @@ pub fn run(
         for judged in &order_out {
             // A worker that is gone has panicked; the scope tells.
             let Ok(judged) = judged.recv() else { break };
-            written = write(shared, judged).and_then(|outcome| done(outcome));
+            written = write(shared, judged).and_then(&mut *done);
             if written.is_err() {
                 break;
             }

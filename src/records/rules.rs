@@ -72,12 +72,12 @@ pub fn check(resource: &Screened<'_>) -> Result<(), Failure> {
             .remedy("Use a FHIR date."));
     }
     for identifier in root.all(&["identifier"]) {
-        if let Some(system) = identifier.get("system").filter(|system| system.kind() == Kind::String) {
-            if system.text().is_some_and(|text| text.contains(char::is_whitespace)) {
-                return Err(Failure::new(Fault::ValueInvalid)
-                    .at(system.path())
-                    .remedy("A URI has no white space."));
-            }
+        if let Some(system) = identifier.get("system").filter(|system| system.kind() == Kind::String)
+            && system.text().is_some_and(|text| text.contains(char::is_whitespace))
+        {
+            return Err(Failure::new(Fault::ValueInvalid)
+                .at(system.path())
+                .remedy("A URI has no white space."));
         }
     }
     Ok(())

@@ -217,7 +217,7 @@ impl Scanner<'_> {
             if frame.nulls && frame.objects && !frame.companion {
                 return Err(Fault::EmptyValue);
             }
-            if (frame.primitives && frame.objects) || (frame.companion && frame.primitives) {
+            if frame.primitives && (frame.objects || frame.companion) {
                 return Err(Fault::ResourceInvalid);
             }
             if let (true, Some(parent)) = (frame.nulls, self.frames.last_mut()) {
