@@ -14,7 +14,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 /// Rows read at once, at first; then as many as make about [`PIECE_BYTES`].
 const FIRST_ROWS: i64 = 64;
 /// Bytes that one piece of the stream aims at.
-const PIECE_BYTES: usize = 256 * 1024;
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// What is asked: the window, and the page when pages are wanted.
 #[derive(Clone, Debug, Default)]
