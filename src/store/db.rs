@@ -32,7 +32,7 @@ pub enum Db {
 /// What makes SQLite keep what it acknowledged; read back by [`durability`].
 const SQLITE_PRAGMAS: &str = "PRAGMA busy_timeout=5000; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; \
     PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON; PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF; \
-    PRAGMA cache_size=-16000; PRAGMA mmap_size=268435456; PRAGMA wal_autocheckpoint=4000; PRAGMA journal_size_limit=67108864;";
+    PRAGMA cache_size=-16000; PRAGMA mmap_size=0; PRAGMA wal_autocheckpoint=4000; PRAGMA journal_size_limit=67108864;";
 
 /// Opens connections of one kind for the pool.
 pub(crate) struct Manager {
@@ -72,7 +72,7 @@ impl ManageConnection for Manager {
         let mut connection = Manager::open(&self.url).map_err(diesel::r2d2::Error::ConnectionError)?;
         if let (true, Db::Sqlite(sqlite)) = (self.read_only, &mut connection) {
             sqlite
-                .batch_execute("PRAGMA query_only=ON")
+                .batch_execute("PRAGMA query_only=ON; PRAGMA cache_size=-4000")
                 .map_err(diesel::r2d2::Error::QueryError)?;
         }
         Ok(connection)
