@@ -23,7 +23,7 @@ pub struct SynthArgs {
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// New or empty folder for the files.
-    #[arg(long)]
+    #[arg(long, default_value = "synthetic-members")]
     pub out: PathBuf,
     /// Compress the files.
     #[arg(long)]
