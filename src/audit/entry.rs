@@ -1,7 +1,7 @@
 //! One business event, and its canonical bytes (reliability sheet 11.1; RFC 8785: sorted keys, strings and small integers).
 
 use crate::clock::rfc3339_us;
-use crate::secret::{hex, sha256_of};
+use crate::secret::{hex, hmac_sha256, sha256_of};
 use crate::telemetry::Correlation;
 use serde_json::{Map, Value};
 
@@ -152,7 +152,8 @@ impl Entry {
         }
     }
 
-    /// The canonical bytes: one JSON object, keys sorted at every level, commitments salted by `salt`.
+    /// The canonical bytes: one JSON object, keys sorted at every level, commitments salted
+    /// from `salt`, the secret of this entry.
     pub fn bytes(&self, at_us: i64, salt: &[u8; 32]) -> Vec<u8> {
         let mut actor = Fields::default();
         actor.opt("cert_sha256", self.actor.certificate_sha256.map(|d| hex(&d)));
@@ -201,9 +202,15 @@ impl Entry {
     }
 }
 
-/// `SHA-256("px-audit-v1" || field || salt || value)`, hexadecimal (reliability sheet 11.4 P1).
-pub fn commitment(field: &str, salt: &[u8; 32], value: &str) -> String {
-    hex(&sha256_of(&[b"px-audit-v1", field.as_bytes(), salt, value.as_bytes()]))
+/// The salt of one field, from the secret of its entry: showing one field's salt to an auditor opens no other field.
+pub fn field_salt(entry_secret: &[u8; 32], field: &str) -> [u8; 32] {
+    hmac_sha256(entry_secret, field.as_bytes())
+}
+
+/// `SHA-256("px-audit-v1" || field || salt || value)`, hexadecimal, with the field's own salt (reliability sheet 11.4 P1).
+pub fn commitment(field: &str, entry_secret: &[u8; 32], value: &str) -> String {
+    let salt = field_salt(entry_secret, field);
+    hex(&sha256_of(&[b"px-audit-v1", field.as_bytes(), &salt, value.as_bytes()]))
 }
 
 #[derive(Default)]
@@ -270,5 +277,6 @@ mod tests {
             commitment("object", &[7; 32], "ana-lima")
         );
         assert_ne!(entry.bytes(1_000_000, &[7; 32]), entry.bytes(1_000_000, &[8; 32]));
+        assert_ne!(field_salt(&[7; 32], "object"), field_salt(&[7; 32], "consent"));
     }
 }
