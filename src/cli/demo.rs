@@ -6,6 +6,7 @@ use crate::demo::story::{self, Demo};
 use crate::error::{Failure, Fault};
 use crate::telemetry::log;
 use clap::Args;
+use serde_json::json;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
@@ -42,7 +43,11 @@ pub fn run(args: &DemoArgs, cwd: &Path, out: &mut Out) -> Result<Exit, Failure> 
                 .because(error)
         })?;
         let token = runtime.block_on(story::token(base_url.trim(), &folder))?;
-        out.line(token.expose());
+        if out.json {
+            out.value(&json!({ "token": token.expose() }));
+        } else {
+            out.line(token.expose());
+        }
         return Ok(Exit::Done);
     }
     let environment = addresses();
@@ -54,13 +59,16 @@ pub fn run(args: &DemoArgs, cwd: &Path, out: &mut Out) -> Result<Exit, Failure> 
         let demo = Demo::start(config, &folder, out).await?;
         std::fs::write(folder.join("base-url.txt"), &base_url)
             .map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?;
-        demo.play(out).await?;
-        out.line("");
+        let received = demo.play(out).await?;
+        if out.json {
+            out.value(&received);
+        }
+        out.tell("");
         if args.once {
-            out.line("Done: the record was received, and every step is in the ledger.");
+            out.tell("Done: the record was received, and every step is in the ledger.");
         } else {
-            out.line(&demo.by_hand());
-            out.line("The old payer stays up. Ctrl-C ends it.");
+            out.tell(&demo.by_hand());
+            out.tell("The old payer stays up. Ctrl-C ends it.");
             let _ = tokio::signal::ctrl_c().await;
         }
         demo.stop().await;

@@ -56,6 +56,15 @@ impl Out {
         let _ = self.stdout.flush();
     }
 
+    /// A line of a story, which is the answer for people; under `--json` it goes where their text goes.
+    pub fn tell(&mut self, text: &str) {
+        if self.json {
+            self.note(text);
+        } else {
+            self.line(text);
+        }
+    }
+
     /// One JSON document of the answer.
     pub fn value(&mut self, value: &Value) {
         let text = if self.json {

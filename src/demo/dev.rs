@@ -13,7 +13,7 @@ use crate::security::signing::SigningKey;
 use crate::synth::{self, Member, Options};
 use serde_json::{Value, json};
 use std::fs;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// URI name of the development partner's certificate, and its FHIR base.
@@ -65,6 +65,9 @@ impl Files {
             .truncate(true)
             .mode(mode)
             .open(self.path(name))
+            .map_err(|error| unwritable(name, error))?;
+        // The mode above counts for a new file only.
+        file.set_permissions(fs::Permissions::from_mode(mode))
             .map_err(|error| unwritable(name, error))?;
         file.write_all(text.as_bytes()).map_err(|error| unwritable(name, error))
     }

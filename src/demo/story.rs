@@ -18,7 +18,7 @@ use crate::store::{Store, StoreOptions, StoreUrl};
 use crate::synth::{MatchOptions, Variation, match_request};
 use actix_web::web::Data;
 use chrono::{DateTime, Utc};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -57,7 +57,7 @@ impl Demo {
             std::fs::create_dir_all(payer).map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?;
         }
         files.make(clock.now_ms())?;
-        out.line(
+        out.tell(
             "1  A development CA, a server certificate, and the new payer's certificate and signing key were made.",
         );
 
@@ -78,7 +78,7 @@ impl Demo {
             dev::sample_members(&quiet_ctx, &mut silent)
         })
         .await?;
-        out.line(&format!(
+        out.tell(&format!(
             "2  {} holds 200 synthetic members in {} and has registered the new payer.",
             ctx.payer.name, config.store.url
         ));
@@ -92,7 +92,7 @@ impl Demo {
             AdminSocket::listen(&socket, &ctx).map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?;
         let running = server::start(app, None)?;
         let base_url = config.server.base_url.clone();
-        out.line(&format!(
+        out.tell(&format!(
             "3  {} serves {base_url} over mutual TLS; operations on http://{}.",
             ctx.payer.name, running.ops
         ));
@@ -115,22 +115,23 @@ impl Demo {
         Ok(demo)
     }
 
-    /// Plays the exchanges and explains each step.
+    /// Plays the exchanges and explains each step; gives what was received, for programs.
     ///
     /// # Errors
     /// [`Fault::PartnerAnswer`] when a step does not end as it must.
-    pub async fn play(&self, out: &mut Out) -> Result<(), Failure> {
+    pub async fn play(&self, out: &mut Out) -> Result<Value, Failure> {
         let configuration = self.peer.discover().await?;
-        out.line(&format!(
+        out.tell(&format!(
             "4  New Payer reads the SMART configuration: tokens at {}.",
             configuration.token_endpoint
         ));
         let token = self.peer.token(&configuration, &[MATCH_SCOPE], None).await?;
-        out.line("5  A signed assertion (ES384) over mutual TLS buys a token for $member-match, good for 300 s, bound to the certificate.");
+        out.tell("5  A signed assertion (ES384) over mutual TLS buys a token for $member-match, good for 300 s, bound to the certificate.");
         let patient = self.clean_match(&token, out).await?;
-        self.fetch(&configuration, &patient, out).await?;
+        let (resources, bytes) = self.fetch(&configuration, &patient, out).await?;
         self.refusals(&token, out).await?;
-        self.ledger(out).await
+        self.ledger(out).await?;
+        Ok(json!({"base_url": self.base_url, "patient": patient, "resources": resources, "bytes": bytes}))
     }
 
     /// Stops the old payer.
@@ -160,19 +161,25 @@ impl Demo {
             .as_str()
             .unwrap_or("")
             .to_owned();
-        out.line(&format!(
+        out.tell(&format!(
             "6  $member-match with consent: 200, {reference}, UMB {identifier}."
         ));
         self.explain("demo-clean", out).await?;
         Ok(reference.trim_start_matches("Patient/").to_owned())
     }
 
-    async fn fetch(&self, configuration: &SmartConfiguration, patient: &str, out: &mut Out) -> Result<(), Failure> {
+    /// Fetches and keeps the record; how many resources and bytes it had.
+    async fn fetch(
+        &self,
+        configuration: &SmartConfiguration,
+        patient: &str,
+        out: &mut Out,
+    ) -> Result<(usize, usize), Failure> {
         let token = self
             .peer
             .token(configuration, &[READ_SCOPE], Some(&format!("Patient/{patient}")))
             .await?;
-        out.line("7  A second token, narrowed to that one member, buys the record.");
+        out.tell("7  A second token, narrowed to that one member, buys the record.");
         let reply = self.peer.everything(&token, patient, "demo-clean").await?;
         expect(&reply, 200)?;
         let bundle = reply.json()?;
@@ -189,17 +196,17 @@ impl Demo {
         std::fs::write(self.files.path("new-payer/received.json"), &reply.body)
             .map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?;
         let listed: Vec<String> = counts.iter().map(|(rtype, count)| format!("{count} {rtype}")).collect();
-        out.line(&format!(
+        out.tell(&format!(
             "8  Record received: {total} resources, {} bytes, kept in {}.",
             reply.body.len(),
             self.files.path("new-payer/received.json").display()
         ));
-        out.line(&format!("     {}", listed.join(", ")));
-        out.line(&format!(
+        out.tell(&format!("     {}", listed.join(", ")));
+        out.tell(&format!(
             "     correlation id demo-clean, the old payer's request id {}",
             reply.request_id
         ));
-        Ok(())
+        Ok((total, reply.body.len()))
     }
 
     async fn refusals(&self, token: &Secret, out: &mut Out) -> Result<(), Failure> {
@@ -218,7 +225,7 @@ impl Demo {
             expect(&reply, 422)?;
             let outcome = reply.json()?;
             let issue = &outcome["issue"][0];
-            out.line(&format!(
+            out.tell(&format!(
                 "{}  Asked where {why}: 422 {}, \"{}\"",
                 at + 9,
                 issue["details"]["coding"][0]["code"].as_str().unwrap_or(""),
@@ -226,7 +233,7 @@ impl Demo {
             ));
             self.explain(correlation, out).await?;
         }
-        out.line(
+        out.tell(
             "     To the new payer the first two answers are the same bytes: it cannot learn that a member exists.",
         );
         Ok(())
@@ -246,14 +253,14 @@ impl Demo {
                 )
             })
             .await?;
-        out.line("12 The old payer's ledger of all this (ids only as salted commitments):");
+        out.tell("12 The old payer's ledger of all this (ids only as salted commitments):");
         for item in items.items.iter().filter(|item| {
             item["correlation_id"]
                 .as_str()
                 .is_some_and(|id| id.starts_with("demo-"))
         }) {
             let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
-            out.line(&format!(
+            out.tell(&format!(
                 "     {}  {:<24} {:<8} {:<7} {}",
                 text(&item["at"]),
                 text(&item["action"]),
@@ -279,7 +286,7 @@ impl Demo {
         let Some(decision) = decisions.items.last() else {
             return Err(Failure::new(Fault::PartnerAnswer).remedy("No decision was recorded."));
         };
-        out.line(&format!(
+        out.tell(&format!(
             "     decision {}: {} ({}), policy {}, correlation id {correlation}",
             decision["id"].as_str().unwrap_or(""),
             decision["outcome"].as_str().unwrap_or(""),
@@ -287,7 +294,7 @@ impl Demo {
             decision["policy_version"].as_str().unwrap_or(""),
         ));
         for line in crate::demo::explain::lines(decision) {
-            out.line(&format!("       {line}"));
+            out.tell(&format!("       {line}"));
         }
         Ok(())
     }

@@ -65,12 +65,28 @@ fn one(media_type: &str) -> Option<Form> {
 
 /// The first value of a query parameter, percent-decoded; `None` when it is absent or not UTF-8.
 pub fn query_value(query: &str, name: &str) -> Option<String> {
-    pairs(query).find(|(key, _)| key == name).map(|(_, value)| value)
+    parts(query)
+        .flatten()
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value)
 }
 
-/// The pairs of a query string or form body, percent-decoded. What is not UTF-8 is left out.
-pub fn pairs(query: &str) -> impl Iterator<Item = (String, String)> + '_ {
-    query.split('&').filter(|part| !part.is_empty()).filter_map(|part| {
+/// The pairs of a query string or form body, percent-decoded.
+///
+/// # Errors
+/// [`Fault::ParameterInvalid`] for broken percent coding, what is not UTF-8, and control characters: a filter that cannot be
+/// read must not be dropped, and a database need not take every character.
+pub fn pairs(query: &str) -> Result<Vec<(String, String)>, Failure> {
+    parts(query)
+        .map(|pair| {
+            pair.filter(|(key, value)| !key.chars().chain(value.chars()).any(char::is_control))
+                .ok_or_else(|| Failure::new(Fault::ParameterInvalid))
+        })
+        .collect()
+}
+
+fn parts(query: &str) -> impl Iterator<Item = Option<(String, String)>> + '_ {
+    query.split('&').filter(|part| !part.is_empty()).map(|part| {
         let (key, value) = part.split_once('=').unwrap_or((part, ""));
         Some((decode(key)?, decode(value)?))
     })
@@ -143,5 +159,22 @@ mod tests {
         let query = format!("x=1&v={}", encode(text));
         assert_eq!(query_value(&query, "v").as_deref(), Some(text));
         assert_eq!(query_value("v=%zz", "v"), None);
+        assert_eq!(pairs(&query).expect("pairs")[1], ("v".to_owned(), text.to_owned()));
+    }
+
+    #[test]
+    fn t_b08_what_cannot_be_read_is_refused_not_dropped() {
+        for query in [
+            "a=1&_type=%ff",
+            "_type=%zz",
+            "_type=%4",
+            "a=%00",
+            "a=x%0d%0ay",
+            "%00=a",
+            "a=%7f",
+        ] {
+            let refused = pairs(query).expect_err(query);
+            assert_eq!(refused.fault(), Fault::ParameterInvalid, "{query}");
+        }
     }
 }

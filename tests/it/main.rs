@@ -6,9 +6,15 @@ mod support;
 
 mod bad_input;
 mod contract;
+mod contract_grant;
+mod contract_release;
+mod contract_trust;
+mod demo_files;
 mod kill9;
 mod layers;
 mod schema;
 mod store;
 mod store_durability;
 mod synth;
+mod threats;
+mod threats_log;

@@ -441,11 +441,11 @@ impl Scanner<'_> {
         &self.bytes[self.key.0 as usize..self.key.0 as usize + usize::from(self.key.1)]
     }
 
-    /// Where the scanner is, as a FHIRPath expression made of element names and indices.
+    /// Where the scanner is, as a FHIRPath expression made of element names and indices; it ends above what is no name.
     fn place(&self) -> String {
         let name = |start: u32, len: u8| {
             let bytes = &self.bytes[start as usize..start as usize + usize::from(len)];
-            std::str::from_utf8(bytes).unwrap_or_default().trim_start_matches('_')
+            text::element_name(std::str::from_utf8(bytes).unwrap_or_default())
         };
         let root = self.root_type().unwrap_or("Resource");
         let mut path = root.to_owned();
@@ -460,8 +460,9 @@ impl Scanner<'_> {
             if frame.array {
                 path.push_str(&format!("[{}]", frame.count.saturating_sub(1)));
             } else if key_len > 0 {
+                let Some(name) = name(key_start, key_len) else { break };
                 path.push('.');
-                path.push_str(name(key_start, key_len));
+                path.push_str(name);
             }
         }
         path

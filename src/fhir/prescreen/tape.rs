@@ -238,8 +238,11 @@ impl<'s> Value<'s> {
             if array {
                 path.push_str(&format!("[{index}]"));
             } else {
+                let Some(name) = text::element_name(child.key()) else {
+                    break;
+                };
                 path.push('.');
-                path.push_str(child.key().trim_start_matches('_'));
+                path.push_str(name);
             }
             here = child;
         }

@@ -90,6 +90,15 @@ fn hex(bytes: &[u8], at: usize) -> Option<u32> {
         .try_fold(0, |sum, &digit| Some(sum * 16 + char::from(digit).to_digit(16)?))
 }
 
+/// The name of an element as a FHIRPath expression may show it; `None` for what no element is called, since that is input.
+pub(super) fn element_name(key: &str) -> Option<&str> {
+    let name = key.strip_prefix('_').unwrap_or(key);
+    let plain = name.len() <= 64
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    plain.then_some(name)
+}
+
 /// Resolves the escapes of a string that [`scan`] has passed.
 pub(super) fn unescape(inner: &str) -> String {
     let mut out = String::with_capacity(inner.len());

@@ -26,7 +26,7 @@ pub async fn get(
     id: web::Path<String>,
     app: web::Data<App>,
 ) -> Result<HttpResponse, HttpFailure> {
-    let pairs: Vec<(String, String)> = negotiate::pairs(request.query_string()).collect();
+    let pairs = negotiate::pairs(request.query_string())?;
     answer(&request, &authorised, &id, &app, &pairs).await
 }
 
@@ -38,11 +38,15 @@ pub async fn post(
     payload: web::Payload,
     app: web::Data<App>,
 ) -> Result<HttpResponse, HttpFailure> {
-    let bytes = if request.headers().contains_key(header::CONTENT_TYPE) {
+    let typed = request.headers().contains_key(header::CONTENT_TYPE);
+    let bytes = if typed {
         body::fhir_json(&request, payload, BODY_BYTES).await?
     } else {
         body::any(&request, payload, BODY_BYTES).await?
     };
+    if !typed && !bytes.is_empty() {
+        return Err(Fault::MediaTypeRefused.into());
+    }
     let pairs = if bytes.is_empty() {
         Vec::new()
     } else {

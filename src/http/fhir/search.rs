@@ -53,7 +53,7 @@ async fn search(
         .filter_map(|value| value.to_str().ok())
         .any(|text| text.split([',', ';']).any(|part| part.trim() == "handling=strict"));
     let (mut identifier, mut id) = (None, None);
-    for (name, value) in negotiate::pairs(query) {
+    for (name, value) in negotiate::pairs(query)? {
         match name.as_str() {
             "identifier" if identifier.is_none() && !value.is_empty() => identifier = Some(value),
             "_id" if id.is_none() && !value.is_empty() => id = Some(value),

@@ -42,6 +42,9 @@ pub async fn decision(request: HttpRequest, id: web::Path<String>, app: web::Dat
     respond(&app, async {
         let role = allow(&request, &app, &[Role::Support, Role::Operator, Role::Auditor]).await?;
         let id = id.into_inner();
+        if !crate::ids::is_fhir_id(&id) {
+            return Err(Fault::NotFound.into());
+        }
         app.ctx.store.read(move |db| ops::decision(db, &id, view(role))).await
     })
     .await
@@ -142,7 +145,7 @@ struct Query(Vec<(String, String)>);
 
 impl Query {
     fn of(request: &HttpRequest, known: &[&str]) -> Result<Query, Failure> {
-        let given: Vec<(String, String)> = pairs(request.query_string()).collect();
+        let given = pairs(request.query_string())?;
         match given.iter().find(|(name, _)| !known.contains(&name.as_str())) {
             None => Ok(Query(given)),
             Some(_) => Err(Failure::new(Fault::ParameterUnknown).remedy(format!("Use only {}.", known.join(", ")))),

@@ -6,3 +6,4 @@ pub mod payer;
 pub mod pki;
 pub mod postgres;
 pub mod store;
+pub mod wire;

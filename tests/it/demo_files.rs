@@ -1,0 +1,152 @@
+//! The demonstration: it ends well, and the files it leaves work by hand.
+
+use crate::support::client::{Reply, http};
+use crate::support::pki::Pair;
+use serde_json::Value;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const PRIVATE: [&str; 3] = ["partner.key", "partner-jwks.json", "server.key"];
+
+fn demo(home: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_causeway"));
+    command
+        .current_dir(home)
+        .env_remove("DATABASE_URL")
+        .args(["demo", "--folder", "demo"])
+        .args(arguments)
+        .stdin(Stdio::null());
+    command
+}
+
+fn run(home: &Path, arguments: &[&str]) -> Output {
+    demo(home, arguments).output().expect("the program runs")
+}
+
+#[test]
+fn the_demo_ends_well_and_leaves_what_the_contract_lists() {
+    let home = tempfile::tempdir().expect("a folder");
+    let folder = home.path().join("demo");
+    // A key file that was there before and open to all is not left so.
+    std::fs::create_dir(&folder).expect("a folder");
+    std::fs::write(folder.join("partner.key"), "old").expect("a file");
+    let done = run(home.path(), &["--once"]);
+    let told = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert_eq!(
+        done.status.code(),
+        Some(0),
+        "{told}{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+    for step in [
+        "demo-clean",
+        "Record received",
+        "422 MM-005",
+        "422 CO-001",
+        "member-match.matched",
+        "disclosure.completed",
+    ] {
+        assert!(told.contains(step), "{step} is not in {told}");
+    }
+    for name in [
+        "ca.pem",
+        "partner.pem",
+        "match.json",
+        "no-match.json",
+        "ambiguous.json",
+        "README.txt",
+    ]
+    .iter()
+    .chain(&PRIVATE)
+    {
+        let found = std::fs::metadata(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let open = found.permissions().mode() & 0o077;
+        assert!(
+            found.len() > 0 && (open == 0 || !PRIVATE.contains(name)),
+            "{name}: {open:o}"
+        );
+    }
+    let keys: Value =
+        serde_json::from_slice(&std::fs::read(folder.join("partner-jwks.json")).expect("a file")).expect("JSON");
+    assert!(keys["keys"][0]["d"].is_string(), "the private key");
+    for payer in ["old-payer", "new-payer"] {
+        assert!(folder.join(payer).is_dir(), "{payer}");
+    }
+    let readme = std::fs::read_to_string(folder.join("README.txt")).expect("a file");
+    for word in ["curl", "match.json", "no-match.json", "ambiguous.json", "$everything"] {
+        assert!(readme.replace('\\', "").contains(word), "{word}");
+    }
+    // Again over what is there, for a program: one document, the story apart from it.
+    let again = run(home.path(), &["--once", "--json"]);
+    assert_eq!(
+        again.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&again.stderr)
+    );
+    let told: Value = serde_json::from_slice(&again.stdout).expect("one JSON document and nothing else");
+    assert!(told["resources"].as_u64().is_some_and(|count| count > 5), "{told}");
+    assert!(!again.stderr.is_empty());
+}
+
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn the_demos_bodies_answer_as_their_names_say() {
+    let home = tempfile::tempdir().expect("a folder");
+    let folder = home.path().join("demo");
+    let story = std::fs::File::create(home.path().join("story.txt")).expect("a file");
+    let child = demo(home.path(), &[]).stdout(story).stderr(Stdio::null()).spawn();
+    let _running = Running(child.expect("the demo starts"));
+    let started = Instant::now();
+    let text = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
+    while !text(&home.path().join("story.txt")).contains("stays up") {
+        assert!(
+            started.elapsed() < Duration::from_secs(60),
+            "{}",
+            text(&home.path().join("story.txt"))
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let base = text(&folder.join("base-url.txt"));
+    let token = run(home.path(), &["--token"]);
+    let token = String::from_utf8(token.stdout).expect("UTF-8").trim().to_owned();
+    let told: Value =
+        serde_json::from_slice(&run(home.path(), &["--token", "--json"]).stdout).expect("one JSON document");
+    assert!(told["token"].is_string() && told["token"] != token.as_str());
+    let pair = Pair {
+        certificate: text(&folder.join("partner.pem")),
+        key: text(&folder.join("partner.key")),
+    };
+    let client = http(&text(&folder.join("ca.pem")), Some(&pair));
+    for (name, status) in [("match.json", 200), ("no-match.json", 422), ("ambiguous.json", 422)] {
+        let sent = client
+            .post(format!("{}/Patient/$member-match", base.trim()))
+            .bearer_auth(&token)
+            .header("content-type", "application/fhir+json")
+            .body(text(&folder.join(name)))
+            .send();
+        let reply = Reply::of(sent.await.expect("an answer")).await;
+        assert_eq!(reply.status, status, "{name}: {}", reply.text());
+    }
+    // The lines to repeat it by hand name what is there.
+    let readme = text(&folder.join("README.txt"));
+    let patient = readme
+        .lines()
+        .find_map(|line| line.strip_prefix("PATIENT="))
+        .expect("a Patient");
+    let sent = client
+        .get(format!("{}/Patient/{patient}", base.trim()))
+        .bearer_auth(&token)
+        .send();
+    assert_eq!(sent.await.expect("an answer").status().as_u16(), 200);
+}
