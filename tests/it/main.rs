@@ -7,6 +7,7 @@ mod support;
 mod bad_input;
 mod contract;
 mod contract_grant;
+mod contract_ops;
 mod contract_release;
 mod contract_trust;
 mod demo_files;
