@@ -22,7 +22,7 @@ const READERS: u64 = 256;
 /// Requests that are made ready for `match`, evenly over all members.
 const MATCH_REQUESTS: u64 = 10_000;
 /// Connections of `everything`: what counts is bytes, and each holds a record in flight.
-const STREAMS: usize = 4;
+const STREAMS: usize = 8;
 /// Starts of `start`.
 const STARTS: usize = 5;
 /// Bytes after which the reader of the huge record stops reading for [`STALL`], so that a server that does not wait shows.

@@ -8,13 +8,13 @@ use crate::audit::{Action, Entry, Outcome};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::security::Caller;
-use crate::store::disclosure::{self, LiveGrant, Released, Window};
+use crate::store::disclosure::{self, Leaving, LiveGrant, Window};
 use bytes::{BufMut as _, Bytes, BytesMut};
 
 /// Rows read at once, at first; then as many as make about [`PIECE_BYTES`].
 const FIRST_ROWS: i64 = 64;
 /// Bytes that one piece of the stream aims at.
-const PIECE_BYTES: usize = 64 * 1024;
+const PIECE_BYTES: usize = 112 * 1024;
 
 /// What is asked: the window, and the page when pages are wanted.
 #[derive(Clone, Debug, Default)]
@@ -157,7 +157,7 @@ impl Everything {
         Ok(Some(piece.freeze()))
     }
 
-    async fn load(&self, limit: i64) -> Result<Vec<Released>, Failure> {
+    async fn load(&self, limit: i64) -> Result<Vec<Leaving>, Failure> {
         let (partner, grant, window) = (self.partner.clone(), self.grant.clone(), self.query.window.clone());
         let (after, now_ms) = (self.last_key, self.ctx.clock.now_ms());
         self.ctx
@@ -189,7 +189,7 @@ impl Everything {
         Err(Fault::NotFound.into())
     }
 
-    fn put_entry(&self, piece: &mut BytesMut, row: Released) -> usize {
+    fn put_entry(&self, piece: &mut BytesMut, row: Leaving) -> usize {
         let before = piece.len();
         piece.put_slice(b"{\"fullUrl\":\"");
         piece.put_slice(self.ctx.payer.base_url.as_bytes());
@@ -198,7 +198,7 @@ impl Everything {
         piece.put_u8(b'/');
         piece.put_slice(row.id.as_bytes());
         piece.put_slice(b"\",\"resource\":");
-        piece.put_slice(&row.into_bytes());
+        piece.put_slice(&row.bytes);
         piece.put_slice(b",\"search\":{\"mode\":\"match\"}}");
         piece.len() - before
     }

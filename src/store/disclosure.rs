@@ -7,6 +7,7 @@ use super::Db;
 use super::schema::{compartment, consent, grants, resource, resource_identifier};
 use crate::error::Failure;
 use diesel::prelude::*;
+use diesel::sql_types::{Binary, Nullable};
 
 /// No prior authorisation. These codes are written by `records`; `release` tests that both agree.
 pub const PA_NONE: i64 = 0;
@@ -59,6 +60,24 @@ impl Released {
     pub fn into_bytes(self) -> Vec<u8> {
         self.released.unwrap_or(self.body)
     }
+}
+
+/// A row of a record on its way out.
+#[derive(Clone, Debug, Queryable)]
+pub struct Leaving {
+    /// Place in the compartment; grows along a page.
+    pub key: i64,
+    /// FHIR type.
+    pub rtype: String,
+    /// FHIR id.
+    pub id: String,
+    /// The bytes that leave: the released form when there is one, else as stored.
+    pub bytes: Vec<u8>,
+}
+
+diesel::define_sql_function! {
+    /// The first that is not null; a stored body that does not leave is then not even read.
+    fn coalesce(first: Nullable<Binary>, second: Binary) -> Binary;
 }
 
 /// What is asked of a member's record; all bounds are optional.
@@ -232,7 +251,7 @@ pub fn page(
     after_key: i64,
     limit: i64,
     now_ms: i64,
-) -> Result<Vec<Released>, Failure> {
+) -> Result<Vec<Leaving>, Failure> {
     let mut query = resource::table
         .inner_join(grants::table.on(grants::compartment.eq(resource::compartment)))
         .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
@@ -250,10 +269,7 @@ pub fn page(
             resource::key,
             resource::rtype,
             resource::id,
-            resource::version,
-            resource::last_updated_ms,
-            resource::body,
-            resource::released,
+            coalesce(resource::released, resource::body),
         ))
         .into_boxed();
     if !window.types.is_empty() {
