@@ -19,3 +19,4 @@ mod store_durability;
 mod synth;
 mod threats;
 mod threats_log;
+mod threats_wire;

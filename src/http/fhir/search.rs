@@ -63,6 +63,8 @@ async fn search(
                     .at(format!("Patient?{name}"))
                     .into());
             }
+            // A modifier or a chain that is not understood must not be passed over (FHIR R4 search, "Modifiers"; threat D03).
+            other if other.contains([':', '.']) => return Err(Failure::new(Fault::ParameterUnknown).into()),
             other if GENERAL.contains(&other) => {}
             _ if strict => return Err(Failure::new(Fault::ParameterUnknown).into()),
             _ => {}
