@@ -1,0 +1,1 @@
+//! Linking two files record by record.
