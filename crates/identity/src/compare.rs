@@ -32,6 +32,10 @@ pub fn compare(asked: &Profile, held: &Profile, facts: &Facts) -> Comparison {
     levels.set(Field::Gender, gender);
     levels.set(Field::Ssn, ssn(asked, held));
     levels.set(Field::Email, email(asked, held));
+    let unsure = levels.is(Field::Given, &[Level::Differ, Level::Alike, Level::SlipKnown]);
+    if unsure && (known_as(asked, held) || known_as(held, asked)) {
+        levels.set(Field::Given, Level::Part);
+    }
     levels.set(Field::Phone, phone(asked, held));
     levels.set(Field::Address, address(asked, held));
     found
@@ -151,6 +155,9 @@ fn given(a: &[String], b: &[String], facts: &Facts) -> (Level, Level) {
         return (Level::Nickname, middle(&a[1..], &b[1..]));
     }
     let rest = || middle(&a[1..], &b[1..]);
+    if is_placeholder(a) || is_placeholder(b) {
+        return (Level::Missing, Level::Missing);
+    }
     if is_initial(x) || is_initial(y) {
         // `J Robert` may be called Robert.
         let second = |p: &[String], q: &[String]| is_initial(&p[0]) && p.get(1).is_some_and(|name| *name == q[0] && name.len() > 1);
@@ -163,6 +170,9 @@ fn given(a: &[String], b: &[String], facts: &Facts) -> (Level, Level) {
     let elsewhere = |name: &String, others: &[String]| others[1..].iter().any(|o| o == name || nickname::variants(o, name));
     if elsewhere(x, b) || elsewhere(y, a) {
         return (Level::Part, Level::Missing);
+    }
+    if nickname::diminutive(x, y) {
+        return (Level::Nickname, rest());
     }
     let both_known = || facts.is_given_name(x) && facts.is_given_name(y);
     let cut = |p: &str, q: &str| p.chars().count() >= 3 && q.starts_with(p);
@@ -180,6 +190,13 @@ fn given(a: &[String], b: &[String], facts: &Facts) -> (Level, Level) {
         return (Level::Alike, rest());
     }
     (Level::Differ, rest())
+}
+
+/// Whether a hospital or a form gave the name: a newborn before it has one.
+fn is_placeholder(given: &[String]) -> bool {
+    let first = given.first().map_or("", String::as_str);
+    matches!(first, "babyboy" | "babygirl" | "newborn" | "infant" | "unknown" | "unk" | "na" | "none" | "test")
+        || (matches!(first, "baby" | "girl" | "boy" | "twin") && given.len() > 1)
 }
 
 fn middle(a: &[String], b: &[String]) -> Level {
@@ -283,6 +300,18 @@ fn email(asked: &Profile, held: &Profile) -> Level {
         }
     }
     level
+}
+
+/// Whether one side's e-mail address calls its owner by the other side's first name: a name the person goes by.
+fn known_as(named: &Profile, addressed: &Profile) -> bool {
+    let firsts = named.names.iter().filter_map(|name| name.given.first()).filter(|first| first.len() >= 4);
+    let own = |local: &str| {
+        let mut own = addressed.names.iter().filter_map(|name| name.given.first());
+        own.any(|first| local.contains(first.as_str()))
+    };
+    firsts
+        .into_iter()
+        .any(|first| addressed.emails.iter().any(|email| email.local.contains(first.as_str()) && !own(&email.local)))
 }
 
 fn phone(asked: &Profile, held: &Profile) -> Level {

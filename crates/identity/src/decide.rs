@@ -119,7 +119,9 @@ pub fn decide(asked: &Profile, held: &[&Profile], facts: &Facts, policy: &Policy
     if let Some(rival) = rival {
         decision.margin = total - rival.score.total;
     }
-    decision.guard = guard(&top.levels, point)
+    let company = company(asked, record, best, &decision.ranked, held, facts);
+    let suffixed = [asked, *record].into_iter().any(|one| one.names.iter().any(|name| name.generation.is_some()));
+    decision.guard = guard(&top.levels, company, suffixed, point)
         .or_else(|| (decision.margin < bounds.margin).then_some(Guard::Rival))
         .or_else(|| weak(&top, bounds));
     decision.outcome = match decision.guard {
@@ -187,17 +189,47 @@ fn evidence(levels: &Levels) -> Evidence {
     }
 }
 
-fn guard(levels: &Levels, point: Point) -> Option<Guard> {
+/// What the other candidates say about the first.
+#[derive(Clone, Copy, Debug, Default)]
+struct Company {
+    /// Someone who lives with the record bears the name that was asked for: it may have been written by mistake.
+    namesake: bool,
+    /// That one is known to be of another gender than was asked for.
+    namesake_of_other_gender: bool,
+    /// Someone else who lives with the record was born on the same day.
+    twin: bool,
+}
+
+fn company(asked: &Profile, record: &Profile, best: usize, ranked: &[Scored], held: &[&Profile], facts: &Facts) -> Company {
+    let mut company = Company::default();
+    for other in ranked.iter().filter(|other| other.candidate != best) {
+        let Some(relative) = held.get(other.candidate).filter(|relative| ids::lives_with(record, relative)) else {
+            continue;
+        };
+        if same_person(record, relative, facts) {
+            continue;
+        }
+        company.twin |= relative.birth.is_some() && relative.birth == record.birth;
+        if other.levels.is(Field::Given, &[Level::Exact, Level::Nickname]) && other.levels.of(Field::Birth) == Level::Differ {
+            company.namesake = true;
+            company.namesake_of_other_gender |= relative.gender.is_some() && asked.gender.is_some() && relative.gender != asked.gender;
+        }
+    }
+    company
+}
+
+fn guard(levels: &Levels, company: Company, suffixed: bool, point: Point) -> Option<Guard> {
     use Level::{Alike, Differ, Exact, Far, Missing, Near, Nickname, Part, Partial, Slip, SlipKnown, Swapped};
     let number = levels.is(Field::Ssn, &[Exact, Slip, Partial]);
     let evidence = evidence(levels);
+    let at_home = evidence_of_home(levels);
     let id = levels.is(Field::MemberId, &[Exact]);
     let same_given = levels.is(Field::Given, &[Exact, Nickname, Swapped]);
     let near_given = same_given || levels.is(Field::Given, &[Part, Slip, Partial]);
     let same_family = levels.is(Field::Family, &[Exact, Part, Slip, Swapped]);
     let same_day = levels.is(Field::Birth, &[Exact]);
     let own = evidence == Evidence::Own;
-    // Names, day, house or phone, and the card: an SSN typed wrong, not a stranger.
+    // Names, day, house and the card: an SSN typed wrong, not a stranger.
     let all_but_ssn = id && same_given && same_family && same_day && levels.is(Field::Address, &[Exact, Slip]);
 
     if levels.is(Field::MemberId, &[Differ]) {
@@ -212,46 +244,75 @@ fn guard(levels: &Levels, point: Point) -> Option<Guard> {
     if levels.is(Field::Birth, &[Far]) && !(number && same_given) {
         return Some(Guard::BirthGeneration);
     }
-    if levels.is(Field::Birth, &[Missing, Partial]) && !((own || id) && same_given && same_family) {
-        return Some(Guard::BirthMissing);
+    if levels.is(Field::Birth, &[Missing, Partial]) {
+        // A suffix on either side says that there is a namesake; without a date nothing tells them apart.
+        let settled = homes(levels) >= 2 && !suffixed && !company.namesake && levels.of(Field::Middle) != Differ;
+        if !((own || id || settled) && same_given && same_family) {
+            return Some(Guard::BirthMissing);
+        }
     }
-    if levels.is(Field::Birth, &[Differ]) && !(number && same_given && same_family && evidence_of_home(levels)) {
+    if levels.is(Field::Birth, &[Differ]) && !(number && same_given && same_family && at_home) {
         return Some(Guard::BirthDiffers);
     }
-    if levels.is(Field::Birth, &[Part, Near]) && !((own || id) && near_given && same_family) {
-        let careful = point == Point::Safe || !evidence_of_home(levels) || !same_given;
-        if careful {
+    if levels.is(Field::Birth, &[Slip, Swapped, Near, Part]) {
+        let close = levels.is(Field::Birth, &[Slip, Swapped]);
+        let vouched = own || (at_home && levels.of(Field::Middle) != Differ && (close || same_given));
+        let thin = point == Point::Balanced && close && evidence == Evidence::Thin && levels.is(Field::Middle, &[Exact, Partial]);
+        if !((vouched || thin) && near_given) {
             return Some(Guard::BirthSlip);
         }
     }
-    if levels.is(Field::Birth, &[Slip, Swapped]) && !(evidence >= Evidence::Home && near_given) {
-        return Some(Guard::BirthSlip);
+    if levels.is(Field::Given, &[Differ, SlipKnown, Alike, Missing]) && !(same_day && given_vouched(levels, company)) {
+        return Some(Guard::GivenDiffers);
     }
-    if levels.is(Field::Given, &[Differ, SlipKnown, Alike, Missing]) {
-        let vouched = match levels.of(Field::Given) {
-            Alike => own || id || (evidence >= Evidence::Home && same_family),
-            SlipKnown => number || id || levels.is(Field::Email, &[Exact]),
-            _ => number && (id || evidence_of_home(levels)),
-        };
-        if !(vouched && same_day) {
-            return Some(Guard::GivenDiffers);
-        }
-    }
-    if levels.is(Field::Gender, &[Differ]) && !same_given && !number {
+    if levels.is(Field::Gender, &[Differ]) && levels.of(Field::Given) != Exact && !number {
         return Some(Guard::GenderDiffers);
     }
-    if levels.is(Field::Family, &[Differ, Alike, Missing]) && !(same_day && near_given && evidence >= Evidence::Home) {
-        return Some(Guard::FamilyDiffers);
+    if levels.is(Field::Family, &[Differ, Alike, Missing]) {
+        let dated = same_day || (levels.is(Field::Birth, &[Slip, Swapped]) && levels.is(Field::Given, &[Exact]) && (own || id));
+        let named = near_given || (number && same_day);
+        if !(dated && named && evidence >= Evidence::Home) {
+            return Some(Guard::FamilyDiffers);
+        }
     }
     match evidence {
         Evidence::Nothing => Some(Guard::NothingElse),
         Evidence::Thin => {
             let contradicted = levels.is(Field::Middle, &[Differ]) || levels.is(Field::Gender, &[Differ]);
-            let exact = levels.is(Field::Given, &[Exact]) && levels.is(Field::Family, &[Exact]) && same_day;
-            (contradicted || (point == Point::Safe && !exact)).then_some(Guard::ThinContradicted)
+            let exact = [Field::Given, Field::Family].into_iter().filter(|field| levels.of(*field) == Exact).count();
+            let enough = exact == 2 || (exact == 1 && near_given && same_family) || (point == Point::Balanced && near_given && same_family);
+            (contradicted || !enough).then_some(Guard::ThinContradicted)
         }
         _ => None,
     }
+}
+
+/// Whether something answers for a first name that is not the record's. A twin has all that a household shares and the day too,
+/// so only what is the person's own does.
+fn given_vouched(levels: &Levels, company: Company) -> bool {
+    use Level::{Alike, Differ, Exact, Part, Partial, Slip, SlipKnown, Swapped};
+    let number = levels.is(Field::Ssn, &[Exact, Slip, Partial]);
+    let email = levels.is(Field::Email, &[Exact]);
+    let id = levels.is(Field::MemberId, &[Exact]);
+    let same_family = levels.is(Field::Family, &[Exact, Part, Slip, Swapped]);
+    let at_home = evidence_of_home(levels);
+    let gender = levels.of(Field::Gender) != Differ;
+    let written_by_mistake = company.namesake && !company.twin && same_family && gender && at_home
+        && (id || (company.namesake_of_other_gender && levels.is(Field::Gender, &[Exact])));
+    let middle = levels.is(Field::Middle, &[Exact]) && same_family && gender && at_home && !company.twin;
+    match levels.of(Field::Given) {
+        Alike => number || email || ((id || at_home) && same_family),
+        SlipKnown => number || email || id || middle,
+        _ => (number && (id || at_home)) || written_by_mistake || middle,
+    }
+}
+
+/// How many of house, telephone and member number agree.
+fn homes(levels: &Levels) -> usize {
+    use Level::{Exact, Partial, Slip};
+    usize::from(levels.is(Field::Phone, &[Exact]))
+        + usize::from(levels.is(Field::Address, &[Exact, Slip]))
+        + usize::from(levels.is(Field::MemberId, &[Exact, Partial, Slip]))
 }
 
 /// A house, a telephone or a member number that agrees.

@@ -511,6 +511,464 @@ yvette eve
 yvonne vonnie eve
 zachariah zach zack
 zachary zach zack zac zak zachery
+alan al allan allen
+alyssa ally allie lissa lissia lyssa
+alicia licia ally
+aaron ron ronnie
+adelina lina addie
+alfonso al fonzie poncho alphonse
+althea thea
+alma ally
+amos moss
+anabel ann belle bella annabelle annabel
+andrea andie drea
+angelina lina
+annette annie nettie
+april apryl
+arabella bella belle ara
+ariana ari anna arianna
+arianna ari anna
+aurora rory aury
+autumn auttie
+avery avy
+belinda bel linda lindy
+bernardo bernie nardo
+benedict ben bennie
+benjamin bennie jamie
+blanche blanca
+brayden bray
+breanna bree bri anna breeanna
+brianna bri bree anna briana
+brooklyn brook brooke lynn
+caleb cal
+candace candy dacey candice
+carlotta lotta lottie
+carson cars
+cassidy cassie cass
+caitlin cait cate kate katie kaitlin
+charlotte lotta
+chloe clo coco
+claudia claudie
+claudine claudie
+clayton clay
+clementine clem tina
+clotilda tilda
+clyde cly
+colleen coll
+colton colt
+cordelia cordy
+cristina tina cris
+cyrus cy
+dalton dahl
+damian dame
+darius dare
+dashiell dash
+davina vina
+delbert del bert
+delilah lila
+demetrius demi
+diego james
+dina dinah
+dolores dolly lolly
+domenica nica
+donovan don donny
+doris dora dorie
+drusilla dru silla
+edward eddy neddy
+eduardo eddy
+edwin eddy
+edwina winnie edie
+elbert bert
+eldon el
+eleanor nelly leonora nan
+elena ellie lena
+elias eli lias
+elisha eli
+elisa lisa lica elise
+eliza liza
+elizabeth lilly lily tetty tetsy betsie bessy libbie lizzy buffy ilse lisbeth liesl
+elliot eli el
+elmira mira
+emerald em
+emily mel millie
+emmett em
+enoch nock
+erin rin
+ernestine tina ernie erna
+estefania stefi
+ethan eth
+eva eve evie evita
+evan ev
+ezequiel zeke cheque
+faith fay fae
+felix fee lix
+fidel del
+florence flora flossy flory
+frances sis fanny
+francine fran frankie francie
+francisca paca paquita cisca
+franklin fran frankie
+genevieve viv neva
+georgiana georgie gia
+giselle elle
+grant grantie
+greta gretel
+gregory gory grig
+gwyneth gwen
+hadley had
+hannah nanny
+harold harry hap
+harriet hatty hetty
+haven havvy
+heather hetty
+helena lena nell
+henrietta hetty etta hattie henny
+henry hen hank
+hester hetty
+hezekiah hez
+hope hopie
+ian john
+imelda mel
+isabel ib sabella tibbie
+isaac zak
+jacob jaap jeb coby
+jacoby coby
+jaclyn jackie
+janelle jan nell
+janet jessie jenny
+janine jan nina
+jarrod jerry
+jasper jas
+jeanette jean nettie
+jedidiah jed
+jemima mima jem
+jeremy jez jer
+jeremiah jez
+jerome romy
+jillian jilly
+joann jo joanne
+jocelyn joss lynn josie
+jody joseph judith
+johanna jo hanna
+jordan jordy jud
+josefa pepa
+joseph jody
+judah jude jud juder
+julian jule
+julissa julie
+junior jr
+justin jus justy
+justina tina justy
+karen kari
+karina rina kari
+kassandra kassie
+katarina kat rina kate
+kayleigh kay leigh
+keith keithy
+kendall ken kenny
+kendra kenny
+kendrick ken kenny rick
+kenneth kenji
+kermit kerry
+kieran kier
+kirsten kirsty kris
+kristin kris kristy chris krissy
+kristine chris
+kristopher kris chris topher
+larissa lara rissa
+lavinia vina vinnie
+leanna lee anna
+leighton lee
+leland lee
+leila lila
+leonora nora
+leticia tish
+levi lee
+lilian lil lily
+lilith lil lily
+lincoln link linc
+linus line
+lionel leo
+logan logie
+lucia lucy luce
+luciana lucy ana
+luciano lou
+lucius lou
+luella lu ella
+luther lou
+lynette lynn
+mackenzie mack kenzie mckenzie
+madeline maud lena lynn
+madelyn maddie maddy
+madison mattie maddie
+magnolia maggie nola
+mahala hallie
+manuela manny nela
+marcelo marce celo
+margaret daisy madge maisie mag maggy mamie margery meta metta peggie pearl polly
+margarita metta mago tita
+mariana mari ana
+mariah mari
+maribel mari bel
+marissa rissa mari
+maryellen mary ellen
+mason mase
+mathias matt
+matthew thias thys mattie thad
+matilda maud patty
+maurice morrie
+maverick mav
+maximilian max
+mckenna kenna
+meredith merry
+merle merry
+micah mike
+michaela mickey kayla
+michael micky mitch
+michelle mitchie shelley
+miles milo
+millicent milly missy
+minnie wilhelmina
+mitchell mickey mick
+monique mo nikki
+montgomery monty
+monica monnie monty
+morgan mo
+mortimer mort
+myrtle myrtie
+napoleon leon nap
+natalia talia nat
+nathalie nat
+natalie natty nettie talia
+nehemiah nemi
+nestor nes
+nevaeh nev
+nicholas claus nickie
+nicole nickie
+noel nolly
+nolan nole
+nora nonie nory honora
+norbert bert norb
+obadiah obie
+obed obie
+olive ollie
+olga ollie
+ophelia phelia
+orlando orly lando
+osbert bert ozzie
+osvaldo valdo ozzie
+palmer palm
+paige pay
+paisley pais
+pascal pat
+patience pat patty
+penelope nellie pen poppy
+percival percy
+perry perrie peregrine
+peter pate peterkin
+petronella nella pet
+phineas finn
+philomena mena phil
+phoebe phoebs
+prescott scott scotty
+providence provy
+prudence prue
+quentin quin
+quincy quin
+rachel shelley rae
+ralph rafe
+ramona mona
+rebecca beck beckie
+reynaldo rey naldo
+ricardo cardo
+richard hitch dickie dickon rickie
+rita margarita
+robert dob dobbin hob hobkin nob rupert robin
+roberta bertie
+roderick erick
+rosanna rose anna
+rosalyn rose lynn
+rosemarie rose marie
+rowena ro winnie
+royce roy
+roland rowland orlando rolly
+ronald naldo
+ronaldo ron naldo
+rufus rufe
+rylan ry
+rylee ry
+ryder ry
+salome sal
+sarah sadie sally sara sal
+savanna savvy
+scarlett scar lettie
+selma anselma
+serafina fina
+serena rena
+seymour sy
+sierra see
+sigmund sig
+silas si
+silvester syl
+simeon si simon
+simon si sim
+simone mona
+skyler sky
+spencer spence
+susan sukey sukie suky
+susannah sukey susie
+sybil sib
+tabitha tabbie
+talia tal
+tatiana tania tanya
+taylor tay
+teodora dora teo
+thaddeus thad
+theodora dora thea teddy theo
+theophilus theo
+theresa tessy resa terri
+thomas thos tommie tam
+tiana tia
+timothy timmie
+tobias tobe
+trenton trent
+trevor trev
+ursula ursa sula
+valentin val
+valentine val
+valencia val
+vanessa vanna vannie
+veda vee
+verna vern
+vickie victoria
+victoria tory torie vicki viki
+vincenzo vince enzo
+viola ola
+virginia jane ginnie
+vivian vivi
+waldo wally
+wallace wally
+walter wat watty
+wanda vandy
+washington wash
+wendell del
+wendy wen
+wilbert bert will
+wilfredo fred will
+willa bill
+willie william wilhelmina winifred
+william bell wilkin wilkie
+wilma billie mina
+winfield field win
+winifred fred freddie una
+woodrow woody
+yasmin yas
+yolanda yola landa
+zachariah zak zac
+zachary zackie
+zebulon zeb
+zedekiah zed
+adriana adri ana
+alana lana
+alejandra ale
+alejandro ale jandro
+alma almita
+amado ama
+andres andresito
+antonia tona
+antonio tono toni tony
+armando mando
+aurelio aure
+bonifacio boni
+carolina caro lina
+cayetano tano
+claudio clau
+cristian cris
+daniela dani
+diana dianita
+dionisio nicho
+domingo mingo
+edgardo ed gardo
+eduardo edu
+emilio emi milo
+enrique rique
+esteban steven stephen teban
+evaristo ever
+faustino tino
+federico fede rico
+felicitas feli
+fernanda fer nanda
+fernando fer
+florencio floro
+francisco fran
+gerardo gera lalo
+graciela chela grace
+gregorio greg
+guadalupe lupita lupe
+hermenegildo gildo
+hernan ernan
+hilario lalo
+hortensia tencha
+isabel chabela chavela
+ismael isma mel
+jorge jordi coque
+jose pepito cheo
+josefa chepa
+juan juancho
+lazaro lacho
+leandro leo
+leonardo leo nardo
+leonel leo
+lidia lydia
+lorena lore
+luciana lucy
+luis lucho luisito
+macario maca
+manuela manola
+marcelina chelina
+marcelino marce lino
+margarito mago
+mario mayo
+mauricio mauro
+maximiliano max
+maximo max
+mercedes meche merche
+micaela mica
+miguel micky
+monserrat monse
+natalia nati
+nicolasa nico colasa
+norberto beto
+octavio tavo
+pascual pasco
+patricio pato
+paulino paul lino
+plutarco plu
+rafael rafi
+ramiro rami
+raymundo ray mundo
+remedios reme
+rolando rolo
+rosalia rosi lia
+rosario chayito
+salomon sal
+santos santi
+saturnino nino
+sebastian sebas
+severiano seve
+socorro coco
+soledad sole chole
+teodoro teo doro
+teresa tere teresita
+tomas tomy
+valeria vale
+vicenta chenta
+victor vico
+victoria vico
+vidal vid
+virginia vicky
+yadira yadi
+zenaida zena
 zoe zoey
 alondra lonnie
 bernice bernie bunny
@@ -585,6 +1043,28 @@ pub fn variants(a: &str, b: &str) -> bool {
     }
 }
 
+/// Whether the shorter of two folded names is formed from the longer the way pet names are: its beginning (`Cam`, `Cammy` of
+/// Camden), or four letters or more out of it (`Naldo` of Ronaldo). Two letters are not enough: Al may be anybody.
+pub fn diminutive(a: &str, b: &str) -> bool {
+    let (short, long) = if a.len() < b.len() { (a, b) } else { (b, a) };
+    let stem = stem(short);
+    if long.len() < stem.len() + 2 || stem.len() == short.len() && long.len() < short.len() + 2 {
+        return false;
+    }
+    (stem.len() >= 3 && long.starts_with(stem)) || (short.len() >= 4 && stem.len() >= 3 && long.contains(short))
+}
+
+/// A name without the ending of a pet name, and without the letter doubled before it.
+fn stem(name: &str) -> &str {
+    const ENDINGS: &[&str] = &["ito", "ita", "ie", "ey", "ee", "y", "i"];
+    let cut = ENDINGS.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name);
+    let bytes = cut.as_bytes();
+    match bytes {
+        [.., x, y] if x == y && bytes.len() > 2 && x.is_ascii() => cut.get(..cut.len() - 1).unwrap_or(cut),
+        _ => cut,
+    }
+}
+
 /// Whether the table holds this folded name.
 pub fn known(name: &str) -> bool {
     INDEX.contains_key(name)
@@ -610,6 +1090,15 @@ mod tests {
         }
         assert!(!variants("alexandra", "alexander"));
         assert!(!variants("zzz", "zzz"));
+    }
+
+    #[test]
+    fn pet_names_are_formed_from_the_beginning_or_a_long_part() {
+        for (a, b) in [("cammy", "camden"), ("dann", "daniel"), ("naldo", "ronaldo"), ("marg", "margarita"), ("emilie", "em")] {
+            assert_eq!(diminutive(a, b), diminutive(b, a), "{a} {b}");
+        }
+        assert!(diminutive("cammy", "camden") && diminutive("dann", "daniel") && diminutive("ronaldo", "naldo"));
+        assert!(!diminutive("al", "albert") && !diminutive("ana", "ann") && !diminutive("mark", "marc"));
     }
 
     #[test]
