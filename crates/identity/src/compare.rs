@@ -185,7 +185,7 @@ fn given(a: &[String], b: &[String], facts: &Facts) -> (Level, Level) {
     // A slip in a nickname: `Willaim` for Bill.
     if !facts.is_given_name(x) && nickname::roots(y).any(|root| near(root, x))
         || !facts.is_given_name(y) && nickname::roots(x).any(|root| near(root, y))
-        || (jaro_winkler(x, y) >= 0.70 && !facts.is_given_name(x))
+        || (jaro_winkler(x, y) >= 0.69 && !both_known())
     {
         return (Level::Alike, rest());
     }

@@ -166,6 +166,9 @@ pub fn same_person(a: &Profile, b: &Profile, facts: &Facts) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Evidence {
     Nothing,
+    /// The state.
+    Faint,
+    /// A middle name, the city, a near miss.
     Thin,
     Home,
     Own,
@@ -185,6 +188,7 @@ fn evidence(levels: &Levels) -> Evidence {
         (true, ..) => Evidence::Own,
         (_, true, _) => Evidence::Home,
         (.., true) => Evidence::Thin,
+        _ if levels.of(Field::Address) == Remote => Evidence::Faint,
         _ => Evidence::Nothing,
     }
 }
@@ -246,8 +250,9 @@ fn guard(levels: &Levels, company: Company, suffixed: bool, point: Point) -> Opt
     }
     if levels.is(Field::Birth, &[Missing, Partial]) {
         // A suffix on either side says that there is a namesake; without a date nothing tells them apart.
-        let settled = homes(levels) >= 2 && !suffixed && !company.namesake && levels.of(Field::Middle) != Differ;
-        if !((own || id || settled) && same_given && same_family) {
+        let enough = 2 - usize::from(levels.is(Field::Middle, &[Exact, Partial]));
+        let settled = homes(levels) >= enough && !suffixed && !company.namesake && levels.of(Field::Middle) != Differ;
+        if !((settled && same_given || id && same_given || own && near_given) && same_family) {
             return Some(Guard::BirthMissing);
         }
     }
@@ -257,7 +262,9 @@ fn guard(levels: &Levels, company: Company, suffixed: bool, point: Point) -> Opt
     if levels.is(Field::Birth, &[Slip, Swapped, Near, Part]) {
         let close = levels.is(Field::Birth, &[Slip, Swapped]);
         let vouched = own || (at_home && levels.of(Field::Middle) != Differ && (close || same_given));
-        let thin = point == Point::Balanced && close && evidence == Evidence::Thin && levels.is(Field::Middle, &[Exact, Partial]);
+        let full = [Field::Given, Field::Family].into_iter().all(|field| levels.of(field) == Exact) && levels.of(Field::Gender) != Differ;
+        let middle = levels.is(Field::Middle, &[Exact, Partial]);
+        let thin = close && full && middle;
         if !((vouched || thin) && near_given) {
             return Some(Guard::BirthSlip);
         }
@@ -265,8 +272,11 @@ fn guard(levels: &Levels, company: Company, suffixed: bool, point: Point) -> Opt
     if levels.is(Field::Given, &[Differ, SlipKnown, Alike, Missing]) && !(same_day && given_vouched(levels, company)) {
         return Some(Guard::GivenDiffers);
     }
-    if levels.is(Field::Gender, &[Differ]) && levels.of(Field::Given) != Exact && !number {
-        return Some(Guard::GenderDiffers);
+    if levels.of(Field::Gender) == Differ {
+        let pet_name = levels.of(Field::Given) == Nickname && (own || id || levels.is(Field::Middle, &[Exact, Partial]));
+        if !(number || pet_name || levels.is(Field::Given, &[Exact, Swapped])) {
+            return Some(Guard::GenderDiffers);
+        }
     }
     if levels.is(Field::Family, &[Differ, Alike, Missing]) {
         let dated = same_day || (levels.is(Field::Birth, &[Slip, Swapped]) && levels.is(Field::Given, &[Exact]) && (own || id));
@@ -277,7 +287,7 @@ fn guard(levels: &Levels, company: Company, suffixed: bool, point: Point) -> Opt
     }
     match evidence {
         Evidence::Nothing => Some(Guard::NothingElse),
-        Evidence::Thin => {
+        Evidence::Faint | Evidence::Thin => {
             let contradicted = levels.is(Field::Middle, &[Differ]) || levels.is(Field::Gender, &[Differ]);
             let exact = [Field::Given, Field::Family].into_iter().filter(|field| levels.of(*field) == Exact).count();
             let enough = exact == 2 || (exact == 1 && near_given && same_family) || (point == Point::Balanced && near_given && same_family);
@@ -324,7 +334,11 @@ fn evidence_of_home(levels: &Levels) -> bool {
 }
 
 fn weak(top: &Scored, bounds: Bounds) -> Option<Guard> {
-    let needed = if evidence(&top.levels) == Evidence::Thin { bounds.thin } else { bounds.accept };
+    let needed = match evidence(&top.levels) {
+        Evidence::Faint => bounds.faint,
+        Evidence::Thin => bounds.thin,
+        _ => bounds.accept,
+    };
     (top.score.total < needed && top.rule.is_none()).then_some(Guard::Weak)
 }
 

@@ -969,6 +969,49 @@ vidal vid
 virginia vicky
 yadira yadi
 zenaida zena
+justin justus
+david day
+carolyn cassie
+paul polly
+caroline cassie
+kenneth kendrick
+gerald geraldo
+geraldine jerry
+samson sam
+camilo milo cam
+damon dame
+tyson ty
+kaleb kale
+keegan keeg
+landon lan
+rebekah becky bekah
+abel abe
+absalom app
+alonso lonso
+barnabas barney
+cecil cis
+delphine fina del
+electa lecta
+erastus ras
+eustace stacy
+ferdinando nando
+hosea hosie
+ichabod ike
+jemimah mima
+keziah kizzy
+leonidas lee leo
+lucretia creasy
+malachi mal
+mehitabel hetty mitty
+moises moy
+nadine nada
+obedience beedy
+parthenia parthy
+permelia mellie
+roxana roxy
+sophronia frona
+tryphena phena
+zedock zed
 zoe zoey
 alondra lonnie
 bernice bernie bunny

@@ -22,6 +22,8 @@ pub struct Bounds {
     pub accept: f64,
     /// For an automatic match when only thin evidence stands besides name and birth date.
     pub thin: f64,
+    /// The same, when that evidence is only the state.
+    pub faint: f64,
     /// For a review.
     pub review: f64,
     /// Over the second person.
@@ -205,6 +207,7 @@ impl Policy {
             "rule.collisions" => vec![&mut self.rule_collisions],
             "safe.accept" | "balanced.accept" => vec![&mut bounds.accept],
             "safe.thin" | "balanced.thin" => vec![&mut bounds.thin],
+            "safe.faint" | "balanced.faint" => vec![&mut bounds.faint],
             "safe.review" | "balanced.review" => vec![&mut bounds.review],
             "safe.margin" | "balanced.margin" => vec![&mut bounds.margin],
             _ => return None,
@@ -233,10 +236,12 @@ fn keys() -> Vec<String> {
         "rule.collisions",
         "safe.accept",
         "safe.thin",
+        "safe.faint",
         "safe.review",
         "safe.margin",
         "balanced.accept",
         "balanced.thin",
+        "balanced.faint",
         "balanced.review",
         "balanced.margin",
     ];
