@@ -112,6 +112,14 @@ impl Keys {
                 self.add("dg", &[&whole, first]);
             }
         }
+        // Names alone find somebody only when no date does; a request with a date never looks here.
+        if !asked || profile.birth.is_none_or(|b| !b.is_whole()) {
+            for last in lasts.iter().take(1) {
+                for first in &firsts {
+                    self.add("n", &[last, first]);
+                }
+            }
+        }
         // A telephone or a house can be many people's; with the first letter of a name it is a few people's.
         let mut letters: Vec<&str> = firsts.iter().filter_map(|first| first.get(..1)).collect();
         letters.dedup();
@@ -121,8 +129,10 @@ impl Keys {
             }
         }
         for address in &profile.addresses {
+            let sound = phonetic(&address.core);
+            let street = if sound.is_empty() { &address.core } else { &sound };
             for first in &firsts {
-                self.add("a", &[&address.number, &phonetic(&address.core), first]);
+                self.add("a", &[&address.number, street, first]);
             }
         }
     }

@@ -156,7 +156,10 @@ fn given(a: &[String], b: &[String], facts: &Facts) -> (Level, Level) {
     }
     let rest = || middle(&a[1..], &b[1..]);
     if is_placeholder(a) || is_placeholder(b) {
-        return (Level::Missing, Level::Missing);
+        let named = |given: &[String]| given.iter().filter(|name| !PLACEHOLDERS.contains(&name.as_str())).cloned().collect::<Vec<_>>();
+        let (p, q) = (named(a), named(b));
+        let skip = |given: &[String], all: &[String]| if is_placeholder(all) { 0 } else { usize::from(!given.is_empty()) };
+        return (Level::Missing, middle(&p[skip(&p, a)..], &q[skip(&q, b)..]));
     }
     if is_initial(x) || is_initial(y) {
         // `J Robert` may be called Robert.
@@ -179,18 +182,23 @@ fn given(a: &[String], b: &[String], facts: &Facts) -> (Level, Level) {
     if near(x, y) {
         return (if both_known() { Level::SlipKnown } else { Level::Slip }, rest());
     }
-    if jaro_winkler(x, y) >= 0.84 || cut(x, y) || cut(y, x) || (x.len().min(y.len()) >= 3 && phonetic(x) == phonetic(y)) {
+    // Likeness alone is not enough: Valery and Valentina are twins. It must be a likeness that slips or sound explain.
+    let shorter = x.chars().count().min(y.chars().count());
+    let slips = shorter >= 5 && edits(x, y, 2) <= 2;
+    let sounds = shorter >= 3 && phonetic(x) == phonetic(y);
+    if slips || sounds || jaro_winkler(x, y) >= 0.92 || cut(x, y) || cut(y, x) {
         return (if both_known() { Level::Differ } else { Level::Alike }, rest());
     }
     // A slip in a nickname: `Willaim` for Bill.
     if !facts.is_given_name(x) && nickname::roots(y).any(|root| near(root, x))
         || !facts.is_given_name(y) && nickname::roots(x).any(|root| near(root, y))
-        || (jaro_winkler(x, y) >= 0.69 && !both_known())
     {
         return (Level::Alike, rest());
     }
     (Level::Differ, rest())
 }
+
+const PLACEHOLDERS: &[&str] = &["baby", "boy", "girl", "babyboy", "babygirl", "newborn", "infant", "twin", "unknown", "unk", "na", "none", "test"];
 
 /// Whether a hospital or a form gave the name: a newborn before it has one.
 fn is_placeholder(given: &[String]) -> bool {

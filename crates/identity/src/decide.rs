@@ -119,7 +119,10 @@ pub fn decide(asked: &Profile, held: &[&Profile], facts: &Facts, policy: &Policy
     if let Some(rival) = rival {
         decision.margin = total - rival.score.total;
     }
-    let company = company(asked, record, best, &decision.ranked, held, facts);
+    let mut company = company(asked, record, best, &decision.ranked, held, facts);
+    if top.levels.of(Field::Given) == Level::Alike {
+        company.another_name = another_name(asked, record, facts) || another_name(record, asked, facts);
+    }
     let suffixed = [asked, *record].into_iter().any(|one| one.names.iter().any(|name| name.generation.is_some()));
     decision.guard = guard(&top.levels, company, suffixed, point)
         .or_else(|| (decision.margin < bounds.margin).then_some(Guard::Rival))
@@ -202,6 +205,8 @@ struct Company {
     namesake_of_other_gender: bool,
     /// Someone else who lives with the record was born on the same day.
     twin: bool,
+    /// The first name that was asked for is a slip from some name, and that name is not the record's.
+    another_name: bool,
 }
 
 fn company(asked: &Profile, record: &Profile, best: usize, ranked: &[Scored], held: &[&Profile], facts: &Facts) -> Company {
@@ -220,6 +225,17 @@ fn company(asked: &Profile, record: &Profile, best: usize, ranked: &[Scored], he
         }
     }
     company
+}
+
+/// Whether the first name of `written` is nobody's name, a slip away from a name, and from none that `meant` may bear.
+fn another_name(written: &Profile, meant: &Profile, facts: &Facts) -> bool {
+    let first = |profile: &Profile| profile.names.first().and_then(|name| name.given.first()).cloned().unwrap_or_default();
+    let (written, meant) = (first(written), first(meant));
+    if written.len() < 4 || facts.is_given_name(&written) {
+        return false;
+    }
+    let mut near = crate::text::one_edit_away(&written).into_iter().filter(|name| facts.is_given_name(name)).peekable();
+    near.peek().is_some() && near.all(|name| name != meant && !crate::nickname::variants(&name, &meant))
 }
 
 fn guard(levels: &Levels, company: Company, suffixed: bool, point: Point) -> Option<Guard> {
@@ -281,7 +297,12 @@ fn guard(levels: &Levels, company: Company, suffixed: bool, point: Point) -> Opt
     if levels.is(Field::Family, &[Differ, Alike, Missing]) {
         let dated = same_day || (levels.is(Field::Birth, &[Slip, Swapped]) && levels.is(Field::Given, &[Exact]) && (own || id));
         let named = near_given || (number && same_day);
-        if !(dated && named && evidence >= Evidence::Home) {
+        // A woman who married and moved: all that is hers agrees.
+        let married = same_day
+            && levels.is(Field::Given, &[Exact])
+            && levels.is(Field::Gender, &[Exact])
+            && thin_things(levels) >= 2;
+        if !(dated && named && evidence >= Evidence::Home || married) {
             return Some(Guard::FamilyDiffers);
         }
     }
@@ -289,12 +310,25 @@ fn guard(levels: &Levels, company: Company, suffixed: bool, point: Point) -> Opt
         Evidence::Nothing => Some(Guard::NothingElse),
         Evidence::Faint | Evidence::Thin => {
             let contradicted = levels.is(Field::Middle, &[Differ]) || levels.is(Field::Gender, &[Differ]);
-            let exact = [Field::Given, Field::Family].into_iter().filter(|field| levels.of(*field) == Exact).count();
-            let enough = exact == 2 || (exact == 1 && near_given && same_family) || (point == Point::Balanced && near_given && same_family);
+            // Names that are both not the very same need two thin things, or the risk that `balanced` takes.
+            let exact = [Field::Given, Field::Family].into_iter().any(|field| levels.of(field) == Exact);
+            let two = thin_things(levels) >= 2;
+            let enough = two || (near_given && same_family && (exact || point == Point::Balanced));
             (contradicted || !enough).then_some(Guard::ThinContradicted)
         }
         _ => None,
     }
+}
+
+/// How many thin things agree; a whole middle name and a postal code count twice.
+fn thin_things(levels: &Levels) -> usize {
+    use Level::{Exact, Far, Near, Part, Partial, Slip};
+    2 * usize::from(levels.is(Field::Middle, &[Exact]))
+        + usize::from(levels.is(Field::Middle, &[Partial]))
+        + 2 * usize::from(levels.is(Field::Address, &[Near]))
+        + usize::from(levels.is(Field::Address, &[Far]))
+        + usize::from(levels.is(Field::Phone, &[Slip]))
+        + usize::from(levels.is(Field::Email, &[Part]))
 }
 
 /// Whether something answers for a first name that is not the record's. A twin has all that a household shares and the day too,
@@ -311,7 +345,7 @@ fn given_vouched(levels: &Levels, company: Company) -> bool {
         && (id || (company.namesake_of_other_gender && levels.is(Field::Gender, &[Exact])));
     let middle = levels.is(Field::Middle, &[Exact]) && same_family && gender && at_home && !company.twin;
     match levels.of(Field::Given) {
-        Alike => number || email || ((id || at_home) && same_family),
+        Alike => number || email || ((id || at_home) && same_family && !company.another_name),
         SlipKnown => number || email || id || middle,
         _ => (number && (id || at_home)) || written_by_mistake || middle,
     }
@@ -334,7 +368,9 @@ fn evidence_of_home(levels: &Levels) -> bool {
 }
 
 fn weak(top: &Scored, bounds: Bounds) -> Option<Guard> {
+    let renamed = top.levels.is(Field::Family, &[Level::Differ, Level::Alike]);
     let needed = match evidence(&top.levels) {
+        Evidence::Thin if renamed => bounds.renamed,
         Evidence::Faint => bounds.faint,
         Evidence::Thin => bounds.thin,
         _ => bounds.accept,

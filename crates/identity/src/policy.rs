@@ -24,6 +24,8 @@ pub struct Bounds {
     pub thin: f64,
     /// The same, when that evidence is only the state.
     pub faint: f64,
+    /// For an automatic match of somebody who moved and has another family name.
+    pub renamed: f64,
     /// For a review.
     pub review: f64,
     /// Over the second person.
@@ -208,6 +210,7 @@ impl Policy {
             "safe.accept" | "balanced.accept" => vec![&mut bounds.accept],
             "safe.thin" | "balanced.thin" => vec![&mut bounds.thin],
             "safe.faint" | "balanced.faint" => vec![&mut bounds.faint],
+            "safe.renamed" | "balanced.renamed" => vec![&mut bounds.renamed],
             "safe.review" | "balanced.review" => vec![&mut bounds.review],
             "safe.margin" | "balanced.margin" => vec![&mut bounds.margin],
             _ => return None,
@@ -237,11 +240,13 @@ fn keys() -> Vec<String> {
         "safe.accept",
         "safe.thin",
         "safe.faint",
+        "safe.renamed",
         "safe.review",
         "safe.margin",
         "balanced.accept",
         "balanced.thin",
         "balanced.faint",
+        "balanced.renamed",
         "balanced.review",
         "balanced.margin",
     ];

@@ -98,6 +98,32 @@ fn edits_of<T: PartialEq>(a: &[T], b: &[T], limit: usize) -> usize {
     rows[a.len() % 3][b.len()].min(limit + 1)
 }
 
+/// Every word of small letters that is one edit away from an ASCII word of at most sixteen; nothing for any other word.
+pub fn one_edit_away(word: &str) -> Vec<String> {
+    let letters = word.as_bytes();
+    if !word.is_ascii() || letters.len() > 16 {
+        return Vec::new();
+    }
+    let text = |parts: &[&[u8]]| String::from_utf8(parts.concat()).unwrap_or_default();
+    let mut words = Vec::with_capacity(54 * letters.len() + 26);
+    for i in 0..=letters.len() {
+        let (head, tail) = letters.split_at(i);
+        for letter in b'a'..=b'z' {
+            words.push(text(&[head, &[letter], tail]));
+            if let Some((_, rest)) = tail.split_first() {
+                words.push(text(&[head, &[letter], rest]));
+            }
+        }
+        if let [x, rest @ ..] = tail {
+            words.push(text(&[head, rest]));
+            if let [y, rest @ ..] = rest {
+                words.push(text(&[head, &[*y, *x], rest]));
+            }
+        }
+    }
+    words
+}
+
 /// Jaro-Winkler similarity, 0 to 1, symmetrical.
 pub fn jaro_winkler(a: &str, b: &str) -> f64 {
     if a == b {
