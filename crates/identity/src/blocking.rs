@@ -11,16 +11,22 @@ use crate::text::phonetic;
 
 /// Keys under which a record is found.
 pub fn of_record(profile: &Profile) -> Vec<String> {
-    let mut keys = Keys::default();
+    let mut keys = Keys(of_household(profile));
     keys.contacts(profile);
-    for id in profile.subscriber_ids.iter().map(String::as_str) {
+    for name in &profile.names {
+        keys.name(name, profile, false);
+    }
+    keys.0
+}
+
+/// Those of a record's keys that everybody insured with it shares. A store looks them up for each candidate it found.
+pub fn of_household(profile: &Profile) -> Vec<String> {
+    let mut keys = Keys::default();
+    for id in &profile.subscriber_ids {
         keys.add("i", &[id]);
     }
     for id in &profile.member_ids {
         keys.add("i", &[subscriber_part(id)]);
-    }
-    for name in &profile.names {
-        keys.name(name, profile, false);
     }
     keys.0
 }

@@ -32,6 +32,9 @@ pub fn compare(asked: &Profile, held: &Profile, facts: &Facts) -> Comparison {
     levels.set(Field::Gender, gender);
     levels.set(Field::Ssn, ssn(asked, held));
     levels.set(Field::Email, email(asked, held));
+    if levels.is(Field::Family, &[Level::Differ, Level::Alike]) && (once_named(asked, held) || once_named(held, asked)) {
+        levels.set(Field::Family, Level::Part);
+    }
     let unsure = levels.is(Field::Given, &[Level::Differ, Level::Alike, Level::SlipKnown]);
     if unsure && (known_as(asked, held) || known_as(held, asked)) {
         levels.set(Field::Given, Level::Part);
@@ -39,6 +42,25 @@ pub fn compare(asked: &Profile, held: &Profile, facts: &Facts) -> Comparison {
     levels.set(Field::Phone, phone(asked, held));
     levels.set(Field::Address, address(asked, held));
     found
+}
+
+/// Raises what differs to what a relative explains: children have their parents' telephone, and move to one of them.
+pub fn explain_by_relatives<'a>(compared: &mut Comparison, asked: &Profile, relatives: impl Iterator<Item = &'a Profile>) {
+    let levels = &mut compared.levels;
+    for relative in relatives {
+        if levels.is(Field::Phone, &[Level::Missing, Level::Differ]) && phone(asked, relative) == Level::Exact {
+            levels.set(Field::Phone, Level::Relative);
+        }
+        if levels.is(Field::Address, &[Level::Near, Level::Far, Level::Remote, Level::Differ]) {
+            match address(asked, relative) {
+                Level::Exact | Level::Slip => levels.set(Field::Address, Level::Relative),
+                Level::Near | Level::Far if levels.is(Field::Address, &[Level::Remote, Level::Differ]) => {
+                    levels.set(Field::Address, Level::Far);
+                }
+                _ => {}
+            }
+        }
+    }
 }
 
 /// The best pair of names; a person may be recorded under several.
@@ -308,6 +330,12 @@ fn email(asked: &Profile, held: &Profile) -> Level {
         }
     }
     level
+}
+
+/// Whether one side's e-mail address still bears the other side's family name.
+fn once_named(named: &Profile, addressed: &Profile) -> bool {
+    let mut names = named.names.iter().map(|name| name.family_joined.as_str()).filter(|name| name.len() >= 4);
+    names.any(|name| addressed.emails.iter().any(|email| email.local.contains(name)))
 }
 
 /// Whether one side's e-mail address calls its owner by the other side's first name: a name the person goes by.

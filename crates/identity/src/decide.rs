@@ -3,7 +3,7 @@
 //! A guard forbids an automatic match whatever the score says. Nothing is matched on an identifier alone, nor on name and
 //! birth date with nothing else agreeing. Two records of one person are not rivals.
 
-use crate::compare::{Comparison, compare};
+use crate::compare::{Comparison, compare, explain_by_relatives};
 use crate::facts::Facts;
 use crate::field::{Field, Level, Levels};
 use crate::ids;
@@ -141,6 +141,8 @@ fn scored(asked: &Profile, record: &Profile, index: usize, held: &[&Profile], fa
         (Some(a), Some(b)) => same_person(a, b, facts),
         _ => false,
     };
+    let relatives = held.iter().enumerate().filter(|(i, other)| *i != index && ids::insured_with(record, other));
+    explain_by_relatives(&mut compared, asked, relatives.map(|(_, other)| *other));
     let id = ids::level(asked, index, held, facts, &same);
     compared.levels.set(Field::MemberId, id);
     Scored {
@@ -180,12 +182,13 @@ enum Evidence {
 fn evidence(levels: &Levels) -> Evidence {
     use Level::{Exact, Far, Near, Part, Partial, Relative, Remote, Slip};
     let own = levels.is(Field::Ssn, &[Exact, Slip, Partial]) || levels.is(Field::Email, &[Exact]);
-    let home = levels.is(Field::Phone, &[Exact])
-        || levels.is(Field::Address, &[Exact, Slip])
+    let home = levels.is(Field::Phone, &[Exact, Relative])
+        || levels.is(Field::Address, &[Exact, Slip, Relative])
         || levels.is(Field::MemberId, &[Exact, Partial, Slip, Remote, Relative]);
     let thin = levels.is(Field::Middle, &[Exact, Partial])
         || levels.is(Field::Address, &[Near, Far])
         || levels.is(Field::Phone, &[Slip])
+        || levels.is(Field::Suffix, &[Exact])
         || levels.is(Field::Email, &[Part]);
     match (own, home, thin) {
         (true, ..) => Evidence::Own,
@@ -295,7 +298,8 @@ fn guard(levels: &Levels, company: Company, suffixed: bool, point: Point) -> Opt
         }
     }
     if levels.is(Field::Family, &[Differ, Alike, Missing]) {
-        let dated = same_day || (levels.is(Field::Birth, &[Slip, Swapped]) && levels.is(Field::Given, &[Exact]) && (own || id));
+        let dated = same_day || (levels.is(Field::Birth, &[Slip, Swapped]) && levels.is(Field::Given, &[Exact])
+            && (own || id || (at_home && levels.is(Field::Middle, &[Exact]))));
         let named = near_given || (number && same_day);
         // A woman who married and moved: all that is hers agrees.
         let married = same_day
@@ -309,10 +313,10 @@ fn guard(levels: &Levels, company: Company, suffixed: bool, point: Point) -> Opt
     match evidence {
         Evidence::Nothing => Some(Guard::NothingElse),
         Evidence::Faint | Evidence::Thin => {
-            let contradicted = levels.is(Field::Middle, &[Differ]) || levels.is(Field::Gender, &[Differ]);
             // Names that are both not the very same need two thin things, or the risk that `balanced` takes.
             let exact = [Field::Given, Field::Family].into_iter().any(|field| levels.of(field) == Exact);
             let two = thin_things(levels) >= 2;
+            let contradicted = levels.is(Field::Middle, &[Differ]) || (levels.is(Field::Gender, &[Differ]) && !two);
             let enough = two || (near_given && same_family && (exact || point == Point::Balanced));
             (contradicted || !enough).then_some(Guard::ThinContradicted)
         }

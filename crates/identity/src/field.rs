@@ -48,7 +48,8 @@ pub enum Level {
     Far,
     /// Addresses: the same state only. Member numbers: another dependent of the same subscriber.
     Remote,
-    /// Member numbers: the number of somebody who shares the record's home.
+    /// Member numbers: the number of somebody who shares the record's home. Telephones and addresses: those of somebody insured
+    /// with the record's person.
     Relative,
     /// Member numbers: not of this payer's form.
     Foreign,
@@ -96,8 +97,8 @@ impl Field {
             Field::Birth => &[Exact, Partial, Swapped, Slip, Near, Far, Part, Differ],
             Field::Ssn => &[Exact, Slip, Partial, Differ],
             Field::Email => &[Exact, Part, Differ],
-            Field::Phone => &[Exact, Slip, Differ],
-            Field::Address => &[Exact, Slip, Near, Far, Remote, Differ],
+            Field::Phone => &[Exact, Slip, Relative, Differ],
+            Field::Address => &[Exact, Slip, Relative, Near, Far, Remote, Differ],
             Field::MemberId => &[Exact, Partial, Slip, Remote, Relative, Foreign, Differ],
         }
     }

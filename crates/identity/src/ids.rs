@@ -99,6 +99,11 @@ fn one(id: &str, index: usize, held: &[&Profile], facts: &Facts, same: &dyn Fn(u
     Level::Foreign
 }
 
+/// Whether two records are insured together.
+pub fn insured_with(a: &Profile, b: &Profile) -> bool {
+    a.member_ids.iter().any(|id| has_subscriber(b, subscriber_part(id))) || a.subscriber_ids.iter().any(|id| has_subscriber(b, id))
+}
+
 /// Whether two records share a home: the house, a telephone or a subscriber number.
 pub fn lives_with(a: &Profile, b: &Profile) -> bool {
     let house = || {
@@ -109,6 +114,6 @@ pub fn lives_with(a: &Profile, b: &Profile) -> bool {
         })
     };
     a.phones.iter().any(|phone| b.phones.contains(phone))
-        || a.member_ids.iter().any(|id| has_subscriber(b, subscriber_part(id)))
+        || insured_with(a, b)
         || house()
 }

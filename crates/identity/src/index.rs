@@ -54,6 +54,17 @@ impl Roster {
         }
         found.sort_unstable();
         found.dedup();
+        // Those insured with a candidate tell whether a telephone, a house or a first name is a relative's.
+        let mut families: Vec<u32> = Vec::new();
+        for number in &found {
+            let held = usize::try_from(*number).ok().and_then(|number| self.profiles.get(number));
+            for key in held.into_iter().flat_map(blocking::of_household) {
+                families.extend(self.keys.get(&fnv(&key)).filter(|numbers| numbers.len() <= CROWD).into_iter().flatten());
+            }
+        }
+        found.append(&mut families);
+        found.sort_unstable();
+        found.dedup();
         found
     }
 }

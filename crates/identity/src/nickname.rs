@@ -1012,6 +1012,8 @@ roxana roxy
 sophronia frona
 tryphena phena
 zedock zed
+julie jule
+alexandria alla
 zoe zoey
 alondra lonnie
 bernice bernie bunny
@@ -1078,12 +1080,30 @@ static ROOTS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
         .collect()
 });
 
-/// Whether two folded given names are variants of one name.
+/// Whether two folded given names are variants of one name, however a pet name's ending is written (`-y`, `-ie`, `-ey`, `-i`).
 pub fn variants(a: &str, b: &str) -> bool {
+    if let (Some(x), Some(y)) = (INDEX.get(a), INDEX.get(b))
+        && x.iter().any(|group| y.contains(group))
+    {
+        return true;
+    }
+    let shared = |x: &str, y: &str| other_endings(x).any(|x| groups_meet(&x, y));
+    shared(a, b) || shared(b, a)
+}
+
+fn groups_meet(a: &str, b: &str) -> bool {
     match (INDEX.get(a), INDEX.get(b)) {
         (Some(x), Some(y)) => x.iter().any(|group| y.contains(group)),
         _ => false,
     }
+}
+
+fn other_endings(name: &str) -> impl Iterator<Item = String> {
+    const ENDINGS: &[&str] = &["ie", "ey", "y", "i"];
+    let cut = ENDINGS.iter().find_map(|ending| name.strip_suffix(ending)).filter(|stem| stem.len() >= 2);
+    cut.into_iter()
+        .flat_map(|stem| ENDINGS.iter().map(move |ending| format!("{stem}{ending}")))
+        .filter(move |other| other != name)
 }
 
 /// Whether the shorter of two folded names is formed from the longer the way pet names are: its beginning (`Cam`, `Cammy` of
