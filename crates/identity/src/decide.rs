@@ -316,7 +316,9 @@ fn guard(levels: &Levels, company: Company, suffixed: bool, point: Point) -> Opt
             // Names that are both not the very same need two thin things, or the risk that `balanced` takes.
             let exact = [Field::Given, Field::Family].into_iter().any(|field| levels.of(field) == Exact);
             let two = thin_things(levels) >= 2;
-            let contradicted = levels.is(Field::Middle, &[Differ]) || (levels.is(Field::Gender, &[Differ]) && !two);
+            let contradicted = levels.is(Field::Middle, &[Differ])
+                || (levels.is(Field::Gender, &[Differ]) && !two)
+                || (point == Point::Safe && contradictions(levels) > usize::from(levels.is(Field::Middle, &[Exact, Partial])));
             let enough = two || (near_given && same_family && (exact || point == Point::Balanced));
             (contradicted || !enough).then_some(Guard::ThinContradicted)
         }
@@ -333,6 +335,14 @@ fn thin_things(levels: &Levels) -> usize {
         + usize::from(levels.is(Field::Address, &[Far]))
         + usize::from(levels.is(Field::Phone, &[Slip]))
         + usize::from(levels.is(Field::Email, &[Part]))
+}
+
+/// How many things that a person keeps, mostly, are others'.
+fn contradictions(levels: &Levels) -> usize {
+    [(Field::Phone, Level::Differ), (Field::Email, Level::Differ), (Field::MemberId, Level::Foreign)]
+        .into_iter()
+        .filter(|(field, level)| levels.of(*field) == *level)
+        .count()
 }
 
 /// Whether something answers for a first name that is not the record's. A twin has all that a household shares and the day too,
