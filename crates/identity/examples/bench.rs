@@ -1,7 +1,8 @@
-//! `bench member ROSTER QUERIES [safe|balanced] [OUT]`: measures the matcher on benchmark files, gz or not.
+//! `bench member ROSTER QUERIES safe|balanced OUT` answers member-match requests; `bench link A B MAP OUT` links two files.
+//! Files may be gz. The environment variable `POLICY` names another policy than the one that ships.
 
 use causeway_identity::bench::csv::{Table, quote};
-use causeway_identity::bench::member;
+use causeway_identity::bench::{link, member};
 use causeway_identity::{Field, Level, Point, Policy};
 use std::error::Error;
 use std::fs::File;
@@ -22,7 +23,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["member", roster, queries, point, out] => run_member(roster, queries, point, out),
-        _ => Err("usage: bench member ROSTER QUERIES safe|balanced OUT".into()),
+        ["link", a, b, map, out] => run_link(a, b, map, out),
+        _ => Err("usage: bench member ROSTER QUERIES safe|balanced OUT | bench link A B MAP OUT".into()),
     }
 }
 
@@ -86,5 +88,22 @@ fn run_member(roster: &str, queries: &str, point: &str, out: &str) -> Result<(),
         at(0.99),
         times.last().copied().unwrap_or(0.0)
     );
+    Ok(())
+}
+
+fn run_link(a: &str, b: &str, map: &str, out: &str) -> Result<(), Box<dyn Error>> {
+    let (mut first, mut second) = (table(a)?, table(b)?);
+    let map = std::fs::read_to_string(map)?;
+    link::map(&mut first, &map)?;
+    link::map(&mut second, &map)?;
+    let begun = Instant::now();
+    let links = link::link(&first, &second, &Policy::default());
+    println!("{} links in {:.0} ms", links.len(), begun.elapsed().as_secs_f64() * 1e3);
+    let mut file = BufWriter::new(File::create(out)?);
+    writeln!(file, "a,b,total")?;
+    for link in &links {
+        writeln!(file, "{},{},{:.2}", quote(first.cell(link.a, "id")), quote(second.cell(link.b, "id")), link.total)?;
+    }
+    file.flush()?;
     Ok(())
 }

@@ -59,6 +59,28 @@ pub fn of_request(profile: &Profile) -> Vec<String> {
     keys.0
 }
 
+/// Keys for linking two files whole, where every field may be spoilt: those of a request, and wider ones that only a file in
+/// memory can afford.
+pub fn of_file(profile: &Profile) -> Vec<String> {
+    let mut keys = Keys(of_request(profile));
+    keys.add("wd", &[&profile.birth.map(Birth::text).unwrap_or_default()]);
+    for name in &profile.names {
+        let first = name.given.first().map(|given| phonetic(given)).unwrap_or_default();
+        keys.add("wn", &[&name.family_sound, &first]);
+        for address in &profile.addresses {
+            keys.add("wl", &[&name.family_sound, &address.zip]);
+            keys.add("wg", &[&first, &address.zip]);
+            keys.add("wc", &[&first, &address.city]);
+            keys.add("wf", &[&name.family_sound, &address.city]);
+        }
+    }
+    for address in &profile.addresses {
+        keys.add("wa", &[&address.number, &phonetic(&address.core)]);
+        keys.add("wz", &[&address.number, &address.zip]);
+    }
+    keys.0
+}
+
 #[derive(Default)]
 struct Keys(Vec<String>);
 

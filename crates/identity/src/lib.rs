@@ -21,6 +21,7 @@ mod policy;
 pub mod rules;
 pub mod score;
 pub mod text;
+pub mod train;
 
 pub use decide::{Decision, Guard, Outcome, Scored, decide, same_person};
 pub use facts::{DEPENDENT_DIGITS, Facts};

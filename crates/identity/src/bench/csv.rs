@@ -48,11 +48,18 @@ impl Table {
         self.columns.contains_key(column)
     }
 
-    /// Gives a column another name.
-    pub fn rename(&mut self, from: &str, to: &str) {
-        if let Some(place) = self.columns.get(from).copied() {
-            self.columns.insert(to.to_owned(), place);
+    /// Adds a column that joins others by a space.
+    pub fn join(&mut self, from: &[&str], to: &str) {
+        let width = self.columns.values().max().map_or(0, |last| last + 1);
+        for row in 0..self.rows.len() {
+            let cells: Vec<&str> = from.iter().map(|column| self.cell(row, column)).filter(|cell| !cell.is_empty()).collect();
+            let cell = cells.join(" ");
+            if let Some(row) = self.rows.get_mut(row) {
+                row.resize(width, String::new());
+                row.push(cell);
+            }
         }
+        self.columns.insert(to.to_owned(), width);
     }
 }
 
