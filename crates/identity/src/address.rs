@@ -179,7 +179,8 @@ impl AddressForm {
         let state_differs = said(&self.state, &other.state) && self.state != other.state;
         let city = same(&self.city, &other.city) && !state_differs;
         // Two of them may be missing; a house is the same house unless a place contradicts it.
-        let placed = zip || city || !(said(&self.zip, &other.zip) || said(&self.city, &other.city));
+        // A state may be mistyped; the house, street and city of the same name are still one house.
+        let placed = zip || same(&self.city, &other.city) || !(said(&self.zip, &other.zip) || said(&self.city, &other.city));
         if placed && said(&self.street, &other.street) && said(&self.number, &other.number) {
             let number = self.number == other.number;
             let street = self.street == other.street || self.core == other.core;

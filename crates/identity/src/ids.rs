@@ -99,6 +99,15 @@ fn one(id: &str, index: usize, held: &[&Profile], facts: &Facts, same: &dyn Fn(u
     Level::Foreign
 }
 
+/// The subscriber numbers of a record, each once.
+pub fn subscribers(record: &Profile) -> Vec<&str> {
+    let mut ids: Vec<&str> = record.subscriber_ids.iter().map(String::as_str).collect();
+    ids.extend(record.member_ids.iter().map(|id| subscriber_part(id)));
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
 /// Whether two records are insured together.
 pub fn insured_with(a: &Profile, b: &Profile) -> bool {
     a.member_ids.iter().any(|id| has_subscriber(b, subscriber_part(id))) || a.subscriber_ids.iter().any(|id| has_subscriber(b, id))
