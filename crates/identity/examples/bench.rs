@@ -33,7 +33,11 @@ fn run_member(roster: &str, queries: &str, point: &str, out: &str) -> Result<(),
         Ok(path) => Policy::parse(&std::fs::read_to_string(path)?)?,
         Err(_) => Policy::default(),
     };
-    let point = if point == "balanced" { Point::Balanced } else { Point::Safe };
+    let point = if point == "balanced" {
+        Point::Balanced
+    } else {
+        Point::Safe
+    };
     let (records, queries) = (table(roster)?, table(queries)?);
     let begun = Instant::now();
     let roster = member::roster(&records);
@@ -70,7 +74,10 @@ fn run_member(roster: &str, queries: &str, point: &str, out: &str) -> Result<(),
             record,
             top.map_or(f64::NAN, |top| top.score.total),
             answer.decision.margin,
-            answer.decision.guard.map_or(String::new(), |guard| format!("{guard:?}")),
+            answer
+                .decision
+                .guard
+                .map_or(String::new(), |guard| format!("{guard:?}")),
             top.and_then(|top| top.rule).unwrap_or(""),
             top.and_then(|top| answer.candidates.get(top.candidate))
                 .map_or("", |number| records.cell(*number as usize, "roster_id")),
@@ -102,7 +109,13 @@ fn run_link(a: &str, b: &str, map: &str, out: &str) -> Result<(), Box<dyn Error>
     let mut file = BufWriter::new(File::create(out)?);
     writeln!(file, "a,b,total")?;
     for link in &links {
-        writeln!(file, "{},{},{:.2}", quote(first.cell(link.a, "id")), quote(second.cell(link.b, "id")), link.total)?;
+        writeln!(
+            file,
+            "{},{},{:.2}",
+            quote(first.cell(link.a, "id")),
+            quote(second.cell(link.b, "id")),
+            link.total
+        )?;
     }
     file.flush()?;
     Ok(())

@@ -98,11 +98,25 @@ sw southwest
 ";
 /// Lines of [`WORDS`] that name a type of street or a direction, not the street.
 const GENERIC: &[&str] = &[
-    "st", "ave", "rd", "dr", "ln", "ct", "cir", "blvd", "pl", "ter", "trl", "way", "pkwy", "hwy", "rte", "loop", "sq", "cv", "xing",
-    "aly", "plz", "n", "s", "e", "w", "ne", "nw", "se", "sw",
+    "st", "ave", "rd", "dr", "ln", "ct", "cir", "blvd", "pl", "ter", "trl", "way", "pkwy", "hwy", "rte", "loop", "sq",
+    "cv", "xing", "aly", "plz", "n", "s", "e", "w", "ne", "nw", "se", "sw",
 ];
 const UNITS: &[&str] = &[
-    "apt", "apartment", "unit", "suite", "ste", "lot", "room", "rm", "trlr", "bldg", "building", "floor", "fl", "number", "#",
+    "apt",
+    "apartment",
+    "unit",
+    "suite",
+    "ste",
+    "lot",
+    "room",
+    "rm",
+    "trlr",
+    "bldg",
+    "building",
+    "floor",
+    "fl",
+    "number",
+    "#",
 ];
 const STATES: &str = "al alabama ak alaska az arizona ar arkansas ca california co colorado ct connecticut de delaware \
     fl florida ga georgia hi hawaii id idaho il illinois in indiana ia iowa ks kansas ky kentucky la louisiana me maine \
@@ -167,7 +181,9 @@ impl AddressForm {
         if form.core.is_empty() {
             form.core.clone_from(&form.street);
         }
-        let says = [&form.street, &form.city, &form.state, &form.zip].iter().any(|s| !s.is_empty());
+        let says = [&form.street, &form.city, &form.state, &form.zip]
+            .iter()
+            .any(|s| !s.is_empty());
         says.then_some(form)
     }
 
@@ -180,7 +196,8 @@ impl AddressForm {
         let city = same(&self.city, &other.city) && !state_differs;
         // Two of them may be missing; a house is the same house unless a place contradicts it.
         // A state may be mistyped; the house, street and city of the same name are still one house.
-        let placed = zip || same(&self.city, &other.city) || !(said(&self.zip, &other.zip) || said(&self.city, &other.city));
+        let placed =
+            zip || same(&self.city, &other.city) || !(said(&self.zip, &other.zip) || said(&self.city, &other.city));
         if placed && said(&self.street, &other.street) && said(&self.number, &other.number) {
             let number = self.number == other.number;
             let street = self.street == other.street || self.core == other.core;
@@ -209,7 +226,8 @@ impl AddressForm {
         if same(&self.state, &other.state) {
             return Some(Nearness::State);
         }
-        let comparable = said(&self.state, &other.state) || said(&self.city, &other.city) || said(&self.zip, &other.zip);
+        let comparable =
+            said(&self.state, &other.state) || said(&self.city, &other.city) || said(&self.zip, &other.zip);
         comparable.then_some(Nearness::Elsewhere)
     }
 }
@@ -244,7 +262,10 @@ mod tests {
             assert_eq!(here.nearness(&there), Some(near), "{line}");
             assert_eq!(there.nearness(&here), Some(near), "{line}");
         }
-        assert_eq!(here.nearness(&at("17 elm st", "Tacoma", "98401")), Some(Nearness::State));
+        assert_eq!(
+            here.nearness(&at("17 elm st", "Tacoma", "98401")),
+            Some(Nearness::State)
+        );
         assert_eq!(AddressForm::parse(&Address::default()), None);
     }
 

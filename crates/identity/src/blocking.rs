@@ -120,7 +120,11 @@ impl Keys {
             }
         }
         let mut lasts: Vec<String> = Vec::new();
-        let parts = name.family.iter().filter(|part| !is_particle(part)).map(|part| phonetic(part));
+        let parts = name
+            .family
+            .iter()
+            .filter(|part| !is_particle(part))
+            .map(|part| phonetic(part));
         for sound in std::iter::once(name.family_sound.clone()).chain(parts.take(3)) {
             if !sound.is_empty() && !lasts.contains(&sound) {
                 lasts.push(sound);

@@ -32,7 +32,8 @@ pub fn compare(asked: &Profile, held: &Profile, facts: &Facts) -> Comparison {
     levels.set(Field::Gender, gender);
     levels.set(Field::Ssn, ssn(asked, held));
     levels.set(Field::Email, email(asked, held));
-    if levels.is(Field::Family, &[Level::Differ, Level::Alike]) && (once_named(asked, held) || once_named(held, asked)) {
+    if levels.is(Field::Family, &[Level::Differ, Level::Alike]) && (once_named(asked, held) || once_named(held, asked))
+    {
         levels.set(Field::Family, Level::Part);
     }
     let unsure = levels.is(Field::Given, &[Level::Differ, Level::Alike, Level::SlipKnown]);
@@ -45,7 +46,11 @@ pub fn compare(asked: &Profile, held: &Profile, facts: &Facts) -> Comparison {
 }
 
 /// Raises what differs to what a relative explains: children have their parents' telephone, and move to one of them.
-pub fn explain_by_relatives<'a>(compared: &mut Comparison, asked: &Profile, relatives: impl Iterator<Item = &'a Profile>) {
+pub fn explain_by_relatives<'a>(
+    compared: &mut Comparison,
+    asked: &Profile,
+    relatives: impl Iterator<Item = &'a Profile>,
+) {
     let levels = &mut compared.levels;
     for relative in relatives {
         if levels.is(Field::Phone, &[Level::Missing, Level::Differ]) && phone(asked, relative) == Level::Exact {
@@ -69,7 +74,8 @@ fn names(asked: &Profile, held: &Profile, facts: &Facts) -> Comparison {
     for a in &asked.names {
         for b in &held.names {
             let one = name(a, b, facts);
-            let rank = rank(one.levels.of(Field::Given)) * 2 + rank(one.levels.of(Field::Family)) * 2
+            let rank = rank(one.levels.of(Field::Given)) * 2
+                + rank(one.levels.of(Field::Family)) * 2
                 + u8::from(one.levels.is(Field::Middle, &[Level::Exact, Level::Partial]));
             if best.as_ref().is_none_or(|(top, _)| rank > *top) {
                 best = Some((rank, one));
@@ -138,7 +144,11 @@ fn swapped(a: &NameForm, b: &NameForm) -> bool {
                     || x.given.len() > 1 && y.family.len() > 1 && x.given.starts_with(&y.family))
         })
     };
-    let nick = |x: &NameForm, y: &NameForm| y.given.first().is_some_and(|first| nickname::variants(&x.family_joined, first));
+    let nick = |x: &NameForm, y: &NameForm| {
+        y.given
+            .first()
+            .is_some_and(|first| nickname::variants(&x.family_joined, first))
+    };
     (cross(a, b) || nick(b, a)) && (cross(b, a) || nick(a, b))
 }
 
@@ -166,7 +176,8 @@ fn given(a: &[String], b: &[String], facts: &Facts) -> (Level, Level) {
         return (level, middle(&a[1..], &b[1..]));
     }
     // Mary Ann and Maryann: the first two of one are the first of the other.
-    let joined = |p: &[String], q: &[String]| p.len() > 1 && p[1].len() > 1 && q[0].strip_prefix(&p[0]) == Some(p[1].as_str());
+    let joined =
+        |p: &[String], q: &[String]| p.len() > 1 && p[1].len() > 1 && q[0].strip_prefix(&p[0]) == Some(p[1].as_str());
     if joined(a, b) {
         return (Level::Exact, middle(&a[2..], &b[1..]));
     }
@@ -178,21 +189,40 @@ fn given(a: &[String], b: &[String], facts: &Facts) -> (Level, Level) {
     }
     let rest = || middle(&a[1..], &b[1..]);
     if is_placeholder(a) || is_placeholder(b) {
-        let named = |given: &[String]| given.iter().filter(|name| !PLACEHOLDERS.contains(&name.as_str())).cloned().collect::<Vec<_>>();
+        let named = |given: &[String]| {
+            given
+                .iter()
+                .filter(|name| !PLACEHOLDERS.contains(&name.as_str()))
+                .cloned()
+                .collect::<Vec<_>>()
+        };
         let (p, q) = (named(a), named(b));
-        let skip = |given: &[String], all: &[String]| if is_placeholder(all) { 0 } else { usize::from(!given.is_empty()) };
+        let skip = |given: &[String], all: &[String]| {
+            if is_placeholder(all) {
+                0
+            } else {
+                usize::from(!given.is_empty())
+            }
+        };
         return (Level::Missing, middle(&p[skip(&p, a)..], &q[skip(&q, b)..]));
     }
     if is_initial(x) || is_initial(y) {
         // `J Robert` may be called Robert.
-        let second = |p: &[String], q: &[String]| is_initial(&p[0]) && p.get(1).is_some_and(|name| *name == q[0] && name.len() > 1);
+        let second = |p: &[String], q: &[String]| {
+            is_initial(&p[0]) && p.get(1).is_some_and(|name| *name == q[0] && name.len() > 1)
+        };
         if second(a, b) || second(b, a) {
             return (Level::Part, Level::Missing);
         }
         let same = x.chars().next() == y.chars().next();
-        return if same { (Level::Partial, rest()) } else { (Level::Differ, rest()) };
+        return if same {
+            (Level::Partial, rest())
+        } else {
+            (Level::Differ, rest())
+        };
     }
-    let elsewhere = |name: &String, others: &[String]| others[1..].iter().any(|o| o == name || nickname::variants(o, name));
+    let elsewhere =
+        |name: &String, others: &[String]| others[1..].iter().any(|o| o == name || nickname::variants(o, name));
     if elsewhere(x, b) || elsewhere(y, a) {
         return (Level::Part, Level::Missing);
     }
@@ -220,13 +250,17 @@ fn given(a: &[String], b: &[String], facts: &Facts) -> (Level, Level) {
     (Level::Differ, rest())
 }
 
-const PLACEHOLDERS: &[&str] = &["baby", "boy", "girl", "babyboy", "babygirl", "newborn", "infant", "twin", "unknown", "unk", "na", "none", "test"];
+const PLACEHOLDERS: &[&str] = &[
+    "baby", "boy", "girl", "babyboy", "babygirl", "newborn", "infant", "twin", "unknown", "unk", "na", "none", "test",
+];
 
 /// Whether a hospital or a form gave the name: a newborn before it has one.
 fn is_placeholder(given: &[String]) -> bool {
     let first = given.first().map_or("", String::as_str);
-    matches!(first, "babyboy" | "babygirl" | "newborn" | "infant" | "unknown" | "unk" | "na" | "none" | "test")
-        || (matches!(first, "baby" | "girl" | "boy" | "twin") && given.len() > 1)
+    matches!(
+        first,
+        "babyboy" | "babygirl" | "newborn" | "infant" | "unknown" | "unk" | "na" | "none" | "test"
+    ) || (matches!(first, "baby" | "girl" | "boy" | "twin") && given.len() > 1)
 }
 
 fn middle(a: &[String], b: &[String]) -> Level {
@@ -262,7 +296,11 @@ fn family(a: &NameForm, b: &NameForm) -> Level {
     if x == y {
         return Level::Exact;
     }
-    let shared = |p: &NameForm, q: &NameForm| p.family.iter().any(|part| !is_particle(part) && part.len() > 2 && q.family.contains(part));
+    let shared = |p: &NameForm, q: &NameForm| {
+        p.family
+            .iter()
+            .any(|part| !is_particle(part) && part.len() > 2 && q.family.contains(part))
+    };
     if (a.family.len() > 1 || b.family.len() > 1) && shared(a, b) {
         return Level::Part;
     }
@@ -271,7 +309,9 @@ fn family(a: &NameForm, b: &NameForm) -> Level {
     }
     let parts_near = || {
         (a.family.len() > 1 || b.family.len() > 1)
-            && a.family.iter().any(|p| p.len() > 3 && b.family.iter().any(|q| q.len() > 3 && near(p, q)))
+            && a.family
+                .iter()
+                .any(|p| p.len() > 3 && b.family.iter().any(|q| q.len() > 3 && near(p, q)))
     };
     if parts_near() || jaro_winkler(x, y) >= 0.86 || (x.len().min(y.len()) >= 3 && a.family_sound == b.family_sound) {
         return Level::Alike;
@@ -334,27 +374,43 @@ fn email(asked: &Profile, held: &Profile) -> Level {
 
 /// Whether one side's e-mail address still bears the other side's family name.
 fn once_named(named: &Profile, addressed: &Profile) -> bool {
-    let mut names = named.names.iter().map(|name| name.family_joined.as_str()).filter(|name| name.len() >= 4);
+    let mut names = named
+        .names
+        .iter()
+        .map(|name| name.family_joined.as_str())
+        .filter(|name| name.len() >= 4);
     names.any(|name| addressed.emails.iter().any(|email| email.local.contains(name)))
 }
 
 /// Whether one side's e-mail address calls its owner by the other side's first name: a name the person goes by.
 fn known_as(named: &Profile, addressed: &Profile) -> bool {
-    let firsts = named.names.iter().filter_map(|name| name.given.first()).filter(|first| first.len() >= 4);
+    let firsts = named
+        .names
+        .iter()
+        .filter_map(|name| name.given.first())
+        .filter(|first| first.len() >= 4);
     let own = |local: &str| {
         let mut own = addressed.names.iter().filter_map(|name| name.given.first());
         own.any(|first| local.contains(first.as_str()))
     };
-    firsts
-        .into_iter()
-        .any(|first| addressed.emails.iter().any(|email| email.local.contains(first.as_str()) && !own(&email.local)))
+    firsts.into_iter().any(|first| {
+        addressed
+            .emails
+            .iter()
+            .any(|email| email.local.contains(first.as_str()) && !own(&email.local))
+    })
 }
 
 fn phone(asked: &Profile, held: &Profile) -> Level {
     if asked.phones.is_empty() || held.phones.is_empty() {
         return Level::Missing;
     }
-    let pairs = || asked.phones.iter().flat_map(|a| held.phones.iter().map(move |b| (a, b)));
+    let pairs = || {
+        asked
+            .phones
+            .iter()
+            .flat_map(|a| held.phones.iter().map(move |b| (a, b)))
+    };
     if pairs().any(|(a, b)| a == b) {
         Level::Exact
     } else if pairs().any(|(a, b)| edits(a, b, 1) <= 1) {

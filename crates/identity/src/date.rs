@@ -46,7 +46,9 @@ impl Birth {
                 .flatten()
         };
         let (year, month, day) = match fields.as_slice() {
-            [whole] if whole.len() == 8 && whole.is_ascii() => (number(&whole[..4])?, number(&whole[4..6])?, number(&whole[6..])?),
+            [whole] if whole.len() == 8 && whole.is_ascii() => {
+                (number(&whole[..4])?, number(&whole[4..6])?, number(&whole[6..])?)
+            }
             [year] if year.len() == 4 => (number(year)?, 0, 0),
             [year, month] if year.len() == 4 => (number(year)?, number(month)?, 0),
             [year, month, day] if year.len() == 4 => (number(year)?, number(month)?, number(day)?),
@@ -54,7 +56,11 @@ impl Birth {
             _ => return None,
         };
         // A month beyond twelve with a day that could be a month was written the other way round.
-        let (month, day) = if month > 12 && (1..=12).contains(&day) { (day, month) } else { (month, day) };
+        let (month, day) = if month > 12 && (1..=12).contains(&day) {
+            (day, month)
+        } else {
+            (month, day)
+        };
         ((1800..=2200).contains(&year) && month <= 12 && day <= 31).then(|| Birth {
             year,
             month: u8::try_from(month).unwrap_or(0),
@@ -100,11 +106,19 @@ impl Birth {
 /// Compares two birth dates; symmetrical.
 pub fn compare(a: Birth, b: Birth) -> DateClass {
     if a == b {
-        return if a.is_whole() { DateClass::Same } else { DateClass::Precision };
+        return if a.is_whole() {
+            DateClass::Same
+        } else {
+            DateClass::Precision
+        };
     }
     if !a.is_whole() || !b.is_whole() {
         let months_agree = a.month == 0 || b.month == 0 || a.month == b.month;
-        return if a.year == b.year && months_agree { DateClass::Precision } else { DateClass::Other };
+        return if a.year == b.year && months_agree {
+            DateClass::Precision
+        } else {
+            DateClass::Other
+        };
     }
     if a.swapped() == Some(b) {
         return DateClass::DayMonth;
@@ -122,7 +136,7 @@ pub fn compare(a: Birth, b: Birth) -> DateClass {
         [i, j] => j - i == 1 && x[*i] == y[*j] && x[*j] == y[*i],
         _ => false,
     };
-    if slip && (years_apart < GENERATION_YEARS || years_apart == 100) {
+    if (slip && years_apart < GENERATION_YEARS) || (same_day && years_apart == 100) {
         DateClass::Digit
     } else if same_day {
         DateClass::Year
@@ -170,6 +184,13 @@ mod tests {
         }
         assert_eq!(Birth::parse(""), None);
         assert_eq!(Birth::parse("not-a-date"), None);
-        assert_eq!(Birth::parse("1984-13-09"), Some(Birth { year: 1984, month: 9, day: 13 }));
+        assert_eq!(
+            Birth::parse("1984-13-09"),
+            Some(Birth {
+                year: 1984,
+                month: 9,
+                day: 13
+            })
+        );
     }
 }

@@ -69,7 +69,12 @@ pub fn decide(asked: &Profile, held: &[&Profile], facts: &Facts, policy: &Policy
         .enumerate()
         .map(|(index, record)| scored(asked, (index, record), held, &households, facts, policy))
         .collect();
-    ranked.sort_by(|a, b| b.score.total.total_cmp(&a.score.total).then(a.candidate.cmp(&b.candidate)));
+    ranked.sort_by(|a, b| {
+        b.score
+            .total
+            .total_cmp(&a.score.total)
+            .then(a.candidate.cmp(&b.candidate))
+    });
     let mut decision = Decision {
         outcome: Outcome::None,
         guard: None,
@@ -88,7 +93,10 @@ pub fn decide(asked: &Profile, held: &[&Profile], facts: &Facts, policy: &Policy
     };
     let rival = decision.ranked.iter().skip(1).find(|other| {
         let near = total - other.score.total < 2.0 * bounds.margin.max(1.0);
-        !(near && held.get(other.candidate).is_some_and(|second| same_person(record, second, facts)))
+        !(near
+            && held
+                .get(other.candidate)
+                .is_some_and(|second| same_person(record, second, facts)))
     });
     if let Some(rival) = rival {
         decision.margin = total - rival.score.total;
@@ -97,7 +105,9 @@ pub fn decide(asked: &Profile, held: &[&Profile], facts: &Facts, policy: &Policy
     if top.levels.of(Field::Given) == Level::Alike {
         company.another_name = another_name(asked, record, facts) || another_name(record, asked, facts);
     }
-    let suffixed = [asked, *record].into_iter().any(|one| one.names.iter().any(|name| name.generation.is_some()));
+    let suffixed = [asked, *record]
+        .into_iter()
+        .any(|one| one.names.iter().any(|name| name.generation.is_some()));
     decision.guard = guard(&top.levels, company, suffixed, point)
         .or_else(|| (decision.margin < bounds.margin).then_some(Guard::Rival))
         .or_else(|| weak(&top, bounds));
@@ -126,7 +136,11 @@ fn scored(
         _ => false,
     };
     let own = ids::subscribers(record);
-    let relatives = own.iter().filter_map(|id| households.get(id)).flatten().filter(|i| **i != index);
+    let relatives = own
+        .iter()
+        .filter_map(|id| households.get(id))
+        .flatten()
+        .filter(|i| **i != index);
     explain_by_relatives(&mut compared, asked, relatives.filter_map(|i| held.get(*i).copied()));
     let id = ids::level(asked, index, held, facts, &same);
     compared.levels.set(Field::MemberId, id);
@@ -148,7 +162,8 @@ pub fn same_person(a: &Profile, b: &Profile, facts: &Facts) -> bool {
         .any(|field| levels.of(field) == Differ);
     let number = levels.is(Field::Ssn, &[Exact]);
     let more = number || levels.is(Field::Email, &[Exact]) || ids::lives_with(a, b);
-    let family = levels.is(Field::Family, &[Exact, Part, Slip]) || (levels.is(Field::Family, &[Differ, Missing]) && number);
+    let family =
+        levels.is(Field::Family, &[Exact, Part, Slip]) || (levels.is(Field::Family, &[Differ, Missing]) && number);
     own && !against && more && family
 }
 

@@ -100,8 +100,14 @@ impl Record {
         if let Some(guard) = self.guard {
             let _ = writeln!(text, "not automatic because: {}", guard.words());
         }
-        let margin = self.margin.map_or("no other person".to_owned(), |margin| format!("{margin:.1} (needs {:.1})", self.margin_needed));
-        let _ = writeln!(text, "needs {:.1} to match, {:.1} for a review; margin {margin}", self.accept, self.review);
+        let margin = self.margin.map_or("no other person".to_owned(), |margin| {
+            format!("{margin:.1} (needs {:.1})", self.margin_needed)
+        });
+        let _ = writeln!(
+            text,
+            "needs {:.1} to match, {:.1} for a review; margin {margin}",
+            self.accept, self.review
+        );
         for one in &self.candidates {
             let rule = one.rule.map_or(String::new(), |rule| format!(", rule {rule}"));
             let _ = writeln!(
@@ -110,7 +116,11 @@ impl Record {
                 one.candidate, one.total, one.individual, one.household
             );
             for row in &one.fields {
-                let weight = if row.level == Level::Missing { "-".to_owned() } else { format!("{:+.1}", row.weight) };
+                let weight = if row.level == Level::Missing {
+                    "-".to_owned()
+                } else {
+                    format!("{:+.1}", row.weight)
+                };
                 let _ = writeln!(text, "  {:<10} {:<11} {weight:>6}", row.field.code(), row.level.code());
             }
         }

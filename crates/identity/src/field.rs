@@ -66,7 +66,9 @@ impl Field {
     /// Every field, in the order of a record.
     pub const ALL: [Field; FIELDS] = {
         use Field::*;
-        [Given, Middle, Family, Suffix, Birth, Gender, Ssn, Email, Phone, Address, MemberId]
+        [
+            Given, Middle, Family, Suffix, Birth, Gender, Ssn, Email, Phone, Address, MemberId,
+        ]
     };
 
     /// The name in a policy.
@@ -114,7 +116,8 @@ impl Level {
     pub const ALL: [Level; LEVELS] = {
         use Level::*;
         [
-            Missing, Exact, Partial, Nickname, Part, Slip, SlipKnown, Alike, Swapped, Near, Far, Remote, Relative, Foreign, Differ,
+            Missing, Exact, Partial, Nickname, Part, Slip, SlipKnown, Alike, Swapped, Near, Far, Remote, Relative,
+            Foreign, Differ,
         ]
     };
 

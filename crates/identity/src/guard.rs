@@ -87,19 +87,32 @@ pub(crate) struct Company {
     pub(crate) another_name: bool,
 }
 
-pub(crate) fn company(asked: &Profile, record: &Profile, best: usize, ranked: &[Scored], held: &[&Profile], facts: &Facts) -> Company {
+pub(crate) fn company(
+    asked: &Profile,
+    record: &Profile,
+    best: usize,
+    ranked: &[Scored],
+    held: &[&Profile],
+    facts: &Facts,
+) -> Company {
     let mut company = Company::default();
     for other in ranked.iter().filter(|other| other.candidate != best) {
-        let Some(relative) = held.get(other.candidate).filter(|relative| ids::lives_with(record, relative)) else {
+        let Some(relative) = held
+            .get(other.candidate)
+            .filter(|relative| ids::lives_with(record, relative))
+        else {
             continue;
         };
         if same_person(record, relative, facts) {
             continue;
         }
         company.twin |= relative.birth.is_some() && relative.birth == record.birth;
-        if other.levels.is(Field::Given, &[Level::Exact, Level::Nickname]) && other.levels.of(Field::Birth) == Level::Differ {
+        if other.levels.is(Field::Given, &[Level::Exact, Level::Nickname])
+            && other.levels.of(Field::Birth) == Level::Differ
+        {
             company.namesake = true;
-            company.namesake_of_other_gender |= relative.gender.is_some() && asked.gender.is_some() && relative.gender != asked.gender;
+            company.namesake_of_other_gender |=
+                relative.gender.is_some() && asked.gender.is_some() && relative.gender != asked.gender;
         }
     }
     company
@@ -107,12 +120,22 @@ pub(crate) fn company(asked: &Profile, record: &Profile, best: usize, ranked: &[
 
 /// Whether the first name of `written` is nobody's name, a slip away from a name, and from none that `meant` may bear.
 pub(crate) fn another_name(written: &Profile, meant: &Profile, facts: &Facts) -> bool {
-    let first = |profile: &Profile| profile.names.first().and_then(|name| name.given.first()).cloned().unwrap_or_default();
+    let first = |profile: &Profile| {
+        profile
+            .names
+            .first()
+            .and_then(|name| name.given.first())
+            .cloned()
+            .unwrap_or_default()
+    };
     let (written, meant) = (first(written), first(meant));
     if written.len() < 4 || facts.is_given_name(&written) {
         return false;
     }
-    let mut near = crate::text::one_edit_away(&written).into_iter().filter(|name| facts.is_given_name(name)).peekable();
+    let mut near = crate::text::one_edit_away(&written)
+        .into_iter()
+        .filter(|name| facts.is_given_name(name))
+        .peekable();
     near.peek().is_some() && near.all(|name| name != meant && !crate::nickname::variants(&name, &meant))
 }
 
@@ -157,7 +180,10 @@ pub(crate) fn guard(levels: &Levels, company: Company, suffixed: bool, point: Po
     if levels.is(Field::Birth, &[Slip, Swapped, Near, Part]) {
         let close = levels.is(Field::Birth, &[Slip, Swapped]);
         let vouched = own || (at_home && levels.of(Field::Middle) != Differ && (close || same_given));
-        let full = [Field::Given, Field::Family].into_iter().all(|field| levels.of(field) == Exact) && levels.of(Field::Gender) != Differ;
+        let full = [Field::Given, Field::Family]
+            .into_iter()
+            .all(|field| levels.of(field) == Exact)
+            && levels.of(Field::Gender) != Differ;
         let middle = levels.is(Field::Middle, &[Exact, Partial]);
         let thin = close && full && middle;
         if !((vouched || thin) && near_given) {
@@ -168,14 +194,17 @@ pub(crate) fn guard(levels: &Levels, company: Company, suffixed: bool, point: Po
         return Some(Guard::GivenDiffers);
     }
     if levels.of(Field::Gender) == Differ {
-        let pet_name = levels.of(Field::Given) == Nickname && (own || id || levels.is(Field::Middle, &[Exact, Partial]));
+        let pet_name =
+            levels.of(Field::Given) == Nickname && (own || id || levels.is(Field::Middle, &[Exact, Partial]));
         if !(number || pet_name || levels.is(Field::Given, &[Exact, Swapped])) {
             return Some(Guard::GenderDiffers);
         }
     }
     if levels.is(Field::Family, &[Differ, Alike, Missing]) {
-        let dated = same_day || (levels.is(Field::Birth, &[Slip, Swapped]) && levels.is(Field::Given, &[Exact])
-            && (own || id || (at_home && levels.is(Field::Middle, &[Exact]))));
+        let dated = same_day
+            || (levels.is(Field::Birth, &[Slip, Swapped])
+                && levels.is(Field::Given, &[Exact])
+                && (own || id || (at_home && levels.is(Field::Middle, &[Exact]))));
         let named = near_given || (number && same_day);
         // A woman who married and moved: all that is hers agrees.
         let married = same_day
@@ -190,11 +219,14 @@ pub(crate) fn guard(levels: &Levels, company: Company, suffixed: bool, point: Po
         Evidence::Nothing => Some(Guard::NothingElse),
         Evidence::Faint | Evidence::Thin => {
             // Names that are both not the very same need two thin things, or the risk that `balanced` takes.
-            let exact = [Field::Given, Field::Family].into_iter().any(|field| levels.of(field) == Exact);
+            let exact = [Field::Given, Field::Family]
+                .into_iter()
+                .any(|field| levels.of(field) == Exact);
             let two = thin_things(levels) >= 2;
             let contradicted = levels.is(Field::Middle, &[Differ])
                 || (levels.is(Field::Gender, &[Differ]) && !two)
-                || (point == Point::Safe && contradictions(levels) > usize::from(levels.is(Field::Middle, &[Exact, Partial])));
+                || (point == Point::Safe
+                    && contradictions(levels) > usize::from(levels.is(Field::Middle, &[Exact, Partial])));
             let enough = two || (near_given && same_family && (exact || point == Point::Balanced));
             (contradicted || !enough).then_some(Guard::ThinContradicted)
         }
@@ -215,10 +247,14 @@ fn thin_things(levels: &Levels) -> usize {
 
 /// How many things that a person keeps, mostly, are others'.
 fn contradictions(levels: &Levels) -> usize {
-    [(Field::Phone, Level::Differ), (Field::Email, Level::Differ), (Field::MemberId, Level::Foreign)]
-        .into_iter()
-        .filter(|(field, level)| levels.of(*field) == *level)
-        .count()
+    [
+        (Field::Phone, Level::Differ),
+        (Field::Email, Level::Differ),
+        (Field::MemberId, Level::Foreign),
+    ]
+    .into_iter()
+    .filter(|(field, level)| levels.of(*field) == *level)
+    .count()
 }
 
 /// Whether something answers for a first name that is not the record's. A twin has all that a household shares and the day too,
@@ -231,7 +267,11 @@ fn given_vouched(levels: &Levels, company: Company) -> bool {
     let same_family = levels.is(Field::Family, &[Exact, Part, Slip, Swapped]);
     let at_home = evidence_of_home(levels);
     let gender = levels.of(Field::Gender) != Differ;
-    let written_by_mistake = company.namesake && !company.twin && same_family && gender && at_home
+    let written_by_mistake = company.namesake
+        && !company.twin
+        && same_family
+        && gender
+        && at_home
         && (id || (company.namesake_of_other_gender && levels.is(Field::Gender, &[Exact])));
     let middle = levels.is(Field::Middle, &[Exact]) && same_family && gender && at_home && !company.twin;
     match levels.of(Field::Given) {
@@ -256,4 +296,3 @@ fn evidence_of_home(levels: &Levels) -> bool {
     home.set(Field::Email, Level::Missing);
     evidence(&home) == Evidence::Home
 }
-

@@ -10,7 +10,13 @@ use crate::text::edits;
 ///
 /// Every number must be reconcilable: one that contradicts wins over one that agrees. `same` tells whether two candidates are
 /// records of one person, whose numbers stand for each other.
-pub fn level(asked: &Profile, index: usize, held: &[&Profile], facts: &Facts, same: &dyn Fn(usize, usize) -> bool) -> Level {
+pub fn level(
+    asked: &Profile,
+    index: usize,
+    held: &[&Profile],
+    facts: &Facts,
+    same: &dyn Fn(usize, usize) -> bool,
+) -> Level {
     let mut best = Level::Missing;
     let sent = asked.member_ids.iter().chain(&asked.subscriber_ids);
     for id in sent {
@@ -58,7 +64,10 @@ fn has_member(held: &Profile, id: &str) -> bool {
 fn is_slip(held: &Profile, id: &str) -> bool {
     let slip = |own: &str| id.len() >= 6 && edits(own, id, 1) <= 1;
     held.subscriber_ids.iter().any(|own| slip(own))
-        || held.member_ids.iter().any(|own| slip(own) || slip(subscriber_part(own)))
+        || held
+            .member_ids
+            .iter()
+            .any(|own| slip(own) || slip(subscriber_part(own)))
 }
 
 fn one(id: &str, index: usize, held: &[&Profile], facts: &Facts, same: &dyn Fn(usize, usize) -> bool) -> Level {
@@ -71,18 +80,26 @@ fn one(id: &str, index: usize, held: &[&Profile], facts: &Facts, same: &dyn Fn(u
     if has_subscriber(record, id) {
         return Level::Partial;
     }
-    let owners = || held.iter().enumerate().filter(|(i, other)| *i != index && has_member(other, id));
+    let owners = || {
+        held.iter()
+            .enumerate()
+            .filter(|(i, other)| *i != index && has_member(other, id))
+    };
     if owners().any(|(i, _)| same(index, i)) {
         return Level::Exact;
     }
     let owned = owners().next().is_some();
     if has_subscriber(record, subscriber_part(id)) {
-        return if !owned && is_slip(record, id) { Level::Slip } else { Level::Remote };
+        return if !owned && is_slip(record, id) {
+            Level::Slip
+        } else {
+            Level::Remote
+        };
     }
     let household = || {
-        held.iter()
-            .enumerate()
-            .filter(|(i, other)| *i != index && (has_subscriber(other, id) || has_subscriber(other, subscriber_part(id))))
+        held.iter().enumerate().filter(|(i, other)| {
+            *i != index && (has_subscriber(other, id) || has_subscriber(other, subscriber_part(id)))
+        })
     };
     if household().any(|(i, _)| same(index, i)) {
         return Level::Partial;
@@ -110,7 +127,8 @@ pub fn subscribers(record: &Profile) -> Vec<&str> {
 
 /// Whether two records are insured together.
 pub fn insured_with(a: &Profile, b: &Profile) -> bool {
-    a.member_ids.iter().any(|id| has_subscriber(b, subscriber_part(id))) || a.subscriber_ids.iter().any(|id| has_subscriber(b, id))
+    a.member_ids.iter().any(|id| has_subscriber(b, subscriber_part(id)))
+        || a.subscriber_ids.iter().any(|id| has_subscriber(b, id))
 }
 
 /// Whether two records share a home: the house, a telephone or a subscriber number.
@@ -122,7 +140,5 @@ pub fn lives_with(a: &Profile, b: &Profile) -> bool {
                 .any(|y| matches!(x.nearness(y), Some(Nearness::Same | Nearness::Close)))
         })
     };
-    a.phones.iter().any(|phone| b.phones.contains(phone))
-        || insured_with(a, b)
-        || house()
+    a.phones.iter().any(|phone| b.phones.contains(phone)) || insured_with(a, b) || house()
 }

@@ -16,6 +16,9 @@ pub struct Roster {
 /// A key that so many records share says nothing; its records are left to the other keys.
 pub const CROWD: usize = 200;
 
+/// The same for names without a date, which are decided by a person anyway.
+pub const CROWD_OF_NAMES: usize = 40;
+
 impl Roster {
     /// Indexes records.
     pub fn new(profiles: Vec<Profile>) -> Roster {
@@ -48,7 +51,8 @@ impl Roster {
     pub fn candidates(&self, asked: &Profile) -> Vec<u32> {
         let mut found: Vec<u32> = Vec::new();
         for key in blocking::of_request(asked) {
-            if let Some(numbers) = self.keys.get(&fnv(&key)).filter(|numbers| numbers.len() <= CROWD) {
+            let most = if key.starts_with("n:") { CROWD_OF_NAMES } else { CROWD };
+            if let Some(numbers) = self.keys.get(&fnv(&key)).filter(|numbers| numbers.len() <= most) {
                 found.extend(numbers);
             }
         }
@@ -57,9 +61,17 @@ impl Roster {
         // Those insured with a candidate tell whether a telephone, a house or a first name is a relative's.
         let mut families: Vec<u32> = Vec::new();
         for number in &found {
-            let held = usize::try_from(*number).ok().and_then(|number| self.profiles.get(number));
+            let held = usize::try_from(*number)
+                .ok()
+                .and_then(|number| self.profiles.get(number));
             for key in held.into_iter().flat_map(blocking::of_household) {
-                families.extend(self.keys.get(&fnv(&key)).filter(|numbers| numbers.len() <= CROWD).into_iter().flatten());
+                families.extend(
+                    self.keys
+                        .get(&fnv(&key))
+                        .filter(|numbers| numbers.len() <= CROWD)
+                        .into_iter()
+                        .flatten(),
+                );
             }
         }
         found.append(&mut families);

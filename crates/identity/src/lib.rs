@@ -26,9 +26,9 @@ pub mod text;
 pub mod train;
 
 pub use decide::{Decision, Outcome, Scored, decide, same_person};
-pub use guard::Guard;
 pub use facts::{DEPENDENT_DIGITS, Facts};
 pub use field::{FIELDS, Field, LEVELS, Level, Levels};
+pub use guard::Guard;
 pub use index::Roster;
 pub use person::{Address, EmailForm, Gender, Generation, NameForm, Person, PersonName, Profile, is_particle};
 pub use policy::{Bounds, Point, Policy, PolicyError, Shares};

@@ -43,7 +43,10 @@ fn groups_meet(a: &str, b: &str) -> bool {
 
 fn other_endings(name: &str) -> impl Iterator<Item = String> {
     const ENDINGS: &[&str] = &["ie", "ey", "y", "i"];
-    let cut = ENDINGS.iter().find_map(|ending| name.strip_suffix(ending)).filter(|stem| stem.len() >= 2);
+    let cut = ENDINGS
+        .iter()
+        .find_map(|ending| name.strip_suffix(ending))
+        .filter(|stem| stem.len() >= 2);
     cut.into_iter()
         .flat_map(|stem| ENDINGS.iter().map(move |ending| format!("{stem}{ending}")))
         .filter(move |other| other != name)
@@ -53,6 +56,10 @@ fn other_endings(name: &str) -> impl Iterator<Item = String> {
 /// Camden), or four letters or more out of it (`Naldo` of Ronaldo). Two letters are not enough: Al may be anybody.
 pub fn diminutive(a: &str, b: &str) -> bool {
     let (short, long) = if a.len() < b.len() { (a, b) } else { (b, a) };
+    // Daniel is not short for Danielle: a name that stands on its own is somebody else's.
+    if roots(short).any(|root| root == short) {
+        return false;
+    }
     let stem = stem(short);
     if long.len() < stem.len() + 2 || stem.len() == short.len() && long.len() < short.len() + 2 {
         return false;
@@ -63,7 +70,10 @@ pub fn diminutive(a: &str, b: &str) -> bool {
 /// A name without the ending of a pet name, and without the letter doubled before it.
 fn stem(name: &str) -> &str {
     const ENDINGS: &[&str] = &["ito", "ita", "ie", "ey", "ee", "y", "i"];
-    let cut = ENDINGS.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name);
+    let cut = ENDINGS
+        .iter()
+        .find_map(|ending| name.strip_suffix(ending))
+        .unwrap_or(name);
     let bytes = cut.as_bytes();
     match bytes {
         [.., x, y] if x == y && bytes.len() > 2 && x.is_ascii() => cut.get(..cut.len() - 1).unwrap_or(cut),
@@ -91,7 +101,12 @@ mod tests {
 
     #[test]
     fn variants_are_symmetrical_and_not_transitive() {
-        for (a, b) in [("bob", "robert"), ("alex", "alexandra"), ("bill", "liam"), ("paco", "francisco")] {
+        for (a, b) in [
+            ("bob", "robert"),
+            ("alex", "alexandra"),
+            ("bill", "liam"),
+            ("paco", "francisco"),
+        ] {
             assert!(variants(a, b) && variants(b, a), "{a} {b}");
         }
         assert!(!variants("alexandra", "alexander"));
@@ -100,7 +115,13 @@ mod tests {
 
     #[test]
     fn pet_names_are_formed_from_the_beginning_or_a_long_part() {
-        for (a, b) in [("cammy", "camden"), ("dann", "daniel"), ("naldo", "ronaldo"), ("marg", "margarita"), ("emilie", "em")] {
+        for (a, b) in [
+            ("cammy", "camden"),
+            ("dann", "daniel"),
+            ("naldo", "ronaldo"),
+            ("marg", "margarita"),
+            ("emilie", "em"),
+        ] {
             assert_eq!(diminutive(a, b), diminutive(b, a), "{a} {b}");
         }
         assert!(diminutive("cammy", "camden") && diminutive("dann", "daniel") && diminutive("ronaldo", "naldo"));

@@ -143,7 +143,13 @@ impl From<&Person> for Profile {
             phones: unique(person.phones.iter().filter_map(|phone| phone_form(phone))),
             emails: person.emails.iter().filter_map(|email| email_form(email)).collect(),
             member_ids: unique(person.member_ids.iter().map(|id| code(id)).filter(|id| id.len() >= 3)),
-            subscriber_ids: unique(person.subscriber_ids.iter().map(|id| code(id)).filter(|id| id.len() >= 3)),
+            subscriber_ids: unique(
+                person
+                    .subscriber_ids
+                    .iter()
+                    .map(|id| code(id))
+                    .filter(|id| id.len() >= 3),
+            ),
         }
     }
 }
@@ -163,7 +169,11 @@ fn national_number(text: &str) -> String {
     let number = digits(text);
     let first = number.as_bytes().first().copied();
     let filler = number.bytes().all(|b| Some(b) == first) || number == "123456789";
-    if number.len() < 7 || filler { String::new() } else { number }
+    if number.len() < 7 || filler {
+        String::new()
+    } else {
+        number
+    }
 }
 
 /// The last ten digits of a telephone number, if there are that many and they are not a filler.
@@ -186,8 +196,8 @@ fn email_form(text: &str) -> Option<EmailForm> {
 
 /// Words that introduce a family name and are not one.
 const PARTICLES: &[&str] = &[
-    "al", "bin", "da", "das", "de", "del", "della", "den", "der", "di", "do", "dos", "du", "el", "la", "las", "le", "los", "mac",
-    "san", "santa", "st", "ten", "ter", "van", "von", "y",
+    "al", "bin", "da", "das", "de", "del", "della", "den", "der", "di", "do", "dos", "du", "el", "la", "las", "le",
+    "los", "mac", "san", "santa", "st", "ten", "ter", "van", "von", "y",
 ];
 
 /// Whether a folded part of a family name is only a particle.
@@ -226,14 +236,24 @@ fn name_form(name: &PersonName) -> NameForm {
     };
     let family = strip(
         tokens(&name.family),
-        &["sr", "jr", "ii", "iii", "iv", "2nd", "3rd", "4th", "md", "phd", "esq", "dds"],
+        &[
+            "sr", "jr", "ii", "iii", "iv", "2nd", "3rd", "4th", "md", "phd", "esq", "dds",
+        ],
     );
     let given = strip(
         name.given.iter().flat_map(|given| tokens(given)).collect(),
         &["sr", "jr", "ii", "iii"],
     );
-    form.family = family.iter().map(|part| letters(part)).filter(|part| !part.is_empty()).collect();
-    form.given = given.iter().map(|part| letters(part)).filter(|part| !part.is_empty()).collect();
+    form.family = family
+        .iter()
+        .map(|part| letters(part))
+        .filter(|part| !part.is_empty())
+        .collect();
+    form.given = given
+        .iter()
+        .map(|part| letters(part))
+        .filter(|part| !part.is_empty())
+        .collect();
     form.family_joined = form.family.concat();
     form.family_sound = crate::text::phonetic(&form.family_joined);
     form
@@ -296,7 +316,10 @@ mod tests {
             ..Person::default()
         };
         let profile = Profile::from(&person);
-        assert_eq!((profile.ssn.as_str(), profile.ssn_last4.as_str()), ("977025319", "5319"));
+        assert_eq!(
+            (profile.ssn.as_str(), profile.ssn_last4.as_str()),
+            ("977025319", "5319")
+        );
         assert_eq!(profile.phones, ["5555283059"]);
         assert_eq!(profile.emails.len(), 1);
         assert_eq!(profile.emails[0].local, "ana");

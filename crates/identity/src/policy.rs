@@ -226,9 +226,12 @@ fn split_share(key: &str) -> Option<(Field, Level)> {
 }
 
 fn keys() -> Vec<String> {
-    let shares = Field::ALL
-        .into_iter()
-        .flat_map(|field| field.levels().iter().map(move |level| format!("{}.{}", field.code(), level.code())));
+    let shares = Field::ALL.into_iter().flat_map(|field| {
+        field
+            .levels()
+            .iter()
+            .map(move |level| format!("{}.{}", field.code(), level.code()))
+    });
     let others = [
         "given.bits",
         "family.bits",
@@ -267,8 +270,17 @@ mod tests {
     #[test]
     fn a_policy_with_a_hole_or_a_stranger_is_refused() {
         let cut = DEFAULT.replace("population = 10000\n", "");
-        assert_eq!(Policy::parse(&cut).map_err(|e| e.what), Err("missing population".into()));
-        for line in ["given.exact = 1 1", "nothing = 1", "population = x", "population", "ssn.near = 1 1"] {
+        assert_eq!(
+            Policy::parse(&cut).map_err(|e| e.what),
+            Err("missing population".into())
+        );
+        for line in [
+            "given.exact = 1 1",
+            "nothing = 1",
+            "population = x",
+            "population",
+            "ssn.near = 1 1",
+        ] {
             assert!(Policy::parse(&format!("{DEFAULT}{line}\n")).is_err(), "{line}");
         }
         assert!(Policy::parse(&DEFAULT.replace("given.exact = 0.895", "given.exact = 0")).is_err());

@@ -27,18 +27,54 @@ const SLIPPED_DAY: Need = (Birth, &[Swapped, Slip]);
 
 /// The catalogue, strongest first; the first rule that holds is named.
 pub const CATALOGUE: &[Rule] = &[
-    Rule { name: "ssn+birth-date+given", needs: &[(Ssn, &[Exact]), SAME_DAY, (Given, &[Exact, Nickname, Slip])] },
-    Rule { name: "ssn+given+family", needs: &[(Ssn, &[Exact]), SAME_GIVEN, SAME_FAMILY] },
-    Rule { name: "member-id+given+birth-date", needs: &[(MemberId, &[Exact]), SAME_GIVEN, SAME_DAY] },
-    Rule { name: "subscriber-id+given+family+birth-date", needs: &[(MemberId, &[Partial, Slip, Remote]), SAME_GIVEN, SAME_FAMILY, SAME_DAY] },
-    Rule { name: "ssn4+given+family+birth-date", needs: &[(Ssn, &[Partial]), SAME_GIVEN, SAME_FAMILY, SAME_DAY] },
-    Rule { name: "email+given+birth-date", needs: &[(Email, &[Exact]), SAME_GIVEN, SAME_DAY] },
-    Rule { name: "address+given+family+birth-date", needs: &[(Address, &[Exact, Slip]), SAME_GIVEN, SAME_FAMILY, SAME_DAY] },
-    Rule { name: "phone+given+family+birth-date", needs: &[(Phone, &[Exact]), SAME_GIVEN, SAME_FAMILY, SAME_DAY] },
-    Rule { name: "member-id+given+birth-slip", needs: &[(MemberId, &[Exact]), (Given, &[Exact]), SLIPPED_DAY, SAME_FAMILY] },
-    Rule { name: "ssn4+given+family+birth-slip", needs: &[(Ssn, &[Partial]), SAME_GIVEN, SAME_FAMILY, SLIPPED_DAY] },
-    Rule { name: "email+given+family+birth-slip", needs: &[(Email, &[Exact]), SAME_GIVEN, SAME_FAMILY, SLIPPED_DAY] },
-    Rule { name: "middle+given+family+birth-date", needs: &[(Middle, &[Exact]), (Given, &[Exact]), (Family, &[Exact]), SAME_DAY] },
+    Rule {
+        name: "ssn+birth-date+given",
+        needs: &[(Ssn, &[Exact]), SAME_DAY, (Given, &[Exact, Nickname, Slip])],
+    },
+    Rule {
+        name: "ssn+given+family",
+        needs: &[(Ssn, &[Exact]), SAME_GIVEN, SAME_FAMILY],
+    },
+    Rule {
+        name: "member-id+given+birth-date",
+        needs: &[(MemberId, &[Exact]), SAME_GIVEN, SAME_DAY],
+    },
+    Rule {
+        name: "subscriber-id+given+family+birth-date",
+        needs: &[(MemberId, &[Partial, Slip, Remote]), SAME_GIVEN, SAME_FAMILY, SAME_DAY],
+    },
+    Rule {
+        name: "ssn4+given+family+birth-date",
+        needs: &[(Ssn, &[Partial]), SAME_GIVEN, SAME_FAMILY, SAME_DAY],
+    },
+    Rule {
+        name: "email+given+birth-date",
+        needs: &[(Email, &[Exact]), SAME_GIVEN, SAME_DAY],
+    },
+    Rule {
+        name: "address+given+family+birth-date",
+        needs: &[(Address, &[Exact, Slip]), SAME_GIVEN, SAME_FAMILY, SAME_DAY],
+    },
+    Rule {
+        name: "phone+given+family+birth-date",
+        needs: &[(Phone, &[Exact]), SAME_GIVEN, SAME_FAMILY, SAME_DAY],
+    },
+    Rule {
+        name: "member-id+given+birth-slip",
+        needs: &[(MemberId, &[Exact]), (Given, &[Exact]), SLIPPED_DAY, SAME_FAMILY],
+    },
+    Rule {
+        name: "ssn4+given+family+birth-slip",
+        needs: &[(Ssn, &[Partial]), SAME_GIVEN, SAME_FAMILY, SLIPPED_DAY],
+    },
+    Rule {
+        name: "email+given+family+birth-slip",
+        needs: &[(Email, &[Exact]), SAME_GIVEN, SAME_FAMILY, SLIPPED_DAY],
+    },
+    Rule {
+        name: "middle+given+family+birth-date",
+        needs: &[(Middle, &[Exact]), (Given, &[Exact]), (Family, &[Exact]), SAME_DAY],
+    },
 ];
 
 /// The first rule that holds and whose chance of a collision is within the policy's bound.
@@ -59,7 +95,11 @@ mod tests {
             let has = |field| rule.needs.iter().any(|(f, _)| *f == field);
             let own_name_or_day = [Given, Birth].into_iter().filter(|f| has(*f)).count();
             assert!(own_name_or_day >= 1 && rule.needs.len() >= 3, "{}", rule.name);
-            assert!(rule.needs.iter().any(|(f, _)| ![Given, Family, Birth].contains(f)), "{}", rule.name);
+            assert!(
+                rule.needs.iter().any(|(f, _)| ![Given, Family, Birth].contains(f)),
+                "{}",
+                rule.name
+            );
         }
     }
 

@@ -53,7 +53,11 @@ pub fn population(facts: &Facts, policy: &Policy) -> f64 {
 
 fn by_share(policy: &Policy, field: Field, share: f64, [least, most]: [f64; 2]) -> f64 {
     let m = policy.shares(field, Level::Exact).m;
-    if share > 0.0 { (m / share).log2().max(least).min(most) } else { policy.weight(field, Level::Exact) }
+    if share > 0.0 {
+        (m / share).log2().max(least).min(most)
+    } else {
+        policy.weight(field, Level::Exact)
+    }
 }
 
 fn household(weights: &[f64; FIELDS], policy: &Policy) -> f64 {
@@ -76,7 +80,8 @@ fn household(weights: &[f64; FIELDS], policy: &Policy) -> f64 {
 ///
 /// Each own field counts; of what a household shares only the rarest does.
 pub fn collisions(needs: &[(Field, &[Level])], facts: &Facts, policy: &Policy) -> f64 {
-    let chance = |field: Field, levels: &[Level]| -> f64 { levels.iter().map(|level| policy.shares(field, *level).u).sum() };
+    let chance =
+        |field: Field, levels: &[Level]| -> f64 { levels.iter().map(|level| policy.shares(field, *level).u).sum() };
     let own: f64 = needs
         .iter()
         .filter(|(field, _)| !field.of_household())

@@ -229,8 +229,16 @@ mod tests {
 
     #[test]
     fn jaro_winkler_gives_the_textbook_values() {
-        for (a, b, value) in [("martha", "marhta", 0.961), ("dwayne", "duane", 0.84), ("dixon", "dicksonx", 0.813)] {
-            assert!((jaro_winkler(a, b) - value).abs() < 0.001, "{a} {b} {}", jaro_winkler(a, b));
+        for (a, b, value) in [
+            ("martha", "marhta", 0.961),
+            ("dwayne", "duane", 0.84),
+            ("dixon", "dicksonx", 0.813),
+        ] {
+            assert!(
+                (jaro_winkler(a, b) - value).abs() < 0.001,
+                "{a} {b} {}",
+                jaro_winkler(a, b)
+            );
         }
     }
 

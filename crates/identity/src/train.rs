@@ -128,17 +128,28 @@ impl Counts {
     fn write(&self, policy: &mut Policy, start: &Policy, same: bool, strangers: bool) {
         for field in Field::ALL {
             let sum = |counts: &[[f64; LEVELS]; FIELDS]| -> f64 {
-                field.levels().iter().map(|level| counts[field as usize][*level as usize]).sum()
+                field
+                    .levels()
+                    .iter()
+                    .map(|level| counts[field as usize][*level as usize])
+                    .sum()
             };
-            let believed = |pick: fn(Shares) -> f64| -> f64 { field.levels().iter().map(|l| pick(start.shares(field, *l))).sum() };
+            let believed =
+                |pick: fn(Shares) -> f64| -> f64 { field.levels().iter().map(|l| pick(start.shares(field, *l))).sum() };
             let (all_same, all_strangers) = (sum(&self.same), sum(&self.strangers));
             let (m_sum, u_sum) = (believed(|s| s.m), believed(|s| s.u));
             for level in field.levels() {
                 let old = policy.shares(field, *level);
                 let first = start.shares(field, *level);
-                let share = |count: f64, all: f64, believed: f64| ((count + BELIEF * believed) / (all + BELIEF)).clamp(LEAST, 1.0);
+                let share = |count: f64, all: f64, believed: f64| {
+                    ((count + BELIEF * believed) / (all + BELIEF)).clamp(LEAST, 1.0)
+                };
                 let m = share(self.same[field as usize][*level as usize], all_same, first.m / m_sum);
-                let u = share(self.strangers[field as usize][*level as usize], all_strangers, first.u / u_sum);
+                let u = share(
+                    self.strangers[field as usize][*level as usize],
+                    all_strangers,
+                    first.u / u_sum,
+                );
                 let mut new = Shares {
                     m: if same { m } else { old.m },
                     u: if strangers { u } else { old.u },
@@ -161,7 +172,9 @@ mod tests {
 
     /// A small generator with a fixed seed; no randomness in the crate.
     fn next(state: &mut u64) -> f64 {
-        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        *state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (*state >> 11) as f64 / (1u64 << 53) as f64
     }
 
@@ -171,7 +184,12 @@ mod tests {
         for _ in 0..20_000 {
             let same = next(&mut state) < 0.1;
             let mut levels = Levels::default();
-            for (field, m, u) in [(Field::Given, 0.9, 0.01), (Field::Family, 0.8, 0.02), (Field::Birth, 0.95, 0.001), (Field::Gender, 0.98, 0.5)] {
+            for (field, m, u) in [
+                (Field::Given, 0.9, 0.01),
+                (Field::Family, 0.8, 0.02),
+                (Field::Birth, 0.95, 0.001),
+                (Field::Gender, 0.98, 0.5),
+            ] {
                 let agrees = next(&mut state) < if same { m } else { u };
                 levels.set(field, if agrees { Level::Exact } else { Level::Differ });
             }
@@ -179,9 +197,16 @@ mod tests {
         }
         let found = train(&pairs, &Policy::default(), &Strangers::FromPairs);
         assert!((found.same - 0.1).abs() < 0.01, "{}", found.same);
-        for (field, m, u) in [(Field::Given, 0.9, 0.01), (Field::Family, 0.8, 0.02), (Field::Gender, 0.98, 0.5)] {
+        for (field, m, u) in [
+            (Field::Given, 0.9, 0.01),
+            (Field::Family, 0.8, 0.02),
+            (Field::Gender, 0.98, 0.5),
+        ] {
             let shares = found.policy.shares(field, Level::Exact);
-            assert!((shares.m - m).abs() < 0.03 && (shares.u - u).abs() < 0.02, "{field:?} {shares:?}");
+            assert!(
+                (shares.m - m).abs() < 0.03 && (shares.u - u).abs() < 0.02,
+                "{field:?} {shares:?}"
+            );
         }
     }
 

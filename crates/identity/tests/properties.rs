@@ -42,11 +42,20 @@ fn total(asked: &Person, held: &Person) -> f64 {
 
 fn ana() -> Person {
     Person {
-        names: vec![PersonName { given: vec!["Ana".into(), "Maria".into()], family: "Núñez".into(), suffix: String::new() }],
+        names: vec![PersonName {
+            given: vec!["Ana".into(), "Maria".into()],
+            family: "Núñez".into(),
+            suffix: String::new(),
+        }],
         birth_date: "1984-07-09".into(),
         gender: "female".into(),
         ssn: "912345678".into(),
-        addresses: vec![Address { line: "12 Elm St".into(), city: "Tampa".into(), state: "FL".into(), zip: "33601".into() }],
+        addresses: vec![Address {
+            line: "12 Elm St".into(),
+            city: "Tampa".into(),
+            state: "FL".into(),
+            zip: "33601".into(),
+        }],
         phones: vec!["5551234567".into()],
         emails: vec!["ana.nunez@example.com".into()],
         member_ids: vec!["W12345678900".into()],

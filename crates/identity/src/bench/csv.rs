@@ -20,7 +20,11 @@ impl Table {
         source.read_to_string(&mut text)?;
         let mut rows = parse(&text)?.into_iter();
         let header = rows.next().ok_or_else(|| invalid("no header"))?;
-        let columns = header.into_iter().enumerate().map(|(i, name)| (name.trim().to_owned(), i)).collect();
+        let columns = header
+            .into_iter()
+            .enumerate()
+            .map(|(i, name)| (name.trim().to_owned(), i))
+            .collect();
         Ok(Table {
             columns,
             rows: rows.filter(|row| row.iter().any(|cell| !cell.is_empty())).collect(),
@@ -52,7 +56,11 @@ impl Table {
     pub fn join(&mut self, from: &[&str], to: &str) {
         let width = self.columns.values().max().map_or(0, |last| last + 1);
         for row in 0..self.rows.len() {
-            let cells: Vec<&str> = from.iter().map(|column| self.cell(row, column)).filter(|cell| !cell.is_empty()).collect();
+            let cells: Vec<&str> = from
+                .iter()
+                .map(|column| self.cell(row, column))
+                .filter(|cell| !cell.is_empty())
+                .collect();
             let cell = cells.join(" ");
             if let Some(row) = self.rows.get_mut(row) {
                 row.resize(width, String::new());

@@ -31,7 +31,11 @@ pub struct Link {
 /// # Errors
 /// `InvalidData` for a line of another form or a column that is not there.
 pub fn map(table: &mut Table, map: &str) -> io::Result<()> {
-    for line in map.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+    for line in map
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+    {
         let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidData, format!("{what}: {line}"));
         let (ours, theirs) = line.split_once('=').ok_or_else(|| invalid("expected ours = theirs"))?;
         let theirs: Vec<&str> = theirs.split('+').map(str::trim).collect();
@@ -53,7 +57,8 @@ const STRIDE: usize = 7_919;
 
 /// Links `b` to `a`; `start` is where the estimate begins.
 pub fn link(a: &Table, b: &Table, start: &Policy) -> Vec<Link> {
-    let profiles = |table: &Table| -> Vec<Profile> { (0..table.len()).map(|row| Profile::from(&person(table, row))).collect() };
+    let profiles =
+        |table: &Table| -> Vec<Profile> { (0..table.len()).map(|row| Profile::from(&person(table, row))).collect() };
     let (first, second) = (profiles(a), profiles(b));
     let facts = first.iter().collect();
     let mut index: HashMap<String, Vec<usize>> = HashMap::new();
@@ -84,7 +89,10 @@ pub fn link(a: &Table, b: &Table, start: &Policy) -> Vec<Link> {
     // Pairs that share a key agree because they share it; what strangers share is learnt from pairs drawn over both files.
     let mut random = Patterns::default();
     for step in 0..RANDOM_PAIRS.min(first.len() * second.len()) {
-        let (x, y) = (step % second.len(), (step / second.len() * STRIDE + step * 31) % first.len());
+        let (x, y) = (
+            step % second.len(),
+            (step / second.len() * STRIDE + step * 31) % first.len(),
+        );
         if let (Some(asked), Some(held)) = (second.get(x), first.get(y)) {
             random.add(compare(asked, held, &facts).levels);
         }

@@ -28,7 +28,10 @@ pub fn person(table: &Table, row: usize) -> Person {
     };
     Person {
         names: vec![PersonName {
-            given: [cell("first_name"), cell("middle_name")].into_iter().filter(|name| !name.is_empty()).collect(),
+            given: [cell("first_name"), cell("middle_name")]
+                .into_iter()
+                .filter(|name| !name.is_empty())
+                .collect(),
             family: cell("last_name"),
             suffix: cell("suffix"),
         }],
