@@ -1,9 +1,12 @@
-//! `bench member ROSTER QUERIES safe|balanced OUT` answers member-match requests; `bench link A B MAP OUT` links two files.
+//! `bench member ROSTER QUERIES safe|balanced OUT` answers member-match requests; `bench link A B MAP OUT` links two files;
+//! `bench train ROSTER QUERIES OUT` writes a policy estimated from requests that nobody labelled.
 //! Files may be gz. The environment variable `POLICY` names another policy than the one that ships.
 
 use causeway_identity::bench::csv::{Table, quote};
 use causeway_identity::bench::{link, member};
-use causeway_identity::{Field, Level, Point, Policy};
+use causeway_identity::compare::compare;
+use causeway_identity::train::{Patterns, Strangers, train};
+use causeway_identity::{Field, Level, Point, Policy, Profile};
 use std::error::Error;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write as _};
@@ -23,8 +26,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["member", roster, queries, point, out] => run_member(roster, queries, point, out),
+        ["train", roster, queries, out] => run_train(roster, queries, out),
         ["link", a, b, map, out] => run_link(a, b, map, out),
-        _ => Err("usage: bench member ROSTER QUERIES safe|balanced OUT | bench link A B MAP OUT".into()),
+        _ => Err("usage: bench member ROSTER QUERIES safe|balanced OUT | bench link A B MAP OUT | bench train ROSTER QUERIES OUT".into()),
     }
 }
 
@@ -118,5 +122,29 @@ fn run_link(a: &str, b: &str, map: &str, out: &str) -> Result<(), Box<dyn Error>
         )?;
     }
     file.flush()?;
+    Ok(())
+}
+
+fn run_train(roster: &str, queries: &str, out: &str) -> Result<(), Box<dyn Error>> {
+    let (records, queries) = (table(roster)?, table(queries)?);
+    let (roster, start) = (member::roster(&records), Policy::default());
+    let (mut pairs, mut random) = (Patterns::default(), Patterns::default());
+    for row in 0..queries.len() {
+        let answer = member::answer(&roster, &queries, row, &start, Point::Safe);
+        answer.decision.ranked.iter().for_each(|one| pairs.add(one.levels));
+        let asked = Profile::from(&member::person(&queries, row));
+        for step in 0..20 {
+            let held = &roster.profiles()[(row * 7_919 + step * 104_729) % roster.profiles().len()];
+            random.add(compare(&asked, held, roster.facts()).levels);
+        }
+    }
+    let found = train(&pairs, &start, &Strangers::FromRoster(random, roster.facts().records()));
+    println!(
+        "{} pairs, {:.1} % of one person, {} rounds",
+        pairs.pairs(),
+        found.same * 100.0,
+        found.rounds
+    );
+    std::fs::write(out, found.policy.canonical())?;
     Ok(())
 }

@@ -170,7 +170,8 @@ pub(crate) fn guard(levels: &Levels, company: Company, suffixed: bool, point: Po
         // A suffix on either side says that there is a namesake; without a date nothing tells them apart.
         let enough = 2 - usize::from(levels.is(Field::Middle, &[Exact, Partial]));
         let settled = homes(levels) >= enough && !suffixed && !company.namesake && levels.of(Field::Middle) != Differ;
-        if !((settled && same_given || id && same_given || own && near_given) && same_family) {
+        let named = ((settled || id) && same_given) || (own && near_given);
+        if !(named && same_family) {
             return Some(Guard::BirthMissing);
         }
     }

@@ -60,7 +60,8 @@ fn by_share(policy: &Policy, field: Field, share: f64, [least, most]: [f64; 2]) 
     }
 }
 
-fn household(weights: &[f64; FIELDS], policy: &Policy) -> f64 {
+/// What the household says: its strongest weight whole, the next in shares, against it no more than the floor.
+pub(crate) fn household(weights: &[f64; FIELDS], policy: &Policy) -> f64 {
     let mut shared: Vec<f64> = Field::ALL
         .into_iter()
         .filter(|field| field.of_household())

@@ -34,6 +34,9 @@ pub enum Strangers {
     FromPairs,
     /// They come from pairs drawn blindly, nearly all of them strangers: right for a policy that must hold for any blocking.
     FromRandom(Patterns),
+    /// The same for requests against a roster of so many records, where most pairs that share a key are relatives: what a
+    /// household shares counts as one bundle, and a pair starts as one in the roster.
+    FromRoster(Patterns, u64),
 }
 
 /// What came out.
@@ -57,7 +60,7 @@ const LEAST: f64 = 1e-7;
 pub fn train(pairs: &Patterns, start: &Policy, strangers: &Strangers) -> Estimate {
     let mut policy = start.clone();
     let random = match strangers {
-        Strangers::FromRandom(random) => Some(random),
+        Strangers::FromRandom(random) | Strangers::FromRoster(random, _) => Some(random),
         Strangers::FromPairs => None,
     };
     if let Some(random) = random {
@@ -80,7 +83,13 @@ pub fn train(pairs: &Patterns, start: &Policy, strangers: &Strangers) -> Estimat
         let mut counts = Counts::default();
         let mut same = 0.0;
         for (levels, count) in pairs.iter() {
-            let p = posterior(&levels, &estimate.policy, estimate.same);
+            let p = match strangers {
+                Strangers::FromRoster(_, records) => {
+                    let bits = bundled(&levels, &estimate.policy) - (*records as f64).max(2.0).log2();
+                    1.0 / (1.0 + (-bits).exp2())
+                }
+                _ => posterior(&levels, &estimate.policy, estimate.same),
+            };
             same += p * count;
             counts.add(&levels, p * count, (1.0 - p) * count);
         }
@@ -108,6 +117,22 @@ pub fn bits(levels: &Levels, policy: &Policy) -> f64 {
         .filter(|field| levels.of(*field) != Level::Missing)
         .map(|field| policy.weight(field, levels.of(field)))
         .sum()
+}
+
+/// Sum of the weights with the household as one bundle.
+fn bundled(levels: &Levels, policy: &Policy) -> f64 {
+    let mut weights = [0.0; FIELDS];
+    for field in Field::ALL {
+        if levels.of(field) != Level::Missing {
+            weights[field as usize] = policy.weight(field, levels.of(field));
+        }
+    }
+    let own: f64 = Field::ALL
+        .into_iter()
+        .filter(|field| !field.of_household())
+        .map(|field| weights[field as usize])
+        .sum();
+    own + crate::score::household(&weights, policy)
 }
 
 #[derive(Default)]
