@@ -56,9 +56,17 @@ fn run_member(roster: &str, queries: &str, point: &str, out: &str) -> Result<(),
     let mut times = Vec::with_capacity(queries.len());
     let mut compared = 0usize;
     for row in 0..queries.len() {
-        let begun = Instant::now();
-        let answer = member::answer(&roster, &queries, row, &policy, point);
-        times.push(begun.elapsed().as_secs_f64() * 1e6);
+        // The shorter of two runs: other processes take a processor away for milliseconds, a decision needs microseconds.
+        let mut shortest = f64::INFINITY;
+        let mut timed = || {
+            let begun = Instant::now();
+            let answer = member::answer(&roster, &queries, row, &policy, point);
+            shortest = shortest.min(begun.elapsed().as_secs_f64() * 1e6);
+            answer
+        };
+        let _ = timed();
+        let answer = timed();
+        times.push(shortest);
         compared += answer.candidates.len();
         let record = answer.record.map_or("", |record| records.cell(record, "roster_id"));
         let top = answer.decision.ranked.first();
