@@ -55,6 +55,8 @@ pub enum Command {
     Durability,
     /// The table of faults
     Faults,
+    /// The matcher over files: answer requests of a roster, or link two files
+    Identity(super::identity::IdentityArgs),
     /// Measure this machine as ratios against a static answer
     Bench(super::bench::BenchArgs),
 }

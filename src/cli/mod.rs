@@ -7,6 +7,7 @@ pub mod config;
 pub mod demo;
 pub mod durability;
 pub mod faults;
+pub mod identity;
 pub mod import;
 pub mod operator;
 mod out;
@@ -59,6 +60,7 @@ fn dispatch(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
         Command::Faults => Ok(faults::run(out)),
         Command::Synth(args) => synth::run(args, &cwd, out),
         Command::Demo(args) => demo::run(args, &cwd, out),
+        Command::Identity(args) => identity::run(args, &cwd, out),
         Command::Bench(args) => bench::run(args, &cwd, out),
         Command::Serve(args) => serve::run(args, &cli.common, out),
         Command::Config(args) => Ok(config::run(args, &load(&cli.common)?, out)),

@@ -215,7 +215,7 @@ fn commands_answer_in_json_and_exit_as_promised() {
     );
     for (arguments, code) in [
         (vec!["no-such-command"], 2),
-        (vec!["synth"], 2),
+        (vec!["import"], 2),
         (vec!["import", "no-such-folder"], 3),
         (vec!["partner", "show", "nobody"], 1),
     ] {

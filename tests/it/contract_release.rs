@@ -394,6 +394,17 @@ async fn everything_takes_its_parameters_by_url_and_by_body() {
     long.assert_released(&until, false, |one| {
         one["resourceType"] == "Observation" && observed(one).is_some_and(|at| at <= middle)
     });
+    // The filters go on from page to page.
+    let first = long
+        .everything(&format!("?_type=Observation&start={middle}&_count=3"))
+        .await;
+    let (mut came, mut bundle) = (Vec::new(), first.json());
+    loop {
+        came.extend(entries(&bundle));
+        let Some(link) = next(&bundle) else { break };
+        bundle = long.client.follow(&long.token, &link).await.json();
+    }
+    assert_eq!(names(&came), names(&from));
     for query in [
         "_since=yesterday",
         "start=2024-13",

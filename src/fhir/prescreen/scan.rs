@@ -461,8 +461,7 @@ impl Scanner<'_> {
                 path.push_str(&format!("[{}]", frame.count.saturating_sub(1)));
             } else if key_len > 0 {
                 let Some(name) = name(key_start, key_len) else { break };
-                path.push('.');
-                path.push_str(name);
+                path.push_str(&format!(".{name}"));
             }
         }
         path

@@ -25,7 +25,7 @@ pub async fn get(
     search(&request, &authorised, &app, &query).await
 }
 
-/// The search by form; answers as the search by URL.
+/// The search by form, by URL, or by both (FHIR R4 search, "Introduction"); answers as the search by URL.
 pub async fn post(
     request: HttpRequest,
     authorised: Authorised,
@@ -37,7 +37,8 @@ pub async fn post(
     }
     let form = body::any(&request, payload, FORM_BYTES).await?;
     let form = String::from_utf8(form.to_vec()).map_err(|_| Failure::new(Fault::NotUtf8))?;
-    search(&request, &authorised, &app, &form).await
+    let both = format!("{}&{form}", request.query_string());
+    search(&request, &authorised, &app, &both).await
 }
 
 async fn search(
@@ -62,6 +63,8 @@ async fn search(
                     .at(format!("Patient?{name}"))
                     .into());
             }
+            // A modifier or a chain that is not understood must not be passed over (FHIR R4 search, "Modifiers"; threat D03).
+            other if other.contains([':', '.']) => return Err(Failure::new(Fault::ParameterUnknown).into()),
             other if GENERAL.contains(&other) => {}
             _ if strict => return Err(Failure::new(Fault::ParameterUnknown).into()),
             _ => {}

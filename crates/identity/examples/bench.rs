@@ -1,0 +1,158 @@
+//! `bench member ROSTER QUERIES safe|balanced OUT` answers member-match requests; `bench link A B MAP OUT` links two files;
+//! `bench train ROSTER QUERIES OUT` writes a policy estimated from requests that nobody labelled.
+//! Files may be gz. The environment variable `POLICY` names another policy than the one that ships.
+
+use causeway_identity::bench::csv::{Table, quote};
+use causeway_identity::bench::{link, member};
+use causeway_identity::compare::compare;
+use causeway_identity::train::{Patterns, Strangers, train};
+use causeway_identity::{Field, Level, Point, Policy, Profile};
+use std::error::Error;
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Write as _};
+use std::time::Instant;
+
+fn table(path: &str) -> Result<Table, Box<dyn Error>> {
+    let file = File::open(path)?;
+    Ok(if path.ends_with(".gz") {
+        Table::read(BufReader::new(flate2::read::GzDecoder::new(file)))?
+    } else {
+        Table::read(BufReader::new(file))?
+    })
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["member", roster, queries, point, out] => run_member(roster, queries, point, out),
+        ["train", roster, queries, out] => run_train(roster, queries, out),
+        ["link", a, b, map, out] => run_link(a, b, map, out),
+        _ => Err("usage: bench member ROSTER QUERIES safe|balanced OUT | bench link A B MAP OUT | bench train ROSTER QUERIES OUT".into()),
+    }
+}
+
+fn run_member(roster: &str, queries: &str, point: &str, out: &str) -> Result<(), Box<dyn Error>> {
+    let policy = match std::env::var("POLICY") {
+        Ok(path) => Policy::parse(&std::fs::read_to_string(path)?)?,
+        Err(_) => Policy::default(),
+    };
+    let point = if point == "balanced" {
+        Point::Balanced
+    } else {
+        Point::Safe
+    };
+    let (records, queries) = (table(roster)?, table(queries)?);
+    let begun = Instant::now();
+    let roster = member::roster(&records);
+    println!(
+        "{} records indexed in {:.0} ms, {:.1} keys each",
+        records.len(),
+        begun.elapsed().as_secs_f64() * 1e3,
+        roster.keys() as f64 / records.len().max(1) as f64
+    );
+    let mut file = BufWriter::new(File::create(out)?);
+    writeln!(file, "query_id,outcome,roster_id,total,margin,guard,rule,top,levels")?;
+    let mut times = Vec::with_capacity(queries.len());
+    let mut compared = 0usize;
+    for row in 0..queries.len() {
+        // The shorter of two runs: other processes take a processor away for milliseconds, a decision needs microseconds.
+        let mut shortest = f64::INFINITY;
+        let mut timed = || {
+            let begun = Instant::now();
+            let answer = member::answer(&roster, &queries, row, &policy, point);
+            shortest = shortest.min(begun.elapsed().as_secs_f64() * 1e6);
+            answer
+        };
+        let _ = timed();
+        let answer = timed();
+        times.push(shortest);
+        compared += answer.candidates.len();
+        let record = answer.record.map_or("", |record| records.cell(record, "roster_id"));
+        let top = answer.decision.ranked.first();
+        let levels = top.map_or(String::new(), |top| {
+            Field::ALL
+                .into_iter()
+                .filter(|field| top.levels.of(*field) != Level::Missing)
+                .map(|field| format!("{}={}", field.code(), top.levels.of(field).code()))
+                .collect::<Vec<_>>()
+                .join(" ")
+        });
+        writeln!(
+            file,
+            "{},{},{},{:.1},{:.1},{},{},{},{}",
+            queries.cell(row, "query_id"),
+            member::word(answer.decision.outcome),
+            record,
+            top.map_or(f64::NAN, |top| top.score.total),
+            answer.decision.margin,
+            answer
+                .decision
+                .guard
+                .map_or(String::new(), |guard| format!("{guard:?}")),
+            top.and_then(|top| top.rule).unwrap_or(""),
+            top.and_then(|top| answer.candidates.get(top.candidate))
+                .map_or("", |number| records.cell(*number as usize, "roster_id")),
+            quote(&levels),
+        )?;
+    }
+    file.flush()?;
+    times.sort_by(f64::total_cmp);
+    let at = |share: f64| times.get((times.len() as f64 * share) as usize).copied().unwrap_or(0.0);
+    println!(
+        "{} decisions, {:.1} candidates each; microseconds: p50 {:.0}, p99 {:.0}, longest {:.0}",
+        times.len(),
+        compared as f64 / times.len().max(1) as f64,
+        at(0.5),
+        at(0.99),
+        times.last().copied().unwrap_or(0.0)
+    );
+    Ok(())
+}
+
+fn run_link(a: &str, b: &str, map: &str, out: &str) -> Result<(), Box<dyn Error>> {
+    let (mut first, mut second) = (table(a)?, table(b)?);
+    let map = std::fs::read_to_string(map)?;
+    link::map(&mut first, &map)?;
+    link::map(&mut second, &map)?;
+    let begun = Instant::now();
+    let links = link::link(&first, &second, &Policy::default());
+    println!("{} links in {:.0} ms", links.len(), begun.elapsed().as_secs_f64() * 1e3);
+    let mut file = BufWriter::new(File::create(out)?);
+    writeln!(file, "a,b,total")?;
+    for link in &links {
+        writeln!(
+            file,
+            "{},{},{:.2}",
+            quote(first.cell(link.a, "id")),
+            quote(second.cell(link.b, "id")),
+            link.total
+        )?;
+    }
+    file.flush()?;
+    Ok(())
+}
+
+fn run_train(roster: &str, queries: &str, out: &str) -> Result<(), Box<dyn Error>> {
+    let (records, queries) = (table(roster)?, table(queries)?);
+    let (roster, start) = (member::roster(&records), Policy::default());
+    let (mut pairs, mut random) = (Patterns::default(), Patterns::default());
+    for row in 0..queries.len() {
+        let answer = member::answer(&roster, &queries, row, &start, Point::Safe);
+        answer.decision.ranked.iter().for_each(|one| pairs.add(one.levels));
+        let asked = Profile::from(&member::person(&queries, row));
+        for step in 0..20 {
+            let held = &roster.profiles()[(row * 7_919 + step * 104_729) % roster.profiles().len()];
+            random.add(compare(&asked, held, roster.facts()).levels);
+        }
+    }
+    let found = train(&pairs, &start, &Strangers::FromRoster(random, roster.facts().records()));
+    println!(
+        "{} pairs, {:.1} % of one person, {} rounds",
+        pairs.pairs(),
+        found.same * 100.0,
+        found.rounds
+    );
+    std::fs::write(out, found.policy.canonical())?;
+    Ok(())
+}

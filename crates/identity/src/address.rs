@@ -1,0 +1,280 @@
+//! US addresses: number, street, unit and place, with the usual abbreviations read as one.
+
+use crate::person::Address;
+use crate::text::{digits, edits, fold, jaro_winkler};
+
+/// An address in comparable form.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AddressForm {
+    /// House number, or empty.
+    pub number: String,
+    /// Street in one word: abbreviated, without spaces.
+    pub street: String,
+    /// The street without its type and direction.
+    pub core: String,
+    /// Unit, or empty.
+    pub unit: String,
+    /// City, letters only.
+    pub city: String,
+    /// State, two letters where known.
+    pub state: String,
+    /// First five digits of the postal code.
+    pub zip: String,
+}
+
+/// How near two addresses are; the order is from near to far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Nearness {
+    /// The same house and no other unit.
+    Same,
+    /// The same house after a slip, or another unit of it.
+    Close,
+    /// The same postal code.
+    Zip,
+    /// The same city.
+    City,
+    /// The same state.
+    State,
+    /// Elsewhere.
+    Elsewhere,
+}
+
+/// USPS street types and directions, each list read as its first word.
+const WORDS: &str = "
+st street str stre strt streeet
+ave avenue av avn aven avenu aveune avnue
+rd road roa
+dr drive driv drv
+ln lane lan
+ct court crt cour
+cir circle circ circl crcl
+blvd boulevard boul boulv
+pl place plac
+ter terrace terr terra
+trl trail trails tr
+way wy
+pkwy parkway parkwy pky pkway
+hwy highway highwy hiway
+rte route rt
+cr county_road
+loop loops
+run
+sq square sqr
+pt point
+cv cove
+xing crossing
+aly alley
+plz plaza
+pass ps
+path
+row
+walk
+brk brook
+expy expressway
+mnr manor
+hl hill
+hls hills
+vw view
+vly valley
+mt mount
+n north no nth
+s south so sth
+e east
+w west
+ne northeast
+nw northwest
+se southeast
+sw southwest
+1st first
+2nd second
+3rd third
+4th fourth
+5th fifth
+6th sixth
+7th seventh
+8th eighth
+9th ninth
+10th tenth
+";
+/// Lines of [`WORDS`] that name a type of street or a direction, not the street.
+const GENERIC: &[&str] = &[
+    "st", "ave", "rd", "dr", "ln", "ct", "cir", "blvd", "pl", "ter", "trl", "way", "pkwy", "hwy", "rte", "loop", "sq",
+    "cv", "xing", "aly", "plz", "n", "s", "e", "w", "ne", "nw", "se", "sw",
+];
+const UNITS: &[&str] = &[
+    "apt",
+    "apartment",
+    "unit",
+    "suite",
+    "ste",
+    "lot",
+    "room",
+    "rm",
+    "trlr",
+    "bldg",
+    "building",
+    "floor",
+    "fl",
+    "number",
+    "#",
+];
+const STATES: &str = "al alabama ak alaska az arizona ar arkansas ca california co colorado ct connecticut de delaware \
+    fl florida ga georgia hi hawaii id idaho il illinois in indiana ia iowa ks kansas ky kentucky la louisiana me maine \
+    md maryland ma massachusetts mi michigan mn minnesota ms mississippi mo missouri mt montana ne nebraska nv nevada \
+    nh newhampshire nj newjersey nm newmexico ny newyork nc northcarolina nd northdakota oh ohio ok oklahoma or oregon \
+    pa pennsylvania ri rhodeisland sc southcarolina sd southdakota tn tennessee tx texas ut utah vt vermont va virginia \
+    wa washington wv westvirginia wi wisconsin wy wyoming";
+
+fn standard(word: &str) -> &str {
+    WORDS
+        .lines()
+        .find(|line| line.split(' ').any(|w| w == word))
+        .and_then(|line| line.split(' ').next())
+        .unwrap_or(word)
+}
+
+fn letters(text: &str) -> String {
+    fold(text).chars().filter(|c| c.is_alphanumeric()).collect()
+}
+
+impl AddressForm {
+    /// Reads an address; `None` when it says nothing.
+    pub fn parse(address: &Address) -> Option<AddressForm> {
+        let mut form = AddressForm {
+            city: letters(&address.city),
+            state: letters(&address.state),
+            zip: digits(&address.zip).chars().take(5).collect(),
+            ..AddressForm::default()
+        };
+        if let Some(i) = form.city.strip_prefix("saint") {
+            form.city = format!("st{i}");
+        }
+        let names: Vec<&str> = STATES.split_whitespace().collect();
+        if let Some(pair) = names.chunks(2).find(|pair| pair.get(1) == Some(&form.state.as_str())) {
+            form.state = pair.first().copied().unwrap_or("").to_owned();
+        }
+        let line = fold(&address.line).replace('#', " # ").replace(['.', '\''], "");
+        let mut words = line
+            .split(|c: char| !(c.is_alphanumeric() || c == '#'))
+            .filter(|word| !word.is_empty())
+            .peekable();
+        if let Some(first) = words.peek()
+            && first.chars().next().is_some_and(|c| c.is_ascii_digit())
+            && !first.ends_with("th")
+        {
+            form.number = words.next().unwrap_or("").trim_start_matches('0').to_owned();
+        }
+        let mut in_unit = false;
+        for word in words {
+            if UNITS.contains(&word) && (!form.street.is_empty() || word == "#") {
+                in_unit = true;
+            } else if in_unit {
+                form.unit.push_str(word);
+            } else {
+                let word = standard(word);
+                form.street.push_str(word);
+                if !GENERIC.contains(&word) {
+                    form.core.push_str(word);
+                }
+            }
+        }
+        if form.core.is_empty() {
+            form.core.clone_from(&form.street);
+        }
+        let says = [&form.street, &form.city, &form.state, &form.zip]
+            .iter()
+            .any(|s| !s.is_empty());
+        says.then_some(form)
+    }
+
+    /// How near two addresses are; symmetrical. `None` when they have no part in common to compare.
+    pub fn nearness(&self, other: &AddressForm) -> Option<Nearness> {
+        let said = |a: &str, b: &str| !a.is_empty() && !b.is_empty();
+        let same = |a: &str, b: &str| said(a, b) && a == b;
+        let zip = same(&self.zip, &other.zip);
+        let state_differs = said(&self.state, &other.state) && self.state != other.state;
+        let city = same(&self.city, &other.city) && !state_differs;
+        // Two of them may be missing; a house is the same house unless a place contradicts it.
+        // A state may be mistyped; the house, street and city of the same name are still one house.
+        let placed =
+            zip || same(&self.city, &other.city) || !(said(&self.zip, &other.zip) || said(&self.city, &other.city));
+        if placed && said(&self.street, &other.street) && said(&self.number, &other.number) {
+            let number = self.number == other.number;
+            let street = self.street == other.street || self.core == other.core;
+            let unit_differs = said(&self.unit, &other.unit) && self.unit != other.unit;
+            if number && street && !unit_differs {
+                return Some(Nearness::Same);
+            }
+            let alike = || {
+                let cut = |a: &str, b: &str| a.len() >= 5 && b.starts_with(a);
+                edits(&self.street, &other.street, 2) <= 2
+                    || jaro_winkler(&self.street, &other.street) >= 0.92
+                    || cut(&self.core, &other.core)
+                    || cut(&other.core, &self.core)
+            };
+            let number_slip = self.number.len() >= 3 && edits(&self.number, &other.number, 1) <= 1;
+            if (number && (street || alike())) || (number_slip && street && (zip || self.core.len() >= 8)) {
+                return Some(Nearness::Close);
+            }
+        }
+        if zip {
+            return Some(Nearness::Zip);
+        }
+        if city {
+            return Some(Nearness::City);
+        }
+        if same(&self.state, &other.state) {
+            return Some(Nearness::State);
+        }
+        let comparable =
+            said(&self.state, &other.state) || said(&self.city, &other.city) || said(&self.zip, &other.zip);
+        comparable.then_some(Nearness::Elsewhere)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(line: &str, city: &str, zip: &str) -> AddressForm {
+        AddressForm::parse(&Address {
+            line: line.into(),
+            city: city.into(),
+            state: "WA".into(),
+            zip: zip.into(),
+        })
+        .expect("says something")
+    }
+
+    #[test]
+    fn abbreviations_units_and_slips() {
+        let here = at("2290 beacon avenue south apt 3", "Seattle", "98116");
+        for (line, zip, near) in [
+            ("2290 BEACON AV S", "98116", Nearness::Same),
+            ("2290 Beacon Ave. South #3", "98116-1234", Nearness::Same),
+            ("2290 Beacon Ave S unit 4", "98116", Nearness::Close),
+            ("2290 baecon ave s", "98118", Nearness::Close),
+            ("2209 beacon ave s", "98116", Nearness::Close),
+            ("17 elm st", "98116", Nearness::Zip),
+            ("17 elm st", "98101", Nearness::City),
+        ] {
+            let there = at(line, "SEATTLE", zip);
+            assert_eq!(here.nearness(&there), Some(near), "{line}");
+            assert_eq!(there.nearness(&here), Some(near), "{line}");
+        }
+        assert_eq!(
+            here.nearness(&at("17 elm st", "Tacoma", "98401")),
+            Some(Nearness::State)
+        );
+        assert_eq!(AddressForm::parse(&Address::default()), None);
+    }
+
+    #[test]
+    fn states_are_read_whole_and_short() {
+        let long = Address {
+            state: "North Carolina".into(),
+            ..Address::default()
+        };
+        assert_eq!(AddressForm::parse(&long).map(|a| a.state), Some("nc".into()));
+    }
+}

@@ -1,0 +1,88 @@
+//! Member-match requests against a roster.
+
+use super::csv::Table;
+use crate::decide::{Decision, Outcome, decide};
+use crate::index::Roster;
+use crate::person::{Address, Person, PersonName, Profile};
+use crate::policy::{Point, Policy};
+
+/// One row of the result.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Row of the request.
+    pub query: usize,
+    /// Row of the roster that the outcome names.
+    pub record: Option<usize>,
+    /// The decision; its candidates are indices into `candidates`.
+    pub decision: Decision,
+    /// Rows of the roster that were compared.
+    pub candidates: Vec<u32>,
+}
+
+/// The person a row describes, by the column names of the benchmark. Columns that are not there say nothing.
+pub fn person(table: &Table, row: usize) -> Person {
+    let cell = |column: &str| table.cell(row, column).to_owned();
+    let some = |column: &str| -> Vec<String> {
+        let value = cell(column);
+        if value.is_empty() { vec![] } else { vec![value] }
+    };
+    Person {
+        names: vec![PersonName {
+            given: [cell("first_name"), cell("middle_name")]
+                .into_iter()
+                .filter(|name| !name.is_empty())
+                .collect(),
+            family: cell("last_name"),
+            suffix: cell("suffix"),
+        }],
+        birth_date: cell("birth_date"),
+        gender: cell("gender"),
+        ssn: cell("ssn"),
+        ssn_last4: cell("ssn_last4"),
+        addresses: vec![Address {
+            line: cell("address_line"),
+            city: cell("city"),
+            state: cell("state"),
+            zip: cell("zip"),
+        }],
+        phones: some("phone"),
+        emails: some("email"),
+        member_ids: some("member_id"),
+        subscriber_ids: some("subscriber_id"),
+    }
+}
+
+/// Reads a roster.
+pub fn roster(table: &Table) -> Roster {
+    Roster::new((0..table.len()).map(|row| Profile::from(&person(table, row))).collect())
+}
+
+/// Answers one request.
+pub fn answer(roster: &Roster, queries: &Table, row: usize, policy: &Policy, point: Point) -> Answer {
+    let asked = Profile::from(&person(queries, row));
+    let candidates = roster.candidates(&asked);
+    let held: Vec<&Profile> = candidates
+        .iter()
+        .filter_map(|number| roster.profiles().get(usize::try_from(*number).ok()?))
+        .collect();
+    let decision = decide(&asked, &held, roster.facts(), policy, point);
+    let record = match decision.outcome {
+        Outcome::Match(i) | Outcome::Review(i) => candidates.get(i).and_then(|number| usize::try_from(*number).ok()),
+        Outcome::None => None,
+    };
+    Answer {
+        query: row,
+        record,
+        decision,
+        candidates,
+    }
+}
+
+/// The word for an outcome in a result file.
+pub fn word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Match(_) => "match",
+        Outcome::Review(_) => "review",
+        Outcome::None => "none",
+    }
+}

@@ -1,0 +1,184 @@
+//! Decides: match, review or none. The one place where scores, rules and guards meet.
+//!
+//! A guard forbids an automatic match whatever the score says. Nothing is matched on an identifier alone, nor on name and
+//! birth date with nothing else agreeing. Two records of one person are not rivals.
+
+use crate::compare::{Comparison, compare, explain_by_relatives};
+use crate::facts::Facts;
+use crate::field::{Field, Level, Levels};
+use crate::guard::{Evidence, Guard, another_name, company, evidence, guard};
+use crate::ids;
+use crate::person::Profile;
+use crate::policy::{Bounds, Point, Policy};
+use crate::rules;
+use crate::score::{Score, score};
+use serde::Serialize;
+use std::collections::HashMap;
+
+/// What was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Exactly one person; index of the candidate.
+    Match(usize),
+    /// A person must look; index of the best candidate.
+    Review(usize),
+    /// Nobody.
+    None,
+}
+
+/// One candidate and why it scored what it did.
+#[derive(Clone, Debug)]
+pub struct Scored {
+    /// Index into the candidates.
+    pub candidate: usize,
+    /// The level of each field.
+    pub levels: Levels,
+    /// Weights and their sum.
+    pub score: Score,
+    /// The deterministic rule that holds.
+    pub rule: Option<&'static str>,
+}
+
+/// An outcome and everything that led to it, without any value of either side.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// What was decided.
+    pub outcome: Outcome,
+    /// The guard that spoke, if one did.
+    pub guard: Option<Guard>,
+    /// Bits between the first and the next person; infinite when there is no other.
+    pub margin: f64,
+    /// What the operating point asked for.
+    pub bounds: Bounds,
+    /// The candidates, best first.
+    pub ranked: Vec<Scored>,
+}
+
+/// Decides which of the candidates `held` is the person `asked` for.
+pub fn decide(asked: &Profile, held: &[&Profile], facts: &Facts, policy: &Policy, point: Point) -> Decision {
+    let bounds = policy.bounds(point);
+    let mut households = Households::new();
+    for (index, record) in held.iter().enumerate() {
+        for id in ids::subscribers(record) {
+            households.entry(id).or_default().push(index);
+        }
+    }
+    let mut ranked: Vec<Scored> = held
+        .iter()
+        .enumerate()
+        .map(|(index, record)| scored(asked, (index, record), held, &households, facts, policy))
+        .collect();
+    ranked.sort_by(|a, b| {
+        b.score
+            .total
+            .total_cmp(&a.score.total)
+            .then(a.candidate.cmp(&b.candidate))
+    });
+    let mut decision = Decision {
+        outcome: Outcome::None,
+        guard: None,
+        margin: f64::INFINITY,
+        bounds,
+        ranked,
+    };
+    let Some(top) = decision.ranked.first_mut() else {
+        return decision;
+    };
+    let (best, total) = (top.candidate, top.score.total);
+    top.rule = rules::first(&top.levels, facts, policy);
+    let top = top.clone();
+    let Some(record) = held.get(best) else {
+        return decision;
+    };
+    let rival = decision.ranked.iter().skip(1).find(|other| {
+        let near = total - other.score.total < 2.0 * bounds.margin.max(1.0);
+        !(near
+            && held
+                .get(other.candidate)
+                .is_some_and(|second| same_person(record, second, facts)))
+    });
+    if let Some(rival) = rival {
+        decision.margin = total - rival.score.total;
+    }
+    let mut company = company(asked, record, best, &decision.ranked, held, facts);
+    if top.levels.of(Field::Given) == Level::Alike {
+        company.another_name = another_name(asked, record, facts) || another_name(record, asked, facts);
+    }
+    let suffixed = [asked, *record]
+        .into_iter()
+        .any(|one| one.names.iter().any(|name| name.generation.is_some()));
+    decision.guard = guard(&top.levels, company, suffixed, point)
+        .or_else(|| (decision.margin < bounds.margin).then_some(Guard::Rival))
+        .or_else(|| weak(&top, bounds));
+    decision.outcome = match decision.guard {
+        None => Outcome::Match(best),
+        Some(_) if worth_a_look(&top, bounds) => Outcome::Review(best),
+        Some(_) => Outcome::None,
+    };
+    decision
+}
+
+/// Candidates by the subscriber numbers they are insured under.
+type Households<'a> = HashMap<&'a str, Vec<usize>>;
+
+fn scored(
+    asked: &Profile,
+    (index, record): (usize, &Profile),
+    held: &[&Profile],
+    households: &Households<'_>,
+    facts: &Facts,
+    policy: &Policy,
+) -> Scored {
+    let mut compared: Comparison = compare(asked, record, facts);
+    let same = |a: usize, b: usize| match (held.get(a), held.get(b)) {
+        (Some(a), Some(b)) => same_person(a, b, facts),
+        _ => false,
+    };
+    let own = ids::subscribers(record);
+    let relatives = own
+        .iter()
+        .filter_map(|id| households.get(id))
+        .flatten()
+        .filter(|i| **i != index);
+    explain_by_relatives(&mut compared, asked, relatives.filter_map(|i| held.get(*i).copied()));
+    let id = ids::level(asked, index, held, facts, &same);
+    compared.levels.set(Field::MemberId, id);
+    Scored {
+        candidate: index,
+        levels: compared.levels,
+        score: score(&compared, facts, policy),
+        rule: None,
+    }
+}
+
+/// Whether two records are of one person: what is the person's own agrees, nothing of it contradicts, and one thing more.
+pub fn same_person(a: &Profile, b: &Profile, facts: &Facts) -> bool {
+    use Level::{Differ, Exact, Missing, Nickname, Part, Partial, Slip};
+    let levels = compare(a, b, facts).levels;
+    let own = levels.is(Field::Birth, &[Exact]) && levels.is(Field::Given, &[Exact, Nickname, Slip, Partial]);
+    let against = [Field::Ssn, Field::Gender, Field::Suffix, Field::Middle]
+        .into_iter()
+        .any(|field| levels.of(field) == Differ);
+    let number = levels.is(Field::Ssn, &[Exact]);
+    let more = number || levels.is(Field::Email, &[Exact]) || ids::lives_with(a, b);
+    let family =
+        levels.is(Field::Family, &[Exact, Part, Slip]) || (levels.is(Field::Family, &[Differ, Missing]) && number);
+    own && !against && more && family
+}
+
+fn weak(top: &Scored, bounds: Bounds) -> Option<Guard> {
+    let renamed = top.levels.is(Field::Family, &[Level::Differ, Level::Alike]);
+    let needed = match evidence(&top.levels) {
+        Evidence::Thin if renamed => bounds.renamed,
+        Evidence::Faint => bounds.faint,
+        Evidence::Thin => bounds.thin,
+        _ => bounds.accept,
+    };
+    (top.score.total < needed && top.rule.is_none()).then_some(Guard::Weak)
+}
+
+/// Whether a person should look at what was not matched.
+fn worth_a_look(top: &Scored, bounds: Bounds) -> bool {
+    top.score.total >= bounds.review
+}

@@ -1,0 +1,171 @@
+//! The vocabulary of a comparison: fields and the levels each may have. Owns the names that policies and records use.
+
+use serde::Serialize;
+
+/// A field that is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum Field {
+    Given,
+    Middle,
+    Family,
+    Suffix,
+    Birth,
+    Gender,
+    Ssn,
+    Email,
+    Phone,
+    Address,
+    MemberId,
+}
+
+/// How a field compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// One side says nothing that can be compared.
+    Missing,
+    /// Both say the same.
+    Exact,
+    /// The same for a part of it: last four digits, initial, bare subscriber number, less precise date.
+    Partial,
+    /// A known variant of the same name.
+    Nickname,
+    /// One part of a compound name, or another of the given names.
+    Part,
+    /// A slip of the pen away.
+    Slip,
+    /// As near as a slip, but both are names people bear: Marc and Mark may be twins.
+    SlipKnown,
+    /// Sounds or looks alike.
+    Alike,
+    /// First and last name changed places; day and month changed places.
+    Swapped,
+    /// Birth dates: the day is the same, the year near. Addresses: the same postal code.
+    Near,
+    /// Birth dates: the day is the same, the year a generation away. Addresses: the same city.
+    Far,
+    /// Addresses: the same state only. Member numbers: another dependent of the same subscriber.
+    Remote,
+    /// Member numbers: the number of somebody who shares the record's home. Telephones and addresses: those of somebody insured
+    /// with the record's person.
+    Relative,
+    /// Member numbers: not of this payer's form.
+    Foreign,
+    /// They contradict each other.
+    Differ,
+}
+
+/// Number of fields.
+pub const FIELDS: usize = 11;
+/// Number of levels.
+pub const LEVELS: usize = 15;
+
+impl Field {
+    /// Every field, in the order of a record.
+    pub const ALL: [Field; FIELDS] = {
+        use Field::*;
+        [
+            Given, Middle, Family, Suffix, Birth, Gender, Ssn, Email, Phone, Address, MemberId,
+        ]
+    };
+
+    /// The name in a policy.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Field::Given => "given",
+            Field::Middle => "middle",
+            Field::Family => "family",
+            Field::Suffix => "suffix",
+            Field::Birth => "birth",
+            Field::Gender => "gender",
+            Field::Ssn => "ssn",
+            Field::Email => "email",
+            Field::Phone => "phone",
+            Field::Address => "address",
+            Field::MemberId => "member_id",
+        }
+    }
+
+    /// The levels this field may have besides missing.
+    pub const fn levels(self) -> &'static [Level] {
+        use Level::*;
+        match self {
+            Field::Given => &[Exact, Nickname, Part, Slip, SlipKnown, Partial, Alike, Swapped, Differ],
+            Field::Middle => &[Exact, Partial, Slip, Differ],
+            Field::Family => &[Exact, Part, Slip, Alike, Swapped, Differ],
+            Field::Suffix | Field::Gender => &[Exact, Differ],
+            Field::Birth => &[Exact, Partial, Swapped, Slip, Near, Far, Part, Differ],
+            Field::Ssn => &[Exact, Slip, Partial, Differ],
+            Field::Email => &[Exact, Part, Differ],
+            Field::Phone => &[Exact, Slip, Relative, Differ],
+            Field::Address => &[Exact, Slip, Relative, Near, Far, Remote, Differ],
+            Field::MemberId => &[Exact, Partial, Slip, Remote, Relative, Foreign, Differ],
+        }
+    }
+
+    /// Whether relatives who live together share it, so that several such fields are one piece of evidence.
+    pub const fn of_household(self) -> bool {
+        matches!(self, Field::Family | Field::Phone | Field::Address | Field::MemberId)
+    }
+}
+
+impl Level {
+    /// Every level.
+    pub const ALL: [Level; LEVELS] = {
+        use Level::*;
+        [
+            Missing, Exact, Partial, Nickname, Part, Slip, SlipKnown, Alike, Swapped, Near, Far, Remote, Relative,
+            Foreign, Differ,
+        ]
+    };
+
+    /// The name in a policy.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Level::Missing => "missing",
+            Level::Exact => "exact",
+            Level::Partial => "partial",
+            Level::Nickname => "nickname",
+            Level::Part => "part",
+            Level::Slip => "slip",
+            Level::SlipKnown => "slip_known",
+            Level::Alike => "alike",
+            Level::Swapped => "swapped",
+            Level::Near => "near",
+            Level::Far => "far",
+            Level::Remote => "remote",
+            Level::Relative => "relative",
+            Level::Foreign => "foreign",
+            Level::Differ => "differ",
+        }
+    }
+}
+
+/// A level for every field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Levels(pub [Level; FIELDS]);
+
+impl Default for Levels {
+    fn default() -> Self {
+        Levels([Level::Missing; FIELDS])
+    }
+}
+
+impl Levels {
+    /// The level of one field.
+    pub fn of(&self, field: Field) -> Level {
+        self.0[field as usize]
+    }
+
+    /// Sets the level of one field.
+    pub fn set(&mut self, field: Field, level: Level) {
+        self.0[field as usize] = level;
+    }
+
+    /// Whether a field has one of these levels.
+    pub fn is(&self, field: Field, levels: &[Level]) -> bool {
+        levels.contains(&self.of(field))
+    }
+}

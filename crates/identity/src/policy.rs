@@ -1,0 +1,288 @@
+//! The policy: every number that decides, as text that can be diffed and content-addressed. Owns no rule of its own.
+
+use crate::field::{FIELDS, Field, LEVELS, Level};
+use std::fmt::Write as _;
+
+const DEFAULT: &str = include_str!("default.policy");
+
+/// A named balance of automatic matches and reviews.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Point {
+    /// Doubt goes to a person.
+    #[default]
+    Safe,
+    /// Fewer reviews, for a payer who accepts a slightly higher risk.
+    Balanced,
+}
+
+/// Bits over the prior that a decision needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Bounds {
+    /// For an automatic match.
+    pub accept: f64,
+    /// For an automatic match when only thin evidence stands besides name and birth date.
+    pub thin: f64,
+    /// The same, when that evidence is only the state.
+    pub faint: f64,
+    /// For an automatic match of somebody who moved and has another family name.
+    pub renamed: f64,
+    /// For a review.
+    pub review: f64,
+    /// Over the second person.
+    pub margin: f64,
+}
+
+/// Shares of pairs at a level among the same person and among strangers.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Shares {
+    /// Among pairs of the same person.
+    pub m: f64,
+    /// Among pairs of strangers.
+    pub u: f64,
+}
+
+/// All numbers that decide.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    pub(crate) shares: [[Shares; LEVELS]; FIELDS],
+    pub(crate) given_bits: [f64; 2],
+    pub(crate) family_bits: [f64; 2],
+    pub(crate) household_shares: [f64; 4],
+    pub(crate) household_cap: f64,
+    pub(crate) dependent_bits: [f64; 2],
+    pub(crate) population: f64,
+    pub(crate) rule_collisions: f64,
+    safe: Bounds,
+    balanced: Bounds,
+}
+
+/// Why a text is not a policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyError {
+    /// Line number from 1; 0 when a line is missing.
+    pub line: usize,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl std::fmt::Display for PolicyError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "policy line {}: {}", self.line, self.what)
+    }
+}
+
+impl std::error::Error for PolicyError {}
+
+impl Default for Policy {
+    /// The policy that ships. A test parses it, so the empty policy behind `unwrap_or_else` is never used.
+    fn default() -> Self {
+        Policy::parse(DEFAULT).unwrap_or_else(|_| Policy::empty())
+    }
+}
+
+impl Policy {
+    fn empty() -> Policy {
+        Policy {
+            shares: [[Shares::default(); LEVELS]; FIELDS],
+            given_bits: [0.0; 2],
+            family_bits: [0.0; 2],
+            household_shares: [0.0; 4],
+            household_cap: 0.0,
+            dependent_bits: [0.0; 2],
+            population: 1.0,
+            rule_collisions: 0.0,
+            safe: Bounds {
+                accept: f64::INFINITY,
+                ..Bounds::default()
+            },
+            balanced: Bounds {
+                accept: f64::INFINITY,
+                ..Bounds::default()
+            },
+        }
+    }
+
+    /// Reads a policy. Every number must be there once, and each share must be above 0 and at most 1.
+    ///
+    /// # Errors
+    /// The first line that is unknown, repeated, unreadable or out of range; line 0 for a number that is not there.
+    pub fn parse(text: &str) -> Result<Policy, PolicyError> {
+        let mut policy = Policy::empty();
+        let mut seen: Vec<&str> = Vec::new();
+        for (number, line) in (1..).zip(text.lines()) {
+            let line = line.split('#').next().unwrap_or("").trim();
+            if line.is_empty() {
+                continue;
+            }
+            let fail = |what: &str| PolicyError {
+                line: number,
+                what: what.to_owned(),
+            };
+            let (key, values) = line.split_once('=').ok_or_else(|| fail("expected key = numbers"))?;
+            let key = key.trim();
+            if seen.contains(&key) {
+                return Err(fail("repeated"));
+            }
+            seen.push(key);
+            let values: Vec<f64> = values
+                .split_whitespace()
+                .map(|value| value.parse().ok().filter(|n: &f64| n.is_finite()))
+                .collect::<Option<_>>()
+                .ok_or_else(|| fail("not a number"))?;
+            let places = policy.places(key).ok_or_else(|| fail("unknown key"))?;
+            if places.len() != values.len() {
+                return Err(fail("wrong count of numbers"));
+            }
+            for (place, value) in places.into_iter().zip(&values) {
+                *place = *value;
+            }
+            let is_share = split_share(key).is_some();
+            if is_share && values.iter().any(|v| *v <= 0.0 || *v > 1.0) {
+                return Err(fail("a share is above 0 and at most 1"));
+            }
+        }
+        for key in keys() {
+            if !seen.contains(&key.as_str()) {
+                return Err(PolicyError {
+                    line: 0,
+                    what: format!("missing {key}"),
+                });
+            }
+        }
+        Ok(policy)
+    }
+
+    /// The one text of these numbers: what a content address is computed from. Comments and order of the source are gone.
+    pub fn canonical(&self) -> String {
+        let mut copy = self.clone();
+        let mut text = String::new();
+        for key in keys() {
+            let _ = write!(text, "{key} =");
+            for value in copy.places(&key).into_iter().flatten() {
+                let _ = write!(text, " {value}");
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    /// What a named point needs.
+    pub fn bounds(&self, point: Point) -> Bounds {
+        match point {
+            Point::Safe => self.safe,
+            Point::Balanced => self.balanced,
+        }
+    }
+
+    /// Shares of one level.
+    pub fn shares(&self, field: Field, level: Level) -> Shares {
+        self.shares[field as usize][level as usize]
+    }
+
+    /// Replaces the shares of one level; see [`crate::train`].
+    pub fn set_shares(&mut self, field: Field, level: Level, shares: Shares) {
+        self.shares[field as usize][level as usize] = shares;
+    }
+
+    /// Weight of a level in bits; nothing for a missing field.
+    pub fn weight(&self, field: Field, level: Level) -> f64 {
+        let Shares { m, u } = self.shares(field, level);
+        if m > 0.0 && u > 0.0 { (m / u).log2() } else { 0.0 }
+    }
+
+    fn places(&mut self, key: &str) -> Option<Vec<&mut f64>> {
+        if let Some((field, level)) = split_share(key) {
+            let shares = &mut self.shares[field as usize][level as usize];
+            return Some(vec![&mut shares.m, &mut shares.u]);
+        }
+        let bounds = match key.split('.').next() {
+            Some("safe") => &mut self.safe,
+            _ => &mut self.balanced,
+        };
+        Some(match key {
+            "given.bits" => self.given_bits.iter_mut().collect(),
+            "family.bits" => self.family_bits.iter_mut().collect(),
+            "household.shares" => self.household_shares.iter_mut().collect(),
+            "household.cap" => vec![&mut self.household_cap],
+            "dependent.bits" => self.dependent_bits.iter_mut().collect(),
+            "population" => vec![&mut self.population],
+            "rule.collisions" => vec![&mut self.rule_collisions],
+            "safe.accept" | "balanced.accept" => vec![&mut bounds.accept],
+            "safe.thin" | "balanced.thin" => vec![&mut bounds.thin],
+            "safe.faint" | "balanced.faint" => vec![&mut bounds.faint],
+            "safe.renamed" | "balanced.renamed" => vec![&mut bounds.renamed],
+            "safe.review" | "balanced.review" => vec![&mut bounds.review],
+            "safe.margin" | "balanced.margin" => vec![&mut bounds.margin],
+            _ => return None,
+        })
+    }
+}
+
+fn split_share(key: &str) -> Option<(Field, Level)> {
+    let (field, level) = key.split_once('.')?;
+    let field = Field::ALL.into_iter().find(|f| f.code() == field)?;
+    let level = field.levels().iter().copied().find(|l| l.code() == level)?;
+    Some((field, level))
+}
+
+fn keys() -> Vec<String> {
+    let shares = Field::ALL.into_iter().flat_map(|field| {
+        field
+            .levels()
+            .iter()
+            .map(move |level| format!("{}.{}", field.code(), level.code()))
+    });
+    let others = [
+        "given.bits",
+        "family.bits",
+        "household.shares",
+        "household.cap",
+        "dependent.bits",
+        "population",
+        "rule.collisions",
+        "safe.accept",
+        "safe.thin",
+        "safe.faint",
+        "safe.renamed",
+        "safe.review",
+        "safe.margin",
+        "balanced.accept",
+        "balanced.thin",
+        "balanced.faint",
+        "balanced.renamed",
+        "balanced.review",
+        "balanced.margin",
+    ];
+    shares.chain(others.map(str::to_owned)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_policy_that_ships_reads_back_from_its_canonical_text() {
+        let policy = Policy::parse(DEFAULT).expect("ships");
+        assert_eq!(Policy::parse(&policy.canonical()).as_ref(), Ok(&policy));
+        assert!(policy.weight(Field::Birth, Level::Exact) > 13.0);
+    }
+
+    #[test]
+    fn a_policy_with_a_hole_or_a_stranger_is_refused() {
+        let cut = DEFAULT.replace("population = 10000\n", "");
+        assert_eq!(
+            Policy::parse(&cut).map_err(|e| e.what),
+            Err("missing population".into())
+        );
+        for line in [
+            "given.exact = 1 1",
+            "nothing = 1",
+            "population = x",
+            "population",
+            "ssn.near = 1 1",
+        ] {
+            assert!(Policy::parse(&format!("{DEFAULT}{line}\n")).is_err(), "{line}");
+        }
+        assert!(Policy::parse(&DEFAULT.replace("given.exact = 0.895", "given.exact = 0")).is_err());
+    }
+}

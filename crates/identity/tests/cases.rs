@@ -1,0 +1,143 @@
+//! The cases that a member match must get right, by name.
+
+use causeway_identity::{Address, Facts, Guard, Outcome, Person, PersonName, Point, Policy, Profile, decide};
+
+fn person(given: &str, family: &str, birth: &str, id: &str) -> Person {
+    Person {
+        names: vec![PersonName {
+            given: given
+                .split(' ')
+                .filter(|part| !part.is_empty())
+                .map(str::to_owned)
+                .collect(),
+            family: family.into(),
+            suffix: String::new(),
+        }],
+        birth_date: birth.into(),
+        gender: String::new(),
+        addresses: vec![Address {
+            line: "12 Elm Street".into(),
+            city: "Tampa".into(),
+            state: "FL".into(),
+            zip: "33601".into(),
+        }],
+        phones: vec!["5551234567".into()],
+        member_ids: if id.is_empty() { vec![] } else { vec![id.into()] },
+        ..Person::default()
+    }
+}
+
+fn ask(asked: &Person, held: &[Person]) -> (Outcome, Option<Guard>) {
+    let held: Vec<Profile> = held.iter().map(Profile::from).collect();
+    let mut facts: Facts = held.iter().collect();
+    for _ in 0..3 {
+        held.iter().for_each(|one| facts.add(one));
+    }
+    let refs: Vec<&Profile> = held.iter().collect();
+    let decision = decide(&Profile::from(asked), &refs, &facts, &Policy::default(), Point::Safe);
+    (decision.outcome, decision.guard)
+}
+
+const ID: &str = "W12345678901";
+
+#[test]
+fn the_same_person_matches_however_it_is_written() {
+    let held = [person("Robert James", "O'Neil", "1970-04-02", ID)];
+    for (given, family, birth) in [
+        ("ROBERT", "ONEIL", "1970-04-02"),
+        ("Bob J", "O’Neil", "1970-04-02"),
+        ("Robert", "O'Neil", "1970-02-04"),
+        ("Robert", "O'Neil", "1970-04-03"),
+        ("Rboert", "O'Neil", "1970-04-02"),
+        ("O'Neil", "Robert", "1970-04-02"),
+    ] {
+        assert_eq!(
+            ask(&person(given, family, birth, ""), &held).0,
+            Outcome::Match(0),
+            "{given} {family} {birth}"
+        );
+    }
+}
+
+#[test]
+fn a_twin_is_told_apart_and_an_absent_twin_is_never_the_other() {
+    let twins = [
+        person("Daniel", "Lane", "2010-01-01", "W12345678902"),
+        person("Danielle", "Lane", "2010-01-01", "W12345678903"),
+    ];
+    assert_eq!(
+        ask(&person("Danielle", "Lane", "2010-01-01", ""), &twins).0,
+        Outcome::Match(1)
+    );
+    assert_eq!(
+        ask(&person("Joel", "Lane", "2010-01-01", "W12345678902"), &twins).1,
+        Some(Guard::GivenDiffers)
+    );
+    assert!(!matches!(
+        ask(&person("Danielle", "Lane", "2010-01-01", ""), &twins[..1]).0,
+        Outcome::Match(_)
+    ));
+}
+
+#[test]
+fn father_and_son_are_two_people() {
+    let father = [person("Henry", "Cole", "1966-09-26", ID)];
+    assert_eq!(
+        ask(&person("Henry", "Cole", "1996-09-26", ""), &father).1,
+        Some(Guard::BirthGeneration)
+    );
+    let mut senior = father.clone();
+    senior[0].names[0].suffix = "Sr".into();
+    let mut junior = person("Henry", "Cole", "1966-09-26", "");
+    junior.names[0].suffix = "Jr.".into();
+    assert_eq!(ask(&junior, &senior).1, Some(Guard::Generation));
+}
+
+#[test]
+fn an_id_that_contradicts_forbids_and_a_relatives_or_a_slip_does_not() {
+    let home = [
+        person("Ana", "Cruz", "1980-05-05", ID),
+        person("Luis", "Cruz", "1979-03-03", "W12345678900"),
+    ];
+    assert_eq!(
+        ask(&person("Ana", "Cruz", "1980-05-05", "W99999999999"), &home).1,
+        Some(Guard::IdContradicts)
+    );
+    for id in ["W12345678900", "W123456789", "W1234567890-1", "W12345687901", "H555"] {
+        assert_eq!(
+            ask(&person("Ana", "Cruz", "1980-05-05", id), &home).0,
+            Outcome::Match(0),
+            "{id}"
+        );
+    }
+}
+
+#[test]
+fn never_on_an_id_alone_nor_on_name_and_birth_date_alone() {
+    let held = [person("Ana", "Cruz", "1980-05-05", ID)];
+    let mut bare = person("Eva", "Stone", "1990-01-01", ID);
+    (bare.addresses, bare.phones) = (vec![], vec![]);
+    assert!(!matches!(ask(&bare, &held).0, Outcome::Match(_)));
+    let mut named = person("Ana", "Cruz", "1980-05-05", "");
+    (named.addresses, named.phones) = (vec![], vec![]);
+    assert_eq!(ask(&named, &held), (Outcome::Review(0), Some(Guard::NothingElse)));
+}
+
+#[test]
+fn a_person_twice_in_the_roster_is_no_rival_of_itself() {
+    let mut moved = person("Ana", "Cruz", "1980-05-05", "W77777777700");
+    moved.emails = vec!["ana@example.com".into()];
+    let held = [person("Ana Maria", "Cruz", "1980-05-05", ID), moved];
+    assert!(matches!(
+        ask(&person("Ana", "Cruz", "1980-05-05", ""), &held).0,
+        Outcome::Match(_)
+    ));
+}
+
+#[test]
+fn nobody_is_found_among_nobody() {
+    assert_eq!(
+        ask(&person("Ana", "Cruz", "1980-05-05", ID), &[]),
+        (Outcome::None, None)
+    );
+}

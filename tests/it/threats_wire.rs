@@ -1,0 +1,150 @@
+//! Threats on the wire: assertions that come twice at once (A07), ambiguous framing (B05), searches as oracles (D03).
+
+use crate::support::client::{ALL_SCOPES, Client, MATCH_SCOPE};
+use crate::support::payer::{PARTNER_URI, TestPayer};
+use crate::support::pki::Kind;
+use crate::support::wire::Wire;
+use causeway::error::Fault;
+use causeway::synth::Variation;
+use futures_util::future::join_all;
+
+async fn winners(clients: &[Client], assertion: &str) -> usize {
+    let all = clients.iter().map(|client| client.ask_token(assertion, MATCH_SCOPE));
+    let replies = join_all(all).await;
+    for reply in replies.iter().filter(|reply| reply.status != 200) {
+        reply.assert_oauth(401, "invalid_client", Fault::OauthClient);
+    }
+    replies.iter().filter(|reply| reply.status == 200).count()
+}
+
+#[tokio::test]
+async fn t_a07_of_many_at_once_and_after_a_crash_an_assertion_works_once() {
+    let (mut payer, client) = TestPayer::start(1);
+    let pair = payer.pki.client(PARTNER_URI, Kind::Good);
+    let crowd = |payer: &TestPayer| -> Vec<Client> {
+        let key = || crate::support::assertion::ClientKey::new("k1");
+        (0..40).map(|_| payer.client("new-payer", key(), Some(&pair))).collect()
+    };
+    let assertion = client.assertion().sign(&client.key);
+    assert_eq!(winners(&crowd(&payer), &assertion).await, 1);
+    assert_eq!(payer.count("access_token"), 1);
+    payer.kill();
+    payer.serve();
+    assert_eq!(winners(&crowd(&payer), &assertion).await, 0);
+    let fresh = client.assertion().sign(&client.key);
+    assert_eq!(winners(&crowd(&payer), &fresh).await, 1);
+}
+
+/// What comes after the doubtful request; a second answer would mean that it was taken for one of its own.
+const SMUGGLED: &str = "GET /fhir/metadata HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+const POST: &str =
+    "POST /oauth/token HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n";
+
+#[tokio::test]
+async fn t_b05_ambiguous_framing_is_refused_and_smuggles_nothing() {
+    let (payer, _client) = TestPayer::start(1);
+    let wire = Wire::new(&payer, None);
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    let mut cases: Vec<String> = [
+        "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+        "Content-Length: 0\r\nContent-Length: 5\r\n\r\nabcde",
+        "Content-Length: 5,5\r\n\r\nabcde",
+        "Content-Length: +5\r\n\r\nabcde",
+        "Content-Length: -1\r\n\r\n",
+        "Content-Length: 0x5\r\n\r\nabcde",
+        "Content-Length: 99999999999999999999999\r\n\r\nabcde",
+        "Content-Length : 5\r\n\r\nabcde",
+        "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+        "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+        "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+        "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "X-A: a\r\n folded\r\nContent-Length: 0\r\n\r\n",
+        "X-A: a\rContent-Length: 5\r\n\r\n",
+        "X-A: a\0b\r\nContent-Length: 0\r\n\r\n",
+        "Host: evil.example\r\nContent-Length: 0\r\n\r\n",
+    ]
+    .iter()
+    .map(|rest| format!("{POST}{rest}"))
+    .collect();
+    for body in [
+        "fffffffffffffffff\r\nabc\r\n0\r\n\r\n",
+        "-1\r\nabc\r\n0\r\n\r\n",
+        "0x3\r\nabc\r\n0\r\n\r\n",
+        "3\nabc\n0\n\n",
+        "3;a\nxx\r\nabc\r\n0\r\n\r\n",
+        "3\r\nabcdef\r\n0\r\n\r\n",
+    ] {
+        cases.push(format!("{POST}{chunked}\r\n{body}"));
+    }
+    cases.push(POST.replace("1.1", "1.0") + chunked + "\r\n0\r\n\r\n");
+    for line in [
+        "GET /fhir/metadata HTTP/1.2",
+        "GET /fhir/metadata HTTP/2.0",
+        "GET\t/fhir/metadata HTTP/1.1",
+        "GET /fhir/\u{e9} HTTP/1.1",
+    ] {
+        cases.push(format!("{line}\r\nHost: localhost\r\n\r\n"));
+    }
+    cases.push("GET /fhir/metadata HTTP/1.1\r\n\r\n".to_owned());
+    cases.push("GET /fhir/metadata\r\n\r\n".to_owned());
+    for case in cases {
+        let Some(reply) = wire.exchange(format!("{case}{SMUGGLED}").as_bytes()) else {
+            continue;
+        };
+        assert_eq!(reply.status, 400, "{case:?}: {}", reply.text());
+        assert!(!reply.text().contains("HTTP/1.1 "), "{case:?} was answered twice");
+    }
+    // Nothing is upgraded, and the line is still served.
+    for upgrade in ["h2c", "websocket"] {
+        let reply = wire.send("GET", "/fhir/metadata", &[("upgrade", upgrade)]);
+        reply.assert_status(200);
+        assert_eq!(reply.header("upgrade"), "");
+    }
+}
+
+#[tokio::test]
+async fn t_d02_d03_searches_tell_nothing_beside_the_grant() {
+    let (payer, client) = TestPayer::start(4);
+    let token = client.token(ALL_SCOPES).await;
+    let (id, _) = client.matched(&token, &payer.request(0, Variation::Exact)).await;
+    let other = payer.member(2);
+    // Modifiers, chains and reverse chains are not understood, so they are refused, true or not.
+    for query in [
+        format!("_id={id}&identifier:not=x"),
+        format!("_id={id}&_id:missing=true"),
+        format!("_id={id}&_has:Observation:patient:code=8480-6"),
+        format!("_id={id}&_has:Observation:patient:code=0"),
+        format!("_id={id}&organization.name=x"),
+        format!("_id={id}&_include:iterate=*"),
+        format!("identifier:contains={}", other.member_number),
+    ] {
+        client
+            .get(&token, &format!("Patient?{query}"))
+            .await
+            .assert_outcome(Fault::ParameterUnknown);
+    }
+    for query in [
+        format!("_id={id}&_include=*"),
+        format!("_id={id}&_revinclude=Coverage:subscriber&_include=Patient:link"),
+        format!("_id={id}&link=Patient/{}", other.patient_id),
+    ] {
+        let bundle = client.get(&token, &format!("Patient?{query}")).await;
+        bundle.assert_status(200);
+        assert_eq!(bundle.json()["entry"].as_array().map(Vec::len), Some(1), "{query}");
+        assert!(!bundle.text().contains(&other.patient_id), "{query}");
+    }
+    for path in [
+        format!("Observation?patient={id}"),
+        format!("Coverage?beneficiary={id}"),
+        format!("Patient/{id}/Observation"),
+        format!("Patient/{id}/_history"),
+        "Patient/_history".to_owned(),
+        "Patient/$everything".to_owned(),
+        "?_type=Patient".to_owned(),
+    ] {
+        let reply = client.get(&token, &path).await;
+        assert!(matches!(reply.status, 404 | 405), "{path}: {}", reply.text());
+    }
+}
