@@ -7,7 +7,7 @@ use crate::error::{Failure, Fault};
 use crate::telemetry::log;
 use clap::Args;
 use serde_json::json;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 /// Arguments of `demo`.
@@ -50,13 +50,13 @@ pub fn run(args: &DemoArgs, cwd: &Path, out: &mut Out) -> Result<Exit, Failure> 
         }
         return Ok(Exit::Done);
     }
-    let environment = addresses();
+    let (environment, reserved) = addresses()?;
     let config = Config::load(None, environment)?;
     std::fs::create_dir_all(&folder).map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?;
     log::start("info", true, Some(&folder.join("old-payer.log")));
     let base_url = config.server.base_url.clone();
     runtime.block_on(async {
-        let demo = Demo::start(config, &folder, out).await?;
+        let demo = Demo::start(config, &folder, reserved, out).await?;
         std::fs::write(folder.join("base-url.txt"), &base_url)
             .map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?;
         let received = demo.play(out).await?;
@@ -76,21 +76,29 @@ pub fn run(args: &DemoArgs, cwd: &Path, out: &mut Out) -> Result<Exit, Failure> 
     })
 }
 
-/// The default addresses, or free ones where those are taken.
-fn addresses() -> Vec<(String, String)> {
+/// Configuration keys and their values, as the environment would set them.
+type Environment = Vec<(String, String)>;
+
+/// The default addresses, or free ones where those are taken; reserved until the server takes them over.
+fn addresses() -> Result<(Environment, Vec<TcpListener>), Failure> {
     let free = |wanted: u16| {
         let bound = TcpListener::bind(("127.0.0.1", wanted)).or_else(|_| TcpListener::bind(("127.0.0.1", 0)));
         bound
-            .and_then(|listener| listener.local_addr())
-            .unwrap_or(SocketAddr::from(([127, 0, 0, 1], wanted)))
+            .and_then(|listener| Ok((listener.local_addr()?, listener)))
+            .map_err(|error| {
+                Failure::new(Fault::ConfigInvalid)
+                    .at("server.fhir_listen")
+                    .because(error)
+            })
     };
-    let (fhir, ops) = (free(8443), free(9443));
-    vec![
+    let ((fhir, one), (ops, two)) = (free(8443)?, free(9443)?);
+    let environment = vec![
         ("CAUSEWAY_SERVER__FHIR_LISTEN".into(), fhir.to_string()),
         ("CAUSEWAY_SERVER__OPS_LISTEN".into(), ops.to_string()),
         (
             "CAUSEWAY_SERVER__BASE_URL".into(),
             format!("https://localhost:{}/fhir", fhir.port()),
         ),
-    ]
+    ];
+    Ok((environment, vec![one, two]))
 }

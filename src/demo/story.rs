@@ -20,6 +20,7 @@ use actix_web::web::Data;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,11 +45,16 @@ pub struct Demo {
 }
 
 impl Demo {
-    /// Sets both payers up in `folder` and starts the old one.
+    /// Sets both payers up in `folder` and starts the old one. `reserved` holds its addresses until then.
     ///
     /// # Errors
     /// Those of files, store and listeners.
-    pub async fn start(config: Config, folder: &Path, out: &mut Out) -> Result<Demo, Failure> {
+    pub async fn start(
+        config: Config,
+        folder: &Path,
+        reserved: Vec<TcpListener>,
+        out: &mut Out,
+    ) -> Result<Demo, Failure> {
         let clock = Clock::System;
         let files = Files::of(folder);
         let fresh = [folder.join("old-payer"), folder.join("new-payer")];
@@ -90,6 +96,7 @@ impl Demo {
         let socket = folder.join("old-payer").join(SOCKET);
         let admin =
             AdminSocket::listen(&socket, &ctx).map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?;
+        drop(reserved);
         let running = server::start(app, None)?;
         let base_url = config.server.base_url.clone();
         out.tell(&format!(

@@ -106,12 +106,12 @@ async fn the_demos_bodies_answer_as_their_names_say() {
     let folder = home.path().join("demo");
     let story = std::fs::File::create(home.path().join("story.txt")).expect("a file");
     let child = demo(home.path(), &[]).stdout(story).stderr(Stdio::null()).spawn();
-    let _running = Running(child.expect("the demo starts"));
+    let mut running = Running(child.expect("the demo starts"));
     let started = Instant::now();
     let text = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
     while !text(&home.path().join("story.txt")).contains("stays up") {
         assert!(
-            started.elapsed() < Duration::from_secs(60),
+            running.0.try_wait().expect("a status").is_none() && started.elapsed() < Duration::from_secs(120),
             "{}",
             text(&home.path().join("story.txt"))
         );
