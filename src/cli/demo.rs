@@ -76,8 +76,11 @@ pub fn run(args: &DemoArgs, cwd: &Path, out: &mut Out) -> Result<Exit, Failure> 
     })
 }
 
+/// Variables by name, as the configuration takes them.
+type Environment = Vec<(String, String)>;
+
 /// The default addresses, or free ones where those are taken; reserved until the server takes them over.
-fn addresses() -> Result<(Vec<(String, String)>, Vec<TcpListener>), Failure> {
+fn addresses() -> Result<(Environment, Vec<TcpListener>), Failure> {
     let free = |wanted: u16| {
         let bound = TcpListener::bind(("127.0.0.1", wanted)).or_else(|_| TcpListener::bind(("127.0.0.1", 0)));
         bound
