@@ -1,3 +1,5 @@
+//! Every row of the consent decision table, and the generated matrix over it.
+
 use super::*;
 use crate::clock::parse_rfc3339_ms;
 use serde_json::{Value, json};

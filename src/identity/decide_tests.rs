@@ -1,3 +1,5 @@
+//! The deterministic rules, case by case: what matches, what must not, and that no value gets into a comparison.
+
 use super::*;
 
 const POLICY: Policy<'_> = Policy {

@@ -1,3 +1,5 @@
+//! Reading a match request: each way to break the profile, and the place that is named.
+
 use super::super::tests::{a_request, a_request_but};
 use super::*;
 use serde_json::json;

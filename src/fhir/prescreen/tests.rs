@@ -1,3 +1,5 @@
+//! The pre-screen against hostile bytes, and against serde_json on generated documents.
+
 use super::*;
 use crate::error::Fault;
 use proptest::prelude::*;

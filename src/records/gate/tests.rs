@@ -1,3 +1,5 @@
+//! What the gate takes, what it refuses and where it says the fault is.
+
 use super::*;
 
 const NOW: i64 = 1_767_225_600_000; // 2026-01-01T00:00:00Z

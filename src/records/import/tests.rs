@@ -1,3 +1,5 @@
+//! Imports end to end on a store of their own: counts, repeats, interruptions, rejects.
+
 use super::*;
 use crate::clock::Clock;
 use crate::context::Payer;
