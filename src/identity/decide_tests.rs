@@ -1,4 +1,4 @@
-//! The deterministic rules, case by case: what matches, what must not, and that no value gets into a comparison.
+//! The deterministic rules, case by case: what matches, what contradicts, what is several, and what the version names.
 
 use super::*;
 

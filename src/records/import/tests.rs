@@ -1,4 +1,4 @@
-//! Imports end to end on a store of their own: counts, repeats, interruptions, rejects.
+//! Imports on a store of their own: whose each resource is, counts, repeats, what supersedes what, rejects, cut files.
 
 use super::*;
 use crate::clock::Clock;
