@@ -7,6 +7,7 @@ mod everything;
 mod page_link;
 mod read;
 mod search;
+mod supporting;
 
 pub use everything::{Everything, Query};
 pub use page_link::{PageLinks, SearchPage};
