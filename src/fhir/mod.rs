@@ -3,5 +3,6 @@
 //! Pure: no store, no network, no clock. Member data stays bytes; typed values are only for what is decided on.
 
 pub mod elements;
+pub mod operations;
 pub mod outcome;
 pub mod prescreen;
