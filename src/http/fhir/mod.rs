@@ -2,8 +2,10 @@
 
 pub mod authorised;
 pub mod code_system;
+pub mod definitions;
 pub mod everything;
 pub mod member_match;
 pub mod metadata;
+pub mod modes;
 pub mod read;
 pub mod search;

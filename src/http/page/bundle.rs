@@ -28,7 +28,7 @@ pub fn page(site: &Site, answer: &Answer) -> (String, Markup) {
     let body = html! {
         h1 { (title) }
         p.lead { (counted(bundle, &entries)) }
-        @for issue in notes.flat_map(|entry| items(&entry["resource"]["issue"])) { (outcome::notice(site, issue)) }
+        @for issue in notes.flat_map(|entry| items(&entry["resource"]["issue"])) { (outcome::notice(site, issue, true)) }
         (links(site, bundle))
         @if !entries.is_empty() {
             @if kind.ends_with("-response") { (responses(site, &entries)) } @else { (results(site, &entries)) }

@@ -111,7 +111,7 @@ pub fn operation(definition: &Value, action: &str) -> Markup {
         form action=(action) method="get" aria-label=(format!("Run ${code}")) {
             div.fields {
                 @for parameter in items(&definition["parameter"]).iter().filter(|one| text(one, "use") == "in") {
-                    (field(code, text(parameter, "name"), text(parameter, "documentation"), hint(text(parameter, "type"))))
+                    (field(code, text(parameter, "name"), text(parameter, "documentation"), operation_hint(text(parameter, "type"))))
                 }
             }
             p { button type="submit" { "Run $" (code) } }
@@ -157,8 +157,15 @@ fn hint(kind: &str) -> &'static str {
         "reference" => "Type/id",
         "uri" => "the whole URL",
         "number" | "quantity" => "a number; ge, le, gt or lt in front",
+        _ => "",
+    }
+}
+
+/// The same for a parameter of an operation.
+fn operation_hint(kind: &str) -> &'static str {
+    match kind {
+        "date" => "2024 or 2024-05-01",
         "instant" => "2024-05-01T00:00:00Z",
-        "code" => "several with commas",
         "integer" => "a number",
         _ => "",
     }

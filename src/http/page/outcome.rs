@@ -17,7 +17,7 @@ pub fn page(site: &Site, answer: &Answer) -> (String, Markup) {
     };
     let body = html! {
         h1 { @if good { (title) } @else { span.status { (answer.status) } " " (first) } }
-        @for issue in issues { (notice(site, issue)) }
+        @for issue in issues { (notice(site, issue, issues.len() > 1 || good)) }
         @if !answer.request_id.is_empty() {
             p { "Request id, for the payer's operator: " code { (answer.request_id) } }
         }
@@ -30,13 +30,13 @@ pub fn page(site: &Site, answer: &Answer) -> (String, Markup) {
     (title, body)
 }
 
-/// One issue: its text, remedy, place, and its row in the table of faults.
-pub fn notice(site: &Site, issue: &Value) -> Markup {
+/// One issue: its text where the heading does not have it, remedy, place, and its row in the table of faults.
+pub fn notice(site: &Site, issue: &Value, with_text: bool) -> Markup {
     let severity = text(issue, "severity");
     html! {
         div class=(format!("issue {}", if severity == "warning" || severity == "information" { severity } else { "error" })) {
             dl {
-                dt { "What" } dd { (message(issue)) }
+                @if with_text { dt { "What" } dd { (message(issue)) } }
                 @if !text(issue, "diagnostics").is_empty() { dt { "What to do" } dd { (text(issue, "diagnostics")) } }
                 @if !items(&issue["expression"]).is_empty() {
                     dt { "Where" }
