@@ -2,7 +2,6 @@
 
 pub mod authorised;
 pub mod code_system;
-pub mod definitions;
 pub mod everything;
 pub mod member_match;
 pub mod metadata;

@@ -32,7 +32,14 @@ fn facts(site: &Site, resource: &Value) -> Markup {
     let plain = [
         ("Title", text(resource, "title").to_owned()),
         ("Address", text(resource, "url").to_owned()),
-        ("What", what(resource)),
+        (
+            "What",
+            if text(resource, "title").is_empty() {
+                what(resource)
+            } else {
+                String::new()
+            },
+        ),
         ("Status", status(resource)),
         ("Date", date(resource)),
         ("Description", text(resource, "description").to_owned()),
