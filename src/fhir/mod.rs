@@ -6,5 +6,5 @@ pub mod batch;
 pub mod elements;
 pub mod operations;
 pub mod outcome;
+pub mod outcome_profile;
 pub mod prescreen;
-pub mod profile;
