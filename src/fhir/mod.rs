@@ -8,3 +8,6 @@ pub mod operations;
 pub mod outcome;
 pub mod outcome_profile;
 pub mod prescreen;
+pub mod profiles;
+pub mod search;
+pub mod when;

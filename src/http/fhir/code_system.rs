@@ -1,21 +1,8 @@
 //! The fault table as a FHIR CodeSystem.
 
-use crate::app::App;
 use crate::error::Fault;
 use crate::fhir::outcome::fault_system;
-use crate::http::negotiate;
-use crate::http::reply::{FHIR_JSON, HttpFailure};
-use actix_web::http::header;
-use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
-
-/// `GET CodeSystem/causeway-fault`.
-pub async fn faults(request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, HttpFailure> {
-    negotiate::form(&request)?;
-    Ok(HttpResponse::Ok()
-        .insert_header((header::CONTENT_TYPE, FHIR_JSON))
-        .body(fault_code_system(&app.ctx.payer.base_url).to_string()))
-}
 
 /// The CodeSystem: one concept for each fault, with its HTTP status and retry class as properties.
 pub fn fault_code_system(base_url: &str) -> Value {
