@@ -1,5 +1,6 @@
 //! Which form an answer takes, from `_format`, `_pretty` and `Accept` (FHIR R4 http, "Content Types"; RFC 9110 section 12.5.1).
 
+use super::prefer::{self, Handling};
 use crate::error::{Failure, Fault};
 use actix_web::HttpRequest;
 use actix_web::http::header;
@@ -145,11 +146,15 @@ fn named(format: &str) -> Option<Form> {
 
 /// Whether the caller wants what is not known to be refused (`Prefer: handling=strict`).
 pub fn is_strict(request: &HttpRequest) -> bool {
-    let mut values = request
-        .headers()
-        .get_all("prefer")
-        .filter_map(|value| value.to_str().ok());
-    values.any(|text| text.split([',', ';']).any(|part| part.trim() == "handling=strict"))
+    prefer::handling(request.headers()) == Handling::Strict
+}
+
+/// The pairs that count. A form on a page sends every field, filled or not, so for a page what is empty was not asked for.
+pub fn filled(mut pairs: Vec<(String, String)>, form: Form) -> Vec<(String, String)> {
+    if form == Form::Html {
+        pairs.retain(|(_, value)| !value.is_empty());
+    }
+    pairs
 }
 
 /// The first value of a query parameter, percent-decoded; `None` when it is absent or not UTF-8.

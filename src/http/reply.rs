@@ -1,9 +1,10 @@
 //! Failures as answers: OperationOutcome, and the headers that belong to a status.
 
+use super::conditional::{Conditions, Verdict};
 use crate::error::{Failure, Fault, Retry};
 use crate::fhir::outcome;
 use actix_web::http::{StatusCode, header};
-use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError};
 use std::fmt;
 
 /// The FHIR media type as we answer it.
@@ -53,6 +54,25 @@ pub fn outcome_response(failure: &Failure, base_url: &str) -> HttpResponse {
     response
         .insert_header((header::CONTENT_TYPE, FHIR_JSON))
         .body(outcome::bytes(failure, base_url))
+}
+
+/// The answer of a document about this server: it changes with the program only, so that is its version.
+pub fn own_document(request: &HttpRequest, bytes: Vec<u8>) -> HttpResponse {
+    let conditions = Conditions {
+        if_modified_since: None,
+        if_unmodified_since: None,
+        ..Conditions::of(request.headers())
+    };
+    let mut response = match conditions.judge(env!("CARGO_PKG_VERSION"), 0) {
+        Verdict::Send => HttpResponse::Ok(),
+        Verdict::NotModified => HttpResponse::NotModified(),
+        Verdict::Failed => return HttpFailure::from(Fault::PreconditionFailed).error_response(),
+    };
+    response.insert_header((header::ETAG, concat!("W/\"", env!("CARGO_PKG_VERSION"), "\"")));
+    if conditions.judge(env!("CARGO_PKG_VERSION"), 0) == Verdict::NotModified {
+        return response.finish();
+    }
+    response.insert_header((header::CONTENT_TYPE, FHIR_JSON)).body(bytes)
 }
 
 /// `WWW-Authenticate`, `Retry-After` and `Cache-Control`, as the status asks for (RFC 6750 section 3, RFC 9110).

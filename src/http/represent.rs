@@ -44,12 +44,14 @@ pub async fn represent(
         .headers()
         .get(header::CONTENT_TYPE)
         .is_some_and(|value| value == FHIR_JSON);
+    if is_fhir || response.status() == StatusCode::NOT_MODIFIED {
+        response
+            .headers_mut()
+            .append(header::VARY, HeaderValue::from_static("Accept"));
+    }
     if !is_fhir {
         return Ok(response);
     }
-    response
-        .headers_mut()
-        .append(header::VARY, HeaderValue::from_static("Accept"));
     match (app, wanted) {
         (Some(app), Wanted { form: Form::Html, .. }) => Ok(as_page(response, &app).await),
         (_, wanted) => Ok(as_json(response, wanted)),
@@ -91,6 +93,10 @@ fn indented(body: BoxBody) -> BoxBody {
 async fn as_page(response: ServiceResponse<BoxBody>, app: &App) -> ServiceResponse<BoxBody> {
     let (request, response) = response.into_parts();
     let (mut response, body) = response.into_parts();
+    page_headers(response.headers_mut());
+    if request.method() == Method::HEAD {
+        return ServiceResponse::new(request, response.set_body(BoxBody::new(actix_web::body::None::new())));
+    }
     let base_url = &app.ctx.payer.base_url;
     let site = Site::new(base_url, metadata::capability_statement(base_url, &app.ctx.payer.name));
     let text = match to_bytes_limited(body, page::SHOWN_BYTES).await {
@@ -112,7 +118,10 @@ async fn as_page(response: ServiceResponse<BoxBody>, app: &App) -> ServiceRespon
             }
         }
     };
-    let headers = response.headers_mut();
+    ServiceResponse::new(request, response.set_body(text).map_into_boxed_body())
+}
+
+fn page_headers(headers: &mut HeaderMap) {
     for (name, value) in [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
         (header::CONTENT_SECURITY_POLICY, page::POLICY.as_str()),
@@ -122,7 +131,6 @@ async fn as_page(response: ServiceResponse<BoxBody>, app: &App) -> ServiceRespon
             headers.insert(name, value);
         }
     }
-    ServiceResponse::new(request, response.set_body(text).map_into_boxed_body())
 }
 
 fn shown(site: &Site, request: &HttpRequest, headers: &HeaderMap, status: StatusCode, resource: &Value) -> String {

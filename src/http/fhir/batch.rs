@@ -15,6 +15,7 @@ use crate::http::reply::{FHIR_JSON, HttpFailure, status};
 use crate::http::{body, negotiate};
 use crate::release::{self, Sent};
 use crate::security::Permission;
+use crate::store::disclosure::Released;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value};
@@ -83,14 +84,21 @@ async fn run(app: &App, authorised: &Authorised, ask: &Ask, strict: bool) -> Res
         [rtype] => {
             scoped(app, authorised, rtype, Permission::Search).await?;
             let pairs = negotiate::pairs(ask.query())?;
-            let bytes = search::bundle(app, authorised, rtype, pairs, strict, ask.head_only).await?;
+            let sent = if ask.head_only { Sent::Head(200) } else { Sent::Whole };
+            let bytes = search::bundle(app, authorised, rtype, pairs, strict, sent).await?;
             Ok(Answer::of(bytes))
         }
         [rtype, id] => read(app, authorised, ask, rtype, id, None).await,
         [rtype, id, "_history", version] => read(app, authorised, ask, rtype, id, Some(version)).await,
         _ => Err(Fault::RouteUnknown.into()),
     }
-    .map(|answer| if ask.head_only { answer.without_resource() } else { answer })
+    .map(|answer| {
+        if ask.head_only {
+            answer.without_resource()
+        } else {
+            answer
+        }
+    })
 }
 
 /// The checks that stand before the handlers of single requests; a refusal gets into the ledger like theirs.
@@ -103,7 +111,14 @@ async fn scoped(app: &App, authorised: &Authorised, rtype: &str, permission: Per
         Failure::new(Fault::ScopeMissing)
     };
     let caller = &authorised.caller;
-    record_refusal(app, Action::RequestRefused, caller.actor(), &failure, &caller.correlation).await;
+    record_refusal(
+        app,
+        Action::RequestRefused,
+        caller.actor(),
+        &failure,
+        &caller.correlation,
+    )
+    .await;
     Err(failure)
 }
 
@@ -120,15 +135,18 @@ async fn read(
         if_none_match: ask.if_none_match.clone(),
         ..Conditions::default()
     };
-    let since_ms = ask.if_modified_since.as_deref().and_then(crate::clock::parse_rfc3339_ms);
-    let judge = |row: &release::Row| {
+    let since_ms = ask
+        .if_modified_since
+        .as_deref()
+        .and_then(crate::clock::parse_rfc3339_ms);
+    let judge = |row: &Released| {
         let known = ask.if_none_match.is_none() && since_ms.is_some_and(|since_ms| row.last_updated_ms <= since_ms);
         match conditions.judge(&row.version.to_string(), row.last_updated_ms) {
             _ if known => Verdict::NotModified,
             verdict => verdict,
         }
     };
-    let sent = |row: &release::Row| match judge(row) {
+    let sent = |row: &Released| match judge(row) {
         Verdict::NotModified => Sent::Head(304),
         _ if ask.head_only => Sent::Head(200),
         _ => Sent::Whole,
@@ -136,7 +154,11 @@ async fn read(
     let row = release::read(&app.ctx, &authorised.caller, rtype, id, version, sent).await?;
     let is_known = judge(&row) == Verdict::NotModified;
     Ok(Answer {
-        status: if is_known { StatusCode::NOT_MODIFIED } else { StatusCode::OK },
+        status: if is_known {
+            StatusCode::NOT_MODIFIED
+        } else {
+            StatusCode::OK
+        },
         etag: Some(format!("W/\"{}\"", row.version)),
         last_modified: Some(rfc3339_ms(row.last_updated_ms)),
         resource: (!is_known).then(|| row.into_bytes()),
@@ -158,10 +180,7 @@ impl Answer {
     }
 
     fn without_resource(self) -> Answer {
-        Answer {
-            resource: None,
-            ..self
-        }
+        Answer { resource: None, ..self }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The FHIR interactions, one file each: extract, parse, call one use case, render.
 
 pub mod authorised;
+pub mod batch;
 pub mod code_system;
 pub mod conformance;
 pub mod everything;

@@ -105,7 +105,7 @@ fn results(site: &Site, entries: &[&Value]) -> Markup {
                             tr {
                                 th scope="row" { (resource::linked(site, "reference", &name)) }
                                 td { (resource::what(resource)) } td { (resource::status(resource)) }
-                                td { (resource::date(resource)) } td { (text(&resource["meta"], "lastUpdated")) }
+                                td.when { (resource::date(resource)) } td.when { (text(&resource["meta"], "lastUpdated")) }
                                 td { (text(&entry["search"], "mode")) }
                             }
                         }

@@ -18,10 +18,13 @@ pub fn page(site: &Site, answer: &Answer) -> (String, Markup) {
             dt { "FHIR base" } dd { code { (text(&statement["implementation"], "url")) } }
             dt { "FHIR version" } dd { (text(statement, "fhirVersion")) }
             dt { "Software" } dd { (text(&statement["software"], "name")) " " (text(&statement["software"], "version")) }
-            @for (name, key) in [("Follows", "instantiates"), ("Guides", "implementationGuide")] {
-                @if !items(&statement[key]).is_empty() {
-                    dt { (name) }
-                    dd { ul.plain { @for one in items(&statement[key]) { li { (one.as_str().unwrap_or("")) } } } }
+        }
+        @for (name, key) in [("Server statements it follows", "instantiates"), ("Implementation guides", "implementationGuide")] {
+            @let all = items(&statement[key]);
+            @if !all.is_empty() {
+                details {
+                    summary { (name) " (" (all.len()) ")" }
+                    ul.plain { @for one in all { li { (one.as_str().unwrap_or("")) } } }
                 }
             }
         }

@@ -134,13 +134,18 @@ fn field(of: &str, name: &str, documentation: &str, hint: &str) -> Markup {
 fn choices(rtype: &str, name: &str, legend: &str, values: &[Value]) -> Markup {
     html! {
         @if !values.is_empty() {
-            fieldset {
-                legend { (legend) " (" code { (name) } ")" }
-                @for (at, value) in values.iter().filter_map(Value::as_str).enumerate() {
-                    @let id = format!("{rtype}.{name}.{at}");
-                    span.choice {
-                        input id=(id) type="checkbox" name=(name) value=(value);
-                        label for=(id) { (value) }
+            details {
+                summary { (legend) " (" (name) ")" }
+                fieldset {
+                    legend { (legend) }
+                    div.choices {
+                        @for (at, value) in values.iter().filter_map(Value::as_str).enumerate() {
+                            @let id = format!("{rtype}.{name}.{at}");
+                            span.choice {
+                                input id=(id) type="checkbox" name=(name) value=(value);
+                                label for=(id) { (value) }
+                            }
+                        }
                     }
                 }
             }

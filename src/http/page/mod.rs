@@ -17,9 +17,6 @@ mod tree;
 pub use layout::POLICY;
 pub use site::Site;
 
-use super::reply::FHIR_JSON;
-use actix_web::http::header;
-use actix_web::{HttpResponse, HttpResponseBuilder};
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -62,18 +59,6 @@ pub fn too_large(site: &Site, path: &str) -> String {
         (token::example(site, path))
     };
     layout::html(site, title, &body)
-}
-
-/// An answer that the middleware makes a page of.
-pub fn resource(response: &mut HttpResponseBuilder, _what: &str, bytes: &[u8], _base_url: &str) -> HttpResponse {
-    response
-        .insert_header((header::CONTENT_TYPE, FHIR_JSON))
-        .body(bytes.to_vec())
-}
-
-/// The same for the CapabilityStatement.
-pub fn capability(response: &mut HttpResponseBuilder, statement: &Value) -> HttpResponse {
-    resource(response, "", statement.to_string().as_bytes(), "")
 }
 
 /// The text at a path of keys, or nothing.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::fmt::Write as _;
 
 /// Lines that are shown; the rest is counted.
-const LINES_MAX: usize = 4_000;
+const LINES_MAX: usize = 2_000;
 /// Characters of one text that are shown.
 const TEXT_MAX: usize = 2_000;
 
