@@ -100,7 +100,7 @@ async fn as_page(response: ServiceResponse<BoxBody>, app: &App) -> ServiceRespon
     let base_url = &app.ctx.payer.base_url;
     let site = Site::new(base_url, metadata::capability_statement(base_url, &app.ctx.payer.name));
     let text = match to_bytes_limited(body, page::SHOWN_BYTES).await {
-        Err(_) => page::too_large(&site, request.path()),
+        Err(_) => page::too_large(&site, &site.plain_path(request.path())),
         Ok(bytes) => {
             let read = bytes
                 .ok()
@@ -137,11 +137,12 @@ fn shown(site: &Site, request: &HttpRequest, headers: &HeaderMap, status: Status
     let shapes = ["_format", "_pretty"];
     let names_nobody = negotiate::pairs(request.query_string())
         .is_ok_and(|pairs| pairs.iter().all(|(name, _)| shapes.contains(&name.as_str())));
-    let by_address = names_nobody && [Method::GET, Method::HEAD].contains(request.method());
+    let path = site.plain_path(request.path());
+    let by_address = path == request.path() && names_nobody && [Method::GET, Method::HEAD].contains(request.method());
     let answer = Answer {
         status: status.as_u16(),
-        path: request.path(),
-        json_href: by_address.then(|| format!("{}?_format=json", request.path())),
+        path: &path,
+        json_href: by_address.then(|| format!("{path}?_format=json")),
         request_id: headers
             .get("x-request-id")
             .and_then(|id| id.to_str().ok())

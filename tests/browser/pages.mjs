@@ -95,12 +95,19 @@ async function walk() {
     });
     await home.keyboard.press('Tab');
     check(await home.evaluate(() => document.activeElement.className) === 'skip', 'home: the first stop is not the skip link');
+    const ring = await home.evaluate(() => getComputedStyle(document.activeElement).outlineStyle);
+    check(ring !== 'none', 'home: what has the focus does not show it');
     await home.keyboard.press('Enter');
     check(new URL(home.url()).hash === '#main', 'home: the skip link does not skip');
     await visit(stranger, 'faults', `${options.base}/CodeSystem/causeway-fault`, { status: 200, heading: 'CodeSystem', has: ['tr#SE-001', 'th[scope=row]'] });
     const refused = await visit(stranger, 'no-token', `${options.base}/Patient/${id}`, { status: 401, heading: '401', has: ['#token', 'a[href$="causeway-fault#SE-001"]'] });
     await refused.locator('a[href$="causeway-fault#SE-001"]').first().click();
     check(await refused.locator(':target').count() === 1, 'the fault has no row in the table of faults');
+    await home.emulateMedia({ media: 'print' });
+    check(!(await home.locator('header nav').isVisible()) && await home.locator('h1').isVisible(), 'home: printed with its navigation, or without its heading');
+    await home.emulateMedia({ media: 'screen' });
+    await visit(stranger, 'operations', `${options.base}/OperationDefinition`, { status: 200, heading: 'OperationDefinition', has: ['th[scope=row] a[href$="/OperationDefinition/member-match"]'] });
+    await visit(stranger, 'operation', `${options.base}/OperationDefinition/patient-everything`, { status: 200, heading: 'OperationDefinition', has: ['#parameters'] });
     await visit(stranger, 'nowhere', `${options.base}/nowhere`, { status: 404, heading: '404' });
 
     // With a token, as an extension of a browser would send it.
@@ -116,6 +123,12 @@ async function walk() {
     await looked(patient, 'everything', everything, { status: 200, heading: '$everything', has: ['table', 'a[rel=next]', 'th[scope=row] a'] });
     await patient.locator('a[rel=next]').first().click();
     check(await patient.locator('th[scope=row] a').count() > 0, 'the next page has no entries');
+    const observations = await visit(member, 'observations', `${options.base}/Observation?patient=${id}&_count=5&_revinclude=Provenance:target&colour=red`, {
+        status: 200, heading: 'Observation search', has: ['table', 'a[rel=next]', '.issue.warning', 'form[action$="/Observation"][method=get]'],
+    });
+    await observations.locator('th[scope=row] a').first().click();
+    check((await observations.locator('h1').innerText()).startsWith('Observation'), 'a result does not lead to its resource');
+    check(await observations.locator(`pre.json a[href$="/Patient/${id}"]`).count() > 0, 'a resource does not lead to its member');
     await visit(member, 'not-found', `${options.base}/Patient/nobody`, { status: 404, heading: '404', has: ['a[href$="causeway-fault#RQ-015"]'] });
     await visit(member, 'search', `${options.base}/Patient?_id=${id}`, { status: 200, heading: 'Patient search', has: ['table', 'form'] });
     const form = await visit(member, 'form', options.base, { status: 200, heading: 'Causeway' });

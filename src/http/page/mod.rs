@@ -27,7 +27,7 @@ pub const SHOWN_BYTES: usize = 4 * 1024 * 1024;
 pub struct Answer<'a> {
     /// HTTP status.
     pub status: u16,
-    /// Path of the request, without the query: that may name a person.
+    /// Path of the request by [`Site::plain_path`], without the query: that may name a person.
     pub path: &'a str,
     /// The same answer as JSON, when an address alone can ask for it and that address names nobody.
     pub json_href: Option<String>,

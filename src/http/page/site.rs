@@ -72,6 +72,17 @@ impl Site {
         self.operations.iter().find(|one| text(one, "code") == code)
     }
 
+    /// A request's path when it may stand in a link and in a command to copy; else that of `metadata`. Whoever made the link
+    /// that a person followed chose the path, and it must neither lead away nor end the quotes of a command.
+    pub fn plain_path(&self, path: &str) -> String {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/$".contains(&b);
+        if path.starts_with('/') && !path.starts_with("//") && path.bytes().all(plain) {
+            path.to_owned()
+        } else {
+            self.at("metadata")
+        }
+    }
+
     /// The type that a request's path is about: `Patient` for `/fhir/Patient/1`.
     pub fn type_of_path<'a>(&self, path: &'a str) -> Option<&'a str> {
         let below = path.strip_prefix(self.path.as_str())?.strip_prefix('/')?;

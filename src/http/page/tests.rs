@@ -94,7 +94,7 @@ fn t_b11_no_text_of_an_answer_becomes_markup_or_a_script() {
             for name in ["href", "action", "src"] {
                 let target = attribute(tag, name).unwrap_or("/");
                 assert!(
-                    target.starts_with('/') || target.starts_with('#'),
+                    target.starts_with('#') || target.starts_with('/') && !target.starts_with("//"),
                     "{name} leads away: <{tag}>"
                 );
             }
@@ -255,4 +255,26 @@ fn a_huge_answer_is_cut_and_says_so() {
 #[test]
 fn texts_that_turn_the_direction_of_reading_are_shown_as_codes() {
     assert_eq!(tree::escape("a\u{202e}b\u{2066}'<"), "a\\u202eb\\u2066&#39;&lt;");
+}
+
+#[test]
+fn t_b15_a_path_that_leads_away_or_ends_a_command_is_not_repeated() {
+    let site = site();
+    for good in ["/fhir/Patient/p-1.x", "/fhir/Patient/p1/$everything", "/fhir/nothing"] {
+        assert_eq!(site.plain_path(good), good);
+    }
+    for bad in [
+        "//evil.example/x",
+        "/fhir/';rm -rf ~;'",
+        "/fhir/\"x",
+        "/fhir/a b",
+        "/fhir/%27",
+        "/fhir/`x`",
+        "/fhir/<x>",
+        "",
+        "fhir",
+        "/\\evil",
+    ] {
+        assert_eq!(site.plain_path(bad), "/fhir/metadata", "{bad}");
+    }
 }
