@@ -1,7 +1,7 @@
 //! The two listeners: partners' side over TLS, operations side on its own address. Start, stop, and nothing between.
 
 use super::limits::Limits;
-use super::{observe, ops, routes};
+use super::{observe, ops, represent, routes};
 use crate::app::App;
 use crate::error::{Failure, Fault};
 use crate::security::PeerCertificate;
@@ -50,6 +50,7 @@ pub fn start(app: Data<App>, extra: Option<Extra>) -> Result<Running, Failure> {
             .app_data(flight.clone())
             .app_data(web::PayloadConfig::new(64 * 1024 * 1024))
             .wrap(middleware::from_fn(observe::observe))
+            .wrap(middleware::from_fn(represent::represent))
             .configure(routes::configure)
             .configure(|service| {
                 if let Some(extra) = extra {

@@ -135,6 +135,16 @@ impl Everything {
         }
     }
 
+    /// Ends it before the first piece, for who wants the head of the answer only. It is completed, with no bytes.
+    pub fn head_only(mut self) {
+        self.phase = Phase::Done;
+        self.finish(Outcome {
+            class: "ok",
+            http: Some(200),
+            reason: None,
+        });
+    }
+
     async fn rows(&mut self, mut piece: BytesMut) -> Result<Option<Bytes>, Failure> {
         let left = self.query.count.map_or(i64::MAX, |count| count - self.sent_rows);
         let limit = self.rows_wanted.min(left.saturating_add(1));
