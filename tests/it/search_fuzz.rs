@@ -305,6 +305,15 @@ fn check(query: &Query, reply: &Reply, patient: &str, seed: u64) {
     assert_eq!(marks(&answer.to_string()), None, "{}", about());
     for entry in answer["entry"].as_array().into_iter().flatten() {
         let resource = &entry["resource"];
+        let url = entry["fullUrl"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{}: an entry without fullUrl", about()));
+        let outcome = entry["search"]["mode"] == "outcome";
+        assert!(
+            outcome && url.starts_with("urn:uuid:") || url.ends_with(resource["id"].as_str().expect("an id")),
+            "{}: {url}",
+            about()
+        );
         for reference in patients(resource) {
             assert_eq!(reference, format!("Patient/{patient}"), "{}: {resource}", about());
         }
