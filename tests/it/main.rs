@@ -17,6 +17,7 @@ mod kill9;
 mod layers;
 mod rest;
 mod schema;
+mod search_fuzz;
 mod store;
 mod store_durability;
 mod synth;
