@@ -15,6 +15,7 @@ mod identity;
 mod kill9;
 mod layers;
 mod schema;
+mod search_oracle;
 mod store;
 mod store_durability;
 mod synth;
