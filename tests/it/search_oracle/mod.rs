@@ -3,15 +3,15 @@
 //! Nothing of the server's extraction or matching is used here. Random searches go over HTTP; both must give the same.
 
 mod ask;
-mod awkward;
+pub mod awkward;
 mod chance;
 mod generate;
 mod hand_cases;
 mod judge;
 mod order;
-mod readings;
+pub mod readings;
 mod search;
-mod values;
+pub mod values;
 mod world;
 
 use chance::Chance;
