@@ -22,4 +22,5 @@ mod store_durability;
 mod synth;
 mod threats;
 mod threats_log;
+mod threats_search;
 mod threats_wire;
