@@ -12,6 +12,9 @@ use serde_json::Value;
 /// Words that are nowhere in the data.
 const NOWHERE: &[&str] = &["zzz", "no-such-code", "%", "_", "' OR 1=1 --", "\u{1F600}"];
 
+/// Parameters that name the member: nothing to sort by.
+const MEMBERS: &[&str] = &["patient", "subject"];
+
 pub struct Generator<'w> {
     pub world: &'w World,
     pub chance: Chance,
@@ -61,6 +64,7 @@ impl<'w> Generator<'w> {
         search.post = self.chance.percent(50);
         if self.chance.percent(30)
             && let Some((name, _)) = declared.and_then(|one| self.chance.maybe(&one.parameters))
+            && !MEMBERS.contains(&name.as_str())
         {
             search.sort = vec![(
                 reading(&search.rtype, name).unwrap_or_else(|| panic!("no reading of {} {name}", search.rtype)),
@@ -95,11 +99,25 @@ impl<'w> Generator<'w> {
                 });
             }
         }
+        // Any reference to here, declared or not.
+        if self.chance.percent(5) {
+            let source = self.chance.pick(&self.types).clone();
+            let all = &self.world.declared[&source].parameters;
+            let (parameter, kind) = self.chance.pick(all).clone();
+            if kind == Kind::Reference.code() {
+                search.includes.push(Include {
+                    source,
+                    parameter: Some(parameter),
+                    target: None,
+                    reverse: true,
+                });
+            }
+        }
     }
 
     fn condition(&mut self, caller: &Caller, rtype: &str, reading: Reading) -> Option<Condition> {
         let mut modifier = Modifier::None;
-        if !reading.name.starts_with("_id") && self.chance.percent(6) {
+        if !["_id", "_lastUpdated"].contains(&reading.name) && self.chance.percent(6) {
             return Some(Condition {
                 reading,
                 modifier: Modifier::Missing,

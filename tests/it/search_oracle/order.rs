@@ -60,7 +60,7 @@ fn key(reading: &Reading, down: bool, one: &Seen, base: &str) -> Option<Key> {
         Kind::Reference => pointers(body, reading, base)
             .into_iter()
             .map(|pointer| match pointer {
-                Pointer::Ours(rtype, id) => Key::Text(format!("{rtype}/{id}")),
+                Pointer::Ours(_, id) => Key::Text(id),
                 Pointer::Elsewhere(url) => Key::Text(url),
             })
             .collect(),

@@ -269,6 +269,9 @@ pub fn reading(rtype: &str, name: &str) -> Option<Reading> {
             ..any("patient", Reference, path)
         });
     }
+    if name == "subject" {
+        return Some(any("subject", Reference, "subject"));
+    }
     let special = ELSEWHERE.iter().chain(NARROWED);
     if let Some((_, one)) = special.clone().find(|(of, one)| *of == rtype && one.name == name) {
         return Some(*one);

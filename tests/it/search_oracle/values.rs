@@ -88,7 +88,8 @@ pub fn tokens(resource: &Value, reading: &Reading) -> Vec<Token> {
             _ => {}
         }
     }
-    all.retain(|token| token.code.is_some() || token.system.is_some());
+    // A system alone is nothing that a code or an identifier says.
+    all.retain(|token| token.code.is_some());
     all
 }
 
@@ -131,11 +132,16 @@ pub struct Span {
     pub to: Option<i64>,
 }
 
+/// An element of type instant is a point, however it is written: "an interval with an effective width of 0".
 pub fn spans(resource: &Value, reading: &Reading) -> Vec<Span> {
-    at(resource, reading.path)
-        .into_iter()
-        .filter_map(|(_, value)| span(value))
-        .collect()
+    const INSTANTS: &[&str] = &["meta lastUpdated", "recorded"];
+    let all = at(resource, reading.path).into_iter();
+    all.filter_map(|(kind, value)| {
+        let found = span(value)?;
+        let instant = kind == "Instant" || INSTANTS.contains(&reading.path);
+        Some(if instant { Span { to: found.from, ..found } } else { found })
+    })
+    .collect()
 }
 
 fn span(value: &Value) -> Option<Span> {
