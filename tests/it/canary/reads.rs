@@ -7,23 +7,14 @@ use crate::support::client::Reply;
 fn requests(ward: &Ward, at: usize, tag: &str) -> Vec<(&'static str, String, Option<String>)> {
     let mut all = Vec::new();
     for (method, route) in guarded() {
-        if !route.contains('{') {
+        if !route.contains("{id") {
             continue;
         }
-        let named = route.split('/').nth(2).unwrap_or_default();
         for resource in &ward.records[at] {
             let (rtype, id) = name(resource);
-            if !named.starts_with('{') && named != rtype {
+            let Some(path) = filled(route, &rtype, &id.replace(TAGS[at], tag)) else {
                 continue;
-            }
-            let mut path = route.to_owned();
-            for (place, value) in [("{type}", rtype.as_str()), ("{id}", &id.replace(TAGS[at], tag))] {
-                path = path.replace(place, value);
-            }
-            // What is left is a version.
-            while let (Some(from), Some(to)) = (path.find('{'), path.find('}')) {
-                path.replace_range(from..=to, "1");
-            }
+            };
             let form = (method == "POST")
                 .then(|| path.ends_with("_search").then(String::new))
                 .flatten();
@@ -33,6 +24,24 @@ fn requests(ward: &Ward, at: usize, tag: &str) -> Vec<(&'static str, String, Opt
     all.sort();
     all.dedup();
     all
+}
+
+/// The route with this type and id in their places, and 1 for a version; `None` when it is of another type.
+fn filled(route: &str, rtype: &str, id: &str) -> Option<String> {
+    let mut parts = Vec::new();
+    for part in route.split('/') {
+        let Some(inner) = part.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) else {
+            parts.push(part);
+            continue;
+        };
+        parts.push(match inner.split(':').next() {
+            Some("type") => rtype,
+            Some("id") => id,
+            _ => "1",
+        });
+    }
+    let named = parts.get(2)?;
+    (*named == rtype || !named.starts_with(|first: char| first.is_ascii_uppercase())).then(|| parts.join("/"))
 }
 
 async fn send(partner: &Partner, request: &(&'static str, String, Option<String>), headers: &[(&str, &str)]) -> Reply {

@@ -39,7 +39,7 @@ pub async fn check(world: &World, caller: &Caller, search: &Search) -> Result<()
             return Err("no total".to_owned());
         }
         if search.count_only {
-            return if page.entries == 0 {
+            return if page.entries == page.outcomes {
                 Ok(())
             } else {
                 Err("entries in a count".to_owned())

@@ -12,8 +12,10 @@ use serde_json::Value;
 /// Words that are nowhere in the data.
 const NOWHERE: &[&str] = &["zzz", "no-such-code", "%", "_", "' OR 1=1 --", "\u{1F600}"];
 
+/// A type that nothing refers to.
+const OTHER: &str = "Basic";
 /// Parameters that name the member: nothing to sort by.
-const MEMBERS: &[&str] = &["patient", "subject"];
+const MEMBERS: &[&str] = &["patient", "subject", "beneficiary"];
 
 pub struct Generator<'w> {
     pub world: &'w World,
@@ -141,6 +143,7 @@ impl<'w> Generator<'w> {
             wanted.extend(one);
         }
         if let (Kind::Reference, [Wanted::Pointer { rtype: Some(named), .. }]) = (reading.kind, &wanted[..])
+            && named != OTHER
             && self.chance.percent(15)
         {
             modifier = Modifier::Type(named.clone());
@@ -309,7 +312,7 @@ impl<'w> Generator<'w> {
             Pointer::Ours(rtype, id) => {
                 let rtype = match self.chance.below(12) {
                     0..=4 => None,
-                    11 => Some("Basic".to_owned()),
+                    11 => Some(OTHER.to_owned()),
                     _ => Some(rtype.clone()),
                 };
                 let id = if self.chance.percent(6) {

@@ -110,10 +110,7 @@ fn values_are_read_by_their_type() {
         pairs("status"),
         [(some("http://hl7.org/fhir/observation-status"), some("final"))]
     );
-    assert_eq!(
-        pairs("code"),
-        [(some("s"), some("c")), (None, some("n"))]
-    );
+    assert_eq!(pairs("code"), [(some("s"), some("c")), (None, some("n"))]);
     let february = moment("2020-02").expect("a month").0;
     assert_eq!(
         spans(&observation, &read("Observation", "date")),

@@ -134,7 +134,7 @@ const PLAIN: &[(&str, Kind, &[&str])] = &[
     ("Condition", Reference, &["encounter"]),
     ("Consent", Token, &["status", "category"]),
     ("Coverage", Token, &["identifier", "status", "type"]),
-    ("Coverage", Reference, &["payor", "subscriber"]),
+    ("Coverage", Reference, &["beneficiary", "payor", "subscriber"]),
     ("Device", Token, &["status", "type"]),
     ("DiagnosticReport", Token, &["category", "code", "status"]),
     ("DiagnosticReport", Reference, &["encounter", "result", "performer"]),
@@ -225,9 +225,11 @@ const ELSEWHERE: &[(&str, Reading)] = &[
     ("Location", any("address-state", Text, "address state")),
     ("Location", any("name", Text, "name | alias")),
     ("Location", any("organization", Reference, "managingOrganization")),
+    ("MedicationDispense", any("code", Token, "medicationCodeableConcept")),
     ("MedicationDispense", any("medication", Reference, "medicationReference")),
     ("MedicationDispense", any("prescription", Reference, "authorizingPrescription")),
     ("MedicationDispense", any("whenhandedover", Date, "whenHandedOver")),
+    ("MedicationRequest", any("code", Token, "medicationCodeableConcept")),
     ("MedicationRequest", any("authoredon", Date, "authoredOn")),
     ("MedicationRequest", any("medication", Reference, "medicationReference")),
     ("Observation", any("date", Date, "effective[x]")),
@@ -256,6 +258,15 @@ const NARROWED: &[(&str, Reading)] = &[(
         ..any("encounter", Reference, "context encounter")
     },
 )];
+
+/// Types that describe the server, not members; their searches are none of ours.
+pub const CONFORMANCE: &[&str] = &[
+    "CapabilityStatement",
+    "CodeSystem",
+    "OperationDefinition",
+    "SearchParameter",
+    "StructureDefinition",
+];
 
 /// What `name` of `rtype` means; `None` when we have no reading of it.
 pub fn reading(rtype: &str, name: &str) -> Option<Reading> {

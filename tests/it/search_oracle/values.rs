@@ -139,7 +139,14 @@ pub fn spans(resource: &Value, reading: &Reading) -> Vec<Span> {
     all.filter_map(|(kind, value)| {
         let found = span(value)?;
         let instant = kind == "Instant" || INSTANTS.contains(&reading.path);
-        Some(if instant { Span { to: found.from, ..found } } else { found })
+        Some(if instant {
+            Span {
+                to: found.from,
+                ..found
+            }
+        } else {
+            found
+        })
     })
     .collect()
 }
