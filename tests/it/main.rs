@@ -5,6 +5,7 @@
 mod support;
 
 mod bad_input;
+mod canary;
 mod contract;
 mod contract_grant;
 mod contract_ops;
@@ -18,9 +19,11 @@ mod layers;
 mod rest;
 mod schema;
 mod search_fuzz;
+mod search_oracle;
 mod store;
 mod store_durability;
 mod synth;
 mod threats;
 mod threats_log;
+mod threats_search;
 mod threats_wire;
