@@ -212,7 +212,7 @@ fn of_type(tests: &mut Vec<Test>, guide: &Guide, row: &'static Row) {
     let first = searches.next().unwrap_or("");
     if !first.is_empty() {
         put(
-            "search-post",
+            "post-search",
             "guide-post",
             format!("POST _search answers as GET for {rtype}"),
             Kind::Post,
@@ -295,13 +295,16 @@ fn of_type(tests: &mut Vec<Test>, guide: &Guide, row: &'static Row) {
         Kind::References,
         "",
     );
-    put(
-        "must-support",
-        "guide-must-support",
-        format!("{rtype}: mandatory elements are there, each mustSupport element is seen"),
-        Kind::MustSupport,
-        "",
-    );
+    // Without a mandatory element nothing can be wrong: it would be no test.
+    if !row.required.is_empty() {
+        put(
+            "must-support",
+            "guide-must-support",
+            format!("{rtype}: mandatory elements are there, each mustSupport element is seen"),
+            Kind::MustSupport,
+            "",
+        );
+    }
     put(
         "shape",
         "fhir-shape",

@@ -3,6 +3,8 @@
 //! Status codes come from the fault table, never from here; SQL and decisions live below.
 
 pub mod body;
+#[cfg(debug_assertions)]
+pub mod defects;
 pub mod fhir;
 pub mod limits;
 pub mod negotiate;

@@ -5,7 +5,7 @@ use super::super::guides::{self, Row};
 use super::super::parameters;
 use super::super::session::Session;
 use super::super::shape;
-use super::super::{Checked, demand, fail, skip};
+use super::super::{Checked, Stop, demand, fail, skip};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -94,6 +94,11 @@ pub(super) async fn declared(session: &mut Session, row: &Row) -> Checked {
 
 /// A read gives what the search gave.
 pub(super) async fn read(session: &mut Session, rtype: &str) -> Checked {
+    if guides::is_shared(rtype)
+        && let Err(Stop::Fail(why)) = session.pool(rtype).await
+    {
+        return fail(format!("what other resources refer to cannot be read: {why}"));
+    }
     for one in session.some(rtype).await?.into_iter().take(READS) {
         let answer = session.get(&name(&one)).await?;
         let read = answer.status(200)?.resource(rtype)?;
@@ -127,6 +132,14 @@ pub(super) async fn references(session: &mut Session, rtype: &str) -> Checked {
         );
     }
     let base = format!("{}/", session.base_url());
+    // Another Patient, such as a subscriber, is not for this client.
+    let own: Vec<String> = session
+        .patients()
+        .await?
+        .iter()
+        .map(|id| format!("Patient/{id}"))
+        .collect();
+    wanted.retain(|reference| !reference.contains("Patient/") || own.contains(reference));
     let mut followed = 0;
     for reference in wanted {
         let local = reference.strip_prefix(&base).unwrap_or(&reference);

@@ -175,21 +175,29 @@ async fn own_patient(session: &mut Session) -> Checked {
 
 async fn compartment(session: &mut Session) -> Checked {
     let (record, own) = (session.everything().await?, session.patient().await?);
-    let own = format!("Patient/{own}");
     for one in &record {
-        let strange = shape::references(one)
-            .into_iter()
-            .any(|reference| reference.starts_with("Patient/") && reference != own);
-        demand(!strange, || format!("{} refers to another patient", name(one)))?;
+        demand(!is_of_another(one, &own), || {
+            format!("{} is about another patient", name(one))
+        })?;
     }
     Ok(())
+}
+
+/// Whether a resource is about a patient, and not this one. A subscriber or an author may be another.
+fn is_of_another(one: &Value, patient: &str) -> bool {
+    let about = ["patient", "subject", "beneficiary"];
+    let named = about.iter().find_map(|name| one[*name]["reference"].as_str());
+    named
+        .and_then(|reference| reference.rsplit_once("Patient/"))
+        .is_some_and(|(_, id)| id != patient)
 }
 
 async fn references(session: &mut Session) -> Checked {
     let record = session.everything().await?;
     let held = ids(&record);
     let wanted: BTreeSet<String> = record.iter().flat_map(shape::references).collect();
-    let local = |one: &String| one.contains('/') && !one.contains(':') && !one.starts_with('#');
+    // A subscriber who is another person is not for this requester.
+    let local = |one: &String| one.contains('/') && !one.contains([':', '#']) && !one.starts_with("Patient/");
     let mut read = 0;
     for reference in wanted.into_iter().filter(local) {
         let reference = reference.split("/_history").next().unwrap_or(&reference).to_owned();

@@ -273,12 +273,10 @@ pub(super) async fn other_patient(session: &mut Session, rtype: &str) -> Checked
     let pairs = all_of(session, rtype).await?;
     let found = search(session, rtype, &borrowed(&pairs)).await?;
     for one in &found.matches {
-        let strange = references(one).into_iter().find(|reference| {
-            reference
-                .strip_prefix("Patient/")
-                .is_some_and(|id| !own.iter().any(|own| own == id))
-        });
-        demand(strange.is_none(), || format!("{} refers to another patient", name(one)))?;
+        let fits = |patient: &String| parameters::find(rtype, "patient").is_none_or(|by| !by.contradicts(one, patient));
+        demand(own.iter().any(fits), || {
+            format!("{} is about another patient", name(one))
+        })?;
     }
     Ok(())
 }
