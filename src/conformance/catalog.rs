@@ -186,13 +186,7 @@ fn of_type(tests: &mut Vec<Test>, guide: &Guide, row: &'static Row) {
     put("declared", "guide-declared", declared, Kind::Declared, "");
     let mut searches = row.searches.split_whitespace();
     for search in searches.clone() {
-        let name = format!(
-            "search-{}",
-            search
-                .replace('+', "-")
-                .replace("-_", "-")
-                .replace("search-_", "search-")
-        );
+        let name = format!("search-{}", search.replace('+', "-").replace('_', ""));
         let by = search.replace('+', " and ");
         put(
             &name,

@@ -5,7 +5,7 @@
 mod data;
 mod defects;
 
-use crate::support::payer::{PARTNER_URI, TestPayer, today};
+use crate::support::payer::{PARTNER_URI, TestPayer};
 use crate::support::pki::Kind;
 use causeway::clock::Clock;
 use causeway::conformance::catalog::{self, Test};
