@@ -1,5 +1,6 @@
 //! Digests, random bytes and constant-time comparison. Signatures are `security`'s; nothing else names the cryptography library.
 
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, RandomizedNonceKey};
 use aws_lc_rs::{digest, hmac, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -28,6 +29,27 @@ pub fn hmac_sha256(key: &[u8], bytes: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
     out.copy_from_slice(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), bytes).as_ref());
     out
+}
+
+/// Encrypts `bytes` under `key` and binds them to `context` (AES-256-GCM); the random nonce comes first.
+///
+/// # Errors
+/// None in practice; `None` when the library refuses.
+pub fn seal(key: &[u8; 32], context: &[u8], bytes: &[u8]) -> Option<Vec<u8>> {
+    let sealing = RandomizedNonceKey::new(&AES_256_GCM, key).ok()?;
+    let mut sealed = bytes.to_vec();
+    let nonce = sealing.seal_in_place_append_tag(Aad::from(context), &mut sealed).ok()?;
+    Some([nonce.as_ref().as_slice(), &sealed].concat())
+}
+
+/// Opens what [`seal`] made under the same key and context; `None` for anything else.
+pub fn open(key: &[u8; 32], context: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+    let opening = RandomizedNonceKey::new(&AES_256_GCM, key).ok()?;
+    let (nonce, rest) = sealed.split_at_checked(NONCE_LEN)?;
+    let nonce = aws_lc_rs::aead::Nonce::try_assume_unique_for_key(nonce).ok()?;
+    let mut rest = rest.to_vec();
+    let plain = opening.open_in_place(nonce, Aad::from(context), &mut rest).ok()?;
+    Some(plain.to_vec())
 }
 
 /// Lower-case hexadecimal.

@@ -122,12 +122,16 @@ pub fn open(config: &Config) -> Result<Context, Failure> {
         migrate: true,
     };
     let store = Store::open(&config.store.url, &options)?;
-    Ok(Context {
+    let ctx = Context {
         store,
         clock: Clock::System,
         ids: Ids::random(),
         payer: Arc::new(config.payer()),
-    })
+    };
+    crate::records::index::bring_up(&ctx, &mut |done| {
+        tracing::info!(resources = done, "the search index is being made anew");
+    })?;
+    Ok(ctx)
 }
 
 /// Prints a failure for people and picks the exit code.

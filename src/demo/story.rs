@@ -76,6 +76,7 @@ impl Demo {
             ids: Ids::random(),
             payer: Arc::new(config.payer()),
         };
+        crate::records::index::bring_up(&ctx, &mut |_| {})?;
         let quiet_ctx = ctx.clone();
         let made = files.clone();
         blocking(move || {

@@ -5,3 +5,6 @@
 pub mod elements;
 pub mod outcome;
 pub mod prescreen;
+pub mod profiles;
+pub mod search;
+pub mod when;

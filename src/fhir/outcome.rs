@@ -1,6 +1,6 @@
 //! The OperationOutcome of a failure. Texts come from the fault table; nothing of the request is echoed.
 
-use crate::error::Failure;
+use crate::error::{Failure, Fault};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -59,4 +59,28 @@ pub fn bytes(failure: &Failure, base_url: &str) -> Vec<u8> {
         }],
     };
     serde_json::to_vec(&outcome).unwrap_or_else(|_| br#"{"resourceType":"OperationOutcome"}"#.to_vec())
+}
+/// An OperationOutcome of warnings: fault, what is to be said, and where.
+pub fn warnings(notes: &[(Fault, String, Option<String>)], base_url: &str) -> Vec<u8> {
+    let issues: Vec<serde_json::Value> = notes
+        .iter()
+        .map(|(fault, text, place)| {
+            let row = fault.row();
+            let mut issue = serde_json::json!({
+                "severity": "warning", "code": row.issue,
+                "details": {
+                    "coding": [{"system": fault_system(base_url), "code": row.code, "display": row.text}],
+                    "text": row.text,
+                },
+                "diagnostics": text,
+            });
+            if let Some(place) = place {
+                issue["expression"] = serde_json::json!([place]);
+            }
+            issue
+        })
+        .collect();
+    serde_json::json!({"resourceType": "OperationOutcome", "issue": issues})
+        .to_string()
+        .into_bytes()
 }

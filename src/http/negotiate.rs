@@ -63,6 +63,15 @@ fn one(media_type: &str) -> Option<Form> {
     }
 }
 
+/// Whether the caller wants what is not known to be refused (`Prefer: handling=strict`).
+pub fn is_strict(request: &HttpRequest) -> bool {
+    let mut values = request
+        .headers()
+        .get_all("prefer")
+        .filter_map(|value| value.to_str().ok());
+    values.any(|text| text.split([',', ';']).any(|part| part.trim() == "handling=strict"))
+}
+
 /// The first value of a query parameter, percent-decoded; `None` when it is absent or not UTF-8.
 pub fn query_value(query: &str, name: &str) -> Option<String> {
     parts(query)

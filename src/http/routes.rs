@@ -13,8 +13,10 @@ pub enum Access {
     Client,
     /// A token whose scope reads this type.
     Read(&'static str),
-    /// A token whose scope searches this type.
-    Search(&'static str),
+    /// A token whose scope reads the type in the path.
+    ReadType,
+    /// A token whose scope searches the type in the path.
+    SearchType,
     /// A token with this operation's canonical among its scopes.
     Operation(&'static str),
 }
@@ -25,13 +27,15 @@ pub enum Access {
 pub enum Interaction {
     Home,
     Metadata,
-    PatientRead,
-    PatientSearch,
-    PatientSearchPost,
+    ConformanceRead,
+    ConformanceSearch,
+    ConformanceSearchPost,
+    Read,
+    Search,
+    SearchPost,
     Everything,
     EverythingPost,
     MemberMatch,
-    FaultCodeSystem,
     SmartConfiguration,
     DavinciConfiguration,
     Jwks,
@@ -53,10 +57,29 @@ pub struct Route {
     pub access: Access,
 }
 
+impl Route {
+    /// The path with an example in place of its type, and this id.
+    pub fn example(&self, id: &str) -> String {
+        let mut path = self.path.replace("{id}", id);
+        if let (Some(from), Some(to)) = (path.find("{type:"), path.find('}')) {
+            let public = self.access == Access::Public;
+            path.replace_range(from..=to, if public { "CodeSystem" } else { "Patient" });
+        }
+        path
+    }
+}
+
 /// Canonical of `$member-match` (HRex), which is also its scope (PDex, "Scopes for Operations").
 pub const MEMBER_MATCH: &str = "http://hl7.org/fhir/us/davinci-hrex/OperationDefinition/member-match";
 /// Canonical of `Patient/$everything` (FHIR R4).
 pub const EVERYTHING: &str = "http://hl7.org/fhir/OperationDefinition/Patient-everything";
+
+const CONFORMANCE: &str = "/fhir/{type:CodeSystem|SearchParameter}";
+const CONFORMANCE_SEARCH: &str = "/fhir/{type:CodeSystem|SearchParameter}/_search";
+const CONFORMANCE_ID: &str = "/fhir/{type:CodeSystem|SearchParameter}/{id}";
+const TYPE: &str = "/fhir/{type:[A-Z][A-Za-z]*}";
+const TYPE_SEARCH: &str = "/fhir/{type:[A-Z][A-Za-z]*}/_search";
+const TYPE_ID: &str = "/fhir/{type:[A-Z][A-Za-z]*}/{id}";
 
 const fn row(method: &'static str, path: &'static str, interaction: Interaction, access: Access) -> Route {
     Route {
@@ -81,17 +104,18 @@ pub const ROUTES: &[Route] = {
             MemberMatch,
             Operation(MEMBER_MATCH),
         ),
-        row("GET", "/fhir/Patient", PatientSearch, Search("Patient")),
-        row("POST", "/fhir/Patient/_search", PatientSearchPost, Search("Patient")),
-        row("GET", "/fhir/Patient/{id}", PatientRead, Read("Patient")),
-        row("GET", "/fhir/Patient/{id}/$everything", Everything, Read("Patient")),
+        row(
+            "GET",
+            "/fhir/Patient/{id}/$everything",
+            Everything,
+            Access::Read("Patient"),
+        ),
         row(
             "POST",
             "/fhir/Patient/{id}/$everything",
             EverythingPost,
-            Read("Patient"),
+            Access::Read("Patient"),
         ),
-        row("GET", "/fhir/CodeSystem/causeway-fault", FaultCodeSystem, Public),
         row("GET", "/.well-known/smart-configuration", SmartConfiguration, Public),
         row(
             "GET",
@@ -113,6 +137,12 @@ pub const ROUTES: &[Route] = {
         ),
         row("GET", "/.well-known/jwks.json", Jwks, Public),
         row("GET", "/fhir/.well-known/jwks.json", Jwks, Public),
+        row("GET", CONFORMANCE, ConformanceSearch, Public),
+        row("POST", CONFORMANCE_SEARCH, ConformanceSearchPost, Public),
+        row("GET", CONFORMANCE_ID, ConformanceRead, Public),
+        row("GET", TYPE, Search, SearchType),
+        row("POST", TYPE_SEARCH, SearchPost, SearchType),
+        row("GET", TYPE_ID, Interaction::Read, ReadType),
         row("POST", "/oauth/token", Token, Client),
         row("POST", "/oauth/introspect", Introspect, Client),
         row("POST", "/oauth/revoke", Revoke, Client),
@@ -152,13 +182,15 @@ fn handler(route: &Route) -> ActixRoute {
     match route.interaction {
         Interaction::Home => method.to(fhir::metadata::home),
         Interaction::Metadata => method.to(fhir::metadata::get),
-        Interaction::PatientRead => method.to(fhir::read::get),
-        Interaction::PatientSearch => method.to(fhir::search::get),
-        Interaction::PatientSearchPost => method.to(fhir::search::post),
+        Interaction::Read => method.to(fhir::read::get),
+        Interaction::Search => method.to(fhir::search::get),
+        Interaction::SearchPost => method.to(fhir::search::post),
+        Interaction::ConformanceRead => method.to(fhir::conformance::read),
+        Interaction::ConformanceSearch => method.to(fhir::conformance::search),
+        Interaction::ConformanceSearchPost => method.to(fhir::conformance::search_post),
         Interaction::Everything => method.to(fhir::everything::get),
         Interaction::EverythingPost => method.to(fhir::everything::post),
         Interaction::MemberMatch => method.to(fhir::member_match::post),
-        Interaction::FaultCodeSystem => method.to(fhir::code_system::faults),
         Interaction::SmartConfiguration => method.to(oauth::well_known::smart_configuration),
         Interaction::DavinciConfiguration => method.to(oauth::well_known::davinci_configuration),
         Interaction::Jwks => method.to(oauth::well_known::jwks),

@@ -2,8 +2,8 @@
 //!
 //! Source: PDex 2.2 prior authorization profile; X12 306 review action codes.
 
-use super::when;
 use crate::fhir::prescreen::{Screened, Value};
+use crate::fhir::when;
 
 /// No prior authorisation.
 pub const NONE: i64 = 0;

@@ -7,10 +7,11 @@ use super::compartment::{self, Owner};
 use super::demographics::{self, Demographics, Identifier};
 use super::released::{self, Money};
 use super::splice::{compact, splice};
-use super::{authorization, rules, sensitivity, service};
+use super::{authorization, index, rules, sensitivity, service};
 use crate::clock::rfc3339_ms;
 use crate::error::{Failure, Fault};
 use crate::fhir::prescreen::{Kind, Limits, Screened, Value, screen};
+use crate::fhir::search::Indexed;
 use crate::secret::sha256;
 use causeway_fhir_types::{Kind as Refusal, Refused};
 use std::borrow::Cow;
@@ -69,6 +70,7 @@ pub struct Candidate {
     pub body: Vec<u8>,
     pub released: Option<Vec<u8>>,
     pub identifiers: Vec<Identifier>,
+    pub indexed: Indexed,
     pub demographics: Option<Demographics>,
 }
 
@@ -158,11 +160,38 @@ pub fn judge(draft: &Draft<'_>, version: i64, now_ms: i64, base_url: &str) -> Re
         source_sha256: draft.source_sha256,
         sha256: sha256(&body),
         identifiers: demographics::identifiers(resource),
+        indexed: indexed(resource, released.as_deref(), named_owner(&owner, &draft.id), base_url)?,
         demographics: (owner == Owner::Patient).then(|| demographics::read(resource)),
         owner,
         body,
         released,
     })
+}
+
+/// What is indexed is what leaves: no search tells what was cut from the released form.
+fn indexed(
+    resource: &Screened<'_>,
+    released: Option<&[u8]>,
+    owner_id: Option<&str>,
+    base_url: &str,
+) -> Result<Indexed, Failure> {
+    match released {
+        Some(bytes) => Ok(index::of(&screen(bytes, &Limits::record())?, owner_id, base_url)),
+        None => Ok(index::of(resource, owner_id, base_url)),
+    }
+}
+
+/// The member that the resource itself names.
+fn named_owner<'o>(owner: &'o Owner, own_id: &'o str) -> Option<&'o str> {
+    match owner {
+        Owner::Patient => Some(own_id),
+        Owner::Member { id, .. } => Some(id),
+        Owner::Targets(targets) => targets
+            .iter()
+            .find(|target| target.0 == "Patient")
+            .map(|target| target.1.as_str()),
+        Owner::Nobody => None,
+    }
 }
 
 /// The same candidate under another version, when it turns out that the store has moved on.

@@ -5,6 +5,7 @@
 
 use super::compartment::Owner;
 use super::gate::{Candidate, with_version};
+use super::index::Rows;
 use crate::error::{Failure, Fault};
 use crate::ids::Ids;
 use crate::store::Db;
@@ -286,6 +287,7 @@ fn write(
     let mut rows = Vec::with_capacity(plan.len());
     let mut identifiers = Vec::new();
     let mut members = Vec::new();
+    let mut indexed = Rows::default();
     for (index, (candidate, compartment, version)) in plan.iter().enumerate() {
         let candidate = rewritten.get(&index).unwrap_or(candidate);
         let key = keys[index].unwrap_or_else(|| {
@@ -296,6 +298,7 @@ fn write(
         kept.keys.push(key);
         kept.stored += 1;
         rows.push(row(candidate, key, *compartment, *version));
+        indexed.add(&candidate.indexed, key);
         identifiers.extend(candidate.identifiers.iter().map(|one| Identifier {
             value: &one.value,
             system: &one.system,
@@ -312,6 +315,7 @@ fn write(
         }));
     }
     resources::insert(db, &rows, &identifiers)?;
+    indexed.write(db)?;
     resources::put_members(db, &members)
 }
 

@@ -1,8 +1,8 @@
 //! Rules the typed model does not check: the formats of what we decide by, each with its place.
 
-use super::when;
 use crate::error::{Failure, Fault};
 use crate::fhir::prescreen::{Kind, Screened};
+use crate::fhir::when;
 use crate::ids::is_fhir_id;
 
 /// The logical id.

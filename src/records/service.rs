@@ -2,9 +2,9 @@
 //!
 //! Both `None` when the type has no such date. `to` alone `None` when it has begun and not ended.
 
-use super::when::{Span, span};
 use crate::error::Failure;
 use crate::fhir::prescreen::Screened;
+use crate::fhir::when::{Span, span};
 
 /// How the elements of a type add up.
 enum Rule {
@@ -118,7 +118,7 @@ fn first(resource: &Screened<'_>, paths: &[&[&str]]) -> Result<Option<Span>, Fai
 mod tests {
     use super::*;
     use crate::fhir::prescreen::{Limits, screen};
-    use crate::records::when::range_ms;
+    use crate::fhir::when::range_ms;
 
     fn of(text: &str) -> Span {
         dates(&screen(text.as_bytes(), &Limits::record()).expect("passes")).expect("dates")

@@ -6,19 +6,46 @@
 mod everything;
 mod page_link;
 mod read;
+mod search;
 
 pub use everything::{Everything, Query};
-pub use page_link::PageLinks;
-pub use read::{Page, patient, search_patients};
+pub use page_link::{PageLinks, SearchPage};
+pub use read::read;
+pub use search::{Found, Place, START, search};
 
 use crate::audit::{Action, ConsentNote, Entry, Object, Outcome, ledger};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
+use crate::records::{compartment, released};
 use crate::security::Caller;
 use crate::store::disclosure::LiveGrant;
 
 /// Name and version of the release rules; goes into each ledger entry.
 pub const POLICY: &str = "cms-0057/1";
+
+/// Types that belong to nobody and may be read by every partner: directories and products (`threats.md` D02).
+pub const SHARED: &[&str] = &[
+    "Endpoint",
+    "HealthcareService",
+    "InsurancePlan",
+    "Location",
+    "Medication",
+    "Organization",
+    "OrganizationAffiliation",
+    "Practitioner",
+    "PractitionerRole",
+];
+
+/// Whether resources of a type belong to nobody and may be read by every partner.
+pub fn is_shared(rtype: &str) -> bool {
+    SHARED.binary_search(&rtype).is_ok()
+}
+
+/// Whether resources of a type can leave at all: kept, about a member or shared, and not wholly about money.
+pub fn is_served(rtype: &str) -> bool {
+    compartment::kind(rtype).is_some_and(|kind| kind != compartment::Kind::Shared || is_shared(rtype))
+        && released::money(rtype) != released::Money::Whole
+}
 
 /// The ledger entry of a disclosure under `grant`.
 fn entry(action: Action, caller: &Caller, grant: &LiveGrant) -> Entry {

@@ -1,12 +1,32 @@
-//! The opaque `_page` of a next link: bound to partner, member, query and expiry by a MAC (`threats.md` D07).
+//! The opaque `_page` of a next link: bound to partner, member, query and expiry by a MAC, and encrypted where it holds a
+//! query, which may name a person (`threats.md` D07).
 //!
 //! It carries a place, not a right: authorisation is evaluated anew on every page.
 
+use super::Place;
 use crate::error::{Failure, Fault};
 use crate::secret;
+use serde::{Deserialize, Serialize};
 
 /// How long a page link works, in milliseconds.
 const LIFE_MS: i64 = 3_600_000;
+
+/// A page of a search: the query as it was asked, and where the page begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SearchPage {
+    /// Query string, percent-encoded, without `_page`.
+    pub query: String,
+    /// Where it begins.
+    pub place: Place,
+}
+
+#[derive(Serialize, Deserialize)]
+struct State {
+    query: String,
+    after_key: i64,
+    offset: i64,
+    expires_ms: i64,
+}
 
 /// Makes and reads page links with a key that all processes of a store share.
 #[derive(Clone)]
@@ -51,6 +71,48 @@ impl PageLinks {
         if now_ms < expires_ms { Ok(place) } else { Err(refused()) }
     }
 
+    /// The `_page` of a search.
+    pub fn seal(&self, binding: &str, page: &SearchPage, now_ms: i64) -> Option<String> {
+        let state = State {
+            query: page.query.clone(),
+            after_key: page.place.after_key,
+            offset: page.place.offset,
+            expires_ms: now_ms + LIFE_MS,
+        };
+        let sealed = secret::seal(
+            &self.sealing_key(),
+            binding.as_bytes(),
+            &serde_json::to_vec(&state).ok()?,
+        )?;
+        Some(secret::base64url(&sealed))
+    }
+
+    /// The search page that a `_page` stands for.
+    ///
+    /// # Errors
+    /// [`Fault::ParameterInvalid`] when it is not ours, was made for another binding, or has expired.
+    pub fn open(&self, link: &str, binding: &str, now_ms: i64) -> Result<SearchPage, Failure> {
+        let state: Option<State> = secret::from_base64url(link)
+            .and_then(|sealed| secret::open(&self.sealing_key(), binding.as_bytes(), &sealed))
+            .and_then(|plain| serde_json::from_slice(&plain).ok());
+        match state {
+            Some(state) if now_ms < state.expires_ms => Ok(SearchPage {
+                query: state.query,
+                place: Place {
+                    after_key: state.after_key,
+                    offset: state.offset,
+                },
+            }),
+            _ => Err(Failure::new(Fault::ParameterInvalid)
+                .at("_page")
+                .remedy("Start the search again without _page.")),
+        }
+    }
+
+    fn sealing_key(&self) -> [u8; 32] {
+        secret::hmac_sha256(&self.key, b"search pages")
+    }
+
     fn mac(&self, content: &[u8], binding: &str) -> [u8; 32] {
         secret::hmac_sha256(&self.key, &[content, binding.as_bytes()].concat())
     }
@@ -59,6 +121,30 @@ impl PageLinks {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn t_d07_a_search_page_works_for_its_own_binding_only_and_hides_the_query() {
+        let links = PageLinks::new([3; 32]);
+        let page = SearchPage {
+            query: "family=Lima&_count=2".into(),
+            place: Place {
+                after_key: 9,
+                offset: 2,
+            },
+        };
+        let link = links.seal("acme||Patient", &page, 1_000).expect("sealed");
+        assert_eq!(links.open(&link, "acme||Patient", 2_000).expect("own"), page);
+        assert!(links.open(&link, "other||Patient", 2_000).is_err());
+        assert!(links.open(&link, "acme||Patient", 1_000 + LIFE_MS).is_err());
+        assert!(links.open("", "acme||Patient", 2_000).is_err());
+        let plain = secret::from_base64url(&link).expect("base64url");
+        assert!(!plain.windows(4).any(|four| four == b"Lima"));
+        assert_ne!(
+            links.seal("acme||Patient", &page, 1_000).expect("sealed"),
+            link,
+            "a fresh nonce each time"
+        );
+    }
 
     #[test]
     fn t_d07_a_link_works_for_its_own_query_only() {

@@ -4,7 +4,8 @@
 //! A live grant: not revoked, inside its dates, its consent not revoked and inside its period.
 
 use super::Db;
-use super::schema::{compartment, consent, grants, resource, resource_identifier};
+use super::resources::NOBODY;
+use super::schema::{consent, grants, resource};
 use crate::error::Failure;
 use diesel::prelude::*;
 use diesel::sql_types::{Binary, Nullable};
@@ -124,7 +125,7 @@ macro_rules! releasable {
 }
 
 /// Ended prior authorisations stay releasable for a year after their last change (42 CFR 422.119(b)(1)(iv)).
-const PA_KEPT_MS: i64 = 365 * 86_400_000;
+pub const PA_KEPT_MS: i64 = 365 * 86_400_000;
 
 /// The live grant of `partner` on the member whose Patient has this id; the widest when there are several.
 ///
@@ -146,43 +147,11 @@ pub fn live_grant(db: &mut Db, partner: &str, patient_id: &str, now_ms: i64) -> 
         .optional()?)
 }
 
-/// Members that carry this identifier and on whom `partner` has a live grant. `system` absent matches any.
+/// The live grants of `partner` on these compartments, the widest of each.
 ///
 /// # Errors
 /// Those of the database.
-pub fn granted_by_identifier(
-    db: &mut Db,
-    partner: &str,
-    system: Option<&str>,
-    value: &str,
-    umb_system: &str,
-    now_ms: i64,
-) -> Result<Vec<LiveGrant>, Failure> {
-    let mut compartments: Vec<i64> = Vec::new();
-    if system.is_none_or(|system| system == umb_system) {
-        compartments.extend(
-            compartment::table
-                .filter(compartment::umb.eq(value))
-                .select(compartment::no)
-                .load::<i64>(db)?,
-        );
-    }
-    let mut query = resource_identifier::table
-        .inner_join(resource::table.on(resource::key.eq(resource_identifier::key)))
-        .filter(
-            resource_identifier::value
-                .eq(value)
-                .and(resource_identifier::rtype.eq("Patient")),
-        )
-        .select(resource::compartment)
-        .limit(50)
-        .into_boxed();
-    if let Some(system) = system {
-        query = query.filter(resource_identifier::system.eq(system));
-    }
-    compartments.extend(query.load::<i64>(db)?);
-    compartments.sort_unstable();
-    compartments.dedup();
+pub fn live_grants(db: &mut Db, partner: &str, compartments: &[i64], now_ms: i64) -> Result<Vec<LiveGrant>, Failure> {
     let mut found: Vec<LiveGrant> = grants::table
         .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
         .filter(grants::compartment.eq_any(compartments).and(live!(partner, now_ms)))
@@ -197,6 +166,28 @@ pub fn granted_by_identifier(
         .load(db)?;
     found.dedup_by_key(|grant| grant.compartment);
     Ok(found)
+}
+
+/// One resource that belongs to nobody, if it may leave.
+///
+/// # Errors
+/// Those of the database.
+pub fn shared(db: &mut Db, rtype: &str, id: &str) -> Result<Option<Released>, Failure> {
+    Ok(resource::table
+        .filter(resource::rtype.eq(rtype).and(resource::id.eq(id)))
+        .filter(resource::compartment.eq(NOBODY).and(resource::sensitivity.eq(0)))
+        .filter(resource::financial.eq(0).or(resource::released.is_not_null()))
+        .select((
+            resource::key,
+            resource::rtype,
+            resource::id,
+            resource::version,
+            resource::last_updated_ms,
+            resource::body,
+            resource::released,
+        ))
+        .first(db)
+        .optional()?)
 }
 
 /// One resource of a granted member, if it may leave now.

@@ -5,6 +5,7 @@
 mod db;
 pub mod disclosure;
 pub mod durability;
+mod dynamic;
 pub mod idempotency;
 pub mod matching;
 pub mod members;
@@ -13,6 +14,7 @@ pub mod ops_queries;
 pub mod partners;
 pub mod resources;
 pub mod schema;
+pub mod search;
 pub mod secrets;
 mod statement;
 pub mod tokens;

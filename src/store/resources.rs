@@ -4,13 +4,16 @@
 //! compartment a resource belongs to and what its columns say is `records`' business.
 
 use super::Db;
-use super::schema::{compartment, member, resource, resource_identifier};
+use super::disclosure::coalesce;
+use super::schema::{compartment, member, resource, resource_identifier, search_date, search_state, search_value};
 use crate::error::{Failure, Fault};
 use diesel::prelude::*;
 use std::collections::HashMap;
 
 /// Bits of a key that count within a compartment.
 pub const SEQUENCE_BITS: u32 = 24;
+/// Not a compartment: under it the identifiers of all Patients are indexed a second time, to be found across members.
+pub const PEOPLE: i64 = -1;
 /// The compartment of what belongs to nobody.
 pub const NOBODY: i64 = 0;
 /// Rows of one INSERT; both databases bound the number of parameters.
@@ -58,6 +61,30 @@ pub struct Identifier<'a> {
     pub system: &'a str,
     pub rtype: &'a str,
     pub kind: &'a str,
+    pub key: i64,
+}
+
+/// A row of `search_value`.
+#[derive(Clone, Debug, Insertable)]
+#[diesel(table_name = search_value, treat_none_as_default_value = false)]
+#[allow(missing_docs)]
+pub struct SearchValue<'a> {
+    pub compartment: i64,
+    pub param: i64,
+    pub value: &'a str,
+    pub system: &'a str,
+    pub key: i64,
+}
+
+/// A row of `search_date`.
+#[derive(Clone, Debug, Insertable)]
+#[diesel(table_name = search_date, treat_none_as_default_value = false)]
+#[allow(missing_docs)]
+pub struct SearchDate {
+    pub compartment: i64,
+    pub param: i64,
+    pub from_ms: i64,
+    pub to_ms: i64,
     pub key: i64,
 }
 
@@ -198,16 +225,99 @@ pub fn take_sequences(db: &mut Db, counts: &HashMap<i64, i64>) -> Result<HashMap
     }
 }
 
-/// Removes rows and their identifiers, to be written anew.
+/// Removes rows with their identifiers and what is indexed of them, to be written anew.
 ///
 /// # Errors
 /// Those of the database.
 pub fn remove(db: &mut Db, keys: &[i64]) -> Result<(), Failure> {
+    unindex(db, keys)?;
     for keys in keys.chunks(ROWS) {
         diesel::delete(resource_identifier::table.filter(resource_identifier::key.eq_any(keys))).execute(db)?;
         diesel::delete(resource::table.filter(resource::key.eq_any(keys))).execute(db)?;
     }
     Ok(())
+}
+
+/// Removes what is indexed of these resources. Reads the index of each compartment once for every batch of keys.
+///
+/// # Errors
+/// Those of the database.
+pub fn unindex(db: &mut Db, keys: &[i64]) -> Result<(), Failure> {
+    let mut by_compartment: HashMap<i64, Vec<i64>> = HashMap::new();
+    for key in keys {
+        by_compartment.entry(key >> SEQUENCE_BITS).or_default().push(*key);
+    }
+    for (no, keys) in by_compartment {
+        for keys in keys.chunks(ROWS) {
+            let list: Vec<String> = keys.iter().map(i64::to_string).collect();
+            diesel::sql_query(format!(
+                "DELETE FROM search_value WHERE compartment = {PEOPLE} AND (param, value, system, key) IN \
+                 (SELECT param, value, system, key FROM search_value WHERE compartment = {no} AND key IN ({}))",
+                list.join(",")
+            ))
+            .execute(db)?;
+            diesel::delete(
+                search_value::table.filter(search_value::compartment.eq(no).and(search_value::key.eq_any(keys))),
+            )
+            .execute(db)?;
+            diesel::delete(
+                search_date::table.filter(search_date::compartment.eq(no).and(search_date::key.eq_any(keys))),
+            )
+            .execute(db)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes what is indexed.
+///
+/// # Errors
+/// Those of the database.
+pub fn index(db: &mut Db, values: &[SearchValue<'_>], dates: &[SearchDate]) -> Result<(), Failure> {
+    insert!(db, search_value::table, values);
+    insert!(db, search_date::table, dates);
+    Ok(())
+}
+
+/// Which version of the search parameters the index follows; `None` when it was never made.
+///
+/// # Errors
+/// Those of the database.
+pub fn index_version(db: &mut Db) -> Result<Option<i64>, Failure> {
+    Ok(search_state::table.select(search_state::version).first(db).optional()?)
+}
+
+/// Notes which version of the search parameters the index follows.
+///
+/// # Errors
+/// Those of the database.
+pub fn set_index_version(db: &mut Db, version: i64) -> Result<(), Failure> {
+    diesel::delete(search_state::table).execute(db)?;
+    diesel::insert_into(search_state::table)
+        .values((search_state::one.eq(1i64), search_state::version.eq(version)))
+        .execute(db)?;
+    Ok(())
+}
+
+/// Key, owner and bytes of a resource.
+pub type Body = (i64, Option<String>, Vec<u8>);
+
+/// Key, owner and the bytes that leave of the resources after `after_key`, at most `limit`.
+///
+/// # Errors
+/// Those of the database.
+pub fn bodies(db: &mut Db, after_key: i64, limit: i64) -> Result<Vec<Body>, Failure> {
+    Ok(resource::table
+        .left_join(compartment::table.on(compartment::no.eq(resource::compartment)))
+        .filter(resource::key.gt(after_key))
+        .order(resource::key.asc())
+        .limit(limit)
+        .select((
+            resource::key,
+            compartment::patient_id.nullable(),
+            coalesce(resource::released, resource::body),
+        ))
+        .load(db)?)
 }
 
 /// Writes resources that are not there.

@@ -98,6 +98,33 @@ diesel::table! {
 }
 
 diesel::table! {
+    search_value (compartment, param, value, system, key) {
+        compartment -> BigInt,
+        param -> BigInt,
+        value -> Text,
+        system -> Text,
+        key -> BigInt,
+    }
+}
+
+diesel::table! {
+    search_date (compartment, param, from_ms, to_ms, key) {
+        compartment -> BigInt,
+        param -> BigInt,
+        from_ms -> BigInt,
+        to_ms -> BigInt,
+        key -> BigInt,
+    }
+}
+
+diesel::table! {
+    search_state (one) {
+        one -> BigInt,
+        version -> BigInt,
+    }
+}
+
+diesel::table! {
     member (compartment) {
         compartment -> BigInt,
         patient_id -> Text,
@@ -197,6 +224,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     compartment,
     resource,
     resource_identifier,
+    search_value,
+    search_date,
     member,
     consent,
     decision,

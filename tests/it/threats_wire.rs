@@ -112,7 +112,7 @@ async fn t_d02_d03_searches_tell_nothing_beside_the_grant() {
     let other = payer.member(2);
     // Modifiers, chains and reverse chains are not understood, so they are refused, true or not.
     for query in [
-        format!("_id={id}&identifier:not=x"),
+        format!("_id={id}&identifier:in=x"),
         format!("_id={id}&_id:missing=true"),
         format!("_id={id}&_has:Observation:patient:code=8480-6"),
         format!("_id={id}&_has:Observation:patient:code=0"),
@@ -132,12 +132,27 @@ async fn t_d02_d03_searches_tell_nothing_beside_the_grant() {
     ] {
         let bundle = client.get(&token, &format!("Patient?{query}")).await;
         bundle.assert_status(200);
-        assert_eq!(bundle.json()["entry"].as_array().map(Vec::len), Some(1), "{query}");
+        let modes: Vec<String> = bundle.json()["entry"]
+            .as_array()
+            .expect("entries")
+            .iter()
+            .map(|entry| entry["search"]["mode"].to_string())
+            .collect();
+        assert_eq!(modes[0], "\"match\"", "{query}");
+        assert!(modes[1..].iter().all(|mode| mode != "\"match\""), "{query}");
         assert!(!bundle.text().contains(&other.patient_id), "{query}");
     }
     for path in [
-        format!("Observation?patient={id}"),
-        format!("Coverage?beneficiary={id}"),
+        format!("Observation?patient={}", other.patient_id),
+        format!("Coverage?beneficiary={}", other.patient_id),
+        format!("Observation?patient={id}&patient={}", other.patient_id),
+        "Observation?patient=nobody".to_owned(),
+    ] {
+        let reply = client.get(&token, &path).await;
+        reply.assert_status(200);
+        assert_eq!(reply.json()["entry"].as_array().map(Vec::len), None, "{path}");
+    }
+    for path in [
         format!("Patient/{id}/Observation"),
         format!("Patient/{id}/_history"),
         "Patient/_history".to_owned(),

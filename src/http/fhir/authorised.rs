@@ -7,6 +7,7 @@ use crate::http::limits::{Limits, PartnerInFlight};
 use crate::http::observe::{SeenPartner, correlation_of};
 use crate::http::reply::HttpFailure;
 use crate::http::routes::{self, Access};
+use crate::release;
 use crate::security::{Caller, PeerCertificate, Permission, Scopes};
 use crate::telemetry::Correlation;
 use actix_web::dev::Payload;
@@ -58,7 +59,8 @@ async fn authorise(request: &HttpRequest, app: &App, limits: &Limits) -> Result<
     let scopes = Scopes::parse(&caller.scope);
     let allowed = match access {
         Access::Read(rtype) => scopes.allows(rtype, Permission::Read),
-        Access::Search(rtype) => scopes.allows(rtype, Permission::Search),
+        Access::ReadType => scopes.allows(served_type(request)?, Permission::Read),
+        Access::SearchType => scopes.allows(served_type(request)?, Permission::Search),
         Access::Operation(canonical) => scopes.allows_operation(canonical),
         Access::Public | Access::Client => false,
     };
@@ -70,6 +72,19 @@ async fn authorise(request: &HttpRequest, app: &App, limits: &Limits) -> Result<
         scopes,
         _in_flight: in_flight,
     })
+}
+
+/// The type in the path, if it is one that is served.
+///
+/// # Errors
+/// [`Fault::RouteUnknown`].
+pub fn served_type(request: &HttpRequest) -> Result<&str, Failure> {
+    let rtype = request.match_info().get("type").unwrap_or_default();
+    if release::is_served(rtype) {
+        Ok(rtype)
+    } else {
+        Err(Fault::RouteUnknown.into())
+    }
 }
 
 /// The token of the one `Authorization: Bearer` header; a token in the URL is never taken (RFC 6750 section 5.3).

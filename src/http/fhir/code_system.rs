@@ -1,25 +1,8 @@
 //! The fault table as a FHIR CodeSystem.
 
-use crate::app::App;
 use crate::error::Fault;
 use crate::fhir::outcome::fault_system;
-use crate::http::negotiate::{self, Form};
-use crate::http::page;
-use crate::http::reply::{FHIR_JSON, HttpFailure};
-use actix_web::http::header;
-use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
-
-/// `GET CodeSystem/causeway-fault`.
-pub async fn faults(request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, HttpFailure> {
-    let form = negotiate::form(&request)?;
-    let bytes = fault_code_system(&app.ctx.payer.base_url).to_string().into_bytes();
-    let mut response = HttpResponse::Ok();
-    Ok(match form {
-        Form::Json => response.insert_header((header::CONTENT_TYPE, FHIR_JSON)).body(bytes),
-        Form::Html => page::resource(&mut response, "CodeSystem", &bytes, &app.ctx.payer.base_url),
-    })
-}
 
 /// The CodeSystem: one concept for each fault, with its HTTP status and retry class as properties.
 pub fn fault_code_system(base_url: &str) -> Value {

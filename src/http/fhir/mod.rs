@@ -2,6 +2,7 @@
 
 pub mod authorised;
 pub mod code_system;
+pub mod conformance;
 pub mod everything;
 pub mod member_match;
 pub mod metadata;

@@ -1,6 +1,6 @@
-//! `GET Patient/{id}`.
+//! `GET [type]/[id]`.
 
-use super::authorised::Authorised;
+use super::authorised::{Authorised, served_type};
 use crate::app::App;
 use crate::clock::http_date;
 use crate::http::negotiate::{self, Form};
@@ -10,15 +10,16 @@ use crate::release;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-/// Reads one Patient of the caller's grants.
+/// Reads one resource that the caller may see.
 pub async fn get(
     request: HttpRequest,
     authorised: Authorised,
-    id: web::Path<String>,
+    path: web::Path<(String, String)>,
     app: web::Data<App>,
 ) -> Result<HttpResponse, HttpFailure> {
     let form = negotiate::form(&request)?;
-    let row = release::patient(&app.ctx, &authorised.caller, &id).await?;
+    let rtype = served_type(&request)?;
+    let row = release::read(&app.ctx, &authorised.caller, rtype, &path.1).await?;
     let mut response = HttpResponse::Ok();
     response
         .insert_header((header::ETAG, format!("W/\"{}\"", row.version)))
@@ -28,6 +29,6 @@ pub async fn get(
         Form::Json => response
             .insert_header((header::CONTENT_TYPE, FHIR_JSON))
             .body(row.into_bytes()),
-        Form::Html => page::resource(&mut response, "Patient", &row.into_bytes(), &app.ctx.payer.base_url),
+        Form::Html => page::resource(&mut response, rtype, &row.into_bytes(), &app.ctx.payer.base_url),
     })
 }

@@ -1,19 +1,24 @@
-//! `GET Patient?…` and `POST Patient/_search`: by `identifier` and `_id`, inside the caller's grants.
+//! `GET [type]?…` and `POST [type]/_search`, inside the caller's grants. Both answer alike.
 
-use super::authorised::Authorised;
+use super::authorised::{Authorised, served_type};
 use crate::app::App;
 use crate::error::{Failure, Fault};
-use crate::http::negotiate::{self, Form};
+use crate::fhir::outcome;
+use crate::fhir::search::query::{self, Reading};
+use crate::fhir::search::subset::subset;
+use crate::fhir::search::{Search, Summary};
+use crate::http::negotiate::{self, Form, encode};
 use crate::http::reply::{FHIR_JSON, HttpFailure};
 use crate::http::{body, page};
-use crate::release;
+use crate::release::{self, Found, Place, START, SearchPage};
+use crate::security::Permission;
+use crate::store::search::Hit;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::json;
 
-/// Parameters that shape the answer and never select.
-const GENERAL: &[&str] = &["_format", "_pretty", "_count", "_total"];
 /// Bytes of a search form.
-const FORM_BYTES: usize = 64 * 1024;
+pub const FORM_BYTES: usize = 64 * 1024;
 
 /// The search by URL.
 pub async fn get(
@@ -21,86 +26,219 @@ pub async fn get(
     authorised: Authorised,
     app: web::Data<App>,
 ) -> Result<HttpResponse, HttpFailure> {
-    let query = request.query_string().to_owned();
-    search(&request, &authorised, &app, &query).await
+    let pairs = negotiate::pairs(request.query_string())?;
+    answer(&request, &authorised, &app, pairs).await
 }
 
-/// The search by form, by URL, or by both (FHIR R4 search, "Introduction"); answers as the search by URL.
+/// The search by form, by URL, or by both (FHIR R4 search, "Introduction").
 pub async fn post(
     request: HttpRequest,
     authorised: Authorised,
     payload: web::Payload,
     app: web::Data<App>,
 ) -> Result<HttpResponse, HttpFailure> {
-    if !body::is_form(&request) {
-        return Err(Fault::MediaTypeRefused.into());
-    }
-    let form = body::any(&request, payload, FORM_BYTES).await?;
-    let form = String::from_utf8(form.to_vec()).map_err(|_| Failure::new(Fault::NotUtf8))?;
-    let both = format!("{}&{form}", request.query_string());
-    search(&request, &authorised, &app, &both).await
+    let pairs = posted(&request, payload).await?;
+    answer(&request, &authorised, &app, pairs).await
 }
 
-async fn search(
+/// The pairs of a posted search: those of the URL, then those of the form.
+///
+/// # Errors
+/// [`Fault::MediaTypeRefused`] for another body than a form; those of reading it.
+pub async fn posted(request: &HttpRequest, payload: web::Payload) -> Result<Vec<(String, String)>, Failure> {
+    let form = if body::is_form(request) {
+        body::any(request, payload, FORM_BYTES).await?
+    } else if request.headers().contains_key(header::CONTENT_TYPE) {
+        return Err(Fault::MediaTypeRefused.into());
+    } else {
+        let bytes = body::any(request, payload, FORM_BYTES).await?;
+        if !bytes.is_empty() {
+            return Err(Fault::MediaTypeRefused.into());
+        }
+        bytes
+    };
+    let form = std::str::from_utf8(&form).map_err(|_| Failure::new(Fault::NotUtf8))?;
+    let mut pairs = negotiate::pairs(request.query_string())?;
+    pairs.extend(negotiate::pairs(form)?);
+    Ok(pairs)
+}
+
+async fn answer(
     request: &HttpRequest,
     authorised: &Authorised,
     app: &App,
-    query: &str,
+    pairs: Vec<(String, String)>,
 ) -> Result<HttpResponse, HttpFailure> {
     let form = negotiate::form(request)?;
-    let strict = request
-        .headers()
-        .get_all("prefer")
-        .filter_map(|value| value.to_str().ok())
-        .any(|text| text.split([',', ';']).any(|part| part.trim() == "handling=strict"));
-    let (mut identifier, mut id) = (None, None);
-    for (name, value) in negotiate::pairs(query)? {
-        match name.as_str() {
-            "identifier" if identifier.is_none() && !value.is_empty() => identifier = Some(value),
-            "_id" if id.is_none() && !value.is_empty() => id = Some(value),
-            "identifier" | "_id" => {
-                return Err(Failure::new(Fault::ParameterInvalid)
-                    .at(format!("Patient?{name}"))
-                    .into());
-            }
-            // A modifier or a chain that is not understood must not be passed over (FHIR R4 search, "Modifiers"; threat D03).
-            other if other.contains([':', '.']) => return Err(Failure::new(Fault::ParameterUnknown).into()),
-            other if GENERAL.contains(&other) => {}
-            _ if strict => return Err(Failure::new(Fault::ParameterUnknown).into()),
-            _ => {}
-        }
-    }
-    if identifier.is_none() && id.is_none() {
-        return Err(Failure::new(Fault::ParameterInvalid)
-            .at("Patient?identifier")
-            .remedy("Search by identifier (system|value) or by _id.")
-            .into());
-    }
-    let found = release::search_patients(&app.ctx, &authorised.caller, identifier.as_deref(), id.as_deref()).await?;
-    let base_url = &app.ctx.payer.base_url;
-    // The self link names the parameters, not their values: a URL must not carry what identifies a person.
-    let names: Vec<&str> = [("identifier", identifier.is_some()), ("_id", id.is_some())]
-        .iter()
-        .filter(|(_, given)| *given)
-        .map(|(n, _)| *n)
-        .collect();
-    let mut bytes = format!(
-        "{{\"resourceType\":\"Bundle\",\"type\":\"searchset\",\"total\":{},\"link\":[{{\"relation\":\"self\",\"url\":\"{base_url}/Patient?{}\"}}]",
-        found.rows.len(),
-        names.join("&"),
-    )
-    .into_bytes();
-    for (at, row) in found.rows.into_iter().enumerate() {
-        bytes.extend_from_slice(if at == 0 { b",\"entry\":[" } else { b"," });
-        bytes.extend_from_slice(format!("{{\"fullUrl\":\"{base_url}/Patient/{}\",\"resource\":", row.id).as_bytes());
-        bytes.extend_from_slice(&row.into_bytes());
-        bytes.extend_from_slice(b",\"search\":{\"mode\":\"match\"}}");
-    }
-    bytes.extend_from_slice(if bytes.ends_with(b"}}") { b"]}" } else { b"}" });
+    let rtype = served_type(request)?;
+    let bytes = bundle(app, authorised, rtype, pairs, negotiate::is_strict(request)).await?;
     let mut response = HttpResponse::Ok();
     response.insert_header((header::CACHE_CONTROL, "no-store"));
     Ok(match form {
         Form::Json => response.insert_header((header::CONTENT_TYPE, FHIR_JSON)).body(bytes),
-        Form::Html => page::resource(&mut response, "Patient search", &bytes, base_url),
+        Form::Html => page::resource(
+            &mut response,
+            &format!("{rtype} search"),
+            &bytes,
+            &app.ctx.payer.base_url,
+        ),
     })
+}
+
+/// Runs a search of `rtype` and makes its Bundle.
+///
+/// # Errors
+/// Those of reading the query and of the search.
+pub async fn bundle(
+    app: &App,
+    authorised: &Authorised,
+    rtype: &str,
+    pairs: Vec<(String, String)>,
+    strict: bool,
+) -> Result<Vec<u8>, Failure> {
+    let (ctx, caller) = (&app.ctx, &authorised.caller);
+    let now_ms = ctx.clock.now_ms();
+    let binding = format!(
+        "{}|{}|{rtype}",
+        caller.partner.id,
+        caller.patient_id.as_deref().unwrap_or_default()
+    );
+    let (query, place, page) = match pairs.iter().find(|(name, _)| name == "_page") {
+        Some((_, link)) => {
+            let page = app.links.open(link, &binding, now_ms)?;
+            (page.query, page.place, Some(link.clone()))
+        }
+        None => (written(&pairs), START, None),
+    };
+    let reading = Reading {
+        base_url: &ctx.payer.base_url,
+        now_ms,
+        strict,
+    };
+    let search = query::read(rtype, &negotiate::pairs(&query)?, &reading)?;
+    let scopes = authorised.scopes.clone();
+    let readable = move |rtype: &str| release::is_served(rtype) && scopes.allows(rtype, Permission::Read);
+    let found = release::search(ctx, caller, search.clone(), place, readable).await?;
+    let link = |place: Place| {
+        let page = SearchPage {
+            query: query.clone(),
+            place,
+        };
+        app.links.seal(&binding, &page, now_ms)
+    };
+    let next = found.next.map(|place| {
+        link(place).ok_or_else(|| Failure::new(Fault::Internal).because("a page link could not be sealed"))
+    });
+    let links = Links {
+        base_url: &ctx.payer.base_url,
+        page,
+        first: if place == START { None } else { link(START) },
+        next: next.transpose()?,
+    };
+    Ok(write(&search, found, &links))
+}
+
+/// A query as one text, percent-encoded.
+fn written(pairs: &[(String, String)]) -> String {
+    let one = |(name, value): &(String, String)| format!("{}={}", encode(name), encode(value));
+    pairs.iter().map(one).collect::<Vec<_>>().join("&")
+}
+
+struct Links<'a> {
+    base_url: &'a str,
+    /// The `_page` that was asked for.
+    page: Option<String>,
+    first: Option<String>,
+    next: Option<String>,
+}
+
+impl Links<'_> {
+    fn all(&self, search: &Search) -> Vec<serde_json::Value> {
+        let url = |query: &str| {
+            let sign = if query.is_empty() { "" } else { "?" };
+            format!("{}/{}{sign}{query}", self.base_url, search.rtype)
+        };
+        let one = |relation: &str, query: &str| json!({"relation": relation, "url": url(query)});
+        let own = match &self.page {
+            Some(page) => format!("_page={page}"),
+            None => {
+                // A URL must not carry what identifies a person: such a parameter is named without its value.
+                let pair = |(name, value): &(String, Option<String>)| match value {
+                    Some(value) => format!("{}={}", encode(name), encode(value)),
+                    None => encode(name),
+                };
+                search.understood.iter().map(pair).collect::<Vec<_>>().join("&")
+            }
+        };
+        let mut links = vec![one("self", &own)];
+        links.extend(self.first.iter().map(|page| one("first", &format!("_page={page}"))));
+        links.extend(self.next.iter().map(|page| one("next", &format!("_page={page}"))));
+        links
+    }
+}
+
+fn write(search: &Search, found: Found, links: &Links<'_>) -> Vec<u8> {
+    let size: usize = found
+        .matches
+        .iter()
+        .chain(&found.included)
+        .map(|hit| hit.bytes.len() + 200)
+        .sum();
+    let mut out = Vec::with_capacity(size + 1024);
+    out.extend_from_slice(b"{\"resourceType\":\"Bundle\",\"type\":\"searchset\"");
+    if let Some(total) = found.total {
+        out.extend_from_slice(format!(",\"total\":{total}").as_bytes());
+    }
+    out.extend_from_slice(b",\"link\":");
+    out.extend_from_slice(serde_json::Value::Array(links.all(search)).to_string().as_bytes());
+    let notes = notes(search, &found, links.base_url);
+    let mut first = true;
+    let mut put = |out: &mut Vec<u8>, head: &str, resource: &[u8], mode: &str| {
+        out.extend_from_slice(if std::mem::take(&mut first) {
+            b",\"entry\":[{"
+        } else {
+            b",{"
+        });
+        out.extend_from_slice(head.as_bytes());
+        out.extend_from_slice(b"\"resource\":");
+        out.extend_from_slice(resource);
+        out.extend_from_slice(format!(",\"search\":{{\"mode\":\"{mode}\"}}}}").as_bytes());
+    };
+    let head = |hit: &Hit| format!("\"fullUrl\":\"{}/{}/{}\",", links.base_url, hit.rtype, hit.id);
+    for hit in found.matches {
+        let head = head(&hit);
+        put(&mut out, &head, &shaped(hit, &search.summary), "match");
+    }
+    for hit in found.included {
+        let head = head(&hit);
+        // `_elements` is about what is searched (FHIR R4 search, "Elements").
+        put(&mut out, &head, &hit.bytes, "include");
+    }
+    if let Some(notes) = notes {
+        put(&mut out, "", &notes, "outcome");
+    }
+    out.extend_from_slice(if first { b"}" } else { b"]}" });
+    out
+}
+
+fn shaped(hit: Hit, summary: &Summary) -> Vec<u8> {
+    subset(hit.bytes, summary)
+}
+
+/// The OperationOutcome entry that tells what was passed over.
+fn notes(search: &Search, found: &Found, base_url: &str) -> Option<Vec<u8>> {
+    let passed_over = search.passed_over.iter().map(|(place, name)| {
+        let text = format!("Parameter {place} of the query is not supported here and was passed over.");
+        (
+            Fault::ParameterUnknown,
+            text,
+            name.map(|name| format!("{}?{name}", search.rtype)),
+        )
+    });
+    let cut = found.includes_cut.then(|| {
+        let text = "More resources are included than one page takes: ask for smaller pages with _count.".to_owned();
+        (Fault::TooLarge, text, None)
+    });
+    let notes: Vec<_> = passed_over.chain(cut).collect();
+    (!notes.is_empty()).then(|| outcome::warnings(&notes, base_url))
 }

@@ -1,0 +1,265 @@
+//! What is indexed of a resource: the values that its type's parameters name, as they will be compared.
+
+use super::fold::{cut, fold, fold_code};
+use super::params::{self, COMMON, Kind, NOT_OWNER, Param};
+use crate::fhir::prescreen::{Kind as Json, Screened, Value};
+use crate::fhir::when::range_ms;
+
+/// Before every date, for a Period without a start.
+pub const OPEN_START_MS: i64 = i64::MIN / 4;
+/// After every date, for a Period without an end.
+pub const OPEN_END_MS: i64 = i64::MAX / 4;
+
+/// The indexed values of one resource, each once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Indexed {
+    /// Parameter, value, and what stands beside it: system, referenced type, or unfolded text.
+    pub values: Vec<(i64, String, String)>,
+    /// Parameter, first and last UTC millisecond.
+    pub dates: Vec<(i64, i64, i64)>,
+}
+
+/// Reads what is indexed. `owner_id` is the member whose compartment the resource goes to; `local` makes type and id of a
+/// literal reference to a resource of ours.
+pub fn extract(
+    resource: &Screened<'_>,
+    owner_id: Option<&str>,
+    local: impl Fn(&str) -> Option<(String, String)>,
+) -> Indexed {
+    let rtype = resource.resource_type();
+    let mut found = Indexed::default();
+    for param in COMMON.iter().chain(params::of(&rtype)) {
+        let values = param.paths.iter().flat_map(|path| at(resource.root(), path));
+        match param.kind {
+            Kind::Owner => {
+                let named = |value: Value<'_>| value.get("reference").and_then(|one| local(&one.text()?));
+                let names_owner = |(rtype, id): (String, String)| rtype == "Patient" && Some(id.as_str()) == owner_id;
+                if !values.filter_map(named).any(names_owner) {
+                    found.values.push((NOT_OWNER, param.name.to_owned(), String::new()));
+                }
+            }
+            Kind::Date => values.for_each(|value| dates(param.no, value, &mut found)),
+            Kind::Text => values.for_each(|value| texts(param.no, value, &mut found)),
+            Kind::Uri => values.for_each(|value| uri(param.no, value, &mut found)),
+            Kind::Token | Kind::Code(_) => values.for_each(|value| token(param, value, &mut found)),
+            Kind::Reference(_) => {
+                for text in values.filter_map(|value| value.get("reference")?.text()) {
+                    found
+                        .values
+                        .extend(reference(&text, &local).map(|(value, rtype)| (param.no, value, rtype)));
+                }
+            }
+        }
+    }
+    found.values.sort_unstable();
+    found.values.dedup();
+    found.dates.sort_unstable();
+    found.dates.dedup();
+    found
+}
+
+/// Values at a path; a segment `=url` keeps the extensions of that URL.
+pub fn at<'s>(root: Value<'s>, path: &[&str]) -> Vec<Value<'s>> {
+    let Some(filter) = path.iter().position(|segment| segment.starts_with('=')) else {
+        return root.all(path);
+    };
+    let url = &path[filter][1..];
+    root.all(&path[..filter])
+        .into_iter()
+        .filter(|value| value.get("url").is_some_and(|own| own.is(url)))
+        .flat_map(|value| at(value, &path[filter + 1..]))
+        .collect()
+}
+
+/// How a literal reference is indexed: id and type of a resource of ours, or the whole address with no type. What is
+/// contained has neither.
+fn reference(text: &str, local: &impl Fn(&str) -> Option<(String, String)>) -> Option<(String, String)> {
+    match local(text) {
+        Some((rtype, id)) => Some((id, rtype)),
+        None if text.starts_with('#') => None,
+        None => Some((cut(text.to_owned()), String::new())),
+    }
+}
+
+fn token(param: &Param, value: Value<'_>, found: &mut Indexed) {
+    let text = |value: Option<Value<'_>>| value.and_then(|v| v.text()).unwrap_or_default().into_owned();
+    let mut put = |code: &str, system: String| {
+        if !code.is_empty() {
+            found.values.push((param.no, fold_code(code), cut(system)));
+        }
+    };
+    match value.kind() {
+        Json::True => put("true", String::new()),
+        Json::False => put("false", String::new()),
+        Json::String => {
+            let system = if let Kind::Code(system) = param.kind {
+                system
+            } else {
+                ""
+            };
+            put(&text(Some(value)), system.to_owned());
+        }
+        Json::Object if value.get("coding").is_some() => {
+            for coding in value.all(&["coding"]) {
+                put(&text(coding.get("code")), text(coding.get("system")));
+            }
+        }
+        Json::Object => {
+            let code = value.get("code").filter(|code| code.kind() == Json::String);
+            put(&text(code.or_else(|| value.get("value"))), text(value.get("system")));
+        }
+        Json::Array | Json::Number | Json::Null => {}
+    }
+}
+
+/// Parts of HumanName and Address that a string search compares (FHIR R4 search, "string").
+const PARTS: &[&str] = &[
+    "family",
+    "given",
+    "prefix",
+    "suffix",
+    "text",
+    "line",
+    "city",
+    "district",
+    "state",
+    "postalCode",
+    "country",
+];
+
+fn texts(no: i64, value: Value<'_>, found: &mut Indexed) {
+    if let Some(text) = value.text() {
+        let folded = fold(&text);
+        if !folded.is_empty() {
+            found.values.push((no, folded, cut(text.into_owned())));
+        }
+        return;
+    }
+    for part in PARTS {
+        for text in value.all(&[part]) {
+            if text.kind() == Json::String {
+                texts(no, text, found);
+            }
+        }
+    }
+}
+
+fn uri(no: i64, value: Value<'_>, found: &mut Indexed) {
+    let Some(text) = value.text() else { return };
+    if let Some((bare, _version)) = text.split_once('|') {
+        found.values.push((no, cut(bare.to_owned()), String::new()));
+    }
+    found.values.push((no, cut(text.into_owned()), String::new()));
+}
+
+fn dates(no: i64, value: Value<'_>, found: &mut Indexed) {
+    let range = |value: Value<'_>| value.text().and_then(|text| range_ms(&text));
+    if value.kind() == Json::String {
+        found.dates.extend(range(value).map(|(from, to)| (no, from, to)));
+        return;
+    }
+    let period = |period: Value<'_>| {
+        let (start, end) = (period.get("start"), period.get("end"));
+        if start.is_none() && end.is_none() {
+            return None;
+        }
+        let from = start.map_or(Some(OPEN_START_MS), |start| Some(range(start)?.0))?;
+        let to = end.map_or(Some(OPEN_END_MS), |end| Some(range(end)?.1))?;
+        Some((no, from, to))
+    };
+    found.dates.extend(period(value));
+    for event in value.all(&["event"]) {
+        found.dates.extend(range(event).map(|(from, to)| (no, from, to)));
+    }
+    found
+        .dates
+        .extend(value.first(&["repeat", "boundsPeriod"]).and_then(period));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fhir::prescreen::{Limits, screen};
+
+    fn of(text: &str, owner: Option<&str>) -> Indexed {
+        let screened = screen(text.as_bytes(), &Limits::record()).expect("passes");
+        extract(&screened, owner, |reference| {
+            let (rtype, id) = reference.split_once('/')?;
+            (!id.contains('/')).then(|| (rtype.to_owned(), id.to_owned()))
+        })
+    }
+
+    fn no(rtype: &str, name: &str) -> i64 {
+        params::find(rtype, name).expect("a parameter").no
+    }
+
+    #[test]
+    fn an_observation_is_indexed_by_all_its_parameters() {
+        let found = of(
+            r#"{"resourceType":"Observation","meta":{"profile":["http://p|2"],"tag":[{"code":"T"}]},"status":"final",
+            "category":[{"coding":[{"system":"http://c","code":"Laboratory"}]}],"code":{"coding":[{"code":"1-8","system":"http://loinc.org"},{"code":"1-8","system":"http://loinc.org"}]},
+            "subject":{"reference":"Patient/a"},"encounter":{"reference":"Encounter/e"},"hasMember":[{"reference":"https://else.example/Observation/1"},{"reference":"x"}],
+            "effectivePeriod":{"start":"2020-01-01"}}"#,
+            Some("a"),
+        );
+        let value =
+            |name: &str, value: &str, system: &str| (no("Observation", name), value.to_owned(), system.to_owned());
+        let mut expected = vec![
+            value("_profile", "http://p", ""),
+            value("_profile", "http://p|2", ""),
+            value("_tag", "t", ""),
+            value("status", "final", "http://hl7.org/fhir/observation-status"),
+            value("category", "laboratory", "http://c"),
+            value("code", "1-8", "http://loinc.org"),
+            value("encounter", "e", "Encounter"),
+            value("has-member", "https://else.example/Observation/1", ""),
+            value("has-member", "x", ""),
+        ];
+        expected.sort();
+        assert_eq!(found.values, expected);
+        let from = range_ms("2020-01-01").expect("a date").0;
+        assert_eq!(found.dates, [(no("Observation", "date"), from, OPEN_END_MS)]);
+    }
+
+    #[test]
+    fn a_resource_that_does_not_name_its_owner_there_is_noted() {
+        let found = of(
+            r#"{"resourceType":"Observation","subject":{"reference":"Device/d"},"performer":[{"reference":"Patient/a"}]}"#,
+            Some("a"),
+        );
+        let noted: Vec<&str> = found
+            .values
+            .iter()
+            .filter(|v| v.0 == NOT_OWNER)
+            .map(|v| v.1.as_str())
+            .collect();
+        assert_eq!(noted, ["patient", "subject"]);
+    }
+
+    #[test]
+    fn names_addresses_extensions_and_timings_are_taken_apart() {
+        let patient = of(
+            r#"{"resourceType":"Patient","name":[{"family":"Núñez","given":["Ana","Lu"],"text":"Ana Lu Núñez"}],"birthDate":"1990-02"}"#,
+            Some("p"),
+        );
+        let texts: Vec<&str> = patient
+            .values
+            .iter()
+            .filter(|v| v.0 == no("Patient", "name"))
+            .map(|v| v.1.as_str())
+            .collect();
+        assert_eq!(texts, ["ana", "ana lu nunez", "lu", "nunez"]);
+        let condition = of(
+            r#"{"resourceType":"Condition","subject":{"reference":"Patient/p"},"extension":[{"url":"http://x","valueDateTime":"2001"},
+            {"url":"http://hl7.org/fhir/StructureDefinition/condition-assertedDate","valueDateTime":"2002"}]}"#,
+            Some("p"),
+        );
+        let (from, to) = range_ms("2002").expect("a year");
+        assert_eq!(condition.dates, [(no("Condition", "asserted-date"), from, to)]);
+        let timing = of(
+            r#"{"resourceType":"Observation","subject":{"reference":"Patient/p"},"effectiveTiming":{"event":["2003"],"repeat":{"boundsPeriod":{"end":"2004"}}}}"#,
+            Some("p"),
+        );
+        assert_eq!(timing.dates.len(), 2);
+    }
+}

@@ -1,0 +1,227 @@
+//! Reads and searches of the resources that describe this server: its fault codes and its search parameters. Public.
+
+use super::code_system::fault_code_system;
+use super::search::posted;
+use crate::app::App;
+use crate::error::{Failure, Fault};
+use crate::fhir::search::params::{COMMON, PARAMS, Param};
+use crate::http::negotiate::{self, Form, encode};
+use crate::http::page;
+use crate::http::reply::{FHIR_JSON, HttpFailure};
+use crate::release;
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::{Value, json};
+
+/// What conformance resources can be searched by: the name of the parameter is that of the element.
+pub const SEARCHED_BY: &[(&str, &str)] = &[
+    ("_id", "token"),
+    ("name", "string"),
+    ("status", "token"),
+    ("url", "uri"),
+];
+
+/// The resources of a conformance type.
+pub fn resources(rtype: &str, base_url: &str) -> Vec<Value> {
+    match rtype {
+        "CodeSystem" => vec![fault_code_system(base_url)],
+        "SearchParameter" => {
+            let served = |param: &&Param| param.rtype.is_empty() || release::is_served(param.rtype);
+            let tables = COMMON.iter().chain(PARAMS).filter(served);
+            tables.map(|param| search_parameter(param, base_url)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The id of a parameter's SearchParameter.
+pub fn search_parameter_id(param: &Param) -> String {
+    let rtype = if param.rtype.is_empty() {
+        "Resource"
+    } else {
+        param.rtype
+    };
+    format!("{rtype}-{}", param.name.trim_start_matches('_'))
+}
+
+fn search_parameter(param: &Param, base_url: &str) -> Value {
+    use crate::fhir::search::Kind;
+    let id = search_parameter_id(param);
+    let rtype = if param.rtype.is_empty() {
+        "Resource"
+    } else {
+        param.rtype
+    };
+    let name: String = id
+        .split(['-', '_'])
+        .map(|part| {
+            let mut letters = part.chars();
+            letters
+                .next()
+                .map(|first| first.to_uppercase().collect::<String>() + letters.as_str())
+                .unwrap_or_default()
+        })
+        .collect();
+    let mut resource = json!({
+        "resourceType": "SearchParameter", "id": id, "url": format!("{base_url}/SearchParameter/{id}"),
+        "version": env!("CARGO_PKG_VERSION"), "name": name, "status": "active", "experimental": false,
+        "description": format!("{} of {rtype}, as this server indexes it.", param.name),
+        "code": param.name, "base": [rtype], "type": param.kind.code(), "expression": param.expression(),
+        "multipleOr": true, "multipleAnd": true,
+    });
+    match param.kind {
+        Kind::Reference(targets) if !targets.is_empty() => resource["target"] = json!(targets),
+        Kind::Reference(_) => resource["target"] = json!(["Resource"]),
+        Kind::Owner => resource["target"] = json!(["Patient"]),
+        Kind::Date => {
+            resource["comparator"] = json!(["eq", "ne", "gt", "ge", "lt", "le", "sa", "eb", "ap"]);
+            resource["modifier"] = json!(["missing"]);
+        }
+        Kind::Text => resource["modifier"] = json!(["missing", "exact", "contains"]),
+        Kind::Token | Kind::Code(_) => resource["modifier"] = json!(["missing", "not"]),
+        Kind::Uri => resource["modifier"] = json!(["missing"]),
+    }
+    resource
+}
+
+fn rtype(request: &HttpRequest) -> &str {
+    request.match_info().get("type").unwrap_or_default()
+}
+
+/// `GET [type]/[id]`.
+pub async fn read(
+    request: HttpRequest,
+    path: web::Path<(String, String)>,
+    app: web::Data<App>,
+) -> Result<HttpResponse, HttpFailure> {
+    let form = negotiate::form(&request)?;
+    let base_url = &app.ctx.payer.base_url;
+    let found = resources(rtype(&request), base_url)
+        .into_iter()
+        .find(|one| one["id"] == path.1.as_str());
+    let bytes = found.ok_or(Fault::NotFound)?.to_string().into_bytes();
+    let mut response = HttpResponse::Ok();
+    response.insert_header((header::ETAG, concat!("W/\"", env!("CARGO_PKG_VERSION"), "\"")));
+    Ok(match form {
+        Form::Json => response.insert_header((header::CONTENT_TYPE, FHIR_JSON)).body(bytes),
+        Form::Html => page::resource(&mut response, rtype(&request), &bytes, base_url),
+    })
+}
+
+/// `GET [type]?…`.
+pub async fn search(request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, HttpFailure> {
+    let pairs = negotiate::pairs(request.query_string())?;
+    answer(&request, &app, &pairs)
+}
+
+/// `POST [type]/_search`.
+pub async fn search_post(
+    request: HttpRequest,
+    payload: web::Payload,
+    app: web::Data<App>,
+) -> Result<HttpResponse, HttpFailure> {
+    let pairs = posted(&request, payload).await?;
+    answer(&request, &app, &pairs)
+}
+
+fn answer(request: &HttpRequest, app: &App, pairs: &[(String, String)]) -> Result<HttpResponse, HttpFailure> {
+    let form = negotiate::form(request)?;
+    let (rtype, base_url) = (rtype(request), &app.ctx.payer.base_url);
+    let bytes = bundle(rtype, pairs, base_url, negotiate::is_strict(request))?;
+    let mut response = HttpResponse::Ok();
+    Ok(match form {
+        Form::Json => response.insert_header((header::CONTENT_TYPE, FHIR_JSON)).body(bytes),
+        Form::Html => page::resource(&mut response, &format!("{rtype} search"), &bytes, base_url),
+    })
+}
+
+/// All that match, on one page: there are few.
+fn bundle(rtype: &str, pairs: &[(String, String)], base_url: &str, strict: bool) -> Result<Vec<u8>, Failure> {
+    let mut found = resources(rtype, base_url);
+    let mut own = Vec::new();
+    let mut only_count = false;
+    for (name, value) in pairs {
+        match SEARCHED_BY.iter().find(|(known, _)| known == name) {
+            Some((known, kind)) => {
+                let element = known.trim_start_matches('_');
+                let wanted: Vec<&str> = value.split(',').collect();
+                found.retain(|one| {
+                    let text = one[element].as_str().unwrap_or_default();
+                    wanted.iter().any(|wanted| match *kind {
+                        "string" => text.to_lowercase().starts_with(&wanted.to_lowercase()),
+                        _ => text == *wanted,
+                    })
+                });
+                own.push(format!("{known}={}", encode(value)));
+            }
+            None if name == "_summary" && value == "count" => only_count = true,
+            None if matches!(name.as_str(), "_format" | "_pretty" | "_count" | "_summary" | "_total") => {}
+            None if strict || name.contains([':', '.']) => return Err(Failure::new(Fault::ParameterUnknown).at(rtype)),
+            None => {}
+        }
+    }
+    let total = found.len();
+    if only_count {
+        found.clear();
+    }
+    let entry: Vec<Value> = found
+        .into_iter()
+        .map(|one| json!({"fullUrl": one["url"], "resource": one, "search": {"mode": "match"}}))
+        .collect();
+    let sign = if own.is_empty() { "" } else { "?" };
+    let mut bundle = json!({
+        "resourceType": "Bundle", "type": "searchset", "total": total,
+        "link": [{"relation": "self", "url": format!("{base_url}/{rtype}{sign}{}", own.join("&"))}],
+    });
+    if !entry.is_empty() {
+        bundle["entry"] = Value::Array(entry);
+    }
+    Ok(bundle.to_string().into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_search_parameter_is_a_typed_resource_with_its_own_id() {
+        let all = resources("SearchParameter", "https://p.example/fhir");
+        let mut ids: Vec<&str> = all.iter().filter_map(|one| one["id"].as_str()).collect();
+        assert!(ids.len() > 200, "{}", ids.len());
+        for one in &all {
+            causeway_fhir_types::check(one.to_string().as_bytes()).expect("a typed SearchParameter");
+        }
+        ids.sort_unstable();
+        let before = ids.len();
+        ids.dedup();
+        assert_eq!(ids.len(), before);
+    }
+
+    #[test]
+    fn they_are_found_by_what_names_them() {
+        let of = |name: &str, value: &str| {
+            let bytes = bundle(
+                "SearchParameter",
+                &[(name.to_owned(), value.to_owned())],
+                "https://p/fhir",
+                false,
+            );
+            serde_json::from_slice::<Value>(&bytes.expect("a bundle")).expect("JSON")["total"]
+                .as_u64()
+                .expect("a number")
+        };
+        assert_eq!(of("_id", "Observation-code,Patient-name"), 2);
+        assert_eq!(of("url", "https://p/fhir/SearchParameter/Observation-code"), 1);
+        assert_eq!(of("_id", "nothing"), 0);
+        assert!(of("name", "observation") > 5);
+        assert!(
+            bundle(
+                "CodeSystem",
+                &[("url:below".to_owned(), "x".to_owned())],
+                "https://p/fhir",
+                false
+            )
+            .is_err()
+        );
+    }
+}
