@@ -166,6 +166,9 @@ fn fixed<C: Copy>(tests: &mut Vec<Test>, suite: &str, rows: &[Fixed<C>], check: 
     }
 }
 
+/// Parameters over elements of type code, which carry no system of their own.
+const BARE_CODES: &[&str] = &["status", "intent", "gender"];
+
 /// The tests of one type: which there are follows from what the guide lists for it.
 fn of_type(tests: &mut Vec<Test>, guide: &Guide, row: &'static Row) {
     let rtype = row.rtype;
@@ -219,7 +222,7 @@ fn of_type(tests: &mut Vec<Test>, guide: &Guide, row: &'static Row) {
             |name: &&str| parameters::find(rtype, name).is_some_and(|found| found.kind == parameters::Kind::Token);
         names.find(token).map(|_| search)
     });
-    if let Some(search) = with_token {
+    if let Some(search) = with_token.filter(|search| !search.split('+').any(|name| BARE_CODES.contains(&name))) {
         put(
             "token-forms",
             "search-token",
@@ -227,6 +230,8 @@ fn of_type(tests: &mut Vec<Test>, guide: &Guide, row: &'static Row) {
             Kind::TokenForms,
             search,
         );
+    }
+    if let Some(search) = with_token {
         put(
             "multiple-or",
             "search-or",

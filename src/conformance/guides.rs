@@ -236,7 +236,7 @@ const PDEX_20: &[Row] = &[
 #[rustfmt::skip]
 const PDEX_22: &[Row] = &[
     row("Consent", "patient", "", true, "category patient performer scope status", "category dateTime organization patient provision.period provision.type scope source* status"),
-    row("Coverage", "patient", "", true, "beneficiary payor status", "beneficiary payor period relationship status"),
+    row("Coverage", "patient", "", true, "", ""),
     row("Device", "patient", "", true, "patient type", "lotNumber patient serialNumber status type udiCarrier.deviceIdentifier"),
     row("ExplanationOfBenefit", EOB_SEARCHES, "ExplanationOfBenefit:patient ExplanationOfBenefit:provider ExplanationOfBenefit:care-team ExplanationOfBenefit:coverage ExplanationOfBenefit:insurer ExplanationOfBenefit:*", false,
         "created insurance insurer outcome patient provider status type use", "insurer item.category patient preAuthRefPeriod provider status total.category type use"),

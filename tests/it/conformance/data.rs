@@ -18,6 +18,12 @@ fn core(name: &str, n: u32) -> Value {
     meta(&format!("{CORE}/{name}"), n)
 }
 
+/// Of US Core and of CARIN.
+fn both(core: &str, carin: &str) -> Value {
+    let carin = format!("http://hl7.org/fhir/us/carin-bb/StructureDefinition/{carin}");
+    json!({"lastUpdated": "2026-05-01T04:00:00Z", "profile": [format!("{CORE}/{core}"), carin]})
+}
+
 fn meta(profile: &str, n: u32) -> Value {
     json!({"lastUpdated": format!("2026-0{}-01T04:00:00Z", n + 3), "profile": [profile]})
 }
@@ -31,7 +37,7 @@ fn one(n: u32, words: [&str; 2]) -> &str {
 pub fn record(patient: &Value, coverage: &str) -> Vec<Value> {
     let id = patient["id"].as_str().expect("an id");
     let mut person = patient.clone();
-    person["meta"] = core("us-core-patient", 1);
+    person["meta"] = both("us-core-patient", "C4BB-Patient");
     person["communication"] = json!([{"language": concept("urn:ietf:bcp:47", "en")}]);
     person["telecom"] = json!([{"system": "phone", "value": "(555) 555-0100", "use": "home"}]);
     let mut all = shared();
@@ -56,7 +62,7 @@ pub fn record(patient: &Value, coverage: &str) -> Vec<Value> {
         .collect();
     for n in [1, 2] {
         all.push(json!({
-            "resourceType": "Provenance", "id": format!("cf-provenance-{n}"), "meta": core("us-core-provenance", n),
+            "resourceType": "Provenance", "id": format!("cf-provenance-{n}"), "meta": {"lastUpdated": "2026-06-01T04:00:00Z", "profile": [format!("{CORE}/us-core-provenance"), "http://hl7.org/fhir/us/davinci-pdex/StructureDefinition/pdex-provenance"]},
             "target": targets, "recorded": "2026-06-01T04:00:00Z",
             "agent": [{
                 "type": concept(&format!("{TERMS}/provenance-participant-type"), "author"),
@@ -74,7 +80,7 @@ fn shared() -> Vec<Value> {
         let telecom = json!([{"system": "phone", "value": "(555) 555-0101"}]);
         let identifier = json!([{"system": "http://hl7.org/fhir/sid/us-npi", "value": format!("19920000{n}2")}]);
         all.push(json!({
-            "resourceType": "Organization", "id": format!("cf-organization-{n}"), "meta": core("us-core-organization", n), "active": true,
+            "resourceType": "Organization", "id": format!("cf-organization-{n}"), "meta": both("us-core-organization", "C4BB-Organization"), "active": true,
             "identifier": identifier, "name": format!("{} Clinic", one(n, ["Alder", "Birch"])), "address": [address], "telecom": telecom,
             "partOf": {"reference": "Organization/cf-organization-1"},
         }));
@@ -84,7 +90,7 @@ fn shared() -> Vec<Value> {
             "managingOrganization": {"reference": format!("Organization/cf-organization-{n}")},
         }));
         all.push(json!({
-            "resourceType": "Practitioner", "id": format!("cf-practitioner-{n}"), "meta": core("us-core-practitioner", n), "active": true,
+            "resourceType": "Practitioner", "id": format!("cf-practitioner-{n}"), "meta": both("us-core-practitioner", "C4BB-Practitioner"), "active": true,
             "identifier": identifier, "name": [{"family": one(n, ["Quill", "Reed"]), "given": ["Ada"]}], "address": [address], "telecom": telecom,
             "qualification": [{"code": concept(SNOMED, "309343006"), "issuer": {"reference": "Organization/cf-organization-1"}}],
         }));

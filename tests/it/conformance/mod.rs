@@ -22,7 +22,18 @@ const MEMBER: u64 = 4;
 const TWIN: u64 = 1;
 
 /// Tests that the sound server leaves untried, and why that is right.
-const UNTRIED: &[(&str, &str)] = &[];
+const UNTRIED: &[(&str, &str)] = &[
+    ("fhir-core/headers/head", "a server need not serve HEAD"),
+    ("pdex-*/types/Location", "$everything may leave out what members share"),
+    ("pdex-*/types/Medication", "as above"),
+    ("pdex-*/types/Organization", "as above"),
+    ("pdex-*/types/Practitioner", "as above"),
+    ("pdex-*/types/PractitionerRole", "as above"),
+    (
+        "pdex-*/ExplanationOfBenefit/must-support",
+        "money is withheld, and total with it",
+    ),
+];
 
 fn write(home: &Path, name: &str, text: &str) {
     std::fs::write(home.join(name), text).expect("a file");
@@ -141,10 +152,14 @@ async fn the_runner_passes_the_sound_server_and_notices_each_defect() {
             .filter(|test| passed.contains(&test.id) && patterns.iter().any(|pattern| test.fits(pattern)))
             .cloned()
             .collect();
-        assert!(
-            !concerned.is_empty(),
-            "{name} concerns no test that the sound server passes"
-        );
+        if concerned.is_empty() {
+            let known = |pattern: &&str| UNTRIED.iter().any(|(untried, _)| untried == pattern);
+            assert!(
+                patterns.iter().all(known),
+                "{name} concerns no test that the sound server passes"
+            );
+            continue;
+        }
         payer.serve_with(&[(causeway::http::defects::VARIABLE, name)]);
         let report = run(&payer, &concerned).await;
         payer.kill();
