@@ -78,7 +78,8 @@ mod tests {
     #[test]
     fn a_page_is_judged() {
         assert_eq!(check(&good(), "Goal"), Ok(()));
-        let spoils: [(&str, fn(&mut Value)); 7] = [
+        type Spoil = fn(&mut Value);
+        let spoils: [(&str, Spoil); 7] = [
             ("not searchset", |b| b["type"] = json!("collection")),
             ("no self link", |b| b["link"] = json!([])),
             ("empty", |b| b["entry"] = json!([])),

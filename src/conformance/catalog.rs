@@ -44,7 +44,7 @@ pub(super) enum Smart {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[rustfmt::skip]
 pub(super) enum Match {
-    Success, One, IdentifierType, MemberId, SamePatient, NoMatch, Ambiguous, Consent, ConsentPeriod, MissingPatient, MissingCoverage,
+    Success, One, IdentifierType, MemberId, SamePatient, Nobody, Ambiguous, Consent, ConsentPeriod, MissingPatient, MissingCoverage,
     UnknownParameter, ForeignReference, NotParameters, BadJson, MediaType, ScopeNeeded, TokenNeeded, GetRefused,
 }
 
@@ -280,7 +280,7 @@ fn of_type(tests: &mut Vec<Test>, guide: &Guide, row: &'static Row) {
     }
     if row.provenance {
         put(
-            "provenance",
+            "revinclude-provenance",
             "guide-revinclude",
             format!("{rtype}: _revinclude=Provenance:target brings the Provenance"),
             Kind::Provenance,

@@ -34,13 +34,18 @@ struct Answer {
     body: Vec<u8>,
 }
 
+/// The names and values of a query.
+type Pairs = Vec<(String, String)>;
+type Rewrite = fn(&Asked, Pairs) -> Pairs;
+type Spoil = fn(&Asked, &mut Answer);
+
 /// How a defect works.
 #[derive(Clone, Copy)]
 enum Defect {
     /// It rewrites the query of a request.
-    Query(fn(&Asked, Vec<(String, String)>) -> Vec<(String, String)>),
+    Query(Rewrite),
     /// It spoils an answer.
-    Answer(fn(&Asked, &mut Answer)),
+    Answer(Spoil),
 }
 
 static PLANTED: LazyLock<Option<Defect>> = LazyLock::new(|| {

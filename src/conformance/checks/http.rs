@@ -11,7 +11,7 @@ use std::collections::HashSet;
 #[rustfmt::skip]
 pub(in super::super) const TESTS: &[Fixed<Core>] = &[
     ("metadata", "statement", "fhir-metadata", "GET metadata answers a CapabilityStatement", Core::Metadata),
-    ("metadata", "shape", "fhir-metadata", "The CapabilityStatement holds what R4 requires, each type and parameter once", Core::MetadataShape),
+    ("metadata", "content", "fhir-metadata", "The CapabilityStatement holds what R4 requires, each type and parameter once", Core::MetadataShape),
     ("metadata", "open", "fhir-metadata-open", "The CapabilityStatement is read without a token", Core::MetadataOpen),
     ("negotiation", "accept", "fhir-negotiation", "Every way to ask for JSON gets application/fhir+json", Core::Accept),
     ("negotiation", "accept-xml", "fhir-negotiation", "Accept with only XML gets XML or 406", Core::AcceptXml),
@@ -20,7 +20,7 @@ pub(in super::super) const TESTS: &[Fixed<Core>] = &[
     ("errors", "read-unknown", "fhir-404", "A read of an unknown id is 404 with an OperationOutcome", Core::ReadUnknown),
     ("errors", "type-unknown", "fhir-404", "An unknown type is 404 with an OperationOutcome", Core::TypeUnknown),
     ("errors", "method", "fhir-405", "A method that is not served is 405 with Allow", Core::Method),
-    ("errors", "search-media-type", "fhir-415", "POST _search with another media type is refused", Core::SearchMediaType),
+    ("errors", "media-type", "fhir-415", "POST _search with another media type is refused", Core::SearchMediaType),
     ("errors", "bad-date", "fhir-400", "A date that is none is 400 with an OperationOutcome", Core::BadParameter),
     ("errors", "modifier", "fhir-modifier", "An unknown modifier is 400", Core::Modifier),
     ("errors", "strict", "fhir-strict", "An unknown parameter under handling=strict is 400", Core::Strict),

@@ -13,7 +13,7 @@ pub(in super::super) const TESTS: &[Fixed<Match>] = &[
     ("match", "identifier-type", "mm-identifier", "MemberIdentifier has a value and the type UMB or MB", Match::IdentifierType),
     ("match", "member-id", "pdex-199", "MemberId is a reference to a Patient that can be read", Match::MemberId),
     ("match", "same-patient", "mm-3", "The Patient of the match is found by the MemberIdentifier", Match::SamePatient),
-    ("refusal", "no-match", "mm-9", "No match is 422 with an OperationOutcome, and names nobody", Match::NoMatch),
+    ("refusal", "no-match", "mm-9", "No match is 422 with an OperationOutcome, and names nobody", Match::Nobody),
     ("refusal", "ambiguous", "mm-10", "Several matches are 422 with an OperationOutcome, and name nobody", Match::Ambiguous),
     ("refusal", "consent-period", "mm-11", "A consent that is over is 422 without a patient", Match::ConsentPeriod),
     ("refusal", "no-patient", "mm-profile", "A request without MemberPatient is 422", Match::MissingPatient),
@@ -32,7 +32,7 @@ pub(in super::super) const TESTS: &[Fixed<Match>] = &[
 pub(in super::super) const PDEX: &[Fixed<Match>] = &[
     ("match", "member-identifier", "pdex-198", "A match answers MemberIdentifier", Match::IdentifierType),
     ("match", "member-id", "pdex-199", "MemberId, when answered, can be read", Match::MemberId),
-    ("match", "no-match", "mm-9", "No match is 422", Match::NoMatch),
+    ("match", "no-match", "mm-9", "No match is 422", Match::Nobody),
     ("match", "consent", "pdex-203", "A consent that cannot be honoured is 422 and says so, without a patient", Match::Consent),
 ];
 
@@ -50,7 +50,7 @@ pub(super) async fn run(which: Match, session: &mut Session) -> Checked {
         Match::IdentifierType => identifier(&matched(&session.post_match(&body).await?)?),
         Match::MemberId => member_id(session).await,
         Match::SamePatient => same_patient(session).await,
-        Match::NoMatch => {
+        Match::Nobody => {
             let body = session.settings.no_match.clone();
             refused(session, body, "no_match").await
         }

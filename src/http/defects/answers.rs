@@ -1,16 +1,16 @@
 //! Defects of answers: wrong status, lost header, wrong body.
 
-use super::{Answer, Asked};
+use super::{Answer, Asked, Spoil};
 use serde_json::{Value, json};
 
 /// Name, and how the answer is spoiled.
 #[rustfmt::skip]
-pub(super) const ROWS: &[(&str, fn(&Asked, &mut Answer))] = &[
+pub(super) const ROWS: &[(&str, Spoil)] = &[
     // What every resource is
     ("empty-arrays", |_, answer| answer.each_resource(|one| one["note"] = json!([]))),
     ("elements-lost", |asked, answer| if asked.search().is_some() || asked.read().is_some() { answer.each_resource(|one| if !shared(one) { bare(one) }) }),
     ("elements-of-shared-lost", |_, answer| answer.each_resource(|one| if shared(one) { bare(one) })),
-    ("references-dangle", |asked, answer| if asked.search().is_some() { answer.each_resource(|one| dangle(one)) }),
+    ("references-dangle", |asked, answer| if asked.search().is_some() { answer.each_resource(dangle) }),
     ("references-of-shared-dangle", |asked, answer| {
         if asked.read().is_some() || asked.search() == Some("PractitionerRole") {
             answer.each_resource(|one| if shared(one) { dangle(one) });
@@ -123,7 +123,7 @@ pub(super) const ROWS: &[(&str, fn(&Asked, &mut Answer))] = &[
     ("everything-patient-lost", |asked, answer| everything(asked, answer, |one| one["resourceType"] != "Patient")),
     ("everything-claims-lost", |asked, answer| everything(asked, answer, |one| one["resourceType"] != "ExplanationOfBenefit")),
     ("everything-alone", |asked, answer| everything(asked, answer, |one| one["resourceType"] == "Patient")),
-    ("everything-dangles", |asked, answer| if asked.everything() { answer.each_resource(|one| dangle(one)) }),
+    ("everything-dangles", |asked, answer| if asked.everything() { answer.each_resource(dangle) }),
     ("everything-money", |asked, answer| if asked.everything() { answer.each_resource(|one| if one["resourceType"] == "ExplanationOfBenefit" {
         one["payment"] = json!({"amount": {"value": 1, "currency": "USD"}});
     }) }),
@@ -178,7 +178,7 @@ fn dangle(value: &mut Value) {
                 }
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(|item| dangle(item)),
+        Value::Array(items) => items.iter_mut().for_each(dangle),
         _ => {}
     }
 }

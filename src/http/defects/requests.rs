@@ -1,11 +1,9 @@
 //! Defects that make the server understand less of a request than it was asked.
 
-use super::Asked;
-
-type Pairs = Vec<(String, String)>;
+use super::{Asked, Pairs, Rewrite};
 
 /// Name, and how the query is rewritten.
-pub(super) const ROWS: &[(&str, fn(&Asked, Pairs) -> Pairs)] = &[
+pub(super) const ROWS: &[(&str, Rewrite)] = &[
     ("parameters-ignored", |asked, pairs| {
         let selects = |name: &str| !name.starts_with('_') && !matches!(name, "patient" | "start");
         keep(asked, pairs, |name| !selects(name))

@@ -12,7 +12,7 @@ pub const TABLE: &[(&str, &[&str])] = &[
     ("count-ignored", &["*/*/paging", "fhir-core/search/count", "fhir-core/search/count-zero"]),
     ("summary-ignored", &["fhir-core/search/summary-count"]),
     ("sort-ignored", &["fhir-core/search/sort"]),
-    ("includes-ignored", &["*/*/include-*", "*/*/provenance"]),
+    ("includes-ignored", &["*/*/include-*", "*/*/revinclude-provenance"]),
     ("everything-since-ignored", &["pdex-*/record/since"]),
     ("everything-type-ignored", &["pdex-*/record/type"]),
     ("everything-start-ignored", &["pdex-*/record/start"]),
@@ -36,7 +36,7 @@ pub const TABLE: &[(&str, &[&str])] = &[
     ("xml-promised", &["fhir-core/negotiation/accept-xml", "fhir-core/negotiation/format-xml"]),
     ("smart-as-fhir", &["smart-backend/discovery/document"]),
     // Errors
-    ("outcome-lost", &["fhir-core/errors/read-unknown", "fhir-core/errors/type-unknown", "fhir-core/errors/method", "fhir-core/errors/search-media-type", "fhir-core/errors/bad-date",
+    ("outcome-lost", &["fhir-core/errors/read-unknown", "fhir-core/errors/type-unknown", "fhir-core/errors/method", "fhir-core/errors/media-type", "fhir-core/errors/bad-date",
         "fhir-core/errors/modifier", "fhir-core/errors/strict", "fhir-core/access/no-token", "fhir-core/access/bad-token", "fhir-core/access/scope", "hrex/refusal/*"]),
     ("outcome-without-code", &["fhir-core/errors/read-unknown", "hrex/refusal/*"]),
     ("outcome-is-a-warning", &["fhir-core/errors/read-unknown", "hrex/refusal/*"]),
@@ -46,7 +46,7 @@ pub const TABLE: &[(&str, &[&str])] = &[
     ("method-as-400", &["fhir-core/errors/method"]),
     ("allow-lost", &["fhir-core/errors/method"]),
     ("bad-request-as-500", &["fhir-core/errors/bad-date", "fhir-core/errors/modifier", "fhir-core/errors/strict", "hrex/refusal/bad-json", "hrex/refusal/not-parameters", "smart-backend/refusal/scope"]),
-    ("media-type-as-500", &["fhir-core/errors/search-media-type", "hrex/refusal/media-type"]),
+    ("media-type-as-500", &["fhir-core/errors/media-type", "hrex/refusal/media-type"]),
     ("unauthorised-as-403", &["fhir-core/access/no-token", "fhir-core/access/bad-token", "hrex/access/token", "smart-backend/use/bound", "smart-backend/use/revocation", "smart-backend/refusal/kid"]),
     ("unauthorised-as-200", &["fhir-core/access/no-token", "fhir-core/access/bad-token", "fhir-core/access/token-in-url", "hrex/access/token", "smart-backend/use/bound"]),
     ("challenge-lost", &["fhir-core/access/no-token", "fhir-core/access/bad-token", "fhir-core/access/scope"]),
@@ -59,7 +59,7 @@ pub const TABLE: &[(&str, &[&str])] = &[
     ("head-412", &["fhir-core/headers/head"]),
     ("request-id-lost", &["fhir-core/headers/request-id"]),
     // Reads
-    ("read-another", &["*/*/read"]),
+    ("read-another", &["*/AllergyIntolerance/read", "*/CarePlan/read", "*/CareTeam/read", "*/Condition/read", "*/Consent/read", "*/Coverage/read", "*/Device/read", "*/DiagnosticReport/read", "*/DocumentReference/read", "*/Encounter/read", "*/ExplanationOfBenefit/read", "*/Goal/read", "*/Immunization/read", "*/Location/read", "*/Medication/read", "*/MedicationDispense/read", "*/MedicationRequest/read", "*/Observation/read", "*/Organization/read", "*/Patient/read", "*/Practitioner/read", "*/Procedure/read", "*/Provenance/read", "*/QuestionnaireResponse/read", "*/RelatedPerson/read", "*/ServiceRequest/read", "*/Specimen/read"]),
     ("reads-lost", &["*/*/read", "pdex-*/types/*", "hrex/match/member-id", "pdex-*/match/member-id"]),
     // Searches
     ("search-500", &["*/*/search-patient*", "us-core-*/Patient/search-*"]),
@@ -83,7 +83,7 @@ pub const TABLE: &[(&str, &[&str])] = &[
     ("empty-without-entry", &["fhir-core/search/none"]),
     // CapabilityStatement
     ("statement-bare", &["*/*/declared"]),
-    ("statement-twice", &["fhir-core/metadata/shape"]),
+    ("statement-twice", &["fhir-core/metadata/content"]),
     ("statement-version", &["*/capability/statement"]),
     ("statement-closed", &["fhir-core/metadata/open", "fhir-core/metadata/statement"]),
     ("statement-lost", &["fhir-core/metadata/statement", "*/capability/statement", "*/*/declared"]),
