@@ -6,6 +6,7 @@ mod support;
 
 mod bad_input;
 mod canary;
+mod conformance;
 mod contract;
 mod contract_grant;
 mod contract_ops;
