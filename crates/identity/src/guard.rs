@@ -36,10 +36,57 @@ pub enum Guard {
     NothingElse,
     /// Name and birth date, thin evidence, and contradictions.
     ThinContradicted,
+    /// Another record of the same person bears the same member number: the roster contradicts itself.
+    SharedNumber,
     /// Another person is nearly as likely.
     Rival,
     /// Not enough evidence.
     Weak,
+}
+
+impl Guard {
+    /// Every guard.
+    pub const ALL: [Guard; 15] = {
+        use Guard::*;
+        [
+            IdContradicts,
+            SsnContradicts,
+            Generation,
+            BirthGeneration,
+            BirthMissing,
+            BirthDiffers,
+            BirthSlip,
+            GivenDiffers,
+            FamilyDiffers,
+            GenderDiffers,
+            NothingElse,
+            ThinContradicted,
+            SharedNumber,
+            Rival,
+            Weak,
+        ]
+    };
+
+    /// The name in a decision record.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Guard::IdContradicts => "id_contradicts",
+            Guard::SsnContradicts => "ssn_contradicts",
+            Guard::Generation => "generation",
+            Guard::BirthGeneration => "birth_generation",
+            Guard::BirthMissing => "birth_missing",
+            Guard::BirthDiffers => "birth_differs",
+            Guard::BirthSlip => "birth_slip",
+            Guard::GivenDiffers => "given_differs",
+            Guard::FamilyDiffers => "family_differs",
+            Guard::GenderDiffers => "gender_differs",
+            Guard::NothingElse => "nothing_else",
+            Guard::ThinContradicted => "thin_contradicted",
+            Guard::SharedNumber => "shared_number",
+            Guard::Rival => "rival",
+            Guard::Weak => "weak",
+        }
+    }
 }
 
 /// What stands besides name and birth date.

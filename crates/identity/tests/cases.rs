@@ -182,3 +182,11 @@ fn a_card_alone_does_not_bridge_another_birth_date() {
     }
     assert_eq!(ask(&asked, &held).1, Some(Guard::BirthSlip));
 }
+
+#[test]
+fn two_records_of_one_person_are_no_rivals_unless_they_bear_one_number() {
+    let once = person("Robert", "O'Neil", "1970-04-02", ID);
+    let other = person("Robert", "O'Neil", "1970-04-02", "W99999999901");
+    assert!(matches!(ask(&once, &[once.clone(), other]).0, Outcome::Match(0)));
+    assert_eq!(ask(&once, &[once.clone(), once.clone()]).1, Some(Guard::SharedNumber));
+}
