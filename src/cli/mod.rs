@@ -22,6 +22,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
+use crate::identity::Rules;
 use crate::ids::Ids;
 use crate::store::{Store, StoreOptions};
 use clap::Parser as _;
@@ -125,6 +126,7 @@ pub fn open(config: &Config) -> Result<Context, Failure> {
         clock: Clock::System,
         ids: Ids::random(),
         payer: Arc::new(config.payer()),
+        matching: Arc::new(Rules::shipped(&config.policy.matching)),
     })
 }
 

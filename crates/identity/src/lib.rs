@@ -26,6 +26,9 @@ pub mod score;
 pub mod text;
 pub mod train;
 
+/// Name of the method: which rules and guards there are, beside the numbers of a policy. It changes when code that decides does.
+pub const METHOD: &str = "fs-1";
+
 pub use decide::{Decision, Outcome, Scored, decide, same_person};
 pub use facts::{DEPENDENT_DIGITS, Facts};
 pub use field::{FIELDS, Field, LEVELS, Level, Levels};
