@@ -20,8 +20,7 @@ use crate::security::Caller;
 use crate::store::idempotency::{Claim, Reply, Standing, fingerprint, parse_key, standing};
 use crate::store::matching::{self, Doubt, Record, is_raced};
 use bytes::Bytes;
-use identify::Wanted;
-pub use identify::{Judgement, judge};
+pub use identify::{Judgement, Wanted, judge};
 use record::{Arrival, Judged, Received};
 use request::Request;
 
