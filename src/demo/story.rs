@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::http::server::{self, Running};
+use crate::identity::Rules;
 use crate::ids::Ids;
 use crate::ops;
 use crate::partner::client::{PeerClient, Reply, SmartConfiguration};
@@ -75,8 +76,9 @@ impl Demo {
             clock: clock.clone(),
             ids: Ids::random(),
             payer: Arc::new(config.payer()),
+            matching: Arc::new(Rules::shipped(&config.policy.matching)),
         };
-        crate::records::index::bring_up(&ctx, &mut |_| {})?;
+        crate::records::search_index::bring_up(&ctx, &mut |_| {})?;
         let quiet_ctx = ctx.clone();
         let made = files.clone();
         blocking(move || {

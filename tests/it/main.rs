@@ -17,6 +17,7 @@ mod explorer;
 mod identity;
 mod kill9;
 mod layers;
+mod matching;
 mod rest;
 mod schema;
 mod search_fuzz;
