@@ -49,6 +49,10 @@ pub enum Command {
     Partner(super::partner::PartnerArgs),
     /// Tokens for the operations side
     Operator(super::operator::OperatorArgs),
+    /// Doubtful matches: look at them and decide them
+    Review(super::review::ReviewArgs),
+    /// The identity graph: from partners' numbers to our members
+    Link(super::link::LinkArgs),
     /// The configuration in force
     Config(super::config::ConfigArgs),
     /// What the store promises about acknowledged work, read back from it

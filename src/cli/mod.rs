@@ -9,9 +9,11 @@ pub mod durability;
 pub mod faults;
 pub mod identity;
 pub mod import;
+pub mod link;
 pub mod operator;
 mod out;
 pub mod partner;
+pub mod review;
 pub mod serve;
 pub mod synth;
 
@@ -90,6 +92,8 @@ pub fn on_store(command: &Command, ctx: &Context, cwd: &Path, out: &mut Out) -> 
         Command::Import(args) => import::run(args, ctx, cwd, out),
         Command::Partner(args) => partner::run(args, ctx, cwd, out),
         Command::Operator(args) => operator::run(args, ctx, out),
+        Command::Review(args) => review::run(args, ctx, out),
+        Command::Link(args) => link::run(args, ctx, out),
         Command::Durability => durability::run(ctx, out),
         _ => Err(Failure::new(Fault::ConfigInvalid).remedy("This command does not run inside a server.")),
     }
@@ -125,6 +129,7 @@ pub fn open(config: &Config) -> Result<Context, Failure> {
         clock: Clock::System,
         ids: Ids::random(),
         payer: Arc::new(config.payer()),
+        review: config.review(),
     })
 }
 

@@ -75,6 +75,7 @@ impl Demo {
             clock: clock.clone(),
             ids: Ids::random(),
             payer: Arc::new(config.payer()),
+            review: config.review(),
         };
         let quiet_ctx = ctx.clone();
         let made = files.clone();

@@ -3,7 +3,9 @@
 //! Pure: no store, no clock, no randomness. A doubtful match is never guessed, and nothing is decided on an identifier
 //! alone or on name and birth date alone.
 
+pub mod graph;
 pub mod normalise;
+pub mod survive;
 
 mod decide;
 

@@ -70,6 +70,7 @@ impl World {
                 base_url: "https://localhost:8443/fhir".into(),
                 time_zone: chrono_tz::America::New_York,
             }),
+            review: crate::context::ReviewTerms::default(),
         };
         let caller = caller("new-payer", "1.1");
         let world = World {

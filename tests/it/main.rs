@@ -14,6 +14,7 @@ mod demo_files;
 mod identity;
 mod kill9;
 mod layers;
+mod links;
 mod schema;
 mod store;
 mod store_durability;
