@@ -172,11 +172,11 @@ fn act(db: &mut Db, ctx: &Context, order: &Order, mut row: ReviewRow, at_us: i64
         Event::Confirm => {
             let member = patient.clone().unwrap_or_default();
             let gives_back = GiveBack::All(row.partner_id.clone(), member.clone());
-            let step = settled(db, &hand, Some(&member), &candidates, gives_back)?;
+            let step = settled(db, &hand, &row.partner_id, Some(&member), &candidates, gives_back)?;
             grants = links::write(db, &step)?;
         }
         Event::Reject => {
-            let step = settled(db, &hand, None, &candidates, GiveBack::Nothing)?;
+            let step = settled(db, &hand, &row.partner_id, None, &candidates, GiveBack::Nothing)?;
             grants = links::write(db, &step)?;
         }
         Event::Reopen if from == State::Confirmed => {

@@ -50,12 +50,23 @@ impl Hand<'_> {
 pub(super) fn settled(
     db: &mut Db,
     hand: &Hand<'_>,
+    partner_id: &str,
     member: Option<&str>,
     candidates: &[CandidateRow],
     gives_back: GiveBack,
 ) -> Result<Step, Failure> {
     let mut changes: Vec<Change> = Vec::new();
-    for link in links::of_review(db, hand.review_id)? {
+    let mut concerned = links::of_review(db, hand.review_id)?;
+    for one in candidates {
+        // A dispute on the same member ends with this decision, whichever question it came up under.
+        let disputed = links::disputed(db, partner_id, &one.patient_id)?;
+        concerned.extend(
+            disputed
+                .into_iter()
+                .filter(|link| link.review_id.as_deref() != Some(hand.review_id)),
+        );
+    }
+    for link in concerned {
         if !candidates.iter().any(|one| one.patient_id == link.patient_id) {
             continue;
         }

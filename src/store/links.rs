@@ -8,7 +8,7 @@ use super::{Db, is_duplicate};
 use crate::error::{Failure, Fault};
 use crate::identity::graph::{Change, Kind, Link, Origin, SourceId, State};
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{BigInt, Nullable, Text};
 
 /// Which links.
 #[derive(Clone, Debug, Default)]
@@ -167,22 +167,45 @@ pub fn withheld(db: &mut Db, source: &str, patient_id: &str) -> Result<bool, Fai
     Ok(count > 0)
 }
 
-/// All links of one number.
+struct Number;
+
+/// All links of one number. On the path of a match.
 ///
 /// # Errors
 /// Those of the database.
 pub fn of_number(db: &mut Db, from: &SourceId) -> Result<Vec<Link>, Failure> {
-    let number = identity_link::source
-        .eq(&from.source)
-        .and(identity_link::system.eq(&from.system))
-        .and(identity_link::value.eq(&from.value));
-    links(
-        identity_link::table
-            .filter(number)
-            .order(identity_link::id)
-            .limit(1000)
-            .load(db)?,
-    )
+    type Types = (
+        Text,
+        Text,
+        Text,
+        Text,
+        Text,
+        Text,
+        Text,
+        BigInt,
+        Text,
+        Nullable<Text>,
+        Nullable<Text>,
+        BigInt,
+        Nullable<BigInt>,
+        BigInt,
+    );
+    let statement = || {
+        Statement::<Number, Types>::new(
+            "SELECT id, source, kind, system, value, patient_id, state, confidence, origin, decision_id, review_id, from_ms, \
+             until_ms, version FROM identity_link WHERE source = ? AND system = ? AND value = ? ORDER BY id LIMIT 1000",
+            vec![
+                Bind::Text(&from.source),
+                Bind::Text(&from.system),
+                Bind::Text(&from.value),
+            ],
+        )
+    };
+    let rows: Vec<Row> = match db {
+        Db::Pg(pg) => statement().load(pg)?,
+        Db::Sqlite(sqlite) => statement().load(sqlite)?,
+    };
+    links(rows)
 }
 
 /// One link.
@@ -201,6 +224,21 @@ pub fn find(db: &mut Db, id: &str) -> Result<Link, Failure> {
 pub fn of_review(db: &mut Db, review_id: &str) -> Result<Vec<Link>, Failure> {
     let rows = identity_link::table
         .filter(identity_link::review_id.eq(review_id))
+        .order(identity_link::id)
+        .limit(100)
+        .load(db)?;
+    links(rows)
+}
+
+/// The disputed links from `source` to a member.
+///
+/// # Errors
+/// Those of the database.
+pub fn disputed(db: &mut Db, source: &str, patient_id: &str) -> Result<Vec<Link>, Failure> {
+    let rows = identity_link::table
+        .filter(identity_link::source.eq(source))
+        .filter(identity_link::patient_id.eq(patient_id))
+        .filter(identity_link::state.eq(State::Disputed.code()))
         .order(identity_link::id)
         .limit(100)
         .load(db)?;

@@ -2,6 +2,7 @@
 //!
 //! One review for one question of one partner; how often it was asked is a count, never a second row.
 
+use super::links::{self, Step};
 use super::schema::{compartment, member, resource, resource_identifier, review, review_act, review_candidate};
 use super::statement::{Bind, Statement, run};
 use super::{Db, is_duplicate};
@@ -90,8 +91,6 @@ pub struct Standing {
     pub state: String,
     /// The member that was confirmed.
     pub patient_id: Option<String>,
-    /// Whether what was asked is still on record.
-    pub has_request: bool,
     /// Counts what was done to it.
     pub version: i64,
 }
@@ -104,26 +103,24 @@ struct Touch;
 /// # Errors
 /// Those of the database.
 pub fn standing(db: &mut Db, partner_id: &str, asked: &[u8]) -> Result<Option<Standing>, Failure> {
-    type Types = (Text, Text, Nullable<Text>, BigInt, BigInt);
+    type Types = (Text, Text, Nullable<Text>, BigInt);
     let statement = || {
         Statement::<Stands, Types>::new(
-            "SELECT id, state, patient_id, CAST(CASE WHEN request IS NULL THEN 0 ELSE 1 END AS BIGINT), version \
-             FROM review WHERE partner_id = ? AND asked = ?",
+            "SELECT id, state, patient_id, version FROM review WHERE partner_id = ? AND asked = ?",
             vec![Bind::Text(partner_id), Bind::Blob(asked)],
         )
     };
-    let rows: Vec<(String, String, Option<String>, i64, i64)> = match db {
+    let rows: Vec<(String, String, Option<String>, i64)> = match db {
         Db::Pg(pg) => statement().load(pg)?,
         Db::Sqlite(sqlite) => statement().load(sqlite)?,
     };
     Ok(rows
         .into_iter()
         .next()
-        .map(|(id, state, patient_id, has_request, version)| Standing {
+        .map(|(id, state, patient_id, version)| Standing {
             id,
             state,
             patient_id,
-            has_request: has_request == 1,
             version,
         }))
 }
@@ -132,16 +129,10 @@ pub fn standing(db: &mut Db, partner_id: &str, asked: &[u8]) -> Result<Option<St
 ///
 /// # Errors
 /// Those of the database.
-pub fn asked_again(db: &mut Db, id: &str, version: i64, request: Option<&str>, now_ms: i64) -> Result<bool, Failure> {
+fn asked_again(db: &mut Db, id: &str, version: i64, now_ms: i64) -> Result<bool, Failure> {
     let statement = Statement::<Touch>::new(
-        "UPDATE review SET asked_count = asked_count + 1, asked_ms = ?, request = COALESCE(request, ?) \
-         WHERE id = ? AND version = ?",
-        vec![
-            Bind::Big(now_ms),
-            Bind::OptText(request),
-            Bind::Text(id),
-            Bind::Big(version),
-        ],
+        "UPDATE review SET asked_count = asked_count + 1, asked_ms = ? WHERE id = ? AND version = ?",
+        vec![Bind::Big(now_ms), Bind::Text(id), Bind::Big(version)],
     );
     Ok(run(db, statement)? == 1)
 }
@@ -243,6 +234,98 @@ pub fn act(db: &mut Db, row: &ReviewRow, act: &ActRow) -> Result<(), Failure> {
         ))
         .execute(db)?;
     Ok(())
+}
+
+/// What a match leaves for a person, or notes of what one said.
+#[derive(Clone, Debug, Default)]
+pub enum Aside {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// A new review, with the links it proposes.
+    Opens(Box<(ReviewRow, Vec<CandidateRow>, Option<Step>)>),
+    /// The question has a review: it was asked again. Id, version that was read, and what was asked when it waits for a person.
+    Again(String, i64, Option<String>),
+    /// A review that nobody had asked is about this question. The row as it was read, with the question in it.
+    Adopts(Box<(ReviewRow, Vec<CandidateRow>)>),
+}
+
+/// Writes what a match leaves, in its transaction; `false` when somebody was first and the match has to be decided again.
+///
+/// # Errors
+/// Those of the database.
+pub fn put_aside(db: &mut Db, aside: &Aside, now_ms: i64) -> Result<bool, Failure> {
+    match aside {
+        Aside::Nothing => Ok(true),
+        Aside::Opens(opened) => {
+            let (row, candidates, step) = opened.as_ref();
+            if !insert(db, row, candidates)? {
+                return Ok(false);
+            }
+            match step {
+                Some(step) => links::write(db, step).map(|_| true),
+                None => Ok(true),
+            }
+        }
+        Aside::Again(id, version, request) => {
+            let again = asked_again(db, id, *version, now_ms)?;
+            if let Some(request) = request {
+                let unkept = review::table.find(id).filter(review::request.is_null());
+                diesel::update(unkept)
+                    .set(review::request.eq(Some(request)))
+                    .execute(db)?;
+            }
+            Ok(again)
+        }
+        Aside::Adopts(adopted) => {
+            let (row, candidates) = adopted.as_ref();
+            let unasked = review::table
+                .find(&row.id)
+                .filter(review::version.eq(row.version).and(review::asked_count.eq(0)));
+            let question = (
+                review::asked.eq(&row.asked),
+                review::request.eq(row.request.as_deref()),
+                review::decision_id.eq(&row.decision_id),
+                review::correlation_id.eq(&row.correlation_id),
+                review::policy_version.eq(&row.policy_version),
+                review::asked_count.eq(1),
+                review::asked_ms.eq(now_ms),
+                review::version.eq(row.version + 1),
+            );
+            if diesel::update(unasked).set(question).execute(db)? != 1 {
+                return Ok(false);
+            }
+            for one in candidates {
+                let same = review_candidate::review_id
+                    .eq(&row.id)
+                    .and(review_candidate::patient_id.eq(&one.patient_id));
+                diesel::update(review_candidate::table.filter(same))
+                    .set((
+                        review_candidate::total_tenths.eq(one.total_tenths),
+                        review_candidate::fields.eq(&one.fields),
+                    ))
+                    .execute(db)?;
+            }
+            Ok(true)
+        }
+    }
+}
+
+/// A review of this partner and member that no question has come for yet: one that a dispute opened.
+///
+/// # Errors
+/// Those of the database.
+pub fn unasked(db: &mut Db, partner_id: &str, patient_id: &str) -> Result<Option<ReviewRow>, Failure> {
+    let of_member = review_candidate::table
+        .filter(review_candidate::patient_id.eq(patient_id))
+        .select(review_candidate::review_id);
+    Ok(review::table
+        .filter(review::partner_id.eq(partner_id).and(review::asked_count.eq(0)))
+        .filter(review::state.eq_any(["open", "proposed", "deferred"]))
+        .filter(review::id.eq_any(of_member))
+        .order(review::id)
+        .first(db)
+        .optional()?)
 }
 
 /// One review.

@@ -309,3 +309,4 @@ diesel::table! {
 }
 
 diesel::allow_tables_to_appear_in_same_query!(identity_step, identity_revocation, grants);
+diesel::allow_tables_to_appear_in_same_query!(review, review_candidate);
