@@ -3,6 +3,7 @@
 //! Wired once in [`crate::app`]; it owns nothing else and takes no decisions.
 
 use crate::clock::Clock;
+use crate::identity::Rules;
 use crate::ids::Ids;
 use crate::store::Store;
 use std::sync::{Arc, OnceLock};
@@ -35,6 +36,8 @@ pub struct Context {
     pub ids: Ids,
     /// Who we are.
     pub payer: Arc<Payer>,
+    /// What matches are decided by.
+    pub matching: Arc<Rules>,
     /// How reviews are kept.
     pub review: ReviewTerms,
 }

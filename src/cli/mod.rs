@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
+use crate::identity::Rules;
 use crate::ids::Ids;
 use crate::store::{Store, StoreOptions};
 use clap::Parser as _;
@@ -130,6 +131,7 @@ pub fn open(config: &Config) -> Result<Context, Failure> {
         ids: Ids::random(),
         payer: Arc::new(config.payer()),
         review: config.review(),
+        matching: Arc::new(Rules::shipped(&config.policy.matching)),
     })
 }
 

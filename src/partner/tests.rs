@@ -72,6 +72,7 @@ fn context(folder: &tempfile::TempDir) -> Context {
         ids: Ids::random(),
         payer: Arc::new(payer),
         review: crate::context::ReviewTerms::default(),
+        matching: Arc::default(),
     }
 }
 

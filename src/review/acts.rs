@@ -161,35 +161,6 @@ fn act(db: &mut Db, ctx: &Context, order: &Order, mut row: ReviewRow, at_us: i64
     let to = after(from, event).ok_or(Fault::ReviewMoved)?;
     let patient = verdict.as_ref().and_then(|(_, patient)| patient.clone());
     let word = verdict.as_ref().map(|(event, _)| event.code());
-    let hand = Hand {
-        ctx,
-        by,
-        now_ms,
-        review_id: &row.id,
-    };
-    let mut grants = 0;
-    match event {
-        Event::Confirm => {
-            let member = patient.clone().unwrap_or_default();
-            let gives_back = GiveBack::All(row.partner_id.clone(), member.clone());
-            let step = settled(db, &hand, &row.partner_id, Some(&member), &candidates, gives_back)?;
-            grants = links::write(db, &step)?;
-        }
-        Event::Reject => {
-            let step = settled(db, &hand, &row.partner_id, None, &candidates, GiveBack::Nothing)?;
-            grants = links::write(db, &step)?;
-        }
-        Event::Reopen if from == State::Confirmed => {
-            let step = disputed(
-                db,
-                &hand,
-                &row.partner_id,
-                row.patient_id.as_deref().unwrap_or_default(),
-            )?;
-            grants = links::write(db, &step)?;
-        }
-        _ => {}
-    }
     let act_row = ActRow {
         id: ctx.ids.new_id(now_ms),
         review_id: row.id.clone(),
@@ -212,9 +183,40 @@ fn act(db: &mut Db, ctx: &Context, order: &Order, mut row: ReviewRow, at_us: i64
         word.unwrap_or(event.code()),
         &canonical(&act_row),
     );
+    let before = row.clone();
     row.state = to.code().to_owned();
-    move_on(&mut row, ctx, order, event, word, patient, now_ms);
+    move_on(&mut row, ctx, order, event, word, patient.clone(), now_ms);
+    // The row first: a match of the same question holds it until its grant is there to be seen.
     reviews::act(db, &row, &act_row)?;
+    let hand = Hand {
+        ctx,
+        by,
+        now_ms,
+        review_id: &before.id,
+    };
+    let mut grants = 0;
+    match event {
+        Event::Confirm => {
+            let member = patient.clone().unwrap_or_default();
+            let gives_back = GiveBack::All(before.partner_id.clone(), member.clone());
+            let step = settled(db, &hand, &before.partner_id, Some(&member), &candidates, gives_back)?;
+            grants = links::write(db, &step)?;
+        }
+        Event::Reject => {
+            let step = settled(db, &hand, &before.partner_id, None, &candidates, GiveBack::Nothing)?;
+            grants = links::write(db, &step)?;
+        }
+        Event::Reopen if from == State::Confirmed => {
+            let step = disputed(
+                db,
+                &hand,
+                &before.partner_id,
+                before.patient_id.as_deref().unwrap_or_default(),
+            )?;
+            grants = links::write(db, &step)?;
+        }
+        _ => {}
+    }
     ledger::append(db, &told, &ctx.ids.new_id(now_ms), at_us)?;
     Ok(Done {
         state: to,

@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn the_same_question_is_known_again_and_another_is_not() {
         let (one, again) = (subject(ana("a", "1984-07-09")), subject(ana("b", "1984-07-09")));
-        let hash = |partner, subject| asked(&[7; 32], partner, subject);
+        let hash = |partner: &str, subject: &Subject| asked(&[7; 32], partner, subject);
         assert_eq!(hash("p", &one), hash("p", &again), "resource ids are no part of it");
         assert_ne!(hash("p", &one), hash("p", &subject(ana("a", "1984-07-10"))));
         assert_ne!(hash("p", &one), hash("q", &one), "each partner's question is its own");

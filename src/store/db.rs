@@ -117,6 +117,7 @@ struct Inner {
     writer: Option<Writer>,
     permits: Arc<Semaphore>,
     broken: Arc<AtomicBool>,
+    remembered: super::roster::Remembered,
     _lock: Option<File>,
 }
 
@@ -159,6 +160,7 @@ impl Store {
             writer,
             permits,
             broken,
+            remembered: super::roster::Remembered::default(),
             _lock: lock,
         })))
     }
@@ -166,6 +168,10 @@ impl Store {
     /// Where this store is.
     pub fn url(&self) -> &StoreUrl {
         &self.0.url
+    }
+
+    pub(super) fn remembered(&self) -> &super::roster::Remembered {
+        &self.0.remembered
     }
 
     /// Whether a commit failed in a way that forbids any further acknowledgement; the process must end.

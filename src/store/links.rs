@@ -137,6 +137,32 @@ fn links(rows: Vec<Row>) -> Result<Vec<Link>, Failure> {
     rows.into_iter().map(link).collect()
 }
 
+struct Standing;
+
+/// Whether a link is confirmed, and stays so until the caller's transaction ends.
+///
+/// # Errors
+/// Those of the database.
+pub fn is_confirmed(db: &mut Db, id: &str) -> Result<bool, Failure> {
+    let binds = vec![Bind::Text(id)];
+    let found: Option<i64> = match db {
+        // Who disputes it waits for this transaction, and then sees the grant that was made under it.
+        Db::Pg(pg) => Statement::<Standing, BigInt>::new(
+            "SELECT CAST(1 AS BIGINT) FROM identity_link WHERE id = ? AND state = 'confirmed' FOR SHARE",
+            binds,
+        )
+        .get_result(pg)
+        .optional()?,
+        Db::Sqlite(sqlite) => Statement::<Standing, BigInt>::new(
+            "SELECT 1 FROM identity_link WHERE id = ? AND state = 'confirmed'",
+            binds,
+        )
+        .get_result(sqlite)
+        .optional()?,
+    };
+    Ok(found.is_some())
+}
+
 struct Withheld;
 
 /// Whether a person has to say whether this partner may have this member: a link between them is disputed, or what it was granted

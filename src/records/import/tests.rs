@@ -34,6 +34,7 @@ impl Payers {
                 time_zone: chrono_tz::UTC,
             }),
             review: crate::context::ReviewTerms::default(),
+            matching: Arc::default(),
         };
         Payers { folder, ctx }
     }
