@@ -429,8 +429,8 @@ async fn t_c01_none_review_and_a_failed_gate_are_one_answer() {
     let counts = world.counts().await;
     assert_eq!(
         counts,
-        [6, 0, 0, 0, 12],
-        "a refusal stores its decision and its ledger entries, nothing else"
+        [6, 0, 0, 0, 15],
+        "a refusal stores its decision and its ledger entries, and what a person has to look at is opened"
     );
     assert_eq!(
         world.actions().await[..2],

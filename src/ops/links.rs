@@ -8,8 +8,9 @@ use crate::identity::graph::{Link, State};
 use crate::identity::survive::{Attribute, Source, SourceKind, Survivorship};
 use crate::review::Subject;
 use crate::store::Db;
-use crate::store::links::{self, StepRow};
+use crate::store::links;
 use crate::store::reviews;
+use crate::store::steps::{self, StepRow};
 use serde_json::{Value, json};
 
 pub use crate::store::links::LinkFilter;
@@ -43,7 +44,7 @@ pub fn graph(db: &mut Db, patient_id: &str, umb_system: &str) -> Result<Value, F
     };
     let edges = links::page(db, &filter)?;
     let ids: Vec<String> = edges.iter().map(|link| link.id.clone()).collect();
-    let steps: Vec<Value> = links::steps_of(db, &ids)?.iter().map(step_item).collect();
+    let steps: Vec<Value> = steps::steps_of(db, &ids)?.iter().map(step_item).collect();
     let others = same_person(db, &edges, umb_system)?;
     let policy = Survivorship::default();
     let view = policy.view(&sources(db, patient_id, &others)?);

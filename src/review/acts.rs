@@ -8,8 +8,8 @@ use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::secret::hex;
 use crate::store::Db;
-use crate::store::links::{self, GiveBack};
 use crate::store::reviews::{self, ActRow, CandidateRow, ReviewRow};
+use crate::store::steps::{self, GiveBack};
 use crate::telemetry::Correlation;
 
 /// Longest reason, characters.
@@ -200,11 +200,11 @@ fn act(db: &mut Db, ctx: &Context, order: &Order, mut row: ReviewRow, at_us: i64
             let member = patient.clone().unwrap_or_default();
             let gives_back = GiveBack::All(before.partner_id.clone(), member.clone());
             let step = settled(db, &hand, &before.partner_id, Some(&member), &candidates, gives_back)?;
-            grants = links::write(db, &step)?;
+            grants = steps::write(db, &step)?;
         }
         Event::Reject => {
             let step = settled(db, &hand, &before.partner_id, None, &candidates, GiveBack::Nothing)?;
-            grants = links::write(db, &step)?;
+            grants = steps::write(db, &step)?;
         }
         Event::Reopen if from == State::Confirmed => {
             let step = disputed(
@@ -213,7 +213,7 @@ fn act(db: &mut Db, ctx: &Context, order: &Order, mut row: ReviewRow, at_us: i64
                 &before.partner_id,
                 before.patient_id.as_deref().unwrap_or_default(),
             )?;
-            grants = links::write(db, &step)?;
+            grants = steps::write(db, &step)?;
         }
         _ => {}
     }
@@ -340,7 +340,7 @@ pub(super) fn dispute(
     by: &By,
     at_us: i64,
 ) -> Result<(String, usize), Failure> {
-    let link = links::find(db, link_id)?;
+    let link = crate::store::links::find(db, link_id)?;
     let now_ms = at_us / 1000;
     if let Some(review_id) = &link.review_id {
         let row = reviews::find(db, review_id)?;
@@ -390,7 +390,7 @@ pub(super) fn dispute(
     if !reviews::insert(db, &row, &candidates)? {
         return Err(Fault::ReviewMoved.into());
     }
-    let grants = links::write(db, &step)?;
+    let grants = steps::write(db, &step)?;
     ledger::append(db, &told, &ctx.ids.new_id(now_ms), at_us)?;
     let act_text = format!("{} {} {}", hex(&asked), by.operator, by.reason);
     let object = Object {

@@ -9,8 +9,9 @@ use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::identity::graph::{self, Cause, Change, Event, Link, Origin, SourceId, State};
 use crate::store::Db;
-use crate::store::links::{self, GiveBack, Step};
+use crate::store::links;
 use crate::store::reviews::{self, CandidateRow};
+use crate::store::steps::{self, GiveBack, Step};
 
 /// A person's hand at work on the links of a review.
 pub(super) struct Hand<'a> {
@@ -221,7 +222,7 @@ fn moved(db: &mut Db, ctx: &Context, deed: &Deed, by: &By, at_us: i64) -> Result
             (taken_back(db, &hand, step_id)?, Action::LinkTakenBack, "take-back")
         }
     };
-    let grants = links::write(db, &step)?;
+    let grants = steps::write(db, &step)?;
     let first = step
         .changes
         .first()
@@ -244,7 +245,7 @@ fn moved(db: &mut Db, ctx: &Context, deed: &Deed, by: &By, at_us: i64) -> Result
 /// The step that undoes another. Where it leaves a source without a confirmed link to a member, that source's grants on the
 /// member end; what the other step revoked is live again.
 fn taken_back(db: &mut Db, hand: &Hand<'_>, step_id: &str) -> Result<Step, Failure> {
-    let undone = links::step(db, step_id)?;
+    let undone = steps::step(db, step_id)?;
     let by_review = |change: &Change| change.after.as_ref().is_some_and(|link| link.origin == Origin::Review);
     let decided = matches!(undone.event.as_str(), "propose" | "confirm" | "reject" | "dispute");
     if decided && undone.changes.first().is_none_or(by_review) {

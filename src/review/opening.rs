@@ -6,8 +6,8 @@ use crate::audit::{Action, Actor, Entry, Object, Outcome};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::identity::graph::{self, Cause, Link, Origin, SourceId};
-use crate::store::links::{GiveBack, Step};
 use crate::store::reviews::{CANDIDATES_MAX, CandidateRow, ReviewRow};
+use crate::store::steps::{GiveBack, Step};
 use crate::telemetry::Correlation;
 use serde::{Deserialize, Serialize};
 

@@ -4,9 +4,10 @@
 //! as one statement, because there each round trip costs more than the rows.
 
 use super::idempotency::{Reply, remember};
-use super::links::{self, Step};
+use super::links;
 use super::reviews::{Aside, put_aside};
 use super::statement::{Bind, Statement, run};
+use super::steps::{self, Step};
 use super::{Db, is_duplicate};
 use crate::error::{Failure, Fault};
 use diesel::prelude::*;
@@ -261,7 +262,7 @@ fn beside(db: &mut Db, record: &Record, now_ms: i64) -> Result<(), Failure> {
         Bond::None => Ok(()),
         Bond::Held(link_id) if links::is_confirmed(db, link_id)? => Ok(()),
         Bond::Held(_) => Err(raced()),
-        Bond::Made(step) => links::write(db, step).map(drop).map_err(overtaken),
+        Bond::Made(step) => steps::write(db, step).map(drop).map_err(overtaken),
     }
 }
 

@@ -19,6 +19,7 @@ pub mod roster;
 pub mod schema;
 pub mod secrets;
 mod statement;
+pub mod steps;
 pub mod tokens;
 mod url;
 mod writer;

@@ -2,9 +2,9 @@
 //!
 //! One review for one question of one partner; how often it was asked is a count, never a second row.
 
-use super::links::{self, Step};
 use super::schema::{compartment, member, resource, resource_identifier, review, review_act, review_candidate};
 use super::statement::{Bind, Statement, run};
+use super::steps::{self, Step};
 use super::{Db, is_duplicate};
 use crate::error::{Failure, Fault};
 use diesel::prelude::*;
@@ -263,7 +263,7 @@ pub fn put_aside(db: &mut Db, aside: &Aside, now_ms: i64) -> Result<bool, Failur
                 return Ok(false);
             }
             match step {
-                Some(step) => links::write(db, step).map(|_| true),
+                Some(step) => steps::write(db, step).map(|_| true),
                 None => Ok(true),
             }
         }
