@@ -8,8 +8,10 @@ pub mod demo;
 pub mod durability;
 pub mod faults;
 pub mod identity;
+mod identity_train;
 pub mod import;
 pub mod link;
+pub mod matches;
 pub mod operator;
 mod out;
 pub mod partner;
@@ -63,7 +65,7 @@ fn dispatch(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
         Command::Faults => Ok(faults::run(out)),
         Command::Synth(args) => synth::run(args, &cwd, out),
         Command::Demo(args) => demo::run(args, &cwd, out),
-        Command::Identity(args) => identity::run(args, &cwd, out),
+        Command::Identity(args) if !args.needs_store() => identity::run(args, &cwd, out),
         Command::Bench(args) => bench::run(args, &cwd, out),
         Command::Serve(args) => serve::run(args, &cli.common, out),
         Command::Config(args) => Ok(config::run(args, &load(&cli.common)?, out)),
@@ -92,6 +94,8 @@ pub fn on_store(command: &Command, ctx: &Context, cwd: &Path, out: &mut Out) -> 
     match command {
         Command::Import(args) => import::run(args, ctx, cwd, out),
         Command::Partner(args) => partner::run(args, ctx, cwd, out),
+        Command::Match(args) => matches::run(args, ctx, out),
+        Command::Identity(args) => identity::on_store(args, ctx, cwd, out),
         Command::Operator(args) => operator::run(args, ctx, out),
         Command::Review(args) => review::run(args, ctx, out),
         Command::Link(args) => link::run(args, ctx, out),

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 /// The detail of a decision.
 #[derive(Serialize)]
-pub(super) struct Detail<'a> {
+struct Detail<'a> {
     outcome: &'static str,
     guard: Option<&'static str>,
     point: &'static str,
@@ -27,7 +27,7 @@ pub(super) struct Detail<'a> {
 
 /// The review of a question.
 #[derive(Serialize)]
-pub(super) struct Review<'a> {
+struct Review<'a> {
     id: &'a str,
     state: &'a str,
 }
@@ -76,7 +76,7 @@ impl<T: Serialize> Serialize for Map<T> {
 
 /// What the consent came to.
 #[derive(Serialize)]
-pub(super) struct Consent {
+struct Consent {
     decision: &'static str,
     rule: &'static str,
 }
@@ -89,8 +89,26 @@ impl From<Result<&'static str, &'static str>> for Consent {
     }
 }
 
+impl Judgement {
+    /// The detail of the decision record. `consent` is the scope permitted, or the rule that refuses.
+    pub fn detail(&self, rules: &Rules, consent: Result<&'static str, &'static str>, dialect: &str) -> String {
+        self.detail_after(rules, consent, None, dialect)
+    }
+
+    /// The same where a person may have said something before: id and state of the review of this question.
+    pub(super) fn detail_after(
+        &self,
+        rules: &Rules,
+        consent: Result<&'static str, &'static str>,
+        review: Option<(&str, &str)>,
+        dialect: &str,
+    ) -> String {
+        Detail::new(self, rules, Consent::from(consent), review.map(Review::from), dialect).json()
+    }
+}
+
 impl<'a> Detail<'a> {
-    pub(super) fn new(
+    fn new(
         identity: &'a Judgement,
         rules: &Rules,
         consent: Consent,
@@ -140,7 +158,7 @@ impl<'a> Detail<'a> {
         }
     }
 
-    pub(super) fn json(&self) -> String {
+    fn json(&self) -> String {
         serde_json::to_string(self).unwrap_or_else(|_| "{}".to_owned())
     }
 }

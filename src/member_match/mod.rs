@@ -21,8 +21,7 @@ use crate::security::Caller;
 use crate::store::idempotency::{Claim, Reply, Standing, fingerprint, parse_key, standing};
 use crate::store::matching::{self, Doubt, Record, is_raced};
 use bytes::Bytes;
-use identify::Wanted;
-pub use identify::{Judgement, judge};
+pub use identify::{Judgement, Wanted, judge};
 use record::{Arrival, Judged, Received};
 use request::Request;
 
@@ -346,7 +345,7 @@ async fn refuse(
     if let Some(heard) = heard {
         heard.leave(ctx, arrival, judged.consent.is_ok(), &mut record)?;
     }
-    record.doubt = doubt(judged.identity);
+    record.doubt = doubt(judged.identity).filter(|_| judged.outcome == "review");
     let decision_id = record.decision.as_ref().map(|decision| decision.id.as_str());
     record.reply = keyed.map(|key| key.reply(arrival, fault.row().http, &body, decision_id));
     write(ctx, record).await?;

@@ -2,7 +2,6 @@
 //!
 //! A decision holds levels and rule names, never a value of the request or of a record.
 
-use super::detail::{self, Detail};
 use super::identify::Judgement;
 use crate::audit::{Action, ConsentNote, Entry, Object, Outcome};
 use crate::consent::{Scope, Terms};
@@ -178,13 +177,11 @@ impl<'a> Arrival<'a> {
     }
 
     fn decision(&self, judged: &Judged<'_>) -> DecisionRow {
-        let detail = Detail::new(
-            judged.identity,
-            &self.ctx.matching,
-            detail::Consent::from(judged.consent),
-            judged.review.map(detail::Review::from),
-            &self.caller.partner.dialect.hrex,
-        );
+        let dialect = &self.caller.partner.dialect.hrex;
+        let rules = &self.ctx.matching;
+        let detail = judged
+            .identity
+            .detail_after(rules, judged.consent, judged.review, dialect);
         DecisionRow {
             id: self.ctx.ids.new_id(self.now_ms()),
             partner_id: self.caller.partner.id.clone(),
@@ -196,7 +193,7 @@ impl<'a> Arrival<'a> {
             consent_id: None,
             grant_id: None,
             policy_version: self.ctx.matching.version.clone(),
-            detail: detail.json(),
+            detail,
             created_ms: self.now_ms(),
         }
     }

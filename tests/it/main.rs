@@ -15,6 +15,7 @@ mod identity;
 mod kill9;
 mod layers;
 mod links;
+mod matching;
 mod review;
 mod schema;
 mod store;
