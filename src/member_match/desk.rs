@@ -305,3 +305,34 @@ fn ranked(identity: &Judgement) -> Vec<Ranked> {
     })
     .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn number_of(coverage: Value) -> Option<(Kind, String, String)> {
+        let coverage: Coverage = serde_json::from_value(coverage).expect("a coverage");
+        number("p", &coverage).map(|number| (number.kind, number.system, number.value))
+    }
+
+    #[test]
+    fn the_number_of_a_coverage_is_the_persons_before_the_households() {
+        let typed = json!({"type": {"coding": [{"system": MB.0, "code": MB.1}]}, "system": "urn:m", "value": " M1 "});
+        let other = json!({"system": "urn:x", "value": "X1"});
+        assert_eq!(
+            number_of(json!({"identifier": [other, typed], "subscriberId": "S1"})),
+            Some((Kind::Member, "urn:m".into(), "M1".into()))
+        );
+        assert_eq!(
+            number_of(json!({"identifier": [other], "subscriberId": "S1"})),
+            Some((Kind::Member, "urn:x".into(), "X1".into()))
+        );
+        assert_eq!(
+            number_of(json!({"identifier": [{"system": "urn:x"}], "subscriberId": "S1"})),
+            Some((Kind::Subscriber, String::new(), "S1".into()))
+        );
+        assert_eq!(number_of(json!({"identifier": [{"value": "9".repeat(513)}]})), None);
+        assert_eq!(number_of(json!({})), None);
+    }
+}

@@ -173,13 +173,10 @@ pub struct Dealt {
 pub fn perform_blocking(ctx: &Context, deed: Deed, by: By) -> Result<Dealt, Failure> {
     by.check()?;
     let (mine, at_us) = (ctx.clone(), ctx.clock.now_us());
-    ctx.store.write_blocking(move |db| match &deed {
-        Deed::Dispute(link_id) => dispute(db, &mine, link_id, &by, at_us).map(|(id, grants)| Dealt { id, grants }),
-        other => moved(db, &mine, other, &by, at_us),
-    })
+    ctx.store.write_blocking(move |db| dealt(db, &mine, &deed, &by, at_us))
 }
 
-fn moved(db: &mut Db, ctx: &Context, deed: &Deed, by: &By, at_us: i64) -> Result<Dealt, Failure> {
+fn dealt(db: &mut Db, ctx: &Context, deed: &Deed, by: &By, at_us: i64) -> Result<Dealt, Failure> {
     let now_ms = at_us / 1000;
     let hand = Hand {
         ctx,
@@ -218,8 +215,10 @@ fn moved(db: &mut Db, ctx: &Context, deed: &Deed, by: &By, at_us: i64) -> Result
             let changes = graph::step(held, &link.from, &link.patient_id, Event::Retire, &kept, "")?;
             (hand.step(Event::Retire.code(), changes), Action::LinkMoved, "retire")
         }
-        Deed::TakeBack(step_id) | Deed::Dispute(step_id) => {
-            (taken_back(db, &hand, step_id)?, Action::LinkTakenBack, "take-back")
+        Deed::TakeBack(step_id) => (taken_back(db, &hand, step_id)?, Action::LinkTakenBack, "take-back"),
+        Deed::Dispute(link_id) => {
+            let (id, grants) = dispute(db, ctx, link_id, by, at_us)?;
+            return Ok(Dealt { id, grants });
         }
     };
     let grants = steps::write(db, &step)?;

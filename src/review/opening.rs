@@ -92,7 +92,7 @@ pub fn opened(ctx: &Context, doubt: &Doubt<'_>, now_ms: i64) -> (ReviewRow, Vec<
         http: None,
         reason: None,
     };
-    entry.policy_version = Some(doubt.policy_version.to_owned());
+    entry.policy_version = Some(doubt.policy_version.to_owned()).filter(|version| !version.is_empty());
     (row, candidate_rows(doubt.candidates), entry)
 }
 

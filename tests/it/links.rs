@@ -173,10 +173,18 @@ async fn a_match_links_the_new_number_once_and_partners_read_none_of_it() {
 
     let number = payer.json_command(&["link", "graph", &id])["links"][0]["value"].clone();
     let number = number.as_str().expect("a number").to_owned();
+    let other = payer.member(2).patient_id;
+    let umb = umb_of(&payer, &other);
+    acted(
+        &payer,
+        &["link", "make", "--member", &id, "--system", UMB, "--value", &umb],
+    );
     for path in [format!("Patient/{id}"), format!("Patient/{id}/$everything")] {
         let reply: Reply = client.get(&token, &path).await;
         reply.assert_status(200);
-        assert!(!reply.text().contains(&number), "{path}");
+        for word in [&number, &other, &umb] {
+            assert!(!reply.text().contains(word.as_str()), "{path}: {word}");
+        }
     }
 }
 
