@@ -46,6 +46,7 @@ pub(super) fn measure(plan: &Plan, out: &mut Out) -> Result<Vec<Measure>, Failur
         ids: Ids::random(),
         payer: Arc::new(payer()),
         matching: Arc::new(Rules::default()),
+        review: crate::context::ReviewTerms::default(),
     };
     let members = plan.members;
     out.note(&format!("identity: filling a store with {members} members"));
