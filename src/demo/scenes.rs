@@ -5,12 +5,14 @@ use super::story::{Demo, expect};
 use crate::cli::Out;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
+use crate::identity::fold;
 use crate::ops::reviews::{self, ReviewFilter, Sight};
 use crate::records::import;
 use crate::review::{self, Act, By, Choice, Order};
 use crate::secret::Secret;
 use crate::synth::Variation;
 use crate::telemetry::Correlation;
+use causeway_identity::nickname::variants;
 use serde_json::{Value, json};
 
 /// From here on a member with a short name is looked for; those before play other parts.
@@ -60,8 +62,8 @@ impl Demo {
     pub(super) async fn moved(&self, token: &Secret, out: &mut Out) -> Result<(), Failure> {
         let short = (FIRST_SHORT..FIRST_SHORT + 150).find_map(|index| {
             let member = dev::member(&self.ctx, index);
-            let nickname = member.nickname?;
-            Some((index, nickname, member.given.first()?.clone()))
+            let (nickname, given) = (member.nickname?, member.given.first()?.clone());
+            variants(&fold(nickname), &fold(&given)).then_some((index, nickname, given))
         });
         let Some((index, nickname, given)) = short else {
             return Err(Failure::new(Fault::PartnerAnswer).remedy("No sample member has a short name: report this."));

@@ -17,6 +17,7 @@ mod layers;
 mod links;
 mod matching;
 mod review;
+mod review_race;
 mod schema;
 mod store;
 mod store_durability;

@@ -2,6 +2,7 @@
 
 pub mod assertion;
 pub mod client;
+pub mod desk;
 pub mod dump;
 pub mod payer;
 pub mod pki;
