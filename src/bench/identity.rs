@@ -52,6 +52,7 @@ pub(super) fn measure(plan: &Plan, out: &mut Out) -> Result<Vec<Measure>, Failur
     out.note(&format!("identity: filling a store with {members} members"));
     let began = Instant::now();
     fill(&ctx, members)?;
+    ctx.store.settle();
     let filled = members as f64 / began.elapsed().as_secs_f64();
 
     let requests = members.min(REQUESTS_MAX);

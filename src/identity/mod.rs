@@ -9,10 +9,10 @@ mod people;
 mod rules;
 pub mod survive;
 
+pub use causeway_identity::search::{Basis, search};
 pub use causeway_identity::text::fold;
 pub use causeway_identity::{
-    Decision, FORMAT as PROFILE_FORMAT, Facts, Field, Guard, Level, Outcome, Person, Point, Policy, Profile, decide,
-    same_person,
+    Decision, FORMAT as PROFILE_FORMAT, Facts, Field, Guard, Level, Outcome, Person, Point, Policy, Profile,
 };
 pub use keys::{Key, KeyHasher};
 pub use people::{Systems, of_record, of_request};
