@@ -46,11 +46,13 @@ pub(super) fn measure(plan: &Plan, out: &mut Out) -> Result<Vec<Measure>, Failur
         ids: Ids::random(),
         payer: Arc::new(payer()),
         matching: Arc::new(Rules::default()),
+        review: crate::context::ReviewTerms::default(),
     };
     let members = plan.members;
     out.note(&format!("identity: filling a store with {members} members"));
     let began = Instant::now();
     fill(&ctx, members)?;
+    ctx.store.settle();
     let filled = members as f64 / began.elapsed().as_secs_f64();
 
     let requests = members.min(REQUESTS_MAX);

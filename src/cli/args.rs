@@ -49,6 +49,10 @@ pub enum Command {
     Partner(super::partner::PartnerArgs),
     /// Tokens for the operations side
     Operator(super::operator::OperatorArgs),
+    /// Doubtful matches: look at them and decide them
+    Review(super::review::ReviewArgs),
+    /// The identity graph: from partners' numbers to our members
+    Link(super::link::LinkArgs),
     /// Why a match was decided as it was
     Match(super::matches::MatchArgs),
     /// The configuration in force

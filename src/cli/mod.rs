@@ -11,10 +11,12 @@ pub mod faults;
 pub mod identity;
 mod identity_train;
 pub mod import;
+pub mod link;
 pub mod matches;
 pub mod operator;
 mod out;
 pub mod partner;
+pub mod review;
 pub mod serve;
 pub mod synth;
 
@@ -97,6 +99,8 @@ pub fn on_store(command: &Command, ctx: &Context, cwd: &Path, out: &mut Out) -> 
         Command::Match(args) => matches::run(args, ctx, out),
         Command::Identity(args) => identity::on_store(args, ctx, cwd, out),
         Command::Operator(args) => operator::run(args, ctx, out),
+        Command::Review(args) => review::run(args, ctx, out),
+        Command::Link(args) => link::run(args, ctx, out),
         Command::Durability => durability::run(ctx, out),
         _ => Err(Failure::new(Fault::ConfigInvalid).remedy("This command does not run inside a server.")),
     }
@@ -132,6 +136,7 @@ pub fn open(config: &Config) -> Result<Context, Failure> {
         clock: Clock::System,
         ids: Ids::random(),
         payer: Arc::new(config.payer()),
+        review: config.review(),
         matching: Arc::new(Rules::shipped(&config.policy.matching)),
     };
     crate::records::search_index::bring_up(&ctx, &mut |done| {

@@ -154,6 +154,18 @@ pub const KEYS: &[Key] = {
         key("policy.release", Text, "\"cms-0057\"", "Release policy."),
         key("policy.retry", Text, "\"default\"", "Retry policy."),
         key("policy.retention", Text, "\"default\"", "Retention policy."),
+        key(
+            "policy.review_four_eyes",
+            Switch,
+            "false",
+            "Two operators have to agree on a review: the first decision proposes, the second confirms.",
+        ),
+        key(
+            "policy.review_due_hours",
+            Number(1, 720),
+            "24",
+            "Hours until a review is due.",
+        ),
         key("log.format", Text, "\"json\"", "json or text."),
         key("log.level", Text, "\"info\"", "error, warn, info, debug or trace."),
         key(

@@ -5,7 +5,7 @@ use causeway_identity::{Profile, blocking};
 
 /// Members that a key without a date may lead to; such a request goes to a person anyway.
 const CAP_OF_NAMES: usize = 40;
-/// Keys that one request looks up at most. A usual one has about twenty.
+/// Keys that are looked up at once. A usual request has about twenty.
 const LOOKED_UP: usize = 96;
 
 /// A key to look up.
@@ -51,22 +51,9 @@ impl KeyHasher {
         hashes
     }
 
-    /// Keys that a request looks up.
-    pub fn of_request(&self, profile: &Profile) -> Vec<Key> {
-        let keys = blocking::of_request(profile);
+    /// Keys to look up.
+    pub fn keys(&self, keys: &[String]) -> Vec<Key> {
         keys.iter().take(LOOKED_UP).map(|key| self.key(key)).collect()
-    }
-
-    /// Keys under which everybody insured with these people is found, each once.
-    pub fn of_households<'a>(&self, profiles: impl Iterator<Item = &'a Profile>) -> Vec<Key> {
-        let mut keys: Vec<Key> = profiles
-            .flat_map(blocking::of_household)
-            .map(|key| self.key(&key))
-            .collect();
-        keys.sort_unstable_by_key(|key| key.hash);
-        keys.dedup();
-        keys.truncate(LOOKED_UP);
-        keys
     }
 }
 
@@ -94,7 +81,7 @@ mod tests {
         let record = one.of_record(&profile());
         assert!(record.len() >= 5 && record == one.of_record(&profile()));
         assert!(other.of_record(&profile()).iter().all(|hash| !record.contains(hash)));
-        let asked = one.of_request(&profile());
+        let asked = one.keys(&blocking::of_request(&profile()));
         assert!(asked.iter().any(|key| record.contains(&key.hash)));
         assert!(asked.iter().all(|key| key.hash != 0));
     }

@@ -3,14 +3,16 @@
 //!
 //! Pure: no store, no clock, no randomness. Comparing, scoring and deciding are the matcher's own; nothing is decided here.
 
+pub mod graph;
 mod keys;
 mod people;
 mod rules;
+pub mod survive;
 
+pub use causeway_identity::search::{Basis, search};
 pub use causeway_identity::text::fold;
 pub use causeway_identity::{
-    Decision, FORMAT as PROFILE_FORMAT, Facts, Field, Guard, Level, Outcome, Person, Point, Policy, Profile, decide,
-    same_person,
+    Decision, FORMAT as PROFILE_FORMAT, Facts, Field, Guard, Level, Outcome, Person, Point, Policy, Profile,
 };
 pub use keys::{Key, KeyHasher};
 pub use people::{Systems, of_record, of_request};

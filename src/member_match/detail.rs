@@ -19,7 +19,23 @@ struct Detail<'a> {
     candidates: Vec<Compared>,
     candidates_count: usize,
     consent: Consent,
+    /// What a person said on this question before, if anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    review: Option<Review<'a>>,
     dialect: &'a str,
+}
+
+/// The review of a question.
+#[derive(Serialize)]
+struct Review<'a> {
+    id: &'a str,
+    state: &'a str,
+}
+
+impl<'a> From<(&'a str, &'a str)> for Review<'a> {
+    fn from((id, state): (&'a str, &'a str)) -> Self {
+        Review { id, state }
+    }
 }
 
 /// Bits that were needed.
@@ -76,12 +92,29 @@ impl From<Result<&'static str, &'static str>> for Consent {
 impl Judgement {
     /// The detail of the decision record. `consent` is the scope permitted, or the rule that refuses.
     pub fn detail(&self, rules: &Rules, consent: Result<&'static str, &'static str>, dialect: &str) -> String {
-        Detail::new(self, rules, Consent::from(consent), dialect).json()
+        self.detail_after(rules, consent, None, dialect)
+    }
+
+    /// The same where a person may have said something before: id and state of the review of this question.
+    pub(super) fn detail_after(
+        &self,
+        rules: &Rules,
+        consent: Result<&'static str, &'static str>,
+        review: Option<(&str, &str)>,
+        dialect: &str,
+    ) -> String {
+        Detail::new(self, rules, Consent::from(consent), review.map(Review::from), dialect).json()
     }
 }
 
 impl<'a> Detail<'a> {
-    fn new(identity: &'a Judgement, rules: &Rules, consent: Consent, dialect: &'a str) -> Self {
+    fn new(
+        identity: &'a Judgement,
+        rules: &Rules,
+        consent: Consent,
+        review: Option<Review<'a>>,
+        dialect: &'a str,
+    ) -> Self {
         let record = identity.decision.record(KEPT_CANDIDATES);
         let bounds = identity.decision.bounds;
         let candidates = record.candidates.into_iter().map(|one| Compared {
@@ -120,6 +153,7 @@ impl<'a> Detail<'a> {
             candidates: candidates.collect(),
             candidates_count: identity.compared,
             consent,
+            review,
             dialect,
         }
     }

@@ -2,11 +2,12 @@
 
 use super::record::KEPT_CANDIDATES;
 use crate::error::{Failure, Fault};
-use crate::identity::{self, Guard, Key, KeyHasher, Outcome, Person, Profile, Rules};
+use crate::identity::{self, Basis, Guard, Key, KeyHasher, Outcome, Person, Profile, Rules, search};
 use crate::store::identity::{profiles, sharing};
 use crate::store::matching::{Found, named};
 use crate::store::roster::Roster;
 use crate::store::{Db, Store};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// What is asked, in the terms of the matcher: values of the request, so never to be logged.
@@ -29,7 +30,7 @@ pub struct Judgement {
     pub reason: Option<Guard>,
     /// The decision of the matcher; its candidates are indices into what was compared.
     pub decision: identity::Decision,
-    /// The best candidates, best first: as many as a decision record keeps.
+    /// Whom it is about, best first: the member that matched, or the candidates that a person must choose from.
     pub named: Vec<Found>,
     /// How many were compared.
     pub compared: usize,
@@ -60,20 +61,24 @@ pub fn judge(
 ) -> Result<Judgement, Failure> {
     let roster = store.roster(db)?;
     let asked = Profile::from(&wanted.person);
-    let mut held: Vec<(i64, Profile)> = Vec::new();
-    look_up(db, &hasher.of_request(&asked), &mut held)?;
-    // Those insured with a candidate tell whether a telephone, a house or a first name is a relative's.
-    let households = hasher.of_households(held.iter().map(|(_, profile)| profile));
-    look_up(db, &households, &mut held)?;
-    held.sort_unstable_by_key(|(no, _)| *no);
-
-    let refs: Vec<&Profile> = held.iter().map(|(_, profile)| profile).collect();
-    let decision = identity::decide(&asked, &refs, &roster.facts, &rules.policy, rules.point);
+    let basis = Basis {
+        facts: &roster.facts,
+        policy: &rules.policy,
+        point: rules.point,
+    };
+    let found = search(&asked, basis, &mut |keys, known| look_up(db, &hasher.keys(keys), known))?;
+    let decision = found.decision;
+    // Whom a decision was about is needed to grant, or to have a person look; nobody else's name is read.
+    let wanted_names = match decision.outcome {
+        Outcome::Match(_) => 1,
+        Outcome::Review(_) => KEPT_CANDIDATES,
+        Outcome::None => 0,
+    };
     let best: Vec<i64> = decision
         .ranked
         .iter()
-        .take(KEPT_CANDIDATES)
-        .filter_map(|one| held.get(one.candidate).map(|(no, _)| *no))
+        .take(wanted_names)
+        .filter_map(|one| found.held.get(one.candidate).map(|(no, _)| *no))
         .collect();
     let named = named(db, &best, &wanted.partner_id, &wanted.consent_digest)?;
     // The best is the first of the ranked, and so the first of the named.
@@ -88,22 +93,23 @@ pub fn judge(
     Ok(Judgement {
         outcome,
         reason: decision.guard,
-        compared: held.len(),
+        compared: found.held.len(),
         decision,
         named,
         roster,
     })
 }
 
-/// Adds the profiles that share one of these keys and are not there yet.
-fn look_up(db: &mut Db, keys: &[Key], held: &mut Vec<(i64, Profile)>) -> Result<(), Failure> {
+/// The profiles that share one of these keys and are not known yet.
+fn look_up(db: &mut Db, keys: &[Key], known: &[i64]) -> Result<Vec<(i64, Cow<'static, Profile>)>, Failure> {
     let mut numbers = sharing(db, keys)?;
-    numbers.retain(|no| held.iter().all(|(known, _)| known != no));
+    numbers.retain(|no| !known.contains(no));
+    let mut held = Vec::with_capacity(numbers.len());
     for (no, bytes) in profiles(db, &numbers)? {
         // A row of an older format is made anew at the next start; until then its member is found by nobody.
         if let Some(profile) = Profile::unpack(&bytes) {
-            held.push((no, profile));
+            held.push((no, Cow::Owned(profile)));
         }
     }
-    Ok(())
+    Ok(held)
 }

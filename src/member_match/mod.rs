@@ -4,6 +4,7 @@
 //! stores its decision and its ledger entries and nothing of the person: no grant, no consent, no id that was not earned.
 
 mod answer;
+mod desk;
 mod detail;
 mod identify;
 mod profile;
@@ -100,7 +101,8 @@ pub async fn respond(ctx: &Context, caller: &Caller, request: MatchRequest) -> R
         let failure = Failure::new(Fault::MatchInvalid).at(format!("{}.{element}", read.consent_place));
         return refuse_unjudged(ctx, &arrival, failure, keyed).await;
     }
-    let asked = match Asked::new(ctx, caller, read) {
+    let question = desk::Question::of(ctx, &caller.partner.id, &read).await?;
+    let asked = match Asked::new(ctx, caller, read, question) {
         Ok(asked) => asked,
         Err(failure) => return refuse_unjudged(ctx, &arrival, failure, keyed).await,
     };
@@ -206,10 +208,11 @@ async fn write(ctx: &Context, record: Record) -> Result<(), Failure> {
 struct Asked {
     consent_raw: serde_json::Map<String, serde_json::Value>,
     wanted: Wanted,
+    question: desk::Question,
 }
 
 impl Asked {
-    fn new(ctx: &Context, caller: &Caller, read: Request) -> Result<Self, Failure> {
+    fn new(ctx: &Context, caller: &Caller, read: Request, question: desk::Question) -> Result<Self, Failure> {
         let systems = Systems {
             member: &ctx.payer.member_system,
             umb: &ctx.payer.umb_system,
@@ -226,6 +229,7 @@ impl Asked {
         Ok(Asked {
             consent_raw: read.consent_raw,
             wanted,
+            question,
         })
     }
 }
@@ -241,40 +245,44 @@ async fn decide(
 ) -> Result<Answer, Failure> {
     let (store, hasher) = (ctx.store.clone(), ctx.store.key_hasher()?);
     let (rules, wanted) = (std::sync::Arc::clone(&ctx.matching), asked.wanted.clone());
-    let identity = ctx
+    let question_hash = asked.question.asked;
+    let (identity, said) = ctx
         .store
-        .read(move |db| judge(db, &store, &hasher, &rules, &wanted))
+        .read(move |db| {
+            let identity = judge(db, &store, &hasher, &rules, &wanted)?;
+            let said = desk::said(db, &wanted, &question_hash, &identity)?;
+            Ok((identity, said))
+        })
         .await?;
-    let matched = identity.matched();
+    let heard = desk::hear(ctx, &caller.partner.id, &asked.question, &identity, &said).await?;
+    let (matched, review) = (heard.member, heard.review());
     let known = matched.and_then(|member| member.known.as_ref());
     let verdict = match verdict {
         Ok(_) if known.is_some_and(|known| known.revoked) => Err("revoked"),
         Ok(terms) => Ok(terms),
         Err(rule) if rule.class == Class::Honour => Err(rule.name),
         Err(rule) => {
-            let outcome = if matched.is_some() {
-                "gate"
-            } else {
-                word(identity.outcome)
-            };
+            let outcome = if matched.is_some() { "gate" } else { heard.word() };
             let judged = Judged {
                 identity: &identity,
                 outcome,
                 consent: Err(rule.name),
                 patient: None,
+                review,
             };
-            return refuse(ctx, arrival, Fault::NoUniqueMember, &judged, keyed).await;
+            return refuse(ctx, arrival, Fault::NoUniqueMember, &judged, keyed, None).await;
         }
     };
     let Some(member) = matched else {
         let consent = verdict.map(|terms| terms.scope.code());
         let judged = Judged {
             identity: &identity,
-            outcome: word(identity.outcome),
+            outcome: heard.word(),
             consent,
             patient: None,
+            review,
         };
-        return refuse(ctx, arrival, Fault::NoUniqueMember, &judged, keyed).await;
+        return refuse(ctx, arrival, Fault::NoUniqueMember, &judged, keyed, Some(&heard)).await;
     };
     match verdict {
         Err(rule) => {
@@ -283,8 +291,9 @@ async fn decide(
                 outcome: "consent",
                 consent: Err(rule),
                 patient: Some(&member.patient_id),
+                review,
             };
-            refuse(ctx, arrival, Fault::ConsentNotHonoured, &judged, keyed).await
+            refuse(ctx, arrival, Fault::ConsentNotHonoured, &judged, keyed, Some(&heard)).await
         }
         Ok(terms) => {
             let consent = Ok(terms.scope.code());
@@ -293,6 +302,7 @@ async fn decide(
                 outcome: "matched",
                 consent,
                 patient: Some(&member.patient_id),
+                review,
             };
             let body = answer::bytes(&ctx.payer, &caller.partner.dialect, &member.umb, &member.patient_id);
             let kept = if known.is_none() {
@@ -305,6 +315,10 @@ async fn decide(
                 kept,
             };
             let mut record = arrival.granted(&judged, member, terms, received, &body);
+            heard.leave(ctx, arrival, true, &mut record)?;
+            if let Some(decision) = &record.decision {
+                record.bond = heard.bond(ctx, member, &decision.id, arrival.now_ms())?;
+            }
             let decision_id = record.decision.as_ref().map(|decision| decision.id.as_str());
             record.reply = keyed.map(|key| key.reply(arrival, 200, &body, decision_id));
             write(ctx, record).await?;
@@ -323,11 +337,15 @@ async fn refuse(
     fault: Fault,
     judged: &Judged<'_>,
     keyed: Option<&Keyed>,
+    heard: Option<&desk::Heard<'_>>,
 ) -> Result<Answer, Failure> {
     let failure = Failure::new(fault);
     let body = outcome::bytes(&failure, &ctx.payer.base_url);
     let mut record = arrival.turned_down(judged, fault, &body);
-    record.doubt = doubt(judged.identity);
+    if let Some(heard) = heard {
+        heard.leave(ctx, arrival, judged.consent.is_ok(), &mut record)?;
+    }
+    record.doubt = doubt(judged.identity).filter(|_| judged.outcome == "review");
     let decision_id = record.decision.as_ref().map(|decision| decision.id.as_str());
     record.reply = keyed.map(|key| key.reply(arrival, fault.row().http, &body, decision_id));
     write(ctx, record).await?;
@@ -347,14 +365,6 @@ fn doubt(identity: &Judgement) -> Option<Doubt> {
             .map(|found| (found.compartment, found.patient_id.clone()))
             .collect(),
     })
-}
-
-fn word(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Match(_) => "matched",
-        Outcome::Review(_) => "review",
-        Outcome::None => "none",
-    }
 }
 
 #[cfg(test)]

@@ -20,8 +20,8 @@ pub(super) struct Arrival<'a> {
     caller: &'a Caller,
     digest: [u8; 32],
     at_us: i64,
-    /// Ids of the first and the second ledger entry; ids of one millisecond are in no order of their own.
-    entries: [String; 2],
+    /// Ids of the ledger entries in their order; ids of one millisecond are in no order of their own.
+    entries: [String; 3],
 }
 
 /// What was found out about a request.
@@ -33,6 +33,8 @@ pub(super) struct Judged<'a> {
     pub consent: Result<&'static str, &'static str>,
     /// The member, when one was matched.
     pub patient: Option<&'a str>,
+    /// The review of this question, when there is one: id and state.
+    pub review: Option<(&'a str, &'a str)>,
 }
 
 /// The consent of a request, as it is told from others, and its bytes when it is to be kept.
@@ -44,7 +46,7 @@ pub(super) struct Received {
 impl<'a> Arrival<'a> {
     pub(super) fn new(ctx: &'a Context, caller: &'a Caller, body: &[u8]) -> Self {
         let at_us = ctx.clock.now_us();
-        let mut entries = [ctx.ids.new_id(at_us / 1000), ctx.ids.new_id(at_us / 1000)];
+        let mut entries = [0; 3].map(|_| ctx.ids.new_id(at_us / 1000));
         entries.sort_unstable();
         Arrival {
             ctx,
@@ -57,6 +59,15 @@ impl<'a> Arrival<'a> {
 
     pub(super) fn now_ms(&self) -> i64 {
         self.at_us / 1000
+    }
+
+    /// The row of an entry that follows the two of a match.
+    pub(super) fn third(&self, entry: &Entry) -> LedgerRow {
+        self.row(entry, 2)
+    }
+
+    pub(super) fn caller(&self) -> &'a Caller {
+        self.caller
     }
 
     /// The entry of an answer that was given before and is given again.
@@ -167,7 +178,10 @@ impl<'a> Arrival<'a> {
 
     fn decision(&self, judged: &Judged<'_>) -> DecisionRow {
         let dialect = &self.caller.partner.dialect.hrex;
-        let detail = judged.identity.detail(&self.ctx.matching, judged.consent, dialect);
+        let rules = &self.ctx.matching;
+        let detail = judged
+            .identity
+            .detail_after(rules, judged.consent, judged.review, dialect);
         DecisionRow {
             id: self.ctx.ids.new_id(self.now_ms()),
             partner_id: self.caller.partner.id.clone(),
@@ -195,7 +209,7 @@ impl<'a> Arrival<'a> {
         let at_us = if place == 0 {
             self.at_us
         } else {
-            self.ctx.clock.now_us().max(self.at_us + 1)
+            self.ctx.clock.now_us().max(self.at_us + place as i64)
         };
         LedgerRow {
             id: self.entries[place].clone(),

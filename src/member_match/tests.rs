@@ -70,6 +70,7 @@ impl World {
                 base_url: "https://localhost:8443/fhir".into(),
                 time_zone: chrono_tz::America::New_York,
             }),
+            review: crate::context::ReviewTerms::default(),
             matching: Arc::default(),
         };
         let caller = caller("new-payer", "1.1");
@@ -428,8 +429,8 @@ async fn t_c01_none_review_and_a_failed_gate_are_one_answer() {
     let counts = world.counts().await;
     assert_eq!(
         counts,
-        [6, 0, 0, 0, 12],
-        "a refusal stores its decision and its ledger entries, nothing else"
+        [6, 0, 0, 0, 15],
+        "a refusal stores its decision and its ledger entries, and what a person has to look at is opened"
     );
     assert_eq!(
         world.actions().await[..2],

@@ -31,6 +31,12 @@ pub fn table(item: &Value) -> String {
     if let Some(guard) = guard(&detail["guard"]) {
         line("not automatic", guard.words().to_owned());
     }
+    if let Some(state) = detail["review"]["state"].as_str() {
+        line(
+            "a person",
+            format!("review {} is {state}", said(&detail["review"]["id"])),
+        );
+    }
     line(
         "consent",
         format!(

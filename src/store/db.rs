@@ -72,7 +72,7 @@ impl ManageConnection for Manager {
         let mut connection = Manager::open(&self.url).map_err(diesel::r2d2::Error::ConnectionError)?;
         if let (true, Db::Sqlite(sqlite)) = (self.read_only, &mut connection) {
             sqlite
-                .batch_execute("PRAGMA query_only=ON; PRAGMA cache_size=-4000")
+                .batch_execute("PRAGMA query_only=ON; PRAGMA cache_size=-8000")
                 .map_err(diesel::r2d2::Error::QueryError)?;
         }
         Ok(connection)

@@ -4,7 +4,10 @@
 //! as one statement, because there each round trip costs more than the rows.
 
 use super::idempotency::{Reply, remember};
+use super::links;
+use super::reviews::{Aside, put_aside};
 use super::statement::{Bind, Statement, run};
+use super::steps::{self, Step};
 use super::{Db, is_duplicate};
 use crate::error::{Failure, Fault};
 use diesel::prelude::*;
@@ -171,8 +174,26 @@ pub struct Record {
     pub ledger: Vec<LedgerRow>,
     /// What a person must decide, with a decision that could not be taken.
     pub doubt: Option<Doubt>,
+    /// What is left for a person, or noted of what one said.
+    pub aside: Aside,
+    /// The link from the partner's number, with a decision that matched.
+    pub bond: Bond,
+    /// The ledger entry of a review that was opened.
+    pub opened: Option<LedgerRow>,
     /// The answer to remember, when a key was sent.
     pub reply: Option<Reply>,
+}
+
+/// What a match has to do with the identity link between the partner's number and the member.
+#[derive(Clone, Debug, Default)]
+pub enum Bond {
+    /// Nothing: the partner sent no number.
+    #[default]
+    None,
+    /// This link is confirmed, and has to be still when the grant is written.
+    Held(String),
+    /// It is made, or moved.
+    Made(Box<Step>),
 }
 
 /// The cause of a failure that another request got there first: read again and decide again.
@@ -211,6 +232,9 @@ pub fn record(db: &mut Db, record: &Record) -> Result<(), Failure> {
     if let (Some(decision), Some(doubt)) = (&record.decision, &record.doubt) {
         doubted(db, decision, doubt)?;
     }
+    if let Some(decision) = &record.decision {
+        beside(db, record, decision.created_ms)?;
+    }
     match (&record.decision, &record.grant, record.ledger.as_slice()) {
         (Some(decision), Some(grant), [begun, ended]) => grant_all(db, decision, grant, begun, ended),
         (Some(decision), None, [begun, ended]) => refuse_all(db, decision, begun, ended),
@@ -222,7 +246,27 @@ pub fn record(db: &mut Db, record: &Record) -> Result<(), Failure> {
     }
 }
 
-/// Keeps whom a decision that goes to a person was about. The one place where a match becomes something to review.
+/// Writes what a match leaves in the queue and in the identity graph.
+fn beside(db: &mut Db, record: &Record, now_ms: i64) -> Result<(), Failure> {
+    let overtaken = |failure: Failure| match failure.fault() {
+        Fault::LinkMoveRefused => raced(),
+        _ => failure,
+    };
+    if !put_aside(db, &record.aside, now_ms).map_err(overtaken)? {
+        return Err(raced());
+    }
+    if let Some(entry) = &record.opened {
+        run(db, Statement::<Entry>::new(ENTRY, entry_binds(entry)))?;
+    }
+    match &record.bond {
+        Bond::None => Ok(()),
+        Bond::Held(link_id) if links::is_confirmed(db, link_id)? => Ok(()),
+        Bond::Held(_) => Err(raced()),
+        Bond::Made(step) => steps::write(db, step).map(drop).map_err(overtaken),
+    }
+}
+
+/// Keeps whom a decision that goes to a person was about. The review itself is `reviews::put_aside`'s.
 fn doubted(db: &mut Db, decision: &DecisionRow, doubt: &Doubt) -> Result<(), Failure> {
     for (place, (compartment, patient_id)) in (0i64..).zip(&doubt.candidates) {
         let binds = vec![

@@ -34,14 +34,30 @@ pub fn of_household(profile: &Profile) -> Vec<String> {
     keys.0
 }
 
+/// The keys by which a request usually finds: its numbers, and the whole birth date with either name. A part of [`of_request`].
+pub fn of_request_first(profile: &Profile) -> Vec<String> {
+    let mut keys = Keys::default();
+    keys.contacts(profile);
+    keys.numbers(profile);
+    if let Some(birth) = profile.birth.filter(|b| b.is_whole()) {
+        let whole = birth.text();
+        for name in &profile.names {
+            if let Some(given) = name.given.first() {
+                for sound in given_sounds(given) {
+                    keys.add("dg", &[&whole, &sound]);
+                }
+            }
+            keys.add("dl", &[&whole, &name.family_sound]);
+        }
+    }
+    keys.0
+}
+
 /// Keys that a request looks up: what the record would have, if the request were right or a common slip away from right.
 pub fn of_request(profile: &Profile) -> Vec<String> {
     let mut keys = Keys::default();
     keys.contacts(profile);
-    for id in profile.member_ids.iter().chain(&profile.subscriber_ids) {
-        keys.add("i", &[id]);
-        keys.add("i", &[subscriber_part(id)]);
-    }
+    keys.numbers(profile);
     let other_day = profile.birth.and_then(Birth::swapped).map(|birth| Profile {
         birth: Some(birth),
         ..profile.clone()
@@ -106,6 +122,13 @@ impl Keys {
         }
         for email in &profile.emails {
             self.add("e", &[&email.local, &email.domain]);
+        }
+    }
+
+    fn numbers(&mut self, asked: &Profile) {
+        for id in asked.member_ids.iter().chain(&asked.subscriber_ids) {
+            self.add("i", &[id]);
+            self.add("i", &[subscriber_part(id)]);
         }
     }
 

@@ -276,11 +276,7 @@ pub(crate) fn guard(levels: &Levels, company: Company, suffixed: bool, point: Po
             let two = thin_things(levels) >= 2;
             let contradicted = levels.is(Field::Middle, &[Differ])
                 || (levels.is(Field::Gender, &[Differ]) && !two)
-                || (point == Point::Safe
-                    && contradictions(levels)
-                        > usize::from(
-                            levels.is(Field::Middle, &[Exact, Partial]) || levels.is(Field::Address, &[Near]),
-                        ));
+                || (point == Point::Safe && thin_contradictions(levels) > thin_allowance(levels));
             let enough = two || (near_given && same_family && (exact || point == Point::Balanced));
             (contradicted || !enough).then_some(Guard::ThinContradicted)
         }
@@ -309,6 +305,22 @@ fn contradictions(levels: &Levels) -> usize {
     .into_iter()
     .filter(|(field, level)| levels.of(*field) == *level)
     .count()
+}
+
+/// The same where an initial is the best there is: a telephone and a state that are both others' say together that somebody is.
+fn thin_contradictions(levels: &Levels) -> usize {
+    let elsewhere = levels.is(Field::Middle, &[Level::Partial])
+        && levels.is(Field::Phone, &[Level::Differ])
+        && levels.is(Field::Address, &[Level::Differ]);
+    contradictions(levels) + usize::from(elsewhere)
+}
+
+/// How many contradictions thin evidence bears: one for a middle name and one for the town, or for the postal code alone.
+fn thin_allowance(levels: &Levels) -> usize {
+    let middle = levels.is(Field::Middle, &[Level::Exact, Level::Partial]);
+    let near = levels.is(Field::Address, &[Level::Near]);
+    let far = levels.is(Field::Address, &[Level::Far]);
+    usize::from(middle) + usize::from(near || (far && middle))
 }
 
 /// Whether something answers for a first name that is not the record's. A twin has all that a household shares and the day too,

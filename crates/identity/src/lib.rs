@@ -23,6 +23,7 @@ mod person;
 mod policy;
 pub mod rules;
 pub mod score;
+pub mod search;
 pub mod text;
 pub mod train;
 

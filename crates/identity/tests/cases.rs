@@ -190,3 +190,20 @@ fn two_records_of_one_person_are_no_rivals_unless_they_bear_one_number() {
     assert!(matches!(ask(&once, &[once.clone(), other]).0, Outcome::Match(0)));
     assert_eq!(ask(&once, &[once.clone(), once.clone()]).1, Some(Guard::SharedNumber));
 }
+
+#[test]
+fn a_stranger_with_the_name_the_day_and_the_initial_lives_elsewhere_and_is_called_elsewhere() {
+    let held = [person("Robert James", "O'Neil", "1970-04-02", ID)];
+    let mut asked = person("Robert J", "O'Neil", "1970-04-02", "");
+    asked.addresses[0] = Address {
+        line: "9 Pine Road".into(),
+        city: "Salem".into(),
+        state: "OR".into(),
+        zip: "97301".into(),
+    };
+    // Somebody who moved away and says no telephone may be the member; with another telephone too, a person must look.
+    asked.phones.clear();
+    assert_eq!(ask(&asked, &held).0, Outcome::Match(0));
+    asked.phones = vec!["5557654321".into()];
+    assert_eq!(ask(&asked, &held), (Outcome::Review(0), Some(Guard::ThinContradicted)));
+}

@@ -68,6 +68,7 @@ impl Bed {
             clock: Clock::fixed(NOW_MS),
             ids: Ids::random(),
             payer: Arc::new(payer),
+            review: crate::context::ReviewTerms::default(),
             matching: Arc::default(),
         };
         let key = SigningKey::generate(algorithm, "key-1").expect("key");

@@ -1,7 +1,7 @@
 //! Member-match requests against a roster.
 
 use super::csv::Table;
-use crate::decide::{Decision, Outcome, decide};
+use crate::decide::{Decision, Outcome};
 use crate::index::Roster;
 use crate::person::{Address, Person, PersonName, Profile};
 use crate::policy::{Point, Policy};
@@ -82,12 +82,13 @@ pub fn on_all_cores<T: Send>(rows: usize, work: impl Fn(usize) -> T + Sync) -> V
 /// Answers one request.
 pub fn answer(roster: &Roster, queries: &Table, row: usize, policy: &Policy, point: Point) -> Answer {
     let asked = Profile::from(&person(queries, row));
-    let candidates = roster.candidates(&asked);
-    let held: Vec<&Profile> = candidates
+    let found = roster.search(&asked, policy, point);
+    let candidates: Vec<u32> = found
+        .held
         .iter()
-        .filter_map(|number| roster.profiles().get(usize::try_from(*number).ok()?))
+        .filter_map(|(number, _)| u32::try_from(*number).ok())
         .collect();
-    let decision = decide(&asked, &held, roster.facts(), policy, point);
+    let decision = found.decision;
     let record = match decision.outcome {
         Outcome::Match(i) | Outcome::Review(i) => candidates.get(i).and_then(|number| usize::try_from(*number).ok()),
         Outcome::None => None,
