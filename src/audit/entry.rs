@@ -43,6 +43,13 @@ actions! {
     PartnerSuspended => "partner.suspended",
     PartnerResumed => "partner.resumed",
     PartnerRotated => "partner.rotated",
+    PartnerLocked => "partner.locked",
+    PartnerUnlocked => "partner.unlocked",
+    GuessAlarmed => "guess.alarmed",
+    PolicyImported => "policy.imported",
+    PolicyActivated => "policy.activated",
+    PolicyShadowStarted => "policy.shadow-started",
+    PolicyShadowEnded => "policy.shadow-ended",
     RequestRefused => "request.refused",
     OperatorTokenIssued => "operator.token-issued",
     OperatorImported => "operator.imported",
@@ -96,6 +103,15 @@ pub struct ConsentNote {
     pub rule: &'static str,
 }
 
+/// What an operator did it for. Only a commitment goes into the entry; the text is kept where it can be erased.
+#[derive(Clone, Debug)]
+pub struct Note {
+    /// Who, by an id of ours.
+    pub operator: String,
+    /// Why, in the operator's words.
+    pub reason: String,
+}
+
 /// A business event before it is bytes. Absent fields are left out of the bytes.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -123,6 +139,8 @@ pub struct Entry {
     pub consent: Option<ConsentNote>,
     /// Version of the policy that decided.
     pub policy_version: Option<String>,
+    /// What an operator did it for.
+    pub note: Option<Note>,
 }
 
 impl Entry {
@@ -149,6 +167,7 @@ impl Entry {
             bytes: None,
             consent: None,
             policy_version: None,
+            note: None,
         }
     }
 
@@ -177,6 +196,9 @@ impl Entry {
         }
         root.text("correlation_id", &self.correlation.correlation_id);
         root.opt("exchange", self.exchange.clone());
+        if let Some(note) = &self.note {
+            root.text("note_commit", &commitment("note", salt, &note.reason));
+        }
         if let Some(object) = &self.object {
             let mut note = Fields::default();
             note.text("id_commit", &commitment("object", salt, &object.id));

@@ -18,9 +18,10 @@ pub mod synth;
 pub use args::{Cli, Command, Common};
 pub use out::{Exit, Out};
 
+use crate::audit::Note;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::context::Context;
+use crate::context::{Context, Guard};
 use crate::error::{Failure, Fault};
 use crate::ids::Ids;
 use crate::store::{Store, StoreOptions};
@@ -95,6 +96,24 @@ pub fn on_store(command: &Command, ctx: &Context, cwd: &Path, out: &mut Out) -> 
     }
 }
 
+/// What an operator gave as id and reason.
+///
+/// # Errors
+/// [`Fault::ParameterInvalid`] for an id that is none of ours, or no reason.
+pub fn operator_note(operator: &str, reason: &str) -> Result<Note, Failure> {
+    if !crate::ids::is_fhir_id(operator) {
+        let remedy = "Give --operator as 1 to 64 letters, digits, hyphens and dots.";
+        return Err(Failure::new(Fault::ParameterInvalid).at("--operator").remedy(remedy));
+    }
+    if reason.trim().is_empty() {
+        return Err(Failure::new(Fault::ParameterInvalid).at("--reason").remedy("Say why."));
+    }
+    Ok(Note {
+        operator: operator.to_owned(),
+        reason: reason.to_owned(),
+    })
+}
+
 /// The configuration that the common options name.
 ///
 /// # Errors
@@ -121,6 +140,7 @@ pub fn open(config: &Config) -> Result<Context, Failure> {
     };
     let store = Store::open(&config.store.url, &options)?;
     Ok(Context {
+        guard: Arc::new(Guard::open(&store, config.policy.guess)?),
         store,
         clock: Clock::System,
         ids: Ids::random(),
@@ -137,7 +157,7 @@ pub fn report(failure: &Failure, out: &mut Out) -> Exit {
     }
     match failure.fault() {
         Fault::StoreBusy | Fault::Overloaded => Exit::Busy,
-        Fault::ConfigInvalid | Fault::PartnerInvalid | Fault::DurabilityUnsafe => Exit::Usage,
+        Fault::ConfigInvalid | Fault::PartnerInvalid | Fault::DurabilityUnsafe | Fault::ParameterInvalid => Exit::Usage,
         Fault::InputUnreadable => Exit::Unreadable,
         Fault::StoreDamaged => Exit::Integrity,
         _ => Exit::Failed,

@@ -14,6 +14,7 @@ pub use show::effective;
 use crate::context::Payer;
 use crate::error::{Failure, Fault};
 use crate::store::StoreUrl;
+use crate::store::guesses::Limits as GuessLimits;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -133,6 +134,10 @@ pub struct Policy {
     pub retry: String,
     /// Retention.
     pub retention: String,
+    /// The guessing guard.
+    pub guess: GuessLimits,
+    /// Answers to a match leave at multiples of this after the request.
+    pub answer_slot: Duration,
 }
 
 /// `[log]`.

@@ -4,6 +4,7 @@
 //! stores its decision and its ledger entries and nothing of the person: no grant, no consent, no id that was not earned.
 
 mod answer;
+mod guess;
 mod profile;
 mod record;
 mod request;
@@ -15,8 +16,9 @@ use crate::error::{Failure, Fault};
 use crate::fhir::elements::Patient;
 use crate::fhir::outcome;
 use crate::identity::normalise::family_key;
-use crate::identity::{self, Candidate, CoverageIds, Demographics, Hit, IdKind, Outcome, Policy};
+use crate::identity::{self, Candidate, CoverageIds, Decision, Demographics, Hit, IdKind, Outcome, Policy};
 use crate::security::Caller;
+use crate::store::guesses::{End, Gate};
 use crate::store::idempotency::{Claim, Reply, Standing, fingerprint, parse_key, standing};
 use crate::store::matching::{self, Found, Lookup, MEMBER_VALUES, Record, is_raced};
 use bytes::Bytes;
@@ -199,8 +201,9 @@ async fn write(ctx: &Context, record: Record) -> Result<(), Failure> {
     ctx.store.write(move |db| matching::record(db, &record)).await
 }
 
-/// A request in the terms of identity and of the store.
+/// A request in the terms of identity, of the store and of the guessing guard.
 struct Asked<'a> {
+    guess: guess::Asked,
     policy: Policy<'a>,
     demographics: Demographics,
     coverage: CoverageIds,
@@ -210,6 +213,7 @@ struct Asked<'a> {
 
 impl<'a> Asked<'a> {
     fn new(ctx: &'a Context, caller: &Caller, read: Request) -> Result<Self, Failure> {
+        let guess = guess::Asked::of(ctx, &caller.partner.id, &read);
         let policy = Policy {
             member_system: &ctx.payer.member_system,
             umb_system: &ctx.payer.umb_system,
@@ -238,6 +242,7 @@ impl<'a> Asked<'a> {
             consent_digest: consent::digest(&read.consent_raw, &read.member).to_vec(),
         };
         Ok(Asked {
+            guess,
             policy,
             demographics,
             coverage,
@@ -267,6 +272,14 @@ async fn decide(
         Outcome::Match(index) => found.get(index),
         Outcome::None | Outcome::Several => None,
     };
+    let near = matched.or_else(|| found.first().filter(|_| found.len() == 1));
+    let attempt = Attempt {
+        ctx,
+        arrival,
+        asked,
+        near: near.map(|member| member.patient_id.as_str()),
+        keyed,
+    };
     let known = matched.and_then(|member| member.known.as_ref());
     let verdict = match verdict {
         Ok(_) if known.is_some_and(|known| known.revoked) => Err("revoked"),
@@ -284,7 +297,7 @@ async fn decide(
                 consent: Err(rule.name),
                 patient: None,
             };
-            return refuse(ctx, arrival, Fault::NoUniqueMember, &judged, keyed).await;
+            return attempt.refuse(Fault::NoUniqueMember, &judged).await;
         }
     };
     let Some(member) = matched else {
@@ -295,7 +308,7 @@ async fn decide(
             consent,
             patient: None,
         };
-        return refuse(ctx, arrival, Fault::NoUniqueMember, &judged, keyed).await;
+        return attempt.refuse(Fault::NoUniqueMember, &judged).await;
     };
     match verdict {
         Err(rule) => {
@@ -305,53 +318,98 @@ async fn decide(
                 consent: Err(rule),
                 patient: Some(&member.patient_id),
             };
-            refuse(ctx, arrival, Fault::ConsentNotHonoured, &judged, keyed).await
+            attempt.refuse(Fault::ConsentNotHonoured, &judged).await
         }
-        Ok(terms) => {
-            let consent = Ok(terms.scope.code());
-            let judged = Judged {
-                identity: &identity,
-                outcome: "matched",
-                consent,
-                patient: Some(&member.patient_id),
-            };
-            let body = answer::bytes(&ctx.payer, &caller.partner.dialect, &member.umb, &member.patient_id);
-            let kept = if known.is_none() {
-                consent::kept(&asked.consent_raw)
-            } else {
-                Vec::new()
-            };
-            let received = Received {
-                digest: asked.wanted.consent_digest.clone(),
-                kept,
-            };
-            let mut record = arrival.granted(&judged, member, terms, received, &body);
-            let decision_id = record.decision.as_ref().map(|decision| decision.id.as_str());
-            record.reply = keyed.map(|key| key.reply(arrival, 200, &body, decision_id));
-            write(ctx, record).await?;
-            Ok(Answer {
-                status: 200,
-                body,
-                replayed: false,
-            })
-        }
+        Ok(terms) => attempt.grant(caller, &identity, member, terms).await,
     }
 }
 
-async fn refuse(
-    ctx: &Context,
-    arrival: &Arrival<'_>,
-    fault: Fault,
-    judged: &Judged<'_>,
-    keyed: Option<&Keyed>,
-) -> Result<Answer, Failure> {
-    let failure = Failure::new(fault);
-    let body = outcome::bytes(&failure, &ctx.payer.base_url);
-    let mut record = arrival.turned_down(judged, fault, &body);
-    let decision_id = record.decision.as_ref().map(|decision| decision.id.as_str());
-    record.reply = keyed.map(|key| key.reply(arrival, fault.row().http, &body, decision_id));
-    write(ctx, record).await?;
-    Err(failure)
+/// One attempt after both judgements.
+struct Attempt<'a> {
+    ctx: &'a Context,
+    arrival: &'a Arrival<'a>,
+    asked: &'a Asked<'a>,
+    /// The record it came nearest to.
+    near: Option<&'a str>,
+    keyed: Option<&'a Keyed>,
+}
+
+impl Attempt<'_> {
+    async fn refuse(&self, fault: Fault, judged: &Judged<'_>) -> Result<Answer, Failure> {
+        let (failure, decided) = self.refusal(fault, judged);
+        let rows = guess::Rows { decided, silent: None };
+        match self.write(End::Failed, rows).await? {
+            Gate::Shut(until_ms) => Err(guess::must_wait(until_ms, self.arrival.now_ms())),
+            Gate::Open | Gate::Silent => Err(failure),
+        }
+    }
+
+    async fn grant(
+        &self,
+        caller: &Caller,
+        identity: &Decision,
+        member: &Found,
+        terms: Terms,
+    ) -> Result<Answer, Failure> {
+        let known = member.known.as_ref();
+        let mut judged = Judged {
+            identity,
+            outcome: "matched",
+            consent: Ok(terms.scope.code()),
+            patient: Some(&member.patient_id),
+        };
+        let body = answer::bytes(
+            &self.ctx.payer,
+            &caller.partner.dialect,
+            &member.umb,
+            &member.patient_id,
+        );
+        let kept = if known.is_none() {
+            consent::kept(&self.asked.consent_raw)
+        } else {
+            Vec::new()
+        };
+        let received = Received {
+            digest: self.asked.wanted.consent_digest.clone(),
+            kept,
+        };
+        let mut decided = self.arrival.granted(&judged, member, terms, received, &body);
+        let decision_id = decided.decision.as_ref().map(|decision| decision.id.as_str());
+        decided.reply = self.keyed.map(|key| key.reply(self.arrival, 200, &body, decision_id));
+        let new = decided.grant.as_ref().is_some_and(|grant| !grant.renews);
+        judged.outcome = "guarded";
+        judged.patient = None;
+        let (failure, silent) = self.refusal(Fault::NoUniqueMember, &judged);
+        let rows = guess::Rows {
+            decided,
+            silent: Some(silent),
+        };
+        match self.write(End::Granted { new }, rows).await? {
+            Gate::Open => Ok(Answer {
+                status: 200,
+                body,
+                replayed: false,
+            }),
+            Gate::Silent => Err(failure),
+            Gate::Shut(until_ms) => Err(guess::must_wait(until_ms, self.arrival.now_ms())),
+        }
+    }
+
+    fn refusal(&self, fault: Fault, judged: &Judged<'_>) -> (Failure, Record) {
+        let failure = Failure::new(fault);
+        let body = outcome::bytes(&failure, &self.ctx.payer.base_url);
+        let mut record = self.arrival.turned_down(judged, fault, &body);
+        let decision_id = record.decision.as_ref().map(|decision| decision.id.as_str());
+        record.reply = self
+            .keyed
+            .map(|key| key.reply(self.arrival, fault.row().http, &body, decision_id));
+        (failure, record)
+    }
+
+    async fn write(&self, end: End, rows: guess::Rows) -> Result<Gate, Failure> {
+        let guess = self.asked.guess.guess(self.ctx, self.arrival, self.near, end);
+        guess::write(self.ctx, self.arrival, guess, rows).await
+    }
 }
 
 fn word(outcome: Outcome, crowded: bool) -> &'static str {

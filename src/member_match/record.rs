@@ -85,6 +85,19 @@ impl<'a> Arrival<'a> {
         self.at_us / 1000
     }
 
+    pub(super) fn partner_id(&self) -> &str {
+        &self.caller.partner.id
+    }
+
+    pub(super) fn correlation_id(&self) -> &str {
+        &self.caller.correlation.correlation_id
+    }
+
+    /// An entry with who asked and what, and no outcome yet.
+    pub(super) fn bare(&self, action: Action) -> Entry {
+        self.entry(action)
+    }
+
     /// The entry of an answer that was given before and is given again.
     pub(super) fn replayed(&self, status: u16, body: &[u8]) -> LedgerRow {
         let mut entry = self.entry(Action::MatchBegun);

@@ -5,6 +5,7 @@
 mod db;
 pub mod disclosure;
 pub mod durability;
+pub mod guesses;
 pub mod idempotency;
 pub mod matching;
 pub mod members;

@@ -11,6 +11,7 @@ mod contract_ops;
 mod contract_release;
 mod contract_trust;
 mod demo_files;
+mod guess;
 mod identity;
 mod kill9;
 mod layers;
