@@ -123,7 +123,7 @@ async fn t_c03_over_http_a_guesser_is_turned_away_and_an_operator_lets_it_in_aga
     let answered = guess(&payer, &client, &token, 0..70).await;
     assert_eq!(answered.iter().filter(|status| **status == 422).count(), 5);
     assert_eq!(answered[5..].iter().filter(|status| **status == 429).count(), 65);
-    let right = payer.request(1, Variation::Exact).to_string();
+    let right = payer.request(2, Variation::Exact).to_string();
     let reply = client.post_match(&token, right.clone(), &[]).await;
     reply.assert_outcome(Fault::MatchLocked);
     assert!(!reply.text().contains("Patient/"));
