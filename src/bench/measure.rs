@@ -334,7 +334,7 @@ fn get(token: &Secret, path: &str) -> Vec<u8> {
     wire::request("GET", path, &headers, b"")
 }
 
-fn match_request(token: &Secret, body: &[u8]) -> Vec<u8> {
+pub(super) fn match_request(token: &Secret, body: &[u8]) -> Vec<u8> {
     let headers = format!(
         "authorization: Bearer {}\r\naccept: application/fhir+json\r\ncontent-type: application/fhir+json\r\n",
         token.expose()
@@ -342,6 +342,6 @@ fn match_request(token: &Secret, body: &[u8]) -> Vec<u8> {
     wire::request("POST", "/fhir/Patient/$member-match", &headers, body)
 }
 
-fn broken(error: std::io::Error) -> Failure {
+pub(super) fn broken(error: std::io::Error) -> Failure {
     Failure::new(Fault::PartnerUnreachable).because(error)
 }
