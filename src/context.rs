@@ -4,6 +4,7 @@
 
 use crate::clock::Clock;
 use crate::error::Failure;
+use crate::identity::Rules;
 use crate::ids::Ids;
 use crate::store::guesses::Limits;
 use crate::store::{Store, secrets};
@@ -59,4 +60,6 @@ pub struct Context {
     pub payer: Arc<Payer>,
     /// The guessing guard.
     pub guard: Arc<Guard>,
+    /// What matches are decided by.
+    pub matching: Arc<Rules>,
 }

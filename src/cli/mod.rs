@@ -12,6 +12,7 @@ pub mod import;
 pub mod operator;
 mod out;
 pub mod partner;
+pub mod policy;
 pub mod serve;
 pub mod synth;
 
@@ -23,6 +24,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::context::{Context, Guard};
 use crate::error::{Failure, Fault};
+use crate::identity::Rules;
 use crate::ids::Ids;
 use crate::store::{Store, StoreOptions};
 use clap::Parser as _;
@@ -90,6 +92,7 @@ pub fn on_store(command: &Command, ctx: &Context, cwd: &Path, out: &mut Out) -> 
     match command {
         Command::Import(args) => import::run(args, ctx, cwd, out),
         Command::Partner(args) => partner::run(args, ctx, cwd, out),
+        Command::Policy(args) => policy::run(args, ctx, cwd, out),
         Command::Operator(args) => operator::run(args, ctx, out),
         Command::Durability => durability::run(ctx, out),
         _ => Err(Failure::new(Fault::ConfigInvalid).remedy("This command does not run inside a server.")),
@@ -145,6 +148,7 @@ pub fn open(config: &Config) -> Result<Context, Failure> {
         clock: Clock::System,
         ids: Ids::random(),
         payer: Arc::new(config.payer()),
+        matching: Arc::new(Rules::shipped(&config.policy.matching)),
     })
 }
 
@@ -157,7 +161,11 @@ pub fn report(failure: &Failure, out: &mut Out) -> Exit {
     }
     match failure.fault() {
         Fault::StoreBusy | Fault::Overloaded => Exit::Busy,
-        Fault::ConfigInvalid | Fault::PartnerInvalid | Fault::DurabilityUnsafe | Fault::ParameterInvalid => Exit::Usage,
+        Fault::ConfigInvalid
+        | Fault::PartnerInvalid
+        | Fault::DurabilityUnsafe
+        | Fault::ParameterInvalid
+        | Fault::PolicyInvalid => Exit::Usage,
         Fault::InputUnreadable => Exit::Unreadable,
         Fault::StoreDamaged => Exit::Integrity,
         _ => Exit::Failed,

@@ -290,7 +290,7 @@ pub const KEYS: &[Key] = {
 
 /// The known policies of each kind.
 pub const POLICIES: &[(&str, &[&str])] = &[
-    ("policy.matching", &["safe"]),
+    ("policy.matching", &["safe", "balanced"]),
     ("policy.release", &["cms-0057"]),
     ("policy.retry", &["default"]),
     ("policy.retention", &["default"]),

@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::context::{Context, Guard};
 use crate::error::{Failure, Fault};
 use crate::http::server::{self, Running};
+use crate::identity::Rules;
 use crate::ids::Ids;
 use crate::ops;
 use crate::partner::client::{PeerClient, Reply, SmartConfiguration};
@@ -76,6 +77,7 @@ impl Demo {
             clock: clock.clone(),
             ids: Ids::random(),
             payer: Arc::new(config.payer()),
+            matching: Arc::new(Rules::shipped(&config.policy.matching)),
         };
         let quiet_ctx = ctx.clone();
         let made = files.clone();

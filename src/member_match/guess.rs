@@ -8,7 +8,7 @@ use super::request::Request;
 use crate::audit::{Action, Entry, Object, Outcome, ledger};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
-use crate::identity::normalise::fold_name;
+use crate::identity::fold;
 use crate::secret::hmac_sha256;
 use crate::store::guesses::{self, Alarm, End, Gate, Guess, Kind, TARGETS, Target};
 use crate::store::matching::{self, Record};
@@ -43,9 +43,9 @@ impl Asked {
         let gender = patient.gender.as_deref().unwrap_or_default();
         let (mut people, mut names) = (Vec::new(), Vec::new());
         for name in &patient.name {
-            let family = fold_name(name.family.as_deref().unwrap_or_default());
+            let family = fold(name.family.as_deref().unwrap_or_default());
             let given = name.given.iter().flatten().next().map_or("", String::as_str);
-            let given = fold_name(given);
+            let given = fold(given);
             people.push(hash("person", &[&family, &given, birth_date]));
             names.push(hash("name", &[&family, &given, gender]));
         }

@@ -4,7 +4,10 @@
 //! stores its decision and its ledger entries and nothing of the person: no grant, no consent, no id that was not earned.
 
 mod answer;
+mod attempt;
+mod detail;
 mod guess;
+mod identify;
 mod profile;
 mod record;
 mod request;
@@ -13,22 +16,25 @@ mod shape;
 use crate::consent::{self, Class, Question, Rule, Terms};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
-use crate::fhir::elements::Patient;
 use crate::fhir::outcome;
-use crate::identity::normalise::family_key;
-use crate::identity::{self, Candidate, CoverageIds, Decision, Demographics, Hit, IdKind, Outcome, Policy};
+use crate::identity::{Outcome, Systems, of_request};
+use crate::policy;
 use crate::security::Caller;
-use crate::store::guesses::{End, Gate};
 use crate::store::idempotency::{Claim, Reply, Standing, fingerprint, parse_key, standing};
-use crate::store::matching::{self, Found, Lookup, MEMBER_VALUES, Record, is_raced};
+use crate::store::matching::{self, Doubt, Record, is_raced};
+use attempt::Attempt;
 use bytes::Bytes;
-use record::{Arrival, Judged, Received};
+use identify::Wanted;
+pub use identify::{Judgement, judge};
+use record::{Arrival, Judged};
 use request::Request;
 
 /// The route template that idempotency keys are scoped by.
 pub const ROUTE: &str = "/Patient/$member-match";
 /// Times that a match is decided again after another request changed what it had read.
 const ATTEMPTS: u32 = 4;
+/// Member numbers that one request may send.
+const MEMBER_VALUES: usize = 7;
 
 /// A member-match request as it came in, from a caller that may ask.
 #[derive(Clone, Debug)]
@@ -202,50 +208,30 @@ async fn write(ctx: &Context, record: Record) -> Result<(), Failure> {
 }
 
 /// A request in the terms of identity, of the store and of the guessing guard.
-struct Asked<'a> {
+struct Asked {
     guess: guess::Asked,
-    policy: Policy<'a>,
-    demographics: Demographics,
-    coverage: CoverageIds,
     consent_raw: serde_json::Map<String, serde_json::Value>,
-    wanted: Lookup,
+    wanted: Wanted,
 }
 
-impl<'a> Asked<'a> {
-    fn new(ctx: &'a Context, caller: &Caller, read: Request) -> Result<Self, Failure> {
+impl Asked {
+    fn new(ctx: &Context, caller: &Caller, read: Request) -> Result<Self, Failure> {
         let guess = guess::Asked::of(ctx, &caller.partner.id, &read);
-        let policy = Policy {
-            member_system: &ctx.payer.member_system,
-            umb_system: &ctx.payer.umb_system,
+        let systems = Systems {
+            member: &ctx.payer.member_system,
+            umb: &ctx.payer.umb_system,
         };
-        let demographics = Demographics::from(&read.patient);
-        let coverage = CoverageIds::from(&read.coverage);
-        let sent = identity::sent_ids(&demographics, &coverage, &policy);
-        let mut members: Vec<String> = sent.members.into_iter().map(|id| id.value).collect();
-        members.sort_unstable();
-        members.dedup();
-        if members.len() > MEMBER_VALUES {
+        let person = of_request(&read.patient, &read.coverage, systems);
+        if person.member_ids.len() > MEMBER_VALUES {
             return Err(Failure::new(Fault::MatchInvalid).at(format!("{}.identifier", read.coverage_place)));
         }
-        let family = demographics
-            .names
-            .iter()
-            .find_map(|name| name.family.as_deref())
-            .unwrap_or_default();
-        let wanted = Lookup {
+        let wanted = Wanted {
+            person,
             partner_id: caller.partner.id.clone(),
-            members,
-            subscriber: sent.subscriber,
-            member_system: ctx.payer.member_system.clone(),
-            birth_date: demographics.birth_date.clone().unwrap_or_default(),
-            family: family_key(family),
             consent_digest: consent::digest(&read.consent_raw, &read.member).to_vec(),
         };
         Ok(Asked {
             guess,
-            policy,
-            demographics,
-            coverage,
             consent_raw: read.consent_raw,
             wanted,
         })
@@ -257,27 +243,44 @@ async fn decide(
     ctx: &Context,
     caller: &Caller,
     arrival: &Arrival<'_>,
-    asked: &Asked<'_>,
+    asked: &Asked,
     verdict: Result<Terms, &'static Rule>,
     keyed: Option<&Keyed>,
 ) -> Result<Answer, Failure> {
-    let wanted = asked.wanted.clone();
-    let found = ctx.store.read(move |db| matching::candidates(db, &wanted)).await?;
-    let crowded = found.is_none();
-    let found = found.unwrap_or_default();
-    let candidates = found.iter().map(candidate).collect::<Result<Vec<_>, _>>()?;
-    let identity = identity::decide(&asked.demographics, &asked.coverage, &candidates, &asked.policy);
+    let (store, hasher) = (ctx.store.clone(), ctx.store.key_hasher()?);
+    let (configured, wanted) = (std::sync::Arc::clone(&ctx.matching), asked.wanted.clone());
+    let (identity, shadow) = ctx
+        .store
+        .read(move |db| {
+            let in_force = store.matching(db, &configured)?;
+            let judgement = judge(db, &store, &hasher, &in_force.rules, &wanted)?;
+            Ok((judgement, in_force.shadow))
+        })
+        .await?;
+    let answered = conclude(ctx, caller, arrival, asked, &identity, verdict, keyed).await;
+    if let (Some(shadow), false) = (shadow, answered.as_ref().is_err_and(is_raced)) {
+        policy::shadow::compare_later(ctx, identity.case(shadow));
+    }
+    answered
+}
 
-    let matched = match identity.outcome {
-        Outcome::Match(index) => found.get(index),
-        Outcome::None | Outcome::Several => None,
-    };
-    let near = matched.or_else(|| found.first().filter(|_| found.len() == 1));
+/// What was judged becomes an answer, and its rows.
+async fn conclude(
+    ctx: &Context,
+    caller: &Caller,
+    arrival: &Arrival<'_>,
+    asked: &Asked,
+    identity: &Judgement,
+    verdict: Result<Terms, &'static Rule>,
+    keyed: Option<&Keyed>,
+) -> Result<Answer, Failure> {
+    let matched = identity.matched();
     let attempt = Attempt {
         ctx,
+        caller,
         arrival,
         asked,
-        near: near.map(|member| member.patient_id.as_str()),
+        identity,
         keyed,
     };
     let known = matched.and_then(|member| member.known.as_ref());
@@ -289,10 +292,10 @@ async fn decide(
             let outcome = if matched.is_some() {
                 "gate"
             } else {
-                word(identity.outcome, crowded)
+                word(identity.outcome)
             };
             let judged = Judged {
-                identity: &identity,
+                identity,
                 outcome,
                 consent: Err(rule.name),
                 patient: None,
@@ -303,8 +306,8 @@ async fn decide(
     let Some(member) = matched else {
         let consent = verdict.map(|terms| terms.scope.code());
         let judged = Judged {
-            identity: &identity,
-            outcome: word(identity.outcome, crowded),
+            identity,
+            outcome: word(identity.outcome),
             consent,
             patient: None,
         };
@@ -313,131 +316,38 @@ async fn decide(
     match verdict {
         Err(rule) => {
             let judged = Judged {
-                identity: &identity,
+                identity,
                 outcome: "consent",
                 consent: Err(rule),
                 patient: Some(&member.patient_id),
             };
             attempt.refuse(Fault::ConsentNotHonoured, &judged).await
         }
-        Ok(terms) => attempt.grant(caller, &identity, member, terms).await,
+        Ok(terms) => attempt.grant(member, terms).await,
     }
 }
 
-/// One attempt after both judgements.
-struct Attempt<'a> {
-    ctx: &'a Context,
-    arrival: &'a Arrival<'a>,
-    asked: &'a Asked<'a>,
-    /// The record it came nearest to.
-    near: Option<&'a str>,
-    keyed: Option<&'a Keyed>,
-}
-
-impl Attempt<'_> {
-    async fn refuse(&self, fault: Fault, judged: &Judged<'_>) -> Result<Answer, Failure> {
-        let (failure, decided) = self.refusal(fault, judged);
-        let rows = guess::Rows { decided, silent: None };
-        match self.write(End::Failed, rows).await? {
-            Gate::Shut(until_ms) => Err(guess::must_wait(until_ms, self.arrival.now_ms())),
-            Gate::Open | Gate::Silent => Err(failure),
-        }
-    }
-
-    async fn grant(
-        &self,
-        caller: &Caller,
-        identity: &Decision,
-        member: &Found,
-        terms: Terms,
-    ) -> Result<Answer, Failure> {
-        let known = member.known.as_ref();
-        let mut judged = Judged {
-            identity,
-            outcome: "matched",
-            consent: Ok(terms.scope.code()),
-            patient: Some(&member.patient_id),
-        };
-        let body = answer::bytes(
-            &self.ctx.payer,
-            &caller.partner.dialect,
-            &member.umb,
-            &member.patient_id,
-        );
-        let kept = if known.is_none() {
-            consent::kept(&self.asked.consent_raw)
-        } else {
-            Vec::new()
-        };
-        let received = Received {
-            digest: self.asked.wanted.consent_digest.clone(),
-            kept,
-        };
-        let mut decided = self.arrival.granted(&judged, member, terms, received, &body);
-        let decision_id = decided.decision.as_ref().map(|decision| decision.id.as_str());
-        decided.reply = self.keyed.map(|key| key.reply(self.arrival, 200, &body, decision_id));
-        let new = decided.grant.as_ref().is_some_and(|grant| !grant.renews);
-        judged.outcome = "guarded";
-        judged.patient = None;
-        let (failure, silent) = self.refusal(Fault::NoUniqueMember, &judged);
-        let rows = guess::Rows {
-            decided,
-            silent: Some(silent),
-        };
-        match self.write(End::Granted { new }, rows).await? {
-            Gate::Open => Ok(Answer {
-                status: 200,
-                body,
-                replayed: false,
-            }),
-            Gate::Silent => Err(failure),
-            Gate::Shut(until_ms) => Err(guess::must_wait(until_ms, self.arrival.now_ms())),
-        }
-    }
-
-    fn refusal(&self, fault: Fault, judged: &Judged<'_>) -> (Failure, Record) {
-        let failure = Failure::new(fault);
-        let body = outcome::bytes(&failure, &self.ctx.payer.base_url);
-        let mut record = self.arrival.turned_down(judged, fault, &body);
-        let decision_id = record.decision.as_ref().map(|decision| decision.id.as_str());
-        record.reply = self
-            .keyed
-            .map(|key| key.reply(self.arrival, fault.row().http, &body, decision_id));
-        (failure, record)
-    }
-
-    async fn write(&self, end: End, rows: guess::Rows) -> Result<Gate, Failure> {
-        let guess = self.asked.guess.guess(self.ctx, self.arrival, self.near, end);
-        guess::write(self.ctx, self.arrival, guess, rows).await
-    }
-}
-
-fn word(outcome: Outcome, crowded: bool) -> &'static str {
-    match outcome {
-        Outcome::Several => "several",
-        _ if crowded => "several",
-        Outcome::Match(_) | Outcome::None => "none",
-    }
-}
-
-fn candidate(found: &Found) -> Result<Candidate, Failure> {
-    let patient: Patient = serde_json::from_str(&found.demographics)
-        .map_err(|error| Failure::new(Fault::StoreDamaged).because(error.to_string()))?;
-    let hits = found.hits.iter().map(|(kind, value)| Hit {
-        kind: if kind == "subscriber" {
-            IdKind::Subscriber
-        } else {
-            IdKind::Member
-        },
-        value: value.clone(),
-    });
-    Ok(Candidate {
-        compartment: found.compartment,
-        patient_id: found.patient_id.clone(),
-        umb: found.umb.clone(),
-        demographics: Demographics::from(&patient),
-        hits: hits.collect(),
+/// What a person must decide, when the matcher would not. What the consent came to is judged again when they have.
+fn doubt(identity: &Judgement) -> Option<Doubt> {
+    let (Outcome::Review(_), Some(reason)) = (identity.outcome, identity.reason) else {
+        return None;
+    };
+    Some(Doubt {
+        reason: reason.code(),
+        candidates: identity
+            .named
+            .iter()
+            .map(|found| (found.compartment, found.patient_id.clone()))
+            .collect(),
     })
+}
+
+fn word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Match(_) => "matched",
+        Outcome::Review(_) => "review",
+        Outcome::None => "none",
+    }
 }
 
 #[cfg(test)]

@@ -2,18 +2,18 @@
 //!
 //! A decision holds levels and rule names, never a value of the request or of a record.
 
+use super::detail::{self, Detail};
+use super::identify::Judgement;
 use crate::audit::{Action, ConsentNote, Entry, Object, Outcome};
 use crate::consent::{Scope, Terms};
 use crate::context::Context;
 use crate::error::Fault;
-use crate::identity::{Comparison, Decision, Field, Level};
 use crate::secret::{random, sha256};
 use crate::security::Caller;
-use crate::store::matching::{DecisionRow, Found, GrantRow, LedgerRow, Record};
-use serde::{Serialize, Serializer};
+use crate::store::matching::{DecisionRow, Found, GrantRow, LedgerRow, NAMED, Record};
 
 /// Candidates whose comparison is kept with a decision.
-const KEPT_CANDIDATES: usize = 10;
+pub(super) const KEPT_CANDIDATES: usize = NAMED;
 
 /// One request, from its arrival on.
 pub(super) struct Arrival<'a> {
@@ -27,7 +27,7 @@ pub(super) struct Arrival<'a> {
 
 /// What was found out about a request.
 pub(super) struct Judged<'a> {
-    pub identity: &'a Decision,
+    pub identity: &'a Judgement,
     /// The word of the decision row.
     pub outcome: &'static str,
     /// The scope permitted, or the rule that refuses.
@@ -40,31 +40,6 @@ pub(super) struct Judged<'a> {
 pub(super) struct Received {
     pub digest: Vec<u8>,
     pub kept: Vec<u8>,
-}
-
-#[derive(Serialize)]
-struct Detail<'a> {
-    candidates: Vec<Compared<'a>>,
-    candidates_count: usize,
-    consent: Consent,
-    dialect: &'a str,
-}
-
-#[derive(Serialize)]
-struct Compared<'a> {
-    #[serde(serialize_with = "fields")]
-    fields: &'a [(Field, Level)],
-    rule: Option<&'static str>,
-}
-
-#[derive(Serialize)]
-struct Consent {
-    decision: &'static str,
-    rule: &'static str,
-}
-
-fn fields<S: Serializer>(fields: &[(Field, Level)], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(fields.iter().map(|(field, level)| (field, level)))
 }
 
 impl<'a> Arrival<'a> {
@@ -125,7 +100,7 @@ impl<'a> Arrival<'a> {
                 kind: "Patient",
                 id: id.to_owned(),
             });
-            entry.policy_version = Some(judged.identity.policy_version.to_owned());
+            entry.policy_version = Some(judged.identity.rules.version.clone());
         }
         self.row(&entry, 1)
     }
@@ -188,7 +163,7 @@ impl<'a> Arrival<'a> {
             decision: "permit",
             rule: terms.scope.code(),
         });
-        matched.policy_version = Some(judged.identity.policy_version.to_owned());
+        matched.policy_version = Some(judged.identity.rules.version.clone());
         matched.response_digest = Some(sha256(body));
         let decision = DecisionRow {
             consent_id: Some(grant.consent_id.clone()),
@@ -200,29 +175,17 @@ impl<'a> Arrival<'a> {
             decision: Some(decision),
             grant: Some(grant),
             ledger,
-            reply: None,
+            ..Record::default()
         }
     }
 
     fn decision(&self, judged: &Judged<'_>) -> DecisionRow {
-        let compared = judged.identity.compared.iter().take(KEPT_CANDIDATES);
-        let detail = Detail {
-            candidates: compared
-                .map(|Comparison { fields, rule, .. }| Compared { fields, rule: *rule })
-                .collect(),
-            candidates_count: judged.identity.compared.len(),
-            consent: match judged.consent {
-                Ok(rule) => Consent {
-                    decision: "permit",
-                    rule,
-                },
-                Err(rule) => Consent {
-                    decision: "refuse",
-                    rule,
-                },
-            },
-            dialect: &self.caller.partner.dialect.hrex,
-        };
+        let detail = Detail::new(
+            judged.identity,
+            &judged.identity.rules,
+            detail::Consent::from(judged.consent),
+            &self.caller.partner.dialect.hrex,
+        );
         DecisionRow {
             id: self.ctx.ids.new_id(self.now_ms()),
             partner_id: self.caller.partner.id.clone(),
@@ -233,8 +196,8 @@ impl<'a> Arrival<'a> {
             patient_id: judged.patient.map(str::to_owned),
             consent_id: None,
             grant_id: None,
-            policy_version: judged.identity.policy_version.to_owned(),
-            detail: serde_json::to_string(&detail).unwrap_or_else(|_| "{}".to_owned()),
+            policy_version: judged.identity.rules.version.clone(),
+            detail: detail.json(),
             created_ms: self.now_ms(),
         }
     }

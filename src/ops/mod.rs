@@ -4,6 +4,7 @@
 //! birth date or a member number, and a Patient id only where the view allows it.
 
 pub mod faults;
+pub mod policies;
 
 use crate::clock::rfc3339_ms;
 use crate::error::{Failure, Fault};

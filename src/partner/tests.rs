@@ -73,6 +73,7 @@ fn context(folder: &tempfile::TempDir) -> Context {
         clock: Clock::fixed(1_798_761_600_000),
         ids: Ids::random(),
         payer: Arc::new(payer),
+        matching: Arc::default(),
     }
 }
 

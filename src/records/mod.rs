@@ -8,6 +8,7 @@ pub mod compartment;
 pub mod demographics;
 pub mod gate;
 pub mod import;
+pub mod index;
 pub mod keep;
 pub mod released;
 pub mod sensitivity;

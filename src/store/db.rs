@@ -117,6 +117,8 @@ struct Inner {
     writer: Option<Writer>,
     permits: Arc<Semaphore>,
     broken: Arc<AtomicBool>,
+    remembered: super::roster::Remembered,
+    versions: super::policies::Versions,
     _lock: Option<File>,
 }
 
@@ -159,6 +161,8 @@ impl Store {
             writer,
             permits,
             broken,
+            remembered: super::roster::Remembered::default(),
+            versions: super::policies::Versions::default(),
             _lock: lock,
         })))
     }
@@ -166,6 +170,14 @@ impl Store {
     /// Where this store is.
     pub fn url(&self) -> &StoreUrl {
         &self.0.url
+    }
+
+    pub(super) fn versions(&self) -> &super::policies::Versions {
+        &self.0.versions
+    }
+
+    pub(super) fn remembered(&self) -> &super::roster::Remembered {
+        &self.0.remembered
     }
 
     /// Whether a commit failed in a way that forbids any further acknowledgement; the process must end.

@@ -213,6 +213,43 @@ diesel::table! {
 }
 
 diesel::table! {
+    identity_key (hash, compartment) {
+        hash -> BigInt,
+        compartment -> BigInt,
+    }
+}
+
+diesel::table! {
+    identity_profile (compartment) {
+        compartment -> BigInt,
+        format -> BigInt,
+        profile -> Binary,
+        keys -> Binary,
+    }
+}
+
+diesel::table! {
+    identity_roster (no) {
+        no -> BigInt,
+        records -> BigInt,
+        sha256 -> Binary,
+        facts -> Binary,
+        made_ms -> BigInt,
+    }
+}
+
+diesel::table! {
+    decision_candidate (decision_id, place) {
+        decision_id -> Text,
+        place -> BigInt,
+        compartment -> BigInt,
+        patient_id -> Text,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(member, identity_profile);
+
+diesel::table! {
     guess (partner_id, target) {
         partner_id -> Text,
         target -> Binary,

@@ -58,6 +58,7 @@ async fn t_c03_ten_thousand_guesses_yield_nothing_and_raise_the_alarm() {
     };
     let ctx = Context {
         guard: Arc::new(guard.await.expect("runs").expect("a guard")),
+        matching: Arc::new(causeway::identity::Rules::default()),
         store,
         clock: Clock::fixed(chrono::Utc::now().timestamp_millis()),
         ids: Ids::random(),

@@ -11,7 +11,7 @@ const ROWS: &[&[&str]] = &[
     &["app"],
     &["ops"],
     &["member_match", "release"],
-    &["records", "consent"],
+    &["records", "consent", "policy"],
     &["partner"],
     &["security"],
     &["audit"],

@@ -20,6 +20,7 @@ pub fn configure(service: &mut ServiceConfig) {
                 .route("/grants", web::get().to(v1::grants))
                 .route("/ledger", web::get().to(v1::ledger))
                 .route("/partners", web::get().to(v1::partners))
+                .route("/policies", web::get().to(v1::policies))
                 .route("/faults", web::get().to(v1::faults)),
         );
 }

@@ -104,6 +104,17 @@ pub async fn partners(request: HttpRequest, app: web::Data<App>) -> HttpResponse
     .await
 }
 
+/// `GET /ops/v1/policies`.
+pub async fn policies(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
+    respond(&app, async {
+        allow(&request, &app, &[Role::Admin]).await?;
+        let ctx = app.ctx.clone();
+        let items = app.ctx.store.read(move |db| ops::policies::items(&ctx, db)).await?;
+        Ok(json!({"items": items, "next": null}))
+    })
+    .await
+}
+
 /// `GET /ops/v1/faults`.
 pub async fn faults(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
     respond(&app, async {

@@ -36,6 +36,7 @@ impl Payers {
                 base_url: "https://old.example/fhir".into(),
                 time_zone: chrono_tz::UTC,
             }),
+            matching: Arc::default(),
         };
         Payers { folder, ctx }
     }

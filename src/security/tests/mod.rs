@@ -70,6 +70,7 @@ impl Bed {
             clock: Clock::fixed(NOW_MS),
             ids: Ids::random(),
             payer: Arc::new(payer),
+            matching: Arc::default(),
         };
         let key = SigningKey::generate(algorithm, "key-1").expect("key");
         let mut row = partner_row("new-payer", &key);

@@ -49,6 +49,7 @@ pub fn person(table: &Table, row: usize) -> Person {
         emails: some("email"),
         member_ids: some("member_id"),
         subscriber_ids: some("subscriber_id"),
+        ..Person::default()
     }
 }
 

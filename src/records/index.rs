@@ -1,0 +1,121 @@
+//! What the matcher finds and compares members by: made from the stored Patient and its Coverages, in the transaction that writes
+//! them, and counted now and then over the whole roster. Decides nothing about anybody.
+
+use crate::context::Context;
+use crate::error::{Failure, Fault};
+use crate::fhir::elements::Patient;
+use crate::identity::{Facts, KeyHasher, Profile, Systems, of_record};
+use crate::store::identity::{self as rows, Indexed, Source};
+use crate::store::{Db, Store, roster};
+use std::sync::Arc;
+
+/// Members that are made anew in one transaction.
+const CHUNK: i64 = 500;
+/// Profiles read at once while the roster is counted.
+const PAGE: i64 = 5_000;
+/// Below so many members the roster is counted after every import; above, when its size moved by more than 2 %.
+const SMALL: i64 = 10_000;
+
+/// Makes profiles and keys.
+#[derive(Clone, Debug)]
+pub struct Indexer {
+    hasher: KeyHasher,
+    systems: Arc<[String; 2]>,
+}
+
+impl Indexer {
+    /// With the secret of the store and the systems of the payer's numbers. Waits on this thread.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn open(ctx: &Context) -> Result<Indexer, Failure> {
+        Ok(Indexer {
+            hasher: ctx.store.key_hasher()?,
+            systems: Arc::new([ctx.payer.member_system.clone(), ctx.payer.umb_system.clone()]),
+        })
+    }
+
+    /// The row of a member.
+    ///
+    /// # Errors
+    /// [`Fault::StoreDamaged`] for demographics that are no Patient.
+    pub fn row(&self, source: &Source) -> Result<Indexed, Failure> {
+        let patient: Patient = serde_json::from_str(&source.demographics)
+            .map_err(|error| Failure::new(Fault::StoreDamaged).because(error.to_string()))?;
+        let [member, umb] = self.systems.as_ref();
+        let person = of_record(&patient, &source.umb, &source.identifiers, Systems { member, umb });
+        Ok(self.indexed(source.compartment, &Profile::from(&person)))
+    }
+
+    /// The row of a member whose profile is made already.
+    pub fn indexed(&self, compartment: i64, profile: &Profile) -> Indexed {
+        Indexed {
+            compartment,
+            profile: profile.pack(),
+            keys: self.hasher.of_record(profile),
+        }
+    }
+}
+
+/// Makes the rows of these compartments anew, in the caller's transaction.
+///
+/// # Errors
+/// Those of the database; as [`Indexer::row`].
+pub fn renew(db: &mut Db, indexer: &Indexer, numbers: &[i64]) -> Result<(), Failure> {
+    let (mut made, mut gone) = (Vec::with_capacity(numbers.len()), Vec::new());
+    for no in numbers {
+        match rows::source(db, *no)? {
+            Some(source) => made.push(indexer.row(&source)?),
+            None => gone.push(*no),
+        }
+    }
+    rows::remove(db, &gone)?;
+    rows::put(db, &made)
+}
+
+/// Makes what is not there or of an older format, as after an upgrade, and counts the roster. Waits on this thread.
+///
+/// # Errors
+/// As [`renew`].
+pub fn catch_up(ctx: &Context) -> Result<(), Failure> {
+    let indexer = Indexer::open(ctx)?;
+    let mut after = 0;
+    loop {
+        let numbers = ctx.store.read_blocking(|db| rows::missing(db, after, CHUNK))?;
+        let Some(last) = numbers.last() else { break };
+        after = *last;
+        let indexer = indexer.clone();
+        ctx.store.write_blocking(move |db| renew(db, &indexer, &numbers))?;
+    }
+    count(ctx)
+}
+
+/// Counts the roster and keeps its state, when that is due.
+///
+/// # Errors
+/// Those of the store.
+pub fn count(ctx: &Context) -> Result<(), Failure> {
+    let (held, counted) = ctx
+        .store
+        .read_blocking(|db| Ok((rows::count(db)?, roster::records(db)?)))?;
+    let due = counted.is_none_or(|counted| held <= SMALL || (held - counted).abs() * 50 > counted);
+    if !due || (held == 0 && counted.is_none()) {
+        return Ok(());
+    }
+    let (facts, now_ms) = (facts(&ctx.store)?, ctx.clock.now_ms());
+    ctx.store.write_blocking(move |db| roster::put(db, &facts, now_ms))
+}
+
+fn facts(store: &Store) -> Result<Facts, Failure> {
+    let (mut facts, mut after) = (Facts::default(), 0);
+    loop {
+        let page = store.read_blocking(|db| rows::page(db, after, PAGE))?;
+        let Some((last, _)) = page.last() else { return Ok(facts) };
+        after = *last;
+        for (_, bytes) in &page {
+            let profile = Profile::unpack(bytes)
+                .ok_or_else(|| Failure::new(Fault::StoreDamaged).because("a profile cannot be read"))?;
+            facts.add(&profile);
+        }
+    }
+}
