@@ -15,6 +15,7 @@ mod guess;
 mod identity;
 mod kill9;
 mod layers;
+mod policy;
 mod schema;
 mod store;
 mod store_durability;
