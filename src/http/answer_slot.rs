@@ -35,7 +35,7 @@ mod tests {
     const SLOT: Duration = Duration::from_millis(10);
 
     #[test]
-    fn answers_of_one_slot_leave_together_whatever_they_took() {
+    fn t_c02_answers_of_one_slot_leave_together_whatever_they_took() {
         let at = |us: u64| release_after(Duration::from_micros(us), SLOT, 0).as_millis();
         for (took_us, leaves_ms) in [(0, 10), (1, 10), (9_999, 10), (10_000, 10), (10_001, 20), (25_000, 30)] {
             assert_eq!(at(took_us), leaves_ms, "{took_us}");
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_less_than_a_slot_cannot_be_told_apart() {
+    fn t_c02_what_takes_less_than_a_slot_cannot_be_told_apart() {
         for chance in [0, 1, 77, 255] {
             let quick = release_after(Duration::from_micros(300), SLOT, chance);
             let slow = release_after(Duration::from_micros(9_800), SLOT, chance);

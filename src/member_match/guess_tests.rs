@@ -17,6 +17,14 @@ impl World {
         self.ask(body, None).await.err().map(|failure| failure.fault())
     }
 
+    /// Rows of guesses and tallies.
+    async fn guesses(&self) -> [i64; 2] {
+        use crate::store::schema::{guess, guess_tally};
+        use diesel::prelude::*;
+        self.sql(|db| Ok([guess::table.count().get_result(db)?, guess_tally::table.count().get_result(db)?]))
+            .await
+    }
+
     async fn count(&self, action: &str) -> usize {
         self.actions()
             .await
@@ -222,4 +230,35 @@ async fn a_replayed_answer_is_no_guess() {
         assert_eq!((answer.status, answer.replayed), (422, true));
     }
     assert_eq!(world.count("partner.locked").await, 0);
+}
+
+#[actix_web::test]
+async fn t_c02_every_kind_of_refusal_writes_the_same_rows() {
+    let twin = Person {
+        no: 3,
+        subscriber: "S3",
+        card: "M3",
+        ..ANA
+    };
+    let expired = json!({"start":"2025-01-01","end":"2025-12-31"});
+    let mut no_card = asking(&ANA);
+    no_card["parameter"][1]["resource"]["identifier"][0]["value"] = json!("X1");
+    for (kind, people, body) in [
+        ("nobody", vec![BEN], asking(&ANA)),
+        ("birth date", vec![ANA, BEN], born(1)),
+        ("in doubt", vec![ANA, twin], no_card),
+        ("consent", vec![ANA, BEN], but(&ANA, "/3/resource/provision/period", expired)),
+        (
+            "gate",
+            vec![ANA, BEN],
+            but(&ANA, "/3/resource/provision/actor/1/reference/identifier/value", json!("1111111111")),
+        ),
+    ] {
+        let world = World::new(&people).await;
+        world.ask(&body, None).await.expect_err(kind);
+        // The whole guess, one person, one name, one card, one record or what stands for none; a tally.
+        assert_eq!(world.guesses().await, [5, 1], "{kind}");
+        let counts = world.counts().await;
+        assert_eq!((counts[0], counts[4]), (1, 2), "{kind}: a decision and two entries");
+    }
 }
