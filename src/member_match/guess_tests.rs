@@ -21,8 +21,13 @@ impl World {
     async fn guesses(&self) -> [i64; 2] {
         use crate::store::schema::{guess, guess_tally};
         use diesel::prelude::*;
-        self.sql(|db| Ok([guess::table.count().get_result(db)?, guess_tally::table.count().get_result(db)?]))
-            .await
+        self.sql(|db| {
+            Ok([
+                guess::table.count().get_result(db)?,
+                guess_tally::table.count().get_result(db)?,
+            ])
+        })
+        .await
     }
 
     async fn count(&self, action: &str) -> usize {
@@ -247,11 +252,19 @@ async fn t_c02_every_kind_of_refusal_writes_the_same_rows() {
         ("nobody", vec![BEN], asking(&ANA)),
         ("birth date", vec![ANA, BEN], born(1)),
         ("in doubt", vec![ANA, twin], no_card),
-        ("consent", vec![ANA, BEN], but(&ANA, "/3/resource/provision/period", expired)),
+        (
+            "consent",
+            vec![ANA, BEN],
+            but(&ANA, "/3/resource/provision/period", expired),
+        ),
         (
             "gate",
             vec![ANA, BEN],
-            but(&ANA, "/3/resource/provision/actor/1/reference/identifier/value", json!("1111111111")),
+            but(
+                &ANA,
+                "/3/resource/provision/actor/1/reference/identifier/value",
+                json!("1111111111"),
+            ),
         ),
     ] {
         let world = World::new(&people).await;
