@@ -6,6 +6,7 @@
 
 mod child;
 mod guess;
+mod identity;
 mod load;
 mod measure;
 mod process;
@@ -40,6 +41,8 @@ pub enum Subject {
     Import,
     /// Whether refused matches can be told apart by their time; only when it is named, for it takes minutes
     Guess,
+    /// The matcher over a store of `--members` members: one decision, and a batch on all cores
+    Identity,
 }
 
 /// What to run, and how long.
@@ -85,6 +88,9 @@ pub fn run(plan: &Plan, out: &mut Out) -> Result<Report, Failure> {
     }
     if plan.wants(Subject::Import) {
         report.add(measure::import(plan)?, out);
+    }
+    if plan.wants(Subject::Identity) {
+        report.add(identity::measure(plan, out)?, out);
     }
     Ok(report)
 }

@@ -51,13 +51,15 @@ pub enum Command {
     Policy(super::policy::PolicyArgs),
     /// Tokens for the operations side
     Operator(super::operator::OperatorArgs),
+    /// Why a match was decided as it was
+    Match(super::matches::MatchArgs),
     /// The configuration in force
     Config(super::config::ConfigArgs),
     /// What the store promises about acknowledged work, read back from it
     Durability,
     /// The table of faults
     Faults,
-    /// The matcher over files: answer requests of a roster, or link two files
+    /// The matcher: answer a file of requests, link two files, or estimate a policy from what is there
     Identity(super::identity::IdentityArgs),
     /// Measure this machine as ratios against a static answer
     Bench(super::bench::BenchArgs),

@@ -8,7 +8,9 @@ pub mod demo;
 pub mod durability;
 pub mod faults;
 pub mod identity;
+mod identity_train;
 pub mod import;
+pub mod matches;
 pub mod operator;
 mod out;
 pub mod partner;
@@ -63,7 +65,7 @@ fn dispatch(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
         Command::Faults => Ok(faults::run(out)),
         Command::Synth(args) => synth::run(args, &cwd, out),
         Command::Demo(args) => demo::run(args, &cwd, out),
-        Command::Identity(args) => identity::run(args, &cwd, out),
+        Command::Identity(args) if !args.needs_store() => identity::run(args, &cwd, out),
         Command::Bench(args) => bench::run(args, &cwd, out),
         Command::Serve(args) => serve::run(args, &cli.common, out),
         Command::Config(args) => Ok(config::run(args, &load(&cli.common)?, out)),
@@ -93,6 +95,8 @@ pub fn on_store(command: &Command, ctx: &Context, cwd: &Path, out: &mut Out) -> 
         Command::Import(args) => import::run(args, ctx, cwd, out),
         Command::Partner(args) => partner::run(args, ctx, cwd, out),
         Command::Policy(args) => policy::run(args, ctx, cwd, out),
+        Command::Match(args) => matches::run(args, ctx, out),
+        Command::Identity(args) => identity::on_store(args, ctx, cwd, out),
         Command::Operator(args) => operator::run(args, ctx, out),
         Command::Durability => durability::run(ctx, out),
         _ => Err(Failure::new(Fault::ConfigInvalid).remedy("This command does not run inside a server.")),

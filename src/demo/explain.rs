@@ -11,6 +11,7 @@ pub fn lines(decision: &Value) -> Vec<String> {
             .as_object()
             .into_iter()
             .flatten()
+            .filter(|(_, level)| *level != "missing")
             .map(|(field, level)| format!("{field} {}", level.as_str().unwrap_or("?")))
             .collect();
         let rule = candidate["rule"]

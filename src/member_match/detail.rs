@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 /// The detail of a decision.
 #[derive(Serialize)]
-pub(super) struct Detail<'a> {
+struct Detail<'a> {
     outcome: &'static str,
     guard: Option<&'static str>,
     point: &'static str,
@@ -60,7 +60,7 @@ impl<T: Serialize> Serialize for Map<T> {
 
 /// What the consent came to.
 #[derive(Serialize)]
-pub(super) struct Consent {
+struct Consent {
     decision: &'static str,
     rule: &'static str,
 }
@@ -73,8 +73,15 @@ impl From<Result<&'static str, &'static str>> for Consent {
     }
 }
 
+impl Judgement {
+    /// The detail of the decision record. `consent` is the scope permitted, or the rule that refuses.
+    pub fn detail(&self, rules: &Rules, consent: Result<&'static str, &'static str>, dialect: &str) -> String {
+        Detail::new(self, rules, Consent::from(consent), dialect).json()
+    }
+}
+
 impl<'a> Detail<'a> {
-    pub(super) fn new(identity: &'a Judgement, rules: &Rules, consent: Consent, dialect: &'a str) -> Self {
+    fn new(identity: &'a Judgement, rules: &Rules, consent: Consent, dialect: &'a str) -> Self {
         let record = identity.decision.record(KEPT_CANDIDATES);
         let bounds = identity.decision.bounds;
         let candidates = record.candidates.into_iter().map(|one| Compared {
@@ -117,7 +124,7 @@ impl<'a> Detail<'a> {
         }
     }
 
-    pub(super) fn json(&self) -> String {
+    fn json(&self) -> String {
         serde_json::to_string(self).unwrap_or_else(|_| "{}".to_owned())
     }
 }

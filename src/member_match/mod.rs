@@ -24,8 +24,7 @@ use crate::store::idempotency::{Claim, Reply, Standing, fingerprint, parse_key, 
 use crate::store::matching::{self, Doubt, Record, is_raced};
 use attempt::Attempt;
 use bytes::Bytes;
-use identify::Wanted;
-pub use identify::{Judgement, judge};
+pub use identify::{Judgement, Wanted, judge};
 use record::{Arrival, Judged};
 use request::Request;
 

@@ -2,7 +2,6 @@
 //!
 //! A decision holds levels and rule names, never a value of the request or of a record.
 
-use super::detail::{self, Detail};
 use super::identify::Judgement;
 use crate::audit::{Action, ConsentNote, Entry, Object, Outcome};
 use crate::consent::{Scope, Terms};
@@ -180,12 +179,8 @@ impl<'a> Arrival<'a> {
     }
 
     fn decision(&self, judged: &Judged<'_>) -> DecisionRow {
-        let detail = Detail::new(
-            judged.identity,
-            &judged.identity.rules,
-            detail::Consent::from(judged.consent),
-            &self.caller.partner.dialect.hrex,
-        );
+        let dialect = &self.caller.partner.dialect.hrex;
+        let detail = judged.identity.detail(&judged.identity.rules, judged.consent, dialect);
         DecisionRow {
             id: self.ctx.ids.new_id(self.now_ms()),
             partner_id: self.caller.partner.id.clone(),
@@ -197,7 +192,7 @@ impl<'a> Arrival<'a> {
             consent_id: None,
             grant_id: None,
             policy_version: judged.identity.rules.version.clone(),
-            detail: detail.json(),
+            detail,
             created_ms: self.now_ms(),
         }
     }

@@ -3,6 +3,7 @@
 //! Reads only. Which role may see what is the caller's to decide and comes in as a [`View`]; nothing here shows a name, a
 //! birth date or a member number, and a Patient id only where the view allows it.
 
+pub mod explain;
 pub mod faults;
 pub mod policies;
 

@@ -41,8 +41,9 @@ pub fn compare_later(ctx: &Context, case: Case) {
         let _running = Running;
         let pair = outcomes(&case);
         let (shadow, now_ms) = (case.shadow, ctx.clock.now_ms());
+        let active_id = shadow.active.id();
         ctx.store.write_later(move |db| {
-            let ids = [shadow.active_id.as_str(), shadow.candidate_id.as_str()];
+            let ids = [active_id.as_str(), shadow.candidate_id.as_str()];
             policies::count_pair(db, ids, pair.0, pair.1, now_ms)
         });
     });

@@ -6,7 +6,7 @@ use crate::error::{Failure, Fault};
 use crate::fhir::elements::Patient;
 use crate::identity::{Facts, KeyHasher, Profile, Systems, of_record};
 use crate::store::identity::{self as rows, Indexed, Source};
-use crate::store::{Db, Store, roster};
+use crate::store::{Db, Store, resources, roster};
 use std::sync::Arc;
 
 /// Members that are made anew in one transaction.
@@ -85,7 +85,10 @@ pub fn catch_up(ctx: &Context) -> Result<(), Failure> {
         let Some(last) = numbers.last() else { break };
         after = *last;
         let indexer = indexer.clone();
-        ctx.store.write_blocking(move |db| renew(db, &indexer, &numbers))?;
+        ctx.store.write_blocking(move |db| {
+            resources::lock(db)?;
+            renew(db, &indexer, &numbers)
+        })?;
     }
     count(ctx)
 }

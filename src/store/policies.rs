@@ -68,7 +68,7 @@ pub struct PairRow {
 pub struct InForce {
     /// The rules.
     pub rules: Arc<Rules>,
-    /// Those that run beside them, and the ids of both.
+    /// Those that run beside them.
     pub shadow: Option<Shadow>,
 }
 
@@ -77,10 +77,10 @@ pub struct InForce {
 pub struct Shadow {
     /// Its rules.
     pub rules: Arc<Rules>,
-    /// Id of the version in force.
-    pub active_id: String,
     /// Its id.
     pub candidate_id: String,
+    /// The rules in force.
+    pub active: Arc<Rules>,
 }
 
 /// Versions that were read, by their ids; [`Store`] holds one.
@@ -101,8 +101,8 @@ impl Store {
         let shadow = match row.shadow_id {
             Some(candidate_id) => Some(Shadow {
                 rules: self.version(db, &candidate_id)?,
-                active_id: row.version_id.unwrap_or_else(|| rules.id()),
                 candidate_id,
+                active: Arc::clone(&rules),
             }),
             None => None,
         };

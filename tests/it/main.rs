@@ -15,6 +15,7 @@ mod guess;
 mod identity;
 mod kill9;
 mod layers;
+mod matching;
 mod policy;
 mod schema;
 mod store;

@@ -53,9 +53,30 @@ pub fn person(table: &Table, row: usize) -> Person {
     }
 }
 
-/// Reads a roster.
+/// Reads a roster, folding names on all cores.
 pub fn roster(table: &Table) -> Roster {
-    Roster::new((0..table.len()).map(|row| Profile::from(&person(table, row))).collect())
+    Roster::new(on_all_cores(table.len(), |row| Profile::from(&person(table, row))))
+}
+
+/// What `work` gives for each row, in order, made on all cores.
+pub fn on_all_cores<T: Send>(rows: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = rows.div_ceil(cores).max(1);
+    let work = &work;
+    std::thread::scope(|scope| {
+        let parts: Vec<_> = (0..rows)
+            .step_by(share)
+            .map(|from| scope.spawn(move || (from..(from + share).min(rows)).map(work).collect::<Vec<T>>()))
+            .collect();
+        let mut all = Vec::with_capacity(rows);
+        for part in parts {
+            match part.join() {
+                Ok(part) => all.extend(part),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        all
+    })
 }
 
 /// Answers one request.
