@@ -48,15 +48,14 @@ fn caller() -> Caller {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn t_c03_ten_thousand_guesses_yield_nothing_and_raise_the_alarm() {
-    let (payer, _) = TestPayer::prepare(3);
+/// The use case over the store of a payer whose server does not run.
+async fn context(payer: &TestPayer) -> Context {
     let store = payer.place.open();
     let guard = {
         let store = store.clone();
         tokio::task::spawn_blocking(move || Guard::open(&store, Limits::default()))
     };
-    let ctx = Context {
+    Context {
         guard: Arc::new(guard.await.expect("runs").expect("a guard")),
         matching: Arc::new(causeway::identity::Rules::default()),
         store,
@@ -70,20 +69,26 @@ async fn t_c03_ten_thousand_guesses_yield_nothing_and_raise_the_alarm() {
             base_url: "https://localhost/fhir".into(),
             time_zone: chrono_tz::America::New_York,
         }),
-    };
+    }
+}
+
+fn asking(body: &Value) -> MatchRequest {
+    MatchRequest {
+        body: body.to_string().into_bytes().into(),
+        media_type: "application/fhir+json".into(),
+        idempotency_key: Vec::new(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t_c03_ten_thousand_guesses_yield_nothing_and_raise_the_alarm() {
+    let (payer, _) = TestPayer::prepare(3);
+    let ctx = context(&payer).await;
     let caller = caller();
     let (mut refused, mut turned_away) = (0, 0);
     for day in 0..10_000 {
-        let request = MatchRequest {
-            body: born(&payer, day).to_string().into_bytes().into(),
-            media_type: "application/fhir+json".into(),
-            idempotency_key: Vec::new(),
-        };
-        match respond(&ctx, &caller, request)
-            .await
-            .expect_err("never a member")
-            .fault()
-        {
+        let answered = respond(&ctx, &caller, asking(&born(&payer, day))).await;
+        match answered.expect_err("never a member").fault() {
             Fault::NoUniqueMember => refused += 1,
             Fault::MatchLocked => turned_away += 1,
             other => panic!("{other:?}"),
@@ -181,4 +186,32 @@ async fn client_text(payer: &TestPayer, path: &str) -> String {
     let url = format!("{}{path}", payer.ops);
     let sent = reqwest::get(url).await.expect("an answer");
     sent.text().await.expect("text")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t_c03_guesses_at_once_are_counted_one_after_the_other() {
+    let (payer, _) = TestPayer::prepare(3);
+    let ctx = context(&payer).await;
+    let caller = caller();
+    let bodies: Vec<Value> = (0..48).map(|day| born(&payer, day)).collect();
+    let tasks: Vec<_> = bodies
+        .iter()
+        .map(|body| {
+            let (ctx, caller, request) = (ctx.clone(), caller.clone(), asking(body));
+            tokio::spawn(async move { respond(&ctx, &caller, request).await })
+        })
+        .collect();
+    let mut refused = 0;
+    for task in tasks {
+        let fault = task.await.expect("runs").expect_err("never a member").fault();
+        assert!(matches!(fault, Fault::NoUniqueMember | Fault::MatchLocked), "{fault:?}");
+        refused += usize::from(fault == Fault::NoUniqueMember);
+    }
+    assert_eq!(refused, 5, "exactly as many as one after the other");
+    assert_eq!(
+        payer.count("ledger_entry WHERE action = 'guess.alarmed'"),
+        1,
+        "one alarm, whoever was the sixth"
+    );
+    assert_eq!(payer.count("decision"), 5);
 }

@@ -173,6 +173,8 @@ pub fn weigh(db: &mut Db, guess: &Guess, limits: &Limits) -> Result<Verdict, Fai
             }
         }
     };
+    // Several targets may reach their limits with one guess.
+    alarms.dedup();
     Ok(Verdict { gate, alarms })
 }
 
@@ -196,6 +198,9 @@ fn failed(
         // Only when another request got between the read and this write: they wait for each other here.
         if limit > 0 && counted.guesses > limit {
             over = over.max(Some(counted.until_ms));
+            if counted.guesses == limit + 1 {
+                alarms.push(Alarm::Target);
+            }
         }
     }
     if let Some(until_ms) = over {
@@ -226,7 +231,6 @@ fn turn_away(
             alarms.push(Alarm::Target);
         }
     }
-    alarms.dedup();
     tally(db, guess, 1, 0, limits)?;
     ratio(db, guess, standing, limits, alarms)?;
     Ok(Gate::Shut(until_ms))
@@ -303,4 +307,16 @@ pub fn forget(db: &mut Db, partner: &str) -> Result<(), Failure> {
     diesel::delete(guess_tally::table.filter(guess_tally::partner_id.eq(partner))).execute(db)?;
     diesel::delete(guess_lock::table.find(partner)).execute(db)?;
     Ok(())
+}
+
+/// The partners whose matching is locked at `now_ms`, and until when; at most 10,000.
+///
+/// # Errors
+/// Those of the database.
+pub fn locks(db: &mut Db, now_ms: i64) -> Result<Vec<(String, i64)>, Failure> {
+    Ok(guess_lock::table
+        .filter(guess_lock::locked_until_ms.gt(now_ms))
+        .select((guess_lock::partner_id, guess_lock::locked_until_ms))
+        .limit(10_000)
+        .load(db)?)
 }
