@@ -3,9 +3,11 @@
 //! Wired once in [`crate::app`]; it owns nothing else and takes no decisions.
 
 use crate::clock::Clock;
+use crate::error::Failure;
 use crate::identity::Rules;
 use crate::ids::Ids;
-use crate::store::Store;
+use crate::store::guesses::Limits;
+use crate::store::{Store, secrets};
 use std::sync::{Arc, OnceLock};
 
 /// The payer that this process serves, from the `[payer]` and `[server]` sections of the configuration.
@@ -25,6 +27,26 @@ pub struct Payer {
     pub time_zone: chrono_tz::Tz,
 }
 
+/// What the guessing guard works with.
+#[derive(Clone)]
+pub struct Guard {
+    /// Its numbers.
+    pub limits: Limits,
+    /// The key of its hashes; one for all processes of a store.
+    pub key: [u8; 32],
+}
+
+impl Guard {
+    /// A guard over `store`, whose key is made when there is none. Waits on this thread.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn open(store: &Store, limits: Limits) -> Result<Guard, Failure> {
+        let key = store.write_blocking(|db| secrets::get_or_make(db, "guess-targets"))?;
+        Ok(Guard { limits, key })
+    }
+}
+
 /// Handed to every use case. Clones are cheap.
 #[derive(Clone)]
 pub struct Context {
@@ -36,6 +58,8 @@ pub struct Context {
     pub ids: Ids,
     /// Who we are.
     pub payer: Arc<Payer>,
+    /// The guessing guard.
+    pub guard: Arc<Guard>,
     /// What matches are decided by.
     pub matching: Arc<Rules>,
     /// How reviews are kept.

@@ -18,6 +18,7 @@ pub mod ids;
 pub mod member_match;
 pub mod ops;
 pub mod partner;
+pub mod policy;
 pub mod records;
 pub mod release;
 pub mod review;

@@ -52,6 +52,13 @@ actions! {
     ReviewViewed => "review.viewed",
     LinkMoved => "link.moved",
     LinkTakenBack => "link.taken-back",
+    PartnerLocked => "partner.locked",
+    PartnerUnlocked => "partner.unlocked",
+    GuessAlarmed => "guess.alarmed",
+    PolicyImported => "policy.imported",
+    PolicyActivated => "policy.activated",
+    PolicyShadowStarted => "policy.shadow-started",
+    PolicyShadowEnded => "policy.shadow-ended",
     RequestRefused => "request.refused",
     OperatorTokenIssued => "operator.token-issued",
     OperatorImported => "operator.imported",
@@ -105,6 +112,15 @@ pub struct ConsentNote {
     pub rule: &'static str,
 }
 
+/// What an operator did it for. Only a commitment goes into the entry; the text is kept where it can be erased.
+#[derive(Clone, Debug)]
+pub struct Note {
+    /// Who, by an id of ours.
+    pub operator: String,
+    /// Why, in the operator's words.
+    pub reason: String,
+}
+
 /// A business event before it is bytes. Absent fields are left out of the bytes.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -132,6 +148,8 @@ pub struct Entry {
     pub consent: Option<ConsentNote>,
     /// Version of the policy that decided.
     pub policy_version: Option<String>,
+    /// What an operator did it for.
+    pub note: Option<Note>,
 }
 
 impl Entry {
@@ -158,6 +176,7 @@ impl Entry {
             bytes: None,
             consent: None,
             policy_version: None,
+            note: None,
         }
     }
 
@@ -186,6 +205,9 @@ impl Entry {
         }
         root.text("correlation_id", &self.correlation.correlation_id);
         root.opt("exchange", self.exchange.clone());
+        if let Some(note) = &self.note {
+            root.text("note_commit", &commitment("note", salt, &note.reason));
+        }
         if let Some(object) = &self.object {
             let mut note = Fields::default();
             note.text("id_commit", &commitment("object", salt, &object.id));

@@ -4,7 +4,7 @@ use super::entry::Entry;
 use crate::error::Failure;
 use crate::secret;
 use crate::store::Db;
-use crate::store::schema::ledger_entry;
+use crate::store::schema::{ledger_entry, operator_note};
 use diesel::prelude::*;
 
 /// Appends `entry`, unsequenced, and returns nothing: it exists when the caller's transaction commits.
@@ -30,6 +30,15 @@ pub fn append(db: &mut Db, entry: &Entry, id: &str, at_us: i64) -> Result<(), Fa
             ledger_entry::subject_salt.eq(salt.to_vec()),
         ))
         .execute(db)?;
+    if let Some(note) = &entry.note {
+        diesel::insert_into(operator_note::table)
+            .values((
+                operator_note::entry_id.eq(id),
+                operator_note::operator.eq(&note.operator),
+                operator_note::reason.eq(&note.reason),
+            ))
+            .execute(db)?;
+    }
     Ok(())
 }
 

@@ -9,12 +9,13 @@ use super::report::{Limit, Measure};
 use super::site::Folder;
 use crate::cli::Out;
 use crate::clock::Clock;
-use crate::context::{Context, Payer};
+use crate::context::{Context, Guard, Payer};
 use crate::error::{Failure, Fault};
 use crate::identity::{Outcome, Person, Profile, Rules};
 use crate::ids::Ids;
 use crate::member_match::{Wanted, judge};
 use crate::records::index::{self, Indexer};
+use crate::store::guesses::Limits;
 use crate::store::resources::{self, Compartment};
 use crate::store::{Store, StoreOptions, StoreUrl, identity as rows};
 use crate::synth::{Member, Options};
@@ -40,8 +41,10 @@ pub(super) fn measure(plan: &Plan, out: &mut Out) -> Result<Vec<Measure>, Failur
     }
     let folder = Folder::make(&plan.folder)?;
     let url = StoreUrl::Sqlite(folder.path().join("causeway.db"));
+    let store = Store::open(&url, &StoreOptions::default())?;
     let ctx = Context {
-        store: Store::open(&url, &StoreOptions::default())?,
+        guard: Arc::new(Guard::open(&store, Limits::default())?),
+        store,
         clock: Clock::System,
         ids: Ids::random(),
         payer: Arc::new(payer()),

@@ -351,7 +351,7 @@ pub(super) fn get(token: &Secret, path: &str) -> Vec<u8> {
     wire::request("GET", path, &headers, b"")
 }
 
-fn match_request(token: &Secret, body: &[u8]) -> Vec<u8> {
+pub(super) fn match_request(token: &Secret, body: &[u8]) -> Vec<u8> {
     let headers = format!(
         "authorization: Bearer {}\r\naccept: application/fhir+json\r\ncontent-type: application/fhir+json\r\n",
         token.expose()

@@ -5,6 +5,7 @@
 //! a partner goes: real certificates, real tokens, real grants. Timings are printed and never decide a test.
 
 mod child;
+mod guess;
 mod identity;
 mod load;
 mod measure;
@@ -41,6 +42,8 @@ pub enum Subject {
     Memory,
     /// `causeway import`, durable and validated
     Import,
+    /// Whether refused matches can be told apart by their time; only when it is named, for it takes minutes
+    Guess,
     /// The matcher over a store of `--members` members: one decision, and a batch on all cores
     Identity,
 }
@@ -85,7 +88,7 @@ impl Plan {
 /// Those of the server, the store and the files; [`Fault::PartnerAnswer`] when an answer is not the one to measure.
 pub fn run(plan: &Plan, out: &mut Out) -> Result<Report, Failure> {
     let mut report = Report::begin(plan);
-    if plan.wants_server() || plan.wants(Subject::Start) {
+    if plan.wants_server() || plan.wants(Subject::Start) || plan.wants(Subject::Guess) {
         installed(plan, &mut report, out)?;
     }
     if plan.table && plan.wants(Subject::Search) {
@@ -104,6 +107,9 @@ fn installed(plan: &Plan, report: &mut Report, out: &mut Out) -> Result<(), Fail
     let site = site::Site::make(plan, out)?;
     if plan.wants(Subject::Start) {
         report.add(measure::start(&site)?, out);
+    }
+    if plan.subjects.contains(&Subject::Guess) {
+        report.add(guess::guess(&site, out)?, out);
     }
     if plan.wants_server() {
         let server = site.start_server()?;

@@ -27,6 +27,8 @@ const RESOURCES_PER_MEMBER: u64 = 4;
 pub(super) const LARGE: u64 = 1_000;
 /// Resources of the member whose record is streamed for memory.
 pub(super) const HUGE: u64 = 130_000;
+/// Slot of the answers to matches, where it is on; that of the default configuration.
+const SLOT_MS: u64 = 10;
 /// Seed of the members.
 const SEED: u64 = 1;
 /// Seed of the payer that has only the huge member; his ids must not meet those of the others.
@@ -36,6 +38,8 @@ const HUGE_SEED: u64 = 2;
 pub(super) struct Site {
     files: Files,
     config: PathBuf,
+    /// The same with the answer slot on.
+    slotted: PathBuf,
     base_url: String,
     fhir: SocketAddr,
     ops: SocketAddr,
@@ -81,7 +85,9 @@ impl Site {
         let base_url = format!("https://localhost:{}/fhir", fhir.port());
         let config = folder.0.join("causeway.toml");
         let url = database.as_ref().map_or("sqlite:causeway.db", |database| &database.url);
-        write(&config, &configuration(fhir, ops, &base_url, url))?;
+        write(&config, &configuration(fhir, ops, &base_url, url, 0))?;
+        let slotted = folder.0.join("slotted.toml");
+        write(&slotted, &configuration(fhir, ops, &base_url, url, SLOT_MS))?;
 
         let options = Options {
             members,
@@ -94,6 +100,7 @@ impl Site {
         let mut site = Site {
             files,
             config,
+            slotted,
             base_url,
             fhir,
             ops,
@@ -140,6 +147,15 @@ impl Site {
     /// # Errors
     /// As [`Server::start`].
     pub(super) fn start_server(&self) -> Result<Server, Failure> {
+        self.start_server_with(false)
+    }
+
+    /// The same with the answer slot on, or off.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub(super) fn start_server_with(&self, slotted: bool) -> Result<Server, Failure> {
+        let config = if slotted { &self.slotted } else { &self.config };
         let log = self.folder.0.join("server.log");
         let args = ["bench", "--child"].map(OsStr::new);
         Server::start(
@@ -147,7 +163,7 @@ impl Site {
             &[
                 args[0],
                 args[1],
-                self.config.as_os_str(),
+                config.as_os_str(),
                 OsStr::new("--child-log"),
                 log.as_os_str(),
             ],
@@ -221,14 +237,17 @@ impl Site {
 
     /// The body of a `$member-match` request that must succeed.
     pub(super) fn match_body(&self, member: &Member, policy: Policy) -> Vec<u8> {
+        self.body(member, policy, Variation::Exact)
+    }
+
+    /// The body of one that departs from what is on file.
+    pub(super) fn body(&self, member: &Member, policy: Policy, variation: Variation) -> Vec<u8> {
         let options = MatchOptions {
             policy,
             new_npi: dev::PARTNER_NPI.to_owned(),
             ..MatchOptions::on(Utc::now().date_naive())
         };
-        match_request(member, &options, Variation::Exact)
-            .to_string()
-            .into_bytes()
+        match_request(member, &options, variation).to_string().into_bytes()
     }
 }
 
@@ -262,7 +281,7 @@ pub(super) fn import(plan: &Plan) -> Result<(serde_json::Value, u64, f64), Failu
     let url = database.as_ref().map_or("sqlite:causeway.db", |database| &database.url);
     write(
         &config,
-        &configuration(free_address()?, free_address()?, "https://localhost/fhir", url),
+        &configuration(free_address()?, free_address()?, "https://localhost/fhir", url, 0),
     )?;
     let mut paths = plan.import.clone();
     if paths.is_empty() {
@@ -312,13 +331,15 @@ fn bytes_under(path: &Path) -> u64 {
         .sum()
 }
 
-fn configuration(fhir: SocketAddr, ops: SocketAddr, base_url: &str, store_url: &str) -> String {
+/// Answers leave at once but where the slot is measured: it costs a caller time and the server nothing.
+fn configuration(fhir: SocketAddr, ops: SocketAddr, base_url: &str, store_url: &str, slot_ms: u64) -> String {
     let payer = Options::default();
     format!(
         "[server]\nfhir_listen = \"{fhir}\"\nops_listen = \"{ops}\"\nbase_url = \"{base_url}\"\n\
          [tls]\ncertificate = \"pki/server.pem\"\nkey = \"pki/server.key\"\nclient_ca = [\"pki/ca.pem\"]\n\
          [store]\nurl = \"{store_url}\"\n\
          [payer]\nname = \"{}\"\nnpi = \"{}\"\nmember_system = \"{}\"\n\
+         [policy]\nanswer_slot_ms = {slot_ms}\n\
          [limits]\nconnections_per_partner = 1024\nin_flight_per_partner = 1024\nkeep_alive_seconds = 600\n",
         payer.payer_name, payer.payer_npi, payer.member_system,
     )

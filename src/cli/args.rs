@@ -47,6 +47,8 @@ pub enum Command {
     Import(super::import::ImportArgs),
     /// The registry of partners
     Partner(super::partner::PartnerArgs),
+    /// Versions of the matching policy: list, compare, try and put in force
+    Policy(super::policy::PolicyArgs),
     /// Tokens for the operations side
     Operator(super::operator::OperatorArgs),
     /// Doubtful matches: look at them and decide them

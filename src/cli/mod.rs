@@ -16,6 +16,7 @@ pub mod matches;
 pub mod operator;
 mod out;
 pub mod partner;
+pub mod policy;
 pub mod review;
 pub mod serve;
 pub mod synth;
@@ -23,9 +24,10 @@ pub mod synth;
 pub use args::{Cli, Command, Common};
 pub use out::{Exit, Out};
 
+use crate::audit::Note;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::context::Context;
+use crate::context::{Context, Guard};
 use crate::error::{Failure, Fault};
 use crate::identity::Rules;
 use crate::ids::Ids;
@@ -96,6 +98,7 @@ pub fn on_store(command: &Command, ctx: &Context, cwd: &Path, out: &mut Out) -> 
     match command {
         Command::Import(args) => import::run(args, ctx, cwd, out),
         Command::Partner(args) => partner::run(args, ctx, cwd, out),
+        Command::Policy(args) => policy::run(args, ctx, cwd, out),
         Command::Match(args) => matches::run(args, ctx, out),
         Command::Identity(args) => identity::on_store(args, ctx, cwd, out),
         Command::Operator(args) => operator::run(args, ctx, out),
@@ -104,6 +107,24 @@ pub fn on_store(command: &Command, ctx: &Context, cwd: &Path, out: &mut Out) -> 
         Command::Durability => durability::run(ctx, out),
         _ => Err(Failure::new(Fault::ConfigInvalid).remedy("This command does not run inside a server.")),
     }
+}
+
+/// What an operator gave as id and reason.
+///
+/// # Errors
+/// [`Fault::ParameterInvalid`] for an id that is none of ours, or no reason.
+pub fn operator_note(operator: &str, reason: &str) -> Result<Note, Failure> {
+    if !crate::ids::is_fhir_id(operator) {
+        let remedy = "Give --operator as 1 to 64 letters, digits, hyphens and dots.";
+        return Err(Failure::new(Fault::ParameterInvalid).at("--operator").remedy(remedy));
+    }
+    if reason.trim().is_empty() {
+        return Err(Failure::new(Fault::ParameterInvalid).at("--reason").remedy("Say why."));
+    }
+    Ok(Note {
+        operator: operator.to_owned(),
+        reason: reason.to_owned(),
+    })
 }
 
 /// The configuration that the common options name.
@@ -132,6 +153,7 @@ pub fn open(config: &Config) -> Result<Context, Failure> {
     };
     let store = Store::open(&config.store.url, &options)?;
     let ctx = Context {
+        guard: Arc::new(Guard::open(&store, config.policy.guess)?),
         store,
         clock: Clock::System,
         ids: Ids::random(),
@@ -154,7 +176,11 @@ pub fn report(failure: &Failure, out: &mut Out) -> Exit {
     }
     match failure.fault() {
         Fault::StoreBusy | Fault::Overloaded => Exit::Busy,
-        Fault::ConfigInvalid | Fault::PartnerInvalid | Fault::DurabilityUnsafe => Exit::Usage,
+        Fault::ConfigInvalid
+        | Fault::PartnerInvalid
+        | Fault::DurabilityUnsafe
+        | Fault::ParameterInvalid
+        | Fault::PolicyInvalid => Exit::Usage,
         Fault::InputUnreadable => Exit::Unreadable,
         Fault::StoreDamaged => Exit::Integrity,
         _ => Exit::Failed,

@@ -1,6 +1,6 @@
 //! `causeway partner`: the registry at the command line.
 
-use super::{Exit, Out};
+use super::{Exit, Out, operator_note};
 use crate::clock::rfc3339_ms;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
@@ -58,6 +58,20 @@ pub enum PartnerCommand {
         /// Its id.
         id: String,
     },
+    /// Let a partner match members again after the guessing guard locked it, and forget what was counted of it.
+    #[command(
+        after_help = "Example:\n  causeway partner unlock new-payer --reason 'their export was wrong; corrected'"
+    )]
+    Unlock {
+        /// Its id.
+        id: String,
+        /// Why; kept with the ledger entry.
+        #[arg(long)]
+        reason: String,
+        /// Who decides this: an id of ours, no name.
+        #[arg(long, default_value = "host")]
+        operator: String,
+    },
     /// Replace a partner's registration, keys above all; tokens of keys that are gone are revoked.
     #[command(after_help = "Example:\n  causeway partner rotate new-payer --file partner.toml")]
     Rotate {
@@ -112,8 +126,15 @@ fn perform(command: &PartnerCommand, ctx: &Context, cwd: &Path, out: &mut Out) -
             tell(out, &row);
         }
         PartnerCommand::Show { id } => {
-            let row = registry::find(ctx, id)?;
-            out.value(&shown(&row));
+            let mut shown = shown(&registry::find(ctx, id)?);
+            let tallied = registry::tallied(ctx, id)?;
+            shown["matching"] = json!({
+                "locked_until": tallied.locked_until_ms.map(rfc3339_ms),
+                "alarmed": tallied.alarmed,
+                "failed": tallied.failed,
+                "granted": tallied.granted,
+            });
+            out.value(&shown);
         }
         PartnerCommand::List => list(&registry::list(ctx)?, out),
         PartnerCommand::Suspend { id, reason } => {
@@ -124,6 +145,12 @@ fn perform(command: &PartnerCommand, ctx: &Context, cwd: &Path, out: &mut Out) -
         PartnerCommand::Resume { id } => {
             registry::resume(ctx, id)?;
             out.note(&format!("resumed partner {id}"));
+            tell(out, &registry::find(ctx, id)?);
+        }
+        PartnerCommand::Unlock { id, reason, operator } => {
+            let note = operator_note(operator, reason)?;
+            registry::unlock(ctx, id, note)?;
+            out.note(&format!("unlocked the matching of partner {id}"));
             tell(out, &registry::find(ctx, id)?);
         }
         PartnerCommand::Rotate { id, file } => {

@@ -10,7 +10,7 @@ use crate::demo::dev;
 use crate::error::{Failure, Fault};
 use crate::http::server::{self, Extra};
 use crate::security::tls::{ServerTls, TlsFiles};
-use crate::store::{idempotency, tokens};
+use crate::store::{guesses, idempotency, tokens};
 use crate::telemetry::{Correlation, log};
 use actix_web::web::Data;
 use clap::Args;
@@ -25,6 +25,8 @@ const NOTICE: Duration = Duration::from_secs(1);
 const SWEEP: Duration = Duration::from_secs(60);
 /// Idempotency rows that one sweep drops at most.
 const SWEEP_ROWS: i64 = 1_000;
+/// The same of guesses, of which each failed match leaves several.
+const GUESS_ROWS: i64 = 20_000;
 
 /// Arguments of `serve`.
 #[derive(Args, Clone, Debug)]
@@ -144,12 +146,13 @@ async fn serve(
     }
 }
 
-/// Drops a bounded number of rows whose time is over: assertions seen, tokens, idempotency keys.
+/// Drops a bounded number of rows whose time is over: assertions seen, tokens, idempotency keys, guesses.
 fn sweep_expired(ctx: &Context) {
     let now_ms = ctx.clock.now_ms();
     ctx.store.write_later(move |db| {
         tokens::prune(db, now_ms)?;
         idempotency::sweep(db, now_ms, SWEEP_ROWS)?;
+        guesses::sweep(db, now_ms, GUESS_ROWS)?;
         Ok(())
     });
 }

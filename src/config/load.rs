@@ -4,6 +4,7 @@ use super::keys::{self, KEYS, Key, Kind, POLICIES};
 use super::{Config, Limits, Log, Oauth, PayerSection, Policy, Server, StoreSection, Tls};
 use crate::error::{Failure, Fault};
 use crate::store::StoreUrl;
+use crate::store::guesses::Limits as GuessLimits;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -145,6 +146,10 @@ impl Values {
         Duration::from_secs(u64::try_from(self.number(name)).unwrap_or_default())
     }
 
+    fn milliseconds(&self, name: &str) -> Duration {
+        Duration::from_millis(u64::try_from(self.number(name)).unwrap_or_default())
+    }
+
     fn files(&self, name: &str) -> Vec<PathBuf> {
         let list = self
             .0
@@ -241,6 +246,8 @@ impl Values {
                 retention: self.text("policy.retention"),
                 review_four_eyes: self.switch("policy.review_four_eyes"),
                 review_due_hours: u32::try_from(self.number("policy.review_due_hours")).unwrap_or(24),
+                guess: self.guess(),
+                answer_slot: self.milliseconds("policy.answer_slot_ms"),
             },
             log: Log {
                 format: self.text("log.format"),
@@ -283,6 +290,19 @@ impl Values {
                 .parse()
                 .map_err(|_| refuse("payer.time_zone", "Write an IANA time zone, such as America/New_York."))?,
         })
+    }
+
+    fn guess(&self) -> GuessLimits {
+        GuessLimits {
+            per_target: self.number("policy.guess_per_target"),
+            per_shared: self.number("policy.guess_per_shared"),
+            per_record: self.number("policy.guess_per_record"),
+            window_ms: self.number("policy.guess_window_seconds") * 1000,
+            ratio_least: self.number("policy.guess_ratio_least"),
+            alarm_percent: self.number("policy.guess_alarm_percent"),
+            lock_percent: self.number("policy.guess_lock_percent"),
+            lock_ms: self.number("policy.guess_lock_seconds") * 1000,
+        }
     }
 
     fn limits(&self) -> Limits {

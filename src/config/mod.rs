@@ -14,6 +14,7 @@ pub use show::effective;
 use crate::context::{Payer, ReviewTerms};
 use crate::error::{Failure, Fault};
 use crate::store::StoreUrl;
+use crate::store::guesses::Limits as GuessLimits;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -137,6 +138,10 @@ pub struct Policy {
     pub review_four_eyes: bool,
     /// Hours until a review is due.
     pub review_due_hours: u32,
+    /// The guessing guard.
+    pub guess: GuessLimits,
+    /// Answers to a match leave at multiples of this after the request.
+    pub answer_slot: Duration,
 }
 
 /// `[log]`.

@@ -7,7 +7,7 @@ use crate::cli::Out;
 use crate::cli::admin::{AdminSocket, SOCKET};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::context::Context;
+use crate::context::{Context, Guard};
 use crate::error::{Failure, Fault};
 use crate::http::server::{self, Running};
 use crate::identity::Rules;
@@ -73,6 +73,7 @@ impl Demo {
         config.store.url = StoreUrl::Sqlite(folder.join("old-payer").join("causeway.db"));
         let store = Store::open(&config.store.url, &StoreOptions::default())?;
         let ctx = Context {
+            guard: Arc::new(Guard::open(&store, config.policy.guess)?),
             store,
             clock: clock.clone(),
             ids: Ids::random(),

@@ -13,6 +13,7 @@ pub struct Failure {
     fault: Fault,
     expression: Vec<String>,
     remedy: Option<String>,
+    retry_after_s: Option<u32>,
     cause: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -23,6 +24,7 @@ impl Failure {
             fault,
             expression: Vec::new(),
             remedy: None,
+            retry_after_s: None,
             cause: None,
         }
     }
@@ -38,6 +40,13 @@ impl Failure {
     #[must_use]
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
+        self
+    }
+
+    /// Says after how many seconds trying again can help, where that is known.
+    #[must_use]
+    pub fn retry_after_s(mut self, seconds: u32) -> Self {
+        self.retry_after_s = Some(seconds);
         self
     }
 
@@ -61,6 +70,11 @@ impl Failure {
     /// What the caller can do: the exact remedy, or that of the table.
     pub fn remedy_text(&self) -> &str {
         self.remedy.as_deref().unwrap_or(self.fault.row().remedy)
+    }
+
+    /// Seconds to wait, when they are known.
+    pub fn known_wait_s(&self) -> Option<u32> {
+        self.retry_after_s
     }
 
     /// The private cause, if any.

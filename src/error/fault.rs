@@ -156,6 +156,8 @@ faults! {
     PartnerInvalid      => ("OP-004", "value",            Error, 400, Never,   "The partner's registration cannot be used.", "Correct the field that is named."),
     PartnerUnknown      => ("OP-005", "not-found",        Error, 404, Never,   "There is no such partner.", "See `causeway partner list`."),
     DurabilityUnsafe    => ("OP-006", "business-rule",    Error, 503, Never,   "The store's durability settings would lose acknowledged work.", "Correct the setting that is named; `causeway durability` shows all."),
+    PolicyInvalid       => ("PO-001", "value",            Error, 400, Never,   "The policy cannot be used.", "Correct what is named."),
+    PolicyUnknown       => ("PO-002", "not-found",        Error, 404, Never,   "There is no such policy version, or several.", "See `causeway policy list`, and give more of the id."),
     // Import
     ReferenceUnresolved => ("IM-001", "not-found",        Error, 422, Never,   "A reference that decides the member does not resolve.", "Import the resource it names first, or in the same run."),
     TypeUnsupported     => ("IM-002", "not-supported",    Error, 422, Never,   "This resource type is not kept here.", "Leave it out."),

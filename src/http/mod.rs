@@ -2,6 +2,7 @@
 //!
 //! Status codes come from the fault table, never from here; SQL and decisions live below.
 
+pub mod answer_slot;
 pub mod body;
 pub mod conditional;
 #[cfg(debug_assertions)]

@@ -52,6 +52,9 @@ pub fn status(fault: Fault) -> StatusCode {
 pub fn outcome_response(failure: &Failure, base_url: &str) -> HttpResponse {
     let mut response = HttpResponse::build(status(failure.fault()));
     error_headers(&mut response, failure.fault());
+    if let Some(seconds) = failure.known_wait_s() {
+        response.insert_header((header::RETRY_AFTER, seconds.to_string()));
+    }
     response
         .insert_header((header::CONTENT_TYPE, FHIR_JSON))
         .body(outcome::bytes(failure, base_url))

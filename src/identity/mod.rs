@@ -12,7 +12,7 @@ pub mod survive;
 pub use causeway_identity::search::{Basis, search};
 pub use causeway_identity::text::fold;
 pub use causeway_identity::{
-    Decision, FORMAT as PROFILE_FORMAT, Facts, Field, Guard, Level, Outcome, Person, Point, Policy, Profile,
+    Decision, FORMAT as PROFILE_FORMAT, Facts, Field, Guard, Level, Outcome, Person, Point, Policy, Profile, decide,
 };
 pub use keys::{Key, KeyHasher};
 pub use people::{Systems, of_record, of_request};

@@ -1,7 +1,7 @@
 //! The rules in force: the policy's numbers, the operating point, and the name under which a decision cites both.
 
 use crate::secret::{hex, sha256};
-use causeway_identity::{METHOD, Point, Policy};
+use causeway_identity::{METHOD, Point, Policy, PolicyError};
 
 /// What a decision is taken by.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +23,40 @@ impl Rules {
         Rules { policy, point, version }
     }
 
+    /// Reads the text of a version: a line `point = safe` or `point = balanced`, and the numbers.
+    ///
+    /// # Errors
+    /// The first line that is wrong; line 0 for what is missing.
+    pub fn parse(text: &str) -> Result<Rules, PolicyError> {
+        let (point, numbers) = split(text)?;
+        let what = "missing point = safe or point = balanced".to_owned();
+        let point = point.ok_or(PolicyError { line: 0, what })?;
+        Ok(Rules::new(Policy::parse(&numbers)?, point))
+    }
+
+    /// The same for a text that may name its point or not.
+    ///
+    /// # Errors
+    /// As [`Rules::parse`]; line 0 for a text that names another point.
+    pub fn parse_at(text: &str, point: Point) -> Result<Rules, PolicyError> {
+        let (named, numbers) = split(text)?;
+        if named.is_some_and(|named| named != point) {
+            let what = "the text names another operating point".to_owned();
+            return Err(PolicyError { line: 0, what });
+        }
+        Ok(Rules::new(Policy::parse(&numbers)?, point))
+    }
+
+    /// The one text of these rules, from which [`Rules::parse`] makes them again.
+    pub fn text(&self) -> String {
+        format!("point = {}\n{}", self.point.code(), self.policy.canonical())
+    }
+
+    /// The content address: SHA-256 of [`Rules::text`], hexadecimal.
+    pub fn id(&self) -> String {
+        hex(&sha256(self.text().as_bytes()))
+    }
+
     /// The policy that ships, at the point of this name: `balanced`, or else `safe`.
     pub fn shipped(point: &str) -> Rules {
         let point = if point == Point::Balanced.code() {
@@ -32,6 +66,32 @@ impl Rules {
         };
         Rules::new(Policy::default(), point)
     }
+}
+
+/// The point that a text names, and its numbers; the line of the point is left empty, so that the others keep their numbers.
+fn split(text: &str) -> Result<(Option<Point>, String), PolicyError> {
+    let (mut point, mut numbers) = (None, String::with_capacity(text.len()));
+    for (line, content) in (1..).zip(text.lines()) {
+        let plain = content.split('#').next().unwrap_or_default();
+        match plain.split_once('=').filter(|(key, _)| key.trim() == "point") {
+            None => numbers.push_str(content),
+            Some((_, name)) => {
+                let named = [Point::Safe, Point::Balanced]
+                    .into_iter()
+                    .find(|point| point.code() == name.trim());
+                let wrong = |what: &str| PolicyError {
+                    line,
+                    what: what.to_owned(),
+                };
+                if point.is_some() {
+                    return Err(wrong("repeated"));
+                }
+                point = Some(named.ok_or_else(|| wrong("a point is safe or balanced"))?);
+            }
+        }
+        numbers.push('\n');
+    }
+    Ok((point, numbers))
 }
 
 impl Default for Rules {
@@ -54,5 +114,25 @@ mod tests {
             .replace("population = 10000", "population = 20000");
         let other = Rules::new(Policy::parse(&other).expect("a policy"), Point::Safe);
         assert_ne!(other.version, safe.version);
+    }
+
+    #[test]
+    fn a_text_gives_the_same_rules_and_address_again() {
+        for rules in [Rules::default(), Rules::shipped("balanced")] {
+            let again = Rules::parse(&rules.text()).expect("a text");
+            assert_eq!((&again, again.id()), (&rules, rules.id()));
+        }
+        assert_ne!(Rules::default().id(), Rules::shipped("balanced").id());
+        let numbers = Policy::default().canonical();
+        assert_eq!(Rules::parse_at(&numbers, Point::Safe), Ok(Rules::default()));
+        assert_eq!(Rules::parse(&numbers).map_err(|error| error.line), Err(0));
+        for (wrong, line) in [
+            (format!("# x\npoint = bold\n{numbers}"), 2),
+            (format!("point = safe\npoint = safe\n{numbers}"), 2),
+            (format!("point = safe\nnothing = 1\n{numbers}"), 2),
+        ] {
+            assert_eq!(Rules::parse(&wrong).map_err(|error| error.line), Err(line), "{wrong}");
+        }
+        assert!(Rules::parse_at(&Rules::default().text(), Point::Balanced).is_err());
     }
 }

@@ -3,8 +3,10 @@
 use super::record::KEPT_CANDIDATES;
 use crate::error::{Failure, Fault};
 use crate::identity::{self, Basis, Guard, Key, KeyHasher, Outcome, Person, Profile, Rules, search};
+use crate::policy::shadow::Case;
 use crate::store::identity::{profiles, sharing};
 use crate::store::matching::{Found, named};
+use crate::store::policies::Shadow;
 use crate::store::roster::Roster;
 use crate::store::{Db, Store};
 use std::borrow::Cow;
@@ -36,6 +38,10 @@ pub struct Judgement {
     pub compared: usize,
     /// The state of the roster that decided.
     pub roster: Arc<Roster>,
+    /// The rules that decided.
+    pub rules: Arc<Rules>,
+    asked: Profile,
+    held: Vec<(i64, Profile)>,
 }
 
 impl Judgement {
@@ -44,6 +50,24 @@ impl Judgement {
         match self.outcome {
             Outcome::Match(index) => self.named.get(index),
             Outcome::Review(_) | Outcome::None => None,
+        }
+    }
+
+    /// The record that the request came near to: it matched, or is worth a look.
+    pub fn near(&self) -> Option<&Found> {
+        let best = self.decision.ranked.first()?;
+        let near = self.outcome != Outcome::None || best.score.total >= self.decision.bounds.review;
+        self.named.first().filter(|_| near)
+    }
+
+    /// The same, to be decided once more by the rules of `shadow`.
+    pub(super) fn case(self, shadow: Shadow) -> Case {
+        Case {
+            asked: self.asked,
+            held: self.held,
+            roster: self.roster,
+            decided: self.decision.outcome,
+            shadow,
         }
     }
 }
@@ -56,7 +80,7 @@ pub fn judge(
     db: &mut Db,
     store: &Store,
     hasher: &KeyHasher,
-    rules: &Rules,
+    rules: &Arc<Rules>,
     wanted: &Wanted,
 ) -> Result<Judgement, Failure> {
     let roster = store.roster(db)?;
@@ -72,6 +96,15 @@ pub fn judge(
     let wanted_names = match decision.outcome {
         Outcome::Match(_) => 1,
         Outcome::Review(_) => KEPT_CANDIDATES,
+        // Near enough that guesses about this record are counted.
+        Outcome::None
+            if decision
+                .ranked
+                .first()
+                .is_some_and(|best| best.score.total >= decision.bounds.review) =>
+        {
+            1
+        }
         Outcome::None => 0,
     };
     let best: Vec<i64> = decision
@@ -94,9 +127,16 @@ pub fn judge(
         outcome,
         reason: decision.guard,
         compared: found.held.len(),
+        held: found
+            .held
+            .into_iter()
+            .map(|(no, profile)| (no, profile.into_owned()))
+            .collect(),
         decision,
         named,
         roster,
+        rules: Arc::clone(rules),
+        asked,
     })
 }
 

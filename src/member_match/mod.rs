@@ -4,8 +4,10 @@
 //! stores its decision and its ledger entries and nothing of the person: no grant, no consent, no id that was not earned.
 
 mod answer;
+mod attempt;
 mod desk;
 mod detail;
+mod guess;
 mod identify;
 mod profile;
 mod record;
@@ -17,12 +19,14 @@ use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::fhir::outcome;
 use crate::identity::{Outcome, Systems, of_request};
+use crate::policy;
 use crate::security::Caller;
 use crate::store::idempotency::{Claim, Reply, Standing, fingerprint, parse_key, standing};
 use crate::store::matching::{self, Doubt, Record, is_raced};
+use attempt::Attempt;
 use bytes::Bytes;
 pub use identify::{Judgement, Wanted, judge};
-use record::{Arrival, Judged, Received};
+use record::{Arrival, Judged};
 use request::Request;
 
 /// The route template that idempotency keys are scoped by.
@@ -204,8 +208,9 @@ async fn write(ctx: &Context, record: Record) -> Result<(), Failure> {
     ctx.store.write(move |db| matching::record(db, &record)).await
 }
 
-/// A request in the terms of identity and of the store.
+/// A request in the terms of identity, of the store and of the guessing guard.
 struct Asked {
+    guess: guess::Asked,
     consent_raw: serde_json::Map<String, serde_json::Value>,
     wanted: Wanted,
     question: desk::Question,
@@ -213,6 +218,7 @@ struct Asked {
 
 impl Asked {
     fn new(ctx: &Context, caller: &Caller, read: Request, question: desk::Question) -> Result<Self, Failure> {
+        let guess = guess::Asked::of(ctx, &caller.partner.id, &read);
         let systems = Systems {
             member: &ctx.payer.member_system,
             umb: &ctx.payer.umb_system,
@@ -227,6 +233,7 @@ impl Asked {
             consent_digest: consent::digest(&read.consent_raw, &read.member).to_vec(),
         };
         Ok(Asked {
+            guess,
             consent_raw: read.consent_raw,
             wanted,
             question,
@@ -244,17 +251,37 @@ async fn decide(
     keyed: Option<&Keyed>,
 ) -> Result<Answer, Failure> {
     let (store, hasher) = (ctx.store.clone(), ctx.store.key_hasher()?);
-    let (rules, wanted) = (std::sync::Arc::clone(&ctx.matching), asked.wanted.clone());
+    let (configured, wanted) = (std::sync::Arc::clone(&ctx.matching), asked.wanted.clone());
     let question_hash = asked.question.asked;
-    let (identity, said) = ctx
+    let (identity, said, shadow) = ctx
         .store
         .read(move |db| {
-            let identity = judge(db, &store, &hasher, &rules, &wanted)?;
+            let in_force = store.matching(db, &configured)?;
+            let identity = judge(db, &store, &hasher, &in_force.rules, &wanted)?;
             let said = desk::said(db, &wanted, &question_hash, &identity)?;
-            Ok((identity, said))
+            Ok((identity, said, in_force.shadow))
         })
         .await?;
     let heard = desk::hear(ctx, &caller.partner.id, &asked.question, &identity, &said).await?;
+    let attempt = Attempt {
+        ctx,
+        caller,
+        arrival,
+        asked,
+        identity: &identity,
+        heard: &heard,
+        keyed,
+    };
+    let answered = conclude(&attempt, verdict).await;
+    if let (Some(shadow), false) = (shadow, answered.as_ref().is_err_and(is_raced)) {
+        policy::shadow::compare_later(ctx, identity.case(shadow));
+    }
+    answered
+}
+
+/// What was judged becomes an answer, and its rows.
+async fn conclude(attempt: &Attempt<'_>, verdict: Result<Terms, &'static Rule>) -> Result<Answer, Failure> {
+    let (identity, heard) = (attempt.identity, attempt.heard);
     let (matched, review) = (heard.member, heard.review());
     let known = matched.and_then(|member| member.known.as_ref());
     let verdict = match verdict {
@@ -264,92 +291,39 @@ async fn decide(
         Err(rule) => {
             let outcome = if matched.is_some() { "gate" } else { heard.word() };
             let judged = Judged {
-                identity: &identity,
+                identity,
                 outcome,
                 consent: Err(rule.name),
                 patient: None,
                 review,
             };
-            return refuse(ctx, arrival, Fault::NoUniqueMember, &judged, keyed, None).await;
+            return attempt.refuse(Fault::NoUniqueMember, &judged, false).await;
         }
     };
     let Some(member) = matched else {
         let consent = verdict.map(|terms| terms.scope.code());
         let judged = Judged {
-            identity: &identity,
+            identity,
             outcome: heard.word(),
             consent,
             patient: None,
             review,
         };
-        return refuse(ctx, arrival, Fault::NoUniqueMember, &judged, keyed, Some(&heard)).await;
+        return attempt.refuse(Fault::NoUniqueMember, &judged, true).await;
     };
     match verdict {
         Err(rule) => {
             let judged = Judged {
-                identity: &identity,
+                identity,
                 outcome: "consent",
                 consent: Err(rule),
                 patient: Some(&member.patient_id),
                 review,
             };
-            refuse(ctx, arrival, Fault::ConsentNotHonoured, &judged, keyed, Some(&heard)).await
+            attempt.refuse(Fault::ConsentNotHonoured, &judged, true).await
         }
-        Ok(terms) => {
-            let consent = Ok(terms.scope.code());
-            let judged = Judged {
-                identity: &identity,
-                outcome: "matched",
-                consent,
-                patient: Some(&member.patient_id),
-                review,
-            };
-            let body = answer::bytes(&ctx.payer, &caller.partner.dialect, &member.umb, &member.patient_id);
-            let kept = if known.is_none() {
-                consent::kept(&asked.consent_raw)
-            } else {
-                Vec::new()
-            };
-            let received = Received {
-                digest: asked.wanted.consent_digest.clone(),
-                kept,
-            };
-            let mut record = arrival.granted(&judged, member, terms, received, &body);
-            heard.leave(ctx, arrival, true, &mut record)?;
-            if let Some(decision) = &record.decision {
-                record.bond = heard.bond(ctx, member, &decision.id, arrival.now_ms())?;
-            }
-            let decision_id = record.decision.as_ref().map(|decision| decision.id.as_str());
-            record.reply = keyed.map(|key| key.reply(arrival, 200, &body, decision_id));
-            write(ctx, record).await?;
-            Ok(Answer {
-                status: 200,
-                body,
-                replayed: false,
-            })
-        }
+        Ok(terms) => attempt.grant(member, terms).await,
     }
-}
-
-async fn refuse(
-    ctx: &Context,
-    arrival: &Arrival<'_>,
-    fault: Fault,
-    judged: &Judged<'_>,
-    keyed: Option<&Keyed>,
-    heard: Option<&desk::Heard<'_>>,
-) -> Result<Answer, Failure> {
-    let failure = Failure::new(fault);
-    let body = outcome::bytes(&failure, &ctx.payer.base_url);
-    let mut record = arrival.turned_down(judged, fault, &body);
-    if let Some(heard) = heard {
-        heard.leave(ctx, arrival, judged.consent.is_ok(), &mut record)?;
-    }
-    record.doubt = doubt(judged.identity).filter(|_| judged.outcome == "review");
-    let decision_id = record.decision.as_ref().map(|decision| decision.id.as_str());
-    record.reply = keyed.map(|key| key.reply(arrival, fault.row().http, &body, decision_id));
-    write(ctx, record).await?;
-    Err(failure)
 }
 
 /// What a person must decide, when the matcher would not. What the consent came to is judged again when they have.

@@ -70,6 +70,19 @@ impl<'a> Arrival<'a> {
         self.caller
     }
 
+    pub(super) fn partner_id(&self) -> &str {
+        &self.caller.partner.id
+    }
+
+    pub(super) fn correlation_id(&self) -> &str {
+        &self.caller.correlation.correlation_id
+    }
+
+    /// An entry with who asked and what, and no outcome yet.
+    pub(super) fn bare(&self, action: Action) -> Entry {
+        self.entry(action)
+    }
+
     /// The entry of an answer that was given before and is given again.
     pub(super) fn replayed(&self, status: u16, body: &[u8]) -> LedgerRow {
         let mut entry = self.entry(Action::MatchBegun);
@@ -97,7 +110,7 @@ impl<'a> Arrival<'a> {
                 kind: "Patient",
                 id: id.to_owned(),
             });
-            entry.policy_version = Some(self.ctx.matching.version.clone());
+            entry.policy_version = Some(judged.identity.rules.version.clone());
         }
         self.row(&entry, 1)
     }
@@ -160,7 +173,7 @@ impl<'a> Arrival<'a> {
             decision: "permit",
             rule: terms.scope.code(),
         });
-        matched.policy_version = Some(self.ctx.matching.version.clone());
+        matched.policy_version = Some(judged.identity.rules.version.clone());
         matched.response_digest = Some(sha256(body));
         let decision = DecisionRow {
             consent_id: Some(grant.consent_id.clone()),
@@ -178,10 +191,9 @@ impl<'a> Arrival<'a> {
 
     fn decision(&self, judged: &Judged<'_>) -> DecisionRow {
         let dialect = &self.caller.partner.dialect.hrex;
-        let rules = &self.ctx.matching;
         let detail = judged
             .identity
-            .detail_after(rules, judged.consent, judged.review, dialect);
+            .detail_after(&judged.identity.rules, judged.consent, judged.review, dialect);
         DecisionRow {
             id: self.ctx.ids.new_id(self.now_ms()),
             partner_id: self.caller.partner.id.clone(),
@@ -192,7 +204,7 @@ impl<'a> Arrival<'a> {
             patient_id: judged.patient.map(str::to_owned),
             consent_id: None,
             grant_id: None,
-            policy_version: self.ctx.matching.version.clone(),
+            policy_version: judged.identity.rules.version.clone(),
             detail,
             created_ms: self.now_ms(),
         }

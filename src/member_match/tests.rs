@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::clock::{Clock, parse_rfc3339_ms};
-use crate::context::Payer;
+use crate::context::{Guard, Payer};
 use crate::ids::Ids;
 use crate::security::{Dialect, PartnerRef};
+use crate::store::guesses::Limits;
 use crate::store::schema::{
     compartment, consent as consents, decision, grants, idempotency, ledger_entry, member, resource_identifier,
 };
@@ -18,23 +19,23 @@ const OURS: &str = "9876543210";
 const THEIRS: &str = "0123456789";
 const CARD: &str = "http://old-payer.example.org/identifiers/member";
 
-struct World {
-    ctx: Context,
-    caller: Caller,
+pub(super) struct World {
+    pub(super) ctx: Context,
+    pub(super) caller: Caller,
     _folder: tempfile::TempDir,
 }
 
-struct Person<'a> {
-    no: i64,
-    family: &'a str,
-    given: &'a str,
-    gender: &'a str,
-    birth_date: &'a str,
-    card: &'a str,
-    subscriber: &'a str,
+pub(super) struct Person<'a> {
+    pub(super) no: i64,
+    pub(super) family: &'a str,
+    pub(super) given: &'a str,
+    pub(super) gender: &'a str,
+    pub(super) birth_date: &'a str,
+    pub(super) card: &'a str,
+    pub(super) subscriber: &'a str,
 }
 
-const ANA: Person<'static> = Person {
+pub(super) const ANA: Person<'static> = Person {
     no: 1,
     family: "Núñez",
     given: "Ana",
@@ -43,7 +44,7 @@ const ANA: Person<'static> = Person {
     card: "M1",
     subscriber: "S1",
 };
-const BEN: Person<'static> = Person {
+pub(super) const BEN: Person<'static> = Person {
     no: 2,
     family: "Okafor",
     given: "Ben",
@@ -54,11 +55,12 @@ const BEN: Person<'static> = Person {
 };
 
 impl World {
-    async fn new(people: &[Person<'_>]) -> World {
+    pub(super) async fn new(people: &[Person<'_>]) -> World {
         let folder = tempfile::tempdir().expect("folder");
         let url = StoreUrl::Sqlite(folder.path().join("t.db"));
         let store = Store::open(&url, &StoreOptions::default()).expect("store");
         let ctx = Context {
+            guard: Arc::new(Guard::open(&store, Limits::default()).expect("a guard")),
             store,
             clock: Clock::fixed(parse_rfc3339_ms("2026-07-01T16:00:00Z").expect("instant")),
             ids: Ids::counted(),
@@ -130,15 +132,18 @@ impl World {
         .await;
     }
 
-    async fn sql<T: Send + 'static>(&self, work: impl FnMut(&mut Db) -> Result<T, Failure> + Send + 'static) -> T {
+    pub(super) async fn sql<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&mut Db) -> Result<T, Failure> + Send + 'static,
+    ) -> T {
         self.ctx.store.write(work).await.expect("sql")
     }
 
-    async fn ask(&self, body: &Value, key: Option<&str>) -> Result<Answer, Failure> {
+    pub(super) async fn ask(&self, body: &Value, key: Option<&str>) -> Result<Answer, Failure> {
         self.ask_as(&self.caller, body.to_string().into_bytes(), key).await
     }
 
-    async fn ask_as(&self, caller: &Caller, body: Vec<u8>, key: Option<&str>) -> Result<Answer, Failure> {
+    pub(super) async fn ask_as(&self, caller: &Caller, body: Vec<u8>, key: Option<&str>) -> Result<Answer, Failure> {
         let idempotency_key = key.map(|key| key.as_bytes().to_vec()).into_iter().collect();
         respond(
             &self.ctx,
@@ -153,7 +158,7 @@ impl World {
     }
 
     /// Rows of decision, consent, grants, idempotency and ledger.
-    async fn counts(&self) -> [i64; 5] {
+    pub(super) async fn counts(&self) -> [i64; 5] {
         self.sql(|db| {
             Ok([
                 decision::table.count().get_result(db)?,
@@ -166,7 +171,7 @@ impl World {
         .await
     }
 
-    async fn actions(&self) -> Vec<String> {
+    pub(super) async fn actions(&self) -> Vec<String> {
         self.sql(|db| {
             Ok(ledger_entry::table
                 .order(ledger_entry::id)
@@ -176,14 +181,14 @@ impl World {
         .await
     }
 
-    async fn outcomes(&self) -> Vec<(String, Option<String>, Option<String>)> {
+    pub(super) async fn outcomes(&self) -> Vec<(String, Option<String>, Option<String>)> {
         let columns = (decision::outcome, decision::reason, decision::patient_id);
         self.sql(move |db| Ok(decision::table.order(decision::id).select(columns).load(db)?))
             .await
     }
 
     /// Everything in the store that could hold a word of the request.
-    async fn traces(&self) -> String {
+    pub(super) async fn traces(&self) -> String {
         self.sql(|db| {
             let details: Vec<String> = decision::table.select(decision::detail).load(db)?;
             let entries: Vec<Vec<u8>> = ledger_entry::table.select(ledger_entry::entry).load(db)?;
@@ -194,7 +199,7 @@ impl World {
     }
 }
 
-fn caller(id: &str, hrex: &str) -> Caller {
+pub(super) fn caller(id: &str, hrex: &str) -> Caller {
     Caller {
         partner: PartnerRef {
             id: id.into(),
@@ -225,7 +230,7 @@ fn coverage(system: &str, card: &str) -> Value {
         "payor":[{"identifier":{"system":"http://hl7.org/fhir/sid/us-npi","value":OURS}}]})
 }
 
-fn asking(person: &Person<'_>) -> Value {
+pub(super) fn asking(person: &Person<'_>) -> Value {
     json!({"resourceType":"Parameters","parameter":[
         {"name":"MemberPatient","resource":{"resourceType":"Patient","id":"mp","name":[{"family":person.family,"given":[person.given]}],
             "gender":person.gender,"birthDate":person.birth_date}},
@@ -244,7 +249,7 @@ fn asking(person: &Person<'_>) -> Value {
 }
 
 /// A request in which something is different; paths are JSON pointers below `parameter`.
-fn but(person: &Person<'_>, path: &str, value: Value) -> Value {
+pub(super) fn but(person: &Person<'_>, path: &str, value: Value) -> Value {
     let mut body = asking(person);
     *body.pointer_mut(&format!("/parameter{path}")).expect("path") = value;
     body

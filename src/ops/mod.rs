@@ -6,6 +6,7 @@
 pub mod explain;
 pub mod faults;
 pub mod links;
+pub mod policies;
 pub mod reviews;
 
 use crate::clock::rfc3339_ms;

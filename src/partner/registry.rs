@@ -1,9 +1,10 @@
 //! The changes of the registry: each one transaction, the row and its ledger entry together. They wait on their thread.
 
 use super::registration::Registration;
-use crate::audit::{Action, Actor, Entry, Object, ledger};
+use crate::audit::{Action, Actor, Entry, Note, Object, ledger};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
+use crate::store::guesses::{self, Tallied};
 use crate::store::partners::{self, PartnerRow};
 use crate::store::{Db, failed_on_duplicate, tokens};
 use crate::telemetry::Correlation;
@@ -67,6 +68,30 @@ pub fn resume(ctx: &Context, id: &str) -> Result<(), Failure> {
     set_status(ctx, id, Action::PartnerResumed, "active", None)
 }
 
+/// Lets a partner match again: what the guessing guard counted of it is forgotten, its lock included.
+///
+/// # Errors
+/// [`Fault::PartnerUnknown`]; those of the store.
+pub fn unlock(ctx: &Context, id: &str, note: Note) -> Result<(), Failure> {
+    let partner = id.to_owned();
+    let mut entry = entry(ctx, Action::PartnerUnlocked, id);
+    entry.actor.id = Some(note.operator.clone());
+    entry.note = Some(note);
+    append_with(ctx, entry, move |db| {
+        partners::by_id(db, &partner)?.ok_or(Fault::PartnerUnknown)?;
+        guesses::forget(db, &partner)
+    })
+}
+
+/// How a partner stands with the guessing guard.
+///
+/// # Errors
+/// Those of the store.
+pub fn tallied(ctx: &Context, id: &str) -> Result<Tallied, Failure> {
+    let now_ms = ctx.clock.now_ms();
+    ctx.store.read_blocking(|db| guesses::tallied(db, id, now_ms))
+}
+
 /// The partner of this id.
 ///
 /// # Errors
@@ -105,20 +130,33 @@ fn change(
     ctx: &Context,
     action: Action,
     id: &str,
-    mut work: impl FnMut(&mut Db) -> Result<(), Failure> + Send + 'static,
+    work: impl FnMut(&mut Db) -> Result<(), Failure> + Send + 'static,
 ) -> Result<(), Failure> {
-    let at_us = ctx.clock.now_us();
+    append_with(ctx, entry(ctx, action, id), work)
+}
+
+fn entry(ctx: &Context, action: Action, id: &str) -> Entry {
     let actor = Actor {
         kind: "operator",
         id: Some("host".into()),
         ..Actor::default()
     };
-    let mut entry = Entry::new(action, actor, Correlation::internal(ctx.ids.new_id(at_us / 1000)));
+    let correlation = Correlation::internal(ctx.ids.new_id(ctx.clock.now_ms()));
+    let mut entry = Entry::new(action, actor, correlation);
     entry.partner = Some(id.to_owned());
     entry.object = Some(Object {
         kind: "partner",
         id: id.to_owned(),
     });
+    entry
+}
+
+fn append_with(
+    ctx: &Context,
+    entry: Entry,
+    mut work: impl FnMut(&mut Db) -> Result<(), Failure> + Send + 'static,
+) -> Result<(), Failure> {
+    let at_us = ctx.clock.now_us();
     let entry_id = ctx.ids.new_id(at_us / 1000);
     ctx.store.write_blocking(move |db| {
         work(db)?;

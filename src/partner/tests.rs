@@ -2,12 +2,13 @@
 
 use super::{Registration, check, registry};
 use crate::clock::Clock;
-use crate::context::{Context, Payer};
+use crate::context::{Context, Guard, Payer};
 use crate::error::Fault;
 use crate::ids::Ids;
 use crate::security::jwk::Algorithm;
 use crate::security::keyring::Keyring;
 use crate::security::signing::SigningKey;
+use crate::store::guesses::Limits;
 use crate::store::{Store, StoreOptions, StoreUrl};
 use serde_json::json;
 use std::sync::Arc;
@@ -67,6 +68,7 @@ fn context(folder: &tempfile::TempDir) -> Context {
     )
     .expect("store");
     Context {
+        guard: Arc::new(Guard::open(&store, Limits::default()).expect("a guard")),
         store,
         clock: Clock::fixed(1_798_761_600_000),
         ids: Ids::random(),

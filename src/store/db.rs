@@ -118,6 +118,7 @@ struct Inner {
     permits: Arc<Semaphore>,
     broken: Arc<AtomicBool>,
     remembered: super::roster::Remembered,
+    versions: super::policies::Versions,
     _lock: Option<File>,
 }
 
@@ -161,6 +162,7 @@ impl Store {
             permits,
             broken,
             remembered: super::roster::Remembered::default(),
+            versions: super::policies::Versions::default(),
             _lock: lock,
         })))
     }
@@ -168,6 +170,10 @@ impl Store {
     /// Where this store is.
     pub fn url(&self) -> &StoreUrl {
         &self.0.url
+    }
+
+    pub(super) fn versions(&self) -> &super::policies::Versions {
+        &self.0.versions
     }
 
     pub(super) fn remembered(&self) -> &super::roster::Remembered {

@@ -3,11 +3,12 @@
 use super::authorised::{Authorised, record_refusal};
 use crate::app::App;
 use crate::audit::Action;
-use crate::http::body;
 use crate::http::reply::{FHIR_JSON, HttpFailure};
+use crate::http::{answer_slot, body};
 use crate::member_match::{self, MatchRequest};
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
+use tokio::time::Instant;
 
 /// Matches one member: 200 with the identifier, or 422.
 pub async fn post(
@@ -47,7 +48,10 @@ pub async fn post(
         media_type,
         idempotency_key: keys,
     };
-    let answer = member_match::respond(&app.ctx, &authorised.caller, wanted).await?;
+    let asked = Instant::now();
+    let answered = member_match::respond(&app.ctx, &authorised.caller, wanted).await;
+    answer_slot::release(asked, app.config.policy.answer_slot).await;
+    let answer = answered?;
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = HttpResponse::build(status);
     response

@@ -30,6 +30,7 @@ pub fn configure(service: &mut ServiceConfig) {
                 .route("/members/{id}/graph", web::get().to(reviews::graph))
                 .route("/ledger", web::get().to(v1::ledger))
                 .route("/partners", web::get().to(v1::partners))
+                .route("/policies", web::get().to(v1::policies))
                 .route("/faults", web::get().to(v1::faults)),
         );
 }

@@ -1,13 +1,14 @@
 //! `/ops/v1`: decisions, grants, ledger, partners and faults for machines, each for the roles that may see it.
 
 use crate::app::App;
+use crate::clock::rfc3339_ms;
 use crate::error::{Failure, Fault};
 use crate::http::fhir::authorised::bearer;
 use crate::http::negotiate::{encode, pairs};
 use crate::http::reply::outcome_response;
 use crate::ops::{self, DecisionFilter, GrantFilter, LedgerFilter, Page, View};
 use crate::security::Role;
-use crate::store::partners as registry;
+use crate::store::{Db, guesses, partners as registry};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
@@ -94,11 +95,31 @@ pub async fn ledger(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
 pub async fn partners(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
     respond(&app, async {
         allowed(&request, &app, &[Role::Admin]).await?;
-        let rows = app.ctx.store.read(registry::list).await?;
+        let now_ms = app.ctx.clock.now_ms();
+        let read = move |db: &mut Db| Ok((registry::list(db)?, guesses::locks(db, now_ms)?));
+        let (rows, locks) = app.ctx.store.read(read).await?;
+        let locked = |id: &str| locks.iter().find(|(locked, _)| locked == id);
         let items: Vec<Value> = rows
             .iter()
-            .map(|row| json!({"id": row.id, "name": row.name, "npi": row.npi, "status": row.status, "reason": row.status_reason, "mtls": row.mtls, "version": row.version}))
+            .map(|row| {
+                let until = locked(&row.id).map(|(_, until_ms)| rfc3339_ms(*until_ms));
+                json!({
+                    "id": row.id, "name": row.name, "npi": row.npi, "status": row.status, "reason": row.status_reason,
+                    "mtls": row.mtls, "version": row.version, "match_locked_until": until,
+                })
+            })
             .collect();
+        Ok(json!({"items": items, "next": null}))
+    })
+    .await
+}
+
+/// `GET /ops/v1/policies`.
+pub async fn policies(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
+    respond(&app, async {
+        allowed(&request, &app, &[Role::Admin]).await?;
+        let ctx = app.ctx.clone();
+        let items = app.ctx.store.read(move |db| ops::policies::items(&ctx, db)).await?;
         Ok(json!({"items": items, "next": null}))
     })
     .await

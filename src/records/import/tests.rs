@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::clock::Clock;
-use crate::context::Payer;
+use crate::context::{Guard, Payer};
 use crate::error::Fault;
 use crate::ids::Ids;
+use crate::store::guesses::Limits;
 use crate::store::schema::{compartment, member, resource, resource_identifier};
 use crate::store::{Store, StoreOptions, StoreUrl};
 use diesel::prelude::*;
@@ -21,8 +22,10 @@ impl Payers {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let url = StoreUrl::parse(&format!("sqlite:{}", folder.path().join("store.db").display())).expect("a URL");
+        let store = Store::open(&url, &StoreOptions::default()).expect("a store");
         let ctx = Context {
-            store: Store::open(&url, &StoreOptions::default()).expect("a store"),
+            guard: Arc::new(Guard::open(&store, Limits::default()).expect("a guard")),
+            store,
             clock: Clock::fixed(1_767_225_600_000),
             ids: Ids::counted(),
             payer: Arc::new(Payer {

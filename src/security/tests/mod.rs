@@ -7,7 +7,7 @@ mod requests;
 mod tokens;
 
 use crate::clock::Clock;
-use crate::context::{Context, Payer};
+use crate::context::{Context, Guard, Payer};
 use crate::error::{Failure, Fault};
 use crate::ids::Ids;
 use crate::security::jwk::Algorithm;
@@ -17,6 +17,7 @@ use crate::security::tls::Revocations;
 use crate::security::{
     Authority, MEMBER_MATCH, OauthRequest, OauthSettings, PeerCertificate, Refusals, TokenAnswer, issue,
 };
+use crate::store::guesses::Limits;
 use crate::store::partners::{self, PartnerRow};
 use crate::store::{Store, StoreOptions, StoreUrl};
 use crate::telemetry::Correlation;
@@ -64,6 +65,7 @@ impl Bed {
         )
         .expect("store");
         let ctx = Context {
+            guard: Arc::new(Guard::open(&store, Limits::default()).expect("a guard")),
             store,
             clock: Clock::fixed(NOW_MS),
             ids: Ids::random(),

@@ -1,0 +1,290 @@
+//! `causeway policy`: the versions of the matching policy at the command line.
+
+use super::{Exit, Out, operator_note};
+use crate::audit::Note;
+use crate::clock::rfc3339_ms;
+use crate::context::Context;
+use crate::error::{Failure, Fault};
+use crate::identity::Point;
+use crate::policy::{self, Report, Standing, Version};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// Largest text of a policy.
+const TEXT_MOST: u64 = 1 << 20;
+
+/// Versions of the matching policy: list, show, compare, try and put in force.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  causeway policy list
+  causeway policy diff balanced
+  causeway policy import trained.policy --name trained-2026-11 --point safe --reason 'trained on our roster'
+  causeway policy shadow trained-2026-11 --reason 'before it decides'
+  causeway policy shadow
+  causeway policy activate trained-2026-11 --reason 'no risky difference in a week'
+  causeway policy activate safe --reason 'back to what ships'")]
+pub struct PolicyArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: PolicyCommand,
+}
+
+/// Who does it, and why.
+#[derive(Args, Clone, Debug)]
+pub struct Why {
+    /// Why; kept with the ledger entry
+    #[arg(long)]
+    pub reason: String,
+    /// Who decides this: an id of ours, no name
+    #[arg(long, default_value = "host")]
+    pub operator: String,
+}
+
+impl Why {
+    fn note(&self) -> Result<Note, Failure> {
+        operator_note(&self.operator, &self.reason)
+    }
+}
+
+/// What to do with policies. A version is named by its id, six of its first characters or more, or its name.
+#[derive(Subcommand, Clone, Debug)]
+pub enum PolicyCommand {
+    /// List all versions, and which is in force.
+    List,
+    /// Show a version and its text; the one in force when none is named.
+    Show {
+        /// The version.
+        version: Option<String>,
+    },
+    /// Show the numbers that differ between two versions.
+    #[command(after_help = "Example:\n  causeway policy diff balanced")]
+    Diff {
+        /// The version to compare.
+        version: String,
+        /// What it is compared with; the one in force when left out.
+        other: Option<String>,
+    },
+    /// Add a version from a file, such as `causeway identity train` writes.
+    #[command(
+        after_help = "Example:\n  causeway policy import trained.policy --name trained-2026-11 --reason 'trained on our roster'"
+    )]
+    Import {
+        /// The text of the policy.
+        file: PathBuf,
+        /// A name for people.
+        #[arg(long)]
+        name: String,
+        /// Its operating point, when the text names none.
+        #[arg(long, value_parser = ["safe", "balanced"])]
+        point: Option<String>,
+        /// Who and why.
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Put a version in force; going back is activating an older one.
+    #[command(after_help = "Example:\n  causeway policy activate safe --reason 'back to what ships'")]
+    Activate {
+        /// The version.
+        version: String,
+        /// Who and why.
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Let a version run beside the one in force; without one, show what it has found so far.
+    #[command(
+        after_help = "Examples:\n  causeway policy shadow balanced --reason 'fewer reviews?'\n  causeway policy shadow\n  causeway policy shadow --stop --reason 'seen enough'"
+    )]
+    Shadow {
+        /// The version to try.
+        #[arg(conflicts_with = "stop", requires = "reason")]
+        version: Option<String>,
+        /// End the run.
+        #[arg(long, requires = "reason")]
+        stop: bool,
+        /// Why; kept with the ledger entry.
+        #[arg(long)]
+        reason: Option<String>,
+        /// Who decides this: an id of ours, no name.
+        #[arg(long, default_value = "host")]
+        operator: String,
+    },
+}
+
+/// Runs the command. Waits on this thread.
+///
+/// # Errors
+/// Those of the policies and of the store; [`Fault::InputUnreadable`] for the file.
+pub fn run(args: &PolicyArgs, ctx: &Context, cwd: &Path, out: &mut Out) -> Result<Exit, Failure> {
+    match &args.command {
+        PolicyCommand::List => list(&policy::list(ctx)?, out),
+        PolicyCommand::Show { version } => {
+            let version = named_or_active(ctx, version.as_deref())?;
+            if out.json {
+                let mut shown = shown(&version);
+                shown["text"] = version.text().into();
+                out.value(&shown);
+            } else {
+                out.note(&format!(
+                    "{}  {}  {}",
+                    version.id,
+                    version.name,
+                    version.standing.code()
+                ));
+                out.raw(&version.text());
+            }
+        }
+        PolicyCommand::Diff { version, other } => {
+            let to = policy::find(ctx, version)?;
+            let from = named_or_active(ctx, other.as_deref())?;
+            difference(&from, &to, out);
+        }
+        PolicyCommand::Import { file, name, point, why } => {
+            let text = read(&cwd.join(file))?;
+            let point = point.as_deref().map(|point| match point {
+                "balanced" => Point::Balanced,
+                _ => Point::Safe,
+            });
+            let version = policy::import(ctx, &text, name, point, why.note()?)?;
+            done("imported", &version, out);
+        }
+        PolicyCommand::Activate { version, why } => {
+            done("activated", &policy::activate(ctx, version, why.note()?)?, out);
+        }
+        PolicyCommand::Shadow {
+            version: Some(version),
+            reason,
+            operator,
+            ..
+        } => {
+            let note = operator_note(operator, reason.as_deref().unwrap_or_default())?;
+            done(
+                "runs beside the one in force:",
+                &policy::start_shadow(ctx, version, note)?,
+                out,
+            );
+        }
+        PolicyCommand::Shadow {
+            stop: true,
+            reason,
+            operator,
+            ..
+        } => {
+            let note = operator_note(operator, reason.as_deref().unwrap_or_default())?;
+            let version = policy::stop_shadow(ctx, note)?;
+            report(ctx, &version, out)?;
+        }
+        PolicyCommand::Shadow { .. } => {
+            let versions = policy::list(ctx)?;
+            let shadow = versions.iter().find(|v| matches!(v.standing, Standing::Shadow(_)));
+            let none =
+                || Failure::new(Fault::PolicyUnknown).remedy("No version runs beside the one in force; name one.");
+            report(ctx, shadow.ok_or_else(none)?, out)?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    let unreadable = |cause: std::io::Error| {
+        Failure::new(Fault::InputUnreadable)
+            .at(path.display().to_string())
+            .because(cause)
+    };
+    let long = std::fs::metadata(path).map_err(unreadable)?.len() > TEXT_MOST;
+    if long {
+        return Err(Failure::new(Fault::PolicyInvalid).remedy("A policy is a short text; this file is none."));
+    }
+    std::fs::read_to_string(path).map_err(unreadable)
+}
+
+fn named_or_active(ctx: &Context, named: Option<&str>) -> Result<Version, Failure> {
+    match named {
+        Some(named) => policy::find(ctx, named),
+        None => policy::in_force(ctx),
+    }
+}
+
+fn list(versions: &[Version], out: &mut Out) {
+    if out.json {
+        out.value(&versions.iter().map(shown).collect());
+        return;
+    }
+    let cells = |version: &Version| {
+        vec![
+            version.id.get(..12).unwrap_or(&version.id).to_owned(),
+            version.standing.code().to_owned(),
+            version.rules.point.code().to_owned(),
+            version.added_ms.map_or_else(|| "ships".to_owned(), rfc3339_ms),
+            version.name.clone(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = versions.iter().map(cells).collect();
+    out.table(&["ID", "STATE", "POINT", "ADDED", "NAME"], &rows);
+}
+
+fn difference(from: &Version, to: &Version, out: &mut Out) {
+    let changes = policy::difference(&from.text(), &to.text());
+    if out.json {
+        out.value(&json!({ "from": from.id, "to": to.id, "changes": changes }));
+        return;
+    }
+    out.note(&format!(
+        "from {} ({}) to {} ({})",
+        short(from),
+        from.name,
+        short(to),
+        to.name
+    ));
+    let side = |side: &Option<String>| side.clone().unwrap_or_else(|| "-".to_owned());
+    let rows: Vec<Vec<String>> = changes
+        .iter()
+        .map(|change| vec![change.key.clone(), side(&change.from), side(&change.to)])
+        .collect();
+    out.table(&["KEY", "FROM", "TO"], &rows);
+}
+
+fn short(version: &Version) -> &str {
+    version.id.get(..12).unwrap_or(&version.id)
+}
+
+fn done(what: &str, version: &Version, out: &mut Out) {
+    out.note(&format!("{what} {} ({})", short(version), version.name));
+    if out.json {
+        out.value(&shown(version));
+    }
+}
+
+fn report(ctx: &Context, candidate: &Version, out: &mut Out) -> Result<(), Failure> {
+    let active = policy::in_force(ctx)?;
+    let report = policy::report(ctx, &active.id, &candidate.id)?;
+    if out.json {
+        out.value(&reported(&active, candidate, &report));
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> = report
+        .pairs
+        .iter()
+        .map(|pair| {
+            vec![
+                pair.active_outcome.clone(),
+                pair.candidate_outcome.clone(),
+                pair.seen.to_string(),
+            ]
+        })
+        .collect();
+    out.table(&["IN FORCE", "CANDIDATE", "REQUESTS"], &rows);
+    out.note(&format!(
+        "{} beside {}: {} compared, {} different, {} risky (matched by the candidate alone), {} lost",
+        candidate.name, active.name, report.compared, report.different, report.risky, report.lost
+    ));
+    Ok(())
+}
+
+fn reported(active: &Version, candidate: &Version, report: &Report) -> Value {
+    json!({ "active": active.id, "candidate": candidate.id, "report": crate::ops::policies::report(report) })
+}
+
+fn shown(version: &Version) -> Value {
+    crate::ops::policies::item(version)
+}

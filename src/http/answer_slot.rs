@@ -1,0 +1,57 @@
+//! Answers that leave at fixed times after their request, so that how long a decision took cannot be read from outside.
+//!
+//! A timer and nothing else: no lock, no queue, no work. An answer that is ready later than a slot leaves at the next one.
+
+use crate::secret::random;
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+
+/// The time after its request at which an answer leaves that was ready `took` after it.
+///
+/// At a whole multiple of `slot`, at least one, and up to a quarter of a slot later: `chance` of 0 to 255 spreads that part.
+/// A slot of zero holds nothing back.
+pub fn release_after(took: Duration, slot: Duration, chance: u8) -> Duration {
+    let slot_us = slot.as_micros();
+    if slot_us == 0 {
+        return took;
+    }
+    let slots = took.as_micros().div_ceil(slot_us).max(1);
+    let late = slot_us * u128::from(chance) / 1024;
+    Duration::from_micros(u64::try_from(slots * slot_us + late).unwrap_or(u64::MAX))
+}
+
+/// Waits until the answer to a request of the instant `asked` may leave.
+pub async fn release(asked: Instant, slot: Duration) {
+    if !slot.is_zero() {
+        let [chance] = random::<1>();
+        sleep_until(asked + release_after(asked.elapsed(), slot, chance)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SLOT: Duration = Duration::from_millis(10);
+
+    #[test]
+    fn t_c02_answers_of_one_slot_leave_together_whatever_they_took() {
+        let at = |us: u64| release_after(Duration::from_micros(us), SLOT, 0).as_millis();
+        for (took_us, leaves_ms) in [(0, 10), (1, 10), (9_999, 10), (10_000, 10), (10_001, 20), (25_000, 30)] {
+            assert_eq!(at(took_us), leaves_ms, "{took_us}");
+        }
+        let latest = release_after(Duration::ZERO, SLOT, u8::MAX);
+        assert!(latest < SLOT * 5 / 4 && latest > SLOT * 6 / 5, "{latest:?}");
+        let took = Duration::from_micros(1234);
+        assert_eq!(release_after(took, Duration::ZERO, 99), took);
+    }
+
+    #[test]
+    fn t_c02_what_takes_less_than_a_slot_cannot_be_told_apart() {
+        for chance in [0, 1, 77, 255] {
+            let quick = release_after(Duration::from_micros(300), SLOT, chance);
+            let slow = release_after(Duration::from_micros(9_800), SLOT, chance);
+            assert_eq!(quick, slow);
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! The guard through the use case: what is counted, what is turned away, and what a partner can learn from it.
+
+use super::super::tests::{ANA, BEN, Person, World, asking, but, caller};
+use super::*;
+use crate::store::guesses::Limits;
+use chrono::{Days, NaiveDate};
+use serde_json::{Value, json};
+
+impl World {
+    fn with(mut self, limits: Limits) -> World {
+        let key = self.ctx.guard.key;
+        self.ctx.guard = std::sync::Arc::new(crate::context::Guard { limits, key });
+        self
+    }
+
+    async fn fault_of(&self, body: &Value) -> Option<Fault> {
+        self.ask(body, None).await.err().map(|failure| failure.fault())
+    }
+
+    /// Rows of guesses and tallies.
+    async fn guesses(&self) -> [i64; 2] {
+        use crate::store::schema::{guess, guess_tally};
+        use diesel::prelude::*;
+        self.sql(|db| {
+            Ok([
+                guess::table.count().get_result(db)?,
+                guess_tally::table.count().get_result(db)?,
+            ])
+        })
+        .await
+    }
+
+    async fn count(&self, action: &str) -> usize {
+        self.actions()
+            .await
+            .iter()
+            .filter(|done| done.as_str() == action)
+            .count()
+    }
+}
+
+/// Ana as somebody who does not know her birth date would ask for her.
+fn born(days: u64) -> Value {
+    let first = NaiveDate::from_ymd_opt(1985, 1, 1).expect("a date");
+    let date = (first + Days::new(days)).to_string();
+    but(&ANA, "/0/resource/birthDate", json!(date))
+}
+
+#[actix_web::test]
+async fn t_c03_walking_birth_dates_yields_nothing_and_raises_the_alarm() {
+    let world = World::new(&[ANA, BEN]).await;
+    let (mut answered, mut turned_away) = (0, 0);
+    for day in 0..300 {
+        match world.fault_of(&born(day)).await.expect("never a member") {
+            Fault::NoUniqueMember => answered += 1,
+            Fault::MatchLocked => turned_away += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((answered, turned_away), (5, 295));
+    assert_eq!(
+        world.count("guess.alarmed").await,
+        2,
+        "the card's limit and the share of failures"
+    );
+    assert_eq!(world.count("partner.locked").await, 1);
+    assert_eq!(
+        world.fault_of(&asking(&ANA)).await,
+        Some(Fault::MatchLocked),
+        "the right one comes too late"
+    );
+    assert_eq!(
+        world.fault_of(&asking(&BEN)).await,
+        Some(Fault::MatchLocked),
+        "the partner's matching is locked"
+    );
+    let other = caller("third-payer", "1.1");
+    let body = asking(&ANA).to_string().into_bytes();
+    world
+        .ask_as(&other, body, None)
+        .await
+        .expect("another partner is not concerned");
+    for word in ["Núñez", "nunez", "1984-0", "1985-0", "\"M1\""] {
+        assert!(!world.traces().await.contains(word), "{word}");
+    }
+}
+
+#[actix_web::test]
+async fn a_walk_that_varies_everything_but_the_name_ends_too() {
+    let world = World::new(&[ANA]).await;
+    let mut answered = 0;
+    for day in 0..200 {
+        let mut body = born(day);
+        body["parameter"][1]["resource"]["identifier"][0]["value"] = json!(format!("X{day}"));
+        answered += usize::from(world.fault_of(&body).await == Some(Fault::NoUniqueMember));
+    }
+    assert_eq!(answered, 30);
+    assert_eq!(world.count("partner.locked").await, 1);
+}
+
+#[actix_web::test]
+async fn the_same_again_is_no_new_guess() {
+    let world = World::new(&[ANA]).await;
+    let wrong = but(&ANA, "/0/resource/birthDate", json!("1984-07-10"));
+    for turn in 0..100 {
+        let mut again = wrong.clone();
+        // What identity does not read makes no difference.
+        for pointer in ["/0/resource/id", "/3/resource/id"] {
+            *again["parameter"].pointer_mut(pointer).expect("an id") = json!(format!("r{turn}"));
+        }
+        for pointer in [
+            "/1/resource/beneficiary",
+            "/2/resource/beneficiary",
+            "/3/resource/patient",
+        ] {
+            again["parameter"].pointer_mut(pointer).expect("a reference")["reference"] =
+                json!(format!("Patient/r{turn}"));
+        }
+        again["parameter"][3]["resource"]["performer"][0]["reference"] = json!(format!("Patient/r{turn}"));
+        assert_eq!(world.fault_of(&again).await, Some(Fault::NoUniqueMember), "{turn}");
+    }
+    world
+        .ask(&asking(&ANA), None)
+        .await
+        .expect("one wrong try does no harm");
+    assert_eq!(world.count("guess.alarmed").await, 0);
+}
+
+#[actix_web::test]
+async fn the_day_and_the_lock_end() {
+    let world = World::new(&[ANA]).await;
+    for day in 0..6 {
+        world.fault_of(&born(day)).await;
+    }
+    let failure = world.ask(&asking(&ANA), None).await.expect_err("shut");
+    assert_eq!(failure.fault(), Fault::MatchLocked);
+    assert_eq!(failure.known_wait_s(), Some(86_401));
+    world.ctx.clock.advance_ms(86_400_000);
+    world.ask(&asking(&ANA), None).await.expect("a new day");
+}
+
+#[actix_web::test]
+async fn a_bulk_partner_with_a_normal_share_of_failures_is_left_alone() {
+    let people: Vec<(String, String)> = (0..400).map(|n| (family(n), format!("M9{n}"))).collect();
+    let members: Vec<Person<'_>> = people
+        .iter()
+        .zip(10..)
+        .map(|((family, card), no)| Person {
+            no,
+            family,
+            given: "Ines",
+            gender: "female",
+            birth_date: "1990-03-04",
+            card,
+            subscriber: "S0",
+        })
+        .collect();
+    let world = World::new(&members).await;
+    for (n, member) in members.iter().enumerate() {
+        let body = if n % 8 == 3 {
+            but(member, "/1/resource/identifier/0/value", json!(format!("X{n}")))
+        } else {
+            asking(member)
+        };
+        let wanted = (n % 8 == 3).then_some(Fault::NoUniqueMember);
+        assert_eq!(world.fault_of(&body).await, wanted, "{n}");
+    }
+    assert_eq!(
+        world.count("guess.alarmed").await + world.count("partner.locked").await,
+        0
+    );
+}
+
+fn family(n: usize) -> String {
+    let letter = |n: usize| char::from(b'a' + u8::try_from(n % 26).expect("a letter"));
+    format!("Vale{}{}{}", letter(n / 26), letter(n), letter(n * 7))
+}
+
+#[actix_web::test]
+async fn beyond_its_limit_a_record_is_answered_like_none_even_to_the_right_guess() {
+    let limits = Limits {
+        per_target: 0,
+        per_shared: 0,
+        ratio_least: 0,
+        ..Limits::default()
+    };
+    let world = World::new(&[ANA]).await.with(limits);
+    for day in 0..10 {
+        assert_eq!(world.fault_of(&born(day)).await, Some(Fault::NoUniqueMember));
+    }
+    assert_eq!(world.count("guess.alarmed").await, 1);
+    let nobody = world.ask(&born(11), None).await.expect_err("wrong");
+    for _ in 0..2 {
+        let silent = world.ask(&asking(&ANA), None).await.expect_err("silent");
+        let bytes = |failure: &Failure| crate::fhir::outcome::bytes(failure, "https://localhost");
+        assert_eq!(bytes(&silent), bytes(&nobody));
+        assert_eq!(silent.known_wait_s(), None);
+    }
+    assert_eq!(world.counts().await[1..3], [0, 0], "no consent, no grant");
+    let last = world.outcomes().await.pop().expect("a decision");
+    assert_eq!(
+        (last.0.as_str(), last.2),
+        ("guarded", None),
+        "the operator's row tells it apart"
+    );
+}
+
+#[actix_web::test]
+async fn a_correct_guess_in_a_burst_is_weighed_with_those_before_it() {
+    let world = World::new(&[ANA]).await;
+    let mut bodies: Vec<Value> = (0..60).map(born).collect();
+    bodies.push(asking(&ANA));
+    let answers = futures_util::future::join_all(bodies.iter().map(|body| world.ask(body, None))).await;
+    let faults: Vec<_> = answers
+        .into_iter()
+        .map(|answer| answer.err().map(|f| f.fault()))
+        .collect();
+    let answered = faults
+        .iter()
+        .filter(|fault| **fault == Some(Fault::NoUniqueMember))
+        .count();
+    assert_eq!(answered, 5);
+    assert_eq!(faults.last(), Some(&Some(Fault::MatchLocked)));
+}
+
+#[actix_web::test]
+async fn a_replayed_answer_is_no_guess() {
+    let world = World::new(&[ANA]).await;
+    world.ask(&born(1), Some("k")).await.expect_err("no such member");
+    for day in 2..9 {
+        world.fault_of(&born(day)).await;
+    }
+    for _ in 0..70 {
+        let answer = world.ask(&born(1), Some("k")).await.expect("replayed");
+        assert_eq!((answer.status, answer.replayed), (422, true));
+    }
+    assert_eq!(world.count("partner.locked").await, 0);
+}
+
+#[actix_web::test]
+async fn t_c02_every_kind_of_refusal_writes_the_same_rows() {
+    let twin = Person {
+        no: 3,
+        subscriber: "S3",
+        card: "M3",
+        ..ANA
+    };
+    let expired = json!({"start":"2025-01-01","end":"2025-12-31"});
+    let mut no_card = asking(&ANA);
+    no_card["parameter"][1]["resource"]["identifier"][0]["value"] = json!("X1");
+    for (kind, people, body) in [
+        ("nobody", vec![BEN], asking(&ANA)),
+        ("birth date", vec![ANA, BEN], born(1)),
+        ("in doubt", vec![ANA, twin], no_card),
+        (
+            "consent",
+            vec![ANA, BEN],
+            but(&ANA, "/3/resource/provision/period", expired),
+        ),
+        (
+            "gate",
+            vec![ANA, BEN],
+            but(
+                &ANA,
+                "/3/resource/provision/actor/1/reference/identifier/value",
+                json!("1111111111"),
+            ),
+        ),
+    ] {
+        let world = World::new(&people).await;
+        world.ask(&body, None).await.expect_err(kind);
+        // The whole guess, one person, one name, one card, one record or what stands for none; a tally.
+        assert_eq!(world.guesses().await, [5, 1], "{kind}");
+        let counts = world.counts().await;
+        assert_eq!((counts[0], counts[4]), (1, 2), "{kind}: a decision and two entries");
+    }
+}

@@ -1,0 +1,260 @@
+//! The versions of the matching policy, and the acts on them. They wait on their thread.
+
+use crate::audit::{Action, Actor, Entry, Note, Object, ledger};
+use crate::context::Context;
+use crate::error::{Failure, Fault};
+use crate::identity::{Point, Rules};
+use crate::store::Db;
+use crate::store::policies::{self, ActiveRow, MATCHING, VersionRow};
+use crate::telemetry::Correlation;
+
+/// Characters of an id that name a version when no other begins with them.
+const PREFIX_LEAST: usize = 6;
+
+/// What a version does now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It decides, since this time when it was activated, UTC milliseconds.
+    Active(Option<i64>),
+    /// It runs beside the one that decides, since this time.
+    Shadow(Option<i64>),
+    /// Nothing.
+    Idle,
+}
+
+impl Standing {
+    /// The word of it.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Standing::Active(_) => "active",
+            Standing::Shadow(_) => "shadow",
+            Standing::Idle => "idle",
+        }
+    }
+}
+
+/// A version of the matching policy.
+#[derive(Clone, Debug)]
+pub struct Version {
+    /// SHA-256 of its text, hexadecimal.
+    pub id: String,
+    /// Name for people.
+    pub name: String,
+    /// The rules.
+    pub rules: Rules,
+    /// What it does now.
+    pub standing: Standing,
+    /// When it was added; those that ship were not.
+    pub added_ms: Option<i64>,
+}
+
+impl Version {
+    /// The text that its id is the digest of.
+    pub fn text(&self) -> String {
+        self.rules.text()
+    }
+}
+
+/// Every version: those that ship, then those that were added, oldest first.
+///
+/// # Errors
+/// [`Fault::StoreDamaged`] for a stored version that cannot be read; those of the store.
+pub fn list(ctx: &Context) -> Result<Vec<Version>, Failure> {
+    ctx.store.read_blocking(|db| all(ctx, db))
+}
+
+/// The version named `wanted`: an id, six of its first characters or more, or a name; of two with one name the newer.
+///
+/// # Errors
+/// [`Fault::PolicyUnknown`] when there is none, or several; as [`list`].
+pub fn find(ctx: &Context, wanted: &str) -> Result<Version, Failure> {
+    ctx.store.read_blocking(|db| one(ctx, db, wanted))
+}
+
+/// The version in force.
+///
+/// # Errors
+/// As [`list`].
+pub fn in_force(ctx: &Context) -> Result<Version, Failure> {
+    let versions = list(ctx)?;
+    let active = |version: &Version| matches!(version.standing, Standing::Active(_));
+    let found = versions.into_iter().find(active);
+    found.ok_or_else(|| Failure::new(Fault::StoreDamaged).because("no policy is in force"))
+}
+
+/// Adds a version from the text of a policy: its numbers, and its operating point in the text or in `point`.
+///
+/// # Errors
+/// [`Fault::PolicyInvalid`] naming the line; those of the store.
+pub fn import(ctx: &Context, text: &str, name: &str, point: Option<Point>, note: Note) -> Result<Version, Failure> {
+    let invalid = |error: causeway_identity::PolicyError| {
+        Failure::new(Fault::PolicyInvalid)
+            .at(format!("line {}", error.line))
+            .remedy(format!("Correct the policy: {}.", error.what))
+    };
+    if name.trim().is_empty() || name.len() > 64 || name.chars().any(char::is_control) {
+        return Err(Failure::new(Fault::PolicyInvalid)
+            .at("--name")
+            .remedy("Give a name of at most 64 characters."));
+    }
+    let rules = match point {
+        Some(point) => Rules::parse_at(text, point),
+        None => Rules::parse(text),
+    }
+    .map_err(invalid)?;
+    let now_ms = ctx.clock.now_ms();
+    let row = VersionRow {
+        id: rules.id(),
+        kind: MATCHING.to_owned(),
+        name: name.trim().to_owned(),
+        body: rules.text(),
+        added_ms: now_ms,
+    };
+    let id = row.id.clone();
+    act(ctx, Action::PolicyImported, &rules, note, move |db| {
+        policies::insert(db, &row).map(drop)
+    })?;
+    find(ctx, &id)
+}
+
+/// Puts a version in force; the decisions after it cite it. Going back is activating an older one.
+///
+/// # Errors
+/// As [`find`].
+pub fn activate(ctx: &Context, wanted: &str, note: Note) -> Result<Version, Failure> {
+    let version = find(ctx, wanted)?;
+    let row = row_of(&version, ctx.clock.now_ms());
+    act(ctx, Action::PolicyActivated, &version.rules, note, move |db| {
+        policies::insert(db, &row)?;
+        policies::activate(db, MATCHING, &row.id, row.added_ms)
+    })?;
+    find(ctx, &version.id)
+}
+
+/// Lets a version run beside the one in force. What it counted in an earlier run is forgotten.
+///
+/// # Errors
+/// [`Fault::PolicyInvalid`] for the version that is in force itself; as [`find`].
+pub fn start_shadow(ctx: &Context, wanted: &str, note: Note) -> Result<Version, Failure> {
+    let version = find(ctx, wanted)?;
+    if matches!(version.standing, Standing::Active(_)) {
+        return Err(Failure::new(Fault::PolicyInvalid).remedy("This version is in force: let another run beside it."));
+    }
+    let row = row_of(&version, ctx.clock.now_ms());
+    act(ctx, Action::PolicyShadowStarted, &version.rules, note, move |db| {
+        policies::insert(db, &row)?;
+        policies::set_shadow(db, MATCHING, Some(&row.id), row.added_ms)
+    })?;
+    find(ctx, &version.id)
+}
+
+/// Ends the shadow run; its counts stay until the same version runs again.
+///
+/// # Errors
+/// [`Fault::PolicyUnknown`] when none runs; those of the store.
+pub fn stop_shadow(ctx: &Context, note: Note) -> Result<Version, Failure> {
+    let shadows = |version: &Version| matches!(version.standing, Standing::Shadow(_));
+    let version = list(ctx)?
+        .into_iter()
+        .find(shadows)
+        .ok_or_else(|| Failure::new(Fault::PolicyUnknown).remedy("No version runs beside the one in force."))?;
+    let now_ms = ctx.clock.now_ms();
+    act(ctx, Action::PolicyShadowEnded, &version.rules, note, move |db| {
+        policies::set_shadow(db, MATCHING, None, now_ms)
+    })?;
+    Ok(version)
+}
+
+fn row_of(version: &Version, now_ms: i64) -> VersionRow {
+    VersionRow {
+        id: version.id.clone(),
+        kind: MATCHING.to_owned(),
+        name: version.name.clone(),
+        body: version.text(),
+        added_ms: now_ms,
+    }
+}
+
+fn act(
+    ctx: &Context,
+    action: Action,
+    rules: &Rules,
+    note: Note,
+    mut work: impl FnMut(&mut Db) -> Result<(), Failure> + Send + 'static,
+) -> Result<(), Failure> {
+    let at_us = ctx.clock.now_us();
+    let actor = Actor {
+        kind: "operator",
+        id: Some(note.operator.clone()),
+        ..Actor::default()
+    };
+    let mut entry = Entry::new(action, actor, Correlation::internal(ctx.ids.new_id(at_us / 1000)));
+    entry.object = Some(Object {
+        kind: "policy",
+        id: rules.id(),
+    });
+    entry.policy_version = Some(rules.version.clone());
+    entry.note = Some(note);
+    let entry_id = ctx.ids.new_id(at_us / 1000);
+    ctx.store.write_blocking(move |db| {
+        work(db)?;
+        ledger::append(db, &entry, &entry_id, at_us)
+    })
+}
+
+/// Every version, in a read of its own.
+///
+/// # Errors
+/// As [`list`].
+pub fn all(ctx: &Context, db: &mut Db) -> Result<Vec<Version>, Failure> {
+    let running = policies::active(db, MATCHING)?;
+    let stored = policies::list(db, MATCHING)?;
+    let configured = ctx.matching.id();
+    let mut versions = Vec::new();
+    for point in [Point::Safe, Point::Balanced] {
+        let rules = Rules::shipped(point.code());
+        let id = rules.id();
+        let added_ms = None;
+        versions.push((id, point.code().to_owned(), rules, added_ms));
+    }
+    for row in stored {
+        let damaged = |error: causeway_identity::PolicyError| Failure::new(Fault::StoreDamaged).because(error);
+        let rules = Rules::parse(&row.body).map_err(damaged)?;
+        if versions.iter().all(|(id, ..)| *id != row.id) {
+            versions.push((row.id, row.name, rules, Some(row.added_ms)));
+        }
+    }
+    let version = |(id, name, rules, added_ms): (String, String, Rules, Option<i64>)| Version {
+        standing: standing(&id, &running, &configured),
+        id,
+        name,
+        rules,
+        added_ms,
+    };
+    Ok(versions.into_iter().map(version).collect())
+}
+
+fn standing(id: &str, running: &ActiveRow, configured: &str) -> Standing {
+    if running.version_id.as_deref().unwrap_or(configured) == id {
+        Standing::Active(running.activated_ms)
+    } else if running.shadow_id.as_deref() == Some(id) {
+        Standing::Shadow(running.shadow_ms)
+    } else {
+        Standing::Idle
+    }
+}
+
+fn one(ctx: &Context, db: &mut Db, wanted: &str) -> Result<Version, Failure> {
+    let versions = all(ctx, db)?;
+    let prefix = wanted.len() >= PREFIX_LEAST && wanted.bytes().all(|b| b.is_ascii_hexdigit());
+    let by_id: Vec<&Version> = versions
+        .iter()
+        .filter(|version| prefix && version.id.starts_with(&wanted.to_ascii_lowercase()))
+        .collect();
+    let found = match by_id.as_slice() {
+        [one] => Some(*one),
+        [] => versions.iter().rev().find(|version| version.name == wanted),
+        _ => None,
+    };
+    found.cloned().ok_or_else(|| Fault::PolicyUnknown.into())
+}

@@ -1,0 +1,279 @@
+//! Versions of policies, which of them is in force, and what a shadow run counted.
+//!
+//! A version is named by the digest of its text, so that one read before may be remembered for ever; which one is in force is
+//! read for each decision, so that all processes of a store change over together.
+
+use super::schema::{policy_active, policy_shadow, policy_version};
+use super::statement::{Bind, Statement, run};
+use super::{Db, Store};
+use crate::error::{Failure, Fault};
+use crate::identity::Rules;
+use arc_swap::ArcSwap;
+use diesel::prelude::*;
+use std::sync::Arc;
+
+/// The one kind there is so far.
+pub const MATCHING: &str = "matching";
+/// Versions that are listed at most.
+const LISTED: i64 = 1_000;
+/// Versions that a process remembers: the one in force, its shadow, and those of a change-over.
+const REMEMBERED: usize = 8;
+
+/// One version, as stored.
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = policy_version)]
+pub struct VersionRow {
+    /// SHA-256 of `body`, hexadecimal.
+    pub id: String,
+    /// [`MATCHING`].
+    pub kind: String,
+    /// Name for people.
+    pub name: String,
+    /// Its text.
+    pub body: String,
+    /// When it was added.
+    pub added_ms: i64,
+}
+
+/// Which versions run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = policy_active)]
+pub struct ActiveRow {
+    /// In force; the configured one when nothing was activated.
+    pub version_id: Option<String>,
+    /// Since when.
+    pub activated_ms: Option<i64>,
+    /// Runs beside it.
+    pub shadow_id: Option<String>,
+    /// Since when.
+    pub shadow_ms: Option<i64>,
+}
+
+/// A pair of outcomes of a shadow run.
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = policy_shadow)]
+pub struct PairRow {
+    /// What the version in force decided.
+    pub active_outcome: String,
+    /// What the candidate would have.
+    pub candidate_outcome: String,
+    /// How often.
+    pub seen: i64,
+    /// When last, UTC milliseconds.
+    pub last_ms: i64,
+}
+
+/// What decides now.
+#[derive(Clone, Debug)]
+pub struct InForce {
+    /// The rules.
+    pub rules: Arc<Rules>,
+    /// Those that run beside them.
+    pub shadow: Option<Shadow>,
+}
+
+/// A version that runs beside the one in force.
+#[derive(Clone, Debug)]
+pub struct Shadow {
+    /// Its rules.
+    pub rules: Arc<Rules>,
+    /// Its id.
+    pub candidate_id: String,
+    /// The rules in force.
+    pub active: Arc<Rules>,
+}
+
+/// Versions that were read, by their ids; [`Store`] holds one.
+#[derive(Default)]
+pub(super) struct Versions(ArcSwap<Vec<(String, Arc<Rules>)>>);
+
+impl Store {
+    /// What matches are decided by: the version that was activated, or else `configured`.
+    ///
+    /// # Errors
+    /// [`Fault::StoreDamaged`] for a version that is not what its id says; those of the database.
+    pub fn matching(&self, db: &mut Db, configured: &Arc<Rules>) -> Result<InForce, Failure> {
+        let row = active(db, MATCHING)?;
+        let rules = match &row.version_id {
+            Some(id) => self.version(db, id)?,
+            None => Arc::clone(configured),
+        };
+        let shadow = match row.shadow_id {
+            Some(candidate_id) => Some(Shadow {
+                rules: self.version(db, &candidate_id)?,
+                candidate_id,
+                active: Arc::clone(&rules),
+            }),
+            None => None,
+        };
+        Ok(InForce { rules, shadow })
+    }
+
+    fn version(&self, db: &mut Db, id: &str) -> Result<Arc<Rules>, Failure> {
+        let known = self.versions().0.load();
+        if let Some((_, rules)) = known.iter().find(|(known, _)| known == id) {
+            return Ok(Arc::clone(rules));
+        }
+        let damaged = |what: String| Failure::new(Fault::StoreDamaged).because(what);
+        let row = find(db, id)?.ok_or_else(|| damaged("a policy version is gone".to_owned()))?;
+        let rules = Rules::parse(&row.body).map_err(|error| damaged(error.to_string()))?;
+        if rules.id() != row.id {
+            return Err(damaged("a policy version is not what its id says".to_owned()));
+        }
+        let rules = Arc::new(rules);
+        let mut more = known.as_ref().clone();
+        more.truncate(REMEMBERED - 1);
+        more.insert(0, (id.to_owned(), Arc::clone(&rules)));
+        self.versions().0.store(Arc::new(more));
+        Ok(rules)
+    }
+}
+
+struct Active;
+type ActiveSql = (
+    diesel::sql_types::Nullable<diesel::sql_types::Text>,
+    diesel::sql_types::Nullable<diesel::sql_types::BigInt>,
+    diesel::sql_types::Nullable<diesel::sql_types::Text>,
+    diesel::sql_types::Nullable<diesel::sql_types::BigInt>,
+);
+
+/// Which versions of this kind run.
+///
+/// # Errors
+/// Those of the database.
+pub fn active(db: &mut Db, kind: &str) -> Result<ActiveRow, Failure> {
+    let statement = Statement::<Active, ActiveSql>::new(
+        "SELECT version_id, activated_ms, shadow_id, shadow_ms FROM policy_active WHERE kind = ?",
+        vec![Bind::Text(kind)],
+    );
+    let row: Option<ActiveRow> = match db {
+        Db::Pg(pg) => statement.get_result(pg).optional()?,
+        Db::Sqlite(sqlite) => statement.get_result(sqlite).optional()?,
+    };
+    Ok(row.unwrap_or_default())
+}
+
+/// The version of this id.
+///
+/// # Errors
+/// Those of the database.
+pub fn find(db: &mut Db, id: &str) -> Result<Option<VersionRow>, Failure> {
+    Ok(policy_version::table
+        .find(id)
+        .select(VersionRow::as_select())
+        .first(db)
+        .optional()?)
+}
+
+/// The versions of a kind, oldest first; at most 1,000.
+///
+/// # Errors
+/// Those of the database.
+pub fn list(db: &mut Db, kind: &str) -> Result<Vec<VersionRow>, Failure> {
+    Ok(policy_version::table
+        .filter(policy_version::kind.eq(kind))
+        .order((policy_version::added_ms, policy_version::id))
+        .limit(LISTED)
+        .select(VersionRow::as_select())
+        .load(db)?)
+}
+
+/// Adds a version; `false` when it is there already, under whatever name.
+///
+/// # Errors
+/// Those of the database.
+pub fn insert(db: &mut Db, row: &VersionRow) -> Result<bool, Failure> {
+    if find(db, &row.id)?.is_some() {
+        return Ok(false);
+    }
+    diesel::insert_into(policy_version::table).values(row).execute(db)?;
+    Ok(true)
+}
+
+/// Puts a version in force. A shadow of the one before goes on beside it, unless it is this one.
+///
+/// # Errors
+/// Those of the database.
+pub fn activate(db: &mut Db, kind: &str, id: &str, now_ms: i64) -> Result<(), Failure> {
+    ensure(db, kind)?;
+    let target = policy_active::table.find(kind);
+    diesel::update(target)
+        .set((
+            policy_active::version_id.eq(Some(id)),
+            policy_active::activated_ms.eq(Some(now_ms)),
+        ))
+        .execute(db)?;
+    diesel::update(target.filter(policy_active::shadow_id.eq(Some(id))))
+        .set((
+            policy_active::shadow_id.eq(None::<String>),
+            policy_active::shadow_ms.eq(None::<i64>),
+        ))
+        .execute(db)?;
+    Ok(())
+}
+
+/// Lets a version run beside the one in force from now on, or none. What this pair counted before is forgotten.
+///
+/// # Errors
+/// Those of the database.
+pub fn set_shadow(db: &mut Db, kind: &str, id: Option<&str>, now_ms: i64) -> Result<(), Failure> {
+    ensure(db, kind)?;
+    diesel::update(policy_active::table.find(kind))
+        .set((
+            policy_active::shadow_id.eq(id),
+            policy_active::shadow_ms.eq(id.map(|_| now_ms)),
+        ))
+        .execute(db)?;
+    if let Some(id) = id {
+        diesel::delete(policy_shadow::table.filter(policy_shadow::candidate_id.eq(id))).execute(db)?;
+    }
+    Ok(())
+}
+
+fn ensure(db: &mut Db, kind: &str) -> Result<(), Failure> {
+    struct Ensure;
+    const ENSURE: &str = "INSERT INTO policy_active (kind) VALUES (?) ON CONFLICT (kind) DO NOTHING";
+    run(db, Statement::<Ensure>::new(ENSURE, vec![Bind::Text(kind)]))?;
+    Ok(())
+}
+
+/// Counts one request that ended with this pair of outcomes.
+///
+/// # Errors
+/// Those of the database.
+pub fn count_pair(
+    db: &mut Db,
+    shadow: [&str; 2],
+    active_outcome: &str,
+    candidate_outcome: &str,
+    now_ms: i64,
+) -> Result<(), Failure> {
+    struct Pair;
+    const PAIR: &str = "INSERT INTO policy_shadow (active_id, candidate_id, active_outcome, candidate_outcome, seen, last_ms) \
+        VALUES (?, ?, ?, ?, 1, ?) ON CONFLICT (active_id, candidate_id, active_outcome, candidate_outcome) \
+        DO UPDATE SET seen = policy_shadow.seen + 1, last_ms = excluded.last_ms";
+    let [active_id, candidate_id] = shadow;
+    let binds = vec![
+        Bind::Text(active_id),
+        Bind::Text(candidate_id),
+        Bind::Text(active_outcome),
+        Bind::Text(candidate_outcome),
+        Bind::Big(now_ms),
+    ];
+    run(db, Statement::<Pair>::new(PAIR, binds))?;
+    Ok(())
+}
+
+/// What these two versions counted beside each other.
+///
+/// # Errors
+/// Those of the database.
+pub fn pairs(db: &mut Db, active_id: &str, candidate_id: &str) -> Result<Vec<PairRow>, Failure> {
+    Ok(policy_shadow::table
+        .filter(policy_shadow::active_id.eq(active_id))
+        .filter(policy_shadow::candidate_id.eq(candidate_id))
+        .order((policy_shadow::active_outcome, policy_shadow::candidate_outcome))
+        .limit(100)
+        .select(PairRow::as_select())
+        .load(db)?)
+}
