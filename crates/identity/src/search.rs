@@ -135,8 +135,8 @@ impl<'a> Search<'_, 'a> {
     }
 }
 
-/// Whether nobody who is found by the keys of slips could change the outcome: a deterministic rule holds, and the names and the day
-/// are the record's, so that any rival bears them too and was found.
+/// Whether nobody who is found by the keys of slips could change the outcome: a deterministic rule holds and the day is the very day,
+/// so that a rival would have it too, and with it either name that was asked for, and was found.
 fn settled(decision: &Decision) -> bool {
     let Some(top) = decision.ranked.first() else {
         return false;
@@ -145,5 +145,5 @@ fn settled(decision: &Decision) -> bool {
         && top.rule.is_some()
         && top.levels.is(Field::Birth, &[Level::Exact])
         && top.levels.is(Field::Given, &[Level::Exact, Level::Nickname])
-        && top.levels.is(Field::Family, &[Level::Exact])
+        && top.levels.is(Field::Family, &[Level::Exact, Level::Part, Level::Slip])
 }
