@@ -83,6 +83,16 @@ pub fn judge(
     rules: &Arc<Rules>,
     wanted: &Wanted,
 ) -> Result<Judgement, Failure> {
+    Store::reading(db, |db| judged(db, store, hasher, rules, wanted))
+}
+
+fn judged(
+    db: &mut Db,
+    store: &Store,
+    hasher: &KeyHasher,
+    rules: &Rules,
+    wanted: &Wanted,
+) -> Result<Judgement, Failure> {
     let roster = store.roster(db)?;
     let asked = Profile::from(&wanted.person);
     let basis = Basis {

@@ -176,6 +176,18 @@ impl Store {
         &self.0.versions
     }
 
+    /// Runs several statements of one read over one state of the store where that is cheap: on SQLite, where each statement by
+    /// itself would take and leave the file's lock.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub fn reading<T>(db: &mut Db, work: impl FnOnce(&mut Db) -> Result<T, Failure>) -> Result<T, Failure> {
+        match db {
+            Db::Pg(_) => work(db),
+            Db::Sqlite(_) => db.transaction(work),
+        }
+    }
+
     pub(super) fn remembered(&self) -> &super::roster::Remembered {
         &self.0.remembered
     }

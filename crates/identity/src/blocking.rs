@@ -20,7 +20,7 @@ pub fn of_record(profile: &Profile) -> Vec<String> {
     }
     keys.contacts(profile);
     for name in &profile.names {
-        keys.name(name, profile, false);
+        keys.name(name, profile, Wanted::Held);
     }
     keys.0
 }
@@ -63,9 +63,9 @@ pub fn of_request(profile: &Profile) -> Vec<String> {
         ..profile.clone()
     });
     for name in &profile.names {
-        keys.name(name, profile, true);
+        keys.name(name, profile, Wanted::Asked);
         if let Some(other) = &other_day {
-            keys.name(name, other, true);
+            keys.name(name, other, Wanted::WholeDays);
         }
         // First and last name in each other's box.
         let swapped = NameForm {
@@ -73,7 +73,7 @@ pub fn of_request(profile: &Profile) -> Vec<String> {
             family: name.given.first().cloned().into_iter().collect(),
             ..NameForm::default()
         };
-        keys.name(&swapped, profile, true);
+        keys.name(&swapped, profile, Wanted::WholeDays);
     }
     keys.0
 }
@@ -98,6 +98,17 @@ pub fn of_file(profile: &Profile) -> Vec<String> {
         keys.add("wz", &[&address.number, &address.zip]);
     }
     keys.0
+}
+
+/// Which keys of a name are made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// Those of a record.
+    Held,
+    /// Those of a request.
+    Asked,
+    /// Those of a request in which something changed places; it is not looked for with a wrong year or day as well.
+    WholeDays,
 }
 
 #[derive(Default)]
@@ -132,7 +143,8 @@ impl Keys {
         }
     }
 
-    fn name(&mut self, name: &NameForm, profile: &Profile, asked: bool) {
+    fn name(&mut self, name: &NameForm, profile: &Profile, wanted: Wanted) {
+        let asked = wanted != Wanted::Held;
         // A request also looks for its middle names: what stands first may have been written second.
         let count = if asked { name.given.len().min(3) } else { 1 };
         let mut firsts: Vec<String> = Vec::new();
@@ -162,7 +174,7 @@ impl Keys {
             let (year, day) = whole.split_at(4);
             for last in &lasts {
                 self.add("dl", &[&whole, last]);
-                for first in &firsts {
+                for first in firsts.iter().filter(|_| wanted != Wanted::WholeDays) {
                     self.add("yn", &[year, last, first]);
                     self.add("mn", &[day, last, first]);
                 }
@@ -190,8 +202,10 @@ impl Keys {
         for address in &profile.addresses {
             let sound = phonetic(&address.core);
             let street = if sound.is_empty() { &address.core } else { &sound };
+            // Streets have the same names everywhere; a state is seldom written wrong.
+            let street = format!("{street}:{}", address.state);
             for first in &firsts {
-                self.add("a", &[&address.number, street, first]);
+                self.add("a", &[&address.number, &street, first]);
             }
         }
     }

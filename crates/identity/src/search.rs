@@ -17,6 +17,9 @@ const REACH: f64 = 20.0;
 /// Records that were found, by their numbers in the index.
 pub type Held<'a> = Vec<(i64, Cow<'a, Profile>)>;
 
+/// Gives the records that share one of the keys, without those whose numbers are known already.
+pub type Find<'f, 'a, E> = dyn FnMut(&[String], &[i64]) -> Result<Held<'a>, E> + 'f;
+
 /// What was found, in the order of the numbers, and decided; the decision's candidates are places in it.
 #[derive(Clone, Debug)]
 pub struct Found<'a> {
@@ -37,15 +40,11 @@ pub struct Basis<'a> {
     pub point: Point,
 }
 
-/// Finds and decides. `find` gives the records that share one of the keys, without those whose numbers are known already.
+/// Finds and decides.
 ///
 /// # Errors
 /// Those of `find`.
-pub fn search<'a, E>(
-    asked: &Profile,
-    basis: Basis<'_>,
-    find: &mut dyn FnMut(&[String], &[i64]) -> Result<Held<'a>, E>,
-) -> Result<Found<'a>, E> {
+pub fn search<'a, E>(asked: &Profile, basis: Basis<'_>, find: &mut Find<'_, 'a, E>) -> Result<Found<'a>, E> {
     let mut search = Search {
         asked,
         basis,
@@ -80,11 +79,7 @@ struct Search<'s, 'a> {
 
 impl<'a> Search<'_, 'a> {
     /// Looks these keys up, then the households of whoever comes near, and decides among all that are known.
-    fn go_on<E>(
-        &mut self,
-        keys: &[String],
-        find: &mut dyn FnMut(&[String], &[i64]) -> Result<Held<'a>, E>,
-    ) -> Result<Decision, E> {
+    fn go_on<E>(&mut self, keys: &[String], find: &mut Find<'_, 'a, E>) -> Result<Decision, E> {
         self.add(keys, find)?;
         let decision = self.decide();
         // Those insured with a candidate tell whether a telephone, a house or a first name is a relative's.
@@ -116,11 +111,7 @@ impl<'a> Search<'_, 'a> {
         })
     }
 
-    fn add<E>(
-        &mut self,
-        keys: &[String],
-        find: &mut dyn FnMut(&[String], &[i64]) -> Result<Held<'a>, E>,
-    ) -> Result<(), E> {
+    fn add<E>(&mut self, keys: &[String], find: &mut Find<'_, 'a, E>) -> Result<(), E> {
         if !keys.is_empty() {
             let known: Vec<i64> = self.held.iter().map(|(number, _)| *number).collect();
             self.held.extend(find(keys, &known)?);
@@ -135,8 +126,8 @@ impl<'a> Search<'_, 'a> {
     }
 }
 
-/// Whether nobody who is found by the keys of slips could change the outcome: a deterministic rule holds, and the names and the day
-/// are the record's, so that any rival bears them too and was found.
+/// Whether nobody who is found by the keys of slips could change the outcome: a deterministic rule holds and the day is the very day,
+/// so that a rival would have it too, and with it either name that was asked for, and was found.
 fn settled(decision: &Decision) -> bool {
     let Some(top) = decision.ranked.first() else {
         return false;
@@ -145,5 +136,5 @@ fn settled(decision: &Decision) -> bool {
         && top.rule.is_some()
         && top.levels.is(Field::Birth, &[Level::Exact])
         && top.levels.is(Field::Given, &[Level::Exact, Level::Nickname])
-        && top.levels.is(Field::Family, &[Level::Exact])
+        && top.levels.is(Field::Family, &[Level::Exact, Level::Part, Level::Slip])
 }
