@@ -171,7 +171,7 @@ fn a_search_has_a_table_its_page_links_and_its_notes() {
     let html = shown("/fhir/Observation", 200, &bundle);
     for part in [
         "<h1>Observation search</h1>",
-        "3 matches, 1 of them on this page, and 1 that were included with them.",
+        "3 matches, 1 of them on this page, and 1 included with them.",
         "<a href=\"/fhir/Observation?_page=aB_-9\" rel=\"next\">Next page</a>",
         "<a href=\"/fhir/Observation?patient=p1\" rel=\"self\">This search</a>",
         "<th scope=\"row\"><a href=\"/fhir/Observation/o1\">Observation/o1</a></th><td>Pulse</td><td>final</td><td class=\"when\">2024-05-01</td>",
