@@ -5,6 +5,7 @@
 mod support;
 
 mod bad_input;
+mod batch;
 mod contract;
 mod contract_grant;
 mod contract_ops;
