@@ -113,7 +113,7 @@ fn tries(site: &Site, rtype: &str, id: &str) -> Markup {
             @for definition in operations {
                 h3 { "$" (text(definition, "code")) }
                 p { (text(definition, "description")) }
-                (form::operation(definition, &below(&format!("/${}", text(definition, "code")))))
+                (form::operation(site, definition, &below(&format!("/${}", text(definition, "code")))))
             }
         }
     }

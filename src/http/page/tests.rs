@@ -189,6 +189,7 @@ fn what_describes_a_person_is_sent_by_post() {
     let html = shown("/fhir/metadata", 200, site().statement());
     assert!(html.contains("<form action=\"/fhir/Patient/_search\" method=\"post\""));
     assert!(html.contains("<form action=\"/fhir/Observation\" method=\"get\""));
+    assert_eq!(html.matches("Takes a token;").count(), 2, "below each of the two forms");
     assert!(html.contains("A &lt;b&gt;card&lt;/b&gt;."));
     assert!(html.contains("value=\"Provenance:target\""));
     assert!(
@@ -240,6 +241,8 @@ fn a_huge_answer_is_cut_and_says_so() {
     assert!(html.len() < 700_000, "{} bytes", html.len());
     assert!(html.contains("The first 500 are shown; 19500 more are left out."));
     assert!(html.contains("The first 2000 lines are shown;"));
+    let page = too_large(&site(), "/fhir/Patient/p1/$everything");
+    assert!(page.contains("more than 4 MiB") && page.contains("/fhir/Patient/p1/$everything'"));
     let long = shown(
         "/fhir/Binary/b",
         200,
