@@ -4,6 +4,8 @@
 
 pub mod body;
 pub mod conditional;
+#[cfg(debug_assertions)]
+pub mod defects;
 pub mod fhir;
 pub mod limits;
 pub mod negotiate;

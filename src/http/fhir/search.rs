@@ -133,6 +133,7 @@ pub async fn bundle(
         page,
         first: if place == START { None } else { link(START) },
         next: next.transpose()?,
+        notes: format!("urn:uuid:{}", ctx.ids.new_id(now_ms)),
     };
     Ok(write(&search, found, &links))
 }
@@ -149,6 +150,8 @@ struct Links<'a> {
     page: Option<String>,
     first: Option<String>,
     next: Option<String>,
+    /// What the outcome entry goes by: every entry has a fullUrl (FHIR R4 Bundle, "Resource URL & Uniqueness rules").
+    notes: String,
 }
 
 impl Links<'_> {
@@ -214,7 +217,12 @@ fn write(search: &Search, found: Found, links: &Links<'_>) -> Vec<u8> {
         put(&mut out, &head, &hit.bytes, "include");
     }
     if let Some(notes) = notes {
-        put(&mut out, "", &notes, "outcome");
+        put(
+            &mut out,
+            &format!("\"fullUrl\":\"{}\",", links.notes),
+            &notes,
+            "outcome",
+        );
     }
     out.extend_from_slice(if first { b"}" } else { b"]}" });
     out
