@@ -357,3 +357,31 @@ async fn our_definitions_are_public_and_where_they_say() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_record_that_has_none_of_the_types_asked_for_is_a_bundle_without_entries() {
+    let payer = Matched::start(1).await;
+    let mut empty = 0;
+    for rtype in [
+        "Medication",
+        "Endpoint",
+        "Location",
+        "Organization",
+        "Location,Endpoint",
+        "Goal",
+        "NoSuchType",
+    ] {
+        for more in ["", "&_count=2", "&_pretty=true"] {
+            let path = format!("/Patient/{}/$everything?_type={rtype}{more}", payer.id);
+            let reply = payer.get(&path, &[]).await;
+            reply.assert_status(200);
+            let bundle = reply.json();
+            assert_eq!(bundle["resourceType"], "Bundle", "{path}");
+            match bundle["entry"].as_array() {
+                None => empty += 1,
+                Some(entries) => assert!(!entries.is_empty(), "{path}"),
+            }
+        }
+    }
+    assert!(empty >= 3, "{empty} of them were empty");
+}
