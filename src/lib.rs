@@ -20,6 +20,7 @@ pub mod ops;
 pub mod partner;
 pub mod records;
 pub mod release;
+pub mod review;
 pub mod secret;
 pub mod security;
 pub mod store;

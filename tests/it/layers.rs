@@ -12,7 +12,7 @@ const ROWS: &[&[&str]] = &[
     &["app"],
     &["ops"],
     &["member_match", "release"],
-    &["records", "consent"],
+    &["records", "consent", "review"],
     &["partner"],
     &["security"],
     &["audit"],
