@@ -16,7 +16,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::web::{Bytes, Data};
+use actix_web::web::{self, Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::stream;
 use serde_json::Value;
@@ -97,28 +97,52 @@ async fn as_page(response: ServiceResponse<BoxBody>, app: &App) -> ServiceRespon
     if request.method() == Method::HEAD {
         return ServiceResponse::new(request, response.set_body(BoxBody::new(actix_web::body::None::new())));
     }
-    let base_url = &app.ctx.payer.base_url;
-    let site = Site::new(base_url, metadata::capability_statement(base_url, &app.ctx.payer.name));
-    let text = match to_bytes_limited(body, page::SHOWN_BYTES).await {
-        Err(_) => page::too_large(&site, &site.plain_path(request.path())),
-        Ok(bytes) => {
-            let read = bytes
-                .ok()
-                .and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok())
-                .filter(|value| value["resourceType"].is_string());
-            match read {
-                Some(resource) => {
-                    let status = response.status();
-                    shown(&site, &request, response.headers(), status, &resource)
-                }
-                None => {
-                    let failure = Failure::new(Fault::StoreUnavailable);
-                    return ServiceResponse::new(request, outcome_response(&failure, base_url));
-                }
+    let base_url = app.ctx.payer.base_url.clone();
+    let payer_name = app.ctx.payer.name.clone();
+    let bytes = to_bytes_limited(body, page::SHOWN_BYTES).await.map(Result::ok);
+    let asked = Asked::of(&request, &response);
+    // Not on this thread: it serves other requests meanwhile.
+    let drawn = web::block(move || {
+        let site = Site::new(&base_url, metadata::capability_statement(&base_url, &payer_name));
+        match bytes {
+            Err(_) => Some(page::too_large(&site, &site.plain_path(&asked.path))),
+            Ok(bytes) => {
+                let resource = serde_json::from_slice::<Value>(&bytes?).ok()?;
+                Some(shown(&site, &asked, &resource))
             }
         }
-    };
-    ServiceResponse::new(request, response.set_body(text).map_into_boxed_body())
+    });
+    match drawn.await {
+        Ok(Some(text)) => ServiceResponse::new(request, response.set_body(text).map_into_boxed_body()),
+        // The stream of the answer broke off.
+        Ok(None) | Err(_) => {
+            let failure = Failure::new(Fault::StoreUnavailable);
+            ServiceResponse::new(request, outcome_response(&failure, &app.ctx.payer.base_url))
+        }
+    }
+}
+
+/// What a page repeats of its request.
+struct Asked {
+    status: u16,
+    path: String,
+    is_bare: bool,
+    request_id: String,
+}
+
+impl Asked {
+    fn of(request: &HttpRequest, response: &HttpResponse<()>) -> Asked {
+        let shapes = ["_format", "_pretty"];
+        let names_nobody = negotiate::pairs(request.query_string())
+            .is_ok_and(|pairs| pairs.iter().all(|(name, _)| shapes.contains(&name.as_str())));
+        let id = response.headers().get("x-request-id").and_then(|id| id.to_str().ok());
+        Asked {
+            status: response.status().as_u16(),
+            path: request.path().to_owned(),
+            is_bare: names_nobody && request.method() == Method::GET,
+            request_id: id.unwrap_or_default().to_owned(),
+        }
+    }
 }
 
 fn page_headers(headers: &mut HeaderMap) {
@@ -133,20 +157,14 @@ fn page_headers(headers: &mut HeaderMap) {
     }
 }
 
-fn shown(site: &Site, request: &HttpRequest, headers: &HeaderMap, status: StatusCode, resource: &Value) -> String {
-    let shapes = ["_format", "_pretty"];
-    let names_nobody = negotiate::pairs(request.query_string())
-        .is_ok_and(|pairs| pairs.iter().all(|(name, _)| shapes.contains(&name.as_str())));
-    let path = site.plain_path(request.path());
-    let by_address = path == request.path() && names_nobody && [Method::GET, Method::HEAD].contains(request.method());
+fn shown(site: &Site, asked: &Asked, resource: &Value) -> String {
+    let path = site.plain_path(&asked.path);
+    let by_address = asked.is_bare && path == asked.path;
     let answer = Answer {
-        status: status.as_u16(),
+        status: asked.status,
         path: &path,
         json_href: by_address.then(|| format!("{path}?_format=json")),
-        request_id: headers
-            .get("x-request-id")
-            .and_then(|id| id.to_str().ok())
-            .unwrap_or(""),
+        request_id: &asked.request_id,
         resource,
     };
     page::page(site, &answer)

@@ -19,7 +19,7 @@ const PIECE_BYTES: usize = 112 * 1024;
 
 /// Shared resources read at once.
 const SUPPORTING_ROWS: usize = 64;
-const HEAD: &[u8] = b"{\"resourceType\":\"Bundle\",\"type\":\"searchset\",\"entry\":[";
+const HEAD: &[u8] = b"{\"resourceType\":\"Bundle\",\"type\":\"searchset\"";
 
 /// What is asked: the window, and the page when pages are wanted.
 #[derive(Clone, Debug, Default)]
@@ -155,9 +155,7 @@ impl Everything {
         let mut bytes = 0;
         let total = rows.len();
         for row in rows.into_iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
-            if self.sent_rows > 0 {
-                piece.put_u8(b',');
-            }
+            self.put_sign(&mut piece);
             self.last_key = row.key;
             self.sent_rows += 1;
             if brings_others {
@@ -202,9 +200,7 @@ impl Everything {
             None => self.end(&mut piece, None),
             Some(rows) => {
                 for row in rows {
-                    if self.sent_rows > 0 {
-                        piece.put_u8(b',');
-                    }
+                    self.put_sign(&mut piece);
                     self.sent_rows += 1;
                     self.put_entry(&mut piece, &row, "include");
                 }
@@ -235,9 +231,7 @@ impl Everything {
                 if seen <= left_out || more {
                     continue;
                 }
-                if self.sent_rows > 0 {
-                    piece.put_u8(b',');
-                }
+                self.put_sign(&mut piece);
                 self.sent_rows += 1;
                 self.put_entry(&mut piece, &row, "include");
             }
@@ -333,12 +327,13 @@ impl Everything {
         piece.len() - before
     }
 
+    /// What stands before an entry. FHIR forbids an empty array, so `entry` begins with the first one, whichever piece has it.
+    fn put_sign(&self, piece: &mut BytesMut) {
+        piece.put_slice(if self.sent_rows == 0 { b",\"entry\":[" } else { b"," });
+    }
+
     fn put_tail(&self, piece: &mut BytesMut, next: Option<i64>) {
-        if self.sent_rows == 0 {
-            // FHIR forbids an empty array, so an empty Bundle has no `entry` at all.
-            let keep = piece.len() - b",\"entry\":[".len();
-            piece.truncate(keep);
-        } else {
+        if self.sent_rows > 0 {
             piece.put_u8(b']');
         }
         let mut links = vec![serde_json::json!({"relation": "self", "url": self.self_link})];

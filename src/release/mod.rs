@@ -10,11 +10,11 @@ mod search;
 mod sent;
 mod supporting;
 
-pub use self::sent::Sent;
 pub use everything::{Everything, Query};
 pub use page_link::{PageLinks, SearchPage};
 pub use read::read;
 pub use search::{Found, Place, START, search};
+pub use sent::Sent;
 
 use crate::audit::{Action, ConsentNote, Entry, Object, Outcome, ledger};
 use crate::context::Context;

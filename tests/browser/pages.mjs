@@ -25,6 +25,7 @@ async function visit(context, name, url, wanted) {
     const page = await context.newPage();
     const foreign = [];
     page.on('request', request => { if (new URL(request.url()).origin !== origin) foreign.push(request.url()); });
+    page.on('dialog', dialog => { problems.push(`${name}: a script ran: ${dialog.message()}`); dialog.dismiss(); });
     page.on('console', message => { if (message.type() === 'error' && !/status of [45]/.test(message.text())) problems.push(`${name}: console: ${message.text()}`); });
     const answer = await page.goto(url);
     await looked(page, name, answer, wanted);

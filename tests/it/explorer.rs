@@ -120,3 +120,33 @@ async fn a_long_record_comes_in_pages() {
     let second = assert_page(&client.send("GET", &next, &headers, "").await, 200);
     assert!(second.contains("2 entries on this page"), "{second}");
 }
+
+#[tokio::test]
+async fn t_b11_what_a_record_holds_stays_text() {
+    let (mut payer, client) = TestPayer::prepare(1);
+    let id = payer.member(0).patient_id;
+    let nasty = "</pre><script>alert('canary-b11')</script><a href=javascript:alert(1)>";
+    let observation = serde_json::json!({
+        "resourceType": "Observation", "id": "nasty", "status": "final", "subject": {"reference": format!("Patient/{id}")},
+        "text": {"status": "additional", "div": "<div xmlns=\"http://www.w3.org/1999/xhtml\"><b>canary-b11</b></div>"},
+        "code": {"text": nasty, "coding": [{"system": "javascript:alert(1)", "code": "1"}]}, "valueString": nasty,
+    });
+    std::fs::write(payer.home().join("nasty.ndjson"), format!("{observation}\n")).expect("a file");
+    assert_eq!(payer.json_command(&["import", "nasty.ndjson"])["rejected"], 0);
+    payer.serve();
+    let token = client.token(ALL_SCOPES).await;
+    client.matched(&token, &payer.request(0, Variation::Exact)).await;
+    let bearer = format!("Bearer {token}");
+    let headers = [("accept", "text/html"), ("authorization", bearer.as_str())];
+    for path in [
+        "/fhir/Observation/nasty".to_owned(),
+        format!("/fhir/Observation?patient={id}"),
+        format!("/fhir/Patient/{id}/$everything"),
+    ] {
+        let page = assert_page(&client.send("GET", &path, &headers, "").await, 200);
+        assert!(page.contains("canary-b11"), "{path}: it is shown");
+        for live in ["<b>canary", "<a href=javascript", "href=\"javascript", "</pre><script"] {
+            assert!(!page.contains(live), "{path}: {live}");
+        }
+    }
+}

@@ -60,7 +60,7 @@ pub fn capability_statement(base_url: &str, payer_name: &str) -> Value {
         "instantiates": INSTANTIATES, "implementationGuide": GUIDES,
         "software": {"name": "Causeway", "version": env!("CARGO_PKG_VERSION")},
         "implementation": {"description": payer_name, "url": base_url},
-        "fhirVersion": "4.0.1", "format": ["application/fhir+json", "json"],
+        "fhirVersion": "4.0.1", "format": ["application/fhir+json", "json", "text/html"],
         "rest": [{
             "mode": "server",
             "documentation": format!("Open without a token: {}. Everything else needs a SMART Backend Services token. {SEARCHING}", open.join(", ")),
@@ -134,7 +134,7 @@ fn served(rtype: &str, base_url: &str) -> Value {
     );
     let mut resource = json!({
         "type": rtype, "interaction": [{"code": "read"}, {"code": "vread"}, {"code": "search-type"}],
-        "versioning": "versioned", "readHistory": false, "updateCreate": false,
+        "versioning": "versioned", "readHistory": false, "updateCreate": false, "conditionalRead": "full-support",
         "searchRevInclude": revincludes, "searchParam": params,
     });
     if !includes.is_empty() {

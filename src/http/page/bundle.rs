@@ -60,7 +60,7 @@ fn counted(bundle: &Value, entries: &[&Value]) -> String {
         said.push_str(" on this page");
     }
     if included > 0 {
-        said.push_str(&format!(", and {included} that were included with them"));
+        said.push_str(&format!(", and {included} included with them"));
     }
     said.push('.');
     said

@@ -4,6 +4,7 @@
 
 use super::site::Site;
 use super::{items, text};
+use crate::http::fhir::conformance;
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -100,12 +101,20 @@ pub fn search(site: &Site, row: &Value) -> Markup {
             (choices(rtype, "_include", "Add what the results refer to", items(&row["searchInclude"])))
             (choices(rtype, "_revinclude", "Add what refers to the results", items(&row["searchRevInclude"])))
             p { button type="submit" { "Search " (rtype) } }
+            @if !conformance::is_one(rtype) { (needs_token(site)) }
         }
     }
 }
 
+/// Said below each form of members' data, since a browser alone cannot send what it takes.
+fn needs_token(site: &Site) -> Markup {
+    html! {
+        p.note { "Takes a token; without one the answer is 401. " a href=(site.at("metadata#token")) { "How to get and send a token" } "." }
+    }
+}
+
 /// The form of an operation that only reads: its simple parameters, by GET.
-pub fn operation(definition: &Value, action: &str) -> Markup {
+pub fn operation(site: &Site, definition: &Value, action: &str) -> Markup {
     let code = text(definition, "code");
     html! {
         form action=(action) method="get" aria-label=(format!("Run ${code}")) {
@@ -115,6 +124,7 @@ pub fn operation(definition: &Value, action: &str) -> Markup {
                 }
             }
             p { button type="submit" { "Run $" (code) } }
+            (needs_token(site))
         }
     }
 }

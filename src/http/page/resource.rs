@@ -86,13 +86,16 @@ fn tries(site: &Site, rtype: &str, id: &str) -> Markup {
             .map(|row| text(row, "type"))
             .collect()
     };
-    let operations: Vec<&Value> = items(&site.of_type(rtype).unwrap_or(&Value::Null)["operation"])
+    let row = site.of_type(rtype).unwrap_or(&Value::Null);
+    let operations: Vec<&Value> = items(&row["operation"])
         .iter()
         .filter_map(|row| site.operation(text(row, "name")))
         .filter(|definition| definition["instance"] == true && definition["affectsState"] == false)
         .collect();
     let searches = if rtype == "Patient" { by("patient") } else { Vec::new() };
-    let provenance = site.can("Provenance", "search-type") && rtype != "Provenance";
+    let provenance = items(&row["searchRevInclude"])
+        .iter()
+        .any(|one| one == "Provenance:target");
     html! {
         section aria-labelledby="try" {
             h2 id="try" { "From here" }
@@ -110,7 +113,7 @@ fn tries(site: &Site, rtype: &str, id: &str) -> Markup {
             @for definition in operations {
                 h3 { "$" (text(definition, "code")) }
                 p { (text(definition, "description")) }
-                (form::operation(definition, &below(&format!("/${}", text(definition, "code")))))
+                (form::operation(site, definition, &below(&format!("/${}", text(definition, "code")))))
             }
         }
     }

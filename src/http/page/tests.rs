@@ -171,7 +171,7 @@ fn a_search_has_a_table_its_page_links_and_its_notes() {
     let html = shown("/fhir/Observation", 200, &bundle);
     for part in [
         "<h1>Observation search</h1>",
-        "3 matches, 1 of them on this page, and 1 that were included with them.",
+        "3 matches, 1 of them on this page, and 1 included with them.",
         "<a href=\"/fhir/Observation?_page=aB_-9\" rel=\"next\">Next page</a>",
         "<a href=\"/fhir/Observation?patient=p1\" rel=\"self\">This search</a>",
         "<th scope=\"row\"><a href=\"/fhir/Observation/o1\">Observation/o1</a></th><td>Pulse</td><td>final</td><td class=\"when\">2024-05-01</td>",
@@ -189,6 +189,7 @@ fn what_describes_a_person_is_sent_by_post() {
     let html = shown("/fhir/metadata", 200, site().statement());
     assert!(html.contains("<form action=\"/fhir/Patient/_search\" method=\"post\""));
     assert!(html.contains("<form action=\"/fhir/Observation\" method=\"get\""));
+    assert_eq!(html.matches("Takes a token;").count(), 2, "below each of the two forms");
     assert!(html.contains("A &lt;b&gt;card&lt;/b&gt;."));
     assert!(html.contains("value=\"Provenance:target\""));
     assert!(
@@ -240,6 +241,8 @@ fn a_huge_answer_is_cut_and_says_so() {
     assert!(html.len() < 700_000, "{} bytes", html.len());
     assert!(html.contains("The first 500 are shown; 19500 more are left out."));
     assert!(html.contains("The first 2000 lines are shown;"));
+    let page = too_large(&site(), "/fhir/Patient/p1/$everything");
+    assert!(page.contains("more than 4 MiB") && page.contains("/fhir/Patient/p1/$everything'"));
     let long = shown(
         "/fhir/Binary/b",
         200,

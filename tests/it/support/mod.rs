@@ -5,6 +5,7 @@ pub mod client;
 pub mod desk;
 pub mod dump;
 pub mod grants;
+pub mod matched;
 pub mod payer;
 pub mod pki;
 pub mod postgres;
