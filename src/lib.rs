@@ -6,6 +6,7 @@ pub mod bench;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod conformance;
 pub mod consent;
 pub mod context;
 pub mod demo;

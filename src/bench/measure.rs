@@ -4,6 +4,7 @@ use super::child::STATIC;
 use super::load::{self, Leg, ROUNDS, Rounds};
 use super::process::{Memory, Server};
 use super::report::{Limit, Measure, Report, median};
+use super::search;
 use super::site::{self, Site, Tokens};
 use super::wire::{self, Connection, Target};
 use super::{Plan, Subject};
@@ -66,13 +67,7 @@ pub(super) async fn over_the_wire(
     report: &mut Report,
     out: &mut Out,
 ) -> Result<(), Failure> {
-    let bench = Bench {
-        plan,
-        site,
-        server,
-        target: site.target()?,
-        tokens: site.tokens().await?,
-    };
+    let bench = Bench::open(plan, site, server).await?;
     if plan.wants(Subject::Memory) {
         report.add([bench.memory().await?], out);
     }
@@ -87,6 +82,9 @@ pub(super) async fn over_the_wire(
     }
     if plan.wants(Subject::Everything) {
         report.add([bench.everything().await?], out);
+    }
+    if plan.wants(Subject::Search) {
+        report.add([search::ratio(&bench).await?], out);
     }
     Ok(())
 }
@@ -107,15 +105,29 @@ pub(super) fn import(plan: &Plan) -> Result<[Measure; 1], Failure> {
     Ok([measure])
 }
 
-struct Bench<'a> {
-    plan: &'a Plan,
-    site: &'a Site,
-    server: &'a Server,
+pub(super) struct Bench<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) site: &'a Site,
+    pub(super) server: &'a Server,
     target: Target,
-    tokens: Tokens,
+    pub(super) tokens: Tokens,
 }
 
-impl Bench<'_> {
+impl<'a> Bench<'a> {
+    /// A loader with a certificate and a source of tokens.
+    ///
+    /// # Errors
+    /// Those of the token endpoint's discovery.
+    pub(super) async fn open(plan: &'a Plan, site: &'a Site, server: &'a Server) -> Result<Bench<'a>, Failure> {
+        Ok(Bench {
+            plan,
+            site,
+            server,
+            target: site.target()?,
+            tokens: site.tokens().await?,
+        })
+    }
+
     /// The static answer against itself: what is left is the noise of this machine.
     async fn fixed(&self) -> Result<Measure, Failure> {
         let requests = [static_request(STATIC_BYTES)];
@@ -271,7 +283,12 @@ impl Bench<'_> {
     }
 
     /// Makes a grant, by a match like any other.
-    async fn grant(&self, connection: &mut Connection, member: &Member, policy: Policy) -> Result<(), Failure> {
+    pub(super) async fn grant(
+        &self,
+        connection: &mut Connection,
+        member: &Member,
+        policy: Policy,
+    ) -> Result<(), Failure> {
         let token = self.tokens.fresh().await?;
         let mut body = Vec::new();
         let request = match_request(&token, &self.site.match_body(member, policy));
@@ -286,7 +303,7 @@ impl Bench<'_> {
         Err(Failure::new(Fault::PartnerAnswer).because(format!("$member-match: status {}: {text}", answer.status)))
     }
 
-    async fn connect(&self, count: usize) -> Result<Vec<Connection>, Failure> {
+    pub(super) async fn connect(&self, count: usize) -> Result<Vec<Connection>, Failure> {
         let mut connections = Vec::with_capacity(count);
         for _ in 0..count.max(1) {
             connections.push(self.connection().await?);
@@ -326,7 +343,7 @@ fn static_request(bytes: u64) -> Vec<u8> {
     )
 }
 
-fn get(token: &Secret, path: &str) -> Vec<u8> {
+pub(super) fn get(token: &Secret, path: &str) -> Vec<u8> {
     let headers = format!(
         "authorization: Bearer {}\r\naccept: application/fhir+json\r\n",
         token.expose()
@@ -342,6 +359,6 @@ fn match_request(token: &Secret, body: &[u8]) -> Vec<u8> {
     wire::request("POST", "/fhir/Patient/$member-match", &headers, body)
 }
 
-fn broken(error: std::io::Error) -> Failure {
+pub(super) fn broken(error: std::io::Error) -> Failure {
     Failure::new(Fault::PartnerUnreachable).because(error)
 }

@@ -9,6 +9,7 @@ mod load;
 mod measure;
 mod process;
 mod report;
+mod search;
 mod site;
 mod wire;
 
@@ -33,6 +34,8 @@ pub enum Subject {
     Match,
     /// `$everything` of a 1,000-resource member
     Everything,
+    /// Searches in a 1,000-resource member, against the bare keyed read of the same rows
+    Search,
     /// Memory of the server while a 130,000-resource member streams
     Memory,
     /// `causeway import`, durable and validated
@@ -50,6 +53,8 @@ pub struct Plan {
     pub clients: usize,
     /// Members in the store.
     pub members: u64,
+    /// Also how a search costs as records and stores grow.
+    pub table: bool,
     /// A PostgreSQL server in which a database of our own is made; SQLite when absent.
     pub postgres: Option<String>,
     /// Data to import instead of synthetic data.
@@ -64,8 +69,8 @@ impl Plan {
     }
 
     fn wants_server(&self) -> bool {
-        use Subject::{Everything, Match, Memory, Read, Static};
-        [Static, Read, Match, Everything, Memory]
+        use Subject::{Everything, Match, Memory, Read, Search, Static};
+        [Static, Read, Match, Everything, Search, Memory]
             .into_iter()
             .any(|subject| self.wants(subject))
     }
@@ -79,6 +84,9 @@ pub fn run(plan: &Plan, out: &mut Out) -> Result<Report, Failure> {
     let mut report = Report::begin(plan);
     if plan.wants_server() || plan.wants(Subject::Start) {
         installed(plan, &mut report, out)?;
+    }
+    if plan.table && plan.wants(Subject::Search) {
+        search::table(plan, &mut report, out)?;
     }
     if plan.wants(Subject::Import) {
         report.add(measure::import(plan)?, out);

@@ -55,6 +55,24 @@ impl Site {
     /// # Errors
     /// Those of the commands and files.
     pub(super) fn make(plan: &Plan, out: &mut Out) -> Result<Site, Failure> {
+        let mut site = Site::of_size(plan, plan.members, LARGE, out)?;
+        if plan.wants(Subject::Memory) {
+            let huge = Options {
+                members: 1,
+                seed: HUGE_SEED,
+                one_large: Some(HUGE),
+                ..site.options.clone()
+            };
+            site.fill("huge", &huge, out)?;
+        }
+        Ok(site)
+    }
+
+    /// An installation with this many members, the first of whom has `large` resources.
+    ///
+    /// # Errors
+    /// Those of the commands and files.
+    pub(super) fn of_size(plan: &Plan, members: u64, large: u64, out: &mut Out) -> Result<Site, Failure> {
         let folder = Folder::make(&plan.folder)?;
         let database = plan.postgres.as_deref().map(Database::create).transpose()?;
         let files = Files::of(&folder.0.join("pki"));
@@ -66,10 +84,10 @@ impl Site {
         write(&config, &configuration(fhir, ops, &base_url, url))?;
 
         let options = Options {
-            members: plan.members,
+            members,
             seed: SEED,
             resources_per_member: RESOURCES_PER_MEMBER,
-            one_large: Some(LARGE),
+            one_large: Some(large),
             ..Options::default()
         };
         let store = if database.is_some() { "postgres" } else { "sqlite" };
@@ -87,15 +105,6 @@ impl Site {
         };
         let members = site.options.clone();
         site.fill("members", &members, out)?;
-        if plan.wants(Subject::Memory) {
-            let huge = Options {
-                members: 1,
-                seed: HUGE_SEED,
-                one_large: Some(HUGE),
-                ..site.options.clone()
-            };
-            site.fill("huge", &huge, out)?;
-        }
         process::command(
             Some(&site.config),
             [

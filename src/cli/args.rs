@@ -57,6 +57,8 @@ pub enum Command {
     Faults,
     /// The matcher over files: answer requests of a roster, or link two files
     Identity(super::identity::IdentityArgs),
+    /// Test any payer's server against the guides
+    Conformance(super::conformance::ConformanceArgs),
     /// Measure this machine as ratios against a static answer
     Bench(super::bench::BenchArgs),
 }

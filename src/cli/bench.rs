@@ -23,6 +23,9 @@ pub struct BenchArgs {
     /// Members in the store
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(2..=1_000_000))]
     pub members: u64,
+    /// With `search`: also the cost in records of 100 to 130,000 resources, and in stores of 100 to 100,000 members
+    #[arg(long)]
+    pub table: bool,
     /// A PostgreSQL server in which a database is made for the run, and dropped; SQLite when left out
     #[arg(long, value_name = "URL")]
     pub store_url: Option<String>,
@@ -55,6 +58,7 @@ pub fn run(args: &BenchArgs, cwd: &Path, out: &mut Out) -> Result<Exit, Failure>
         seconds: args.seconds,
         clients: usize::try_from(args.clients).unwrap_or(64),
         members: args.members,
+        table: args.table,
         postgres: bench::postgres_of(args.store_url.as_deref())?,
         import: args.path.iter().map(|path| cwd.join(path)).collect(),
         folder: cwd.join("causeway-data"),

@@ -4,6 +4,7 @@ pub mod admin;
 mod args;
 pub mod bench;
 pub mod config;
+pub mod conformance;
 pub mod demo;
 pub mod durability;
 pub mod faults;
@@ -62,6 +63,7 @@ fn dispatch(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
         Command::Demo(args) => demo::run(args, &cwd, out),
         Command::Identity(args) => identity::run(args, &cwd, out),
         Command::Bench(args) => bench::run(args, &cwd, out),
+        Command::Conformance(args) => conformance::run(args, &cwd, out),
         Command::Serve(args) => serve::run(args, &cli.common, out),
         Command::Config(args) => Ok(config::run(args, &load(&cli.common)?, out)),
         command => {

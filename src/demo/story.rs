@@ -337,7 +337,24 @@ impl Demo {
         )?;
         self.files
             .write("ambiguous.json", &pretty(&self.request(TWIN, Variation::Exact)), false)?;
+        self.files.write(
+            "consent-ended.json",
+            &pretty(&self.request(CLEAN, Variation::ConsentExpired)),
+            false,
+        )?;
+        self.files.write("conformance.toml", &self.conformance(), false)?;
         self.files.write("README.txt", &self.by_hand(), false)
+    }
+
+    /// The client file with which `causeway conformance run` tests the old payer.
+    fn conformance(&self) -> String {
+        let other = dev::member(&self.ctx, CLEAN + 1).patient_id;
+        format!(
+            "client_id = \"{}\"\njwks = \"partner-jwks.json\"\ncertificate = \"partner.pem\"\nkey = \"partner.key\"\nca = \"ca.pem\"\n\
+             scope = \"{READ_SCOPE}\"\nmatch_scope = \"{MATCH_SCOPE}\"\nother_patients = [\"{other}\"]\n\
+             [bodies]\nmatch = \"match.json\"\nno_match = \"no-match.json\"\nambiguous = \"ambiguous.json\"\nconsent = \"consent-ended.json\"\n",
+            dev::PARTNER_ID
+        )
     }
 
     /// The lines that repeat the demonstration by hand.
@@ -358,7 +375,8 @@ impl Demo {
              PATIENT={}\n\
              {curl} -H \"Authorization: Bearer $TOKEN\" {base}/Patient/$PATIENT\n\
              {curl} -H \"Authorization: Bearer $TOKEN\" \"{base}/Patient/$PATIENT/\\$everything\"\n\n\
-             The token lives 300 s and works only with this certificate.\n",
+             The token lives 300 s and works only with this certificate.\n\n\
+             {program} conformance run --base-url {base} --client {folder}/conformance.toml\n",
             dev::member(&self.ctx, CLEAN).patient_id,
         )
     }

@@ -108,6 +108,7 @@ faults! {
     EncodingRefused     => ("RQ-014", "not-supported",    Error, 415, Never,   "Encoded bodies are not taken.", "Send the body without Content-Encoding."),
     NotFound            => ("RQ-015", "not-found",        Error, 404, Never,   "There is no such resource for this caller.", "Check the id; a member becomes readable after a successful $member-match."),
     RequestTimeout      => ("RQ-016", "timeout",          Error, 408, Backoff, "The request did not arrive in time.", "Send the whole request promptly."),
+    PreconditionFailed  => ("RQ-017", "conflict",         Error, 412, Never,   "The resource is not in the version that was asked for.", "Read it again without If-Match or If-Unmodified-Since."),
     // Idempotency
     IdempotencyKeyBad   => ("ID-001", "value",            Error, 400, Never,   "The Idempotency-Key header cannot be used.", "Send one key of 1 to 255 visible ASCII characters."),
     IdempotencyKeyReused=> ("ID-002", "business-rule",    Error, 422, Never,   "This Idempotency-Key was used for another request.", "Use a new key for a new request."),

@@ -57,6 +57,8 @@ fn the_demo_ends_well_and_leaves_what_the_contract_lists() {
         "no-match.json",
         "ambiguous.json",
         "README.txt",
+        "conformance.toml",
+        "consent-ended.json",
     ]
     .iter()
     .chain(&PRIVATE)

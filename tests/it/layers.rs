@@ -7,6 +7,7 @@ const ROWS: &[&[&str]] = &[
     &["cli"],
     &["bench"],
     &["demo"],
+    &["conformance"],
     &["http"],
     &["app"],
     &["ops"],

@@ -5,20 +5,26 @@
 mod support;
 
 mod bad_input;
+mod canary;
+mod conformance;
 mod contract;
 mod contract_grant;
 mod contract_ops;
 mod contract_release;
 mod contract_trust;
 mod demo_files;
+mod explorer;
 mod identity;
 mod kill9;
 mod layers;
+mod rest;
 mod schema;
 mod search_fuzz;
+mod search_oracle;
 mod store;
 mod store_durability;
 mod synth;
 mod threats;
 mod threats_log;
+mod threats_search;
 mod threats_wire;

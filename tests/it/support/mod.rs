@@ -2,6 +2,7 @@
 
 pub mod assertion;
 pub mod client;
+pub mod grants;
 pub mod payer;
 pub mod pki;
 pub mod postgres;

@@ -37,6 +37,17 @@ impl TestPayer {
 
     /// The same without the server.
     pub fn prepare(members: u64) -> (TestPayer, Client) {
+        TestPayer::prepare_with(synth::Options {
+            members,
+            resources_per_member: 8,
+            twins: true,
+            as_of: today(),
+            ..synth::Options::default()
+        })
+    }
+
+    /// The same with these synthetic members.
+    pub fn prepare_with(members: synth::Options) -> (TestPayer, Client) {
         let place = Place::fresh();
         let pki = Pki::new("Causeway test authority");
         let home = place.folder.path();
@@ -53,13 +64,6 @@ impl TestPayer {
             place.url_text()
         );
         std::fs::write(home.join("causeway.toml"), config).expect("a file");
-        let members = synth::Options {
-            members,
-            resources_per_member: 8,
-            twins: true,
-            as_of: today(),
-            ..synth::Options::default()
-        };
         let payer = TestPayer {
             origin,
             ops: format!("http://127.0.0.1:{ops}"),
@@ -147,6 +151,11 @@ impl TestPayer {
 
     /// Starts the server and waits until it is ready.
     pub fn serve(&mut self) {
+        self.serve_with(&[]);
+    }
+
+    /// The same with these variables in its environment.
+    pub fn serve_with(&mut self, environment: &[(&str, &str)]) {
         assert!(self.child.is_none(), "it runs already");
         let log = std::fs::OpenOptions::new()
             .create(true)
@@ -155,6 +164,7 @@ impl TestPayer {
             .expect("a log");
         let child = program(self.home())
             .args(["serve", "--quiet"])
+            .envs(environment.iter().copied())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn();
@@ -269,8 +279,10 @@ pub fn today() -> chrono::NaiveDate {
         .date_naive()
 }
 
+/// The program under test; `CAUSEWAY_TEST_PROGRAM` names another build of it, for much data.
 fn program(home: &Path) -> Command {
-    let mut command = Command::new(PathBuf::from(env!("CARGO_BIN_EXE_causeway")));
+    let built = std::env::var_os("CAUSEWAY_TEST_PROGRAM").map(PathBuf::from);
+    let mut command = Command::new(built.unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_causeway"))));
     command
         .current_dir(home)
         .env_remove("DATABASE_URL")

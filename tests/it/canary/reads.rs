@@ -1,0 +1,152 @@
+//! D01, D06 and D12 on every route: reads by id, HEAD, conditional reads, versions, `$everything`.
+
+use super::ward::{GHOST, Partner, TAGS, Ward, canary, guarded, name, patient_id};
+use crate::support::client::Reply;
+
+/// Method, path and form of one request to a route, with the ids of `tag`; one for each type that the route takes.
+fn requests(ward: &Ward, at: usize, tag: &str) -> Vec<(&'static str, String, Option<String>)> {
+    let mut all = Vec::new();
+    for (method, route) in guarded() {
+        if !route.contains("{id") {
+            continue;
+        }
+        for resource in &ward.records[at] {
+            let (rtype, id) = name(resource);
+            let Some(path) = filled(route, &rtype, &id.replace(TAGS[at], tag)) else {
+                continue;
+            };
+            let form = (method == "POST")
+                .then(|| path.ends_with("_search").then(String::new))
+                .flatten();
+            all.push((method, path, form));
+        }
+    }
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// The route with this type and id in their places, and 1 for a version; `None` when it is of another type.
+fn filled(route: &str, rtype: &str, id: &str) -> Option<String> {
+    let mut parts = Vec::new();
+    for part in route.split('/') {
+        let Some(inner) = part.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) else {
+            parts.push(part);
+            continue;
+        };
+        parts.push(match inner.split(':').next() {
+            Some("type") => rtype,
+            Some("id") => id,
+            _ => "1",
+        });
+    }
+    let named = parts.get(2)?;
+    (*named == rtype || !named.starts_with(|first: char| first.is_ascii_uppercase())).then(|| parts.join("/"))
+}
+
+async fn send(partner: &Partner, request: &(&'static str, String, Option<String>), headers: &[(&str, &str)]) -> Reply {
+    let (method, path, form) = request;
+    partner.ask(method, path, headers, form.as_deref()).await
+}
+
+#[tokio::test]
+async fn t_d01_every_route_treats_not_yours_as_not_there() {
+    let ward = Ward::open().await;
+    let mut asked = 0;
+    for partner in &ward.partners {
+        for (at, tag) in ward.foreign(partner) {
+            for (one, absent) in requests(&ward, at, tag).iter().zip(requests(&ward, at, GHOST)) {
+                let what = format!("{} of {tag} for {}", one.1, partner.tag);
+                let (foreign, ghost) = (send(partner, one, &[]).await, send(partner, &absent, &[]).await);
+                partner.assert_alike(&what, tag, &foreign, &ghost);
+                assert_ne!(foreign.status, 304, "{what}");
+                asked += 1;
+            }
+        }
+        // The same routes do give one's own: the matrix is not green for want of data.
+        let at = TAGS.iter().position(|tag| *tag == partner.tag).expect("a tag");
+        let mut own = 0;
+        for one in requests(&ward, at, partner.tag) {
+            let reply = send(partner, &one, &[]).await;
+            partner.assert_clean(&one.1, &reply);
+            own += usize::from(reply.status == 200 && reply.text().contains(&canary(partner.tag)));
+        }
+        assert!(own > 40, "only {own} of the own resources were read");
+    }
+    assert!(asked > 240, "only {asked} requests");
+}
+
+#[tokio::test]
+async fn t_d12_head_and_conditional_reads_tell_nothing_of_others() {
+    let ward = Ward::open().await;
+    for partner in &ward.partners {
+        for (at, tag) in ward.foreign(partner) {
+            for (one, absent) in requests(&ward, at, tag).iter().zip(requests(&ward, at, GHOST)) {
+                if one.0 != "GET" {
+                    continue;
+                }
+                for headers in [
+                    [("if-none-match", "W/\"1\"")],
+                    [("if-modified-since", "Fri, 01 Jan 2100 00:00:00 GMT")],
+                    [("if-none-match", "*")],
+                    [("range", "bytes=0-10")],
+                ] {
+                    let what = format!("{} with {headers:?}", one.1);
+                    let (foreign, ghost) = (
+                        send(partner, one, &headers).await,
+                        send(partner, &absent, &headers).await,
+                    );
+                    partner.assert_alike(&what, tag, &foreign, &ghost);
+                    assert!(foreign.status >= 400, "{what}: {}", foreign.status);
+                }
+                let head = ("HEAD", one.1.clone(), None);
+                let ghosts = ("HEAD", absent.1.clone(), None);
+                let (foreign, ghost) = (send(partner, &head, &[]).await, send(partner, &ghosts, &[]).await);
+                assert!(foreign.body.is_empty(), "HEAD {}", one.1);
+                partner.assert_alike(&format!("HEAD {}", one.1), tag, &foreign, &ghost);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn t_d06_everything_and_versions_stay_with_their_member() {
+    let ward = Ward::open().await;
+    for partner in &ward.partners {
+        for tag in TAGS {
+            let path = |tag: &str, rest: &str| format!("Patient/{}/$everything{rest}", patient_id(tag));
+            for rest in [
+                "",
+                "?_count=3",
+                "?_type=Observation,Patient",
+                "?_since=2000-01-01T00:00:00Z",
+                "?start=2000-01-01&end=2100-01-01",
+                "?_type=Organization,Practitioner,Location",
+                "?patient=pat-aa1&_id=pat-aa1",
+            ] {
+                let reply = partner.get(&path(tag, rest)).await;
+                let what = format!("{} for {}", path(tag, rest), partner.tag);
+                if tag == partner.tag {
+                    partner.assert_clean(&what, &reply);
+                    reply.assert_status(200);
+                } else {
+                    partner.assert_alike(&what, tag, &reply, &partner.get(&path(GHOST, rest)).await);
+                    reply.assert_status(404);
+                }
+            }
+        }
+        let own = partner
+            .get(&format!("Patient/{}/$everything", patient_id(partner.tag)))
+            .await
+            .json();
+        let entries = own["entry"].as_array().expect("entries");
+        let secret = entries.iter().any(|one| one.to_string().contains("-SECRET"));
+        assert_eq!(secret, partner.sensitive, "{}", partner.tag);
+        // Nobody sees a resource that contains somebody else.
+        assert!(!entries.iter().any(|one| {
+            one["resource"]["id"]
+                .as_str()
+                .is_some_and(|id| id.starts_with("obs-other"))
+        }));
+    }
+}

@@ -1,0 +1,172 @@
+//! Sends a search, follows its pages to the end, and compares every page with what the judge says.
+
+use super::search::Search;
+use super::values::pointer;
+use super::world::{Caller, Seen, World};
+use crate::support::client::Reply;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Pages after which something is wrong.
+const PAGES: usize = 400;
+
+/// Asks and judges.
+///
+/// # Errors
+/// What differs, in words.
+pub async fn check(world: &World, caller: &Caller, search: &Search) -> Result<(), String> {
+    let now_ms = chrono::Utc::now().timestamp_millis();
+    let expected = search.matches(caller, &world.base, now_ms);
+    let mut search = search.clone();
+    // As many pages as tell something, not hundreds.
+    search.count = search.count.map(|count| count.max(expected.len() / 6));
+    let by_name: BTreeMap<&str, &Arc<Seen>> = expected.iter().map(|one| (one.id.as_str(), one)).collect();
+    let mut reply = send(world, caller, &search).await;
+    let (mut found, mut pages) = (Vec::new(), 0);
+    loop {
+        if reply.status != 200 {
+            return Err(format!("status {}: {}", reply.status, reply.text()));
+        }
+        let bundle = reply.json();
+        let page = Page::of(&bundle, &world.base)?;
+        if let Some(total) = page.total
+            && total != expected.len()
+        {
+            return Err(format!("total {total}, expected {}", expected.len()));
+        }
+        if page.total.is_none() && (search.total == Some("accurate") || search.count_only) {
+            return Err("no total".to_owned());
+        }
+        if search.count_only {
+            return if page.entries == page.outcomes {
+                Ok(())
+            } else {
+                Err("entries in a count".to_owned())
+            };
+        }
+        if (search.unknown.is_some() && pages == 0) != (page.outcomes > 0) && pages == 0 {
+            return Err(format!("{} outcome entries", page.outcomes));
+        }
+        let mut here = Vec::new();
+        for (name, body) in &page.matches {
+            let Some(id) = name.strip_prefix(&format!("{}/", search.rtype)) else {
+                return Err(format!("{name} among the matches"));
+            };
+            match by_name.get(id) {
+                None => return Err(format!("{name} should not match: {body}")),
+                Some(one) if one.body != **body => return Err(format!("{name} is not what $everything gives")),
+                Some(one) => here.push(Arc::clone(one)),
+            }
+            found.push(id.to_owned());
+        }
+        let included = search.included(&here, caller, &world.base, &world.declared);
+        if included != page.included {
+            let (more, less): (Vec<_>, Vec<_>) = (
+                page.included.difference(&included).collect(),
+                included.difference(&page.included).collect(),
+            );
+            return Err(format!("included too much {more:?}, too little {less:?}"));
+        }
+        if search.count.is_some_and(|count| page.matches.len() > count) {
+            return Err(format!("{} matches on a page", page.matches.len()));
+        }
+        pages += 1;
+        match page.next {
+            Some(_) if pages > PAGES => return Err("pages without end".to_owned()),
+            Some(link) => reply = caller.client().follow(&caller.token().await, &link).await,
+            None => break,
+        }
+    }
+    let distinct: BTreeSet<&str> = found.iter().map(String::as_str).collect();
+    if distinct.len() != found.len() {
+        return Err("a match twice".to_owned());
+    }
+    let missed: Vec<&&str> = by_name.keys().filter(|id| !distinct.contains(**id)).collect();
+    if let Some(id) = missed.first() {
+        return Err(format!(
+            "{} matches missed, such as {}",
+            missed.len(),
+            by_name[**id].body
+        ));
+    }
+    let order: Vec<&Arc<Seen>> = found.iter().map(|id| by_name[id.as_str()]).collect();
+    super::order::check(&search.sort, &order, &world.base)
+}
+
+async fn send(world: &World, caller: &Caller, search: &Search) -> Reply {
+    let (token, pairs) = (caller.token().await, search.wire(&world.base));
+    let client = caller.client();
+    if search.post {
+        let fields: Vec<(&str, &str)> = pairs
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let path = format!("/fhir/{}/_search", search.rtype);
+        return client.form(&path, &fields, Some(&token)).await;
+    }
+    let url = format!("{}/{}", world.base, search.rtype);
+    let url = reqwest::Url::parse_with_params(&url, &pairs).expect("a URL");
+    Reply::of(client.http.get(url).bearer_auth(token).send().await.expect("an answer")).await
+}
+
+/// One page of an answer.
+struct Page<'b> {
+    total: Option<usize>,
+    next: Option<String>,
+    entries: usize,
+    outcomes: usize,
+    matches: Vec<(String, &'b Value)>,
+    included: BTreeSet<String>,
+}
+
+impl<'b> Page<'b> {
+    fn of(bundle: &'b Value, base: &str) -> Result<Page<'b>, String> {
+        let link = |relation: &str| {
+            let mut links = bundle["link"].as_array().into_iter().flatten();
+            links
+                .find(|link| link["relation"] == relation)
+                .and_then(|link| link["url"].as_str().map(str::to_owned))
+        };
+        if bundle["resourceType"] != "Bundle" || bundle["type"] != "searchset" || link("self").is_none() {
+            return Err(format!("not a search's answer: {bundle}"));
+        }
+        if bundle["entry"].as_array().is_some_and(Vec::is_empty) {
+            return Err("an empty array".to_owned());
+        }
+        let mut page = Page {
+            total: bundle["total"].as_u64().map(|total| total as usize),
+            next: link("next"),
+            entries: bundle["entry"].as_array().map_or(0, Vec::len),
+            outcomes: 0,
+            matches: Vec::new(),
+            included: BTreeSet::new(),
+        };
+        for entry in bundle["entry"].as_array().into_iter().flatten() {
+            let body = &entry["resource"];
+            let mode = entry["search"]["mode"].as_str().unwrap_or("");
+            if mode == "outcome" {
+                page.outcomes += 1;
+                continue;
+            }
+            let text = |name: &str| body[name].as_str().unwrap_or("").to_owned();
+            let name = format!("{}/{}", text("resourceType"), text("id"));
+            let full = entry["fullUrl"].as_str().unwrap_or("");
+            if full != format!("{base}/{name}") || pointer(full, base) != pointer(&name, base) {
+                return Err(format!("fullUrl {full} of {name}"));
+            }
+            let fresh = match mode {
+                "match" => {
+                    page.matches.push((name.clone(), body));
+                    true
+                }
+                "include" => page.included.insert(name.clone()),
+                _ => return Err(format!("search.mode {mode:?}")),
+            };
+            if !fresh {
+                return Err(format!("{name} included twice"));
+            }
+        }
+        Ok(page)
+    }
+}
