@@ -177,6 +177,13 @@ for (const type of types) {
   }
 }
 
+const BATCH = 50;
+const names = [...record.keys()].slice(0, BATCH);
+const entry = names.map((url) => ({ request: { method: 'GET', url } }));
+const batch = await client.batch({ body: { resourceType: 'Bundle', type: 'batch', entry } });
+assert.equal(batch.type, 'batch-response');
+assert.deepEqual(batch.entry.map((answer) => answer.resource), names.map((name) => record.get(name)));
+
 await refused(client.read({ resourceType: 'Patient', id: '00000000-0000-4000-8000-000000000000' }), 404);
 await refused(client.search({ resourceType: 'Patient', searchParams: { 'name:nonsense': 'x' } }), 400);
 assert.equal(counts.read, record.size);
