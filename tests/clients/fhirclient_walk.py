@@ -27,16 +27,21 @@ options = parser.parse_args()
 
 
 def connect(scope):
-    """A client of the library with a token for `scope`; it looks for the token endpoint in the CapabilityStatement alone."""
+    """A client of the library with a token for `scope`.
+
+    It knows token endpoints from SMART 1.0's extension of the CapabilityStatement alone. That extension demands an authorization
+    endpoint as well, which a payer's server has not; so it is told where the endpoint of `.well-known/smart-configuration` is.
+    """
     connected = smart_client.FHIRClient(settings={"app_id": "new-payer", "api_base": options.base, "scope": scope})
     tls, session = smart.tls(options.keys), connected.server.session
     # Or a machine's own bundle of certificates would go before ours.
     session.trust_env = False
     session.cert, session.verify = tls["cert"], tls["verify"]
-    connected.jwt_token = smart.assertion(smart.token_endpoint(options.base, options.keys), options.keys)
     connected.server.get_capability()
-    assert isinstance(connected.server.auth, FHIROAuth2Auth), "the CapabilityStatement does not say where tokens are to be had"
-    connected.server.auth.jwt_token = connected.jwt_token
+    endpoint = smart.token_endpoint(options.base, options.keys)
+    connected.server.auth = FHIROAuth2Auth(state={"app_id": "new-payer"})
+    connected.server.auth._token_uri = endpoint
+    connected.server.auth.jwt_token = smart.assertion(endpoint, options.keys)
     connected.server.authorize()
     assert connected.server.ready
     return connected.server

@@ -25,11 +25,12 @@ const SHARED = new Set(['Organization', 'Practitioner', 'PractitionerRole', 'Loc
 // SMART Backend Services: a signed assertion for a token.
 async function connect(scope) {
   const client = new Client({ baseUrl: options.base });
-  const { tokenUrl } = await client.smartAuthMetadata();
+  // Not by smartAuthMetadata(): it takes whatever answers first, and a CapabilityStatement need not name the endpoint.
+  const { token_endpoint: tokenUrl } = await client.request('.well-known/smart-configuration');
   const jwk = JSON.parse(file('partner-jwks.json')).keys[0];
   const now = Math.floor(Date.now() / 1000);
   const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
-  const claims = { iss: 'new-payer', sub: 'new-payer', aud: tokenUrl.href, exp: now + 240, jti: randomUUID() };
+  const claims = { iss: 'new-payer', sub: 'new-payer', aud: tokenUrl, exp: now + 240, jti: randomUUID() };
   const unsigned = `${part({ alg: 'ES384', typ: 'JWT', kid: jwk.kid })}.${part(claims)}`;
   const key = createPrivateKey({ key: jwk, format: 'jwk' });
   const signature = sign('sha384', Buffer.from(unsigned), { key, dsaEncoding: 'ieee-p1363' }).toString('base64url');

@@ -163,20 +163,6 @@ async fn a_token_is_as_smart_backend_services_says() {
             .expect("a list");
         assert!(list.iter().any(|one| one == algorithm), "{list:?}");
     }
-    // Client libraries of SMART 1.0 look for it in the CapabilityStatement.
-    let statement = client
-        .get(token["access_token"].as_str().unwrap_or_default(), "metadata")
-        .await
-        .json();
-    let uris = &statement["rest"][0]["security"]["extension"][0];
-    assert_eq!(
-        uris["url"],
-        "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
-    );
-    assert_eq!(
-        uris["extension"][0],
-        json!({"url": "token", "valueUri": discovered["token_endpoint"]})
-    );
 }
 
 #[tokio::test]

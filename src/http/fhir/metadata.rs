@@ -69,33 +69,11 @@ pub fn capability_statement(base_url: &str, payer_name: &str) -> Value {
                 "service": [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/restful-security-service",
                     "code": "SMART-on-FHIR", "display": "SMART-on-FHIR"}]}],
                 "description": "SMART Backend Services (private_key_jwt, RS384 or ES384) over mutual TLS; tokens are bound to the client certificate. See .well-known/smart-configuration.",
-                "extension": oauth_uris(base_url),
             },
             "resource": resources,
             "interaction": [{"code": "batch", "documentation": "Reads and searches, at most 50; each is checked and recorded as its own request."}],
         }],
     })
-}
-
-/// Where tokens are to be had, for client libraries that look nowhere else (SMART App Launch 1.0, "Using
-/// CapabilityStatement"; superseded by `.well-known/smart-configuration`, not forbidden).
-fn oauth_uris(base_url: &str) -> Value {
-    let origin = base_url
-        .match_indices('/')
-        .nth(2)
-        .map_or(base_url, |(at, _)| &base_url[..at]);
-    let uris: Vec<Value> = [
-        ("token", Interaction::Token),
-        ("introspect", Interaction::Introspect),
-        ("revoke", Interaction::Revoke),
-    ]
-    .iter()
-    .filter_map(|(name, what)| {
-        let route = ROUTES.iter().find(|route| route.interaction == *what)?;
-        Some(json!({"url": name, "valueUri": format!("{origin}{}", route.path)}))
-    })
-    .collect();
-    json!([{"url": "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris", "extension": uris}])
 }
 
 /// Server statements whose demands this server means to meet.
