@@ -101,6 +101,9 @@ pub const ROUTES: &[Route] = {
         row("GET", "/", Home, Public),
         row("GET", "/fhir", Home, Public),
         row("POST", "/fhir", Interaction::Batch, Access::Batch),
+        // Client libraries that end every base with a slash ask here.
+        row("GET", "/fhir/", Home, Public),
+        row("POST", "/fhir/", Interaction::Batch, Access::Batch),
         row("GET", "/fhir/metadata", Metadata, Public),
         row(
             "POST",

@@ -16,6 +16,9 @@ from fhirclient.server import FHIRNotFoundException
 
 import smart
 
+# What all members share: readable by every partner, whether it comes with a record or not.
+SHARED = {"Organization", "Practitioner", "PractitionerRole", "Location", "Medication", "Endpoint"}
+
 parser = argparse.ArgumentParser()
 parser.add_argument("--base", required=True)
 parser.add_argument("--keys", required=True)
@@ -24,19 +27,21 @@ options = parser.parse_args()
 
 
 def connect(scope):
-    """A client of the library with a token for `scope`; it finds the token endpoint in the CapabilityStatement where that names one."""
+    """A client of the library with a token for `scope`.
+
+    It knows token endpoints from SMART 1.0's extension of the CapabilityStatement alone. That extension demands an authorization
+    endpoint as well, which a payer's server has not; so it is told where the endpoint of `.well-known/smart-configuration` is.
+    """
     connected = smart_client.FHIRClient(settings={"app_id": "new-payer", "api_base": options.base, "scope": scope})
     tls, session = smart.tls(options.keys), connected.server.session
     # Or a machine's own bundle of certificates would go before ours.
     session.trust_env = False
     session.cert, session.verify = tls["cert"], tls["verify"]
-    endpoint = smart.token_endpoint(options.base, options.keys)
-    connected.jwt_token = smart.assertion(endpoint, options.keys)
     connected.server.get_capability()
-    if not isinstance(connected.server.auth, FHIROAuth2Auth):
-        connected.server.auth = FHIROAuth2Auth(state={"app_id": "new-payer"})
-        connected.server.auth._token_uri = endpoint
-    connected.server.auth.jwt_token = connected.jwt_token
+    endpoint = smart.token_endpoint(options.base, options.keys)
+    connected.server.auth = FHIROAuth2Auth(state={"app_id": "new-payer"})
+    connected.server.auth._token_uri = endpoint
+    connected.server.auth.jwt_token = smart.assertion(endpoint, options.keys)
     connected.server.authorize()
     assert connected.server.ready
     return connected.server
@@ -122,7 +127,7 @@ for one, resource in resources.items():
     read += 1
     for reference in set(references(resource.as_json())):
         target = reference.split("/_history/")[0]
-        if target in resources:
+        if target in resources or target.split("/")[0] in SHARED:
             assert name(typed(target.split("/")[0]).read(target.split("/")[1], server)) == target
             followed += 1
             continue
@@ -139,7 +144,9 @@ for kind in sorted(kinds):
         targets = {target for entry in entries if entry.search.mode == "match" for target in references(entry.resource.as_json())}
         for entry in entries:
             if entry.search.mode == "include":
-                assert name(entry.resource) in targets, f"{name(entry.resource)} is included by {parameter}, but nothing refers to it"
+                one = name(entry.resource)
+                assert one in targets, f"{one} is included by {parameter}, but nothing refers to it"
+                assert one in resources or entry.resource.resource_type in SHARED, f"{one} is neither shared nor in the record"
                 included += 1
     if "Provenance:target" in (declared[kind].searchRevInclude or []):
         entries = search(server, kind, _revinclude="Provenance:target", **({"_id": member} if kind == "Patient" else {"patient": member}))

@@ -30,7 +30,8 @@ counts = {}
 
 def ask(name, kind, path, status=200, session=caller, method="GET", **more):
     """Keeps the answer under `name`; its status and resource type are checked here, so that no outcome stands in for a Bundle."""
-    answer = session.request(method, path if path.startswith("https:") else f"{options.base}/{path}", **more, **smart.tls(options.keys))
+    url = path if path.startswith("https:") else f"{options.base}/{path}".rstrip("/")
+    answer = session.request(method, url, **more, **smart.tls(options.keys))
     assert answer.status_code == status, f"{name}: {answer.status_code} instead of {status}: {answer.text[:400]}"
     assert answer.headers["Content-Type"].startswith(FHIR_JSON), f"{name}: {answer.headers['Content-Type']}"
     resource = answer.json()
