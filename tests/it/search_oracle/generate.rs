@@ -44,7 +44,11 @@ impl<'w> Generator<'w> {
             search.rtype = rtype.to_owned();
             names.iter().map(|name| (*name).to_owned()).collect()
         } else {
-            search.rtype = self.chance.pick(&self.types).clone();
+            let seen: Vec<&String> = caller.sees.keys().filter(|rtype| self.types.contains(rtype)).collect();
+            search.rtype = match self.chance.maybe(&seen) {
+                Some(rtype) if self.chance.percent(85) => (*rtype).clone(),
+                _ => self.chance.pick(&self.types).clone(),
+            };
             let declared = &world.declared[&search.rtype].parameters;
             (0..self.chance.below(4))
                 .map(|_| self.chance.pick(declared).0.clone())
