@@ -2,6 +2,8 @@
 
 use super::ward::{GHOST, Partner, TAGS, Ward, canary, guarded, name, patient_id};
 use crate::support::client::Reply;
+use causeway::http::routes::ROUTES;
+use serde_json::{Value, json};
 
 /// Method, path and form of one request to a route, with the ids of `tag`; one for each type that the route takes.
 fn requests(ward: &Ward, at: usize, tag: &str) -> Vec<(&'static str, String, Option<String>)> {
@@ -148,5 +150,54 @@ async fn t_d06_everything_and_versions_stay_with_their_member() {
                 .as_str()
                 .is_some_and(|id| id.starts_with("obs-other"))
         }));
+    }
+}
+
+/// B17: where batches are served, each entry is judged like a request of its own.
+#[tokio::test]
+async fn t_b17_batch_entries_reach_no_further_than_requests() {
+    if !ROUTES.iter().any(|route| (route.method, route.path) == ("POST", "/fhir")) {
+        return;
+    }
+    let ward = Ward::open().await;
+    let batch = |tag: &str, at: usize| {
+        let mut urls: Vec<String> = ward.records[at]
+            .iter()
+            .map(|one| {
+                let (rtype, id) = name(one);
+                format!("{rtype}/{}", id.replace(TAGS[at], tag))
+            })
+            .collect();
+        urls.truncate(40);
+        urls.extend(
+            ["Observation?patient=", "Patient?_id=", "Encounter?patient="]
+                .map(|text| format!("{text}{}", patient_id(tag))),
+        );
+        urls.push(format!("Patient/{}/$everything", patient_id(tag)));
+        let entries: Vec<Value> = urls
+            .iter()
+            .map(|url| json!({"request": {"method": "GET", "url": url}}))
+            .collect();
+        json!({"resourceType": "Bundle", "type": "batch", "entry": entries}).to_string()
+    };
+    for partner in &ward.partners {
+        let bearer = format!("Bearer {}", partner.token);
+        let headers = [
+            ("authorization", bearer.as_str()),
+            ("content-type", "application/fhir+json"),
+        ];
+        for (at, tag) in ward.foreign(partner) {
+            let foreign = partner.client.send("POST", "/fhir", &headers, batch(tag, at)).await;
+            let ghost = partner.client.send("POST", "/fhir", &headers, batch(GHOST, at)).await;
+            partner.assert_alike(&format!("a batch about {tag}"), tag, &foreign, &ghost);
+            foreign.assert_status(200);
+        }
+        let at = TAGS.iter().position(|tag| *tag == partner.tag).expect("a tag");
+        let own = partner
+            .client
+            .send("POST", "/fhir", &headers, batch(partner.tag, at))
+            .await;
+        partner.assert_clean("the own batch", &own);
+        assert!(own.text().contains(&canary(partner.tag)), "{}", own.text());
     }
 }

@@ -110,7 +110,8 @@ impl<'w> Generator<'w> {
             let source = self.chance.pick(&self.types).clone();
             let all = &self.world.declared[&source].parameters;
             let (parameter, kind) = self.chance.pick(all).clone();
-            if kind == Kind::Reference.code() {
+            // A canonical leads to nothing that could come along.
+            if kind == Kind::Reference.code() && parameter != "questionnaire" {
                 search.includes.push(Include {
                     source,
                     parameter: Some(parameter),
