@@ -68,14 +68,19 @@ impl<'w> Generator<'w> {
     fn shape(&mut self, search: &mut Search) {
         let declared = self.world.declared.get(&search.rtype);
         search.post = self.chance.percent(50);
-        if self.chance.percent(30)
-            && let Some((name, _)) = declared.and_then(|one| self.chance.maybe(&one.parameters))
-            && !MEMBERS.contains(&name.as_str())
-        {
-            search.sort = vec![(
-                reading(&search.rtype, name).unwrap_or_else(|| panic!("no reading of {} {name}", search.rtype)),
-                self.chance.percent(50),
-            )];
+        let keys = if self.chance.percent(30) {
+            1 + self.chance.below(2)
+        } else {
+            0
+        };
+        for _ in 0..keys {
+            if let Some((name, _)) = declared.and_then(|one| self.chance.maybe(&one.parameters))
+                && !MEMBERS.contains(&name.as_str())
+            {
+                let by = reading(&search.rtype, name);
+                let by = by.unwrap_or_else(|| panic!("no reading of {} {name}", search.rtype));
+                search.sort.push((by, self.chance.percent(50)));
+            }
         }
         if self.chance.percent(35) {
             search.count = Some(1 + self.chance.below(30));
