@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::Failure;
+use crate::records::index;
 use crate::release::PageLinks;
 use crate::security::tls::ServerTls;
 use crate::security::{Authority, OauthSettings};
@@ -28,11 +29,12 @@ pub struct App {
 }
 
 impl App {
-    /// Wires an application over an open context. Waits on this thread.
+    /// Wires an application over an open context, after the matcher's index is complete. Waits on this thread.
     ///
     /// # Errors
     /// Those of the store.
     pub fn new(ctx: Context, config: Arc<Config>, tls: ServerTls) -> Result<App, Failure> {
+        index::catch_up(&ctx)?;
         let key = ctx.store.write_blocking(|db| secrets::get_or_make(db, "page-links"))?;
         Ok(App {
             oauth: OauthSettings::new(&config, tls.revocations()),

@@ -67,6 +67,20 @@ pub fn http_date(ms: i64) -> String {
         .to_string()
 }
 
+/// Reads an HTTP date of any of the three forms (RFC 9110 section 5.6.7) into UTC milliseconds.
+pub fn parse_http_date_ms(text: &str) -> Option<i64> {
+    use chrono::NaiveDateTime;
+    if text.ends_with(" GMT")
+        && let Ok(at) = DateTime::parse_from_rfc2822(text)
+    {
+        return Some(at.timestamp_millis());
+    }
+    ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"]
+        .iter()
+        .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
+        .map(|at| at.and_utc().timestamp_millis())
+}
+
 /// First instant (UTC milliseconds) of a FHIR date of any precision, `YYYY`, `YYYY-MM` or `YYYY-MM-DD`, or of a dateTime.
 pub fn date_start_ms(text: &str) -> Option<i64> {
     span(text).map(|(start, _)| start)
@@ -136,5 +150,15 @@ mod tests {
             assert!(span(bad).is_none(), "{bad}");
         }
         assert_eq!(http_date(784_111_777_000), "Sun, 06 Nov 1994 08:49:37 GMT");
+        for text in [
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+        ] {
+            assert_eq!(parse_http_date_ms(text), Some(784_111_777_000), "{text}");
+        }
+        for bad in ["", "now", "1994-11-06T08:49:37Z", "Sun, 06 Nov 1994 08:49:37 +0200"] {
+            assert_eq!(parse_http_date_ms(bad), None, "{bad}");
+        }
     }
 }

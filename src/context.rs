@@ -3,9 +3,10 @@
 //! Wired once in [`crate::app`]; it owns nothing else and takes no decisions.
 
 use crate::clock::Clock;
+use crate::identity::Rules;
 use crate::ids::Ids;
 use crate::store::Store;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The payer that this process serves, from the `[payer]` and `[server]` sections of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,4 +36,45 @@ pub struct Context {
     pub ids: Ids,
     /// Who we are.
     pub payer: Arc<Payer>,
+    /// What matches are decided by.
+    pub matching: Arc<Rules>,
+    /// How reviews are kept.
+    pub review: ReviewTerms,
+}
+
+/// How reviews are kept, from the `[policy]` section; and the key of their questions, once it was read. Clones share the key.
+#[derive(Clone)]
+pub struct ReviewTerms {
+    /// Whether two operators have to agree.
+    pub four_eyes: bool,
+    /// Time until a review is due, milliseconds.
+    pub due_ms: i64,
+    key: Arc<OnceLock<[u8; 32]>>,
+}
+
+impl ReviewTerms {
+    /// These terms.
+    pub fn new(four_eyes: bool, due_hours: u32) -> Self {
+        ReviewTerms {
+            four_eyes,
+            due_ms: i64::from(due_hours) * 3_600_000,
+            key: Arc::default(),
+        }
+    }
+
+    /// The key, if this process has read it.
+    pub fn known_key(&self) -> Option<[u8; 32]> {
+        self.key.get().copied()
+    }
+
+    /// Remembers the key.
+    pub fn keep_key(&self, key: [u8; 32]) {
+        let _ = self.key.set(key);
+    }
+}
+
+impl Default for ReviewTerms {
+    fn default() -> Self {
+        ReviewTerms::new(false, 24)
+    }
 }

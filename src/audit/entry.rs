@@ -43,6 +43,15 @@ actions! {
     PartnerSuspended => "partner.suspended",
     PartnerResumed => "partner.resumed",
     PartnerRotated => "partner.rotated",
+    ReviewOpened => "review.opened",
+    ReviewDecided => "review.decided",
+    ReviewProposed => "review.proposed",
+    ReviewDeferred => "review.deferred",
+    ReviewTaken => "review.taken",
+    ReviewReopened => "review.reopened",
+    ReviewViewed => "review.viewed",
+    LinkMoved => "link.moved",
+    LinkTakenBack => "link.taken-back",
     RequestRefused => "request.refused",
     OperatorTokenIssued => "operator.token-issued",
     OperatorImported => "operator.imported",
@@ -81,7 +90,7 @@ pub struct Outcome {
     pub class: &'static str,
     /// HTTP status answered, if any.
     pub http: Option<u16>,
-    /// Fault code, if any.
+    /// Fault code, or the verdict of a review.
     pub reason: Option<&'static str>,
 }
 

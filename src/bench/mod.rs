@@ -5,6 +5,7 @@
 //! a partner goes: real certificates, real tokens, real grants. Timings are printed and never decide a test.
 
 mod child;
+mod identity;
 mod load;
 mod measure;
 mod process;
@@ -40,6 +41,8 @@ pub enum Subject {
     Memory,
     /// `causeway import`, durable and validated
     Import,
+    /// The matcher over a store of `--members` members: one decision, and a batch on all cores
+    Identity,
 }
 
 /// What to run, and how long.
@@ -90,6 +93,9 @@ pub fn run(plan: &Plan, out: &mut Out) -> Result<Report, Failure> {
     }
     if plan.wants(Subject::Import) {
         report.add(measure::import(plan)?, out);
+    }
+    if plan.wants(Subject::Identity) {
+        report.add(identity::measure(plan, out)?, out);
     }
     Ok(report)
 }

@@ -339,10 +339,10 @@ fn unusable(error: std::io::Error) -> Failure {
 }
 
 /// A private folder that goes when this is dropped.
-struct Folder(PathBuf);
+pub(super) struct Folder(PathBuf);
 
 impl Folder {
-    fn make(parent: &Path) -> Result<Folder, Failure> {
+    pub(super) fn make(parent: &Path) -> Result<Folder, Failure> {
         let path = parent.join(format!("bench-{}", secret::hex(&secret::random::<4>())));
         std::fs::DirBuilder::new()
             .recursive(true)
@@ -350,6 +350,10 @@ impl Folder {
             .create(&path)
             .map_err(unusable)?;
         Ok(Folder(path))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
     }
 }
 

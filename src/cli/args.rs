@@ -49,14 +49,22 @@ pub enum Command {
     Partner(super::partner::PartnerArgs),
     /// Tokens for the operations side
     Operator(super::operator::OperatorArgs),
+    /// Doubtful matches: look at them and decide them
+    Review(super::review::ReviewArgs),
+    /// The identity graph: from partners' numbers to our members
+    Link(super::link::LinkArgs),
+    /// Why a match was decided as it was
+    Match(super::matches::MatchArgs),
     /// The configuration in force
     Config(super::config::ConfigArgs),
     /// What the store promises about acknowledged work, read back from it
     Durability,
     /// The table of faults
     Faults,
-    /// The matcher over files: answer requests of a roster, or link two files
+    /// The matcher: answer a file of requests, link two files, or estimate a policy from what is there
     Identity(super::identity::IdentityArgs),
+    /// Test any payer's server against the guides
+    Conformance(super::conformance::ConformanceArgs),
     /// Measure this machine as ratios against a static answer
     Bench(super::bench::BenchArgs),
 }

@@ -1,11 +1,10 @@
-//! `causeway identity bench|link`: the measured matcher of `crates/identity` over files, beside the server.
-//!
-//! What it says of a file is what it will say of a request; the server's own requests are still decided by the
-//! deterministic layer (`docs/matching.md`).
+//! `causeway identity bench|link|train`: the matcher over files, by the same code that decides requests, and its weights estimated.
 
+use super::identity_train as training;
 use super::{Exit, Out};
+use crate::context::Context;
 use crate::error::{Failure, Fault};
-use causeway_identity::bench::csv::{Table, quote};
+use causeway_identity::bench::csv::{Chunks, Table, quote};
 use causeway_identity::bench::{link, member};
 use causeway_identity::{Point, Policy};
 use clap::{Args, Subcommand, ValueEnum};
@@ -44,7 +43,32 @@ pub enum IdentityCommand {
         /// Other column names, a line each: `ours = theirs`, or `ours = theirs + theirs`
         #[arg(long, value_name = "FILE")]
         map: Option<PathBuf>,
+        /// Another policy than the one that ships
+        #[arg(long, value_name = "FILE")]
+        policy: Option<PathBuf>,
         /// Where to write `query_id,outcome,roster_id`
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Estimate the weights from people and requests that nobody labelled, into a new policy
+    #[command(
+        after_help = "Examples: causeway identity train --out ours.policy\n          causeway identity train --roster roster.csv --queries queries.csv --out ours.policy\n\n\
+        Without files: from the members in the store and the match decisions that are kept."
+    )]
+    Train {
+        /// Records of the payer, instead of those in the store
+        #[arg(long, value_name = "FILE", requires = "queries")]
+        roster: Option<PathBuf>,
+        /// Requests, instead of those that were decided
+        #[arg(long, value_name = "FILE", requires = "roster")]
+        queries: Option<PathBuf>,
+        /// Other column names, as for `bench`
+        #[arg(long, value_name = "FILE", requires = "roster")]
+        map: Option<PathBuf>,
+        /// The policy to start from; the one that ships when left out
+        #[arg(long, value_name = "FILE")]
+        start: Option<PathBuf>,
+        /// Where to write the policy
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
@@ -75,85 +99,180 @@ pub enum OperatingPoint {
     Balanced,
 }
 
-/// Runs the command. Relative paths are of `cwd`.
+impl IdentityArgs {
+    /// Whether the command reads the store.
+    pub fn needs_store(&self) -> bool {
+        matches!(&self.command, IdentityCommand::Train { roster: None, .. })
+    }
+}
+
+/// Requests that are read, and answered on all cores, at a time.
+const CHUNK: usize = 16_384;
+
+/// Runs a command over files. Relative paths are of `cwd`.
 ///
 /// # Errors
 /// [`Fault::InputUnreadable`] naming the option whose file cannot be read or written.
 pub fn run(args: &IdentityArgs, cwd: &Path, out: &mut Out) -> Result<Exit, Failure> {
+    let mapping = |map: &Option<PathBuf>| map.as_ref().map(|map| text(&cwd.join(map), "--map")).transpose();
     let summary = match &args.command {
         IdentityCommand::Bench {
             roster,
             queries,
             point,
             map,
+            policy,
             out: file,
         } => {
-            let mut records = table(&cwd.join(roster), "--roster")?;
-            let mut asked = table(&cwd.join(queries), "--queries")?;
-            if let Some(map) = map {
-                let map = text(&cwd.join(map))?;
-                link::map(&mut records, &map).map_err(|error| unusable("--map", error))?;
-                link::map(&mut asked, &map).map_err(|error| unusable("--map", error))?;
-            }
-            let point = match point {
-                OperatingPoint::Safe => Point::Safe,
-                OperatingPoint::Balanced => Point::Balanced,
+            let map = mapping(map)?;
+            let records = mapped(table(&cwd.join(roster), "--roster")?, map.as_deref())?;
+            let rules = Rules {
+                policy: policy_of(policy.as_deref(), cwd, "--policy")?,
+                point: match point {
+                    OperatingPoint::Safe => Point::Safe,
+                    OperatingPoint::Balanced => Point::Balanced,
+                },
             };
-            bench(&records, &asked, point, &cwd.join(file)).map_err(|error| unusable("--out", error))?
+            let asked = opened(&cwd.join(queries), "--queries")?;
+            bench(&records, asked, map.as_deref(), &rules, &cwd.join(file))?
+        }
+        IdentityCommand::Train {
+            roster,
+            queries,
+            map,
+            start,
+            out: file,
+        } => {
+            let (Some(roster), Some(queries)) = (roster, queries) else {
+                return Err(Failure::new(Fault::Internal).because("training from the store needs one"));
+            };
+            let map = mapping(map)?;
+            let start = policy_of(start.as_deref(), cwd, "--start")?;
+            let records = mapped(table(&cwd.join(roster), "--roster")?, map.as_deref())?;
+            let asked = mapped(table(&cwd.join(queries), "--queries")?, map.as_deref())?;
+            let sample = training::of_files(&records, &asked, &start);
+            written(&sample, &start, &cwd.join(file))?
         }
         IdentityCommand::Link { a, b, map, out: file } => {
-            let (mut first, mut second) = (table(&cwd.join(a), "--a")?, table(&cwd.join(b), "--b")?);
-            let map = text(&cwd.join(map))?;
-            link::map(&mut first, &map).map_err(|error| unusable("--map", error))?;
-            link::map(&mut second, &map).map_err(|error| unusable("--map", error))?;
+            let (first, second) = (table(&cwd.join(a), "--a")?, table(&cwd.join(b), "--b")?);
+            let map = text(&cwd.join(map), "--map")?;
+            let (first, second) = (mapped(first, Some(&map))?, mapped(second, Some(&map))?);
             linked(&first, &second, &cwd.join(file)).map_err(|error| unusable("--out", error))?
         }
     };
+    print(&summary, out);
+    Ok(Exit::Done)
+}
+
+/// Runs a command over the store. Relative paths are of `cwd`.
+///
+/// # Errors
+/// As [`run`]; those of the store.
+pub fn on_store(args: &IdentityArgs, ctx: &Context, cwd: &Path, out: &mut Out) -> Result<Exit, Failure> {
+    match &args.command {
+        IdentityCommand::Train {
+            roster: None,
+            start,
+            out: file,
+            ..
+        } => {
+            let start = policy_of(start.as_deref(), cwd, "--start")?;
+            let sample = training::of_store(&ctx.store)?;
+            print(&written(&sample, &start, &cwd.join(file))?, out);
+            Ok(Exit::Done)
+        }
+        _ => run(args, cwd, out),
+    }
+}
+
+fn print(summary: &serde_json::Value, out: &mut Out) {
     if out.json {
-        out.value(&summary);
+        out.value(summary);
     } else {
         for (name, value) in summary.as_object().into_iter().flatten() {
             out.line(&format!("{name:<16} {value}"));
         }
     }
-    Ok(Exit::Done)
 }
 
-fn bench(records: &Table, queries: &Table, point: Point, path: &Path) -> io::Result<serde_json::Value> {
-    let policy = Policy::default();
+struct Rules {
+    policy: Policy,
+    point: Point,
+}
+
+fn bench(
+    records: &Table,
+    queries: impl BufRead,
+    map: Option<&str>,
+    rules: &Rules,
+    path: &Path,
+) -> Result<serde_json::Value, Failure> {
+    let unwritable = |error| unusable("--out", error);
+    let unreadable = |error| unusable("--queries", error);
     let roster = member::roster(records);
-    let mut file = BufWriter::new(File::create(path)?);
-    writeln!(file, "query_id,outcome,roster_id")?;
+    let mut file = BufWriter::new(File::create(path).map_err(unwritable)?);
+    writeln!(file, "query_id,outcome,roster_id").map_err(unwritable)?;
     let mut counts = [0u64; 3];
-    let mut times_us = Vec::with_capacity(queries.len());
-    for row in 0..queries.len() {
-        let began = Instant::now();
-        let answer = member::answer(&roster, queries, row, &policy, point);
-        times_us.push(began.elapsed().as_secs_f64() * 1e6);
-        let word = member::word(answer.decision.outcome);
-        let place = ["match", "review", "none"].iter().position(|known| *known == word);
-        if let Some(count) = place.and_then(|place| counts.get_mut(place)) {
-            *count += 1;
+    let mut times_us = Vec::new();
+    let began = Instant::now();
+    let mut chunks = Chunks::open(queries).map_err(unreadable)?;
+    while let Some(asked) = chunks.next(CHUNK).map_err(unreadable)? {
+        let asked = mapped(asked, map)?;
+        let answers = member::on_all_cores(asked.len(), |row| {
+            let began = Instant::now();
+            let answer = member::answer(&roster, &asked, row, &rules.policy, rules.point);
+            (
+                member::word(answer.decision.outcome),
+                answer.record,
+                began.elapsed().as_secs_f64() * 1e6,
+            )
+        });
+        for (row, (word, record, time_us)) in answers.iter().enumerate() {
+            times_us.push(*time_us);
+            let place = ["match", "review", "none"].iter().position(|known| known == word);
+            if let Some(count) = place.and_then(|place| counts.get_mut(place)) {
+                *count += 1;
+            }
+            let (id, record) = (
+                quote(asked.cell(row, "query_id")),
+                record.map_or("", |record| records.cell(record, "roster_id")),
+            );
+            writeln!(file, "{id},{word},{}", quote(record)).map_err(unwritable)?;
         }
-        let record = answer.record.map_or("", |record| records.cell(record, "roster_id"));
-        writeln!(
-            file,
-            "{},{word},{}",
-            quote(queries.cell(row, "query_id")),
-            quote(record)
-        )?;
     }
-    file.flush()?;
+    file.flush().map_err(unwritable)?;
+    let seconds = began.elapsed().as_secs_f64();
+    let queries = times_us.len();
     times_us.sort_by(f64::total_cmp);
-    let share = |percent: usize| {
-        times_us
-            .get(times_us.len() * percent / 100)
-            .map_or(0.0, |us| us.round())
-    };
+    let share = |percent: usize| times_us.get(queries * percent / 100).map_or(0.0, |us| us.round());
     Ok(json!({
-        "records": records.len(), "queries": queries.len(), "match": counts[0], "review": counts[1], "none": counts[2],
-        "p50_us": share(50), "p99_us": share(99),
+        "records": records.len(), "queries": queries, "match": counts[0], "review": counts[1], "none": counts[2],
+        "p50_us": share(50), "p99_us": share(99), "ms_a_query": (seconds * 1e6 / queries.max(1) as f64).round() / 1e3,
     }))
+}
+
+/// Estimates a policy and writes it.
+fn written(sample: &training::Sample, start: &Policy, path: &Path) -> Result<serde_json::Value, Failure> {
+    let found = sample.train(start);
+    std::fs::write(path, found.policy.canonical()).map_err(|error| unusable("--out", error))?;
+    Ok(json!({
+        "pairs": sample.pairs.pairs(), "drawn_pairs": sample.random.pairs(), "records": sample.records,
+        "same_person": (found.same * 1e4).round() / 1e4, "rounds": found.rounds,
+        "version": crate::identity::Rules::new(found.policy, Point::Safe).version,
+    }))
+}
+
+fn policy_of(path: Option<&Path>, cwd: &Path, option: &str) -> Result<Policy, Failure> {
+    let Some(path) = path else { return Ok(Policy::default()) };
+    Policy::parse(&text(&cwd.join(path), option)?)
+        .map_err(|error| Failure::new(Fault::InputUnreadable).at(option).because(error))
+}
+
+fn mapped(mut table: Table, map: Option<&str>) -> Result<Table, Failure> {
+    if let Some(map) = map {
+        link::map(&mut table, map).map_err(|error| unusable("--map", error))?;
+    }
+    Ok(table)
 }
 
 fn linked(first: &Table, second: &Table, path: &Path) -> io::Result<serde_json::Value> {
@@ -172,20 +291,25 @@ fn linked(first: &Table, second: &Table, path: &Path) -> io::Result<serde_json::
     )
 }
 
-fn table(path: &Path, option: &str) -> Result<Table, Failure> {
-    let read = || -> io::Result<Table> {
+/// A file, plain or gzip.
+fn opened(path: &Path, option: &str) -> Result<Box<dyn BufRead>, Failure> {
+    let open = || -> io::Result<Box<dyn BufRead>> {
         let mut plain = BufReader::new(File::open(path)?);
-        if plain.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
-            Table::read(BufReader::new(MultiGzDecoder::new(plain)))
+        Ok(if plain.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
+            Box::new(BufReader::new(MultiGzDecoder::new(plain)))
         } else {
-            Table::read(plain)
-        }
+            Box::new(plain)
+        })
     };
-    read().map_err(|error| unusable(option, error))
+    open().map_err(|error| unusable(option, error))
 }
 
-fn text(path: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(path).map_err(|error| unusable("--map", error))
+fn table(path: &Path, option: &str) -> Result<Table, Failure> {
+    Table::read(opened(path, option)?).map_err(|error| unusable(option, error))
+}
+
+fn text(path: &Path, option: &str) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|error| unusable(option, error))
 }
 
 fn unusable(option: &str, error: io::Error) -> Failure {

@@ -4,14 +4,19 @@ pub mod admin;
 mod args;
 pub mod bench;
 pub mod config;
+pub mod conformance;
 pub mod demo;
 pub mod durability;
 pub mod faults;
 pub mod identity;
+mod identity_train;
 pub mod import;
+pub mod link;
+pub mod matches;
 pub mod operator;
 mod out;
 pub mod partner;
+pub mod review;
 pub mod serve;
 pub mod synth;
 
@@ -22,6 +27,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
+use crate::identity::Rules;
 use crate::ids::Ids;
 use crate::store::{Store, StoreOptions};
 use clap::Parser as _;
@@ -60,8 +66,9 @@ fn dispatch(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
         Command::Faults => Ok(faults::run(out)),
         Command::Synth(args) => synth::run(args, &cwd, out),
         Command::Demo(args) => demo::run(args, &cwd, out),
-        Command::Identity(args) => identity::run(args, &cwd, out),
+        Command::Identity(args) if !args.needs_store() => identity::run(args, &cwd, out),
         Command::Bench(args) => bench::run(args, &cwd, out),
+        Command::Conformance(args) => conformance::run(args, &cwd, out),
         Command::Serve(args) => serve::run(args, &cli.common, out),
         Command::Config(args) => Ok(config::run(args, &load(&cli.common)?, out)),
         command => {
@@ -89,7 +96,11 @@ pub fn on_store(command: &Command, ctx: &Context, cwd: &Path, out: &mut Out) -> 
     match command {
         Command::Import(args) => import::run(args, ctx, cwd, out),
         Command::Partner(args) => partner::run(args, ctx, cwd, out),
+        Command::Match(args) => matches::run(args, ctx, out),
+        Command::Identity(args) => identity::on_store(args, ctx, cwd, out),
         Command::Operator(args) => operator::run(args, ctx, out),
+        Command::Review(args) => review::run(args, ctx, out),
+        Command::Link(args) => link::run(args, ctx, out),
         Command::Durability => durability::run(ctx, out),
         _ => Err(Failure::new(Fault::ConfigInvalid).remedy("This command does not run inside a server.")),
     }
@@ -125,8 +136,10 @@ pub fn open(config: &Config) -> Result<Context, Failure> {
         clock: Clock::System,
         ids: Ids::random(),
         payer: Arc::new(config.payer()),
+        review: config.review(),
+        matching: Arc::new(Rules::shipped(&config.policy.matching)),
     };
-    crate::records::index::bring_up(&ctx, &mut |done| {
+    crate::records::search_index::bring_up(&ctx, &mut |done| {
         tracing::info!(resources = done, "the search index is being made anew");
     })?;
     Ok(ctx)

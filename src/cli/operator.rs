@@ -63,7 +63,7 @@ pub fn run(args: &OperatorArgs, ctx: &Context, out: &mut Out) -> Result<Exit, Fa
 }
 
 /// A life such as `90s`, `15m`, `1h` or `7d` in milliseconds.
-fn life_ms(text: &str) -> Option<i64> {
+pub(super) fn life_ms(text: &str) -> Option<i64> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let unit_ms = match unit {
         "s" => 1_000,

@@ -154,6 +154,18 @@ pub const KEYS: &[Key] = {
         key("policy.release", Text, "\"cms-0057\"", "Release policy."),
         key("policy.retry", Text, "\"default\"", "Retry policy."),
         key("policy.retention", Text, "\"default\"", "Retention policy."),
+        key(
+            "policy.review_four_eyes",
+            Switch,
+            "false",
+            "Two operators have to agree on a review: the first decision proposes, the second confirms.",
+        ),
+        key(
+            "policy.review_due_hours",
+            Number(1, 720),
+            "24",
+            "Hours until a review is due.",
+        ),
         key("log.format", Text, "\"json\"", "json or text."),
         key("log.level", Text, "\"info\"", "error, warn, info, debug or trace."),
         key(
@@ -236,7 +248,7 @@ pub const KEYS: &[Key] = {
 
 /// The known policies of each kind.
 pub const POLICIES: &[(&str, &[&str])] = &[
-    ("policy.matching", &["safe"]),
+    ("policy.matching", &["safe", "balanced"]),
     ("policy.release", &["cms-0057"]),
     ("policy.retry", &["default"]),
     ("policy.retention", &["default"]),

@@ -126,6 +126,10 @@ impl Values {
         Some(self.text(name)).filter(|text| !text.is_empty())
     }
 
+    fn switch(&self, name: &str) -> bool {
+        self.0.get(name).and_then(|(value, _)| value.as_bool()).unwrap_or(false)
+    }
+
     fn number(&self, name: &str) -> i64 {
         self.0
             .get(name)
@@ -175,11 +179,7 @@ impl Values {
                 "Let the operations side listen on another address than the partners' side.",
             ));
         }
-        let allow_loopback_jwks = self
-            .0
-            .get("oauth.allow_loopback_jwks")
-            .and_then(|(v, _)| v.as_bool())
-            .unwrap_or(false);
+        let allow_loopback_jwks = self.switch("oauth.allow_loopback_jwks");
         if allow_loopback_jwks && !server.fhir_listen.ip().is_loopback() {
             return Err(refuse(
                 "oauth.allow_loopback_jwks",
@@ -239,6 +239,8 @@ impl Values {
                 release: self.text("policy.release"),
                 retry: self.text("policy.retry"),
                 retention: self.text("policy.retention"),
+                review_four_eyes: self.switch("policy.review_four_eyes"),
+                review_due_hours: u32::try_from(self.number("policy.review_due_hours")).unwrap_or(24),
             },
             log: Log {
                 format: self.text("log.format"),

@@ -11,7 +11,7 @@ mod tests;
 
 pub use show::effective;
 
-use crate::context::Payer;
+use crate::context::{Payer, ReviewTerms};
 use crate::error::{Failure, Fault};
 use crate::store::StoreUrl;
 use std::net::SocketAddr;
@@ -133,6 +133,10 @@ pub struct Policy {
     pub retry: String,
     /// Retention.
     pub retention: String,
+    /// Whether two operators have to agree on a review.
+    pub review_four_eyes: bool,
+    /// Hours until a review is due.
+    pub review_due_hours: u32,
 }
 
 /// `[log]`.
@@ -252,6 +256,11 @@ impl Config {
             base_url: self.server.base_url.clone(),
             time_zone: self.payer.time_zone,
         }
+    }
+
+    /// How reviews are kept, for [`crate::context::Context`].
+    pub fn review(&self) -> ReviewTerms {
+        ReviewTerms::new(self.policy.review_four_eyes, self.policy.review_due_hours)
     }
 
     /// The folder of our own files: where the SQLite store is, else `causeway-data`.

@@ -1,5 +1,6 @@
 //! A decision in sentences, for the demonstration.
 
+use crate::identity::Guard;
 use serde_json::Value;
 
 /// What was compared with what result, and what the consent came to.
@@ -11,6 +12,7 @@ pub fn lines(decision: &Value) -> Vec<String> {
             .as_object()
             .into_iter()
             .flatten()
+            .filter(|(_, level)| *level != "missing")
             .map(|(field, level)| format!("{field} {}", level.as_str().unwrap_or("?")))
             .collect();
         let rule = candidate["rule"]
@@ -20,6 +22,13 @@ pub fn lines(decision: &Value) -> Vec<String> {
     }
     if lines.is_empty() {
         lines.push("no candidate".to_owned());
+    }
+    let guard = Guard::ALL.into_iter().find(|guard| detail["guard"] == guard.code());
+    if let Some(guard) = guard {
+        lines.push(format!("not automatic: {}", guard.words()));
+    }
+    if let Some(state) = detail["review"]["state"].as_str() {
+        lines.push(format!("a person said: {state}"));
     }
     let consent = &detail["consent"];
     lines.push(format!(

@@ -4,4 +4,5 @@
 
 pub mod dev;
 mod explain;
+mod scenes;
 pub mod story;

@@ -1,6 +1,7 @@
 //! The demonstration: an old payer that serves, and a new payer that matches a member and fetches the record.
 
 use super::dev::{self, Files, pretty};
+use super::scenes;
 use crate::app::App;
 use crate::cli::Out;
 use crate::cli::admin::{AdminSocket, SOCKET};
@@ -9,6 +10,7 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::http::server::{self, Running};
+use crate::identity::Rules;
 use crate::ids::Ids;
 use crate::ops;
 use crate::partner::client::{PeerClient, Reply, SmartConfiguration};
@@ -37,7 +39,7 @@ const TWIN: u64 = 1;
 /// The old payer, running, and the new payer's client of it.
 pub struct Demo {
     files: Files,
-    ctx: Context,
+    pub(super) ctx: Context,
     running: Running,
     _admin: AdminSocket,
     peer: PeerClient,
@@ -75,18 +77,21 @@ impl Demo {
             clock: clock.clone(),
             ids: Ids::random(),
             payer: Arc::new(config.payer()),
+            review: config.review(),
+            matching: Arc::new(Rules::shipped(&config.policy.matching)),
         };
-        crate::records::index::bring_up(&ctx, &mut |_| {})?;
+        crate::records::search_index::bring_up(&ctx, &mut |_| {})?;
         let quiet_ctx = ctx.clone();
         let made = files.clone();
         blocking(move || {
             let mut silent = Out::new(false, true, false, Box::new(std::io::sink()), Box::new(std::io::sink()));
             dev::register(&made, &quiet_ctx, &mut silent)?;
-            dev::sample_members(&quiet_ctx, &mut silent)
+            dev::sample_members(&quiet_ctx, &mut silent)?;
+            scenes::enter_twins(&quiet_ctx)
         })
         .await?;
         out.tell(&format!(
-            "2  {} holds 200 synthetic members in {} and has registered the new payer.",
+            "2  {} holds 202 synthetic members, twins among them, in {} and has registered the new payer.",
             ctx.payer.name, config.store.url
         ));
 
@@ -137,6 +142,8 @@ impl Demo {
         out.tell("5  A signed assertion (ES384) over mutual TLS buys a token for $member-match, good for 300 s, bound to the certificate.");
         let patient = self.clean_match(&token, out).await?;
         let (resources, bytes) = self.fetch(&configuration, &patient, out).await?;
+        self.moved(&token, out).await?;
+        self.twins(&token, out).await?;
         self.refusals(&token, out).await?;
         self.ledger(out).await?;
         Ok(json!({"base_url": self.base_url, "patient": patient, "resources": resources, "bytes": bytes}))
@@ -235,14 +242,14 @@ impl Demo {
             let issue = &outcome["issue"][0];
             out.tell(&format!(
                 "{}  Asked where {why}: 422 {}, \"{}\"",
-                at + 9,
+                at + 12,
                 issue["details"]["coding"][0]["code"].as_str().unwrap_or(""),
                 issue["details"]["text"].as_str().unwrap_or("")
             ));
             self.explain(correlation, out).await?;
         }
         out.tell(
-            "     To the new payer the first two answers are the same bytes: it cannot learn that a member exists.",
+            "     To the new payer the first two answers are the same bytes: it cannot learn that a member exists, or that somebody looks.",
         );
         Ok(())
     }
@@ -261,7 +268,7 @@ impl Demo {
                 )
             })
             .await?;
-        out.tell("12 The old payer's ledger of all this (ids only as salted commitments):");
+        out.tell("15 The old payer's ledger of all this (ids only as salted commitments):");
         for item in items.items.iter().filter(|item| {
             item["correlation_id"]
                 .as_str()
@@ -280,7 +287,7 @@ impl Demo {
         Ok(())
     }
 
-    async fn explain(&self, correlation: &str, out: &mut Out) -> Result<(), Failure> {
+    pub(super) async fn explain(&self, correlation: &str, out: &mut Out) -> Result<(), Failure> {
         let filter = ops::DecisionFilter {
             correlation: Some(correlation.to_owned()),
             limit: 10,
@@ -307,14 +314,14 @@ impl Demo {
         Ok(())
     }
 
-    async fn ask(&self, token: &Secret, body: Value, correlation: &str) -> Result<Reply, Failure> {
+    pub(super) async fn ask(&self, token: &Secret, body: Value, correlation: &str) -> Result<Reply, Failure> {
         let key = format!("{correlation}-{}", self.ctx.ids.new_id(self.ctx.clock.now_ms()));
         self.peer
             .member_match(token, body.to_string().into_bytes(), correlation, &key)
             .await
     }
 
-    fn request(&self, index: u64, variation: Variation) -> Value {
+    pub(super) fn request(&self, index: u64, variation: Variation) -> Value {
         let today = DateTime::<Utc>::from_timestamp_millis(self.ctx.clock.now_ms())
             .unwrap_or_default()
             .date_naive();
@@ -337,7 +344,24 @@ impl Demo {
         )?;
         self.files
             .write("ambiguous.json", &pretty(&self.request(TWIN, Variation::Exact)), false)?;
+        self.files.write(
+            "consent-ended.json",
+            &pretty(&self.request(CLEAN, Variation::ConsentExpired)),
+            false,
+        )?;
+        self.files.write("conformance.toml", &self.conformance(), false)?;
         self.files.write("README.txt", &self.by_hand(), false)
+    }
+
+    /// The client file with which `causeway conformance run` tests the old payer.
+    fn conformance(&self) -> String {
+        let other = dev::member(&self.ctx, CLEAN + 1).patient_id;
+        format!(
+            "client_id = \"{}\"\njwks = \"partner-jwks.json\"\ncertificate = \"partner.pem\"\nkey = \"partner.key\"\nca = \"ca.pem\"\n\
+             scope = \"{READ_SCOPE}\"\nmatch_scope = \"{MATCH_SCOPE}\"\nother_patients = [\"{other}\"]\n\
+             [bodies]\nmatch = \"match.json\"\nno_match = \"no-match.json\"\nambiguous = \"ambiguous.json\"\nconsent = \"consent-ended.json\"\n",
+            dev::PARTNER_ID
+        )
     }
 
     /// The lines that repeat the demonstration by hand.
@@ -358,7 +382,8 @@ impl Demo {
              PATIENT={}\n\
              {curl} -H \"Authorization: Bearer $TOKEN\" {base}/Patient/$PATIENT\n\
              {curl} -H \"Authorization: Bearer $TOKEN\" \"{base}/Patient/$PATIENT/\\$everything\"\n\n\
-             The token lives 300 s and works only with this certificate.\n",
+             The token lives 300 s and works only with this certificate.\n\n\
+             {program} conformance run --base-url {base} --client {folder}/conformance.toml\n",
             dev::member(&self.ctx, CLEAN).patient_id,
         )
     }
@@ -381,7 +406,7 @@ pub async fn token(base_url: &str, folder: &Path) -> Result<Secret, Failure> {
     peer.token(&configuration, &[MATCH_SCOPE, READ_SCOPE], None).await
 }
 
-fn expect(reply: &Reply, status: u16) -> Result<(), Failure> {
+pub(super) fn expect(reply: &Reply, status: u16) -> Result<(), Failure> {
     if reply.status == status {
         return Ok(());
     }

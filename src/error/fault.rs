@@ -108,6 +108,7 @@ faults! {
     EncodingRefused     => ("RQ-014", "not-supported",    Error, 415, Never,   "Encoded bodies are not taken.", "Send the body without Content-Encoding."),
     NotFound            => ("RQ-015", "not-found",        Error, 404, Never,   "There is no such resource for this caller.", "Check the id; a member becomes readable after a successful $member-match."),
     RequestTimeout      => ("RQ-016", "timeout",          Error, 408, Backoff, "The request did not arrive in time.", "Send the whole request promptly."),
+    PreconditionFailed  => ("RQ-017", "conflict",         Error, 412, Never,   "The resource is not in the version that was asked for.", "Read it again without If-Match or If-Unmodified-Since."),
     // Idempotency
     IdempotencyKeyBad   => ("ID-001", "value",            Error, 400, Never,   "The Idempotency-Key header cannot be used.", "Send one key of 1 to 255 visible ASCII characters."),
     IdempotencyKeyReused=> ("ID-002", "business-rule",    Error, 422, Never,   "This Idempotency-Key was used for another request.", "Use a new key for a new request."),
@@ -133,6 +134,12 @@ faults! {
     MatchReference      => ("MM-004", "value",            Error, 422, Never,   "A reference does not resolve to the MemberPatient of the request.", "Refer to it as Patient/<id> with the id of MemberPatient."),
     NoUniqueMember      => ("MM-005", "not-found",        Error, 422, Never,   "No unique member could be matched.", "Check the demographics and the coverage identifiers, and send all that are known."),
     MatchLocked         => ("MM-006", "throttled",        Error, 429, Backoff, "Too many member matches failed.", "Wait, and contact the payer's operator."),
+    // Reviews and identity links (operators only)
+    ReviewUnknown       => ("RV-001", "not-found",        Error, 404, Never,   "There is no such review.", "See `causeway review list`."),
+    ReviewMoved         => ("RV-002", "conflict",         Error, 409, Never,   "The review does not stand so that this could be done.", "Look at it again: it was decided or changed meanwhile."),
+    ReviewSecondNeeded  => ("RV-003", "business-rule",    Error, 409, Never,   "Another operator has to decide this.", "Have somebody else look at it who did not propose it."),
+    LinkUnknown         => ("LK-001", "not-found",        Error, 404, Never,   "There is no such identity link, step or member.", "See `causeway link list`."),
+    LinkMoveRefused     => ("LK-002", "conflict",         Error, 409, Never,   "The identity link cannot make this move.", "See `causeway link list` for how it stands."),
     // Consent
     ConsentNotHonoured  => ("CO-001", "suppressed",       Error, 422, Never,   "The member was matched, but the consent cannot be honoured.", "Send a current consent that names both payers and a supported policy."),
     // Store and server

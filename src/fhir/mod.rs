@@ -2,8 +2,11 @@
 //!
 //! Pure: no store, no network, no clock. Member data stays bytes; typed values are only for what is decided on.
 
+pub mod batch;
 pub mod elements;
+pub mod operations;
 pub mod outcome;
+pub mod outcome_profile;
 pub mod prescreen;
 pub mod profiles;
 pub mod search;

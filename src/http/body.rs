@@ -1,5 +1,6 @@
 //! Reading a request body: media type, encoding, size and time, before anything is parsed.
 
+use super::negotiate;
 use crate::app::App;
 use crate::error::{Failure, Fault};
 use actix_web::http::header;
@@ -45,7 +46,7 @@ fn media_type_refused(request: &HttpRequest, allowed: &[&str]) -> Option<Fault> 
     let essence = parts.next().unwrap_or("").to_ascii_lowercase();
     let parameters_fit = parts.all(|parameter| match parameter.to_ascii_lowercase().split_once('=') {
         Some(("charset", charset)) => charset.trim_matches('"') == "utf-8",
-        Some(("fhirversion", version)) => version.trim_matches('"').starts_with("4.0"),
+        Some(("fhirversion", version)) => negotiate::is_r4(version),
         _ => true,
     });
     (!allowed.contains(&essence.as_str()) || !parameters_fit).then_some(Fault::MediaTypeRefused)

@@ -3,6 +3,9 @@
 //! Status codes come from the fault table, never from here; SQL and decisions live below.
 
 pub mod body;
+pub mod conditional;
+#[cfg(debug_assertions)]
+pub mod defects;
 pub mod fhir;
 pub mod limits;
 pub mod negotiate;
@@ -10,6 +13,9 @@ pub mod oauth;
 pub mod observe;
 pub mod ops;
 pub mod page;
+pub mod prefer;
+mod pretty;
 pub mod reply;
+pub mod represent;
 pub mod routes;
 pub mod server;

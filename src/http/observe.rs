@@ -4,13 +4,15 @@
 
 use super::limits::Limits;
 use super::reply::{HttpFailure, outcome_response};
-use super::routes;
+use super::represent;
+use super::routes::{self, Access};
 use crate::app::App;
 use crate::error::{Failure, Fault};
 use crate::telemetry::Correlation;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
+use actix_web::http::Method;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
@@ -97,16 +99,24 @@ pub async fn route_unknown() -> Result<HttpResponse, HttpFailure> {
     Err(Fault::RouteUnknown.into())
 }
 
-/// Where the path is known and the method is not; `Allow` names those that are.
+/// Where the path is known and the method is not; `Allow` names those that are. A preflight of a public document is answered.
 pub async fn method_refused(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
     let pattern = request.match_pattern().unwrap_or_default();
-    let allowed: Vec<&str> = routes::ROUTES
-        .iter()
-        .filter(|route| route.path == pattern)
-        .map(|route| route.method)
-        .collect();
+    let rows: Vec<&routes::Route> = routes::ROUTES.iter().filter(|route| route.path == pattern).collect();
+    let is_public = rows.iter().all(|route| route.access == Access::Public);
+    let mut allowed: Vec<&str> = rows.iter().map(|route| route.method).collect();
+    if let Some(at) = allowed.iter().position(|method| *method == "GET") {
+        allowed.insert(at + 1, "HEAD");
+    }
+    if is_public {
+        allowed.push("OPTIONS");
+    }
+    let allowed = allowed.join(", ");
+    if is_public && request.method() == Method::OPTIONS {
+        return represent::preflight(&allowed);
+    }
     let mut response = outcome_response(&Failure::new(Fault::MethodRefused), &app.ctx.payer.base_url);
-    if let Ok(value) = HeaderValue::from_str(&allowed.join(", ")) {
+    if let Ok(value) = HeaderValue::from_str(&allowed) {
         response.headers_mut().insert(HeaderName::from_static("allow"), value);
     }
     response.extensions_mut().insert(Fault::MethodRefused);

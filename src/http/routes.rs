@@ -2,7 +2,7 @@
 
 use super::{fhir, oauth, observe};
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpRequest, Route as ActixRoute};
+use actix_web::{HttpRequest, Route as ActixRoute, guard};
 
 /// What a request must show before its handler runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub enum Access {
     Public,
     /// The endpoint authenticates by itself (OAuth).
     Client,
+    /// A token; what it allows is judged for each request inside.
+    Batch,
     /// A token whose scope reads this type.
     Read(&'static str),
     /// A token whose scope reads the type in the path.
@@ -27,10 +29,12 @@ pub enum Access {
 pub enum Interaction {
     Home,
     Metadata,
+    Batch,
     ConformanceRead,
     ConformanceSearch,
     ConformanceSearchPost,
     Read,
+    Vread,
     Search,
     SearchPost,
     Everything,
@@ -60,7 +64,7 @@ pub struct Route {
 impl Route {
     /// The path with an example in place of its type, and this id.
     pub fn example(&self, id: &str) -> String {
-        let mut path = self.path.replace("{id}", id);
+        let mut path = self.path.replace("{id}", id).replace("{vid}", "1");
         if let (Some(from), Some(to)) = (path.find("{type:"), path.find('}')) {
             let public = self.access == Access::Public;
             path.replace_range(from..=to, if public { "CodeSystem" } else { "Patient" });
@@ -69,17 +73,16 @@ impl Route {
     }
 }
 
-/// Canonical of `$member-match` (HRex), which is also its scope (PDex, "Scopes for Operations").
-pub const MEMBER_MATCH: &str = "http://hl7.org/fhir/us/davinci-hrex/OperationDefinition/member-match";
-/// Canonical of `Patient/$everything` (FHIR R4).
-pub const EVERYTHING: &str = "http://hl7.org/fhir/OperationDefinition/Patient-everything";
+pub use crate::fhir::operations::{EVERYTHING, MEMBER_MATCH};
 
-const CONFORMANCE: &str = "/fhir/{type:CodeSystem|SearchParameter}";
-const CONFORMANCE_SEARCH: &str = "/fhir/{type:CodeSystem|SearchParameter}/_search";
-const CONFORMANCE_ID: &str = "/fhir/{type:CodeSystem|SearchParameter}/{id}";
+const CONFORMANCE: &str = "/fhir/{type:CodeSystem|OperationDefinition|SearchParameter|StructureDefinition}";
+const CONFORMANCE_SEARCH: &str =
+    "/fhir/{type:CodeSystem|OperationDefinition|SearchParameter|StructureDefinition}/_search";
+const CONFORMANCE_ID: &str = "/fhir/{type:CodeSystem|OperationDefinition|SearchParameter|StructureDefinition}/{id}";
 const TYPE: &str = "/fhir/{type:[A-Z][A-Za-z]*}";
 const TYPE_SEARCH: &str = "/fhir/{type:[A-Z][A-Za-z]*}/_search";
 const TYPE_ID: &str = "/fhir/{type:[A-Z][A-Za-z]*}/{id}";
+const TYPE_ID_VERSION: &str = "/fhir/{type:[A-Z][A-Za-z]*}/{id}/_history/{vid}";
 
 const fn row(method: &'static str, path: &'static str, interaction: Interaction, access: Access) -> Route {
     Route {
@@ -97,6 +100,7 @@ pub const ROUTES: &[Route] = {
     &[
         row("GET", "/", Home, Public),
         row("GET", "/fhir", Home, Public),
+        row("POST", "/fhir", Interaction::Batch, Access::Batch),
         row("GET", "/fhir/metadata", Metadata, Public),
         row(
             "POST",
@@ -143,18 +147,23 @@ pub const ROUTES: &[Route] = {
         row("GET", TYPE, Search, SearchType),
         row("POST", TYPE_SEARCH, SearchPost, SearchType),
         row("GET", TYPE_ID, Interaction::Read, ReadType),
+        row("GET", TYPE_ID_VERSION, Vread, ReadType),
         row("POST", "/oauth/token", Token, Client),
         row("POST", "/oauth/introspect", Introspect, Client),
         row("POST", "/oauth/revoke", Revoke, Client),
     ]
 };
 
-/// The row a request matched, if any.
+/// The row a request matched, if any. HEAD is GET whose body stays here.
 pub fn of(request: &HttpRequest) -> Option<&'static Route> {
     let pattern = request.match_pattern()?;
+    let method = match request.method().as_str() {
+        "HEAD" => "GET",
+        other => other,
+    };
     ROUTES
         .iter()
-        .find(|route| route.path == pattern && route.method == request.method().as_str())
+        .find(|route| route.path == pattern && route.method == method)
 }
 
 /// Registers every route; other methods on a known path get 405 with `Allow`.
@@ -177,12 +186,14 @@ fn handler(route: &Route) -> ActixRoute {
     let method = if route.method == "POST" {
         web::post()
     } else {
-        web::get()
+        web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
     };
     match route.interaction {
         Interaction::Home => method.to(fhir::metadata::home),
         Interaction::Metadata => method.to(fhir::metadata::get),
+        Interaction::Batch => method.to(fhir::batch::post),
         Interaction::Read => method.to(fhir::read::get),
+        Interaction::Vread => method.to(fhir::read::version),
         Interaction::Search => method.to(fhir::search::get),
         Interaction::SearchPost => method.to(fhir::search::post),
         Interaction::ConformanceRead => method.to(fhir::conformance::read),

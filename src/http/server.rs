@@ -1,7 +1,7 @@
 //! The two listeners: partners' side over TLS, operations side on its own address. Start, stop, and nothing between.
 
 use super::limits::Limits;
-use super::{observe, ops, routes};
+use super::{observe, ops, represent, routes};
 use crate::app::App;
 use crate::error::{Failure, Fault};
 use crate::security::PeerCertificate;
@@ -45,11 +45,15 @@ pub fn start(app: Data<App>, extra: Option<Extra>) -> Result<Running, Failure> {
     let in_flight = Data::new(Limits::new(limits.in_flight, limits.in_flight_per_partner));
     let (data, flight) = (app.clone(), in_flight);
     let partners_side = HttpServer::new(move || {
-        ActixApp::new()
+        let server = ActixApp::new()
             .app_data(data.clone())
             .app_data(flight.clone())
             .app_data(web::PayloadConfig::new(64 * 1024 * 1024))
             .wrap(middleware::from_fn(observe::observe))
+            .wrap(middleware::from_fn(represent::represent));
+        #[cfg(debug_assertions)]
+        let server = server.wrap(middleware::from_fn(super::defects::spoil));
+        server
             .configure(routes::configure)
             .configure(|service| {
                 if let Some(extra) = extra {

@@ -1,13 +1,19 @@
-//! Who is this? Compares what a request says of a person with what we hold, field by field, and decides.
+//! Who is this? What a request and a record say of a person, in the terms of the matcher ([`causeway_identity`]); the hashing of its
+//! blocking keys; and the rules it decides by.
 //!
-//! Pure: no store, no clock, no randomness. A doubtful match is never guessed, and nothing is decided on an identifier
-//! alone or on name and birth date alone.
+//! Pure: no store, no clock, no randomness. Comparing, scoring and deciding are the matcher's own; nothing is decided here.
 
-pub mod normalise;
+pub mod graph;
+mod keys;
+mod people;
+mod rules;
+pub mod survive;
 
-mod decide;
-
-pub use decide::{
-    Candidate, Comparison, CoverageIds, Decision, Demographics, Field, Hit, IdKind, Level, Outcome, Policy, SentId,
-    SentIds, decide, sent_ids,
+pub use causeway_identity::search::{Basis, search};
+pub use causeway_identity::text::fold;
+pub use causeway_identity::{
+    Decision, FORMAT as PROFILE_FORMAT, Facts, Field, Guard, Level, Outcome, Person, Point, Policy, Profile,
 };
+pub use keys::{Key, KeyHasher};
+pub use people::{Systems, of_record, of_request};
+pub use rules::Rules;

@@ -4,6 +4,9 @@
 //! stores its decision and its ledger entries and nothing of the person: no grant, no consent, no id that was not earned.
 
 mod answer;
+mod desk;
+mod detail;
+mod identify;
 mod profile;
 mod record;
 mod request;
@@ -12,14 +15,13 @@ mod shape;
 use crate::consent::{self, Class, Question, Rule, Terms};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
-use crate::fhir::elements::Patient;
 use crate::fhir::outcome;
-use crate::identity::normalise::family_key;
-use crate::identity::{self, Candidate, CoverageIds, Demographics, Hit, IdKind, Outcome, Policy};
+use crate::identity::{Outcome, Systems, of_request};
 use crate::security::Caller;
 use crate::store::idempotency::{Claim, Reply, Standing, fingerprint, parse_key, standing};
-use crate::store::matching::{self, Found, Lookup, MEMBER_VALUES, Record, is_raced};
+use crate::store::matching::{self, Doubt, Record, is_raced};
 use bytes::Bytes;
+pub use identify::{Judgement, Wanted, judge};
 use record::{Arrival, Judged, Received};
 use request::Request;
 
@@ -27,6 +29,8 @@ use request::Request;
 pub const ROUTE: &str = "/Patient/$member-match";
 /// Times that a match is decided again after another request changed what it had read.
 const ATTEMPTS: u32 = 4;
+/// Member numbers that one request may send.
+const MEMBER_VALUES: usize = 7;
 
 /// A member-match request as it came in, from a caller that may ask.
 #[derive(Clone, Debug)]
@@ -97,7 +101,8 @@ pub async fn respond(ctx: &Context, caller: &Caller, request: MatchRequest) -> R
         let failure = Failure::new(Fault::MatchInvalid).at(format!("{}.{element}", read.consent_place));
         return refuse_unjudged(ctx, &arrival, failure, keyed).await;
     }
-    let asked = match Asked::new(ctx, caller, read) {
+    let question = desk::Question::of(ctx, &caller.partner.id, &read).await?;
+    let asked = match Asked::new(ctx, caller, read, question) {
         Ok(asked) => asked,
         Err(failure) => return refuse_unjudged(ctx, &arrival, failure, keyed).await,
     };
@@ -200,49 +205,31 @@ async fn write(ctx: &Context, record: Record) -> Result<(), Failure> {
 }
 
 /// A request in the terms of identity and of the store.
-struct Asked<'a> {
-    policy: Policy<'a>,
-    demographics: Demographics,
-    coverage: CoverageIds,
+struct Asked {
     consent_raw: serde_json::Map<String, serde_json::Value>,
-    wanted: Lookup,
+    wanted: Wanted,
+    question: desk::Question,
 }
 
-impl<'a> Asked<'a> {
-    fn new(ctx: &'a Context, caller: &Caller, read: Request) -> Result<Self, Failure> {
-        let policy = Policy {
-            member_system: &ctx.payer.member_system,
-            umb_system: &ctx.payer.umb_system,
+impl Asked {
+    fn new(ctx: &Context, caller: &Caller, read: Request, question: desk::Question) -> Result<Self, Failure> {
+        let systems = Systems {
+            member: &ctx.payer.member_system,
+            umb: &ctx.payer.umb_system,
         };
-        let demographics = Demographics::from(&read.patient);
-        let coverage = CoverageIds::from(&read.coverage);
-        let sent = identity::sent_ids(&demographics, &coverage, &policy);
-        let mut members: Vec<String> = sent.members.into_iter().map(|id| id.value).collect();
-        members.sort_unstable();
-        members.dedup();
-        if members.len() > MEMBER_VALUES {
+        let person = of_request(&read.patient, &read.coverage, systems);
+        if person.member_ids.len() > MEMBER_VALUES {
             return Err(Failure::new(Fault::MatchInvalid).at(format!("{}.identifier", read.coverage_place)));
         }
-        let family = demographics
-            .names
-            .iter()
-            .find_map(|name| name.family.as_deref())
-            .unwrap_or_default();
-        let wanted = Lookup {
+        let wanted = Wanted {
+            person,
             partner_id: caller.partner.id.clone(),
-            members,
-            subscriber: sent.subscriber,
-            member_system: ctx.payer.member_system.clone(),
-            birth_date: demographics.birth_date.clone().unwrap_or_default(),
-            family: family_key(family),
             consent_digest: consent::digest(&read.consent_raw, &read.member).to_vec(),
         };
         Ok(Asked {
-            policy,
-            demographics,
-            coverage,
             consent_raw: read.consent_raw,
             wanted,
+            question,
         })
     }
 }
@@ -252,50 +239,50 @@ async fn decide(
     ctx: &Context,
     caller: &Caller,
     arrival: &Arrival<'_>,
-    asked: &Asked<'_>,
+    asked: &Asked,
     verdict: Result<Terms, &'static Rule>,
     keyed: Option<&Keyed>,
 ) -> Result<Answer, Failure> {
-    let wanted = asked.wanted.clone();
-    let found = ctx.store.read(move |db| matching::candidates(db, &wanted)).await?;
-    let crowded = found.is_none();
-    let found = found.unwrap_or_default();
-    let candidates = found.iter().map(candidate).collect::<Result<Vec<_>, _>>()?;
-    let identity = identity::decide(&asked.demographics, &asked.coverage, &candidates, &asked.policy);
-
-    let matched = match identity.outcome {
-        Outcome::Match(index) => found.get(index),
-        Outcome::None | Outcome::Several => None,
-    };
+    let (store, hasher) = (ctx.store.clone(), ctx.store.key_hasher()?);
+    let (rules, wanted) = (std::sync::Arc::clone(&ctx.matching), asked.wanted.clone());
+    let question_hash = asked.question.asked;
+    let (identity, said) = ctx
+        .store
+        .read(move |db| {
+            let identity = judge(db, &store, &hasher, &rules, &wanted)?;
+            let said = desk::said(db, &wanted, &question_hash, &identity)?;
+            Ok((identity, said))
+        })
+        .await?;
+    let heard = desk::hear(ctx, &caller.partner.id, &asked.question, &identity, &said).await?;
+    let (matched, review) = (heard.member, heard.review());
     let known = matched.and_then(|member| member.known.as_ref());
     let verdict = match verdict {
         Ok(_) if known.is_some_and(|known| known.revoked) => Err("revoked"),
         Ok(terms) => Ok(terms),
         Err(rule) if rule.class == Class::Honour => Err(rule.name),
         Err(rule) => {
-            let outcome = if matched.is_some() {
-                "gate"
-            } else {
-                word(identity.outcome, crowded)
-            };
+            let outcome = if matched.is_some() { "gate" } else { heard.word() };
             let judged = Judged {
                 identity: &identity,
                 outcome,
                 consent: Err(rule.name),
                 patient: None,
+                review,
             };
-            return refuse(ctx, arrival, Fault::NoUniqueMember, &judged, keyed).await;
+            return refuse(ctx, arrival, Fault::NoUniqueMember, &judged, keyed, None).await;
         }
     };
     let Some(member) = matched else {
         let consent = verdict.map(|terms| terms.scope.code());
         let judged = Judged {
             identity: &identity,
-            outcome: word(identity.outcome, crowded),
+            outcome: heard.word(),
             consent,
             patient: None,
+            review,
         };
-        return refuse(ctx, arrival, Fault::NoUniqueMember, &judged, keyed).await;
+        return refuse(ctx, arrival, Fault::NoUniqueMember, &judged, keyed, Some(&heard)).await;
     };
     match verdict {
         Err(rule) => {
@@ -304,8 +291,9 @@ async fn decide(
                 outcome: "consent",
                 consent: Err(rule),
                 patient: Some(&member.patient_id),
+                review,
             };
-            refuse(ctx, arrival, Fault::ConsentNotHonoured, &judged, keyed).await
+            refuse(ctx, arrival, Fault::ConsentNotHonoured, &judged, keyed, Some(&heard)).await
         }
         Ok(terms) => {
             let consent = Ok(terms.scope.code());
@@ -314,6 +302,7 @@ async fn decide(
                 outcome: "matched",
                 consent,
                 patient: Some(&member.patient_id),
+                review,
             };
             let body = answer::bytes(&ctx.payer, &caller.partner.dialect, &member.umb, &member.patient_id);
             let kept = if known.is_none() {
@@ -326,6 +315,10 @@ async fn decide(
                 kept,
             };
             let mut record = arrival.granted(&judged, member, terms, received, &body);
+            heard.leave(ctx, arrival, true, &mut record)?;
+            if let Some(decision) = &record.decision {
+                record.bond = heard.bond(ctx, member, &decision.id, arrival.now_ms())?;
+            }
             let decision_id = record.decision.as_ref().map(|decision| decision.id.as_str());
             record.reply = keyed.map(|key| key.reply(arrival, 200, &body, decision_id));
             write(ctx, record).await?;
@@ -344,41 +337,33 @@ async fn refuse(
     fault: Fault,
     judged: &Judged<'_>,
     keyed: Option<&Keyed>,
+    heard: Option<&desk::Heard<'_>>,
 ) -> Result<Answer, Failure> {
     let failure = Failure::new(fault);
     let body = outcome::bytes(&failure, &ctx.payer.base_url);
     let mut record = arrival.turned_down(judged, fault, &body);
+    if let Some(heard) = heard {
+        heard.leave(ctx, arrival, judged.consent.is_ok(), &mut record)?;
+    }
+    record.doubt = doubt(judged.identity).filter(|_| judged.outcome == "review");
     let decision_id = record.decision.as_ref().map(|decision| decision.id.as_str());
     record.reply = keyed.map(|key| key.reply(arrival, fault.row().http, &body, decision_id));
     write(ctx, record).await?;
     Err(failure)
 }
 
-fn word(outcome: Outcome, crowded: bool) -> &'static str {
-    match outcome {
-        Outcome::Several => "several",
-        _ if crowded => "several",
-        Outcome::Match(_) | Outcome::None => "none",
-    }
-}
-
-fn candidate(found: &Found) -> Result<Candidate, Failure> {
-    let patient: Patient = serde_json::from_str(&found.demographics)
-        .map_err(|error| Failure::new(Fault::StoreDamaged).because(error.to_string()))?;
-    let hits = found.hits.iter().map(|(kind, value)| Hit {
-        kind: if kind == "subscriber" {
-            IdKind::Subscriber
-        } else {
-            IdKind::Member
-        },
-        value: value.clone(),
-    });
-    Ok(Candidate {
-        compartment: found.compartment,
-        patient_id: found.patient_id.clone(),
-        umb: found.umb.clone(),
-        demographics: Demographics::from(&patient),
-        hits: hits.collect(),
+/// What a person must decide, when the matcher would not. What the consent came to is judged again when they have.
+fn doubt(identity: &Judgement) -> Option<Doubt> {
+    let (Outcome::Review(_), Some(reason)) = (identity.outcome, identity.reason) else {
+        return None;
+    };
+    Some(Doubt {
+        reason: reason.code(),
+        candidates: identity
+            .named
+            .iter()
+            .map(|found| (found.compartment, found.patient_id.clone()))
+            .collect(),
     })
 }
 

@@ -2,18 +2,17 @@
 //!
 //! A decision holds levels and rule names, never a value of the request or of a record.
 
+use super::identify::Judgement;
 use crate::audit::{Action, ConsentNote, Entry, Object, Outcome};
 use crate::consent::{Scope, Terms};
 use crate::context::Context;
 use crate::error::Fault;
-use crate::identity::{Comparison, Decision, Field, Level};
 use crate::secret::{random, sha256};
 use crate::security::Caller;
-use crate::store::matching::{DecisionRow, Found, GrantRow, LedgerRow, Record};
-use serde::{Serialize, Serializer};
+use crate::store::matching::{DecisionRow, Found, GrantRow, LedgerRow, NAMED, Record};
 
 /// Candidates whose comparison is kept with a decision.
-const KEPT_CANDIDATES: usize = 10;
+pub(super) const KEPT_CANDIDATES: usize = NAMED;
 
 /// One request, from its arrival on.
 pub(super) struct Arrival<'a> {
@@ -21,19 +20,21 @@ pub(super) struct Arrival<'a> {
     caller: &'a Caller,
     digest: [u8; 32],
     at_us: i64,
-    /// Ids of the first and the second ledger entry; ids of one millisecond are in no order of their own.
-    entries: [String; 2],
+    /// Ids of the ledger entries in their order; ids of one millisecond are in no order of their own.
+    entries: [String; 3],
 }
 
 /// What was found out about a request.
 pub(super) struct Judged<'a> {
-    pub identity: &'a Decision,
+    pub identity: &'a Judgement,
     /// The word of the decision row.
     pub outcome: &'static str,
     /// The scope permitted, or the rule that refuses.
     pub consent: Result<&'static str, &'static str>,
     /// The member, when one was matched.
     pub patient: Option<&'a str>,
+    /// The review of this question, when there is one: id and state.
+    pub review: Option<(&'a str, &'a str)>,
 }
 
 /// The consent of a request, as it is told from others, and its bytes when it is to be kept.
@@ -42,35 +43,10 @@ pub(super) struct Received {
     pub kept: Vec<u8>,
 }
 
-#[derive(Serialize)]
-struct Detail<'a> {
-    candidates: Vec<Compared<'a>>,
-    candidates_count: usize,
-    consent: Consent,
-    dialect: &'a str,
-}
-
-#[derive(Serialize)]
-struct Compared<'a> {
-    #[serde(serialize_with = "fields")]
-    fields: &'a [(Field, Level)],
-    rule: Option<&'static str>,
-}
-
-#[derive(Serialize)]
-struct Consent {
-    decision: &'static str,
-    rule: &'static str,
-}
-
-fn fields<S: Serializer>(fields: &[(Field, Level)], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(fields.iter().map(|(field, level)| (field, level)))
-}
-
 impl<'a> Arrival<'a> {
     pub(super) fn new(ctx: &'a Context, caller: &'a Caller, body: &[u8]) -> Self {
         let at_us = ctx.clock.now_us();
-        let mut entries = [ctx.ids.new_id(at_us / 1000), ctx.ids.new_id(at_us / 1000)];
+        let mut entries = [0; 3].map(|_| ctx.ids.new_id(at_us / 1000));
         entries.sort_unstable();
         Arrival {
             ctx,
@@ -83,6 +59,15 @@ impl<'a> Arrival<'a> {
 
     pub(super) fn now_ms(&self) -> i64 {
         self.at_us / 1000
+    }
+
+    /// The row of an entry that follows the two of a match.
+    pub(super) fn third(&self, entry: &Entry) -> LedgerRow {
+        self.row(entry, 2)
+    }
+
+    pub(super) fn caller(&self) -> &'a Caller {
+        self.caller
     }
 
     /// The entry of an answer that was given before and is given again.
@@ -112,7 +97,7 @@ impl<'a> Arrival<'a> {
                 kind: "Patient",
                 id: id.to_owned(),
             });
-            entry.policy_version = Some(judged.identity.policy_version.to_owned());
+            entry.policy_version = Some(self.ctx.matching.version.clone());
         }
         self.row(&entry, 1)
     }
@@ -175,7 +160,7 @@ impl<'a> Arrival<'a> {
             decision: "permit",
             rule: terms.scope.code(),
         });
-        matched.policy_version = Some(judged.identity.policy_version.to_owned());
+        matched.policy_version = Some(self.ctx.matching.version.clone());
         matched.response_digest = Some(sha256(body));
         let decision = DecisionRow {
             consent_id: Some(grant.consent_id.clone()),
@@ -187,29 +172,16 @@ impl<'a> Arrival<'a> {
             decision: Some(decision),
             grant: Some(grant),
             ledger,
-            reply: None,
+            ..Record::default()
         }
     }
 
     fn decision(&self, judged: &Judged<'_>) -> DecisionRow {
-        let compared = judged.identity.compared.iter().take(KEPT_CANDIDATES);
-        let detail = Detail {
-            candidates: compared
-                .map(|Comparison { fields, rule, .. }| Compared { fields, rule: *rule })
-                .collect(),
-            candidates_count: judged.identity.compared.len(),
-            consent: match judged.consent {
-                Ok(rule) => Consent {
-                    decision: "permit",
-                    rule,
-                },
-                Err(rule) => Consent {
-                    decision: "refuse",
-                    rule,
-                },
-            },
-            dialect: &self.caller.partner.dialect.hrex,
-        };
+        let dialect = &self.caller.partner.dialect.hrex;
+        let rules = &self.ctx.matching;
+        let detail = judged
+            .identity
+            .detail_after(rules, judged.consent, judged.review, dialect);
         DecisionRow {
             id: self.ctx.ids.new_id(self.now_ms()),
             partner_id: self.caller.partner.id.clone(),
@@ -220,8 +192,8 @@ impl<'a> Arrival<'a> {
             patient_id: judged.patient.map(str::to_owned),
             consent_id: None,
             grant_id: None,
-            policy_version: judged.identity.policy_version.to_owned(),
-            detail: serde_json::to_string(&detail).unwrap_or_else(|_| "{}".to_owned()),
+            policy_version: self.ctx.matching.version.clone(),
+            detail,
             created_ms: self.now_ms(),
         }
     }
@@ -237,7 +209,7 @@ impl<'a> Arrival<'a> {
         let at_us = if place == 0 {
             self.at_us
         } else {
-            self.ctx.clock.now_us().max(self.at_us + 1)
+            self.ctx.clock.now_us().max(self.at_us + place as i64)
         };
         LedgerRow {
             id: self.entries[place].clone(),

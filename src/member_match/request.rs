@@ -24,6 +24,8 @@ pub struct Request {
     pub coverage: Coverage,
     /// Where that stands, as an expression.
     pub coverage_place: String,
+    /// Their coverage with the partner, when it says.
+    pub link: Option<Coverage>,
     /// The consent.
     pub consent: Consent,
     /// The consent as sent.
@@ -107,9 +109,11 @@ fn typed(document: &mut Value, places: &[Option<usize>; 4]) -> Result<Request, F
 
     let coverage: Coverage = element(resource(MATCH), &place(MATCH))?;
     covers(&coverage, &member, &place(MATCH))?;
+    let mut link = None;
     if places[LINK].is_some() {
-        let link: Coverage = element(resource(LINK), &place(LINK))?;
-        covers(&link, &member, &place(LINK))?;
+        let sent: Coverage = element(resource(LINK), &place(LINK))?;
+        covers(&sent, &member, &place(LINK))?;
+        link = Some(sent);
     }
 
     let consent: Consent = element(resource(CONSENT), &place(CONSENT))?;
@@ -133,6 +137,7 @@ fn typed(document: &mut Value, places: &[Option<usize>; 4]) -> Result<Request, F
         member,
         coverage,
         coverage_place,
+        link,
         consent,
         consent_raw,
         consent_place,

@@ -1,9 +1,12 @@
 //! Read models for operators and auditors: decisions, grants and the ledger as JSON items, a page at a time.
 //!
 //! Reads only. Which role may see what is the caller's to decide and comes in as a [`View`]; nothing here shows a name, a
-//! birth date or a member number, and a Patient id only where the view allows it.
+//! birth date or a member number, but to reviewers in `reviews` and `links`, and a Patient id only where the view allows it.
 
+pub mod explain;
 pub mod faults;
+pub mod links;
+pub mod reviews;
 
 use crate::clock::rfc3339_ms;
 use crate::error::{Failure, Fault};

@@ -71,6 +71,8 @@ fn context(folder: &tempfile::TempDir) -> Context {
         clock: Clock::fixed(1_798_761_600_000),
         ids: Ids::random(),
         payer: Arc::new(payer),
+        review: crate::context::ReviewTerms::default(),
+        matching: Arc::default(),
     }
 }
 

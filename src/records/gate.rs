@@ -7,7 +7,7 @@ use super::compartment::{self, Owner};
 use super::demographics::{self, Demographics, Identifier};
 use super::released::{self, Money};
 use super::splice::{compact, splice};
-use super::{authorization, index, rules, sensitivity, service};
+use super::{authorization, rules, search_index, sensitivity, service};
 use crate::clock::rfc3339_ms;
 use crate::error::{Failure, Fault};
 use crate::fhir::prescreen::{Kind, Limits, Screened, Value, screen};
@@ -176,8 +176,8 @@ fn indexed(
     base_url: &str,
 ) -> Result<Indexed, Failure> {
     match released {
-        Some(bytes) => Ok(index::of(&screen(bytes, &Limits::record())?, owner_id, base_url)),
-        None => Ok(index::of(resource, owner_id, base_url)),
+        Some(bytes) => Ok(search_index::of(&screen(bytes, &Limits::record())?, owner_id, base_url)),
+        None => Ok(search_index::of(resource, owner_id, base_url)),
     }
 }
 

@@ -3,6 +3,7 @@
 //! It may be killed at any point and run again: what is stored is recognised by its content, without judging it again,
 //! and the end is the same. Running it twice changes nothing.
 
+use super::index::{self, Indexer};
 use super::keep::Seen;
 use super::links::Conditional;
 use super::pipeline::{self, Outcome, Shared};
@@ -75,10 +76,12 @@ pub fn import(
     let consumed = AtomicU64::new(0);
     let seen = Seen::default();
     let conditional = Conditional::new(ctx.store.clone());
+    let indexer = Indexer::open(ctx)?;
     let shared = Shared {
         ctx,
         seen: &seen,
         conditional: &conditional,
+        indexer: &indexer,
     };
     let mut rejects = Rejects::new(rejects)?;
     let mut report = Report::default();
@@ -106,6 +109,7 @@ pub fn import(
         })?;
     }
     rejects.finish()?;
+    index::count(ctx)?;
     report.skipped = aside.skipped;
     report.unreadable = aside.unreadable;
     report.seconds = began.elapsed().as_secs_f64();
@@ -151,10 +155,12 @@ pub fn ingest_ndjson(
     let began = Instant::now();
     let seen = Seen::default();
     let conditional = Conditional::new(ctx.store.clone());
+    let indexer = Indexer::open(ctx)?;
     let shared = Shared {
         ctx,
         seen: &seen,
         conditional: &conditional,
+        indexer: &indexer,
     };
     let mut report = Report::default();
     let name: std::sync::Arc<str> = name.into();
@@ -174,6 +180,7 @@ pub fn ingest_ndjson(
             .for_each(|reject| rejected(reject.line, &reject.failure));
         Ok(())
     })?;
+    index::count(ctx)?;
     report.seconds = began.elapsed().as_secs_f64();
     Ok(report)
 }

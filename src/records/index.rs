@@ -1,107 +1,124 @@
-//! What searches look up of stored resources: made with each resource, and made anew when the table of parameters changed.
+//! What the matcher finds and compares members by: made from the stored Patient and its Coverages, in the transaction that writes
+//! them, and counted now and then over the whole roster. Decides nothing about anybody.
 
-use super::compartment;
 use crate::context::Context;
-use crate::error::Failure;
-use crate::fhir::prescreen::{Limits, Screened, screen};
-use crate::fhir::search::{Indexed, extract, params};
-use crate::store::Db;
-use crate::store::resources::{self, PEOPLE, SEQUENCE_BITS, SearchDate, SearchValue};
+use crate::error::{Failure, Fault};
+use crate::fhir::elements::Patient;
+use crate::identity::{Facts, KeyHasher, Profile, Systems, of_record};
+use crate::store::identity::{self as rows, Indexed, Source};
+use crate::store::{Db, Store, resources, roster};
+use std::sync::Arc;
 
-/// Resources of one step of [`bring_up`].
-const STEP: i64 = 500;
+/// Members that are made anew in one transaction.
+const CHUNK: i64 = 500;
+/// Profiles read at once while the roster is counted.
+const PAGE: i64 = 5_000;
+/// Below so many members the roster is counted after every import; above, when its size moved by more than 2 %.
+const SMALL: i64 = 10_000;
 
-/// What is indexed of a resource of this owner.
-pub fn of(resource: &Screened<'_>, owner_id: Option<&str>, base_url: &str) -> Indexed {
-    extract(resource, owner_id, |text| {
-        compartment::local(text, base_url).map(|(rtype, id)| (rtype.to_owned(), id.to_owned()))
-    })
+/// Makes profiles and keys.
+#[derive(Clone, Debug)]
+pub struct Indexer {
+    hasher: KeyHasher,
+    systems: Arc<[String; 2]>,
 }
 
-/// Rows to be written together.
-#[derive(Default)]
-pub struct Rows<'a> {
-    values: Vec<SearchValue<'a>>,
-    dates: Vec<SearchDate>,
-}
-
-impl<'a> Rows<'a> {
-    /// Adds what is indexed of the resource under `key`.
-    pub fn add(&mut self, indexed: &'a Indexed, key: i64) {
-        let compartment = key >> SEQUENCE_BITS;
-        self.values
-            .extend(indexed.values.iter().map(|(param, value, system)| SearchValue {
-                compartment,
-                param: *param,
-                value,
-                system,
-                key,
-            }));
-        let identifiers = indexed
-            .values
-            .iter()
-            .filter(|(param, ..)| *param == params::PATIENT_IDENTIFIER);
-        self.values
-            .extend(identifiers.map(|(param, value, system)| SearchValue {
-                compartment: PEOPLE,
-                param: *param,
-                value,
-                system,
-                key,
-            }));
-        self.dates
-            .extend(indexed.dates.iter().map(|&(param, from_ms, to_ms)| SearchDate {
-                compartment,
-                param,
-                from_ms,
-                to_ms,
-                key,
-            }));
-    }
-
-    /// Writes them.
+impl Indexer {
+    /// With the secret of the store and the systems of the payer's numbers. Waits on this thread.
     ///
     /// # Errors
-    /// Those of the database.
-    pub fn write(&self, db: &mut Db) -> Result<(), Failure> {
-        resources::index(db, &self.values, &self.dates)
+    /// Those of the store.
+    pub fn open(ctx: &Context) -> Result<Indexer, Failure> {
+        Ok(Indexer {
+            hasher: ctx.store.key_hasher()?,
+            systems: Arc::new([ctx.payer.member_system.clone(), ctx.payer.umb_system.clone()]),
+        })
+    }
+
+    /// The row of a member.
+    ///
+    /// # Errors
+    /// [`Fault::StoreDamaged`] for demographics that are no Patient.
+    pub fn row(&self, source: &Source) -> Result<Indexed, Failure> {
+        let patient: Patient = serde_json::from_str(&source.demographics)
+            .map_err(|error| Failure::new(Fault::StoreDamaged).because(error.to_string()))?;
+        let [member, umb] = self.systems.as_ref();
+        let person = of_record(&patient, &source.umb, &source.identifiers, Systems { member, umb });
+        Ok(self.indexed(source.compartment, &Profile::from(&person)))
+    }
+
+    /// The row of a member whose profile is made already.
+    pub fn indexed(&self, compartment: i64, profile: &Profile) -> Indexed {
+        Indexed {
+            compartment,
+            profile: profile.pack(),
+            keys: self.hasher.of_record(profile),
+        }
     }
 }
 
-/// Makes the index anew when it follows another table of parameters than this program's. `tell` hears how many resources are
-/// done. It can be broken off and begun again; each step is one transaction.
+/// Makes the rows of these compartments anew, in the caller's transaction.
+///
+/// # Errors
+/// Those of the database; as [`Indexer::row`].
+pub fn renew(db: &mut Db, indexer: &Indexer, numbers: &[i64]) -> Result<(), Failure> {
+    let (mut made, mut gone) = (Vec::with_capacity(numbers.len()), Vec::new());
+    for no in numbers {
+        match rows::source(db, *no)? {
+            Some(source) => made.push(indexer.row(&source)?),
+            None => gone.push(*no),
+        }
+    }
+    rows::remove(db, &gone)?;
+    rows::put(db, &made)
+}
+
+/// Makes what is not there or of an older format, as after an upgrade, and counts the roster. Waits on this thread.
+///
+/// # Errors
+/// As [`renew`].
+pub fn catch_up(ctx: &Context) -> Result<(), Failure> {
+    let indexer = Indexer::open(ctx)?;
+    let mut after = 0;
+    loop {
+        let numbers = ctx.store.read_blocking(|db| rows::missing(db, after, CHUNK))?;
+        let Some(last) = numbers.last() else { break };
+        after = *last;
+        let indexer = indexer.clone();
+        ctx.store.write_blocking(move |db| {
+            resources::lock(db)?;
+            renew(db, &indexer, &numbers)
+        })?;
+    }
+    count(ctx)
+}
+
+/// Counts the roster and keeps its state, when that is due.
 ///
 /// # Errors
 /// Those of the store.
-pub fn bring_up(ctx: &Context, tell: &mut dyn FnMut(u64)) -> Result<(), Failure> {
-    if ctx.store.read_blocking(resources::index_version)? == Some(params::VERSION) {
+pub fn count(ctx: &Context) -> Result<(), Failure> {
+    let (held, counted) = ctx
+        .store
+        .read_blocking(|db| Ok((rows::count(db)?, roster::records(db)?)))?;
+    let due = counted.is_none_or(|counted| held <= SMALL || (held - counted).abs() * 50 > counted);
+    if !due || (held == 0 && counted.is_none()) {
         return Ok(());
     }
-    let (mut after, mut done) = (-1, 0);
+    let (facts, now_ms) = (facts(&ctx.store)?, ctx.clock.now_ms());
+    ctx.store.write_blocking(move |db| roster::put(db, &facts, now_ms))
+}
+
+fn facts(store: &Store) -> Result<Facts, Failure> {
+    let (mut facts, mut after) = (Facts::default(), 0);
     loop {
-        let base_url = ctx.payer.base_url.clone();
-        let (last, count) = ctx.store.write_blocking(move |db| {
-            resources::lock(db)?;
-            let stored = resources::bodies(db, after, STEP)?;
-            let mut indexed = Vec::with_capacity(stored.len());
-            for (key, owner, body) in &stored {
-                let screened = screen(body, &Limits::record())?;
-                indexed.push((*key, of(&screened, owner.as_deref(), &base_url)));
-            }
-            resources::unindex(db, &stored.iter().map(|row| row.0).collect::<Vec<_>>())?;
-            let mut rows = Rows::default();
-            for (key, indexed) in &indexed {
-                rows.add(indexed, *key);
-            }
-            rows.write(db)?;
-            if stored.is_empty() {
-                resources::set_index_version(db, params::VERSION)?;
-            }
-            Ok((stored.last().map(|row| row.0), stored.len() as u64))
-        })?;
-        let Some(last) = last else { return Ok(()) };
-        after = last;
-        done += count;
-        tell(done);
+        let page = store.read_blocking(|db| rows::page(db, after, PAGE))?;
+        let Some((last, _)) = page.last() else { return Ok(facts) };
+        after = *last;
+        for (_, bytes) in &page {
+            let profile = Profile::unpack(bytes)
+                .ok_or_else(|| Failure::new(Fault::StoreDamaged).because("a profile cannot be read"))?;
+            facts.add(&profile);
+        }
     }
 }

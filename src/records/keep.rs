@@ -5,7 +5,8 @@
 
 use super::compartment::Owner;
 use super::gate::{Candidate, with_version};
-use super::index::Rows;
+use super::index::{self, Indexer};
+use super::search_index::Rows;
 use crate::error::{Failure, Fault};
 use crate::ids::Ids;
 use crate::store::Db;
@@ -101,11 +102,18 @@ struct Known {
 }
 
 /// Keeps `entries`, in order: of several with the same type and id in one run, the first is kept. Runs in the caller's
-/// transaction; call [`Seen::mark`] after it is durable.
+/// transaction; call [`Seen::mark`] after it is durable. What the matcher finds members by is written with them.
 ///
 /// # Errors
 /// Those of the database. What is wrong with one entry is in [`Kept::rejected`].
-pub fn keep(db: &mut Db, entries: &[Entry], seen: &Seen, ids: &Ids, now_ms: i64) -> Result<Kept, Failure> {
+pub fn keep(
+    db: &mut Db,
+    entries: &[Entry],
+    seen: &Seen,
+    indexer: &Indexer,
+    ids: &Ids,
+    now_ms: i64,
+) -> Result<Kept, Failure> {
     resources::lock(db)?;
     let mut known = known(db, entries, seen)?;
     let mut owners = owners(db, entries)?;
@@ -171,7 +179,25 @@ pub fn keep(db: &mut Db, entries: &[Entry], seen: &Seen, ids: &Ids, now_ms: i64)
         .collect();
     resources::open_compartments(db, &opened)?;
     write(db, &plan, &known, &mut kept)?;
+    index::renew(db, indexer, &renamed(&plan, &known))?;
     Ok(kept)
+}
+
+/// The compartments in which a Patient or a Coverage came, changed or went.
+fn renamed(plan: &[(&Candidate, i64, i64)], known: &HashMap<(&str, &str), Known>) -> Vec<i64> {
+    let mut numbers: Vec<i64> = plan
+        .iter()
+        .filter(|(candidate, ..)| matches!(candidate.rtype, "Patient" | "Coverage"))
+        .flat_map(|(candidate, compartment, _)| {
+            let before = known.get(&(candidate.rtype, candidate.id.as_str()));
+            [Some(*compartment), before.map(|there| there.key >> SEQUENCE_BITS)]
+        })
+        .flatten()
+        .filter(|no| *no != NOBODY)
+        .collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
 }
 
 /// The compartment of a candidate; `None` for a Patient that is new.

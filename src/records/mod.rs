@@ -11,6 +11,7 @@ pub mod import;
 pub mod index;
 pub mod keep;
 pub mod released;
+pub mod search_index;
 pub mod sensitivity;
 
 mod bundle;

@@ -2,6 +2,7 @@
 //! thread commits them one after the other. Every queue is bounded, so memory does not grow with the input.
 
 use super::gate::{self, Draft};
+use super::index::Indexer;
 use super::keep::{Entry, Seen, keep};
 use super::links::{Conditional, SourceLinks};
 use super::rejects::Reject;
@@ -47,6 +48,8 @@ pub struct Shared<'a> {
     pub seen: &'a Seen,
     /// References by search.
     pub conditional: &'a Conditional,
+    /// Makes what the matcher finds members by.
+    pub indexer: &'a Indexer,
 }
 
 type Work = (Chunk, SyncSender<Judged>);
@@ -191,10 +194,11 @@ fn write(shared: &Shared<'_>, judged: Judged) -> Result<Outcome, Failure> {
     };
     if !entries.is_empty() {
         let (seen, ids, now_ms) = (shared.seen.clone(), shared.ctx.ids.clone(), shared.ctx.clock.now_ms());
+        let indexer = shared.indexer.clone();
         let kept = shared
             .ctx
             .store
-            .write_blocking(move |db| keep(db, &entries, &seen, &ids, now_ms))?;
+            .write_blocking(move |db| keep(db, &entries, &seen, &indexer, &ids, now_ms))?;
         shared.seen.mark(&kept);
         outcome.stored = kept.stored;
         outcome.unchanged = kept.unchanged;

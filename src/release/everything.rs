@@ -1,9 +1,10 @@
 //! `Patient/$everything`: a member's record as one searchset Bundle, streamed from the store in flat memory.
 //!
-//! Stored bytes go out untouched between the Bundle's own few. A grant that ends midway ends the stream: the connection is
+//! Stored bytes go out untouched between the Bundle's own few; after the member's own come the shared resources they name. A grant that ends midway ends the stream: the connection is
 //! broken off, so that what came cannot be taken for the whole.
 
-use super::{begin, complete, entry, refuse};
+use super::supporting::Supporting;
+use super::{begin, complete, entry, is_shared, refuse};
 use crate::audit::{Action, Entry, Outcome};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
@@ -15,6 +16,10 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 const FIRST_ROWS: i64 = 64;
 /// Bytes that one piece of the stream aims at.
 const PIECE_BYTES: usize = 112 * 1024;
+
+/// Shared resources read at once.
+const SUPPORTING_ROWS: usize = 64;
+const HEAD: &[u8] = b"{\"resourceType\":\"Bundle\",\"type\":\"searchset\",\"entry\":[";
 
 /// What is asked: the window, and the page when pages are wanted.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +45,7 @@ pub struct Everything {
     rows_wanted: i64,
     sent_rows: i64,
     sent_bytes: u64,
+    supporting: Supporting,
     phase: Phase,
 }
 
@@ -47,6 +53,10 @@ pub struct Everything {
 enum Phase {
     Head,
     Rows,
+    /// The shared resources that the rows named.
+    Supporting,
+    /// A page of them, this many left out before it.
+    SupportingPage(i64),
     Done,
 }
 
@@ -82,6 +92,10 @@ impl Everything {
         begin(ctx, vec![begun.clone()]).await?;
         let first = disclosure::start_of(grant.compartment);
         let last_key = query.after_key.map_or(first, |after| after.max(first));
+        let phase = match query.after_key {
+            Some(place) if place < 0 => Phase::SupportingPage(-1 - place),
+            _ => Phase::Head,
+        };
         Ok(Everything {
             ctx: ctx.clone(),
             partner,
@@ -94,7 +108,8 @@ impl Everything {
             rows_wanted: FIRST_ROWS,
             sent_rows: 0,
             sent_bytes: 0,
-            phase: Phase::Head,
+            supporting: Supporting::default(),
+            phase,
         })
     }
 
@@ -108,14 +123,26 @@ impl Everything {
             Phase::Head => {
                 self.phase = Phase::Rows;
                 let mut piece = BytesMut::with_capacity(PIECE_BYTES + 4096);
-                piece.put_slice(b"{\"resourceType\":\"Bundle\",\"type\":\"searchset\",\"entry\":[");
+                piece.put_slice(HEAD);
                 self.rows(piece).await
             }
+            Phase::Supporting => self.supporting().await,
+            Phase::SupportingPage(left_out) => self.supporting_page(left_out).await,
             Phase::Rows => {
                 let piece = BytesMut::with_capacity(PIECE_BYTES + 4096);
                 self.rows(piece).await
             }
         }
+    }
+
+    /// Ends it before the first piece, for who wants the head of the answer only. It is completed, with no bytes.
+    pub fn head_only(mut self) {
+        self.phase = Phase::Done;
+        self.finish(Outcome {
+            class: "ok",
+            http: Some(200),
+            reason: None,
+        });
     }
 
     async fn rows(&mut self, mut piece: BytesMut) -> Result<Option<Bytes>, Failure> {
@@ -124,6 +151,7 @@ impl Everything {
         let rows = self.load(limit).await?;
         let ended = i64::try_from(rows.len()).unwrap_or(i64::MAX) < limit;
         let page_full = !ended && limit > left;
+        let brings_others = self.brings_others();
         let mut bytes = 0;
         let total = rows.len();
         for row in rows.into_iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
@@ -132,20 +160,120 @@ impl Everything {
             }
             self.last_key = row.key;
             self.sent_rows += 1;
-            bytes += self.put_entry(&mut piece, row);
+            if brings_others {
+                self.supporting.note(&row.bytes, &self.ctx.payer.base_url);
+            }
+            bytes += self.put_entry(&mut piece, &row, "match");
         }
         if total > 0 && !page_full {
             self.rows_wanted = i64::try_from(PIECE_BYTES * total / bytes.max(1))
                 .unwrap_or(FIRST_ROWS)
                 .clamp(4, 512);
         }
-        if ended || page_full {
-            if ended {
-                self.still_granted().await?;
-            }
-            self.put_tail(&mut piece, page_full);
-            self.phase = Phase::Done;
+        if ended {
+            self.still_granted().await?;
         }
+        if ended && brings_others && self.query.count.is_none() {
+            self.phase = Phase::Supporting;
+        } else if ended || page_full {
+            let none_named = self.query.after_key.is_none() && self.supporting.is_empty();
+            let next = if page_full {
+                Some(self.last_key)
+            } else {
+                // Earlier pages may have named some.
+                (brings_others && !none_named).then_some(-1)
+            };
+            self.end(&mut piece, next);
+        }
+        Ok(self.piece(piece))
+    }
+
+    /// Whether shared resources are among the types that are wanted.
+    fn brings_others(&self) -> bool {
+        let types = &self.query.window.types;
+        types.is_empty() || types.iter().any(|rtype| is_shared(rtype))
+    }
+
+    /// The next of the shared resources that were named, and what these name.
+    async fn supporting(&mut self) -> Result<Option<Bytes>, Failure> {
+        let mut piece = BytesMut::with_capacity(PIECE_BYTES + 4096);
+        let rows = self.load_supporting().await?;
+        match rows {
+            None => self.end(&mut piece, None),
+            Some(rows) => {
+                for row in rows {
+                    if self.sent_rows > 0 {
+                        piece.put_u8(b',');
+                    }
+                    self.sent_rows += 1;
+                    self.put_entry(&mut piece, &row, "include");
+                }
+            }
+        }
+        Ok(self.piece(piece))
+    }
+
+    /// A page of the shared resources. The record is read again for what it names: a page link carries no list.
+    async fn supporting_page(&mut self, left_out: i64) -> Result<Option<Bytes>, Failure> {
+        loop {
+            let rows = self.load(FIRST_ROWS).await?;
+            let Some(last) = rows.last() else { break };
+            self.last_key = last.key;
+            for row in &rows {
+                self.supporting.note(&row.bytes, &self.ctx.payer.base_url);
+            }
+        }
+        self.still_granted().await?;
+        let mut piece = BytesMut::with_capacity(PIECE_BYTES + 4096);
+        piece.put_slice(HEAD);
+        let (mut seen, mut more) = (0, false);
+        let count = self.query.count.unwrap_or(i64::MAX);
+        while let Some(rows) = self.load_supporting().await? {
+            for row in rows {
+                seen += 1;
+                more = seen > left_out.saturating_add(count);
+                if seen <= left_out || more {
+                    continue;
+                }
+                if self.sent_rows > 0 {
+                    piece.put_u8(b',');
+                }
+                self.sent_rows += 1;
+                self.put_entry(&mut piece, &row, "include");
+            }
+            if more {
+                break;
+            }
+        }
+        let next = more.then(|| -1 - left_out - count);
+        self.end(&mut piece, next);
+        Ok(self.piece(piece))
+    }
+
+    /// Some of the shared resources that were named, in a settled order; `None` when there are no more.
+    async fn load_supporting(&mut self) -> Result<Option<Vec<Leaving>>, Failure> {
+        let names = self.supporting.take(SUPPORTING_ROWS);
+        if names.is_empty() {
+            return Ok(None);
+        }
+        let window = self.query.window.clone();
+        let rows = self
+            .ctx
+            .store
+            .read(move |db| disclosure::shared_rows(db, &names, &window))
+            .await?;
+        for row in &rows {
+            self.supporting.note(&row.bytes, &self.ctx.payer.base_url);
+        }
+        Ok(Some(rows))
+    }
+
+    fn end(&mut self, piece: &mut BytesMut, next: Option<i64>) {
+        self.put_tail(piece, next);
+        self.phase = Phase::Done;
+    }
+
+    fn piece(&mut self, piece: BytesMut) -> Option<Bytes> {
         self.sent_bytes += piece.len() as u64;
         if self.phase == Phase::Done {
             self.finish(Outcome {
@@ -154,7 +282,7 @@ impl Everything {
                 reason: None,
             });
         }
-        Ok(Some(piece.freeze()))
+        Some(piece.freeze())
     }
 
     async fn load(&self, limit: i64) -> Result<Vec<Leaving>, Failure> {
@@ -189,7 +317,7 @@ impl Everything {
         Err(Fault::NotFound.into())
     }
 
-    fn put_entry(&self, piece: &mut BytesMut, row: Leaving) -> usize {
+    fn put_entry(&self, piece: &mut BytesMut, row: &Leaving, mode: &str) -> usize {
         let before = piece.len();
         piece.put_slice(b"{\"fullUrl\":\"");
         piece.put_slice(self.ctx.payer.base_url.as_bytes());
@@ -199,11 +327,13 @@ impl Everything {
         piece.put_slice(row.id.as_bytes());
         piece.put_slice(b"\",\"resource\":");
         piece.put_slice(&row.bytes);
-        piece.put_slice(b",\"search\":{\"mode\":\"match\"}}");
+        piece.put_slice(b",\"search\":{\"mode\":\"");
+        piece.put_slice(mode.as_bytes());
+        piece.put_slice(b"\"}}");
         piece.len() - before
     }
 
-    fn put_tail(&self, piece: &mut BytesMut, more: bool) {
+    fn put_tail(&self, piece: &mut BytesMut, next: Option<i64>) {
         if self.sent_rows == 0 {
             // FHIR forbids an empty array, so an empty Bundle has no `entry` at all.
             let keep = piece.len() - b",\"entry\":[".len();
@@ -212,8 +342,8 @@ impl Everything {
             piece.put_u8(b']');
         }
         let mut links = vec![serde_json::json!({"relation": "self", "url": self.self_link})];
-        if more {
-            links.push(serde_json::json!({"relation": "next", "url": (self.links)(self.last_key)}));
+        if let Some(place) = next {
+            links.push(serde_json::json!({"relation": "next", "url": (self.links)(place)}));
         }
         piece.put_slice(b",\"link\":");
         piece.put_slice(serde_json::Value::Array(links).to_string().as_bytes());

@@ -7,7 +7,10 @@ mod everything;
 mod page_link;
 mod read;
 mod search;
+mod sent;
+mod supporting;
 
+pub use self::sent::Sent;
 pub use everything::{Everything, Query};
 pub use page_link::{PageLinks, SearchPage};
 pub use read::read;

@@ -1,24 +1,33 @@
 //! One resource by type and id, limited to the caller's grants and to what belongs to nobody.
 
-use super::{begin, complete, entry, is_shared, refuse};
+use super::{Sent, begin, complete, entry, is_shared, refuse};
 use crate::audit::{Action, Outcome};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::security::Caller;
 use crate::store::disclosure::{self, Released};
 
-/// Reads one resource. `id` need not be well formed.
+/// Reads one resource. `id` need not be well formed, nor `version`, which must be the current one when it is given. `sent` says
+/// what of it goes out.
 ///
 /// # Errors
 /// [`Fault::NotFound`] when it is not there, not granted, or not to be released: one answer for all.
-pub async fn read(ctx: &Context, caller: &Caller, rtype: &str, id: &str) -> Result<Released, Failure> {
+pub async fn read(
+    ctx: &Context,
+    caller: &Caller,
+    rtype: &str,
+    id: &str,
+    version: Option<&str>,
+    sent: impl FnOnce(&Released) -> Sent,
+) -> Result<Released, Failure> {
+    let is_wanted = |row: &Released| version.is_none_or(|version| version == row.version.to_string());
     if !crate::ids::is_fhir_id(id) {
         return Err(refuse(ctx, caller, Fault::NotFound).await);
     }
     let (kind, name) = (rtype.to_owned(), id.to_owned());
     if is_shared(rtype) {
         let found = ctx.store.read(move |db| disclosure::shared(db, &kind, &name)).await?;
-        return match found {
+        return match found.filter(is_wanted) {
             Some(row) => Ok(row),
             None => Err(refuse(ctx, caller, Fault::NotFound).await),
         };
@@ -29,20 +38,22 @@ pub async fn read(ctx: &Context, caller: &Caller, rtype: &str, id: &str) -> Resu
         .read(move |db| disclosure::one(db, &partner, &kind, &name, now_ms))
         .await?;
     let narrowed_to = caller.patient_id.as_deref();
-    let Some((row, grant)) = found.filter(|(_, grant)| narrowed_to.is_none_or(|only| only == grant.patient_id)) else {
+    let found = found.filter(|(row, grant)| is_wanted(row) && narrowed_to.is_none_or(|only| only == grant.patient_id));
+    let Some((row, grant)) = found else {
         return Err(refuse(ctx, caller, Fault::NotFound).await);
     };
     let begun = entry(Action::DisclosureBegun, caller, &grant);
     begin(ctx, vec![begun.clone()]).await?;
+    let sent = sent(&row);
     complete(
         ctx,
         begun,
         Outcome {
             class: "ok",
-            http: Some(200),
+            http: Some(sent.http()),
             reason: None,
         },
-        row.size(),
+        sent.bytes(row.size()),
     );
     Ok(row)
 }

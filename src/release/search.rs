@@ -3,7 +3,7 @@
 //! Every statement behind it carries the authorisation (`store::search`); what is included is authorised like a read and
 //! never leaves the compartment that it was reached from. Each member whose data is on a page is in the ledger first.
 
-use super::{begin, complete, entry, is_shared, refuse};
+use super::{Sent, begin, complete, entry, is_shared, refuse};
 use crate::audit::{Action, Entry, Outcome};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
@@ -53,7 +53,7 @@ pub struct Found {
     pub next: Option<Place>,
 }
 
-/// Searches. `readable` says whether the caller's scopes let it read a type, for what comes along.
+/// Searches. `readable` says whether the caller's scopes let it read a type, for what comes along; `sent` what of it goes out.
 ///
 /// # Errors
 /// Those of the store and of the ledger; finding nothing is an empty page.
@@ -63,6 +63,7 @@ pub async fn search(
     search: Search,
     place: Place,
     readable: impl Fn(&str) -> bool + Send + 'static,
+    sent: Sent,
 ) -> Result<Found, Failure> {
     let now_ms = ctx.clock.now_ms();
     let Some(scope) = scope(ctx, caller, &search, now_ms).await? else {
@@ -109,7 +110,8 @@ pub async fn search(
             ..none
         });
     }
-    record(ctx, caller, &found, &grants, counted && own.is_none() && !is_shared).await?;
+    let counted = counted && own.is_none() && !is_shared;
+    record(ctx, caller, &found, &grants, counted, sent).await?;
     Ok(found)
 }
 
@@ -347,6 +349,7 @@ async fn record(
     found: &Found,
     grants: &[LiveGrant],
     counted: bool,
+    sent: Sent,
 ) -> Result<(), Failure> {
     let mut begun: Vec<(Entry, u64)> = Vec::new();
     for grant in grants {
@@ -369,10 +372,10 @@ async fn record(
     for (entry, bytes) in begun {
         let outcome = Outcome {
             class: "ok",
-            http: Some(200),
+            http: Some(sent.http()),
             reason: None,
         };
-        complete(ctx, entry, outcome, bytes);
+        complete(ctx, entry, outcome, sent.bytes(bytes));
     }
     Ok(())
 }

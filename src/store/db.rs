@@ -72,7 +72,7 @@ impl ManageConnection for Manager {
         let mut connection = Manager::open(&self.url).map_err(diesel::r2d2::Error::ConnectionError)?;
         if let (true, Db::Sqlite(sqlite)) = (self.read_only, &mut connection) {
             sqlite
-                .batch_execute("PRAGMA query_only=ON; PRAGMA cache_size=-4000")
+                .batch_execute("PRAGMA query_only=ON; PRAGMA cache_size=-8000")
                 .map_err(diesel::r2d2::Error::QueryError)?;
         }
         Ok(connection)
@@ -117,6 +117,7 @@ struct Inner {
     writer: Option<Writer>,
     permits: Arc<Semaphore>,
     broken: Arc<AtomicBool>,
+    remembered: super::roster::Remembered,
     _lock: Option<File>,
 }
 
@@ -159,6 +160,7 @@ impl Store {
             writer,
             permits,
             broken,
+            remembered: super::roster::Remembered::default(),
             _lock: lock,
         })))
     }
@@ -166,6 +168,10 @@ impl Store {
     /// Where this store is.
     pub fn url(&self) -> &StoreUrl {
         &self.0.url
+    }
+
+    pub(super) fn remembered(&self) -> &super::roster::Remembered {
+        &self.0.remembered
     }
 
     /// Whether a commit failed in a way that forbids any further acknowledgement; the process must end.

@@ -282,6 +282,35 @@ pub fn page(
     Ok(query.load(db)?)
 }
 
+/// Shared resources of these names inside the window's types and time of change, in the order of type and id.
+///
+/// # Errors
+/// Those of the database.
+pub fn shared_rows(db: &mut Db, names: &[(String, String)], window: &Window) -> Result<Vec<Leaving>, Failure> {
+    let mut found: Vec<Leaving> = Vec::new();
+    let mut types: Vec<&str> = names.iter().map(|(rtype, _)| rtype.as_str()).collect();
+    types.dedup();
+    types.retain(|rtype| window.types.is_empty() || window.types.iter().any(|wanted| wanted == rtype));
+    for rtype in types {
+        let ids = names.iter().filter(|(own, _)| own == rtype).map(|(_, id)| id);
+        let rows = resource::table
+            .filter(resource::rtype.eq(rtype).and(resource::id.eq_any(ids)))
+            .filter(resource::compartment.eq(NOBODY).and(resource::sensitivity.eq(0)))
+            .filter(resource::financial.eq(0).or(resource::released.is_not_null()))
+            .filter(resource::last_updated_ms.gt(window.since_ms.unwrap_or(i64::MIN)))
+            .order(resource::id.asc())
+            .select((
+                resource::key,
+                resource::rtype,
+                resource::id,
+                coalesce(resource::released, resource::body),
+            ))
+            .load::<Leaving>(db)?;
+        found.extend(rows);
+    }
+    Ok(found)
+}
+
 /// The key before a compartment's first row.
 pub fn start_of(compartment: i64) -> i64 {
     (compartment << 24) - 1

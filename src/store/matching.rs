@@ -1,38 +1,20 @@
-//! What a member match reads and writes: candidates by identifiers and by name, and the decision with all that goes with it.
+//! What a member match reads of its candidates besides their profiles, and writes: the decision with all that goes with it.
 //!
 //! The read is one keyed query; the write is one transaction that keeps everything or nothing. On PostgreSQL its parts go
 //! as one statement, because there each round trip costs more than the rows.
 
 use super::idempotency::{Reply, remember};
+use super::links;
+use super::reviews::{Aside, put_aside};
 use super::statement::{Bind, Statement, run};
+use super::steps::{self, Step};
 use super::{Db, is_duplicate};
 use crate::error::{Failure, Fault};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 
-/// Member numbers that one look-up takes.
-pub const MEMBER_VALUES: usize = 7;
-/// Rows that one look-up returns; more cannot be one person.
-const ROWS: usize = 50;
-
-/// What to look for.
-#[derive(Clone, Debug, Default)]
-pub struct Lookup {
-    /// The partner that asks.
-    pub partner_id: String,
-    /// At most [`MEMBER_VALUES`] member numbers.
-    pub members: Vec<String>,
-    /// The subscriber number.
-    pub subscriber: Option<String>,
-    /// System of our member numbers, which makes an identifier one even without a type.
-    pub member_system: String,
-    /// Date of birth.
-    pub birth_date: String,
-    /// Folded family name.
-    pub family: String,
-    /// Digest of the consent that came with it.
-    pub consent_digest: Vec<u8>,
-}
+/// Members that one look-up names.
+pub const NAMED: usize = 5;
 
 /// A member who might be meant.
 #[derive(Clone, Debug)]
@@ -43,10 +25,6 @@ pub struct Found {
     pub patient_id: String,
     /// Its UMB.
     pub umb: String,
-    /// What identity compares, as JSON.
-    pub demographics: String,
-    /// Kind (`subscriber`, or else a member number) and value of each identifier that was looked for and is theirs.
-    pub hits: Vec<(String, String)>,
     /// The same consent, when this partner sent it before.
     pub known: Option<Known>,
 }
@@ -67,9 +45,6 @@ type CandidateRow = (
     BigInt,
     Text,
     Text,
-    Text,
-    Text,
-    Text,
     Nullable<Text>,
     Nullable<BigInt>,
     Nullable<Text>,
@@ -79,48 +54,29 @@ type CandidateValues = (
     i64,
     String,
     String,
-    String,
-    String,
-    String,
     Option<String>,
     Option<i64>,
     Option<String>,
     Option<i64>,
 );
 
-/// The members that share an identifier, or birth date and family name, with what is looked for; `None` when there are too
-/// many to be one person.
+/// Who is in these compartments, in their order, and what is on record of this consent for each: at most [`NAMED`].
 ///
 /// # Errors
 /// Those of the database.
-pub fn candidates(db: &mut Db, wanted: &Lookup) -> Result<Option<Vec<Found>>, Failure> {
-    let first = wanted
-        .members
-        .first()
-        .or(wanted.subscriber.as_ref())
-        .map_or("", String::as_str);
-    let mut values = [first; MEMBER_VALUES + 1];
-    for (slot, value) in values.iter_mut().zip(wanted.subscriber.iter().chain(&wanted.members)) {
-        *slot = value;
-    }
+pub fn named(db: &mut Db, compartments: &[i64], partner_id: &str, digest: &[u8]) -> Result<Vec<Found>, Failure> {
+    let Some(last) = compartments.last() else {
+        return Ok(Vec::new());
+    };
+    let numbers = compartments.iter().chain(std::iter::repeat(last)).take(NAMED);
     let statement = || {
-        let mut binds: Vec<Bind<'_>> = values.iter().map(|value| Bind::Text(value)).collect();
-        binds.extend([
-            Bind::Text(&wanted.member_system),
-            Bind::Text(&wanted.birth_date),
-            Bind::Text(&wanted.family),
-            Bind::Text(&wanted.partner_id),
-            Bind::Blob(&wanted.consent_digest),
-        ]);
+        let mut binds = vec![Bind::Text(partner_id), Bind::Blob(digest)];
+        binds.extend(numbers.clone().map(|no| Bind::Big(*no)));
         Statement::<Candidates, CandidateRow>::new(
-            "SELECT m.compartment, m.patient_id, c.umb, m.demographics, i.kind, i.value, k.id, k.revoked_ms, g.id, g.revoked_ms \
-             FROM (SELECT (key >> 24) AS no, kind, value FROM resource_identifier \
-                   WHERE value IN (?, ?, ?, ?, ?, ?, ?, ?) AND type IN ('Patient', 'Coverage') AND (kind IN ('MB', 'subscriber') OR system = ?) \
-                   UNION SELECT compartment AS no, '' AS kind, '' AS value FROM member WHERE birth_date = ? AND family = ? \
-                   LIMIT 51) i \
-             JOIN member m ON m.compartment = i.no JOIN compartment c ON c.no = i.no \
-             LEFT JOIN consent k ON k.partner_id = ? AND k.patient_id = m.patient_id AND k.digest = ? \
-             LEFT JOIN grants g ON g.partner_id = k.partner_id AND g.compartment = m.compartment AND g.consent_id = k.id",
+            "SELECT c.no, c.patient_id, c.umb, k.id, k.revoked_ms, g.id, g.revoked_ms FROM compartment c \
+             LEFT JOIN consent k ON k.partner_id = ? AND k.patient_id = c.patient_id AND k.digest = ? \
+             LEFT JOIN grants g ON g.partner_id = k.partner_id AND g.compartment = c.no AND g.consent_id = k.id \
+             WHERE c.no IN (?, ?, ?, ?, ?)",
             binds,
         )
     };
@@ -128,50 +84,32 @@ pub fn candidates(db: &mut Db, wanted: &Lookup) -> Result<Option<Vec<Found>>, Fa
         Db::Pg(pg) => statement().load(pg)?,
         Db::Sqlite(sqlite) => statement().load(sqlite)?,
     };
-    if rows.len() > ROWS {
-        return Ok(None);
-    }
-    let mut found: Vec<Found> = Vec::with_capacity(rows.len());
-    for (
-        compartment,
-        patient_id,
-        umb,
-        demographics,
-        kind,
-        value,
-        consent_id,
-        consent_revoked,
-        grant_id,
-        grant_revoked,
-    ) in rows
-    {
-        let at = match found.iter().position(|member| member.compartment == compartment) {
-            Some(at) => at,
-            None => {
-                let revoked = consent_revoked.is_some() || grant_revoked.is_some();
-                let known = consent_id.map(|consent_id| Known {
+    let mut found: Vec<Found> = rows
+        .into_iter()
+        .map(
+            |(compartment, patient_id, umb, consent_id, consent_revoked, grant_id, grant_revoked)| Found {
+                compartment,
+                patient_id,
+                umb,
+                known: consent_id.map(|consent_id| Known {
                     consent_id,
                     grant_id,
-                    revoked,
-                });
-                found.push(Found {
-                    compartment,
-                    patient_id,
-                    umb,
-                    demographics,
-                    hits: Vec::new(),
-                    known,
-                });
-                found.len() - 1
-            }
-        };
-        if !kind.is_empty() {
-            found[at].hits.push((kind, value));
-        }
-    }
-    // The database gives them in no order that could be relied on, and a decision must read the same twice.
-    found.sort_unstable_by_key(|member| member.compartment);
-    Ok(Some(found))
+                    revoked: consent_revoked.is_some() || grant_revoked.is_some(),
+                }),
+            },
+        )
+        .collect();
+    found.sort_by_key(|one| compartments.iter().position(|no| *no == one.compartment));
+    Ok(found)
+}
+
+/// A match that a person must decide, as it is kept beside its decision.
+#[derive(Clone, Debug)]
+pub struct Doubt {
+    /// Code of the guard that forbade an automatic match.
+    pub reason: &'static str,
+    /// Compartment and Patient id of the candidates, best first.
+    pub candidates: Vec<(i64, String)>,
 }
 
 /// A row of `decision`.
@@ -234,8 +172,28 @@ pub struct Record {
     pub grant: Option<GrantRow>,
     /// Ledger entries in order.
     pub ledger: Vec<LedgerRow>,
+    /// What a person must decide, with a decision that could not be taken.
+    pub doubt: Option<Doubt>,
+    /// What is left for a person, or noted of what one said.
+    pub aside: Aside,
+    /// The link from the partner's number, with a decision that matched.
+    pub bond: Bond,
+    /// The ledger entry of a review that was opened.
+    pub opened: Option<LedgerRow>,
     /// The answer to remember, when a key was sent.
     pub reply: Option<Reply>,
+}
+
+/// What a match has to do with the identity link between the partner's number and the member.
+#[derive(Clone, Debug, Default)]
+pub enum Bond {
+    /// Nothing: the partner sent no number.
+    #[default]
+    None,
+    /// This link is confirmed, and has to be still when the grant is written.
+    Held(String),
+    /// It is made, or moved.
+    Made(Box<Step>),
 }
 
 /// The cause of a failure that another request got there first: read again and decide again.
@@ -271,6 +229,12 @@ pub fn record(db: &mut Db, record: &Record) -> Result<(), Failure> {
     if let Some(reply) = &record.reply {
         remember(db, reply).map_err(or_raced)?;
     }
+    if let (Some(decision), Some(doubt)) = (&record.decision, &record.doubt) {
+        doubted(db, decision, doubt)?;
+    }
+    if let Some(decision) = &record.decision {
+        beside(db, record, decision.created_ms)?;
+    }
     match (&record.decision, &record.grant, record.ledger.as_slice()) {
         (Some(decision), Some(grant), [begun, ended]) => grant_all(db, decision, grant, begun, ended),
         (Some(decision), None, [begun, ended]) => refuse_all(db, decision, begun, ended),
@@ -282,6 +246,41 @@ pub fn record(db: &mut Db, record: &Record) -> Result<(), Failure> {
     }
 }
 
+/// Writes what a match leaves in the queue and in the identity graph.
+fn beside(db: &mut Db, record: &Record, now_ms: i64) -> Result<(), Failure> {
+    let overtaken = |failure: Failure| match failure.fault() {
+        Fault::LinkMoveRefused => raced(),
+        _ => failure,
+    };
+    if !put_aside(db, &record.aside, now_ms).map_err(overtaken)? {
+        return Err(raced());
+    }
+    if let Some(entry) = &record.opened {
+        run(db, Statement::<Entry>::new(ENTRY, entry_binds(entry)))?;
+    }
+    match &record.bond {
+        Bond::None => Ok(()),
+        Bond::Held(link_id) if links::is_confirmed(db, link_id)? => Ok(()),
+        Bond::Held(_) => Err(raced()),
+        Bond::Made(step) => steps::write(db, step).map(drop).map_err(overtaken),
+    }
+}
+
+/// Keeps whom a decision that goes to a person was about. The review itself is `reviews::put_aside`'s.
+fn doubted(db: &mut Db, decision: &DecisionRow, doubt: &Doubt) -> Result<(), Failure> {
+    for (place, (compartment, patient_id)) in (0i64..).zip(&doubt.candidates) {
+        let binds = vec![
+            Bind::Text(&decision.id),
+            Bind::Big(place),
+            Bind::Big(*compartment),
+            Bind::Text(patient_id),
+        ];
+        run(db, Statement::<NewCandidate>::new(CANDIDATE, binds))?;
+    }
+    Ok(())
+}
+
+struct NewCandidate;
 struct Entry;
 struct Decision;
 struct NewConsent;
@@ -291,6 +290,8 @@ struct PgRefused;
 struct PgGranted;
 struct PgRenewed;
 
+const CANDIDATE: &str =
+    "INSERT INTO decision_candidate (decision_id, place, compartment, patient_id) VALUES (?, ?, ?, ?)";
 const ENTRY: &str = "INSERT INTO ledger_entry (id, at_us, action, partner_id, correlation_id, entry, subject, subject_salt) \
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
 const DECISION: &str = "INSERT INTO decision (id, partner_id, correlation_id, request_id, kind, outcome, reason, patient_id, \

@@ -16,3 +16,15 @@ pub fn any(db: &mut Db) -> Result<bool, Failure> {
         .optional()?
         .is_some())
 }
+
+/// The compartment of the member whose Patient this is.
+///
+/// # Errors
+/// Those of the database.
+pub fn compartment_of(db: &mut Db, patient_id: &str) -> Result<Option<i64>, Failure> {
+    Ok(compartment::table
+        .filter(compartment::patient_id.eq(patient_id))
+        .select(compartment::no)
+        .first(db)
+        .optional()?)
+}

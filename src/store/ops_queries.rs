@@ -95,7 +95,7 @@ pub struct LedgerEntry {
 }
 
 /// One more row than the page holds tells whether there is another page.
-fn fetched(limit: i64) -> i64 {
+pub(super) fn fetched(limit: i64) -> i64 {
     limit.clamp(1, LIMIT_MAX) + 1
 }
 

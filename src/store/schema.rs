@@ -240,3 +240,139 @@ diesel::table! {
         value -> Binary,
     }
 }
+
+diesel::table! {
+    identity_key (hash, compartment) {
+        hash -> BigInt,
+        compartment -> BigInt,
+    }
+}
+
+diesel::table! {
+    identity_profile (compartment) {
+        compartment -> BigInt,
+        format -> BigInt,
+        profile -> Binary,
+        keys -> Binary,
+    }
+}
+
+diesel::table! {
+    identity_roster (no) {
+        no -> BigInt,
+        records -> BigInt,
+        sha256 -> Binary,
+        facts -> Binary,
+        made_ms -> BigInt,
+    }
+}
+
+diesel::table! {
+    decision_candidate (decision_id, place) {
+        decision_id -> Text,
+        place -> BigInt,
+        compartment -> BigInt,
+        patient_id -> Text,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(member, identity_profile);
+
+diesel::table! {
+    identity_link (id) {
+        id -> Text,
+        source -> Text,
+        kind -> Text,
+        system -> Text,
+        value -> Text,
+        patient_id -> Text,
+        state -> Text,
+        confidence -> BigInt,
+        origin -> Text,
+        decision_id -> Nullable<Text>,
+        review_id -> Nullable<Text>,
+        from_ms -> BigInt,
+        until_ms -> Nullable<BigInt>,
+        version -> BigInt,
+    }
+}
+
+diesel::table! {
+    identity_step (id) {
+        id -> Text,
+        at_ms -> BigInt,
+        event -> Text,
+        operator -> Nullable<Text>,
+        reason -> Nullable<Text>,
+        undoes -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    identity_change (step_id, place) {
+        step_id -> Text,
+        place -> BigInt,
+        link_id -> Text,
+        link_before -> Nullable<Text>,
+        link_after -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    identity_revocation (step_id, grant_id) {
+        step_id -> Text,
+        grant_id -> Text,
+    }
+}
+
+diesel::table! {
+    review (id) {
+        id -> Text,
+        partner_id -> Text,
+        asked -> Binary,
+        state -> Text,
+        reason -> Text,
+        decision_id -> Text,
+        correlation_id -> Text,
+        policy_version -> Text,
+        request -> Nullable<Text>,
+        owner -> Nullable<Text>,
+        due_ms -> BigInt,
+        opened_ms -> BigInt,
+        asked_count -> BigInt,
+        asked_ms -> BigInt,
+        proposed -> Nullable<Text>,
+        proposed_patient -> Nullable<Text>,
+        proposed_by -> Nullable<Text>,
+        proposed_token -> Nullable<Binary>,
+        patient_id -> Nullable<Text>,
+        decided_ms -> Nullable<BigInt>,
+        version -> BigInt,
+    }
+}
+
+diesel::table! {
+    review_candidate (review_id, place) {
+        review_id -> Text,
+        place -> BigInt,
+        patient_id -> Text,
+        total_tenths -> BigInt,
+        fields -> Text,
+    }
+}
+
+diesel::table! {
+    review_act (id) {
+        id -> Text,
+        review_id -> Text,
+        at_ms -> BigInt,
+        act -> Text,
+        verdict -> Nullable<Text>,
+        patient_id -> Nullable<Text>,
+        operator -> Text,
+        reason -> Text,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(identity_step, identity_revocation, grants);
+diesel::allow_tables_to_appear_in_same_query!(review, review_candidate);

@@ -7,6 +7,10 @@ use serde_json::{Value, json};
 
 const ADJUDICATION: &str = "http://terminology.hl7.org/CodeSystem/adjudication";
 const CARIN_ADJUDICATION: &str = "http://hl7.org/fhir/us/carin-bb/CodeSystem/C4BBAdjudication";
+const CARIN_DISCRIMINATOR: &str = "http://hl7.org/fhir/us/carin-bb/CodeSystem/C4BBAdjudicationDiscriminator";
+const CARIN_STATUS: &str = "http://hl7.org/fhir/us/carin-bb/CodeSystem/C4BBPayerAdjudicationStatus";
+const DISPENSED_AS_WRITTEN: &str =
+    "http://terminology.hl7.org/CodeSystem/NCPDPDispensedAsWrittenOrProductSelectionCode";
 const SUPPORTING: &str = "http://hl7.org/fhir/us/carin-bb/CodeSystem/C4BBSupportingInfoType";
 
 pub(super) fn coverage(scene: &Scene<'_>, id: &str) -> Value {
@@ -56,6 +60,16 @@ struct Claim<'a> {
     item: Value,
     diagnosis: Option<&'a str>,
     submitted: i64,
+    /// Beside the day it was received; their sequence is set with the rest.
+    supporting: Vec<Value>,
+}
+
+/// Where a profile wants the status of the benefit: professional claims have it with each item, others once.
+fn benefit_status() -> Value {
+    json!({
+        "category": coded(CARIN_DISCRIMINATOR, "benefitpaymentstatus"),
+        "reason": coded(CARIN_STATUS, "innetwork"),
+    })
 }
 
 /// What CARIN's profiles have in common. Money appears in items, totals and the payment.
@@ -71,9 +85,19 @@ fn explanation(scene: &mut Scene<'_>, visit: &Visit<'_>, claim: Claim<'_>) -> Va
     ]);
     let mut item = claim.item;
     item["adjudication"] = adjudication.clone();
+    let by_item = claim.kind == "professional";
+    if let (true, Some(statuses)) = (by_item, item["adjudication"].as_array_mut()) {
+        statuses.push(benefit_status());
+    }
+    let mut supporting =
+        vec![json!({"sequence": 1, "category": coded(SUPPORTING, "clmrecvddate"), "timingDate": received.to_string()})];
+    for (at, mut one) in claim.supporting.into_iter().enumerate() {
+        one["sequence"] = json!(at + 2);
+        supporting.push(one);
+    }
     let mut body = json!({
         "resourceType": "ExplanationOfBenefit", "id": scene.random.uuid(),
-        "meta": visit.meta(&format!("http://hl7.org/fhir/us/carin-bb/StructureDefinition/{}", claim.profile)),
+        "meta": visit.meta(&format!("http://hl7.org/fhir/us/carin-bb/StructureDefinition/{}|2.1.0", claim.profile)),
         "identifier": [{
             "type": coded("http://hl7.org/fhir/us/carin-bb/CodeSystem/C4BBIdentifierType", "uc"),
             "system": "http://claims.example/identifiers/claim", "value": claim.identifier,
@@ -91,8 +115,17 @@ fn explanation(scene: &mut Scene<'_>, visit: &Visit<'_>, claim: Claim<'_>) -> Va
             "sequence": 1, "provider": refer("Practitioner", &visit.practitioner.id),
             "role": coded("http://terminology.hl7.org/CodeSystem/claimcareteamrole", "primary"),
         }],
-        "supportingInfo": [{"sequence": 1, "category": coded(SUPPORTING, "clmrecvddate"), "timingDate": received.to_string()}],
+        "supportingInfo": supporting,
     });
+    if claim.kind == "institutional" {
+        body["subType"] = coded(
+            "http://hl7.org/fhir/us/carin-bb/CodeSystem/C4BBInstitutionalClaimSubType",
+            "outpatient",
+        );
+    }
+    if !by_item {
+        body["adjudication"] = json!([benefit_status()]);
+    }
     if let Some(code) = claim.diagnosis {
         body["diagnosis"] = json!([{
             "sequence": 1, "diagnosisCodeableConcept": coded(ICD10, code),
@@ -103,7 +136,7 @@ fn explanation(scene: &mut Scene<'_>, visit: &Visit<'_>, claim: Claim<'_>) -> Va
     body["item"] = json!([item]);
     body["total"] = adjudication;
     body["payment"] = json!({
-        "type": coded("http://terminology.hl7.org/CodeSystem/ex-paymenttype", "complete"),
+        "type": coded(CARIN_STATUS, "paid"),
         "date": received.to_string(), "amount": usd(allowed - copay),
     });
     body
@@ -127,6 +160,7 @@ pub(super) fn professional(scene: &mut Scene<'_>, visit: &Visit<'_>, problem: Op
         item,
         diagnosis: Some(problem.map_or("Z00.00", |problem| problem.icd10)),
         submitted: scene.random.between(8_000, 45_000),
+        supporting: Vec::new(),
     };
     explanation(scene, visit, claim)
 }
@@ -135,8 +169,7 @@ pub(super) fn institutional(scene: &mut Scene<'_>, visit: &Visit<'_>) -> Value {
     let item = json!({
         "sequence": 1, "revenue": coded("https://www.nubc.org/CodeSystem/RevenueCodes", "0360"),
         "productOrService": coded("http://terminology.hl7.org/CodeSystem/data-absent-reason", "not-applicable"),
-        "servicedPeriod": {"start": visit.day.to_string(), "end": visit.day.to_string()},
-        "quantity": {"value": 1}, "encounter": [refer("Encounter", &visit.encounter)],
+        "servicedDate": visit.day.to_string(), "quantity": {"value": 1}, "encounter": [refer("Encounter", &visit.encounter)],
     });
     let claim = Claim {
         profile: "C4BB-ExplanationOfBenefit-Outpatient-Institutional",
@@ -145,6 +178,7 @@ pub(super) fn institutional(scene: &mut Scene<'_>, visit: &Visit<'_>) -> Value {
         item,
         diagnosis: Some("Z12.11"),
         submitted: scene.random.between(60_000, 900_000),
+        supporting: Vec::new(),
     };
     explanation(scene, visit, claim)
 }
@@ -162,6 +196,12 @@ pub(super) fn pharmacy(scene: &mut Scene<'_>, visit: &Visit<'_>, problem: &Probl
         item,
         diagnosis: None,
         submitted: scene.random.between(900, 60_000),
+        supporting: vec![
+            json!({"category": coded(SUPPORTING, "dayssupply"), "valueQuantity": {"value": 30}}),
+            json!({"category": coded(SUPPORTING, "dawcode"), "code": coded(DISPENSED_AS_WRITTEN, "0")}),
+            json!({"category": coded(SUPPORTING, "refillnum"), "valueQuantity": {"value": fill}}),
+            json!({"category": coded(SUPPORTING, "refillsauthorized"), "valueQuantity": {"value": 3}}),
+        ],
     };
     explanation(scene, visit, claim)
 }
@@ -177,7 +217,10 @@ pub(super) fn prior_authorization(scene: &mut Scene<'_>, visit: &Visit<'_>) -> V
     ]);
     let product = if scene.random.chance(12) {
         let drug = scene.random.pick(super::codes::PROBLEMS).drug;
-        concept(NDC, drug.2, drug.1)
+        json!({"coding": [
+            {"system": HCPCS, "code": "J8499", "display": "Prescription drug, oral, non chemotherapeutic, NOS"},
+            {"system": NDC, "code": drug.2, "display": drug.1},
+        ], "text": drug.1})
     } else {
         let (code, name) = *scene.random.pick(AUTHORIZED);
         concept(HCPCS, code, name)

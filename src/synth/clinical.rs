@@ -1,7 +1,7 @@
 //! The person and the clinical resources, in the shapes of US Core 6.1.
 
 use super::codes::{
-    ACT_CODE, ALLERGENS, CVX, ICD10, LABS, LOINC, Measure, PROCEDURES, Problem, RXNORM, SNOMED, VACCINES, VITALS,
+    ACT_CODE, ALLERGENS, CVX, ICD10, LABS, LOINC, Measure, NDC, PROCEDURES, Problem, RXNORM, SNOMED, VACCINES, VITALS,
     coded, concept, decimal, refer,
 };
 use super::record::{Scene, Visit};
@@ -159,6 +159,15 @@ fn medication(problem: &Problem) -> Value {
     concept(RXNORM, problem.drug.0, problem.drug.1)
 }
 
+/// A package that was handed out: PDex wants its US Core its RxNorm code.
+fn dispensed(problem: &Problem) -> Value {
+    let drug = problem.drug;
+    json!({"coding": [
+        {"system": NDC, "code": drug.2, "display": drug.1},
+        {"system": RXNORM, "code": drug.0, "display": drug.1},
+    ], "text": drug.1})
+}
+
 pub(super) fn prescription(
     scene: &mut Scene<'_>,
     visit: &Visit<'_>,
@@ -188,7 +197,7 @@ pub(super) fn dispense(scene: &mut Scene<'_>, visit: &Visit<'_>, problem: &Probl
     json!({
         "resourceType": "MedicationDispense", "id": scene.random.uuid(),
         "meta": visit.meta("http://hl7.org/fhir/us/davinci-pdex/StructureDefinition/pdex-medicationdispense"),
-        "status": "completed", "medicationCodeableConcept": medication(problem),
+        "status": "completed", "medicationCodeableConcept": dispensed(problem),
         "subject": scene.patient(), "context": refer("Encounter", &visit.encounter),
         "performer": [{"actor": refer("Organization", &visit.facility.id)}],
         "authorizingPrescription": [refer("MedicationRequest", request)],

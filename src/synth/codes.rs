@@ -8,7 +8,7 @@ pub(super) const RXNORM: &str = "http://www.nlm.nih.gov/research/umls/rxnorm";
 pub(super) const CVX: &str = "http://hl7.org/fhir/sid/cvx";
 pub(super) const NDC: &str = "http://hl7.org/fhir/sid/ndc";
 pub(super) const ICD10: &str = "http://hl7.org/fhir/sid/icd-10-cm";
-pub(super) const HCPCS: &str = "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets";
+pub(super) const HCPCS: &str = "https://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets";
 pub(super) const ACT_CODE: &str = "http://terminology.hl7.org/CodeSystem/v3-ActCode";
 
 /// A health problem, what is prescribed for it, and the sensitivity it carries.

@@ -16,22 +16,31 @@ def tls(keys):
     return {"cert": (str(keys / "partner.pem"), str(keys / "partner.key")), "verify": str(keys / "ca.pem"), "timeout": 60}
 
 
-def token(base, keys, scope, client_id="new-payer"):
-    """Discovers the token endpoint, proves who we are, and returns an access token."""
+def token_endpoint(base, keys):
+    """Where the payer says that tokens are to be had."""
     discovered = requests.get(f"{base}/.well-known/smart-configuration", **tls(keys))
     discovered.raise_for_status()
-    endpoint = discovered.json()["token_endpoint"]
+    return discovered.json()["token_endpoint"]
+
+
+def assertion(endpoint, keys, client_id="new-payer"):
+    """Who we are, signed (RFC 7523, as SMART Backend Services profiles it); good for one request."""
     key = json.loads((pathlib.Path(keys) / "partner-jwks.json").read_text())["keys"][0]
     claims = {"iss": client_id, "sub": client_id, "aud": endpoint, "exp": int(time.time()) + 240, "jti": str(uuid.uuid4())}
     algorithm = key.get("alg", "ES384")
-    assertion = jwt.encode(claims, jwt.PyJWK(key, algorithm).key, algorithm=algorithm, headers={"kid": key["kid"]})
+    return jwt.encode(claims, jwt.PyJWK(key, algorithm).key, algorithm=algorithm, headers={"kid": key["kid"]})
+
+
+def token(base, keys, scope, client_id="new-payer"):
+    """Discovers the token endpoint, proves who we are, and returns an access token."""
+    endpoint = token_endpoint(base, keys)
     answer = requests.post(
         endpoint,
         data={
             "grant_type": "client_credentials",
             "scope": scope,
             "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
-            "client_assertion": assertion,
+            "client_assertion": assertion(endpoint, keys, client_id),
         },
         **tls(keys),
     )

@@ -45,6 +45,11 @@ fn the_demo_ends_well_and_leaves_what_the_contract_lists() {
         "Record received",
         "422 MM-005",
         "422 CO-001",
+        "a match all the same",
+        "given nickname",
+        "one of twins",
+        "a person said: confirmed",
+        "review.decided",
         "member-match.matched",
         "disclosure.completed",
     ] {
@@ -57,6 +62,8 @@ fn the_demo_ends_well_and_leaves_what_the_contract_lists() {
         "no-match.json",
         "ambiguous.json",
         "README.txt",
+        "conformance.toml",
+        "consent-ended.json",
     ]
     .iter()
     .chain(&PRIVATE)

@@ -59,3 +59,40 @@ fn a_file_that_is_not_there_is_named_by_its_option() {
     assert_eq!(refused.status.code(), Some(3));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("--a"));
 }
+
+#[test]
+fn other_column_names_and_line_breaks_in_quotes_are_read_and_a_policy_is_trained() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let queries = QUERIES
+        .replace("last_name", "surname")
+        .replace("12 Alder Way", "\"12 Alder\nWay\"");
+    std::fs::write(folder.path().join("roster.csv"), ROSTER.replace("last_name", "surname")).expect("roster");
+    std::fs::write(folder.path().join("queries.csv"), queries).expect("queries");
+    std::fs::write(folder.path().join("names.map"), "last_name = surname\n").expect("map");
+    let files = [
+        "--roster",
+        "roster.csv",
+        "--queries",
+        "queries.csv",
+        "--map",
+        "names.map",
+    ];
+    let trained = causeway(
+        folder.path(),
+        &[&["identity", "train"][..], &files, &["--out", "ours.policy", "--json"]].concat(),
+    );
+    assert_eq!(
+        trained.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&trained.stderr)
+    );
+    let rest = ["--policy", "ours.policy", "--out", "results.csv"];
+    let done = causeway(folder.path(), &[&["identity", "bench"][..], &files, &rest].concat());
+    assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+    let results = std::fs::read_to_string(folder.path().join("results.csv")).expect("results");
+    assert_eq!(
+        results.lines().collect::<Vec<_>>(),
+        ["query_id,outcome,roster_id", "q1,match,r1", "q2,none,"]
+    );
+}

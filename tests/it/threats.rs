@@ -223,11 +223,14 @@ async fn t_b14_methods_that_are_not_served_are_refused() {
     paths.sort();
     paths.dedup();
     for path in &paths {
-        let served: Vec<&str> = ROUTES
-            .iter()
-            .filter(|route| route.example(&id) == *path)
-            .map(|route| route.method)
-            .collect();
+        let rows: Vec<_> = ROUTES.iter().filter(|route| route.example(&id) == *path).collect();
+        let mut served: Vec<&str> = rows.iter().map(|route| route.method).collect();
+        if let Some(at) = served.iter().position(|method| *method == "GET") {
+            served.insert(at + 1, "HEAD");
+        }
+        if rows.iter().all(|route| route.access == Access::Public) {
+            served.push("OPTIONS");
+        }
         for method in [
             "GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD", "TRACE", "PROPFIND", "get",
         ] {
@@ -244,7 +247,6 @@ async fn t_b14_methods_that_are_not_served_are_refused() {
             let allow: Vec<&str> = reply.header("allow").split(", ").collect();
             assert_eq!(allow, served, "{method} {path}");
             assert!(!reply.text().contains("canary-9") && !reply.text().contains(&token));
-            assert!(method != "HEAD" || reply.body.is_empty(), "HEAD {path} has a body");
         }
     }
     // An override header overrides nothing.

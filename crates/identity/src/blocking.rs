@@ -4,7 +4,7 @@
 //! how many people share a key, not on the size of the roster. Keys hold demographics in clear: hash them with a secret.
 
 use crate::date::Birth;
-use crate::ids::subscriber_part;
+use crate::ids::{subscriber_part, subscribers};
 use crate::nickname;
 use crate::person::{NameForm, Profile, is_particle};
 use crate::text::phonetic;
@@ -12,6 +12,12 @@ use crate::text::phonetic;
 /// Keys under which a record is found.
 pub fn of_record(profile: &Profile) -> Vec<String> {
     let mut keys = Keys(of_household(profile));
+    // A member number finds by what everybody insured with it has, where it has that; else by itself.
+    for id in &profile.member_ids {
+        if !subscribers(profile).contains(&subscriber_part(id)) {
+            keys.add("i", &[id]);
+        }
+    }
     keys.contacts(profile);
     for name in &profile.names {
         keys.name(name, profile, false);
@@ -22,11 +28,27 @@ pub fn of_record(profile: &Profile) -> Vec<String> {
 /// Those of a record's keys that everybody insured with it shares. A store looks them up for each candidate it found.
 pub fn of_household(profile: &Profile) -> Vec<String> {
     let mut keys = Keys::default();
-    for id in &profile.subscriber_ids {
+    for id in subscribers(profile) {
         keys.add("i", &[id]);
     }
-    for id in &profile.member_ids {
-        keys.add("i", &[subscriber_part(id)]);
+    keys.0
+}
+
+/// The keys by which a request usually finds: its numbers, and the whole birth date with either name. A part of [`of_request`].
+pub fn of_request_first(profile: &Profile) -> Vec<String> {
+    let mut keys = Keys::default();
+    keys.contacts(profile);
+    keys.numbers(profile);
+    if let Some(birth) = profile.birth.filter(|b| b.is_whole()) {
+        let whole = birth.text();
+        for name in &profile.names {
+            if let Some(given) = name.given.first() {
+                for sound in given_sounds(given) {
+                    keys.add("dg", &[&whole, &sound]);
+                }
+            }
+            keys.add("dl", &[&whole, &name.family_sound]);
+        }
     }
     keys.0
 }
@@ -35,10 +57,7 @@ pub fn of_household(profile: &Profile) -> Vec<String> {
 pub fn of_request(profile: &Profile) -> Vec<String> {
     let mut keys = Keys::default();
     keys.contacts(profile);
-    for id in profile.member_ids.iter().chain(&profile.subscriber_ids) {
-        keys.add("i", &[id]);
-        keys.add("i", &[subscriber_part(id)]);
-    }
+    keys.numbers(profile);
     let other_day = profile.birth.and_then(Birth::swapped).map(|birth| Profile {
         birth: Some(birth),
         ..profile.clone()
@@ -96,12 +115,20 @@ impl Keys {
     }
 
     fn contacts(&mut self, profile: &Profile) {
+        self.add("u", &[&profile.umb]);
         self.add("s", &[&profile.ssn]);
         if let Some(birth) = profile.birth.filter(|b| b.is_whole()) {
             self.add("4", &[&profile.ssn_last4, &birth.text()]);
         }
         for email in &profile.emails {
             self.add("e", &[&email.local, &email.domain]);
+        }
+    }
+
+    fn numbers(&mut self, asked: &Profile) {
+        for id in asked.member_ids.iter().chain(&asked.subscriber_ids) {
+            self.add("i", &[id]);
+            self.add("i", &[subscriber_part(id)]);
         }
     }
 

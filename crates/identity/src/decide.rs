@@ -108,7 +108,12 @@ pub fn decide(asked: &Profile, held: &[&Profile], facts: &Facts, policy: &Policy
     let suffixed = [asked, *record]
         .into_iter()
         .any(|one| one.names.iter().any(|name| name.generation.is_some()));
+    let shared = |&(other, one): &(usize, &&Profile)| {
+        other != best && ids::shares_number(record, one) && same_person(record, one, facts)
+    };
+    let shared = held.iter().enumerate().find(shared).map(|_| Guard::SharedNumber);
     decision.guard = guard(&top.levels, company, suffixed, point)
+        .or(shared)
         .or_else(|| (decision.margin < bounds.margin).then_some(Guard::Rival))
         .or_else(|| weak(&top, bounds));
     decision.outcome = match decision.guard {

@@ -144,6 +144,7 @@ impl Guard {
             Guard::GenderDiffers => "the gender differs and the first name is not the same",
             Guard::NothingElse => "name and birth date agree, nothing else does",
             Guard::ThinContradicted => "little else agrees, and something contradicts",
+            Guard::SharedNumber => "another record of this person bears the same member number",
             Guard::Rival => "another person is nearly as likely",
             Guard::Weak => "there is not enough evidence",
         }

@@ -12,6 +12,7 @@ pub struct Facts {
     given: HashMap<String, u32>,
     family: HashMap<String, u32>,
     shapes: HashMap<String, u32>,
+    subscriber_shapes: HashMap<String, u32>,
 }
 
 /// Digits of the dependent number at the end of a member number.
@@ -32,8 +33,29 @@ impl Facts {
             }
             *self.family.entry(name.family_joined.clone()).or_default() += 1;
         }
-        for id in &profile.member_ids {
-            *self.shapes.entry(shape(id)).or_default() += 1;
+        for (ids, shapes) in [
+            (&profile.member_ids, &mut self.shapes),
+            (&profile.subscriber_ids, &mut self.subscriber_shapes),
+        ] {
+            for id in ids {
+                *shapes.entry(shape(id)).or_default() += 1;
+            }
+        }
+    }
+
+    /// The counts of first names, family names, forms of member numbers and of subscriber numbers.
+    pub(crate) fn counts(&self) -> [&HashMap<String, u32>; 4] {
+        [&self.given, &self.family, &self.shapes, &self.subscriber_shapes]
+    }
+
+    pub(crate) fn from_counts(records: u64, counts: [HashMap<String, u32>; 4]) -> Facts {
+        let [given, family, shapes, subscriber_shapes] = counts;
+        Facts {
+            records,
+            given,
+            family,
+            shapes,
+            subscriber_shapes,
         }
     }
 
@@ -65,13 +87,18 @@ impl Facts {
 
     /// Whether an identifier has the form of this payer's member numbers. Rare forms (below 1 %) are slips, not forms.
     pub fn is_member_form(&self, id: &str) -> bool {
-        let count = self.shapes.get(&shape(id)).copied().unwrap_or(0);
+        self.is_form(&self.shapes, id)
+    }
+
+    fn is_form(&self, shapes: &HashMap<String, u32>, id: &str) -> bool {
+        let count = shapes.get(&shape(id)).copied().unwrap_or(0);
         count > 0 && u64::from(count) * 100 >= self.records
     }
 
-    /// Whether it has the form of a member number without its dependent digits.
+    /// Whether it has the form of a subscriber number, or of a member number without its dependent digits.
     pub fn is_subscriber_form(&self, id: &str) -> bool {
-        self.is_member_form(&format!("{id}{}", "0".repeat(DEPENDENT_DIGITS)))
+        self.is_form(&self.subscriber_shapes, id)
+            || self.is_member_form(&format!("{id}{}", "0".repeat(DEPENDENT_DIGITS)))
     }
 }
 

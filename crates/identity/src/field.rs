@@ -88,6 +88,23 @@ impl Field {
         }
     }
 
+    /// The name for people.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Field::Given => "first name",
+            Field::Middle => "middle name",
+            Field::Family => "family name",
+            Field::Suffix => "suffix",
+            Field::Birth => "birth date",
+            Field::Gender => "gender",
+            Field::Ssn => "social security no.",
+            Field::Email => "e-mail",
+            Field::Phone => "telephone",
+            Field::Address => "address",
+            Field::MemberId => "member number",
+        }
+    }
+
     /// The levels this field may have besides missing.
     pub const fn levels(self) -> &'static [Level] {
         use Level::*;
@@ -141,6 +158,36 @@ impl Level {
             Level::Differ => "differ",
         }
     }
+
+    /// What it means of `field`, for people.
+    pub const fn words(self, field: Field) -> &'static str {
+        match (field, self) {
+            (_, Level::Missing) => "not said",
+            (_, Level::Exact) => "the same",
+            (Field::Ssn, Level::Partial) => "last four agree",
+            (Field::Birth, Level::Partial) => "agrees, less exact",
+            (Field::MemberId, Level::Partial) => "subscriber's agrees",
+            (_, Level::Partial) => "initial agrees",
+            (_, Level::Nickname) => "known short form",
+            (Field::Birth, Level::Part) => "another day",
+            (Field::Email, Level::Part) => "same before the @",
+            (_, Level::Part) => "a part agrees",
+            (_, Level::Slip) => "a slip away",
+            (_, Level::SlipKnown) => "near, yet a name",
+            (_, Level::Alike) => "sounds alike",
+            (Field::Birth, Level::Swapped) => "day and month swapped",
+            (_, Level::Swapped) => "names swapped",
+            (Field::Address, Level::Near) => "same postal code",
+            (_, Level::Near) => "same day, year near",
+            (Field::Address, Level::Far) => "same city",
+            (_, Level::Far) => "a generation apart",
+            (Field::Address, Level::Remote) => "same state",
+            (_, Level::Remote) => "another dependent's",
+            (_, Level::Relative) => "a relative's",
+            (_, Level::Foreign) => "not of our form",
+            (_, Level::Differ) => "differs",
+        }
+    }
 }
 
 /// A level for every field.
@@ -162,6 +209,19 @@ impl Levels {
     /// Sets the level of one field.
     pub fn set(&mut self, field: Field, level: Level) {
         self.0[field as usize] = level;
+    }
+
+    /// Levels by their names, as a decision record has them; names that are none are passed over.
+    pub fn named<'a>(names: impl Iterator<Item = (&'a str, &'a str)>) -> Levels {
+        let mut levels = Levels::default();
+        for (field, level) in names {
+            let field = Field::ALL.into_iter().find(|known| known.code() == field);
+            let level = Level::ALL.into_iter().find(|known| known.code() == level);
+            if let (Some(field), Some(level)) = (field, level) {
+                levels.set(field, level);
+            }
+        }
+        levels
     }
 
     /// Whether a field has one of these levels.

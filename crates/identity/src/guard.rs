@@ -36,10 +36,57 @@ pub enum Guard {
     NothingElse,
     /// Name and birth date, thin evidence, and contradictions.
     ThinContradicted,
+    /// Another record of the same person bears the same member number: the roster contradicts itself.
+    SharedNumber,
     /// Another person is nearly as likely.
     Rival,
     /// Not enough evidence.
     Weak,
+}
+
+impl Guard {
+    /// Every guard.
+    pub const ALL: [Guard; 15] = {
+        use Guard::*;
+        [
+            IdContradicts,
+            SsnContradicts,
+            Generation,
+            BirthGeneration,
+            BirthMissing,
+            BirthDiffers,
+            BirthSlip,
+            GivenDiffers,
+            FamilyDiffers,
+            GenderDiffers,
+            NothingElse,
+            ThinContradicted,
+            SharedNumber,
+            Rival,
+            Weak,
+        ]
+    };
+
+    /// The name in a decision record.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Guard::IdContradicts => "id_contradicts",
+            Guard::SsnContradicts => "ssn_contradicts",
+            Guard::Generation => "generation",
+            Guard::BirthGeneration => "birth_generation",
+            Guard::BirthMissing => "birth_missing",
+            Guard::BirthDiffers => "birth_differs",
+            Guard::BirthSlip => "birth_slip",
+            Guard::GivenDiffers => "given_differs",
+            Guard::FamilyDiffers => "family_differs",
+            Guard::GenderDiffers => "gender_differs",
+            Guard::NothingElse => "nothing_else",
+            Guard::ThinContradicted => "thin_contradicted",
+            Guard::SharedNumber => "shared_number",
+            Guard::Rival => "rival",
+            Guard::Weak => "weak",
+        }
+    }
 }
 
 /// What stands besides name and birth date.
@@ -180,12 +227,15 @@ pub(crate) fn guard(levels: &Levels, company: Company, suffixed: bool, point: Po
     }
     if levels.is(Field::Birth, &[Slip, Swapped, Near, Part]) {
         let close = levels.is(Field::Birth, &[Slip, Swapped]);
-        let vouched = own || (at_home && levels.of(Field::Middle) != Differ && (close || same_given));
+        // Another day is further than a slip; a card alone does not bridge it, or dates could be tried with a card in hand.
+        let middle = levels.is(Field::Middle, &[Exact, Partial]);
+        let more = middle || levels.is(Field::Phone, &[Exact]) || levels.is(Field::Address, &[Exact, Slip]);
+        let held = at_home && (close || (same_given && more));
+        let vouched = own || (held && levels.of(Field::Middle) != Differ);
         let full = [Field::Given, Field::Family]
             .into_iter()
             .all(|field| levels.of(field) == Exact)
             && levels.of(Field::Gender) != Differ;
-        let middle = levels.is(Field::Middle, &[Exact, Partial]);
         let thin = close && full && middle;
         if !((vouched || thin) && near_given) {
             return Some(Guard::BirthSlip);
@@ -226,8 +276,7 @@ pub(crate) fn guard(levels: &Levels, company: Company, suffixed: bool, point: Po
             let two = thin_things(levels) >= 2;
             let contradicted = levels.is(Field::Middle, &[Differ])
                 || (levels.is(Field::Gender, &[Differ]) && !two)
-                || (point == Point::Safe
-                    && contradictions(levels) > usize::from(levels.is(Field::Middle, &[Exact, Partial])));
+                || (point == Point::Safe && thin_contradictions(levels) > thin_allowance(levels));
             let enough = two || (near_given && same_family && (exact || point == Point::Balanced));
             (contradicted || !enough).then_some(Guard::ThinContradicted)
         }
@@ -258,23 +307,45 @@ fn contradictions(levels: &Levels) -> usize {
     .count()
 }
 
+/// The same where an initial is the best there is: a telephone and a state that are both others' say together that somebody is.
+fn thin_contradictions(levels: &Levels) -> usize {
+    let elsewhere = levels.is(Field::Middle, &[Level::Partial])
+        && levels.is(Field::Phone, &[Level::Differ])
+        && levels.is(Field::Address, &[Level::Differ]);
+    contradictions(levels) + usize::from(elsewhere)
+}
+
+/// How many contradictions thin evidence bears: one for a middle name and one for the town, or for the postal code alone.
+fn thin_allowance(levels: &Levels) -> usize {
+    let middle = levels.is(Field::Middle, &[Level::Exact, Level::Partial]);
+    let near = levels.is(Field::Address, &[Level::Near]);
+    let far = levels.is(Field::Address, &[Level::Far]);
+    usize::from(middle) + usize::from(near || (far && middle))
+}
+
 /// Whether something answers for a first name that is not the record's. A twin has all that a household shares and the day too,
 /// so only what is the person's own does.
 fn given_vouched(levels: &Levels, company: Company) -> bool {
-    use Level::{Alike, Differ, Exact, Part, Partial, Slip, SlipKnown, Swapped};
+    use Level::{Alike, Differ, Exact, Far, Near, Part, Partial, Slip, SlipKnown, Swapped};
     let number = levels.is(Field::Ssn, &[Exact, Slip, Partial]);
     let email = levels.is(Field::Email, &[Exact]);
     let id = levels.is(Field::MemberId, &[Exact]);
     let same_family = levels.is(Field::Family, &[Exact, Part, Slip, Swapped]);
     let at_home = evidence_of_home(levels);
     let gender = levels.of(Field::Gender) != Differ;
+    // A form about a child is often filled in with the card, the birth date and the gender of the parent who is insured. So
+    // what stands on a card does not answer for another's first name; what nobody copies from it does.
+    let beyond_the_card =
+        number || email || levels.is(Field::Middle, &[Exact, Partial]) || levels.is(Field::Suffix, &[Exact]);
     let written_by_mistake = company.namesake
         && !company.twin
         && same_family
         && gender
         && at_home
+        && beyond_the_card
         && (id || (company.namesake_of_other_gender && levels.is(Field::Gender, &[Exact])));
-    let middle = levels.is(Field::Middle, &[Exact]) && same_family && gender && at_home && !company.twin;
+    let town = levels.is(Field::Address, &[Near, Far]) && contradictions(levels) == 0;
+    let middle = levels.is(Field::Middle, &[Exact]) && same_family && gender && (at_home || town) && !company.twin;
     match levels.of(Field::Given) {
         Alike => number || email || ((id || at_home) && same_family && !company.another_name),
         SlipKnown => number || email || id || middle,

@@ -18,9 +18,18 @@ pub fn level(
     same: &dyn Fn(usize, usize) -> bool,
 ) -> Level {
     let mut best = Level::Missing;
+    if let Some(record) = held
+        .get(index)
+        .filter(|record| !asked.umb.is_empty() && !record.umb.is_empty())
+    {
+        if record.umb != asked.umb {
+            return Level::Differ;
+        }
+        best = Level::Exact;
+    }
     let sent = asked.member_ids.iter().chain(&asked.subscriber_ids);
     for id in sent {
-        let one = one(id, index, held, facts, same);
+        let one = one(id, asked, index, held, facts, same);
         if one == Level::Differ {
             return Level::Differ;
         }
@@ -54,7 +63,19 @@ pub fn subscriber_part(member_id: &str) -> &str {
 }
 
 fn has_subscriber(held: &Profile, id: &str) -> bool {
-    held.subscriber_ids.iter().any(|own| own == id) || held.member_ids.iter().any(|own| subscriber_part(own) == id)
+    subscriber_numbers(held).any(|own| own == id)
+}
+
+/// The numbers a record is insured under: those it names; only where it names none, its member numbers without their last
+/// digits. A payer whose member numbers merely count up would otherwise make households of neighbours.
+fn subscriber_numbers(held: &Profile) -> impl Iterator<Item = &str> {
+    let parts: &[String] = if held.subscriber_ids.is_empty() {
+        &held.member_ids
+    } else {
+        &[]
+    };
+    let named = held.subscriber_ids.iter().map(String::as_str);
+    named.chain(parts.iter().map(|id| subscriber_part(id)))
 }
 
 fn has_member(held: &Profile, id: &str) -> bool {
@@ -63,14 +84,17 @@ fn has_member(held: &Profile, id: &str) -> bool {
 
 fn is_slip(held: &Profile, id: &str) -> bool {
     let slip = |own: &str| id.len() >= 6 && edits(own, id, 1) <= 1;
-    held.subscriber_ids.iter().any(|own| slip(own))
-        || held
-            .member_ids
-            .iter()
-            .any(|own| slip(own) || slip(subscriber_part(own)))
+    held.member_ids.iter().any(|own| slip(own)) || subscriber_numbers(held).any(slip)
 }
 
-fn one(id: &str, index: usize, held: &[&Profile], facts: &Facts, same: &dyn Fn(usize, usize) -> bool) -> Level {
+fn one(
+    id: &str,
+    asked: &Profile,
+    index: usize,
+    held: &[&Profile],
+    facts: &Facts,
+    same: &dyn Fn(usize, usize) -> bool,
+) -> Level {
     let Some(record) = held.get(index) else {
         return Level::Missing;
     };
@@ -110,16 +134,20 @@ fn one(id: &str, index: usize, held: &[&Profile], facts: &Facts, same: &dyn Fn(u
     if !owned && is_slip(record, id) {
         return Level::Slip;
     }
-    if facts.is_member_form(id) || facts.is_subscriber_form(id) {
-        return Level::Differ;
-    }
-    Level::Foreign
+    let listed = |list: &[String]| list.iter().any(|one| one == id);
+    let contradicts = if listed(&asked.own_numbers) {
+        true
+    } else if listed(&asked.other_numbers) {
+        owned
+    } else {
+        facts.is_member_form(id) || facts.is_subscriber_form(id)
+    };
+    if contradicts { Level::Differ } else { Level::Foreign }
 }
 
 /// The subscriber numbers of a record, each once.
 pub fn subscribers(record: &Profile) -> Vec<&str> {
-    let mut ids: Vec<&str> = record.subscriber_ids.iter().map(String::as_str).collect();
-    ids.extend(record.member_ids.iter().map(|id| subscriber_part(id)));
+    let mut ids: Vec<&str> = subscriber_numbers(record).collect();
     ids.sort_unstable();
     ids.dedup();
     ids
@@ -127,8 +155,7 @@ pub fn subscribers(record: &Profile) -> Vec<&str> {
 
 /// Whether two records are insured together.
 pub fn insured_with(a: &Profile, b: &Profile) -> bool {
-    a.member_ids.iter().any(|id| has_subscriber(b, subscriber_part(id)))
-        || a.subscriber_ids.iter().any(|id| has_subscriber(b, id))
+    subscriber_numbers(a).any(|id| has_subscriber(b, id))
 }
 
 /// Whether two records share a home: the house, a telephone or a subscriber number.
@@ -141,4 +168,78 @@ pub fn lives_with(a: &Profile, b: &Profile) -> bool {
         })
     };
     a.phones.iter().any(|phone| b.phones.contains(phone)) || insured_with(a, b) || house()
+}
+
+/// Whether two records bear one member number.
+pub fn shares_number(a: &Profile, b: &Profile) -> bool {
+    a.member_ids.iter().any(|id| has_member(b, id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(member: &str, subscriber: &str) -> Profile {
+        Profile {
+            member_ids: vec![member.into()],
+            subscriber_ids: if subscriber.is_empty() {
+                vec![]
+            } else {
+                vec![subscriber.into()]
+            },
+            ..Profile::default()
+        }
+    }
+
+    fn sent(id: &str, asked: Profile, held: &[Profile]) -> Level {
+        let facts: Facts = held.iter().collect();
+        let held: Vec<&Profile> = held.iter().collect();
+        let asked = Profile {
+            member_ids: vec![id.into()],
+            ..asked
+        };
+        level(&asked, 0, &held, &facts, &|_, _| false)
+    }
+
+    #[test]
+    fn numbers_that_count_up_make_no_household() {
+        let neighbours = [record("M1905393", "S1"), record("M1905377", "S2")];
+        assert!(!insured_with(&neighbours[0], &neighbours[1]));
+        assert_eq!(sent("M1905377", Profile::default(), &neighbours), Level::Differ);
+        let family = [record("W1234567801", ""), record("W1234567802", "")];
+        assert!(insured_with(&family[0], &family[1]));
+        assert_eq!(sent("W1234567802", Profile::default(), &family), Level::Remote);
+    }
+
+    #[test]
+    fn whose_number_it_is_said_to_be_counts_before_its_form() {
+        let held = [record("M1905393", "S1")];
+        let own = Profile {
+            own_numbers: vec!["M4".into()],
+            ..Profile::default()
+        };
+        assert_eq!(sent("M4", Profile::default(), &held), Level::Foreign);
+        assert_eq!(sent("M4", own, &held), Level::Differ);
+        let other = Profile {
+            other_numbers: vec!["M7777777".into()],
+            ..Profile::default()
+        };
+        assert_eq!(sent("M7777777", other.clone(), &held), Level::Foreign);
+        let two = [record("M1905393", "S1"), record("M7777777", "S2")];
+        assert_eq!(sent("M7777777", other, &two), Level::Differ);
+    }
+
+    #[test]
+    fn another_umb_contradicts_whatever_the_card_says() {
+        let held = [Profile {
+            umb: "U1".into(),
+            ..record("M1905393", "S1")
+        }];
+        let asked = |umb: &str| Profile {
+            umb: umb.into(),
+            ..Profile::default()
+        };
+        assert_eq!(sent("M1905393", asked("U2"), &held), Level::Differ);
+        assert_eq!(sent("M1905393", asked("U1"), &held), Level::Exact);
+    }
 }

@@ -3,6 +3,9 @@
 use crate::blocking;
 use crate::facts::Facts;
 use crate::person::Profile;
+use crate::policy::{Point, Policy};
+use crate::search::{Basis, Found, Held, search};
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// Records with their keys and counts.
@@ -47,37 +50,41 @@ impl Roster {
         &self.profiles
     }
 
-    /// Records that share a key with the request, in the order of the roster.
-    pub fn candidates(&self, asked: &Profile) -> Vec<u32> {
+    /// Finds whoever may be meant, and decides; numbers are places in the roster.
+    pub fn search(&self, asked: &Profile, policy: &Policy, point: Point) -> Found<'_> {
+        let basis = Basis {
+            facts: &self.facts,
+            policy,
+            point,
+        };
+        let found = search(asked, basis, &mut |keys, known| {
+            Ok::<_, std::convert::Infallible>(self.sharing(keys, known))
+        });
+        match found {
+            Ok(found) => found,
+            Err(never) => match never {},
+        }
+    }
+
+    /// Records that share one of these keys, in the order of the roster, without those that are known.
+    fn sharing(&self, keys: &[String], known: &[i64]) -> Held<'_> {
         let mut found: Vec<u32> = Vec::new();
-        for key in blocking::of_request(asked) {
+        for key in keys {
             let most = if key.starts_with("n:") { CROWD_OF_NAMES } else { CROWD };
-            if let Some(numbers) = self.keys.get(&fnv(&key)).filter(|numbers| numbers.len() <= most) {
+            if let Some(numbers) = self.keys.get(&fnv(key)).filter(|numbers| numbers.len() <= most) {
                 found.extend(numbers);
             }
         }
         found.sort_unstable();
         found.dedup();
-        // Those insured with a candidate tell whether a telephone, a house or a first name is a relative's.
-        let mut families: Vec<u32> = Vec::new();
-        for number in &found {
-            let held = usize::try_from(*number)
-                .ok()
-                .and_then(|number| self.profiles.get(number));
-            for key in held.into_iter().flat_map(blocking::of_household) {
-                families.extend(
-                    self.keys
-                        .get(&fnv(&key))
-                        .filter(|numbers| numbers.len() <= CROWD)
-                        .into_iter()
-                        .flatten(),
-                );
-            }
-        }
-        found.append(&mut families);
-        found.sort_unstable();
-        found.dedup();
         found
+            .into_iter()
+            .filter(|number| !known.contains(&i64::from(*number)))
+            .filter_map(|number| {
+                let profile = self.profiles.get(usize::try_from(number).ok()?)?;
+                Some((i64::from(number), Cow::Borrowed(profile)))
+            })
+            .collect()
     }
 }
 

@@ -18,17 +18,23 @@ mod guard;
 pub mod ids;
 mod index;
 pub mod nickname;
+mod packed;
 mod person;
 mod policy;
 pub mod rules;
 pub mod score;
+pub mod search;
 pub mod text;
 pub mod train;
+
+/// Name of the method: which rules and guards there are, beside the numbers of a policy. It changes when code that decides does.
+pub const METHOD: &str = "fs-1";
 
 pub use decide::{Decision, Outcome, Scored, decide, same_person};
 pub use facts::{DEPENDENT_DIGITS, Facts};
 pub use field::{FIELDS, Field, LEVELS, Level, Levels};
 pub use guard::Guard;
 pub use index::Roster;
+pub use packed::FORMAT;
 pub use person::{Address, EmailForm, Gender, Generation, NameForm, Person, PersonName, Profile, is_particle};
 pub use policy::{Bounds, Point, Policy, PolicyError, Shares};

@@ -27,6 +27,12 @@ pub struct Person {
     pub member_ids: Vec<String>,
     /// Subscriber numbers (a household).
     pub subscriber_ids: Vec<String>,
+    /// Those of the numbers above that were sent as numbers of this payer: one that nobody has contradicts, whatever its form.
+    pub own_numbers: Vec<String>,
+    /// Those that were sent as numbers of somebody else: one that nobody has says nothing, whatever its form.
+    pub other_numbers: Vec<String>,
+    /// The payer's own number of the person across all products (UMB), when it is known.
+    pub umb: String,
 }
 
 /// One name.
@@ -111,6 +117,12 @@ pub struct Profile {
     pub member_ids: Vec<String>,
     /// Subscriber numbers, letters and digits only.
     pub subscriber_ids: Vec<String>,
+    /// Numbers sent as this payer's.
+    pub own_numbers: Vec<String>,
+    /// Numbers sent as somebody else's.
+    pub other_numbers: Vec<String>,
+    /// The number of the person across all products, as written.
+    pub umb: String,
 }
 
 impl From<&Person> for Profile {
@@ -142,16 +154,18 @@ impl From<&Person> for Profile {
             addresses: person.addresses.iter().filter_map(AddressForm::parse).collect(),
             phones: unique(person.phones.iter().filter_map(|phone| phone_form(phone))),
             emails: person.emails.iter().filter_map(|email| email_form(email)).collect(),
-            member_ids: unique(person.member_ids.iter().map(|id| code(id)).filter(|id| id.len() >= 3)),
-            subscriber_ids: unique(
-                person
-                    .subscriber_ids
-                    .iter()
-                    .map(|id| code(id))
-                    .filter(|id| id.len() >= 3),
-            ),
+            member_ids: codes(&person.member_ids),
+            subscriber_ids: codes(&person.subscriber_ids),
+            own_numbers: codes(&person.own_numbers),
+            other_numbers: codes(&person.other_numbers),
+            umb: person.umb.trim().to_owned(),
         }
     }
+}
+
+/// Numbers in comparable form; a single letter or digit is none.
+fn codes(numbers: &[String]) -> Vec<String> {
+    unique(numbers.iter().map(|id| code(id)).filter(|id| id.len() >= 2))
 }
 
 fn unique(values: impl Iterator<Item = String>) -> Vec<String> {

@@ -15,6 +15,16 @@ pub enum Point {
     Balanced,
 }
 
+impl Point {
+    /// The name in a configuration and in a decision record.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Point::Safe => "safe",
+            Point::Balanced => "balanced",
+        }
+    }
+}
+
 /// Bits over the prior that a decision needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Bounds {

@@ -141,3 +141,69 @@ fn nobody_is_found_among_nobody() {
         (Outcome::None, None)
     );
 }
+
+#[test]
+fn a_childs_first_name_over_the_card_of_its_mother_is_not_the_mother() {
+    let with_gender = |mut one: Person, gender: &str| {
+        one.gender = gender.into();
+        one
+    };
+    let mother = with_gender(person("Laura", "Lane", "1984-02-03", "W12345678900"), "female");
+    let child = with_gender(person("Tobias", "Lane", "2014-06-05", "W12345678902"), "male");
+    let stranger = with_gender(person("Peter", "Quist", "1970-11-12", "W99345678900"), "male");
+    let held = [mother.clone(), child, stranger];
+    let mut asked = mother;
+    asked.names = person("Tobias", "Lane", "", "").names;
+    for bare in [false, true] {
+        if bare {
+            asked.addresses.clear();
+            asked.phones.clear();
+        }
+        assert_eq!(
+            ask(&asked, &held),
+            (Outcome::Review(0), Some(Guard::GivenDiffers)),
+            "bare {bare}"
+        );
+    }
+    // Her own social security number says that the name was written by mistake.
+    let mut held = held;
+    held[0].ssn = "977025319".into();
+    asked.ssn = "977025319".into();
+    assert_eq!(ask(&asked, &held).0, Outcome::Match(0));
+}
+
+#[test]
+fn a_card_alone_does_not_bridge_another_birth_date() {
+    let mut held = [person("Robert", "O'Neil", "1970-04-09", ID)];
+    let mut asked = person("Robert", "O'Neil", "1970-04-10", ID);
+    for one in [&mut held[0], &mut asked] {
+        one.addresses.clear();
+        one.phones.clear();
+    }
+    assert_eq!(ask(&asked, &held).1, Some(Guard::BirthSlip));
+}
+
+#[test]
+fn two_records_of_one_person_are_no_rivals_unless_they_bear_one_number() {
+    let once = person("Robert", "O'Neil", "1970-04-02", ID);
+    let other = person("Robert", "O'Neil", "1970-04-02", "W99999999901");
+    assert!(matches!(ask(&once, &[once.clone(), other]).0, Outcome::Match(0)));
+    assert_eq!(ask(&once, &[once.clone(), once.clone()]).1, Some(Guard::SharedNumber));
+}
+
+#[test]
+fn a_stranger_with_the_name_the_day_and_the_initial_lives_elsewhere_and_is_called_elsewhere() {
+    let held = [person("Robert James", "O'Neil", "1970-04-02", ID)];
+    let mut asked = person("Robert J", "O'Neil", "1970-04-02", "");
+    asked.addresses[0] = Address {
+        line: "9 Pine Road".into(),
+        city: "Salem".into(),
+        state: "OR".into(),
+        zip: "97301".into(),
+    };
+    // Somebody who moved away and says no telephone may be the member; with another telephone too, a person must look.
+    asked.phones.clear();
+    assert_eq!(ask(&asked, &held).0, Outcome::Match(0));
+    asked.phones = vec!["5557654321".into()];
+    assert_eq!(ask(&asked, &held), (Outcome::Review(0), Some(Guard::ThinContradicted)));
+}

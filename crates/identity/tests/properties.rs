@@ -23,13 +23,14 @@ prop_compose! {
         ssn in prop_oneof!["9[0-9]{8}", any_text()], last4 in prop_oneof!["[0-9]{4}", any_text()],
         line in prop_oneof!["[0-9]{1,4} [a-z]{3,8} (st|avenue|rd) (apt [0-9])?", any_text()], city in any_text(), zip in "[0-9]{0,5}",
         phone in prop_oneof!["555[0-9]{7}", any_text()], email in prop_oneof!["[a-z]{3,8}@example\\.com", any_text()],
-        id in prop_oneof!["W[0-9]{11}", any_text()],
+        id in prop_oneof!["W[0-9]{11}", any_text()], umb in any_text(),
     ) -> Person {
         Person {
             names: vec![PersonName { given, family, suffix }],
             birth_date: birth, gender, ssn, ssn_last4: last4,
             addresses: vec![Address { line, city, state: "WA".into(), zip }],
-            phones: vec![phone], emails: vec![email], member_ids: vec![id], subscriber_ids: vec![],
+            phones: vec![phone], emails: vec![email], member_ids: vec![id], umb,
+            ..Person::default()
         }
     }
 }
@@ -76,6 +77,30 @@ proptest! {
             prop_assert!(!decision.record(3).table().is_empty());
             prop_assert!(decision.ranked.iter().all(|one| one.score.total.is_finite()));
         }
+    }
+
+    #[test]
+    fn a_profile_is_unpacked_as_it_was_packed(a in any_person()) {
+        let profile = Profile::from(&a);
+        prop_assert_eq!(Profile::unpack(&profile.pack()), Some(profile));
+    }
+
+    #[test]
+    fn bytes_that_are_no_profile_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), cut in 0usize..400) {
+        let _ = Profile::unpack(&bytes);
+        let mut framed = vec![causeway_identity::FORMAT];
+        framed.extend(&bytes);
+        let _ = (Profile::unpack(&framed), Facts::unpack(&framed));
+        let packed = Profile::from(&ana()).pack();
+        prop_assert!(Profile::unpack(&packed[..cut.min(packed.len() - 1)]).is_none());
+    }
+
+    #[test]
+    fn counts_are_unpacked_as_they_were_packed(people in prop::collection::vec(any_person(), 0..8)) {
+        let profiles: Vec<Profile> = people.iter().map(Profile::from).collect();
+        let facts: Facts = profiles.iter().collect();
+        let again = Facts::unpack(&facts.pack());
+        prop_assert_eq!(again.map(|facts| facts.pack()), Some(facts.pack()));
     }
 
     #[test]

@@ -80,11 +80,45 @@ impl Param {
             path.iter()
                 .fold(root.to_owned(), |text, segment| match segment.strip_prefix('=') {
                     Some(url) => format!("{text}.where(url = '{url}')"),
-                    None => format!("{text}.{segment}"),
+                    None => match choice(segment) {
+                        Some((name, of)) => format!("{text}.{name}.ofType({of})"),
+                        None => format!("{text}.{segment}"),
+                    },
                 })
         };
         self.paths.iter().map(one).collect::<Vec<_>>().join(" | ")
     }
+}
+
+/// Elements of a choice of types that stand in the table; in JSON their name ends with that of the type.
+const CHOICES: &[&str] = &[
+    "abatement",
+    "deceased",
+    "due",
+    "effective",
+    "medication",
+    "occurrence",
+    "onset",
+    "performed",
+    "serviced",
+    "value",
+];
+const PRIMITIVES: &[(&str, &str)] = &[
+    ("Date", "date"),
+    ("DateTime", "dateTime"),
+    ("Instant", "instant"),
+    ("String", "string"),
+];
+
+/// The element and the FHIRPath type of the JSON name of a choice.
+fn choice(segment: &str) -> Option<(&str, &str)> {
+    let name = CHOICES.iter().find(|name| segment.starts_with(**name))?;
+    let of = &segment[name.len()..];
+    let of = PRIMITIVES
+        .iter()
+        .find(|(json, _)| *json == of)
+        .map_or(of, |(_, path)| path);
+    (!of.is_empty()).then_some((*name, of))
 }
 
 const fn p(
@@ -420,7 +454,28 @@ mod tests {
         let asserted = find("Condition", "asserted-date").expect("there").expression();
         assert_eq!(
             asserted,
-            "Condition.extension.where(url = 'http://hl7.org/fhir/StructureDefinition/condition-assertedDate').valueDateTime"
+            "Condition.extension.where(url = 'http://hl7.org/fhir/StructureDefinition/condition-assertedDate').value.ofType(dateTime)"
         );
+        let serviced = find("ExplanationOfBenefit", "service-start-date").expect("there");
+        assert!(
+            serviced.expression().contains(".item.serviced.ofType(Period).start"),
+            "{}",
+            serviced.expression()
+        );
+    }
+
+    #[test]
+    fn expressions_name_elements_as_fhirpath_does() {
+        for param in COMMON.iter().chain(PARAMS) {
+            let expression = param.expression();
+            let names = expression.split(['.', '|', ' ', '(', ')', '\'']);
+            let json = names.filter(|name| choice(name).is_some()).collect::<Vec<_>>();
+            assert!(
+                json.is_empty(),
+                "{}.{}: {json:?} in {expression}",
+                param.rtype,
+                param.name
+            );
+        }
     }
 }

@@ -61,6 +61,7 @@ async fn authorise(request: &HttpRequest, app: &App, limits: &Limits) -> Result<
         Access::Read(rtype) => scopes.allows(rtype, Permission::Read),
         Access::ReadType => scopes.allows(served_type(request)?, Permission::Read),
         Access::SearchType => scopes.allows(served_type(request)?, Permission::Search),
+        Access::Batch => true,
         Access::Operation(canonical) => scopes.allows_operation(canonical),
         Access::Public | Access::Client => false,
     };

@@ -5,13 +5,21 @@ use super::search::posted;
 use crate::app::App;
 use crate::error::{Failure, Fault};
 use crate::fhir::search::params::{COMMON, PARAMS, Param};
-use crate::http::negotiate::{self, Form, encode};
-use crate::http::page;
-use crate::http::reply::{FHIR_JSON, HttpFailure};
+use crate::fhir::{operations, outcome_profile};
+use crate::http::negotiate::{self, encode};
+use crate::http::reply::{FHIR_JSON, HttpFailure, own_document};
 use crate::release;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
+
+/// The types that describe this server.
+pub const TYPES: &[&str] = &[
+    "CodeSystem",
+    "OperationDefinition",
+    "SearchParameter",
+    "StructureDefinition",
+];
 
 /// What conformance resources can be searched by: the name of the parameter is that of the element.
 pub const SEARCHED_BY: &[(&str, &str)] = &[
@@ -30,8 +38,15 @@ pub fn resources(rtype: &str, base_url: &str) -> Vec<Value> {
             let tables = COMMON.iter().chain(PARAMS).filter(served);
             tables.map(|param| search_parameter(param, base_url)).collect()
         }
+        "OperationDefinition" => operations::definitions(base_url),
+        "StructureDefinition" => vec![outcome_profile::outcome(base_url)],
         _ => Vec::new(),
     }
+}
+
+/// Whether a type describes this server.
+pub fn is_one(rtype: &str) -> bool {
+    TYPES.contains(&rtype)
 }
 
 /// The id of a parameter's SearchParameter.
@@ -98,18 +113,13 @@ pub async fn read(
     path: web::Path<(String, String)>,
     app: web::Data<App>,
 ) -> Result<HttpResponse, HttpFailure> {
-    let form = negotiate::form(&request)?;
+    negotiate::form(&request)?;
     let base_url = &app.ctx.payer.base_url;
     let found = resources(rtype(&request), base_url)
         .into_iter()
         .find(|one| one["id"] == path.1.as_str());
     let bytes = found.ok_or(Fault::NotFound)?.to_string().into_bytes();
-    let mut response = HttpResponse::Ok();
-    response.insert_header((header::ETAG, concat!("W/\"", env!("CARGO_PKG_VERSION"), "\"")));
-    Ok(match form {
-        Form::Json => response.insert_header((header::CONTENT_TYPE, FHIR_JSON)).body(bytes),
-        Form::Html => page::resource(&mut response, rtype(&request), &bytes, base_url),
-    })
+    Ok(own_document(&request, bytes))
 }
 
 /// `GET [type]?…`.
@@ -129,18 +139,19 @@ pub async fn search_post(
 }
 
 fn answer(request: &HttpRequest, app: &App, pairs: &[(String, String)]) -> Result<HttpResponse, HttpFailure> {
-    let form = negotiate::form(request)?;
+    let pairs = negotiate::filled(pairs.to_vec(), negotiate::form(request)?);
     let (rtype, base_url) = (rtype(request), &app.ctx.payer.base_url);
-    let bytes = bundle(rtype, pairs, base_url, negotiate::is_strict(request))?;
-    let mut response = HttpResponse::Ok();
-    Ok(match form {
-        Form::Json => response.insert_header((header::CONTENT_TYPE, FHIR_JSON)).body(bytes),
-        Form::Html => page::resource(&mut response, &format!("{rtype} search"), &bytes, base_url),
-    })
+    let bytes = bundle(rtype, &pairs, base_url, negotiate::is_strict(request))?;
+    Ok(HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, FHIR_JSON))
+        .body(bytes))
 }
 
 /// All that match, on one page: there are few.
-fn bundle(rtype: &str, pairs: &[(String, String)], base_url: &str, strict: bool) -> Result<Vec<u8>, Failure> {
+///
+/// # Errors
+/// [`Fault::ParameterUnknown`].
+pub fn bundle(rtype: &str, pairs: &[(String, String)], base_url: &str, strict: bool) -> Result<Vec<u8>, Failure> {
     let mut found = resources(rtype, base_url);
     let mut own = Vec::new();
     let mut only_count = false;

@@ -5,17 +5,20 @@ use crate::app::App;
 use crate::clock;
 use crate::error::{Failure, Fault};
 use crate::http::body;
-use crate::http::negotiate::{self, encode};
+use crate::http::negotiate::{self, Form, encode};
 use crate::http::reply::{FHIR_JSON, HttpFailure};
 use crate::release::{Everything, Query};
 use crate::security::Permission;
 use crate::store::disclosure::Window;
-use actix_web::http::header;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::http::{Method, header};
+use actix_web::web::Bytes;
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use futures_util::stream;
 
 /// Bytes of a Parameters body.
 const BODY_BYTES: usize = 64 * 1024;
+/// Entries on a page for people; more is on the pages after it.
+const SHOWN_ENTRIES: i64 = 50;
 /// Largest page.
 const COUNT_MAX: i64 = 1_000;
 
@@ -62,12 +65,9 @@ async fn answer(
     app: &App,
     pairs: &[(String, String)],
 ) -> Result<HttpResponse, HttpFailure> {
-    negotiate::form(request)?;
-    let strict = request
-        .headers()
-        .get("prefer")
-        .and_then(|v| v.to_str().ok())
-        .is_some_and(|v| v.contains("handling=strict"));
+    let form = negotiate::form(request)?;
+    let pairs = &negotiate::filled(pairs.to_vec(), form);
+    let strict = negotiate::is_strict(request);
     let mut query = Query::default();
     let mut page = None;
     let mut shape = String::new();
@@ -105,6 +105,9 @@ async fn answer(
             .at("Patient.$everything._type")
             .into());
     }
+    if form == Form::Html {
+        query.count = Some(query.count.map_or(SHOWN_ENTRIES, |count| count.min(SHOWN_ENTRIES)));
+    }
     narrow_to_scopes(&mut query.window, authorised);
     let binding = format!("{}|{id}|{shape}", authorised.caller.partner.id);
     if let Some(link) = &page {
@@ -121,6 +124,10 @@ async fn answer(
         Box::new(move |key| format!("{url}{sign}_page={}", links.make(&binding, key, clock.now_ms())))
     };
     let mut everything = Everything::begin(&app.ctx, &authorised.caller, id, query, url, next).await?;
+    if request.method() == Method::HEAD {
+        everything.head_only();
+        return Ok(head().streaming(stream::empty::<Result<Bytes, Failure>>()));
+    }
     // The first piece is made before the status is sent, so that its failure still is an answer.
     let first = everything.next().await?;
     let rest = stream::unfold(Some(everything), |state| async move {
@@ -132,10 +139,15 @@ async fn answer(
         }
     });
     let first = stream::iter(first.map(Ok::<_, Failure>));
-    Ok(HttpResponse::Ok()
+    Ok(head().streaming(futures_util::StreamExt::chain(first, rest)))
+}
+
+fn head() -> HttpResponseBuilder {
+    let mut response = HttpResponse::Ok();
+    response
         .insert_header((header::CONTENT_TYPE, FHIR_JSON))
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .streaming(futures_util::StreamExt::chain(first, rest)))
+        .insert_header((header::CACHE_CONTROL, "no-store"));
+    response
 }
 
 /// A scope that names types narrows the answer to them.

@@ -1,32 +1,32 @@
 //! The CapabilityStatement, written from the table of routes, so that it cannot claim what is not there.
 
-use super::conformance::{SEARCHED_BY, search_parameter_id};
+use super::conformance::{self, SEARCHED_BY, search_parameter_id};
+use super::modes;
 use crate::app::App;
+use crate::error::{Failure, Fault};
 use crate::fhir::profiles;
 use crate::fhir::search::Kind;
 use crate::fhir::search::params::{self, COMMON, PARAMS};
-use crate::http::negotiate::{self, Form};
-use crate::http::page;
-use crate::http::reply::{FHIR_JSON, HttpFailure};
+use crate::http::negotiate;
+use crate::http::reply::{HttpFailure, own_document};
 use crate::http::routes::{Access, EVERYTHING, Interaction, MEMBER_MATCH, ROUTES};
 use crate::records::compartment;
 use crate::release;
-use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
-/// `GET metadata`.
+/// `GET metadata`, in the mode that is asked for.
 pub async fn get(request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, HttpFailure> {
-    let form = negotiate::form(&request)?;
-    let statement = capability_statement(&app.ctx.payer.base_url, &app.ctx.payer.name);
-    let mut response = HttpResponse::Ok();
-    response.insert_header((header::ETAG, concat!("W/\"", env!("CARGO_PKG_VERSION"), "\"")));
-    Ok(match form {
-        Form::Json => response
-            .insert_header((header::CONTENT_TYPE, FHIR_JSON))
-            .body(statement.to_string()),
-        Form::Html => page::capability(&mut response, &statement),
-    })
+    negotiate::form(&request)?;
+    let payer = &app.ctx.payer;
+    let statement = capability_statement(&payer.base_url, &payer.name);
+    let document = match negotiate::query_value(request.query_string(), "mode").as_deref() {
+        None | Some("full") => statement,
+        Some("normative") => modes::normative(statement),
+        Some("terminology") => modes::terminology(&payer.base_url, &payer.name, &statement["date"]),
+        Some(_) => return Err(Failure::new(Fault::ParameterInvalid).at("metadata?mode").into()),
+    };
+    Ok(own_document(&request, document.to_string().into_bytes()))
 }
 
 /// The bases: the readable CapabilityStatement for browsers and programs alike.
@@ -41,7 +41,7 @@ pub fn capability_statement(base_url: &str, payer_name: &str) -> Value {
         .filter(|(rtype, _)| release::is_served(rtype))
         .map(|(rtype, _)| served(rtype, base_url))
         .collect();
-    for rtype in ["CodeSystem", "SearchParameter"] {
+    for rtype in conformance::TYPES {
         resources.push(described(rtype));
     }
     resources.sort_by(|a, b| a["type"].as_str().cmp(&b["type"].as_str()));
@@ -49,6 +49,8 @@ pub fn capability_statement(base_url: &str, payer_name: &str) -> Value {
         .iter()
         .filter(|route| route.method == "GET" && route.access == Access::Public && route.path.starts_with("/fhir/"))
         .map(|route| route.path)
+        .filter(|path| !path.contains('{'))
+        .chain(conformance::TYPES.iter().copied())
         .collect();
     json!({
         "resourceType": "CapabilityStatement", "id": "causeway", "url": format!("{base_url}/metadata"),
@@ -63,12 +65,13 @@ pub fn capability_statement(base_url: &str, payer_name: &str) -> Value {
             "mode": "server",
             "documentation": format!("Open without a token: {}. Everything else needs a SMART Backend Services token. {SEARCHING}", open.join(", ")),
             "security": {
-                "cors": false,
+                "cors": true,
                 "service": [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/restful-security-service",
                     "code": "SMART-on-FHIR", "display": "SMART-on-FHIR"}]}],
                 "description": "SMART Backend Services (private_key_jwt, RS384 or ES384) over mutual TLS; tokens are bound to the client certificate. See .well-known/smart-configuration.",
             },
             "resource": resources,
+            "interaction": [{"code": "batch", "documentation": "Reads and searches, at most 50; each is checked and recorded as its own request."}],
         }],
     })
 }
@@ -130,7 +133,7 @@ fn served(rtype: &str, base_url: &str) -> Value {
             .map(|one| format!("{}:{}", one.rtype, one.name)),
     );
     let mut resource = json!({
-        "type": rtype, "interaction": [{"code": "read"}, {"code": "search-type"}],
+        "type": rtype, "interaction": [{"code": "read"}, {"code": "vread"}, {"code": "search-type"}],
         "versioning": "versioned", "readHistory": false, "updateCreate": false,
         "searchRevInclude": revincludes, "searchParam": params,
     });

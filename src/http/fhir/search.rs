@@ -7,13 +7,13 @@ use crate::fhir::outcome;
 use crate::fhir::search::query::{self, Reading};
 use crate::fhir::search::subset::subset;
 use crate::fhir::search::{Search, Summary};
-use crate::http::negotiate::{self, Form, encode};
+use crate::http::body;
+use crate::http::negotiate::{self, encode};
 use crate::http::reply::{FHIR_JSON, HttpFailure};
-use crate::http::{body, page};
-use crate::release::{self, Found, Place, START, SearchPage};
+use crate::release::{self, Found, Place, START, SearchPage, Sent};
 use crate::security::Permission;
 use crate::store::search::Hit;
-use actix_web::http::header;
+use actix_web::http::{Method, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
@@ -69,20 +69,18 @@ async fn answer(
     app: &App,
     pairs: Vec<(String, String)>,
 ) -> Result<HttpResponse, HttpFailure> {
-    let form = negotiate::form(request)?;
+    let pairs = negotiate::filled(pairs, negotiate::form(request)?);
     let rtype = served_type(request)?;
-    let bytes = bundle(app, authorised, rtype, pairs, negotiate::is_strict(request)).await?;
-    let mut response = HttpResponse::Ok();
-    response.insert_header((header::CACHE_CONTROL, "no-store"));
-    Ok(match form {
-        Form::Json => response.insert_header((header::CONTENT_TYPE, FHIR_JSON)).body(bytes),
-        Form::Html => page::resource(
-            &mut response,
-            &format!("{rtype} search"),
-            &bytes,
-            &app.ctx.payer.base_url,
-        ),
-    })
+    let sent = if request.method() == Method::HEAD {
+        Sent::Head(200)
+    } else {
+        Sent::Whole
+    };
+    let bytes = bundle(app, authorised, rtype, pairs, negotiate::is_strict(request), sent).await?;
+    Ok(HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, FHIR_JSON))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .body(bytes))
 }
 
 /// Runs a search of `rtype` and makes its Bundle.
@@ -95,6 +93,7 @@ pub async fn bundle(
     rtype: &str,
     pairs: Vec<(String, String)>,
     strict: bool,
+    sent: Sent,
 ) -> Result<Vec<u8>, Failure> {
     let (ctx, caller) = (&app.ctx, &authorised.caller);
     let now_ms = ctx.clock.now_ms();
@@ -118,7 +117,7 @@ pub async fn bundle(
     let search = query::read(rtype, &negotiate::pairs(&query)?, &reading)?;
     let scopes = authorised.scopes.clone();
     let readable = move |rtype: &str| release::is_served(rtype) && scopes.allows(rtype, Permission::Read);
-    let found = release::search(ctx, caller, search.clone(), place, readable).await?;
+    let found = release::search(ctx, caller, search.clone(), place, readable, sent).await?;
     let link = |place: Place| {
         let page = SearchPage {
             query: query.clone(),
@@ -134,6 +133,7 @@ pub async fn bundle(
         page,
         first: if place == START { None } else { link(START) },
         next: next.transpose()?,
+        notes: format!("urn:uuid:{}", ctx.ids.new_id(now_ms)),
     };
     Ok(write(&search, found, &links))
 }
@@ -150,6 +150,8 @@ struct Links<'a> {
     page: Option<String>,
     first: Option<String>,
     next: Option<String>,
+    /// What the outcome entry goes by: every entry has a fullUrl (FHIR R4 Bundle, "Resource URL & Uniqueness rules").
+    notes: String,
 }
 
 impl Links<'_> {
@@ -215,7 +217,12 @@ fn write(search: &Search, found: Found, links: &Links<'_>) -> Vec<u8> {
         put(&mut out, &head, &hit.bytes, "include");
     }
     if let Some(notes) = notes {
-        put(&mut out, "", &notes, "outcome");
+        put(
+            &mut out,
+            &format!("\"fullUrl\":\"{}\",", links.notes),
+            &notes,
+            "outcome",
+        );
     }
     out.extend_from_slice(if first { b"}" } else { b"]}" });
     out

@@ -1,6 +1,7 @@
 //! The operations side, on its own listener: health, metrics, and `/ops/v1` for machines.
 
 mod health;
+mod reviews;
 mod v1;
 
 pub use health::{install_metrics, live, metrics_text, ready};
@@ -18,6 +19,15 @@ pub fn configure(service: &mut ServiceConfig) {
                 .route("/decisions", web::get().to(v1::decisions))
                 .route("/decisions/{id}", web::get().to(v1::decision))
                 .route("/grants", web::get().to(v1::grants))
+                .route("/reviews", web::get().to(reviews::queue))
+                .route("/reviews/{id}", web::get().to(reviews::one))
+                .service(
+                    web::resource("/reviews/{id}/decide")
+                        .app_data(web::PayloadConfig::new(reviews::BODY_BYTES))
+                        .route(web::post().to(reviews::decide)),
+                )
+                .route("/links", web::get().to(reviews::edges))
+                .route("/members/{id}/graph", web::get().to(reviews::graph))
                 .route("/ledger", web::get().to(v1::ledger))
                 .route("/partners", web::get().to(v1::partners))
                 .route("/faults", web::get().to(v1::faults)),

@@ -13,12 +13,12 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
 /// Items on a page.
-const PAGE: i64 = 100;
+pub(super) const PAGE: i64 = 100;
 
 /// `GET /ops/v1/decisions`.
 pub async fn decisions(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
     respond(&app, async {
-        let role = allow(&request, &app, &[Role::Support, Role::Operator, Role::Auditor]).await?;
+        let role = allowed(&request, &app, &[Role::Support, Role::Operator, Role::Auditor]).await?;
         let query = Query::of(&request, &["partner", "correlation", "since", "cursor"])?;
         let filter = DecisionFilter {
             partner: query.text("partner"),
@@ -40,7 +40,7 @@ pub async fn decisions(request: HttpRequest, app: web::Data<App>) -> HttpRespons
 /// `GET /ops/v1/decisions/{id}`.
 pub async fn decision(request: HttpRequest, id: web::Path<String>, app: web::Data<App>) -> HttpResponse {
     respond(&app, async {
-        let role = allow(&request, &app, &[Role::Support, Role::Operator, Role::Auditor]).await?;
+        let role = allowed(&request, &app, &[Role::Support, Role::Operator, Role::Auditor]).await?;
         let id = id.into_inner();
         if !crate::ids::is_fhir_id(&id) {
             return Err(Fault::NotFound.into());
@@ -53,7 +53,7 @@ pub async fn decision(request: HttpRequest, id: web::Path<String>, app: web::Dat
 /// `GET /ops/v1/grants`.
 pub async fn grants(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
     respond(&app, async {
-        allow(&request, &app, &[Role::Auditor]).await?;
+        allowed(&request, &app, &[Role::Auditor]).await?;
         let query = Query::of(&request, &["partner", "member", "cursor"])?;
         let filter = GrantFilter {
             partner: query.text("partner"),
@@ -74,7 +74,7 @@ pub async fn grants(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
 /// `GET /ops/v1/ledger`.
 pub async fn ledger(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
     respond(&app, async {
-        allow(&request, &app, &[Role::Auditor]).await?;
+        allowed(&request, &app, &[Role::Auditor]).await?;
         let query = Query::of(&request, &["from", "to", "exchange", "correlation", "cursor"])?;
         let filter = LedgerFilter {
             from_ms: query.instant("from")?,
@@ -93,7 +93,7 @@ pub async fn ledger(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
 /// `GET /ops/v1/partners`.
 pub async fn partners(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
     respond(&app, async {
-        allow(&request, &app, &[Role::Admin]).await?;
+        allowed(&request, &app, &[Role::Admin]).await?;
         let rows = app.ctx.store.read(registry::list).await?;
         let items: Vec<Value> = rows
             .iter()
@@ -107,13 +107,13 @@ pub async fn partners(request: HttpRequest, app: web::Data<App>) -> HttpResponse
 /// `GET /ops/v1/faults`.
 pub async fn faults(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
     respond(&app, async {
-        allow(&request, &app, &Role::ALL).await?;
+        allowed(&request, &app, &Role::ALL).await?;
         Ok(ops::faults::table())
     })
     .await
 }
 
-async fn respond(app: &App, work: impl Future<Output = Result<Value, Failure>>) -> HttpResponse {
+pub(super) async fn respond(app: &App, work: impl Future<Output = Result<Value, Failure>>) -> HttpResponse {
     match work.await {
         Ok(value) => HttpResponse::Ok()
             .insert_header((header::CONTENT_TYPE, "application/json"))
@@ -132,7 +132,7 @@ fn view(role: Role) -> View {
     }
 }
 
-async fn allow(request: &HttpRequest, app: &App, roles: &[Role]) -> Result<Role, Failure> {
+pub(super) async fn allowed(request: &HttpRequest, app: &App, roles: &[Role]) -> Result<Role, Failure> {
     let role = app.authority.operator(&app.ctx, bearer(request)?).await?;
     if roles.contains(&role) {
         Ok(role)
@@ -141,10 +141,10 @@ async fn allow(request: &HttpRequest, app: &App, roles: &[Role]) -> Result<Role,
     }
 }
 
-struct Query(Vec<(String, String)>);
+pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
-    fn of(request: &HttpRequest, known: &[&str]) -> Result<Query, Failure> {
+    pub(super) fn of(request: &HttpRequest, known: &[&str]) -> Result<Query, Failure> {
         let given = pairs(request.query_string())?;
         match given.iter().find(|(name, _)| !known.contains(&name.as_str())) {
             None => Ok(Query(given)),
@@ -152,7 +152,7 @@ impl Query {
         }
     }
 
-    fn text(&self, name: &str) -> Option<String> {
+    pub(super) fn text(&self, name: &str) -> Option<String> {
         self.0
             .iter()
             .find(|(key, _)| key == name)
@@ -169,7 +169,7 @@ impl Query {
 }
 
 /// A page as the contract has it: `next` is an absolute URL of this listener, or null.
-fn list(request: &HttpRequest, query: &Query, page: Page) -> Value {
+pub(super) fn list(request: &HttpRequest, query: &Query, page: Page) -> Value {
     let next = page.next.map(|cursor| {
         let kept: String = query
             .0

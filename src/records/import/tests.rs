@@ -33,6 +33,8 @@ impl Payers {
                 base_url: "https://old.example/fhir".into(),
                 time_zone: chrono_tz::UTC,
             }),
+            review: crate::context::ReviewTerms::default(),
+            matching: Arc::default(),
         };
         Payers { folder, ctx }
     }

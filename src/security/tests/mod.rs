@@ -68,6 +68,8 @@ impl Bed {
             clock: Clock::fixed(NOW_MS),
             ids: Ids::random(),
             payer: Arc::new(payer),
+            review: crate::context::ReviewTerms::default(),
+            matching: Arc::default(),
         };
         let key = SigningKey::generate(algorithm, "key-1").expect("key");
         let mut row = partner_row("new-payer", &key);

@@ -31,6 +31,20 @@ impl ClientKey {
         }]})
     }
 
+    /// The private key as a JWK: for the client file of a program that signs by itself.
+    pub fn private_jwk(&self) -> Value {
+        const BEFORE: [u8; 5] = [2, 1, 1, 4, 48];
+        let der = self.pair.serialize_der();
+        let at = der
+            .windows(BEFORE.len())
+            .position(|window| window == BEFORE)
+            .expect("an EC key in PKCS#8");
+        let secret = &der[at + BEFORE.len()..at + BEFORE.len() + 48];
+        let mut jwk = self.jwks()["keys"][0].clone();
+        jwk["d"] = URL_SAFE_NO_PAD.encode(secret).into();
+        jwk
+    }
+
     pub fn pem(&self) -> String {
         self.pair.serialize_pem()
     }

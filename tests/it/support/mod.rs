@@ -2,6 +2,8 @@
 
 pub mod assertion;
 pub mod client;
+pub mod desk;
+pub mod dump;
 pub mod grants;
 pub mod payer;
 pub mod pki;

@@ -151,6 +151,11 @@ impl TestPayer {
 
     /// Starts the server and waits until it is ready.
     pub fn serve(&mut self) {
+        self.serve_with(&[]);
+    }
+
+    /// The same with these variables in its environment.
+    pub fn serve_with(&mut self, environment: &[(&str, &str)]) {
         assert!(self.child.is_none(), "it runs already");
         let log = std::fs::OpenOptions::new()
             .create(true)
@@ -159,6 +164,7 @@ impl TestPayer {
             .expect("a log");
         let child = program(self.home())
             .args(["serve", "--quiet"])
+            .envs(environment.iter().copied())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn();

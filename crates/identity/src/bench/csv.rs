@@ -71,6 +71,66 @@ impl Table {
     }
 }
 
+/// Reads a table a number of rows at a time, so that a file may be larger than memory.
+#[derive(Debug)]
+pub struct Chunks<R> {
+    source: R,
+    header: String,
+    line: u64,
+}
+
+impl<R: BufRead> Chunks<R> {
+    /// Reads the header.
+    ///
+    /// # Errors
+    /// As [`Table::read`].
+    pub fn open(source: R) -> io::Result<Chunks<R>> {
+        let mut chunks = Chunks {
+            source,
+            header: String::new(),
+            line: 0,
+        };
+        let mut header = String::new();
+        chunks.record(&mut header)?;
+        if header.trim().is_empty() {
+            return Err(invalid("no header"));
+        }
+        chunks.header = header;
+        Ok(chunks)
+    }
+
+    /// The next `rows` rows at most; `None` at the end.
+    ///
+    /// # Errors
+    /// As [`Table::read`].
+    pub fn next(&mut self, rows: usize) -> io::Result<Option<Table>> {
+        let mut text = self.header.clone();
+        let mut count = 0;
+        while count < rows && self.record(&mut text)? {
+            count += 1;
+        }
+        (count > 0).then(|| Table::read(text.as_bytes())).transpose()
+    }
+
+    /// Adds a record, which may hold line breaks in quotes, to `text`.
+    fn record(&mut self, text: &mut String) -> io::Result<bool> {
+        let begin = text.len();
+        loop {
+            let before = text.len();
+            if self.source.read_line(text)? == 0 {
+                if before > begin {
+                    return Err(invalid(&format!("a quote is not closed before line {}", self.line + 1)));
+                }
+                return Ok(false);
+            }
+            self.line += 1;
+            if text[begin..].bytes().filter(|b| *b == b'"').count() % 2 == 0 {
+                return Ok(true);
+            }
+        }
+    }
+}
+
 fn invalid(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
 }

@@ -1,7 +1,7 @@
 //! Member-match requests against a roster.
 
 use super::csv::Table;
-use crate::decide::{Decision, Outcome, decide};
+use crate::decide::{Decision, Outcome};
 use crate::index::Roster;
 use crate::person::{Address, Person, PersonName, Profile};
 use crate::policy::{Point, Policy};
@@ -49,23 +49,46 @@ pub fn person(table: &Table, row: usize) -> Person {
         emails: some("email"),
         member_ids: some("member_id"),
         subscriber_ids: some("subscriber_id"),
+        ..Person::default()
     }
 }
 
-/// Reads a roster.
+/// Reads a roster, folding names on all cores.
 pub fn roster(table: &Table) -> Roster {
-    Roster::new((0..table.len()).map(|row| Profile::from(&person(table, row))).collect())
+    Roster::new(on_all_cores(table.len(), |row| Profile::from(&person(table, row))))
+}
+
+/// What `work` gives for each row, in order, made on all cores.
+pub fn on_all_cores<T: Send>(rows: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = rows.div_ceil(cores).max(1);
+    let work = &work;
+    std::thread::scope(|scope| {
+        let parts: Vec<_> = (0..rows)
+            .step_by(share)
+            .map(|from| scope.spawn(move || (from..(from + share).min(rows)).map(work).collect::<Vec<T>>()))
+            .collect();
+        let mut all = Vec::with_capacity(rows);
+        for part in parts {
+            match part.join() {
+                Ok(part) => all.extend(part),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        all
+    })
 }
 
 /// Answers one request.
 pub fn answer(roster: &Roster, queries: &Table, row: usize, policy: &Policy, point: Point) -> Answer {
     let asked = Profile::from(&person(queries, row));
-    let candidates = roster.candidates(&asked);
-    let held: Vec<&Profile> = candidates
+    let found = roster.search(&asked, policy, point);
+    let candidates: Vec<u32> = found
+        .held
         .iter()
-        .filter_map(|number| roster.profiles().get(usize::try_from(*number).ok()?))
+        .filter_map(|(number, _)| u32::try_from(*number).ok())
         .collect();
-    let decision = decide(&asked, &held, roster.facts(), policy, point);
+    let decision = found.decision;
     let record = match decision.outcome {
         Outcome::Match(i) | Outcome::Review(i) => candidates.get(i).and_then(|number| usize::try_from(*number).ok()),
         Outcome::None => None,

@@ -1,0 +1,257 @@
+//! The matcher over a store of many members: one decision with its record on one core, and a batch on all of them.
+//!
+//! The store is filled through the same code that an import writes the index with; resources are left out, as no decision reads
+//! them. What is timed begins with the person a request describes and ends with the decision record as it would be written;
+//! parsing the request and the durable write are in `bench match`.
+
+use super::Plan;
+use super::report::{Limit, Measure};
+use super::site::Folder;
+use crate::cli::Out;
+use crate::clock::Clock;
+use crate::context::{Context, Payer};
+use crate::error::{Failure, Fault};
+use crate::identity::{Outcome, Person, Profile, Rules};
+use crate::ids::Ids;
+use crate::member_match::{Wanted, judge};
+use crate::records::index::{self, Indexer};
+use crate::store::resources::{self, Compartment};
+use crate::store::{Store, StoreOptions, StoreUrl, identity as rows};
+use crate::synth::{Member, Options};
+use causeway_identity::{Address, PersonName};
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::time::Instant;
+
+/// Members that are written in one transaction.
+const CHUNK: u64 = 5_000;
+/// Requests whose time is taken, or as many as there are members; as many others come before them, so that the cache is warm.
+const REQUESTS_MAX: u64 = 10_000;
+/// Seed of the members, and of people who are not there.
+const SEEDS: [u64; 2] = [1, 3];
+
+/// Fills a store and measures.
+///
+/// # Errors
+/// Those of the store and the files.
+pub(super) fn measure(plan: &Plan, out: &mut Out) -> Result<Vec<Measure>, Failure> {
+    if plan.postgres.is_some() {
+        out.note("identity: measured over SQLite only");
+    }
+    let folder = Folder::make(&plan.folder)?;
+    let url = StoreUrl::Sqlite(folder.path().join("causeway.db"));
+    let ctx = Context {
+        store: Store::open(&url, &StoreOptions::default())?,
+        clock: Clock::System,
+        ids: Ids::random(),
+        payer: Arc::new(payer()),
+        matching: Arc::new(Rules::default()),
+        review: crate::context::ReviewTerms::default(),
+    };
+    let members = plan.members;
+    out.note(&format!("identity: filling a store with {members} members"));
+    let began = Instant::now();
+    fill(&ctx, members)?;
+    ctx.store.settle();
+    let filled = members as f64 / began.elapsed().as_secs_f64();
+
+    let requests = members.min(REQUESTS_MAX);
+    answer(&ctx, members, 0..requests)?;
+    let mut times = answer(&ctx, members, requests..2 * requests)?;
+    times.us.sort_by(f64::total_cmp);
+    let at = |share: f64| {
+        times
+            .us
+            .get((times.us.len() as f64 * share) as usize)
+            .copied()
+            .unwrap_or(0.0)
+    };
+    let measured = |name, unit, value| {
+        let mut measure = Measure::new(name, unit, "sqlite", value);
+        measure.rows = members;
+        measure
+    };
+    let mut median = measured("identity.decision", "us", at(0.5)).limit(Limit::AtMost(150.0));
+    median.detail("p90", at(0.9));
+    median.detail("candidates", times.compared as f64 / requests as f64);
+    median.detail("matched", times.outcomes[0] as f64);
+    median.detail("review", times.outcomes[1] as f64);
+    median.detail("none", times.outcomes[2] as f64);
+    let mut tail = measured("identity.decision_p99", "us", at(0.99)).limit(Limit::AtMost(1_000.0));
+    tail.detail("longest", at(1.0 - 1.0 / requests as f64));
+    let (batch_ms, cores) = batch(&ctx, members, requests)?;
+    let mut batch = measured("identity.batch", "ms a request", batch_ms).limit(Limit::AtMost(0.1));
+    batch.detail("cores", cores as f64);
+    let fill = measured("identity.fill", "members/s", filled);
+    Ok(vec![median, tail, batch, fill])
+}
+
+fn payer() -> Payer {
+    Payer {
+        name: "Old Payer".into(),
+        npi: "1992000012".into(),
+        member_system: "http://old-payer.example/identifiers/member".into(),
+        umb_system: "http://old-payer.example/identifiers/umb".into(),
+        base_url: "https://localhost/fhir".into(),
+        time_zone: chrono_tz::UTC,
+    }
+}
+
+fn fill(ctx: &Context, members: u64) -> Result<(), Failure> {
+    let indexer = Indexer::open(ctx)?;
+    let options = Options {
+        members,
+        seed: SEEDS[0],
+        ..Options::default()
+    };
+    let (made_in, made_out) = sync_channel::<(Vec<(i64, String)>, Vec<rows::Indexed>)>(2);
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            for from in (0..members).step_by(CHUNK as usize) {
+                let (mut names, mut made) = (Vec::new(), Vec::new());
+                for at in from..(from + CHUNK).min(members) {
+                    let no = i64::try_from(at + 1).unwrap_or(i64::MAX);
+                    let member = Member::of(&options, at);
+                    made.push(indexer.indexed(no, &Profile::from(&recorded(&member))));
+                    names.push((no, member.patient_id));
+                }
+                if made_in.send((names, made)).is_err() {
+                    return;
+                }
+            }
+        });
+        for (names, made) in made_out {
+            ctx.store.write_blocking(move |db| {
+                let opened: Vec<Compartment<'_>> = names
+                    .iter()
+                    .map(|(no, patient_id)| Compartment {
+                        no: *no,
+                        patient_id,
+                        umb: patient_id,
+                        next_seq: 1,
+                    })
+                    .collect();
+                resources::open_compartments(db, &opened)?;
+                rows::put(db, &made)
+            })?;
+        }
+        Ok::<(), Failure>(())
+    })?;
+    index::count(ctx)
+}
+
+/// The person as the record has them.
+fn recorded(member: &Member) -> Person {
+    Person {
+        names: vec![PersonName {
+            given: member.given.clone(),
+            family: member.family.clone(),
+            suffix: member.suffix.unwrap_or_default().to_owned(),
+        }],
+        birth_date: member.birth_date.to_string(),
+        gender: member.gender.to_owned(),
+        addresses: vec![Address {
+            line: member.street.clone(),
+            city: member.city.to_owned(),
+            state: member.state.to_owned(),
+            zip: member.postal_code.to_owned(),
+        }],
+        phones: vec![member.phone.clone()],
+        emails: member.email.iter().cloned().collect(),
+        member_ids: vec![member.member_number.clone()],
+        subscriber_ids: vec![member.subscriber_id.clone()],
+        ..Person::default()
+    }
+}
+
+/// Request `at` of an endless series: cards, short names with a new address, slips, other family names, and people who are not there.
+fn requested(members: u64, at: u64) -> Person {
+    let kind = at % 5;
+    let options = Options {
+        members,
+        seed: if kind == 4 { SEEDS[1] } else { SEEDS[0] },
+        ..Options::default()
+    };
+    let member = Member::of(&options, at.wrapping_mul(2_654_435_761) % members);
+    let mut person = recorded(&member);
+    person.own_numbers.clone_from(&person.member_ids);
+    if kind != 0 {
+        person.member_ids.clear();
+        person.own_numbers.clear();
+        person.subscriber_ids.clear();
+    }
+    if kind == 1 {
+        if let (Some(name), Some(short)) = (person.names.first_mut(), member.nickname) {
+            name.given = vec![short.to_owned()];
+        }
+        person.addresses.clear();
+    }
+    if let (2, Some(name)) = (kind, person.names.first_mut()) {
+        // Two letters change places.
+        let mut letters: Vec<char> = name.family.chars().collect();
+        if letters.len() > 3 {
+            letters.swap(1, 2);
+        }
+        name.family = letters.into_iter().collect();
+        person.emails.clear();
+    }
+    if let (3, Some(name)) = (kind, person.names.first_mut()) {
+        name.family = "Vandermeulen".to_owned();
+    }
+    person
+}
+
+#[derive(Default)]
+struct Answers {
+    us: Vec<f64>,
+    compared: usize,
+    outcomes: [u64; 3],
+}
+
+/// Answers a part of the series on this thread.
+fn answer(ctx: &Context, members: u64, series: std::ops::Range<u64>) -> Result<Answers, Failure> {
+    let (hasher, rules, store) = (ctx.store.key_hasher()?, Arc::clone(&ctx.matching), ctx.store.clone());
+    ctx.store.read_blocking(|db| {
+        let mut answers = Answers::default();
+        for at in series {
+            let wanted = Wanted {
+                person: requested(members, at),
+                partner_id: "new-payer".into(),
+                consent_digest: at.to_be_bytes().to_vec(),
+            };
+            let began = Instant::now();
+            let judgement = judge(db, &store, &hasher, &rules, &wanted)?;
+            let record = judgement.detail(&rules, Ok("regular"), "1.1");
+            answers.us.push(began.elapsed().as_secs_f64() * 1e6);
+            answers.compared += judgement.compared;
+            let place = match judgement.outcome {
+                Outcome::Match(_) => 0,
+                Outcome::Review(_) => 1,
+                Outcome::None => 2,
+            };
+            answers.outcomes[place] += 1;
+            std::hint::black_box(record);
+        }
+        Ok(answers)
+    })
+}
+
+/// Milliseconds a request when all cores answer a part each.
+fn batch(ctx: &Context, members: u64, requests: u64) -> Result<(f64, usize), Failure> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        let parts: Vec<_> = (0..cores as u64)
+            .map(|core| {
+                let from = (2 + core) * requests;
+                scope.spawn(move || answer(ctx, members, from..from + requests).map(|_| ()))
+            })
+            .collect();
+        parts.into_iter().try_for_each(|part| {
+            part.join()
+                .unwrap_or_else(|_| Err(Failure::new(Fault::Internal).because("a worker panicked")))
+        })
+    })?;
+    let answered = requests * cores as u64;
+    Ok((began.elapsed().as_secs_f64() * 1e3 / answered as f64, cores))
+}

@@ -1,0 +1,186 @@
+//! `causeway link`: the identity graph, from partners' numbers to our members.
+
+use super::review::{Hand, usage};
+use super::{Exit, Out};
+use crate::context::Context;
+use crate::error::Failure;
+use crate::identity::graph::{Kind, SourceId};
+use crate::ops::links::{self as shown, LinkFilter};
+use crate::review;
+use crate::review::links::{Deed, perform_blocking};
+use crate::telemetry::Correlation;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+const EXAMPLES: &str = "Examples:\n  causeway link list --member PATIENT\n  causeway link graph PATIENT --json\n  \
+    causeway link make --member PATIENT --system http://old-payer.example/identifiers/umb --value U-2 --operator ana \
+    --reason \"the same person twice\"\n  causeway link take-back STEP --operator ana --reason \"wrong member\"";
+
+/// Numbers that lead to members: look at them, make them, take them back.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct LinkArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: LinkCommand,
+}
+
+/// What to do with links.
+#[derive(Subcommand, Clone, Debug)]
+pub enum LinkCommand {
+    /// Links, without the numbers themselves
+    List {
+        /// Only links to this Patient
+        #[arg(long)]
+        member: Option<String>,
+        /// Only links from this partner's numbers
+        #[arg(long)]
+        partner: Option<String>,
+        /// Only links in this state
+        #[arg(long, value_parser = ["candidate", "confirmed", "disputed", "superseded", "retired"])]
+        state: Option<String>,
+    },
+    /// Everything on one member: links, steps, the surviving view, Patient.link and Linkage; shows personal data, and the ledger says so
+    Graph {
+        /// Id of its Patient
+        patient: String,
+    },
+    /// This number is this member's
+    Make {
+        /// Id of the Patient
+        #[arg(long)]
+        member: String,
+        /// Id of the partner that uses the number; leave it out for a number of our own, such as the UMB of a second record
+        #[arg(long, default_value = "")]
+        partner: String,
+        /// System of the number
+        #[arg(long)]
+        system: String,
+        /// The number
+        #[arg(long)]
+        value: String,
+        /// Whether it stands for a person or a household
+        #[arg(long, default_value = "member", value_parser = ["member", "subscriber"])]
+        kind: String,
+        /// Who, and why
+        #[command(flatten)]
+        hand: Hand,
+    },
+    /// The number is not in use any more
+    Retire {
+        /// Id of the link
+        id: String,
+        /// Who, and why
+        #[command(flatten)]
+        hand: Hand,
+    },
+    /// Take a step back: links and grants are as they were before it
+    TakeBack {
+        /// Id of the step; see `causeway link graph`
+        step: String,
+        /// Who, and why
+        #[command(flatten)]
+        hand: Hand,
+    },
+}
+
+/// Runs the command. Waits on this thread.
+///
+/// # Errors
+/// Those of the store and of the steps.
+pub fn run(args: &LinkArgs, ctx: &Context, out: &mut Out) -> Result<Exit, Failure> {
+    usage(perform(&args.command, ctx, out), out)
+}
+
+fn perform(command: &LinkCommand, ctx: &Context, out: &mut Out) -> Result<(), Failure> {
+    match command {
+        LinkCommand::List { member, partner, state } => {
+            let filter = LinkFilter {
+                member: member.clone(),
+                partner: partner.clone(),
+                state: state.clone(),
+                cursor: None,
+                limit: 200,
+            };
+            list(ctx, filter, out)
+        }
+        LinkCommand::Graph { patient } => {
+            let correlation = Correlation::internal(ctx.ids.new_id(ctx.clock.now_ms()));
+            review::viewed_blocking(ctx, "reviewer", &correlation, Some(patient))?;
+            let umb_system = ctx.payer.umb_system.clone();
+            let item = ctx.store.read_blocking(|db| shown::graph(db, patient, &umb_system))?;
+            out.value(&item);
+            Ok(())
+        }
+        LinkCommand::Make {
+            member,
+            partner,
+            system,
+            value,
+            kind,
+            hand,
+        } => {
+            let from = SourceId {
+                source: partner.clone(),
+                kind: Kind::parse(kind).unwrap_or(Kind::Member),
+                system: system.trim().to_owned(),
+                value: value.trim().to_owned(),
+            };
+            dealt(ctx, Deed::Make(from, member.clone()), hand, out)
+        }
+        LinkCommand::Retire { id, hand } => dealt(ctx, Deed::Retire(id.clone()), hand, out),
+        LinkCommand::TakeBack { step, hand } => dealt(ctx, Deed::TakeBack(step.clone()), hand, out),
+    }
+}
+
+fn dealt(ctx: &Context, deed: Deed, hand: &Hand, out: &mut Out) -> Result<(), Failure> {
+    let done = perform_blocking(ctx, deed, hand.by(ctx))?;
+    if out.json {
+        out.value(&json!({"step": done.id, "grants": done.grants}));
+    }
+    out.note(&format!("step {}; {} grants changed", done.id, done.grants));
+    Ok(())
+}
+
+fn list(ctx: &Context, mut filter: LinkFilter, out: &mut Out) -> Result<(), Failure> {
+    let mut items: Vec<Value> = Vec::new();
+    loop {
+        let page = ctx.store.read_blocking(|db| shown::list(db, &filter, false))?;
+        items.extend(page.items);
+        filter.cursor = page.next;
+        if filter.cursor.is_none() {
+            break;
+        }
+    }
+    if out.json {
+        out.value(&items.into());
+        return Ok(());
+    }
+    let cells = |item: &Value| {
+        let text = |key: &str| item[key].as_str().unwrap_or("-").to_owned();
+        vec![
+            text("id"),
+            text("state"),
+            text("source"),
+            text("kind"),
+            text("patient_id"),
+            text("origin"),
+            item["confidence"].to_string(),
+            text("effective_from"),
+            text("effective_until"),
+        ]
+    };
+    let header = [
+        "ID",
+        "STATE",
+        "SOURCE",
+        "KIND",
+        "PATIENT",
+        "ORIGIN",
+        "CONFIDENCE",
+        "FROM",
+        "UNTIL",
+    ];
+    out.table(&header, &items.iter().map(cells).collect::<Vec<_>>());
+    Ok(())
+}

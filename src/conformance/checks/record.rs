@@ -1,0 +1,492 @@
+//! The record of a member: what `$everything` gives, that searches agree with it, and that nobody else's is shown.
+
+use super::super::bundle::{self, ANY};
+use super::super::found::{name, search};
+use super::super::session::Session;
+use super::super::shape;
+use super::super::wire::{Call, query};
+use super::super::{Checked, Stop, demand, fail, guides, skip, when};
+use super::{Fixed, Record};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// The profile of prior authorizations (PDex).
+const PRIOR_AUTHORIZATION: &str = "http://hl7.org/fhir/us/davinci-pdex/StructureDefinition/pdex-priorauthorization";
+/// Resources of a type that are looked up again.
+const LOOKED_UP: usize = 3;
+
+#[rustfmt::skip]
+pub(in super::super) const TESTS: &[Fixed<Record>] = &[
+    ("record", "everything", "pdex-212", "$everything answers a Bundle searchset with the record", Record::Everything),
+    ("record", "post", "pdex-212", "$everything by POST gives the same resources", Record::EverythingPost),
+    ("record", "patient", "pdex-212", "The record holds its Patient, once", Record::Patient),
+    ("record", "compartment", "pdex-213", "Nothing in the record is about another patient", Record::Compartment),
+    ("record", "references", "pdex-212", "What the record refers to is in it or can be read", Record::References),
+    ("record", "claims", "pdex-214", "Every claim that a search finds is in the record", Record::Claims),
+    ("record", "prior-authorizations", "pdex-131", "Prior authorizations are in the record, in their profile", Record::PriorAuthorizations),
+    ("record", "no-money", "cfr-422.121-money", "Claims in the record carry no remittances and no cost sharing", Record::NoMoney),
+    ("record", "provenance", "pdex-12", "The record holds Provenance, whose targets are in it", Record::Provenance),
+    ("record", "shape", "fhir-shape", "Every resource of the record is in FHIR's JSON form", Record::Shape),
+    ("record", "type", "everything-type", "_type narrows the record to these types", Record::Type),
+    ("record", "since", "everything-since", "_since leaves out what was not updated since", Record::Since),
+    ("record", "start", "everything-start", "start leaves out care that was over before", Record::Start),
+    ("record", "count", "fhir-paging", "Pages of $everything are together the whole", Record::Count),
+    ("access", "unknown", "fhir-404", "$everything of an unknown patient is 404", Record::Unknown),
+    ("access", "not-yours", "pdex-213", "$everything of a patient who was not granted is refused", Record::NotYours),
+    ("access", "narrowed", "pdex-223", "A token asked for one patient reads that patient", Record::Narrowed),
+    ("access", "narrowed-other", "pdex-223", "No token is given for a patient who was not granted", Record::NarrowedOther),
+    ("access", "search-other", "pdex-219", "A search finds no patient who was not granted", Record::SearchOther),
+    ("access", "read-other", "pdex-219", "A read shows no patient who was not granted", Record::ReadOther),
+];
+
+pub(super) async fn run(which: Record, session: &mut Session) -> Checked {
+    match which {
+        Record::Everything => everything(session).await,
+        Record::EverythingPost => by_post(session).await,
+        Record::Patient => own_patient(session).await,
+        Record::Compartment => compartment(session).await,
+        Record::References => references(session).await,
+        Record::Claims => claims(session).await,
+        Record::PriorAuthorizations => prior_authorizations(session).await,
+        Record::NoMoney => no_money(session).await,
+        Record::Provenance => provenance(session).await,
+        Record::Shape => {
+            let record = session.everything().await?;
+            match record
+                .iter()
+                .find_map(|one| shape::flaw(one).map(|flaw| (name(one), flaw)))
+            {
+                Some((name, flaw)) => fail(format!("{name}: {flaw}")),
+                None => Ok(()),
+            }
+        }
+        Record::Type => of_type(session).await,
+        Record::Since => since(session).await,
+        Record::Start => start(session).await,
+        Record::Count => count(session).await,
+        Record::Unknown => {
+            let path = format!("Patient/{}/$everything", session.new_id());
+            session.get(&path).await?.status(404)?.outcome().map(drop)
+        }
+        Record::NotYours => {
+            for other in others(session)? {
+                let answer = session.get(&format!("Patient/{other}/$everything")).await?;
+                answer.one_of(&[404, 403])?.outcome()?;
+            }
+            Ok(())
+        }
+        Record::Narrowed => narrowed(session).await,
+        Record::NarrowedOther => narrowed_other(session).await,
+        Record::SearchOther => {
+            for other in others(session)? {
+                let found = search(session, "Patient", &[("_id", &other)]).await?;
+                demand(found.matches.is_empty(), || {
+                    "a patient who was not granted is found".to_owned()
+                })?;
+            }
+            Ok(())
+        }
+        Record::ReadOther => {
+            for other in others(session)? {
+                session
+                    .get(&format!("Patient/{other}"))
+                    .await?
+                    .one_of(&[404, 403])?
+                    .outcome()?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Patients who are not granted, with one who is not there.
+fn others(session: &Session) -> Checked<Vec<String>> {
+    if session.settings.other_patients.is_empty() {
+        return skip("the client file names no other_patients");
+    }
+    let mut others = session.settings.other_patients.clone();
+    others.push(session.new_id());
+    Ok(others)
+}
+
+/// The resources of `$everything` with these parameters, all pages, each page checked.
+async fn ask(session: &mut Session, pairs: &[(&str, &str)]) -> Checked<Vec<Value>> {
+    let patient = session.patient().await?;
+    let sign = if pairs.is_empty() { "" } else { "?" };
+    let mut url = session.url(&format!("Patient/{patient}/$everything{sign}{}", query(pairs)));
+    let (mut all, mut seen) = (Vec::new(), BTreeSet::new());
+    for _ in 0..500 {
+        let page = session.send(Call::get(url)).await?.status(200)?.resource("Bundle")?;
+        bundle::check(&page, ANY)?;
+        for entry in page["entry"].as_array().into_iter().flatten() {
+            let shared = guides::is_shared(entry["resource"]["resourceType"].as_str().unwrap_or(""));
+            let fresh = seen.insert(name(&entry["resource"]));
+            demand(fresh || shared, || {
+                format!("{} is there twice", name(&entry["resource"]))
+            })?;
+            if fresh {
+                all.push(entry["resource"].clone());
+            }
+        }
+        match bundle::link(&page, "next") {
+            None => return Ok(all),
+            Some(next) => url = next.to_owned(),
+        }
+    }
+    fail("the pages of $everything do not end")
+}
+
+fn ids(resources: &[Value]) -> BTreeSet<String> {
+    resources.iter().map(name).collect()
+}
+
+async fn everything(session: &mut Session) -> Checked {
+    let record = ask(session, &[]).await?;
+    demand(record.len() > 1, || format!("{} resources in the record", record.len()))
+}
+
+async fn by_post(session: &mut Session) -> Checked {
+    let patient = session.patient().await?;
+    let whole = session.everything().await?;
+    let call = Call::new("POST", session.url(&format!("Patient/{patient}/$everything")));
+    let answer = session.send(call.fhir(&json!({"resourceType": "Parameters"}))).await?;
+    let page = answer.status(200)?.resource("Bundle")?;
+    bundle::check(&page, ANY)?;
+    let entries = page["entry"].as_array().into_iter().flatten();
+    let found: BTreeSet<String> = entries.map(|entry| name(&entry["resource"])).collect();
+    let more = bundle::link(&page, "next").is_some();
+    let same = if more {
+        found.is_subset(&ids(&whole))
+    } else {
+        found == ids(&whole)
+    };
+    demand(same, || {
+        format!("GET gives {} resources, POST gives {}", whole.len(), found.len())
+    })
+}
+
+async fn own_patient(session: &mut Session) -> Checked {
+    let (record, patient) = (session.everything().await?, session.patient().await?);
+    let patients: Vec<&Value> = record.iter().filter(|one| one["resourceType"] == "Patient").collect();
+    demand(patients.len() == 1 && patients[0]["id"] == patient.as_str(), || {
+        format!("{} Patient in the record, or another", patients.len())
+    })
+}
+
+async fn compartment(session: &mut Session) -> Checked {
+    let (record, own) = (session.everything().await?, session.patient().await?);
+    for one in &record {
+        demand(!is_of_another(one, &own), || {
+            format!("{} is about another patient", name(one))
+        })?;
+    }
+    Ok(())
+}
+
+/// Whether a resource is about a patient, and not this one. A subscriber or an author may be another.
+fn is_of_another(one: &Value, patient: &str) -> bool {
+    let about = ["patient", "subject", "beneficiary"];
+    let named = about.iter().find_map(|name| one[*name]["reference"].as_str());
+    named
+        .and_then(|reference| reference.rsplit_once("Patient/"))
+        .is_some_and(|(_, id)| id != patient)
+}
+
+async fn references(session: &mut Session) -> Checked {
+    let record = session.everything().await?;
+    let held = ids(&record);
+    let wanted: BTreeSet<String> = record.iter().flat_map(shape::references).collect();
+    // A subscriber who is another person is not for this requester.
+    let local = |one: &String| one.contains('/') && !one.contains([':', '#']) && !one.starts_with("Patient/");
+    let mut read = 0;
+    for reference in wanted.into_iter().filter(local) {
+        let reference = reference.split("/_history").next().unwrap_or(&reference).to_owned();
+        if held.contains(&reference) || read == 20 {
+            continue;
+        }
+        read += 1;
+        let answer = session.get(&reference).await?;
+        demand(answer.status == 200, || {
+            format!("{reference} is not in the record, and its read is {}", answer.status)
+        })?;
+    }
+    Ok(())
+}
+
+async fn claims(session: &mut Session) -> Checked {
+    let record = ids(&session.everything().await?);
+    let patient = session.patient().await?;
+    for one in session.some("ExplanationOfBenefit").await? {
+        if one["patient"]["reference"] == format!("Patient/{patient}") {
+            demand(record.contains(&name(&one)), || {
+                format!("{} is found and not in the record", name(&one))
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn texts(value: &Value) -> Vec<&str> {
+    value
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect()
+}
+
+async fn prior_authorizations(session: &mut Session) -> Checked {
+    let record = session.everything().await?;
+    let mut seen = 0;
+    for one in record
+        .iter()
+        .filter(|one| one["resourceType"] == "ExplanationOfBenefit" && one["use"] == "preauthorization")
+    {
+        let claims = texts(&one["meta"]["profile"])
+            .iter()
+            .any(|profile| profile.split('|').next() == Some(PRIOR_AUTHORIZATION));
+        demand(claims, || {
+            format!("{} does not claim the profile of prior authorizations", name(one))
+        })?;
+        for path in [
+            "status",
+            "type",
+            "patient",
+            "insurer",
+            "provider",
+            "outcome",
+            "insurance",
+        ] {
+            demand(shape::has(one, path), || format!("{} has no {path}", name(one)))?;
+        }
+        seen += 1;
+    }
+    if seen == 0 {
+        return skip("the record holds no prior authorization");
+    }
+    Ok(())
+}
+
+async fn no_money(session: &mut Session) -> Checked {
+    let record = session.everything().await?;
+    let mut seen = 0;
+    for one in record
+        .iter()
+        .filter(|one| one["resourceType"] == "ExplanationOfBenefit" && one["use"] != "preauthorization")
+    {
+        seen += 1;
+        for path in [
+            "payment.amount",
+            "total.amount",
+            "adjudication.amount",
+            "item.adjudication.amount",
+            "item.net",
+        ] {
+            demand(!shape::has(one, path), || format!("{} carries {path}", name(one)))?;
+        }
+    }
+    if seen == 0 {
+        return skip("the record holds no claim");
+    }
+    Ok(())
+}
+
+async fn provenance(session: &mut Session) -> Checked {
+    let record = session.everything().await?;
+    let held = ids(&record);
+    let mut seen = 0;
+    for one in record.iter().filter(|one| one["resourceType"] == "Provenance") {
+        seen += 1;
+        let mut targets = one["target"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|target| target["reference"].as_str());
+        demand(targets.any(|target| held.contains(target)), || {
+            format!("{} is about nothing in the record", name(one))
+        })?;
+    }
+    if seen == 0 {
+        return skip("the record holds no Provenance");
+    }
+    Ok(())
+}
+
+async fn of_type(session: &mut Session) -> Checked {
+    let whole = session.everything().await?;
+    let narrow = ask(session, &[("_type", "Patient,Coverage")]).await?;
+    let strange = narrow
+        .iter()
+        .find(|one| !matches!(one["resourceType"].as_str(), Some("Patient" | "Coverage")));
+    demand(strange.is_none(), || {
+        format!(
+            "a {} was not asked for",
+            strange.map_or("", |one| one["resourceType"].as_str().unwrap_or(""))
+        )
+    })?;
+    let wanted = whole
+        .iter()
+        .filter(|one| matches!(one["resourceType"].as_str(), Some("Patient" | "Coverage")));
+    demand(wanted.count() == narrow.len(), || {
+        format!("{} resources where the record holds others", narrow.len())
+    })
+}
+
+async fn since(session: &mut Session) -> Checked {
+    let whole = session.everything().await?;
+    let updated = |one: &Value| {
+        one["meta"]["lastUpdated"]
+            .as_str()
+            .and_then(when::Span::of)
+            .map(|span| span.from)
+    };
+    let mut times: Vec<i64> = whole.iter().filter_map(updated).collect();
+    times.sort_unstable();
+    let Some(middle) = times.get(times.len() / 2) else {
+        return skip("nothing in the record has meta.lastUpdated");
+    };
+    let day = when::day(*middle, 0);
+    let since = format!("{day}T00:00:00Z");
+    let from = when::Span::of(&since).map_or(0, |span| span.from);
+    let newer = ask(session, &[("_since", &since)]).await?;
+    for one in newer
+        .iter()
+        .filter(|one| !guides::is_shared(one["resourceType"].as_str().unwrap_or("")))
+    {
+        demand(updated(one).is_none_or(|at| at >= from - 1_000), || {
+            format!("{} is older than _since", name(one))
+        })?;
+    }
+    let due = whole
+        .iter()
+        .filter(|one| updated(one).is_some_and(|at| at > from + 1_000));
+    let held = ids(&newer);
+    for one in due {
+        demand(held.contains(&name(one)), || {
+            format!("{} is newer than _since and left out", name(one))
+        })?;
+    }
+    Ok(())
+}
+
+/// The end of the care that a resource is about.
+fn care_end(one: &Value) -> Option<i64> {
+    let element = match one["resourceType"].as_str()? {
+        "Encounter" => &one["period"],
+        "Observation" | "DiagnosticReport" => one.get("effectiveDateTime").unwrap_or(&one["effectivePeriod"]),
+        "Procedure" => one.get("performedDateTime").unwrap_or(&one["performedPeriod"]),
+        "Immunization" => &one["occurrenceDateTime"],
+        _ => return None,
+    };
+    when::Span::of_element(element)
+        .filter(|span| span.is_bounded())
+        .map(|span| span.to)
+}
+
+async fn start(session: &mut Session) -> Checked {
+    let whole = session.everything().await?;
+    let mut ends: Vec<i64> = whole.iter().filter_map(care_end).collect();
+    ends.sort_unstable();
+    let (Some(first), Some(last)) = (ends.first(), ends.last()) else {
+        return skip("the record holds no dated care");
+    };
+    let start = when::day(first / 2 + last / 2, 0);
+    let from = when::Span::of(&start).map_or(0, |span| span.from);
+    let later = ask(session, &[("start", &start)]).await?;
+    let slack = 14 * 3_600_000;
+    for one in &later {
+        demand(care_end(one).is_none_or(|end| end > from - slack), || {
+            format!("the care of {} was over before start", name(one))
+        })?;
+    }
+    let held = ids(&later);
+    for one in whole
+        .iter()
+        .filter(|one| care_end(one).is_some_and(|end| end > from + slack))
+    {
+        demand(held.contains(&name(one)), || {
+            format!("{} is care after start and left out", name(one))
+        })?;
+    }
+    Ok(())
+}
+
+async fn count(session: &mut Session) -> Checked {
+    let whole = session.everything().await?;
+    let size = whole.len().div_ceil(4).max(1).to_string();
+    let paged = ask(session, &[("_count", &size)]).await?;
+    demand(ids(&paged) == ids(&whole), || {
+        format!("one answer gives {}, the pages give {}", whole.len(), paged.len())
+    })
+}
+
+/// A fresh token for one patient; omitted where the server does not know the parameter.
+async fn narrowed(session: &mut Session) -> Checked {
+    let (patient, scope) = (session.patient().await?, session.settings.scope.clone());
+    let answer = session.fresh_token(&scope, Some(&format!("Patient/{patient}"))).await?;
+    let body = answer.status(200)?.json()?;
+    if body.get("patient").is_none() {
+        return Err(Stop::Omit(
+            "tokens are not narrowed to a patient by a form field".to_owned(),
+        ));
+    }
+    let Some(token) = body["access_token"].as_str() else {
+        return fail("no access_token");
+    };
+    let call = Call::get(session.url(&format!("Patient/{patient}"))).bearer(token);
+    session
+        .wire
+        .send(call)
+        .await?
+        .status(200)?
+        .resource("Patient")
+        .map(drop)
+}
+
+async fn narrowed_other(session: &mut Session) -> Checked {
+    let (patient, scope) = (session.patient().await?, session.settings.scope.clone());
+    let known = session.fresh_token(&scope, Some(&format!("Patient/{patient}"))).await?;
+    if known.status(200)?.json()?.get("patient").is_none() {
+        return Err(Stop::Omit(
+            "tokens are not narrowed to a patient by a form field".to_owned(),
+        ));
+    }
+    for other in others(session)? {
+        let answer = session.fresh_token(&scope, Some(&format!("Patient/{other}"))).await?;
+        let error = answer.one_of(&[400, 401, 403])?.json()?;
+        demand(error["error"].is_string(), || "a refusal without error".to_owned())?;
+    }
+    Ok(())
+}
+
+/// What the record holds of a type can also be read, and searched where it belongs to a patient.
+pub(super) async fn listed(session: &mut Session, rtype: &str) -> Checked {
+    let patient = session.patient().await?;
+    let record = session.everything().await?;
+    let held: Vec<&Value> = record.iter().filter(|one| one["resourceType"] == rtype).collect();
+    if held.is_empty() {
+        return skip(format!("the record holds no {rtype}"));
+    }
+    for one in held.iter().take(LOOKED_UP) {
+        session.get(&name(one)).await?.status(200)?.resource(rtype)?;
+    }
+    if guides::is_shared(rtype) || matches!(rtype, "Provenance" | "Patient") {
+        return Ok(());
+    }
+    let mut found = BTreeSet::new();
+    for extra in guides::first_searches(rtype) {
+        let mut pairs = vec![("patient", patient.as_str())];
+        pairs.extend(extra);
+        found.extend(search(session, rtype, &pairs).await?.ids());
+    }
+    // A search that needs a category finds only what has one of those tried.
+    let whole = guides::first_searches(rtype) == [Vec::new()];
+    let missing = held.iter().find(|one| !found.contains(&name(one)));
+    demand(!whole || missing.is_none(), || {
+        format!(
+            "{} is in the record and not found by patient",
+            missing.map_or(String::new(), |one| name(one))
+        )
+    })?;
+    demand(!found.is_empty(), || format!("no {rtype} is found for the patient"))
+}

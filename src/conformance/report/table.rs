@@ -1,0 +1,63 @@
+//! The report for people at a terminal: what did not pass, one line each, then counts for each suite.
+
+use super::{Report, Verdict, count, told};
+
+/// The header of [`rows`].
+pub const HEADER: [&str; 4] = ["verdict", "test", "requirement", "why"];
+
+/// Every test that did not pass, the worst first.
+pub fn rows(report: &Report) -> Vec<Vec<String>> {
+    let rank = |verdict: &Verdict| match verdict {
+        Verdict::Error(_) => 0,
+        Verdict::Fail(_) => 1,
+        Verdict::Skip(_) => 2,
+        Verdict::Omit(_) => 3,
+        Verdict::Pass => 4,
+    };
+    let mut all: Vec<_> = report
+        .tested
+        .iter()
+        .filter(|one| one.verdict != Verdict::Pass)
+        .collect();
+    all.sort_by_key(|one| rank(&one.verdict));
+    all.iter()
+        .map(|one| {
+            vec![
+                one.verdict.word().to_owned(),
+                one.test.id.clone(),
+                one.test.requirement.to_owned(),
+                one.verdict.reason().replace(['\n', '\r'], " "),
+            ]
+        })
+        .collect()
+}
+
+/// One line for each suite and one for all.
+pub fn summary(report: &Report) -> Vec<String> {
+    let mut lines: Vec<String> = report
+        .suites()
+        .into_iter()
+        .map(|(suite, tested)| format!("{suite}: {}", told(count(tested.into_iter()))))
+        .collect();
+    lines.push(format!("{} tests: {}", report.tested.len(), told(report.counts())));
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::sample;
+    use super::*;
+
+    #[test]
+    fn the_worst_stands_first_and_passes_are_only_counted() {
+        let rows = rows(&sample());
+        assert_eq!(
+            rows.iter().map(|row| row[0].as_str()).collect::<Vec<_>>(),
+            ["error", "fail", "skip", "omit"]
+        );
+        assert_eq!(
+            summary(&sample()).last().map(String::as_str),
+            Some("5 tests: 1 pass, 1 fail, 1 skip, 1 omit, 1 error")
+        );
+    }
+}

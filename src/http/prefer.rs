@@ -1,0 +1,59 @@
+//! The `Prefer` header (RFC 7240), as far as FHIR gives it a meaning for what is read here.
+//!
+//! `respond-async` and `return` are left aside: every answer is made at once, and nothing is written that could be returned.
+
+use actix_web::http::header::HeaderMap;
+
+/// Whether parameters that are not understood are refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Handling {
+    /// They are ignored and told (the default).
+    #[default]
+    Lenient,
+    /// They are refused.
+    Strict,
+}
+
+/// The `handling` that a request prefers. The first that is named counts, as RFC 7240 section 2 has it.
+pub fn handling(headers: &HeaderMap) -> Handling {
+    headers
+        .get_all("prefer")
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split([',', ';']))
+        .filter_map(|part| part.split_once('='))
+        .find(|(name, _)| name.trim().eq_ignore_ascii_case("handling"))
+        .map_or(Handling::Lenient, |(_, value)| {
+            if value.trim().trim_matches('"').eq_ignore_ascii_case("strict") {
+                Handling::Strict
+            } else {
+                Handling::Lenient
+            }
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::http::header::{HeaderName, HeaderValue};
+
+    #[test]
+    fn handling_is_found_among_other_preferences() {
+        for (lines, strict) in [
+            (&[][..], false),
+            (&["handling=strict"], true),
+            (&["handling=lenient"], false),
+            (&["return=minimal, Handling = \"strict\""], true),
+            (&["return=minimal; handling=strict"], true),
+            (&["respond-async", "handling=strict"], true),
+            (&["handling=lenient", "handling=strict"], false),
+            (&["nothandling=strict", "xhandling=strict"], false),
+            (&["handling"], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(HeaderName::from_static("prefer"), HeaderValue::from_static(line));
+            }
+            assert_eq!(handling(&headers) == Handling::Strict, strict, "{lines:?}");
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Who is meant: finds candidates by blocking keys, has the matcher decide, and names those that count. Reads only.
+
+use super::record::KEPT_CANDIDATES;
+use crate::error::{Failure, Fault};
+use crate::identity::{self, Basis, Guard, Key, KeyHasher, Outcome, Person, Profile, Rules, search};
+use crate::store::identity::{profiles, sharing};
+use crate::store::matching::{Found, named};
+use crate::store::roster::Roster;
+use crate::store::{Db, Store};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// What is asked, in the terms of the matcher: values of the request, so never to be logged.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The person as the request describes them.
+    pub person: Person,
+    /// The partner that asks.
+    pub partner_id: String,
+    /// Digest of the consent that came with it.
+    pub consent_digest: Vec<u8>,
+}
+
+/// What came out about the person, and everything that led to it.
+#[derive(Clone, Debug)]
+pub struct Judgement {
+    /// Match, review or none; an index into `named`.
+    pub outcome: Outcome,
+    /// Why it was not automatic.
+    pub reason: Option<Guard>,
+    /// The decision of the matcher; its candidates are indices into what was compared.
+    pub decision: identity::Decision,
+    /// Whom it is about, best first: the member that matched, or the candidates that a person must choose from.
+    pub named: Vec<Found>,
+    /// How many were compared.
+    pub compared: usize,
+    /// The state of the roster that decided.
+    pub roster: Arc<Roster>,
+}
+
+impl Judgement {
+    /// The member that matched.
+    pub fn matched(&self) -> Option<&Found> {
+        match self.outcome {
+            Outcome::Match(index) => self.named.get(index),
+            Outcome::Review(_) | Outcome::None => None,
+        }
+    }
+}
+
+/// Judges who is meant.
+///
+/// # Errors
+/// Those of the database; [`Fault::StoreDamaged`] for a profile that cannot be read.
+pub fn judge(
+    db: &mut Db,
+    store: &Store,
+    hasher: &KeyHasher,
+    rules: &Rules,
+    wanted: &Wanted,
+) -> Result<Judgement, Failure> {
+    let roster = store.roster(db)?;
+    let asked = Profile::from(&wanted.person);
+    let basis = Basis {
+        facts: &roster.facts,
+        policy: &rules.policy,
+        point: rules.point,
+    };
+    let found = search(&asked, basis, &mut |keys, known| look_up(db, &hasher.keys(keys), known))?;
+    let decision = found.decision;
+    // Whom a decision was about is needed to grant, or to have a person look; nobody else's name is read.
+    let wanted_names = match decision.outcome {
+        Outcome::Match(_) => 1,
+        Outcome::Review(_) => KEPT_CANDIDATES,
+        Outcome::None => 0,
+    };
+    let best: Vec<i64> = decision
+        .ranked
+        .iter()
+        .take(wanted_names)
+        .filter_map(|one| found.held.get(one.candidate).map(|(no, _)| *no))
+        .collect();
+    let named = named(db, &best, &wanted.partner_id, &wanted.consent_digest)?;
+    // The best is the first of the ranked, and so the first of the named.
+    let outcome = match decision.outcome {
+        Outcome::Match(_) => Outcome::Match(0),
+        Outcome::Review(_) => Outcome::Review(0),
+        Outcome::None => Outcome::None,
+    };
+    if named.len() != best.len() {
+        return Err(Failure::new(Fault::StoreDamaged).because("a profile has no compartment"));
+    }
+    Ok(Judgement {
+        outcome,
+        reason: decision.guard,
+        compared: found.held.len(),
+        decision,
+        named,
+        roster,
+    })
+}
+
+/// The profiles that share one of these keys and are not known yet.
+fn look_up(db: &mut Db, keys: &[Key], known: &[i64]) -> Result<Vec<(i64, Cow<'static, Profile>)>, Failure> {
+    let mut numbers = sharing(db, keys)?;
+    numbers.retain(|no| !known.contains(no));
+    let mut held = Vec::with_capacity(numbers.len());
+    for (no, bytes) in profiles(db, &numbers)? {
+        // A row of an older format is made anew at the next start; until then its member is found by nobody.
+        if let Some(profile) = Profile::unpack(&bytes) {
+            held.push((no, Cow::Owned(profile)));
+        }
+    }
+    Ok(held)
+}

@@ -1,0 +1,151 @@
+// The readable pages in a real browser: what they contain, how they look on a wide and on a narrow screen, whether people with
+// a keyboard or a screen reader get on with them (axe-core), and that nothing runs or is loaded from elsewhere.
+//
+//   node pages.mjs --base URL --keys FOLDER --out FOLDER [--browser PATH]
+import { mkdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { chromium } from 'playwright-core';
+import { Partner } from './partner.mjs';
+
+const { values: options } = parseArgs({
+    options: { base: { type: 'string' }, keys: { type: 'string' }, out: { type: 'string' }, browser: { type: 'string', default: '/usr/bin/chromium' } },
+});
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const { origin } = new URL(options.base);
+const WAIT_MS = 10_000;
+const problems = [];
+mkdirSync(options.out, { recursive: true });
+
+const check = (holds, what) => { if (!holds) problems.push(what); };
+
+// One page: opened, checked, measured at both widths, photographed. Gives back the page for further checks.
+async function visit(context, name, url, wanted) {
+    const page = await context.newPage();
+    const foreign = [];
+    page.on('request', request => { if (new URL(request.url()).origin !== origin) foreign.push(request.url()); });
+    page.on('console', message => { if (message.type() === 'error' && !/status of [45]/.test(message.text())) problems.push(`${name}: console: ${message.text()}`); });
+    const answer = await page.goto(url);
+    await looked(page, name, answer, wanted);
+    check(foreign.length === 0, `${name}: asked elsewhere: ${foreign}`);
+    return page;
+}
+
+async function looked(page, name, answer, wanted) {
+    check(answer.status() === wanted.status, `${name}: status ${answer.status()}`);
+    check((answer.headers()['content-security-policy'] ?? '').includes("default-src 'none'"), `${name}: no content policy`);
+    check(await page.locator('script').count() === 0, `${name}: a script`);
+    check(await page.locator('h1').count() === 1, `${name}: not one h1`);
+    const title = await page.locator('h1').innerText();
+    check(title.includes(wanted.heading), `${name}: heading ${title}`);
+    for (const selector of wanted.has ?? []) {
+        check(await page.locator(selector).count() > 0, `${name}: no ${selector}`);
+    }
+    for (const scheme of ['light', 'dark']) {
+        await page.emulateMedia({ colorScheme: scheme });
+        for (const [size, width] of [['wide', 1280], ['narrow', 400]]) {
+            await page.setViewportSize({ width, height: 900 });
+            const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+            check(overflow <= 0, `${name} ${size}: ${overflow} px wider than the screen`);
+            if (scheme === 'light' || size === 'wide') {
+                await page.screenshot({ path: join(options.out, `${name}-${size}-${scheme}.png`) });
+            }
+        }
+        await page.setViewportSize({ width: 1280, height: 900 });
+        // Evaluated by the driver, not by the page: the content policy stays in force.
+        const found = await page.evaluate(`${axe}; axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'] })`);
+        for (const violation of found.violations) {
+            problems.push(`${name} ${scheme}: ${violation.id}: ${violation.help}: ${violation.nodes.slice(0, 3).map(node => node.html.slice(0, 160)).join(' | ')}`);
+        }
+    }
+    await page.emulateMedia({ colorScheme: 'light' });
+}
+
+const partner = new Partner(options.base, options.keys);
+const token = await partner.token();
+const id = await partner.match(token, join(options.keys, 'match.json'));
+
+const browser = await chromium.launch({ executablePath: options.browser, args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking'] });
+const stranger = await browser.newContext({ ignoreHTTPSErrors: true });
+stranger.setDefaultTimeout(WAIT_MS);
+const member = await browser.newContext({
+    ignoreHTTPSErrors: true,
+    extraHTTPHeaders: { authorization: `Bearer ${token}` },
+    clientCertificates: [{ origin, cert: partner.tls.cert, key: partner.tls.key }],
+});
+
+member.setDefaultTimeout(WAIT_MS);
+
+// The accessibility check must be able to fail.
+async function selfTest() {
+    const page = await stranger.newPage();
+    await page.setContent('<p style="color:#ccc;background:#fff">faint</p><input><img src="data:,">');
+    const found = await page.evaluate(`${axe}; axe.run(document)`);
+    const ids = found.violations.map(violation => violation.id);
+    for (const id of ['color-contrast', 'label', 'image-alt', 'html-has-lang']) check(ids.includes(id), `the accessibility check does not see ${id}`);
+    await page.close();
+}
+
+async function walk() {
+    await selfTest();
+    // Without a token: what is public, and pages that say how to get one.
+    const home = await visit(stranger, 'home', options.base, {
+        status: 200, heading: 'Causeway', has: ['a[href="#Patient"]', 'form[action$="/Patient/_search"][method=post]', '#token', 'nav', 'main', 'footer'],
+    });
+    await home.keyboard.press('Tab');
+    check(await home.evaluate(() => document.activeElement.className) === 'skip', 'home: the first stop is not the skip link');
+    const ring = await home.evaluate(() => getComputedStyle(document.activeElement).outlineStyle);
+    check(ring !== 'none', 'home: what has the focus does not show it');
+    await home.keyboard.press('Enter');
+    check(new URL(home.url()).hash === '#main', 'home: the skip link does not skip');
+    await visit(stranger, 'faults', `${options.base}/CodeSystem/causeway-fault`, { status: 200, heading: 'CodeSystem', has: ['tr#SE-001', 'th[scope=row]'] });
+    const refused = await visit(stranger, 'no-token', `${options.base}/Patient/${id}`, { status: 401, heading: '401', has: ['#token', 'a[href$="causeway-fault#SE-001"]'] });
+    await refused.locator('a[href$="causeway-fault#SE-001"]').first().click();
+    check(await refused.locator(':target').count() === 1, 'the fault has no row in the table of faults');
+    await home.emulateMedia({ media: 'print' });
+    check(!(await home.locator('header nav').isVisible()) && await home.locator('h1').isVisible(), 'home: printed with its navigation, or without its heading');
+    await home.emulateMedia({ media: 'screen' });
+    await visit(stranger, 'operations', `${options.base}/OperationDefinition`, { status: 200, heading: 'OperationDefinition', has: ['th[scope=row] a[href$="/OperationDefinition/member-match"]'] });
+    await visit(stranger, 'operation', `${options.base}/OperationDefinition/patient-everything`, { status: 200, heading: 'OperationDefinition', has: ['#parameters'] });
+    await visit(stranger, 'nowhere', `${options.base}/nowhere`, { status: 404, heading: '404' });
+
+    // With a token, as an extension of a browser would send it.
+    const patient = await visit(member, 'patient', `${options.base}/Patient/${id}`, {
+        status: 200, heading: 'Patient', has: ['pre.json', 'form[action$="/$everything"]'],
+    });
+    await patient.locator('input[name=_count]').first().fill('10');
+    const [everything] = await Promise.all([
+        patient.waitForResponse(response => response.url().includes('$everything') && response.request().isNavigationRequest()),
+        patient.locator('form[action$="/$everything"] button').click(),
+    ]);
+    await patient.waitForLoadState();
+    await looked(patient, 'everything', everything, { status: 200, heading: '$everything', has: ['table', 'a[rel=next]', 'th[scope=row] a'] });
+    await patient.locator('a[rel=next]').first().click();
+    check(await patient.locator('th[scope=row] a').count() > 0, 'the next page has no entries');
+    const observations = await visit(member, 'observations', `${options.base}/Observation?patient=${id}&_count=5&_revinclude=Provenance:target&colour=red`, {
+        status: 200, heading: 'Observation search', has: ['table', 'a[rel=next]', '.issue.warning', 'form[action$="/Observation"][method=get]'],
+    });
+    await observations.locator('th[scope=row] a').first().click();
+    check((await observations.locator('h1').innerText()).startsWith('Observation'), 'a result does not lead to its resource');
+    check(await observations.locator(`pre.json a[href$="/Patient/${id}"]`).count() > 0, 'a resource does not lead to its member');
+    await visit(member, 'not-found', `${options.base}/Patient/nobody`, { status: 404, heading: '404', has: ['a[href$="causeway-fault#RQ-015"]'] });
+    await visit(member, 'search', `${options.base}/Patient?_id=${id}`, { status: 200, heading: 'Patient search', has: ['table', 'form'] });
+    const form = await visit(member, 'form', options.base, { status: 200, heading: 'Causeway' });
+    await form.locator('summary', { hasText: 'Search Patient' }).click();
+    await form.locator('[id="Patient._id"]').fill(id);
+    await form.screenshot({ path: join(options.out, 'form-open.png') });
+    const [found] = await Promise.all([
+        form.waitForResponse(response => response.url().endsWith('/Patient/_search')),
+        form.locator('form[action$="/Patient/_search"] button').click(),
+    ]);
+    await form.waitForLoadState();
+    await looked(form, 'posted', found, { status: 200, heading: 'Patient search', has: [`a[href$="/Patient/${id}"]`] });
+    check(!form.url().includes(id), 'what was typed got into the address');
+}
+
+await walk().catch(error => problems.push(String(error)));
+await browser.close();
+for (const problem of problems) console.error(problem);
+console.log(`${problems.length} problems; pictures in ${options.out}`);
+process.exit(problems.length === 0 ? 0 : 1);

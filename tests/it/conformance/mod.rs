@@ -1,0 +1,244 @@
+//! The conformance runner: silent about the sound server, and each planted defect is noticed by the tests that name it.
+//!
+//! `cargo test` plants every eighth defect; `CAUSEWAY_TEST_DEFECTS=all` plants all, `CAUSEWAY_TEST_DEFECTS=NAME` one.
+
+mod data;
+mod defects;
+
+use crate::support::payer::{PARTNER_URI, TestPayer};
+use crate::support::pki::Kind;
+use causeway::clock::Clock;
+use causeway::conformance::catalog::{self, Test};
+use causeway::conformance::{self, Report, Settings, Verdict};
+use causeway::ids::Ids;
+use causeway::synth::Variation;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// The member whose record holds everything.
+const MEMBER: u64 = 4;
+/// The member who is in the roster twice.
+const TWIN: u64 = 1;
+
+/// Tests that the sound server leaves untried, and why that is right.
+const UNTRIED: &[(&str, &str)] = &[
+    ("fhir-core/headers/head", "a server need not serve HEAD"),
+    ("pdex-*/types/Location", "$everything may leave out what members share"),
+    ("pdex-*/types/Medication", "as above"),
+    ("pdex-*/types/Organization", "as above"),
+    ("pdex-*/types/Practitioner", "as above"),
+    ("pdex-*/types/PractitionerRole", "as above"),
+    (
+        "pdex-*/ExplanationOfBenefit/must-support",
+        "money is withheld, and total with it",
+    ),
+];
+
+fn write(home: &Path, name: &str, text: &str) {
+    std::fs::write(home.join(name), text).expect("a file");
+}
+
+/// A payer with the rich record, not yet serving, and its client file.
+fn site() -> TestPayer {
+    let (payer, client) = TestPayer::prepare(12);
+    let home = payer.home().to_owned();
+    let member = payer.member(MEMBER);
+    let patients = std::fs::read_to_string(home.join("members/Patient.ndjson")).expect("patients");
+    let patient: Value = patients
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON"))
+        .find(|one| one["id"] == member.patient_id.as_str())
+        .expect("the member");
+    let lines: Vec<String> = data::record(&patient, &member.coverage_id)
+        .iter()
+        .map(Value::to_string)
+        .collect();
+    write(&home, "record.ndjson", &lines.join("\n"));
+    let said = payer.json_command(&["import", "record.ndjson"]);
+    assert_eq!(said["rejected"], 0, "{said}");
+    for (name, index, variation) in [
+        ("match", MEMBER, Variation::Exact),
+        ("no-match", MEMBER, Variation::WrongBirthDate),
+        ("ambiguous", TWIN, Variation::Exact),
+        ("consent-ended", MEMBER, Variation::ConsentExpired),
+    ] {
+        write(
+            &home,
+            &format!("{name}.json"),
+            &payer.request(index, variation).to_string(),
+        );
+    }
+    let pair = payer.pki.client(PARTNER_URI, Kind::Good);
+    write(&home, "partner.pem", &pair.certificate);
+    write(&home, "partner.key", &pair.key);
+    write(
+        &home,
+        "keys.json",
+        &json!({"keys": [client.key.private_jwk()]}).to_string(),
+    );
+    write(
+        &home,
+        "conformance.toml",
+        &format!(
+            "client_id = \"new-payer\"\njwks = \"keys.json\"\ncertificate = \"partner.pem\"\nkey = \"partner.key\"\nca = \"ca.pem\"\n\
+             other_patients = [\"{}\"]\n[bodies]\nmatch = \"match.json\"\nno_match = \"no-match.json\"\nambiguous = \"ambiguous.json\"\n\
+             consent = \"consent-ended.json\"\n",
+            payer.member(MEMBER + 1).patient_id
+        ),
+    );
+    payer
+}
+
+async fn run(payer: &TestPayer, tests: &[Test]) -> Report {
+    let settings = Settings::read(&payer.home().join("conformance.toml")).expect("the client file");
+    let base = format!("{}/fhir", payer.origin);
+    conformance::run(&base, settings, tests, Clock::System, Ids::random(), &mut |_| {})
+        .await
+        .expect("a run")
+}
+
+fn names(report: &Report, wanted: fn(&Verdict) -> bool) -> BTreeSet<String> {
+    let all = report.tested.iter().filter(|one| wanted(&one.verdict));
+    all.map(|one| one.test.id.clone()).collect()
+}
+
+fn told(report: &Report, ids: &BTreeSet<String>) -> String {
+    let all = report.tested.iter().filter(|one| ids.contains(&one.test.id));
+    all.map(|one| format!("{} {}: {}\n", one.verdict.word(), one.test.id, one.verdict.reason()))
+        .collect()
+}
+
+/// The defects to plant in this run.
+fn chosen() -> Vec<&'static (&'static str, &'static [&'static str])> {
+    let wanted = std::env::var("CAUSEWAY_TEST_DEFECTS").unwrap_or_default();
+    let table = defects::TABLE.iter().enumerate();
+    table
+        .filter(|(at, (name, _))| match wanted.as_str() {
+            "all" => true,
+            "" => at % 8 == 0,
+            one => *name == one,
+        })
+        .map(|(_, row)| row)
+        .collect()
+}
+
+#[tokio::test]
+async fn the_runner_passes_the_sound_server_and_notices_each_defect() {
+    causeway::security::tls::install_provider();
+    let mut payer = site();
+    payer.serve();
+    let all = catalog::all();
+    let sound = run(&payer, &all).await;
+    let bad = names(&sound, Verdict::is_bad);
+    assert!(bad.is_empty(), "on the sound server:\n{}", told(&sound, &bad));
+    let passed = names(&sound, |verdict| *verdict == Verdict::Pass);
+    let untried: BTreeSet<String> = all
+        .iter()
+        .filter(|test| !passed.contains(&test.id) && !UNTRIED.iter().any(|(pattern, _)| test.fits(pattern)))
+        .map(|test| test.id.clone())
+        .collect();
+    assert!(
+        untried.is_empty(),
+        "not tried on the sound server:\n{}",
+        told(&sound, &untried)
+    );
+    payer.terminate();
+
+    let mut missed = String::new();
+    for (name, patterns) in chosen() {
+        let concerned: Vec<Test> = all
+            .iter()
+            .filter(|test| passed.contains(&test.id) && patterns.iter().any(|pattern| test.fits(pattern)))
+            .cloned()
+            .collect();
+        if concerned.is_empty() {
+            let known = |pattern: &&str| UNTRIED.iter().any(|(untried, _)| untried == pattern);
+            assert!(
+                patterns.iter().all(known),
+                "{name} concerns no test that the sound server passes"
+            );
+            continue;
+        }
+        payer.serve_with(&[(causeway::http::defects::VARIABLE, name)]);
+        let report = run(&payer, &concerned).await;
+        payer.kill();
+        let others = names(&report, |verdict| !matches!(verdict, Verdict::Fail(_)));
+        if !others.is_empty() {
+            missed.push_str(&format!("{name} is not noticed by\n{}", told(&report, &others)));
+        }
+    }
+    assert!(missed.is_empty(), "{missed}");
+}
+
+#[test]
+fn every_test_is_tripped_by_a_defect_and_every_defect_is_known() {
+    let tests = catalog::all();
+    let table: BTreeSet<&str> = defects::TABLE.iter().map(|(name, _)| *name).collect();
+    assert_eq!(
+        table,
+        causeway::http::defects::names().into_iter().collect(),
+        "the two lists of defects"
+    );
+    assert!(table.len() >= 30);
+    for (name, patterns) in defects::TABLE {
+        for pattern in *patterns {
+            assert!(
+                tests.iter().any(|test| test.fits(pattern)),
+                "{name}: {pattern} is no test"
+            );
+        }
+    }
+    let patterns: Vec<&str> = defects::TABLE
+        .iter()
+        .flat_map(|(_, patterns)| patterns.iter().copied())
+        .collect();
+    let free: Vec<&str> = tests
+        .iter()
+        .filter(|test| !patterns.iter().any(|pattern| test.fits(pattern)))
+        .map(|test| test.id.as_str())
+        .collect();
+    assert!(free.is_empty(), "no defect trips {free:?}");
+}
+
+#[test]
+fn requirements_and_tests_name_each_other() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("conformance/requirements.tsv")).expect("the table");
+    let tests = catalog::all();
+    let mut rows = Vec::new();
+    for (at, line) in text.lines().enumerate().skip(1) {
+        let cells: Vec<&str> = line.split('\t').collect();
+        let [requirement, guide, what, test] = cells.as_slice() else {
+            panic!("line {}: {} cells", at + 1, cells.len());
+        };
+        assert!(
+            ![requirement, guide, what, test].iter().any(|cell| cell.is_empty()),
+            "line {}",
+            at + 1
+        );
+        if test.contains('/') {
+            assert!(
+                tests.iter().any(|one| one.fits(test)),
+                "line {}: {test} is no test of the runner",
+                at + 1
+            );
+            rows.push((*requirement, *test));
+            continue;
+        }
+        let (file, function) = test.split_once("::").unwrap_or((test, ""));
+        let source = [format!("tests/it/{file}.rs"), format!("tests/it/{file}/mod.rs")];
+        let source = source
+            .iter()
+            .find_map(|path| std::fs::read_to_string(root.join(path)).ok());
+        let source = source.unwrap_or_else(|| panic!("line {}: no file {file}", at + 1));
+        let there = function.is_empty() || source.contains(&format!("fn {function}("));
+        assert!(there, "line {}: {test} is not there", at + 1);
+    }
+    for test in &tests {
+        let found = rows
+            .iter()
+            .any(|(requirement, pattern)| *requirement == test.requirement && test.fits(pattern));
+        assert!(found, "{} ({}) has no row", test.id, test.requirement);
+    }
+}

@@ -1,0 +1,90 @@
+//! What operators do with doubtful matches, by command and over `/ops/v1`.
+
+use super::client::{Client, Reply};
+use super::payer::TestPayer;
+use causeway::synth::Variation;
+use serde_json::{Value, json};
+
+pub const BECAUSE: &str = "seen by telephone";
+
+/// A request about member `index` with another member's card: somebody has to look at it.
+pub fn doubtful(payer: &TestPayer, index: u64, card_of: u64) -> Value {
+    let mut body = payer.request(index, Variation::Exact);
+    body["parameter"][1]["resource"]["identifier"][0]["value"] = payer.member(card_of).member_number.into();
+    body
+}
+
+/// The operations side, as one role.
+pub struct Desk<'a> {
+    client: &'a Client,
+    base: String,
+    token: String,
+}
+
+impl<'a> Desk<'a> {
+    pub fn of(payer: &TestPayer, client: &'a Client, role: &str) -> Desk<'a> {
+        let minted = payer.json_command(&["operator", "token", "--role", role]);
+        Desk {
+            client,
+            base: format!("{}/ops/v1/", payer.ops),
+            token: minted["token"].as_str().expect("a token").to_owned(),
+        }
+    }
+
+    pub async fn get(&self, path: &str) -> Reply {
+        let url = format!("{}{path}", self.base);
+        let sent = self.client.http.get(url).bearer_auth(&self.token).send().await;
+        Reply::of(sent.expect("an answer")).await
+    }
+
+    pub async fn decide(&self, id: &str, body: &Value) -> Reply {
+        let url = format!("{}reviews/{id}/decide", self.base);
+        let request = self.client.http.post(url).bearer_auth(&self.token);
+        let request = request
+            .header("content-type", "application/json")
+            .body(body.to_string());
+        Reply::of(request.send().await.expect("an answer")).await
+    }
+}
+
+pub fn verdict(verdict: &str, candidate: &Value, operator: &str) -> Value {
+    json!({"verdict": verdict, "candidate": candidate, "operator": operator, "reason": BECAUSE})
+}
+
+/// The reviews that wait.
+pub fn queue(payer: &TestPayer) -> Vec<Value> {
+    let said = payer.json_command(&["review", "list"]);
+    said.as_array().expect("a list").clone()
+}
+
+#[track_caller]
+pub fn only_review(payer: &TestPayer) -> String {
+    let waiting = queue(payer);
+    assert_eq!(waiting.len(), 1, "{waiting:?}");
+    waiting[0]["id"].as_str().expect("an id").to_owned()
+}
+
+pub fn decide(payer: &TestPayer, id: &str, what: &[&str], operator: &str) -> std::process::Output {
+    let act = [
+        &["review", "decide", id][..],
+        what,
+        &["--operator", operator, "--reason", BECAUSE],
+    ]
+    .concat();
+    payer.command(&act)
+}
+
+#[track_caller]
+pub fn decided(payer: &TestPayer, id: &str, what: &[&str], operator: &str) {
+    let output = decide(payer, id, what, operator);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The place of a member among the candidates of a review.
+pub fn place_of(payer: &TestPayer, id: &str, index: u64) -> String {
+    let shown = payer.json_command(&["review", "show", id]);
+    let patient = payer.member(index).patient_id;
+    let candidates = shown["candidates"].as_array().expect("candidates");
+    let found = candidates.iter().find(|one| one["patient_id"] == patient.as_str());
+    found.unwrap_or_else(|| panic!("{patient} is no candidate: {shown}"))["place"].to_string()
+}
