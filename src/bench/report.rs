@@ -103,6 +103,17 @@ impl Measure {
         self.details.push((name, value));
     }
 
+    /// The same measure with one of its details as its figure, and the figure as the detail `times`.
+    #[must_use]
+    pub fn of_detail(mut self, name: &str, unit: &'static str) -> Self {
+        if let Some((_, value)) = self.details.iter().find(|(own, _)| *own == name) {
+            let times = std::mem::replace(&mut self.value, *value);
+            self.unit = unit;
+            self.detail("times", times);
+        }
+        self
+    }
+
     /// Whether the limit is kept; `None` without one.
     pub fn ok(&self) -> Option<bool> {
         self.limit
@@ -269,6 +280,13 @@ mod tests {
             Some(false)
         );
         assert_eq!(Measure::new("x", "s", "sqlite", 2.0).json()["ok"], Value::Null);
+        let mut times = Measure::new("x", "times", "sqlite", 3.0);
+        times.detail("cpu_us", 7.0);
+        let item = times.of_detail("cpu_us", "us").json();
+        assert_eq!(
+            (&item["value"], &item["unit"], &item["details"]["times"]),
+            (&json!(7.0), &json!("us"), &json!(3.0))
+        );
     }
 
     #[test]

@@ -277,7 +277,7 @@ fn come_along(
     for include in search
         .revincludes
         .iter()
-        .filter(|include| readable(include.param.rtype))
+        .filter(|include| include.param.leads_to(&search.rtype) && readable(include.param.rtype))
     {
         let hits: Vec<&Hit> = found.matches.iter().collect();
         if hits.is_empty() {
@@ -313,7 +313,10 @@ fn references(
                 let Some((rtype, id)) = compartment::local(&text, base_url) else {
                     continue;
                 };
-                if !readable(rtype) || include.target.as_deref().is_some_and(|only| only != rtype) {
+                if !include.param.leads_to(rtype)
+                    || !readable(rtype)
+                    || include.target.as_deref().is_some_and(|only| only != rtype)
+                {
                     continue;
                 }
                 if is_shared(rtype) {

@@ -103,7 +103,7 @@ async fn t_b17_a_batch_goes_round_no_check() {
     let bearer = format!("Bearer {narrow}");
     let reply = payer
         .client
-        .send("POST", "/fhir", &[typed, ("authorization", &bearer)], body.clone())
+        .send("POST", "/fhir/", &[typed, ("authorization", &bearer)], body.clone())
         .await;
     reply.assert_status(200);
     let one = &reply.json()["entry"][0];

@@ -10,6 +10,9 @@ pub const OPEN_START_MS: i64 = i64::MIN / 4;
 /// After every date, for a Period without an end.
 pub const OPEN_END_MS: i64 = i64::MAX / 4;
 
+/// Elements of type instant: points, however they are written (FHIR R4 search, "date").
+const INSTANTS: &[&str] = &["effectiveInstant", "recorded"];
+
 /// The indexed values of one resource, each once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Indexed {
@@ -38,15 +41,25 @@ pub fn extract(
                     found.values.push((NOT_OWNER, param.name.to_owned(), String::new()));
                 }
             }
-            Kind::Date => values.for_each(|value| dates(param.no, value, &mut found)),
+            Kind::Date => {
+                for path in param.paths {
+                    let instant = path.last().is_some_and(|name| INSTANTS.contains(name));
+                    for value in at(resource.root(), path) {
+                        found
+                            .dates
+                            .extend(span(value).map(|(from, to)| (param.no, from, if instant { from } else { to })));
+                    }
+                }
+            }
             Kind::Text => values.for_each(|value| texts(param.no, value, &mut found)),
-            Kind::Uri => values.for_each(|value| uri(param.no, value, &mut found)),
+            Kind::Uri | Kind::Canonical => values.for_each(|value| uri(param.no, value, &mut found)),
             Kind::Token | Kind::Code(_) => values.for_each(|value| token(param, value, &mut found)),
             Kind::Reference(_) => {
                 for text in values.filter_map(|value| value.get("reference")?.text()) {
+                    let named = reference(&text, &local).filter(|(_, rtype)| rtype.is_empty() || param.leads_to(rtype));
                     found
                         .values
-                        .extend(reference(&text, &local).map(|(value, rtype)| (param.no, value, rtype)));
+                        .extend(named.map(|(value, rtype)| (param.no, value, rtype)));
                 }
             }
         }
@@ -152,11 +165,11 @@ fn uri(no: i64, value: Value<'_>, found: &mut Indexed) {
     found.values.push((no, cut(text.into_owned()), String::new()));
 }
 
-fn dates(no: i64, value: Value<'_>, found: &mut Indexed) {
+/// The span of a date, dateTime, Period or Timing. Of a Timing only the outer limits matter (FHIR R4 search, "date").
+fn span(value: Value<'_>) -> Option<(i64, i64)> {
     let range = |value: Value<'_>| value.text().and_then(|text| range_ms(&text));
     if value.kind() == Json::String {
-        found.dates.extend(range(value).map(|(from, to)| (no, from, to)));
-        return;
+        return range(value);
     }
     let period = |period: Value<'_>| {
         let (start, end) = (period.get("start"), period.get("end"));
@@ -165,15 +178,12 @@ fn dates(no: i64, value: Value<'_>, found: &mut Indexed) {
         }
         let from = start.map_or(Some(OPEN_START_MS), |start| Some(range(start)?.0))?;
         let to = end.map_or(Some(OPEN_END_MS), |end| Some(range(end)?.1))?;
-        Some((no, from, to))
+        Some((from, to))
     };
-    found.dates.extend(period(value));
-    for event in value.all(&["event"]) {
-        found.dates.extend(range(event).map(|(from, to)| (no, from, to)));
-    }
-    found
-        .dates
-        .extend(value.first(&["repeat", "boundsPeriod"]).and_then(period));
+    let events = value.all(&["event"]).into_iter().filter_map(range);
+    let bounds = value.first(&["repeat", "boundsPeriod"]).and_then(period);
+    let limits = events.chain(bounds).chain(period(value));
+    limits.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)))
 }
 
 #[cfg(test)]
@@ -260,6 +270,51 @@ mod tests {
             r#"{"resourceType":"Observation","subject":{"reference":"Patient/p"},"effectiveTiming":{"event":["2003"],"repeat":{"boundsPeriod":{"end":"2004"}}}}"#,
             Some("p"),
         );
-        assert_eq!(timing.dates.len(), 2);
+        let to = range_ms("2004").expect("a year").1;
+        assert_eq!(timing.dates, [(no("Observation", "date"), OPEN_START_MS, to)]);
+        let events = of(
+            r#"{"resourceType":"Observation","subject":{"reference":"Patient/p"},"effectiveTiming":{"event":["2003-05","2003-02-01","2003-03"]}}"#,
+            Some("p"),
+        );
+        let limits = (
+            range_ms("2003-02-01").expect("a day").0,
+            range_ms("2003-05").expect("a month").1,
+        );
+        assert_eq!(events.dates, [(no("Observation", "date"), limits.0, limits.1)]);
+    }
+
+    #[test]
+    fn an_instant_is_a_point_and_a_date_time_a_second() {
+        let from = range_ms("2024-01-01T00:00:00Z").expect("an instant").0;
+        for (element, to) in [("effectiveInstant", from), ("effectiveDateTime", from + 999)] {
+            let text = format!(
+                r#"{{"resourceType":"Observation","subject":{{"reference":"Patient/p"}},"{element}":"2024-01-01T00:00:00Z"}}"#
+            );
+            assert_eq!(of(&text, Some("p")).dates, [(no("Observation", "date"), from, to)]);
+        }
+    }
+
+    #[test]
+    fn a_reference_counts_where_the_definition_lets_it_and_a_substance_is_a_code() {
+        let note = of(
+            r#"{"resourceType":"DocumentReference","subject":{"reference":"Patient/p"},"context":{"encounter":[{"reference":"EpisodeOfCare/c"},{"reference":"Encounter/e"}]}}"#,
+            Some("p"),
+        );
+        let encounter = no("DocumentReference", "encounter");
+        let found: Vec<&str> = note
+            .values
+            .iter()
+            .filter(|v| v.0 == encounter)
+            .map(|v| v.1.as_str())
+            .collect();
+        assert_eq!(found, ["e"]);
+        let allergy = of(
+            r#"{"resourceType":"AllergyIntolerance","patient":{"reference":"Patient/p"},"reaction":[{"substance":{"coding":[{"code":"S"}]}}]}"#,
+            Some("p"),
+        );
+        assert_eq!(
+            allergy.values,
+            [(no("AllergyIntolerance", "code"), "s".to_owned(), String::new())]
+        );
     }
 }

@@ -6,7 +6,7 @@
 //! number is never used again, and whatever changes what is indexed raises [`VERSION`].
 
 /// Version of what is indexed; a store with another one is indexed anew.
-pub const VERSION: i64 = 1;
+pub const VERSION: i64 = 2;
 
 /// How values of a parameter are read, kept and compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub enum Kind {
     Reference(&'static [&'static str]),
     /// A uri or canonical.
     Uri,
+    /// A canonical that the standard calls a reference.
+    Canonical,
     /// The member whose compartment it is: not indexed, the compartment says it.
     Owner,
 }
@@ -35,7 +37,7 @@ impl Kind {
             Kind::Text => "string",
             Kind::Date => "date",
             Kind::Uri => "uri",
-            Kind::Reference(_) | Kind::Owner => "reference",
+            Kind::Reference(_) | Kind::Canonical | Kind::Owner => "reference",
         }
     }
 }
@@ -60,6 +62,15 @@ impl Param {
     pub fn is_personal(&self) -> bool {
         matches!(self.rtype, "Patient" | "RelatedPerson") && self.kind != Kind::Owner
             || self.name == "identifier" && matches!(self.rtype, "Coverage" | "ExplanationOfBenefit" | "Encounter")
+    }
+
+    /// Whether the parameter is about references to resources of this type.
+    pub fn leads_to(&self, rtype: &str) -> bool {
+        match self.kind {
+            Kind::Owner => rtype == "Patient",
+            Kind::Reference(targets) => targets.is_empty() || targets.contains(&rtype),
+            _ => false,
+        }
     }
 
     /// The elements as a FHIRPath expression.
@@ -147,12 +158,12 @@ pub const COMMON: &[Param] = {
 /// Every other parameter, by type and name.
 #[rustfmt::skip]
 pub const PARAMS: &[Param] = {
-    use Kind::{Code, Date, Owner, Reference, Text, Token, Uri};
+    use Kind::{Canonical, Code, Date, Owner, Reference, Text, Token};
     &[
         p(0, "Account", "patient", Owner, &[&["subject"]]),
         p(0, "Account", "subject", Owner, &[&["subject"]]),
         p(10, "AllergyIntolerance", "clinical-status", Token, &[&["clinicalStatus"]]),
-        p(11, "AllergyIntolerance", "code", Token, &[&["code"]]),
+        p(11, "AllergyIntolerance", "code", Token, &[&["code"], &["reaction", "substance"]]),
         p(12, "AllergyIntolerance", "date", Date, &[&["recordedDate"]]),
         p(0, "AllergyIntolerance", "patient", Owner, &[&["patient"]]),
         p(0, "Appointment", "patient", Owner, &[&["participant", "actor"]]),
@@ -224,7 +235,7 @@ pub const PARAMS: &[Param] = {
         p(54, "DocumentReference", "author", Reference(&["Practitioner", "Organization", "Device", "Patient", "PractitionerRole", "RelatedPerson"]), &[&["author"]]),
         p(47, "DocumentReference", "category", Token, &[&["category"]]),
         p(48, "DocumentReference", "date", Date, &[&["date"]]),
-        p(53, "DocumentReference", "encounter", Reference(&["Encounter", "EpisodeOfCare"]), &[&["context", "encounter"]]),
+        p(53, "DocumentReference", "encounter", Reference(&["Encounter"]), &[&["context", "encounter"]]),
         p(52, "DocumentReference", "identifier", Token, &[&["masterIdentifier"], &["identifier"]]),
         p(0, "DocumentReference", "patient", Owner, &[&["subject"]]),
         p(49, "DocumentReference", "period", Date, &[&["context", "period"]]),
@@ -371,7 +382,7 @@ pub const PARAMS: &[Param] = {
         p(154, "Provenance", "target", Reference(&[]), &[&["target"]]),
         p(157, "QuestionnaireResponse", "authored", Date, &[&["authored"]]),
         p(0, "QuestionnaireResponse", "patient", Owner, &[&["subject"]]),
-        p(158, "QuestionnaireResponse", "questionnaire", Uri, &[&["questionnaire"]]),
+        p(158, "QuestionnaireResponse", "questionnaire", Canonical, &[&["questionnaire"]]),
         p(159, "QuestionnaireResponse", "status", Code("http://hl7.org/fhir/questionnaire-answers-status"), &[&["status"]]),
         p(0, "QuestionnaireResponse", "subject", Owner, &[&["subject"]]),
         p(160, "RelatedPerson", "name", Text, &[&["name"]]),

@@ -62,7 +62,7 @@ pub fn filter(
             any: dates(values, reading)?,
         }),
         (Kind::Token | Kind::Code(_), None | Some("not")) => Ok(with(collect(values, token)?)),
-        (Kind::Uri, None) => Ok(with(
+        (Kind::Uri | Kind::Canonical, None) => Ok(with(
             values.iter().map(|value| ValueTest::Url(cut(plain(value)))).collect(),
         )),
         (Kind::Text, None | Some("exact" | "contains")) => Ok(with(collect(values, |value| text(value, modifier))?)),

@@ -95,6 +95,10 @@ fn search_parameter(param: &Param, base_url: &str) -> Value {
         Kind::Text => resource["modifier"] = json!(["missing", "exact", "contains"]),
         Kind::Token | Kind::Code(_) => resource["modifier"] = json!(["missing", "not"]),
         Kind::Uri => resource["modifier"] = json!(["missing"]),
+        Kind::Canonical => {
+            resource["target"] = json!(["Questionnaire"]);
+            resource["modifier"] = json!(["missing"]);
+        }
     }
     resource
 }

@@ -2,6 +2,9 @@
 
 use super::ward::{GHOST, Partner, TAGS, Ward, canary, guarded, name, patient_id};
 use crate::support::client::Reply;
+use causeway::http::routes::ROUTES;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// Method, path and form of one request to a route, with the ids of `tag`; one for each type that the route takes.
 fn requests(ward: &Ward, at: usize, tag: &str) -> Vec<(&'static str, String, Option<String>)> {
@@ -80,9 +83,13 @@ async fn t_d01_every_route_treats_not_yours_as_not_there() {
 async fn t_d12_head_and_conditional_reads_tell_nothing_of_others() {
     let ward = Ward::open().await;
     for partner in &ward.partners {
+        let mut shapes = BTreeSet::new();
         for (at, tag) in ward.foreign(partner) {
             for (one, absent) in requests(&ward, at, tag).iter().zip(requests(&ward, at, GHOST)) {
-                if one.0 != "GET" {
+                // One resource of each type and route will do here.
+                let (route, _) = one.1.rsplit_once(tag).unwrap_or((&one.1, ""));
+                let shape = route.trim_end_matches(|letter| letter != '/').to_owned();
+                if one.0 != "GET" || !shapes.insert((tag, shape)) {
                     continue;
                 }
                 for headers in [
@@ -106,6 +113,7 @@ async fn t_d12_head_and_conditional_reads_tell_nothing_of_others() {
                 partner.assert_alike(&format!("HEAD {}", one.1), tag, &foreign, &ghost);
             }
         }
+        assert!(shapes.len() > 40, "only {} reads", shapes.len());
     }
 }
 
@@ -148,5 +156,57 @@ async fn t_d06_everything_and_versions_stay_with_their_member() {
                 .as_str()
                 .is_some_and(|id| id.starts_with("obs-other"))
         }));
+    }
+}
+
+/// B17: where batches are served, each entry is judged like a request of its own.
+#[tokio::test]
+async fn t_b17_batch_entries_reach_no_further_than_requests() {
+    if !ROUTES
+        .iter()
+        .any(|route| (route.method, route.path) == ("POST", "/fhir"))
+    {
+        return;
+    }
+    let ward = Ward::open().await;
+    let batch = |tag: &str, at: usize| {
+        let mut urls: Vec<String> = ward.records[at]
+            .iter()
+            .map(|one| {
+                let (rtype, id) = name(one);
+                format!("{rtype}/{}", id.replace(TAGS[at], tag))
+            })
+            .collect();
+        urls.truncate(40);
+        urls.extend(
+            ["Observation?patient=", "Patient?_id=", "Encounter?patient="]
+                .map(|text| format!("{text}{}", patient_id(tag))),
+        );
+        urls.push(format!("Patient/{}/$everything", patient_id(tag)));
+        let entries: Vec<Value> = urls
+            .iter()
+            .map(|url| json!({"request": {"method": "GET", "url": url}}))
+            .collect();
+        json!({"resourceType": "Bundle", "type": "batch", "entry": entries}).to_string()
+    };
+    for partner in &ward.partners {
+        let bearer = format!("Bearer {}", partner.token);
+        let headers = [
+            ("authorization", bearer.as_str()),
+            ("content-type", "application/fhir+json"),
+        ];
+        for (at, tag) in ward.foreign(partner) {
+            let foreign = partner.client.send("POST", "/fhir", &headers, batch(tag, at)).await;
+            let ghost = partner.client.send("POST", "/fhir", &headers, batch(GHOST, at)).await;
+            partner.assert_alike(&format!("a batch about {tag}"), tag, &foreign, &ghost);
+            foreign.assert_status(200);
+        }
+        let at = TAGS.iter().position(|tag| *tag == partner.tag).expect("a tag");
+        let own = partner
+            .client
+            .send("POST", "/fhir", &headers, batch(partner.tag, at))
+            .await;
+        partner.assert_clean("the own batch", &own);
+        assert!(own.text().contains(&canary(partner.tag)), "{}", own.text());
     }
 }

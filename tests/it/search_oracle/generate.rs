@@ -44,7 +44,11 @@ impl<'w> Generator<'w> {
             search.rtype = rtype.to_owned();
             names.iter().map(|name| (*name).to_owned()).collect()
         } else {
-            search.rtype = self.chance.pick(&self.types).clone();
+            let seen: Vec<&String> = caller.sees.keys().filter(|rtype| self.types.contains(rtype)).collect();
+            search.rtype = match self.chance.maybe(&seen) {
+                Some(rtype) if self.chance.percent(85) => (*rtype).clone(),
+                _ => self.chance.pick(&self.types).clone(),
+            };
             let declared = &world.declared[&search.rtype].parameters;
             (0..self.chance.below(4))
                 .map(|_| self.chance.pick(declared).0.clone())
@@ -64,14 +68,19 @@ impl<'w> Generator<'w> {
     fn shape(&mut self, search: &mut Search) {
         let declared = self.world.declared.get(&search.rtype);
         search.post = self.chance.percent(50);
-        if self.chance.percent(30)
-            && let Some((name, _)) = declared.and_then(|one| self.chance.maybe(&one.parameters))
-            && !MEMBERS.contains(&name.as_str())
-        {
-            search.sort = vec![(
-                reading(&search.rtype, name).unwrap_or_else(|| panic!("no reading of {} {name}", search.rtype)),
-                self.chance.percent(50),
-            )];
+        let keys = if self.chance.percent(30) {
+            1 + self.chance.below(2)
+        } else {
+            0
+        };
+        for _ in 0..keys {
+            if let Some((name, _)) = declared.and_then(|one| self.chance.maybe(&one.parameters))
+                && !MEMBERS.contains(&name.as_str())
+            {
+                let by = reading(&search.rtype, name);
+                let by = by.unwrap_or_else(|| panic!("no reading of {} {name}", search.rtype));
+                search.sort.push((by, self.chance.percent(50)));
+            }
         }
         if self.chance.percent(35) {
             search.count = Some(1 + self.chance.below(30));
@@ -106,7 +115,8 @@ impl<'w> Generator<'w> {
             let source = self.chance.pick(&self.types).clone();
             let all = &self.world.declared[&source].parameters;
             let (parameter, kind) = self.chance.pick(all).clone();
-            if kind == Kind::Reference.code() {
+            // A canonical leads to nothing that could come along.
+            if kind == Kind::Reference.code() && parameter != "questionnaire" {
                 search.includes.push(Include {
                     source,
                     parameter: Some(parameter),

@@ -17,19 +17,20 @@ enum Key {
 /// # Errors
 /// The first pair that is the wrong way round.
 pub fn check(sort: &[(Reading, bool)], order: &[&Arc<Seen>], base: &str) -> Result<(), String> {
-    let Some((reading, down)) = sort.first() else {
-        return Ok(());
-    };
     for pair in order.windows(2) {
-        let (one, two) = (key(reading, *down, pair[0], base), key(reading, *down, pair[1], base));
-        let right = match (&one, &two) {
-            (_, None) => true,
-            (None, Some(_)) => false,
-            (Some(one), Some(two)) if *down => one >= two,
-            (Some(one), Some(two)) => one <= two,
-        };
-        if !right {
-            return Err(format!("{one:?} ({}) before {two:?} ({})", pair[0].id, pair[1].id));
+        for (reading, down) in sort {
+            let (one, two) = (key(reading, *down, pair[0], base), key(reading, *down, pair[1], base));
+            let right = match (&one, &two) {
+                (one, two) if one == two => continue,
+                (_, None) => true,
+                (None, Some(_)) => false,
+                (Some(one), Some(two)) if *down => one > two,
+                (Some(one), Some(two)) => one < two,
+            };
+            if !right {
+                return Err(format!("{one:?} ({}) before {two:?} ({})", pair[0].id, pair[1].id));
+            }
+            break;
         }
     }
     Ok(())
