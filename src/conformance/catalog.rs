@@ -60,7 +60,7 @@ pub(super) enum Record {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[rustfmt::skip]
 pub(super) enum Kind {
-    Declared, Read, Search, Post, ReferenceForms, TokenForms, Or, Include, Provenance, Paging, References, MustSupport, Shape, Other,
+    Declared, Read, Search, Post, ReferenceForms, TokenForms, Or, Include, Provenance, DeclaredSearches, Paging, References, MustSupport, Shape, Other,
 }
 
 /// One test.
@@ -165,6 +165,9 @@ fn fixed<C: Copy>(tests: &mut Vec<Test>, suite: &str, rows: &[Fixed<C>], check: 
         });
     }
 }
+
+/// Where it is tried what a server declares beyond a guide: once, in the newest of each family.
+const NEWEST: &[&str] = &["us-core-6.1.0", "carin", "pdex-2.2"];
 
 /// Parameters over elements of type code, which carry no system of their own.
 const BARE_CODES: &[&str] = &["status", "intent", "gender"];
@@ -284,6 +287,15 @@ fn of_type(tests: &mut Vec<Test>, guide: &Guide, row: &'static Row) {
             "guide-revinclude",
             format!("{rtype}: _revinclude=Provenance:target brings the Provenance"),
             Kind::Provenance,
+            "",
+        );
+    }
+    if NEWEST.contains(&guide.suite) {
+        put(
+            "declared-searches",
+            "declared-searches",
+            format!("{rtype}: every parameter that is declared and can be judged works"),
+            Kind::DeclaredSearches,
             "",
         );
     }

@@ -139,6 +139,10 @@ const ROWS: &[(&str, &str, Kind, &[&str])] = {
 
 /// The parameter of this name, if the runner can judge it.
 pub(super) fn find(rtype: &str, name: &str) -> Option<Parameter> {
+    // A Provenance is a patient's by what it is about: no element of its own says whose.
+    if name == "patient" && rtype == "Provenance" {
+        return None;
+    }
     if name == "patient" {
         return Some(Parameter {
             kind: Kind::Reference,

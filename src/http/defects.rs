@@ -1,6 +1,7 @@
 //! Planted defects: answers spoiled on purpose, so that the conformance runner can be shown to notice each of them.
 //!
-//! In builds with debug assertions only, and there only when `CAUSEWAY_PLANTED_DEFECT` names one; a release build has none of this.
+//! In builds with debug assertions only, and there only when `CAUSEWAY_PLANTED_DEFECT` names a file whose text is the name of one; a
+//! release build has none of this. The file is read at every request, so that one server can be spoiled in one way after the other.
 //! What they change is the wire: the request before it is routed, or the answer after it is made. No handler knows of them.
 
 mod answers;
@@ -13,9 +14,10 @@ use actix_web::http::{StatusCode, Uri};
 use actix_web::middleware::Next;
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde_json::Value;
+use std::path::PathBuf;
 use std::sync::LazyLock;
 
-/// The variable that plants one.
+/// The variable that names the file.
 pub const VARIABLE: &str = "CAUSEWAY_PLANTED_DEFECT";
 
 /// What was asked.
@@ -48,16 +50,20 @@ enum Defect {
     Answer(Spoil),
 }
 
-static PLANTED: LazyLock<Option<Defect>> = LazyLock::new(|| {
-    let name = std::env::var(VARIABLE).ok()?;
-    let found = rows().find(|(other, _)| *other == name);
-    tracing::warn!(
-        defect = name,
-        known = found.is_some(),
-        "a defect is planted in this server"
-    );
-    found.map(|(_, defect)| defect)
+static FILE: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
+    let file = std::env::var_os(VARIABLE).map(PathBuf::from);
+    if file.is_some() {
+        tracing::warn!("this server can be spoiled by planted defects");
+    }
+    file
 });
+
+fn planted() -> Option<Defect> {
+    let name = std::fs::read_to_string(FILE.as_ref()?).ok()?;
+    rows()
+        .find(|(other, _)| *other == name.trim())
+        .map(|(_, defect)| defect)
+}
 
 fn rows() -> impl Iterator<Item = (&'static str, Defect)> {
     let requests = requests::ROWS
@@ -85,7 +91,7 @@ pub async fn spoil(
         query: request.query_string().to_owned(),
         conditional: request.headers().contains_key("if-none-match"),
     };
-    match *PLANTED {
+    match planted() {
         None => next.call(request).await.map(ServiceResponse::map_into_boxed_body),
         Some(Defect::Query(rewrite)) => {
             let pairs = super::negotiate::pairs(&asked.query).unwrap_or_default();

@@ -49,6 +49,7 @@ pub(super) async fn run(check: &Check, session: &mut Session) -> Checked {
                 Kind::Paging => search::paging(session, rtype).await,
                 Kind::Other => search::other_patient(session, rtype).await,
                 Kind::Include => search::include(session, rtype, what).await,
+                Kind::DeclaredSearches => search::declared(session, rtype).await,
                 Kind::Provenance => search::provenance(session, rtype).await,
             }
         }

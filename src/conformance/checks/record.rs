@@ -119,7 +119,7 @@ async fn ask(session: &mut Session, pairs: &[(&str, &str)]) -> Checked<Vec<Value
         let page = session.send(Call::get(url)).await?.status(200)?.resource("Bundle")?;
         bundle::check(&page, ANY)?;
         for entry in page["entry"].as_array().into_iter().flatten() {
-            let shared = guides::is_shared(entry["resource"]["resourceType"].as_str().unwrap_or(""));
+            let shared = is_shared(&entry["resource"]);
             let fresh = seen.insert(name(&entry["resource"]));
             demand(fresh || shared, || {
                 format!("{} is there twice", name(&entry["resource"]))
@@ -134,6 +134,10 @@ async fn ask(session: &mut Session, pairs: &[(&str, &str)]) -> Checked<Vec<Value
         }
     }
     fail("the pages of $everything do not end")
+}
+
+fn is_shared(one: &Value) -> bool {
+    guides::is_shared(one["resourceType"].as_str().unwrap_or(""))
 }
 
 fn ids(resources: &[Value]) -> BTreeSet<String> {
@@ -349,17 +353,15 @@ async fn since(session: &mut Session) -> Checked {
     let since = format!("{day}T00:00:00Z");
     let from = when::Span::of(&since).map_or(0, |span| span.from);
     let newer = ask(session, &[("_since", &since)]).await?;
-    for one in newer
-        .iter()
-        .filter(|one| !guides::is_shared(one["resourceType"].as_str().unwrap_or("")))
-    {
+    for one in newer.iter().filter(|one| !is_shared(one)) {
         demand(updated(one).is_none_or(|at| at >= from - 1_000), || {
             format!("{} is older than _since", name(one))
         })?;
     }
+    // A shared resource comes along with what refers to it.
     let due = whole
         .iter()
-        .filter(|one| updated(one).is_some_and(|at| at > from + 1_000));
+        .filter(|one| !is_shared(one) && updated(one).is_some_and(|at| at > from + 1_000));
     let held = ids(&newer);
     for one in due {
         demand(held.contains(&name(one)), || {

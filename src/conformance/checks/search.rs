@@ -107,8 +107,11 @@ pub(super) async fn by(session: &mut Session, rtype: &str, names: &str) -> Check
                 (format!("lt{}", when::day(first, -2)), false),
                 (format!("gt{}", when::day(last, 2)), !span.is_bounded()),
             ] {
+                let more = (key.clone(), format!("ge{}", when::day(first, -3)));
                 let mut pairs = pairs.clone();
                 pairs[at].1 = value;
+                // Said twice, both must hold.
+                pairs.push(more);
                 let found = search(session, rtype, &borrowed(&pairs)).await?;
                 if there {
                     holds(rtype, &pairs, &found, &source)?;
@@ -117,6 +120,45 @@ pub(super) async fn by(session: &mut Session, rtype: &str, names: &str) -> Check
                 }
             }
         }
+    }
+    Ok(())
+}
+
+/// Every parameter that the CapabilityStatement declares, that the table can judge and that some resource has a value for. A server
+/// may demand more parameters beside it (400).
+pub(super) async fn declared(session: &mut Session, rtype: &str) -> Checked {
+    let Some(resource) = session.declared(rtype).await? else {
+        return fail(format!("the CapabilityStatement does not name {rtype}"));
+    };
+    let pool = session.some(rtype).await?;
+    let names = resource["searchParam"].as_array().into_iter().flatten();
+    let names: Vec<String> = names
+        .filter_map(|one| one["name"].as_str())
+        .map(str::to_owned)
+        .collect();
+    let mut tried = 0;
+    for key in names.iter().filter(|key| !matches!(key.as_str(), "patient" | "_id")) {
+        let Some(parameter) = parameters::find(rtype, key) else {
+            continue;
+        };
+        let Some((source, value)) = pool.iter().find_map(|one| Some((one, parameter.value_of(one)?))) else {
+            continue;
+        };
+        let mut pairs = vec![(key.clone(), value)];
+        if !guides::is_shared(rtype) && rtype != "Patient" {
+            pairs.push(("patient".to_owned(), session.patient().await?));
+        }
+        let call = Call::get(session.url(&format!("{rtype}?{}", super::super::wire::query(&borrowed(&pairs)))));
+        let answer = session.send(call).await?;
+        if answer.status == 400 {
+            continue;
+        }
+        let found = found::follow(session, rtype, answer).await?;
+        holds(rtype, &pairs, &found, source)?;
+        tried += 1;
+    }
+    if tried == 0 {
+        return skip(format!("no parameter of {rtype} is declared that can be judged"));
     }
     Ok(())
 }

@@ -70,7 +70,7 @@ pub const TABLE: &[(&str, &[&str])] = &[
     ("bundle-type-collection", &["fhir-core/search/none", "pdex-*/record/everything"]),
     ("full-url-wrong", &["us-core-*/Encounter/search-*", "pdex-*/record/everything"]),
     ("mode-lost", &["fhir-core/errors/lenient", "pdex-*/record/everything"]),
-    ("foreign-entry", &["*/*/search-*", "*/*/multiple-or", "*/*/other-patient", "fhir-core/search/none", "fhir-core/search/id-or", "pdex-*/access/search-other", "hrex/match/same-patient"]),
+    ("foreign-entry", &["*/*/search-*", "*/*/declared-searches", "*/*/multiple-or", "*/*/other-patient", "fhir-core/search/none", "fhir-core/search/id-or", "pdex-*/access/search-other", "hrex/match/same-patient"]),
     ("everything-foreign", &["pdex-*/record/compartment"]),
     ("total-wrong", &["fhir-core/search/none", "fhir-core/search/id-or", "us-core-*/Encounter/search-*"]),
     ("entries-in-a-count", &["fhir-core/search/count-zero", "fhir-core/search/summary-count"]),
