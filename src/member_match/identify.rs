@@ -90,7 +90,7 @@ fn judged(
     db: &mut Db,
     store: &Store,
     hasher: &KeyHasher,
-    rules: &Rules,
+    rules: &Arc<Rules>,
     wanted: &Wanted,
 ) -> Result<Judgement, Failure> {
     let roster = store.roster(db)?;
