@@ -147,6 +147,18 @@ async fn t_c03_over_http_a_guesser_is_turned_away_and_an_operator_lets_it_in_aga
     assert_eq!(shown["matching"]["alarmed"], true);
     assert!(shown["matching"]["locked_until"].is_string(), "{shown}");
 
+    let admin = payer.json_command(&["operator", "token", "--role", "admin"]);
+    let partners = client.http.get(format!("{}/ops/v1/partners", payer.ops));
+    let partners = partners
+        .bearer_auth(admin["token"].as_str().expect("a token"))
+        .send()
+        .await;
+    let partners: Value = partners.expect("an answer").json().await.expect("JSON");
+    assert_eq!(
+        partners["items"][0]["match_locked_until"], shown["matching"]["locked_until"],
+        "{partners}"
+    );
+
     // A restart forgets nothing.
     payer.kill();
     payer.serve();
