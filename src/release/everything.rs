@@ -171,7 +171,8 @@ impl Everything {
         if ended {
             self.still_granted().await?;
         }
-        if ended && brings_others && self.query.count.is_none() {
+        // With nothing named the answer ends here: an empty Bundle takes its `entry` back, which must not have left yet.
+        if ended && brings_others && self.query.count.is_none() && !self.supporting.is_empty() {
             self.phase = Phase::Supporting;
         } else if ended || page_full {
             let none_named = self.query.after_key.is_none() && self.supporting.is_empty();
