@@ -273,7 +273,15 @@ async fn t_c02_every_kind_of_refusal_writes_the_same_rows() {
         assert_eq!(world.guesses().await, [5, 1], "{kind}");
         let counts = world.counts().await;
         // What a person has to decide is one entry more; the time of the answer does not tell, it leaves at its slot.
-        let entries = if matches!(kind, "birth date" | "in doubt") { 3 } else { 2 };
-        assert_eq!((counts[0], counts[4]), (1, entries), "{kind}: a decision and its entries");
+        let entries = if matches!(kind, "birth date" | "in doubt") {
+            3
+        } else {
+            2
+        };
+        assert_eq!(
+            (counts[0], counts[4]),
+            (1, entries),
+            "{kind}: a decision and its entries"
+        );
     }
 }

@@ -195,7 +195,7 @@ impl Long {
             .collect();
         let named: BTreeSet<String> = resources
             .iter()
-            .flat_map(|one| references(one))
+            .flat_map(references)
             .filter(|name| shared(name))
             .collect();
         assert!(strangers.is_subset(&named), "{:?}", strangers.difference(&named));

@@ -55,7 +55,7 @@ fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
 
 #[tokio::test]
 async fn a_version_is_tried_put_in_force_and_taken_back_beside_a_running_server() {
-    let (payer, client) = TestPayer::start(4);
+    let (payer, client) = TestPayer::start(5);
     let token = client.token(ALL_SCOPES).await;
     assert_eq!(states(&payer), pairs(&[("safe", "active"), ("balanced", "idle")]));
     std::fs::write(payer.home().join("strict.policy"), strict(&payer)).expect("a file");
@@ -122,7 +122,9 @@ async fn a_version_is_tried_put_in_force_and_taken_back_beside_a_running_server(
         states(&payer),
         pairs(&[("safe", "active"), ("balanced", "idle"), ("strict", "idle")])
     );
-    assert_eq!(status(&client, &token, &payer, 3).await, 200);
+    // Whom a person has to decide on waits for that; another is matched at once.
+    assert_eq!(status(&client, &token, &payer, 3).await, 422);
+    assert_eq!(status(&client, &token, &payer, 4).await, 200);
 
     let version = |outcome: &str| {
         let condition = format!(
@@ -133,7 +135,7 @@ async fn a_version_is_tried_put_in_force_and_taken_back_beside_a_running_server(
     };
     assert_eq!(
         (version("matched"), version("review") + version("none")),
-        (3, 0),
+        (3, 1),
         "each decision cites its version"
     );
     for (action, times) in [

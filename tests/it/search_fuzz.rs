@@ -223,7 +223,9 @@ fn query(random: &mut Random, declared: &Declared, patient: &str) -> Query {
                     );
                 }
                 let personal = PERSONAL.iter().any(|one| name.starts_with(one));
-                if shown != *name || personal && matches!(rtype.as_str(), "Patient" | "RelatedPerson") {
+                // A modifier that is served is repeated with its value, like any parameter that names no person.
+                let odd = shown.contains(&mark) || shown.contains('.');
+                if odd || personal && matches!(rtype.as_str(), "Patient" | "RelatedPerson") {
                     query.secret.push(mark.clone());
                 }
                 (shown, value(random, kind, &mark, patient))

@@ -109,7 +109,7 @@ fn broken(good: &Value) -> Vec<(&'static str, String)> {
 async fn matches(payer: &TestPayer, client: &Client, token: &str, replies: &mut Vec<(String, Reply)>) {
     let good = request(payer);
     let mut wrong_date = good.clone();
-    wrong_date["parameter"][0]["resource"]["birthDate"] = json!("1931-07-20");
+    wrong_date["parameter"][0]["resource"]["birthDate"] = json!("1958-11-02");
     let mut consent = good.clone();
     consent["parameter"][3]["resource"]["provision"]["type"] = json!("deny");
     let mut bodies = broken(&good);

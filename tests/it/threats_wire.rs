@@ -154,12 +154,14 @@ async fn t_d02_d03_searches_tell_nothing_beside_the_grant() {
     }
     for path in [
         format!("Patient/{id}/Observation"),
-        format!("Patient/{id}/_history"),
+        format!("Patient/{}/_history", other.patient_id),
         "Patient/_history".to_owned(),
         "Patient/$everything".to_owned(),
-        "?_type=Patient".to_owned(),
     ] {
         let reply = client.get(&token, &path).await;
         assert!(matches!(reply.status, 404 | 405), "{path}: {}", reply.text());
     }
+    // A search over all types is not served: the base says what is.
+    let base = client.get(&token, "?_type=Patient").await;
+    assert_eq!(base.json()["resourceType"], "CapabilityStatement");
 }
