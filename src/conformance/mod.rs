@@ -1,7 +1,7 @@
 //! The conformance runner: asks any payer's server what the guides demand and says, test by test, what it found.
 //!
 //! It knows a server only by its wire: nothing here may look at this program's own handlers, store or search. What it demands
-//! stands in tables ([`catalog`], [`guides`], [`parameters`]); `conformance/requirements.tsv` ties every test to a requirement.
+//! stands in tables ([`catalog`], [`guides`], `parameters`); `conformance/requirements.tsv` ties every test to a requirement.
 //! Reports hold what the server answered, so they are as confidential as the members that are used for testing.
 
 mod bundle;
