@@ -31,8 +31,9 @@ use request::Request;
 
 /// The route template that idempotency keys are scoped by.
 pub const ROUTE: &str = "/Patient/$member-match";
-/// Times that a match is decided again after another request changed what it had read.
-const ATTEMPTS: u32 = 4;
+/// Times that a match is decided again after another request changed what it had read. More than the guesses about one card that
+/// the guard lets through, since each of these may overtake all others once.
+const ATTEMPTS: u32 = 8;
 /// Member numbers that one request may send.
 const MEMBER_VALUES: usize = 7;
 
