@@ -205,10 +205,12 @@ fn failed(
     }
     if let Some(until_ms) = over {
         mark(db, guess, TURNED_AWAY, until_ms)?;
-    }
-    let near = count(db, guess, &guess.record, limits)?;
-    if limits.per_record > 0 && near.guesses == limits.per_record {
-        alarms.push(Alarm::Record);
+    } else {
+        // One that is turned away came near nobody, whichever way it was found to be one too many.
+        let near = count(db, guess, &guess.record, limits)?;
+        if limits.per_record > 0 && near.guesses == limits.per_record {
+            alarms.push(Alarm::Record);
+        }
     }
     tally(db, guess, 1, 0, limits)?;
     ratio(db, guess, standing, limits, alarms)?;
