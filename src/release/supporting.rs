@@ -20,16 +20,23 @@ pub type Name = (String, String);
 pub struct Supporting {
     wanted: BTreeSet<Name>,
     taken: HashSet<Name>,
+    /// References that were read before, as they were written.
+    seen: HashSet<Box<str>>,
 }
 
 impl Supporting {
     /// Notes the shared resources that these bytes refer to.
     pub fn note(&mut self, bytes: &[u8], base_url: &str) {
         for text in references(bytes) {
-            let Some((rtype, id)) = compartment::local(&text, base_url) else {
+            // Most references are to the member's own and to the same few others: these are told before anything is built.
+            let relative = text
+                .strip_prefix(base_url)
+                .map_or(&*text, |rest| rest.trim_start_matches('/'));
+            if !relative.split('/').next().is_some_and(is_shared) || self.seen.contains(&*text) {
                 continue;
-            };
-            if is_shared(rtype) {
+            }
+            self.seen.insert(text.as_ref().into());
+            if let Some((rtype, id)) = compartment::local(&text, base_url) {
                 let name = (rtype.to_owned(), id.to_owned());
                 if !self.taken.contains(&name) {
                     self.wanted.insert(name);

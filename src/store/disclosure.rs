@@ -243,10 +243,12 @@ pub fn page(
     limit: i64,
     now_ms: i64,
 ) -> Result<Vec<Leaving>, Failure> {
+    // The keys are those of the grant's own compartment. Were the two joined by its number, SQLite would go by the index of
+    // compartments and types and order the whole record for each page.
     let mut query = resource::table
-        .inner_join(grants::table.on(grants::compartment.eq(resource::compartment)))
+        .inner_join(grants::table.on(grants::id.eq(&grant.id)))
         .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
-        .filter(grants::id.eq(&grant.id))
+        .filter(grants::compartment.eq(grant.compartment))
         .filter(live!(partner, now_ms))
         .filter(
             resource::key
