@@ -1,3 +1,5 @@
+//! Queries that are read, and queries that are refused, as tables.
+
 use super::super::test::{Prefix, ValueTest};
 use super::*;
 
