@@ -45,7 +45,7 @@ pub struct Asked<'a> {
     pub now_ms: i64,
 }
 
-/// What may leave of table `r` under grant `g`; the same rules as `disclosure` has, which a test compares.
+/// What may leave of table `r` under grant `g`; the same rules as `disclosure` has; the search oracle compares both.
 fn releasable(sql: &mut Sql, now_ms: i64) {
     sql.with(
         " AND (r.sensitivity = 0 OR (g.sensitive = 1 AND r.sensitivity < ?)) \
