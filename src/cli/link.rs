@@ -1,7 +1,7 @@
 //! `causeway link`: the identity graph, from partners' numbers to our members.
 
 use super::review::{Hand, usage};
-use super::{Exit, Out};
+use super::{Exit, Out, every_page};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::identity::graph::{Kind, SourceId};
@@ -109,7 +109,11 @@ fn perform(command: &LinkCommand, ctx: &Context, out: &mut Out) -> Result<(), Fa
             review::viewed_blocking(ctx, "reviewer", &correlation, Some(patient))?;
             let umb_system = ctx.payer.umb_system.clone();
             let item = ctx.store.read_blocking(|db| shown::graph(db, patient, &umb_system))?;
-            out.value(&item);
+            if out.json {
+                out.value(&item);
+            } else {
+                graph(&item, out);
+            }
             Ok(())
         }
         LinkCommand::Make {
@@ -142,36 +146,44 @@ fn dealt(ctx: &Context, deed: Deed, hand: &Hand, out: &mut Out) -> Result<(), Fa
     Ok(())
 }
 
-fn list(ctx: &Context, mut filter: LinkFilter, out: &mut Out) -> Result<(), Failure> {
-    let mut items: Vec<Value> = Vec::new();
-    loop {
-        let page = ctx.store.read_blocking(|db| shown::list(db, &filter, false))?;
-        items.extend(page.items);
-        filter.cursor = page.next;
-        if filter.cursor.is_none() {
-            break;
-        }
-    }
+fn list(ctx: &Context, filter: LinkFilter, out: &mut Out) -> Result<(), Failure> {
+    let items = every_page(|cursor| {
+        let filter = LinkFilter {
+            cursor,
+            ..filter.clone()
+        };
+        ctx.store.read_blocking(move |db| shown::list(db, &filter, false))
+    })?;
     if out.json {
         out.value(&items.into());
         return Ok(());
     }
+    links(&items, out);
+    Ok(())
+}
+
+/// Links as a table; the number too where it is shown.
+fn links(items: &[Value], out: &mut Out) {
+    let numbers = items.iter().any(|item| item["value"].is_string());
     let cells = |item: &Value| {
-        let text = |key: &str| item[key].as_str().unwrap_or("-").to_owned();
-        vec![
-            text("id"),
-            text("state"),
-            text("source"),
-            text("kind"),
-            text("patient_id"),
-            text("origin"),
+        let mut cells = vec![
+            text(&item["id"]),
+            text(&item["state"]),
+            text(&item["source"]),
+            text(&item["kind"]),
+            text(&item["patient_id"]),
+            text(&item["origin"]),
             item["confidence"].to_string(),
-            text("effective_from"),
-            text("effective_until"),
-        ]
+            text(&item["effective_from"]),
+            text(&item["effective_until"]),
+        ];
+        if numbers {
+            cells.push(text(&item["value"]));
+        }
+        cells
     };
-    let header = [
-        "ID",
+    let mut header = vec![
+        "LINK",
         "STATE",
         "SOURCE",
         "KIND",
@@ -181,6 +193,65 @@ fn list(ctx: &Context, mut filter: LinkFilter, out: &mut Out) -> Result<(), Fail
         "FROM",
         "UNTIL",
     ];
+    if numbers {
+        header.push("NUMBER");
+    }
     out.table(&header, &items.iter().map(cells).collect::<Vec<_>>());
-    Ok(())
+}
+
+/// Everything on one member, for people; `Patient.link` as the records it names, and `Linkage` is for machines.
+fn graph(item: &Value, out: &mut Out) {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    out.line(&format!("Patient/{}", text(&item["patient_id"])));
+    for other in list(&item["patient_link"]) {
+        out.line(&format!("the same person: {}", text(&other["other"]["reference"])));
+    }
+    out.line("");
+    links(&list(&item["links"]), out);
+    out.line("");
+    let step = |step: &Value| {
+        let changes: Vec<String> = list(&step["changes"])
+            .iter()
+            .map(|change| {
+                format!(
+                    "{}: {} to {}",
+                    text(&change["link"]),
+                    text(&change["from"]),
+                    text(&change["to"])
+                )
+            })
+            .collect();
+        vec![
+            text(&step["id"]),
+            text(&step["at"]),
+            text(&step["event"]),
+            text(&step["operator"]),
+            text(&step["reason"]),
+            text(&step["undoes"]),
+            changes.join("; "),
+        ]
+    };
+    let header = ["STEP", "AT", "EVENT", "OPERATOR", "REASON", "UNDOES", "CHANGES"];
+    out.table(&header, &list(&item["steps"]).iter().map(step).collect::<Vec<_>>());
+    out.line("");
+    let attribute = |one: &Value| {
+        vec![
+            text(&one["attribute"]),
+            text(&one["value"]),
+            text(&one["origin"]),
+            text(&one["as_of"]),
+            one["agree"].to_string(),
+            one["differ"].to_string(),
+        ]
+    };
+    let header = ["ATTRIBUTE", "SURVIVES", "FROM", "AS OF", "AGREE", "DIFFER"];
+    let rows: Vec<Vec<String>> = list(&item["view"]["attributes"]).iter().map(attribute).collect();
+    out.table(&header, &rows);
+}
+
+fn text(value: &Value) -> String {
+    match value.as_str() {
+        Some("") | None => "-".to_owned(),
+        Some(text) => text.to_owned(),
+    }
 }

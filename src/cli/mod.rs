@@ -18,6 +18,7 @@ mod out;
 pub mod partner;
 pub mod policy;
 pub mod review;
+mod review_table;
 pub mod serve;
 pub mod synth;
 
@@ -184,5 +185,20 @@ pub fn report(failure: &Failure, out: &mut Out) -> Exit {
         Fault::InputUnreadable => Exit::Unreadable,
         Fault::StoreDamaged => Exit::Integrity,
         _ => Exit::Failed,
+    }
+}
+
+/// The items of all pages.
+fn every_page(
+    mut page: impl FnMut(Option<String>) -> Result<crate::ops::Page, Failure>,
+) -> Result<Vec<serde_json::Value>, Failure> {
+    let (mut items, mut cursor) = (Vec::new(), None);
+    loop {
+        let found = page(cursor)?;
+        items.extend(found.items);
+        cursor = found.next;
+        if cursor.is_none() {
+            return Ok(items);
+        }
     }
 }

@@ -216,15 +216,23 @@ fn list(versions: &[Version], out: &mut Out) {
             version.standing.code().to_owned(),
             version.rules.point.code().to_owned(),
             version.added_ms.map_or_else(|| "ships".to_owned(), rfc3339_ms),
+            version.rules.version.clone(),
             version.name.clone(),
         ]
     };
     let rows: Vec<Vec<String>> = versions.iter().map(cells).collect();
-    out.table(&["ID", "STATE", "POINT", "ADDED", "NAME"], &rows);
+    out.table(&["ID", "STATE", "POINT", "ADDED", "CITED AS", "NAME"], &rows);
 }
 
 fn difference(from: &Version, to: &Version, out: &mut Out) {
-    let changes = policy::difference(&from.text(), &to.text());
+    let text = |version: &Version| {
+        if from.rules.point == to.rules.point {
+            version.text()
+        } else {
+            version.text() + &version.rules.needs()
+        }
+    };
+    let changes = policy::difference(&text(from), &text(to));
     if out.json {
         out.value(&json!({ "from": from.id, "to": to.id, "changes": changes }));
         return;

@@ -1,7 +1,7 @@
 //! `causeway review`: the queue of matches that a person decides.
 
 use super::operator::life_ms;
-use super::{Exit, Out};
+use super::{Exit, Out, every_page, review_table};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::ops::reviews::{self as shown, ReviewFilter, Sight};
@@ -160,7 +160,11 @@ fn perform(command: &ReviewCommand, ctx: &Context, out: &mut Out) -> Result<(), 
             review::viewed_blocking(ctx, "reviewer", &correlation, Some(id))?;
             let now_ms = ctx.clock.now_ms();
             let item = ctx.store.read_blocking(|db| shown::one(db, id, Sight::Words, now_ms))?;
-            show(&item, out);
+            if out.json {
+                out.value(&item);
+            } else {
+                review_table::show(&item, out);
+            }
             Ok(())
         }
         ReviewCommand::Decide {
@@ -210,17 +214,15 @@ fn acted(ctx: &Context, id: &str, act: Act, seen: Option<i64>, hand: &Hand, out:
     Ok(())
 }
 
-fn list(ctx: &Context, mut filter: ReviewFilter, out: &mut Out) -> Result<(), Failure> {
+fn list(ctx: &Context, filter: ReviewFilter, out: &mut Out) -> Result<(), Failure> {
     let now_ms = ctx.clock.now_ms();
-    let mut items: Vec<Value> = Vec::new();
-    loop {
-        let page = ctx.store.read_blocking(|db| shown::list(db, &filter, now_ms))?;
-        items.extend(page.items);
-        filter.cursor = page.next;
-        if filter.cursor.is_none() {
-            break;
-        }
-    }
+    let items = every_page(|cursor| {
+        let filter = ReviewFilter {
+            cursor,
+            ..filter.clone()
+        };
+        ctx.store.read_blocking(move |db| shown::list(db, &filter, now_ms))
+    })?;
     if out.json {
         out.value(&items.into());
         return Ok(());
@@ -235,66 +237,10 @@ fn list(ctx: &Context, mut filter: ReviewFilter, out: &mut Out) -> Result<(), Fa
             text("partner"),
             text("owner"),
             item["asked_count"].to_string(),
-            text("reason"),
+            review_table::why(&item["reason"]),
         ]
     };
     let rows: Vec<Vec<String>> = items.iter().map(cells).collect();
-    out.table(&["ID", "STATE", "DUE", "PARTNER", "OWNER", "ASKED", "REASON"], &rows);
+    out.table(&["ID", "STATE", "DUE", "PARTNER", "OWNER", "ASKED", "WHY"], &rows);
     Ok(())
-}
-
-fn show(item: &Value, out: &mut Out) {
-    if out.json {
-        out.value(item);
-        return;
-    }
-    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
-    out.line(&format!(
-        "review {}: {}, due {}, asked {} times by {}",
-        text(&item["id"]),
-        text(&item["state"]),
-        text(&item["due_at"]),
-        item["asked_count"],
-        text(&item["partner"])
-    ));
-    out.line(&format!("why: {}", text(&item["reason"])));
-    for candidate in item["candidates"].as_array().into_iter().flatten() {
-        out.line("");
-        out.line(&format!(
-            "candidate {}: Patient/{}, {} bits",
-            candidate["place"],
-            text(&candidate["patient_id"]),
-            candidate["total"]
-        ));
-        let cells = |field: &Value| {
-            let weight = field["weight"]
-                .as_f64()
-                .map_or("-".to_owned(), |bits| format!("{bits:+.1}"));
-            vec![
-                text(&field["field"]),
-                text(&field["agrees"]),
-                text(&field["level"]),
-                weight,
-                text(&field["asked"]),
-                text(&field["held"]),
-            ]
-        };
-        let rows: Vec<Vec<String>> = candidate["fields"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(cells)
-            .collect();
-        out.table(&["FIELD", "AGREES", "LEVEL", "WEIGHT", "ASKED", "HELD"], &rows);
-    }
-    for act in item["acts"].as_array().into_iter().flatten() {
-        out.line(&format!(
-            "{}  {} {} by {}: {}",
-            text(&act["at"]),
-            text(&act["act"]),
-            act["verdict"].as_str().unwrap_or(""),
-            text(&act["operator"]),
-            text(&act["reason"])
-        ));
-    }
 }

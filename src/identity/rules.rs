@@ -52,6 +52,21 @@ impl Rules {
         format!("point = {}\n{}", self.point.code(), self.policy.canonical())
     }
 
+    /// What the operating point needs of the numbers, as lines such as `needs.accept = 10`: two points of one policy differ in these.
+    pub fn needs(&self) -> String {
+        let bounds = self.policy.bounds(self.point);
+        [
+            ("accept", bounds.accept),
+            ("thin", bounds.thin),
+            ("faint", bounds.faint),
+            ("renamed", bounds.renamed),
+            ("review", bounds.review),
+            ("margin", bounds.margin),
+        ]
+        .map(|(name, bits)| format!("needs.{name} = {bits}\n"))
+        .concat()
+    }
+
     /// The content address: SHA-256 of [`Rules::text`], hexadecimal.
     pub fn id(&self) -> String {
         hex(&sha256(self.text().as_bytes()))

@@ -112,7 +112,8 @@ fn candidates(text: &mut String, detail: &Value) {
     row("rule that holds", shown.iter().map(rule).collect());
 }
 
-fn guard(code: &Value) -> Option<Guard> {
+/// The guard of this code.
+pub(crate) fn guard(code: &Value) -> Option<Guard> {
     let code = code.as_str()?;
     Guard::ALL.into_iter().find(|guard| guard.code() == code)
 }

@@ -63,7 +63,8 @@ pub fn list(ctx: &Context) -> Result<Vec<Version>, Failure> {
     ctx.store.read_blocking(|db| all(ctx, db))
 }
 
-/// The version named `wanted`: an id, six of its first characters or more, or a name; of two with one name the newer.
+/// The version named `wanted`: an id, six of its first characters or more, a name, or what a decision cites; of two with one name
+/// the newer.
 ///
 /// # Errors
 /// [`Fault::PolicyUnknown`] when there is none, or several; as [`list`].
@@ -253,7 +254,10 @@ fn one(ctx: &Context, db: &mut Db, wanted: &str) -> Result<Version, Failure> {
         .collect();
     let found = match by_id.as_slice() {
         [one] => Some(*one),
-        [] => versions.iter().rev().find(|version| version.name == wanted),
+        [] => versions
+            .iter()
+            .rev()
+            .find(|version| version.name == wanted || version.rules.version == wanted),
         _ => None,
     };
     found.cloned().ok_or_else(|| Fault::PolicyUnknown.into())

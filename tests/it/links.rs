@@ -171,7 +171,24 @@ async fn a_match_links_the_new_number_once_and_partners_read_none_of_it() {
     client.matched(&token, &body).await;
     assert_eq!(links(&payer, &id), first, "the same again changes nothing");
 
-    let number = payer.json_command(&["link", "graph", &id])["links"][0]["value"].clone();
+    let shown = payer.json_command(&["link", "graph", &id]);
+    let number = shown["links"][0]["value"].clone();
+    let told = payer.command(&["link", "graph", &id]);
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    let rows = |first: &Value| {
+        told.lines()
+            .filter(|line| first.as_str().is_some_and(|id| line.starts_with(id)))
+            .count()
+    };
+    assert_eq!(
+        (rows(&shown["links"][0]["id"]), rows(&shown["steps"][0]["id"])),
+        (1, 1),
+        "{told}"
+    );
+    assert!(
+        told.contains(number.as_str().expect("a number")) && told.contains("birth_date"),
+        "{told}"
+    );
     let number = number.as_str().expect("a number").to_owned();
     let other = payer.member(2).patient_id;
     let umb = umb_of(&payer, &other);

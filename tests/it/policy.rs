@@ -74,6 +74,18 @@ async fn a_version_is_tried_put_in_force_and_taken_back_beside_a_running_server(
     let again = payer.json_command(&import);
     assert_eq!(imported["id"], again["id"], "the same text is the same version");
     let id = imported["id"].as_str().expect("an id").to_owned();
+    let points = payer.json_command(&["policy", "diff", "balanced", "safe"]);
+    assert!(
+        points["changes"]
+            .as_array()
+            .is_some_and(|all| all.iter().any(|one| one["key"] == "needs.accept")),
+        "two points differ in what they need: {points}"
+    );
+    assert_eq!(
+        payer.json_command(&["policy", "show", imported["version"].as_str().expect("a version")])["id"],
+        imported["id"],
+        "what a decision cites names its version"
+    );
     let changed = payer.json_command(&["policy", "diff", &id[..8]]);
     let keys: Vec<&str> = changed["changes"]
         .as_array()

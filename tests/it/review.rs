@@ -104,6 +104,22 @@ async fn each_role_sees_what_it_may_and_every_view_is_in_the_ledger() {
         field("birth")["weight"].as_f64().is_some_and(|bits| bits > 0.0),
         "{best}"
     );
+    let told = payer.command(&["review", "show", &id]);
+    let told = String::from_utf8(told.stdout).expect("text");
+    let line = |name: &str| told.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+    let day = member.birth_date.to_string();
+    assert_eq!(line("birth date").matches(&day).count(), 2, "asked beside held: {told}");
+    assert!(
+        line("birth date").contains("the same") && line("why:").contains(' '),
+        "{told}"
+    );
+    let listed = payer.command(&["review", "list"]);
+    for word in &words {
+        assert!(
+            !String::from_utf8_lossy(&listed.stdout).contains(word),
+            "{word} in a list"
+        );
+    }
     for (desk, fault) in [("admin", Fault::RoleMissing)] {
         let desk = Desk::of(&payer, &client, desk);
         desk.get("reviews").await.assert_status(fault.row().http);
@@ -116,8 +132,8 @@ async fn each_role_sees_what_it_may_and_every_view_is_in_the_ledger() {
         .assert_status(Fault::RoleMissing.row().http);
     assert_eq!(
         payer.count("ledger_entry WHERE action = 'review.viewed'"),
-        9,
-        "four lists, five views"
+        10,
+        "four lists, five views, one at the terminal"
     );
     auditor.get("reviews/nothing").await.assert_status(404);
 }
