@@ -1,20 +1,24 @@
 //! Prior authorisations: where an ExplanationOfBenefit of `use` preauthorization stands, and since when.
 //!
-//! Source: PDex 2.2 prior authorization profile; X12 306 review action codes.
+//! Source: PDex 2.2 prior authorization profile; X12 306 review action codes; 42 CFR 422.119(b)(1)(iv), which leaves drugs out.
 
 use crate::fhir::prescreen::{Screened, Value};
 use crate::fhir::when;
-
-/// No prior authorisation.
-pub const NONE: i64 = 0;
-/// Approved and in force, or waiting for a decision.
-pub const ACTIVE: i64 = 1;
-/// Cancelled, or its period was over when it was stored. One that ends later keeps [`ACTIVE`]: compare `service_to_ms`.
-pub const ENDED: i64 = 2;
-/// Every reviewed item was denied.
-pub const DENIED: i64 = 3;
+use crate::store::disclosure::{
+    PA_ACTIVE as ACTIVE, PA_DENIED as DENIED, PA_DRUG as DRUG, PA_ENDED as ENDED, PA_NONE as NONE,
+};
 
 const REVIEW_ACTION: &str = "https://codesystem.x12.org/005010/306";
+/// Systems all of whose codes are drugs.
+const DRUGS: [&str; 2] = [
+    "http://hl7.org/fhir/sid/ndc",
+    "http://www.nlm.nih.gov/research/umls/rxnorm",
+];
+/// HCPCS level II as terminology.hl7.org and as CARIN write it; the codes from J0000 to J9999 are drugs.
+const HCPCS: [&str; 2] = [
+    "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets",
+    "https://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets",
+];
 
 /// State and time of its last change in UTC milliseconds. `service_to_ms` is the end of its period.
 pub fn state(resource: &Screened<'_>, service_to_ms: Option<i64>, now_ms: i64) -> (i64, Option<i64>) {
@@ -26,6 +30,9 @@ pub fn state(resource: &Screened<'_>, service_to_ms: Option<i64>, now_ms: i64) -
     }
     let mut found = Found::default();
     walk(&root, &mut found);
+    if for_drugs(&root) {
+        return (DRUG, found.changed_ms);
+    }
     let created = root
         .get("created")
         .and_then(|value| value.text())
@@ -54,6 +61,28 @@ pub fn state(resource: &Screened<'_>, service_to_ms: Option<i64>, now_ms: i64) -
         Some(end) => (ENDED, changed.max(Some(end))),
         None => (ACTIVE, changed),
     }
+}
+
+/// Whether it is a pharmacy's, or everything that it asks for is a drug.
+fn for_drugs(root: &Value<'_>) -> bool {
+    let pharmacy = root
+        .all(&["type", "coding", "code"])
+        .iter()
+        .any(|code| code.is("pharmacy"));
+    let is_drug = |coding: &Value<'_>| {
+        coding.get("system").is_some_and(|system| {
+            let hcpcs = || {
+                let code = coding.get("code").and_then(|code| code.text());
+                HCPCS.iter().any(|known| system.is(known)) && code.is_some_and(|code| code.starts_with('J'))
+            };
+            DRUGS.iter().any(|known| system.is(known)) || hcpcs()
+        })
+    };
+    let items = root.all(&["item"]);
+    let all = items
+        .iter()
+        .all(|item| item.all(&["productOrService", "coding"]).iter().any(is_drug));
+    pharmacy || !items.is_empty() && all
 }
 
 #[derive(Default)]
@@ -124,6 +153,35 @@ mod tests {
         );
         let now = when::range_ms("2025-01-01").expect("date").0;
         state(&screen(text.as_bytes(), &Limits::record()).expect("passes"), None, now)
+    }
+
+    #[test]
+    fn one_for_drugs_alone_is_told_from_one_for_a_service_too() {
+        let of = |claim: &str, codings: &[(&str, &str)]| {
+            let items: Vec<String> = codings
+                .iter()
+                .map(|(system, code)| {
+                    format!(r#"{{"productOrService":{{"coding":[{{"system":"{system}","code":"{code}"}}]}}}}"#)
+                })
+                .collect();
+            let text = format!(
+                r#"{{"resourceType":"ExplanationOfBenefit","use":"preauthorization","status":"active","type":{{"coding":[
+                {{"code":"{claim}"}}]}}{}}}"#,
+                if items.is_empty() {
+                    String::new()
+                } else {
+                    format!(",\"item\":[{}]", items.join(","))
+                }
+            );
+            state(&screen(text.as_bytes(), &Limits::record()).expect("passes"), None, 0).0
+        };
+        let ([ndc, rxnorm], [hcpcs, other]) = (DRUGS, HCPCS);
+        assert_eq!(of("professional", &[(ndc, "0006-0277")]), DRUG);
+        assert_eq!(of("professional", &[(rxnorm, "860975"), (hcpcs, "J0897")]), DRUG);
+        assert_eq!(of("pharmacy", &[]), DRUG);
+        assert_eq!(of("professional", &[(hcpcs, "E0601")]), ACTIVE);
+        assert_eq!(of("professional", &[(ndc, "0006-0277"), (other, "E0601")]), ACTIVE);
+        assert_eq!(of("professional", &[]), ACTIVE);
     }
 
     #[test]

@@ -10,12 +10,16 @@ use crate::error::Failure;
 use diesel::prelude::*;
 use diesel::sql_types::{Binary, Nullable};
 
-/// No prior authorisation. These codes are written by `records`; `release` tests that both agree.
+/// No prior authorisation. `records` writes these codes.
 pub const PA_NONE: i64 = 0;
-/// Active or pending.
+/// Approved and in force, or waiting for a decision.
 pub const PA_ACTIVE: i64 = 1;
-/// Ended.
+/// Cancelled, or its period was over when it was stored. One that ends later keeps [`PA_ACTIVE`]: compare `service_to_ms`.
 pub const PA_ENDED: i64 = 2;
+/// Every reviewed item was denied; never released.
+pub const PA_DENIED: i64 = 3;
+/// For drugs only; never released.
+pub const PA_DRUG: i64 = 4;
 /// Sensitivity bits from here up are withheld under every policy: another patient's data, or a label nobody knows.
 pub const WITHHELD_ALWAYS: i64 = 1 << 61;
 

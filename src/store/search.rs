@@ -45,7 +45,8 @@ pub struct Asked<'a> {
     pub now_ms: i64,
 }
 
-/// What may leave of table `r` under grant `g`; the same rules as `disclosure` has; the search oracle compares both.
+/// What may leave of table `r` under grant `g`; the same rules as `disclosure` has. The integration test `release_rules` compares every
+/// way out.
 fn releasable(sql: &mut Sql, now_ms: i64) {
     sql.with(
         " AND (r.sensitivity = 0 OR (g.sensitive = 1 AND r.sensitivity < ?)) \

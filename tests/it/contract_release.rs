@@ -113,7 +113,7 @@ fn releasable(resource: &Value, sensitive: bool) -> Option<bool> {
         return Some(true);
     }
     let text = resource.to_string();
-    if text.contains("\"code\":\"A3\"") {
+    if text.contains("\"code\":\"A3\"") || for_a_drug(resource) {
         return Some(false);
     }
     let end = resource["preAuthRefPeriod"][0]["end"].as_str().map(day);
@@ -122,6 +122,12 @@ fn releasable(resource: &Value, sensitive: bool) -> Option<bool> {
         Some(end) if end < today() - Days::new(360) => None,
         _ => Some(true),
     }
+}
+
+/// Synthetic authorizations ask for one thing each.
+fn for_a_drug(authorization: &Value) -> bool {
+    let codings = authorization["item"][0]["productOrService"]["coding"].as_array();
+    codings.is_some_and(|all| all.iter().any(|one| one["system"] == "http://hl7.org/fhir/sid/ndc"))
 }
 
 pub fn day(text: &str) -> NaiveDate {
@@ -292,6 +298,7 @@ async fn t_d08_sensitive_rows_money_and_denials_are_held_back() {
     assert!(kinds(|one| one["meta"]["security"].is_array()) > 5);
     assert!(kinds(|one| one.to_string().contains("\"code\":\"A3\"")) > 0);
     assert!(kinds(|one| one["use"] == "preauthorization" && releasable(one, true) == Some(true)) > 0);
+    assert!(kinds(|one| one["use"] == "preauthorization" && for_a_drug(one)) > 0);
 
     let regular = long.resources("").await;
     long.assert_released(&regular, false, |_| true);

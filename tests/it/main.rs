@@ -22,6 +22,7 @@ mod layers;
 mod links;
 mod matching;
 mod policy;
+mod release_rules;
 mod rest;
 mod review;
 mod review_race;
