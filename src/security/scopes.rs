@@ -40,7 +40,7 @@ impl Scope {
         let rtype = match rtype {
             "*" => None,
             name => Some(name)
-                .filter(|name| is_type(name))
+                .filter(|name| causeway_fhir_types::is_type(name))
                 .map(|name| Some(name.to_owned()))?,
         };
         match may {
@@ -127,12 +127,6 @@ fn is_token(text: &str) -> bool {
         && text
             .bytes()
             .all(|b| (0x21..=0x7e).contains(&b) && b != b'"' && b != b'\\')
-}
-
-fn is_type(text: &str) -> bool {
-    text.len() <= 64
-        && text.starts_with(|c: char| c.is_ascii_uppercase())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
 /// A parsed set of scopes.
@@ -283,6 +277,7 @@ mod tests {
             ("system/*.rs", "system/*", None),
             ("system/*.rs", "system/.rs", None),
             ("system/*.rs", "system/patient.rs", None),
+            ("system/*.rs", "system/Patients.rs", None),
             ("system/*.rs", "system/Pat*.rs", None),
             ("system/*.rs", "SYSTEM/*.rs", None),
             ("system/*.rs", "patient/*.rs", None),
