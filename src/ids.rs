@@ -2,19 +2,21 @@
 //!
 //! Pure: randomness comes in through [`Ids`], so tests can fix it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// Where new identifiers come from. Clones share the source.
 #[derive(Clone)]
 pub struct Ids(Arc<dyn Fn(u64) -> uuid::Uuid + Send + Sync>);
 
 impl Ids {
-    /// Random, time-ordered (UUIDv7) identifiers from the operating system.
+    /// Random identifiers (UUIDv7) that sort as they were made, those of one millisecond by a counter that begins at random
+    /// (RFC 9562, section 6.2, method 1). A clock that goes back does not take them back.
     pub fn random() -> Self {
-        Ids(Arc::new(|now_ms| {
+        let counter = Mutex::new(uuid::ContextV7::new());
+        Ids(Arc::new(move |now_ms| {
             uuid::Uuid::new_v7(uuid::Timestamp::from_unix(
-                uuid::NoContext,
+                &counter,
                 now_ms / 1000,
                 (now_ms % 1000) as u32 * 1_000_000,
             ))
@@ -68,9 +70,11 @@ mod tests {
     }
 
     #[test]
-    fn random_ids_are_ordered_by_time_and_distinct() {
+    fn random_ids_sort_as_they_were_made() {
         let ids = Ids::random();
-        let (a, b, c) = (ids.new_id(1_000), ids.new_id(2_000), ids.new_id(2_000));
-        assert!(a < b && b != c);
+        let mut made = vec![ids.new_id(1_000)];
+        made.extend((0..1_000).map(|_| ids.new_id(2_000)));
+        made.push(ids.new_id(1_999));
+        assert!(made.is_sorted_by(|a, b| a < b));
     }
 }
