@@ -343,5 +343,4 @@ fn doubt(identity: &Judgement) -> Option<Doubt> {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;

@@ -1,6 +1,7 @@
 //! The threat tables of section A, run against the use cases. Test names begin with the threat's id.
 
 mod assertions;
+mod certificates;
 mod keys;
 mod keysets;
 mod requests;
@@ -221,4 +222,8 @@ fn form(assertion: &str, scope: &str) -> String {
 
 fn claims() -> Value {
     json!({ "iss": "new-payer", "sub": "new-payer", "aud": TOKEN_URL, "exp": NOW_S + 240, "iat": NOW_S, "jti": "j-1" })
+}
+
+fn fault(result: Result<TokenAnswer, Failure>) -> Option<Fault> {
+    result.err().map(|failure| failure.fault())
 }
