@@ -20,6 +20,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Time between not being ready and closing the listeners, so that balancers notice.
 const NOTICE: Duration = Duration::from_secs(1);
+/// Time for the operations side and the store after the last answer.
+const SETTLE: Duration = Duration::from_secs(5);
 
 /// Time between sweeps of what has expired.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -132,7 +134,7 @@ async fn serve(
         note(&ctx, Action::ServerStopped).await
     };
     tokio::select! {
-        done = tokio::time::timeout(Duration::from_secs(30), stop) => match done {
+        done = tokio::time::timeout(NOTICE + app.config.limits.drain + SETTLE, stop) => match done {
             Ok(noted) => {
                 noted?;
                 let store = ctx.store.clone();

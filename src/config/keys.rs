@@ -235,16 +235,10 @@ pub const KEYS: &[Key] = {
             "Largest request body.",
         ),
         key(
-            "limits.bulk_body_bytes",
-            Number(1024, 268_435_456),
-            "16777216",
-            "Largest body of $bulk-member-match.",
-        ),
-        key(
             "limits.head_bytes",
             Number(4096, 131_072),
             "32768",
-            "Largest request head.",
+            "Largest request head; beyond it 431.",
         ),
         key("limits.tls_seconds", Number(1, 60), "10", "Time for a TLS handshake."),
         key("limits.head_seconds", Number(1, 60), "10", "Time for a request head."),
@@ -271,7 +265,7 @@ pub const KEYS: &[Key] = {
             "limits.connections_per_partner",
             Number(1, 10_000),
             "64",
-            "Open connections of one partner.",
+            "Open connections of one client certificate's URI name; beyond it 429.",
         ),
         key(
             "limits.in_flight",
@@ -284,12 +278,6 @@ pub const KEYS: &[Key] = {
             Number(1, 100_000),
             "256",
             "Requests of one partner worked on at once; beyond it 429.",
-        ),
-        key(
-            "limits.h2_streams",
-            Number(1, 1000),
-            "100",
-            "Streams of one HTTP/2 connection.",
         ),
         key(
             "limits.drain_seconds",

@@ -308,7 +308,6 @@ impl Values {
     fn limits(&self) -> Limits {
         Limits {
             body_bytes: self.size("limits.body_bytes"),
-            bulk_body_bytes: self.size("limits.bulk_body_bytes"),
             head_bytes: self.size("limits.head_bytes"),
             tls: self.seconds("limits.tls_seconds"),
             head: self.seconds("limits.head_seconds"),
@@ -319,7 +318,6 @@ impl Values {
             connections_per_partner: self.size("limits.connections_per_partner"),
             in_flight: self.size("limits.in_flight"),
             in_flight_per_partner: self.size("limits.in_flight_per_partner"),
-            h2_streams: u32::try_from(self.number("limits.h2_streams")).unwrap_or(100),
             drain: self.seconds("limits.drain_seconds"),
         }
     }

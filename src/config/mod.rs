@@ -160,8 +160,6 @@ pub struct Log {
 pub struct Limits {
     /// Largest request body.
     pub body_bytes: usize,
-    /// Largest body of `$bulk-member-match`.
-    pub bulk_body_bytes: usize,
     /// Largest request head.
     pub head_bytes: usize,
     /// Time for a TLS handshake.
@@ -176,14 +174,12 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// Open connections in all.
     pub connections: usize,
-    /// Open connections of one partner.
+    /// Open connections of one partner, by the URI name of its certificate.
     pub connections_per_partner: usize,
     /// Requests worked on at once.
     pub in_flight: usize,
     /// Requests of one partner worked on at once.
     pub in_flight_per_partner: usize,
-    /// Streams of one HTTP/2 connection.
-    pub h2_streams: u32,
     /// Time for running requests after SIGTERM.
     pub drain: Duration,
 }

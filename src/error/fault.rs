@@ -95,7 +95,7 @@ faults! {
     NotJson             => ("RQ-001", "structure",        Error, 400, Never,   "The body is not well-formed JSON.", "Send one JSON document in UTF-8."),
     DuplicateKey        => ("RQ-002", "structure",        Error, 400, Never,   "An object has the same property twice.", "Send each property once."),
     TooDeep             => ("RQ-003", "structure",        Error, 400, Never,   "The body is nested too deeply.", "Send at most 50 levels."),
-    TooLarge            => ("RQ-004", "too-long",         Error, 413, Never,   "The body is larger than this route takes.", "Send a smaller body; the limits are in the CapabilityStatement's documentation."),
+    TooLarge            => ("RQ-004", "too-long",         Error, 413, Never,   "The body is larger than this route takes.", "Send a smaller body; the payer's operator knows the limit."),
     MediaTypeRefused    => ("RQ-005", "not-supported",    Error, 415, Never,   "The media type of the body is not supported here.", "Send application/fhir+json."),
     NotAcceptable       => ("RQ-006", "not-supported",    Error, 406, Never,   "None of the accepted media types can be served.", "Accept application/fhir+json."),
     ResourceInvalid     => ("RQ-007", "structure",        Error, 400, Never,   "The resource is not valid FHIR R4.", "Correct the element named in expression."),
@@ -109,6 +109,7 @@ faults! {
     NotFound            => ("RQ-015", "not-found",        Error, 404, Never,   "There is no such resource for this caller.", "Check the id; a member becomes readable after a successful $member-match."),
     RequestTimeout      => ("RQ-016", "timeout",          Error, 408, Backoff, "The request did not arrive in time.", "Send the whole request promptly."),
     PreconditionFailed  => ("RQ-017", "conflict",         Error, 412, Never,   "The resource is not in the version that was asked for.", "Read it again without If-Match or If-Unmodified-Since."),
+    HeadTooLarge        => ("RQ-018", "too-long",         Error, 431, Never,   "The request's address and headers are too long.", "Send less in them; put search parameters into the body of a POST _search."),
     // Idempotency
     IdempotencyKeyBad   => ("ID-001", "value",            Error, 400, Never,   "The Idempotency-Key header cannot be used.", "Send one key of 1 to 255 visible ASCII characters."),
     IdempotencyKeyReused=> ("ID-002", "business-rule",    Error, 422, Never,   "This Idempotency-Key was used for another request.", "Use a new key for a new request."),

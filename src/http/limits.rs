@@ -1,4 +1,4 @@
-//! Limits before work: requests in flight in all, and for each partner (reliability sheet section 8).
+//! Limits before work: requests in flight in all and for each partner, connections of one certificate, size of a request's head.
 
 use crate::error::Fault;
 use std::collections::HashMap;
@@ -9,9 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Clone)]
 pub struct Limits {
     all: Arc<AtomicUsize>,
-    partners: Arc<Mutex<HashMap<String, usize>>>,
     all_max: usize,
-    partner_max: usize,
+    partners: Shares,
 }
 
 /// One request in flight; it ends when this is dropped.
@@ -19,20 +18,13 @@ pub struct InFlight {
     all: Arc<AtomicUsize>,
 }
 
-/// One request of a partner in flight.
-pub struct PartnerInFlight {
-    partners: Arc<Mutex<HashMap<String, usize>>>,
-    id: String,
-}
-
 impl Limits {
     /// At most `all_max` requests at once, and `partner_max` of one partner.
     pub fn new(all_max: usize, partner_max: usize) -> Self {
         Limits {
             all: Arc::default(),
-            partners: Arc::default(),
             all_max,
-            partner_max,
+            partners: Shares::new(partner_max),
         }
     }
 
@@ -54,17 +46,8 @@ impl Limits {
     ///
     /// # Errors
     /// [`Fault::RateLimited`] when the partner is at its limit.
-    pub fn enter_partner(&self, id: &str) -> Result<PartnerInFlight, Fault> {
-        let mut partners = self.partners.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = partners.entry(id.to_owned()).or_insert(0);
-        if *count >= self.partner_max {
-            return Err(Fault::RateLimited);
-        }
-        *count += 1;
-        Ok(PartnerInFlight {
-            partners: Arc::clone(&self.partners),
-            id: id.to_owned(),
-        })
+    pub fn enter_partner(&self, id: &str) -> Result<Held, Fault> {
+        self.partners.enter(id).ok_or(Fault::RateLimited)
     }
 }
 
@@ -74,13 +57,50 @@ impl Drop for InFlight {
     }
 }
 
-impl Drop for PartnerInFlight {
+/// Counts what each of many holds at once, up to one maximum. Clones share the counts.
+#[derive(Clone)]
+pub struct Shares {
+    held: Arc<Mutex<HashMap<String, usize>>>,
+    max: usize,
+}
+
+/// One thing held; it ends when this is dropped.
+pub struct Held {
+    held: Arc<Mutex<HashMap<String, usize>>>,
+    id: String,
+}
+
+impl Shares {
+    /// At most `max` for each.
+    pub fn new(max: usize) -> Self {
+        Shares {
+            held: Arc::default(),
+            max,
+        }
+    }
+
+    /// Counts one more for `id`; `None` when it is at the maximum.
+    pub fn enter(&self, id: &str) -> Option<Held> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = held.entry(id.to_owned()).or_insert(0);
+        if *count >= self.max {
+            return None;
+        }
+        *count += 1;
+        Some(Held {
+            held: Arc::clone(&self.held),
+            id: id.to_owned(),
+        })
+    }
+}
+
+impl Drop for Held {
     fn drop(&mut self) {
-        let mut partners = self.partners.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = partners.get_mut(&self.id) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = held.get_mut(&self.id) {
             *count -= 1;
             if *count == 0 {
-                partners.remove(&self.id);
+                held.remove(&self.id);
             }
         }
     }

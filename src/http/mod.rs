@@ -5,6 +5,7 @@
 pub mod answer_slot;
 pub mod body;
 pub mod conditional;
+mod connection;
 #[cfg(debug_assertions)]
 pub mod defects;
 pub mod fhir;

@@ -2,6 +2,7 @@
 //!
 //! A log line names the route, never the path; no header, query or body of the caller gets into it.
 
+use super::connection;
 use super::limits::Limits;
 use super::reply::{HttpFailure, outcome_response};
 use super::represent;
@@ -12,8 +13,8 @@ use crate::telemetry::Correlation;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
-use actix_web::http::Method;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{ConnectionType, Method};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
 use std::time::{Duration, Instant};
@@ -38,10 +39,14 @@ pub async fn observe(
     let base_url = app.ctx.payer.base_url.clone();
 
     // The request must not be cloned before it is routed: the router needs it for itself.
-    let mut response = match limits.enter() {
+    let may_enter = admitted(&request, app.config.limits.head_bytes).and_then(|()| limits.enter());
+    let mut response = match may_enter {
         Err(fault) => {
             let mut answer = outcome_response(&fault.into(), &base_url);
             answer.extensions_mut().insert(fault);
+            if fault != Fault::Overloaded {
+                answer.head_mut().set_connection_type(ConnectionType::Close);
+            }
             request.into_response(answer)
         }
         Ok(_in_flight) => match tokio::time::timeout(app.config.limits.handler, next.call(request)).await {
@@ -57,6 +62,22 @@ pub async fn observe(
     put_headers(response.headers_mut(), &correlation);
     record(&response, &correlation, fault, started.elapsed());
     Ok(response)
+}
+
+/// Refuses what must not get as far as a route.
+fn admitted(request: &ServiceRequest, head_max: usize) -> Result<(), Fault> {
+    if connection::is_beyond_share(request.request()) {
+        return Err(Fault::RateLimited);
+    }
+    let line = request.method().as_str().len() + request.uri().path().len() + request.query_string().len();
+    let fields = request
+        .headers()
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4);
+    match line + fields.sum::<usize>() > head_max {
+        true => Err(Fault::HeadTooLarge),
+        false => Ok(()),
+    }
 }
 
 /// Gives a failure that a handler returned the body that knows our base URL.

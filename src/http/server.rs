@@ -1,17 +1,15 @@
 //! The two listeners: partners' side over TLS, operations side on its own address. Start, stop, and nothing between.
 
-use super::limits::Limits;
-use super::{observe, ops, represent, routes};
+use super::limits::{Limits, Shares};
+use super::{connection, observe, ops, represent, routes};
 use crate::app::App;
 use crate::error::{Failure, Fault};
-use crate::security::PeerCertificate;
-use actix_tls::accept::rustls_0_23::TlsStream;
-use actix_web::dev::{Extensions, ServerHandle};
-use actix_web::rt::net::TcpStream;
+use actix_web::dev::ServerHandle;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{App as ActixApp, HttpServer, middleware};
-use std::any::Any;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::thread::available_parallelism;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
@@ -44,6 +42,8 @@ pub fn start(app: Data<App>, extra: Option<Extra>) -> Result<Running, Failure> {
     ops::install_metrics();
     let in_flight = Data::new(Limits::new(limits.in_flight, limits.in_flight_per_partner));
     let (data, flight) = (app.clone(), in_flight);
+    let shares = Shares::new(limits.connections_per_partner);
+    let workers = available_parallelism().map_or(2, NonZeroUsize::get);
     let partners_side = HttpServer::new(move || {
         let server = ActixApp::new()
             .app_data(data.clone())
@@ -62,13 +62,15 @@ pub fn start(app: Data<App>, extra: Option<Extra>) -> Result<Running, Failure> {
             })
             .default_service(web::to(observe::route_unknown))
     })
-    .on_connect(peer_certificate)
+    .workers(workers)
+    .on_connect(move |stream, data| connection::opened(stream, data, &shares))
     .tcp_nodelay(true)
     .keep_alive(limits.keep_alive)
     .client_request_timeout(limits.head)
     .client_disconnect_timeout(Duration::from_secs(2))
     .tls_handshake_timeout(limits.tls)
-    .max_connections(limits.connections)
+    // The framework counts for each worker.
+    .max_connections(limits.connections.div_ceil(workers))
     .max_connection_rate(512)
     .backlog(1024)
     .shutdown_timeout(limits.drain.as_secs())
@@ -112,17 +114,6 @@ impl Running {
         }
         let store = self.app.ctx.store.clone();
         let _ = tokio::task::spawn_blocking(move || store.settle()).await;
-    }
-}
-
-/// Keeps the client certificate of a connection where handlers find it.
-fn peer_certificate(connection: &dyn Any, data: &mut Extensions) {
-    let Some(stream) = connection.downcast_ref::<TlsStream<TcpStream>>() else {
-        return;
-    };
-    let (_, session) = stream.get_ref();
-    if let Some(leaf) = session.peer_certificates().and_then(<[_]>::first) {
-        data.insert(PeerCertificate::of(leaf));
     }
 }
 

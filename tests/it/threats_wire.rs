@@ -1,4 +1,5 @@
-//! Threats on the wire: assertions that come twice at once (A07), ambiguous framing (B05), searches as oracles (D03).
+//! Threats on the wire: assertions that come twice at once (A07), ambiguous framing (B05), searches as oracles (D03), connections and
+//! heads beyond their limits.
 
 use crate::support::client::{ALL_SCOPES, Client, MATCH_SCOPE};
 use crate::support::payer::{PARTNER_URI, TestPayer};
@@ -7,6 +8,7 @@ use crate::support::wire::Wire;
 use causeway::error::Fault;
 use causeway::synth::Variation;
 use futures_util::future::join_all;
+use std::io::{Read as _, Write as _};
 
 async fn winners(clients: &[Client], assertion: &str) -> usize {
     let all = clients.iter().map(|client| client.ask_token(assertion, MATCH_SCOPE));
@@ -164,4 +166,41 @@ async fn t_d02_d03_searches_tell_nothing_beside_the_grant() {
     // A search over all types is not served: the base says what is.
     let base = client.get(&token, "?_type=Patient").await;
     assert_eq!(base.json()["resourceType"], "CapabilityStatement");
+}
+
+#[tokio::test]
+async fn a_partner_has_its_share_of_connections_and_a_head_its_size() {
+    let (mut payer, _client) = TestPayer::prepare(1);
+    payer.serve_with(&[
+        ("CAUSEWAY_LIMITS__CONNECTIONS_PER_PARTNER", "2"),
+        ("CAUSEWAY_LIMITS__HEAD_BYTES", "8192"),
+    ]);
+    let pair = payer.pki.client(PARTNER_URI, Kind::Good);
+    let (partner, nobody) = (Wire::new(&payer, Some(&pair)), Wire::new(&payer, None));
+    let mut held: Vec<_> = (0..2).map(|_| partner.open()).collect();
+    for stream in &mut held {
+        stream
+            .write_all(b"GET /fhir/metadata HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .expect("a request");
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).expect("an answer");
+        assert_eq!(&answer, b"HTTP/1.1 200");
+    }
+    let ask = |wire: &Wire| wire.send("GET", "/fhir/metadata", &[]);
+    ask(&partner).assert_outcome(Fault::RateLimited);
+    assert_eq!(ask(&nobody).status, 200, "others are not in its share");
+    drop(held);
+    let freed = (0..100).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        ask(&partner).status == 200
+    });
+    assert!(freed, "closed connections are given back");
+
+    let long = "x".repeat(9_000);
+    nobody
+        .send("GET", "/fhir/metadata", &[("x-long", &long)])
+        .assert_outcome(Fault::HeadTooLarge);
+    nobody
+        .send("GET", &format!("/fhir/Patient?name={long}"), &[])
+        .assert_outcome(Fault::HeadTooLarge);
 }

@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::audit::{Action, Actor};
 use crate::error::{Failure, Fault};
-use crate::http::limits::{Limits, PartnerInFlight};
+use crate::http::limits::{Held, Limits};
 use crate::http::observe::{SeenPartner, correlation_of};
 use crate::http::reply::HttpFailure;
 use crate::http::routes::{self, Access};
@@ -21,7 +21,7 @@ pub struct Authorised {
     pub caller: Caller,
     /// What its token allows.
     pub scopes: Scopes,
-    _in_flight: PartnerInFlight,
+    _in_flight: Held,
 }
 
 impl FromRequest for Authorised {

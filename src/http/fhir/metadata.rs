@@ -171,7 +171,7 @@ fn operations() -> Vec<Value> {
     }
     if has(Interaction::MemberMatch) {
         operations.push(json!({"name": "member-match", "definition": MEMBER_MATCH,
-            "documentation": "HRex 1.0 and 1.1 or later. Consent is required. Scope: the definition's canonical. Bodies up to 1 MiB. Idempotency-Key is honoured for 7 days."}));
+            "documentation": "HRex 1.0 and 1.1 or later. Consent is required. Scope: the definition's canonical. Idempotency-Key is honoured for 7 days."}));
     }
     operations
 }

@@ -114,15 +114,20 @@ impl Wire {
         }
     }
 
-    /// Writes these bytes and reads until the server closes; `None` when it closes without an answer.
-    pub fn exchange(&self, request: &[u8]) -> Option<Reply> {
+    /// A connection that stays open.
+    pub fn open(&self) -> StreamOwned<ClientConnection, TcpStream> {
         let socket = TcpStream::connect(&self.address).expect("a connection");
         socket
             .set_read_timeout(Some(Duration::from_secs(10)))
             .expect("a socket option");
         let name = ServerName::try_from("localhost").expect("a name");
         let session = ClientConnection::new(Arc::clone(&self.config), name).expect("a session");
-        let mut stream = StreamOwned::new(session, socket);
+        StreamOwned::new(session, socket)
+    }
+
+    /// Writes these bytes and reads until the server closes; `None` when it closes without an answer.
+    pub fn exchange(&self, request: &[u8]) -> Option<Reply> {
+        let mut stream = self.open();
         stream.write_all(request).ok()?;
         let mut bytes = Vec::new();
         // A close without close_notify ends the answer as well as one with it.
