@@ -20,7 +20,8 @@ const HCPCS: [&str; 2] = [
     "https://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets",
 ];
 
-/// State and time of its last change in UTC milliseconds. `service_to_ms` is the end of its period.
+/// State, and when it ended or will end (UTC ms): `None` for one that waits for a decision, or has no period. `service_to_ms` is
+/// the end of the service it is for, which stands in for a period.
 pub fn state(resource: &Screened<'_>, service_to_ms: Option<i64>, now_ms: i64) -> (i64, Option<i64>) {
     let root = resource.root();
     let is_request = resource.resource_type() == "ExplanationOfBenefit"
@@ -55,11 +56,11 @@ pub fn state(resource: &Screened<'_>, service_to_ms: Option<i64>, now_ms: i64) -
     }
     if found.pending {
         // The period of one that waits for its decision is only asked for; it ends nothing.
-        return (ACTIVE, changed);
+        return (ACTIVE, None);
     }
     match period_end.filter(|end| *end < now_ms) {
         Some(end) => (ENDED, changed.max(Some(end))),
-        None => (ACTIVE, changed),
+        None => (ACTIVE, period_end),
     }
 }
 
@@ -187,15 +188,13 @@ mod tests {
     #[test]
     fn the_state_follows_review_status_and_period() {
         let decided = when::range_ms("2024-05-05").map(|r| r.0);
-        assert_eq!(of("active", &["A1"], "2025-06-01"), (ACTIVE, decided));
-        assert_eq!(of("active", &["A4"], "2025-06-01"), (ACTIVE, decided));
-        assert_eq!(of("active", &["A1", "A4"], "2024-08-01"), (ACTIVE, decided));
-        assert_eq!(of("active", &["A3", "A6"], "2025-06-01"), (ACTIVE, decided));
+        let end = |text| when::range_ms(text).map(|range| range.1);
+        assert_eq!(of("active", &["A1"], "2025-06-01"), (ACTIVE, end("2025-06-01")));
+        assert_eq!(of("active", &["A4"], "2025-06-01"), (ACTIVE, None));
+        assert_eq!(of("active", &["A1", "A4"], "2024-08-01"), (ACTIVE, None));
+        assert_eq!(of("active", &["A3", "A6"], "2025-06-01"), (ACTIVE, end("2025-06-01")));
         assert_eq!(of("active", &["A3", "A3"], "2025-06-01"), (DENIED, decided));
         assert_eq!(of("cancelled", &["A1"], "2025-06-01"), (ENDED, decided));
-        assert_eq!(
-            of("active", &["A1"], "2024-08-01"),
-            (ENDED, when::range_ms("2024-08-01").map(|r| r.1))
-        );
+        assert_eq!(of("active", &["A1"], "2024-08-01"), (ENDED, end("2024-08-01")));
     }
 }

@@ -12,9 +12,10 @@ use diesel::sql_types::{Binary, Nullable};
 
 /// No prior authorisation. `records` writes these codes.
 pub const PA_NONE: i64 = 0;
-/// Approved and in force, or waiting for a decision.
+/// Approved, or waiting for a decision. `pa_changed_ms` is the end of its period, if it has one: from then on it is over, and no
+/// later import has to say so.
 pub const PA_ACTIVE: i64 = 1;
-/// Cancelled, or its period was over when it was stored. One that ends later keeps [`PA_ACTIVE`]: compare `service_to_ms`.
+/// Cancelled, or its period was over when it was stored; `pa_changed_ms` says since when.
 pub const PA_ENDED: i64 = 2;
 /// Every reviewed item was denied; never released.
 pub const PA_DENIED: i64 = 3;
@@ -120,15 +121,15 @@ macro_rules! releasable {
             .and(
                 resource::pa_state
                     .eq(PA_NONE)
-                    .or(resource::pa_state.eq(PA_ACTIVE))
+                    .or(resource::pa_state.eq(PA_ACTIVE).and(resource::pa_changed_ms.is_null()))
                     .or(resource::pa_state
-                        .eq(PA_ENDED)
+                        .eq_any([PA_ACTIVE, PA_ENDED])
                         .and(resource::pa_changed_ms.ge($changed_since))),
             )
     };
 }
 
-/// Ended prior authorisations stay releasable for a year after their last change (42 CFR 422.119(b)(1)(iv)).
+/// Prior authorisations stay releasable for a year after they ended (42 CFR 422.119(b)(1)(iv)).
 pub const PA_KEPT_MS: i64 = 365 * 86_400_000;
 
 /// The live grant of `partner` on the member whose Patient has this id; the widest when there are several.

@@ -1,4 +1,4 @@
-//! What the database promises about acknowledged work: read back, reported, and refused when unsafe (reliability section 10).
+//! What the database promises about acknowledged work: read back, reported, and refused when unsafe.
 
 use super::db::Db;
 use crate::error::{Failure, Fault};

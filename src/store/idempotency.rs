@@ -1,7 +1,7 @@
 //! Idempotency keys of inbound requests: reading the header, the fingerprint, and the rows that remember what was answered.
 //!
 //! A key belongs to one partner, method and route. The row is written in the transaction of the effect, so that an answer
-//! that was lost is found again and never worked out twice. Source: reliability sheet, section 4 (K1-K8).
+//! that was lost is found again and never worked out twice.
 
 use super::Db;
 use super::statement::{Bind, Statement, run};

@@ -51,10 +51,12 @@ fn releasable(sql: &mut Sql, now_ms: i64) {
     sql.with(
         " AND (r.sensitivity = 0 OR (g.sensitive = 1 AND r.sensitivity < ?)) \
          AND (r.financial = 0 OR r.released IS NOT NULL) \
-         AND (r.pa_state = ? OR r.pa_state = ? OR (r.pa_state = ? AND r.pa_changed_ms >= ?))",
+         AND (r.pa_state = ? OR (r.pa_state = ? AND r.pa_changed_ms IS NULL) \
+         OR (r.pa_state IN (?, ?) AND r.pa_changed_ms >= ?))",
         [
             WITHHELD_ALWAYS.into(),
             PA_NONE.into(),
+            PA_ACTIVE.into(),
             PA_ACTIVE.into(),
             PA_ENDED.into(),
             (now_ms - PA_KEPT_MS).into(),

@@ -198,7 +198,7 @@ fn commit_group(db: &mut Db, mut group: Vec<Box<dyn Job>>, broken: &AtomicBool) 
     let committed = !broken.load(Ordering::Acquire) && {
         let done = run_group(db, &mut group);
         if let Err(error) = &done {
-            // The state on disk is unknown: stop acknowledging anything, and never try the fsync again (reliability C2).
+            // The state on disk is unknown: stop acknowledging anything, and never try the fsync again.
             tracing::error!(cause = %error, "the commit failed; the store takes no more writes");
             broken.store(true, Ordering::Release);
         }

@@ -30,7 +30,8 @@ impl Row {
         };
         let money = !self.financial || self.released;
         let authorization = match self.pa_state {
-            0 | 1 => true,
+            0 => true,
+            1 => self.pa_changed_days_ago.is_none_or(|days| days < 365),
             2 => self.pa_changed_days_ago.is_some_and(|days| days < 365),
             _ => false,
         };
@@ -44,7 +45,10 @@ fn rows() -> Vec<Row> {
         for (financial, released) in [(false, false), (false, true), (true, false), (true, true)] {
             for (pa_state, pa_changed_days_ago) in [
                 (0, None),
-                (1, Some(400)),
+                (1, None),
+                (1, Some(-30)),
+                (1, Some(364)),
+                (1, Some(366)),
                 (2, Some(364)),
                 (2, Some(366)),
                 (2, None),

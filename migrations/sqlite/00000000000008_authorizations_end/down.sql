@@ -1,0 +1,2 @@
+-- The times that were here can be had again by importing.
+SELECT 1;
