@@ -39,8 +39,8 @@ pub fn of_record(patient: &Patient, umb: &str, identifiers: &[[String; 4]], syst
     person
 }
 
-/// What a request says. Numbers in our system must be ours, numbers in another are the sender's word, and a number without a
-/// system counts as a member number by its type and its form.
+/// What a request says. Numbers in our system, and member numbers without a system, must be ours; whether another is, its form
+/// says: many senders do not know our system and put one of their own.
 pub fn of_request(patient: &Patient, coverage: &Coverage, systems: Systems<'_>) -> Person {
     let mut person = demographics(patient);
     for identifier in &coverage.identifier {
@@ -50,11 +50,12 @@ pub fn of_request(patient: &Patient, coverage: &Coverage, systems: Systems<'_>) 
             continue;
         };
         push(&mut person.member_ids, value);
-        match identifier.system.as_deref() {
-            Some(system) if system == systems.member => push(&mut person.own_numbers, value),
-            None if typed => push(&mut person.own_numbers, value),
-            Some(_) => push(&mut person.other_numbers, value),
-            None => {}
+        if identifier
+            .system
+            .as_deref()
+            .map_or(typed, |system| system == systems.member)
+        {
+            push(&mut person.own_numbers, value);
         }
     }
     for identifier in &patient.identifier {
@@ -194,10 +195,7 @@ mod tests {
             ], "subscriberId": "S1"}),
         );
         assert_eq!(person.member_ids, ["M1", "M2", "M3", "M4"]);
-        assert_eq!(
-            (person.own_numbers, person.other_numbers),
-            (vec!["M1".into(), "M2".into()], vec!["M3".into()])
-        );
+        assert_eq!(person.own_numbers, ["M1", "M2"]);
         assert_eq!((person.umb.as_str(), person.ssn.as_str()), ("U1", "977-02-5319"));
         assert_eq!(person.subscriber_ids, ["S1"]);
     }

@@ -10,7 +10,7 @@ pub struct Rules {
     pub policy: Policy,
     /// The operating point.
     pub point: Point,
-    /// Method, point and content address of the numbers, such as `fs-1:safe:0a1b2c3d4e5f`: a change of the rules cannot keep the
+    /// Method, point and content address of the numbers, such as `fs-2:safe:0a1b2c3d4e5f`: a change of the rules cannot keep the
     /// old name.
     pub version: String,
 }
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn a_version_names_method_point_and_numbers() {
         let (safe, balanced) = (Rules::default(), Rules::shipped("balanced"));
-        assert!(safe.version.starts_with("fs-1:safe:") && balanced.version.starts_with("fs-1:balanced:"));
+        assert!(safe.version.starts_with("fs-2:safe:") && balanced.version.starts_with("fs-2:balanced:"));
         let other = safe
             .policy
             .canonical()

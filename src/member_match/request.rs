@@ -152,12 +152,13 @@ fn element<'v, T: serde::Deserialize<'v>>(value: Option<&'v Value>, place: &str)
 
 fn covers(coverage: &Coverage, member: &str, place: &str) -> Result<(), Failure> {
     refers(coverage.beneficiary.as_ref(), member, || format!("{place}.beneficiary"))?;
-    let has_value = |text: &String| !text.trim().is_empty();
+    // A dash or a question mark in place of a number says nothing, and must not be better than a number that nobody has.
+    let says = |text: &String| crate::identity::is_number(text);
     let identified = coverage
         .identifier
         .iter()
-        .any(|identifier| identifier.value.as_ref().is_some_and(has_value));
-    if identified || coverage.subscriber_id.as_ref().is_some_and(has_value) {
+        .any(|identifier| identifier.value.as_ref().is_some_and(says));
+    if identified || coverage.subscriber_id.as_ref().is_some_and(says) {
         Ok(())
     } else {
         Err(Failure::new(Fault::MatchInvalid).at(format!("{place}.identifier")))

@@ -26,7 +26,7 @@ fn run(home: &Path, arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn the_demo_ends_well_and_leaves_what_the_contract_lists() {
+fn the_demo_ends_well_and_leaves_its_files() {
     let home = tempfile::tempdir().expect("a folder");
     let folder = home.path().join("demo");
     // A key file that was there before and open to all is not left so.

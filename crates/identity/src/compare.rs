@@ -1,6 +1,6 @@
 //! Compares two people field by field. Knows levels, no weight and no decision. Member numbers are compared in [`crate::ids`].
 
-use crate::address::Nearness;
+use crate::address::{AddressForm, Nearness};
 use crate::date::{self, DateClass};
 use crate::facts::Facts;
 use crate::field::{Field, Level, Levels};
@@ -163,6 +163,12 @@ fn near(a: &str, b: &str) -> bool {
         3..=5 => edits(a, b, 1) <= 1,
         6.. => edits(a, b, 2) <= 2 || jaro_winkler(a, b) >= 0.95,
     }
+}
+
+/// Whether two names may be of one person: no first name is another's. Family names change.
+pub(crate) fn may_be_one(a: &NameForm, b: &NameForm, facts: &Facts) -> bool {
+    let level = given(&a.given, &b.given, facts).0;
+    !matches!(level, Level::Differ | Level::SlipKnown) || swapped(a, b)
 }
 
 /// First name and the names after it.
@@ -420,19 +426,20 @@ fn phone(asked: &Profile, held: &Profile) -> Level {
     }
 }
 
+/// Where several addresses are sent, a town or a state counts only when each of them is there: one of eight is a guess.
 fn address(asked: &Profile, held: &Profile) -> Level {
-    let nearest = asked
-        .addresses
-        .iter()
-        .flat_map(|a| held.addresses.iter().filter_map(move |b| a.nearness(b)))
-        .min();
-    match nearest {
-        None => Level::Missing,
-        Some(Nearness::Same) => Level::Exact,
-        Some(Nearness::Close) => Level::Slip,
-        Some(Nearness::Zip) => Level::Near,
-        Some(Nearness::City) => Level::Far,
-        Some(Nearness::State) => Level::Remote,
-        Some(Nearness::Elsewhere) => Level::Differ,
+    let nearest = |a: &AddressForm| held.addresses.iter().filter_map(|b| a.nearness(b)).min();
+    let mut found = asked.addresses.iter().filter_map(nearest);
+    let Some(first) = found.next() else {
+        return Level::Missing;
+    };
+    let (best, worst) = found.fold((first, first), |(best, worst), one| (best.min(one), worst.max(one)));
+    match if best <= Nearness::Close { best } else { worst } {
+        Nearness::Same => Level::Exact,
+        Nearness::Close => Level::Slip,
+        Nearness::Zip => Level::Near,
+        Nearness::City => Level::Far,
+        Nearness::State => Level::Remote,
+        Nearness::Elsewhere => Level::Differ,
     }
 }

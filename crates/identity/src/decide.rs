@@ -3,7 +3,7 @@
 //! A guard forbids an automatic match whatever the score says. Nothing is matched on an identifier alone, nor on name and
 //! birth date with nothing else agreeing. Two records of one person are not rivals.
 
-use crate::compare::{Comparison, compare, explain_by_relatives};
+use crate::compare::{self, Comparison, compare, explain_by_relatives};
 use crate::facts::Facts;
 use crate::field::{Field, Level, Levels};
 use crate::guard::{Evidence, Guard, another_name, company, evidence, guard};
@@ -113,6 +113,7 @@ pub fn decide(asked: &Profile, held: &[&Profile], facts: &Facts, policy: &Policy
     };
     let shared = held.iter().enumerate().find(shared).map(|_| Guard::SharedNumber);
     decision.guard = guard(&top.levels, company, suffixed, point)
+        .or_else(|| are_several(asked, facts).then_some(Guard::SeveralPeople))
         .or(shared)
         .or_else(|| (decision.margin < bounds.margin).then_some(Guard::Rival))
         .or_else(|| weak(&top, bounds));
@@ -161,15 +162,25 @@ fn scored(
 pub fn same_person(a: &Profile, b: &Profile, facts: &Facts) -> bool {
     use Level::{Differ, Exact, Missing, Nickname, Part, Partial, Slip};
     let levels = compare(a, b, facts).levels;
-    let own = levels.is(Field::Birth, &[Exact]) && levels.is(Field::Given, &[Exact, Nickname, Slip, Partial]);
+    let number = levels.is(Field::Ssn, &[Exact]);
+    // Twins are often a letter apart, and share the rest: Jaylen and Kaylen.
+    let given = levels.is(Field::Given, &[Exact, Nickname]) || (number && levels.is(Field::Given, &[Slip, Partial]));
+    let own = levels.is(Field::Birth, &[Exact]) && given;
     let against = [Field::Ssn, Field::Gender, Field::Suffix, Field::Middle]
         .into_iter()
         .any(|field| levels.of(field) == Differ);
-    let number = levels.is(Field::Ssn, &[Exact]);
     let more = number || levels.is(Field::Email, &[Exact]) || ids::lives_with(a, b);
     let family =
         levels.is(Field::Family, &[Exact, Part, Slip]) || (levels.is(Field::Family, &[Differ, Missing]) && number);
     own && !against && more && family
+}
+
+/// Whether the names that were sent are those of several people: a request is about one, and the best of many names proves little.
+fn are_several(asked: &Profile, facts: &Facts) -> bool {
+    asked.names.iter().enumerate().any(|(at, one)| {
+        let mut others = asked.names.iter().skip(at + 1);
+        others.any(|other| !compare::may_be_one(one, other, facts))
+    })
 }
 
 fn weak(top: &Scored, bounds: Bounds) -> Option<Guard> {

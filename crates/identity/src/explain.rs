@@ -142,6 +142,7 @@ impl Guard {
             Guard::GivenDiffers => "the first name differs: perhaps a twin or a relative",
             Guard::FamilyDiffers => "the family name differs and not enough else agrees",
             Guard::GenderDiffers => "the gender differs and the first name is not the same",
+            Guard::SeveralPeople => "the names sent are those of several people",
             Guard::NothingElse => "name and birth date agree, nothing else does",
             Guard::ThinContradicted => "little else agrees, and something contradicts",
             Guard::SharedNumber => "another record of this person bears the same member number",

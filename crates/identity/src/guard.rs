@@ -32,6 +32,8 @@ pub enum Guard {
     FamilyDiffers,
     /// Another gender, where the first name is not the same.
     GenderDiffers,
+    /// The names that were sent are those of several people.
+    SeveralPeople,
     /// Name and birth date with nothing else agreeing.
     NothingElse,
     /// Name and birth date, thin evidence, and contradictions.
@@ -46,7 +48,7 @@ pub enum Guard {
 
 impl Guard {
     /// Every guard.
-    pub const ALL: [Guard; 15] = {
+    pub const ALL: [Guard; 16] = {
         use Guard::*;
         [
             IdContradicts,
@@ -59,6 +61,7 @@ impl Guard {
             GivenDiffers,
             FamilyDiffers,
             GenderDiffers,
+            SeveralPeople,
             NothingElse,
             ThinContradicted,
             SharedNumber,
@@ -80,6 +83,7 @@ impl Guard {
             Guard::GivenDiffers => "given_differs",
             Guard::FamilyDiffers => "family_differs",
             Guard::GenderDiffers => "gender_differs",
+            Guard::SeveralPeople => "several_people",
             Guard::NothingElse => "nothing_else",
             Guard::ThinContradicted => "thin_contradicted",
             Guard::SharedNumber => "shared_number",
@@ -256,7 +260,8 @@ pub(crate) fn guard(levels: &Levels, company: Company, suffixed: bool, point: Po
             || (levels.is(Field::Birth, &[Slip, Swapped])
                 && levels.is(Field::Given, &[Exact])
                 && (own || id || (at_home && levels.is(Field::Middle, &[Exact]))));
-        let named = near_given || (number && same_day);
+        // An initial is too little when the family name is no help.
+        let named = (near_given && levels.of(Field::Given) != Partial) || (number && same_day);
         // A woman who married and moved: all that is hers agrees.
         let married = same_day
             && levels.is(Field::Given, &[Exact])

@@ -28,7 +28,7 @@ pub mod text;
 pub mod train;
 
 /// Name of the method: which rules and guards there are, beside the numbers of a policy. It changes when code that decides does.
-pub const METHOD: &str = "fs-1";
+pub const METHOD: &str = "fs-2";
 
 pub use decide::{Decision, Outcome, Scored, decide, same_person};
 pub use facts::{DEPENDENT_DIGITS, Facts};
@@ -36,5 +36,7 @@ pub use field::{FIELDS, Field, LEVELS, Level, Levels};
 pub use guard::Guard;
 pub use index::Roster;
 pub use packed::FORMAT;
-pub use person::{Address, EmailForm, Gender, Generation, NameForm, Person, PersonName, Profile, is_particle};
+pub use person::{
+    Address, EmailForm, Gender, Generation, NameForm, Person, PersonName, Profile, is_number, is_particle,
+};
 pub use policy::{Bounds, Point, Policy, PolicyError, Shares};

@@ -111,7 +111,6 @@ impl Profile {
             subscriber_ids: from.texts()?,
             umb: from.text()?,
             own_numbers: Vec::new(),
-            other_numbers: Vec::new(),
         };
         from.0.is_empty().then_some(profile)
     }

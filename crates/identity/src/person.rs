@@ -29,8 +29,6 @@ pub struct Person {
     pub subscriber_ids: Vec<String>,
     /// Those of the numbers above that were sent as numbers of this payer: one that nobody has contradicts, whatever its form.
     pub own_numbers: Vec<String>,
-    /// Those that were sent as numbers of somebody else: one that nobody has says nothing, whatever its form.
-    pub other_numbers: Vec<String>,
     /// The payer's own number of the person across all products (UMB), when it is known.
     pub umb: String,
 }
@@ -119,8 +117,6 @@ pub struct Profile {
     pub subscriber_ids: Vec<String>,
     /// Numbers sent as this payer's.
     pub own_numbers: Vec<String>,
-    /// Numbers sent as somebody else's.
-    pub other_numbers: Vec<String>,
     /// The number of the person across all products, as written.
     pub umb: String,
 }
@@ -157,15 +153,23 @@ impl From<&Person> for Profile {
             member_ids: codes(&person.member_ids),
             subscriber_ids: codes(&person.subscriber_ids),
             own_numbers: codes(&person.own_numbers),
-            other_numbers: codes(&person.other_numbers),
             umb: person.umb.trim().to_owned(),
         }
     }
 }
 
-/// Numbers in comparable form; a single letter or digit is none.
+/// Numbers in comparable form, without those that say nothing.
 fn codes(numbers: &[String]) -> Vec<String> {
-    unique(numbers.iter().map(|id| code(id)).filter(|id| id.len() >= 2))
+    unique(numbers.iter().map(|id| code(id)).filter(|id| says(id)))
+}
+
+/// Whether a text can be a member or subscriber number: two letters or digits, one of them a digit. `?`, `N/A` and `unknown` are none.
+pub fn is_number(text: &str) -> bool {
+    says(&code(text))
+}
+
+fn says(code: &str) -> bool {
+    code.chars().count() >= 2 && code.chars().any(char::is_numeric)
 }
 
 fn unique(values: impl Iterator<Item = String>) -> Vec<String> {

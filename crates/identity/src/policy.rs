@@ -90,6 +90,9 @@ impl Default for Policy {
     }
 }
 
+/// Bits by which two weights may differ by rounding alone.
+const ROUNDING: f64 = 1e-6;
+
 impl Policy {
     fn empty() -> Policy {
         Policy {
@@ -159,7 +162,47 @@ impl Policy {
                 });
             }
         }
-        Ok(policy)
+        match policy.absurdity() {
+            Some(what) => Err(PolicyError { line: 0, what }),
+            None => Ok(policy),
+        }
+    }
+
+    /// What no policy may say, whoever wrote it: that a slip tells more than agreement, or that nobody needs any evidence.
+    fn absurdity(&self) -> Option<String> {
+        for field in Field::ALL {
+            let [most, least] = [Level::Exact, Level::Differ].map(|level| self.weight(field, level));
+            let wrong = field.levels().iter().find(|level| {
+                let weight = self.weight(field, **level);
+                weight > most + ROUNDING || weight < least - ROUNDING
+            });
+            if let Some(level) = wrong {
+                let (field, level) = (field.code(), level.code());
+                return Some(format!(
+                    "{field}.{level} weighs more than agreement or less than contradiction"
+                ));
+            }
+            if most < -ROUNDING || least > ROUNDING {
+                return Some(format!(
+                    "{}: agreement counts against, or contradiction for",
+                    field.code()
+                ));
+            }
+        }
+        for (point, bounds) in [("safe", self.safe), ("balanced", self.balanced)] {
+            let needed = [bounds.accept, bounds.thin, bounds.faint, bounds.renamed];
+            if bounds.review <= 0.0 || bounds.margin < 0.0 || needed.iter().any(|bits| *bits < bounds.review) {
+                return Some(format!(
+                    "{point}: a match needs at least the bits of a review, a review more than 0, a margin 0 or more"
+                ));
+            }
+        }
+        let shares = self.household_shares.iter().all(|share| (0.0..=1.0).contains(share));
+        if self.population < 1.0 || !(0.0..=1.0).contains(&self.rule_collisions) || !shares || self.household_cap < 0.0
+        {
+            return Some("population below 1, or rule.collisions or a household share outside 0 to 1".to_owned());
+        }
+        None
     }
 
     /// The one text of these numbers: what a content address is computed from. Comments and order of the source are gone.
@@ -275,6 +318,22 @@ mod tests {
         let policy = Policy::parse(DEFAULT).expect("ships");
         assert_eq!(Policy::parse(&policy.canonical()).as_ref(), Ok(&policy));
         assert!(policy.weight(Field::Birth, Level::Exact) > 13.0);
+    }
+
+    #[test]
+    fn a_policy_that_would_match_strangers_is_refused() {
+        for (from, to) in [
+            ("safe.accept = 10", "safe.accept = -500"),
+            ("safe.margin = 6", "safe.margin = -50"),
+            ("safe.thin = 12", "safe.thin = 2"),
+            ("balanced.review = 3", "balanced.review = 0"),
+            ("population = 10000", "population = -5"),
+            ("given.slip = 0.02 0.001", "given.slip = 0.02 0.0000001"),
+            ("birth.differ = 0.006 0.99", "birth.differ = 0.9 0.1"),
+        ] {
+            assert!(DEFAULT.contains(from), "{from}");
+            assert!(Policy::parse(&DEFAULT.replace(from, to)).is_err(), "{to}");
+        }
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub struct Estimate {
 const ROUNDS: usize = 200;
 /// Pairs that each level is thought to have been seen in beforehand, spread as the starting policy says.
 const BELIEF: f64 = 2.0;
+/// Bits that a share may move from the start when its level was never seen; each doubling of what was seen allows one more.
+const UNSEEN_BITS: f64 = 1.0;
 /// Shares stay clear of 0, so that one pair never decides everything.
 const LEAST: f64 = 1e-7;
 
@@ -167,7 +169,9 @@ impl Counts {
                 let old = policy.shares(field, *level);
                 let first = start.shares(field, *level);
                 let share = |count: f64, all: f64, believed: f64| {
-                    ((count + BELIEF * believed) / (all + BELIEF)).clamp(LEAST, 1.0)
+                    let found = (count + BELIEF * believed) / (all + BELIEF);
+                    let far = (UNSEEN_BITS + (1.0 + count).log2()).exp2();
+                    found.clamp(believed / far, believed * far).clamp(LEAST, 1.0)
                 };
                 let m = share(self.same[field as usize][*level as usize], all_same, first.m / m_sum);
                 let u = share(
@@ -187,7 +191,24 @@ impl Counts {
                 }
                 policy.set_shares(field, *level, new);
             }
+            in_order(policy, field);
         }
+    }
+}
+
+/// Nothing weighs more than exact agreement, nothing less than contradiction: what was seen too seldom to tell gives way.
+fn in_order(policy: &mut Policy, field: Field) {
+    let [most, least] = [Level::Exact, Level::Differ].map(|level| policy.weight(field, level));
+    for level in field.levels() {
+        let weight = policy.weight(field, *level);
+        let mut shares = policy.shares(field, *level);
+        if weight > most {
+            shares.u = (shares.m / most.exp2()).min(1.0);
+            shares.m = shares.m.min(shares.u * most.exp2());
+        } else if weight < least {
+            shares.m = shares.u * least.exp2();
+        }
+        policy.set_shares(field, *level, shares);
     }
 }
 
@@ -233,6 +254,45 @@ mod tests {
                 "{field:?} {shares:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_was_never_seen_does_not_come_to_outweigh_agreement() {
+        let start = Policy::default();
+        let (mut pairs, mut strangers) = (Patterns::default(), Patterns::default());
+        for at in 0..80_000u32 {
+            let mut levels = Levels::default();
+            for field in Field::ALL {
+                levels.set(field, if at % 500 == 0 { Level::Exact } else { Level::Differ });
+            }
+            strangers.add(levels);
+            if at % 8 == 0 {
+                Field::ALL.into_iter().for_each(|field| levels.set(field, Level::Exact));
+                pairs.add(levels);
+            }
+        }
+        let trained = train(&pairs, &start, &Strangers::FromRoster(strangers, 2_000)).policy;
+        for field in Field::ALL {
+            for level in field.levels() {
+                let weight = trained.weight(field, *level);
+                let (most, least) = (
+                    trained.weight(field, Level::Exact),
+                    trained.weight(field, Level::Differ),
+                );
+                assert!(
+                    least - 1e-9 <= weight && weight <= most + 1e-9,
+                    "{field:?} {level:?}: {weight}"
+                );
+                if ![Level::Exact, Level::Differ].contains(level) {
+                    let moved = (weight - start.weight(field, *level)).abs();
+                    assert!(
+                        moved <= 4.0 || weight >= most - 1e-9,
+                        "{field:?} {level:?} moved {moved} bits unseen"
+                    );
+                }
+            }
+        }
+        assert!(Policy::parse(&trained.canonical()).is_ok());
     }
 
     #[test]

@@ -207,3 +207,109 @@ fn a_stranger_with_the_name_the_day_and_the_initial_lives_elsewhere_and_is_calle
     asked.phones = vec!["5557654321".into()];
     assert_eq!(ask(&asked, &held), (Outcome::Review(0), Some(Guard::ThinContradicted)));
 }
+
+/// As [`ask`], where every name of the roster is borne once.
+fn ask_rare(asked: &Person, held: &[Person], point: Point) -> (Outcome, Option<Guard>) {
+    let held: Vec<Profile> = held.iter().map(Profile::from).collect();
+    let facts: Facts = held.iter().collect();
+    let refs: Vec<&Profile> = held.iter().collect();
+    let decision = decide(&Profile::from(asked), &refs, &facts, &Policy::default(), point);
+    (decision.outcome, decision.guard)
+}
+
+#[test]
+fn twins_whose_uncommon_names_are_a_letter_apart_are_two_people() {
+    for (one, other, slip, between) in [
+        ("Taelyn", "Raelyn", "Realyn", "Daelyn"),
+        ("Jaylen", "Kaylen", "Kalyen", "Waylen"),
+        ("Aniyah", "Amiyah", "Amyiah", "Adiyah"),
+    ] {
+        let day = "2010-01-01";
+        let twins = [
+            person(one, "Lane", day, "W12345678902"),
+            person(other, "Lane", day, "W12345678903"),
+        ];
+        for point in [Point::Safe, Point::Balanced] {
+            for name in [other, slip] {
+                let asked = person(name, "Lane", day, "W12345678903");
+                assert_ne!(ask_rare(&asked, &twins, point).0, Outcome::Match(0), "{name} {point:?}");
+            }
+            let asked = person(other, "Lane", day, "W12345678903");
+            assert_eq!(
+                ask_rare(&asked, &twins, point).0,
+                Outcome::Match(1),
+                "{other} {point:?}"
+            );
+            for card in ["", "W123456789"] {
+                let outcome = ask_rare(&person(between, "Lane", day, card), &twins, point).0;
+                assert!(
+                    !matches!(outcome, Outcome::Match(_)),
+                    "{between} {card} {point:?}: {outcome:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn many_names_or_initials_do_not_stand_for_the_name() {
+    let held = [person("Ruth Ann", "Germann", "1939-07-12", ID)];
+    let name = |given: &str, family: &str| person(given, family, "", "").names.remove(0);
+    let asked = |names: Vec<PersonName>| Person {
+        names,
+        ..person("", "", "1939-07-12", ID)
+    };
+    for point in [Point::Safe, Point::Balanced] {
+        let of = |names: Vec<PersonName>| ask_rare(&asked(names), &held, point);
+        let initials = ["J", "M", "R", "A"].map(|initial| name(initial, "X"));
+        assert!(!matches!(of(initials.to_vec()).0, Outcome::Match(_)), "{point:?}");
+        assert_eq!(of(vec![name("R", "Quux")]).1, Some(Guard::FamilyDiffers), "{point:?}");
+        let people = [("Ruth", "Germann"), ("Karen", "Lee"), ("Joan", "Smith")];
+        let people = people.map(|(given, family)| name(given, family));
+        assert_eq!(of(people.to_vec()).1, Some(Guard::SeveralPeople), "{point:?}");
+        let married = vec![name("Ruth", "Ondish"), name("Ruth A", "Germann"), name("R", "Germann")];
+        assert_eq!(
+            of(married).0,
+            Outcome::Match(0),
+            "one person under two family names, {point:?}"
+        );
+    }
+}
+
+#[test]
+fn one_town_of_many_is_no_evidence() {
+    let mut held = person("Ruth", "Germann", "1939-07-12", ID);
+    held.phones.clear();
+    let town = |line: &str, city: &str, zip: &str| Address {
+        line: line.into(),
+        city: city.into(),
+        state: "FL".into(),
+        zip: zip.into(),
+    };
+    let elsewhere = |city: &str, zip: &str| Address {
+        state: "GA".into(),
+        ..town("1 Pine Road", city, zip)
+    };
+    let asked = |addresses: Vec<Address>| Person {
+        addresses,
+        phones: vec![],
+        ..person("Ruth", "Germann", "1939-07-12", "")
+    };
+    let held = [held];
+    for point in [Point::Safe, Point::Balanced] {
+        let of = |addresses| ask_rare(&asked(addresses), &held, point);
+        let tampa = town("1 Pine Road", "Tampa", "33602");
+        assert_eq!(of(vec![tampa.clone()]).0, Outcome::Match(0), "one town, {point:?}");
+        let towns = vec![elsewhere("Atlanta", "30301"), tampa, elsewhere("Macon", "31201")];
+        let (outcome, guard) = of(towns);
+        assert!(
+            !matches!(outcome, Outcome::Match(_)) || point == Point::Balanced,
+            "{outcome:?} {guard:?}"
+        );
+        let moved = vec![
+            town("1 Pine Road", "Ocala", "34470"),
+            town("12 Elm Street", "Tampa", "33601"),
+        ];
+        assert_eq!(of(moved).0, Outcome::Match(0), "the house itself is, {point:?}");
+    }
+}

@@ -149,7 +149,7 @@ impl Reply {
         assert_eq!(self.status, status, "{}", self.text());
     }
 
-    /// The answer is the OperationOutcome of this fault, in the form that the contract promises.
+    /// The answer is the OperationOutcome of this fault, with its code, severity and remedy.
     #[track_caller]
     pub fn assert_outcome(&self, fault: Fault) {
         let row = fault.row();
