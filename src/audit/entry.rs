@@ -1,4 +1,4 @@
-//! One business event, and its canonical bytes (reliability sheet 11.1; RFC 8785: sorted keys, strings and small integers).
+//! One business event, and its canonical bytes (RFC 8785: sorted keys, strings and small integers).
 
 use crate::clock::rfc3339_us;
 use crate::secret::{hex, hmac_sha256, sha256_of};
@@ -238,7 +238,7 @@ pub fn field_salt(entry_secret: &[u8; 32], field: &str) -> [u8; 32] {
     hmac_sha256(entry_secret, field.as_bytes())
 }
 
-/// `SHA-256("px-audit-v1" || field || salt || value)`, hexadecimal, with the field's own salt (reliability sheet 11.4 P1).
+/// `SHA-256("px-audit-v1" || field || salt || value)`, hexadecimal, with the field's own salt.
 pub fn commitment(field: &str, entry_secret: &[u8; 32], value: &str) -> String {
     let salt = field_salt(entry_secret, field);
     hex(&sha256_of(&[b"px-audit-v1", field.as_bytes(), &salt, value.as_bytes()]))

@@ -229,12 +229,13 @@ fn answer(ctx: &Context, members: u64, series: std::ops::Range<u64>) -> Result<A
     ctx.store.read_blocking(|db| {
         let mut answers = Answers::default();
         for at in series {
+            let person = requested(members, at);
+            let began = Instant::now();
             let wanted = Wanted {
-                person: requested(members, at),
+                profile: Profile::from(&person),
                 partner_id: "new-payer".into(),
                 consent_digest: at.to_be_bytes().to_vec(),
             };
-            let began = Instant::now();
             let judgement = judge(db, &store, &hasher, &rules, &wanted)?;
             let record = judgement.detail(&rules, Ok("regular"), "1.1");
             answers.us.push(began.elapsed().as_secs_f64() * 1e6);

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use std::io::Write;
 
-/// Exit codes that mean something (`contract.md`, Processes).
+/// Exit codes, the same for every command (`docs/operations.md`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// Done.

@@ -155,7 +155,7 @@ pub struct Log {
     pub otlp_endpoint: Option<String>,
 }
 
-/// `[limits]`: what one request, connection or partner may take (reliability sheet, section 7).
+/// `[limits]`: what one request, connection or partner may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Largest request body.

@@ -216,7 +216,7 @@ fn passwords_are_never_shown() {
 }
 
 #[test]
-fn the_contracts_example_is_taken() {
+fn a_whole_file_is_taken() {
     let text = r#"
 [server]
 fhir_listen = "127.0.0.1:8443"

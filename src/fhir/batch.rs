@@ -1,4 +1,4 @@
-//! What a `batch` Bundle asks for: reads and searches by URL below our base, and nothing else (`threats.md` B17).
+//! What a `batch` Bundle asks for: reads and searches by URL below our base, and nothing else (`docs/threats.md` B17).
 //!
 //! Pure: bytes in, one request or one refusal for each entry out. Each request is then checked and run like any other.
 

@@ -10,7 +10,7 @@ mod rules;
 pub mod survive;
 
 pub use causeway_identity::search::{Basis, search};
-pub use causeway_identity::text::fold;
+pub use causeway_identity::text::{code, fold};
 pub use causeway_identity::{
     Decision, FORMAT as PROFILE_FORMAT, Facts, Field, Guard, Level, Outcome, Person, Point, Policy, Profile, decide,
     is_number,

@@ -35,11 +35,29 @@ impl Attempt<'_> {
                 .leave(self.ctx, self.arrival, judged.consent.is_ok(), &mut decided)?;
         }
         decided.doubt = doubt(self.identity).filter(|_| judged.outcome == "review");
-        let rows = guess::Rows { decided, silent: None };
-        match self.write(End::Failed, rows).await? {
-            Gate::Shut(until_ms) => Err(guess::must_wait(until_ms, self.arrival.now_ms())),
-            Gate::Open | Gate::Silent => Err(failure),
+        let (end, silent) = match fault {
+            Fault::ConsentNotHonoured => (End::Withheld, Some(self.nobody(judged.consent))),
+            _ => (End::Failed, None),
+        };
+        let (stand_in, silent) = silent.unzip();
+        let rows = guess::Rows { decided, silent };
+        match (self.write(end, rows).await?, stand_in) {
+            (Gate::Shut(until_ms), _) => Err(guess::must_wait(until_ms, self.arrival.now_ms())),
+            (Gate::Silent, Some(nobody)) => Err(nobody),
+            (Gate::Open | Gate::Silent, _) => Err(failure),
         }
+    }
+
+    /// The answer when nobody is found, for a member whom too many guesses came near.
+    fn nobody(&self, consent: Result<&'static str, &'static str>) -> (Failure, Record) {
+        let judged = Judged {
+            identity: self.identity,
+            outcome: "guarded",
+            consent,
+            patient: None,
+            review: self.heard.review(),
+        };
+        self.refusal(Fault::NoUniqueMember, &judged)
     }
 
     /// Grants `member` under `terms`.
@@ -48,7 +66,7 @@ impl Attempt<'_> {
     /// [`Fault::MatchLocked`] or [`Fault::NoUniqueMember`] when the guard speaks; those of the store.
     pub(super) async fn grant(&self, member: &Found, terms: Terms) -> Result<Answer, Failure> {
         let known = member.known.as_ref();
-        let mut judged = Judged {
+        let judged = Judged {
             identity: self.identity,
             outcome: "matched",
             consent: Ok(terms.scope.code()),
@@ -73,15 +91,16 @@ impl Attempt<'_> {
         }
         let decision_id = decided.decision.as_ref().map(|decision| decision.id.as_str());
         decided.reply = self.keyed.map(|key| key.reply(self.arrival, 200, &body, decision_id));
-        let new = decided.grant.as_ref().is_some_and(|grant| !grant.renews);
-        judged.outcome = "guarded";
-        judged.patient = None;
-        let (failure, silent) = self.refusal(Fault::NoUniqueMember, &judged);
+        let (failure, silent) = self.nobody(judged.consent);
         let rows = guess::Rows {
             decided,
             silent: Some(silent),
         };
-        match self.write(End::Granted { new }, rows).await? {
+        let end = End::Granted {
+            patient_id: member.patient_id.clone(),
+            by_person: self.heard.is_by_person(),
+        };
+        match self.write(end, rows).await? {
             Gate::Open => Ok(Answer {
                 status: 200,
                 body,

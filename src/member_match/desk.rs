@@ -9,8 +9,8 @@ use super::request::Request;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::fhir::elements::{CodeableConcept, Coverage};
-use crate::identity::Outcome;
 use crate::identity::graph::{self, Cause, Kind, Link, Origin, SourceId};
+use crate::identity::{Outcome, Profile};
 use crate::review::{self, Note, Ranked, State, Subject};
 use crate::store::links;
 use crate::store::matching::{self, Bond, Found, Record};
@@ -33,14 +33,13 @@ pub(super) struct Question {
 }
 
 impl Question {
-    pub(super) async fn of(ctx: &Context, partner_id: &str, read: &Request) -> Result<Question, Failure> {
+    pub(super) fn of(key: &[u8; 32], partner_id: &str, read: &Request, profile: &Profile) -> Question {
         let subject = Subject::of(&read.patient, Some(&read.coverage));
-        let key = review::key(ctx).await?;
-        Ok(Question {
-            asked: review::asked(&key, partner_id, &subject),
+        Question {
+            asked: review::asked(key, partner_id, profile, &subject),
             request: serde_json::to_string(&subject).unwrap_or_default(),
             number: read.link.as_ref().and_then(|link| number(partner_id, link)),
-        })
+        }
     }
 }
 
@@ -193,6 +192,11 @@ impl Heard<'_> {
         if self.doubt { "review" } else { "none" }
     }
 
+    /// Whether a person confirmed this very question.
+    pub(super) fn is_by_person(&self) -> bool {
+        self.said.state() == Some(State::Confirmed)
+    }
+
     /// The review of this question, if there is one: id and state.
     pub(super) fn review(&self) -> Option<(&str, &str)> {
         let standing = self.said.standing.as_ref()?;
@@ -260,11 +264,7 @@ impl Heard<'_> {
             return Ok(Bond::None);
         };
         let best = self.identity.decision.ranked.first().map_or(0.0, |one| one.score.total);
-        let by_person = self
-            .said
-            .standing
-            .as_ref()
-            .filter(|_| self.said.state() == Some(State::Confirmed));
+        let by_person = self.said.standing.as_ref().filter(|_| self.is_by_person());
         let (event, origin, confidence) = match by_person {
             Some(_) => (graph::Event::Confirm, Origin::Review, 1000),
             None => (graph::Event::Match, Origin::Match, graph::confidence(best)),

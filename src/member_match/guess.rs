@@ -4,11 +4,10 @@
 //! except for the record that a guess came near: that count never shows in an answer other than "no unique member".
 
 use super::record::Arrival;
-use super::request::Request;
 use crate::audit::{Action, Entry, Object, Outcome, ledger};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
-use crate::identity::fold;
+use crate::identity::Profile;
 use crate::secret::hmac_sha256;
 use crate::store::guesses::{self, Alarm, End, Gate, Guess, Kind, TARGETS, Target};
 use crate::store::matching::{self, Record};
@@ -25,43 +24,32 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Hashes what identity reads of `request`, under the key of the store and for this partner alone.
-    pub(super) fn of(ctx: &Context, partner: &str, request: &Request) -> Asked {
+    /// Hashes what identity reads of a request, in the form in which it is compared, under the key of the store and for this partner
+    /// alone. However a name is written, it is the same guess.
+    pub(super) fn of(ctx: &Context, partner: &str, profile: &Profile) -> Asked {
         let hash = |kind: &str, values: &[&str]| target(&ctx.guard.key, partner, kind, values);
-        let patient = &request.patient;
-        let mut plain = patient.clone();
-        (plain.id, plain.meta) = (None, crate::fhir::elements::Meta::default());
-        let coverage = &request.coverage;
-        let subscriber = coverage.subscriber_id.as_deref().unwrap_or_default();
-        let said = format!(
-            "{plain:?} {:?} {subscriber:?} {:?}",
-            coverage.identifier, coverage.dependent
-        );
-        let whole = hash("whole", &[&said]);
-
-        let birth_date = patient.birth_date.as_deref().unwrap_or_default();
-        let gender = patient.gender.as_deref().unwrap_or_default();
+        let whole = hash("whole", &[&format!("{profile:?}")]);
+        let (birth, gender) = (format!("{:?}", profile.birth), format!("{:?}", profile.gender));
         let (mut people, mut names) = (Vec::new(), Vec::new());
-        for name in &patient.name {
-            let family = fold(name.family.as_deref().unwrap_or_default());
-            let given = name.given.iter().flatten().next().map_or("", String::as_str);
-            let given = fold(given);
-            people.push(hash("person", &[&family, &given, birth_date]));
-            names.push(hash("name", &[&family, &given, gender]));
+        for name in &profile.names {
+            let given = name.given.first().map_or("", String::as_str);
+            people.push(hash("person", &[&name.family_joined, given, &birth]));
+            names.push(hash("name", &[&name.family_joined, given, &gender]));
         }
-        let sent = coverage.identifier.iter().chain(&patient.identifier);
-        let ids = sent.filter_map(|id| id.value.as_deref()).map(squeezed);
-        let cards = ids.map(|id| hash("card", &[&id])).collect();
+        let said = |number: &&String| !number.is_empty();
+        let own = [&profile.ssn, &profile.umb].into_iter().filter(said);
+        let cards = profile.member_ids.iter().chain(own);
+        let cards = cards.map(|number| hash("card", &[number])).collect();
+        let shared = profile.subscriber_ids.iter();
+        let subscribers = shared.map(|number| hash("subscriber", &[number])).collect();
         let mut targets: Vec<(Kind, Target)> = Vec::with_capacity(TARGETS - 1);
         for (kind, hashes, most) in [
             (Kind::Own, cards, IDS),
             (Kind::Own, people, NAMES),
             (Kind::Shared, names, NAMES),
+            (Kind::Shared, subscribers, 1),
         ] {
             targets.extend(few(hashes, most).map(|hash| (kind, hash)));
-        }
-        if !subscriber.is_empty() {
-            targets.push((Kind::Shared, hash("subscriber", &[&squeezed(subscriber)])));
         }
         // Writers that count the same targets must come to them in the same order.
         targets.sort_unstable_by_key(|(_, target)| *target);
@@ -96,13 +84,6 @@ fn few(mut hashes: Vec<Target>, most: usize) -> impl Iterator<Item = Target> {
     hashes.sort_unstable();
     hashes.dedup();
     hashes.into_iter().take(most)
-}
-
-fn squeezed(id: &str) -> String {
-    id.chars()
-        .filter(|c| c.is_alphanumeric())
-        .flat_map(char::to_uppercase)
-        .collect()
 }
 
 /// The hash of one thing; every part is prefixed by its length, so that no two lists of values read alike.

@@ -285,3 +285,93 @@ async fn t_c02_every_kind_of_refusal_writes_the_same_rows() {
         );
     }
 }
+
+#[actix_web::test]
+async fn however_a_name_is_written_it_is_the_same_guess() {
+    let world = World::new(&[ANA]).await;
+    let mut answered = 0;
+    for (turn, name) in ["Núñez", "Nunez", "NUÑEZ'", "N'unez", "Nu.nez", "Nuñez."]
+        .iter()
+        .cycle()
+        .take(30)
+        .enumerate()
+    {
+        let mut body = but(&ANA, "/0/resource/name/0/family", json!(name));
+        body["parameter"][1]["resource"]["identifier"][0]["value"] = json!(format!("X{turn}"));
+        answered += usize::from(world.fault_of(&body).await == Some(Fault::NoUniqueMember));
+    }
+    assert_eq!(answered, 5, "the limit of one person");
+}
+
+#[actix_web::test]
+async fn a_guess_sent_with_a_bad_consent_before_is_not_let_through_after() {
+    let limits = Limits {
+        per_target: 0,
+        per_shared: 0,
+        ratio_least: 0,
+        ..Limits::default()
+    };
+    let world = World::new(&[ANA]).await.with(limits);
+    let to_another = but(
+        &ANA,
+        "/3/resource/provision/actor/1/reference/identifier/value",
+        json!("1111111111"),
+    );
+    assert_eq!(world.fault_of(&to_another).await, Some(Fault::NoUniqueMember));
+    for day in 0..10 {
+        world.fault_of(&born(day)).await;
+    }
+    assert_eq!(
+        world.fault_of(&asking(&ANA)).await,
+        Some(Fault::NoUniqueMember),
+        "seen before, and silenced all the same"
+    );
+    assert_eq!(world.counts().await[1..3], [0, 0], "no consent, no grant");
+}
+
+#[actix_web::test]
+async fn a_refused_consent_tells_nothing_of_a_record_that_is_silenced() {
+    let limits = Limits {
+        per_target: 0,
+        per_shared: 0,
+        ratio_least: 0,
+        ..Limits::default()
+    };
+    let world = World::new(&[ANA]).await.with(limits);
+    let expired = but(
+        &ANA,
+        "/3/resource/provision/period",
+        json!({"start":"2025-01-01","end":"2025-12-31"}),
+    );
+    assert_eq!(world.fault_of(&expired).await, Some(Fault::ConsentNotHonoured));
+    for day in 0..10 {
+        world.fault_of(&born(day)).await;
+    }
+    for _ in 0..2 {
+        assert_eq!(
+            world.fault_of(&expired).await,
+            Some(Fault::NoUniqueMember),
+            "as if nobody were there"
+        );
+    }
+}
+
+#[actix_web::test]
+async fn another_consent_for_a_member_one_has_is_no_newly_granted_member() {
+    use crate::store::schema::guess_tally;
+    use diesel::prelude::*;
+    let world = World::new(&[ANA, BEN]).await;
+    for turn in 0..20 {
+        let body = but(
+            &ANA,
+            "/3/resource/provision/period",
+            json!({"start": "2026-01-01", "end": format!("2036-01-{:02}", turn + 1)}),
+        );
+        world.ask(&body, None).await.expect("granted");
+    }
+    world.ask(&asking(&BEN), None).await.expect("granted");
+    let granted: Vec<i64> = world
+        .sql(|db| Ok(guess_tally::table.select(guess_tally::granted).load(db)?))
+        .await;
+    assert_eq!(granted.iter().sum::<i64>(), 2, "two members");
+}

@@ -2,7 +2,7 @@
 
 use super::record::KEPT_CANDIDATES;
 use crate::error::{Failure, Fault};
-use crate::identity::{self, Basis, Guard, Key, KeyHasher, Outcome, Person, Profile, Rules, search};
+use crate::identity::{self, Basis, Guard, Key, KeyHasher, Outcome, Profile, Rules, search};
 use crate::policy::shadow::Case;
 use crate::store::identity::{profiles, sharing};
 use crate::store::matching::{Found, named};
@@ -16,7 +16,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct Wanted {
     /// The person as the request describes them.
-    pub person: Person,
+    pub profile: Profile,
     /// The partner that asks.
     pub partner_id: String,
     /// Digest of the consent that came with it.
@@ -94,7 +94,7 @@ fn judged(
     wanted: &Wanted,
 ) -> Result<Judgement, Failure> {
     let roster = store.roster(db)?;
-    let asked = Profile::from(&wanted.person);
+    let asked = wanted.profile.clone();
     let basis = Basis {
         facts: &roster.facts,
         policy: &rules.policy,

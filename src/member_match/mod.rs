@@ -18,7 +18,7 @@ use crate::consent::{self, Class, Question, Rule, Terms};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::fhir::outcome;
-use crate::identity::{Outcome, Systems, of_request};
+use crate::identity::{Outcome, Profile, Systems, of_request};
 use crate::policy;
 use crate::security::Caller;
 use crate::store::idempotency::{Claim, Reply, Standing, fingerprint, parse_key, standing};
@@ -106,8 +106,8 @@ pub async fn respond(ctx: &Context, caller: &Caller, request: MatchRequest) -> R
         let failure = Failure::new(Fault::MatchInvalid).at(format!("{}.{element}", read.consent_place));
         return refuse_unjudged(ctx, &arrival, failure, keyed).await;
     }
-    let question = desk::Question::of(ctx, &caller.partner.id, &read).await?;
-    let asked = match Asked::new(ctx, caller, read, question) {
+    let key = crate::review::key(ctx).await?;
+    let asked = match Asked::new(ctx, caller, read, &key) {
         Ok(asked) => asked,
         Err(failure) => return refuse_unjudged(ctx, &arrival, failure, keyed).await,
     };
@@ -218,8 +218,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn new(ctx: &Context, caller: &Caller, read: Request, question: desk::Question) -> Result<Self, Failure> {
-        let guess = guess::Asked::of(ctx, &caller.partner.id, &read);
+    fn new(ctx: &Context, caller: &Caller, read: Request, key: &[u8; 32]) -> Result<Self, Failure> {
         let systems = Systems {
             member: &ctx.payer.member_system,
             umb: &ctx.payer.umb_system,
@@ -228,9 +227,12 @@ impl Asked {
         if person.member_ids.len() > MEMBER_VALUES {
             return Err(Failure::new(Fault::MatchInvalid).at(format!("{}.identifier", read.coverage_place)));
         }
+        let (partner, profile) = (&caller.partner.id, Profile::from(&person));
+        let guess = guess::Asked::of(ctx, partner, &profile);
+        let question = desk::Question::of(key, partner, &read, &profile);
         let wanted = Wanted {
-            person,
-            partner_id: caller.partner.id.clone(),
+            profile,
+            partner_id: partner.clone(),
             consent_digest: consent::digest(&read.consent_raw, &read.member).to_vec(),
         };
         Ok(Asked {

@@ -108,11 +108,12 @@ fn typed(document: &mut Value, places: &[Option<usize>; 4]) -> Result<Request, F
     }
 
     let coverage: Coverage = element(resource(MATCH), &place(MATCH))?;
-    covers(&coverage, &member, &place(MATCH))?;
+    // A dash or a question mark in place of our number says nothing, and must not be better than a number that nobody has.
+    covers(&coverage, &member, &place(MATCH), crate::identity::is_number)?;
     let mut link = None;
     if places[LINK].is_some() {
         let sent: Coverage = element(resource(LINK), &place(LINK))?;
-        covers(&sent, &member, &place(LINK))?;
+        covers(&sent, &member, &place(LINK), |text| !text.trim().is_empty())?;
         link = Some(sent);
     }
 
@@ -150,15 +151,13 @@ fn element<'v, T: serde::Deserialize<'v>>(value: Option<&'v Value>, place: &str)
     T::deserialize(value.ok_or_else(invalid)?).map_err(|_| invalid())
 }
 
-fn covers(coverage: &Coverage, member: &str, place: &str) -> Result<(), Failure> {
+fn covers(coverage: &Coverage, member: &str, place: &str, says: fn(&str) -> bool) -> Result<(), Failure> {
     refers(coverage.beneficiary.as_ref(), member, || format!("{place}.beneficiary"))?;
-    // A dash or a question mark in place of a number says nothing, and must not be better than a number that nobody has.
-    let says = |text: &String| crate::identity::is_number(text);
     let identified = coverage
         .identifier
         .iter()
-        .any(|identifier| identifier.value.as_ref().is_some_and(says));
-    if identified || coverage.subscriber_id.as_ref().is_some_and(says) {
+        .any(|identifier| identifier.value.as_ref().is_some_and(|text| says(text)));
+    if identified || coverage.subscriber_id.as_ref().is_some_and(|text| says(text)) {
         Ok(())
     } else {
         Err(Failure::new(Fault::MatchInvalid).at(format!("{place}.identifier")))

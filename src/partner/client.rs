@@ -1,6 +1,6 @@
 //! Another payer's server as we call it: mutual TLS, SMART Backend Services, `$member-match`, `$everything`.
 //!
-//! Redirects are never followed, and token and certificate go to the registered origin alone (`threats.md` E03).
+//! Redirects are never followed, and token and certificate go to the registered origin alone (`docs/threats.md` E03).
 
 use crate::clock::Clock;
 use crate::error::{Failure, Fault};

@@ -26,7 +26,7 @@ use crate::store::disclosure::LiveGrant;
 /// Name and version of the release rules; goes into each ledger entry.
 pub const POLICY: &str = "cms-0057/2";
 
-/// Types that belong to nobody and may be read by every partner: directories and products (`threats.md` D02).
+/// Types that belong to nobody and may be read by every partner: directories and products (`docs/threats.md` D02).
 pub const SHARED: &[&str] = &[
     "Endpoint",
     "HealthcareService",

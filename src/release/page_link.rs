@@ -1,5 +1,5 @@
 //! The opaque `_page` of a next link: bound to partner, member, query and expiry by a MAC, and encrypted where it holds a
-//! query, which may name a person (`threats.md` D07).
+//! query, which may name a person (`docs/threats.md` D07).
 //!
 //! It carries a place, not a right: authorisation is evaluated anew on every page.
 

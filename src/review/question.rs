@@ -6,6 +6,7 @@
 use crate::context::Context;
 use crate::error::Failure;
 use crate::fhir::elements::{Address, ContactPoint, Coverage, HumanName, Patient};
+use crate::identity::{Profile, code};
 use crate::secret::hmac_sha256;
 use crate::store::secrets;
 use serde::{Deserialize, Serialize};
@@ -192,10 +193,18 @@ fn address(address: &Address) -> String {
     parts.join(", ")
 }
 
-/// The keyed hash of what `partner_id` asked.
-pub fn asked(key: &[u8; 32], partner_id: &str, subject: &Subject) -> [u8; 32] {
-    let mut text = format!("review-question-1\n{partner_id}\n").into_bytes();
-    text.extend(serde_json::to_vec(subject).unwrap_or_default());
+/// The keyed hash of what `partner_id` asked: what the matcher reads of it, so that a case or an apostrophe makes no other question,
+/// and the numbers that it does not read, which tell two newborns without a name apart.
+pub fn asked(key: &[u8; 32], partner_id: &str, profile: &Profile, subject: &Subject) -> [u8; 32] {
+    let mut numbers: Vec<(&str, String)> = subject
+        .identifiers
+        .iter()
+        .chain(&subject.coverage)
+        .map(|(system, value)| (system.as_str(), code(value)))
+        .collect();
+    numbers.sort_unstable();
+    let mut text = format!("review-question-2\n{partner_id}\n{numbers:?}\n").into_bytes();
+    text.extend(profile.pack());
     hmac_sha256(key, &text)
 }
 
@@ -215,14 +224,24 @@ pub async fn key(ctx: &Context) -> Result<[u8; 32], Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::{Systems, of_request};
     use serde_json::json;
 
     fn subject(patient: serde_json::Value) -> Subject {
+        question(patient).1
+    }
+
+    fn question(patient: serde_json::Value) -> (Profile, Subject) {
         let patient: Patient = serde_json::from_value(patient).expect("a patient");
         let coverage: Coverage =
             serde_json::from_value(json!({"id": "c9", "identifier": [{"value": "M1"}], "subscriberId": "S1"}))
                 .expect("a coverage");
-        Subject::of(&patient, Some(&coverage))
+        let systems = Systems {
+            member: "http://old/member",
+            umb: "http://old/umb",
+        };
+        let profile = Profile::from(&of_request(&patient, &coverage, systems));
+        (profile, Subject::of(&patient, Some(&coverage)))
     }
 
     fn ana(id: &str, birth: &str) -> serde_json::Value {
@@ -234,12 +253,26 @@ mod tests {
 
     #[test]
     fn the_same_question_is_known_again_and_another_is_not() {
-        let (one, again) = (subject(ana("a", "1984-07-09")), subject(ana("b", "1984-07-09")));
-        let hash = |partner: &str, subject: &Subject| asked(&[7; 32], partner, subject);
-        assert_eq!(hash("p", &one), hash("p", &again), "resource ids are no part of it");
-        assert_ne!(hash("p", &one), hash("p", &subject(ana("a", "1984-07-10"))));
-        assert_ne!(hash("p", &one), hash("q", &one), "each partner's question is its own");
-        assert_ne!(hash("p", &one), asked(&[8; 32], "p", &one), "keyed");
+        let one = question(ana("a", "1984-07-09"));
+        let key = [7; 32];
+        let hash = |key: &[u8; 32], partner: &str, (profile, subject): &(Profile, Subject)| {
+            asked(key, partner, profile, subject)
+        };
+        let same = |other: serde_json::Value| hash(&key, "p", &one) == hash(&key, "p", &question(other));
+        assert!(same(ana("b", "1984-07-09")), "resource ids are no part of it");
+        let mut written = ana("a", "1984-07-09");
+        written["name"][0]["family"] = json!("LIMA'");
+        assert!(same(written), "nor is the way a name is written");
+        assert!(!same(ana("a", "1984-07-10")));
+        let mut numbered = ana("a", "1984-07-09");
+        numbered["identifier"][0] = json!({"system": "http://new/member", "value": "N2"});
+        assert!(!same(numbered), "the partner's own numbers are");
+        assert_ne!(
+            hash(&key, "p", &one),
+            hash(&key, "q", &one),
+            "each partner's question is its own"
+        );
+        assert_ne!(hash(&key, "p", &one), hash(&[8; 32], "p", &one), "keyed");
     }
 
     #[test]

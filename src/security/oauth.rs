@@ -116,7 +116,8 @@ fn not_authenticated(why: Why) -> Failure {
     Failure::new(Fault::OauthClient).because(why)
 }
 
-/// Authenticates the client of `form` in the order of the security sheet. The assertion's id is not used up here.
+/// Authenticates the client of `form`: certificate, then assertion, then whether both are of one active partner.
+/// The assertion's id is not used up here.
 /// `claimed` tells which registered client it said it was.
 ///
 /// # Errors

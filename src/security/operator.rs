@@ -10,18 +10,18 @@ use crate::telemetry::Correlation;
 /// Longest life of an operator's token.
 pub const LIFE_MOST_MS: i64 = 7 * 24 * 3_600_000;
 
-/// What an operator may do (`contract.md`, Roles).
+/// What an operator may do; the fault table is for all (`docs/operations.md`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// Reads exchanges, decisions and states without personal values.
+    /// Reads decisions and reviews without Patient ids.
     Support,
-    /// Also cancels, replays, supersedes.
+    /// As `support`.
     Operator,
-    /// Sees and decides reviews.
+    /// Reads reviews, links and the graph of a member with personal values; decides reviews.
     Reviewer,
-    /// Reads exchanges, decisions, grants, ledger, evidence.
+    /// Reads decisions, reviews, links, grants and the ledger with Patient ids, without other personal values.
     Auditor,
-    /// Partners, policies, tokens.
+    /// Reads partners and policies.
     Admin,
 }
 

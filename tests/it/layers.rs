@@ -89,14 +89,25 @@ fn is_tests(file: &str) -> bool {
     file.ends_with("tests.rs") || file.contains("/tests/")
 }
 
-/// The program without its unit tests and comments.
+/// The program without what is compiled for unit tests only, and without comments.
 fn code(text: &str) -> String {
-    let program = text.split("#[cfg(test)]").next().unwrap_or(text);
-    program
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("//"))
-        .collect::<Vec<_>>()
-        .join("\n")
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let (mut kept, mut lines) = (Vec::new(), text.lines());
+    while let Some(line) = lines.next() {
+        if line.trim_start().starts_with("#[cfg(test)]") {
+            // An item ends at its semicolon, or at the brace that stands where it began.
+            let (depth, mut opened) = (indent(line), false);
+            for item in lines.by_ref() {
+                opened |= item.trim_end().ends_with('{');
+                if (!opened && item.trim_end().ends_with(';')) || (indent(item) == depth && item.trim() == "}") {
+                    break;
+                }
+            }
+        } else if !line.trim_start().starts_with("//") {
+            kept.push(line);
+        }
+    }
+    kept.join("\n")
 }
 
 fn module(file: &str) -> &str {
@@ -234,6 +245,12 @@ fn one_place_each_names_the_typed_model_and_the_database() {
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_stands_after_a_test_item_is_still_looked_at() {
+    let text = "use a;\n#[cfg(test)]\n#[path = \"t.rs\"]\nmod tests;\nuse b;\n    #[cfg(test)]\n    fn x() {\n        if y {\n        }\n    }\n// c\nuse d;";
+    assert_eq!(code(text), "use a;\nuse b;\nuse d;");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A query read: names and values become filters, includes, order and shape, or a refusal that names its place.
 //!
 //! What would narrow or widen an answer and is not understood is refused, never passed over (FHIR R4 search, "Modifiers";
-//! `threats.md` D03). A parameter that is not known at all is passed over and told, or refused when the caller is strict.
+//! `docs/threats.md` D03). A parameter that is not known at all is passed over and told, or refused when the caller is strict.
 
 use super::params::{self, COMMON, Kind, PARAMS, Param};
 use super::test::Filter;

@@ -189,7 +189,7 @@ impl Query {
     }
 }
 
-/// A page as the contract has it: `next` is an absolute URL of this listener, or null.
+/// A page: its items, and `next`, which is an absolute URL of this listener, or null.
 pub(super) fn list(request: &HttpRequest, query: &Query, page: Page) -> Value {
     let next = page.next.map(|cursor| {
         let kept: String = query

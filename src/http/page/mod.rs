@@ -1,7 +1,7 @@
 //! Readable pages for browsers: the same answer, with what it is, where its references lead and what can be tried from it.
 //!
 //! Built from an answer's JSON and the CapabilityStatement's JSON alone; nothing here reads the store or decides. No script,
-//! no outside content; everything is escaped and narrative is never rendered (`threats.md` B11).
+//! no outside content; everything is escaped and narrative is never rendered (`docs/threats.md` B11).
 
 mod bundle;
 mod capability;

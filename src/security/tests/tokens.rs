@@ -7,7 +7,7 @@ use crate::store::schema::{access_token, assertion_seen, compartment, consent, g
 use diesel::prelude::*;
 
 #[tokio::test]
-async fn a_token_is_issued_as_the_sheet_says() {
+async fn a_token_is_issued_with_all_that_backend_services_asks_for() {
     let bed = Bed::new();
     let own = certificate(URI, 1);
     let answer = bed.token("j-1", Some(&own)).await;

@@ -13,7 +13,7 @@ use crate::error::Failure;
 use diesel::prelude::*;
 use rows::{
     JUDGED, SHARDS, SILENCED, Seen, Standing, TURNED_AWAY, count, mark, raise_alarm, raise_lock, reached, standing,
-    tally,
+    tally_failed, tally_granted,
 };
 
 /// Targets that one guess may have, the guess as a whole included.
@@ -85,14 +85,18 @@ pub struct Guess {
 }
 
 /// How the match of a guess ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
-    /// It was refused.
+    /// It was refused, and told nothing.
     Failed,
-    /// It was granted; `new` when this partner had no such grant before.
+    /// A member matched, and the refusal says so: the consent cannot be honoured.
+    Withheld,
+    /// It was granted.
     Granted {
-        /// Whether the grant is new.
-        new: bool,
+        /// Id of the member's Patient.
+        patient_id: String,
+        /// Whether a person confirmed this very question.
+        by_person: bool,
     },
 }
 
@@ -151,31 +155,50 @@ pub fn weigh(db: &mut Db, guess: &Guess, limits: &Limits) -> Result<Verdict, Fai
     let gate = if standing.locked_until_ms > guess.now_ms {
         Gate::Shut(standing.locked_until_ms)
     } else {
-        match (standing.whole, guess.end) {
+        match (standing.whole, &guess.end) {
             (Some(Seen::TurnedAway(until_ms)), _) => Gate::Shut(until_ms),
-            (Some(Seen::Silenced), End::Granted { .. }) => Gate::Silent,
+            // Nobody guesses what a person was asked to decide.
+            (
+                _,
+                End::Granted {
+                    patient_id,
+                    by_person: true,
+                },
+            ) => granted(db, guess, patient_id, limits)?,
+            (Some(Seen::Silenced), End::Withheld | End::Granted { .. }) => Gate::Silent,
             (Some(_), End::Failed) => Gate::Open,
             (None, End::Failed) => failed(db, guess, &standing, JUDGED, limits, &mut alarms)?,
-            (None, End::Granted { .. }) if standing.shut_until(guess, limits).is_some() => {
-                failed(db, guess, &standing, JUDGED, limits, &mut alarms)?
-            }
-            (None, End::Granted { .. }) if reached(standing.record, limits.per_record) => {
-                match failed(db, guess, &standing, SILENCED, limits, &mut alarms)? {
-                    Gate::Open => Gate::Silent,
-                    other => other,
+            (seen, end) => {
+                let is_new = seen.is_none();
+                if let Some(until_ms) = standing.shut_until(guess, limits) {
+                    turn_away(db, guess, &standing, until_ms, limits, &mut alarms)?
+                } else if reached(standing.record, limits.per_record) {
+                    let gate = if is_new {
+                        failed(db, guess, &standing, SILENCED, limits, &mut alarms)?
+                    } else {
+                        mark(db, guess, SILENCED, guess.now_ms + limits.window_ms)?;
+                        Gate::Open
+                    };
+                    if gate == Gate::Open { Gate::Silent } else { gate }
+                } else {
+                    match end {
+                        End::Granted { patient_id, .. } => granted(db, guess, patient_id, limits)?,
+                        _ if is_new => failed(db, guess, &standing, JUDGED, limits, &mut alarms)?,
+                        _ => Gate::Open,
+                    }
                 }
-            }
-            (_, End::Granted { new }) => {
-                if new {
-                    tally(db, guess, 0, 1, limits)?;
-                }
-                Gate::Open
             }
         }
     };
     // Several targets may reach their limits with one guess.
     alarms.dedup();
     Ok(Verdict { gate, alarms })
+}
+
+/// Counts a member that this partner never had before; another consent for the same one is none.
+fn granted(db: &mut Db, guess: &Guess, patient_id: &str, limits: &Limits) -> Result<Gate, Failure> {
+    tally_granted(db, guess, patient_id, limits)?;
+    Ok(Gate::Open)
 }
 
 /// Counts a new guess that is refused, or turns it away when too many came before it.
@@ -212,7 +235,7 @@ fn failed(
             alarms.push(Alarm::Record);
         }
     }
-    tally(db, guess, 1, 0, limits)?;
+    tally_failed(db, guess, limits)?;
     ratio(db, guess, standing, limits, alarms)?;
     Ok(over.map_or(Gate::Open, Gate::Shut))
 }
@@ -233,7 +256,7 @@ fn turn_away(
             alarms.push(Alarm::Target);
         }
     }
-    tally(db, guess, 1, 0, limits)?;
+    tally_failed(db, guess, limits)?;
     ratio(db, guess, standing, limits, alarms)?;
     Ok(Gate::Shut(until_ms))
 }

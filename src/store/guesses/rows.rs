@@ -169,30 +169,54 @@ pub(super) fn mark(db: &mut Db, guess: &Guess, state: i64, until_ms: i64) -> Res
     Ok(())
 }
 
-struct Tally;
-const TALLY: &str = "INSERT INTO guess_tally (partner_id, shard, failed, granted, until_ms) VALUES (?, ?, ?, ?, ?) \
+struct TallyFailed;
+struct TallyGranted;
+const TALLY_FAILED: &str = "INSERT INTO guess_tally (partner_id, shard, failed, granted, until_ms) VALUES (?, ?, 1, 0, ?) \
     ON CONFLICT (partner_id, shard) DO UPDATE SET \
     failed = CASE WHEN guess_tally.until_ms <= ? THEN 0 ELSE guess_tally.failed END + excluded.failed, \
+    granted = CASE WHEN guess_tally.until_ms <= ? THEN 0 ELSE guess_tally.granted END, \
+    until_ms = CASE WHEN guess_tally.until_ms <= ? THEN excluded.until_ms ELSE guess_tally.until_ms END";
+const TALLY_GRANTED: &str = "INSERT INTO guess_tally (partner_id, shard, failed, granted, until_ms) \
+    SELECT CAST(? AS TEXT), CAST(? AS BIGINT), CAST(0 AS BIGINT), CAST(1 AS BIGINT), CAST(? AS BIGINT) \
+    WHERE NOT EXISTS (SELECT 1 FROM grants WHERE patient_id = ? AND partner_id = ?) \
+    ON CONFLICT (partner_id, shard) DO UPDATE SET \
+    failed = CASE WHEN guess_tally.until_ms <= ? THEN 0 ELSE guess_tally.failed END, \
     granted = CASE WHEN guess_tally.until_ms <= ? THEN 0 ELSE guess_tally.granted END + excluded.granted, \
     until_ms = CASE WHEN guess_tally.until_ms <= ? THEN excluded.until_ms ELSE guess_tally.until_ms END";
 
-pub(super) fn tally(db: &mut Db, guess: &Guess, failed: i64, granted: i64, limits: &Limits) -> Result<(), Failure> {
-    let shard = match db {
+fn shard(db: &Db, guess: &Guess) -> i64 {
+    match db {
         Db::Pg(_) => i64::from(guess.whole[0]) % SHARDS,
         Db::Sqlite(_) => 0,
-    };
-    let now_ms = Bind::Big(guess.now_ms);
+    }
+}
+
+pub(super) fn tally_failed(db: &mut Db, guess: &Guess, limits: &Limits) -> Result<(), Failure> {
     let binds = vec![
         Bind::Text(&guess.partner_id),
-        Bind::Big(shard),
-        Bind::Big(failed),
-        Bind::Big(granted),
+        Bind::Big(shard(db, guess)),
         Bind::Big(guess.now_ms + limits.window_ms),
-        now_ms,
-        now_ms,
-        now_ms,
+        Bind::Big(guess.now_ms),
+        Bind::Big(guess.now_ms),
+        Bind::Big(guess.now_ms),
     ];
-    run(db, Statement::<Tally>::new(TALLY, binds))?;
+    run(db, Statement::<TallyFailed>::new(TALLY_FAILED, binds))?;
+    Ok(())
+}
+
+/// Counts a granted member, unless this partner had a grant on them before.
+pub(super) fn tally_granted(db: &mut Db, guess: &Guess, patient_id: &str, limits: &Limits) -> Result<(), Failure> {
+    let binds = vec![
+        Bind::Text(&guess.partner_id),
+        Bind::Big(shard(db, guess)),
+        Bind::Big(guess.now_ms + limits.window_ms),
+        Bind::Text(patient_id),
+        Bind::Text(&guess.partner_id),
+        Bind::Big(guess.now_ms),
+        Bind::Big(guess.now_ms),
+        Bind::Big(guess.now_ms),
+    ];
+    run(db, Statement::<TallyGranted>::new(TALLY_GRANTED, binds))?;
     Ok(())
 }
 
