@@ -180,6 +180,12 @@ impl Change {
     pub fn link_id(&self) -> &str {
         self.before.as_ref().or(self.after.as_ref()).map_or("", |link| &link.id)
     }
+
+    /// Id of the Patient it leads to.
+    pub fn patient_id(&self) -> &str {
+        let link = self.before.as_ref().or(self.after.as_ref());
+        link.map_or("", |link| &link.patient_id)
+    }
 }
 
 /// Why an edge moves.
@@ -310,6 +316,12 @@ pub fn confidence(bits: f64) -> i64 {
     let odds = bits.clamp(-40.0, 40.0).exp2();
     // From 0 to 1000 by its form.
     (odds / (1.0 + odds) * 1000.0).round() as i64
+}
+
+/// The bits of such a chance; the nearest to certainty that [`confidence`] tells apart stands for it.
+pub fn bits(confidence: i64) -> f64 {
+    let chance = (confidence as f64 / 1000.0).clamp(0.0005, 0.9995);
+    (chance / (1.0 - chance)).log2()
 }
 
 #[cfg(test)]

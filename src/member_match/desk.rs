@@ -130,6 +130,8 @@ pub(super) struct Heard<'a> {
     pub doubt: bool,
     /// Whether the doubt is about what the partner was granted before, not about this question.
     withheld: bool,
+    /// Whether the partner's number is one on which a person decided otherwise.
+    contested: bool,
     /// The review of such a doubt that no question has come for yet.
     unasked: Option<ReviewRow>,
     /// The links of the partner's number.
@@ -158,6 +160,7 @@ pub(super) async fn hear<'a>(
         member,
         doubt,
         withheld: false,
+        contested: false,
         unasked: None,
         held: Vec::new(),
     };
@@ -180,10 +183,29 @@ pub(super) async fn hear<'a>(
         Ok((held, withheld, unasked))
     });
     (heard.held, heard.withheld, heard.unasked) = read.await?;
-    if heard.withheld {
+    heard.contested = !heard.is_by_person()
+        && heard
+            .member
+            .is_some_and(|found| is_contested(&heard.held, &found.patient_id));
+    if heard.withheld || heard.contested {
         (heard.member, heard.doubt) = (None, true);
     }
     Ok(heard)
+}
+
+/// Whether a person has said of the partner's number that it is not this member's, or that it is somebody else's. The matcher does
+/// not overrule that.
+fn is_contested(held: &[Link], patient_id: &str) -> bool {
+    held.iter().any(|link| {
+        let by_person = link.origin != Origin::Match;
+        let here = link.patient_id == patient_id;
+        by_person
+            && match link.state {
+                graph::State::Retired => here,
+                graph::State::Confirmed => !here && link.from.kind == Kind::Member,
+                _ => false,
+            }
+    })
 }
 
 impl Heard<'_> {
@@ -242,7 +264,11 @@ impl Heard<'_> {
             partner_id: &caller.partner.id,
             asked: self.question.asked,
             request: self.question.request.clone(),
-            reason: if self.withheld { "withheld" } else { guard },
+            reason: match (self.withheld, self.contested) {
+                (true, _) => "withheld",
+                (_, true) => "contested",
+                _ => guard,
+            },
             decision_id: &decision.id,
             policy_version: &decision.policy_version,
             correlation: &caller.correlation,

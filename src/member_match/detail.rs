@@ -45,6 +45,10 @@ struct Thresholds {
     thin: f64,
     review: f64,
     margin: f64,
+    /// Which of these the best candidate needed, by the evidence it has.
+    needed: Option<f64>,
+    /// Bits that everybody starts with: how unlikely one of the roster is before anything is compared.
+    prior: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -144,6 +148,8 @@ impl<'a> Detail<'a> {
                 thin: bounds.thin,
                 review: bounds.review,
                 margin: bounds.margin,
+                needed: identity.decision.needed,
+                prior: record.prior,
             },
             roster: RosterState {
                 no: identity.roster.no,

@@ -105,7 +105,7 @@ fn judged(
     // Whom a decision was about is needed to grant, or to have a person look; nobody else's name is read.
     let wanted_names = match decision.outcome {
         Outcome::Match(_) => 1,
-        Outcome::Review(_) => KEPT_CANDIDATES,
+        Outcome::Review(_) => decision.contenders().min(KEPT_CANDIDATES),
         // Near enough that guesses about this record are counted.
         Outcome::None
             if decision

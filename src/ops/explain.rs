@@ -64,6 +64,12 @@ pub fn table(item: &Value) -> String {
             needed["accept"], needed["thin"], needed["review"], needed["margin"]
         ),
     );
+    if let Some(bits) = needed["needed"].as_f64() {
+        line(
+            "here",
+            format!("{bits:.1} bits were needed to match, by what agrees besides name and birth date"),
+        );
+    }
     let margin = detail["margin"].as_f64();
     line(
         "over the next",
@@ -100,6 +106,12 @@ fn candidates(text: &mut String, detail: &Value) {
         };
         row(field.words(), shown.iter().map(cell).collect());
     }
+    if let Some(bits) = detail["thresholds"]["prior"].as_f64() {
+        row(
+            "before comparing",
+            shown.iter().map(|_| format!("{:<21} {bits:>+6.1}", "")).collect(),
+        );
+    }
     for (name, key) in [("own", "individual"), ("household", "household"), ("bits", "total")] {
         let cell = |one: &Value| {
             one[key]
@@ -124,6 +136,7 @@ fn outcome(word: &str) -> String {
         "review" => "a person must decide; the partner was told no match",
         "none" => "no member",
         "consent" => "one member, but the consent cannot be honoured",
+        "guarded" => "one member, but too many guesses came near that record; the partner was told no match",
         "gate" => "the consent is between other parties or about somebody else",
         _ => return word.to_owned(),
     };

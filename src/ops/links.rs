@@ -43,8 +43,7 @@ pub fn graph(db: &mut Db, patient_id: &str, umb_system: &str) -> Result<Value, F
         ..LinkFilter::default()
     };
     let edges = links::page(db, &filter)?;
-    let ids: Vec<String> = edges.iter().map(|link| link.id.clone()).collect();
-    let steps: Vec<Value> = steps::steps_of(db, &ids)?.iter().map(step_item).collect();
+    let steps: Vec<Value> = steps::steps_of(db, patient_id)?.iter().map(step_item).collect();
     let others = same_person(db, &edges, umb_system)?;
     let policy = Survivorship::default();
     let view = policy.view(&sources(db, patient_id, &others)?);

@@ -103,6 +103,12 @@ pub fn import(ctx: &Context, text: &str, name: &str, point: Option<Point>, note:
         None => Rules::parse(text),
     }
     .map_err(invalid)?;
+    let taken = list(ctx)?.into_iter().find(|version| version.name == name.trim());
+    if taken.is_some_and(|version| version.id != rules.id()) {
+        return Err(Failure::new(Fault::PolicyInvalid)
+            .at("--name")
+            .remedy("Another version has this name: choose a new one, so that going back by name stays possible."));
+    }
     let now_ms = ctx.clock.now_ms();
     let row = VersionRow {
         id: rules.id(),

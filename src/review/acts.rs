@@ -16,7 +16,8 @@ use crate::telemetry::Correlation;
 pub(super) const REASON_MAX: usize = 500;
 /// Longest name of an operator, characters.
 const OPERATOR_MAX: usize = 64;
-/// Longest time a review is put off.
+/// Shortest and longest time a review is put off.
+const DEFER_LEAST_MS: i64 = 60_000;
 const DEFER_MOST_MS: i64 = 30 * 86_400_000;
 
 /// Which candidate.
@@ -110,13 +111,27 @@ pub struct Done {
     pub version: i64,
 }
 
+impl Order {
+    fn check(&self) -> Result<(), Failure> {
+        self.by.check()?;
+        match self.act {
+            Act::Defer(wait_ms) if !(DEFER_LEAST_MS..=DEFER_MOST_MS).contains(&wait_ms) => {
+                Err(Failure::new(Fault::ParameterInvalid)
+                    .at("defer")
+                    .remedy("Put a review off by a minute at least and 30 days at most."))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Does it, durably.
 ///
 /// # Errors
 /// [`Fault::ReviewUnknown`]; [`Fault::ReviewMoved`] when it does not stand so, or somebody was first;
 /// [`Fault::ReviewSecondNeeded`] where two have to agree; [`Fault::ParameterInvalid`] for a candidate it does not have.
 pub async fn perform(ctx: &Context, order: Order) -> Result<Done, Failure> {
-    order.by.check()?;
+    order.check()?;
     let work = work(ctx.clone(), order);
     ctx.store.write(work).await
 }
@@ -126,7 +141,7 @@ pub async fn perform(ctx: &Context, order: Order) -> Result<Done, Failure> {
 /// # Errors
 /// As [`perform`].
 pub fn perform_blocking(ctx: &Context, order: Order) -> Result<Done, Failure> {
-    order.by.check()?;
+    order.check()?;
     let work = work(ctx.clone(), order);
     ctx.store.write_blocking(work)
 }
@@ -257,7 +272,7 @@ fn move_on(
         }
         Event::Defer => {
             let wait_ms = match order.act {
-                Act::Defer(wait_ms) => wait_ms.clamp(60_000, DEFER_MOST_MS),
+                Act::Defer(wait_ms) => wait_ms,
                 _ => ctx.review.due_ms,
             };
             row.due_ms = now_ms + wait_ms;
@@ -287,7 +302,7 @@ fn second(row: &ReviewRow, by: &By, verdict: Event, patient: Option<&str>, from:
     Ok(if agrees { verdict } else { Event::Propose })
 }
 
-/// Names differ by more than case and spaces.
+/// Whether names differ by no more than case and spaces.
 fn alike(a: &str, b: &str) -> bool {
     let fold = |name: &str| name.split_whitespace().collect::<String>().to_lowercase();
     fold(a) == fold(b)
@@ -358,10 +373,9 @@ pub(super) fn dispute(
     }
     let source = link.from.source.clone();
     let asked = crate::secret::sha256(format!("review-of-link-1\n{}\n{}", link.id, link.version).as_bytes());
-    let odds = link.confidence as f64 / 1000.0;
     let candidate = Ranked {
         patient_id: link.patient_id.clone(),
-        total: (odds / (1.001 - odds)).log2(),
+        total: crate::identity::graph::bits(link.confidence),
         notes: Vec::new(),
     };
     let doubt = Doubt {

@@ -10,6 +10,7 @@ use crate::error::{Failure, Fault};
 use crate::identity::graph::{self, Cause, Change, Event, Link, Origin, SourceId, State};
 use crate::store::Db;
 use crate::store::links;
+use crate::store::partners;
 use crate::store::reviews::{self, CandidateRow};
 use crate::store::steps::{self, GiveBack, Step};
 
@@ -196,7 +197,17 @@ fn dealt(db: &mut Db, ctx: &Context, deed: &Deed, by: &By, at_us: i64) -> Result
             if reviews::subject(db, patient_id)?.is_none() {
                 return Err(Failure::new(Fault::LinkUnknown).at("member"));
             }
+            is_known(db, ctx, from, patient_id)?;
             let held = links::of_number(db, from)?;
+            let waits = |link: &&Link| matches!(link.state, State::Candidate | State::Disputed);
+            if held
+                .iter()
+                .filter(|link| link.patient_id == *patient_id)
+                .any(|link| waits(&link))
+            {
+                return Err(Failure::new(Fault::LinkMoveRefused)
+                    .remedy("A review waits on this link: decide it with `causeway review decide`."));
+            }
             let fresh = ctx.ids.new_id(now_ms);
             let changes = graph::step(&held, from, patient_id, Event::Confirm, &cause, &fresh)?;
             if changes.is_empty() {
@@ -239,6 +250,26 @@ fn dealt(db: &mut Db, ctx: &Context, deed: &Deed, by: &By, at_us: i64) -> Result
     let told = entry(action, &by.correlation, object, &source, word, &text);
     ledger::append(db, &told, &ctx.ids.new_id(now_ms), at_us)?;
     Ok(Dealt { id: step.id, grants })
+}
+
+/// Whether the number can lead somewhere: its partner is registered, and a UMB of ours is another record's.
+fn is_known(db: &mut Db, ctx: &Context, from: &SourceId, patient_id: &str) -> Result<(), Failure> {
+    if !from.source.is_empty() {
+        return match partners::by_id(db, &from.source)? {
+            Some(_) => Ok(()),
+            None => Err(Fault::PartnerUnknown.into()),
+        };
+    }
+    if from.system != ctx.payer.umb_system {
+        return Ok(());
+    }
+    match reviews::patient_of_umb(db, &from.value)? {
+        Some(other) if other != patient_id => Ok(()),
+        Some(_) => Err(Failure::new(Fault::LinkMoveRefused).remedy("This UMB is the member's own.")),
+        None => Err(Failure::new(Fault::LinkUnknown)
+            .at("value")
+            .remedy("No record of ours has this UMB.")),
+    }
 }
 
 /// The step that undoes another. Where it leaves a source without a confirmed link to a member, that source's grants on the

@@ -138,6 +138,35 @@ pub fn withheld(db: &mut Db, source: &str, patient_id: &str) -> Result<bool, Fai
     Ok(count > 0)
 }
 
+/// The same, and it stays so until the caller's transaction ends: who revokes grants on the member waits for it.
+///
+/// # Errors
+/// Those of the database.
+pub fn is_withheld(db: &mut Db, source: &str, patient_id: &str) -> Result<bool, Failure> {
+    hold(db, patient_id, "SHARE")?;
+    withheld(db, source, patient_id)
+}
+
+/// Before grants on a member are revoked: waits for those that are being made.
+///
+/// # Errors
+/// Those of the database.
+pub(super) fn hold_still(db: &mut Db, patient_id: &str) -> Result<(), Failure> {
+    hold(db, patient_id, "NO KEY UPDATE")
+}
+
+/// SQLite has one writer at a time, and needs no lock.
+fn hold(db: &mut Db, patient_id: &str, strength: &str) -> Result<(), Failure> {
+    if let Db::Pg(pg) = db {
+        diesel::sql_query(format!(
+            "SELECT 1 FROM compartment WHERE patient_id = $1 FOR {strength}"
+        ))
+        .bind::<Text, _>(patient_id)
+        .execute(pg)?;
+    }
+    Ok(())
+}
+
 struct Number;
 
 /// All links of one number. On the path of a match.

@@ -235,6 +235,17 @@ pub fn record(db: &mut Db, record: &Record) -> Result<(), Failure> {
     if let Some(decision) = &record.decision {
         beside(db, record, decision.created_ms)?;
     }
+    if let (Some(decision), Some(grant), Bond::None) = (&record.decision, &record.grant, &record.bond)
+        && !grant.renews
+        && links::is_withheld(
+            db,
+            &decision.partner_id,
+            decision.patient_id.as_deref().unwrap_or_default(),
+        )?
+    {
+        // A dispute came between: without a number no link stands for it.
+        return Err(raced());
+    }
     match (&record.decision, &record.grant, record.ledger.as_slice()) {
         (Some(decision), Some(grant), [begun, ended]) => grant_all(db, decision, grant, begun, ended),
         (Some(decision), None, [begun, ended]) => refuse_all(db, decision, begun, ended),

@@ -315,6 +315,7 @@ diesel::table! {
         link_id -> Text,
         link_before -> Nullable<Text>,
         link_after -> Nullable<Text>,
+        patient_id -> Text,
     }
 }
 

@@ -3,7 +3,7 @@
 //! Which step is allowed is `identity::graph`'s to say; here it is written, and only over the very links it was worked out from.
 
 use super::schema::{grants, identity_change, identity_link, identity_revocation, identity_step};
-use super::{Db, is_duplicate};
+use super::{Db, is_duplicate, links};
 use crate::error::{Failure, Fault};
 use crate::identity::graph::{Change, Link};
 use diesel::prelude::*;
@@ -72,6 +72,7 @@ pub fn write(db: &mut Db, step: &Step) -> Result<usize, Failure> {
     }
     let mut revoked = Vec::new();
     for (partner, patient) in &step.revokes {
+        links::hold_still(db, patient)?;
         revoked.extend(revoke(db, partner, patient, step.at_ms)?);
     }
     if step.changes.is_empty() && revoked.is_empty() && given == 0 {
@@ -96,6 +97,7 @@ pub fn write(db: &mut Db, step: &Step) -> Result<usize, Failure> {
                 identity_change::link_id.eq(change.link_id()),
                 identity_change::link_before.eq(change.before.as_ref().map(text)),
                 identity_change::link_after.eq(change.after.as_ref().map(text)),
+                identity_change::patient_id.eq(change.patient_id()),
             ))
             .execute(db)?;
     }
@@ -239,13 +241,13 @@ pub fn step(db: &mut Db, id: &str) -> Result<StepRow, Failure> {
     })
 }
 
-/// The steps that changed these links, oldest first.
+/// The steps that moved a link to a member, also those whose link was taken back since; oldest first, at most 1,000.
 ///
 /// # Errors
-/// Those of the database.
-pub fn steps_of(db: &mut Db, link_ids: &[String]) -> Result<Vec<StepRow>, Failure> {
+/// Those of the database; [`Fault::StoreDamaged`] for a step that cannot be read.
+pub fn steps_of(db: &mut Db, patient_id: &str) -> Result<Vec<StepRow>, Failure> {
     let mut ids: Vec<String> = identity_change::table
-        .filter(identity_change::link_id.eq_any(link_ids))
+        .filter(identity_change::patient_id.eq(patient_id))
         .select(identity_change::step_id)
         .distinct()
         .order(identity_change::step_id)

@@ -95,16 +95,30 @@ fn a_link_made_and_taken_back_leaves_the_state_byte_equal() {
     assert_eq!((&after["view"], &after["links"]), (&seen["view"], &seen["links"]));
     refused(&payer, &["link", "take-back", &step], Fault::LinkMoveRefused);
     refused(&payer, &["link", "take-back", "nothing"], Fault::LinkUnknown);
+    let own = umb_of(&payer, &one);
+    refused(
+        &payer,
+        &["link", "make", "--member", &one, "--system", UMB, "--value", &own],
+        Fault::LinkMoveRefused,
+    );
+    // The history stays with the member: both steps are there, and each can be taken back again.
+    let steps = after["steps"].as_array().expect("steps").clone();
+    assert_eq!((steps.len(), &steps[1]["undoes"]), (2, &steps[0]["id"]), "{after}");
+    let undo = steps[1]["id"].as_str().expect("an id");
+    acted(&payer, &["link", "take-back", undo]);
+    assert_eq!(graph(&payer, &one)["links"][0]["state"], "confirmed");
+    acted(&payer, &["link", "take-back", &step]);
+    assert_eq!(state(&payer), before, "byte-equal again");
     refused(
         &payer,
         &["link", "make", "--member", "nobody", "--system", UMB, "--value", "U"],
         Fault::LinkUnknown,
     );
     assert_eq!(payer.count("ledger_entry WHERE action = 'link.moved'"), 1);
-    assert_eq!(payer.count("ledger_entry WHERE action = 'link.taken-back'"), 1);
+    assert_eq!(payer.count("ledger_entry WHERE action = 'link.taken-back'"), 3);
     assert_eq!(
         payer.count("ledger_entry WHERE action = 'review.viewed'"),
-        3,
+        4,
         "every view is noted"
     );
 }

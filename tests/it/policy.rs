@@ -190,6 +190,10 @@ async fn policies_are_listed_for_admins_and_wrong_ones_are_refused() {
         }
     }
     std::fs::write(payer.home().join("wrong.policy"), "point = safe\nnothing = 1\n").expect("a file");
+    let strict = strict(&payer);
+    std::fs::write(payer.home().join("strict.policy"), &strict).expect("a file");
+    let reckless = strict.replace("safe.accept = 5000", "safe.accept = -500");
+    std::fs::write(payer.home().join("reckless.policy"), reckless).expect("a file");
     for (arguments, code, said) in [
         (
             &["policy", "import", "wrong.policy", "--name", "w", "--reason", "r"][..],
@@ -200,6 +204,16 @@ async fn policies_are_listed_for_admins_and_wrong_ones_are_refused() {
             &["policy", "import", "missing.policy", "--name", "w", "--reason", "r"],
             3,
             "missing.policy",
+        ),
+        (
+            &["policy", "import", "strict.policy", "--name", "safe", "--reason", "r"],
+            2,
+            "has this name",
+        ),
+        (
+            &["policy", "import", "reckless.policy", "--name", "r", "--reason", "r"],
+            2,
+            "needs at least",
         ),
         (&["policy", "activate", "nobody", "--reason", "r"], 1, "PO-002"),
         (&["policy", "activate", "balanced", "--reason", " "], 2, "--reason"),

@@ -179,7 +179,7 @@ async fn a_confirmed_review_matches_that_member_and_consent_is_judged_anew() {
         );
         assert_eq!(link["review_id"], id.as_str());
     }
-    assert!(links.as_array().is_some_and(|links| links.len() >= 2), "{links}");
+    assert!(links.as_array().is_some_and(|links| !links.is_empty()), "{links}");
     assert_eq!(payer.count("ledger_entry WHERE action = 'review.decided'"), 1);
     assert_eq!(
         payer.count(&format!("decision WHERE outcome = 'matched' AND detail LIKE '%{id}%'")),
@@ -206,8 +206,100 @@ async fn a_rejected_review_is_no_match_and_keeps_nothing_of_what_was_asked() {
     assert_eq!(payer.count("review"), 1);
     assert_eq!(payer.count("review WHERE request IS NOT NULL"), 0);
     assert_eq!(payer.count("identity_link WHERE state <> 'retired'"), 0);
-    // The clean request is another question.
-    client.matched(&token, &payer.request(0, Variation::Exact)).await;
+    // The clean request is another question, but a person said that the partner's number is not this member's: they say it again.
+    let clean = payer.request(0, Variation::Exact);
+    client
+        .post_match(&token, clean.to_string(), &[])
+        .await
+        .assert_outcome(Fault::NoUniqueMember);
+    let waiting = queue(&payer);
+    assert_eq!((waiting.len(), &waiting[0]["reason"]), (1, &json!("contested")));
+    let contested = only_review(&payer);
+    decided(
+        &payer,
+        &contested,
+        &["--confirm", &place_of(&payer, &contested, 0)],
+        "ana",
+    );
+    client.matched(&token, &clean).await;
+    // Under another number of its own the partner is no longer contradicted.
+    let mut renumbered = payer.request(2, Variation::Exact);
+    renumbered["parameter"][2]["resource"]["identifier"][0]["value"] = "N-OTHER-1".into();
+    client.matched(&token, &renumbered).await;
+}
+
+#[tokio::test]
+async fn the_matcher_does_not_take_a_number_from_whom_a_person_gave_it_to() {
+    let (payer, client) = TestPayer::start(6);
+    let token = client.token(ALL_SCOPES).await;
+    let body = payer.request(2, Variation::Exact);
+    let number = body["parameter"][2]["resource"]["identifier"][0].clone();
+    let text = |key: &str| number[key].as_str().expect("a text").to_owned();
+    let (first, second) = (payer.member(0).patient_id, payer.member(2).patient_id);
+    let make = |member: &str, partner: &str, system: &str, value: &str| {
+        payer.command(&[
+            "link",
+            "make",
+            "--member",
+            member,
+            "--partner",
+            partner,
+            "--system",
+            system,
+            "--value",
+            value,
+            "--operator",
+            "ana",
+            "--reason",
+            BECAUSE,
+        ])
+    };
+    assert!(
+        make(&first, "new-payer", &text("system"), &text("value"))
+            .status
+            .success()
+    );
+    client
+        .post_match(&token, body.to_string(), &[])
+        .await
+        .assert_outcome(Fault::NoUniqueMember);
+    assert_eq!(queue(&payer)[0]["reason"], "contested");
+    let held = payer.json_command(&["link", "list", "--member", &first]);
+    assert_eq!(held[0]["state"], "confirmed");
+    // What waits for a review is not confirmed around it; nor does a number lead to nowhere or to itself.
+    for (output, fault) in [
+        (
+            make(&second, "new-payer", &text("system"), &text("value")),
+            Fault::LinkMoveRefused,
+        ),
+        (make(&first, "nobody", "urn:x", "N1"), Fault::PartnerUnknown),
+        (
+            make(&first, "", "http://old-payer.example/identifiers/umb", "U-NONE"),
+            Fault::LinkUnknown,
+        ),
+    ] {
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains(fault.code()), "{said}");
+    }
+    let id = only_review(&payer);
+    decided(&payer, &id, &["--confirm", &place_of(&payer, &id, 2)], "ben");
+    assert_eq!(client.matched(&token, &body).await.0, second);
+    let held = payer.json_command(&["link", "list", "--member", &first]);
+    assert_eq!(held[0]["state"], "superseded", "a person moved it");
+}
+
+#[tokio::test]
+async fn a_review_is_put_off_by_a_minute_at_least_and_thirty_days_at_most() {
+    let (payer, client) = TestPayer::start(4);
+    let token = client.token(ALL_SCOPES).await;
+    let body = doubtful(&payer, 0, 3).to_string();
+    client.post_match(&token, body, &[]).await.assert_status(422);
+    let id = only_review(&payer);
+    for time in ["0s", "59s", "31d", "400d"] {
+        let refused = decide(&payer, &id, &["--defer", time], "ana");
+        assert_eq!(refused.status.code(), Some(2), "{time}");
+    }
+    decided(&payer, &id, &["--defer", "30d"], "ana");
 }
 
 #[tokio::test]

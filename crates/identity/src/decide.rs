@@ -51,6 +51,8 @@ pub struct Decision {
     pub margin: f64,
     /// What the operating point asked for.
     pub bounds: Bounds,
+    /// The bits that the best candidate needed, by the evidence it has; none without a candidate.
+    pub needed: Option<f64>,
     /// The candidates, best first.
     pub ranked: Vec<Scored>,
 }
@@ -80,6 +82,7 @@ pub fn decide(asked: &Profile, held: &[&Profile], facts: &Facts, policy: &Policy
         guard: None,
         margin: f64::INFINITY,
         bounds,
+        needed: None,
         ranked,
     };
     let Some(top) = decision.ranked.first_mut() else {
@@ -88,6 +91,7 @@ pub fn decide(asked: &Profile, held: &[&Profile], facts: &Facts, policy: &Policy
     let (best, total) = (top.candidate, top.score.total);
     top.rule = rules::first(&top.levels, facts, policy);
     let top = top.clone();
+    decision.needed = Some(needed(&top, bounds));
     let Some(record) = held.get(best) else {
         return decision;
     };
@@ -184,14 +188,29 @@ fn are_several(asked: &Profile, facts: &Facts) -> bool {
 }
 
 fn weak(top: &Scored, bounds: Bounds) -> Option<Guard> {
+    (top.score.total < needed(top, bounds) && top.rule.is_none()).then_some(Guard::Weak)
+}
+
+fn needed(top: &Scored, bounds: Bounds) -> f64 {
     let renamed = top.levels.is(Field::Family, &[Level::Differ, Level::Alike]);
-    let needed = match evidence(&top.levels) {
+    match evidence(&top.levels) {
         Evidence::Thin if renamed => bounds.renamed,
         Evidence::Faint => bounds.faint,
         Evidence::Thin => bounds.thin,
         _ => bounds.accept,
-    };
-    (top.score.total < needed && top.rule.is_none()).then_some(Guard::Weak)
+    }
+}
+
+impl Decision {
+    /// The candidates that a person has to choose from: those worth a look, and whoever comes as near to the best as a rival. How
+    /// many, as they are ranked.
+    pub fn contenders(&self) -> usize {
+        let Some(top) = self.ranked.first() else { return 0 };
+        let near = |one: &&Scored| {
+            worth_a_look(one, self.bounds) || top.score.total - one.score.total < self.bounds.margin.max(1.0)
+        };
+        self.ranked.iter().take_while(near).count()
+    }
 }
 
 /// Whether a person should look at what was not matched.

@@ -50,6 +50,8 @@ pub struct Record {
     pub review: f64,
     /// Margin that was needed.
     pub margin_needed: f64,
+    /// Bits that every candidate starts with, below 0; none without a candidate.
+    pub prior: Option<f64>,
     /// The best candidates, best first.
     pub candidates: Vec<CandidateRow>,
 }
@@ -77,6 +79,10 @@ impl Decision {
             accept: self.bounds.accept,
             review: self.bounds.review,
             margin_needed: self.bounds.margin,
+            prior: self.ranked.first().map(|one| {
+                let score = &one.score;
+                tenth(score.total - score.individual - score.household)
+            }),
             candidates: candidates.collect(),
         }
     }

@@ -147,15 +147,8 @@ pub async fn edges(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
             limit: PAGE,
         };
         let words = role == Role::Reviewer;
-        if words {
-            review::viewed(
-                &app.ctx,
-                role.name(),
-                &correlation(&request, &app),
-                filter.member.as_deref(),
-            )
-            .await?;
-        }
+        let correlation = correlation(&request, &app);
+        review::viewed(&app.ctx, role.name(), &correlation, filter.member.as_deref()).await?;
         let page = app.ctx.store.read(move |db| links::list(db, &filter, words)).await?;
         Ok(list(&request, &query, page))
     })
