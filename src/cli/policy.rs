@@ -5,7 +5,7 @@ use crate::audit::Note;
 use crate::clock::rfc3339_ms;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
-use crate::identity::Point;
+use crate::identity::{Field, Level, Point, RuleRow};
 use crate::policy::{self, Report, Standing, Version};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -57,6 +57,11 @@ pub enum PolicyCommand {
         /// The version.
         version: Option<String>,
     },
+    /// Show the deterministic rules of a version, what each risks in this roster, and whether it decides
+    Rules {
+        /// The version; the one in force when left out.
+        version: Option<String>,
+    },
     /// Show the numbers that differ between two versions.
     #[command(after_help = "Example:\n  causeway policy diff balanced")]
     Diff {
@@ -67,7 +72,7 @@ pub enum PolicyCommand {
     },
     /// Add a version from a file, such as `causeway identity train` writes.
     #[command(
-        after_help = "Example:\n  causeway policy import trained.policy --name trained-2026-11 --reason 'trained on our roster'"
+        after_help = "Example:\n  causeway policy import trained.policy --name trained-2026-11 --point safe --reason 'trained on our roster'"
     )]
     Import {
         /// The text of the policy.
@@ -90,6 +95,21 @@ pub enum PolicyCommand {
         /// Who and why.
         #[command(flatten)]
         why: Why,
+    },
+    /// Show which source's word survives for each attribute of a person, or put another text in force
+    #[command(
+        after_help = "Examples:\n  causeway policy survivorship > survivorship.txt\n  causeway policy survivorship survivorship.txt --reason 'the newest address counts'"
+    )]
+    Survivorship {
+        /// A text as this command prints it; the one in force is printed when left out.
+        #[arg(requires = "reason")]
+        file: Option<PathBuf>,
+        /// Why; kept with the ledger entry.
+        #[arg(long)]
+        reason: Option<String>,
+        /// Who decides this: an id of ours, no name.
+        #[arg(long, default_value = "host")]
+        operator: String,
     },
     /// Let a version run beside the one in force; without one, show what it has found so far.
     #[command(
@@ -133,6 +153,26 @@ pub fn run(args: &PolicyArgs, ctx: &Context, cwd: &Path, out: &mut Out) -> Resul
                 ));
                 out.raw(&version.text());
             }
+        }
+        PolicyCommand::Survivorship { file, reason, operator } => {
+            let policy = match file {
+                Some(file) => {
+                    let note = operator_note(operator, reason.as_deref().unwrap_or_default())?;
+                    policy::adopt(ctx, &read(&cwd.join(file))?, note)?
+                }
+                None => ctx.store.read_blocking(policy::survivorship)?,
+            };
+            if out.json {
+                out.value(&json!({"version": policy.version(), "id": policy.id(), "text": policy.text()}));
+            } else {
+                out.note(&policy.version());
+                out.raw(&policy.text());
+            }
+        }
+        PolicyCommand::Rules { version } => {
+            let version = named_or_active(ctx, version.as_deref())?;
+            let roster = ctx.store.read_blocking(|db| ctx.store.roster(db))?;
+            rules(&version.rules.rules(&roster.facts), out);
         }
         PolicyCommand::Diff { version, other } => {
             let to = policy::find(ctx, version)?;
@@ -222,6 +262,32 @@ fn list(versions: &[Version], out: &mut Out) {
     };
     let rows: Vec<Vec<String>> = versions.iter().map(cells).collect();
     out.table(&["ID", "STATE", "POINT", "ADDED", "CITED AS", "NAME"], &rows);
+}
+
+fn rules(rows: &[RuleRow], out: &mut Out) {
+    if out.json {
+        out.value(&json!(rows));
+        return;
+    }
+    let needs = |row: &RuleRow| -> String {
+        let need = |(field, levels): &(Field, Vec<Level>)| {
+            let any: Vec<&str> = levels.iter().map(|level| level.words(*field)).collect();
+            format!("{} {}", field.words(), any.join(" or "))
+        };
+        row.needs.iter().map(need).collect::<Vec<_>>().join("; ")
+    };
+    let cells = |row: &RuleRow| {
+        vec![
+            row.name.to_owned(),
+            if row.in_force { "yes" } else { "no" }.to_owned(),
+            format!("{:.1e}", row.collisions),
+            row.bound.to_string(),
+            needs(row),
+        ]
+    };
+    let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
+    out.table(&["RULE", "DECIDES", "STRANGERS", "AT MOST", "NEEDS"], &rows);
+    out.note("STRANGERS: how many in the whole roster would satisfy the rule by chance. Guards and rivals speak after a rule.");
 }
 
 fn difference(from: &Version, to: &Version, out: &mut Out) {

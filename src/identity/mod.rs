@@ -9,6 +9,7 @@ mod people;
 mod rules;
 pub mod survive;
 
+pub use causeway_identity::rules::RuleRow;
 pub use causeway_identity::search::{Basis, search};
 pub use causeway_identity::text::{code, fold};
 pub use causeway_identity::{

@@ -1,7 +1,8 @@
 //! The rules in force: the policy's numbers, the operating point, and the name under which a decision cites both.
 
 use crate::secret::{hex, sha256};
-use causeway_identity::{METHOD, Point, Policy, PolicyError};
+use causeway_identity::rules::RuleRow;
+use causeway_identity::{Facts, METHOD, Point, Policy, PolicyError};
 
 /// What a decision is taken by.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,6 +66,11 @@ impl Rules {
         ]
         .map(|(name, bits)| format!("needs.{name} = {bits}\n"))
         .concat()
+    }
+
+    /// The deterministic rules as these rules have them, for a roster.
+    pub fn rules(&self, facts: &Facts) -> Vec<RuleRow> {
+        causeway_identity::rules::table(facts, &self.policy)
     }
 
     /// The content address: SHA-256 of [`Rules::text`], hexadecimal.

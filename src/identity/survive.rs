@@ -201,9 +201,14 @@ impl Survivorship {
         text
     }
 
+    /// SHA-256 of its text, hexadecimal.
+    pub fn id(&self) -> String {
+        hex(&sha256(self.text().as_bytes()))
+    }
+
     /// Its content address, such as `survivorship-1:0a1b2c3d4e5f`.
     pub fn version(&self) -> String {
-        format!("survivorship-1:{}", &hex(&sha256(self.text().as_bytes()))[..12])
+        format!("survivorship-1:{}", &self.id()[..12])
     }
 
     /// For each attribute that any source speaks of, what is shown. The order of `sources` does not matter.

@@ -5,7 +5,7 @@ use super::{Page, page};
 use crate::clock::rfc3339_ms;
 use crate::error::{Failure, Fault};
 use crate::identity::graph::{Link, State};
-use crate::identity::survive::{Attribute, Source, SourceKind, Survivorship};
+use crate::identity::survive::{Attribute, Source, SourceKind};
 use crate::review::Subject;
 use crate::store::Db;
 use crate::store::links;
@@ -45,7 +45,7 @@ pub fn graph(db: &mut Db, patient_id: &str, umb_system: &str) -> Result<Value, F
     let edges = links::page(db, &filter)?;
     let steps: Vec<Value> = steps::steps_of(db, patient_id)?.iter().map(step_item).collect();
     let others = same_person(db, &edges, umb_system)?;
-    let policy = Survivorship::default();
+    let policy = crate::policy::survivorship(db)?;
     let view = policy.view(&sources(db, patient_id, &others)?);
     let shown: Vec<Value> = view
         .iter()

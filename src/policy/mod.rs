@@ -6,8 +6,10 @@
 
 mod difference;
 pub mod shadow;
+mod survivorship;
 mod versions;
 
 pub use difference::{Change, difference};
 pub use shadow::{Report, report};
+pub use survivorship::{adopt, survivorship};
 pub use versions::{Standing, Version, activate, all, find, import, in_force, list, start_shadow, stop_shadow};

@@ -182,14 +182,32 @@ fn row_of(version: &Version, now_ms: i64) -> VersionRow {
     }
 }
 
-fn act(
+/// The version that an act is about, as the ledger names it.
+pub(super) struct Acted {
+    /// SHA-256 of its text.
+    pub id: String,
+    /// What decisions or views cite.
+    pub version: String,
+}
+
+impl From<&Rules> for Acted {
+    fn from(rules: &Rules) -> Self {
+        Acted {
+            id: rules.id(),
+            version: rules.version.clone(),
+        }
+    }
+}
+
+/// One act on a policy: its work and its ledger entry in one transaction.
+pub(super) fn act(
     ctx: &Context,
     action: Action,
-    rules: &Rules,
+    about: impl Into<Acted>,
     note: Note,
     mut work: impl FnMut(&mut Db) -> Result<(), Failure> + Send + 'static,
 ) -> Result<(), Failure> {
-    let at_us = ctx.clock.now_us();
+    let (about, at_us) = (about.into(), ctx.clock.now_us());
     let actor = Actor {
         kind: "operator",
         id: Some(note.operator.clone()),
@@ -198,9 +216,9 @@ fn act(
     let mut entry = Entry::new(action, actor, Correlation::internal(ctx.ids.new_id(at_us / 1000)));
     entry.object = Some(Object {
         kind: "policy",
-        id: rules.id(),
+        id: about.id,
     });
-    entry.policy_version = Some(rules.version.clone());
+    entry.policy_version = Some(about.version);
     entry.note = Some(note);
     let entry_id = ctx.ids.new_id(at_us / 1000);
     ctx.store.write_blocking(move |db| {

@@ -12,8 +12,10 @@ use arc_swap::ArcSwap;
 use diesel::prelude::*;
 use std::sync::Arc;
 
-/// The one kind there is so far.
+/// What matches are decided by.
 pub const MATCHING: &str = "matching";
+/// Which source survives for each attribute of a person.
+pub const SURVIVORSHIP: &str = "survivorship";
 /// Versions that are listed at most.
 const LISTED: i64 = 1_000;
 /// Versions that a process remembers: the one in force, its shadow, and those of a change-over.

@@ -251,3 +251,49 @@ async fn a_matchs_link_taken_back_ends_what_was_granted_and_leaves_the_rest_as_i
     client.matched(&token, &body).await;
     client.get(&token, &format!("Patient/{id}")).await.assert_status(200);
 }
+
+#[test]
+fn whose_word_survives_is_a_policy_that_can_be_changed_and_changed_back() {
+    let (payer, _) = TestPayer::prepare(4);
+    let (one, two) = (payer.member(0).patient_id, payer.member(2).patient_id);
+    let umb = umb_of(&payer, &two);
+    acted(
+        &payer,
+        &["link", "make", "--member", &one, "--system", UMB, "--value", &umb],
+    );
+    let survives = |payer: &TestPayer| {
+        let view = graph(payer, &one)["view"].clone();
+        let all = view["attributes"].as_array().expect("a view");
+        let family = all
+            .iter()
+            .find(|one| one["attribute"] == "family")
+            .expect("a family name");
+        (view["policy_version"].clone(), family["origin"].clone())
+    };
+    let ships = payer.json_command(&["policy", "survivorship"]);
+    let text = ships["text"].as_str().expect("a text");
+    assert_eq!(
+        survives(&payer),
+        (ships["version"].clone(), format!("Patient/{one}").into())
+    );
+
+    let distrust = text.replace("trust ours 100", "trust ours 10");
+    for (file, text) in [
+        ("distrust.txt", distrust.as_str()),
+        ("ships.txt", text),
+        ("wrong.txt", "survivorship 1\ntrust ours 101\n"),
+    ] {
+        std::fs::write(payer.home().join(file), text).expect("a file");
+    }
+    let adopted = acted(&payer, &["policy", "survivorship", "distrust.txt"]);
+    assert_eq!(
+        survives(&payer),
+        (adopted["version"].clone(), format!("Patient/{two}").into())
+    );
+    let wrong = payer.command(&[&["policy", "survivorship", "wrong.txt"][..], &HAND].concat());
+    let said = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    assert!(wrong.status.code() == Some(2) && said.contains("line 2"), "{said}");
+    acted(&payer, &["policy", "survivorship", "ships.txt"]);
+    assert_eq!(survives(&payer).1, format!("Patient/{one}"));
+    assert_eq!(payer.count("ledger_entry WHERE action = 'policy.activated'"), 2);
+}

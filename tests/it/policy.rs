@@ -12,7 +12,7 @@ fn strict(payer: &TestPayer) -> String {
     let shown = payer.json_command(&["policy", "show", "safe"]);
     let text = shown["text"].as_str().expect("a text");
     let lines = text.lines().map(|line| match line.split_once(" = ") {
-        Some((key @ "rule.collisions", _)) => format!("{key} = 0"),
+        Some((key, _)) if key.starts_with("rule.") => format!("{key} = 0"),
         Some((key @ ("safe.accept" | "safe.thin" | "safe.faint" | "safe.renamed"), _)) => format!("{key} = 5000"),
         _ => line.to_owned(),
     });
@@ -93,15 +93,17 @@ async fn a_version_is_tried_put_in_force_and_taken_back_beside_a_running_server(
         .iter()
         .filter_map(|c| c["key"].as_str())
         .collect();
-    assert_eq!(
-        keys,
-        [
-            "rule.collisions",
-            "safe.accept",
-            "safe.thin",
-            "safe.faint",
-            "safe.renamed"
-        ]
+    let (rules, bounds): (Vec<&str>, Vec<&str>) = keys.into_iter().partition(|key| key.starts_with("rule."));
+    assert_eq!(bounds, ["safe.accept", "safe.thin", "safe.faint", "safe.renamed"]);
+    let table = payer.json_command(&["policy", "rules", &id[..8]]);
+    let table = table.as_array().expect("rules");
+    assert_eq!(rules.len(), table.len());
+    assert!(table.iter().all(|row| row["in_force"] == false), "all are switched off");
+    let shipped = payer.json_command(&["policy", "rules"]);
+    assert!(
+        shipped
+            .as_array()
+            .is_some_and(|rows| rows.iter().any(|row| row["in_force"] == true))
     );
 
     assert_eq!(status(&client, &token, &payer, 2).await, 200);

@@ -1,6 +1,7 @@
 //! The policy: every number that decides, as text that can be diffed and content-addressed. Owns no rule of its own.
 
 use crate::field::{FIELDS, Field, LEVELS, Level};
+use crate::rules::{CATALOGUE, RULES};
 use std::fmt::Write as _;
 
 const DEFAULT: &str = include_str!("default.policy");
@@ -61,7 +62,7 @@ pub struct Policy {
     pub(crate) household_cap: f64,
     pub(crate) dependent_bits: [f64; 2],
     pub(crate) population: f64,
-    pub(crate) rule_collisions: f64,
+    pub(crate) rule_bounds: [f64; RULES],
     safe: Bounds,
     balanced: Bounds,
 }
@@ -103,7 +104,7 @@ impl Policy {
             household_cap: 0.0,
             dependent_bits: [0.0; 2],
             population: 1.0,
-            rule_collisions: 0.0,
+            rule_bounds: [0.0; RULES],
             safe: Bounds {
                 accept: f64::INFINITY,
                 ..Bounds::default()
@@ -198,9 +199,9 @@ impl Policy {
             }
         }
         let shares = self.household_shares.iter().all(|share| (0.0..=1.0).contains(share));
-        if self.population < 1.0 || !(0.0..=1.0).contains(&self.rule_collisions) || !shares || self.household_cap < 0.0
-        {
-            return Some("population below 1, or rule.collisions or a household share outside 0 to 1".to_owned());
+        let rules = self.rule_bounds.iter().all(|bound| (0.0..=1.0).contains(bound));
+        if self.population < 1.0 || !rules || !shares || self.household_cap < 0.0 {
+            return Some("population below 1, or a rule's bound or a household share outside 0 to 1".to_owned());
         }
         None
     }
@@ -227,6 +228,12 @@ impl Policy {
         }
     }
 
+    /// How many strangers in the whole population may satisfy the deterministic rule at this place of the catalogue by chance, for
+    /// it to decide; 0 switches it off.
+    pub fn rule_bound(&self, at: usize) -> f64 {
+        self.rule_bounds.get(at).copied().unwrap_or(0.0)
+    }
+
     /// Shares of one level.
     pub fn shares(&self, field: Field, level: Level) -> Shares {
         self.shares[field as usize][level as usize]
@@ -248,6 +255,10 @@ impl Policy {
             let shares = &mut self.shares[field as usize][level as usize];
             return Some(vec![&mut shares.m, &mut shares.u]);
         }
+        if let Some(rule) = key.strip_prefix("rule.") {
+            let at = CATALOGUE.iter().position(|known| known.name == rule)?;
+            return self.rule_bounds.get_mut(at).map(|bound| vec![bound]);
+        }
         let bounds = match key.split('.').next() {
             Some("safe") => &mut self.safe,
             _ => &mut self.balanced,
@@ -259,7 +270,6 @@ impl Policy {
             "household.cap" => vec![&mut self.household_cap],
             "dependent.bits" => self.dependent_bits.iter_mut().collect(),
             "population" => vec![&mut self.population],
-            "rule.collisions" => vec![&mut self.rule_collisions],
             "safe.accept" | "balanced.accept" => vec![&mut bounds.accept],
             "safe.thin" | "balanced.thin" => vec![&mut bounds.thin],
             "safe.faint" | "balanced.faint" => vec![&mut bounds.faint],
@@ -292,7 +302,6 @@ fn keys() -> Vec<String> {
         "household.cap",
         "dependent.bits",
         "population",
-        "rule.collisions",
         "safe.accept",
         "safe.thin",
         "safe.faint",
@@ -306,7 +315,8 @@ fn keys() -> Vec<String> {
         "balanced.review",
         "balanced.margin",
     ];
-    shares.chain(others.map(str::to_owned)).collect()
+    let rules = CATALOGUE.iter().map(|rule| format!("rule.{}", rule.name));
+    shares.chain(others.map(str::to_owned)).chain(rules).collect()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::field::Level::{Exact, Nickname, Part, Partial, Remote, Slip, Swapped}
 use crate::field::{Field, Level, Levels};
 use crate::policy::Policy;
 use crate::score::{collisions, satisfies};
+use serde::Serialize;
 
 /// What one field must be.
 pub type Need = (Field, &'static [Level]);
@@ -25,8 +26,11 @@ const SAME_FAMILY: Need = (Family, &[Exact, Part, Slip]);
 const SAME_DAY: Need = (Birth, &[Exact]);
 const SLIPPED_DAY: Need = (Birth, &[Swapped, Slip]);
 
+/// How many rules there are.
+pub const RULES: usize = 12;
+
 /// The catalogue, strongest first; the first rule that holds is named.
-pub const CATALOGUE: &[Rule] = &[
+pub const CATALOGUE: [Rule; RULES] = [
     Rule {
         name: "ssn+birth-date+given",
         needs: &[(Ssn, &[Exact]), SAME_DAY, (Given, &[Exact, Nickname, Slip])],
@@ -77,21 +81,57 @@ pub const CATALOGUE: &[Rule] = &[
     },
 ];
 
-/// The first rule that holds and whose chance of a collision is within the policy's bound.
+/// The first rule that holds and whose chance of a collision is within its bound in the policy.
 pub fn first(levels: &Levels, facts: &Facts, policy: &Policy) -> Option<&'static str> {
-    CATALOGUE
-        .iter()
-        .find(|rule| satisfies(levels, rule.needs) && collisions(rule.needs, facts, policy) <= policy.rule_collisions)
-        .map(|rule| rule.name)
+    let holds = |(at, rule): &(usize, &Rule)| satisfies(levels, rule.needs) && is_in_force(*at, rule, facts, policy);
+    CATALOGUE.iter().enumerate().find(holds).map(|(_, rule)| rule.name)
+}
+
+fn is_in_force(at: usize, rule: &Rule, facts: &Facts, policy: &Policy) -> bool {
+    let bound = policy.rule_bound(at);
+    bound > 0.0 && collisions(rule.needs, facts, policy) <= bound
+}
+
+/// A rule as a policy has it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RuleRow {
+    /// Its name.
+    pub name: &'static str,
+    /// What each field must be.
+    pub needs: Vec<(Field, Vec<Level>)>,
+    /// Strangers of the whole population who would satisfy it by chance.
+    pub collisions: f64,
+    /// How many of these it may have.
+    pub bound: f64,
+    /// Whether it decides.
+    pub in_force: bool,
+}
+
+/// The catalogue under a policy, for a roster.
+pub fn table(facts: &Facts, policy: &Policy) -> Vec<RuleRow> {
+    let row = |(at, rule): (usize, &Rule)| RuleRow {
+        name: rule.name,
+        needs: rule
+            .needs
+            .iter()
+            .map(|(field, levels)| (*field, levels.to_vec()))
+            .collect(),
+        collisions: collisions(rule.needs, facts, policy),
+        bound: policy.rule_bound(at),
+        in_force: is_in_force(at, rule, facts, policy),
+    };
+    CATALOGUE.iter().enumerate().map(row).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const DEFAULT_TEXT: &str = include_str!("default.policy");
+
     #[test]
     fn no_rule_rests_on_an_identifier_alone_or_on_name_and_birth_date_alone() {
-        for rule in CATALOGUE {
+        for rule in &CATALOGUE {
             let has = |field| rule.needs.iter().any(|(f, _)| *f == field);
             let own_name_or_day = [Given, Birth].into_iter().filter(|f| has(*f)).count();
             assert!(own_name_or_day >= 1 && rule.needs.len() >= 3, "{}", rule.name);
@@ -106,11 +146,15 @@ mod tests {
     #[test]
     fn the_policy_that_ships_accepts_the_strong_rules() {
         let (facts, policy) = (Facts::default(), Policy::default());
-        let passing = |name: &str| {
-            CATALOGUE
-                .iter()
-                .any(|rule| rule.name == name && collisions(rule.needs, &facts, &policy) <= policy.rule_collisions)
-        };
+        let rows = table(&facts, &policy);
+        let passing = |name: &str| rows.iter().any(|row| row.name == name && row.in_force);
         assert!(passing("ssn+birth-date+given") && passing("member-id+given+birth-date"));
+        let off = DEFAULT_TEXT.replace("rule.ssn+birth-date+given = 0.001", "rule.ssn+birth-date+given = 0");
+        let off = Policy::parse(&off).expect("a policy");
+        assert!(
+            !table(&facts, &off)
+                .iter()
+                .any(|row| row.name == "ssn+birth-date+given" && row.in_force)
+        );
     }
 }
