@@ -106,6 +106,8 @@ impl IdentityArgs {
     }
 }
 
+/// Pairs below which little is learnt.
+const FEW_PAIRS: u64 = 500;
 /// Requests that are read, and answered on all cores, at a time.
 const CHUNK: usize = 16_384;
 
@@ -178,6 +180,12 @@ pub fn on_store(args: &IdentityArgs, ctx: &Context, cwd: &Path, out: &mut Out) -
         } => {
             let start = policy_of(start.as_deref(), cwd, "--start")?;
             let sample = training::of_store(&ctx.store)?;
+            if sample.pairs.pairs() < FEW_PAIRS {
+                out.note(&format!(
+                    "only {} pairs to learn from: most weights stay nearly as they ship",
+                    sample.pairs.pairs()
+                ));
+            }
             print(&written(&sample, &start, &cwd.join(file))?, out);
             Ok(Exit::Done)
         }

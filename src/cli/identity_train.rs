@@ -11,6 +11,8 @@ use causeway_identity::bench::member;
 use causeway_identity::compare::compare;
 use causeway_identity::train::{Estimate, Patterns, Strangers, train};
 use serde_json::Value;
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 /// Members that are compared with others blindly, to learn what strangers share.
 const DRAWN: usize = 4_000;
@@ -77,10 +79,19 @@ pub fn of_store(store: &Store) -> Result<Sample, Failure> {
         limit: LIMIT_MAX,
         ..DecisionFilter::default()
     };
+    let mut seen = HashSet::new();
     loop {
         let page = store.read_blocking(|db| ops_queries::decisions(db, &filter))?;
         for row in &page {
-            decided(&row.detail, &mut sample.pairs);
+            // Who asks again for somebody it has teaches nothing new, and must not teach it twice.
+            let again = row.patient_id.as_ref().is_some_and(|patient| {
+                let mut hasher = DefaultHasher::new();
+                (&row.partner_id, patient).hash(&mut hasher);
+                !seen.insert(hasher.finish())
+            });
+            if !again {
+                decided(&row.detail, &mut sample.pairs);
+            }
         }
         match page.last() {
             Some(last) if page.len() as i64 > LIMIT_MAX => filter.cursor = Some(last.id.clone()),

@@ -1,10 +1,13 @@
-//! `causeway match explain ID`: why a match was decided as it was.
+//! `causeway match`: find a decision, and why it was taken as it was.
 
 use super::{Exit, Out};
 use crate::context::Context;
-use crate::error::{Failure, Fault};
-use crate::ops::{self, View};
+use crate::error::Failure;
+use crate::ops::{self, DecisionFilter, View};
+use crate::store::ops_queries::LIMIT_MAX;
 use clap::{Args, Subcommand};
+use serde_json::Value;
+use std::collections::VecDeque;
 
 /// Arguments of `match`.
 #[derive(Args, Clone, Debug)]
@@ -17,6 +20,21 @@ pub struct MatchArgs {
 /// What can be asked about matches.
 #[derive(Subcommand, Clone, Debug)]
 pub enum MatchCommand {
+    /// Decisions, newest last, to find the one that a partner asks about; no personal values
+    #[command(
+        after_help = "Examples:\n  causeway match list --correlation 8f14e45f\n  causeway match list --partner new-payer --last 20"
+    )]
+    List {
+        /// Only those of this partner
+        #[arg(long)]
+        partner: Option<String>,
+        /// Only those under this correlation id, which the partner sent or was answered
+        #[arg(long)]
+        correlation: Option<String>,
+        /// How many at most, counted from the newest
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        last: u32,
+    },
     /// Say what was compared, what it weighed, what was needed, and what spoke against it; no personal values
     #[command(after_help = "Example: causeway match explain 0199f0a2-7c1e-7b3a-9d4e-2f6a8b1c3d5e")]
     Explain {
@@ -30,9 +48,24 @@ pub enum MatchCommand {
 /// # Errors
 /// [`Fault::NotFound`]; those of the store.
 pub fn run(args: &MatchArgs, ctx: &Context, out: &mut Out) -> Result<Exit, Failure> {
-    let MatchCommand::Explain { id } = &args.command;
+    let id = match &args.command {
+        MatchCommand::Explain { id } => id,
+        MatchCommand::List {
+            partner,
+            correlation,
+            last,
+        } => {
+            let filter = DecisionFilter {
+                partner: partner.clone(),
+                correlation: correlation.clone(),
+                limit: LIMIT_MAX,
+                ..DecisionFilter::default()
+            };
+            return list(ctx, &filter, *last as usize, out);
+        }
+    };
     if !crate::ids::is_fhir_id(id) {
-        return Err(Fault::NotFound.into());
+        return Err(ops::no_decision());
     }
     let item = ctx
         .store
@@ -44,5 +77,41 @@ pub fn run(args: &MatchArgs, ctx: &Context, out: &mut Out) -> Result<Exit, Failu
             out.line(line);
         }
     }
+    Ok(Exit::Done)
+}
+
+fn list(ctx: &Context, filter: &DecisionFilter, last: usize, out: &mut Out) -> Result<Exit, Failure> {
+    let mut kept: VecDeque<Value> = VecDeque::new();
+    let mut cursor = None;
+    loop {
+        let filter = DecisionFilter {
+            cursor,
+            ..filter.clone()
+        };
+        let page = ctx
+            .store
+            .read_blocking(|db| ops::decisions(db, &filter, View::WithoutPatients))?;
+        for item in page.items {
+            kept.push_back(item);
+            if kept.len() > last {
+                kept.pop_front();
+            }
+        }
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    if out.json {
+        out.value(&kept.into_iter().collect());
+        return Ok(Exit::Done);
+    }
+    let cells = |item: &Value| {
+        ["id", "created_at", "partner", "outcome", "reason", "correlation_id"]
+            .map(|key| item[key].as_str().unwrap_or("-").to_owned())
+            .to_vec()
+    };
+    let rows: Vec<Vec<String>> = kept.iter().map(cells).collect();
+    out.table(&["ID", "AT", "PARTNER", "OUTCOME", "FAULT", "CORRELATION"], &rows);
     Ok(Exit::Done)
 }

@@ -49,7 +49,13 @@ pub fn decisions(db: &mut Db, filter: &DecisionFilter, view: View) -> Result<Pag
 /// # Errors
 /// [`Fault::NotFound`]; those of the database.
 pub fn decision(db: &mut Db, id: &str, view: View) -> Result<Value, Failure> {
-    decision_item(ops_queries::decision(db, id)?.ok_or(Fault::NotFound)?, view)
+    decision_item(ops_queries::decision(db, id)?.ok_or_else(no_decision)?, view)
+}
+
+/// There is no such decision; the remedy is an operator's.
+pub fn no_decision() -> Failure {
+    Failure::new(Fault::NotFound)
+        .remedy("Find its id by partner or correlation id: `causeway match list`, or GET /ops/v1/decisions.")
 }
 
 /// A page of grants, live or not.

@@ -53,6 +53,21 @@ async fn doubt_and_nobody_are_one_answer_and_each_decision_explains_itself() {
         0
     );
 
+    let listed = payer.json_command(&["match", "list", "--partner", "new-payer", "--last", "2"]);
+    let ids: Vec<&str> = listed
+        .as_array()
+        .expect("decisions")
+        .iter()
+        .filter_map(|one| one["id"].as_str())
+        .collect();
+    assert_eq!(
+        ids,
+        [taken[3].0.as_str(), taken[4].0.as_str()],
+        "the newest, oldest first"
+    );
+    let correlation = listed[0]["correlation_id"].as_str().expect("an id");
+    let found = payer.json_command(&["match", "list", "--correlation", correlation]);
+    assert_eq!(found[0]["id"], taken[3].0.as_str());
     let item = payer.json_command(&["match", "explain", &taken[3].0]);
     assert_eq!(item["detail"]["guard"], "id_contradicts", "{item}");
     assert_eq!(item["detail"]["candidates"][0]["fields"]["given"], "exact");

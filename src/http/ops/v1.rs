@@ -44,7 +44,7 @@ pub async fn decision(request: HttpRequest, id: web::Path<String>, app: web::Dat
         let role = allowed(&request, &app, &[Role::Support, Role::Operator, Role::Auditor]).await?;
         let id = id.into_inner();
         if !crate::ids::is_fhir_id(&id) {
-            return Err(Fault::NotFound.into());
+            return Err(ops::no_decision());
         }
         app.ctx.store.read(move |db| ops::decision(db, &id, view(role))).await
     })
