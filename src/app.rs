@@ -9,7 +9,8 @@ use crate::security::tls::ServerTls;
 use crate::security::{Authority, OauthSettings};
 use crate::store::secrets;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Everything a request may need. Shared by all workers.
 pub struct App {
@@ -26,6 +27,7 @@ pub struct App {
     /// Page links.
     pub links: PageLinks,
     draining: AtomicBool,
+    round_trip_us: AtomicU64,
 }
 
 impl App {
@@ -44,7 +46,27 @@ impl App {
             ctx,
             config,
             draining: AtomicBool::new(false),
-        })
+            round_trip_us: AtomicU64::new(0),
+        }
+        .measured())
+    }
+
+    fn measured(self) -> App {
+        self.measure_round_trip();
+        self
+    }
+
+    /// Measures again how far the store is. Waits on this thread; a store that does not answer is as far as it was.
+    pub fn measure_round_trip(&self) {
+        if let Ok(took) = self.ctx.store.round_trip_blocking() {
+            let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+            self.round_trip_us.store(us, Ordering::Relaxed);
+        }
+    }
+
+    /// How long one statement to the store and back took when it was last measured; zero for one in this process.
+    pub fn round_trip(&self) -> Duration {
+        Duration::from_micros(self.round_trip_us.load(Ordering::Relaxed))
     }
 
     /// From now on this process is not ready.

@@ -124,7 +124,11 @@ async fn serve(
                     return Ok(Exit::Failed);
                 }
             }
-            _ = sweep.tick() => sweep_expired(&ctx),
+            _ = sweep.tick() => {
+                sweep_expired(&ctx);
+                let app = app.clone();
+                tokio::task::spawn_blocking(move || app.measure_round_trip());
+            }
         }
     }
     tracing::info!("draining");

@@ -6,6 +6,20 @@ use crate::secret::random;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
+/// Round trips to the store that a slot is at least as long as. The longest way of a refusal, which opens a review with all its
+/// candidates and links, makes about sixty.
+const ROUND_TRIPS: u32 = 96;
+
+/// The slot where one round trip to the store takes so long: the configured one, or longer, so that a refusal that writes more rows
+/// than another still leaves with it. A configured slot of zero stays zero.
+pub fn slot(configured: Duration, round_trip: Duration) -> Duration {
+    if configured.is_zero() {
+        configured
+    } else {
+        configured.max(round_trip * ROUND_TRIPS)
+    }
+}
+
 /// The time after its request at which an answer leaves that was ready `took` after it.
 ///
 /// At a whole multiple of `slot`, at least one, and up to a quarter of a slot later: `chance` of 0 to 255 spreads that part.
@@ -44,6 +58,14 @@ mod tests {
         assert!(latest < SLOT * 5 / 4 && latest > SLOT * 6 / 5, "{latest:?}");
         let took = Duration::from_micros(1234);
         assert_eq!(release_after(took, Duration::ZERO, 99), took);
+    }
+
+    #[test]
+    fn t_c02_a_store_that_is_far_makes_the_slot_longer() {
+        let of = |us: u64| slot(SLOT, Duration::from_micros(us));
+        assert_eq!((of(0), of(100)), (SLOT, SLOT));
+        assert_eq!(of(280), Duration::from_micros(26_880));
+        assert_eq!(slot(Duration::ZERO, SLOT), Duration::ZERO, "switched off");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
 /// A connection to either database.
@@ -229,6 +229,25 @@ impl Store {
     /// As [`Store::read`].
     pub fn read_blocking<T>(&self, work: impl FnOnce(&mut Db) -> Result<T, Failure>) -> Result<T, Failure> {
         work(&mut *self.connection()?)
+    }
+
+    /// How long one statement takes to the store and back, the middle one of nine; zero for a store in this process. Waits on this
+    /// thread.
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    pub fn round_trip_blocking(&self) -> Result<Duration, Failure> {
+        self.read_blocking(|db| {
+            let Db::Pg(pg) = db else { return Ok(Duration::ZERO) };
+            let mut taken = [Duration::ZERO; 9];
+            for took in &mut taken {
+                let began = Instant::now();
+                diesel::sql_query("SELECT 1").execute(pg)?;
+                *took = began.elapsed();
+            }
+            taken.sort_unstable();
+            Ok(taken[taken.len() / 2])
+        })
     }
 
     /// A connection for reading, for streams that keep one. Never hold two.
