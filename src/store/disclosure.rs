@@ -112,6 +112,7 @@ macro_rules! live {
     };
 }
 
+// No list of values in here: a statement with one is prepared anew at each call.
 macro_rules! releasable {
     ($changed_since:expr) => {
         resource::sensitivity
@@ -123,7 +124,8 @@ macro_rules! releasable {
                     .eq(PA_NONE)
                     .or(resource::pa_state.eq(PA_ACTIVE).and(resource::pa_changed_ms.is_null()))
                     .or(resource::pa_state
-                        .eq_any([PA_ACTIVE, PA_ENDED])
+                        .eq(PA_ACTIVE)
+                        .or(resource::pa_state.eq(PA_ENDED))
                         .and(resource::pa_changed_ms.ge($changed_since))),
             )
     };
