@@ -46,7 +46,7 @@ pub enum MatchCommand {
 /// Runs the command.
 ///
 /// # Errors
-/// [`Fault::NotFound`]; those of the store.
+/// [`Fault::NotFound`](crate::error::Fault::NotFound); those of the store.
 pub fn run(args: &MatchArgs, ctx: &Context, out: &mut Out) -> Result<Exit, Failure> {
     let id = match &args.command {
         MatchCommand::Explain { id } => id,
