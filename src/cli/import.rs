@@ -2,7 +2,7 @@
 
 use super::{Exit, Out};
 use crate::context::Context;
-use crate::error::{Failure, Fault};
+use crate::error::Failure;
 use crate::records::import::{Progress, Report, import};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -40,13 +40,7 @@ pub fn run(args: &ImportArgs, ctx: &Context, cwd: &Path, out: &mut Out) -> Resul
     };
     let done = import(ctx, &paths, &names, &rejects, &mut |progress| show(&bar, progress));
     bar.finish_and_clear();
-    let report = match done {
-        Err(failure) if failure.fault() == Fault::InputUnreadable => {
-            out.error(&format!("{failure}\n  {}", failure.remedy_text()));
-            return Ok(Exit::Unreadable);
-        }
-        done => done?,
-    };
+    let report = done?;
     ctx.store.settle();
     print(args, &report, out);
     Ok(if report.unreadable.is_empty() {

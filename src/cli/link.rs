@@ -1,6 +1,6 @@
 //! `causeway link`: the identity graph, from partners' numbers to our members.
 
-use super::review::{Hand, usage};
+use super::review::Hand;
 use super::{Exit, Out, every_page};
 use crate::context::Context;
 use crate::error::Failure;
@@ -89,7 +89,7 @@ pub enum LinkCommand {
 /// # Errors
 /// Those of the store and of the steps.
 pub fn run(args: &LinkArgs, ctx: &Context, out: &mut Out) -> Result<Exit, Failure> {
-    usage(perform(&args.command, ctx, out), out)
+    perform(&args.command, ctx, out).map(|()| Exit::Done)
 }
 
 fn perform(command: &LinkCommand, ctx: &Context, out: &mut Out) -> Result<(), Failure> {

@@ -150,7 +150,6 @@ pub fn load(common: &Common) -> Result<Config, Failure> {
 pub fn open(config: &Config) -> Result<Context, Failure> {
     let options = StoreOptions {
         connections: config.store.connections,
-        migrate: true,
     };
     let store = Store::open(&config.store.url, &options)?;
     let ctx = Context {

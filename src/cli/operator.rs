@@ -40,26 +40,19 @@ pub enum OperatorCommand {
 pub fn run(args: &OperatorArgs, ctx: &Context, out: &mut Out) -> Result<Exit, Failure> {
     let OperatorCommand::Token { role, ttl } = &args.command;
     let (Some(role), Some(life_ms)) = (Role::parse(role), life_ms(ttl)) else {
-        out.error("error: give --ttl as a number and s, m, h or d, such as 1h");
-        return Ok(Exit::Usage);
+        return Err(Failure::new(Fault::ParameterInvalid)
+            .at("--ttl")
+            .remedy("Give --ttl as a number and s, m, h or d, such as 1h."));
     };
-    match operator::issue(ctx, role, life_ms) {
-        Ok((token, expires_ms)) => {
-            let expires_at = rfc3339_ms(expires_ms);
-            if out.json {
-                out.value(&json!({ "token": token.expose(), "role": role.name(), "expires_at": expires_at }));
-            } else {
-                out.line(token.expose());
-                out.note(&format!("role {}, until {expires_at}", role.name()));
-            }
-            Ok(Exit::Done)
-        }
-        Err(failure) if failure.fault() == Fault::ParameterInvalid => {
-            out.error(&format!("error: {}", failure.remedy_text()));
-            Ok(Exit::Usage)
-        }
-        Err(failure) => Err(failure),
+    let (token, expires_ms) = operator::issue(ctx, role, life_ms)?;
+    let expires_at = rfc3339_ms(expires_ms);
+    if out.json {
+        out.value(&json!({ "token": token.expose(), "role": role.name(), "expires_at": expires_at }));
+    } else {
+        out.line(token.expose());
+        out.note(&format!("role {}, until {expires_at}", role.name()));
     }
+    Ok(Exit::Done)
 }
 
 /// A life such as `90s`, `15m`, `1h` or `7d` in milliseconds.

@@ -1,6 +1,6 @@
 //! `causeway partner`: the registry at the command line.
 
-use super::{Exit, Out, operator_note};
+use super::{Exit, Out, operator_note, report};
 use crate::clock::rfc3339_ms;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
@@ -93,28 +93,15 @@ pub enum PartnerCommand {
 /// # Errors
 /// Those of the store; what the user can mend is printed and told by the exit code.
 pub fn run(args: &PartnerArgs, ctx: &Context, cwd: &Path, out: &mut Out) -> Result<Exit, Failure> {
-    match perform(&args.command, ctx, cwd, out) {
-        Ok(exit) => Ok(exit),
-        Err(failure) => {
-            let exit = match failure.fault() {
-                Fault::PartnerUnknown => Exit::Failed,
-                Fault::PartnerInvalid
-                    if failure
-                        .expressions()
-                        .iter()
-                        .any(|field| field == "id" || field == "client_id") =>
-                {
-                    Exit::Failed
-                }
-                Fault::PartnerInvalid => Exit::Usage,
-                Fault::InputUnreadable => Exit::Unreadable,
-                _ => return Err(failure),
-            };
-            let cause = failure.cause().map(|cause| format!(" ({cause})")).unwrap_or_default();
-            out.error(&format!("error: {failure} {}{cause}", failure.remedy_text()));
-            Ok(exit)
+    perform(&args.command, ctx, cwd, out).or_else(|failure| {
+        // An id that is taken is no wrong usage: another would do.
+        let is_taken = |field: &String| field == "id" || field == "client_id";
+        if failure.fault() == Fault::PartnerInvalid && failure.expressions().iter().any(is_taken) {
+            report(&failure, out);
+            return Ok(Exit::Failed);
         }
-    }
+        Err(failure)
+    })
 }
 
 fn perform(command: &PartnerCommand, ctx: &Context, cwd: &Path, out: &mut Out) -> Result<Exit, Failure> {

@@ -126,19 +126,7 @@ pub enum ReviewCommand {
 /// # Errors
 /// Those of the store and of the acts.
 pub fn run(args: &ReviewArgs, ctx: &Context, out: &mut Out) -> Result<Exit, Failure> {
-    usage(perform(&args.command, ctx, out), out)
-}
-
-/// What the user can mend at once is wrong usage.
-pub(super) fn usage(done: Result<(), Failure>, out: &mut Out) -> Result<Exit, Failure> {
-    match done {
-        Ok(()) => Ok(Exit::Done),
-        Err(failure) if failure.fault() == Fault::ParameterInvalid => {
-            out.error(&format!("error: {}", failure.remedy_text()));
-            Ok(Exit::Usage)
-        }
-        Err(failure) => Err(failure),
-    }
+    perform(&args.command, ctx, out).map(|()| Exit::Done)
 }
 
 fn perform(command: &ReviewCommand, ctx: &Context, out: &mut Out) -> Result<(), Failure> {

@@ -3,8 +3,8 @@
 //! Pure: values in, values out. Any doubt is a refusal. Storing and revoking consents is the store's.
 //!
 //! What a release must find at the moment it discloses, in columns (`grants g` joined to `consent c` on `consent_id`):
-//! `g.revoked_ms IS NULL AND c.revoked_ms IS NULL AND g.valid_from_ms <= now AND now < g.valid_until_ms`, which is
-//! [`is_live`]. The end is exclusive: a period that ends on a date runs to the midnight after it. `g.sensitive` is 1 when
+//! `g.revoked_ms IS NULL AND c.revoked_ms IS NULL AND g.valid_from_ms <= now AND now < g.valid_until_ms`, and the same of the
+//! consent's period (`store::disclosure`). The end is exclusive: a period that ends on a date runs to the midnight after it. `g.sensitive` is 1 when
 //! the policy is `#sensitive`; when it is 0, rows with any sensitivity bit stay here.
 
 mod digest;
@@ -14,14 +14,3 @@ mod policy;
 pub use digest::{digest, kept};
 pub use period::bounds;
 pub use policy::{Class, Question, REGULAR, RULES, Rule, SENSITIVE, Scope, Terms, judge};
-
-/// Whether a grant may be used at `now_ms`: neither it nor its consent is revoked, and the period runs.
-pub fn is_live(
-    valid_from_ms: i64,
-    valid_until_ms: i64,
-    grant_revoked: bool,
-    consent_revoked: bool,
-    now_ms: i64,
-) -> bool {
-    !grant_revoked && !consent_revoked && valid_from_ms <= now_ms && now_ms < valid_until_ms
-}

@@ -242,7 +242,7 @@ impl Demo {
             let outcome = reply.json()?;
             let issue = &outcome["issue"][0];
             out.tell(&format!(
-                "{}  Asked where {why}: 422 {}, \"{}\"",
+                "{} Asked where {why}: 422 {}, \"{}\"",
                 at + 12,
                 issue["details"]["coding"][0]["code"].as_str().unwrap_or(""),
                 issue["details"]["text"].as_str().unwrap_or("")

@@ -66,7 +66,7 @@ pub fn one(db: &mut Db, id: &str, sight: Sight, now_ms: i64) -> Result<Value, Fa
 }
 
 fn summary(row: &ReviewRow, now_ms: i64) -> Value {
-    let waits = matches!(row.state.as_str(), "open" | "proposed" | "deferred");
+    let waits = reviews::WAITING.contains(&row.state.as_str());
     json!({
         "id": row.id, "partner": row.partner_id, "state": row.state, "reason": row.reason, "owner": row.owner,
         "due_at": rfc3339_ms(row.due_ms), "overdue": waits && row.due_ms <= now_ms, "opened_at": rfc3339_ms(row.opened_ms),

@@ -3,6 +3,7 @@
 //! Redirects are never followed, and token and certificate go to the registered origin alone (`docs/threats.md` E03).
 
 use crate::clock::Clock;
+use crate::config::origin_of;
 use crate::error::{Failure, Fault};
 use crate::ids::Ids;
 use crate::secret::Secret;
@@ -140,6 +141,11 @@ impl PeerClient {
         scopes: &[&str],
         patient: Option<&str>,
     ) -> Result<Secret, Failure> {
+        if origin_of(&configuration.token_endpoint) != origin_of(&self.base_url) {
+            return Err(Failure::new(Fault::PartnerAnswer)
+                .at("token_endpoint")
+                .remedy("The other payer names a token endpoint on another host than the one that is registered: ask its operator."));
+        }
         let unusable =
             |error: openidconnect::url::ParseError| Failure::new(Fault::PartnerAnswer).because(error.to_string());
         let issuer = IssuerUrl::new(self.base_url.clone()).map_err(unusable)?;

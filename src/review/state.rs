@@ -150,6 +150,10 @@ mod tests {
         }
         for state in State::ALL {
             assert_eq!(State::parse(state.code()), Some(state));
+            assert_eq!(
+                crate::store::reviews::WAITING.contains(&state.code()),
+                state.is_waiting()
+            );
         }
     }
 }

@@ -94,16 +94,11 @@ impl ManageConnection for Manager {
 pub struct StoreOptions {
     /// Largest number of pooled connections.
     pub connections: u32,
-    /// Create the file (SQLite) and run migrations.
-    pub migrate: bool,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        StoreOptions {
-            connections: 8,
-            migrate: true,
-        }
+        StoreOptions { connections: 8 }
     }
 }
 
@@ -133,11 +128,16 @@ impl Store {
             Some(path) => Some(take_lock(path)?),
             None => None,
         };
-        let unreachable = |error: diesel::ConnectionError| Failure::new(Fault::StoreUnavailable).because(error);
+        let unreachable = |error: diesel::ConnectionError| {
+            let fault = if super::says_damaged(&error.to_string()) {
+                Fault::StoreDamaged
+            } else {
+                Fault::StoreUnavailable
+            };
+            Failure::new(fault).because(error)
+        };
         let mut first = Manager::open(url).map_err(unreachable)?;
-        if options.migrate {
-            migrate::up(&mut first)?;
-        }
+        migrate::up(&mut first)?;
         durability::demand(&durability::report(&mut first)?)?;
         let broken = Arc::new(AtomicBool::new(false));
         let writer = match url {

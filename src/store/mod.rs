@@ -40,10 +40,18 @@ impl From<Error> for Failure {
             Error::DatabaseError(DatabaseErrorKind::UnableToSendCommand | DatabaseErrorKind::ClosedConnection, _) => {
                 Fault::StoreUnavailable
             }
+            Error::DatabaseError(_, said) if says_damaged(said.message()) => Fault::StoreDamaged,
             _ => Fault::Internal,
         };
         Failure::new(fault).because(error)
     }
+}
+
+/// Whether SQLite says that a file is not what it should be (SQLITE_NOTADB, SQLITE_CORRUPT).
+fn says_damaged(text: &str) -> bool {
+    ["file is not a database", "database disk image is malformed"]
+        .iter()
+        .any(|words| text.contains(words))
 }
 
 /// Whether a statement failed because a unique key was there already (how "insert once" is told from other faults).

@@ -13,6 +13,9 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 /// Candidates that are kept with a review.
 pub const CANDIDATES_MAX: usize = 10;
 
+/// The states in which a review waits for a person; `review::State` says what they mean.
+pub const WAITING: [&str; 3] = ["open", "proposed", "deferred"];
+
 /// Which reviews.
 #[derive(Clone, Debug, Default)]
 pub struct ReviewFilter {
@@ -321,7 +324,7 @@ pub fn unasked(db: &mut Db, partner_id: &str, patient_id: &str) -> Result<Option
         .select(review_candidate::review_id);
     Ok(review::table
         .filter(review::partner_id.eq(partner_id).and(review::asked_count.eq(0)))
-        .filter(review::state.eq_any(["open", "proposed", "deferred"]))
+        .filter(review::state.eq_any(WAITING))
         .filter(review::id.eq_any(of_member))
         .order(review::id)
         .first(db)
@@ -378,7 +381,7 @@ pub fn page(db: &mut Db, filter: &ReviewFilter) -> Result<Vec<ReviewRow>, Failur
     match &filter.state {
         Some(state) => query = query.filter(review::state.eq(state)),
         None if filter.all => {}
-        None => query = query.filter(review::state.eq_any(["open", "proposed", "deferred"])),
+        None => query = query.filter(review::state.eq_any(WAITING)),
     }
     if let Some(partner) = &filter.partner {
         query = query.filter(review::partner_id.eq(partner));

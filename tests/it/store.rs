@@ -167,3 +167,20 @@ fn what_was_queued_is_there_after_settling() {
     store.settle();
     assert_eq!((done.load(Ordering::Relaxed), hashes(&store).len()), (20, 20));
 }
+
+#[test]
+fn a_file_that_is_no_database_is_a_damaged_store_to_every_command() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("causeway.db");
+    std::fs::write(&file, "no database at all, ".repeat(1_000)).expect("a file");
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_causeway"))
+        .args(["partner", "list"])
+        .current_dir(folder.path())
+        .env_remove("DATABASE_URL")
+        .env("CAUSEWAY_STORE__URL", format!("sqlite:{}", file.display()))
+        .output()
+        .expect("the program runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(70), "{said}");
+    assert!(said.contains(Fault::StoreDamaged.code()), "{said}");
+}

@@ -52,7 +52,7 @@ impl TestPayer {
         let pki = Pki::new("Causeway test authority");
         let home = place.folder.path();
         pki.write(home);
-        let (fhir, ops) = (free_port(), free_port());
+        let [fhir, ops] = free_ports();
         let origin = format!("https://localhost:{fhir}");
         let config = format!(
             "[server]\nfhir_listen = \"127.0.0.1:{fhir}\"\nops_listen = \"127.0.0.1:{ops}\"\nbase_url = \"{origin}/fhir\"\n\
@@ -290,11 +290,10 @@ fn program(home: &Path) -> Command {
     command
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("a free port")
-        .port()
+/// Two ports; both are held until both are known, or they could be one.
+fn free_ports() -> [u16; 2] {
+    let listeners = [0, 0].map(|any| TcpListener::bind(("127.0.0.1", any)).expect("a free port"));
+    listeners.map(|listener| listener.local_addr().expect("an address").port())
 }
 
 /// One `GET /ready`, by hand: it must work before any runtime does.
