@@ -250,3 +250,49 @@ impl PeerClient {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::security::dev_pki::{Leaf, issue_ca, self_signed};
+    use crate::security::jwk::Algorithm;
+
+    #[tokio::test]
+    async fn an_assertion_goes_to_the_registered_origin_alone() {
+        let ca = issue_ca("Another payer", 1_798_761_600_000).expect("an authority");
+        let issued = self_signed(&Leaf::client("https://we.example/fhir", 1_798_761_600_000)).expect("a certificate");
+        let identity = Identity {
+            client_id: "we".into(),
+            signing_key: SigningKey::generate(Algorithm::Es384, "k1").expect("a key"),
+            certificate_pem: issued.certificate_pem,
+            certificate_key_pem: Secret::new(&issued.key_pem),
+        };
+        let peer = PeerClient::new(
+            "https://payer.example/fhir",
+            ca.certificate_pem(),
+            identity,
+            Clock::System,
+            Ids::random(),
+        )
+        .expect("a client");
+        for endpoint in [
+            "https://elsewhere.example/token",
+            "https://payer.example.elsewhere.example/token",
+            "https://payer.example:444/token",
+            "http://payer.example/token",
+        ] {
+            let configuration = SmartConfiguration {
+                token_endpoint: endpoint.into(),
+                token_endpoint_auth_signing_alg_values_supported: Vec::new(),
+            };
+            let refused = peer
+                .token(&configuration, &["system/*.rs"], None)
+                .await
+                .expect_err(endpoint);
+            assert_eq!(
+                (refused.fault(), refused.expressions()),
+                (Fault::PartnerAnswer, &["token_endpoint".to_owned()][..])
+            );
+        }
+    }
+}
