@@ -83,12 +83,13 @@ pub fn of_store(store: &Store) -> Result<Sample, Failure> {
     loop {
         let page = store.read_blocking(|db| ops_queries::decisions(db, &filter))?;
         for row in &page {
-            // Who asks again for somebody it has teaches nothing new, and must not teach it twice.
-            let again = row.patient_id.as_ref().is_some_and(|patient| {
-                let mut hasher = DefaultHasher::new();
-                (&row.partner_id, patient).hash(&mut hasher);
-                !seen.insert(hasher.finish())
-            });
+            // Who asks again for somebody it has, or asks the same again, teaches nothing new, and must not teach it twice.
+            let mut hasher = DefaultHasher::new();
+            match &row.patient_id {
+                Some(patient) => (&row.partner_id, patient).hash(&mut hasher),
+                None => (&row.partner_id, "", &row.detail).hash(&mut hasher),
+            }
+            let again = !seen.insert(hasher.finish());
             if !again {
                 decided(&row.detail, &mut sample.pairs);
             }

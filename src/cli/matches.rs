@@ -4,10 +4,8 @@ use super::{Exit, Out};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::ops::{self, DecisionFilter, View};
-use crate::store::ops_queries::LIMIT_MAX;
 use clap::{Args, Subcommand};
 use serde_json::Value;
-use std::collections::VecDeque;
 
 /// Arguments of `match`.
 #[derive(Args, Clone, Debug)]
@@ -58,10 +56,10 @@ pub fn run(args: &MatchArgs, ctx: &Context, out: &mut Out) -> Result<Exit, Failu
             let filter = DecisionFilter {
                 partner: partner.clone(),
                 correlation: correlation.clone(),
-                limit: LIMIT_MAX,
+                limit: i64::from(*last),
                 ..DecisionFilter::default()
             };
-            return list(ctx, &filter, *last as usize, out);
+            return list(ctx, &filter, out);
         }
     };
     if !crate::ids::is_fhir_id(id) {
@@ -80,30 +78,12 @@ pub fn run(args: &MatchArgs, ctx: &Context, out: &mut Out) -> Result<Exit, Failu
     Ok(Exit::Done)
 }
 
-fn list(ctx: &Context, filter: &DecisionFilter, last: usize, out: &mut Out) -> Result<Exit, Failure> {
-    let mut kept: VecDeque<Value> = VecDeque::new();
-    let mut cursor = None;
-    loop {
-        let filter = DecisionFilter {
-            cursor,
-            ..filter.clone()
-        };
-        let page = ctx
-            .store
-            .read_blocking(|db| ops::decisions(db, &filter, View::WithoutPatients))?;
-        for item in page.items {
-            kept.push_back(item);
-            if kept.len() > last {
-                kept.pop_front();
-            }
-        }
-        cursor = page.next;
-        if cursor.is_none() {
-            break;
-        }
-    }
+fn list(ctx: &Context, filter: &DecisionFilter, out: &mut Out) -> Result<Exit, Failure> {
+    let items = ctx
+        .store
+        .read_blocking(|db| ops::latest_decisions(db, filter, View::WithoutPatients))?;
     if out.json {
-        out.value(&kept.into_iter().collect());
+        out.value(&items.into());
         return Ok(Exit::Done);
     }
     let cells = |item: &Value| {
@@ -111,7 +91,7 @@ fn list(ctx: &Context, filter: &DecisionFilter, last: usize, out: &mut Out) -> R
             .map(|key| item[key].as_str().unwrap_or("-").to_owned())
             .to_vec()
     };
-    let rows: Vec<Vec<String>> = kept.iter().map(cells).collect();
+    let rows: Vec<Vec<String>> = items.iter().map(cells).collect();
     out.table(&["ID", "AT", "PARTNER", "OUTCOME", "FAULT", "CORRELATION"], &rows);
     Ok(Exit::Done)
 }

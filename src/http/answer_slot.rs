@@ -10,13 +10,16 @@ use tokio::time::{Instant, sleep_until};
 /// candidates and links, makes about sixty.
 const ROUND_TRIPS: u32 = 96;
 
+/// No slot grows beyond this: a store that is slow for a moment must not hold answers back until they are given up.
+const LONGEST: Duration = Duration::from_secs(1);
+
 /// The slot where one round trip to the store takes so long: the configured one, or longer, so that a refusal that writes more rows
 /// than another still leaves with it. A configured slot of zero stays zero.
 pub fn slot(configured: Duration, round_trip: Duration) -> Duration {
     if configured.is_zero() {
         configured
     } else {
-        configured.max(round_trip * ROUND_TRIPS)
+        configured.max((round_trip * ROUND_TRIPS).min(LONGEST))
     }
 }
 
@@ -65,6 +68,7 @@ mod tests {
         let of = |us: u64| slot(SLOT, Duration::from_micros(us));
         assert_eq!((of(0), of(100)), (SLOT, SLOT));
         assert_eq!(of(280), Duration::from_micros(26_880));
+        assert_eq!(of(320_000), LONGEST);
         assert_eq!(slot(Duration::ZERO, SLOT), Duration::ZERO, "switched off");
     }
 

@@ -330,6 +330,31 @@ async fn a_guess_sent_with_a_bad_consent_before_is_not_let_through_after() {
 }
 
 #[actix_web::test]
+async fn a_full_limit_does_not_tell_which_of_the_guesses_before_it_was_right() {
+    let world = World::new(&[ANA]).await;
+    let to_another = |mut body: Value| {
+        let actor = "/3/resource/provision/actor/1/reference/identifier/value";
+        *body["parameter"].pointer_mut(actor).expect("an actor") = json!("1111111111");
+        body
+    };
+    let guesses: Vec<Value> = (0..4).map(born).chain([asking(&ANA)]).collect();
+    for guess in &guesses {
+        assert_eq!(
+            world.fault_of(&to_another(guess.clone())).await,
+            Some(Fault::NoUniqueMember)
+        );
+    }
+    for guess in &guesses {
+        assert_eq!(
+            world.fault_of(guess).await,
+            Some(Fault::NoUniqueMember),
+            "the limit of the card is full"
+        );
+    }
+    assert_eq!(world.counts().await[1..3], [0, 0], "no consent, no grant");
+}
+
+#[actix_web::test]
 async fn a_refused_consent_tells_nothing_of_a_record_that_is_silenced() {
     let limits = Limits {
         per_target: 0,

@@ -228,6 +228,10 @@ impl Asked {
             return Err(Failure::new(Fault::MatchInvalid).at(format!("{}.identifier", read.coverage_place)));
         }
         let (partner, profile) = (&caller.partner.id, Profile::from(&person));
+        if profile.member_ids.is_empty() && profile.subscriber_ids.is_empty() {
+            // A dash in place of our number says nothing, and must not be better than a number that nobody has.
+            return Err(Failure::new(Fault::MatchInvalid).at(format!("{}.identifier", read.coverage_place)));
+        }
         let guess = guess::Asked::of(ctx, partner, &profile);
         let question = desk::Question::of(key, partner, &read, &profile);
         let wanted = Wanted {

@@ -20,7 +20,7 @@ pub(super) struct Arrival<'a> {
     caller: &'a Caller,
     digest: [u8; 32],
     at_us: i64,
-    /// Ids of the ledger entries in their order; ids of one millisecond are in no order of their own.
+    /// Ids of the ledger entries in their order.
     entries: [String; 3],
 }
 
@@ -46,8 +46,7 @@ pub(super) struct Received {
 impl<'a> Arrival<'a> {
     pub(super) fn new(ctx: &'a Context, caller: &'a Caller, body: &[u8]) -> Self {
         let at_us = ctx.clock.now_us();
-        let mut entries = [0; 3].map(|_| ctx.ids.new_id(at_us / 1000));
-        entries.sort_unstable();
+        let entries = [0; 3].map(|_| ctx.ids.new_id(at_us / 1000));
         Arrival {
             ctx,
             caller,

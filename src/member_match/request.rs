@@ -108,12 +108,11 @@ fn typed(document: &mut Value, places: &[Option<usize>; 4]) -> Result<Request, F
     }
 
     let coverage: Coverage = element(resource(MATCH), &place(MATCH))?;
-    // A dash or a question mark in place of our number says nothing, and must not be better than a number that nobody has.
-    covers(&coverage, &member, &place(MATCH), crate::identity::is_number)?;
+    covers(&coverage, &member, &place(MATCH))?;
     let mut link = None;
     if places[LINK].is_some() {
         let sent: Coverage = element(resource(LINK), &place(LINK))?;
-        covers(&sent, &member, &place(LINK), |text| !text.trim().is_empty())?;
+        covers(&sent, &member, &place(LINK))?;
         link = Some(sent);
     }
 
@@ -151,13 +150,14 @@ fn element<'v, T: serde::Deserialize<'v>>(value: Option<&'v Value>, place: &str)
     T::deserialize(value.ok_or_else(invalid)?).map_err(|_| invalid())
 }
 
-fn covers(coverage: &Coverage, member: &str, place: &str, says: fn(&str) -> bool) -> Result<(), Failure> {
+fn covers(coverage: &Coverage, member: &str, place: &str) -> Result<(), Failure> {
     refers(coverage.beneficiary.as_ref(), member, || format!("{place}.beneficiary"))?;
+    let says = |text: &String| !text.trim().is_empty();
     let identified = coverage
         .identifier
         .iter()
-        .any(|identifier| identifier.value.as_ref().is_some_and(|text| says(text)));
-    if identified || coverage.subscriber_id.as_ref().is_some_and(|text| says(text)) {
+        .any(|identifier| identifier.value.as_ref().is_some_and(says));
+    if identified || coverage.subscriber_id.as_ref().is_some_and(says) {
         Ok(())
     } else {
         Err(Failure::new(Fault::MatchInvalid).at(format!("{place}.identifier")))

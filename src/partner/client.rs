@@ -3,7 +3,6 @@
 //! Redirects are never followed, and token and certificate go to the registered origin alone (`docs/threats.md` E03).
 
 use crate::clock::Clock;
-use crate::config::origin_of;
 use crate::error::{Failure, Fault};
 use crate::ids::Ids;
 use crate::secret::Secret;
@@ -141,7 +140,8 @@ impl PeerClient {
         scopes: &[&str],
         patient: Option<&str>,
     ) -> Result<Secret, Failure> {
-        if origin_of(&configuration.token_endpoint) != origin_of(&self.base_url) {
+        let origin = |url: &str| reqwest::Url::parse(url).map(|url| url.origin()).ok();
+        if origin(&configuration.token_endpoint) != origin(&self.base_url) {
             return Err(Failure::new(Fault::PartnerAnswer)
                 .at("token_endpoint")
                 .remedy("The other payer names a token endpoint on another host than the one that is registered: ask its operator."));
@@ -256,6 +256,15 @@ mod tests {
     use super::*;
     use crate::security::dev_pki::{Leaf, issue_ca, self_signed};
     use crate::security::jwk::Algorithm;
+
+    #[test]
+    fn one_origin_may_be_written_in_two_ways() {
+        let origin = |url: &str| reqwest::Url::parse(url).expect("a URL").origin();
+        assert_eq!(
+            origin("https://payer.example:443/token"),
+            origin("https://Payer.example/fhir")
+        );
+    }
 
     #[tokio::test]
     async fn an_assertion_goes_to_the_registered_origin_alone() {

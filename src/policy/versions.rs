@@ -103,8 +103,13 @@ pub fn import(ctx: &Context, text: &str, name: &str, point: Option<Point>, note:
         None => Rules::parse(text),
     }
     .map_err(invalid)?;
-    let taken = list(ctx)?.into_iter().find(|version| version.name == name.trim());
-    if taken.is_some_and(|version| version.id != rules.id()) {
+    if let Some(what) = rules.policy.absurdity() {
+        return Err(invalid(causeway_identity::PolicyError { line: 0, what }));
+    }
+    let (versions, name) = (list(ctx)?, name.trim());
+    let is_taken = |version: &Version| version.id != rules.id() && version.name == name;
+    // What decisions cite names a version too.
+    if versions.iter().any(is_taken) || name.starts_with(causeway_identity::METHOD) {
         return Err(Failure::new(Fault::PolicyInvalid)
             .at("--name")
             .remedy("Another version has this name: choose a new one, so that going back by name stays possible."));
@@ -113,7 +118,7 @@ pub fn import(ctx: &Context, text: &str, name: &str, point: Option<Point>, note:
     let row = VersionRow {
         id: rules.id(),
         kind: MATCHING.to_owned(),
-        name: name.trim().to_owned(),
+        name: name.to_owned(),
         body: rules.text(),
         added_ms: now_ms,
     };

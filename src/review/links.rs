@@ -219,7 +219,6 @@ fn dealt(db: &mut Db, ctx: &Context, deed: &Deed, by: &By, at_us: i64) -> Result
             let link = links::find(db, link_id)?;
             let kept = Cause {
                 confidence: link.confidence,
-                origin: link.origin,
                 ..cause
             };
             let held = std::slice::from_ref(&link);

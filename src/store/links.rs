@@ -4,7 +4,7 @@ use super::Db;
 use super::schema::identity_link;
 use super::statement::{Bind, Statement};
 use crate::error::{Failure, Fault};
-use crate::identity::graph::{Kind, Link, Origin, SourceId, State};
+use crate::identity::graph::{Change, Kind, Link, Origin, SourceId, State};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 
@@ -165,6 +165,29 @@ fn hold(db: &mut Db, patient_id: &str, strength: &str) -> Result<(), Failure> {
         .execute(pg)?;
     }
     Ok(())
+}
+
+/// Whether a member number that these changes confirm is confirmed for somebody whom they do not speak of: another step came between.
+///
+/// # Errors
+/// Those of the database.
+pub fn are_others_confirmed(db: &mut Db, changes: &[Change]) -> Result<bool, Failure> {
+    let confirmed = |change: &&Change| {
+        let after = change.after.as_ref();
+        after.is_some_and(|link| link.state == State::Confirmed && link.from.kind == Kind::Member)
+    };
+    for from in changes
+        .iter()
+        .filter(confirmed)
+        .filter_map(|change| change.after.as_ref())
+    {
+        let known = |link: &Link| changes.iter().any(|change| change.link_id() == link.id);
+        let others = of_number(db, &from.from)?;
+        if others.iter().any(|link| link.state == State::Confirmed && !known(link)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 struct Number;

@@ -235,7 +235,7 @@ pub fn record(db: &mut Db, record: &Record) -> Result<(), Failure> {
     if let Some(decision) = &record.decision {
         beside(db, record, decision.created_ms)?;
     }
-    if let (Some(decision), Some(grant), Bond::None) = (&record.decision, &record.grant, &record.bond)
+    if let (Some(decision), Some(grant)) = (&record.decision, &record.grant)
         && !grant.renews
         && links::is_withheld(
             db,
@@ -243,7 +243,7 @@ pub fn record(db: &mut Db, record: &Record) -> Result<(), Failure> {
             decision.patient_id.as_deref().unwrap_or_default(),
         )?
     {
-        // A dispute came between: without a number no link stands for it.
+        // A dispute came between, perhaps of another number of this partner's.
         return Err(raced());
     }
     match (&record.decision, &record.grant, record.ledger.as_slice()) {
@@ -273,7 +273,12 @@ fn beside(db: &mut Db, record: &Record, now_ms: i64) -> Result<(), Failure> {
         Bond::None => Ok(()),
         Bond::Held(link_id) if links::is_confirmed(db, link_id)? => Ok(()),
         Bond::Held(_) => Err(raced()),
-        Bond::Made(step) => steps::write(db, step).map(drop).map_err(overtaken),
+        Bond::Made(step) => {
+            if step.operator.is_none() && links::are_others_confirmed(db, &step.changes)? {
+                return Err(raced());
+            }
+            steps::write(db, step).map(drop).map_err(overtaken)
+        }
     }
 }
 

@@ -124,6 +124,27 @@ pub fn decisions(db: &mut Db, filter: &DecisionFilter) -> Result<Vec<Decision>, 
     Ok(query.load(db)?)
 }
 
+/// The newest decisions of a filter, oldest first.
+///
+/// # Errors
+/// Those of the database.
+pub fn latest_decisions(db: &mut Db, filter: &DecisionFilter) -> Result<Vec<Decision>, Failure> {
+    let mut query = decision::table
+        .select(decision::all_columns)
+        .order(decision::id.desc())
+        .limit(filter.limit)
+        .into_boxed();
+    if let Some(partner) = &filter.partner {
+        query = query.filter(decision::partner_id.eq(partner));
+    }
+    if let Some(correlation) = &filter.correlation {
+        query = query.filter(decision::correlation_id.eq(correlation));
+    }
+    let mut newest: Vec<Decision> = query.load(db)?;
+    newest.reverse();
+    Ok(newest)
+}
+
 /// One decision.
 ///
 /// # Errors

@@ -8,6 +8,7 @@ use super::statement::{Bind, Statement, run};
 use super::{Db, Store};
 use crate::error::{Failure, Fault};
 use crate::identity::Rules;
+use crate::secret::{hex, sha256};
 use arc_swap::ArcSwap;
 use diesel::prelude::*;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ const REMEMBERED: usize = 8;
 pub struct VersionRow {
     /// SHA-256 of `body`, hexadecimal.
     pub id: String,
-    /// [`MATCHING`].
+    /// [`MATCHING`] or [`SURVIVORSHIP`].
     pub kind: String,
     /// Name for people.
     pub name: String,
@@ -119,7 +120,7 @@ impl Store {
         let damaged = |what: String| Failure::new(Fault::StoreDamaged).because(what);
         let row = find(db, id)?.ok_or_else(|| damaged("a policy version is gone".to_owned()))?;
         let rules = Rules::parse(&row.body).map_err(|error| damaged(error.to_string()))?;
-        if rules.id() != row.id {
+        if hex(&sha256(row.body.as_bytes())) != row.id {
             return Err(damaged("a policy version is not what its id says".to_owned()));
         }
         let rules = Arc::new(rules);

@@ -95,6 +95,15 @@ fn migrations_go_up_down_and_up_again() {
     assert!(first.columns.len() >= 10, "{first:?}");
     migrate::up(&mut db).expect("up again changes nothing");
     assert_eq!(schema(&mut db), first);
+    // A step that was undone, restored and undone again: two rows undo it, which the schema before did not take.
+    for row in [
+        "INSERT INTO identity_step (id, at_ms, event) VALUES ('s1', 1, 'confirm')",
+        "INSERT INTO identity_step (id, at_ms, event, undoes) VALUES ('s2', 2, 'take-back', 's1')",
+        "INSERT INTO identity_step (id, at_ms, event, undoes) VALUES ('s3', 3, 'take-back', 's1')",
+        "INSERT INTO identity_change (step_id, place, link_id, link_after, patient_id) VALUES ('s1', 0, 'l', '{\"patient_id\":\"p\"}', 'p')",
+    ] {
+        diesel::sql_query(row).execute(&mut db).expect(row);
+    }
     migrate::down(&mut db).expect("down");
     assert_eq!(schema(&mut db), Schema::default());
     migrate::up(&mut db).expect("up after down");

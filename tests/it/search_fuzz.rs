@@ -418,7 +418,9 @@ async fn t_b09_b12_hostile_searches_neither_break_nor_echo() {
                 )
                 .await;
             check(&query, &posted, &patient, seed);
-            let same = query.formatted || declared.iter().all(|(rtype, _)| *rtype != query.rtype);
+            // What is too long for an address may come in a body.
+            let same =
+                reply.status == 431 || query.formatted || declared.iter().all(|(rtype, _)| *rtype != query.rtype);
             assert!(
                 same || posted.status == reply.status,
                 "seed {seed}: {} by POST, {} by GET for {}?{}",

@@ -227,8 +227,10 @@ fn given(a: &[String], b: &[String], facts: &Facts) -> (Level, Level) {
             (Level::Differ, rest())
         };
     }
-    let elsewhere =
-        |name: &String, others: &[String]| others[1..].iter().any(|o| o == name || nickname::variants(o, name));
+    let elsewhere = |name: &String, others: &[String]| {
+        let listed = &others[1..];
+        listed.len() <= MIDDLES && listed.iter().any(|o| o == name || nickname::variants(o, name))
+    };
     if elsewhere(x, b) || elsewhere(y, a) {
         return (Level::Part, Level::Missing);
     }
@@ -269,15 +271,21 @@ fn is_placeholder(given: &[String]) -> bool {
     ) || (matches!(first, "baby" | "girl" | "boy" | "twin") && given.len() > 1)
 }
 
+/// Middle names that are compared; a longer list is a guess, not a name.
+const MIDDLES: usize = 3;
+
 fn middle(a: &[String], b: &[String]) -> Level {
-    if a.is_empty() || b.is_empty() {
+    if a.is_empty() || b.is_empty() || (a != b && a.len().max(b.len()) > MIDDLES) {
         return Level::Missing;
     }
+    // One initial is said of a person; the right one of several is luck.
+    let initials = |names: &[String]| names.iter().filter(|name| name.chars().count() == 1).count();
+    let few = a == b || initials(a).max(initials(b)) <= 2;
     let pair = |x: &String, y: &String| -> u8 {
         let (long_x, long_y) = (x.chars().count() > 1, y.chars().count() > 1);
         if x == y && long_x {
             3
-        } else if (!long_x || !long_y) && x.chars().next() == y.chars().next() {
+        } else if few && (!long_x || !long_y) && x.chars().next() == y.chars().next() {
             2
         } else if long_x && long_y && (near(x, y) || nickname::variants(x, y)) {
             1

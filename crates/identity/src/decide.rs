@@ -8,7 +8,7 @@ use crate::facts::Facts;
 use crate::field::{Field, Level, Levels};
 use crate::guard::{Evidence, Guard, another_name, company, evidence, guard};
 use crate::ids;
-use crate::person::Profile;
+use crate::person::{NameForm, Profile};
 use crate::policy::{Bounds, Point, Policy};
 use crate::rules;
 use crate::score::{Score, score};
@@ -117,7 +117,7 @@ pub fn decide(asked: &Profile, held: &[&Profile], facts: &Facts, policy: &Policy
     };
     let shared = held.iter().enumerate().find(shared).map(|_| Guard::SharedNumber);
     decision.guard = guard(&top.levels, company, suffixed, point)
-        .or_else(|| are_several(asked, facts).then_some(Guard::SeveralPeople))
+        .or_else(|| are_several(asked, record, facts).then_some(Guard::SeveralPeople))
         .or(shared)
         .or_else(|| (decision.margin < bounds.margin).then_some(Guard::Rival))
         .or_else(|| weak(&top, bounds));
@@ -179,11 +179,19 @@ pub fn same_person(a: &Profile, b: &Profile, facts: &Facts) -> bool {
     own && !against && more && family
 }
 
+/// Given names that one person may have in one name.
+const GIVEN_MOST: usize = 6;
+
 /// Whether the names that were sent are those of several people: a request is about one, and the best of many names proves little.
-fn are_several(asked: &Profile, facts: &Facts) -> bool {
+/// Names that the record has too are one person's, however they differ.
+fn are_several(asked: &Profile, record: &Profile, facts: &Facts) -> bool {
+    let of_record = |name: &NameForm| record.names.iter().any(|own| compare::may_be_one(name, own, facts));
+    let differ = |one: &NameForm, other: &NameForm| {
+        let may_be_one = compare::may_be_one(one, other, facts) || (of_record(one) && of_record(other));
+        !may_be_one
+    };
     asked.names.iter().enumerate().any(|(at, one)| {
-        let mut others = asked.names.iter().skip(at + 1);
-        others.any(|other| !compare::may_be_one(one, other, facts))
+        one.given.len() > GIVEN_MOST || asked.names.iter().skip(at + 1).any(|other| differ(one, other))
     })
 }
 

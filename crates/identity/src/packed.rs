@@ -8,7 +8,7 @@ use crate::person::{EmailForm, Gender, NameForm, Profile};
 use crate::text::phonetic;
 
 /// The number of this format *and* of the folding behind it: raise it whenever either changes.
-pub const FORMAT: u8 = 1;
+pub const FORMAT: u8 = 2;
 
 const NO_GENERATION: u8 = u8::MAX;
 

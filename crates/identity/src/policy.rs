@@ -3,6 +3,7 @@
 use crate::field::{FIELDS, Field, LEVELS, Level};
 use crate::rules::{CATALOGUE, RULES};
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 
 const DEFAULT: &str = include_str!("default.policy");
 
@@ -91,6 +92,10 @@ impl Default for Policy {
     }
 }
 
+/// Most bits that a name, or the digits of a dependent, may be worth.
+const NAME_BITS_MOST: f64 = 16.0;
+/// Most bits that a household may be worth: nobody is the person for that alone.
+const HOUSEHOLD_CAP_MOST: f64 = 24.0;
 /// Bits by which two weights may differ by rounding alone.
 const ROUNDING: f64 = 1e-6;
 
@@ -143,6 +148,12 @@ impl Policy {
                 .map(|value| value.parse().ok().filter(|n: &f64| n.is_finite()))
                 .collect::<Option<_>>()
                 .ok_or_else(|| fail("not a number"))?;
+            if let ("rule.collisions", [bound]) = (key, values.as_slice()) {
+                // One bound for all rules, as policies were written before each had its own.
+                policy.rule_bounds = [*bound; RULES];
+                seen.extend(RULE_KEYS.iter().map(String::as_str));
+                continue;
+            }
             let places = policy.places(key).ok_or_else(|| fail("unknown key"))?;
             if places.len() != values.len() {
                 return Err(fail("wrong count of numbers"));
@@ -163,6 +174,15 @@ impl Policy {
                 });
             }
         }
+        Ok(policy)
+    }
+
+    /// [`Policy::parse`] for a text that is to be put in use: it must not say what would match strangers.
+    ///
+    /// # Errors
+    /// As [`Policy::parse`]; line 0 for what no policy may say.
+    pub fn parse_sound(text: &str) -> Result<Policy, PolicyError> {
+        let policy = Policy::parse(text)?;
         match policy.absurdity() {
             Some(what) => Err(PolicyError { line: 0, what }),
             None => Ok(policy),
@@ -170,7 +190,7 @@ impl Policy {
     }
 
     /// What no policy may say, whoever wrote it: that a slip tells more than agreement, or that nobody needs any evidence.
-    fn absurdity(&self) -> Option<String> {
+    pub fn absurdity(&self) -> Option<String> {
         for field in Field::ALL {
             let [most, least] = [Level::Exact, Level::Differ].map(|level| self.weight(field, level));
             let wrong = field.levels().iter().find(|level| {
@@ -198,10 +218,19 @@ impl Policy {
                 ));
             }
         }
+        for (name, [least, most]) in [("given.bits", self.given_bits), ("family.bits", self.family_bits)] {
+            if least > most || least < 0.0 || most > NAME_BITS_MOST {
+                return Some(format!("{name}: from 0 to {NAME_BITS_MOST}, the less first"));
+            }
+        }
+        let [own, others] = self.dependent_bits;
+        if !(0.0..=NAME_BITS_MOST).contains(&own) || !(-NAME_BITS_MOST..=0.0).contains(&others) {
+            return Some("dependent.bits: the first counts for a person, the second against".to_owned());
+        }
         let shares = self.household_shares.iter().all(|share| (0.0..=1.0).contains(share));
         let rules = self.rule_bounds.iter().all(|bound| (0.0..=1.0).contains(bound));
-        if self.population < 1.0 || !rules || !shares || self.household_cap < 0.0 {
-            return Some("population below 1, or a rule's bound or a household share outside 0 to 1".to_owned());
+        if self.population < 1.0 || !rules || !shares || !(0.0..=HOUSEHOLD_CAP_MOST).contains(&self.household_cap) {
+            return Some("population below 1, a rule's bound or a household share outside 0 to 1, or a cap beyond what a person needs".to_owned());
         }
         None
     }
@@ -288,6 +317,9 @@ fn split_share(key: &str) -> Option<(Field, Level)> {
     Some((field, level))
 }
 
+static RULE_KEYS: LazyLock<Vec<String>> =
+    LazyLock::new(|| CATALOGUE.iter().map(|rule| format!("rule.{}", rule.name)).collect());
+
 fn keys() -> Vec<String> {
     let shares = Field::ALL.into_iter().flat_map(|field| {
         field
@@ -315,8 +347,10 @@ fn keys() -> Vec<String> {
         "balanced.review",
         "balanced.margin",
     ];
-    let rules = CATALOGUE.iter().map(|rule| format!("rule.{}", rule.name));
-    shares.chain(others.map(str::to_owned)).chain(rules).collect()
+    shares
+        .chain(others.map(str::to_owned))
+        .chain(RULE_KEYS.iter().cloned())
+        .collect()
 }
 
 #[cfg(test)]
@@ -338,12 +372,30 @@ mod tests {
             ("safe.thin = 12", "safe.thin = 2"),
             ("balanced.review = 3", "balanced.review = 0"),
             ("population = 10000", "population = -5"),
+            ("given.bits = 4 10", "given.bits = 500 500"),
+            ("household.cap = 20", "household.cap = 200"),
+            ("dependent.bits = 3 -2", "dependent.bits = 300 -2"),
             ("given.slip = 0.02 0.001", "given.slip = 0.02 0.0000001"),
             ("birth.differ = 0.006 0.99", "birth.differ = 0.9 0.1"),
         ] {
             assert!(DEFAULT.contains(from), "{from}");
-            assert!(Policy::parse(&DEFAULT.replace(from, to)).is_err(), "{to}");
+            assert!(Policy::parse_sound(&DEFAULT.replace(from, to)).is_err(), "{to}");
+            assert!(
+                Policy::parse(&DEFAULT.replace(from, to)).is_ok(),
+                "what is stored can still be read: {to}"
+            );
         }
+        assert!(Policy::parse_sound(DEFAULT).is_ok());
+    }
+
+    #[test]
+    fn a_policy_with_one_bound_for_all_rules_is_still_read() {
+        let rules = |line: &&str| line.starts_with("rule.");
+        let mut text: Vec<&str> = DEFAULT.lines().filter(|line| !rules(line)).collect();
+        text.push("rule.collisions = 0.001");
+        assert_eq!(Policy::parse(&text.join("\n")), Policy::parse(DEFAULT));
+        text.push("rule.ssn+given+family = 0.5");
+        assert!(Policy::parse(&text.join("\n")).is_err(), "one or the other");
     }
 
     #[test]

@@ -191,22 +191,25 @@ impl Counts {
                 }
                 policy.set_shares(field, *level, new);
             }
-            in_order(policy, field);
+            in_order(policy, field, strangers);
         }
     }
 }
 
-/// Nothing weighs more than exact agreement, nothing less than contradiction: what was seen too seldom to tell gives way.
-fn in_order(policy: &mut Policy, field: Field) {
+/// Nothing weighs more than exact agreement, nothing less than contradiction: what was seen too seldom to tell gives way. Where the
+/// shares of strangers are not learnt in this round they stay as they are, and the other share gives way alone.
+fn in_order(policy: &mut Policy, field: Field, strangers: bool) {
     let [most, least] = [Level::Exact, Level::Differ].map(|level| policy.weight(field, level));
     for level in field.levels() {
         let weight = policy.weight(field, *level);
         let mut shares = policy.shares(field, *level);
         if weight > most {
-            shares.u = (shares.m / most.exp2()).min(1.0);
+            if strangers {
+                shares.u = (shares.m / most.exp2()).min(1.0);
+            }
             shares.m = shares.m.min(shares.u * most.exp2());
         } else if weight < least {
-            shares.m = shares.u * least.exp2();
+            shares.m = (shares.u * least.exp2()).min(1.0);
         }
         policy.set_shares(field, *level, shares);
     }

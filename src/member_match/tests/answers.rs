@@ -249,3 +249,19 @@ async fn a_broken_request_leaves_a_ledger_entry_and_no_decision() {
             .all(|action| action == "member-match.refused")
     );
 }
+
+#[actix_web::test]
+async fn a_coverage_without_a_number_that_identity_reads_is_refused() {
+    let world = World::new(&[ANA]).await;
+    let other = json!([{"type": {"coding": [{"system": "http://x.example", "code": "XX"}]}, "value": "12"}]);
+    let nothing = ["?", "N/A", "unknown", "-"].map(|text| json!([{"value": text}]));
+    for identifier in nothing.into_iter().chain([other]) {
+        let mut body = but(&ANA, "/1/resource/identifier", identifier.clone());
+        if let Some(coverage) = body["parameter"][1]["resource"].as_object_mut() {
+            coverage.remove("subscriberId");
+        }
+        let failure = world.ask(&body, None).await.expect_err("no number");
+        assert_eq!(failure.fault(), Fault::MatchInvalid, "{identifier}");
+        assert_eq!(failure.expressions(), ["Parameters.parameter[1].resource.identifier"]);
+    }
+}

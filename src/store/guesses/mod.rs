@@ -168,31 +168,49 @@ pub fn weigh(db: &mut Db, guess: &Guess, limits: &Limits) -> Result<Verdict, Fai
             (Some(Seen::Silenced), End::Withheld | End::Granted { .. }) => Gate::Silent,
             (Some(_), End::Failed) => Gate::Open,
             (None, End::Failed) => failed(db, guess, &standing, JUDGED, limits, &mut alarms)?,
-            (seen, end) => {
-                let is_new = seen.is_none();
-                if let Some(until_ms) = standing.shut_until(guess, limits) {
-                    turn_away(db, guess, &standing, until_ms, limits, &mut alarms)?
-                } else if reached(standing.record, limits.per_record) {
-                    let gate = if is_new {
-                        failed(db, guess, &standing, SILENCED, limits, &mut alarms)?
-                    } else {
-                        mark(db, guess, SILENCED, guess.now_ms + limits.window_ms)?;
-                        Gate::Open
-                    };
-                    if gate == Gate::Open { Gate::Silent } else { gate }
-                } else {
-                    match end {
-                        End::Granted { patient_id, .. } => granted(db, guess, patient_id, limits)?,
-                        _ if is_new => failed(db, guess, &standing, JUDGED, limits, &mut alarms)?,
-                        _ => Gate::Open,
-                    }
-                }
-            }
+            (None, _) => found(db, guess, &standing, limits, &mut alarms)?,
+            (Some(_), end) => found_again(db, guess, &standing, end, limits)?,
         }
     };
     // Several targets may reach their limits with one guess.
     alarms.dedup();
     Ok(Verdict { gate, alarms })
+}
+
+/// A member was found for a guess that was not seen before.
+fn found(
+    db: &mut Db,
+    guess: &Guess,
+    standing: &Standing,
+    limits: &Limits,
+    alarms: &mut Vec<Alarm>,
+) -> Result<Gate, Failure> {
+    if let Some(until_ms) = standing.shut_until(guess, limits) {
+        return turn_away(db, guess, standing, until_ms, limits, alarms);
+    }
+    if reached(standing.record, limits.per_record) {
+        return Ok(match failed(db, guess, standing, SILENCED, limits, alarms)? {
+            Gate::Open => Gate::Silent,
+            other => other,
+        });
+    }
+    match &guess.end {
+        End::Granted { patient_id, .. } => granted(db, guess, patient_id, limits),
+        _ => failed(db, guess, standing, JUDGED, limits, alarms),
+    }
+}
+
+/// A member was found for a guess that was refused before. Refused again it would get the same answer, so whatever limit is reached
+/// since shows in no other one than that.
+fn found_again(db: &mut Db, guess: &Guess, standing: &Standing, end: &End, limits: &Limits) -> Result<Gate, Failure> {
+    if standing.shut_until(guess, limits).is_some() || reached(standing.record, limits.per_record) {
+        mark(db, guess, SILENCED, guess.now_ms + limits.window_ms)?;
+        return Ok(Gate::Silent);
+    }
+    match end {
+        End::Granted { patient_id, .. } => granted(db, guess, patient_id, limits),
+        _ => Ok(Gate::Open),
+    }
 }
 
 /// Counts a member that this partner never had before; another consent for the same one is none.
