@@ -3,23 +3,37 @@
 //! Pure: randomness comes in through [`Ids`], so tests can fix it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Milliseconds whose counters are remembered: requests that run side by side ask for ids of different ones in turn.
+const RECENT_MS: usize = 64;
+/// Bits of the counter of one millisecond.
+const COUNTER_BITS: u8 = 42;
 
 /// Where new identifiers come from. Clones share the source.
 #[derive(Clone)]
 pub struct Ids(Arc<dyn Fn(u64) -> uuid::Uuid + Send + Sync>);
 
 impl Ids {
-    /// Random identifiers (UUIDv7) that sort as they were made, those of one millisecond by a counter that begins at random
-    /// (RFC 9562, section 6.2, method 1). A clock that goes back does not take them back.
+    /// Random identifiers (UUIDv7) of the instant they are asked for; those of one millisecond sort as they were made, by a counter
+    /// that begins at random (RFC 9562, section 6.2, method 1).
     pub fn random() -> Self {
-        let counter = Mutex::new(uuid::ContextV7::new());
+        let recent = Mutex::new([(u64::MAX, 0); RECENT_MS]);
         Ids(Arc::new(move |now_ms| {
-            uuid::Uuid::new_v7(uuid::Timestamp::from_unix(
-                &counter,
-                now_ms / 1000,
-                (now_ms % 1000) as u32 * 1_000_000,
-            ))
+            let counter = {
+                let mut recent = recent.lock().unwrap_or_else(PoisonError::into_inner);
+                let (ms, count) = &mut recent[now_ms as usize % RECENT_MS];
+                if *ms == now_ms {
+                    *count += 1;
+                } else {
+                    // Half of the counter's range stays free above where it begins.
+                    let begins = uuid::Uuid::new_v4().as_u128() >> 87;
+                    (*ms, *count) = (now_ms, begins);
+                }
+                *count
+            };
+            let (seconds, nanos) = (now_ms / 1000, (now_ms % 1000) as u32 * 1_000_000);
+            uuid::Uuid::new_v7(uuid::Timestamp::from_unix_time(seconds, nanos, counter, COUNTER_BITS))
         }))
     }
 
@@ -74,7 +88,13 @@ mod tests {
         let ids = Ids::random();
         let mut made = vec![ids.new_id(1_000)];
         made.extend((0..1_000).map(|_| ids.new_id(2_000)));
-        made.push(ids.new_id(1_999));
+        let earlier = ids.new_id(1_999);
+        made.push(ids.new_id(2_000));
+        assert!(
+            made[0] < earlier && earlier < made[1],
+            "an instant is the one that was asked for"
+        );
+        made.push(ids.new_id(2_001));
         assert!(made.is_sorted_by(|a, b| a < b));
     }
 }
