@@ -56,6 +56,7 @@ pub fn run(args: &MatchArgs, ctx: &Context, out: &mut Out) -> Result<Exit, Failu
             let filter = DecisionFilter {
                 partner: partner.clone(),
                 correlation: correlation.clone(),
+                newest: true,
                 limit: i64::from(*last),
                 ..DecisionFilter::default()
             };
@@ -81,7 +82,8 @@ pub fn run(args: &MatchArgs, ctx: &Context, out: &mut Out) -> Result<Exit, Failu
 fn list(ctx: &Context, filter: &DecisionFilter, out: &mut Out) -> Result<Exit, Failure> {
     let items = ctx
         .store
-        .read_blocking(|db| ops::latest_decisions(db, filter, View::WithoutPatients))?;
+        .read_blocking(|db| ops::decisions(db, filter, View::WithoutPatients))?
+        .items;
     if out.json {
         out.value(&items.into());
         return Ok(Exit::Done);

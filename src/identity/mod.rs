@@ -14,7 +14,6 @@ pub use causeway_identity::search::{Basis, search};
 pub use causeway_identity::text::{code, fold};
 pub use causeway_identity::{
     Decision, FORMAT as PROFILE_FORMAT, Facts, Field, Guard, Level, Outcome, Person, Point, Policy, Profile, decide,
-    is_number,
 };
 pub use keys::{Key, KeyHasher};
 pub use people::{Systems, of_record, of_request};

@@ -39,6 +39,16 @@ impl World {
     }
 }
 
+/// Limits of which only that of a record is on.
+fn by_record_alone() -> Limits {
+    Limits {
+        per_target: 0,
+        per_shared: 0,
+        ratio_least: 0,
+        ..Limits::default()
+    }
+}
+
 /// Ana as somebody who does not know her birth date would ask for her.
 fn born(days: u64) -> Value {
     let first = NaiveDate::from_ymd_opt(1985, 1, 1).expect("a date");
@@ -178,13 +188,7 @@ fn family(n: usize) -> String {
 
 #[actix_web::test]
 async fn beyond_its_limit_a_record_is_answered_like_none_even_to_the_right_guess() {
-    let limits = Limits {
-        per_target: 0,
-        per_shared: 0,
-        ratio_least: 0,
-        ..Limits::default()
-    };
-    let world = World::new(&[ANA]).await.with(limits);
+    let world = World::new(&[ANA]).await.with(by_record_alone());
     for day in 0..10 {
         assert_eq!(world.fault_of(&born(day)).await, Some(Fault::NoUniqueMember));
     }
@@ -305,13 +309,7 @@ async fn however_a_name_is_written_it_is_the_same_guess() {
 
 #[actix_web::test]
 async fn a_guess_sent_with_a_bad_consent_before_is_not_let_through_after() {
-    let limits = Limits {
-        per_target: 0,
-        per_shared: 0,
-        ratio_least: 0,
-        ..Limits::default()
-    };
-    let world = World::new(&[ANA]).await.with(limits);
+    let world = World::new(&[ANA]).await.with(by_record_alone());
     let to_another = but(
         &ANA,
         "/3/resource/provision/actor/1/reference/identifier/value",
@@ -356,13 +354,7 @@ async fn a_full_limit_does_not_tell_which_of_the_guesses_before_it_was_right() {
 
 #[actix_web::test]
 async fn a_refused_consent_tells_nothing_of_a_record_that_is_silenced() {
-    let limits = Limits {
-        per_target: 0,
-        per_shared: 0,
-        ratio_least: 0,
-        ..Limits::default()
-    };
-    let world = World::new(&[ANA]).await.with(limits);
+    let world = World::new(&[ANA]).await.with(by_record_alone());
     let expired = but(
         &ANA,
         "/3/resource/provision/period",

@@ -52,17 +52,6 @@ pub fn decision(db: &mut Db, id: &str, view: View) -> Result<Value, Failure> {
     decision_item(ops_queries::decision(db, id)?.ok_or_else(no_decision)?, view)
 }
 
-/// The newest decisions of a filter, at most its limit, oldest first.
-///
-/// # Errors
-/// Those of the database.
-pub fn latest_decisions(db: &mut Db, filter: &DecisionFilter, view: View) -> Result<Vec<Value>, Failure> {
-    ops_queries::latest_decisions(db, filter)?
-        .into_iter()
-        .map(|row| decision_item(row, view))
-        .collect()
-}
-
 /// There is no such decision; the remedy is an operator's.
 pub fn no_decision() -> Failure {
     Failure::new(Fault::NotFound)

@@ -18,6 +18,8 @@ pub struct DecisionFilter {
     pub since_ms: Option<i64>,
     /// Id of the last one seen.
     pub cursor: Option<String>,
+    /// The newest alone, no page after them; they too come oldest first.
+    pub newest: bool,
     /// Rows of a page; at most [`LIMIT_MAX`].
     pub limit: i64,
 }
@@ -104,11 +106,12 @@ pub(super) fn fetched(limit: i64) -> i64 {
 /// # Errors
 /// Those of the database.
 pub fn decisions(db: &mut Db, filter: &DecisionFilter) -> Result<Vec<Decision>, Failure> {
-    let mut query = decision::table
-        .select(decision::all_columns)
-        .order(decision::id)
-        .limit(fetched(filter.limit))
-        .into_boxed();
+    let mut query = decision::table.select(decision::all_columns).into_boxed();
+    query = if filter.newest {
+        query.order(decision::id.desc()).limit(filter.limit)
+    } else {
+        query.order(decision::id).limit(fetched(filter.limit))
+    };
     if let Some(partner) = &filter.partner {
         query = query.filter(decision::partner_id.eq(partner));
     }
@@ -121,28 +124,11 @@ pub fn decisions(db: &mut Db, filter: &DecisionFilter) -> Result<Vec<Decision>, 
     if let Some(cursor) = &filter.cursor {
         query = query.filter(decision::id.gt(cursor));
     }
-    Ok(query.load(db)?)
-}
-
-/// The newest decisions of a filter, oldest first.
-///
-/// # Errors
-/// Those of the database.
-pub fn latest_decisions(db: &mut Db, filter: &DecisionFilter) -> Result<Vec<Decision>, Failure> {
-    let mut query = decision::table
-        .select(decision::all_columns)
-        .order(decision::id.desc())
-        .limit(filter.limit)
-        .into_boxed();
-    if let Some(partner) = &filter.partner {
-        query = query.filter(decision::partner_id.eq(partner));
+    let mut rows: Vec<Decision> = query.load(db)?;
+    if filter.newest {
+        rows.reverse();
     }
-    if let Some(correlation) = &filter.correlation {
-        query = query.filter(decision::correlation_id.eq(correlation));
-    }
-    let mut newest: Vec<Decision> = query.load(db)?;
-    newest.reverse();
-    Ok(newest)
+    Ok(rows)
 }
 
 /// One decision.

@@ -36,7 +36,5 @@ pub use field::{FIELDS, Field, LEVELS, Level, Levels};
 pub use guard::Guard;
 pub use index::Roster;
 pub use packed::FORMAT;
-pub use person::{
-    Address, EmailForm, Gender, Generation, NameForm, Person, PersonName, Profile, is_number, is_particle,
-};
+pub use person::{Address, EmailForm, Gender, Generation, NameForm, Person, PersonName, Profile, is_particle};
 pub use policy::{Bounds, Point, Policy, PolicyError, Shares};

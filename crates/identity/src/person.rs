@@ -163,11 +163,7 @@ fn codes(numbers: &[String]) -> Vec<String> {
     unique(numbers.iter().map(|id| code(id)).filter(|id| says(id)))
 }
 
-/// Whether a text can be a member or subscriber number: two letters or digits, one of them a digit. `?`, `N/A` and `unknown` are none.
-pub fn is_number(text: &str) -> bool {
-    says(&code(text))
-}
-
+/// Whether it can be a member or subscriber number: two letters or digits, one of them a digit. `?`, `N/A` and `unknown` are none.
 fn says(code: &str) -> bool {
     code.chars().count() >= 2 && code.chars().any(char::is_numeric)
 }

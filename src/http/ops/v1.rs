@@ -26,6 +26,7 @@ pub async fn decisions(request: HttpRequest, app: web::Data<App>) -> HttpRespons
             correlation: query.text("correlation"),
             since_ms: query.instant("since")?,
             cursor: query.text("cursor"),
+            newest: false,
             limit: PAGE,
         };
         let page = app
