@@ -139,6 +139,10 @@ pub fn judge(draft: &Draft<'_>, version: i64, now_ms: i64, base_url: &str) -> Re
     let (pa_state, pa_changed_ms) = authorization::state(resource, service.to_ms, now_ms);
     let meta = meta_edits(resource, version, now_ms);
     let body = splice(resource.bytes(), &meta);
+    if body.len() > Limits::record().bytes {
+        // With our version it could not be read again.
+        return Err(Failure::new(Fault::TooLarge).at(draft.rtype));
+    }
     let money = released::money(draft.rtype);
     let released = released::edits(resource).map(|cuts| {
         // Stable, so that what is inserted comes before a cut that begins at the same byte.

@@ -109,6 +109,8 @@ pub(super) struct Table {
     pub companion: ClassId,
     by_name: HashMap<&'static str, ClassId>,
     probe: Vec<Slot>,
+    /// Of the 64 bits of a mixed name, those that are no place in `probe`.
+    shift: u32,
 }
 
 /// An element as its line tells it.
@@ -134,7 +136,7 @@ impl Table {
     /// The element that `class` has under `name`.
     pub fn element(&self, class: ClassId, name: &[u8]) -> Option<&Element> {
         let mask = self.probe.len() - 1;
-        let mut at = hash(class, name) & mask;
+        let mut at = self.start(class, name);
         loop {
             let slot = self.probe[at];
             if slot.class == class {
@@ -149,6 +151,14 @@ impl Table {
         }
     }
 
+    /// Where to look first: class, length and both ends of the name, mixed; the upper bits of a product depend on all of them.
+    fn start(&self, class: ClassId, name: &[u8]) -> usize {
+        let ends = word(name) ^ word(&name[name.len().saturating_sub(8)..]).rotate_left(29);
+        let key = u64::from(class) << 8 ^ name.len() as u64;
+        let mixed = (ends ^ key.wrapping_mul(0xd6e8_feb8_6659_fd93)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        ((mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> self.shift) as usize
+    }
+
     /// Reads the table.
     ///
     /// # Errors
@@ -161,6 +171,7 @@ impl Table {
             companion: 0,
             by_name: HashMap::new(),
             probe: Vec::new(),
+            shift: 0,
         };
         let mut bases: Vec<&'static str> = Vec::new();
         let mut lines: Vec<Line> = Vec::new();
@@ -307,11 +318,12 @@ impl Table {
     fn index(&mut self) {
         let count: usize = self.classes.iter().map(|class| class.elements.len()).sum();
         self.probe = vec![FREE; (count * 2).next_power_of_two()];
+        self.shift = 64 - self.probe.len().trailing_zeros();
         let mask = self.probe.len() - 1;
         for (number, class) in self.classes.iter().enumerate() {
             let number = number as ClassId;
             for &element in &class.elements {
-                let mut at = hash(number, self.elements[usize::from(element)].name.as_bytes()) & mask;
+                let mut at = self.start(number, self.elements[usize::from(element)].name.as_bytes());
                 while self.probe[at].class != FREE.class {
                     at = (at + 1) & mask;
                 }
@@ -331,15 +343,12 @@ fn capital(kind: &str) -> String {
         .collect()
 }
 
-/// Mixes the class with both ends and the length of the name; names are compared after it.
-fn hash(class: ClassId, name: &[u8]) -> usize {
-    let word = |bytes: &[u8]| match bytes.first_chunk::<8>() {
+/// The first bytes of a name, at most eight, as a number.
+fn word(bytes: &[u8]) -> u64 {
+    match bytes.first_chunk::<8>() {
         Some(chunk) => u64::from_le_bytes(*chunk),
         None => bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
-    };
-    let ends = word(name) ^ word(&name[name.len().saturating_sub(8)..]).rotate_left(29);
-    let mixed = (ends ^ u64::from(class) << 40 ^ (name.len() as u64) << 56).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed ^ mixed >> 32) as usize
+    }
 }
 
 #[cfg(test)]
@@ -359,7 +368,7 @@ mod tests {
         assert!(resources.iter().all(|name| causeway_fhir_types::is_type(name)));
         assert!(table.codes.iter().all(|codes| codes.codes.is_sorted()));
         let longest = table.probe.split(|slot| slot.class == FREE.class).map(<[Slot]>::len).max();
-        assert!(longest < Some(64), "{longest:?}");
+        assert!(longest < Some(24), "{longest:?}");
         for (number, class) in table.classes.iter().enumerate() {
             for id in &class.elements {
                 let element = &table.elements[usize::from(*id)];
