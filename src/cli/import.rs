@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
     after_help = "Example:\n  causeway import ./synthea ./payer-layer --rejects rejects.ndjson\n\n\
     Takes .ndjson and .json files, plain or .gz, and folders of them: Bundles (transaction, batch, collection, searchset)\n\
     and single resources. A resource that is in several paths is taken from the last one. Importing again changes nothing;\n\
-    an import that was interrupted is run again. Exit code 3 when a file could not be read to its end."
+    an import that was interrupted is run again. Exit code 3 when a file could not be read to its end, 1 when everything in\n\
+    them was refused."
 )]
 pub struct ImportArgs {
     /// Files and folders.
@@ -43,11 +44,18 @@ pub fn run(args: &ImportArgs, ctx: &Context, cwd: &Path, out: &mut Out) -> Resul
     let report = done?;
     ctx.store.settle();
     print(args, &report, out);
-    Ok(if report.unreadable.is_empty() {
-        Exit::Done
-    } else {
+    Ok(exit(&report))
+}
+
+/// Something refused is told and counted; only when all that was offered was refused has the import failed.
+fn exit(report: &Report) -> Exit {
+    if !report.unreadable.is_empty() {
         Exit::Unreadable
-    })
+    } else if report.rejected > 0 && report.stored + report.unchanged == 0 {
+        Exit::Failed
+    } else {
+        Exit::Done
+    }
 }
 
 fn print(args: &ImportArgs, report: &Report, out: &mut Out) {

@@ -10,4 +10,5 @@ pub mod outcome_profile;
 pub mod prescreen;
 pub mod profiles;
 pub mod search;
+pub mod shape;
 pub mod when;

@@ -27,6 +27,8 @@ pub struct Identifier {
 
 /// Longest value or system that is indexed.
 const INDEXED_BYTES_MAX: usize = 512;
+/// Letters of a family name that are kept for look-up, so that the row of the index has room for them on every database.
+const FAMILY_MAX: usize = 200;
 /// Types whose identifiers are indexed: those that are looked up without knowing the member.
 const INDEXED: &[&str] = &[
     "Coverage",
@@ -66,6 +68,7 @@ pub fn read(patient: &Screened<'_>) -> Demographics {
         family: fold(&family.unwrap_or_default())
             .chars()
             .filter(|c| c.is_alphabetic())
+            .take(FAMILY_MAX)
             .collect(),
         birth_date: root
             .get("birthDate")

@@ -1,6 +1,6 @@
 //! The ingest gate: from bytes as received to a candidate with its columns, or a refusal with its place.
 //!
-//! In order: pre-screen, rules, references of the source made local, owner, typed model, columns, released form. Pure but
+//! In order: pre-screen, references of the source made local, shape by R4, rules, owner, columns, released form. Pure but
 //! for the look-ups that [`Links`] does; it writes nothing, and no value of the input gets into a failure.
 
 use super::compartment::{self, Owner};
@@ -10,10 +10,10 @@ use super::splice::{compact, splice};
 use super::{authorization, rules, search_index, sensitivity, service};
 use crate::clock::rfc3339_ms;
 use crate::error::{Failure, Fault};
-use crate::fhir::prescreen::{Kind, Limits, Screened, Value, screen};
+use crate::fhir::prescreen::{Kind, Limits, Screened, screen};
 use crate::fhir::search::Indexed;
+use crate::fhir::shape;
 use crate::secret::sha256;
-use causeway_fhir_types::{Kind as Refusal, Refused};
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -110,12 +110,12 @@ pub fn draft<'b>(bytes: &'b [u8], links: &dyn Links, fallback_id: Option<&str>) 
     })
 }
 
-/// Second half: rules, owner, typed model, columns, released form, and the bytes as they will be stored as `version`.
+/// Second half: shape, rules, owner, columns, released form, and the bytes as they will be stored as `version`.
 ///
 /// `now_ms` (UTC milliseconds) becomes `meta.lastUpdated` when the source brings none.
 ///
 /// # Errors
-/// [`Fault::ValueInvalid`], [`Fault::ReferenceUnresolved`] and [`Fault::ResourceInvalid`], with the place.
+/// Those of [`shape::judge`], [`Fault::ValueInvalid`] and [`Fault::ReferenceUnresolved`], with the place.
 pub fn judge(draft: &Draft<'_>, version: i64, now_ms: i64, base_url: &str) -> Result<Candidate, Failure> {
     let again;
     let resource = match &draft.screened {
@@ -125,11 +125,11 @@ pub fn judge(draft: &Draft<'_>, version: i64, now_ms: i64, base_url: &str) -> Re
             &again
         }
     };
+    shape::judge(resource)?;
     rules::check(resource)?;
     let owner = compartment::owner(resource, base_url)?;
     let service = service::dates(resource)?;
     let own_last_updated = rules::last_updated_ms(resource)?;
-    causeway_fhir_types::check(resource.bytes()).map_err(|refused| shape(resource, refused))?;
 
     let owner_id = match &owner {
         Owner::Patient => Some(draft.id.as_str()),
@@ -139,6 +139,10 @@ pub fn judge(draft: &Draft<'_>, version: i64, now_ms: i64, base_url: &str) -> Re
     let (pa_state, pa_changed_ms) = authorization::state(resource, service.to_ms, now_ms);
     let meta = meta_edits(resource, version, now_ms);
     let body = splice(resource.bytes(), &meta);
+    if body.len() > Limits::record().bytes {
+        // With our version it could not be read again.
+        return Err(Failure::new(Fault::TooLarge).at(draft.rtype));
+    }
     let money = released::money(draft.rtype);
     let released = released::edits(resource).map(|cuts| {
         // Stable, so that what is inserted comes before a cut that begins at the same byte.
@@ -271,49 +275,6 @@ fn meta_edits(resource: &Screened<'_>, version: i64, now_ms: i64) -> Vec<(Range<
         edits.insert(0, (start..start, first));
     }
     edits
-}
-
-/// A refusal of the typed model with the best place that can be told: the model itself names none.
-fn shape(resource: &Screened<'_>, refused: Refused) -> Failure {
-    let rtype = resource.resource_type().into_owned();
-    let failure = Failure::new(Fault::ResourceInvalid);
-    match (refused.kind, refused.element) {
-        (Refusal::Unknown, Some(name)) => {
-            let mut places = resource.values().filter(|value| value.key() == name);
-            let place = match (places.next(), places.next()) {
-                (Some(only), None) => only.path(),
-                _ => rtype,
-            };
-            failure.at(place).remedy("R4 has no such element here.")
-        }
-        (Refusal::Missing, Some(name)) => failure
-            .at(rtype)
-            .remedy(format!("The required element {name} is missing.")),
-        _ => failure
-            .at(culprit(resource).unwrap_or(rtype))
-            .remedy("An element is not of the type that R4 gives it."),
-    }
-}
-
-/// The only member of the root without which the model's refusal changes, by leaving out one after the other.
-fn culprit(resource: &Screened<'_>) -> Option<String> {
-    const TRIES: usize = 40;
-    let root = resource.root();
-    let before = causeway_fhir_types::check(resource.bytes()).err();
-    let members: Vec<Value<'_>> = root.members().collect();
-    for (i, member) in members.iter().enumerate().take(TRIES) {
-        if member.key() == "resourceType" {
-            continue;
-        }
-        let span = match i {
-            0 => member.member_span().start..members.get(1)?.member_span().start,
-            _ => members[i - 1].member_span().end..member.member_span().end,
-        };
-        if causeway_fhir_types::check(&splice(resource.bytes(), &[(span, String::new())])).err() != before {
-            return Some(member.path());
-        }
-    }
-    None
 }
 
 #[cfg(test)]

@@ -38,10 +38,10 @@ impl Indexer {
     /// The row of a member.
     ///
     /// # Errors
-    /// [`Fault::StoreDamaged`] for demographics that are no Patient.
+    /// [`Fault::NotStorable`] for demographics that are no Patient. The reader's own message would quote them.
     pub fn row(&self, source: &Source) -> Result<Indexed, Failure> {
-        let patient: Patient = serde_json::from_str(&source.demographics)
-            .map_err(|error| Failure::new(Fault::StoreDamaged).because(error.to_string()))?;
+        let patient: Patient =
+            serde_json::from_str(&source.demographics).map_err(|_| Failure::new(Fault::NotStorable).at("Patient"))?;
         let [member, umb] = self.systems.as_ref();
         let person = of_record(&patient, &source.umb, &source.identifiers, Systems { member, umb });
         Ok(self.indexed(source.compartment, &Profile::from(&person)))
@@ -62,10 +62,24 @@ impl Indexer {
 /// # Errors
 /// Those of the database; as [`Indexer::row`].
 pub fn renew(db: &mut Db, indexer: &Indexer, numbers: &[i64]) -> Result<(), Failure> {
+    put(db, indexer, numbers, &|_, failure| Err(failure))
+}
+
+/// As [`renew`]; `unreadable` says what becomes of a failure to make the row of a compartment, which then has none.
+fn put(
+    db: &mut Db,
+    indexer: &Indexer,
+    numbers: &[i64],
+    unreadable: &dyn Fn(i64, Failure) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let (mut made, mut gone) = (Vec::with_capacity(numbers.len()), Vec::new());
     for no in numbers {
-        match rows::source(db, *no)? {
-            Some(source) => made.push(indexer.row(&source)?),
+        match rows::source(db, *no)?.map(|source| indexer.row(&source)) {
+            Some(Ok(row)) => made.push(row),
+            Some(Err(failure)) => {
+                unreadable(*no, failure)?;
+                gone.push(*no);
+            }
             None => gone.push(*no),
         }
     }
@@ -73,10 +87,11 @@ pub fn renew(db: &mut Db, indexer: &Indexer, numbers: &[i64]) -> Result<(), Fail
     rows::put(db, &made)
 }
 
-/// Makes what is not there or of an older format, as after an upgrade, and counts the roster. Waits on this thread.
+/// Makes what is not there or of an older format, as after an upgrade, and counts the roster. A member whose demographics cannot be
+/// read is left out, so that nobody is matched with it, and logged. Waits on this thread.
 ///
 /// # Errors
-/// As [`renew`].
+/// Those of the store.
 pub fn catch_up(ctx: &Context) -> Result<(), Failure> {
     let indexer = Indexer::open(ctx)?;
     let mut after = 0;
@@ -87,7 +102,10 @@ pub fn catch_up(ctx: &Context) -> Result<(), Failure> {
         let indexer = indexer.clone();
         ctx.store.write_blocking(move |db| {
             resources::lock(db)?;
-            renew(db, &indexer, &numbers)
+            put(db, &indexer, &numbers, &|compartment, _| {
+                tracing::error!(compartment, "a member's demographics cannot be read; nobody is matched with it");
+                Ok(())
+            })
         })?;
     }
     count(ctx)

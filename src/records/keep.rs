@@ -38,6 +38,11 @@ impl Entry {
         }
     }
 
+    /// Its type.
+    pub fn rtype(&self) -> &'static str {
+        self.name().0
+    }
+
     fn source_sha256(&self) -> &[u8; 32] {
         match self {
             Entry::Fit(candidate) => &candidate.source_sha256,

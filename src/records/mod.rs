@@ -22,3 +22,4 @@ mod rules;
 mod service;
 mod source;
 mod splice;
+mod steady;

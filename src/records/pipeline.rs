@@ -7,11 +7,14 @@ use super::keep::{Entry, Seen, keep};
 use super::links::{Conditional, SourceLinks};
 use super::rejects::Reject;
 use super::source::{Chunk, Item};
+use super::steady::steadily;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::store::resources::{self, Existing};
+use crate::store::blames_content;
 use std::collections::HashMap;
 use std::num::NonZero;
+use std::ops::Range;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -51,6 +54,10 @@ pub struct Shared<'a> {
     /// Makes what the matcher finds members by.
     pub indexer: &'a Indexer,
 }
+
+/// A record of this id panics its judge, so that a test sees what becomes of the others.
+#[cfg(test)]
+pub const PANICS: &str = "panics";
 
 type Work = (Chunk, SyncSender<Judged>);
 
@@ -117,7 +124,7 @@ fn judge(shared: &Shared<'_>, chunk: &Chunk) -> Judged {
     for item in &chunk.items {
         let drafted = match item.refused {
             Some(fault) => Err(Failure::new(fault)),
-            None => gate::draft(&chunk.buffer[item.span.clone()], &links, item.fallback_id.as_deref()),
+            None => steadily(|| gate::draft(&chunk.buffer[item.span.clone()], &links, item.fallback_id.as_deref())),
         };
         match drafted {
             Ok(draft) => drafts.push((item, draft)),
@@ -139,7 +146,12 @@ fn judge(shared: &Shared<'_>, chunk: &Chunk) -> Judged {
             continue;
         }
         let version = existing.map_or(0, |existing| existing.version) + 1;
-        match gate::judge(draft, version, now_ms, &shared.ctx.payer.base_url) {
+        let judged_one = steadily(|| {
+            #[cfg(test)]
+            assert!(draft.id != PANICS, "{}", draft.id);
+            gate::judge(draft, version, now_ms, &shared.ctx.payer.base_url)
+        });
+        match judged_one {
             Ok(candidate) => {
                 judged.entries.push(Entry::Fit(Box::new(candidate)));
                 judged.places.push((item.line, item.entry));
@@ -193,17 +205,10 @@ fn write(shared: &Shared<'_>, judged: Judged) -> Result<Outcome, Failure> {
         ..Outcome::default()
     };
     if !entries.is_empty() {
-        let (seen, ids, now_ms) = (shared.seen.clone(), shared.ctx.ids.clone(), shared.ctx.clock.now_ms());
-        let indexer = shared.indexer.clone();
-        let kept = shared
-            .ctx
-            .store
-            .write_blocking(move |db| keep(db, &entries, &seen, &indexer, &ids, now_ms))?;
-        shared.seen.mark(&kept);
-        outcome.stored = kept.stored;
-        outcome.unchanged = kept.unchanged;
-        outcome.superseded = kept.superseded;
-        rejects.extend(kept.rejected.into_iter().map(|(index, failure)| {
+        let (entries, whole) = (Arc::new(entries), 0..places.len());
+        let mut rejected = Vec::new();
+        store(shared, &entries, whole, &mut outcome, &mut rejected)?;
+        rejects.extend(rejected.into_iter().map(|(index, failure)| {
             let (line, entry) = places[index];
             Reject {
                 source: source.to_string(),
@@ -216,4 +221,46 @@ fn write(shared: &Shared<'_>, judged: Judged) -> Result<Outcome, Failure> {
     rejects.sort_by_key(|reject| (reject.line, reject.entry));
     outcome.rejects = rejects;
     Ok(outcome)
+}
+
+/// Stores the entries of `range`. When the store refuses what they hold, each half is stored by itself, down to the entry at fault.
+fn store(
+    shared: &Shared<'_>,
+    entries: &Arc<Vec<Entry>>,
+    range: Range<usize>,
+    outcome: &mut Outcome,
+    rejected: &mut Vec<(usize, Failure)>,
+) -> Result<(), Failure> {
+    let (seen, ids, now_ms) = (shared.seen.clone(), shared.ctx.ids.clone(), shared.ctx.clock.now_ms());
+    let (indexer, batch, part) = (shared.indexer.clone(), Arc::clone(entries), range.clone());
+    let kept = shared
+        .ctx
+        .store
+        .write_blocking(move |db| keep(db, &batch[part.clone()], &seen, &indexer, &ids, now_ms));
+    match kept {
+        Ok(kept) => {
+            shared.seen.mark(&kept);
+            outcome.stored += kept.stored;
+            outcome.unchanged += kept.unchanged;
+            outcome.superseded += kept.superseded;
+            let own = kept.rejected.into_iter();
+            rejected.extend(own.map(|(index, failure)| (range.start + index, failure)));
+            Ok(())
+        }
+        Err(failure) if !blames_content(&failure) => Err(failure),
+        Err(failure) if range.len() == 1 => {
+            // Its cause may quote the record, so it is told nowhere.
+            let fault = match failure.fault() {
+                Fault::Internal => Fault::NotStorable,
+                fault => fault,
+            };
+            rejected.push((range.start, Failure::new(fault).at(entries[range.start].rtype())));
+            Ok(())
+        }
+        Err(_) => {
+            let middle = range.start + range.len() / 2;
+            store(shared, entries, range.start..middle, outcome, rejected)?;
+            store(shared, entries, middle..range.end, outcome, rejected)
+        }
+    }
 }

@@ -41,6 +41,10 @@ impl From<Error> for Failure {
                 Fault::StoreUnavailable
             }
             Error::DatabaseError(_, said) if says_damaged(said.message()) => Fault::StoreDamaged,
+            Error::DatabaseError(DatabaseErrorKind::CheckViolation | DatabaseErrorKind::NotNullViolation, _)
+            | Error::InvalidCString(_)
+            | Error::SerializationError(_) => Fault::NotStorable,
+            Error::DatabaseError(_, said) if refuses_a_value(said.message()) => Fault::NotStorable,
             _ => Fault::Internal,
         };
         Failure::new(fault).because(error)
@@ -52,6 +56,34 @@ fn says_damaged(text: &str) -> bool {
     ["file is not a database", "database disk image is malformed"]
         .iter()
         .any(|words| text.contains(words))
+}
+
+/// Whether a database says that a value is none that it can hold, or too long for a row or an index.
+fn refuses_a_value(text: &str) -> bool {
+    [
+        "invalid byte sequence",
+        "unsupported Unicode escape",
+        "value too long",
+        "out of range",
+        "index row size",
+        "index row requires",
+        "row is too big",
+        "invalid memory alloc request size",
+        "string or blob too big",
+    ]
+    .iter()
+    .any(|words| text.contains(words))
+}
+
+/// Whether a write failed for what was to be written, and not for the state of the store: without the record at fault it goes through.
+pub fn blames_content(failure: &Failure) -> bool {
+    let of_the_store = failure.cause().is_some_and(|cause| cause.is::<Error>()) && !failed_on_duplicate(failure);
+    match failure.fault() {
+        Fault::StoreUnavailable | Fault::StoreDamaged | Fault::StoreBusy | Fault::Overloaded | Fault::AuditUnavailable => false,
+        // Anything else that the database says (a full disk, a time-out) would refuse the next record too.
+        Fault::Internal => !of_the_store,
+        _ => true,
+    }
 }
 
 /// Whether a statement failed because a unique key was there already (how "insert once" is told from other faults).

@@ -188,7 +188,7 @@ pub fn open_compartments(db: &mut Db, rows: &[Compartment<'_>]) -> Result<(), Fa
 /// Takes `count` sequence numbers in each compartment and returns the first of each.
 ///
 /// # Errors
-/// [`Fault::StoreDamaged`] for a compartment that is not there; [`Fault::TooLarge`] for one that is full.
+/// [`Fault::StoreDamaged`] for a compartment that is not there; [`Fault::RecordFull`] for one that is full.
 pub fn take_sequences(db: &mut Db, counts: &HashMap<i64, i64>) -> Result<HashMap<i64, i64>, Failure> {
     let numbers: Vec<i64> = counts.keys().copied().filter(|no| *no != NOBODY).collect();
     let mut first = HashMap::new();
@@ -220,7 +220,7 @@ pub fn take_sequences(db: &mut Db, counts: &HashMap<i64, i64>) -> Result<HashMap
         .iter()
         .find(|(no, count)| first.get(no).is_some_and(|seq| seq + **count >= 1 << SEQUENCE_BITS))
     {
-        Some(_) => Err(Failure::new(Fault::TooLarge).because("a compartment has no sequence numbers left")),
+        Some(_) => Err(Failure::new(Fault::RecordFull).because("a compartment has no sequence numbers left")),
         None => Ok(first),
     }
 }

@@ -17,6 +17,7 @@ mod demo_files;
 mod explorer;
 mod guess;
 mod identity;
+mod import_shapes;
 mod kill9;
 mod layers;
 mod links;

@@ -125,6 +125,13 @@ impl<'s> Value<'s> {
         std::str::from_utf8(&self.screened.bytes[start..start + usize::from(entry.key_len)]).unwrap_or_default()
     }
 
+    /// The name under which it stands in its object, as bytes.
+    pub(in crate::fhir) fn key_bytes(&self) -> &'s [u8] {
+        let entry = self.entry();
+        let start = entry.key_start as usize;
+        &self.screened.bytes[start..start + usize::from(entry.key_len)]
+    }
+
     /// Where it stands in the document; strings with their quotes.
     pub fn span(&self) -> Range<usize> {
         let entry = self.entry();
@@ -158,6 +165,15 @@ impl<'s> Value<'s> {
         } else {
             Cow::Borrowed(inner)
         })
+    }
+
+    /// As [`Value::text`], in bytes; nothing for other kinds than strings.
+    pub(in crate::fhir) fn text_bytes(&self) -> Cow<'s, [u8]> {
+        let entry = self.entry();
+        match (entry.kind, entry.escaped) {
+            (Kind::String, false) => Cow::Borrowed(&self.screened.bytes[entry.start as usize + 1..entry.end as usize - 1]),
+            _ => Cow::Owned(self.text().unwrap_or_default().into_owned().into_bytes()),
+        }
     }
 
     /// Whether it is the string `text`.

@@ -13,6 +13,8 @@ use std::fs;
 use std::sync::Arc;
 use tempfile::TempDir;
 
+mod shapes;
+
 struct Payers {
     folder: TempDir,
     ctx: Context,
