@@ -126,6 +126,9 @@ async fn serve(
             }
             _ = sweep.tick() => {
                 sweep_expired(&ctx);
+                if let Err(failure) = app.oauth.refusals.close_ended(&ctx).await {
+                    tracing::warn!(fault = failure.fault().code(), "counted refusals could not be recorded");
+                }
                 let app = app.clone();
                 tokio::task::spawn_blocking(move || app.measure_round_trip());
             }
