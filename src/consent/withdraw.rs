@@ -79,7 +79,7 @@ pub fn withdraw(
     let (at_us, entry_id) = (ctx.clock.now_us(), ctx.ids.new_id(ctx.clock.now_ms()));
     move |db| {
         let row = consents::find(db, &id)?.ok_or(Fault::ConsentUnknown)?;
-        if !consents::withdraw(db, &id, &by.ending(at_us / 1000))? {
+        if !consents::withdraw(db, &row, &by.ending(at_us / 1000))? {
             return Ok(());
         }
         let object = Object {

@@ -16,8 +16,7 @@ pub use crate::store::consents::ConsentFilter;
 /// Those of the database.
 pub fn list(db: &mut Db, filter: &ConsentFilter, view: View, now_ms: i64) -> Result<Page, Failure> {
     let rows = consents::page(db, filter)?;
-    let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
-    let grants = consents::grants_under(db, &ids)?;
+    let grants = consents::grants_under(db, &rows)?;
     page(
         rows,
         filter.limit,
@@ -32,7 +31,7 @@ pub fn list(db: &mut Db, filter: &ConsentFilter, view: View, now_ms: i64) -> Res
 /// [`Fault::ConsentUnknown`]; those of the database.
 pub fn one(db: &mut Db, id: &str, view: View, now_ms: i64) -> Result<Value, Failure> {
     let row = consents::find(db, id)?.ok_or(Fault::ConsentUnknown)?;
-    let grants = consents::grants_under(db, &[row.id.clone()])?;
+    let grants = consents::grants_under(db, std::slice::from_ref(&row))?;
     Ok(item(&row, &grants, view, now_ms))
 }
 

@@ -20,6 +20,9 @@ use std::collections::{HashMap, HashSet};
 
 pub use crate::store::entries::DisclosureFilter;
 
+/// Matches of one member that are looked through.
+const MATCHES: i64 = 10_000;
+
 /// What is asked, in the words of a query, of a body or of a command.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -153,7 +156,7 @@ fn end(text: &str, payer: &Payer) -> Result<i64, Failure> {
 /// [`Fault::StoreDamaged`] for an entry that is no JSON; those of the database.
 pub fn list(db: &mut Db, filter: &DisclosureFilter) -> Result<Page, Failure> {
     let rows = entries::begun(db, filter)?;
-    let accounts = Accounts::of_consents(db, &filter.member)?;
+    let accounts = Accounts::of(db, &filter.member)?;
     let ends = Ends::of(db, &rows)?;
     page(
         rows,
@@ -168,7 +171,7 @@ pub fn list(db: &mut Db, filter: &DisclosureFilter) -> Result<Page, Failure> {
                 "request_id": entry["request_id"],
             });
             ends.put(&row, &entry, &mut item)?;
-            for (name, id) in accounts.ids(db, &row, &entry)? {
+            for (name, id) in accounts.ids(&row, &entry) {
                 item[name] = id.into();
             }
             Ok(item)
@@ -176,21 +179,40 @@ pub fn list(db: &mut Db, filter: &DisclosureFilter) -> Result<Page, Failure> {
     )
 }
 
-/// The consents and grants of one member, to tell under which a disclosure was.
+/// The consents, grants and matches of one member, to tell under which a disclosure was.
 pub(super) struct Accounts {
     consents: Vec<ConsentRow>,
     grants: Vec<Grant>,
+    /// Matches that made or renewed a grant: when, under which consent, and in which request. Oldest first.
+    matches: Vec<(i64, String, String)>,
+    /// Decisions by request id.
+    decisions: HashMap<String, String>,
 }
 
 impl Accounts {
     /// Those of a member.
-    pub(super) fn of_consents(db: &mut Db, patient_id: &str) -> Result<Accounts, Failure> {
+    pub(super) fn of(db: &mut Db, patient_id: &str) -> Result<Accounts, Failure> {
         let consents = consents::of_member(db, patient_id)?;
-        let ids: Vec<String> = consents.iter().map(|row| row.id.clone()).collect();
-        Ok(Accounts {
-            grants: consents::grants_under(db, &ids)?,
+        let mut accounts = Accounts {
+            grants: consents::grants_under(db, &consents)?,
             consents,
-        })
+            matches: Vec::new(),
+            decisions: HashMap::new(),
+        };
+        let rows = entries::about_by(db, patient_id, entries::MATCHED, "", MATCHES)?;
+        let mut requests = Vec::new();
+        for row in &rows {
+            let entry = parsed(row)?;
+            if let Some(consent) = accounts.consent(row, &entry) {
+                let ids = row.ids();
+                let made = (row.at_us, consent.id.clone(), ids.request_id.clone());
+                accounts.matches.push(made);
+                requests.push(ids);
+            }
+        }
+        let decisions = entries::decisions_of(db, &requests)?;
+        accounts.decisions = decisions.into_iter().map(|one| (one.request_id, one.id)).collect();
+        Ok(accounts)
     }
 
     /// The consent that an entry is committed to.
@@ -204,23 +226,19 @@ impl Accounts {
     }
 
     /// Under which consent, grant and decision a disclosure was, as names and ids.
-    pub(super) fn ids(
-        &self,
-        db: &mut Db,
-        row: &EntryRow,
-        entry: &Value,
-    ) -> Result<[(&'static str, Option<String>); 3], Failure> {
+    pub(super) fn ids(&self, row: &EntryRow, entry: &Value) -> [(&'static str, Option<String>); 3] {
         let consent = self.consent(row, entry);
         let grant = consent.and_then(|consent| self.grants.iter().find(|grant| grant.consent_id == consent.id));
-        let decision = match grant {
-            Some(grant) => entries::decision_at(db, &grant.id, row.at_us / 1000)?,
-            None => None,
-        };
-        Ok([
+        let made = consent.and_then(|consent| {
+            let until = self.matches.iter().filter(|(at_us, id, _)| *id == consent.id && *at_us <= row.at_us);
+            until.max_by_key(|(at_us, ..)| *at_us)
+        });
+        let decision = made.and_then(|(_, _, request)| self.decisions.get(request));
+        [
             ("consent_id", consent.map(|consent| consent.id.clone())),
             ("grant_id", grant.map(|grant| grant.id.clone())),
-            ("decision_id", decision),
-        ])
+            ("decision_id", decision.cloned()),
+        ]
     }
 }
 

@@ -73,7 +73,7 @@ pub fn trace(db: &mut Db, asked: &Asked) -> Result<Page, Failure> {
     let next = rows.last().filter(|_| more).map(|row| row.id.clone());
     let told = Told::of(db, &rows, &asked.id)?;
     Ok(Page {
-        items: rows.iter().map(|row| told.item(db, row)).collect::<Result<_, _>>()?,
+        items: rows.iter().map(|row| told.item(row)).collect::<Result<_, _>>()?,
         next,
     })
 }
@@ -115,7 +115,7 @@ impl Found {
             self.grants(db, &grant.consent_id, &[grant.clone()])?;
         }
         if let Some(consent) = consents::find(db, id)? {
-            let grants = consents::grants_under(db, &[consent.id.clone()])?;
+            let grants = consents::grants_under(db, std::slice::from_ref(&consent))?;
             self.grants(db, &consent.id, &grants)?;
         }
         match reviews::find(db, id) {
@@ -138,33 +138,34 @@ impl Found {
     /// What happened under grants of one consent: the matches that made and renewed them, what was disclosed, and their ends.
     fn grants(&mut self, db: &mut Db, consent_id: &str, grants: &[Grant]) -> Result<(), Failure> {
         self.subject(db, consent_id)?;
-        let ids: Vec<String> = grants.iter().map(|grant| grant.id.clone()).collect();
-        for id in &ids {
-            self.subject(db, id)?;
-        }
-        // An entry is older than the decision of its request, so that none after the cursor is missed.
-        for decision in entries::decisions_under(db, &ids, &self.after, self.fetch)? {
-            self.request(db, &ids_of(&decision))?;
+        for grant in grants {
+            self.subject(db, &grant.id)?;
         }
         let Some(grant) = grants.first() else { return Ok(()) };
-        let accounts = Accounts::of_consents(db, &grant.patient_id)?;
-        let (mut after, mut taken) = (self.after.clone(), 0);
-        loop {
-            let batch = entries::about(db, &grant.patient_id, &after, BATCH)?;
-            let Some(last) = batch.last() else { return Ok(()) };
-            after = last.id.clone();
-            let is_last = i64::try_from(batch.len()).is_ok_and(|rows| rows < BATCH);
-            for row in batch.into_iter().filter(|row| row.action == entries::BEGUN) {
-                let entry = parsed(&row)?;
-                if accounts.consent(&row, &entry).is_some_and(|consent| consent.id == consent_id) {
-                    taken += 1;
-                    self.rows.insert(row.id.clone(), row);
+        let accounts = Accounts::of(db, &grant.patient_id)?;
+        for action in [entries::MATCHED, entries::BEGUN] {
+            let (mut after, mut taken) = (self.after.clone(), 0);
+            loop {
+                let batch = entries::about_by(db, &grant.patient_id, action, &after, BATCH)?;
+                let Some(last) = batch.last() else { break };
+                after = last.id.clone();
+                let is_last = i64::try_from(batch.len()).is_ok_and(|rows| rows < BATCH);
+                for row in batch {
+                    let entry = parsed(&row)?;
+                    if accounts.consent(&row, &entry).is_some_and(|consent| consent.id == consent_id) {
+                        taken += 1;
+                        if action == entries::MATCHED {
+                            self.request(db, &row.ids())?;
+                        }
+                        self.rows.insert(row.id.clone(), row);
+                    }
+                }
+                if is_last || taken >= self.fetch {
+                    break;
                 }
             }
-            if is_last || taken >= self.fetch {
-                return Ok(());
-            }
         }
+        Ok(())
     }
 
     fn request(&mut self, db: &mut Db, ids: &RequestIds) -> Result<(), Failure> {
@@ -183,13 +184,8 @@ impl Found {
         Ok(())
     }
 
-    /// Adds what happened; that somebody looked at it is no part of that.
     fn add(&mut self, rows: Vec<EntryRow>) {
-        for row in rows {
-            if row.action != "operator.viewed" {
-                self.rows.insert(row.id.clone(), row);
-            }
-        }
+        self.rows.extend(rows.into_iter().map(|row| (row.id.clone(), row)));
     }
 }
 
@@ -204,13 +200,6 @@ fn counted_around(db: &mut Db, id: &str) -> Result<Vec<EntryRow>, Failure> {
     let (seconds, nanos) = made.to_unix();
     let at_ms = i64::try_from(seconds).unwrap_or(0) * 1000 + i64::from(nanos / 1_000_000);
     entries::about(db, &counted_in(minute_of(at_ms)), "", LIMIT_MAX)
-}
-
-fn ids_of(decision: &DecisionIds) -> RequestIds {
-    RequestIds {
-        correlation_id: decision.correlation_id.clone(),
-        request_id: decision.request_id.clone(),
-    }
 }
 
 /// What the entries of a page are told with.
@@ -230,16 +219,10 @@ impl<'a> Told<'a> {
         let mut accounts = HashMap::new();
         for row in rows.iter().filter(|row| row.action == entries::BEGUN) {
             if let Some(patient) = row.subject.as_ref().filter(|id| !accounts.contains_key(*id)) {
-                accounts.insert(patient.clone(), Accounts::of_consents(db, patient)?);
+                accounts.insert(patient.clone(), Accounts::of(db, patient)?);
             }
         }
-        let requests: Vec<RequestIds> = rows
-            .iter()
-            .map(|row| RequestIds {
-                correlation_id: row.correlation_id.clone(),
-                request_id: row.request_id.clone().unwrap_or_else(|| row.correlation_id.clone()),
-            })
-            .collect();
+        let requests: Vec<RequestIds> = rows.iter().map(EntryRow::ids).collect();
         let decisions = entries::decisions_of(db, &requests)?;
         let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
         let refused = rows.iter().filter(|row| row.action.ends_with(".refused"));
@@ -261,7 +244,7 @@ impl<'a> Told<'a> {
         })
     }
 
-    fn item(&self, db: &mut Db, row: &EntryRow) -> Result<Value, Failure> {
+    fn item(&self, row: &EntryRow) -> Result<Value, Failure> {
         let entry = parsed(row)?;
         let request = entry["request_id"].as_str().unwrap_or_default();
         let reason = entry["outcome"]["reason"].as_str();
@@ -297,19 +280,19 @@ impl<'a> Told<'a> {
             item["consent_id"] = decision.consent_id.as_deref().into();
         }
         if row.action == entries::BEGUN {
-            self.disclosure(db, row, &entry, &mut item)?;
+            self.disclosure(row, &entry, &mut item)?;
         }
         self.put_counts(row, &entry, &mut item);
         Ok(item)
     }
 
-    fn disclosure(&self, db: &mut Db, row: &EntryRow, entry: &Value, item: &mut Value) -> Result<(), Failure> {
+    fn disclosure(&self, row: &EntryRow, entry: &Value, item: &mut Value) -> Result<(), Failure> {
         item["action"] = "disclosure".into();
         self.ends.put(row, entry, item)?;
         let Some(accounts) = subject_of(row).and_then(|patient| self.accounts.get(patient)) else {
             return Ok(());
         };
-        for (name, id) in accounts.ids(db, row, entry)? {
+        for (name, id) in accounts.ids(row, entry) {
             item[name] = id.into();
         }
         Ok(())

@@ -85,7 +85,11 @@ pub fn page(db: &mut Db, filter: &ConsentFilter) -> Result<Vec<ConsentRow>, Fail
         query = query.filter(consent::partner_id.eq(partner));
     }
     if let Some(member) = &filter.member {
-        query = query.filter(consent::patient_id.eq(member));
+        // By way of the grants, which are found by their member; no consent is on record without one.
+        let under = grants::table
+            .filter(grants::patient_id.eq(member))
+            .select(grants::consent_id);
+        query = query.filter(consent::id.eq_any(under));
     }
     if let Some(cursor) = &filter.cursor {
         query = query.filter(consent::id.gt(cursor));
@@ -106,8 +110,11 @@ pub fn find(db: &mut Db, id: &str) -> Result<Option<ConsentRow>, Failure> {
 /// # Errors
 /// Those of the database.
 pub fn of_member(db: &mut Db, patient_id: &str) -> Result<Vec<ConsentRow>, Failure> {
+    let under = grants::table
+        .filter(grants::patient_id.eq(patient_id))
+        .select(grants::consent_id);
     Ok(consent::table
-        .filter(consent::patient_id.eq(patient_id))
+        .filter(consent::id.eq_any(under))
         .select(CONSENT)
         .order(consent::id)
         .load(db)?)
@@ -117,9 +124,12 @@ pub fn of_member(db: &mut Db, patient_id: &str) -> Result<Vec<ConsentRow>, Failu
 ///
 /// # Errors
 /// Those of the database.
-pub fn grants_under(db: &mut Db, consent_ids: &[String]) -> Result<Vec<Grant>, Failure> {
+pub fn grants_under(db: &mut Db, consents: &[ConsentRow]) -> Result<Vec<Grant>, Failure> {
+    let members: Vec<&str> = consents.iter().map(|row| row.patient_id.as_str()).collect();
+    let ids: Vec<&str> = consents.iter().map(|row| row.id.as_str()).collect();
     Ok(grants::table
-        .filter(grants::consent_id.eq_any(consent_ids))
+        .filter(grants::patient_id.eq_any(members))
+        .filter(grants::consent_id.eq_any(ids))
         .select(GRANT)
         .order(grants::id)
         .load(db)?)
@@ -133,12 +143,12 @@ pub fn grant(db: &mut Db, id: &str) -> Result<Option<Grant>, Failure> {
     Ok(grants::table.find(id).select(GRANT).first(db).optional()?)
 }
 
-/// Withdraws a consent and ends the grants under it; `false` when it is not there or was withdrawn before.
+/// Withdraws a consent and ends the grants under it; `false` when it was withdrawn before.
 ///
 /// # Errors
 /// Those of the database.
-pub fn withdraw(db: &mut Db, id: &str, ending: &Ending) -> Result<bool, Failure> {
-    let live = consent::table.find(id).filter(consent::revoked_ms.is_null());
+pub fn withdraw(db: &mut Db, row: &ConsentRow, ending: &Ending) -> Result<bool, Failure> {
+    let live = consent::table.find(&row.id).filter(consent::revoked_ms.is_null());
     let withdrawn = diesel::update(live)
         .set((
             consent::revoked_ms.eq(ending.now_ms),
@@ -150,19 +160,29 @@ pub fn withdraw(db: &mut Db, id: &str, ending: &Ending) -> Result<bool, Failure>
         return Ok(false);
     }
     let under = grants::table
-        .filter(grants::consent_id.eq(id))
+        .filter(grants::patient_id.eq(&row.patient_id))
+        .filter(grants::consent_id.eq(&row.id))
         .filter(grants::revoked_ms.is_null());
     diesel::update(under).set(ended(ending)).execute(db)?;
     Ok(true)
 }
 
-/// Ends a grant; `false` when it is not there or was ended before.
+/// Ends a grant; `false` when it is not there or an operator ended it before. One that a step on links revoked stays revoked since
+/// then, but is not given back any more when the step is taken back.
 ///
 /// # Errors
 /// Those of the database.
 pub fn end_grant(db: &mut Db, id: &str, ending: &Ending) -> Result<bool, Failure> {
     let live = grants::table.find(id).filter(grants::revoked_ms.is_null());
-    Ok(diesel::update(live).set(ended(ending)).execute(db)? == 1)
+    if diesel::update(live).set(ended(ending)).execute(db)? == 1 {
+        return Ok(true);
+    }
+    let by_a_step = grants::table.find(id).filter(grants::revoked_by.is_null());
+    let mine = (
+        grants::revoked_by.eq(&ending.by),
+        grants::revoked_why.eq(&ending.why),
+    );
+    Ok(diesel::update(by_a_step).set(mine).execute(db)? == 1)
 }
 
 type Ended<'a> = (

@@ -1,23 +1,27 @@
 //! Ledger entries by what they are about and by the ids of their request, for those who ask what happened.
 //!
-//! The entry that ends a disclosure is never listed by itself: it is found from the one that began it.
+//! The entry that ends a disclosure is never listed by itself: it is found from the one that began it. That somebody looked at
+//! something is no part of what happened to it.
 
 use super::Db;
-use super::schema::{compartment, decision, ledger_entry, operator_note};
+use super::schema::{compartment, decision, ledger_entry, ledger_subject, ledger_subject_state, operator_note};
+use super::statement::{Bind, Statement, run};
 use crate::error::Failure;
-use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::Bool;
 use std::collections::HashMap;
 
 /// Action of the entry that begins a disclosure.
 pub const BEGUN: &str = "disclosure.begun";
 /// Action of the entry that ends a disclosure.
 pub const COMPLETED: &str = "disclosure.completed";
-/// What the index of entries by subject covers; a query has to say it word for word.
-const INDEXED: &str = "action <> 'disclosure.completed' AND action <> 'member-match.matched'";
+/// Action of the entry of a match that was found.
+pub const MATCHED: &str = "member-match.matched";
+/// Action of the entry that somebody looked at something; no part of what happened.
+const VIEWED: &str = "operator.viewed";
 /// Entries that end disclosures, loaded at once.
 const ENDS: i64 = 5_000;
+/// Age at which an entry is indexed by its subject, microseconds: none that is older can still be on its way to its commit.
+const SETTLED_US: i64 = 120_000_000;
 
 /// A row of `ledger_entry` with what opens its commitments.
 #[derive(Clone, Debug, Queryable)]
@@ -33,6 +37,16 @@ pub struct EntryRow {
     pub entry: Vec<u8>,
     pub subject: Option<String>,
     pub salt: Option<Vec<u8>>,
+}
+
+impl EntryRow {
+    /// The ids of its request.
+    pub fn ids(&self) -> RequestIds {
+        RequestIds {
+            correlation_id: self.correlation_id.clone(),
+            request_id: self.request_id.clone().unwrap_or_else(|| self.correlation_id.clone()),
+        }
+    }
 }
 
 /// The ids of one request.
@@ -54,7 +68,6 @@ pub struct DecisionIds {
     pub outcome: String,
     pub grant_id: Option<String>,
     pub consent_id: Option<String>,
-    pub created_ms: i64,
 }
 
 /// Which disclosures of a member.
@@ -102,6 +115,7 @@ pub fn under(db: &mut Db, correlation_id: &str, after: &str, limit: i64) -> Resu
     Ok(rows!(after, limit)
         .filter(ledger_entry::correlation_id.eq(correlation_id))
         .filter(ledger_entry::action.ne(COMPLETED))
+        .filter(ledger_entry::action.ne(VIEWED))
         .load(db)?)
 }
 
@@ -117,6 +131,7 @@ pub fn of_request(db: &mut Db, ids: &RequestIds, after: &str, limit: i64) -> Res
         .filter(ledger_entry::correlation_id.eq(&ids.correlation_id))
         .filter(ledger_entry::request_id.is_null())
         .filter(ledger_entry::action.ne(COMPLETED))
+        .filter(ledger_entry::action.ne(VIEWED))
         .load(db)?)
 }
 
@@ -128,18 +143,53 @@ pub fn by_request_id(db: &mut Db, request_id: &str, after: &str, limit: i64) -> 
     Ok(rows!(after, limit)
         .filter(ledger_entry::request_id.eq(request_id))
         .filter(ledger_entry::action.ne(COMPLETED))
+        .filter(ledger_entry::action.ne(VIEWED))
         .load(db)?)
 }
 
-/// The entries about this thing, as [`under`]; those of matches are not among them.
+macro_rules! both_ways {
+    ($db:expr, $subject:expr, $after:expr, $limit:expr, $query:ident => $filtered:expr) => {{
+        // Indexed entries first; what is younger than the index is read through.
+        let indexed = {
+            let $query = rows!($after, $limit)
+                .inner_join(ledger_subject::table.on(ledger_subject::entry_id.eq(ledger_entry::id)))
+                .filter(ledger_subject::subject.eq($subject))
+                .filter(ledger_subject::entry_id.gt($after))
+                .order(ledger_subject::entry_id)
+                .into_boxed();
+            $filtered.load::<EntryRow>($db)?
+        };
+        let left = $limit - i64::try_from(indexed.len()).unwrap_or($limit);
+        let upto = upto($db)?;
+        let from = if upto.as_str() > $after { upto.as_str() } else { $after };
+        let $query = rows!(from, left).filter(ledger_entry::subject.eq($subject)).into_boxed();
+        let young = $filtered.load::<EntryRow>($db)?;
+        Ok(indexed.into_iter().chain(young).collect())
+    }};
+}
+
+/// The entries about this thing, as [`under`].
 ///
 /// # Errors
 /// Those of the database.
 pub fn about(db: &mut Db, subject: &str, after: &str, limit: i64) -> Result<Vec<EntryRow>, Failure> {
-    Ok(rows!(after, limit)
-        .filter(ledger_entry::subject.eq(subject))
-        .filter(sql::<Bool>(INDEXED))
-        .load(db)?)
+    both_ways!(db, subject, after, limit, query => query
+        .filter(ledger_entry::action.ne(COMPLETED))
+        .filter(ledger_entry::action.ne(VIEWED)))
+}
+
+/// Those of them with one action.
+///
+/// # Errors
+/// Those of the database.
+pub fn about_by(
+    db: &mut Db,
+    subject: &str,
+    action: &str,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<EntryRow>, Failure> {
+    both_ways!(db, subject, after, limit, query => query.filter(ledger_entry::action.eq(action)))
 }
 
 /// The entries that began disclosures of a member, a page and one row more when there is another page.
@@ -147,22 +197,60 @@ pub fn about(db: &mut Db, subject: &str, after: &str, limit: i64) -> Result<Vec<
 /// # Errors
 /// Those of the database.
 pub fn begun(db: &mut Db, filter: &DisclosureFilter) -> Result<Vec<EntryRow>, Failure> {
+    let (member, limit) = (filter.member.as_str(), super::ops_queries::fetched(filter.limit));
     let after = filter.cursor.as_deref().unwrap_or_default();
-    let mut query = rows!(after, super::ops_queries::fetched(filter.limit))
-        .filter(ledger_entry::subject.eq(&filter.member))
-        .filter(sql::<Bool>(INDEXED))
-        .filter(ledger_entry::action.eq(BEGUN))
-        .into_boxed();
-    if let Some(partner) = &filter.partner {
-        query = query.filter(ledger_entry::partner_id.eq(partner));
+    let from_us = filter.from_ms.map_or(i64::MIN, |ms| ms.saturating_mul(1000));
+    let to_us = filter.to_ms.map_or(i64::MAX, |ms| ms.saturating_mul(1000));
+    match filter.partner.as_deref() {
+        Some(partner) => both_ways!(db, member, after, limit, query => query
+            .filter(ledger_entry::action.eq(BEGUN))
+            .filter(ledger_entry::at_us.ge(from_us).and(ledger_entry::at_us.lt(to_us)))
+            .filter(ledger_entry::partner_id.eq(partner))),
+        None => both_ways!(db, member, after, limit, query => query
+            .filter(ledger_entry::action.eq(BEGUN))
+            .filter(ledger_entry::at_us.ge(from_us).and(ledger_entry::at_us.lt(to_us)))),
     }
-    if let Some(from_ms) = filter.from_ms {
-        query = query.filter(ledger_entry::at_us.ge(from_ms.saturating_mul(1000)));
-    }
-    if let Some(to_ms) = filter.to_ms {
-        query = query.filter(ledger_entry::at_us.lt(to_ms.saturating_mul(1000)));
-    }
-    Ok(query.load(db)?)
+}
+
+/// The last entry that was looked at for the index of subjects.
+fn upto(db: &mut Db) -> Result<String, Failure> {
+    Ok(ledger_subject_state::table
+        .find(1)
+        .select(ledger_subject_state::upto)
+        .first(db)?)
+}
+
+struct Index;
+
+/// Indexes the next entries by their subjects, at most `limit` of those that are old enough at `now_us`; how many were looked at.
+/// Call it again while that is `limit`.
+///
+/// # Errors
+/// Those of the database.
+pub fn index(db: &mut Db, now_us: i64, limit: i64) -> Result<i64, Failure> {
+    let from = upto(db)?;
+    let next: Vec<String> = ledger_entry::table
+        .filter(ledger_entry::id.gt(&from))
+        .filter(ledger_entry::at_us.lt(now_us - SETTLED_US))
+        .order(ledger_entry::id)
+        .limit(limit)
+        .select(ledger_entry::id)
+        .load(db)?;
+    let Some(last) = next.last() else { return Ok(0) };
+    // In the order of the index, so that each of its pages is written once. Another process may have been first.
+    let rows = Statement::<Index>::new(
+        "INSERT INTO ledger_subject (subject, entry_id) SELECT subject, id FROM ledger_entry \
+         WHERE id > ? AND id <= ? AND subject IS NOT NULL AND action <> ? ORDER BY subject, id ON CONFLICT DO NOTHING",
+        vec![Bind::Text(&from), Bind::Text(last), Bind::Text(COMPLETED)],
+    );
+    run(db, rows)?;
+    let behind = ledger_subject_state::table
+        .find(1)
+        .filter(ledger_subject_state::upto.lt(last));
+    diesel::update(behind)
+        .set(ledger_subject_state::upto.eq(last))
+        .execute(db)?;
+    Ok(i64::try_from(next.len()).unwrap_or(limit))
 }
 
 /// The entries that ended disclosures of these requests, from an instant (UTC microseconds) on.
@@ -196,7 +284,6 @@ type DecisionColumns = (
     decision::outcome,
     decision::grant_id,
     decision::consent_id,
-    decision::created_ms,
 );
 const DECISION: DecisionColumns = (
     decision::id,
@@ -205,7 +292,6 @@ const DECISION: DecisionColumns = (
     decision::outcome,
     decision::grant_id,
     decision::consent_id,
-    decision::created_ms,
 );
 
 /// The decisions of these requests.
@@ -221,39 +307,6 @@ pub fn decisions_of(db: &mut Db, requests: &[RequestIds]) -> Result<Vec<Decision
         .select(DECISION)
         .order(decision::id)
         .load(db)?)
-}
-
-/// The decisions that made or renewed these grants, after the decision `after`, at most `limit`.
-///
-/// # Errors
-/// Those of the database.
-pub fn decisions_under(
-    db: &mut Db,
-    grant_ids: &[String],
-    after: &str,
-    limit: i64,
-) -> Result<Vec<DecisionIds>, Failure> {
-    Ok(decision::table
-        .filter(decision::grant_id.eq_any(grant_ids))
-        .filter(decision::id.gt(after))
-        .select(DECISION)
-        .order(decision::id)
-        .limit(limit)
-        .load(db)?)
-}
-
-/// The decision in force for a grant at an instant (UTC milliseconds): the last one that made or renewed it until then.
-///
-/// # Errors
-/// Those of the database.
-pub fn decision_at(db: &mut Db, grant_id: &str, at_ms: i64) -> Result<Option<String>, Failure> {
-    Ok(decision::table
-        .filter(decision::grant_id.eq(grant_id))
-        .filter(decision::created_ms.le(at_ms))
-        .order(decision::id.desc())
-        .select(decision::id)
-        .first(db)
-        .optional()?)
 }
 
 /// Whether a member with this Patient is on record.

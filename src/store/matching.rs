@@ -448,9 +448,6 @@ fn grant_all(
     ended: &LedgerRow,
     recorded: Option<&LedgerRow>,
 ) -> Result<(), Failure> {
-    if recorded.is_none() != grant.consent_known {
-        return Err(Failure::new(Fault::Internal).because("a new consent without its ledger entry"));
-    }
     let patient_id = decision.patient_id.as_deref().unwrap_or_default();
     if let Db::Pg(pg) = db
         && (grant.renews || !grant.consent_known)
@@ -494,8 +491,8 @@ fn grant_all(
         .map_err(or_raced)?;
     }
     refuse_all(db, decision, begun, ended)?;
-    if let Some(recorded) = recorded {
-        run(db, Statement::<Entry>::new(ENTRY, entry_binds(recorded)))?;
-    }
-    Ok(())
+    recorded.map_or(Ok(()), |entry| {
+        run(db, Statement::<Entry>::new(ENTRY, entry_binds(entry)))?;
+        Ok(())
+    })
 }

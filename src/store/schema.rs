@@ -450,4 +450,19 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    ledger_subject (subject, entry_id) {
+        subject -> Text,
+        entry_id -> Text,
+    }
+}
+
+diesel::table! {
+    ledger_subject_state (one) {
+        one -> BigInt,
+        upto -> Text,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(ledger_entry, operator_note);
+diesel::allow_tables_to_appear_in_same_query!(ledger_entry, ledger_subject);

@@ -271,3 +271,75 @@ async fn a_long_account_comes_in_pages_whose_links_bear_no_number() {
     let ids: std::collections::BTreeSet<&str> = all.iter().filter_map(|item| item["id"].as_str()).collect();
     assert_eq!((all.len(), ids.len()), (103, 103));
 }
+
+#[test]
+fn the_index_of_subjects_changes_no_answer() {
+    use causeway::audit::{Action, Actor, Entry, Object, ledger};
+    use causeway::store::entries::{self, DisclosureFilter, EntryRow};
+    use causeway::telemetry::Correlation;
+
+    let store = crate::support::store::TestStore::fresh();
+    let actions = [
+        Action::DisclosureBegun,
+        Action::DisclosureCompleted,
+        Action::MatchMatched,
+        Action::ConsentRevoked,
+        Action::OperatorViewed,
+    ];
+    let now_us = 1_800_000_000_000_000_i64;
+    let write = move |db: &mut causeway::store::Db| {
+        for n in 0..60_i64 {
+            let mut entry = Entry::new(
+                actions[usize::try_from(n).expect("small") % actions.len()],
+                Actor::default(),
+                Correlation::internal(format!("r{n}")),
+            );
+            entry.object = (n % 7 != 0).then(|| Object {
+                kind: "Patient",
+                id: format!("p{}", n % 4),
+            });
+            entry.partner = Some(format!("partner-{}", n % 2));
+            // The last ones are too young for the index.
+            ledger::append(db, &entry, &format!("e{n:03}"), now_us - (70 - n) * 3_000_000)?;
+        }
+        Ok(())
+    };
+    store.write_blocking(write).expect("written");
+    let ids = |rows: Vec<EntryRow>| -> Vec<String> { rows.into_iter().map(|row| row.id).collect() };
+    let answers = || {
+        let read = |db: &mut causeway::store::Db| {
+            let mut all = Vec::new();
+            for subject in ["p0", "p1", "p2", "p3", "p9"] {
+                for (after, limit) in [("", 100), ("", 3), ("e020", 4), ("e039", 100), ("e059", 5)] {
+                    all.push(ids(entries::about(db, subject, after, limit)?));
+                    let filter = DisclosureFilter {
+                        member: subject.to_owned(),
+                        partner: (limit == 4).then(|| "partner-0".to_owned()),
+                        from_ms: (limit == 5).then_some(now_us / 1000 - 100_000),
+                        to_ms: (limit == 3).then_some(now_us / 1000 - 50_000),
+                        cursor: Some(after.to_owned()),
+                        limit,
+                    };
+                    all.push(ids(entries::begun(db, &filter)?));
+                    all.push(ids(entries::about_by(db, subject, entries::MATCHED, after, limit)?));
+                }
+            }
+            Ok(all)
+        };
+        store.read_blocking(read).expect("read")
+    };
+    let unindexed = answers();
+    assert!(unindexed.iter().filter(|rows| !rows.is_empty()).count() > 20);
+    let mut steps = 0;
+    loop {
+        let seen = store.write_blocking(move |db| entries::index(db, now_us, 7)).expect("indexed");
+        assert_eq!(answers(), unindexed, "after {steps} steps");
+        steps += 1;
+        if seen < 7 {
+            break;
+        }
+    }
+    assert!(steps > 3, "{steps}");
+    let again = store.write_blocking(move |db| entries::index(db, now_us, 7)).expect("indexed");
+    assert_eq!(again, 0, "the young ones wait");
+}

@@ -1,7 +1,7 @@
 //! A consent that is withdrawn ends what was granted under it: reads, pages, tokens, answers given again, running records.
 
 use crate::support::client::{ALL_SCOPES, Client, Reply};
-use crate::support::desk::Desk;
+use crate::support::desk::{Desk, decided, only_review, place_of};
 use crate::support::grants;
 use crate::support::payer::TestPayer;
 use causeway::clock::Clock;
@@ -167,6 +167,29 @@ async fn a_grant_that_was_ended_stays_ended_under_its_consent() {
 }
 
 #[tokio::test]
+async fn a_grant_that_an_operator_ended_is_not_given_back_when_a_dispute_is_settled() {
+    let (payer, client) = TestPayer::start(3);
+    let token = client.token(ALL_SCOPES).await;
+    let (patient, _) = client.matched(&token, &payer.request(0, Variation::Exact)).await;
+    let grant = only_consent(&payer)["grants"][0].as_str().expect("a grant").to_owned();
+    let links = payer.json_command(&["link", "list", "--state", "confirmed"]);
+    let link = links[0]["id"].as_str().expect("a link");
+    let doubted = payer.command(&["review", "dispute", link, "--operator", "ana", "--reason", "a doubt"]);
+    assert!(doubted.status.success(), "{}", String::from_utf8_lossy(&doubted.stderr));
+    assert_eq!(payer.count("grants WHERE revoked_ms IS NULL"), 0, "the dispute revokes it");
+    let ended = payer.json_command(&["grant", "revoke", &grant, "--reason", WHY]);
+    assert!(ended["revoked_by"].is_string(), "{ended}");
+    let review = only_review(&payer);
+    let place = place_of(&payer, &review, 0);
+    decided(&payer, &review, &["--confirm", &place], "ana");
+    assert_eq!(payer.count("identity_link WHERE state = 'confirmed'"), 1);
+    client
+        .get(&token, &format!("Patient/{patient}"))
+        .await
+        .assert_outcome(Fault::NotFound);
+}
+
+#[tokio::test]
 async fn a_withdrawal_needs_a_reason_and_takes_no_name() {
     let (payer, client) = TestPayer::start(1);
     let token = client.token(ALL_SCOPES).await;
@@ -325,7 +348,8 @@ async fn a_running_record_is_broken_off_and_never_ends_as_if_it_were_whole() {
 
     let by = By::new("ana".into(), "operator", WHY, Correlation::internal("r".into())).expect("a reason");
     let live = ctx.store.read(|db| {
-        let found = causeway::store::disclosure::live_grant(db, "new-payer", &caller_patient(db)?, now_ms())?;
+        let patient = patient_of_a_grant(db)?;
+        let found = causeway::store::disclosure::live_grant(db, "new-payer", &patient, now_ms())?;
         Ok(found.expect("a grant").consent_id)
     });
     let consent = live.await.expect("the widest grant");
@@ -362,7 +386,7 @@ fn now_ms() -> i64 {
     Clock::System.now_ms()
 }
 
-fn caller_patient(db: &mut causeway::store::Db) -> Result<String, causeway::error::Failure> {
+fn patient_of_a_grant(db: &mut causeway::store::Db) -> Result<String, causeway::error::Failure> {
     use causeway::store::schema::grants;
     use diesel::prelude::*;
     Ok(grants::table.select(grants::patient_id).first(db)?)

@@ -5,8 +5,6 @@ ALTER TABLE consent ADD COLUMN revoked_by TEXT;
 ALTER TABLE consent ADD COLUMN revoked_why TEXT;
 ALTER TABLE grants ADD COLUMN revoked_by TEXT;
 ALTER TABLE grants ADD COLUMN revoked_why TEXT;
-CREATE INDEX grants_consent ON grants (consent_id);
-CREATE INDEX consent_member ON consent (patient_id);
 
 -- Whose token it is; absent for tokens of before.
 ALTER TABLE operator_token ADD COLUMN name TEXT;
@@ -17,7 +15,17 @@ UPDATE ledger_entry SET request_id = convert_from(entry, 'UTF8')::json ->> 'requ
     WHERE (convert_from(entry, 'UTF8')::json ->> 'request_id') <> correlation_id;
 CREATE INDEX ledger_entry_request ON ledger_entry (request_id) WHERE request_id IS NOT NULL;
 
--- Entries by what they are about. The entry that ends a disclosure is found by its request, that of a match by its decision.
-CREATE INDEX ledger_entry_subject ON ledger_entry (subject, id)
-    WHERE action <> 'disclosure.completed' AND action <> 'member-match.matched';
-CREATE INDEX decision_grant ON decision (grant_id) WHERE grant_id IS NOT NULL;
+-- Entries by what they are about. Written some minutes after the entries, in order, many at once: an index that each entry goes into
+-- by itself would cost every read a page. To be erased with a member, like `subject`.
+CREATE TABLE ledger_subject (
+    subject TEXT NOT NULL,
+    entry_id TEXT NOT NULL,
+    PRIMARY KEY (subject, entry_id)
+);
+
+-- The last entry that was looked at for the rows above; those after it are found by reading them.
+CREATE TABLE ledger_subject_state (
+    one BIGINT PRIMARY KEY NOT NULL,
+    upto TEXT NOT NULL
+);
+INSERT INTO ledger_subject_state (one, upto) VALUES (1, '');

@@ -14,7 +14,8 @@ use crate::ops::disclosures::{self, Asked};
 use crate::ops::trace;
 use crate::ops::viewed::patient;
 use crate::security::{Operator, Role};
-use actix_web::{HttpRequest, HttpResponse, Resource, Route, web};
+use crate::store::Db;
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, Resource, Route, web};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -193,11 +194,7 @@ async fn disclosed(request: &HttpRequest, app: &App, operator: Operator, asked: 
         ("from", &asked.from),
         ("to", &asked.to),
     ]);
-    let page = app
-        .ctx
-        .store
-        .read(move |db| disclosures::list(db, &filter))
-        .await?;
+    let page = long(app, move |db| disclosures::list(db, &filter)).await?;
     Ok(listed(request, "/ops/v1/disclosures", &kept, page))
 }
 
@@ -213,10 +210,21 @@ pub async fn trace(request: HttpRequest, id: web::Path<String>, app: web::Data<A
             id: asked.id.clone(),
         };
         show(&request, &app, operator, "trace", Some(about)).await?;
-        let page = app.ctx.store.read(move |db| trace::trace(db, &asked)).await?;
+        let page = long(&app, move |db| trace::trace(db, &asked)).await?;
         Ok(list(&request, &query, page))
     })
     .await
+}
+
+/// A read that may go over many rows: not on a thread that serves others meanwhile.
+async fn long<T: Send + 'static>(
+    app: &App,
+    work: impl FnOnce(&mut Db) -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let store = app.ctx.store.clone();
+    tokio::task::spawn_blocking(move || store.read_blocking(work))
+        .await
+        .map_err(|error| Failure::new(Fault::Internal).because(error))?
 }
 
 async fn one_consent(app: &App, id: String, view: View) -> Result<Value, Failure> {
