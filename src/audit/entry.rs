@@ -4,6 +4,7 @@ use crate::clock::rfc3339_us;
 use crate::secret::{hex, hmac_sha256, sha256_of};
 use crate::telemetry::Correlation;
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 macro_rules! actions {
     ($($name:ident => $code:literal,)+) => {
@@ -62,6 +63,8 @@ actions! {
     RequestRefused => "request.refused",
     OperatorTokenIssued => "operator.token-issued",
     OperatorImported => "operator.imported",
+    OperatorViewed => "operator.viewed",
+    OperatorGrantRevoked => "operator.grant-revoked",
     ServerStarted => "server.started",
     ServerStopped => "server.stopped",
 }
@@ -112,12 +115,12 @@ pub struct ConsentNote {
     pub rule: &'static str,
 }
 
-/// What an operator did it for. Only a commitment goes into the entry; the text is kept where it can be erased.
+/// Which operator acted, and what for. Only commitments go into the entry; the texts are kept where they can be erased.
 #[derive(Clone, Debug)]
 pub struct Note {
-    /// Who, by an id of ours.
+    /// Who: the name of the token, or the user of the host.
     pub operator: String,
-    /// Why, in the operator's words.
+    /// Why, in the operator's words; empty where nobody is asked for a reason, as for a view.
     pub reason: String,
 }
 
@@ -144,11 +147,15 @@ pub struct Entry {
     pub response_digest: Option<[u8; 32]>,
     /// Bytes disclosed.
     pub bytes: Option<u64>,
+    /// How many of what: resources by type, what an import did, refusals that are not listed singly.
+    pub counts: BTreeMap<String, u64>,
+    /// Id of the entry of the disclosure that this one ends.
+    pub begun: Option<String>,
     /// The consent that was judged.
     pub consent: Option<ConsentNote>,
     /// Version of the policy that decided.
     pub policy_version: Option<String>,
-    /// What an operator did it for.
+    /// Which operator acted, and what for.
     pub note: Option<Note>,
 }
 
@@ -174,6 +181,8 @@ impl Entry {
             request_digest: None,
             response_digest: None,
             bytes: None,
+            counts: BTreeMap::new(),
+            begun: None,
             consent: None,
             policy_version: None,
             note: None,
@@ -193,6 +202,7 @@ impl Entry {
         let mut root = Fields::default();
         root.text("action", self.action.code());
         root.value("actor", actor.object());
+        root.opt("begun", self.begun.clone());
         if let Some(bytes) = self.bytes {
             root.value("bytes", Value::from(bytes));
         }
@@ -204,8 +214,15 @@ impl Entry {
             root.value("consent", note.object());
         }
         root.text("correlation_id", &self.correlation.correlation_id);
+        if !self.counts.is_empty() {
+            let mut counts = Fields::default();
+            for (what, number) in &self.counts {
+                counts.value(what, Value::from(*number));
+            }
+            root.value("counts", counts.object());
+        }
         root.opt("exchange", self.exchange.clone());
-        if let Some(note) = &self.note {
+        if let Some(note) = self.note.as_ref().filter(|note| !note.reason.is_empty()) {
             root.text("note_commit", &commitment("note", salt, &note.reason));
         }
         if let Some(object) = &self.object {
@@ -213,6 +230,9 @@ impl Entry {
             note.text("id_commit", &commitment("object", salt, &object.id));
             note.text("kind", object.kind);
             root.value("object", note.object());
+        }
+        if let Some(note) = &self.note {
+            root.text("operator_commit", &commitment("operator", salt, &note.operator));
         }
         let mut outcome = Fields::default();
         outcome.text("class", self.outcome.class);
@@ -296,8 +316,15 @@ mod tests {
             decision: "permit",
             rule: "regular",
         });
+        entry.begun = Some("e-1".into());
+        entry.bytes = Some(9);
+        entry.counts = BTreeMap::from([("Patient".to_owned(), 1), ("Coverage".to_owned(), 2)]);
+        entry.note = Some(Note {
+            operator: "ana".into(),
+            reason: "called".into(),
+        });
         let text = String::from_utf8(entry.bytes(1_000_000, &[7; 32])).expect("utf-8");
-        assert!(!text.contains("ana-lima") && !text.contains("c-9"), "{text}");
+        assert!(!text.contains("ana-lima") && !text.contains("c-9") && !text.contains("called"), "{text}");
         let parsed: Value = serde_json::from_str(&text).expect("json");
         let mut keys: Vec<_> = parsed.as_object().expect("object").keys().cloned().collect();
         let written = keys.clone();
@@ -307,6 +334,12 @@ mod tests {
             parsed["object"]["id_commit"],
             commitment("object", &[7; 32], "ana-lima")
         );
+        assert_eq!(
+            parsed["operator_commit"],
+            commitment("operator", &[7; 32], "ana"),
+            "who acted is committed to as well as why"
+        );
+        assert_eq!(parsed["counts"].to_string(), r#"{"Coverage":2,"Patient":1}"#);
         assert_ne!(entry.bytes(1_000_000, &[7; 32]), entry.bytes(1_000_000, &[8; 32]));
         assert_ne!(field_salt(&[7; 32], "object"), field_salt(&[7; 32], "consent"));
     }

@@ -25,6 +25,7 @@ pub fn append(db: &mut Db, entry: &Entry, id: &str, at_us: i64) -> Result<(), Fa
             ledger_entry::partner_id.eq(entry.partner.as_deref()),
             ledger_entry::exchange_id.eq(entry.exchange.as_deref()),
             ledger_entry::correlation_id.eq(&entry.correlation.correlation_id),
+            ledger_entry::request_id.eq(entry.correlation.own_request_id()),
             ledger_entry::entry.eq(bytes),
             ledger_entry::subject.eq(subject),
             ledger_entry::subject_salt.eq(salt.to_vec()),

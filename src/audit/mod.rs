@@ -6,4 +6,4 @@
 mod entry;
 pub mod ledger;
 
-pub use entry::{Action, Actor, ConsentNote, Entry, Note, Object, Outcome};
+pub use entry::{Action, Actor, ConsentNote, Entry, Note, Object, Outcome, commitment};

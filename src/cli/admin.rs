@@ -1,9 +1,9 @@
 //! The admin socket: commands that need a store which a running server holds are run by that server.
 //!
-//! One line of JSON in (`args`, `cwd`), then frames out: `{"out":…}`, `{"err":…}`, at last `{"exit":n}`. The socket is a
-//! file of mode 0600 beside the store: who can open it could open the store as well.
+//! One line of JSON in (`args`, `cwd`, `input`), then frames out: `{"out":…}`, `{"err":…}`, at last `{"exit":n}`. The socket is a
+//! file of mode 0600 beside the store: who can open it could open the store as well. Who that is, the kernel says (SO_PEERCRED).
 
-use super::{Cli, Exit, Out, on_store, report};
+use super::{Asker, Cli, Exit, Out, on_store, report};
 use crate::context::Context;
 use clap::Parser as _;
 use serde_json::{Value, json};
@@ -53,6 +53,9 @@ impl Drop for AdminSocket {
 
 fn serve(stream: UnixStream, ctx: &Context) {
     let Ok(reading) = stream.try_clone() else { return };
+    let Ok(peer) = rustix::net::sockopt::socket_peercred(&stream) else {
+        return;
+    };
     let mut line = String::new();
     if BufReader::new(reading).read_line(&mut line).is_err() {
         return;
@@ -65,6 +68,10 @@ fn serve(stream: UnixStream, ctx: &Context) {
         .filter_map(Value::as_str)
         .collect();
     let cwd = PathBuf::from(request["cwd"].as_str().unwrap_or("/"));
+    let asker = Asker {
+        uid: peer.uid.as_raw(),
+        input: request["input"].as_str().map(str::to_owned),
+    };
     let stream = Arc::new(Mutex::new(stream));
     let frames = |kind| {
         Box::new(Frames {
@@ -79,7 +86,7 @@ fn serve(stream: UnixStream, ctx: &Context) {
         }
         Ok(cli) => {
             let mut out = Out::new(cli.common.json, cli.common.quiet, false, frames("out"), frames("err"));
-            on_store(&cli.command, ctx, &cwd, &mut out).unwrap_or_else(|failure| report(&failure, &mut out))
+            on_store(&cli.command, ctx, &cwd, &asker, &mut out).unwrap_or_else(|failure| report(&failure, &mut out))
         }
     };
     send(&stream, &json!({"exit": exit as u8}));
@@ -106,10 +113,10 @@ fn send(stream: &Mutex<UnixStream>, frame: &Value) {
     let _ = writeln!(stream, "{frame}");
 }
 
-/// Has the server at `socket` run this command; `None` when no server answers there.
-pub fn forward(socket: &Path, args: Vec<String>, cwd: &Path, out: &mut Out) -> Option<Exit> {
+/// Has the server at `socket` run this command with this standard input; `None` when no server answers there.
+pub fn forward(socket: &Path, args: Vec<String>, cwd: &Path, input: Option<&str>, out: &mut Out) -> Option<Exit> {
     let mut stream = UnixStream::connect(socket).ok()?;
-    writeln!(stream, "{}", json!({"args": args, "cwd": cwd.to_string_lossy()})).ok()?;
+    writeln!(stream, "{}", json!({"args": args, "cwd": cwd.to_string_lossy(), "input": input})).ok()?;
     let mut exit = None;
     for line in BufReader::new(stream).lines() {
         let frame: Value = serde_json::from_str(&line.ok()?).ok()?;

@@ -57,6 +57,14 @@ pub enum Command {
     Link(super::link::LinkArgs),
     /// Why a match was decided as it was
     Match(super::matches::MatchArgs),
+    /// Consents on record, and withdrawing one
+    Consent(super::consent::ConsentArgs),
+    /// What partners may read of whom, and ending one such grant
+    Grant(super::grant::GrantArgs),
+    /// All that happened under one id
+    Trace(super::trace::TraceArgs),
+    /// Who got what of a member
+    Disclosures(super::disclosures::DisclosuresArgs),
     /// The configuration in force
     Config(super::config::ConfigArgs),
     /// What the store promises about acknowledged work, read back from it

@@ -1,9 +1,13 @@
 //! `causeway import PATH…`: loads Bundles, NDJSON and single resources into the store.
 
-use super::{Exit, Out};
+use super::asker::HOST;
+use super::{Asker, Exit, Out};
+use crate::audit::{Action, Entry, Note, ledger};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::records::import::{Progress, Report, import};
+use crate::security::Operator;
+use crate::telemetry::Correlation;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -26,11 +30,11 @@ pub struct ImportArgs {
     pub rejects: PathBuf,
 }
 
-/// Runs the import and prints its counts. Relative paths are of `cwd`.
+/// Runs the import, notes it in the ledger, and prints its counts. Relative paths are of `cwd`.
 ///
 /// # Errors
 /// Those of the store. An input that cannot be read is told on stderr and ends with [`Exit::Unreadable`].
-pub fn run(args: &ImportArgs, ctx: &Context, cwd: &Path, out: &mut Out) -> Result<Exit, Failure> {
+pub fn run(args: &ImportArgs, ctx: &Context, cwd: &Path, asker: &Asker, out: &mut Out) -> Result<Exit, Failure> {
     let paths: Vec<PathBuf> = args.paths.iter().map(|path| cwd.join(path)).collect();
     let names: Vec<String> = args.paths.iter().map(|path| path.display().to_string()).collect();
     let rejects = cwd.join(&args.rejects);
@@ -42,6 +46,7 @@ pub fn run(args: &ImportArgs, ctx: &Context, cwd: &Path, out: &mut Out) -> Resul
     let done = import(ctx, &paths, &names, &rejects, &mut |progress| show(&bar, progress));
     bar.finish_and_clear();
     let report = done?;
+    record(ctx, asker, args.paths.len(), &report)?;
     ctx.store.settle();
     print(args, &report, out);
     Ok(exit(&report))
@@ -56,6 +61,29 @@ fn exit(report: &Report) -> Exit {
     } else {
         Exit::Done
     }
+}
+
+/// Who imported, and how much; of the files only their number, since a name may be a person's.
+fn record(ctx: &Context, asker: &Asker, paths: usize, report: &Report) -> Result<(), Failure> {
+    let at_us = ctx.clock.now_us();
+    let correlation = Correlation::internal(ctx.ids.new_id(at_us / 1000));
+    let mut entry = Entry::new(Action::OperatorImported, Operator::actor(HOST), correlation);
+    entry.note = Some(Note {
+        operator: asker.name(),
+        reason: String::new(),
+    });
+    let counts = [
+        ("paths", paths as u64),
+        ("read", report.read),
+        ("rejected", report.rejected),
+        ("stored", report.stored),
+        ("unchanged", report.unchanged),
+        ("unreadable", report.unreadable.len() as u64),
+    ];
+    entry.counts = counts.map(|(what, number)| (what.to_owned(), number)).into();
+    let id = ctx.ids.new_id(at_us / 1000);
+    ctx.store
+        .write_blocking(move |db| ledger::append(db, &entry, &id, at_us))
 }
 
 fn print(args: &ImportArgs, report: &Report, out: &mut Out) {

@@ -2,12 +2,16 @@
 
 pub mod admin;
 mod args;
+mod asker;
 pub mod bench;
 pub mod config;
 pub mod conformance;
+pub mod consent;
 pub mod demo;
+pub mod disclosures;
 pub mod durability;
 pub mod faults;
+pub mod grant;
 pub mod identity;
 mod identity_train;
 pub mod import;
@@ -21,8 +25,10 @@ pub mod review;
 mod review_table;
 pub mod serve;
 pub mod synth;
+pub mod trace;
 
 pub use args::{Cli, Command, Common};
+pub use asker::Asker;
 pub use out::{Exit, Out};
 
 use crate::audit::Note;
@@ -76,12 +82,14 @@ fn dispatch(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
         Command::Config(args) => Ok(config::run(args, &load(&cli.common)?, out)),
         command => {
             let config = load(&cli.common)?;
+            let asker = Asker::here(command)?;
             match open(&config) {
-                Ok(ctx) => on_store(command, &ctx, &cwd, out),
+                Ok(ctx) => on_store(command, &ctx, &cwd, &asker, out),
                 Err(failure) if failure.fault() == Fault::StoreBusy => admin::forward(
                     &config.data_folder().join(admin::SOCKET),
                     std::env::args().collect(),
                     &cwd,
+                    asker.input.as_deref(),
                     out,
                 )
                 .ok_or(failure),
@@ -91,18 +99,28 @@ fn dispatch(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
     }
 }
 
-/// Runs a command that needs the store, in whichever process has it.
+/// Runs a command that needs the store, in whichever process has it; `asker` gave it.
 ///
 /// # Errors
 /// Those of the command; [`Fault::ConfigInvalid`] for one that is not for a store.
-pub fn on_store(command: &Command, ctx: &Context, cwd: &Path, out: &mut Out) -> Result<Exit, Failure> {
+pub fn on_store(
+    command: &Command,
+    ctx: &Context,
+    cwd: &Path,
+    asker: &Asker,
+    out: &mut Out,
+) -> Result<Exit, Failure> {
     match command {
-        Command::Import(args) => import::run(args, ctx, cwd, out),
+        Command::Import(args) => import::run(args, ctx, cwd, asker, out),
         Command::Partner(args) => partner::run(args, ctx, cwd, out),
         Command::Policy(args) => policy::run(args, ctx, cwd, out),
         Command::Match(args) => matches::run(args, ctx, out),
         Command::Identity(args) => identity::on_store(args, ctx, cwd, out),
-        Command::Operator(args) => operator::run(args, ctx, out),
+        Command::Operator(args) => operator::run(args, ctx, asker, out),
+        Command::Consent(args) => consent::run(args, ctx, asker, out),
+        Command::Grant(args) => grant::run(args, ctx, asker, out),
+        Command::Trace(args) => trace::run(args, ctx, asker, out),
+        Command::Disclosures(args) => disclosures::run(args, ctx, asker, out),
         Command::Review(args) => review::run(args, ctx, out),
         Command::Link(args) => link::run(args, ctx, out),
         Command::Durability => durability::run(ctx, out),

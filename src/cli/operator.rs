@@ -1,6 +1,6 @@
 //! `causeway operator`: tokens for `/ops/v1`, made on the host.
 
-use super::{Exit, Out};
+use super::{Asker, Exit, Out};
 use crate::clock::rfc3339_ms;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
@@ -11,7 +11,7 @@ use serde_json::json;
 
 /// Make tokens for the operations side.
 #[derive(Args, Clone, Debug)]
-#[command(after_help = "Example:\n  causeway operator token --role auditor --ttl 1h --json")]
+#[command(after_help = "Example:\n  causeway operator token --role auditor --name ana --ttl 1h --json")]
 pub struct OperatorArgs {
     /// What to do.
     #[command(subcommand)]
@@ -22,11 +22,14 @@ pub struct OperatorArgs {
 #[derive(Subcommand, Clone, Debug)]
 pub enum OperatorCommand {
     /// Make a token; it is shown once and kept only as a hash.
-    #[command(after_help = "Example:\n  causeway operator token --role auditor --ttl 1h --json")]
+    #[command(after_help = "Example:\n  causeway operator token --role auditor --name ana --ttl 1h --json")]
     Token {
         /// What its holder may do.
         #[arg(long, value_parser = ["support", "operator", "reviewer", "auditor", "admin"])]
         role: String,
+        /// Whose it is; the ledger names it with all that is done by this token. Your user id on this host unless given
+        #[arg(long, value_name = "WHO")]
+        name: Option<String>,
         /// Its life, such as 90s, 15m, 1h or 7d; at most 7 days.
         #[arg(long, default_value = "1h")]
         ttl: String,
@@ -37,20 +40,21 @@ pub enum OperatorCommand {
 ///
 /// # Errors
 /// Those of the store.
-pub fn run(args: &OperatorArgs, ctx: &Context, out: &mut Out) -> Result<Exit, Failure> {
-    let OperatorCommand::Token { role, ttl } = &args.command;
+pub fn run(args: &OperatorArgs, ctx: &Context, asker: &Asker, out: &mut Out) -> Result<Exit, Failure> {
+    let OperatorCommand::Token { role, name, ttl } = &args.command;
     let (Some(role), Some(life_ms)) = (Role::parse(role), life_ms(ttl)) else {
         return Err(Failure::new(Fault::ParameterInvalid)
             .at("--ttl")
             .remedy("Give --ttl as a number and s, m, h or d, such as 1h."));
     };
-    let (token, expires_ms) = operator::issue(ctx, role, life_ms)?;
+    let name = name.clone().unwrap_or_else(|| asker.name());
+    let (token, expires_ms) = operator::issue(ctx, role, &name, life_ms)?;
     let expires_at = rfc3339_ms(expires_ms);
     if out.json {
         out.value(&json!({ "token": token.expose(), "role": role.name(), "expires_at": expires_at }));
     } else {
         out.line(token.expose());
-        out.note(&format!("role {}, until {expires_at}", role.name()));
+        out.note(&format!("role {}, name {name}, until {expires_at}", role.name()));
     }
     Ok(Exit::Done)
 }

@@ -10,7 +10,7 @@ use crate::demo::dev;
 use crate::error::{Failure, Fault};
 use crate::http::server::{self, Extra};
 use crate::security::tls::{ServerTls, TlsFiles};
-use crate::store::{guesses, idempotency, tokens};
+use crate::store::{entries, guesses, idempotency, tokens};
 use crate::telemetry::{Correlation, log};
 use actix_web::web::Data;
 use clap::Args;
@@ -29,6 +29,10 @@ const SWEEP: Duration = Duration::from_secs(60);
 const SWEEP_ROWS: i64 = 1_000;
 /// The same of guesses, of which each failed match leaves several.
 const GUESS_ROWS: i64 = 20_000;
+
+/// Ledger entries that are indexed by subject in one write, and such writes of one sweep.
+const INDEX_ROWS: i64 = 5_000;
+const INDEX_STEPS: usize = 100;
 
 /// Arguments of `serve`.
 #[derive(Args, Clone, Debug)]
@@ -126,8 +130,14 @@ async fn serve(
             }
             _ = sweep.tick() => {
                 sweep_expired(&ctx);
+                if let Err(failure) = app.oauth.refusals.close_ended(&ctx).await {
+                    tracing::warn!(fault = failure.fault().code(), "counted refusals could not be recorded");
+                }
                 let app = app.clone();
-                tokio::task::spawn_blocking(move || app.measure_round_trip());
+                tokio::task::spawn_blocking(move || {
+                    app.measure_round_trip();
+                    index_ledger(&app.ctx);
+                });
             }
         }
     }
@@ -161,6 +171,21 @@ fn sweep_expired(ctx: &Context) {
         guesses::sweep(db, now_ms, GUESS_ROWS)?;
         Ok(())
     });
+}
+
+/// Indexes the ledger by subject as far as it is old enough. Waits on this thread.
+fn index_ledger(ctx: &Context) {
+    let now_us = ctx.clock.now_us();
+    for _ in 0..INDEX_STEPS {
+        match ctx.store.write_blocking(move |db| entries::index(db, now_us, INDEX_ROWS)) {
+            Ok(INDEX_ROWS) => {}
+            Ok(_) => return,
+            Err(failure) => {
+                tracing::warn!(fault = failure.fault().code(), cause = ?failure.cause(), "the ledger could not be indexed");
+                return;
+            }
+        }
+    }
 }
 
 async fn note(ctx: &Context, action: Action) -> Result<(), Failure> {

@@ -13,8 +13,8 @@ pub fn bounds(period: &Period, zone: Tz) -> Option<(i64, i64)> {
     (from < until).then_some((from, until))
 }
 
-/// What a dateTime of any precision covers, as `[first, after)`.
-fn span(text: &str, zone: Tz) -> Option<(i64, i64)> {
+/// What a dateTime of any precision covers, as `[first, after)` in UTC milliseconds.
+pub fn span(text: &str, zone: Tz) -> Option<(i64, i64)> {
     if text.contains('T') {
         return instant(text);
     }

@@ -14,6 +14,7 @@ pub struct Failure {
     expression: Vec<String>,
     remedy: Option<String>,
     retry_after_s: Option<u32>,
+    noted: bool,
     cause: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -25,6 +26,7 @@ impl Failure {
             expression: Vec::new(),
             remedy: None,
             retry_after_s: None,
+            noted: false,
             cause: None,
         }
     }
@@ -48,6 +50,18 @@ impl Failure {
     pub fn retry_after_s(mut self, seconds: u32) -> Self {
         self.retry_after_s = Some(seconds);
         self
+    }
+
+    /// Says that the ledger has an entry of this refusal already, so that nobody writes a second one.
+    #[must_use]
+    pub fn noted(mut self) -> Self {
+        self.noted = true;
+        self
+    }
+
+    /// Whether the ledger has an entry of this refusal already.
+    pub fn is_noted(&self) -> bool {
+        self.noted
     }
 
     /// Adds the private cause, for the log.

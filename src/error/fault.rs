@@ -143,6 +143,12 @@ faults! {
     LinkMoveRefused     => ("LK-002", "conflict",         Error, 409, Never,   "The identity link cannot make this move.", "See `causeway link list` for how it stands."),
     // Consent
     ConsentNotHonoured  => ("CO-001", "suppressed",       Error, 422, Never,   "The member was matched, but the consent cannot be honoured.", "Send a current consent that names both payers and a supported policy."),
+    ConsentUnknown      => ("CO-020", "not-found",        Error, 404, Never,   "There is no such consent on record.", "Find its id by partner or member: `causeway consent list`, or GET /ops/v1/consents."),
+    GrantUnknown        => ("CO-021", "not-found",        Error, 404, Never,   "There is no such grant.", "Find its id by partner or member: `causeway grant list`, or GET /ops/v1/grants."),
+    // What is on record (operators only)
+    MemberUnknown       => ("AU-001", "not-found",        Error, 404, Never,   "There is no such member.", "Give the Patient's id as Patient/<id>, or the member number in the body of a _search."),
+    MemberNumberShared  => ("AU-002", "multiple-matches", Error, 409, Never,   "Several members have this number.", "Ask for each of them by the id of its Patient."),
+    TraceUnknown        => ("AU-003", "not-found",        Error, 404, Never,   "Nothing is on record under this id.", "Give a correlation id, or the id of a request, decision, grant, consent or review; refusals that are only counted show when their minute is over."),
     // Store and server
     Overloaded          => ("SV-001", "throttled",        Error, 503, Backoff, "The server is at its limit.", "Try again after Retry-After."),
     StoreUnavailable    => ("SV-002", "no-store",         Error, 503, Backoff, "The store cannot be reached.", "Try again after Retry-After."),

@@ -17,6 +17,7 @@ pub mod ops;
 pub mod page;
 pub mod prefer;
 mod pretty;
+mod refused;
 pub mod reply;
 pub mod represent;
 pub mod routes;

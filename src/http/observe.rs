@@ -1,14 +1,17 @@
-//! What happens around every request: correlation ids, limits, time, the final body of a failure, one log line, metrics.
+//! What happens around every request: correlation ids, limits, time, the final body of a failure, the ledger entry of a
+//! refusal, one log line, metrics.
 //!
 //! A log line names the route, never the path; no header, query or body of the caller gets into it.
 
 use super::connection;
 use super::limits::Limits;
-use super::reply::{HttpFailure, outcome_response};
+use super::refused;
+use super::reply::{HttpFailure, Noted, keep_fault, outcome_response};
 use super::represent;
 use super::routes::{self, Access};
 use crate::app::App;
 use crate::error::{Failure, Fault};
+use crate::security::PeerCertificate;
 use crate::telemetry::Correlation;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -37,6 +40,7 @@ pub async fn observe(
     let correlation = correlation(request.headers(), &app);
     request.extensions_mut().insert(correlation.clone());
     let base_url = app.ctx.payer.base_url.clone();
+    let certificate = request.conn_data::<PeerCertificate>().cloned();
 
     // The request must not be cloned before it is routed: the router needs it for itself.
     let may_enter = admitted(&request, app.config.limits.head_bytes).and_then(|()| limits.enter());
@@ -51,14 +55,28 @@ pub async fn observe(
         }
         Ok(_in_flight) => match tokio::time::timeout(app.config.limits.handler, next.call(request)).await {
             Ok(Ok(response)) => with_outcome(response, &base_url, &correlation),
-            Ok(Err(error)) => return Err(lost(into_failure(&error), &base_url, &correlation)),
+            Ok(Err(error)) => {
+                let failure = into_failure(&error);
+                refused::note(&app, &correlation, None, certificate.as_ref(), None, &failure).await;
+                return Err(lost(failure, &base_url, &correlation));
+            }
             Err(_) => {
                 let failure = Failure::new(Fault::Overloaded).because("the handler took too long");
+                refused::note(&app, &correlation, None, certificate.as_ref(), None, &failure).await;
                 return Err(lost(failure, &base_url, &correlation));
             }
         },
     };
-    let fault = response.response().extensions().get::<Fault>().copied();
+    let (fault, is_noted) = {
+        let extensions = response.response().extensions();
+        (extensions.get::<Fault>().copied(), extensions.contains::<Noted>())
+    };
+    if let Some(fault) = fault.filter(|_| !is_noted) {
+        let request = response.request();
+        let partner = request.extensions().get::<SeenPartner>().map(|seen| seen.0.clone());
+        let route = routes::of(request);
+        refused::note(&app, &correlation, partner, certificate.as_ref(), route, &fault.into()).await;
+    }
     put_headers(response.headers_mut(), &correlation);
     record(&response, &correlation, fault, started.elapsed());
     Ok(response)
@@ -95,7 +113,7 @@ fn with_outcome(
         Some(HttpFailure(failure)) => {
             log_cause(failure, correlation);
             let mut answer = outcome_response(failure, base_url);
-            answer.extensions_mut().insert(failure.fault());
+            keep_fault(&mut answer, failure);
             answer
         }
     };

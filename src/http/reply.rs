@@ -43,6 +43,18 @@ impl ResponseError for HttpFailure {
     }
 }
 
+/// Set on an answer whose refusal is in the ledger already.
+pub struct Noted;
+
+/// Keeps with an answer which fault it tells, for the ring around the request.
+pub fn keep_fault(answer: &mut HttpResponse, failure: &Failure) {
+    let mut extensions = answer.extensions_mut();
+    extensions.insert(failure.fault());
+    if failure.is_noted() {
+        extensions.insert(Noted);
+    }
+}
+
 /// The HTTP status of a fault.
 pub fn status(fault: Fault) -> StatusCode {
     StatusCode::from_u16(fault.row().http).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)

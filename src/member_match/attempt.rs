@@ -43,8 +43,8 @@ impl Attempt<'_> {
         let rows = guess::Rows { decided, silent };
         match (self.write(end, rows).await?, stand_in) {
             (Gate::Shut(until_ms), _) => Err(guess::must_wait(until_ms, self.arrival.now_ms())),
-            (Gate::Silent, Some(nobody)) => Err(nobody),
-            (Gate::Open | Gate::Silent, _) => Err(failure),
+            (Gate::Silent, Some(nobody)) => Err(nobody.noted()),
+            (Gate::Open | Gate::Silent, _) => Err(failure.noted()),
         }
     }
 
@@ -106,7 +106,7 @@ impl Attempt<'_> {
                 body,
                 replayed: false,
             }),
-            Gate::Silent => Err(failure),
+            Gate::Silent => Err(failure.noted()),
             Gate::Shut(until_ms) => Err(guess::must_wait(until_ms, self.arrival.now_ms())),
         }
     }

@@ -151,7 +151,9 @@ pub(super) async fn write(ctx: &Context, arrival: &Arrival<'_>, guess: Guess, ro
 /// What a partner is told that must wait until `until_ms`. It says nothing of members.
 pub(super) fn must_wait(until_ms: i64, now_ms: i64) -> Failure {
     let seconds = (until_ms - now_ms).max(0) / 1000 + 1;
-    Failure::new(Fault::MatchLocked).retry_after_s(u32::try_from(seconds).unwrap_or(u32::MAX))
+    Failure::new(Fault::MatchLocked)
+        .retry_after_s(u32::try_from(seconds).unwrap_or(u32::MAX))
+        .noted()
 }
 
 fn turned_away(entry: &Entry) -> Entry {

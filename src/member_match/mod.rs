@@ -202,7 +202,7 @@ async fn refuse_unjudged(
         Err(raced) if is_raced(&raced) => write(ctx, Record { reply: None, ..record }).await?,
         done => done?,
     }
-    Err(failure)
+    Err(failure.noted())
 }
 
 async fn write(ctx: &Context, record: Record) -> Result<(), Failure> {

@@ -21,7 +21,7 @@ pub(super) struct Arrival<'a> {
     digest: [u8; 32],
     at_us: i64,
     /// Ids of the ledger entries in their order.
-    entries: [String; 3],
+    entries: [String; 4],
 }
 
 /// What was found out about a request.
@@ -46,7 +46,7 @@ pub(super) struct Received {
 impl<'a> Arrival<'a> {
     pub(super) fn new(ctx: &'a Context, caller: &'a Caller, body: &[u8]) -> Self {
         let at_us = ctx.clock.now_us();
-        let entries = [0; 3].map(|_| ctx.ids.new_id(at_us / 1000));
+        let entries = [0; 4].map(|_| ctx.ids.new_id(at_us / 1000));
         Arrival {
             ctx,
             caller,
@@ -88,7 +88,7 @@ impl<'a> Arrival<'a> {
         entry.outcome = Outcome {
             class: "ok",
             http: Some(status),
-            reason: None,
+            reason: Some("replayed"),
         };
         entry.response_digest = Some(sha256(body));
         self.row(&entry, 0)
@@ -179,13 +179,29 @@ impl<'a> Arrival<'a> {
             grant_id: Some(grant.grant_id.clone()),
             ..self.decision(judged)
         };
+        let recorded = known.is_none().then(|| self.recorded(&grant));
         let ledger = vec![self.row(&self.entry(Action::MatchBegun), 0), self.row(&matched, 1)];
         Record {
             decision: Some(decision),
             grant: Some(grant),
             ledger,
+            recorded,
             ..Record::default()
         }
+    }
+
+    /// The row of the entry that a consent is on record from now on.
+    fn recorded(&self, grant: &GrantRow) -> LedgerRow {
+        let mut entry = Entry::new(
+            Action::ConsentRecorded,
+            self.caller.actor(),
+            self.caller.correlation.clone(),
+        );
+        entry.object = Some(Object {
+            kind: "Consent",
+            id: grant.consent_id.clone(),
+        });
+        self.row(&entry, 3)
     }
 
     fn decision(&self, judged: &Judged<'_>) -> DecisionRow {
@@ -228,6 +244,7 @@ impl<'a> Arrival<'a> {
             action: entry.action.code(),
             partner_id: entry.partner.clone(),
             correlation_id: entry.correlation.correlation_id.clone(),
+            request_id: entry.correlation.own_request_id().map(str::to_owned),
             entry: entry.bytes(at_us, &salt),
             subject: entry.object.as_ref().map(|object| object.id.clone()),
             salt: salt.to_vec(),

@@ -3,11 +3,15 @@
 //! Reads only. Which role may see what is the caller's to decide and comes in as a [`View`]; nothing here shows a name, a
 //! birth date or a member number, but to reviewers in `reviews` and `links`, and a Patient id only where the view allows it.
 
+pub mod consents;
+pub mod disclosures;
 pub mod explain;
 pub mod faults;
 pub mod links;
 pub mod policies;
 pub mod reviews;
+pub mod trace;
+pub mod viewed;
 
 use crate::clock::rfc3339_ms;
 use crate::error::{Failure, Fault};
@@ -85,7 +89,7 @@ fn page<T>(
     mut rows: Vec<T>,
     limit: i64,
     id: impl Fn(&T) -> String,
-    item: impl Fn(T) -> Result<Value, Failure>,
+    item: impl FnMut(T) -> Result<Value, Failure>,
 ) -> Result<Page, Failure> {
     let limit = usize::try_from(limit.clamp(1, LIMIT_MAX)).unwrap_or(1);
     let more = rows.len() > limit;
@@ -117,10 +121,11 @@ fn grant_item(row: Grant, view: View) -> Value {
         "id": row.id, "partner": row.partner_id, "consent_id": row.consent_id, "decision_id": row.decision_id,
         "sensitive": row.sensitive != 0, "valid_from": rfc3339_ms(row.valid_from_ms), "valid_until": rfc3339_ms(row.valid_until_ms),
         "created_at": rfc3339_ms(row.created_ms), "renewed_at": rfc3339_ms(row.renewed_ms),
-        "revoked_at": row.revoked_ms.map(rfc3339_ms),
+        "revoked_at": row.revoked_ms.map(rfc3339_ms), "revoked_by": row.revoked_by,
     });
     if view == View::Full {
         item["patient_id"] = row.patient_id.into();
+        item["revoked_reason"] = row.revoked_why.into();
     }
     item
 }
@@ -133,6 +138,12 @@ fn ledger_item(row: LedgerEntry) -> Result<Value, Failure> {
     let entry: Map<String, Value> =
         serde_json::from_slice(&row.entry).map_err(|error| Failure::new(Fault::StoreDamaged).because(error))?;
     item.extend(entry);
+    if let Some(operator) = row.operator {
+        item.insert("operator".into(), operator.into());
+    }
+    if let Some(reason) = row.reason.filter(|reason| !reason.is_empty()) {
+        item.insert("note".into(), reason.into());
+    }
     Ok(Value::Object(item))
 }
 

@@ -4,8 +4,8 @@
 //! broken off, so that what came cannot be taken for the whole.
 
 use super::supporting::Supporting;
-use super::{begin, complete, entry, is_shared, refuse};
-use crate::audit::{Action, Entry, Outcome};
+use super::{Begun, Tally, begin, complete, entry, is_shared, refuse};
+use crate::audit::{Action, Outcome};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::security::Caller;
@@ -38,14 +38,17 @@ pub struct Everything {
     partner: String,
     grant: LiveGrant,
     query: Query,
-    begun: Option<Entry>,
+    begun: Option<Begun>,
     links: Box<dyn Fn(i64) -> String + Send + Sync>,
     self_link: String,
     last_key: i64,
     rows_wanted: i64,
     sent_rows: i64,
     sent_bytes: u64,
+    sent: Tally,
     supporting: Supporting,
+    /// Some of them went out: before more do, the grant is judged again.
+    sent_supporting: bool,
     phase: Phase,
 }
 
@@ -88,8 +91,7 @@ impl Everything {
         let Some(grant) = grant else {
             return Err(refuse(ctx, caller, Fault::NotFound).await);
         };
-        let begun = entry(Action::DisclosureBegun, caller, &grant);
-        begin(ctx, vec![begun.clone()]).await?;
+        let begun = begin(ctx, vec![entry(Action::DisclosureBegun, caller, &grant)]).await?;
         let first = disclosure::start_of(grant.compartment);
         let last_key = query.after_key.map_or(first, |after| after.max(first));
         let phase = match query.after_key {
@@ -101,14 +103,16 @@ impl Everything {
             partner,
             grant,
             query,
-            begun: Some(begun),
+            begun: begun.into_iter().next(),
             links,
             self_link,
             last_key,
             rows_wanted: FIRST_ROWS,
             sent_rows: 0,
             sent_bytes: 0,
+            sent: Tally::default(),
             supporting: Supporting::default(),
+            sent_supporting: false,
             phase,
         })
     }
@@ -196,6 +200,10 @@ impl Everything {
     /// The next of the shared resources that were named, and what these name.
     async fn supporting(&mut self) -> Result<Option<Bytes>, Failure> {
         let mut piece = BytesMut::with_capacity(PIECE_BYTES + 4096);
+        if self.sent_supporting {
+            self.still_granted().await?;
+        }
+        self.sent_supporting = true;
         let rows = self.load_supporting().await?;
         match rows {
             None => self.end(&mut piece, None),
@@ -289,19 +297,15 @@ impl Everything {
             .await
     }
 
-    /// An empty page is the end only while the grant lives; else it is a withdrawal.
+    /// An empty page is the end only while this very grant lives; else it is a withdrawal, and the record would be cut unseen.
     async fn still_granted(&mut self) -> Result<(), Failure> {
-        let (partner, id, now_ms) = (
-            self.partner.clone(),
-            self.grant.patient_id.clone(),
-            self.ctx.clock.now_ms(),
-        );
+        let (partner, id, now_ms) = (self.partner.clone(), self.grant.id.clone(), self.ctx.clock.now_ms());
         let live = self
             .ctx
             .store
-            .read(move |db| disclosure::live_grant(db, &partner, &id, now_ms))
+            .read(move |db| disclosure::is_live(db, &partner, &id, now_ms))
             .await?;
-        if live.is_some() {
+        if live {
             return Ok(());
         }
         self.finish(Outcome {
@@ -312,7 +316,8 @@ impl Everything {
         Err(Fault::NotFound.into())
     }
 
-    fn put_entry(&self, piece: &mut BytesMut, row: &Leaving, mode: &str) -> usize {
+    fn put_entry(&mut self, piece: &mut BytesMut, row: &Leaving, mode: &str) -> usize {
+        self.sent.add(&row.rtype);
         let before = piece.len();
         piece.put_slice(b"{\"fullUrl\":\"");
         piece.put_slice(self.ctx.payer.base_url.as_bytes());
@@ -348,7 +353,7 @@ impl Everything {
 
     fn finish(&mut self, outcome: Outcome) {
         if let Some(begun) = self.begun.take() {
-            complete(&self.ctx, begun, outcome, self.sent_bytes);
+            complete(&self.ctx, begun, outcome, self.sent_bytes, std::mem::take(&mut self.sent));
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::error::{Failure, Fault};
 use crate::records::{compartment, released};
 use crate::security::Caller;
 use crate::store::disclosure::LiveGrant;
+use std::collections::BTreeMap;
 
 /// Name and version of the release rules; goes into each ledger entry.
 pub const POLICY: &str = "cms-0057/2";
@@ -66,28 +67,58 @@ fn entry(action: Action, caller: &Caller, grant: &LiveGrant) -> Entry {
     entry
 }
 
+/// A disclosure whose intent is durable, until it is completed.
+struct Begun {
+    entry: Entry,
+    id: String,
+}
+
+/// How many resources of each type went out.
+#[derive(Clone, Debug, Default)]
+struct Tally(BTreeMap<String, u64>);
+
+impl Tally {
+    fn add(&mut self, rtype: &str) {
+        match self.0.get_mut(rtype) {
+            Some(count) => *count += 1,
+            None => drop(self.0.insert(rtype.to_owned(), 1)),
+        }
+    }
+}
+
 /// Makes the intent to disclose durable. Nothing may be sent before this returned.
-async fn begin(ctx: &Context, entries: Vec<Entry>) -> Result<(), Failure> {
-    let (ids, now_us) = (ctx.ids.clone(), ctx.clock.now_us());
-    ctx.store
+async fn begin(ctx: &Context, entries: Vec<Entry>) -> Result<Vec<Begun>, Failure> {
+    let now_us = ctx.clock.now_us();
+    let ids: Vec<String> = entries.iter().map(|_| ctx.ids.new_id(now_us / 1000)).collect();
+    let rows: Vec<(Entry, String)> = entries.into_iter().zip(ids).collect();
+    let begun = rows
+        .iter()
+        .map(|(entry, id)| Begun {
+            entry: entry.clone(),
+            id: id.clone(),
+        })
+        .collect();
+    let written = ctx
+        .store
         .write(move |db| {
-            for entry in &entries {
-                ledger::append(db, entry, &ids.new_id(now_us / 1000), now_us)?;
-            }
-            Ok(())
+            rows.iter()
+                .try_for_each(|(entry, id)| ledger::append(db, entry, id, now_us))
         })
-        .await
-        .map_err(|failure| match failure.fault() {
-            Fault::Overloaded => failure,
-            _ => Failure::new(Fault::AuditUnavailable).because(failure),
-        })
+        .await;
+    written.map(|()| begun).map_err(|failure| match failure.fault() {
+        Fault::Overloaded => failure,
+        _ => Failure::new(Fault::AuditUnavailable).because(failure),
+    })
 }
 
 /// Notes what became of a disclosure. Not waited for: a missing entry reads as "may have been disclosed".
-fn complete(ctx: &Context, mut entry: Entry, outcome: Outcome, bytes: u64) {
+fn complete(ctx: &Context, begun: Begun, outcome: Outcome, bytes: u64, tally: Tally) {
+    let mut entry = begun.entry;
     entry.action = Action::DisclosureCompleted;
     entry.outcome = outcome;
     entry.bytes = Some(bytes);
+    entry.counts = tally.0;
+    entry.begun = Some(begun.id);
     let (ids, now_us) = (ctx.ids.clone(), ctx.clock.now_us());
     ctx.store
         .write_later(move |db| ledger::append(db, &entry, &ids.new_id(now_us / 1000), now_us));
@@ -103,7 +134,7 @@ async fn refuse(ctx: &Context, caller: &Caller, fault: Fault) -> Failure {
     };
     entry.policy_version = Some(POLICY.to_owned());
     match begin(ctx, vec![entry]).await {
-        Ok(()) => Failure::new(fault),
+        Ok(_) => Failure::new(fault).noted(),
         Err(failure) => failure,
     }
 }

@@ -1,6 +1,6 @@
 //! One resource by type and id, limited to the caller's grants and to what belongs to nobody.
 
-use super::{Sent, begin, complete, entry, is_shared, refuse};
+use super::{Sent, Tally, begin, complete, entry, is_shared, refuse};
 use crate::audit::{Action, Outcome};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
@@ -42,18 +42,19 @@ pub async fn read(
     let Some((row, grant)) = found else {
         return Err(refuse(ctx, caller, Fault::NotFound).await);
     };
-    let begun = entry(Action::DisclosureBegun, caller, &grant);
-    begin(ctx, vec![begun.clone()]).await?;
+    let begun = begin(ctx, vec![entry(Action::DisclosureBegun, caller, &grant)]).await?;
     let sent = sent(&row);
-    complete(
-        ctx,
-        begun,
-        Outcome {
+    let mut tally = Tally::default();
+    if sent == Sent::Whole {
+        tally.add(rtype);
+    }
+    for begun in begun {
+        let outcome = Outcome {
             class: "ok",
             http: Some(sent.http()),
             reason: None,
-        },
-        sent.bytes(row.size()),
-    );
+        };
+        complete(ctx, begun, outcome, sent.bytes(row.size()), tally.clone());
+    }
     Ok(row)
 }

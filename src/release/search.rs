@@ -3,7 +3,7 @@
 //! Every statement behind it carries the authorisation (`store::search`); what is included is authorised like a read and
 //! never leaves the compartment that it was reached from. Each member whose data is on a page is in the ledger first.
 
-use super::{Sent, begin, complete, entry, is_shared, refuse};
+use super::{Sent, Tally, begin, complete, entry, is_shared, refuse};
 use crate::audit::{Action, Entry, Outcome};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
@@ -342,7 +342,8 @@ fn compartments(found: &Found) -> Vec<i64> {
     numbers
 }
 
-/// One entry for each member on the page; a number over all members is one entry that names none.
+/// One entry for each member on the page; a number over all members is one entry that names none. What belongs to nobody counts
+/// for the member when there is only one.
 async fn record(
     ctx: &Context,
     caller: &Caller,
@@ -351,31 +352,38 @@ async fn record(
     counted: bool,
     sent: Sent,
 ) -> Result<(), Failure> {
-    let mut begun: Vec<(Entry, u64)> = Vec::new();
+    let (mut entries, mut left): (Vec<Entry>, Vec<(u64, Tally)>) = (Vec::new(), Vec::new());
+    let only = grants.len() == 1;
     for grant in grants {
-        let hits = found.matches.iter().chain(&found.included);
-        let bytes = hits
-            .filter(|hit| hit.compartment() == grant.compartment)
-            .map(|hit| hit.bytes.len() as u64)
-            .sum();
-        begun.push((entry(Action::DisclosureBegun, caller, grant), bytes));
+        let (mut bytes, mut tally) = (0, Tally::default());
+        for hit in found.matches.iter().chain(&found.included) {
+            let compartment = hit.compartment();
+            if compartment == grant.compartment || (only && compartment == NOBODY) {
+                bytes += hit.bytes.len() as u64;
+                tally.add(&hit.rtype);
+            }
+        }
+        entries.push(entry(Action::DisclosureBegun, caller, grant));
+        left.push((bytes, tally));
     }
     if counted {
         let mut number = Entry::new(Action::DisclosureBegun, caller.actor(), caller.correlation.clone());
         number.policy_version = Some(super::POLICY.to_owned());
-        begun.push((number, 0));
+        entries.push(number);
+        left.push((0, Tally::default()));
     }
-    if begun.is_empty() {
+    if entries.is_empty() {
         return Ok(());
     }
-    begin(ctx, begun.iter().map(|(entry, _)| entry.clone()).collect()).await?;
-    for (entry, bytes) in begun {
+    let begun = begin(ctx, entries).await?;
+    for (begun, (bytes, tally)) in begun.into_iter().zip(left) {
         let outcome = Outcome {
             class: "ok",
             http: Some(sent.http()),
             reason: None,
         };
-        complete(ctx, entry, outcome, sent.bytes(bytes));
+        let tally = if sent == Sent::Whole { tally } else { Tally::default() };
+        complete(ctx, begun, outcome, sent.bytes(bytes), tally);
     }
     Ok(())
 }

@@ -6,7 +6,7 @@
 use super::caller::{Caller, Dialect, PartnerRef};
 use super::certificate::PeerCertificate;
 use super::oauth::certificate_owner;
-use super::operator::Role;
+use super::operator::{Operator, Role};
 use super::tls::Revocations;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
@@ -179,20 +179,22 @@ impl Authority {
         Ok(holder)
     }
 
-    /// The role of an operator's token.
+    /// Who holds an operator's token.
     ///
     /// # Errors
     /// [`Fault::TokenMissing`], [`Fault::TokenInvalid`].
-    pub async fn operator(&self, ctx: &Context, bearer: Option<&str>) -> Result<Role, Failure> {
+    pub async fn operator(&self, ctx: &Context, bearer: Option<&str>) -> Result<Operator, Failure> {
         let token = bearer.filter(|token| !token.is_empty()).ok_or(Fault::TokenMissing)?;
         if token.len() > TOKEN_BYTES {
             return Err(Fault::TokenInvalid.into());
         }
         let hash = sha256(token.as_bytes());
         let found = ctx.store.read(move |db| tokens::operator(db, &hash)).await?;
-        let current = found.filter(|(_, expires_ms)| *expires_ms > ctx.clock.now_ms());
-        current
-            .and_then(|(role, _)| Role::parse(&role))
-            .ok_or_else(|| Fault::TokenInvalid.into())
+        let current = found.filter(|(_, expires_ms, _)| *expires_ms > ctx.clock.now_ms());
+        let (role, _, name) = current.ok_or(Fault::TokenInvalid)?;
+        Ok(Operator {
+            role: Role::parse(&role).ok_or(Fault::TokenInvalid)?,
+            name: name.unwrap_or_else(|| "unnamed".to_owned()),
+        })
     }
 }

@@ -16,7 +16,7 @@ pub mod jwk;
 pub mod keyring;
 mod oauth;
 pub mod operator;
-mod refusals;
+pub mod refusals;
 pub mod scopes;
 pub mod signing;
 #[cfg(test)]
@@ -30,7 +30,7 @@ pub use certificate::PeerCertificate;
 pub use discovery::{MEMBER_MATCH, davinci_configuration, jwks, smart_configuration};
 pub use introspect::{introspect, revoke};
 pub use oauth::{OauthRequest, OauthSettings, oauth_error};
-pub use operator::Role;
+pub use operator::{Operator, Role};
 pub use refusals::Refusals;
 pub use scopes::{Permission, Scopes};
 pub use tls::{ServerTls, TlsFiles};

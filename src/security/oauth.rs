@@ -259,8 +259,12 @@ pub(super) async fn refused(
         correlation.id = %request.correlation.correlation_id,
         "an OAuth request was refused"
     );
+    // Looked up whatever was claimed, so that one claim takes as long as another.
+    let owner = certificate_owner(ctx, &settings.revocations, request.certificate, ctx.clock.now_ms());
+    let owner = owner.await.unwrap_or_default();
     let actor = Actor {
-        kind: "unknown",
+        kind: if owner.is_some() { "partner" } else { "unknown" },
+        id: owner,
         client_id,
         certificate_sha256: request.certificate.map(|certificate| certificate.sha256),
         ..Actor::default()
@@ -272,7 +276,7 @@ pub(super) async fn refused(
     {
         tracing::error!(fault = error.fault().code(), cause = ?error.cause(), "a refusal could not be recorded");
     }
-    failure
+    failure.noted()
 }
 
 /// A failure as RFC 6749 section 5.2 wants it: status, `error`, `error_description` ending in our code in brackets.

@@ -1,41 +1,55 @@
 //! Every refusal is recorded, even under flood: singly up to a hundred a minute for one client and reason, then as a count.
+//!
+//! Who is no client of ours is only counted, so that strangers cannot make the ledger grow.
 
-use crate::audit::{Action, Actor, Entry, Object, ledger};
+use crate::audit::{Action, Actor, Entry, Object, Outcome, ledger};
 use crate::context::Context;
-use crate::error::Failure;
+use crate::error::{Failure, Fault};
 use crate::telemetry::Correlation;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Refusals recorded one by one, for each client, reason and minute.
 const SINGLY: u64 = 100;
 /// Clients and reasons counted at once; beyond it, all further clients of this minute count as one.
 const PLACES: usize = 4096;
+const MINUTE_MS: i64 = 60_000;
 
-type Place = (Action, String, &'static str);
+/// What a count is kept for: action, client, reason.
+type Place = (&'static str, String, &'static str);
 
+/// The refusals of one client for one reason in one minute.
 struct Count {
     action: Action,
+    actor: Actor,
     seen: u64,
+    /// How many of them are in the ledger one by one.
+    listed: u64,
 }
 
 #[derive(Default)]
 struct Minute {
     number: i64,
-    counts: HashMap<(&'static str, String, &'static str), Count>,
+    counts: HashMap<Place, Count>,
 }
 
 /// The counters of this process. Clones share them.
 #[derive(Clone, Default)]
 pub struct Refusals(Arc<Mutex<Minute>>);
 
-enum Verdict {
-    Single,
-    Counted,
+/// What the counted entries of one minute are about; `minute` is the number of minutes since 1970.
+pub fn counted_in(minute: i64) -> String {
+    format!("refusals/{minute}")
+}
+
+/// The number of the minute of an instant, UTC milliseconds.
+pub fn minute_of(at_ms: i64) -> i64 {
+    at_ms.div_euclid(MINUTE_MS)
 }
 
 impl Refusals {
-    /// Records that `failure` refused `actor`, durably, in a transaction of its own.
+    /// Records that `failure` refused `actor`: in a transaction of its own, or as one more in the count of the minute. It returns when
+    /// that is durable; for an actor that only claims to be a client, at once, so that true claims take no longer than others.
     ///
     /// # Errors
     /// Those of the store. The request is refused in any case; the caller logs this and goes on.
@@ -47,99 +61,127 @@ impl Refusals {
         failure: &Failure,
         correlation: &Correlation,
     ) -> Result<(), Failure> {
-        let row = failure.fault().row();
-        let who = actor
-            .client_id
-            .clone()
-            .or_else(|| actor.id.clone())
-            .unwrap_or_else(|| "unknown".to_owned());
-        let now_ms = ctx.clock.now_ms();
-        let (verdict, ended) = self.count((action, who, row.code), now_ms / 60_000);
-        self.close(ctx, ended).await?;
-        if matches!(verdict, Verdict::Counted) {
+        let fault = failure.fault();
+        let (is_single, ended) = self.count(action, &actor, fault, minute_of(ctx.clock.now_ms()));
+        close(ctx, ended).await?;
+        if !is_single {
             return Ok(());
         }
+        let row = fault.row();
         let mut entry = Entry::new(action, actor, correlation.clone());
-        entry.outcome = crate::audit::Outcome {
-            class: "refused",
+        entry.outcome = Outcome {
+            class: if row.http < 500 { "refused" } else { "failed" },
             http: Some(row.http),
             reason: Some(row.code),
         };
-        append(ctx, entry).await
+        if entry.actor.kind == "partner" {
+            return append(ctx, vec![entry]).await;
+        }
+        let at_us = ctx.clock.now_us();
+        let id = ctx.ids.new_id(at_us / 1000);
+        ctx.store.write_later(move |db| ledger::append(db, &entry, &id, at_us));
+        Ok(())
     }
 
-    /// Writes the counts of minutes that ended; for a timer and for a graceful stop.
+    /// Writes the counts of a minute that is over; for a timer.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn close_ended(&self, ctx: &Context) -> Result<(), Failure> {
+        let now = minute_of(ctx.clock.now_ms());
+        let ended = {
+            let mut minute = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if minute.number == now {
+                return Ok(());
+            }
+            std::mem::take(&mut *minute)
+        };
+        close(ctx, ended).await
+    }
+
+    /// Writes all counts; for a graceful stop.
     ///
     /// # Errors
     /// Those of the store.
     pub async fn flush(&self, ctx: &Context) -> Result<(), Failure> {
-        let ended = {
-            let mut minute = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            minute.number = 0;
-            std::mem::take(&mut minute.counts)
-        };
-        self.close(ctx, ended).await
+        let ended = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        close(ctx, ended).await
     }
 
-    fn count(&self, place: Place, number: i64) -> (Verdict, HashMap<(&'static str, String, &'static str), Count>) {
+    /// Counts one refusal: whether it is to be listed singly, and the minute before when that is over.
+    fn count(&self, action: Action, actor: &Actor, fault: Fault, number: i64) -> (bool, Minute) {
         let mut minute = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let ended = if minute.number == number {
-            HashMap::new()
+            Minute::default()
         } else {
-            minute.number = number;
-            std::mem::take(&mut minute.counts)
-        };
-        let (action, mut who, reason) = place;
-        let key = (action.code(), who.clone(), reason);
-        if minute.counts.len() >= PLACES && !minute.counts.contains_key(&key) {
-            who = "others".to_owned();
-        }
-        let count = minute
-            .counts
-            .entry((action.code(), who, reason))
-            .or_insert(Count { action, seen: 0 });
-        count.seen += 1;
-        let verdict = if count.seen <= SINGLY {
-            Verdict::Single
-        } else {
-            Verdict::Counted
-        };
-        (verdict, ended)
-    }
-
-    async fn close(
-        &self,
-        ctx: &Context,
-        ended: HashMap<(&'static str, String, &'static str), Count>,
-    ) -> Result<(), Failure> {
-        for ((_, who, reason), count) in ended {
-            let Some(beyond) = count.seen.checked_sub(SINGLY).filter(|beyond| *beyond > 0) else {
-                continue;
+            let next = Minute {
+                number,
+                counts: HashMap::new(),
             };
-            let actor = Actor {
-                kind: "unknown",
-                client_id: Some(who).filter(|who| who != "unknown"),
+            std::mem::replace(&mut *minute, next)
+        };
+        let mut client = actor.id.clone().or_else(|| actor.client_id.clone());
+        let key = |client: &Option<String>| (action.code(), client.clone().unwrap_or_default(), fault.code());
+        if minute.counts.len() >= PLACES && !minute.counts.contains_key(&key(&client)) {
+            client = None;
+        }
+        let is_client = client.is_some();
+        let count = minute.counts.entry(key(&client)).or_insert_with(|| Count {
+            action,
+            actor: Actor {
+                kind: if is_client { actor.kind } else { "unknown" },
+                id: actor.id.clone().filter(|_| is_client),
+                client_id: actor.client_id.clone().filter(|_| is_client),
                 ..Actor::default()
-            };
-            let correlation = Correlation::internal(ctx.ids.new_id(ctx.clock.now_ms()));
-            let mut entry = Entry::new(count.action, actor, correlation);
-            entry.outcome = crate::audit::Outcome {
-                class: "refused",
-                http: None,
-                reason: Some(reason),
-            };
-            entry.object = Some(Object {
-                kind: "refusals",
-                id: beyond.to_string(),
-            });
-            append(ctx, entry).await?;
-        }
-        Ok(())
+            },
+            seen: 0,
+            listed: 0,
+        });
+        count.seen += 1;
+        let is_single = is_client && count.listed < SINGLY;
+        count.listed += u64::from(is_single);
+        (is_single, ended)
     }
 }
 
-async fn append(ctx: &Context, entry: Entry) -> Result<(), Failure> {
+/// Writes what of a minute is not in the ledger one by one: one entry for each client and reason.
+async fn close(ctx: &Context, ended: Minute) -> Result<(), Failure> {
+    let mut entries = Vec::new();
+    for ((_, _, reason), count) in ended.counts {
+        let beyond = count.seen - count.listed;
+        if beyond == 0 {
+            continue;
+        }
+        let correlation = Correlation::internal(ctx.ids.new_id(ctx.clock.now_ms()));
+        let mut entry = Entry::new(count.action, count.actor, correlation);
+        entry.outcome = Outcome {
+            class: "refused",
+            http: None,
+            reason: Some(reason),
+        };
+        entry.object = Some(Object {
+            kind: "refusals",
+            id: counted_in(ended.number),
+        });
+        entry.counts = BTreeMap::from([("refusals".to_owned(), beyond)]);
+        entries.push(entry);
+    }
+    append(ctx, entries).await
+}
+
+async fn append(ctx: &Context, entries: Vec<Entry>) -> Result<(), Failure> {
+    if entries.is_empty() {
+        return Ok(());
+    }
     let at_us = ctx.clock.now_us();
-    let id = ctx.ids.new_id(at_us / 1000);
-    ctx.store.write(move |db| ledger::append(db, &entry, &id, at_us)).await
+    let rows: Vec<(String, Entry)> = entries
+        .into_iter()
+        .map(|entry| (ctx.ids.new_id(at_us / 1000), entry))
+        .collect();
+    ctx.store
+        .write(move |db| {
+            rows.iter()
+                .try_for_each(|(id, entry)| ledger::append(db, entry, id, at_us))
+        })
+        .await
 }

@@ -154,6 +154,20 @@ pub fn live_grant(db: &mut Db, partner: &str, patient_id: &str, now_ms: i64) -> 
         .optional()?)
 }
 
+/// Whether this very grant of `partner` is live.
+///
+/// # Errors
+/// Those of the database.
+pub fn is_live(db: &mut Db, partner: &str, grant_id: &str, now_ms: i64) -> Result<bool, Failure> {
+    let found: Option<String> = grants::table
+        .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
+        .filter(grants::id.eq(grant_id).and(live!(partner, now_ms)))
+        .select(grants::id)
+        .first(db)
+        .optional()?;
+    Ok(found.is_some())
+}
+
 /// The live grants of `partner` on these compartments, the widest of each.
 ///
 /// # Errors

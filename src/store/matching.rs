@@ -139,6 +139,8 @@ pub struct LedgerRow {
     pub action: &'static str,
     pub partner_id: Option<String>,
     pub correlation_id: String,
+    /// Where it is not the correlation id as well.
+    pub request_id: Option<String>,
     pub entry: Vec<u8>,
     pub subject: Option<String>,
     pub salt: Vec<u8>,
@@ -180,6 +182,8 @@ pub struct Record {
     pub bond: Bond,
     /// The ledger entry of a review that was opened.
     pub opened: Option<LedgerRow>,
+    /// The ledger entry of a consent that is new, with a grant under it.
+    pub recorded: Option<LedgerRow>,
     /// The answer to remember, when a key was sent.
     pub reply: Option<Reply>,
 }
@@ -247,7 +251,9 @@ pub fn record(db: &mut Db, record: &Record) -> Result<(), Failure> {
         return Err(raced());
     }
     match (&record.decision, &record.grant, record.ledger.as_slice()) {
-        (Some(decision), Some(grant), [begun, ended]) => grant_all(db, decision, grant, begun, ended),
+        (Some(decision), Some(grant), [begun, ended]) => {
+            grant_all(db, decision, grant, begun, ended, record.recorded.as_ref())
+        }
         (Some(decision), None, [begun, ended]) => refuse_all(db, decision, begun, ended),
         (None, None, entries) => entries
             .iter()
@@ -308,8 +314,8 @@ struct PgRenewed;
 
 const CANDIDATE: &str =
     "INSERT INTO decision_candidate (decision_id, place, compartment, patient_id) VALUES (?, ?, ?, ?)";
-const ENTRY: &str = "INSERT INTO ledger_entry (id, at_us, action, partner_id, correlation_id, entry, subject, subject_salt) \
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+const ENTRY: &str = "INSERT INTO ledger_entry (id, at_us, action, partner_id, correlation_id, entry, subject, subject_salt, request_id) \
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const DECISION: &str = "INSERT INTO decision (id, partner_id, correlation_id, request_id, kind, outcome, reason, patient_id, \
     consent_id, grant_id, policy_version, detail, created_ms) VALUES (?, ?, ?, ?, 'member-match', ?, ?, ?, ?, ?, ?, ?, ?)";
 const CONSENT: &str = "INSERT INTO consent (id, partner_id, patient_id, digest, policy, period_from_ms, period_to_ms, body, recorded_ms) \
@@ -320,31 +326,35 @@ const RENEWAL: &str = "UPDATE grants SET renewed_ms = ?, decision_id = ? WHERE i
     AND EXISTS (SELECT 1 FROM consent WHERE consent.id = grants.consent_id AND consent.revoked_ms IS NULL)";
 
 macro_rules! with_records {
-    ($head:literal, $first:literal, $last:literal) => {
+    ($head:literal, $first:literal, $more:literal, $last:literal) => {
         concat!(
             "WITH ", $head, $first,
             "d AS (INSERT INTO decision (id, partner_id, correlation_id, request_id, kind, outcome, reason, patient_id, \
              consent_id, grant_id, policy_version, detail, created_ms) VALUES (?, ?, ?, ?, 'member-match', ?, ?, ?, ?, ?, ?, ?, ?) \
              RETURNING id), \
-             l AS (INSERT INTO ledger_entry (id, at_us, action, partner_id, correlation_id, entry, subject, subject_salt) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?), (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id) ",
+             l AS (INSERT INTO ledger_entry (id, at_us, action, partner_id, correlation_id, entry, subject, subject_salt, request_id) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?), (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            $more,
+            " RETURNING id) ",
             $last
         )
     };
 }
 
-const PG_REFUSED: &str = with_records!("", "", "SELECT count(*) FROM l");
+const PG_REFUSED: &str = with_records!("", "", "", "SELECT count(*) FROM l");
 const PG_GRANTED: &str = with_records!(
     "k AS (INSERT INTO consent (id, partner_id, patient_id, digest, policy, period_from_ms, period_to_ms, body, recorded_ms) \
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id), ",
     "g AS (INSERT INTO grants (id, partner_id, compartment, patient_id, consent_id, decision_id, sensitive, valid_from_ms, \
      valid_until_ms, created_ms, renewed_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id), ",
+    ", (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     "SELECT count(*) FROM g"
 );
 const PG_RENEWED: &str = with_records!(
     "",
     "g AS (UPDATE grants SET renewed_ms = ?, decision_id = ? WHERE id = ? AND consent_id = ? AND revoked_ms IS NULL \
      AND EXISTS (SELECT 1 FROM consent WHERE consent.id = grants.consent_id AND consent.revoked_ms IS NULL) RETURNING id), ",
+    "",
     "SELECT count(*) FROM g"
 );
 
@@ -358,6 +368,7 @@ fn entry_binds(entry: &LedgerRow) -> Vec<Bind<'_>> {
         Bind::Blob(&entry.entry),
         Bind::OptText(entry.subject.as_deref()),
         Bind::OptBlob(Some(&entry.salt)),
+        Bind::OptText(entry.request_id.as_deref()),
     ]
 }
 
@@ -435,6 +446,7 @@ fn grant_all(
     grant: &GrantRow,
     begun: &LedgerRow,
     ended: &LedgerRow,
+    recorded: Option<&LedgerRow>,
 ) -> Result<(), Failure> {
     let patient_id = decision.patient_id.as_deref().unwrap_or_default();
     if let Db::Pg(pg) = db
@@ -449,6 +461,7 @@ fn grant_all(
                 consent_binds(decision, grant, patient_id),
                 grant_binds(decision, grant, patient_id),
                 records,
+                recorded.map(entry_binds).unwrap_or_default(),
             ]
             .concat();
             Statement::<PgGranted, BigInt>::new(PG_GRANTED, binds).get_result::<i64>(pg)
@@ -477,5 +490,9 @@ fn grant_all(
         )
         .map_err(or_raced)?;
     }
-    refuse_all(db, decision, begun, ended)
+    refuse_all(db, decision, begun, ended)?;
+    recorded.map_or(Ok(()), |entry| {
+        run(db, Statement::<Entry>::new(ENTRY, entry_binds(entry)))?;
+        Ok(())
+    })
 }

@@ -2,10 +2,12 @@
 //!
 //! Functions take `&mut Db`; whoever owns the transaction decides its extent. Nothing here calls the network or knows HTTP.
 
+pub mod consents;
 mod db;
 pub mod disclosure;
 pub mod durability;
 mod dynamic;
+pub mod entries;
 pub mod guesses;
 pub mod idempotency;
 pub mod identity;

@@ -1,7 +1,7 @@
 //! What operators read of decisions, grants and the ledger: pages in the order of ids, which is that of time.
 
 use super::Db;
-use super::schema::{decision, grants, ledger_entry};
+use super::schema::{decision, grants, ledger_entry, operator_note};
 use crate::error::Failure;
 use diesel::prelude::*;
 
@@ -84,7 +84,41 @@ pub struct Grant {
     pub created_ms: i64,
     pub renewed_ms: i64,
     pub revoked_ms: Option<i64>,
+    pub revoked_by: Option<String>,
+    pub revoked_why: Option<String>,
 }
+
+type GrantColumns = (
+    grants::id,
+    grants::partner_id,
+    grants::patient_id,
+    grants::consent_id,
+    grants::decision_id,
+    grants::sensitive,
+    grants::valid_from_ms,
+    grants::valid_until_ms,
+    grants::created_ms,
+    grants::renewed_ms,
+    grants::revoked_ms,
+    grants::revoked_by,
+    grants::revoked_why,
+);
+/// The columns of [`Grant`].
+pub(super) const GRANT: GrantColumns = (
+    grants::id,
+    grants::partner_id,
+    grants::patient_id,
+    grants::consent_id,
+    grants::decision_id,
+    grants::sensitive,
+    grants::valid_from_ms,
+    grants::valid_until_ms,
+    grants::created_ms,
+    grants::renewed_ms,
+    grants::revoked_ms,
+    grants::revoked_by,
+    grants::revoked_why,
+);
 
 /// A row of `ledger_entry`, without what opens its commitment.
 #[derive(Clone, Debug, Queryable)]
@@ -94,6 +128,9 @@ pub struct LedgerEntry {
     pub index: Option<i64>,
     pub at_us: i64,
     pub entry: Vec<u8>,
+    /// Who acted and why, where an operator did.
+    pub operator: Option<String>,
+    pub reason: Option<String>,
 }
 
 /// One more row than the page holds tells whether there is another page.
@@ -149,19 +186,7 @@ pub fn decision(db: &mut Db, id: &str) -> Result<Option<Decision>, Failure> {
 /// Those of the database.
 pub fn grants(db: &mut Db, filter: &GrantFilter) -> Result<Vec<Grant>, Failure> {
     let mut query = grants::table
-        .select((
-            grants::id,
-            grants::partner_id,
-            grants::patient_id,
-            grants::consent_id,
-            grants::decision_id,
-            grants::sensitive,
-            grants::valid_from_ms,
-            grants::valid_until_ms,
-            grants::created_ms,
-            grants::renewed_ms,
-            grants::revoked_ms,
-        ))
+        .select(GRANT)
         .order(grants::id)
         .limit(fetched(filter.limit))
         .into_boxed();
@@ -183,11 +208,14 @@ pub fn grants(db: &mut Db, filter: &GrantFilter) -> Result<Vec<Grant>, Failure> 
 /// Those of the database.
 pub fn ledger(db: &mut Db, filter: &LedgerFilter) -> Result<Vec<LedgerEntry>, Failure> {
     let mut query = ledger_entry::table
+        .left_join(operator_note::table.on(operator_note::entry_id.eq(ledger_entry::id)))
         .select((
             ledger_entry::id,
             ledger_entry::idx,
             ledger_entry::at_us,
             ledger_entry::entry,
+            operator_note::operator.nullable(),
+            operator_note::reason.nullable(),
         ))
         .order(ledger_entry::id)
         .limit(fetched(filter.limit))

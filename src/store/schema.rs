@@ -52,6 +52,7 @@ diesel::table! {
         role -> Text,
         created_ms -> BigInt,
         expires_ms -> BigInt,
+        name -> Nullable<Text>,
     }
 }
 
@@ -146,6 +147,8 @@ diesel::table! {
         body -> Binary,
         recorded_ms -> BigInt,
         revoked_ms -> Nullable<BigInt>,
+        revoked_by -> Nullable<Text>,
+        revoked_why -> Nullable<Text>,
     }
 }
 
@@ -182,6 +185,8 @@ diesel::table! {
         created_ms -> BigInt,
         renewed_ms -> BigInt,
         revoked_ms -> Nullable<BigInt>,
+        revoked_by -> Nullable<Text>,
+        revoked_why -> Nullable<Text>,
     }
 }
 
@@ -197,6 +202,7 @@ diesel::table! {
         entry -> Binary,
         subject -> Nullable<Text>,
         subject_salt -> Nullable<Binary>,
+        request_id -> Nullable<Text>,
     }
 }
 
@@ -443,3 +449,20 @@ diesel::table! {
         reason -> Text,
     }
 }
+
+diesel::table! {
+    ledger_subject (subject, entry_id) {
+        subject -> Text,
+        entry_id -> Text,
+    }
+}
+
+diesel::table! {
+    ledger_subject_state (one) {
+        one -> BigInt,
+        upto -> Text,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(ledger_entry, operator_note);
+diesel::allow_tables_to_appear_in_same_query!(ledger_entry, ledger_subject);

@@ -66,7 +66,7 @@ pub struct StepRow {
 /// # Errors
 /// [`Fault::LinkMoveRefused`] when a link is not any more what the step was worked out from; those of the database.
 pub fn write(db: &mut Db, step: &Step) -> Result<usize, Failure> {
-    let given = give_back(db, &step.gives_back)?;
+    let given = give_back(db, &step.gives_back, step.at_ms)?;
     for change in &step.changes {
         put(db, change)?;
     }
@@ -112,7 +112,8 @@ pub fn write(db: &mut Db, step: &Step) -> Result<usize, Failure> {
     Ok(revoked.len() + given)
 }
 
-fn give_back(db: &mut Db, which: &GiveBack) -> Result<usize, Failure> {
+/// Makes grants live again that a step revoked. One that an operator ended meanwhile stays ended, from `at_ms` on by that alone.
+fn give_back(db: &mut Db, which: &GiveBack, at_ms: i64) -> Result<usize, Failure> {
     let mut query = identity_revocation::table
         .inner_join(identity_step::table.on(identity_step::id.eq(identity_revocation::step_id)))
         .inner_join(grants::table.on(grants::id.eq(identity_revocation::grant_id)))
@@ -127,7 +128,14 @@ fn give_back(db: &mut Db, which: &GiveBack) -> Result<usize, Failure> {
         }
     }
     let ids: Vec<String> = query.load(db)?;
-    Ok(diesel::update(grants::table.filter(grants::id.eq_any(ids)))
+    let ended = grants::table
+        .filter(grants::id.eq_any(&ids))
+        .filter(grants::revoked_by.is_not_null());
+    diesel::update(ended).set(grants::revoked_ms.eq(at_ms)).execute(db)?;
+    let given = grants::table
+        .filter(grants::id.eq_any(&ids))
+        .filter(grants::revoked_by.is_null());
+    Ok(diesel::update(given)
         .set(grants::revoked_ms.eq(None::<i64>))
         .execute(db)?)
 }

@@ -218,30 +218,41 @@ pub enum Wanted {
     Umb(String),
 }
 
-/// Adds an operator's token.
+/// Adds an operator's token, of this role and name.
 ///
 /// # Errors
 /// Those of the database.
-pub fn insert_operator(db: &mut Db, hash: &[u8], role: &str, created_ms: i64, expires_ms: i64) -> Result<(), Failure> {
+pub fn insert_operator(
+    db: &mut Db,
+    hash: &[u8],
+    (role, name): (&str, &str),
+    created_ms: i64,
+    expires_ms: i64,
+) -> Result<(), Failure> {
     diesel::insert_into(operator_token::table)
         .values((
             operator_token::hash.eq(hash),
             operator_token::role.eq(role),
             operator_token::created_ms.eq(created_ms),
             operator_token::expires_ms.eq(expires_ms),
+            operator_token::name.eq(name),
         ))
         .execute(db)?;
     Ok(())
 }
 
-/// Role and expiry of an operator's token.
+/// Role, expiry and name of an operator's token; tokens of before have no name.
 ///
 /// # Errors
 /// Those of the database.
-pub fn operator(db: &mut Db, hash: &[u8]) -> Result<Option<(String, i64)>, Failure> {
+pub fn operator(db: &mut Db, hash: &[u8]) -> Result<Option<(String, i64, Option<String>)>, Failure> {
     Ok(operator_token::table
         .find(hash)
-        .select((operator_token::role, operator_token::expires_ms))
+        .select((
+            operator_token::role,
+            operator_token::expires_ms,
+            operator_token::name,
+        ))
         .first(db)
         .optional()?)
 }

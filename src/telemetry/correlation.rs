@@ -41,6 +41,11 @@ impl Correlation {
         }
     }
 
+    /// Our request id where it is not the correlation id as well; what is indexed of it.
+    pub fn own_request_id(&self) -> Option<&str> {
+        Some(self.request_id.as_str()).filter(|id| *id != self.correlation_id)
+    }
+
     /// The ids of something that no request caused, such as a command.
     pub fn internal(request_id: String) -> Self {
         Correlation::of(request_id, crate::secret::random(), None, None, None)

@@ -39,7 +39,10 @@ async fn a_match_then_the_record_end_to_end() {
         named("MemberId").expect("MemberId")["valueReference"]["reference"],
         format!("Patient/{}", payer.member(0).patient_id)
     );
-    payer.assert_ledger("case-1", &["member-match.begun", "member-match.matched"]);
+    payer.assert_ledger(
+        "case-1",
+        &["member-match.begun", "member-match.matched", "consent.recorded"],
+    );
 
     let everything = client
         .get(&token, &format!("Patient/{}/$everything", payer.member(0).patient_id))

@@ -150,3 +150,92 @@ async fn the_ids_of_a_request_are_kept_with_its_decision_and_every_entry() {
     );
     assert!(auditor.all("grants?partner=nobody").await.0.is_empty());
 }
+
+const ALL: &[&str] = &["support", "operator", "reviewer", "auditor", "admin"];
+
+/// Every route below `/ops/v1` as it is registered, with the roles that may use it.
+const ROUTES: &[(&str, &str, &[&str])] = &[
+    ("GET", "/decisions", &["support", "operator", "auditor"]),
+    ("GET", "/decisions/{id}", &["support", "operator", "auditor"]),
+    ("GET", "/grants", &["auditor"]),
+    ("POST", "/grants/_search", &["auditor"]),
+    ("POST", "/grants/{id}/revoke", &["operator"]),
+    ("GET", "/consents", &["operator", "auditor"]),
+    ("GET", "/consents/{id}", &["operator", "auditor"]),
+    ("POST", "/consents/{id}/revoke", &["operator"]),
+    ("GET", "/disclosures", &["auditor"]),
+    ("POST", "/disclosures/_search", &["auditor"]),
+    ("GET", "/trace/{id:.+}", &["support", "operator", "auditor"]),
+    ("GET", "/reviews", &["support", "operator", "reviewer", "auditor"]),
+    ("GET", "/reviews/{id}", &["support", "operator", "reviewer", "auditor"]),
+    ("POST", "/reviews/{id}/decide", &["reviewer"]),
+    ("GET", "/links", &["reviewer", "auditor"]),
+    ("GET", "/members/{id}/graph", &["reviewer"]),
+    ("GET", "/ledger", &["auditor"]),
+    ("GET", "/partners", &["admin"]),
+    ("GET", "/policies", &["admin"]),
+    ("GET", "/faults", ALL),
+];
+
+#[test]
+fn every_registered_route_is_in_the_table_of_roles() {
+    let source = include_str!("../../src/http/ops/mod.rs");
+    let (_, below) = source.split_once("web::scope(\"/ops/v1\")").expect("the scope");
+    let registered: BTreeSet<&str> = below.split('"').filter(|text| text.starts_with('/')).collect();
+    let listed: BTreeSet<&str> = ROUTES.iter().map(|(_, path, _)| *path).collect();
+    assert_eq!(registered, listed);
+}
+
+#[tokio::test]
+async fn every_role_may_use_its_routes_and_no_others() {
+    let (payer, client) = TestPayer::start(2);
+    let token = client.token(ALL_SCOPES).await;
+    let (patient, _) = client.matched(&token, &payer.request(0, Variation::Exact)).await;
+    let auditor = Auditor::of(&payer, &client);
+    let grant = auditor.all("grants").await.0[0].clone();
+    let id = |key: &str| grant[key].as_str().expect("an id").to_owned();
+    for role in ALL {
+        let minted = payer.json_command(&["operator", "token", "--role", role, "--name", "ana"]);
+        let bearer = minted["token"].as_str().expect("a token");
+        for (method, pattern, allowed) in ROUTES {
+            let own = match *pattern {
+                path if path.starts_with("/decisions/") || path.starts_with("/trace/") => id("decision_id"),
+                path if path.starts_with("/grants/{") => id("id"),
+                path if path.starts_with("/consents/") => id("consent_id"),
+                path if path.starts_with("/members/") => patient.clone(),
+                _ => "nobody".to_owned(),
+            };
+            let mut path = pattern.replace("{id:.+}", &own).replace("{id}", &own);
+            if *pattern == "/disclosures" {
+                path = format!("{path}?member={patient}");
+            }
+            let body = match *pattern {
+                path if path.ends_with("/_search") => format!("{{\"member\": \"{patient}\"}}"),
+                path if path.ends_with("/revoke") => "{\"reason\": \"a test of roles\"}".to_owned(),
+                _ => String::new(),
+            };
+            let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
+            let ask = |bearer: Option<&str>| {
+                let url = format!("{}/ops/v1{path}", payer.ops);
+                let request = client.http.request(method.clone(), url).body(body.clone());
+                let request = request.header("content-type", "application/json");
+                match bearer {
+                    Some(bearer) => request.bearer_auth(bearer).send(),
+                    None => request.send(),
+                }
+            };
+            let reply = Reply::of(ask(Some(bearer)).await.expect("an answer")).await;
+            if !allowed.contains(role) {
+                reply.assert_outcome(Fault::RoleMissing);
+            } else if path.contains("/reviews/") {
+                assert!(matches!(reply.status, 400 | 404), "{role} {path}: {}", reply.text());
+            } else {
+                reply.assert_status(200);
+                let shows_patients = ["auditor", "reviewer"].contains(role);
+                assert!(shows_patients || !reply.text().contains(&patient), "{role} {path}");
+            }
+            let nobody = Reply::of(ask(None).await.expect("an answer")).await;
+            nobody.assert_outcome(Fault::TokenMissing);
+        }
+    }
+}

@@ -37,10 +37,7 @@ impl FromRequest for Authorised {
             ) else {
                 return Err(Fault::Internal.into());
             };
-            match authorise(&request, app, limits).await {
-                Ok(authorised) => Ok(authorised),
-                Err(failure) => Err(refused(&request, app, failure).await.into()),
-            }
+            authorise(&request, app, limits).await.map_err(HttpFailure)
         })
     }
 }
@@ -100,22 +97,6 @@ pub fn bearer(request: &HttpRequest) -> Result<Option<&str>, Failure> {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(token.trim())),
         _ => Err(Fault::TokenInvalid.into()),
     }
-}
-
-async fn refused(request: &HttpRequest, app: &App, failure: Failure) -> Failure {
-    let certificate_sha256 = request
-        .conn_data::<PeerCertificate>()
-        .map(|certificate| certificate.sha256);
-    let id = request.extensions().get::<SeenPartner>().map(|seen| seen.0.clone());
-    let kind = if id.is_some() { "partner" } else { "unknown" };
-    let actor = Actor {
-        kind,
-        id,
-        certificate_sha256,
-        ..Actor::default()
-    };
-    record_refusal(app, Action::RequestRefused, actor, &failure, &correlation_of(request)).await;
-    failure
 }
 
 /// Writes a refusal to the ledger. The request is refused in any case, so a store that fails here is only logged.

@@ -40,7 +40,7 @@ pub async fn post(
                 &caller.correlation,
             )
             .await;
-            return Err(failure.into());
+            return Err(failure.noted().into());
         }
     };
     let wanted = MatchRequest {

@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::error::{Failure, Fault};
 use crate::http::body;
 use crate::http::observe::correlation_of;
-use crate::http::reply::error_headers;
+use crate::http::reply::{error_headers, keep_fault};
 use crate::security::{self, OauthRequest, PeerCertificate, oauth_error};
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
@@ -85,7 +85,7 @@ fn refusal(failure: &Failure) -> HttpResponse {
         error_headers(&mut response, failure.fault());
     }
     let mut answer = head(&mut response).body(json!({"error": error, "error_description": description}).to_string());
-    answer.extensions_mut().insert(failure.fault());
+    keep_fault(&mut answer, failure);
     answer
 }
 

@@ -1,6 +1,7 @@
 //! The operations side, on its own listener: health, metrics, and `/ops/v1` for machines.
 
 mod health;
+mod rights;
 mod reviews;
 mod v1;
 
@@ -19,6 +20,18 @@ pub fn configure(service: &mut ServiceConfig) {
                 .route("/decisions", web::get().to(v1::decisions))
                 .route("/decisions/{id}", web::get().to(v1::decision))
                 .route("/grants", web::get().to(v1::grants))
+                .service(rights::body("/grants/_search", web::post().to(rights::grants_search)))
+                .service(rights::body("/grants/{id}/revoke", web::post().to(rights::revoke_grant)))
+                .route("/consents", web::get().to(rights::consents))
+                .route("/consents/{id}", web::get().to(rights::consent))
+                .service(rights::body("/consents/{id}/revoke", web::post().to(rights::revoke_consent)))
+                .route("/disclosures", web::get().to(rights::disclosures))
+                .service(rights::body(
+                    "/disclosures/_search",
+                    web::post().to(rights::disclosures_search),
+                ))
+                // Correlation ids may hold slashes.
+                .route("/trace/{id:.+}", web::get().to(rights::trace))
                 .route("/reviews", web::get().to(reviews::queue))
                 .route("/reviews/{id}", web::get().to(reviews::one))
                 .service(

@@ -2,7 +2,7 @@
 //!
 //! Personal words go to the role `reviewer` only, and every view is in the ledger before it is shown.
 
-use super::v1::{PAGE, Query, allowed, list, respond};
+use super::v1::{PAGE, Query, allowed, correlation, list, respond};
 use crate::app::App;
 use crate::error::{Failure, Fault};
 use crate::http::fhir::authorised::bearer;
@@ -11,7 +11,6 @@ use crate::ops::reviews::{self, ReviewFilter, Sight};
 use crate::review::{self, Act, By, Choice, Order};
 use crate::secret::sha256;
 use crate::security::Role;
-use crate::telemetry::Correlation;
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -179,15 +178,4 @@ async fn known(app: &App, id: String) -> Result<String, Failure> {
         .store
         .read(move |db| crate::store::reviews::find(db, &id).map(|row| row.id))
         .await
-}
-
-fn correlation(request: &HttpRequest, app: &App) -> Correlation {
-    let given = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-    Correlation::of(
-        app.ctx.ids.new_id(app.ctx.clock.now_ms()),
-        crate::secret::random(),
-        given("x-correlation-id"),
-        given("x-request-id"),
-        given("traceparent"),
-    )
 }

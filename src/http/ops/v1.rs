@@ -6,9 +6,13 @@ use crate::error::{Failure, Fault};
 use crate::http::fhir::authorised::bearer;
 use crate::http::negotiate::{encode, pairs};
 use crate::http::reply::outcome_response;
+use crate::audit::Object;
+use crate::ops::disclosures::{self, Asked};
+use crate::ops::viewed::{Viewer, patient, viewed};
 use crate::ops::{self, DecisionFilter, GrantFilter, LedgerFilter, Page, View};
-use crate::security::Role;
+use crate::security::{Operator, Role};
 use crate::store::{Db, guesses, partners as registry};
+use crate::telemetry::Correlation;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
@@ -19,7 +23,8 @@ pub(super) const PAGE: i64 = 100;
 /// `GET /ops/v1/decisions`.
 pub async fn decisions(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
     respond(&app, async {
-        let role = allowed(&request, &app, &[Role::Support, Role::Operator, Role::Auditor]).await?;
+        let operator = holder(&request, &app, &[Role::Support, Role::Operator, Role::Auditor]).await?;
+        let role = operator.role;
         let query = Query::of(&request, &["partner", "correlation", "since", "cursor"])?;
         let filter = DecisionFilter {
             partner: query.text("partner"),
@@ -29,6 +34,7 @@ pub async fn decisions(request: HttpRequest, app: web::Data<App>) -> HttpRespons
             newest: false,
             limit: PAGE,
         };
+        show(&request, &app, operator, "decisions", None).await?;
         let page = app
             .ctx
             .store
@@ -42,11 +48,17 @@ pub async fn decisions(request: HttpRequest, app: web::Data<App>) -> HttpRespons
 /// `GET /ops/v1/decisions/{id}`.
 pub async fn decision(request: HttpRequest, id: web::Path<String>, app: web::Data<App>) -> HttpResponse {
     respond(&app, async {
-        let role = allowed(&request, &app, &[Role::Support, Role::Operator, Role::Auditor]).await?;
+        let operator = holder(&request, &app, &[Role::Support, Role::Operator, Role::Auditor]).await?;
+        let role = operator.role;
         let id = id.into_inner();
         if !crate::ids::is_fhir_id(&id) {
             return Err(ops::no_decision());
         }
+        let asked = Object {
+            kind: "Decision",
+            id: id.clone(),
+        };
+        show(&request, &app, operator, "decisions", Some(asked)).await?;
         app.ctx.store.read(move |db| ops::decision(db, &id, view(role))).await
     })
     .await
@@ -55,28 +67,53 @@ pub async fn decision(request: HttpRequest, id: web::Path<String>, app: web::Dat
 /// `GET /ops/v1/grants`.
 pub async fn grants(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
     respond(&app, async {
-        allowed(&request, &app, &[Role::Auditor]).await?;
+        let operator = holder(&request, &app, &[Role::Auditor]).await?;
         let query = Query::of(&request, &["partner", "member", "cursor"])?;
-        let filter = GrantFilter {
+        let asked = Asked {
             partner: query.text("partner"),
             member: query.text("member"),
             cursor: query.text("cursor"),
-            limit: PAGE,
+            ..Asked::default()
         };
-        let page = app
-            .ctx
-            .store
-            .read(move |db| ops::grants(db, &filter, View::Full))
-            .await?;
-        Ok(list(&request, &query, page))
+        grants_of(&request, &app, operator, asked).await
     })
     .await
+}
+
+/// Grants as they were asked for by a query or by a body.
+pub(super) async fn grants_of(
+    request: &HttpRequest,
+    app: &App,
+    operator: Operator,
+    asked: Asked,
+) -> Result<Value, Failure> {
+    let (payer, wanted) = (std::sync::Arc::clone(&app.ctx.payer), asked);
+    let filter = app
+        .ctx
+        .store
+        .read(move |db| {
+            Ok(GrantFilter {
+                member: wanted.patient(db, &payer)?,
+                cursor: disclosures::id("cursor", wanted.cursor.as_deref())?,
+                partner: wanted.partner,
+                limit: PAGE,
+            })
+        })
+        .await?;
+    show(request, app, operator, "grants", filter.member.as_deref().map(patient)).await?;
+    let kept = kept(&[("partner", &filter.partner), ("member", &filter.member)]);
+    let page = app
+        .ctx
+        .store
+        .read(move |db| ops::grants(db, &filter, View::Full))
+        .await?;
+    Ok(listed(request, "/ops/v1/grants", &kept, page))
 }
 
 /// `GET /ops/v1/ledger`.
 pub async fn ledger(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
     respond(&app, async {
-        allowed(&request, &app, &[Role::Auditor]).await?;
+        let operator = holder(&request, &app, &[Role::Auditor]).await?;
         let query = Query::of(&request, &["from", "to", "exchange", "correlation", "cursor"])?;
         let filter = LedgerFilter {
             from_ms: query.instant("from")?,
@@ -86,6 +123,7 @@ pub async fn ledger(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
             cursor: query.text("cursor"),
             limit: PAGE,
         };
+        show(&request, &app, operator, "ledger", None).await?;
         let page = app.ctx.store.read(move |db| ops::ledger(db, &filter)).await?;
         Ok(list(&request, &query, page))
     })
@@ -155,12 +193,45 @@ fn view(role: Role) -> View {
 }
 
 pub(super) async fn allowed(request: &HttpRequest, app: &App, roles: &[Role]) -> Result<Role, Failure> {
-    let role = app.authority.operator(&app.ctx, bearer(request)?).await?;
-    if roles.contains(&role) {
-        Ok(role)
+    holder(request, app, roles).await.map(|operator| operator.role)
+}
+
+/// Who holds the token of the request, if one of `roles` is its role.
+pub(super) async fn holder(request: &HttpRequest, app: &App, roles: &[Role]) -> Result<Operator, Failure> {
+    let operator = app.authority.operator(&app.ctx, bearer(request)?).await?;
+    if roles.contains(&operator.role) {
+        Ok(operator)
     } else {
         Err(Fault::RoleMissing.into())
     }
+}
+
+/// Notes in the ledger, durably, what this operator is about to be shown. Call it before anything is.
+pub(super) async fn show(
+    request: &HttpRequest,
+    app: &App,
+    operator: Operator,
+    what: &'static str,
+    object: Option<Object>,
+) -> Result<(), Failure> {
+    let viewer = Viewer {
+        operator: operator.name,
+        role: operator.role.name(),
+        correlation: correlation(request, app),
+    };
+    app.ctx.store.write(viewed(&app.ctx, &viewer, what, object)).await
+}
+
+/// The ids of a request to this side.
+pub(super) fn correlation(request: &HttpRequest, app: &App) -> Correlation {
+    let given = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    Correlation::of(
+        app.ctx.ids.new_id(app.ctx.clock.now_ms()),
+        crate::secret::random(),
+        given("x-correlation-id"),
+        given("x-request-id"),
+        given("traceparent"),
+    )
 }
 
 pub(super) struct Query(Vec<(String, String)>);
@@ -168,6 +239,13 @@ pub(super) struct Query(Vec<(String, String)>);
 impl Query {
     pub(super) fn of(request: &HttpRequest, known: &[&str]) -> Result<Query, Failure> {
         let given = pairs(request.query_string())?;
+        for (at, (name, value)) in given.iter().enumerate() {
+            let is_twice = given[..at].iter().any(|(other, _)| other == name);
+            if known.contains(&name.as_str()) && (value.is_empty() || is_twice) {
+                let remedy = "Give each parameter once and with a value, or leave it out.";
+                return Err(Failure::new(Fault::ParameterInvalid).at(name).remedy(remedy));
+            }
+        }
         match given.iter().find(|(name, _)| !known.contains(&name.as_str())) {
             None => Ok(Query(given)),
             Some(_) => Err(Failure::new(Fault::ParameterUnknown).remedy(format!("Use only {}.", known.join(", ")))),
@@ -179,7 +257,6 @@ impl Query {
             .iter()
             .find(|(key, _)| key == name)
             .map(|(_, value)| value.clone())
-            .filter(|value| !value.is_empty())
     }
 
     fn instant(&self, name: &str) -> Result<Option<i64>, Failure> {
@@ -192,19 +269,27 @@ impl Query {
 
 /// A page: its items, and `next`, which is an absolute URL of this listener, or null.
 pub(super) fn list(request: &HttpRequest, query: &Query, page: Page) -> Value {
+    let pairs = query.0.iter().filter(|(name, _)| name != "cursor");
+    let kept: String = pairs.map(|(name, value)| format!("{name}={}&", encode(value))).collect();
+    listed(request, request.path(), &kept, page)
+}
+
+/// The same where the next page is asked for elsewhere: at `path`, with the parameters `kept`.
+pub(super) fn listed(request: &HttpRequest, path: &str, kept: &str, page: Page) -> Value {
     let next = page.next.map(|cursor| {
-        let kept: String = query
-            .0
-            .iter()
-            .filter(|(name, _)| name != "cursor")
-            .map(|(name, value)| format!("{name}={}&", encode(value)))
-            .collect();
         format!(
-            "http://{}{}?{kept}cursor={}",
+            "http://{}{path}?{kept}cursor={}",
             request.app_config().local_addr(),
-            request.path(),
             encode(&cursor)
         )
     });
     json!({"items": page.items, "next": next})
+}
+
+/// Those of these parameters that have a value, for [`listed`].
+pub(super) fn kept(pairs: &[(&str, &Option<String>)]) -> String {
+    pairs
+        .iter()
+        .filter_map(|(name, value)| Some(format!("{name}={}&", encode(value.as_deref()?))))
+        .collect()
 }

@@ -10,8 +10,11 @@ async fn a_match_keeps_decision_consent_grant_and_ledger_together() {
     assert_eq!((answer.status, answer.replayed), (200, false));
     assert_eq!(body["parameter"][0]["valueIdentifier"]["value"], "U1");
     assert_eq!(body["parameter"][1]["valueReference"]["reference"], "Patient/p1");
-    assert_eq!(world.counts().await, [1, 1, 1, 0, 2]);
-    assert_eq!(world.actions().await, ["member-match.begun", "member-match.matched"]);
+    assert_eq!(world.counts().await, [1, 1, 1, 0, 3]);
+    assert_eq!(
+        world.actions().await,
+        ["member-match.begun", "member-match.matched", "consent.recorded"]
+    );
     assert_eq!(
         world.outcomes().await,
         [("matched".to_owned(), None, Some("p1".to_owned()))]
@@ -64,7 +67,7 @@ async fn asking_again_decides_anew_and_renews_the_one_grant() {
     other_spelling["parameter"][3]["resource"]["id"] = json!("another-id");
     let again = world.ask(&other_spelling, Some("k2")).await.expect("matched");
     assert!(!again.replayed);
-    assert_eq!(world.counts().await, [2, 1, 1, 2, 4]);
+    assert_eq!(world.counts().await, [2, 1, 1, 2, 5]);
     let (created, renewed): (i64, i64) = world
         .sql(|db| {
             Ok(grants::table
@@ -79,7 +82,7 @@ async fn asking_again_decides_anew_and_renews_the_one_grant() {
         .expect("matched");
     assert_eq!(
         world.counts().await,
-        [3, 2, 2, 2, 6],
+        [3, 2, 2, 2, 8],
         "another consent is another grant"
     );
     world
@@ -92,7 +95,7 @@ async fn asking_again_decides_anew_and_renews_the_one_grant() {
         .expect("matched");
     assert_eq!(
         world.counts().await,
-        [4, 3, 3, 3, 8],
+        [4, 3, 3, 3, 11],
         "t_d14: keys, consents and grants are the partner's own"
     );
 }

@@ -4,6 +4,7 @@ mod assertions;
 mod certificates;
 mod keys;
 mod keysets;
+mod refusals;
 mod requests;
 mod tokens;
 

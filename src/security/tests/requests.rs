@@ -1,7 +1,7 @@
 //! Authenticated requests: which token with which certificate is whom.
 
 use super::*;
-use crate::security::Role;
+use crate::security::{Operator, Role};
 use crate::security::operator;
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn t_a20_tokens_end() {
 async fn operators_tokens_carry_a_role_until_they_end() {
     let bed = Bed::new();
     let ctx = bed.ctx.clone();
-    let (token, expires_ms) = tokio::task::spawn_blocking(move || operator::issue(&ctx, Role::Auditor, 60_000))
+    let (token, expires_ms) = tokio::task::spawn_blocking(move || operator::issue(&ctx, Role::Auditor, "ana", 60_000))
         .await
         .expect("task")
         .expect("token");
@@ -124,10 +124,13 @@ async fn operators_tokens_carry_a_role_until_they_end() {
         bed.authority
             .operator(&bed.ctx, Some(token.expose()))
             .await
-            .expect("role"),
-        Role::Auditor
+            .expect("an operator"),
+        Operator {
+            role: Role::Auditor,
+            name: "ana".to_owned(),
+        }
     );
-    let fault = |result: Result<Role, Failure>| result.err().map(|failure| failure.fault());
+    let fault = |result: Result<Operator, Failure>| result.err().map(|failure| failure.fault());
     assert_eq!(
         fault(bed.authority.operator(&bed.ctx, None).await),
         Some(Fault::TokenMissing)
@@ -156,7 +159,7 @@ async fn operators_tokens_carry_a_role_until_they_end() {
         fault(bed.authority.operator(&bed.ctx, Some(token.expose())).await),
         Some(Fault::TokenInvalid)
     );
-    assert!(operator::issue(&bed.ctx, Role::Admin, operator::LIFE_MOST_MS + 1).is_err());
+    assert!(operator::issue(&bed.ctx, Role::Admin, "ana", operator::LIFE_MOST_MS + 1).is_err());
     assert!(bed.ledger().contains(&"operator.token-issued".to_owned()));
 }
 

@@ -31,6 +31,42 @@ impl<'a> Desk<'a> {
         }
     }
 
+    /// The same with a token that bears a name.
+    pub fn named(payer: &TestPayer, client: &'a Client, role: &str, name: &str) -> Desk<'a> {
+        let minted = payer.json_command(&["operator", "token", "--role", role, "--name", name]);
+        Desk {
+            client,
+            base: format!("{}/ops/v1/", payer.ops),
+            token: minted["token"].as_str().expect("a token").to_owned(),
+        }
+    }
+
+    /// Posts a JSON body.
+    pub async fn post(&self, path: &str, body: &Value) -> Reply {
+        let request = self.client.http.post(format!("{}{path}", self.base));
+        let request = request.bearer_auth(&self.token);
+        let request = request
+            .header("content-type", "application/json")
+            .body(body.to_string());
+        Reply::of(request.send().await.expect("an answer")).await
+    }
+
+    /// All items of a list, page by page.
+    pub async fn all(&self, path: &str) -> Vec<Value> {
+        let (mut items, mut url) = (Vec::new(), format!("{}{path}", self.base));
+        loop {
+            let sent = self.client.http.get(&url).bearer_auth(&self.token).send().await;
+            let reply = Reply::of(sent.expect("an answer")).await;
+            reply.assert_status(200);
+            let page = reply.json();
+            items.extend(page["items"].as_array().expect("items").iter().cloned());
+            match page["next"].as_str() {
+                Some(next) => url = next.to_owned(),
+                None => return items,
+            }
+        }
+    }
+
     pub async fn get(&self, path: &str) -> Reply {
         let url = format!("{}{path}", self.base);
         let sent = self.client.http.get(url).bearer_auth(&self.token).send().await;

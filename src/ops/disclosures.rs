@@ -1,0 +1,308 @@
+//! Who got what of a member, when and under which consent: the accounting of disclosures, from the ledger.
+//!
+//! A disclosure is an entry that began it. The entry that ended it says how many bytes and resources went out; where there is none,
+//! they may have gone out. The consent is the one that the entry is committed to.
+
+use super::{Page, page};
+use crate::audit::commitment;
+use crate::clock::rfc3339_ms;
+use crate::consent;
+use crate::context::Payer;
+use crate::error::{Failure, Fault};
+use crate::ids::is_fhir_id;
+use crate::store::consents::{self, ConsentRow};
+use crate::store::entries::{self, EntryRow};
+use crate::store::ops_queries::Grant;
+use crate::store::{Db, partners, resources};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::{HashMap, HashSet};
+
+pub use crate::store::entries::DisclosureFilter;
+
+/// Matches of one member that are looked through.
+const MATCHES: i64 = 10_000;
+
+/// What is asked, in the words of a query, of a body or of a command.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asked {
+    /// `Patient/<id>`, or the id.
+    pub member: Option<String>,
+    /// The number on the member's card; never in a URL.
+    pub member_number: Option<String>,
+    /// Id of a partner.
+    pub partner: Option<String>,
+    /// An instant, or a date in the payer's time zone; included.
+    pub from: Option<String>,
+    /// An instant, which is excluded, or a date, which is included.
+    pub to: Option<String>,
+    /// Id of the last one seen.
+    pub cursor: Option<String>,
+}
+
+impl Asked {
+    /// The id of the Patient that is asked about, if one is.
+    ///
+    /// # Errors
+    /// [`Fault::ParameterInvalid`] for what is no id, and for both ways of asking at once; [`Fault::MemberUnknown`];
+    /// [`Fault::MemberNumberShared`]; those of the database.
+    pub fn patient(&self, db: &mut Db, payer: &Payer) -> Result<Option<String>, Failure> {
+        let patient = match (&self.member, &self.member_number) {
+            (None, None) => return Ok(None),
+            (Some(_), Some(_)) => return Err(wrong("member", "Give member or member_number, not both.")),
+            (Some(member), None) => {
+                let id = member.strip_prefix("Patient/").unwrap_or(member);
+                if !is_fhir_id(id) {
+                    let remedy = "Give Patient/<id> or the id; a member number goes into the body of a POST _search.";
+                    return Err(wrong("member", remedy));
+                }
+                id.to_owned()
+            }
+            (None, Some(number)) => of_number(db, payer, number)?,
+        };
+        if entries::is_member(db, &patient)? {
+            Ok(Some(patient))
+        } else {
+            Err(Fault::MemberUnknown.into())
+        }
+    }
+
+    /// Which disclosures.
+    ///
+    /// # Errors
+    /// As [`Asked::patient`]; [`Fault::ParameterInvalid`] without a member, for times that cannot be read and for a cursor that is
+    /// none; [`Fault::PartnerUnknown`].
+    pub fn filter(&self, db: &mut Db, payer: &Payer, limit: i64) -> Result<DisclosureFilter, Failure> {
+        let from_ms = self.from.as_deref().map(|text| begin(text, payer)).transpose()?;
+        let to_ms = self.to.as_deref().map(|text| end(text, payer)).transpose()?;
+        if from_ms.zip(to_ms).is_some_and(|(from, to)| from >= to) {
+            return Err(wrong("to", "Give a time after that of from."));
+        }
+        let cursor = id("cursor", self.cursor.as_deref())?;
+        let partner = known_partner(db, self.partner.as_deref())?;
+        let member = self
+            .patient(db, payer)?
+            .ok_or_else(|| wrong("member", "Say whose disclosures: member=Patient/<id>."))?;
+        Ok(DisclosureFilter {
+            member,
+            partner,
+            from_ms,
+            to_ms,
+            cursor,
+            limit,
+        })
+    }
+}
+
+/// A partner that is asked about, if one is.
+///
+/// # Errors
+/// [`Fault::PartnerUnknown`], since a list under a misspelt name would be empty; those of the database.
+pub fn known_partner(db: &mut Db, id: Option<&str>) -> Result<Option<String>, Failure> {
+    let Some(id) = id else { return Ok(None) };
+    match is_fhir_id(id).then(|| partners::by_id(db, id)).transpose()?.flatten() {
+        Some(row) => Ok(Some(row.id)),
+        None => Err(Fault::PartnerUnknown.into()),
+    }
+}
+
+/// An id of ours in the parameter `place`, if there is one.
+///
+/// # Errors
+/// [`Fault::ParameterInvalid`].
+pub fn id(place: &'static str, text: Option<&str>) -> Result<Option<String>, Failure> {
+    match text {
+        None => Ok(None),
+        Some(text) if is_fhir_id(text) => Ok(Some(text.to_owned())),
+        Some(_) => Err(wrong(place, "Give an id as it was listed.")),
+    }
+}
+
+fn wrong(place: &'static str, remedy: &'static str) -> Failure {
+    Failure::new(Fault::ParameterInvalid).at(place).remedy(remedy)
+}
+
+/// The Patient with this member number.
+fn of_number(db: &mut Db, payer: &Payer, number: &str) -> Result<String, Failure> {
+    let number = number.trim();
+    if number.is_empty() || number.len() > 128 || number.chars().any(char::is_control) {
+        return Err(wrong("member_number", "Give the number as it is on the card."));
+    }
+    match resources::with_identifier(db, "Patient", Some(&payer.member_system), number)?.as_slice() {
+        [] => Err(Fault::MemberUnknown.into()),
+        [only] => Ok(only.clone()),
+        _ => Err(Fault::MemberNumberShared.into()),
+    }
+}
+
+const TIMES: &str = "Give a date, such as 2026-11-30, or an RFC 3339 instant, such as 2026-11-30T12:00:00Z.";
+
+fn begin(text: &str, payer: &Payer) -> Result<i64, Failure> {
+    consent::span(text, payer.time_zone)
+        .map(|(first, _)| first)
+        .ok_or_else(|| wrong("from", TIMES))
+}
+
+fn end(text: &str, payer: &Payer) -> Result<i64, Failure> {
+    consent::span(text, payer.time_zone)
+        .map(|(first, after)| if text.contains('T') { first } else { after })
+        .ok_or_else(|| wrong("to", TIMES))
+}
+
+/// A page of disclosures, oldest first.
+///
+/// # Errors
+/// [`Fault::StoreDamaged`] for an entry that is no JSON; those of the database.
+pub fn list(db: &mut Db, filter: &DisclosureFilter) -> Result<Page, Failure> {
+    let rows = entries::begun(db, filter)?;
+    let accounts = Accounts::of(db, &filter.member)?;
+    let ends = Ends::of(db, &rows)?;
+    page(
+        rows,
+        filter.limit,
+        |row| row.id.clone(),
+        |row| {
+            let entry = parsed(&row)?;
+            let mut item = json!({
+                "id": row.id, "at": rfc3339_ms(row.at_us / 1000), "partner": row.partner_id,
+                "member": format!("Patient/{}", filter.member), "policy": entry["consent"]["rule"],
+                "policy_version": entry["policy_version"], "correlation_id": row.correlation_id,
+                "request_id": entry["request_id"],
+            });
+            ends.put(&row, &entry, &mut item)?;
+            for (name, id) in accounts.ids(&row, &entry) {
+                item[name] = id.into();
+            }
+            Ok(item)
+        },
+    )
+}
+
+/// The consents, grants and matches of one member, to tell under which a disclosure was.
+pub(super) struct Accounts {
+    consents: Vec<ConsentRow>,
+    grants: Vec<Grant>,
+    /// Matches that made or renewed a grant: when, under which consent, and in which request. Oldest first.
+    matches: Vec<(i64, String, String)>,
+    /// Decisions by request id.
+    decisions: HashMap<String, String>,
+}
+
+impl Accounts {
+    /// Those of a member.
+    pub(super) fn of(db: &mut Db, patient_id: &str) -> Result<Accounts, Failure> {
+        let consents = consents::of_member(db, patient_id)?;
+        let mut accounts = Accounts {
+            grants: consents::grants_under(db, &consents)?,
+            consents,
+            matches: Vec::new(),
+            decisions: HashMap::new(),
+        };
+        let rows = entries::about_by(db, patient_id, entries::MATCHED, "", MATCHES)?;
+        let mut requests = Vec::new();
+        for row in &rows {
+            let entry = parsed(row)?;
+            if let Some(consent) = accounts.consent(row, &entry) {
+                let ids = row.ids();
+                let made = (row.at_us, consent.id.clone(), ids.request_id.clone());
+                accounts.matches.push(made);
+                requests.push(ids);
+            }
+        }
+        let decisions = entries::decisions_of(db, &requests)?;
+        accounts.decisions = decisions.into_iter().map(|one| (one.request_id, one.id)).collect();
+        Ok(accounts)
+    }
+
+    /// The consent that an entry is committed to.
+    pub(super) fn consent(&self, row: &EntryRow, entry: &Value) -> Option<&ConsentRow> {
+        let salt: [u8; 32] = row.salt.as_deref()?.try_into().ok()?;
+        let committed = entry["consent"]["id_commit"].as_str()?;
+        self.consents.iter().find(|consent| {
+            Some(&consent.partner_id) == row.partner_id.as_ref()
+                && commitment("consent", &salt, &consent.id) == committed
+        })
+    }
+
+    /// Under which consent, grant and decision a disclosure was, as names and ids.
+    pub(super) fn ids(&self, row: &EntryRow, entry: &Value) -> [(&'static str, Option<String>); 3] {
+        let consent = self.consent(row, entry);
+        let grant = consent.and_then(|consent| self.grants.iter().find(|grant| grant.consent_id == consent.id));
+        let made = consent.and_then(|consent| {
+            let until = self.matches.iter().filter(|(at_us, id, _)| *id == consent.id && *at_us <= row.at_us);
+            until.max_by_key(|(at_us, ..)| *at_us)
+        });
+        let decision = made.and_then(|(_, _, request)| self.decisions.get(request));
+        [
+            ("consent_id", consent.map(|consent| consent.id.clone())),
+            ("grant_id", grant.map(|grant| grant.id.clone())),
+            ("decision_id", decision.cloned()),
+        ]
+    }
+}
+
+/// The entries that ended disclosures, to be found from those that began them.
+pub(super) struct Ends {
+    by_begun: HashMap<String, EntryRow>,
+    /// Those of before entries named each other: by request and subject, in their order.
+    others: HashMap<(String, Option<String>), Vec<EntryRow>>,
+}
+
+impl Ends {
+    pub(super) fn of(db: &mut Db, rows: &[EntryRow]) -> Result<Ends, Failure> {
+        let begun = || rows.iter().filter(|row| row.action == entries::BEGUN);
+        let correlations: HashSet<String> = begun().map(|row| row.correlation_id.clone()).collect();
+        let mut found = Ends {
+            by_begun: HashMap::new(),
+            others: HashMap::new(),
+        };
+        let Some(from_us) = begun().map(|row| row.at_us).min() else {
+            return Ok(found);
+        };
+        let correlations: Vec<String> = correlations.into_iter().collect();
+        for row in entries::ends(db, &correlations, from_us)? {
+            let entry = parsed(&row)?;
+            match entry["begun"].as_str() {
+                Some(begun) => drop(found.by_begun.insert(begun.to_owned(), row)),
+                None => {
+                    let request = entry["request_id"].as_str().unwrap_or_default().to_owned();
+                    found.others.entry((request, row.subject.clone())).or_default().push(row);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Adds to a disclosure how it ended.
+    pub(super) fn put(&self, begun: &EntryRow, entry: &Value, item: &mut Value) -> Result<(), Failure> {
+        let request = entry["request_id"].as_str().unwrap_or_default().to_owned();
+        let ended = self.by_begun.get(&begun.id).or_else(|| {
+            let same = self.others.get(&(request, begun.subject.clone()))?;
+            same.iter().find(|row| row.id > begun.id)
+        });
+        let Some(ended) = ended else {
+            item["outcome"] = "begun".into();
+            for unknown in ["ended_at", "http", "bytes", "resources"] {
+                item[unknown] = Value::Null;
+            }
+            return Ok(());
+        };
+        let end = parsed(ended)?;
+        let is_whole = end["outcome"]["class"] == "ok";
+        item["outcome"] = if is_whole { "completed" } else { "incomplete" }.into();
+        item["ended_at"] = rfc3339_ms(ended.at_us / 1000).into();
+        item["http"] = end["outcome"]["http"].clone();
+        item["bytes"] = end["bytes"].clone();
+        item["resources"] = match &end["counts"] {
+            Value::Object(counts) => counts.clone().into(),
+            _ => json!({}),
+        };
+        Ok(())
+    }
+}
+
+/// The entry itself.
+pub(super) fn parsed(row: &EntryRow) -> Result<Value, Failure> {
+    serde_json::from_slice(&row.entry).map_err(|error| Failure::new(Fault::StoreDamaged).because(error))
+}

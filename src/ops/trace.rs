@@ -1,0 +1,389 @@
+//! All that happened under one id, oldest first: for support, without personal values.
+//!
+//! An id may be a correlation id, or that of a request, a decision, a grant, a consent or a review. Correlation ids are the callers' own
+//! words, so they are shown only where they were asked for. Refusals that were counted and not listed are told with those that were.
+
+use super::disclosures::{Accounts, Ends, parsed};
+use super::{LIMIT_MAX, Page};
+use crate::clock::rfc3339_ms;
+use crate::error::{Failure, Fault};
+use crate::ids::{is_correlation_id, is_fhir_id};
+use crate::security::refusals::{counted_in, minute_of};
+use crate::store::entries::{self, DecisionIds, EntryRow, RequestIds};
+use crate::store::ops_queries::Grant;
+use crate::store::{Db, consents, ops_queries, reviews};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// Entries about a member, looked through at once for those under a grant.
+const BATCH: i64 = 500;
+
+/// What is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    /// The id.
+    pub id: String,
+    /// Id of the last one seen.
+    pub cursor: Option<String>,
+    /// Items of a page.
+    pub limit: i64,
+}
+
+impl Asked {
+    /// This id, if it can be one.
+    ///
+    /// # Errors
+    /// [`Fault::ParameterInvalid`].
+    pub fn new(id: &str, cursor: Option<String>, limit: i64) -> Result<Asked, Failure> {
+        if !is_correlation_id(id) {
+            return Err(Failure::new(Fault::ParameterInvalid).at("id").remedy(
+                "Give the id as it was answered: 1 to 128 letters, digits and the characters -._~:/+=@, percent-encoded in a URL.",
+            ));
+        }
+        Ok(Asked {
+            id: id.to_owned(),
+            cursor,
+            limit: limit.clamp(1, LIMIT_MAX),
+        })
+    }
+}
+
+/// A page of what happened.
+///
+/// # Errors
+/// [`Fault::TraceUnknown`] when nothing is on record; those of the database.
+pub fn trace(db: &mut Db, asked: &Asked) -> Result<Page, Failure> {
+    let mut found = Found {
+        after: asked.cursor.clone().unwrap_or_default(),
+        fetch: asked.limit + 1,
+        rows: BTreeMap::new(),
+        done: HashSet::new(),
+    };
+    found.by_any(db, &asked.id)?;
+    let mut rows: Vec<EntryRow> = found.rows.into_values().collect();
+    if rows.is_empty() && asked.cursor.is_none() {
+        rows = counted_around(db, &asked.id)?;
+        if rows.is_empty() {
+            return Err(Fault::TraceUnknown.into());
+        }
+    }
+    let limit = usize::try_from(asked.limit).unwrap_or(1);
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = rows.last().filter(|_| more).map(|row| row.id.clone());
+    let told = Told::of(db, &rows, &asked.id)?;
+    Ok(Page {
+        items: rows.iter().map(|row| told.item(row)).collect::<Result<_, _>>()?,
+        next,
+    })
+}
+
+/// The entries found so far, in the order of time.
+struct Found {
+    after: String,
+    fetch: i64,
+    rows: BTreeMap<String, EntryRow>,
+    /// Requests and subjects that were looked up.
+    done: HashSet<String>,
+}
+
+impl Found {
+    fn by_any(&mut self, db: &mut Db, id: &str) -> Result<(), Failure> {
+        let rows = entries::under(db, id, &self.after, self.fetch)?;
+        self.add(rows);
+        let rows = entries::by_request_id(db, id, &self.after, self.fetch)?;
+        self.add(rows);
+        if !is_fhir_id(id) {
+            return Ok(());
+        }
+        if let Some(decision) = ops_queries::decision(db, id)? {
+            let ids = RequestIds {
+                correlation_id: decision.correlation_id,
+                request_id: decision.request_id,
+            };
+            self.request(db, &ids)?;
+            let detail: Value = serde_json::from_str(&decision.detail).unwrap_or_default();
+            // The review that this decision opened, or the one that was there.
+            let opened = self.rows.values().filter(|row| row.action == "review.opened");
+            let mut reviews: Vec<String> = opened.filter_map(|row| row.subject.clone()).collect();
+            reviews.extend(detail["review"]["id"].as_str().map(str::to_owned));
+            for review in reviews {
+                self.subject(db, &review)?;
+            }
+        }
+        if let Some(grant) = consents::grant(db, id)? {
+            self.grants(db, &grant.consent_id, &[grant.clone()])?;
+        }
+        if let Some(consent) = consents::find(db, id)? {
+            let grants = consents::grants_under(db, std::slice::from_ref(&consent))?;
+            self.grants(db, &consent.id, &grants)?;
+        }
+        match reviews::find(db, id) {
+            Ok(review) => {
+                self.subject(db, &review.id)?;
+                if let Some(decision) = ops_queries::decision(db, &review.decision_id)? {
+                    let ids = RequestIds {
+                        correlation_id: decision.correlation_id,
+                        request_id: decision.request_id,
+                    };
+                    self.request(db, &ids)?;
+                }
+                Ok(())
+            }
+            Err(failure) if failure.fault() == Fault::ReviewUnknown => Ok(()),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// What happened under grants of one consent: the matches that made and renewed them, what was disclosed, and their ends.
+    fn grants(&mut self, db: &mut Db, consent_id: &str, grants: &[Grant]) -> Result<(), Failure> {
+        self.subject(db, consent_id)?;
+        for grant in grants {
+            self.subject(db, &grant.id)?;
+        }
+        let Some(grant) = grants.first() else { return Ok(()) };
+        let accounts = Accounts::of(db, &grant.patient_id)?;
+        for action in [entries::MATCHED, entries::BEGUN] {
+            let (mut after, mut taken) = (self.after.clone(), 0);
+            loop {
+                let batch = entries::about_by(db, &grant.patient_id, action, &after, BATCH)?;
+                let Some(last) = batch.last() else { break };
+                after = last.id.clone();
+                let is_last = i64::try_from(batch.len()).is_ok_and(|rows| rows < BATCH);
+                for row in batch {
+                    let entry = parsed(&row)?;
+                    if accounts.consent(&row, &entry).is_some_and(|consent| consent.id == consent_id) {
+                        taken += 1;
+                        if action == entries::MATCHED {
+                            self.request(db, &row.ids())?;
+                        }
+                        self.rows.insert(row.id.clone(), row);
+                    }
+                }
+                if is_last || taken >= self.fetch {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn request(&mut self, db: &mut Db, ids: &RequestIds) -> Result<(), Failure> {
+        if self.done.insert(ids.request_id.clone()) {
+            let rows = entries::of_request(db, ids, &self.after, self.fetch)?;
+            self.add(rows);
+        }
+        Ok(())
+    }
+
+    fn subject(&mut self, db: &mut Db, id: &str) -> Result<(), Failure> {
+        if self.done.insert(id.to_owned()) {
+            let rows = entries::about(db, id, &self.after, self.fetch)?;
+            self.add(rows);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, rows: Vec<EntryRow>) {
+        self.rows.extend(rows.into_iter().map(|row| (row.id.clone(), row)));
+    }
+}
+
+/// For the id of a request that left nothing of its own: the refusals that were only counted in its minute. Our request ids say when
+/// they were made.
+fn counted_around(db: &mut Db, id: &str) -> Result<Vec<EntryRow>, Failure> {
+    let made = uuid::Uuid::try_parse(id)
+        .ok()
+        .filter(|id| id.get_version_num() == 7)
+        .and_then(|id| id.get_timestamp());
+    let Some(made) = made else { return Ok(Vec::new()) };
+    let (seconds, nanos) = made.to_unix();
+    let at_ms = i64::try_from(seconds).unwrap_or(0) * 1000 + i64::from(nanos / 1_000_000);
+    entries::about(db, &counted_in(minute_of(at_ms)), "", LIMIT_MAX)
+}
+
+/// What the entries of a page are told with.
+struct Told<'a> {
+    asked: &'a str,
+    ends: Ends,
+    accounts: HashMap<String, Accounts>,
+    /// By request id.
+    decisions: HashMap<String, DecisionIds>,
+    operators: HashMap<String, String>,
+    /// Counted refusals of the minutes in which refusals are on this page.
+    counted: Vec<(EntryRow, Value)>,
+}
+
+impl<'a> Told<'a> {
+    fn of(db: &mut Db, rows: &[EntryRow], asked: &'a str) -> Result<Told<'a>, Failure> {
+        let mut accounts = HashMap::new();
+        for row in rows.iter().filter(|row| row.action == entries::BEGUN) {
+            if let Some(patient) = row.subject.as_ref().filter(|id| !accounts.contains_key(*id)) {
+                accounts.insert(patient.clone(), Accounts::of(db, patient)?);
+            }
+        }
+        let requests: Vec<RequestIds> = rows.iter().map(EntryRow::ids).collect();
+        let decisions = entries::decisions_of(db, &requests)?;
+        let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
+        let refused = rows.iter().filter(|row| row.action.ends_with(".refused"));
+        let minutes: HashSet<i64> = refused.map(|row| minute_of(row.at_us / 1000)).collect();
+        let mut counted = Vec::new();
+        for minute in minutes {
+            for row in entries::about(db, &counted_in(minute), "", LIMIT_MAX)? {
+                let entry = parsed(&row)?;
+                counted.push((row, entry));
+            }
+        }
+        Ok(Told {
+            asked,
+            ends: Ends::of(db, rows)?,
+            accounts,
+            decisions: decisions.into_iter().map(|one| (one.request_id.clone(), one)).collect(),
+            operators: entries::operators(db, &ids)?,
+            counted,
+        })
+    }
+
+    fn item(&self, row: &EntryRow) -> Result<Value, Failure> {
+        let entry = parsed(row)?;
+        let request = entry["request_id"].as_str().unwrap_or_default();
+        let reason = entry["outcome"]["reason"].as_str();
+        let mut item = json!({
+            "id": row.id, "at": rfc3339_ms(row.at_us / 1000), "action": row.action, "partner": row.partner_id,
+            "outcome": entry["outcome"]["class"], "http": entry["outcome"]["http"], "reason": reason,
+            "text": reason.and_then(text_of), "request_id": request,
+        });
+        let correlation = row.correlation_id.as_str();
+        if correlation == self.asked || correlation == request {
+            item["correlation_id"] = correlation.into();
+        }
+        if row.partner_id.is_none()
+            && let Some(client) = entry["actor"]["client_id"].as_str()
+        {
+            item["claimed_client"] = client.into();
+        }
+        if let Some(operator) = self.operators.get(&row.id) {
+            item["operator"] = operator.as_str().into();
+        }
+        let subject = row.subject.as_deref();
+        match entry["object"]["kind"].as_str() {
+            Some("Review") => item["review_id"] = subject.into(),
+            Some("Consent") => item["consent_id"] = subject.into(),
+            Some("Grant") => item["grant_id"] = subject.into(),
+            _ => {}
+        }
+        if row.action.starts_with("member-match.")
+            && let Some(decision) = self.decisions.get(request)
+        {
+            item["decision_id"] = decision.id.as_str().into();
+            item["grant_id"] = decision.grant_id.as_deref().into();
+            item["consent_id"] = decision.consent_id.as_deref().into();
+        }
+        if row.action == entries::BEGUN {
+            self.disclosure(row, &entry, &mut item)?;
+        }
+        self.put_counts(row, &entry, &mut item);
+        Ok(item)
+    }
+
+    fn disclosure(&self, row: &EntryRow, entry: &Value, item: &mut Value) -> Result<(), Failure> {
+        item["action"] = "disclosure".into();
+        self.ends.put(row, entry, item)?;
+        let Some(accounts) = subject_of(row).and_then(|patient| self.accounts.get(patient)) else {
+            return Ok(());
+        };
+        for (name, id) in accounts.ids(row, entry) {
+            item[name] = id.into();
+        }
+        Ok(())
+    }
+
+    /// Says of counted refusals how many they are, and of a listed one how many more like it were counted in its minute.
+    fn put_counts(&self, row: &EntryRow, entry: &Value, item: &mut Value) {
+        if entry["object"]["kind"] == "refusals" {
+            let count = entry["counts"]["refusals"].as_u64().unwrap_or(0);
+            let minute = subject_of(row).and_then(|id| id.strip_prefix("refusals/")?.parse::<i64>().ok());
+            item["counted"] = count.into();
+            item["minute"] = minute.map(|minute| rfc3339_ms(minute * 60_000)).into();
+            let who = client(entry).map_or("strangers", |_| "this client");
+            item["note"] = format!(
+                "In this minute {} refusals of {who} for this reason were counted, not listed singly; what was asked for may be among them.",
+                grouped(count)
+            )
+            .into();
+            return;
+        }
+        if !row.action.ends_with(".refused") {
+            return;
+        }
+        let minute = counted_in(minute_of(row.at_us / 1000));
+        let same = |(counted, other): &&(EntryRow, Value)| {
+            counted.subject.as_deref() == Some(minute.as_str())
+                && counted.action == row.action
+                && other["outcome"]["reason"] == entry["outcome"]["reason"]
+                && client(other) == client(entry)
+        };
+        let further: u64 = self
+            .counted
+            .iter()
+            .filter(same)
+            .filter_map(|(_, other)| other["counts"]["refusals"].as_u64())
+            .sum();
+        if further > 0 {
+            item["further"] = further.into();
+            item["note"] = format!(
+                "In this minute {} further refusals of this client and reason were counted, not listed singly.",
+                grouped(further)
+            )
+            .into();
+        }
+    }
+}
+
+fn subject_of(row: &EntryRow) -> Option<&str> {
+    row.subject.as_deref()
+}
+
+/// By what a client is known in an entry.
+fn client(entry: &Value) -> Option<&str> {
+    let actor = &entry["actor"];
+    actor["id"].as_str().or_else(|| actor["client_id"].as_str())
+}
+
+/// What a fault code means.
+fn text_of(code: &str) -> Option<&'static str> {
+    let fault = Fault::ALL.iter().find(|fault| fault.code() == code)?;
+    Some(fault.row().text)
+}
+
+/// A number with commas between its thousands.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_set_apart_and_ids_are_read_as_they_were_answered() {
+        for (number, text) in [(0, "0"), (999, "999"), (2_311, "2,311"), (1_000_000, "1,000,000")] {
+            assert_eq!(grouped(number), text);
+        }
+        for good in ["case:7/a", "a@b=c", "019a0000-0000-7000-8000-000000000000"] {
+            assert!(Asked::new(good, None, 100).is_ok(), "{good}");
+        }
+        for bad in ["", "a b", "a\"b", "é", &"x".repeat(129)] {
+            let refused = Asked::new(bad, None, 100).expect_err(bad);
+            assert_eq!(refused.fault(), Fault::ParameterInvalid);
+        }
+    }
+}

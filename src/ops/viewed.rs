@@ -1,0 +1,50 @@
+//! Who looks at what: each view of decisions, grants, consents, disclosures, traces and the ledger is an entry before it is shown.
+
+use crate::audit::{Action, Entry, Note, Object, ledger};
+use crate::context::Context;
+use crate::error::Failure;
+use crate::security::Operator;
+use crate::store::Db;
+use crate::telemetry::Correlation;
+
+/// Somebody who is about to be shown something.
+#[derive(Clone, Debug)]
+pub struct Viewer {
+    /// Name of the token, or the user of the host.
+    pub operator: String,
+    /// Role of the token; `host` for a command.
+    pub role: &'static str,
+    /// The ids of the request.
+    pub correlation: Correlation,
+}
+
+/// What to write before `what` is shown; `object` names the one thing that is asked about, if it is one.
+pub fn viewed(
+    ctx: &Context,
+    viewer: &Viewer,
+    what: &'static str,
+    object: Option<Object>,
+) -> impl FnMut(&mut Db) -> Result<(), Failure> + Send + 'static {
+    let at_us = ctx.clock.now_us();
+    let mut entry = Entry::new(
+        Action::OperatorViewed,
+        Operator::actor(viewer.role),
+        viewer.correlation.clone(),
+    );
+    entry.outcome.reason = Some(what);
+    entry.object = object;
+    entry.note = Some(Note {
+        operator: viewer.operator.clone(),
+        reason: String::new(),
+    });
+    let id = ctx.ids.new_id(at_us / 1000);
+    move |db| ledger::append(db, &entry, &id, at_us)
+}
+
+/// The Patient that a view is about.
+pub fn patient(id: &str) -> Object {
+    Object {
+        kind: "Patient",
+        id: id.to_owned(),
+    }
+}

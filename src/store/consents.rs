@@ -1,0 +1,200 @@
+//! Consents on record and the grants under them: pages of them, and ending them.
+//!
+//! What is withdrawn stays withdrawn: nothing here makes a consent or a grant live again.
+
+use super::Db;
+use super::ops_queries::{GRANT, Grant, fetched};
+use super::schema::{consent, grants};
+use crate::error::Failure;
+use diesel::prelude::*;
+
+/// Which consents.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)]
+pub struct ConsentFilter {
+    pub partner: Option<String>,
+    /// Id of the Patient.
+    pub member: Option<String>,
+    /// Id of the last one seen.
+    pub cursor: Option<String>,
+    pub limit: i64,
+}
+
+/// A row of `consent`, without its body.
+#[derive(Clone, Debug, Queryable, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct ConsentRow {
+    pub id: String,
+    pub partner_id: String,
+    pub patient_id: String,
+    pub policy: String,
+    pub period_from_ms: i64,
+    pub period_to_ms: i64,
+    pub recorded_ms: i64,
+    pub revoked_ms: Option<i64>,
+    pub revoked_by: Option<String>,
+    pub revoked_why: Option<String>,
+}
+
+const CONSENT: (
+    consent::id,
+    consent::partner_id,
+    consent::patient_id,
+    consent::policy,
+    consent::period_from_ms,
+    consent::period_to_ms,
+    consent::recorded_ms,
+    consent::revoked_ms,
+    consent::revoked_by,
+    consent::revoked_why,
+) = (
+    consent::id,
+    consent::partner_id,
+    consent::patient_id,
+    consent::policy,
+    consent::period_from_ms,
+    consent::period_to_ms,
+    consent::recorded_ms,
+    consent::revoked_ms,
+    consent::revoked_by,
+    consent::revoked_why,
+);
+
+/// Who ends a consent or a grant, why and when.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// Name of the operator.
+    pub by: String,
+    /// The operator's words.
+    pub why: String,
+    /// UTC milliseconds.
+    pub now_ms: i64,
+}
+
+/// A page of consents and one row more when there is another page.
+///
+/// # Errors
+/// Those of the database.
+pub fn page(db: &mut Db, filter: &ConsentFilter) -> Result<Vec<ConsentRow>, Failure> {
+    let mut query = consent::table
+        .select(CONSENT)
+        .order(consent::id)
+        .limit(fetched(filter.limit))
+        .into_boxed();
+    if let Some(partner) = &filter.partner {
+        query = query.filter(consent::partner_id.eq(partner));
+    }
+    if let Some(member) = &filter.member {
+        // By way of the grants, which are found by their member; no consent is on record without one.
+        let under = grants::table
+            .filter(grants::patient_id.eq(member))
+            .select(grants::consent_id);
+        query = query.filter(consent::id.eq_any(under));
+    }
+    if let Some(cursor) = &filter.cursor {
+        query = query.filter(consent::id.gt(cursor));
+    }
+    Ok(query.load(db)?)
+}
+
+/// One consent.
+///
+/// # Errors
+/// Those of the database.
+pub fn find(db: &mut Db, id: &str) -> Result<Option<ConsentRow>, Failure> {
+    Ok(consent::table.find(id).select(CONSENT).first(db).optional()?)
+}
+
+/// All consents about a member.
+///
+/// # Errors
+/// Those of the database.
+pub fn of_member(db: &mut Db, patient_id: &str) -> Result<Vec<ConsentRow>, Failure> {
+    let under = grants::table
+        .filter(grants::patient_id.eq(patient_id))
+        .select(grants::consent_id);
+    Ok(consent::table
+        .filter(consent::id.eq_any(under))
+        .select(CONSENT)
+        .order(consent::id)
+        .load(db)?)
+}
+
+/// The grants under these consents, oldest first.
+///
+/// # Errors
+/// Those of the database.
+pub fn grants_under(db: &mut Db, consents: &[ConsentRow]) -> Result<Vec<Grant>, Failure> {
+    let members: Vec<&str> = consents.iter().map(|row| row.patient_id.as_str()).collect();
+    let ids: Vec<&str> = consents.iter().map(|row| row.id.as_str()).collect();
+    Ok(grants::table
+        .filter(grants::patient_id.eq_any(members))
+        .filter(grants::consent_id.eq_any(ids))
+        .select(GRANT)
+        .order(grants::id)
+        .load(db)?)
+}
+
+/// One grant.
+///
+/// # Errors
+/// Those of the database.
+pub fn grant(db: &mut Db, id: &str) -> Result<Option<Grant>, Failure> {
+    Ok(grants::table.find(id).select(GRANT).first(db).optional()?)
+}
+
+/// Withdraws a consent and ends the grants under it; `false` when it was withdrawn before.
+///
+/// # Errors
+/// Those of the database.
+pub fn withdraw(db: &mut Db, row: &ConsentRow, ending: &Ending) -> Result<bool, Failure> {
+    let live = consent::table.find(&row.id).filter(consent::revoked_ms.is_null());
+    let withdrawn = diesel::update(live)
+        .set((
+            consent::revoked_ms.eq(ending.now_ms),
+            consent::revoked_by.eq(&ending.by),
+            consent::revoked_why.eq(&ending.why),
+        ))
+        .execute(db)?;
+    if withdrawn == 0 {
+        return Ok(false);
+    }
+    let under = grants::table
+        .filter(grants::patient_id.eq(&row.patient_id))
+        .filter(grants::consent_id.eq(&row.id))
+        .filter(grants::revoked_ms.is_null());
+    diesel::update(under).set(ended(ending)).execute(db)?;
+    Ok(true)
+}
+
+/// Ends a grant; `false` when it is not there or an operator ended it before. One that a step on links revoked stays revoked since
+/// then, but is not given back any more when the step is taken back.
+///
+/// # Errors
+/// Those of the database.
+pub fn end_grant(db: &mut Db, id: &str, ending: &Ending) -> Result<bool, Failure> {
+    let live = grants::table.find(id).filter(grants::revoked_ms.is_null());
+    if diesel::update(live).set(ended(ending)).execute(db)? == 1 {
+        return Ok(true);
+    }
+    let by_a_step = grants::table.find(id).filter(grants::revoked_by.is_null());
+    let mine = (
+        grants::revoked_by.eq(&ending.by),
+        grants::revoked_why.eq(&ending.why),
+    );
+    Ok(diesel::update(by_a_step).set(mine).execute(db)? == 1)
+}
+
+type Ended<'a> = (
+    diesel::dsl::Eq<grants::revoked_ms, i64>,
+    diesel::dsl::Eq<grants::revoked_by, &'a String>,
+    diesel::dsl::Eq<grants::revoked_why, &'a String>,
+);
+
+fn ended(ending: &Ending) -> Ended<'_> {
+    (
+        grants::revoked_ms.eq(ending.now_ms),
+        grants::revoked_by.eq(&ending.by),
+        grants::revoked_why.eq(&ending.why),
+    )
+}
