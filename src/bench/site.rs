@@ -303,7 +303,12 @@ pub(super) fn import(plan: &Plan) -> Result<(serde_json::Value, u64, f64), Failu
 }
 
 fn synthesise(folder: &Path, options: &Options) -> Result<(), Failure> {
-    let mut args = vec!["synth".to_owned(), "--out".to_owned(), folder.display().to_string()];
+    let mut args = vec![
+        "synth".to_owned(),
+        "--no-showcase".to_owned(),
+        "--out".to_owned(),
+        folder.display().to_string(),
+    ];
     for (name, number) in [
         ("--members", options.members),
         ("--seed", options.seed),

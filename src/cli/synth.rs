@@ -37,6 +37,9 @@ pub struct SynthArgs {
     /// Enter every five-hundredth member (the second one first) twice.
     #[arg(long)]
     pub twins: bool,
+    /// Leave out the showcase member, whose record holds every element that the guides mark mustSupport.
+    #[arg(long)]
+    pub no_showcase: bool,
     /// System of the member numbers.
     #[arg(long)]
     pub member_system: Option<String>,
@@ -60,6 +63,7 @@ impl SynthArgs {
             resources_per_member: self.resources_per_member,
             one_large: self.one_large,
             twins: self.twins,
+            showcase: !self.no_showcase,
             member_system: self.member_system.clone().unwrap_or(defaults.member_system),
             payer_name: self.payer_name.clone().unwrap_or(defaults.payer_name),
             payer_npi: self.payer_npi.clone().unwrap_or(defaults.payer_npi),
@@ -112,14 +116,15 @@ pub fn run(args: &SynthArgs, cwd: &Path, out: &mut Out) -> Result<Exit, Failure>
             .iter()
             .map(|&(kind, lines, _)| (kind.to_owned(), json!(lines)))
             .collect();
-        out.value(&json!({"members": args.members, "seed": args.seed, "resources": resources, "bytes": bytes, "types": types}));
+        out.value(&json!({"members": args.members, "showcase": !args.no_showcase, "seed": args.seed, "resources": resources, "bytes": bytes, "types": types}));
     } else {
         let rows: Vec<Vec<String>> = counts
             .iter()
             .map(|(kind, lines, bytes)| vec![(*kind).to_owned(), lines.to_string(), bytes.to_string()])
             .collect();
         out.table(&["type", "resources", "bytes"], &rows);
-        out.note(&format!("{resources} resources of {} members.", args.members));
+        let showcase = if args.no_showcase { "" } else { " and the showcase" };
+        out.note(&format!("{resources} resources of {} members{showcase}.", args.members));
     }
     Ok(Exit::Done)
 }

@@ -160,6 +160,7 @@ pub fn options(ctx: &Context) -> Options {
     Options {
         members: SAMPLE_MEMBERS,
         twins: true,
+        showcase: true,
         member_system: ctx.payer.member_system.clone(),
         payer_name: ctx.payer.name.clone(),
         payer_npi: ctx.payer.npi.clone(),
@@ -192,7 +193,7 @@ pub fn sample_members(ctx: &Context, out: &mut Out) -> Result<(), Failure> {
         );
     }
     out.note(&format!(
-        "made {} synthetic members, {} resources",
+        "made {} synthetic members and the showcase, {} resources",
         options.members, counts.stored
     ));
     Ok(())
@@ -201,6 +202,11 @@ pub fn sample_members(ctx: &Context, out: &mut Out) -> Result<(), Failure> {
 /// A sample member by index.
 pub fn member(ctx: &Context, index: u64) -> Member {
     Member::of(&options(ctx), index)
+}
+
+/// The showcase member of the development set-up.
+pub fn showcase(ctx: &Context) -> Member {
+    synth::showcase_member(&options(ctx))
 }
 
 /// How the development partner appears to a server.

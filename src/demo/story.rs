@@ -17,7 +17,7 @@ use crate::partner::client::{PeerClient, Reply, SmartConfiguration};
 use crate::secret::Secret;
 use crate::security::tls::{ServerTls, TlsFiles};
 use crate::store::{Store, StoreOptions, StoreUrl};
-use crate::synth::{MatchOptions, Variation, match_request};
+use crate::synth::{MatchOptions, Member, Variation, match_request};
 use actix_web::web::Data;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -92,7 +92,7 @@ impl Demo {
         })
         .await?;
         out.tell(&format!(
-            "2  {} holds 202 synthetic members, twins among them, in {} and has registered the new payer.",
+            "2  {} holds 204 synthetic members, twins and a showcase among them, in {} and has registered the new payer.",
             ctx.payer.name, config.store.url
         ));
 
@@ -323,6 +323,10 @@ impl Demo {
     }
 
     pub(super) fn request(&self, index: u64, variation: Variation) -> Value {
+        self.request_of(&dev::member(&self.ctx, index), variation)
+    }
+
+    fn request_of(&self, member: &Member, variation: Variation) -> Value {
         let today = DateTime::<Utc>::from_timestamp_millis(self.ctx.clock.now_ms())
             .unwrap_or_default()
             .date_naive();
@@ -332,7 +336,7 @@ impl Demo {
             old_member_system: self.ctx.payer.member_system.clone(),
             ..MatchOptions::on(today)
         };
-        match_request(&dev::member(&self.ctx, index), &options, variation)
+        match_request(member, &options, variation)
     }
 
     fn write_files(&self) -> Result<(), Failure> {
@@ -350,17 +354,19 @@ impl Demo {
             &pretty(&self.request(CLEAN, Variation::ConsentExpired)),
             false,
         )?;
+        let showcase = self.request_of(&dev::showcase(&self.ctx), Variation::Exact);
+        self.files.write("showcase.json", &pretty(&showcase), false)?;
         self.files.write("conformance.toml", &self.conformance(), false)?;
         self.files.write("README.txt", &self.by_hand(), false)
     }
 
-    /// The client file with which `causeway conformance run` tests the old payer.
+    /// The client file with which `causeway conformance run` tests the old payer, on the showcase member's record.
     fn conformance(&self) -> String {
         let other = dev::member(&self.ctx, CLEAN + 1).patient_id;
         format!(
             "client_id = \"{}\"\njwks = \"partner-jwks.json\"\ncertificate = \"partner.pem\"\nkey = \"partner.key\"\nca = \"ca.pem\"\n\
              scope = \"{READ_SCOPE}\"\nmatch_scope = \"{MATCH_SCOPE}\"\nother_patients = [\"{other}\"]\n\
-             [bodies]\nmatch = \"match.json\"\nno_match = \"no-match.json\"\nambiguous = \"ambiguous.json\"\nconsent = \"consent-ended.json\"\n",
+             [bodies]\nmatch = \"showcase.json\"\nno_match = \"no-match.json\"\nambiguous = \"ambiguous.json\"\nconsent = \"consent-ended.json\"\n",
             dev::PARTNER_ID
         )
     }

@@ -12,9 +12,11 @@ mod names;
 mod random;
 mod record;
 mod request;
+mod showcase;
 
 pub use member::Member;
 pub use request::{MatchOptions, Policy, Variation, match_request};
+pub use showcase::member as showcase_member;
 
 use chrono::NaiveDate;
 use directory::Directory;
@@ -37,6 +39,8 @@ pub struct Options {
     pub one_large: Option<u64>,
     /// Enter every five-hundredth member (the second one first) a second time.
     pub twins: bool,
+    /// Make the showcase member too: see [`showcase_member`].
+    pub showcase: bool,
     /// System of the member numbers.
     pub member_system: String,
     /// Name of the payer.
@@ -55,6 +59,7 @@ impl Default for Options {
             resources_per_member: 40,
             one_large: None,
             twins: false,
+            showcase: false,
             member_system: "http://old-payer.example/identifiers/member".to_owned(),
             payer_name: "Old Payer".to_owned(),
             payer_npi: "1992000012".to_owned(),
@@ -64,7 +69,7 @@ impl Default for Options {
 }
 
 /// Makes everything, member by member, after what they share. A resource comes after those it refers to; a household's
-/// subscriber is its first member.
+/// subscriber is its first member. The showcase member comes last.
 ///
 /// # Errors
 /// Those of `sink`.
@@ -77,6 +82,9 @@ pub fn write(options: &Options, sink: Sink<'_>) -> io::Result<()> {
         if options.twins && member.has_twin() {
             record::write_twin(options, &directory, &member.twin(options), sink)?;
         }
+    }
+    if options.showcase {
+        showcase::write(options, &directory, sink)?;
     }
     Ok(())
 }
