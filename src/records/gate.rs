@@ -7,7 +7,7 @@ use super::compartment::{self, Owner};
 use super::demographics::{self, Demographics, Identifier};
 use super::released::{self, Money};
 use super::splice::{compact, splice};
-use super::{authorization, rules, search_index, sensitivity, service};
+use super::{authorization, other_person, rules, search_index, sensitivity, service};
 use crate::clock::rfc3339_ms;
 use crate::error::{Failure, Fault};
 use crate::fhir::prescreen::{Kind, Limits, Screened, screen};
@@ -131,10 +131,9 @@ pub fn judge(draft: &Draft<'_>, version: i64, now_ms: i64, base_url: &str) -> Re
     let service = service::dates(resource)?;
     let own_last_updated = rules::last_updated_ms(resource)?;
 
-    let owner_id = match &owner {
-        Owner::Patient => Some(draft.id.as_str()),
-        Owner::Member { id, .. } => Some(id.as_str()),
-        Owner::Targets(_) | Owner::Nobody => None,
+    let record = other_person::Record {
+        member: named_owner(&owner, &draft.id),
+        base_url,
     };
     let (pa_state, pa_changed_ms) = authorization::state(resource, service.to_ms, now_ms);
     let meta = meta_edits(resource, version, now_ms);
@@ -144,7 +143,15 @@ pub fn judge(draft: &Draft<'_>, version: i64, now_ms: i64, base_url: &str) -> Re
         return Err(Failure::new(Fault::TooLarge).at(draft.rtype));
     }
     let money = released::money(draft.rtype);
-    let released = released::edits(resource).map(|cuts| {
+    let money_cuts = released::edits(resource);
+    let has_money = money == Money::Whole || money_cuts.is_some();
+    let names = other_person::edits(resource, &record);
+    let cuts = match money_cuts {
+        // Without a cut of money there is no other form, and a resource that is nothing but money must not get one.
+        None if names.is_empty() || money == Money::Whole => None,
+        cuts => Some(other_person::merged(cuts.unwrap_or_default(), names)),
+    };
+    let released = cuts.map(|cuts| {
         // Stable, so that what is inserted comes before a cut that begins at the same byte.
         let mut edits: Vec<_> = meta.iter().cloned().chain(cuts).collect();
         edits.sort_by_key(|(span, _)| span.start);
@@ -157,14 +164,14 @@ pub fn judge(draft: &Draft<'_>, version: i64, now_ms: i64, base_url: &str) -> Re
         last_updated_ms: own_last_updated.unwrap_or(now_ms),
         service_from_ms: service.from_ms,
         service_to_ms: service.to_ms,
-        sensitivity: sensitivity::bits(resource, owner_id),
+        sensitivity: sensitivity::bits(resource) | other_person::bits(resource, &owner, &record),
         pa_state,
         pa_changed_ms,
-        financial: i64::from(money == Money::Whole || released.is_some()),
+        financial: i64::from(has_money),
         source_sha256: draft.source_sha256,
         sha256: sha256(&body),
         identifiers: demographics::identifiers(resource),
-        indexed: indexed(resource, released.as_deref(), named_owner(&owner, &draft.id), base_url)?,
+        indexed: indexed(resource, released.as_deref(), record.member, base_url)?,
         demographics: (owner == Owner::Patient).then(|| demographics::read(resource)),
         owner,
         body,

@@ -10,6 +10,7 @@ pub mod gate;
 pub mod import;
 pub mod index;
 pub mod keep;
+pub mod other_person;
 pub mod released;
 pub mod search_index;
 pub mod sensitivity;

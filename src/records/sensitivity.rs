@@ -26,8 +26,6 @@ pub const GENETIC: i64 = 1 << 8;
 pub const MINOR: i64 = 1 << 9;
 /// Another known sensitivity (celebrity, employee, location, taboo).
 pub const OTHER: i64 = 1 << 10;
-/// A contained resource names a patient other than the owner of the record.
-pub const OTHER_PATIENT: i64 = 1 << 61;
 /// A label this table does not have.
 pub const UNKNOWN: i64 = 1 << 62;
 
@@ -62,8 +60,8 @@ pub const LABELS: &[(&str, &str, i64)] = &[
     (ACT_REASON, "HTEST", 0), (OBSERVATION_VALUE, "SUBSETTED", 0),
 ];
 
-/// The bits of the labels of a resource and of what it contains; `owner` is the id of the Patient it belongs to, if any.
-pub fn bits(resource: &Screened<'_>, owner: Option<&str>) -> i64 {
+/// The bits of the labels of a resource and of what it contains.
+pub fn bits(resource: &Screened<'_>) -> i64 {
     let root = resource.root();
     let mut bits = 0;
     for label in root
@@ -78,23 +76,6 @@ pub fn bits(resource: &Screened<'_>, owner: Option<&str>) -> i64 {
             .find(|row| row.0 == system && row.1 == code)
             .map_or(UNKNOWN, |row| row.2);
     }
-    if let (Some(contained), Some(owner)) = (root.get("contained"), owner) {
-        let span = contained.span();
-        let own = format!("Patient/{owner}");
-        let other = resource
-            .references()
-            .filter(|reference| span.contains(&reference.span().start))
-            .any(|reference| {
-                let text = reference.text();
-                text.starts_with("Patient/") && text.split("/_history/").next() != Some(own.as_str())
-            });
-        let person = contained
-            .items()
-            .any(|inner| inner.get("resourceType").is_some_and(|name| name.is("Patient")));
-        if other || person {
-            bits |= OTHER_PATIENT;
-        }
-    }
     bits
 }
 
@@ -103,32 +84,21 @@ mod tests {
     use super::*;
     use crate::fhir::prescreen::{Limits, screen};
 
-    fn of(meta: &str, contained: &str) -> i64 {
+    fn of(meta: &str) -> i64 {
         let text = format!(
-            r#"{{"resourceType":"Condition","meta":{{{meta}}}{contained},"subject":{{"reference":"Patient/a"}}}}"#
+            r#"{{"resourceType":"Condition","meta":{{{meta}}},"subject":{{"reference":"Patient/a"}}}}"#
         );
-        bits(&screen(text.as_bytes(), &Limits::record()).expect("passes"), Some("a"))
+        bits(&screen(text.as_bytes(), &Limits::record()).expect("passes"))
     }
 
     #[test]
     fn labels_become_bits_and_unknown_ones_are_told() {
         let label = |system: &str, code: &str| format!(r#""security":[{{"system":"{system}","code":"{code}"}}]"#);
-        assert_eq!(of(r#""versionId":"1""#, ""), 0);
-        assert_eq!(of(&label(CONFIDENTIALITY, "N"), ""), 0);
-        assert_eq!(of(&label(CONFIDENTIALITY, "V"), ""), VERY_RESTRICTED);
-        assert_eq!(of(&label(ACT_CODE, "ETH"), ""), SUBSTANCE_USE);
-        assert_eq!(of(&label(ACT_CODE, "NEWCODE"), ""), UNKNOWN);
-        assert_eq!(of(r#""security":[{"display":"secret"}]"#, ""), UNKNOWN);
-    }
-
-    #[test]
-    fn a_contained_resource_about_another_patient_is_told() {
-        let contained = |id: &str| {
-            format!(
-                r#","contained":[{{"resourceType":"Coverage","id":"c","beneficiary":{{"reference":"Patient/{id}"}}}}]"#
-            )
-        };
-        assert_eq!(of(r#""versionId":"1""#, &contained("a")), 0);
-        assert_eq!(of(r#""versionId":"1""#, &contained("b")), OTHER_PATIENT);
+        assert_eq!(of(r#""versionId":"1""#), 0);
+        assert_eq!(of(&label(CONFIDENTIALITY, "N")), 0);
+        assert_eq!(of(&label(CONFIDENTIALITY, "V")), VERY_RESTRICTED);
+        assert_eq!(of(&label(ACT_CODE, "ETH")), SUBSTANCE_USE);
+        assert_eq!(of(&label(ACT_CODE, "NEWCODE")), UNKNOWN);
+        assert_eq!(of(r#""security":[{"display":"secret"}]"#), UNKNOWN);
     }
 }

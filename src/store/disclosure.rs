@@ -21,8 +21,8 @@ pub const PA_ENDED: i64 = 2;
 pub const PA_DENIED: i64 = 3;
 /// For drugs only; never released.
 pub const PA_DRUG: i64 = 4;
-/// Sensitivity bits from here up are withheld under every policy: another patient's data, or a label nobody knows.
-pub const WITHHELD_ALWAYS: i64 = 1 << 61;
+/// Sensitivity bits from here up are withheld under every policy: another person's data, or a label nobody knows.
+pub const WITHHELD_ALWAYS: i64 = 1 << 40;
 
 /// The grant and consent under which something is released.
 #[derive(Clone, Debug, Queryable, PartialEq, Eq)]

@@ -25,7 +25,7 @@ impl Row {
     fn leaves(self, sensitive_grant: bool) -> bool {
         let category = match self.sensitivity {
             0 => true,
-            known if known < 1 << 61 => sensitive_grant,
+            known if known < 1 << 40 => sensitive_grant,
             _ => false,
         };
         let money = !self.financial || self.released;
@@ -41,7 +41,7 @@ impl Row {
 
 fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
-    for sensitivity in [0, 1, 1 << 5, 1 << 61, 1 << 62] {
+    for sensitivity in [0, 1, 1 << 5, 1 << 59, 1 << 61, 1 << 62] {
         for (financial, released) in [(false, false), (false, true), (true, false), (true, true)] {
             for (pa_state, pa_changed_days_ago) in [
                 (0, None),
