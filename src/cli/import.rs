@@ -4,6 +4,7 @@ use super::{Exit, Out};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::records::import::{Progress, Report, import};
+use crate::store::withheld;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -59,6 +60,7 @@ fn print(args: &ImportArgs, report: &Report, out: &mut Out) {
             "unchanged": report.unchanged,
             "superseded": report.superseded,
             "rejected": report.rejected,
+            "withheld": report.withheld,
             "skipped_files": report.skipped,
             "unreadable": report.unreadable,
             "rejects": (report.rejected > 0).then_some(rejects),
@@ -72,6 +74,12 @@ fn print(args: &ImportArgs, report: &Report, out: &mut Out) {
         ));
         if report.rejected > 0 {
             out.note(&format!("what was rejected, and why, is in {rejects}"));
+        }
+        if !report.withheld.is_empty() {
+            out.note("of what was stored, this does not leave (causeway records withheld lists it):");
+            for (reason, count) in &report.withheld {
+                out.note(&format!("  {count:>8}  {reason}: {}", withheld::meaning(reason)));
+            }
         }
         if report.skipped > 0 {
             out.note(&format!(

@@ -3,18 +3,21 @@
 //! Everything a release needs is decided here, once, when a resource is stored ([`gate`]). This module never decides who
 //! may read; and it never stores a resource of a member outside that member's compartment.
 
-pub mod authorization;
+pub mod attachments;
 pub mod compartment;
 pub mod demographics;
 pub mod gate;
 pub mod import;
 pub mod index;
 pub mod keep;
+pub mod prior_authorization;
+pub mod rejudge;
 pub mod released;
 pub mod search_index;
 pub mod sensitivity;
 
 mod bundle;
+mod labels;
 mod links;
 mod pipeline;
 mod rejects;
@@ -22,3 +25,6 @@ mod rules;
 mod service;
 mod source;
 mod splice;
+
+#[cfg(test)]
+mod store_for_tests;

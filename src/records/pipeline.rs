@@ -10,7 +10,7 @@ use super::source::{Chunk, Item};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::store::resources::{self, Existing};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZero;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,6 +36,8 @@ pub struct Outcome {
     pub unchanged: u64,
     /// Of those, superseded.
     pub superseded: u64,
+    /// Of those stored, how many do not leave, by reason.
+    pub withheld: BTreeMap<&'static str, u64>,
     /// Those not taken.
     pub rejects: Vec<Reject>,
 }
@@ -203,6 +205,7 @@ fn write(shared: &Shared<'_>, judged: Judged) -> Result<Outcome, Failure> {
         outcome.stored = kept.stored;
         outcome.unchanged = kept.unchanged;
         outcome.superseded = kept.superseded;
+        outcome.withheld = kept.withheld;
         rejects.extend(kept.rejected.into_iter().map(|(index, failure)| {
             let (line, entry) = places[index];
             Reject {
