@@ -45,6 +45,8 @@ pub enum Command {
     Synth(super::synth::SynthArgs),
     /// Load Bundles, NDJSON and .gz of these
     Import(super::import::ImportArgs),
+    /// What is stored and does not leave, and why
+    Records(super::records::RecordsArgs),
     /// The registry of partners
     Partner(super::partner::PartnerArgs),
     /// Versions of the matching policy: list, compare, try and put in force

@@ -6,6 +6,7 @@ use crate::audit::{Action, Entry, Note, ledger};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::records::import::{Progress, Report, import};
+use crate::store::withheld;
 use crate::security::Operator;
 use crate::telemetry::Correlation;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -95,6 +96,7 @@ fn print(args: &ImportArgs, report: &Report, out: &mut Out) {
             "unchanged": report.unchanged,
             "superseded": report.superseded,
             "rejected": report.rejected,
+            "withheld": report.withheld,
             "skipped_files": report.skipped,
             "unreadable": report.unreadable,
             "rejects": (report.rejected > 0).then_some(rejects),
@@ -108,6 +110,12 @@ fn print(args: &ImportArgs, report: &Report, out: &mut Out) {
         ));
         if report.rejected > 0 {
             out.note(&format!("what was rejected, and why, is in {rejects}"));
+        }
+        if !report.withheld.is_empty() {
+            out.note("of what was stored, this does not leave (causeway records withheld lists it):");
+            for (reason, count) in &report.withheld {
+                out.note(&format!("  {count:>8}  {reason}: {}", withheld::meaning(reason)));
+            }
         }
         if report.skipped > 0 {
             out.note(&format!(

@@ -21,6 +21,7 @@ pub mod operator;
 mod out;
 pub mod partner;
 pub mod policy;
+pub mod records;
 pub mod review;
 mod review_table;
 pub mod serve;
@@ -123,6 +124,7 @@ pub fn on_store(
         Command::Disclosures(args) => disclosures::run(args, ctx, asker, out),
         Command::Review(args) => review::run(args, ctx, out),
         Command::Link(args) => link::run(args, ctx, out),
+        Command::Records(args) => records::run(args, ctx, out),
         Command::Durability => durability::run(ctx, out),
         _ => Err(Failure::new(Fault::ConfigInvalid).remedy("This command does not run inside a server.")),
     }
@@ -179,6 +181,9 @@ pub fn open(config: &Config) -> Result<Context, Failure> {
         review: config.review(),
         matching: Arc::new(Rules::shipped(&config.policy.matching)),
     };
+    crate::records::rejudge::bring_up(&ctx, &mut |done| {
+        tracing::info!(resources = done, "what is stored is being judged anew by this version's rules");
+    })?;
     crate::records::search_index::bring_up(&ctx, &mut |done| {
         tracing::info!(resources = done, "the search index is being made anew");
     })?;

@@ -7,15 +7,20 @@ use super::compartment::{self, Owner};
 use super::demographics::{self, Demographics, Identifier};
 use super::released::{self, Money};
 use super::splice::{compact, splice};
-use super::{authorization, other_person, rules, search_index, sensitivity, service};
+use super::{attachments, labels, other_person, prior_authorization, rules, search_index, sensitivity, service};
 use crate::clock::rfc3339_ms;
 use crate::error::{Failure, Fault};
 use crate::fhir::prescreen::{Kind, Limits, Screened, screen};
 use crate::fhir::search::Indexed;
 use crate::fhir::shape;
 use crate::secret::sha256;
+use crate::store::withheld::{CONTAINS_CLAIM, SHARED_WITH_CLAIM};
 use std::borrow::Cow;
 use std::ops::Range;
+
+/// The version of everything that this gate decides. Raise it with every change of a rule, a release column or the released form:
+/// at its next start a store that was judged by another version is judged anew, before anything is served ([`super::rejudge`]).
+pub const GATE_VERSION: i64 = 1;
 
 /// Makes references of a source local.
 pub trait Links {
@@ -71,6 +76,7 @@ pub struct Candidate {
     pub released: Option<Vec<u8>>,
     pub identifiers: Vec<Identifier>,
     pub indexed: Indexed,
+    pub says: attachments::Says,
     pub demographics: Option<Demographics>,
 }
 
@@ -135,7 +141,8 @@ pub fn judge(draft: &Draft<'_>, version: i64, now_ms: i64, base_url: &str) -> Re
         member: named_owner(&owner, &draft.id),
         base_url,
     };
-    let (pa_state, pa_changed_ms) = authorization::state(resource, service.to_ms, now_ms);
+    let (pa_state, pa_changed_ms) = prior_authorization::state(resource, service.to_ms, now_ms);
+    let says = attachments::of(resource, draft.rtype, pa_state, base_url);
     let meta = meta_edits(resource, version, now_ms);
     let body = splice(resource.bytes(), &meta);
     if body.len() > Limits::record().bytes {
@@ -164,7 +171,9 @@ pub fn judge(draft: &Draft<'_>, version: i64, now_ms: i64, base_url: &str) -> Re
         last_updated_ms: own_last_updated.unwrap_or(now_ms),
         service_from_ms: service.from_ms,
         service_to_ms: service.to_ms,
-        sensitivity: sensitivity::bits(resource) | other_person::bits(resource, &owner, &record),
+        sensitivity: sensitivity::bits(resource)
+            | other_person::bits(resource, &owner, &record)
+            | withheld_bits(resource, &owner, &says),
         pa_state,
         pa_changed_ms,
         financial: i64::from(has_money),
@@ -176,6 +185,32 @@ pub fn judge(draft: &Draft<'_>, version: i64, now_ms: i64, base_url: &str) -> Re
         owner,
         body,
         released,
+        says,
+    })
+}
+
+/// What keeps a resource from leaving under every consent, besides what `sensitivity` finds.
+fn withheld_bits(resource: &Screened<'_>, owner: &Owner, says: &attachments::Says) -> i64 {
+    let contains = if released::contains_claim(resource) { CONTAINS_CLAIM } else { 0 };
+    let shared = *owner == Owner::Nobody && !says.on.is_empty();
+    contains | labels::bits(resource, &resource.resource_type()) | if shared { SHARED_WITH_CLAIM } else { 0 }
+}
+
+/// A stored body as a draft, to be judged once more.
+///
+/// # Errors
+/// Those of [`screen`]; [`Fault::TypeUnsupported`] for a type that is no longer kept.
+pub fn stored_draft<'b>(body: &'b [u8], id: &str, source_sha256: &[u8]) -> Result<Draft<'b>, Failure> {
+    let screened = screen(body, &Limits::record())?;
+    let rtype = causeway_fhir_types::type_name(&screened.resource_type())
+        .filter(|rtype| compartment::kind(rtype).is_some())
+        .ok_or_else(|| Failure::new(Fault::TypeUnsupported).at("Resource"))?;
+    Ok(Draft {
+        rtype,
+        id: id.to_owned(),
+        source_sha256: source_sha256.try_into().unwrap_or([0; 32]),
+        content: Cow::Borrowed(body),
+        screened: Some(screened),
     })
 }
 

@@ -11,6 +11,7 @@ use super::rejects::Rejects;
 use super::source::{self, PHASES, Source, Visit};
 use crate::context::Context;
 use crate::error::Failure;
+use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,6 +30,8 @@ pub struct Report {
     pub superseded: u64,
     /// Resources that were not taken.
     pub rejected: u64,
+    /// Of those stored, how many do not leave, by reason; one may have several reasons.
+    pub withheld: BTreeMap<&'static str, u64>,
     /// Files of folders that hold no record (request bodies, other JSON) and were left aside.
     pub skipped: u64,
     /// Files that could not be read to their end.
@@ -55,6 +58,9 @@ impl Report {
         self.unchanged += outcome.unchanged;
         self.superseded += outcome.superseded;
         self.rejected += outcome.rejects.len() as u64;
+        for (reason, count) in &outcome.withheld {
+            *self.withheld.entry(reason).or_default() += count;
+        }
     }
 }
 

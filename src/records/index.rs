@@ -21,6 +21,7 @@ const SMALL: i64 = 10_000;
 pub struct Indexer {
     hasher: KeyHasher,
     systems: Arc<[String; 2]>,
+    base_url: Arc<str>,
 }
 
 impl Indexer {
@@ -32,7 +33,13 @@ impl Indexer {
         Ok(Indexer {
             hasher: ctx.store.key_hasher()?,
             systems: Arc::new([ctx.payer.member_system.clone(), ctx.payer.umb_system.clone()]),
+            base_url: ctx.payer.base_url.as_str().into(),
         })
+    }
+
+    /// Our own base URL, by which references to our resources are known.
+    pub fn base_url(&self) -> &str {
+        &self.base_url
     }
 
     /// The row of a member.

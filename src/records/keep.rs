@@ -3,6 +3,7 @@
 //! The owner is resolved here, in order, so that a member and the member's records may come in one batch. What has no
 //! resolvable owner is refused, never kept as shared.
 
+use super::attachments::{self, Standings, Written};
 use super::compartment::Owner;
 use super::gate::{Candidate, with_version};
 use super::index::{self, Indexer};
@@ -10,6 +11,8 @@ use super::search_index::Rows;
 use crate::error::{Failure, Fault};
 use crate::ids::Ids;
 use crate::store::Db;
+use crate::store::disclosure::PA_NONE;
+use crate::store::withheld::{self, Deciding};
 use crate::store::resources::{self, Compartment, Identifier, Member, NOBODY, Row, SEQUENCE_BITS};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -62,6 +65,8 @@ pub struct Kept {
     pub superseded: u64,
     /// Index in the batch, and why.
     pub rejected: Vec<(usize, Failure)>,
+    /// Of those stored, how many do not leave, by reason ([`withheld::REASONS`]); one may have several reasons.
+    pub withheld: BTreeMap<&'static str, u64>,
     keys: Vec<i64>,
 }
 
@@ -102,6 +107,7 @@ struct Known {
     key: i64,
     version: i64,
     source_sha256: Vec<u8>,
+    pa_state: i64,
     /// Dealt with in this run.
     done: bool,
 }
@@ -183,7 +189,7 @@ pub fn keep(
         })
         .collect();
     resources::open_compartments(db, &opened)?;
-    write(db, &plan, &known, &mut kept)?;
+    write(db, &plan, &known, indexer.base_url(), now_ms, &mut kept)?;
     index::renew(db, indexer, &renamed(&plan, &known))?;
     Ok(kept)
 }
@@ -264,6 +270,7 @@ fn known<'e>(db: &mut Db, entries: &'e [Entry], seen: &Seen) -> Result<HashMap<(
                 key: row.key,
                 version: row.version,
                 source_sha256: row.source_sha256,
+                pa_state: row.pa_state,
                 done: seen.has(row.key),
             };
             known.insert((rtype, *id), there);
@@ -289,6 +296,8 @@ fn write(
     db: &mut Db,
     plan: &[(&Candidate, i64, i64)],
     known: &HashMap<(&str, &str), Known>,
+    base_url: &str,
+    now_ms: i64,
     kept: &mut Kept,
 ) -> Result<(), Failure> {
     // The body was written for the version that was expected; when the store has moved on, it is rewritten.
@@ -313,6 +322,7 @@ fn write(
         }
         keys.push(key);
     }
+    let freed = attachments::take_back(db, &replaced)?;
     resources::remove(db, &replaced)?;
     let mut next = resources::take_sequences(db, &counts)?;
     let mut rows = Vec::with_capacity(plan.len());
@@ -347,7 +357,50 @@ fn write(
     }
     resources::insert(db, &rows, &identifiers)?;
     indexed.write(db)?;
-    resources::put_members(db, &members)
+    resources::put_members(db, &members)?;
+
+    let written: Vec<Written<'_>> = plan
+        .iter()
+        .zip(&rows)
+        .map(|((candidate, ..), row)| Written {
+            key: row.key,
+            rtype: candidate.rtype,
+            id: &candidate.id,
+            says: &candidate.says,
+            pa_state: candidate.pa_state,
+            before: known.get(&(candidate.rtype, candidate.id.as_str())).map(|there| there.pa_state),
+        })
+        .collect();
+    let stands = |rtype: &str, id: &str| known.get(&(rtype, id)).map(|there| there.pa_state);
+    let hang = attachments::renew(db, &written, freed, &stands, base_url)?;
+    count_withheld(&rows, &hang, now_ms, &mut kept.withheld);
+    Ok(())
+}
+
+/// Counts what was written and does not leave, by reason.
+fn count_withheld(rows: &[Row<'_>], hang: &Standings, now_ms: i64, counts: &mut BTreeMap<&'static str, u64>) {
+    for row in rows {
+        let (mut pa_state, mut pa_changed_ms) = (row.pa_state, row.pa_changed_ms);
+        if !hang.is_empty()
+            && let Some(found) = hang.get(&(row.rtype.to_owned(), row.id.to_owned()))
+        {
+            (pa_state, pa_changed_ms) = *found;
+        }
+        if row.sensitivity == 0 && row.financial == 0 && pa_state == PA_NONE {
+            continue;
+        }
+        let deciding = Deciding {
+            rtype: row.rtype,
+            sensitivity: row.sensitivity,
+            pa_state,
+            pa_changed_ms,
+            financial: row.financial,
+            has_released: row.released.is_some(),
+        };
+        for reason in withheld::reasons(&deciding, now_ms) {
+            *counts.entry(reason).or_default() += 1;
+        }
+    }
 }
 
 fn row(candidate: &Candidate, key: i64, compartment: i64, version: i64) -> Row<'_> {

@@ -3,7 +3,7 @@
 //! Everything a release needs is decided here, once, when a resource is stored ([`gate`]). This module never decides who
 //! may read; and it never stores a resource of a member outside that member's compartment.
 
-pub mod authorization;
+pub mod attachments;
 pub mod compartment;
 pub mod demographics;
 pub mod gate;
@@ -11,11 +11,14 @@ pub mod import;
 pub mod index;
 pub mod keep;
 pub mod other_person;
+pub mod prior_authorization;
+pub mod rejudge;
 pub mod released;
 pub mod search_index;
 pub mod sensitivity;
 
 mod bundle;
+mod labels;
 mod links;
 mod pipeline;
 mod rejects;
@@ -24,3 +27,6 @@ mod service;
 mod source;
 mod splice;
 mod steady;
+
+#[cfg(test)]
+mod store_for_tests;

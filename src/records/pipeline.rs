@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::store::resources::{self, Existing};
 use crate::store::blames_content;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZero;
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -39,6 +39,8 @@ pub struct Outcome {
     pub unchanged: u64,
     /// Of those, superseded.
     pub superseded: u64,
+    /// Of those stored, how many do not leave, by reason.
+    pub withheld: BTreeMap<&'static str, u64>,
     /// Those not taken.
     pub rejects: Vec<Reject>,
 }
@@ -243,6 +245,9 @@ fn store(
             outcome.stored += kept.stored;
             outcome.unchanged += kept.unchanged;
             outcome.superseded += kept.superseded;
+            for (reason, count) in kept.withheld {
+                *outcome.withheld.entry(reason).or_default() += count;
+            }
             let own = kept.rejected.into_iter();
             rejected.extend(own.map(|(index, failure)| (range.start + index, failure)));
             Ok(())

@@ -1,15 +1,19 @@
 //! The released form: a resource without money, by cutting bytes out and leaving the rest as it came.
 //!
-//! What may not be cut this way (a Claim is nothing but its money) is withheld by policy: financial without a released form.
+//! Amounts go, and so does what may tell them in words: narratives, notes, free text. What may not be cut this way (a Claim is
+//! nothing but its money) is withheld by policy: financial without a released form. `docs/release.md` says the rules for people.
+
+mod words;
 
 use super::splice::splice;
 use crate::fhir::prescreen::{Kind, Screened, Value};
+use memchr::memmem;
 use std::ops::Range;
 
 /// What a type has to do with money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Money {
-    /// Nothing: stored and released as it is.
+    /// Nothing of its own: released as it is, unless an extension or something contained tells an amount.
     None,
     /// Parts of it, which are cut.
     Parts,
@@ -17,29 +21,70 @@ pub enum Money {
     Whole,
 }
 
+/// Types of which parts are money, and types that may tell it in prose: their free text is looked through too.
+const PARTS: [&str; 3] = ["Coverage", "CoverageEligibilityRequest", "ExplanationOfBenefit"];
+/// Types without an element of type Money that tells something of a member. An InsurancePlan's costs are the product's, and public.
+#[rustfmt::skip]
+const WITHOUT: &[&str] = &[
+    "AdverseEvent", "AllergyIntolerance", "Appointment", "AppointmentResponse", "Basic", "Binary", "BodyStructure", "CarePlan",
+    "CareTeam", "ClinicalImpression", "Communication", "CommunicationRequest", "Composition", "Condition", "Consent",
+    "DetectedIssue", "Device", "DeviceDefinition", "DeviceRequest", "DeviceUseStatement", "DiagnosticReport",
+    "DocumentManifest", "DocumentReference", "Encounter", "Endpoint", "EnrollmentRequest", "EpisodeOfCare",
+    "FamilyMemberHistory", "Flag", "Goal", "HealthcareService", "ImagingStudy", "Immunization", "ImmunizationEvaluation",
+    "ImmunizationRecommendation", "InsurancePlan", "List", "Location", "MeasureReport", "Media", "Medication",
+    "MedicationAdministration", "MedicationDispense", "MedicationRequest", "MedicationStatement", "MolecularSequence",
+    "NutritionOrder", "Observation", "Organization", "OrganizationAffiliation", "Patient", "Practitioner",
+    "PractitionerRole", "Procedure", "Provenance", "QuestionnaireResponse", "RelatedPerson", "RequestGroup",
+    "ResearchSubject", "RiskAssessment", "Schedule", "ServiceRequest", "Specimen", "Substance", "SupplyDelivery",
+    "SupplyRequest", "VisionPrescription",
+];
+/// Types that are about money as a whole. A type in none of these lists is taken for one of them.
+#[cfg(test)]
+const WHOLE: [&str; 6] = [
+    "Account", "ChargeItem", "Claim", "ClaimResponse", "CoverageEligibilityResponse", "Invoice",
+];
+
 /// What `rtype` has to do with money.
 pub fn money(rtype: &str) -> Money {
-    match rtype {
-        "ExplanationOfBenefit" | "Coverage" => Money::Parts,
-        "Account" | "ChargeItem" | "Claim" | "ClaimResponse" | "CoverageEligibilityResponse" | "Invoice" => {
-            Money::Whole
-        }
-        _ => Money::None,
+    if WITHOUT.binary_search(&rtype).is_ok() {
+        Money::None
+    } else if PARTS.contains(&rtype) {
+        Money::Parts
+    } else {
+        Money::Whole
     }
 }
 
-/// Members that go as a whole, by type, from the root; arrays are gone through.
+/// Whether something contained is nothing but money, or a claim: it cannot be cut, so that what contains it is withheld.
+pub fn contains_claim(resource: &Screened<'_>) -> bool {
+    let Some(contained) = resource.root().get("contained") else { return false };
+    let one = |inner: &Value<'_>| {
+        let rtype = inner.get("resourceType").and_then(|rtype| rtype.text()).unwrap_or_default();
+        let is_claim = super::prior_authorization::is_claim_type(&rtype);
+        is_claim || causeway_fhir_types::is_type(&rtype) && is_whole_when_contained(&rtype)
+    };
+    if contained.kind() == Kind::Array { contained.items().any(|inner| one(&inner)) } else { one(&contained) }
+}
+
+/// The types of [`Money::Whole`], and those that are never kept by themselves and are about payments.
+fn is_whole_when_contained(rtype: &str) -> bool {
+    const NEVER_KEPT: [&str; 3] = ["Contract", "PaymentNotice", "PaymentReconciliation"];
+    NEVER_KEPT.contains(&rtype) || super::compartment::kind(rtype).is_some() && money(rtype) == Money::Whole
+}
+
+/// Members that go as a whole, by type, from the root; arrays are gone through. A total of an authorization goes without its
+/// amount alone: its category and its units are no money.
 const CUT: &[(&str, &[&str])] = &[
     ("ExplanationOfBenefit", &["total"]),
-    ("ExplanationOfBenefit", &["payment"]),
-    ("ExplanationOfBenefit", &["benefitBalance"]),
-    ("ExplanationOfBenefit", &["processNote"]),
-    ("Coverage", &["costToBeneficiary"]),
+    ("ExplanationOfBenefit", &["disposition"]),
 ];
 /// Names that are money wherever they stand.
-const CUT_NAMES: &[&str] = &["unitPrice", "net", "noteNumber"];
+const CUT_NAMES: &[&str] =
+    &["benefitBalance", "costToBeneficiary", "net", "noteNumber", "payment", "processNote", "unitPrice"];
 /// What an adjudication must keep besides its category to be worth keeping.
 const ADJUDICATION_BARE: &[&str] = &["id", "category"];
+/// In the bytes of a type without money, one of these stands wherever an amount does.
+const FIRST_TEST: [&[u8]; 5] = [b"Money\"", b"\"currency\"", b"costToBeneficiary", b"4217", b"\"USD\""];
 
 const CARIN: &str = "http://hl7.org/fhir/us/carin-bb/StructureDefinition/C4BB-ExplanationOfBenefit-";
 const CARIN_KINDS: &[&str] = &[
@@ -49,6 +94,8 @@ const CARIN_KINDS: &[&str] = &[
     "Oral",
     "Pharmacy",
 ];
+/// The first version of CARIN's guide that has Basis profiles.
+const BASIS_SINCE: (u32, u32) = (2, 1);
 
 /// The released form of `resource`; `None` when it carries no money and is released as it is.
 pub fn form(resource: &Screened<'_>) -> Option<Vec<u8>> {
@@ -58,65 +105,160 @@ pub fn form(resource: &Screened<'_>) -> Option<Vec<u8>> {
 /// The cuts that make the released form, sorted.
 pub(super) fn edits(resource: &Screened<'_>) -> Option<Vec<(Range<usize>, String)>> {
     let rtype = resource.resource_type();
-    if money(&rtype) != Money::Parts {
-        return None;
-    }
+    let parts = match money(&rtype) {
+        Money::Whole => return None,
+        Money::Parts => true,
+        Money::None if FIRST_TEST.iter().all(|part| memmem::find(resource.bytes(), part).is_none()) => return None,
+        Money::None => false,
+    };
     let root = resource.root();
-    let mut edits = Vec::new();
-    cut(
-        &root,
-        &mut |value, path| is_money(&rtype, value, path),
-        &mut Vec::new(),
-        &mut edits,
-    );
+    let subject = Subject {
+        rtype: &rtype,
+        authorization: root.get("use").is_some_and(|value| !value.is("claim") && !value.is("predetermination")),
+        prose: parts,
+    };
+    let mut edits = cuts(&root, &subject);
     if edits.is_empty() {
         return None;
     }
+    if !parts {
+        // Something was cut, so that the narrative may tell it.
+        edits = cuts(&root, &Subject { prose: true, ..subject });
+    }
     for profile in root.all(&["meta", "profile"]) {
-        let Some(text) = profile.text() else { continue };
-        let Some(rest) = text.strip_prefix(CARIN) else { continue };
-        let (name, version) = rest
-            .split_once('|')
-            .map_or((rest, ""), |(name, version)| (name, version));
-        if CARIN_KINDS.contains(&name) {
-            let bar = if version.is_empty() { "" } else { "|" };
-            edits.push((profile.span(), format!("\"{CARIN}{name}-Basis{bar}{version}\"")));
-        }
+        let basis = profile.text().and_then(|text| basis_of(&text));
+        edits.extend(basis.map(|basis| (profile.span(), format!("\"{basis}\""))));
     }
     edits.sort_by_key(|(span, _)| span.start);
     Some(edits)
 }
 
-fn is_money(rtype: &str, value: &Value<'_>, path: &[&str]) -> bool {
-    CUT.iter().any(|(of, cut)| *of == rtype && *cut == path)
-        || CUT_NAMES.contains(&path.last().copied().unwrap_or_default())
-        || is_money_type(value)
-        || path.last() == Some(&"amount") && is_plain_amount(value)
-        // An extension whose value is money goes with it: without a value it would be empty.
-        || value.kind() == Kind::Object && value.get("valueMoney").is_some()
-        || path.last() == Some(&"adjudication") && is_bare(value)
+/// The cuts of the released form with everything that `goes` besides, and without the narrative, which may tell of it. Sorted.
+pub(super) fn edits_without(
+    resource: &Screened<'_>,
+    goes: &dyn Fn(&Value<'_>, &[&str]) -> bool,
+) -> Vec<(Range<usize>, String)> {
+    let rtype = resource.resource_type();
+    let subject = Subject { rtype: &rtype, authorization: false, prose: true };
+    let mut edits = Vec::new();
+    cut(
+        &resource.root(),
+        &mut |value, path| goes(value, path) || is_money(&subject, value, path),
+        &mut Vec::new(),
+        &mut edits,
+    );
+    edits.sort_by_key(|(span, _)| span.start);
+    edits
 }
 
-/// A Money: an amount with its currency.
+/// CARIN's profile without money in place of one with it. Before version 2.1.0 there is none, so that no version is named then.
+fn basis_of(profile: &str) -> Option<String> {
+    let rest = profile.strip_prefix(CARIN)?;
+    let (name, version) = rest.split_once('|').unwrap_or((rest, ""));
+    if !CARIN_KINDS.contains(&name) {
+        return None;
+    }
+    let mut numbers = version.split('.').map(|part| part.parse::<u32>().ok());
+    let has_basis = matches!((numbers.next(), numbers.next()), (Some(Some(major)), Some(Some(minor))) if (major, minor) >= BASIS_SINCE);
+    let bar = if has_basis { format!("|{version}") } else { String::new() };
+    Some(format!("{CARIN}{name}-Basis{bar}"))
+}
+
+/// What is being cut.
+struct Subject<'a> {
+    rtype: &'a str,
+    /// A prior authorization, whose amounts go and whose units stay.
+    authorization: bool,
+    /// Narratives and free text go too.
+    prose: bool,
+}
+
+fn cuts(root: &Value<'_>, subject: &Subject<'_>) -> Vec<(Range<usize>, String)> {
+    let mut edits = Vec::new();
+    cut(root, &mut |value, path| is_money(subject, value, path), &mut Vec::new(), &mut edits);
+    edits
+}
+
+fn is_money(subject: &Subject<'_>, value: &Value<'_>, path: &[&str]) -> bool {
+    let name = path.last().copied().unwrap_or_default();
+    match value.kind() {
+        Kind::Object | Kind::Array => {
+            CUT_NAMES.contains(&name)
+                || !subject.authorization && is_cut(subject.rtype, path)
+                || subject.prose && matches!(path, ["text"] | ["contained", "text"])
+                || value.kind() == Kind::Object && is_amount(subject, value, name)
+        }
+        Kind::String => {
+            CUT_NAMES.contains(&name)
+                || path == ["disposition"] && is_cut(subject.rtype, path)
+                || subject.prose && words::is_prose(name) && value.text().is_some_and(|text| words::tell_money(&text))
+        }
+        _ => CUT_NAMES.contains(&name),
+    }
+}
+
+fn is_cut(rtype: &str, path: &[&str]) -> bool {
+    CUT.iter().any(|(of, cut)| *of == rtype && *cut == path)
+}
+
+fn is_amount(subject: &Subject<'_>, value: &Value<'_>, name: &str) -> bool {
+    is_money_type(value)
+        || name == "amount" && is_plain_amount(value)
+        || name == "adjudication" && (!subject.authorization && is_bare(value) || is_priced(value))
+        || is_money_extension(value, subject.prose)
+}
+
+/// A Money: an amount with its currency; or a Quantity of a currency.
 fn is_money_type(value: &Value<'_>) -> bool {
-    value.kind() == Kind::Object && value.get("currency").is_some_and(|code| code.kind() == Kind::String)
+    let text = |name| value.get(name).and_then(|member| member.text());
+    value.get("currency").is_some_and(|code| code.kind() == Kind::String)
+        || value.get("value").is_some()
+            && (text("system").is_some_and(|system| system.contains("4217"))
+                || text("unit").or_else(|| text("code")).is_some_and(|unit| words::is_currency(&unit)))
 }
 
 /// An amount that leaves its currency out.
 fn is_plain_amount(value: &Value<'_>) -> bool {
-    value.kind() == Kind::Object
-        && value
-            .members()
-            .all(|member| ["id", "extension", "value"].contains(&member.key()))
+    value
+        .members()
+        .all(|member| ["id", "extension", "value"].contains(&member.key()))
 }
 
 /// An adjudication of which nothing but its category stays.
 fn is_bare(value: &Value<'_>) -> bool {
-    value.kind() == Kind::Object
-        && value.get("amount").is_some()
+    value.get("amount").is_some()
         && value
             .members()
             .all(|member| member.key() == "amount" || ADJUDICATION_BARE.contains(&member.key()))
+}
+
+/// An adjudication that tells cost sharing or a payment as a bare number.
+fn is_priced(value: &Value<'_>) -> bool {
+    let Some(category) = value.get("category").filter(|_| value.get("value").is_some()) else { return false };
+    let named = |holder: &Value<'_>, name: &str| {
+        holder.get(name).and_then(|text| text.text()).is_some_and(|text| words::name_money(&text))
+    };
+    named(&category, "text")
+        || category.all(&["coding"]).iter().any(|coding| named(coding, "code") || named(coding, "display"))
+}
+
+/// An extension that tells an amount goes as a whole: without a value it would be empty.
+fn is_money_extension(value: &Value<'_>, prose: bool) -> bool {
+    if value.get("valueMoney").is_some() {
+        return true;
+    }
+    let Some(url) = value.get("url").and_then(|url| url.text()) else { return false };
+    if let Some(inner) = value.get("extension") {
+        return inner.kind() == Kind::Array && inner.items().all(|inner| is_money_extension(&inner, prose));
+    }
+    const NUMBERS: [&str; 6] =
+        ["valueDecimal", "valueInteger", "valuePositiveInt", "valueQuantity", "valueString", "valueUnsignedInt"];
+    value.members().any(|member| {
+        let text = || member.text().is_some_and(|text| words::tell_money(&text));
+        prose && NUMBERS.contains(&member.key()) && words::name_money(&url)
+            || prose && matches!(member.key(), "valueString" | "valueMarkdown") && text()
+            || member.key() == "valueQuantity" && is_money_type(&member)
+    })
 }
 
 /// Collects the cuts under `container`; `true` when nothing of it stays. The pre-screen bounds the depth.
@@ -198,6 +340,70 @@ mod tests {
             of(r#"{"resourceType":"Observation","valueQuantity":{"value":1}}"#),
             None
         );
+    }
+
+    #[test]
+    fn every_kept_type_is_classified() {
+        assert!(WITHOUT.is_sorted());
+        for (rtype, _) in crate::records::compartment::TYPES {
+            let lists = [WITHOUT.contains(rtype), PARTS.contains(rtype), WHOLE.contains(rtype)];
+            assert_eq!(lists.iter().filter(|is| **is).count(), 1, "{rtype} stands in exactly one list");
+        }
+        assert_eq!(money("SomethingNew"), Money::Whole);
+    }
+
+    #[test]
+    fn what_tells_money_in_words_goes_with_the_money() {
+        let text = r#"{"resourceType":"ExplanationOfBenefit","text":{"status":"generated","div":"<div>Member liability: 80 USD</div>"},
+            "use":"claim","disposition":"Paid 620 USD","processNote":[{"text":"eighty dollars"}],
+            "extension":[{"url":"http://x/paid-amount","valueDecimal":12.5},{"url":"http://x/note","valueString":"copay 12.5"},
+              {"url":"http://x/deep","extension":[{"url":"a","valueMoney":{"value":12.5,"currency":"USD"}}]},{"url":"http://x/stay","valueString":"stay"}],
+            "contained":[{"resourceType":"Coverage","id":"c","text":{"status":"generated","div":"<div>12.5</div>"},"costToBeneficiary":[{"valueMoney":{"value":12.5}}],"status":"active"}],
+            "insurance":[{"focal":true,"coverage":{"display":"Gold, $500 deductible","reference":"Coverage/c"}}],
+            "item":[{"sequence":1,"adjudication":[{"category":{"text":"copay"},"value":12.5},{"category":{"text":"units"},"value":4}]}],
+            "supportingInfo":[{"sequence":1,"category":{"text":"x"},"valueQuantity":{"value":12.5,"unit":"USD"}}],
+            "total":[{"category":{"text":"t"},"amount":{"value":12.5,"currency":"USD"}}]}"#;
+        let leaves = of(text).expect("another form");
+        let expected = r#"{"resourceType":"ExplanationOfBenefit","use":"claim","extension":[{"url":"http://x/stay","valueString":"stay"}],
+            "contained":[{"resourceType":"Coverage","id":"c","status":"active"}],
+            "insurance":[{"focal":true,"coverage":{"reference":"Coverage/c"}}],
+            "item":[{"sequence":1,"adjudication":[{"category":{"text":"units"},"value":4}]}],
+            "supportingInfo":[{"sequence":1,"category":{"text":"x"}}]}"#;
+        let json = |text: &str| serde_json::from_str::<Json>(text).expect("JSON");
+        assert_eq!(json(&leaves), json(expected));
+    }
+
+    #[test]
+    fn a_narrative_of_a_claim_or_a_coverage_never_leaves() {
+        for rtype in ["ExplanationOfBenefit", "Coverage"] {
+            let text = format!(r#"{{"resourceType":"{rtype}","id":"a","text":{{"status":"generated","div":"<div>eighty</div>"}}}}"#);
+            assert_eq!(of(&text), Some(format!(r#"{{"resourceType":"{rtype}","id":"a"}}"#)));
+        }
+        let text = r#"{"resourceType":"Observation","id":"a","text":{"status":"generated","div":"<div>x</div>"}}"#;
+        assert_eq!(of(text), None);
+        let money = r#"{"resourceType":"Observation","id":"a","text":{"div":"x"},"extension":[{"url":"http://x","valueMoney":{"value":1,"currency":"USD"}}],"status":"final"}"#;
+        assert_eq!(of(money).as_deref(), Some(r#"{"resourceType":"Observation","id":"a","status":"final"}"#));
+    }
+
+    #[test]
+    fn a_total_of_an_authorization_keeps_its_category_and_units() {
+        let total = r#"{"extension":[{"url":"http://hl7.org/fhir/us/davinci-pdex/StructureDefinition/PriorAuthorizationUtilization","valueQuantity":{"value":1}}],"category":{"coding":[{"code":"eligible"}]}"#;
+        let text = format!(
+            r#"{{"resourceType":"ExplanationOfBenefit","use":"preauthorization","item":[{{"sequence":1,"adjudication":[{{"category":{{"text":"submitted"}},"amount":{{"value":2,"currency":"USD"}}}}]}}],"total":[{total},"amount":{{"value":100,"currency":"USD"}}}}]}}"#
+        );
+        let expected = format!(
+            r#"{{"resourceType":"ExplanationOfBenefit","use":"preauthorization","item":[{{"sequence":1,"adjudication":[{{"category":{{"text":"submitted"}}}}]}}],"total":[{total}}}]}}"#
+        );
+        assert_eq!(of(&text).as_deref(), Some(expected.as_str()));
+    }
+
+    #[test]
+    fn the_released_profile_names_one_that_exists() {
+        for (version, expected) in [("", ""), ("|2.0.0", ""), ("|1.1.0", ""), ("|2.1.0", "|2.1.0"), ("|2.2.0-ballot", "|2.2.0-ballot"), ("|x", "")] {
+            let basis = format!("{CARIN}Pharmacy-Basis{expected}");
+            assert_eq!(basis_of(&format!("{CARIN}Pharmacy{version}")), Some(basis));
+        }
+        assert_eq!(basis_of(&format!("{CARIN}Pharmacy-Basis|2.1.0")), None);
     }
 
     #[test]

@@ -17,11 +17,17 @@ pub const PA_NONE: i64 = 0;
 pub const PA_ACTIVE: i64 = 1;
 /// Cancelled, or its period was over when it was stored; `pa_changed_ms` says since when.
 pub const PA_ENDED: i64 = 2;
-/// Every reviewed item was denied; never released.
+/// Nothing of it was approved and something was denied; never released. So is every code from here up.
 pub const PA_DENIED: i64 = 3;
-/// For drugs only; never released.
+/// For a drug, or for a drug among other things.
 pub const PA_DRUG: i64 = 4;
-/// Sensitivity bits from here up are withheld under every policy: another person's data, or a label nobody knows.
+/// It claims to be a prior authorization, and what was decided of it is not recognized.
+pub const PA_UNCLEAR: i64 = 5;
+/// Something of what it is for is not recognized, so that it may be a drug.
+pub const PA_SERVICE_UNKNOWN: i64 = 6;
+/// It refers to a claim or an authorization that is not here, so that nobody knows whether that one may leave.
+pub const PA_ABSENT: i64 = 7;
+/// Sensitivity bits from here up are withheld under every policy. [`super::withheld`] says what each of them means.
 pub const WITHHELD_ALWAYS: i64 = 1 << 40;
 
 /// The grant and consent under which something is released.

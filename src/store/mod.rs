@@ -2,12 +2,14 @@
 //!
 //! Functions take `&mut Db`; whoever owns the transaction decides its extent. Nothing here calls the network or knows HTTP.
 
+pub mod attachments;
 pub mod consents;
 mod db;
 pub mod disclosure;
 pub mod durability;
 mod dynamic;
 pub mod entries;
+pub mod gate_state;
 pub mod guesses;
 pub mod idempotency;
 pub mod identity;
@@ -28,6 +30,7 @@ mod statement;
 pub mod steps;
 pub mod tokens;
 mod url;
+pub mod withheld;
 mod writer;
 
 pub use db::{Db, Store, StoreOptions};

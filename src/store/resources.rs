@@ -50,6 +50,7 @@ pub struct Existing {
     pub id: String,
     pub version: i64,
     pub source_sha256: Vec<u8>,
+    pub pa_state: i64,
 }
 
 /// A row of `resource_identifier`.
@@ -144,7 +145,13 @@ pub fn existing(db: &mut Db, rtype: &str, ids: &[&str]) -> Result<Vec<Existing>,
     for ids in ids.chunks(ROWS) {
         let rows = resource::table
             .filter(resource::rtype.eq(rtype).and(resource::id.eq_any(ids)))
-            .select((resource::key, resource::id, resource::version, resource::source_sha256))
+            .select((
+                resource::key,
+                resource::id,
+                resource::version,
+                resource::source_sha256,
+                resource::pa_state,
+            ))
             .load::<Existing>(db)?;
         found.extend(rows);
     }
@@ -297,6 +304,18 @@ pub fn set_index_version(db: &mut Db, version: i64) -> Result<(), Failure> {
         .values((search_state::one.eq(1i64), search_state::version.eq(version)))
         .execute(db)?;
     Ok(())
+}
+
+/// The Patient of the compartment that a key is in; `None` for what belongs to nobody.
+///
+/// # Errors
+/// Those of the database.
+pub fn owner_of(db: &mut Db, key: i64) -> Result<Option<String>, Failure> {
+    Ok(compartment::table
+        .filter(compartment::no.eq(key >> SEQUENCE_BITS))
+        .select(compartment::patient_id)
+        .first(db)
+        .optional()?)
 }
 
 /// Key, owner and bytes of a resource.

@@ -88,6 +88,25 @@ diesel::table! {
 }
 
 diesel::table! {
+    attachment (key, from_type, from_id, to_type, to_id) {
+        key -> BigInt,
+        from_type -> Text,
+        from_id -> Text,
+        to_type -> Text,
+        to_id -> Text,
+    }
+}
+
+diesel::table! {
+    gate_state (one) {
+        one -> BigInt,
+        version -> BigInt,
+        after_key -> BigInt,
+        done -> BigInt,
+    }
+}
+
+diesel::table! {
     resource_identifier (value, system, rtype, kind, key) {
         value -> Text,
         system -> Text,

@@ -6,7 +6,7 @@ use crate::support::payer::TestPayer;
 use causeway::synth::Variation;
 use diesel::prelude::*;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -26,6 +26,7 @@ impl Row {
         let category = match self.sensitivity {
             0 => true,
             known if known < 1 << 40 => sensitive_grant,
+            // Reasons that hold under every consent, those of later versions among them.
             _ => false,
         };
         let money = !self.financial || self.released;
@@ -41,7 +42,7 @@ impl Row {
 
 fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
-    for sensitivity in [0, 1, 1 << 5, 1 << 59, 1 << 61, 1 << 62] {
+    for sensitivity in [0, 1, 1 << 5, 1 << 40, 1 << 42, (1 << 55) | 1, 1 << 59, 1 << 61, 1 << 62] {
         for (financial, released) in [(false, false), (false, true), (true, false), (true, true)] {
             for (pa_state, pa_changed_days_ago) in [
                 (0, None),
@@ -54,6 +55,10 @@ fn rows() -> Vec<Row> {
                 (2, None),
                 (3, Some(1)),
                 (4, None),
+                (5, Some(1)),
+                (6, None),
+                (7, None),
+                (99, Some(-30)),
             ] {
                 rows.push(Row {
                     sensitivity,
@@ -154,6 +159,126 @@ async fn every_way_out_lets_the_same_rows_leave() {
             let read = client.get(&token, &format!("Observation/{}", id(at))).await;
             let status = if expected.contains(&id(at)) { 200 } else { 404 };
             assert_eq!(read.status, status, "sensitive {sensitive}: {:?}", rows.get(at));
+        }
+    }
+    // What is listed as withheld is what does not leave under a consent for regular data, and each reason has its sentence.
+    let told = payer.json_command(&["records", "withheld", "--type", "Observation", "--member", &patient]);
+    let listed = told["items"].as_array().expect("items").iter();
+    let listed: BTreeSet<&str> = listed.filter_map(|item| item["id"].as_str()).filter(|id| id.starts_with("rule-")).collect();
+    let leave: BTreeSet<String> = (0..rows.len()).filter(|at| rows[*at].leaves(false)).map(id).collect();
+    for at in 0..rows.len() {
+        assert_eq!(listed.contains(id(at).as_str()), !leave.contains(&id(at)), "{:?}", rows.get(at));
+    }
+    for count in told["counts"].as_array().expect("counts") {
+        assert!(count["count"].as_u64() > Some(0) && count["meaning"].as_str() > Some(""), "{count}");
+    }
+}
+
+/// An authorization with this review action for this product.
+fn authorization(patient: &str, id: &str, product: Value, action: &str) -> Value {
+    let pdex = "http://hl7.org/fhir/us/davinci-pdex/StructureDefinition";
+    json!({"resourceType": "ExplanationOfBenefit", "id": id, "meta": {"profile": [format!("{pdex}/pdex-priorauthorization")]},
+        "status": "active", "use": "preauthorization", "patient": {"reference": format!("Patient/{patient}")},
+        "type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/claim-type", "code": "professional"}]},
+        "created": "2025-05-01", "preAuthRefPeriod": [{"start": "2025-05-01", "end": "2099-12-31"}],
+        "insurer": {"display": "plan"}, "provider": {"display": "clinic"}, "outcome": "complete",
+        "insurance": [{"focal": true, "coverage": {"display": "plan"}}],
+        "item": [{"sequence": 1, "productOrService": product, "adjudication": [{
+            "category": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/adjudication", "code": "submitted"}]},
+            "amount": {"value": 4711.5, "currency": "USD"},
+            "extension": [{"url": format!("{pdex}/extension-reviewAction"), "extension": [{
+                "url": format!("{pdex}/extension-reviewActionCode"), "valueCodeableConcept": {"coding": [
+                    {"system": "https://codesystem.x12.org/005010/306", "code": action}]}}]}]}]}]})
+}
+
+fn product(system: &str, code: &str) -> Value {
+    json!({"coding": [{"system": system, "code": code}]})
+}
+
+/// Resources of `patient`, and why each does not leave; no reason for what does.
+fn spellings(patient: &str) -> Vec<(Value, &'static str)> {
+    let cpt = || product("http://www.ama-assn.org/go/cpt", "99202");
+    let pa = |id: &str, product: Value, action: &str| authorization(patient, id, product, action);
+    let changed = |id: &str, change: &dyn Fn(&mut Value)| {
+        let mut one = pa(id, cpt(), "A3");
+        change(&mut one);
+        one
+    };
+    let at_code = "/item/0/adjudication/0/extension/0/extension/0/valueCodeableConcept/coding/0";
+    let reference = |id: &str, to: &str| {
+        json!({"resourceType": "DocumentReference", "id": id, "status": "current",
+            "subject": {"reference": format!("Patient/{patient}")}, "content": [{"attachment": {"title": "a letter"}}],
+            "context": {"related": [{"reference": format!("ExplanationOfBenefit/{to}")}]}})
+    };
+    let provenance = |id: &str, targets: &[&str]| {
+        let targets: Vec<Value> = targets.iter().map(|to| json!({"reference": format!("ExplanationOfBenefit/{to}")})).collect();
+        json!({"resourceType": "Provenance", "id": id, "target": targets, "recorded": "2025-05-02T00:00:00Z",
+            "agent": [{"who": {"display": "plan"}}]})
+    };
+    vec![
+        (pa("rule-approved", cpt(), "A1"), ""),
+        (pa("rule-pended", json!({"text": "therapy"}), "A4"), ""),
+        (pa("rule-modified", product("http://terminology.hl7.org/CodeSystem/HCPCS", "E0601"), "A6"), ""),
+        (pa("rule-denied", cpt(), "A3"), "authorization-denied"),
+        (pa("rule-contact", cpt(), "CT"), "authorization-unclear"),
+        (changed("rule-no-system", &|one| *one.pointer_mut(at_code).expect("a coding") = json!({"code": "A3"})), "authorization-unclear"),
+        (changed("rule-display", &|one| *one.pointer_mut(at_code).expect("a coding") = json!({"display": "A3"})), "authorization-unclear"),
+        (changed("rule-as-claim", &|one| one["use"] = "claim".into()), "authorization-unclear"),
+        (pa("rule-ndc", product("urn:oid:2.16.840.1.113883.6.69", "00060277"), "A1"), "authorization-drug"),
+        (pa("rule-j", product("https://bluebutton.cms.gov/resources/codesystem/hcpcs", "J0897"), "A1"), "authorization-drug"),
+        (pa("rule-snomed", product("http://snomed.info/sct", "372687004"), "A1"), "authorization-service-unknown"),
+        (reference("rule-letter", "rule-denied"), "attached-to-withheld"),
+        (reference("rule-lost", "rule-nowhere"), "attached-to-absent-claim"),
+        (reference("rule-own-letter", "rule-approved"), ""),
+        (provenance("rule-who", &["rule-denied"]), "attached-to-withheld"),
+        (provenance("rule-who-else", &["rule-denied", "rule-approved"]), ""),
+    ]
+}
+
+#[tokio::test]
+async fn t_d08_what_is_not_recognized_leaves_by_no_way_out() {
+    let (payer, client) = TestPayer::start(2);
+    let token = client.token(ALL_SCOPES).await;
+    let (patient, _) = client.matched(&token, &payer.request(0, Variation::Exact)).await;
+    let all = spellings(&patient);
+    let lines: Vec<String> = all.iter().map(|(one, _)| one.to_string()).collect();
+    std::fs::write(payer.home().join("spellings.ndjson"), lines.join("\n")).expect("a file");
+    let report = payer.json_command(&["import", "spellings.ndjson"]);
+    assert_eq!(report["stored"], all.len(), "{report}");
+    let mut expected: BTreeMap<&str, u64> = BTreeMap::new();
+    for (_, reason) in all.iter().filter(|(_, reason)| !reason.is_empty()) {
+        *expected.entry(reason).or_default() += 1;
+    }
+    assert_eq!(report["withheld"], json!(expected), "the import tells them by reason");
+    let told = payer.json_command(&["records", "withheld", "--member", &patient]);
+    for (one, reason) in &all {
+        let items = told["items"].as_array().expect("items").iter();
+        let reasons: Vec<&str> = items.filter(|item| item["id"] == one["id"]).filter_map(|item| item["reason"].as_str()).collect();
+        assert_eq!(reasons, if reason.is_empty() { vec![] } else { vec![*reason] }, "{}", one["id"]);
+    }
+    let leave = |rtype: Option<&str>| -> BTreeSet<String> {
+        let of_type = all.iter().filter(|(one, _)| rtype.is_none_or(|rtype| one["resourceType"] == rtype));
+        let ids = of_type.filter(|(_, reason)| reason.is_empty()).filter_map(|(one, _)| one["id"].as_str());
+        ids.map(str::to_owned).collect()
+    };
+    let found = listed(&client, &token, &format!("Patient/{patient}/$everything")).await;
+    assert_eq!(found, leave(None));
+    for rtype in ["ExplanationOfBenefit", "DocumentReference", "Provenance"] {
+        // A Provenance names its targets, and no patient.
+        let one = if rtype == "Provenance" { format!("{rtype}?_count=50") } else { format!("{rtype}?patient={patient}&_count=50") };
+        for path in [one, format!("{rtype}?_count=1000")] {
+            assert_eq!(listed(&client, &token, &path).await, leave(Some(rtype)), "{path}");
+        }
+    }
+    let by_target = listed(&client, &token, "Provenance?target=ExplanationOfBenefit/rule-denied").await;
+    assert!(by_target.is_empty(), "no search finds what was cut: {by_target:?}");
+    for (one, reason) in &all {
+        let (rtype, id) = (one["resourceType"].as_str().expect("a type"), one["id"].as_str().expect("an id"));
+        let read = client.get(&token, &format!("{rtype}/{id}")).await;
+        assert_eq!(read.status, if reason.is_empty() { 200 } else { 404 }, "{rtype}/{id}");
+        if reason.is_empty() {
+            let text = read.json().to_string();
+            assert!(!text.contains("4711") && !text.contains("rule-denied"), "{text}");
         }
     }
 }

@@ -1,0 +1,136 @@
+//! `causeway records`: what is stored and does not leave, and why.
+
+use super::{Exit, Out};
+use crate::context::Context;
+use crate::error::{Failure, Fault};
+use crate::store::withheld::{self, Filter, Withheld};
+use clap::{Args, Subcommand};
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// Rows that are read at once.
+const PAGE: i64 = 1_000;
+
+/// Arguments of `records`.
+#[derive(Args, Clone, Debug)]
+pub struct RecordsArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: RecordsCommand,
+}
+
+/// What can be asked about stored records.
+#[derive(Subcommand, Clone, Debug)]
+pub enum RecordsCommand {
+    /// What does not leave under a consent for regular data, with the reason
+    #[command(
+        after_help = "Examples:\n  causeway records withheld\n  causeway records withheld --reason authorization-unclear --type ExplanationOfBenefit\n  \
+        causeway records withheld --member Patient/a1b2 --json\n\nThe first table counts all by reason; a resource may have several reasons. docs/release.md explains them."
+    )]
+    Withheld {
+        /// Only those with this reason
+        #[arg(long)]
+        reason: Option<String>,
+        /// Only resources of this FHIR type
+        #[arg(long = "type", value_name = "TYPE")]
+        rtype: Option<String>,
+        /// Only those of this member, as Patient/<id> or the bare id
+        #[arg(long, value_name = "ID")]
+        member: Option<String>,
+        /// Only the counts by reason
+        #[arg(long)]
+        summary: bool,
+    },
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Fault::ParameterInvalid`] for a reason that is none; [`Fault::NotFound`] for a member that is not stored; those of the store.
+pub fn run(args: &RecordsArgs, ctx: &Context, out: &mut Out) -> Result<Exit, Failure> {
+    let RecordsCommand::Withheld {
+        reason,
+        rtype,
+        member,
+        summary,
+    } = &args.command;
+    if reason.as_deref().is_some_and(|reason| withheld::meaning(reason).is_empty()) {
+        let known: Vec<&str> = withheld::REASONS.iter().map(|row| row.0).collect();
+        return Err(Failure::new(Fault::ParameterInvalid)
+            .at("--reason")
+            .remedy(format!("The reasons are: {}.", known.join(", "))));
+    }
+    let compartment = member.as_deref().map(|id| compartment(ctx, id)).transpose()?;
+    let filter = Filter {
+        rtype: rtype.clone(),
+        compartment,
+    };
+    let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
+    each(ctx, &filter, reason.as_deref(), &mut |_, reason| *counts.entry(reason).or_default() += 1)?;
+    if out.json {
+        let counts: Vec<_> = counts
+            .iter()
+            .map(|(reason, count)| json!({"reason": reason, "count": count, "meaning": withheld::meaning(reason)}))
+            .collect();
+        // The list may be longer than memory: it is written as it is read.
+        out.raw(&format!("{{\"counts\":{},\"items\":[", json!(counts)));
+        let mut first = true;
+        if !summary {
+            each(ctx, &filter, reason.as_deref(), &mut |row, reason| {
+                let item = json!({"type": row.rtype, "id": row.id, "reason": reason});
+                out.raw(&format!("{}{item}", if first { "" } else { "," }));
+                first = false;
+            })?;
+        }
+        out.raw("]}\n");
+        return Ok(Exit::Done);
+    }
+    let table: Vec<Vec<String>> = counts
+        .iter()
+        .map(|(reason, count)| vec![count.to_string(), (*reason).to_owned(), withheld::meaning(reason).to_owned()])
+        .collect();
+    out.table(&["COUNT", "REASON", "MEANING"], &table);
+    if !summary && !counts.is_empty() {
+        out.line("");
+        out.line(&line("TYPE", "ID", "REASON"));
+        each(ctx, &filter, reason.as_deref(), &mut |row, reason| out.line(&line(&row.rtype, &row.id, reason)))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn line(rtype: &str, id: &str, reason: &str) -> String {
+    format!("{rtype:<26}  {id:<40}  {reason}")
+}
+
+/// Tells every resource that is withheld with each of its reasons, or with this one alone.
+fn each(
+    ctx: &Context,
+    filter: &Filter,
+    only: Option<&str>,
+    tell: &mut dyn FnMut(&Withheld, &'static str),
+) -> Result<(), Failure> {
+    let now_ms = ctx.clock.now_ms();
+    let mut after = -1;
+    loop {
+        let page = ctx.store.read_blocking(|db| withheld::page(db, filter, after, PAGE))?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = last.key;
+        for row in &page {
+            for reason in row.reasons(now_ms) {
+                if only.is_none_or(|only| only == reason) {
+                    tell(row, reason);
+                }
+            }
+        }
+    }
+}
+
+fn compartment(ctx: &Context, patient: &str) -> Result<i64, Failure> {
+    let id = patient.strip_prefix("Patient/").unwrap_or(patient);
+    let found = ctx.store.read_blocking(|db| withheld::compartment_of(db, id))?;
+    found.ok_or_else(|| {
+        Failure::new(Fault::NotFound)
+            .at("--member")
+            .remedy("Name a member that is stored, as Patient/<id>.")
+    })
+}

@@ -1,0 +1,173 @@
+//! What hangs on a withheld authorization is withheld with it, in every order, and comes free with it.
+
+use super::super::store_for_tests::{TestStore, claim, denied, document, plain, provenance, request};
+use serde_json::json;
+
+const HANGS: [&str; 1] = ["attached-to-withheld"];
+const ABSENT: [&str; 1] = ["attached-to-absent-claim"];
+const FREE: [&str; 0] = [];
+
+#[test]
+fn a_document_of_a_denied_authorization_is_withheld_in_every_order() {
+    let first = TestStore::new();
+    first.put(&[denied("a")]);
+    first.put(&[document("d", "a")]);
+    assert_eq!(first.reasons("DocumentReference", "d"), HANGS);
+
+    let second = TestStore::new();
+    let report = second.put(&[document("d", "a")]);
+    assert_eq!(second.reasons("DocumentReference", "d"), ABSENT, "nobody knows what it hangs on");
+    assert_eq!(report.withheld.get("attached-to-absent-claim"), Some(&1));
+    second.put(&[denied("a")]);
+    assert_eq!(second.reasons("DocumentReference", "d"), HANGS);
+
+    let together = TestStore::new();
+    let report = together.put(&[document("d", "a"), denied("a"), plain("other")]);
+    assert_eq!(together.reasons("DocumentReference", "d"), HANGS);
+    assert_eq!(report.withheld.iter().map(|(_, n)| n).sum::<u64>(), 2);
+    assert_eq!(together.reasons("DocumentReference", "other"), FREE);
+}
+
+#[test]
+fn a_document_follows_its_authorization_when_that_changes() {
+    let store = TestStore::new();
+    store.put(&[document("d", "a"), denied("a")]);
+    store.put(&[request("a", "A1")]);
+    assert_eq!(store.reasons("DocumentReference", "d"), FREE, "approved on appeal");
+    store.put(&[denied("a")]);
+    assert_eq!(store.reasons("DocumentReference", "d"), HANGS);
+    store.put(&[claim("a")]);
+    assert_eq!(store.reasons("DocumentReference", "d"), FREE);
+    // It hung on an ordinary claim, of which nothing is kept, and that one turned out to be an authorization.
+    store.put(&[claim("b")]);
+    store.put(&[document("e", "b"), provenance("pr", &["ExplanationOfBenefit/b"])]);
+    store.put(&[denied("b")]);
+    assert_eq!(store.reasons("DocumentReference", "e"), HANGS);
+    assert_eq!(store.reasons("Provenance", "pr"), HANGS);
+    // The document itself changes and hangs on nothing.
+    store.put(&[plain("e")]);
+    assert_eq!(store.reasons("DocumentReference", "e"), FREE);
+}
+
+#[test]
+fn a_document_that_a_denied_authorization_names_is_withheld() {
+    let names = |id: &str, action: &str| {
+        let mut one = request(id, action);
+        one["supportingInfo"] = json!([
+            {"sequence": 1, "category": {"text": "x"}, "valueReference": {"reference": "DocumentReference/d"}},
+            {"sequence": 2, "category": {"text": "x"}, "valueReference": {"reference": "Condition/c"}}]);
+        one
+    };
+    let condition = json!({"resourceType": "Condition", "id": "c", "subject": {"reference": "Patient/p"}, "code": {"text": "x"}});
+    for late in [false, true] {
+        let store = TestStore::new();
+        if late {
+            store.put(&[names("a", "A3")]);
+            store.put(&[plain("d"), condition.clone()]);
+        } else {
+            store.put(&[plain("d"), condition.clone()]);
+            store.put(&[names("a", "A3")]);
+        }
+        assert_eq!(store.reasons("DocumentReference", "d"), HANGS, "late {late}");
+        assert_eq!(store.reasons("Condition", "c"), FREE, "a clinical fact stays what it is");
+        store.put(&[names("a", "A1")]);
+        assert_eq!(store.reasons("DocumentReference", "d"), FREE);
+        store.put(&[denied("a")]);
+        assert_eq!(store.reasons("DocumentReference", "d"), FREE, "it is no longer named");
+    }
+}
+
+#[test]
+fn documents_of_a_request_follow_its_answer() {
+    let store = TestStore::new();
+    let kind = json!({"coding": [{"system": "http://terminology.hl7.org/CodeSystem/claim-type", "code": "professional"}]});
+    let asked = json!({"resourceType": "Claim", "id": "c", "status": "active", "use": "preauthorization", "type": kind,
+        "patient": {"reference": "Patient/p"}, "created": "2025-12-01", "provider": {"display": "x"},
+        "priority": {"text": "normal"}, "insurance": [{"sequence": 1, "focal": true, "coverage": {"display": "x"}}],
+        "supportingInfo": [{"sequence": 1, "category": {"text": "x"}, "valueReference": {"reference": "DocumentReference/d"}}],
+        "item": [{"sequence": 1, "productOrService": {"coding": [{"system": "http://www.ama-assn.org/go/cpt", "code": "99202"}]}}]});
+    let answer = |action: &str| {
+        let review = request("x", action)["item"][0]["adjudication"].clone();
+        json!({"resourceType": "ClaimResponse", "id": "r", "status": "active", "use": "preauthorization", "type": kind,
+            "patient": {"reference": "Patient/p"}, "created": "2025-12-02", "insurer": {"display": "x"}, "outcome": "complete",
+            "request": {"reference": "Claim/c"}, "item": [{"itemSequence": 1, "adjudication": review}]})
+    };
+    store.put(&[plain("d"), asked]);
+    assert_eq!(store.reasons("DocumentReference", "d"), FREE, "the request waits");
+    store.put(&[answer("A3")]);
+    assert_eq!(store.reasons("DocumentReference", "d"), HANGS);
+    store.put(&[answer("A1")]);
+    assert_eq!(store.reasons("DocumentReference", "d"), FREE);
+    let mut letter = document("letter", "x");
+    letter["context"]["related"][0]["reference"] = "ClaimResponse/r".into();
+    store.put(&[letter]);
+    assert_eq!(store.reasons("DocumentReference", "letter"), FREE);
+    store.put(&[answer("A3")]);
+    assert_eq!(store.reasons("DocumentReference", "letter"), HANGS);
+}
+
+#[test]
+fn a_provenance_of_many_loses_what_never_leaves_and_keeps_the_rest() {
+    let store = TestStore::new();
+    store.put(&[denied("no"), request("yes", "A1"), claim("paid"), plain("d")]);
+    let all = ["ExplanationOfBenefit/no", "ExplanationOfBenefit/yes", "ExplanationOfBenefit/paid", "DocumentReference/d"];
+    store.put(&[provenance("many", &all), provenance("one", &all[..1])]);
+    assert_eq!(store.reasons("Provenance", "one"), HANGS);
+    assert_eq!(store.reasons("Provenance", "many"), FREE);
+    let leaves = store.leaves("Provenance", "many");
+    assert!(!leaves.contains("ExplanationOfBenefit/no") && leaves.contains("ExplanationOfBenefit/yes"), "{leaves}");
+    assert!(leaves.contains("ExplanationOfBenefit/paid") && leaves.contains("DocumentReference/d"), "{leaves}");
+    assert_eq!(causeway_fhir_types::check(leaves.as_bytes()), Ok("Provenance"));
+    store.put(&[request("no", "A6")]);
+    assert_eq!(store.reasons("Provenance", "one"), FREE);
+    assert!(store.leaves("Provenance", "many").contains("ExplanationOfBenefit/no"));
+    store.put(&[denied("yes"), denied("no")]);
+    let leaves = store.leaves("Provenance", "many");
+    assert!(!leaves.contains("ExplanationOfBenefit/no") && !leaves.contains("ExplanationOfBenefit/yes"), "{leaves}");
+}
+
+#[test]
+fn a_claim_elsewhere_or_of_another_member_withholds_what_refers_to_it() {
+    let store = TestStore::new();
+    let mut others = request("others", "A1");
+    others["patient"] = json!({"reference": "Patient/q"});
+    store.put(&[others, request("own", "A1")]);
+    let related = |id: &str, related: serde_json::Value| {
+        let mut one = plain(id);
+        one["context"] = json!({"related": [related]});
+        one
+    };
+    for (id, reference) in [
+        ("abs", json!({"reference": "https://elsewhere.example/fhir/ExplanationOfBenefit/own"})),
+        ("ver", json!({"reference": "https://elsewhere.example/fhir/ClaimResponse/own/_history/2"})),
+        ("others", json!({"reference": "ExplanationOfBenefit/others"})),
+        ("logical", json!({"type": "ClaimResponse", "identifier": {"value": "AUTH1"}})),
+    ] {
+        store.put(&[related(id, reference)]);
+        assert_eq!(store.reasons("DocumentReference", id), ABSENT, "{id}");
+    }
+    for (id, reference) in [
+        ("mine", json!({"reference": "https://old.example/fhir/ExplanationOfBenefit/own"})),
+        ("typed", json!({"type": "ExplanationOfBenefit", "reference": "ExplanationOfBenefit/own/_history/1"})),
+        ("encounter", json!({"reference": "https://elsewhere.example/fhir/Encounter/Claim-1"})),
+    ] {
+        store.put(&[related(id, reference)]);
+        assert_eq!(store.reasons("DocumentReference", id), FREE, "{id}");
+    }
+}
+
+#[test]
+fn what_contains_a_claim_and_what_is_shared_and_names_one_is_withheld() {
+    let store = TestStore::new();
+    let mut holds = plain("holds");
+    let mut inner = claim("inner");
+    inner["id"] = "c".into();
+    holds["contained"] = json!([inner]);
+    store.put(&[
+        holds,
+        json!({"resourceType": "Organization", "id": "o", "name": "x",
+            "extension": [{"url": "http://x.example/claim", "valueReference": {"reference": "Claim/c"}}]}),
+    ]);
+    assert_eq!(store.reasons("DocumentReference", "holds"), ["contains-claim"]);
+    assert!(store.reasons("Organization", "o").contains(&"shared-with-claim"));
+}

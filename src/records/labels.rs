@@ -1,0 +1,98 @@
+//! Security labels outside `meta.security`: on a document, on a composition, inline in an element, and among the tags.
+//!
+//! They count like those of `meta.security`: known ones set their bit, and one that is not known withholds.
+
+use super::sensitivity::{LABELS, UNKNOWN};
+use crate::fhir::prescreen::{Kind, Screened, Value};
+use memchr::memmem;
+
+const CONFIDENTIALITY: &str = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality";
+/// End of the URL of DS4P's extension for a label within a resource.
+const INLINE: &str = "inline-sec-label";
+
+/// The bits of all labels outside `meta.security`.
+pub fn bits(resource: &Screened<'_>, rtype: &str) -> i64 {
+    let root = resource.root();
+    let mut bits = 0;
+    match rtype {
+        "DocumentReference" => {
+            for concept in root.all(&["securityLabel"]) {
+                let codings = concept.all(&["coding"]);
+                bits |= if codings.is_empty() { UNKNOWN } else { codings.iter().fold(0, |sum, one| sum | label(one)) };
+            }
+        }
+        "Composition" => {
+            if let Some(value) = root.get("confidentiality") {
+                bits |= of(CONFIDENTIALITY, &value.text().unwrap_or_default());
+            }
+        }
+        _ => {}
+    }
+    if let Some(meta) = root.get("meta") {
+        // Most tags say where something comes from; one of a system of labels is a label in the wrong place.
+        for tag in meta.all(&["tag"]) {
+            let system = tag.get("system").and_then(|system| system.text()).unwrap_or_default();
+            if system == CONFIDENTIALITY || LABELS.iter().any(|row| row.0 == system && label(&tag) != UNKNOWN) {
+                bits |= label(&tag);
+            }
+        }
+    }
+    if memmem::find(resource.bytes(), INLINE.as_bytes()).is_some() {
+        inline(&root, &mut bits);
+    }
+    bits
+}
+
+fn inline(value: &Value<'_>, bits: &mut i64) {
+    let url = value.get("url").and_then(|url| url.text());
+    if url.is_some_and(|url| url.ends_with(INLINE)) {
+        *bits |= value.get("valueCoding").map_or(UNKNOWN, |coding| label(&coding));
+    }
+    for child in value.members().chain(value.items()) {
+        if matches!(child.kind(), Kind::Object | Kind::Array) {
+            inline(&child, bits);
+        }
+    }
+}
+
+fn label(coding: &Value<'_>) -> i64 {
+    let text = |name| coding.get(name).and_then(|value| value.text()).unwrap_or_default();
+    of(&text("system"), &text("code"))
+}
+
+fn of(system: &str, code: &str) -> i64 {
+    let row = LABELS.iter().find(|row| row.0 == system && row.1 == code);
+    row.map_or(UNKNOWN, |row| row.2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sensitivity::{SUBSTANCE_USE, VERY_RESTRICTED};
+    use super::*;
+    use crate::fhir::prescreen::{Limits, screen};
+
+    fn of(text: &str) -> i64 {
+        let resource = screen(text.as_bytes(), &Limits::record()).expect("passes");
+        bits(&resource, &resource.resource_type())
+    }
+
+    #[test]
+    fn labels_count_wherever_they_stand() {
+        let document = |label: &str| of(&format!(r#"{{"resourceType":"DocumentReference","securityLabel":{label}}}"#));
+        let coded = |code: &str| format!(r#"{{"coding":[{{"system":"{CONFIDENTIALITY}","code":"{code}"}}]}}"#);
+        assert_eq!(document(&format!("[{}]", coded("V"))), VERY_RESTRICTED);
+        assert_eq!(document(&coded("N")), 0);
+        assert_eq!(document(&coded("v")), UNKNOWN);
+        assert_eq!(document(r#"[{"text":"secret"}]"#), UNKNOWN);
+        assert_eq!(of(r#"{"resourceType":"Composition","confidentiality":"V"}"#), VERY_RESTRICTED);
+        assert_eq!(of(r#"{"resourceType":"Composition","confidentiality":["V"]}"#), UNKNOWN);
+        let tag = |system: &str, code: &str| {
+            of(&format!(r#"{{"resourceType":"Condition","meta":{{"tag":[{{"system":"{system}","code":"{code}"}}]}}}}"#))
+        };
+        assert_eq!(tag("http://terminology.hl7.org/CodeSystem/v3-ActCode", "ETH"), SUBSTANCE_USE);
+        assert_eq!(tag(CONFIDENTIALITY, "?"), UNKNOWN);
+        assert_eq!(tag("http://example.org/data-origin", "derived"), 0);
+        let inner = r#"{"resourceType":"Condition","code":{"extension":[{"url":"http://hl7.org/fhir/uv/security-label-ds4p/StructureDefinition/extension-inline-sec-label","valueCoding":{"code":"ETH"}}]}}"#;
+        assert_eq!(of(inner), UNKNOWN);
+    }
+}

@@ -1,0 +1,299 @@
+//! What was decided of a prior authorization: review actions, denial reasons, outcome and status, line by line.
+//!
+//! Only what is recognized counts. A line about which two things are said, or something that nobody knows, makes all of it unclear.
+
+use super::{canonical, squeezed, text_of};
+use crate::fhir::prescreen::{Kind, Value};
+use crate::fhir::when;
+
+/// What was decided of the whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// Approved, in part at least.
+    Approved,
+    /// Waits for its decision.
+    Pending,
+    /// Cancelled.
+    Ended,
+    /// Nothing of it was approved, and something was denied.
+    Denied,
+    /// Not recognized.
+    Unclear,
+}
+
+/// The decision, and the last time that is told of one (UTC ms).
+pub(super) struct Found {
+    pub decision: Decision,
+    pub changed_ms: Option<i64>,
+}
+
+/// X12 306 (action codes of review), in its spellings without scheme.
+const REVIEW_ACTIONS: [&str; 2] = ["codesystem.x12.org/005010/306", "x12.org/codes/action-codes"];
+/// The two extensions that hold a review action, in both guides.
+const REVIEW_ACTION: [&str; 2] = [
+    "hl7.org/fhir/us/davinci-pas/structuredefinition/extension-reviewaction",
+    "hl7.org/fhir/us/davinci-pdex/structuredefinition/extension-reviewaction",
+];
+const REVIEW_ACTION_CODE: [&str; 2] = [
+    "hl7.org/fhir/us/davinci-pas/structuredefinition/extension-reviewactioncode",
+    "hl7.org/fhir/us/davinci-pdex/structuredefinition/extension-reviewactioncode",
+];
+/// What else may stand inside a review action.
+const REVIEW_PARTS: [&str; 3] = ["number", "reasonCode", "secondSurgicalOpinionFlag"];
+/// PDex's kinds of adjudication.
+const DISCRIMINATOR: &str = "hl7.org/fhir/us/davinci-pdex/codesystem/pdexadjudicationdiscriminator";
+/// PDex's amounts of an authorization; `eligible` is what was agreed.
+const AMOUNTS: &str = "hl7.org/fhir/us/davinci-pdex/codesystem/priorauthorizationvaluecodes";
+/// Parts of words that tell a denial, as [`squeezed`] leaves them.
+const DENIAL: [&str; 8] = ["denial", "denied", "deny", "notcert", "notapprov", "reject", "refus", "declin"];
+
+/// What is said of one line, or of the whole.
+#[derive(Debug, Default)]
+struct Told {
+    approved: bool,
+    /// Certified in part (A2), of which a denial reason explains the rest.
+    partly: bool,
+    pended: bool,
+    denied: bool,
+    /// A denial reason without a review action that denies.
+    denial_reason: bool,
+    cancelled: bool,
+    not_needed: bool,
+    unclear: bool,
+    /// An adjudication has a reason, of whatever kind.
+    reason: bool,
+    changed_ms: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    Approved,
+    Pended,
+    Denied,
+    Cancelled,
+    NotNeeded,
+}
+
+impl Told {
+    /// `None` when nothing is said.
+    fn class(&self) -> Result<Option<Class>, ()> {
+        let denied = self.denied || self.denial_reason && !self.partly;
+        let approved = self.approved || self.partly;
+        let all = [
+            (approved && !self.pended, Class::Approved),
+            (self.pended, Class::Pended),
+            (denied, Class::Denied),
+            (self.cancelled, Class::Cancelled),
+            (self.not_needed, Class::NotNeeded),
+        ];
+        let mut said = all.iter().filter(|(is, _)| *is).map(|(_, class)| *class);
+        match (self.unclear, said.next(), said.next()) {
+            (false, first, None) => Ok(first),
+            _ => Err(()),
+        }
+    }
+}
+
+/// What was decided of `root`, a resource of type `rtype`.
+pub(super) fn of(root: &Value<'_>, rtype: &str) -> Found {
+    let mut header = Told {
+        unclear: root.get("modifierExtension").is_some(),
+        ..Told::default()
+    };
+    let lines: Vec<Value<'_>> = root.all(&["item"]).into_iter().chain(root.all(&["addItem"])).collect();
+    for member in root.members() {
+        if !matches!(member.key(), "item" | "addItem" | "contained" | "text" | "meta") {
+            walk(&member, member.key() == "adjudication", &mut header);
+        }
+    }
+    let lines: Vec<Told> = lines
+        .iter()
+        .map(|line| {
+            let mut told = Told::default();
+            walk(line, false, &mut told);
+            told
+        })
+        .collect();
+    let changed_ms = lines.iter().chain([&header]).filter_map(|told| told.changed_ms).max();
+    let decision = decide(root, rtype, &header, &lines).unwrap_or(Decision::Unclear);
+    Found { decision, changed_ms }
+}
+
+/// `Err` for everything that is not recognized.
+fn decide(root: &Value<'_>, rtype: &str, header: &Told, lines: &[Told]) -> Result<Decision, ()> {
+    use Class::{Approved, Cancelled, Denied, NotNeeded, Pended};
+    let is = |name: &str, among: &[&str]| root.get(name).is_some_and(|value| among.iter().any(|one| value.is(one)));
+    if tells_denial(&text_of(root, "disposition")) {
+        return Err(());
+    }
+    // A request has no outcome; an answer has one.
+    if rtype != "Claim" && !is("outcome", &["complete", "partial", "queued"]) {
+        return Err(());
+    }
+    let of_header = header.class()?;
+    let of_lines = lines.iter().map(Told::class).collect::<Result<Vec<_>, ()>>()?;
+    let only = |class: Class| of_lines.iter().flatten().all(|own| *own == class);
+    if matches!(of_header, Some(class @ (Denied | Cancelled)) if !only(class)) {
+        return Err(());
+    }
+    let reasons = lines.iter().chain([header]).any(|told| told.reason);
+    let inferred = || {
+        let agreed = root.get("preAuthRefPeriod").is_some() && is("outcome", &["complete", "partial"]) && eligible(root);
+        let waits = rtype == "Claim" || is("outcome", &["queued"]);
+        match (reasons, agreed, waits) {
+            (false, true, _) => Some(Approved),
+            (false, false, true) => Some(Pended),
+            _ => None,
+        }
+    };
+    let default = of_header.or_else(inferred);
+    let resolved: Vec<Class> = if lines.is_empty() {
+        vec![default.ok_or(())?]
+    } else {
+        let each = of_lines.iter().map(|own| own.or(default).ok_or(()));
+        each.collect::<Result<_, ()>>()?
+    };
+    let any = |class: Class| resolved.contains(&class);
+    if !any(Approved) && !any(Pended) {
+        return match (any(Denied), any(NotNeeded)) {
+            (true, _) => Ok(Decision::Denied),
+            (false, true) => Err(()),
+            (false, false) => Ok(Decision::Ended),
+        };
+    }
+    if is("status", &["cancelled"]) {
+        return Ok(Decision::Ended);
+    }
+    if !is("status", &["active"]) {
+        return Err(());
+    }
+    Ok(if any(Pended) { Decision::Pending } else { Decision::Approved })
+}
+
+/// Whether a total says what was agreed.
+fn eligible(root: &Value<'_>) -> bool {
+    root.all(&["total", "category", "coding"]).iter().any(|coding| {
+        canonical(&text_of(coding, "system")) == AMOUNTS && coding.get("code").is_some_and(|code| code.is("eligible"))
+    })
+}
+
+/// Collects what is told below `value`. The pre-screen bounds the depth.
+fn walk(value: &Value<'_>, adjudication: bool, told: &mut Told) {
+    match value.kind() {
+        Kind::Array => return value.items().for_each(|item| walk(&item, adjudication, told)),
+        Kind::Object => {}
+        _ => return,
+    }
+    // A modifier changes the meaning of what holds it, and we know none.
+    if value.get("modifierExtension").is_some() {
+        told.unclear = true;
+    }
+    if adjudication {
+        judge_adjudication(value, told);
+    }
+    let url = text_of(value, "url");
+    if !url.is_empty() {
+        when_decided(value, &url, told);
+        let known = canonical(&url);
+        if REVIEW_ACTION_CODE.contains(&known.as_str()) {
+            return judge_code(value, told);
+        }
+        if REVIEW_ACTION.contains(&known.as_str()) {
+            let parts = value.all(&["extension"]);
+            let known_part = |part: &Value<'_>| {
+                let url = text_of(part, "url");
+                REVIEW_PARTS.contains(&url.as_str()) || REVIEW_ACTION_CODE.contains(&canonical(&url).as_str())
+            };
+            told.unclear |= parts.is_empty() || !parts.iter().all(known_part);
+        } else if squeezed(&url).contains("reviewaction") {
+            told.unclear = true;
+        }
+    }
+    if is_review_system(&text_of(value, "system")) {
+        // A review action outside the extension that holds one.
+        told.unclear |= !action(value, told);
+    }
+    for child in value.members() {
+        walk(&child, child.key() == "adjudication", told);
+    }
+}
+
+/// Category and reason of an adjudication.
+fn judge_adjudication(value: &Value<'_>, told: &mut Told) {
+    told.reason |= value.get("reason").is_some();
+    let Some(category) = value.get("category") else { return };
+    told.denial_reason |= tells_denial(&text_of(&category, "text"));
+    for coding in category.all(&["coding"]) {
+        let code = text_of(&coding, "code");
+        if canonical(&text_of(&coding, "system")) == DISCRIMINATOR {
+            match code.as_str() {
+                "denialreason" => told.denial_reason = true,
+                "allowedunits" | "consumedunits" => {}
+                _ => told.unclear = true,
+            }
+        }
+        told.denial_reason |= tells_denial(&code) || tells_denial(&text_of(&coding, "display"));
+    }
+}
+
+/// A review action: every coding of it has to be recognized.
+fn judge_code(extension: &Value<'_>, told: &mut Told) {
+    let concept = extension.get("valueCodeableConcept");
+    let codings = concept.and_then(|concept| concept.get("coding")).filter(|codings| codings.kind() == Kind::Array);
+    let Some(codings) = codings.filter(|_| extension.get("extension").is_none()) else {
+        told.unclear = true;
+        return;
+    };
+    for coding in codings.items() {
+        let known = is_review_system(&text_of(&coding, "system")) && action(&coding, told);
+        told.unclear |= !known;
+    }
+    if concept.is_some_and(|concept| tells_denial(&text_of(&concept, "text"))) && !told.denied {
+        told.unclear = true;
+    }
+}
+
+/// Notes the action that `coding` names; `false` for one that nobody knows, or whose words say something else.
+fn action(coding: &Value<'_>, told: &mut Told) -> bool {
+    let words_deny = tells_denial(&text_of(coding, "display"));
+    match text_of(coding, "code").as_str() {
+        "A3" => told.denied = true,
+        _ if words_deny => return false,
+        "A1" | "A6" => told.approved = true,
+        "A2" => told.partly = true,
+        "A4" => told.pended = true,
+        "C" => told.cancelled = true,
+        "NA" => told.not_needed = true,
+        // CT (contact the payer) tells no decision.
+        _ => return false,
+    }
+    is_exact(coding)
+}
+
+fn is_exact(coding: &Value<'_>) -> bool {
+    REVIEW_ACTIONS.contains(&canonical(&text_of(coding, "system")).as_str())
+}
+
+/// Whether `system` means X12 306, in a spelling that is recognized or in one that is not.
+fn is_review_system(system: &str) -> bool {
+    let text = squeezed(system);
+    REVIEW_ACTIONS.contains(&canonical(system).as_str())
+        || text.contains("005010306")
+        || text.contains("x12") && text.contains("306")
+        || text.contains("reviewaction")
+}
+
+fn tells_denial(text: &str) -> bool {
+    let text = squeezed(text);
+    DENIAL.iter().any(|part| text.contains(part))
+}
+
+/// The time of a decision, from the extensions that tell one.
+fn when_decided(extension: &Value<'_>, url: &str, told: &mut Told) {
+    if !url.ends_with("when-adjudicated") && !url.ends_with("itemPreAuthIssueDate") {
+        return;
+    }
+    let at = extension.get("valueDateTime").or_else(|| extension.get("valueDate"));
+    let at = at.and_then(|at| at.text()).and_then(|text| when::range_ms(&text));
+    told.changed_ms = told.changed_ms.max(at.map(|(from, _)| from));
+}

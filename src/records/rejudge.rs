@@ -1,0 +1,143 @@
+//! Judging everything that is stored anew when another version of the gate judged it: release columns, released form, and what is
+//! indexed of it.
+//!
+//! Importing the same bytes again would change nothing, because content that is there is not judged twice. So this runs when a
+//! store is opened, before anything is served. It can be broken off and begun again; each step is one transaction. What the gate
+//! would refuse today stays stored, and is withheld.
+
+use super::attachments::{self, Says};
+use super::gate::{self, Candidate, GATE_VERSION};
+use super::search_index::Rows;
+use crate::context::Context;
+use crate::error::Failure;
+use crate::store::Db;
+use crate::store::attachments::{self as attachment_rows, Attachment};
+use crate::store::gate_state::{self, Columns, GateState, Stored};
+use crate::store::resources;
+use crate::store::withheld::NOT_FHIR;
+use std::num::NonZero;
+
+/// Resources of one step.
+const STEP: i64 = 1_000;
+
+/// Judges anew what another version judged. `tell` hears how many resources are done in this run.
+///
+/// # Errors
+/// Those of the store.
+pub fn bring_up(ctx: &Context, tell: &mut dyn FnMut(u64)) -> Result<(), Failure> {
+    bring_up_to(ctx, GATE_VERSION, tell)
+}
+
+/// [`bring_up`] to a version; the state is noted with each step.
+fn bring_up_to(ctx: &Context, version: i64, tell: &mut dyn FnMut(u64)) -> Result<(), Failure> {
+    let noted = ctx.store.read_blocking(gate_state::get)?;
+    let mut after = match noted {
+        Some(state) if state.version == version && state.done == 1 => return Ok(()),
+        Some(state) if state.version == version => state.after_key,
+        _ => -1,
+    };
+    let mut done = 0;
+    loop {
+        let stored = ctx.store.read_blocking(move |db| gate_state::stored(db, after, STEP))?;
+        let base_url = ctx.payer.base_url.clone();
+        let Some(last) = stored.last().map(|row| row.key) else {
+            return ctx.store.write_blocking(move |db| {
+                resources::lock(db)?;
+                attachments::renew_all(db, &base_url)?;
+                gate_state::set(db, GateState { version, after_key: after, done: 1 })
+            });
+        };
+        let judged = judge_all(&stored, ctx.clock.now_ms(), &base_url);
+        done += stored.len() as u64;
+        ctx.store.write_blocking(move |db| {
+            resources::lock(db)?;
+            write(db, &stored, &judged)?;
+            gate_state::set(db, GateState { version, after_key: last, done: 0 })
+        })?;
+        after = last;
+        tell(done);
+    }
+}
+
+/// What today's gate says of each; `None` for what it refuses.
+fn judge_all(stored: &[Stored], now_ms: i64, base_url: &str) -> Vec<Option<Candidate>> {
+    let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let share = stored.len().div_ceil(workers).max(1);
+    std::thread::scope(|scope| {
+        let working: Vec<_> = stored
+            .chunks(share)
+            .map(|part| scope.spawn(move || part.iter().map(|row| judge(row, now_ms, base_url)).collect::<Vec<_>>()))
+            .collect();
+        let mut judged = Vec::with_capacity(stored.len());
+        for (worker, part) in working.into_iter().zip(stored.chunks(share)) {
+            // What could not be judged is withheld.
+            judged.extend(worker.join().unwrap_or_else(|_| part.iter().map(|_| None).collect()));
+        }
+        judged
+    })
+}
+
+fn judge(row: &Stored, now_ms: i64, base_url: &str) -> Option<Candidate> {
+    let draft = gate::stored_draft(&row.body, &row.id, &row.source_sha256).ok()?;
+    let judged = gate::judge(&draft, row.version, now_ms, base_url);
+    judged
+        .inspect_err(|failure| {
+            tracing::warn!(resource = %format!("{}/{}", row.rtype, row.id), fault = failure.fault().code(),
+                "a stored resource is refused by this version and is withheld");
+        })
+        .ok()
+}
+
+fn write(db: &mut Db, stored: &[Stored], judged: &[Option<Candidate>]) -> Result<(), Failure> {
+    let keys: Vec<i64> = stored.iter().map(|row| row.key).collect();
+    attachment_rows::remove(db, &keys)?;
+    let (mut reindex, mut said) = (Vec::new(), Vec::new());
+    for (row, candidate) in stored.iter().zip(judged) {
+        let Some(candidate) = candidate else {
+            gate_state::withhold(db, row.key, row.sensitivity | NOT_FHIR)?;
+            continue;
+        };
+        let columns = Columns {
+            service_from_ms: candidate.service_from_ms,
+            service_to_ms: candidate.service_to_ms,
+            sensitivity: candidate.sensitivity,
+            pa_state: candidate.pa_state,
+            pa_changed_ms: candidate.pa_changed_ms,
+            financial: candidate.financial,
+            released: candidate.released.as_deref(),
+        };
+        if !gate_state::put(db, row.key, row.version, &columns)? {
+            // Another process has stored a newer version, judged by this gate.
+            continue;
+        }
+        if row.released != candidate.released {
+            reindex.push((row.key, &candidate.indexed));
+        }
+        said.extend(attachments_of(row, &candidate.says));
+    }
+    attachment_rows::insert(db, &said)?;
+    resources::unindex(db, &reindex.iter().map(|(key, _)| *key).collect::<Vec<_>>())?;
+    let mut rows = Rows::default();
+    for (key, indexed) in reindex {
+        rows.add(indexed, key);
+    }
+    rows.write(db)
+}
+
+fn attachments_of(row: &Stored, says: &Says) -> Vec<Attachment> {
+    let own = (row.rtype.clone(), row.id.clone());
+    let on = says.on.iter().map(|to| (own.clone(), to.clone()));
+    let holds = says.holds.iter().map(|from| (from.clone(), own.clone()));
+    on.chain(holds)
+        .map(|(from, to)| Attachment {
+            key: row.key,
+            from_type: from.0,
+            from_id: from.1,
+            to_type: to.0,
+            to_id: to.1,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+//! A store of before is judged by the rules of now, in pieces, and what hangs is judged in whatever order it came.
+
+use super::*;
+use crate::records::store_for_tests::{TestStore, denied, document, provenance, request};
+use crate::store::disclosure::PA_NONE;
+use crate::store::schema::{attachment, gate_state as state_table, resource};
+use diesel::prelude::*;
+
+/// Makes the columns as a version wrote them that knew none of the rules.
+fn forget_everything(store: &TestStore) {
+    store
+        .ctx
+        .store
+        .write_blocking(|db| {
+            diesel::update(resource::table)
+                .set((
+                    resource::sensitivity.eq(0i64),
+                    resource::pa_state.eq(PA_NONE),
+                    resource::financial.eq(0i64),
+                    resource::released.eq(None::<Vec<u8>>),
+                ))
+                .execute(db)?;
+            diesel::delete(attachment::table).execute(db)?;
+            diesel::delete(state_table::table).execute(db)?;
+            Ok(())
+        })
+        .expect("written");
+}
+
+#[test]
+fn a_store_of_before_lets_nothing_leave_that_must_not() {
+    let store = TestStore::new();
+    store.put(&[denied("no"), request("yes", "A1"), document("doc-no", "no"), document("doc-yes", "yes")]);
+    store.put(&[provenance("prov", &["ExplanationOfBenefit/no", "ExplanationOfBenefit/yes"])]);
+    let before = store.withheld();
+    let form = store.leaves("Provenance", "prov");
+    forget_everything(&store);
+    assert!(store.withheld().is_empty(), "all would leave");
+    // Broken off after the first piece, and begun again.
+    bring_up(&store.ctx, &mut |_| ()).expect("judged");
+    assert_eq!(store.withheld(), before);
+    assert_eq!(store.leaves("Provenance", "prov"), form);
+    let mut told = 0;
+    bring_up(&store.ctx, &mut |done| told = done).expect("nothing to do");
+    assert_eq!(told, 0, "once is enough");
+    bring_up_to(&store.ctx, GATE_VERSION + 1, &mut |done| told = done).expect("judged");
+    assert!(told >= 5, "another version judges anew");
+    assert_eq!(store.withheld(), before);
+}
+
+#[test]
+fn what_the_gate_refuses_today_stays_stored_and_is_withheld() {
+    let store = TestStore::new();
+    store.put(&[document("fine", "absent")]);
+    store
+        .ctx
+        .store
+        .write_blocking(|db| {
+            let row = resource::table.filter(resource::id.eq("fine"));
+            let broken = br#"{"resourceType":"DocumentReference","id":"fine","status":7}"#.to_vec();
+            diesel::update(row).set(resource::body.eq(broken)).execute(db)?;
+            Ok(())
+        })
+        .expect("written");
+    forget_everything(&store);
+    bring_up(&store.ctx, &mut |_| ()).expect("judged");
+    assert_eq!(store.reasons("DocumentReference", "fine"), ["not-fhir"]);
+}

@@ -1,0 +1,221 @@
+//! Why a stored resource does not leave: the reasons, how they follow from the release columns, and the resources they hold back.
+//!
+//! The reasons follow from the same columns as the WHERE clauses of `disclosure` and `search`; the integration test
+//! `release_rules` compares them. Nothing here decides that something leaves.
+
+use super::Db;
+use super::disclosure::{
+    PA_ABSENT, PA_ACTIVE, PA_DENIED, PA_DRUG, PA_ENDED, PA_KEPT_MS, PA_NONE, PA_SERVICE_UNKNOWN, WITHHELD_ALWAYS,
+};
+use super::schema::{compartment, resource};
+use crate::error::Failure;
+use diesel::prelude::*;
+
+/// Bit of `sensitivity`: stored by an earlier version, and no valid FHIR by the rules of this one.
+pub const NOT_FHIR: i64 = 1 << 40;
+/// Bit: a resource that belongs to nobody refers to a claim.
+pub const SHARED_WITH_CLAIM: i64 = 1 << 41;
+/// Bit: a claim, or something that is nothing but money, is contained.
+pub const CONTAINS_CLAIM: i64 = 1 << 42;
+/// Bits of what is about another person.
+const OTHER_PERSON: i64 = ((1 << 62) - 1) & !((1 << 50) - 1);
+/// Bit of a label that nobody knows.
+const UNKNOWN_LABEL: i64 = 1 << 62;
+
+/// Every reason: a code that scripts may rely on, and what it means.
+#[rustfmt::skip]
+pub const REASONS: &[(&str, &str)] = &[
+    ("authorization-denied", "A prior authorization that was denied."),
+    ("authorization-drug", "A prior authorization for a drug."),
+    ("authorization-over", "A prior authorization that has been over for more than a year, or whose end is not told."),
+    ("authorization-service-unknown", "A prior authorization for something that is not known to be no drug."),
+    ("authorization-unclear", "It claims to be a prior authorization, and its decision is not recognized."),
+    ("attached-to-absent-claim", "It refers to a claim or a prior authorization that is not stored here."),
+    ("attached-to-withheld", "It hangs on a prior authorization that is withheld."),
+    ("contains-claim", "It contains a claim or a bill."),
+    ("money", "It is about money as a whole, such as a Claim or an Account."),
+    ("not-fhir", "An earlier version stored it, and it is not valid FHIR."),
+    ("other-person", "It holds something that is or may be about another person."),
+    ("sensitive", "Sensitive: it leaves only under a consent that covers sensitive data."),
+    ("shared-with-claim", "A resource that all members share refers to a claim."),
+    ("unknown", "A reason that this version does not know."),
+    ("unknown-label", "It has a security label that is not known."),
+];
+
+/// What the sentence of a reason is; empty for a code that is none.
+pub fn meaning(reason: &str) -> &'static str {
+    REASONS.iter().find(|row| row.0 == reason).map_or("", |row| row.1)
+}
+
+/// What decides whether a row leaves.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)] // the columns, as the migrations tell them
+pub struct Deciding<'a> {
+    pub rtype: &'a str,
+    pub sensitivity: i64,
+    pub pa_state: i64,
+    pub pa_changed_ms: Option<i64>,
+    pub financial: i64,
+    pub has_released: bool,
+}
+
+/// Why a row does not leave under a consent for regular data; empty when it does.
+pub fn reasons(row: &Deciding<'_>, now_ms: i64) -> Vec<&'static str> {
+    let mut found = Vec::new();
+    if row.sensitivity != 0 {
+        sensitivity_reasons(row.sensitivity, &mut found);
+    }
+    if row.financial != 0 && !row.has_released {
+        found.push("money");
+    }
+    let in_time = row.pa_changed_ms.is_some_and(|changed| changed >= now_ms - PA_KEPT_MS);
+    let leaves = match row.pa_state {
+        PA_NONE => true,
+        PA_ACTIVE => row.pa_changed_ms.is_none() || in_time,
+        PA_ENDED => in_time,
+        _ => false,
+    };
+    if !leaves {
+        let own = matches!(row.rtype, "Claim" | "ClaimResponse" | "ExplanationOfBenefit");
+        found.push(match row.pa_state {
+            PA_ABSENT => "attached-to-absent-claim",
+            _ if !own => "attached-to-withheld",
+            PA_DENIED => "authorization-denied",
+            PA_DRUG => "authorization-drug",
+            PA_SERVICE_UNKNOWN => "authorization-service-unknown",
+            PA_ACTIVE | PA_ENDED => "authorization-over",
+            _ => "authorization-unclear",
+        });
+    }
+    found
+}
+
+fn sensitivity_reasons(bits: i64, found: &mut Vec<&'static str>) {
+    let named = [
+        (NOT_FHIR, "not-fhir"),
+        (SHARED_WITH_CLAIM, "shared-with-claim"),
+        (CONTAINS_CLAIM, "contains-claim"),
+        (OTHER_PERSON, "other-person"),
+        (UNKNOWN_LABEL, "unknown-label"),
+    ];
+    found.extend(named.iter().filter(|(mask, _)| bits & mask != 0).map(|(_, reason)| *reason));
+    let always = named.iter().fold(0, |sum, (mask, _)| sum | mask);
+    if bits >= WITHHELD_ALWAYS && bits & !always >= WITHHELD_ALWAYS || bits < 0 {
+        found.push("unknown");
+    }
+    if bits & (WITHHELD_ALWAYS - 1) != 0 {
+        found.push("sensitive");
+    }
+}
+
+/// What is looked for.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Of this FHIR type alone.
+    pub rtype: Option<String>,
+    /// Of this member alone, by the number of the compartment.
+    pub compartment: Option<i64>,
+}
+
+/// A resource that does not leave.
+#[derive(Clone, Debug, Queryable)]
+#[allow(missing_docs)]
+pub struct Withheld {
+    pub key: i64,
+    pub rtype: String,
+    pub id: String,
+    pub sensitivity: i64,
+    pub pa_state: i64,
+    pub pa_changed_ms: Option<i64>,
+    pub financial: i64,
+    pub has_released: bool,
+}
+
+impl Withheld {
+    /// Why.
+    pub fn reasons(&self, now_ms: i64) -> Vec<&'static str> {
+        let row = Deciding {
+            rtype: &self.rtype,
+            sensitivity: self.sensitivity,
+            pa_state: self.pa_state,
+            pa_changed_ms: self.pa_changed_ms,
+            financial: self.financial,
+            has_released: self.has_released,
+        };
+        reasons(&row, now_ms)
+    }
+}
+
+/// The next resources after `after_key` that something speaks against, at most `limit`. Reads the whole table over all pages.
+///
+/// # Errors
+/// Those of the database.
+pub fn page(db: &mut Db, filter: &Filter, after_key: i64, limit: i64) -> Result<Vec<Withheld>, Failure> {
+    let suspect = resource::sensitivity
+        .ne(0)
+        .or(resource::financial.ne(0).and(resource::released.is_null()))
+        .or(resource::pa_state.ne(PA_NONE));
+    let mut query = resource::table
+        .filter(resource::key.gt(after_key))
+        .filter(suspect)
+        .order(resource::key.asc())
+        .limit(limit)
+        .select((
+            resource::key,
+            resource::rtype,
+            resource::id,
+            resource::sensitivity,
+            resource::pa_state,
+            resource::pa_changed_ms,
+            resource::financial,
+            resource::released.is_not_null(),
+        ))
+        .into_boxed();
+    if let Some(rtype) = &filter.rtype {
+        query = query.filter(resource::rtype.eq(rtype));
+    }
+    if let Some(no) = filter.compartment {
+        let bits = super::resources::SEQUENCE_BITS;
+        query = query.filter(resource::key.ge(no << bits).and(resource::key.lt((no + 1) << bits)));
+    }
+    Ok(query.load(db)?)
+}
+
+/// The compartment of a member by the id of its Patient.
+///
+/// # Errors
+/// Those of the database.
+pub fn compartment_of(db: &mut Db, patient_id: &str) -> Result<Option<i64>, Failure> {
+    Ok(compartment::table
+        .filter(compartment::patient_id.eq(patient_id))
+        .select(compartment::no)
+        .first(db)
+        .optional()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_that_is_given_has_a_sentence() {
+        assert!(REASONS.is_sorted());
+        let mut given = std::collections::BTreeSet::new();
+        let bits: Vec<i64> = (0..63).map(|bit| 1 << bit).chain([0, -1]).collect();
+        for rtype in ["ExplanationOfBenefit", "DocumentReference"] {
+            for &sensitivity in &bits {
+                for pa_state in 0..10 {
+                    for (financial, has_released) in [(0, false), (1, false), (1, true)] {
+                        let row = Deciding { rtype, sensitivity, pa_state, pa_changed_ms: None, financial, has_released };
+                        let found = reasons(&row, 0);
+                        let leaves = sensitivity == 0 && pa_state < 2 && (financial == 0 || has_released);
+                        assert_eq!(found.is_empty(), leaves, "{row:?}");
+                        given.extend(found);
+                    }
+                }
+            }
+        }
+        let named: std::collections::BTreeSet<&str> = REASONS.iter().map(|row| row.0).collect();
+        assert_eq!(given, named);
+    }
+}
