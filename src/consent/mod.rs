@@ -13,4 +13,4 @@ mod policy;
 
 pub use digest::{digest, kept};
 pub use period::bounds;
-pub use policy::{Class, Question, REGULAR, RULES, Rule, SENSITIVE, Scope, Terms, judge};
+pub use policy::{Class, Question, REGULAR, RULES, Rule, SENSITIVE, Scope, TABLE_VERSION, Terms, judge};

@@ -14,6 +14,7 @@ mod contract_ops;
 mod contract_release;
 mod contract_trust;
 mod demo_files;
+mod errors;
 mod explorer;
 mod guess;
 mod identity;
