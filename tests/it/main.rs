@@ -16,6 +16,7 @@ mod contract_trust;
 mod demo_files;
 mod errors;
 mod explorer;
+mod folding;
 mod guess;
 mod identity;
 mod kill9;
