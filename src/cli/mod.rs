@@ -193,7 +193,7 @@ pub fn open(config: &Config) -> Result<Context, Failure> {
 /// Prints a failure for people and picks the exit code.
 pub fn report(failure: &Failure, out: &mut Out) -> Exit {
     out.error(&format!("error: {failure}"));
-    out.error(&format!("  next: {}", failure.remedy_text()));
+    out.error(&format!("  next: {}", failure.operator_remedy_text()));
     if let Some(cause) = failure.cause() {
         out.error(&format!("  cause: {cause}"));
     }

@@ -14,5 +14,5 @@ mod withdraw;
 
 pub use digest::{digest, kept};
 pub use period::{bounds, span};
-pub use policy::{Class, Question, REGULAR, RULES, Rule, SENSITIVE, Scope, Terms, judge};
+pub use policy::{Class, Question, REGULAR, RULES, Rule, SENSITIVE, Scope, TABLE_VERSION, Terms, judge};
 pub use withdraw::{By, REASON_MAX, end_grant, withdraw};

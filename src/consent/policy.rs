@@ -1,10 +1,12 @@
 //! The decision table: may a record be disclosed under this consent, to this partner, now?
 //!
-//! Every rule is a row of [`RULES`]; the first that does not hold decides, and rows are ordered so that what must not
-//! depend on the member (shape) comes first, then what a stranger must not learn from (the identity gate), then the rest.
+//! Every rule is a row of [`RULES`]; the first that does not hold decides. Rows are ordered by what they read: the shape of the
+//! consent, then the request with the caller and the clock, then what is ours. What the first two kinds say is the same for a
+//! member and for a stranger, so it may be told by name and before anybody is looked up; the last kind may not.
 //! Source: HRex hrex-consent (1.0-1.2), PDex "Evaluation of Consent"; threats C01, C04, D09.
 
 use super::period::bounds;
+use crate::error::Fault;
 use crate::fhir::elements::{CodeableConcept, Consent, ConsentActor, Provision, Reference};
 use chrono_tz::Tz;
 
@@ -13,6 +15,8 @@ pub const REGULAR: &str = "http://hl7.org/fhir/us/davinci-hrex/StructureDefiniti
 /// Everything, sensitive data included.
 pub const SENSITIVE: &str = "http://hl7.org/fhir/us/davinci-hrex/StructureDefinition-hrex-consent.html#sensitive";
 
+const SCOPES: &str = "http://terminology.hl7.org/CodeSystem/consentscope";
+const ACTIONS: &str = "http://terminology.hl7.org/CodeSystem/consentaction";
 const NPI: &str = "http://hl7.org/fhir/sid/us-npi";
 const ROLE_CODE: &str = "http://terminology.hl7.org/CodeSystem/v3-RoleCode";
 /// Who may consent for a member, when the consent names them as an actor in this role (PDex, authorised representative).
@@ -21,11 +25,11 @@ const REPRESENTATIVES: [&str; 5] = ["GUARD", "DPOWATT", "HPOWATT", "POWATT", "SP
 /// What follows when a rule does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
-    /// The consent breaks its profile: said before anyone is looked up.
+    /// The consent breaks its profile.
     Profile,
-    /// The consent is not between these parties: answered as if nobody had been found.
-    Gate,
-    /// The consent is well formed and between these parties, but cannot be honoured.
+    /// The consent keeps its profile, and the request, the caller and the clock alone say that it permits nothing.
+    Request,
+    /// The consent is good by itself; what is held here says that it cannot be honoured. Told of a matched member only.
     Honour,
 }
 
@@ -84,8 +88,12 @@ pub struct Rule {
     pub name: &'static str,
     /// What follows when it does not hold.
     pub class: Class,
+    /// The fault by which a partner is told.
+    pub fault: Fault,
     /// The element of the Consent that it reads.
     pub element: &'static str,
+    /// What would be right.
+    pub remedy: &'static str,
     /// Whether it holds.
     pub holds: fn(&Question<'_>) -> bool,
 }
@@ -96,108 +104,200 @@ impl std::fmt::Debug for Rule {
     }
 }
 
-/// The table. All rows must hold.
-pub const RULES: &[Rule] = {
-    use Class::{Gate, Honour, Profile};
-    const fn rule(name: &'static str, class: Class, element: &'static str, holds: fn(&Question<'_>) -> bool) -> Rule {
-        Rule {
-            name,
-            class,
-            element,
-            holds,
-        }
+/// Version of the table, kept with the decisions that it takes alone.
+pub const TABLE_VERSION: &str = "hrex-consent:2";
+
+type Holds = fn(&Question<'_>) -> bool;
+
+/// A rule of the profile.
+const fn profile(name: &'static str, element: &'static str, remedy: &'static str, holds: Holds) -> Rule {
+    Rule {
+        name,
+        class: Class::Profile,
+        fault: Fault::MatchInvalid,
+        element,
+        remedy,
+        holds,
     }
-    &[
-        rule("status-given", Profile, "status", |q| q.consent.status.is_some()),
-        rule("scope-given", Profile, "scope", |q| q.consent.scope.is_some()),
-        rule("category-given", Profile, "category", |q| {
-            !q.consent.category.is_empty()
-        }),
-        rule("patient-given", Profile, "patient", |q| q.consent.patient.is_some()),
-        rule("performer-once", Profile, "performer", |q| {
-            q.consent.performer.len() == 1
-        }),
-        rule("source-given", Profile, "sourceReference", |q| {
-            q.consent.source_reference.is_some()
-        }),
-        rule("policy-given", Profile, "policy", |q| !q.consent.policy.is_empty()),
-        rule("policy-uri-given", Profile, "policy.uri", |q| {
-            q.consent.policy.iter().all(|policy| policy.uri.is_some())
-        }),
-        rule("provision-given", Profile, "provision", |q| {
-            q.consent.provision.is_some()
-        }),
-        rule("type-given", Profile, "provision.type", |q| {
-            provision(q).is_some_and(|p| p.kind.is_some())
-        }),
-        rule("period-complete", Profile, "provision.period", |q| period(q).is_some()),
-        rule("source-actor-given", Profile, "provision.actor", |q| {
-            actors(q, is_source).next().is_some()
-        }),
-        rule("recipient-actor-given", Profile, "provision.actor", |q| {
-            actors(q, is_recipient).next().is_some()
-        }),
-        rule("action-once", Profile, "provision.action", |q| {
-            provision(q).is_some_and(|p| p.action.len() == 1)
-        }),
-        rule("about-the-member", Gate, "patient", |q| {
-            q.consent.patient.as_ref().is_some_and(|patient| is_member(q, patient))
-        }),
-        rule("granted-by-the-member", Gate, "performer", granted),
-        rule("recipient-is-the-caller", Gate, "provision.actor", |q| {
-            actors(q, is_recipient).any(|actor| has_npi(actor, q.partner_npi))
-        }),
-        rule("source-is-us", Honour, "provision.actor", |q| {
-            actors(q, is_source).any(|actor| has_npi(actor, q.our_npi))
-        }),
-        rule("active", Honour, "status", |q| {
-            q.consent.status.as_deref() == Some("active")
-        }),
-        rule("scope-privacy", Honour, "scope", |q| {
-            let only = |scope| {
-                is_only(
-                    scope,
-                    "http://terminology.hl7.org/CodeSystem/consentscope",
-                    "patient-privacy",
-                )
-            };
-            q.consent.scope.as_ref().is_some_and(only)
-        }),
-        rule("category-disclosure", Honour, "category", |q| {
-            q.consent
-                .category
-                .iter()
-                .any(|category| category.has("http://terminology.hl7.org/CodeSystem/v3-ActCode", "IDSCL"))
-        }),
-        rule("permits", Honour, "provision.type", |q| {
-            provision(q).is_some_and(|p| p.kind.as_deref() == Some("permit"))
-        }),
-        rule("discloses", Honour, "provision.action", |q| {
-            let only = |action| {
-                is_only(
-                    action,
-                    "http://terminology.hl7.org/CodeSystem/consentaction",
-                    "disclose",
-                )
-            };
-            provision(q).is_some_and(|p| p.action.iter().all(only))
-        }),
-        rule("unfiltered", Honour, "provision", |q| {
-            provision(q).is_some_and(is_unfiltered)
-        }),
-        rule("one-policy", Honour, "policy", |q| q.consent.policy.len() == 1),
-        rule("policy-known", Honour, "policy", |q| scope(q).is_some()),
-        rule("segments", Honour, "policy", |q| {
-            q.segments || scope(q) == Some(Scope::Sensitive)
-        }),
-        rule("started", Honour, "provision.period", |q| {
-            period(q).is_some_and(|(from, _)| from <= q.now_ms)
-        }),
-        rule("not-ended", Honour, "provision.period", |q| {
-            period(q).is_some_and(|(_, until)| q.now_ms < until)
-        }),
-    ]
-};
+}
+
+/// A rule that reads request, caller and clock.
+const fn by_request(name: &'static str, fault: Fault, element: &'static str, remedy: &'static str, holds: Holds) -> Rule {
+    Rule {
+        name,
+        class: Class::Request,
+        fault,
+        element,
+        remedy,
+        holds,
+    }
+}
+
+/// The table. All rows must hold. Of two that do not, the one that stands first is told: a missing element before a wrong one, the
+/// parties before what they agreed on, and the period last, since it is what mends itself.
+pub const RULES: &[Rule] = &[
+    profile("status-given", "status", "Missing: send status active.", |q| {
+        q.consent.status.is_some()
+    }),
+    profile("scope-given", "scope", "Missing: send the scope patient-privacy.", |q| {
+        q.consent.scope.is_some()
+    }),
+    profile("category-given", "category", "Missing: send the category IDSCL.", |q| {
+        !q.consent.category.is_empty()
+    }),
+    profile("category-once", "category", "Twice: send the category IDSCL once.", |q| {
+        q.consent.category.iter().filter(|category| is_disclosure(category)).count() < 2
+    }),
+    profile("patient-given", "patient", "Missing: refer to the MemberPatient of the request.", |q| {
+        q.consent.patient.is_some()
+    }),
+    profile("performer-once", "performer", "Name exactly one performer: who consented.", |q| {
+        q.consent.performer.len() == 1
+    }),
+    profile(
+        "source-given",
+        "sourceReference",
+        "Missing: refer to the DocumentReference of the original.",
+        |q| q.consent.source_reference.is_some(),
+    ),
+    profile(
+        "source-is-a-document",
+        "sourceReference",
+        "Wrong type: refer to a DocumentReference.",
+        |q| q.consent.source_reference.as_ref().is_some_and(may_be_document),
+    ),
+    profile("policy-given", "policy", "Missing: send one policy, HRex's #regular or #sensitive.", |q| {
+        !q.consent.policy.is_empty()
+    }),
+    profile("policy-uri-given", "policy.uri", "Missing: send HRex's #regular or #sensitive.", |q| {
+        q.consent.policy.iter().all(|policy| policy.uri.is_some())
+    }),
+    profile("provision-given", "provision", "Missing: send the provision.", |q| {
+        q.consent.provision.is_some()
+    }),
+    profile("type-given", "provision.type", "Missing: send permit.", |q| {
+        provision(q).is_some_and(|p| p.kind.is_some())
+    }),
+    profile(
+        "period-complete",
+        "provision.period",
+        "Send start and end, as YYYY-MM-DD or with time and zone, the start not after the end.",
+        |q| period(q).is_some(),
+    ),
+    profile(
+        "source-actor-given",
+        "provision.actor",
+        "Missing: an actor in the role performer, who may disclose.",
+        |q| actors(q, is_source).next().is_some(),
+    ),
+    profile(
+        "recipient-actor-given",
+        "provision.actor",
+        "Missing: an actor in the role IRCP, who may receive.",
+        |q| actors(q, is_recipient).next().is_some(),
+    ),
+    profile("action-once", "provision.action", "Send exactly one action: disclose.", |q| {
+        provision(q).is_some_and(|p| p.action.len() == 1)
+    }),
+    by_request(
+        "about-the-member",
+        Fault::ConsentPatient,
+        "patient",
+        Fault::ConsentPatient.row().remedy,
+        |q| q.consent.patient.as_ref().is_some_and(|patient| is_member(q, patient)),
+    ),
+    by_request(
+        "granted-by-the-member",
+        Fault::ConsentGrantor,
+        "performer",
+        Fault::ConsentGrantor.row().remedy,
+        granted,
+    ),
+    by_request(
+        "recipient-is-the-caller",
+        Fault::ConsentRecipient,
+        "provision.actor",
+        Fault::ConsentRecipient.row().remedy,
+        |q| actors(q, is_recipient).any(|actor| has_npi(actor, q.partner_npi)),
+    ),
+    by_request(
+        "source-is-us",
+        Fault::ConsentSource,
+        "provision.actor",
+        Fault::ConsentSource.row().remedy,
+        |q| actors(q, is_source).any(|actor| has_npi(actor, q.our_npi)),
+    ),
+    by_request(
+        "active",
+        Fault::ConsentInactive,
+        "status",
+        Fault::ConsentInactive.row().remedy,
+        |q| q.consent.status.as_deref() == Some("active"),
+    ),
+    by_request(
+        "scope-privacy",
+        Fault::ConsentKind,
+        "scope",
+        "Use the scope patient-privacy, and no other scope of the same code system beside it.",
+        |q| q.consent.scope.as_ref().is_some_and(|scope| is_code(scope, SCOPES, "patient-privacy")),
+    ),
+    by_request(
+        "category-disclosure",
+        Fault::ConsentKind,
+        "category",
+        "Use the category IDSCL.",
+        |q| q.consent.category.iter().any(is_disclosure),
+    ),
+    by_request("permits", Fault::ConsentAction, "provision.type", "Use permit.", |q| {
+        provision(q).is_some_and(|p| p.kind.as_deref() == Some("permit"))
+    }),
+    by_request(
+        "discloses",
+        Fault::ConsentAction,
+        "provision.action",
+        "Use the action disclose, and no other action of the same code system beside it.",
+        |q| provision(q).is_some_and(|p| p.action.iter().all(|action| is_code(action, ACTIONS, "disclose"))),
+    ),
+    by_request(
+        "unfiltered",
+        Fault::ConsentFiltered,
+        "provision",
+        Fault::ConsentFiltered.row().remedy,
+        |q| provision(q).is_some_and(is_unfiltered),
+    ),
+    by_request("one-policy", Fault::ConsentPolicy, "policy", "Send exactly one policy.", |q| {
+        q.consent.policy.len() == 1
+    }),
+    by_request(
+        "policy-known",
+        Fault::ConsentPolicy,
+        "policy.uri",
+        "Send HRex's #regular or #sensitive, to the letter.",
+        |q| scope(q).is_some(),
+    ),
+    by_request(
+        "started",
+        Fault::ConsentPeriod,
+        "provision.period.start",
+        "The period has not begun: ask again from its first day on, or send one that has.",
+        |q| period(q).is_some_and(|(from, _)| from <= q.now_ms),
+    ),
+    by_request(
+        "not-ended",
+        Fault::ConsentPeriod,
+        "provision.period.end",
+        "The period is over: send a consent that has not ended.",
+        |q| period(q).is_some_and(|(_, until)| q.now_ms < until),
+    ),
+    Rule {
+        name: "segments",
+        class: Class::Honour,
+        fault: Fault::ConsentNotHonoured,
+        element: "policy",
+        remedy: Fault::ConsentNotHonoured.row().remedy,
+        holds: |q| q.segments || scope(q) == Some(Scope::Sensitive),
+    },
+];
 
 /// Judges a consent: its terms when every rule holds.
 ///
@@ -273,8 +373,30 @@ fn granted(q: &Question<'_>) -> bool {
     })
 }
 
-fn is_only(concept: &CodeableConcept, system: &str, code: &str) -> bool {
-    concept.has(system, code) && concept.coding.len() == 1
+/// Whether the concept is `code`. HRex gives a pattern, so codings of other systems may stand beside it; another code of the same
+/// system would say something else.
+fn is_code(concept: &CodeableConcept, system: &str, code: &str) -> bool {
+    let mut own = concept
+        .coding
+        .iter()
+        .filter(|coding| coding.system.as_deref() == Some(system))
+        .peekable();
+    own.peek().is_some() && own.all(|coding| coding.code.as_deref() == Some(code))
+}
+
+fn is_disclosure(category: &CodeableConcept) -> bool {
+    category.has("http://terminology.hl7.org/CodeSystem/v3-ActCode", "IDSCL")
+}
+
+/// Whether a reference is, or could be, one to a DocumentReference: everything that is not plainly another type. What it refers to
+/// is not read.
+fn may_be_document(reference: &Reference) -> bool {
+    const DOCUMENT: &str = "DocumentReference";
+    let named = reference.kind.as_deref().is_none_or(|kind| kind == DOCUMENT);
+    let text = reference.reference.as_deref().unwrap_or_default();
+    let text = text.split_once("/_history/").map_or(text, |(before, _)| before);
+    let kind = text.rsplit('/').nth(1).unwrap_or_default();
+    named && (kind == DOCUMENT || !causeway_fhir_types::is_type(kind))
 }
 
 fn is_unfiltered(p: &Provision) -> bool {

@@ -21,7 +21,8 @@ pub fn lines(decision: &Value) -> Vec<String> {
         lines.push(format!("candidate {}: {}; {rule}", at + 1, fields.join(", ")));
     }
     if lines.is_empty() {
-        lines.push("no candidate".to_owned());
+        let tried = detail["identity"] != "not-tried";
+        lines.push(if tried { "no candidate" } else { "nobody was looked up" }.to_owned());
     }
     let guard = Guard::ALL.into_iter().find(|guard| detail["guard"] == guard.code());
     if let Some(guard) = guard {

@@ -86,6 +86,21 @@ impl Failure {
         self.remedy.as_deref().unwrap_or(self.fault.row().remedy)
     }
 
+    /// What an operator can do: the exact remedy, or that of the table for operators.
+    pub fn operator_remedy_text(&self) -> &str {
+        self.remedy
+            .as_deref()
+            .or(self.fault.operator_remedy())
+            .unwrap_or(self.fault.row().remedy)
+    }
+
+    /// The same failure with the remedy that an operator needs.
+    #[must_use]
+    pub fn for_operators(self) -> Self {
+        let remedy = self.operator_remedy_text().to_owned();
+        self.remedy(remedy)
+    }
+
     /// Seconds to wait, when they are known.
     pub fn known_wait_s(&self) -> Option<u32> {
         self.retry_after_s

@@ -110,6 +110,8 @@ faults! {
     RequestTimeout      => ("RQ-016", "timeout",          Error, 408, Backoff, "The request did not arrive in time.", "Send the whole request promptly."),
     PreconditionFailed  => ("RQ-017", "conflict",         Error, 412, Never,   "The resource is not in the version that was asked for.", "Read it again without If-Match or If-Unmodified-Since."),
     HeadTooLarge        => ("RQ-018", "too-long",         Error, 431, Never,   "The request's address and headers are too long.", "Send less in them; put search parameters into the body of a POST _search."),
+    OperationNotServed  => ("RQ-030", "not-supported",    Error, 404, Never,   "This operation is not served here.", "Use an operation that rest.resource.operation of the CapabilityStatement names."),
+    TypeNotServed       => ("RQ-031", "not-supported",    Error, 404, Never,   "Resources of this type are not served here.", "Ask for a type that rest.resource of the CapabilityStatement names."),
     // Idempotency
     IdempotencyKeyBad   => ("ID-001", "value",            Error, 400, Never,   "The Idempotency-Key header cannot be used.", "Send one key of 1 to 255 visible ASCII characters."),
     IdempotencyKeyReused=> ("ID-002", "business-rule",    Error, 422, Never,   "This Idempotency-Key was used for another request.", "Use a new key for a new request."),
@@ -142,7 +144,18 @@ faults! {
     LinkUnknown         => ("LK-001", "not-found",        Error, 404, Never,   "There is no such identity link, step or member.", "See `causeway link list`."),
     LinkMoveRefused     => ("LK-002", "conflict",         Error, 409, Never,   "The identity link cannot make this move.", "See `causeway link list` for how it stands."),
     // Consent
-    ConsentNotHonoured  => ("CO-001", "suppressed",       Error, 422, Never,   "The member was matched, but the consent cannot be honoured.", "Send a current consent that names both payers and a supported policy."),
+    ConsentNotHonoured  => ("CO-001", "suppressed",       Error, 422, Never,   "The member was matched, but the consent cannot be honoured.", "Ask the member for a new consent; what is wrong with a consent by itself is told by a fault of its own."),
+    // Consent, judged by the request, the caller and the clock alone, before anybody is looked up
+    ConsentPatient      => ("CO-010", "business-rule",    Error, 422, Never,   "The consent is about somebody else than the MemberPatient.", "Let Consent.patient refer to the MemberPatient of the request."),
+    ConsentGrantor      => ("CO-011", "business-rule",    Error, 422, Never,   "The consent was not given by the member or a representative.", "Let Consent.performer refer to the MemberPatient, or to an actor of the consent in a role such as HPOWATT."),
+    ConsentRecipient    => ("CO-012", "business-rule",    Error, 422, Never,   "The consent does not name the caller as recipient.", "Add an actor in the role IRCP with the NPI under which you are registered here."),
+    ConsentSource       => ("CO-013", "business-rule",    Error, 422, Never,   "The consent does not name this payer as the one who may disclose.", "Add an actor in the role performer with this payer's NPI."),
+    ConsentInactive     => ("CO-014", "business-rule",    Error, 422, Never,   "The consent is not active.", "Send a consent whose status is active."),
+    ConsentKind         => ("CO-015", "business-rule",    Error, 422, Never,   "The consent is no privacy consent for disclosure.", "Use the scope patient-privacy and the category IDSCL."),
+    ConsentAction       => ("CO-016", "business-rule",    Error, 422, Never,   "The consent does not permit disclosure.", "Use provision.type permit and the one action disclose."),
+    ConsentFiltered     => ("CO-017", "business-rule",    Error, 422, Never,   "The consent has filters that HRex does not allow.", "Leave out securityLabel, purpose, class, code, dataPeriod, data and nested provisions."),
+    ConsentPolicy       => ("CO-018", "business-rule",    Error, 422, Never,   "The consent does not carry one policy that is supported.", "Send exactly one policy: HRex's #regular or #sensitive."),
+    ConsentPeriod       => ("CO-019", "business-rule",    Error, 422, Never,   "The consent's period does not hold now.", "Send a consent whose provision.period has begun and has not ended."),
     ConsentUnknown      => ("CO-020", "not-found",        Error, 404, Never,   "There is no such consent on record.", "Find its id by partner or member: `causeway consent list`, or GET /ops/v1/consents."),
     GrantUnknown        => ("CO-021", "not-found",        Error, 404, Never,   "There is no such grant.", "Find its id by partner or member: `causeway grant list`, or GET /ops/v1/grants."),
     // What is on record (operators only)
@@ -186,6 +199,45 @@ impl Fault {
     pub const fn code(self) -> &'static str {
         self.row().code
     }
+
+    /// What an operator can do where that is not what a partner can do: commands and `/ops/v1` say this instead of the remedy.
+    pub const fn operator_remedy(self) -> Option<&'static str> {
+        Some(match self {
+            Fault::TooLarge => "Send less; the keys under [limits] say how much is taken.",
+            Fault::ParameterUnknown | Fault::RouteUnknown => "See docs/operations.md for what /ops/v1 and the commands take.",
+            Fault::OperationNotServed | Fault::TypeNotServed => "See docs/operations.md for what is served.",
+            Fault::NotFound => "Check the id; the lists of /ops/v1 and of the commands name those that are there.",
+            Fault::HeadTooLarge => "Send less in the address and the headers.",
+            Fault::IdempotencyRunning => "Wait until the first request has ended, then ask again.",
+            Fault::TokenMissing | Fault::TokenInvalid => "Mint a token on the host: causeway operator token --role ROLE.",
+            Fault::CertificateNeeded | Fault::CertificateUnknown => {
+                "Compare certificate_uri and mtls of `causeway partner show` with the certificate."
+            }
+            Fault::PartnerSuspended => "See the reason in `causeway partner show`; `causeway partner resume` ends it.",
+            Fault::OauthClient => "See `why` in the log line of the refusal, and `causeway partner check`.",
+            Fault::OauthTarget => "See `GET /ops/v1/grants` for what the partner was granted.",
+            Fault::MatchLocked => "Look at the partner's decisions, then let it in again with `causeway partner unlock`.",
+            Fault::Overloaded => "Try again in some seconds; if it lasts, see /metrics and the keys under [limits].",
+            Fault::StoreUnavailable => "See that the database is up and has room, then try again; the log has the cause.",
+            Fault::StoreDamaged => "Stop the server, keep the store as it is, and go back to a backup; the log has the cause.",
+            Fault::Internal => "Look for the request id in the log: the cause stands there. Report it as a defect.",
+            Fault::AuditUnavailable => "See that the database is up and has room: the ledger could not be written.",
+            Fault::RateLimited => "Try again in some seconds; the keys under [limits] set the partner's share.",
+            Fault::PartnerUnreachable => "See that the other payer's endpoint answers: `causeway partner check`.",
+            Fault::PartnerAnswer => "Send the other payer the correlation id; the log has what was wrong with its answer.",
+            _ => return None,
+        })
+    }
+
+    /// Whether a partner can be answered with this fault; the others are of commands and of `/ops/v1` alone.
+    pub const fn is_for_partners(self) -> bool {
+        let code = self.row().code.as_bytes();
+        !matches!(self, Fault::RoleMissing)
+            && matches!(
+                (code[0], code[1]),
+                (b'R', b'Q') | (b'I', b'D') | (b'S', b'E') | (b'O', b'A') | (b'M', b'M') | (b'C', b'O') | (b'S', b'V')
+            )
+    }
 }
 
 #[cfg(test)]
@@ -212,6 +264,18 @@ mod tests {
             assert!(seen.insert(row.code), "{} twice", row.code);
             assert!(row.text.ends_with('.') && row.remedy.ends_with('.'), "{}", row.code);
             assert!((400..=599).contains(&row.http), "{}", row.code);
+        }
+    }
+
+    #[test]
+    fn operators_are_told_what_operators_can_do() {
+        for fault in Fault::ALL {
+            let row = fault.row();
+            let told = fault.operator_remedy().unwrap_or(row.remedy);
+            assert!(told.ends_with('.'), "{}", row.code);
+            for word in ["Retry-After", "ontact the payer", "payer's operator", "CapabilityStatement"] {
+                assert!(!told.contains(word), "{}: {told}", row.code);
+            }
         }
     }
 }

@@ -104,10 +104,7 @@ fn ask(entry: &Value, base_url: &str) -> Result<Ask, Refused> {
         }
     }
     let url = request["url"].as_str().unwrap_or("");
-    let below = url
-        .strip_prefix(base_url)
-        .and_then(|rest| rest.strip_prefix('/'))
-        .unwrap_or(url);
+    let below = below(url, base_url);
     let path = below.split('?').next().unwrap_or("");
     let is_relative =
         !path.is_empty() && !path.starts_with('/') && !path.contains("//") && !path.contains([':', '\\', '#']);
@@ -127,11 +124,26 @@ fn ask(entry: &Value, base_url: &str) -> Result<Ask, Refused> {
     }
     let own = |element: &str| request[element].as_str().map(str::to_owned);
     Ok(Ask {
-        below: below.to_owned(),
+        below,
         head_only,
         if_none_match: own("ifNoneMatch"),
         if_modified_since: own("ifModifiedSince"),
     })
+}
+
+/// What of an entry's address stands below our base: of our base URL, of its path from the root, or of a relative address, which may
+/// begin with a slash; a slash at the end of the path is dropped. Any other address stays as it is, and is refused for what it holds.
+fn below(url: &str, base_url: &str) -> String {
+    let authority = base_url.find("://").map_or(0, |at| at + 3);
+    let root = base_url[authority..].find('/').map_or("", |at| &base_url[authority + at..]);
+    let under = |base: &str| url.strip_prefix(base).filter(|rest| !base.is_empty() && (rest.is_empty() || rest.starts_with('/')));
+    let rest = match under(base_url).or_else(|| under(root)) {
+        Some(rest) => rest.trim_start_matches('/'),
+        // Two slashes at the beginning are the address of another server.
+        None => url.strip_prefix('/').filter(|rest| !rest.starts_with('/')).unwrap_or(url),
+    };
+    let (path, query) = rest.split_at(rest.find('?').unwrap_or(rest.len()));
+    format!("{}{query}", path.strip_suffix('/').unwrap_or(path))
 }
 
 #[cfg(test)]
@@ -163,6 +175,27 @@ mod tests {
                 "",
             ),
             ("metadata", "metadata", vec!["metadata"], ""),
+            ("/Patient/1", "Patient/1", vec!["Patient", "1"], ""),
+            ("/fhir/Patient/1", "Patient/1", vec!["Patient", "1"], ""),
+            ("/Patient/1/", "Patient/1", vec!["Patient", "1"], ""),
+            (
+                "/Observation/?patient=1",
+                "Observation?patient=1",
+                vec!["Observation"],
+                "patient=1",
+            ),
+            (
+                "/fhir/Observation?_profile=/x/",
+                "Observation?_profile=/x/",
+                vec!["Observation"],
+                "_profile=/x/",
+            ),
+            (
+                "https://p.example/fhir//Patient/1",
+                "Patient/1",
+                vec!["Patient", "1"],
+                "",
+            ),
             (
                 "Patient?_profile=http://x//y",
                 "Patient?_profile=http://x//y",
@@ -195,7 +228,12 @@ mod tests {
             (json!({"method": "get", "url": "Patient/1"}), MethodRefused),
             (json!({"url": "Patient/1"}), ResourceInvalid),
             (json!({"method": "GET"}), ParameterInvalid),
-            (json!({"method": "GET", "url": "/Patient/1"}), ParameterInvalid),
+            (json!({"method": "GET", "url": "/"}), ParameterInvalid),
+            (json!({"method": "GET", "url": "/fhir"}), ParameterInvalid),
+            (json!({"method": "GET", "url": "/fhir/"}), ParameterInvalid),
+            (json!({"method": "GET", "url": "/Patient//1"}), ParameterInvalid),
+            (json!({"method": "GET", "url": "///evil.example/Patient/1"}), ParameterInvalid),
+            (json!({"method": "GET", "url": "/\\evil.example/Patient/1"}), ParameterInvalid),
             (
                 json!({"method": "GET", "url": "//evil.example/Patient/1"}),
                 ParameterInvalid,

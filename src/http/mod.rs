@@ -15,6 +15,7 @@ pub mod oauth;
 pub mod observe;
 pub mod ops;
 pub mod page;
+mod path;
 pub mod prefer;
 mod pretty;
 mod refused;

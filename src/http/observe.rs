@@ -133,9 +133,19 @@ fn lost(failure: Failure, base_url: &str, correlation: &Correlation) -> actix_we
     InternalError::from_response(failure, answer).into()
 }
 
-/// Where nothing matches.
-pub async fn route_unknown() -> Result<HttpResponse, HttpFailure> {
-    Err(Fault::RouteUnknown.into())
+/// Where nothing matches; what ends with the name of an operation asks for one that is not served.
+pub async fn route_unknown(request: HttpRequest) -> Result<HttpResponse, HttpFailure> {
+    let last = request.path().rsplit('/').next().unwrap_or_default();
+    let is_operation = request.path().starts_with("/fhir/") && (last.starts_with('$') || last.starts_with("%24"));
+    Err(match is_operation {
+        true => Fault::OperationNotServed.into(),
+        false => Fault::RouteUnknown.into(),
+    })
+}
+
+/// Where a type would have an operation that is not served.
+pub async fn operation_unknown() -> Result<HttpResponse, HttpFailure> {
+    Err(Fault::OperationNotServed.into())
 }
 
 /// Where the path is known and the method is not; `Allow` names those that are. A preflight of a public document is answered.

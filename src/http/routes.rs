@@ -79,6 +79,8 @@ const CONFORMANCE: &str = "/fhir/{type:CodeSystem|OperationDefinition|SearchPara
 const CONFORMANCE_SEARCH: &str =
     "/fhir/{type:CodeSystem|OperationDefinition|SearchParameter|StructureDefinition}/_search";
 const CONFORMANCE_ID: &str = "/fhir/{type:CodeSystem|OperationDefinition|SearchParameter|StructureDefinition}/{id}";
+/// What would be an operation on a type: it must not be read as an id.
+const TYPE_OPERATION: &str = "/fhir/{type:[A-Z][A-Za-z]*}/{operation:\\$[^/]*}";
 const TYPE: &str = "/fhir/{type:[A-Z][A-Za-z]*}";
 const TYPE_SEARCH: &str = "/fhir/{type:[A-Z][A-Za-z]*}/_search";
 const TYPE_ID: &str = "/fhir/{type:[A-Z][A-Za-z]*}/{id}";
@@ -101,9 +103,6 @@ pub const ROUTES: &[Route] = {
         row("GET", "/", Home, Public),
         row("GET", "/fhir", Home, Public),
         row("POST", "/fhir", Interaction::Batch, Access::Batch),
-        // Client libraries that end every base with a slash ask here.
-        row("GET", "/fhir/", Home, Public),
-        row("POST", "/fhir/", Interaction::Batch, Access::Batch),
         row("GET", "/fhir/metadata", Metadata, Public),
         row(
             "POST",
@@ -173,6 +172,10 @@ pub fn of(request: &HttpRequest) -> Option<&'static Route> {
 pub fn configure(service: &mut ServiceConfig) {
     let mut done: Vec<&str> = Vec::new();
     for first in ROUTES {
+        if first.path == CONFORMANCE {
+            // After the operations that are served, before the reads, which would take the name of one for an id.
+            service.service(web::resource(TYPE_OPERATION).to(observe::operation_unknown));
+        }
         if done.contains(&first.path) {
             continue;
         }

@@ -1,7 +1,7 @@
 //! The two listeners: partners' side over TLS, operations side on its own address. Start, stop, and nothing between.
 
 use super::limits::{Limits, Shares};
-use super::{connection, observe, ops, represent, routes};
+use super::{connection, observe, ops, path, represent, routes};
 use crate::app::App;
 use crate::error::{Failure, Fault};
 use actix_web::dev::ServerHandle;
@@ -54,6 +54,8 @@ pub fn start(app: Data<App>, extra: Option<Extra>) -> Result<Running, Failure> {
         #[cfg(debug_assertions)]
         let server = server.wrap(middleware::from_fn(super::defects::spoil));
         server
+            // Outermost: all that follows sees the normal path.
+            .wrap(middleware::from_fn(path::normalize))
             .configure(routes::configure)
             .configure(|service| {
                 if let Some(extra) = extra {

@@ -93,6 +93,19 @@ impl From<Result<&'static str, &'static str>> for Consent {
     }
 }
 
+/// The detail of a decision that the consent alone took: which rule did not hold, and that identity was not tried.
+pub(super) fn without_look_up(rule: &'static str, dialect: &str) -> String {
+    let consent = Consent {
+        decision: "refuse",
+        rule,
+    };
+    serde_json::json!({
+        "outcome": "not-tried", "identity": "not-tried", "guard": null, "margin": null, "candidates": [], "candidates_count": 0,
+        "consent": consent, "dialect": dialect,
+    })
+    .to_string()
+}
+
 impl Judgement {
     /// The detail of the decision record. `consent` is the scope permitted, or the rule that refuses.
     pub fn detail(&self, rules: &Rules, consent: Result<&'static str, &'static str>, dialect: &str) -> String {

@@ -249,27 +249,12 @@ async fn t_c02_every_kind_of_refusal_writes_the_same_rows() {
         card: "M3",
         ..ANA
     };
-    let expired = json!({"start":"2025-01-01","end":"2025-12-31"});
     let mut no_card = asking(&ANA);
     no_card["parameter"][1]["resource"]["identifier"][0]["value"] = json!("X1");
     for (kind, people, body) in [
         ("nobody", vec![BEN], asking(&ANA)),
         ("birth date", vec![ANA, BEN], born(1)),
         ("in doubt", vec![ANA, twin], no_card),
-        (
-            "consent",
-            vec![ANA, BEN],
-            but(&ANA, "/3/resource/provision/period", expired),
-        ),
-        (
-            "gate",
-            vec![ANA, BEN],
-            but(
-                &ANA,
-                "/3/resource/provision/actor/1/reference/identifier/value",
-                json!("1111111111"),
-            ),
-        ),
     ] {
         let world = World::new(&people).await;
         world.ask(&body, None).await.expect_err(kind);
@@ -288,6 +273,13 @@ async fn t_c02_every_kind_of_refusal_writes_the_same_rows() {
             "{kind}: a decision and its entries"
         );
     }
+    let world = World::new(&[ANA, BEN]).await;
+    super::super::tests::answers::revoke(&world, &ANA).await;
+    let (counts, guesses) = (world.counts().await, world.guesses().await);
+    world.ask(&asking(&ANA), None).await.expect_err("revoked");
+    let (after, counted) = (world.counts().await, world.guesses().await);
+    assert_eq!((after[0] - counts[0], after[4] - counts[4]), (1, 2), "a revoked consent");
+    assert_eq!(counted[0] - guesses[0], 5, "a revoked consent is counted like the others");
 }
 
 #[actix_web::test]
@@ -307,66 +299,46 @@ async fn however_a_name_is_written_it_is_the_same_guess() {
     assert_eq!(answered, 5, "the limit of one person");
 }
 
+/// Nobody is looked up for a consent that permits nothing by itself: it says nothing of a guess, and so it counts as none.
 #[actix_web::test]
-async fn a_guess_sent_with_a_bad_consent_before_is_not_let_through_after() {
-    let world = World::new(&[ANA]).await.with(by_record_alone());
-    let to_another = but(
-        &ANA,
-        "/3/resource/provision/actor/1/reference/identifier/value",
-        json!("1111111111"),
-    );
-    assert_eq!(world.fault_of(&to_another).await, Some(Fault::NoUniqueMember));
-    for day in 0..10 {
-        world.fault_of(&born(day)).await;
-    }
-    assert_eq!(
-        world.fault_of(&asking(&ANA)).await,
-        Some(Fault::NoUniqueMember),
-        "seen before, and silenced all the same"
-    );
-    assert_eq!(world.counts().await[1..3], [0, 0], "no consent, no grant");
-}
-
-#[actix_web::test]
-async fn a_full_limit_does_not_tell_which_of_the_guesses_before_it_was_right() {
+async fn t_c03_a_guess_sent_with_a_bad_consent_first_learns_nothing_and_is_judged_in_full_after() {
     let world = World::new(&[ANA]).await;
     let to_another = |mut body: Value| {
         let actor = "/3/resource/provision/actor/1/reference/identifier/value";
         *body["parameter"].pointer_mut(actor).expect("an actor") = json!("1111111111");
         body
     };
-    let guesses: Vec<Value> = (0..4).map(born).chain([asking(&ANA)]).collect();
+    let guesses: Vec<Value> = (0..4).map(born).chain([asking(&ANA)]).chain((4..30).map(born)).collect();
+    let mut told = std::collections::HashSet::new();
     for guess in &guesses {
-        assert_eq!(
-            world.fault_of(&to_another(guess.clone())).await,
-            Some(Fault::NoUniqueMember)
-        );
+        let failure = world.ask(&to_another(guess.clone()), None).await.expect_err("refused");
+        assert_eq!(failure.fault(), Fault::ConsentRecipient);
+        told.insert(crate::fhir::outcome::bytes(&failure, ""));
     }
-    for guess in &guesses {
-        assert_eq!(
-            world.fault_of(guess).await,
-            Some(Fault::NoUniqueMember),
-            "the limit of the card is full"
-        );
+    assert_eq!(told.len(), 1, "right and wrong guesses are told the same bytes");
+    assert_eq!(world.guesses().await, [0, 0], "nothing is counted, so nothing is known of them either");
+    // Each of them counts in full when it is sent with a good consent: the fifth right one comes too late.
+    let after: Vec<Value> = (10..15).map(born).chain([asking(&ANA)]).collect();
+    let mut answers = Vec::new();
+    for guess in &after {
+        answers.push(world.fault_of(guess).await);
     }
+    assert_eq!(answers[..5], [Some(Fault::NoUniqueMember); 5]);
+    assert!(answers[5].is_some(), "the limit of the card is full, whatever was sent before");
     assert_eq!(world.counts().await[1..3], [0, 0], "no consent, no grant");
 }
 
 #[actix_web::test]
-async fn a_refused_consent_tells_nothing_of_a_record_that_is_silenced() {
+async fn a_revoked_consent_tells_nothing_of_a_record_that_is_silenced() {
     let world = World::new(&[ANA]).await.with(by_record_alone());
-    let expired = but(
-        &ANA,
-        "/3/resource/provision/period",
-        json!({"start":"2025-01-01","end":"2025-12-31"}),
-    );
-    assert_eq!(world.fault_of(&expired).await, Some(Fault::ConsentNotHonoured));
+    super::super::tests::answers::revoke(&world, &ANA).await;
+    assert_eq!(world.fault_of(&asking(&ANA)).await, Some(Fault::ConsentNotHonoured));
     for day in 0..10 {
         world.fault_of(&born(day)).await;
     }
     for _ in 0..2 {
         assert_eq!(
-            world.fault_of(&expired).await,
+            world.fault_of(&asking(&ANA)).await,
             Some(Fault::NoUniqueMember),
             "as if nobody were there"
         );

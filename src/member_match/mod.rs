@@ -1,7 +1,8 @@
 //! The responder of `$member-match`: request, identity, consent, then either a grant or a refusal, each in one transaction.
 //!
-//! Match and consent are always both judged before anything is decided, so that the answers take the same work. A refusal
-//! stores its decision and its ledger entries and nothing of the person: no grant, no consent, no id that was not earned.
+//! A consent that permits nothing by itself is refused first, by its rule and without a look-up. After that match and consent are
+//! always both judged before anything is decided, so that the answers take the same work. A refusal stores its decision and its
+//! ledger entries and nothing of the person: no grant, no consent, no id that was not earned.
 
 mod answer;
 mod attempt;
@@ -11,6 +12,7 @@ mod guess;
 mod identify;
 mod profile;
 mod record;
+mod remedy;
 mod request;
 mod shape;
 
@@ -62,8 +64,9 @@ pub struct Answer {
 /// Answers a member-match request. What it answers is durable, with decision, consent, grant and ledger entries.
 ///
 /// # Errors
-/// 400 and 422 for a request that cannot be read or keeps no profile; [`Fault::NoUniqueMember`] alike for none, several and
-/// a consent between other parties; [`Fault::ConsentNotHonoured`]; those of the idempotency key and of the store.
+/// 400 and 422 for a request that cannot be read or keeps no profile; the faults of [`consent::RULES`] for a consent that permits
+/// nothing by itself; [`Fault::NoUniqueMember`] alike for none and several; [`Fault::ConsentNotHonoured`] of a matched member only;
+/// those of the idempotency key and of the store.
 pub async fn respond(ctx: &Context, caller: &Caller, request: MatchRequest) -> Result<Answer, Failure> {
     let arrival = Arrival::new(ctx, caller, &request.body);
     let key = match parse_key(&request.idempotency_key) {
@@ -97,14 +100,15 @@ pub async fn respond(ctx: &Context, caller: &Caller, request: MatchRequest) -> R
         // Sensitivity is put into columns when a record is stored, and a regular grant filters by them.
         segments: true,
     });
-    if let Err(Rule {
-        class: Class::Profile,
-        element,
-        ..
-    }) = verdict
-    {
-        let failure = Failure::new(Fault::MatchInvalid).at(format!("{}.{element}", read.consent_place));
-        return refuse_unjudged(ctx, &arrival, failure, keyed).await;
+    // What the request, the caller and the clock say needs no look-up: such a request learns nothing of members, and is no guess.
+    match verdict {
+        Err(rule) if rule.class == Class::Profile => {
+            return refuse_unjudged(ctx, &arrival, told(rule, &read.consent_place), keyed).await;
+        }
+        Err(rule) if rule.class == Class::Request => {
+            return refuse_consent(ctx, &arrival, rule, &read.consent_place, keyed).await;
+        }
+        _ => {}
     }
     let key = crate::review::key(ctx).await?;
     let asked = match Asked::new(ctx, caller, read, &key) {
@@ -197,12 +201,41 @@ async fn refuse_unjudged(
         reply,
         ..Record::default()
     };
+    write_refusal(ctx, record).await?;
+    Err(failure.noted())
+}
+
+/// A consent rule that does not hold, as its partner is told.
+fn told(rule: &Rule, consent_place: &str) -> Failure {
+    Failure::new(rule.fault)
+        .at(format!("{consent_place}.{}", rule.element))
+        .remedy(rule.remedy)
+}
+
+/// Refuses a request for its consent alone: a decision that names the rule and says that identity was not tried, and the two ledger
+/// entries of every match. Nobody was looked up, so the guard hears nothing of it.
+async fn refuse_consent(
+    ctx: &Context,
+    arrival: &Arrival<'_>,
+    rule: &Rule,
+    consent_place: &str,
+    keyed: Option<Keyed>,
+) -> Result<Answer, Failure> {
+    let failure = told(rule, consent_place);
+    let body = outcome::bytes(&failure, &ctx.payer.base_url);
+    let mut record = arrival.without_look_up(rule, &body);
+    let decision_id = record.decision.as_ref().map(|decision| decision.id.as_str());
+    record.reply = keyed.map(|key| key.reply(arrival, rule.fault.row().http, &body, decision_id));
+    write_refusal(ctx, record).await?;
+    Err(failure.noted())
+}
+
+async fn write_refusal(ctx: &Context, record: Record) -> Result<(), Failure> {
     match write(ctx, record.clone()).await {
         // The same request was refused beside this one and is remembered; the ledger still hears of this one.
-        Err(raced) if is_raced(&raced) => write(ctx, Record { reply: None, ..record }).await?,
-        done => done?,
+        Err(raced) if is_raced(&raced) => write(ctx, Record { reply: None, ..record }).await,
+        done => done,
     }
-    Err(failure.noted())
 }
 
 async fn write(ctx: &Context, record: Record) -> Result<(), Failure> {
@@ -225,12 +258,19 @@ impl Asked {
         };
         let person = of_request(&read.patient, &read.coverage, systems);
         if person.member_ids.len() > MEMBER_VALUES {
-            return Err(Failure::new(Fault::MatchInvalid).at(format!("{}.identifier", read.coverage_place)));
+            return Err(Failure::new(Fault::MatchInvalid)
+                .at(format!("{}.identifier", read.coverage_place))
+                .remedy(format!("Too many: send at most {MEMBER_VALUES} member numbers.")));
         }
         let (partner, profile) = (&caller.partner.id, Profile::from(&person));
         if profile.member_ids.is_empty() && profile.subscriber_ids.is_empty() {
             // A dash in place of our number says nothing, and must not be better than a number that nobody has.
-            return Err(Failure::new(Fault::MatchInvalid).at(format!("{}.identifier", read.coverage_place)));
+            return Err(Failure::new(Fault::MatchInvalid)
+                .at(format!("{}.identifier", read.coverage_place))
+                .remedy(
+                    "Placeholder: a dash or a word such as unknown is no number, and an identifier of another type is not read. Send the \
+                     member number (type MB) or subscriberId that is on the card.",
+                ));
         }
         let guess = guess::Asked::of(ctx, partner, &profile);
         let question = desk::Question::of(key, partner, &read, &profile);
@@ -286,7 +326,9 @@ async fn decide(
     answered
 }
 
-/// What was judged becomes an answer, and its rows.
+/// What was judged becomes an answer, and its rows. A consent that does not hold is told of a matched member only and with one fixed
+/// text, whichever rule it was. The single match has refused what fails by the request alone before this; in a bulk match, where such
+/// a row is matched and counted all the same (PDex pdex-154b; threat C04), it gets here too.
 async fn conclude(attempt: &Attempt<'_>, verdict: Result<Terms, &'static Rule>) -> Result<Answer, Failure> {
     let (identity, heard) = (attempt.identity, attempt.heard);
     let (matched, review) = (heard.member, heard.review());
@@ -294,18 +336,7 @@ async fn conclude(attempt: &Attempt<'_>, verdict: Result<Terms, &'static Rule>) 
     let verdict = match verdict {
         Ok(_) if known.is_some_and(|known| known.revoked) => Err("revoked"),
         Ok(terms) => Ok(terms),
-        Err(rule) if rule.class == Class::Honour => Err(rule.name),
-        Err(rule) => {
-            let outcome = if matched.is_some() { "gate" } else { heard.word() };
-            let judged = Judged {
-                identity,
-                outcome,
-                consent: Err(rule.name),
-                patient: None,
-                review,
-            };
-            return attempt.refuse(Fault::NoUniqueMember, &judged, false).await;
-        }
+        Err(rule) => Err(rule.name),
     };
     let Some(member) = matched else {
         let consent = verdict.map(|terms| terms.scope.code());

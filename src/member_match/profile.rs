@@ -1,5 +1,6 @@
 //! The compiled profile of the request, and its errors as FHIRPath expressions that carry no value of the request.
 
+use super::remedy;
 use crate::error::{Failure, Fault};
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{PatternOptions, ValidationError, Validator};
@@ -30,14 +31,25 @@ pub fn check(request: &Value) -> Result<(), Failure> {
     if profile.is_valid(request) {
         return Ok(());
     }
-    let mut places: Vec<String> = Vec::new();
+    let mut broken: Vec<(String, String)> = Vec::new();
     for error in profile.iter_errors(request) {
         let place = expression(&error);
-        if places.len() < SHOWN && !places.contains(&place) {
-            places.push(place);
+        if broken.len() < SHOWN && broken.iter().all(|(other, _)| *other != place) {
+            let remedy = remedy::of(&error, &place);
+            broken.push((place, remedy));
         }
     }
-    Err(places.into_iter().fold(Failure::new(Fault::MatchInvalid), Failure::at))
+    let remedy = match broken.as_slice() {
+        [(_, only)] => only.clone(),
+        // Of several, each says where it belongs.
+        several => several
+            .iter()
+            .map(|(place, remedy)| format!("{place}: {remedy}"))
+            .collect::<Vec<_>>()
+            .join(" "),
+    };
+    let failure = Failure::new(Fault::MatchInvalid).remedy(remedy);
+    Err(broken.into_iter().map(|(place, _)| place).fold(failure, Failure::at))
 }
 
 /// `/parameter/1/resource/beneficiary` as `Parameters.parameter[1].resource.beneficiary`.

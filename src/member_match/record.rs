@@ -2,9 +2,10 @@
 //!
 //! A decision holds levels and rule names, never a value of the request or of a record.
 
+use super::detail;
 use super::identify::Judgement;
 use crate::audit::{Action, ConsentNote, Entry, Object, Outcome};
-use crate::consent::{Scope, Terms};
+use crate::consent::{self, Scope, Terms};
 use crate::context::Context;
 use crate::error::Fault;
 use crate::secret::{random, sha256};
@@ -13,6 +14,9 @@ use crate::store::matching::{DecisionRow, Found, GrantRow, LedgerRow, NAMED, Rec
 
 /// Candidates whose comparison is kept with a decision.
 pub(super) const KEPT_CANDIDATES: usize = NAMED;
+
+/// The word of a decision that was taken by the consent alone.
+pub(super) const CONSENT_FIRST: &str = "consent-first";
 
 /// One request, from its arrival on.
 pub(super) struct Arrival<'a> {
@@ -96,14 +100,7 @@ impl<'a> Arrival<'a> {
 
     /// The entry of a refusal that needed no decision.
     pub(super) fn refused(&self, fault: Fault, body: &[u8], judged: Option<&Judged<'_>>) -> LedgerRow {
-        let mut entry = self.entry(Action::MatchRefused);
-        let row = fault.row();
-        entry.outcome = Outcome {
-            class: "refused",
-            http: Some(row.http),
-            reason: Some(row.code),
-        };
-        entry.response_digest = Some(sha256(body));
+        let mut entry = self.refused_entry(fault, body);
         if let Some(judged) = judged {
             entry.object = judged.patient.map(|id| Object {
                 kind: "Patient",
@@ -112,6 +109,18 @@ impl<'a> Arrival<'a> {
             entry.policy_version = Some(judged.identity.rules.version.clone());
         }
         self.row(&entry, 1)
+    }
+
+    fn refused_entry(&self, fault: Fault, body: &[u8]) -> Entry {
+        let mut entry = self.entry(Action::MatchRefused);
+        let row = fault.row();
+        entry.outcome = Outcome {
+            class: "refused",
+            http: Some(row.http),
+            reason: Some(row.code),
+        };
+        entry.response_digest = Some(sha256(body));
+        entry
     }
 
     /// The rows of a refusal after both judgements.
@@ -124,6 +133,25 @@ impl<'a> Arrival<'a> {
             self.row(&self.entry(Action::MatchBegun), 0),
             self.refused(fault, body, Some(judged)),
         ];
+        Record {
+            decision: Some(decision),
+            ledger,
+            ..Record::default()
+        }
+    }
+
+    /// The rows of a refusal for the consent alone, answered with `body`: nobody was looked up.
+    pub(super) fn without_look_up(&self, rule: &consent::Rule, body: &[u8]) -> Record {
+        let decision = DecisionRow {
+            outcome: CONSENT_FIRST,
+            reason: Some(rule.fault.code()),
+            policy_version: consent::TABLE_VERSION.to_owned(),
+            detail: detail::without_look_up(rule.name, &self.caller.partner.dialect.hrex),
+            ..self.decision_row()
+        };
+        let mut refused = self.refused_entry(rule.fault, body);
+        refused.policy_version = Some(consent::TABLE_VERSION.to_owned());
+        let ledger = vec![self.row(&self.entry(Action::MatchBegun), 0), self.row(&refused, 1)];
         Record {
             decision: Some(decision),
             ledger,
@@ -210,17 +238,28 @@ impl<'a> Arrival<'a> {
             .identity
             .detail_after(&judged.identity.rules, judged.consent, judged.review, dialect);
         DecisionRow {
+            outcome: judged.outcome,
+            patient_id: judged.patient.map(str::to_owned),
+            policy_version: judged.identity.rules.version.clone(),
+            detail,
+            ..self.decision_row()
+        }
+    }
+
+    /// A decision of this request with nothing decided yet.
+    fn decision_row(&self) -> DecisionRow {
+        DecisionRow {
             id: self.ctx.ids.new_id(self.now_ms()),
             partner_id: self.caller.partner.id.clone(),
             correlation_id: self.caller.correlation.correlation_id.clone(),
             request_id: self.caller.correlation.request_id.clone(),
-            outcome: judged.outcome,
+            outcome: "",
             reason: None,
-            patient_id: judged.patient.map(str::to_owned),
+            patient_id: None,
             consent_id: None,
             grant_id: None,
-            policy_version: judged.identity.rules.version.clone(),
-            detail,
+            policy_version: String::new(),
+            detail: String::new(),
             created_ms: self.now_ms(),
         }
     }

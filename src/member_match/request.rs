@@ -66,13 +66,22 @@ fn parameters(document: &Value) -> Result<[Option<usize>; 4], Failure> {
         let name = parameter.get("name").and_then(Value::as_str).unwrap_or_default();
         match NAMES.iter().position(|known| *known == name) {
             Some(known) if places[known].is_none() => places[known] = Some(index),
-            _ => return Err(Failure::new(Fault::MatchParameterUnknown).at(format!("Parameters.parameter[{index}]"))),
+            known => {
+                let remedy = match known {
+                    Some(known) => format!("Twice: send {} once.", NAMES[known]),
+                    None => format!("Unknown: send only {}; names are case-sensitive.", NAMES.join(", ")),
+                };
+                return Err(Failure::new(Fault::MatchParameterUnknown)
+                    .at(format!("Parameters.parameter[{index}]"))
+                    .remedy(remedy));
+            }
         }
     }
     let missing = |known: &usize| *known != LINK && places[*known].is_none();
     match (0..NAMES.len()).find(missing) {
         Some(known) => Err(Failure::new(Fault::MatchParameterMissing)
-            .at(format!("Parameters.parameter.where(name = '{}')", NAMES[known]))),
+            .at(format!("Parameters.parameter.where(name = '{}')", NAMES[known]))
+            .remedy(format!("Missing: send {} once.", NAMES[known]))),
         None => Ok(places),
     }
 }
@@ -83,7 +92,7 @@ const LINK: usize = 2;
 const CONSENT: usize = 3;
 
 fn typed(document: &mut Value, places: &[Option<usize>; 4]) -> Result<Request, Failure> {
-    let invalid = |place: String| Failure::new(Fault::MatchInvalid).at(place);
+    let invalid = |place: String, remedy: &'static str| Failure::new(Fault::MatchInvalid).at(place).remedy(remedy);
     let place = |known: usize| format!("Parameters.parameter[{}].resource", places[known].unwrap_or_default());
     let resource = |known: usize| document.get("parameter")?.get(places[known]?)?.get("resource");
 
@@ -92,19 +101,31 @@ fn typed(document: &mut Value, places: &[Option<usize>; 4]) -> Result<Request, F
         .id
         .as_deref()
         .filter(|id| is_fhir_id(id))
-        .ok_or_else(|| invalid(format!("{}.id", place(PATIENT))))?;
+        .ok_or_else(|| {
+            let place = format!("{}.id", place(PATIENT));
+            invalid(place, "Wrong format: Use 1 to 64 letters, digits, hyphens and dots.")
+        })?;
     let member = format!("Patient/{id}");
     let named =
         |name: &crate::fhir::elements::HumanName| name.family.is_some() && name.given.iter().any(Option::is_some);
     if !patient.name.iter().any(named) {
-        return Err(invalid(format!("{}.name", place(PATIENT))));
+        let place = format!("{}.name", place(PATIENT));
+        return Err(invalid(place, "Missing: send a name with family and given."));
     }
     let birthsex = patient
         .extension
         .iter()
         .any(|e| e.url.as_deref() == Some(BIRTHSEX) && e.value_code.is_some());
     if patient.gender.is_none() && !birthsex {
-        return Err(invalid(format!("{}.gender", place(PATIENT))));
+        let place = format!("{}.gender", place(PATIENT));
+        return Err(invalid(
+            place,
+            "Missing: send gender (male, female, other or unknown) or the extension us-core-birthsex.",
+        ));
+    }
+    if patient.birth_date.as_deref().is_some_and(|date| !is_day(date)) {
+        let place = format!("{}.birthDate", place(PATIENT));
+        return Err(invalid(place, "No such day: the calendar does not have it. Use YYYY-MM-DD."));
     }
 
     let coverage: Coverage = element(resource(MATCH), &place(MATCH))?;
@@ -130,8 +151,12 @@ fn typed(document: &mut Value, places: &[Option<usize>; 4]) -> Result<Request, F
     let (coverage_place, consent_place) = (place(MATCH), place(CONSENT));
     let taken = places[CONSENT].and_then(|index| document.get_mut("parameter")?.get_mut(index)?.get_mut("resource"));
     let Some(Value::Object(consent_raw)) = taken.map(Value::take) else {
-        return Err(invalid(consent_place));
+        return Err(invalid(consent_place, "Wrong type: send a Consent."));
     };
+    if is_contained_other(&consent_raw, consent.source_reference.as_ref()) {
+        let place = format!("{consent_place}.sourceReference");
+        return Err(invalid(place, "Wrong type: refer to a DocumentReference."));
+    }
     Ok(Request {
         patient,
         member,
@@ -145,7 +170,11 @@ fn typed(document: &mut Value, places: &[Option<usize>; 4]) -> Result<Request, F
 }
 
 fn element<'v, T: serde::Deserialize<'v>>(value: Option<&'v Value>, place: &str) -> Result<T, Failure> {
-    let invalid = || Failure::new(Fault::MatchInvalid).at(place);
+    let invalid = || {
+        Failure::new(Fault::MatchInvalid)
+            .at(place)
+            .remedy("Wrong type: send each element of this resource in the JSON form that R4 gives it.")
+    };
     // The parser's message would carry values of the request; the place says enough.
     T::deserialize(value.ok_or_else(invalid)?).map_err(|_| invalid())
 }
@@ -160,8 +189,25 @@ fn covers(coverage: &Coverage, member: &str, place: &str) -> Result<(), Failure>
     if identified || coverage.subscriber_id.as_ref().is_some_and(says) {
         Ok(())
     } else {
-        Err(Failure::new(Fault::MatchInvalid).at(format!("{place}.identifier")))
+        Err(Failure::new(Fault::MatchInvalid)
+            .at(format!("{place}.identifier"))
+            .remedy("Missing: send the member number as identifier (type MB), or subscriberId."))
     }
+}
+
+/// Whether a date that has the form of one is in the calendar; a month or a year alone always is.
+fn is_day(date: &str) -> bool {
+    date.len() != 10 || chrono::NaiveDate::parse_from_str(date, "%Y-%m-%d").is_ok()
+}
+
+/// Whether a reference leads to something contained that is no DocumentReference.
+fn is_contained_other(consent: &Map<String, Value>, reference: Option<&Reference>) -> bool {
+    let Some(id) = reference.and_then(|source| source.reference.as_deref()?.strip_prefix('#')) else {
+        return false;
+    };
+    let contained = consent.get("contained").and_then(Value::as_array);
+    let mut meant = contained.into_iter().flatten().filter(|one| one["id"] == id);
+    meant.any(|one| one["resourceType"] != "DocumentReference")
 }
 
 /// mm-6: a local reference to the MemberPatient, and nothing else.

@@ -46,6 +46,10 @@ pub fn table(item: &Value) -> String {
         ),
     );
     line("rules", said(&item["policy_version"]));
+    if detail["identity"] == "not-tried" {
+        line("identity", "not tried: the consent was refused by itself".to_owned());
+        return text;
+    }
     let roster = &detail["roster"];
     line(
         "roster",
@@ -136,6 +140,7 @@ fn outcome(word: &str) -> String {
         "review" => "a person must decide; the partner was told no match",
         "none" => "no member",
         "consent" => "one member, but the consent cannot be honoured",
+        "consent-first" => "the consent permits nothing by itself; nobody was looked up",
         "guarded" => "one member, but too many guesses came near that record; the partner was told no match",
         "gate" => "the consent is between other parties or about somebody else",
         _ => return word.to_owned(),
@@ -174,6 +179,18 @@ mod tests {
         ] {
             assert!(table.contains(part), "{part} in\n{table}");
         }
+    }
+
+    #[test]
+    fn a_decision_by_the_consent_alone_says_that_identity_was_not_tried() {
+        let table = table(&json!({
+            "id": "d", "outcome": "consent-first", "policy_version": "hrex-consent:2",
+            "detail": {"identity": "not-tried", "candidates": [], "consent": {"decision": "refuse", "rule": "not-ended"}},
+        }));
+        for part in ["nobody was looked up", "refuse (not-ended)", "not tried: the consent was refused"] {
+            assert!(table.contains(part), "{part} in\n{table}");
+        }
+        assert!(!table.contains("bits needed"), "{table}");
     }
 
     #[test]

@@ -10,7 +10,8 @@ pub fn table() -> Value {
         .map(|fault| {
             let row = fault.row();
             json!({"code": row.code, "http": row.http, "issue": row.issue, "severity": row.severity.code(),
-                "retry": row.retry.code(), "text": row.text, "remedy": row.remedy})
+                "retry": row.retry.code(), "text": row.text, "remedy": row.remedy,
+                "operator_remedy": fault.operator_remedy().unwrap_or(row.remedy)})
         })
         .collect();
     json!({"items": items, "next": null})

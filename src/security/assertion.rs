@@ -1,7 +1,8 @@
 //! Client assertions (RFC 7523 as SMART Backend Services profiles it): taken apart, then judged claim by claim.
 //!
 //! Pure: the key set, the time and the addresses come in. Remembering a `jti` is the caller's, after the signature verified.
-//! Why an assertion fails is for our log; the client hears one answer for all of it.
+//! Why an assertion fails is for our log. What of it the client hears is decided in [`super::oauth`]: one answer for all of it, until it
+//! has shown who it is.
 
 use super::json::strict_object;
 use super::jwk::{Algorithm, KeySet, PublicKey};
@@ -28,7 +29,7 @@ pub struct Assertion<'a> {
     pub kid: String,
     /// `jku`, if there is one.
     pub jku: Option<String>,
-    /// `iss`, which must equal `sub`.
+    /// `iss`; that `sub` is the same is judged with the claims.
     pub client_id: String,
     claims: Map<String, Value>,
 }
@@ -38,7 +39,7 @@ pub struct Assertion<'a> {
 pub struct Verified {
     /// SHA-256 of its `jti`.
     pub jti_sha256: [u8; 32],
-    /// `exp`, in seconds since 1970.
+    /// `exp` in seconds since 1970, rounded up.
     pub expires_s: i64,
     /// Thumbprint of the key that signed it.
     pub key_thumbprint: String,
@@ -48,7 +49,7 @@ impl<'a> Assertion<'a> {
     /// Takes a compact JWS apart.
     ///
     /// # Errors
-    /// The reason: form, header members, algorithm, or an `iss` that is not `sub`.
+    /// The reason: form, header members, algorithm, or an `iss` that cannot be one.
     pub fn parse(text: &'a str) -> Result<Assertion<'a>, Why> {
         if text.len() > BYTES {
             return Err("too-long");
@@ -89,9 +90,6 @@ impl<'a> Assertion<'a> {
         let client_id = text(&claims, "iss")
             .filter(|iss| !iss.is_empty() && iss.len() <= 255)
             .ok_or("iss")?;
-        if text(&claims, "sub").as_deref() != Some(client_id.as_str()) {
-            return Err("sub");
-        }
         Ok(Assertion {
             signed,
             signature: part(signature)?,
@@ -125,10 +123,10 @@ impl<'a> Assertion<'a> {
             return Err("signature");
         }
         let jti_sha256 = self.check_claims(audience, now_s)?;
-        let expires_s = self.instant("exp")?.ok_or("exp")?;
+        let expires_ms = self.instant_ms("exp")?.ok_or("exp")?;
         Ok(Verified {
             jti_sha256,
-            expires_s,
+            expires_s: expires_ms.div_euclid(1000) + i64::from(expires_ms % 1000 != 0),
             key_thumbprint: key.thumbprint.clone(),
         })
     }
@@ -138,7 +136,12 @@ impl<'a> Assertion<'a> {
         key.verify(self.algorithm, self.signed.as_bytes(), &self.signature)
     }
 
+    /// The claims in the order of SMART Backend Services. `exp` is held against our clock alone, and `iat` only must not be in the
+    /// future; UDAP will bound `exp - iat` as well.
     fn check_claims(&self, audience: &str, now_s: i64) -> Result<[u8; 32], Why> {
+        if self.claims.get("sub").and_then(Value::as_str) != Some(self.client_id.as_str()) {
+            return Err("sub");
+        }
         let meant = match self.claims.get("aud") {
             Some(Value::String(one)) => one == audience,
             Some(Value::Array(list)) => matches!(list.as_slice(), [Value::String(one)] if one == audience),
@@ -147,22 +150,18 @@ impl<'a> Assertion<'a> {
         if !meant {
             return Err("aud");
         }
-        let expires = self.instant("exp")?.ok_or("exp")?;
-        if expires.saturating_add(SKEW_S) <= now_s {
+        let at = |seconds: i64| (now_s + seconds).saturating_mul(1000);
+        let expires = self.instant_ms("exp")?.ok_or("exp")?;
+        if expires <= at(-SKEW_S) {
             return Err("expired");
         }
-        if expires > now_s.saturating_add(LIFE_S + SKEW_S) {
+        if expires > at(LIFE_S + SKEW_S) {
             return Err("exp-too-far");
         }
-        if let Some(issued) = self.instant("iat")?
-            && (issued > now_s + SKEW_S || expires.saturating_sub(issued) > LIFE_S || expires < issued)
-        {
+        if self.instant_ms("iat")?.is_some_and(|issued| issued > at(SKEW_S)) {
             return Err("iat");
         }
-        if self
-            .instant("nbf")?
-            .is_some_and(|not_before| not_before > now_s + SKEW_S)
-        {
+        if self.instant_ms("nbf")?.is_some_and(|not_before| not_before > at(SKEW_S)) {
             return Err("nbf");
         }
         let jti = self
@@ -174,12 +173,18 @@ impl<'a> Assertion<'a> {
         Ok(sha256(jti.as_bytes()))
     }
 
-    /// A claim that is whole seconds when it is there.
-    fn instant(&self, name: &'static str) -> Result<Option<i64>, Why> {
-        match self.claims.get(name) {
-            None => Ok(None),
-            Some(Value::Number(number)) => number.as_i64().filter(|s| *s >= 0).map(Some).ok_or(name),
-            Some(_) => Err(name),
+    /// A NumericDate in UTC milliseconds when it is there: seconds, with a fraction or without (RFC 7519 section 2), none negative.
+    fn instant_ms(&self, name: &'static str) -> Result<Option<i64>, Why> {
+        let number = match self.claims.get(name) {
+            None => return Ok(None),
+            Some(Value::Number(number)) => number,
+            Some(_) => return Err(name),
+        };
+        if let Some(whole) = number.as_i64() {
+            return (whole >= 0).then(|| Some(whole.saturating_mul(1000))).ok_or(name);
         }
+        // `as` saturates, so that the far future stays the far future.
+        let seconds = number.as_f64().filter(|seconds| seconds.is_finite() && !seconds.is_sign_negative());
+        seconds.map(|seconds| Some((seconds * 1000.0) as i64)).ok_or(name)
     }
 }

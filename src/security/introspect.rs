@@ -131,7 +131,7 @@ async fn attempt(
         .write(
             move |db| match tokens::remember(db, &client_id, &jti, until_ms, now_ms)? {
                 true => Ok(()),
-                false => Err(Failure::new(Fault::OauthClient).because("replay")),
+                false => Err(super::oauth::told("replay", false)),
             },
         )
         .await;

@@ -116,6 +116,45 @@ fn not_authenticated(why: Why) -> Failure {
     Failure::new(Fault::OauthClient).because(why)
 }
 
+/// What a client is told of a claim, once its signature has been verified.
+fn of_claim(why: Why) -> Option<&'static str> {
+    Some(match why {
+        "sub" => "sub: it must be the client_id, as iss is.",
+        "aud" => "aud: it must be the address of this token endpoint, alone and to the letter.",
+        "exp" => "exp: it must be seconds since 1970, as a number.",
+        "expired" => "exp: the assertion has expired; compare your clock with the Date header.",
+        "exp-too-far" => "exp: it must be at most 300 s ahead; compare your clock with the Date header.",
+        "iat" => "iat: it must be a number and not in the future; compare your clock with the Date header.",
+        "nbf" => "nbf: it must be a number and not in the future; compare your clock with the Date header.",
+        "jti" => "jti: it must be a text of 1 to 128 characters.",
+        "replay" => "jti: this id was used before; make a new one for each assertion.",
+        _ => return None,
+    })
+}
+
+/// What a client is told of its key and signature, on a connection with the certificate that is registered for it.
+fn of_key(why: Why) -> Option<&'static str> {
+    Some(match why {
+        "kid-unknown" => "kid: no key of your registered set has it.",
+        "alg-of-key" => "alg: it does not fit the key of this kid.",
+        "jku" => "jku: it must be the JWKS URL that is registered, or be left out.",
+        "signature" => "The signature is not that of the registered key of this kid.",
+        "keys-none" | "keys-unusable" => "Your registered key set could not be read or fetched.",
+        _ => return None,
+    })
+}
+
+/// A refused assertion, with as much of its reason as the client may know. `owns_connection`: the certificate of this connection is
+/// registered for the client that the assertion names.
+pub(super) fn told(why: Why, owns_connection: bool) -> Failure {
+    let remedy = of_claim(why).or_else(|| of_key(why).filter(|_| owns_connection));
+    let failure = not_authenticated(why);
+    match remedy {
+        Some(remedy) => failure.remedy(remedy),
+        None => failure,
+    }
+}
+
 /// Authenticates the client of `form`: certificate, then assertion, then whether both are of one active partner.
 /// The assertion's id is not used up here.
 /// `claimed` tells which registered client it said it was.
@@ -153,6 +192,7 @@ pub(super) async fn authenticate(
             Err(why) => Err(why),
         },
     };
+    let owns_connection = owner.is_some() && owner.as_ref() == partner.as_ref().map(|partner| &partner.id);
     let (partner, verified) = match (partner, verified) {
         (Some(partner), Ok(verified)) => (partner, verified),
         (_, outcome) => {
@@ -170,7 +210,7 @@ pub(super) async fn authenticate(
             {
                 verify_in_vain(&assertion);
             }
-            return Err(not_authenticated(why));
+            return Err(told(why, owns_connection));
         }
     };
     if !partner.is_active() {

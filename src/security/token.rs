@@ -2,7 +2,7 @@
 //!
 //! A token exists only when its assertion's id, its row and its ledger entry were committed together.
 
-use super::oauth::{Client, OauthRequest, OauthSettings, authenticate, refused};
+use super::oauth::{Client, OauthRequest, OauthSettings, authenticate, refused, told};
 use super::scopes::Scopes;
 use crate::audit::{Action, Entry, ledger};
 use crate::context::Context;
@@ -145,7 +145,7 @@ async fn store(
     ctx.store
         .write(move |db| {
             if !tokens::remember(db, &client_id, &row.jti_sha256, until_ms, now_ms)? {
-                return Err(Failure::new(Fault::OauthClient).because("replay"));
+                return Err(told("replay", false));
             }
             tokens::insert(db, &row)?;
             if clears {

@@ -136,49 +136,47 @@ async fn consents_that_do_not_cover_the_request_are_refused() {
     let token = client.token(MATCH_SCOPE).await;
     let mut action = payer.request(0, Variation::Exact);
     parameter(&mut action, "Consent")["provision"]["action"][0]["coding"][0]["code"] = json!("collect");
-    // What breaks the profile of Consent is MM-001; what keeps it and does not permit this is CO-001. A consent between other
-    // payers must not even tell that the member is known.
-    for (name, body, faults) in [
+    // What breaks the profile of Consent is MM-001; what keeps it and permits nothing by itself has a fault of its own, which is told
+    // before anybody is looked up.
+    for (name, body, fault, element) in [
         (
             "expired",
             payer.request(0, Variation::ConsentExpired),
-            vec![Fault::ConsentNotHonoured],
+            Fault::ConsentPeriod,
+            "provision.period.end",
         ),
         (
             "not-begun",
             payer.request(0, Variation::ConsentNotBegun),
-            vec![Fault::ConsentNotHonoured],
+            Fault::ConsentPeriod,
+            "provision.period.start",
         ),
         (
             "for-others",
             payer.request(0, Variation::ConsentForOthers),
-            vec![Fault::NoUniqueMember],
+            Fault::ConsentRecipient,
+            "provision.actor",
         ),
         (
             "policy",
             payer.request(0, Variation::ConsentUnknownPolicy),
-            vec![Fault::ConsentNotHonoured, Fault::MatchInvalid],
+            Fault::ConsentPolicy,
+            "policy.uri",
         ),
         (
             "denied",
             payer.request(0, Variation::ConsentDenied),
-            vec![Fault::ConsentNotHonoured, Fault::MatchInvalid],
+            Fault::ConsentAction,
+            "provision.type",
         ),
-        ("action", action, vec![Fault::ConsentNotHonoured, Fault::MatchInvalid]),
+        ("action", action, Fault::ConsentAction, "provision.action"),
     ] {
         let reply = client
             .post_match(&token, body.to_string(), &[("X-Correlation-Id", name)])
             .await;
-        let code = reply.json()["issue"][0]["details"]["coding"][0]["code"]
-            .as_str()
-            .unwrap_or("")
-            .to_owned();
-        let fault = faults
-            .iter()
-            .find(|fault| fault.code() == code)
-            .copied()
-            .unwrap_or(faults[0]);
         reply.assert_outcome(fault);
+        let place = reply.json()["issue"][0]["expression"][0].as_str().unwrap_or("").to_owned();
+        assert!(place.ends_with(&format!(".resource.{element}")), "{name}: {place}");
         assert!(
             !reply.text().contains(&payer.member(0).patient_id),
             "{name} names the member"

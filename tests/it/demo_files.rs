@@ -44,7 +44,7 @@ fn the_demo_ends_well_and_leaves_its_files() {
         "demo-clean",
         "Record received",
         "422 MM-005",
-        "422 CO-001",
+        "422 CO-019",
         "a match all the same",
         "given nickname",
         "one of twins",

@@ -158,7 +158,7 @@ async fn a_confirmed_review_matches_that_member_and_consent_is_judged_anew() {
     client
         .post_match(&token, expired.to_string(), &[])
         .await
-        .assert_outcome(Fault::ConsentNotHonoured);
+        .assert_outcome(Fault::ConsentPeriod);
     let (patient, _) = client.matched(&token, &body).await;
     assert_eq!(patient, payer.member(0).patient_id);
     client

@@ -1,6 +1,6 @@
 //! What is indexed of a resource: the values that its type's parameters name, as they will be compared.
 
-use super::fold::{cut, fold, fold_code};
+use super::fold::{cut, exact, fold, fold_code};
 use super::params::{self, COMMON, Kind, NOT_OWNER, Param};
 use crate::fhir::prescreen::{Kind as Json, Screened, Value};
 use crate::fhir::when::range_ms;
@@ -144,7 +144,7 @@ fn texts(no: i64, value: Value<'_>, found: &mut Indexed) {
     if let Some(text) = value.text() {
         let folded = fold(&text);
         if !folded.is_empty() {
-            found.values.push((no, folded, cut(text.into_owned())));
+            found.values.push((no, folded, exact(text.into_owned())));
         }
         return;
     }

@@ -12,5 +12,5 @@ mod value;
 
 pub use extract::{Indexed, extract};
 pub use params::{Kind, Param};
-pub use query::{Include, Search, Sort, Summary};
+pub use query::{Include, PassedOver, Search, Sort, Summary};
 pub use test::{DateTest, Filter, Prefix, ValueTest};

@@ -6,7 +6,7 @@
 //! number is never used again, and whatever changes what is indexed raises [`VERSION`].
 
 /// Version of what is indexed; a store with another one is indexed anew.
-pub const VERSION: i64 = 2;
+pub const VERSION: i64 = 3;
 
 /// How values of a parameter are read, kept and compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

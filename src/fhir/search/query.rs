@@ -91,8 +91,35 @@ pub struct Search {
     pub summary: Summary,
     /// What was understood, for the self link: name, and value unless it identifies a person.
     pub understood: Vec<(String, Option<String>)>,
-    /// What was passed over: places in the query, counted from one, with the name when it is one of ours.
-    pub passed_over: Vec<(usize, Option<&'static str>)>,
+    /// What was passed over.
+    pub passed_over: Vec<PassedOver>,
+}
+
+/// A parameter that is not known and was passed over. Its own name is the caller's word, so it is not repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PassedOver {
+    /// Its place in the query, counted from one.
+    pub at: usize,
+    /// Its name, when it is that of a parameter of some type.
+    pub name: Option<&'static str>,
+    /// The parameter of this type whose name is nearest, when one is near.
+    pub nearest: Option<&'static str>,
+}
+
+impl PassedOver {
+    fn new(at: usize, rtype: &str, name: &str) -> PassedOver {
+        PassedOver {
+            at,
+            name: some_name(name),
+            nearest: nearest(rtype, name),
+        }
+    }
+
+    /// What a caller is told of it.
+    pub fn told(&self, rtype: &str) -> String {
+        let hint = self.nearest.map_or(String::new(), |name| format!(" Did you mean {name}?"));
+        format!("Parameter {} of the query is not one that {rtype} is searched by here.{hint}", self.at)
+    }
 }
 
 /// What reading a query takes besides the query.
@@ -132,9 +159,13 @@ pub fn read(rtype: &str, pairs: &[(String, String)], reading: &Reading<'_>) -> R
         }
         match shape(&mut search, name, text, &wrong)? {
             Shape::Other => {}
-            Shape::Unknown if reading.strict => return Err(unknown(&place)),
+            Shape::Unknown if reading.strict => return Err(unknown(&place, UNKNOWN_INCLUDE)),
             Shape::Unknown => {
-                search.passed_over.push((index + 1, some_name(name)));
+                search.passed_over.push(PassedOver {
+                    at: index + 1,
+                    name: some_name(name),
+                    nearest: None,
+                });
                 continue;
             }
             Shape::Taken => {
@@ -147,7 +178,7 @@ pub fn read(rtype: &str, pairs: &[(String, String)], reading: &Reading<'_>) -> R
             None => (name.as_str(), None),
         };
         if REFUSED.contains(&bare) || name.contains('.') {
-            return Err(unknown(&place));
+            return Err(unknown(&place, NOT_SERVED));
         }
         let known = match bare {
             "_id" | "_lastUpdated" => true,
@@ -156,10 +187,10 @@ pub fn read(rtype: &str, pairs: &[(String, String)], reading: &Reading<'_>) -> R
         match (known, modifier, reading.strict) {
             (true, ..) => {}
             (false, None, false) => {
-                search.passed_over.push((index + 1, some_name(bare)));
+                search.passed_over.push(PassedOver::new(index + 1, rtype, bare));
                 continue;
             }
-            _ => return Err(unknown(&place)),
+            _ => return Err(unknown(&place, PassedOver::new(index + 1, rtype, bare).told(rtype))),
         }
         let values = split(text, ',');
         if values.len() > VALUES_MAX || values.iter().any(String::is_empty) {
@@ -167,7 +198,7 @@ pub fn read(rtype: &str, pairs: &[(String, String)], reading: &Reading<'_>) -> R
         }
         let param = params::find(rtype, bare);
         let filter = value::filter(bare, param, modifier, &values, reading).map_err(|refusal| match refusal {
-            value::Refusal::Modifier => unknown(&place),
+            value::Refusal::Modifier => unknown(&place, modifiers(param)),
             value::Refusal::Value(remedy) => wrong().remedy(remedy),
         })?;
         search.filters.push(filter);
@@ -230,7 +261,12 @@ fn shape(search: &mut Search, name: &str, text: &str, wrong: &dyn Fn() -> Failur
                     "_lastUpdated" => Sort::Updated,
                     _ => match params::find(&search.rtype, name).filter(|param| param.kind != Kind::Owner) {
                         Some(param) => Sort::By(param),
-                        None => return Err(wrong().remedy("Sort by parameters of this type that are indexed.")),
+                        None => {
+                            let hint = nearest(&search.rtype, name)
+                                .filter(|near| *near != name)
+                                .map_or(String::new(), |near| format!(" Did you mean {near}?"));
+                            return Err(wrong().remedy(format!("Sort by parameters of this type that are indexed.{hint}")));
+                        }
                     },
                 };
                 search.sort.push((by, descending));
@@ -326,9 +362,56 @@ pub(super) fn split(text: &str, sign: char) -> Vec<String> {
     parts
 }
 
-fn unknown(place: &str) -> Failure {
-    Failure::new(Fault::ParameterUnknown).at(place)
+const UNKNOWN_INCLUDE: &str =
+    "There is no such include: searchInclude and searchRevInclude of the CapabilityStatement name those that are.";
+const NOT_SERVED: &str = "Chains, _has, _filter and other searches beyond the type's own parameters are not served.";
+
+fn unknown(place: &str, remedy: impl Into<String>) -> Failure {
+    Failure::new(Fault::ParameterUnknown).at(place).remedy(remedy)
 }
+
+/// Which modifiers a parameter takes; without one for `_id` and `_lastUpdated`.
+fn modifiers(param: Option<&Param>) -> &'static str {
+    match param.map(|param| param.kind) {
+        Some(Kind::Token | Kind::Code(_)) => "Of modifiers, this parameter takes :not and :missing.",
+        Some(Kind::Text) => "Of modifiers, this parameter takes :exact, :contains and :missing.",
+        Some(Kind::Reference(_) | Kind::Owner) => "Of modifiers, this parameter takes the type of the target and :missing.",
+        Some(Kind::Date | Kind::Uri | Kind::Canonical) => "Of modifiers, this parameter takes :missing.",
+        None => "Of modifiers, _id takes :not; _lastUpdated takes none.",
+    }
+}
+
+/// Letters by which a name may differ from that which was meant, at most a third of it.
+const SLIPS: usize = 3;
+/// Longest name that is compared with ours.
+const COMPARED: usize = 40;
+
+/// The parameter of `rtype` that a wrong name is nearest to: letters left out, added, changed or swapped, capitals aside.
+fn nearest(rtype: &str, wrong: &str) -> Option<&'static str> {
+    if wrong.len() > COMPARED {
+        return None;
+    }
+    let wrong = wrong.to_ascii_lowercase();
+    let own = COMMON.iter().chain(params::of(rtype)).map(|param| param.name);
+    let near = own.chain(SHAPES.iter().copied()).filter_map(|name| {
+        let slips = strsim::damerau_levenshtein(&wrong, &name.to_ascii_lowercase());
+        (slips <= SLIPS.min(name.len() / 3)).then_some((slips, name))
+    });
+    near.min().map(|(_, name)| name)
+}
+
+/// Parameters of every search that shape its answer or are columns.
+const SHAPES: &[&str] = &[
+    "_id",
+    "_lastUpdated",
+    "_count",
+    "_summary",
+    "_elements",
+    "_total",
+    "_sort",
+    "_include",
+    "_revinclude",
+];
 
 /// Where a parameter stands, without any text of the caller's that is not a name of ours.
 fn place(rtype: &str, name: &str) -> String {
@@ -341,17 +424,6 @@ fn place(rtype: &str, name: &str) -> String {
 
 /// The name, when it is that of a parameter of some type.
 fn some_name(name: &str) -> Option<&'static str> {
-    const SHAPES: &[&str] = &[
-        "_id",
-        "_lastUpdated",
-        "_count",
-        "_summary",
-        "_elements",
-        "_total",
-        "_sort",
-        "_include",
-        "_revinclude",
-    ];
     let tables = COMMON.iter().chain(PARAMS).map(|param| param.name);
     tables
         .chain(SHAPES.iter().copied())

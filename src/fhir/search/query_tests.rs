@@ -154,7 +154,8 @@ fn what_is_not_understood_is_refused_or_told() {
         &[("nonsense", "x"), ("code", "a"), ("birthdate", "2000")],
     )
     .expect("lenient");
-    assert_eq!(lenient.passed_over, [(1, None), (3, Some("birthdate"))]);
+    let passed_over: Vec<_> = lenient.passed_over.iter().map(|one| (one.at, one.name)).collect();
+    assert_eq!(passed_over, [(1, None), (3, Some("birthdate"))]);
     let pairs = [("nonsense".to_owned(), "x".to_owned())];
     let strict = Reading {
         strict: true,
@@ -239,4 +240,90 @@ fn what_identifies_a_person_stays_out_of_the_self_link() {
         search.understood,
         [("family".to_owned(), None), ("_id".to_owned(), Some("a".to_owned()))]
     );
+}
+
+#[test]
+fn a_wrong_name_is_told_with_the_nearest_that_is_served_and_never_repeated() {
+    let strict = Reading {
+        strict: true,
+        ..READING
+    };
+    for (rtype, wrong, meant) in [
+        ("Patient", "brithdate", Some("birthdate")),
+        ("Patient", "birthDate", Some("birthdate")),
+        ("Patient", "famly", Some("family")),
+        ("Observation", "catgory", Some("category")),
+        ("Observation", "_lastupdated", Some("_lastUpdated")),
+        ("ExplanationOfBenefit", "service_date", Some("service-date")),
+        ("Observation", "birthdate", None),
+        ("Observation", "SECRETSECRET", None),
+        ("Patient", "x", None),
+        ("Patient", &"birthdate".repeat(100), None),
+    ] {
+        let pairs = [
+            ("_count".to_owned(), "1".to_owned()),
+            (wrong.to_owned(), "VALUE".to_owned()),
+        ];
+        let failure = read(rtype, &pairs, &strict).expect_err(wrong);
+        let told = failure.remedy_text();
+        let hint = meant.map_or(String::new(), |meant| format!(" Did you mean {meant}?"));
+        assert_eq!(
+            told,
+            format!("Parameter 2 of the query is not one that {rtype} is searched by here.{hint}")
+        );
+        let all = format!("{failure} {told} {:?}", failure.expressions());
+        assert!(!all.contains("VALUE") && !all.contains("SECRET") && !all.contains("brith"), "{all}");
+        let lenient = of(rtype, &[("_count", "1"), (wrong, "VALUE")]).expect("passed over");
+        assert_eq!((lenient.passed_over[0].at, lenient.passed_over[0].nearest), (2, meant));
+    }
+    let sorted = [("_sort".to_owned(), "brithdate".to_owned())];
+    let failure = read("Patient", &sorted, &READING).expect_err("no such key");
+    assert!(failure.remedy_text().ends_with("Did you mean birthdate?"), "{}", failure.remedy_text());
+}
+
+#[test]
+fn a_modifier_that_is_not_served_is_answered_with_those_that_are() {
+    for (name, told) in [
+        ("code:above", ":not and :missing"),
+        ("date:exact", "takes :missing"),
+        ("encounter:identifier", "the type of the target"),
+        ("_lastUpdated:not", "_lastUpdated takes none"),
+    ] {
+        let pairs = [(name.to_owned(), "2020".to_owned())];
+        let failure = read("Observation", &pairs, &READING).expect_err(name);
+        assert_eq!(failure.fault(), Fault::ParameterUnknown);
+        assert!(failure.remedy_text().contains(told), "{name}: {}", failure.remedy_text());
+    }
+}
+
+#[test]
+fn a_version_in_a_reference_is_left_out_in_either_form() {
+    for value in [
+        "Encounter/e1/_history/2",
+        "https://p.example/fhir/Encounter/e1/_history/2",
+        "Encounter/e1",
+    ] {
+        assert_eq!(
+            values("Observation", "encounter", value),
+            [ValueTest::Reference {
+                rtype: Some("Encounter".into()),
+                id: "e1".into()
+            }],
+            "{value}"
+        );
+    }
+    for value in ["Patient/a/_history/2", "https://p.example/fhir/Patient/a/_history/2"] {
+        let owner = of("Observation", &[("subject", value)]).expect("reads");
+        assert!(matches!(&owner.filters[0], Filter::Owner { any, .. } if *any == ["a"]), "{value}");
+    }
+    for wrong in ["Encounter/e1/_history/", "Encounter/e1/_history/2/3", "Encounter/_history/2"] {
+        assert_eq!(
+            of("Observation", &[("encounter", wrong)]).err(),
+            Some(Fault::ParameterInvalid),
+            "{wrong}"
+        );
+    }
+    // The address of another server is compared to the letter, its version with it.
+    let elsewhere = "https://else.example/Encounter/e1/_history/2";
+    assert_eq!(values("Observation", "encounter", elsewhere), [ValueTest::Url(elsewhere.into())]);
 }

@@ -63,11 +63,11 @@ pub enum ValueTest {
     Url(String),
     /// Folded beginning of a string.
     Starts(String),
-    /// A string to the letter.
+    /// A string to the letter, however its marks are encoded.
     Exact {
         /// Folded, as it is indexed.
         folded: String,
-        /// As it was written.
+        /// As it was written, in normalization form C.
         text: String,
     },
     /// Folded part of a string.

@@ -1,6 +1,6 @@
 //! One parameter's values read as tests: prefixes, systems, references, modifiers.
 
-use super::fold::{cut, fold, fold_code};
+use super::fold::{cut, exact, fold, fold_code};
 use super::params::{Kind, Param};
 use super::query::{Reading, split};
 use super::test::{DateTest, Filter, Prefix, ValueTest};
@@ -126,7 +126,7 @@ fn text(value: &str, modifier: Option<&str>) -> Result<ValueTest, Refusal> {
     Ok(match modifier {
         Some("exact") => ValueTest::Exact {
             folded,
-            text: cut(value),
+            text: exact(value),
         },
         Some(_) => ValueTest::Contains(folded),
         None => ValueTest::Starts(folded),
@@ -135,10 +135,8 @@ fn text(value: &str, modifier: Option<&str>) -> Result<ValueTest, Refusal> {
 
 fn reference(value: &str, wanted: Option<&str>, base_url: &str) -> Result<ValueTest, Refusal> {
     let value = plain(value);
-    let relative = value
-        .strip_prefix(base_url)
-        .and_then(|rest| rest.strip_prefix('/'))
-        .unwrap_or(&value);
+    let local = value.strip_prefix(base_url).and_then(|rest| rest.strip_prefix('/'));
+    let relative = unversioned(local.unwrap_or(&value));
     let of = |rtype: Option<&str>, id: &str| ValueTest::Reference {
         rtype: rtype.map(str::to_owned),
         id: id.to_owned(),
@@ -155,6 +153,14 @@ fn reference(value: &str, wanted: Option<&str>, base_url: &str) -> Result<ValueT
         },
         _ if value.contains(':') && wanted.is_none() => Ok(ValueTest::Url(cut(value))),
         _ => Err(Refusal::Value("Use an id, Type/id, or an address.")),
+    }
+}
+
+/// A reference to one of ours without its version: the index holds type and id alone, so a version selects nothing.
+fn unversioned(relative: &str) -> &str {
+    match relative.split_once("/_history/") {
+        Some((resource, version)) if is_fhir_id(version) && resource.contains('/') && !resource.contains(':') => resource,
+        _ => relative,
     }
 }
 

@@ -75,13 +75,22 @@ async fn authorise(request: &HttpRequest, app: &App, limits: &Limits) -> Result<
 /// The type in the path, if it is one that is served.
 ///
 /// # Errors
-/// [`Fault::RouteUnknown`].
+/// As [`not_served`].
 pub fn served_type(request: &HttpRequest) -> Result<&str, Failure> {
     let rtype = request.match_info().get("type").unwrap_or_default();
     if release::is_served(rtype) {
         Ok(rtype)
     } else {
-        Err(Fault::RouteUnknown.into())
+        Err(not_served(rtype))
+    }
+}
+
+/// Why a type is not served: [`Fault::TypeNotServed`] for a type of R4, else [`Fault::RouteUnknown`].
+pub fn not_served(rtype: &str) -> Failure {
+    if causeway_fhir_types::is_type(rtype) {
+        Fault::TypeNotServed.into()
+    } else {
+        Fault::RouteUnknown.into()
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The caller is authenticated once; scope, grant, consent and ledger are judged for each entry. Nothing is written.
 
-use super::authorised::{Authorised, record_refusal};
+use super::authorised::{Authorised, not_served, record_refusal};
 use super::{conformance, metadata, search};
 use crate::app::App;
 use crate::audit::Action;
@@ -104,7 +104,7 @@ async fn run(app: &App, authorised: &Authorised, ask: &Ask, strict: bool) -> Res
 /// The checks that stand before the handlers of single requests; a refusal gets into the ledger like theirs.
 async fn scoped(app: &App, authorised: &Authorised, rtype: &str, permission: Permission) -> Result<(), Failure> {
     let failure = if !release::is_served(rtype) {
-        Failure::new(Fault::RouteUnknown)
+        not_served(rtype)
     } else if authorised.scopes.allows(rtype, permission) {
         return Ok(());
     } else {

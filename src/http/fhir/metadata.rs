@@ -49,7 +49,7 @@ pub fn capability_statement(base_url: &str, payer_name: &str) -> Value {
         .iter()
         .filter(|route| route.method == "GET" && route.access == Access::Public && route.path.starts_with("/fhir/"))
         .map(|route| route.path)
-        .filter(|path| !path.contains('{') && *path != "/fhir/")
+        .filter(|path| !path.contains('{'))
         .chain(conformance::TYPES.iter().copied())
         .collect();
     json!({

@@ -234,13 +234,10 @@ fn shaped(hit: Hit, summary: &Summary) -> Vec<u8> {
 
 /// The OperationOutcome entry that tells what was passed over.
 fn notes(search: &Search, found: &Found, base_url: &str) -> Option<Vec<u8>> {
-    let passed_over = search.passed_over.iter().map(|(place, name)| {
-        let text = format!("Parameter {place} of the query is not supported here and was passed over.");
-        (
-            Fault::ParameterUnknown,
-            text,
-            name.map(|name| format!("{}?{name}", search.rtype)),
-        )
+    let passed_over = search.passed_over.iter().map(|one| {
+        let place = one.name.map(|name| format!("{}?{name}", search.rtype));
+        let text = format!("{} It was passed over.", one.told(&search.rtype));
+        (Fault::ParameterUnknown, text, place)
     });
     let cut = found.includes_cut.then(|| {
         let text = "More resources are included than one page takes: ask for smaller pages with _count.".to_owned();

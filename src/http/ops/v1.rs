@@ -179,7 +179,7 @@ pub(super) async fn respond(app: &App, work: impl Future<Output = Result<Value, 
             .insert_header((header::CONTENT_TYPE, "application/json"))
             .insert_header((header::CACHE_CONTROL, "no-store"))
             .body(value.to_string()),
-        Err(failure) => outcome_response(&failure, &app.ctx.payer.base_url),
+        Err(failure) => outcome_response(&failure.for_operators(), &app.ctx.payer.base_url),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Matches against an SQLite store in a temporary folder.
 
-mod answers;
+pub(super) mod answers;
 mod doubt;
 mod repeats;
 

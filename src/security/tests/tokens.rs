@@ -208,21 +208,80 @@ async fn t_a16_token_requests_that_are_malformed() {
 #[tokio::test]
 async fn t_a19_unknown_client_and_bad_signature_are_answered_alike() {
     let bed = Bed::new();
-    let own = certificate(URI, 1);
+    let other_key = SigningKey::generate(Algorithm::Es384, "key-1").expect("key");
+    bed.add(partner_row("other", &other_key));
+    let of_another = certificate("https://other.example/fhir", 1);
     let stranger = SigningKey::generate(Algorithm::Es384, "key-1").expect("key");
+    let unknown_key = SigningKey::generate(Algorithm::Es384, "key-9").expect("key");
     let mut answers = Vec::new();
-    for (client, jti) in [("new-payer", "a"), ("nobody", "b")] {
-        let forged = stranger.assertion(client, TOKEN_URL, NOW_S, jti).expect("assertion");
-        answers.push(oauth_error(
-            &bed.send(&form(&forged, "system/*.rs"), Some(&own))
-                .await
-                .expect_err("refused"),
-        ));
+    for certificate in [None, Some(&of_another)] {
+        for (key, client, jti) in [
+            (&stranger, "new-payer", "a"),
+            (&stranger, "nobody", "b"),
+            (&unknown_key, "new-payer", "c"),
+        ] {
+            let forged = key.assertion(client, TOKEN_URL, NOW_S, jti).expect("assertion");
+            answers.push(oauth_error(
+                &bed.send(&form(&forged, "system/*.rs"), certificate)
+                    .await
+                    .expect_err("refused"),
+            ));
+        }
     }
-    assert_eq!(answers[0], answers[1]);
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "{answers:?}");
     let (status, error, description) = &answers[0];
     assert_eq!((*status, *error), (401, "invalid_client"));
     assert!(description.ends_with("[OA-002]"), "{description}");
+    assert!(description.contains(Fault::OauthClient.row().remedy), "{description}");
+}
+
+/// A partner on a connection with its own certificate is told what is wrong with its key; of its claims it is told once its signature
+/// has been verified, and not before.
+#[tokio::test]
+async fn t_a19_what_is_wrong_is_told_to_whom_it_concerns() {
+    let bed = Bed::new();
+    let own = certificate(URI, 1);
+    let stranger = SigningKey::generate(Algorithm::Es384, "key-1").expect("key");
+    let unknown = SigningKey::generate(Algorithm::Es384, "key-9").expect("key");
+    let told = async |text: String, certificate: Option<&PeerCertificate>| {
+        let failure = bed.send(&form(&text, "system/*.rs"), certificate).await.expect_err("refused");
+        assert_eq!(failure.fault(), Fault::OauthClient);
+        failure.remedy_text().to_owned()
+    };
+    let sign = |key: &SigningKey, name: &str, value: serde_json::Value| {
+        let mut claims = super::claims();
+        claims[name] = value;
+        key.sign(&key.header(), &claims).expect("signature")
+    };
+    for (name, value, hint) in [
+        ("aud", json!("https://other.example/token"), "aud: "),
+        ("exp", json!(NOW_S - 600), "exp: the assertion has expired"),
+        ("exp", json!(NOW_S + 86_400), "exp: it must be at most 300 s ahead"),
+        ("exp", json!("soon"), "exp: it must be seconds"),
+        ("iat", json!(NOW_S + 3600), "iat: "),
+        ("nbf", json!(NOW_S + 3600), "nbf: "),
+        ("jti", json!(""), "jti: "),
+        ("sub", json!("other"), "sub: "),
+    ] {
+        // A good signature: told with any certificate and with none.
+        for certificate in [None, Some(&own)] {
+            let remedy = told(sign(&bed.key, name, value.clone()), certificate).await;
+            assert!(remedy.starts_with(hint), "{name}: {remedy}");
+        }
+        // A forged one: nothing of the claims, whoever connects.
+        let forged = sign(&stranger, name, value.clone());
+        assert_eq!(told(forged.clone(), None).await, Fault::OauthClient.row().remedy, "{name}");
+        let remedy = told(forged, Some(&own)).await;
+        assert!(remedy.starts_with("The signature"), "{name}: {remedy}");
+    }
+    let assertion = |key: &SigningKey| key.assertion("new-payer", TOKEN_URL, NOW_S, "j").expect("assertion");
+    let remedy = told(assertion(&unknown), Some(&own)).await;
+    assert!(remedy.starts_with("kid: "), "{remedy}");
+    assert_eq!(told(assertion(&unknown), None).await, Fault::OauthClient.row().remedy);
+    bed.token("once", Some(&own)).await;
+    let remedy = told(bed.assertion("once"), Some(&own)).await;
+    assert!(remedy.starts_with("jti: this id was used before"), "{remedy}");
 }
 
 #[test]

@@ -115,13 +115,16 @@ pub fn texts(resource: &Value, reading: &Reading) -> Vec<String> {
     all
 }
 
-/// A text as it is compared: without marks, in lower case, each run of white space one blank.
+/// A text as it is compared: without marks, with its case folded in full, each run of white space one blank.
 pub fn folded(text: &str) -> String {
     let bare: String = text
         .nfkd()
+        .map(|letter| if letter == '\u{345}' { 'ι' } else { letter })
         .filter(|letter| !unicode_normalization::char::is_combining_mark(*letter))
         .collect();
-    let lower = bare.to_lowercase();
+    let whole = |part: &str| part.to_lowercase().to_uppercase().to_lowercase().replace('ς', "σ");
+    // The dotless i is a letter of its own.
+    let lower = bare.split('ı').map(whole).collect::<Vec<_>>().join("ı");
     lower.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
