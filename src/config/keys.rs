@@ -287,7 +287,7 @@ pub const KEYS: &[Key] = {
         key(
             "limits.token_failures",
             Number(0, 1_000_000),
-            "30",
+            "60",
             "Failed requests of one client to the OAuth endpoints at once; beyond it 429 before a signature is judged. 0: no limit.",
         ),
         key(

@@ -77,7 +77,6 @@ pub fn start(plan: &Plan<'_>) -> io::Result<()> {
     let form = plan.form();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter(plan.level, plan.is_quiet()).unwrap_or_else(|| EnvFilter::new("info")))
-        .with_filter_reloading()
         .with_writer(sink.clone())
         .with_ansi(form == Form::Text { colour: true })
         // Its remarks go to stderr by a macro that panics when stderr is closed.
@@ -86,16 +85,20 @@ pub fn start(plan: &Plan<'_>) -> io::Result<()> {
     let filter = move |level: &str| filter(level, quiet).unwrap_or_else(|| EnvFilter::new(&first));
     let set_level: Box<dyn Fn(&str) + Send + Sync> = match form {
         Form::Json => {
-            let builder = builder.json().flatten_event(true);
+            let builder = builder.json().flatten_event(true).with_filter_reloading();
             let handle = builder.reload_handle();
             let _ = builder.try_init();
-            Box::new(move |level| drop(handle.reload(filter(level))))
+            Box::new(move |level| {
+                let _ = handle.reload(filter(level));
+            })
         }
         Form::Text { .. } => {
-            let builder = builder.event_format(TextFormat);
+            let builder = builder.event_format(TextFormat).with_filter_reloading();
             let handle = builder.reload_handle();
             let _ = builder.try_init();
-            Box::new(move |level| drop(handle.reload(filter(level))))
+            Box::new(move |level| {
+                let _ = handle.reload(filter(level));
+            })
         }
     };
     let _ = STARTED.set(Started { sink, set_level });

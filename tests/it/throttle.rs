@@ -48,16 +48,16 @@ async fn t_a22_a_flood_from_one_address_is_throttled_and_locks_no_partner_out() 
     payer.serve();
     let attacker = stranger(&payer, "plain", ClientKey::new("k9"), [127, 0, 0, 1]);
     let mut judged = 0;
-    for _ in 0..60 {
+    for _ in 0..100 {
         let reply = forged(&attacker).await;
         if reply.status == 401 {
             reply.assert_oauth(401, "invalid_client", Fault::OauthClient);
             judged += 1;
         } else {
-            assert!((1..=10).contains(&assert_throttled(&reply)), "one failure is forgotten in ten seconds");
+            assert!((1..=5).contains(&assert_throttled(&reply)), "one failure is forgotten in five seconds");
         }
     }
-    assert!((30..=32).contains(&judged), "{judged} of 60 were judged");
+    assert!((60..=68).contains(&judged), "{judged} of 100 were judged");
     // The same at introspection: the flood cannot go on next door.
     let elsewhere = attacker.oauth("/oauth/introspect", &[("token", "guess")]).await;
     assert_throttled(&elsewhere);
@@ -65,12 +65,13 @@ async fn t_a22_a_flood_from_one_address_is_throttled_and_locks_no_partner_out() 
     // Its owner at another address, and a partner with a certificate at the flood's own address, are not hindered.
     let owner = stranger(&payer, "plain", key, [127, 0, 0, 2]);
     owner.token("system/*.rs").await;
-    let unhindered = forged(&Client { id: "new-payer".to_owned(), ..stranger(&payer, "x", ClientKey::new("k1"), [127, 0, 0, 1]) });
-    unhindered.await.assert_oauth(401, "invalid_client", Fault::OauthClient);
+    let other_id = stranger(&payer, "new-payer", ClientKey::new("k1"), [127, 0, 0, 1]);
+    let unhindered = forged(&other_id).await;
+    unhindered.assert_oauth(401, "invalid_client", Fault::OauthClient);
     partner.token("system/*.rs").await;
 
     // A partner that fails by its own certificate is throttled by it, whatever client id it writes; nobody else is.
-    for _ in 0..30 {
+    for _ in 0..70 {
         forged(&partner).await;
     }
     let renamed = partner.assertion().with("iss", "other").with("sub", "other").sign(&partner.key);
