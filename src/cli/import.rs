@@ -6,9 +6,9 @@ use crate::audit::{Action, Entry, Note, ledger};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::records::import::{Progress, Report, import};
-use crate::store::withheld;
 use crate::security::Operator;
-use crate::telemetry::Correlation;
+use crate::store::withheld;
+use crate::telemetry::{Correlation, metrics as families};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -49,6 +49,13 @@ pub fn run(args: &ImportArgs, ctx: &Context, cwd: &Path, asker: &Asker, out: &mu
     let report = done?;
     record(ctx, asker, args.paths.len(), &report)?;
     ctx.store.settle();
+    for (outcome, resources) in [
+        ("stored", report.stored),
+        ("unchanged", report.unchanged),
+        ("rejected", report.rejected),
+    ] {
+        metrics::counter!(families::IMPORTED, "outcome" => outcome).increment(resources);
+    }
     print(args, &report, out);
     Ok(exit(&report))
 }

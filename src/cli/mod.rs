@@ -25,6 +25,7 @@ pub mod records;
 pub mod review;
 mod review_table;
 pub mod serve;
+mod signals;
 pub mod synth;
 pub mod trace;
 

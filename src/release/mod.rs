@@ -22,6 +22,7 @@ use crate::error::{Failure, Fault};
 use crate::records::{compartment, released};
 use crate::security::Caller;
 use crate::store::disclosure::LiveGrant;
+use crate::telemetry::metrics as families;
 use std::collections::BTreeMap;
 
 /// Name and version of the release rules; goes into each ledger entry.
@@ -113,6 +114,9 @@ async fn begin(ctx: &Context, entries: Vec<Entry>) -> Result<Vec<Begun>, Failure
 
 /// Notes what became of a disclosure. Not waited for: a missing entry reads as "may have been disclosed".
 fn complete(ctx: &Context, begun: Begun, outcome: Outcome, bytes: u64, tally: Tally) {
+    let how = if outcome.class == "ok" { "completed" } else { "broken-off" };
+    metrics::counter!(families::DISCLOSURES, "outcome" => how).increment(1);
+    metrics::counter!(families::DISCLOSED_BYTES).increment(bytes);
     let mut entry = begun.entry;
     entry.action = Action::DisclosureCompleted;
     entry.outcome = outcome;
@@ -126,6 +130,7 @@ fn complete(ctx: &Context, begun: Begun, outcome: Outcome, bytes: u64, tally: Ta
 
 /// Records that nothing was disclosed, then answers with `fault`. "Not yours" and "not there" come here alike.
 async fn refuse(ctx: &Context, caller: &Caller, fault: Fault) -> Failure {
+    metrics::counter!(families::DISCLOSURES, "outcome" => "refused").increment(1);
     let mut entry = Entry::new(Action::DisclosureRefused, caller.actor(), caller.correlation.clone());
     entry.outcome = Outcome {
         class: "refused",

@@ -207,7 +207,9 @@ async fn references(session: &mut Session) -> Checked {
     let mut read = 0;
     for reference in wanted.into_iter().filter(local) {
         let reference = reference.split("/_history").next().unwrap_or(&reference).to_owned();
-        if held.contains(&reference) || read == 20 {
+        // A type that the server does not serve (a Claim, which is all money) cannot be read there.
+        let rtype = reference.split('/').next().unwrap_or("");
+        if held.contains(&reference) || read == 20 || session.declared(rtype).await?.is_none() {
             continue;
         }
         read += 1;
