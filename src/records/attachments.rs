@@ -23,8 +23,15 @@ use std::collections::{BTreeSet, HashMap};
 /// The types of documents that an authorization may name. Clinical facts that it names (an Observation, a Condition) stay what
 /// they are.
 const DOCUMENTS: [&str; 9] = [
-    "Binary", "Communication", "CommunicationRequest", "Composition", "DocumentManifest", "DocumentReference", "Media",
-    "QuestionnaireResponse", "Task",
+    "Binary",
+    "Communication",
+    "CommunicationRequest",
+    "Composition",
+    "DocumentManifest",
+    "DocumentReference",
+    "Media",
+    "QuestionnaireResponse",
+    "Task",
 ];
 /// What an id that names nothing is kept as.
 const NOTHING: &str = "";
@@ -77,8 +84,10 @@ fn claims(resource: &Screened<'_>, base_url: &str) -> Vec<Name> {
 /// A claim on a server that is not ours.
 fn elsewhere(text: &str) -> Option<Name> {
     let before = text.split(['?', '#']).next().unwrap_or_default();
-    let mut parts = before.split('/').filter(|part| !part.is_empty());
-    let rtype = parts.find(|part| TYPES.iter().any(|rtype| rtype.eq_ignore_ascii_case(part)))?;
+    let before = before.split("/_history").next().unwrap_or_default();
+    let mut parts = before.split('/').rev().filter(|part| !part.is_empty());
+    // The type stands before the id, or alone before the query of a search.
+    let rtype = if text.contains('?') { parts.next() } else { parts.nth(1) }?;
     let rtype = TYPES.iter().find(|one| one.eq_ignore_ascii_case(rtype))?;
     // The colon keeps it from ever being an id of ours.
     let id: String = format!(":{text}").chars().take(ID_MAX).collect();
@@ -161,7 +170,7 @@ pub fn take_back(db: &mut Db, keys: &[i64]) -> Result<Vec<Name>, Failure> {
     if !before.is_empty() {
         rows::remove(db, keys)?;
     }
-    Ok(before.iter().map(Attachment::from).collect())
+    Ok(before.iter().map(Attachment::hanging).collect())
 }
 
 /// Writes what `written` say, and how everything stands that hangs on them now or did before (`freed`). `stands` tells the state
@@ -178,7 +187,10 @@ pub fn renew(
 ) -> Result<Standings, Failure> {
     let name = |one: &Written<'_>| (one.rtype.to_owned(), one.id.to_owned());
     let mut said = Vec::new();
-    for one in written.iter().filter(|one| !one.says.on.is_empty() || !one.says.holds.is_empty()) {
+    for one in written
+        .iter()
+        .filter(|one| !one.says.on.is_empty() || !one.says.holds.is_empty())
+    {
         let row = |from: &Name, to: &Name| Attachment {
             key: one.key,
             from_type: from.0.clone(),
@@ -190,7 +202,9 @@ pub fn renew(
         said.extend(one.says.on.iter().map(|to| row(&own, to)));
         said.extend(one.says.holds.iter().map(|from| row(from, &own)));
     }
-    let late = written.iter().filter(|one| one.before == Some(PA_NONE) && one.pa_state != PA_NONE);
+    let late = written
+        .iter()
+        .filter(|one| one.before == Some(PA_NONE) && one.pa_state != PA_NONE);
     let late: Vec<&Written<'_>> = late.filter(|one| is_claim_type(one.rtype)).collect();
     if said.is_empty() && freed.is_empty() && late.is_empty() && !rows::any(db)? {
         return Ok(Standings::new());
@@ -201,15 +215,23 @@ pub fn renew(
     said.dedup();
     rows::insert(db, &said)?;
 
-    let claims: Vec<Name> = written.iter().filter(|one| is_claim_type(one.rtype)).map(name).collect();
-    let mut hangs: BTreeSet<Name> = freed.into_iter().chain(said.iter().map(Attachment::from)).collect();
-    hangs.extend(rows::on(db, &claims)?.iter().map(Attachment::from));
+    let claims: Vec<Name> = written
+        .iter()
+        .filter(|one| is_claim_type(one.rtype))
+        .map(name)
+        .collect();
+    let mut hangs: BTreeSet<Name> = freed.into_iter().chain(said.iter().map(Attachment::hanging)).collect();
+    hangs.extend(rows::on(db, &claims)?.iter().map(Attachment::hanging));
     // Documents may come after the authorization that names them.
-    let documents: Vec<Name> = written.iter().filter(|one| DOCUMENTS.contains(&one.rtype)).map(name).collect();
-    hangs.extend(rows::of(db, &documents)?.iter().map(Attachment::from));
+    let documents: Vec<Name> = written
+        .iter()
+        .filter(|one| DOCUMENTS.contains(&one.rtype))
+        .map(name)
+        .collect();
+    hangs.extend(rows::of(db, &documents)?.iter().map(Attachment::hanging));
     // What hangs on a request hangs on its answer as well.
     let requests: Vec<Name> = hangs.iter().filter(|name| is_claim_type(&name.0)).cloned().collect();
-    hangs.extend(rows::on(db, &requests)?.iter().map(Attachment::from));
+    hangs.extend(rows::on(db, &requests)?.iter().map(Attachment::hanging));
     hangs.retain(|name| !is_claim_type(&name.0));
     effect::apply(db, &hangs, base_url)
 }
@@ -226,10 +248,18 @@ fn forget_ordinary(
         let name = (row.to_type.as_str(), row.to_id.as_str());
         own.get(&name).copied().or_else(|| stands(name.0, name.1))
     };
-    let missing: BTreeSet<Name> = said.iter().filter(|row| known(row).is_none()).map(Attachment::to).collect();
-    let looked_up = if missing.is_empty() { HashMap::new() } else { rows::standings(db, &missing)? };
+    let missing: BTreeSet<Name> = said
+        .iter()
+        .filter(|row| known(row).is_none())
+        .map(Attachment::target)
+        .collect();
+    let looked_up = if missing.is_empty() {
+        HashMap::new()
+    } else {
+        rows::standings(db, &missing)?
+    };
     said.retain(|row| {
-        let state = known(row).or_else(|| looked_up.get(&row.to()).map(|standing| standing.pa_state));
+        let state = known(row).or_else(|| looked_up.get(&row.target()).map(|standing| standing.pa_state));
         state != Some(PA_NONE)
     });
     Ok(())
@@ -251,7 +281,9 @@ fn found_late(db: &mut Db, late: &[&Written<'_>], base_url: &str) -> Result<Vec<
                 let rtype = resource.resource_type();
                 let id = resource.root().get("id").and_then(|id| id.text()).unwrap_or_default();
                 let on = of(&resource, &rtype, PA_NONE, base_url).on;
-                let on = on.into_iter().filter(|to| late.iter().any(|one| one.rtype == to.0 && one.id == to.1));
+                let on = on
+                    .into_iter()
+                    .filter(|to| late.iter().any(|one| one.rtype == to.0 && one.id == to.1));
                 found.extend(on.map(|to| Attachment {
                     key: *key,
                     from_type: rtype.clone().into_owned(),

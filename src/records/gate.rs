@@ -13,7 +13,7 @@ use crate::error::{Failure, Fault};
 use crate::fhir::prescreen::{Kind, Limits, Screened, Value, screen};
 use crate::fhir::search::Indexed;
 use crate::secret::sha256;
-use crate::store::withheld::{CONTAINS_CLAIM, SHARED_WITH_CLAIM};
+use crate::store::withheld::{CONTAINS_CLAIM, DISGUISED, SHARED_WITH_CLAIM};
 use causeway_fhir_types::{Kind as Refusal, Refused};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -178,9 +178,12 @@ pub fn judge(draft: &Draft<'_>, version: i64, now_ms: i64, base_url: &str) -> Re
 
 /// What keeps a resource from leaving under every consent, besides what `sensitivity` finds.
 fn withheld_bits(resource: &Screened<'_>, owner: &Owner, says: &attachments::Says) -> i64 {
-    let contains = if released::contains_claim(resource) { CONTAINS_CLAIM } else { 0 };
-    let shared = *owner == Owner::Nobody && !says.on.is_empty();
-    contains | labels::bits(resource, &resource.resource_type()) | if shared { SHARED_WITH_CLAIM } else { 0 }
+    let rtype = resource.resource_type();
+    let bit = |is: bool, bit: i64| if is { bit } else { 0 };
+    bit(released::contains_claim(resource), CONTAINS_CLAIM)
+        | bit(prior_authorization::is_disguised(resource, &rtype), DISGUISED)
+        | bit(*owner == Owner::Nobody && !says.on.is_empty(), SHARED_WITH_CLAIM)
+        | labels::bits(resource, &rtype)
 }
 
 /// A stored body as a draft, to be judged once more.

@@ -12,8 +12,8 @@ use crate::error::{Failure, Fault};
 use crate::ids::Ids;
 use crate::store::Db;
 use crate::store::disclosure::PA_NONE;
-use crate::store::withheld::{self, Deciding};
 use crate::store::resources::{self, Compartment, Identifier, Member, NOBODY, Row, SEQUENCE_BITS};
+use crate::store::withheld::{self, Deciding};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -363,7 +363,9 @@ fn write(
             id: &candidate.id,
             says: &candidate.says,
             pa_state: candidate.pa_state,
-            before: known.get(&(candidate.rtype, candidate.id.as_str())).map(|there| there.pa_state),
+            before: known
+                .get(&(candidate.rtype, candidate.id.as_str()))
+                .map(|there| there.pa_state),
         })
         .collect();
     let stands = |rtype: &str, id: &str| known.get(&(rtype, id)).map(|there| there.pa_state);

@@ -25,11 +25,11 @@ const STEP: i64 = 1_000;
 /// # Errors
 /// Those of the store.
 pub fn bring_up(ctx: &Context, tell: &mut dyn FnMut(u64)) -> Result<(), Failure> {
-    bring_up_to(ctx, GATE_VERSION, tell)
+    bring_up_to(ctx, GATE_VERSION, STEP, tell)
 }
 
-/// [`bring_up`] to a version; the state is noted with each step.
-fn bring_up_to(ctx: &Context, version: i64, tell: &mut dyn FnMut(u64)) -> Result<(), Failure> {
+/// [`bring_up`] to a version, `step` resources in one transaction, which notes how far it has come.
+fn bring_up_to(ctx: &Context, version: i64, step: i64, tell: &mut dyn FnMut(u64)) -> Result<(), Failure> {
     let noted = ctx.store.read_blocking(gate_state::get)?;
     let mut after = match noted {
         Some(state) if state.version == version && state.done == 1 => return Ok(()),
@@ -38,13 +38,20 @@ fn bring_up_to(ctx: &Context, version: i64, tell: &mut dyn FnMut(u64)) -> Result
     };
     let mut done = 0;
     loop {
-        let stored = ctx.store.read_blocking(move |db| gate_state::stored(db, after, STEP))?;
+        let stored = ctx.store.read_blocking(move |db| gate_state::stored(db, after, step))?;
         let base_url = ctx.payer.base_url.clone();
         let Some(last) = stored.last().map(|row| row.key) else {
             return ctx.store.write_blocking(move |db| {
                 resources::lock(db)?;
                 attachments::renew_all(db, &base_url)?;
-                gate_state::set(db, GateState { version, after_key: after, done: 1 })
+                gate_state::set(
+                    db,
+                    GateState {
+                        version,
+                        after_key: after,
+                        done: 1,
+                    },
+                )
             });
         };
         let judged = judge_all(&stored, ctx.clock.now_ms(), &base_url);
@@ -52,7 +59,14 @@ fn bring_up_to(ctx: &Context, version: i64, tell: &mut dyn FnMut(u64)) -> Result
         ctx.store.write_blocking(move |db| {
             resources::lock(db)?;
             write(db, &stored, &judged)?;
-            gate_state::set(db, GateState { version, after_key: last, done: 0 })
+            gate_state::set(
+                db,
+                GateState {
+                    version,
+                    after_key: last,
+                    done: 0,
+                },
+            )
         })?;
         after = last;
         tell(done);

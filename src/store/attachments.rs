@@ -28,12 +28,12 @@ pub struct Attachment {
 
 impl Attachment {
     /// What hangs.
-    pub fn from(&self) -> Name {
+    pub fn hanging(&self) -> Name {
         (self.from_type.clone(), self.from_id.clone())
     }
 
     /// What it hangs on.
-    pub fn to(&self) -> Name {
+    pub fn target(&self) -> Name {
         (self.to_type.clone(), self.to_id.clone())
     }
 }
@@ -55,7 +55,11 @@ pub struct Standing {
 /// # Errors
 /// Those of the database.
 pub fn any(db: &mut Db) -> Result<bool, Failure> {
-    Ok(attachment::table.select(attachment::key).first::<i64>(db).optional()?.is_some())
+    Ok(attachment::table
+        .select(attachment::key)
+        .first::<i64>(db)
+        .optional()?
+        .is_some())
 }
 
 /// Writes rows; each is written once.
@@ -79,7 +83,11 @@ pub fn insert(db: &mut Db, rows: &[Attachment]) -> Result<(), Failure> {
 pub fn written_by(db: &mut Db, keys: &[i64]) -> Result<Vec<Attachment>, Failure> {
     let mut found = Vec::new();
     for keys in keys.chunks(ROWS) {
-        found.extend(attachment::table.filter(attachment::key.eq_any(keys)).load::<Attachment>(db)?);
+        found.extend(
+            attachment::table
+                .filter(attachment::key.eq_any(keys))
+                .load::<Attachment>(db)?,
+        );
     }
     Ok(found)
 }
@@ -227,7 +235,7 @@ pub fn remove_ordinary(db: &mut Db) -> Result<(), Failure> {
 ///
 /// # Errors
 /// Those of the database.
-pub fn hanging(db: &mut Db, after: &Name, limit: i64) -> Result<Vec<Name>, Failure> {
+pub fn all_hanging(db: &mut Db, after: &Name, limit: i64) -> Result<Vec<Name>, Failure> {
     let later = attachment::from_type
         .gt(&after.0)
         .or(attachment::from_type.eq(&after.0).and(attachment::from_id.gt(&after.1)));
