@@ -211,7 +211,7 @@ fn drugs_and_what_may_be_one_are_told_from_services() {
     ] {
         assert_eq!(of(json!({"text": text})), DRUG, "{text}");
     }
-    assert_eq!(of(json!({})), SERVICE_UNKNOWN);
+    assert_eq!(of(json!({"id": "x"})), SERVICE_UNKNOWN);
     let both =
         json!({"coding": [{"system": HCPCS, "code": "E0601"}, {"system": "http://hl7.org/fhir/sid/ndc", "code": "1"}]});
     assert_eq!(of(both), DRUG);
