@@ -7,7 +7,7 @@ use super::compartment::{self, Owner};
 use super::demographics::{self, Demographics, Identifier};
 use super::released::{self, Money};
 use super::splice::{compact, splice};
-use super::{attachments, labels, prior_authorization, rules, search_index, sensitivity, service};
+use super::{dependencies, labels, prior_authorization, rules, search_index, sensitivity, service};
 use crate::clock::rfc3339_ms;
 use crate::error::{Failure, Fault};
 use crate::fhir::prescreen::{Kind, Limits, Screened, Value, screen};
@@ -76,7 +76,7 @@ pub struct Candidate {
     pub released: Option<Vec<u8>>,
     pub identifiers: Vec<Identifier>,
     pub indexed: Indexed,
-    pub says: attachments::Says,
+    pub says: dependencies::Says,
     pub demographics: Option<Demographics>,
 }
 
@@ -143,7 +143,7 @@ pub fn judge(draft: &Draft<'_>, version: i64, now_ms: i64, base_url: &str) -> Re
         Owner::Targets(_) | Owner::Nobody => None,
     };
     let (pa_state, pa_changed_ms) = prior_authorization::state(resource, service.to_ms, now_ms);
-    let says = attachments::of(resource, draft.rtype, pa_state, base_url);
+    let says = dependencies::of(resource, draft.rtype, pa_state, base_url);
     let meta = meta_edits(resource, version, now_ms);
     let body = splice(resource.bytes(), &meta);
     let money = released::money(draft.rtype);
@@ -177,7 +177,7 @@ pub fn judge(draft: &Draft<'_>, version: i64, now_ms: i64, base_url: &str) -> Re
 }
 
 /// What keeps a resource from leaving under every consent, besides what `sensitivity` finds.
-fn withheld_bits(resource: &Screened<'_>, owner: &Owner, says: &attachments::Says) -> i64 {
+fn withheld_bits(resource: &Screened<'_>, owner: &Owner, says: &dependencies::Says) -> i64 {
     let rtype = resource.resource_type();
     let bit = |is: bool, bit: i64| if is { bit } else { 0 };
     bit(released::contains_claim(resource), CONTAINS_CLAIM)

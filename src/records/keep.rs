@@ -3,8 +3,8 @@
 //! The owner is resolved here, in order, so that a member and the member's records may come in one batch. What has no
 //! resolvable owner is refused, never kept as shared.
 
-use super::attachments::{self, Standings, Written};
 use super::compartment::Owner;
+use super::dependencies::{self, Standings, Written};
 use super::gate::{Candidate, with_version};
 use super::index::{self, Indexer};
 use super::search_index::Rows;
@@ -317,7 +317,7 @@ fn write(
         }
         keys.push(key);
     }
-    let freed = attachments::take_back(db, &replaced)?;
+    let freed = dependencies::take_back(db, &replaced)?;
     resources::remove(db, &replaced)?;
     let mut next = resources::take_sequences(db, &counts)?;
     let mut rows = Vec::with_capacity(plan.len());
@@ -369,7 +369,7 @@ fn write(
         })
         .collect();
     let stands = |rtype: &str, id: &str| known.get(&(rtype, id)).map(|there| there.pa_state);
-    let hang = attachments::renew(db, &written, freed, &stands, base_url)?;
+    let hang = dependencies::renew(db, &written, freed, &stands, base_url)?;
     count_withheld(&rows, &hang, now_ms, &mut kept.withheld);
     Ok(())
 }

@@ -2,8 +2,8 @@
 //!
 //! Functions take `&mut Db`; whoever owns the transaction decides its extent. Nothing here calls the network or knows HTTP.
 
-pub mod attachments;
 mod db;
+pub mod dependencies;
 pub mod disclosure;
 pub mod durability;
 mod dynamic;

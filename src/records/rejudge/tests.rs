@@ -3,7 +3,7 @@
 use super::*;
 use crate::records::store_for_tests::{TestStore, denied, document, provenance, request};
 use crate::store::disclosure::PA_NONE;
-use crate::store::schema::{attachment, gate_state as state_table, resource};
+use crate::store::schema::{authorization_dependency, gate_state as state_table, resource};
 use diesel::prelude::*;
 
 /// Makes the columns as a version wrote them that knew none of the rules.
@@ -20,7 +20,7 @@ fn forget_everything(store: &TestStore) {
                     resource::released.eq(None::<Vec<u8>>),
                 ))
                 .execute(db)?;
-            diesel::delete(attachment::table).execute(db)?;
+            diesel::delete(authorization_dependency::table).execute(db)?;
             diesel::delete(state_table::table).execute(db)?;
             Ok(())
         })

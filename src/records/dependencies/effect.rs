@@ -10,7 +10,7 @@ use super::super::splice::splice;
 use crate::error::Failure;
 use crate::fhir::prescreen::{Kind, Limits, Screened, Value, screen};
 use crate::store::Db;
-use crate::store::attachments::{self as rows, Attachment, Name, Standing};
+use crate::store::dependencies::{self as rows, Dependency, Name, Standing};
 use crate::store::disclosure::{PA_ABSENT, PA_ACTIVE, PA_ENDED, PA_NONE};
 use crate::store::resources;
 use std::collections::{BTreeSet, HashMap};
@@ -44,13 +44,13 @@ pub fn renew_all(db: &mut Db, base_url: &str) -> Result<(), Failure> {
 /// Writes how `hangs` stand, as far as they are stored.
 pub(super) fn apply(db: &mut Db, hangs: &BTreeSet<Name>, base_url: &str) -> Result<Standings, Failure> {
     let first = rows::of(db, hangs)?;
-    let targets: BTreeSet<Name> = first.iter().map(Attachment::target).collect();
+    let targets: BTreeSet<Name> = first.iter().map(Dependency::target).collect();
     // A request and its answer stand together.
     let second = rows::of(db, &targets)?;
     let all: BTreeSet<Name> = targets
         .iter()
         .cloned()
-        .chain(second.iter().map(Attachment::target))
+        .chain(second.iter().map(Dependency::target))
         .collect();
     let known = rows::standings(db, all.iter().chain(hangs))?;
     let mut on: HashMap<Name, Vec<Name>> = HashMap::new();

@@ -14,7 +14,7 @@ use super::prior_authorization::{TYPES, is_claim_type};
 use crate::error::Failure;
 use crate::fhir::prescreen::{Kind, Limits, Screened, Value, screen};
 use crate::store::Db;
-use crate::store::attachments::{self as rows, Attachment, Name};
+use crate::store::dependencies::{self as rows, Dependency, Name};
 use crate::store::disclosure::PA_NONE;
 use crate::store::resources::SEQUENCE_BITS;
 use memchr::memmem;
@@ -170,7 +170,7 @@ pub fn take_back(db: &mut Db, keys: &[i64]) -> Result<Vec<Name>, Failure> {
     if !before.is_empty() {
         rows::remove(db, keys)?;
     }
-    Ok(before.iter().map(Attachment::hanging).collect())
+    Ok(before.iter().map(Dependency::hanging).collect())
 }
 
 /// Writes what `written` say, and how everything stands that hangs on them now or did before (`freed`). `stands` tells the state
@@ -191,7 +191,7 @@ pub fn renew(
         .iter()
         .filter(|one| !one.says.on.is_empty() || !one.says.holds.is_empty())
     {
-        let row = |from: &Name, to: &Name| Attachment {
+        let row = |from: &Name, to: &Name| Dependency {
             key: one.key,
             from_type: from.0.clone(),
             from_id: from.1.clone(),
@@ -220,18 +220,18 @@ pub fn renew(
         .filter(|one| is_claim_type(one.rtype))
         .map(name)
         .collect();
-    let mut hangs: BTreeSet<Name> = freed.into_iter().chain(said.iter().map(Attachment::hanging)).collect();
-    hangs.extend(rows::on(db, &claims)?.iter().map(Attachment::hanging));
+    let mut hangs: BTreeSet<Name> = freed.into_iter().chain(said.iter().map(Dependency::hanging)).collect();
+    hangs.extend(rows::on(db, &claims)?.iter().map(Dependency::hanging));
     // Documents may come after the authorization that names them.
     let documents: Vec<Name> = written
         .iter()
         .filter(|one| DOCUMENTS.contains(&one.rtype))
         .map(name)
         .collect();
-    hangs.extend(rows::of(db, &documents)?.iter().map(Attachment::hanging));
+    hangs.extend(rows::of(db, &documents)?.iter().map(Dependency::hanging));
     // What hangs on a request hangs on its answer as well.
     let requests: Vec<Name> = hangs.iter().filter(|name| is_claim_type(&name.0)).cloned().collect();
-    hangs.extend(rows::on(db, &requests)?.iter().map(Attachment::hanging));
+    hangs.extend(rows::on(db, &requests)?.iter().map(Dependency::hanging));
     hangs.retain(|name| !is_claim_type(&name.0));
     effect::apply(db, &hangs, base_url)
 }
@@ -240,18 +240,18 @@ pub fn renew(
 fn forget_ordinary(
     db: &mut Db,
     written: &[Written<'_>],
-    said: &mut Vec<Attachment>,
+    said: &mut Vec<Dependency>,
     stands: &dyn Fn(&str, &str) -> Option<i64>,
 ) -> Result<(), Failure> {
     let own: HashMap<(&str, &str), i64> = written.iter().map(|one| ((one.rtype, one.id), one.pa_state)).collect();
-    let known = |row: &Attachment| {
+    let known = |row: &Dependency| {
         let name = (row.to_type.as_str(), row.to_id.as_str());
         own.get(&name).copied().or_else(|| stands(name.0, name.1))
     };
     let missing: BTreeSet<Name> = said
         .iter()
         .filter(|row| known(row).is_none())
-        .map(Attachment::target)
+        .map(Dependency::target)
         .collect();
     let looked_up = if missing.is_empty() {
         HashMap::new()
@@ -266,7 +266,7 @@ fn forget_ordinary(
 }
 
 /// References to claims that were ordinary until now, of which nothing was kept.
-fn found_late(db: &mut Db, late: &[&Written<'_>], base_url: &str) -> Result<Vec<Attachment>, Failure> {
+fn found_late(db: &mut Db, late: &[&Written<'_>], base_url: &str) -> Result<Vec<Dependency>, Failure> {
     const PAGE: i64 = 200;
     let mut found = Vec::new();
     let compartments: BTreeSet<i64> = late.iter().map(|one| one.key >> SEQUENCE_BITS).collect();
@@ -284,7 +284,7 @@ fn found_late(db: &mut Db, late: &[&Written<'_>], base_url: &str) -> Result<Vec<
                 let on = on
                     .into_iter()
                     .filter(|to| late.iter().any(|one| one.rtype == to.0 && one.id == to.1));
-                found.extend(on.map(|to| Attachment {
+                found.extend(on.map(|to| Dependency {
                     key: *key,
                     from_type: rtype.clone().into_owned(),
                     from_id: id.clone().into_owned(),
@@ -295,7 +295,7 @@ fn found_late(db: &mut Db, late: &[&Written<'_>], base_url: &str) -> Result<Vec<
         }
     }
     // What was written in this very batch is known already.
-    let fresh: BTreeSet<Attachment> = rows::written_by(db, &found.iter().map(|row| row.key).collect::<Vec<_>>())?
+    let fresh: BTreeSet<Dependency> = rows::written_by(db, &found.iter().map(|row| row.key).collect::<Vec<_>>())?
         .into_iter()
         .collect();
     found.retain(|row| !fresh.contains(row));
