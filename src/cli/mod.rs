@@ -183,7 +183,10 @@ pub fn open(config: &Config) -> Result<Context, Failure> {
         matching: Arc::new(Rules::shipped(&config.policy.matching)),
     };
     crate::records::rejudge::bring_up(&ctx, &mut |done| {
-        tracing::info!(resources = done, "what is stored is being judged anew by this version's rules");
+        tracing::info!(
+            resources = done,
+            "what is stored is being judged anew by this version's rules"
+        );
     })?;
     crate::records::search_index::bring_up(&ctx, &mut |done| {
         tracing::info!(resources = done, "the search index is being made anew");

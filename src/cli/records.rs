@@ -54,7 +54,10 @@ pub fn run(args: &RecordsArgs, ctx: &Context, out: &mut Out) -> Result<Exit, Fai
         member,
         summary,
     } = &args.command;
-    if reason.as_deref().is_some_and(|reason| withheld::meaning(reason).is_empty()) {
+    if reason
+        .as_deref()
+        .is_some_and(|reason| withheld::meaning(reason).is_empty())
+    {
         let known: Vec<&str> = withheld::REASONS.iter().map(|row| row.0).collect();
         return Err(Failure::new(Fault::ParameterInvalid)
             .at("--reason")
@@ -66,7 +69,9 @@ pub fn run(args: &RecordsArgs, ctx: &Context, out: &mut Out) -> Result<Exit, Fai
         compartment,
     };
     let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
-    each(ctx, &filter, reason.as_deref(), &mut |_, reason| *counts.entry(reason).or_default() += 1)?;
+    each(ctx, &filter, reason.as_deref(), &mut |_, reason| {
+        *counts.entry(reason).or_default() += 1
+    })?;
     if out.json {
         let counts: Vec<_> = counts
             .iter()
@@ -87,13 +92,21 @@ pub fn run(args: &RecordsArgs, ctx: &Context, out: &mut Out) -> Result<Exit, Fai
     }
     let table: Vec<Vec<String>> = counts
         .iter()
-        .map(|(reason, count)| vec![count.to_string(), (*reason).to_owned(), withheld::meaning(reason).to_owned()])
+        .map(|(reason, count)| {
+            vec![
+                count.to_string(),
+                (*reason).to_owned(),
+                withheld::meaning(reason).to_owned(),
+            ]
+        })
         .collect();
     out.table(&["COUNT", "REASON", "MEANING"], &table);
     if !summary && !counts.is_empty() {
         out.line("");
         out.line(&line("TYPE", "ID", "REASON"));
-        each(ctx, &filter, reason.as_deref(), &mut |row, reason| out.line(&line(&row.rtype, &row.id, reason)))?;
+        each(ctx, &filter, reason.as_deref(), &mut |row, reason| {
+            out.line(&line(&row.rtype, &row.id, reason))
+        })?;
     }
     Ok(Exit::Done)
 }

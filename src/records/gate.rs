@@ -7,14 +7,14 @@ use super::compartment::{self, Owner};
 use super::demographics::{self, Demographics, Identifier};
 use super::released::{self, Money};
 use super::splice::{compact, splice};
-use super::{attachments, labels, other_person, prior_authorization, rules, search_index, sensitivity, service};
+use super::{dependencies, labels, other_person, prior_authorization, rules, search_index, sensitivity, service};
 use crate::clock::rfc3339_ms;
 use crate::error::{Failure, Fault};
 use crate::fhir::prescreen::{Kind, Limits, Screened, screen};
 use crate::fhir::search::Indexed;
 use crate::fhir::shape;
 use crate::secret::sha256;
-use crate::store::withheld::{CONTAINS_CLAIM, SHARED_WITH_CLAIM};
+use crate::store::withheld::{CONTAINS_CLAIM, DISGUISED, SHARED_WITH_CLAIM};
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -76,7 +76,7 @@ pub struct Candidate {
     pub released: Option<Vec<u8>>,
     pub identifiers: Vec<Identifier>,
     pub indexed: Indexed,
-    pub says: attachments::Says,
+    pub says: dependencies::Says,
     pub demographics: Option<Demographics>,
 }
 
@@ -142,7 +142,7 @@ pub fn judge(draft: &Draft<'_>, version: i64, now_ms: i64, base_url: &str) -> Re
         base_url,
     };
     let (pa_state, pa_changed_ms) = prior_authorization::state(resource, service.to_ms, now_ms);
-    let says = attachments::of(resource, draft.rtype, pa_state, base_url);
+    let says = dependencies::of(resource, draft.rtype, pa_state, base_url);
     let meta = meta_edits(resource, version, now_ms);
     let body = splice(resource.bytes(), &meta);
     if body.len() > Limits::record().bytes {
@@ -190,10 +190,13 @@ pub fn judge(draft: &Draft<'_>, version: i64, now_ms: i64, base_url: &str) -> Re
 }
 
 /// What keeps a resource from leaving under every consent, besides what `sensitivity` finds.
-fn withheld_bits(resource: &Screened<'_>, owner: &Owner, says: &attachments::Says) -> i64 {
-    let contains = if released::contains_claim(resource) { CONTAINS_CLAIM } else { 0 };
-    let shared = *owner == Owner::Nobody && !says.on.is_empty();
-    contains | labels::bits(resource, &resource.resource_type()) | if shared { SHARED_WITH_CLAIM } else { 0 }
+fn withheld_bits(resource: &Screened<'_>, owner: &Owner, says: &dependencies::Says) -> i64 {
+    let rtype = resource.resource_type();
+    let bit = |is: bool, bit: i64| if is { bit } else { 0 };
+    bit(released::contains_claim(resource), CONTAINS_CLAIM)
+        | bit(prior_authorization::is_disguised(resource, &rtype), DISGUISED)
+        | bit(*owner == Owner::Nobody && !says.on.is_empty(), SHARED_WITH_CLAIM)
+        | labels::bits(resource, &rtype)
 }
 
 /// A stored body as a draft, to be judged once more.

@@ -3,8 +3,8 @@
 //! The owner is resolved here, in order, so that a member and the member's records may come in one batch. What has no
 //! resolvable owner is refused, never kept as shared.
 
-use super::attachments::{self, Standings, Written};
 use super::compartment::Owner;
+use super::dependencies::{self, Standings, Written};
 use super::gate::{Candidate, with_version};
 use super::index::{self, Indexer};
 use super::search_index::Rows;
@@ -12,8 +12,8 @@ use crate::error::{Failure, Fault};
 use crate::ids::Ids;
 use crate::store::Db;
 use crate::store::disclosure::PA_NONE;
-use crate::store::withheld::{self, Deciding};
 use crate::store::resources::{self, Compartment, Identifier, Member, NOBODY, Row, SEQUENCE_BITS};
+use crate::store::withheld::{self, Deciding};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -322,7 +322,7 @@ fn write(
         }
         keys.push(key);
     }
-    let freed = attachments::take_back(db, &replaced)?;
+    let freed = dependencies::take_back(db, &replaced)?;
     resources::remove(db, &replaced)?;
     let mut next = resources::take_sequences(db, &counts)?;
     let mut rows = Vec::with_capacity(plan.len());
@@ -368,11 +368,13 @@ fn write(
             id: &candidate.id,
             says: &candidate.says,
             pa_state: candidate.pa_state,
-            before: known.get(&(candidate.rtype, candidate.id.as_str())).map(|there| there.pa_state),
+            before: known
+                .get(&(candidate.rtype, candidate.id.as_str()))
+                .map(|there| there.pa_state),
         })
         .collect();
     let stands = |rtype: &str, id: &str| known.get(&(rtype, id)).map(|there| there.pa_state);
-    let hang = attachments::renew(db, &written, freed, &stands, base_url)?;
+    let hang = dependencies::renew(db, &written, freed, &stands, base_url)?;
     count_withheld(&rows, &hang, now_ms, &mut kept.withheld);
     Ok(())
 }

@@ -18,7 +18,11 @@ pub fn bits(resource: &Screened<'_>, rtype: &str) -> i64 {
         "DocumentReference" => {
             for concept in root.all(&["securityLabel"]) {
                 let codings = concept.all(&["coding"]);
-                bits |= if codings.is_empty() { UNKNOWN } else { codings.iter().fold(0, |sum, one| sum | label(one)) };
+                bits |= if codings.is_empty() {
+                    UNKNOWN
+                } else {
+                    codings.iter().fold(0, |sum, one| sum | label(one))
+                };
             }
         }
         "Composition" => {
@@ -78,18 +82,30 @@ mod tests {
 
     #[test]
     fn labels_count_wherever_they_stand() {
-        let document = |label: &str| of(&format!(r#"{{"resourceType":"DocumentReference","securityLabel":{label}}}"#));
+        let document = |label: &str| {
+            of(&format!(
+                r#"{{"resourceType":"DocumentReference","securityLabel":{label}}}"#
+            ))
+        };
         let coded = |code: &str| format!(r#"{{"coding":[{{"system":"{CONFIDENTIALITY}","code":"{code}"}}]}}"#);
         assert_eq!(document(&format!("[{}]", coded("V"))), VERY_RESTRICTED);
         assert_eq!(document(&coded("N")), 0);
         assert_eq!(document(&coded("v")), UNKNOWN);
         assert_eq!(document(r#"[{"text":"secret"}]"#), UNKNOWN);
-        assert_eq!(of(r#"{"resourceType":"Composition","confidentiality":"V"}"#), VERY_RESTRICTED);
+        assert_eq!(
+            of(r#"{"resourceType":"Composition","confidentiality":"V"}"#),
+            VERY_RESTRICTED
+        );
         assert_eq!(of(r#"{"resourceType":"Composition","confidentiality":["V"]}"#), UNKNOWN);
         let tag = |system: &str, code: &str| {
-            of(&format!(r#"{{"resourceType":"Condition","meta":{{"tag":[{{"system":"{system}","code":"{code}"}}]}}}}"#))
+            of(&format!(
+                r#"{{"resourceType":"Condition","meta":{{"tag":[{{"system":"{system}","code":"{code}"}}]}}}}"#
+            ))
         };
-        assert_eq!(tag("http://terminology.hl7.org/CodeSystem/v3-ActCode", "ETH"), SUBSTANCE_USE);
+        assert_eq!(
+            tag("http://terminology.hl7.org/CodeSystem/v3-ActCode", "ETH"),
+            SUBSTANCE_USE
+        );
         assert_eq!(tag(CONFIDENTIALITY, "?"), UNKNOWN);
         assert_eq!(tag("http://example.org/data-origin", "derived"), 0);
         let inner = r#"{"resourceType":"Condition","code":{"extension":[{"url":"http://hl7.org/fhir/uv/security-label-ds4p/StructureDefinition/extension-inline-sec-label","valueCoding":{"code":"ETH"}}]}}"#;

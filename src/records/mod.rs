@@ -3,9 +3,9 @@
 //! Everything a release needs is decided here, once, when a resource is stored ([`gate`]). This module never decides who
 //! may read; and it never stores a resource of a member outside that member's compartment.
 
-pub mod attachments;
 pub mod compartment;
 pub mod demographics;
+pub mod dependencies;
 pub mod gate;
 pub mod import;
 pub mod index;

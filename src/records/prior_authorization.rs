@@ -66,6 +66,23 @@ pub fn state(resource: &Screened<'_>, service_to_ms: Option<i64>, now_ms: i64) -
     }
 }
 
+/// Whether a resource of another type calls itself an authorization, by a profile or by a review action.
+pub fn is_disguised(resource: &Screened<'_>, rtype: &str) -> bool {
+    if is_claim_type(rtype) {
+        return false;
+    }
+    let profiles = resource
+        .root()
+        .get("meta")
+        .map(|meta| meta.all(&["profile"]))
+        .unwrap_or_default();
+    let named = |profile: &Value<'_>| {
+        let text = profile.text().map(|text| squeezed(&text)).unwrap_or_default();
+        text.contains("priorauth") || text.contains("preauth")
+    };
+    profiles.iter().any(named) || memmem::find(resource.bytes(), b"extension-reviewAction").is_some()
+}
+
 fn judge(root: &Value<'_>, rtype: &str, service_to_ms: Option<i64>, now_ms: i64) -> (i64, Option<i64>) {
     let found = decision::of(root, rtype);
     let changed = found.changed_ms.or_else(|| {
@@ -119,15 +136,28 @@ fn contradicts(resource: &Screened<'_>) -> bool {
         return false;
     }
     // What a claim refers to (its authorization, for one) is not what it is.
-    const OTHERS: [&str; 7] = ["related", "insurance", "referral", "claim", "claimResponse", "contained", "text"];
+    const OTHERS: [&str; 7] = [
+        "related",
+        "insurance",
+        "referral",
+        "claim",
+        "claimResponse",
+        "contained",
+        "text",
+    ];
     let meta = root.all(&["meta", "profile"]);
-    if meta.iter().any(|profile| profile.text().is_some_and(|text| is_marked(&text))) {
+    if meta
+        .iter()
+        .any(|profile| profile.text().is_some_and(|text| is_marked(&text)))
+    {
         return true;
     }
-    root.members().filter(|member| !OTHERS.contains(&member.key())).any(|member| {
-        let all = matches!(member.key(), "type" | "subType");
-        marked_within(&member, all)
-    })
+    root.members()
+        .filter(|member| !OTHERS.contains(&member.key()))
+        .any(|member| {
+            let all = matches!(member.key(), "type" | "subType");
+            marked_within(&member, all)
+        })
 }
 
 /// Whether a URL or a code system below `value` is one of prior authorizations; with `all`, any text.
@@ -136,7 +166,10 @@ fn marked_within(value: &Value<'_>, all: bool) -> bool {
     if value.kind() == Kind::String {
         return counts && value.text().is_some_and(|text| is_marked(&text));
     }
-    value.members().chain(value.items()).any(|child| marked_within(&child, all))
+    value
+        .members()
+        .chain(value.items())
+        .any(|child| marked_within(&child, all))
 }
 
 fn is_marked(text: &str) -> bool {
@@ -160,7 +193,10 @@ fn canonical(text: &str) -> String {
         .strip_prefix("https://")
         .or_else(|| lower.strip_prefix("http://"))
         .unwrap_or(&lower);
-    rest.strip_prefix("www.").unwrap_or(rest).trim_end_matches('/').to_owned()
+    rest.strip_prefix("www.")
+        .unwrap_or(rest)
+        .trim_end_matches('/')
+        .to_owned()
 }
 
 /// The text of the member `name`; empty when there is none.

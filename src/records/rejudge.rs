@@ -5,13 +5,13 @@
 //! store is opened, before anything is served. It can be broken off and begun again; each step is one transaction. What the gate
 //! would refuse today stays stored, and is withheld.
 
-use super::attachments::{self, Says};
+use super::dependencies::{self, Says};
 use super::gate::{self, Candidate, GATE_VERSION};
 use super::search_index::Rows;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::store::Db;
-use crate::store::attachments::{self as attachment_rows, Attachment};
+use crate::store::dependencies::{self as dependency_rows, Dependency};
 use crate::store::gate_state::{self, Columns, GateState, Stored};
 use crate::store::resources;
 use crate::store::withheld::NOT_FHIR;
@@ -25,11 +25,11 @@ const STEP: i64 = 1_000;
 /// # Errors
 /// Those of the store.
 pub fn bring_up(ctx: &Context, tell: &mut dyn FnMut(u64)) -> Result<(), Failure> {
-    bring_up_to(ctx, GATE_VERSION, tell)
+    bring_up_to(ctx, GATE_VERSION, STEP, tell)
 }
 
-/// [`bring_up`] to a version; the state is noted with each step.
-fn bring_up_to(ctx: &Context, version: i64, tell: &mut dyn FnMut(u64)) -> Result<(), Failure> {
+/// [`bring_up`] to a version, `step` resources in one transaction, which notes how far it has come.
+fn bring_up_to(ctx: &Context, version: i64, step: i64, tell: &mut dyn FnMut(u64)) -> Result<(), Failure> {
     let noted = ctx.store.read_blocking(gate_state::get)?;
     let mut after = match noted {
         Some(state) if state.version == version && state.done == 1 => return Ok(()),
@@ -38,13 +38,20 @@ fn bring_up_to(ctx: &Context, version: i64, tell: &mut dyn FnMut(u64)) -> Result
     };
     let mut done = 0;
     loop {
-        let stored = ctx.store.read_blocking(move |db| gate_state::stored(db, after, STEP))?;
+        let stored = ctx.store.read_blocking(move |db| gate_state::stored(db, after, step))?;
         let base_url = ctx.payer.base_url.clone();
         let Some(last) = stored.last().map(|row| row.key) else {
             return ctx.store.write_blocking(move |db| {
                 resources::lock(db)?;
-                attachments::renew_all(db, &base_url)?;
-                gate_state::set(db, GateState { version, after_key: after, done: 1 })
+                dependencies::renew_all(db, &base_url)?;
+                gate_state::set(
+                    db,
+                    GateState {
+                        version,
+                        after_key: after,
+                        done: 1,
+                    },
+                )
             });
         };
         let judged = judge_all(&stored, ctx.clock.now_ms(), &base_url);
@@ -52,7 +59,14 @@ fn bring_up_to(ctx: &Context, version: i64, tell: &mut dyn FnMut(u64)) -> Result
         ctx.store.write_blocking(move |db| {
             resources::lock(db)?;
             write(db, &stored, &judged)?;
-            gate_state::set(db, GateState { version, after_key: last, done: 0 })
+            gate_state::set(
+                db,
+                GateState {
+                    version,
+                    after_key: last,
+                    done: 0,
+                },
+            )
         })?;
         after = last;
         tell(done);
@@ -90,7 +104,7 @@ fn judge(row: &Stored, now_ms: i64, base_url: &str) -> Option<Candidate> {
 
 fn write(db: &mut Db, stored: &[Stored], judged: &[Option<Candidate>]) -> Result<(), Failure> {
     let keys: Vec<i64> = stored.iter().map(|row| row.key).collect();
-    attachment_rows::remove(db, &keys)?;
+    dependency_rows::remove(db, &keys)?;
     let (mut reindex, mut said) = (Vec::new(), Vec::new());
     for (row, candidate) in stored.iter().zip(judged) {
         let Some(candidate) = candidate else {
@@ -113,9 +127,9 @@ fn write(db: &mut Db, stored: &[Stored], judged: &[Option<Candidate>]) -> Result
         if row.released != candidate.released {
             reindex.push((row.key, &candidate.indexed));
         }
-        said.extend(attachments_of(row, &candidate.says));
+        said.extend(dependencies_of(row, &candidate.says));
     }
-    attachment_rows::insert(db, &said)?;
+    dependency_rows::insert(db, &said)?;
     resources::unindex(db, &reindex.iter().map(|(key, _)| *key).collect::<Vec<_>>())?;
     let mut rows = Rows::default();
     for (key, indexed) in reindex {
@@ -124,12 +138,12 @@ fn write(db: &mut Db, stored: &[Stored], judged: &[Option<Candidate>]) -> Result
     rows.write(db)
 }
 
-fn attachments_of(row: &Stored, says: &Says) -> Vec<Attachment> {
+fn dependencies_of(row: &Stored, says: &Says) -> Vec<Dependency> {
     let own = (row.rtype.clone(), row.id.clone());
     let on = says.on.iter().map(|to| (own.clone(), to.clone()));
     let holds = says.holds.iter().map(|from| (from.clone(), own.clone()));
     on.chain(holds)
-        .map(|(from, to)| Attachment {
+        .map(|(from, to)| Dependency {
             key: row.key,
             from_type: from.0,
             from_id: from.1,

@@ -41,7 +41,12 @@ const WITHOUT: &[&str] = &[
 /// Types that are about money as a whole. A type in none of these lists is taken for one of them.
 #[cfg(test)]
 const WHOLE: [&str; 6] = [
-    "Account", "ChargeItem", "Claim", "ClaimResponse", "CoverageEligibilityResponse", "Invoice",
+    "Account",
+    "ChargeItem",
+    "Claim",
+    "ClaimResponse",
+    "CoverageEligibilityResponse",
+    "Invoice",
 ];
 
 /// What `rtype` has to do with money.
@@ -55,15 +60,25 @@ pub fn money(rtype: &str) -> Money {
     }
 }
 
-/// Whether something contained is nothing but money, or a claim: it cannot be cut, so that what contains it is withheld.
+/// Whether something contained, at any depth, is nothing but money, or a claim: it cannot be cut, so that what contains it is
+/// withheld.
 pub fn contains_claim(resource: &Screened<'_>) -> bool {
-    let Some(contained) = resource.root().get("contained") else { return false };
-    let one = |inner: &Value<'_>| {
-        let rtype = inner.get("resourceType").and_then(|rtype| rtype.text()).unwrap_or_default();
-        let is_claim = super::prior_authorization::is_claim_type(&rtype);
-        is_claim || causeway_fhir_types::is_type(&rtype) && is_whole_when_contained(&rtype)
-    };
-    if contained.kind() == Kind::Array { contained.items().any(|inner| one(&inner)) } else { one(&contained) }
+    resource
+        .root()
+        .get("contained")
+        .is_some_and(|contained| claim_within(&contained))
+}
+
+fn claim_within(value: &Value<'_>) -> bool {
+    let rtype = value.get("resourceType").and_then(|rtype| rtype.text());
+    let is_claim =
+        rtype.is_some_and(|rtype| super::prior_authorization::is_claim_type(&rtype) || is_whole_when_contained(&rtype));
+    is_claim
+        || value
+            .members()
+            .chain(value.items())
+            .filter(|child| matches!(child.kind(), Kind::Object | Kind::Array))
+            .any(|child| claim_within(&child))
 }
 
 /// The types of [`Money::Whole`], and those that are never kept by themselves and are about payments.
@@ -79,8 +94,15 @@ const CUT: &[(&str, &[&str])] = &[
     ("ExplanationOfBenefit", &["disposition"]),
 ];
 /// Names that are money wherever they stand.
-const CUT_NAMES: &[&str] =
-    &["benefitBalance", "costToBeneficiary", "net", "noteNumber", "payment", "processNote", "unitPrice"];
+const CUT_NAMES: &[&str] = &[
+    "benefitBalance",
+    "costToBeneficiary",
+    "net",
+    "noteNumber",
+    "payment",
+    "processNote",
+    "unitPrice",
+];
 /// What an adjudication must keep besides its category to be worth keeping.
 const ADJUDICATION_BARE: &[&str] = &["id", "category"];
 /// In the bytes of a type without money, one of these stands wherever an amount does.
@@ -107,14 +129,23 @@ pub(super) fn edits(resource: &Screened<'_>) -> Option<Vec<(Range<usize>, String
     let rtype = resource.resource_type();
     let parts = match money(&rtype) {
         Money::Whole => return None,
+        _ if rtype == "InsurancePlan" => return None,
         Money::Parts => true,
-        Money::None if FIRST_TEST.iter().all(|part| memmem::find(resource.bytes(), part).is_none()) => return None,
+        Money::None
+            if FIRST_TEST
+                .iter()
+                .all(|part| memmem::find(resource.bytes(), part).is_none()) =>
+        {
+            return None;
+        }
         Money::None => false,
     };
     let root = resource.root();
     let subject = Subject {
         rtype: &rtype,
-        authorization: root.get("use").is_some_and(|value| !value.is("claim") && !value.is("predetermination")),
+        authorization: root
+            .get("use")
+            .is_some_and(|value| !value.is("claim") && !value.is("predetermination")),
         prose: parts,
     };
     let mut edits = cuts(&root, &subject);
@@ -139,7 +170,11 @@ pub(super) fn edits_without(
     goes: &dyn Fn(&Value<'_>, &[&str]) -> bool,
 ) -> Vec<(Range<usize>, String)> {
     let rtype = resource.resource_type();
-    let subject = Subject { rtype: &rtype, authorization: false, prose: true };
+    let subject = Subject {
+        rtype: &rtype,
+        authorization: false,
+        prose: true,
+    };
     let mut edits = Vec::new();
     cut(
         &resource.root(),
@@ -160,7 +195,11 @@ fn basis_of(profile: &str) -> Option<String> {
     }
     let mut numbers = version.split('.').map(|part| part.parse::<u32>().ok());
     let has_basis = matches!((numbers.next(), numbers.next()), (Some(Some(major)), Some(Some(minor))) if (major, minor) >= BASIS_SINCE);
-    let bar = if has_basis { format!("|{version}") } else { String::new() };
+    let bar = if has_basis {
+        format!("|{version}")
+    } else {
+        String::new()
+    };
     Some(format!("{CARIN}{name}-Basis{bar}"))
 }
 
@@ -175,7 +214,12 @@ struct Subject<'a> {
 
 fn cuts(root: &Value<'_>, subject: &Subject<'_>) -> Vec<(Range<usize>, String)> {
     let mut edits = Vec::new();
-    cut(root, &mut |value, path| is_money(subject, value, path), &mut Vec::new(), &mut edits);
+    cut(
+        root,
+        &mut |value, path| is_money(subject, value, path),
+        &mut Vec::new(),
+        &mut edits,
+    );
     edits
 }
 
@@ -214,7 +258,9 @@ fn is_money_type(value: &Value<'_>) -> bool {
     value.get("currency").is_some_and(|code| code.kind() == Kind::String)
         || value.get("value").is_some()
             && (text("system").is_some_and(|system| system.contains("4217"))
-                || text("unit").or_else(|| text("code")).is_some_and(|unit| words::is_currency(&unit)))
+                || text("unit")
+                    .or_else(|| text("code"))
+                    .is_some_and(|unit| words::is_currency(&unit)))
 }
 
 /// An amount that leaves its currency out.
@@ -234,12 +280,20 @@ fn is_bare(value: &Value<'_>) -> bool {
 
 /// An adjudication that tells cost sharing or a payment as a bare number.
 fn is_priced(value: &Value<'_>) -> bool {
-    let Some(category) = value.get("category").filter(|_| value.get("value").is_some()) else { return false };
+    let Some(category) = value.get("category").filter(|_| value.get("value").is_some()) else {
+        return false;
+    };
     let named = |holder: &Value<'_>, name: &str| {
-        holder.get(name).and_then(|text| text.text()).is_some_and(|text| words::name_money(&text))
+        holder
+            .get(name)
+            .and_then(|text| text.text())
+            .is_some_and(|text| words::name_money(&text))
     };
     named(&category, "text")
-        || category.all(&["coding"]).iter().any(|coding| named(coding, "code") || named(coding, "display"))
+        || category
+            .all(&["coding"])
+            .iter()
+            .any(|coding| named(coding, "code") || named(coding, "display"))
 }
 
 /// An extension that tells an amount goes as a whole: without a value it would be empty.
@@ -247,12 +301,20 @@ fn is_money_extension(value: &Value<'_>, prose: bool) -> bool {
     if value.get("valueMoney").is_some() {
         return true;
     }
-    let Some(url) = value.get("url").and_then(|url| url.text()) else { return false };
+    let Some(url) = value.get("url").and_then(|url| url.text()) else {
+        return false;
+    };
     if let Some(inner) = value.get("extension") {
         return inner.kind() == Kind::Array && inner.items().all(|inner| is_money_extension(&inner, prose));
     }
-    const NUMBERS: [&str; 6] =
-        ["valueDecimal", "valueInteger", "valuePositiveInt", "valueQuantity", "valueString", "valueUnsignedInt"];
+    const NUMBERS: [&str; 6] = [
+        "valueDecimal",
+        "valueInteger",
+        "valuePositiveInt",
+        "valueQuantity",
+        "valueString",
+        "valueUnsignedInt",
+    ];
     value.members().any(|member| {
         let text = || member.text().is_some_and(|text| words::tell_money(&text));
         prose && NUMBERS.contains(&member.key()) && words::name_money(&url)
@@ -305,151 +367,4 @@ fn cut<'s>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fhir::prescreen::{Limits, screen};
-    use proptest::prelude::*;
-    use serde_json::Value as Json;
-
-    fn of(text: &str) -> Option<String> {
-        let released = form(&screen(text.as_bytes(), &Limits::record()).expect("passes"))?;
-        screen(&released, &Limits::record()).expect("the released form passes too");
-        Some(String::from_utf8(released).expect("UTF-8"))
-    }
-
-    #[test]
-    fn money_goes_and_the_rest_keeps_its_bytes() {
-        let text = r#"{"resourceType":"ExplanationOfBenefit","meta":{"profile":["http://hl7.org/fhir/us/carin-bb/StructureDefinition/C4BB-ExplanationOfBenefit-Oral|2.1.0"]},
- "total":[{"amount":{"value":1.10,"currency":"USD"}}], "item":[{"sequence":1,"quantity":{"value":1.10},
- "net":{"value":2.0,"currency":"USD"},"adjudication":[{"category":{"text":"paid"},"amount":{"value":2.0,"currency":"USD"}},
- {"category":{"text":"units"},"value":3.00},{"category":{"text":"why"},"reason":{"text":"r"},"amount":{"value":9,"currency":"USD"}}]},
- {"unitPrice":{"value":1,"currency":"USD"}}],"payment":{"amount":{"value":5,"currency":"USD"}}}"#;
-        let expected = r#"{"resourceType":"ExplanationOfBenefit","meta":{"profile":["http://hl7.org/fhir/us/carin-bb/StructureDefinition/C4BB-ExplanationOfBenefit-Oral-Basis|2.1.0"]}, "item":[{"sequence":1,"quantity":{"value":1.10},"adjudication":[{"category":{"text":"units"},"value":3.00},{"category":{"text":"why"},"reason":{"text":"r"}}]}]}"#;
-        assert_eq!(of(text).as_deref(), Some(expected));
-    }
-
-    #[test]
-    fn without_money_there_is_no_other_form() {
-        assert_eq!(
-            of(
-                r#"{"resourceType":"ExplanationOfBenefit","item":[{"sequence":1,"adjudication":[{"category":{"text":"x"},"value":1.50}]}]}"#
-            ),
-            None
-        );
-        assert_eq!(
-            of(r#"{"resourceType":"Observation","valueQuantity":{"value":1}}"#),
-            None
-        );
-    }
-
-    #[test]
-    fn every_kept_type_is_classified() {
-        assert!(WITHOUT.is_sorted());
-        for (rtype, _) in crate::records::compartment::TYPES {
-            let lists = [WITHOUT.contains(rtype), PARTS.contains(rtype), WHOLE.contains(rtype)];
-            assert_eq!(lists.iter().filter(|is| **is).count(), 1, "{rtype} stands in exactly one list");
-        }
-        assert_eq!(money("SomethingNew"), Money::Whole);
-    }
-
-    #[test]
-    fn what_tells_money_in_words_goes_with_the_money() {
-        let text = r#"{"resourceType":"ExplanationOfBenefit","text":{"status":"generated","div":"<div>Member liability: 80 USD</div>"},
-            "use":"claim","disposition":"Paid 620 USD","processNote":[{"text":"eighty dollars"}],
-            "extension":[{"url":"http://x/paid-amount","valueDecimal":12.5},{"url":"http://x/note","valueString":"copay 12.5"},
-              {"url":"http://x/deep","extension":[{"url":"a","valueMoney":{"value":12.5,"currency":"USD"}}]},{"url":"http://x/stay","valueString":"stay"}],
-            "contained":[{"resourceType":"Coverage","id":"c","text":{"status":"generated","div":"<div>12.5</div>"},"costToBeneficiary":[{"valueMoney":{"value":12.5}}],"status":"active"}],
-            "insurance":[{"focal":true,"coverage":{"display":"Gold, $500 deductible","reference":"Coverage/c"}}],
-            "item":[{"sequence":1,"adjudication":[{"category":{"text":"copay"},"value":12.5},{"category":{"text":"units"},"value":4}]}],
-            "supportingInfo":[{"sequence":1,"category":{"text":"x"},"valueQuantity":{"value":12.5,"unit":"USD"}}],
-            "total":[{"category":{"text":"t"},"amount":{"value":12.5,"currency":"USD"}}]}"#;
-        let leaves = of(text).expect("another form");
-        let expected = r#"{"resourceType":"ExplanationOfBenefit","use":"claim","extension":[{"url":"http://x/stay","valueString":"stay"}],
-            "contained":[{"resourceType":"Coverage","id":"c","status":"active"}],
-            "insurance":[{"focal":true,"coverage":{"reference":"Coverage/c"}}],
-            "item":[{"sequence":1,"adjudication":[{"category":{"text":"units"},"value":4}]}],
-            "supportingInfo":[{"sequence":1,"category":{"text":"x"}}]}"#;
-        let json = |text: &str| serde_json::from_str::<Json>(text).expect("JSON");
-        assert_eq!(json(&leaves), json(expected));
-    }
-
-    #[test]
-    fn a_narrative_of_a_claim_or_a_coverage_never_leaves() {
-        for rtype in ["ExplanationOfBenefit", "Coverage"] {
-            let text = format!(r#"{{"resourceType":"{rtype}","id":"a","text":{{"status":"generated","div":"<div>eighty</div>"}}}}"#);
-            assert_eq!(of(&text), Some(format!(r#"{{"resourceType":"{rtype}","id":"a"}}"#)));
-        }
-        let text = r#"{"resourceType":"Observation","id":"a","text":{"status":"generated","div":"<div>x</div>"}}"#;
-        assert_eq!(of(text), None);
-        let money = r#"{"resourceType":"Observation","id":"a","text":{"div":"x"},"extension":[{"url":"http://x","valueMoney":{"value":1,"currency":"USD"}}],"status":"final"}"#;
-        assert_eq!(of(money).as_deref(), Some(r#"{"resourceType":"Observation","id":"a","status":"final"}"#));
-    }
-
-    #[test]
-    fn a_total_of_an_authorization_keeps_its_category_and_units() {
-        let total = r#"{"extension":[{"url":"http://hl7.org/fhir/us/davinci-pdex/StructureDefinition/PriorAuthorizationUtilization","valueQuantity":{"value":1}}],"category":{"coding":[{"code":"eligible"}]}"#;
-        let text = format!(
-            r#"{{"resourceType":"ExplanationOfBenefit","use":"preauthorization","item":[{{"sequence":1,"adjudication":[{{"category":{{"text":"submitted"}},"amount":{{"value":2,"currency":"USD"}}}}]}}],"total":[{total},"amount":{{"value":100,"currency":"USD"}}}}]}}"#
-        );
-        let expected = format!(
-            r#"{{"resourceType":"ExplanationOfBenefit","use":"preauthorization","item":[{{"sequence":1,"adjudication":[{{"category":{{"text":"submitted"}}}}]}}],"total":[{total}}}]}}"#
-        );
-        assert_eq!(of(&text).as_deref(), Some(expected.as_str()));
-    }
-
-    #[test]
-    fn the_released_profile_names_one_that_exists() {
-        for (version, expected) in [("", ""), ("|2.0.0", ""), ("|1.1.0", ""), ("|2.1.0", "|2.1.0"), ("|2.2.0-ballot", "|2.2.0-ballot"), ("|x", "")] {
-            let basis = format!("{CARIN}Pharmacy-Basis{expected}");
-            assert_eq!(basis_of(&format!("{CARIN}Pharmacy{version}")), Some(basis));
-        }
-        assert_eq!(basis_of(&format!("{CARIN}Pharmacy-Basis|2.1.0")), None);
-    }
-
-    #[test]
-    fn cost_sharing_of_a_coverage_goes() {
-        let text = r#"{"resourceType":"Coverage","status":"active","costToBeneficiary":[{"valueMoney":{"value":20,"currency":"USD"}}]}"#;
-        assert_eq!(
-            of(text).as_deref(),
-            Some(r#"{"resourceType":"Coverage","status":"active"}"#)
-        );
-    }
-
-    /// A tree of plain values with money sprinkled in, and the same tree without it.
-    fn trees() -> impl Strategy<Value = (Json, Json)> {
-        let leaf = prop_oneof![
-            any::<u16>().prop_map(|n| (Json::from(n), Json::from(n))),
-            "[a-z\"\\\\,{}]{1,6}".prop_map(|s| (Json::from(s.clone()), Json::from(s))),
-            any::<u8>().prop_map(|n| (serde_json::json!({"value": n, "currency": "USD"}), Json::Null)),
-        ];
-        leaf.prop_recursive(4, 40, 5, |inner| {
-            prop::collection::btree_map("[b-m]{1,3}", inner.clone(), 1..5).prop_map(|map| {
-                let with: serde_json::Map<_, _> = map.iter().map(|(k, v)| (k.clone(), v.0.clone())).collect();
-                let without: serde_json::Map<_, _> = map
-                    .into_iter()
-                    .filter(|(_, v)| !v.1.is_null())
-                    .map(|(k, v)| (k, v.1))
-                    .collect();
-                let without = if without.is_empty() { Json::Null } else { without.into() };
-                (Json::Object(with), without)
-            })
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn exactly_the_money_goes((with, without) in trees(), pretty in any::<bool>()) {
-            let mut document = serde_json::Map::new();
-            document.insert("resourceType".into(), "ExplanationOfBenefit".into());
-            let mut expected = document.clone();
-            document.insert("extra".into(), with.clone());
-            if !without.is_null() {
-                expected.insert("extra".into(), without.clone());
-            }
-            let document = Json::Object(document);
-            let text = if pretty { serde_json::to_string_pretty(&document) } else { serde_json::to_string(&document) }.expect("json");
-            let got: Json = serde_json::from_str(&of(&text).unwrap_or(text)).expect("json");
-            prop_assert_eq!(got, Json::Object(expected));
-        }
-    }
-}
+mod tests;

@@ -48,7 +48,9 @@ impl TestStore {
         };
         let one = TestStore { _folder: folder, ctx };
         for id in ["p", "q"] {
-            one.put(&[json!({"resourceType": "Patient", "id": id, "name": [{"family": "Lima"}], "birthDate": "1980-01-01"})]);
+            one.put(&[
+                json!({"resourceType": "Patient", "id": id, "name": [{"family": "Lima"}], "birthDate": "1980-01-01"}),
+            ]);
         }
         one
     }
@@ -58,13 +60,19 @@ impl TestStore {
     pub fn put(&self, resources: &[Json]) -> Report {
         let lines: Vec<String> = resources.iter().map(Json::to_string).collect();
         let text = lines.join("\n");
-        let report = ingest_ndjson(&self.ctx, text.as_bytes(), "test", &mut |line, failure| panic!("line {line}: {failure:?}"));
+        let report = ingest_ndjson(&self.ctx, text.as_bytes(), "test", &mut |line, failure| {
+            panic!("line {line}: {failure:?}")
+        });
         report.expect("stored")
     }
 
     /// What does not leave, with its reasons.
     pub fn withheld(&self) -> BTreeMap<String, Vec<&'static str>> {
-        let page = self.ctx.store.read_blocking(|db| withheld::page(db, &Filter::default(), -1, 10_000)).expect("read");
+        let page = self
+            .ctx
+            .store
+            .read_blocking(|db| withheld::page(db, &Filter::default(), -1, 10_000))
+            .expect("read");
         page.iter()
             .map(|row| (format!("{}/{}", row.rtype, row.id), row.reasons(NOW)))
             .filter(|(_, reasons)| !reasons.is_empty())

@@ -2,9 +2,9 @@
 //!
 //! Functions take `&mut Db`; whoever owns the transaction decides its extent. Nothing here calls the network or knows HTTP.
 
-pub mod attachments;
 pub mod consents;
 mod db;
+pub mod dependencies;
 pub mod disclosure;
 pub mod durability;
 mod dynamic;

@@ -88,7 +88,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    attachment (key, from_type, from_id, to_type, to_id) {
+    authorization_dependency (key, from_type, from_id, to_type, to_id) {
         key -> BigInt,
         from_type -> Text,
         from_id -> Text,

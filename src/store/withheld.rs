@@ -17,6 +17,8 @@ pub const NOT_FHIR: i64 = 1 << 40;
 pub const SHARED_WITH_CLAIM: i64 = 1 << 41;
 /// Bit: a claim, or something that is nothing but money, is contained.
 pub const CONTAINS_CLAIM: i64 = 1 << 42;
+/// Bit: a resource of another type calls itself a prior authorization.
+pub const DISGUISED: i64 = 1 << 43;
 /// Bits of what is about another person.
 const OTHER_PERSON: i64 = ((1 << 62) - 1) & !((1 << 50) - 1);
 /// Bit of a label that nobody knows.
@@ -86,6 +88,7 @@ pub fn reasons(row: &Deciding<'_>, now_ms: i64) -> Vec<&'static str> {
             PA_ACTIVE | PA_ENDED => "authorization-over",
             _ => "authorization-unclear",
         });
+        found.dedup();
     }
     found
 }
@@ -95,10 +98,16 @@ fn sensitivity_reasons(bits: i64, found: &mut Vec<&'static str>) {
         (NOT_FHIR, "not-fhir"),
         (SHARED_WITH_CLAIM, "shared-with-claim"),
         (CONTAINS_CLAIM, "contains-claim"),
+        (DISGUISED, "authorization-unclear"),
         (OTHER_PERSON, "other-person"),
         (UNKNOWN_LABEL, "unknown-label"),
     ];
-    found.extend(named.iter().filter(|(mask, _)| bits & mask != 0).map(|(_, reason)| *reason));
+    found.extend(
+        named
+            .iter()
+            .filter(|(mask, _)| bits & mask != 0)
+            .map(|(_, reason)| *reason),
+    );
     let always = named.iter().fold(0, |sum, (mask, _)| sum | mask);
     if bits >= WITHHELD_ALWAYS && bits & !always >= WITHHELD_ALWAYS || bits < 0 {
         found.push("unknown");
@@ -206,7 +215,14 @@ mod tests {
             for &sensitivity in &bits {
                 for pa_state in 0..10 {
                     for (financial, has_released) in [(0, false), (1, false), (1, true)] {
-                        let row = Deciding { rtype, sensitivity, pa_state, pa_changed_ms: None, financial, has_released };
+                        let row = Deciding {
+                            rtype,
+                            sensitivity,
+                            pa_state,
+                            pa_changed_ms: None,
+                            financial,
+                            has_released,
+                        };
                         let found = reasons(&row, 0);
                         let leaves = sensitivity == 0 && pa_state < 2 && (financial == 0 || has_released);
                         assert_eq!(found.is_empty(), leaves, "{row:?}");

@@ -164,13 +164,24 @@ async fn every_way_out_lets_the_same_rows_leave() {
     // What is listed as withheld is what does not leave under a consent for regular data, and each reason has its sentence.
     let told = payer.json_command(&["records", "withheld", "--type", "Observation", "--member", &patient]);
     let listed = told["items"].as_array().expect("items").iter();
-    let listed: BTreeSet<&str> = listed.filter_map(|item| item["id"].as_str()).filter(|id| id.starts_with("rule-")).collect();
+    let listed: BTreeSet<&str> = listed
+        .filter_map(|item| item["id"].as_str())
+        .filter(|id| id.starts_with("rule-"))
+        .collect();
     let leave: BTreeSet<String> = (0..rows.len()).filter(|at| rows[*at].leaves(false)).map(id).collect();
     for at in 0..rows.len() {
-        assert_eq!(listed.contains(id(at).as_str()), !leave.contains(&id(at)), "{:?}", rows.get(at));
+        assert_eq!(
+            listed.contains(id(at).as_str()),
+            !leave.contains(&id(at)),
+            "{:?}",
+            rows.get(at)
+        );
     }
     for count in told["counts"].as_array().expect("counts") {
-        assert!(count["count"].as_u64() > Some(0) && count["meaning"].as_str() > Some(""), "{count}");
+        assert!(
+            count["count"].as_u64() > Some(0) && count["meaning"].as_str() > Some(""),
+            "{count}"
+        );
     }
 }
 
@@ -211,22 +222,58 @@ fn spellings(patient: &str) -> Vec<(Value, &'static str)> {
             "context": {"related": [{"reference": format!("ExplanationOfBenefit/{to}")}]}})
     };
     let provenance = |id: &str, targets: &[&str]| {
-        let targets: Vec<Value> = targets.iter().map(|to| json!({"reference": format!("ExplanationOfBenefit/{to}")})).collect();
+        let targets: Vec<Value> = targets
+            .iter()
+            .map(|to| json!({"reference": format!("ExplanationOfBenefit/{to}")}))
+            .collect();
         json!({"resourceType": "Provenance", "id": id, "target": targets, "recorded": "2025-05-02T00:00:00Z",
             "agent": [{"who": {"display": "plan"}}]})
     };
     vec![
         (pa("rule-approved", cpt(), "A1"), ""),
         (pa("rule-pended", json!({"text": "therapy"}), "A4"), ""),
-        (pa("rule-modified", product("http://terminology.hl7.org/CodeSystem/HCPCS", "E0601"), "A6"), ""),
+        (
+            pa(
+                "rule-modified",
+                product("http://terminology.hl7.org/CodeSystem/HCPCS", "E0601"),
+                "A6",
+            ),
+            "",
+        ),
         (pa("rule-denied", cpt(), "A3"), "authorization-denied"),
         (pa("rule-contact", cpt(), "CT"), "authorization-unclear"),
-        (changed("rule-no-system", &|one| *one.pointer_mut(at_code).expect("a coding") = json!({"code": "A3"})), "authorization-unclear"),
-        (changed("rule-display", &|one| *one.pointer_mut(at_code).expect("a coding") = json!({"display": "A3"})), "authorization-unclear"),
-        (changed("rule-as-claim", &|one| one["use"] = "claim".into()), "authorization-unclear"),
-        (pa("rule-ndc", product("urn:oid:2.16.840.1.113883.6.69", "00060277"), "A1"), "authorization-drug"),
-        (pa("rule-j", product("https://bluebutton.cms.gov/resources/codesystem/hcpcs", "J0897"), "A1"), "authorization-drug"),
-        (pa("rule-snomed", product("http://snomed.info/sct", "372687004"), "A1"), "authorization-service-unknown"),
+        (
+            changed("rule-no-system", &|one| {
+                *one.pointer_mut(at_code).expect("a coding") = json!({"code": "A3"})
+            }),
+            "authorization-unclear",
+        ),
+        (
+            changed("rule-display", &|one| {
+                *one.pointer_mut(at_code).expect("a coding") = json!({"display": "A3"})
+            }),
+            "authorization-unclear",
+        ),
+        (
+            changed("rule-as-claim", &|one| one["use"] = "claim".into()),
+            "authorization-unclear",
+        ),
+        (
+            pa("rule-ndc", product("urn:oid:2.16.840.1.113883.6.69", "00060277"), "A1"),
+            "authorization-drug",
+        ),
+        (
+            pa(
+                "rule-j",
+                product("https://bluebutton.cms.gov/resources/codesystem/hcpcs", "J0897"),
+                "A1",
+            ),
+            "authorization-drug",
+        ),
+        (
+            pa("rule-snomed", product("http://snomed.info/sct", "372687004"), "A1"),
+            "authorization-service-unknown",
+        ),
         (reference("rule-letter", "rule-denied"), "attached-to-withheld"),
         (reference("rule-lost", "rule-nowhere"), "attached-to-absent-claim"),
         (reference("rule-own-letter", "rule-approved"), ""),
@@ -253,19 +300,35 @@ async fn t_d08_what_is_not_recognized_leaves_by_no_way_out() {
     let told = payer.json_command(&["records", "withheld", "--member", &patient]);
     for (one, reason) in &all {
         let items = told["items"].as_array().expect("items").iter();
-        let reasons: Vec<&str> = items.filter(|item| item["id"] == one["id"]).filter_map(|item| item["reason"].as_str()).collect();
-        assert_eq!(reasons, if reason.is_empty() { vec![] } else { vec![*reason] }, "{}", one["id"]);
+        let reasons: Vec<&str> = items
+            .filter(|item| item["id"] == one["id"])
+            .filter_map(|item| item["reason"].as_str())
+            .collect();
+        assert_eq!(
+            reasons,
+            if reason.is_empty() { vec![] } else { vec![*reason] },
+            "{}",
+            one["id"]
+        );
     }
     let leave = |rtype: Option<&str>| -> BTreeSet<String> {
-        let of_type = all.iter().filter(|(one, _)| rtype.is_none_or(|rtype| one["resourceType"] == rtype));
-        let ids = of_type.filter(|(_, reason)| reason.is_empty()).filter_map(|(one, _)| one["id"].as_str());
+        let of_type = all
+            .iter()
+            .filter(|(one, _)| rtype.is_none_or(|rtype| one["resourceType"] == rtype));
+        let ids = of_type
+            .filter(|(_, reason)| reason.is_empty())
+            .filter_map(|(one, _)| one["id"].as_str());
         ids.map(str::to_owned).collect()
     };
     let found = listed(&client, &token, &format!("Patient/{patient}/$everything")).await;
     assert_eq!(found, leave(None));
     for rtype in ["ExplanationOfBenefit", "DocumentReference", "Provenance"] {
         // A Provenance names its targets, and no patient.
-        let one = if rtype == "Provenance" { format!("{rtype}?_count=50") } else { format!("{rtype}?patient={patient}&_count=50") };
+        let one = if rtype == "Provenance" {
+            format!("{rtype}?_count=50")
+        } else {
+            format!("{rtype}?patient={patient}&_count=50")
+        };
         for path in [one, format!("{rtype}?_count=1000")] {
             assert_eq!(listed(&client, &token, &path).await, leave(Some(rtype)), "{path}");
         }
@@ -273,7 +336,10 @@ async fn t_d08_what_is_not_recognized_leaves_by_no_way_out() {
     let by_target = listed(&client, &token, "Provenance?target=ExplanationOfBenefit/rule-denied").await;
     assert!(by_target.is_empty(), "no search finds what was cut: {by_target:?}");
     for (one, reason) in &all {
-        let (rtype, id) = (one["resourceType"].as_str().expect("a type"), one["id"].as_str().expect("an id"));
+        let (rtype, id) = (
+            one["resourceType"].as_str().expect("a type"),
+            one["id"].as_str().expect("an id"),
+        );
         let read = client.get(&token, &format!("{rtype}/{id}")).await;
         assert_eq!(read.status, if reason.is_empty() { 200 } else { 404 }, "{rtype}/{id}");
         if reason.is_empty() {

@@ -45,7 +45,16 @@ const DISCRIMINATOR: &str = "hl7.org/fhir/us/davinci-pdex/codesystem/pdexadjudic
 /// PDex's amounts of an authorization; `eligible` is what was agreed.
 const AMOUNTS: &str = "hl7.org/fhir/us/davinci-pdex/codesystem/priorauthorizationvaluecodes";
 /// Parts of words that tell a denial, as [`squeezed`] leaves them.
-const DENIAL: [&str; 8] = ["denial", "denied", "deny", "notcert", "notapprov", "reject", "refus", "declin"];
+const DENIAL: [&str; 8] = [
+    "denial",
+    "denied",
+    "deny",
+    "notcert",
+    "notapprov",
+    "reject",
+    "refus",
+    "declin",
+];
 
 /// What is said of one line, or of the whole.
 #[derive(Debug, Default)]
@@ -122,7 +131,10 @@ pub(super) fn of(root: &Value<'_>, rtype: &str) -> Found {
 /// `Err` for everything that is not recognized.
 fn decide(root: &Value<'_>, rtype: &str, header: &Told, lines: &[Told]) -> Result<Decision, ()> {
     use Class::{Approved, Cancelled, Denied, NotNeeded, Pended};
-    let is = |name: &str, among: &[&str]| root.get(name).is_some_and(|value| among.iter().any(|one| value.is(one)));
+    let is = |name: &str, among: &[&str]| {
+        root.get(name)
+            .is_some_and(|value| among.iter().any(|one| value.is(one)))
+    };
     if tells_denial(&text_of(root, "disposition")) {
         return Err(());
     }
@@ -138,7 +150,8 @@ fn decide(root: &Value<'_>, rtype: &str, header: &Told, lines: &[Told]) -> Resul
     }
     let reasons = lines.iter().chain([header]).any(|told| told.reason);
     let inferred = || {
-        let agreed = root.get("preAuthRefPeriod").is_some() && is("outcome", &["complete", "partial"]) && eligible(root);
+        let agreed =
+            root.get("preAuthRefPeriod").is_some() && is("outcome", &["complete", "partial"]) && eligible(root);
         let waits = rtype == "Claim" || is("outcome", &["queued"]);
         match (reasons, agreed, waits) {
             (false, true, _) => Some(Approved),
@@ -167,7 +180,11 @@ fn decide(root: &Value<'_>, rtype: &str, header: &Told, lines: &[Told]) -> Resul
     if !is("status", &["active"]) {
         return Err(());
     }
-    Ok(if any(Pended) { Decision::Pending } else { Decision::Approved })
+    Ok(if any(Pended) {
+        Decision::Pending
+    } else {
+        Decision::Approved
+    })
 }
 
 /// Whether a total says what was agreed.
@@ -239,7 +256,9 @@ fn judge_adjudication(value: &Value<'_>, told: &mut Told) {
 /// A review action: every coding of it has to be recognized.
 fn judge_code(extension: &Value<'_>, told: &mut Told) {
     let concept = extension.get("valueCodeableConcept");
-    let codings = concept.and_then(|concept| concept.get("coding")).filter(|codings| codings.kind() == Kind::Array);
+    let codings = concept
+        .and_then(|concept| concept.get("coding"))
+        .filter(|codings| codings.kind() == Kind::Array);
     let Some(codings) = codings.filter(|_| extension.get("extension").is_none()) else {
         told.unclear = true;
         return;

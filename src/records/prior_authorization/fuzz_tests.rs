@@ -21,8 +21,15 @@ struct Random(u64);
 
 impl Random {
     fn seeded() -> (Random, u64) {
-        let time = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |d| d.as_nanos() as u64);
-        let seed = std::env::var("CAUSEWAY_FUZZ_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(time);
+        let time = || {
+            std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .map_or(1, |d| d.as_nanos() as u64)
+        };
+        let seed = std::env::var("CAUSEWAY_FUZZ_SEED")
+            .ok()
+            .and_then(|seed| seed.parse().ok())
+            .unwrap_or_else(time);
         println!("CAUSEWAY_FUZZ_SEED={seed}");
         (Random(seed), seed)
     }
@@ -73,7 +80,11 @@ fn base(random: &mut Random) -> Json {
         2 | 3 => {
             // Told in the header alone.
             let mut one = authorization(vec![line(service(), vec![])]);
-            one["adjudication"] = json!([if random.below(2) == 0 { denied() } else { denial_reason() }]);
+            one["adjudication"] = json!([if random.below(2) == 0 {
+                denied()
+            } else {
+                denial_reason()
+            }]);
             one
         }
         4 => {
@@ -82,7 +93,10 @@ fn base(random: &mut Random) -> Json {
             one
         }
         5 => {
-            let mut one = authorization(vec![line(service(), vec![denied()]), line(service(), vec![denial_reason()])]);
+            let mut one = authorization(vec![
+                line(service(), vec![denied()]),
+                line(service(), vec![denial_reason()]),
+            ]);
             one["meta"] = json!({"profile": [format!("{PDEX}/pdex-priorauthorization|2.0.0")]});
             one
         }
@@ -102,8 +116,13 @@ fn base(random: &mut Random) -> Json {
 /// Every place of a tree.
 fn places(value: &Json, at: String, found: &mut Vec<String>) {
     match value {
-        Json::Object(members) => members.iter().for_each(|(name, child)| places(child, format!("{at}/{name}"), found)),
-        Json::Array(items) => items.iter().enumerate().for_each(|(i, child)| places(child, format!("{at}/{i}"), found)),
+        Json::Object(members) => members
+            .iter()
+            .for_each(|(name, child)| places(child, format!("{at}/{name}"), found)),
+        Json::Array(items) => items
+            .iter()
+            .enumerate()
+            .for_each(|(i, child)| places(child, format!("{at}/{i}"), found)),
         _ => {}
     }
     found.push(at);
@@ -132,7 +151,11 @@ fn respell(random: &mut Random, resource: &mut Json) {
                 7 => text.replace("http://", "https://"),
                 8 => text.replace("://", "://www."),
                 9 => text.replace('-', "_"),
-                _ => text.chars().enumerate().map(|(i, c)| if i % 2 == 0 { c.to_ascii_uppercase() } else { c }).collect(),
+                _ => text
+                    .chars()
+                    .enumerate()
+                    .map(|(i, c)| if i % 2 == 0 { c.to_ascii_uppercase() } else { c })
+                    .collect(),
             };
         }
         Json::Array(items) if items.len() == 1 && random.below(2) == 0 => *value = items.remove(0),
@@ -141,12 +164,14 @@ fn respell(random: &mut Random, resource: &mut Json) {
                 members.remove("system");
             }
             1 => {
-                let code = members.remove("code").unwrap_or_default();
-                members.insert("display".into(), code);
+                if let Some(code) = members.remove("code") {
+                    members.insert("display".into(), code);
+                }
             }
             2 => {
-                let system = members.remove("system").unwrap_or_default();
-                members.insert("version".into(), system);
+                if let Some(system) = members.remove("system") {
+                    members.insert("version".into(), system);
+                }
             }
             _ => *value = json!([value.clone()]),
         },
@@ -163,7 +188,13 @@ fn no_spelling_makes_what_is_withheld_leave() {
             respell(&mut random, &mut one);
         }
         if random.below(8) == 0 {
-            let spelled = ["Preauthorization", "PREAUTHORIZATION", " preauthorization", "prior-authorization", "preauth"];
+            let spelled = [
+                "Preauthorization",
+                "PREAUTHORIZATION",
+                " preauthorization",
+                "prior-authorization",
+                "preauth",
+            ];
             one["use"] = (*random.pick(&spelled)).into();
         }
         let (state, changed) = of(&one);
@@ -190,12 +221,19 @@ fn leaving(random: &mut Random, at: usize) -> Json {
         ("http://www.ada.org/cdt", "D2740"),
         ("http://www.cms.gov/Medicare/Coding/ICD10", "0SRD0J9"),
         ("https://www.nubc.org/CodeSystem/RevenueCodes", "0420"),
-        ("https://www.cms.gov/Medicare/Medicare-Fee-for-Service-Payment/ProspMedicareFeeSvcPmtGen/HIPPSCodes", "BB201"),
+        (
+            "https://www.cms.gov/Medicare/Medicare-Fee-for-Service-Payment/ProspMedicareFeeSvcPmtGen/HIPPSCodes",
+            "BB201",
+        ),
         ("https://codesystem.x12.org/005010/1365", "3"),
         ("https://x12.org/codes/service-type-codes", "42"),
     ];
-    const SYSTEMS: [&str; 4] =
-        [X12, "http://codesystem.x12.org/005010/306", "https://codesystem.x12.org/005010/306/", "https://codesystem.x12.org/005010/306|1"];
+    const SYSTEMS: [&str; 4] = [
+        X12,
+        "http://codesystem.x12.org/005010/306",
+        "https://codesystem.x12.org/005010/306/",
+        "https://codesystem.x12.org/005010/306|1",
+    ];
     let (guide, system) = (*random.pick(&[PDEX, PAS]), *random.pick(&SYSTEMS));
     let code = *random.pick(&["A1", "A2", "A4", "A6"]);
     let product = |random: &mut Random| match random.below(PRODUCTS.len() + 1) {
@@ -262,8 +300,14 @@ fn coverage(random: &mut Random, at: usize) -> Json {
     match random.below(4) {
         0 => one["policyHolder"] = json!({"reference": "RelatedPerson/r"}),
         1 => one["policyHolder"] = json!({"reference": "Patient/parent"}),
-        2 => one["costToBeneficiary"] = json!([{"type": {"text": "copay"}, "valueMoney": {"value": 35, "currency": "USD"}}]),
-        _ => one["text"] = json!({"status": "generated", "div": "<div xmlns=\"http://www.w3.org/1999/xhtml\">Copay: 35 USD</div>"}),
+        2 => {
+            one["costToBeneficiary"] =
+                json!([{"type": {"text": "copay"}, "valueMoney": {"value": 35, "currency": "USD"}}])
+        }
+        _ => {
+            one["text"] =
+                json!({"status": "generated", "div": "<div xmlns=\"http://www.w3.org/1999/xhtml\">Copay: 35 USD</div>"})
+        }
     }
     one
 }
@@ -310,11 +354,15 @@ fn everything_that_may_leave_does() {
             financial: candidate.financial,
             has_released: candidate.released.is_some(),
         };
-        assert_eq!(reasons(&row, NOW), Vec::<&str>::new(), "seed {seed}, number {at}: {one:#}");
+        assert_eq!(
+            reasons(&row, NOW),
+            Vec::<&str>::new(),
+            "seed {seed}, number {at}: {one:#}"
+        );
         assert!(matches!(candidate.owner, Owner::Member { .. }));
         let leaves = String::from_utf8(candidate.released.unwrap_or(candidate.body)).expect("UTF-8");
-        for money in ["USD", "300.99", "currency", "35"] {
-            assert!(!leaves.contains(money) || leaves.contains("\"M35"), "seed {seed}, number {at}: {money} in {leaves}");
+        for money in ["USD", "300.99", "currency", "Copay"] {
+            assert!(!leaves.contains(money), "seed {seed}, number {at}: {money} in {leaves}");
         }
     }
     println!("{LEAVING} that may leave, all leave");

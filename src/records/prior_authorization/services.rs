@@ -84,7 +84,18 @@ const SYSTEMS: &[(&str, Codes)] = &[
 ];
 /// Parts of the names of other systems of drugs.
 const DRUG_SYSTEMS: &[&str] = &[
-    "ndc", "rxnorm", "drug", "medispan", "fdb", "firstdatabank", "unii", "cvx", "pharm", "medication", "gpi", "multum",
+    "ndc",
+    "rxnorm",
+    "drug",
+    "medispan",
+    "fdb",
+    "firstdatabank",
+    "unii",
+    "cvx",
+    "pharm",
+    "medication",
+    "gpi",
+    "multum",
 ];
 
 /// Codes of HCPCS level II, first and last, that are drugs, biologicals, blood products, radiopharmaceuticals or their supply.
@@ -119,17 +130,57 @@ const DRUG_SERVICE_TYPES: &[&str] = &[
 ];
 /// Kinds of supporting information that only dispensed drugs have (CARIN).
 const DRUG_SUPPORT: &[&str] = &[
-    "dayssupply", "dawcode", "refillnum", "refillsauthorized", "rxorigincode", "brandgenericindicator", "compoundcode",
+    "dayssupply",
+    "dawcode",
+    "refillnum",
+    "refillsauthorized",
+    "rxorigincode",
+    "brandgenericindicator",
+    "compoundcode",
 ];
 const CLAIM_TYPES: [&str; 2] = ["terminology.hl7.org/codesystem/claim-type", "hl7.org/fhir/ex-claimtype"];
 /// Claim types other than pharmacy.
 const OTHER_TYPES: [&str; 4] = ["institutional", "oral", "professional", "vision"];
 /// Words of drugs in a text that stands without a code, and endings that drug names have (USAN stems).
 const DRUG_WORDS: &[&str] = &[
-    "drug", "medication", "medicine", "pharm", "tablet", "capsule", "inject", "infus", "vial", "inhaler", "syringe",
-    "vaccin", "immuniz", "biologic", "biosimilar", "insulin", "antibiotic", "steroid", "opioid", "chemo", "prescription",
-    "immunoglobulin", "globulin", "hormone", "contrast", "dose", "dosage", "ointment", "cream", "solution", "suspension",
-    "botox", "toxin", "serum", "plasma", "ndc", "formulary", "gene therapy",
+    "drug",
+    "medication",
+    "medicine",
+    "pharm",
+    "tablet",
+    "capsule",
+    "inject",
+    "infus",
+    "vial",
+    "inhaler",
+    "syringe",
+    "vaccin",
+    "immuniz",
+    "biologic",
+    "biosimilar",
+    "insulin",
+    "antibiotic",
+    "steroid",
+    "opioid",
+    "chemo",
+    "prescription",
+    "immunoglobulin",
+    "globulin",
+    "hormone",
+    "contrast",
+    "dose",
+    "dosage",
+    "ointment",
+    "cream",
+    "solution",
+    "suspension",
+    "botox",
+    "toxin",
+    "serum",
+    "plasma",
+    "ndc",
+    "formulary",
+    "gene therapy",
 ];
 #[rustfmt::skip]
 const DRUG_ENDINGS: &[&str] = &[
@@ -142,9 +193,15 @@ const DRUG_UNITS: &[&str] = &["mg", "mcg", "ug", "ml", "iu", "meq"];
 /// What `root` is for; the worst of everything it names.
 pub(super) fn of(root: &Value<'_>, rtype: &str) -> Service {
     let mut worst = claim_type(root);
-    for reference in root.all(&["prescription"]).iter().chain(&root.all(&["originalPrescription"])) {
+    for reference in root
+        .all(&["prescription"])
+        .iter()
+        .chain(&root.all(&["originalPrescription"]))
+    {
         let text = text_of(reference, "reference");
-        let device = ["DeviceRequest/", "VisionPrescription/"].iter().any(|kind| text.starts_with(kind));
+        let device = ["DeviceRequest/", "VisionPrescription/"]
+            .iter()
+            .any(|kind| text.starts_with(kind));
         worst = worst.max(if device { NoDrug } else { Drug });
     }
     for coding in root.all(&["supportingInfo", "category", "coding"]) {
@@ -165,7 +222,11 @@ pub(super) fn of(root: &Value<'_>, rtype: &str) -> Service {
 
 /// A line with its details. `named`: it has to say what it is for.
 fn of_line(line: &Value<'_>, named: bool) -> Service {
-    let mut worst = if named && line.get("productOrService").is_none() { Unknown } else { NoDrug };
+    let mut worst = if named && line.get("productOrService").is_none() {
+        Unknown
+    } else {
+        NoDrug
+    };
     within(line, &mut worst);
     worst
 }
@@ -180,7 +241,9 @@ fn within(value: &Value<'_>, worst: &mut Service) {
             "modifier" => each(&member, modifier),
             "reference" if medication(&member) => Drug,
             // PAS: what was authorized in place of what was asked for.
-            "valueCodeableConcept" if text_of(value, "url").starts_with("productOrServiceCode") => each(&member, concept),
+            "valueCodeableConcept" if text_of(value, "url").starts_with("productOrServiceCode") => {
+                each(&member, concept)
+            }
             _ => NoDrug,
         };
         *worst = (*worst).max(found);
@@ -202,8 +265,11 @@ fn each(value: &Value<'_>, judge: impl Fn(&Value<'_>) -> Service) -> Service {
 /// A line may refer to what is asked for: a request for a medication is one for a drug.
 fn medication(reference: &Value<'_>) -> bool {
     let text = reference.text().unwrap_or_default();
-    let mut parts = text.rsplit('/');
-    parts.nth(1).is_some_and(|rtype| rtype.starts_with("Medication") || rtype == "Immunization")
+    let before = text.split("/_history").next().unwrap_or_default();
+    let mut parts = before.rsplit('/');
+    parts
+        .nth(1)
+        .is_some_and(|rtype| rtype.starts_with("Medication") || rtype == "Immunization")
 }
 
 /// A product or a service.
@@ -217,7 +283,11 @@ fn concept(value: &Value<'_>) -> Service {
             _ => NoDrug,
         };
     }
-    codings.iter().map(|coding| of_coding(&text_of(coding, "system"), &text_of(coding, "code"))).max().unwrap_or(Unknown)
+    codings
+        .iter()
+        .map(|coding| of_coding(&text_of(coding, "system"), &text_of(coding, "code")))
+        .max()
+        .unwrap_or(Unknown)
 }
 
 fn of_coding(system: &str, code: &str) -> Service {
@@ -228,7 +298,11 @@ fn of_coding(system: &str, code: &str) -> Service {
         None => Unknown,
     };
     // A code of HCPCS that is a drug is one in whatever system it is written.
-    found.max(if hcpcs(&code.trim().to_ascii_uppercase()) == Drug { Drug } else { NoDrug })
+    found.max(if hcpcs(&code.trim().to_ascii_uppercase()) == Drug {
+        Drug
+    } else {
+        NoDrug
+    })
 }
 
 fn by_code(codes: Codes, code: &str) -> Service {
@@ -301,7 +375,9 @@ fn revenue(code: &str) -> Service {
 /// A concept beside the product: only what is known to mean a drug counts.
 fn by_codings(value: &Value<'_>, codes: Codes) -> Service {
     let codings = value.all(&["coding"]);
-    let drug = codings.iter().any(|coding| by_code(codes, &text_of(coding, "code")) == Drug);
+    let drug = codings
+        .iter()
+        .any(|coding| by_code(codes, &text_of(coding, "code")) == Drug);
     if drug { Drug } else { NoDrug }
 }
 
@@ -309,7 +385,9 @@ fn by_codings(value: &Value<'_>, codes: Codes) -> Service {
 fn category(value: &Value<'_>) -> Service {
     let words = |value: &Value<'_>, name: &str| {
         let text = squeezed(&text_of(value, name));
-        ["pharm", "drug", "medication", "prescription"].iter().any(|part| text.contains(part))
+        ["pharm", "drug", "medication", "prescription"]
+            .iter()
+            .any(|part| text.contains(part))
     };
     let coded = value.all(&["coding"]).iter().any(|coding| {
         let system = canonical(&text_of(coding, "system"));
@@ -344,7 +422,9 @@ fn claim_type(root: &Value<'_>) -> Service {
                 return Drug;
             }
             known |= CLAIM_TYPES.contains(&canonical(&text_of(&coding, "system")).as_str())
-                && coding.get("code").is_some_and(|code| OTHER_TYPES.iter().any(|one| code.is(one)));
+                && coding
+                    .get("code")
+                    .is_some_and(|code| OTHER_TYPES.iter().any(|one| code.is(one)));
         }
     }
     if known { NoDrug } else { Unknown }
@@ -355,8 +435,12 @@ fn words_of_drugs(text: &str) -> bool {
     let lower = text.to_lowercase();
     let word = |word: &str| {
         let letters = word.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.' || c == ',');
-        word == "rx" || DRUG_UNITS.contains(&letters) || word.len() > 5 && DRUG_ENDINGS.iter().any(|end| word.ends_with(end))
+        word == "rx"
+            || DRUG_UNITS.contains(&letters)
+            || word.len() > 5 && DRUG_ENDINGS.iter().any(|end| word.ends_with(end))
     };
     DRUG_WORDS.iter().any(|part| lower.contains(part))
-        || lower.split(|c: char| !c.is_alphanumeric() && c != '.' && c != ',').any(word)
+        || lower
+            .split(|c: char| !c.is_alphanumeric() && c != '.' && c != ',')
+            .any(word)
 }

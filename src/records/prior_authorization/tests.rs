@@ -61,7 +61,10 @@ pub(super) fn of(resource: &Json) -> (i64, Option<i64>) {
 
 fn of_lines(codes: &[&str]) -> (i64, Option<i64>) {
     of(&authorization(
-        codes.iter().map(|code| line(service(), vec![reviewed(PDEX, X12, code)])).collect(),
+        codes
+            .iter()
+            .map(|code| line(service(), vec![reviewed(PDEX, X12, code)]))
+            .collect(),
     ))
 }
 
@@ -79,7 +82,9 @@ fn the_state_follows_review_status_and_period() {
     assert_eq!(of_lines(&["A3", "C"]), (DENIED, decided));
     assert_eq!(of_lines(&["C"]), (ENDED, decided));
     for code in ["CT", "NA", "A5", "a1", " A1", ""] {
-        let one = if code.is_empty() { authorization(vec![line(service(), vec![])]) } else {
+        let one = if code.is_empty() {
+            authorization(vec![line(service(), vec![])])
+        } else {
             authorization(vec![line(service(), vec![reviewed(PDEX, X12, code)])])
         };
         assert_eq!(of(&one).0, UNCLEAR, "{code}");
@@ -96,7 +101,10 @@ fn the_state_follows_review_status_and_period() {
         ("status", json!("Active")),
         ("outcome", json!("error")),
         ("outcome", json!("denied")),
-        ("modifierExtension", json!([{"url": "http://x.example/not", "valueBoolean": true}])),
+        (
+            "modifierExtension",
+            json!([{"url": "http://x.example/not", "valueBoolean": true}]),
+        ),
         ("disposition", json!("Denied for lack of information")),
         ("adjudication", json!([denial_reason()])),
         ("adjudication", json!([reviewed(PAS, X12, "A3")])),
@@ -194,11 +202,18 @@ fn drugs_and_what_may_be_one_are_told_from_services() {
     }
     assert_eq!(of(json!({"text": "therapy"})), ACTIVE);
     assert_eq!(of(json!({"text": "Knee brace, left"})), ACTIVE);
-    for text in ["Adalimumab", "Humira 40 mg", "pembrolizumab infusion", "Rx", "insulin glargine"] {
+    for text in [
+        "Adalimumab",
+        "Humira 40 mg",
+        "pembrolizumab infusion",
+        "Rx",
+        "insulin glargine",
+    ] {
         assert_eq!(of(json!({"text": text})), DRUG, "{text}");
     }
-    assert_eq!(of(json!({})), SERVICE_UNKNOWN);
-    let both = json!({"coding": [{"system": HCPCS, "code": "E0601"}, {"system": "http://hl7.org/fhir/sid/ndc", "code": "1"}]});
+    assert_eq!(of(json!({"id": "x"})), SERVICE_UNKNOWN);
+    let both =
+        json!({"coding": [{"system": HCPCS, "code": "E0601"}, {"system": "http://hl7.org/fhir/sid/ndc", "code": "1"}]});
     assert_eq!(of(both), DRUG);
 }
 
@@ -209,11 +224,17 @@ fn one_drug_among_the_lines_withholds_them_all() {
     let lines = vec![line(service(), approved()), line(drug.clone(), approved())];
     assert_eq!(of(&authorization(lines)).0, DRUG);
     for (name, value) in [
-        ("type", json!({"coding": [{"system": "http://terminology.hl7.org/CodeSystem/claim-type", "code": "pharmacy"}]})),
+        (
+            "type",
+            json!({"coding": [{"system": "http://terminology.hl7.org/CodeSystem/claim-type", "code": "pharmacy"}]}),
+        ),
         ("type", json!({"coding": [{"code": "Pharmacy"}]})),
         ("subType", json!({"text": "Specialty Drug"})),
         ("prescription", json!({"reference": "MedicationRequest/m"})),
-        ("supportingInfo", json!([{"sequence": 1, "category": {"coding": [{"code": "dayssupply"}]}}])),
+        (
+            "supportingInfo",
+            json!([{"sequence": 1, "category": {"coding": [{"code": "dayssupply"}]}}]),
+        ),
         ("addItem", json!([line(drug, vec![])])),
     ] {
         let mut one = authorization(vec![line(service(), approved())]);
@@ -222,11 +243,20 @@ fn one_drug_among_the_lines_withholds_them_all() {
     }
     for (name, value) in [
         ("revenue", json!({"coding": [{"code": "0250"}]})),
-        ("category", json!({"coding": [{"system": "https://x12.org/codes/service-type-codes", "code": "88"}]})),
+        (
+            "category",
+            json!({"coding": [{"system": "https://x12.org/codes/service-type-codes", "code": "88"}]}),
+        ),
         ("modifier", json!([{"coding": [{"code": "JW"}]}])),
-        ("detail", json!([{"sequence": 1, "productOrService": {"coding": [{"system": HCPCS, "code": "J3490"}]}}])),
-        ("extension", json!([{"url": format!("{PAS}/extension-requestedService"),
-            "valueReference": {"reference": "MedicationRequest/m"}}])),
+        (
+            "detail",
+            json!([{"sequence": 1, "productOrService": {"coding": [{"system": HCPCS, "code": "J3490"}]}}]),
+        ),
+        (
+            "extension",
+            json!([{"url": format!("{PAS}/extension-requestedService"),
+            "valueReference": {"reference": "MedicationRequest/m"}}]),
+        ),
     ] {
         let mut one = line(service(), approved());
         one[name] = value;
@@ -259,20 +289,29 @@ fn an_ordinary_claim_is_one_only_when_nothing_of_it_says_otherwise() {
     };
     assert_eq!(claim(&without), UNCLEAR);
     let marks: [(&str, Json); 8] = [
-        ("meta", json!({"profile": ["https://hl7.org/fhir/us/davinci-pdex/StructureDefinition/PDex-PriorAuthorization/|2.1.0"]})),
+        (
+            "meta",
+            json!({"profile": ["https://hl7.org/fhir/us/davinci-pdex/StructureDefinition/PDex-PriorAuthorization/|2.1.0"]}),
+        ),
         ("preAuthRef", json!(["AUTH1"])),
         ("preAuthRefPeriod", json!([{"start": "2024-01-01"}])),
         ("type", json!({"text": "Prior Authorization"})),
         ("subType", json!({"coding": [{"code": "pre-auth"}]})),
         ("adjudication", json!([reviewed(PAS, X12, "A1")])),
         ("adjudication", json!([denial_reason()])),
-        ("total", json!([{"category": {"coding": [{"code": "eligible",
-            "system": "http://hl7.org/fhir/us/davinci-pdex/CodeSystem/PriorAuthorizationValueCodes"}]}}])),
+        (
+            "total",
+            json!([{"category": {"coding": [{"code": "eligible",
+            "system": "http://hl7.org/fhir/us/davinci-pdex/CodeSystem/PriorAuthorizationValueCodes"}]}}]),
+        ),
     ];
     for (name, value) in marks {
         assert_eq!(claim(&|one| one[name] = value.clone()), UNCLEAR, "{name}: {value}");
     }
-    assert_eq!(of(&json!({"resourceType": "Condition", "use": "preauthorization"})).0, NONE);
+    assert_eq!(
+        of(&json!({"resourceType": "Condition", "use": "preauthorization"})).0,
+        NONE
+    );
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::super::splice::splice;
 use crate::error::Failure;
 use crate::fhir::prescreen::{Kind, Limits, Screened, Value, screen};
 use crate::store::Db;
-use crate::store::attachments::{self as rows, Attachment, Name, Standing};
+use crate::store::dependencies::{self as rows, Dependency, Name, Standing};
 use crate::store::disclosure::{PA_ABSENT, PA_ACTIVE, PA_ENDED, PA_NONE};
 use crate::store::resources;
 use std::collections::{BTreeSet, HashMap};
@@ -30,10 +30,13 @@ pub fn renew_all(db: &mut Db, base_url: &str) -> Result<(), Failure> {
     rows::remove_ordinary(db)?;
     let mut after = (String::new(), String::new());
     loop {
-        let names = rows::hanging(db, &after, TOGETHER)?;
+        let names = rows::all_hanging(db, &after, TOGETHER)?;
         let Some(last) = names.last() else { return Ok(()) };
         after.clone_from(last);
-        let hangs = names.into_iter().filter(|name| !super::is_claim_type(&name.0)).collect();
+        let hangs = names
+            .into_iter()
+            .filter(|name| !super::is_claim_type(&name.0))
+            .collect();
         apply(db, &hangs, base_url)?;
     }
 }
@@ -41,23 +44,36 @@ pub fn renew_all(db: &mut Db, base_url: &str) -> Result<(), Failure> {
 /// Writes how `hangs` stand, as far as they are stored.
 pub(super) fn apply(db: &mut Db, hangs: &BTreeSet<Name>, base_url: &str) -> Result<Standings, Failure> {
     let first = rows::of(db, hangs)?;
-    let targets: BTreeSet<Name> = first.iter().map(Attachment::to).collect();
+    let targets: BTreeSet<Name> = first.iter().map(Dependency::target).collect();
     // A request and its answer stand together.
     let second = rows::of(db, &targets)?;
-    let all: BTreeSet<Name> = targets.iter().cloned().chain(second.iter().map(Attachment::to)).collect();
+    let all: BTreeSet<Name> = targets
+        .iter()
+        .cloned()
+        .chain(second.iter().map(Dependency::target))
+        .collect();
     let known = rows::standings(db, all.iter().chain(hangs))?;
     let mut on: HashMap<Name, Vec<Name>> = HashMap::new();
     for row in first.iter().chain(&second) {
-        on.entry(row.from()).or_default().push(row.to());
+        on.entry(row.hanging()).or_default().push(row.target());
     }
     let mut found = Standings::new();
     for name in hangs {
         let Some(own) = known.get(name) else { continue };
         let of_target = |target: &Name| {
             let others = on.get(target).into_iter().flatten();
-            worst(std::iter::once(target).chain(others).map(|one| standing(known.get(one), own)))
+            worst(
+                std::iter::once(target)
+                    .chain(others)
+                    .map(|one| standing(known.get(one), own)),
+            )
         };
-        let targets: Vec<(&Name, State)> = on.get(name).into_iter().flatten().map(|to| (to, of_target(to))).collect();
+        let targets: Vec<(&Name, State)> = on
+            .get(name)
+            .into_iter()
+            .flatten()
+            .map(|to| (to, of_target(to)))
+            .collect();
         let state = if name.0 == "Provenance" {
             provenance(db, own, &targets, base_url)?
         } else {
@@ -99,9 +115,16 @@ fn worst(states: impl Iterator<Item = State>) -> State {
 
 /// How a Provenance stands, and its released form when it names what never leaves among other things.
 fn provenance(db: &mut Db, own: &Standing, on: &[(&Name, State)], base_url: &str) -> Result<State, Failure> {
-    let Some((body, had_form)) = rows::body(db, own.key)? else { return Ok((PA_NONE, None)) };
+    let Some((body, had_form)) = rows::body(db, own.key)? else {
+        return Ok((PA_NONE, None));
+    };
     let resource = screen(&body, &Limits::record())?;
-    let targets: Vec<Option<Name>> = resource.root().all(&["target"]).iter().map(|one| name_of(one, base_url)).collect();
+    let targets: Vec<Option<Name>> = resource
+        .root()
+        .all(&["target"])
+        .iter()
+        .map(|one| name_of(one, base_url))
+        .collect();
     let state_of = |name: &Name| on.iter().find(|(to, _)| *to == name).map(|(_, state)| *state);
     let is_target = |name: &Name| targets.iter().flatten().any(|target| target == name);
     let of_targets: Vec<State> = targets
@@ -115,7 +138,10 @@ fn provenance(db: &mut Db, own: &Standing, on: &[(&Name, State)], base_url: &str
     }
     if stay.len() < of_targets.len() {
         let never = |value: &Value<'_>| {
-            value.kind() == Kind::Object && name_of(value, base_url).and_then(|name| state_of(&name)).is_some_and(is_never)
+            value.kind() == Kind::Object
+                && name_of(value, base_url)
+                    .and_then(|name| state_of(&name))
+                    .is_some_and(is_never)
         };
         let edits = released::edits_without(&resource, &|value, path| path == ["target"] && never(value));
         let form = splice(&body, &edits);
@@ -160,7 +186,10 @@ mod tests {
         assert_eq!(of(&[(PA_ACTIVE, Some(9)), (PA_ACTIVE, None)]), (PA_ACTIVE, Some(9)));
         assert_eq!(of(&[(PA_ACTIVE, Some(9)), (PA_ENDED, Some(4))]), (PA_ENDED, Some(4)));
         assert_eq!(of(&[(PA_ENDED, Some(4)), (PA_ACTIVE, Some(2))]), (PA_ENDED, Some(2)));
-        assert_eq!(of(&[(PA_ACTIVE, None), (PA_DENIED, Some(1)), (PA_NONE, None)]), (PA_DENIED, Some(1)));
+        assert_eq!(
+            of(&[(PA_ACTIVE, None), (PA_DENIED, Some(1)), (PA_NONE, None)]),
+            (PA_DENIED, Some(1))
+        );
         assert!(is_never(of(&[(PA_ENDED, None), (PA_ACTIVE, None)])));
         assert!(is_never(of(&[(99, None)])));
     }

@@ -14,7 +14,7 @@ use super::prior_authorization::{TYPES, is_claim_type};
 use crate::error::Failure;
 use crate::fhir::prescreen::{Kind, Limits, Screened, Value, screen};
 use crate::store::Db;
-use crate::store::attachments::{self as rows, Attachment, Name};
+use crate::store::dependencies::{self as rows, Dependency, Name};
 use crate::store::disclosure::PA_NONE;
 use crate::store::resources::SEQUENCE_BITS;
 use memchr::memmem;
@@ -23,8 +23,15 @@ use std::collections::{BTreeSet, HashMap};
 /// The types of documents that an authorization may name. Clinical facts that it names (an Observation, a Condition) stay what
 /// they are.
 const DOCUMENTS: [&str; 9] = [
-    "Binary", "Communication", "CommunicationRequest", "Composition", "DocumentManifest", "DocumentReference", "Media",
-    "QuestionnaireResponse", "Task",
+    "Binary",
+    "Communication",
+    "CommunicationRequest",
+    "Composition",
+    "DocumentManifest",
+    "DocumentReference",
+    "Media",
+    "QuestionnaireResponse",
+    "Task",
 ];
 /// What an id that names nothing is kept as.
 const NOTHING: &str = "";
@@ -77,8 +84,10 @@ fn claims(resource: &Screened<'_>, base_url: &str) -> Vec<Name> {
 /// A claim on a server that is not ours.
 fn elsewhere(text: &str) -> Option<Name> {
     let before = text.split(['?', '#']).next().unwrap_or_default();
-    let mut parts = before.split('/').filter(|part| !part.is_empty());
-    let rtype = parts.find(|part| TYPES.iter().any(|rtype| rtype.eq_ignore_ascii_case(part)))?;
+    let before = before.split("/_history").next().unwrap_or_default();
+    let mut parts = before.split('/').rev().filter(|part| !part.is_empty());
+    // The type stands before the id, or alone before the query of a search.
+    let rtype = if text.contains('?') { parts.next() } else { parts.nth(1) }?;
     let rtype = TYPES.iter().find(|one| one.eq_ignore_ascii_case(rtype))?;
     // The colon keeps it from ever being an id of ours.
     let id: String = format!(":{text}").chars().take(ID_MAX).collect();
@@ -161,7 +170,7 @@ pub fn take_back(db: &mut Db, keys: &[i64]) -> Result<Vec<Name>, Failure> {
     if !before.is_empty() {
         rows::remove(db, keys)?;
     }
-    Ok(before.iter().map(Attachment::from).collect())
+    Ok(before.iter().map(Dependency::hanging).collect())
 }
 
 /// Writes what `written` say, and how everything stands that hangs on them now or did before (`freed`). `stands` tells the state
@@ -178,8 +187,11 @@ pub fn renew(
 ) -> Result<Standings, Failure> {
     let name = |one: &Written<'_>| (one.rtype.to_owned(), one.id.to_owned());
     let mut said = Vec::new();
-    for one in written.iter().filter(|one| !one.says.on.is_empty() || !one.says.holds.is_empty()) {
-        let row = |from: &Name, to: &Name| Attachment {
+    for one in written
+        .iter()
+        .filter(|one| !one.says.on.is_empty() || !one.says.holds.is_empty())
+    {
+        let row = |from: &Name, to: &Name| Dependency {
             key: one.key,
             from_type: from.0.clone(),
             from_id: from.1.clone(),
@@ -190,7 +202,9 @@ pub fn renew(
         said.extend(one.says.on.iter().map(|to| row(&own, to)));
         said.extend(one.says.holds.iter().map(|from| row(from, &own)));
     }
-    let late = written.iter().filter(|one| one.before == Some(PA_NONE) && one.pa_state != PA_NONE);
+    let late = written
+        .iter()
+        .filter(|one| one.before == Some(PA_NONE) && one.pa_state != PA_NONE);
     let late: Vec<&Written<'_>> = late.filter(|one| is_claim_type(one.rtype)).collect();
     if said.is_empty() && freed.is_empty() && late.is_empty() && !rows::any(db)? {
         return Ok(Standings::new());
@@ -201,15 +215,23 @@ pub fn renew(
     said.dedup();
     rows::insert(db, &said)?;
 
-    let claims: Vec<Name> = written.iter().filter(|one| is_claim_type(one.rtype)).map(name).collect();
-    let mut hangs: BTreeSet<Name> = freed.into_iter().chain(said.iter().map(Attachment::from)).collect();
-    hangs.extend(rows::on(db, &claims)?.iter().map(Attachment::from));
+    let claims: Vec<Name> = written
+        .iter()
+        .filter(|one| is_claim_type(one.rtype))
+        .map(name)
+        .collect();
+    let mut hangs: BTreeSet<Name> = freed.into_iter().chain(said.iter().map(Dependency::hanging)).collect();
+    hangs.extend(rows::on(db, &claims)?.iter().map(Dependency::hanging));
     // Documents may come after the authorization that names them.
-    let documents: Vec<Name> = written.iter().filter(|one| DOCUMENTS.contains(&one.rtype)).map(name).collect();
-    hangs.extend(rows::of(db, &documents)?.iter().map(Attachment::from));
+    let documents: Vec<Name> = written
+        .iter()
+        .filter(|one| DOCUMENTS.contains(&one.rtype))
+        .map(name)
+        .collect();
+    hangs.extend(rows::of(db, &documents)?.iter().map(Dependency::hanging));
     // What hangs on a request hangs on its answer as well.
     let requests: Vec<Name> = hangs.iter().filter(|name| is_claim_type(&name.0)).cloned().collect();
-    hangs.extend(rows::on(db, &requests)?.iter().map(Attachment::from));
+    hangs.extend(rows::on(db, &requests)?.iter().map(Dependency::hanging));
     hangs.retain(|name| !is_claim_type(&name.0));
     effect::apply(db, &hangs, base_url)
 }
@@ -218,25 +240,33 @@ pub fn renew(
 fn forget_ordinary(
     db: &mut Db,
     written: &[Written<'_>],
-    said: &mut Vec<Attachment>,
+    said: &mut Vec<Dependency>,
     stands: &dyn Fn(&str, &str) -> Option<i64>,
 ) -> Result<(), Failure> {
     let own: HashMap<(&str, &str), i64> = written.iter().map(|one| ((one.rtype, one.id), one.pa_state)).collect();
-    let known = |row: &Attachment| {
+    let known = |row: &Dependency| {
         let name = (row.to_type.as_str(), row.to_id.as_str());
         own.get(&name).copied().or_else(|| stands(name.0, name.1))
     };
-    let missing: BTreeSet<Name> = said.iter().filter(|row| known(row).is_none()).map(Attachment::to).collect();
-    let looked_up = if missing.is_empty() { HashMap::new() } else { rows::standings(db, &missing)? };
+    let missing: BTreeSet<Name> = said
+        .iter()
+        .filter(|row| known(row).is_none())
+        .map(Dependency::target)
+        .collect();
+    let looked_up = if missing.is_empty() {
+        HashMap::new()
+    } else {
+        rows::standings(db, &missing)?
+    };
     said.retain(|row| {
-        let state = known(row).or_else(|| looked_up.get(&row.to()).map(|standing| standing.pa_state));
+        let state = known(row).or_else(|| looked_up.get(&row.target()).map(|standing| standing.pa_state));
         state != Some(PA_NONE)
     });
     Ok(())
 }
 
 /// References to claims that were ordinary until now, of which nothing was kept.
-fn found_late(db: &mut Db, late: &[&Written<'_>], base_url: &str) -> Result<Vec<Attachment>, Failure> {
+fn found_late(db: &mut Db, late: &[&Written<'_>], base_url: &str) -> Result<Vec<Dependency>, Failure> {
     const PAGE: i64 = 200;
     let mut found = Vec::new();
     let compartments: BTreeSet<i64> = late.iter().map(|one| one.key >> SEQUENCE_BITS).collect();
@@ -251,8 +281,10 @@ fn found_late(db: &mut Db, late: &[&Written<'_>], base_url: &str) -> Result<Vec<
                 let rtype = resource.resource_type();
                 let id = resource.root().get("id").and_then(|id| id.text()).unwrap_or_default();
                 let on = of(&resource, &rtype, PA_NONE, base_url).on;
-                let on = on.into_iter().filter(|to| late.iter().any(|one| one.rtype == to.0 && one.id == to.1));
-                found.extend(on.map(|to| Attachment {
+                let on = on
+                    .into_iter()
+                    .filter(|to| late.iter().any(|one| one.rtype == to.0 && one.id == to.1));
+                found.extend(on.map(|to| Dependency {
                     key: *key,
                     from_type: rtype.clone().into_owned(),
                     from_id: id.clone().into_owned(),
@@ -263,7 +295,7 @@ fn found_late(db: &mut Db, late: &[&Written<'_>], base_url: &str) -> Result<Vec<
         }
     }
     // What was written in this very batch is known already.
-    let fresh: BTreeSet<Attachment> = rows::written_by(db, &found.iter().map(|row| row.key).collect::<Vec<_>>())?
+    let fresh: BTreeSet<Dependency> = rows::written_by(db, &found.iter().map(|row| row.key).collect::<Vec<_>>())?
         .into_iter()
         .collect();
     found.retain(|row| !fresh.contains(row));

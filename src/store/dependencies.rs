@@ -1,9 +1,9 @@
-//! What hangs on prior authorizations: rows of `attachment`, and the columns of a resource that follow from them.
+//! What hangs on prior authorizations: rows of `authorization_dependency`, and the columns of a resource that follow from them.
 //!
 //! This file decides nothing: which resource hangs on which, and what becomes of it, is `records`' business.
 
 use super::Db;
-use super::schema::{attachment, resource};
+use super::schema::{authorization_dependency, resource};
 use crate::error::Failure;
 use diesel::prelude::*;
 use std::collections::{BTreeMap, HashMap};
@@ -16,9 +16,9 @@ pub type Name = (String, String);
 
 /// A row: `from` may leave only when `to` may.
 #[derive(Clone, Debug, Insertable, Queryable, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[diesel(table_name = attachment, treat_none_as_default_value = false)]
+#[diesel(table_name = authorization_dependency, treat_none_as_default_value = false)]
 #[allow(missing_docs)] // the columns, as the migrations tell them
-pub struct Attachment {
+pub struct Dependency {
     pub key: i64,
     pub from_type: String,
     pub from_id: String,
@@ -26,14 +26,14 @@ pub struct Attachment {
     pub to_id: String,
 }
 
-impl Attachment {
+impl Dependency {
     /// What hangs.
-    pub fn from(&self) -> Name {
+    pub fn hanging(&self) -> Name {
         (self.from_type.clone(), self.from_id.clone())
     }
 
     /// What it hangs on.
-    pub fn to(&self) -> Name {
+    pub fn target(&self) -> Name {
         (self.to_type.clone(), self.to_id.clone())
     }
 }
@@ -55,18 +55,26 @@ pub struct Standing {
 /// # Errors
 /// Those of the database.
 pub fn any(db: &mut Db) -> Result<bool, Failure> {
-    Ok(attachment::table.select(attachment::key).first::<i64>(db).optional()?.is_some())
+    Ok(authorization_dependency::table
+        .select(authorization_dependency::key)
+        .first::<i64>(db)
+        .optional()?
+        .is_some())
 }
 
 /// Writes rows; each is written once.
 ///
 /// # Errors
 /// Those of the database.
-pub fn insert(db: &mut Db, rows: &[Attachment]) -> Result<(), Failure> {
+pub fn insert(db: &mut Db, rows: &[Dependency]) -> Result<(), Failure> {
     for rows in rows.chunks(ROWS) {
         match db {
-            Db::Pg(pg) => diesel::insert_into(attachment::table).values(rows).execute(pg)?,
-            Db::Sqlite(sqlite) => diesel::insert_into(attachment::table).values(rows).execute(sqlite)?,
+            Db::Pg(pg) => diesel::insert_into(authorization_dependency::table)
+                .values(rows)
+                .execute(pg)?,
+            Db::Sqlite(sqlite) => diesel::insert_into(authorization_dependency::table)
+                .values(rows)
+                .execute(sqlite)?,
         };
     }
     Ok(())
@@ -76,10 +84,14 @@ pub fn insert(db: &mut Db, rows: &[Attachment]) -> Result<(), Failure> {
 ///
 /// # Errors
 /// Those of the database.
-pub fn written_by(db: &mut Db, keys: &[i64]) -> Result<Vec<Attachment>, Failure> {
+pub fn written_by(db: &mut Db, keys: &[i64]) -> Result<Vec<Dependency>, Failure> {
     let mut found = Vec::new();
     for keys in keys.chunks(ROWS) {
-        found.extend(attachment::table.filter(attachment::key.eq_any(keys)).load::<Attachment>(db)?);
+        found.extend(
+            authorization_dependency::table
+                .filter(authorization_dependency::key.eq_any(keys))
+                .load::<Dependency>(db)?,
+        );
     }
     Ok(found)
 }
@@ -90,7 +102,8 @@ pub fn written_by(db: &mut Db, keys: &[i64]) -> Result<Vec<Attachment>, Failure>
 /// Those of the database.
 pub fn remove(db: &mut Db, keys: &[i64]) -> Result<(), Failure> {
     for keys in keys.chunks(ROWS) {
-        diesel::delete(attachment::table.filter(attachment::key.eq_any(keys))).execute(db)?;
+        diesel::delete(authorization_dependency::table.filter(authorization_dependency::key.eq_any(keys)))
+            .execute(db)?;
     }
     Ok(())
 }
@@ -107,12 +120,14 @@ fn by_type<'n>(names: impl IntoIterator<Item = &'n Name>) -> BTreeMap<&'n str, V
 ///
 /// # Errors
 /// Those of the database.
-pub fn on<'n>(db: &mut Db, names: impl IntoIterator<Item = &'n Name>) -> Result<Vec<Attachment>, Failure> {
+pub fn on<'n>(db: &mut Db, names: impl IntoIterator<Item = &'n Name>) -> Result<Vec<Dependency>, Failure> {
     let mut found = Vec::new();
     for (rtype, ids) in by_type(names) {
         for ids in ids.chunks(ROWS) {
-            let rows = attachment::to_type.eq(rtype).and(attachment::to_id.eq_any(ids));
-            found.extend(attachment::table.filter(rows).load::<Attachment>(db)?);
+            let rows = authorization_dependency::to_type
+                .eq(rtype)
+                .and(authorization_dependency::to_id.eq_any(ids));
+            found.extend(authorization_dependency::table.filter(rows).load::<Dependency>(db)?);
         }
     }
     Ok(found)
@@ -122,12 +137,14 @@ pub fn on<'n>(db: &mut Db, names: impl IntoIterator<Item = &'n Name>) -> Result<
 ///
 /// # Errors
 /// Those of the database.
-pub fn of<'n>(db: &mut Db, names: impl IntoIterator<Item = &'n Name>) -> Result<Vec<Attachment>, Failure> {
+pub fn of<'n>(db: &mut Db, names: impl IntoIterator<Item = &'n Name>) -> Result<Vec<Dependency>, Failure> {
     let mut found = Vec::new();
     for (rtype, ids) in by_type(names) {
         for ids in ids.chunks(ROWS) {
-            let rows = attachment::from_type.eq(rtype).and(attachment::from_id.eq_any(ids));
-            found.extend(attachment::table.filter(rows).load::<Attachment>(db)?);
+            let rows = authorization_dependency::from_type
+                .eq(rtype)
+                .and(authorization_dependency::from_id.eq_any(ids));
+            found.extend(authorization_dependency::table.filter(rows).load::<Dependency>(db)?);
         }
     }
     Ok(found)
@@ -216,8 +233,8 @@ pub fn of_member(db: &mut Db, compartment: i64, after_key: i64, limit: i64) -> R
 /// Those of the database.
 pub fn remove_ordinary(db: &mut Db) -> Result<(), Failure> {
     diesel::sql_query(
-        "DELETE FROM attachment WHERE EXISTS (SELECT 1 FROM resource WHERE resource.type = attachment.to_type \
-         AND resource.id = attachment.to_id AND resource.pa_state = 0)",
+        "DELETE FROM authorization_dependency WHERE EXISTS (SELECT 1 FROM resource WHERE resource.type = authorization_dependency.to_type \
+         AND resource.id = authorization_dependency.to_id AND resource.pa_state = 0)",
     )
     .execute(db)?;
     Ok(())
@@ -227,15 +244,20 @@ pub fn remove_ordinary(db: &mut Db) -> Result<(), Failure> {
 ///
 /// # Errors
 /// Those of the database.
-pub fn hanging(db: &mut Db, after: &Name, limit: i64) -> Result<Vec<Name>, Failure> {
-    let later = attachment::from_type
+pub fn all_hanging(db: &mut Db, after: &Name, limit: i64) -> Result<Vec<Name>, Failure> {
+    let later = authorization_dependency::from_type
         .gt(&after.0)
-        .or(attachment::from_type.eq(&after.0).and(attachment::from_id.gt(&after.1)));
-    Ok(attachment::table
+        .or(authorization_dependency::from_type
+            .eq(&after.0)
+            .and(authorization_dependency::from_id.gt(&after.1)));
+    Ok(authorization_dependency::table
         .filter(later)
-        .select((attachment::from_type, attachment::from_id))
+        .select((authorization_dependency::from_type, authorization_dependency::from_id))
         .distinct()
-        .order((attachment::from_type.asc(), attachment::from_id.asc()))
+        .order((
+            authorization_dependency::from_type.asc(),
+            authorization_dependency::from_id.asc(),
+        ))
         .limit(limit)
         .load(db)?)
 }

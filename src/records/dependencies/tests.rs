@@ -16,7 +16,11 @@ fn a_document_of_a_denied_authorization_is_withheld_in_every_order() {
 
     let second = TestStore::new();
     let report = second.put(&[document("d", "a")]);
-    assert_eq!(second.reasons("DocumentReference", "d"), ABSENT, "nobody knows what it hangs on");
+    assert_eq!(
+        second.reasons("DocumentReference", "d"),
+        ABSENT,
+        "nobody knows what it hangs on"
+    );
     assert_eq!(report.withheld.get("attached-to-absent-claim"), Some(&1));
     second.put(&[denied("a")]);
     assert_eq!(second.reasons("DocumentReference", "d"), HANGS);
@@ -58,7 +62,8 @@ fn a_document_that_a_denied_authorization_names_is_withheld() {
             {"sequence": 2, "category": {"text": "x"}, "valueReference": {"reference": "Condition/c"}}]);
         one
     };
-    let condition = json!({"resourceType": "Condition", "id": "c", "subject": {"reference": "Patient/p"}, "code": {"text": "x"}});
+    let condition =
+        json!({"resourceType": "Condition", "id": "c", "subject": {"reference": "Patient/p"}, "code": {"text": "x"}});
     for late in [false, true] {
         let store = TestStore::new();
         if late {
@@ -69,7 +74,11 @@ fn a_document_that_a_denied_authorization_names_is_withheld() {
             store.put(&[names("a", "A3")]);
         }
         assert_eq!(store.reasons("DocumentReference", "d"), HANGS, "late {late}");
-        assert_eq!(store.reasons("Condition", "c"), FREE, "a clinical fact stays what it is");
+        assert_eq!(
+            store.reasons("Condition", "c"),
+            FREE,
+            "a clinical fact stays what it is"
+        );
         store.put(&[names("a", "A1")]);
         assert_eq!(store.reasons("DocumentReference", "d"), FREE);
         store.put(&[denied("a")]);
@@ -80,7 +89,8 @@ fn a_document_that_a_denied_authorization_names_is_withheld() {
 #[test]
 fn documents_of_a_request_follow_its_answer() {
     let store = TestStore::new();
-    let kind = json!({"coding": [{"system": "http://terminology.hl7.org/CodeSystem/claim-type", "code": "professional"}]});
+    let kind =
+        json!({"coding": [{"system": "http://terminology.hl7.org/CodeSystem/claim-type", "code": "professional"}]});
     let asked = json!({"resourceType": "Claim", "id": "c", "status": "active", "use": "preauthorization", "type": kind,
         "patient": {"reference": "Patient/p"}, "created": "2025-12-01", "provider": {"display": "x"},
         "priority": {"text": "normal"}, "insurance": [{"sequence": 1, "focal": true, "coverage": {"display": "x"}}],
@@ -110,20 +120,34 @@ fn documents_of_a_request_follow_its_answer() {
 fn a_provenance_of_many_loses_what_never_leaves_and_keeps_the_rest() {
     let store = TestStore::new();
     store.put(&[denied("no"), request("yes", "A1"), claim("paid"), plain("d")]);
-    let all = ["ExplanationOfBenefit/no", "ExplanationOfBenefit/yes", "ExplanationOfBenefit/paid", "DocumentReference/d"];
+    let all = [
+        "ExplanationOfBenefit/no",
+        "ExplanationOfBenefit/yes",
+        "ExplanationOfBenefit/paid",
+        "DocumentReference/d",
+    ];
     store.put(&[provenance("many", &all), provenance("one", &all[..1])]);
     assert_eq!(store.reasons("Provenance", "one"), HANGS);
     assert_eq!(store.reasons("Provenance", "many"), FREE);
     let leaves = store.leaves("Provenance", "many");
-    assert!(!leaves.contains("ExplanationOfBenefit/no") && leaves.contains("ExplanationOfBenefit/yes"), "{leaves}");
-    assert!(leaves.contains("ExplanationOfBenefit/paid") && leaves.contains("DocumentReference/d"), "{leaves}");
+    assert!(
+        !leaves.contains("ExplanationOfBenefit/no") && leaves.contains("ExplanationOfBenefit/yes"),
+        "{leaves}"
+    );
+    assert!(
+        leaves.contains("ExplanationOfBenefit/paid") && leaves.contains("DocumentReference/d"),
+        "{leaves}"
+    );
     assert_eq!(causeway_fhir_types::check(leaves.as_bytes()), Ok("Provenance"));
     store.put(&[request("no", "A6")]);
     assert_eq!(store.reasons("Provenance", "one"), FREE);
     assert!(store.leaves("Provenance", "many").contains("ExplanationOfBenefit/no"));
     store.put(&[denied("yes"), denied("no")]);
     let leaves = store.leaves("Provenance", "many");
-    assert!(!leaves.contains("ExplanationOfBenefit/no") && !leaves.contains("ExplanationOfBenefit/yes"), "{leaves}");
+    assert!(
+        !leaves.contains("ExplanationOfBenefit/no") && !leaves.contains("ExplanationOfBenefit/yes"),
+        "{leaves}"
+    );
 }
 
 #[test]
@@ -138,18 +162,36 @@ fn a_claim_elsewhere_or_of_another_member_withholds_what_refers_to_it() {
         one
     };
     for (id, reference) in [
-        ("abs", json!({"reference": "https://elsewhere.example/fhir/ExplanationOfBenefit/own"})),
-        ("ver", json!({"reference": "https://elsewhere.example/fhir/ClaimResponse/own/_history/2"})),
+        (
+            "abs",
+            json!({"reference": "https://elsewhere.example/fhir/ExplanationOfBenefit/own"}),
+        ),
+        (
+            "ver",
+            json!({"reference": "https://elsewhere.example/fhir/ClaimResponse/own/_history/2"}),
+        ),
         ("others", json!({"reference": "ExplanationOfBenefit/others"})),
-        ("logical", json!({"type": "ClaimResponse", "identifier": {"value": "AUTH1"}})),
+        (
+            "logical",
+            json!({"type": "ClaimResponse", "identifier": {"value": "AUTH1"}}),
+        ),
     ] {
         store.put(&[related(id, reference)]);
         assert_eq!(store.reasons("DocumentReference", id), ABSENT, "{id}");
     }
     for (id, reference) in [
-        ("mine", json!({"reference": "https://old.example/fhir/ExplanationOfBenefit/own"})),
-        ("typed", json!({"type": "ExplanationOfBenefit", "reference": "ExplanationOfBenefit/own/_history/1"})),
-        ("encounter", json!({"reference": "https://elsewhere.example/fhir/Encounter/Claim-1"})),
+        (
+            "mine",
+            json!({"reference": "https://old.example/fhir/ExplanationOfBenefit/own"}),
+        ),
+        (
+            "typed",
+            json!({"type": "ExplanationOfBenefit", "reference": "ExplanationOfBenefit/own/_history/1"}),
+        ),
+        (
+            "encounter",
+            json!({"reference": "https://elsewhere.example/fhir/Encounter/Claim-1"}),
+        ),
     ] {
         store.put(&[related(id, reference)]);
         assert_eq!(store.reasons("DocumentReference", id), FREE, "{id}");
@@ -163,11 +205,19 @@ fn what_contains_a_claim_and_what_is_shared_and_names_one_is_withheld() {
     let mut inner = claim("inner");
     inner["id"] = "c".into();
     holds["contained"] = json!([inner]);
+    let mut disguised = plain("disguised");
+    disguised["meta"] =
+        json!({"profile": ["http://hl7.org/fhir/us/davinci-pdex/StructureDefinition/pdex-priorauthorization"]});
     store.put(&[
         holds,
+        disguised,
         json!({"resourceType": "Organization", "id": "o", "name": "x",
             "extension": [{"url": "http://x.example/claim", "valueReference": {"reference": "Claim/c"}}]}),
     ]);
     assert_eq!(store.reasons("DocumentReference", "holds"), ["contains-claim"]);
+    assert_eq!(
+        store.reasons("DocumentReference", "disguised"),
+        ["authorization-unclear"]
+    );
     assert!(store.reasons("Organization", "o").contains(&"shared-with-claim"));
 }

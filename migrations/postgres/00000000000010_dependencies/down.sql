@@ -1,0 +1,2 @@
+DROP TABLE gate_state;
+DROP TABLE authorization_dependency;

@@ -1,2 +1,0 @@
-DROP TABLE gate_state;
-DROP TABLE attachment;
