@@ -1,7 +1,8 @@
 //! How texts are compared in searches: case folded in full, `:exact` in one normal form, and an index of an older program made anew.
 
-use crate::support::client::{ALL_SCOPES, Client};
-use crate::support::payer::TestPayer;
+use crate::support::client::{ALL_SCOPES, Client, http};
+use crate::support::payer::{PARTNER_URI, TestPayer};
+use crate::support::pki::Kind;
 use diesel::prelude::*;
 use serde_json::json;
 
@@ -63,6 +64,12 @@ async fn case_is_folded_in_full_and_an_older_index_is_made_anew() {
         .expect("changed");
     drop(db);
     payer.serve();
+    // The connections of before are gone with the server.
+    let identity = payer.pki.client(PARTNER_URI, Kind::Good);
+    let client = Client {
+        http: http(&payer.pki.ca, Some(&identity)),
+        ..client
+    };
     let token = client.token(ALL_SCOPES).await;
     for (query, wanted) in SEARCHES {
         let mut ids = found(&client, &token, query).await;
