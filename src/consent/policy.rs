@@ -122,7 +122,13 @@ const fn profile(name: &'static str, element: &'static str, remedy: &'static str
 }
 
 /// A rule that reads request, caller and clock.
-const fn by_request(name: &'static str, fault: Fault, element: &'static str, remedy: &'static str, holds: Holds) -> Rule {
+const fn by_request(
+    name: &'static str,
+    fault: Fault,
+    element: &'static str,
+    remedy: &'static str,
+    holds: Holds,
+) -> Rule {
     Rule {
         name,
         class: Class::Request,
@@ -139,21 +145,40 @@ pub const RULES: &[Rule] = &[
     profile("status-given", "status", "Missing: send status active.", |q| {
         q.consent.status.is_some()
     }),
-    profile("scope-given", "scope", "Missing: send the scope patient-privacy.", |q| {
-        q.consent.scope.is_some()
-    }),
+    profile(
+        "scope-given",
+        "scope",
+        "Missing: send the scope patient-privacy.",
+        |q| q.consent.scope.is_some(),
+    ),
     profile("category-given", "category", "Missing: send the category IDSCL.", |q| {
         !q.consent.category.is_empty()
     }),
-    profile("category-once", "category", "Twice: send the category IDSCL once.", |q| {
-        q.consent.category.iter().filter(|category| is_disclosure(category)).count() < 2
-    }),
-    profile("patient-given", "patient", "Missing: refer to the MemberPatient of the request.", |q| {
-        q.consent.patient.is_some()
-    }),
-    profile("performer-once", "performer", "Name exactly one performer: who consented.", |q| {
-        q.consent.performer.len() == 1
-    }),
+    profile(
+        "category-once",
+        "category",
+        "Twice: send the category IDSCL once.",
+        |q| {
+            q.consent
+                .category
+                .iter()
+                .filter(|category| is_disclosure(category))
+                .count()
+                < 2
+        },
+    ),
+    profile(
+        "patient-given",
+        "patient",
+        "Missing: refer to the MemberPatient of the request.",
+        |q| q.consent.patient.is_some(),
+    ),
+    profile(
+        "performer-once",
+        "performer",
+        "Name exactly one performer: who consented.",
+        |q| q.consent.performer.len() == 1,
+    ),
     profile(
         "source-given",
         "sourceReference",
@@ -166,12 +191,18 @@ pub const RULES: &[Rule] = &[
         "Wrong type: refer to a DocumentReference.",
         |q| q.consent.source_reference.as_ref().is_some_and(may_be_document),
     ),
-    profile("policy-given", "policy", "Missing: send one policy, HRex's #regular or #sensitive.", |q| {
-        !q.consent.policy.is_empty()
-    }),
-    profile("policy-uri-given", "policy.uri", "Missing: send HRex's #regular or #sensitive.", |q| {
-        q.consent.policy.iter().all(|policy| policy.uri.is_some())
-    }),
+    profile(
+        "policy-given",
+        "policy",
+        "Missing: send one policy, HRex's #regular or #sensitive.",
+        |q| !q.consent.policy.is_empty(),
+    ),
+    profile(
+        "policy-uri-given",
+        "policy.uri",
+        "Missing: send HRex's #regular or #sensitive.",
+        |q| q.consent.policy.iter().all(|policy| policy.uri.is_some()),
+    ),
     profile("provision-given", "provision", "Missing: send the provision.", |q| {
         q.consent.provision.is_some()
     }),
@@ -196,9 +227,12 @@ pub const RULES: &[Rule] = &[
         "Missing: an actor in the role IRCP, who may receive.",
         |q| actors(q, is_recipient).next().is_some(),
     ),
-    profile("action-once", "provision.action", "Send exactly one action: disclose.", |q| {
-        provision(q).is_some_and(|p| p.action.len() == 1)
-    }),
+    profile(
+        "action-once",
+        "provision.action",
+        "Send exactly one action: disclose.",
+        |q| provision(q).is_some_and(|p| p.action.len() == 1),
+    ),
     by_request(
         "about-the-member",
         Fault::ConsentPatient,
@@ -239,7 +273,12 @@ pub const RULES: &[Rule] = &[
         Fault::ConsentKind,
         "scope",
         "Use the scope patient-privacy, and no other scope of the same code system beside it.",
-        |q| q.consent.scope.as_ref().is_some_and(|scope| is_code(scope, SCOPES, "patient-privacy")),
+        |q| {
+            q.consent
+                .scope
+                .as_ref()
+                .is_some_and(|scope| is_code(scope, SCOPES, "patient-privacy"))
+        },
     ),
     by_request(
         "category-disclosure",
@@ -265,9 +304,13 @@ pub const RULES: &[Rule] = &[
         Fault::ConsentFiltered.row().remedy,
         |q| provision(q).is_some_and(is_unfiltered),
     ),
-    by_request("one-policy", Fault::ConsentPolicy, "policy", "Send exactly one policy.", |q| {
-        q.consent.policy.len() == 1
-    }),
+    by_request(
+        "one-policy",
+        Fault::ConsentPolicy,
+        "policy",
+        "Send exactly one policy.",
+        |q| q.consent.policy.len() == 1,
+    ),
     by_request(
         "policy-known",
         Fault::ConsentPolicy,

@@ -194,7 +194,11 @@ fn breaks() -> Vec<(&'static str, Value, &'static str)> {
             json!({"reference":"http://new.example/Consent/1"}),
             "source-is-a-document",
         ),
-        ("/sourceReference", json!({"reference":"Consent/1/_history/2"}), "source-is-a-document"),
+        (
+            "/sourceReference",
+            json!({"reference":"Consent/1/_history/2"}),
+            "source-is-a-document",
+        ),
         (
             "/sourceReference",
             json!({"type":"Contract","identifier":{"value":"1"}}),
@@ -366,7 +370,11 @@ fn t_d09_two_breaks_are_refused_by_the_graver_class() {
             put(&mut consent, path_a, value_a);
             put(&mut consent, path_b, value_b);
             let refused = judged(&consent, NOON).expect_err("two breaks");
-            assert_eq!(refused.name, RULES[row(rule_a).min(row(rule_b))].name, "{rule_a} {rule_b}");
+            assert_eq!(
+                refused.name,
+                RULES[row(rule_a).min(row(rule_b))].name,
+                "{rule_a} {rule_b}"
+            );
             rows += 1;
         }
     }

@@ -205,27 +205,39 @@ impl Fault {
     pub const fn operator_remedy(self) -> Option<&'static str> {
         Some(match self {
             Fault::TooLarge => "Send less; the keys under [limits] say how much is taken.",
-            Fault::ParameterUnknown | Fault::RouteUnknown => "See docs/operations.md for what /ops/v1 and the commands take.",
+            Fault::ParameterUnknown | Fault::RouteUnknown => {
+                "See docs/operations.md for what /ops/v1 and the commands take."
+            }
             Fault::OperationNotServed | Fault::TypeNotServed => "See docs/operations.md for what is served.",
             Fault::NotFound => "Check the id; the lists of /ops/v1 and of the commands name those that are there.",
             Fault::HeadTooLarge => "Send less in the address and the headers.",
             Fault::IdempotencyRunning => "Wait until the first request has ended, then ask again.",
-            Fault::TokenMissing | Fault::TokenInvalid => "Mint a token on the host: causeway operator token --role ROLE.",
+            Fault::TokenMissing | Fault::TokenInvalid => {
+                "Mint a token on the host: causeway operator token --role ROLE."
+            }
             Fault::CertificateNeeded | Fault::CertificateUnknown => {
                 "Compare certificate_uri and mtls of `causeway partner show` with the certificate."
             }
             Fault::PartnerSuspended => "See the reason in `causeway partner show`; `causeway partner resume` ends it.",
             Fault::OauthClient => "See `why` in the log line of the refusal, and `causeway partner check`.",
             Fault::OauthTarget => "See `GET /ops/v1/grants` for what the partner was granted.",
-            Fault::MatchLocked => "Look at the partner's decisions, then let it in again with `causeway partner unlock`.",
+            Fault::MatchLocked => {
+                "Look at the partner's decisions, then let it in again with `causeway partner unlock`."
+            }
             Fault::Overloaded => "Try again in some seconds; if it lasts, see /metrics and the keys under [limits].",
-            Fault::StoreUnavailable => "See that the database is up and has room, then try again; the log has the cause.",
-            Fault::StoreDamaged => "Stop the server, keep the store as it is, and go back to a backup; the log has the cause.",
+            Fault::StoreUnavailable => {
+                "See that the database is up and has room, then try again; the log has the cause."
+            }
+            Fault::StoreDamaged => {
+                "Stop the server, keep the store as it is, and go back to a backup; the log has the cause."
+            }
             Fault::Internal => "Look for the request id in the log: the cause stands there. Report it as a defect.",
             Fault::AuditUnavailable => "See that the database is up and has room: the ledger could not be written.",
             Fault::RateLimited => "Try again in some seconds; the keys under [limits] set the partner's share.",
             Fault::PartnerUnreachable => "See that the other payer's endpoint answers: `causeway partner check`.",
-            Fault::PartnerAnswer => "Send the other payer the correlation id; the log has what was wrong with its answer.",
+            Fault::PartnerAnswer => {
+                "Send the other payer the correlation id; the log has what was wrong with its answer."
+            }
             _ => return None,
         })
     }
@@ -274,7 +286,12 @@ mod tests {
             let row = fault.row();
             let told = fault.operator_remedy().unwrap_or(row.remedy);
             assert!(told.ends_with('.'), "{}", row.code);
-            for word in ["Retry-After", "ontact the payer", "payer's operator", "CapabilityStatement"] {
+            for word in [
+                "Retry-After",
+                "ontact the payer",
+                "payer's operator",
+                "CapabilityStatement",
+            ] {
                 assert!(!told.contains(word), "{}: {told}", row.code);
             }
         }

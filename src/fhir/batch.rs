@@ -135,12 +135,20 @@ fn ask(entry: &Value, base_url: &str) -> Result<Ask, Refused> {
 /// begin with a slash; a slash at the end of the path is dropped. Any other address stays as it is, and is refused for what it holds.
 fn below(url: &str, base_url: &str) -> String {
     let authority = base_url.find("://").map_or(0, |at| at + 3);
-    let root = base_url[authority..].find('/').map_or("", |at| &base_url[authority + at..]);
-    let under = |base: &str| url.strip_prefix(base).filter(|rest| !base.is_empty() && (rest.is_empty() || rest.starts_with('/')));
+    let root = base_url[authority..]
+        .find('/')
+        .map_or("", |at| &base_url[authority + at..]);
+    let under = |base: &str| {
+        url.strip_prefix(base)
+            .filter(|rest| !base.is_empty() && (rest.is_empty() || rest.starts_with('/')))
+    };
     let rest = match under(base_url).or_else(|| under(root)) {
         Some(rest) => rest.trim_start_matches('/'),
         // Two slashes at the beginning are the address of another server.
-        None => url.strip_prefix('/').filter(|rest| !rest.starts_with('/')).unwrap_or(url),
+        None => url
+            .strip_prefix('/')
+            .filter(|rest| !rest.starts_with('/'))
+            .unwrap_or(url),
     };
     let (path, query) = rest.split_at(rest.find('?').unwrap_or(rest.len()));
     format!("{}{query}", path.strip_suffix('/').unwrap_or(path))
@@ -232,8 +240,14 @@ mod tests {
             (json!({"method": "GET", "url": "/fhir"}), ParameterInvalid),
             (json!({"method": "GET", "url": "/fhir/"}), ParameterInvalid),
             (json!({"method": "GET", "url": "/Patient//1"}), ParameterInvalid),
-            (json!({"method": "GET", "url": "///evil.example/Patient/1"}), ParameterInvalid),
-            (json!({"method": "GET", "url": "/\\evil.example/Patient/1"}), ParameterInvalid),
+            (
+                json!({"method": "GET", "url": "///evil.example/Patient/1"}),
+                ParameterInvalid,
+            ),
+            (
+                json!({"method": "GET", "url": "/\\evil.example/Patient/1"}),
+                ParameterInvalid,
+            ),
             (
                 json!({"method": "GET", "url": "//evil.example/Patient/1"}),
                 ParameterInvalid,

@@ -85,13 +85,20 @@ mod tests {
     #[test]
     fn the_query_stays_as_it_was_sent() {
         for (sent, wanted) in [
-            ("/fhir/Condition/?patient=1&_profile=http://x//y/", "/fhir/Condition?patient=1&_profile=http://x//y/"),
+            (
+                "/fhir/Condition/?patient=1&_profile=http://x//y/",
+                "/fhir/Condition?patient=1&_profile=http://x//y/",
+            ),
             ("/fhir//Condition?", "/fhir/Condition?"),
             ("https://p.example/fhir//metadata", "https://p.example/fhir/metadata"),
         ] {
             let uri: Uri = sent.parse().expect("an address");
             let path = normal(uri.path()).expect("another form");
-            assert_eq!(with_path(&uri, &path).expect("an address").to_string(), wanted, "{sent}");
+            assert_eq!(
+                with_path(&uri, &path).expect("an address").to_string(),
+                wanted,
+                "{sent}"
+            );
         }
     }
 }

@@ -278,8 +278,16 @@ async fn t_c02_every_kind_of_refusal_writes_the_same_rows() {
     let (counts, guesses) = (world.counts().await, world.guesses().await);
     world.ask(&asking(&ANA), None).await.expect_err("revoked");
     let (after, counted) = (world.counts().await, world.guesses().await);
-    assert_eq!((after[0] - counts[0], after[4] - counts[4]), (1, 2), "a revoked consent");
-    assert_eq!(counted[0] - guesses[0], 5, "a revoked consent is counted like the others");
+    assert_eq!(
+        (after[0] - counts[0], after[4] - counts[4]),
+        (1, 2),
+        "a revoked consent"
+    );
+    assert_eq!(
+        counted[0] - guesses[0],
+        5,
+        "a revoked consent is counted like the others"
+    );
 }
 
 #[actix_web::test]
@@ -308,7 +316,11 @@ async fn t_c03_a_guess_sent_with_a_bad_consent_first_learns_nothing_and_is_judge
         *body["parameter"].pointer_mut(actor).expect("an actor") = json!("1111111111");
         body
     };
-    let guesses: Vec<Value> = (0..4).map(born).chain([asking(&ANA)]).chain((4..30).map(born)).collect();
+    let guesses: Vec<Value> = (0..4)
+        .map(born)
+        .chain([asking(&ANA)])
+        .chain((4..30).map(born))
+        .collect();
     let mut told = std::collections::HashSet::new();
     for guess in &guesses {
         let failure = world.ask(&to_another(guess.clone()), None).await.expect_err("refused");
@@ -316,7 +328,11 @@ async fn t_c03_a_guess_sent_with_a_bad_consent_first_learns_nothing_and_is_judge
         told.insert(crate::fhir::outcome::bytes(&failure, ""));
     }
     assert_eq!(told.len(), 1, "right and wrong guesses are told the same bytes");
-    assert_eq!(world.guesses().await, [0, 0], "nothing is counted, so nothing is known of them either");
+    assert_eq!(
+        world.guesses().await,
+        [0, 0],
+        "nothing is counted, so nothing is known of them either"
+    );
     // Each of them counts in full when it is sent with a good consent: the fifth right one comes too late.
     let after: Vec<Value> = (10..15).map(born).chain([asking(&ANA)]).collect();
     let mut answers = Vec::new();
@@ -324,7 +340,10 @@ async fn t_c03_a_guess_sent_with_a_bad_consent_first_learns_nothing_and_is_judge
         answers.push(world.fault_of(guess).await);
     }
     assert_eq!(answers[..5], [Some(Fault::NoUniqueMember); 5]);
-    assert!(answers[5].is_some(), "the limit of the card is full, whatever was sent before");
+    assert!(
+        answers[5].is_some(),
+        "the limit of the card is full, whatever was sent before"
+    );
     assert_eq!(world.counts().await[1..3], [0, 0], "no consent, no grant");
 }
 

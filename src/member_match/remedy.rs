@@ -22,10 +22,16 @@ pub fn of(error: &ValidationError<'_>, place: &str) -> String {
         ValidationErrorKind::Required { .. } => format!("Missing: {}", when_missing(place, element)),
         ValidationErrorKind::Enum { options } => {
             let codes = options.as_array().into_iter().flatten().filter_map(Value::as_str);
-            format!("Not in the value set: use one of {}.", codes.collect::<Vec<_>>().join(", "))
+            format!(
+                "Not in the value set: use one of {}.",
+                codes.collect::<Vec<_>>().join(", ")
+            )
         }
         ValidationErrorKind::Constant { expected_value } => {
-            format!("Wrong value: send {}.", expected_value.as_str().unwrap_or("what R4 demands"))
+            format!(
+                "Wrong value: send {}.",
+                expected_value.as_str().unwrap_or("what R4 demands")
+            )
         }
         ValidationErrorKind::Pattern { .. } if is_placeholder(error.instance()) => {
             format!("Placeholder: send what is known, or nothing. {}", form(element))

@@ -97,14 +97,10 @@ fn typed(document: &mut Value, places: &[Option<usize>; 4]) -> Result<Request, F
     let resource = |known: usize| document.get("parameter")?.get(places[known]?)?.get("resource");
 
     let patient: Patient = element(resource(PATIENT), &place(PATIENT))?;
-    let id = patient
-        .id
-        .as_deref()
-        .filter(|id| is_fhir_id(id))
-        .ok_or_else(|| {
-            let place = format!("{}.id", place(PATIENT));
-            invalid(place, "Wrong format: Use 1 to 64 letters, digits, hyphens and dots.")
-        })?;
+    let id = patient.id.as_deref().filter(|id| is_fhir_id(id)).ok_or_else(|| {
+        let place = format!("{}.id", place(PATIENT));
+        invalid(place, "Wrong format: Use 1 to 64 letters, digits, hyphens and dots.")
+    })?;
     let member = format!("Patient/{id}");
     let named =
         |name: &crate::fhir::elements::HumanName| name.family.is_some() && name.given.iter().any(Option::is_some);
@@ -125,7 +121,10 @@ fn typed(document: &mut Value, places: &[Option<usize>; 4]) -> Result<Request, F
     }
     if patient.birth_date.as_deref().is_some_and(|date| !is_day(date)) {
         let place = format!("{}.birthDate", place(PATIENT));
-        return Err(invalid(place, "No such day: the calendar does not have it. Use YYYY-MM-DD."));
+        return Err(invalid(
+            place,
+            "No such day: the calendar does not have it. Use YYYY-MM-DD.",
+        ));
     }
 
     let coverage: Coverage = element(resource(MATCH), &place(MATCH))?;

@@ -239,10 +239,26 @@ fn told(path: &str, value: Value) -> (Vec<String>, String) {
 fn each_rule_of_the_profile_says_which_it_is_where_and_what_would_be_right() {
     let text = "x".repeat(1100);
     for (path, value, remedy) in [
-        ("/0/resource/birthDate", json!(null), "Missing: send the birth date as YYYY-MM-DD."),
-        ("/0/resource/birthDate", json!("19-01-1990"), "Wrong format: Use YYYY-MM-DD."),
-        ("/0/resource/birthDate", json!("1990-1-19"), "Wrong format: Use YYYY-MM-DD."),
-        ("/0/resource/birthDate", json!("19900119"), "Wrong format: Use YYYY-MM-DD."),
+        (
+            "/0/resource/birthDate",
+            json!(null),
+            "Missing: send the birth date as YYYY-MM-DD.",
+        ),
+        (
+            "/0/resource/birthDate",
+            json!("19-01-1990"),
+            "Wrong format: Use YYYY-MM-DD.",
+        ),
+        (
+            "/0/resource/birthDate",
+            json!("1990-1-19"),
+            "Wrong format: Use YYYY-MM-DD.",
+        ),
+        (
+            "/0/resource/birthDate",
+            json!("19900119"),
+            "Wrong format: Use YYYY-MM-DD.",
+        ),
         (
             "/0/resource/birthDate",
             json!("?"),
@@ -253,7 +269,11 @@ fn each_rule_of_the_profile_says_which_it_is_where_and_what_would_be_right() {
             json!("1990-02-30"),
             "No such day: the calendar does not have it. Use YYYY-MM-DD.",
         ),
-        ("/0/resource/birthDate", json!(19900119), "Wrong type: send a date in quotes."),
+        (
+            "/0/resource/birthDate",
+            json!(19900119),
+            "Wrong type: send a date in quotes.",
+        ),
         (
             "/0/resource/gender",
             json!("F"),
@@ -269,21 +289,41 @@ fn each_rule_of_the_profile_says_which_it_is_where_and_what_would_be_right() {
             json!(null),
             "Missing: send gender (male, female, other or unknown) or the extension us-core-birthsex.",
         ),
-        ("/0/resource/name", json!(null), "Missing: send a name with family and given."),
-        ("/0/resource/name", json!([{"family": "x"}]), "Missing: send a name with family and given."),
+        (
+            "/0/resource/name",
+            json!(null),
+            "Missing: send a name with family and given.",
+        ),
+        (
+            "/0/resource/name",
+            json!([{"family": "x"}]),
+            "Missing: send a name with family and given.",
+        ),
         (
             "/0/resource/name",
             json!({"family": "x"}),
             "Wrong type: send a list in square brackets, of the members that R4 gives it.",
         ),
-        ("/0/resource/name/0/family", json!(text), "Too long: send at most 1024 characters."),
+        (
+            "/0/resource/name/0/family",
+            json!(text),
+            "Too long: send at most 1024 characters.",
+        ),
         (
             "/0/resource/id",
             json!("a b"),
             "Wrong format: Use 1 to 64 letters, digits, hyphens and dots.",
         ),
-        ("/0/resource/resourceType", json!("Person"), "Wrong value: send Patient."),
-        ("/0/resource/modifierExtension", json!([{"url": "x"}]), "Not allowed: leave this element out."),
+        (
+            "/0/resource/resourceType",
+            json!("Person"),
+            "Wrong value: send Patient.",
+        ),
+        (
+            "/0/resource/modifierExtension",
+            json!([{"url": "x"}]),
+            "Not allowed: leave this element out.",
+        ),
         (
             "/0/resource/contained",
             json!([{"resourceType": "Patient", "id": "x"}]),
@@ -294,7 +334,11 @@ fn each_rule_of_the_profile_says_which_it_is_where_and_what_would_be_right() {
             json!("ACTIVE"),
             "Not in the value set: use one of active, cancelled, draft, entered-in-error.",
         ),
-        ("/1/resource/payor", json!([{"display": "a"}, {"display": "b"}]), "Too many: send at most 1."),
+        (
+            "/1/resource/payor",
+            json!([{"display": "a"}, {"display": "b"}]),
+            "Too many: send at most 1.",
+        ),
         (
             "/1/resource/identifier",
             json!(null),
@@ -310,10 +354,26 @@ fn each_rule_of_the_profile_says_which_it_is_where_and_what_would_be_right() {
             json!({"start": "01/01/2026"}),
             "Wrong format: Use YYYY-MM-DD, or a date and time with seconds and zone.",
         ),
-        ("/3/resource/provision/period/end", json!(null), "Missing: send both ends of the period, as YYYY-MM-DD."),
-        ("/3/resource/scope", json!({"text": "x"}), "Missing: send the coding; text alone cannot be judged."),
-        ("/3/resource/sourceReference", json!(null), "Missing: refer to the DocumentReference of the original."),
-        ("/3/valueString", json!("x"), "Not allowed: a parameter here has name and resource, and nothing else."),
+        (
+            "/3/resource/provision/period/end",
+            json!(null),
+            "Missing: send both ends of the period, as YYYY-MM-DD.",
+        ),
+        (
+            "/3/resource/scope",
+            json!({"text": "x"}),
+            "Missing: send the coding; text alone cannot be judged.",
+        ),
+        (
+            "/3/resource/sourceReference",
+            json!(null),
+            "Missing: refer to the DocumentReference of the original.",
+        ),
+        (
+            "/3/valueString",
+            json!("x"),
+            "Not allowed: a parameter here has name and resource, and nothing else.",
+        ),
     ] {
         let (places, told) = told(path, value.clone());
         assert_eq!(told, remedy, "{path} {value}");
@@ -359,13 +419,23 @@ fn a_consents_source_is_a_document_also_where_it_is_contained() {
     for (kind, taken) in [("DocumentReference", true), ("Consent", false)] {
         let mut body = a_request_but("/3/resource/sourceReference", json!({"reference": "#o"}));
         body["parameter"][3]["resource"]["contained"] = match kind {
-            "Consent" => json!([{"resourceType": kind, "id": "o", "status": "active", "scope": {"text": "x"}, "category": [{"text": "x"}]}]),
-            _ => json!([{"resourceType": kind, "id": "o", "status": "current", "content": [{"attachment": {"title": "x"}}]}]),
+            "Consent" => {
+                json!([{"resourceType": kind, "id": "o", "status": "active", "scope": {"text": "x"}, "category": [{"text": "x"}]}])
+            }
+            _ => {
+                json!([{"resourceType": kind, "id": "o", "status": "current", "content": [{"attachment": {"title": "x"}}]}])
+            }
         };
         let read = read(body.to_string().as_bytes());
-        assert_eq!(read.as_ref().map(|_| ()).map_err(|failure| failure.fault()), if taken { Ok(()) } else { Err(Fault::MatchInvalid) });
+        assert_eq!(
+            read.as_ref().map(|_| ()).map_err(|failure| failure.fault()),
+            if taken { Ok(()) } else { Err(Fault::MatchInvalid) }
+        );
         if let Err(failure) = read {
-            assert_eq!(failure.expressions(), ["Parameters.parameter[3].resource.sourceReference"]);
+            assert_eq!(
+                failure.expressions(),
+                ["Parameters.parameter[3].resource.sourceReference"]
+            );
         }
     }
 }

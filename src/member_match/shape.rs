@@ -41,7 +41,10 @@ pub fn check(screened: &Screened<'_>) -> Result<(), Failure> {
             Refusal::Unknown => "Unknown: leave out elements that R4 does not define where they stand.",
             _ => "Wrong type: send each element in the JSON form that R4 gives it.",
         };
-        Failure::new(Fault::ResourceInvalid).at(place).remedy(remedy).because(refused)
+        Failure::new(Fault::ResourceInvalid)
+            .at(place)
+            .remedy(remedy)
+            .because(refused)
     })?;
     let mut passed = PASSED.write().unwrap_or_else(PoisonError::into_inner);
     let passed = passed.get_or_insert_default();

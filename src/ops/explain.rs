@@ -187,7 +187,11 @@ mod tests {
             "id": "d", "outcome": "consent-first", "policy_version": "hrex-consent:2",
             "detail": {"identity": "not-tried", "candidates": [], "consent": {"decision": "refuse", "rule": "not-ended"}},
         }));
-        for part in ["nobody was looked up", "refuse (not-ended)", "not tried: the consent was refused"] {
+        for part in [
+            "nobody was looked up",
+            "refuse (not-ended)",
+            "not tried: the consent was refused",
+        ] {
             assert!(table.contains(part), "{part} in\n{table}");
         }
         assert!(!table.contains("bits needed"), "{table}");

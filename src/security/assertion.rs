@@ -161,7 +161,10 @@ impl<'a> Assertion<'a> {
         if self.instant_ms("iat")?.is_some_and(|issued| issued > at(SKEW_S)) {
             return Err("iat");
         }
-        if self.instant_ms("nbf")?.is_some_and(|not_before| not_before > at(SKEW_S)) {
+        if self
+            .instant_ms("nbf")?
+            .is_some_and(|not_before| not_before > at(SKEW_S))
+        {
             return Err("nbf");
         }
         let jti = self
@@ -184,7 +187,9 @@ impl<'a> Assertion<'a> {
             return (whole >= 0).then(|| Some(whole.saturating_mul(1000))).ok_or(name);
         }
         // `as` saturates, so that the far future stays the far future.
-        let seconds = number.as_f64().filter(|seconds| seconds.is_finite() && !seconds.is_sign_negative());
+        let seconds = number
+            .as_f64()
+            .filter(|seconds| seconds.is_finite() && !seconds.is_sign_negative());
         seconds.map(|seconds| Some((seconds * 1000.0) as i64)).ok_or(name)
     }
 }

@@ -175,7 +175,10 @@ async fn consents_that_do_not_cover_the_request_are_refused() {
             .post_match(&token, body.to_string(), &[("X-Correlation-Id", name)])
             .await;
         reply.assert_outcome(fault);
-        let place = reply.json()["issue"][0]["expression"][0].as_str().unwrap_or("").to_owned();
+        let place = reply.json()["issue"][0]["expression"][0]
+            .as_str()
+            .unwrap_or("")
+            .to_owned();
         assert!(place.ends_with(&format!(".resource.{element}")), "{name}: {place}");
         assert!(
             !reply.text().contains(&payer.member(0).patient_id),

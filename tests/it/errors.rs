@@ -15,7 +15,9 @@ use std::time::{Duration, Instant};
 fn the_page_for_partners_lists_every_fault_and_every_rule_of_a_consent() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/partners/errors.md");
     let page = std::fs::read_to_string(&path).expect("the page");
-    let mut faults = String::from("| code | HTTP | FHIR issue | retry | what happened | what would be right |\n|---|---|---|---|---|---|\n");
+    let mut faults = String::from(
+        "| code | HTTP | FHIR issue | retry | what happened | what would be right |\n|---|---|---|---|---|---|\n",
+    );
     for fault in Fault::ALL.iter().filter(|fault| fault.is_for_partners()) {
         let row = fault.row();
         faults.push_str(&format!(
@@ -30,7 +32,11 @@ fn the_page_for_partners_lists_every_fault_and_every_rule_of_a_consent() {
     }
     let mut consent = String::from("| rule | element of Consent | code | what would be right |\n|---|---|---|---|\n");
     for rule in RULES {
-        let after = if rule.class == Class::Honour { ", after the match" } else { "" };
+        let after = if rule.class == Class::Honour {
+            ", after the match"
+        } else {
+            ""
+        };
         consent.push_str(&format!(
             "| {}{after} | `{}` | `{}` | {} |\n",
             rule.name,
@@ -45,7 +51,10 @@ fn the_page_for_partners_lists_every_fault_and_every_rule_of_a_consent() {
     if std::env::var_os("CAUSEWAY_UPDATE_DOCS").is_some() {
         std::fs::write(&path, &wanted).expect("written");
     } else {
-        assert!(page == wanted, "docs/partners/errors.md differs from the code: run this test with CAUSEWAY_UPDATE_DOCS=1");
+        assert!(
+            page == wanted,
+            "docs/partners/errors.md differs from the code: run this test with CAUSEWAY_UPDATE_DOCS=1"
+        );
     }
 }
 
@@ -58,7 +67,10 @@ fn between(page: &str, name: &str, text: &str) -> String {
 }
 
 fn remedy(reply: &Reply) -> String {
-    reply.json()["issue"][0]["diagnostics"].as_str().unwrap_or_default().to_owned()
+    reply.json()["issue"][0]["diagnostics"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 #[tokio::test]
@@ -89,7 +101,14 @@ async fn what_is_not_served_says_so_whoever_asks() {
         let stranger = payer.client.send(method, &format!("/fhir{path}"), &[], "").await;
         assert_eq!(stranger.json(), reply.json(), "{method} {path}");
     }
-    for path in ["/Task", "/AuditEvent", "/Group", "/Group?code=match", "/Subscription/1", "/ValueSet/1/_history/1"] {
+    for path in [
+        "/Task",
+        "/AuditEvent",
+        "/Group",
+        "/Group?code=match",
+        "/Subscription/1",
+        "/ValueSet/1/_history/1",
+    ] {
         payer.get(path, &[]).await.assert_outcome(Fault::TypeNotServed);
     }
     for path in ["/Nonsense", "/Nonsense/1", "/nowhere", "/Patient/1/2/3"] {
@@ -99,7 +118,12 @@ async fn what_is_not_served_says_so_whoever_asks() {
         {"request": {"method": "GET", "url": "/Task/1"}}, {"request": {"method": "GET", "url": format!("/Patient/{id}")}},
         {"request": {"method": "GET", "url": format!("/fhir/Patient/{id}/")}}]});
     let reply = payer
-        .send("POST", "/", &[("content-type", "application/fhir+json")], batch.to_string())
+        .send(
+            "POST",
+            "/",
+            &[("content-type", "application/fhir+json")],
+            batch.to_string(),
+        )
         .await;
     reply.assert_status(200);
     let entries = reply.json()["entry"].clone();
@@ -120,11 +144,17 @@ async fn t_b08_a_path_with_too_many_slashes_is_the_path_without_them() {
         (format!("/Patient//{id}/"), format!("/Patient/{id}")),
         (format!("/Patient/?_id={id}"), format!("/Patient?_id={id}")),
         ("//Condition".to_owned(), "/Condition".to_owned()),
-        ("/Condition/?code=http://x//y/".to_owned(), "/Condition?code=http://x//y/".to_owned()),
+        (
+            "/Condition/?code=http://x//y/".to_owned(),
+            "/Condition?code=http://x//y/".to_owned(),
+        ),
         ("//metadata".to_owned(), "/metadata".to_owned()),
         ("/".to_owned(), "/metadata".to_owned()),
         (format!("//Patient//{stranger}"), format!("/Patient/{stranger}")),
-        (format!("/Patient/{stranger}//$everything/"), format!("/Patient/{stranger}/$everything")),
+        (
+            format!("/Patient/{stranger}//$everything/"),
+            format!("/Patient/{stranger}/$everything"),
+        ),
         ("//Patient//nobody".to_owned(), "/Patient/nobody".to_owned()),
     ] {
         let (one, other) = (payer.get(&written, &[]).await, payer.get(&normal, &[]).await);
@@ -136,11 +166,18 @@ async fn t_b08_a_path_with_too_many_slashes_is_the_path_without_them() {
         let other = payer.client.send("GET", &ask(&normal), &[], "").await;
         assert_eq!((one.status, one.text()), (other.status, other.text()), "{written}");
     }
-    let (typed, body) = (("content-type", "application/x-www-form-urlencoded"), format!("_id={id}"));
+    let (typed, body) = (
+        ("content-type", "application/x-www-form-urlencoded"),
+        format!("_id={id}"),
+    );
     let posted = payer.send("POST", "//Patient//_search/", &[typed], body).await;
     assert_eq!(posted.json()["entry"][0]["resource"]["id"], id.as_str());
     // An encoded slash is a part of its segment, and no id has one.
-    for path in [format!("/Patient%2F{id}"), format!("%2FPatient/{id}"), format!("/Patient/{id}%2F")] {
+    for path in [
+        format!("/Patient%2F{id}"),
+        format!("%2FPatient/{id}"),
+        format!("/Patient/{id}%2F"),
+    ] {
         let reply = payer.get(&path, &[]).await;
         assert_eq!(reply.status, 404, "{path}: {}", reply.text());
         assert!(!reply.text().contains("birthDate"), "{path}");
@@ -165,7 +202,11 @@ async fn t_c02_a_consent_that_is_refused_first_waits_for_the_slot() {
     let (mut payer, client) = TestPayer::prepare(1);
     payer.serve_with(&[("CAUSEWAY_POLICY__ANSWER_SLOT_MS", "120")]);
     let token = client.token(MATCH_SCOPE).await;
-    for variation in [Variation::ConsentExpired, Variation::ConsentForOthers, Variation::UnknownPerson] {
+    for variation in [
+        Variation::ConsentExpired,
+        Variation::ConsentForOthers,
+        Variation::UnknownPerson,
+    ] {
         let body = payer.request(0, variation).to_string();
         let asked = Instant::now();
         let reply = client.post_match(&token, body, &[]).await;
@@ -180,7 +221,12 @@ async fn operators_are_told_what_operators_can_do() {
     let minted = payer.json_command(&["operator", "token", "--role", "auditor"]);
     let token = minted["token"].as_str().expect("a token").to_owned();
     let ask = async |path: &str, token: &str| {
-        let sent = client.http.get(format!("{}/ops/v1/{path}", payer.ops)).bearer_auth(token).send().await;
+        let sent = client
+            .http
+            .get(format!("{}/ops/v1/{path}", payer.ops))
+            .bearer_auth(token)
+            .send()
+            .await;
         Reply::of(sent.expect("an answer")).await
     };
     for (path, token, fault) in [
@@ -191,17 +237,31 @@ async fn operators_are_told_what_operators_can_do() {
         let reply = ask(path, token).await;
         reply.assert_outcome(fault);
         let told = remedy(&reply);
-        for word in ["member-match", "CapabilityStatement", "smart-configuration", "Retry-After", "operator knows"] {
+        for word in [
+            "member-match",
+            "CapabilityStatement",
+            "smart-configuration",
+            "Retry-After",
+            "operator knows",
+        ] {
             assert!(!told.contains(word), "{path}: {told}");
         }
     }
     let items = ask("faults", &token).await.json()["items"].clone();
-    let internal = items.as_array().expect("items").iter().find(|one| one["code"] == "SV-004").expect("a row");
+    let internal = items
+        .as_array()
+        .expect("items")
+        .iter()
+        .find(|one| one["code"] == "SV-004")
+        .expect("a row");
     assert_ne!(internal["operator_remedy"], internal["remedy"]);
     let failed = payer.command(&["partner", "show", "nobody"]);
     let told = String::from_utf8_lossy(&failed.stderr).into_owned();
     assert!(told.contains("OP-005") && told.contains("next: "), "{told}");
-    assert!(!told.contains("Retry-After") && !told.contains("ontact the payer"), "{told}");
+    assert!(
+        !told.contains("Retry-After") && !told.contains("ontact the payer"),
+        "{told}"
+    );
 }
 
 /// What is wrong with a request is told in each case by another text, and never with its value.

@@ -1,6 +1,5 @@
 //! One spelling for string searches: without case, accents and repeated white space (FHIR R4 search, "string").
 
-use std::borrow::Cow;
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 use unicode_normalization::is_nfc;
@@ -26,10 +25,14 @@ pub fn fold(text: &str) -> String {
         folded.push(letter);
     };
     if text.is_ascii() {
-        text.chars().map(|letter| letter.to_ascii_lowercase()).for_each(&mut put);
+        text.chars()
+            .map(|letter| letter.to_ascii_lowercase())
+            .for_each(&mut put);
         return cut(folded);
     }
-    let letters = text.nfkd().map(|letter| if letter == IOTA_BELOW { 'ι' } else { letter });
+    let letters = text
+        .nfkd()
+        .map(|letter| if letter == IOTA_BELOW { 'ι' } else { letter });
     for letter in letters.filter(|letter| !is_combining_mark(*letter)) {
         without_case(letter, &mut |letter| {
             if !is_combining_mark(letter) {
@@ -52,14 +55,10 @@ fn without_case(letter: char, put: &mut impl FnMut(char)) {
 
 /// The text as `:exact` compares it: to the letter, in normalization form C, so that a mark may be a part of its letter or follow it.
 pub fn exact(text: String) -> String {
-    let composed = if is_nfc(&text) {
-        Cow::Borrowed(text.as_str())
+    if text.is_ascii() || is_nfc(&text) {
+        cut(text)
     } else {
-        Cow::Owned(text.nfc().collect())
-    };
-    match composed {
-        Cow::Owned(composed) => cut(composed),
-        Cow::Borrowed(_) => cut(text),
+        cut(text.nfc().collect())
     }
 }
 

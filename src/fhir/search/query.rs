@@ -117,8 +117,13 @@ impl PassedOver {
 
     /// What a caller is told of it.
     pub fn told(&self, rtype: &str) -> String {
-        let hint = self.nearest.map_or(String::new(), |name| format!(" Did you mean {name}?"));
-        format!("Parameter {} of the query is not one that {rtype} is searched by here.{hint}", self.at)
+        let hint = self
+            .nearest
+            .map_or(String::new(), |name| format!(" Did you mean {name}?"));
+        format!(
+            "Parameter {} of the query is not one that {rtype} is searched by here.{hint}",
+            self.at
+        )
     }
 }
 
@@ -265,7 +270,9 @@ fn shape(search: &mut Search, name: &str, text: &str, wrong: &dyn Fn() -> Failur
                             let hint = nearest(&search.rtype, name)
                                 .filter(|near| *near != name)
                                 .map_or(String::new(), |near| format!(" Did you mean {near}?"));
-                            return Err(wrong().remedy(format!("Sort by parameters of this type that are indexed.{hint}")));
+                            return Err(
+                                wrong().remedy(format!("Sort by parameters of this type that are indexed.{hint}"))
+                            );
                         }
                     },
                 };
@@ -375,7 +382,9 @@ fn modifiers(param: Option<&Param>) -> &'static str {
     match param.map(|param| param.kind) {
         Some(Kind::Token | Kind::Code(_)) => "Of modifiers, this parameter takes :not and :missing.",
         Some(Kind::Text) => "Of modifiers, this parameter takes :exact, :contains and :missing.",
-        Some(Kind::Reference(_) | Kind::Owner) => "Of modifiers, this parameter takes the type of the target and :missing.",
+        Some(Kind::Reference(_) | Kind::Owner) => {
+            "Of modifiers, this parameter takes the type of the target and :missing."
+        }
         Some(Kind::Date | Kind::Uri | Kind::Canonical) => "Of modifiers, this parameter takes :missing.",
         None => "Of modifiers, _id takes :not; _lastUpdated takes none.",
     }

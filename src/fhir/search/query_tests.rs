@@ -272,13 +272,20 @@ fn a_wrong_name_is_told_with_the_nearest_that_is_served_and_never_repeated() {
             format!("Parameter 2 of the query is not one that {rtype} is searched by here.{hint}")
         );
         let all = format!("{failure} {told} {:?}", failure.expressions());
-        assert!(!all.contains("VALUE") && !all.contains("SECRET") && !all.contains("brith"), "{all}");
+        assert!(
+            !all.contains("VALUE") && !all.contains("SECRET") && !all.contains("brith"),
+            "{all}"
+        );
         let lenient = of(rtype, &[("_count", "1"), (wrong, "VALUE")]).expect("passed over");
         assert_eq!((lenient.passed_over[0].at, lenient.passed_over[0].nearest), (2, meant));
     }
     let sorted = [("_sort".to_owned(), "brithdate".to_owned())];
     let failure = read("Patient", &sorted, &READING).expect_err("no such key");
-    assert!(failure.remedy_text().ends_with("Did you mean birthdate?"), "{}", failure.remedy_text());
+    assert!(
+        failure.remedy_text().ends_with("Did you mean birthdate?"),
+        "{}",
+        failure.remedy_text()
+    );
 }
 
 #[test]
@@ -292,7 +299,11 @@ fn a_modifier_that_is_not_served_is_answered_with_those_that_are() {
         let pairs = [(name.to_owned(), "2020".to_owned())];
         let failure = read("Observation", &pairs, &READING).expect_err(name);
         assert_eq!(failure.fault(), Fault::ParameterUnknown);
-        assert!(failure.remedy_text().contains(told), "{name}: {}", failure.remedy_text());
+        assert!(
+            failure.remedy_text().contains(told),
+            "{name}: {}",
+            failure.remedy_text()
+        );
     }
 }
 
@@ -314,9 +325,16 @@ fn a_version_in_a_reference_is_left_out_in_either_form() {
     }
     for value in ["Patient/a/_history/2", "https://p.example/fhir/Patient/a/_history/2"] {
         let owner = of("Observation", &[("subject", value)]).expect("reads");
-        assert!(matches!(&owner.filters[0], Filter::Owner { any, .. } if *any == ["a"]), "{value}");
+        assert!(
+            matches!(&owner.filters[0], Filter::Owner { any, .. } if *any == ["a"]),
+            "{value}"
+        );
     }
-    for wrong in ["Encounter/e1/_history/", "Encounter/e1/_history/2/3", "Encounter/_history/2"] {
+    for wrong in [
+        "Encounter/e1/_history/",
+        "Encounter/e1/_history/2/3",
+        "Encounter/_history/2",
+    ] {
         assert_eq!(
             of("Observation", &[("encounter", wrong)]).err(),
             Some(Fault::ParameterInvalid),
@@ -325,5 +343,8 @@ fn a_version_in_a_reference_is_left_out_in_either_form() {
     }
     // The address of another server is compared to the letter, its version with it.
     let elsewhere = "https://else.example/Encounter/e1/_history/2";
-    assert_eq!(values("Observation", "encounter", elsewhere), [ValueTest::Url(elsewhere.into())]);
+    assert_eq!(
+        values("Observation", "encounter", elsewhere),
+        [ValueTest::Url(elsewhere.into())]
+    );
 }

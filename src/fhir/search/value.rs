@@ -159,7 +159,9 @@ fn reference(value: &str, wanted: Option<&str>, base_url: &str) -> Result<ValueT
 /// A reference to one of ours without its version: the index holds type and id alone, so a version selects nothing.
 fn unversioned(relative: &str) -> &str {
     match relative.split_once("/_history/") {
-        Some((resource, version)) if is_fhir_id(version) && resource.contains('/') && !resource.contains(':') => resource,
+        Some((resource, version)) if is_fhir_id(version) && resource.contains('/') && !resource.contains(':') => {
+            resource
+        }
         _ => relative,
     }
 }

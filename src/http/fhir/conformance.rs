@@ -171,7 +171,13 @@ pub fn bundle(rtype: &str, pairs: &[(String, String)], base_url: &str, strict: b
             }
             None if name == "_summary" && value == "count" => only_count = true,
             None if matches!(name.as_str(), "_format" | "_pretty" | "_count" | "_summary" | "_total") => {}
-            None if strict || name.contains([':', '.']) => return Err(Failure::new(Fault::ParameterUnknown).at(rtype)),
+            None if strict || name.contains([':', '.']) => {
+                let names: Vec<&str> = SEARCHED_BY.iter().map(|(name, _)| *name).collect();
+                return Err(Failure::new(Fault::ParameterUnknown).at(rtype).remedy(format!(
+                    "{rtype} is searched by {} here, without modifiers.",
+                    names.join(", ")
+                )));
+            }
             None => {}
         }
     }

@@ -72,7 +72,15 @@ async fn answer(
     let mut page = None;
     let mut shape = String::new();
     for (name, value) in pairs {
-        let wrong = || Failure::new(Fault::ParameterInvalid).at(format!("Patient.$everything.{name}"));
+        let wrong = || {
+            let remedy = match name.as_str() {
+                "_count" => "Give a whole number above 0.",
+                "_since" => "Give an instant: YYYY-MM-DDThh:mm:ss with its zone.",
+                _ => "Give a date: YYYY, YYYY-MM or YYYY-MM-DD.",
+            };
+            let place = format!("Patient.$everything.{name}");
+            Failure::new(Fault::ParameterInvalid).at(place).remedy(remedy)
+        };
         match name.as_str() {
             "_count" => {
                 let count = value.parse::<i64>().ok().filter(|count| *count > 0).ok_or_else(wrong)?;
@@ -84,7 +92,12 @@ async fn answer(
             "end" => query.window.care_until_ms = Some(clock::date_end_ms(value).ok_or_else(wrong)?),
             "_page" => page = Some(value.clone()),
             "_format" | "_pretty" => continue,
-            _ if strict => return Err(Failure::new(Fault::ParameterUnknown).into()),
+            _ if strict => {
+                return Err(Failure::new(Fault::ParameterUnknown)
+                    .at("Patient.$everything")
+                    .remedy("This operation takes start, end, _since, _type and _count.")
+                    .into());
+            }
             _ => continue,
         }
         if name != "_page" {

@@ -162,7 +162,11 @@ async fn t_c01_none_and_review_are_one_answer_and_a_consent_is_told_of_a_member_
         if outcome == "consent" {
             assert_eq!(failure.fault(), Fault::ConsentNotHonoured);
             assert!(failure.expressions().is_empty());
-            assert_eq!(failure.remedy_text(), Fault::ConsentNotHonoured.row().remedy, "a fixed text");
+            assert_eq!(
+                failure.remedy_text(),
+                Fault::ConsentNotHonoured.row().remedy,
+                "a fixed text"
+            );
         } else {
             assert_eq!(failure.fault(), Fault::NoUniqueMember);
             bodies.push(outcome::bytes(&failure, "https://localhost"));
@@ -172,7 +176,12 @@ async fn t_c01_none_and_review_are_one_answer_and_a_consent_is_told_of_a_member_
     assert_eq!(bodies.len(), 1, "byte-equal");
     let counts = world.counts().await;
     assert_eq!(
-        [counts[0] - before[0], counts[1] - before[1], counts[2] - before[2], counts[4] - before[4]],
+        [
+            counts[0] - before[0],
+            counts[1] - before[1],
+            counts[2] - before[2],
+            counts[4] - before[4]
+        ],
         [5, 0, 0, 13],
         "a refusal stores its decision and its ledger entries, and what a person has to look at is opened"
     );
@@ -183,17 +192,52 @@ fn consents_that_permit_nothing() -> Vec<(&'static str, Value, Fault, &'static s
     use Fault::*;
     let npi = json!("1111111111");
     vec![
-        ("/performer/0", json!({"reference":"RelatedPerson/r"}), ConsentGrantor, "performer"),
-        ("/provision/actor/1/reference/identifier/value", npi.clone(), ConsentRecipient, "provision.actor"),
-        ("/provision/actor/0/reference/identifier/value", npi, ConsentSource, "provision.actor"),
+        (
+            "/performer/0",
+            json!({"reference":"RelatedPerson/r"}),
+            ConsentGrantor,
+            "performer",
+        ),
+        (
+            "/provision/actor/1/reference/identifier/value",
+            npi.clone(),
+            ConsentRecipient,
+            "provision.actor",
+        ),
+        (
+            "/provision/actor/0/reference/identifier/value",
+            npi,
+            ConsentSource,
+            "provision.actor",
+        ),
         ("/status", json!("inactive"), ConsentInactive, "status"),
         ("/scope/coding/0/code", json!("research"), ConsentKind, "scope"),
         ("/category/0/coding/0/code", json!("INFA"), ConsentKind, "category"),
         ("/provision/type", json!("deny"), ConsentAction, "provision.type"),
-        ("/provision/action/0/coding/0/code", json!("access"), ConsentAction, "provision.action"),
-        ("/policy/0/uri", json!("http://example.org/policy"), ConsentPolicy, "policy.uri"),
-        ("/provision/period", json!({"start":"2026-07-02","end":"2026-12-31"}), ConsentPeriod, "provision.period.start"),
-        ("/provision/period", json!({"start":"2025-01-01","end":"2025-12-31"}), ConsentPeriod, "provision.period.end"),
+        (
+            "/provision/action/0/coding/0/code",
+            json!("access"),
+            ConsentAction,
+            "provision.action",
+        ),
+        (
+            "/policy/0/uri",
+            json!("http://example.org/policy"),
+            ConsentPolicy,
+            "policy.uri",
+        ),
+        (
+            "/provision/period",
+            json!({"start":"2026-07-02","end":"2026-12-31"}),
+            ConsentPeriod,
+            "provision.period.start",
+        ),
+        (
+            "/provision/period",
+            json!({"start":"2025-01-01","end":"2025-12-31"}),
+            ConsentPeriod,
+            "provision.period.end",
+        ),
     ]
 }
 
@@ -205,24 +249,45 @@ async fn t_c04_a_consent_that_permits_nothing_is_told_by_its_rule_alike_for_memb
         let path = format!("/3/resource{path}");
         let mut told = Vec::new();
         for person in [&ANA, &BEN] {
-            let failure = world.ask(&but(person, &path, value.clone()), None).await.expect_err(element);
+            let failure = world
+                .ask(&but(person, &path, value.clone()), None)
+                .await
+                .expect_err(element);
             assert_eq!(failure.fault(), *expected, "{path}");
-            assert_eq!(failure.expressions(), [format!("Parameters.parameter[3].resource.{element}")]);
+            assert_eq!(
+                failure.expressions(),
+                [format!("Parameters.parameter[3].resource.{element}")]
+            );
             told.push(outcome::bytes(&failure, "https://localhost"));
         }
         assert_eq!(told[0], told[1], "{path}: a member and a stranger are told the same");
     }
     let asked = 2 * i64::try_from(rows.len()).expect("few");
-    assert_eq!(world.counts().await, [asked, 0, 0, 0, 2 * asked], "a decision and its entries for each");
+    assert_eq!(
+        world.counts().await,
+        [asked, 0, 0, 0, 2 * asked],
+        "a decision and its entries for each"
+    );
     let outcomes = world.outcomes().await;
-    assert!(outcomes.iter().all(|(word, _, patient)| word == "consent-first" && patient.is_none()));
+    assert!(
+        outcomes
+            .iter()
+            .all(|(word, _, patient)| word == "consent-first" && patient.is_none())
+    );
     let (version, detail): (String, String) = world
-        .sql(|db| Ok(decision::table.select((decision::policy_version, decision::detail)).first(db)?))
+        .sql(|db| {
+            Ok(decision::table
+                .select((decision::policy_version, decision::detail))
+                .first(db)?)
+        })
         .await;
     assert_eq!(version, consent::TABLE_VERSION);
     let detail: Value = serde_json::from_str(&detail).expect("json");
     assert_eq!(detail["identity"], "not-tried");
-    assert_eq!(detail["consent"], json!({"decision":"refuse","rule":"granted-by-the-member"}));
+    assert_eq!(
+        detail["consent"],
+        json!({"decision":"refuse","rule":"granted-by-the-member"})
+    );
     assert_eq!(detail["candidates_count"], 0);
 }
 
@@ -267,11 +332,7 @@ async fn t_c04_where_such_a_consent_is_matched_all_the_same_it_is_counted_and_to
         assert_eq!(world.outcomes().await.pop().expect("a decision").0, word);
     }
     let counted: i64 = world
-        .sql(|db| {
-            Ok(crate::store::schema::guess_tally::table
-                .count()
-                .get_result(db)?)
-        })
+        .sql(|db| Ok(crate::store::schema::guess_tally::table.count().get_result(db)?))
         .await;
     assert!(counted > 0, "the guard heard of it");
 }

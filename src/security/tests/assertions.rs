@@ -289,7 +289,11 @@ fn t_a12_claims_that_are_taken() {
 #[test]
 fn t_a12_an_id_is_remembered_to_the_end_of_a_fraction() {
     let bench = Bench::new(Algorithm::Es384);
-    for (exp, expires_s) in [("1798761660", NOW_S + 60), ("1798761660.0", NOW_S + 60), ("1798761660.001", NOW_S + 61)] {
+    for (exp, expires_s) in [
+        ("1798761660", NOW_S + 60),
+        ("1798761660.0", NOW_S + 60),
+        ("1798761660.001", NOW_S + 61),
+    ] {
         let text = claims().to_string().replace(&(NOW_S + 240).to_string(), exp);
         let signed = bench.signed_text(&bench.key.header().to_string(), &text);
         let verified = Assertion::parse(&signed)

@@ -245,7 +245,10 @@ async fn t_a19_what_is_wrong_is_told_to_whom_it_concerns() {
     let stranger = SigningKey::generate(Algorithm::Es384, "key-1").expect("key");
     let unknown = SigningKey::generate(Algorithm::Es384, "key-9").expect("key");
     let told = async |text: String, certificate: Option<&PeerCertificate>| {
-        let failure = bed.send(&form(&text, "system/*.rs"), certificate).await.expect_err("refused");
+        let failure = bed
+            .send(&form(&text, "system/*.rs"), certificate)
+            .await
+            .expect_err("refused");
         assert_eq!(failure.fault(), Fault::OauthClient);
         failure.remedy_text().to_owned()
     };
@@ -271,7 +274,11 @@ async fn t_a19_what_is_wrong_is_told_to_whom_it_concerns() {
         }
         // A forged one: nothing of the claims, whoever connects.
         let forged = sign(&stranger, name, value.clone());
-        assert_eq!(told(forged.clone(), None).await, Fault::OauthClient.row().remedy, "{name}");
+        assert_eq!(
+            told(forged.clone(), None).await,
+            Fault::OauthClient.row().remedy,
+            "{name}"
+        );
         let remedy = told(forged, Some(&own)).await;
         assert!(remedy.starts_with("The signature"), "{name}: {remedy}");
     }
