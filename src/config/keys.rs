@@ -220,7 +220,12 @@ pub const KEYS: &[Key] = {
             "10",
             "Answers to $member-match leave at multiples of this time after the request, and up to a quarter of it later. 0: at once.",
         ),
-        key("log.format", Text, "\"json\"", "json or text."),
+        key(
+            "log.format",
+            Text,
+            "\"auto\"",
+            "auto, json or text. auto: text when stderr is a terminal, JSON everywhere else.",
+        ),
         key("log.level", Text, "\"info\"", "error, warn, info, debug or trace."),
         key(
             "log.otlp_endpoint",
@@ -280,6 +285,18 @@ pub const KEYS: &[Key] = {
             "Requests of one partner worked on at once; beyond it 429.",
         ),
         key(
+            "limits.token_failures",
+            Number(0, 1_000_000),
+            "60",
+            "Failed requests of one client to the OAuth endpoints at once; beyond it 429 before a signature is judged. 0: no limit.",
+        ),
+        key(
+            "limits.token_failures_seconds",
+            Number(1, 86_400),
+            "300",
+            "Time in which as many again may fail; a success forgets the failures.",
+        ),
+        key(
             "limits.drain_seconds",
             Number(1, 300),
             "25",
@@ -294,7 +311,7 @@ pub const POLICIES: &[(&str, &[&str])] = &[
     ("policy.release", &["cms-0057"]),
     ("policy.retry", &["default"]),
     ("policy.retention", &["default"]),
-    ("log.format", &["json", "text"]),
+    ("log.format", &["auto", "json", "text"]),
     ("log.level", &["error", "warn", "info", "debug", "trace"]),
 ];
 

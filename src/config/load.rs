@@ -318,6 +318,8 @@ impl Values {
             connections_per_partner: self.size("limits.connections_per_partner"),
             in_flight: self.size("limits.in_flight"),
             in_flight_per_partner: self.size("limits.in_flight_per_partner"),
+            token_failures: u32::try_from(self.number("limits.token_failures")).unwrap_or(u32::MAX),
+            token_failures_window: self.seconds("limits.token_failures_seconds"),
             drain: self.seconds("limits.drain_seconds"),
         }
     }

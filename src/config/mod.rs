@@ -147,7 +147,7 @@ pub struct Policy {
 /// `[log]`.
 #[derive(Clone, Debug)]
 pub struct Log {
-    /// `json` or `text`.
+    /// `auto`, `json` or `text`.
     pub format: String,
     /// Least severe level that is written.
     pub level: String,
@@ -180,6 +180,10 @@ pub struct Limits {
     pub in_flight: usize,
     /// Requests of one partner worked on at once.
     pub in_flight_per_partner: usize,
+    /// Failed requests of one client to the OAuth endpoints at once; 0: no limit.
+    pub token_failures: u32,
+    /// Time in which as many again may fail.
+    pub token_failures_window: Duration,
     /// Time for running requests after SIGTERM.
     pub drain: Duration,
 }
@@ -281,6 +285,12 @@ impl Config {
             (None, _) => PathBuf::from("causeway-data"),
         }
     }
+}
+
+/// Whether people want colours at a terminal: not with `NO_COLOR` (no-color.org), nor on one that has none.
+pub fn wants_colour() -> bool {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// Scheme, host and port of `url`.

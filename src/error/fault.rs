@@ -128,6 +128,7 @@ faults! {
     OauthGrantType      => ("OA-003", "not-supported",    Error, 400, Never,   "Only client_credentials is granted here.", "Send grant_type=client_credentials."),
     OauthScope          => ("OA-004", "forbidden",        Error, 400, Never,   "None of the requested scopes can be granted.", "Ask for scopes registered for this client."),
     OauthTarget         => ("OA-005", "not-found",        Error, 400, Never,   "The patient of the token request is not granted to this client.", "Match the member first."),
+    OauthThrottled      => ("OA-020", "throttled",        Error, 429, Backoff, "Too many requests of this client to the OAuth endpoints failed.", "Wait for Retry-After; then correct what the failed answers named."),
     // Member match
     MatchInvalid        => ("MM-001", "invariant",        Error, 422, Never,   "The member match request breaks its profile.", "Correct the element named in expression; see HRex member-match."),
     MatchParameterMissing => ("MM-002", "required",       Error, 422, Never,   "A required parameter is missing.", "Send MemberPatient, CoverageToMatch and Consent, each once."),

@@ -4,6 +4,7 @@
 
 use super::authority::Authority;
 use super::oauth::{OauthRequest, OauthSettings, authenticate, refused};
+use super::throttle;
 use crate::audit::{Action, Actor, Entry, ledger};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
@@ -90,7 +91,8 @@ async fn ask(
     request: &OauthRequest<'_>,
 ) -> Result<Question, Failure> {
     let mut claimed = None;
-    match attempt(ctx, settings, authority, request, &mut claimed).await {
+    let judge = attempt(ctx, settings, authority, request, &mut claimed);
+    match throttle::judged(ctx, settings, request, judge).await {
         Ok(question) => Ok(question),
         Err(failure) => Err(refused(ctx, settings, request, claimed, failure).await),
     }

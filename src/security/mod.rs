@@ -21,6 +21,7 @@ pub mod scopes;
 pub mod signing;
 #[cfg(test)]
 mod tests;
+mod throttle;
 pub mod tls;
 mod token;
 
@@ -33,5 +34,6 @@ pub use oauth::{OauthRequest, OauthSettings, oauth_error};
 pub use operator::Role;
 pub use refusals::Refusals;
 pub use scopes::{Permission, Scopes};
+pub use throttle::Throttle;
 pub use tls::{ServerTls, TlsFiles};
 pub use token::{TokenAnswer, TokenRequest, issue};

@@ -7,6 +7,7 @@ use super::jwk::{Algorithm, KeySet, PublicKey};
 use super::keyring::Keyring;
 use super::refusals::Refusals;
 use super::signing::SigningKey;
+use super::throttle::Throttle;
 use super::tls::Revocations;
 use crate::audit::{Action, Actor};
 use crate::config::Config;
@@ -15,6 +16,7 @@ use crate::error::{Failure, Fault};
 use crate::store::partners::{self, PartnerRow};
 use crate::telemetry::Correlation;
 use serde_json::json;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 /// `client_assertion_type` of RFC 7523.
@@ -39,6 +41,8 @@ pub struct OauthSettings {
     pub keyring: Keyring,
     /// Recorded refusals.
     pub refusals: Refusals,
+    /// Failed requests of each client.
+    pub throttle: Throttle,
     /// Revoked client certificates.
     pub revocations: Revocations,
 }
@@ -56,6 +60,7 @@ impl OauthSettings {
             client_certificates: !config.tls.client_ca.is_empty(),
             keyring: Keyring::new(config.oauth.allow_loopback_jwks),
             refusals: Refusals::default(),
+            throttle: Throttle::new(config.limits.token_failures, config.limits.token_failures_window),
             revocations,
         }
     }
@@ -73,6 +78,8 @@ pub struct OauthRequest<'a> {
     pub authorization: Option<&'a str>,
     /// The certificate of this connection.
     pub certificate: Option<&'a PeerCertificate>,
+    /// The address that the connection comes from.
+    pub address: Option<IpAddr>,
     /// The ids of this request.
     pub correlation: Correlation,
 }

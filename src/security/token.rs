@@ -4,6 +4,7 @@
 
 use super::oauth::{Client, OauthRequest, OauthSettings, authenticate, refused};
 use super::scopes::Scopes;
+use super::throttle;
 use crate::audit::{Action, Entry, ledger};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
@@ -53,7 +54,8 @@ impl TokenAnswer {
 /// Those of [`super::oauth_error`]'s table; each is in the ledger when this returns.
 pub async fn issue(ctx: &Context, settings: &OauthSettings, request: TokenRequest<'_>) -> Result<TokenAnswer, Failure> {
     let mut claimed = None;
-    match attempt(ctx, settings, &request, &mut claimed).await {
+    let judge = attempt(ctx, settings, &request, &mut claimed);
+    match throttle::judged(ctx, settings, &request, judge).await {
         Ok(answer) => Ok(answer),
         Err(failure) => Err(refused(ctx, settings, &request, claimed, failure).await),
     }

@@ -70,6 +70,7 @@ fn wanted<'a>(request: &'a HttpRequest, bytes: &'a [u8]) -> OauthRequest<'a> {
             .get(header::AUTHORIZATION)
             .and_then(|value| value.to_str().ok()),
         certificate: request.conn_data::<PeerCertificate>(),
+        address: request.peer_addr().map(|peer| peer.ip()),
         correlation: correlation_of(request),
     }
 }
@@ -83,6 +84,9 @@ fn refusal(failure: &Failure) -> HttpResponse {
     let mut response = HttpResponse::build(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST));
     if status >= 429 {
         error_headers(&mut response, failure.fault());
+    }
+    if let Some(seconds) = failure.known_wait_s() {
+        response.insert_header((header::RETRY_AFTER, seconds.to_string()));
     }
     let mut answer = head(&mut response).body(json!({"error": error, "error_description": description}).to_string());
     answer.extensions_mut().insert(failure.fault());

@@ -16,7 +16,7 @@ use crate::security::keyring::Keyring;
 use crate::security::signing::SigningKey;
 use crate::security::tls::Revocations;
 use crate::security::{
-    Authority, MEMBER_MATCH, OauthRequest, OauthSettings, PeerCertificate, Refusals, TokenAnswer, issue,
+    Authority, MEMBER_MATCH, OauthRequest, OauthSettings, PeerCertificate, Refusals, Throttle, TokenAnswer, issue,
 };
 use crate::store::guesses::Limits;
 use crate::store::partners::{self, PartnerRow};
@@ -83,6 +83,7 @@ impl Bed {
             client_certificates: true,
             keyring: Keyring::new(false),
             refusals: Refusals::default(),
+            throttle: Throttle::new(0, Duration::from_secs(60)),
             revocations: revocations.clone(),
         };
         let authority = Authority::remembering(revocations, Duration::ZERO);
@@ -188,6 +189,7 @@ fn request<'a>(body: &'a str, certificate: Option<&'a PeerCertificate>) -> Oauth
         has_query: false,
         authorization: None,
         certificate,
+        address: None,
         correlation: correlation(),
     }
 }
