@@ -4,6 +4,7 @@ use super::{Exit, Out};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::records::import::{Progress, Report, import};
+use crate::telemetry::metrics as families;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -42,6 +43,13 @@ pub fn run(args: &ImportArgs, ctx: &Context, cwd: &Path, out: &mut Out) -> Resul
     bar.finish_and_clear();
     let report = done?;
     ctx.store.settle();
+    for (outcome, resources) in [
+        ("stored", report.stored),
+        ("unchanged", report.unchanged),
+        ("rejected", report.rejected),
+    ] {
+        metrics::counter!(families::IMPORTED, "outcome" => outcome).increment(resources);
+    }
     print(args, &report, out);
     Ok(if report.unreadable.is_empty() {
         Exit::Done

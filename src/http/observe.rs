@@ -9,7 +9,7 @@ use super::represent;
 use super::routes::{self, Access};
 use crate::app::App;
 use crate::error::{Failure, Fault};
-use crate::telemetry::Correlation;
+use crate::telemetry::{Correlation, metrics as families};
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
@@ -107,6 +107,7 @@ fn lost(failure: Failure, base_url: &str, correlation: &Correlation) -> actix_we
     log_cause(&failure, correlation);
     let mut answer = outcome_response(&failure, base_url);
     put_headers(answer.headers_mut(), correlation);
+    count_refusal(failure.fault());
     tracing::warn!(
         fault = failure.fault().code(),
         request.id = correlation.request_id,
@@ -211,9 +212,13 @@ fn log_cause(failure: &Failure, correlation: &Correlation) {
     }
 }
 
+fn count_refusal(fault: Fault) {
+    metrics::counter!(families::REFUSALS, "fault" => fault.code()).increment(1);
+}
+
 fn record(response: &ServiceResponse<BoxBody>, correlation: &Correlation, fault: Option<Fault>, took: Duration) {
     let request = response.request();
-    let route = routes::of(request).map_or("unmatched", |route| route.path);
+    let route = routes::of(request).map_or(routes::UNMATCHED, |route| route.path);
     let status = response.status().as_u16();
     let code = fault.map_or("", Fault::code);
     let partner = request
@@ -221,8 +226,12 @@ fn record(response: &ServiceResponse<BoxBody>, correlation: &Correlation, fault:
         .get::<SeenPartner>()
         .map(|seen| seen.0.clone())
         .unwrap_or_default();
-    metrics::counter!("causeway_http_requests_total", "route" => route, "status" => status.to_string(), "fault" => code).increment(1);
-    metrics::histogram!("causeway_http_seconds", "route" => route).record(took.as_secs_f64());
+    metrics::counter!(families::REQUESTS, "route" => route, "status" => status.to_string(), "fault" => code)
+        .increment(1);
+    metrics::histogram!(families::SECONDS, "route" => route).record(took.as_secs_f64());
+    if let Some(fault) = fault {
+        count_refusal(fault);
+    }
     tracing::info!(
         route,
         method = request.method().as_str(),

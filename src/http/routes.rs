@@ -4,6 +4,9 @@ use super::{fhir, oauth, observe};
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, Route as ActixRoute, guard};
 
+/// The route of what no route takes, in log lines and metrics.
+pub const UNMATCHED: &str = "unmatched";
+
 /// What a request must show before its handler runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {

@@ -22,6 +22,7 @@ use crate::error::{Failure, Fault};
 use crate::records::{compartment, released};
 use crate::security::Caller;
 use crate::store::disclosure::LiveGrant;
+use crate::telemetry::metrics as families;
 
 /// Name and version of the release rules; goes into each ledger entry.
 pub const POLICY: &str = "cms-0057/2";
@@ -85,6 +86,13 @@ async fn begin(ctx: &Context, entries: Vec<Entry>) -> Result<(), Failure> {
 
 /// Notes what became of a disclosure. Not waited for: a missing entry reads as "may have been disclosed".
 fn complete(ctx: &Context, mut entry: Entry, outcome: Outcome, bytes: u64) {
+    let how = if outcome.class == "ok" {
+        "completed"
+    } else {
+        "broken-off"
+    };
+    metrics::counter!(families::DISCLOSURES, "outcome" => how).increment(1);
+    metrics::counter!(families::DISCLOSED_BYTES).increment(bytes);
     entry.action = Action::DisclosureCompleted;
     entry.outcome = outcome;
     entry.bytes = Some(bytes);
@@ -95,6 +103,7 @@ fn complete(ctx: &Context, mut entry: Entry, outcome: Outcome, bytes: u64) {
 
 /// Records that nothing was disclosed, then answers with `fault`. "Not yours" and "not there" come here alike.
 async fn refuse(ctx: &Context, caller: &Caller, fault: Fault) -> Failure {
+    metrics::counter!(families::DISCLOSURES, "outcome" => "refused").increment(1);
     let mut entry = Entry::new(Action::DisclosureRefused, caller.actor(), caller.correlation.clone());
     entry.outcome = Outcome {
         class: "refused",

@@ -22,6 +22,7 @@ pub mod roster;
 pub mod schema;
 pub mod search;
 pub mod secrets;
+pub mod size;
 mod statement;
 pub mod steps;
 pub mod tokens;

@@ -3,9 +3,11 @@
 use super::authorised::{Authorised, record_refusal};
 use crate::app::App;
 use crate::audit::Action;
+use crate::error::{Failure, Fault};
 use crate::http::reply::{FHIR_JSON, HttpFailure};
 use crate::http::{answer_slot, body};
 use crate::member_match::{self, MatchRequest};
+use crate::telemetry::metrics as families;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use tokio::time::Instant;
@@ -55,6 +57,7 @@ pub async fn post(
         answer_slot::slot(app.config.policy.answer_slot, app.round_trip()),
     )
     .await;
+    count(&answered);
     let answer = answered?;
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = HttpResponse::build(status);
@@ -65,4 +68,19 @@ pub async fn post(
         response.insert_header(("idempotent-replayed", "true"));
     }
     Ok(response.body(answer.body))
+}
+
+fn count(answered: &Result<member_match::Answer, Failure>) {
+    let outcome = match answered {
+        Ok(answer) if answer.replayed => "replayed",
+        Ok(_) => "matched",
+        Err(failure) => match failure.fault() {
+            Fault::NoUniqueMember => "no-unique-member",
+            Fault::ConsentNotHonoured => "consent",
+            Fault::MatchLocked => "locked",
+            fault if fault.row().http < 500 => "invalid",
+            _ => "failed",
+        },
+    };
+    metrics::counter!(families::MATCHES, "outcome" => outcome).increment(1);
 }

@@ -2,15 +2,34 @@
 
 use crate::app::App;
 use crate::audit::ledger;
+use crate::http::routes;
+use crate::telemetry::{metrics as families, process};
 use actix_web::{HttpResponse, web};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::sync::OnceLock;
 
 static METRICS: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
 
-/// Installs the recorder; once in a process, however many servers it runs.
+/// Installs the recorder, with every family described and at its first values; once in a process, however many servers it runs.
 pub fn install_metrics() {
-    METRICS.get_or_init(|| PrometheusBuilder::new().install_recorder().ok());
+    METRICS.get_or_init(|| {
+        let times = Matcher::Full(families::SECONDS.to_owned());
+        let builder = PrometheusBuilder::new().set_buckets_for_metric(times, families::BUCKETS);
+        let handle = builder.ok()?.install_recorder().ok()?;
+        let mut paths: Vec<&'static str> = routes::ROUTES.iter().map(|route| route.path).collect();
+        paths.push(routes::UNMATCHED);
+        paths.sort_unstable();
+        paths.dedup();
+        families::begin(&paths);
+        Some(handle)
+    });
+}
+
+/// Puts measured times into their buckets. Without it they are kept singly until somebody reads `/metrics`, which may be never.
+pub fn settle_metrics() {
+    if let Some(handle) = METRICS.get().and_then(Option::as_ref) {
+        handle.run_upkeep();
+    }
 }
 
 /// `GET /live`: the process answers. Needs no store.
@@ -31,12 +50,21 @@ pub async fn ready(app: web::Data<App>) -> HttpResponse {
     }
 }
 
-/// `GET /metrics` in the Prometheus text format.
-pub async fn metrics_text() -> HttpResponse {
-    let text = METRICS
+/// `GET /metrics` in the Prometheus text format. It answers without a store too; then the store's size is left out.
+pub async fn metrics_text(app: web::Data<App>) -> HttpResponse {
+    let mut text = METRICS
         .get()
         .and_then(Option::as_ref)
         .map(PrometheusHandle::render)
         .unwrap_or_default();
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(text)
+    if let Ok(size) = app.ctx.store.size().await {
+        let parts = [("database", size.database as f64), ("write-ahead-log", size.log as f64)];
+        families::measured(families::STORE_BYTES, &parts, &mut text);
+    }
+    for (name, value) in process::figures() {
+        families::measured(name, &[("", value)], &mut text);
+    }
+    HttpResponse::Ok()
+        .content_type("text/plain; version=0.0.4; charset=utf-8")
+        .body(text)
 }

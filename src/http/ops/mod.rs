@@ -4,7 +4,7 @@ mod health;
 mod reviews;
 mod v1;
 
-pub use health::{install_metrics, live, metrics_text, ready};
+pub use health::{install_metrics, live, metrics_text, ready, settle_metrics};
 
 use actix_web::web::{self, ServiceConfig};
 
