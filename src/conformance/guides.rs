@@ -30,6 +30,16 @@ pub struct Guide {
     pub rows: &'static [Row],
 }
 
+/// Whether another version of the guide `suite`, with the same canonicals, leaves `path` of a type to choice.
+pub(super) fn is_optional_elsewhere(suite: &str, rtype: &str, path: &str) -> bool {
+    let profiles = of(suite).map_or("", |guide| guide.profiles);
+    GUIDES
+        .iter()
+        .filter(|guide| guide.suite != suite && guide.profiles == profiles)
+        .flat_map(|guide| guide.rows.iter().filter(|row| row.rtype == rtype))
+        .any(|row| !row.required.split_whitespace().any(|required| required == path))
+}
+
 const fn row(
     rtype: &'static str,
     searches: &'static str,
@@ -248,6 +258,23 @@ const PDEX_22: &[Row] = &[
 mod tests {
     use super::super::parameters;
     use super::*;
+
+    #[test]
+    fn what_one_version_demands_and_another_leaves_open_is_known() {
+        for (suite, rtype, path, optional) in [
+            ("us-core-3.1.1", "MedicationRequest", "requester", true),
+            ("us-core-3.1.1", "PractitionerRole", "practitioner", true),
+            ("us-core-3.1.1", "MedicationRequest", "status", false),
+            ("us-core-6.1.0", "Patient", "name", false),
+            ("carin", "Patient", "name", false),
+        ] {
+            assert_eq!(
+                is_optional_elsewhere(suite, rtype, path),
+                optional,
+                "{suite} {rtype}.{path}"
+            );
+        }
+    }
 
     #[test]
     fn every_search_can_be_judged() {

@@ -31,6 +31,8 @@ use session::Session;
 pub(crate) enum Stop {
     /// The server does not do what the requirement says.
     Fail(String),
+    /// What the server holds is at fault, as far as can be seen from outside, and not what it does.
+    Data(String),
     /// It could not be tried: the data or the client's settings do not allow it.
     Skip(String),
     /// The requirement does not apply to this server.

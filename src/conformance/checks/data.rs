@@ -180,10 +180,22 @@ pub(super) async fn must_support(session: &mut Session, suite: &str, row: &Row) 
     if claiming.is_empty() {
         return skip(format!("no {} claims a profile of the guide", row.rtype));
     }
+    let mut of_another_version = None;
     for one in &claiming {
-        for path in row.required.split_whitespace() {
-            demand(shape::has(one, path), || format!("{} has no {path}", name(one)))?;
+        for path in row.required.split_whitespace().filter(|path| !shape::has(one, path)) {
+            let versioned = |profile: &&str| profile.starts_with(profiles) && profile.contains('|');
+            if texts(&one["meta"]["profile"]).iter().any(versioned)
+                || !guides::is_optional_elsewhere(suite, row.rtype, path)
+            {
+                return fail(format!("{} claims a profile of the guide and has no {path}", name(one)));
+            }
+            of_another_version.get_or_insert_with(|| format!("{} has no {path}", name(one)));
         }
+    }
+    if let Some(what) = of_another_version {
+        return Err(Stop::Data(format!(
+            "{what}, which this version of the guide makes mandatory and another does not; its profile is claimed without a version"
+        )));
     }
     let unseen: Vec<&str> = row
         .must_support

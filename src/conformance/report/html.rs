@@ -8,9 +8,9 @@ const STYLE: &str = "\
 body{font:16px/1.5 system-ui,sans-serif;margin:0 auto;max-width:70rem;padding:1rem;color:#1b1b1b;background:#fff}\
 table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:top;padding:.3rem .6rem;border-bottom:1px solid #ccc}\
 pre{white-space:pre-wrap;overflow-wrap:anywhere;background:#f4f4f4;padding:.6rem}code{overflow-wrap:anywhere}\
-.fail,.error{color:#9b1c1c;font-weight:bold}.pass{color:#1a5c2a}.skip,.omit{color:#555}\
+.fail,.error{color:#9b1c1c;font-weight:bold}.data{color:#7a4b00;font-weight:bold}.pass{color:#1a5c2a}.skip,.omit{color:#555}\
 a:focus,summary:focus{outline:3px solid #1a4fa0}\
-@media (prefers-color-scheme:dark){body{color:#eee;background:#161616}pre{background:#262626}.fail,.error{color:#ff9b9b}.pass{color:#8fd9a2}.skip,.omit{color:#bbb}a{color:#9cc4ff}}";
+@media (prefers-color-scheme:dark){body{color:#eee;background:#161616}pre{background:#262626}.fail,.error{color:#ff9b9b}.data{color:#f0c070}.pass{color:#8fd9a2}.skip,.omit{color:#bbb}a{color:#9cc4ff}}";
 
 /// The whole page.
 pub fn page(report: &Report) -> String {

@@ -1,4 +1,5 @@
-//! JUnit XML, as build servers read it: one `testsuite` for each suite. Skipped and omitted tests are `skipped`.
+//! JUnit XML, as build servers read it: one `testsuite` for each suite. Skipped and omitted tests, and those that
+//! found the data at fault, are `skipped`.
 
 use super::{Report, Verdict, count, escape};
 use std::fmt::Write as _;
@@ -16,14 +17,14 @@ pub fn document(report: &Report) -> String {
         "<testsuites name=\"causeway conformance\" tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\" time=\"{took}\">"
     );
     for (suite, tested) in report.suites() {
-        let [_, failures, skips, omits, errors] = count(tested.iter().copied());
+        let [_, failures, skips, omits, errors, data] = count(tested.iter().copied());
         let took = seconds(tested.iter().map(|one| one.took_ms).sum());
         let _ = writeln!(
             out,
             "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{failures}\" errors=\"{errors}\" skipped=\"{}\" time=\"{took}\">",
             escape(suite),
             tested.len(),
-            skips + omits
+            skips + omits + data
         );
         for one in tested {
             let class = format!("{suite}.{}", one.test.group());
@@ -43,7 +44,7 @@ pub fn document(report: &Report) -> String {
                 }
                 Verdict::Fail(_) => "failure",
                 Verdict::Error(_) => "error",
-                Verdict::Skip(_) | Verdict::Omit(_) => "skipped",
+                Verdict::Skip(_) | Verdict::Omit(_) | Verdict::Data(_) => "skipped",
             };
             let asked: Vec<String> = one
                 .exchanges
@@ -78,10 +79,10 @@ mod tests {
     fn every_verdict_has_its_element() {
         let text = document(&sample());
         assert!(
-            text.contains("tests=\"5\" failures=\"1\" errors=\"1\" time=\"60.500\""),
+            text.contains("tests=\"6\" failures=\"1\" errors=\"1\" time=\"60.500\""),
             "{text}"
         );
-        assert!(text.contains("skipped=\"2\"") && text.matches("<testcase ").count() == 5);
+        assert!(text.contains("skipped=\"3\"") && text.matches("<testcase ").count() == 6);
         assert!(text.contains("message=\"because &lt;x&gt; &amp; &quot;y&quot;\u{fffd}\""));
         assert!(!text.contains("<script>") && !text.contains('\u{1}'));
         assert_eq!(text.matches('<').count(), text.matches('>').count());

@@ -22,6 +22,8 @@ pub enum Verdict {
     Omit(String),
     /// No verdict was reached.
     Error(String),
+    /// The data that the server holds is at fault: told, and no failure of the server.
+    Data(String),
 }
 
 impl From<Stop> for Verdict {
@@ -31,13 +33,14 @@ impl From<Stop> for Verdict {
             Stop::Skip(why) => Verdict::Skip(why),
             Stop::Omit(why) => Verdict::Omit(why),
             Stop::Error(why) => Verdict::Error(why),
+            Stop::Data(why) => Verdict::Data(why),
         }
     }
 }
 
 impl Verdict {
     /// The words of the verdicts, in the order in which counts are told.
-    pub const WORDS: [&'static str; 5] = ["pass", "fail", "skip", "omit", "error"];
+    pub const WORDS: [&'static str; 6] = ["pass", "fail", "skip", "omit", "error", "data"];
 
     /// One of [`Verdict::WORDS`].
     pub fn word(&self) -> &'static str {
@@ -47,6 +50,7 @@ impl Verdict {
             Verdict::Skip(_) => "skip",
             Verdict::Omit(_) => "omit",
             Verdict::Error(_) => "error",
+            Verdict::Data(_) => "data",
         }
     }
 
@@ -54,7 +58,9 @@ impl Verdict {
     pub fn reason(&self) -> &str {
         match self {
             Verdict::Pass => "",
-            Verdict::Fail(why) | Verdict::Skip(why) | Verdict::Omit(why) | Verdict::Error(why) => why,
+            Verdict::Fail(why) | Verdict::Skip(why) | Verdict::Omit(why) | Verdict::Error(why) | Verdict::Data(why) => {
+                why
+            }
         }
     }
 
@@ -92,7 +98,7 @@ pub struct Report {
 
 impl Report {
     /// How many tests have each verdict, in the order of [`Verdict::WORDS`].
-    pub fn counts(&self) -> [usize; 5] {
+    pub fn counts(&self) -> [usize; 6] {
         count(self.tested.iter())
     }
 
@@ -114,8 +120,8 @@ impl Report {
     }
 }
 
-fn count<'a>(tested: impl Iterator<Item = &'a Tested>) -> [usize; 5] {
-    let mut counts = [0; 5];
+fn count<'a>(tested: impl Iterator<Item = &'a Tested>) -> [usize; 6] {
+    let mut counts = [0; 6];
     for one in tested {
         let at = Verdict::WORDS
             .iter()
@@ -127,7 +133,7 @@ fn count<'a>(tested: impl Iterator<Item = &'a Tested>) -> [usize; 5] {
 }
 
 /// `3 pass, 1 fail`, without what is none.
-fn told(counts: [usize; 5]) -> String {
+fn told(counts: [usize; 6]) -> String {
     let parts = counts.iter().zip(Verdict::WORDS).filter(|(count, _)| **count > 0);
     parts
         .map(|(count, word)| format!("{count} {word}"))
@@ -165,6 +171,7 @@ pub(super) mod tests {
             Verdict::Skip(why()),
             Verdict::Omit(why()),
             Verdict::Error(why()),
+            Verdict::Data(why()),
         ];
         let exchange = Exchange {
             method: "GET".to_owned(),
@@ -196,8 +203,8 @@ pub(super) mod tests {
     #[test]
     fn counts_follow_the_verdicts() {
         let report = sample();
-        assert_eq!((report.counts(), report.is_good()), ([1; 5], false));
-        assert_eq!(told(report.counts()), "1 pass, 1 fail, 1 skip, 1 omit, 1 error");
+        assert_eq!((report.counts(), report.is_good()), ([1; 6], false));
+        assert_eq!(told(report.counts()), "1 pass, 1 fail, 1 skip, 1 omit, 1 error, 1 data");
         assert_eq!(report.suites().len(), 1);
         assert_eq!(escape("a<b>&\"\u{1}\u{e9}"), "a&lt;b&gt;&amp;&quot;\u{fffd}\u{e9}");
     }

@@ -10,9 +10,10 @@ pub fn rows(report: &Report) -> Vec<Vec<String>> {
     let rank = |verdict: &Verdict| match verdict {
         Verdict::Error(_) => 0,
         Verdict::Fail(_) => 1,
-        Verdict::Skip(_) => 2,
-        Verdict::Omit(_) => 3,
-        Verdict::Pass => 4,
+        Verdict::Data(_) => 2,
+        Verdict::Skip(_) => 3,
+        Verdict::Omit(_) => 4,
+        Verdict::Pass => 5,
     };
     let mut all: Vec<_> = report
         .tested
@@ -53,11 +54,11 @@ mod tests {
         let rows = rows(&sample());
         assert_eq!(
             rows.iter().map(|row| row[0].as_str()).collect::<Vec<_>>(),
-            ["error", "fail", "skip", "omit"]
+            ["error", "fail", "data", "skip", "omit"]
         );
         assert_eq!(
             summary(&sample()).last().map(String::as_str),
-            Some("5 tests: 1 pass, 1 fail, 1 skip, 1 omit, 1 error")
+            Some("6 tests: 1 pass, 1 fail, 1 skip, 1 omit, 1 error, 1 data")
         );
     }
 }
