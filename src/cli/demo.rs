@@ -1,5 +1,6 @@
 //! `causeway demo`: two payers on this machine, an exchange explained step by step.
 
+use super::signals::Signals;
 use super::{Exit, Out};
 use crate::config::Config;
 use crate::demo::story::{self, Demo};
@@ -53,13 +54,28 @@ pub fn run(args: &DemoArgs, cwd: &Path, out: &mut Out) -> Result<Exit, Failure> 
     let (environment, reserved) = addresses()?;
     let config = Config::load(None, environment)?;
     std::fs::create_dir_all(&folder).map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?;
-    log::start("info", true, Some(&folder.join("old-payer.log")));
+    let plan = log::Plan {
+        level: "info",
+        format: "json",
+        file: Some(&folder.join("old-payer.log")),
+        quiet: out.quiet,
+        terminal: out.terminal,
+        colour: false,
+    };
+    log::start(&plan).map_err(|error| Failure::new(Fault::InputUnreadable).at("--folder").because(error))?;
     let base_url = config.server.base_url.clone();
     runtime.block_on(async {
+        let mut signals = Signals::listen()?;
         let demo = Demo::start(config, &folder, reserved, out).await?;
         std::fs::write(folder.join("base-url.txt"), &base_url)
             .map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?;
-        let received = demo.play(out).await?;
+        let received = tokio::select! {
+            received = demo.play(out) => received?,
+            () = signals.stop() => {
+                demo.stop().await;
+                return Ok(Exit::Failed);
+            }
+        };
         if out.json {
             out.value(&received);
         }
@@ -69,7 +85,7 @@ pub fn run(args: &DemoArgs, cwd: &Path, out: &mut Out) -> Result<Exit, Failure> 
         } else {
             out.tell(&demo.by_hand());
             out.tell("The old payer stays up. Ctrl-C ends it.");
-            let _ = tokio::signal::ctrl_c().await;
+            signals.stop().await;
         }
         demo.stop().await;
         Ok(Exit::Done)

@@ -20,6 +20,7 @@ pub mod policy;
 pub mod review;
 mod review_table;
 pub mod serve;
+mod signals;
 pub mod synth;
 
 pub use args::{Cli, Command, Common};

@@ -1,6 +1,7 @@
 //! `causeway serve`: the server, from configuration to SIGTERM.
 
 use super::admin::{AdminSocket, SOCKET};
+use super::signals::{Asked, Signals};
 use super::{Common, Exit, Out, load, open};
 use crate::app::App;
 use crate::audit::{Action, Actor, Entry, ledger};
@@ -8,7 +9,8 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::demo::dev;
 use crate::error::{Failure, Fault};
-use crate::http::server::{self, Extra};
+use crate::http::ops;
+use crate::http::server::{self, Extra, Running};
 use crate::security::tls::{ServerTls, TlsFiles};
 use crate::store::{guesses, idempotency, tokens};
 use crate::telemetry::{Correlation, log};
@@ -16,7 +18,6 @@ use actix_web::web::Data;
 use clap::Args;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Time between not being ready and closing the listeners, so that balancers notice.
 const NOTICE: Duration = Duration::from_secs(1);
@@ -37,7 +38,7 @@ pub struct ServeArgs {
     /// Make development certificates, a partner and sample members where there are none
     #[arg(long)]
     pub dev: bool,
-    /// Write the log to this file instead of stderr
+    /// Write the log to this file instead of stderr; SIGHUP opens it anew
     #[arg(long, value_name = "FILE")]
     pub log_file: Option<std::path::PathBuf>,
 }
@@ -55,48 +56,59 @@ pub fn run(args: &ServeArgs, common: &Common, out: &mut Out) -> Result<Exit, Fai
 /// # Errors
 /// As [`run`].
 pub fn run_with(args: &ServeArgs, common: &Common, extra: Option<Extra>, out: &mut Out) -> Result<Exit, Failure> {
-    let mut config = load(common)?;
-    log::start(&config.log.level, config.log.format == "json", args.log_file.as_deref());
-    let ctx = open(&config)?;
-    if args.dev {
-        config = dev::prepare(&config, &ctx, out)?;
-    }
-    tracing::info!(store = %config.store.url, "starting");
-    let tls = ServerTls::open(TlsFiles::of(&config.tls)?)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Fault::Internal).because(error))?;
-    let socket = config.data_folder().join(SOCKET);
-    let config = Arc::new(config);
-    let exit = runtime.block_on(serve(ctx, config, tls, &socket, extra, out));
+    let exit = runtime.block_on(async {
+        let mut signals = Signals::listen()?;
+        let started = tokio::select! {
+            started = start(args, common, extra, out) => started?,
+            // Nothing was served yet, and the store is safe at any moment.
+            () = signals.stop() => return Ok(Exit::Done),
+        };
+        serve(started, common, &mut signals).await
+    });
     runtime.shutdown_timeout(Duration::from_secs(1));
     exit
 }
 
-async fn serve(
-    ctx: Context,
-    config: Arc<Config>,
-    tls: ServerTls,
-    socket: &std::path::Path,
-    extra: Option<Extra>,
-    out: &mut Out,
-) -> Result<Exit, Failure> {
-    note(&ctx, Action::ServerStarted).await?;
-    let wiring = {
-        let (ctx, config) = (ctx.clone(), Arc::clone(&config));
-        tokio::task::spawn_blocking(move || App::new(ctx, config, tls))
+/// A server that accepts requests.
+struct Started {
+    app: Data<App>,
+    running: Running,
+    /// Where commands reach the store that this process owns; its file goes with it.
+    _admin: Option<AdminSocket>,
+}
+
+/// From the configuration to listening. What may take its time runs on a thread of its own, so that a signal can end it.
+async fn start(args: &ServeArgs, common: &Common, extra: Option<Extra>, out: &mut Out) -> Result<Started, Failure> {
+    let mut config = {
+        let common = common.clone();
+        on_its_own_thread(move || load(&common)).await?
     };
-    let app = Data::new(
-        wiring
-            .await
-            .map_err(|error| Failure::new(Fault::Internal).because(error))??,
-    );
+    start_log(&config, args, common, out)?;
+    let ctx = {
+        let config = config.clone();
+        on_its_own_thread(move || open(&config)).await?
+    };
+    if args.dev {
+        config = tokio::task::block_in_place(|| dev::prepare(&config, &ctx, out))?;
+    }
+    tracing::info!(store = %config.store.url, "starting");
+    let tls = ServerTls::open(TlsFiles::of(&config.tls)?)?;
+    let socket = config.data_folder().join(SOCKET);
+    let config = Arc::new(config);
+    note(&ctx, Action::ServerStarted).await?;
+    let app = {
+        let (ctx, config) = (ctx.clone(), Arc::clone(&config));
+        Data::new(on_its_own_thread(move || App::new(ctx, config, tls)).await?)
+    };
     // On PostgreSQL commands open the store themselves; the socket is for the store that has one owner.
-    let _admin = match config.store.url.sqlite_path() {
+    let admin = match config.store.url.sqlite_path() {
         Some(_) => Some(
-            AdminSocket::listen(socket, &ctx).map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?,
+            AdminSocket::listen(&socket, &ctx).map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?,
         ),
         None => None,
     };
@@ -107,16 +119,44 @@ async fn serve(
     ));
     out.note(&format!("operations  http://{}", running.ops));
     tracing::info!(fhir = %running.fhir, ops = %running.ops, "listening");
+    Ok(Started {
+        app,
+        running,
+        _admin: admin,
+    })
+}
 
-    let unusable = |error: std::io::Error| Failure::new(Fault::Internal).because(error);
-    let mut terminate = signal(SignalKind::terminate()).map_err(unusable)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(unusable)?;
+fn start_log(config: &Config, args: &ServeArgs, common: &Common, out: &Out) -> Result<(), Failure> {
+    let plan = log::Plan {
+        level: &config.log.level,
+        format: &config.log.format,
+        file: args.log_file.as_deref(),
+        quiet: common.quiet,
+        terminal: out.terminal,
+        colour: crate::config::wants_colour(),
+    };
+    log::start(&plan).map_err(|error| Failure::new(Fault::ConfigInvalid).at("--log-file").because(error))
+}
+
+async fn on_its_own_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Failure::new(Fault::Internal).because(error))?
+}
+
+async fn serve(started: Started, common: &Common, signals: &mut Signals) -> Result<Exit, Failure> {
+    let Started { app, running, _admin } = started;
+    let ctx = app.ctx.clone();
     let mut tick = tokio::time::interval(Duration::from_millis(500));
     let mut sweep = tokio::time::interval(SWEEP);
     loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            asked = signals.next() => match asked {
+                Asked::Stop => break,
+                Asked::Reload => reload(&app, common),
+            },
             _ = tick.tick() => {
                 app.tls.reload_if_changed();
                 if ctx.store.is_broken() {
@@ -127,7 +167,10 @@ async fn serve(
             _ = sweep.tick() => {
                 sweep_expired(&ctx);
                 let app = app.clone();
-                tokio::task::spawn_blocking(move || app.measure_round_trip());
+                tokio::task::spawn_blocking(move || {
+                    app.measure_round_trip();
+                    ops::settle_metrics();
+                });
             }
         }
     }
@@ -147,9 +190,27 @@ async fn serve(
             }
             Err(_) => Ok(Exit::Failed),
         },
-        _ = terminate.recv() => Ok(Exit::Failed),
-        _ = interrupt.recv() => Ok(Exit::Failed),
+        () = signals.stop() => Ok(Exit::Failed),
     }
+}
+
+/// What SIGHUP asks for: files are read again, whether they look changed or not. What cannot be used is logged, and the old stays.
+fn reload(app: &App, common: &Common) {
+    app.tls.reload();
+    app.oauth.keyring.forget();
+    match load(common) {
+        Ok(config) => {
+            if let Err(error) = log::renew(&config.log.level) {
+                tracing::error!(cause = %error, "the log file cannot be opened; the former one stays in use");
+            }
+        }
+        Err(failure) => tracing::error!(
+            fault = failure.fault().code(),
+            at = ?failure.expressions(),
+            "the configuration cannot be read; the log stays as it was"
+        ),
+    }
+    tracing::info!("SIGHUP: certificates, revocation lists, key sets and the log were renewed");
 }
 
 /// Drops a bounded number of rows whose time is over: assertions seen, tokens, idempotency keys, guesses.

@@ -89,6 +89,11 @@ impl Keyring {
         Ok(keys)
     }
 
+    /// Forgets what was fetched, so that each set is fetched anew when it is needed next.
+    pub fn forget(&self) {
+        self.0.fetched.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// The set at `url`, from the cache while it may be, fetched again when `kid` is not in it.
     ///
     /// # Errors

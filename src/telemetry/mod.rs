@@ -4,5 +4,8 @@
 
 mod correlation;
 pub mod log;
+mod log_text;
+pub mod metrics;
+pub mod process;
 
 pub use correlation::Correlation;

@@ -152,7 +152,8 @@ impl ServerTls {
         true
     }
 
-    fn reload(&self) {
+    /// Reads the files again. What cannot be used is logged, and the old stays.
+    pub fn reload(&self) {
         match certified(&self.0.files) {
             Ok(identity) => self.0.identity.0.store(Arc::new(identity)),
             Err(failure) => kept(&failure),
@@ -166,7 +167,7 @@ impl ServerTls {
                 Err(failure) => kept(&failure),
             }
         }
-        tracing::info!("the TLS files changed and were read again");
+        tracing::info!("the TLS files were read again");
     }
 
     /// Follows the files until the task is aborted.

@@ -163,7 +163,7 @@ impl TestPayer {
             .open(self.home().join("server.log"))
             .expect("a log");
         let child = program(self.home())
-            .args(["serve", "--quiet"])
+            .args(["serve", "--quiet", "--log-file", "server.log"])
             .envs(environment.iter().copied())
             .stdout(Stdio::null())
             .stderr(log)
