@@ -209,7 +209,7 @@ impl Report {
             return;
         }
         if cfg!(debug_assertions) {
-            out.error("warning: this is a debug build; its figures say nothing");
+            out.note("warning: this is a debug build; its figures say nothing");
         }
         let rows: Vec<Vec<String>> = self.measures.iter().map(Measure::cells).collect();
         out.table(

@@ -268,7 +268,11 @@ mod tests {
             ("us-core-6.1.0", "Patient", "name", false),
             ("carin", "Patient", "name", false),
         ] {
-            assert_eq!(is_optional_elsewhere(suite, rtype, path), optional, "{suite} {rtype}.{path}");
+            assert_eq!(
+                is_optional_elsewhere(suite, rtype, path),
+                optional,
+                "{suite} {rtype}.{path}"
+            );
         }
     }
 

@@ -254,7 +254,8 @@ fn record(response: &ServiceResponse<BoxBody>, correlation: &Correlation, fault:
         .get::<SeenPartner>()
         .map(|seen| seen.0.clone())
         .unwrap_or_default();
-    metrics::counter!(families::REQUESTS, "route" => route, "status" => status.to_string(), "fault" => code).increment(1);
+    metrics::counter!(families::REQUESTS, "route" => route, "status" => status.to_string(), "fault" => code)
+        .increment(1);
     metrics::histogram!(families::SECONDS, "route" => route).record(took.as_secs_f64());
     if let Some(fault) = fault {
         count_refusal(fault);

@@ -265,8 +265,15 @@ mod tests {
     #[test]
     fn t_a22_a_flood_is_judged_at_its_rate_only() {
         let flood = (0..1041).map(|n| n * 360_000 / 1041);
-        let judged = judged_of(&Throttle::new(60, Duration::from_secs(300)), client("192.0.2.1", "a"), flood);
-        assert!((120..=132).contains(&judged), "{judged} of 1041 in six minutes: 60 and one in 5 s");
+        let judged = judged_of(
+            &Throttle::new(60, Duration::from_secs(300)),
+            client("192.0.2.1", "a"),
+            flood,
+        );
+        assert!(
+            (120..=132).contains(&judged),
+            "{judged} of 1041 in six minutes: 60 and one in 5 s"
+        );
     }
 
     #[test]
@@ -278,8 +285,16 @@ mod tests {
         assert!(throttle.admit(origin, 1000 + wait_ms - 1).is_err());
         assert!(throttle.admit(origin, 1000 + wait_ms).is_ok());
         throttle.succeeded(origin, 8000);
-        assert_eq!(judged_of(&throttle, origin, [8000; 50].into_iter()), 10, "a success starts anew");
-        assert_eq!(judged_of(&throttle, origin, [100_000; 50].into_iter()), 10, "time does as well");
+        assert_eq!(
+            judged_of(&throttle, origin, [8000; 50].into_iter()),
+            10,
+            "a success starts anew"
+        );
+        assert_eq!(
+            judged_of(&throttle, origin, [100_000; 50].into_iter()),
+            10,
+            "time does as well"
+        );
     }
 
     #[test]
@@ -310,7 +325,9 @@ mod tests {
     fn t_a22_ipv6_counts_by_the_64_and_mapped_ipv4_as_ipv4() {
         let throttle = ten_a_minute();
         let flood = (0..500u32).map(|n| client(&format!("2001:db8:0:1::{n:x}"), "partner"));
-        let judged: usize = flood.map(|origin| judged_of(&throttle, origin, std::iter::once(0))).sum();
+        let judged: usize = flood
+            .map(|origin| judged_of(&throttle, origin, std::iter::once(0)))
+            .sum();
         assert_eq!(judged, 10);
         assert!(throttle.admit(client("2001:db8:0:2::1", "partner"), 0).is_ok());
         assert_eq!(client("::ffff:192.0.2.1", "a"), client("192.0.2.1", "a"));
@@ -350,7 +367,10 @@ mod tests {
     #[test]
     fn with_no_limit_nothing_is_counted() {
         let throttle = Throttle::new(0, Duration::from_secs(60));
-        assert_eq!(judged_of(&throttle, client("192.0.2.1", "a"), [0; 500].into_iter()), 500);
+        assert_eq!(
+            judged_of(&throttle, client("192.0.2.1", "a"), [0; 500].into_iter()),
+            500
+        );
         assert!(throttle.counts.lock().expect("counts").clients.is_empty());
     }
 }

@@ -25,7 +25,11 @@ where
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut said = Said::default();
         event.record(&mut said);
-        let line = said.line(Clock::System.now_ms(), *event.metadata().level(), writer.has_ansi_escapes());
+        let line = said.line(
+            Clock::System.now_ms(),
+            *event.metadata().level(),
+            writer.has_ansi_escapes(),
+        );
         writeln!(writer, "{line}")
     }
 }
@@ -66,7 +70,11 @@ impl Said {
             true => self.message.clone(),
             false => format!("{:<MESSAGE$}", self.message),
         };
-        let mut line = format!("{}  {}  {message}", paint("2", &time), paint(code, &format!("{level:<5}")));
+        let mut line = format!(
+            "{}  {}  {message}",
+            paint("2", &time),
+            paint(code, &format!("{level:<5}"))
+        );
         for (name, value) in &self.fields {
             // Writing into a String cannot fail.
             let _ = write!(line, " {}{value}", paint("2", &format!("{name}=")));
@@ -115,22 +123,39 @@ mod tests {
             message: printable(message),
             fields: Vec::new(),
         };
-        said.fields.extend(fields.iter().map(|(name, value)| (*name, quoted(value))));
+        said.fields
+            .extend(fields.iter().map(|(name, value)| (*name, quoted(value))));
         said
     }
 
     #[test]
     fn a_line_has_time_level_what_happened_and_fields_in_columns() {
-        let answered = said("answered", &[("route", "/fhir/Patient/{id}"), ("status", "200"), ("cause", "two words")]);
+        let answered = said(
+            "answered",
+            &[
+                ("route", "/fhir/Patient/{id}"),
+                ("status", "200"),
+                ("cause", "two words"),
+            ],
+        );
         let plain = answered.line(1_798_761_600_123, Level::INFO, false);
         assert_eq!(
             plain,
             "2027-01-01 00:00:00.123Z  INFO   answered                             route=/fhir/Patient/{id} status=200 cause=\"two words\""
         );
         let coloured = answered.line(1_798_761_600_123, Level::INFO, true);
-        assert!(coloured.contains("\u{1b}[32mINFO \u{1b}[0m") && coloured.contains("\u{1b}[2mroute=\u{1b}[0m"), "{coloured}");
-        assert_eq!(said("draining", &[]).line(0, Level::WARN, false), "1970-01-01 00:00:00.000Z  WARN   draining");
-        assert_eq!((milliseconds("3210"), milliseconds("12")), ("3.210ms".to_owned(), "0.012ms".to_owned()));
+        assert!(
+            coloured.contains("\u{1b}[32mINFO \u{1b}[0m") && coloured.contains("\u{1b}[2mroute=\u{1b}[0m"),
+            "{coloured}"
+        );
+        assert_eq!(
+            said("draining", &[]).line(0, Level::WARN, false),
+            "1970-01-01 00:00:00.000Z  WARN   draining"
+        );
+        assert_eq!(
+            (milliseconds("3210"), milliseconds("12")),
+            ("3.210ms".to_owned(), "0.012ms".to_owned())
+        );
     }
 
     #[test]

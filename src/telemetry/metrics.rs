@@ -123,7 +123,15 @@ pub const FAMILIES: &[Family] = {
             Counter,
             &[(
                 "outcome",
-                Words(&["matched", "no-unique-member", "consent", "invalid", "locked", "replayed", "failed"]),
+                Words(&[
+                    "matched",
+                    "no-unique-member",
+                    "consent",
+                    "invalid",
+                    "locked",
+                    "replayed",
+                    "failed",
+                ]),
             )],
             "Answers to $member-match by outcome.",
         ),
@@ -181,12 +189,7 @@ pub const FAMILIES: &[Family] = {
             &[],
             "Bytes of memory that are resident.",
         ),
-        family(
-            "process_virtual_memory_bytes",
-            Gauge,
-            &[],
-            "Bytes of virtual memory.",
-        ),
+        family("process_virtual_memory_bytes", Gauge, &[], "Bytes of virtual memory."),
         family("process_threads", Gauge, &[], "Threads of this process."),
         family("process_open_fds", Gauge, &[], "Open file descriptors."),
         family(
@@ -251,7 +254,12 @@ pub fn measured(name: &str, values: &[(&str, f64)], text: &mut String) {
         return;
     };
     // Writing into a String cannot fail.
-    let _ = writeln!(text, "# HELP {name} {}\n# TYPE {name} {}", family.help, family.kind.word());
+    let _ = writeln!(
+        text,
+        "# HELP {name} {}\n# TYPE {name} {}",
+        family.help,
+        family.kind.word()
+    );
     for (value, number) in values {
         let _ = match family.labels.first() {
             None => writeln!(text, "{name} {number}"),

@@ -27,13 +27,20 @@ pub fn figures() -> Vec<(&'static str, f64)> {
         ("process_max_fds", number(&limits, "Max open files")),
         ("process_start_time_seconds", started(&stat, &machine, ticks)),
     ];
-    found.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    found
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect()
 }
 
 /// The fields of `/proc/self/stat` after the program's name, which may hold blanks: the first is field 3.
 fn field(stat: &str, number: usize) -> Option<f64> {
     let (_, fields) = stat.rsplit_once(')')?;
-    fields.split_ascii_whitespace().nth(number.checked_sub(3)?)?.parse().ok()
+    fields
+        .split_ascii_whitespace()
+        .nth(number.checked_sub(3)?)?
+        .parse()
+        .ok()
 }
 
 fn cpu_ticks(stat: &str) -> Option<f64> {
@@ -76,7 +83,10 @@ mod tests {
         };
         let now_s = crate::clock::Clock::System.now_ms() as f64 / 1000.0;
         let started_s = of("process_start_time_seconds");
-        assert!((now_s - 86_400.0..=now_s + 2.0).contains(&started_s), "{started_s} of {now_s}");
+        assert!(
+            (now_s - 86_400.0..=now_s + 2.0).contains(&started_s),
+            "{started_s} of {now_s}"
+        );
         assert!((0.0..=86_400.0 * 64.0).contains(&of("process_cpu_seconds_total")));
         assert!((1e6..=1e12).contains(&of("process_resident_memory_bytes")));
         assert!(of("process_virtual_memory_bytes") >= of("process_resident_memory_bytes"));
@@ -89,6 +99,9 @@ mod tests {
         let stat = "7 (a) b (c)) S 1 7 7 0 -1 4194304 1 0 0 0 250 50 0 0 20 0 9 0 1000 1 1";
         assert_eq!(cpu_ticks(stat), Some(300.0));
         assert_eq!(started(stat, "cpu 1\nbtime 1700000000\n", 100.0), Some(1_700_000_010.0));
-        assert_eq!((cpu_ticks(""), kibibytes("VmRSS:\t  12 kB\n", "VmRSS:")), (None, Some(12_288.0)));
+        assert_eq!(
+            (cpu_ticks(""), kibibytes("VmRSS:\t  12 kB\n", "VmRSS:")),
+            (None, Some(12_288.0))
+        );
     }
 }

@@ -15,7 +15,9 @@ struct Scrape {
 
 fn is_name(text: &str) -> bool {
     let mut bytes = text.bytes();
-    let first = bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_' || b == b':');
+    let first = bytes
+        .next()
+        .is_some_and(|b| b.is_ascii_alphabetic() || b == b'_' || b == b':');
     first && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b':')
 }
 
@@ -87,8 +89,14 @@ fn parse(text: &str) -> Result<Scrape, String> {
                 Some((name, rest)) => (name, rest.strip_suffix('}').ok_or_else(|| format!("open: {line}"))?),
             };
             let kind = scrape.families.get(&current).map_or("", |(kind, _)| kind.as_str());
-            let suffix = name.strip_prefix(current.as_str()).ok_or_else(|| format!("{line} in {current}"))?;
-            let allowed: &[&str] = if kind == "histogram" { &["_bucket", "_sum", "_count"] } else { &[""] };
+            let suffix = name
+                .strip_prefix(current.as_str())
+                .ok_or_else(|| format!("{line} in {current}"))?;
+            let allowed: &[&str] = if kind == "histogram" {
+                &["_bucket", "_sum", "_count"]
+            } else {
+                &[""]
+            };
             if !allowed.contains(&suffix) || help.is_some() {
                 return Err(format!("{line} in {current}"));
             }
@@ -128,7 +136,10 @@ fn the_parser_of_this_test_refuses_what_is_not_the_format() {
 async fn scrape(payer: &TestPayer) -> Scrape {
     let answer = reqwest::get(format!("{}/metrics", payer.ops)).await.expect("an answer");
     assert_eq!(answer.status(), 200);
-    assert_eq!(answer.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    assert_eq!(
+        answer.headers()["content-type"],
+        "text/plain; version=0.0.4; charset=utf-8"
+    );
     let text = answer.text().await.expect("text");
     parse(&text).unwrap_or_else(|error| panic!("{error} in\n{text}"))
 }
@@ -136,7 +147,10 @@ async fn scrape(payer: &TestPayer) -> Scrape {
 impl Scrape {
     #[track_caller]
     fn of(&self, series: &str) -> f64 {
-        *self.series.get(series).unwrap_or_else(|| panic!("no {series} in {:?}", self.series.keys()))
+        *self
+            .series
+            .get(series)
+            .unwrap_or_else(|| panic!("no {series} in {:?}", self.series.keys()))
     }
 
     fn sum(&self, name: &str) -> f64 {
@@ -151,11 +165,20 @@ async fn every_family_is_there_at_the_first_scrape_and_counts_what_happens() {
     let first = scrape(&payer).await;
     let table: BTreeMap<String, (String, String)> = FAMILIES
         .iter()
-        .map(|family| (family.name.to_owned(), (family.kind.word().to_owned(), family.help.to_owned())))
+        .map(|family| {
+            (
+                family.name.to_owned(),
+                (family.kind.word().to_owned(), family.help.to_owned()),
+            )
+        })
         .collect();
     assert_eq!(first.families, table);
     for family in FAMILIES {
-        let name = if family.kind == Kind::Histogram { format!("{}_count", family.name) } else { family.name.to_owned() };
+        let name = if family.kind == Kind::Histogram {
+            format!("{}_count", family.name)
+        } else {
+            family.name.to_owned()
+        };
         let values: Vec<f64> = first
             .series
             .iter()
@@ -164,7 +187,11 @@ async fn every_family_is_there_at_the_first_scrape_and_counts_what_happens() {
             .collect();
         assert!(!values.is_empty(), "{} has no series", family.name);
         let counts = family.name.starts_with("causeway_") && family.kind != Kind::Gauge;
-        assert!(!counts || values.iter().all(|value| *value == 0.0), "{} does not begin at 0", family.name);
+        assert!(
+            !counts || values.iter().all(|value| *value == 0.0),
+            "{} does not begin at 0",
+            family.name
+        );
     }
     assert!(first.of("process_resident_memory_bytes") > 1e6 && first.of("process_open_fds") >= 3.0);
     assert!(first.of("process_threads") >= 2.0 && first.of("process_start_time_seconds") > 1.7e9);
@@ -173,10 +200,13 @@ async fn every_family_is_there_at_the_first_scrape_and_counts_what_happens() {
     let token = client.token(ALL_SCOPES).await;
     client.ask_token("no-assertion", ALL_SCOPES).await.assert_status(401);
     client.get("no-token", "Patient/x").await.assert_status(401);
-    let (id, _) = client.matched(&token, &payer.request(1, Variation::Exact)).await;
+    let (id, _) = client.matched(&token, &payer.request(0, Variation::Exact)).await;
     let everything = client.get(&token, &format!("Patient/{id}/$everything")).await;
     everything.assert_status(200);
-    client.get(&token, "Patient/nobody/$everything").await.assert_status(404);
+    client
+        .get(&token, "Patient/nobody/$everything")
+        .await
+        .assert_status(404);
     client.post_match(&token, "{", &[]).await.assert_status(400);
     client.get("x", "../../no/such/route/of/ours").await.assert_status(404);
 
@@ -193,41 +223,69 @@ async fn every_family_is_there_at_the_first_scrape_and_counts_what_happens() {
         ("causeway_refusals_total{fault=\"SE-002\"}", 1.0),
         ("causeway_refusals_total{fault=\"RQ-015\"}", 1.0),
         ("causeway_refusals_total{fault=\"RQ-010\"}", 1.0),
-        ("causeway_http_requests_total{route=\"/oauth/token\",status=\"200\",fault=\"\"}", 1.0),
-        ("causeway_http_requests_total{route=\"/oauth/token\",status=\"401\",fault=\"OA-002\"}", 1.0),
+        (
+            "causeway_http_requests_total{route=\"/oauth/token\",status=\"200\",fault=\"\"}",
+            1.0,
+        ),
+        (
+            "causeway_http_requests_total{route=\"/oauth/token\",status=\"401\",fault=\"OA-002\"}",
+            1.0,
+        ),
         ("causeway_http_seconds_count{route=\"/oauth/token\"}", 2.0),
     ] {
         assert_eq!(then.of(series), value, "{series}");
     }
     assert!(then.of("causeway_disclosed_bytes_total") > 100.0);
-    assert_eq!(then.sum("causeway_http_requests_total"), then.sum("causeway_http_seconds_count"));
+    assert_eq!(
+        then.sum("causeway_http_requests_total"),
+        then.sum("causeway_http_seconds_count")
+    );
     assert!(then.of("process_cpu_seconds_total") >= first.of("process_cpu_seconds_total"));
     let mut below = 0.0;
     for bound in BUCKETS {
-        let count = then.of(&format!("causeway_http_seconds_bucket{{route=\"/oauth/token\",le=\"{bound}\"}}"));
+        let count = then.of(&format!(
+            "causeway_http_seconds_bucket{{route=\"/oauth/token\",le=\"{bound}\"}}"
+        ));
         assert!(count >= below, "buckets are cumulative");
         below = count;
     }
-    assert_eq!(then.of("causeway_http_seconds_bucket{route=\"/oauth/token\",le=\"+Inf\"}"), 2.0);
+    assert_eq!(
+        then.of("causeway_http_seconds_bucket{route=\"/oauth/token\",le=\"+Inf\"}"),
+        2.0
+    );
 
     // What an import inside this process looked at is counted as well.
     payer.json_command(&["import", "members"]);
     let last = scrape(&payer).await;
-    assert!(payer.place.url.sqlite_path().is_none() || last.of("causeway_imported_resources_total{outcome=\"unchanged\"}") > 0.0);
+    assert!(
+        payer.place.url.sqlite_path().is_none()
+            || last.of("causeway_imported_resources_total{outcome=\"unchanged\"}") > 0.0
+    );
     // No caller can make series of its own.
     let many = last.series.len();
     for n in 0..50 {
         client.get("x", &format!("Nothing{n}/{n}?n{n}={n}")).await;
-        client.form("/oauth/token", &[("client_id", &format!("id-{n}"))], None).await;
+        client
+            .form("/oauth/token", &[("client_id", &format!("id-{n}"))], None)
+            .await;
     }
     let flooded = scrape(&payer).await;
-    assert!(flooded.series.len() < many + 40, "{} series became {}", many, flooded.series.len());
+    assert!(
+        flooded.series.len() < many + 40,
+        "{} series became {}",
+        many,
+        flooded.series.len()
+    );
 }
 
 #[test]
 fn the_documentation_has_the_table_of_families() {
     let docs = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md")).expect("docs");
-    assert!(docs.contains(&documentation()), "docs/operations.md does not hold this table:\n{}", documentation());
+    assert!(
+        docs.contains(&documentation()),
+        "docs/operations.md does not hold this table:\n{}",
+        documentation()
+    );
 }
 
 /// Whoever counts something uses a family of the table.
@@ -236,7 +294,11 @@ fn nothing_is_counted_outside_the_table() {
     fn walk(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
         for entry in std::fs::read_dir(folder).expect("a folder") {
             let path = entry.expect("an entry").path();
-            if path.is_dir() { walk(&path, found) } else { found.push(path) }
+            if path.is_dir() {
+                walk(&path, found)
+            } else {
+                found.push(path)
+            }
         }
     }
     let mut files = Vec::new();

@@ -14,7 +14,10 @@ use std::time::{Duration, Instant};
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < Duration::from_secs(10), "not within ten seconds: {what}");
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "not within ten seconds: {what}"
+        );
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -36,9 +39,14 @@ fn handles(id: u32, signal: u32) -> bool {
 const SIGHUP: u32 = 1;
 const SIGTERM: u32 = 15;
 
+/// The program. A client that keeps its connection open must not hold a stop for long.
 fn program(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_causeway"));
-    command.current_dir(home).env_remove("DATABASE_URL").stdin(Stdio::null());
+    command
+        .current_dir(home)
+        .env_remove("DATABASE_URL")
+        .stdin(Stdio::null());
+    command.env("CAUSEWAY_LIMITS__DRAIN_SECONDS", "1");
     command
 }
 
@@ -50,7 +58,10 @@ fn ops(payer: &TestPayer, path: &str) -> String {
     use std::io::Write as _;
     let mut text = String::new();
     if let Ok(mut stream) = std::net::TcpStream::connect(payer.ops.trim_start_matches("http://")) {
-        let _ = write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        let _ = write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+        );
         let _ = stream.read_to_string(&mut text);
     }
     text
@@ -99,7 +110,9 @@ async fn sighup_renews_certificates_log_file_and_level_and_never_kills() {
     for _ in 0..20 {
         send("-HUP", server.0.id());
     }
-    eventually("the log is written anew, at its new level", || log("first.log").contains(said));
+    eventually("the log is written anew, at its new level", || {
+        log("first.log").contains(said)
+    });
     assert!(!log("moved.log").contains(said));
     let reply = client.get("no-token", "Patient/x").await;
     reply.assert_status(401);
@@ -108,7 +121,9 @@ async fn sighup_renews_certificates_log_file_and_level_and_never_kills() {
     // A configuration that cannot be read changes nothing but is told.
     std::fs::write(home.join("causeway.toml"), "[sever]").expect("a file");
     send("-HUP", server.0.id());
-    eventually("the failure is told", || log("first.log").contains("configuration cannot be read"));
+    eventually("the failure is told", || {
+        log("first.log").contains("configuration cannot be read")
+    });
     assert!(is_ready(&payer));
     send("-TERM", server.0.id());
     assert_eq!(server.ends(Duration::from_secs(5)), Some(0));
@@ -119,7 +134,13 @@ fn sigterm_and_sighup_while_the_server_starts_end_it_at_once_or_change_nothing()
     let (payer, _) = TestPayer::prepare(1);
     let home = payer.home().to_owned();
     // Reading this configuration waits for somebody who writes it.
-    assert!(Command::new("mkfifo").arg(home.join("slow.toml")).status().expect("mkfifo").success());
+    assert!(
+        Command::new("mkfifo")
+            .arg(home.join("slow.toml"))
+            .status()
+            .expect("mkfifo")
+            .success()
+    );
     let mut command = program(&home);
     command.args(["serve", "--config", "slow.toml"]).stderr(Stdio::piped());
     let mut server = Server(command.spawn().expect("the server starts"));
@@ -138,7 +159,12 @@ fn sigterm_and_sighup_while_the_server_starts_end_it_at_once_or_change_nothing()
 #[test]
 fn a_second_sigterm_ends_a_draining_server_at_once() {
     let (payer, _) = TestPayer::prepare(1);
-    let mut server = Server(program(payer.home()).args(["serve", "--quiet"]).spawn().expect("the server starts"));
+    let mut server = Server(
+        program(payer.home())
+            .args(["serve", "--quiet"])
+            .spawn()
+            .expect("the server starts"),
+    );
     eventually("the server is ready", || is_ready(&payer));
     send("-TERM", server.0.id());
     eventually("it drains", || ops(&payer, "/ready").starts_with("HTTP/1.1 503"));
@@ -169,7 +195,11 @@ async fn a_server_whose_output_nobody_reads_any_more_serves_on() {
 #[test]
 fn a_command_whose_reader_has_gone_ends_as_if_it_had_been_read() {
     let home = tempfile::tempdir().expect("a folder");
-    for arguments in [&["faults"][..], &["config", "--effective"], &["config", "--effective", "--json"]] {
+    for arguments in [
+        &["faults"][..],
+        &["config", "--effective"],
+        &["config", "--effective", "--json"],
+    ] {
         let mut command = program(home.path());
         command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("it starts");
@@ -220,7 +250,16 @@ fn with_quiet_a_command_that_succeeds_leaves_stderr_empty() {
         ("link", &["link", "list"]),
         (
             "conformance",
-            &["conformance", "run", "--base-url", &base, "--client", "client.toml", "--suite", "smart-backend/discovery"],
+            &[
+                "conformance",
+                "run",
+                "--base-url",
+                &base,
+                "--client",
+                "client.toml",
+                "--suite",
+                "smart-backend/discovery",
+            ],
         ),
     ];
     // What no call above tries (because it takes long, or needs much to be there) is asked for its help at least.
@@ -231,9 +270,10 @@ fn with_quiet_a_command_that_succeeds_leaves_stderr_empty() {
         }
     }
     for (_, arguments) in before {
-        quiet(&payer.command(&[arguments, &["--quiet"][..]].concat()), arguments);
-        quiet(&payer.command(&[arguments, &["--quiet", "--json"][..]].concat()[..]), arguments);
-        let _ = std::fs::remove_dir_all(payer.home().join("made"));
+        for more in [&["--quiet"][..], &["--quiet", "--json"]] {
+            quiet(&payer.command(&[arguments, more].concat()), arguments);
+            let _ = std::fs::remove_dir_all(payer.home().join("made"));
+        }
     }
     payer.serve();
     for (_, arguments) in served {
@@ -252,7 +292,11 @@ async fn a_quiet_server_writes_nothing_but_errors_and_a_quiet_demo_neither() {
     let (payer, client) = TestPayer::prepare(1);
     let mut command = program(payer.home());
     command.args(["serve", "--quiet"]).env("CAUSEWAY_LOG__LEVEL", "trace");
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
     let mut server = Server(child);
     eventually("the server is ready", || is_ready(&payer));
     client.get("no-token", "Patient/x").await.assert_status(401);
@@ -287,9 +331,19 @@ fn at_a_terminal(payer: &TestPayer, environment: &[(&str, &str)]) -> String {
     let home = payer.home();
     let line = format!("echo $$ > id; exec {} serve", env!("CARGO_BIN_EXE_causeway"));
     let mut command = Command::new("script");
-    command.args(["-qefc", &line, "/dev/null"]).current_dir(home).env_remove("DATABASE_URL");
-    command.env_remove("NO_COLOR").env("TERM", "xterm").env("SHELL", "/bin/sh").env("CAUSEWAY_LOG__LEVEL", "info");
-    command.envs(environment.iter().copied()).stdin(Stdio::null()).stdout(Stdio::piped());
+    command
+        .args(["-qefc", &line, "/dev/null"])
+        .current_dir(home)
+        .env_remove("DATABASE_URL");
+    command
+        .env_remove("NO_COLOR")
+        .env("TERM", "xterm")
+        .env("SHELL", "/bin/sh")
+        .env("CAUSEWAY_LOG__LEVEL", "info");
+    command
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
     let mut server = Server(command.spawn().expect("script(1) of util-linux runs"));
     eventually("the server is ready", || is_ready(payer));
     let id = std::fs::read_to_string(home.join("id")).expect("an id");
@@ -305,17 +359,29 @@ fn at_a_terminal(payer: &TestPayer, environment: &[(&str, &str)]) -> String {
 fn the_log_is_text_in_colours_at_a_terminal_and_json_lines_elsewhere() {
     let (payer, _) = TestPayer::prepare(1);
     let said = at_a_terminal(&payer, &[]);
-    let line = said.lines().find(|line| line.contains("listening") && line.contains("ops=")).unwrap_or_else(|| panic!("{said}"));
-    assert!(line.contains("\u{1b}[32mINFO \u{1b}[0m") && line.contains("fhir="), "{line:?}");
+    let line = said
+        .lines()
+        .find(|line| line.contains("listening") && line.contains("ops="))
+        .unwrap_or_else(|| panic!("{said}"));
+    assert!(
+        line.contains("\u{1b}[32mINFO \u{1b}[0m") && line.contains("fhir="),
+        "{line:?}"
+    );
     assert!(!said.contains('{'), "{said}");
 
     let said = at_a_terminal(&payer, &[("NO_COLOR", "1")]);
-    assert!(said.contains("  INFO   listening") && !said.contains('\u{1b}'), "{said:?}");
+    assert!(
+        said.contains("  INFO   listening") && !said.contains('\u{1b}'),
+        "{said:?}"
+    );
     let said = at_a_terminal(&payer, &[("CAUSEWAY_LOG__FORMAT", "json")]);
     assert!(said.contains("\"message\":\"listening\""), "{said}");
 
     let mut command = program(payer.home());
-    command.arg("serve").env("CAUSEWAY_LOG__LEVEL", "info").stderr(Stdio::piped());
+    command
+        .arg("serve")
+        .env("CAUSEWAY_LOG__LEVEL", "info")
+        .stderr(Stdio::piped());
     let mut server = Server(command.spawn().expect("the server starts"));
     eventually("the server is ready", || is_ready(&payer));
     send("-TERM", server.0.id());
@@ -324,7 +390,17 @@ fn the_log_is_text_in_colours_at_a_terminal_and_json_lines_elsewhere() {
     let lines: Vec<String> = stderr.lines().map(|line| line.expect("text")).collect();
     let events = lines.iter().filter(|line| line.starts_with('{'));
     let parsed = events.map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
-    let messages: Vec<String> = parsed.map(|event| event["message"].as_str().unwrap_or("").to_owned()).collect();
-    assert!(messages.contains(&"listening".to_owned()) && messages.contains(&"draining".to_owned()), "{lines:?}");
-    assert!(lines.iter().all(|line| line.starts_with(['{', 'F', 'o']) && !line.contains('\u{1b}')), "{lines:?}");
+    let messages: Vec<String> = parsed
+        .map(|event| event["message"].as_str().unwrap_or("").to_owned())
+        .collect();
+    assert!(
+        messages.contains(&"listening".to_owned()) && messages.contains(&"draining".to_owned()),
+        "{lines:?}"
+    );
+    assert!(
+        lines
+            .iter()
+            .all(|line| line.starts_with(['{', 'F', 'o']) && !line.contains('\u{1b}')),
+        "{lines:?}"
+    );
 }

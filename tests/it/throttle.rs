@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 fn stranger(payer: &TestPayer, id: &str, key: ClientKey, address: [u8; 4]) -> Client {
     let mut client = payer.client(id, key, None);
     let ca = reqwest::Certificate::from_pem(payer.pki.ca.as_bytes()).expect("a certificate");
-    let builder = reqwest::Client::builder().tls_certs_only([ca]).local_address(IpAddr::from(address));
+    let builder = reqwest::Client::builder()
+        .tls_certs_only([ca])
+        .local_address(IpAddr::from(address));
     client.http = builder.build().expect("a client");
     client
 }
@@ -54,7 +56,10 @@ async fn t_a22_a_flood_from_one_address_is_throttled_and_locks_no_partner_out() 
             reply.assert_oauth(401, "invalid_client", Fault::OauthClient);
             judged += 1;
         } else {
-            assert!((1..=5).contains(&assert_throttled(&reply)), "one failure is forgotten in five seconds");
+            assert!(
+                (1..=5).contains(&assert_throttled(&reply)),
+                "one failure is forgotten in five seconds"
+            );
         }
     }
     assert!((60..=68).contains(&judged), "{judged} of 100 were judged");
@@ -74,7 +79,11 @@ async fn t_a22_a_flood_from_one_address_is_throttled_and_locks_no_partner_out() 
     for _ in 0..70 {
         forged(&partner).await;
     }
-    let renamed = partner.assertion().with("iss", "other").with("sub", "other").sign(&partner.key);
+    let renamed = partner
+        .assertion()
+        .with("iss", "other")
+        .with("sub", "other")
+        .sign(&partner.key);
     assert_throttled(&partner.ask_token(&renamed, "system/*.rs").await);
     owner.token("system/*.rs").await;
     payer.terminate();

@@ -2,6 +2,7 @@
 
 mod data;
 mod http;
+mod listed;
 mod matching;
 mod record;
 mod search;
@@ -24,7 +25,7 @@ pub(super) async fn run(check: &Check, session: &mut Session) -> Checked {
         Check::Match(which) => matching::run(which, session).await,
         Check::Record(which) => record::run(which, session).await,
         Check::Guide(suite) => data::statement(session, suite).await,
-        Check::Listed(rtype) => record::listed(session, rtype).await,
+        Check::Listed(rtype) => listed::listed(session, rtype).await,
         Check::Type {
             kind,
             suite,

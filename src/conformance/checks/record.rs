@@ -12,8 +12,6 @@ use std::collections::BTreeSet;
 
 /// The profile of prior authorizations (PDex).
 const PRIOR_AUTHORIZATION: &str = "http://hl7.org/fhir/us/davinci-pdex/StructureDefinition/pdex-priorauthorization";
-/// Resources of a type that are looked up again.
-const LOOKED_UP: usize = 3;
 
 #[rustfmt::skip]
 pub(in super::super) const TESTS: &[Fixed<Record>] = &[
@@ -463,36 +461,4 @@ async fn narrowed_other(session: &mut Session) -> Checked {
         demand(error["error"].is_string(), || "a refusal without error".to_owned())?;
     }
     Ok(())
-}
-
-/// What the record holds of a type can also be read, and searched where it belongs to a patient.
-pub(super) async fn listed(session: &mut Session, rtype: &str) -> Checked {
-    let patient = session.patient().await?;
-    let record = session.everything().await?;
-    let held: Vec<&Value> = record.iter().filter(|one| one["resourceType"] == rtype).collect();
-    if held.is_empty() {
-        return skip(format!("the record holds no {rtype}"));
-    }
-    for one in held.iter().take(LOOKED_UP) {
-        session.get(&name(one)).await?.status(200)?.resource(rtype)?;
-    }
-    if guides::is_shared(rtype) || matches!(rtype, "Provenance" | "Patient") {
-        return Ok(());
-    }
-    let mut found = BTreeSet::new();
-    for extra in guides::first_searches(rtype) {
-        let mut pairs = vec![("patient", patient.as_str())];
-        pairs.extend(extra);
-        found.extend(search(session, rtype, &pairs).await?.ids());
-    }
-    // A search that needs a category finds only what has one of those tried.
-    let whole = guides::first_searches(rtype) == [Vec::new()];
-    let missing = held.iter().find(|one| !found.contains(&name(one)));
-    demand(!whole || missing.is_none(), || {
-        format!(
-            "{} is in the record and not found by patient",
-            missing.map_or(String::new(), |one| name(one))
-        )
-    })?;
-    demand(!found.is_empty(), || format!("no {rtype} is found for the patient"))
 }

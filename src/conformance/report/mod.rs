@@ -58,11 +58,9 @@ impl Verdict {
     pub fn reason(&self) -> &str {
         match self {
             Verdict::Pass => "",
-            Verdict::Fail(why)
-            | Verdict::Skip(why)
-            | Verdict::Omit(why)
-            | Verdict::Error(why)
-            | Verdict::Data(why) => why,
+            Verdict::Fail(why) | Verdict::Skip(why) | Verdict::Omit(why) | Verdict::Error(why) | Verdict::Data(why) => {
+                why
+            }
         }
     }
 

@@ -157,7 +157,9 @@ async fn the_runner_passes_the_sound_server_and_notices_each_defect() {
         }
         write(payer.home(), DEFECT, name);
         let report = run(&payer, &concerned).await;
-        let others = names(&report, |verdict| !matches!(verdict, Verdict::Fail(_) | Verdict::Data(_)));
+        let others = names(&report, |verdict| {
+            !matches!(verdict, Verdict::Fail(_) | Verdict::Data(_))
+        });
         if !others.is_empty() {
             missed.push_str(&format!("{name} is not noticed by\n{}", told(&report, &others)));
         }
@@ -186,20 +188,36 @@ async fn the_runner_tells_a_fault_of_the_data_from_one_of_the_server() {
         let said = payer.json_command(&["import", "more.ndjson"]);
         assert_eq!(said["rejected"], 0, "{said}");
     };
-    import(&[order("unversioned", ""), claim]);
+    // Care plans of old exports have categories of their own, and the one search that US Core demands asks for `assess-plan`.
+    let plan = json!({"resourceType": "CarePlan", "id": "of-its-own-kind", "status": "active", "intent": "order",
+        "category": [{"coding": [{"system": "http://snomed.info/sct", "code": "53950000"}]}],
+        "subject": {"reference": format!("Patient/{patient}")}, "period": {"start": "2024-01-05"}});
+    import(&[order("unversioned", ""), claim, plan]);
     payer.serve();
     let chosen = |patterns: &[&str]| -> Vec<Test> {
         let mut all = catalog::all();
         all.retain(|test| patterns.iter().any(|pattern| test.fits(pattern)));
         all
     };
-    let tests = chosen(&["us-core-*/MedicationRequest/must-support", "pdex-*/record/references"]);
+    let tests = chosen(&[
+        "us-core-*/MedicationRequest/must-support",
+        "pdex-*/record/references",
+        "pdex-2.2/types/CarePlan",
+    ]);
     let report = run(&payer, &tests).await;
     assert!(report.is_good(), "{}", told(&report, &names(&report, Verdict::is_bad)));
     let at_fault = names(&report, |verdict| matches!(verdict, Verdict::Data(_)));
-    assert_eq!(at_fault.iter().collect::<Vec<_>>(), ["us-core-3.1.1/MedicationRequest/must-support"]);
+    assert_eq!(
+        at_fault.iter().collect::<Vec<_>>(),
+        ["us-core-3.1.1/MedicationRequest/must-support"]
+    );
     assert!(told(&report, &at_fault).contains("MedicationRequest/unversioned has no requester"));
-    assert_eq!(names(&report, |verdict| *verdict == Verdict::Pass).len(), 3, "{:?}", report.counts());
+    assert_eq!(
+        names(&report, |verdict| *verdict == Verdict::Pass).len(),
+        4,
+        "{:?}",
+        report.counts()
+    );
 
     // Who names the version is held to it.
     let import = |line: &Value| {
@@ -209,6 +227,25 @@ async fn the_runner_tells_a_fault_of_the_data_from_one_of_the_server() {
     import(&order("versioned", "|3.1.1"));
     let report = run(&payer, &chosen(&["us-core-3.1.1/MedicationRequest/must-support"])).await;
     assert_eq!(names(&report, |verdict| matches!(verdict, Verdict::Fail(_))).len(), 1);
+
+    // A member who has no other care plan than such a one.
+    let other = payer.member(2).patient_id;
+    let plan = json!({"resourceType": "CarePlan", "id": "the-only-one", "status": "active", "intent": "order",
+        "category": [{"coding": [{"system": "http://snomed.info/sct", "code": "53950000"}]}],
+        "subject": {"reference": format!("Patient/{other}")}, "period": {"start": "2024-01-05"}});
+    import(&plan);
+    write(
+        payer.home(),
+        "match.json",
+        &payer.request(2, Variation::Exact).to_string(),
+    );
+    let report = run(&payer, &chosen(&["pdex-2.2/types/CarePlan"])).await;
+    let at_fault = names(&report, |verdict| matches!(verdict, Verdict::Data(_)));
+    assert!(
+        report.is_good() && at_fault.len() == 1,
+        "{}",
+        told(&report, &names(&report, |_| true))
+    );
 }
 
 #[test]
