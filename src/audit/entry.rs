@@ -324,7 +324,10 @@ mod tests {
             reason: "called".into(),
         });
         let text = String::from_utf8(entry.bytes(1_000_000, &[7; 32])).expect("utf-8");
-        assert!(!text.contains("ana-lima") && !text.contains("c-9") && !text.contains("called"), "{text}");
+        assert!(
+            !text.contains("ana-lima") && !text.contains("c-9") && !text.contains("called"),
+            "{text}"
+        );
         let parsed: Value = serde_json::from_str(&text).expect("json");
         let mut keys: Vec<_> = parsed.as_object().expect("object").keys().cloned().collect();
         let written = keys.clone();

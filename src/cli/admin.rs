@@ -116,7 +116,12 @@ fn send(stream: &Mutex<UnixStream>, frame: &Value) {
 /// Has the server at `socket` run this command with this standard input; `None` when no server answers there.
 pub fn forward(socket: &Path, args: Vec<String>, cwd: &Path, input: Option<&str>, out: &mut Out) -> Option<Exit> {
     let mut stream = UnixStream::connect(socket).ok()?;
-    writeln!(stream, "{}", json!({"args": args, "cwd": cwd.to_string_lossy(), "input": input})).ok()?;
+    writeln!(
+        stream,
+        "{}",
+        json!({"args": args, "cwd": cwd.to_string_lossy(), "input": input})
+    )
+    .ok()?;
     let mut exit = None;
     for line in BufReader::new(stream).lines() {
         let frame: Value = serde_json::from_str(&line.ok()?).ok()?;

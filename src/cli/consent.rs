@@ -124,8 +124,7 @@ pub fn run(args: &ConsentArgs, ctx: &Context, asker: &Asker, out: &mut Out) -> R
 
 fn one(ctx: &Context, id: &str) -> Result<Value, Failure> {
     let now_ms = ctx.clock.now_ms();
-    ctx.store
-        .read_blocking(|db| consents::one(db, id, View::Full, now_ms))
+    ctx.store.read_blocking(|db| consents::one(db, id, View::Full, now_ms))
 }
 
 fn known(id: &str) -> Result<&str, Failure> {
@@ -142,9 +141,17 @@ fn list(items: Vec<Value>, out: &mut Out) {
         return;
     }
     let cells = |item: &Value| {
-        ["id", "recorded_at", "partner", "status", "policy", "period_until", "patient_id"]
-            .map(|key| item[key].as_str().unwrap_or("-").to_owned())
-            .to_vec()
+        [
+            "id",
+            "recorded_at",
+            "partner",
+            "status",
+            "policy",
+            "period_until",
+            "patient_id",
+        ]
+        .map(|key| item[key].as_str().unwrap_or("-").to_owned())
+        .to_vec()
     };
     let rows: Vec<Vec<String>> = items.iter().map(cells).collect();
     out.table(

@@ -91,9 +91,7 @@ pub fn run(args: &GrantArgs, ctx: &Context, asker: &Asker, out: &mut Out) -> Res
             let correlation = Correlation::internal(ctx.ids.new_id(ctx.clock.now_ms()));
             let by = By::new(asker.name(), HOST, reason, correlation)?;
             ctx.store.write_blocking(consent::end_grant(ctx, id.clone(), by))?;
-            let item = ctx
-                .store
-                .read_blocking(|db| consents::grant(db, id, View::Full))?;
+            let item = ctx.store.read_blocking(|db| consents::grant(db, id, View::Full))?;
             if out.json {
                 out.value(&item);
             } else {
@@ -114,9 +112,17 @@ fn list(items: Vec<Value>, out: &mut Out) {
         return;
     }
     let cells = |item: &Value| {
-        ["id", "created_at", "partner", "valid_until", "revoked_at", "consent_id", "patient_id"]
-            .map(|key| item[key].as_str().unwrap_or("-").to_owned())
-            .to_vec()
+        [
+            "id",
+            "created_at",
+            "partner",
+            "valid_until",
+            "revoked_at",
+            "consent_id",
+            "patient_id",
+        ]
+        .map(|key| item[key].as_str().unwrap_or("-").to_owned())
+        .to_vec()
     };
     let rows: Vec<Vec<String>> = items.iter().map(cells).collect();
     out.table(

@@ -105,13 +105,7 @@ fn dispatch(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
 ///
 /// # Errors
 /// Those of the command; [`Fault::ConfigInvalid`] for one that is not for a store.
-pub fn on_store(
-    command: &Command,
-    ctx: &Context,
-    cwd: &Path,
-    asker: &Asker,
-    out: &mut Out,
-) -> Result<Exit, Failure> {
+pub fn on_store(command: &Command, ctx: &Context, cwd: &Path, asker: &Asker, out: &mut Out) -> Result<Exit, Failure> {
     match command {
         Command::Import(args) => import::run(args, ctx, cwd, asker, out),
         Command::Partner(args) => partner::run(args, ctx, cwd, out),

@@ -236,7 +236,10 @@ fn sweep_expired(ctx: &Context) {
 fn index_ledger(ctx: &Context) {
     let now_us = ctx.clock.now_us();
     for _ in 0..INDEX_STEPS {
-        match ctx.store.write_blocking(move |db| entries::index(db, now_us, INDEX_ROWS)) {
+        match ctx
+            .store
+            .write_blocking(move |db| entries::index(db, now_us, INDEX_ROWS))
+        {
             Ok(INDEX_ROWS) => {}
             Ok(_) => return,
             Err(failure) => {

@@ -41,10 +41,7 @@ pub fn run(args: &TraceArgs, ctx: &Context, asker: &Asker, out: &mut Out) -> Res
         return Ok(Exit::Done);
     }
     let rows: Vec<Vec<String>> = items.iter().map(cells).collect();
-    out.table(
-        &["AT", "WHAT", "PARTNER", "OUTCOME", "HTTP", "FAULT", "MORE"],
-        &rows,
-    );
+    out.table(&["AT", "WHAT", "PARTNER", "OUTCOME", "HTTP", "FAULT", "MORE"], &rows);
     Ok(Exit::Done)
 }
 

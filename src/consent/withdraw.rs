@@ -71,11 +71,7 @@ impl By {
 ///
 /// # Errors
 /// Of the write: [`Fault::ConsentUnknown`]; those of the database.
-pub fn withdraw(
-    ctx: &Context,
-    id: String,
-    by: By,
-) -> impl FnMut(&mut Db) -> Result<(), Failure> + Send + 'static {
+pub fn withdraw(ctx: &Context, id: String, by: By) -> impl FnMut(&mut Db) -> Result<(), Failure> + Send + 'static {
     let (at_us, entry_id) = (ctx.clock.now_us(), ctx.ids.new_id(ctx.clock.now_ms()));
     move |db| {
         let row = consents::find(db, &id)?.ok_or(Fault::ConsentUnknown)?;
@@ -95,11 +91,7 @@ pub fn withdraw(
 ///
 /// # Errors
 /// Of the write: [`Fault::GrantUnknown`]; those of the database.
-pub fn end_grant(
-    ctx: &Context,
-    id: String,
-    by: By,
-) -> impl FnMut(&mut Db) -> Result<(), Failure> + Send + 'static {
+pub fn end_grant(ctx: &Context, id: String, by: By) -> impl FnMut(&mut Db) -> Result<(), Failure> + Send + 'static {
     let (at_us, entry_id) = (ctx.clock.now_us(), ctx.ids.new_id(ctx.clock.now_ms()));
     move |db| {
         let row = consents::grant(db, &id)?.ok_or(Fault::GrantUnknown)?;

@@ -230,7 +230,10 @@ impl Accounts {
         let consent = self.consent(row, entry);
         let grant = consent.and_then(|consent| self.grants.iter().find(|grant| grant.consent_id == consent.id));
         let made = consent.and_then(|consent| {
-            let until = self.matches.iter().filter(|(at_us, id, _)| *id == consent.id && *at_us <= row.at_us);
+            let until = self
+                .matches
+                .iter()
+                .filter(|(at_us, id, _)| *id == consent.id && *at_us <= row.at_us);
             until.max_by_key(|(at_us, ..)| *at_us)
         });
         let decision = made.and_then(|(_, _, request)| self.decisions.get(request));
@@ -267,7 +270,11 @@ impl Ends {
                 Some(begun) => drop(found.by_begun.insert(begun.to_owned(), row)),
                 None => {
                     let request = entry["request_id"].as_str().unwrap_or_default().to_owned();
-                    found.others.entry((request, row.subject.clone())).or_default().push(row);
+                    found
+                        .others
+                        .entry((request, row.subject.clone()))
+                        .or_default()
+                        .push(row);
                 }
             }
         }

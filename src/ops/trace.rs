@@ -152,7 +152,10 @@ impl Found {
                 let is_last = i64::try_from(batch.len()).is_ok_and(|rows| rows < BATCH);
                 for row in batch {
                     let entry = parsed(&row)?;
-                    if accounts.consent(&row, &entry).is_some_and(|consent| consent.id == consent_id) {
+                    if accounts
+                        .consent(&row, &entry)
+                        .is_some_and(|consent| consent.id == consent_id)
+                    {
                         taken += 1;
                         if action == entries::MATCHED {
                             self.request(db, &row.ids())?;

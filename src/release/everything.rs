@@ -353,7 +353,13 @@ impl Everything {
 
     fn finish(&mut self, outcome: Outcome) {
         if let Some(begun) = self.begun.take() {
-            complete(&self.ctx, begun, outcome, self.sent_bytes, std::mem::take(&mut self.sent));
+            complete(
+                &self.ctx,
+                begun,
+                outcome,
+                self.sent_bytes,
+                std::mem::take(&mut self.sent),
+            );
         }
     }
 }

@@ -75,10 +75,7 @@ impl Role {
 
 /// Whether `text` may be an operator's name: 1 to 64 letters, digits, hyphens, dots, underscores and at signs.
 pub fn is_name(text: &str) -> bool {
-    (1..=64).contains(&text.len())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-._@".contains(&b))
+    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._@".contains(&b))
 }
 
 /// Makes a token of `role` for `name` that lives `life_ms`, and returns it with its end (UTC milliseconds). Waits on this thread.

@@ -178,10 +178,7 @@ pub fn end_grant(db: &mut Db, id: &str, ending: &Ending) -> Result<bool, Failure
         return Ok(true);
     }
     let by_a_step = grants::table.find(id).filter(grants::revoked_by.is_null());
-    let mine = (
-        grants::revoked_by.eq(&ending.by),
-        grants::revoked_why.eq(&ending.why),
-    );
+    let mine = (grants::revoked_by.eq(&ending.by), grants::revoked_why.eq(&ending.why));
     Ok(diesel::update(by_a_step).set(mine).execute(db)? == 1)
 }
 

@@ -162,7 +162,9 @@ macro_rules! both_ways {
         let left = $limit - i64::try_from(indexed.len()).unwrap_or($limit);
         let upto = upto($db)?;
         let from = if upto.as_str() > $after { upto.as_str() } else { $after };
-        let $query = rows!(from, left).filter(ledger_entry::subject.eq($subject)).into_boxed();
+        let $query = rows!(from, left)
+            .filter(ledger_entry::subject.eq($subject))
+            .into_boxed();
         let young = $filtered.load::<EntryRow>($db)?;
         Ok(indexed.into_iter().chain(young).collect())
     }};
@@ -182,13 +184,7 @@ pub fn about(db: &mut Db, subject: &str, after: &str, limit: i64) -> Result<Vec<
 ///
 /// # Errors
 /// Those of the database.
-pub fn about_by(
-    db: &mut Db,
-    subject: &str,
-    action: &str,
-    after: &str,
-    limit: i64,
-) -> Result<Vec<EntryRow>, Failure> {
+pub fn about_by(db: &mut Db, subject: &str, action: &str, after: &str, limit: i64) -> Result<Vec<EntryRow>, Failure> {
     both_ways!(db, subject, after, limit, query => query.filter(ledger_entry::action.eq(action)))
 }
 

@@ -248,11 +248,7 @@ pub fn insert_operator(
 pub fn operator(db: &mut Db, hash: &[u8]) -> Result<Option<(String, i64, Option<String>)>, Failure> {
     Ok(operator_token::table
         .find(hash)
-        .select((
-            operator_token::role,
-            operator_token::expires_ms,
-            operator_token::name,
-        ))
+        .select((operator_token::role, operator_token::expires_ms, operator_token::name))
         .first(db)
         .optional()?)
 }

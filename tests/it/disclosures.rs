@@ -23,7 +23,9 @@ fn types(bundle: &Value) -> BTreeMap<String, u64> {
 }
 
 fn counts(item: &Value) -> BTreeMap<String, u64> {
-    let counts = item["resources"].as_object().unwrap_or_else(|| panic!("no counts: {item}"));
+    let counts = item["resources"]
+        .as_object()
+        .unwrap_or_else(|| panic!("no counts: {item}"));
     counts
         .iter()
         .map(|(rtype, count)| (rtype.clone(), count.as_u64().expect("a number")))
@@ -59,13 +61,21 @@ async fn each_way_out_is_told_with_types_counts_bytes_consent_and_ids() {
     let both = client.get(&token, "Patient?_count=50").await;
     let bearer = format!("Bearer {token}");
     let head = client
-        .send("HEAD", &format!("/fhir/Patient/{one}"), &[("authorization", &bearer)], "")
+        .send(
+            "HEAD",
+            &format!("/fhir/Patient/{one}"),
+            &[("authorization", &bearer)],
+            "",
+        )
         .await;
     let read_twice = json!({"resourceType": "Bundle", "type": "batch", "entry": [
         {"request": {"method": "GET", "url": format!("Patient/{one}")}},
         {"request": {"method": "GET", "url": format!("Patient/{one}")}},
     ]});
-    let typed = [("authorization", bearer.as_str()), ("content-type", "application/fhir+json")];
+    let typed = [
+        ("authorization", bearer.as_str()),
+        ("content-type", "application/fhir+json"),
+    ];
     let batch = client.send("POST", "/fhir", &typed, read_twice.to_string()).await;
     for reply in [&read, &whole, &found, &both, &head, &batch] {
         reply.assert_status(200);
@@ -85,7 +95,12 @@ async fn each_way_out_is_told_with_types_counts_bytes_consent_and_ids() {
     for item in &items {
         assert_eq!(
             (&item["partner"], &item["outcome"], &item["member"], &item["policy"]),
-            (&json!("new-payer"), &json!("completed"), &json!(format!("Patient/{one}")), &json!("regular")),
+            (
+                &json!("new-payer"),
+                &json!("completed"),
+                &json!(format!("Patient/{one}")),
+                &json!("regular")
+            ),
             "{item}"
         );
         assert_eq!(
@@ -95,20 +110,30 @@ async fn each_way_out_is_told_with_types_counts_bytes_consent_and_ids() {
     }
     let patient = BTreeMap::from([("Patient".to_owned(), 1)]);
     let (read_item, whole_item, found_item, both_item) = (&items[0], &items[1], &items[2], &items[3]);
-    assert_eq!((counts(read_item), &read_item["bytes"]), (patient.clone(), &json!(read.body.len())));
+    assert_eq!(
+        (counts(read_item), &read_item["bytes"]),
+        (patient.clone(), &json!(read.body.len()))
+    );
     assert_eq!(counts(whole_item), types(&whole.json()));
     assert_eq!(whole_item["bytes"], whole.body.len());
     assert_eq!(counts(found_item), types(&found.json()));
     // A page with several members is told to each of them, with their own part.
     assert_eq!(types(&both.json())["Patient"], 2);
     assert_eq!(counts(both_item), patient);
-    assert_eq!((&items[4]["bytes"], counts(&items[4])), (&json!(0), BTreeMap::new()), "a head only");
+    assert_eq!(
+        (&items[4]["bytes"], counts(&items[4])),
+        (&json!(0), BTreeMap::new()),
+        "a head only"
+    );
     for item in &items[5..] {
         assert_eq!(counts(item), patient);
     }
     let others = auditor.all(&format!("disclosures?member={two}")).await;
     assert_eq!(others.len(), 1);
-    assert_eq!((&others[0]["request_id"], counts(&others[0])), (&both_item["request_id"], patient));
+    assert_eq!(
+        (&others[0]["request_id"], counts(&others[0])),
+        (&both_item["request_id"], patient)
+    );
 
     // By command, and by the number on the card.
     let by_command = payer.json_command(&["disclosures", "--member", &one]);
@@ -144,12 +169,19 @@ async fn each_way_out_is_told_with_types_counts_bytes_consent_and_ids() {
     assert_eq!(inside, wanted.cloned().collect::<Vec<_>>());
     let today = crate::support::payer::today();
     let yesterday = today - chrono::Days::new(1);
-    let days = auditor.all(&format!("disclosures?member={one}&from={yesterday}&to={today}")).await;
+    let days = auditor
+        .all(&format!("disclosures?member={one}&from={yesterday}&to={today}"))
+        .await;
     assert_eq!(days.len(), items.len(), "the last day counts as a whole");
     let before = auditor.all(&format!("disclosures?member={one}&to={yesterday}")).await;
     assert!(before.is_empty());
     payer.register("third-payer", "1992000038", "https://third-payer.example/fhir");
-    assert!(auditor.all(&format!("disclosures?member={one}&partner=third-payer")).await.is_empty());
+    assert!(
+        auditor
+            .all(&format!("disclosures?member={one}&partner=third-payer"))
+            .await
+            .is_empty()
+    );
 
     // Every view names who looked, and at whom by commitment only.
     let entries = auditor.all("ledger").await;
@@ -160,7 +192,10 @@ async fn each_way_out_is_told_with_types_counts_bytes_consent_and_ids() {
     assert!(views.len() >= 8, "{}", views.len());
     assert!(views.iter().any(|view| view["operator"] == "carl"));
     for view in views {
-        assert!(view["object"]["id_commit"].is_string() && !view.to_string().contains(&one), "{view}");
+        assert!(
+            view["object"]["id_commit"].is_string() && !view.to_string().contains(&one),
+            "{view}"
+        );
     }
 }
 
@@ -195,7 +230,10 @@ async fn what_cannot_be_understood_is_refused_and_never_an_empty_list() {
         ("disclosures?member=".to_owned(), Fault::ParameterInvalid),
         (format!("disclosures?member={id}&member={id}"), Fault::ParameterInvalid),
         (format!("disclosures?member=Group/{id}"), Fault::ParameterInvalid),
-        (format!("disclosures?member=https://x.example/Patient/{id}"), Fault::ParameterInvalid),
+        (
+            format!("disclosures?member=https://x.example/Patient/{id}"),
+            Fault::ParameterInvalid,
+        ),
         ("disclosures?member=Patient/".to_owned(), Fault::ParameterInvalid),
         ("disclosures?member=%C3%A9".to_owned(), Fault::ParameterInvalid),
         ("disclosures?member=nobody".to_owned(), Fault::MemberUnknown),
@@ -224,13 +262,19 @@ async fn what_cannot_be_understood_is_refused_and_never_an_empty_list() {
         (json!({"member_number": 7}), Fault::ParameterInvalid),
         (json!({"member_number": "M0X0000000"}), Fault::MemberUnknown),
         (json!({"member_number": number, "member": id}), Fault::ParameterInvalid),
-        (json!({"member_number": number, "surname": "Lima"}), Fault::ParameterInvalid),
+        (
+            json!({"member_number": number, "surname": "Lima"}),
+            Fault::ParameterInvalid,
+        ),
         (json!({"member_number": number, "from": "now"}), Fault::ParameterInvalid),
     ] {
         auditor.post("disclosures/_search", &body).await.assert_outcome(fault);
     }
     auditor
-        .post("grants/_search", &json!({"member_number": number, "from": "2026-01-01"}))
+        .post(
+            "grants/_search",
+            &json!({"member_number": number, "from": "2026-01-01"}),
+        )
         .await
         .assert_outcome(Fault::ParameterUnknown);
     auditor
@@ -263,7 +307,10 @@ async fn a_long_account_comes_in_pages_whose_links_bear_no_number() {
     let page = auditor.post("disclosures/_search", &asked).await.json();
     assert_eq!(page["items"].as_array().map(Vec::len), Some(100));
     let next = page["next"].as_str().expect("another page");
-    assert!(!next.contains(&number) && next.contains(&format!("member=Patient/{id}")), "{next}");
+    assert!(
+        !next.contains(&number) && next.contains(&format!("member=Patient/{id}")),
+        "{next}"
+    );
     let below = next.split_once("/ops/v1/").expect("our base").1;
     let rest = auditor.all(below).await;
     assert_eq!(rest.len(), 3);
@@ -332,7 +379,9 @@ fn the_index_of_subjects_changes_no_answer() {
     assert!(unindexed.iter().filter(|rows| !rows.is_empty()).count() > 20);
     let mut steps = 0;
     loop {
-        let seen = store.write_blocking(move |db| entries::index(db, now_us, 7)).expect("indexed");
+        let seen = store
+            .write_blocking(move |db| entries::index(db, now_us, 7))
+            .expect("indexed");
         assert_eq!(answers(), unindexed, "after {steps} steps");
         steps += 1;
         if seen < 7 {
@@ -340,6 +389,8 @@ fn the_index_of_subjects_changes_no_answer() {
         }
     }
     assert!(steps > 3, "{steps}");
-    let again = store.write_blocking(move |db| entries::index(db, now_us, 7)).expect("indexed");
+    let again = store
+        .write_blocking(move |db| entries::index(db, now_us, 7))
+        .expect("indexed");
     assert_eq!(again, 0, "the young ones wait");
 }

@@ -1,8 +1,8 @@
 //! The operations side, on its own listener: health, metrics, and `/ops/v1` for machines.
 
 mod health;
-mod rights;
 mod reviews;
+mod rights;
 mod v1;
 
 pub use health::{install_metrics, live, metrics_text, ready, settle_metrics};
@@ -21,10 +21,16 @@ pub fn configure(service: &mut ServiceConfig) {
                 .route("/decisions/{id}", web::get().to(v1::decision))
                 .route("/grants", web::get().to(v1::grants))
                 .service(rights::body("/grants/_search", web::post().to(rights::grants_search)))
-                .service(rights::body("/grants/{id}/revoke", web::post().to(rights::revoke_grant)))
+                .service(rights::body(
+                    "/grants/{id}/revoke",
+                    web::post().to(rights::revoke_grant),
+                ))
                 .route("/consents", web::get().to(rights::consents))
                 .route("/consents/{id}", web::get().to(rights::consent))
-                .service(rights::body("/consents/{id}/revoke", web::post().to(rights::revoke_consent)))
+                .service(rights::body(
+                    "/consents/{id}/revoke",
+                    web::post().to(rights::revoke_consent),
+                ))
                 .route("/disclosures", web::get().to(rights::disclosures))
                 .service(rights::body(
                     "/disclosures/_search",

@@ -134,7 +134,10 @@ pub async fn revoke_grant(
         let view = view(&operator);
         let by = by(&request, &app, operator, &body)?;
         let id = known(id.into_inner(), Fault::GrantUnknown)?;
-        app.ctx.store.write(consent::end_grant(&app.ctx, id.clone(), by)).await?;
+        app.ctx
+            .store
+            .write(consent::end_grant(&app.ctx, id.clone(), by))
+            .await?;
         app.ctx.store.read(move |db| consents::grant(db, &id, view)).await
     })
     .await
@@ -229,15 +232,17 @@ async fn long<T: Send + 'static>(
 
 async fn one_consent(app: &App, id: String, view: View) -> Result<Value, Failure> {
     let now_ms = app.ctx.clock.now_ms();
-    app.ctx
-        .store
-        .read(move |db| consents::one(db, &id, view, now_ms))
-        .await
+    app.ctx.store.read(move |db| consents::one(db, &id, view, now_ms)).await
 }
 
 fn by(request: &HttpRequest, app: &App, operator: Operator, body: &web::Bytes) -> Result<By, Failure> {
     let why: Why = read(request, body, "a reason")?;
-    By::new(operator.name, operator.role.name(), &why.reason, correlation(request, app))
+    By::new(
+        operator.name,
+        operator.role.name(),
+        &why.reason,
+        correlation(request, app),
+    )
 }
 
 /// Only auditors see whom a consent is about.

@@ -1,12 +1,12 @@
 //! `/ops/v1`: decisions, grants, ledger, partners and faults for machines, each for the roles that may see it.
 
 use crate::app::App;
+use crate::audit::Object;
 use crate::clock::rfc3339_ms;
 use crate::error::{Failure, Fault};
 use crate::http::fhir::authorised::bearer;
 use crate::http::negotiate::{encode, pairs};
 use crate::http::reply::outcome_response;
-use crate::audit::Object;
 use crate::ops::disclosures::{self, Asked};
 use crate::ops::viewed::{Viewer, patient, viewed};
 use crate::ops::{self, DecisionFilter, GrantFilter, LedgerFilter, Page, View};
@@ -270,7 +270,9 @@ impl Query {
 /// A page: its items, and `next`, which is an absolute URL of this listener, or null.
 pub(super) fn list(request: &HttpRequest, query: &Query, page: Page) -> Value {
     let pairs = query.0.iter().filter(|(name, _)| name != "cursor");
-    let kept: String = pairs.map(|(name, value)| format!("{name}={}&", encode(value))).collect();
+    let kept: String = pairs
+        .map(|(name, value)| format!("{name}={}&", encode(value)))
+        .collect();
     listed(request, request.path(), &kept, page)
 }
 

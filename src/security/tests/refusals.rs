@@ -42,13 +42,21 @@ async fn refusals_of_a_minute_are_listed_up_to_a_hundred_and_counted_when_it_is_
         assert_eq!(fault(bed.send(&unknown, None).await), Some(Fault::OauthClient));
     }
     assert_eq!(kept(&bed), (100, Vec::new()));
-    bed.settings.refusals.close_ended(&bed.ctx).await.expect("nothing ended");
+    bed.settings
+        .refusals
+        .close_ended(&bed.ctx)
+        .await
+        .expect("nothing ended");
     assert_eq!(kept(&bed), (100, Vec::new()));
     bed.ctx.clock.advance_ms(60_000);
     bed.settings.refusals.close_ended(&bed.ctx).await.expect("ended");
     let minute = crate::security::refusals::counted_in(NOW_MS / 60_000);
     let counted = vec![(30, minute.clone()), (30, minute.clone())];
-    assert_eq!(kept(&bed), (100, counted.clone()), "thirty beyond the hundred, and thirty of strangers");
+    assert_eq!(
+        kept(&bed),
+        (100, counted.clone()),
+        "thirty beyond the hundred, and thirty of strangers"
+    );
     // The next minute begins anew.
     bed.send(&claimed, None).await.expect_err("refused");
     assert_eq!(kept(&bed), (101, counted));
@@ -59,7 +67,9 @@ async fn t_a19_what_is_written_of_a_refusal_does_not_keep_a_claim_waiting() {
     // Of a claim without a certificate nothing is waited for, whether the client is known or not: that would tell which it is.
     let bed = Bed::new();
     let stranger = SigningKey::generate(Algorithm::Es384, "key-1").expect("key");
-    let assertion = stranger.assertion("new-payer", TOKEN_URL, NOW_S, "j-1").expect("assertion");
+    let assertion = stranger
+        .assertion("new-payer", TOKEN_URL, NOW_S, "j-1")
+        .expect("assertion");
     let body = form(&assertion, "system/*.rs");
     let (held, release) = std::sync::mpsc::channel::<()>();
     let (began, begin) = std::sync::mpsc::channel::<()>();

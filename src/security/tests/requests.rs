@@ -1,8 +1,8 @@
 //! Authenticated requests: which token with which certificate is whom.
 
 use super::*;
-use crate::security::{Operator, Role};
 use crate::security::operator;
+use crate::security::{Operator, Role};
 
 #[tokio::test]
 async fn t_a05_a_bound_token_works_with_its_certificate_only() {
