@@ -389,7 +389,8 @@ impl Demo {
              PATIENT={}\n\
              {curl} -H \"Authorization: Bearer $TOKEN\" {base}/Patient/$PATIENT\n\
              {curl} -H \"Authorization: Bearer $TOKEN\" \"{base}/Patient/$PATIENT/\\$everything\"\n\n\
-             The token lives 300 s and works only with this certificate.\n\n\
+             The token lives 300 s and works only with this certificate.\n\
+             showcase.json is a request for the member whose record holds every element that the guides mark mustSupport.\n\n\
              {program} conformance run --base-url {base} --client {folder}/conformance.toml\n",
             dev::member(&self.ctx, CLEAN).patient_id,
         )

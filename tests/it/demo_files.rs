@@ -64,6 +64,7 @@ fn the_demo_ends_well_and_leaves_its_files() {
         "README.txt",
         "conformance.toml",
         "consent-ended.json",
+        "showcase.json",
     ]
     .iter()
     .chain(&PRIVATE)
@@ -135,7 +136,12 @@ async fn the_demos_bodies_answer_as_their_names_say() {
         key: text(&folder.join("partner.key")),
     };
     let client = http(&text(&folder.join("ca.pem")), Some(&pair));
-    for (name, status) in [("match.json", 200), ("no-match.json", 422), ("ambiguous.json", 422)] {
+    for (name, status) in [
+        ("match.json", 200),
+        ("showcase.json", 200),
+        ("no-match.json", 422),
+        ("ambiguous.json", 422),
+    ] {
         let sent = client
             .post(format!("{}/Patient/$member-match", base.trim()))
             .bearer_auth(&token)

@@ -17,6 +17,7 @@ parser = argparse.ArgumentParser()
 parser.add_argument("--base", required=True)
 parser.add_argument("--keys", required=True)
 parser.add_argument("--match", required=True)
+parser.add_argument("--showcase", help="a $member-match body for the showcase member")
 parser.add_argument("--refused", action="append", default=[])
 parser.add_argument("--out", required=True)
 options = parser.parse_args()
@@ -61,6 +62,10 @@ ask("code-system-faults", "CodeSystem", "CodeSystem/causeway-fault", session=pla
 caller.headers.update(bearer(smart.MEMBER_MATCH))
 matched = ask("match-out", "Parameters", "Patient/$member-match", method="POST", **body(options.match))
 patient = next(p["valueReference"]["reference"] for p in matched["parameter"] if p["name"] == "MemberId")
+showcase = None
+if options.showcase:
+    shown = ask("match-out-showcase", "Parameters", "Patient/$member-match", method="POST", **body(options.showcase))
+    showcase = next(p["valueReference"]["reference"] for p in shown["parameter"] if p["name"] == "MemberId")
 for path in options.refused:
     ask("refused-" + pathlib.Path(path).stem, "OperationOutcome", "Patient/$member-match", 422, method="POST", **body(path))
 posted = {"method": "POST", "headers": {"Content-Type": FHIR_JSON}}
@@ -85,6 +90,8 @@ ask("search-none", "Bundle", "Patient?_id=nobody")
 ask("search-ignored", "Bundle", f"Patient?_id={member}&shoe-size=9")
 ask("search-form", "Bundle", "Patient/_search", method="POST", data={"_id": member})
 ask("everything", "Bundle", f"{patient}/$everything")
+if showcase:
+    ask("everything-showcase", "Bundle", f"{showcase}/$everything")
 page = ask("everything-page-1", "Bundle", f"{patient}/$everything?_count=5")
 following = [link["url"] for link in page["link"] if link["relation"] == "next"]
 if following:

@@ -1,4 +1,4 @@
-"""Some resources of each type out of NDJSON files and Bundles, one file each, for the validator."""
+"""Some resources of each type out of NDJSON files and Bundles, and all of the showcase, one file each, for the validator."""
 import argparse
 import json
 import pathlib
@@ -7,6 +7,8 @@ EACH = 12
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--out", required=True)
+parser.add_argument("--showcase-only", action="store_true")
+parser.add_argument("--without", action="append", default=[], help="leave out what has an id that ends like this")
 parser.add_argument("sources", nargs="+")
 options = parser.parse_args()
 out = pathlib.Path(options.out)
@@ -23,9 +25,13 @@ written = 0
 for source in map(pathlib.Path, options.sources):
     taken = {}
     for line in resources(source):
-        kind = json.loads(line)["resourceType"]
+        resource = json.loads(line)
+        kind, showcase = resource["resourceType"], resource["id"].startswith("showcase-")
+        if options.showcase_only and not showcase or resource["id"].endswith(tuple(options.without)):
+            continue
         taken[kind] = taken.get(kind, 0) + 1
-        if taken[kind] <= EACH:
-            (out / f"{source.stem}-{kind}-{taken[kind]:02}.json").write_text(line)
+        if taken[kind] <= EACH or showcase:
+            name = resource["id"] if showcase else f"{taken[kind]:02}"
+            (out / f"{source.stem}-{kind}-{name}.json").write_text(line)
             written += 1
 print(f"sampled {written} resources")

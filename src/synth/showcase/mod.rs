@@ -213,7 +213,10 @@ mod tests {
         });
         let mut names = HashSet::new();
         for (kind, one) in &all {
-            assert!(names.insert(format!("{kind}/{}", one["id"].as_str().expect("an id"))), "id twice");
+            assert!(
+                names.insert(format!("{kind}/{}", one["id"].as_str().expect("an id"))),
+                "id twice"
+            );
         }
         let mut named = Vec::new();
         all.iter().for_each(|(_, one)| references(one, &mut named));

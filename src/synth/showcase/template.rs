@@ -22,7 +22,10 @@ use std::io;
 /// Code systems by the names that templates use.
 const SYSTEMS: &[(&str, &str)] = &[
     ("act", ACT_CODE),
-    ("ambulance", "https://x12.org/codesystem.x12.org/ambulance-transport-reason-codes"),
+    (
+        "ambulance",
+        "https://x12.org/codesystem.x12.org/ambulance-transport-reason-codes",
+    ),
     ("bcp47", "urn:ietf:bcp:47"),
     ("carc", "https://x12.org/codes/claim-adjustment-reason-codes"),
     ("cdt", "http://www.ada.org/cdt"),
@@ -31,7 +34,10 @@ const SYSTEMS: &[(&str, &str)] = &[
         "drg",
         "https://www.cms.gov/Medicare/Medicare-Fee-for-Service-Payment/AcuteInpatientPPS/MS-DRG-Classifications-and-Software",
     ),
-    ("format", "http://ihe.net/fhir/ihe.formatcode.fhir/CodeSystem/formatcode"),
+    (
+        "format",
+        "http://ihe.net/fhir/ihe.formatcode.fhir/CodeSystem/formatcode",
+    ),
     ("hcpcs", HCPCS),
     // As PAS writes it.
     ("hcpcs-pas", "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets"),
@@ -79,7 +85,9 @@ pub(super) fn id(options: &Options, name: &str) -> String {
 }
 
 fn unknown<T>(what: &str) -> io::Result<T> {
-    Err(io::Error::other(format!("a template of the showcase says {what}, which means nothing")))
+    Err(io::Error::other(format!(
+        "a template of the showcase says {what}, which means nothing"
+    )))
 }
 
 fn url(table: &[(&str, &'static str)], name: &str) -> io::Result<&'static str> {
@@ -277,14 +285,27 @@ mod tests {
                 "#36.7 Cel",
                 json!({"value": number("36.7").expect("a number"), "unit": "Cel", "system": "http://unitsofmeasure.org", "code": "Cel"}),
             ),
-            ("$20.00", json!({"value": number("20.00").expect("a number"), "currency": "USD"})),
+            (
+                "$20.00",
+                json!({"value": number("20.00").expect("a number"), "currency": "USD"}),
+            ),
             ("on ${-1}, not ${+1}T05", json!("on 2026-09-30, not 2026-10-02T05")),
             ("${base64 a}", json!("YQ==")),
             ("plain", json!("plain")),
         ] {
             assert_eq!(template.string(text).expect(text), element, "{text}");
         }
-        for text in ["@Goal", "=nobody 1", ":term 1", "=loinc", "#x Cel", "$x", "${nobody}", "${-x}", "${"] {
+        for text in [
+            "@Goal",
+            "=nobody 1",
+            ":term 1",
+            "=loinc",
+            "#x Cel",
+            "$x",
+            "${nobody}",
+            "${-x}",
+            "${",
+        ] {
             assert!(template.string(text).is_err(), "{text}");
         }
     }
