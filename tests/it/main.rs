@@ -21,6 +21,7 @@ mod kill9;
 mod layers;
 mod links;
 mod matching;
+mod other_person;
 mod policy;
 mod release_rules;
 mod rest;
