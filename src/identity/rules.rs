@@ -11,7 +11,7 @@ pub struct Rules {
     pub policy: Policy,
     /// The operating point.
     pub point: Point,
-    /// Method, point and content address of the numbers, such as `fs-2:safe:0a1b2c3d4e5f`: a change of the rules cannot keep the
+    /// Method, point and content address of the numbers, such as `fs-3:safe:0a1b2c3d4e5f`: a change of the rules cannot keep the
     /// old name.
     pub version: String,
 }
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn a_version_names_method_point_and_numbers() {
         let (safe, balanced) = (Rules::default(), Rules::shipped("balanced"));
-        assert!(safe.version.starts_with("fs-2:safe:") && balanced.version.starts_with("fs-2:balanced:"));
+        assert!(safe.version.starts_with("fs-3:safe:") && balanced.version.starts_with("fs-3:balanced:"));
         let other = safe
             .policy
             .canonical()

@@ -157,7 +157,7 @@ mod tests {
     fn a_decision_reads_as_a_table_without_values() {
         let item = json!({
             "id": "d1", "created_at": "2026-07-01T16:00:00.000Z", "partner": "new-payer", "correlation_id": "c1", "outcome": "review",
-            "policy_version": "fs-2:safe:0a1b2c3d4e5f",
+            "policy_version": "fs-3:safe:0a1b2c3d4e5f",
             "detail": {
                 "guard": "id_contradicts", "margin": null, "point": "safe", "consent": {"decision": "permit", "rule": "regular"},
                 "roster": {"no": 3, "records": 10, "digest": "abc"},

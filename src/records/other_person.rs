@@ -197,5 +197,7 @@ impl<'a> Check<'a> {
 }
 
 fn is_person_element(rtype: &str, path: &[&str]) -> bool {
-    PERSON_ELEMENTS.iter().any(|(of, element)| *of == rtype && *element == path)
+    PERSON_ELEMENTS
+        .iter()
+        .any(|(of, element)| *of == rtype && *element == path)
 }

@@ -85,9 +85,7 @@ mod tests {
     use crate::fhir::prescreen::{Limits, screen};
 
     fn of(meta: &str) -> i64 {
-        let text = format!(
-            r#"{{"resourceType":"Condition","meta":{{{meta}}},"subject":{{"reference":"Patient/a"}}}}"#
-        );
+        let text = format!(r#"{{"resourceType":"Condition","meta":{{{meta}}},"subject":{{"reference":"Patient/a"}}}}"#);
         bits(&screen(text.as_bytes(), &Limits::record()).expect("passes"))
     }
 

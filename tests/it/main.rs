@@ -26,6 +26,7 @@ mod layers;
 mod links;
 mod matching;
 mod metrics;
+mod other_person;
 mod policy;
 mod process;
 mod release_rules;

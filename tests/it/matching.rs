@@ -75,7 +75,7 @@ async fn doubt_and_nobody_are_one_answer_and_each_decision_explains_itself() {
         item["policy_version"]
             .as_str()
             .expect("a version")
-            .starts_with("fs-2:safe:")
+            .starts_with("fs-3:safe:")
     );
     assert!(item["detail"]["roster"]["records"].as_i64() >= Some(40));
     let table = payer.command(&["match", "explain", &taken[3].0]);

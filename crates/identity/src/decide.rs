@@ -3,6 +3,7 @@
 //! A guard forbids an automatic match whatever the score says. Nothing is matched on an identifier alone, nor on name and
 //! birth date with nothing else agreeing. Two records of one person are not rivals.
 
+use crate::card::{self, Meant};
 use crate::compare::{self, Comparison, compare, explain_by_relatives};
 use crate::facts::Facts;
 use crate::field::{Field, Level, Levels};
@@ -59,7 +60,6 @@ pub struct Decision {
 
 /// Decides which of the candidates `held` is the person `asked` for.
 pub fn decide(asked: &Profile, held: &[&Profile], facts: &Facts, policy: &Policy, point: Point) -> Decision {
-    let bounds = policy.bounds(point);
     let mut households = Households::new();
     for (index, record) in held.iter().enumerate() {
         for id in ids::subscribers(record) {
@@ -77,56 +77,117 @@ pub fn decide(asked: &Profile, held: &[&Profile], facts: &Facts, policy: &Policy
             .total_cmp(&a.score.total)
             .then(a.candidate.cmp(&b.candidate))
     });
-    let mut decision = Decision {
-        outcome: Outcome::None,
-        guard: None,
-        margin: f64::INFINITY,
-        bounds,
-        needed: None,
-        ranked,
+    let meant = card::meant(asked, &ranked, held, facts);
+    let asked = Asked {
+        asked,
+        held,
+        facts,
+        policy,
+        point,
     };
-    let Some(top) = decision.ranked.first_mut() else {
-        return decision;
+    let mut decision = match meant {
+        Meant::Rank(rank) => asked.by_card(ranked, rank),
+        Meant::Best | Meant::Several => asked.concluded(ranked),
     };
-    let (best, total) = (top.candidate, top.score.total);
-    top.rule = rules::first(&top.levels, facts, policy);
-    let top = top.clone();
-    decision.needed = Some(needed(&top, bounds));
-    let Some(record) = held.get(best) else {
-        return decision;
-    };
-    let rival = decision.ranked.iter().skip(1).find(|other| {
-        let near = total - other.score.total < 2.0 * bounds.margin.max(1.0);
-        !(near
-            && held
-                .get(other.candidate)
-                .is_some_and(|second| same_person(record, second, facts)))
-    });
-    if let Some(rival) = rival {
-        decision.margin = total - rival.score.total;
+    if meant == Meant::Several && matches!(decision.outcome, Outcome::Match(_)) {
+        decision.leave_to_a_person();
     }
-    let mut company = company(asked, record, best, &decision.ranked, held, facts);
-    if top.levels.of(Field::Given) == Level::Alike {
-        company.another_name = another_name(asked, record, facts) || another_name(record, asked, facts);
-    }
-    let suffixed = [asked, *record]
-        .into_iter()
-        .any(|one| one.names.iter().any(|name| name.generation.is_some()));
-    let shared = |&(other, one): &(usize, &&Profile)| {
-        other != best && ids::shares_number(record, one) && same_person(record, one, facts)
-    };
-    let shared = held.iter().enumerate().find(shared).map(|_| Guard::SharedNumber);
-    decision.guard = guard(&top.levels, company, suffixed, point)
-        .or_else(|| are_several(asked, record, facts).then_some(Guard::SeveralPeople))
-        .or(shared)
-        .or_else(|| (decision.margin < bounds.margin).then_some(Guard::Rival))
-        .or_else(|| weak(&top, bounds));
-    decision.outcome = match decision.guard {
-        None => Outcome::Match(best),
-        Some(_) if worth_a_look(&top, bounds) => Outcome::Review(best),
-        Some(_) => Outcome::None,
-    };
     decision
+}
+
+/// What a decision is taken by, besides the ranking.
+struct Asked<'a> {
+    asked: &'a Profile,
+    held: &'a [&'a Profile],
+    facts: &'a Facts,
+    policy: &'a Policy,
+    point: Point,
+}
+
+impl Asked<'_> {
+    /// Decides about the candidate at `rank`, which bears the number that was sent, before the best, which is a record of the same
+    /// person. The best is granted only when it bears no number at all, so that nothing contradicts.
+    fn by_card(&self, ranked: Vec<Scored>, rank: usize) -> Decision {
+        let mut by_card = ranked.clone();
+        if let Some(first) = by_card.get_mut(..=rank) {
+            first.rotate_right(1);
+        }
+        let preferred = self.concluded(by_card);
+        if matches!(preferred.outcome, Outcome::Match(_)) {
+            return preferred;
+        }
+        let mut best = self.concluded(ranked);
+        let carded = |at: usize| self.held.get(at).is_some_and(|record| card::has_card(record));
+        match best.outcome {
+            Outcome::Match(at) if carded(at) => {
+                best.leave_to_a_person();
+                best
+            }
+            _ => best,
+        }
+    }
+
+    /// Decides about the first of `ranked`.
+    fn concluded(&self, ranked: Vec<Scored>) -> Decision {
+        let Asked {
+            asked,
+            held,
+            facts,
+            policy,
+            point,
+        } = *self;
+        let bounds = policy.bounds(point);
+        let mut decision = Decision {
+            outcome: Outcome::None,
+            guard: None,
+            margin: f64::INFINITY,
+            bounds,
+            needed: None,
+            ranked,
+        };
+        let Some(top) = decision.ranked.first_mut() else {
+            return decision;
+        };
+        let (best, total) = (top.candidate, top.score.total);
+        top.rule = rules::first(&top.levels, facts, policy);
+        let top = top.clone();
+        decision.needed = Some(needed(&top, bounds));
+        let Some(record) = held.get(best) else {
+            return decision;
+        };
+        let rival = decision.ranked.iter().skip(1).find(|other| {
+            let near = total - other.score.total < 2.0 * bounds.margin.max(1.0);
+            !(near
+                && held
+                    .get(other.candidate)
+                    .is_some_and(|second| same_person(record, second, facts)))
+        });
+        if let Some(rival) = rival {
+            decision.margin = total - rival.score.total;
+        }
+        let mut company = company(asked, record, best, &decision.ranked, held, facts);
+        if top.levels.of(Field::Given) == Level::Alike {
+            company.another_name = another_name(asked, record, facts) || another_name(record, asked, facts);
+        }
+        let suffixed = [asked, *record]
+            .into_iter()
+            .any(|one| one.names.iter().any(|name| name.generation.is_some()));
+        let shared = |&(other, one): &(usize, &&Profile)| {
+            other != best && ids::shares_number(record, one) && same_person(record, one, facts)
+        };
+        let shared = held.iter().enumerate().find(shared).map(|_| Guard::SharedNumber);
+        decision.guard = guard(&top.levels, company, suffixed, point)
+            .or_else(|| are_several(asked, record, facts).then_some(Guard::SeveralPeople))
+            .or(shared)
+            .or_else(|| (decision.margin < bounds.margin).then_some(Guard::Rival))
+            .or_else(|| weak(&top, bounds));
+        decision.outcome = match decision.guard {
+            None => Outcome::Match(best),
+            Some(_) if worth_a_look(&top, bounds) => Outcome::Review(best),
+            Some(_) => Outcome::None,
+        };
+        decision
+    }
 }
 
 /// Candidates by the subscriber numbers they are insured under.
@@ -210,6 +271,13 @@ fn needed(top: &Scored, bounds: Bounds) -> f64 {
 }
 
 impl Decision {
+    /// Takes a match back, because another record of the same person bears a number that was sent.
+    fn leave_to_a_person(&mut self) {
+        if let Outcome::Match(best) = self.outcome {
+            (self.outcome, self.guard) = (Outcome::Review(best), Some(Guard::OtherCard));
+        }
+    }
+
     /// The candidates that a person has to choose from: those worth a look, and whoever comes as near to the best as a rival. How
     /// many, as they are ranked.
     pub fn contenders(&self) -> usize {

@@ -152,6 +152,7 @@ impl Guard {
             Guard::NothingElse => "name and birth date agree, nothing else does",
             Guard::ThinContradicted => "little else agrees, and something contradicts",
             Guard::SharedNumber => "another record of this person bears the same member number",
+            Guard::OtherCard => "another record of this person bears a number that was sent, and this one does not",
             Guard::Rival => "another person is nearly as likely",
             Guard::Weak => "there is not enough evidence",
         }

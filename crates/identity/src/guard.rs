@@ -40,6 +40,8 @@ pub enum Guard {
     ThinContradicted,
     /// Another record of the same person bears the same member number: the roster contradicts itself.
     SharedNumber,
+    /// Another record of the same person bears the number that was sent, and this one does not.
+    OtherCard,
     /// Another person is nearly as likely.
     Rival,
     /// Not enough evidence.
@@ -48,7 +50,7 @@ pub enum Guard {
 
 impl Guard {
     /// Every guard.
-    pub const ALL: [Guard; 16] = {
+    pub const ALL: [Guard; 17] = {
         use Guard::*;
         [
             IdContradicts,
@@ -65,6 +67,7 @@ impl Guard {
             NothingElse,
             ThinContradicted,
             SharedNumber,
+            OtherCard,
             Rival,
             Weak,
         ]
@@ -87,6 +90,7 @@ impl Guard {
             Guard::NothingElse => "nothing_else",
             Guard::ThinContradicted => "thin_contradicted",
             Guard::SharedNumber => "shared_number",
+            Guard::OtherCard => "other_card",
             Guard::Rival => "rival",
             Guard::Weak => "weak",
         }

@@ -165,6 +165,11 @@ pub fn lives_with(a: &Profile, b: &Profile) -> bool {
     a.phones.iter().any(|phone| b.phones.contains(phone)) || insured_with(a, b) || house()
 }
 
+/// Whether a record bears this number, as its member's or as its subscriber's.
+pub fn bears(record: &Profile, id: &str) -> bool {
+    has_member(record, id) || has_subscriber(record, id)
+}
+
 /// Whether two records bear one member number.
 pub fn shares_number(a: &Profile, b: &Profile) -> bool {
     a.member_ids.iter().any(|id| has_member(b, id))

@@ -334,3 +334,104 @@ fn one_town_of_many_is_no_evidence() {
         assert_eq!(of(moved).0, Outcome::Match(0), "the house itself is, {point:?}");
     }
 }
+
+/// Records of one person with one card each, and the person with the card of `asked`.
+fn cards(numbers: &[(&str, &str)]) -> Vec<Person> {
+    let one = |(member, subscriber): &(&str, &str)| {
+        let mut one = person("Walter", "Doubletree", "1961-04-09", member);
+        one.subscriber_ids = [subscriber]
+            .iter()
+            .filter(|s| !s.is_empty())
+            .map(|s| (**s).to_owned())
+            .collect();
+        one
+    };
+    numbers.iter().map(one).collect()
+}
+
+#[test]
+fn of_two_records_of_one_person_the_card_decides() {
+    let both = [("M7000001", "S7000001"), ("M7000002", "S7000002")];
+    for (held, second) in [(cards(&both), 1), (cards(&[both[1], both[0]]), 0)] {
+        // As member number, however it is written, as subscriber number, and with the number of the household.
+        for (member, subscriber) in [
+            ("M7000002", ""),
+            ("m7000002", ""),
+            (" M-7000-002 ", ""),
+            ("S7000002", ""),
+            ("", "S7000002"),
+            ("", "M7000002"),
+            ("M7000002", "S7000002"),
+        ] {
+            let asked = &cards(&[(member, subscriber)])[0];
+            assert_eq!(
+                ask(asked, &held),
+                (Outcome::Match(second), None),
+                "{member} {subscriber}"
+            );
+        }
+        // Both cards, or one card with the other's household: a person has to say.
+        let mut two = cards(&[both[0]])[0].clone();
+        two.member_ids.push("M7000002".into());
+        for asked in [two, cards(&[("M7000001", "S7000002")])[0].clone()] {
+            let (outcome, guard) = ask(&asked, &held);
+            assert!(
+                matches!(outcome, Outcome::Review(_)) && guard == Some(Guard::OtherCard),
+                "{outcome:?} {guard:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_record_that_bears_the_card_comes_before_one_that_tells_more() {
+    // The record with the other card has all that was sent; that with the right one has a former address and telephone.
+    let mut held = cards(&[("M7000001", "S7000001"), ("M7000002", "S7000002")]);
+    let asked = {
+        let mut asked = cards(&[("M7000002", "")])[0].clone();
+        asked.emails = vec!["walter@example.com".into()];
+        asked
+    };
+    held[0].emails = asked.emails.clone();
+    held[1].addresses = vec![];
+    assert_eq!(ask(&asked, &held), (Outcome::Match(1), None));
+    // A record without any card contradicts nothing, but the one with the card comes first.
+    let mut bare = cards(&[("", ""), ("M7000002", "S7000002")]);
+    bare[0].emails = asked.emails.clone();
+    assert_eq!(ask(&asked, &bare).0, Outcome::Match(1));
+    // Where the record with the card is contradicted, a person has to say; the one with another card is not granted.
+    let asked = Person {
+        ssn: "912345678".into(),
+        ..asked
+    };
+    for records in [&mut held, &mut bare] {
+        records[1].ssn = "977025319".into();
+    }
+    assert_eq!(ask(&asked, &held), (Outcome::Review(0), Some(Guard::OtherCard)));
+    assert_eq!(ask(&asked, &bare).0, Outcome::Match(0));
+}
+
+#[test]
+fn a_card_that_two_records_of_the_person_bear_is_left_to_a_person() {
+    let held = cards(&[
+        ("M7000001", "S7000001"),
+        ("M7000002", "S7000002"),
+        ("M7000002", "S7000002"),
+    ]);
+    let (outcome, guard) = ask(&cards(&[("M7000002", "")])[0], &held);
+    assert!(
+        matches!(outcome, Outcome::Review(_)) && guard.is_some(),
+        "{outcome:?} {guard:?}"
+    );
+}
+
+#[test]
+fn a_family_that_shares_a_subscriber_number_is_still_told_apart() {
+    let mut held = cards(&[("M7000001", "S7000001"), ("M7000002", "S7000002")]);
+    let mut wife = person("Ingrid", "Doubletree", "1963-05-06", "M7000003");
+    wife.subscriber_ids = vec!["S7000002".into()];
+    held.push(wife.clone());
+    wife.member_ids.clear();
+    assert_eq!(ask(&wife, &held), (Outcome::Match(2), None));
+    assert_eq!(ask(&cards(&[("", "S7000002")])[0], &held), (Outcome::Match(1), None));
+}

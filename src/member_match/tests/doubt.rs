@@ -38,7 +38,7 @@ async fn a_doubtful_match_keeps_its_candidates_and_says_why_without_naming_them(
         (&json!(1), &json!(2))
     );
     assert!(detail["thresholds"]["needed"].is_number() && detail["thresholds"]["prior"].as_f64() < Some(0.0));
-    assert!(detail["thresholds"]["accept"].is_number() && version.starts_with("fs-2:safe:"));
+    assert!(detail["thresholds"]["accept"].is_number() && version.starts_with("fs-3:safe:"));
     let traces = world.traces().await;
     for word in ["Núñez", "nunez", "Ana", "1984", "M2", "p1", "U1"] {
         assert!(!traces.contains(word), "{word} in {traces}");

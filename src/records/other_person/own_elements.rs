@@ -3,6 +3,7 @@
 use super::target::{self, Target};
 use super::{PERSON_ELEMENTS, Record};
 use crate::fhir::prescreen::{Kind, Screened, Value};
+use std::cmp::Reverse;
 use std::ops::Range;
 
 /// What stands in place of a Reference that tells another person's name or number and points nowhere.
@@ -38,7 +39,14 @@ pub fn edits(resource: &Screened<'_>, record: &Record<'_>) -> Vec<(Range<usize>,
             }
         }
     }
-    edits.sort_by_key(|(span, _)| span.start);
+    // A Reference may stand in the identifier or an extension of another; what is cut around it takes it along.
+    edits.sort_by_key(|(span, _)| (span.start, Reverse(span.end)));
+    let mut end = 0;
+    edits.retain(|(span, _)| {
+        let apart = span.start >= end;
+        end = end.max(span.end);
+        apart
+    });
     edits
 }
 

@@ -19,7 +19,9 @@ struct Random(u64);
 impl Random {
     fn of_the_day() -> Random {
         let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let given = std::env::var("CAUSEWAY_TEST_SEED").ok().and_then(|text| text.parse().ok());
+        let given = std::env::var("CAUSEWAY_TEST_SEED")
+            .ok()
+            .and_then(|text| text.parse().ok());
         let seed = given.unwrap_or_else(|| now().map_or(1, |since| since.as_secs()));
         println!("CAUSEWAY_TEST_SEED={seed}");
         Random(seed)
@@ -100,8 +102,11 @@ fn containers() -> Vec<Json> {
 }
 
 fn is_of_member(container: &Json) -> bool {
-    container["patient"] == member() || container["subject"] == member() || container["beneficiary"] == member()
-        || container["resourceType"] == "Patient" || container["target"] == json!([member()])
+    container["patient"] == member()
+        || container["subject"] == member()
+        || container["beneficiary"] == member()
+        || container["resourceType"] == "Patient"
+        || container["target"] == json!([member()])
 }
 
 /// Another person as literal references are written, by those who know the rules and those who do not.
@@ -188,12 +193,20 @@ fn positions(who: &Json) -> Vec<Json> {
         json!([with(observation.clone(), "subject", who.clone())]),
         json!([with(order.clone(), "subject", who.clone())]),
         json!([json!({"resourceType": "Condition", "id": "c", "code": code, "subject": who})]),
-        json!([json!({"resourceType": "Encounter", "id": "c", "status": "planned", "class": {"code": "AMB"}, "subject": who})]),
+        json!([
+            json!({"resourceType": "Encounter", "id": "c", "status": "planned", "class": {"code": "AMB"}, "subject": who})
+        ]),
         json!([json!({"resourceType": "Device", "id": "c", "patient": who})]),
-        json!([json!({"resourceType": "FamilyMemberHistory", "id": "c", "status": "completed", "relationship": code, "patient": who})]),
+        json!([
+            json!({"resourceType": "FamilyMemberHistory", "id": "c", "status": "completed", "relationship": code, "patient": who})
+        ]),
         json!([with(coverage(member()), "subscriber", who.clone())]),
         json!([with(coverage(member()), "policyHolder", who.clone())]),
-        json!([with(with(observation.clone(), "subject", member()), "focus", json!([who]))]),
+        json!([with(
+            with(observation.clone(), "subject", member()),
+            "focus",
+            json!([who])
+        )]),
         json!([with(with(order, "subject", member()), "extension", refers.clone())]),
         json!([with(provider(), "extension", refers.clone())]),
         json!([{"resourceType": "Organization", "id": "c", "name": "clinic", "extension": deep}]),
@@ -216,7 +229,7 @@ fn positions(who: &Json) -> Vec<Json> {
         json!([with(patient(), "resourceType", json!(7))]),
         json!([with(patient(), "resourceType", json!(["Patient"]))]),
         json!([with(patient(), "resourceType", json!("patient"))]),
-        json!([with(patient(), "resourceType", json!("Practitioner ")) ]),
+        json!([with(patient(), "resourceType", json!("Practitioner "))]),
         json!([[coverage(who.clone())]]),
         json!([{"resourceType": "Organization", "id": "c", "name": "clinic", "contained": [patient()]}]),
         json!([{"resourceType": "Organization", "id": "c", "name": "clinic", "extension": [{"url": "http://x.example", "valueReference": patient()}]}]),
@@ -239,7 +252,13 @@ fn mutated(random: &mut Random, text: &str) -> String {
         let at = random.below(letters.len());
         match random.below(6) {
             0 => {
-                let other = |letter: char| if letter.is_lowercase() { letter.to_ascii_uppercase() } else { letter.to_ascii_lowercase() };
+                let other = |letter: char| {
+                    if letter.is_lowercase() {
+                        letter.to_ascii_uppercase()
+                    } else {
+                        letter.to_ascii_lowercase()
+                    }
+                };
                 letters[at] = other(letters[at]);
             }
             1 => letters.insert(at, *random.pick(&[' ', '\t', '\u{a0}', '\u{200b}'])),
@@ -275,7 +294,7 @@ fn another_person_in_what_is_contained_never_leaves() {
             try_one(with(random.pick(&containers).clone(), "contained", contained));
         }
     }
-    for _ in 0..3_000 {
+    for _ in 0..2_000 {
         let mut who = random.pick(&spellings).clone();
         if let Some(text) = who["reference"].as_str().filter(|text| !text.contains("Patient/imp")) {
             who["reference"] = mutated(&mut random, text).into();
@@ -285,7 +304,10 @@ fn another_person_in_what_is_contained_never_leaves() {
         try_one(with(random.pick(&containers).clone(), "contained", contained));
     }
     println!("{withheld} withheld, {refused} refused");
-    assert!(withheld > 2 * refused / 3 && refused > 0, "{withheld} withheld, {refused} refused");
+    assert!(
+        withheld > 2 * refused / 3 && refused > 0,
+        "{withheld} withheld, {refused} refused"
+    );
 }
 
 /// This member, as references to the member are written that are recognized.
@@ -347,7 +369,11 @@ fn what_contains_only_the_member_and_nobody_leaves() {
                 let mut contained = vec![one.clone(), second];
                 contained.rotate_left(random.below(2));
                 let resource = with(container.clone(), "contained", contained.into());
-                assert!(matches!(fate(&resource), Fate::Leaves(_)), "{resource}: {:?}", gate(&resource).map(|kept| kept.sensitivity));
+                assert!(
+                    matches!(fate(&resource), Fate::Leaves(_)),
+                    "{resource}: {:?}",
+                    gate(&resource).map(|kept| kept.sensitivity)
+                );
                 left += 1;
             }
         }
@@ -363,6 +389,8 @@ fn a_family_coverage_leaves_without_the_name_or_number_of_the_other_person() {
         json!({"display": MARK}),
         json!({"identifier": {"system": "http://old.example/member", "value": MARK}}),
         json!({"display": MARK, "type": "Patient", "identifier": {"value": MARK}}),
+        json!({"display": MARK, "extension": [{"url": "http://x.example", "valueReference": {"reference": "Patient/other", "display": MARK}}],
+            "identifier": {"value": MARK, "assigner": {"reference": "Patient/other", "display": MARK}}}),
     ];
     let mut left = 0;
     for own in OWN {
@@ -376,14 +404,21 @@ fn a_family_coverage_leaves_without_the_name_or_number_of_the_other_person() {
                 if who == json!({}) {
                     continue;
                 }
-                let resource = with(coverage(json!({"reference": own, "display": "Marigold"})), element, who.clone());
+                let resource = with(
+                    coverage(json!({"reference": own, "display": "Marigold"})),
+                    element,
+                    who.clone(),
+                );
                 let resource = with(resource, "subscriberId", "S1".into());
                 match fate(&resource) {
                     Fate::Leaves(text) => {
                         assert!(!text.contains(MARK), "{text}");
                         let out: Json = serde_json::from_str(&text).expect("json");
                         assert_eq!(out[element]["reference"], who["reference"], "{text}");
-                        assert_eq!((&out["subscriberId"], &out["beneficiary"]["display"]), (&json!("S1"), &json!("Marigold")));
+                        assert_eq!(
+                            (&out["subscriberId"], &out["beneficiary"]["display"]),
+                            (&json!("S1"), &json!("Marigold"))
+                        );
                         left += 1;
                     }
                     // Some of the literals are no references at all.
@@ -403,18 +438,33 @@ fn a_name_beside_a_reference_to_another_person_goes_and_the_reference_stays() {
         panic!("containers");
     };
     let other = json!({"display": MARK, "reference": "Patient/other", "identifier": {"value": MARK}});
-    let relative = json!({"reference": "https://ehr.source.example/RelatedPerson/m", "type": "RelatedPerson", "display": MARK});
+    let relative =
+        json!({"reference": "https://ehr.source.example/RelatedPerson/m", "type": "RelatedPerson", "display": MARK});
     for resource in [
         with(condition.clone(), "asserter", other.clone()),
-        with(observation.clone(), "performer", json!([relative, {"reference": "Practitioner/1", "display": "Dr. House"}])),
+        with(
+            observation.clone(),
+            "performer",
+            json!([relative, {"reference": "Practitioner/1", "display": "Dr. House"}]),
+        ),
         with(observation.clone(), "focus", json!([other])),
         with(encounter.clone(), "participant", json!([{"individual": relative}])),
-        with(coverage.clone(), "extension", json!([{"url": "http://x.example", "valueReference": other}])),
+        with(
+            coverage.clone(),
+            "extension",
+            json!([{"url": "http://x.example", "valueReference": other}]),
+        ),
         json!({"resourceType": "Patient", "id": "imp", "link": [{"type": "seealso", "other": other}, {"type": "refer", "other": {"display": MARK}}]}),
     ] {
-        let Fate::Leaves(text) = fate(&resource) else { panic!("{resource}") };
+        let Fate::Leaves(text) = fate(&resource) else {
+            panic!("{resource}")
+        };
         let literal = |text: &str| text.matches("\"reference\"").count();
-        assert_eq!((text.contains(MARK), literal(&text)), (false, literal(&resource.to_string())), "{text}");
+        assert_eq!(
+            (text.contains(MARK), literal(&text)),
+            (false, literal(&resource.to_string())),
+            "{text}"
+        );
         assert_eq!(text.contains("Dr. House"), resource.to_string().contains("Dr. House"));
     }
     // A resource that is nothing but money does not get a form that leaves.
@@ -428,7 +478,11 @@ fn a_name_beside_a_reference_to_another_person_goes_and_the_reference_stays() {
 #[test]
 fn names_that_leave_with_money_are_cut_once() {
     let cuts = vec![(10..20, String::new()), (30..40, String::new())];
-    let edits = vec![(5..7, "a".to_owned()), (12..14, "b".to_owned()), (40..41, "c".to_owned())];
+    let edits = vec![
+        (5..7, "a".to_owned()),
+        (12..14, "b".to_owned()),
+        (40..41, "c".to_owned()),
+    ];
     let spans: Vec<_> = merged(cuts, edits).into_iter().map(|(span, _)| span).collect();
     assert_eq!(spans, [5..7, 10..20, 30..40, 40..41]);
 }
@@ -445,9 +499,19 @@ fn a_resource_that_all_share_names_nobody() {
             "recorded": "2025-01-01T00:00:00Z", "agent": [{"who": {"display": "clinic"}}], "extension": refers(&who)});
         assert!(!matches!(fate(&resource), Fate::Leaves(_)), "{resource}");
     }
-    let kept = gate(&with(organization(), "extension", refers(&json!({"reference": "https://ehr.source.example/Patient/1"})))).expect("kept");
+    let kept = gate(&with(
+        organization(),
+        "extension",
+        refers(&json!({"reference": "https://ehr.source.example/Patient/1"})),
+    ))
+    .expect("kept");
     assert_eq!(kept.sensitivity, SHARED_NAMES_PERSON);
-    let kept = gate(&with(organization(), "contained", json!([{"resourceType": "Person", "id": "p"}]))).expect("kept");
+    let kept = gate(&with(
+        organization(),
+        "contained",
+        json!([{"resourceType": "Person", "id": "p"}]),
+    ))
+    .expect("kept");
     assert_eq!(kept.sensitivity, OTHER_PATIENT);
 }
 
