@@ -163,6 +163,9 @@ faults! {
     ReferenceUnresolved => ("IM-001", "not-found",        Error, 422, Never,   "A reference that decides the member does not resolve.", "Import the resource it names first, or in the same run."),
     TypeUnsupported     => ("IM-002", "not-supported",    Error, 422, Never,   "This resource type is not kept here.", "Leave it out."),
     ValueInvalid        => ("IM-003", "value",            Error, 422, Never,   "An element has a value that its type does not allow.", "Correct the element named in expression."),
+    SourceBaseConflict  => ("IM-020", "duplicate",        Error, 422, Never,   "The same type and id come from two servers.", "Give one of them an id prefix: --source-base URL=PREFIX."),
+    BinaryOfSeveral     => ("IM-021", "conflict",         Error, 422, Never,   "Resources of several members name this Binary.", "Give each member a Binary of its own."),
+    DeletedAtSource     => ("IM-022", "deleted",          Error, 422, Never,   "The history that holds this says that it was deleted.", "Nothing: an import deletes nothing, and does not bring it back."),
     PartnerUnreachable  => ("PA-001", "transient",        Error, 503, Backoff, "The other payer cannot be reached.", "Try again later."),
     PartnerAnswer       => ("PA-002", "processing",       Error, 502, Never,   "The other payer's answer cannot be used.", "Contact the other payer with the correlation id."),
 }

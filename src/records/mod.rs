@@ -13,12 +13,23 @@ pub mod keep;
 pub mod released;
 pub mod search_index;
 pub mod sensitivity;
+pub mod source_version;
+pub mod visible;
 
+mod attachment;
+mod bases;
 mod bundle;
+mod dry_run;
+mod lines;
 mod links;
+mod narrative;
 mod pipeline;
 mod rejects;
 mod rules;
+mod seen;
 mod service;
+mod sniff;
 mod source;
+
 mod splice;
+mod superseded;

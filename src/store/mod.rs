@@ -2,6 +2,7 @@
 //!
 //! Functions take `&mut Db`; whoever owns the transaction decides its extent. Nothing here calls the network or knows HTTP.
 
+pub mod attachments;
 mod db;
 pub mod disclosure;
 pub mod durability;
@@ -26,6 +27,7 @@ mod statement;
 pub mod steps;
 pub mod tokens;
 mod url;
+pub mod visible;
 mod writer;
 
 pub use db::{Db, Store, StoreOptions};

@@ -15,6 +15,7 @@ mod contract_release;
 mod contract_trust;
 mod demo_files;
 mod explorer;
+mod files;
 mod guess;
 mod identity;
 mod kill9;
