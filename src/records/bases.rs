@@ -60,9 +60,9 @@ impl SourceBase {
     pub fn strip<'t>(&self, text: &'t str) -> Option<&'t str> {
         let own = self.url.as_ref();
         let head = text.get(..own.len())?;
-        let authority = own
-            .split_once("://")
-            .map_or(0, |(scheme, rest)| scheme.len() + 3 + rest.find('/').unwrap_or(rest.len()));
+        let authority = own.split_once("://").map_or(0, |(scheme, rest)| {
+            scheme.len() + 3 + rest.find('/').unwrap_or(rest.len())
+        });
         if head[..authority].eq_ignore_ascii_case(&own[..authority]) && head[authority..] == own[authority..] {
             text[own.len()..].strip_prefix('/')
         } else {
@@ -162,10 +162,16 @@ mod tests {
     #[test]
     fn a_base_is_read_with_its_prefix_and_compared_by_host_without_case() {
         let base: SourceBase = "https://EHR.example/R4/=east-".parse().expect("a base");
-        assert_eq!((base.url().as_ref(), base.prefix()), ("https://EHR.example/R4", "east-"));
+        assert_eq!(
+            (base.url().as_ref(), base.prefix()),
+            ("https://EHR.example/R4", "east-")
+        );
         for (text, rest) in [
             ("https://ehr.example/R4/Patient/1", Some("Patient/1")),
-            ("HTTPS://EHR.example/R4/Patient/1/_history/2", Some("Patient/1/_history/2")),
+            (
+                "HTTPS://EHR.example/R4/Patient/1/_history/2",
+                Some("Patient/1/_history/2"),
+            ),
             ("https://ehr.example/r4/Patient/1", None),
             ("https://ehr.example/R44/Patient/1", None),
             ("https://ehr.example/R4", None),
@@ -175,7 +181,13 @@ mod tests {
         ] {
             assert_eq!(base.strip(text), rest, "{text}");
         }
-        for wrong in ["ehr.example/fhir", "https://", "https://a/b?c", "https://a/b=p_q", "https://a b"] {
+        for wrong in [
+            "ehr.example/fhir",
+            "https://",
+            "https://a/b?c",
+            "https://a/b=p_q",
+            "https://a b",
+        ] {
             assert!(wrong.parse::<SourceBase>().is_err(), "{wrong}");
         }
     }
@@ -183,8 +195,17 @@ mod tests {
     #[test]
     fn an_absolute_reference_comes_apart() {
         assert_eq!(split("https://a/b/Patient/1"), Some(("https://a/b", "Patient", "1")));
-        assert_eq!(split("https://a/Patient/1/_history/3"), Some(("https://a", "Patient", "1")));
-        for none in ["Patient/1", "https://a/b/Human/1", "urn:uuid:1", "https:///Patient/1", "https://Patient/1"] {
+        assert_eq!(
+            split("https://a/Patient/1/_history/3"),
+            Some(("https://a", "Patient", "1"))
+        );
+        for none in [
+            "Patient/1",
+            "https://a/b/Human/1",
+            "urn:uuid:1",
+            "https:///Patient/1",
+            "https://Patient/1",
+        ] {
             assert_eq!(split(none), None, "{none}");
         }
     }
@@ -199,14 +220,22 @@ mod tests {
             ("https://a/fhir=", "https://b/fhir=", true),
         ] {
             let claims = Claims::default();
-            claims.note(&[Claim::new("Patient", "1", &base(first))]).expect("the first");
+            claims
+                .note(&[Claim::new("Patient", "1", &base(first))])
+                .expect("the first");
             let told = claims.note(&[Claim::new("Patient", "1", &base(second))]);
             assert_eq!(told.is_ok(), fits, "{first} {second}");
             if let Err(failure) = told {
                 assert_eq!(failure.fault(), Fault::SourceBaseConflict);
-                assert!(failure.remedy_text().contains("https://a/fhir"), "{}", failure.remedy_text());
+                assert!(
+                    failure.remedy_text().contains("https://a/fhir"),
+                    "{}",
+                    failure.remedy_text()
+                );
             }
-            claims.note(&[Claim::new("Patient", "2", &base(second))]).expect("another name");
+            claims
+                .note(&[Claim::new("Patient", "2", &base(second))])
+                .expect("another name");
         }
     }
 }

@@ -74,7 +74,11 @@ impl Document<'_> {
         };
         for now in phases {
             let wanted = |own: u8| own == now;
-            read = Document { wanted: &wanted, ..*self }.read(bytes.clone(), emit);
+            read = Document {
+                wanted: &wanted,
+                ..*self
+            }
+            .read(bytes.clone(), emit);
             // Of the later ones there may be nothing.
             if !read.go_on || read.phases >> (now + 1) == 0 && read.phases != 0 {
                 break;
@@ -164,7 +168,9 @@ impl Document<'_> {
         let mut lines = Lines::new(buffer, self.line, start);
         let mut items = Vec::new();
         for (index, entry) in bundle.root().all(&["entry"]).iter().enumerate() {
-            let Some(item) = item(entry, index, start, &deleted) else { continue };
+            let Some(item) = item(entry, index, start, &deleted) else {
+                continue;
+            };
             let rtype = entry
                 .get("resource")
                 .and_then(|resource| resource.get("resourceType"))
@@ -458,7 +464,11 @@ mod tests {
             "\u{feff}{\"resourceType\":\"Goal\"}\n{\"resourceType\":\"Bundle\",\"entry\":[{\"resource\":{\"resourceType\":\"Location\"}}]}{\"a\":1}",
         ] {
             let (got, phases, record) = read(text, true);
-            let expected = [(0, 2, Some(0), None, None), (4, 1, None, None, None), (4, 2, None, None, None)];
+            let expected = [
+                (0, 2, Some(0), None, None),
+                (4, 1, None, None, None),
+                (4, 2, None, None, None),
+            ];
             assert_eq!(got, expected, "{text}");
             assert_eq!((phases, record), (1 << 0 | 1 << 4, true));
             assert_eq!(read(text, false).0.len(), 2, "{text}");

@@ -71,7 +71,9 @@ impl DryRun {
             notes.members.insert(patient_id.clone(), *no);
         }
         for &(index, compartment, version) in plan {
-            let Entry::Fit(candidate) = &entries[index] else { continue };
+            let Entry::Fit(candidate) = &entries[index] else {
+                continue;
+            };
             notes.keys += 1;
             let key = FIRST_KEY + notes.keys;
             keys.push(key);

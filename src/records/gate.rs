@@ -6,8 +6,8 @@
 use super::compartment::{self, Owner};
 use super::demographics::{self, Demographics, Identifier};
 use super::released::{self, Money};
-use super::splice::{compact, splice};
 use super::source_version::SourceVersion;
+use super::splice::{compact, splice};
 use super::{attachment, authorization, narrative, rules, search_index, sensitivity, service};
 use crate::clock::rfc3339_ms;
 use crate::error::{Failure, Fault};

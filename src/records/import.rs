@@ -4,8 +4,8 @@
 //! and the end is the same. Running it twice changes nothing, but for versions of one resource of which nothing says which is
 //! newer, when they stand far apart in one file.
 
-pub use super::bases::SourceBase;
 use super::bases::Claims;
+pub use super::bases::SourceBase;
 use super::dry_run::DryRun;
 use super::index::{self, Indexer};
 use super::keep::Run;
@@ -167,7 +167,9 @@ pub fn import(
     }
     report.skipped = outside.skipped.len() as u64;
     report.aside = aside;
-    report.aside.extend(outside.skipped.into_iter().map(|name| Aside { name, why: NO_RECORD }));
+    report
+        .aside
+        .extend(outside.skipped.into_iter().map(|name| Aside { name, why: NO_RECORD }));
     report.unreadable = outside.unreadable;
     report.dry_run = options.dry_run;
     report.seconds = began.elapsed().as_secs_f64();
@@ -240,7 +242,9 @@ pub fn ingest_ndjson(
                 .at(name.as_ref())
                 .because(error)
         };
-        super::lines::lines(&mut reader, &name, &|_| true, true, emit).1.map_err(unreadable)
+        super::lines::lines(&mut reader, &name, &|_| true, true, emit)
+            .1
+            .map_err(unreadable)
     };
     pipeline::run(&shared, feed, &mut |outcome| {
         report.add(&outcome);

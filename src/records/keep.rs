@@ -1,8 +1,8 @@
 //! Writing a batch of candidates inside one transaction: compartments, keys, versions, and what is unchanged.
 //!
 //! Of several versions of a resource the newest stays ([`SourceVersion::beats`]), and each that is stored is given the time at
-//! which it becomes visible here. The owner is resolved here, in order, so that a member and the member's records may come in one batch. What has no
-//! resolvable owner is refused, never kept as shared.
+//! which it becomes visible here. The owner is resolved here, in order, so that a member and the member's records may come in
+//! one batch. What has no resolvable owner is refused, never kept as shared.
 
 use super::attachment;
 use super::compartment::Owner;
@@ -426,12 +426,7 @@ fn named_by_others(db: &mut Db, entries: &[Entry]) -> Result<HashMap<String, BTr
     attachments::owners(db, &ids)
 }
 
-fn write(
-    db: &mut Db,
-    stored: &[(&Candidate, i64, i64)],
-    known: &KnownByName,
-    kept: &mut Kept,
-) -> Result<(), Failure> {
+fn write(db: &mut Db, stored: &[(&Candidate, i64, i64)], known: &KnownByName, kept: &mut Kept) -> Result<(), Failure> {
     // A changed resource keeps its key unless it changed hands.
     let mut keys = Vec::with_capacity(stored.len());
     let mut replaced = Vec::new();

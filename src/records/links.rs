@@ -4,8 +4,8 @@
 use super::bases::{Claim, SourceBase, split};
 use super::gate::Links;
 use crate::error::Failure;
-use crate::store::{Store, resources};
 use crate::ids::is_fhir_id;
+use crate::store::{Store, resources};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

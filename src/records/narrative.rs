@@ -20,7 +20,9 @@ pub fn local_edits(div: &Value<'_>, links: &dyn Links, edits: &mut Vec<(Range<us
                 _ => continue,
             };
             let from = from + quote.len();
-            let Some(length) = memmem::find(&raw[from..], quote) else { continue };
+            let Some(length) = memmem::find(&raw[from..], quote) else {
+                continue;
+            };
             let Ok(address) = std::str::from_utf8(&raw[from..from + length]) else {
                 continue;
             };

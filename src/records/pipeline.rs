@@ -6,8 +6,8 @@ use super::gate::{self, Draft};
 use super::keep::{Entry, Run, keep};
 use super::links::{Conditional, SourceLinks};
 use super::rejects::Reject;
-use super::superseded::Superseded;
 use super::source::{Chunk, Item};
+use super::superseded::Superseded;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::store::resources::{self, Existing};
@@ -93,7 +93,10 @@ pub fn run(
         for judged in &order_out {
             // A worker that is gone has panicked; the scope tells.
             let Ok(judged) = judged.recv() else { break };
-            if !file.as_ref().is_some_and(|file| Arc::ptr_eq(file, &judged.chunk.source)) {
+            if !file
+                .as_ref()
+                .is_some_and(|file| Arc::ptr_eq(file, &judged.chunk.source))
+            {
                 shared.run.seen.next_file();
                 file = Some(Arc::clone(&judged.chunk.source));
             }
@@ -127,7 +130,11 @@ type Found = (Vec<Entry>, Vec<usize>, Vec<Vec<Claim>>, Vec<Reject>);
 /// Judges these items of a chunk. Those that are stored with the same content are passed over when `skip_same`.
 fn judge_items(shared: &Shared<'_>, chunk: &Chunk, items: &[usize], skip_same: bool) -> Found {
     let links = SourceLinks::new(chunk.urls.as_deref(), shared.bases, shared.conditional);
-    let (mut entries, mut places, mut claims) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()), Vec::new());
+    let (mut entries, mut places, mut claims) = (
+        Vec::with_capacity(items.len()),
+        Vec::with_capacity(items.len()),
+        Vec::new(),
+    );
     let mut rejects = Vec::new();
     let mut drafts: Vec<(usize, Draft<'_>, Vec<Claim>)> = Vec::with_capacity(items.len());
     for &at in items {
@@ -145,7 +152,11 @@ fn judge_items(shared: &Shared<'_>, chunk: &Chunk, items: &[usize], skip_same: b
             Err(failure) => rejects.push(reject(chunk, item, failure)),
         }
     }
-    let there = if skip_same { look_up(shared, &drafts) } else { HashMap::new() };
+    let there = if skip_same {
+        look_up(shared, &drafts)
+    } else {
+        HashMap::new()
+    };
     let now_ms = shared.ctx.clock.now_ms();
     for (at, draft, own_claims) in &drafts {
         let item = &chunk.items[*at];
@@ -237,7 +248,9 @@ fn refuse_conflicts(shared: &Shared<'_>, judged: &mut Judged, outcome: &mut Outc
                 judged.entries.push(entry);
                 judged.items.push(item);
             }
-            Err(failure) => outcome.rejects.push(reject(&judged.chunk, &judged.chunk.items[item], failure)),
+            Err(failure) => outcome
+                .rejects
+                .push(reject(&judged.chunk, &judged.chunk.items[item], failure)),
         }
     }
 }

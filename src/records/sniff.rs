@@ -148,7 +148,11 @@ pub fn root_type(text: &[u8]) -> Option<&str> {
 }
 
 fn value_of(rest: &[u8]) -> Option<&str> {
-    let rest = rest.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
+    let rest = rest
+        .trim_ascii_start()
+        .strip_prefix(b":")?
+        .trim_ascii_start()
+        .strip_prefix(b"\"")?;
     let end = rest.iter().take(64).position(|byte| *byte == b'"')?;
     std::str::from_utf8(&rest[..end]).ok()
 }
@@ -199,7 +203,10 @@ mod tests {
                 .map(|span| text[span].to_owned())
                 .collect::<Vec<_>>()
         };
-        assert_eq!(all(" [ {\"a\":\"]}\\\"\"} ,\n{\"b\":[{}]} ] \n"), ["{\"a\":\"]}\\\"\"}", "{\"b\":[{}]}"]);
+        assert_eq!(
+            all(" [ {\"a\":\"]}\\\"\"} ,\n{\"b\":[{}]} ] \n"),
+            ["{\"a\":\"]}\\\"\"}", "{\"b\":[{}]}"]
+        );
         assert_eq!(all("{\n}\n{\"a\":1} {}"), ["{\n}", "{\"a\":1}", "{}"]);
         assert_eq!(all("{\"a\":1}x"), ["{\"a\":1}", "x"]);
         assert_eq!(all("[1,{}]"), ["1,{}]"]);
@@ -212,9 +219,18 @@ mod tests {
         for (text, wanted) in [
             ("{\"resourceType\":\"Patient\"}", Some("Patient")),
             ("{ \"resourceType\" : \"Patient\"}", Some("Patient")),
-            ("{\"contained\":[{\"resourceType\":\"Group\"}],\"resourceType\":\"Goal\"}", Some("Goal")),
-            ("{\"entry\":[{\"resource\":{\"resourceType\":\"Goal\"}}],\"resourceType\":\"Bundle\"}", Some("Bundle")),
-            ("{\"text\":\"\\\"resourceType\\\":\\\"Goal\\\"\",\"resourceType\":\"Flag\"}", Some("Flag")),
+            (
+                "{\"contained\":[{\"resourceType\":\"Group\"}],\"resourceType\":\"Goal\"}",
+                Some("Goal"),
+            ),
+            (
+                "{\"entry\":[{\"resource\":{\"resourceType\":\"Goal\"}}],\"resourceType\":\"Bundle\"}",
+                Some("Bundle"),
+            ),
+            (
+                "{\"text\":\"\\\"resourceType\\\":\\\"Goal\\\"\",\"resourceType\":\"Flag\"}",
+                Some("Flag"),
+            ),
             ("{\"id\":\"resourceType\"}", None),
             ("{\"a\":{\"resourceType\":\"Goal\"}}", None),
             ("[{\"resourceType\":\"Goal\"}]", None),

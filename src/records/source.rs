@@ -240,7 +240,10 @@ type Reader<'r> = Box<dyn BufRead + 'r>;
 fn opened(file: File, read: Option<&AtomicU64>) -> std::io::Result<(Reader<'_>, bool)> {
     let mut plain = BufReader::with_capacity(1 << 17, Counted { file, read });
     Ok(if sniff::is_gzip(plain.fill_buf()?) {
-        (Box::new(BufReader::with_capacity(1 << 17, MultiGzDecoder::new(plain))), true)
+        (
+            Box::new(BufReader::with_capacity(1 << 17, MultiGzDecoder::new(plain))),
+            true,
+        )
     } else {
         (Box::new(plain), false)
     })
@@ -282,10 +285,8 @@ impl Source {
         };
         let known = self.known;
         let wanted = move |own: u8| own == now || !known && own < now;
-        let mut decompressed = 0;
         let (told, bytes) = (&mut self.told, self.bytes);
         let mut tell = |chunk: Chunk| {
-            decompressed += chunk.bytes;
             let share = if !packed || chunk.offset == 0 {
                 chunk.bytes as f64
             } else {

@@ -61,10 +61,7 @@ impl SourceVersion {
             (Some(mine), Some(its)) => mine.cmp(&its),
             _ => Ordering::Equal,
         };
-        match (
-            by(self.updated_ms, other.updated_ms),
-            by(self.number, other.number),
-        ) {
+        match (by(self.updated_ms, other.updated_ms), by(self.number, other.number)) {
             (Ordering::Equal, Ordering::Equal) => (on_tie, Decided::Order),
             (Ordering::Equal, order) => (order == Ordering::Greater, Decided::VersionId),
             (order, _) => (order == Ordering::Greater, Decided::LastUpdated),
@@ -81,10 +78,22 @@ mod tests {
         let version = |updated_ms: Option<i64>, number: Option<i64>| SourceVersion { updated_ms, number };
         use Decided::{LastUpdated, Order, VersionId};
         for (mine, its, wanted) in [
-            (version(Some(2), Some(1)), version(Some(1), Some(9)), (true, LastUpdated)),
-            (version(Some(1), Some(9)), version(Some(2), Some(1)), (false, LastUpdated)),
+            (
+                version(Some(2), Some(1)),
+                version(Some(1), Some(9)),
+                (true, LastUpdated),
+            ),
+            (
+                version(Some(1), Some(9)),
+                version(Some(2), Some(1)),
+                (false, LastUpdated),
+            ),
             (version(Some(1), Some(10)), version(Some(1), Some(9)), (true, VersionId)),
-            (version(Some(1), Some(9)), version(Some(1), Some(10)), (false, VersionId)),
+            (
+                version(Some(1), Some(9)),
+                version(Some(1), Some(10)),
+                (false, VersionId),
+            ),
             (version(None, Some(2)), version(None, Some(1)), (true, VersionId)),
             (version(Some(5), Some(2)), version(None, Some(1)), (true, VersionId)),
             (version(Some(1), None), version(Some(1), Some(1)), (true, Order)),
@@ -100,8 +109,16 @@ mod tests {
     #[test]
     fn only_whole_numbers_are_numbers() {
         use crate::fhir::prescreen::{Limits, screen};
-        for (version, wanted) in [("12", Some(12)), ("012", Some(12)), ("1a", None), ("-1", None), ("W/1", None)] {
-            let text = format!(r#"{{"resourceType":"Goal","meta":{{"versionId":"{version}","lastUpdated":"1970-01-01T00:00:01Z"}}}}"#);
+        for (version, wanted) in [
+            ("12", Some(12)),
+            ("012", Some(12)),
+            ("1a", None),
+            ("-1", None),
+            ("W/1", None),
+        ] {
+            let text = format!(
+                r#"{{"resourceType":"Goal","meta":{{"versionId":"{version}","lastUpdated":"1970-01-01T00:00:01Z"}}}}"#
+            );
             let screened = screen(text.as_bytes(), &Limits::record()).expect("passes");
             let read = SourceVersion::of(&screened).expect("read");
             assert_eq!((read.updated_ms, read.number), (Some(1000), wanted), "{version}");

@@ -32,7 +32,9 @@ pub fn bring_up(ctx: &Context, tell: &mut dyn FnMut(u64)) -> Result<(), Failure>
         let (base_url, clock) = (ctx.payer.base_url.clone(), ctx.clock.clone());
         let count = ctx.store.write_blocking(move |db| {
             resources::lock(db)?;
-            let Some(after) = visible::after_key(db)? else { return Ok(0) };
+            let Some(after) = visible::after_key(db)? else {
+                return Ok(0);
+            };
             let rows = visible::before(db, after, STEP)?;
             if let Some(last) = rows.last() {
                 let at_ms = visible::take(db, clock.now_ms())?;

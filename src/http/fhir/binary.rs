@@ -81,7 +81,10 @@ pub(super) async fn content(
     Ok(response
         .insert_header((header::CONTENT_TYPE, media_type))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .insert_header((header::CONTENT_DISPOSITION, format!("attachment; filename=\"{}\"", row.id)))
+        .insert_header((
+            header::CONTENT_DISPOSITION,
+            format!("attachment; filename=\"{}\"", row.id),
+        ))
         .insert_header((header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"))
         .body(content.bytes))
 }
@@ -144,7 +147,10 @@ mod tests {
             ("text/plain", own("text/plain", None)),
             ("Text/XML ; Charset=\"UTF-8\"; x=y", own("text/xml", Some("utf-8"))),
             ("application/hl7-v3+xml", own("application/hl7-v3+xml", None)),
-            ("application/fhir+json; charset=utf-8", own("application/fhir+json", None)),
+            (
+                "application/fhir+json; charset=utf-8",
+                own("application/fhir+json", None),
+            ),
             ("text/html\r\nSet-Cookie: a=b", None),
             ("text/plain; charset=a\r\nX: y", own("text/plain", None)),
             ("text", None),

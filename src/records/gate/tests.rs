@@ -51,9 +51,14 @@ fn bytes_stay_as_received_but_for_meta() {
 fn what_the_source_says_of_its_version_stands_beside_ours() {
     let text = r#"{"resourceType":"Organization","meta":{"lastUpdated":"2020-01-01T00:00:00Z","versionId":"99"},"id":"o","name":"x"}"#;
     let kept = candidate(text).expect("kept");
-    let ours = text.replace("99", "1").replace("2020-01-01T00:00:00Z", "2026-01-01T00:00:00.000Z");
+    let ours = text
+        .replace("99", "1")
+        .replace("2020-01-01T00:00:00Z", "2026-01-01T00:00:00.000Z");
     assert_eq!(body(&kept), ours);
-    assert_eq!(kept.source.updated_ms.map(rfc3339_ms).as_deref(), Some("2020-01-01T00:00:00.000Z"));
+    assert_eq!(
+        kept.source.updated_ms.map(rfc3339_ms).as_deref(),
+        Some("2020-01-01T00:00:00.000Z")
+    );
     assert_eq!((kept.source.number, kept.last_updated_ms), (Some(99), NOW));
 }
 

@@ -11,11 +11,20 @@ struct Version(&'static str, Option<u8>, Option<&'static str>);
 
 impl Version {
     fn text(self, id: &str) -> String {
-        let updated = self.1.map(|day| format!(r#""lastUpdated":"2020-01-{day:02}T00:00:00Z""#));
+        let updated = self
+            .1
+            .map(|day| format!(r#""lastUpdated":"2020-01-{day:02}T00:00:00Z""#));
         let number = self.2.map(|id| format!(r#""versionId":"{id}""#));
         let meta: Vec<String> = updated.into_iter().chain(number).collect();
-        let meta = if meta.is_empty() { String::new() } else { format!(r#""meta":{{{}}},"#, meta.join(",")) };
-        format!(r#"{{"resourceType":"Organization","id":"{id}",{meta}"name":"{}"}}"#, self.0)
+        let meta = if meta.is_empty() {
+            String::new()
+        } else {
+            format!(r#""meta":{{{}}},"#, meta.join(","))
+        };
+        format!(
+            r#"{{"resourceType":"Organization","id":"{id}",{meta}"name":"{}"}}"#,
+            self.0
+        )
     }
 
     /// The rule written down once more: whether the second of two stays, the first having come before it.
@@ -71,18 +80,44 @@ fn the_newer_version_stays_whatever_the_order_and_whoever_loses_is_named() {
     let wanted: BTreeMap<String, String> = pairs
         .iter()
         .enumerate()
-        .map(|(at, (first, second))| (id(at), if second.stays_after(*first) { second.0 } else { first.0 }.to_owned()))
+        .map(|(at, (first, second))| {
+            (
+                id(at),
+                if second.stays_after(*first) { second.0 } else { first.0 }.to_owned(),
+            )
+        })
         .collect();
-    let firsts: Vec<String> = pairs.iter().enumerate().map(|(at, pair)| pair.0.text(&id(at))).collect();
-    let seconds: Vec<String> = pairs.iter().enumerate().map(|(at, pair)| pair.1.text(&id(at))).collect();
-    let near: Vec<String> = firsts.iter().zip(&seconds).flat_map(|(a, b)| [a.clone(), b.clone()]).collect();
-    let filler: Vec<String> = (0..600).map(|n| format!(r#"{{"resourceType":"Organization","id":"f{n}","name":"f"}}"#)).collect();
+    let firsts: Vec<String> = pairs
+        .iter()
+        .enumerate()
+        .map(|(at, pair)| pair.0.text(&id(at)))
+        .collect();
+    let seconds: Vec<String> = pairs
+        .iter()
+        .enumerate()
+        .map(|(at, pair)| pair.1.text(&id(at)))
+        .collect();
+    let near: Vec<String> = firsts
+        .iter()
+        .zip(&seconds)
+        .flat_map(|(a, b)| [a.clone(), b.clone()])
+        .collect();
+    let filler: Vec<String> = (0..600)
+        .map(|n| format!(r#"{{"resourceType":"Organization","id":"f{n}","name":"f"}}"#))
+        .collect();
     let far = [firsts.clone(), filler, seconds.clone()].concat();
     let entries: Vec<String> = near.iter().map(|one| format!(r#"{{"resource":{one}}}"#)).collect();
-    let bundle = format!(r#"{{"resourceType":"Bundle","type":"collection","entry":[{}]}}"#, entries.join(","));
+    let bundle = format!(
+        r#"{{"resourceType":"Bundle","type":"collection","entry":[{}]}}"#,
+        entries.join(",")
+    );
     let all: BTreeSet<String> = wanted.keys().cloned().collect();
 
-    for (name, text) in [("near.ndjson", near.join("\n")), ("bundle.json", bundle), ("far.ndjson", far.join("\n"))] {
+    for (name, text) in [
+        ("near.ndjson", near.join("\n")),
+        ("bundle.json", bundle),
+        ("far.ndjson", far.join("\n")),
+    ] {
         let payer = Payers::new();
         let path = payer.file(name, &text);
         let report = payer.import(std::slice::from_ref(&path));
@@ -94,7 +129,10 @@ fn the_newer_version_stays_whatever_the_order_and_whoever_loses_is_named() {
             continue;
         }
         if name == "near.ndjson" {
-            for (at, line) in lost.iter().map(|(id, line)| (id[1..].parse::<u64>().expect("a number"), *line)) {
+            for (at, line) in lost
+                .iter()
+                .map(|(id, line)| (id[1..].parse::<u64>().expect("a number"), *line))
+            {
                 let loser = if wanted[&id(at as usize)] == "second" { 1 } else { 2 };
                 assert_eq!(line, 2 * at + loser, "{:?}", pairs[at as usize]);
             }
@@ -104,7 +142,10 @@ fn the_newer_version_stays_whatever_the_order_and_whoever_loses_is_named() {
     }
     // Two files of one run, by the order of paths.
     let payer = Payers::new();
-    let paths = [payer.file("1/x.ndjson", &firsts.join("\n")), payer.file("2/x.ndjson", &seconds.join("\n"))];
+    let paths = [
+        payer.file("1/x.ndjson", &firsts.join("\n")),
+        payer.file("2/x.ndjson", &seconds.join("\n")),
+    ];
     let report = payer.import(&paths);
     assert_eq!((kept(&payer), report.superseded), (wanted.clone(), 144), "files");
     let before = payer.stored();
@@ -115,7 +156,11 @@ fn the_newer_version_stays_whatever_the_order_and_whoever_loses_is_named() {
     payer.import(&[payer.file("x.ndjson", &firsts.join("\n"))]);
     payer.import(&[payer.file("y.ndjson", &seconds.join("\n"))]);
     assert_eq!(kept(&payer), wanted, "runs");
-    let stayed: BTreeSet<String> = wanted.iter().filter(|one| one.1 == "first").map(|one| one.0.clone()).collect();
+    let stayed: BTreeSet<String> = wanted
+        .iter()
+        .filter(|one| one.1 == "first")
+        .map(|one| one.0.clone())
+        .collect();
     assert_eq!(listed(&payer).keys().cloned().collect::<BTreeSet<_>>(), stayed);
 }
 
@@ -124,7 +169,12 @@ fn times(payer: &Payers) -> Vec<(String, i64, String, Option<i64>)> {
     let rows = payer.ctx.store.read_blocking(|db| {
         Ok(resource::table
             .order((resource::rtype, resource::id))
-            .select((resource::id, resource::last_updated_ms, resource::body, resource::source_updated_ms))
+            .select((
+                resource::id,
+                resource::last_updated_ms,
+                resource::body,
+                resource::source_updated_ms,
+            ))
             .load::<(String, i64, Vec<u8>, Option<i64>)>(db)?)
     });
     rows.expect("read")
@@ -151,9 +201,15 @@ fn a_version_is_of_the_time_at_which_it_became_visible_here() {
     // Not even a clock that goes back makes a later version an earlier one; what did not change keeps its time.
     let before = times(&payer);
     payer.ctx.clock.advance_ms(-86_400_000);
-    payer.import(&[payer.file("x.ndjson", &[Version("later", Some(2), None).text("o"), patient("p", "x")].join("\n"))]);
+    payer.import(&[payer.file(
+        "x.ndjson",
+        &[Version("later", Some(2), None).text("o"), patient("p", "x")].join("\n"),
+    )]);
     let after = times(&payer);
-    assert!(after[0].1 > before[0].1 && after[1] == before[1], "{before:?} {after:?}");
+    assert!(
+        after[0].1 > before[0].1 && after[1] == before[1],
+        "{before:?} {after:?}"
+    );
     assert_eq!(after[0].2, crate::clock::rfc3339_ms(after[0].1));
 }
 
@@ -161,7 +217,15 @@ fn a_version_is_of_the_time_at_which_it_became_visible_here() {
 fn a_store_of_before_is_brought_up_and_knows_what_its_sources_said() {
     let payer = Payers::new();
     let own = r#"{"resourceType":"Organization","id":"own","name":"x"}"#;
-    payer.import(&[payer.file("x.ndjson", &[Version("new", Some(9), None).text("o"), own.to_owned(), patient("p", "x")].join("\n"))]);
+    payer.import(&[payer.file(
+        "x.ndjson",
+        &[
+            Version("new", Some(9), None).text("o"),
+            own.to_owned(),
+            patient("p", "x"),
+        ]
+        .join("\n"),
+    )]);
     let now_ms = payer.ctx.clock.now_ms();
     // As the program before wrote it: the source's time where there was one, and nothing beside it.
     let rewrite = |id: &'static str, text: &'static str, ms: i64| {
@@ -169,7 +233,10 @@ fn a_store_of_before_is_brought_up_and_knows_what_its_sources_said() {
             .ctx
             .store
             .write_blocking(move |db| {
-                let body: Vec<u8> = resource::table.filter(resource::id.eq(id)).select(resource::body).first(db)?;
+                let body: Vec<u8> = resource::table
+                    .filter(resource::id.eq(id))
+                    .select(resource::body)
+                    .first(db)?;
                 let mut json: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
                 json["meta"]["lastUpdated"] = text.into();
                 diesel::update(resource::table.filter(resource::id.eq(id)))
@@ -180,7 +247,10 @@ fn a_store_of_before_is_brought_up_and_knows_what_its_sources_said() {
                     ))
                     .execute(db)?;
                 diesel::update(visible_state::table)
-                    .set((visible_state::after_key.eq(Some(-1i64)), visible_state::last_ms.eq(0i64)))
+                    .set((
+                        visible_state::after_key.eq(Some(-1i64)),
+                        visible_state::last_ms.eq(0i64),
+                    ))
                     .execute(db)?;
                 Ok(())
             })
@@ -194,7 +264,11 @@ fn a_store_of_before_is_brought_up_and_knows_what_its_sources_said() {
     visible::bring_up(&payer.ctx, &mut |done| told = done).expect("brought up");
     assert_eq!(told, 3);
     let rows = times(&payer);
-    assert!(rows.iter().all(|row| row.1 >= now_ms + 5_000 && row.2 == crate::clock::rfc3339_ms(row.1)), "{rows:?}");
+    assert!(
+        rows.iter()
+            .all(|row| row.1 >= now_ms + 5_000 && row.2 == crate::clock::rfc3339_ms(row.1)),
+        "{rows:?}"
+    );
     let sources: Vec<Option<i64>> = rows.iter().map(|row| row.3).collect();
     assert_eq!(sources, [Some(1_578_528_000_000), None, None]);
     visible::bring_up(&payer.ctx, &mut |_| panic!("there is nothing left")).expect("nothing to do");
