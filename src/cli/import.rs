@@ -5,7 +5,7 @@ use super::{Asker, Exit, Out};
 use crate::audit::{Action, Entry, Note, ledger};
 use crate::context::Context;
 use crate::error::Failure;
-use crate::records::import::{Progress, Report, import};
+use crate::records::import::{Options, Progress, Report, SourceBase, Stage, import};
 use crate::security::Operator;
 use crate::store::withheld;
 use crate::telemetry::{Correlation, metrics as families};
@@ -16,11 +16,13 @@ use std::path::{Path, PathBuf};
 /// Arguments of `causeway import`.
 #[derive(clap::Args, Clone, Debug)]
 #[command(
-    after_help = "Example:\n  causeway import ./synthea ./payer-layer --rejects rejects.ndjson\n\n\
-    Takes .ndjson and .json files, plain or .gz, and folders of them: Bundles (transaction, batch, collection, searchset)\n\
-    and single resources. A resource that is in several paths is taken from the last one. Importing again changes nothing;\n\
-    an import that was interrupted is run again. Exit code 3 when a file could not be read to its end, 1 when everything in\n\
-    them was refused."
+    after_help = "Examples:\n  causeway import ./synthea ./payer-layer --rejects rejects.ndjson\n  \
+    causeway import ./export --source-base https://ehr.example/fhir --dry-run\n\n\
+    A file is what it holds: NDJSON, Bundles (also one on each line), arrays and single resources, plain or gzipped. Of a folder\n\
+    the .ndjson, .jsonl and .json files are taken, with or without .gz; a file that is named is taken whatever its name.\n\
+    Of two versions of a resource the newer stays (meta.lastUpdated, then meta.versionId, then the later path or line).\n\
+    Importing again changes nothing; an import that was interrupted is run again. Exit code 3 when a file could not be read\n\
+    to its end, 1 when everything in them was refused."
 )]
 pub struct ImportArgs {
     /// Files and folders.
@@ -29,6 +31,16 @@ pub struct ImportArgs {
     /// Where to write what was not taken, one JSON line each: source, line, expression, fault, reason.
     #[arg(long, value_name = "FILE", default_value = "import-rejects.ndjson")]
     pub rejects: PathBuf,
+    /// Where to write which versions were superseded by newer ones, one JSON line each: type, id, source, line.
+    #[arg(long, value_name = "FILE", default_value = "import-superseded.ndjson")]
+    pub superseded: PathBuf,
+    /// The server that the files were exported from: references that begin with it are relative ones. With =PREFIX its ids get
+    /// that prefix here; with = and nothing after it, its ids are those of the other servers given so. May be repeated.
+    #[arg(long, value_name = "URL[=PREFIX]")]
+    pub source_base: Vec<SourceBase>,
+    /// Judge everything and report, but store nothing.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Runs the import, notes it in the ledger, and prints its counts. Relative paths are of `cwd`.
@@ -38,17 +50,27 @@ pub struct ImportArgs {
 pub fn run(args: &ImportArgs, ctx: &Context, cwd: &Path, asker: &Asker, out: &mut Out) -> Result<Exit, Failure> {
     let paths: Vec<PathBuf> = args.paths.iter().map(|path| cwd.join(path)).collect();
     let names: Vec<String> = args.paths.iter().map(|path| path.display().to_string()).collect();
-    let rejects = cwd.join(&args.rejects);
-    let bar = if out.terminal && !out.quiet && !out.json {
-        progress_bar()
-    } else {
-        ProgressBar::hidden()
+    let options = Options {
+        rejects: cwd.join(&args.rejects),
+        superseded: cwd.join(&args.superseded),
+        bases: args.source_base.clone(),
+        dry_run: args.dry_run,
     };
-    let done = import(ctx, &paths, &names, &rejects, &mut |progress| show(&bar, progress));
-    bar.finish_and_clear();
+    let mut bars = Bars::new(out.terminal && !out.quiet && !out.json);
+    let done = import(ctx, &paths, &names, &options, &mut |progress| bars.show(progress));
+    bars.clear();
     let report = done?;
-    record(ctx, asker, args.paths.len(), &report)?;
+    if !report.dry_run {
+        note(ctx, asker, args.paths.len(), &report)?;
+    }
     ctx.store.settle();
+    print(args, &report, out);
+    Ok(exit(&report))
+}
+
+/// Writes the ledger entry, and counts.
+fn note(ctx: &Context, asker: &Asker, paths: usize, report: &Report) -> Result<(), Failure> {
+    record(ctx, asker, paths, report)?;
     for (outcome, resources) in [
         ("stored", report.stored),
         ("unchanged", report.unchanged),
@@ -56,8 +78,7 @@ pub fn run(args: &ImportArgs, ctx: &Context, cwd: &Path, asker: &Asker, out: &mu
     ] {
         metrics::counter!(families::IMPORTED, "outcome" => outcome).increment(resources);
     }
-    print(args, &report, out);
-    Ok(exit(&report))
+    Ok(())
 }
 
 /// Something refused is told and counted; only when all that was offered was refused has the import failed.
@@ -94,9 +115,18 @@ fn record(ctx: &Context, asker: &Asker, paths: usize, report: &Report) -> Result
         .write_blocking(move |db| ledger::append(db, &entry, &id, at_us))
 }
 
+/// Names of files that are printed; `--json` has all.
+const NAMES_MAX: usize = 10;
+
 fn print(args: &ImportArgs, report: &Report, out: &mut Out) {
     let rejects = args.rejects.display().to_string();
+    let superseded = args.superseded.display().to_string();
     if out.json {
+        let aside: Vec<_> = report
+            .aside
+            .iter()
+            .map(|one| json!({"file": one.name, "reason": one.why}))
+            .collect();
         out.value(&json!({
             "read": report.read,
             "stored": report.stored,
@@ -105,14 +135,21 @@ fn print(args: &ImportArgs, report: &Report, out: &mut Out) {
             "rejected": report.rejected,
             "withheld": report.withheld,
             "skipped_files": report.skipped,
+            "left_aside": aside,
             "unreadable": report.unreadable,
             "rejects": (report.rejected > 0).then_some(rejects),
+            "superseded_list": (report.superseded > 0).then_some(superseded),
+            "dry_run": report.dry_run,
             "seconds": (report.seconds * 1000.0).round() / 1000.0,
         }));
     } else {
         let rate = report.read as f64 / report.seconds.max(0.001);
+        let (dry, stored) = match report.dry_run {
+            true => ("dry run, nothing is stored: ", "would store"),
+            false => ("", "stored"),
+        };
         out.line(&format!(
-            "read {}, stored {}, unchanged {} (of them superseded {}), rejected {} in {:.1} s ({rate:.0} resources/s)",
+            "{dry}read {}, {stored} {}, unchanged {} (superseded {}), rejected {} in {:.1} s ({rate:.0} resources/s)",
             report.read, report.stored, report.unchanged, report.superseded, report.rejected, report.seconds
         ));
         if report.rejected > 0 {
@@ -124,11 +161,14 @@ fn print(args: &ImportArgs, report: &Report, out: &mut Out) {
                 out.note(&format!("  {count:>8}  {reason}: {}", withheld::meaning(reason)));
             }
         }
-        if report.skipped > 0 {
-            out.note(&format!(
-                "{} JSON files that hold no record were left aside",
-                report.skipped
-            ));
+        if report.superseded > 0 {
+            out.note(&format!("which versions were superseded is in {superseded}"));
+        }
+        for one in report.aside.iter().take(NAMES_MAX) {
+            out.note(&format!("{} was left aside: {}", one.name, one.why));
+        }
+        if let Some(more) = report.aside.len().checked_sub(NAMES_MAX).filter(|more| *more > 0) {
+            out.note(&format!("and {more} more files; --json names all"));
         }
     }
     for name in &report.unreadable {
@@ -136,17 +176,54 @@ fn print(args: &ImportArgs, report: &Report, out: &mut Out) {
     }
 }
 
-fn progress_bar() -> ProgressBar {
-    let bar = ProgressBar::new(0);
-    let template = "{spinner} {bar:40} {percent:>3} %  {msg}  {elapsed}";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
-    bar
+/// A bar for the files, and one for the index after them.
+struct Bars {
+    shown: bool,
+    stage: Stage,
+    bar: ProgressBar,
 }
 
-fn show(bar: &ProgressBar, progress: Progress) {
-    bar.set_length(progress.bytes_total);
-    bar.set_position(progress.bytes);
-    bar.set_message(format!("{} resources", progress.read));
+impl Bars {
+    fn new(shown: bool) -> Bars {
+        Bars {
+            shown,
+            stage: Stage::Files,
+            bar: Bars::of(Stage::Files, shown),
+        }
+    }
+
+    fn of(stage: Stage, shown: bool) -> ProgressBar {
+        if !shown {
+            return ProgressBar::hidden();
+        }
+        let template = match stage {
+            Stage::Files => {
+                "{spinner} {bar:30} {percent:>3} %  {bytes} of {total_bytes}, {binary_bytes_per_sec}, {msg}, {eta} left"
+            }
+            Stage::Index => "{spinner} {bar:30} {percent:>3} %  {msg} {pos} of {len}, {eta} left",
+        };
+        let bar = ProgressBar::new(0);
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar
+    }
+
+    fn show(&mut self, progress: Progress) {
+        if progress.stage != self.stage {
+            self.bar.finish_and_clear();
+            self.stage = progress.stage;
+            self.bar = Bars::of(progress.stage, self.shown);
+        }
+        self.bar.set_length(progress.total);
+        self.bar.set_position(progress.done);
+        self.bar.set_message(match progress.stage {
+            Stage::Files => format!("{} resources", progress.read),
+            Stage::Index => "counting what members are found by:".to_owned(),
+        });
+    }
+
+    fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
 }

@@ -176,6 +176,9 @@ pub fn open(config: &Config) -> Result<Context, Failure> {
         review: config.review(),
         matching: Arc::new(Rules::shipped(&config.policy.matching)),
     };
+    crate::records::visible::bring_up(&ctx, &mut |done| {
+        tracing::info!(resources = done, "version times are being made those of this store");
+    })?;
     crate::records::rejudge::bring_up(&ctx, &mut |done| {
         tracing::info!(
             resources = done,

@@ -191,6 +191,9 @@ faults! {
     NotStorable         => ("IM-015", "processing",       Error, 422, Never,   "The store cannot hold a value of this resource.", "Shorten or leave out the value that no database takes."),
     JudgementFailed     => ("IM-016", "exception",        Error, 500, Never,   "The resource could not be judged: a fault of the program.", "Import the rest; tell the maintainers the type and the place of this one."),
     RecordFull          => ("IM-017", "too-long",         Error, 422, Never,   "The record has no room for another resource.", "Leave it out."),
+    SourceBaseConflict  => ("IM-020", "duplicate",        Error, 422, Never,   "The same type and id come from two servers.", "Give one of them an id prefix: --source-base URL=PREFIX."),
+    BinaryOfSeveral     => ("IM-021", "conflict",         Error, 422, Never,   "Resources of several members name this Binary.", "Give each member a Binary of its own."),
+    DeletedAtSource     => ("IM-022", "deleted",          Error, 422, Never,   "The history that holds this says that it was deleted.", "Nothing: an import deletes nothing, and does not bring it back."),
     PartnerUnreachable  => ("PA-001", "transient",        Error, 503, Backoff, "The other payer cannot be reached.", "Try again later."),
     PartnerAnswer       => ("PA-002", "processing",       Error, 502, Never,   "The other payer's answer cannot be used.", "Contact the other payer with the correlation id."),
 }

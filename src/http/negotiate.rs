@@ -57,14 +57,7 @@ pub fn wanted(request: &HttpRequest) -> Result<Wanted, Failure> {
             pretty,
         });
     }
-    let accepts: Vec<Range> = request
-        .headers()
-        .get_all(header::ACCEPT)
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|text| text.split(','))
-        .filter(|text| !text.trim().is_empty())
-        .map(Range::read)
-        .collect();
+    let accepts = ranges(request);
     if accepts.is_empty() {
         return Ok(Wanted {
             pretty,
@@ -84,6 +77,36 @@ pub fn wanted(request: &HttpRequest) -> Result<Wanted, Failure> {
     }
     best.map(|(_, wanted)| wanted)
         .ok_or_else(|| Fault::NotAcceptable.into())
+}
+
+/// Whether `_format` or `Accept` names a form of FHIR itself, and not only anything at all (FHIR R4 Binary, "RESTful Behavior").
+pub fn names_fhir(request: &HttpRequest) -> bool {
+    query_value(request.query_string(), "_format").is_some()
+        || ranges(request).iter().any(|range| {
+            range.quality > 0.0
+                && (range.media_type.contains("fhir") || matches!(&*range.media_type, "application/json" | "text/json"))
+        })
+}
+
+/// Whether `Accept` takes `media_type` (type and subtype).
+pub fn accepts(request: &HttpRequest, media_type: &str) -> bool {
+    let ranges = ranges(request);
+    let best = ranges
+        .iter()
+        .filter_map(|range| Some((range.specificity(media_type)?, range.quality)))
+        .max_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+    ranges.is_empty() || best.is_some_and(|(_, quality)| quality > 0.0)
+}
+
+fn ranges(request: &HttpRequest) -> Vec<Range> {
+    request
+        .headers()
+        .get_all(header::ACCEPT)
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|text| text.split(','))
+        .filter(|text| !text.trim().is_empty())
+        .map(Range::read)
+        .collect()
 }
 
 /// One element of `Accept`.

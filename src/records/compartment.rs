@@ -3,6 +3,7 @@
 //! Only the elements of FHIR's Patient CompartmentDefinition confer membership, the primary one first. A resource of a
 //! member's type whose member cannot be told is refused, never kept as shared.
 
+use super::bases;
 use crate::error::{Failure, Fault};
 use crate::fhir::prescreen::Screened;
 use crate::ids::is_fhir_id;
@@ -18,6 +19,8 @@ pub enum Kind {
     MemberOrNobody(&'static [&'static [&'static str]]),
     /// By what it is about.
     Provenance,
+    /// By what names it as an attachment, and by its security context when that is a Patient.
+    Binary,
     /// Belongs to nobody: directories, plans, products.
     Shared,
 }
@@ -26,7 +29,7 @@ pub enum Kind {
 /// Device), because a device of a member must not be shared. Group, Person and AuditEvent name several people: not kept.
 #[rustfmt::skip]
 pub const TYPES: &[(&str, Kind)] = {
-    use Kind::{Member, MemberOrNobody, Patient, Provenance, Shared};
+    use Kind::{Binary, Member, MemberOrNobody, Patient, Provenance, Shared};
     &[
         ("Account", Member(&[&["subject"]])),
         ("AdverseEvent", Member(&[&["subject"]])),
@@ -34,6 +37,7 @@ pub const TYPES: &[(&str, Kind)] = {
         ("Appointment", Member(&[&["participant", "actor"]])),
         ("AppointmentResponse", Member(&[&["actor"]])),
         ("Basic", Member(&[&["subject"], &["author"]])),
+        ("Binary", Binary),
         ("BodyStructure", Member(&[&["patient"]])),
         ("CarePlan", Member(&[&["subject"], &["activity", "detail", "performer"]])),
         ("CareTeam", Member(&[&["subject"], &["participant", "member"]])),
@@ -128,6 +132,8 @@ pub enum Owner {
     },
     /// The owner of these resources (type, id, place).
     Targets(Vec<(String, String, String)>),
+    /// The member whose resources name it; this Patient (id, place), when its security context is one.
+    Named(Option<(String, String)>),
     /// Nobody.
     Nobody,
 }
@@ -151,6 +157,16 @@ pub fn owner(resource: &Screened<'_>, base_url: &str) -> Result<Owner, Failure> 
         }
         Kind::MemberOrNobody(paths) => member(resource, paths, base_url),
         Kind::Provenance => targets(resource, base_url),
+        Kind::Binary => Ok(Owner::Named(security_context(resource, base_url))),
+    }
+}
+
+fn security_context(resource: &Screened<'_>, base_url: &str) -> Option<(String, String)> {
+    let reference = resource.root().first(&["securityContext", "reference"])?;
+    let text = reference.text()?;
+    match local(&text, base_url) {
+        Some(("Patient", id)) => Some((id.to_owned(), reference.path())),
+        _ => None,
     }
 }
 
@@ -168,6 +184,8 @@ fn nobody(resource: &Screened<'_>, base_url: &str) -> Result<Owner, Failure> {
 }
 
 fn member(resource: &Screened<'_>, paths: &[&[&str]], base_url: &str) -> Result<Owner, Failure> {
+    // A Patient of another server: base and place.
+    let mut elsewhere: Option<(String, String)> = None;
     for path in paths {
         let mut found: Option<(String, String)> = None;
         for value in resource.root().all(path) {
@@ -176,6 +194,9 @@ fn member(resource: &Screened<'_>, paths: &[&[&str]], base_url: &str) -> Result<
             };
             let text = reference.text().unwrap_or_default();
             let Some((rtype, id)) = local(&text, base_url) else {
+                if let Some((base, "Patient", _)) = bases::split(&text) {
+                    elsewhere.get_or_insert_with(|| (base.to_owned(), reference.path()));
+                }
                 continue;
             };
             if rtype != "Patient" {
@@ -191,6 +212,11 @@ fn member(resource: &Screened<'_>, paths: &[&[&str]], base_url: &str) -> Result<
         if let Some((id, at)) = found {
             return Ok(Owner::Member { id, at });
         }
+    }
+    if let Some((base, place)) = elsewhere {
+        return Err(Failure::new(Fault::ReferenceUnresolved).at(place).remedy(format!(
+            "The Patient is one of {base}. When this comes from there, give --source-base {base}"
+        )));
     }
     let rtype = resource.resource_type();
     let place = paths

@@ -6,8 +6,11 @@
 use super::compartment::{self, Owner};
 use super::demographics::{self, Demographics, Identifier};
 use super::released::{self, Money};
+use super::source_version::SourceVersion;
 use super::splice::{compact, splice};
-use super::{dependencies, labels, other_person, prior_authorization, rules, search_index, sensitivity, service};
+use super::{
+    attachment, dependencies, labels, narrative, other_person, prior_authorization, rules, search_index, sensitivity, service,
+};
 use crate::clock::rfc3339_ms;
 use crate::error::{Failure, Fault};
 use crate::fhir::prescreen::{Kind, Limits, Screened, screen};
@@ -30,6 +33,21 @@ pub trait Links {
     /// Whether URLs outside references may mean resources of the source too (entries of a Bundle).
     fn has_urls(&self) -> bool {
         false
+    }
+
+    /// As [`Links::local`], for a URL outside references.
+    fn local_url(&self, url: &str) -> Option<String> {
+        self.local(url)
+    }
+
+    /// As [`Links::local`], for the address of a link or an image in a narrative.
+    fn local_link(&self, url: &str) -> Option<String> {
+        self.local(url)
+    }
+
+    /// What stands before each id of the source here.
+    fn id_prefix(&self) -> String {
+        String::new()
     }
 }
 
@@ -78,6 +96,30 @@ pub struct Candidate {
     pub indexed: Indexed,
     pub says: dependencies::Says,
     pub demographics: Option<Demographics>,
+    /// What its source says of it.
+    pub source: SourceVersion,
+    /// Ids of the Binaries it names as attachments.
+    pub attachments: Vec<String>,
+    /// Where `meta.lastUpdated` stands in `body`, and in `released`.
+    stamps: (usize, Option<usize>),
+}
+
+impl Candidate {
+    /// Gives it the time (UTC milliseconds) at which this version becomes visible here, in its bytes too, and their digest.
+    pub fn stamp(&mut self, at_ms: i64) {
+        let time = rfc3339_ms(at_ms);
+        let put = |bytes: &mut [u8], at: usize| {
+            if let Some(place) = bytes.get_mut(at..at + time.len()) {
+                place.copy_from_slice(time.as_bytes());
+            }
+        };
+        put(&mut self.body, self.stamps.0);
+        if let (Some(bytes), Some(at)) = (&mut self.released, self.stamps.1) {
+            put(bytes, at);
+        }
+        self.last_updated_ms = at_ms;
+        self.sha256 = sha256(&self.body);
+    }
 }
 
 /// First half: pre-screen, id, references. `fallback_id` is the id of an entry that brings none of its own.
@@ -118,7 +160,7 @@ pub fn draft<'b>(bytes: &'b [u8], links: &dyn Links, fallback_id: Option<&str>) 
 
 /// Second half: shape, rules, owner, columns, released form, and the bytes as they will be stored as `version`.
 ///
-/// `now_ms` (UTC milliseconds) becomes `meta.lastUpdated` when the source brings none.
+/// `now_ms` (UTC milliseconds) is when that is; [`Candidate::stamp`] gives the time of the commit.
 ///
 /// # Errors
 /// Those of [`shape::judge`], [`Fault::ValueInvalid`] and [`Fault::ReferenceUnresolved`], with the place.
@@ -135,7 +177,7 @@ pub fn judge(draft: &Draft<'_>, version: i64, now_ms: i64, base_url: &str) -> Re
     rules::check(resource)?;
     let owner = compartment::owner(resource, base_url)?;
     let service = service::dates(resource)?;
-    let own_last_updated = rules::last_updated_ms(resource)?;
+    let source = SourceVersion::of(resource)?;
 
     let record = other_person::Record {
         member: named_owner(&owner, &draft.id),
@@ -144,11 +186,12 @@ pub fn judge(draft: &Draft<'_>, version: i64, now_ms: i64, base_url: &str) -> Re
     let (pa_state, pa_changed_ms) = prior_authorization::state(resource, service.to_ms, now_ms);
     let says = dependencies::of(resource, draft.rtype, pa_state, base_url);
     let meta = meta_edits(resource, version, now_ms);
-    let body = splice(resource.bytes(), &meta);
+    let body = splice(resource.bytes(), &meta.edits);
     if body.len() > Limits::record().bytes {
         // With our version it could not be read again.
         return Err(Failure::new(Fault::TooLarge).at(draft.rtype));
     }
+    let body_stamp = meta.stamp_in(&meta.edits);
     let money = released::money(draft.rtype);
     let money_cuts = released::edits(resource);
     let has_money = money == Money::Whole || money_cuts.is_some();
@@ -160,15 +203,16 @@ pub fn judge(draft: &Draft<'_>, version: i64, now_ms: i64, base_url: &str) -> Re
     };
     let released = cuts.map(|cuts| {
         // Stable, so that what is inserted comes before a cut that begins at the same byte.
-        let mut edits: Vec<_> = meta.iter().cloned().chain(cuts).collect();
+        let mut edits: Vec<_> = meta.edits.iter().cloned().chain(cuts).collect();
         edits.sort_by_key(|(span, _)| span.start);
-        splice(resource.bytes(), &edits)
+        (splice(resource.bytes(), &edits), meta.stamp_in(&edits))
     });
-    Ok(Candidate {
+    let (released, released_stamp) = released.unzip();
+    let candidate = Candidate {
         rtype: draft.rtype,
         id: draft.id.clone(),
         version,
-        last_updated_ms: own_last_updated.unwrap_or(now_ms),
+        last_updated_ms: now_ms,
         service_from_ms: service.from_ms,
         service_to_ms: service.to_ms,
         sensitivity: sensitivity::bits(resource)
@@ -178,15 +222,19 @@ pub fn judge(draft: &Draft<'_>, version: i64, now_ms: i64, base_url: &str) -> Re
         pa_changed_ms,
         financial: i64::from(has_money),
         source_sha256: draft.source_sha256,
-        sha256: sha256(&body),
+        sha256: [0; 32],
         identifiers: demographics::identifiers(resource),
         indexed: indexed(resource, released.as_deref(), record.member, base_url)?,
         demographics: (owner == Owner::Patient).then(|| demographics::read(resource)),
         owner,
+        source,
+        attachments: attachment::named(resource, draft.rtype, base_url),
+        stamps: (body_stamp, released_stamp),
         body,
         released,
         says,
-    })
+    };
+    Ok(candidate)
 }
 
 /// What keeps a resource from leaving under every consent, besides what `sensitivity` finds.
@@ -239,6 +287,7 @@ fn named_owner<'o>(owner: &'o Owner, own_id: &'o str) -> Option<&'o str> {
             .iter()
             .find(|target| target.0 == "Patient")
             .map(|target| target.1.as_str()),
+        Owner::Named(context) => context.as_ref().map(|(id, _)| id.as_str()),
         Owner::Nobody => None,
     }
 }
@@ -248,29 +297,39 @@ fn named_owner<'o>(owner: &'o Owner, own_id: &'o str) -> Option<&'o str> {
 /// # Errors
 /// None in practice: its own bytes have passed before.
 pub fn with_version(candidate: &Candidate, version: i64) -> Result<Candidate, Failure> {
-    let rewrite = |bytes: &[u8]| -> Result<Vec<u8>, Failure> {
+    let rewrite = |bytes: &[u8]| -> Result<(Vec<u8>, usize), Failure> {
         let screened = screen(bytes, &Limits::record())?;
-        Ok(splice(
-            bytes,
-            &meta_edits(&screened, version, candidate.last_updated_ms),
-        ))
+        let meta = meta_edits(&screened, version, candidate.last_updated_ms);
+        Ok((splice(bytes, &meta.edits), meta.stamp_in(&meta.edits)))
     };
-    let body = rewrite(&candidate.body)?;
-    let released = candidate.released.as_deref().map(rewrite).transpose()?;
+    let (body, body_stamp) = rewrite(&candidate.body)?;
+    let (released, released_stamp) = candidate.released.as_deref().map(rewrite).transpose()?.unzip();
     Ok(Candidate {
         version,
         sha256: sha256(&body),
         body,
         released,
+        stamps: (body_stamp, released_stamp),
         ..candidate.clone()
     })
 }
 
+/// Elements of the types uri, url, uuid and oid that may mean a resource (FHIR R4 http, "transaction processing rules").
+const URLS: &[&str] = &["url", "uri", "valueUri", "valueUrl", "valueUuid", "valueOid"];
+
 fn local_edits(resource: &Screened<'_>, links: &dyn Links, fallback_id: Option<&str>) -> Vec<(Range<usize>, String)> {
     let mut edits = Vec::new();
     let root = resource.root();
-    if let (None, Some(id), Some(rtype)) = (root.get("id"), fallback_id, root.get("resourceType")) {
-        edits.push((rtype.span().end..rtype.span().end, format!(",\"id\":\"{id}\"")));
+    let prefix = links.id_prefix();
+    match (root.get("id"), fallback_id, root.get("resourceType")) {
+        (Some(id), _, _) if !prefix.is_empty() && id.kind() == Kind::String => {
+            let start = id.span().start + 1;
+            edits.push((start..start, prefix));
+        }
+        (None, Some(id), Some(rtype)) => {
+            edits.push((rtype.span().end..rtype.span().end, format!(",\"id\":\"{prefix}{id}\"")));
+        }
+        _ => {}
     }
     for reference in resource.references() {
         if let Some(local) = links.local(&reference.text()) {
@@ -278,12 +337,13 @@ fn local_edits(resource: &Screened<'_>, links: &dyn Links, fallback_id: Option<&
         }
     }
     if links.has_urls() {
-        let urls = resource
-            .values()
-            .filter(|value| value.kind() == Kind::String && value.key() == "url");
-        for url in urls {
-            if let Some(local) = url.text().and_then(|text| links.local(&text)) {
-                edits.push((url.span(), format!("\"{local}\"")));
+        for value in resource.values().filter(|value| value.kind() == Kind::String) {
+            if value.key() == "div" {
+                narrative::local_edits(&value, links, &mut edits);
+            } else if URLS.contains(&value.key())
+                && let Some(local) = value.text().and_then(|text| links.local_url(&text))
+            {
+                edits.push((value.span(), format!("\"{local}\"")));
             }
         }
     }
@@ -291,19 +351,51 @@ fn local_edits(resource: &Screened<'_>, links: &dyn Links, fallback_id: Option<&
     edits
 }
 
-/// Writes our version, and the time where the source has none.
-fn meta_edits(resource: &Screened<'_>, version: i64, now_ms: i64) -> Vec<(Range<usize>, String)> {
+/// What writes our version and its time into a resource.
+pub(super) struct Meta {
+    /// The edits, sorted.
+    pub(super) edits: Vec<(Range<usize>, String)>,
+    /// The edit with the time, and where the time stands in its text.
+    stamp: (Range<usize>, usize),
+}
+
+impl Meta {
+    /// Where the time stands after all of `edits`, which hold ours, are made.
+    pub(super) fn stamp_in(&self, edits: &[(Range<usize>, String)]) -> usize {
+        let (span, within) = &self.stamp;
+        let (mut grown, mut shrunk) = (0, 0);
+        for (other, text) in edits {
+            if other == span {
+                break;
+            }
+            grown += text.len();
+            shrunk += other.len();
+        }
+        span.start + grown - shrunk + within
+    }
+}
+
+/// Writes our version and the time.
+pub(super) fn meta_edits(resource: &Screened<'_>, version: i64, now_ms: i64) -> Meta {
     let root = resource.root();
-    let stamp = format!("\"lastUpdated\":\"{}\"", rfc3339_ms(now_ms));
+    let time = rfc3339_ms(now_ms);
+    let made = |mut edits: Vec<(Range<usize>, String)>| {
+        edits.sort_by_key(|(span, _)| span.start);
+        let stamp = edits
+            .iter()
+            .find_map(|(span, text)| Some((span.clone(), text.find(&time)?)))
+            .unwrap_or((0..0, 0));
+        Meta { edits, stamp }
+    };
     let Some(meta) = root.get("meta").filter(|meta| meta.kind() == Kind::Object) else {
         let after = root
             .get("id")
             .or_else(|| root.get("resourceType"))
             .map_or(0, |value| value.span().end);
-        return vec![(
+        return made(vec![(
             after..after,
-            format!(",\"meta\":{{\"versionId\":\"{version}\",{stamp}}}"),
-        )];
+            format!(",\"meta\":{{\"versionId\":\"{version}\",\"lastUpdated\":\"{time}\"}}"),
+        )]);
     };
     let mut edits = Vec::new();
     let mut first = String::new();
@@ -311,15 +403,15 @@ fn meta_edits(resource: &Screened<'_>, version: i64, now_ms: i64) -> Vec<(Range<
         Some(old) => edits.push((old.span(), format!("\"{version}\""))),
         None => first.push_str(&format!("\"versionId\":\"{version}\",")),
     }
-    if meta.get("lastUpdated").is_none() {
-        first.push_str(&stamp);
-        first.push(',');
+    match meta.get("lastUpdated") {
+        Some(old) => edits.push((old.span(), format!("\"{time}\""))),
+        None => first.push_str(&format!("\"lastUpdated\":\"{time}\",")),
     }
     if !first.is_empty() {
         let start = meta.span().start + 1;
-        edits.insert(0, (start..start, first));
+        edits.push((start..start, first));
     }
-    edits
+    made(edits)
 }
 
 #[cfg(test)]

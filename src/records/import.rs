@@ -1,19 +1,26 @@
 //! An import: all its sources, phase by phase, with counts and a reject file.
 //!
 //! It may be killed at any point and run again: what is stored is recognised by its content, without judging it again,
-//! and the end is the same. Running it twice changes nothing.
+//! and the end is the same. Running it twice changes nothing, but for versions of one resource of which nothing says which is
+//! newer, when they stand far apart in one file.
 
+use super::bases::Claims;
+pub use super::bases::SourceBase;
+use super::dry_run::DryRun;
 use super::index::{self, Indexer};
-use super::keep::Seen;
+use super::keep::Run;
 use super::links::Conditional;
 use super::pipeline::{self, Outcome, Shared};
 use super::rejects::Rejects;
-use super::source::{self, PHASES, Source, Visit};
+use super::seen::Seen;
+pub use super::source::Aside;
+use super::source::{self, NO_RECORD, PHASES, Source, Visit};
+use super::superseded::List;
 use crate::context::Context;
 use crate::error::Failure;
 use std::collections::BTreeMap;
 use std::io::BufRead;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -22,11 +29,11 @@ use std::time::Instant;
 pub struct Report {
     /// Resources that were looked at: `stored + unchanged + rejected`.
     pub read: u64,
-    /// New or changed resources.
+    /// Versions that were new or changed.
     pub stored: u64,
-    /// Resources that were there already with the same content, and superseded ones.
+    /// Versions that were there already with the same content, and superseded ones.
     pub unchanged: u64,
-    /// Of those, copies that another copy in the same run supersedes.
+    /// Versions that a newer one supersedes: of those that were looked at, or that this run had stored.
     pub superseded: u64,
     /// Resources that were not taken.
     pub rejected: u64,
@@ -34,21 +41,50 @@ pub struct Report {
     pub withheld: BTreeMap<&'static str, u64>,
     /// Files of folders that hold no record (request bodies, other JSON) and were left aside.
     pub skipped: u64,
+    /// Those, and the files of folders that were not looked at.
+    pub aside: Vec<Aside>,
+    /// Nothing was stored: `stored` is what would have been.
+    pub dry_run: bool,
     /// Files that could not be read to their end.
     pub unreadable: Vec<String>,
     /// How long it took.
     pub seconds: f64,
 }
 
+/// What an import does now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// It reads files and stores what they hold; counted in bytes on disk.
+    #[default]
+    Files,
+    /// It counts what members are found by; counted in members.
+    Index,
+}
+
 /// How far an import is.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Progress {
+    /// What it does.
+    pub stage: Stage,
     /// Resources that were looked at.
     pub read: u64,
-    /// Bytes on disk that were read, of `bytes_total`.
-    pub bytes: u64,
-    /// Bytes on disk of all sources.
-    pub bytes_total: u64,
+    /// Bytes or members that are dealt with.
+    pub done: u64,
+    /// All of them.
+    pub total: u64,
+}
+
+/// How an import goes about it.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The file for what is not taken.
+    pub rejects: PathBuf,
+    /// The file for versions that newer ones supersede.
+    pub superseded: PathBuf,
+    /// Servers that the sources were exported from.
+    pub bases: Vec<SourceBase>,
+    /// Judges all and stores nothing.
+    pub dry_run: bool,
 }
 
 impl Report {
@@ -56,7 +92,7 @@ impl Report {
         self.read += outcome.read;
         self.stored += outcome.stored;
         self.unchanged += outcome.unchanged;
-        self.superseded += outcome.superseded;
+        self.superseded += outcome.superseded.len() as u64;
         self.rejected += outcome.rejects.len() as u64;
         for (reason, count) in &outcome.withheld {
             *self.withheld.entry(reason).or_default() += count;
@@ -64,40 +100,44 @@ impl Report {
     }
 }
 
-/// Imports files and folders. `paths` are read, `names` are how people know them; later ones supersede earlier ones.
+/// Imports files and folders. `paths` are read, `names` are how people know them. Of two versions of a resource the newer stays
+/// ([`super::source_version::SourceVersion::beats`]); where their sources do not say, that of the later path, or line.
 ///
 /// # Errors
 /// [`Fault::InputUnreadable`](crate::error::Fault::InputUnreadable) when a path is not there (nothing is imported then) or
-/// the reject file cannot be written; those of the store.
+/// the file of rejects or of superseded versions cannot be written; those of the store.
 pub fn import(
     ctx: &Context,
     paths: &[PathBuf],
     names: &[String],
-    rejects: &Path,
+    options: &Options,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report, Failure> {
     let began = Instant::now();
-    let mut sources = source::gather(paths, names)?;
-    let bytes_total = sources.iter().map(|source| source.bytes).sum();
-    let consumed = AtomicU64::new(0);
-    let seen = Seen::default();
+    let mut aside = Vec::new();
+    let mut sources = source::gather(paths, names, &mut aside)?;
+    let total = sources.iter().map(|source| source.bytes).sum();
+    let done = AtomicU64::new(0);
     let conditional = Conditional::new(ctx.store.clone());
-    let indexer = Indexer::open(ctx)?;
+    let run = run(ctx, options.dry_run.then(DryRun::default))?;
+    let claims = Claims::default();
     let shared = Shared {
         ctx,
-        seen: &seen,
+        run: &run,
         conditional: &conditional,
-        indexer: &indexer,
+        bases: &options.bases,
+        claims: &claims,
     };
-    let mut rejects = Rejects::new(rejects)?;
+    let mut rejects = Rejects::new(&options.rejects)?;
+    let mut superseded = List::new(&options.superseded)?;
     let mut report = Report::default();
-    let mut aside = Aside::default();
+    let mut outside = Outside::default();
     for phase in 0..PHASES {
         conditional.forget();
-        let (sources, aside, consumed) = (&mut sources, &mut aside, &consumed);
+        let (sources, outside, done) = (&mut sources, &mut outside, &done);
         let feed = move |emit: &mut dyn FnMut(source::Chunk) -> bool| {
             for source in sources.iter_mut() {
-                go_through(source, phase, consumed, aside, emit);
+                go_through(source, phase, done, outside, emit);
             }
             Ok(())
         };
@@ -106,42 +146,73 @@ pub fn import(
             for reject in &outcome.rejects {
                 rejects.add(reject)?;
             }
+            for lost in &outcome.superseded {
+                superseded.add(lost)?;
+            }
             progress(Progress {
+                stage: Stage::Files,
                 read: report.read,
-                bytes: consumed.load(Ordering::Relaxed),
-                bytes_total,
+                done: done.load(Ordering::Relaxed),
+                total,
             });
             Ok(())
         })?;
     }
     rejects.finish()?;
-    index::count(ctx)?;
-    report.skipped = aside.skipped;
-    report.unreadable = aside.unreadable;
+    superseded.finish()?;
+    if !options.dry_run {
+        let read = report.read;
+        index::count_telling(ctx, &mut |done, total| {
+            progress(Progress {
+                stage: Stage::Index,
+                read,
+                done,
+                total,
+            });
+        })?;
+    }
+    report.skipped = outside.skipped.len() as u64;
+    report.aside = aside;
+    report
+        .aside
+        .extend(outside.skipped.into_iter().map(|name| Aside { name, why: NO_RECORD }));
+    report.unreadable = outside.unreadable;
+    report.dry_run = options.dry_run;
     report.seconds = began.elapsed().as_secs_f64();
     Ok(report)
 }
 
+fn run(ctx: &Context, dry_run: Option<DryRun>) -> Result<Run, Failure> {
+    Ok(Run {
+        seen: Seen::default(),
+        indexer: Indexer::open(ctx)?,
+        ids: ctx.ids.clone(),
+        clock: ctx.clock.clone(),
+        dry_run,
+    })
+}
+
+/// Files that nothing came of.
 #[derive(Default)]
-struct Aside {
-    skipped: u64,
+struct Outside {
+    skipped: Vec<String>,
     unreadable: Vec<String>,
 }
 
 fn go_through(
     source: &mut Source,
     phase: u8,
-    consumed: &AtomicU64,
-    aside: &mut Aside,
+    done: &AtomicU64,
+    outside: &mut Outside,
     emit: &mut dyn FnMut(source::Chunk) -> bool,
 ) {
-    match source.visit(phase, consumed, emit) {
+    match source.visit(phase, done, emit) {
         Ok(Visit::Done) => {}
-        Ok(Visit::NotARecord) => aside.skipped += 1,
+        Ok(Visit::NotARecord) => outside.skipped.push(source.name.to_string()),
         Err(failure) => {
             tracing::warn!(fault = failure.fault().code(), cause = ?failure.cause(), source = %source.name, "a source could not be read to its end");
             source.give_up();
-            aside.unreadable.push(source.name.to_string());
+            outside.unreadable.push(source.name.to_string());
         }
     }
 }
@@ -159,14 +230,15 @@ pub fn ingest_ndjson(
     rejected: &mut dyn FnMut(u64, &Failure),
 ) -> Result<Report, Failure> {
     let began = Instant::now();
-    let seen = Seen::default();
     let conditional = Conditional::new(ctx.store.clone());
-    let indexer = Indexer::open(ctx)?;
+    let run = run(ctx, None)?;
+    let claims = Claims::default();
     let shared = Shared {
         ctx,
-        seen: &seen,
+        run: &run,
         conditional: &conditional,
-        indexer: &indexer,
+        bases: &[],
+        claims: &claims,
     };
     let mut report = Report::default();
     let name: std::sync::Arc<str> = name.into();
@@ -176,7 +248,9 @@ pub fn ingest_ndjson(
                 .at(name.as_ref())
                 .because(error)
         };
-        source::lines(&mut reader, &name, None, emit).1.map_err(unreadable)
+        super::lines::lines(&mut reader, &name, &|_| true, true, emit)
+            .1
+            .map_err(unreadable)
     };
     pipeline::run(&shared, feed, &mut |outcome| {
         report.add(&outcome);

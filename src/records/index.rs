@@ -123,6 +123,14 @@ pub fn catch_up(ctx: &Context) -> Result<(), Failure> {
 /// # Errors
 /// Those of the store.
 pub fn count(ctx: &Context) -> Result<(), Failure> {
+    count_telling(ctx, &mut |_, _| ())
+}
+
+/// As [`count`]; `tell` hears how many members are counted, of how many.
+///
+/// # Errors
+/// Those of the store.
+pub fn count_telling(ctx: &Context, tell: &mut dyn FnMut(u64, u64)) -> Result<(), Failure> {
     let (held, counted) = ctx
         .store
         .read_blocking(|db| Ok((rows::count(db)?, roster::records(db)?)))?;
@@ -130,12 +138,14 @@ pub fn count(ctx: &Context) -> Result<(), Failure> {
     if !due || (held == 0 && counted.is_none()) {
         return Ok(());
     }
-    let (facts, now_ms) = (facts(&ctx.store)?, ctx.clock.now_ms());
+    let of = held.unsigned_abs();
+    let facts = facts(&ctx.store, &mut |done| tell(done.min(of), of))?;
+    let now_ms = ctx.clock.now_ms();
     ctx.store.write_blocking(move |db| roster::put(db, &facts, now_ms))
 }
 
-fn facts(store: &Store) -> Result<Facts, Failure> {
-    let (mut facts, mut after) = (Facts::default(), 0);
+fn facts(store: &Store, tell: &mut dyn FnMut(u64)) -> Result<Facts, Failure> {
+    let (mut facts, mut after, mut done) = (Facts::default(), 0, 0);
     loop {
         let page = store.read_blocking(|db| rows::page(db, after, PAGE))?;
         let Some((last, _)) = page.last() else { return Ok(facts) };
@@ -145,5 +155,7 @@ fn facts(store: &Store) -> Result<Facts, Failure> {
                 .ok_or_else(|| Failure::new(Fault::StoreDamaged).because("a profile cannot be read"))?;
             facts.add(&profile);
         }
+        done += page.len() as u64;
+        tell(done);
     }
 }

@@ -1,21 +1,26 @@
 //! Writing a batch of candidates inside one transaction: compartments, keys, versions, and what is unchanged.
 //!
-//! The owner is resolved here, in order, so that a member and the member's records may come in one batch. What has no
-//! resolvable owner is refused, never kept as shared.
+//! Of several versions of a resource the newest stays ([`SourceVersion::beats`]), and each that is stored is given the time at
+//! which it becomes visible here. The owner is resolved here, in order, so that a member and the member's records may come in
+//! one batch. What has no resolvable owner is refused, never kept as shared.
 
+use super::attachment;
 use super::compartment::Owner;
 use super::dependencies::{self, Standings, Written};
+use super::dry_run::DryRun;
 use super::gate::{Candidate, with_version};
 use super::index::{self, Indexer};
 use super::search_index::Rows;
+use super::seen::{Seen, Turn};
+use super::source_version::{Decided, SourceVersion};
+use crate::clock::Clock;
 use crate::error::{Failure, Fault};
 use crate::ids::Ids;
-use crate::store::Db;
 use crate::store::disclosure::PA_NONE;
-use crate::store::resources::{self, Compartment, Identifier, Member, NOBODY, Row, SEQUENCE_BITS};
+use crate::store::resources::{self, Attachment, Compartment, Identifier, Member, NOBODY, Row, SEQUENCE_BITS};
 use crate::store::withheld::{self, Deciding};
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, PoisonError, RwLock};
+use crate::store::{Db, attachments, visible};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// One resource of a batch.
 #[derive(Debug)]
@@ -34,7 +39,8 @@ pub enum Entry {
 }
 
 impl Entry {
-    fn name(&self) -> (&'static str, &str) {
+    /// Type and id.
+    pub fn name(&self) -> (&'static str, &str) {
         match self {
             Entry::Fit(candidate) => (candidate.rtype, &candidate.id),
             Entry::Same { rtype, id, .. } => (rtype, id),
@@ -52,6 +58,33 @@ impl Entry {
             Entry::Same { source_sha256, .. } => source_sha256,
         }
     }
+
+    fn superseded(&self, index: usize, was_stored: bool, by: Decided) -> Superseded {
+        let (rtype, id) = self.name();
+        Superseded {
+            rtype,
+            id: id.to_owned(),
+            index,
+            was_stored,
+            by,
+        }
+    }
+
+    fn known_in<'k>(&self, known: &'k KnownByName) -> Option<&'k Known> {
+        let (rtype, id) = self.name();
+        known.get(rtype)?.get(id)
+    }
+
+    /// What its source says of it. Of one that was not judged that is what is stored of the same content.
+    fn source(&self, known: &KnownByName) -> SourceVersion {
+        match self {
+            Entry::Fit(candidate) => candidate.source,
+            Entry::Same { source_sha256, .. } => self
+                .known_in(known)
+                .filter(|there| there.source_sha256 == source_sha256)
+                .map_or_else(SourceVersion::default, |there| there.source),
+        }
+    }
 }
 
 /// What became of a batch.
@@ -59,125 +92,97 @@ impl Entry {
 pub struct Kept {
     /// New or changed.
     pub stored: u64,
-    /// There already with the same content, or superseded in this run.
+    /// There already with the same content, or superseded.
     pub unchanged: u64,
-    /// Of those, the ones with other content that an earlier entry of the same run supersedes.
-    pub superseded: u64,
+    /// Versions of other content that a newer one supersedes.
+    pub superseded: Vec<Superseded>,
     /// Index in the batch, and why.
     pub rejected: Vec<(usize, Failure)>,
     /// Of those stored, how many do not leave, by reason ([`withheld::REASONS`]); one may have several reasons.
     pub withheld: BTreeMap<&'static str, u64>,
-    keys: Vec<i64>,
+    /// Index in the batch of those that were not judged, since the same was stored, and is no more.
+    pub stale: Vec<usize>,
+    /// Keys that were dealt with.
+    pub(super) keys: Vec<i64>,
 }
 
-/// The keys that a run has dealt with: one bit for each resource, so that memory stays flat.
-#[derive(Clone, Debug, Default)]
-pub struct Seen(Arc<RwLock<HashMap<i64, Vec<u64>>>>);
-
-impl Seen {
-    fn has(&self, key: i64) -> bool {
-        let (compartment, word, bit) = Seen::place(key);
-        let seen = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        seen.get(&compartment)
-            .and_then(|words| words.get(word))
-            .is_some_and(|bits| bits & bit != 0)
-    }
-
-    /// Marks what a committed batch has dealt with.
-    pub fn mark(&self, kept: &Kept) {
-        let mut seen = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        for &key in &kept.keys {
-            let (compartment, word, bit) = Seen::place(key);
-            let words = seen.entry(compartment).or_default();
-            if words.len() <= word {
-                words.resize(word + 1, 0);
-            }
-            words[word] |= bit;
-        }
-    }
-
-    fn place(key: i64) -> (i64, usize, u64) {
-        let sequence = (key & ((1 << SEQUENCE_BITS) - 1)) as usize;
-        (key >> SEQUENCE_BITS, sequence / 64, 1 << (sequence % 64))
-    }
+/// A version that a newer one supersedes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Superseded {
+    /// Type of the resource.
+    pub rtype: &'static str,
+    /// Its id.
+    pub id: String,
+    /// Index in the batch: of this version or, when it was stored before in this run, of the one that took its place.
+    pub index: usize,
+    /// It was stored before in this run.
+    pub was_stored: bool,
+    /// What decided.
+    pub by: Decided,
 }
 
-/// What is known of a name in this batch.
-struct Known {
-    key: i64,
-    version: i64,
-    source_sha256: Vec<u8>,
-    pa_state: i64,
-    /// Dealt with in this run.
-    done: bool,
+/// What is stored under a name of this batch.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub(super) key: i64,
+    pub(super) compartment: i64,
+    pub(super) version: i64,
+    pub(super) source_sha256: Vec<u8>,
+    pub(super) pa_state: i64,
+    pub(super) source: SourceVersion,
+    pub(super) turn: Turn,
 }
 
-/// Keeps `entries`, in order: of several with the same type and id in one run, the first is kept. Runs in the caller's
-/// transaction; call [`Seen::mark`] after it is durable. What the matcher finds members by is written with them.
+/// What is stored, by type and id.
+pub(super) type KnownByName = HashMap<&'static str, HashMap<String, Known>>;
+
+/// A candidate that will be stored: its index in the batch, compartment and version.
+pub(super) type Planned = (usize, i64, i64);
+
+/// What keeping takes from its run.
+#[derive(Clone)]
+pub struct Run {
+    /// What the run has dealt with.
+    pub seen: Seen,
+    /// Makes what the matcher finds members by.
+    pub indexer: Indexer,
+    /// Makes ids.
+    pub ids: Ids,
+    /// Tells when versions become visible.
+    pub clock: Clock,
+    /// Nothing is stored, and what would be is noted here.
+    pub dry_run: Option<DryRun>,
+}
+
+/// Keeps `entries`: of several with the same type and id the newest ([`SourceVersion::beats`]), also against what is stored. Runs
+/// in the caller's transaction; call [`Seen::mark`] after it is durable. What the matcher finds members by is written with
+/// them.
 ///
 /// # Errors
 /// Those of the database. What is wrong with one entry is in [`Kept::rejected`].
-pub fn keep(
-    db: &mut Db,
-    entries: &[Entry],
-    seen: &Seen,
-    indexer: &Indexer,
-    ids: &Ids,
-    now_ms: i64,
-) -> Result<Kept, Failure> {
-    resources::lock(db)?;
-    let mut known = known(db, entries, seen)?;
-    let mut owners = owners(db, entries)?;
+pub fn keep(db: &mut Db, entries: &mut [Entry], run: &Run) -> Result<Kept, Failure> {
+    if run.dry_run.is_none() {
+        resources::lock(db)?;
+    }
+    let known = known(db, entries, run)?;
     let mut kept = Kept::default();
-    let mut opened: Vec<(i64, &str, String)> = Vec::new();
-    let mut next_no = None;
-    let mut plan: Vec<(&Candidate, i64, i64)> = Vec::new();
-    let mut placed: HashSet<(&str, &str)> = HashSet::new();
-    for (index, entry) in entries.iter().enumerate() {
-        let name = entry.name();
-        if let Some(there) = known.get_mut(&name) {
-            let same = there.source_sha256 == entry.source_sha256();
-            if same || there.done {
-                kept.unchanged += 1;
-                kept.superseded += u64::from(!same);
-                there.done = true;
-                kept.keys.push(there.key);
-                continue;
-            }
-        } else if placed.contains(&name) {
-            kept.unchanged += 1;
-            kept.superseded += 1;
-            continue;
-        }
-        let Entry::Fit(candidate) = entry else {
-            // It changed since it was looked up; another import has dealt with it.
-            kept.unchanged += 1;
-            kept.superseded += 1;
-            continue;
-        };
-        let compartment = match resolve(candidate, &owners, &known, &plan) {
-            Ok(Some(compartment)) => compartment,
-            Ok(None) => {
-                let no = match next_no {
-                    Some(no) => no,
-                    None => resources::next_compartment(db)?,
-                };
-                next_no = Some(no + 1);
-                opened.push((no, &candidate.id, ids.new_id(now_ms)));
-                owners.insert(candidate.id.clone(), no);
-                no
-            }
-            Err(failure) => {
-                kept.rejected.push((index, failure));
-                continue;
-            }
-        };
-        let version = known.get(&name).map_or(0, |there| there.version) + 1;
-        placed.insert(name);
-        if let Some(there) = known.get_mut(&name) {
-            there.done = true;
-        }
-        plan.push((candidate, compartment, version));
+    let (plan, opened) = plan(db, entries, &known, run, &mut kept)?;
+    if let Some(dry_run) = &run.dry_run {
+        dry_run.note(entries, &plan, &opened, &mut kept.keys);
+        kept.stored = plan.len() as u64;
+        let judged: Vec<Row<'_>> = plan
+            .iter()
+            .filter_map(|&(index, compartment, version)| match &entries[index] {
+                Entry::Fit(candidate) => Some(row(candidate, 0, compartment, version)),
+                Entry::Same { .. } => None,
+            })
+            .collect();
+        // What depends on an authorization of another batch is not known before both are stored.
+        count_withheld(&judged, &Standings::new(), run.clock.now_ms(), &mut kept.withheld);
+        return Ok(kept);
+    }
+    if plan.is_empty() {
+        return Ok(kept);
     }
     let opened: Vec<Compartment<'_>> = opened
         .iter()
@@ -189,19 +194,129 @@ pub fn keep(
         })
         .collect();
     resources::open_compartments(db, &opened)?;
-    write(db, &plan, &known, indexer.base_url(), now_ms, &mut kept)?;
-    index::renew(db, indexer, &renamed(&plan, &known))?;
+    let at_ms = visible::take(db, run.clock.now_ms())?;
+    for &(index, _, version) in &plan {
+        if let Entry::Fit(candidate) = &mut entries[index] {
+            if candidate.version != version {
+                // The body was written for the version that was expected; the store has moved on.
+                **candidate = with_version(candidate, version)?;
+            }
+            candidate.stamp(at_ms);
+        }
+    }
+    let stored: Vec<(&Candidate, i64, i64)> = plan
+        .iter()
+        .filter_map(|&(index, compartment, version)| match &entries[index] {
+            Entry::Fit(candidate) => Some((&**candidate, compartment, version)),
+            Entry::Same { .. } => None,
+        })
+        .collect();
+    write(db, &stored, &known, run.indexer.base_url(), at_ms, &mut kept)?;
+    index::renew(db, &run.indexer, &renamed(&stored, &known))?;
     Ok(kept)
 }
 
+/// Compartments that are opened: number, Patient and UMB.
+pub(super) type Opened = Vec<(i64, String, String)>;
+
+/// Which entries are stored, and where.
+fn plan(
+    db: &mut Db,
+    entries: &[Entry],
+    known: &KnownByName,
+    run: &Run,
+    kept: &mut Kept,
+) -> Result<(Vec<Planned>, Opened), Failure> {
+    let mut owners = owners(db, entries, run)?;
+    let named = named_by_others(db, entries)?;
+    let mut opened: Opened = Vec::new();
+    let mut next_no = None;
+    let mut plan: Vec<Planned> = Vec::new();
+    for index in newest(entries, known, kept) {
+        let entry = &entries[index];
+        let there = entry.known_in(known);
+        if let Some(there) = there {
+            kept.keys.push(there.key);
+            if there.source_sha256 == entry.source_sha256() {
+                kept.unchanged += 1;
+                continue;
+            }
+            let (is_newer, by) = entry.source(known).beats(there.source, there.turn != Turn::LaterPath);
+            if !is_newer {
+                kept.unchanged += 1;
+                kept.superseded.push(entry.superseded(index, false, by));
+                continue;
+            }
+            if there.turn != Turn::Before && matches!(entry, Entry::Fit(_)) {
+                kept.superseded.push(entry.superseded(index, true, by));
+            }
+        }
+        let Entry::Fit(candidate) = entry else {
+            kept.stale.push(index);
+            continue;
+        };
+        let planned = |rtype: &str, id: &str| {
+            plan.iter()
+                .find(|(other, ..)| entries[*other].name() == (rtype, id))
+                .map(|(_, no, _)| *no)
+        };
+        let compartment = match resolve(candidate, &owners, known, &named, &planned) {
+            Ok(Some(compartment)) => compartment,
+            Ok(None) => {
+                let no = match (next_no, &run.dry_run) {
+                    (Some(no), _) => no,
+                    (None, Some(dry_run)) => dry_run.next_compartment(resources::next_compartment(db)?),
+                    (None, None) => resources::next_compartment(db)?,
+                };
+                next_no = Some(no + 1);
+                opened.push((no, candidate.id.clone(), run.ids.new_id(run.clock.now_ms())));
+                owners.insert(candidate.id.clone(), no);
+                no
+            }
+            Err(failure) => {
+                kept.rejected.push((index, failure));
+                continue;
+            }
+        };
+        plan.push((index, compartment, there.map_or(0, |there| there.version) + 1));
+    }
+    Ok((plan, opened))
+}
+
+/// The index of the newest entry of each name, in the order in which the names came first.
+fn newest(entries: &[Entry], known: &KnownByName, kept: &mut Kept) -> Vec<usize> {
+    let mut order: Vec<usize> = Vec::with_capacity(entries.len());
+    let mut places: HashMap<(&str, &str), usize> = HashMap::with_capacity(entries.len());
+    for (index, entry) in entries.iter().enumerate() {
+        let Some(&place) = places.get(&entry.name()) else {
+            places.insert(entry.name(), order.len());
+            order.push(index);
+            continue;
+        };
+        let before = &entries[order[place]];
+        kept.unchanged += 1;
+        if before.source_sha256() == entry.source_sha256() {
+            continue;
+        }
+        let (is_newer, by) = entry.source(known).beats(before.source(known), true);
+        let loser = if is_newer {
+            std::mem::replace(&mut order[place], index)
+        } else {
+            index
+        };
+        kept.superseded.push(entry.superseded(loser, false, by));
+    }
+    order
+}
+
 /// The compartments in which a Patient or a Coverage came, changed or went.
-fn renamed(plan: &[(&Candidate, i64, i64)], known: &HashMap<(&str, &str), Known>) -> Vec<i64> {
-    let mut numbers: Vec<i64> = plan
+fn renamed(stored: &[(&Candidate, i64, i64)], known: &KnownByName) -> Vec<i64> {
+    let mut numbers: Vec<i64> = stored
         .iter()
         .filter(|(candidate, ..)| matches!(candidate.rtype, "Patient" | "Coverage"))
         .flat_map(|(candidate, compartment, _)| {
-            let before = known.get(&(candidate.rtype, candidate.id.as_str()));
-            [Some(*compartment), before.map(|there| there.key >> SEQUENCE_BITS)]
+            let before = at(known, candidate.rtype, &candidate.id);
+            [Some(*compartment), before.map(|there| there.compartment)]
         })
         .flatten()
         .filter(|no| *no != NOBODY)
@@ -215,29 +330,36 @@ fn renamed(plan: &[(&Candidate, i64, i64)], known: &HashMap<(&str, &str), Known>
 fn resolve(
     candidate: &Candidate,
     owners: &HashMap<String, i64>,
-    known: &HashMap<(&str, &str), Known>,
-    plan: &[(&Candidate, i64, i64)],
+    known: &KnownByName,
+    named: &HashMap<String, BTreeSet<i64>>,
+    planned: &dyn Fn(&str, &str) -> Option<i64>,
 ) -> Result<Option<i64>, Failure> {
+    let member = |id: &str, at: &String| {
+        owners
+            .get(id)
+            .copied()
+            .ok_or_else(|| Failure::new(Fault::ReferenceUnresolved).at(at))
+    };
     match &candidate.owner {
         Owner::Nobody => Ok(Some(NOBODY)),
         Owner::Patient => Ok(owners.get(&candidate.id).copied()),
-        Owner::Member { id, at } => match owners.get(id) {
-            Some(no) => Ok(Some(*no)),
-            None => Err(Failure::new(Fault::ReferenceUnresolved).at(at)),
-        },
+        Owner::Member { id, at } => member(id, at).map(Some),
+        Owner::Named(context) => {
+            let mut all = named.get(&candidate.id).cloned().unwrap_or_default();
+            if let Some((id, at)) = context {
+                all.insert(member(id, at)?);
+            }
+            if all.len() > 1 {
+                return Err(Failure::new(Fault::BinaryOfSeveral).at("Binary.id"));
+            }
+            Ok(Some(attachments::one(&all)))
+        }
         Owner::Targets(targets) => {
             let mut member = NOBODY;
-            for (rtype, id, at) in targets {
-                let planned = || {
-                    plan.iter()
-                        .find(|(c, ..)| c.rtype == rtype && c.id == *id)
-                        .map(|(_, no, _)| *no)
-                };
-                let stored = known
-                    .get(&(rtype.as_str(), id.as_str()))
-                    .map(|there| there.key >> SEQUENCE_BITS);
-                let unresolved = || Failure::new(Fault::ReferenceUnresolved).at(at);
-                let no = stored.or_else(planned).ok_or_else(unresolved)?;
+            for (rtype, id, place) in targets {
+                let stored = at(known, rtype, id).map(|there| there.compartment);
+                let unresolved = || Failure::new(Fault::ReferenceUnresolved).at(place);
+                let no = stored.or_else(|| planned(rtype, id)).ok_or_else(unresolved)?;
                 if no != NOBODY && member != NOBODY && no != member {
                     return Err(unresolved().remedy("A Provenance of several members is not kept."));
                 }
@@ -248,8 +370,12 @@ fn resolve(
     }
 }
 
-fn known<'e>(db: &mut Db, entries: &'e [Entry], seen: &Seen) -> Result<HashMap<(&'e str, &'e str), Known>, Failure> {
-    let mut wanted: BTreeMap<&str, HashSet<&str>> = BTreeMap::new();
+fn at<'k>(known: &'k KnownByName, rtype: &str, id: &str) -> Option<&'k Known> {
+    known.get(rtype)?.get(id)
+}
+
+fn known(db: &mut Db, entries: &[Entry], run: &Run) -> Result<KnownByName, Failure> {
+    let mut wanted: BTreeMap<&'static str, HashSet<&str>> = BTreeMap::new();
     for entry in entries {
         let (rtype, id) = entry.name();
         wanted.entry(rtype).or_default().insert(id);
@@ -257,65 +383,87 @@ fn known<'e>(db: &mut Db, entries: &'e [Entry], seen: &Seen) -> Result<HashMap<(
             && let Owner::Targets(targets) = &candidate.owner
         {
             for (rtype, id, _) in targets {
-                wanted.entry(rtype).or_default().insert(id);
+                if let Some(rtype) = causeway_fhir_types::type_name(rtype) {
+                    wanted.entry(rtype).or_default().insert(id);
+                }
             }
         }
     }
-    let mut known = HashMap::new();
+    let mut known = KnownByName::new();
     for (rtype, ids) in wanted {
         let list: Vec<&str> = ids.iter().copied().collect();
+        let own = known.entry(rtype).or_default();
         for row in resources::existing(db, rtype, &list)? {
-            let Some(id) = ids.get(row.id.as_str()) else { continue };
             let there = Known {
                 key: row.key,
+                compartment: row.key >> SEQUENCE_BITS,
                 version: row.version,
                 source_sha256: row.source_sha256,
                 pa_state: row.pa_state,
-                done: seen.has(row.key),
+                source: SourceVersion {
+                    updated_ms: row.source_updated_ms,
+                    number: row.source_version,
+                },
+                turn: run.seen.turn(row.key),
             };
-            known.insert((rtype, *id), there);
+            own.insert(row.id, there);
+        }
+        if let Some(dry_run) = &run.dry_run {
+            dry_run.add_known(rtype, &list, own, |key| run.seen.turn(key));
         }
     }
     Ok(known)
 }
 
-fn owners(db: &mut Db, entries: &[Entry]) -> Result<HashMap<String, i64>, Failure> {
+fn owners(db: &mut Db, entries: &[Entry], run: &Run) -> Result<HashMap<String, i64>, Failure> {
     let mut wanted: HashSet<&str> = HashSet::new();
     for entry in entries {
         let Entry::Fit(candidate) = entry else { continue };
         match &candidate.owner {
-            Owner::Member { id, .. } => wanted.insert(id),
+            Owner::Member { id, .. } | Owner::Named(Some((id, _))) => wanted.insert(id),
             Owner::Patient => wanted.insert(&candidate.id),
-            Owner::Targets(_) | Owner::Nobody => false,
+            Owner::Targets(_) | Owner::Named(None) | Owner::Nobody => false,
         };
     }
-    resources::compartments(db, &wanted.into_iter().collect::<Vec<_>>())
+    let wanted: Vec<&str> = wanted.into_iter().collect();
+    let mut owners = resources::compartments(db, &wanted)?;
+    if let Some(dry_run) = &run.dry_run {
+        dry_run.add_owners(&wanted, &mut owners);
+    }
+    Ok(owners)
+}
+
+/// Whose resources name the Binaries of this batch.
+fn named_by_others(db: &mut Db, entries: &[Entry]) -> Result<HashMap<String, BTreeSet<i64>>, Failure> {
+    let ids: Vec<&str> = entries
+        .iter()
+        .map(Entry::name)
+        .filter(|(rtype, _)| *rtype == "Binary")
+        .map(|(_, id)| id)
+        .collect();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    attachments::owners(db, &ids)
 }
 
 fn write(
     db: &mut Db,
-    plan: &[(&Candidate, i64, i64)],
-    known: &HashMap<(&str, &str), Known>,
+    stored: &[(&Candidate, i64, i64)],
+    known: &KnownByName,
     base_url: &str,
     now_ms: i64,
     kept: &mut Kept,
 ) -> Result<(), Failure> {
-    // The body was written for the version that was expected; when the store has moved on, it is rewritten.
-    let mut rewritten = HashMap::new();
-    for (index, (candidate, _, version)) in plan.iter().enumerate() {
-        if candidate.version != *version {
-            rewritten.insert(index, with_version(candidate, *version)?);
-        }
-    }
     // A changed resource keeps its key unless it changed hands.
-    let mut keys = Vec::with_capacity(plan.len());
+    let mut keys = Vec::with_capacity(stored.len());
     let mut replaced = Vec::new();
+    let mut naming = Vec::new();
     let mut counts: HashMap<i64, i64> = HashMap::new();
-    for (candidate, compartment, _) in plan {
-        let old = known
-            .get(&(candidate.rtype, candidate.id.as_str()))
-            .map(|there| there.key);
+    for (candidate, compartment, _) in stored {
+        let old = at(known, candidate.rtype, &candidate.id).map(|there| there.key);
         replaced.extend(old);
+        naming.extend(old.filter(|_| attachment::may_name(candidate.rtype)));
         let key = old.filter(|key| key >> SEQUENCE_BITS == *compartment);
         if key.is_none() {
             *counts.entry(*compartment).or_default() += 1;
@@ -323,14 +471,15 @@ fn write(
         keys.push(key);
     }
     let freed = dependencies::take_back(db, &replaced)?;
+    let mut binaries = attachments::named_by(db, &naming)?;
     resources::remove(db, &replaced)?;
     let mut next = resources::take_sequences(db, &counts)?;
-    let mut rows = Vec::with_capacity(plan.len());
+    let mut rows = Vec::with_capacity(stored.len());
     let mut identifiers = Vec::new();
     let mut members = Vec::new();
+    let mut attached = Vec::new();
     let mut indexed = Rows::default();
-    for (index, (candidate, compartment, version)) in plan.iter().enumerate() {
-        let candidate = rewritten.get(&index).unwrap_or(candidate);
+    for (index, (candidate, compartment, version)) in stored.iter().enumerate() {
         let key = keys[index].unwrap_or_else(|| {
             let sequence = next.entry(*compartment).or_insert(1);
             *sequence += 1;
@@ -354,12 +503,19 @@ fn write(
             birth_date: &one.birth_date,
             demographics: &one.json,
         }));
+        attached.extend(
+            candidate
+                .attachments
+                .iter()
+                .map(|binary_id| Attachment { binary_id, key }),
+        );
     }
     resources::insert(db, &rows, &identifiers)?;
+    resources::attach(db, &attached)?;
     indexed.write(db)?;
     resources::put_members(db, &members)?;
 
-    let written: Vec<Written<'_>> = plan
+    let written: Vec<Written<'_>> = stored
         .iter()
         .zip(&rows)
         .map(|((candidate, ..), row)| Written {
@@ -368,14 +524,16 @@ fn write(
             id: &candidate.id,
             says: &candidate.says,
             pa_state: candidate.pa_state,
-            before: known
-                .get(&(candidate.rtype, candidate.id.as_str()))
-                .map(|there| there.pa_state),
+            before: at(known, candidate.rtype, &candidate.id).map(|there| there.pa_state),
         })
         .collect();
-    let stands = |rtype: &str, id: &str| known.get(&(rtype, id)).map(|there| there.pa_state);
+    let stands = |rtype: &str, id: &str| at(known, rtype, id).map(|there| there.pa_state);
     let hang = dependencies::renew(db, &written, freed, &stands, base_url)?;
     count_withheld(&rows, &hang, now_ms, &mut kept.withheld);
+    binaries.extend(attached.iter().map(|row| row.binary_id.to_owned()));
+    if !binaries.is_empty() {
+        kept.keys.extend(attachments::settle(db, &binaries)?);
+    }
     Ok(())
 }
 
@@ -423,5 +581,7 @@ fn row(candidate: &Candidate, key: i64, compartment: i64, version: i64) -> Row<'
         sha256: &candidate.sha256,
         body: &candidate.body,
         released: candidate.released.as_deref(),
+        source_updated_ms: candidate.source.updated_ms,
+        source_version: candidate.source.number,
     }
 }

@@ -1,13 +1,64 @@
-//! References of a source made local: entries of the same Bundle, and references by search.
+//! References of a source made local: entries of the same Bundle, references that bear the base of the source, and references
+//! by search.
 
+use super::bases::{Claim, SourceBase, split};
 use super::gate::Links;
 use crate::error::Failure;
+use crate::ids::is_fhir_id;
 use crate::store::{Store, resources};
+use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// Full URLs of a Bundle's entries, and `Type/id` of each.
-pub type FullUrls = HashMap<String, String>;
+/// What the full URLs of a Bundle tell: which resource each means, and the bases of its servers.
+#[derive(Debug, Default)]
+pub struct FullUrls {
+    entries: HashMap<String, Entry>,
+    bases: Vec<SourceBase>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    rtype: String,
+    id: String,
+    base: Option<Arc<str>>,
+}
+
+impl FullUrls {
+    /// Adds an entry.
+    pub fn add(&mut self, url: &str, rtype: &str, id: &str) {
+        let base = base_of(url);
+        if let Some(base) = &base
+            && !self.bases.iter().any(|known| known.url() == base)
+        {
+            self.bases.push(SourceBase::learnt(Arc::clone(base)));
+        }
+        let entry = Entry {
+            rtype: rtype.to_owned(),
+            id: id.to_owned(),
+            base,
+        };
+        self.entries.insert(plain(url), entry);
+    }
+
+    fn get(&self, reference: &str) -> Option<&Entry> {
+        self.entries.get(&plain(reference))
+    }
+}
+
+/// The base that a full URL tells.
+pub fn base_of(url: &str) -> Option<Arc<str>> {
+    split(url).map(|(base, ..)| base.into())
+}
+
+/// A URL without its version; a URN in lower case, since UUIDs and OIDs are the same in both.
+fn plain(url: &str) -> String {
+    let url = url.split_once("/_history/").map_or(url, |(before, _)| before);
+    match url.get(..4) {
+        Some(scheme) if scheme.eq_ignore_ascii_case("urn:") => url.to_ascii_lowercase(),
+        _ => url.to_owned(),
+    }
+}
 
 /// Answers that are kept; a directory of an export has fewer.
 const REMEMBERED: usize = 50_000;
@@ -100,24 +151,167 @@ fn decode(text: &str) -> String {
 pub struct SourceLinks<'a> {
     /// Entries of the same Bundle, if it is one.
     pub entries: Option<&'a FullUrls>,
+    /// Bases that are given for the whole run.
+    pub given: &'a [SourceBase],
     /// References by search.
     pub conditional: &'a Conditional,
+    /// The base of the resource whose links these are.
+    own: RefCell<Option<SourceBase>>,
+    claims: RefCell<Vec<Claim>>,
+}
+
+impl<'a> SourceLinks<'a> {
+    /// Of a chunk.
+    pub fn new(entries: Option<&'a FullUrls>, given: &'a [SourceBase], conditional: &'a Conditional) -> Self {
+        SourceLinks {
+            entries,
+            given,
+            conditional,
+            own: RefCell::default(),
+            claims: RefCell::default(),
+        }
+    }
+
+    /// The next resource comes from the server with this base. Without one it comes from the one that is given, when it is one.
+    pub fn begin(&self, base: Option<&Arc<str>>) {
+        self.claims.borrow_mut().clear();
+        *self.own.borrow_mut() = match (base, self.given) {
+            (Some(base), given) => given
+                .iter()
+                .find(|known| known.url().eq_ignore_ascii_case(base))
+                .cloned()
+                .or_else(|| Some(SourceBase::learnt(Arc::clone(base)))),
+            (None, [only]) => Some(only.clone()),
+            (None, _) => None,
+        };
+    }
+
+    /// What was told of names since [`SourceLinks::begin`], with the resource's own.
+    pub fn end(&self, rtype: &str, id: &str) -> Vec<Claim> {
+        let mut claims = std::mem::take(&mut *self.claims.borrow_mut());
+        if let Some(own) = &*self.own.borrow() {
+            claims.push(Claim::new(rtype, id, own));
+        }
+        claims
+    }
+
+    fn is_plain(&self) -> bool {
+        self.entries.is_none() && self.given.is_empty()
+    }
+
+    /// The name here of what `rtype/id` means under `base`.
+    fn named(&self, rtype: &str, id: &str, base: Option<&SourceBase>) -> String {
+        let Some(base) = base else {
+            return format!("{rtype}/{id}");
+        };
+        let id = format!("{}{id}", base.prefix());
+        self.claims.borrow_mut().push(Claim::new(rtype, &id, base));
+        format!("{rtype}/{id}")
+    }
+
+    fn entry(&self, reference: &str) -> Option<String> {
+        let entry = self.entries?.get(reference)?;
+        let base = match &entry.base {
+            Some(base) => self.base(base),
+            None => self.own.borrow().clone(),
+        };
+        Some(self.named(&entry.rtype, &entry.id, base.as_ref()))
+    }
+
+    /// The base with this URL.
+    fn base(&self, url: &str) -> Option<SourceBase> {
+        let learnt = self.entries.map_or(&[][..], |entries| &entries.bases);
+        self.given
+            .iter()
+            .chain(learnt)
+            .find(|base| base.url().eq_ignore_ascii_case(url))
+            .cloned()
+    }
+
+    /// Type, id and base of a reference that bears the base of a server.
+    fn absolute<'r>(&self, reference: &'r str) -> Option<(&'r str, &'r str, SourceBase)> {
+        let learnt = self.entries.map_or(&[][..], |entries| &entries.bases);
+        self.given.iter().chain(learnt).find_map(|base| {
+            let (rtype, id) = relative(base.strip(reference)?)?;
+            Some((rtype, id, base.clone()))
+        })
+    }
+}
+
+/// Type and id of a relative reference; a version at its end is left aside.
+fn relative(text: &str) -> Option<(&str, &str)> {
+    let text = text.split_once("/_history/").map_or(text, |(before, _)| before);
+    let (rtype, id) = text.split_once('/')?;
+    (causeway_fhir_types::is_type(rtype) && is_fhir_id(id)).then_some((rtype, id))
 }
 
 impl Links for SourceLinks<'_> {
     fn local(&self, reference: &str) -> Option<String> {
-        if let Some(local) = self.entries.and_then(|entries| entries.get(reference)) {
-            return Some(local.clone());
+        if self.is_plain() {
+            return if reference.contains('?') {
+                self.conditional.local(reference)
+            } else {
+                None
+            };
         }
-        if reference.contains('?') {
-            self.conditional.local(reference)
-        } else {
-            None
+        // A place inside the resource is no name of one; of a reference to such a place the resource is left.
+        let bare = reference.split_once('#').map_or(reference, |(before, _)| before);
+        if bare.is_empty() {
+            return None;
+        }
+        if let Some(name) = self.entry(bare) {
+            return Some(name);
+        }
+        if bare.contains('?') {
+            return self.conditional.local(bare);
+        }
+        if let Some((rtype, id, base)) = self.absolute(bare) {
+            return Some(self.named(rtype, id, Some(&base)));
+        }
+        let own = self.own.borrow().clone()?;
+        let (rtype, id) = relative(bare)?;
+        let name = self.named(rtype, id, Some(&own));
+        (!own.prefix().is_empty() || bare.len() < reference.len()).then_some(name)
+    }
+
+    fn local_url(&self, url: &str) -> Option<String> {
+        let bare = url.split_once('#').map_or(url, |(before, _)| before);
+        if let Some(name) = self.entry(bare) {
+            return Some(name);
+        }
+        // Other URLs may be names of definitions, or lead to places that have nothing to do with resources.
+        if let Some((rtype, id, base)) = self.absolute(bare) {
+            return (rtype == "Binary").then(|| self.named(rtype, id, Some(&base)));
+        }
+        let own = self.own.borrow().clone().filter(|own| !own.prefix().is_empty())?;
+        match relative(bare) {
+            Some(("Binary", id)) => Some(self.named("Binary", id, Some(&own))),
+            _ => None,
         }
     }
 
+    fn local_link(&self, url: &str) -> Option<String> {
+        let bare = url.split_once('#').map_or(url, |(before, _)| before);
+        if let Some(name) = self.entry(bare) {
+            return Some(name);
+        }
+        if let Some((rtype, id, base)) = self.absolute(bare) {
+            return Some(self.named(rtype, id, Some(&base)));
+        }
+        let own = self.own.borrow().clone().filter(|own| !own.prefix().is_empty())?;
+        let (rtype, id) = relative(bare)?;
+        Some(self.named(rtype, id, Some(&own)))
+    }
+
     fn has_urls(&self) -> bool {
-        self.entries.is_some()
+        !self.is_plain()
+    }
+
+    fn id_prefix(&self) -> String {
+        self.own
+            .borrow()
+            .as_ref()
+            .map_or_else(String::new, |own| own.prefix().to_owned())
     }
 }
 

@@ -16,17 +16,27 @@ pub mod rejudge;
 pub mod released;
 pub mod search_index;
 pub mod sensitivity;
+pub mod source_version;
+pub mod visible;
 
+mod attachment;
+mod bases;
 mod bundle;
+mod dry_run;
 mod labels;
+mod lines;
 mod links;
+mod narrative;
 mod pipeline;
 mod rejects;
 mod rules;
+mod seen;
 mod service;
+mod sniff;
 mod source;
 mod splice;
 mod steady;
+mod superseded;
 
 #[cfg(test)]
 mod store_for_tests;

@@ -1,17 +1,18 @@
 //! Many cores judge, one writes, in the order of the source: a reader cuts chunks, workers judge them, and the caller's
 //! thread commits them one after the other. Every queue is bounded, so memory does not grow with the input.
 
+use super::bases::{Claim, Claims, SourceBase};
 use super::gate::{self, Draft};
-use super::index::Indexer;
-use super::keep::{Entry, Seen, keep};
+use super::keep::{Entry, Kept, Run, keep};
 use super::links::{Conditional, SourceLinks};
 use super::rejects::Reject;
 use super::source::{Chunk, Item};
 use super::steady::steadily;
+use super::superseded::Superseded;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::store::resources::{self, Existing};
-use crate::store::blames_content;
+use crate::store::{Db, blames_content};
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZero;
 use std::ops::Range;
@@ -21,11 +22,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// A chunk after judging.
 struct Judged {
     entries: Vec<Entry>,
-    /// Where each entry stood.
-    places: Vec<(u64, Option<usize>)>,
-    source: Arc<str>,
+    /// Which item of the chunk each entry was.
+    items: Vec<usize>,
+    /// Whose names each entry uses.
+    claims: Vec<Vec<Claim>>,
+    chunk: Chunk,
     rejects: Vec<Reject>,
-    read: u64,
 }
 
 /// What became of a chunk.
@@ -37,8 +39,8 @@ pub struct Outcome {
     pub stored: u64,
     /// There already, or superseded.
     pub unchanged: u64,
-    /// Of those, superseded.
-    pub superseded: u64,
+    /// Those that newer ones supersede.
+    pub superseded: Vec<Superseded>,
     /// Of those stored, how many do not leave, by reason.
     pub withheld: BTreeMap<&'static str, u64>,
     /// Those not taken.
@@ -49,12 +51,14 @@ pub struct Outcome {
 pub struct Shared<'a> {
     /// The store and the clock.
     pub ctx: &'a Context,
-    /// What the run has dealt with.
-    pub seen: &'a Seen,
+    /// What is kept, and how.
+    pub run: &'a Run,
     /// References by search.
     pub conditional: &'a Conditional,
-    /// Makes what the matcher finds members by.
-    pub indexer: &'a Indexer,
+    /// Servers that the sources were exported from.
+    pub bases: &'a [SourceBase],
+    /// Whose each name of them is.
+    pub claims: &'a Claims,
 }
 
 /// A record of this id panics its judge, so that a test sees what becomes of the others.
@@ -89,14 +93,22 @@ pub fn run(
                     let next = work_out.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok((chunk, reply)) = next else { return };
                     // Nobody listens any more after a failed write.
-                    let _ = reply.send(judge(shared, &chunk));
+                    let _ = reply.send(judge(shared, chunk));
                 }
             });
         }
         let mut written = Ok(());
+        let mut file: Option<Arc<str>> = None;
         for judged in &order_out {
             // A worker that is gone has panicked; the scope tells.
             let Ok(judged) = judged.recv() else { break };
+            if !file
+                .as_ref()
+                .is_some_and(|file| Arc::ptr_eq(file, &judged.chunk.source))
+            {
+                shared.run.seen.next_file();
+                file = Some(Arc::clone(&judged.chunk.source));
+            }
             written = write(shared, judged).and_then(&mut *done);
             if written.is_err() {
                 break;
@@ -110,64 +122,89 @@ pub fn run(
     })
 }
 
-fn judge(shared: &Shared<'_>, chunk: &Chunk) -> Judged {
-    let links = SourceLinks {
-        entries: chunk.urls.as_deref(),
-        conditional: shared.conditional,
-    };
-    let mut judged = Judged {
-        entries: Vec::with_capacity(chunk.items.len()),
-        places: Vec::with_capacity(chunk.items.len()),
-        source: Arc::clone(&chunk.source),
-        rejects: Vec::new(),
-        read: chunk.items.len() as u64,
-    };
-    let mut drafts: Vec<(&Item, Draft<'_>)> = Vec::with_capacity(chunk.items.len());
-    for item in &chunk.items {
+fn judge(shared: &Shared<'_>, chunk: Chunk) -> Judged {
+    let all: Vec<usize> = (0..chunk.items.len()).collect();
+    let (entries, items, claims, rejects) = judge_items(shared, &chunk, &all, true);
+    Judged {
+        entries,
+        items,
+        claims,
+        chunk,
+        rejects,
+    }
+}
+
+type Found = (Vec<Entry>, Vec<usize>, Vec<Vec<Claim>>, Vec<Reject>);
+
+/// Judges these items of a chunk. Those that are stored with the same content are passed over when `skip_same`.
+fn judge_items(shared: &Shared<'_>, chunk: &Chunk, items: &[usize], skip_same: bool) -> Found {
+    let links = SourceLinks::new(chunk.urls.as_deref(), shared.bases, shared.conditional);
+    let (mut entries, mut places, mut claims) = (
+        Vec::with_capacity(items.len()),
+        Vec::with_capacity(items.len()),
+        Vec::new(),
+    );
+    let mut rejects = Vec::new();
+    let mut drafts: Vec<(usize, Draft<'_>, Vec<Claim>)> = Vec::with_capacity(items.len());
+    for &at in items {
+        let item = &chunk.items[at];
+        links.begin(item.base.as_ref());
         let drafted = match item.refused {
             Some(fault) => Err(Failure::new(fault)),
             None => steadily(|| gate::draft(&chunk.buffer[item.span.clone()], &links, item.fallback_id.as_deref())),
         };
         match drafted {
-            Ok(draft) => drafts.push((item, draft)),
-            Err(failure) => judged.rejects.push(reject(chunk, item, failure)),
+            Ok(draft) => {
+                let claims = links.end(draft.rtype, &draft.id);
+                drafts.push((at, draft, claims));
+            }
+            Err(failure) => rejects.push(reject(chunk, item, failure)),
         }
     }
-    let there = look_up(shared, &drafts);
+    let there = if skip_same {
+        look_up(shared, &drafts)
+    } else {
+        HashMap::new()
+    };
     let now_ms = shared.ctx.clock.now_ms();
-    for (item, draft) in &drafts {
+    for (at, draft, own_claims) in &drafts {
+        let item = &chunk.items[*at];
         let existing = there.get(&(draft.rtype, draft.id.as_str()));
-        if existing.is_some_and(|existing| existing.source_sha256 == draft.source_sha256) {
+        let entry = if existing.is_some_and(|existing| existing.source_sha256 == draft.source_sha256) {
             // It was judged when it was stored.
-            judged.entries.push(Entry::Same {
+            Ok(Entry::Same {
                 rtype: draft.rtype,
                 id: draft.id.clone(),
                 source_sha256: draft.source_sha256,
-            });
-            judged.places.push((item.line, item.entry));
-            continue;
-        }
-        let version = existing.map_or(0, |existing| existing.version) + 1;
-        let judged_one = steadily(|| {
-            #[cfg(test)]
-            assert!(draft.id != PANICS, "{}", draft.id);
-            gate::judge(draft, version, now_ms, &shared.ctx.payer.base_url)
-        });
-        match judged_one {
-            Ok(candidate) => {
-                judged.entries.push(Entry::Fit(Box::new(candidate)));
-                judged.places.push((item.line, item.entry));
+            })
+        } else {
+            let version = existing.map_or(0, |existing| existing.version) + 1;
+            steadily(|| {
+                #[cfg(test)]
+                assert!(draft.id != PANICS, "{}", draft.id);
+                gate::judge(draft, version, now_ms, &shared.ctx.payer.base_url)
+            })
+            .map(|candidate| Entry::Fit(Box::new(candidate)))
+        };
+        match entry {
+            Ok(entry) => {
+                entries.push(entry);
+                places.push(*at);
+                claims.push(own_claims.clone());
             }
-            Err(failure) => judged.rejects.push(reject(chunk, item, failure)),
+            Err(failure) => rejects.push(reject(chunk, item, failure)),
         }
     }
-    judged
+    (entries, places, claims, rejects)
 }
 
 /// What is stored of the drafts already. Only saves work: the writer looks again inside its transaction.
-fn look_up<'d>(shared: &Shared<'_>, drafts: &'d [(&Item, Draft<'_>)]) -> HashMap<(&'static str, &'d str), Existing> {
+fn look_up<'d>(
+    shared: &Shared<'_>,
+    drafts: &'d [(usize, Draft<'_>, Vec<Claim>)],
+) -> HashMap<(&'static str, &'d str), Existing> {
     let mut wanted: HashMap<&'static str, HashMap<&'d str, ()>> = HashMap::new();
-    for (_, draft) in drafts {
+    for (_, draft, _) in drafts {
         wanted.entry(draft.rtype).or_default().insert(draft.id.as_str(), ());
     }
     let found = shared.ctx.store.read_blocking(|db| {
@@ -194,78 +231,140 @@ fn reject(chunk: &Chunk, item: &Item, failure: Failure) -> Reject {
     }
 }
 
-fn write(shared: &Shared<'_>, judged: Judged) -> Result<Outcome, Failure> {
-    let Judged {
-        entries,
-        places,
-        source,
-        mut rejects,
-        read,
-    } = judged;
+fn write(shared: &Shared<'_>, mut judged: Judged) -> Result<Outcome, Failure> {
     let mut outcome = Outcome {
-        read,
+        read: judged.chunk.items.len() as u64,
+        rejects: std::mem::take(&mut judged.rejects),
         ..Outcome::default()
     };
-    if !entries.is_empty() {
-        let (entries, whole) = (Arc::new(entries), 0..places.len());
-        let mut rejected = Vec::new();
-        store(shared, &entries, whole, &mut outcome, &mut rejected)?;
-        rejects.extend(rejected.into_iter().map(|(index, failure)| {
-            let (line, entry) = places[index];
-            Reject {
-                source: source.to_string(),
-                line,
-                entry,
-                failure,
-            }
-        }));
+    refuse_conflicts(shared, &mut judged, &mut outcome);
+    let stale = keep_all(shared, &judged.chunk, judged.entries, &judged.items, &mut outcome)?;
+    if !stale.is_empty() {
+        // What was the same when it was looked up is judged now, and kept by the same rule.
+        let (entries, items, _, rejects) = judge_items(shared, &judged.chunk, &stale, false);
+        outcome.rejects.extend(rejects);
+        keep_all(shared, &judged.chunk, entries, &items, &mut outcome)?;
     }
-    rejects.sort_by_key(|reject| (reject.line, reject.entry));
-    outcome.rejects = rejects;
+    outcome.rejects.sort_by_key(|reject| (reject.line, reject.entry));
     Ok(outcome)
 }
 
-/// Stores the entries of `range`. When the store refuses what they hold, each half is stored by itself, down to the entry at fault.
-fn store(
-    shared: &Shared<'_>,
-    entries: &Arc<Vec<Entry>>,
-    range: Range<usize>,
-    outcome: &mut Outcome,
-    rejected: &mut Vec<(usize, Failure)>,
-) -> Result<(), Failure> {
-    let (seen, ids, now_ms) = (shared.seen.clone(), shared.ctx.ids.clone(), shared.ctx.clock.now_ms());
-    let (indexer, batch, part) = (shared.indexer.clone(), Arc::clone(entries), range.clone());
-    let kept = shared
-        .ctx
-        .store
-        .write_blocking(move |db| keep(db, &batch[part.clone()], &seen, &indexer, &ids, now_ms));
-    match kept {
-        Ok(kept) => {
-            shared.seen.mark(&kept);
-            outcome.stored += kept.stored;
-            outcome.unchanged += kept.unchanged;
-            outcome.superseded += kept.superseded;
-            for (reason, count) in kept.withheld {
-                *outcome.withheld.entry(reason).or_default() += count;
+/// Refuses the entries whose names are another server's.
+fn refuse_conflicts(shared: &Shared<'_>, judged: &mut Judged, outcome: &mut Outcome) {
+    if judged.claims.iter().all(Vec::is_empty) {
+        return;
+    }
+    let (entries, items) = (std::mem::take(&mut judged.entries), std::mem::take(&mut judged.items));
+    for ((entry, item), claims) in entries.into_iter().zip(items).zip(&judged.claims) {
+        match shared.claims.note(claims) {
+            Ok(()) => {
+                judged.entries.push(entry);
+                judged.items.push(item);
             }
-            let own = kept.rejected.into_iter();
-            rejected.extend(own.map(|(index, failure)| (range.start + index, failure)));
-            Ok(())
+            Err(failure) => outcome
+                .rejects
+                .push(reject(&judged.chunk, &judged.chunk.items[item], failure)),
         }
-        Err(failure) if !blames_content(&failure) => Err(failure),
-        Err(failure) if range.len() == 1 => {
-            // Its cause may quote the record, so it is told nowhere.
-            let fault = match failure.fault() {
-                Fault::Internal => Fault::NotStorable,
-                fault => fault,
-            };
-            rejected.push((range.start, Failure::new(fault).at(entries[range.start].rtype())));
-            Ok(())
+    }
+}
+
+/// Keeps the entries, notes what became of them, and returns the items that have to be judged first.
+fn keep_all(
+    shared: &Shared<'_>,
+    chunk: &Chunk,
+    entries: Vec<Entry>,
+    items: &[usize],
+    outcome: &mut Outcome,
+) -> Result<Vec<usize>, Failure> {
+    if entries.is_empty() {
+        return Ok(Vec::new());
+    }
+    let part = Part {
+        shared,
+        chunk,
+        entries: &Arc::new(Mutex::new(entries)),
+        items,
+    };
+    let mut stale = Vec::new();
+    part.keep(0..items.len(), outcome, &mut stale)?;
+    Ok(stale)
+}
+
+/// The entries of a chunk that are kept together, with the item that each comes from.
+struct Part<'p> {
+    shared: &'p Shared<'p>,
+    chunk: &'p Chunk,
+    entries: &'p Arc<Mutex<Vec<Entry>>>,
+    items: &'p [usize],
+}
+
+impl Part<'_> {
+    /// Keeps the entries of `range`. When the store refuses what they hold, each half is kept by itself, down to the entry at
+    /// fault.
+    fn keep(&self, range: Range<usize>, outcome: &mut Outcome, stale: &mut Vec<usize>) -> Result<(), Failure> {
+        let (run, entries, own) = (self.shared.run.clone(), Arc::clone(self.entries), range.clone());
+        let work = move |db: &mut Db| {
+            let mut entries = entries.lock().unwrap_or_else(PoisonError::into_inner);
+            keep(db, &mut entries[own.clone()], &run)
+        };
+        let store = &self.shared.ctx.store;
+        let kept = match self.shared.run.dry_run {
+            Some(_) => store.read_blocking(work),
+            None => store.write_blocking(work),
+        };
+        match kept {
+            Ok(kept) => {
+                self.note(range.start, kept, outcome, stale);
+                Ok(())
+            }
+            Err(failure) if !blames_content(&failure) => Err(failure),
+            Err(failure) if range.len() == 1 => {
+                // Its cause may quote the record, so it is told nowhere.
+                let fault = match failure.fault() {
+                    Fault::Internal => Fault::NotStorable,
+                    fault => fault,
+                };
+                let rtype = self.entries.lock().unwrap_or_else(PoisonError::into_inner)[range.start].rtype();
+                let refused = reject(self.chunk, self.item(range.start), Failure::new(fault).at(rtype));
+                outcome.rejects.push(refused);
+                Ok(())
+            }
+            Err(_) => {
+                let middle = range.start + range.len() / 2;
+                self.keep(range.start..middle, outcome, stale)?;
+                self.keep(middle..range.end, outcome, stale)
+            }
         }
-        Err(_) => {
-            let middle = range.start + range.len() / 2;
-            store(shared, entries, range.start..middle, outcome, rejected)?;
-            store(shared, entries, middle..range.end, outcome, rejected)
+    }
+
+    /// Notes what became of the entries from `start` on.
+    fn note(&self, start: usize, kept: Kept, outcome: &mut Outcome, stale: &mut Vec<usize>) {
+        self.shared.run.seen.mark(&kept.keys);
+        outcome.stored += kept.stored;
+        outcome.unchanged += kept.unchanged;
+        for (reason, count) in kept.withheld {
+            *outcome.withheld.entry(reason).or_default() += count;
         }
+        outcome.superseded.extend(kept.superseded.into_iter().map(|lost| {
+            let item = self.item(start + lost.index);
+            Superseded {
+                source: self.chunk.source.to_string(),
+                line: item.line,
+                entry: item.entry,
+                rtype: lost.rtype,
+                id: lost.id,
+                was_stored: lost.was_stored,
+                by: lost.by,
+            }
+        }));
+        let rejected = kept.rejected.into_iter();
+        outcome
+            .rejects
+            .extend(rejected.map(|(index, failure)| reject(self.chunk, self.item(start + index), failure)));
+        stale.extend(kept.stale.iter().map(|index| self.items[start + index]));
+    }
+
+    fn item(&self, index: usize) -> &Item {
+        &self.chunk.items[self.items[index]]
     }
 }

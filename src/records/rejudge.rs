@@ -95,6 +95,11 @@ fn judge(row: &Stored, now_ms: i64, base_url: &str) -> Option<Candidate> {
     let draft = gate::stored_draft(&row.body, &row.id, &row.source_sha256).ok()?;
     let judged = gate::judge(&draft, row.version, now_ms, base_url);
     judged
+        .map(|mut candidate| {
+            // It became visible when it was stored, not now.
+            candidate.stamp(row.last_updated_ms);
+            candidate
+        })
         .inspect_err(|failure| {
             tracing::warn!(resource = %format!("{}/{}", row.rtype, row.id), fault = failure.fault().code(),
                 "a stored resource is refused by this version and is withheld");

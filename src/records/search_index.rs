@@ -13,6 +13,9 @@ const STEP: i64 = 500;
 
 /// What is indexed of a resource of this owner.
 pub fn of(resource: &Screened<'_>, owner_id: Option<&str>, base_url: &str) -> Indexed {
+    if resource.root().get("resourceType").is_some_and(|own| own.is("Binary")) {
+        return Indexed::default();
+    }
     extract(resource, owner_id, |text| {
         compartment::local(text, base_url).map(|(rtype, id)| (rtype.to_owned(), id.to_owned()))
     })

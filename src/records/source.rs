@@ -1,12 +1,16 @@
-//! Where resources come from: files of NDJSON, Bundles and single resources, plain or gzipped, alone or in folders.
+//! Where resources come from: files of NDJSON, Bundles, arrays and single resources, plain or gzipped, alone or in folders.
 //!
-//! A run goes through its sources several times, by [`phase`], so that what others refer to is stored first whatever the
-//! order of files. Within a phase the last path of the command line comes first, because the first copy of a resource is
-//! the one that is kept. Memory holds one chunk of a file at a time, or one Bundle.
+//! A file is what it holds ([`super::sniff`]); its name says only which files of a folder are looked at, and when first. A run
+//! goes through its sources several times, by [`phase`], so that what others refer to is stored first whatever the order of
+//! files. Within a phase the last path of the command line comes first, so that of two versions whose sources do not say which
+//! is newer the one of the later path is there already. Memory holds one chunk of a file at a time, or one Bundle.
 
-use super::bundle;
+use super::bundle::Document;
+use super::lines::lines;
 use super::links::FullUrls;
+use super::sniff::{self, Form, HEAD_BYTES};
 use crate::error::{Failure, Fault};
+use crate::fhir::prescreen::Limits;
 use flate2::bufread::MultiGzDecoder;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -15,17 +19,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Bytes of lines that travel together.
-const CHUNK_BYTES: usize = 1 << 20;
-/// Resources that travel together, and that one transaction stores.
-const CHUNK_ITEMS: usize = 500;
-/// Longest line.
-pub const LINE_BYTES_MAX: usize = 32 << 20;
-
 /// How often a run goes through its sources.
-pub const PHASES: u8 = 6;
+pub const PHASES: u8 = 7;
 
-/// When a type is stored: directories first, then members, then their coverage, the rest, and what is about all that.
+/// When a type is stored: directories first, then members, then their coverage, the rest, what is attached to it, and what is
+/// about all that.
 pub fn phase(rtype: Option<&str>) -> u8 {
     match rtype {
         Some(
@@ -34,16 +32,10 @@ pub fn phase(rtype: Option<&str>) -> u8 {
         Some("PractitionerRole" | "HealthcareService" | "InsurancePlan" | "OrganizationAffiliation") => 1,
         Some("Patient") => 2,
         Some("Coverage" | "RelatedPerson") => 3,
-        Some("Provenance") => 5,
+        Some("Binary") => 5,
+        Some("Provenance") => 6,
         _ => 4,
     }
-}
-
-/// How a file holds its resources.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    Ndjson,
-    Json,
 }
 
 /// A file.
@@ -52,16 +44,20 @@ pub struct Source {
     path: PathBuf,
     /// The path as people know it.
     pub name: Arc<str>,
-    form: Form,
-    gzip: bool,
-    /// Named on the command line, not found in a folder.
-    explicit: bool,
+    /// How it holds its resources; known once it was opened.
+    form: Option<Form>,
+    /// Its name says that it holds lines.
+    named_lines: bool,
+    /// What is no record is refused, not left aside: it was named on the command line, or as a bulk export names its files.
+    strict: bool,
     /// Size on disk.
     pub bytes: u64,
-    /// The phases it has something for, one bit each; all until it was gone through once.
+    /// The phases it has something for, one bit each; those that it may have something for until it was gone through once.
     phases: u8,
-    /// Lines are of one phase by the name of the file, as a bulk export names them.
-    uniform: bool,
+    /// It was gone through once, so that `phases` are known.
+    known: bool,
+    /// How much of `bytes` was told as done.
+    told: u64,
 }
 
 /// One resource in a chunk.
@@ -75,8 +71,24 @@ pub struct Item {
     pub entry: Option<usize>,
     /// Id for a resource that brings none.
     pub fallback_id: Option<String>,
+    /// The base of the server it comes from, when its entry tells.
+    pub base: Option<Arc<str>>,
     /// It was refused before it was looked at.
     pub refused: Option<Fault>,
+}
+
+impl Item {
+    /// The resource at `span`, of which nothing else is known.
+    pub fn of(span: Range<usize>) -> Self {
+        Item {
+            span,
+            line: 1,
+            entry: None,
+            fallback_id: None,
+            base: None,
+            refused: None,
+        }
+    }
 }
 
 /// Resources that travel together.
@@ -90,30 +102,52 @@ pub struct Chunk {
     pub items: Vec<Item>,
     /// Full URLs of the Bundle they come from.
     pub urls: Option<Arc<FullUrls>>,
+    /// Bytes of the file that it stands for, decompressed.
+    pub bytes: u64,
+    /// Where in the file, decompressed, its reading was; 0 when that is not known.
+    pub offset: u64,
 }
 
 /// What to do with a chunk. `false` ends the reading.
 pub type Emit<'e> = dyn FnMut(Chunk) -> bool + 'e;
 
-/// Finds the files under `paths`, the last path first.
+/// A file that was left aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Aside {
+    /// The file, as people know it.
+    pub name: String,
+    /// Why.
+    pub why: &'static str,
+}
+
+/// A file of a folder that holds JSON, but no resource of a record.
+pub const NO_RECORD: &str = "it holds no resource that is kept";
+const OTHER_NAME: &str = "in folders only .ndjson, .jsonl and .json are looked at, plain or with .gz";
+const JOURNAL: &str = "it is the journal of a bulk client";
+
+/// Finds the files under `paths`, the last path first, and tells which files of folders are not looked at.
 ///
 /// # Errors
-/// [`Fault::InputUnreadable`] with the path that is not there, cannot be read, or is of no known kind.
-pub fn gather(paths: &[PathBuf], names: &[String]) -> Result<Vec<Source>, Failure> {
+/// [`Fault::InputUnreadable`] with the path that is not there, cannot be read, or holds no JSON.
+pub fn gather(paths: &[PathBuf], names: &[String], aside: &mut Vec<Aside>) -> Result<Vec<Source>, Failure> {
     let mut sources = Vec::new();
     for (path, name) in paths.iter().zip(names).rev() {
         let unreadable = |error: std::io::Error| Failure::new(Fault::InputUnreadable).at(name.as_str()).because(error);
         if std::fs::metadata(path).map_err(unreadable)?.is_dir() {
             let mut found = Vec::new();
-            walk(path, name, &mut found)?;
+            walk(path, name, &mut found, aside)?;
             found.sort_by(|a: &Source, b| b.path.cmp(&a.path));
             sources.extend(found);
         } else {
-            let source = source(path, name, true)?.ok_or_else(|| {
-                Failure::new(Fault::InputUnreadable)
-                    .at(name.as_str())
-                    .remedy("Name files .ndjson, .json, or either with .gz.")
-            })?;
+            let source = match source(path, name, true)? {
+                Some(source) => source,
+                None if holds_json(path).map_err(unreadable)? => named(path, name, true, false, None)?,
+                None => {
+                    return Err(Failure::new(Fault::InputUnreadable)
+                        .at(name.as_str())
+                        .remedy("Name files that hold FHIR JSON, plain or gzipped."));
+                }
+            };
             File::open(path).map_err(unreadable)?;
             sources.push(source);
         }
@@ -121,7 +155,7 @@ pub fn gather(paths: &[PathBuf], names: &[String]) -> Result<Vec<Source>, Failur
     Ok(sources)
 }
 
-fn walk(folder: &Path, name: &str, found: &mut Vec<Source>) -> Result<(), Failure> {
+fn walk(folder: &Path, name: &str, found: &mut Vec<Source>, aside: &mut Vec<Aside>) -> Result<(), Failure> {
     let unreadable = |error: std::io::Error| Failure::new(Fault::InputUnreadable).at(name).because(error);
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
@@ -130,49 +164,65 @@ fn walk(folder: &Path, name: &str, found: &mut Vec<Source>) -> Result<(), Failur
         // A link may lead round in circles or out of the folder; only what is there itself is taken.
         let kind = entry.file_type().map_err(unreadable)?;
         if kind.is_dir() {
-            walk(&path, &inner, found)?;
-        } else if kind.is_file() && entry.file_name() != "log.ndjson" {
-            // `log.ndjson` is the journal that bulk clients leave beside their files.
-            found.extend(source(&path, &inner, false)?);
+            walk(&path, &inner, found, aside)?;
+            continue;
         }
+        let why = if !kind.is_file() {
+            "it is no file of its own"
+        } else if entry.file_name() == "log.ndjson" {
+            JOURNAL
+        } else if let Some(source) = source(&path, &inner, false)? {
+            found.push(source);
+            continue;
+        } else {
+            OTHER_NAME
+        };
+        aside.push(Aside { name: inner, why });
     }
     Ok(())
 }
 
+/// Whether a file holds JSON, whatever its name.
+fn holds_json(path: &Path) -> std::io::Result<bool> {
+    let (head, _) = head(&mut opened(File::open(path)?, None)?.0)?;
+    Ok(sniff::is_json(&head))
+}
+
 fn source(path: &Path, name: &str, explicit: bool) -> Result<Option<Source>, Failure> {
-    let file = path
-        .file_name()
-        .map(|file| file.to_string_lossy().to_ascii_lowercase())
-        .unwrap_or_default();
-    let (stem, gzip) = file
-        .strip_suffix(".gz")
-        .map_or((file.as_str(), false), |stem| (stem, true));
-    let form = match stem.rsplit_once('.') {
-        Some((_, "ndjson" | "jsonl")) => Form::Ndjson,
-        Some((_, "json")) => Form::Json,
-        _ => return Ok(None),
-    };
-    let unreadable = |error: std::io::Error| Failure::new(Fault::InputUnreadable).at(name).because(error);
-    let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
     let own = path
         .file_name()
         .map(|file| file.to_string_lossy().into_owned())
         .unwrap_or_default();
+    let lower = own.to_ascii_lowercase();
+    let stem = lower.strip_suffix(".gz").unwrap_or(&lower);
+    let named_lines = match stem.rsplit_once('.') {
+        Some((_, "ndjson" | "jsonl")) => true,
+        Some((_, "json")) => false,
+        _ => return Ok(None),
+    };
     let hint = own
         .split(['.', '-', '_'])
         .next()
-        .and_then(causeway_fhir_types::type_name);
-    let hint = hint.filter(|_| form == Form::Ndjson);
-    Ok(Some(Source {
+        .and_then(causeway_fhir_types::type_name)
+        .filter(|_| named_lines);
+    named(path, name, explicit, named_lines, hint).map(Some)
+}
+
+/// `hint` is the type that its name tells: what is of that type's phase or later is looked for when that phase comes.
+fn named(path: &Path, name: &str, explicit: bool, named_lines: bool, hint: Option<&str>) -> Result<Source, Failure> {
+    let unreadable = |error: std::io::Error| Failure::new(Fault::InputUnreadable).at(name).because(error);
+    let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
+    Ok(Source {
         path: path.to_owned(),
         name: name.into(),
-        form,
-        gzip,
-        explicit,
+        form: None,
+        named_lines,
+        strict: explicit || named_lines,
         bytes,
-        phases: hint.map_or(u8::MAX, |rtype| 1 << phase(Some(rtype))),
-        uniform: hint.is_some(),
-    }))
+        phases: hint.map_or(u8::MAX, |rtype| u8::MAX << phase(Some(rtype))),
+        known: false,
+        told: 0,
+    })
 }
 
 /// What going through a source brought to light.
@@ -184,52 +234,99 @@ pub enum Visit {
     NotARecord,
 }
 
+type Reader<'r> = Box<dyn BufRead + 'r>;
+
+/// A file as its content is, decompressed when it is gzip, and whether it is. `read` counts its bytes on disk.
+fn opened(file: File, read: Option<&AtomicU64>) -> std::io::Result<(Reader<'_>, bool)> {
+    let mut plain = BufReader::with_capacity(1 << 17, Counted { file, read });
+    Ok(if sniff::is_gzip(plain.fill_buf()?) {
+        (
+            Box::new(BufReader::with_capacity(1 << 17, MultiGzDecoder::new(plain))),
+            true,
+        )
+    } else {
+        (Box::new(plain), false)
+    })
+}
+
+/// Its first bytes, and whether they are all.
+fn head(reader: &mut Reader<'_>) -> std::io::Result<(Vec<u8>, bool)> {
+    let mut head = Vec::new();
+    reader.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head)?;
+    let is_whole = head.len() < HEAD_BYTES;
+    Ok((head, is_whole))
+}
+
 impl Source {
-    /// Emits the source's resources of `now`'s phase. `consumed` counts its bytes on disk the first time.
+    /// Emits the source's resources of `now`'s phase, and those of earlier phases that were not looked for yet. `done` counts its
+    /// bytes on disk that are dealt with.
     ///
     /// # Errors
     /// [`Fault::InputUnreadable`] when it cannot be read to its end; what came before is emitted.
-    pub fn visit(&mut self, now: u8, consumed: &AtomicU64, emit: &mut Emit<'_>) -> Result<Visit, Failure> {
+    pub fn visit(&mut self, now: u8, done: &AtomicU64, emit: &mut Emit<'_>) -> Result<Visit, Failure> {
         if self.phases & (1 << now) == 0 {
             return Ok(Visit::Done);
         }
-        let first = self.uniform || self.phases == u8::MAX;
         let name = Arc::clone(&self.name);
         let unreadable =
             move |error: std::io::Error| Failure::new(Fault::InputUnreadable).at(name.as_ref()).because(error);
+        let on_disk = AtomicU64::new(0);
         let file = File::open(&self.path).map_err(&unreadable)?;
-        let counted = Counted {
-            file,
-            consumed: first.then_some(consumed),
-        };
-        let plain = BufReader::with_capacity(1 << 17, counted);
-        let mut reader: Box<dyn BufRead + '_> = if self.gzip {
-            Box::new(BufReader::with_capacity(1 << 17, MultiGzDecoder::new(plain)))
-        } else {
-            Box::new(plain)
-        };
-        match self.form {
-            Form::Ndjson => {
-                let wanted = if self.uniform { None } else { Some(now) };
-                let (phases, done) = lines(reader.as_mut(), &self.name, wanted, emit);
-                if !self.uniform {
-                    self.phases = if done.is_ok() { phases } else { self.phases };
-                }
-                done.map_err(unreadable)?;
-                Ok(Visit::Done)
+        let (mut reader, packed) = opened(file, Some(&on_disk)).map_err(&unreadable)?;
+        let form = match self.form {
+            Some(form) => form,
+            None => {
+                let (head, is_whole) = head(&mut reader).map_err(&unreadable)?;
+                let form = sniff::form(&head, is_whole, self.named_lines);
+                self.form = Some(form);
+                reader = Box::new(std::io::Cursor::new(head).chain(reader));
+                form
             }
-            Form::Json => {
-                let mut bytes = Vec::new();
-                let limit = crate::fhir::prescreen::Limits::bundle().bytes as u64 + 1;
-                if let Err(error) = reader.take(limit).read_to_end(&mut bytes) {
-                    self.phases = 0;
-                    return Err(unreadable(error));
-                }
-                let read = bundle::read(bytes, &self.name, now, self.explicit, emit);
-                self.phases = read.phases;
-                Ok(if read.record { Visit::Done } else { Visit::NotARecord })
+        };
+        let known = self.known;
+        let wanted = move |own: u8| own == now || !known && own < now;
+        let (told, bytes) = (&mut self.told, self.bytes);
+        let mut tell = |chunk: Chunk| {
+            let share = if !packed || chunk.offset == 0 {
+                chunk.bytes as f64
+            } else {
+                chunk.bytes as f64 * on_disk.load(Ordering::Relaxed) as f64 / chunk.offset as f64
+            };
+            let more = (share as u64).min(bytes - *told);
+            *told += more;
+            done.fetch_add(more, Ordering::Relaxed);
+            emit(chunk)
+        };
+        let taken = match form {
+            Form::Lines => {
+                let (taken, read) = lines(reader.as_mut(), &self.name, &wanted, self.strict, &mut tell);
+                read.map_err(&unreadable)?;
+                taken
             }
+            Form::Document => {
+                let mut text = Vec::new();
+                let limit = Limits::bundle().bytes as u64 + 1;
+                reader.take(limit).read_to_end(&mut text).map_err(&unreadable)?;
+                let document = Document {
+                    name: &self.name,
+                    line: 1,
+                    wanted: &wanted,
+                    offset: 0,
+                    strict: self.strict,
+                };
+                document.in_order(text, &mut tell)
+            }
+        };
+        if !taken.go_on {
+            return Ok(Visit::Done);
         }
+        self.phases = taken.phases & u8::MAX.checked_shl(u32::from(now) + 1).unwrap_or(0);
+        self.known = true;
+        if self.phases == 0 {
+            done.fetch_add(self.bytes - self.told, Ordering::Relaxed);
+            self.told = self.bytes;
+        }
+        Ok(if taken.record { Visit::Done } else { Visit::NotARecord })
     }
 
     /// Leaves the source aside for the rest of the run.
@@ -240,156 +337,25 @@ impl Source {
 
 struct Counted<'c> {
     file: File,
-    consumed: Option<&'c AtomicU64>,
+    read: Option<&'c AtomicU64>,
 }
 
 impl Read for Counted<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let count = self.file.read(buffer)?;
-        if let Some(consumed) = self.consumed {
-            consumed.fetch_add(count as u64, Ordering::Relaxed);
+        if let Some(read) = self.read {
+            read.fetch_add(count as u64, Ordering::Relaxed);
         }
         Ok(count)
     }
-}
-
-/// Emits the lines of one phase (all of them for `None`), and tells which phases there are.
-pub fn lines(
-    reader: &mut (dyn BufRead + '_),
-    name: &Arc<str>,
-    wanted: Option<u8>,
-    emit: &mut Emit<'_>,
-) -> (u8, std::io::Result<()>) {
-    let mut phases = 0;
-    let mut line = 0u64;
-    let mut buffer: Vec<u8> = Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4);
-    let mut items: Vec<Item> = Vec::new();
-    let flush = |buffer: &mut Vec<u8>, items: &mut Vec<Item>, emit: &mut Emit<'_>| {
-        if items.is_empty() {
-            buffer.clear();
-            return true;
-        }
-        let full = std::mem::replace(buffer, Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4));
-        emit(Chunk {
-            source: Arc::clone(name),
-            buffer: Arc::new(full),
-            items: std::mem::take(items),
-            urls: None,
-        })
-    };
-    loop {
-        let start = buffer.len();
-        line += 1;
-        let (read, cut) = match read_line(reader, &mut buffer) {
-            Ok(read) => read,
-            Err(error) => {
-                buffer.truncate(start);
-                flush(&mut buffer, &mut items, emit);
-                return (phases, Err(error));
-            }
-        };
-        if read == 0 {
-            flush(&mut buffer, &mut items, emit);
-            return (phases, Ok(()));
-        }
-        let text = buffer[start..].trim_ascii();
-        if text.is_empty() && !cut {
-            buffer.truncate(start);
-            continue;
-        }
-        let own = phase(peek_type(text));
-        phases |= 1 << own;
-        if wanted.is_some_and(|wanted| wanted != own) {
-            buffer.truncate(start);
-            continue;
-        }
-        let from = start + (buffer[start..].len() - buffer[start..].trim_ascii_start().len());
-        let span = if cut { start..start } else { from..from + text.len() };
-        if cut {
-            buffer.truncate(start);
-        }
-        items.push(Item {
-            span,
-            line,
-            entry: None,
-            fallback_id: None,
-            refused: cut.then_some(Fault::TooLarge),
-        });
-        if (buffer.len() >= CHUNK_BYTES || items.len() >= CHUNK_ITEMS) && !flush(&mut buffer, &mut items, emit) {
-            return (phases, Ok(()));
-        }
-    }
-}
-
-/// Appends one line to `buffer`, at most the longest; the rest of a longer one is passed over. `true` when it was cut.
-fn read_line(reader: &mut (dyn BufRead + '_), buffer: &mut Vec<u8>) -> std::io::Result<(usize, bool)> {
-    let read = reader.take(LINE_BYTES_MAX as u64).read_until(b'\n', buffer)?;
-    if read < LINE_BYTES_MAX || buffer.last() == Some(&b'\n') {
-        return Ok((read, false));
-    }
-    loop {
-        let held = reader.fill_buf()?;
-        if held.is_empty() {
-            return Ok((read, true));
-        }
-        let end = held.iter().position(|byte| *byte == b'\n');
-        let used = end.map_or(held.len(), |at| at + 1);
-        reader.consume(used);
-        if end.is_some() {
-            return Ok((read, true));
-        }
-    }
-}
-
-/// The type a line seems to have, to decide when it is looked at; the gate decides what it is.
-fn peek_type(line: &[u8]) -> Option<&str> {
-    const NAME: &[u8] = b"\"resourceType\"";
-    let at = line.windows(NAME.len()).position(|window| window == NAME)?;
-    let rest = line[at + NAME.len()..]
-        .trim_ascii_start()
-        .strip_prefix(b":")?
-        .trim_ascii_start()
-        .strip_prefix(b"\"")?;
-    let end = rest.iter().take(64).position(|byte| *byte == b'"')?;
-    std::str::from_utf8(&rest[..end]).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn all(text: &[u8], wanted: Option<u8>) -> (Vec<(u64, String)>, u8) {
-        let mut got = Vec::new();
-        let mut reader = text;
-        let (phases, done) = lines(&mut reader, &"x".into(), wanted, &mut |chunk| {
-            got.extend(chunk.items.iter().map(|item| {
-                (
-                    item.line,
-                    String::from_utf8_lossy(&chunk.buffer[item.span.clone()]).into_owned(),
-                )
-            }));
-            true
-        });
-        done.expect("read");
-        (got, phases)
-    }
-
     #[test]
-    fn lines_are_found_by_phase_with_their_numbers() {
-        let text = b"{\"resourceType\":\"Condition\"}\r\n\n  {\"resourceType\" : \"Patient\"} \n{\"a\":1}";
-        let (lines, phases) = all(text, None);
-        let expected = [
-            (1, "{\"resourceType\":\"Condition\"}"),
-            (3, "{\"resourceType\" : \"Patient\"}"),
-            (4, "{\"a\":1}"),
-        ];
-        assert_eq!(lines, expected.map(|(n, t)| (n, t.to_owned())));
-        assert_eq!(phases, 1 << 4 | 1 << 2);
-        assert_eq!(all(text, Some(2)).0.len(), 1);
-    }
-
-    #[test]
-    fn files_are_known_by_their_names() {
+    fn files_of_a_folder_are_known_by_their_names() {
         let dir = tempfile::tempdir().expect("a folder");
         for name in [
             "b/Patient.ndjson.gz",
@@ -402,16 +368,35 @@ mod tests {
             std::fs::create_dir_all(path.parent().expect("a parent")).expect("made");
             std::fs::write(path, "").expect("written");
         }
-        let found = gather(&[dir.path().to_owned()], &["d".into()]).expect("gathered");
+        let mut aside = Vec::new();
+        let found = gather(&[dir.path().to_owned()], &["d".into()], &mut aside).expect("gathered");
+        let mut left: Vec<&str> = aside.iter().map(|one| one.name.as_str()).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["d/b/log.ndjson", "d/b/notes.txt"]);
         assert_eq!(
             found.iter().map(|s| s.name.as_ref()).collect::<Vec<_>>(),
             ["d/b/x.NDJSON", "d/b/Patient.ndjson.gz", "d/a.json"]
         );
-        assert_eq!((found[1].phases, found[0].phases), (1 << 2, u8::MAX));
-        let missing = gather(&[dir.path().join("none")], &["none".into()]).expect_err("refused");
+        assert_eq!((found[1].phases, found[0].phases), (u8::MAX << 2, u8::MAX));
+        let missing = gather(&[dir.path().join("none")], &["none".into()], &mut aside).expect_err("refused");
         assert_eq!(
             (missing.fault(), missing.expressions()),
             (Fault::InputUnreadable, &["none".to_owned()][..])
         );
+    }
+    #[test]
+    fn a_file_that_is_named_is_taken_by_what_it_holds() {
+        let dir = tempfile::tempdir().expect("a folder");
+        for (name, text, taken) in [
+            ("records.txt", "\n{\"resourceType\":\"Patient\"}", true),
+            ("records", "[{}]", true),
+            ("notes.txt", "hello", false),
+            ("records.xml", "<Patient/>", false),
+        ] {
+            let path = dir.path().join(name);
+            std::fs::write(&path, text).expect("written");
+            let found = gather(&[path], &[name.into()], &mut Vec::new());
+            assert_eq!(found.is_ok(), taken, "{name}");
+        }
     }
 }

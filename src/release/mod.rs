@@ -52,6 +52,11 @@ pub fn is_served(rtype: &str) -> bool {
         && released::money(rtype) != released::Money::Whole
 }
 
+/// Whether resources of a type are found by searches. A Binary is read by its address only.
+pub fn is_searchable(rtype: &str) -> bool {
+    is_served(rtype) && rtype != "Binary"
+}
+
 /// The ledger entry of a disclosure under `grant`.
 fn entry(action: Action, caller: &Caller, grant: &LiveGrant) -> Entry {
     let mut entry = Entry::new(action, caller.actor(), caller.correlation.clone());

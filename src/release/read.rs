@@ -4,8 +4,11 @@ use super::{Sent, Tally, begin, complete, entry, is_shared, refuse};
 use crate::audit::{Action, Outcome};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
+use crate::fhir::prescreen::{Limits, screen};
+use crate::records::compartment;
 use crate::security::Caller;
-use crate::store::disclosure::{self, Released};
+use crate::store::Db;
+use crate::store::disclosure::{self, LiveGrant, Released};
 
 /// Reads one resource. `id` need not be well formed, nor `version`, which must be the current one when it is given. `sent` says
 /// what of it goes out.
@@ -33,9 +36,19 @@ pub async fn read(
         };
     }
     let (partner, now_ms) = (caller.partner.id.clone(), ctx.clock.now_ms());
+    let base_url = ctx.payer.base_url.clone();
     let found = ctx
         .store
-        .read(move |db| disclosure::one(db, &partner, &kind, &name, now_ms))
+        .read(move |db| {
+            let found = disclosure::one(db, &partner, &kind, &name, now_ms)?;
+            match found {
+                Some((row, grant)) if kind == "Binary" => {
+                    let may = attached(db, &partner, &row, &grant, &base_url, now_ms)?;
+                    Ok(may.then_some((row, grant)))
+                }
+                found => Ok(found),
+            }
+        })
         .await?;
     let narrowed_to = caller.patient_id.as_deref();
     let found = found.filter(|(row, grant)| is_wanted(row) && narrowed_to.is_none_or(|only| only == grant.patient_id));
@@ -57,4 +70,31 @@ pub async fn read(
         complete(ctx, begun, outcome, sent.bytes(row.size()), tally.clone());
     }
     Ok(row)
+}
+
+/// Whether a Binary may leave: by the rule of all that names it, and of the security context that it names itself.
+fn attached(
+    db: &mut Db,
+    partner: &str,
+    row: &Released,
+    grant: &LiveGrant,
+    base_url: &str,
+    now_ms: i64,
+) -> Result<bool, Failure> {
+    if !disclosure::is_attached(db, grant, &row.id, now_ms)? {
+        return Ok(false);
+    }
+    let screened = screen(row.bytes(), &Limits::record())?;
+    let Some(context) = screened.root().get("securityContext") else {
+        return Ok(true);
+    };
+    let text = context.get("reference").and_then(|reference| reference.text());
+    match text.as_deref().and_then(|text| compartment::local(text, base_url)) {
+        Some(("Patient", id)) => Ok(id == grant.patient_id),
+        Some((rtype, id)) if !is_shared(rtype) && rtype != "Binary" => {
+            let found = disclosure::one(db, partner, rtype, id, now_ms)?;
+            Ok(found.is_some_and(|(_, other)| other.compartment == grant.compartment))
+        }
+        _ => Ok(false),
+    }
 }

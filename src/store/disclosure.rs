@@ -5,7 +5,7 @@
 
 use super::Db;
 use super::resources::NOBODY;
-use super::schema::{consent, grants, resource};
+use super::schema::{attachment, consent, grants, resource};
 use crate::error::Failure;
 use diesel::prelude::*;
 use diesel::sql_types::{Binary, Nullable};
@@ -66,6 +66,11 @@ impl Released {
     /// Length of what leaves, in bytes.
     pub fn size(&self) -> u64 {
         self.released.as_ref().unwrap_or(&self.body).len() as u64
+    }
+
+    /// The bytes that leave, to be read.
+    pub fn bytes(&self) -> &[u8] {
+        self.released.as_ref().unwrap_or(&self.body)
     }
 
     /// The bytes that leave: the released form when there is one, else as stored.
@@ -257,6 +262,27 @@ pub fn one(
         .optional()?)
 }
 
+/// Whether the Binary that was found under `grant` may leave: something names it, and all that names it is of the same member
+/// and may itself leave now.
+///
+/// # Errors
+/// Those of the database.
+pub fn is_attached(db: &mut Db, grant: &LiveGrant, binary_id: &str, now_ms: i64) -> Result<bool, Failure> {
+    let naming: i64 = attachment::table
+        .filter(attachment::binary_id.eq(binary_id))
+        .count()
+        .get_result(db)?;
+    let leaving: i64 = attachment::table
+        .inner_join(resource::table.on(resource::key.eq(attachment::key)))
+        .inner_join(grants::table.on(grants::compartment.eq(resource::compartment)))
+        .filter(attachment::binary_id.eq(binary_id))
+        .filter(grants::id.eq(&grant.id).and(grants::revoked_ms.is_null()))
+        .filter(releasable!(now_ms - PA_KEPT_MS))
+        .count()
+        .get_result(db)?;
+    Ok(naming > 0 && naming == leaving)
+}
+
 /// The next rows of a member's record after `after_key`, at most `limit`, under this grant if it is still live.
 ///
 /// # Errors
@@ -283,6 +309,8 @@ pub fn page(
                 .and(resource::key.lt(end_of(grant.compartment))),
         )
         .filter(releasable!(now_ms - PA_KEPT_MS))
+        // What is attached is read by its address, each by the rule of what names it ([`binary`]).
+        .filter(resource::rtype.ne("Binary"))
         .order(resource::key.asc())
         .limit(limit)
         .select((

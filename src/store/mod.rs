@@ -2,6 +2,7 @@
 //!
 //! Functions take `&mut Db`; whoever owns the transaction decides its extent. Nothing here calls the network or knows HTTP.
 
+pub mod attachments;
 pub mod consents;
 mod db;
 pub mod dependencies;
@@ -32,6 +33,7 @@ pub mod steps;
 pub mod tokens;
 mod url;
 pub mod withheld;
+pub mod visible;
 mod writer;
 
 pub use db::{Db, Store, StoreOptions};

@@ -5,7 +5,9 @@
 
 use super::Db;
 use super::disclosure::coalesce;
-use super::schema::{compartment, member, resource, resource_identifier, search_date, search_state, search_value};
+use super::schema::{
+    attachment, compartment, member, resource, resource_identifier, search_date, search_state, search_value,
+};
 use crate::error::{Failure, Fault};
 use diesel::prelude::*;
 use std::collections::HashMap;
@@ -40,6 +42,8 @@ pub struct Row<'a> {
     pub sha256: &'a [u8],
     pub body: &'a [u8],
     pub released: Option<&'a [u8]>,
+    pub source_updated_ms: Option<i64>,
+    pub source_version: Option<i64>,
 }
 
 /// What is known of a stored resource without its bytes.
@@ -51,6 +55,17 @@ pub struct Existing {
     pub version: i64,
     pub source_sha256: Vec<u8>,
     pub pa_state: i64,
+    pub source_updated_ms: Option<i64>,
+    pub source_version: Option<i64>,
+}
+
+/// A row of `attachment`: a resource that names a Binary.
+#[derive(Clone, Debug, Insertable, PartialEq, Eq, PartialOrd, Ord)]
+#[diesel(table_name = attachment, treat_none_as_default_value = false)]
+#[allow(missing_docs)]
+pub struct Attachment<'a> {
+    pub binary_id: &'a str,
+    pub key: i64,
 }
 
 /// A row of `resource_identifier`.
@@ -151,6 +166,8 @@ pub fn existing(db: &mut Db, rtype: &str, ids: &[&str]) -> Result<Vec<Existing>,
                 resource::version,
                 resource::source_sha256,
                 resource::pa_state,
+                resource::source_updated_ms,
+                resource::source_version,
             ))
             .load::<Existing>(db)?;
         found.extend(rows);
@@ -240,6 +257,7 @@ pub fn remove(db: &mut Db, keys: &[i64]) -> Result<(), Failure> {
     unindex(db, keys)?;
     for keys in keys.chunks(ROWS) {
         diesel::delete(resource_identifier::table.filter(resource_identifier::key.eq_any(keys))).execute(db)?;
+        diesel::delete(attachment::table.filter(attachment::key.eq_any(keys))).execute(db)?;
         diesel::delete(resource::table.filter(resource::key.eq_any(keys))).execute(db)?;
     }
     Ok(())
@@ -346,6 +364,15 @@ pub fn bodies(db: &mut Db, after_key: i64, limit: i64) -> Result<Vec<Body>, Fail
 pub fn insert(db: &mut Db, rows: &[Row<'_>], identifiers: &[Identifier<'_>]) -> Result<(), Failure> {
     insert!(db, resource::table, rows);
     insert!(db, resource_identifier::table, identifiers);
+    Ok(())
+}
+
+/// Writes which Binaries resources name.
+///
+/// # Errors
+/// Those of the database.
+pub fn attach(db: &mut Db, rows: &[Attachment<'_>]) -> Result<(), Failure> {
+    insert!(db, attachment::table, rows);
     Ok(())
 }
 

@@ -84,6 +84,23 @@ diesel::table! {
         sha256 -> Binary,
         body -> Binary,
         released -> Nullable<Binary>,
+        source_updated_ms -> Nullable<BigInt>,
+        source_version -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    attachment (binary_id, key) {
+        binary_id -> Text,
+        key -> BigInt,
+    }
+}
+
+diesel::table! {
+    visible_state (one) {
+        one -> BigInt,
+        last_ms -> BigInt,
+        after_key -> Nullable<BigInt>,
     }
 }
 
@@ -248,6 +265,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     operator_token,
     compartment,
     resource,
+    attachment,
     resource_identifier,
     search_value,
     search_date,

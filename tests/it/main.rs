@@ -17,6 +17,7 @@ mod demo_files;
 mod disclosures;
 mod errors;
 mod explorer;
+mod files;
 mod folding;
 mod guess;
 mod identity;

@@ -57,7 +57,7 @@ async fn authorise(request: &HttpRequest, app: &App, limits: &Limits) -> Result<
     let allowed = match access {
         Access::Read(rtype) => scopes.allows(rtype, Permission::Read),
         Access::ReadType => scopes.allows(served_type(request)?, Permission::Read),
-        Access::SearchType => scopes.allows(served_type(request)?, Permission::Search),
+        Access::SearchType => scopes.allows(searchable_type(request)?, Permission::Search),
         Access::Batch => true,
         Access::Operation(canonical) => scopes.allows_operation(canonical),
         Access::Public | Access::Client => false,
@@ -92,6 +92,20 @@ pub fn not_served(rtype: &str) -> Failure {
     } else {
         Fault::RouteUnknown.into()
     }
+}
+
+/// The type in the path, if it is one that is searched.
+///
+/// # Errors
+/// [`Fault::RouteUnknown`].
+fn searchable_type(request: &HttpRequest) -> Result<&str, Failure> {
+    served_type(request).and_then(|rtype| {
+        if release::is_searchable(rtype) {
+            Ok(rtype)
+        } else {
+            Err(Fault::RouteUnknown.into())
+        }
+    })
 }
 
 /// The token of the one `Authorization: Bearer` header; a token in the URL is never taken (RFC 6750 section 5.3).

@@ -103,7 +103,11 @@ async fn run(app: &App, authorised: &Authorised, ask: &Ask, strict: bool) -> Res
 
 /// The checks that stand before the handlers of single requests; a refusal gets into the ledger like theirs.
 async fn scoped(app: &App, authorised: &Authorised, rtype: &str, permission: Permission) -> Result<(), Failure> {
-    let failure = if !release::is_served(rtype) {
+    let is_there = match permission {
+        Permission::Search => release::is_searchable(rtype),
+        _ => release::is_served(rtype),
+    };
+    let failure = if !is_there {
         not_served(rtype)
     } else if authorised.scopes.allows(rtype, permission) {
         return Ok(());

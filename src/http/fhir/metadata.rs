@@ -104,6 +104,14 @@ const SEARCHING: &str = "Searches go over the members granted to the caller, by 
 
 /// A type of members' records or of the directories beside them.
 fn served(rtype: &str, base_url: &str) -> Value {
+    if !release::is_searchable(rtype) {
+        return json!({
+            "type": rtype, "interaction": [{"code": "read"}, {"code": "vread"}],
+            "versioning": "versioned", "readHistory": false, "updateCreate": false, "conditionalRead": "full-support",
+            "documentation": "What an attachment of a DocumentReference, DiagnosticReport or Media names. It may be read by whoever \
+                may read all that names it. As a resource when Accept or _format names FHIR JSON, else as its content.",
+        });
+    }
     let param = |name: &str, kind: &str, documentation: &str| json!({"name": name, "type": kind, "documentation": documentation});
     let mut params = vec![
         param("_id", "token", "The logical id."),

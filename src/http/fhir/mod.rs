@@ -2,6 +2,7 @@
 
 pub mod authorised;
 pub mod batch;
+mod binary;
 pub mod code_system;
 pub mod conformance;
 pub mod everything;

@@ -1,6 +1,7 @@
 //! `GET [type]/[id]` and `GET [type]/[id]/_history/[vid]`: the current version, whole or as far as the reader lacks it.
 
 use super::authorised::{Authorised, served_type};
+use super::binary;
 use crate::app::App;
 use crate::clock::http_date;
 use crate::error::Fault;
@@ -39,8 +40,11 @@ async fn answer(
     version: Option<&str>,
     app: &App,
 ) -> Result<HttpResponse, HttpFailure> {
-    negotiate::form(request)?;
     let rtype = served_type(request)?;
+    if rtype == "Binary" && !negotiate::names_fhir(request) {
+        return binary::content(request, authorised, id, version, app).await;
+    }
+    negotiate::form(request)?;
     let conditions = Conditions::of(request.headers());
     let judge = |row: &Released| conditions.judge(&row.version.to_string(), row.last_updated_ms);
     let sent = |row: &Released| match judge(row) {

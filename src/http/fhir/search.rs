@@ -116,7 +116,7 @@ pub async fn bundle(
     };
     let search = query::read(rtype, &negotiate::pairs(&query)?, &reading)?;
     let scopes = authorised.scopes.clone();
-    let readable = move |rtype: &str| release::is_served(rtype) && scopes.allows(rtype, Permission::Read);
+    let readable = move |rtype: &str| release::is_searchable(rtype) && scopes.allows(rtype, Permission::Read);
     let found = release::search(ctx, caller, search.clone(), place, readable, sent).await?;
     let link = |place: Place| {
         let page = SearchPage {

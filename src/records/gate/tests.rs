@@ -48,11 +48,51 @@ fn bytes_stay_as_received_but_for_meta() {
 }
 
 #[test]
-fn the_source_keeps_its_last_updated_and_not_its_version() {
+fn what_the_source_says_of_its_version_stands_beside_ours() {
     let text = r#"{"resourceType":"Organization","meta":{"lastUpdated":"2020-01-01T00:00:00Z","versionId":"99"},"id":"o","name":"x"}"#;
     let kept = candidate(text).expect("kept");
-    assert_eq!(body(&kept), text.replace("99", "1"));
-    assert_eq!(rfc3339_ms(kept.last_updated_ms), "2020-01-01T00:00:00.000Z");
+    let ours = text
+        .replace("99", "1")
+        .replace("2020-01-01T00:00:00Z", "2026-01-01T00:00:00.000Z");
+    assert_eq!(body(&kept), ours);
+    assert_eq!(
+        kept.source.updated_ms.map(rfc3339_ms).as_deref(),
+        Some("2020-01-01T00:00:00.000Z")
+    );
+    assert_eq!((kept.source.number, kept.last_updated_ms), (Some(99), NOW));
+}
+
+#[test]
+fn the_time_of_the_commit_is_put_into_every_form_of_a_resource() {
+    let money = r#","total":[{"category":{"text":"t"},"amount":{"value":5.00,"currency":"USD"}}]}"#;
+    let rest = r#""status":"active","type":{"text":"x"},"use":"claim","patient":{"reference":"Patient/p"},"created":"2020-01-01","insurer":{"display":"i"},"provider":{"display":"d"},"outcome":"complete","insurance":[{"focal":true,"coverage":{"display":"c"}}]"#;
+    let profile = r#""profile":["http://hl7.org/fhir/us/carin-bb/StructureDefinition/C4BB-ExplanationOfBenefit-Oral"]"#;
+    for meta in [
+        String::new(),
+        r#""meta":{"versionId":"77"},"#.to_owned(),
+        r#""meta":{"lastUpdated":"2020-01-01T00:00:00+02:00","versionId":"123456789"},"#.to_owned(),
+        format!(r#""meta":{{{profile},"versionId":"5","lastUpdated":"2020-01-01T00:00:00Z"}},"#),
+        format!(r#""meta":{{"versionId":"5",{profile}}},"#),
+    ] {
+        let cut = r#""payment":{"amount":{"value":1,"currency":"USD"}},"#;
+        for head in [
+            format!(r#"{{"resourceType":"ExplanationOfBenefit","id":"e",{meta}{rest}"#),
+            format!(r#"{{"resourceType":"ExplanationOfBenefit",{meta}{cut}"id":"e",{rest}"#),
+            format!(r#"{{{cut}{meta}"id":"e",{rest},"resourceType":"ExplanationOfBenefit""#),
+        ] {
+            let mut kept = candidate(&format!("{head}{money}")).expect("kept");
+            let again = with_version(&kept, 12).expect("rewritten");
+            for kept in [&mut kept, &mut again.clone()] {
+                kept.stamp(NOW + 12_345);
+                assert_eq!(kept.sha256, sha256(&kept.body));
+                for bytes in [&kept.body, kept.released.as_ref().expect("another form")] {
+                    let json: serde_json::Value = serde_json::from_slice(bytes).expect("JSON");
+                    assert_eq!(json["meta"]["lastUpdated"], "2026-01-01T00:00:12.345Z", "{head}");
+                    assert_eq!(json["meta"]["versionId"], kept.version.to_string(), "{head}");
+                }
+            }
+        }
+    }
 }
 
 #[test]

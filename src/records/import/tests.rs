@@ -13,6 +13,8 @@ use std::fs;
 use std::sync::Arc;
 use tempfile::TempDir;
 
+mod files;
+mod versions;
 mod shapes;
 
 struct Payers {
@@ -56,9 +58,21 @@ impl Payers {
             .iter()
             .map(|path| path.file_name().expect("a name").to_string_lossy().into_owned())
             .collect();
-        let report = import(&self.ctx, paths, &names, &self.rejects_path(), &mut |_| ()).expect("imported");
+        self.import_with(paths, &names, self.options())
+    }
+
+    fn import_with(&self, paths: &[PathBuf], names: &[String], options: Options) -> Report {
+        let report = import(&self.ctx, paths, names, &options, &mut |_| ()).expect("imported");
         assert_eq!(report.read, report.stored + report.unchanged + report.rejected);
         report
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            rejects: self.rejects_path(),
+            superseded: self.folder.path().join("superseded.ndjson"),
+            ..Options::default()
+        }
     }
 
     fn rejects_path(&self) -> PathBuf {
@@ -351,6 +365,6 @@ fn a_path_that_is_not_there_imports_nothing() {
         payer.folder.path().join("none.ndjson"),
     ];
     let names = ["x.ndjson".to_owned(), "none.ndjson".to_owned()];
-    let failure = import(&payer.ctx, &paths, &names, &payer.rejects_path(), &mut |_| ()).expect_err("refused");
+    let failure = import(&payer.ctx, &paths, &names, &payer.options(), &mut |_| ()).expect_err("refused");
     assert_eq!((failure.fault(), payer.stored().len()), (Fault::InputUnreadable, 0));
 }

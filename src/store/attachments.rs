@@ -1,0 +1,91 @@
+//! Where a Binary stands: in the compartment of what names it. One that nothing names yet, or that resources of several
+//! members name, stands with nobody, and nobody is given it ([`super::disclosure::binary`]).
+
+use super::Db;
+use super::resources::{self, NOBODY, SEQUENCE_BITS};
+use super::schema::{attachment, resource};
+use crate::error::Failure;
+use diesel::prelude::*;
+use std::collections::{BTreeSet, HashMap};
+
+/// Names of one statement.
+const ROWS: usize = 500;
+
+/// The compartments of the resources that name each of these Binaries.
+///
+/// # Errors
+/// Those of the database.
+pub fn owners(db: &mut Db, binary_ids: &[&str]) -> Result<HashMap<String, BTreeSet<i64>>, Failure> {
+    let mut found: HashMap<String, BTreeSet<i64>> = HashMap::new();
+    for ids in binary_ids.chunks(ROWS) {
+        let rows = attachment::table
+            .inner_join(resource::table.on(resource::key.eq(attachment::key)))
+            .filter(attachment::binary_id.eq_any(ids))
+            .select((attachment::binary_id, resource::compartment))
+            .distinct()
+            .load::<(String, i64)>(db)?;
+        for (id, compartment) in rows {
+            found.entry(id).or_default().insert(compartment);
+        }
+    }
+    Ok(found)
+}
+
+/// The Binaries that these resources name.
+///
+/// # Errors
+/// Those of the database.
+pub fn named_by(db: &mut Db, keys: &[i64]) -> Result<BTreeSet<String>, Failure> {
+    let mut found = BTreeSet::new();
+    for keys in keys.chunks(ROWS) {
+        let ids = attachment::table
+            .filter(attachment::key.eq_any(keys))
+            .select(attachment::binary_id)
+            .load::<String>(db)?;
+        found.extend(ids);
+    }
+    Ok(found)
+}
+
+/// Moves these Binaries to where they belong now, and returns the keys that they have then.
+///
+/// # Errors
+/// Those of the database.
+pub fn settle(db: &mut Db, binary_ids: &BTreeSet<String>) -> Result<Vec<i64>, Failure> {
+    let ids: Vec<&str> = binary_ids.iter().map(String::as_str).collect();
+    let stored = resources::existing(db, "Binary", &ids)?;
+    if stored.is_empty() {
+        return Ok(Vec::new());
+    }
+    let owners = owners(db, &ids)?;
+    let mut moves = Vec::new();
+    let mut counts: HashMap<i64, i64> = HashMap::new();
+    for row in &stored {
+        let compartment = owners.get(&row.id).map_or(NOBODY, one);
+        if row.key >> SEQUENCE_BITS != compartment {
+            moves.push((row.key, compartment));
+            *counts.entry(compartment).or_default() += 1;
+        }
+    }
+    let mut next = resources::take_sequences(db, &counts)?;
+    let mut keys = Vec::with_capacity(moves.len());
+    for (old, compartment) in moves {
+        let sequence = next.entry(compartment).or_insert(1);
+        // For nobody the number is the whole key, which is the same.
+        let key = (compartment << SEQUENCE_BITS) | *sequence;
+        *sequence += 1;
+        diesel::update(resource::table.find(old))
+            .set((resource::key.eq(key), resource::compartment.eq(compartment)))
+            .execute(db)?;
+        keys.push(key);
+    }
+    Ok(keys)
+}
+
+/// The compartment that all are, or nobody's.
+pub fn one(compartments: &BTreeSet<i64>) -> i64 {
+    match compartments.first() {
+        Some(only) if compartments.len() == 1 => *only,
+        _ => NOBODY,
+    }
+}
