@@ -9,7 +9,8 @@ use super::released::{self, Money};
 use super::source_version::SourceVersion;
 use super::splice::{compact, splice};
 use super::{
-    attachment, dependencies, labels, narrative, other_person, prior_authorization, rules, search_index, sensitivity, service,
+    attachment, dependencies, labels, narrative, other_person, prior_authorization, rules, search_index, sensitivity,
+    service,
 };
 use crate::clock::rfc3339_ms;
 use crate::error::{Failure, Fault};

@@ -119,7 +119,11 @@ async fn begin(ctx: &Context, entries: Vec<Entry>) -> Result<Vec<Begun>, Failure
 
 /// Notes what became of a disclosure. Not waited for: a missing entry reads as "may have been disclosed".
 fn complete(ctx: &Context, begun: Begun, outcome: Outcome, bytes: u64, tally: Tally) {
-    let how = if outcome.class == "ok" { "completed" } else { "broken-off" };
+    let how = if outcome.class == "ok" {
+        "completed"
+    } else {
+        "broken-off"
+    };
     metrics::counter!(families::DISCLOSURES, "outcome" => how).increment(1);
     metrics::counter!(families::DISCLOSED_BYTES).increment(bytes);
     let mut entry = begun.entry;

@@ -32,8 +32,8 @@ mod statement;
 pub mod steps;
 pub mod tokens;
 mod url;
-pub mod withheld;
 pub mod visible;
+pub mod withheld;
 mod writer;
 
 pub use db::{Db, Store, StoreOptions};
@@ -87,7 +87,11 @@ fn refuses_a_value(text: &str) -> bool {
 pub fn blames_content(failure: &Failure) -> bool {
     let of_the_store = failure.cause().is_some_and(|cause| cause.is::<Error>()) && !failed_on_duplicate(failure);
     match failure.fault() {
-        Fault::StoreUnavailable | Fault::StoreDamaged | Fault::StoreBusy | Fault::Overloaded | Fault::AuditUnavailable => false,
+        Fault::StoreUnavailable
+        | Fault::StoreDamaged
+        | Fault::StoreBusy
+        | Fault::Overloaded
+        | Fault::AuditUnavailable => false,
         // Anything else that the database says (a full disk, a time-out) would refuse the next record too.
         Fault::Internal => !of_the_store,
         _ => true,

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 mod files;
-mod versions;
 mod shapes;
+mod versions;
 
 struct Payers {
     folder: TempDir,
