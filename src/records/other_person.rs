@@ -88,7 +88,7 @@ fn is_shared(owner: &Owner) -> bool {
     match owner {
         Owner::Nobody => true,
         Owner::Targets(targets) => targets.iter().all(|(rtype, ..)| target::is_nobody(rtype)),
-        Owner::Patient | Owner::Member { .. } => false,
+        Owner::Patient | Owner::Member { .. } | Owner::Named(_) => false,
     }
 }
 
@@ -105,7 +105,8 @@ fn is_known(inner: &Value<'_>, record: &Record<'_>) -> bool {
         Some(Compartment::Member(paths) | Compartment::MemberOrNobody(paths)) => paths.first().copied(),
         Some(Compartment::Provenance) => Some(["target"].as_slice()),
         // A Patient is a person, and types that are not kept may hold anything.
-        Some(Compartment::Patient) | None => return false,
+        // Its bytes may hold anything, and who may see them is not judged inside of another resource.
+        Some(Compartment::Patient | Compartment::Binary) | None => return false,
     };
     if owner_path.is_some_and(|path| !names_member(inner, path, record)) {
         return false;
