@@ -266,6 +266,21 @@ pub fn stored_draft<'b>(body: &'b [u8], id: &str, source_sha256: &[u8]) -> Resul
     })
 }
 
+/// The released form that this gate makes of a stored body; `None` when it leaves as it is stored.
+///
+/// # Errors
+/// Those of [`judge`].
+pub fn form_of(
+    body: &[u8],
+    id: &str,
+    version: i64,
+    last_updated_ms: i64,
+    base_url: &str,
+) -> Result<Option<Vec<u8>>, Failure> {
+    let draft = stored_draft(body, id, &[])?;
+    Ok(judge(&draft, version, last_updated_ms, base_url)?.released)
+}
+
 /// What is indexed is what leaves: no search tells what was cut from the released form.
 fn indexed(
     resource: &Screened<'_>,

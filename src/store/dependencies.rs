@@ -189,14 +189,22 @@ pub fn set_standing(db: &mut Db, key: i64, state: i64, changed_ms: Option<i64>) 
     Ok(())
 }
 
-/// The stored bytes under `key`, and whether they have a released form.
+/// A stored resource as it is cut anew: its bytes, version, time of change (UTC ms), and whether it has a released form.
+pub type Body = (Vec<u8>, i64, i64, bool);
+
+/// What is stored under `key`.
 ///
 /// # Errors
 /// Those of the database.
-pub fn body(db: &mut Db, key: i64) -> Result<Option<(Vec<u8>, bool)>, Failure> {
+pub fn body(db: &mut Db, key: i64) -> Result<Option<Body>, Failure> {
     Ok(resource::table
         .filter(resource::key.eq(key))
-        .select((resource::body, resource::released.is_not_null()))
+        .select((
+            resource::body,
+            resource::version,
+            resource::last_updated_ms,
+            resource::released.is_not_null(),
+        ))
         .first(db)
         .optional()?)
 }

@@ -4,6 +4,7 @@
 //! A Provenance of many resources loses the targets that never leave, and stays for the others.
 
 use super::super::compartment::local;
+use super::super::gate;
 use super::super::released;
 use super::super::search_index::{self, Rows};
 use super::super::splice::splice;
@@ -115,7 +116,7 @@ fn worst(states: impl Iterator<Item = State>) -> State {
 
 /// How a Provenance stands, and its released form when it names what never leaves among other things.
 fn provenance(db: &mut Db, own: &Standing, on: &[(&Name, State)], base_url: &str) -> Result<State, Failure> {
-    let Some((body, had_form)) = rows::body(db, own.key)? else {
+    let Some((body, version, last_updated_ms, had_form)) = rows::body(db, own.key)? else {
         return Ok((PA_NONE, None));
     };
     let resource = screen(&body, &Limits::record())?;
@@ -136,21 +137,26 @@ fn provenance(db: &mut Db, own: &Standing, on: &[(&Name, State)], base_url: &str
     if stay.is_empty() || is_never(beside) {
         return Ok(worst(of_targets.into_iter().chain([beside])));
     }
-    if stay.len() < of_targets.len() {
-        let never = |value: &Value<'_>| {
-            value.kind() == Kind::Object
-                && name_of(value, base_url)
-                    .and_then(|name| state_of(&name))
-                    .is_some_and(is_never)
-        };
-        let edits = released::edits_without(&resource, &|value, path| path == ["target"] && never(value));
-        let form = splice(&body, &edits);
-        rows::set_released(db, own.key, Some(&form))?;
-        index(db, own.key, &screen(&form, &Limits::record())?, base_url)?;
-    } else if had_form {
-        let form = released::form(&resource);
-        rows::set_released(db, own.key, form.as_deref())?;
-        index(db, own.key, &resource, base_url)?;
+    let cut = stay.len() < of_targets.len();
+    if cut || had_form {
+        // What is cut for other reasons stays cut.
+        let form = gate::form_of(&body, &own.id, version, last_updated_ms, base_url)?;
+        let leaves = screen(form.as_deref().unwrap_or(&body), &Limits::record())?;
+        if cut {
+            let never = |value: &Value<'_>| {
+                value.kind() == Kind::Object
+                    && name_of(value, base_url)
+                        .and_then(|name| state_of(&name))
+                        .is_some_and(is_never)
+            };
+            let edits = released::edits_without(&leaves, &|value, path| path == ["target"] && never(value));
+            let form = splice(leaves.bytes(), &edits);
+            rows::set_released(db, own.key, Some(&form))?;
+            index(db, own.key, &screen(&form, &Limits::record())?, base_url)?;
+        } else {
+            rows::set_released(db, own.key, form.as_deref())?;
+            index(db, own.key, &leaves, base_url)?;
+        }
     }
     // One that is about something else too leaves for that one's sake.
     let free = stay.iter().any(|state| state.0 == PA_NONE);
