@@ -16,6 +16,7 @@ mod contract_trust;
 mod demo_files;
 mod disclosures;
 mod explorer;
+mod floods;
 mod guess;
 mod identity;
 mod kill9;
