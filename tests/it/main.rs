@@ -19,6 +19,7 @@ mod errors;
 mod explorer;
 mod files;
 mod folding;
+mod floods;
 mod guess;
 mod identity;
 mod import_shapes;
