@@ -103,7 +103,10 @@ pub fn catch_up(ctx: &Context) -> Result<(), Failure> {
         ctx.store.write_blocking(move |db| {
             resources::lock(db)?;
             put(db, &indexer, &numbers, &|compartment, _| {
-                tracing::error!(compartment, "a member's demographics cannot be read; nobody is matched with it");
+                tracing::error!(
+                    compartment,
+                    "a member's demographics cannot be read; nobody is matched with it"
+                );
                 Ok(())
             })
         })?;

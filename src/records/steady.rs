@@ -21,7 +21,10 @@ pub fn steadily<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failu
         let before = take_hook();
         set_hook(Box::new(move |info| {
             if QUIET.get() {
-                PLACE.set(info.location().map(|place| format!("{}:{}", place.file(), place.line())));
+                PLACE.set(
+                    info.location()
+                        .map(|place| format!("{}:{}", place.file(), place.line())),
+                );
             } else {
                 before(info);
             }

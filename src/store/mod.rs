@@ -79,7 +79,11 @@ fn refuses_a_value(text: &str) -> bool {
 pub fn blames_content(failure: &Failure) -> bool {
     let of_the_store = failure.cause().is_some_and(|cause| cause.is::<Error>()) && !failed_on_duplicate(failure);
     match failure.fault() {
-        Fault::StoreUnavailable | Fault::StoreDamaged | Fault::StoreBusy | Fault::Overloaded | Fault::AuditUnavailable => false,
+        Fault::StoreUnavailable
+        | Fault::StoreDamaged
+        | Fault::StoreBusy
+        | Fault::Overloaded
+        | Fault::AuditUnavailable => false,
         // Anything else that the database says (a full disk, a time-out) would refuse the next record too.
         Fault::Internal => !of_the_store,
         _ => true,

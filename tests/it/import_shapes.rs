@@ -14,22 +14,70 @@ fn import(payer: &TestPayer, text: &str) -> (i32, Value, String) {
     let said = String::from_utf8_lossy(&done.stdout).into_owned();
     let rejects = fs::read_to_string(home.join("rejects.ndjson")).unwrap_or_default();
     let all = format!("{said}{}{rejects}", String::from_utf8_lossy(&done.stderr));
-    (done.status.code().unwrap_or(-1), serde_json::from_str(&said).unwrap_or_default(), all)
+    (
+        done.status.code().unwrap_or(-1),
+        serde_json::from_str(&said).unwrap_or_default(),
+        all,
+    )
 }
 
 /// Each wrong in one place.
 const WRONG: &[(&str, &str, &str)] = &[
-    (r#"{"resourceType":"Patient","name":{"family":"Thornbury","given":["Marigold"]},"id":"s0"}"#, "Patient.name", "IM-011"),
-    (r#"{"resourceType":"Patient","name":[{"family":"Thornbury","given":"Marigold"}],"id":"s1"}"#, "Patient.name[0].given", "IM-011"),
-    (r#"{"resourceType":"Patient","identifier":{"value":"Marigold"},"id":"s2"}"#, "Patient.identifier", "IM-011"),
-    (r#"{"resourceType":"Patient","active":"true","name":[{"family":"Marigold"}],"id":"s3"}"#, "Patient.active", "IM-011"),
-    (r#"{"resourceType":"Patient","gender":"M","name":[{"family":"Marigold"}],"id":"s4"}"#, "Patient.gender", "IM-012"),
-    (r#"{"resourceType":"Patient","birthDate":"19-01-1990","name":[{"family":"Marigold"}],"id":"s5"}"#, "Patient.birthDate", "IM-003"),
-    (r#"{"resourceType":"Condition","id":"s6","code":[{"text":"Marigold"}],"subject":{"reference":"Patient/imp"}}"#, "Condition.code", "IM-011"),
-    (r#"{"resourceType":"Observation","id":"s7","status":"nonsense","code":{"text":"Marigold"},"subject":{"reference":"Patient/imp"}}"#, "Observation.status", "IM-012"),
-    (r#"{"resourceType":"Coverage","id":"s8","status":"active","subscriberId":"Marigold","beneficiary":{"reference":"Patient/imp"},"payor":{"display":"x"}}"#, "Coverage.payor", "IM-011"),
-    (r#"{"resourceType":"Coverage","id":"s9","status":"active","subscriberId":"Marigold","beneficiary":{"reference":"Patient/imp"}}"#, "Coverage", "IM-013"),
-    (r#"{"resourceType":"Patient","id":"s10","name":[{"family":"Mari\u0000gold"}]}"#, "Patient.name[0].family", "RQ-007"),
+    (
+        r#"{"resourceType":"Patient","name":{"family":"Thornbury","given":["Marigold"]},"id":"s0"}"#,
+        "Patient.name",
+        "IM-011",
+    ),
+    (
+        r#"{"resourceType":"Patient","name":[{"family":"Thornbury","given":"Marigold"}],"id":"s1"}"#,
+        "Patient.name[0].given",
+        "IM-011",
+    ),
+    (
+        r#"{"resourceType":"Patient","identifier":{"value":"Marigold"},"id":"s2"}"#,
+        "Patient.identifier",
+        "IM-011",
+    ),
+    (
+        r#"{"resourceType":"Patient","active":"true","name":[{"family":"Marigold"}],"id":"s3"}"#,
+        "Patient.active",
+        "IM-011",
+    ),
+    (
+        r#"{"resourceType":"Patient","gender":"M","name":[{"family":"Marigold"}],"id":"s4"}"#,
+        "Patient.gender",
+        "IM-012",
+    ),
+    (
+        r#"{"resourceType":"Patient","birthDate":"19-01-1990","name":[{"family":"Marigold"}],"id":"s5"}"#,
+        "Patient.birthDate",
+        "IM-003",
+    ),
+    (
+        r#"{"resourceType":"Condition","id":"s6","code":[{"text":"Marigold"}],"subject":{"reference":"Patient/imp"}}"#,
+        "Condition.code",
+        "IM-011",
+    ),
+    (
+        r#"{"resourceType":"Observation","id":"s7","status":"nonsense","code":{"text":"Marigold"},"subject":{"reference":"Patient/imp"}}"#,
+        "Observation.status",
+        "IM-012",
+    ),
+    (
+        r#"{"resourceType":"Coverage","id":"s8","status":"active","subscriberId":"Marigold","beneficiary":{"reference":"Patient/imp"},"payor":{"display":"x"}}"#,
+        "Coverage.payor",
+        "IM-011",
+    ),
+    (
+        r#"{"resourceType":"Coverage","id":"s9","status":"active","subscriberId":"Marigold","beneficiary":{"reference":"Patient/imp"}}"#,
+        "Coverage",
+        "IM-013",
+    ),
+    (
+        r#"{"resourceType":"Patient","id":"s10","name":[{"family":"Mari\u0000gold"}]}"#,
+        "Patient.name[0].family",
+        "RQ-007",
+    ),
 ];
 
 #[test]
@@ -37,28 +85,53 @@ fn the_exit_code_of_an_import_says_whether_anything_of_it_could_be_kept() {
     let (payer, _client) = TestPayer::prepare(1);
     let wrong: Vec<&str> = WRONG.iter().map(|row| row.0).collect();
     let (code, counts, all) = import(&payer, &wrong.join("\n"));
-    assert_eq!((code, &counts["rejected"], &counts["stored"]), (1, &11.into(), &0.into()), "{all}");
+    assert_eq!(
+        (code, &counts["rejected"], &counts["stored"]),
+        (1, &11.into(), &0.into()),
+        "{all}"
+    );
     assert!(!all.contains("Marigold"), "{all}");
 
     let (code, counts, all) = import(&payer, &format!("{PATIENT}\n{}", wrong.join("\n")));
-    assert_eq!((code, &counts["rejected"], &counts["stored"]), (0, &11.into(), &1.into()), "{all}");
+    assert_eq!(
+        (code, &counts["rejected"], &counts["stored"]),
+        (0, &11.into(), &1.into()),
+        "{all}"
+    );
     assert!(!all.contains("Marigold"), "{all}");
     let rows = all.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let mut told: Vec<_> = rows
         .filter(|row| row["line"].is_u64())
-        .map(|row| (row["line"].as_u64().unwrap_or(0), row["expression"].clone(), row["fault"].clone()))
+        .map(|row| {
+            (
+                row["line"].as_u64().unwrap_or(0),
+                row["expression"].clone(),
+                row["fault"].clone(),
+            )
+        })
         .collect();
     told.sort_by_key(|row| row.0);
     for ((line, place, fault), (number, wrong)) in told.into_iter().zip((2..).zip(WRONG)) {
-        assert_eq!((line, place, fault), (number, wrong.1.into(), wrong.2.into()), "{}", wrong.0);
+        assert_eq!(
+            (line, place, fault),
+            (number, wrong.1.into(), wrong.2.into()),
+            "{}",
+            wrong.0
+        );
     }
 
     let (code, counts, _) = import(&payer, PATIENT);
     assert_eq!((code, &counts["unchanged"]), (0, &1.into()));
     let (code, counts, _) = import(&payer, &format!("{PATIENT}\n{}", wrong[0]));
-    assert_eq!((code, &counts["unchanged"], &counts["rejected"]), (0, &1.into(), &1.into()));
+    assert_eq!(
+        (code, &counts["unchanged"], &counts["rejected"]),
+        (0, &1.into(), &1.into())
+    );
     assert_eq!(import(&payer, "").0, 0);
-    assert_eq!(payer.command(&["import", "none.ndjson", "--json"]).status.code(), Some(3));
+    assert_eq!(
+        payer.command(&["import", "none.ndjson", "--json"]).status.code(),
+        Some(3)
+    );
 }
 
 #[test]
@@ -68,7 +141,9 @@ fn values_of_any_length_go_in_or_are_refused_alone() {
     // Letters that no index can compress.
     let mut long = |count: usize| -> String {
         let mut letter = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             char::from(b'a' + ((state >> 33) % 26) as u8)
         };
         (0..count).map(|_| letter()).collect()
@@ -86,5 +161,9 @@ fn values_of_any_length_go_in_or_are_refused_alone() {
         ));
     }
     let (code, counts, all) = import(&payer, &lines.join("\n"));
-    assert_eq!((code, &counts["stored"], &counts["rejected"]), (0, &11.into(), &0.into()), "{all}");
+    assert_eq!(
+        (code, &counts["stored"], &counts["rejected"]),
+        (0, &11.into(), &0.into()),
+        "{all}"
+    );
 }

@@ -171,7 +171,9 @@ impl<'s> Value<'s> {
     pub(in crate::fhir) fn text_bytes(&self) -> Cow<'s, [u8]> {
         let entry = self.entry();
         match (entry.kind, entry.escaped) {
-            (Kind::String, false) => Cow::Borrowed(&self.screened.bytes[entry.start as usize + 1..entry.end as usize - 1]),
+            (Kind::String, false) => {
+                Cow::Borrowed(&self.screened.bytes[entry.start as usize + 1..entry.end as usize - 1])
+            }
             _ => Cow::Owned(self.text().unwrap_or_default().into_owned().into_bytes()),
         }
     }

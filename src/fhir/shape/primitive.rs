@@ -87,14 +87,17 @@ impl Primitive {
         match self {
             Primitive::Boolean | Primitive::Decimal => true,
             Primitive::String | Primitive::Markdown => {
-                text.len() <= STRING_MAX || std::str::from_utf8(text).is_ok_and(|text| text.chars().count() <= STRING_MAX)
+                text.len() <= STRING_MAX
+                    || std::str::from_utf8(text).is_ok_and(|text| text.chars().count() <= STRING_MAX)
             }
             Primitive::Code => code(text),
             Primitive::Currency => text.len() == 3 && text.iter().all(u8::is_ascii_uppercase),
             Primitive::Uri | Primitive::Url | Primitive::Canonical => !text.iter().any(|byte| is_space(*byte)),
             Primitive::Id => {
                 (1..=64).contains(&text.len())
-                    && text.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
+                    && text
+                        .iter()
+                        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
             }
             Primitive::Date => date(text),
             Primitive::DateTime => date(text) || instant(text),
@@ -233,7 +236,10 @@ fn zone(text: &[u8]) -> bool {
 
 /// `urn:oid:[0-2](\.(0|[1-9][0-9]*))+`
 fn oid(text: &[u8]) -> bool {
-    let Some(mut arcs) = text.strip_prefix(b"urn:oid:").map(|rest| rest.split(|byte| *byte == b'.')) else {
+    let Some(mut arcs) = text
+        .strip_prefix(b"urn:oid:")
+        .map(|rest| rest.split(|byte| *byte == b'.'))
+    else {
         return false;
     };
     let root = matches!(arcs.next(), Some([b'0'..=b'2']));
@@ -283,7 +289,11 @@ fn xhtml(text: &[u8]) -> bool {
         .strip_prefix(b"<div")
         .and_then(<[u8]>::first)
         .is_some_and(|next| is_space(*next) || matches!(next, b'>' | b'/'));
-    named && (text.ends_with(b"/>") || text.strip_suffix(b">").is_some_and(|start| start.trim_ascii_end().ends_with(b"</div")))
+    named
+        && (text.ends_with(b"/>")
+            || text
+                .strip_suffix(b">")
+                .is_some_and(|start| start.trim_ascii_end().ends_with(b"</div")))
 }
 
 #[cfg(test)]
@@ -293,35 +303,94 @@ mod tests {
     #[test]
     fn each_type_takes_what_r4_gives_it_and_nothing_else() {
         let rows: &[(&str, &[&str], &[&str])] = &[
-            ("code", &["a", "a b", "entered-in-error", "<=", "é"], &["", " a", "a ", "a  b", "a \tb", "\n"]),
+            (
+                "code",
+                &["a", "a b", "entered-in-error", "<=", "é"],
+                &["", " a", "a ", "a  b", "a \tb", "\n"],
+            ),
             ("currency", &["USD"], &["usd", "US", "dollars", "U D"]),
             ("uri", &["", "urn:x", "http://a/b?c#d", "é"], &["a b", " a", "a\n"]),
-            ("id", &["a", "A-1.b", &"x".repeat(64)], &["", "a_b", "a b", "é", &"x".repeat(65)]),
+            (
+                "id",
+                &["a", "A-1.b", &"x".repeat(64)],
+                &["", "a_b", "a b", "é", &"x".repeat(65)],
+            ),
             (
                 "date",
                 &["2020", "0001", "2020-02", "2020-02-29", "2000-02-29", "2020-12-31"],
-                &["", "0000", "20", "2020-", "2020-13", "2020-00", "2021-02-29", "1900-02-29", "2020-04-31", "2020-1-1",
-                  "19-01-1990", "01/02/2020", "2020-02-29T", "2020-02-29T00:00:00Z", "2020/02/29", "202é"],
+                &[
+                    "",
+                    "0000",
+                    "20",
+                    "2020-",
+                    "2020-13",
+                    "2020-00",
+                    "2021-02-29",
+                    "1900-02-29",
+                    "2020-04-31",
+                    "2020-1-1",
+                    "19-01-1990",
+                    "01/02/2020",
+                    "2020-02-29T",
+                    "2020-02-29T00:00:00Z",
+                    "2020/02/29",
+                    "202é",
+                ],
             ),
             (
                 "dateTime",
-                &["2020", "2020-02", "2020-02-29", "2020-02-29T23:59:60Z", "2020-02-29T01:02:03.4567+14:00",
-                  "2020-02-29T01:02:03-05:30"],
-                &["2020-02-29T01:02:03", "2020-02-29T01:02Z", "2020-02-29 01:02:03Z", "2020-02-29T24:00:00Z",
-                  "2020-02-29T01:02:03.Z", "2020-02-29T01:02:03+14:01", "2020-02-29T01:02:03z", "2020-02-29T01:02:03+0100",
-                  "2020-02-30T01:02:03Z", "2020-02-29T"],
+                &[
+                    "2020",
+                    "2020-02",
+                    "2020-02-29",
+                    "2020-02-29T23:59:60Z",
+                    "2020-02-29T01:02:03.4567+14:00",
+                    "2020-02-29T01:02:03-05:30",
+                ],
+                &[
+                    "2020-02-29T01:02:03",
+                    "2020-02-29T01:02Z",
+                    "2020-02-29 01:02:03Z",
+                    "2020-02-29T24:00:00Z",
+                    "2020-02-29T01:02:03.Z",
+                    "2020-02-29T01:02:03+14:01",
+                    "2020-02-29T01:02:03z",
+                    "2020-02-29T01:02:03+0100",
+                    "2020-02-30T01:02:03Z",
+                    "2020-02-29T",
+                ],
             ),
-            ("instant", &["2020-02-29T01:02:03Z"], &["2020", "2020-02-29", "2020-02-29T01:02:03"]),
-            ("time", &["00:00:00", "23:59:59.9"], &["24:00:00", "1:00:00", "01:00", "01:00:00Z", ""]),
-            ("integer", &["0", "-1", "2147483647", "-2147483648"], &["-0", "1.0", "1e3", "2147483648", "-2147483649"]),
+            (
+                "instant",
+                &["2020-02-29T01:02:03Z"],
+                &["2020", "2020-02-29", "2020-02-29T01:02:03"],
+            ),
+            (
+                "time",
+                &["00:00:00", "23:59:59.9"],
+                &["24:00:00", "1:00:00", "01:00", "01:00:00Z", ""],
+            ),
+            (
+                "integer",
+                &["0", "-1", "2147483647", "-2147483648"],
+                &["-0", "1.0", "1e3", "2147483648", "-2147483649"],
+            ),
             ("unsignedInt", &["0", "1"], &["-1", "2147483648", "0.5"]),
             ("positiveInt", &["1"], &["0", "-1"]),
             ("decimal", &["0", "-1.50", "1e3"], &[]),
-            ("oid", &["urn:oid:1.2.840", "urn:oid:2.0"], &["1.2.3", "urn:oid:3.1", "urn:oid:1", "urn:oid:1.02", "urn:oid:1."]),
+            (
+                "oid",
+                &["urn:oid:1.2.840", "urn:oid:2.0"],
+                &["1.2.3", "urn:oid:3.1", "urn:oid:1", "urn:oid:1.02", "urn:oid:1."],
+            ),
             (
                 "uuid",
                 &["urn:uuid:c757873d-ec9a-4326-a141-556f43239520"],
-                &["c757873d-ec9a-4326-a141-556f43239520", "urn:uuid:C757873D-ec9a-4326-a141-556f43239520", "urn:uuid:c757"],
+                &[
+                    "c757873d-ec9a-4326-a141-556f43239520",
+                    "urn:uuid:C757873D-ec9a-4326-a141-556f43239520",
+                    "urn:uuid:c757",
+                ],
             ),
             (
                 "base64Binary",
@@ -330,7 +399,12 @@ mod tests {
             ),
             (
                 "xhtml",
-                &["<div>a</div>", "<div xmlns=\"x\">a</div>", " <div/>\n", "<div><p>b</p></div >"],
+                &[
+                    "<div>a</div>",
+                    "<div xmlns=\"x\">a</div>",
+                    " <div/>\n",
+                    "<div><p>b</p></div >",
+                ],
                 &["a", "<p>a</p>", "<divx>a</divx>", "<div>a", "<div", "a<div>b</div>"],
             ),
             ("string", &["a", " ", "é"], &[]),

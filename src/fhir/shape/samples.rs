@@ -53,25 +53,53 @@ pub(crate) fn wrong(tell: &mut dyn FnMut(Case)) {
         }
         let beside = |json: String| vec![(format!("_{}", element.name), json)];
         let own = r#"{"id":"x"}"#.to_owned();
-        let (shape, other) = if element.array { (format!("[{own}]"), own) } else { (own.clone(), format!("[{own}]")) };
+        let (shape, other) = if element.array {
+            (format!("[{own}]"), own)
+        } else {
+            (own.clone(), format!("[{own}]"))
+        };
         if element.companion {
             tell(case(steps, "_name as array or single", beside(other), None));
             tell(case(steps, "_name is a string", beside(format!("\"{MARK}\"")), None));
-            tell(case(steps, "_name has a value", beside(format!(r#"{{"value":"{MARK}"}}"#)), None));
+            tell(case(
+                steps,
+                "_name has a value",
+                beside(format!(r#"{{"value":"{MARK}"}}"#)),
+                None,
+            ));
         } else {
             tell(case(steps, "_name where none may be", beside(shape), None));
         }
-        let elements = table.classes[usize::from(class)].elements.iter().map(|id| &table.elements[usize::from(*id)]);
-        if let Some(second) = elements.filter(|one| one.slot == element.slot && one.name != element.name).last() {
-            let members = vec![(element.name.to_owned(), right(element)), (second.name.to_owned(), right(second))];
+        let elements = table.classes[usize::from(class)]
+            .elements
+            .iter()
+            .map(|id| &table.elements[usize::from(*id)]);
+        if let Some(second) = elements
+            .filter(|one| one.slot == element.slot && one.name != element.name)
+            .last()
+        {
+            let members = vec![
+                (element.name.to_owned(), right(element)),
+                (second.name.to_owned(), right(second)),
+            ];
             tell(case(steps, "a choice in two types", members, None));
         }
         if element.choice {
             let name = format!("{}Wrong", element.defined.trim_end_matches("[x]"));
-            tell(case(steps, "an unknown type of a choice", vec![(name, "true".into())], None));
+            tell(case(
+                steps,
+                "an unknown type of a choice",
+                vec![(name, "true".into())],
+                None,
+            ));
         }
         if table.classes[usize::from(class)].required & (1 << element.slot) != 0 {
-            tell(case(steps, "missing", vec![("id".into(), "\"x\"".into())], Some(element.slot)));
+            tell(case(
+                steps,
+                "missing",
+                vec![("id".into(), "\"x\"".into())],
+                Some(element.slot),
+            ));
         }
     });
 }
@@ -115,9 +143,18 @@ fn case(steps: &[Step], wrong: &'static str, members: Members, omit: Option<u8>)
     for (at, (class, _)) in steps.iter().enumerate().rev() {
         let json = object(table, *class, members, omit.take());
         let Some((_, holder)) = at.checked_sub(1).map(|at| steps[at]) else {
-            return Case { rtype, parent, name: steps[steps.len() - 1].1.name, wrong, json };
+            return Case {
+                rtype,
+                parent,
+                name: steps[steps.len() - 1].1.name,
+                wrong,
+                json,
+            };
         };
-        members = vec![(holder.name.to_owned(), if holder.array { format!("[{json}]") } else { json })];
+        members = vec![(
+            holder.name.to_owned(),
+            if holder.array { format!("[{json}]") } else { json },
+        )];
     }
     unreachable!("a path has steps");
 }
@@ -132,8 +169,15 @@ fn object(table: &'static Table, class: ClassId, members: Members, omit: Option<
             out.push(("id".into(), "\"x\"".into()));
         }
     }
-    let slot = |name: &str| table.element(class, name.trim_start_matches('_').as_bytes()).map(|element| element.slot);
-    let mut there: u64 = members.iter().filter_map(|(name, _)| slot(name)).fold(0, |bits, slot| bits | 1 << slot);
+    let slot = |name: &str| {
+        table
+            .element(class, name.trim_start_matches('_').as_bytes())
+            .map(|element| element.slot)
+    };
+    let mut there: u64 = members
+        .iter()
+        .filter_map(|(name, _)| slot(name))
+        .fold(0, |bits, slot| bits | 1 << slot);
     there |= omit.map_or(0, |slot| 1 << slot);
     out.extend(members);
     let elements = own.elements.iter().map(|id| &table.elements[usize::from(*id)]);
@@ -220,13 +264,20 @@ fn wrongs(table: &'static Table, element: &Element) -> Vec<(&'static str, String
         found.push(("true", put("true".into())));
     }
     if json != Some(Json::String) {
-        found.extend([("a string", text(MARK)), ("true as a string", text("true")), ("a number as a string", text("1"))]);
+        found.extend([
+            ("a string", text(MARK)),
+            ("true as a string", text("true")),
+            ("a number as a string", text("1")),
+        ]);
     }
     if json.is_some() {
         found.push(("an object", put(r#"{"id":"x"}"#.into())));
     } else {
         found.push(("an unknown element", put(format!(r#"{{"wrongElement":"{MARK}"}}"#))));
-        found.push(("the name of another type", put(format!(r#"{{"resourceType":"{MARK}"}}"#))));
+        found.push((
+            "the name of another type",
+            put(format!(r#"{{"resourceType":"{MARK}"}}"#)),
+        ));
     }
     if let Holds::Primitive(kind) = element.holds {
         let bad: &[&str] = match kind {
@@ -234,7 +285,9 @@ fn wrongs(table: &'static Table, element: &Element) -> Vec<(&'static str, String
             Primitive::Code => &[" Marigold", "Marigold ", "Mari  gold"],
             Primitive::Currency => &[MARK],
             Primitive::Date => &[MARK, "19-01-1990", "2020-13-01", "2021-02-29", "2020-01-01T00:00:00Z"],
-            Primitive::DateTime | Primitive::Instant => &[MARK, "2020-01-01T10:00:00", "2020-01-01 10:00:00Z", "01/02/2020"],
+            Primitive::DateTime | Primitive::Instant => {
+                &[MARK, "2020-01-01T10:00:00", "2020-01-01 10:00:00Z", "01/02/2020"]
+            }
             Primitive::Id => &["Mari gold", "Mari_gold"],
             Primitive::Oid | Primitive::Uuid | Primitive::Time | Primitive::Xhtml => &[MARK],
             Primitive::Uri | Primitive::Url | Primitive::Canonical => &["Mari gold"],
@@ -247,7 +300,11 @@ fn wrongs(table: &'static Table, element: &Element) -> Vec<(&'static str, String
             Primitive::PositiveInt => &["0", "-1"],
             _ => &[],
         };
-        found.extend(numbers.iter().map(|bad| ("a number of another grammar", put((*bad).into()))));
+        found.extend(
+            numbers
+                .iter()
+                .map(|bad| ("a number of another grammar", put((*bad).into()))),
+        );
     }
     if let Some(codes) = element.codes {
         let system = table.codes[usize::from(codes)].system;

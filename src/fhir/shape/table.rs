@@ -9,7 +9,8 @@ use std::sync::LazyLock;
 
 /// The committed table; a test reads it, so that it can be read here.
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
-    Table::read(include_str!("../../../fhir-profiles/r4-elements.txt")).unwrap_or_else(|line| panic!("r4-elements.txt: {line}"))
+    Table::read(include_str!("../../../fhir-profiles/r4-elements.txt"))
+        .unwrap_or_else(|line| panic!("r4-elements.txt: {line}"))
 });
 
 /// Number of a class: a type, or a place in a type that has elements of its own (`Patient.contact`).
@@ -234,7 +235,9 @@ impl Table {
     }
 
     fn add(&mut self, name: &'static str) -> Option<()> {
-        let id = ClassId::try_from(self.classes.len()).ok().filter(|id| *id != FREE.class)?;
+        let id = ClassId::try_from(self.classes.len())
+            .ok()
+            .filter(|id| *id != FREE.class)?;
         self.by_name.insert(name, id).is_none().then_some(())?;
         self.classes.push(Class {
             name,
@@ -273,8 +276,13 @@ impl Table {
             self.classes[class].required |= u64::from(line.least == "1") << slot;
             let defined = line.path.rsplit_once('.').map_or(line.path, |(_, name)| name);
             if self.classes[class].name == "Extension" && matches!(defined, "value[x]") {
-                let nested = self.classes[class].elements.iter().map(|id| &self.elements[usize::from(*id)]);
-                let nested = nested.filter(|element| element.name == "extension").map(|element| element.slot);
+                let nested = self.classes[class]
+                    .elements
+                    .iter()
+                    .map(|id| &self.elements[usize::from(*id)]);
+                let nested = nested
+                    .filter(|element| element.name == "extension")
+                    .map(|element| element.slot);
                 self.classes[class].either = nested.fold(1 << slot, |bits, slot| bits | 1 << slot);
             }
             let choice = defined.strip_suffix("[x]");
@@ -367,13 +375,22 @@ mod tests {
         assert_eq!(resources.len(), 146);
         assert!(resources.iter().all(|name| causeway_fhir_types::is_type(name)));
         assert!(table.codes.iter().all(|codes| codes.codes.is_sorted()));
-        let longest = table.probe.split(|slot| slot.class == FREE.class).map(<[Slot]>::len).max();
+        let longest = table
+            .probe
+            .split(|slot| slot.class == FREE.class)
+            .map(<[Slot]>::len)
+            .max();
         assert!(longest < Some(24), "{longest:?}");
         for (number, class) in table.classes.iter().enumerate() {
             for id in &class.elements {
                 let element = &table.elements[usize::from(*id)];
                 let found = table.element(number as ClassId, element.name.as_bytes());
-                assert!(found.is_some_and(|found| std::ptr::eq(found, element)), "{} {}", class.name, element.name);
+                assert!(
+                    found.is_some_and(|found| std::ptr::eq(found, element)),
+                    "{} {}",
+                    class.name,
+                    element.name
+                );
             }
         }
     }
@@ -384,7 +401,10 @@ mod tests {
         let of = |class: &str, name: &str| table.element(table.class(class).expect("a class"), name.as_bytes());
         let deceased = of("Patient", "deceasedBoolean").expect("a choice");
         assert!(deceased.choice && !deceased.array && deceased.companion && deceased.defined == "deceased[x]");
-        assert_eq!(deceased.slot, of("Patient", "deceasedDateTime").expect("the other").slot);
+        assert_eq!(
+            deceased.slot,
+            of("Patient", "deceasedDateTime").expect("the other").slot
+        );
         let range = of("Observation.component", "referenceRange").expect("by reference");
         assert!(range.array && range.holds == Holds::Class(table.class("Observation.referenceRange").expect("it")));
         assert!(of("Patient", "name").is_some_and(|name| name.array && name.kind == "HumanName"));

@@ -22,14 +22,20 @@ fn every_element_in_every_wrong_shape_is_refused_at_its_place_without_its_value(
         };
         let place = failure.expressions().first().map_or("", String::as_str);
         let whole = ["missing", "a choice in two types", "an unknown type of a choice"].contains(&case.wrong);
-        let there = place.starts_with(&case.parent) && (whole || place[case.parent.len()..].starts_with(&format!(".{}", case.name)));
+        let there = place.starts_with(&case.parent)
+            && (whole || place[case.parent.len()..].starts_with(&format!(".{}", case.name)));
         let text = format!("{failure} {}", failure.remedy_text());
         if !there || text.contains(MARK) || failure.cause().is_some() {
             wrong.push(format!("told as {text}: {case:?}"));
         }
     });
     println!("{} wrong shapes: {counts:?}", counts.values().sum::<u32>());
-    assert!(wrong.is_empty(), "{} of them, {:#?}", wrong.len(), &wrong[..wrong.len().min(12)]);
+    assert!(
+        wrong.is_empty(),
+        "{} of them, {:#?}",
+        wrong.len(),
+        &wrong[..wrong.len().min(12)]
+    );
     assert!(counts.values().sum::<u32>() > 60_000);
 }
 
@@ -47,7 +53,12 @@ fn every_element_in_its_right_shape_is_taken_and_the_typed_model_agrees() {
         }
     });
     println!("{count} right shapes");
-    assert!(wrong.is_empty(), "{} of them, {:#?}", wrong.len(), &wrong[..wrong.len().min(12)]);
+    assert!(
+        wrong.is_empty(),
+        "{} of them, {:#?}",
+        wrong.len(),
+        &wrong[..wrong.len().min(12)]
+    );
     assert!(count > 6_000);
 }
 
@@ -81,7 +92,11 @@ fn each_fault_is_told_with_its_place_and_what_was_expected() {
     ];
     for (text, fault, place, expected) in rows {
         let failure = told(text).expect_err(text);
-        assert_eq!((failure.fault(), failure.expressions()), (*fault, &[(*place).to_owned()][..]), "{text}");
+        assert_eq!(
+            (failure.fault(), failure.expressions()),
+            (*fault, &[(*place).to_owned()][..]),
+            "{text}"
+        );
         if !expected.is_empty() {
             assert_eq!(failure.remedy_text(), *expected, "{text}");
         }

@@ -27,7 +27,10 @@ pub(super) fn unknown(table: &Table, class: &Class, member: &Value<'_>) -> Failu
     let elements = || class.elements.iter().map(|id| &table.elements[usize::from(*id)]);
     // A choice under a type that it does not have here.
     let choice = elements().find(|element| {
-        let base = element.defined.strip_suffix("[x]").and_then(|base| name.strip_prefix(base));
+        let base = element
+            .defined
+            .strip_suffix("[x]")
+            .and_then(|base| name.strip_prefix(base));
         base.is_some_and(|kind| kind.is_empty() || kind.starts_with(|first: char| first.is_ascii_uppercase()))
     });
     let expected = match choice {
@@ -37,10 +40,17 @@ pub(super) fn unknown(table: &Table, class: &Class, member: &Value<'_>) -> Failu
             let rest = kinds.len().saturating_sub(LISTED);
             kinds.truncate(LISTED);
             let more = if rest > 0 { " and others" } else { "" };
-            format!("Expected {} under one of its types: {}{more}.", choice.defined, kinds.join(", "))
+            format!(
+                "Expected {} under one of its types: {}{more}.",
+                choice.defined,
+                kinds.join(", ")
+            )
         }
         None => match elements().find(|element| element.name == name) {
-            Some(element) => format!("Expected no _{} here: {} has no extensions.", element.name, element.name),
+            Some(element) => format!(
+                "Expected no _{} here: {} has no extensions.",
+                element.name, element.name
+            ),
             None => format!("R4 has no such element in {}.", class.name),
         },
     };
@@ -49,7 +59,11 @@ pub(super) fn unknown(table: &Table, class: &Class, member: &Value<'_>) -> Failu
 
 #[cold]
 pub(super) fn no_array(member: &Value<'_>, element: &Element) -> Failure {
-    failure(Fault::ElementShape, member, format!("Expected an array of {}.", element.kind))
+    failure(
+        Fault::ElementShape,
+        member,
+        format!("Expected an array of {}.", element.kind),
+    )
 }
 
 #[cold]
@@ -124,7 +138,10 @@ pub(super) fn either(value: &Value<'_>) -> Failure {
 #[cold]
 pub(super) fn companion(value: &Value<'_>, element: &Element) -> Failure {
     let expected = if element.array {
-        format!("Expected _{} as an array of objects or nulls, each with an id or extensions.", element.name)
+        format!(
+            "Expected _{} as an array of objects or nulls, each with an id or extensions.",
+            element.name
+        )
     } else {
         format!("Expected _{} as an object with an id or extensions.", element.name)
     };

@@ -29,7 +29,10 @@ fn object(table: &'static Table, value: Value<'_>, number: ClassId) -> Result<()
             Some((b'_', name)) => (name, true),
             _ => (key, false),
         };
-        let Some(element) = table.element(number, name).filter(|element| !companion || element.companion) else {
+        let Some(element) = table
+            .element(number, name)
+            .filter(|element| !companion || element.companion)
+        else {
             if class.resource && key == b"resourceType" {
                 continue;
             }
@@ -74,14 +77,19 @@ fn single(table: &'static Table, value: Value<'_>, element: &'static Element) ->
         Holds::Class(class) => {
             object(table, value, class)?;
             match element.codes {
-                Some(codes) => concept(table, value, element, codes),
+                Some(codes) => concept(table, value, codes),
                 None => Ok(()),
             }
         }
     }
 }
 
-fn primitive(table: &'static Table, value: Value<'_>, element: &'static Element, kind: Primitive) -> Result<(), Failure> {
+fn primitive(
+    table: &'static Table,
+    value: Value<'_>,
+    element: &'static Element,
+    kind: Primitive,
+) -> Result<(), Failure> {
     let fits = match (kind.json(), value.kind()) {
         (Json::Boolean, Kind::True | Kind::False) => return Ok(()),
         (Json::Number, Kind::Number) => kind.accepts(value.raw()),
@@ -89,7 +97,11 @@ fn primitive(table: &'static Table, value: Value<'_>, element: &'static Element,
             let text = value.text_bytes();
             if let Some(codes) = element.codes {
                 let codes = &table.codes[usize::from(codes)];
-                return if codes.has(&text) { Ok(()) } else { Err(told::code(&value, codes)) };
+                return if codes.has(&text) {
+                    Ok(())
+                } else {
+                    Err(told::code(&value, codes))
+                };
             }
             kind.accepts(&text)
         }
@@ -117,7 +129,7 @@ fn beside(table: &'static Table, member: Value<'_>, element: &'static Element) -
 }
 
 /// Judges the required value set of a CodeableConcept: one coding is of it. One without codings may say why by an extension.
-fn concept(table: &'static Table, value: Value<'_>, _: &'static Element, codes: u16) -> Result<(), Failure> {
+fn concept(table: &'static Table, value: Value<'_>, codes: u16) -> Result<(), Failure> {
     let codes = &table.codes[usize::from(codes)];
     let Some(coding) = value.get("coding") else {
         return match value.get("extension") {
@@ -126,10 +138,16 @@ fn concept(table: &'static Table, value: Value<'_>, _: &'static Element, codes: 
         };
     };
     let fits = |coding: Value<'_>| {
-        let system = coding.get("system").is_some_and(|system| codes.system.is_some_and(|own| system.is(own)));
+        let system = coding
+            .get("system")
+            .is_some_and(|system| codes.system.is_some_and(|own| system.is(own)));
         system && coding.get("code").is_some_and(|code| codes.has(&code.text_bytes()))
     };
-    if coding.items().any(fits) { Ok(()) } else { Err(told::code(&value, codes)) }
+    if coding.items().any(fits) {
+        Ok(())
+    } else {
+        Err(told::code(&value, codes))
+    }
 }
 
 /// Whether `value` has the choice of `element` in another type too.

@@ -13,8 +13,14 @@ fn told(text: &str) -> Result<(), crate::error::Failure> {
 
 /// A seed from the environment (`CAUSEWAY_TEST_SEED`), or of the day; printed, so that a failure can be had again.
 fn seed() -> u64 {
-    let own = std::env::var("CAUSEWAY_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = own.unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_nanos() as u64));
+    let own = std::env::var("CAUSEWAY_TEST_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok());
+    let seed = own.unwrap_or_else(|| {
+        std::time::UNIX_EPOCH
+            .elapsed()
+            .map_or(1, |since| since.as_nanos() as u64)
+    });
     println!("CAUSEWAY_TEST_SEED={seed}");
     seed
 }
@@ -23,7 +29,10 @@ struct Dice(u64);
 
 impl Dice {
     fn below(&mut self, count: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         ((self.0 >> 33) as usize) % count.max(1)
     }
 }
@@ -54,16 +63,46 @@ fn what_synth_writes_is_taken() {
 /// Puts `junk` in place of one value, or of one name, of a record.
 fn changed(line: &str, dice: &mut Dice) -> String {
     const JUNK: &[&str] = &[
-        "\"Marigold\"", "5", "-1", "1.5", "true", "null", "{\"id\":\"x\"}", "[\"Marigold\"]", "[5]", "[null]", "[{\"id\":\"x\"}]",
-        "{\"text\":\"x\"}", "\"2020-01-01\"", "\"male\"", "\"active\"", "{\"reference\":\"Patient/x\"}", "[[5]]", "{}", "[]", "\"\"",
+        "\"Marigold\"",
+        "5",
+        "-1",
+        "1.5",
+        "true",
+        "null",
+        "{\"id\":\"x\"}",
+        "[\"Marigold\"]",
+        "[5]",
+        "[null]",
+        "[{\"id\":\"x\"}]",
+        "{\"text\":\"x\"}",
+        "\"2020-01-01\"",
+        "\"male\"",
+        "\"active\"",
+        "{\"reference\":\"Patient/x\"}",
+        "[[5]]",
+        "{}",
+        "[]",
+        "\"\"",
     ];
     let screened = screen(line.as_bytes(), &Limits::record()).expect("passes");
     let values: Vec<_> = screened.values().skip(1).collect();
     let value = values[dice.below(values.len())];
     let (span, junk) = if dice.below(4) == 0 && !value.key().is_empty() {
         let start = value.member_span().start + 1;
-        let names = ["value", "valueString", "_status", "name", "extension", "contained", "id", "wrongElement"];
-        (start..start + value.key().len(), names[dice.below(names.len())].to_owned())
+        let names = [
+            "value",
+            "valueString",
+            "_status",
+            "name",
+            "extension",
+            "contained",
+            "id",
+            "wrongElement",
+        ];
+        (
+            start..start + value.key().len(),
+            names[dice.below(names.len())].to_owned(),
+        )
     } else {
         (value.span(), JUNK[dice.below(JUNK.len())].to_owned())
     };
@@ -113,10 +152,16 @@ fn wrong_shapes_of_every_kind_are_refused_and_what_stands_between_them_goes_in()
         lines.push(condition(&format!("c{number}"), "a"));
     }
     let report = payer.import(&[payer.file("x.ndjson", &lines.join("\n"))]);
-    assert_eq!((report.stored, report.rejected), (wrong.len() as u64 + 1, wrong.len() as u64));
+    assert_eq!(
+        (report.stored, report.rejected),
+        (wrong.len() as u64 + 1, wrong.len() as u64)
+    );
     let mut refused: Vec<u64> = payer.rejects().iter().map(|row| row.1).collect();
     refused.sort_unstable();
-    assert_eq!(refused, (1..=wrong.len() as u64).map(|number| number * 2).collect::<Vec<_>>());
+    assert_eq!(
+        refused,
+        (1..=wrong.len() as u64).map(|number| number * 2).collect::<Vec<_>>()
+    );
     let text = fs::read_to_string(payer.rejects_path()).expect("a file");
     assert!(!text.contains(samples::MARK), "a value is told");
 }
@@ -133,12 +178,21 @@ fn a_patient_in_a_wrong_shape_is_told_by_line_place_and_expectation_alone() {
     let report = payer.import(&[payer.file("x.ndjson", &lines.join("\n"))]);
     assert_eq!((report.stored, report.rejected), (2, 2));
     let text = fs::read_to_string(payer.rejects_path()).expect("a file");
-    let rows: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let rows: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
     let row = |at: usize, name: &str| rows[at][name].clone();
     assert_eq!((row(0, "line"), row(1, "line")), (1.into(), 3.into()));
-    assert_eq!((row(0, "expression"), row(1, "expression")), ("Patient.name".into(), "Patient.name[0].given".into()));
+    assert_eq!(
+        (row(0, "expression"), row(1, "expression")),
+        ("Patient.name".into(), "Patient.name[0].given".into())
+    );
     assert_eq!(row(0, "reason"), "Expected an array of HumanName.");
-    assert!(rows.iter().all(|row| row["fault"] == Fault::ElementShape.code()) && !text.contains("Marigold"), "{text}");
+    assert!(
+        rows.iter().all(|row| row["fault"] == Fault::ElementShape.code()) && !text.contains("Marigold"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -148,7 +202,10 @@ fn a_record_that_panics_its_judge_is_refused_and_the_rest_goes_in() {
     let lines = [patient("a", "x"), condition("b", "a"), trap, condition("d", "a")];
     let report = payer.import(&[payer.file("x.ndjson", &lines.join("\n"))]);
     assert_eq!((report.stored, report.rejected), (3, 1));
-    assert_eq!((payer.rejects()[0].1, payer.rejects()[0].3.as_str()), (3, Fault::JudgementFailed.code()));
+    assert_eq!(
+        (payer.rejects()[0].1, payer.rejects()[0].3.as_str()),
+        (3, Fault::JudgementFailed.code())
+    );
 }
 
 #[test]
@@ -170,7 +227,13 @@ fn a_record_that_the_store_refuses_is_refused_alone() {
     let report = payer.import(&[payer.file("b.ndjson", &lines.join("\n"))]);
     assert_eq!((report.stored, report.rejected), (40, 2));
     let refused: Vec<(u64, String)> = payer.rejects().into_iter().map(|row| (row.1, row.3)).collect();
-    assert_eq!(refused, [(8, Fault::RecordFull.code().to_owned()), (31, Fault::RecordFull.code().to_owned())]);
+    assert_eq!(
+        refused,
+        [
+            (8, Fault::RecordFull.code().to_owned()),
+            (31, Fault::RecordFull.code().to_owned())
+        ]
+    );
 }
 
 #[test]
@@ -185,13 +248,23 @@ fn demographics_that_cannot_be_read_refuse_what_needs_them_and_nothing_else() {
     });
     spoilt.expect("set");
     let coverage = |id: &str, member: &str| {
-        format!(r#"{{"resourceType":"Coverage","id":"{id}","status":"active","beneficiary":{{"reference":"Patient/{member}"}},"payor":[{{"display":"x"}}]}}"#)
+        format!(
+            r#"{{"resourceType":"Coverage","id":"{id}","status":"active","beneficiary":{{"reference":"Patient/{member}"}},"payor":[{{"display":"x"}}]}}"#
+        )
     };
-    let lines = [coverage("c1", "a"), coverage("c2", "b"), condition("d", "b"), coverage("c3", "a")];
+    let lines = [
+        coverage("c1", "a"),
+        coverage("c2", "b"),
+        condition("d", "b"),
+        coverage("c3", "a"),
+    ];
     let report = payer.import(&[payer.file("b.ndjson", &lines.join("\n"))]);
     assert_eq!((report.stored, report.rejected), (3, 1));
     let text = fs::read_to_string(payer.rejects_path()).expect("a file");
-    assert!(text.contains(Fault::NotStorable.code()) && !text.contains("Marigold"), "{text}");
+    assert!(
+        text.contains(Fault::NotStorable.code()) && !text.contains("Marigold"),
+        "{text}"
+    );
     index::catch_up(&payer.ctx).expect("a bad member does not stop a start");
 }
 
@@ -201,11 +274,21 @@ fn a_patient_with_very_long_values_goes_in() {
     let mut dice = Dice(seed());
     // Letters that no index could compress.
     let mut long = |count: usize| -> String { (0..count).map(|_| char::from(b'a' + dice.below(26) as u8)).collect() };
-    let names: Vec<String> = (0..300).map(|_| format!(r#"{{"family":"{}","given":["{}"]}}"#, long(40), long(9))).collect();
+    let names: Vec<String> = (0..300)
+        .map(|_| format!(r#"{{"family":"{}","given":["{}"]}}"#, long(40), long(9)))
+        .collect();
     let lines = [
         format!(
             r#"{{"resourceType":"Patient","id":"a","name":[{{"family":"{}","given":["{}"]}},{}],"birthDate":"2000-01-01","identifier":[{{"system":"http://{}","value":"{}"}},{{"value":"{}"}}],"address":[{{"line":["{}"],"city":"{}"}}],"telecom":[{{"system":"email","value":"{}"}}]}}"#,
-            long(20_000), long(20_000), names.join(","), long(5_000), long(5_000), long(500), long(9_000), long(9_000), long(9_000)
+            long(20_000),
+            long(20_000),
+            names.join(","),
+            long(5_000),
+            long(5_000),
+            long(500),
+            long(9_000),
+            long(9_000),
+            long(9_000)
         ),
         condition("c", "a"),
     ];
