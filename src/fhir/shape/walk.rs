@@ -77,7 +77,7 @@ fn single(table: &'static Table, value: Value<'_>, element: &'static Element) ->
         Holds::Class(class) => {
             object(table, value, class)?;
             match element.codes {
-                Some(codes) => concept(table, value, element, codes),
+                Some(codes) => concept(table, value, codes),
                 None => Ok(()),
             }
         }
@@ -129,7 +129,7 @@ fn beside(table: &'static Table, member: Value<'_>, element: &'static Element) -
 }
 
 /// Judges the required value set of a CodeableConcept: one coding is of it. One without codings may say why by an extension.
-fn concept(table: &'static Table, value: Value<'_>, _: &'static Element, codes: u16) -> Result<(), Failure> {
+fn concept(table: &'static Table, value: Value<'_>, codes: u16) -> Result<(), Failure> {
     let codes = &table.codes[usize::from(codes)];
     let Some(coding) = value.get("coding") else {
         return match value.get("extension") {

@@ -202,7 +202,7 @@ impl Scene {
             }),
             json!({
                 "resourceType": "CareTeam", "id": self.id("team"), "meta": core("us-core-careteam", self.n), "status": self.of(["active", "inactive"]),
-                "subject": self.patient, "participant": [{"role": concept(SNOMED, "223366009"), "member": self.at("Practitioner", "practitioner")}],
+                "subject": self.patient, "participant": [{"role": [concept(SNOMED, "223366009")], "member": self.at("Practitioner", "practitioner")}],
             }),
             json!({
                 "resourceType": "Goal", "id": self.id("goal"), "meta": core("us-core-goal", self.n), "lifecycleStatus": self.of(["active", "completed"]),
