@@ -11,15 +11,9 @@ use super::steady::steadily;
 use super::superseded::Superseded;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
-<<<<<<< HEAD
 use crate::store::resources::{self, Existing};
 use crate::store::{Db, blames_content};
 use std::collections::{BTreeMap, HashMap};
-=======
-use crate::store::blames_content;
-use crate::store::resources::{self, Existing};
-use std::collections::HashMap;
->>>>>>> wt-shape
 use std::num::NonZero;
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
