@@ -148,7 +148,7 @@ async fn t_d05_another_persons_data_leaves_by_no_way_and_a_familys_coverage_arri
     let (others, own) = (of_others(), of_the_member());
     let patient = json!({"resourceType": "Patient", "id": "imp", "name": [{"family": "Thornbury", "given": ["Marigold"]}],
         "gender": "female", "birthDate": "1970-01-01"});
-    let lines: Vec<String> = [&[patient][..], &others, &own]
+    let lines: Vec<String> = [&[patient][..], &others[..], &own[..]]
         .concat()
         .iter()
         .map(Value::to_string)
