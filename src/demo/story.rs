@@ -82,6 +82,7 @@ impl Demo {
             matching: Arc::new(Rules::shipped(&config.policy.matching)),
         };
         crate::records::visible::bring_up(&ctx, &mut |_| {})?;
+        crate::records::rejudge::bring_up(&ctx, &mut |_| {})?;
         crate::records::search_index::bring_up(&ctx, &mut |_| {})?;
         let quiet_ctx = ctx.clone();
         let made = files.clone();
