@@ -27,13 +27,13 @@ const UNKNOWN_LABEL: i64 = 1 << 62;
 /// Every reason: a code that scripts may rely on, and what it means.
 #[rustfmt::skip]
 pub const REASONS: &[(&str, &str)] = &[
+    ("attached-to-absent-claim", "It refers to a claim or a prior authorization that is not stored here."),
+    ("attached-to-withheld", "It hangs on a prior authorization that is withheld."),
     ("authorization-denied", "A prior authorization that was denied."),
     ("authorization-drug", "A prior authorization for a drug."),
     ("authorization-over", "A prior authorization that has been over for more than a year, or whose end is not told."),
     ("authorization-service-unknown", "A prior authorization for something that is not known to be no drug."),
     ("authorization-unclear", "It claims to be a prior authorization, and its decision is not recognized."),
-    ("attached-to-absent-claim", "It refers to a claim or a prior authorization that is not stored here."),
-    ("attached-to-withheld", "It hangs on a prior authorization that is withheld."),
     ("contains-claim", "It contains a claim or a bill."),
     ("money", "It is about money as a whole, such as a Claim or an Account."),
     ("not-fhir", "An earlier version stored it, and it is not valid FHIR."),

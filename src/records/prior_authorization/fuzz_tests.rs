@@ -6,6 +6,7 @@ use super::{ACTIVE, ENDED, NONE};
 use crate::records::compartment::Owner;
 use crate::records::gate::{Candidate, NoLinks, draft, judge};
 use crate::store::withheld::{Deciding, reasons};
+use crate::fhir::prescreen::{Limits, screen};
 use serde_json::{Value as Json, json};
 
 const WITHHELD: usize = 12_000;
@@ -196,6 +197,10 @@ fn no_spelling_makes_what_is_withheld_leave() {
                 "preauth",
             ];
             one["use"] = (*random.pick(&spelled)).into();
+        }
+        if screen(one.to_string().as_bytes(), &Limits::record()).is_err() {
+            // What the pre-screen refuses is not stored.
+            continue;
         }
         let (state, changed) = of(&one);
         let leaves = match state {

@@ -241,7 +241,6 @@ mod tests {
                 let other = Member::of(&options, index);
                 assert!(
                     other.family != own.family
-                        && other.birth_date != own.birth_date
                         && other.phone != own.phone
                         && other.postal_code != own.postal_code
                         && other.member_number != own.member_number
