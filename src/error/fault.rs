@@ -223,7 +223,9 @@ impl Fault {
             }
             Fault::PartnerSuspended => "See the reason in `causeway partner show`; `causeway partner resume` ends it.",
             Fault::OauthClient => "See `why` in the log line of the refusal, and `causeway partner check`.",
-            Fault::OauthThrottled => "See `why` in the log lines of its refusals; limits.token_failures sets the number.",
+            Fault::OauthThrottled => {
+                "See `why` in the log lines of its refusals; limits.token_failures sets the number."
+            }
             Fault::OauthTarget => "See `GET /ops/v1/grants` for what the partner was granted.",
             Fault::MatchLocked => {
                 "Look at the partner's decisions, then let it in again with `causeway partner unlock`."

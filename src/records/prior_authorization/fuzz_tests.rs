@@ -3,10 +3,10 @@
 
 use super::tests::{authorization, denial_reason, line, of, reviewed, service};
 use super::{ACTIVE, ENDED, NONE};
+use crate::fhir::prescreen::{Limits, screen};
 use crate::records::compartment::Owner;
 use crate::records::gate::{Candidate, NoLinks, draft, judge};
 use crate::store::withheld::{Deciding, reasons};
-use crate::fhir::prescreen::{Limits, screen};
 use serde_json::{Value as Json, json};
 
 const WITHHELD: usize = 12_000;
