@@ -15,6 +15,7 @@ mod contract_release;
 mod contract_trust;
 mod demo_files;
 mod disclosures;
+mod docs;
 mod errors;
 mod explorer;
 mod files;
