@@ -34,6 +34,7 @@ impl Asker {
             Command::Disclosures(args) => Some(args.member.as_str()),
             Command::Consent(args) => args.member(),
             Command::Grant(args) => args.member(),
+            Command::Records(args) => args.member(),
             _ => None,
         };
         let mut input = None;

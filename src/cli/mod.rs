@@ -119,7 +119,7 @@ pub fn on_store(command: &Command, ctx: &Context, cwd: &Path, asker: &Asker, out
         Command::Disclosures(args) => disclosures::run(args, ctx, asker, out),
         Command::Review(args) => review::run(args, ctx, out),
         Command::Link(args) => link::run(args, ctx, out),
-        Command::Records(args) => records::run(args, ctx, out),
+        Command::Records(args) => records::run(args, ctx, asker, out),
         Command::Durability => durability::run(ctx, out),
         _ => Err(Failure::new(Fault::ConfigInvalid).remedy("This command does not run inside a server.")),
     }

@@ -1,6 +1,6 @@
 //! `causeway records`: what is stored and does not leave, and why.
 
-use super::{Exit, Out};
+use super::{Asker, Exit, Out};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::store::withheld::{self, Filter, Withheld};
@@ -25,7 +25,7 @@ pub enum RecordsCommand {
     /// What does not leave under a consent for regular data, with the reason
     #[command(
         after_help = "Examples:\n  causeway records withheld\n  causeway records withheld --reason authorization-unclear --type ExplanationOfBenefit\n  \
-        causeway records withheld --member Patient/a1b2 --json\n\nThe first table counts all by reason; a resource may have several reasons. docs/release.md explains them."
+        causeway records withheld --member Patient/a1b2 --json\n  causeway records withheld --member - < number.txt\n\nThe first table counts all by reason; a resource may have several reasons. docs/release.md explains them."
     )]
     Withheld {
         /// Only those with this reason
@@ -34,8 +34,8 @@ pub enum RecordsCommand {
         /// Only resources of this FHIR type
         #[arg(long = "type", value_name = "TYPE")]
         rtype: Option<String>,
-        /// Only those of this member, as Patient/<id> or the bare id
-        #[arg(long, value_name = "ID")]
+        /// Only those of this member: Patient/<id>, an id, or - for a member number on standard input
+        #[arg(long)]
         member: Option<String>,
         /// Only the counts by reason
         #[arg(long)]
@@ -43,11 +43,19 @@ pub enum RecordsCommand {
     },
 }
 
+impl RecordsArgs {
+    /// The member that was named, if the command takes one.
+    pub fn member(&self) -> Option<&str> {
+        let RecordsCommand::Withheld { member, .. } = &self.command;
+        member.as_deref()
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors
-/// [`Fault::ParameterInvalid`] for a reason that is none; [`Fault::NotFound`] for a member that is not stored; those of the store.
-pub fn run(args: &RecordsArgs, ctx: &Context, out: &mut Out) -> Result<Exit, Failure> {
+/// [`Fault::ParameterInvalid`] for a reason that is none; those of [`crate::ops::disclosures::Asked::patient`]; those of the store.
+pub fn run(args: &RecordsArgs, ctx: &Context, asker: &Asker, out: &mut Out) -> Result<Exit, Failure> {
     let RecordsCommand::Withheld {
         reason,
         rtype,
@@ -63,7 +71,7 @@ pub fn run(args: &RecordsArgs, ctx: &Context, out: &mut Out) -> Result<Exit, Fai
             .at("--reason")
             .remedy(format!("The reasons are: {}.", known.join(", "))));
     }
-    let compartment = member.as_deref().map(|id| compartment(ctx, id)).transpose()?;
+    let compartment = compartment(ctx, asker, member.as_deref())?;
     let filter = Filter {
         rtype: rtype.clone(),
         compartment,
@@ -138,12 +146,14 @@ fn each(
     }
 }
 
-fn compartment(ctx: &Context, patient: &str) -> Result<i64, Failure> {
-    let id = patient.strip_prefix("Patient/").unwrap_or(patient);
-    let found = ctx.store.read_blocking(|db| withheld::compartment_of(db, id))?;
-    found.ok_or_else(|| {
-        Failure::new(Fault::NotFound)
-            .at("--member")
-            .remedy("Name a member that is stored, as Patient/<id>.")
+/// The compartment of the member that was named.
+fn compartment(ctx: &Context, asker: &Asker, member: Option<&str>) -> Result<Option<i64>, Failure> {
+    let asked = asker.asked(member, None)?;
+    ctx.store.read_blocking(|db| {
+        let Some(patient) = asked.patient(db, &ctx.payer)? else {
+            return Ok(None);
+        };
+        let found = withheld::compartment_of(db, &patient)?;
+        found.map(Some).ok_or_else(|| Fault::MemberUnknown.into())
     })
 }

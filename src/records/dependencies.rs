@@ -73,7 +73,7 @@ fn claims(resource: &Screened<'_>, base_url: &str) -> Vec<Name> {
     }
     // A reference by identifier tells its type alone. Without the type's name in the bytes there is none.
     let bytes = resource.bytes();
-    const NAMES: [&[u8]; 3] = [b"\"Claim\"", b"\"ClaimResponse\"", b"\"ExplanationOfBenefit\""];
+    const NAMES: [&[u8]; 3] = [b"Claim\"", b"ClaimResponse\"", b"ExplanationOfBenefit\""];
     let named = NAMES.iter().any(|name| memmem::find(bytes, name).is_some());
     if named || memmem::find(bytes, b"\\u").is_some() {
         logical(&resource.root(), base_url, &mut found);
@@ -94,16 +94,22 @@ fn elsewhere(text: &str) -> Option<Name> {
     Some(((*rtype).to_owned(), id))
 }
 
+/// The type of claims that `Reference.type` means: a name, or the URL of its definition.
+fn claim_type_of(text: &str) -> Option<&'static str> {
+    let name = text.split('|').next()?.trim_end_matches('/').rsplit('/').next()?;
+    TYPES.iter().find(|one| **one == name).copied()
+}
+
 /// References that name a claim's type and nothing of ours.
 fn logical(value: &Value<'_>, base_url: &str, found: &mut BTreeSet<Name>) {
     if value.kind() == Kind::Object
         && let Some(rtype) = value.get("type").and_then(|rtype| rtype.text())
-        && is_claim_type(&rtype)
+        && let Some(rtype) = claim_type_of(&rtype)
         && value.get("resourceType").is_none()
     {
         let text = value.get("reference").and_then(|text| text.text()).unwrap_or_default();
         if local(&text, base_url).is_none() && !text.starts_with('#') {
-            found.insert((rtype.into_owned(), NOTHING.to_owned()));
+            found.insert((rtype.to_owned(), NOTHING.to_owned()));
         }
     }
     for child in value.members().chain(value.items()) {
@@ -124,6 +130,13 @@ fn authorization(root: &Value<'_>, rtype: &str, base_url: &str, says: &mut Says)
     };
     let mut documents = named(&["supportingInfo", "valueReference"]);
     documents.extend(named(&["communicationRequest"]));
+    // What is attached to it.
+    documents.extend(
+        root.all(&["supportingInfo", "valueAttachment"])
+            .iter()
+            .filter_map(|value| value.get("url")?.text())
+            .filter_map(|text| local(&text, base_url).map(|(rtype, id)| (rtype.to_owned(), id.to_owned()))),
+    );
     documents.retain(|(rtype, _)| DOCUMENTS.contains(&rtype.as_str()));
     says.holds = documents;
     let request = match rtype {
@@ -174,7 +187,8 @@ pub fn take_back(db: &mut Db, keys: &[i64]) -> Result<Vec<Name>, Failure> {
 }
 
 /// Writes what `written` say, and how everything stands that hangs on them now or did before (`freed`). `stands` tells the state
-/// of what is known already. Returns how what hangs stands.
+/// of what is known already; `at_ms` (UTC milliseconds) is the time of these versions, and of what comes free by them. Returns
+/// how what hangs stands.
 ///
 /// # Errors
 /// Those of the database.
@@ -183,6 +197,7 @@ pub fn renew(
     written: &[Written<'_>],
     freed: Vec<Name>,
     stands: &dyn Fn(&str, &str) -> Option<i64>,
+    at_ms: i64,
     base_url: &str,
 ) -> Result<Standings, Failure> {
     let name = |one: &Written<'_>| (one.rtype.to_owned(), one.id.to_owned());
@@ -233,7 +248,11 @@ pub fn renew(
     let requests: Vec<Name> = hangs.iter().filter(|name| is_claim_type(&name.0)).cloned().collect();
     hangs.extend(rows::on(db, &requests)?.iter().map(Dependency::hanging));
     hangs.retain(|name| !is_claim_type(&name.0));
-    effect::apply(db, &hangs, base_url)
+    let now = effect::Now {
+        at_ms,
+        written: written.iter().map(|one| (one.rtype, one.id)).collect(),
+    };
+    effect::apply(db, &hangs, Some(&now), base_url)
 }
 
 /// Leaves out what refers to ordinary claims: they hold nothing back.

@@ -528,7 +528,7 @@ fn write(
         })
         .collect();
     let stands = |rtype: &str, id: &str| at(known, rtype, id).map(|there| there.pa_state);
-    let hang = dependencies::renew(db, &written, freed, &stands, base_url)?;
+    let hang = dependencies::renew(db, &written, freed, &stands, now_ms, base_url)?;
     count_withheld(&rows, &hang, now_ms, &mut kept.withheld);
     binaries.extend(attached.iter().map(|row| row.binary_id.to_owned()));
     if !binaries.is_empty() {

@@ -9,6 +9,7 @@
 
 mod decision;
 mod services;
+mod words;
 
 use crate::fhir::prescreen::{Kind, Screened, Value};
 use crate::fhir::when;

@@ -8,13 +8,15 @@
 use super::dependencies::{self, Says};
 use super::gate::{self, Candidate, GATE_VERSION};
 use super::search_index::Rows;
+use super::visible::appear;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::store::Db;
 use crate::store::dependencies::{self as dependency_rows, Dependency};
 use crate::store::gate_state::{self, Columns, GateState, Stored};
 use crate::store::resources;
-use crate::store::withheld::NOT_FHIR;
+use crate::store::visible;
+use crate::store::withheld::{self, Deciding, NOT_FHIR};
 use std::num::NonZero;
 
 /// Resources of one step.
@@ -54,11 +56,12 @@ fn bring_up_to(ctx: &Context, version: i64, step: i64, tell: &mut dyn FnMut(u64)
                 )
             });
         };
-        let judged = judge_all(&stored, ctx.clock.now_ms(), &base_url);
+        let now_ms = ctx.clock.now_ms();
+        let judged = judge_all(&stored, now_ms, &base_url);
         done += stored.len() as u64;
         ctx.store.write_blocking(move |db| {
             resources::lock(db)?;
-            write(db, &stored, &judged)?;
+            write(db, &stored, &judged, now_ms)?;
             gate_state::set(
                 db,
                 GateState {
@@ -107,10 +110,10 @@ fn judge(row: &Stored, now_ms: i64, base_url: &str) -> Option<Candidate> {
         .ok()
 }
 
-fn write(db: &mut Db, stored: &[Stored], judged: &[Option<Candidate>]) -> Result<(), Failure> {
+fn write(db: &mut Db, stored: &[Stored], judged: &[Option<Candidate>], now_ms: i64) -> Result<(), Failure> {
     let keys: Vec<i64> = stored.iter().map(|row| row.key).collect();
     dependency_rows::remove(db, &keys)?;
-    let (mut reindex, mut said) = (Vec::new(), Vec::new());
+    let (mut reindex, mut said, mut appeared) = (Vec::new(), Vec::new(), Vec::new());
     for (row, candidate) in stored.iter().zip(judged) {
         let Some(candidate) = candidate else {
             gate_state::withhold(db, row.key, row.sensitivity | NOT_FHIR)?;
@@ -129,6 +132,9 @@ fn write(db: &mut Db, stored: &[Stored], judged: &[Option<Candidate>]) -> Result
             // Another process has stored a newer version, judged by this gate.
             continue;
         }
+        if appears(row, candidate, now_ms) {
+            appeared.push(row.key);
+        }
         if row.released != candidate.released {
             reindex.push((row.key, &candidate.indexed));
         }
@@ -140,7 +146,39 @@ fn write(db: &mut Db, stored: &[Stored], judged: &[Option<Candidate>]) -> Result
     for (key, indexed) in reindex {
         rows.add(indexed, key);
     }
-    rows.write(db)
+    rows.write(db)?;
+    if !appeared.is_empty() {
+        let at_ms = visible::take(db, now_ms)?;
+        for key in appeared {
+            appear(db, key, at_ms)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a reason for which it did not leave is gone, or it leaves in another form than before.
+fn appears(row: &Stored, candidate: &Candidate, now_ms: i64) -> bool {
+    let before = Deciding {
+        rtype: &row.rtype,
+        sensitivity: row.sensitivity,
+        pa_state: row.pa_state,
+        pa_changed_ms: row.pa_changed_ms,
+        financial: row.financial,
+        has_released: row.released.is_some(),
+    };
+    let now = Deciding {
+        rtype: &row.rtype,
+        sensitivity: candidate.sensitivity,
+        pa_state: candidate.pa_state,
+        pa_changed_ms: candidate.pa_changed_ms,
+        financial: candidate.financial,
+        has_released: candidate.released.is_some(),
+    };
+    let now = withheld::reasons(&now, now_ms);
+    let gone = |reason: &&'static str| !now.contains(reason);
+    // What a Provenance loses because of what it hangs on is cut later.
+    let other_form = row.rtype != "Provenance" && row.released != candidate.released;
+    withheld::reasons(&before, now_ms).iter().any(gone) || other_form
 }
 
 fn dependencies_of(row: &Stored, says: &Says) -> Vec<Dependency> {

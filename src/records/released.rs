@@ -248,7 +248,8 @@ fn is_cut(rtype: &str, path: &[&str]) -> bool {
 fn is_amount(subject: &Subject<'_>, value: &Value<'_>, name: &str) -> bool {
     is_money_type(value)
         || name == "amount" && is_plain_amount(value)
-        || name == "adjudication" && (!subject.authorization && is_bare(value) || is_priced(value))
+        || name == "adjudication" && (!subject.authorization && is_bare(value) || is_priced(value, &["value"]))
+        || name == "supportingInfo" && is_priced(value, &["valueQuantity", "valueString"])
         || is_money_extension(value, subject.prose)
 }
 
@@ -258,9 +259,9 @@ fn is_money_type(value: &Value<'_>) -> bool {
     value.get("currency").is_some_and(|code| code.kind() == Kind::String)
         || value.get("value").is_some()
             && (text("system").is_some_and(|system| system.contains("4217"))
-                || text("unit")
-                    .or_else(|| text("code"))
-                    .is_some_and(|unit| words::is_currency(&unit)))
+                || ["unit", "code"]
+                    .iter()
+                    .any(|name| text(name).is_some_and(|unit| words::is_currency(&unit))))
 }
 
 /// An amount that leaves its currency out.
@@ -278,16 +279,33 @@ fn is_bare(value: &Value<'_>) -> bool {
             .all(|member| member.key() == "amount" || ADJUDICATION_BARE.contains(&member.key()))
 }
 
-/// An adjudication that tells cost sharing or a payment as a bare number.
-fn is_priced(value: &Value<'_>) -> bool {
-    let Some(category) = value.get("category").filter(|_| value.get("value").is_some()) else {
+/// Categories of adjudications that are amounts, besides those whose name tells money. Others are units or percents.
+const AMOUNT_CATEGORIES: &[&str] = &[
+    "allowed",
+    "benefit",
+    "discount",
+    "eligible",
+    "noncovered",
+    "submitted",
+    "tax",
+];
+
+/// An adjudication, or a supporting information, that tells an amount as a bare number in one of `numbers`.
+fn is_priced(value: &Value<'_>, numbers: &[&str]) -> bool {
+    let has_number = numbers.iter().any(|name| value.get(name).is_some());
+    let Some(category) = value.get("category").filter(|_| has_number) else {
         return false;
     };
+    let of_adjudication = numbers.contains(&"value");
     let named = |holder: &Value<'_>, name: &str| {
-        holder
-            .get(name)
-            .and_then(|text| text.text())
-            .is_some_and(|text| words::name_money(&text))
+        holder.get(name).and_then(|text| text.text()).is_some_and(|text| {
+            let amount = || {
+                AMOUNT_CATEGORIES
+                    .iter()
+                    .any(|one| text.trim().eq_ignore_ascii_case(one))
+            };
+            words::name_money(&text) || of_adjudication && amount()
+        })
     };
     named(&category, "text")
         || category

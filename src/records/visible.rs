@@ -1,4 +1,5 @@
-//! Brings up a store of before version times were those of this store: what was served as `meta.lastUpdated` was the source's.
+//! When a version became visible here, where no import says so: what comes free of what held it back ([`appear`]), and a store of
+//! before version times were those of this store ([`bring_up`]): what was served as `meta.lastUpdated` was the source's.
 //!
 //! When each version became visible nobody knows any more, so that all are given the time of this step: later than the truth,
 //! never earlier, so that whoever asks for what changed since misses nothing. What the source said is kept beside it.
@@ -13,10 +14,44 @@ use crate::fhir::prescreen::{Limits, screen};
 use crate::secret::sha256;
 use crate::store::Db;
 use crate::store::resources::{self, Attachment};
-use crate::store::visible::{self, Before, Restamped};
+use crate::store::visible::{self, Appeared, Before, Restamped};
 
 /// Resources of one step.
 const STEP: i64 = 500;
+
+/// Gives the resource under `key` the time (UTC milliseconds) at which it appeared, or appeared in another form: whoever asks for
+/// what changed since an earlier time is given it. The version is raised, for its bytes are no longer those of the version before.
+///
+/// # Errors
+/// Those of the database, and of the pre-screen over bytes that passed it before.
+pub(super) fn appear(db: &mut Db, key: i64, at_ms: i64) -> Result<(), Failure> {
+    let Some((version, body, released)) = visible::bytes(db, key)? else {
+        return Ok(());
+    };
+    let version = version + 1;
+    let body = stamped(&body, version, at_ms)?;
+    let released = released
+        .as_deref()
+        .map(|form| stamped(form, version, at_ms))
+        .transpose()?;
+    visible::appear(
+        db,
+        key,
+        &Appeared {
+            version,
+            last_updated_ms: at_ms,
+            sha256: &sha256(&body),
+            body: &body,
+            released: released.as_deref(),
+        },
+    )
+}
+
+/// A resource with this version and time in its `meta`.
+fn stamped(bytes: &[u8], version: i64, at_ms: i64) -> Result<Vec<u8>, Failure> {
+    let screened = screen(bytes, &Limits::record())?;
+    Ok(splice(bytes, &meta_edits(&screened, version, at_ms).edits))
+}
 
 /// Brings up what is left. `tell` hears how many resources are done. It can be broken off and begun again; each step is one
 /// transaction.
@@ -66,12 +101,12 @@ fn bring_up_row(db: &mut Db, row: &Before, at_ms: i64, base_url: &str) -> Result
     let source_updated_ms = member("lastUpdated")
         .filter(|text| *text != ours)
         .map(|_| row.last_updated_ms);
-    let again = |bytes: &[u8]| -> Result<Vec<u8>, Failure> {
-        let screened = screen(bytes, &Limits::record())?;
-        Ok(splice(bytes, &meta_edits(&screened, version, at_ms).edits))
-    };
-    let body = again(&row.body)?;
-    let released = row.released.as_deref().map(again).transpose()?;
+    let body = stamped(&row.body, version, at_ms)?;
+    let released = row
+        .released
+        .as_deref()
+        .map(|form| stamped(form, version, at_ms))
+        .transpose()?;
     visible::restamp(
         db,
         row.key,

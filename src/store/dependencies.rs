@@ -189,8 +189,8 @@ pub fn set_standing(db: &mut Db, key: i64, state: i64, changed_ms: Option<i64>) 
     Ok(())
 }
 
-/// A stored resource as it is cut anew: its bytes, version, time of change (UTC ms), and whether it has a released form.
-pub type Body = (Vec<u8>, i64, i64, bool);
+/// A stored resource as it is cut anew: its bytes, version, time of change (UTC ms), and its released form.
+pub type Body = (Vec<u8>, i64, i64, Option<Vec<u8>>);
 
 /// What is stored under `key`.
 ///
@@ -203,7 +203,7 @@ pub fn body(db: &mut Db, key: i64) -> Result<Option<Body>, Failure> {
             resource::body,
             resource::version,
             resource::last_updated_ms,
-            resource::released.is_not_null(),
+            resource::released,
         ))
         .first(db)
         .optional()?)

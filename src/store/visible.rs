@@ -95,6 +95,42 @@ pub struct Restamped<'a> {
     pub released: Option<&'a [u8]>,
 }
 
+/// A row as it is stored: version, bytes and released form.
+pub type Bytes = (i64, Vec<u8>, Option<Vec<u8>>);
+
+/// What is stored under `key`.
+///
+/// # Errors
+/// Those of the database.
+pub fn bytes(db: &mut Db, key: i64) -> Result<Option<Bytes>, Failure> {
+    Ok(resource::table
+        .find(key)
+        .select((resource::version, resource::body, resource::released))
+        .first(db)
+        .optional()?)
+}
+
+/// A version that became visible without coming anew from its source.
+#[derive(Debug, AsChangeset)]
+#[diesel(table_name = resource, treat_none_as_null = true)]
+#[allow(missing_docs)]
+pub struct Appeared<'a> {
+    pub version: i64,
+    pub last_updated_ms: i64,
+    pub sha256: &'a [u8],
+    pub body: &'a [u8],
+    pub released: Option<&'a [u8]>,
+}
+
+/// Writes it.
+///
+/// # Errors
+/// Those of the database.
+pub fn appear(db: &mut Db, key: i64, row: &Appeared<'_>) -> Result<(), Failure> {
+    diesel::update(resource::table.find(key)).set(row).execute(db)?;
+    Ok(())
+}
+
 /// Writes it.
 ///
 /// # Errors

@@ -145,18 +145,27 @@ async fn each_way_out_is_told_with_types_counts_bytes_consent_and_ids() {
     assert_eq!(by_number.json()["items"], Value::Array(items.clone()));
     let by_number = auditor.post("grants/_search", &asked).await;
     assert_eq!(by_number.json()["items"], Value::Array(grants));
-    let mut command = Command::new(env!("CARGO_BIN_EXE_causeway"))
-        .current_dir(payer.home())
-        .env_remove("DATABASE_URL")
-        .args(["disclosures", "--member", "-", "--json"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the program runs");
-    writeln!(command.stdin.take().expect("piped"), "{number}").expect("written");
-    let said = command.wait_with_output().expect("an answer");
-    let said: Value = serde_json::from_slice(&said.stdout).expect("json");
-    assert_eq!(said, Value::Array(items.clone()));
+    let by_input = |args: &[&str]| -> Value {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_causeway"))
+            .current_dir(payer.home())
+            .env_remove("DATABASE_URL")
+            .args(args)
+            .args(["--member", "-", "--json"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program runs");
+        writeln!(command.stdin.take().expect("piped"), "{number}").expect("written");
+        let said = command.wait_with_output().expect("an answer");
+        serde_json::from_slice(&said.stdout).expect("json")
+    };
+    assert_eq!(by_input(&["disclosures"]), Value::Array(items.clone()));
+    let of_member = by_input(&["records", "withheld"]);
+    assert!(of_member["items"].is_array(), "{of_member}");
+    assert_eq!(
+        of_member,
+        payer.json_command(&["records", "withheld", "--member", &one])
+    );
 
     // A window in time, and one partner.
     let at = |at: usize| items[at]["at"].as_str().expect("an instant");

@@ -272,6 +272,39 @@ async fn an_old_resource_that_comes_late_is_in_what_changed_since() {
     assert_eq!(names(&everything.json()), ["later"]);
 }
 
+#[tokio::test]
+async fn what_comes_free_later_is_in_what_changed_since() {
+    let of = Matched::start(1).await;
+    let patient = json!({"reference": format!("Patient/{}", of.id)});
+    let mut document = document("hung", &of.id, "Binary/hung", Value::Null);
+    document["context"] = json!({"related": [{"reference": "ExplanationOfBenefit/comes-late"}]});
+    lines(&of, "hung.ndjson", &[document, binary("hung", "text/plain")]);
+    of.get("/DocumentReference/hung", &[FHIR]).await.assert_status(404);
+    of.get("/Binary/hung", &[FHIR]).await.assert_status(404);
+    let before = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    let claim = json!({"resourceType": "ExplanationOfBenefit", "id": "comes-late", "status": "active", "use": "claim",
+        "type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/claim-type", "code": "professional"}]},
+        "patient": patient, "created": "2025-12-01", "insurer": {"display": "plan"}, "provider": {"display": "clinic"},
+        "outcome": "complete", "insurance": [{"focal": true, "coverage": {"display": "plan"}}]});
+    lines(&of, "comes.ndjson", &[claim]);
+    let everything = of
+        .get(&format!("/Patient/{}/$everything?_since={before}", of.id), &[FHIR])
+        .await
+        .json();
+    let entries = everything["entry"].as_array().into_iter().flatten();
+    let mut found: Vec<&str> = entries.filter_map(|one| one["resource"]["id"].as_str()).collect();
+    found.sort_unstable();
+    assert_eq!(found, ["comes-late", "hung"]);
+    let search = of
+        .get(&format!("/DocumentReference?_lastUpdated=gt{before}"), &[FHIR])
+        .await
+        .json();
+    assert_eq!(search["entry"][0]["resource"]["id"], "hung");
+    let read = of.get("/DocumentReference/hung", &[FHIR]).await;
+    assert_eq!(read.header("etag"), "W/\"2\"");
+    of.get("/Binary/hung", &[FHIR]).await.assert_status(200);
+}
+
 #[test]
 fn a_dry_run_says_so_and_leaves_the_store_as_it_was() {
     let (payer, _) = crate::support::payer::TestPayer::prepare(1);

@@ -8,13 +8,14 @@ use super::super::gate;
 use super::super::released;
 use super::super::search_index::{self, Rows};
 use super::super::splice::splice;
+use super::super::visible::appear;
 use crate::error::Failure;
 use crate::fhir::prescreen::{Kind, Limits, Screened, Value, screen};
 use crate::store::Db;
 use crate::store::dependencies::{self as rows, Dependency, Name, Standing};
-use crate::store::disclosure::{PA_ABSENT, PA_ACTIVE, PA_ENDED, PA_NONE};
+use crate::store::disclosure::{PA_ABSENT, PA_ACTIVE, PA_ENDED, PA_KEPT_MS, PA_NONE};
 use crate::store::resources;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// State and time of change, as the columns have them, by name.
 pub type Standings = HashMap<Name, (i64, Option<i64>)>;
@@ -38,12 +39,25 @@ pub fn renew_all(db: &mut Db, base_url: &str) -> Result<(), Failure> {
             .into_iter()
             .filter(|name| !super::is_claim_type(&name.0))
             .collect();
-        apply(db, &hangs, base_url)?;
+        // What appears by it was given its time with its own columns, before they hung on anything.
+        apply(db, &hangs, None, base_url)?;
     }
 }
 
-/// Writes how `hangs` stand, as far as they are stored.
-pub(super) fn apply(db: &mut Db, hangs: &BTreeSet<Name>, base_url: &str) -> Result<Standings, Failure> {
+/// The time (UTC ms) that is given to what appears, and what was written at that very time and bears it already.
+pub(super) struct Now<'a> {
+    pub at_ms: i64,
+    pub written: HashSet<(&'a str, &'a str)>,
+}
+
+/// Writes how `hangs` stand, as far as they are stored. What leaves from now on and did not, or leaves in another form, appears
+/// `now`; without one nothing does.
+pub(super) fn apply(
+    db: &mut Db,
+    hangs: &BTreeSet<Name>,
+    now: Option<&Now<'_>>,
+    base_url: &str,
+) -> Result<Standings, Failure> {
     let first = rows::of(db, hangs)?;
     let targets: BTreeSet<Name> = first.iter().map(Dependency::target).collect();
     // A request and its answer stand together.
@@ -75,13 +89,21 @@ pub(super) fn apply(db: &mut Db, hangs: &BTreeSet<Name>, base_url: &str) -> Resu
             .flatten()
             .map(|to| (to, of_target(to)))
             .collect();
-        let state = if name.0 == "Provenance" {
+        let (state, other_form) = if name.0 == "Provenance" {
             provenance(db, own, &targets, base_url)?
         } else {
-            worst(targets.iter().map(|(_, state)| *state))
+            (worst(targets.iter().map(|(_, state)| *state)), false)
         };
-        if state != (own.pa_state, own.pa_changed_ms) {
+        let before = (own.pa_state, own.pa_changed_ms);
+        if state != before {
             rows::set_standing(db, own.key, state.0, state.1)?;
+        }
+        if let Some(now) = now
+            && !now.written.contains(&(name.0.as_str(), name.1.as_str()))
+            && leaves(state, now.at_ms)
+            && (other_form || !leaves(before, now.at_ms))
+        {
+            appear(db, own.key, now.at_ms)?;
         }
         found.insert(name.clone(), state);
     }
@@ -93,6 +115,15 @@ fn standing(target: Option<&Standing>, own: &Standing) -> State {
     match target.filter(|target| target.compartment == own.compartment) {
         Some(target) => (target.pa_state, target.pa_changed_ms),
         None => (PA_ABSENT, None),
+    }
+}
+
+/// Whether it leaves at this time, as a release asks.
+fn leaves(state: State, now_ms: i64) -> bool {
+    match state {
+        (PA_NONE, _) | (PA_ACTIVE, None) => true,
+        (PA_ACTIVE | PA_ENDED, Some(changed)) => changed >= now_ms - PA_KEPT_MS,
+        _ => false,
     }
 }
 
@@ -114,10 +145,11 @@ fn worst(states: impl Iterator<Item = State>) -> State {
     })
 }
 
-/// How a Provenance stands, and its released form when it names what never leaves among other things.
-fn provenance(db: &mut Db, own: &Standing, on: &[(&Name, State)], base_url: &str) -> Result<State, Failure> {
+/// How a Provenance stands, its released form when it names what never leaves among other things, and whether that is another
+/// form than before.
+fn provenance(db: &mut Db, own: &Standing, on: &[(&Name, State)], base_url: &str) -> Result<(State, bool), Failure> {
     let Some((body, version, last_updated_ms, had_form)) = rows::body(db, own.key)? else {
-        return Ok((PA_NONE, None));
+        return Ok(((PA_NONE, None), false));
     };
     let resource = screen(&body, &Limits::record())?;
     let targets: Vec<Option<Name>> = resource
@@ -135,10 +167,11 @@ fn provenance(db: &mut Db, own: &Standing, on: &[(&Name, State)], base_url: &str
     let beside = worst(on.iter().filter(|(name, _)| !is_target(name)).map(|(_, state)| *state));
     let stay: Vec<State> = of_targets.iter().copied().filter(|state| !is_never(*state)).collect();
     if stay.is_empty() || is_never(beside) {
-        return Ok(worst(of_targets.into_iter().chain([beside])));
+        return Ok((worst(of_targets.into_iter().chain([beside])), false));
     }
     let cut = stay.len() < of_targets.len();
-    if cut || had_form {
+    let mut other_form = false;
+    if cut || had_form.is_some() {
         // What is cut for other reasons stays cut.
         let form = gate::form_of(&body, &own.id, version, last_updated_ms, base_url)?;
         let leaves = screen(form.as_deref().unwrap_or(&body), &Limits::record())?;
@@ -151,9 +184,11 @@ fn provenance(db: &mut Db, own: &Standing, on: &[(&Name, State)], base_url: &str
             };
             let edits = released::edits_without(&leaves, &|value, path| path == ["target"] && never(value));
             let form = splice(leaves.bytes(), &edits);
+            other_form = had_form.as_ref() != Some(&form);
             rows::set_released(db, own.key, Some(&form))?;
             index(db, own.key, &screen(&form, &Limits::record())?, base_url)?;
         } else {
+            other_form = had_form != form;
             rows::set_released(db, own.key, form.as_deref())?;
             index(db, own.key, &leaves, base_url)?;
         }
@@ -161,7 +196,7 @@ fn provenance(db: &mut Db, own: &Standing, on: &[(&Name, State)], base_url: &str
     // One that is about something else too leaves for that one's sake.
     let free = stay.iter().any(|state| state.0 == PA_NONE);
     let of_targets = if free { (PA_NONE, None) } else { worst(stay.into_iter()) };
-    Ok(worst([of_targets, beside].into_iter()))
+    Ok((worst([of_targets, beside].into_iter()), other_form))
 }
 
 fn name_of(target: &Value<'_>, base_url: &str) -> Option<Name> {

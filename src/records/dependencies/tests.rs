@@ -1,6 +1,10 @@
 //! What hangs on a withheld authorization is withheld with it, in every order, and comes free with it.
 
 use super::super::store_for_tests::{TestStore, claim, denied, document, plain, provenance, request};
+use crate::clock::rfc3339_ms;
+use crate::secret::sha256;
+use crate::store::schema::resource;
+use diesel::prelude::*;
 use serde_json::json;
 
 const HANGS: [&str; 1] = ["attached-to-withheld"];
@@ -220,4 +224,93 @@ fn what_contains_a_claim_and_what_is_shared_and_names_one_is_withheld() {
         ["authorization-unclear"]
     );
     assert!(store.reasons("Organization", "o").contains(&"shared-with-claim"));
+}
+
+/// Version and time of change: in the columns, in the bytes and in their digest alike.
+#[track_caller]
+fn stamp(store: &TestStore, rtype: &str, id: &str) -> (i64, i64) {
+    let row = store.ctx.store.read_blocking(|db| {
+        Ok(resource::table
+            .filter(resource::rtype.eq(rtype).and(resource::id.eq(id)))
+            .select((
+                resource::version,
+                resource::last_updated_ms,
+                resource::sha256,
+                resource::body,
+            ))
+            .first::<(i64, i64, Vec<u8>, Vec<u8>)>(db)?)
+    });
+    let (version, last_updated_ms, digest, body) = row.expect("there");
+    assert_eq!(digest, sha256(&body));
+    for text in [String::from_utf8(body).expect("UTF-8"), store.leaves(rtype, id)] {
+        let one: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let meta = json!({"versionId": version.to_string(), "lastUpdated": rfc3339_ms(last_updated_ms)});
+        assert_eq!(one["meta"], meta, "{rtype}/{id}");
+    }
+    (version, last_updated_ms)
+}
+
+#[test]
+fn what_comes_free_bears_the_time_at_which_it_did() {
+    let store = TestStore::new();
+    store.put(&[
+        document("late", "a"),
+        document("denied", "b"),
+        denied("b"),
+        document("free", "c"),
+        request("c", "A1"),
+        provenance("both", &["ExplanationOfBenefit/b", "ExplanationOfBenefit/c"]),
+    ]);
+    let names = [
+        ("DocumentReference", "late"),
+        ("DocumentReference", "denied"),
+        ("DocumentReference", "free"),
+        ("Provenance", "both"),
+    ];
+    let before = names.map(|(rtype, id)| stamp(&store, rtype, id));
+    store.ctx.clock.advance_ms(60_000);
+    store.put(&[claim("a"), request("b", "A1")]);
+    let after = names.map(|(rtype, id)| stamp(&store, rtype, id));
+    for (index, (_, id)) in names.iter().enumerate() {
+        let (version, at_ms) = before[index];
+        let right = if *id == "free" {
+            before[index]
+        } else {
+            (version + 1, at_ms + 60_000)
+        };
+        assert_eq!(after[index], right, "{id}");
+    }
+    assert_eq!(store.withheld().len(), 0);
+    // What goes takes no time with it, and what changes in the same batch is stamped once.
+    store.put(&[denied("b")]);
+    assert_eq!(stamp(&store, "DocumentReference", "denied"), after[1]);
+    store.ctx.clock.advance_ms(60_000);
+    let mut changed = document("denied", "b");
+    changed["description"] = "changed".into();
+    store.put(&[request("b", "A6"), changed]);
+    assert_eq!(
+        stamp(&store, "DocumentReference", "denied"),
+        (after[1].0 + 1, after[1].1 + 60_000)
+    );
+    // The source sends the same once more: nothing changes, and a newer one still wins.
+    let again = store.put(&[document("late", "a")]);
+    assert_eq!((again.stored, again.unchanged), (0, 1));
+}
+
+#[test]
+fn a_claim_is_named_by_the_url_of_its_definition_and_holds_what_is_attached_to_it() {
+    let store = TestStore::new();
+    let mut one = plain("typed");
+    one["context"] = json!({"related": [{"type": "http://hl7.org/fhir/StructureDefinition/ExplanationOfBenefit",
+        "identifier": {"value": "AUTH0001"}}]});
+    let mut attaches = denied("a");
+    attaches["supportingInfo"] = json!([{"sequence": 1, "category": {"text": "x"},
+        "valueAttachment": {"contentType": "text/plain", "url": "Binary/b"}}]);
+    store.put(&[
+        one,
+        json!({"resourceType": "Binary", "id": "b", "contentType": "text/plain", "data": "eA=="}),
+    ]);
+    store.put(&[attaches]);
+    assert_eq!(store.reasons("DocumentReference", "typed"), ABSENT);
+    assert_ne!(store.reasons("Binary", "b"), FREE);
 }

@@ -3,6 +3,7 @@
 use super::target::{self, Target};
 use super::{PERSON_ELEMENTS, Record};
 use crate::fhir::prescreen::{Kind, Screened, Value};
+use memchr::memmem;
 use std::cmp::Reverse;
 use std::ops::Range;
 
@@ -39,6 +40,16 @@ pub fn edits(resource: &Screened<'_>, record: &Record<'_>) -> Vec<(Range<usize>,
             }
         }
     }
+    // `Reference.type` tells a person where the literal does not, or is not there.
+    const PERSONS: [&[u8]; 3] = [b"Patient\"", b"Person\"", b"Group\""];
+    if PERSONS
+        .iter()
+        .any(|name| memmem::find(resource.bytes(), name).is_some())
+    {
+        for member in root.members().filter(|member| member.key() != "contained") {
+            typed(&member, record, &mut edits);
+        }
+    }
     // A Reference may stand in the identifier or an extension of another; what is cut around it takes it along.
     edits.sort_by_key(|(span, _)| (span.start, Reverse(span.end)));
     let mut end = 0;
@@ -48,6 +59,23 @@ pub fn edits(resource: &Screened<'_>, record: &Record<'_>) -> Vec<(Range<usize>,
         apart
     });
     edits
+}
+
+/// The cuts of every Reference below `value` that says that it means a person, and not this member. The pre-screen bounds the
+/// depth.
+fn typed(value: &Value<'_>, record: &Record<'_>, edits: &mut Vec<(Range<usize>, String)>) {
+    if value.kind() == Kind::Object && target::says_person(value) {
+        let text = value.get("reference").and_then(|reference| reference.text());
+        let target = text.map_or(Target::Unknown, |text| target::of(&text, record));
+        if !matches!(target, Target::Member | Target::Contained) {
+            edits.extend(cuts(value));
+        }
+    }
+    for child in value.members().chain(value.items()) {
+        if matches!(child.kind(), Kind::Object | Kind::Array) {
+            typed(&child, record, edits);
+        }
+    }
 }
 
 /// `edits` and the cuts of another rule together; what lies inside of a cut is gone with it. Both are sorted.

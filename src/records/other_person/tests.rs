@@ -476,6 +476,36 @@ fn a_name_beside_a_reference_to_another_person_goes_and_the_reference_stays() {
 }
 
 #[test]
+fn a_name_goes_where_the_type_of_a_reference_says_that_it_is_a_persons() {
+    let observation = containers().swap_remove(1);
+    for named in [
+        "Patient",
+        "RelatedPerson",
+        "Person",
+        "Group",
+        "http://hl7.org/fhir/StructureDefinition/Patient",
+    ] {
+        for who in [
+            json!({"type": named, "display": MARK}),
+            json!({"display": MARK, "type": named, "identifier": {"value": MARK}}),
+            json!({"reference": "urn:uuid:5c1e7f4e-0000-4000-8000-000000000000", "type": named, "display": MARK}),
+            json!({"reference": "Practitioner/1", "type": named, "display": MARK}),
+        ] {
+            let mut one = observation.clone();
+            one["performer"] =
+                json!([who, {"reference": "Practitioner/1", "type": "Practitioner", "display": "Dr. House"}]);
+            one["subject"] = json!({"reference": "Patient/imp", "type": "Patient", "display": "own"});
+            let Fate::Leaves(text) = fate(&one) else {
+                panic!("{one}")
+            };
+            assert!(!text.contains(MARK), "{text}");
+            assert!(text.contains("Dr. House") && text.contains("own"), "{text}");
+            serde_json::from_str::<Json>(&text).expect("JSON");
+        }
+    }
+}
+
+#[test]
 fn names_that_leave_with_money_are_cut_once() {
     let cuts = vec![(10..20, String::new()), (30..40, String::new())];
     let edits = vec![

@@ -45,15 +45,28 @@ const DISCRIMINATOR: &str = "hl7.org/fhir/us/davinci-pdex/codesystem/pdexadjudic
 /// PDex's amounts of an authorization; `eligible` is what was agreed.
 const AMOUNTS: &str = "hl7.org/fhir/us/davinci-pdex/codesystem/priorauthorizationvaluecodes";
 /// Parts of words that tell a denial, as [`squeezed`] leaves them.
-const DENIAL: [&str; 8] = [
-    "denial",
-    "denied",
-    "deny",
-    "notcert",
-    "notapprov",
-    "reject",
-    "refus",
-    "declin",
+#[rustfmt::skip]
+const DENIAL: [&str; 19] = [
+    "denial", "denied", "deny", "notcert", "noncert", "notapprov", "nonapprov", "disapprov", "disallow", "reject", "refus",
+    "declin", "adversedetermination", "adversebenefit", "unfavorable", "notauthorized", "unauthorized", "notmedicallynecessary",
+    "notcovered",
+];
+/// Elements that say what was asked for, for what disease, and by whom: their words tell nothing of the decision.
+const NOT_DECIDING: [&str; 14] = [
+    "bodySite",
+    "careTeam",
+    "diagnosis",
+    "facility",
+    "identifier",
+    "insurance",
+    "modifier",
+    "patient",
+    "procedure",
+    "productOrService",
+    "productOrServiceEnd",
+    "provider",
+    "supportingInfo",
+    "type",
 ];
 
 /// What is said of one line, or of the whole.
@@ -71,6 +84,8 @@ struct Told {
     unclear: bool,
     /// An adjudication has a reason, of whatever kind.
     reason: bool,
+    /// Words of a denial, outside the codes that tell one.
+    words: bool,
     changed_ms: Option<i64>,
 }
 
@@ -112,14 +127,19 @@ pub(super) fn of(root: &Value<'_>, rtype: &str) -> Found {
     let lines: Vec<Value<'_>> = root.all(&["item"]).into_iter().chain(root.all(&["addItem"])).collect();
     for member in root.members() {
         if !matches!(member.key(), "item" | "addItem" | "contained" | "text" | "meta") {
-            walk(&member, member.key() == "adjudication", &mut header);
+            walk(
+                &member,
+                member.key() == "adjudication",
+                is_deciding(&member),
+                &mut header,
+            );
         }
     }
     let lines: Vec<Told> = lines
         .iter()
         .map(|line| {
             let mut told = Told::default();
-            walk(line, false, &mut told);
+            walk(line, false, true, &mut told);
             told
         })
         .collect();
@@ -140,6 +160,12 @@ fn decide(root: &Value<'_>, rtype: &str, header: &Told, lines: &[Told]) -> Resul
     }
     // A request has no outcome; an answer has one.
     if rtype != "Claim" && !is("outcome", &["complete", "partial", "queued"]) {
+        return Err(());
+    }
+    // A line may explain a note on the whole; words that nothing explains are an unrecognized denial.
+    let explained = |told: &Told| told.denied || told.partly || told.denial_reason;
+    let unexplained = header.words && !lines.iter().chain([header]).any(explained);
+    if unexplained || lines.iter().any(|told| told.words && !explained(told)) {
         return Err(());
     }
     let of_header = header.class()?;
@@ -194,10 +220,10 @@ fn eligible(root: &Value<'_>) -> bool {
     })
 }
 
-/// Collects what is told below `value`. The pre-screen bounds the depth.
-fn walk(value: &Value<'_>, adjudication: bool, told: &mut Told) {
+/// Collects what is told below `value`; with `words`, in prose too. The pre-screen bounds the depth.
+fn walk(value: &Value<'_>, adjudication: bool, words: bool, told: &mut Told) {
     match value.kind() {
-        Kind::Array => return value.items().for_each(|item| walk(&item, adjudication, told)),
+        Kind::Array => return value.items().for_each(|item| walk(&item, adjudication, words, told)),
         Kind::Object => {}
         _ => return,
     }
@@ -231,8 +257,26 @@ fn walk(value: &Value<'_>, adjudication: bool, told: &mut Told) {
         told.unclear |= !action(value, told);
     }
     for child in value.members() {
-        walk(&child, child.key() == "adjudication", told);
+        if words && child.kind() == Kind::String && is_prose(child.key()) {
+            told.words |= child.text().is_some_and(|text| tells_denial(&text));
+        }
+        walk(
+            &child,
+            child.key() == "adjudication",
+            words && is_deciding(&child),
+            told,
+        );
     }
+}
+
+/// Whether the words of this element may tell the decision.
+fn is_deciding(element: &Value<'_>) -> bool {
+    !NOT_DECIDING.contains(&element.key())
+}
+
+/// Elements in which a decision may be told in a word.
+fn is_prose(name: &str) -> bool {
+    matches!(name, "code" | "display" | "text" | "url") || name.starts_with("value")
 }
 
 /// Category and reason of an adjudication.

@@ -5,6 +5,7 @@
 //!
 //! Source: CMS HCPCS level II quarterly file (ranges by letter), AMA CPT sections, NUBC revenue codes, X12 1365 service types.
 
+use super::words::of_text;
 use super::{canonical, squeezed, text_of};
 use crate::fhir::prescreen::{Kind, Value};
 
@@ -101,8 +102,8 @@ const DRUG_SYSTEMS: &[&str] = &[
 /// Codes of HCPCS level II, first and last, that are drugs, biologicals, blood products, radiopharmaceuticals or their supply.
 #[rustfmt::skip]
 const HCPCS_DRUGS: &[(&str, &str)] = &[
-    ("A9150", "A9153"), ("A9500", "A9899"), ("B4164", "B5200"), ("C1000", "C1199"), ("C9000", "C9599"),
-    ("D9610", "D9613"), ("D9630", "D9630"), ("G0333", "G0333"), ("G1028", "G1028"), ("G2067", "G2083"),
+    ("A4641", "A4642"), ("A4802", "A4802"), ("A9150", "A9153"), ("A9500", "A9899"), ("B4164", "B5200"), ("C1000", "C1199"), ("C9000", "C9599"),
+    ("D9610", "D9613"), ("D9630", "D9630"), ("G0138", "G0138"), ("G0333", "G0333"), ("G1028", "G1028"), ("G2067", "G2083"),
     ("G2215", "G2216"), ("G9017", "G9036"), ("H0020", "H0020"), ("J0000", "J9999"), ("P9010", "P9100"),
     ("S0012", "S0200"), ("S1090", "S1091"), ("S4980", "S4999"), ("S5000", "S5014"), ("S5550", "S5553"),
 ];
@@ -141,55 +142,6 @@ const DRUG_SUPPORT: &[&str] = &[
 const CLAIM_TYPES: [&str; 2] = ["terminology.hl7.org/codesystem/claim-type", "hl7.org/fhir/ex-claimtype"];
 /// Claim types other than pharmacy.
 const OTHER_TYPES: [&str; 4] = ["institutional", "oral", "professional", "vision"];
-/// Words of drugs in a text that stands without a code, and endings that drug names have (USAN stems).
-const DRUG_WORDS: &[&str] = &[
-    "drug",
-    "medication",
-    "medicine",
-    "pharm",
-    "tablet",
-    "capsule",
-    "inject",
-    "infus",
-    "vial",
-    "inhaler",
-    "syringe",
-    "vaccin",
-    "immuniz",
-    "biologic",
-    "biosimilar",
-    "insulin",
-    "antibiotic",
-    "steroid",
-    "opioid",
-    "chemo",
-    "prescription",
-    "immunoglobulin",
-    "globulin",
-    "hormone",
-    "contrast",
-    "dose",
-    "dosage",
-    "ointment",
-    "cream",
-    "solution",
-    "suspension",
-    "botox",
-    "toxin",
-    "serum",
-    "plasma",
-    "ndc",
-    "formulary",
-    "gene therapy",
-];
-#[rustfmt::skip]
-const DRUG_ENDINGS: &[&str] = &[
-    "mab", "nib", "statin", "pril", "sartan", "cillin", "mycin", "micin", "gliptin", "gliflozin", "glutide", "prazole",
-    "olol", "azepam", "azolam", "oxetine", "vir", "cept", "tide", "setron", "triptan", "parin", "xaban", "caine", "dronate",
-    "leucel", "ciclib", "rasib", "platin", "taxel",
-];
-const DRUG_UNITS: &[&str] = &["mg", "mcg", "ug", "ml", "iu", "meq"];
-
 /// What `root` is for; the worst of everything it names.
 pub(super) fn of(root: &Value<'_>, rtype: &str) -> Service {
     let mut worst = claim_type(root);
@@ -206,6 +158,12 @@ pub(super) fn of(root: &Value<'_>, rtype: &str) -> Service {
     }
     for coding in root.all(&["supportingInfo", "category", "coding"]) {
         if DRUG_SUPPORT.contains(&squeezed(&text_of(&coding, "code")).as_str()) {
+            worst = Drug;
+        }
+    }
+    // A code of a drug may stand beside the lines: in what supports them, or in an extension of the whole.
+    for member in root.members() {
+        if ["extension", "supportingInfo", "procedure", "programCode"].contains(&member.key()) && names_drug(&member) {
             worst = Drug;
         }
     }
@@ -228,7 +186,49 @@ fn of_line(line: &Value<'_>, named: bool) -> Service {
         NoDrug
     };
     within(line, &mut worst);
-    worst
+    if names_drug(line) { Drug } else { worst }
+}
+
+/// Whether something below `value`, in whatever element, is a code or a number of a drug, or an extension that tells of one.
+fn names_drug(value: &Value<'_>) -> bool {
+    let of_drugs = |system: &str| {
+        let system = canonical(system);
+        match SYSTEMS.iter().find(|row| row.0 == system) {
+            Some(row) => matches!(row.1, Codes::Drugs),
+            None => names_drug_system(&system),
+        }
+    };
+    let names = match value.kind() {
+        Kind::Object => {
+            let url = text_of(value, "url");
+            of_drugs(&text_of(value, "system")) || value.get("url").is_some() && names_drug_system(&url)
+        }
+        // A code system in a text, as FHIR's tokens are written.
+        Kind::String => value.key().starts_with("value") && value.text().is_some_and(|text| of_token(&text, &of_drugs)),
+        Kind::Array => false,
+        _ => return false,
+    };
+    names || value.members().chain(value.items()).any(|child| names_drug(&child))
+}
+
+/// `system|code`.
+fn of_token(text: &str, of_drugs: &impl Fn(&str) -> bool) -> bool {
+    text.split_once('|').is_some_and(|(system, _)| of_drugs(system))
+}
+
+/// Whether a URL that is not known is one of drugs, by a part of its name.
+fn names_drug_system(url: &str) -> bool {
+    let lower = url.to_ascii_lowercase();
+    let mut words = lower.split(|c: char| !c.is_ascii_alphanumeric());
+    let squeezed = squeezed(url);
+    DRUG_SYSTEMS.iter().any(|part| {
+        if part.len() > 4 {
+            squeezed.contains(part)
+        } else {
+            // Three letters stand within other words too.
+            words.clone().any(|word| word.starts_with(part) || word.ends_with(part))
+        }
+    }) || words.any(|word| word == "prescription")
 }
 
 /// Everything below `value` that names a product or a service.
@@ -276,12 +276,8 @@ fn medication(reference: &Value<'_>) -> bool {
 fn concept(value: &Value<'_>) -> Service {
     let codings = value.all(&["coding"]);
     if codings.is_empty() {
-        // No code at all: the text is all that is told. It is a service unless its words are those of a drug.
-        return match text_of(value, "text") {
-            text if text.is_empty() => Unknown,
-            text if words_of_drugs(&text) => Drug,
-            _ => NoDrug,
-        };
+        // No code at all: the text is all that is told.
+        return of_text(&text_of(value, "text"));
     }
     codings
         .iter()
@@ -294,7 +290,7 @@ fn of_coding(system: &str, code: &str) -> Service {
     let system = canonical(system);
     let found = match SYSTEMS.iter().find(|row| row.0 == system) {
         Some(row) => by_code(row.1, code),
-        None if DRUG_SYSTEMS.iter().any(|part| squeezed(&system).contains(part)) => Drug,
+        None if names_drug_system(&system) || DRUG_SYSTEMS.iter().any(|part| squeezed(&system).contains(part)) => Drug,
         None => Unknown,
     };
     // A code of HCPCS that is a drug is one in whatever system it is written.
@@ -428,19 +424,4 @@ fn claim_type(root: &Value<'_>) -> Service {
         }
     }
     if known { NoDrug } else { Unknown }
-}
-
-/// Whether a text without a code speaks of a drug: by a word, by an ending of drug names, or by a strength.
-fn words_of_drugs(text: &str) -> bool {
-    let lower = text.to_lowercase();
-    let word = |word: &str| {
-        let letters = word.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.' || c == ',');
-        word == "rx"
-            || DRUG_UNITS.contains(&letters)
-            || word.len() > 5 && DRUG_ENDINGS.iter().any(|end| word.ends_with(end))
-    };
-    DRUG_WORDS.iter().any(|part| lower.contains(part))
-        || lower
-            .split(|c: char| !c.is_alphanumeric() && c != '.' && c != ',')
-            .any(word)
 }

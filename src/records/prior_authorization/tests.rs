@@ -133,6 +133,63 @@ fn a_denial_reason_denies_and_beside_an_approval_nobody_knows() {
 }
 
 #[test]
+fn words_of_a_denial_that_nothing_explains_are_not_recognized() {
+    let fresh = || authorization(vec![line(service(), vec![reviewed(PDEX, X12, "A1")])]);
+    assert_eq!(of(&fresh()).0, ACTIVE);
+    for word in [
+        "Denied",
+        "Not medically necessary",
+        "NON-CERTIFIED",
+        "Adverse determination",
+        "not authorized",
+        "Disapproved",
+    ] {
+        let said = json!({"text": word});
+        let extension = json!([{"url": "http://hl7.org/fhir/5.0/StructureDefinition/extension-ExplanationOfBenefit.decision",
+            "valueCodeableConcept": {"coding": [{"code": "x", "display": word}]}}]);
+        for (at, value) in [
+            ("/processNote", json!([{"number": 1, "text": word}])),
+            ("/disposition", json!(word)),
+            ("/extension", extension.clone()),
+            ("/item/0/extension", extension.clone()),
+            ("/item/0/adjudication/0/reason", said.clone()),
+            (
+                "/adjudication",
+                json!([{"category": {"text": "x"}, "reason": said.clone()}]),
+            ),
+            (
+                "/item/0/detail",
+                json!([{"sequence": 1, "productOrService": service(),
+                "adjudication": [{"category": {"text": "x"}, "reason": {"coding": [{"display": word}]}}]}]),
+            ),
+            (
+                "/addItem",
+                json!([{"productOrService": service(), "adjudication": [{"category": said.clone()}]}]),
+            ),
+            ("/error", json!([{"code": said.clone()}])),
+        ] {
+            let mut one = fresh();
+            let (parent, name) = at.rsplit_once('/').expect("a path");
+            let parent = one.pointer_mut(parent).expect("there");
+            parent[name] = value;
+            assert!(![ACTIVE, ENDED].contains(&of(&one).0), "{word} at {at}");
+        }
+    }
+    // What was asked for, and for what disease, tells nothing of the decision.
+    let mut one = fresh();
+    one["diagnosis"] =
+        json!([{"sequence": 1, "diagnosisCodeableConcept": {"text": "Heart transplant rejection, cognitive decline"}}]);
+    assert_eq!(of(&one).0, ACTIVE);
+    // Lines that were denied explain the note.
+    one["item"] = json!([
+        line(service(), vec![reviewed(PDEX, X12, "A1")]),
+        line(service(), vec![reviewed(PDEX, X12, "A3")])
+    ]);
+    one["processNote"] = json!([{"text": "Line 2 was denied."}]);
+    assert_eq!(of(&one).0, ACTIVE);
+}
+
+#[test]
 fn without_a_review_action_only_what_was_agreed_or_waits_is_recognized() {
     let eligible = json!([{"category": {"coding": [{"code": "eligible",
         "system": "http://hl7.org/fhir/us/davinci-pdex/CodeSystem/PriorAuthorizationValueCodes"}]}, "amount": {"value": 1}}]);
@@ -210,10 +267,54 @@ fn drugs_and_what_may_be_one_are_told_from_services() {
     ] {
         assert_eq!(of(json!({"text": text})), DRUG, "{text}");
     }
+    for text in ["Humira", "Keytruda therapy", "Ozempic, monthly"] {
+        assert_eq!(
+            of(json!({"text": text})),
+            SERVICE_UNKNOWN,
+            "no list holds all names: {text}"
+        );
+    }
     assert_eq!(of(json!({"id": "x"})), SERVICE_UNKNOWN);
     let both =
         json!({"coding": [{"system": HCPCS, "code": "E0601"}, {"system": "http://hl7.org/fhir/sid/ndc", "code": "1"}]});
     assert_eq!(of(both), DRUG);
+}
+
+#[test]
+fn a_code_of_a_drug_counts_in_whatever_element_it_stands() {
+    const NDC: &str = "http://hl7.org/fhir/sid/ndc";
+    let ndc = json!({"system": NDC, "code": "0006-0277"});
+    let by_url = json!([{"url": "http://payer.example/StructureDefinition/drug-ndc", "valueString": "00060277"}]);
+    for (at, value) in [
+        (
+            "/item/0/productOrService/extension",
+            json!([{"url": "http://payer.example/x", "valueCoding": ndc}]),
+        ),
+        ("/item/0/productOrService/coding/0/extension", by_url.clone()),
+        (
+            "/item/0/extension",
+            json!([{"url": "http://payer.example/x", "valueIdentifier": {"system": NDC, "value": "00060277"}}]),
+        ),
+        (
+            "/item/0/extension",
+            json!([{"url": "http://payer.example/x", "valueString": format!("{NDC}|00060277")}]),
+        ),
+        ("/item/0/programCode", json!([{"coding": [ndc]}])),
+        (
+            "/item/0/quantity",
+            json!({"value": 3, "system": "urn:oid:2.16.840.1.113883.6.69", "code": "x"}),
+        ),
+        (
+            "/supportingInfo",
+            json!([{"sequence": 1, "category": {"text": "x"}, "code": {"coding": [ndc]}}]),
+        ),
+        ("/extension", by_url),
+    ] {
+        let mut one = authorization(vec![line(service(), vec![reviewed(PAS, X12, "A1")])]);
+        let (parent, name) = at.rsplit_once('/').expect("a path");
+        one.pointer_mut(parent).expect("there")[name] = value;
+        assert_eq!(of(&one).0, DRUG, "{at}");
+    }
 }
 
 #[test]

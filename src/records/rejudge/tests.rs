@@ -56,6 +56,42 @@ fn a_store_of_before_lets_nothing_leave_that_must_not() {
 }
 
 #[test]
+fn what_leaves_by_the_rules_of_now_bears_the_time_of_the_judging() {
+    let store = TestStore::new();
+    store.put(&[request("yes", "A1"), denied("no"), document("doc", "yes")]);
+    let times = || {
+        let read = store.ctx.store.read_blocking(|db| {
+            Ok(resource::table
+                .filter(resource::compartment.gt(0i64))
+                .select((resource::id, (resource::version, resource::last_updated_ms)))
+                .load::<(String, (i64, i64))>(db)?)
+        });
+        read.expect("read")
+            .into_iter()
+            .collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let before = times();
+    store
+        .ctx
+        .store
+        .write_blocking(|db| {
+            diesel::update(resource::table.filter(resource::id.eq_any(["yes", "no"])))
+                .set(resource::sensitivity.eq(NOT_FHIR))
+                .execute(db)?;
+            Ok(())
+        })
+        .expect("written");
+    store.ctx.clock.advance_ms(60_000);
+    bring_up_to(&store.ctx, GATE_VERSION + 1, STEP, &mut |_| ()).expect("judged");
+    let after = times();
+    assert!(after["yes"].1 >= before["yes"].1 + 60_000 && after["yes"].0 == before["yes"].0 + 1);
+    assert_eq!(after["doc"], before["doc"], "it left all the time");
+    assert_eq!(after["p"], before["p"]);
+    let text = store.leaves("ExplanationOfBenefit", "yes");
+    assert!(text.contains(&crate::clock::rfc3339_ms(after["yes"].1)), "{text}");
+}
+
+#[test]
 fn a_run_that_was_broken_off_goes_on_where_it_stopped() {
     let store = TestStore::new();
     store.put(&[request("yes", "A1"), denied("no")]);

@@ -72,6 +72,46 @@ fn what_tells_money_in_words_goes_with_the_money() {
 }
 
 #[test]
+fn amounts_without_their_currency_are_known_by_their_category_and_their_unit() {
+    let category = |code: &str, value: &str| format!(r#"{{"category":{{"coding":[{{"code":"{code}"}}]}},{value}}}"#);
+    for code in [
+        "submitted",
+        "eligible",
+        "benefit",
+        "tax",
+        "noncovered",
+        "discount",
+        "memberliability",
+    ] {
+        let text = format!(
+            r#"{{"resourceType":"ExplanationOfBenefit","use":"claim","addItem":[{{"factor":1,"adjudication":[{}]}}]}}"#,
+            category(code, r#""value":12.5"#)
+        );
+        assert!(!of(&text).expect("another form").contains("12.5"), "{code}");
+    }
+    for quantity in [
+        r#"{"value":12.5,"unit":"80 dollars"}"#,
+        r#"{"value":12.5,"unit":"each","code":"USD"}"#,
+        r#"{"value":12.5,"unit":"{USD}"}"#,
+    ] {
+        let text = format!(
+            r#"{{"resourceType":"ExplanationOfBenefit","use":"claim","item":[{{"sequence":1,"quantity":{quantity}}}]}}"#
+        );
+        assert!(!of(&text).expect("another form").contains("12.5"), "{quantity}");
+    }
+    let told = category("memberpaid", r#""sequence":1,"valueQuantity":{"value":12.5}"#);
+    let text = format!(r#"{{"resourceType":"ExplanationOfBenefit","use":"claim","supportingInfo":[{told}]}}"#);
+    assert!(!of(&text).expect("another form").contains("12.5"));
+    for code in ["allowedunits", "consumedunits", "eligpercent"] {
+        let text = format!(
+            r#"{{"resourceType":"ExplanationOfBenefit","use":"preauthorization","item":[{{"sequence":1,"adjudication":[{}]}}]}}"#,
+            category(code, r#""value":12.5"#)
+        );
+        assert_eq!(of(&text), None, "{code}");
+    }
+}
+
+#[test]
 fn a_narrative_of_a_claim_or_a_coverage_never_leaves() {
     for rtype in ["ExplanationOfBenefit", "Coverage"] {
         let text = format!(

@@ -14,11 +14,14 @@ const PROSE: [&str; 10] = [
     "valueStatement",
 ];
 /// What means an amount by itself.
-const CURRENCIES: [&str; 9] = ["$", "€", "£", "¥", "usd", "dollar", "eur ", "gbp", " cents"];
+const CURRENCIES: [&str; 6] = ["$", "€", "£", "¥", "usd", "dollar"];
+/// The same as words of their own. (`CAD` is a disease too, and `INR` a measurement.)
+const CURRENCY_WORDS: [&str; 7] = ["cents", "chf", "eur", "euro", "euros", "gbp", "mxn"];
 /// What means an amount beside a number.
-const MONEY: [&str; 15] = [
+const MONEY: [&str; 20] = [
     "amount",
     "amt",
+    "billed",
     "charge",
     "coins",
     "copay",
@@ -27,11 +30,15 @@ const MONEY: [&str; 15] = [
     "fee ",
     "liab",
     "money",
+    " owe",
+    "out of pocket",
+    "outofpocket",
     "paid",
     "payment",
     "premium",
     "price",
     "ratelimit",
+    "reimburs",
 ];
 
 /// Whether a member of this name is free text.
@@ -43,6 +50,9 @@ pub(super) fn is_prose(name: &str) -> bool {
 pub(super) fn tell_money(text: &str) -> bool {
     let lower = text.to_lowercase();
     CURRENCIES.iter().any(|word| lower.contains(word))
+        || lower
+            .split(|c: char| !c.is_alphabetic())
+            .any(|word| CURRENCY_WORDS.contains(&word))
         || lower.bytes().any(|byte| byte.is_ascii_digit()) && name_money(&lower)
 }
 
@@ -58,11 +68,13 @@ pub(super) fn name_money(text: &str) -> bool {
 
 /// Whether the unit of a quantity is a currency.
 pub(super) fn is_currency(unit: &str) -> bool {
-    let unit = unit.trim().to_ascii_lowercase();
-    matches!(
-        unit.as_str(),
-        "usd" | "us$" | "$" | "dollar" | "dollars" | "us dollar" | "us dollars" | "eur" | "gbp" | "cad"
-    )
+    let unit = unit
+        .trim_matches(|c: char| c.is_whitespace() || "{}[]().".contains(c))
+        .to_ascii_lowercase();
+    const UNITS: [&str; 12] = [
+        "aud", "cad", "cent", "cents", "chf", "eur", "euro", "euros", "gbp", "jpy", "mxn", "¢",
+    ];
+    UNITS.contains(&unit.as_str()) || CURRENCIES.iter().any(|word| unit.contains(word))
 }
 
 #[cfg(test)]
@@ -78,6 +90,11 @@ mod tests {
             "US dollars",
             "paid to provider: 620",
             "co-pay of 20",
+            "Out of pocket 12.50",
+            "35 EUR",
+            "you owe 35",
+            "Out-of-pocket so far: 1,200",
+            "billed 620",
         ] {
             assert!(tell_money(text), "{text}");
         }
@@ -88,8 +105,28 @@ mod tests {
             "Consultation",
             "E11.9 Type 2 diabetes",
             "Eligible",
+            "Europe, ward 3",
+            "Lower leg, 2 views",
+            "Followed by 2 allowed units",
+            "CAD stage 2, INR 2.5",
         ] {
             assert!(!tell_money(text), "{text}");
+        }
+        for unit in [
+            "USD",
+            "{USD}",
+            "US Dollars",
+            "dollars",
+            "80 dollars",
+            "[USD]/d",
+            "$",
+            "cents",
+            "EUR",
+        ] {
+            assert!(is_currency(unit), "{unit}");
+        }
+        for unit in ["mg", "{visits}", "d", "1", "[lb_av]", "[pound_av]", "U/L"] {
+            assert!(!is_currency(unit), "{unit}");
         }
     }
 }
