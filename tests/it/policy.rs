@@ -161,7 +161,7 @@ async fn a_version_is_tried_put_in_force_and_taken_back_beside_a_running_server(
         assert_eq!(payer.count(&noted), times, "{action}");
     }
     assert_eq!(
-        payer.count("operator_note WHERE operator = 'ops-7' AND reason = 'to be tried'"),
+        payer.count("operator_note WHERE operator LIKE 'uid-%/ops-7' AND reason = 'to be tried'"),
         2
     );
     let stored = payer.count("policy_shadow");
@@ -242,7 +242,8 @@ async fn policies_are_listed_for_admins_and_wrong_ones_are_refused() {
         assert!(text.contains(said), "{arguments:?}: {text}");
     }
     assert_eq!(
-        payer.count("policy_version") + payer.count("operator_note"),
+        payer.count("policy_version")
+            + payer.count("operator_note n JOIN ledger_entry l ON l.id = n.entry_id WHERE l.action LIKE 'policy.%'"),
         0,
         "nothing was kept"
     );
