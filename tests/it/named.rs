@@ -73,9 +73,9 @@ async fn commands_on_partners_and_policies_and_what_they_show_are_entries_with_t
 
 #[tokio::test]
 async fn reviews_are_entries_with_the_name_of_the_token_whatever_the_body_says() {
-    let (payer, client) = TestPayer::start(4);
+    let (payer, client) = TestPayer::start(6);
     let token = client.token(ALL_SCOPES).await;
-    let asked = client.post_match(&token, doubtful(&payer, 0, 1).to_string(), &[]).await;
+    let asked = client.post_match(&token, doubtful(&payer, 0, 3).to_string(), &[]).await;
     assert_eq!(asked.status, 422, "{}", asked.text());
     let review = only_review(&payer);
     let reviewer = Desk::named(&payer, &client, "reviewer", "rita");
