@@ -69,9 +69,41 @@ pub fn is_correlation_id(text: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b"-._~:/+=@".contains(&b))
 }
 
+/// Whether a text says something, and shows as one line wherever it is printed: no control characters, no other line ends, nothing
+/// that turns the direction of what follows or cannot be seen.
+pub fn is_one_line(text: &str) -> bool {
+    let hides = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+    };
+    !text.trim().is_empty() && !text.chars().any(hides)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_for_people_holds_nothing_that_hides_or_turns_what_follows() {
+        for good in ["x", " a reason, <b>&\"quoted\"", "por escrito, señora Ñúñez", "手紙"] {
+            assert!(is_one_line(good), "{good}");
+        }
+        for bad in [
+            "",
+            "  ",
+            "a\nb",
+            "a\rb",
+            "\u{1b}[31m",
+            "a\u{85}b",
+            "a\u{2028}b",
+            "a\u{202e}b",
+            "\u{2066}a",
+            "a\u{200b}",
+            "\u{feff}a",
+        ] {
+            assert!(!is_one_line(bad), "{bad:?}");
+        }
+    }
 
     #[test]
     fn fhir_ids_follow_the_grammar() {

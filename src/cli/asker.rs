@@ -2,7 +2,7 @@
 //! run the command.
 
 use super::Command;
-use crate::audit::Object;
+use crate::audit::{Note, Object};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::ops::disclosures::Asked;
@@ -56,6 +56,14 @@ impl Asker {
     /// The name that the ledger has for this user.
     pub fn name(&self) -> String {
         format!("uid-{}", self.uid)
+    }
+
+    /// What the ledger keeps of this user and of why something was done; nothing of a reason that is empty.
+    pub fn note(&self, reason: &str) -> Note {
+        Note {
+            operator: self.name(),
+            reason: reason.to_owned(),
+        }
     }
 
     /// A member as `--member` says it: `Patient/<id>`, an id, or `-` for a member number on standard input.

@@ -1,10 +1,11 @@
 //! `causeway link`: the identity graph, from partners' numbers to our members.
 
 use super::review::Hand;
-use super::{Exit, Out, every_page};
+use super::{Asker, Exit, Out, every_page};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::identity::graph::{Kind, SourceId};
+use crate::ops::disclosures::known_partner;
 use crate::ops::links::{self as shown, LinkFilter};
 use crate::review;
 use crate::review::links::{Deed, perform_blocking};
@@ -88,11 +89,11 @@ pub enum LinkCommand {
 ///
 /// # Errors
 /// Those of the store and of the steps.
-pub fn run(args: &LinkArgs, ctx: &Context, out: &mut Out) -> Result<Exit, Failure> {
-    perform(&args.command, ctx, out).map(|()| Exit::Done)
+pub fn run(args: &LinkArgs, ctx: &Context, asker: &Asker, out: &mut Out) -> Result<Exit, Failure> {
+    perform(&args.command, ctx, asker, out).map(|()| Exit::Done)
 }
 
-fn perform(command: &LinkCommand, ctx: &Context, out: &mut Out) -> Result<(), Failure> {
+fn perform(command: &LinkCommand, ctx: &Context, asker: &Asker, out: &mut Out) -> Result<(), Failure> {
     match command {
         LinkCommand::List { member, partner, state } => {
             let filter = LinkFilter {
@@ -106,7 +107,7 @@ fn perform(command: &LinkCommand, ctx: &Context, out: &mut Out) -> Result<(), Fa
         }
         LinkCommand::Graph { patient } => {
             let correlation = Correlation::internal(ctx.ids.new_id(ctx.clock.now_ms()));
-            review::viewed_blocking(ctx, "reviewer", &correlation, Some(patient))?;
+            review::viewed_blocking(ctx, "reviewer", &asker.name(), &correlation, Some(patient))?;
             let umb_system = ctx.payer.umb_system.clone();
             let item = ctx.store.read_blocking(|db| shown::graph(db, patient, &umb_system))?;
             if out.json {
@@ -130,15 +131,15 @@ fn perform(command: &LinkCommand, ctx: &Context, out: &mut Out) -> Result<(), Fa
                 system: system.trim().to_owned(),
                 value: value.trim().to_owned(),
             };
-            dealt(ctx, Deed::Make(from, member.clone()), hand, out)
+            dealt(ctx, Deed::Make(from, member.clone()), hand, asker, out)
         }
-        LinkCommand::Retire { id, hand } => dealt(ctx, Deed::Retire(id.clone()), hand, out),
-        LinkCommand::TakeBack { step, hand } => dealt(ctx, Deed::TakeBack(step.clone()), hand, out),
+        LinkCommand::Retire { id, hand } => dealt(ctx, Deed::Retire(id.clone()), hand, asker, out),
+        LinkCommand::TakeBack { step, hand } => dealt(ctx, Deed::TakeBack(step.clone()), hand, asker, out),
     }
 }
 
-fn dealt(ctx: &Context, deed: Deed, hand: &Hand, out: &mut Out) -> Result<(), Failure> {
-    let done = perform_blocking(ctx, deed, hand.by(ctx))?;
+fn dealt(ctx: &Context, deed: Deed, hand: &Hand, asker: &Asker, out: &mut Out) -> Result<(), Failure> {
+    let done = perform_blocking(ctx, deed, hand.by(ctx, asker))?;
     if out.json {
         out.value(&json!({"step": done.id, "grants": done.grants}));
     }
@@ -147,6 +148,8 @@ fn dealt(ctx: &Context, deed: Deed, hand: &Hand, out: &mut Out) -> Result<(), Fa
 }
 
 fn list(ctx: &Context, filter: LinkFilter, out: &mut Out) -> Result<(), Failure> {
+    ctx.store
+        .read_blocking(|db| known_partner(db, filter.partner.as_deref()))?;
     let items = every_page(|cursor| {
         let filter = LinkFilter {
             cursor,

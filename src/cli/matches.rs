@@ -1,8 +1,11 @@
 //! `causeway match`: find a decision, and why it was taken as it was.
 
-use super::{Exit, Out};
+use super::{Asker, Exit, Out};
+use crate::audit::Object;
 use crate::context::Context;
-use crate::error::Failure;
+use crate::error::{Failure, Fault};
+use crate::ids::is_correlation_id;
+use crate::ops::disclosures::known_partner;
 use crate::ops::{self, DecisionFilter, View};
 use clap::{Args, Subcommand};
 use serde_json::Value;
@@ -41,11 +44,11 @@ pub enum MatchCommand {
     },
 }
 
-/// Runs the command.
+/// Runs the command. What it shows is in the ledger first.
 ///
 /// # Errors
-/// [`Fault::NotFound`](crate::error::Fault::NotFound); those of the store.
-pub fn run(args: &MatchArgs, ctx: &Context, out: &mut Out) -> Result<Exit, Failure> {
+/// [`Fault::NotFound`]; those of the store.
+pub fn run(args: &MatchArgs, ctx: &Context, asker: &Asker, out: &mut Out) -> Result<Exit, Failure> {
     let id = match &args.command {
         MatchCommand::Explain { id } => id,
         MatchCommand::List {
@@ -60,12 +63,23 @@ pub fn run(args: &MatchArgs, ctx: &Context, out: &mut Out) -> Result<Exit, Failu
                 limit: i64::from(*last),
                 ..DecisionFilter::default()
             };
+            ctx.store.read_blocking(|db| known_partner(db, partner.as_deref()))?;
+            if correlation.as_deref().is_some_and(|id| !is_correlation_id(id)) {
+                let remedy = "Give the correlation id as it was answered.";
+                return Err(Failure::new(Fault::ParameterInvalid).at("--correlation").remedy(remedy));
+            }
+            asker.show(ctx, "decisions", None)?;
             return list(ctx, &filter, out);
         }
     };
     if !crate::ids::is_fhir_id(id) {
         return Err(ops::no_decision());
     }
+    let object = Object {
+        kind: "Decision",
+        id: id.clone(),
+    };
+    asker.show(ctx, "decisions", Some(object))?;
     let item = ctx
         .store
         .read_blocking(|db| ops::decision(db, id, View::WithoutPatients))?;

@@ -108,37 +108,39 @@ fn dispatch(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
 pub fn on_store(command: &Command, ctx: &Context, cwd: &Path, asker: &Asker, out: &mut Out) -> Result<Exit, Failure> {
     match command {
         Command::Import(args) => import::run(args, ctx, cwd, asker, out),
-        Command::Partner(args) => partner::run(args, ctx, cwd, out),
-        Command::Policy(args) => policy::run(args, ctx, cwd, out),
-        Command::Match(args) => matches::run(args, ctx, out),
+        Command::Partner(args) => partner::run(args, ctx, cwd, asker, out),
+        Command::Policy(args) => policy::run(args, ctx, cwd, asker, out),
+        Command::Match(args) => matches::run(args, ctx, asker, out),
         Command::Identity(args) => identity::on_store(args, ctx, cwd, out),
         Command::Operator(args) => operator::run(args, ctx, asker, out),
         Command::Consent(args) => consent::run(args, ctx, asker, out),
         Command::Grant(args) => grant::run(args, ctx, asker, out),
         Command::Trace(args) => trace::run(args, ctx, asker, out),
         Command::Disclosures(args) => disclosures::run(args, ctx, asker, out),
-        Command::Review(args) => review::run(args, ctx, out),
-        Command::Link(args) => link::run(args, ctx, out),
+        Command::Review(args) => review::run(args, ctx, asker, out),
+        Command::Link(args) => link::run(args, ctx, asker, out),
         Command::Records(args) => records::run(args, ctx, asker, out),
         Command::Durability => durability::run(ctx, out),
         _ => Err(Failure::new(Fault::ConfigInvalid).remedy("This command does not run inside a server.")),
     }
 }
 
-/// What an operator gave as id and reason.
+/// What an operator gave as reason, and as an id where it gave one: the user of this host stands before it, since anybody could
+/// give any id.
 ///
 /// # Errors
 /// [`Fault::ParameterInvalid`] for an id that is none of ours, or no reason.
-pub fn operator_note(operator: &str, reason: &str) -> Result<Note, Failure> {
-    if !crate::ids::is_fhir_id(operator) {
+pub fn operator_note(asker: &Asker, operator: Option<&str>, reason: &str) -> Result<Note, Failure> {
+    if operator.is_some_and(|id| !crate::ids::is_fhir_id(id)) {
         let remedy = "Give --operator as 1 to 64 letters, digits, hyphens and dots.";
         return Err(Failure::new(Fault::ParameterInvalid).at("--operator").remedy(remedy));
     }
-    if reason.trim().is_empty() {
-        return Err(Failure::new(Fault::ParameterInvalid).at("--reason").remedy("Say why."));
+    if !crate::ids::is_one_line(reason) {
+        let remedy = "Say why, on one line.";
+        return Err(Failure::new(Fault::ParameterInvalid).at("--reason").remedy(remedy));
     }
     Ok(Note {
-        operator: operator.to_owned(),
+        operator: operator.map_or_else(|| asker.name(), |id| format!("{}/{id}", asker.name())),
         reason: reason.to_owned(),
     })
 }

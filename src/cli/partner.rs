@@ -1,9 +1,11 @@
 //! `causeway partner`: the registry at the command line.
 
-use super::{Exit, Out, operator_note, report};
+use super::{Asker, Exit, Out, operator_note, report};
 use crate::clock::rfc3339_ms;
+use crate::consent::REASON_MAX;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
+use crate::ids::is_one_line;
 use crate::partner::{self, Finding, Registration, registry};
 use crate::security::jwk::KeySet;
 use crate::security::keyring::Keyring;
@@ -68,9 +70,9 @@ pub enum PartnerCommand {
         /// Why; kept with the ledger entry.
         #[arg(long)]
         reason: String,
-        /// Who decides this: an id of ours, no name.
-        #[arg(long, default_value = "host")]
-        operator: String,
+        /// Who decides this: an id of ours, no name; your user id on this host when left out.
+        #[arg(long)]
+        operator: Option<String>,
     },
     /// Replace a partner's registration, keys above all; tokens of keys that are gone are revoked.
     #[command(after_help = "Example:\n  causeway partner rotate new-payer --file partner.toml")]
@@ -92,8 +94,8 @@ pub enum PartnerCommand {
 ///
 /// # Errors
 /// Those of the store; what the user can mend is printed and told by the exit code.
-pub fn run(args: &PartnerArgs, ctx: &Context, cwd: &Path, out: &mut Out) -> Result<Exit, Failure> {
-    perform(&args.command, ctx, cwd, out).or_else(|failure| {
+pub fn run(args: &PartnerArgs, ctx: &Context, cwd: &Path, asker: &Asker, out: &mut Out) -> Result<Exit, Failure> {
+    perform(&args.command, ctx, cwd, asker, out).or_else(|failure| {
         // An id that is taken is no wrong usage: another would do.
         let is_taken = |field: &String| field == "id" || field == "client_id";
         if failure.fault() == Fault::PartnerInvalid && failure.expressions().iter().any(is_taken) {
@@ -104,11 +106,11 @@ pub fn run(args: &PartnerArgs, ctx: &Context, cwd: &Path, out: &mut Out) -> Resu
     })
 }
 
-fn perform(command: &PartnerCommand, ctx: &Context, cwd: &Path, out: &mut Out) -> Result<Exit, Failure> {
+fn perform(command: &PartnerCommand, ctx: &Context, cwd: &Path, asker: &Asker, out: &mut Out) -> Result<Exit, Failure> {
     match command {
         PartnerCommand::Add { file } => {
             let registration = read(&cwd.join(file), out)?;
-            let row = registry::add(ctx, &registration)?;
+            let row = registry::add(ctx, &registration, asker.note(""))?;
             out.note(&format!("added partner {}", row.id));
             tell(out, &row);
         }
@@ -125,17 +127,17 @@ fn perform(command: &PartnerCommand, ctx: &Context, cwd: &Path, out: &mut Out) -
         }
         PartnerCommand::List => list(&registry::list(ctx)?, out),
         PartnerCommand::Suspend { id, reason } => {
-            registry::suspend(ctx, id, reason)?;
+            registry::suspend(ctx, id, asker.note(one_line(reason)?))?;
             out.note(&format!("suspended partner {id}"));
             tell(out, &registry::find(ctx, id)?);
         }
         PartnerCommand::Resume { id } => {
-            registry::resume(ctx, id)?;
+            registry::resume(ctx, id, asker.note(""))?;
             out.note(&format!("resumed partner {id}"));
             tell(out, &registry::find(ctx, id)?);
         }
         PartnerCommand::Unlock { id, reason, operator } => {
-            let note = operator_note(operator, reason)?;
+            let note = operator_note(asker, operator.as_deref(), reason)?;
             registry::unlock(ctx, id, note)?;
             out.note(&format!("unlocked the matching of partner {id}"));
             tell(out, &registry::find(ctx, id)?);
@@ -146,13 +148,23 @@ fn perform(command: &PartnerCommand, ctx: &Context, cwd: &Path, out: &mut Out) -
                 let remedy = format!("The file registers {}, not {id}.", registration.row.id);
                 return Err(Failure::new(Fault::PartnerInvalid).at("file").remedy(remedy));
             }
-            registry::rotate(ctx, &registration)?;
+            registry::rotate(ctx, &registration, asker.note(""))?;
             out.note(&format!("rotated partner {id}"));
             tell(out, &registry::find(ctx, id)?);
         }
         PartnerCommand::Check { id } => return check(&registry::find(ctx, id)?, out),
     }
     Ok(Exit::Done)
+}
+
+/// A reason that fits on one line of a table.
+fn one_line(reason: &str) -> Result<&str, Failure> {
+    let reason = reason.trim();
+    if reason.chars().count() > REASON_MAX || !is_one_line(reason) {
+        let remedy = format!("Say why, in 1 to {REASON_MAX} characters on one line.");
+        return Err(Failure::new(Fault::ParameterInvalid).at("--reason").remedy(remedy));
+    }
+    Ok(reason)
 }
 
 fn read(path: &Path, out: &mut Out) -> Result<Registration, Failure> {

@@ -1,6 +1,6 @@
 //! `causeway policy`: the versions of the matching policy at the command line.
 
-use super::{Exit, Out, operator_note};
+use super::{Asker, Exit, Out, operator_note};
 use crate::audit::Note;
 use crate::clock::rfc3339_ms;
 use crate::context::Context;
@@ -36,14 +36,14 @@ pub struct Why {
     /// Why; kept with the ledger entry
     #[arg(long)]
     pub reason: String,
-    /// Who decides this: an id of ours, no name
-    #[arg(long, default_value = "host")]
-    pub operator: String,
+    /// Who decides this: an id of ours, no name; your user id on this host when left out
+    #[arg(long)]
+    pub operator: Option<String>,
 }
 
 impl Why {
-    fn note(&self) -> Result<Note, Failure> {
-        operator_note(&self.operator, &self.reason)
+    fn note(&self, asker: &Asker) -> Result<Note, Failure> {
+        operator_note(asker, self.operator.as_deref(), &self.reason)
     }
 }
 
@@ -107,9 +107,9 @@ pub enum PolicyCommand {
         /// Why; kept with the ledger entry.
         #[arg(long)]
         reason: Option<String>,
-        /// Who decides this: an id of ours, no name.
-        #[arg(long, default_value = "host")]
-        operator: String,
+        /// Who decides this: an id of ours, no name; your user id on this host when left out.
+        #[arg(long)]
+        operator: Option<String>,
     },
     /// Let a version run beside the one in force; without one, show what it has found so far.
     #[command(
@@ -125,9 +125,9 @@ pub enum PolicyCommand {
         /// Why; kept with the ledger entry.
         #[arg(long)]
         reason: Option<String>,
-        /// Who decides this: an id of ours, no name.
-        #[arg(long, default_value = "host")]
-        operator: String,
+        /// Who decides this: an id of ours, no name; your user id on this host when left out.
+        #[arg(long)]
+        operator: Option<String>,
     },
 }
 
@@ -135,7 +135,7 @@ pub enum PolicyCommand {
 ///
 /// # Errors
 /// Those of the policies and of the store; [`Fault::InputUnreadable`] for the file.
-pub fn run(args: &PolicyArgs, ctx: &Context, cwd: &Path, out: &mut Out) -> Result<Exit, Failure> {
+pub fn run(args: &PolicyArgs, ctx: &Context, cwd: &Path, asker: &Asker, out: &mut Out) -> Result<Exit, Failure> {
     match &args.command {
         PolicyCommand::List => list(&policy::list(ctx)?, out),
         PolicyCommand::Show { version } => {
@@ -157,7 +157,7 @@ pub fn run(args: &PolicyArgs, ctx: &Context, cwd: &Path, out: &mut Out) -> Resul
         PolicyCommand::Survivorship { file, reason, operator } => {
             let policy = match file {
                 Some(file) => {
-                    let note = operator_note(operator, reason.as_deref().unwrap_or_default())?;
+                    let note = operator_note(asker, operator.as_deref(), reason.as_deref().unwrap_or_default())?;
                     policy::adopt(ctx, &read(&cwd.join(file))?, note)?
                 }
                 None => ctx.store.read_blocking(policy::survivorship)?,
@@ -185,11 +185,11 @@ pub fn run(args: &PolicyArgs, ctx: &Context, cwd: &Path, out: &mut Out) -> Resul
                 "balanced" => Point::Balanced,
                 _ => Point::Safe,
             });
-            let version = policy::import(ctx, &text, name, point, why.note()?)?;
+            let version = policy::import(ctx, &text, name, point, why.note(asker)?)?;
             done("imported", &version, out);
         }
         PolicyCommand::Activate { version, why } => {
-            done("activated", &policy::activate(ctx, version, why.note()?)?, out);
+            done("activated", &policy::activate(ctx, version, why.note(asker)?)?, out);
         }
         PolicyCommand::Shadow {
             version: Some(version),
@@ -197,7 +197,7 @@ pub fn run(args: &PolicyArgs, ctx: &Context, cwd: &Path, out: &mut Out) -> Resul
             operator,
             ..
         } => {
-            let note = operator_note(operator, reason.as_deref().unwrap_or_default())?;
+            let note = operator_note(asker, operator.as_deref(), reason.as_deref().unwrap_or_default())?;
             done(
                 "runs beside the one in force:",
                 &policy::start_shadow(ctx, version, note)?,
@@ -210,7 +210,7 @@ pub fn run(args: &PolicyArgs, ctx: &Context, cwd: &Path, out: &mut Out) -> Resul
             operator,
             ..
         } => {
-            let note = operator_note(operator, reason.as_deref().unwrap_or_default())?;
+            let note = operator_note(asker, operator.as_deref(), reason.as_deref().unwrap_or_default())?;
             let version = policy::stop_shadow(ctx, note)?;
             report(ctx, &version, out)?;
         }

@@ -1,9 +1,10 @@
 //! `causeway review`: the queue of matches that a person decides.
 
 use super::operator::life_ms;
-use super::{Exit, Out, every_page, review_table};
+use super::{Asker, Exit, Out, every_page, review_table};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
+use crate::ops::disclosures::known_partner;
 use crate::ops::reviews::{self as shown, ReviewFilter, Sight};
 use crate::review::links::{self, Deed};
 use crate::review::{self, Act, By, Choice, Order};
@@ -35,9 +36,10 @@ pub struct Hand {
 }
 
 impl Hand {
-    pub(super) fn by(&self, ctx: &Context) -> By {
+    pub(super) fn by(&self, ctx: &Context, asker: &Asker) -> By {
         By {
             operator: self.operator.clone(),
+            hand: asker.name(),
             reason: self.reason.clone(),
             token: None,
             correlation: Correlation::internal(ctx.ids.new_id(ctx.clock.now_ms())),
@@ -125,11 +127,11 @@ pub enum ReviewCommand {
 ///
 /// # Errors
 /// Those of the store and of the acts.
-pub fn run(args: &ReviewArgs, ctx: &Context, out: &mut Out) -> Result<Exit, Failure> {
-    perform(&args.command, ctx, out).map(|()| Exit::Done)
+pub fn run(args: &ReviewArgs, ctx: &Context, asker: &Asker, out: &mut Out) -> Result<Exit, Failure> {
+    perform(&args.command, ctx, asker, out).map(|()| Exit::Done)
 }
 
-fn perform(command: &ReviewCommand, ctx: &Context, out: &mut Out) -> Result<(), Failure> {
+fn perform(command: &ReviewCommand, ctx: &Context, asker: &Asker, out: &mut Out) -> Result<(), Failure> {
     match command {
         ReviewCommand::List { partner, state, all } => {
             let filter = ReviewFilter {
@@ -145,7 +147,7 @@ fn perform(command: &ReviewCommand, ctx: &Context, out: &mut Out) -> Result<(), 
             let correlation = Correlation::internal(ctx.ids.new_id(ctx.clock.now_ms()));
             ctx.store
                 .read_blocking(|db| crate::store::reviews::find(db, id).map(drop))?;
-            review::viewed_blocking(ctx, "reviewer", &correlation, Some(id))?;
+            review::viewed_blocking(ctx, "reviewer", &asker.name(), &correlation, Some(id))?;
             let now_ms = ctx.clock.now_ms();
             let item = ctx.store.read_blocking(|db| shown::one(db, id, Sight::Words, now_ms))?;
             if out.json {
@@ -168,12 +170,12 @@ fn perform(command: &ReviewCommand, ctx: &Context, out: &mut Out) -> Result<(), 
                 })?),
                 _ => Act::Reject,
             };
-            acted(ctx, id, act, *seen, hand, out)
+            acted(ctx, id, act, *seen, hand, asker, out)
         }
-        ReviewCommand::Take { id, hand } => acted(ctx, id, Act::Take, None, hand, out),
-        ReviewCommand::Reopen { id, hand } => acted(ctx, id, Act::Reopen, None, hand, out),
+        ReviewCommand::Take { id, hand } => acted(ctx, id, Act::Take, None, hand, asker, out),
+        ReviewCommand::Reopen { id, hand } => acted(ctx, id, Act::Reopen, None, hand, asker, out),
         ReviewCommand::Dispute { link, hand } => {
-            let dealt = links::perform_blocking(ctx, Deed::Dispute(link.clone()), hand.by(ctx))?;
+            let dealt = links::perform_blocking(ctx, Deed::Dispute(link.clone()), hand.by(ctx, asker))?;
             if out.json {
                 out.value(&json!({"review": dealt.id, "grants": dealt.grants}));
             }
@@ -183,11 +185,19 @@ fn perform(command: &ReviewCommand, ctx: &Context, out: &mut Out) -> Result<(), 
     }
 }
 
-fn acted(ctx: &Context, id: &str, act: Act, seen: Option<i64>, hand: &Hand, out: &mut Out) -> Result<(), Failure> {
+fn acted(
+    ctx: &Context,
+    id: &str,
+    act: Act,
+    seen: Option<i64>,
+    hand: &Hand,
+    asker: &Asker,
+    out: &mut Out,
+) -> Result<(), Failure> {
     let order = Order {
         review: id.to_owned(),
         act,
-        by: hand.by(ctx),
+        by: hand.by(ctx, asker),
         seen,
     };
     let done = review::perform_blocking(ctx, order)?;
@@ -203,6 +213,8 @@ fn acted(ctx: &Context, id: &str, act: Act, seen: Option<i64>, hand: &Hand, out:
 }
 
 fn list(ctx: &Context, filter: ReviewFilter, out: &mut Out) -> Result<(), Failure> {
+    ctx.store
+        .read_blocking(|db| known_partner(db, filter.partner.as_deref()))?;
     let now_ms = ctx.clock.now_ms();
     let items = every_page(|cursor| {
         let filter = ReviewFilter {

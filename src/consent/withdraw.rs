@@ -6,6 +6,7 @@
 use crate::audit::{Action, Entry, Note, Object, ledger};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
+use crate::ids::is_one_line;
 use crate::security::Operator;
 use crate::store::Db;
 use crate::store::consents::{self, Ending};
@@ -31,10 +32,10 @@ impl By {
     /// This operator with a reason that can be kept.
     ///
     /// # Errors
-    /// [`Fault::ParameterInvalid`] for a reason that is empty, longer than [`REASON_MAX`] or holds control characters.
+    /// [`Fault::ParameterInvalid`] for a reason that is empty, longer than [`REASON_MAX`] or more than a line of text.
     pub fn new(operator: String, role: &'static str, reason: &str, correlation: Correlation) -> Result<By, Failure> {
         let reason = reason.trim();
-        if reason.is_empty() || reason.chars().count() > REASON_MAX || reason.chars().any(char::is_control) {
+        if reason.chars().count() > REASON_MAX || !is_one_line(reason) {
             return Err(Failure::new(Fault::ParameterInvalid)
                 .at("reason")
                 .remedy(format!("Say why, in 1 to {REASON_MAX} characters on one line.")));

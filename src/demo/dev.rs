@@ -1,5 +1,6 @@
 //! Development certificates, keys, a partner and sample members, in one folder.
 
+use crate::audit::Note;
 use crate::cli::Out;
 use crate::config::Config;
 use crate::context::Context;
@@ -150,7 +151,11 @@ pub fn register(files: &Files, ctx: &Context, out: &mut Out) -> Result<(), Failu
     {
         return Ok(());
     }
-    registry::add(ctx, &Registration::read(&files.path("partner.toml"))?)?;
+    let by = Note {
+        operator: "demo".to_owned(),
+        reason: String::new(),
+    };
+    registry::add(ctx, &Registration::read(&files.path("partner.toml"))?, by)?;
     out.note(&format!("registered partner {PARTNER_ID}"));
     Ok(())
 }

@@ -106,7 +106,7 @@ impl Demo {
         };
         let request_id = self.ctx.ids.new_id(now_ms);
         let correlation = Correlation::of(request_id, crate::secret::random(), Some("demo-review"), None, None);
-        review::viewed(&self.ctx, "reviewer", &correlation, Some(&id)).await?;
+        review::viewed(&self.ctx, "reviewer", "demo-operator", &correlation, Some(&id)).await?;
         let wanted = id.clone();
         let shown = self
             .ctx
@@ -128,6 +128,7 @@ impl Demo {
             act: Act::Confirm(Choice::Patient(TWINS[1].1.to_owned())),
             by: By {
                 operator: "demo-operator".to_owned(),
+                hand: "demo-operator".to_owned(),
                 reason: "The new payer's enrolment desk gave the first name by telephone.".to_owned(),
                 token: None,
                 correlation,

@@ -83,7 +83,13 @@ pub fn start(app: Data<App>, extra: Option<Extra>) -> Result<Running, Failure> {
     let fhir = fhir_server.addrs().first().copied().unwrap_or(server.fhir_listen);
 
     let data = app.clone();
-    let ops_server = HttpServer::new(move || ActixApp::new().app_data(data.clone()).configure(ops::configure))
+    let operations_side = move || {
+        ActixApp::new()
+            .app_data(data.clone())
+            .wrap(middleware::from_fn(ops::outcomes))
+            .configure(ops::configure)
+    };
+    let ops_server = HttpServer::new(operations_side)
         .workers(1)
         .disable_signals()
         .shutdown_timeout(2)

@@ -9,11 +9,11 @@ use crate::store::partners::{self, PartnerRow};
 use crate::store::{Db, failed_on_duplicate, tokens};
 use crate::telemetry::Correlation;
 
-/// Adds a partner.
+/// Adds a partner. `by` names who does it, and why.
 ///
 /// # Errors
 /// [`Fault::PartnerInvalid`] when its id, client id or certificate name is taken; those of the store.
-pub fn add(ctx: &Context, registration: &Registration) -> Result<PartnerRow, Failure> {
+pub fn add(ctx: &Context, registration: &Registration, by: Note) -> Result<PartnerRow, Failure> {
     let now_ms = ctx.clock.now_ms();
     let row = PartnerRow {
         created_ms: now_ms,
@@ -21,7 +21,7 @@ pub fn add(ctx: &Context, registration: &Registration) -> Result<PartnerRow, Fai
         ..registration.row.clone()
     };
     let added = row.clone();
-    change(ctx, Action::PartnerAdded, &row.id, move |db| {
+    change(ctx, Action::PartnerAdded, &row.id, by, move |db| {
         if partners::by_id(db, &added.id)?.is_some() {
             return Err(taken(
                 "id",
@@ -37,14 +37,14 @@ pub fn add(ctx: &Context, registration: &Registration) -> Result<PartnerRow, Fai
 ///
 /// # Errors
 /// [`Fault::PartnerUnknown`]; as [`add`].
-pub fn rotate(ctx: &Context, registration: &Registration) -> Result<(), Failure> {
+pub fn rotate(ctx: &Context, registration: &Registration, by: Note) -> Result<(), Failure> {
     let now_ms = ctx.clock.now_ms();
     let row = PartnerRow {
         updated_ms: now_ms,
         ..registration.row.clone()
     };
     let kept = registration.thumbprints.clone();
-    change(ctx, Action::PartnerRotated, &registration.row.id, move |db| {
+    change(ctx, Action::PartnerRotated, &registration.row.id, by, move |db| {
         if !partners::replace(db, &row).map_err(named_taken)? {
             return Err(Fault::PartnerUnknown.into());
         }
@@ -52,20 +52,21 @@ pub fn rotate(ctx: &Context, registration: &Registration) -> Result<(), Failure>
     })
 }
 
-/// Suspends a partner: within a second it gets no token, and those it has are refused.
+/// Suspends a partner: within a second it gets no token, and those it has are refused. The reason is kept with it.
 ///
 /// # Errors
 /// [`Fault::PartnerUnknown`]; those of the store.
-pub fn suspend(ctx: &Context, id: &str, reason: &str) -> Result<(), Failure> {
-    set_status(ctx, id, Action::PartnerSuspended, "suspended", Some(reason.to_owned()))
+pub fn suspend(ctx: &Context, id: &str, by: Note) -> Result<(), Failure> {
+    let reason = Some(by.reason.clone());
+    set_status(ctx, id, Action::PartnerSuspended, by, "suspended", reason)
 }
 
 /// Lets a suspended partner in again.
 ///
 /// # Errors
 /// As [`suspend`].
-pub fn resume(ctx: &Context, id: &str) -> Result<(), Failure> {
-    set_status(ctx, id, Action::PartnerResumed, "active", None)
+pub fn resume(ctx: &Context, id: &str, by: Note) -> Result<(), Failure> {
+    set_status(ctx, id, Action::PartnerResumed, by, "active", None)
 }
 
 /// Lets a partner match again: what the guessing guard counted of it is forgotten, its lock included.
@@ -75,7 +76,6 @@ pub fn resume(ctx: &Context, id: &str) -> Result<(), Failure> {
 pub fn unlock(ctx: &Context, id: &str, note: Note) -> Result<(), Failure> {
     let partner = id.to_owned();
     let mut entry = entry(ctx, Action::PartnerUnlocked, id);
-    entry.actor.id = Some(note.operator.clone());
     entry.note = Some(note);
     append_with(ctx, entry, move |db| {
         partners::by_id(db, &partner)?.ok_or(Fault::PartnerUnknown)?;
@@ -114,11 +114,12 @@ fn set_status(
     ctx: &Context,
     id: &str,
     action: Action,
+    by: Note,
     status: &'static str,
     reason: Option<String>,
 ) -> Result<(), Failure> {
     let (now_ms, partner) = (ctx.clock.now_ms(), id.to_owned());
-    change(ctx, action, id, move |db| {
+    change(ctx, action, id, by, move |db| {
         match partners::set_status(db, &partner, status, reason.as_deref(), now_ms)? {
             true => Ok(()),
             false => Err(Fault::PartnerUnknown.into()),
@@ -130,9 +131,12 @@ fn change(
     ctx: &Context,
     action: Action,
     id: &str,
+    by: Note,
     work: impl FnMut(&mut Db) -> Result<(), Failure> + Send + 'static,
 ) -> Result<(), Failure> {
-    append_with(ctx, entry(ctx, action, id), work)
+    let mut entry = entry(ctx, action, id);
+    entry.note = Some(by);
+    append_with(ctx, entry, work)
 }
 
 fn entry(ctx: &Context, action: Action, id: &str) -> Entry {

@@ -1,6 +1,7 @@
 //! Registrations that are refused, and every change with its ledger entry.
 
 use super::{Registration, check, registry};
+use crate::audit::Note;
 use crate::clock::Clock;
 use crate::context::{Context, Guard, Payer};
 use crate::error::Fault;
@@ -177,30 +178,42 @@ fn a_wrong_check_digit_is_a_warning_only() {
     );
 }
 
+fn by(reason: &str) -> Note {
+    Note {
+        operator: "uid-7".to_owned(),
+        reason: reason.to_owned(),
+    }
+}
+
 #[test]
 fn every_change_is_in_the_ledger_and_none_is_made_twice() {
     let folder = folder();
     let ctx = context(&folder);
     let good = Registration::parse(GOOD, folder.path()).expect("registration");
-    let row = registry::add(&ctx, &good).expect("added");
+    let row = registry::add(&ctx, &good, by("new")).expect("added");
     assert_eq!(registry::find(&ctx, "new-payer").expect("found"), row);
     assert!(
         row.endpoint
             .as_deref()
             .is_some_and(|endpoint| endpoint.contains("BEGIN CERTIFICATE"))
     );
-    assert_eq!(registry::add(&ctx, &good).expect_err("twice").expressions(), ["id"]);
+    assert_eq!(
+        registry::add(&ctx, &good, by("new")).expect_err("twice").expressions(),
+        ["id"]
+    );
     let twin = Registration::parse(
         &GOOD.replace("id = \"new-payer\"\nname", "id = \"twin\"\nname"),
         folder.path(),
     )
     .expect("registration");
     assert_eq!(
-        registry::add(&ctx, &twin).expect_err("client id taken").expressions(),
+        registry::add(&ctx, &twin, by("new"))
+            .expect_err("client id taken")
+            .expressions(),
         ["client_id"]
     );
     ctx.clock.advance_ms(1);
-    registry::suspend(&ctx, "new-payer", "key lost").expect("suspended");
+    registry::suspend(&ctx, "new-payer", by("key lost")).expect("suspended");
     ctx.clock.advance_ms(1);
     let row = registry::find(&ctx, "new-payer").expect("found");
     assert_eq!(
@@ -208,20 +221,22 @@ fn every_change_is_in_the_ledger_and_none_is_made_twice() {
         ("suspended", Some("key lost"), 2)
     );
     let other = Registration::parse(&GOOD.replace("jwks.json", "other.json"), folder.path()).expect("registration");
-    registry::rotate(&ctx, &other).expect("rotated");
+    registry::rotate(&ctx, &other, by("new keys")).expect("rotated");
     let row = registry::find(&ctx, "new-payer").expect("found");
     assert!(
         row.jwks.as_deref().is_some_and(|keys| keys.contains("k2")) && row.status == "suspended",
         "rotating lifts no suspension"
     );
     ctx.clock.advance_ms(1);
-    registry::resume(&ctx, "new-payer").expect("resumed");
+    registry::resume(&ctx, "new-payer", by("found")).expect("resumed");
     assert_eq!(
-        registry::suspend(&ctx, "nobody", "x").expect_err("unknown").fault(),
+        registry::suspend(&ctx, "nobody", by("x")).expect_err("unknown").fault(),
         Fault::PartnerUnknown
     );
     assert_eq!(
-        registry::rotate(&ctx, &twin).expect_err("unknown").fault(),
+        registry::rotate(&ctx, &twin, by("new keys"))
+            .expect_err("unknown")
+            .fault(),
         Fault::PartnerUnknown
     );
     assert_eq!(

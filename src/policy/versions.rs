@@ -215,7 +215,8 @@ pub(super) fn act(
     let (about, at_us) = (about.into(), ctx.clock.now_us());
     let actor = Actor {
         kind: "operator",
-        id: Some(note.operator.clone()),
+        // Who it was is in the note, which can be erased.
+        id: Some("host".to_owned()),
         ..Actor::default()
     };
     let mut entry = Entry::new(action, actor, Correlation::internal(ctx.ids.new_id(at_us / 1000)));

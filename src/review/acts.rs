@@ -6,6 +6,7 @@ use super::{Doubt, Ranked, entry, opened};
 use crate::audit::{Action, Object, ledger};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
+use crate::ids::is_one_line;
 use crate::secret::hex;
 use crate::store::Db;
 use crate::store::reviews::{self, ActRow, CandidateRow, ReviewRow};
@@ -57,8 +58,10 @@ pub enum Act {
 /// Who does it, and why.
 #[derive(Clone, Debug)]
 pub struct By {
-    /// Name of the operator.
+    /// Name of the operator, as it was given.
     pub operator: String,
+    /// Who that was by our own knowledge: the name of the token, or the user of the host.
+    pub hand: String,
     /// Why.
     pub reason: String,
     /// Digest of the token it came with, when it came with one.
@@ -70,9 +73,7 @@ pub struct By {
 impl By {
     /// Refuses names and reasons that say nothing, or more than belongs there.
     pub(super) fn check(&self) -> Result<(), Failure> {
-        let plain = |text: &str, most: usize| {
-            !text.trim().is_empty() && text.chars().count() <= most && !text.chars().any(char::is_control)
-        };
+        let plain = |text: &str, most: usize| text.chars().count() <= most && is_one_line(text);
         if !plain(&self.operator, OPERATOR_MAX) {
             return Err(Failure::new(Fault::ParameterInvalid)
                 .at("operator")
@@ -192,7 +193,7 @@ fn act(db: &mut Db, ctx: &Context, order: &Order, mut row: ReviewRow, at_us: i64
     };
     let told = entry(
         action(event),
-        &by.correlation,
+        by,
         object,
         &row.partner_id,
         word.unwrap_or(event.code()),
@@ -411,14 +412,7 @@ pub(super) fn dispute(
         kind: "Link",
         id: link.id,
     };
-    let moved = entry(
-        Action::LinkMoved,
-        &by.correlation,
-        object,
-        &source,
-        "dispute",
-        &act_text,
-    );
+    let moved = entry(Action::LinkMoved, by, object, &source, "dispute", &act_text);
     ledger::append(db, &moved, &ctx.ids.new_id(now_ms), at_us + 1)?;
     Ok((row.id, grants))
 }

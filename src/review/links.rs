@@ -246,7 +246,7 @@ fn dealt(db: &mut Db, ctx: &Context, deed: &Deed, by: &By, at_us: i64) -> Result
             .unwrap_or_default(),
     };
     let text = serde_json::json!([step.id, step.at_ms, step.event, by.operator, by.reason, step.undoes]).to_string();
-    let told = entry(action, &by.correlation, object, &source, word, &text);
+    let told = entry(action, by, object, &source, word, &text);
     ledger::append(db, &told, &ctx.ids.new_id(now_ms), at_us)?;
     Ok(Dealt { id: step.id, grants })
 }

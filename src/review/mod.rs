@@ -22,22 +22,19 @@ use crate::secret::sha256;
 use crate::store::Db;
 use crate::telemetry::Correlation;
 
-/// The entry of something that was done to a review, or to links: who in what role, never a person's name. The digest is of
-/// the act as it is kept beside the review, so that it cannot be changed there unnoticed.
-fn entry(
-    action: Action,
-    correlation: &Correlation,
-    object: Object,
-    partner: &str,
-    what: &'static str,
-    act: &str,
-) -> Entry {
+/// The entry of something that was done to a review, or to links: in what role; who it was stands beside it, where it can be
+/// erased. The digest is of the act as it is kept beside the review, so that it cannot be changed there unnoticed.
+fn entry(action: Action, by: &By, object: Object, partner: &str, what: &'static str, act: &str) -> Entry {
     let actor = Actor {
         kind: "operator",
         id: Some("reviewer".to_owned()),
         ..Actor::default()
     };
-    let mut entry = Entry::new(action, actor, correlation.clone());
+    let mut entry = Entry::new(action, actor, by.correlation.clone());
+    entry.note = Some(crate::audit::Note {
+        operator: by.hand.clone(),
+        reason: String::new(),
+    });
     entry.partner = Some(partner.to_owned()).filter(|partner| !partner.is_empty());
     entry.object = Some(object);
     entry.outcome = Outcome {
@@ -49,7 +46,7 @@ fn entry(
     entry
 }
 
-/// Notes in the ledger, durably, that somebody in this role is about to see one review, or the list when there is none. Call it
+/// Notes in the ledger, durably, that `hand` in this role is about to see one review, or the list when there is none. Call it
 /// before anything is shown.
 ///
 /// # Errors
@@ -57,10 +54,11 @@ fn entry(
 pub async fn viewed(
     ctx: &Context,
     role: &'static str,
+    hand: &str,
     correlation: &Correlation,
     review: Option<&str>,
 ) -> Result<(), Failure> {
-    let write = viewing(ctx, role, correlation, review);
+    let write = viewing(ctx, role, hand, correlation, review);
     ctx.store.write(write).await
 }
 
@@ -71,16 +69,18 @@ pub async fn viewed(
 pub fn viewed_blocking(
     ctx: &Context,
     role: &'static str,
+    hand: &str,
     correlation: &Correlation,
     review: Option<&str>,
 ) -> Result<(), Failure> {
-    let write = viewing(ctx, role, correlation, review);
+    let write = viewing(ctx, role, hand, correlation, review);
     ctx.store.write_blocking(write)
 }
 
 fn viewing(
     ctx: &Context,
     role: &'static str,
+    hand: &str,
     correlation: &Correlation,
     review: Option<&str>,
 ) -> impl FnMut(&mut Db) -> Result<(), Failure> + Send + 'static {
@@ -91,6 +91,10 @@ fn viewing(
         ..Actor::default()
     };
     let mut entry = Entry::new(Action::ReviewViewed, actor, correlation.clone());
+    entry.note = Some(crate::audit::Note {
+        operator: hand.to_owned(),
+        reason: String::new(),
+    });
     entry.object = review.map(|id| Object {
         kind: "Review",
         id: id.to_owned(),

@@ -7,7 +7,7 @@ use super::jwk::{Algorithm, KeySet, PublicKey};
 use super::keyring::Keyring;
 use super::refusals::Refusals;
 use super::signing::SigningKey;
-use super::throttle::Throttle;
+use super::throttle::{self, Throttle};
 use super::tls::Revocations;
 use crate::audit::{Action, Actor};
 use crate::config::Config;
@@ -309,6 +309,11 @@ pub(super) async fn refused(
     // Looked up whatever was claimed, so that one claim takes as long as another.
     let owner = certificate_owner(ctx, &settings.revocations, request.certificate, ctx.clock.now_ms());
     let owner = owner.await.unwrap_or_default();
+    // Turned away before it was judged: whose it says it is, so that its client can find it. Looked up whatever it says.
+    let client_id = match failure.fault() {
+        Fault::OauthThrottled if owner.is_none() => claimed(ctx, request).await.unwrap_or_default(),
+        _ => client_id,
+    };
     let actor = Actor {
         kind: if owner.is_some() { "partner" } else { "unknown" },
         id: owner,
@@ -324,6 +329,13 @@ pub(super) async fn refused(
         tracing::error!(fault = error.fault().code(), cause = ?error.cause(), "a refusal could not be recorded");
     }
     failure.noted()
+}
+
+/// The registered client that a request says it is of.
+async fn claimed(ctx: &Context, request: &OauthRequest<'_>) -> Result<Option<String>, Failure> {
+    let given = throttle::given_id(request);
+    let partner = ctx.store.read(move |db| partners::by_client_id(db, &given)).await?;
+    Ok(partner.map(|partner| partner.client_id))
 }
 
 /// A failure as RFC 6749 section 5.2 wants it: status, `error`, `error_description` ending in our code in brackets.

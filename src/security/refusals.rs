@@ -15,8 +15,9 @@ const SINGLY: u64 = 100;
 const PLACES: usize = 4096;
 const MINUTE_MS: i64 = 60_000;
 
-/// What a count is kept for: action, client, reason.
-type Place = (&'static str, String, &'static str);
+/// What a count is kept for: action, kind of actor, client, reason. The kind, so that who only claims to be a client uses up nothing
+/// of that client's.
+type Place = (&'static str, &'static str, String, &'static str);
 
 /// The refusals of one client for one reason in one minute.
 struct Count {
@@ -121,7 +122,10 @@ impl Refusals {
             std::mem::replace(&mut *minute, next)
         };
         let mut client = actor.id.clone().or_else(|| actor.client_id.clone());
-        let key = |client: &Option<String>| (action.code(), client.clone().unwrap_or_default(), fault.code());
+        let key = |client: &Option<String>| {
+            let kind = if client.is_some() { actor.kind } else { "unknown" };
+            (action.code(), kind, client.clone().unwrap_or_default(), fault.code())
+        };
         if minute.counts.len() >= PLACES && !minute.counts.contains_key(&key(&client)) {
             client = None;
         }
@@ -147,7 +151,7 @@ impl Refusals {
 /// Writes what of a minute is not in the ledger one by one: one entry for each client and reason.
 async fn close(ctx: &Context, ended: Minute) -> Result<(), Failure> {
     let mut entries = Vec::new();
-    for ((_, _, reason), count) in ended.counts {
+    for ((_, _, _, reason), count) in ended.counts {
         let beyond = count.seen - count.listed;
         if beyond == 0 {
             continue;
@@ -184,4 +188,28 @@ async fn append(ctx: &Context, entries: Vec<Entry>) -> Result<(), Failure> {
                 .try_for_each(|(id, entry)| ledger::append(db, entry, id, at_us))
         })
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_only_claims_to_be_a_client_uses_up_nothing_of_what_is_listed_of_that_client() {
+        let refusals = Refusals::default();
+        let claims = Actor {
+            kind: "unknown",
+            client_id: Some("new-payer".to_owned()),
+            ..Actor::default()
+        };
+        let client = Actor {
+            kind: "partner",
+            id: Some("new-payer".to_owned()),
+            ..Actor::default()
+        };
+        let is_listed = |actor: &Actor| refusals.count(Action::TokenRefused, actor, Fault::OauthClient, 1).0;
+        let listed = (0..2 * SINGLY).filter(|_| is_listed(&claims)).count();
+        assert_eq!(listed, 100);
+        assert!(is_listed(&client));
+    }
 }

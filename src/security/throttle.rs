@@ -54,7 +54,7 @@ fn network(address: Option<IpAddr>) -> Network {
 }
 
 /// The client id that a request gives, before anything is verified; empty when it gives none.
-fn given_id(request: &OauthRequest<'_>) -> String {
+pub(super) fn given_id(request: &OauthRequest<'_>) -> String {
     let Ok(form) = request.form() else { return String::new() };
     let of_assertion = form
         .get("client_assertion")

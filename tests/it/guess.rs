@@ -187,7 +187,7 @@ async fn t_c03_over_http_a_guesser_is_turned_away_and_an_operator_lets_it_in_aga
         1
     );
     assert_eq!(
-        payer.count("operator_note n JOIN ledger_entry l ON l.id = n.entry_id WHERE n.operator = 'ops-7' AND n.reason = 'their export was wrong'"),
+        payer.count("operator_note n JOIN ledger_entry l ON l.id = n.entry_id WHERE n.operator LIKE 'uid-%/ops-7' AND n.reason = 'their export was wrong'"),
         1
     );
     client.post_match(&token, right, &[]).await.assert_status(200);

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // a test that cannot go on says so by panicking
 
+mod named;
 mod support;
 
 mod bad_input;

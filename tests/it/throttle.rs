@@ -67,6 +67,17 @@ async fn t_a22_a_flood_from_one_address_is_throttled_and_locks_no_partner_out() 
     let elsewhere = attacker.oauth("/oauth/introspect", &[("token", "guess")]).await;
     assert_throttled(&elsewhere);
 
+    // It is found by its ids, as whose it says it is; the same under an id of nobody's is only counted.
+    let elsewhere = elsewhere.header("x-correlation-id").to_owned();
+    payer.await_ledger(&elsewhere, &["token.refused"]).await;
+    let nobody = stranger(&payer, "nobody", ClientKey::new("k9"), [127, 0, 0, 3]);
+    for _ in 0..70 {
+        forged(&nobody).await;
+    }
+    let turned_away = forged(&nobody).await;
+    assert_throttled(&turned_away);
+    payer.assert_ledger(turned_away.header("x-correlation-id"), &[]);
+
     // Its owner at another address, and a partner with a certificate at the flood's own address, are not hindered.
     let owner = stranger(&payer, "plain", key, [127, 0, 0, 2]);
     owner.token("system/*.rs").await;

@@ -7,7 +7,36 @@ mod v1;
 
 pub use health::{install_metrics, live, metrics_text, ready, settle_metrics};
 
+use crate::app::App;
+use crate::error::{Failure, Fault};
+use crate::http::reply::outcome_response;
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::middleware::Next;
 use actix_web::web::{self, ServiceConfig};
+
+/// The middleware around `/ops/v1`: what the framework refused by itself is answered as our own refusals are.
+pub async fn outcomes(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let app = request.app_data::<web::Data<App>>().cloned();
+    let is_ours = request.path().starts_with("/ops/v1");
+    let response = next.call(request).await?.map_into_boxed_body();
+    let status = response.status().as_u16();
+    let is_told = response.headers().contains_key("content-type") && response.response().error().is_none();
+    let Some(app) = app.filter(|_| is_ours && status >= 400 && !is_told) else {
+        return Ok(response);
+    };
+    let fault = match status {
+        404 | 405 => Fault::RouteUnknown,
+        413 => Fault::TooLarge,
+        400..=499 => Fault::ParameterInvalid,
+        _ => Fault::Internal,
+    };
+    let answer = outcome_response(&Failure::new(fault).for_operators(), &app.ctx.payer.base_url);
+    Ok(ServiceResponse::new(response.into_parts().0, answer))
+}
 
 /// Registers the operations routes.
 pub fn configure(service: &mut ServiceConfig) {

@@ -2,10 +2,12 @@
 //!
 //! Personal words go to the role `reviewer` only, and every view is in the ledger before it is shown.
 
-use super::v1::{PAGE, Query, allowed, correlation, list, respond};
+use super::v1::{PAGE, Query, correlation, holder, list, respond};
 use crate::app::App;
 use crate::error::{Failure, Fault};
 use crate::http::fhir::authorised::bearer;
+use crate::identity::graph::State;
+use crate::ops::disclosures::Asked;
 use crate::ops::links::{self, LinkFilter};
 use crate::ops::reviews::{self, ReviewFilter, Sight};
 use crate::review::{self, Act, By, Choice, Order};
@@ -14,6 +16,7 @@ use crate::security::Role;
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// Largest body of a decision.
 pub(super) const BODY_BYTES: usize = 16_384;
@@ -22,14 +25,14 @@ const SEES: [Role; 4] = [Role::Support, Role::Operator, Role::Reviewer, Role::Au
 /// `GET /ops/v1/reviews`: those that wait for a person, or those of `state` (`all` for every state).
 pub async fn queue(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
     respond(&app, async {
-        let role = allowed(&request, &app, &SEES).await?;
+        let operator = holder(&request, &app, &SEES).await?;
         let query = Query::of(&request, &["partner", "state", "cursor"])?;
         let state = query.text("state");
         let filter = ReviewFilter {
-            partner: query.text("partner"),
+            partner: query.partner(&app).await?,
             all: state.as_deref() == Some("all"),
             state: state.filter(|state| state != "all"),
-            cursor: query.text("cursor"),
+            cursor: query.id("cursor")?,
             limit: PAGE,
         };
         if filter
@@ -40,7 +43,7 @@ pub async fn queue(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
             return Err(Failure::new(Fault::ParameterInvalid).at("state"));
         }
         let (correlation, now_ms) = (correlation(&request, &app), app.ctx.clock.now_ms());
-        review::viewed(&app.ctx, role.name(), &correlation, None).await?;
+        review::viewed(&app.ctx, operator.role.name(), &operator.name, &correlation, None).await?;
         let page = app.ctx.store.read(move |db| reviews::list(db, &filter, now_ms)).await?;
         Ok(list(&request, &query, page))
     })
@@ -50,15 +53,15 @@ pub async fn queue(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
 /// `GET /ops/v1/reviews/{id}`: the candidates side by side with what was asked.
 pub async fn one(request: HttpRequest, id: web::Path<String>, app: web::Data<App>) -> HttpResponse {
     respond(&app, async {
-        let role = allowed(&request, &app, &SEES).await?;
-        let sight = match role {
+        let operator = holder(&request, &app, &SEES).await?;
+        let sight = match operator.role {
             Role::Reviewer => Sight::Words,
             Role::Auditor => Sight::Patients,
             _ => Sight::Levels,
         };
         let id = known(&app, id.into_inner()).await?;
         let (correlation, now_ms) = (correlation(&request, &app), app.ctx.clock.now_ms());
-        review::viewed(&app.ctx, role.name(), &correlation, Some(&id)).await?;
+        review::viewed(&app.ctx, operator.role.name(), &operator.name, &correlation, Some(&id)).await?;
         app.ctx.store.read(move |db| reviews::one(db, &id, sight, now_ms)).await
     })
     .await
@@ -88,7 +91,7 @@ pub async fn decide(
     app: web::Data<App>,
 ) -> HttpResponse {
     respond(&app, async {
-        allowed(&request, &app, &[Role::Reviewer]).await?;
+        let holder = holder(&request, &app, &[Role::Reviewer]).await?;
         if request.content_type() != "application/json" {
             return Err(Failure::new(Fault::MediaTypeRefused).remedy("Send application/json."));
         }
@@ -102,6 +105,7 @@ pub async fn decide(
             act: act(&decision)?,
             by: By {
                 operator: decision.operator,
+                hand: holder.name,
                 reason: decision.reason,
                 token: bearer(&request)?.map(|token| sha256(token.as_bytes())),
                 correlation: correlation(&request, &app),
@@ -136,18 +140,39 @@ fn act(decision: &Decision) -> Result<Act, Failure> {
 /// `GET /ops/v1/links`: the numbers themselves for the role `reviewer` only.
 pub async fn edges(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
     respond(&app, async {
-        let role = allowed(&request, &app, &[Role::Reviewer, Role::Auditor]).await?;
+        let operator = holder(&request, &app, &[Role::Reviewer, Role::Auditor]).await?;
         let query = Query::of(&request, &["member", "partner", "state", "cursor"])?;
-        let filter = LinkFilter {
+        let asked = Asked {
             member: query.text("member"),
-            partner: query.text("partner"),
+            ..Asked::default()
+        };
+        let payer = Arc::clone(&app.ctx.payer);
+        let member = app.ctx.store.read(move |db| asked.patient(db, &payer)).await?;
+        let filter = LinkFilter {
+            member,
+            partner: query.partner(&app).await?,
             state: query.text("state"),
-            cursor: query.text("cursor"),
+            cursor: query.id("cursor")?,
             limit: PAGE,
         };
-        let words = role == Role::Reviewer;
+        if filter
+            .state
+            .as_deref()
+            .is_some_and(|state| State::parse(state).is_none())
+        {
+            let remedy = "Give a state as `causeway link list --help` names them.";
+            return Err(Failure::new(Fault::ParameterInvalid).at("state").remedy(remedy));
+        }
+        let words = operator.role == Role::Reviewer;
         let correlation = correlation(&request, &app);
-        review::viewed(&app.ctx, role.name(), &correlation, filter.member.as_deref()).await?;
+        review::viewed(
+            &app.ctx,
+            operator.role.name(),
+            &operator.name,
+            &correlation,
+            filter.member.as_deref(),
+        )
+        .await?;
         let page = app.ctx.store.read(move |db| links::list(db, &filter, words)).await?;
         Ok(list(&request, &query, page))
     })
@@ -157,12 +182,19 @@ pub async fn edges(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
 /// `GET /ops/v1/members/{id}/graph`: links, steps, the surviving view, `Patient.link` and `Linkage`.
 pub async fn graph(request: HttpRequest, id: web::Path<String>, app: web::Data<App>) -> HttpResponse {
     respond(&app, async {
-        let role = allowed(&request, &app, &[Role::Reviewer]).await?;
+        let operator = holder(&request, &app, &[Role::Reviewer]).await?;
         let id = id.into_inner();
         if !crate::ids::is_fhir_id(&id) {
             return Err(Fault::LinkUnknown.into());
         }
-        review::viewed(&app.ctx, role.name(), &correlation(&request, &app), Some(&id)).await?;
+        review::viewed(
+            &app.ctx,
+            operator.role.name(),
+            &operator.name,
+            &correlation(&request, &app),
+            Some(&id),
+        )
+        .await?;
         let umb_system = app.ctx.payer.umb_system.clone();
         app.ctx.store.read(move |db| links::graph(db, &id, &umb_system)).await
     })

@@ -27,10 +27,10 @@ pub async fn decisions(request: HttpRequest, app: web::Data<App>) -> HttpRespons
         let role = operator.role;
         let query = Query::of(&request, &["partner", "correlation", "since", "cursor"])?;
         let filter = DecisionFilter {
-            partner: query.text("partner"),
-            correlation: query.text("correlation"),
+            partner: query.partner(&app).await?,
+            correlation: query.correlation()?,
             since_ms: query.instant("since")?,
-            cursor: query.text("cursor"),
+            cursor: query.id("cursor")?,
             newest: false,
             limit: PAGE,
         };
@@ -95,7 +95,7 @@ pub(super) async fn grants_of(
             Ok(GrantFilter {
                 member: wanted.patient(db, &payer)?,
                 cursor: disclosures::id("cursor", wanted.cursor.as_deref())?,
-                partner: wanted.partner,
+                partner: disclosures::known_partner(db, wanted.partner.as_deref())?,
                 limit: PAGE,
             })
         })
@@ -118,11 +118,15 @@ pub async fn ledger(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
         let filter = LedgerFilter {
             from_ms: query.instant("from")?,
             to_ms: query.instant("to")?,
-            exchange: query.text("exchange"),
-            correlation: query.text("correlation"),
-            cursor: query.text("cursor"),
+            exchange: query.id("exchange")?,
+            correlation: query.correlation()?,
+            cursor: query.id("cursor")?,
             limit: PAGE,
         };
+        if filter.from_ms.zip(filter.to_ms).is_some_and(|(from, to)| from >= to) {
+            let remedy = "Give a time after that of from.";
+            return Err(Failure::new(Fault::ParameterInvalid).at("to").remedy(remedy));
+        }
         show(&request, &app, operator, "ledger", None).await?;
         let page = app.ctx.store.read(move |db| ops::ledger(db, &filter)).await?;
         Ok(list(&request, &query, page))
@@ -248,7 +252,13 @@ impl Query {
         }
         match given.iter().find(|(name, _)| !known.contains(&name.as_str())) {
             None => Ok(Query(given)),
-            Some(_) => Err(Failure::new(Fault::ParameterUnknown).remedy(format!("Use only {}.", known.join(", ")))),
+            Some(_) => {
+                let remedy = match known {
+                    [] => "Use none here.".to_owned(),
+                    known => format!("Use only {}.", known.join(", ")),
+                };
+                Err(Failure::new(Fault::ParameterUnknown).remedy(remedy))
+            }
         }
     }
 
@@ -259,11 +269,35 @@ impl Query {
             .map(|(_, value)| value.clone())
     }
 
+    /// An id of ours.
+    pub(super) fn id(&self, name: &'static str) -> Result<Option<String>, Failure> {
+        disclosures::id(name, self.text(name).as_deref())
+    }
+
+    /// A partner that is registered: a list under a misspelt name would be empty.
+    pub(super) async fn partner(&self, app: &App) -> Result<Option<String>, Failure> {
+        let Some(partner) = self.text("partner") else {
+            return Ok(None);
+        };
+        let read = move |db: &mut Db| disclosures::known_partner(db, Some(&partner));
+        app.ctx.store.read(read).await
+    }
+
+    fn correlation(&self) -> Result<Option<String>, Failure> {
+        let text = self.text("correlation");
+        if text.as_deref().is_some_and(|text| !crate::ids::is_correlation_id(text)) {
+            let remedy = "Give the correlation id as it was answered.";
+            return Err(Failure::new(Fault::ParameterInvalid).at("correlation").remedy(remedy));
+        }
+        Ok(text)
+    }
+
     fn instant(&self, name: &str) -> Result<Option<i64>, Failure> {
         let Some(text) = self.text(name) else { return Ok(None) };
-        crate::clock::parse_rfc3339_ms(&text)
-            .map(Some)
-            .ok_or_else(|| Failure::new(Fault::ParameterInvalid).at(name))
+        crate::clock::parse_rfc3339_ms(&text).map(Some).ok_or_else(|| {
+            let remedy = "Give an RFC 3339 instant, such as 2026-11-30T12:00:00Z.";
+            Failure::new(Fault::ParameterInvalid).at(name).remedy(remedy)
+        })
     }
 }
 
