@@ -221,3 +221,23 @@ fn what_contains_a_claim_and_what_is_shared_and_names_one_is_withheld() {
     );
     assert!(store.reasons("Organization", "o").contains(&"shared-with-claim"));
 }
+
+#[test]
+fn what_a_binary_says_moves_with_its_key() {
+    let store = TestStore::new();
+    let organization = |name: &str| json!({"resourceType": "Organization", "id": "o", "name": name});
+    store.put(&[denied("den")]);
+    store.put(&[
+        json!({"resourceType": "Binary", "id": "b", "contentType": "text/plain", "data": "eA==",
+        "securityContext": {"reference": "ExplanationOfBenefit/den"}}),
+    ]);
+    let before = store.reasons("Binary", "b");
+    assert!(!before.is_empty());
+    // A document names it, so that it moves to the member; its key is given to another, which then changes.
+    let mut named = plain("d");
+    named["content"][0]["attachment"] = json!({"url": "Binary/b"});
+    store.put(&[named]);
+    store.put(&[organization("first")]);
+    store.put(&[organization("second")]);
+    assert_eq!(store.reasons("Binary", "b"), before);
+}
