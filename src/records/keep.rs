@@ -20,6 +20,7 @@ use crate::store::disclosure::PA_NONE;
 use crate::store::resources::{self, Attachment, Compartment, Identifier, Member, NOBODY, Row, SEQUENCE_BITS};
 use crate::store::withheld::{self, Deciding};
 use crate::store::{Db, attachments, visible};
+use std::collections::hash_map::Entry as MapEntry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// One resource of a batch.
@@ -232,27 +233,28 @@ fn plan(
     let mut opened: Opened = Vec::new();
     let mut next_no = None;
     let mut plan: Vec<Planned> = Vec::new();
-    for index in newest(entries, known, kept) {
+    let mut versions = Versions::of(entries);
+    while let Some(index) = versions.newest(entries, known) {
         let entry = &entries[index];
         let there = entry.known_in(known);
         if let Some(there) = there {
             kept.keys.push(there.key);
             if there.source_sha256 == entry.source_sha256() {
                 kept.unchanged += 1;
+                versions.settled(entries, kept);
                 continue;
             }
             let (is_newer, by) = entry.source(known).beats(there.source, there.turn != Turn::LaterPath);
             if !is_newer {
                 kept.unchanged += 1;
                 kept.superseded.push(entry.superseded(index, false, by));
+                versions.settled(entries, kept);
                 continue;
-            }
-            if there.turn != Turn::Before && matches!(entry, Entry::Fit(_)) {
-                kept.superseded.push(entry.superseded(index, true, by));
             }
         }
         let Entry::Fit(candidate) = entry else {
             kept.stale.push(index);
+            versions.settled(entries, kept);
             continue;
         };
         let planned = |rtype: &str, id: &str| {
@@ -275,38 +277,97 @@ fn plan(
             }
             Err(failure) => {
                 kept.rejected.push((index, failure));
+                versions.refused();
                 continue;
             }
         };
+        if let Some(there) = there.filter(|there| there.turn != Turn::Before) {
+            let (_, by) = candidate.source.beats(there.source, true);
+            kept.superseded.push(entry.superseded(index, true, by));
+        }
+        versions.settled(entries, kept);
         plan.push((index, compartment, there.map_or(0, |there| there.version) + 1));
     }
     Ok((plan, opened))
 }
 
-/// The index of the newest entry of each name, in the order in which the names came first.
-fn newest(entries: &[Entry], known: &KnownByName, kept: &mut Kept) -> Vec<usize> {
-    let mut order: Vec<usize> = Vec::with_capacity(entries.len());
-    let mut places: HashMap<(&str, &str), usize> = HashMap::with_capacity(entries.len());
-    for (index, entry) in entries.iter().enumerate() {
-        let Some(&place) = places.get(&entry.name()) else {
-            places.insert(entry.name(), order.len());
-            order.push(index);
-            continue;
-        };
-        let before = &entries[order[place]];
-        kept.unchanged += 1;
-        if before.source_sha256() == entry.source_sha256() {
-            continue;
+/// The versions of a batch, name by name in the order in which the names came first. One that is refused supersedes nothing:
+/// then the newest of the others stays.
+struct Versions {
+    /// The first version of each name.
+    firsts: std::vec::IntoIter<usize>,
+    /// The later ones, by the first.
+    later: HashMap<usize, Vec<usize>>,
+    /// The name at hand: its versions that are not refused, the newest one, and what the others lost by, if they differ.
+    left: Vec<usize>,
+    newest: usize,
+    lost: Vec<(usize, Option<Decided>)>,
+}
+
+impl Versions {
+    fn of(entries: &[Entry]) -> Versions {
+        let mut firsts: Vec<usize> = Vec::with_capacity(entries.len());
+        let mut later: HashMap<usize, Vec<usize>> = HashMap::new();
+        let mut places: HashMap<(&str, &str), usize> = HashMap::with_capacity(entries.len());
+        for (index, entry) in entries.iter().enumerate() {
+            match places.entry(entry.name()) {
+                MapEntry::Occupied(first) => later.entry(*first.get()).or_default().push(index),
+                MapEntry::Vacant(free) => {
+                    free.insert(index);
+                    firsts.push(index);
+                }
+            }
         }
-        let (is_newer, by) = entry.source(known).beats(before.source(known), true);
-        let loser = if is_newer {
-            std::mem::replace(&mut order[place], index)
-        } else {
-            index
-        };
-        kept.superseded.push(entry.superseded(loser, false, by));
+        Versions {
+            firsts: firsts.into_iter(),
+            later,
+            left: Vec::new(),
+            newest: 0,
+            lost: Vec::new(),
+        }
     }
-    order
+
+    /// The newest version that is left of a name.
+    fn newest(&mut self, entries: &[Entry], known: &KnownByName) -> Option<usize> {
+        if self.left.is_empty() {
+            let first = self.firsts.next()?;
+            self.left.push(first);
+            self.left.extend(self.later.remove(&first).into_iter().flatten());
+        }
+        self.lost.clear();
+        self.newest = self.left[0];
+        for &index in &self.left[1..] {
+            let (entry, before) = (&entries[index], &entries[self.newest]);
+            if before.source_sha256() == entry.source_sha256() {
+                self.lost.push((index, None));
+                continue;
+            }
+            let (is_newer, by) = entry.source(known).beats(before.source(known), true);
+            let loser = if is_newer {
+                std::mem::replace(&mut self.newest, index)
+            } else {
+                index
+            };
+            self.lost.push((loser, Some(by)));
+        }
+        Some(self.newest)
+    }
+
+    /// The newest was dealt with; the others lost.
+    fn settled(&mut self, entries: &[Entry], kept: &mut Kept) {
+        for (loser, by) in self.lost.drain(..) {
+            kept.unchanged += 1;
+            kept.superseded
+                .extend(by.map(|by| entries[loser].superseded(loser, false, by)));
+        }
+        self.left.clear();
+    }
+
+    /// The newest is not taken.
+    fn refused(&mut self) {
+        let newest = self.newest;
+        self.left.retain(|index| *index != newest);
+    }
 }
 
 /// The compartments in which a Patient or a Coverage came, changed or went.
@@ -472,8 +533,9 @@ fn write(
     }
     let freed = dependencies::take_back(db, &replaced)?;
     let mut binaries = attachments::named_by(db, &naming)?;
-    resources::remove(db, &replaced)?;
+    // Before anything is removed: a key that is free only until its own resource is written again must not be given away.
     let mut next = resources::take_sequences(db, &counts)?;
+    resources::remove(db, &replaced)?;
     let mut rows = Vec::with_capacity(stored.len());
     let mut identifiers = Vec::new();
     let mut members = Vec::new();

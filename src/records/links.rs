@@ -13,11 +13,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// What the full URLs of a Bundle tell: which resource each means, and the bases of its servers.
 #[derive(Debug, Default)]
 pub struct FullUrls {
-    entries: HashMap<String, Entry>,
+    /// `None` for a URL that several resources have: a reference to it is left as it is, and decides no member.
+    entries: HashMap<String, Option<Entry>>,
     bases: Vec<SourceBase>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
     rtype: String,
     id: String,
@@ -38,10 +39,18 @@ impl FullUrls {
             id: id.to_owned(),
             base,
         };
-        self.entries.insert(plain(url), entry);
+        // Versions of one resource have one full URL (R4 Bundle, bdl-7).
+        self.entries
+            .entry(plain(url))
+            .and_modify(|known| {
+                if known.as_ref() != Some(&entry) {
+                    *known = None;
+                }
+            })
+            .or_insert_with(|| Some(entry.clone()));
     }
 
-    fn get(&self, reference: &str) -> Option<&Entry> {
+    fn get(&self, reference: &str) -> Option<&Option<Entry>> {
         self.entries.get(&plain(reference))
     }
 }
@@ -209,13 +218,16 @@ impl<'a> SourceLinks<'a> {
         format!("{rtype}/{id}")
     }
 
-    fn entry(&self, reference: &str) -> Option<String> {
-        let entry = self.entries?.get(reference)?;
+    /// The name of the entry that `reference` means; a name of `None` when it means several.
+    fn entry(&self, reference: &str) -> Option<Option<String>> {
+        let Some(entry) = self.entries?.get(reference)? else {
+            return Some(None);
+        };
         let base = match &entry.base {
             Some(base) => self.base(base),
             None => self.own.borrow().clone(),
         };
-        Some(self.named(&entry.rtype, &entry.id, base.as_ref()))
+        Some(Some(self.named(&entry.rtype, &entry.id, base.as_ref())))
     }
 
     /// The base with this URL.
@@ -260,7 +272,7 @@ impl Links for SourceLinks<'_> {
             return None;
         }
         if let Some(name) = self.entry(bare) {
-            return Some(name);
+            return name;
         }
         if bare.contains('?') {
             return self.conditional.local(bare);
@@ -277,7 +289,7 @@ impl Links for SourceLinks<'_> {
     fn local_url(&self, url: &str) -> Option<String> {
         let bare = url.split_once('#').map_or(url, |(before, _)| before);
         if let Some(name) = self.entry(bare) {
-            return Some(name);
+            return name;
         }
         // Other URLs may be names of definitions, or lead to places that have nothing to do with resources.
         if let Some((rtype, id, base)) = self.absolute(bare) {
@@ -293,7 +305,7 @@ impl Links for SourceLinks<'_> {
     fn local_link(&self, url: &str) -> Option<String> {
         let bare = url.split_once('#').map_or(url, |(before, _)| before);
         if let Some(name) = self.entry(bare) {
-            return Some(name);
+            return name;
         }
         if let Some((rtype, id, base)) = self.absolute(bare) {
             return Some(self.named(rtype, id, Some(&base)));

@@ -71,7 +71,7 @@ impl Rejects {
             expression,
             fault: row.code,
             text: row.text,
-            reason: reject.failure.remedy_text(),
+            reason: reject.failure.operator_remedy_text(),
         };
         let text = serde_json::to_string(&line).map_err(|error| Failure::new(Fault::Internal).because(error))?;
         let failed = |error: std::io::Error| Failure::new(Fault::InputUnreadable).at("--rejects").because(error);
@@ -99,5 +99,35 @@ impl Rejects {
             self.file = Some(BufWriter::new(file));
         }
         self.file.as_mut().ok_or_else(|| Failure::new(Fault::Internal))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Fault;
+
+    #[test]
+    fn reasons_are_for_the_one_who_imports_not_for_a_partner() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("rejects.ndjson");
+        let mut rejects = Rejects::new(&path).expect("made");
+        for fault in [Fault::TooLarge, Fault::NotFound] {
+            let failure = Failure::new(fault);
+            rejects
+                .add(&Reject {
+                    source: "x".to_owned(),
+                    line: 1,
+                    entry: None,
+                    failure,
+                })
+                .expect("added");
+        }
+        rejects.finish().expect("written");
+        let text = std::fs::read_to_string(&path).expect("a file");
+        assert!(
+            !text.contains("payer's operator") && text.lines().count() == 2,
+            "{text}"
+        );
     }
 }

@@ -133,7 +133,14 @@ pub fn gather(paths: &[PathBuf], names: &[String], aside: &mut Vec<Aside>) -> Re
     let mut sources = Vec::new();
     for (path, name) in paths.iter().zip(names).rev() {
         let unreadable = |error: std::io::Error| Failure::new(Fault::InputUnreadable).at(name.as_str()).because(error);
-        if std::fs::metadata(path).map_err(unreadable)?.is_dir() {
+        let what = std::fs::metadata(path).map_err(unreadable)?;
+        if !what.is_dir() && !what.is_file() {
+            // A pipe gives its bytes once; a run goes through its sources several times.
+            return Err(Failure::new(Fault::InputUnreadable)
+                .at(name.as_str())
+                .remedy("Write it into a file first: an import reads each file several times."));
+        }
+        if what.is_dir() {
             let mut found = Vec::new();
             walk(path, name, &mut found, aside)?;
             found.sort_by(|a: &Source, b| b.path.cmp(&a.path));

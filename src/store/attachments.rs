@@ -3,7 +3,7 @@
 
 use super::Db;
 use super::resources::{self, NOBODY, SEQUENCE_BITS};
-use super::schema::{attachment, resource};
+use super::schema::{attachment, authorization_dependency, resource};
 use crate::error::Failure;
 use diesel::prelude::*;
 use std::collections::{BTreeSet, HashMap};
@@ -76,6 +76,11 @@ pub fn settle(db: &mut Db, binary_ids: &BTreeSet<String>) -> Result<Vec<i64>, Fa
         *sequence += 1;
         diesel::update(resource::table.find(old))
             .set((resource::key.eq(key), resource::compartment.eq(compartment)))
+            .execute(db)?;
+        // What its security context says of it is found by its key; the old one may be given to another resource.
+        let own = authorization_dependency::table.filter(authorization_dependency::key.eq(old));
+        diesel::update(own)
+            .set(authorization_dependency::key.eq(key))
             .execute(db)?;
         keys.push(key);
     }

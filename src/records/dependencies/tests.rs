@@ -314,3 +314,23 @@ fn a_claim_is_named_by_the_url_of_its_definition_and_holds_what_is_attached_to_i
     assert_eq!(store.reasons("DocumentReference", "typed"), ABSENT);
     assert_ne!(store.reasons("Binary", "b"), FREE);
 }
+
+#[test]
+fn what_a_binary_says_moves_with_its_key() {
+    let store = TestStore::new();
+    let organization = |name: &str| json!({"resourceType": "Organization", "id": "o", "name": name});
+    store.put(&[denied("den")]);
+    store.put(&[
+        json!({"resourceType": "Binary", "id": "b", "contentType": "text/plain", "data": "eA==",
+        "securityContext": {"reference": "ExplanationOfBenefit/den"}}),
+    ]);
+    let before = store.reasons("Binary", "b");
+    assert!(!before.is_empty());
+    // A document names it, so that it moves to the member; its key is given to another, which then changes.
+    let mut named = plain("d");
+    named["content"][0]["attachment"] = json!({"url": "Binary/b"});
+    store.put(&[named]);
+    store.put(&[organization("first")]);
+    store.put(&[organization("second")]);
+    assert_eq!(store.reasons("Binary", "b"), before);
+}

@@ -492,3 +492,42 @@ fn a_dry_run_reports_the_same_and_stores_nothing() {
     assert_eq!((counts(&dry), dry_rejects), (counts(&real), payer.rejects()));
     assert_ne!(payer.stored(), before);
 }
+
+#[test]
+fn a_full_url_of_several_resources_decides_no_member() {
+    let payer = Payers::new();
+    let of = |id: &str, subject: &str| {
+        format!(r#"{{"resourceType":"Condition","id":"{id}","subject":{{"reference":"{subject}"}}}}"#)
+    };
+    let text = of_entries(&[
+        entry("urn:uuid:aa", &patient("a", "x")),
+        entry("URN:UUID:AA", &patient("b", "x")),
+        entry("https://ehr.example/r4/Patient/c", &patient("c", "x")),
+        entry("https://ehr.example/r4/Patient/c", &patient("d", "x")),
+        entry("urn:uuid:c1", &of("c1", "urn:uuid:aa")),
+        entry("urn:uuid:c2", &of("c2", "https://ehr.example/r4/Patient/c")),
+    ]);
+    let report = payer.import(&[payer.file("b.json", &text)]);
+    assert_eq!((report.stored, report.rejected), (4, 2), "{:?}", payer.rejects());
+    assert!(payer.rejects().iter().all(|reject| reject.3 == "IM-001"));
+    // Versions of one resource share their full URL.
+    let text = of_entries(&[
+        entry("urn:uuid:e", &patient("e", "x")),
+        entry("urn:uuid:e", &patient("e", "y")),
+        entry("urn:uuid:c3", &of("c3", "urn:uuid:e")),
+    ]);
+    let report = payer.import(&[payer.file("v.json", &text)]);
+    assert_eq!((report.stored, report.superseded, report.rejected), (2, 1, 0));
+}
+
+#[test]
+fn a_pipe_is_refused_before_anything_of_it_is_read() {
+    let payer = Payers::new();
+    let path = payer.folder.path().join("pipe.ndjson");
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.expect("mkfifo").success());
+    let told = import(&payer.ctx, &[path], &["pipe".to_owned()], &payer.options(), &mut |_| ());
+    let told = told.expect_err("refused");
+    assert_eq!(told.fault(), Fault::InputUnreadable);
+    assert!(told.remedy_text().contains("a file first"), "{}", told.remedy_text());
+}

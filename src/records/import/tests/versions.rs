@@ -277,3 +277,38 @@ fn a_store_of_before_is_brought_up_and_knows_what_its_sources_said() {
     let report = payer.import(&[payer.file("y.ndjson", &Version("old", Some(8), None).text("o"))]);
     assert_eq!((kept(&payer)["o"].as_str(), report.superseded), ("new", 1));
 }
+
+#[test]
+fn a_version_that_is_refused_supersedes_nothing() {
+    let refused = condition("c", "nobody");
+    for lines in [
+        vec![condition("c", "a"), refused.clone()],
+        vec![refused.clone(), condition("c", "a"), refused.clone()],
+    ] {
+        let payer = Payers::new();
+        let wrong = lines.len() as u64 - 1;
+        let text = [&[patient("a", "x")][..], &lines].concat().join("\n");
+        let report = payer.import(&[payer.file("x.ndjson", &text)]);
+        assert_eq!(
+            (report.stored, report.unchanged, report.superseded, report.rejected),
+            (2, 0, 0, wrong),
+            "{lines:?}"
+        );
+    }
+    // What is refused twice is refused twice, not refused once and there once.
+    let payer = Payers::new();
+    let report = payer.import(&[payer.file("x.ndjson", &format!("{refused}\n{refused}"))]);
+    assert_eq!((report.unchanged, report.rejected), (0, 2));
+}
+
+#[test]
+fn new_and_changed_resources_of_nobody_are_stored_in_one_commit() {
+    let payer = Payers::new();
+    let of = |id: &str, name: &str| format!(r#"{{"resourceType":"Organization","id":"{id}","name":"{name}"}}"#);
+    payer.import(&[payer.file("x.ndjson", &of("a", "first"))]);
+    let text = [of("a", "second"), of("b", "new"), of("c", "new")].join("\n");
+    let report = payer.import(&[payer.file("y.ndjson", &text)]);
+    assert_eq!((report.stored, report.rejected), (3, 0));
+    let all: BTreeSet<i64> = times(&payer).iter().map(|row| row.1).collect();
+    assert_eq!(all.len(), 1, "{:?}", times(&payer));
+}
