@@ -48,6 +48,14 @@ pub struct ImportArgs {
 /// # Errors
 /// Those of the store. An input that cannot be read is told on stderr and ends with [`Exit::Unreadable`].
 pub fn run(args: &ImportArgs, ctx: &Context, cwd: &Path, asker: &Asker, out: &mut Out) -> Result<Exit, Failure> {
+    if let Some(base) = twice(&args.source_base) {
+        out.error(&format!(
+            "error: --source-base names {} twice, with two prefixes",
+            base.url()
+        ));
+        out.error("  next: Give each server once.");
+        return Ok(Exit::Usage);
+    }
     let paths: Vec<PathBuf> = args.paths.iter().map(|path| cwd.join(path)).collect();
     let names: Vec<String> = args.paths.iter().map(|path| path.display().to_string()).collect();
     let options = Options {
@@ -66,6 +74,15 @@ pub fn run(args: &ImportArgs, ctx: &Context, cwd: &Path, asker: &Asker, out: &mu
     ctx.store.settle();
     print(args, &report, out);
     Ok(exit(&report))
+}
+
+/// A base that is given twice and not alike: which prefix its ids get would be a guess.
+fn twice(bases: &[SourceBase]) -> Option<&SourceBase> {
+    bases.iter().enumerate().find_map(|(at, base)| {
+        let is_other =
+            |other: &&SourceBase| base.url().eq_ignore_ascii_case(other.url()) && base.prefix() != other.prefix();
+        bases[..at].iter().find(is_other)
+    })
 }
 
 /// Writes the ledger entry, and counts.
@@ -165,15 +182,20 @@ fn print(args: &ImportArgs, report: &Report, out: &mut Out) {
             out.note(&format!("which versions were superseded is in {superseded}"));
         }
         for one in report.aside.iter().take(NAMES_MAX) {
-            out.note(&format!("{} was left aside: {}", one.name, one.why));
+            out.note(&format!("{} was left aside: {}", printable(&one.name), one.why));
         }
         if let Some(more) = report.aside.len().checked_sub(NAMES_MAX).filter(|more| *more > 0) {
             out.note(&format!("and {more} more files; --json names all"));
         }
     }
     for name in &report.unreadable {
-        out.error(&format!("{} could not be read to its end", name));
+        out.error(&format!("{} could not be read to its end", printable(name)));
     }
+}
+
+/// The name of a file for a terminal: what strangers packed may have bytes in it that move the cursor.
+fn printable(name: &str) -> String {
+    name.replace(char::is_control, "\u{fffd}")
 }
 
 /// A bar for the files, and one for the index after them.
@@ -225,5 +247,34 @@ impl Bars {
 
     fn clear(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SourceBase, printable, twice};
+
+    #[test]
+    fn a_base_has_one_prefix() {
+        let bases = |texts: &[&str]| -> Vec<SourceBase> {
+            let read = texts.iter().map(|text| text.parse());
+            read.collect::<Result<_, _>>().expect("bases")
+        };
+        for (texts, fits) in [
+            (&["https://a.example/fhir", "https://b.example/fhir=x-"][..], true),
+            (&["https://a.example/fhir", "https://a.example/fhir/"], true),
+            (&["https://a.example/fhir", "https://a.example/fhir=x-"], false),
+            (&["https://a.example/fhir=y-", "https://A.example/fhir=x-"], false),
+        ] {
+            assert_eq!(twice(&bases(texts)).is_none(), fits, "{texts:?}");
+        }
+    }
+
+    #[test]
+    fn names_of_files_move_no_cursor() {
+        assert_eq!(
+            printable("a\u{1b}[31m\nb/\u{e9}.json"),
+            "a\u{fffd}[31m\u{fffd}b/\u{e9}.json"
+        );
     }
 }

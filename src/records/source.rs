@@ -284,6 +284,8 @@ impl Source {
             Some(form) => form,
             None => {
                 let (head, is_whole) = head(&mut reader).map_err(&unreadable)?;
+                // Text that is not UTF-8 may hold records: it is refused, never left aside.
+                self.strict |= sniff::is_utf16(&head);
                 let form = sniff::form(&head, is_whole, self.named_lines);
                 self.form = Some(form);
                 reader = Box::new(std::io::Cursor::new(head).chain(reader));

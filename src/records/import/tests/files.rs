@@ -531,3 +531,20 @@ fn a_pipe_is_refused_before_anything_of_it_is_read() {
     assert_eq!(told.fault(), Fault::InputUnreadable);
     assert!(told.remedy_text().contains("a file first"), "{}", told.remedy_text());
 }
+
+#[test]
+fn a_file_in_utf_16_is_refused_not_left_aside() {
+    let text = bundle(&[organization("a")]);
+    for big in [false, true] {
+        let payer = Payers::new();
+        let bytes: Vec<u8> = std::iter::once(0xfeff)
+            .chain(text.encode_utf16())
+            .flat_map(|unit| if big { unit.to_be_bytes() } else { unit.to_le_bytes() })
+            .collect();
+        let path = payer.file("d/x.json", "");
+        fs::write(&path, bytes).expect("written");
+        let folder = path.parent().expect("a folder").to_owned();
+        let report = payer.import(&[folder]);
+        assert_eq!((report.stored, report.rejected, report.skipped), (0, 1, 0), "{report:?}");
+    }
+}

@@ -281,17 +281,17 @@ fn a_store_of_before_is_brought_up_and_knows_what_its_sources_said() {
 #[test]
 fn a_version_that_is_refused_supersedes_nothing() {
     let refused = condition("c", "nobody");
-    for lines in [
-        vec![condition("c", "a"), refused.clone()],
-        vec![refused.clone(), condition("c", "a"), refused.clone()],
+    for (lines, superseded) in [
+        (vec![condition("c", "a"), refused.clone()], 0),
+        // The first loses to the second, and the third is refused.
+        (vec![refused.clone(), condition("c", "a"), refused.clone()], 1),
     ] {
         let payer = Payers::new();
-        let wrong = lines.len() as u64 - 1;
         let text = [&[patient("a", "x")][..], &lines].concat().join("\n");
         let report = payer.import(&[payer.file("x.ndjson", &text)]);
         assert_eq!(
             (report.stored, report.unchanged, report.superseded, report.rejected),
-            (2, 0, 0, wrong),
+            (2, superseded, superseded, 1),
             "{lines:?}"
         );
     }
