@@ -4,21 +4,19 @@
 //! which it becomes visible here. The owner is resolved here, in order, so that a member and the member's records may come in
 //! one batch. What has no resolvable owner is refused, never kept as shared.
 
-use super::attachment;
+mod write;
+
 use super::compartment::Owner;
-use super::dependencies::{self, Standings, Written};
+use super::dependencies::Standings;
 use super::dry_run::DryRun;
 use super::gate::{Candidate, with_version};
 use super::index::{self, Indexer};
-use super::search_index::Rows;
 use super::seen::{Seen, Turn};
 use super::source_version::{Decided, SourceVersion};
 use crate::clock::Clock;
 use crate::error::{Failure, Fault};
 use crate::ids::Ids;
-use crate::store::disclosure::PA_NONE;
-use crate::store::resources::{self, Attachment, Compartment, Identifier, Member, NOBODY, Row, SEQUENCE_BITS};
-use crate::store::withheld::{self, Deciding};
+use crate::store::resources::{self, Compartment, NOBODY, Row, SEQUENCE_BITS};
 use crate::store::{Db, attachments, visible};
 use std::collections::hash_map::Entry as MapEntry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -174,12 +172,12 @@ pub fn keep(db: &mut Db, entries: &mut [Entry], run: &Run) -> Result<Kept, Failu
         let judged: Vec<Row<'_>> = plan
             .iter()
             .filter_map(|&(index, compartment, version)| match &entries[index] {
-                Entry::Fit(candidate) => Some(row(candidate, 0, compartment, version)),
+                Entry::Fit(candidate) => Some(write::row(candidate, 0, compartment, version)),
                 Entry::Same { .. } => None,
             })
             .collect();
         // What depends on an authorization of another batch is not known before both are stored.
-        count_withheld(&judged, &Standings::new(), run.clock.now_ms(), &mut kept.withheld);
+        write::count_withheld(&judged, &Standings::new(), run.clock.now_ms(), &mut kept.withheld);
         return Ok(kept);
     }
     if plan.is_empty() {
@@ -212,7 +210,7 @@ pub fn keep(db: &mut Db, entries: &mut [Entry], run: &Run) -> Result<Kept, Failu
             Entry::Same { .. } => None,
         })
         .collect();
-    write(db, &stored, &known, run.indexer.base_url(), at_ms, &mut kept)?;
+    write::rows(db, &stored, &known, run.indexer.base_url(), at_ms, &mut kept)?;
     index::renew(db, &run.indexer, &renamed(&stored, &known))?;
     Ok(kept)
 }
@@ -506,144 +504,4 @@ fn named_by_others(db: &mut Db, entries: &[Entry]) -> Result<HashMap<String, BTr
         return Ok(HashMap::new());
     }
     attachments::owners(db, &ids)
-}
-
-fn write(
-    db: &mut Db,
-    stored: &[(&Candidate, i64, i64)],
-    known: &KnownByName,
-    base_url: &str,
-    now_ms: i64,
-    kept: &mut Kept,
-) -> Result<(), Failure> {
-    // A changed resource keeps its key unless it changed hands.
-    let mut keys = Vec::with_capacity(stored.len());
-    let mut replaced = Vec::new();
-    let mut naming = Vec::new();
-    let mut counts: HashMap<i64, i64> = HashMap::new();
-    for (candidate, compartment, _) in stored {
-        let old = at(known, candidate.rtype, &candidate.id).map(|there| there.key);
-        replaced.extend(old);
-        naming.extend(old.filter(|_| attachment::may_name(candidate.rtype)));
-        let key = old.filter(|key| key >> SEQUENCE_BITS == *compartment);
-        if key.is_none() {
-            *counts.entry(*compartment).or_default() += 1;
-        }
-        keys.push(key);
-    }
-    let freed = dependencies::take_back(db, &replaced)?;
-    let mut binaries = attachments::named_by(db, &naming)?;
-    // Before anything is removed: a key that is free only until its own resource is written again must not be given away.
-    let mut next = resources::take_sequences(db, &counts)?;
-    resources::remove(db, &replaced)?;
-    let mut rows = Vec::with_capacity(stored.len());
-    let mut identifiers = Vec::new();
-    let mut members = Vec::new();
-    let mut attached = Vec::new();
-    let mut indexed = Rows::default();
-    for (index, (candidate, compartment, version)) in stored.iter().enumerate() {
-        let key = keys[index].unwrap_or_else(|| {
-            let sequence = next.entry(*compartment).or_insert(1);
-            *sequence += 1;
-            (compartment << SEQUENCE_BITS) | (*sequence - 1)
-        });
-        kept.keys.push(key);
-        kept.stored += 1;
-        rows.push(row(candidate, key, *compartment, *version));
-        indexed.add(&candidate.indexed, key);
-        identifiers.extend(candidate.identifiers.iter().map(|one| Identifier {
-            value: &one.value,
-            system: &one.system,
-            rtype: candidate.rtype,
-            kind: &one.kind,
-            key,
-        }));
-        members.extend(candidate.demographics.as_ref().map(|one| Member {
-            compartment: *compartment,
-            patient_id: &candidate.id,
-            family: &one.family,
-            birth_date: &one.birth_date,
-            demographics: &one.json,
-        }));
-        attached.extend(
-            candidate
-                .attachments
-                .iter()
-                .map(|binary_id| Attachment { binary_id, key }),
-        );
-    }
-    resources::insert(db, &rows, &identifiers)?;
-    resources::attach(db, &attached)?;
-    indexed.write(db)?;
-    resources::put_members(db, &members)?;
-
-    let written: Vec<Written<'_>> = stored
-        .iter()
-        .zip(&rows)
-        .map(|((candidate, ..), row)| Written {
-            key: row.key,
-            rtype: candidate.rtype,
-            id: &candidate.id,
-            says: &candidate.says,
-            pa_state: candidate.pa_state,
-            before: at(known, candidate.rtype, &candidate.id).map(|there| there.pa_state),
-        })
-        .collect();
-    let stands = |rtype: &str, id: &str| at(known, rtype, id).map(|there| there.pa_state);
-    let hang = dependencies::renew(db, &written, freed, &stands, now_ms, base_url)?;
-    count_withheld(&rows, &hang, now_ms, &mut kept.withheld);
-    binaries.extend(attached.iter().map(|row| row.binary_id.to_owned()));
-    if !binaries.is_empty() {
-        kept.keys.extend(attachments::settle(db, &binaries)?);
-    }
-    Ok(())
-}
-
-/// Counts what was written and does not leave, by reason.
-fn count_withheld(rows: &[Row<'_>], hang: &Standings, now_ms: i64, counts: &mut BTreeMap<&'static str, u64>) {
-    for row in rows {
-        let (mut pa_state, mut pa_changed_ms) = (row.pa_state, row.pa_changed_ms);
-        if !hang.is_empty()
-            && let Some(found) = hang.get(&(row.rtype.to_owned(), row.id.to_owned()))
-        {
-            (pa_state, pa_changed_ms) = *found;
-        }
-        if row.sensitivity == 0 && row.financial == 0 && pa_state == PA_NONE {
-            continue;
-        }
-        let deciding = Deciding {
-            rtype: row.rtype,
-            sensitivity: row.sensitivity,
-            pa_state,
-            pa_changed_ms,
-            financial: row.financial,
-            has_released: row.released.is_some(),
-        };
-        for reason in withheld::reasons(&deciding, now_ms) {
-            *counts.entry(reason).or_default() += 1;
-        }
-    }
-}
-
-fn row(candidate: &Candidate, key: i64, compartment: i64, version: i64) -> Row<'_> {
-    Row {
-        key,
-        compartment,
-        rtype: candidate.rtype,
-        id: &candidate.id,
-        version,
-        last_updated_ms: candidate.last_updated_ms,
-        service_from_ms: candidate.service_from_ms,
-        service_to_ms: candidate.service_to_ms,
-        sensitivity: candidate.sensitivity,
-        pa_state: candidate.pa_state,
-        pa_changed_ms: candidate.pa_changed_ms,
-        financial: candidate.financial,
-        source_sha256: &candidate.source_sha256,
-        sha256: &candidate.sha256,
-        body: &candidate.body,
-        released: candidate.released.as_deref(),
-        source_updated_ms: candidate.source.updated_ms,
-        source_version: candidate.source.number,
-    }
 }

@@ -545,6 +545,10 @@ fn a_file_in_utf_16_is_refused_not_left_aside() {
         fs::write(&path, bytes).expect("written");
         let folder = path.parent().expect("a folder").to_owned();
         let report = payer.import(&[folder]);
-        assert_eq!((report.stored, report.rejected, report.skipped), (0, 1, 0), "{report:?}");
+        assert_eq!(
+            (report.stored, report.rejected, report.skipped),
+            (0, 1, 0),
+            "{report:?}"
+        );
     }
 }
