@@ -162,10 +162,6 @@ fn words_of_a_denial_that_nothing_explains_are_not_recognized() {
                 json!([{"sequence": 1, "productOrService": service(),
                 "adjudication": [{"category": {"text": "x"}, "reason": {"coding": [{"display": word}]}}]}]),
             ),
-            (
-                "/addItem",
-                json!([{"productOrService": service(), "adjudication": [{"category": said.clone()}]}]),
-            ),
             ("/error", json!([{"code": said.clone()}])),
         ] {
             let mut one = fresh();
