@@ -251,7 +251,7 @@ impl Fault {
     /// Whether a partner can be answered with this fault; the others are of commands and of `/ops/v1` alone.
     pub const fn is_for_partners(self) -> bool {
         let code = self.row().code.as_bytes();
-        !matches!(self, Fault::RoleMissing)
+        !matches!(self, Fault::RoleMissing | Fault::ConsentUnknown | Fault::GrantUnknown)
             && matches!(
                 (code[0], code[1]),
                 (b'R', b'Q') | (b'I', b'D') | (b'S', b'E') | (b'O', b'A') | (b'M', b'M') | (b'C', b'O') | (b'S', b'V')

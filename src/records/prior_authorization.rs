@@ -81,7 +81,20 @@ pub fn is_disguised(resource: &Screened<'_>, rtype: &str) -> bool {
         let text = profile.text().map(|text| squeezed(&text)).unwrap_or_default();
         text.contains("priorauth") || text.contains("preauth")
     };
-    profiles.iter().any(named) || memmem::find(resource.bytes(), b"extension-reviewAction").is_some()
+    profiles.iter().any(named) || has_review_action(resource)
+}
+
+/// Whether an extension of a review action stands anywhere. Most resources are told by a search over their bytes; where an escape
+/// may hide the name, every URL is read.
+fn has_review_action(resource: &Screened<'_>) -> bool {
+    const HINTS: [&[u8]; 4] = [b"eviewAction", b"eviewaction", b"EVIEWACTION", b"\\u"];
+    let hinted = HINTS.iter().any(|hint| memmem::find(resource.bytes(), hint).is_some());
+    hinted
+        && resource
+            .values()
+            .filter(|value| value.key() == "url")
+            .filter_map(|value| value.text())
+            .any(|url| squeezed(&url).contains("reviewaction"))
 }
 
 fn judge(root: &Value<'_>, rtype: &str, service_to_ms: Option<i64>, now_ms: i64) -> (i64, Option<i64>) {

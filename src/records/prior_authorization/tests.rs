@@ -427,3 +427,22 @@ fn requests_and_answers_are_judged_too() {
     drug["item"][0]["productOrService"] = json!({"coding": [{"system": HCPCS, "code": "J0897"}]});
     assert_eq!(of(&drug).0, DRUG);
 }
+
+#[test]
+fn a_review_action_in_another_type_is_seen_however_its_url_is_written() {
+    for url in [
+        "http://hl7.org/fhir/us/davinci-pdex/StructureDefinition/extension-reviewAction",
+        "http://hl7.org/fhir/us/davinci-pdex/StructureDefinition/extension-review\\u0041ction",
+        "http://hl7.org/fhir/us/davinci-pas/structuredefinition/EXTENSION-REVIEWACTION",
+    ] {
+        let text = format!(r#"{{"resourceType":"Basic","id":"b","extension":[{{"url":"{url}","valueCode":"A3"}}]}}"#);
+        let screened = screen(text.as_bytes(), &Limits::record()).expect("passes");
+        assert!(is_disguised(&screened, "Basic"), "{url}");
+    }
+    let plain =
+        r#"{"resourceType":"Basic","id":"b","extension":[{"url":"http://x.example/r\u00e9view","valueCode":"A3"}]}"#;
+    assert!(!is_disguised(
+        &screen(plain.as_bytes(), &Limits::record()).expect("passes"),
+        "Basic"
+    ));
+}
