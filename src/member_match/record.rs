@@ -11,6 +11,7 @@ use crate::error::Fault;
 use crate::secret::{random, sha256};
 use crate::security::Caller;
 use crate::store::matching::{DecisionRow, Found, GrantRow, LedgerRow, NAMED, Record};
+use std::sync::OnceLock;
 
 /// Candidates whose comparison is kept with a decision.
 pub(super) const KEPT_CANDIDATES: usize = NAMED;
@@ -24,8 +25,10 @@ pub(super) struct Arrival<'a> {
     caller: &'a Caller,
     digest: [u8; 32],
     at_us: i64,
-    /// Ids of the ledger entries in their order.
-    entries: [String; 4],
+    /// Id of the entry of the arrival.
+    begun: String,
+    /// When it was decided, and the ids of the entries that tell so, in their order.
+    decided: OnceLock<(i64, [String; 3])>,
 }
 
 /// What was found out about a request.
@@ -50,13 +53,13 @@ pub(super) struct Received {
 impl<'a> Arrival<'a> {
     pub(super) fn new(ctx: &'a Context, caller: &'a Caller, body: &[u8]) -> Self {
         let at_us = ctx.clock.now_us();
-        let entries = [0; 4].map(|_| ctx.ids.new_id(at_us / 1000));
         Arrival {
             ctx,
             caller,
             digest: sha256(body),
             at_us,
-            entries,
+            begun: ctx.ids.new_id(at_us / 1000),
+            decided: OnceLock::new(),
         }
     }
 
@@ -272,13 +275,18 @@ impl<'a> Arrival<'a> {
 
     fn row(&self, entry: &Entry, place: usize) -> LedgerRow {
         let salt: [u8; 32] = random();
-        let at_us = if place == 0 {
-            self.at_us
-        } else {
-            self.ctx.clock.now_us().max(self.at_us + place as i64)
+        let (id, at_us) = match place.checked_sub(1) {
+            None => (self.begun.clone(), self.at_us),
+            Some(place) => {
+                let (decided_us, ids) = self.decided.get_or_init(|| {
+                    let decided_us = self.ctx.clock.now_us().max(self.at_us + 1);
+                    (decided_us, [0; 3].map(|_| self.ctx.ids.new_id(decided_us / 1000)))
+                });
+                (ids[place].clone(), *decided_us)
+            }
         };
         LedgerRow {
-            id: self.entries[place].clone(),
+            id,
             at_us,
             action: entry.action.code(),
             partner_id: entry.partner.clone(),

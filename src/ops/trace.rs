@@ -112,7 +112,7 @@ impl Found {
             }
         }
         if let Some(grant) = consents::grant(db, id)? {
-            self.grants(db, &grant.consent_id, &[grant.clone()])?;
+            self.grants(db, &grant.consent_id, std::slice::from_ref(&grant))?;
         }
         if let Some(consent) = consents::find(db, id)? {
             let grants = consents::grants_under(db, std::slice::from_ref(&consent))?;

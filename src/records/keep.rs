@@ -211,7 +211,7 @@ pub fn keep(db: &mut Db, entries: &mut [Entry], run: &Run) -> Result<Kept, Failu
         })
         .collect();
     write::rows(db, &stored, &known, run.indexer.base_url(), at_ms, &mut kept)?;
-    index::renew(db, &run.indexer, &renamed(&stored, &known))?;
+    index::renew(db, &run.indexer, &write::renamed(&stored, &known))?;
     Ok(kept)
 }
 
@@ -366,23 +366,6 @@ impl Versions {
         let newest = self.newest;
         self.left.retain(|index| *index != newest);
     }
-}
-
-/// The compartments in which a Patient or a Coverage came, changed or went.
-fn renamed(stored: &[(&Candidate, i64, i64)], known: &KnownByName) -> Vec<i64> {
-    let mut numbers: Vec<i64> = stored
-        .iter()
-        .filter(|(candidate, ..)| matches!(candidate.rtype, "Patient" | "Coverage"))
-        .flat_map(|(candidate, compartment, _)| {
-            let before = at(known, candidate.rtype, &candidate.id);
-            [Some(*compartment), before.map(|there| there.compartment)]
-        })
-        .flatten()
-        .filter(|no| *no != NOBODY)
-        .collect();
-    numbers.sort_unstable();
-    numbers.dedup();
-    numbers
 }
 
 /// The compartment of a candidate; `None` for a Patient that is new.

@@ -140,10 +140,13 @@ pub fn root_type(text: &[u8]) -> Option<&str> {
     // Another member comes first: names at the first depth only.
     let mut scan = Scan::default();
     for (at, byte) in text.iter().enumerate() {
-        if *byte == b'"' && !scan.in_string && scan.depth == 1 && text[at..].starts_with(NAME) {
-            if let Some(value) = value_of(&text[at + NAME.len()..]) {
-                return Some(value);
-            }
+        if *byte == b'"'
+            && !scan.in_string
+            && scan.depth == 1
+            && text[at..].starts_with(NAME)
+            && let Some(value) = value_of(&text[at + NAME.len()..])
+        {
+            return Some(value);
         }
         if scan.step(*byte) == 0 {
             break;

@@ -70,14 +70,11 @@ pub(crate) fn wrong(tell: &mut dyn FnMut(Case)) {
         } else {
             tell(case(steps, "_name where none may be", beside(shape), None));
         }
-        let elements = table.classes[usize::from(class)]
+        let mut elements = table.classes[usize::from(class)]
             .elements
             .iter()
             .map(|id| &table.elements[usize::from(*id)]);
-        if let Some(second) = elements
-            .filter(|one| one.slot == element.slot && one.name != element.name)
-            .last()
-        {
+        if let Some(second) = elements.rfind(|one| one.slot == element.slot && one.name != element.name) {
             let members = vec![
                 (element.name.to_owned(), right(element)),
                 (second.name.to_owned(), right(second)),

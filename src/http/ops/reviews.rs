@@ -95,7 +95,9 @@ pub async fn decide(
         if request.content_type() != "application/json" {
             return Err(Failure::new(Fault::MediaTypeRefused).remedy("Send application/json."));
         }
-        let decision: Decision = serde_json::from_slice(&body).map_err(|_| {
+        let is_object = body.trim_ascii_start().starts_with(b"{");
+        let read = is_object.then(|| serde_json::from_slice(&body).ok()).flatten();
+        let decision: Decision = read.ok_or_else(|| {
             Failure::new(Fault::ParameterInvalid)
                 .at("body")
                 .remedy("Send verdict, operator, reason, and where they apply candidate, hours, version.")

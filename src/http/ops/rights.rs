@@ -36,11 +36,16 @@ fn read<T: DeserializeOwned>(request: &HttpRequest, bytes: &web::Bytes, members:
     if request.content_type() != "application/json" {
         return Err(Failure::new(Fault::MediaTypeRefused).remedy("Send application/json."));
     }
-    serde_json::from_slice(bytes).map_err(|_| {
+    let refused = || {
         Failure::new(Fault::ParameterInvalid)
             .at("body")
             .remedy(format!("Send a JSON object with {members} and nothing else."))
-    })
+    };
+    // A list of the same values would be read as the object.
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(refused());
+    }
+    serde_json::from_slice(bytes).map_err(|_| refused())
 }
 
 /// `GET /ops/v1/consents`.

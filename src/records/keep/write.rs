@@ -7,7 +7,7 @@ use crate::records::dependencies::{self, Standings, Written};
 use crate::records::gate::Candidate;
 use crate::records::search_index::Rows;
 use crate::store::disclosure::PA_NONE;
-use crate::store::resources::{self, Attachment, Identifier, Member, Row, SEQUENCE_BITS};
+use crate::store::resources::{self, Attachment, Identifier, Member, NOBODY, Row, SEQUENCE_BITS};
 use crate::store::withheld::{self, Deciding};
 use crate::store::{Db, attachments};
 use std::collections::{BTreeMap, HashMap};
@@ -160,4 +160,21 @@ pub(super) fn row(candidate: &Candidate, key: i64, compartment: i64, version: i6
         source_updated_ms: candidate.source.updated_ms,
         source_version: candidate.source.number,
     }
+}
+
+/// The compartments in which a Patient or a Coverage came, changed or went.
+pub(super) fn renamed(stored: &[(&Candidate, i64, i64)], known: &KnownByName) -> Vec<i64> {
+    let mut numbers: Vec<i64> = stored
+        .iter()
+        .filter(|(candidate, ..)| matches!(candidate.rtype, "Patient" | "Coverage"))
+        .flat_map(|(candidate, compartment, _)| {
+            let before = at(known, candidate.rtype, &candidate.id);
+            [Some(*compartment), before.map(|there| there.compartment)]
+        })
+        .flatten()
+        .filter(|no| *no != NOBODY)
+        .collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
 }

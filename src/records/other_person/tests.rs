@@ -252,14 +252,12 @@ fn mutated(random: &mut Random, text: &str) -> String {
         let at = random.below(letters.len());
         match random.below(6) {
             0 => {
-                let other = |letter: char| {
-                    if letter.is_lowercase() {
-                        letter.to_ascii_uppercase()
-                    } else {
-                        letter.to_ascii_lowercase()
-                    }
+                let letter = letters[at];
+                letters[at] = if letter.is_lowercase() {
+                    letter.to_ascii_uppercase()
+                } else {
+                    letter.to_ascii_lowercase()
                 };
-                letters[at] = other(letters[at]);
             }
             1 => letters.insert(at, *random.pick(&[' ', '\t', '\u{a0}', '\u{200b}'])),
             2 => letters.insert(at, '/'),
