@@ -7,6 +7,7 @@ use super::super::shape;
 use super::super::wire::{Call, query};
 use super::super::{Checked, Stop, demand, fail, guides, skip, when};
 use super::{Fixed, Record};
+use crate::clock::rfc3339_ms;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -370,7 +371,15 @@ async fn since(session: &mut Session) -> Checked {
             format!("{} is newer than _since and left out", name(one))
         })?;
     }
-    Ok(())
+    // Records that were loaded together are all of one day, so that only a later instant tells them from newer ones.
+    let newest = times.last().copied().unwrap_or_default();
+    let later = ask(session, &[("_since", &rfc3339_ms(newest + 2_000))]).await?;
+    let old = later
+        .iter()
+        .find(|one| !is_shared(one) && updated(one).is_some_and(|at| at <= newest));
+    demand(old.is_none(), || {
+        format!("{} is older than _since", old.map(name).unwrap_or_default())
+    })
 }
 
 /// The end of the care that a resource is about.
