@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// What only grows: the ledger, and the history of the graph.
-const HISTORY: [&str; 3] = ["ledger_entry", "identity_step", "identity_change"];
+const HISTORY: [&str; 4] = ["ledger_entry", "operator_note", "identity_step", "identity_change"];
 /// The same when grants were revoked on the way.
 const REVOCATIONS: &str = "identity_revocation";
 

@@ -229,7 +229,10 @@ fn client_file(payer: &TestPayer, jwk: &serde_json::Value) {
 fn with_quiet_a_command_that_succeeds_leaves_stderr_empty() {
     let (mut payer, client) = TestPayer::prepare(3);
     client_file(&payer, &client.key.private_jwk());
-    std::fs::write(payer.home().join("bad.ndjson"), "{\"resourceType\":\"Patient\"}\n{}\n").expect("a file");
+    // Two lines are refused and one is stored: that is done, with counts that nobody asked to hear.
+    let lines =
+        "{\"resourceType\":\"Patient\"}\n{}\n{\"resourceType\":\"Organization\",\"id\":\"o\",\"name\":\"One\"}\n";
+    std::fs::write(payer.home().join("bad.ndjson"), lines).expect("a file");
     let base = format!("{}/fhir", payer.origin);
     let before: &[(&str, &[&str])] = &[
         ("config", &["config", "--effective"]),
