@@ -45,7 +45,7 @@ pub enum ConsentCommand {
         /// Only those that this partner brought
         #[arg(long)]
         partner: Option<String>,
-        /// Only those about this member: Patient/<id>, an id, or - for a member number on standard input
+        /// Only those about this member: `Patient/ID`, an id, or - for a member number on standard input
         #[arg(long)]
         member: Option<String>,
     },

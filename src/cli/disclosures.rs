@@ -15,7 +15,7 @@ use serde_json::Value;
     causeway disclosures --member - < number.txt"
 )]
 pub struct DisclosuresArgs {
-    /// Whose: Patient/<id>, an id, or - for a member number on standard input
+    /// Whose: `Patient/ID`, an id, or - for a member number on standard input
     #[arg(long)]
     pub member: String,
     /// Only those to this partner

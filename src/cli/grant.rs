@@ -43,7 +43,7 @@ pub enum GrantCommand {
         /// Only this partner's
         #[arg(long)]
         partner: Option<String>,
-        /// Only those on this member: Patient/<id>, an id, or - for a member number on standard input
+        /// Only those on this member: `Patient/ID`, an id, or - for a member number on standard input
         #[arg(long)]
         member: Option<String>,
     },

@@ -34,7 +34,7 @@ pub enum RecordsCommand {
         /// Only resources of this FHIR type
         #[arg(long = "type", value_name = "TYPE")]
         rtype: Option<String>,
-        /// Only those of this member: Patient/<id>, an id, or - for a member number on standard input
+        /// Only those of this member: `Patient/ID`, an id, or - for a member number on standard input
         #[arg(long)]
         member: Option<String>,
         /// Only the counts by reason

@@ -97,7 +97,7 @@ pub struct Kept {
     pub superseded: Vec<Superseded>,
     /// Index in the batch, and why.
     pub rejected: Vec<(usize, Failure)>,
-    /// Of those stored, how many do not leave, by reason ([`withheld::REASONS`]); one may have several reasons.
+    /// Of those stored, how many do not leave, by reason ([`crate::store::withheld::REASONS`]); one may have several reasons.
     pub withheld: BTreeMap<&'static str, u64>,
     /// Index in the batch of those that were not judged, since the same was stored, and is no more.
     pub stale: Vec<usize>,
@@ -154,7 +154,7 @@ pub struct Run {
 }
 
 /// Keeps `entries`: of several with the same type and id the newest ([`SourceVersion::beats`]), also against what is stored. Runs
-/// in the caller's transaction; call [`Seen::mark`] after it is durable. What the matcher finds members by is written with
+/// in the caller's transaction; mark the keys in [`Run::seen`] after it is durable. What the matcher finds members by is written with
 /// them.
 ///
 /// # Errors

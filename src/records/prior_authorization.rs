@@ -1,7 +1,7 @@
 //! Prior authorizations: which resources claim to be one, and whether such a one may leave.
 //!
-//! A resource that claims by any element to be a prior authorization leaves only when its decision is recognized ([`decision`])
-//! and everything it asks for is recognized as no drug ([`services`]). What is not recognized is withheld. `docs/release.md` says
+//! A resource that claims by any element to be a prior authorization leaves only when its decision is recognized (`decision`)
+//! and everything it asks for is recognized as no drug (`services`). What is not recognized is withheld. `docs/release.md` says
 //! the rules for people.
 //!
 //! Source: PDex 2.0 and 2.2 prior authorization profile; PAS 2.2.1; 42 CFR 422.119(b)(1)(iv), which leaves drugs out, and

@@ -40,7 +40,7 @@ impl SourceVersion {
     /// Reads it.
     ///
     /// # Errors
-    /// As [`rules::last_updated_ms`].
+    /// [`Fault::ValueInvalid`](crate::error::Fault::ValueInvalid) for a `meta.lastUpdated` that is no instant.
     pub fn of(resource: &Screened<'_>) -> Result<SourceVersion, Failure> {
         let number = resource
             .root()

@@ -1,4 +1,4 @@
-//! When a version became visible here, where no import says so: what comes free of what held it back ([`appear`]), and a store of
+//! When a version became visible here, where no import says so: what comes free of what held it back (`appear`), and a store of
 //! before version times were those of this store ([`bring_up`]): what was served as `meta.lastUpdated` was the source's.
 //!
 //! When each version became visible nobody knows any more, so that all are given the time of this step: later than the truth,

@@ -1,7 +1,7 @@
 //! Client assertions (RFC 7523 as SMART Backend Services profiles it): taken apart, then judged claim by claim.
 //!
 //! Pure: the key set, the time and the addresses come in. Remembering a `jti` is the caller's, after the signature verified.
-//! Why an assertion fails is for our log. What of it the client hears is decided in [`super::oauth`]: one answer for all of it, until it
+//! Why an assertion fails is for our log. What of it the client hears is decided in `security::oauth`: one answer for all of it, until it
 //! has shown who it is.
 
 use super::json::strict_object;

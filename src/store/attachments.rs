@@ -1,5 +1,5 @@
 //! Where a Binary stands: in the compartment of what names it. One that nothing names yet, or that resources of several
-//! members name, stands with nobody, and nobody is given it ([`super::disclosure::binary`]).
+//! members name, stands with nobody, and nobody is given it (`release::read`).
 
 use super::Db;
 use super::resources::{self, NOBODY, SEQUENCE_BITS};
