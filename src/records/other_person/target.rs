@@ -76,13 +76,15 @@ fn pair(text: &str) -> Option<(&str, &str)> {
     causeway_fhir_types::is_type(rtype).then_some((rtype, id))
 }
 
-/// The pair at the end of a URL without its scheme. A base in which a person's type stands is not understood.
+/// The pair at the end of a URL without its scheme. A base in which a person's type stands, or anything but
+/// the plain characters of a path (RFC 3986, section 2.3), is not understood.
 fn last_pair(path: &str) -> Option<(&str, &str)> {
     let without_version = path.split_once("/_history/").map_or(path, |(before, _)| before);
     let (before, _) = without_version.rsplit_once('/')?;
     let (base, _) = before.rsplit_once('/')?;
     let odd = |part: &str| part.is_empty() || PERSONS.iter().any(|person| part.eq_ignore_ascii_case(person));
-    if base.split('/').any(odd) || path.contains(['#', '%', '\\']) {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/@".contains(&byte);
+    if base.split('/').any(odd) || !path.bytes().all(plain) {
         return None;
     }
     pair(path.get(base.len() + 1..)?)
