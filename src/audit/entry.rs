@@ -3,7 +3,6 @@
 use crate::clock::rfc3339_us;
 use crate::secret::{hex, hmac_sha256, sha256_of};
 use crate::telemetry::Correlation;
-use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 macro_rules! actions {
@@ -192,64 +191,65 @@ impl Entry {
     /// The canonical bytes: one JSON object, keys sorted at every level, commitments salted
     /// from `salt`, the secret of this entry.
     pub fn bytes(&self, at_us: i64, salt: &[u8; 32]) -> Vec<u8> {
-        let mut actor = Fields::default();
-        actor.opt("cert_sha256", self.actor.certificate_sha256.map(|d| hex(&d)));
-        actor.opt("client_id", self.actor.client_id.clone());
-        actor.opt("id", self.actor.id.clone());
-        actor.opt("jti_sha256", self.actor.jti_sha256.map(|d| hex(&d)));
-        actor.text("type", self.actor.kind);
-
-        let mut root = Fields::default();
+        let mut bytes = Vec::with_capacity(1_024);
+        let mut root = Fields::open(&mut bytes);
         root.text("action", self.action.code());
-        root.value("actor", actor.object());
-        root.opt("begun", self.begun.clone());
+        root.object("actor", |actor| {
+            actor.digest("cert_sha256", self.actor.certificate_sha256.as_ref());
+            actor.opt("client_id", self.actor.client_id.as_deref());
+            actor.opt("id", self.actor.id.as_deref());
+            actor.digest("jti_sha256", self.actor.jti_sha256.as_ref());
+            actor.text("type", self.actor.kind);
+        });
+        root.opt("begun", self.begun.as_deref());
         if let Some(bytes) = self.bytes {
-            root.value("bytes", Value::from(bytes));
+            root.number("bytes", bytes);
         }
         if let Some(consent) = &self.consent {
-            let mut note = Fields::default();
-            note.text("decision", consent.decision);
-            note.text("id_commit", &commitment("consent", salt, &consent.id));
-            note.text("rule", consent.rule);
-            root.value("consent", note.object());
+            root.object("consent", |note| {
+                note.text("decision", consent.decision);
+                note.text("id_commit", &commitment("consent", salt, &consent.id));
+                note.text("rule", consent.rule);
+            });
         }
         root.text("correlation_id", &self.correlation.correlation_id);
         if !self.counts.is_empty() {
-            let mut counts = Fields::default();
-            for (what, number) in &self.counts {
-                counts.value(what, Value::from(*number));
-            }
-            root.value("counts", counts.object());
+            root.object("counts", |counts| {
+                for (what, number) in &self.counts {
+                    counts.number(what, *number);
+                }
+            });
         }
-        root.opt("exchange", self.exchange.clone());
+        root.opt("exchange", self.exchange.as_deref());
         if let Some(note) = self.note.as_ref().filter(|note| !note.reason.is_empty()) {
             root.text("note_commit", &commitment("note", salt, &note.reason));
         }
         if let Some(object) = &self.object {
-            let mut note = Fields::default();
-            note.text("id_commit", &commitment("object", salt, &object.id));
-            note.text("kind", object.kind);
-            root.value("object", note.object());
+            root.object("object", |note| {
+                note.text("id_commit", &commitment("object", salt, &object.id));
+                note.text("kind", object.kind);
+            });
         }
         if let Some(note) = &self.note {
             root.text("operator_commit", &commitment("operator", salt, &note.operator));
         }
-        let mut outcome = Fields::default();
-        outcome.text("class", self.outcome.class);
-        if let Some(http) = self.outcome.http {
-            outcome.value("http", Value::from(http));
-        }
-        outcome.opt("reason", self.outcome.reason.map(str::to_owned));
-        root.value("outcome", outcome.object());
-        root.opt("partner", self.partner.clone());
-        root.opt("policy_version", self.policy_version.clone());
-        root.opt("req_digest", self.request_digest.map(|d| hex(&d)));
+        root.object("outcome", |outcome| {
+            outcome.text("class", self.outcome.class);
+            if let Some(http) = self.outcome.http {
+                outcome.number("http", u64::from(http));
+            }
+            outcome.opt("reason", self.outcome.reason);
+        });
+        root.opt("partner", self.partner.as_deref());
+        root.opt("policy_version", self.policy_version.as_deref());
+        root.digest("req_digest", self.request_digest.as_ref());
         root.text("request_id", &self.correlation.request_id);
-        root.opt("resp_digest", self.response_digest.map(|d| hex(&d)));
+        root.digest("resp_digest", self.response_digest.as_ref());
         root.text("software", concat!("causeway/", env!("CARGO_PKG_VERSION")));
         root.text("ts", &rfc3339_us(at_us));
-        root.value("v", Value::from(1));
-        root.object().to_string().into_bytes()
+        root.number("v", 1);
+        root.close();
+        bytes
     }
 }
 
@@ -264,36 +264,77 @@ pub fn commitment(field: &str, entry_secret: &[u8; 32], value: &str) -> String {
     hex(&sha256_of(&[b"px-audit-v1", field.as_bytes(), &salt, value.as_bytes()]))
 }
 
-#[derive(Default)]
-struct Fields(Map<String, Value>);
+/// One JSON object, written straight into the bytes of the entry.
+struct Fields<'b> {
+    bytes: &'b mut Vec<u8>,
+    last: String,
+}
 
-impl Fields {
-    fn value(&mut self, key: &str, value: Value) {
-        debug_assert!(
-            self.0.keys().next_back().is_none_or(|last| last.as_str() < key),
-            "keys are written in order: {key}"
-        );
-        self.0.insert(key.to_owned(), value);
-    }
-
-    fn text(&mut self, key: &str, value: &str) {
-        self.value(key, Value::from(value));
-    }
-
-    fn opt(&mut self, key: &str, value: Option<String>) {
-        if let Some(value) = value {
-            self.value(key, Value::from(value));
+impl<'b> Fields<'b> {
+    fn open(bytes: &'b mut Vec<u8>) -> Fields<'b> {
+        bytes.push(b'{');
+        Fields {
+            bytes,
+            last: String::new(),
         }
     }
 
-    fn object(self) -> Value {
-        Value::Object(self.0)
+    fn close(self) {
+        self.bytes.push(b'}');
     }
+
+    fn key(&mut self, key: &str) {
+        debug_assert!(self.last.as_str() < key, "keys are written in order: {key}");
+        if self.bytes.last() != Some(&b'{') {
+            self.bytes.push(b',');
+        }
+        quote(self.bytes, key);
+        self.bytes.push(b':');
+        if cfg!(debug_assertions) {
+            key.clone_into(&mut self.last);
+        }
+    }
+
+    fn text(&mut self, key: &str, value: &str) {
+        self.key(key);
+        quote(self.bytes, value);
+    }
+
+    fn opt(&mut self, key: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.text(key, value);
+        }
+    }
+
+    fn digest(&mut self, key: &str, value: Option<&[u8; 32]>) {
+        if let Some(value) = value {
+            self.text(key, &hex(value));
+        }
+    }
+
+    fn number(&mut self, key: &str, value: u64) {
+        self.key(key);
+        self.bytes.extend_from_slice(value.to_string().as_bytes());
+    }
+
+    fn object(&mut self, key: &str, write: impl FnOnce(&mut Fields<'_>)) {
+        self.key(key);
+        let mut inner = Fields::open(self.bytes);
+        write(&mut inner);
+        inner.close();
+    }
+}
+
+/// A JSON string as RFC 8785 has it (section 3.2.2.2): what has to be escaped is, in its shortest form, and nothing else.
+fn quote(bytes: &mut Vec<u8>, text: &str) {
+    // Nothing fails while a text is written into memory.
+    let _ = serde_json::to_writer(bytes, text);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Value;
 
     #[test]
     fn bytes_are_canonical_and_hide_the_subject() {
@@ -345,5 +386,25 @@ mod tests {
         assert_eq!(parsed["counts"].to_string(), r#"{"Coverage":2,"Patient":1}"#);
         assert_ne!(entry.bytes(1_000_000, &[7; 32]), entry.bytes(1_000_000, &[8; 32]));
         assert_ne!(field_salt(&[7; 32], "object"), field_salt(&[7; 32], "consent"));
+    }
+
+    #[test]
+    fn bytes_are_what_a_json_library_makes_of_them() {
+        let odd = "a\"b\\c\n\u{1}\u{7f}é/\u{2028}";
+        let actor = Actor {
+            kind: "operator",
+            id: Some(odd.into()),
+            certificate_sha256: Some([0xa5; 32]),
+            ..Actor::default()
+        };
+        let mut entry = Entry::new(Action::OperatorImported, actor, Correlation::internal(odd.into()));
+        entry.outcome.reason = Some("RQ-001");
+        entry.outcome.http = Some(400);
+        entry.counts = BTreeMap::from([("a\"b".to_owned(), u64::MAX >> 11)]);
+        let bytes = entry.bytes(1_000_000, &[7; 32]);
+        let parsed: Value = serde_json::from_slice(&bytes).expect("JSON");
+        assert_eq!(parsed.to_string().into_bytes(), bytes);
+        assert_eq!(parsed["actor"]["id"], odd);
+        assert_eq!(parsed["actor"]["cert_sha256"], "a5".repeat(32));
     }
 }
