@@ -3,6 +3,8 @@
 use super::{Asker, Exit, Out};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
+use crate::ops::viewed::patient;
+use crate::store::members;
 use crate::store::withheld::{self, Filter, Withheld};
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -146,14 +148,19 @@ fn each(
     }
 }
 
-/// The compartment of the member that was named.
+/// The compartment of the member that was named; that this member is looked at is noted in the ledger.
 fn compartment(ctx: &Context, asker: &Asker, member: Option<&str>) -> Result<Option<i64>, Failure> {
     let asked = asker.asked(member, None)?;
-    ctx.store.read_blocking(|db| {
-        let Some(patient) = asked.patient(db, &ctx.payer)? else {
+    let found = ctx.store.read_blocking(|db| {
+        let Some(id) = asked.patient(db, &ctx.payer)? else {
             return Ok(None);
         };
-        let found = withheld::compartment_of(db, &patient)?;
-        found.map(Some).ok_or_else(|| Fault::MemberUnknown.into())
-    })
+        let compartment = members::compartment_of(db, &id)?.ok_or(Fault::MemberUnknown)?;
+        Ok(Some((id, compartment)))
+    })?;
+    let Some((id, compartment)) = found else {
+        return Ok(None);
+    };
+    asker.show(ctx, "records", Some(patient(&id)))?;
+    Ok(Some(compartment))
 }

@@ -1,4 +1,4 @@
-//! What hangs on prior authorizations: documents, Provenances and everything else that refers to one, and the documents that
+//! What depends on prior authorizations: documents, Provenances and everything else that refers to one, and the documents that
 //! one names. It may leave only when the authorization may.
 //!
 //! [`of`] reads what a resource says; [`renew`] keeps the columns right, in whatever order the resources come, in the transaction
@@ -41,9 +41,9 @@ const ID_MAX: usize = 120;
 /// What a resource says of itself and others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Says {
-    /// It hangs on these.
+    /// It depends on these.
     pub on: Vec<Name>,
-    /// These hang on it.
+    /// These depend on it.
     pub holds: Vec<Name>,
 }
 
@@ -170,7 +170,7 @@ pub struct Written<'a> {
     pub before: Option<i64>,
 }
 
-/// What hung on resources that are about to be replaced, because they said so; to be judged anew by [`renew`]. Removes what
+/// What depended on resources that are about to be replaced, because they said so; to be judged anew by [`renew`]. Removes what
 /// they wrote.
 ///
 /// # Errors
@@ -183,12 +183,12 @@ pub fn take_back(db: &mut Db, keys: &[i64]) -> Result<Vec<Name>, Failure> {
     if !before.is_empty() {
         rows::remove(db, keys)?;
     }
-    Ok(before.iter().map(Dependency::hanging).collect())
+    Ok(before.iter().map(Dependency::dependent).collect())
 }
 
-/// Writes what `written` say, and how everything stands that hangs on them now or did before (`freed`). `stands` tells the state
+/// Writes what `written` say, and the standing of everything that depends on them now or did before (`freed`). `stands` tells the state
 /// of what is known already; `at_ms` (UTC milliseconds) is the time of these versions, and of what comes free by them. Returns
-/// how what hangs stands.
+/// the standings of what depends on them.
 ///
 /// # Errors
 /// Those of the database.
@@ -235,24 +235,31 @@ pub fn renew(
         .filter(|one| is_claim_type(one.rtype))
         .map(name)
         .collect();
-    let mut hangs: BTreeSet<Name> = freed.into_iter().chain(said.iter().map(Dependency::hanging)).collect();
-    hangs.extend(rows::on(db, &claims)?.iter().map(Dependency::hanging));
+    let mut dependents: BTreeSet<Name> = freed
+        .into_iter()
+        .chain(said.iter().map(Dependency::dependent))
+        .collect();
+    dependents.extend(rows::on(db, &claims)?.iter().map(Dependency::dependent));
     // Documents may come after the authorization that names them.
     let documents: Vec<Name> = written
         .iter()
         .filter(|one| DOCUMENTS.contains(&one.rtype))
         .map(name)
         .collect();
-    hangs.extend(rows::of(db, &documents)?.iter().map(Dependency::hanging));
-    // What hangs on a request hangs on its answer as well.
-    let requests: Vec<Name> = hangs.iter().filter(|name| is_claim_type(&name.0)).cloned().collect();
-    hangs.extend(rows::on(db, &requests)?.iter().map(Dependency::hanging));
-    hangs.retain(|name| !is_claim_type(&name.0));
+    dependents.extend(rows::of(db, &documents)?.iter().map(Dependency::dependent));
+    // What depends on a request depends on its answer as well.
+    let requests: Vec<Name> = dependents
+        .iter()
+        .filter(|name| is_claim_type(&name.0))
+        .cloned()
+        .collect();
+    dependents.extend(rows::on(db, &requests)?.iter().map(Dependency::dependent));
+    dependents.retain(|name| !is_claim_type(&name.0));
     let now = effect::Now {
         at_ms,
         written: written.iter().map(|one| (one.rtype, one.id)).collect(),
     };
-    effect::apply(db, &hangs, Some(&now), base_url)
+    effect::apply(db, &dependents, Some(&now), base_url)
 }
 
 /// Leaves out what refers to ordinary claims: they hold nothing back.

@@ -8,6 +8,7 @@
 use super::dependencies::{self, Says};
 use super::gate::{self, Candidate, GATE_VERSION};
 use super::search_index::Rows;
+use super::steady::steadily;
 use super::visible::appear;
 use crate::context::Context;
 use crate::error::Failure;
@@ -96,8 +97,7 @@ fn judge_all(stored: &[Stored], now_ms: i64, base_url: &str) -> Vec<Option<Candi
 
 fn judge(row: &Stored, now_ms: i64, base_url: &str) -> Option<Candidate> {
     let draft = gate::stored_draft(&row.body, &row.id, &row.source_sha256).ok()?;
-    let judged = gate::judge(&draft, row.version, now_ms, base_url);
-    judged
+    steadily(|| gate::judge(&draft, row.version, now_ms, base_url))
         .map(|mut candidate| {
             // It became visible when it was stored, not now.
             candidate.stamp(row.last_updated_ms);
@@ -176,7 +176,7 @@ fn appears(row: &Stored, candidate: &Candidate, now_ms: i64) -> bool {
     };
     let now = withheld::reasons(&now, now_ms);
     let gone = |reason: &&'static str| !now.contains(reason);
-    // What a Provenance loses because of what it hangs on is cut later.
+    // What a Provenance loses because of what it depends on is cut later.
     let other_form = row.rtype != "Provenance" && row.released != candidate.released;
     withheld::reasons(&before, now_ms).iter().any(gone) || other_form
 }

@@ -1,4 +1,4 @@
-//! A store of its own for tests of what is withheld, with one member, and resources that hang on authorizations.
+//! A store of its own for tests of what is withheld, with one member, and resources that depend on authorizations.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // a test that cannot go on says so by panicking
 

@@ -1,6 +1,6 @@
-//! What hangs on prior authorizations: rows of `authorization_dependency`, and the columns of a resource that follow from them.
+//! What depends on prior authorizations: rows of `authorization_dependency`, and the columns of a resource that follow from them.
 //!
-//! This file decides nothing: which resource hangs on which, and what becomes of it, is `records`' business.
+//! This file decides nothing: which resource depends on which, and what becomes of it, is `records`' business.
 
 use super::Db;
 use super::schema::{authorization_dependency, resource};
@@ -27,12 +27,12 @@ pub struct Dependency {
 }
 
 impl Dependency {
-    /// What hangs.
-    pub fn hanging(&self) -> Name {
+    /// The resource that depends on another.
+    pub fn dependent(&self) -> Name {
         (self.from_type.clone(), self.from_id.clone())
     }
 
-    /// What it hangs on.
+    /// What it depends on.
     pub fn target(&self) -> Name {
         (self.to_type.clone(), self.to_id.clone())
     }
@@ -116,7 +116,7 @@ fn by_type<'n>(names: impl IntoIterator<Item = &'n Name>) -> BTreeMap<&'n str, V
     sorted
 }
 
-/// The rows that say what hangs on these.
+/// The rows that say what depends on these.
 ///
 /// # Errors
 /// Those of the database.
@@ -133,7 +133,7 @@ pub fn on<'n>(db: &mut Db, names: impl IntoIterator<Item = &'n Name>) -> Result<
     Ok(found)
 }
 
-/// The rows that say what these hang on.
+/// The rows that say what these depend on.
 ///
 /// # Errors
 /// Those of the database.
@@ -235,7 +235,7 @@ pub fn of_member(db: &mut Db, compartment: i64, after_key: i64, limit: i64) -> R
         .load(db)?)
 }
 
-/// Removes the rows whose `to` turned out to be no authorization. What then hangs on nothing has no row.
+/// Removes the rows whose `to` turned out to be no authorization. What then depends on nothing has no row.
 ///
 /// # Errors
 /// Those of the database.
@@ -248,11 +248,11 @@ pub fn remove_ordinary(db: &mut Db) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Everything that hangs, after this name, at most `limit`.
+/// All resources that depend on others, after this name, at most `limit`.
 ///
 /// # Errors
 /// Those of the database.
-pub fn all_hanging(db: &mut Db, after: &Name, limit: i64) -> Result<Vec<Name>, Failure> {
+pub fn all_dependents(db: &mut Db, after: &Name, limit: i64) -> Result<Vec<Name>, Failure> {
     let later = authorization_dependency::from_type
         .gt(&after.0)
         .or(authorization_dependency::from_type

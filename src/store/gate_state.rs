@@ -1,7 +1,7 @@
 //! Which version of the ingest gate judged what is stored, and the columns that judging anew writes.
 
 use super::Db;
-use super::schema::{compartment, gate_state, resource};
+use super::schema::{gate_state, resource};
 use crate::error::Failure;
 use diesel::prelude::*;
 
@@ -49,7 +49,6 @@ pub fn set(db: &mut Db, state: GateState) -> Result<(), Failure> {
 #[allow(missing_docs)] // the columns, as the migrations tell them
 pub struct Stored {
     pub key: i64,
-    pub owner_id: Option<String>,
     pub rtype: String,
     pub id: String,
     pub version: i64,
@@ -69,13 +68,11 @@ pub struct Stored {
 /// Those of the database.
 pub fn stored(db: &mut Db, after_key: i64, limit: i64) -> Result<Vec<Stored>, Failure> {
     Ok(resource::table
-        .left_join(compartment::table.on(compartment::no.eq(resource::compartment)))
         .filter(resource::key.gt(after_key))
         .order(resource::key.asc())
         .limit(limit)
         .select((
             resource::key,
-            compartment::patient_id.nullable(),
             resource::rtype,
             resource::id,
             resource::version,

@@ -7,7 +7,7 @@ use super::Db;
 use super::disclosure::{
     PA_ABSENT, PA_ACTIVE, PA_DENIED, PA_DRUG, PA_ENDED, PA_KEPT_MS, PA_NONE, PA_SERVICE_UNKNOWN, WITHHELD_ALWAYS,
 };
-use super::schema::{compartment, resource};
+use super::schema::resource;
 use crate::error::Failure;
 use diesel::prelude::*;
 
@@ -28,10 +28,10 @@ const UNKNOWN_LABEL: i64 = 1 << 62;
 #[rustfmt::skip]
 pub const REASONS: &[(&str, &str)] = &[
     ("attached-to-absent-claim", "It refers to a claim or a prior authorization that is not stored here."),
-    ("attached-to-withheld", "It hangs on a prior authorization that is withheld."),
+    ("attached-to-withheld", "It depends on a prior authorization that is withheld."),
     ("authorization-denied", "A prior authorization that was denied."),
     ("authorization-drug", "A prior authorization for a drug."),
-    ("authorization-over", "A prior authorization that has been over for more than a year, or whose end is not told."),
+    ("authorization-over", "A prior authorization whose period ended more than a year ago, or that is over and does not say since when."),
     ("authorization-service-unknown", "A prior authorization for something that is not known to be no drug."),
     ("authorization-unclear", "It claims to be a prior authorization, and its decision is not recognized."),
     ("contains-claim", "It contains a claim or a bill."),
@@ -188,18 +188,6 @@ pub fn page(db: &mut Db, filter: &Filter, after_key: i64, limit: i64) -> Result<
         query = query.filter(resource::key.ge(no << bits).and(resource::key.lt((no + 1) << bits)));
     }
     Ok(query.load(db)?)
-}
-
-/// The compartment of a member by the id of its Patient.
-///
-/// # Errors
-/// Those of the database.
-pub fn compartment_of(db: &mut Db, patient_id: &str) -> Result<Option<i64>, Failure> {
-    Ok(compartment::table
-        .filter(compartment::patient_id.eq(patient_id))
-        .select(compartment::no)
-        .first(db)
-        .optional()?)
 }
 
 #[cfg(test)]

@@ -194,6 +194,8 @@ async fn each_way_out_is_told_with_types_counts_bytes_consent_and_ids() {
 
     // Every view names who looked, and at whom by commitment only.
     let entries = auditor.all("ledger").await;
+    let records = entries.iter().filter(|entry| entry["outcome"]["reason"] == "records");
+    assert_eq!(records.count(), 2, "whose records were looked at is noted too");
     let views: Vec<&Value> = entries
         .iter()
         .filter(|entry| entry["action"] == "operator.viewed" && entry["outcome"]["reason"] == "disclosures")

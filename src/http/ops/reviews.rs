@@ -2,6 +2,7 @@
 //!
 //! Personal words go to the role `reviewer` only, and every view is in the ledger before it is shown.
 
+use super::rights;
 use super::v1::{PAGE, Query, correlation, holder, list, respond};
 use crate::app::App;
 use crate::error::{Failure, Fault};
@@ -13,7 +14,7 @@ use crate::ops::reviews::{self, ReviewFilter, Sight};
 use crate::review::{self, Act, By, Choice, Order};
 use crate::secret::sha256;
 use crate::security::Role;
-use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -92,16 +93,8 @@ pub async fn decide(
 ) -> HttpResponse {
     respond(&app, async {
         let holder = holder(&request, &app, &[Role::Reviewer]).await?;
-        if request.content_type() != "application/json" {
-            return Err(Failure::new(Fault::MediaTypeRefused).remedy("Send application/json."));
-        }
-        let is_object = body.trim_ascii_start().starts_with(b"{");
-        let read = is_object.then(|| serde_json::from_slice(&body).ok()).flatten();
-        let decision: Decision = read.ok_or_else(|| {
-            Failure::new(Fault::ParameterInvalid)
-                .at("body")
-                .remedy("Send verdict, operator, reason, and where they apply candidate, hours, version.")
-        })?;
+        let members = "verdict, operator, reason, where they apply candidate, hours, version,";
+        let decision: Decision = rights::read(&request, &body, members)?;
         let order = Order {
             review: known(&app, id.into_inner()).await?,
             act: act(&decision)?,

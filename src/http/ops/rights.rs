@@ -32,7 +32,11 @@ pub(super) fn body(path: &str, route: Route) -> Resource {
 }
 
 /// Reads a JSON body of these members and no others.
-fn read<T: DeserializeOwned>(request: &HttpRequest, bytes: &web::Bytes, members: &'static str) -> Result<T, Failure> {
+pub(super) fn read<T: DeserializeOwned>(
+    request: &HttpRequest,
+    bytes: &web::Bytes,
+    members: &'static str,
+) -> Result<T, Failure> {
     if request.content_type() != "application/json" {
         return Err(Failure::new(Fault::MediaTypeRefused).remedy("Send application/json."));
     }

@@ -1,5 +1,5 @@
-//! How what hangs stands: the worst of everything it hangs on, so that the same WHERE clause withholds it, and lets it go when the
-//! authorization is over or forgotten.
+//! The standing of what depends on authorizations: the worst of all that it depends on. So the same WHERE clause withholds it, and
+//! lets it go when the authorization is over or forgotten.
 //!
 //! A Provenance of many resources loses the targets that never leave, and stays for the others.
 
@@ -24,7 +24,7 @@ type State = (i64, Option<i64>);
 /// Names that are judged together.
 const TOGETHER: i64 = 500;
 
-/// Judges everything that hangs. For a store that was just judged anew.
+/// Judges everything that depends on an authorization, in a store that was just judged anew.
 ///
 /// # Errors
 /// Those of the database.
@@ -32,15 +32,15 @@ pub fn renew_all(db: &mut Db, base_url: &str) -> Result<(), Failure> {
     rows::remove_ordinary(db)?;
     let mut after = (String::new(), String::new());
     loop {
-        let names = rows::all_hanging(db, &after, TOGETHER)?;
+        let names = rows::all_dependents(db, &after, TOGETHER)?;
         let Some(last) = names.last() else { return Ok(()) };
         after.clone_from(last);
-        let hangs = names
+        let dependents = names
             .into_iter()
             .filter(|name| !super::is_claim_type(&name.0))
             .collect();
-        // What appears by it was given its time with its own columns, before they hung on anything.
-        apply(db, &hangs, None, base_url)?;
+        // What appears by it was given its time with its own columns, before they depended on anything.
+        apply(db, &dependents, None, base_url)?;
     }
 }
 
@@ -50,15 +50,15 @@ pub(super) struct Now<'a> {
     pub written: HashSet<(&'a str, &'a str)>,
 }
 
-/// Writes how `hangs` stand, as far as they are stored. What leaves from now on and did not, or leaves in another form, appears
+/// Writes the standing of `dependents`, as far as they are stored. What leaves from now on and did not, or leaves in another form, appears
 /// `now`; without one nothing does.
 pub(super) fn apply(
     db: &mut Db,
-    hangs: &BTreeSet<Name>,
+    dependents: &BTreeSet<Name>,
     now: Option<&Now<'_>>,
     base_url: &str,
 ) -> Result<Standings, Failure> {
-    let first = rows::of(db, hangs)?;
+    let first = rows::of(db, dependents)?;
     let targets: BTreeSet<Name> = first.iter().map(Dependency::target).collect();
     // A request and its answer stand together.
     let second = rows::of(db, &targets)?;
@@ -67,13 +67,13 @@ pub(super) fn apply(
         .cloned()
         .chain(second.iter().map(Dependency::target))
         .collect();
-    let known = rows::standings(db, all.iter().chain(hangs))?;
+    let known = rows::standings(db, all.iter().chain(dependents))?;
     let mut on: HashMap<Name, Vec<Name>> = HashMap::new();
     for row in first.iter().chain(&second) {
-        on.entry(row.hanging()).or_default().push(row.target());
+        on.entry(row.dependent()).or_default().push(row.target());
     }
     let mut found = Standings::new();
-    for name in hangs {
+    for name in dependents {
         let Some(own) = known.get(name) else { continue };
         let of_target = |target: &Name| {
             let others = on.get(target).into_iter().flatten();
@@ -220,7 +220,7 @@ mod tests {
     use crate::store::disclosure::PA_DENIED;
 
     #[test]
-    fn what_hangs_on_several_leaves_only_when_all_do() {
+    fn what_depends_on_several_leaves_only_when_all_do() {
         let of = |states: &[State]| worst(states.iter().copied());
         assert_eq!(of(&[]), (PA_NONE, None));
         assert_eq!(of(&[(PA_NONE, None), (PA_ACTIVE, None)]), (PA_ACTIVE, None));

@@ -1,4 +1,4 @@
-//! What hangs on a withheld authorization is withheld with it, in every order, and comes free with it.
+//! What depends on a withheld authorization is withheld with it, in every order, and comes free with it.
 
 use super::super::store_for_tests::{TestStore, claim, denied, document, plain, provenance, request};
 use crate::clock::rfc3339_ms;
@@ -23,7 +23,7 @@ fn a_document_of_a_denied_authorization_is_withheld_in_every_order() {
     assert_eq!(
         second.reasons("DocumentReference", "d"),
         ABSENT,
-        "nobody knows what it hangs on"
+        "nobody knows what it dependents on"
     );
     assert_eq!(report.withheld.get("attached-to-absent-claim"), Some(&1));
     second.put(&[denied("a")]);
@@ -46,13 +46,13 @@ fn a_document_follows_its_authorization_when_that_changes() {
     assert_eq!(store.reasons("DocumentReference", "d"), HANGS);
     store.put(&[claim("a")]);
     assert_eq!(store.reasons("DocumentReference", "d"), FREE);
-    // It hung on an ordinary claim, of which nothing is kept, and that one turned out to be an authorization.
+    // It depended on an ordinary claim, of which nothing is kept, and that one turned out to be an authorization.
     store.put(&[claim("b")]);
     store.put(&[document("e", "b"), provenance("pr", &["ExplanationOfBenefit/b"])]);
     store.put(&[denied("b")]);
     assert_eq!(store.reasons("DocumentReference", "e"), HANGS);
     assert_eq!(store.reasons("Provenance", "pr"), HANGS);
-    // The document itself changes and hangs on nothing.
+    // The document itself changes and depends on nothing.
     store.put(&[plain("e")]);
     assert_eq!(store.reasons("DocumentReference", "e"), FREE);
 }

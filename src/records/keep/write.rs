@@ -98,8 +98,8 @@ pub(super) fn rows(
         })
         .collect();
     let stands = |rtype: &str, id: &str| at(known, rtype, id).map(|there| there.pa_state);
-    let hang = dependencies::renew(db, &written, freed, &stands, now_ms, base_url)?;
-    count_withheld(&rows, &hang, now_ms, &mut kept.withheld);
+    let standings = dependencies::renew(db, &written, freed, &stands, now_ms, base_url)?;
+    count_withheld(&rows, &standings, now_ms, &mut kept.withheld);
     binaries.extend(attached.iter().map(|row| row.binary_id.to_owned()));
     if !binaries.is_empty() {
         kept.keys.extend(attachments::settle(db, &binaries)?);
@@ -110,14 +110,14 @@ pub(super) fn rows(
 /// Counts what was written and does not leave, by reason.
 pub(super) fn count_withheld(
     rows: &[Row<'_>],
-    hang: &Standings,
+    standings: &Standings,
     now_ms: i64,
     counts: &mut BTreeMap<&'static str, u64>,
 ) {
     for row in rows {
         let (mut pa_state, mut pa_changed_ms) = (row.pa_state, row.pa_changed_ms);
-        if !hang.is_empty()
-            && let Some(found) = hang.get(&(row.rtype.to_owned(), row.id.to_owned()))
+        if !standings.is_empty()
+            && let Some(found) = standings.get(&(row.rtype.to_owned(), row.id.to_owned()))
         {
             (pa_state, pa_changed_ms) = *found;
         }

@@ -1,4 +1,4 @@
-//! A store of before is judged by the rules of now, in pieces, and what hangs is judged in whatever order it came.
+//! A store of before is judged by the rules of now, in pieces, and what depends on another is judged in whatever order it came.
 
 use super::*;
 use crate::records::store_for_tests::{TestStore, denied, document, provenance, request};
