@@ -35,13 +35,18 @@ pub struct Key {
 impl Key {
     /// The environment variable that overrides this key.
     pub fn variable(&self) -> String {
-        format!("CAUSEWAY_{}", self.name.replacen('.', "__", 1).to_ascii_uppercase())
+        variable(self.name)
     }
 
     /// Section and key.
     pub fn parts(&self) -> (&'static str, &'static str) {
         self.name.split_once('.').unwrap_or((self.name, ""))
     }
+}
+
+/// The environment variable of the key `name`.
+pub fn variable(name: &str) -> String {
+    format!("CAUSEWAY_{}", name.replacen('.', "__", 1).to_ascii_uppercase())
 }
 
 const fn key(name: &'static str, kind: Kind, default: &'static str, meaning: &'static str) -> Key {
@@ -107,12 +112,6 @@ pub const KEYS: &[Key] = {
             "8",
             "Largest number of pooled connections.",
         ),
-        key(
-            "exports.url",
-            Url,
-            "\"file:causeway-data/exports\"",
-            "Where export files go: file:PATH, s3://, gs:// or az://.",
-        ),
         key("payer.name", Text, "\"Old Payer\"", "Our name, for people."),
         key(
             "payer.npi",
@@ -151,9 +150,6 @@ pub const KEYS: &[Key] = {
             "Fetch key sets from this machine too; for tests only, refused when listening beyond loopback.",
         ),
         key("policy.matching", Text, "\"safe\"", "Matching policy."),
-        key("policy.release", Text, "\"cms-0057\"", "Release policy."),
-        key("policy.retry", Text, "\"default\"", "Retry policy."),
-        key("policy.retention", Text, "\"default\"", "Retention policy."),
         key(
             "policy.review_four_eyes",
             Switch,
@@ -227,12 +223,6 @@ pub const KEYS: &[Key] = {
             "auto, json or text. auto: text when stderr is a terminal, JSON everywhere else.",
         ),
         key("log.level", Text, "\"info\"", "error, warn, info, debug or trace."),
-        key(
-            "log.otlp_endpoint",
-            Text,
-            "",
-            "Where traces go, http:// or https://; nowhere when absent.",
-        ),
         key(
             "limits.body_bytes",
             Number(1024, 67_108_864),
@@ -308,12 +298,23 @@ pub const KEYS: &[Key] = {
 /// The known policies of each kind.
 pub const POLICIES: &[(&str, &[&str])] = &[
     ("policy.matching", &["safe", "balanced"]),
-    ("policy.release", &["cms-0057"]),
-    ("policy.retry", &["default"]),
-    ("policy.retention", &["default"]),
     ("log.format", &["auto", "json", "text"]),
     ("log.level", &["error", "warn", "info", "debug", "trace"]),
 ];
+
+/// Keys of parts that are not built yet, and what would read them. A key that is taken is a key that works, so these are refused.
+pub const LATER: &[(&str, &str)] = &[
+    ("exports.url", "bulk export"),
+    ("policy.release", "a choice between release policies"),
+    ("policy.retry", "the requester's exchanges"),
+    ("policy.retention", "the retention of exchanges and of the ledger"),
+    ("log.otlp_endpoint", "the export of traces"),
+];
+
+/// What would read a key of this name in a later version.
+pub fn later(name: &str) -> Option<&'static str> {
+    LATER.iter().find(|(key, _)| *key == name).map(|(_, part)| *part)
+}
 
 /// The key of this name.
 pub fn find(name: &str) -> Option<&'static Key> {

@@ -64,6 +64,15 @@ impl Values {
         })?;
         for (section, content) in table {
             let known = || KEYS.iter().map(|key| key.parts().0);
+            let is_later = |content: &Value| {
+                let names = content.as_table().into_iter().flat_map(|table| table.keys());
+                names
+                    .map(|name| format!("{section}.{name}"))
+                    .find(|name| keys::later(name).is_some())
+            };
+            if let Some(name) = is_later(&content) {
+                return Err(too_early(&name));
+            }
             if !known().any(|name| name == section) {
                 return Err(unknown(&section, known()));
             }
@@ -94,6 +103,9 @@ impl Values {
                 continue;
             }
             let Some(key) = KEYS.iter().find(|key| key.variable() == variable) else {
+                if let Some((name, _)) = keys::LATER.iter().find(|(name, _)| keys::variable(name) == variable) {
+                    return Err(too_early(name));
+                }
                 let squeezed = |name: &str| name.replace("__", "_");
                 let meant = KEYS
                     .iter()
@@ -191,26 +203,6 @@ impl Values {
                 "This is for tests: leave it out, or listen on 127.0.0.1 only.",
             ));
         }
-        let otlp_endpoint = self.optional("log.otlp_endpoint");
-        if otlp_endpoint
-            .as_deref()
-            .is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://"))
-        {
-            return Err(refuse(
-                "log.otlp_endpoint",
-                "Write it as http://HOST:PORT or https://HOST:PORT.",
-            ));
-        }
-        let exports_url = self.text("exports.url");
-        if !["file:", "s3://", "gs://", "az://"]
-            .iter()
-            .any(|scheme| exports_url.len() > scheme.len() && exports_url.starts_with(scheme))
-        {
-            return Err(refuse(
-                "exports.url",
-                "Set it to file:PATH, s3://BUCKET, gs://BUCKET or az://CONTAINER.",
-            ));
-        }
         let tls = Tls {
             certificate: self.optional("tls.certificate").map(PathBuf::from),
             key: self.optional("tls.key").map(PathBuf::from),
@@ -233,7 +225,6 @@ impl Values {
                 url: StoreUrl::parse(&self.text("store.url"))?,
                 connections: u32::try_from(self.number("store.connections")).unwrap_or(8),
             },
-            exports_url,
             payer: self.payer()?,
             oauth: Oauth {
                 access_token_seconds: u32::try_from(self.number("oauth.access_token_seconds")).unwrap_or(300),
@@ -241,9 +232,6 @@ impl Values {
             },
             policy: Policy {
                 matching: self.text("policy.matching"),
-                release: self.text("policy.release"),
-                retry: self.text("policy.retry"),
-                retention: self.text("policy.retention"),
                 review_four_eyes: self.switch("policy.review_four_eyes"),
                 review_due_hours: u32::try_from(self.number("policy.review_due_hours")).unwrap_or(24),
                 guess: self.guess(),
@@ -252,7 +240,6 @@ impl Values {
             log: Log {
                 format: self.text("log.format"),
                 level: self.text("log.level"),
-                otlp_endpoint,
             },
             limits: self.limits(),
             server,
@@ -323,6 +310,15 @@ impl Values {
             drain: self.seconds("limits.drain_seconds"),
         }
     }
+}
+
+fn too_early(name: &str) -> Failure {
+    let part = keys::later(name).unwrap_or_default();
+    let version = env!("CARGO_PKG_VERSION");
+    refuse(
+        name,
+        format!("Leave {name} out: it is for {part}, which version {version} does not have."),
+    )
 }
 
 fn unknown<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Failure {

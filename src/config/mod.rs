@@ -128,12 +128,6 @@ pub struct Oauth {
 pub struct Policy {
     /// Matching.
     pub matching: String,
-    /// Release.
-    pub release: String,
-    /// Retry.
-    pub retry: String,
-    /// Retention.
-    pub retention: String,
     /// Whether two operators have to agree on a review.
     pub review_four_eyes: bool,
     /// Hours until a review is due.
@@ -151,8 +145,6 @@ pub struct Log {
     pub format: String,
     /// Least severe level that is written.
     pub level: String,
-    /// Where traces go.
-    pub otlp_endpoint: Option<String>,
 }
 
 /// `[limits]`: what one request, connection or partner may take.
@@ -197,8 +189,6 @@ pub struct Config {
     pub tls: Tls,
     /// `[store]`
     pub store: StoreSection,
-    /// `[exports]`: `file:PATH` or an object store's address.
-    pub exports_url: String,
     /// `[payer]`
     pub payer: PayerSection,
     /// `[oauth]`

@@ -85,17 +85,28 @@ fn what_cannot_be_used_is_refused_with_its_key_and_a_remedy() {
             "tests",
         ),
         ("[policy]\nmatching = 'loose'", none, "policy.matching", "safe"),
-        ("[policy]\nrelease = 'all'", none, "policy.release", "cms-0057"),
-        ("[policy]\nretry = 'never'", none, "policy.retry", "default"),
-        ("[policy]\nretention = '1d'", none, "policy.retention", "default"),
+        (
+            "[policy]\nrelease = 'cms-0057'",
+            none,
+            "policy.release",
+            "does not have",
+        ),
+        ("[policy]\nretry = 'default'", none, "policy.retry", "does not have"),
+        (
+            "[policy]\nretention = 'default'",
+            none,
+            "policy.retention",
+            "does not have",
+        ),
         ("[log]\nlevel = 'loud'", none, "log.level", "info"),
         ("[log]\nformat = 'xml'", none, "log.format", "json"),
-        ("[log]\notlp_endpoint = 'ftp://x'", none, "log.otlp_endpoint", "http"),
+        ("[log]\notlp_endpoint = 'http://x'", none, "log.otlp_endpoint", "traces"),
+        ("", &[("CAUSEWAY_EXPORTS__URL", "file:x")], "exports.url", "bulk export"),
         ("[store]\nurl = 'mysql://x'", none, "store.url", "postgres"),
         ("[store]\nurl = 'sqlite::memory:'", none, "store.url", "sqlite"),
         ("[store]\nurl = 'sqlite:'", none, "store.url", "sqlite"),
         ("[store]\nconnections = 0", none, "store.connections", "2"),
-        ("[exports]\nurl = 'ftp://x'", none, "exports.url", "file:"),
+        ("[exports]\nurl = 'file:x'", none, "exports.url", "bulk export"),
         ("[payer]\nnpi = '123'", none, "payer.npi", "ten"),
         ("[payer]\nname = ''", none, "payer.name", "empty"),
         ("[payer]\ntime_zone = 'Mars/Olympus'", none, "payer.time_zone", "IANA"),
@@ -175,10 +186,6 @@ fn the_environment_wins_and_paths_stand_in_the_files_folder() {
         Some(folder.path().join("d/x.db").as_path())
     );
     assert_eq!(config.data_folder(), folder.path().join("d"));
-    assert_eq!(
-        config.exports_url,
-        format!("file:{}", folder.path().join("causeway-data/exports").display())
-    );
     assert_eq!(config.tls.certificate, Some(folder.path().join("a.pem")));
     assert_eq!(config.tls.key.as_deref(), Some(std::path::Path::new("/k.pem")));
     assert_eq!(config.tls.client_ca.len(), 2);
@@ -229,8 +236,6 @@ client_ca = ["partners-ca.pem"]
 client_crl = ["partners.crl"]
 [store]
 url = "sqlite:causeway-data/causeway.db"
-[exports]
-url = "file:causeway-data/exports"
 [payer]
 name = "Old Payer"
 npi = "1992000012"
@@ -241,9 +246,6 @@ time_zone = "America/New_York"
 access_token_seconds = 300
 [policy]
 matching = "safe"
-release = "cms-0057"
-retry = "default"
-retention = "default"
 [log]
 format = "json"
 level = "info"

@@ -8,6 +8,7 @@ mod support;
 mod bad_input;
 mod batch;
 mod canary;
+mod configuration;
 mod conformance;
 mod contract;
 mod contract_grant;
