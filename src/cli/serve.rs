@@ -159,7 +159,10 @@ async fn serve(started: Started, common: &Common, signals: &mut Signals) -> Resu
         tokio::select! {
             asked = signals.next() => match asked {
                 Asked::Stop => break,
-                Asked::Reload => reload(&app, common),
+                Asked::Reload => {
+                    reload(&app, common);
+                    running.renew_documents();
+                }
             },
             _ = tick.tick() => {
                 app.tls.reload_if_changed();

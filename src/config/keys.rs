@@ -15,6 +15,8 @@ pub enum Kind {
     File,
     /// A list of files.
     Files,
+    /// A list of texts.
+    Texts,
     /// An address whose path, when it names a file, stands in the configuration file's folder.
     Url,
 }
@@ -60,7 +62,7 @@ const fn key(name: &'static str, kind: Kind, default: &'static str, meaning: &'s
 
 /// The table.
 pub const KEYS: &[Key] = {
-    use Kind::{File, Files, Number, Switch, Text, Url};
+    use Kind::{File, Files, Number, Switch, Text, Texts, Url};
     &[
         key(
             "server.fhir_listen",
@@ -79,6 +81,18 @@ pub const KEYS: &[Key] = {
             Text,
             "\"https://localhost:8443/fhir\"",
             "FHIR base URL as partners see it; https, no slash at its end.",
+        ),
+        key(
+            "server.http2",
+            Switch,
+            "false",
+            "Offer HTTP/2. Only false is taken: the HTTP library cannot limit the streams of a connection yet (docs/adr/0009-http-1.1-only-for-now.md).",
+        ),
+        key(
+            "server.proxy_from",
+            Texts,
+            "[]",
+            "Addresses or networks (CIDR) of balancers that begin each connection with a PROXY protocol v2 header; from all others none is read.",
         ),
         key("tls.certificate", File, "", "PEM chain of the server, leaf first."),
         key("tls.key", File, "", "PEM key of the server."),
@@ -260,19 +274,85 @@ pub const KEYS: &[Key] = {
             "limits.connections_per_partner",
             Number(1, 10_000),
             "64",
-            "Open connections of one client certificate's URI name; beyond it 429.",
+            "Open connections of one partner; beyond it 429.",
         ),
         key(
             "limits.in_flight",
             Number(8, 100_000),
             "1024",
-            "Requests worked on at once; beyond it 503.",
+            "Requests of partners worked on at once; beyond it 503.",
         ),
         key(
             "limits.in_flight_per_partner",
             Number(1, 100_000),
             "256",
             "Requests of one partner worked on at once; beyond it 429.",
+        ),
+        key(
+            "limits.queued_bytes",
+            Number(1_048_576, 17_179_869_184),
+            "67108864",
+            "Bytes of partners' request bodies that are being received, in all; beyond it 503.",
+        ),
+        key(
+            "limits.least_bytes_per_second",
+            Number(1, 1_048_576),
+            "1024",
+            "Slowest rate of a request body (then 408) and of a reader (then the connection is reset), over 10 s.",
+        ),
+        key(
+            "limits.handshakes",
+            Number(8, 100_000),
+            "256",
+            "TLS handshakes at once; more wait, at most limits.tls_seconds.",
+        ),
+        key(
+            "limits.handshakes_per_address",
+            Number(1, 10_000),
+            "16",
+            "The same of one address (IPv6: /64).",
+        ),
+        key(
+            "limits.connection_rate",
+            Number(1, 1_000_000),
+            "50",
+            "New connections a second of an address that has shown no partner's certificate or token for ten minutes, and twice as many at once; more are closed.",
+        ),
+        key(
+            "limits.stranger_connections",
+            Number(8, 100_000),
+            "2048",
+            "Open connections of strangers, who showed neither a partner's certificate nor a token; never more than half of limits.connections.",
+        ),
+        key(
+            "limits.stranger_connections_per_address",
+            Number(1, 100_000),
+            "64",
+            "The same of one address, handshakes included.",
+        ),
+        key(
+            "limits.stranger_request_rate",
+            Number(1, 1_000_000),
+            "50",
+            "Requests of strangers a second of one address, and four times as many at once; beyond it 429.",
+        ),
+        key(
+            "limits.stranger_in_flight",
+            Number(1, 100_000),
+            "64",
+            "Requests of strangers worked on at once; beyond it 503.",
+        ),
+        key(
+            "limits.stranger_in_flight_per_address",
+            Number(1, 100_000),
+            "16",
+            "The same of one address; beyond it 429.",
+        ),
+        key(
+            "limits.stranger_queued_bytes",
+            Number(65_536, 17_179_869_184),
+            "8388608",
+            "Bytes of strangers' requests and answers that wait, in all; beyond it 503.",
         ),
         key(
             "limits.token_failures",

@@ -1,7 +1,7 @@
 //! From file and environment to checked values. Every refusal names its key.
 
 use super::keys::{self, KEYS, Key, Kind, POLICIES};
-use super::{Config, Limits, Log, Oauth, PayerSection, Policy, Server, StoreSection, Tls};
+use super::{Config, Limits, Log, Network, Oauth, PayerSection, Policy, Server, StoreSection, Tls};
 use crate::error::{Failure, Fault};
 use crate::store::StoreUrl;
 use crate::store::guesses::Limits as GuessLimits;
@@ -154,6 +154,10 @@ impl Values {
         usize::try_from(self.number(name)).unwrap_or_default()
     }
 
+    fn count(&self, name: &str) -> u32 {
+        u32::try_from(self.number(name)).unwrap_or(u32::MAX)
+    }
+
     fn seconds(&self, name: &str) -> Duration {
         Duration::from_secs(u64::try_from(self.number(name)).unwrap_or_default())
     }
@@ -162,14 +166,32 @@ impl Values {
         Duration::from_millis(u64::try_from(self.number(name)).unwrap_or_default())
     }
 
-    fn files(&self, name: &str) -> Vec<PathBuf> {
+    fn list(&self, name: &str) -> impl Iterator<Item = &str> {
         let list = self
             .0
             .get(name)
             .and_then(|(value, _)| value.as_array())
             .map(Vec::as_slice)
             .unwrap_or_default();
-        list.iter().filter_map(Value::as_str).map(PathBuf::from).collect()
+        list.iter().filter_map(Value::as_str)
+    }
+
+    fn files(&self, name: &str) -> Vec<PathBuf> {
+        self.list(name).map(PathBuf::from).collect()
+    }
+
+    fn networks(&self, name: &str) -> Result<Vec<Network>, Failure> {
+        let read = |text: &str| {
+            Network::parse(text).ok_or_else(|| {
+                refuse(
+                    name,
+                    format!(
+                        "Write {name} as a list of addresses or networks, such as [\"192.0.2.7\", \"2001:db8::/32\"]."
+                    ),
+                )
+            })
+        };
+        self.list(name).map(read).collect()
     }
 
     fn address(&self, name: &str) -> Result<SocketAddr, Failure> {
@@ -189,7 +211,14 @@ impl Values {
             fhir_listen: self.address("server.fhir_listen")?,
             ops_listen: self.address("server.ops_listen")?,
             base_url: base_url(&self.text("server.base_url"))?,
+            proxy_from: self.networks("server.proxy_from")?,
         };
+        if self.switch("server.http2") {
+            return Err(refuse(
+                "server.http2",
+                "HTTP/2 cannot be offered yet: the HTTP library does not limit the streams of a connection, so that one client could use up the server. Leave it out; every client of HTTP/2 speaks HTTP/1.1 too.",
+            ));
+        }
         if server.fhir_listen == server.ops_listen && server.fhir_listen.port() != 0 {
             return Err(refuse(
                 "server.ops_listen",
@@ -305,6 +334,17 @@ impl Values {
             connections_per_partner: self.size("limits.connections_per_partner"),
             in_flight: self.size("limits.in_flight"),
             in_flight_per_partner: self.size("limits.in_flight_per_partner"),
+            queued_bytes: self.size("limits.queued_bytes"),
+            least_bytes_per_second: self.size("limits.least_bytes_per_second"),
+            handshakes: self.size("limits.handshakes"),
+            handshakes_per_address: self.size("limits.handshakes_per_address"),
+            connection_rate: self.count("limits.connection_rate"),
+            stranger_connections: self.size("limits.stranger_connections"),
+            stranger_connections_per_address: self.size("limits.stranger_connections_per_address"),
+            stranger_request_rate: self.count("limits.stranger_request_rate"),
+            stranger_in_flight: self.size("limits.stranger_in_flight"),
+            stranger_in_flight_per_address: self.size("limits.stranger_in_flight_per_address"),
+            stranger_queued_bytes: self.size("limits.stranger_queued_bytes"),
             token_failures: u32::try_from(self.number("limits.token_failures")).unwrap_or(u32::MAX),
             token_failures_window: self.seconds("limits.token_failures_seconds"),
             drain: self.seconds("limits.drain_seconds"),
@@ -353,6 +393,10 @@ fn typed(key: &Key, value: Value, folder: &Path) -> Result<Value, Failure> {
             })
             .collect::<Result<Vec<_>, _>>()
             .map(Value::Array),
+        (Kind::Texts, Value::Array(items)) => match items.iter().all(Value::is_str) {
+            true => Ok(Value::Array(items)),
+            false => Err(wrong("a list of texts in quotes")),
+        },
         (Kind::Number(least, most), Value::Integer(number)) => {
             if (least..=most).contains(&number) {
                 Ok(Value::Integer(number))
@@ -367,6 +411,7 @@ fn typed(key: &Key, value: Value, folder: &Path) -> Result<Value, Failure> {
         (Kind::Switch, _) => Err(wrong("true or false")),
         (Kind::File, _) => Err(wrong("a file name in quotes")),
         (Kind::Files, _) => Err(wrong("a list of file names")),
+        (Kind::Texts, _) => Err(wrong("a list of texts in quotes")),
         (Kind::Number(..), _) => Err(wrong("a whole number")),
     }
 }
@@ -375,7 +420,7 @@ fn typed(key: &Key, value: Value, folder: &Path) -> Result<Value, Failure> {
 fn from_text(key: &Key, text: &str) -> Result<Value, Failure> {
     Ok(match key.kind {
         Kind::Text | Kind::File | Kind::Url => Value::String(text.to_owned()),
-        Kind::Files => Value::Array(
+        Kind::Files | Kind::Texts => Value::Array(
             text.split(',')
                 .map(str::trim)
                 .filter(|item| !item.is_empty())

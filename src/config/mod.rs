@@ -5,10 +5,12 @@
 
 pub mod keys;
 mod load;
+mod network;
 mod show;
 #[cfg(test)]
 mod tests;
 
+pub use network::Network;
 pub use show::effective;
 
 use crate::context::{Payer, ReviewTerms};
@@ -28,6 +30,8 @@ pub struct Server {
     pub ops_listen: SocketAddr,
     /// FHIR base URL: https, no slash at its end.
     pub base_url: String,
+    /// Balancers that tell the client's address by PROXY protocol v2.
+    pub proxy_from: Vec<Network>,
 }
 
 impl Server {
@@ -166,12 +170,34 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// Open connections in all.
     pub connections: usize,
-    /// Open connections of one partner, by the URI name of its certificate.
+    /// Open connections of one partner.
     pub connections_per_partner: usize,
-    /// Requests worked on at once.
+    /// Requests of partners worked on at once.
     pub in_flight: usize,
     /// Requests of one partner worked on at once.
     pub in_flight_per_partner: usize,
+    /// Bytes of partners' request bodies that are being received.
+    pub queued_bytes: usize,
+    /// Slowest rate of a request body and of a reader.
+    pub least_bytes_per_second: usize,
+    /// TLS handshakes at once.
+    pub handshakes: usize,
+    /// TLS handshakes of one address at once.
+    pub handshakes_per_address: usize,
+    /// New connections a second of an address that is not known as a partner's.
+    pub connection_rate: u32,
+    /// Open connections of strangers.
+    pub stranger_connections: usize,
+    /// Open connections of strangers at one address.
+    pub stranger_connections_per_address: usize,
+    /// Requests of strangers a second of one address.
+    pub stranger_request_rate: u32,
+    /// Requests of strangers worked on at once.
+    pub stranger_in_flight: usize,
+    /// Requests of strangers at one address worked on at once.
+    pub stranger_in_flight_per_address: usize,
+    /// Bytes of strangers' requests and answers that wait.
+    pub stranger_queued_bytes: usize,
     /// Failed requests of one client to the OAuth endpoints at once; 0: no limit.
     pub token_failures: u32,
     /// Time in which as many again may fail.

@@ -1,16 +1,20 @@
 //! Reading a request body: media type, encoding, size and time, before anything is parsed.
 
-use super::negotiate;
+use super::{edge, negotiate};
 use crate::app::App;
 use crate::error::{Failure, Fault};
+use crate::telemetry::metrics as families;
 use actix_web::http::header;
 use actix_web::web::{Bytes, BytesMut, Payload};
 use actix_web::{HttpRequest, web};
 use futures_util::StreamExt as _;
 use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 
 /// Bytes beyond the limit that are read and dropped, so that a client that is still sending gets its answer.
 const DRAIN_BYTES: usize = 32 * 1024 * 1024;
+/// Seconds over which the rate of a body is measured.
+const WINDOW_SECONDS: usize = 10;
 /// Time for the whole body where no application says another.
 const BODY_TIME: Duration = Duration::from_secs(30);
 
@@ -63,15 +67,34 @@ async fn read(
         .get_all(header::CONTENT_ENCODING)
         .any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
     let mut fault = refused.or(encoded.then_some(Fault::EncodingRefused));
+    let seat = edge::seat_of(request);
+    let mut queued = seat.as_ref().map(|seat| seat.queue());
+    let limits = request.app_data::<web::Data<App>>().map(|app| app.config.limits);
+    let least = limits.map_or(0, |limits| limits.least_bytes_per_second) * WINDOW_SECONDS;
     let collect = async {
         let mut body = BytesMut::new();
         let mut seen = 0usize;
-        while let Some(piece) = payload.next().await {
+        let mut window = (Instant::now() + Duration::from_secs(WINDOW_SECONDS as u64), 0usize);
+        loop {
+            let piece = match timeout_at(window.0, payload.next()).await {
+                Ok(None) => break,
+                Ok(Some(piece)) => piece,
+                Err(_) if window.1 < least => return Err(Failure::from(Fault::RequestTimeout)),
+                Err(_) => {
+                    window = (Instant::now() + Duration::from_secs(WINDOW_SECONDS as u64), 0);
+                    continue;
+                }
+            };
             let piece = piece.map_err(|error| Failure::new(Fault::RequestTimeout).because(error.to_string()))?;
+            window.1 = window.1.saturating_add(piece.len());
             seen = seen.saturating_add(piece.len());
             if fault.is_none() && seen > limit_bytes {
                 fault = Some(Fault::TooLarge);
                 body = BytesMut::new();
+            }
+            let has_room = fault.is_some() || queued.as_mut().is_none_or(|queued| queued.grow(piece.len()));
+            if !has_room {
+                return Err(Fault::Overloaded.into());
             }
             if fault.is_none() {
                 body.extend_from_slice(&piece);
@@ -84,10 +107,16 @@ async fn read(
             Some(fault) => Err(fault.into()),
         }
     };
-    let time = request
-        .app_data::<web::Data<App>>()
-        .map_or(BODY_TIME, |app| app.config.limits.body);
-    tokio::time::timeout(time, collect)
+    let time = limits.map_or(BODY_TIME, |limits| limits.body);
+    let body = tokio::time::timeout(time, collect)
         .await
-        .unwrap_or_else(|_| Err(Fault::RequestTimeout.into()))
+        .unwrap_or_else(|_| Err(Fault::RequestTimeout.into()));
+    match (&body, &seat) {
+        (Ok(_), Some(seat)) => seat.body_came()?,
+        (Err(failure), _) if failure.fault() == Fault::RequestTimeout => {
+            metrics::counter!(families::SLOW_PEERS, "reason" => "body").increment(1);
+        }
+        _ => {}
+    }
+    body
 }

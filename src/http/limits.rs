@@ -1,4 +1,4 @@
-//! Limits before work: requests in flight in all and for each partner, connections of one certificate, size of a request's head.
+//! Limits of partners before work: requests in flight in all and for each partner, connections of one partner.
 
 use crate::error::Fault;
 use std::collections::HashMap;

@@ -5,9 +5,10 @@
 pub mod answer_slot;
 pub mod body;
 pub mod conditional;
-mod connection;
 #[cfg(debug_assertions)]
 pub mod defects;
+pub mod documents;
+pub mod edge;
 pub mod fhir;
 pub mod limits;
 pub mod negotiate;

@@ -3,20 +3,20 @@
 //!
 //! A log line names the route, never the path; no header, query or body of the caller gets into it.
 
-use super::connection;
-use super::limits::Limits;
+use super::edge::{self, Seat};
 use super::refused;
 use super::reply::{HttpFailure, Noted, keep_fault, outcome_response};
 use super::represent;
 use super::routes::{self, Access};
 use crate::app::App;
+use crate::config::Limits;
 use crate::error::{Failure, Fault};
 use crate::security::PeerCertificate;
 use crate::telemetry::{Correlation, metrics as families};
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
-use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, Method};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
@@ -33,8 +33,8 @@ pub async fn observe(
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let started = Instant::now();
     let app = request.app_data::<web::Data<App>>().cloned();
-    let limits = request.app_data::<web::Data<Limits>>().cloned();
-    let (Some(app), Some(limits)) = (app, limits) else {
+    let seat = edge::seat_of(request.request());
+    let (Some(app), Some(seat)) = (app, seat) else {
         return Ok(request.into_response(HttpResponse::InternalServerError().finish()));
     };
     let correlation = correlation(request.headers(), &app);
@@ -43,7 +43,7 @@ pub async fn observe(
     let certificate = request.conn_data::<PeerCertificate>().cloned();
 
     // The request must not be cloned before it is routed: the router needs it for itself.
-    let may_enter = admitted(&request, app.config.limits.head_bytes).and_then(|()| limits.enter());
+    let may_enter = admitted(&request, &seat, app.config.limits.head_bytes);
     let mut response = match may_enter {
         Err(fault) => {
             let mut answer = outcome_response(&fault.into(), &base_url);
@@ -53,14 +53,14 @@ pub async fn observe(
             }
             request.into_response(answer)
         }
-        Ok(_in_flight) => match tokio::time::timeout(app.config.limits.handler, next.call(request)).await {
-            Ok(Ok(response)) => with_outcome(response, &base_url, &correlation),
-            Ok(Err(error)) => {
+        Ok(()) => match in_time(&app.config.limits, &seat, next.call(request)).await {
+            Some(Ok(response)) => with_outcome(response, &base_url, &correlation),
+            Some(Err(error)) => {
                 let failure = into_failure(&error);
                 refused::note(&app, &correlation, None, certificate.as_ref(), None, &failure).await;
                 return Err(lost(failure, &base_url, &correlation));
             }
-            Err(_) => {
+            None => {
                 let failure = Failure::new(Fault::Overloaded).because("the handler took too long");
                 refused::note(&app, &correlation, None, certificate.as_ref(), None, &failure).await;
                 return Err(lost(failure, &base_url, &correlation));
@@ -77,16 +77,38 @@ pub async fn observe(
         let route = routes::of(request);
         refused::note(&app, &correlation, partner, certificate.as_ref(), route, &fault.into()).await;
     }
+    if let Some(fault) = fault {
+        seat.is_refused(fault);
+    }
     put_headers(response.headers_mut(), &correlation);
     record(&response, &correlation, fault, started.elapsed());
     Ok(response)
 }
 
-/// Refuses what must not get as far as a route.
-fn admitted(request: &ServiceRequest, head_max: usize) -> Result<(), Fault> {
-    if connection::is_beyond_share(request.request()) {
-        return Err(Fault::RateLimited);
+/// What `work` gives, unless it takes too long. The time of the work begins when the request's body is there; that has a limit of
+/// its own.
+async fn in_time<T>(limits: &Limits, seat: &Seat, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = std::pin::pin!(work);
+    let begun = tokio::time::Instant::now();
+    let mut until = begun + limits.handler;
+    loop {
+        match tokio::time::timeout_at(until, work.as_mut()).await {
+            Ok(done) => return Some(done),
+            Err(_) => {
+                let later = seat.work_since().unwrap_or(begun + limits.body) + limits.handler;
+                if later <= until {
+                    return None;
+                }
+                until = later;
+            }
+        }
     }
+}
+
+/// Refuses what must not get as far as a route.
+fn admitted(request: &ServiceRequest, seat: &Seat, head_max: usize) -> Result<(), Fault> {
+    let has_token = request.headers().contains_key(header::AUTHORIZATION);
+    seat.enter(has_token)?;
     let line = request.method().as_str().len() + request.uri().path().len() + request.query_string().len();
     let fields = request
         .headers()

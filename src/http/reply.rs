@@ -1,11 +1,9 @@
 //! Failures as answers: OperationOutcome, and the headers that belong to a status.
 
-use super::conditional::{Conditions, Verdict};
 use crate::error::{Failure, Fault, Retry};
 use crate::fhir::outcome;
-use crate::secret;
 use actix_web::http::{StatusCode, header};
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError};
+use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use std::fmt;
 
 /// The FHIR media type as we answer it.
@@ -70,25 +68,6 @@ pub fn outcome_response(failure: &Failure, base_url: &str) -> HttpResponse {
     response
         .insert_header((header::CONTENT_TYPE, FHIR_JSON))
         .body(outcome::bytes(failure, base_url))
-}
-
-/// The answer of a document about this server, which has no version of its own: its tag is a digest of it.
-pub fn own_document(request: &HttpRequest, bytes: Vec<u8>) -> HttpResponse {
-    let tag = secret::hex(&secret::sha256(&bytes)[..12]);
-    let conditions = Conditions {
-        if_modified_since: None,
-        if_unmodified_since: None,
-        ..Conditions::of(request.headers())
-    };
-    let etag = (header::ETAG, format!("W/\"{tag}\""));
-    match conditions.judge(&tag, 0) {
-        Verdict::Send => HttpResponse::Ok()
-            .insert_header(etag)
-            .insert_header((header::CONTENT_TYPE, FHIR_JSON))
-            .body(bytes),
-        Verdict::NotModified => HttpResponse::NotModified().insert_header(etag).finish(),
-        Verdict::Failed => HttpFailure::from(Fault::PreconditionFailed).error_response(),
-    }
 }
 
 /// `WWW-Authenticate`, `Retry-After` and `Cache-Control`, as the status asks for (RFC 6750 section 3, RFC 9110).

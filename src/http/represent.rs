@@ -3,6 +3,8 @@
 //!
 //! Handlers answer FHIR JSON and know no other form. What they decided is never changed here: no status, no resource.
 
+use super::documents::Documents;
+use super::edge::SharedBody;
 use super::negotiate::{self, Form, Wanted};
 use super::page::{self, Answer, Site};
 use super::pretty::Indent;
@@ -10,7 +12,6 @@ use super::reply::{FHIR_JSON, outcome_response};
 use super::routes::{self, Access};
 use crate::app::App;
 use crate::error::{Failure, Fault};
-use crate::http::fhir::metadata;
 use actix_web::body::{BodySize, BoxBody, MessageBody, to_bytes_limited};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
@@ -22,6 +23,7 @@ use futures_util::stream;
 use serde_json::Value;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 
 /// Headers of ours that scripts of other origins may read.
 const EXPOSED: &str = "ETag, Last-Modified, Location, X-Request-Id, X-Correlation-Id";
@@ -34,6 +36,7 @@ pub async fn represent(
     // What cannot be served is refused by the handler, after it knows who asks; that refusal is JSON.
     let wanted = negotiate::wanted(request.request()).unwrap_or_default();
     let app = request.app_data::<Data<App>>().cloned();
+    let documents = request.app_data::<Data<Documents>>().cloned();
     let mut response = next.call(request).await?.map_into_boxed_body();
     if is_public(response.request()) {
         let headers = response.headers_mut();
@@ -52,9 +55,9 @@ pub async fn represent(
     if !is_fhir {
         return Ok(response);
     }
-    match (app, wanted) {
-        (Some(app), Wanted { form: Form::Html, .. }) => Ok(as_page(response, &app).await),
-        (_, wanted) => Ok(as_json(response, wanted)),
+    match (app, documents, wanted) {
+        (Some(app), Some(documents), Wanted { form: Form::Html, .. }) => Ok(as_page(response, &app, &documents).await),
+        (_, _, wanted) => Ok(as_json(response, wanted)),
     }
 }
 
@@ -68,6 +71,7 @@ fn as_json(mut response: ServiceResponse<BoxBody>, wanted: Wanted) -> ServiceRes
         response.headers_mut().insert(header::CONTENT_TYPE, generic);
     }
     if wanted.pretty {
+        response.response_mut().extensions_mut().remove::<SharedBody>();
         return response.map_body(|_, body| indented(body));
     }
     response
@@ -90,20 +94,21 @@ fn indented(body: BoxBody) -> BoxBody {
     BoxBody::new(actix_web::body::BodyStream::new(Box::pin(pieces)))
 }
 
-async fn as_page(response: ServiceResponse<BoxBody>, app: &App) -> ServiceResponse<BoxBody> {
+async fn as_page(response: ServiceResponse<BoxBody>, app: &App, documents: &Documents) -> ServiceResponse<BoxBody> {
     let (request, response) = response.into_parts();
     let (mut response, body) = response.into_parts();
     page_headers(response.headers_mut());
+    response.extensions_mut().remove::<SharedBody>();
     if request.method() == Method::HEAD {
         return ServiceResponse::new(request, response.set_body(BoxBody::new(actix_web::body::None::new())));
     }
     let base_url = app.ctx.payer.base_url.clone();
-    let payer_name = app.ctx.payer.name.clone();
+    let statement = Arc::clone(&documents.now().statement);
     let bytes = to_bytes_limited(body, page::SHOWN_BYTES).await.map(Result::ok);
     let asked = Asked::of(&request, &response);
     // Not on this thread: it serves other requests meanwhile.
     let drawn = web::block(move || {
-        let site = Site::new(&base_url, metadata::capability_statement(&base_url, &payer_name));
+        let site = Site::new(&base_url, statement);
         match bytes {
             Err(_) => Some(page::too_large(&site, &site.plain_path(&asked.path))),
             Ok(bytes) => {

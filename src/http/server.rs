@@ -1,10 +1,12 @@
 //! The two listeners: partners' side over TLS, operations side on its own address. Start, stop, and nothing between.
 
-use super::limits::{Limits, Shares};
-use super::{connection, observe, ops, path, represent, routes};
+use super::documents::Documents;
+use super::edge::{self, Edge};
+use super::limits::Limits;
+use super::{observe, ops, path, represent, routes};
 use crate::app::App;
 use crate::error::{Failure, Fault};
-use actix_web::dev::ServerHandle;
+use actix_server::{ServerBuilder, ServerHandle};
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{App as ActixApp, HttpServer, middleware};
 use std::net::SocketAddr;
@@ -23,6 +25,7 @@ pub struct Running {
     /// Where the operations side listens.
     pub ops: SocketAddr,
     app: Data<App>,
+    documents: Data<Documents>,
     handles: [ServerHandle; 2],
     tasks: [JoinHandle<std::io::Result<()>>; 2],
 }
@@ -41,19 +44,20 @@ pub fn start(app: Data<App>, extra: Option<Extra>) -> Result<Running, Failure> {
     }
     ops::install_metrics();
     let in_flight = Data::new(Limits::new(limits.in_flight, limits.in_flight_per_partner));
-    let (data, flight) = (app.clone(), in_flight);
-    let shares = Shares::new(limits.connections_per_partner);
-    let workers = available_parallelism().map_or(2, NonZeroUsize::get);
-    let partners_side = HttpServer::new(move || {
+    let documents = Data::new(Documents::new(&app));
+    let (data, flight, public) = (app.clone(), in_flight, documents.clone());
+    let partners_side = move || {
         let server = ActixApp::new()
             .app_data(data.clone())
             .app_data(flight.clone())
+            .app_data(public.clone())
             .app_data(web::PayloadConfig::new(64 * 1024 * 1024))
             .wrap(middleware::from_fn(observe::observe))
             .wrap(middleware::from_fn(represent::represent));
         #[cfg(debug_assertions)]
         let server = server.wrap(middleware::from_fn(super::defects::spoil));
         server
+            .wrap(middleware::from_fn(edge::ring))
             // Outermost: all that follows sees the normal path.
             .wrap(middleware::from_fn(path::normalize))
             .configure(routes::configure)
@@ -63,24 +67,15 @@ pub fn start(app: Data<App>, extra: Option<Extra>) -> Result<Running, Failure> {
                 }
             })
             .default_service(web::to(observe::route_unknown))
-    })
-    .workers(workers)
-    .on_connect(move |stream, data| connection::opened(stream, data, &shares))
-    .tcp_nodelay(true)
-    .keep_alive(limits.keep_alive)
-    .client_request_timeout(limits.head)
-    .client_disconnect_timeout(Duration::from_secs(2))
-    .tls_handshake_timeout(limits.tls)
-    // The framework counts for each worker.
-    .max_connections(limits.connections.div_ceil(workers))
-    .max_connection_rate(512)
-    .backlog(1024)
-    .shutdown_timeout(limits.drain.as_secs())
-    .disable_signals();
-    let fhir_server = partners_side
-        .bind_rustls_0_23(server.fhir_listen, app.tls.config()?)
-        .map_err(|error| cannot_listen("server.fhir_listen", error))?;
-    let fhir = fhir_server.addrs().first().copied().unwrap_or(server.fhir_listen);
+    };
+    let workers = available_parallelism().map_or(2, NonZeroUsize::get);
+    let builder = ServerBuilder::new()
+        .workers(workers)
+        // The edge counts, for all workers together, and closes what is beyond.
+        .max_concurrent_connections(usize::MAX / 2)
+        .shutdown_timeout(limits.drain.as_secs())
+        .disable_signals();
+    let (fhir_server, fhir) = edge::listen(builder, &app, &Edge::new(*limits), partners_side)?;
 
     let data = app.clone();
     let operations_side = move || {
@@ -104,12 +99,18 @@ pub fn start(app: Data<App>, extra: Option<Extra>) -> Result<Running, Failure> {
         fhir,
         ops,
         app,
+        documents,
         handles,
         tasks,
     })
 }
 
 impl Running {
+    /// Makes the public documents anew, after what they tell of may have changed.
+    pub fn renew_documents(&self) {
+        self.documents.renew(&self.app);
+    }
+
     /// Not ready at once; `notice` for balancers to see it; then no new connections, running requests end, the store settles.
     pub async fn stop(self, notice: Duration) {
         self.app.drain();

@@ -34,6 +34,6 @@ pub use oauth::{OauthRequest, OauthSettings, oauth_error};
 pub use operator::{Operator, Role};
 pub use refusals::Refusals;
 pub use scopes::{Permission, Scopes};
-pub use throttle::Throttle;
+pub use throttle::{Network, Throttle, network};
 pub use tls::{ServerTls, TlsFiles};
 pub use token::{TokenAnswer, TokenRequest, issue};

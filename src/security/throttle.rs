@@ -21,7 +21,7 @@ const CLIENTS: usize = 16_384;
 const IDS_OF_NETWORK: usize = 64;
 
 /// The network of an address: IPv4 whole, IPv6 by its /64, which is what one subscriber has.
-type Network = [u8; 8];
+pub type Network = [u8; 8];
 
 /// Who is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,7 +43,8 @@ impl Origin {
     }
 }
 
-fn network(address: Option<IpAddr>) -> Network {
+/// The network of an address, by which clients without a proved identity are counted.
+pub fn network(address: Option<IpAddr>) -> Network {
     let mut network = Network::default();
     match address.map(|address| address.to_canonical()) {
         None => {}

@@ -67,6 +67,12 @@ pub const DISCLOSURES: &str = "causeway_disclosures_total";
 pub const DISCLOSED_BYTES: &str = "causeway_disclosed_bytes_total";
 /// Resources that an import looked at.
 pub const IMPORTED: &str = "causeway_imported_resources_total";
+/// Open connections of the partners' side, by door.
+pub const CONNECTIONS: &str = "causeway_connections";
+/// Connections that were turned away.
+pub const TURNED_AWAY: &str = "causeway_connections_turned_away_total";
+/// Slow peers that were cut off.
+pub const SLOW_PEERS: &str = "causeway_slow_peers_total";
 /// Bytes of the store.
 pub const STORE_BYTES: &str = "causeway_store_bytes";
 
@@ -170,6 +176,24 @@ pub const FAMILIES: &[Family] = {
             Counter,
             &[],
             "Matches that a shadow policy was not compared with, because too many waited.",
+        ),
+        family(
+            CONNECTIONS,
+            Gauge,
+            &[("door", Words(&["setting-up", "stranger", "partner"]))],
+            "Open connections of the partners' side: being set up, of strangers, of partners.",
+        ),
+        family(
+            TURNED_AWAY,
+            Counter,
+            &[("reason", Words(&["rate", "address", "full", "handshake", "proxy"]))],
+            "Connections that were closed before a request: its address opens them too fast or has too many, there is no room, the handshake was late or failed, a balancer's header was wrong.",
+        ),
+        family(
+            SLOW_PEERS,
+            Counter,
+            &[("reason", Words(&["head", "idle", "reader", "body"]))],
+            "Peers that were cut off: a request head, any byte or a request body did not come in time, or the answer was read too slowly.",
         ),
         family(
             STORE_BYTES,

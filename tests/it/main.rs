@@ -18,6 +18,7 @@ mod contract_trust;
 mod demo_files;
 mod disclosures;
 mod docs;
+mod edge;
 mod errors;
 mod explorer;
 mod files;

@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::audit::{Action, Actor};
 use crate::error::{Failure, Fault};
-use crate::http::limits::{Held, Limits};
+use crate::http::edge;
 use crate::http::observe::{SeenPartner, correlation_of};
 use crate::http::reply::HttpFailure;
 use crate::http::routes::{self, Access};
@@ -21,7 +21,6 @@ pub struct Authorised {
     pub caller: Caller,
     /// What its token allows.
     pub scopes: Scopes,
-    _in_flight: Held,
 }
 
 impl FromRequest for Authorised {
@@ -31,18 +30,15 @@ impl FromRequest for Authorised {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
         Box::pin(async move {
-            let (Some(app), Some(limits)) = (
-                request.app_data::<web::Data<App>>(),
-                request.app_data::<web::Data<Limits>>(),
-            ) else {
+            let Some(app) = request.app_data::<web::Data<App>>() else {
                 return Err(Fault::Internal.into());
             };
-            authorise(&request, app, limits).await.map_err(HttpFailure)
+            authorise(&request, app).await.map_err(HttpFailure)
         })
     }
 }
 
-async fn authorise(request: &HttpRequest, app: &App, limits: &Limits) -> Result<Authorised, Failure> {
+async fn authorise(request: &HttpRequest, app: &App) -> Result<Authorised, Failure> {
     let access = routes::of(request)
         .map(|route| route.access)
         .ok_or(Fault::RouteUnknown)?;
@@ -52,7 +48,9 @@ async fn authorise(request: &HttpRequest, app: &App, limits: &Limits) -> Result<
         .authenticate(&app.ctx, bearer(request)?, certificate, correlation_of(request))
         .await?;
     request.extensions_mut().insert(SeenPartner(caller.partner.id.clone()));
-    let in_flight = limits.enter_partner(&caller.partner.id)?;
+    if let Some(seat) = edge::seat_of(request) {
+        seat.is_of(&caller.partner.id)?;
+    }
     let scopes = Scopes::parse(&caller.scope);
     let allowed = match access {
         Access::Read(rtype) => scopes.allows(rtype, Permission::Read),
@@ -65,11 +63,7 @@ async fn authorise(request: &HttpRequest, app: &App, limits: &Limits) -> Result<
     if !allowed {
         return Err(Fault::ScopeMissing.into());
     }
-    Ok(Authorised {
-        caller,
-        scopes,
-        _in_flight: in_flight,
-    })
+    Ok(Authorised { caller, scopes })
 }
 
 /// The type in the path, if it is one that is served.

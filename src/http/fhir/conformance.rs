@@ -6,8 +6,9 @@ use crate::app::App;
 use crate::error::{Failure, Fault};
 use crate::fhir::search::params::{COMMON, PARAMS, Param};
 use crate::fhir::{operations, outcome_profile};
+use crate::http::documents::{Described, Documents};
 use crate::http::negotiate::{self, encode};
-use crate::http::reply::{FHIR_JSON, HttpFailure, own_document};
+use crate::http::reply::{FHIR_JSON, HttpFailure};
 use crate::release;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -111,21 +112,23 @@ fn rtype(request: &HttpRequest) -> &str {
 pub async fn read(
     request: HttpRequest,
     path: web::Path<(String, String)>,
-    app: web::Data<App>,
+    documents: web::Data<Documents>,
 ) -> Result<HttpResponse, HttpFailure> {
     negotiate::form(&request)?;
-    let base_url = &app.ctx.payer.base_url;
-    let found = resources(rtype(&request), base_url)
-        .into_iter()
-        .find(|one| one["id"] == path.1.as_str());
-    let bytes = found.ok_or(Fault::NotFound)?.to_string().into_bytes();
-    Ok(own_document(&request, bytes))
+    let made = documents.now();
+    let mut all = made.described(rtype(&request)).iter();
+    let found = all.find(|one| one.element("id") == path.1).ok_or(Fault::NotFound)?;
+    Ok(found.document.answer(&request))
 }
 
 /// `GET [type]?…`.
-pub async fn search(request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, HttpFailure> {
+pub async fn search(
+    request: HttpRequest,
+    app: web::Data<App>,
+    documents: web::Data<Documents>,
+) -> Result<HttpResponse, HttpFailure> {
     let pairs = negotiate::pairs(request.query_string())?;
-    answer(&request, &app, &pairs)
+    answer(&request, &app, &documents, &pairs)
 }
 
 /// `POST [type]/_search`.
@@ -133,18 +136,35 @@ pub async fn search_post(
     request: HttpRequest,
     payload: web::Payload,
     app: web::Data<App>,
+    documents: web::Data<Documents>,
 ) -> Result<HttpResponse, HttpFailure> {
     let pairs = posted(&request, payload).await?;
-    answer(&request, &app, &pairs)
+    answer(&request, &app, &documents, &pairs)
 }
 
-fn answer(request: &HttpRequest, app: &App, pairs: &[(String, String)]) -> Result<HttpResponse, HttpFailure> {
+fn answer(
+    request: &HttpRequest,
+    app: &App,
+    documents: &Documents,
+    pairs: &[(String, String)],
+) -> Result<HttpResponse, HttpFailure> {
     let pairs = negotiate::filled(pairs.to_vec(), negotiate::form(request)?);
-    let (rtype, base_url) = (rtype(request), &app.ctx.payer.base_url);
-    let bytes = bundle(rtype, &pairs, base_url, negotiate::is_strict(request))?;
+    let (rtype, base_url, made) = (rtype(request), &app.ctx.payer.base_url, documents.now());
+    let bytes = bundle_of(
+        made.described(rtype),
+        rtype,
+        &pairs,
+        base_url,
+        negotiate::is_strict(request),
+    )?;
     Ok(HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, FHIR_JSON))
         .body(bytes))
+}
+
+/// The resources of a conformance type, made ready to be found and sent.
+pub fn described(rtype: &str, base_url: &str) -> Vec<Described> {
+    resources(rtype, base_url).iter().map(Described::new).collect()
 }
 
 /// All that match, on one page: there are few.
@@ -152,7 +172,17 @@ fn answer(request: &HttpRequest, app: &App, pairs: &[(String, String)]) -> Resul
 /// # Errors
 /// [`Fault::ParameterUnknown`].
 pub fn bundle(rtype: &str, pairs: &[(String, String)], base_url: &str, strict: bool) -> Result<Vec<u8>, Failure> {
-    let mut found = resources(rtype, base_url);
+    bundle_of(&described(rtype, base_url), rtype, pairs, base_url, strict)
+}
+
+fn bundle_of(
+    all: &[Described],
+    rtype: &str,
+    pairs: &[(String, String)],
+    base_url: &str,
+    strict: bool,
+) -> Result<Vec<u8>, Failure> {
+    let mut found: Vec<&Described> = all.iter().collect();
     let mut own = Vec::new();
     let mut only_count = false;
     for (name, value) in pairs {
@@ -161,7 +191,7 @@ pub fn bundle(rtype: &str, pairs: &[(String, String)], base_url: &str, strict: b
                 let element = known.trim_start_matches('_');
                 let wanted: Vec<&str> = value.split(',').collect();
                 found.retain(|one| {
-                    let text = one[element].as_str().unwrap_or_default();
+                    let text = one.element(element);
                     wanted.iter().any(|wanted| match *kind {
                         "string" => text.to_lowercase().starts_with(&wanted.to_lowercase()),
                         _ => text == *wanted,
@@ -185,19 +215,26 @@ pub fn bundle(rtype: &str, pairs: &[(String, String)], base_url: &str, strict: b
     if only_count {
         found.clear();
     }
-    let entry: Vec<Value> = found
-        .into_iter()
-        .map(|one| json!({"fullUrl": one["url"], "resource": one, "search": {"mode": "match"}}))
-        .collect();
     let sign = if own.is_empty() { "" } else { "?" };
-    let mut bundle = json!({
+    let bundle = json!({
         "resourceType": "Bundle", "type": "searchset", "total": total,
         "link": [{"relation": "self", "url": format!("{base_url}/{rtype}{sign}{}", own.join("&"))}],
     });
-    if !entry.is_empty() {
-        bundle["entry"] = Value::Array(entry);
+    let mut bytes = bundle.to_string().into_bytes();
+    if !found.is_empty() {
+        // The resources go in as the bytes they are.
+        bytes.pop();
+        bytes.extend_from_slice(b",\"entry\":[");
+        for (at, one) in found.into_iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            let url = Value::from(one.element("url"));
+            bytes.extend_from_slice(format!("{comma}{{\"fullUrl\":{url},\"resource\":").as_bytes());
+            bytes.extend_from_slice(one.document.bytes());
+            bytes.extend_from_slice(b",\"search\":{\"mode\":\"match\"}}");
+        }
+        bytes.extend_from_slice(b"]}");
     }
-    Ok(bundle.to_string().into_bytes())
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -1,14 +1,13 @@
 //! The CapabilityStatement, written from the table of routes, so that it cannot claim what is not there.
 
 use super::conformance::{self, SEARCHED_BY, search_parameter_id};
-use super::modes;
-use crate::app::App;
 use crate::error::{Failure, Fault};
 use crate::fhir::profiles;
 use crate::fhir::search::Kind;
 use crate::fhir::search::params::{self, COMMON, PARAMS};
+use crate::http::documents::Documents;
 use crate::http::negotiate;
-use crate::http::reply::{HttpFailure, own_document};
+use crate::http::reply::HttpFailure;
 use crate::http::routes::{Access, EVERYTHING, Interaction, MEMBER_MATCH, ROUTES};
 use crate::records::compartment;
 use crate::release;
@@ -16,22 +15,21 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
 /// `GET metadata`, in the mode that is asked for.
-pub async fn get(request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, HttpFailure> {
+pub async fn get(request: HttpRequest, documents: web::Data<Documents>) -> Result<HttpResponse, HttpFailure> {
     negotiate::form(&request)?;
-    let payer = &app.ctx.payer;
-    let statement = capability_statement(&payer.base_url, &payer.name);
+    let made = documents.now();
     let document = match negotiate::query_value(request.query_string(), "mode").as_deref() {
-        None | Some("full") => statement,
-        Some("normative") => modes::normative(statement),
-        Some("terminology") => modes::terminology(&payer.base_url, &payer.name, &statement["date"]),
+        None | Some("full") => &made.capability,
+        Some("normative") => &made.normative,
+        Some("terminology") => &made.terminology,
         Some(_) => return Err(Failure::new(Fault::ParameterInvalid).at("metadata?mode").into()),
     };
-    Ok(own_document(&request, document.to_string().into_bytes()))
+    Ok(document.answer(&request))
 }
 
 /// The bases: the readable CapabilityStatement for browsers and programs alike.
-pub async fn home(request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, HttpFailure> {
-    get(request, app).await
+pub async fn home(request: HttpRequest, documents: web::Data<Documents>) -> Result<HttpResponse, HttpFailure> {
+    get(request, documents).await
 }
 
 /// The CapabilityStatement of this server.

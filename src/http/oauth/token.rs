@@ -2,9 +2,9 @@
 
 use crate::app::App;
 use crate::error::{Failure, Fault};
-use crate::http::body;
 use crate::http::observe::correlation_of;
 use crate::http::reply::{error_headers, keep_fault};
+use crate::http::{body, edge};
 use crate::security::{self, OauthRequest, PeerCertificate, oauth_error};
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
@@ -20,7 +20,12 @@ pub async fn post(request: HttpRequest, payload: web::Payload, app: web::Data<Ap
         security::issue(&app.ctx, &app.oauth, wanted(&request, &bytes)).await
     };
     match done.await {
-        Ok(answer) => json_answer(StatusCode::OK, &answer.to_json()),
+        Ok(answer) => {
+            if let Some(seat) = edge::seat_of(&request) {
+                seat.got_token();
+            }
+            json_answer(StatusCode::OK, &answer.to_json())
+        }
         Err(failure) => refusal(&failure),
     }
 }
@@ -54,7 +59,11 @@ pub async fn revoke(request: HttpRequest, payload: web::Payload, app: web::Data<
 async fn form(request: &HttpRequest, payload: web::Payload) -> Result<web::Bytes, Failure> {
     body::any(request, payload, FORM_BYTES)
         .await
-        .map_err(|failure| Failure::new(Fault::OauthRequest).because(failure))
+        .map_err(|failure| match failure.fault() {
+            // Not the request's form, but when it came and how much there was to do.
+            Fault::RequestTimeout | Fault::Overloaded | Fault::RateLimited | Fault::AddressLimited => failure,
+            _ => Failure::new(Fault::OauthRequest).because(failure),
+        })
 }
 
 fn wanted<'a>(request: &'a HttpRequest, bytes: &'a [u8]) -> OauthRequest<'a> {

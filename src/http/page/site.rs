@@ -6,24 +6,25 @@ use super::{items, text};
 use crate::fhir::operations;
 use crate::ids::is_fhir_id;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// One server, as its pages describe it.
 pub struct Site {
     base_url: String,
     path: String,
-    statement: Value,
+    statement: Arc<Value>,
     operations: Vec<Value>,
 }
 
 impl Site {
     /// The server at `base_url` (no slash at its end) that this CapabilityStatement describes.
-    pub fn new(base_url: &str, statement: Value) -> Site {
+    pub fn new(base_url: &str, statement: impl Into<Arc<Value>>) -> Site {
         let after_scheme = base_url.split_once("://").map_or(base_url, |(_, rest)| rest);
         let path = after_scheme.find('/').map_or("", |at| &after_scheme[at..]);
         Site {
             base_url: base_url.to_owned(),
             path: path.to_owned(),
-            statement,
+            statement: statement.into(),
             operations: operations::definitions(base_url),
         }
     }

@@ -255,7 +255,7 @@ fn t_a21_tls_1_2_is_taken_with_forward_secrecy_and_nothing_is_resumed() {
         ),
         (0, 0, false)
     );
-    assert_eq!(config.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
+    assert_eq!(config.alpn_protocols, [b"http/1.1".to_vec()]);
     for suite in provider().cipher_suites.iter() {
         let name = format!("{:?}", suite.suite());
         assert!(

@@ -185,6 +185,11 @@ impl TestPayer {
         }
     }
 
+    /// The id of the server's process.
+    pub fn process(&self) -> u32 {
+        self.child.as_ref().expect("a running server").id()
+    }
+
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.home().join("server.log")).unwrap_or_default()
     }

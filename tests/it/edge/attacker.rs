@@ -1,0 +1,131 @@
+//! What an attacker does: connections from an address of its own, with TLS or without, and bytes as it likes.
+
+use crate::support::payer::TestPayer;
+use crate::support::pki::Pair;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use socket2::{Domain, Socket, Type};
+use std::io::{self, Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub type Tls = StreamOwned<ClientConnection, TcpStream>;
+
+/// An attacker at one address, 127.0.0.`last`. Clones share its TLS configuration.
+#[derive(Clone)]
+pub struct Attacker {
+    config: Arc<ClientConfig>,
+    server: SocketAddr,
+    last: u8,
+}
+
+impl Attacker {
+    pub fn at(payer: &TestPayer, last: u8, identity: Option<&Pair>, alpn: &[&str]) -> Attacker {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let certificate = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).expect("a certificate");
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate(&payer.pki.ca)).expect("a root");
+        let builder = ClientConfig::builder().with_root_certificates(roots);
+        let config = match identity {
+            None => Ok(builder.with_no_client_auth()),
+            Some(pair) => {
+                let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).expect("a key");
+                builder.with_client_auth_cert(vec![certificate(&pair.certificate)], key)
+            }
+        };
+        let mut config = config.expect("a configuration");
+        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let port = payer.origin.rsplit(':').next().and_then(|port| port.parse().ok());
+        Attacker {
+            config: Arc::new(config),
+            server: (Ipv4Addr::LOCALHOST, port.expect("a port")).into(),
+            last,
+        }
+    }
+
+    /// The same attacker at another address.
+    pub fn moved(&self, last: u8) -> Attacker {
+        Attacker { last, ..self.clone() }
+    }
+
+    /// A TCP connection; small windows, so that what is not read stays with the server.
+    pub fn connect(&self) -> io::Result<TcpStream> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.set_recv_buffer_size(4096)?;
+        let own: SocketAddr = (Ipv4Addr::new(127, 0, 0, self.last), 0).into();
+        socket.bind(&own.into())?;
+        socket.connect_timeout(&self.server.into(), Duration::from_secs(5))?;
+        let stream: TcpStream = socket.into();
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.set_write_timeout(Some(Duration::from_secs(1)))?;
+        Ok(stream)
+    }
+
+    /// TLS over a connection that is there.
+    pub fn secure(&self, socket: TcpStream) -> io::Result<Tls> {
+        let name = ServerName::try_from("localhost").expect("a name");
+        let session = ClientConnection::new(Arc::clone(&self.config), name).map_err(io::Error::other)?;
+        let mut stream = StreamOwned::new(session, socket);
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        Ok(stream)
+    }
+
+    /// A connection whose handshake is over, as far as the client sees it.
+    pub fn open(&self) -> io::Result<Tls> {
+        self.connect().and_then(|socket| self.secure(socket))
+    }
+}
+
+/// The status of the next answer, read no further than to the end of its head.
+pub fn status(stream: &mut Tls) -> io::Result<u16> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read(&mut byte)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => head.push(byte[0]),
+        }
+    }
+    let text = String::from_utf8_lossy(&head);
+    text.split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok())
+        .ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// Writes `piece` again and again with pauses until the server ends the connection; how long that took, and what it answered.
+pub fn drip(stream: &mut Tls, piece: &[u8], at_most: Duration) -> (Duration, String) {
+    let begun = Instant::now();
+    let mut said = Vec::new();
+    let short = Some(Duration::from_millis(100));
+    stream.sock.set_read_timeout(short).expect("a socket option");
+    while begun.elapsed() < at_most {
+        if stream.write_all(piece).and_then(|()| stream.flush()).is_err() {
+            break;
+        }
+        let mut bytes = [0; 4096];
+        match stream.read(&mut bytes) {
+            Ok(0) => break,
+            Ok(read) => said.extend_from_slice(&bytes[..read]),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
+            Err(_) => break,
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    (begun.elapsed(), String::from_utf8_lossy(&said).into_owned())
+}
+
+/// Whether the server has closed this connection by now.
+pub fn is_closed(socket: &mut TcpStream) -> bool {
+    let short = Some(Duration::from_millis(1));
+    socket.set_read_timeout(short).expect("a socket option");
+    match socket.read(&mut [0; 1024]) {
+        Ok(read) => read == 0,
+        Err(error) => !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut),
+    }
+}

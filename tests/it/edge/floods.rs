@@ -1,0 +1,179 @@
+//! Strangers who ask much: windows that never open, public documents without end, sockets that say nothing.
+
+use super::attacker::{Attacker, is_closed, status};
+use super::victims::Scene;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+const GET: &[u8] = b"GET /fhir/metadata HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
+/// Threads that attack until they are stopped.
+struct Attack {
+    stop: Arc<AtomicBool>,
+    done: Arc<AtomicUsize>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Attack {
+    /// `work` again and again on so many threads; it counts what it got done.
+    fn begin(threads: u8, work: impl Fn(u8, &AtomicBool, &AtomicUsize) + Clone + Send + 'static) -> Attack {
+        let (stop, done) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+        let threads = (0..threads).map(|n| {
+            let (stop, done, work) = (Arc::clone(&stop), Arc::clone(&done), work.clone());
+            std::thread::spawn(move || {
+                while !stop.load(Ordering::Acquire) {
+                    work(n, &stop, &done);
+                    std::thread::sleep(Duration::from_millis(200));
+                }
+            })
+        });
+        Attack {
+            threads: threads.collect(),
+            stop,
+            done,
+        }
+    }
+
+    fn end(self) -> usize {
+        self.stop.store(true, Ordering::Release);
+        for thread in self.threads {
+            thread.join().expect("an attacker");
+        }
+        self.done.load(Ordering::Acquire)
+    }
+}
+
+#[tokio::test]
+async fn t_b07_http2_is_not_offered_and_answers_that_nobody_reads_cost_others_nothing() {
+    let scene = Scene::open(&[]).await;
+    let attacker = Attacker::at(&scene.payer, 2, None, &["h2", "http/1.1"]);
+    let stream = attacker.open().expect("a connection");
+    assert_eq!(stream.conn.alpn_protocol(), Some(&b"http/1.1"[..]));
+    let only_h2 = Attacker::at(&scene.payer, 2, None, &["h2"]);
+    let refused = only_h2.open().and_then(|mut stream| stream.read(&mut [0; 1]));
+    assert!(
+        refused.is_err(),
+        "a client that wants HTTP/2 alone is told so in the handshake"
+    );
+
+    scene.served("idle", Duration::from_secs(1)).await;
+    // What was 2 connections with 20,000 streams each is two connections with 20,000 requests each, and as many more as it may.
+    let attack = Attack::begin(64, move |_, stop, done| {
+        let Ok(mut stream) = attacker.open() else { return };
+        let requests = GET.repeat(100);
+        for _ in 0..200 {
+            if stop.load(Ordering::Acquire) || stream.write_all(&requests).is_err() {
+                break;
+            }
+            done.fetch_add(100, Ordering::AcqRel);
+        }
+        // Nothing is read; the connection is held for as long as the server holds it.
+        let mut socket: TcpStream = stream.sock;
+        while !stop.load(Ordering::Acquire) && !peek_closed(&mut socket) {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    });
+    scene.served("under attack", Duration::from_secs(5)).await;
+    scene.assert_memory("under attack");
+    println!("{} requests were written", attack.end());
+    scene.served("after it", Duration::from_secs(1)).await;
+    scene.assert_memory("after it");
+}
+
+/// Whether the peer has gone, without reading what it sent.
+fn peek_closed(socket: &mut TcpStream) -> bool {
+    let _ = socket.set_nonblocking(true);
+    match socket.write(&[]) {
+        Ok(_) => matches!(socket.take_error(), Ok(Some(_)) | Err(_)),
+        Err(_) => true,
+    }
+}
+
+#[tokio::test]
+async fn t_b07_64_connections_on_a_public_document_do_not_slow_partners_down() {
+    let scene = Scene::open(&[]).await;
+    let attacker = Attacker::at(&scene.payer, 2, None, &[]);
+    let (idle, _) = scene.served("idle", Duration::from_secs(2)).await;
+    let attack = Attack::begin(64, move |_, stop, done| {
+        let Ok(mut stream) = attacker.open() else { return };
+        while !stop.load(Ordering::Acquire) {
+            if stream.write_all(GET).is_err() {
+                return;
+            }
+            match status(&mut stream) {
+                Ok(200) => {
+                    done.fetch_add(1, Ordering::AcqRel);
+                }
+                _ => return,
+            }
+            // The body; whatever it is, it ends with the next answer's head or the connection's end.
+            let mut body = [0; 64 * 1024];
+            let _ = stream.read(&mut body);
+        }
+    });
+    let (attacked, _) = scene.served("under attack", Duration::from_secs(5)).await;
+    scene.assert_memory("under attack");
+    println!("{} answers were taken", attack.end());
+    let most = (idle * 3).max(Duration::from_millis(150));
+    assert!(attacked <= most, "median {attacked:?}, idle {idle:?}");
+    assert!(scene.metric("causeway_connections_turned_away_total{reason=\"rate\"}") > 0.0);
+    scene.served("after it", Duration::from_secs(1)).await;
+}
+
+#[tokio::test]
+async fn t_b06_1100_silent_sockets_of_one_address_keep_nobody_out() {
+    let scene = Scene::open(&[]).await;
+    let attacker = Attacker::at(&scene.payer, 2, None, &[]);
+    let mut sockets: Vec<TcpStream> = (0..1100).filter_map(|_| attacker.connect().ok()).collect();
+    println!("{} sockets were connected", sockets.len());
+    scene.served("under attack", Duration::from_secs(3)).await;
+    scene.assert_memory("under attack");
+    let open = sockets
+        .iter_mut()
+        .filter_map(|socket| (!is_closed(socket)).then_some(()))
+        .count();
+    assert!(open <= 64, "{open} of one address are open");
+    drop(sockets);
+    // The same from sixteen addresses, which together could take all handshakes.
+    let sockets: Vec<TcpStream> = (0..640u16)
+        .filter_map(|n| attacker.moved(2 + (n % 16) as u8).connect().ok())
+        .collect();
+    scene.served("from sixteen addresses", Duration::from_secs(2)).await;
+    drop(sockets);
+    scene.served("after it", Duration::from_secs(1)).await;
+}
+
+#[tokio::test]
+async fn t_b07_a_flood_of_requests_is_429_and_counted_for_its_address_alone() {
+    let scene = Scene::open(&[
+        ("CAUSEWAY_LIMITS__STRANGER_REQUEST_RATE", "5"),
+        ("CAUSEWAY_LIMITS__CONNECTION_RATE", "1000"),
+    ])
+    .await;
+    let ask = |attacker: &Attacker| {
+        let mut stream = attacker.open().expect("a connection");
+        stream.write_all(GET).expect("a request");
+        let mut head = vec![0; 2048];
+        let mut read = 0;
+        while !head.windows(4).any(|four| four == b"\r\n\r\n") {
+            read += stream.read(&mut head[read..]).expect("a head");
+        }
+        String::from_utf8_lossy(&head).to_lowercase()
+    };
+    let attacker = Attacker::at(&scene.payer, 2, None, &[]);
+    let heads: Vec<String> = (0..60).map(|_| ask(&attacker)).collect();
+    let refused: Vec<&String> = heads.iter().filter(|head| head.starts_with("http/1.1 429")).collect();
+    assert!((10..=40).contains(&refused.len()), "{} of 60", refused.len());
+    for head in refused {
+        assert!(
+            head.contains("retry-after: ") && head.contains("connection: close"),
+            "{head}"
+        );
+    }
+    assert!(ask(&attacker.moved(3)).starts_with("http/1.1 200"), "another address");
+    scene.served("meanwhile", Duration::from_secs(1)).await;
+}

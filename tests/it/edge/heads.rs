@@ -1,0 +1,71 @@
+//! Heads whose bodies do not come: they take no place from anybody.
+
+use super::attacker::{Attacker, drip, status};
+use super::victims::Scene;
+use causeway::error::Fault;
+use std::io::Write as _;
+use std::time::Duration;
+
+const TOKEN: &str = "POST /oauth/token HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: 900\r\n\r\n";
+
+#[tokio::test]
+async fn t_b07_heads_without_bodies_take_no_place_in_flight() {
+    // A smaller number for a shorter test: more heads than there are places, of strangers and of all.
+    let limits = [
+        ("CAUSEWAY_LIMITS__IN_FLIGHT", "40"),
+        ("CAUSEWAY_LIMITS__STRANGER_IN_FLIGHT", "16"),
+    ];
+    let scene = Scene::open(&limits).await;
+    let attacker = Attacker::at(&scene.payer, 2, None, &[]);
+    let mut held = Vec::new();
+    for n in 0..160 {
+        let mut stream = attacker.moved(2 + n % 4).open().expect("a connection");
+        stream.write_all(TOKEN.as_bytes()).expect("a head");
+        held.push(stream);
+    }
+    // A partner's own heads are nobody's trouble either.
+    let partner = Attacker::at(&scene.payer, 6, Some(scene.pair()), &[]);
+    for _ in 0..50 {
+        let mut stream = partner.open().expect("a connection");
+        let head = format!(
+            "POST /fhir/Patient/$member-match HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\
+             content-type: application/fhir+json\r\ncontent-length: 900\r\n\r\n",
+            scene.token()
+        );
+        stream.write_all(head.as_bytes()).expect("a head");
+        held.push(stream);
+    }
+    scene.served("under attack", Duration::from_secs(3)).await;
+    scene.assert_memory("under attack");
+    drop(held);
+    scene.served("after it", Duration::from_secs(1)).await;
+}
+
+#[tokio::test]
+async fn a_member_match_whose_body_drips_is_408_and_not_503() {
+    // The time for an answer, which is shorter here than that for a body, begins when the body is there.
+    let limits = [
+        ("CAUSEWAY_LIMITS__BODY_SECONDS", "3"),
+        ("CAUSEWAY_LIMITS__HANDLER_SECONDS", "1"),
+    ];
+    let scene = Scene::open(&limits).await;
+    let token = scene.token();
+    let partner = Attacker::at(&scene.payer, 6, Some(scene.pair()), &[]);
+    let mut stream = partner.open().expect("a connection");
+    let head = format!(
+        "POST /fhir/Patient/$member-match HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\
+         content-type: application/fhir+json\r\ncontent-length: 5000\r\n\r\n{{"
+    );
+    stream.write_all(head.as_bytes()).expect("a head");
+    let (took, said) = drip(&mut stream, b" ", Duration::from_secs(15));
+    println!("ended after {took:?}");
+    assert!(said.starts_with("HTTP/1.1 408"), "{said}");
+    assert!(said.contains(Fault::RequestTimeout.code()), "{said}");
+    assert!(took < Duration::from_secs(10), "{took:?}");
+
+    // At the token endpoint as well.
+    let attacker = Attacker::at(&scene.payer, 2, None, &[]);
+    let mut stream = attacker.open().expect("a connection");
+    stream.write_all(TOKEN.as_bytes()).expect("a head");
+    assert_eq!(status(&mut stream).expect("an answer"), 408);
+}

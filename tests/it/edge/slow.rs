@@ -1,0 +1,132 @@
+//! Peers that are slow on purpose: heads and bodies that drip, and readers that do not read.
+
+use super::attacker::{Attacker, drip, is_closed, status};
+use super::victims::Scene;
+use crate::support::payer::{TestPayer, today};
+use causeway::synth;
+use std::io::{Read as _, Write as _};
+use std::time::{Duration, Instant};
+
+const SHORT: [(&str, &str); 2] = [
+    ("CAUSEWAY_LIMITS__HEAD_SECONDS", "2"),
+    ("CAUSEWAY_LIMITS__KEEP_ALIVE_SECONDS", "60"),
+];
+/// More than the two seconds of [`SHORT`], the second in which the HTTP library may act first, and much slack.
+const SOON: Duration = Duration::from_secs(8);
+
+#[tokio::test]
+async fn t_b06_a_second_head_that_drips_and_a_body_that_drips_after_its_refusal_end_in_time() {
+    let scene = Scene::open(&SHORT).await;
+    let attacker = Attacker::at(&scene.payer, 2, None, &[]);
+    let open = || attacker.open().expect("a connection");
+
+    let mut second = open();
+    second
+        .write_all(b"GET /.well-known/jwks.json HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .expect("a request");
+    assert_eq!(status(&mut second).expect("an answer"), 200);
+    let mut refused = open();
+    refused
+        .write_all(b"POST /fhir/Patient/$member-match HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/fhir+json\r\ntransfer-encoding: chunked\r\n\r\n1\r\n{\r\n")
+        .expect("a head");
+    assert_eq!(status(&mut refused).expect("an answer"), 401);
+    // Silent after its refusal: no further byte starts a clock.
+    let mut silent = open();
+    silent
+        .write_all(b"POST /fhir/Patient/$member-match HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/fhir+json\r\ncontent-length: 100\r\n\r\n")
+        .expect("a head");
+    assert_eq!(status(&mut silent).expect("an answer"), 401);
+    let mut first = open();
+
+    let dripping = std::thread::spawn(move || {
+        let (took, _) = drip(&mut second, b"x", Duration::from_secs(20));
+        let body = drip(&mut refused, b"1\r\n \r\n", Duration::from_secs(20)).0;
+        let (head, said) = drip(&mut first, b"G", Duration::from_secs(20));
+        (took, body, head, said)
+    });
+    scene.served("meanwhile", Duration::from_secs(4)).await;
+    let (second, body, head, said) = dripping.join().expect("an attacker");
+    println!("second head {second:?}, body after 401 {body:?}, first head {head:?} {said:?}");
+    for took in [second, body, head] {
+        assert!(took < SOON, "{took:?}");
+    }
+    assert!(is_closed(&mut silent.sock) || drip(&mut silent, b"", SOON).0 < SOON);
+    assert!(scene.metric("causeway_slow_peers_total{reason=\"head\"}") >= 1.0);
+}
+
+#[tokio::test]
+async fn t_b06_http2_prefaces_and_idle_connections_end_in_time() {
+    let mut limits = SHORT;
+    limits[1].1 = "2";
+    let scene = Scene::open(&limits).await;
+    let attacker = Attacker::at(&scene.payer, 2, None, &[]);
+    let mut held = Vec::new();
+    for n in 0..60 {
+        let mut stream = attacker.open().expect("a connection");
+        match n % 3 {
+            0 => stream
+                .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+                .expect("a preface"),
+            1 => {}
+            _ => {
+                let get = b"GET /.well-known/jwks.json HTTP/1.1\r\nhost: localhost\r\n\r\n";
+                stream.write_all(get).expect("a request");
+                assert_eq!(status(&mut stream).expect("an answer"), 200);
+            }
+        }
+        held.push(stream.sock);
+    }
+    // More than its share: closed at once.
+    let more: Vec<_> = (0..40).filter_map(|_| attacker.connect().ok()).collect();
+    scene.served("meanwhile", Duration::from_secs(5)).await;
+    drop(more);
+    // What has come is read first: the end is behind it.
+    let begun = Instant::now();
+    while !held.iter_mut().all(is_closed) {
+        assert!(begun.elapsed() < SOON, "some are still open");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[tokio::test]
+async fn t_b06_a_reader_that_never_reads_is_cut_off_and_its_disclosure_ends_as_failed() {
+    let (payer, client) = TestPayer::prepare_with(synth::Options {
+        members: 2,
+        resources_per_member: 8,
+        one_large: Some(1500),
+        as_of: today(),
+        ..synth::Options::default()
+    });
+    let scene = Scene::of(payer, client, &[]).await;
+    let token = scene.token();
+    let reader = Attacker::at(&scene.payer, 6, Some(scene.pair()), &[]);
+    let mut stream = reader.open().expect("a connection");
+    let request = format!(
+        "GET /fhir/Patient/{}/$everything HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\nx-correlation-id: never-read\r\n\r\n",
+        scene.patient()
+    );
+    let begun = Instant::now();
+    stream.write_all(request.as_bytes()).expect("a request");
+    assert_eq!(status(&mut stream).expect("an answer"), 200);
+    let count = || {
+        scene
+            .payer
+            .count("ledger_entry WHERE correlation_id = 'never-read' AND action = 'disclosure.completed' AND outcome = 'failed'")
+    };
+    scene.served("meanwhile", Duration::from_secs(8)).await;
+    while count() == 0 {
+        assert!(
+            begun.elapsed() < Duration::from_secs(25),
+            "the answer still waits for its reader"
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    println!("cut off after {:?}", begun.elapsed());
+    assert!(scene.metric("causeway_slow_peers_total{reason=\"reader\"}") >= 1.0);
+    // What is left in the client's own buffer, and then the connection's end.
+    let mut rest = vec![0; 1 << 20];
+    while let Ok(read @ 1..) = stream.read(&mut rest) {
+        assert!(read > 0);
+    }
+    scene.assert_memory("after it");
+}

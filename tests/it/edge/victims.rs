@@ -1,0 +1,160 @@
+//! Those who must be served meanwhile, and what is measured of them and of the server.
+
+use crate::support::assertion::ClientKey;
+use crate::support::client::{ALL_SCOPES, Client};
+use crate::support::payer::{PARTNER_URI, TestPayer};
+use crate::support::pki::{Kind, Pair};
+use causeway::synth::Variation;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+/// Longest time for one request on a fresh connection: one second, and slack for a debug build on a machine with other work.
+const LONGEST: Duration = Duration::from_secs(3);
+/// Most that the server's memory may grow.
+const GROWTH: u64 = 64 * 1024 * 1024;
+
+/// A payer, its partner with mutual TLS and its partner without, at addresses of their own.
+pub struct Scene {
+    pub payer: TestPayer,
+    with_tls: Client,
+    plain: Client,
+    pair: Pair,
+    token: String,
+    patient: String,
+    before: u64,
+}
+
+/// A client at `last` whose every request opens a connection.
+fn fresh(payer: &TestPayer, id: &str, key: ClientKey, identity: Option<&Pair>, last: u8) -> Client {
+    let mut client = payer.client(id, key, identity);
+    let ca = reqwest::Certificate::from_pem(payer.pki.ca.as_bytes()).expect("a certificate");
+    let mut builder = reqwest::Client::builder()
+        .tls_certs_only([ca])
+        .local_address(IpAddr::from([127, 0, 0, last]))
+        .pool_max_idle_per_host(0)
+        .timeout(Duration::from_secs(10));
+    if let Some(pair) = identity {
+        let pem = format!("{}{}", pair.certificate, pair.key);
+        builder = builder.identity(reqwest::Identity::from_pem(pem.as_bytes()).expect("an identity"));
+    }
+    client.http = builder.build().expect("a client");
+    client
+}
+
+impl Scene {
+    /// A running payer with these variables, and a member that the partner may read.
+    pub async fn open(environment: &[(&str, &str)]) -> Scene {
+        let (payer, client) = TestPayer::prepare(2);
+        Scene::of(payer, client, environment).await
+    }
+
+    pub async fn of(mut payer: TestPayer, client: Client, environment: &[(&str, &str)]) -> Scene {
+        let key = ClientKey::new("k9");
+        let home = payer.home();
+        std::fs::write(home.join("plain-jwks.json"), key.jwks().to_string()).expect("a file");
+        let text = "id = \"plain\"\nname = \"Plain\"\nnpi = \"1992000038\"\nclient_id = \"plain\"\njwks_file = \"plain-jwks.json\"\n\
+            mtls = \"off\"\nscopes = [\"system/*.rs\"]\ndialect = { hrex = \"1.1\", pdex = \"2.2\", us_core = \"6.1.0\" }\n";
+        std::fs::write(home.join("plain.toml"), text).expect("a file");
+        let added = payer.command(&["partner", "add", "--file", "plain.toml"]);
+        assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+        payer.serve_with(environment);
+        let pair = payer.pki.client(PARTNER_URI, Kind::Good);
+        let mut with_tls = fresh(&payer, "new-payer", ClientKey::new("k1"), Some(&pair), 100);
+        with_tls.key = client.key;
+        let plain = fresh(&payer, "plain", key, None, 101);
+        let token = with_tls.token(ALL_SCOPES).await;
+        // The token is bound to the certificate that fetched it, and this is the one.
+        let (patient, _) = with_tls.matched(&token, &payer.request(0, Variation::Exact)).await;
+        let scene = Scene {
+            before: 0,
+            payer,
+            with_tls,
+            plain,
+            pair,
+            token,
+            patient,
+        };
+        scene.ask().await;
+        Scene {
+            before: scene.memory(),
+            ..scene
+        }
+    }
+
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    pub fn patient(&self) -> &str {
+        &self.patient
+    }
+
+    /// The certificate that the token is bound to.
+    pub fn pair(&self) -> &Pair {
+        &self.pair
+    }
+
+    /// One request of each, on a fresh connection; how long they took.
+    async fn ask(&self) -> [Duration; 3] {
+        let begun = Instant::now();
+        let read = self
+            .with_tls
+            .get(&self.token, &format!("Patient/{}", self.patient))
+            .await;
+        read.assert_status(200);
+        let first = begun.elapsed();
+        let token = self.plain.token("system/*.rs").await;
+        let second = begun.elapsed();
+        let search = self.plain.get(&token, "Patient?_id=nobody").await;
+        search.assert_status(200);
+        [first, second - first, begun.elapsed() - second]
+    }
+
+    /// Asks for `time`; the median and the longest of all answers.
+    pub async fn served(&self, what: &str, time: Duration) -> (Duration, Duration) {
+        let begun = Instant::now();
+        let mut took = Vec::new();
+        while begun.elapsed() < time {
+            took.extend(self.ask().await);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        took.sort_unstable();
+        let (median, longest) = (took[took.len() / 2], took[took.len() - 1]);
+        println!(
+            "{what}: {} requests, median {median:?}, longest {longest:?}",
+            took.len()
+        );
+        assert!(longest < LONGEST, "{what}: {longest:?}");
+        (median, longest)
+    }
+
+    /// Bytes of the server that are resident.
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.payer.process())).expect("a status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        kib.expect("a number") * 1024
+    }
+
+    #[track_caller]
+    pub fn assert_memory(&self, what: &str) {
+        let grown = self.memory().saturating_sub(self.before);
+        println!("{what}: memory {} MiB, grown by {} KiB", self.before >> 20, grown >> 10);
+        assert!(grown < GROWTH, "{what}: grown by {} MiB", grown >> 20);
+    }
+
+    /// A figure of `/metrics`.
+    pub fn metric(&self, series: &str) -> f64 {
+        use std::io::{Read as _, Write as _};
+        let mut stream =
+            std::net::TcpStream::connect(self.payer.ops.trim_start_matches("http://")).expect("the ops side");
+        stream
+            .write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+            .expect("a request");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("text");
+        let line = text.lines().find_map(|line| line.strip_prefix(series));
+        line.and_then(|value| value.trim().parse().ok())
+            .unwrap_or_else(|| panic!("no {series} in {text}"))
+    }
+}
