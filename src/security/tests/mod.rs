@@ -2,6 +2,7 @@
 
 mod assertions;
 mod certificates;
+mod clocks;
 mod keys;
 mod keysets;
 mod refusals;
