@@ -15,7 +15,7 @@ pub use show::effective;
 
 use crate::context::{Payer, ReviewTerms};
 use crate::error::{Failure, Fault};
-use crate::store::StoreUrl;
+use crate::store::{RoomLimits, StoreUrl};
 use crate::store::guesses::Limits as GuessLimits;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -204,6 +204,8 @@ pub struct Limits {
     pub token_failures_window: Duration,
     /// Time for running requests after SIGTERM.
     pub drain: Duration,
+    /// How much of a SQLite store's disk is left free.
+    pub room: RoomLimits,
 }
 
 /// The whole configuration.
