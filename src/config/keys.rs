@@ -108,6 +108,12 @@ pub const KEYS: &[Key] = {
             "Largest number of pooled connections.",
         ),
         key(
+            "store.schema",
+            Text,
+            "",
+            "PostgreSQL: the schema of the store; without it the one of the role's search_path that has our tables.",
+        ),
+        key(
             "exports.url",
             Url,
             "\"file:causeway-data/exports\"",
