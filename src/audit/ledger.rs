@@ -43,14 +43,16 @@ pub fn append(db: &mut Db, entry: &Entry, id: &str, at_us: i64) -> Result<(), Fa
     Ok(())
 }
 
-/// Touches no entry, but fails when one could not be appended.
+/// Appends nothing, but fails when an entry could not be appended: it takes the right to append and a database that takes writes.
 ///
 /// # Errors
 /// Those of the database.
 pub fn probe(db: &mut Db) -> Result<(), Failure> {
-    let nobody = ledger_entry::table.find("");
-    diesel::update(nobody)
-        .set(ledger_entry::exchange_id.eq(ledger_entry::exchange_id))
-        .execute(db)?;
+    // No entry has an empty id, so that this inserts no row.
+    diesel::sql_query(
+        "INSERT INTO ledger_entry (id, at_us, action, correlation_id, entry) \
+         SELECT id, at_us, action, correlation_id, entry FROM ledger_entry WHERE id = ''",
+    )
+    .execute(db)?;
     Ok(())
 }

@@ -69,6 +69,8 @@ pub enum Command {
     Disclosures(super::disclosures::DisclosuresArgs),
     /// The configuration in force
     Config(super::config::ConfigArgs),
+    /// Bring the store's schema up to this program, or say how it stands
+    Migrate(super::migrate::MigrateArgs),
     /// What the store promises about acknowledged work, read back from it
     Durability,
     /// The table of faults

@@ -17,6 +17,8 @@ mod identity_train;
 pub mod import;
 pub mod link;
 pub mod matches;
+pub mod migrate;
+mod need;
 pub mod operator;
 mod out;
 pub mod partner;
@@ -40,7 +42,7 @@ use crate::context::{Context, Guard};
 use crate::error::{Failure, Fault};
 use crate::identity::Rules;
 use crate::ids::Ids;
-use crate::store::{Store, StoreOptions, tokens};
+use crate::store::{Need, Store, StoreOptions, tokens};
 use crate::telemetry::log;
 use clap::Parser as _;
 use std::io::IsTerminal as _;
@@ -88,10 +90,19 @@ fn dispatch(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
         Command::Conformance(args) => conformance::run(args, &cwd, out),
         Command::Serve(args) => serve::run(args, &cli.common, out),
         Command::Config(args) => Ok(config::run(args, &load(&cli.common)?, out)),
+        Command::Migrate(args) => migrate::run(args, &load(&cli.common)?, out),
         command => {
             let config = load(&cli.common)?;
             let asker = Asker::here(command)?;
-            match open(&config) {
+            let opened = open_for(&config, need::of(command), &mut |line| out.note(line));
+            if let Ok(ctx) = &opened
+                && let Some(why) = ctx.store.read_only()
+            {
+                out.note(&format!(
+                    "this store takes no writes ({why}): what you look at here is not noted in the ledger"
+                ));
+            }
+            match opened {
                 Ok(ctx) => on_store(command, &ctx, &cwd, &asker, out),
                 Err(failure) if failure.fault() == Fault::StoreBusy => admin::forward(
                     &config.data_folder().join(admin::SOCKET),
@@ -166,16 +177,26 @@ pub fn load(common: &Common) -> Result<Config, Failure> {
     })
 }
 
-/// Opens the configured store.
+/// Opens the configured store for reading and writing; how far it is goes to the log.
 ///
 /// # Errors
-/// As [`Store::open`].
+/// As [`open_for`].
 pub fn open(config: &Config) -> Result<Context, Failure> {
+    open_for(config, Need::Write, &mut |line| tracing::info!("{line}"))
+}
+
+/// Opens the configured store, and tells what it waits for.
+///
+/// # Errors
+/// As [`Store::open_telling`].
+pub fn open_for(config: &Config, need: Need, tell: &mut dyn FnMut(&str)) -> Result<Context, Failure> {
     let options = StoreOptions {
         connections: config.store.connections,
         room: config.limits.room,
+        schema: config.store.schema.clone(),
+        need,
     };
-    let store = Store::open(&config.store.url, &options)?;
+    let store = Store::open_telling(&config.store.url, &options, tell)?;
     let ctx = Context {
         guard: Arc::new(Guard::open(&store, config.policy.guess)?),
         store,
@@ -187,6 +208,9 @@ pub fn open(config: &Config) -> Result<Context, Failure> {
     };
     if let Some(newest_ms) = ctx.store.read_blocking(tokens::newest_ms)? {
         ctx.clock.has_seen(newest_ms);
+    }
+    if ctx.store.read_only().is_some() {
+        return Ok(ctx);
     }
     crate::records::visible::bring_up(&ctx, &mut |done| {
         tracing::info!(resources = done, "version times are being made those of this store");
@@ -216,7 +240,11 @@ pub fn report(failure: &Failure, out: &mut Out) -> Exit {
         | Fault::PartnerInvalid
         | Fault::DurabilityUnsafe
         | Fault::ParameterInvalid
-        | Fault::PolicyInvalid => Exit::Usage,
+        | Fault::PolicyInvalid
+        | Fault::SchemaBehind
+        | Fault::SchemaNewer
+        | Fault::StoreUnfit
+        | Fault::StoreReadOnly => Exit::Usage,
         Fault::InputUnreadable => Exit::Unreadable,
         Fault::StoreDamaged => Exit::Integrity,
         _ => Exit::Failed,

@@ -126,6 +126,12 @@ pub const KEYS: &[Key] = {
             "8",
             "Largest number of pooled connections.",
         ),
+        key(
+            "store.schema",
+            Text,
+            "",
+            "PostgreSQL: the schema of the store; without it the one of the role's search_path that has our tables.",
+        ),
         key("payer.name", Text, "\"Old Payer\"", "Our name, for people."),
         key(
             "payer.npi",

@@ -253,6 +253,7 @@ impl Values {
             store: StoreSection {
                 url: StoreUrl::parse(&self.text("store.url"))?,
                 connections: u32::try_from(self.number("store.connections")).unwrap_or(8),
+                schema: self.optional("store.schema"),
             },
             payer: self.payer()?,
             oauth: Oauth {

@@ -101,6 +101,8 @@ pub struct StoreSection {
     pub url: StoreUrl,
     /// Largest number of pooled connections.
     pub connections: u32,
+    /// The schema of a PostgreSQL store, where it is not left to the search path.
+    pub schema: Option<String>,
 }
 
 /// `[payer]`: who we are.

@@ -172,6 +172,10 @@ faults! {
     RateLimited         => ("SV-006", "throttled",        Error, 429, Backoff, "This partner is over its limit.", "Try again after Retry-After."),
     AddressLimited      => ("SV-007", "throttled",        Error, 429, Backoff, "Clients at this address that have not shown who they are ask too much.", "Try again after Retry-After; a connection with a partner's certificate or token has places of its own."),
     NoRoom              => ("SV-009", "no-store",         Error, 503, Backoff, "The store has no room left.", "Try again after Retry-After."),
+    SchemaBehind        => ("SV-013", "no-store",         Error, 503, Never,   "The store's schema is behind this program, and this role may not change it.", "Run `causeway migrate` with the role that owns the tables."),
+    SchemaNewer         => ("SV-014", "no-store",         Error, 503, Never,   "The store was written by a newer version of this program.", "Run that version, or a newer one."),
+    StoreUnfit          => ("SV-015", "no-store",         Error, 503, Never,   "The database cannot serve as the store.", "Correct what is named; docs/operations.md says what a store needs."),
+    StoreReadOnly       => ("SV-016", "no-store",         Error, 503, Never,   "The store takes no writes.", "Let store.url name a store that takes writes; commands that only read work on this one."),
     // Commands and operation
     ConfigInvalid       => ("OP-001", "value",            Error, 500, Never,   "The configuration cannot be used.", "Correct the key that is named."),
     StoreBusy           => ("OP-002", "lock-error",       Error, 503, Backoff, "Another process holds the store.", "Use the running server's commands, or stop it first."),
@@ -259,8 +263,16 @@ impl Fault {
     /// Whether a partner can be answered with this fault; the others are of commands and of `/ops/v1` alone.
     pub const fn is_for_partners(self) -> bool {
         let code = self.row().code.as_bytes();
-        !matches!(self, Fault::RoleMissing | Fault::ConsentUnknown | Fault::GrantUnknown)
-            && matches!(
+        !matches!(
+            self,
+            Fault::RoleMissing
+                | Fault::ConsentUnknown
+                | Fault::GrantUnknown
+                | Fault::SchemaBehind
+                | Fault::SchemaNewer
+                | Fault::StoreUnfit
+                | Fault::StoreReadOnly
+        ) && matches!(
                 (code[0], code[1]),
                 (b'R', b'Q') | (b'I', b'D') | (b'S', b'E') | (b'O', b'A') | (b'M', b'M') | (b'C', b'O') | (b'S', b'V')
             )

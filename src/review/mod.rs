@@ -73,6 +73,10 @@ pub fn viewed_blocking(
     correlation: &Correlation,
     review: Option<&str>,
 ) -> Result<(), Failure> {
+    // Only a command on the host opens such a store, and it has said that nothing is noted.
+    if ctx.store.read_only().is_some() {
+        return Ok(());
+    }
     let write = viewing(ctx, role, hand, correlation, review);
     ctx.store.reserved().write_blocking(write)
 }

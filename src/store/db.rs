@@ -3,9 +3,10 @@
 //! SQLite has one owner (a lock beside the file) and one writing connection; PostgreSQL has ordinary pooled transactions.
 
 use super::room::{Disk, Room, RoomLimits};
+use super::set_up::{self, Need, Site};
 use super::url::StoreUrl;
 use super::writer::Writer;
-use super::{durability, migrate};
+use super::{durability, file, migrate};
 use crate::error::{Failure, Fault};
 use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
@@ -14,8 +15,6 @@ use diesel::r2d2::{ManageConnection, Pool, PooledConnection};
 use diesel::result::{DatabaseErrorKind, Error};
 use diesel::sqlite::SqliteConnection;
 use std::fs::File;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -39,6 +38,7 @@ const SQLITE_PRAGMAS: &str = "PRAGMA busy_timeout=5000; PRAGMA journal_mode=WAL;
 pub(crate) struct Manager {
     url: StoreUrl,
     read_only: bool,
+    search_path: Option<String>,
 }
 
 impl Manager {
@@ -76,6 +76,11 @@ impl ManageConnection for Manager {
                 .batch_execute("PRAGMA query_only=ON; PRAGMA cache_size=-8000")
                 .map_err(diesel::r2d2::Error::QueryError)?;
         }
+        if let Some(path) = &self.search_path {
+            connection
+                .batch_execute(path)
+                .map_err(diesel::r2d2::Error::QueryError)?;
+        }
         Ok(connection)
     }
 
@@ -97,6 +102,10 @@ pub struct StoreOptions {
     pub connections: u32,
     /// How much of a SQLite store's disk is left free.
     pub room: RoomLimits,
+    /// The schema of a PostgreSQL store; where the search path leads when there is none.
+    pub schema: Option<String>,
+    /// What the store is opened for.
+    pub need: Need,
 }
 
 impl Default for StoreOptions {
@@ -104,6 +113,8 @@ impl Default for StoreOptions {
         StoreOptions {
             connections: 8,
             room: RoomLimits::NONE,
+            schema: None,
+            need: Need::Write,
         }
     }
 }
@@ -122,39 +133,58 @@ struct Inner {
     disk: Option<Arc<Disk>>,
     remembered: super::roster::Remembered,
     versions: super::policies::Versions,
+    site: Site,
     _lock: Option<File>,
 }
 
 impl Store {
-    /// Opens a store: takes the lock (SQLite), migrates, and refuses unsafe durability settings.
+    /// Opens a store: takes the lock (SQLite), migrates, and refuses unsafe durability settings. How far it is goes to the log.
+    ///
+    /// # Errors
+    /// As [`Store::open_telling`].
+    pub fn open(url: &StoreUrl, options: &StoreOptions) -> Result<Store, Failure> {
+        Store::open_telling(url, options, &mut |line| tracing::info!("{line}"))
+    }
+
+    /// [`Store::open`], which tells what it waits for and how far migrations are.
     ///
     /// # Errors
     /// [`Fault::StoreBusy`] when another process holds the file, [`Fault::DurabilityUnsafe`] when the database would lose
-    /// acknowledged work, [`Fault::StoreUnavailable`] when it cannot be reached, [`Fault::NoRoom`] when its disk is too full for it.
-    pub fn open(url: &StoreUrl, options: &StoreOptions) -> Result<Store, Failure> {
+    /// acknowledged work, [`Fault::StoreUnavailable`] when it cannot be reached, [`Fault::NoRoom`] when its disk is too full for it;
+    /// [`Fault::StoreUnfit`], [`Fault::StoreReadOnly`], [`Fault::SchemaBehind`] and [`Fault::SchemaNewer`] for one that cannot serve;
+    /// [`Fault::InputUnreadable`] when there is none and it is only to be read.
+    pub fn open_telling(url: &StoreUrl, options: &StoreOptions, tell: migrate::Tell<'_>) -> Result<Store, Failure> {
         let disk = url.sqlite_path().map(|path| Arc::new(Disk::of(path, options.room)));
-        Store::open_on(disk.clone(), url, options).map_err(|failure| {
+        Store::open_on(disk.clone(), url, options, tell).map_err(|failure| {
             let said = failure.cause().map(ToString::to_string).unwrap_or_default();
             disk.and_then(|disk| disk.blamed_for(&said)).unwrap_or(failure)
         })
     }
 
-    fn open_on(disk: Option<Arc<Disk>>, url: &StoreUrl, options: &StoreOptions) -> Result<Store, Failure> {
+    fn open_on(
+        disk: Option<Arc<Disk>>,
+        url: &StoreUrl,
+        options: &StoreOptions,
+        tell: migrate::Tell<'_>,
+    ) -> Result<Store, Failure> {
         let lock = match url.sqlite_path() {
-            Some(path) => Some(take_lock(path)?),
+            Some(path) => Some(file::take(path, options.need)?),
             None => None,
         };
-        let unreachable = |error: diesel::ConnectionError| {
-            let fault = if super::says_damaged(&error.to_string()) {
-                Fault::StoreDamaged
-            } else {
-                Fault::StoreUnavailable
-            };
-            Failure::new(fault).because(error)
+        let site = match url {
+            StoreUrl::Sqlite(_) => Site::default(),
+            StoreUrl::Postgres(address) => {
+                set_up::postgres(url, address, options.schema.as_deref(), options.need, tell)?
+            }
         };
-        let mut first = Manager::open(url).map_err(unreachable)?;
-        migrate::up(&mut first)?;
-        durability::demand(&durability::report(&mut first)?)?;
+        let mut first = Manager::open(url).map_err(super::unreachable)?;
+        if let StoreUrl::Sqlite(_) = url {
+            migrate::up_telling(&mut first, tell)?;
+        }
+        // Where nothing is written, nothing can be lost: `causeway durability` shows what is unsafe.
+        if options.need == Need::Write {
+            durability::demand(&durability::report(&mut first)?)?;
+        }
         let broken = Arc::new(AtomicBool::new(false));
         let writer = match &disk {
             Some(disk) => Some(Writer::start(first, Arc::clone(&broken), Arc::clone(disk))?),
@@ -168,6 +198,7 @@ impl Store {
             .build(Manager {
                 url: url.clone(),
                 read_only: writer.is_some(),
+                search_path: site.search_path(),
             })
             .map_err(|error| Failure::new(Fault::StoreUnavailable).because(error))?;
         let permits = Arc::new(Semaphore::new(options.connections as usize));
@@ -180,6 +211,7 @@ impl Store {
             disk,
             remembered: super::roster::Remembered::default(),
             versions: super::policies::Versions::default(),
+            site,
             _lock: lock,
         })))
     }
@@ -187,6 +219,11 @@ impl Store {
     /// Where this store is.
     pub fn url(&self) -> &StoreUrl {
         &self.0.url
+    }
+
+    /// Why this store takes no writes, if it takes none; only one that was opened for reading can be such a store.
+    pub fn read_only(&self) -> Option<&str> {
+        self.0.site.read_only.as_deref()
     }
 
     pub(super) fn versions(&self) -> &super::policies::Versions {
@@ -475,32 +512,4 @@ fn is_serialisation(failure: &Failure) -> bool {
             Error::DatabaseError(_, info) => info.message().contains("deadlock detected"),
             _ => false,
         })
-}
-
-fn take_lock(path: &Path) -> Result<File, Failure> {
-    let unreadable = |error: std::io::Error| Failure::new(Fault::InputUnreadable).at("store.url").because(error);
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(unreadable)?;
-    }
-    // Created here so that it is private from its first byte; SQLite gives its companions the same mode.
-    std::fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(unreadable)?;
-    let lock = std::fs::OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(path.with_extension("lock"))
-        .map_err(unreadable)?;
-    rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive)
-        .map_err(|error| Failure::new(Fault::StoreBusy).because(error))?;
-    Ok(lock)
 }

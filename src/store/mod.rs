@@ -10,10 +10,12 @@ pub mod disclosure;
 pub mod durability;
 mod dynamic;
 pub mod entries;
+mod file;
 pub mod gate_state;
 pub mod guesses;
 pub mod idempotency;
 pub mod identity;
+mod import_lock;
 pub mod links;
 pub mod matching;
 pub mod members;
@@ -21,14 +23,18 @@ pub mod migrate;
 pub mod ops_queries;
 pub mod partners;
 pub mod policies;
+mod pooler;
 pub mod resources;
 pub mod reviews;
+pub mod rights;
 mod room;
 pub mod roster;
 pub mod schema;
 pub mod search;
 pub mod secrets;
+mod set_up;
 pub mod size;
+pub mod standing;
 mod statement;
 pub mod steps;
 pub mod tokens;
@@ -39,6 +45,7 @@ mod writer;
 
 pub use db::{Db, Reserved, Store, StoreOptions};
 pub use room::{Least, Room, RoomLimits};
+pub use set_up::Need;
 pub use url::StoreUrl;
 
 use crate::error::{Failure, Fault};
@@ -60,6 +67,16 @@ impl From<Error> for Failure {
         };
         Failure::new(fault).because(error)
     }
+}
+
+/// Why a connection could not be opened.
+fn unreachable(error: diesel::ConnectionError) -> Failure {
+    let fault = if says_damaged(&error.to_string()) {
+        Fault::StoreDamaged
+    } else {
+        Fault::StoreUnavailable
+    };
+    Failure::new(fault).because(error)
 }
 
 /// Whether SQLite says that a file is not what it should be (SQLITE_NOTADB, SQLITE_CORRUPT).
@@ -93,6 +110,7 @@ pub fn blames_content(failure: &Failure) -> bool {
         Fault::StoreUnavailable
         | Fault::StoreDamaged
         | Fault::StoreBusy
+        | Fault::StoreReadOnly
         | Fault::Overloaded
         | Fault::AuditUnavailable
         | Fault::NoRoom => false,

@@ -140,15 +140,12 @@ macro_rules! insert {
     };
 }
 
-/// Keeps other imports out until this transaction ends; SQLite has one writer anyway.
+/// Keeps other imports out until this transaction ends; SQLite has one writer anyway. Waits for as long as another holds the lock.
 ///
 /// # Errors
 /// Those of the database.
 pub fn lock(db: &mut Db) -> Result<(), Failure> {
-    if let Db::Pg(pg) = db {
-        diesel::sql_query("SELECT pg_advisory_xact_lock(4919773)").execute(pg)?;
-    }
-    Ok(())
+    super::import_lock::hold(db)
 }
 
 /// The stored resources of these ids.

@@ -36,6 +36,7 @@ mod links;
 mod matching;
 mod metrics;
 mod other_person;
+mod pg_setup;
 mod policy;
 mod process;
 mod release_rules;

@@ -63,7 +63,7 @@ impl Bed {
             connections: 4,
             ..StoreOptions::default()
         }).expect("store");
-        let ctx = Context {
+            let ctx = Context {
             guard: Arc::new(Guard::open(&store, Limits::default()).expect("a guard")),
             store,
             clock: Clock::fixed(NOW_MS),

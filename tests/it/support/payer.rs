@@ -48,7 +48,11 @@ impl TestPayer {
 
     /// The same with these synthetic members.
     pub fn prepare_with(members: synth::Options) -> (TestPayer, Client) {
-        let place = Place::fresh();
+        TestPayer::prepare_in(Place::fresh(), members)
+    }
+
+    /// The same in this place.
+    pub fn prepare_in(place: Place, members: synth::Options) -> (TestPayer, Client) {
         let pki = Pki::new("Causeway test authority");
         let home = place.folder.path();
         pki.write(home);

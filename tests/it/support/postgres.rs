@@ -56,7 +56,7 @@ pub fn execute(name: &str, statement: &str) {
 }
 
 /// The folder with `initdb`: the newest installed version, or what PATH has.
-fn binaries() -> Option<PathBuf> {
+pub fn binaries() -> Option<PathBuf> {
     let installed = std::fs::read_dir("/usr/lib/postgresql")
         .ok()
         .into_iter()

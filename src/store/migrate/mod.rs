@@ -1,0 +1,243 @@
+//! Migrations of both databases, built into the program. Forward only in operation; `down` exists for tests.
+//!
+//! Each migration is one transaction with its version row, so that half a migration is never seen. What one of them does to every row
+//! of a large table is done before it, in pieces ([`pieces`]); what it tells while it runs is time and rows, never a value.
+
+mod lock;
+mod pieces;
+
+pub(super) use lock::{hold, release};
+
+use super::db::Db;
+use crate::error::{Failure, Fault};
+use diesel::connection::{Connection, SimpleConnection as _};
+use diesel::migration::{Migration, MigrationSource as _};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use std::collections::BTreeSet;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
+
+/// Time after which a migration that still runs is told of, and told of again.
+const BEAT: Duration = Duration::from_secs(10);
+
+/// The SQLite header field that says whose file it is: `CSWY`.
+pub(super) const APPLICATION_ID: i64 = 0x4353_5759;
+
+type Backend = <Db as Connection>::Backend;
+
+/// Where migrations tell how far they are: one line at a time, for people.
+pub type Tell<'a> = &'a mut dyn FnMut(&str);
+
+/// A migration that this program has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Its number, such as `00000000000008`.
+    pub version: String,
+    /// Number and name, such as `00000000000008_authorizations_end`.
+    pub name: String,
+}
+
+/// What a schema has of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// Numbers of those that ran, whoever knows them.
+    pub applied: Vec<String>,
+    /// Those that this program has and the schema has not, in their order.
+    pub pending: Vec<Known>,
+    /// Numbers of those that ran and that this program does not know: a newer program made them.
+    pub unknown: Vec<String>,
+}
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    n: i64,
+}
+
+#[derive(QueryableByName)]
+struct Version {
+    #[diesel(sql_type = Text)]
+    version: String,
+}
+
+fn source(db: &Db) -> EmbeddedMigrations {
+    match db {
+        Db::Pg(_) => POSTGRES,
+        Db::Sqlite(_) => SQLITE,
+    }
+}
+
+fn all(source: &EmbeddedMigrations) -> Result<Vec<Box<dyn Migration<Backend>>>, Failure> {
+    let found = source.migrations();
+    let mut found: Vec<Box<dyn Migration<Backend>>> =
+        found.map_err(|error| Failure::new(Fault::Internal).because(error))?;
+    found.sort_by_key(|one| one.name().version().to_string());
+    Ok(found)
+}
+
+fn known(source: &EmbeddedMigrations) -> Result<Vec<Known>, Failure> {
+    let known = |one: &Box<dyn Migration<Backend>>| Known {
+        version: one.name().version().to_string(),
+        name: one.name().to_string(),
+    };
+    Ok(all(source)?.iter().map(known).collect())
+}
+
+/// What a SQLite file has that is not there yet.
+///
+/// # Errors
+/// None that is known.
+pub(super) fn nothing() -> Result<State, Failure> {
+    Ok(State {
+        pending: known(&SQLITE)?,
+        ..State::default()
+    })
+}
+
+/// What the schema that `db` looks at has. Only reads.
+///
+/// # Errors
+/// Those of the database.
+pub fn state(db: &mut Db) -> Result<State, Failure> {
+    let known = known(&source(db))?;
+    let there = match db {
+        Db::Pg(_) => "SELECT COUNT(to_regclass('__diesel_schema_migrations')) AS n",
+        Db::Sqlite(_) => "SELECT COUNT(*) AS n FROM sqlite_master WHERE name = '__diesel_schema_migrations'",
+    };
+    let applied: Vec<String> = if diesel::sql_query(there).get_result::<Count>(db)?.n == 0 {
+        Vec::new()
+    } else {
+        diesel::sql_query("SELECT CAST(version AS TEXT) AS version FROM __diesel_schema_migrations ORDER BY version")
+            .load::<Version>(db)?
+            .into_iter()
+            .map(|row| row.version)
+            .collect()
+    };
+    let has: BTreeSet<&str> = applied.iter().map(String::as_str).collect();
+    let knows: BTreeSet<&str> = known.iter().map(|one| one.version.as_str()).collect();
+    let unknown = applied
+        .iter()
+        .filter(|one| !knows.contains(one.as_str()))
+        .cloned()
+        .collect();
+    let pending = known
+        .iter()
+        .filter(|one| !has.contains(one.version.as_str()))
+        .cloned()
+        .collect();
+    Ok(State {
+        pending,
+        unknown,
+        applied,
+    })
+}
+
+/// Refuses a schema that a newer program has written.
+///
+/// # Errors
+/// [`Fault::SchemaNewer`], with the first number that is not known here.
+pub fn demand_known(state: &State) -> Result<(), Failure> {
+    let Some(first) = state.unknown.first() else {
+        return Ok(());
+    };
+    Err(Failure::new(Fault::SchemaNewer).at("store.url").remedy(format!(
+        "The store has migration {first}, which this version {} does not know: run the version that made it, or a newer one.",
+        env!("CARGO_PKG_VERSION")
+    )))
+}
+
+/// Brings the schema up to this program's version, without a lock and without telling. For tests.
+///
+/// # Errors
+/// As [`up_telling`].
+pub fn up(db: &mut Db) -> Result<(), Failure> {
+    up_telling(db, &mut |_| {}).map(drop)
+}
+
+/// Brings the schema up to this program's version, and gives the names of the migrations that it ran.
+///
+/// # Errors
+/// [`Fault::SchemaNewer`]; [`Fault::StoreUnavailable`] when a migration fails: nothing of it is kept, those before it stay.
+pub fn up_telling(db: &mut Db, tell: Tell<'_>) -> Result<Vec<String>, Failure> {
+    // Makes the table of versions where there is none.
+    MigrationHarness::<Backend>::applied_migrations(db)
+        .map_err(|error| Failure::new(Fault::StoreUnavailable).because(error))?;
+    let state = state(db)?;
+    demand_known(&state)?;
+    let count = state.pending.len();
+    let fresh = state.applied.is_empty();
+    let mut done = Vec::with_capacity(count);
+    for (place, migration) in state.pending.into_iter().enumerate() {
+        let called = format!("migration {} ({} of {count})", migration.name, place + 1);
+        if !fresh {
+            tell(&called);
+        }
+        pieces::prepare(db, &migration.version, pieces::PIECE, tell)?;
+        run(db, &migration, &called, tell)?;
+        done.push(migration.name);
+    }
+    if let Db::Sqlite(_) = db {
+        mark(db)?;
+    }
+    Ok(done)
+}
+
+/// Runs one migration on a thread of its own, so that this one can tell that it still runs.
+fn run(db: &mut Db, migration: &Known, called: &str, tell: Tell<'_>) -> Result<(), Failure> {
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        let (ending, ended) = channel::<()>();
+        let working = scope.spawn(move || {
+            let _ending = ending;
+            run_one(db, &migration.version)
+        });
+        while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(BEAT) {
+            tell(&format!("{called}: still running after {} s", began.elapsed().as_secs()));
+        }
+        let panicked = |_| Err(Failure::new(Fault::Internal).because("a migration panicked"));
+        working.join().unwrap_or_else(panicked)
+    })
+}
+
+fn run_one(db: &mut Db, version: &str) -> Result<(), Failure> {
+    let found = all(&source(db))?
+        .into_iter()
+        .find(|one| one.name().version().to_string() == version);
+    let Some(migration) = found else { return Ok(()) };
+    let name = migration.name().to_string();
+    db.run_migration(&*migration).map(drop).map_err(|error| {
+        Failure::new(Fault::StoreUnavailable)
+            .remedy("A migration failed, and nothing of it is kept: mend what the cause says, and start again.")
+            .because(format!("migration {name}: {error}"))
+    })
+}
+
+/// Writes into the header of a SQLite file whose it is and which migration it has; nothing where that stands there.
+fn mark(db: &mut Db) -> Result<(), Failure> {
+    let newest = all(&source(db))?
+        .last()
+        .and_then(|one| one.name().version().to_string().parse::<i64>().ok())
+        .unwrap_or_default();
+    for (field, wanted) in [("application_id", APPLICATION_ID), ("user_version", newest)] {
+        let query = format!("SELECT {field} AS n FROM pragma_{field}");
+        if diesel::sql_query(query).get_result::<Count>(db)?.n != wanted {
+            db.batch_execute(&format!("PRAGMA {field} = {wanted}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes every migration back, for the up/down/up test.
+///
+/// # Errors
+/// [`Fault::StoreUnavailable`] when one fails.
+pub fn down(db: &mut Db) -> Result<(), Failure> {
+    db.revert_all_migrations(source(db))
+        .map(|_| ())
+        .map_err(|error| Failure::new(Fault::StoreUnavailable).because(error))
+}

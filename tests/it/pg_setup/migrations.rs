@@ -1,0 +1,140 @@
+//! Upgrades: no limit of time or locks of ours ends one, everybody else waits for it, and a large table is changed in pieces.
+
+use super::{Desk, Said, as_role, at_seven, database, values};
+use crate::support::postgres;
+use crate::support::store::on_postgres;
+use diesel::connection::{Connection as _, SimpleConnection as _};
+use diesel::pg::PgConnection;
+use std::time::{Duration, Instant};
+
+/// Longer than the lock limit of a session of the server.
+const LONG: Duration = Duration::from_millis(4_500);
+
+/// Keeps a session that ran `statement` for a while, then lets it go.
+fn held(url: &str, statement: &str, during: Duration) -> std::thread::JoinHandle<()> {
+    let mut session = PgConnection::establish(url).expect("connects");
+    session.batch_execute(statement).expect("runs");
+    std::thread::spawn(move || {
+        std::thread::sleep(during);
+        drop(session);
+    })
+}
+
+#[test]
+fn a_migration_has_no_limit_of_time_or_of_locks() {
+    if !on_postgres() {
+        return;
+    }
+    let (url, mut db) = at_seven(300);
+    // What holds while the rows are changed is noted by the rows themselves.
+    db.batch_execute(
+        "CREATE TABLE noted (value TEXT NOT NULL); CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+         INSERT INTO noted VALUES (current_setting('statement_timeout') || ' ' || current_setting('lock_timeout')); RETURN NEW; \
+         END $$; CREATE TRIGGER note BEFORE UPDATE ON resource FOR EACH ROW EXECUTE FUNCTION note()",
+    )
+    .expect("a trigger");
+    // Limits of the database do not hold for it either.
+    let name = database(&url);
+    postgres::execute(
+        &name,
+        &format!("ALTER DATABASE {name} SET statement_timeout = '2s'; ALTER DATABASE {name} SET lock_timeout = '1s'"),
+    );
+    let holder = held(&url, "BEGIN; LOCK TABLE resource IN SHARE MODE", LONG);
+    let said = Desk::at(&url).run(&["operator", "token", "--role", "auditor"]);
+    holder.join().expect("let go");
+    said.ends_with(0, &["migration 00000000000008_authorizations_end"]);
+    let noted = values(&mut db, "SELECT DISTINCT value FROM noted");
+    assert!(noted.contains(&"0 0".to_owned()), "{noted:?}");
+    let left = values(
+        &mut db,
+        "SELECT COUNT(*)::text AS value FROM resource WHERE pa_state = 1 AND pa_changed_ms IS NOT NULL",
+    );
+    assert_eq!(left, ["0"]);
+}
+
+#[test]
+fn everybody_waits_for_a_running_migration_and_says_for_whom() {
+    if !on_postgres() {
+        return;
+    }
+    let (url, mut db) = at_seven(3);
+    // Somebody else's lock has another number and is in nobody's way.
+    let other = held(&url, "SELECT pg_advisory_lock(42)", Duration::from_secs(8));
+    let began = Instant::now();
+    let holder = held(
+        &url,
+        "SET application_name = 'an upgrade'; SELECT pg_advisory_lock(4919772)",
+        LONG,
+    );
+    let desk = Desk::at(&url);
+    std::fs::write(
+        desk.home.path().join("one.ndjson"),
+        "{\"resourceType\":\"Organization\",\"id\":\"o\",\"name\":\"One\"}\n",
+    )
+    .expect("a file");
+    let commands: [&[&str]; 4] = [
+        &["operator", "token", "--role", "auditor"],
+        &["partner", "list"],
+        &["import", "one.ndjson"],
+        &["migrate"],
+    ];
+    let started: Vec<_> = commands.iter().map(|arguments| desk.start(arguments)).collect();
+    let ended: Vec<Said> = started
+        .into_iter()
+        .map(|child| Said::of(child.wait_with_output().expect("it ends")))
+        .collect();
+    assert!(began.elapsed() >= LONG);
+    for said in &ended {
+        said.ends_with(0, &["waiting for PostgreSQL process", "an upgrade", "s so far"]);
+    }
+    holder.join().expect("let go");
+    let ran = values(
+        &mut db,
+        "SELECT COUNT(*) || ' ' || COUNT(DISTINCT version) AS value FROM __diesel_schema_migrations",
+    );
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/postgres");
+    let known = std::fs::read_dir(folder).expect("migrations").count();
+    assert_eq!(ran, [format!("{known} {known}")]);
+    drop(other);
+}
+
+#[test]
+fn an_import_waits_for_another_import_as_long_as_that_takes() {
+    if !on_postgres() {
+        return;
+    }
+    let desk = Desk::at(&postgres::fresh_database());
+    desk.run(&["migrate"]).ends_with(0, &[]);
+    let line = "{\"resourceType\":\"Organization\",\"id\":\"o\",\"name\":\"One\"}\n";
+    std::fs::write(desk.home.path().join("one.ndjson"), line).expect("a file");
+    // The first command brings the fresh store up, under the same lock.
+    desk.run(&["operator", "token", "--role", "auditor"]).ends_with(0, &[]);
+    let holder = held(&desk.url, "SELECT pg_advisory_lock(4919773)", Duration::from_secs(5));
+    let began = Instant::now();
+    let said = desk.run(&["import", "one.ndjson", "--json"]);
+    assert_eq!(said.json()["stored"], 1, "{said:?}");
+    assert!(began.elapsed() >= LONG, "{:?}", began.elapsed());
+    holder.join().expect("let go");
+}
+
+#[test]
+fn a_role_that_may_not_change_the_schema_is_told_who_has_to() {
+    if !on_postgres() {
+        return;
+    }
+    let (url, mut db) = at_seven(3);
+    let role = format!("data_{}", database(&url));
+    db.batch_execute(&format!(
+        "CREATE ROLE {role} LOGIN; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}"
+    ))
+    .expect("a role");
+    let desk = Desk::at(&as_role(&url, &role));
+    for arguments in [&["partner", "list"][..], &["operator", "token", "--role", "auditor"], &["migrate"]] {
+        desk.run(arguments)
+            .ends_with(2, &["SV-013", "causeway migrate", "00000000000008", &role]);
+    }
+    // And one that finds no store at all.
+    let desk = Desk::at(&as_role(&postgres::fresh_database(), &role));
+    desk.run(&["operator", "token", "--role", "auditor"])
+        .ends_with(2, &["SV-013", "causeway migrate"]);
+}
