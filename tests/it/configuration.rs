@@ -97,6 +97,7 @@ fn value(key: &Key) -> String {
         Kind::Switch => "`true`, `false`".to_owned(),
         Kind::File => "file".to_owned(),
         Kind::Files => "list of files".to_owned(),
+        Kind::Texts => "list of texts".to_owned(),
         Kind::Url => "address".to_owned(),
     }
 }
@@ -111,6 +112,8 @@ fn example(section: &str) -> String {
             ("tls.key", _) => "\"server.key\"",
             ("tls.client_ca", _) => "[\"partners-ca.pem\"]",
             ("tls.client_crl", _) => "[\"partners.crl\"]",
+            ("server.proxy_from", _) => "[\"192.0.2.10\", \"198.51.100.0/24\"]",
+            ("store.schema", _) => "\"causeway\"",
             (_, default) => default,
         };
         assert!(!written.is_empty(), "no example of {}", key.name);
