@@ -104,8 +104,8 @@ pub const KEYS: &[Key] = {
         key(
             "store.connections",
             Number(2, 256),
-            "8",
-            "Largest number of pooled connections.",
+            "",
+            "Largest number of pooled connections; 16 on PostgreSQL and 8 on SQLite when it is not set.",
         ),
         key(
             "exports.url",

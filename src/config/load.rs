@@ -166,7 +166,7 @@ impl Values {
             .map_err(|_| refuse(name, format!("Write {name} as ADDRESS:PORT, such as 127.0.0.1:8443.")))
     }
 
-    pub(super) fn finish(self, file: Option<PathBuf>) -> Result<Config, Failure> {
+    pub(super) fn finish(mut self, file: Option<PathBuf>) -> Result<Config, Failure> {
         for (name, known) in POLICIES {
             let given = self.text(name);
             if !known.contains(&given.as_str()) {
@@ -227,10 +227,14 @@ impl Values {
                 "Revocation lists need the authorities they belong to: set tls.client_ca.",
             ));
         }
+        let url = StoreUrl::parse(&self.text("store.url"))?;
+        self.0
+            .entry("store.connections")
+            .or_insert_with(|| (Value::Integer(connections(&url)), Source::Default));
         Ok(Config {
             tls,
             store: StoreSection {
-                url: StoreUrl::parse(&self.text("store.url"))?,
+                url,
                 connections: u32::try_from(self.number("store.connections")).unwrap_or(8),
             },
             exports_url,
@@ -322,6 +326,15 @@ impl Values {
             token_failures_window: self.seconds("limits.token_failures_seconds"),
             drain: self.seconds("limits.drain_seconds"),
         }
+    }
+}
+
+/// Pooled connections where the configuration does not say. SQLite's readers are in this process and seldom need many; PostgreSQL's
+/// wait for a round trip each.
+fn connections(url: &StoreUrl) -> i64 {
+    match url.sqlite_path() {
+        Some(_) => 8,
+        None => 16,
     }
 }
 
