@@ -84,7 +84,7 @@ fn dispatch(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
         Command::Config(args) => Ok(config::run(args, &load(&cli.common)?, out)),
         command => {
             let config = load(&cli.common)?;
-            let asker = Asker::here(command)?;
+            let asker = Asker::here(command, &config)?;
             match open(&config) {
                 Ok(ctx) => on_store(command, &ctx, &cwd, &asker, out),
                 Err(failure) if failure.fault() == Fault::StoreBusy => admin::forward(

@@ -185,7 +185,7 @@ impl Values {
             ));
         }
         let allow_loopback_jwks = self.switch("oauth.allow_loopback_jwks");
-        if allow_loopback_jwks && !server.fhir_listen.ip().is_loopback() {
+        if allow_loopback_jwks && !server.is_on_loopback() {
             return Err(refuse(
                 "oauth.allow_loopback_jwks",
                 "This is for tests: leave it out, or listen on 127.0.0.1 only.",

@@ -35,6 +35,11 @@ impl Server {
     pub fn origin(&self) -> &str {
         origin_of(&self.base_url)
     }
+
+    /// Whether the partners' side can be reached from this machine only.
+    pub fn is_on_loopback(&self) -> bool {
+        self.fhir_listen.ip().is_loopback()
+    }
 }
 
 /// `[tls]`: the files of the partners' listener.

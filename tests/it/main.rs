@@ -33,6 +33,7 @@ mod metrics;
 mod other_person;
 mod policy;
 mod process;
+mod registration;
 mod release_rules;
 mod rest;
 mod review;
