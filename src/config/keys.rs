@@ -255,6 +255,12 @@ pub const KEYS: &[Key] = {
             "Time for an answer to begin; then 503.",
         ),
         key(
+            "limits.answer_seconds",
+            Number(1, 3600),
+            "1800",
+            "Time for an answer of many pieces to be read, such as $everything; then it is broken off.",
+        ),
+        key(
             "limits.keep_alive_seconds",
             Number(1, 600),
             "60",

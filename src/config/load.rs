@@ -317,6 +317,7 @@ impl Values {
             head: self.seconds("limits.head_seconds"),
             body: self.seconds("limits.body_seconds"),
             handler: self.seconds("limits.handler_seconds"),
+            answer: self.seconds("limits.answer_seconds"),
             keep_alive: self.seconds("limits.keep_alive_seconds"),
             connections: self.size("limits.connections"),
             connections_per_partner: self.size("limits.connections_per_partner"),

@@ -175,6 +175,8 @@ pub struct Limits {
     pub body: Duration,
     /// Time for an answer to begin.
     pub handler: Duration,
+    /// Time for an answer of many pieces to be read.
+    pub answer: Duration,
     /// Idle time of a connection.
     pub keep_alive: Duration,
     /// Open connections in all.

@@ -38,6 +38,7 @@ mod release_rules;
 mod rest;
 mod review;
 mod review_race;
+mod revoked_streams;
 mod schema;
 mod search_fuzz;
 mod search_oracle;
