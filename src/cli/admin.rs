@@ -22,11 +22,12 @@ pub struct AdminSocket {
 }
 
 impl AdminSocket {
-    /// Listens at `path`, each command on a thread of its own. A file left by a crash is replaced.
+    /// Listens at `path`, each command on a thread of its own. A file left by a crash is replaced. `on_loopback` tells whether the
+    /// server can be reached from this machine only.
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn listen(path: &Path, ctx: &Context) -> std::io::Result<AdminSocket> {
+    pub fn listen(path: &Path, ctx: &Context, on_loopback: bool) -> std::io::Result<AdminSocket> {
         let _ = std::fs::remove_file(path);
         let listener = UnixListener::bind(path)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
@@ -36,7 +37,7 @@ impl AdminSocket {
                 let ctx = ctx.clone();
                 let _ = std::thread::Builder::new()
                     .name("admin-command".into())
-                    .spawn(move || serve(stream, &ctx));
+                    .spawn(move || serve(stream, &ctx, on_loopback));
             }
         })?;
         Ok(AdminSocket {
@@ -51,7 +52,7 @@ impl Drop for AdminSocket {
     }
 }
 
-fn serve(stream: UnixStream, ctx: &Context) {
+fn serve(stream: UnixStream, ctx: &Context, on_loopback: bool) {
     let Ok(reading) = stream.try_clone() else { return };
     let Ok(peer) = rustix::net::sockopt::socket_peercred(&stream) else {
         return;
@@ -71,6 +72,7 @@ fn serve(stream: UnixStream, ctx: &Context) {
     let asker = Asker {
         uid: peer.uid.as_raw(),
         input: request["input"].as_str().map(str::to_owned),
+        on_loopback,
     };
     let stream = Arc::new(Mutex::new(stream));
     let frames = |kind| {

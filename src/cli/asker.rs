@@ -1,8 +1,9 @@
 //! Who gave a command, and what came on its standard input: both belong to the process of whoever asks, not to the server that may
-//! run the command.
+//! run the command. What the server's own configuration allows a command stands beside it.
 
 use super::Command;
 use crate::audit::{Note, Object};
+use crate::config::Config;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::ops::disclosures::Asked;
@@ -22,14 +23,16 @@ pub struct Asker {
     pub uid: u32,
     /// Standard input, of a command that takes some.
     pub input: Option<String>,
+    /// Whether the server listens on this machine's own address only, so that partners may be registered that are on it too.
+    pub on_loopback: bool,
 }
 
 impl Asker {
-    /// The user of this process, with standard input where `command` takes some.
+    /// The user of this process, with standard input where `command` takes some, under this configuration.
     ///
     /// # Errors
     /// [`Fault::InputUnreadable`].
-    pub fn here(command: &Command) -> Result<Asker, Failure> {
+    pub fn here(command: &Command, config: &Config) -> Result<Asker, Failure> {
         let member = match command {
             Command::Disclosures(args) => Some(args.member.as_str()),
             Command::Consent(args) => args.member(),
@@ -50,6 +53,7 @@ impl Asker {
         Ok(Asker {
             uid: rustix::process::getuid().as_raw(),
             input,
+            on_loopback: config.server.is_on_loopback(),
         })
     }
 

@@ -93,7 +93,7 @@ fn dispatch(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
         Command::Migrate(args) => migrate::run(args, &load(&cli.common)?, out),
         command => {
             let config = load(&cli.common)?;
-            let asker = Asker::here(command)?;
+            let asker = Asker::here(command, &config)?;
             let opened = open_for(&config, need::of(command), &mut |line| out.note(line));
             if let Ok(ctx) = &opened
                 && let Some(why) = ctx.store.read_only()

@@ -109,7 +109,7 @@ pub fn run(args: &PartnerArgs, ctx: &Context, cwd: &Path, asker: &Asker, out: &m
 fn perform(command: &PartnerCommand, ctx: &Context, cwd: &Path, asker: &Asker, out: &mut Out) -> Result<Exit, Failure> {
     match command {
         PartnerCommand::Add { file } => {
-            let registration = read(&cwd.join(file), out)?;
+            let registration = read(&cwd.join(file), asker, out)?;
             let row = registry::add(ctx, &registration, asker.note(""))?;
             out.note(&format!("added partner {}", row.id));
             tell(out, &row);
@@ -143,7 +143,7 @@ fn perform(command: &PartnerCommand, ctx: &Context, cwd: &Path, asker: &Asker, o
             tell(out, &registry::find(ctx, id)?);
         }
         PartnerCommand::Rotate { id, file } => {
-            let registration = read(&cwd.join(file), out)?;
+            let registration = read(&cwd.join(file), asker, out)?;
             if registration.row.id != *id {
                 let remedy = format!("The file registers {}, not {id}.", registration.row.id);
                 return Err(Failure::new(Fault::PartnerInvalid).at("file").remedy(remedy));
@@ -167,8 +167,8 @@ fn one_line(reason: &str) -> Result<&str, Failure> {
     Ok(reason)
 }
 
-fn read(path: &Path, out: &mut Out) -> Result<Registration, Failure> {
-    let registration = Registration::read(path)?;
+fn read(path: &Path, asker: &Asker, out: &mut Out) -> Result<Registration, Failure> {
+    let registration = Registration::read(path, asker.on_loopback)?;
     for warning in &registration.warnings {
         out.note(&format!("warning: {warning}"));
     }

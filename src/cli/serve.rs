@@ -118,7 +118,8 @@ async fn start(args: &ServeArgs, common: &Common, extra: Option<Extra>, out: &mu
     // On PostgreSQL commands open the store themselves; the socket is for the store that has one owner.
     let admin = match config.store.url.sqlite_path() {
         Some(_) => Some(
-            AdminSocket::listen(&socket, &ctx).map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?,
+            AdminSocket::listen(&socket, &ctx, config.server.is_on_loopback())
+                .map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?,
         ),
         None => None,
     };

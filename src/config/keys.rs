@@ -123,8 +123,8 @@ pub const KEYS: &[Key] = {
         key(
             "store.connections",
             Number(2, 256),
-            "8",
-            "Largest number of pooled connections.",
+            "",
+            "Largest number of pooled connections; 16 on PostgreSQL and 8 on SQLite when it is not set.",
         ),
         key(
             "store.schema",
@@ -263,6 +263,12 @@ pub const KEYS: &[Key] = {
             Number(1, 300),
             "30",
             "Time for an answer to begin; then 503.",
+        ),
+        key(
+            "limits.answer_seconds",
+            Number(1, 3600),
+            "1800",
+            "Time for an answer of many pieces to be read, such as $everything; then it is broken off.",
         ),
         key(
             "limits.keep_alive_seconds",

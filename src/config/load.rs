@@ -200,7 +200,7 @@ impl Values {
             .map_err(|_| refuse(name, format!("Write {name} as ADDRESS:PORT, such as 127.0.0.1:8443.")))
     }
 
-    pub(super) fn finish(self, file: Option<PathBuf>) -> Result<Config, Failure> {
+    pub(super) fn finish(mut self, file: Option<PathBuf>) -> Result<Config, Failure> {
         for (name, known) in POLICIES {
             let given = self.text(name);
             if !known.contains(&given.as_str()) {
@@ -226,7 +226,7 @@ impl Values {
             ));
         }
         let allow_loopback_jwks = self.switch("oauth.allow_loopback_jwks");
-        if allow_loopback_jwks && !server.fhir_listen.ip().is_loopback() {
+        if allow_loopback_jwks && !server.is_on_loopback() {
             return Err(refuse(
                 "oauth.allow_loopback_jwks",
                 "This is for tests: leave it out, or listen on 127.0.0.1 only.",
@@ -248,10 +248,14 @@ impl Values {
                 "Revocation lists need the authorities they belong to: set tls.client_ca.",
             ));
         }
+        let url = StoreUrl::parse(&self.text("store.url"))?;
+        self.0
+            .entry("store.connections")
+            .or_insert_with(|| (Value::Integer(connections(&url)), Source::Default));
         Ok(Config {
             tls,
             store: StoreSection {
-                url: StoreUrl::parse(&self.text("store.url"))?,
+                url,
                 connections: u32::try_from(self.number("store.connections")).unwrap_or(8),
                 schema: self.optional("store.schema"),
             },
@@ -330,6 +334,7 @@ impl Values {
             head: self.seconds("limits.head_seconds"),
             body: self.seconds("limits.body_seconds"),
             handler: self.seconds("limits.handler_seconds"),
+            answer: self.seconds("limits.answer_seconds"),
             keep_alive: self.seconds("limits.keep_alive_seconds"),
             connections: self.size("limits.connections"),
             connections_per_partner: self.size("limits.connections_per_partner"),
@@ -376,6 +381,15 @@ fn too_early(name: &str) -> Failure {
         name,
         format!("Leave {name} out: it is for {part}, which version {version} does not have."),
     )
+}
+
+/// Pooled connections where the configuration does not say. SQLite's readers are in this process and seldom need many; PostgreSQL's
+/// wait for a round trip each.
+fn connections(url: &StoreUrl) -> i64 {
+    match url.sqlite_path() {
+        Some(_) => 8,
+        None => 16,
+    }
 }
 
 fn unknown<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Failure {

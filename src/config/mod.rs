@@ -39,6 +39,11 @@ impl Server {
     pub fn origin(&self) -> &str {
         origin_of(&self.base_url)
     }
+
+    /// Whether the partners' side can be reached from this machine only.
+    pub fn is_on_loopback(&self) -> bool {
+        self.fhir_listen.ip().is_loopback()
+    }
 }
 
 /// `[tls]`: the files of the partners' listener.
@@ -168,6 +173,8 @@ pub struct Limits {
     pub body: Duration,
     /// Time for an answer to begin.
     pub handler: Duration,
+    /// Time for an answer of many pieces to be read.
+    pub answer: Duration,
     /// Idle time of a connection.
     pub keep_alive: Duration,
     /// Open connections in all.

@@ -212,6 +212,20 @@ fn defaults_serve_on_loopback_and_without_tls_files_only_with_dev() {
 }
 
 #[test]
+fn connections_are_as_many_as_the_database_has_use_for() {
+    let of = |text: &str, url: &str| {
+        let environment: &[(&str, &str)] = if url.is_empty() { &[] } else { &[("DATABASE_URL", url)] };
+        let config = load(text, environment).expect("config");
+        let shown = effective(&config)["sections"]["store"]["connections"]["value"].as_i64();
+        assert_eq!(shown, Some(i64::from(config.store.connections)), "{url}");
+        config.store.connections
+    };
+    assert_eq!((of("", ""), of("", "postgres://db/x")), (8, 16));
+    let set = "[store]\nconnections = 5";
+    assert_eq!((of(set, ""), of(set, "postgres://db/x")), (5, 5));
+}
+
+#[test]
 fn passwords_are_never_shown() {
     let config = load("", &[("DATABASE_URL", "postgres://me:s3cret@db/x?password=s3cret")]).expect("config");
     let shown = effective(&config).to_string();

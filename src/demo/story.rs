@@ -103,8 +103,8 @@ impl Demo {
         let (wired_ctx, wired_config) = (ctx.clone(), Arc::clone(&config));
         let app = Data::new(blocking(move || App::new(wired_ctx, wired_config, tls)).await?);
         let socket = folder.join("old-payer").join(SOCKET);
-        let admin =
-            AdminSocket::listen(&socket, &ctx).map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?;
+        let admin = AdminSocket::listen(&socket, &ctx, true)
+            .map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?;
         drop(reserved);
         let running = server::start(app, None)?;
         let base_url = config.server.base_url.clone();

@@ -202,6 +202,7 @@ faults! {
     DeletedAtSource     => ("IM-022", "deleted",          Error, 422, Never,   "The history that holds this says that it was deleted.", "Nothing: an import deletes nothing, and does not bring it back."),
     PartnerUnreachable  => ("PA-001", "transient",        Error, 503, Backoff, "The other payer cannot be reached.", "Try again later."),
     PartnerAnswer       => ("PA-002", "processing",       Error, 502, Never,   "The other payer's answer cannot be used.", "Contact the other payer with the correlation id."),
+    AnswerTooLong       => ("PA-003", "timeout",          Error, 408, Never,   "The partner did not read an answer in the time that it has.", "Let it read faster, or ask for pages with _count; limits.answer_seconds is the time."),
 }
 
 impl Fault {

@@ -1,4 +1,6 @@
 //! `partner.toml`, read and checked. Its relative paths stand in its folder; the files' content is taken over.
+//!
+//! Its URLs are judged by the rule by which they are called later (`security::address`), as they are written: no name is looked up.
 
 use super::npi::has_valid_check_digit;
 use crate::error::{Failure, Fault};
@@ -75,19 +77,19 @@ fn read(path: &Path) -> Result<String, Failure> {
 }
 
 impl Registration {
-    /// Reads the file at `path`.
+    /// Reads the file at `path`. `loopback` lets its URLs lead to this machine, for a server that nobody else can reach.
     ///
     /// # Errors
     /// [`Fault::InputUnreadable`] when it or a file it names cannot be read; [`Fault::PartnerInvalid`] naming the field.
-    pub fn read(path: &Path) -> Result<Registration, Failure> {
-        Registration::parse(&read(path)?, path.parent().unwrap_or(Path::new("")))
+    pub fn read(path: &Path, loopback: bool) -> Result<Registration, Failure> {
+        Registration::parse(&read(path)?, path.parent().unwrap_or(Path::new("")), loopback)
     }
 
     /// Reads the text of a `partner.toml` that stands in `folder`.
     ///
     /// # Errors
     /// As [`Registration::read`].
-    pub fn parse(text: &str, folder: &Path) -> Result<Registration, Failure> {
+    pub fn parse(text: &str, folder: &Path, loopback: bool) -> Result<Registration, Failure> {
         let file: File = toml::from_str(text).map_err(|error| {
             let line = error
                 .span()
@@ -123,7 +125,8 @@ impl Registration {
                 )
             }
             (None, Some(url)) => {
-                check_url(url, true).map_err(|why| refuse("jwks_url", format!("Give a public https URL: {why}.")))?;
+                check_url(url, loopback)
+                    .map_err(|why| refuse("jwks_url", format!("Give a public https URL: {why}.")))?;
                 (None, Vec::new())
             }
         };
@@ -141,7 +144,7 @@ impl Registration {
             endpoint: file
                 .endpoint
                 .as_ref()
-                .map(|endpoint| read_endpoint(endpoint, folder))
+                .map(|endpoint| read_endpoint(endpoint, folder, loopback))
                 .transpose()?,
             dialect: serde_json::to_string(&dialect).map_err(|error| Failure::new(Fault::Internal).because(error))?,
             mtls: mtls.to_owned(),
@@ -237,8 +240,9 @@ fn dialect(file: &DialectFile) -> Result<Dialect, Failure> {
     })
 }
 
-fn read_endpoint(file: &EndpointFile, folder: &Path) -> Result<String, Failure> {
-    check_url(&file.fhir, true).map_err(|why| refuse("endpoint.fhir", format!("Give an https URL: {why}.")))?;
+fn read_endpoint(file: &EndpointFile, folder: &Path, loopback: bool) -> Result<String, Failure> {
+    check_url(&file.fhir, loopback)
+        .map_err(|why| refuse("endpoint.fhir", format!("Give a public https URL: {why}.")))?;
     if file.fhir.ends_with('/') || file.fhir.contains('?') {
         return Err(refuse("endpoint.fhir", "Leave out the slash or query at its end."));
     }

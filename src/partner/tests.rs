@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::context::{Context, Guard, Payer};
 use crate::error::Fault;
 use crate::ids::Ids;
+use crate::security::address::HOSTILE;
 use crate::security::jwk::Algorithm;
 use crate::security::keyring::Keyring;
 use crate::security::signing::SigningKey;
@@ -153,7 +154,7 @@ fn registrations_that_are_refused_name_their_field() {
     ] {
         let text = GOOD.replace(from, to);
         assert_ne!(text, GOOD, "{from}");
-        let failure = Registration::parse(&text, folder.path()).expect_err(to);
+        let failure = Registration::parse(&text, folder.path(), true).expect_err(to);
         assert_eq!(
             (failure.fault(), failure.expressions()),
             (Fault::PartnerInvalid, [field.to_owned()].as_slice()),
@@ -163,7 +164,7 @@ fn registrations_that_are_refused_name_their_field() {
     }
     let missing = GOOD.replace("jwks.json", "nowhere.json");
     assert_eq!(
-        Registration::parse(&missing, folder.path())
+        Registration::parse(&missing, folder.path(), true)
             .expect_err("no file")
             .fault(),
         Fault::InputUnreadable
@@ -171,9 +172,46 @@ fn registrations_that_are_refused_name_their_field() {
 }
 
 #[test]
+fn t_e01_hostile_urls_are_refused_at_registration() {
+    assert!(HOSTILE.len() >= 60, "{}", HOSTILE.len());
+    let folder = folder();
+    let good_url = "https://new-payer.example/fhir";
+    for url in HOSTILE {
+        let quoted = toml::Value::from(*url).to_string();
+        let keys = GOOD.replace("jwks_file = \"jwks.json\"", &format!("jwks_url = {quoted}"));
+        let endpoint = GOOD.replace(&format!("fhir = \"{good_url}\""), &format!("fhir = {quoted}"));
+        for (text, field) in [(&keys, "jwks_url"), (&endpoint, "endpoint.fhir")] {
+            assert_ne!(text, GOOD);
+            let refused = Registration::parse(text, folder.path(), false).expect_err(url);
+            assert_eq!(
+                (refused.fault(), refused.expressions()),
+                (Fault::PartnerInvalid, [field.to_owned()].as_slice()),
+                "{url}"
+            );
+            let remedy = refused.remedy_text();
+            assert!(remedy.starts_with("Give a public https URL: "), "{url}: {remedy}");
+        }
+    }
+    // A name is not looked up here, whatever it leads to; and who listens on this machine only may have partners on it.
+    let of = |url: &str| GOOD.replace(good_url, url);
+    for (url, on_loopback) in [
+        ("https://does-not-exist.invalid/fhir", false),
+        ("https://127.0.0.1:9444/fhir", true),
+        ("https://localhost:9444/fhir", true),
+    ] {
+        Registration::parse(&of(url), folder.path(), on_loopback).expect(url);
+    }
+    Registration::parse(&of("https://10.0.0.1/fhir"), folder.path(), true).expect_err("another machine of ours");
+}
+
+#[test]
 fn a_wrong_check_digit_is_a_warning_only() {
     let folder = folder();
-    let warnings = |text: &str| Registration::parse(text, folder.path()).expect("registration").warnings;
+    let warnings = |text: &str| {
+        Registration::parse(text, folder.path(), true)
+            .expect("registration")
+            .warnings
+    };
     assert!(
         warnings(&GOOD.replace("1992000020", "1992000029"))
             .iter()
@@ -192,7 +230,7 @@ fn by(reason: &str) -> Note {
 fn every_change_is_in_the_ledger_and_none_is_made_twice() {
     let folder = folder();
     let ctx = context(&folder);
-    let good = Registration::parse(GOOD, folder.path()).expect("registration");
+    let good = Registration::parse(GOOD, folder.path(), true).expect("registration");
     let row = registry::add(&ctx, &good, by("new")).expect("added");
     assert_eq!(registry::find(&ctx, "new-payer").expect("found"), row);
     assert!(
@@ -207,6 +245,7 @@ fn every_change_is_in_the_ledger_and_none_is_made_twice() {
     let twin = Registration::parse(
         &GOOD.replace("id = \"new-payer\"\nname", "id = \"twin\"\nname"),
         folder.path(),
+        true,
     )
     .expect("registration");
     assert_eq!(
@@ -223,7 +262,8 @@ fn every_change_is_in_the_ledger_and_none_is_made_twice() {
         (row.status.as_str(), row.status_reason.as_deref(), row.version),
         ("suspended", Some("key lost"), 2)
     );
-    let other = Registration::parse(&GOOD.replace("jwks.json", "other.json"), folder.path()).expect("registration");
+    let other =
+        Registration::parse(&GOOD.replace("jwks.json", "other.json"), folder.path(), true).expect("registration");
     registry::rotate(&ctx, &other, by("new keys")).expect("rotated");
     let row = registry::find(&ctx, "new-payer").expect("found");
     assert!(
@@ -257,7 +297,9 @@ fn every_change_is_in_the_ledger_and_none_is_made_twice() {
 #[tokio::test]
 async fn a_check_tells_what_it_found() {
     let folder = folder();
-    let good = Registration::parse(GOOD, folder.path()).expect("registration").row;
+    let good = Registration::parse(GOOD, folder.path(), true)
+        .expect("registration")
+        .row;
     let keyring = Keyring::new(false);
     let found = check(&good, &keyring).await;
     assert!(found.iter().all(|finding| finding.result != "failed"), "{found:?}");

@@ -1,10 +1,12 @@
 //! `Patient/$everything`: a member's record as one searchset Bundle, streamed from the store in flat memory.
 //!
-//! Stored bytes go out untouched between the Bundle's own few; after the member's own come the shared resources they name. A grant that ends midway ends the stream: the connection is
-//! broken off, so that what came cannot be taken for the whole.
+//! Stored bytes go out untouched between the Bundle's own few; after the member's own come the shared resources they name. What is
+//! taken away midway ends the stream ([`super::underway`]): the connection is broken off, so that what came cannot be taken for
+//! the whole.
 
 use super::supporting::Supporting;
-use super::{Begun, Tally, begin, complete, entry, is_shared, refuse};
+use super::underway::{Terms, Underway};
+use super::{Tally, begin, entry, is_shared, refuse};
 use crate::audit::{Action, Outcome};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
@@ -35,20 +37,17 @@ pub struct Query {
 /// A disclosure in progress. Dropping it early notes that it was broken off.
 pub struct Everything {
     ctx: Context,
-    partner: String,
+    underway: Underway,
     grant: LiveGrant,
     query: Query,
-    begun: Option<Begun>,
     links: Box<dyn Fn(i64) -> String + Send + Sync>,
     self_link: String,
     last_key: i64,
     rows_wanted: i64,
     sent_rows: i64,
-    sent_bytes: u64,
-    sent: Tally,
+    /// Of the piece that is being made.
+    counts: Tally,
     supporting: Supporting,
-    /// Some of them went out: before more do, the grant is judged again.
-    sent_supporting: bool,
     phase: Phase,
 }
 
@@ -64,7 +63,7 @@ enum Phase {
 }
 
 impl Everything {
-    /// Checks the grant and makes the intent to disclose durable. `self_link` is the absolute URL of this answer, `links`
+    /// Checks the grant and makes the intent to disclose durable. `terms` hold while it goes out; `self_link` is the absolute URL of this answer, `links`
     /// makes the URL of the page after a key.
     ///
     /// # Errors
@@ -72,6 +71,7 @@ impl Everything {
     pub async fn begin(
         ctx: &Context,
         caller: &Caller,
+        terms: Terms,
         id: &str,
         query: Query,
         self_link: String,
@@ -100,19 +100,16 @@ impl Everything {
         };
         Ok(Everything {
             ctx: ctx.clone(),
-            partner,
+            underway: Underway::new(ctx, terms, caller, (&grant.id, now_ms), begun.into_iter().next()),
             grant,
             query,
-            begun: begun.into_iter().next(),
             links,
             self_link,
             last_key,
             rows_wanted: FIRST_ROWS,
             sent_rows: 0,
-            sent_bytes: 0,
-            sent: Tally::default(),
+            counts: Tally::default(),
             supporting: Supporting::default(),
-            sent_supporting: false,
             phase,
         })
     }
@@ -120,8 +117,12 @@ impl Everything {
     /// The next piece of the Bundle; `None` after the last.
     ///
     /// # Errors
-    /// Those of the store, and [`Fault::NotFound`] when the grant ended meanwhile. The stream must then be broken off.
+    /// Those of the store; why the answer may not go on, such as [`Fault::NotFound`] when the grant ended meanwhile. The stream must
+    /// then be broken off.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        if self.phase != Phase::Done {
+            self.underway.may_go_on()?;
+        }
         match self.phase {
             Phase::Done => Ok(None),
             Phase::Head => {
@@ -140,9 +141,8 @@ impl Everything {
     }
 
     /// Ends it before the first piece, for who wants the head of the answer only. It is completed, with no bytes.
-    pub fn head_only(mut self) {
-        self.phase = Phase::Done;
-        self.finish(Outcome {
+    pub fn head_only(self) {
+        self.underway.end(Outcome {
             class: "ok",
             http: Some(200),
             reason: None,
@@ -152,7 +152,7 @@ impl Everything {
     async fn rows(&mut self, mut piece: BytesMut) -> Result<Option<Bytes>, Failure> {
         let left = self.query.count.map_or(i64::MAX, |count| count - self.sent_rows);
         let limit = self.rows_wanted.min(left.saturating_add(1));
-        let rows = self.load(limit).await?;
+        let rows = self.rows_after(limit).await?;
         let ended = i64::try_from(rows.len()).unwrap_or(i64::MAX) < limit;
         let page_full = !ended && limit > left;
         let brings_others = self.brings_others();
@@ -172,9 +172,6 @@ impl Everything {
                 .unwrap_or(FIRST_ROWS)
                 .clamp(4, 512);
         }
-        if ended {
-            self.still_granted().await?;
-        }
         // With nothing named the answer ends here: an empty Bundle takes its `entry` back, which must not have left yet.
         if ended && brings_others && self.query.count.is_none() && !self.supporting.is_empty() {
             self.phase = Phase::Supporting;
@@ -188,7 +185,7 @@ impl Everything {
             };
             self.end(&mut piece, next);
         }
-        Ok(self.piece(piece))
+        self.piece(piece)
     }
 
     /// Whether shared resources are among the types that are wanted.
@@ -200,10 +197,7 @@ impl Everything {
     /// The next of the shared resources that were named, and what these name.
     async fn supporting(&mut self) -> Result<Option<Bytes>, Failure> {
         let mut piece = BytesMut::with_capacity(PIECE_BYTES + 4096);
-        if self.sent_supporting {
-            self.still_granted().await?;
-        }
-        self.sent_supporting = true;
+        self.underway.judge().await?;
         let rows = self.load_supporting().await?;
         match rows {
             None => self.end(&mut piece, None),
@@ -215,20 +209,19 @@ impl Everything {
                 }
             }
         }
-        Ok(self.piece(piece))
+        self.piece(piece)
     }
 
     /// A page of the shared resources. The record is read again for what it names: a page link carries no list.
     async fn supporting_page(&mut self, left_out: i64) -> Result<Option<Bytes>, Failure> {
         loop {
-            let rows = self.load(FIRST_ROWS).await?;
+            let rows = self.rows_after(FIRST_ROWS).await?;
             let Some(last) = rows.last() else { break };
             self.last_key = last.key;
             for row in &rows {
                 self.supporting.note(&row.bytes, &self.ctx.payer.base_url);
             }
         }
-        self.still_granted().await?;
         let mut piece = BytesMut::with_capacity(PIECE_BYTES + 4096);
         piece.put_slice(HEAD);
         let (mut seen, mut more) = (0, false);
@@ -250,7 +243,7 @@ impl Everything {
         }
         let next = more.then(|| -1 - left_out - count);
         self.end(&mut piece, next);
-        Ok(self.piece(piece))
+        self.piece(piece)
     }
 
     /// Some of the shared resources that were named, in a settled order; `None` when there are no more.
@@ -276,48 +269,34 @@ impl Everything {
         self.phase = Phase::Done;
     }
 
-    fn piece(&mut self, piece: BytesMut) -> Option<Bytes> {
-        self.sent_bytes += piece.len() as u64;
-        if self.phase == Phase::Done {
-            self.finish(Outcome {
-                class: "ok",
-                http: Some(200),
-                reason: None,
-            });
+    fn piece(&mut self, piece: BytesMut) -> Result<Option<Bytes>, Failure> {
+        let counts = std::mem::take(&mut self.counts);
+        self.underway.send(piece.len(), counts, self.phase == Phase::Done)?;
+        Ok(Some(piece.freeze()))
+    }
+
+    /// The next rows. That there are none is the end of the record only while all that the answer was begun on still stands: else
+    /// the record would be cut unseen.
+    async fn rows_after(&self, limit: i64) -> Result<Vec<Leaving>, Failure> {
+        loop {
+            let rows = self.load(limit).await?;
+            if !rows.is_empty() || !self.underway.judge().await? {
+                return Ok(rows);
+            }
         }
-        Some(piece.freeze())
     }
 
     async fn load(&self, limit: i64) -> Result<Vec<Leaving>, Failure> {
-        let (partner, grant, window) = (self.partner.clone(), self.grant.clone(), self.query.window.clone());
-        let (after, now_ms) = (self.last_key, self.ctx.clock.now_ms());
+        let (basis, grant, window) = (self.underway.basis(), self.grant.clone(), self.query.window.clone());
+        let after = self.last_key;
         self.ctx
             .store
-            .read(move |db| disclosure::page(db, &partner, &grant, &window, after, limit, now_ms))
+            .read(move |db| disclosure::page(db, &basis, &grant, &window, after, limit))
             .await
     }
 
-    /// An empty page is the end only while this very grant lives; else it is a withdrawal, and the record would be cut unseen.
-    async fn still_granted(&mut self) -> Result<(), Failure> {
-        let (partner, id, now_ms) = (self.partner.clone(), self.grant.id.clone(), self.ctx.clock.now_ms());
-        let live = self
-            .ctx
-            .store
-            .read(move |db| disclosure::is_live(db, &partner, &id, now_ms))
-            .await?;
-        if live {
-            return Ok(());
-        }
-        self.finish(Outcome {
-            class: "failed",
-            http: None,
-            reason: Some(Fault::NotFound.code()),
-        });
-        Err(Fault::NotFound.into())
-    }
-
     fn put_entry(&mut self, piece: &mut BytesMut, row: &Leaving, mode: &str) -> usize {
-        self.sent.add(&row.rtype);
+        self.counts.add(&row.rtype);
         let before = piece.len();
         piece.put_slice(b"{\"fullUrl\":\"");
         piece.put_slice(self.ctx.payer.base_url.as_bytes());
@@ -349,27 +328,5 @@ impl Everything {
         piece.put_slice(b",\"link\":");
         piece.put_slice(serde_json::Value::Array(links).to_string().as_bytes());
         piece.put_u8(b'}');
-    }
-
-    fn finish(&mut self, outcome: Outcome) {
-        if let Some(begun) = self.begun.take() {
-            complete(
-                &self.ctx,
-                begun,
-                outcome,
-                self.sent_bytes,
-                std::mem::take(&mut self.sent),
-            );
-        }
-    }
-}
-
-impl Drop for Everything {
-    fn drop(&mut self) {
-        self.finish(Outcome {
-            class: "failed",
-            http: None,
-            reason: None,
-        });
     }
 }

@@ -9,12 +9,14 @@ mod read;
 mod search;
 mod sent;
 mod supporting;
+mod underway;
 
 pub use everything::{Everything, Query};
 pub use page_link::{PageLinks, SearchPage};
 pub use read::read;
 pub use search::{Found, Place, START, search};
 pub use sent::Sent;
+pub use underway::Terms;
 
 use crate::audit::{Action, ConsentNote, Entry, Object, Outcome, ledger};
 use crate::context::Context;
@@ -88,6 +90,12 @@ impl Tally {
         match self.0.get_mut(rtype) {
             Some(count) => *count += 1,
             None => drop(self.0.insert(rtype.to_owned(), 1)),
+        }
+    }
+
+    fn join(&mut self, other: Tally) {
+        for (rtype, count) in other.0 {
+            *self.0.entry(rtype).or_insert(0) += count;
         }
     }
 }

@@ -84,6 +84,10 @@ impl Authority {
         }))
     }
 
+    pub(super) fn revocations(&self) -> &Revocations {
+        &self.0.revocations
+    }
+
     /// The caller behind a bearer token (what follows `Bearer `) and a connection's certificate.
     ///
     /// # Errors
@@ -121,11 +125,11 @@ impl Authority {
         }
         let dialect: Dialect =
             serde_json::from_str(&holder.dialect).map_err(|error| Failure::new(Fault::StoreDamaged).because(error))?;
-        let jti_sha256 = row
-            .jti_sha256
-            .as_slice()
-            .try_into()
-            .map_err(|_| Failure::new(Fault::StoreDamaged).because("a token's jti digest"))?;
+        let digest = |bytes: &[u8], what: &'static str| {
+            <[u8; 32]>::try_from(bytes).map_err(|_| Failure::new(Fault::StoreDamaged).because(what))
+        };
+        let jti_sha256 = digest(&row.jti_sha256, "a token's jti digest")?;
+        let token_sha256 = digest(&row.hash, "a token's own digest")?;
         Ok(Caller {
             partner: PartnerRef {
                 id: row.partner_id.clone(),
@@ -137,6 +141,8 @@ impl Authority {
             patient_id: row.patient_id.clone(),
             certificate_sha256: certificate.map(|certificate| certificate.sha256),
             jti_sha256,
+            token_sha256,
+            partner_version: holder.version,
             correlation,
         })
     }

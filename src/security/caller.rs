@@ -41,6 +41,10 @@ pub struct Caller {
     pub certificate_sha256: Option<[u8; 32]>,
     /// SHA-256 of the assertion's `jti` that the token was issued for.
     pub jti_sha256: [u8; 32],
+    /// SHA-256 of the token.
+    pub token_sha256: [u8; 32],
+    /// Which state of the partner's registration it was judged by.
+    pub partner_version: i64,
     /// The ids of this request.
     pub correlation: Correlation,
 }

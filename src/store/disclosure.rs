@@ -1,12 +1,14 @@
 //! The queries behind a release: what this partner may see of this member, decided inside the WHERE clause.
 //!
 //! Every query joins the live grant and its consent, so authorisation is evaluated at that moment and again for each page.
-//! A live grant: not revoked, inside its dates, its consent not revoked and inside its period.
+//! A live grant: not revoked, inside its dates, its consent not revoked and inside its period. An answer of many pieces is judged
+//! by the dates of its beginning, and anew by what was taken away since ([`Basis`]).
 
 use super::Db;
 use super::resources::NOBODY;
-use super::schema::{attachment, consent, grants, resource};
+use super::schema::{access_token, attachment, consent, grants, partner, resource};
 use crate::error::Failure;
+use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 use diesel::sql_types::{Binary, Nullable};
 
@@ -110,6 +112,19 @@ pub struct Window {
     pub care_until_ms: Option<i64>,
 }
 
+/// On what an answer was begun, besides its grant. Pages are empty from the moment that any of it is not so any more.
+#[derive(Clone, Debug)]
+pub struct Basis {
+    /// The partner, which has to be active.
+    pub partner: String,
+    /// Which state of its registration: a change of it has to be looked at before the answer goes on.
+    pub partner_version: i64,
+    /// SHA-256 of the token, which must not be revoked.
+    pub token_sha256: [u8; 32],
+    /// When the answer was begun, by which dates are judged (UTC ms): what runs out while it is on its way does not end it.
+    pub begun_ms: i64,
+}
+
 macro_rules! live {
     ($partner:expr, $now:expr) => {
         grants::partner_id
@@ -120,6 +135,23 @@ macro_rules! live {
             .and(consent::revoked_ms.is_null())
             .and(consent::period_from_ms.le($now))
             .and(consent::period_to_ms.gt($now))
+    };
+}
+
+// Both are found by their keys and depend on no row of the query, so that the databases look once for each statement.
+macro_rules! stands {
+    ($basis:expr) => {
+        exists(
+            partner::table
+                .find(&$basis.partner)
+                .filter(partner::version.eq($basis.partner_version))
+                .filter(partner::status.eq("active")),
+        )
+        .and(not(exists(
+            access_token::table
+                .find(&$basis.token_sha256[..])
+                .filter(access_token::revoked_ms.is_not_null()),
+        )))
     };
 }
 
@@ -165,14 +197,15 @@ pub fn live_grant(db: &mut Db, partner: &str, patient_id: &str, now_ms: i64) -> 
         .optional()?)
 }
 
-/// Whether this very grant of `partner` is live.
+/// Whether this very grant and all else that an answer was begun on still stand.
 ///
 /// # Errors
 /// Those of the database.
-pub fn is_live(db: &mut Db, partner: &str, grant_id: &str, now_ms: i64) -> Result<bool, Failure> {
+pub fn still_stands(db: &mut Db, basis: &Basis, grant_id: &str) -> Result<bool, Failure> {
     let found: Option<String> = grants::table
         .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
-        .filter(grants::id.eq(grant_id).and(live!(partner, now_ms)))
+        .filter(grants::id.eq(grant_id).and(live!(&basis.partner, basis.begun_ms)))
+        .filter(stands!(basis))
         .select(grants::id)
         .first(db)
         .optional()?;
@@ -283,32 +316,33 @@ pub fn is_attached(db: &mut Db, grant: &LiveGrant, binary_id: &str, now_ms: i64)
     Ok(naming > 0 && naming == leaving)
 }
 
-/// The next rows of a member's record after `after_key`, at most `limit`, under this grant if it is still live.
+/// The next rows of a member's record after `after_key`, at most `limit`, if the grant and all else that the answer was begun on
+/// still stand.
 ///
 /// # Errors
 /// Those of the database.
 pub fn page(
     db: &mut Db,
-    partner: &str,
+    basis: &Basis,
     grant: &LiveGrant,
     window: &Window,
     after_key: i64,
     limit: i64,
-    now_ms: i64,
 ) -> Result<Vec<Leaving>, Failure> {
     // The keys are those of the grant's own compartment. Were the two joined by its number, SQLite would go by the index of
     // compartments and types and order the whole record for each page.
-    let mut query = resource::table
-        .inner_join(grants::table.on(grants::id.eq(&grant.id)))
+    let query = resource::table
+        .inner_join(grants::table.on(grants::id.eq(grant.id.clone())))
         .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
         .filter(grants::compartment.eq(grant.compartment))
-        .filter(live!(partner, now_ms))
+        .filter(live!(&basis.partner, basis.begun_ms))
+        .filter(stands!(basis))
         .filter(
             resource::key
                 .gt(after_key)
                 .and(resource::key.lt(end_of(grant.compartment))),
         )
-        .filter(releasable!(now_ms - PA_KEPT_MS))
+        .filter(releasable!(basis.begun_ms - PA_KEPT_MS))
         // What is attached is read by its address, each by the rule of what names it ([`binary`]).
         .filter(resource::rtype.ne("Binary"))
         .order(resource::key.asc())
@@ -318,8 +352,12 @@ pub fn page(
             resource::rtype,
             resource::id,
             coalesce(resource::released, resource::body),
-        ))
-        .into_boxed();
+        ));
+    // A text that is always the same is found prepared without being written again.
+    if *window == Window::default() {
+        return Ok(query.load(db)?);
+    }
+    let mut query = query.into_boxed();
     if !window.types.is_empty() {
         query = query.filter(resource::rtype.eq_any(&window.types));
     }

@@ -2,12 +2,14 @@
 //! one store decide alike and a decision can name the state it was taken in. Also the secret behind blocking keys.
 
 use super::schema::identity_roster;
+use super::statement::Statement;
 use super::{Db, Store, failed_on_duplicate, secrets};
 use crate::error::{Failure, Fault};
 use crate::identity::{Facts, KeyHasher};
 use crate::secret::{hex, sha256};
 use arc_swap::ArcSwapOption;
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 use std::sync::{Arc, OnceLock};
 
 /// Name of the secret under which blocking keys are hashed.
@@ -61,14 +63,18 @@ impl Store {
     }
 }
 
+struct Last;
+
+/// The limit is in the text: PostgreSQL plans a statement with a bound one at each call, since a plan for any limit looks dearer.
+const LAST_SQL: &str = "SELECT no FROM identity_roster ORDER BY no DESC LIMIT 1";
+
 fn last_no(db: &mut Db) -> Result<i64, Failure> {
-    let last: Option<i64> = identity_roster::table
-        .select(identity_roster::no)
-        .order(identity_roster::no.desc())
-        .limit(1)
-        .first(db)
-        .optional()?;
-    Ok(last.unwrap_or(0))
+    let statement = Statement::<Last, BigInt>::new(LAST_SQL, Vec::new());
+    let last: Vec<i64> = match db {
+        Db::Pg(pg) => statement.load(pg)?,
+        Db::Sqlite(sqlite) => statement.load(sqlite)?,
+    };
+    Ok(last.first().copied().unwrap_or(0))
 }
 
 fn read(db: &mut Db, no: i64) -> Result<Roster, Failure> {

@@ -52,6 +52,8 @@ pub struct Holder {
     pub status: String,
     /// Its partner's mTLS mode.
     pub mtls: String,
+    /// Counts the changes of its partner's registration.
+    pub version: i64,
 }
 
 /// The token of this hash with its partner.
@@ -69,17 +71,56 @@ pub fn holder(db: &mut Db, hash: &[u8]) -> Result<Option<Holder>, Failure> {
             partner::dialect,
             partner::status,
             partner::mtls,
+            partner::version,
         ))
-        .first::<(TokenRow, String, String, String, String, String)>(db)
+        .first::<(TokenRow, String, String, String, String, String, i64)>(db)
         .optional()?;
-    Ok(row.map(|(token, client_id, npi, dialect, status, mtls)| Holder {
-        token,
-        client_id,
-        npi,
-        dialect,
-        status,
-        mtls,
-    }))
+    Ok(
+        row.map(|(token, client_id, npi, dialect, status, mtls, version)| Holder {
+            token,
+            client_id,
+            npi,
+            dialect,
+            status,
+            mtls,
+            version,
+        }),
+    )
+}
+
+/// How a partner and one of its tokens stand, whether the token ran out or not.
+#[derive(Clone, Debug, PartialEq, Eq, Queryable)]
+pub struct Registered {
+    /// The partner's status.
+    pub status: String,
+    /// Its mTLS mode.
+    pub mtls: String,
+    /// Counts the changes of its registration.
+    pub version: i64,
+    /// When the token was revoked. A token that ran out long ago is no longer on record, and was not.
+    pub revoked_ms: Option<i64>,
+}
+
+/// How the partner stands and its token of this hash; `None` when there is no such partner.
+///
+/// # Errors
+/// Those of the database.
+pub fn registered(db: &mut Db, partner_id: &str, hash: &[u8]) -> Result<Option<Registered>, Failure> {
+    Ok(partner::table
+        .left_join(
+            access_token::table.on(access_token::partner_id
+                .eq(partner::id)
+                .and(access_token::hash.eq(hash))),
+        )
+        .filter(partner::id.eq(partner_id))
+        .select((
+            partner::status,
+            partner::mtls,
+            partner::version,
+            access_token::revoked_ms.nullable(),
+        ))
+        .first(db)
+        .optional()?)
 }
 
 /// Adds a token.

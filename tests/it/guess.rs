@@ -44,6 +44,8 @@ fn caller() -> Caller {
         patient_id: None,
         certificate_sha256: None,
         jti_sha256: [3; 32],
+        token_sha256: [7; 32],
+        partner_version: 1,
         correlation: Correlation::internal("r-1".into()),
     }
 }

@@ -184,3 +184,33 @@ fn a_file_that_is_no_database_is_a_damaged_store_to_every_command() {
     assert_eq!(output.status.code(), Some(70), "{said}");
     assert!(said.contains(Fault::StoreDamaged.code()), "{said}");
 }
+
+/// How often PostgreSQL planned the statements of this connection that name `table` for the values of one call.
+fn planned_for_one_call(db: &mut Db, table: &str) -> i64 {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        n: i64,
+    }
+    let query = format!(
+        "SELECT CAST(COALESCE(SUM(custom_plans), 0) AS BIGINT) AS n FROM pg_prepared_statements WHERE statement LIKE '%{table}%'"
+    );
+    diesel::sql_query(query).get_result::<Row>(db).expect("a sum").n
+}
+
+#[test]
+fn the_last_state_of_the_roster_is_not_planned_anew_for_each_match() {
+    let store = TestStore::fresh();
+    if !on_postgres() {
+        return; // SQLite is compiled so that plans do not depend on bound values
+    }
+    let planned = store.read_blocking(|db| {
+        for _ in 0..20 {
+            store.roster(db)?;
+        }
+        Ok(planned_for_one_call(db, "identity_roster"))
+    });
+    // PostgreSQL plans a statement for its values five times before it compares with a plan for all.
+    let planned = planned.expect("a read");
+    assert!(planned <= 5, "{planned} of 20 calls were planned");
+}

@@ -3,20 +3,22 @@
 use crate::support::client::{ALL_SCOPES, Client, Reply};
 use crate::support::desk::{Desk, decided, only_review, place_of};
 use crate::support::grants;
-use crate::support::payer::TestPayer;
+use crate::support::payer::{PARTNER_URI, TestPayer};
 use causeway::clock::Clock;
 use causeway::consent::{self, By};
 use causeway::context::{Context, Guard, Payer, ReviewTerms};
 use causeway::error::Fault;
 use causeway::ids::Ids;
 use causeway::ops::disclosures::{self, DisclosureFilter};
-use causeway::release::{Everything, Query};
-use causeway::security::{Caller, Dialect, PartnerRef};
+use causeway::release::{Everything, Query, Terms};
+use causeway::security::tls::Revocations;
+use causeway::security::{Authority, Caller, Dialect, PartnerRef, PeerCertificate};
 use causeway::store::guesses::Limits;
 use causeway::synth::{self, Policy, Variation};
 use causeway::telemetry::Correlation;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 
 const WHY: &str = "the member withdrew it by letter";
 
@@ -325,6 +327,8 @@ fn caller() -> Caller {
         patient_id: None,
         certificate_sha256: None,
         jti_sha256: [7; 32],
+        token_sha256: [7; 32],
+        partner_version: 1,
         correlation: Correlation::internal("request-1".into()),
     }
 }
@@ -374,7 +378,19 @@ async fn a_running_record_is_broken_off_and_never_ends_as_if_it_were_whole() {
     };
     let url = "https://old-payer.example/fhir/x".to_owned();
     let no_links = Box::new(|_| String::new());
-    let mut running = Everything::begin(&ctx, &caller(), &patient, Query::default(), url, no_links)
+    let terms = Terms {
+        authority: Authority::new(Revocations::default()),
+        certificate: Some(PeerCertificate {
+            sha256: [0; 32],
+            uris: vec![PARTNER_URI.into()],
+            issuer_sha256: [0; 32],
+            serial: vec![1],
+            not_before_s: 0,
+            not_after_s: i64::MAX,
+        }),
+        longest: Duration::from_secs(60),
+    };
+    let mut running = Everything::begin(&ctx, &caller(), terms, &patient, Query::default(), url, no_links)
         .await
         .expect("a record");
     let first = running.next().await.expect("a piece").expect("not the end");
@@ -420,7 +436,7 @@ async fn a_running_record_is_broken_off_and_never_ends_as_if_it_were_whole() {
             break;
         }
         // The entry of the end is not waited for by whoever sends.
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(
         (item["outcome"].as_str(), item["bytes"].as_u64()),

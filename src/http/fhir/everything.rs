@@ -7,8 +7,8 @@ use crate::error::{Failure, Fault};
 use crate::http::body;
 use crate::http::negotiate::{self, Form, encode};
 use crate::http::reply::{FHIR_JSON, HttpFailure};
-use crate::release::{Everything, Query};
-use crate::security::Permission;
+use crate::release::{Everything, Query, Terms};
+use crate::security::{PeerCertificate, Permission};
 use crate::store::disclosure::Window;
 use actix_web::http::{Method, header};
 use actix_web::web::Bytes;
@@ -136,7 +136,12 @@ async fn answer(
         let sign = if shape.is_empty() { '?' } else { '&' };
         Box::new(move |key| format!("{url}{sign}_page={}", links.make(&binding, key, clock.lasting_ms())))
     };
-    let mut everything = Everything::begin(&app.ctx, &authorised.caller, id, query, url, next).await?;
+    let terms = Terms {
+        authority: app.authority.clone(),
+        certificate: request.conn_data::<PeerCertificate>().cloned(),
+        longest: app.config.limits.answer,
+    };
+    let mut everything = Everything::begin(&app.ctx, &authorised.caller, terms, id, query, url, next).await?;
     if request.method() == Method::HEAD {
         everything.head_only();
         return Ok(head().streaming(stream::empty::<Result<Bytes, Failure>>()));

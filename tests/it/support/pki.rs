@@ -76,17 +76,26 @@ impl Pki {
 
     /// The revocation list: one certificate is on it.
     pub fn crl(&self) -> String {
+        self.crl_of(vec![RevokedCertParams {
+            serial_number: SerialNumber::from(REVOKED_SERIAL),
+            revocation_time: date_time_ymd(2024, 1, 1),
+            reason_code: Some(RevocationReason::KeyCompromise),
+            invalidity_date: None,
+        }])
+    }
+
+    /// The list before anything was revoked.
+    pub fn empty_crl(&self) -> String {
+        self.crl_of(Vec::new())
+    }
+
+    fn crl_of(&self, revoked_certs: Vec<RevokedCertParams>) -> String {
         let params = CertificateRevocationListParams {
             this_update: date_time_ymd(2024, 1, 1),
             next_update: date_time_ymd(2095, 1, 1),
             crl_number: SerialNumber::from(1),
             issuing_distribution_point: None,
-            revoked_certs: vec![RevokedCertParams {
-                serial_number: SerialNumber::from(REVOKED_SERIAL),
-                revocation_time: date_time_ymd(2024, 1, 1),
-                reason_code: Some(RevocationReason::KeyCompromise),
-                invalidity_date: None,
-            }],
+            revoked_certs,
             key_identifier_method: KeyIdMethod::Sha256,
         };
         params.signed_by(&self.issuer).expect("a list").pem().expect("PEM")
