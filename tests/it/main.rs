@@ -31,6 +31,7 @@ mod links;
 mod matching;
 mod metrics;
 mod other_person;
+mod pg_trouble;
 mod policy;
 mod process;
 mod release_rules;

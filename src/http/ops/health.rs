@@ -3,10 +3,12 @@
 use crate::app::App;
 use crate::audit::ledger;
 use crate::http::routes;
+use crate::store::readiness;
 use crate::telemetry::{metrics as families, process};
 use actix_web::{HttpResponse, web};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 static METRICS: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
 
@@ -37,10 +39,20 @@ pub async fn live() -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain").body("live\n")
 }
 
-/// `GET /ready`: the store takes writes, the ledger can be appended to, and the process is not on its way out.
+/// Longest time until a probe is answered.
+const PROBE: Duration = Duration::from_secs(3);
+
+/// `GET /ready`: the store takes writes, the ledger can be appended to, no table that requests need is locked, and the process is not
+/// on its way out.
 pub async fn ready(app: web::Data<App>) -> HttpResponse {
-    let writable = !app.is_draining() && !app.ctx.store.is_broken() && app.ctx.store.write(ledger::probe).await.is_ok();
-    if writable {
+    let takes_writes = async {
+        let probe = app.ctx.store.write(|db| {
+            ledger::probe(db)?;
+            readiness::probe(db)
+        });
+        matches!(tokio::time::timeout(PROBE, probe).await, Ok(Ok(())))
+    };
+    if !app.is_draining() && !app.ctx.store.is_broken() && takes_writes.await {
         HttpResponse::Ok().content_type("text/plain").body("ready\n")
     } else {
         HttpResponse::ServiceUnavailable()

@@ -233,10 +233,7 @@ async fn long<T: Send + 'static>(
     app: &App,
     work: impl FnOnce(&mut Db) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
-    let store = app.ctx.store.clone();
-    tokio::task::spawn_blocking(move || store.read_blocking(work))
-        .await
-        .map_err(|error| Failure::new(Fault::Internal).because(error))?
+    app.ctx.store.read_apart(work).await
 }
 
 async fn one_consent(app: &App, id: String, view: View) -> Result<Value, Failure> {
