@@ -65,13 +65,15 @@ impl Clock {
     /// Time by which what others stamped has ended, such as an assertion: the wall clock, or where it would be had it not been set
     /// back within the last ten minutes.
     pub fn ended_ms(&self) -> i64 {
-        self.now_ms().max(self.kept().steady_ms(self.now_ms(), self.monotonic_ms()))
+        self.now_ms()
+            .max(self.kept().steady_ms(self.now_ms(), self.monotonic_ms()))
     }
 
     /// Time before which all is surely over, for forgetting: the wall clock, or where it would be had it not been set forward within
     /// the last ten minutes.
     pub fn surely_ms(&self) -> i64 {
-        self.now_ms().min(self.kept().steady_ms(self.now_ms(), self.monotonic_ms()))
+        self.now_ms()
+            .min(self.kept().steady_ms(self.now_ms(), self.monotonic_ms()))
     }
 
     /// Compares the wall clock with the monotonic one, for a timer of a second or so: by how many milliseconds the wall clock was set

@@ -51,6 +51,12 @@ impl Ids {
     }
 }
 
+/// What sorts before every identifier of this instant (UTC milliseconds) and of later ones, and after those of earlier ones.
+pub fn before_all_of(at_ms: i64) -> String {
+    let at_ms = u64::try_from(at_ms).unwrap_or(0);
+    format!("{:08x}-{:04x}", at_ms >> 16, at_ms & 0xffff)
+}
+
 /// Whether `text` is a FHIR id: 1 to 64 of `A-Z a-z 0-9 - .`, and not `.` or `..` (FHIR R4 datatypes, `id`).
 pub fn is_fhir_id(text: &str) -> bool {
     (1..=64).contains(&text.len())

@@ -96,7 +96,7 @@ pub struct Object {
 /// How it ended.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
-    /// `ok`, `refused` or `failed`.
+    /// `ok`, `refused` or `failed`; `unknown` for a disclosure whose end the process did not live to see.
     pub class: &'static str,
     /// HTTP status answered, if any.
     pub http: Option<u16>,

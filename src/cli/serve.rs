@@ -12,6 +12,7 @@ use crate::demo::dev;
 use crate::error::{Failure, Fault};
 use crate::http::ops;
 use crate::http::server::{self, Extra, Running};
+use crate::release::close_lost;
 use crate::security::tls::{ServerTls, TlsFiles};
 use crate::store::{entries, guesses, idempotency, tokens};
 use crate::telemetry::{Correlation, log, metrics as families};
@@ -36,6 +37,13 @@ const GUESS_ROWS: i64 = 20_000;
 /// Ledger entries that are indexed by subject in one write, and such writes of one sweep.
 const INDEX_ROWS: i64 = 5_000;
 const INDEX_STEPS: usize = 100;
+
+/// How long the database lets one statement of a request run.
+const STATEMENT: Duration = Duration::from_secs(5);
+/// Time between tries of what is owed to the store.
+const PAY: Duration = Duration::from_secs(3);
+/// Age from which no disclosure of any process can still be running, milliseconds: longer than an answer may take.
+const DISCLOSED_MS: i64 = 2 * 3_600_000;
 
 /// Arguments of `serve`.
 #[derive(Args, Clone, Debug)]
@@ -115,6 +123,16 @@ async fn start(args: &ServeArgs, common: &Common, extra: Option<Extra>, out: &mu
         let (ctx, config) = (ctx.clone(), Arc::clone(&config));
         Data::new(on_its_own_thread(move || App::new(ctx, config, tls)).await?)
     };
+    // A file has one owner, so that nothing which began before now still runs.
+    let before_ms = match ctx.store.url().sqlite_path() {
+        Some(_) => ctx.clock.now_ms(),
+        None => ctx.clock.now_ms() - DISCLOSED_MS,
+    };
+    {
+        let ctx = ctx.clone();
+        on_its_own_thread(move || close_lost(&ctx, before_ms)).await?;
+    }
+    ctx.store.limit_statements(STATEMENT);
     // On PostgreSQL commands open the store themselves; the socket is for the store that has one owner.
     let admin = match config.store.url.sqlite_path() {
         Some(_) => Some(
@@ -168,6 +186,9 @@ async fn serve(started: Started, common: &Common, signals: &mut Signals) -> Resu
     let ctx = app.ctx.clone();
     let mut tick = tokio::time::interval(Duration::from_millis(500));
     let mut sweep = tokio::time::interval(SWEEP);
+    let mut pay = tokio::time::interval(PAY);
+    // Holds on to the last sweep, so that none is begun while one waits for a silent database.
+    let sweeping = Arc::new(tokio::sync::Semaphore::new(1));
     loop {
         tokio::select! {
             asked = signals.next() => match asked {
@@ -193,17 +214,28 @@ async fn serve(started: Started, common: &Common, signals: &mut Signals) -> Resu
                     tracing::warn!(fault = failure.fault().code(), "counted refusals could not be recorded");
                 }
                 let app = app.clone();
-                tokio::task::spawn_blocking(move || {
-                    app.measure_round_trip();
-                    index_ledger(&app.ctx);
-                    ops::settle_metrics();
-                });
+                if let Ok(held) = Arc::clone(&sweeping).try_acquire_owned() {
+                    tokio::task::spawn_blocking(move || {
+                        app.measure_round_trip();
+                        index_ledger(&app.ctx);
+                        close_old(&app.ctx);
+                        ops::settle_metrics();
+                        drop(held);
+                    });
+                }
+            }
+            _ = pay.tick() => {
+                if ctx.store.owes() > 0 {
+                    let store = ctx.store.clone();
+                    tokio::spawn(async move { store.pay().await });
+                }
             }
         }
     }
     tracing::info!("draining");
     let stop = async {
         running.stop(NOTICE).await;
+        settle_debts(&ctx).await;
         told_without_room(app.oauth.refusals.flush(&ctx).await)?;
         note(&ctx, Action::ServerStopped).await
     };
@@ -269,6 +301,22 @@ fn index_ledger(ctx: &Context) {
     }
 }
 
+/// Writes the ends of disclosures that no process lived to write. Waits on this thread.
+fn close_old(ctx: &Context) {
+    if let Err(failure) = close_lost(ctx, ctx.clock.now_ms() - DISCLOSED_MS) {
+        tracing::warn!(fault = failure.fault().code(), cause = ?failure.cause(), "lost ends could not be looked for");
+    }
+}
+
+/// Waits a little until all that is owed to the store is written.
+async fn settle_debts(ctx: &Context) {
+    let until = tokio::time::Instant::now() + PAY;
+    while ctx.store.owes() > 0 && tokio::time::Instant::now() < until {
+        ctx.store.pay().await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 async fn note(ctx: &Context, action: Action) -> Result<(), Failure> {
     note_with(ctx, action, BTreeMap::new()).await
 }
@@ -280,11 +328,18 @@ fn note_jump(ctx: &Context, by_ms: i64) {
         false => ("back", "back_ms"),
     };
     metrics::counter!(families::CLOCK_JUMPS, "direction" => direction).increment(1);
-    tracing::warn!(direction, by_ms, "the wall clock was set; nothing that was issued lives longer for it");
+    tracing::warn!(
+        direction,
+        by_ms,
+        "the wall clock was set; nothing that was issued lives longer for it"
+    );
     let (ctx, counts) = (ctx.clone(), BTreeMap::from([(what.to_owned(), by_ms.unsigned_abs())]));
     tokio::spawn(async move {
         if let Err(failure) = note_with(&ctx, Action::ClockJumped, counts).await {
-            tracing::warn!(fault = failure.fault().code(), "a jump of the clock could not be recorded");
+            tracing::warn!(
+                fault = failure.fault().code(),
+                "a jump of the clock could not be recorded"
+            );
         }
     });
 }
@@ -310,7 +365,10 @@ async fn note_with(ctx: &Context, action: Action, counts: BTreeMap<String, u64>)
 fn told_without_room(written: Result<(), Failure>) -> Result<(), Failure> {
     match written {
         Err(failure) if failure.fault() == Fault::NoRoom => {
-            tracing::error!(fault = failure.fault().code(), "the ledger could not be written: the disk is full");
+            tracing::error!(
+                fault = failure.fault().code(),
+                "the ledger could not be written: the disk is full"
+            );
             Ok(())
         }
         written => written,

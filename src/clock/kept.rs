@@ -44,7 +44,8 @@ impl Kept {
     }
 
     pub(super) fn has_seen(&self, at_ms: i64, monotonic_ms: i64) {
-        self.largest.fetch_max(at_ms.saturating_sub(monotonic_ms), Ordering::AcqRel);
+        self.largest
+            .fetch_max(at_ms.saturating_sub(monotonic_ms), Ordering::AcqRel);
     }
 
     pub(super) fn steady_ms(&self, wall_ms: i64, monotonic_ms: i64) -> i64 {
@@ -86,7 +87,10 @@ mod tests {
         clock.advance_ms(1_000);
         assert_eq!(clock.lasting_ms(), START + 1_000);
         clock.set_ms(-HOUR);
-        assert_eq!((clock.now_ms(), clock.lasting_ms()), (START + 1_000 - HOUR, START + 1_000));
+        assert_eq!(
+            (clock.now_ms(), clock.lasting_ms()),
+            (START + 1_000 - HOUR, START + 1_000)
+        );
         clock.advance_ms(1_000);
         assert_eq!(clock.lasting_ms(), START + 2_000, "it does not stand still either");
         clock.set_ms(3 * HOUR);

@@ -15,8 +15,8 @@ pub use show::effective;
 
 use crate::context::{Payer, ReviewTerms};
 use crate::error::{Failure, Fault};
-use crate::store::{RoomLimits, StoreUrl};
 use crate::store::guesses::Limits as GuessLimits;
+use crate::store::{RoomLimits, StoreUrl};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

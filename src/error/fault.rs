@@ -176,6 +176,8 @@ faults! {
     SchemaNewer         => ("SV-014", "no-store",         Error, 503, Never,   "The store was written by a newer version of this program.", "Run that version, or a newer one."),
     StoreUnfit          => ("SV-015", "no-store",         Error, 503, Never,   "The database cannot serve as the store.", "Correct what is named; docs/operations.md says what a store needs."),
     StoreReadOnly       => ("SV-016", "no-store",         Error, 503, Never,   "The store takes no writes.", "Let store.url name a store that takes writes; commands that only read work on this one."),
+    StoreUnsafe         => ("SV-011", "no-store",         Error, 503, Backoff, "The store takes no writes at present.", "Try again after Retry-After."),
+    StoreSlow           => ("SV-012", "timeout",          Error, 503, Backoff, "The store did not answer in time.", "Try again after Retry-After."),
     // Commands and operation
     ConfigInvalid       => ("OP-001", "value",            Error, 500, Never,   "The configuration cannot be used.", "Correct the key that is named."),
     StoreBusy           => ("OP-002", "lock-error",       Error, 503, Backoff, "Another process holds the store.", "Use the running server's commands, or stop it first."),
@@ -249,6 +251,12 @@ impl Fault {
             Fault::NoRoom => {
                 "Free room on the disk of the store (see limits.free_*); then writes come back by themselves, and an import is run again."
             }
+            Fault::StoreUnsafe => {
+                "Set the durability setting right that the log names; writes are taken again within seconds."
+            }
+            Fault::StoreSlow => {
+                "See what holds locks or takes long in the database (pg_stat_activity); the log has the cause."
+            }
             Fault::RateLimited => "Try again in some seconds; the keys under [limits] set the partner's share.",
             Fault::AddressLimited => {
                 "See docs/operations.md for the limits of strangers; a balancer belongs in server.proxy_from."
@@ -274,9 +282,9 @@ impl Fault {
                 | Fault::StoreUnfit
                 | Fault::StoreReadOnly
         ) && matches!(
-                (code[0], code[1]),
-                (b'R', b'Q') | (b'I', b'D') | (b'S', b'E') | (b'O', b'A') | (b'M', b'M') | (b'C', b'O') | (b'S', b'V')
-            )
+            (code[0], code[1]),
+            (b'R', b'Q') | (b'I', b'D') | (b'S', b'E') | (b'O', b'A') | (b'M', b'M') | (b'C', b'O') | (b'S', b'V')
+        )
     }
 }
 

@@ -288,14 +288,15 @@ impl Ends {
             let same = self.others.get(&(request, begun.subject.clone()))?;
             same.iter().find(|row| row.id > begun.id)
         });
-        let Some(ended) = ended else {
+        let end = ended.map(|row| parsed(row).map(|end| (row, end))).transpose()?;
+        // An end that only says that nobody knows it tells no more than none.
+        let Some((ended, end)) = end.filter(|(_, end)| end["outcome"]["class"] != "unknown") else {
             item["outcome"] = "begun".into();
             for unknown in ["ended_at", "http", "bytes", "resources"] {
                 item[unknown] = Value::Null;
             }
             return Ok(());
         };
-        let end = parsed(ended)?;
         let is_whole = end["outcome"]["class"] == "ok";
         item["outcome"] = if is_whole { "completed" } else { "incomplete" }.into();
         item["ended_at"] = rfc3339_ms(ended.at_us / 1000).into();

@@ -4,6 +4,7 @@
 //! that went out. Nothing here authorises by itself: the queries do (`store::disclosure`). It never parses member data.
 
 mod everything;
+mod lost_ends;
 mod page_link;
 mod read;
 mod search;
@@ -12,6 +13,7 @@ mod supporting;
 mod underway;
 
 pub use everything::{Everything, Query};
+pub use lost_ends::close_lost;
 pub use page_link::{PageLinks, SearchPage};
 pub use read::read;
 pub use search::{Found, Place, START, search};
@@ -26,6 +28,7 @@ use crate::security::Caller;
 use crate::store::disclosure::LiveGrant;
 use crate::telemetry::metrics as families;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Name and version of the release rules; goes into each ledger entry.
 pub const POLICY: &str = "cms-0057/2";
@@ -126,7 +129,8 @@ async fn begin(ctx: &Context, entries: Vec<Entry>) -> Result<Vec<Begun>, Failure
     })
 }
 
-/// Notes what became of a disclosure. Not waited for: a missing entry reads as "may have been disclosed".
+/// Notes what became of a disclosure. Not waited for: it is kept until the store took it, and a missing entry reads as "may have
+/// been disclosed".
 fn complete(ctx: &Context, begun: Begun, outcome: Outcome, bytes: u64, tally: Tally) {
     let how = if outcome.class == "ok" {
         "completed"
@@ -141,10 +145,11 @@ fn complete(ctx: &Context, begun: Begun, outcome: Outcome, bytes: u64, tally: Ta
     entry.bytes = Some(bytes);
     entry.counts = tally.0;
     entry.begun = Some(begun.id);
-    let (ids, now_us) = (ctx.ids.clone(), ctx.clock.now_us());
+    let now_us = ctx.clock.now_us();
+    // One id however often it is tried: an entry that is there already was written.
+    let id = ctx.ids.new_id(now_us / 1000);
     ctx.store
-        .reserved()
-        .write_later(move |db| ledger::append(db, &entry, &ids.new_id(now_us / 1000), now_us));
+        .write_surely(Arc::new(move |db| ledger::append(db, &entry, &id, now_us)));
 }
 
 /// Records that nothing was disclosed, then answers with `fault`. "Not yours" and "not there" come here alike.

@@ -97,10 +97,7 @@ pub async fn search(
         Ok((found, grants))
     };
     let (found, grants) = if long {
-        let store = ctx.store.clone();
-        tokio::task::spawn_blocking(move || store.read_blocking(work))
-            .await
-            .map_err(|error| Failure::new(Fault::Internal).because(error))??
+        ctx.store.read_apart(work).await?
     } else {
         ctx.store.read(work).await?
     };

@@ -1,24 +1,27 @@
 //! The connection over both databases, and [`Store`]: the reads' pool and the writes' group commit.
 //!
-//! SQLite has one owner (a lock beside the file) and one writing connection; PostgreSQL has ordinary pooled transactions.
+//! SQLite has one owner (a lock beside the file) and one writing connection; PostgreSQL has ordinary pooled transactions, whose
+//! calls are given up when they are not answered in time ([`super::pool`]).
 
-use super::room::{Disk, Room, RoomLimits};
+use super::connect::{Manager, Readers};
+use super::owed::{Debts, Owed};
+use super::pool::{self, Waiting};
+use super::room::{Disk, RoomLimits};
 use super::set_up::{self, Need, Site};
 use super::url::StoreUrl;
 use super::writer::Writer;
-use super::{durability, file, migrate};
+use super::{durability, file, migrate, sqlstate};
 use crate::error::{Failure, Fault};
-use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
-use diesel::r2d2::{ManageConnection, Pool, PooledConnection};
-use diesel::result::{DatabaseErrorKind, Error};
+use diesel::r2d2::Pool;
+use diesel::result::Error;
 use diesel::sqlite::SqliteConnection;
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// A connection to either database.
 #[derive(diesel::MultiConnection)]
@@ -27,72 +30,6 @@ pub enum Db {
     Pg(PgConnection),
     /// The bundled SQLite.
     Sqlite(SqliteConnection),
-}
-
-/// What makes SQLite keep what it acknowledged; read back by [`durability`].
-const SQLITE_PRAGMAS: &str = "PRAGMA busy_timeout=5000; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; \
-    PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON; PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF; \
-    PRAGMA cache_size=-16000; PRAGMA mmap_size=0; PRAGMA wal_autocheckpoint=4000; PRAGMA journal_size_limit=67108864;";
-
-/// Opens connections of one kind for the pool.
-pub(crate) struct Manager {
-    url: StoreUrl,
-    read_only: bool,
-    search_path: Option<String>,
-}
-
-impl Manager {
-    pub(super) fn open(url: &StoreUrl) -> Result<Db, diesel::ConnectionError> {
-        match url {
-            StoreUrl::Sqlite(path) => {
-                let mut connection = SqliteConnection::establish(&path.to_string_lossy())?;
-                connection
-                    .batch_execute(SQLITE_PRAGMAS)
-                    .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
-                Ok(Db::Sqlite(connection))
-            }
-            StoreUrl::Postgres(url) => {
-                let mut connection = PgConnection::establish(url)?;
-                connection
-                    .batch_execute(
-                        "SET statement_timeout='30s'; SET lock_timeout='3s'; \
-                         SET idle_in_transaction_session_timeout='10s'; SET TIME ZONE 'UTC'; SET client_min_messages=warning;",
-                    )
-                    .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
-                Ok(Db::Pg(connection))
-            }
-        }
-    }
-}
-
-impl ManageConnection for Manager {
-    type Connection = Db;
-    type Error = diesel::r2d2::Error;
-
-    fn connect(&self) -> Result<Db, Self::Error> {
-        let mut connection = Manager::open(&self.url).map_err(diesel::r2d2::Error::ConnectionError)?;
-        if let (true, Db::Sqlite(sqlite)) = (self.read_only, &mut connection) {
-            sqlite
-                .batch_execute("PRAGMA query_only=ON; PRAGMA cache_size=-8000")
-                .map_err(diesel::r2d2::Error::QueryError)?;
-        }
-        if let Some(path) = &self.search_path {
-            connection
-                .batch_execute(path)
-                .map_err(diesel::r2d2::Error::QueryError)?;
-        }
-        Ok(connection)
-    }
-
-    fn is_valid(&self, connection: &mut Db) -> Result<(), Self::Error> {
-        connection
-            .batch_execute("SELECT 1")
-            .map_err(diesel::r2d2::Error::QueryError)
-    }
-
-    fn has_broken(&self, connection: &mut Db) -> bool {
-        std::thread::panicking() || diesel::r2d2::R2D2Connection::is_broken(connection)
-    }
 }
 
 /// How to open a store.
@@ -125,8 +62,12 @@ pub struct Store(Arc<Inner>);
 
 struct Inner {
     url: StoreUrl,
-    pool: Pool<Manager>,
+    /// SQLite's readers.
+    readers: Option<Pool<Readers>>,
     writer: Option<Writer>,
+    /// PostgreSQL.
+    remote: Option<pool::Pool>,
+    debts: Arc<Debts>,
     permits: Arc<Semaphore>,
     broken: Arc<AtomicBool>,
     /// The disk of a SQLite store.
@@ -186,26 +127,30 @@ impl Store {
             durability::demand(&durability::report(&mut first)?)?;
         }
         let broken = Arc::new(AtomicBool::new(false));
-        let writer = match &disk {
-            Some(disk) => Some(Writer::start(first, Arc::clone(&broken), Arc::clone(disk))?),
-            None => None,
+        let (readers, writer, remote) = match &disk {
+            Some(disk) => {
+                let writer = Writer::start(first, Arc::clone(&broken), Arc::clone(disk))?;
+                let readers = Pool::builder()
+                    .max_size(options.connections)
+                    .min_idle(Some(1))
+                    .test_on_check_out(false)
+                    .connection_timeout(pool::PLACE)
+                    .build(Readers(url.clone()))
+                    .map_err(|error| Failure::new(Fault::StoreUnavailable).because(error))?;
+                (Some(readers), Some(writer), None)
+            }
+            None => {
+                let pool = pool::Pool::open(url, site.search_path(), options.connections)?;
+                (None, None, Some(pool))
+            }
         };
-        let pool = Pool::builder()
-            .max_size(options.connections)
-            .min_idle(Some(1))
-            .test_on_check_out(false)
-            .connection_timeout(Duration::from_secs(5))
-            .build(Manager {
-                url: url.clone(),
-                read_only: writer.is_some(),
-                search_path: site.search_path(),
-            })
-            .map_err(|error| Failure::new(Fault::StoreUnavailable).because(error))?;
         let permits = Arc::new(Semaphore::new(options.connections as usize));
         Ok(Store(Arc::new(Inner {
             url: url.clone(),
-            pool,
+            readers,
             writer,
+            remote,
+            debts: Arc::default(),
             permits,
             broken,
             disk,
@@ -251,66 +196,122 @@ impl Store {
         self.0.broken.load(Ordering::Acquire)
     }
 
-    /// What there is room for on the disk of a SQLite store, as of the last second. Whoever begins an export asks here.
-    pub fn room(&self) -> Room {
-        self.0.disk.as_ref().map_or(Room::Ample, |disk| disk.room())
+    pub(super) fn disk(&self) -> Option<&Disk> {
+        self.0.disk.as_deref()
     }
 
-    /// Free bytes of that disk; none for PostgreSQL, whose disk is not ours.
-    pub fn free_bytes(&self) -> Option<u64> {
-        self.0.disk.as_ref().and_then(|disk| disk.free())
-    }
-
-    /// Whether not even ledger entries could be written when that was last tried.
-    pub fn is_full(&self) -> bool {
-        self.0.disk.as_ref().is_some_and(|disk| disk.is_full())
-    }
-
-    /// The store for ledger entries of disclosures, refusals and views, and for the end of rights: they are written while anything
-    /// else is refused for want of room, and have a reserve on the disk.
-    pub fn reserved(&self) -> Reserved<'_> {
-        Reserved(self)
-    }
-
-    fn demand_room(&self) -> Result<(), Failure> {
-        match self.room() {
-            Room::NoWrites => Err(Fault::NoRoom.into()),
-            Room::Ample | Room::NoExports => Ok(()),
+    /// From now on the database lets one statement run so long, and no call waits much longer for its answer. For a server that has
+    /// done what it does before serving. SQLite has no such limit.
+    pub fn limit_statements(&self, limit: Duration) {
+        if let Some(remote) = &self.0.remote {
+            remote.limit_statements(limit);
         }
+    }
+
+    pub(super) fn debts(&self) -> &Debts {
+        &self.0.debts
     }
 
     /// Runs a short read. On SQLite it runs where it is called when a connection is free; else on a blocking thread.
     ///
     /// # Errors
-    /// Those of `work`; [`Fault::StoreUnavailable`] without a connection.
+    /// Those of `work`; [`Fault::Overloaded`] when no connection is free in time; on PostgreSQL [`Fault::StoreUnavailable`] when it
+    /// cannot be reached, and [`Fault::StoreSlow`] when it does not answer in time.
     pub async fn read<T, F>(&self, work: F) -> Result<T, Failure>
     where
         T: Send + 'static,
         F: FnOnce(&mut Db) -> Result<T, Failure> + Send + 'static,
     {
-        if self.0.writer.is_some()
-            && let Some(mut connection) = self.0.pool.try_get()
+        if let Some(readers) = &self.0.readers
+            && let Some(mut connection) = readers.try_get()
         {
             return work(&mut connection);
         }
-        let _permit = self
-            .0
-            .permits
-            .acquire()
-            .await
-            .map_err(|error| Failure::new(Fault::StoreUnavailable).because(error))?;
-        let store = self.clone();
-        tokio::task::spawn_blocking(move || store.read_blocking(work))
-            .await
-            .map_err(|error| Failure::new(Fault::Internal).because(error))?
+        self.read_apart(work).await
     }
 
-    /// Runs a read on this thread, which may wait for a connection. For commands and for long streams.
+    /// Runs a read that may take its time: never on the thread that serves others meanwhile.
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    pub async fn read_apart<T, F>(&self, work: F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Db) -> Result<T, Failure> + Send + 'static,
+    {
+        self.apart(move |store, waiting| store.reading_with(waiting, work))
+            .await
+    }
+
+    /// Runs a read on this thread, which may wait for a connection and for the database. For commands.
     ///
     /// # Errors
     /// As [`Store::read`].
     pub fn read_blocking<T>(&self, work: impl FnOnce(&mut Db) -> Result<T, Failure>) -> Result<T, Failure> {
-        work(&mut *self.connection()?)
+        self.reading_with(Waiting::default(), work)
+    }
+
+    fn reading_with<T>(
+        &self,
+        waiting: Waiting,
+        work: impl FnOnce(&mut Db) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        if let Some(readers) = &self.0.readers {
+            let mut connection = readers
+                .get()
+                .map_err(|error| Failure::new(Fault::StoreUnavailable).because(error))?;
+            let done = work(&mut connection);
+            drop(waiting);
+            return done;
+        }
+        let mut leased = self.remote()?.get(waiting)?;
+        let done = work(leased.db()?);
+        if let Err(failure) = &done {
+            leased.mind(failure);
+        }
+        done
+    }
+
+    fn remote(&self) -> Result<&pool::Pool, Failure> {
+        self.0
+            .remote
+            .as_ref()
+            .ok_or_else(|| Failure::new(Fault::Internal).because("the store has no pool"))
+    }
+
+    /// Runs `call` on a blocking thread. Whoever waits is answered when it ends, or when it is given up.
+    async fn apart<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&Store, Waiting) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let permit = self.place().await?;
+        let (told, given_up) = oneshot::channel();
+        let waiting = Waiting {
+            permit: Some(permit),
+            told: Some(told),
+        };
+        let store = self.clone();
+        let job = tokio::task::spawn_blocking(move || call(&store, waiting));
+        tokio::select! {
+            biased;
+            ended = job => ended.map_err(|error| Failure::new(Fault::Internal).because(error))?,
+            Ok(()) = given_up => Err(pool::given_up()),
+        }
+    }
+
+    /// A place among those who wait for a connection.
+    async fn place(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        if let Ok(permit) = Arc::clone(&self.0.permits).try_acquire_owned() {
+            return Ok(permit);
+        }
+        let place = Arc::clone(&self.0.permits).acquire_owned();
+        let place = match self.0.remote {
+            None => place.await,
+            Some(_) => tokio::time::timeout(pool::PLACE, place)
+                .await
+                .map_err(|_| Failure::new(Fault::Overloaded).because("no place among the connections became free"))?,
+        };
+        place.map_err(|error| Failure::new(Fault::StoreUnavailable).because(error))
     }
 
     /// How long one statement takes to the store and back, the middle one of nine; zero for a store in this process. Waits on this
@@ -332,22 +333,14 @@ impl Store {
         })
     }
 
-    /// A connection for reading, for streams that keep one. Never hold two.
-    ///
-    /// # Errors
-    /// [`Fault::StoreUnavailable`] when none becomes free in five seconds.
-    pub(crate) fn connection(&self) -> Result<PooledConnection<Manager>, Failure> {
-        self.0
-            .pool
-            .get()
-            .map_err(|error| Failure::new(Fault::StoreUnavailable).because(error))
-    }
-
-    /// Runs `work` as one transaction and returns after it is durable. It may run again when the database asks for that.
+    /// Runs `work` as one transaction and returns after it is durable. It may run again when the database asks for that. After a
+    /// failure that leaves open whether it was committed it does not run again: the caller's own key tells (an idempotency row, the
+    /// id of an entry).
     ///
     /// # Errors
     /// Those of `work` (then nothing of it is kept); [`Fault::Overloaded`] when the queue is full; [`Fault::NoRoom`] when the disk has
-    /// too little room (nothing of it is kept either); [`Fault::StoreUnavailable`] when the commit failed.
+    /// too little room (nothing of it is kept either); [`Fault::StoreUnavailable`] when the commit failed; on PostgreSQL those of
+    /// [`Store::read`], and [`Fault::StoreUnsafe`] while the database would lose it.
     pub async fn write<T, F>(&self, work: F) -> Result<T, Failure>
     where
         T: Send + 'static,
@@ -357,7 +350,7 @@ impl Store {
         self.write_as(false, work).await
     }
 
-    async fn write_as<T, F>(&self, reserved: bool, work: F) -> Result<T, Failure>
+    pub(super) async fn write_as<T, F>(&self, reserved: bool, work: F) -> Result<T, Failure>
     where
         T: Send + 'static,
         F: FnMut(&mut Db) -> Result<T, Failure> + Send + 'static,
@@ -365,16 +358,7 @@ impl Store {
         if let Some(writer) = &self.0.writer {
             return writer.run(reserved, work)?.await;
         }
-        let _permit = self
-            .0
-            .permits
-            .acquire()
-            .await
-            .map_err(|error| Failure::new(Fault::StoreUnavailable).because(error))?;
-        let store = self.clone();
-        tokio::task::spawn_blocking(move || store.transaction(work))
-            .await
-            .map_err(|error| Failure::new(Fault::Internal).because(error))?
+        self.apart(move |store, waiting| store.transaction(waiting, work)).await
     }
 
     /// As [`Store::write`], waiting on this thread. Never call it on an async thread.
@@ -390,14 +374,14 @@ impl Store {
         self.write_blocking_as(false, work)
     }
 
-    fn write_blocking_as<T, F>(&self, reserved: bool, work: F) -> Result<T, Failure>
+    pub(super) fn write_blocking_as<T, F>(&self, reserved: bool, work: F) -> Result<T, Failure>
     where
         T: Send + 'static,
         F: FnMut(&mut Db) -> Result<T, Failure> + Send + 'static,
     {
         match &self.0.writer {
             Some(writer) => writer.run_blocking(reserved, work),
-            None => self.transaction(work),
+            None => self.transaction(Waiting::default(), work),
         }
     }
 
@@ -411,7 +395,7 @@ impl Store {
         }
     }
 
-    fn write_later_as<F>(&self, reserved: bool, work: F)
+    pub(super) fn write_later_as<F>(&self, reserved: bool, work: F)
     where
         F: FnMut(&mut Db) -> Result<(), Failure> + Send + 'static,
     {
@@ -422,39 +406,76 @@ impl Store {
             return;
         }
         let store = self.clone();
-        tokio::task::spawn_blocking(move || {
-            if let Err(failure) = store.transaction(work) {
+        tokio::spawn(async move {
+            if let Err(failure) = store.write_as(reserved, work).await {
                 tracing::warn!(fault = failure.fault().code(), cause = ?failure.cause(), "a deferred write failed");
             }
         });
     }
 
-    fn transaction<T>(&self, mut work: impl FnMut(&mut Db) -> Result<T, Failure>) -> Result<T, Failure> {
-        let mut connection = self.connection()?;
-        for attempt in 0..5u32 {
-            let mut failed: Option<Failure> = None;
-            let done = connection.transaction::<T, Error, _>(|db| {
-                work(db).map_err(|failure| {
-                    let again = is_serialisation(&failure);
-                    failed = Some(failure);
-                    if again {
-                        Error::RollbackTransaction
-                    } else {
-                        Error::NotFound
-                    }
-                })
-            });
-            match (done, failed) {
-                (Ok(value), _) => return Ok(value),
-                (Err(_), Some(failure)) if attempt < 4 && is_serialisation(&failure) => {
-                    let jitter = u64::from(crate::secret::random::<1>()[0]) / 16;
-                    std::thread::sleep(Duration::from_millis(jitter + (1 << attempt)));
-                }
-                (Err(_), Some(failure)) => return Err(failure),
-                (Err(error), None) => return Err(Failure::new(Fault::StoreUnavailable).because(error)),
+    /// Queues `work` without waiting for it, and keeps it until it is durable: [`Store::pay`] tries again what failed.
+    pub fn write_surely(&self, work: Owed) {
+        let debts = Arc::clone(&self.0.debts);
+        debts.begin();
+        let again = Arc::clone(&work);
+        if let Some(writer) = &self.0.writer {
+            let (own, first) = (Arc::clone(&debts), Arc::clone(&work));
+            if let Err(full) = writer.run_then(true, move |db| first(db), move |outcome| own.end(work, outcome)) {
+                debts.end(again, Err(full));
             }
+            return;
         }
-        Err(Failure::new(Fault::StoreUnavailable))
+        let store = self.clone();
+        tokio::spawn(async move {
+            let outcome = store.reserved().write(move |db| again(db)).await;
+            debts.end(work, outcome);
+        });
+    }
+
+    fn transaction<T>(
+        &self,
+        waiting: Waiting,
+        mut work: impl FnMut(&mut Db) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let remote = self.remote()?;
+        let mut leased = remote.get(waiting)?;
+        // After the connection, which looks at the settings when it is new.
+        remote.may_write()?;
+        let mut attempt = 0_u32;
+        loop {
+            let (line, mut failed, mut is_begun) = (leased.line(), None::<Failure>, false);
+            let done = leased.db()?.transaction::<T, Error, _>(|db| {
+                is_begun = true;
+                let failure = match work(db) {
+                    // Nobody waits for it any more, and whoever asked may have asked again.
+                    Ok(_) if line.is_late() => pool::given_up(),
+                    Ok(value) => return Ok(value),
+                    Err(failure) => failure,
+                };
+                failed = Some(failure);
+                Err(Error::RollbackTransaction)
+            });
+            let failure = match (done, failed) {
+                (Ok(value), _) => return Ok(value),
+                (Err(_), Some(failure)) => failure,
+                // It had ended while it lay idle: nothing was done yet.
+                (Err(error), None) if !is_begun && leased.is_reused() && sqlstate::is_lost(&error) => {
+                    leased.renew()?;
+                    continue;
+                }
+                (Err(error), None) => {
+                    let fault = sqlstate::of(&error).map_or(Fault::StoreUnavailable, |row| row.fault);
+                    Failure::new(fault).because(error)
+                }
+            };
+            leased.mind(&failure);
+            attempt += 1;
+            if attempt == 5 || !sqlstate::is_repeated(&failure) {
+                return Err(failure);
+            }
+            let jitter = u64::from(crate::secret::random::<1>()[0]) / 16;
+            std::thread::sleep(Duration::from_millis(jitter + (1 << attempt)));
+        }
     }
 
     /// Waits until what was queued is durable, and empties the write-ahead log (SQLite). For a graceful stop.
@@ -463,53 +484,4 @@ impl Store {
             writer.settle();
         }
     }
-}
-
-/// A store whose writes may use the room that is kept for ledger entries; see [`Store::reserved`].
-#[derive(Clone, Copy)]
-pub struct Reserved<'s>(&'s Store);
-
-impl Reserved<'_> {
-    /// As [`Store::write`].
-    ///
-    /// # Errors
-    /// As [`Store::write`]; [`Fault::NoRoom`] only when the disk is full.
-    pub async fn write<T, F>(self, work: F) -> Result<T, Failure>
-    where
-        T: Send + 'static,
-        F: FnMut(&mut Db) -> Result<T, Failure> + Send + 'static,
-    {
-        self.0.write_as(true, work).await
-    }
-
-    /// As [`Store::write_blocking`].
-    ///
-    /// # Errors
-    /// As [`Reserved::write`].
-    pub fn write_blocking<T, F>(self, work: F) -> Result<T, Failure>
-    where
-        T: Send + 'static,
-        F: FnMut(&mut Db) -> Result<T, Failure> + Send + 'static,
-    {
-        self.0.write_blocking_as(true, work)
-    }
-
-    /// As [`Store::write_later`].
-    pub fn write_later<F>(self, work: F)
-    where
-        F: FnMut(&mut Db) -> Result<(), Failure> + Send + 'static,
-    {
-        self.0.write_later_as(true, work);
-    }
-}
-
-fn is_serialisation(failure: &Failure) -> bool {
-    failure
-        .cause()
-        .and_then(|cause| cause.downcast_ref::<Error>())
-        .is_some_and(|error| match error {
-            Error::DatabaseError(DatabaseErrorKind::SerializationFailure, _) => true,
-            Error::DatabaseError(_, info) => info.message().contains("deadlock detected"),
-            _ => false,
-        })
 }

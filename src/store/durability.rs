@@ -63,7 +63,8 @@ pub fn report(db: &mut Db) -> Result<Report, Failure> {
     for &(name, safe) in wanted {
         let query = match db {
             Db::Sqlite(_) => format!("SELECT CAST({name} AS TEXT) AS value FROM pragma_{name}"),
-            Db::Pg(_) => format!("SELECT current_setting('{name}') AS value"),
+            // What a new session is given: ours set their own synchronous_commit (`super::session`).
+            Db::Pg(_) => format!("SELECT reset_val AS value FROM pg_settings WHERE name = '{name}'"),
         };
         let value = diesel::sql_query(query).get_result::<Value>(db)?.value;
         let ok = safe.contains(&value.as_str());

@@ -3,12 +3,14 @@
 //! Functions take `&mut Db`; whoever owns the transaction decides its extent. Nothing here calls the network or knows HTTP.
 
 pub mod attachments;
+mod connect;
 pub mod consents;
 mod db;
 pub mod dependencies;
 pub mod disclosure;
 pub mod durability;
 mod dynamic;
+pub mod ends;
 pub mod entries;
 mod file;
 pub mod gate_state;
@@ -21,9 +23,13 @@ pub mod matching;
 pub mod members;
 pub mod migrate;
 pub mod ops_queries;
+mod owed;
 pub mod partners;
 pub mod policies;
+mod pool;
 mod pooler;
+pub mod readiness;
+mod reserved;
 pub mod resources;
 pub mod reviews;
 pub mod rights;
@@ -32,8 +38,10 @@ pub mod roster;
 pub mod schema;
 pub mod search;
 pub mod secrets;
+mod session;
 mod set_up;
 pub mod size;
+pub mod sqlstate;
 pub mod standing;
 mod statement;
 pub mod steps;
@@ -43,7 +51,9 @@ pub mod visible;
 pub mod withheld;
 mod writer;
 
-pub use db::{Db, Reserved, Store, StoreOptions};
+pub use db::{Db, Store, StoreOptions};
+pub use owed::Owed;
+pub use reserved::Reserved;
 pub use room::{Least, Room, RoomLimits};
 pub use set_up::Need;
 pub use url::StoreUrl;
@@ -54,16 +64,14 @@ use diesel::result::{DatabaseErrorKind, Error};
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let fault = match &error {
-            Error::DatabaseError(DatabaseErrorKind::UnableToSendCommand | DatabaseErrorKind::ClosedConnection, _) => {
-                Fault::StoreUnavailable
-            }
             Error::DatabaseError(_, said) if room::says_no_room(said.message()) => Fault::NoRoom,
             Error::DatabaseError(_, said) if says_damaged(said.message()) => Fault::StoreDamaged,
-            Error::DatabaseError(DatabaseErrorKind::CheckViolation | DatabaseErrorKind::NotNullViolation, _)
-            | Error::InvalidCString(_)
-            | Error::SerializationError(_) => Fault::NotStorable,
-            Error::DatabaseError(_, said) if refuses_a_value(said.message()) => Fault::NotStorable,
-            _ => Fault::Internal,
+            Error::InvalidCString(_) | Error::SerializationError(_) => Fault::NotStorable,
+            _ => match sqlstate::of(&error) {
+                Some(row) => row.fault,
+                None if refuses_a_value(&error) => Fault::NotStorable,
+                None => Fault::Internal,
+            },
         };
         Failure::new(fault).because(error)
     }
@@ -86,21 +94,10 @@ fn says_damaged(text: &str) -> bool {
         .any(|words| text.contains(words))
 }
 
-/// Whether a database says that a value is none that it can hold, or too long for a row or an index.
-fn refuses_a_value(text: &str) -> bool {
-    [
-        "invalid byte sequence",
-        "unsupported Unicode escape",
-        "value too long",
-        "out of range",
-        "index row size",
-        "index row requires",
-        "row is too big",
-        "invalid memory alloc request size",
-        "string or blob too big",
-    ]
-    .iter()
-    .any(|words| text.contains(words))
+/// Whether a database says in words that stand in no row of [`sqlstate`] that a value is too long for it.
+fn refuses_a_value(error: &Error) -> bool {
+    let words = ["invalid memory alloc request size", "string or blob too big"];
+    matches!(error, Error::DatabaseError(_, said) if words.iter().any(|words| said.message().contains(words)))
 }
 
 /// Whether a write failed for what was to be written, and not for the state of the store: without the record at fault it goes through.
@@ -108,6 +105,8 @@ pub fn blames_content(failure: &Failure) -> bool {
     let of_the_store = failure.cause().is_some_and(|cause| cause.is::<Error>()) && !failed_on_duplicate(failure);
     match failure.fault() {
         Fault::StoreUnavailable
+        | Fault::StoreSlow
+        | Fault::StoreUnsafe
         | Fault::StoreDamaged
         | Fault::StoreBusy
         | Fault::StoreReadOnly

@@ -306,10 +306,7 @@ mod tests {
             percent: 10,
             bytes: 4 * GIB,
         },
-        writes: Least {
-            percent: 5,
-            bytes: GIB,
-        },
+        writes: Least { percent: 5, bytes: GIB },
         reserve_bytes: 64 * MIB,
     };
 
@@ -330,7 +327,10 @@ mod tests {
         assert_eq!(Room::of(0, GIB, &RoomLimits::NONE, Room::NoWrites), Room::Ample);
         // Back only with a little more than what it went away at.
         assert_eq!(Room::of(GIB + MIB, 500 * GIB, &LIMITS, Room::NoWrites), Room::NoWrites);
-        assert_eq!(Room::of(GIB + 64 * MIB, 500 * GIB, &LIMITS, Room::NoWrites), Room::NoExports);
+        assert_eq!(
+            Room::of(GIB + 64 * MIB, 500 * GIB, &LIMITS, Room::NoWrites),
+            Room::NoExports
+        );
     }
 
     #[test]
@@ -347,7 +347,10 @@ mod tests {
         );
         disk.look();
         let made = std::fs::metadata(folder.path().join("a.reserve")).expect("a reserve");
-        assert_eq!((made.len(), made.blocks() * 512 >= 3 * MIB, made.mode() & 0o777), (3 * MIB, true, 0o600));
+        assert_eq!(
+            (made.len(), made.blocks() * 512 >= 3 * MIB, made.mode() & 0o777),
+            (3 * MIB, true, 0o600)
+        );
         assert_eq!((disk.room(), disk.release(), disk.release()), (Room::Ample, 3 * MIB, 0));
         disk.look();
         assert_eq!(Disk::of(&path, RoomLimits::NONE).held.into_inner(), 3 * MIB);

@@ -447,5 +447,12 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    disclosure_end_state (one) {
+        one -> BigInt,
+        upto -> Text,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(ledger_entry, operator_note);
 diesel::allow_tables_to_appear_in_same_query!(ledger_entry, ledger_subject);

@@ -2,7 +2,7 @@
 //!
 //! Nothing is served from here, so that a role which owns the tables can do this and the server needs no such role.
 
-use super::db::Manager;
+use super::connect::Manager;
 use super::migrate::{self, State, Tell};
 use super::rights::{Grant, grants};
 use super::set_up::{Looked, Need};

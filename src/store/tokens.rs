@@ -2,7 +2,9 @@
 
 use super::db::Db;
 use super::is_duplicate;
-use super::schema::{access_token, assertion_seen, compartment, consent, grants, ledger_entry, operator_token, partner};
+use super::schema::{
+    access_token, assertion_seen, compartment, consent, grants, ledger_entry, operator_token, partner,
+};
 use crate::error::Failure;
 use diesel::prelude::*;
 

@@ -153,11 +153,19 @@ impl Writer {
     where
         F: FnMut(&mut Db) -> Result<(), Failure> + Send + 'static,
     {
-        let reply = |outcome: Result<(), Failure>| {
+        self.run_then(reserved, work, |outcome| {
             if let Err(failure) = outcome {
                 tracing::warn!(fault = failure.fault().code(), cause = ?failure.cause(), "a deferred write failed");
             }
-        };
+        })
+    }
+
+    /// Queues `work`; `reply` is told on the writing thread how it ended. It is not called when the queue is full.
+    pub(super) fn run_then<F, R>(&self, reserved: bool, work: F, reply: R) -> Result<(), Failure>
+    where
+        F: FnMut(&mut Db) -> Result<(), Failure> + Send + 'static,
+        R: FnOnce(Result<(), Failure>) + Send + 'static,
+    {
         self.enqueue(Box::new(Typed {
             work,
             reserved,

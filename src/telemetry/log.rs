@@ -113,7 +113,12 @@ pub fn start(plan: &Plan<'_>) -> io::Result<()> {
 
 /// Writes what waits, for `limit` at most; for the end of the program.
 pub fn flush(limit: Duration) {
-    for queue in STARTED.get().map(|started| &started.sink.0.queue).into_iter().chain(STDERR.get()) {
+    for queue in STARTED
+        .get()
+        .map(|started| &started.sink.0.queue)
+        .into_iter()
+        .chain(STDERR.get())
+    {
         queue.flush(limit);
     }
 }

@@ -246,7 +246,10 @@ mod tests {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        panic!("{got} lines got through, {} were told lost, of {count}", LOST.load(Ordering::SeqCst));
+        panic!(
+            "{got} lines got through, {} were told lost, of {count}",
+            LOST.load(Ordering::SeqCst)
+        );
     }
 
     #[test]

@@ -45,7 +45,10 @@ fn on_small_disk() -> Option<(SmallDisk, TestPayer, Client)> {
 async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
     let begun = Instant::now();
     while !holds().await {
-        assert!(begun.elapsed() < Duration::from_secs(10), "not within ten seconds: {what}");
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "not within ten seconds: {what}"
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -153,13 +156,21 @@ async fn t_f14_a_disk_filled_to_its_last_byte_loses_nothing_and_needs_no_restart
         // Until the store has used up what room it had taken already.
         while storm.refused.load(Ordering::Relaxed) < from + 20 {
             disk.fill(0);
-            assert!(begun.elapsed() < Duration::from_secs(60), "round {round}: nothing is refused");
-            assert!(storm.tasks.iter().all(|task| !task.is_finished()), "an answer was wrong");
+            assert!(
+                begun.elapsed() < Duration::from_secs(60),
+                "round {round}: nothing is refused"
+            );
+            assert!(
+                storm.tasks.iter().all(|task| !task.is_finished()),
+                "an answer was wrong"
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         assert!(payer.is_running());
         disk.empty();
-        storm.more("match after there was room again", &storm.acknowledged, 20).await;
+        storm
+            .more("match after there was room again", &storm.acknowledged, 20)
+            .await;
     }
     let acknowledged = storm.end().await;
     assert!(acknowledged.len() >= 80, "{}", acknowledged.len());
@@ -185,13 +196,22 @@ async fn t_f04_t_f14_below_the_limit_writes_are_refused_and_reads_go_on_with_the
     let disclosed = payer.count("ledger_entry WHERE action = 'disclosure.begun'");
     disk.fill(600 * 1024);
     let body = payer.request(4, Variation::Exact).to_string();
-    eventually("matches are refused", async || client.post_match(&token, body.clone(), &[]).await.status == 503).await;
+    eventually("matches are refused", async || {
+        client.post_match(&token, body.clone(), &[]).await.status == 503
+    })
+    .await;
     assert_no_room(&client.post_match(&token, body.clone(), &[]).await);
-    let asked = client.ask_token(&client.assertion().sign(&client.key), MATCH_SCOPE).await;
+    let asked = client
+        .ask_token(&client.assertion().sign(&client.key), MATCH_SCOPE)
+        .await;
     asked.assert_oauth(503, "temporarily_unavailable", Fault::NoRoom);
     assert_ne!(asked.header("retry-after"), "");
     client.get(&token, &format!("Patient/{id}")).await.assert_status(200);
-    assert!(metrics(&payer, &client).await.contains("causeway_store_refuses{what=\"writes\"} 1"));
+    assert!(
+        metrics(&payer, &client)
+            .await
+            .contains("causeway_store_refuses{what=\"writes\"} 1")
+    );
     disk.fill(0);
     eventually("the reserve is given up", async || !reserve.exists()).await;
     for _ in 0..5 {
@@ -199,11 +219,19 @@ async fn t_f04_t_f14_below_the_limit_writes_are_refused_and_reads_go_on_with_the
     }
     client.get(&token, "Patient/nobody").await.assert_status(404);
     assert!(payer.count("ledger_entry WHERE action = 'disclosure.begun'") >= disclosed + 6);
-    let ready = client.http.get(format!("{}/ready", payer.ops)).send().await.expect("an answer");
+    let ready = client
+        .http
+        .get(format!("{}/ready", payer.ops))
+        .send()
+        .await
+        .expect("an answer");
     assert_eq!(ready.status(), 200, "reads are served");
     // Rights end also now.
     let consents = payer.json_command(&["consent", "list", "--member", &format!("Patient/{other}")]);
-    let consent = consents[0]["id"].as_str().unwrap_or_else(|| panic!("{consents}")).to_owned();
+    let consent = consents[0]["id"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{consents}"))
+        .to_owned();
     payer.json_command(&["consent", "revoke", &consent, "--reason", "withdrawn"]);
     client.get(&token, &format!("Patient/{other}")).await.assert_status(404);
 
@@ -222,13 +250,21 @@ async fn t_f04_t_f14_below_the_limit_writes_are_refused_and_reads_go_on_with_the
     assert!(payer.is_running());
     disk.empty();
     client.post_match(&token, body.clone(), &[]).await;
-    eventually("matches are taken again", async || client.post_match(&token, body.clone(), &[]).await.status == 200).await;
+    eventually("matches are taken again", async || {
+        client.post_match(&token, body.clone(), &[]).await.status == 200
+    })
+    .await;
     eventually("the reserve is made again", async || reserve.exists()).await;
     client.token(MATCH_SCOPE).await;
 }
 
 async fn metrics(payer: &TestPayer, client: &Client) -> String {
-    let answer = client.http.get(format!("{}/metrics", payer.ops)).send().await.expect("an answer");
+    let answer = client
+        .http
+        .get(format!("{}/metrics", payer.ops))
+        .send()
+        .await
+        .expect("an answer");
     answer.text().await.expect("text")
 }
 
@@ -246,7 +282,11 @@ async fn a_server_starts_on_a_full_disk_with_its_reserve_and_says_what_it_needs_
     disk.fill(0);
     payer.serve();
     client.get(&token, &format!("Patient/{id}")).await.assert_status(200);
-    assert_no_room(&client.post_match(&token, payer.request(4, Variation::Exact).to_string(), &[]).await);
+    assert_no_room(
+        &client
+            .post_match(&token, payer.request(4, Variation::Exact).to_string(), &[])
+            .await,
+    );
     assert_eq!(payer.terminate(), Some(0));
 
     // The reserve is used up, and somebody else has taken the rest.
@@ -254,7 +294,10 @@ async fn a_server_starts_on_a_full_disk_with_its_reserve_and_says_what_it_needs_
     let refused = payer.command(&["serve"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(1), "{said}");
-    assert!(said.contains("SV-009") && said.contains("Free 4 MiB at least on the disk of"), "{said}");
+    assert!(
+        said.contains("SV-009") && said.contains("Free 4 MiB at least on the disk of"),
+        "{said}"
+    );
     disk.empty();
     payer.serve();
     client.token(MATCH_SCOPE).await;
@@ -265,7 +308,17 @@ fn an_import_on_a_full_disk_says_so_keeps_whole_batches_and_is_run_again() {
     let Some((disk, payer, _)) = on_small_disk() else {
         return;
     };
-    let more = ["synth", "--members", "60", "--resources-per-member", "20", "--seed", "77", "--out", "more"];
+    let more = [
+        "synth",
+        "--members",
+        "60",
+        "--resources-per-member",
+        "20",
+        "--seed",
+        "77",
+        "--out",
+        "more",
+    ];
     assert!(payer.command(&more).status.success());
     disk.fill(3 * 1024 * 1024);
     let refused = payer.command(&["import", "more"]);
@@ -275,7 +328,11 @@ fn an_import_on_a_full_disk_says_so_keeps_whole_batches_and_is_run_again() {
     disk.empty();
     let after = payer.json_command(&["import", "more"]);
     let again = payer.json_command(&["import", "more"]);
-    assert_eq!((after["rejected"].as_u64(), again["stored"].as_u64()), (Some(0), Some(0)), "{after} {again}");
+    assert_eq!(
+        (after["rejected"].as_u64(), again["stored"].as_u64()),
+        (Some(0), Some(0)),
+        "{after} {again}"
+    );
     assert_eq!(after["read"], again["unchanged"]);
 }
 
@@ -297,7 +354,12 @@ async fn t_f14_writes_that_the_system_refuses_for_want_of_room_lose_nothing() {
     command
         .args(["-f", "-o", "/dev/null", "-P"])
         .arg(&log)
-        .args(["-e", "trace=pwrite64", "-e", "inject=pwrite64:error=ENOSPC:when=120..320"])
+        .args([
+            "-e",
+            "trace=pwrite64",
+            "-e",
+            "inject=pwrite64:error=ENOSPC:when=120..320",
+        ])
         .arg(program(payer.home()).get_program())
         .args(["serve", "--quiet", "--log-file", "server.log"])
         .current_dir(payer.home())

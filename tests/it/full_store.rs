@@ -33,7 +33,9 @@ fn names(store: &Store) -> Vec<String> {
 }
 
 fn count(store: &Store) -> i64 {
-    store.read_blocking(|db| Ok(operator_token::table.count().get_result(db)?)).expect("a read")
+    store
+        .read_blocking(|db| Ok(operator_token::table.count().get_result(db)?))
+        .expect("a read")
 }
 
 /// Lets a SQLite store grow by so many pages of 4 KiB from now on.
@@ -77,11 +79,19 @@ fn a_statement_without_room_undoes_its_group_and_the_next_write_goes_through() {
         assert!(!store.is_broken());
         assert_eq!(count(&store), 0, "nothing of it is kept");
     }
-    store.write_blocking(|db| insert(db, vec![4])).expect("a small one has room");
+    store
+        .write_blocking(|db| insert(db, vec![4]))
+        .expect("a small one has room");
     grow_by(&store, None);
-    store.write_blocking(|db| large(db, "after", 200_000)).expect("room again");
+    store
+        .write_blocking(|db| large(db, "after", 200_000))
+        .expect("room again");
     assert_eq!((count(&store), names(&store).contains(&"after".to_owned())), (1, true));
-    assert!(!names(&store).iter().any(|name| ["single", "nested", "swallowed"].contains(&name.as_str())));
+    assert!(
+        !names(&store)
+            .iter()
+            .any(|name| ["single", "nested", "swallowed"].contains(&name.as_str()))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -132,13 +142,17 @@ fn a_commit_without_room_keeps_nothing_and_writes_come_back_when_there_is_room()
     disk.fill(64 * 1024);
     // Too much for the write-ahead log, too little to leave SQLite's cache before the commit.
     for round in 0..20 {
-        let failure = store.write_blocking(move |db| large(db, "refused", 2_000_000)).expect_err("no room");
+        let failure = store
+            .write_blocking(move |db| large(db, "refused", 2_000_000))
+            .expect_err("no room");
         assert_eq!(failure.fault(), Fault::NoRoom, "{round}: {:?}", failure.cause());
         assert!(!store.is_broken(), "{round}");
     }
     assert!(!names(&store).contains(&"refused".to_owned()));
     disk.empty();
-    store.write_blocking(|db| large(db, "after", 2_000_000)).expect("room again");
+    store
+        .write_blocking(|db| large(db, "after", 2_000_000))
+        .expect("room again");
     drop(store);
     // As after a crash: what another process finds.
     let begun = Instant::now();
@@ -150,7 +164,10 @@ fn a_commit_without_room_keeps_nothing_and_writes_come_back_when_there_is_room()
         std::thread::sleep(Duration::from_millis(20));
     };
     let found = names(&again);
-    assert!(found.contains(&"before".to_owned()) && found.contains(&"after".to_owned()), "{found:?}");
+    assert!(
+        found.contains(&"before".to_owned()) && found.contains(&"after".to_owned()),
+        "{found:?}"
+    );
     assert!(!found.contains(&"refused".to_owned()));
 }
 
@@ -169,18 +186,27 @@ fn on_postgres_a_full_disk_is_told_as_such_and_writes_come_back_when_there_is_ro
     std::os::unix::fs::chown(&spot, Some(owner.uid()), Some(owner.gid())).expect("given away");
     let parent = std::fs::Permissions::from(std::os::unix::fs::PermissionsExt::from_mode(0o755));
     std::fs::set_permissions(disk.path(), parent).expect("a mode");
-    postgres::execute("postgres", &format!("CREATE TABLESPACE small LOCATION '{}'", spot.display()));
+    postgres::execute(
+        "postgres",
+        &format!("CREATE TABLESPACE small LOCATION '{}'", spot.display()),
+    );
     postgres::execute("postgres", "CREATE DATABASE small TABLESPACE small");
     let url = StoreUrl::parse(&postgres::url("small")).expect("an address");
     let store = Store::open(&url, &StoreOptions::default()).expect("opens");
     disk.fill(512 * 1024);
     let failure = (0..20)
-        .find_map(|round| store.write_blocking(move |db| incompressible(db, &format!("r{round}"))).err())
+        .find_map(|round| {
+            store
+                .write_blocking(move |db| incompressible(db, &format!("r{round}")))
+                .err()
+        })
         .expect("no room at last");
     assert_eq!(failure.fault(), Fault::NoRoom, "{:?}", failure.cause());
     assert_eq!(failure.fault().row().http, 503);
     disk.empty();
-    store.write_blocking(|db| incompressible(db, "after")).expect("room again");
+    store
+        .write_blocking(|db| incompressible(db, "after"))
+        .expect("room again");
     drop(store);
     postgres::execute("postgres", "DROP DATABASE small WITH (FORCE)");
     postgres::execute("postgres", "DROP TABLESPACE small");

@@ -37,6 +37,7 @@ mod matching;
 mod metrics;
 mod other_person;
 mod pg_setup;
+mod pg_trouble;
 mod policy;
 mod process;
 mod registration;

@@ -3,11 +3,12 @@
 use crate::app::App;
 use crate::audit::ledger;
 use crate::http::routes;
-use crate::store::Room;
+use crate::store::{Room, readiness};
 use crate::telemetry::{metrics as families, process};
 use actix_web::{HttpResponse, web};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 static METRICS: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
 
@@ -38,11 +39,21 @@ pub async fn live() -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain").body("live\n")
 }
 
-/// `GET /ready`: the ledger can be appended to, so that members' data may be read, and the process is not on its way out.
+/// Longest time until a probe is answered.
+const PROBE: Duration = Duration::from_secs(3);
+
+/// `GET /ready`: the ledger can be appended to, so that members' data may be read, no table that requests need is locked, and the
+/// process is not on its way out.
 pub async fn ready(app: web::Data<App>) -> HttpResponse {
     let store = &app.ctx.store;
-    let appendable = !app.is_draining() && !store.is_broken() && !store.is_full();
-    if appendable && store.reserved().write(ledger::probe).await.is_ok() {
+    let appends = async {
+        let probe = store.reserved().write(|db| {
+            ledger::probe(db)?;
+            readiness::probe(db)
+        });
+        matches!(tokio::time::timeout(PROBE, probe).await, Ok(Ok(())))
+    };
+    if !app.is_draining() && !store.is_broken() && !store.is_full() && appends.await {
         HttpResponse::Ok().content_type("text/plain").body("ready\n")
     } else {
         HttpResponse::ServiceUnavailable()
@@ -67,7 +78,10 @@ pub async fn metrics_text(app: web::Data<App>) -> HttpResponse {
     families::measured(families::FREE_BYTES, &[("", free as f64)], &mut text);
     let room = app.ctx.store.room();
     let refuses = |least: Room| f64::from(u8::from(room >= least));
-    let refused = [("exports", refuses(Room::NoExports)), ("writes", refuses(Room::NoWrites))];
+    let refused = [
+        ("exports", refuses(Room::NoExports)),
+        ("writes", refuses(Room::NoWrites)),
+    ];
     families::measured(families::REFUSES, &refused, &mut text);
     for (name, value) in process::figures() {
         families::measured(name, &[("", value)], &mut text);

@@ -125,7 +125,11 @@ pub async fn revoke_consent(
         let view = view(&operator);
         let by = by(&request, &app, operator, &body)?;
         let id = known(id.into_inner(), Fault::ConsentUnknown)?;
-        app.ctx.store.reserved().write(consent::withdraw(&app.ctx, id.clone(), by)).await?;
+        app.ctx
+            .store
+            .reserved()
+            .write(consent::withdraw(&app.ctx, id.clone(), by))
+            .await?;
         one_consent(&app, id, view).await
     })
     .await
@@ -234,10 +238,7 @@ async fn long<T: Send + 'static>(
     app: &App,
     work: impl FnOnce(&mut Db) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
-    let store = app.ctx.store.clone();
-    tokio::task::spawn_blocking(move || store.read_blocking(work))
-        .await
-        .map_err(|error| Failure::new(Fault::Internal).because(error))?
+    app.ctx.store.read_apart(work).await
 }
 
 async fn one_consent(app: &App, id: String, view: View) -> Result<Value, Failure> {

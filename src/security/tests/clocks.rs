@@ -37,7 +37,11 @@ async fn t_f10_a_step_of_the_clock_lengthens_no_token() {
         bed.ctx.clock.advance_ms(200 * SECOND_MS);
         bed.ctx.clock.set_ms(step);
         bed.ctx.clock.look();
-        assert_eq!(bed.works(&token).await, step < 0, "{step}: ended by a clock that went on");
+        assert_eq!(
+            bed.works(&token).await,
+            step < 0,
+            "{step}: ended by a clock that went on"
+        );
         bed.ctx.clock.advance_ms(99 * SECOND_MS);
         assert_eq!(bed.works(&token).await, step < 0, "{step}");
         bed.ctx.clock.advance_ms(SECOND_MS);
@@ -69,11 +73,15 @@ async fn t_f10_a_step_back_brings_no_assertion_to_life_again() {
     let bed = Bed::new();
     let clock = bed.ctx.clock.clone();
     let used = form(
-        &bed.key.assertion("new-payer", TOKEN_URL, NOW_S, "j-used").expect("assertion"),
+        &bed.key
+            .assertion("new-payer", TOKEN_URL, NOW_S, "j-used")
+            .expect("assertion"),
         "system/*.rs",
     );
     let kept = form(
-        &bed.key.assertion("new-payer", TOKEN_URL, NOW_S, "j-kept").expect("assertion"),
+        &bed.key
+            .assertion("new-payer", TOKEN_URL, NOW_S, "j-kept")
+            .expect("assertion"),
         "system/*.rs",
     );
     let own = certificate_for_long();
@@ -95,7 +103,9 @@ async fn t_f10_a_clock_set_forward_forgets_no_assertion_that_may_still_be_used()
     let bed = Bed::new();
     let clock = bed.ctx.clock.clone();
     let body = form(
-        &bed.key.assertion("new-payer", TOKEN_URL, NOW_S, "j-1").expect("assertion"),
+        &bed.key
+            .assertion("new-payer", TOKEN_URL, NOW_S, "j-1")
+            .expect("assertion"),
         "system/*.rs",
     );
     let own = certificate_for_long();
@@ -120,23 +130,36 @@ async fn t_f10_a_step_back_before_a_restart_or_in_another_process_lengthens_no_t
     // A process that starts an hour earlier, as its clock has it, on what the store has seen.
     let mut other = bed.ctx.clone();
     other.clock = Clock::fixed(NOW_MS - HOUR_MS);
-    let newest = other.store.read_blocking(tokens::newest_ms).expect("a read").expect("a time");
+    let newest = other
+        .store
+        .read_blocking(tokens::newest_ms)
+        .expect("a read")
+        .expect("a time");
     assert_eq!(newest, NOW_MS);
     other.clock.has_seen(newest);
     let own = certificate_for_long();
     let bearer = Some(token.access_token.expose());
     for (seconds, works) in [(299, true), (1, false)] {
         other.clock.advance_ms(seconds * SECOND_MS);
-        let asked = bed.authority.authenticate(&other, bearer, Some(&own), correlation()).await;
+        let asked = bed
+            .authority
+            .authenticate(&other, bearer, Some(&own), correlation())
+            .await;
         assert_eq!(asked.is_ok(), works, "{seconds}");
     }
     // One that runs already learns it from the token itself.
     other.clock = Clock::fixed(NOW_MS - HOUR_MS);
     for (seconds, works) in [(1, true), (300, false)] {
-        let asked = bed.authority.authenticate(&other, bearer, Some(&own), correlation()).await;
+        let asked = bed
+            .authority
+            .authenticate(&other, bearer, Some(&own), correlation())
+            .await;
         assert!(asked.is_ok() || !works);
         other.clock.advance_ms(seconds * SECOND_MS);
-        let asked = bed.authority.authenticate(&other, bearer, Some(&own), correlation()).await;
+        let asked = bed
+            .authority
+            .authenticate(&other, bearer, Some(&own), correlation())
+            .await;
         assert_eq!(asked.is_ok(), works, "{seconds}");
     }
 }
@@ -149,12 +172,18 @@ async fn introspection_tells_times_by_the_wall() {
     clock.lasting_ms();
     clock.set_ms(-HOUR_MS);
     let token = bed.token_at(NOW_MS, "j-1").await.expect("a token");
-    let proof = bed.key.assertion("new-payer", TOKEN_URL, NOW_S, "j-2").expect("assertion");
+    let proof = bed
+        .key
+        .assertion("new-payer", TOKEN_URL, NOW_S, "j-2")
+        .expect("assertion");
     let token = format!("token={}&", token.access_token.expose());
     let body = form(&proof, "x").replace("grant_type=client_credentials&scope=x&", &token);
     let own = certificate_for_long();
     let told = introspect(&bed.ctx, &bed.settings, &bed.authority, request(&body, Some(&own)))
         .await
         .expect("an answer");
-    assert_eq!((told["iat"].as_i64(), told["exp"].as_i64()), (Some(NOW_S), Some(NOW_S + 300)));
+    assert_eq!(
+        (told["iat"].as_i64(), told["exp"].as_i64()),
+        (Some(NOW_S), Some(NOW_S + 300))
+    );
 }

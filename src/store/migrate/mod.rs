@@ -197,7 +197,10 @@ fn run(db: &mut Db, migration: &Known, called: &str, tell: Tell<'_>) -> Result<(
             run_one(db, &migration.version)
         });
         while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(BEAT) {
-            tell(&format!("{called}: still running after {} s", began.elapsed().as_secs()));
+            tell(&format!(
+                "{called}: still running after {} s",
+                began.elapsed().as_secs()
+            ));
         }
         let panicked = |_| Err(Failure::new(Fault::Internal).because("a migration panicked"));
         working.join().unwrap_or_else(panicked)

@@ -52,7 +52,11 @@ fn a_file_of_another_program_is_left_as_it_is() {
         for arguments in [WRITING, READING, &["migrate"], &["migrate", "--check"]] {
             desk.run(arguments).ends_with(2, &["SV-015", "another program"]);
         }
-        assert_eq!(std::fs::read(&path).expect("bytes"), before, "not even its journal mode");
+        assert_eq!(
+            std::fs::read(&path).expect("bytes"),
+            before,
+            "not even its journal mode"
+        );
     }
 }
 

@@ -67,6 +67,9 @@ fn transaction_and_statement_pooling_are_refused_and_leave_no_trace() {
         desk.serve().ends_with(2, &["SV-015", "pool_mode = session"]);
     }
     let mut db = connect(&StoreUrl::parse(&url).expect("an address"));
-    let made = values(&mut db, "SELECT tablename::text AS value FROM pg_tables WHERE schemaname = 'public'");
+    let made = values(
+        &mut db,
+        "SELECT tablename::text AS value FROM pg_tables WHERE schemaname = 'public'",
+    );
     assert_eq!(made, Vec::<String>::new());
 }

@@ -113,3 +113,36 @@ fn start() -> Cluster {
         _keeper: Mutex::new(keeper),
     }
 }
+
+/// A cluster of one test alone, for what is done to a whole server. It stops when this is dropped.
+pub struct Own(Cluster);
+
+impl Own {
+    pub fn start() -> Own {
+        Own(start())
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.0.folder
+    }
+
+    /// The address of database `name` in it.
+    pub fn url(&self, name: &str) -> String {
+        format!("postgres:///{name}?host={}&user=postgres", self.0.folder.display())
+    }
+
+    /// A plain connection to database `postgres`.
+    pub fn connect(&self) -> diesel::pg::PgConnection {
+        use diesel::connection::Connection as _;
+        diesel::pg::PgConnection::establish(&self.url("postgres")).expect("the cluster of this test answers")
+    }
+
+    /// Runs statements one after the other, each by itself.
+    pub fn execute(&self, statements: &[&str]) {
+        use diesel::connection::SimpleConnection as _;
+        let mut connection = self.connect();
+        for statement in statements {
+            connection.batch_execute(statement).expect(statement);
+        }
+    }
+}

@@ -36,7 +36,11 @@ impl SmallDisk {
 
     /// Takes all that is free but `left` bytes. May be called again.
     pub fn fill(&self, left: u64) {
-        let mut file = File::options().create(true).append(true).open(self.filler()).expect("a file");
+        let mut file = File::options()
+            .create(true)
+            .append(true)
+            .open(self.filler())
+            .expect("a file");
         loop {
             let free = self.free();
             let piece = usize::try_from(free.saturating_sub(left).min(1024 * 1024)).expect("small");

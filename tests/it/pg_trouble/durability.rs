@@ -1,0 +1,83 @@
+//! Durability settings that change while we run: ours hold whatever others set, and what cannot be ours stops writes.
+
+use crate::store::insert;
+use crate::support::postgres::Own;
+use crate::support::store::on_postgres;
+use causeway::error::Fault;
+use causeway::store::{Db, Store, StoreOptions, StoreUrl};
+use diesel::prelude::*;
+use diesel::sql_types::Text;
+use std::time::{Duration, Instant};
+
+#[derive(QueryableByName)]
+struct Setting {
+    #[diesel(sql_type = Text)]
+    value: String,
+}
+
+fn of_our_session(store: &Store) -> String {
+    store
+        .write_blocking(|db| {
+            let Db::Pg(pg) = db else { unreachable!() };
+            let query = diesel::sql_query("SELECT current_setting('synchronous_commit') AS value");
+            Ok(query.get_result::<Setting>(pg)?.value)
+        })
+        .expect("an answer")
+}
+
+#[test]
+fn settings_that_change_while_we_run_lose_nothing() {
+    if !on_postgres() {
+        return;
+    }
+    let cluster = Own::start();
+    let url = StoreUrl::parse(&cluster.url("postgres")).expect("a store address");
+    let store = Store::open(&url, &StoreOptions::default()).expect("opens");
+    cluster.execute(&[
+        "ALTER SYSTEM SET synchronous_commit = off",
+        "ALTER ROLE postgres SET synchronous_commit = off",
+        "ALTER DATABASE postgres SET synchronous_commit = local",
+        "SELECT pg_reload_conf()",
+    ]);
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(of_our_session(&store), "on", "a session that was there");
+    // Sessions of before are not used any more.
+    store.limit_statements(Duration::from_secs(5));
+    assert_eq!(of_our_session(&store), "on", "a new session");
+    store.write_blocking(|db| insert(db, vec![1])).expect("ours keeps it");
+    cluster.execute(&[
+        "ALTER SYSTEM RESET synchronous_commit",
+        "ALTER ROLE postgres RESET synchronous_commit",
+        "ALTER DATABASE postgres RESET synchronous_commit",
+    ]);
+
+    // No session can set these for itself.
+    let mut number = 1_u8;
+    for setting in ["fsync", "full_page_writes"] {
+        cluster.execute(&[&format!("ALTER SYSTEM SET {setting} = off"), "SELECT pg_reload_conf()"]);
+        std::thread::sleep(Duration::from_millis(300));
+        let began = Instant::now();
+        if setting == "fsync" {
+            // By the next new session.
+            store.limit_statements(Duration::from_secs(5));
+        }
+        let refused = loop {
+            number += 1;
+            match store.write_blocking(move |db| insert(db, vec![number])) {
+                Err(failure) => break failure,
+                // By the timer.
+                Ok(()) => assert!(began.elapsed() < Duration::from_secs(14), "{setting} was not noticed"),
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        };
+        assert_eq!((refused.fault(), refused.fault().row().http), (Fault::StoreUnsafe, 503));
+        store.read_blocking(|_| Ok(())).expect("reads go on");
+        cluster.execute(&[&format!("ALTER SYSTEM RESET {setting}"), "SELECT pg_reload_conf()"]);
+        std::thread::sleep(Duration::from_millis(300));
+        store.limit_statements(Duration::from_secs(5));
+        number += 1;
+        store
+            .write_blocking(move |db| insert(db, vec![number]))
+            .expect("mended, and noticed with the next session");
+    }
+}

@@ -1,0 +1,161 @@
+//! The ends of disclosures when the store does not take them, and when the process does not live to write them.
+
+use super::proxied;
+use crate::store::insert;
+use crate::support::client::ALL_SCOPES;
+use crate::support::payer::TestPayer;
+use crate::support::store::{TestStore, on_postgres};
+use causeway::error::Fault;
+use causeway::store::Db;
+use causeway::synth::Variation;
+use diesel::connection::SimpleConnection as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_owed_is_kept_until_the_store_takes_it_and_is_written_once() {
+    let store = TestStore::fresh();
+    let is_out = Arc::new(AtomicBool::new(true));
+    for number in 0..3_u8 {
+        let is_out = Arc::clone(&is_out);
+        store.write_surely(Arc::new(move |db: &mut Db| match is_out.load(Ordering::Relaxed) {
+            true => Err(Fault::StoreUnavailable.into()),
+            false => insert(db, vec![number]),
+        }));
+    }
+    // One that was committed although nobody heard of it.
+    store.write(|db| insert(db, vec![1])).await.expect("a write");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    store.pay().await;
+    assert_eq!(store.owes(), 3, "the store is still out of reach");
+    is_out.store(false, Ordering::Relaxed);
+    for _ in 0..3 {
+        store.pay().await;
+    }
+    assert_eq!(store.owes(), 0);
+    let rows: i64 = store
+        .read_blocking(|db| {
+            use diesel::prelude::*;
+            Ok(causeway::store::schema::operator_token::table.count().get_result(db)?)
+        })
+        .expect("a count");
+    assert_eq!(rows, 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_the_database_cut_gets_its_end_when_the_database_is_back() {
+    if !on_postgres() {
+        return;
+    }
+    let (mut payer, client) = TestPayer::prepare(4);
+    let (proxy, url) = proxied(&payer);
+    payer.serve_with(&[("DATABASE_URL", &url)]);
+    let token = client.token(ALL_SCOPES).await;
+    let body = payer.request(2, Variation::Exact).to_string().into_bytes();
+    client.post_match(&token, body, &[]).await.assert_status(200);
+    // The stream begins, and waits for its first rows.
+    let mut other = payer.db();
+    let Db::Pg(holder) = &mut other else { unreachable!() };
+    holder
+        .batch_execute("BEGIN; LOCK TABLE resource IN ACCESS EXCLUSIVE MODE")
+        .expect("a lock");
+    let request = client
+        .http
+        .get(format!(
+            "{}/fhir/Patient/{}/$everything",
+            client.origin,
+            payer.member(2).patient_id
+        ))
+        .bearer_auth(&token)
+        .header("X-Correlation-Id", "cut-1");
+    let stream = tokio::spawn(async move { request.send().await?.bytes().await });
+    let begun = Instant::now();
+    while payer.ledger("cut-1") != ["disclosure.begun"] {
+        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", payer.ledger("cut-1"));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    proxy.refuse();
+    let _ = stream.await.expect("no panic");
+    holder.batch_execute("ROLLBACK").expect("let go");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(payer.ledger("cut-1"), ["disclosure.begun"]);
+    proxy.forward();
+    let back = Instant::now();
+    while payer.ledger("cut-1") != ["disclosure.begun", "disclosure.completed"] {
+        assert!(
+            back.elapsed() < Duration::from_secs(8),
+            "{:?}\n{}",
+            payer.ledger("cut-1"),
+            payer.log()
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(ends(&payer, "cut-1"), ["failed"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disclosure_that_a_crash_cut_is_ended_as_unknown_at_the_next_start() {
+    let (mut payer, client) = TestPayer::start(4);
+    let token = client.token(ALL_SCOPES).await;
+    let body = payer.request(2, Variation::Exact).to_string().into_bytes();
+    client.post_match(&token, body, &[]).await.assert_status(200);
+    let read = |name: &'static str| {
+        let request = client
+            .http
+            .get(format!("{}/fhir/Patient/{}", client.origin, payer.member(2).patient_id))
+            .bearer_auth(&token)
+            .header("X-Correlation-Id", name);
+        async move { assert_eq!(request.send().await.expect("an answer").status(), 200) }
+    };
+    read("whole").await;
+    read("lost").await;
+    let both = ["disclosure.begun", "disclosure.completed"];
+    payer.await_ledger("whole", &both).await;
+    payer.await_ledger("lost", &both).await;
+    payer.kill();
+    // As it is when the process ends between the two moves.
+    let mut statements =
+        "DELETE FROM ledger_entry WHERE correlation_id = 'lost' AND action = 'disclosure.completed';".to_owned();
+    if on_postgres() {
+        // Another process may still be sending what began lately: there it has to be old. Ids are in the order of time.
+        statements.push_str(
+            "UPDATE ledger_entry SET id = '01900000' || substr(id, 9) WHERE correlation_id = 'lost'; \
+             UPDATE disclosure_end_state SET upto = '';",
+        );
+    }
+    payer.db().batch_execute(&statements).expect("a crash");
+    payer.serve();
+    payer.await_ledger("lost", &both).await;
+    assert_eq!(ends(&payer, "lost"), ["unknown"]);
+    assert_eq!(ends(&payer, "whole"), ["ok"]);
+    payer.kill();
+    payer.serve();
+    assert_eq!(ends(&payer, "lost"), ["unknown"], "once");
+    let patient = format!("Patient/{}", payer.member(2).patient_id);
+    let listed = payer.json_command(&["disclosures", "--member", &patient]);
+    let lost = listed
+        .as_array()
+        .expect("items")
+        .iter()
+        .find(|item| item["correlation_id"] == "lost")
+        .expect("the disclosure")
+        .clone();
+    assert_eq!(lost["outcome"], "begun", "it may have been made: {lost}");
+}
+
+/// How the disclosures under a correlation id ended.
+fn ends(payer: &TestPayer, correlation: &str) -> Vec<String> {
+    use causeway::store::schema::ledger_entry;
+    use diesel::prelude::*;
+    let rows: Vec<Vec<u8>> = ledger_entry::table
+        .filter(ledger_entry::correlation_id.eq(correlation))
+        .filter(ledger_entry::action.eq("disclosure.completed"))
+        .select(ledger_entry::entry)
+        .load(&mut payer.db())
+        .expect("rows");
+    rows.iter()
+        .map(|bytes| serde_json::from_slice::<serde_json::Value>(bytes).expect("json"))
+        .map(|entry| entry["outcome"]["class"].as_str().expect("a class").to_owned())
+        .collect()
+}

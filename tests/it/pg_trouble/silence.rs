@@ -1,0 +1,121 @@
+//! Connections that fall silent, are cut, or are not made: no call waits for ever, and no place is held.
+
+use super::{assert_told_to_wait, is_ready, proxied, until_ready};
+use crate::support::client::{Client, MATCH_SCOPE, Reply};
+use crate::support::payer::TestPayer;
+use crate::support::store::on_postgres;
+use causeway::synth::Variation;
+use std::time::{Duration, Instant};
+
+/// Our deadline for a statement (5 s at the server, 1.5 s of grace), with what a loaded machine adds.
+const GIVEN_UP: Duration = Duration::from_secs(12);
+/// From the trouble's end to good answers: 5 s, with slack.
+const RECOVERED: Duration = Duration::from_secs(8);
+
+async fn matched(client: &Client, token: &str, body: &[u8]) -> Reply {
+    client.post_match(token, body.to_vec(), &[]).await
+}
+
+/// Waits for a good answer; what comes before it tells to wait.
+async fn until_matched(client: &Client, token: &str, body: &[u8], longest: Duration) -> Duration {
+    let began = Instant::now();
+    loop {
+        let reply = matched(client, token, body).await;
+        if reply.status == 200 {
+            return began.elapsed();
+        }
+        assert_told_to_wait(&reply);
+        assert!(began.elapsed() < longest, "no good answer after {:?}", began.elapsed());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_stay_silent_are_given_up_and_new_ones_are_made() {
+    if !on_postgres() {
+        return;
+    }
+    let (mut payer, client) = TestPayer::prepare(4);
+    let (proxy, url) = proxied(&payer);
+    payer.serve_with(&[("DATABASE_URL", &url)]);
+    let token = client.token(MATCH_SCOPE).await;
+    let body = payer.request(2, Variation::Exact).to_string().into_bytes();
+    let ask = || async { matched(&client, &token, &body).await };
+    // So many at once that the whole pool is in use.
+    let warm = futures_util::future::join_all((0..12).map(|_| ask())).await;
+    assert!(warm.iter().any(|reply| reply.status == 200));
+
+    proxy.silence_what_stands();
+    let before = proxy.accepted();
+    let began = Instant::now();
+    for reply in futures_util::future::join_all((0..12).map(|_| ask())).await {
+        if reply.status != 200 {
+            assert_told_to_wait(&reply);
+        }
+    }
+    assert!(began.elapsed() < GIVEN_UP, "{:?}", began.elapsed());
+    until_matched(&client, &token, &body, RECOVERED).await;
+    for reply in futures_util::future::join_all((0..12).map(|_| ask())).await {
+        reply.assert_status(200);
+    }
+    assert!(proxy.accepted() > before);
+    until_ready(&payer.ops, RECOVERED).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_database_is_answered_503_and_served_again_within_five_seconds() {
+    if !on_postgres() {
+        return;
+    }
+    let (mut payer, client) = TestPayer::prepare(4);
+    let (proxy, url) = proxied(&payer);
+    payer.serve_with(&[("DATABASE_URL", &url)]);
+    let token = client.token(MATCH_SCOPE).await;
+    let body = payer.request(2, Variation::Exact).to_string().into_bytes();
+    matched(&client, &token, &body).await.assert_status(200);
+
+    proxy.silent();
+    let asked = futures_util::future::join_all((0..20).map(|_| matched(&client, &token, &body)));
+    let began = Instant::now();
+    let (replies, ready) = tokio::join!(asked, is_ready(&payer.ops));
+    assert!(!ready);
+    assert!(
+        began.elapsed() < GIVEN_UP + Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+    for reply in &replies {
+        assert_told_to_wait(reply);
+    }
+    proxy.forward();
+    until_matched(&client, &token, &body, RECOVERED).await;
+    until_ready(&payer.ops, RECOVERED).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_cuts_and_refuses_is_served_again_at_once() {
+    if !on_postgres() {
+        return;
+    }
+    let (mut payer, client) = TestPayer::prepare(4);
+    let (proxy, url) = proxied(&payer);
+    payer.serve_with(&[("DATABASE_URL", &url)]);
+    let token = client.token(MATCH_SCOPE).await;
+    let body = payer.request(2, Variation::Exact).to_string().into_bytes();
+    futures_util::future::join_all((0..12).map(|_| matched(&client, &token, &body))).await;
+
+    // A restart that nobody noticed: writes find out before they have done anything, and go on.
+    proxy.cut();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    until_matched(&client, &token, &body, RECOVERED).await;
+
+    proxy.refuse();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let began = Instant::now();
+    for reply in futures_util::future::join_all((0..20).map(|_| matched(&client, &token, &body))).await {
+        assert_told_to_wait(&reply);
+    }
+    assert!(began.elapsed() < GIVEN_UP && !is_ready(&payer.ops).await);
+    proxy.forward();
+    until_matched(&client, &token, &body, RECOVERED).await;
+    until_ready(&payer.ops, RECOVERED).await;
+}
