@@ -119,6 +119,21 @@ fn what_cannot_be_used_is_refused_with_its_key_and_a_remedy() {
         ("[tls]\ncertificate = 'x.pem'", none, "tls.key", "together"),
         ("[tls]\nclient_crl = ['x.crl']", none, "tls.client_ca", "authorities"),
         ("[tls]\nclient_ca = 'x.pem'", none, "tls.client_ca", "list"),
+        ("[server]\nhttp2 = true", none, "server.http2", "streams"),
+        (
+            "[server]\nproxy_from = ['lb.example']",
+            none,
+            "server.proxy_from",
+            "192.0.2.7",
+        ),
+        ("[server]\nproxy_from = '192.0.2.7'", none, "server.proxy_from", "list"),
+        ("[server]\nproxy_from = [1]", none, "server.proxy_from", "list"),
+        (
+            "",
+            &[("CAUSEWAY_SERVER__PROXY_FROM", "192.0.2.7, 192.0.2.0/99")],
+            "server.proxy_from",
+            "networks",
+        ),
         ("[limits]\nbody_bytes = 10", none, "limits.body_bytes", "1024"),
         (
             "[limits]\nbody_byte = 10",

@@ -21,7 +21,8 @@ const BODY_TIME: Duration = Duration::from_secs(30);
 /// Reads a FHIR JSON body of at most `limit_bytes`.
 ///
 /// # Errors
-/// [`Fault::MediaTypeRefused`], [`Fault::EncodingRefused`], [`Fault::TooLarge`], [`Fault::RequestTimeout`].
+/// [`Fault::MediaTypeRefused`], [`Fault::EncodingRefused`], [`Fault::TooLarge`], [`Fault::RequestTimeout`]; [`Fault::ParameterInvalid`] for
+/// broken framing; [`Fault::Overloaded`], [`Fault::RateLimited`] and [`Fault::AddressLimited`] when there is no place for the request.
 pub async fn fhir_json(request: &HttpRequest, payload: Payload, limit_bytes: usize) -> Result<Bytes, Failure> {
     let refused = media_type_refused(request, &["application/fhir+json", "application/json"]);
     read(request, payload, limit_bytes, refused).await
@@ -85,7 +86,8 @@ async fn read(
                     continue;
                 }
             };
-            let piece = piece.map_err(|error| Failure::new(Fault::RequestTimeout).because(error.to_string()))?;
+            // Broken framing, or a client that has gone.
+            let piece = piece.map_err(|error| Failure::new(Fault::ParameterInvalid).because(error.to_string()))?;
             window.1 = window.1.saturating_add(piece.len());
             seen = seen.saturating_add(piece.len());
             if fault.is_none() && seen > limit_bytes {

@@ -4,6 +4,7 @@ use super::link::Link;
 use super::proxy;
 use super::stream::Watched;
 use super::table::{Edge, Place, Reason};
+use super::turns::Turns;
 use crate::app::App;
 use crate::config::Limits;
 use crate::error::{Failure, Fault};
@@ -25,7 +26,6 @@ use tokio::io::AsyncRead;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 /// Connections that the kernel keeps until we accept them.
 const BACKLOG: i32 = 1024;
@@ -35,9 +35,6 @@ const PROXY_TIME: Duration = Duration::from_secs(5);
 const OWNER_TIME: Duration = Duration::from_secs(1);
 /// Time in which a connection that ends must take its last bytes.
 const DISCONNECT_TIME: Duration = Duration::from_secs(2);
-
-/// A connection as HTTP reads it.
-type Stream = TlsStream<Watched>;
 
 /// Adds the listener of the partners' side to `builder`, and tells its address.
 ///
@@ -71,10 +68,10 @@ where
         app: app.clone(),
         edge: edge.clone(),
         tls: TlsAcceptor::from(Arc::new(app.tls.config()?)),
+        stopping: builder.graceful_shutdown_signal(),
     };
-    let stopping = builder.graceful_shutdown_signal();
     let factory = move || Front {
-        http: http(*gate.edge.limits(), stopping.clone(), make()),
+        http: http(*gate.edge.limits(), gate.stopping.clone(), make()),
         gate: gate.clone(),
     };
     Ok((builder.listen("partners", listener, factory).map_err(cannot)?, address))
@@ -94,11 +91,11 @@ fn http<I, S, B>(
     stopping: GracefulShutdownSignal,
     app: I,
 ) -> impl ServiceFactory<
-    (Stream, Option<SocketAddr>),
+    (Turns, Option<SocketAddr>),
     Config = (),
     Response = (),
     InitError = (),
-    Service = impl Service<(Stream, Option<SocketAddr>), Response = ()> + 'static,
+    Service = impl Service<(Turns, Option<SocketAddr>), Response = ()> + 'static,
 > + 'static
 where
     I: IntoServiceFactory<S, Request> + 'static,
@@ -121,8 +118,8 @@ where
         // A client that has closed its side is gone, and so is the work for it.
         .h1_allow_half_closed(false)
         .secure()
-        .on_connect_ext(|stream: &Stream, data| {
-            let link = Rc::clone(stream.get_ref().0.link());
+        .on_connect_ext(|stream: &Turns, data| {
+            let link = Rc::clone(stream.watched().link());
             if let Some(certificate) = link.certificate() {
                 data.insert(certificate.clone());
             }
@@ -137,6 +134,7 @@ struct Gate {
     app: Data<App>,
     edge: Edge,
     tls: TlsAcceptor,
+    stopping: GracefulShutdownSignal,
 }
 
 impl Gate {
@@ -151,7 +149,7 @@ impl Gate {
         mut socket: TcpStream,
         peer: Option<SocketAddr>,
         place: Option<Place>,
-    ) -> Result<(Stream, Option<SocketAddr>), Reason> {
+    ) -> Result<(Turns, Option<SocketAddr>), Reason> {
         let limits = self.edge.limits();
         let (peer, place) = match place {
             Some(place) => (peer, place),
@@ -172,7 +170,7 @@ impl Gate {
         link.place.settle(partner.as_deref())?;
         link.showed(certificate, partner);
         link.pace.open(Instant::now());
-        Ok((stream, peer))
+        Ok((Turns::new(stream), peer))
     }
 
     /// The partner whose certificate this is, if that is known in time.
@@ -200,7 +198,7 @@ struct Front<F> {
 
 impl<F> ServiceFactory<TcpStream> for Front<F>
 where
-    F: ServiceFactory<(Stream, Option<SocketAddr>), Config = (), Response = (), InitError = ()>,
+    F: ServiceFactory<(Turns, Option<SocketAddr>), Config = (), Response = (), InitError = ()>,
     F::Service: 'static,
     F::Future: 'static,
 {
@@ -230,7 +228,7 @@ struct FrontService<S> {
 
 impl<S> Service<TcpStream> for FrontService<S>
 where
-    S: Service<(Stream, Option<SocketAddr>), Response = ()> + 'static,
+    S: Service<(Turns, Option<SocketAddr>), Response = ()> + 'static,
 {
     type Response = ();
     type Error = ();
@@ -256,7 +254,11 @@ where
         };
         let (http, gate) = (Rc::clone(&self.http), self.gate.clone());
         Box::pin(async move {
-            let opened = gate.open(socket, peer, place).await.map_err(Reason::count)?;
+            // Who has not even begun when the server stops is not waited for.
+            let opened = tokio::select! {
+                opened = gate.open(socket, peer, place) => opened.map_err(Reason::count)?,
+                () = gate.stopping.notified() => return Err(()),
+            };
             http.call(opened).await.map_err(drop)
         })
     }

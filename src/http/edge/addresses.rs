@@ -49,6 +49,20 @@ impl Taken {
         true
     }
 
+    /// The same; who is refused has all of it taken, and must pause before there is one again.
+    fn take_or_lose(&mut self, rate: Rate, now: Instant) -> bool {
+        let is_given = self.take(rate, 1, now);
+        if !is_given {
+            self.until = now + rate.each * rate.burst;
+        }
+        is_given
+    }
+
+    /// Whether there is one to take.
+    fn has_one(&self, rate: Rate, now: Instant) -> bool {
+        self.debt(now) + rate.each <= rate.each * rate.burst
+    }
+
     fn give_back(&mut self, rate: Rate) {
         // An Instant cannot go below its own beginning, which is long before any that is kept here.
         self.until = self.until.checked_sub(rate.each).unwrap_or(self.until);
@@ -93,9 +107,10 @@ impl Address {
         self.proven_until = Some(now + PROVEN);
     }
 
-    /// Takes a new connection of its rate; always, for an address that is proven.
-    pub fn connects(&mut self, rate: Rate, now: Instant) -> bool {
-        self.is_proven(now) || self.connections.take(rate, 1, now)
+    /// Takes a new connection of its rate, unless its next request would be refused anyhow; always, for an address that is
+    /// proven. An address that goes on without a pause gets no further one.
+    pub fn connects(&mut self, rate: Rate, requests: Rate, now: Instant) -> bool {
+        self.is_proven(now) || (self.connections.take_or_lose(rate, now) && self.requests.has_one(requests, now))
     }
 
     /// Takes a stranger's request of its rate. One with a token, that may turn out to be a partner's, is let in up to twice the
@@ -186,14 +201,21 @@ mod tests {
         let (now, rate) = (Instant::now(), Rate::new(50, 100));
         let mut addresses = Addresses::new(10, 1);
         let address = addresses.at(network(1), now).expect("room");
-        let at_once = (0..1000).filter(|_| address.connects(rate, now)).count();
+        let at_once = (0..100).filter(|_| address.connects(rate, rate, now)).count();
         assert_eq!(at_once, 100);
         let later = now + Duration::from_secs(1);
-        let after = (0..1000).filter(|_| address.connects(rate, later)).count();
+        let after = (0..1000).filter(|_| address.connects(rate, rate, later)).count();
         assert_eq!(after, 50);
+        // Who goes on without a pause gets none; after one it has them again.
+        let at = |ms: u64| later + Duration::from_millis(ms);
+        assert!(!(0..100).any(|n| address.connects(rate, rate, at(n * 3))));
+        assert!((0..100).all(|n| address.connects(rate, rate, at(3000 + n * 20))));
+        let later = later + Duration::from_secs(6);
+        while address.asks(rate, false, later) {}
+        assert!(!address.connects(rate, rate, later), "its request would be refused");
         address.prove(later);
         assert!(
-            (0..1000).all(|_| address.connects(rate, later)),
+            (0..1000).all(|_| address.connects(rate, rate, later)),
             "a partner's address has no such rate"
         );
         assert!(!address.is_proven(later + PROVEN));

@@ -14,6 +14,7 @@ mod ring;
 mod seat;
 mod stream;
 mod table;
+mod turns;
 
 pub use accept::listen;
 pub use link::Link;

@@ -91,6 +91,11 @@ impl Pace {
         });
     }
 
+    /// Whether a request is worked on or its answer written.
+    pub fn is_busy(&self) -> bool {
+        matches!(self.phase.get(), Phase::Busy(_))
+    }
+
     /// Until when the peer is waited for, and why not longer; `None` while there is work.
     pub fn deadline(&self) -> Option<(Instant, Slow)> {
         match self.phase.get() {

@@ -4,6 +4,7 @@
 use super::link::Link;
 use super::queue::Queued;
 use super::seat::Seat;
+use super::turns::{Chunks, Due};
 use crate::app::App;
 use crate::error::Fault;
 use crate::http::limits::Limits;
@@ -17,7 +18,6 @@ use actix_web::{Error, HttpMessage as _};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 /// Bytes handed to the HTTP library at once, which keeps them in memory until the peer has taken them.
 const PIECE_BYTES: usize = 32 * 1024;
@@ -35,7 +35,7 @@ pub async fn ring(
     let (Some(link), Some(limits)) = (link, limits) else {
         return Ok(next.call(request).await?.map_into_boxed_body());
     };
-    link.pace.begun();
+    link.begun(due(&request));
     let busy = Busy(Rc::clone(&link));
     let seat = Rc::new(Seat::new(link, Limits::clone(&limits), has_body(&request)));
     request.extensions_mut().insert(Rc::clone(&seat));
@@ -56,14 +56,24 @@ pub async fn ring(
     }))
 }
 
+/// What may still come of a request whose head was read.
+fn due(request: &ServiceRequest) -> Due {
+    let headers = request.headers();
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        return Due::Chunks(Chunks::default());
+    }
+    let length = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok());
+    match length.and_then(|length| length.trim().parse().ok()) {
+        None | Some(0) => Due::Nothing,
+        Some(bytes) => Due::Bytes(bytes),
+    }
+}
+
 /// Whether a body comes that a handler reads: only POST has such handlers here.
 fn has_body(request: &ServiceRequest) -> bool {
-    let headers = request.headers();
-    let has_length = || {
-        let length = headers.get(header::CONTENT_LENGTH);
-        length.is_some_and(|length| length.as_bytes().iter().any(|digit| *digit != b'0'))
-    };
-    request.method() == Method::POST && (headers.contains_key(header::TRANSFER_ENCODING) || has_length())
+    request.method() == Method::POST && due(request) != Due::Nothing
 }
 
 /// Counts the body of a stranger's answer, if it is in memory for this request alone.
@@ -87,7 +97,7 @@ struct Busy(Rc<Link>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.pace.ended(Instant::now());
+        self.0.ended();
     }
 }
 

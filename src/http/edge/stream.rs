@@ -120,6 +120,7 @@ impl Watched {
             Poll::Ready(Err(_)) => {}
             Poll::Pending => {
                 self.window.get_or_insert_with(|| Window::from(Instant::now()));
+                self.link.backlog(true);
                 self.look(context)?;
             }
         }
@@ -168,6 +169,7 @@ impl AsyncWrite for Watched {
         let done = Pin::new(&mut self.socket).poll_flush(context);
         if done.is_ready() {
             self.window = None;
+            self.link.backlog(false);
             // After an answer nothing else may look before the next byte comes.
             self.look(context)?;
         }

@@ -147,7 +147,7 @@ impl Edge {
         let mut counts = self.counts();
         let (in_all, setting_up) = (counts.in_all(), *counts.of(Door::SettingUp));
         let known = counts.addresses.at(network, now).ok_or(Reason::Full)?;
-        if !known.connects(self.0.connection_rate, now) {
+        if !known.connects(self.0.connection_rate, self.0.request_rate, now) {
             return Err(Reason::Rate);
         }
         if known.strangers >= limits.stranger_connections_per_address {

@@ -19,6 +19,7 @@ pub struct Attacker {
     config: Arc<ClientConfig>,
     server: SocketAddr,
     last: u8,
+    is_narrow: bool,
 }
 
 impl Attacker {
@@ -42,6 +43,7 @@ impl Attacker {
             config: Arc::new(config),
             server: (Ipv4Addr::LOCALHOST, port.expect("a port")).into(),
             last,
+            is_narrow: false,
         }
     }
 
@@ -50,10 +52,20 @@ impl Attacker {
         Attacker { last, ..self.clone() }
     }
 
-    /// A TCP connection; small windows, so that what is not read stays with the server.
+    /// The same attacker with small windows, so that what it does not read stays with the server.
+    pub fn narrow(&self) -> Attacker {
+        Attacker {
+            is_narrow: true,
+            ..self.clone()
+        }
+    }
+
+    /// A TCP connection.
     pub fn connect(&self) -> io::Result<TcpStream> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-        socket.set_recv_buffer_size(4096)?;
+        if self.is_narrow {
+            socket.set_recv_buffer_size(4096)?;
+        }
         let own: SocketAddr = (Ipv4Addr::new(127, 0, 0, self.last), 0).into();
         socket.bind(&own.into())?;
         socket.connect_timeout(&self.server.into(), Duration::from_secs(5))?;
@@ -96,6 +108,27 @@ pub fn status(stream: &mut Tls) -> io::Result<u16> {
         .nth(1)
         .and_then(|status| status.parse().ok())
         .ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// Reads one answer with its body, of which there is as much as its head says; its status.
+pub fn answer(stream: &mut Tls) -> io::Result<u16> {
+    let (mut bytes, mut piece) = (Vec::new(), vec![0; 64 * 1024]);
+    loop {
+        match stream.read(&mut piece)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => bytes.extend_from_slice(&piece[..read]),
+        }
+        let Some(end) = bytes.windows(4).take(4096).position(|four| four == b"\r\n\r\n") else {
+            continue;
+        };
+        let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let length: usize = length.and_then(|length| length.parse().ok()).unwrap_or(0);
+        if bytes.len() >= end + 4 + length {
+            let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+            return status.ok_or_else(|| io::ErrorKind::InvalidData.into());
+        }
+    }
 }
 
 /// Writes `piece` again and again with pauses until the server ends the connection; how long that took, and what it answered.

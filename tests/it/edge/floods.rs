@@ -1,6 +1,6 @@
 //! Strangers who ask much: windows that never open, public documents without end, sockets that say nothing.
 
-use super::attacker::{Attacker, is_closed, status};
+use super::attacker::{Attacker, answer, is_closed};
 use super::victims::Scene;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -27,7 +27,7 @@ impl Attack {
             std::thread::spawn(move || {
                 while !stop.load(Ordering::Acquire) {
                     work(n, &stop, &done);
-                    std::thread::sleep(Duration::from_millis(200));
+                    std::thread::sleep(Duration::from_secs(1));
                 }
             })
         });
@@ -50,7 +50,7 @@ impl Attack {
 #[tokio::test]
 async fn t_b07_http2_is_not_offered_and_answers_that_nobody_reads_cost_others_nothing() {
     let scene = Scene::open(&[]).await;
-    let attacker = Attacker::at(&scene.payer, 2, None, &["h2", "http/1.1"]);
+    let attacker = Attacker::at(&scene.payer, 2, None, &["h2", "http/1.1"]).narrow();
     let stream = attacker.open().expect("a connection");
     assert_eq!(stream.conn.alpn_protocol(), Some(&b"http/1.1"[..]));
     let only_h2 = Attacker::at(&scene.payer, 2, None, &["h2"]);
@@ -104,21 +104,19 @@ async fn t_b07_64_connections_on_a_public_document_do_not_slow_partners_down() {
             if stream.write_all(GET).is_err() {
                 return;
             }
-            match status(&mut stream) {
+            match answer(&mut stream) {
                 Ok(200) => {
                     done.fetch_add(1, Ordering::AcqRel);
                 }
                 _ => return,
             }
-            // The body; whatever it is, it ends with the next answer's head or the connection's end.
-            let mut body = [0; 64 * 1024];
-            let _ = stream.read(&mut body);
         }
     });
     let (attacked, _) = scene.served("under attack", Duration::from_secs(5)).await;
     scene.assert_memory("under attack");
     println!("{} answers were taken", attack.end());
-    let most = (idle * 3).max(Duration::from_millis(150));
+    // Three times, and what a debug build on a machine with other work may add.
+    let most = (idle * 3).max(Duration::from_millis(300));
     assert!(attacked <= most, "median {attacked:?}, idle {idle:?}");
     assert!(scene.metric("causeway_connections_turned_away_total{reason=\"rate\"}") > 0.0);
     scene.served("after it", Duration::from_secs(1)).await;
@@ -154,26 +152,29 @@ async fn t_b07_a_flood_of_requests_is_429_and_counted_for_its_address_alone() {
         ("CAUSEWAY_LIMITS__CONNECTION_RATE", "1000"),
     ])
     .await;
-    let ask = |attacker: &Attacker| {
-        let mut stream = attacker.open().expect("a connection");
-        stream.write_all(GET).expect("a request");
-        let mut head = vec![0; 2048];
-        let mut read = 0;
-        while !head.windows(4).any(|four| four == b"\r\n\r\n") {
-            read += stream.read(&mut head[read..]).expect("a head");
-        }
-        String::from_utf8_lossy(&head).to_lowercase()
-    };
     let attacker = Attacker::at(&scene.payer, 2, None, &[]);
-    let heads: Vec<String> = (0..60).map(|_| ask(&attacker)).collect();
-    let refused: Vec<&String> = heads.iter().filter(|head| head.starts_with("http/1.1 429")).collect();
-    assert!((10..=40).contains(&refused.len()), "{} of 60", refused.len());
-    for head in refused {
-        assert!(
-            head.contains("retry-after: ") && head.contains("connection: close"),
-            "{head}"
-        );
-    }
-    assert!(ask(&attacker.moved(3)).starts_with("http/1.1 200"), "another address");
+    let other = attacker.moved(3);
+    // Sixty requests in one go: the answers come one after the other, and end with the first that is refused.
+    let ask = |attacker: &Attacker| {
+        let mut stream = attacker.open()?;
+        stream.write_all(&b"GET /.well-known/jwks.json HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(60))?;
+        let mut text = String::new();
+        let _ = stream.read_to_string(&mut text);
+        std::io::Result::Ok(text.to_lowercase())
+    };
+    let text = ask(&attacker).expect("answers");
+    let (good, refused) = (
+        text.matches("http/1.1 200").count(),
+        text.matches("http/1.1 429").count(),
+    );
+    assert!((20..=40).contains(&good) && refused == 1, "{good} and {refused} of 60");
+    let last = text.rsplit("http/1.1 429").next().expect("the last");
+    assert!(
+        last.contains("retry-after: ") && last.contains("connection: close") && last.contains("sv-007"),
+        "{last}"
+    );
+    // Its further connections are closed, and another address is not concerned.
+    assert!(!ask(&attacker).is_ok_and(|text| text.contains("http/1.1 200")));
+    assert!(ask(&other).expect("answers").starts_with("http/1.1 200"));
     scene.served("meanwhile", Duration::from_secs(1)).await;
 }
