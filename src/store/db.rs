@@ -2,7 +2,7 @@
 //!
 //! SQLite has one owner (a lock beside the file) and one writing connection; PostgreSQL has ordinary pooled transactions.
 
-use super::room::{Disk, Room, RoomLimits};
+use super::room::{Disk, RoomLimits};
 use super::url::StoreUrl;
 use super::writer::Writer;
 use super::{durability, migrate};
@@ -214,32 +214,9 @@ impl Store {
         self.0.broken.load(Ordering::Acquire)
     }
 
-    /// What there is room for on the disk of a SQLite store, as of the last second. Whoever begins an export asks here.
-    pub fn room(&self) -> Room {
-        self.0.disk.as_ref().map_or(Room::Ample, |disk| disk.room())
-    }
-
-    /// Free bytes of that disk; none for PostgreSQL, whose disk is not ours.
-    pub fn free_bytes(&self) -> Option<u64> {
-        self.0.disk.as_ref().and_then(|disk| disk.free())
-    }
-
-    /// Whether not even ledger entries could be written when that was last tried.
-    pub fn is_full(&self) -> bool {
-        self.0.disk.as_ref().is_some_and(|disk| disk.is_full())
-    }
-
-    /// The store for ledger entries of disclosures, refusals and views, and for the end of rights: they are written while anything
-    /// else is refused for want of room, and have a reserve on the disk.
-    pub fn reserved(&self) -> Reserved<'_> {
-        Reserved(self)
-    }
-
-    fn demand_room(&self) -> Result<(), Failure> {
-        match self.room() {
-            Room::NoWrites => Err(Fault::NoRoom.into()),
-            Room::Ample | Room::NoExports => Ok(()),
-        }
+    /// The disk of a SQLite store.
+    pub(super) fn disk(&self) -> Option<&Disk> {
+        self.0.disk.as_deref()
     }
 
     /// Runs a short read. On SQLite it runs where it is called when a connection is free; else on a blocking thread.
@@ -320,7 +297,7 @@ impl Store {
         self.write_as(false, work).await
     }
 
-    async fn write_as<T, F>(&self, reserved: bool, work: F) -> Result<T, Failure>
+    pub(super) async fn write_as<T, F>(&self, reserved: bool, work: F) -> Result<T, Failure>
     where
         T: Send + 'static,
         F: FnMut(&mut Db) -> Result<T, Failure> + Send + 'static,
@@ -353,7 +330,7 @@ impl Store {
         self.write_blocking_as(false, work)
     }
 
-    fn write_blocking_as<T, F>(&self, reserved: bool, work: F) -> Result<T, Failure>
+    pub(super) fn write_blocking_as<T, F>(&self, reserved: bool, work: F) -> Result<T, Failure>
     where
         T: Send + 'static,
         F: FnMut(&mut Db) -> Result<T, Failure> + Send + 'static,
@@ -374,7 +351,7 @@ impl Store {
         }
     }
 
-    fn write_later_as<F>(&self, reserved: bool, work: F)
+    pub(super) fn write_later_as<F>(&self, reserved: bool, work: F)
     where
         F: FnMut(&mut Db) -> Result<(), Failure> + Send + 'static,
     {
@@ -425,44 +402,6 @@ impl Store {
         if let Some(writer) = &self.0.writer {
             writer.settle();
         }
-    }
-}
-
-/// A store whose writes may use the room that is kept for ledger entries; see [`Store::reserved`].
-#[derive(Clone, Copy)]
-pub struct Reserved<'s>(&'s Store);
-
-impl Reserved<'_> {
-    /// As [`Store::write`].
-    ///
-    /// # Errors
-    /// As [`Store::write`]; [`Fault::NoRoom`] only when the disk is full.
-    pub async fn write<T, F>(self, work: F) -> Result<T, Failure>
-    where
-        T: Send + 'static,
-        F: FnMut(&mut Db) -> Result<T, Failure> + Send + 'static,
-    {
-        self.0.write_as(true, work).await
-    }
-
-    /// As [`Store::write_blocking`].
-    ///
-    /// # Errors
-    /// As [`Reserved::write`].
-    pub fn write_blocking<T, F>(self, work: F) -> Result<T, Failure>
-    where
-        T: Send + 'static,
-        F: FnMut(&mut Db) -> Result<T, Failure> + Send + 'static,
-    {
-        self.0.write_blocking_as(true, work)
-    }
-
-    /// As [`Store::write_later`].
-    pub fn write_later<F>(self, work: F)
-    where
-        F: FnMut(&mut Db) -> Result<(), Failure> + Send + 'static,
-    {
-        self.0.write_later_as(true, work);
     }
 }
 

@@ -21,6 +21,7 @@ pub mod migrate;
 pub mod ops_queries;
 pub mod partners;
 pub mod policies;
+mod reserved;
 pub mod resources;
 pub mod reviews;
 mod room;
@@ -37,7 +38,8 @@ pub mod visible;
 pub mod withheld;
 mod writer;
 
-pub use db::{Db, Reserved, Store, StoreOptions};
+pub use db::{Db, Store, StoreOptions};
+pub use reserved::Reserved;
 pub use room::{Least, Room, RoomLimits};
 pub use url::StoreUrl;
 
