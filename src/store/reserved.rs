@@ -1,24 +1,23 @@
-//! Room on the disk, and writes that may use what is kept of it: ledger entries of disclosures, refusals and views, and the end of
-//! rights. What else is written never comes here.
+//! What of a store is written when its disk has too little room: [`Store::reserved`] for what must be written all the same.
 
-use super::room::Room;
-use super::{Db, Store};
+use super::db::{Db, Store};
+use super::room::{Disk, Room};
 use crate::error::{Failure, Fault};
 
 impl Store {
     /// What there is room for on the disk of a SQLite store, as of the last second. Whoever begins an export asks here.
     pub fn room(&self) -> Room {
-        self.disk().map_or(Room::Ample, |disk| disk.room())
+        self.disk().map_or(Room::Ample, Disk::room)
     }
 
     /// Free bytes of that disk; none for PostgreSQL, whose disk is not ours.
     pub fn free_bytes(&self) -> Option<u64> {
-        self.disk().and_then(|disk| disk.free())
+        self.disk().and_then(Disk::free)
     }
 
     /// Whether not even ledger entries could be written when that was last tried.
     pub fn is_full(&self) -> bool {
-        self.disk().is_some_and(|disk| disk.is_full())
+        self.disk().is_some_and(Disk::is_full)
     }
 
     /// The store for ledger entries of disclosures, refusals and views, and for the end of rights: they are written while anything
@@ -27,6 +26,7 @@ impl Store {
         Reserved(self)
     }
 
+    /// Refuses a write that is none of those.
     pub(super) fn demand_room(&self) -> Result<(), Failure> {
         match self.room() {
             Room::NoWrites => Err(Fault::NoRoom.into()),
@@ -35,7 +35,7 @@ impl Store {
     }
 }
 
-/// A store whose writes may use the room that is kept for ledger entries; see [`Store::reserved`].
+/// A store whose writes may use the room that is kept for ledger entries.
 #[derive(Clone, Copy)]
 pub struct Reserved<'s>(&'s Store);
 

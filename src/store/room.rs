@@ -264,16 +264,21 @@ pub(super) fn says_no_room(text: &str) -> bool {
 
 /// Has `saw` set whenever SQLite says on this connection that it has no room, whatever becomes of that error: rolled back by SQLite
 /// itself, a nested transaction reports that its savepoint is gone instead.
+///
+/// While it is set, nothing runs but rollbacks: SQLite may have ended the transaction, and a statement that followed would commit by
+/// itself. Whoever tries one is unwound.
 pub(super) fn watch(db: &mut Db, saw: Arc<AtomicBool>) {
-    db.set_instrumentation(move |event: InstrumentationEvent<'_>| {
-        if let InstrumentationEvent::FinishQuery {
+    db.set_instrumentation(move |event: InstrumentationEvent<'_>| match event {
+        InstrumentationEvent::StartQuery { query, .. } if saw.load(Ordering::Acquire) => {
+            if !query.to_string().starts_with("ROLLBACK") {
+                std::panic::resume_unwind(Box::new("a statement after one that found no room"));
+            }
+        }
+        InstrumentationEvent::FinishQuery {
             error: Some(Error::DatabaseError(_, said)),
             ..
-        } = event
-            && says_no_room(said.message())
-        {
-            saw.store(true, Ordering::Release);
-        }
+        } if says_no_room(said.message()) => saw.store(true, Ordering::Release),
+        _ => {}
     });
 }
 

@@ -222,12 +222,12 @@ impl Thread {
                     self.due.look(&self.disk);
                     if written.is_some_and(|last| last.elapsed() >= IDLE) {
                         written = None;
-                        checkpoint(&mut self.db);
+                        self.checkpoint();
                     }
                     continue;
                 }
                 Err(RecvTimeoutError::Disconnected) => {
-                    checkpoint(&mut self.db);
+                    self.checkpoint();
                     return;
                 }
             };
@@ -251,9 +251,17 @@ impl Thread {
                 self.commit_group(group);
             }
             for done in settled {
-                checkpoint(&mut self.db);
+                self.checkpoint();
                 let _ = done.send(());
             }
+        }
+    }
+
+    /// Empties the write-ahead log. What finds no room here is tried again later.
+    fn checkpoint(&mut self) {
+        self.saw_full.store(false, Ordering::Release);
+        if let Err(error) = self.db.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)") {
+            tracing::warn!(cause = %error, "the write-ahead log could not be emptied");
         }
     }
 
@@ -291,7 +299,7 @@ impl Thread {
         let done = run_group(&mut self.db, group, &self.saw_full);
         let cause = match done {
             Ok(true) => return Ended::Committed,
-            _ if self.saw_full.load(Ordering::Acquire) && is_rolled_back(&mut self.db) => return Ended::NoRoom,
+            _ if self.saw_full.swap(false, Ordering::AcqRel) && is_rolled_back(&mut self.db) => return Ended::NoRoom,
             Ok(false) => "a group was broken off".to_owned(),
             Err(error) => error.to_string(),
         };
@@ -343,8 +351,3 @@ fn depth(db: &mut Db) -> u32 {
     status.transaction_depth().ok().flatten().map_or(0, u32::from)
 }
 
-fn checkpoint(db: &mut Db) {
-    if let Err(error) = db.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)") {
-        tracing::warn!(cause = %error, "the write-ahead log could not be emptied");
-    }
-}

@@ -28,27 +28,15 @@ async fn serves(payer: &TestPayer, client: Client) -> u64 {
     for task in asking.collect::<Vec<_>>() {
         task.await.expect("every request is answered");
     }
-    let ready = client
-        .http
-        .get(format!("{}/ready", payer.ops))
-        .send()
-        .await
-        .expect("an answer");
+    let ready = client.http.get(format!("{}/ready", payer.ops)).send().await.expect("an answer");
     assert_eq!(ready.status(), 200);
     dropped(payer, &client).await
 }
 
 async fn dropped(payer: &TestPayer, client: &Client) -> u64 {
-    let metrics = client
-        .http
-        .get(format!("{}/metrics", payer.ops))
-        .send()
-        .await
-        .expect("an answer");
+    let metrics = client.http.get(format!("{}/metrics", payer.ops)).send().await.expect("an answer");
     let text = metrics.text().await.expect("text");
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("causeway_log_lines_dropped_total "));
+    let line = text.lines().find_map(|line| line.strip_prefix("causeway_log_lines_dropped_total "));
     line.and_then(|count| count.parse().ok()).expect("a counter")
 }
 
@@ -56,9 +44,7 @@ async fn dropped(payer: &TestPayer, client: &Client) -> u64 {
 fn server(payer: &TestPayer) -> Command {
     let mut command = program(payer.home());
     command.arg("serve").stdout(Stdio::null());
-    command
-        .env("CAUSEWAY_LOG__LEVEL", "debug")
-        .env("CAUSEWAY_LIMITS__DRAIN_SECONDS", "1");
+    command.env("CAUSEWAY_LOG__LEVEL", "debug").env("CAUSEWAY_LIMITS__DRAIN_SECONDS", "1");
     command
 }
 
@@ -66,20 +52,14 @@ fn server(payer: &TestPayer) -> Command {
 fn ends(payer: &mut TestPayer) {
     let begun = Instant::now();
     assert_eq!(payer.terminate(), Some(0));
-    assert!(
-        begun.elapsed() < Duration::from_secs(8),
-        "it took {:?}",
-        begun.elapsed()
-    );
+    assert!(begun.elapsed() < Duration::from_secs(8), "it took {:?}", begun.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_file_on_a_full_disk_stops_nothing_and_is_written_again_when_there_is_room() {
     let (mut payer, client) = TestPayer::prepare(1);
-    let disk = SmallDisk::mount(1, "the log goes to /dev/full instead");
-    let path = disk
-        .as_ref()
-        .map_or("/dev/full".into(), |disk| disk.path().join("server.log"));
+    let disk = SmallDisk::mount(16, "the log goes to /dev/full instead");
+    let path = disk.as_ref().map_or("/dev/full".into(), |disk| disk.path().join("server.log"));
     let mut command = server(&payer);
     command.arg("--log-file").arg(&path).stderr(Stdio::null());
     payer.spawn(command);
@@ -160,72 +140,4 @@ async fn a_named_pipe_as_log_file_that_nobody_reads_stops_nothing_and_without_a_
     serves(&payer, client).await;
     ends(&mut payer);
     drop(reader);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn measure_log_sizes() {
-    use crate::support::client::ALL_SCOPES;
-    use causeway::synth::Variation;
-    for level in ["warn", "info", "debug", "trace"] {
-        let (mut payer, client) = TestPayer::prepare(3);
-        let mut command = server(&payer);
-        command.env("CAUSEWAY_LOG__LEVEL", level);
-        let path = payer.home().join("m.log");
-        command.arg("--log-file").arg(&path).stderr(Stdio::null());
-        payer.spawn(command);
-        let size = || {
-            std::thread::sleep(Duration::from_millis(300));
-            std::fs::metadata(&path).map_or(0, |m| m.len())
-        };
-        let lines = || std::fs::read_to_string(&path).unwrap_or_default().lines().count();
-        let token = client.token(ALL_SCOPES).await;
-        let (id, _) = client.matched(&token, &payer.request(0, Variation::Exact)).await;
-        let mut report = String::new();
-        for what in ["refused", "token", "read", "search", "everything", "match"] {
-            let (b, l) = (size(), lines());
-            for n in 0..20 {
-                match what {
-                    "refused" => {
-                        client.get("no-token", "Patient/x").await;
-                    }
-                    "token" => {
-                        client.token(ALL_SCOPES).await;
-                    }
-                    "read" => {
-                        client.get(&token, &format!("Patient/{id}")).await.assert_status(200);
-                    }
-                    "search" => {
-                        client
-                            .get(&token, &format!("Coverage?patient={id}"))
-                            .await
-                            .assert_status(200);
-                    }
-                    "everything" => {
-                        client
-                            .get(&token, &format!("Patient/{id}/$everything"))
-                            .await
-                            .assert_status(200);
-                    }
-                    _ => {
-                        let name = format!("m-{n}");
-                        client
-                            .post_match(
-                                &token,
-                                payer.request(0, Variation::Exact).to_string(),
-                                &[("X-Correlation-Id", &name)],
-                            )
-                            .await
-                            .assert_status(200);
-                    }
-                }
-            }
-            let (b2, l2) = (size(), lines());
-            report.push_str(&format!(
-                " {what}: {} B {} lines;",
-                (b2 - b) / 20,
-                (l2 - l) as f64 / 20.0
-            ));
-        }
-        eprintln!("LOGSIZE {level}:{report}");
-    }
 }

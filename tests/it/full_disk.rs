@@ -20,12 +20,12 @@ const NO_LIMITS: [(&str, &str); 2] = [
     ("CAUSEWAY_LIMITS__FREE_RESERVE_BYTES", "0"),
 ];
 
-/// A payer whose store lies on a disk of 24 MiB.
-fn on_small_disk() -> Option<(SmallDisk, TestPayer, Client)> {
+/// A payer whose store lies on a disk of so many MiB.
+fn on_small_disk(mib: u64) -> Option<(SmallDisk, TestPayer, Client)> {
     if on_postgres() {
         return None;
     }
-    let disk = SmallDisk::mount(24, "a full disk is tried by strace only")?;
+    let disk = SmallDisk::mount(mib, "a full disk is tried by strace only")?;
     let (mut payer, client) = TestPayer::prepare(MEMBERS);
     let (before, path) = (payer.home().join("causeway.db"), disk.path().join("causeway.db"));
     for end in ["", "-wal"] {
@@ -142,7 +142,7 @@ fn assert_kept(payer: &TestPayer, acknowledged: &[u64]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t_f14_a_disk_filled_to_its_last_byte_loses_nothing_and_needs_no_restart() {
-    let Some((disk, mut payer, client)) = on_small_disk() else {
+    let Some((disk, mut payer, client)) = on_small_disk(24) else {
         return;
     };
     payer.serve_with(&NO_LIMITS);
@@ -182,7 +182,7 @@ async fn t_f14_a_disk_filled_to_its_last_byte_loses_nothing_and_needs_no_restart
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t_f04_t_f14_below_the_limit_writes_are_refused_and_reads_go_on_with_their_ledger_entries() {
-    let Some((disk, mut payer, client)) = on_small_disk() else {
+    let Some((disk, mut payer, client)) = on_small_disk(64) else {
         return;
     };
     payer.serve();
@@ -194,7 +194,7 @@ async fn t_f04_t_f14_below_the_limit_writes_are_refused_and_reads_go_on_with_the
 
     // Under a twentieth of the disk, and then to its last byte: reads have the reserve.
     let disclosed = payer.count("ledger_entry WHERE action = 'disclosure.begun'");
-    disk.fill(600 * 1024);
+    disk.fill(2 * 1024 * 1024);
     let body = payer.request(4, Variation::Exact).to_string();
     eventually("matches are refused", async || {
         client.post_match(&token, body.clone(), &[]).await.status == 503
@@ -270,7 +270,7 @@ async fn metrics(payer: &TestPayer, client: &Client) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_starts_on_a_full_disk_with_its_reserve_and_says_what_it_needs_without() {
-    let Some((disk, mut payer, client)) = on_small_disk() else {
+    let Some((disk, mut payer, client)) = on_small_disk(64) else {
         return;
     };
     payer.serve();
@@ -305,7 +305,7 @@ async fn a_server_starts_on_a_full_disk_with_its_reserve_and_says_what_it_needs_
 
 #[test]
 fn an_import_on_a_full_disk_says_so_keeps_whole_batches_and_is_run_again() {
-    let Some((disk, payer, _)) = on_small_disk() else {
+    let Some((disk, payer, _)) = on_small_disk(24) else {
         return;
     };
     let more = [
