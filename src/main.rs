@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// The program's allocator: built by a C compiler alone, and quicker than the C library's at many small values by several threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     ExitCode::from(causeway::cli::run())
 }
