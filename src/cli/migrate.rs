@@ -71,7 +71,12 @@ pub fn run(args: &MigrateArgs, config: &Config, out: &mut Out) -> Result<Exit, F
 }
 
 fn tell(config: &Config, found: &Standing, args: &MigrateArgs, out: &mut Out) {
-    let pending: Vec<&str> = found.state.pending.iter().map(|one: &Known| one.name.as_str()).collect();
+    let pending: Vec<&str> = found
+        .state
+        .pending
+        .iter()
+        .map(|one: &Known| one.name.as_str())
+        .collect();
     if out.json {
         out.value(&json!({
             "store": config.store.url.kind(),

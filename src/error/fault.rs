@@ -265,9 +265,9 @@ impl Fault {
                 | Fault::StoreUnfit
                 | Fault::StoreReadOnly
         ) && matches!(
-                (code[0], code[1]),
-                (b'R', b'Q') | (b'I', b'D') | (b'S', b'E') | (b'O', b'A') | (b'M', b'M') | (b'C', b'O') | (b'S', b'V')
-            )
+            (code[0], code[1]),
+            (b'R', b'Q') | (b'I', b'D') | (b'S', b'E') | (b'O', b'A') | (b'M', b'M') | (b'C', b'O') | (b'S', b'V')
+        )
     }
 }
 

@@ -65,10 +65,12 @@ pub(super) fn take(path: &Path, need: Need) -> Result<File, Failure> {
 fn failed(at: &Path, error: std::io::Error) -> Failure {
     let place = at.display();
     let failure = match error.kind() {
-        ErrorKind::IsADirectory | ErrorKind::NotADirectory => Failure::new(Fault::StoreUnfit)
-            .remedy(format!("{place} is not a file in a folder: name one in store.url.")),
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Failure::new(Fault::StoreReadOnly)
-            .remedy(format!("This user may not write {place}: mend its rights or those of its folder.")),
+        ErrorKind::IsADirectory | ErrorKind::NotADirectory => {
+            Failure::new(Fault::StoreUnfit).remedy(format!("{place} is not a file in a folder: name one in store.url."))
+        }
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Failure::new(Fault::StoreReadOnly).remedy(
+            format!("This user may not write {place}: mend its rights or those of its folder."),
+        ),
         _ => Failure::new(Fault::InputUnreadable),
     };
     failure.at("store.url").because(error)
@@ -81,7 +83,9 @@ fn demand_ours(path: &Path) -> Result<(), Failure> {
     if read.is_err() || !header.starts_with(MAGIC) {
         return Ok(());
     }
-    let id = header.last_chunk::<4>().map_or(0, |bytes| i64::from(u32::from_be_bytes(*bytes)));
+    let id = header
+        .last_chunk::<4>()
+        .map_or(0, |bytes| i64::from(u32::from_be_bytes(*bytes)));
     let ours = match id {
         APPLICATION_ID => true,
         0 => unmarked_is_ours(path),

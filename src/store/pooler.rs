@@ -31,7 +31,11 @@ struct Session {
 pub(super) fn own_session(url: &str) -> Result<Db, Failure> {
     let mut first = connected(url)?;
     if let Err(failure) = begin(&mut first) {
-        return Err(if ends_at_begin(url) { shared().because(failure) } else { failure });
+        return Err(if ends_at_begin(url) {
+            shared().because(failure)
+        } else {
+            failure
+        });
     }
     end(&mut first)?;
     let at_first = asked(&mut first)?;

@@ -212,6 +212,10 @@ mod tests {
             let changes = statement.starts_with("GRANT") && statement.contains("UPDATE");
             assert!(!(changes && statement.contains(LEDGER)), "{statement}");
         }
-        assert!(grants(Grant::Reading, "s", "r").iter().all(|one| !one.contains("INSERT")));
+        assert!(
+            grants(Grant::Reading, "s", "r")
+                .iter()
+                .all(|one| !one.contains("INSERT"))
+        );
     }
 }

@@ -192,7 +192,12 @@ impl Looked {
     /// [`Fault::SchemaBehind`] when this role may not; those of the migrations.
     pub fn migrate(&mut self, tell: Tell<'_>) -> Result<Vec<String>, Failure> {
         let behind = |what: String| Failure::new(Fault::SchemaBehind).at("store.url").remedy(what);
-        let next = self.state.pending.first().map_or("", |one| one.name.as_str()).to_owned();
+        let next = self
+            .state
+            .pending
+            .first()
+            .map_or("", |one| one.name.as_str())
+            .to_owned();
         if let Some(why) = self.takes_no_writes() {
             return Err(behind(format!(
                 "The schema lacks migration {next} and takes no writes here ({why}): run `causeway migrate` where it does."
@@ -227,7 +232,8 @@ impl Looked {
 
     fn schema_exists(&mut self) -> Result<bool, Failure> {
         let name = self.schema.replace('\'', "''");
-        let query = format!("SELECT nspname::text AS schema, TRUE AS in_path FROM pg_namespace WHERE nspname = '{name}'");
+        let query =
+            format!("SELECT nspname::text AS schema, TRUE AS in_path FROM pg_namespace WHERE nspname = '{name}'");
         Ok(!diesel::sql_query(query).load::<Place>(&mut self.db)?.is_empty())
     }
 

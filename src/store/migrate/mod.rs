@@ -81,11 +81,12 @@ fn all(source: &EmbeddedMigrations) -> Result<Vec<Box<dyn Migration<Backend>>>, 
 }
 
 fn known(source: &EmbeddedMigrations) -> Result<Vec<Known>, Failure> {
-    let known = |one: &Box<dyn Migration<Backend>>| Known {
+    let all = all(source)?;
+    let known = all.iter().map(|one| Known {
         version: one.name().version().to_string(),
         name: one.name().to_string(),
-    };
-    Ok(all(source)?.iter().map(known).collect())
+    });
+    Ok(known.collect())
 }
 
 /// What a SQLite file has that is not there yet.
@@ -197,7 +198,10 @@ fn run(db: &mut Db, migration: &Known, called: &str, tell: Tell<'_>) -> Result<(
             run_one(db, &migration.version)
         });
         while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(BEAT) {
-            tell(&format!("{called}: still running after {} s", began.elapsed().as_secs()));
+            tell(&format!(
+                "{called}: still running after {} s",
+                began.elapsed().as_secs()
+            ));
         }
         let panicked = |_| Err(Failure::new(Fault::Internal).because("a migration panicked"));
         working.join().unwrap_or_else(panicked)

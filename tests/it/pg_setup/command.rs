@@ -25,17 +25,28 @@ fn migrate_brings_a_schema_up_and_check_only_looks() {
         assert!(!path.exists(), "looking makes no file");
     }
     let again = desk.run(&["migrate", "--check"]);
-    assert!(again.code == Some(1) && again.out.contains("pending  00000000000001_foundation"), "{again:?}");
+    assert!(
+        again.code == Some(1) && again.out.contains("pending  00000000000001_foundation"),
+        "{again:?}"
+    );
     let done = desk.run(&["migrate", "--json"]);
     let told = done.json();
-    assert_eq!(told["done"].as_array().map(Vec::len), Some(pending(&before)), "{done:?}");
+    assert_eq!(
+        told["done"].as_array().map(Vec::len),
+        Some(pending(&before)),
+        "{done:?}"
+    );
     assert_eq!(told["store"], if on_postgres() { "postgres" } else { "sqlite" });
     let after = desk.run(&["migrate", "--check", "--json"]).json();
     assert_eq!(
-        (after["pending"].as_array().map(Vec::len), after["applied"].as_array().map(Vec::len)),
+        (
+            after["pending"].as_array().map(Vec::len),
+            after["applied"].as_array().map(Vec::len)
+        ),
         (Some(0), Some(pending(&before)))
     );
-    desk.run(&["migrate"]).ends_with(0, &["the schema is that of this program"]);
+    desk.run(&["migrate"])
+        .ends_with(0, &["the schema is that of this program"]);
     desk.run(&["migrate", "--check", "--grant", "x"]).ends_with(2, &[]);
     desk.run(&["migrate", "--read-only"]).ends_with(2, &["--grant"]);
     if !on_postgres() {
@@ -85,7 +96,13 @@ fn a_command_that_only_reads_makes_no_store() {
     }
     match place.url.sqlite_path() {
         Some(path) => assert!(!path.exists()),
-        None => assert_eq!(super::values(&mut connect(&place.url), "SELECT tablename::text AS value FROM pg_tables WHERE schemaname = 'public'"), Vec::<String>::new()),
+        None => assert_eq!(
+            super::values(
+                &mut connect(&place.url),
+                "SELECT tablename::text AS value FROM pg_tables WHERE schemaname = 'public'"
+            ),
+            Vec::<String>::new()
+        ),
     }
     desk.run(&["operator", "token", "--role", "auditor"]).ends_with(0, &[]);
     desk.run(&["partner", "list"]).ends_with(0, &[]);
@@ -103,5 +120,8 @@ fn the_rights_name_every_table_of_a_store() {
     };
     let made: BTreeSet<String> = super::values(&mut db, query).into_iter().collect();
     let named: BTreeSet<String> = rights::TABLES.iter().map(|name| (*name).to_owned()).collect();
-    assert_eq!(named, made, "a table that a migration makes belongs into TABLES of src/store/rights.rs");
+    assert_eq!(
+        named, made,
+        "a table that a migration makes belongs into TABLES of src/store/rights.rs"
+    );
 }

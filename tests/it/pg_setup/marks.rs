@@ -31,11 +31,15 @@ fn a_search_path_that_leads_elsewhere_makes_no_second_store() {
     postgres::execute(&name, &format!("ALTER DATABASE {name} SET search_path = app, public"));
     desk.run(WRITING).ends_with(0, &[]);
     desk.run(&["partner", "list"]).ends_with(0, &[]);
-    assert_eq!((tokens_of(&desk.url, "public").as_str(), tables_of(&desk.url, "app")), ("2", 0));
+    assert_eq!(
+        (tokens_of(&desk.url, "public").as_str(), tables_of(&desk.url, "app")),
+        ("2", 0)
+    );
     // The path does not lead to it: it is named, and nothing is made.
     postgres::execute(&name, &format!("ALTER DATABASE {name} SET search_path = app, more"));
     for arguments in [WRITING, &["partner", "list"], &["migrate"], &["migrate", "--check"]] {
-        desk.run(arguments).ends_with(2, &["SV-015", "schema public", "store.schema"]);
+        desk.run(arguments)
+            .ends_with(2, &["SV-015", "schema public", "store.schema"]);
     }
     assert_eq!((tables_of(&desk.url, "app"), tables_of(&desk.url, "more")), (0, 0));
     // Said by its name it is found; and a second one is made where one is asked for.
@@ -67,7 +71,13 @@ fn a_table_of_another_schema_or_session_is_never_taken_for_ours() {
         ),
     );
     desk.run(WRITING).ends_with(0, &[]);
-    assert_eq!((tokens_of(&desk.url, "public").as_str(), tokens_of(&desk.url, "trap").as_str()), ("2", "0"));
+    assert_eq!(
+        (
+            tokens_of(&desk.url, "public").as_str(),
+            tokens_of(&desk.url, "trap").as_str()
+        ),
+        ("2", "0")
+    );
 }
 
 #[test]
@@ -82,13 +92,15 @@ fn a_schema_of_another_program_is_left_to_it() {
         "CREATE TABLE __diesel_schema_migrations (version VARCHAR(50) PRIMARY KEY, run_on TIMESTAMP NOT NULL DEFAULT now()); \
          INSERT INTO __diesel_schema_migrations (version) VALUES ('20200101000000')",
     );
-    desk.run(WRITING).ends_with(2, &["SV-015", "another program", "store.schema"]);
+    desk.run(WRITING)
+        .ends_with(2, &["SV-015", "another program", "store.schema"]);
     assert_eq!(tables_of(&desk.url, "public"), 1);
     // No schema at all in the path.
     let desk = Desk::at(&postgres::fresh_database());
     let name = database(&desk.url);
     postgres::execute(&name, &format!("ALTER DATABASE {name} SET search_path = nowhere"));
-    desk.run(WRITING).ends_with(2, &["SV-015", "names no schema", "store.schema"]);
+    desk.run(WRITING)
+        .ends_with(2, &["SV-015", "names no schema", "store.schema"]);
 }
 
 #[test]
@@ -120,9 +132,13 @@ fn a_role_whose_transactions_only_read_is_named() {
     desk.run(WRITING).ends_with(0, &[]);
     postgres::execute(
         "postgres",
-        &format!("CREATE ROLE slow_{name} SUPERUSER LOGIN; ALTER ROLE slow_{name} SET default_transaction_read_only = on"),
+        &format!(
+            "CREATE ROLE slow_{name} SUPERUSER LOGIN; ALTER ROLE slow_{name} SET default_transaction_read_only = on"
+        ),
     );
     let desk = Desk::at(&as_role(&desk.url, &format!("slow_{name}")));
-    desk.run(&["consent", "list"]).ends_with(0, &["default_transaction_read_only"]);
-    desk.run(WRITING).ends_with(2, &["SV-016", "default_transaction_read_only"]);
+    desk.run(&["consent", "list"])
+        .ends_with(0, &["default_transaction_read_only"]);
+    desk.run(WRITING)
+        .ends_with(2, &["SV-016", "default_transaction_read_only"]);
 }

@@ -129,7 +129,11 @@ fn a_role_that_may_not_change_the_schema_is_told_who_has_to() {
     ))
     .expect("a role");
     let desk = Desk::at(&as_role(&url, &role));
-    for arguments in [&["partner", "list"][..], &["operator", "token", "--role", "auditor"], &["migrate"]] {
+    for arguments in [
+        &["partner", "list"][..],
+        &["operator", "token", "--role", "auditor"],
+        &["migrate"],
+    ] {
         desk.run(arguments)
             .ends_with(2, &["SV-013", "causeway migrate", "00000000000008", &role]);
     }

@@ -22,7 +22,10 @@ impl Roles {
         let url = postgres::fresh_database();
         let name = database(&url);
         let (owner, data) = (format!("owner_{name}"), format!("data_{name}"));
-        postgres::execute("postgres", &format!("CREATE ROLE {owner} LOGIN; CREATE ROLE {data} LOGIN"));
+        postgres::execute(
+            "postgres",
+            &format!("CREATE ROLE {owner} LOGIN; CREATE ROLE {data} LOGIN"),
+        );
         postgres::execute("postgres", &format!("ALTER DATABASE {name} OWNER TO {owner}"));
         Roles { url, owner, data }
     }
@@ -64,9 +67,18 @@ async fn a_server_with_rights_on_rows_alone_serves_everything() {
     payer.serve_with(&[("CAUSEWAY_LIMITS__DRAIN_SECONDS", "1")]);
     let token = client.token(ALL_SCOPES).await;
     let (patient, _) = client.matched(&token, &payer.request(0, Variation::Exact)).await;
-    client.get(&token, &format!("Patient/{patient}")).await.assert_status(200);
-    client.get(&token, &format!("Condition?patient={patient}")).await.assert_status(200);
-    client.get(&token, &format!("Patient/{patient}/$everything")).await.assert_status(200);
+    client
+        .get(&token, &format!("Patient/{patient}"))
+        .await
+        .assert_status(200);
+    client
+        .get(&token, &format!("Condition?patient={patient}"))
+        .await
+        .assert_status(200);
+    client
+        .get(&token, &format!("Patient/{patient}/$everything"))
+        .await
+        .assert_status(200);
     // A doubtful match, and a person's word on it.
     let asked = client.post_match(&token, doubtful(&payer, 1, 2).to_string(), &[]).await;
     assert_eq!(asked.status, 422, "{}", asked.text());
@@ -95,7 +107,11 @@ async fn a_server_with_rights_on_rows_alone_serves_everything() {
         assert!(!log.contains(word), "{word}: {log}");
     }
     // The role cannot rewrite the ledger, whatever the program does.
-    for statement in ["UPDATE ledger_entry SET action = 'x'", "DELETE FROM ledger_entry", "TRUNCATE ledger_entry"] {
+    for statement in [
+        "UPDATE ledger_entry SET action = 'x'",
+        "DELETE FROM ledger_entry",
+        "TRUNCATE ledger_entry",
+    ] {
         let refused = diesel::connection::SimpleConnection::batch_execute(&mut payer.db(), statement);
         let said = refused.expect_err(statement).to_string();
         assert!(said.contains("permission denied"), "{said}");
@@ -110,11 +126,23 @@ fn what_a_role_lacks_is_named() {
     let roles = Roles::fresh();
     roles.owner().run(&["migrate"]).ends_with(0, &[]);
     let data = roles.data();
-    data.run(&["partner", "list"])
-        .ends_with(2, &["SV-015", "lacks SELECT", &format!("causeway migrate --grant {}", roles.data)]);
+    data.run(&["partner", "list"]).ends_with(
+        2,
+        &[
+            "SV-015",
+            "lacks SELECT",
+            &format!("causeway migrate --grant {}", roles.data),
+        ],
+    );
     // The printed statements do it, whoever runs them.
     let printed = roles.owner().run(&["migrate", "--print-grants", &roles.data]);
-    assert!(printed.code == Some(0) && printed.out.contains("GRANT SELECT, INSERT ON \"public\".\"ledger_entry\""), "{printed:?}");
+    assert!(
+        printed.code == Some(0)
+            && printed
+                .out
+                .contains("GRANT SELECT, INSERT ON \"public\".\"ledger_entry\""),
+        "{printed:?}"
+    );
     roles.execute(&printed.out);
     data.run(&["operator", "token", "--role", "auditor"]).ends_with(0, &[]);
     data.run(&["partner", "list"]).ends_with(0, &[]);
@@ -122,7 +150,8 @@ fn what_a_role_lacks_is_named() {
     data.run(&["operator", "token", "--role", "auditor"])
         .ends_with(2, &["SV-015", "grants", "INSERT, UPDATE and DELETE"]);
     // Only the owner grants.
-    data.run(&["migrate", "--grant", &roles.data]).ends_with(2, &["SV-015", "only the owner grants"]);
+    data.run(&["migrate", "--grant", &roles.data])
+        .ends_with(2, &["SV-015", "only the owner grants"]);
 }
 
 #[test]
@@ -132,8 +161,10 @@ fn a_reading_role_reads_and_is_told_where_it_cannot_write() {
     }
     let roles = Roles::fresh();
     let owner = roles.owner();
-    owner.run(&["migrate", "--grant", &roles.data, "--read-only"]).ends_with(0, &[]);
-    owner.run(&["operator", "token", "--role", "auditor"]).ends_with(0, &[]);
+    owner
+        .run(&["migrate", "--grant", &roles.data, "--read-only"])
+        .ends_with(0, &[]);
+    // Nothing but the schema is there, not even the keys that the first server makes.
     let reader = roles.data();
     for arguments in [
         &["partner", "list"][..],
@@ -146,7 +177,9 @@ fn a_reading_role_reads_and_is_told_where_it_cannot_write() {
         &["policy", "list"],
         &["durability"],
     ] {
-        reader.run(arguments).ends_with(0, &["takes no writes", "not noted in the ledger"]);
+        reader
+            .run(arguments)
+            .ends_with(0, &["takes no writes", "not noted in the ledger"]);
     }
     reader
         .run(&["operator", "token", "--role", "auditor"])

@@ -9,7 +9,10 @@ use tempfile::TempDir;
 
 /// A folder that the user under which PostgreSQL runs may write.
 pub fn folder() -> TempDir {
-    let folder = tempfile::Builder::new().prefix("cw").tempdir_in("/tmp").expect("a folder");
+    let folder = tempfile::Builder::new()
+        .prefix("cw")
+        .tempdir_in("/tmp")
+        .expect("a folder");
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).expect("a mode");
     folder
 }
@@ -24,7 +27,11 @@ pub fn command(program: &Path) -> Command {
         command.args(["--reuid", user, "--clear-groups"]);
     }
     command.args(["--pdeathsig", "QUIT"]).arg(program);
-    command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     command
 }
 
@@ -73,7 +80,15 @@ impl Cluster {
     pub fn start() -> Cluster {
         let folder = folder();
         let made = command(&program("initdb"))
-            .args(["-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "-D"])
+            .args([
+                "-U",
+                "postgres",
+                "--auth=trust",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--no-sync",
+                "-D",
+            ])
             .arg(folder.path().join("data"))
             .status();
         assert!(made.expect("initdb runs").success());
@@ -86,7 +101,10 @@ impl Cluster {
         let mut server = command(&program("postgres"));
         let log = self.log();
         server.arg("-D").arg(self.folder.path().join("data"));
-        server.arg("-k").arg(self.folder.path()).args(["-c", "listen_addresses="]);
+        server
+            .arg("-k")
+            .arg(self.folder.path())
+            .args(["-c", "listen_addresses="]);
         server.stderr(std::fs::File::create(&log).expect("a log"));
         self.running = Some(Running::start(server));
         answers(&self.url("postgres"), &log);
@@ -97,7 +115,10 @@ impl Cluster {
     }
 
     pub fn url(&self, database: &str) -> String {
-        format!("postgres:///{database}?host={}&user=postgres", self.folder.path().display())
+        format!(
+            "postgres:///{database}?host={}&user=postgres",
+            self.folder.path().display()
+        )
     }
 
     /// Stops it, and starts it again as a standby: in recovery, of what it had.
