@@ -50,10 +50,10 @@ pub fn bring_up(url: &StoreUrl, schema: Option<&str>, tell: Tell<'_>) -> Result<
     match url {
         StoreUrl::Postgres(address) => {
             let mut looked = Looked::at(address, schema)?;
-            let done = match looked.state.pending.is_empty() {
-                true => Vec::new(),
-                false => looked.migrate(tell)?,
-            };
+            let mut done = Vec::new();
+            if !looked.state.pending.is_empty() {
+                done = looked.migrate(tell)?;
+            }
             Ok(of(looked, done))
         }
         StoreUrl::Sqlite(path) => {

@@ -81,11 +81,12 @@ fn all(source: &EmbeddedMigrations) -> Result<Vec<Box<dyn Migration<Backend>>>, 
 }
 
 fn known(source: &EmbeddedMigrations) -> Result<Vec<Known>, Failure> {
-    let known = |one: &Box<dyn Migration<Backend>>| Known {
+    let all = all(source)?;
+    let known = all.iter().map(|one| Known {
         version: one.name().version().to_string(),
         name: one.name().to_string(),
-    };
-    Ok(all(source)?.iter().map(known).collect())
+    });
+    Ok(known.collect())
 }
 
 /// What a SQLite file has that is not there yet.
