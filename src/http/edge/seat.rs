@@ -69,11 +69,11 @@ impl Seat {
         let mut places = self.places.borrow_mut();
         if self.link.place.is_partner() {
             places.partners = Some(self.limits.enter()?);
-            if let Some(partner) = self.partner.borrow().as_deref() {
-                places.partner = Some(self.limits.enter_partner(partner)?);
-            }
         } else {
             places.stranger = Some(self.link.place.enter()?);
+        }
+        if let Some(partner) = self.partner.borrow().as_deref() {
+            places.partner = Some(self.limits.enter_partner(partner)?);
         }
         Ok(())
     }

@@ -110,27 +110,6 @@ pub fn status(stream: &mut Tls) -> io::Result<u16> {
         .ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// Reads one answer with its body, of which there is as much as its head says; its status.
-pub fn answer(stream: &mut Tls) -> io::Result<u16> {
-    let (mut bytes, mut piece) = (Vec::new(), vec![0; 64 * 1024]);
-    loop {
-        match stream.read(&mut piece)? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            read => bytes.extend_from_slice(&piece[..read]),
-        }
-        let Some(end) = bytes.windows(4).take(4096).position(|four| four == b"\r\n\r\n") else {
-            continue;
-        };
-        let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-        let length: usize = length.and_then(|length| length.parse().ok()).unwrap_or(0);
-        if bytes.len() >= end + 4 + length {
-            let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-            return status.ok_or_else(|| io::ErrorKind::InvalidData.into());
-        }
-    }
-}
-
 /// Writes `piece` again and again with pauses until the server ends the connection; how long that took, and what it answered.
 pub fn drip(stream: &mut Tls, piece: &[u8], at_most: Duration) -> (Duration, String) {
     let begun = Instant::now();
