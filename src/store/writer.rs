@@ -350,4 +350,3 @@ fn depth(db: &mut Db) -> u32 {
     let status = Transactions::transaction_manager_status_mut(db);
     status.transaction_depth().ok().flatten().map_or(0, u32::from)
 }
-

@@ -28,15 +28,27 @@ async fn serves(payer: &TestPayer, client: Client) -> u64 {
     for task in asking.collect::<Vec<_>>() {
         task.await.expect("every request is answered");
     }
-    let ready = client.http.get(format!("{}/ready", payer.ops)).send().await.expect("an answer");
+    let ready = client
+        .http
+        .get(format!("{}/ready", payer.ops))
+        .send()
+        .await
+        .expect("an answer");
     assert_eq!(ready.status(), 200);
     dropped(payer, &client).await
 }
 
 async fn dropped(payer: &TestPayer, client: &Client) -> u64 {
-    let metrics = client.http.get(format!("{}/metrics", payer.ops)).send().await.expect("an answer");
+    let metrics = client
+        .http
+        .get(format!("{}/metrics", payer.ops))
+        .send()
+        .await
+        .expect("an answer");
     let text = metrics.text().await.expect("text");
-    let line = text.lines().find_map(|line| line.strip_prefix("causeway_log_lines_dropped_total "));
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("causeway_log_lines_dropped_total "));
     line.and_then(|count| count.parse().ok()).expect("a counter")
 }
 
@@ -44,7 +56,9 @@ async fn dropped(payer: &TestPayer, client: &Client) -> u64 {
 fn server(payer: &TestPayer) -> Command {
     let mut command = program(payer.home());
     command.arg("serve").stdout(Stdio::null());
-    command.env("CAUSEWAY_LOG__LEVEL", "debug").env("CAUSEWAY_LIMITS__DRAIN_SECONDS", "1");
+    command
+        .env("CAUSEWAY_LOG__LEVEL", "debug")
+        .env("CAUSEWAY_LIMITS__DRAIN_SECONDS", "1");
     command
 }
 
@@ -52,14 +66,20 @@ fn server(payer: &TestPayer) -> Command {
 fn ends(payer: &mut TestPayer) {
     let begun = Instant::now();
     assert_eq!(payer.terminate(), Some(0));
-    assert!(begun.elapsed() < Duration::from_secs(8), "it took {:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(8),
+        "it took {:?}",
+        begun.elapsed()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_file_on_a_full_disk_stops_nothing_and_is_written_again_when_there_is_room() {
     let (mut payer, client) = TestPayer::prepare(1);
     let disk = SmallDisk::mount(16, "the log goes to /dev/full instead");
-    let path = disk.as_ref().map_or("/dev/full".into(), |disk| disk.path().join("server.log"));
+    let path = disk
+        .as_ref()
+        .map_or("/dev/full".into(), |disk| disk.path().join("server.log"));
     let mut command = server(&payer);
     command.arg("--log-file").arg(&path).stderr(Stdio::null());
     payer.spawn(command);

@@ -20,6 +20,9 @@ const NO_LIMITS: [(&str, &str); 2] = [
     ("CAUSEWAY_LIMITS__FREE_RESERVE_BYTES", "0"),
 ];
 
+/// A client that keeps its connection open must not hold a stop for long.
+const SHORT_DRAIN: [(&str, &str); 1] = [("CAUSEWAY_LIMITS__DRAIN_SECONDS", "1")];
+
 /// A payer whose store lies on a disk of so many MiB.
 fn on_small_disk(mib: u64) -> Option<(SmallDisk, TestPayer, Client)> {
     if on_postgres() {
@@ -273,14 +276,14 @@ async fn a_server_starts_on_a_full_disk_with_its_reserve_and_says_what_it_needs_
     let Some((disk, mut payer, client)) = on_small_disk(64) else {
         return;
     };
-    payer.serve();
+    payer.serve_with(&SHORT_DRAIN);
     let token = client.token(ALL_SCOPES).await;
     let (id, _) = client.matched(&token, &payer.request(2, Variation::Exact)).await;
     let reserve = disk.path().join("causeway.reserve");
     eventually("the reserve is made", async || reserve.exists()).await;
     assert_eq!(payer.terminate(), Some(0));
     disk.fill(0);
-    payer.serve();
+    payer.serve_with(&SHORT_DRAIN);
     client.get(&token, &format!("Patient/{id}")).await.assert_status(200);
     assert_no_room(
         &client
@@ -289,9 +292,24 @@ async fn a_server_starts_on_a_full_disk_with_its_reserve_and_says_what_it_needs_
     );
     assert_eq!(payer.terminate(), Some(0));
 
-    // The reserve is used up, and somebody else has taken the rest.
+    // The reserve is used up, and somebody else has taken the rest: it waits for room, and is ready when there is some.
     disk.fill(0);
-    let refused = payer.command(&["serve"]);
+    let filler = disk.path().join("filler");
+    let later = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_secs(2));
+        std::fs::remove_file(filler).expect("a filler");
+    });
+    payer.serve_with(&SHORT_DRAIN);
+    later.join().expect("no panic");
+    client.token(MATCH_SCOPE).await;
+    assert_eq!(payer.terminate(), Some(0));
+
+    // Where SQLite cannot even make its shared memory, what is needed is said. A command opens the store as a server does.
+    for file in ["causeway.db-shm", "causeway.db-wal", "causeway.reserve"] {
+        let _ = std::fs::remove_file(disk.path().join(file));
+    }
+    disk.fill(0);
+    let refused = payer.command(&["partner", "list"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(1), "{said}");
     assert!(
@@ -299,8 +317,7 @@ async fn a_server_starts_on_a_full_disk_with_its_reserve_and_says_what_it_needs_
         "{said}"
     );
     disk.empty();
-    payer.serve();
-    client.token(MATCH_SCOPE).await;
+    payer.serve_with(&SHORT_DRAIN);
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod support;
 mod bad_input;
 mod batch;
 mod canary;
+mod clock_jump;
 mod configuration;
 mod conformance;
 mod contract;
