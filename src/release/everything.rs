@@ -11,7 +11,7 @@ use crate::audit::{Action, Outcome};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::security::Caller;
-use crate::store::disclosure::{self, Leaving, LiveGrant, Window};
+use crate::store::disclosure::{self, Basis, Leaving, LiveGrant, Window};
 use bytes::{BufMut as _, Bytes, BytesMut};
 
 /// Rows read at once, at first; then as many as make about [`PIECE_BYTES`].
@@ -275,19 +275,21 @@ impl Everything {
         Ok(Some(piece.freeze()))
     }
 
-    /// The next rows. That there are none is the end of the record only while all that the answer was begun on still stands: else
-    /// the record would be cut unseen.
+    /// The next rows. That there are none is the end of the record only if all that they were asked under still stands: else the
+    /// record would be cut unseen.
     async fn rows_after(&self, limit: i64) -> Result<Vec<Leaving>, Failure> {
         loop {
-            let rows = self.load(limit).await?;
-            if !rows.is_empty() || !self.underway.judge().await? {
+            let basis = self.underway.basis();
+            let asked_under = basis.partner_version;
+            let rows = self.load(basis, limit).await?;
+            if !rows.is_empty() || self.underway.judge().await? == asked_under {
                 return Ok(rows);
             }
         }
     }
 
-    async fn load(&self, limit: i64) -> Result<Vec<Leaving>, Failure> {
-        let (basis, grant, window) = (self.underway.basis(), self.grant.clone(), self.query.window.clone());
+    async fn load(&self, basis: Basis, limit: i64) -> Result<Vec<Leaving>, Failure> {
+        let (grant, window) = (self.grant.clone(), self.query.window.clone());
         let after = self.last_key;
         self.ctx
             .store

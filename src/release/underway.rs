@@ -100,12 +100,12 @@ impl Underway {
         self.shared.may_go_on()
     }
 
-    /// Judges it again in full. Whether the partner's registration changed meanwhile and is good: what was asked under the former
-    /// one has to be asked again.
+    /// Judges it again in full; the version of the partner's registration that was found good. What was asked of the store under
+    /// another one has to be asked again.
     ///
     /// # Errors
     /// Why it may not go on; it is ended then. Those of the store.
-    pub(super) async fn judge(&self) -> Result<bool, Failure> {
+    pub(super) async fn judge(&self) -> Result<i64, Failure> {
         self.shared.judge().await
     }
 
@@ -183,9 +183,8 @@ impl Shared {
         Ok(())
     }
 
-    async fn judge(&self) -> Result<bool, Failure> {
+    async fn judge(&self) -> Result<i64, Failure> {
         self.may_go_on()?;
-        let mut changed = false;
         loop {
             let (basis, grant_id) = (self.basis(), self.grant_id.clone());
             let version = basis.partner_version;
@@ -196,7 +195,7 @@ impl Shared {
                 .await?;
             if stands {
                 self.progress().judged = Instant::now();
-                return Ok(changed);
+                return Ok(version);
             }
             let terms = &self.terms;
             let state = terms
@@ -207,10 +206,7 @@ impl Shared {
                 CallerState::TakenAway(fault) => return Err(self.break_off(fault)),
                 // Nothing is wrong with the caller: it is the grant or its consent.
                 CallerState::Holds(now) if now == version => return Err(self.break_off(Fault::NotFound)),
-                CallerState::Holds(now) => {
-                    self.partner_version.store(now, Ordering::Release);
-                    changed = true;
-                }
+                CallerState::Holds(now) => self.partner_version.store(now, Ordering::Release),
             }
         }
     }
