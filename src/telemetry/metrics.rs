@@ -69,6 +69,8 @@ pub const DISCLOSED_BYTES: &str = "causeway_disclosed_bytes_total";
 pub const IMPORTED: &str = "causeway_imported_resources_total";
 /// Bytes of the store.
 pub const STORE_BYTES: &str = "causeway_store_bytes";
+/// Calls that were given up.
+pub const GIVEN_UP: &str = "causeway_store_given_up_total";
 
 /// Upper bounds of the buckets of [`SECONDS`].
 pub const BUCKETS: &[f64] = &[
@@ -176,6 +178,12 @@ pub const FAMILIES: &[Family] = {
             Gauge,
             &[("part", Words(&["database", "write-ahead-log"]))],
             "Bytes of the store: the database, and the write-ahead log of a SQLite store (0 on PostgreSQL, which shares its log).",
+        ),
+        family(
+            GIVEN_UP,
+            Counter,
+            &[],
+            "Calls to PostgreSQL that were not answered in time, and whose connections were given up.",
         ),
         family(
             "process_cpu_seconds_total",

@@ -46,10 +46,10 @@ const PROBE: Duration = Duration::from_secs(3);
 /// on its way out.
 pub async fn ready(app: web::Data<App>) -> HttpResponse {
     let takes_writes = async {
-        let probe = app.ctx.store.write(|db| {
-            ledger::probe(db)?;
-            readiness::probe(db)
-        });
+        let probe = async {
+            app.ctx.store.write(ledger::probe).await?;
+            app.ctx.store.read(readiness::probe).await
+        };
         matches!(tokio::time::timeout(PROBE, probe).await, Ok(Ok(())))
     };
     if !app.is_draining() && !app.ctx.store.is_broken() && takes_writes.await {
