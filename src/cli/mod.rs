@@ -235,7 +235,7 @@ pub fn report(failure: &Failure, out: &mut Out) -> Exit {
         out.error(&format!("  cause: {cause}"));
     }
     match failure.fault() {
-        Fault::StoreBusy | Fault::Overloaded => Exit::Busy,
+        Fault::StoreBusy | Fault::Overloaded | Fault::StoreSlow => Exit::Busy,
         Fault::ConfigInvalid
         | Fault::PartnerInvalid
         | Fault::DurabilityUnsafe

@@ -5,12 +5,33 @@
 use super::routes::{Interaction, Route};
 use crate::app::App;
 use crate::audit::{Action, Actor};
-use crate::error::Failure;
+use crate::error::{Failure, Fault};
 use crate::security::PeerCertificate;
 use crate::telemetry::Correlation;
+use std::time::Duration;
+
+/// How long an answer waits for its note in a store that has just failed it.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Notes that a request was refused. `partner` is who authenticated, if anybody did; `route` what was asked, if that is known.
 pub(super) async fn note(
+    app: &App,
+    correlation: &Correlation,
+    partner: Option<String>,
+    certificate: Option<&PeerCertificate>,
+    route: Option<&Route>,
+    failure: &Failure,
+) {
+    let recorded = record(app, correlation, partner, certificate, route, failure);
+    match failure.fault() {
+        Fault::StoreUnavailable | Fault::StoreSlow | Fault::StoreUnsafe | Fault::AuditUnavailable => {
+            let _ = tokio::time::timeout(PATIENCE, recorded).await;
+        }
+        _ => recorded.await,
+    }
+}
+
+async fn record(
     app: &App,
     correlation: &Correlation,
     partner: Option<String>,

@@ -75,6 +75,8 @@ pub const TURNED_AWAY: &str = "causeway_connections_turned_away_total";
 pub const SLOW_PEERS: &str = "causeway_slow_peers_total";
 /// Bytes of the store.
 pub const STORE_BYTES: &str = "causeway_store_bytes";
+/// Calls that were given up.
+pub const GIVEN_UP: &str = "causeway_store_given_up_total";
 
 /// Lines of the log that were lost.
 pub const LOG_DROPPED: &str = "causeway_log_lines_dropped_total";
@@ -233,6 +235,12 @@ pub const FAMILIES: &[Family] = {
             Counter,
             &[("direction", Words(&["forward", "back"]))],
             "Times that the wall clock was set by more than 5 seconds, or stood still with the machine.",
+        ),
+        family(
+            GIVEN_UP,
+            Counter,
+            &[],
+            "Calls to PostgreSQL that were not answered in time, and whose connections were given up.",
         ),
         family(
             "process_cpu_seconds_total",

@@ -47,10 +47,10 @@ const PROBE: Duration = Duration::from_secs(3);
 pub async fn ready(app: web::Data<App>) -> HttpResponse {
     let store = &app.ctx.store;
     let appends = async {
-        let probe = store.reserved().write(|db| {
-            ledger::probe(db)?;
-            readiness::probe(db)
-        });
+        let probe = async {
+            store.reserved().write(ledger::probe).await?;
+            store.read(readiness::probe).await
+        };
         matches!(tokio::time::timeout(PROBE, probe).await, Ok(Ok(())))
     };
     if !app.is_draining() && !store.is_broken() && !store.is_full() && appends.await {

@@ -81,3 +81,24 @@ fn settings_that_change_while_we_run_lose_nothing() {
             .expect("mended, and noticed with the next session");
     }
 }
+
+/// A role that owns its database and nothing else, as most will be: it may not choose the language of messages.
+#[test]
+fn a_role_without_special_rights_is_enough() {
+    if !on_postgres() {
+        return;
+    }
+    let cluster = Own::start();
+    cluster.execute(&["CREATE ROLE app LOGIN", "CREATE DATABASE app OWNER app"]);
+    let url = cluster.url("app").replace("user=postgres", "user=app");
+    let store = Store::open(
+        &StoreUrl::parse(&url).expect("a store address"),
+        &StoreOptions::default(),
+    )
+    .expect("opens");
+    assert_eq!(of_our_session(&store), "on");
+    store.write_blocking(|db| insert(db, vec![1])).expect("a write");
+    store
+        .read_blocking(causeway::store::readiness::probe)
+        .expect("its tables are free");
+}

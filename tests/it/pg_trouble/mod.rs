@@ -12,12 +12,17 @@ mod storm;
 use crate::support::client::Reply;
 use crate::support::payer::TestPayer;
 use crate::support::postgres;
+use crate::support::store::Place;
 use proxy::Proxy;
 use std::time::{Duration, Instant};
 
 /// The database of a payer, reached through a proxy of the test's.
 fn proxied(payer: &TestPayer) -> (Proxy, String) {
-    let url = payer.place.url_text();
+    through_proxy(&payer.place)
+}
+
+fn through_proxy(place: &Place) -> (Proxy, String) {
+    let url = place.url_text();
     let name = url
         .trim_start_matches("postgres:///")
         .split('?')

@@ -1,10 +1,16 @@
 //! Connections that fall silent, are cut, or are not made: no call waits for ever, and no place is held.
 
-use super::{assert_told_to_wait, is_ready, proxied, until_ready};
+use super::{assert_told_to_wait, is_ready, proxied, through_proxy, until_ready};
+use crate::store::insert;
 use crate::support::client::{Client, MATCH_SCOPE, Reply};
 use crate::support::payer::TestPayer;
-use crate::support::store::on_postgres;
+use crate::support::store::{Place, on_postgres};
+use causeway::error::Fault;
+use causeway::store::schema::operator_token;
+use causeway::store::{Store, StoreOptions, StoreUrl};
 use causeway::synth::Variation;
+use diesel::prelude::*;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Our deadline for a statement (5 s at the server, 1.5 s of grace), with what a loaded machine adds.
@@ -118,4 +124,39 @@ async fn a_database_that_cuts_and_refuses_is_served_again_at_once() {
     proxy.forward();
     until_matched(&client, &token, &body, RECOVERED).await;
     until_ready(&payer.ops, RECOVERED).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_was_given_up_commits_nothing_afterwards() {
+    if !on_postgres() {
+        return;
+    }
+    let place = Place::fresh();
+    let (proxy, url) = through_proxy(&place);
+    let url = StoreUrl::parse(&url).expect("a store address");
+    let store = Store::open(&url, &StoreOptions { connections: 2 }).expect("opens");
+    store.limit_statements(Duration::from_secs(1));
+    let proxy = Arc::new(proxy);
+    let held = Arc::clone(&proxy);
+    let began = Instant::now();
+    let failed = store
+        .write(move |db| {
+            insert(db, vec![1])?;
+            held.silent();
+            diesel::sql_query("SELECT 1").execute(db)?;
+            Ok(())
+        })
+        .await
+        .expect_err("given up");
+    assert_eq!(failed.fault(), Fault::StoreSlow, "{:?}", failed.cause());
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    // The statement is answered after all, and the work ends well. Nobody waits for it any more.
+    proxy.forward();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    store.write(|db| insert(db, vec![2])).await.expect("a write");
+    let rows: Vec<Vec<u8>> = store
+        .read(|db| Ok(operator_token::table.select(operator_token::hash).load(db)?))
+        .await
+        .expect("rows");
+    assert_eq!(rows, [vec![2]]);
 }
