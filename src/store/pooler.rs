@@ -69,7 +69,7 @@ fn session(pg: &mut PgConnection) -> Result<String, Failure> {
 }
 
 fn connected(url: &str) -> Result<PgConnection, Failure> {
-    PgConnection::establish(url).map_err(super::unreachable)
+    PgConnection::establish(&super::session::with_deadlines(url)).map_err(super::unreachable)
 }
 
 /// Whether single statements are answered and a transaction ends the connection, as in statement mode.

@@ -22,6 +22,7 @@ pub const TABLES: &[&str] = &[
     "consent",
     "decision",
     "decision_candidate",
+    "disclosure_end_state",
     "gate_state",
     "grants",
     "guess",
