@@ -218,8 +218,7 @@ fn is_broken_off(
         (Some("failed"), Some(why.code())),
         "{name}: {entry}"
     );
-    let mut ends = vec![(steady, read.join().expect("a reader"))];
-    ends.push((stalled, unread.rest()));
+    let ends = [(steady, read.join().expect("a reader")), (stalled, unread.rest())];
     for (correlation, end) in ends {
         assert!(!end.is_whole, "{correlation}: {end:?}");
         assert!(end.bytes < WHOLE, "{correlation}: {end:?}");
