@@ -42,7 +42,10 @@ impl Guard {
     /// # Errors
     /// Those of the store.
     pub fn open(store: &Store, limits: Limits) -> Result<Guard, Failure> {
-        let key = match store.reserved().write_blocking(|db| secrets::get_or_make(db, "guess-targets")) {
+        let key = match store
+            .reserved()
+            .write_blocking(|db| secrets::get_or_make(db, "guess-targets"))
+        {
             // No guess is kept there; a key of this process alone does no harm.
             Err(_) if store.read_only().is_some() => crate::secret::random(),
             other => other?,

@@ -396,6 +396,12 @@ async fn t_f14_writes_that_the_system_refuses_for_want_of_room_lose_nothing() {
     assert_kept(&payer, &acknowledged);
     let server = payer.traced().expect("a server");
     let _ = Command::new("kill").args(["-9", &server.to_string()]).status();
+    // strace ends with what it traced; before that the store is still held.
+    let begun = Instant::now();
+    while payer.is_running() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "the server is still there");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     payer.kill();
     payer.serve();
     assert_kept(&payer, &acknowledged);

@@ -134,7 +134,14 @@ async fn a_call_that_was_given_up_commits_nothing_afterwards() {
     let place = Place::fresh();
     let (proxy, url) = through_proxy(&place);
     let url = StoreUrl::parse(&url).expect("a store address");
-    let store = Store::open(&url, &StoreOptions { connections: 2 }).expect("opens");
+    let store = Store::open(
+        &url,
+        &StoreOptions {
+            connections: 2,
+            ..StoreOptions::default()
+        },
+    )
+    .expect("opens");
     store.limit_statements(Duration::from_secs(1));
     let proxy = Arc::new(proxy);
     let held = Arc::clone(&proxy);
