@@ -37,7 +37,10 @@ impl App {
     /// Those of the store.
     pub fn new(ctx: Context, config: Arc<Config>, tls: ServerTls) -> Result<App, Failure> {
         index::catch_up(&ctx)?;
-        let key = ctx.store.write_blocking(|db| secrets::get_or_make(db, "page-links"))?;
+        let key = ctx
+            .store
+            .reserved()
+            .write_blocking(|db| secrets::get_or_make(db, "page-links"))?;
         Ok(App {
             oauth: OauthSettings::new(&config, tls.revocations()),
             authority: Authority::new(tls.revocations()),

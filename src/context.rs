@@ -42,7 +42,9 @@ impl Guard {
     /// # Errors
     /// Those of the store.
     pub fn open(store: &Store, limits: Limits) -> Result<Guard, Failure> {
-        let key = store.write_blocking(|db| secrets::get_or_make(db, "guess-targets"))?;
+        let key = store
+            .reserved()
+            .write_blocking(|db| secrets::get_or_make(db, "guess-targets"))?;
         Ok(Guard { limits, key })
     }
 }

@@ -66,6 +66,7 @@ actions! {
     OperatorGrantRevoked => "operator.grant-revoked",
     ServerStarted => "server.started",
     ServerStopped => "server.stopped",
+    ClockJumped => "server.clock-jumped",
 }
 
 /// Who did it.

@@ -104,6 +104,6 @@ impl Asker {
             role: HOST,
             correlation: Correlation::internal(ctx.ids.new_id(ctx.clock.now_ms())),
         };
-        ctx.store.write_blocking(viewed(ctx, &viewer, what, object))
+        ctx.store.reserved().write_blocking(viewed(ctx, &viewer, what, object))
     }
 }

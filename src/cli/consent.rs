@@ -105,6 +105,7 @@ pub fn run(args: &ConsentArgs, ctx: &Context, asker: &Asker, out: &mut Out) -> R
             let correlation = Correlation::internal(ctx.ids.new_id(ctx.clock.now_ms()));
             let by = By::new(asker.name(), HOST, reason, correlation)?;
             ctx.store
+                .reserved()
                 .write_blocking(consent::withdraw(ctx, known(id)?.to_owned(), by))?;
             let item = one(ctx, id)?;
             if out.json {

@@ -10,7 +10,7 @@ use crate::store::durability;
 /// # Errors
 /// Those of the store.
 pub fn run(ctx: &Context, out: &mut Out) -> Result<Exit, Failure> {
-    let report = ctx.store.write_blocking(durability::report)?;
+    let report = ctx.store.reserved().write_blocking(durability::report)?;
     if out.json {
         out.value(&serde_json::to_value(&report).unwrap_or_default());
     } else {

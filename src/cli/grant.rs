@@ -90,7 +90,9 @@ pub fn run(args: &GrantArgs, ctx: &Context, asker: &Asker, out: &mut Out) -> Res
             }
             let correlation = Correlation::internal(ctx.ids.new_id(ctx.clock.now_ms()));
             let by = By::new(asker.name(), HOST, reason, correlation)?;
-            ctx.store.write_blocking(consent::end_grant(ctx, id.clone(), by))?;
+            ctx.store
+                .reserved()
+                .write_blocking(consent::end_grant(ctx, id.clone(), by))?;
             let item = ctx.store.read_blocking(|db| consents::grant(db, id, View::Full))?;
             if out.json {
                 out.value(&item);

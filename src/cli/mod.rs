@@ -40,11 +40,16 @@ use crate::context::{Context, Guard};
 use crate::error::{Failure, Fault};
 use crate::identity::Rules;
 use crate::ids::Ids;
-use crate::store::{Store, StoreOptions};
+use crate::store::{Store, StoreOptions, tokens};
+use crate::telemetry::log;
 use clap::Parser as _;
 use std::io::IsTerminal as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Time for the last lines of the log at the end of a command.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Parses this process's arguments, runs the command, and returns its exit code.
 pub fn run() -> u8 {
@@ -68,6 +73,7 @@ pub fn run() -> u8 {
         Box::new(std::io::stderr()),
     );
     let exit = dispatch(&cli, &mut out).unwrap_or_else(|failure| report(&failure, &mut out));
+    log::flush(LAST_LINES);
     exit as u8
 }
 
@@ -167,6 +173,7 @@ pub fn load(common: &Common) -> Result<Config, Failure> {
 pub fn open(config: &Config) -> Result<Context, Failure> {
     let options = StoreOptions {
         connections: config.store.connections,
+        room: config.limits.room,
     };
     let store = Store::open(&config.store.url, &options)?;
     let ctx = Context {
@@ -178,6 +185,9 @@ pub fn open(config: &Config) -> Result<Context, Failure> {
         review: config.review(),
         matching: Arc::new(Rules::shipped(&config.policy.matching)),
     };
+    if let Some(newest_ms) = ctx.store.read_blocking(tokens::newest_ms)? {
+        ctx.clock.has_seen(newest_ms);
+    }
     crate::records::visible::bring_up(&ctx, &mut |done| {
         tracing::info!(resources = done, "version times are being made those of this store");
     })?;

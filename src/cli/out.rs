@@ -50,6 +50,11 @@ impl Out {
         }
     }
 
+    /// From now on text for people goes to `stderr`.
+    pub fn redirect_errors(&mut self, stderr: Box<dyn Write + Send>) {
+        self.stderr = stderr;
+    }
+
     /// A line of the answer, for people or for `--json` lines. A reader that has gone is no error.
     pub fn line(&mut self, text: &str) {
         let _ = writeln!(self.stdout, "{text}");

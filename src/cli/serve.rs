@@ -5,6 +5,7 @@ use super::signals::{Asked, Signals};
 use super::{Common, Exit, Out, load, open};
 use crate::app::App;
 use crate::audit::{Action, Actor, Entry, ledger};
+use crate::clock::JUMP_MS;
 use crate::config::Config;
 use crate::context::Context;
 use crate::demo::dev;
@@ -13,9 +14,10 @@ use crate::http::ops;
 use crate::http::server::{self, Extra, Running};
 use crate::security::tls::{ServerTls, TlsFiles};
 use crate::store::{entries, guesses, idempotency, tokens};
-use crate::telemetry::{Correlation, log};
+use crate::telemetry::{Correlation, log, metrics as families};
 use actix_web::web::Data;
 use clap::Args;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,6 +67,10 @@ pub fn run_with(args: &ServeArgs, common: &Common, extra: Option<Extra>, out: &m
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Fault::Internal).because(error))?;
+    // A reader of stderr that stands still must not keep a server waiting.
+    if let Ok(stderr) = log::stderr() {
+        out.redirect_errors(Box::new(stderr));
+    }
     let exit = runtime.block_on(async {
         let mut signals = Signals::listen()?;
         let started = tokio::select! {
@@ -123,6 +129,12 @@ async fn start(args: &ServeArgs, common: &Common, extra: Option<Extra>, out: &mu
     ));
     out.note(&format!("operations  http://{}", running.ops));
     tracing::info!(fhir = %running.fhir, ops = %running.ops, "listening");
+    ctx.clock.look();
+    let behind_ms = ctx.clock.lasting_ms() - ctx.clock.now_ms();
+    if behind_ms > JUMP_MS {
+        // Set back while no server of this store looked, or another one is ahead.
+        note_jump(&ctx, -behind_ms);
+    }
     Ok(Started {
         app,
         running,
@@ -163,6 +175,9 @@ async fn serve(started: Started, common: &Common, signals: &mut Signals) -> Resu
             },
             _ = tick.tick() => {
                 app.tls.reload_if_changed();
+                if let Some(by_ms) = ctx.clock.look() {
+                    note_jump(&ctx, by_ms);
+                }
                 if ctx.store.is_broken() {
                     tracing::error!("the store is broken; stopping");
                     return Ok(Exit::Failed);
@@ -185,7 +200,7 @@ async fn serve(started: Started, common: &Common, signals: &mut Signals) -> Resu
     tracing::info!("draining");
     let stop = async {
         running.stop(NOTICE).await;
-        app.oauth.refusals.flush(&ctx).await?;
+        told_without_room(app.oauth.refusals.flush(&ctx).await)?;
         note(&ctx, Action::ServerStopped).await
     };
     tokio::select! {
@@ -223,9 +238,9 @@ fn reload(app: &App, common: &Common) {
 
 /// Drops a bounded number of rows whose time is over: assertions seen, tokens, idempotency keys, guesses.
 fn sweep_expired(ctx: &Context) {
-    let now_ms = ctx.clock.now_ms();
+    let (now_ms, lasting_ms, surely_ms) = (ctx.clock.now_ms(), ctx.clock.lasting_ms(), ctx.clock.surely_ms());
     ctx.store.write_later(move |db| {
-        tokens::prune(db, now_ms)?;
+        tokens::prune(db, lasting_ms, surely_ms)?;
         idempotency::sweep(db, now_ms, SWEEP_ROWS)?;
         guesses::sweep(db, now_ms, GUESS_ROWS)?;
         Ok(())
@@ -251,9 +266,36 @@ fn index_ledger(ctx: &Context) {
 }
 
 async fn note(ctx: &Context, action: Action) -> Result<(), Failure> {
+    note_with(ctx, action, BTreeMap::new()).await
+}
+
+/// Tells that the wall clock was set by `by_ms`: in the log, in the metrics, and in the ledger when that can be.
+fn note_jump(ctx: &Context, by_ms: i64) {
+    let (direction, what) = match by_ms > 0 {
+        true => ("forward", "forward_ms"),
+        false => ("back", "back_ms"),
+    };
+    metrics::counter!(families::CLOCK_JUMPS, "direction" => direction).increment(1);
+    tracing::warn!(
+        direction,
+        by_ms,
+        "the wall clock was set; nothing that was issued lives longer for it"
+    );
+    let (ctx, counts) = (ctx.clone(), BTreeMap::from([(what.to_owned(), by_ms.unsigned_abs())]));
+    tokio::spawn(async move {
+        if let Err(failure) = note_with(&ctx, Action::ClockJumped, counts).await {
+            tracing::warn!(
+                fault = failure.fault().code(),
+                "a jump of the clock could not be recorded"
+            );
+        }
+    });
+}
+
+async fn note_with(ctx: &Context, action: Action, counts: BTreeMap<String, u64>) -> Result<(), Failure> {
     let now_us = ctx.clock.now_us();
     let id = ctx.ids.new_id(now_us / 1000);
-    let entry = Entry::new(
+    let mut entry = Entry::new(
         action,
         Actor {
             kind: "system",
@@ -261,5 +303,22 @@ async fn note(ctx: &Context, action: Action) -> Result<(), Failure> {
         },
         Correlation::internal(id.clone()),
     );
-    ctx.store.write(move |db| ledger::append(db, &entry, &id, now_us)).await
+    entry.counts = counts;
+    let written = ctx.store.reserved();
+    let written = written.write(move |db| ledger::append(db, &entry, &id, now_us)).await;
+    told_without_room(written)
+}
+
+/// A full disk keeps a server neither from starting nor from stopping.
+fn told_without_room(written: Result<(), Failure>) -> Result<(), Failure> {
+    match written {
+        Err(failure) if failure.fault() == Fault::NoRoom => {
+            tracing::error!(
+                fault = failure.fault().code(),
+                "the ledger could not be written: the disk is full"
+            );
+            Ok(())
+        }
+        written => written,
+    }
 }

@@ -302,6 +302,36 @@ pub const KEYS: &[Key] = {
             "25",
             "Time for running requests to finish after SIGTERM.",
         ),
+        key(
+            "limits.free_export_percent",
+            Number(0, 90),
+            "10",
+            "Share of a SQLite store's disk that is left free by exports; the smaller of this and the next counts. 0: no limit.",
+        ),
+        key(
+            "limits.free_export_bytes",
+            Number(0, 1_125_899_906_842_624),
+            "4294967296",
+            "Bytes of it that are left free by exports. 0: no limit.",
+        ),
+        key(
+            "limits.free_write_percent",
+            Number(0, 90),
+            "5",
+            "Share of it below which nothing is written but ledger entries and the end of rights; the smaller of this and the next counts. 0: no limit.",
+        ),
+        key(
+            "limits.free_write_bytes",
+            Number(0, 1_125_899_906_842_624),
+            "1073741824",
+            "Bytes of it below which the same holds. 0: no limit.",
+        ),
+        key(
+            "limits.free_reserve_bytes",
+            Number(0, 1_125_899_906_842_624),
+            "67108864",
+            "Bytes kept in a file beside it and given up for ledger entries when the disk is full; at most a twentieth of the disk. 0: none.",
+        ),
     ]
 };
 

@@ -3,8 +3,8 @@
 use super::keys::{self, KEYS, Key, Kind, POLICIES};
 use super::{Config, Limits, Log, Oauth, PayerSection, Policy, Server, StoreSection, Tls};
 use crate::error::{Failure, Fault};
-use crate::store::StoreUrl;
 use crate::store::guesses::Limits as GuessLimits;
+use crate::store::{Least, RoomLimits, StoreUrl};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -321,6 +321,22 @@ impl Values {
             token_failures: u32::try_from(self.number("limits.token_failures")).unwrap_or(u32::MAX),
             token_failures_window: self.seconds("limits.token_failures_seconds"),
             drain: self.seconds("limits.drain_seconds"),
+            room: self.room(),
+        }
+    }
+}
+
+impl Values {
+    fn room(&self) -> RoomLimits {
+        let whole = |name: &str| u64::try_from(self.number(name)).unwrap_or(0);
+        let least = |what: &str| Least {
+            percent: whole(&format!("limits.free_{what}_percent")),
+            bytes: whole(&format!("limits.free_{what}_bytes")),
+        };
+        RoomLimits {
+            exports: least("export"),
+            writes: least("write"),
+            reserve_bytes: whole("limits.free_reserve_bytes"),
         }
     }
 }

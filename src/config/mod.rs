@@ -13,8 +13,8 @@ pub use show::effective;
 
 use crate::context::{Payer, ReviewTerms};
 use crate::error::{Failure, Fault};
-use crate::store::StoreUrl;
 use crate::store::guesses::Limits as GuessLimits;
+use crate::store::{RoomLimits, StoreUrl};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -186,6 +186,8 @@ pub struct Limits {
     pub token_failures_window: Duration,
     /// Time for running requests after SIGTERM.
     pub drain: Duration,
+    /// How much of a SQLite store's disk is left free.
+    pub room: RoomLimits,
 }
 
 /// The whole configuration.

@@ -170,6 +170,7 @@ faults! {
     Internal            => ("SV-004", "exception",        Fatal, 500, Never,   "Something went wrong inside the server.", "Contact the payer's operator with the X-Request-Id."),
     AuditUnavailable    => ("SV-005", "no-store",         Error, 503, Backoff, "The disclosure could not be recorded, so nothing was disclosed.", "Try again after Retry-After."),
     RateLimited         => ("SV-006", "throttled",        Error, 429, Backoff, "This partner is over its limit.", "Try again after Retry-After."),
+    NoRoom              => ("SV-009", "no-store",         Error, 503, Backoff, "The store has no room left.", "Try again after Retry-After."),
     // Commands and operation
     ConfigInvalid       => ("OP-001", "value",            Error, 500, Never,   "The configuration cannot be used.", "Correct the key that is named."),
     StoreBusy           => ("OP-002", "lock-error",       Error, 503, Backoff, "Another process holds the store.", "Use the running server's commands, or stop it first."),
@@ -239,6 +240,9 @@ impl Fault {
             }
             Fault::Internal => "Look for the request id in the log: the cause stands there. Report it as a defect.",
             Fault::AuditUnavailable => "See that the database is up and has room: the ledger could not be written.",
+            Fault::NoRoom => {
+                "Free room on the disk of the store (see limits.free_*); then writes come back by themselves, and an import is run again."
+            }
             Fault::RateLimited => "Try again in some seconds; the keys under [limits] set the partner's share.",
             Fault::PartnerUnreachable => "See that the other payer's endpoint answers: `causeway partner check`.",
             Fault::PartnerAnswer => {

@@ -162,10 +162,15 @@ fn append_with(
 ) -> Result<(), Failure> {
     let at_us = ctx.clock.now_us();
     let entry_id = ctx.ids.new_id(at_us / 1000);
-    ctx.store.write_blocking(move |db| {
+    let ends_rights = matches!(entry.action, Action::PartnerSuspended | Action::PartnerRotated);
+    let write = move |db: &mut Db| {
         work(db)?;
         ledger::append(db, &entry, &entry_id, at_us)
-    })
+    };
+    match ends_rights {
+        true => ctx.store.reserved().write_blocking(write),
+        false => ctx.store.write_blocking(write),
+    }
 }
 
 fn taken(field: &str, remedy: &str) -> Failure {

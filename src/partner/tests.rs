@@ -60,7 +60,14 @@ fn context(folder: &tempfile::TempDir) -> Context {
         base_url: "https://payer.example/fhir".into(),
         time_zone: chrono_tz::America::New_York,
     };
-    let store = Store::open(&url, &StoreOptions { connections: 2 }).expect("store");
+    let store = Store::open(
+        &url,
+        &StoreOptions {
+            connections: 2,
+            ..StoreOptions::default()
+        },
+    )
+    .expect("store");
     Context {
         guard: Arc::new(Guard::open(&store, Limits::default()).expect("a guard")),
         store,

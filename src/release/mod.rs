@@ -106,6 +106,7 @@ async fn begin(ctx: &Context, entries: Vec<Entry>) -> Result<Vec<Begun>, Failure
         .collect();
     let written = ctx
         .store
+        .reserved()
         .write(move |db| {
             rows.iter()
                 .try_for_each(|(entry, id)| ledger::append(db, entry, id, now_us))
@@ -134,6 +135,7 @@ fn complete(ctx: &Context, begun: Begun, outcome: Outcome, bytes: u64, tally: Ta
     entry.begun = Some(begun.id);
     let (ids, now_us) = (ctx.ids.clone(), ctx.clock.now_us());
     ctx.store
+        .reserved()
         .write_later(move |db| ledger::append(db, &entry, &ids.new_id(now_us / 1000), now_us));
 }
 

@@ -59,7 +59,7 @@ pub async fn viewed(
     review: Option<&str>,
 ) -> Result<(), Failure> {
     let write = viewing(ctx, role, hand, correlation, review);
-    ctx.store.write(write).await
+    ctx.store.reserved().write(write).await
 }
 
 /// [`viewed`], waiting on this thread.
@@ -74,7 +74,7 @@ pub fn viewed_blocking(
     review: Option<&str>,
 ) -> Result<(), Failure> {
     let write = viewing(ctx, role, hand, correlation, review);
-    ctx.store.write_blocking(write)
+    ctx.store.reserved().write_blocking(write)
 }
 
 fn viewing(

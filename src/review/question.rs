@@ -216,7 +216,7 @@ pub async fn key(ctx: &Context) -> Result<[u8; 32], Failure> {
     if let Some(key) = ctx.review.known_key() {
         return Ok(key);
     }
-    let key = ctx.store.write(|db| secrets::get_or_make(db, KEY)).await?;
+    let key = ctx.store.reserved().write(|db| secrets::get_or_make(db, KEY)).await?;
     ctx.review.keep_key(key);
     Ok(key)
 }

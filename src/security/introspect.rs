@@ -31,25 +31,27 @@ pub async fn introspect(
 ) -> Result<Value, Failure> {
     let question = ask(ctx, settings, authority, &request).await?;
     let found = ctx.store.read(move |db| tokens::holder(db, &question.hash)).await?;
-    let now_ms = ctx.clock.now_ms();
+    let (now_ms, lasting_ms) = (ctx.clock.now_ms(), ctx.clock.lasting_ms());
     let live = found.filter(|holder| {
         let token = &holder.token;
         token.partner_id == question.partner_id
             && token.revoked_ms.is_none()
-            && token.expires_ms > now_ms
+            && token.expires_ms > lasting_ms
             && holder.status == "active"
     });
     let Some(holder) = live else {
         return Ok(json!({ "active": false }));
     };
     let token = holder.token;
+    // As a clock on the wall has it, which lasting time may be ahead of.
+    let on_the_wall = |lasting: i64| (lasting - lasting_ms + now_ms) / 1000;
     let mut answer = json!({
         "active": true,
         "scope": token.scope,
         "client_id": holder.client_id,
         "token_type": "bearer",
-        "iat": token.issued_ms / 1000,
-        "exp": token.expires_ms / 1000,
+        "iat": on_the_wall(token.issued_ms),
+        "exp": on_the_wall(token.expires_ms),
     });
     if let Some(patient) = token.patient_id {
         answer["patient"] = Value::from(patient);
@@ -75,6 +77,7 @@ pub async fn revoke(
     let id = ctx.ids.new_id(at_us / 1000);
     let entry = Entry::new(Action::TokenRevoked, question.actor, request.correlation.clone());
     ctx.store
+        .reserved()
         .write(move |db| {
             if tokens::revoke(db, &question.hash, &question.partner_id, at_us / 1000)? {
                 ledger::append(db, &entry, &id, at_us)?;
@@ -126,10 +129,11 @@ async fn attempt(
         });
     }
     let client = authenticate(ctx, settings, &form, request, claimed).await?;
-    let (now_ms, until_ms) = (ctx.clock.now_ms(), client.remember_until_ms());
+    let (now_ms, until_ms) = (ctx.clock.ended_ms(), client.remember_until_ms());
     let (client_id, jti) = (client.partner.client_id.clone(), client.verified.jti_sha256);
     let fresh = ctx
         .store
+        .reserved()
         .write(
             move |db| match tokens::remember(db, &client_id, &jti, until_ms, now_ms)? {
                 true => Ok(()),

@@ -194,8 +194,11 @@ pub(super) async fn authenticate(
     *claimed = partner.as_ref().map(|partner| partner.client_id.clone());
     let verified = match &partner {
         None => Err("client-unknown"),
-        Some(partner) => match keys_of(settings, partner, &assertion.kid, now_ms).await {
-            Ok(keys) => assertion.verify(&keys, partner.jwks_url.as_deref(), &settings.token_url, now_ms / 1000),
+        Some(partner) => match keys_of(settings, partner, &assertion.kid, ctx.clock.lasting_ms()).await {
+            Ok(keys) => {
+                let now_s = ctx.clock.ended_ms() / 1000;
+                assertion.verify(&keys, partner.jwks_url.as_deref(), &settings.token_url, now_s)
+            }
             Err(why) => Err(why),
         },
     };

@@ -97,7 +97,7 @@ pub fn issue(ctx: &Context, role: Role, name: &str, life_ms: i64) -> Result<(Sec
     let token = base64url(&random::<32>());
     let hash = sha256(token.as_bytes());
     let at_us = ctx.clock.now_us();
-    let (now_ms, expires_ms) = (at_us / 1000, at_us / 1000 + life_ms);
+    let (now_ms, created_ms) = (at_us / 1000, ctx.clock.lasting_ms());
     let id = ctx.ids.new_id(now_ms);
     let mut entry = Entry::new(
         Action::OperatorTokenIssued,
@@ -110,8 +110,8 @@ pub fn issue(ctx: &Context, role: Role, name: &str, life_ms: i64) -> Result<(Sec
     });
     let name = name.to_owned();
     ctx.store.write_blocking(move |db| {
-        tokens::insert_operator(db, &hash, (role.name(), &name), now_ms, expires_ms)?;
+        tokens::insert_operator(db, &hash, (role.name(), &name), created_ms, created_ms + life_ms)?;
         ledger::append(db, &entry, &id, at_us)
     })?;
-    Ok((Secret::new(token), expires_ms))
+    Ok((Secret::new(token), now_ms + life_ms))
 }

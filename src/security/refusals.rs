@@ -80,7 +80,9 @@ impl Refusals {
         }
         let at_us = ctx.clock.now_us();
         let id = ctx.ids.new_id(at_us / 1000);
-        ctx.store.write_later(move |db| ledger::append(db, &entry, &id, at_us));
+        ctx.store
+            .reserved()
+            .write_later(move |db| ledger::append(db, &entry, &id, at_us));
         Ok(())
     }
 
@@ -183,6 +185,7 @@ async fn append(ctx: &Context, entries: Vec<Entry>) -> Result<(), Failure> {
         .map(|entry| (ctx.ids.new_id(at_us / 1000), entry))
         .collect();
     ctx.store
+        .reserved()
         .write(move |db| {
             rows.iter()
                 .try_for_each(|(id, entry)| ledger::append(db, entry, id, at_us))

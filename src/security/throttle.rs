@@ -215,13 +215,13 @@ pub(super) async fn judged<T>(
 ) -> Result<T, Failure> {
     let origin = Origin::of(request);
     let count = |outcome: &'static str| metrics::counter!(families::OAUTH, "outcome" => outcome).increment(1);
-    if let Err(wait_ms) = settings.throttle.admit(origin, ctx.clock.now_ms()) {
+    if let Err(wait_ms) = settings.throttle.admit(origin, ctx.clock.lasting_ms()) {
         count("throttled");
         let wait_s = u32::try_from(wait_ms.saturating_add(999) / 1000).unwrap_or(u32::MAX);
         return Err(Failure::new(Fault::OauthThrottled).retry_after_s(wait_s.max(1)));
     }
     let done = judge.await;
-    let now_ms = ctx.clock.now_ms();
+    let now_ms = ctx.clock.lasting_ms();
     match &done {
         Ok(_) => {
             count("accepted");

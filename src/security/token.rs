@@ -123,7 +123,7 @@ async fn store(
         None => settings.access_token_seconds.min(UNBOUND_MOST_S),
     };
     let at_us = ctx.clock.now_us();
-    let now_ms = at_us / 1000;
+    let (issued_ms, ended_ms, surely_ms) = (ctx.clock.lasting_ms(), ctx.clock.ended_ms(), ctx.clock.surely_ms());
     let row = TokenRow {
         hash: sha256(token.as_bytes()).to_vec(),
         partner_id: client.partner.id.clone(),
@@ -132,13 +132,13 @@ async fn store(
         patient_id: patient.clone(),
         jti_sha256: client.verified.jti_sha256.to_vec(),
         key_thumbprint: client.verified.key_thumbprint.clone(),
-        issued_ms: now_ms,
-        expires_ms: now_ms + i64::from(life_s) * 1000,
+        issued_ms,
+        expires_ms: issued_ms + i64::from(life_s) * 1000,
         revoked_ms: None,
     };
     let entry = Entry::new(Action::TokenIssued, client.actor(), request.correlation.clone());
     let (entry_id, client_id, until_ms) = (
-        ctx.ids.new_id(now_ms),
+        ctx.ids.new_id(at_us / 1000),
         client.partner.client_id.clone(),
         client.remember_until_ms(),
     );
@@ -146,12 +146,12 @@ async fn store(
     let clears = row.hash[0] == 0;
     ctx.store
         .write(move |db| {
-            if !tokens::remember(db, &client_id, &row.jti_sha256, until_ms, now_ms)? {
+            if !tokens::remember(db, &client_id, &row.jti_sha256, until_ms, ended_ms)? {
                 return Err(told("replay", false));
             }
             tokens::insert(db, &row)?;
             if clears {
-                tokens::prune(db, now_ms)?;
+                tokens::prune(db, issued_ms, surely_ms)?;
             }
             ledger::append(db, &entry, &entry_id, at_us)
         })

@@ -2,6 +2,7 @@
 //!
 //! SQLite has one owner (a lock beside the file) and one writing connection; PostgreSQL has ordinary pooled transactions.
 
+use super::room::{Disk, RoomLimits};
 use super::url::StoreUrl;
 use super::writer::Writer;
 use super::{durability, migrate};
@@ -94,11 +95,16 @@ impl ManageConnection for Manager {
 pub struct StoreOptions {
     /// Largest number of pooled connections.
     pub connections: u32,
+    /// How much of a SQLite store's disk is left free.
+    pub room: RoomLimits,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        StoreOptions { connections: 8 }
+        StoreOptions {
+            connections: 8,
+            room: RoomLimits::NONE,
+        }
     }
 }
 
@@ -112,6 +118,8 @@ struct Inner {
     writer: Option<Writer>,
     permits: Arc<Semaphore>,
     broken: Arc<AtomicBool>,
+    /// The disk of a SQLite store.
+    disk: Option<Arc<Disk>>,
     remembered: super::roster::Remembered,
     versions: super::policies::Versions,
     _lock: Option<File>,
@@ -122,8 +130,16 @@ impl Store {
     ///
     /// # Errors
     /// [`Fault::StoreBusy`] when another process holds the file, [`Fault::DurabilityUnsafe`] when the database would lose
-    /// acknowledged work, [`Fault::StoreUnavailable`] when it cannot be reached.
+    /// acknowledged work, [`Fault::StoreUnavailable`] when it cannot be reached, [`Fault::NoRoom`] when its disk is too full for it.
     pub fn open(url: &StoreUrl, options: &StoreOptions) -> Result<Store, Failure> {
+        let disk = url.sqlite_path().map(|path| Arc::new(Disk::of(path, options.room)));
+        Store::open_on(disk.clone(), url, options).map_err(|failure| {
+            let said = failure.cause().map(ToString::to_string).unwrap_or_default();
+            disk.and_then(|disk| disk.blamed_for(&said)).unwrap_or(failure)
+        })
+    }
+
+    fn open_on(disk: Option<Arc<Disk>>, url: &StoreUrl, options: &StoreOptions) -> Result<Store, Failure> {
         let lock = match url.sqlite_path() {
             Some(path) => Some(take_lock(path)?),
             None => None,
@@ -140,9 +156,9 @@ impl Store {
         migrate::up(&mut first)?;
         durability::demand(&durability::report(&mut first)?)?;
         let broken = Arc::new(AtomicBool::new(false));
-        let writer = match url {
-            StoreUrl::Sqlite(_) => Some(Writer::start(first, Arc::clone(&broken))?),
-            StoreUrl::Postgres(_) => None,
+        let writer = match &disk {
+            Some(disk) => Some(Writer::start(first, Arc::clone(&broken), Arc::clone(disk))?),
+            None => None,
         };
         let pool = Pool::builder()
             .max_size(options.connections)
@@ -161,6 +177,7 @@ impl Store {
             writer,
             permits,
             broken,
+            disk,
             remembered: super::roster::Remembered::default(),
             versions: super::policies::Versions::default(),
             _lock: lock,
@@ -195,6 +212,11 @@ impl Store {
     /// Whether a commit failed in a way that forbids any further acknowledgement; the process must end.
     pub fn is_broken(&self) -> bool {
         self.0.broken.load(Ordering::Acquire)
+    }
+
+    /// The disk of a SQLite store.
+    pub(super) fn disk(&self) -> Option<&Disk> {
+        self.0.disk.as_deref()
     }
 
     /// Runs a short read. On SQLite it runs where it is called when a connection is free; else on a blocking thread.
@@ -264,15 +286,24 @@ impl Store {
     /// Runs `work` as one transaction and returns after it is durable. It may run again when the database asks for that.
     ///
     /// # Errors
-    /// Those of `work` (then nothing of it is kept); [`Fault::Overloaded`] when the queue is full;
-    /// [`Fault::StoreUnavailable`] when the commit failed.
+    /// Those of `work` (then nothing of it is kept); [`Fault::Overloaded`] when the queue is full; [`Fault::NoRoom`] when the disk has
+    /// too little room (nothing of it is kept either); [`Fault::StoreUnavailable`] when the commit failed.
     pub async fn write<T, F>(&self, work: F) -> Result<T, Failure>
     where
         T: Send + 'static,
         F: FnMut(&mut Db) -> Result<T, Failure> + Send + 'static,
     {
+        self.demand_room()?;
+        self.write_as(false, work).await
+    }
+
+    pub(super) async fn write_as<T, F>(&self, reserved: bool, work: F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Db) -> Result<T, Failure> + Send + 'static,
+    {
         if let Some(writer) = &self.0.writer {
-            return writer.run(work)?.await;
+            return writer.run(reserved, work)?.await;
         }
         let _permit = self
             .0
@@ -295,19 +326,37 @@ impl Store {
         T: Send + 'static,
         F: FnMut(&mut Db) -> Result<T, Failure> + Send + 'static,
     {
+        self.demand_room()?;
+        self.write_blocking_as(false, work)
+    }
+
+    pub(super) fn write_blocking_as<T, F>(&self, reserved: bool, work: F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Db) -> Result<T, Failure> + Send + 'static,
+    {
         match &self.0.writer {
-            Some(writer) => writer.run_blocking(work),
+            Some(writer) => writer.run_blocking(reserved, work),
             None => self.transaction(work),
         }
     }
 
-    /// Queues `work` without waiting for it; its failure is logged. For what may be lost in a crash.
+    /// Queues `work` without waiting for it; its failure is logged. For what may be lost in a crash, and where there is no room.
     pub fn write_later<F>(&self, work: F)
     where
         F: FnMut(&mut Db) -> Result<(), Failure> + Send + 'static,
     {
+        if self.demand_room().is_ok() {
+            self.write_later_as(false, work);
+        }
+    }
+
+    pub(super) fn write_later_as<F>(&self, reserved: bool, work: F)
+    where
+        F: FnMut(&mut Db) -> Result<(), Failure> + Send + 'static,
+    {
         if let Some(writer) = &self.0.writer {
-            if writer.run_later(work).is_err() {
+            if writer.run_later(reserved, work).is_err() {
                 tracing::warn!("a deferred write was dropped: the queue is full");
             }
             return;

@@ -21,8 +21,10 @@ pub mod migrate;
 pub mod ops_queries;
 pub mod partners;
 pub mod policies;
+mod reserved;
 pub mod resources;
 pub mod reviews;
+mod room;
 pub mod roster;
 pub mod schema;
 pub mod search;
@@ -37,6 +39,8 @@ pub mod withheld;
 mod writer;
 
 pub use db::{Db, Store, StoreOptions};
+pub use reserved::Reserved;
+pub use room::{Least, Room, RoomLimits};
 pub use url::StoreUrl;
 
 use crate::error::{Failure, Fault};
@@ -48,6 +52,7 @@ impl From<Error> for Failure {
             Error::DatabaseError(DatabaseErrorKind::UnableToSendCommand | DatabaseErrorKind::ClosedConnection, _) => {
                 Fault::StoreUnavailable
             }
+            Error::DatabaseError(_, said) if room::says_no_room(said.message()) => Fault::NoRoom,
             Error::DatabaseError(_, said) if says_damaged(said.message()) => Fault::StoreDamaged,
             Error::DatabaseError(DatabaseErrorKind::CheckViolation | DatabaseErrorKind::NotNullViolation, _)
             | Error::InvalidCString(_)
@@ -91,7 +96,8 @@ pub fn blames_content(failure: &Failure) -> bool {
         | Fault::StoreDamaged
         | Fault::StoreBusy
         | Fault::Overloaded
-        | Fault::AuditUnavailable => false,
+        | Fault::AuditUnavailable
+        | Fault::NoRoom => false,
         // Anything else that the database says (a full disk, a time-out) would refuse the next record too.
         Fault::Internal => !of_the_store,
         _ => true,

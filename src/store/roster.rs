@@ -41,7 +41,7 @@ impl Store {
         if let Some(hasher) = remembered.hasher.get() {
             return Ok(hasher.clone());
         }
-        let key = self.write_blocking(|db| secrets::get_or_make(db, SECRET))?;
+        let key = self.reserved().write_blocking(|db| secrets::get_or_make(db, SECRET))?;
         Ok(remembered.hasher.get_or_init(|| KeyHasher::new(&key)).clone())
     }
 

@@ -2,7 +2,9 @@
 
 use super::db::Db;
 use super::is_duplicate;
-use super::schema::{access_token, assertion_seen, compartment, consent, grants, operator_token, partner};
+use super::schema::{
+    access_token, assertion_seen, compartment, consent, grants, ledger_entry, operator_token, partner,
+};
 use crate::error::Failure;
 use diesel::prelude::*;
 
@@ -156,12 +158,34 @@ pub fn remember(
     }
 }
 
-/// Deletes some rows that expired more than an hour ago; how many.
+/// The newest time that the store has seen, UTC milliseconds: of a token or of a ledger entry.
 ///
 /// # Errors
 /// Those of the database.
-pub fn prune(db: &mut Db, now_ms: i64) -> Result<usize, Failure> {
-    let before = now_ms - KEEP_MS;
+pub fn newest_ms(db: &mut Db) -> Result<Option<i64>, Failure> {
+    let token: Option<i64> = access_token::table
+        .order(access_token::expires_ms.desc())
+        .select(access_token::issued_ms)
+        .first(db)
+        .optional()?;
+    let operator: Option<i64> = operator_token::table
+        .select(diesel::dsl::max(operator_token::created_ms))
+        .first(db)?;
+    let entry: Option<i64> = ledger_entry::table
+        .order(ledger_entry::id.desc())
+        .select(ledger_entry::at_us)
+        .first(db)
+        .optional()?;
+    Ok(token.max(operator).max(entry.map(|at_us| at_us / 1000)))
+}
+
+/// Deletes some rows that expired more than an hour ago; how many. Tokens end by the clock's lasting time, `lasting_ms`; ids of
+/// assertions are forgotten by `surely_ms`, so that a clock set forward does not let them be used again.
+///
+/// # Errors
+/// Those of the database.
+pub fn prune(db: &mut Db, lasting_ms: i64, surely_ms: i64) -> Result<usize, Failure> {
+    let before = surely_ms - KEEP_MS;
     let seen: Vec<(String, Vec<u8>)> = assertion_seen::table
         .filter(assertion_seen::expires_ms.lt(before))
         .select((assertion_seen::client_id, assertion_seen::jti_sha256))
@@ -175,6 +199,7 @@ pub fn prune(db: &mut Db, now_ms: i64) -> Result<usize, Failure> {
         )
         .execute(db)?;
     }
+    let before = lasting_ms - KEEP_MS;
     let old: Vec<Vec<u8>> = access_token::table
         .filter(access_token::expires_ms.lt(before))
         .select(access_token::hash)

@@ -1,12 +1,17 @@
 //! The technical log, on stderr or in a file: JSON lines for machines, aligned text for people at a terminal.
 //!
-//! A stream that takes nothing more (a closed pipe, a full disk) loses lines; it never stops the program.
+//! A stream that takes nothing more (a closed pipe, a full disk, a reader that stands still) loses lines; it never stops the program
+//! or keeps it waiting ([`super::log_queue`]).
 
+use super::log_queue::Queue;
 use super::log_text::TextFormat;
+use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -102,7 +107,60 @@ pub fn start(plan: &Plan<'_>) -> io::Result<()> {
         }
     };
     let _ = STARTED.set(Started { sink, set_level });
+    report_panics();
     Ok(())
+}
+
+/// Writes what waits, for `limit` at most; for the end of the program.
+pub fn flush(limit: Duration) {
+    for queue in STARTED
+        .get()
+        .map(|started| &started.sink.0.queue)
+        .into_iter()
+        .chain(STDERR.get())
+    {
+        queue.flush(limit);
+    }
+}
+
+/// A panic is told by the log, with its place; its message may quote what was worked on. The hook of before would wait for a
+/// stderr that nobody reads.
+fn report_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let place = info.location().map(ToString::to_string);
+        tracing::error!(place, "a panic: a fault of the program");
+        // Where the program ends with it.
+        if std::thread::current().name() == Some("main") {
+            flush(Duration::from_millis(200));
+        }
+    }));
+}
+
+/// Lines were lost, and the log works again. An error, so that it is told at every level.
+fn tell_lost(lines: u64) {
+    tracing::error!(lines, "the log could not be written for a while: lines were lost");
+}
+
+/// stderr behind a queue, for lines of a server that are not of the log; shared with a log that goes there.
+static STDERR: OnceLock<Queue> = OnceLock::new();
+
+/// A writer to stderr that never waits for its reader.
+///
+/// # Errors
+/// When there is no stderr or no thread for it.
+pub fn stderr() -> io::Result<impl Write + Send> {
+    // By whole lines, so that those of the log do not get between.
+    Ok(io::LineWriter::with_capacity(16 * 1024, Lines(stderr_queue()?)))
+}
+
+fn stderr_queue() -> io::Result<Queue> {
+    if let Some(queue) = STDERR.get() {
+        return Ok(queue.clone());
+    }
+    // A descriptor of its own: the lock of `io::stderr` would be held for as long as its reader stands still.
+    let file = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+    let queue = Queue::start(file, tell_lost)?;
+    Ok(STDERR.get_or_init(|| queue).clone())
 }
 
 /// Puts another level in force, and opens the log's file anew, which somebody may have moved away.
@@ -117,54 +175,61 @@ pub fn renew(level: &str) -> io::Result<()> {
 
 /// Where lines go. Clones share it.
 #[derive(Clone)]
-struct Sink(Option<Arc<LogFile>>);
+struct Sink(Arc<Target>);
 
-struct LogFile {
-    path: PathBuf,
-    file: Mutex<File>,
+struct Target {
+    /// The file that is opened anew; none for stderr.
+    path: Option<PathBuf>,
+    queue: Queue,
 }
 
 impl Sink {
     fn open(path: Option<&Path>) -> io::Result<Sink> {
-        let Some(path) = path else { return Ok(Sink(None)) };
-        Ok(Sink(Some(Arc::new(LogFile {
-            path: path.to_path_buf(),
-            file: Mutex::new(append_to(path)?),
-        }))))
+        let queue = match path {
+            None => stderr_queue()?,
+            Some(path) => Queue::start(append_to(path)?, tell_lost)?,
+        };
+        let path = path.map(Path::to_path_buf);
+        Ok(Sink(Arc::new(Target { path, queue })))
     }
 
     fn reopen(&self) -> io::Result<()> {
-        let Some(log) = &self.0 else { return Ok(()) };
-        let file = append_to(&log.path)?;
-        *log.file.lock().unwrap_or_else(PoisonError::into_inner) = file;
+        if let Some(path) = &self.0.path {
+            self.0.queue.replace(append_to(path)?);
+        }
         Ok(())
     }
 }
 
+/// Opens a file at its end, without waiting for the reader of a named pipe: one that has none is an error.
 fn append_to(path: &Path) -> io::Result<File> {
-    File::options().create(true).append(true).open(path)
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let mode = Mode::from_raw_mode(0o666);
+    let opened = rustix::fs::open(path, flags | OFlags::NONBLOCK, mode)?;
+    let set = rustix::fs::fcntl_getfl(&opened)?;
+    rustix::fs::fcntl_setfl(&opened, set - OFlags::NONBLOCK)?;
+    Ok(File::from(opened))
 }
 
-impl Write for Sink {
-    /// One call is one line.
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let _ = match &self.0 {
-            None => io::stderr().write_all(line),
-            Some(log) => log.file.lock().unwrap_or_else(PoisonError::into_inner).write_all(line),
-        };
-        Ok(line.len())
+impl<'a> MakeWriter<'a> for Sink {
+    type Writer = Lines;
+
+    fn make_writer(&'a self) -> Lines {
+        Lines(self.0.queue.clone())
+    }
+}
+
+/// Writes into a queue; one call is one line or several whole ones.
+struct Lines(Queue);
+
+impl Write for Lines {
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        self.0.put(lines);
+        Ok(lines.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Sink {
-    type Writer = Sink;
-
-    fn make_writer(&'a self) -> Sink {
-        self.clone()
     }
 }
 
@@ -202,12 +267,16 @@ mod tests {
     fn a_file_that_was_moved_away_is_made_anew() {
         let folder = tempfile::tempdir().expect("a folder");
         let (path, moved) = (folder.path().join("a.log"), folder.path().join("b.log"));
-        let mut sink = Sink::open(Some(&path)).expect("opens");
-        sink.write_all(b"one\n").expect("a line");
+        let sink = Sink::open(Some(&path)).expect("opens");
+        let put = |line: &[u8]| {
+            sink.make_writer().write_all(line).expect("a line");
+            sink.0.queue.flush(Duration::from_secs(5));
+        };
+        put(b"one\n");
         std::fs::rename(&path, &moved).expect("moved");
-        sink.write_all(b"two\n").expect("a line");
+        put(b"two\n");
         sink.reopen().expect("opens");
-        sink.write_all(b"three\n").expect("a line");
+        put(b"three\n");
         assert_eq!(std::fs::read_to_string(&moved).expect("text"), "one\ntwo\n");
         assert_eq!(std::fs::read_to_string(&path).expect("text"), "three\n");
         assert!(Sink::open(Some(folder.path())).is_err());

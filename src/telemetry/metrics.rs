@@ -70,6 +70,15 @@ pub const IMPORTED: &str = "causeway_imported_resources_total";
 /// Bytes of the store.
 pub const STORE_BYTES: &str = "causeway_store_bytes";
 
+/// Lines of the log that were lost.
+pub const LOG_DROPPED: &str = "causeway_log_lines_dropped_total";
+/// Steps of the wall clock.
+pub const CLOCK_JUMPS: &str = "causeway_clock_jumps_total";
+/// Free bytes of the store's disk.
+pub const FREE_BYTES: &str = "causeway_store_free_bytes";
+/// What is refused for want of room.
+pub const REFUSES: &str = "causeway_store_refuses";
+
 /// Upper bounds of the buckets of [`SECONDS`].
 pub const BUCKETS: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
@@ -176,6 +185,30 @@ pub const FAMILIES: &[Family] = {
             Gauge,
             &[("part", Words(&["database", "write-ahead-log"]))],
             "Bytes of the store: the database, and the write-ahead log of a SQLite store (0 on PostgreSQL, which shares its log).",
+        ),
+        family(
+            FREE_BYTES,
+            Gauge,
+            &[],
+            "Bytes free on the disk of a SQLite store, as of the last second (0 on PostgreSQL, whose disk is its own).",
+        ),
+        family(
+            REFUSES,
+            Gauge,
+            &[("what", Words(&["exports", "writes"]))],
+            "1 while the disk of a SQLite store has too little room for exports or writes, else 0.",
+        ),
+        family(
+            LOG_DROPPED,
+            Counter,
+            &[],
+            "Lines of the log that were lost, because it could not be written or not fast enough.",
+        ),
+        family(
+            CLOCK_JUMPS,
+            Counter,
+            &[("direction", Words(&["forward", "back"]))],
+            "Times that the wall clock was set by more than 5 seconds, or stood still with the machine.",
         ),
         family(
             "process_cpu_seconds_total",

@@ -4,6 +4,7 @@
 
 mod correlation;
 pub mod log;
+mod log_queue;
 mod log_text;
 pub mod metrics;
 pub mod process;

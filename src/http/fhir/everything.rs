@@ -124,7 +124,7 @@ async fn answer(
     narrow_to_scopes(&mut query.window, authorised);
     let binding = format!("{}|{id}|{shape}", authorised.caller.partner.id);
     if let Some(link) = &page {
-        query.after_key = Some(app.links.read(link, &binding, app.ctx.clock.now_ms())?);
+        query.after_key = Some(app.links.read(link, &binding, app.ctx.clock.lasting_ms())?);
     }
     let url = format!(
         "{}/Patient/{id}/$everything{}{shape}",
@@ -134,7 +134,7 @@ async fn answer(
     let next = {
         let (links, clock, url) = (app.links.clone(), app.ctx.clock.clone(), url.clone());
         let sign = if shape.is_empty() { '?' } else { '&' };
-        Box::new(move |key| format!("{url}{sign}_page={}", links.make(&binding, key, clock.now_ms())))
+        Box::new(move |key| format!("{url}{sign}_page={}", links.make(&binding, key, clock.lasting_ms())))
     };
     let mut everything = Everything::begin(&app.ctx, &authorised.caller, id, query, url, next).await?;
     if request.method() == Method::HEAD {

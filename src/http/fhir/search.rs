@@ -104,7 +104,7 @@ pub async fn bundle(
     );
     let (query, place, page) = match pairs.iter().find(|(name, _)| name == "_page") {
         Some((_, link)) => {
-            let page = app.links.open(link, &binding, now_ms)?;
+            let page = app.links.open(link, &binding, ctx.clock.lasting_ms())?;
             (page.query, page.place, Some(link.clone()))
         }
         None => (written(&pairs), START, None),
@@ -123,7 +123,7 @@ pub async fn bundle(
             query: query.clone(),
             place,
         };
-        app.links.seal(&binding, &page, now_ms)
+        app.links.seal(&binding, &page, ctx.clock.lasting_ms())
     };
     let next = found.next.map(|place| {
         link(place).ok_or_else(|| Failure::new(Fault::Internal).because("a page link could not be sealed"))

@@ -3,6 +3,7 @@
 use crate::app::App;
 use crate::audit::ledger;
 use crate::http::routes;
+use crate::store::Room;
 use crate::telemetry::{metrics as families, process};
 use actix_web::{HttpResponse, web};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -37,10 +38,11 @@ pub async fn live() -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain").body("live\n")
 }
 
-/// `GET /ready`: the store takes writes, the ledger can be appended to, and the process is not on its way out.
+/// `GET /ready`: the ledger can be appended to, so that members' data may be read, and the process is not on its way out.
 pub async fn ready(app: web::Data<App>) -> HttpResponse {
-    let writable = !app.is_draining() && !app.ctx.store.is_broken() && app.ctx.store.write(ledger::probe).await.is_ok();
-    if writable {
+    let store = &app.ctx.store;
+    let appendable = !app.is_draining() && !store.is_broken() && !store.is_full();
+    if appendable && store.reserved().write(ledger::probe).await.is_ok() {
         HttpResponse::Ok().content_type("text/plain").body("ready\n")
     } else {
         HttpResponse::ServiceUnavailable()
@@ -61,6 +63,15 @@ pub async fn metrics_text(app: web::Data<App>) -> HttpResponse {
         let parts = [("database", size.database as f64), ("write-ahead-log", size.log as f64)];
         families::measured(families::STORE_BYTES, &parts, &mut text);
     }
+    let free = app.ctx.store.free_bytes().unwrap_or(0);
+    families::measured(families::FREE_BYTES, &[("", free as f64)], &mut text);
+    let room = app.ctx.store.room();
+    let refuses = |least: Room| f64::from(u8::from(room >= least));
+    let refused = [
+        ("exports", refuses(Room::NoExports)),
+        ("writes", refuses(Room::NoWrites)),
+    ];
+    families::measured(families::REFUSES, &refused, &mut text);
     for (name, value) in process::figures() {
         families::measured(name, &[("", value)], &mut text);
     }

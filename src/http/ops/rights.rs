@@ -125,7 +125,11 @@ pub async fn revoke_consent(
         let view = view(&operator);
         let by = by(&request, &app, operator, &body)?;
         let id = known(id.into_inner(), Fault::ConsentUnknown)?;
-        app.ctx.store.write(consent::withdraw(&app.ctx, id.clone(), by)).await?;
+        app.ctx
+            .store
+            .reserved()
+            .write(consent::withdraw(&app.ctx, id.clone(), by))
+            .await?;
         one_consent(&app, id, view).await
     })
     .await
@@ -145,6 +149,7 @@ pub async fn revoke_grant(
         let id = known(id.into_inner(), Fault::GrantUnknown)?;
         app.ctx
             .store
+            .reserved()
             .write(consent::end_grant(&app.ctx, id.clone(), by))
             .await?;
         app.ctx.store.read(move |db| consents::grant(db, &id, view)).await

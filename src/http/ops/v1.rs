@@ -223,7 +223,11 @@ pub(super) async fn show(
         role: operator.role.name(),
         correlation: correlation(request, app),
     };
-    app.ctx.store.write(viewed(&app.ctx, &viewer, what, object)).await
+    app.ctx
+        .store
+        .reserved()
+        .write(viewed(&app.ctx, &viewer, what, object))
+        .await
 }
 
 /// The ids of a request to this side.

@@ -2,6 +2,7 @@
 
 mod assertions;
 mod certificates;
+mod clocks;
 mod keys;
 mod keysets;
 mod refusals;
@@ -58,7 +59,14 @@ impl Bed {
             base_url: "https://payer.example/fhir".into(),
             time_zone: chrono_tz::America::New_York,
         };
-        let store = Store::open(&url, &StoreOptions { connections: 4 }).expect("store");
+        let store = Store::open(
+            &url,
+            &StoreOptions {
+                connections: 4,
+                ..StoreOptions::default()
+            },
+        )
+        .expect("store");
         let ctx = Context {
             guard: Arc::new(Guard::open(&store, Limits::default()).expect("a guard")),
             store,

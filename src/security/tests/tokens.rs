@@ -56,10 +56,10 @@ async fn t_a07_an_assertion_works_once_also_after_a_restart_and_a_step_back() {
     );
     // The clock goes past the expiry, what is old is cleared away, and the clock steps back.
     bed.ctx.clock.advance_ms(600_000);
-    let now_ms = bed.ctx.clock.now_ms();
+    let clock = bed.ctx.clock.clone();
     bed.ctx
         .store
-        .write_blocking(move |db| crate::store::tokens::prune(db, now_ms))
+        .write_blocking(move |db| crate::store::tokens::prune(db, clock.lasting_ms(), clock.surely_ms()))
         .expect("prune");
     bed.ctx.clock.advance_ms(-600_000);
     assert_eq!(fault(bed.send(&body, Some(&own)).await), Some(Fault::OauthClient));

@@ -9,5 +9,6 @@ pub mod matched;
 pub mod payer;
 pub mod pki;
 pub mod postgres;
+pub mod small_disk;
 pub mod store;
 pub mod wire;

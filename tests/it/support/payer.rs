@@ -156,19 +156,24 @@ impl TestPayer {
 
     /// The same with these variables in its environment.
     pub fn serve_with(&mut self, environment: &[(&str, &str)]) {
-        assert!(self.child.is_none(), "it runs already");
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(self.home().join("server.log"))
             .expect("a log");
-        let child = program(self.home())
+        let mut command = program(self.home());
+        command
             .args(["serve", "--quiet", "--log-file", "server.log"])
             .envs(environment.iter().copied())
             .stdout(Stdio::null())
-            .stderr(log)
-            .spawn();
-        self.child = Some(child.expect("the server starts"));
+            .stderr(log);
+        self.spawn(command);
+    }
+
+    /// Starts the server by this command and waits until it is ready.
+    pub fn spawn(&mut self, mut command: Command) {
+        assert!(self.child.is_none(), "it runs already");
+        self.child = Some(command.spawn().expect("the server starts"));
         let address = self.ops.trim_start_matches("http://").to_owned();
         let started = Instant::now();
         while !ready(&address) {
@@ -183,6 +188,19 @@ impl TestPayer {
             );
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Whether the server still runs.
+    pub fn is_running(&mut self) -> bool {
+        let child = self.child.as_mut().expect("it was started");
+        child.try_wait().expect("a status").is_none()
+    }
+
+    /// The process that runs under the one that was started (`strace`).
+    pub fn traced(&self) -> Option<u32> {
+        let id = self.child.as_ref()?.id();
+        let below = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).ok()?;
+        below.split_whitespace().next()?.parse().ok()
     }
 
     pub fn log(&self) -> String {
@@ -280,7 +298,7 @@ pub fn today() -> chrono::NaiveDate {
 }
 
 /// The program under test; `CAUSEWAY_TEST_PROGRAM` names another build of it, for much data.
-fn program(home: &Path) -> Command {
+pub fn program(home: &Path) -> Command {
     let built = std::env::var_os("CAUSEWAY_TEST_PROGRAM").map(PathBuf::from);
     let mut command = Command::new(built.unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_causeway"))));
     command

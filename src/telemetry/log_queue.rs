@@ -1,0 +1,308 @@
+//! The bounded queue between whoever logs and the thread that writes: putting a line in never waits for the file, the pipe or the
+//! terminal that lines go to.
+//!
+//! A full queue drops the line and counts it. A disk without room is tried again with what is queued; a pipe whose reader has gone
+//! loses what was queued. When lines get through again, `on_lost` is told how many did not.
+
+use super::metrics as families;
+use std::fs::File;
+use std::io::{self, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Lines that may wait.
+pub(super) const LINES: usize = 8_192;
+/// Bytes that may wait.
+pub(super) const BYTES: usize = 8 * 1024 * 1024;
+/// Time before a file that could not be written is tried again.
+const AGAIN: Duration = Duration::from_millis(500);
+/// Bytes above which an empty buffer gives its memory back.
+const KEPT_BYTES: usize = 64 * 1024;
+
+/// Told by the writing thread how many lines were lost before the ones that just got through.
+pub(super) type OnLost = fn(u64);
+
+/// A queue with its writing thread. Clones share it.
+#[derive(Clone)]
+pub(super) struct Queue(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    /// Something changed: lines came, lines were written, or another file is to be used.
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// Whole lines, one after the other.
+    waiting: Vec<u8>,
+    lines: usize,
+    /// Lines dropped since the last ones that were written.
+    lost: u64,
+    /// The file to be used from now on.
+    next: Option<File>,
+    /// The thread has taken lines and is not done with them.
+    writing: bool,
+}
+
+impl Queue {
+    /// Starts a thread that writes to `file`.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub(super) fn start(file: File, on_lost: OnLost) -> io::Result<Queue> {
+        let queue = Queue(Arc::new(Shared {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        }));
+        let mine = queue.clone();
+        std::thread::Builder::new()
+            .name("log".into())
+            .spawn(move || mine.write_loop(file, on_lost))?;
+        Ok(queue)
+    }
+
+    /// Puts a line in, or drops and counts it. Never waits for what lines are written to.
+    pub(super) fn put(&self, line: &[u8]) {
+        let mut state = self.state();
+        if state.lines >= LINES || state.waiting.len() + line.len() > BYTES {
+            state.lost += 1;
+            drop(state);
+            dropped(1);
+            return;
+        }
+        state.waiting.extend_from_slice(line);
+        state.lines += 1;
+        drop(state);
+        self.0.changed.notify_all();
+    }
+
+    /// Has the thread write to `file` from its next lines on.
+    pub(super) fn replace(&self, file: File) {
+        self.state().next = Some(file);
+        self.0.changed.notify_all();
+    }
+
+    /// Waits until what was put in is written, or until `limit` is over.
+    pub(super) fn flush(&self, limit: Duration) {
+        let until = Instant::now() + limit;
+        let mut state = self.state();
+        while state.lines > 0 || state.writing {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            state = self.wait(state, left);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'s>(&self, state: MutexGuard<'s, State>, limit: Duration) -> MutexGuard<'s, State> {
+        let waited = self.0.changed.wait_timeout(state, limit);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn write_loop(&self, mut file: File, on_lost: OnLost) {
+        let mut batch = Batch::default();
+        loop {
+            let lost = {
+                let mut state = self.state();
+                while state.lines == 0 && state.next.is_none() && batch.is_empty() {
+                    state.writing = false;
+                    self.0.changed.notify_all();
+                    state = self.wait(state, Duration::from_secs(3600));
+                }
+                if let Some(next) = state.next.take() {
+                    file = next;
+                    batch.is_mid_line = false;
+                }
+                if batch.is_empty() {
+                    batch.take(&mut state);
+                }
+                state.writing = true;
+                state.lost
+            };
+            match batch.write(&mut file) {
+                Ok(()) if lost > 0 => {
+                    self.state().lost -= lost;
+                    on_lost(lost);
+                }
+                Ok(()) => {}
+                Err(error) if comes_back(&error) => {
+                    // The batch stays; lines queue up behind it meanwhile. Another file is used at once.
+                    let state = self.state();
+                    if state.next.is_none() {
+                        drop(self.wait(state, AGAIN));
+                    }
+                }
+                Err(_) => {
+                    let lines = batch.give_up();
+                    self.state().lost += lines;
+                    dropped(lines);
+                }
+            }
+        }
+    }
+}
+
+/// Whether what refused a write may take the same bytes later: a disk that gets room again, a descriptor that is not ready.
+fn comes_back(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::WouldBlock
+    )
+}
+
+fn dropped(lines: u64) {
+    metrics::counter!(families::LOG_DROPPED).increment(lines);
+}
+
+/// Lines that the thread is writing.
+#[derive(Default)]
+struct Batch {
+    bytes: Vec<u8>,
+    written: usize,
+    /// A part of a line was written and its rest was not.
+    is_mid_line: bool,
+}
+
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.written >= self.bytes.len()
+    }
+
+    fn take(&mut self, state: &mut State) {
+        self.bytes.clear();
+        self.bytes.shrink_to(KEPT_BYTES);
+        self.written = 0;
+        std::mem::swap(&mut self.bytes, &mut state.waiting);
+        state.lines = 0;
+    }
+
+    /// Writes what is left of it.
+    fn write(&mut self, file: &mut File) -> io::Result<()> {
+        if self.is_mid_line && self.written == 0 {
+            file.write_all(b"\n")?;
+            self.is_mid_line = false;
+        }
+        while !self.is_empty() {
+            match file.write(&self.bytes[self.written..]) {
+                Ok(0) => return Err(io::ErrorKind::StorageFull.into()),
+                Ok(count) => self.written += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops what is left; how many lines that is.
+    fn give_up(&mut self) -> u64 {
+        let left = &self.bytes[self.written..];
+        let lines = left.iter().filter(|byte| **byte == b'\n').count();
+        self.is_mid_line |= self.written > 0 && self.bytes[self.written - 1] != b'\n';
+        self.written = self.bytes.len();
+        lines as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read as _;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    fn full() -> File {
+        File::options().write(true).open("/dev/full").expect("a device")
+    }
+
+    #[test]
+    fn lines_of_a_full_disk_wait_and_get_through_when_there_is_room() {
+        static LOST: AtomicU64 = AtomicU64::new(0);
+        let queue = Queue::start(full(), |lines| {
+            LOST.fetch_add(lines, Ordering::SeqCst);
+        })
+        .expect("a thread");
+        let begun = Instant::now();
+        let count = LINES as u64 + 100_000;
+        for number in 0..count {
+            queue.put(format!("line {number}\n").as_bytes());
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "putting lines in waited");
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("log");
+        queue.replace(File::options().create(true).append(true).open(&path).expect("a file"));
+        queue.flush(Duration::from_secs(10));
+        let text = std::fs::read_to_string(&path).expect("text");
+        let got = text.lines().count() as u64;
+        assert!(text.starts_with("line 0\n") && got >= LINES as u64, "{got} lines");
+        // Told after the write that the flush waited for.
+        for _ in 0..200 {
+            if LOST.load(Ordering::SeqCst) + got == count {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!(
+            "{got} lines got through, {} were told lost, of {count}",
+            LOST.load(Ordering::SeqCst)
+        );
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_reads_keeps_nobody_waiting_and_holds_bounded_memory() {
+        let (mut reader, writer) = io::pipe().expect("a pipe");
+        let queue = Queue::start(File::from(std::os::fd::OwnedFd::from(writer)), |_| ()).expect("a thread");
+        let line = [vec![b'x'; 1023], b"\n".to_vec()].concat();
+        let begun = Instant::now();
+        for _ in 0..40_000 {
+            queue.put(&line);
+        }
+        queue.flush(Duration::from_millis(50));
+        assert!(begun.elapsed() < Duration::from_secs(20));
+        {
+            let state = queue.state();
+            assert!(state.lines <= LINES && state.waiting.len() <= BYTES && state.lost >= 20_000);
+        }
+        // Who reads again gets whole lines.
+        let mut some = vec![0; 64 * 1024];
+        reader.read_exact(&mut some).expect("bytes");
+        assert!(some.chunks(1024).all(|chunk| chunk == line));
+    }
+
+    #[test]
+    fn lines_for_a_reader_that_has_gone_are_dropped_and_counted() {
+        let (reader, writer) = io::pipe().expect("a pipe");
+        drop(reader);
+        let queue = Queue::start(File::from(std::os::fd::OwnedFd::from(writer)), |_| ()).expect("a thread");
+        queue.put(b"one\n");
+        queue.flush(Duration::from_secs(5));
+        queue.put(b"two\nthree\n");
+        queue.flush(Duration::from_secs(5));
+        assert_eq!(queue.state().lost, 3);
+    }
+
+    #[test]
+    fn what_is_left_of_a_broken_line_is_not_glued_to_the_next() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("log");
+        let mut batch = Batch {
+            bytes: b"whole\nbroken\nlost\n".to_vec(),
+            written: 9,
+            is_mid_line: false,
+        };
+        assert_eq!(batch.give_up(), 2);
+        let mut state = State {
+            waiting: b"next\n".to_vec(),
+            lines: 1,
+            ..State::default()
+        };
+        batch.take(&mut state);
+        let mut file = File::options().create(true).append(true).open(&path).expect("a file");
+        batch.write(&mut file).expect("written");
+        assert_eq!(std::fs::read_to_string(&path).expect("text"), "\nnext\n");
+    }
+}

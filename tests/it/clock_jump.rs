@@ -1,0 +1,41 @@
+//! A machine whose clock was set back while no server ran: told in log, metrics and ledger, and no token lives longer for it.
+
+use crate::support::client::ALL_SCOPES;
+use crate::support::payer::TestPayer;
+use causeway::store::schema::operator_token;
+use diesel::prelude::*;
+use std::time::{Duration, Instant};
+
+#[tokio::test]
+async fn t_f10_a_clock_behind_what_the_store_has_seen_is_told_and_tokens_live_as_long_as_they_should() {
+    let (mut payer, client) = TestPayer::prepare(1);
+    let ahead_ms = chrono::Utc::now().timestamp_millis() + 3_600_000;
+    // Made an hour from now: so it looks when the clock was set back by one since.
+    diesel::insert_into(operator_token::table)
+        .values((
+            operator_token::hash.eq(vec![1_u8; 32]),
+            operator_token::role.eq("support"),
+            operator_token::created_ms.eq(ahead_ms),
+            operator_token::expires_ms.eq(ahead_ms + 60_000),
+        ))
+        .execute(&mut payer.db())
+        .expect("a row");
+    payer.serve_with(&[("CAUSEWAY_OAUTH__ACCESS_TOKEN_SECONDS", "2")]);
+    let begun = Instant::now();
+    while payer.count("ledger_entry WHERE action = 'server.clock-jumped'") != 1 {
+        assert!(begun.elapsed() < Duration::from_secs(5), "no entry in the ledger");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(payer.log().contains("the wall clock was set"), "{}", payer.log());
+    let metrics = client.http.get(format!("{}/metrics", payer.ops)).send().await;
+    let metrics = metrics.expect("an answer").text().await.expect("text");
+    assert!(
+        metrics.contains("causeway_clock_jumps_total{direction=\"back\"} 1"),
+        "{metrics}"
+    );
+
+    let token = client.token(ALL_SCOPES).await;
+    client.get(&token, "Patient/nobody").await.assert_status(404);
+    tokio::time::sleep(Duration::from_millis(2_600)).await;
+    client.get(&token, "Patient/nobody").await.assert_status(401);
+}
