@@ -269,10 +269,10 @@ pub(super) fn says_no_room(text: &str) -> bool {
 /// itself. Whoever tries one is unwound.
 pub(super) fn watch(db: &mut Db, saw: Arc<AtomicBool>) {
     db.set_instrumentation(move |event: InstrumentationEvent<'_>| match event {
-        InstrumentationEvent::StartQuery { query, .. } if saw.load(Ordering::Acquire) => {
-            if !query.to_string().starts_with("ROLLBACK") {
-                std::panic::resume_unwind(Box::new("a statement after one that found no room"));
-            }
+        InstrumentationEvent::StartQuery { query, .. }
+            if saw.load(Ordering::Acquire) && !query.to_string().starts_with("ROLLBACK") =>
+        {
+            std::panic::resume_unwind(Box::new("a statement after one that found no room"));
         }
         InstrumentationEvent::FinishQuery {
             error: Some(Error::DatabaseError(_, said)),

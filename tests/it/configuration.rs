@@ -114,6 +114,7 @@ fn example(section: &str) -> String {
             ("tls.client_crl", _) => "[\"partners.crl\"]",
             ("server.proxy_from", _) => "[\"192.0.2.10\", \"198.51.100.0/24\"]",
             ("store.schema", _) => "\"causeway\"",
+            ("store.connections", _) => "16",
             (_, default) => default,
         };
         assert!(!written.is_empty(), "no example of {}", key.name);
