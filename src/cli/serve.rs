@@ -130,7 +130,7 @@ async fn start(args: &ServeArgs, common: &Common, extra: Option<Extra>, out: &mu
     };
     {
         let ctx = ctx.clone();
-        on_its_own_thread(move || close_lost(&ctx, before_ms)).await?;
+        told_without_room(on_its_own_thread(move || close_lost(&ctx, before_ms).map(drop)).await)?;
     }
     ctx.store.limit_statements(STATEMENT);
     // On PostgreSQL commands open the store themselves; the socket is for the store that has one owner.

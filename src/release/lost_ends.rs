@@ -22,7 +22,7 @@ pub fn close_lost(ctx: &Context, before_ms: i64) -> Result<usize, Failure> {
     let mut closed = 0;
     for _ in 0..STEPS {
         let (ids, now_us) = (ctx.ids.clone(), ctx.clock.now_us());
-        let (open, is_full) = ctx.store.write_blocking(move |db| {
+        let (open, is_full) = ctx.store.reserved().write_blocking(move |db| {
             let next = ends::next(db, before_ms, ROWS)?;
             if !ends::follow(db, &next)? {
                 return Ok((0, false));

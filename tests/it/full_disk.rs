@@ -309,7 +309,7 @@ async fn a_server_starts_on_a_full_disk_with_its_reserve_and_says_what_it_needs_
         let _ = std::fs::remove_file(disk.path().join(file));
     }
     disk.fill(0);
-    let refused = payer.command(&["partner", "list"]);
+    let refused = payer.command(&["partner", "suspend", "nobody", "--reason", "x"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(1), "{said}");
     assert!(
