@@ -1,7 +1,7 @@
 //! The technical log, on stderr or in a file: JSON lines for machines, aligned text for people at a terminal.
 //!
 //! A stream that takes nothing more (a closed pipe, a full disk, a reader that stands still) loses lines; it never stops the program
-//! or keeps it waiting ([`super::log_queue`]).
+//! or keeps it waiting (`log_queue`).
 
 use super::log_queue::Queue;
 use super::log_text::TextFormat;

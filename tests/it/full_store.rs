@@ -61,7 +61,8 @@ fn a_statement_without_room_undoes_its_group_and_the_next_write_goes_through() {
     let store = TestStore::fresh();
     grow_by(&store, Some(8));
     // At a single insert; inside a transaction of its own, whose savepoint SQLite takes away; and swallowed by the work.
-    let works: [fn(&mut Db) -> Result<(), Failure>; 3] = [
+    type Work = fn(&mut Db) -> Result<(), Failure>;
+    let works: [Work; 3] = [
         |db| large(db, "single", 200_000),
         |db| {
             insert(db, vec![1])?;
@@ -184,7 +185,7 @@ fn on_postgres_a_full_disk_is_told_as_such_and_writes_come_back_when_there_is_ro
     let spot = disk.path().join("space");
     std::fs::create_dir(&spot).expect("a folder");
     std::os::unix::fs::chown(&spot, Some(owner.uid()), Some(owner.gid())).expect("given away");
-    let parent = std::fs::Permissions::from(std::os::unix::fs::PermissionsExt::from_mode(0o755));
+    let parent: std::fs::Permissions = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(disk.path(), parent).expect("a mode");
     postgres::execute(
         "postgres",

@@ -1,7 +1,7 @@
 //! Migrations of both databases, built into the program. Forward only in operation; `down` exists for tests.
 //!
 //! Each migration is one transaction with its version row, so that half a migration is never seen. What one of them does to every row
-//! of a large table is done before it, in pieces ([`pieces`]); what it tells while it runs is time and rows, never a value.
+//! of a large table is done before it, in pieces (`pieces`); what it tells while it runs is time and rows, never a value.
 
 mod lock;
 mod pieces;
