@@ -1,3 +1,5 @@
+//! What the table of doors lets in and turns away, without a socket.
+
 use super::*;
 use crate::config::Config;
 
