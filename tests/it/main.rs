@@ -36,6 +36,7 @@ mod layers;
 mod links;
 mod matching;
 mod metrics;
+mod old_store;
 mod other_person;
 mod pg_setup;
 mod pg_trouble;

@@ -53,6 +53,14 @@ impl TestPayer {
 
     /// The same in this place.
     pub fn prepare_in(place: Place, members: synth::Options) -> (TestPayer, Client) {
+        let payer = TestPayer::bare(place, members);
+        let client = payer.register("new-payer", PARTNER_NPI, PARTNER_URI);
+        payer.import_members();
+        (payer, client)
+    }
+
+    /// Its settings and certificates over this place, and nothing put into the store.
+    pub fn bare(place: Place, members: synth::Options) -> TestPayer {
         let pki = Pki::new("Causeway test authority");
         let home = place.folder.path();
         pki.write(home);
@@ -68,17 +76,14 @@ impl TestPayer {
             place.url_text()
         );
         std::fs::write(home.join("causeway.toml"), config).expect("a file");
-        let payer = TestPayer {
+        TestPayer {
             origin,
             ops: format!("http://127.0.0.1:{ops}"),
             members,
             place,
             pki,
             child: None,
-        };
-        let client = payer.register("new-payer", PARTNER_NPI, PARTNER_URI);
-        payer.import_members();
-        (payer, client)
+        }
     }
 
     pub fn home(&self) -> &Path {
