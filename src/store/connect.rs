@@ -31,7 +31,8 @@ impl Manager {
                 connection
                     .batch_execute(
                         "SET statement_timeout='30s'; SET lock_timeout='3s'; \
-                         SET idle_in_transaction_session_timeout='10s'; SET TIME ZONE 'UTC'; SET client_min_messages=warning;",
+                         SET idle_in_transaction_session_timeout='10s'; SET idle_session_timeout=0; \
+                         SET TIME ZONE 'UTC'; SET client_min_messages=warning; SET jit=off;",
                     )
                     .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
                 Ok(Db::Pg(connection))

@@ -22,8 +22,14 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 pub(super) const PLACE: Duration = Duration::from_secs(5);
 /// How long one statement may run where nobody waits at the other end of a request: commands, and what is done before serving.
 const LIMIT: Duration = Duration::from_secs(30);
-/// Calls that were given up and have not ended yet; with so many no further one is begun.
+/// Calls that were given up and have not ended yet; with so many only a call now and then is begun, to see whether the database
+/// answers again.
 const HANGING: usize = 64;
+/// Longest time between two such calls.
+const PROBE: Duration = Duration::from_secs(30);
+/// A connection that lay idle so long is asked first whether it still stands: what ends it in between (a restart, a balancer, a time
+/// limit) is not seen here.
+const DOUBT: Duration = Duration::from_millis(200);
 /// Age at which a connection is closed when it comes back.
 const AGE: Duration = Duration::from_secs(1_800);
 
@@ -56,7 +62,29 @@ struct State {
     out: Vec<Out>,
     /// Calls that were given up and have not ended yet.
     hanging: usize,
+    /// When the last of them was given up, and when the last call was answered.
+    given_up: Option<Instant>,
+    answered: Option<Instant>,
+    /// When a call was last let through though too many hang, while that one is out.
+    probed: Option<Instant>,
     next: u64,
+}
+
+impl State {
+    /// Whether another call may begin. With many hanging calls one goes ahead, the less often the more of them hang; when it is
+    /// answered, the others follow.
+    fn lets_begin(&mut self) -> bool {
+        if self.hanging < HANGING || self.answered > self.given_up {
+            return true;
+        }
+        let more = u64::try_from(self.hanging - HANGING).unwrap_or(u64::MAX);
+        let wait = Duration::from_secs(more.saturating_add(1)).min(PROBE);
+        let is_due = self.probed.is_none_or(|at| at.elapsed() >= wait);
+        if is_due {
+            self.probed = Some(Instant::now());
+        }
+        is_due
+    }
 }
 
 struct Idle {
@@ -187,7 +215,7 @@ impl Pool {
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
-        if state.hanging >= HANGING {
+        if !state.lets_begin() {
             return Err(Failure::new(Fault::StoreUnavailable).because("too many calls wait for a silent database"));
         }
         let idle = state.idle.pop();
@@ -208,10 +236,15 @@ impl Pool {
             is_reused: idle.is_some(),
             born: idle.as_ref().map_or_else(Instant::now, |idle| idle.born),
             is_spoiled: false,
-            db: idle.map(|idle| idle.db),
+            db: None,
         };
-        if leased.db.is_none() {
-            leased.db = Some(self.0.connect(&leased.line)?);
+        let in_doubt = idle.as_ref().is_some_and(|idle| idle.since.elapsed() > DOUBT);
+        match idle {
+            Some(idle) => leased.db = Some(idle.db),
+            None => leased.db = Some(self.0.connect(&leased.line)?),
+        }
+        if in_doubt && leased.db()?.batch_execute("SELECT 1").is_err() {
+            leased.renew()?;
         }
         Ok(leased)
     }
@@ -294,7 +327,7 @@ impl Leased {
 impl Drop for Leased {
     fn drop(&mut self) {
         let mut db = self.db.take();
-        let is_lost = db.as_mut().is_some_and(is_lost);
+        let is_lost = self.is_spoiled || db.as_mut().is_some_and(is_lost);
         let is_broken = self.is_spoiled
             || std::thread::panicking()
             || self.born.elapsed() > AGE
@@ -303,8 +336,9 @@ impl Drop for Leased {
         let mut gone = Vec::new();
         let place = state.out.iter().position(|out| out.number == self.number);
         let out = place.map(|place| state.out.swap_remove(place));
-        if out.is_none() {
-            state.hanging -= 1;
+        match out {
+            Some(_) => state.answered = Some(Instant::now()),
+            None => state.hanging -= 1,
         }
         if is_lost {
             // The others came the same way, and may have ended with it.
@@ -331,4 +365,28 @@ fn is_lost(db: &mut Db) -> bool {
     Transactions::transaction_manager_status_mut(db)
         .transaction_depth()
         .is_err()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn with_many_hanging_calls_one_tries_and_its_answer_lets_the_others_follow() {
+        let mut state = State {
+            hanging: HANGING - 1,
+            ..State::default()
+        };
+        assert!(state.lets_begin() && state.lets_begin());
+        state.hanging = HANGING;
+        state.given_up = Some(Instant::now());
+        assert!(state.lets_begin(), "one tries");
+        assert!(!state.lets_begin(), "the others wait for it");
+        state.probed = Instant::now().checked_sub(PROBE);
+        assert!(state.lets_begin(), "after a while another one tries");
+        state.answered = Some(Instant::now());
+        assert!(state.lets_begin() && state.lets_begin(), "it was answered");
+        state.given_up = Some(Instant::now());
+        assert!(!state.lets_begin(), "silent again");
+    }
 }

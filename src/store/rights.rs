@@ -112,6 +112,9 @@ pub(super) struct Held {
     inserts: bool,
     #[diesel(sql_type = Bool)]
     changes: bool,
+    /// Any of changing, deleting and truncating.
+    #[diesel(sql_type = Bool)]
+    alters: bool,
     #[diesel(sql_type = Bool)]
     owns: bool,
 }
@@ -130,6 +133,19 @@ struct Answer {
     yes: bool,
 }
 
+/// Whether `role` may change, delete or truncate the ledger of the store in `schema`, by whatever grant.
+///
+/// # Errors
+/// Those of the database.
+pub(super) fn changes_the_ledger(db: &mut Db, schema: &str, role: &str) -> Result<bool, Failure> {
+    let [schema, role] = [schema, role].map(|name| name.replace('\'', "''"));
+    let query = format!(
+        "SELECT has_table_privilege('{role}', c.oid, 'UPDATE, DELETE, TRUNCATE') AS yes FROM pg_class c \
+         JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = '{schema}' AND c.relname = '{LEDGER}'"
+    );
+    Ok(diesel::sql_query(query).get_result::<Answer>(db)?.yes)
+}
+
 impl Rights {
     /// Reads them from the catalog, which shows them to every role.
     ///
@@ -141,6 +157,7 @@ impl Rights {
             "SELECT c.relname::text AS name, has_table_privilege(c.oid, 'SELECT') AS reads, \
              has_table_privilege(c.oid, 'INSERT') AS inserts, \
              has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE') AS changes, \
+             has_table_privilege(c.oid, 'UPDATE, DELETE, TRUNCATE') AS alters, \
              pg_has_role(c.relowner, 'USAGE') AS owns \
              FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
              WHERE n.nspname = '{schema}' AND c.relkind IN ('r', 'p') ORDER BY c.relname"
@@ -156,6 +173,25 @@ impl Rights {
         .get_result::<Answer>(db)?
         .yes;
         Ok(Rights { tables, creates })
+    }
+
+    /// A table that bears the name of one of a store's, if there is one.
+    pub fn of_ours(&self) -> Option<&str> {
+        let mut names = self.tables.iter().map(|held| held.name.as_str());
+        names.find(|name| *name != VERSIONS)
+    }
+
+    /// Tables of a store that are not there.
+    pub fn missing(&self) -> Vec<&'static str> {
+        let is_missing = |name: &&str| !self.tables.iter().any(|held| held.name == **name);
+        TABLES.iter().copied().filter(is_missing).collect()
+    }
+
+    /// Whether it may change the ledger without owning it.
+    pub fn changes_the_ledger(&self) -> bool {
+        self.tables
+            .iter()
+            .any(|held| held.name == LEDGER && held.alters && !held.owns)
     }
 
     /// Whether it may run migrations.

@@ -23,7 +23,7 @@ const CONNECT: &[(&str, &str)] = &[
 
 /// Texts of errors are told apart by their English words (`super::sqlstate`), so the session asks for these. Only a superuser and a
 /// role with `SET ON PARAMETER lc_messages` may; another role is left as it is.
-const ENGLISH: &str = "DO $$ BEGIN PERFORM set_config('lc_messages', 'C', false); \
+pub(super) const ENGLISH: &str = "DO $$ BEGIN PERFORM set_config('lc_messages', 'C', false); \
      EXCEPTION WHEN insufficient_privilege THEN NULL; END $$";
 
 /// Reads back what holds for the commits of this session, and what a new session would get.
@@ -70,9 +70,13 @@ impl Promises {
 
     /// Whether the server's messages are in English.
     pub(super) fn is_english(&self) -> bool {
-        let language = self.language.as_str();
-        language.is_empty() || language.starts_with("en") || language.starts_with('C') || language == "POSIX"
+        is_english(&self.language)
     }
+}
+
+/// Whether a value of `lc_messages` gives English messages.
+pub(super) fn is_english(language: &str) -> bool {
+    language.is_empty() || language.starts_with("en") || language.starts_with('C') || language == "POSIX"
 }
 
 /// Whether a value of `synchronous_commit` keeps what was acknowledged.

@@ -5,16 +5,23 @@
 
 use super::migrate::{self, State, Tell};
 use super::pooler;
-use super::rights::{Rights, quoted};
-use super::{Db, StoreUrl};
+use super::rights::{Rights, changes_the_ledger, quoted};
+use super::{Db, StoreUrl, session};
 use crate::error::{Failure, Fault};
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::sql_types::{Bool, Nullable, Text};
+use std::time::Duration;
 
 /// What is set for the session: no limit of ours, and none of the role or the database, ends a migration or the wait for one.
 const UNLIMITED: &str = "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0; \
-    SET TIME ZONE 'UTC'; SET client_min_messages = warning; SET application_name = 'causeway migrate';";
+    SET idle_session_timeout = 0; SET TIME ZONE 'UTC'; SET client_min_messages = warning; SET application_name = 'causeway migrate';";
+
+/// Longest time to look at a database. Who connects may be answered by a balancer behind which nothing answers.
+const LOOK: Duration = Duration::from_secs(15);
+
+/// PostgreSQL cuts longer names off.
+const NAME_BYTES: usize = 63;
 
 /// What a store is opened for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,6 +62,8 @@ struct Server {
     role: String,
     #[diesel(sql_type = Text)]
     path: String,
+    #[diesel(sql_type = Text)]
+    language: String,
     #[diesel(sql_type = Nullable<Text>)]
     current: Option<String>,
 }
@@ -97,11 +106,19 @@ pub(super) fn postgres(
     }
     if need == Need::Write {
         looked.demand_writes()?;
+        demand_english(&looked.server.language, &looked.server.role)?;
     }
     if !looked.state.pending.is_empty() {
         looked.migrate(tell)?;
     }
+    looked.demand_whole()?;
     let read_only = looked.demand_rights(need)?;
+    if need == Need::Write && looked.rights.changes_the_ledger() {
+        tracing::warn!(
+            role = looked.server.role,
+            "this role may change or delete ledger entries; a role with the rights of `causeway migrate --grant` and no others only appends"
+        );
+    }
     Ok(Site {
         schema: Some(looked.schema),
         read_only,
@@ -119,14 +136,37 @@ impl Looked {
     /// Looks at the database at `address`: whether it can hold a store, and what is in `schema`, or else where the search path leads.
     ///
     /// # Errors
-    /// As [`postgres`].
+    /// As [`postgres`]; [`Fault::StoreUnavailable`] when it does not answer within 15 seconds.
     pub fn at(address: &str, schema: Option<&str>) -> Result<Looked, Failure> {
+        let (address, schema) = (address.to_owned(), schema.map(str::to_owned));
+        let (done, look) = std::sync::mpsc::sync_channel(1);
+        std::thread::Builder::new()
+            .name("store-look".into())
+            .spawn(move || {
+                let _ = done.send(Looked::now(&address, schema.as_deref()));
+            })
+            .map_err(|error| Failure::new(Fault::Internal).because(error))?;
+        look.recv_timeout(LOOK).unwrap_or_else(|_| {
+            Err(Failure::new(Fault::StoreUnavailable)
+                .at("store.url")
+                .because("the database took the connection and did not answer"))
+        })
+    }
+
+    fn now(address: &str, schema: Option<&str>) -> Result<Looked, Failure> {
+        if let Some(name) = schema.filter(|name| name.len() > NAME_BYTES || name.starts_with("pg_")) {
+            return Err(Failure::new(Fault::StoreUnfit).at("store.schema").remedy(format!(
+                "PostgreSQL takes no schema of the name {name}: a name has at most {NAME_BYTES} bytes and does not begin with pg_."
+            )));
+        }
         let mut db = pooler::own_session(address)?;
         db.batch_execute(UNLIMITED)?;
+        db.batch_execute(session::ENGLISH)?;
         let server = diesel::sql_query(
             "SELECT current_setting('server_encoding') AS encoding, pg_is_in_recovery() AS standby, \
              current_setting('transaction_read_only') = 'on' AS read_only, current_user::text AS role, \
-             current_setting('search_path') AS path, current_schema()::text AS current",
+             current_setting('search_path') AS path, current_setting('lc_messages') AS language, \
+             current_schema()::text AS current",
         )
         .get_result::<Server>(&mut db)?;
         if server.encoding != "UTF8" {
@@ -157,20 +197,40 @@ impl Looked {
             return Err(self.lacks("SELECT", &["__diesel_schema_migrations"]));
         }
         self.state = migrate::state(&mut self.db)?;
-        if !self.exists && !self.state.unknown.is_empty() {
+        if !self.exists && !(self.state.unknown.is_empty() && self.state.applied.is_empty()) {
             return Err(unfit(format!(
                 "Schema {} of the database belongs to another program, whose migrations it has: give the store a schema of its own with store.schema.",
+                self.schema
+            )));
+        }
+        if let (false, Some(table)) = (self.exists, self.rights.of_ours()) {
+            return Err(unfit(format!(
+                "Schema {} of the database has a table {table} that is no store's: give the store a schema of its own with store.schema.",
                 self.schema
             )));
         }
         migrate::demand_known(&self.state)
     }
 
+    /// Refuses a store in which a table is missing that its migrations made.
+    ///
+    /// # Errors
+    /// [`Fault::StoreUnfit`], with the first such table.
+    pub fn demand_whole(&self) -> Result<(), Failure> {
+        match self.rights.missing().first() {
+            Some(table) if self.exists && self.state.pending.is_empty() => Err(unfit(format!(
+                "Table {table} is missing in schema {}, though the schema's migrations ran: restore the store from its backup.",
+                self.schema
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// Refuses a database that takes no writes.
     ///
     /// # Errors
     /// [`Fault::StoreReadOnly`].
-    fn demand_writes(&self) -> Result<(), Failure> {
+    pub fn demand_writes(&self) -> Result<(), Failure> {
         match self.takes_no_writes() {
             Some(why) => Err(read_only(&why)),
             None => Ok(()),
@@ -277,14 +337,28 @@ impl Looked {
     ///
     /// # Errors
     /// [`Fault::StoreUnfit`].
-    pub fn demand_owner(&self) -> Result<(), Failure> {
-        if self.rights.may_migrate() {
-            return Ok(());
+    pub fn demand_owner(&self, grantee: &str) -> Result<(), Failure> {
+        if !self.rights.may_migrate() {
+            return Err(unfit(format!(
+                "Role {} does not own the tables of schema {}, and only the owner grants rights on them.",
+                self.server.role, self.schema
+            )));
         }
-        Err(unfit(format!(
-            "Role {} does not own the tables of schema {}, and only the owner grants rights on them.",
-            self.server.role, self.schema
-        )))
+        if grantee == self.server.role {
+            return Err(unfit(format!(
+                "Role {grantee} owns the tables: it has every right, and taking some away would only break what it does. \
+                 Name the role that the server connects as."
+            )));
+        }
+        Ok(())
+    }
+
+    /// Whether `role` may change or delete entries of the ledger, by whatever grant.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn may_change_the_ledger(&mut self, role: &str) -> Result<bool, Failure> {
+        changes_the_ledger(&mut self.db, &self.schema, role)
     }
 
     /// Runs statements as one transaction, for grants.
@@ -296,6 +370,21 @@ impl Looked {
         self.db
             .transaction::<_, Failure, _>(|db| Ok(db.batch_execute(&statements.join("\n"))?))
     }
+}
+
+/// Refuses a server whose errors cannot be told apart: they are told by their English words (`super::sqlstate`).
+///
+/// # Errors
+/// [`Fault::StoreUnfit`].
+fn demand_english(language: &str, role: &str) -> Result<(), Failure> {
+    if session::is_english(language) {
+        return Ok(());
+    }
+    Err(unfit(format!(
+        "The database's messages are in another language (lc_messages is {language}) and role {role} may not choose: \
+         let a superuser run ALTER ROLE {} SET lc_messages = 'C'.",
+        quoted(role)
+    )))
 }
 
 fn unfit(what: String) -> Failure {
@@ -342,4 +431,23 @@ fn choose(db: &mut Db, server: &Server, named: Option<&str>) -> Result<(String, 
         ))
     })?;
     Ok((current, false))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_speaks_another_language_is_refused_by_name() {
+        for good in ["", "C", "C.UTF-8", "POSIX", "en_US.UTF-8", "en_GB"] {
+            demand_english(good, "causeway").expect("English");
+        }
+        let refused = demand_english("de_DE.utf8", "causeway").expect_err("German");
+        assert_eq!(refused.fault(), Fault::StoreUnfit);
+        assert!(
+            refused
+                .operator_remedy_text()
+                .contains("ALTER ROLE \"causeway\" SET lc_messages")
+        );
+    }
 }

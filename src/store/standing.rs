@@ -26,7 +26,11 @@ pub struct Standing {
 /// Those of [`super::Store::open`] that say that this cannot be a store.
 pub fn look(url: &StoreUrl, schema: Option<&str>) -> Result<Standing, Failure> {
     match url {
-        StoreUrl::Postgres(address) => Ok(of(Looked::at(address, schema)?, Vec::new())),
+        StoreUrl::Postgres(address) => {
+            let looked = Looked::at(address, schema)?;
+            looked.demand_whole()?;
+            Ok(of(looked, Vec::new()))
+        }
         StoreUrl::Sqlite(path) if path.exists() => {
             let state = migrate::state(&mut file::look(path)?)?;
             migrate::demand_known(&state)?;
@@ -54,6 +58,7 @@ pub fn bring_up(url: &StoreUrl, schema: Option<&str>, tell: Tell<'_>) -> Result<
             if !looked.state.pending.is_empty() {
                 done = looked.migrate(tell)?;
             }
+            looked.demand_whole()?;
             Ok(of(looked, done))
         }
         StoreUrl::Sqlite(path) => {
@@ -83,14 +88,25 @@ pub fn grants_for(url: &StoreUrl, schema: Option<&str>, grant: Grant, role: &str
 /// As [`grants_for`]; those of the database.
 pub fn grant(url: &StoreUrl, schema: Option<&str>, grant: Grant, role: &str) -> Result<(), Failure> {
     let mut looked = Looked::at(address(url)?, schema)?;
-    looked.demand_owner()?;
+    looked.demand_writes()?;
+    looked.demand_owner(role)?;
+    let unfit = |what: String| Failure::new(Fault::StoreUnfit).at("store.url").remedy(what);
     let statements = grants(grant, &looked.schema, role);
     looked.execute(&statements).map_err(|failure| {
-        Failure::new(Fault::StoreUnfit)
-            .at("store.url")
-            .remedy("The rights could not be granted: see that the role is there.")
-            .because(failure)
-    })
+        let said = failure.cause().map_or_else(String::new, |cause| format!(" ({cause})"));
+        unfit(format!(
+            "The rights could not be granted{said}: see that role {role} is there."
+        ))
+        .because(failure)
+    })?;
+    if looked.may_change_the_ledger(role)? {
+        return Err(unfit(format!(
+            "Role {role} has its rights, and more: it may still change or delete entries of {}.ledger_entry, by a grant to PUBLIC or to a \
+             role that it is a member of. Revoke that, and run this again.",
+            looked.schema
+        )));
+    }
+    Ok(())
 }
 
 fn address(url: &StoreUrl) -> Result<&str, Failure> {

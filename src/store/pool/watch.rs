@@ -14,7 +14,7 @@ const GRACE: Duration = Duration::from_millis(1_500);
 const IDLE: Duration = Duration::from_secs(600);
 /// Time between looks at the calls that are out, and between looks at what the database promises.
 const TICK: Duration = Duration::from_millis(200);
-const CHECK: Duration = Duration::from_secs(10);
+const CHECK: Duration = Duration::from_secs(2);
 
 /// Looks after a pool until it goes. It never waits for the database itself.
 pub(super) fn watch(pool: &Weak<Shared>) {
@@ -107,6 +107,7 @@ impl Shared {
             out.line.late.store(true, Ordering::Release);
         }
         state.hanging += late.len();
+        state.given_up = Some(Instant::now());
         let hanging = state.hanging;
         let idle = std::mem::take(&mut state.idle);
         drop(state);

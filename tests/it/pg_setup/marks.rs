@@ -142,3 +142,42 @@ fn a_role_whose_transactions_only_read_is_named() {
     desk.run(WRITING)
         .ends_with(2, &["SV-016", "default_transaction_read_only"]);
 }
+
+#[test]
+fn tables_of_another_program_are_not_built_upon_and_a_missing_one_is_named() {
+    if !on_postgres() {
+        return;
+    }
+    // Another program that counts its migrations as we do.
+    let desk = Desk::at(&postgres::fresh_database());
+    let name = database(&desk.url);
+    postgres::execute(
+        &name,
+        "CREATE TABLE __diesel_schema_migrations (version VARCHAR(50) PRIMARY KEY, run_on TIMESTAMP DEFAULT CURRENT_TIMESTAMP); \
+         INSERT INTO __diesel_schema_migrations (version) VALUES ('00000000000001')",
+    );
+    for arguments in [WRITING, &["migrate"], &["migrate", "--check"]] {
+        desk.run(arguments).ends_with(2, &["SV-015", "another program"]);
+    }
+    assert_eq!(tables_of(&desk.url, "public"), 1);
+    // One that has a table of a name of ours.
+    let desk = Desk::at(&postgres::fresh_database());
+    postgres::execute(&database(&desk.url), "CREATE TABLE member (id INT)");
+    for arguments in [WRITING, &["migrate"]] {
+        desk.run(arguments).ends_with(2, &["SV-015", "table member"]);
+    }
+    assert_eq!(tables_of(&desk.url, "public"), 1);
+    // A store in which somebody dropped a table.
+    let desk = Desk::at(&postgres::fresh_database());
+    desk.run(WRITING).ends_with(0, &[]);
+    postgres::execute(&database(&desk.url), "DROP TABLE guess_tally");
+    for arguments in [WRITING, &["migrate"], &["migrate", "--check"], &["partner", "list"]] {
+        desk.run(arguments).ends_with(2, &["SV-015", "guess_tally", "backup"]);
+    }
+    // Names that PostgreSQL would cut off, or keeps for itself.
+    for schema in ["pg_x".to_owned(), "s".repeat(64)] {
+        let mut command = desk.command(&["migrate"]);
+        let said = command.env("CAUSEWAY_STORE__SCHEMA", schema).output().expect("it runs");
+        super::Said::of(said).ends_with(2, &["SV-015", "store.schema"]);
+    }
+}

@@ -155,6 +155,28 @@ fn what_a_role_lacks_is_named() {
 }
 
 #[test]
+fn a_role_that_could_still_change_the_ledger_is_told() {
+    if !on_postgres() {
+        return;
+    }
+    let roles = Roles::fresh();
+    let owner = roles.owner();
+    owner.run(&["migrate", "--grant", &roles.data]).ends_with(0, &[]);
+    roles.execute("GRANT DELETE ON ledger_entry TO PUBLIC");
+    owner
+        .run(&["migrate", "--grant", &roles.data])
+        .ends_with(2, &["SV-015", "may still change or delete"]);
+    roles.execute("REVOKE DELETE ON ledger_entry FROM PUBLIC");
+    owner.run(&["migrate", "--grant", &roles.data]).ends_with(0, &[]);
+    owner
+        .run(&["migrate", "--grant", &roles.owner])
+        .ends_with(2, &["SV-015", "owns the tables"]);
+    owner
+        .run(&["migrate", "--grant", "nobody_of_this_name"])
+        .ends_with(2, &["SV-015", "nobody_of_this_name"]);
+}
+
+#[test]
 fn a_reading_role_reads_and_is_told_where_it_cannot_write() {
     if !on_postgres() {
         return;

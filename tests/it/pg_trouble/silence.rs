@@ -2,8 +2,9 @@
 
 use super::{assert_told_to_wait, is_ready, proxied, through_proxy, until_ready};
 use crate::store::insert;
-use crate::support::client::{Client, MATCH_SCOPE, Reply};
+use crate::support::client::{ALL_SCOPES, Client, MATCH_SCOPE, Reply};
 use crate::support::payer::TestPayer;
+use crate::support::postgres;
 use crate::support::store::{Place, on_postgres};
 use causeway::error::Fault;
 use causeway::store::schema::operator_token;
@@ -166,4 +167,35 @@ async fn a_call_that_was_given_up_commits_nothing_afterwards() {
         .await
         .expect("rows");
     assert_eq!(rows, [vec![2]]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_do_not_meet_a_connection_that_ended_while_it_lay_idle() {
+    if !on_postgres() {
+        return;
+    }
+    let (mut payer, client) = TestPayer::prepare(4);
+    let (proxy, url) = proxied(&payer);
+    payer.serve_with(&[("DATABASE_URL", &url)]);
+    let token = client.token(ALL_SCOPES).await;
+    let (patient, _) = client.matched(&token, &payer.request(2, Variation::Exact)).await;
+    // As a balancer does, or a restart: connections end between two requests.
+    for _ in 0..6 {
+        proxy.cut();
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        client
+            .get(&token, &format!("Patient/{patient}"))
+            .await
+            .assert_status(200);
+    }
+    // As a role with a time limit does.
+    postgres::execute("postgres", "ALTER ROLE postgres SET idle_session_timeout = '300ms'");
+    proxy.cut();
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        seen.push(client.get(&token, &format!("Patient/{patient}")).await.status);
+    }
+    postgres::execute("postgres", "ALTER ROLE postgres RESET idle_session_timeout");
+    assert_eq!(seen, [200; 4]);
 }
