@@ -4,7 +4,7 @@
 //! `disclosure_end_state`, so that no entry is looked at twice.
 
 use super::Db;
-use super::entries::{BEGUN, COMPLETED, EntryRow};
+use super::entries::{BEGUN, COMPLETED, ENTRY, EntryRow};
 use super::schema::{disclosure_end_state, ledger_entry};
 use crate::error::{Failure, Fault};
 use crate::ids::before_all_of;
@@ -40,17 +40,7 @@ pub fn next(db: &mut Db, before_ms: i64, limit: i64) -> Result<Next, Failure> {
         .filter(ledger_entry::action.eq(BEGUN))
         .order(ledger_entry::id)
         .limit(limit)
-        .select((
-            ledger_entry::id,
-            ledger_entry::at_us,
-            ledger_entry::action,
-            ledger_entry::partner_id,
-            ledger_entry::correlation_id,
-            ledger_entry::request_id,
-            ledger_entry::entry,
-            ledger_entry::subject,
-            ledger_entry::subject_salt,
-        ))
+        .select(ENTRY)
         .load(db)?;
     let is_full = i64::try_from(begun.len()) == Ok(limit);
     let upto = match begun.last() {

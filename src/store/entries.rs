@@ -87,20 +87,34 @@ pub struct DisclosureFilter {
     pub limit: i64,
 }
 
+type EntryColumns = (
+    ledger_entry::id,
+    ledger_entry::at_us,
+    ledger_entry::action,
+    ledger_entry::partner_id,
+    ledger_entry::correlation_id,
+    ledger_entry::request_id,
+    ledger_entry::entry,
+    ledger_entry::subject,
+    ledger_entry::subject_salt,
+);
+/// The columns of an [`EntryRow`].
+pub(super) const ENTRY: EntryColumns = (
+    ledger_entry::id,
+    ledger_entry::at_us,
+    ledger_entry::action,
+    ledger_entry::partner_id,
+    ledger_entry::correlation_id,
+    ledger_entry::request_id,
+    ledger_entry::entry,
+    ledger_entry::subject,
+    ledger_entry::subject_salt,
+);
+
 macro_rules! rows {
     ($after:expr, $limit:expr) => {
         ledger_entry::table
-            .select((
-                ledger_entry::id,
-                ledger_entry::at_us,
-                ledger_entry::action,
-                ledger_entry::partner_id,
-                ledger_entry::correlation_id,
-                ledger_entry::request_id,
-                ledger_entry::entry,
-                ledger_entry::subject,
-                ledger_entry::subject_salt,
-            ))
+            .select(ENTRY)
             .filter(ledger_entry::id.gt($after))
             .order(ledger_entry::id)
             .limit($limit)

@@ -1,6 +1,7 @@
 //! The demonstration: it ends well, and the files it leaves work by hand.
 
 use crate::support::client::{Reply, http};
+use crate::support::payer::binary;
 use crate::support::pki::Pair;
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 const PRIVATE: [&str; 3] = ["partner.key", "partner-jwks.json", "server.key"];
 
 fn demo(home: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_causeway"));
+    let mut command = Command::new(binary());
     command
         .current_dir(home)
         .env_remove("DATABASE_URL")

@@ -2,7 +2,7 @@
 
 use crate::support::client::{ALL_SCOPES, Client};
 use crate::support::desk::Desk;
-use crate::support::payer::TestPayer;
+use crate::support::payer::{TestPayer, binary};
 use causeway::error::Fault;
 use causeway::synth::Variation;
 use serde_json::{Value, json};
@@ -146,7 +146,7 @@ async fn each_way_out_is_told_with_types_counts_bytes_consent_and_ids() {
     let by_number = auditor.post("grants/_search", &asked).await;
     assert_eq!(by_number.json()["items"], Value::Array(grants));
     let by_input = |args: &[&str]| -> Value {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_causeway"))
+        let mut command = Command::new(binary())
             .current_dir(payer.home())
             .env_remove("DATABASE_URL")
             .args(args)

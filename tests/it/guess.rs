@@ -1,20 +1,15 @@
 //! Guessing (HRex mm-7, threat C03): ten thousand walked birth dates on either store, and over HTTP what a partner sees.
 
 use crate::support::client::{ALL_SCOPES, Client, http};
-use crate::support::payer::{PARTNER_NPI, PARTNER_URI, TestPayer};
+use crate::support::payer::{PARTNER_URI, TestPayer};
 use crate::support::pki::Kind;
+use crate::support::use_case::{caller, context};
 use causeway::clock::Clock;
-use causeway::context::{Context, Guard, Payer};
 use causeway::error::Fault;
-use causeway::ids::Ids;
 use causeway::member_match::{MatchRequest, respond};
-use causeway::security::{Caller, Dialect, PartnerRef};
-use causeway::store::guesses::Limits;
 use causeway::synth::Variation;
-use causeway::telemetry::Correlation;
 use chrono::{Days, NaiveDate};
 use serde_json::{Value, json};
-use std::sync::Arc;
 
 /// The request for member 0 with another birth date, and one that is nobody's here.
 fn born(payer: &TestPayer, days: u64) -> Value {
@@ -28,53 +23,6 @@ fn born(payer: &TestPayer, days: u64) -> Value {
     body
 }
 
-fn caller() -> Caller {
-    Caller {
-        partner: PartnerRef {
-            id: "new-payer".into(),
-            npi: PARTNER_NPI.into(),
-            dialect: Dialect {
-                hrex: "1.1".into(),
-                pdex: "2.2".into(),
-                us_core: "6.1.0".into(),
-            },
-        },
-        client_id: "new-payer".into(),
-        scope: String::new(),
-        patient_id: None,
-        certificate_sha256: None,
-        jti_sha256: [3; 32],
-        token_sha256: [7; 32],
-        partner_version: 1,
-        correlation: Correlation::internal("r-1".into()),
-    }
-}
-
-/// The use case over the store of a payer whose server does not run.
-async fn context(payer: &TestPayer) -> Context {
-    let store = payer.place.open();
-    let guard = {
-        let store = store.clone();
-        tokio::task::spawn_blocking(move || Guard::open(&store, Limits::default()))
-    };
-    Context {
-        guard: Arc::new(guard.await.expect("runs").expect("a guard")),
-        matching: Arc::new(causeway::identity::Rules::default()),
-        review: causeway::context::ReviewTerms::default(),
-        store,
-        clock: Clock::fixed(chrono::Utc::now().timestamp_millis()),
-        ids: Ids::random(),
-        payer: Arc::new(Payer {
-            name: "Old Payer".into(),
-            npi: "1992000012".into(),
-            member_system: "http://old-payer.example/identifiers/member".into(),
-            umb_system: "http://old-payer.example/identifiers/umb".into(),
-            base_url: "https://localhost/fhir".into(),
-            time_zone: chrono_tz::America::New_York,
-        }),
-    }
-}
-
 fn asking(body: &Value) -> MatchRequest {
     MatchRequest {
         body: body.to_string().into_bytes().into(),
@@ -86,7 +34,7 @@ fn asking(body: &Value) -> MatchRequest {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t_c03_ten_thousand_guesses_yield_nothing_and_raise_the_alarm() {
     let (payer, _) = TestPayer::prepare(3);
-    let ctx = context(&payer).await;
+    let ctx = context(&payer, Clock::fixed(chrono::Utc::now().timestamp_millis())).await;
     let caller = caller();
     let (mut refused, mut turned_away) = (0, 0);
     for day in 0..10_000 {
@@ -206,7 +154,7 @@ async fn client_text(payer: &TestPayer, path: &str) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t_c03_guesses_at_once_are_counted_one_after_the_other() {
     let (payer, _) = TestPayer::prepare(3);
-    let ctx = context(&payer).await;
+    let ctx = context(&payer, Clock::fixed(chrono::Utc::now().timestamp_millis())).await;
     let caller = caller();
     let bodies: Vec<Value> = (0..48).map(|day| born(&payer, day)).collect();
     let tasks: Vec<_> = bodies

@@ -1,5 +1,6 @@
 //! `causeway identity`: requests against a roster and two files linked, by the program itself.
 
+use crate::support::payer::binary;
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -13,7 +14,7 @@ const QUERIES: &str = "query_id,first_name,middle_name,last_name,suffix,birth_da
     q2,Wilhelmina,,Farquhar,,1999-01-17,female,,,1 Nowhere Rd,Astoria,OR,97103,5550100999,,S99999901\n";
 
 fn causeway(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_causeway"))
+    Command::new(binary())
         .args(arguments)
         .current_dir(folder)
         .output()

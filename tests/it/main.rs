@@ -8,6 +8,7 @@ mod support;
 mod bad_input;
 mod batch;
 mod canary;
+mod changed_registration;
 mod clock_jump;
 mod configuration;
 mod conformance;

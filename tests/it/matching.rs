@@ -2,7 +2,7 @@
 //! how a decision is explained, trained from and measured.
 
 use crate::support::client::ALL_SCOPES;
-use crate::support::payer::TestPayer;
+use crate::support::payer::{TestPayer, binary};
 use crate::support::store::on_postgres;
 use causeway::error::Fault;
 use causeway::synth::Variation;
@@ -159,7 +159,7 @@ fn the_matcher_is_measured_over_a_store_of_its_own() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
-    let done = std::process::Command::new(env!("CARGO_BIN_EXE_causeway"))
+    let done = std::process::Command::new(binary())
         .args(["bench", "identity", "--members", "300", "--json"])
         .current_dir(folder.path())
         .output()

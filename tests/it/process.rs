@@ -1,6 +1,6 @@
 //! The program as a process: signals, closed streams, `--quiet`, and for whom the log is written.
 
-use crate::support::payer::TestPayer;
+use crate::support::payer::{TestPayer, binary};
 use crate::support::pki::Kind;
 use causeway::cli::Cli;
 use clap::CommandFactory as _;
@@ -41,7 +41,7 @@ const SIGTERM: u32 = 15;
 
 /// The program. A client that keeps its connection open must not hold a stop for long.
 fn program(home: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_causeway"));
+    let mut command = Command::new(binary());
     command
         .current_dir(home)
         .env_remove("DATABASE_URL")
@@ -332,7 +332,7 @@ async fn a_quiet_server_writes_nothing_but_errors_and_a_quiet_demo_neither() {
 /// Runs `serve` with a pseudo-terminal for its streams, until it is ready; what it wrote.
 fn at_a_terminal(payer: &TestPayer, environment: &[(&str, &str)]) -> String {
     let home = payer.home();
-    let line = format!("echo $$ > id; exec {} serve", env!("CARGO_BIN_EXE_causeway"));
+    let line = format!("echo $$ > id; exec {} serve", binary().display());
     let mut command = Command::new("script");
     command
         .args(["-qefc", &line, "/dev/null"])

@@ -1,5 +1,6 @@
 //! The store's promises: one owner, group commit that keeps neighbours apart, nothing half done.
 
+use crate::support::payer::binary;
 use crate::support::store::{Place, TestStore, on_postgres};
 use causeway::error::{Failure, Fault};
 use causeway::store::schema::operator_token;
@@ -173,7 +174,7 @@ fn a_file_that_is_no_database_is_a_damaged_store_to_every_command() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("causeway.db");
     std::fs::write(&file, "no database at all, ".repeat(1_000)).expect("a file");
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_causeway"))
+    let output = std::process::Command::new(binary())
         .args(["partner", "list"])
         .current_dir(folder.path())
         .env_remove("DATABASE_URL")

@@ -3,21 +3,15 @@
 use crate::support::client::{ALL_SCOPES, Client, Reply};
 use crate::support::desk::{Desk, decided, only_review, place_of};
 use crate::support::grants;
-use crate::support::payer::{PARTNER_URI, TestPayer};
+use crate::support::payer::TestPayer;
+use crate::support::use_case::{context, everything};
 use causeway::clock::Clock;
 use causeway::consent::{self, By};
-use causeway::context::{Context, Guard, Payer, ReviewTerms};
 use causeway::error::Fault;
-use causeway::ids::Ids;
 use causeway::ops::disclosures::{self, DisclosureFilter};
-use causeway::release::{Everything, Query, Terms};
-use causeway::security::tls::Revocations;
-use causeway::security::{Authority, Caller, Dialect, PartnerRef, PeerCertificate};
-use causeway::store::guesses::Limits;
 use causeway::synth::{self, Policy, Variation};
 use causeway::telemetry::Correlation;
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::time::Duration;
 
 const WHY: &str = "the member withdrew it by letter";
@@ -310,29 +304,6 @@ async fn a_command_beside_the_server_withdraws_in_the_name_of_its_user() {
     );
 }
 
-/// A partner, as the security layer would make it.
-fn caller() -> Caller {
-    Caller {
-        partner: PartnerRef {
-            id: "new-payer".into(),
-            npi: crate::support::payer::PARTNER_NPI.into(),
-            dialect: Dialect {
-                hrex: "1.1".into(),
-                pdex: "2.2".into(),
-                us_core: "6.1.0".into(),
-            },
-        },
-        client_id: "new-payer".into(),
-        scope: ALL_SCOPES.into(),
-        patient_id: None,
-        certificate_sha256: None,
-        jti_sha256: [7; 32],
-        token_sha256: [7; 32],
-        partner_version: 1,
-        correlation: Correlation::internal("request-1".into()),
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_running_record_is_broken_off_and_never_ends_as_if_it_were_whole() {
     let options = synth::Options {
@@ -357,42 +328,8 @@ async fn a_running_record_is_broken_off_and_never_ends_as_if_it_were_whole() {
         use diesel::RunQueryDsl as _;
         diesel::sql_query(statement).execute(&mut payer.db()).expect("a row");
     }
-    let store = payer.place.open();
-    let guard_store = store.clone();
-    let guard = tokio::task::spawn_blocking(move || Guard::open(&guard_store, Limits::default()));
-    let ctx = Context {
-        guard: Arc::new(guard.await.expect("a task").expect("a guard")),
-        store,
-        clock: Clock::System,
-        ids: Ids::random(),
-        payer: Arc::new(Payer {
-            name: "Old Payer".into(),
-            npi: "1992000012".into(),
-            member_system: "http://old-payer.example/identifiers/member".into(),
-            umb_system: "http://old-payer.example/identifiers/umb".into(),
-            base_url: "https://old-payer.example/fhir".into(),
-            time_zone: chrono_tz::America::New_York,
-        }),
-        review: ReviewTerms::default(),
-        matching: Arc::default(),
-    };
-    let url = "https://old-payer.example/fhir/x".to_owned();
-    let no_links = Box::new(|_| String::new());
-    let terms = Terms {
-        authority: Authority::new(Revocations::default()),
-        certificate: Some(PeerCertificate {
-            sha256: [0; 32],
-            uris: vec![PARTNER_URI.into()],
-            issuer_sha256: [0; 32],
-            serial: vec![1],
-            not_before_s: 0,
-            not_after_s: i64::MAX,
-        }),
-        longest: Duration::from_secs(60),
-    };
-    let mut running = Everything::begin(&ctx, &caller(), terms, &patient, Query::default(), url, no_links)
-        .await
-        .expect("a record");
+    let ctx = context(&payer, Clock::System).await;
+    let mut running = everything(&ctx, &patient).await;
     let first = running.next().await.expect("a piece").expect("not the end");
     let second = running.next().await.expect("a piece").expect("not the end");
     let bytes = first.len() + second.len();

@@ -55,6 +55,7 @@ impl Due {
 /// A connection as the HTTP library reads it.
 pub struct Turns {
     stream: TlsStream<Watched>,
+    /// Empty while nothing is held: thousands of connections wait for bytes that do not come.
     held: Box<[u8]>,
     from: usize,
     to: usize,
@@ -69,7 +70,7 @@ impl Turns {
     pub fn new(stream: TlsStream<Watched>) -> Turns {
         Turns {
             stream,
-            held: vec![0; HELD_BYTES].into_boxed_slice(),
+            held: Box::default(),
             from: 0,
             to: 0,
             ending: Ending::default(),
@@ -87,6 +88,9 @@ impl Turns {
         if self.from < self.to {
             return Poll::Ready(Ok(false));
         }
+        if self.held.is_empty() {
+            self.held = vec![0; HELD_BYTES].into_boxed_slice();
+        }
         let mut buffer = ReadBuf::new(&mut self.held);
         match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
             Poll::Ready(Ok(())) => {
@@ -94,7 +98,10 @@ impl Turns {
                 Poll::Ready(Ok(self.to == 0))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => {
+                self.held = Box::default();
+                Poll::Pending
+            }
         }
     }
 

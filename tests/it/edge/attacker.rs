@@ -1,17 +1,62 @@
-//! What an attacker does: connections from an address of its own, with TLS or without, and bytes as it likes.
+//! What an attacker does: connections from an address of its own, with TLS or without, and bytes as it likes. It looks at no
+//! certificate and makes the cheapest keys, so that an attack costs the server more than this machine's other work.
 
 use crate::support::payer::TestPayer;
 use crate::support::pki::Pair;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
 use socket2::{Domain, Socket, Type};
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 pub type Tls = StreamOwned<ClientConnection, TcpStream>;
+
+/// Takes every server for the right one.
+#[derive(Debug)]
+struct Anybody;
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        aws_lc_rs::default_provider()
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
 
 /// An attacker at one address, 127.0.0.`last`. Clones share its TLS configuration.
 #[derive(Clone)]
@@ -24,16 +69,21 @@ pub struct Attacker {
 
 impl Attacker {
     pub fn at(payer: &TestPayer, last: u8, identity: Option<&Pair>, alpn: &[&str]) -> Attacker {
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let certificate = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).expect("a certificate");
-        let mut roots = RootCertStore::empty();
-        roots.add(certificate(&payer.pki.ca)).expect("a root");
-        let builder = ClientConfig::builder().with_root_certificates(roots);
+        let provider = CryptoProvider {
+            kx_groups: vec![aws_lc_rs::kx_group::X25519],
+            ..aws_lc_rs::default_provider()
+        };
+        let builder = ClientConfig::builder_with_provider(Arc::new(provider))
+            .with_safe_default_protocol_versions()
+            .expect("versions of TLS")
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Anybody));
         let config = match identity {
             None => Ok(builder.with_no_client_auth()),
             Some(pair) => {
+                let chain = CertificateDer::from_pem_slice(pair.certificate.as_bytes()).expect("a certificate");
                 let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).expect("a key");
-                builder.with_client_auth_cert(vec![certificate(&pair.certificate)], key)
+                builder.with_client_auth_cert(vec![chain], key)
             }
         };
         let mut config = config.expect("a configuration");
@@ -93,6 +143,33 @@ impl Attacker {
     }
 }
 
+/// So many connections at once from `addresses` in turn, each after `first` was done on it; those that the server let in.
+pub fn many(
+    attacker: &Attacker,
+    number: u16,
+    addresses: u16,
+    first: impl Fn(u16, &mut Tls) -> io::Result<()> + Sync,
+) -> Vec<Tls> {
+    let next = AtomicU16::new(0);
+    let held = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    if n >= number {
+                        break;
+                    }
+                    let own = attacker.moved(attacker.last + (n % addresses) as u8);
+                    let opened = own.open().and_then(|mut stream| first(n, &mut stream).map(|()| stream));
+                    held.lock().unwrap().extend(opened);
+                }
+            });
+        }
+    });
+    held.into_inner().unwrap()
+}
+
 /// The status of the next answer, read no further than to the end of its head.
 pub fn status(stream: &mut Tls) -> io::Result<u16> {
     let mut head = Vec::new();
@@ -132,12 +209,16 @@ pub fn drip(stream: &mut Tls, piece: &[u8], at_most: Duration) -> (Duration, Str
     (begun.elapsed(), String::from_utf8_lossy(&said).into_owned())
 }
 
-/// Whether the server has closed this connection by now.
+/// Whether the server has closed this connection by now. What came before the end is read and thrown away.
 pub fn is_closed(socket: &mut TcpStream) -> bool {
     let short = Some(Duration::from_millis(1));
     socket.set_read_timeout(short).expect("a socket option");
-    match socket.read(&mut [0; 1024]) {
-        Ok(read) => read == 0,
-        Err(error) => !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut),
+    let mut bytes = [0; 4096];
+    loop {
+        match socket.read(&mut bytes) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(error) => return !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut),
+        }
     }
 }

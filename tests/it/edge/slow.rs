@@ -1,8 +1,8 @@
 //! Peers that are slow on purpose: heads and bodies that drip, and readers that do not read.
 
-use super::attacker::{Attacker, drip, is_closed, status};
+use super::attacker::{Attacker, Tls, drip, is_closed, many, status};
 use super::victims::Scene;
-use crate::support::payer::{TestPayer, today};
+use crate::support::payer::{TestPayer, is_optimised, today};
 use causeway::synth;
 use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
@@ -17,6 +17,7 @@ const SOON: Duration = Duration::from_secs(8);
 #[tokio::test]
 async fn t_b06_a_second_head_that_drips_and_a_body_that_drips_after_its_refusal_end_in_time() {
     let scene = Scene::open(&SHORT).await;
+    let idle = scene.idle().await;
     let attacker = Attacker::at(&scene.payer, 2, None, &[]);
     let open = || attacker.open().expect("a connection");
 
@@ -44,7 +45,7 @@ async fn t_b06_a_second_head_that_drips_and_a_body_that_drips_after_its_refusal_
         let (head, said) = drip(&mut first, b"G", Duration::from_secs(20));
         (took, body, head, said)
     });
-    scene.served("meanwhile", Duration::from_secs(4)).await;
+    scene.holds(&idle).await;
     let (second, body, head, said) = dripping.join().expect("an attacker");
     println!("second head {second:?}, body after 401 {body:?}, first head {head:?} {said:?}");
     for took in [second, body, head] {
@@ -52,40 +53,60 @@ async fn t_b06_a_second_head_that_drips_and_a_body_that_drips_after_its_refusal_
     }
     assert!(is_closed(&mut silent.sock) || drip(&mut silent, b"", SOON).0 < SOON);
     assert!(scene.metric("causeway_slow_peers_total{reason=\"head\"}") >= 1.0);
+    scene.recovers(&idle).await;
 }
 
 #[tokio::test]
-async fn t_b06_http2_prefaces_and_idle_connections_end_in_time() {
+async fn t_b06_idle_connections_end_in_time() {
     let mut limits = SHORT;
     limits[1].1 = "2";
     let scene = Scene::open(&limits).await;
     let attacker = Attacker::at(&scene.payer, 2, None, &[]);
-    let mut held = Vec::new();
-    for n in 0..60 {
-        let mut stream = attacker.open().expect("a connection");
-        match n % 3 {
-            0 => stream
-                .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-                .expect("a preface"),
-            1 => {}
-            _ => {
-                let get = b"GET /.well-known/jwks.json HTTP/1.1\r\nhost: localhost\r\n\r\n";
-                stream.write_all(get).expect("a request");
-                assert_eq!(status(&mut stream).expect("an answer"), 200);
-            }
-        }
-        held.push(stream.sock);
-    }
-    // More than its share: closed at once.
-    let more: Vec<_> = (0..40).filter_map(|_| attacker.connect().ok()).collect();
-    scene.served("meanwhile", Duration::from_secs(5)).await;
-    drop(more);
-    // What has come is read first: the end is behind it.
+    let mut held = many(&attacker, 30, 1, |_, stream| {
+        stream.write_all(b"GET /.well-known/jwks.json HTTP/1.1\r\nhost: localhost\r\n\r\n")?;
+        assert_eq!(status(stream)?, 200);
+        Ok(())
+    });
+    assert_eq!(held.len(), 30);
+    all_end(&mut held);
+}
+
+/// Waits for the end of all, as long as it may take.
+fn all_end(held: &mut Vec<Tls>) {
     let begun = Instant::now();
-    while !held.iter_mut().all(is_closed) {
-        assert!(begun.elapsed() < SOON, "some are still open");
+    loop {
+        held.retain_mut(|stream| !is_closed(&mut stream.sock));
+        if held.is_empty() {
+            return;
+        }
+        assert!(begun.elapsed() < SOON, "{} are still open", held.len());
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+#[tokio::test]
+async fn t_b06_http2_prefaces_and_silent_connections_end_in_time() {
+    let scene = Scene::open(&SHORT).await;
+    let idle = scene.idle().await;
+    let attacker = Attacker::at(&scene.payer, 2, None, &["h2", "http/1.1"]);
+    // All but one in fifteen are prefaces; the others say nothing.
+    let (number, addresses) = if is_optimised() { (2_250, 36) } else { (600, 10) };
+    let own = attacker.clone();
+    let opening = std::thread::spawn(move || {
+        many(&own, number, addresses, |n, stream| match n % 15 {
+            0 => Ok(()),
+            _ => stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+        })
+    });
+    // More than the share of an address: closed at once.
+    let own = attacker.moved(98);
+    let more: Vec<_> = (0..140).filter_map(|_| own.connect().ok()).collect();
+    scene.holds(&idle).await;
+    drop(more);
+    let mut held = opening.join().expect("an attacker");
+    println!("{} of {number} were opened", held.len());
+    all_end(&mut held);
+    scene.recovers(&idle).await;
 }
 
 #[tokio::test]
@@ -98,6 +119,7 @@ async fn t_b06_a_reader_that_never_reads_is_cut_off_and_its_disclosure_ends_as_f
         ..synth::Options::default()
     });
     let scene = Scene::of(payer, client, &[]).await;
+    let idle = scene.idle().await;
     let token = scene.token();
     let reader = Attacker::at(&scene.payer, 6, Some(scene.pair()), &[]).narrow();
     let mut stream = reader.open().expect("a connection");
@@ -113,7 +135,7 @@ async fn t_b06_a_reader_that_never_reads_is_cut_off_and_its_disclosure_ends_as_f
             .payer
             .count("ledger_entry WHERE correlation_id = 'never-read' AND action = 'disclosure.completed'")
     };
-    scene.served("meanwhile", Duration::from_secs(8)).await;
+    scene.holds(&idle).await;
     while count() == 0 {
         assert!(
             begun.elapsed() < Duration::from_secs(25),
@@ -130,5 +152,5 @@ async fn t_b06_a_reader_that_never_reads_is_cut_off_and_its_disclosure_ends_as_f
     while let Ok(read @ 1..) = stream.read(&mut rest) {
         assert!(read > 0);
     }
-    scene.assert_memory("after it");
+    scene.recovers(&idle).await;
 }

@@ -2,16 +2,39 @@
 
 use crate::support::assertion::ClientKey;
 use crate::support::client::{ALL_SCOPES, Client};
-use crate::support::payer::{PARTNER_URI, TestPayer};
+use crate::support::payer::{PARTNER_URI, TestPayer, is_optimised};
 use crate::support::pki::{Kind, Pair};
 use causeway::synth::Variation;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// Longest time for one request on a fresh connection: one second, and slack for a debug build on a machine with other work.
-const LONGEST: Duration = Duration::from_secs(3);
-/// Most that the server's memory may grow.
+/// What is asked of a server under attack.
+struct Promise {
+    /// Longest time for one request on a fresh connection.
+    longest: Duration,
+    /// A median below this is good whatever it was before.
+    quick: Duration,
+}
+
+/// One second, and three times the median of before. A build that is not optimised has slack, on a machine with other work.
+fn promise() -> Promise {
+    let (longest, quick) = if is_optimised() { (1_000, 20) } else { (3_000, 100) };
+    Promise {
+        longest: Duration::from_millis(longest),
+        quick: Duration::from_millis(quick),
+    }
+}
+
+/// Most that the server's memory may grow, and most of it that may be left some seconds after.
 const GROWTH: u64 = 64 * 1024 * 1024;
+const LEFT: u64 = 32 * 1024 * 1024;
+/// How long the victims are looked at: before, at once during an attack, and after it.
+const BEFORE: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_secs(3);
+const AFTER: Duration = Duration::from_secs(5);
+
+/// The medians of what the victims ask, each on a fresh connection: a read with mutual TLS, a token and a search without.
+pub type Medians = [Duration; 3];
 
 /// A payer, its partner with mutual TLS and its partner without, at addresses of their own.
 pub struct Scene {
@@ -110,22 +133,63 @@ impl Scene {
         [first, second - first, begun.elapsed() - second]
     }
 
-    /// Asks for `time`; the median and the longest of all answers.
-    pub async fn served(&self, what: &str, time: Duration) -> (Duration, Duration) {
+    /// Asks for `time`, each request in its time; the medians.
+    pub async fn served(&self, what: &str, time: Duration) -> Medians {
         let begun = Instant::now();
-        let mut took = Vec::new();
+        let mut took: [Vec<Duration>; 3] = Default::default();
+        let mut grown = 0;
         while begun.elapsed() < time {
-            took.extend(self.ask().await);
+            for (all, one) in took.iter_mut().zip(self.ask().await) {
+                all.push(one);
+            }
+            grown = grown.max(self.grown());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        took.sort_unstable();
-        let (median, longest) = (took[took.len() / 2], took[took.len() - 1]);
+        let medians = took.each_mut().map(|all| {
+            all.sort_unstable();
+            all[all.len() / 2]
+        });
+        let longest = took.iter().filter_map(|all| all.last()).max().expect("a request");
         println!(
-            "{what}: {} requests, median {median:?}, longest {longest:?}",
-            took.len()
+            "{what}: {} rounds, medians {medians:?}, longest {longest:?}, memory {} MiB + {} KiB",
+            took[0].len(),
+            self.before >> 20,
+            grown >> 10
         );
-        assert!(longest < LONGEST, "{what}: {longest:?}");
-        (median, longest)
+        assert!(*longest < promise().longest, "{what}: {longest:?}");
+        assert!(grown < GROWTH, "{what}: memory grew by {} MiB", grown >> 20);
+        medians
+    }
+
+    /// The medians before an attack.
+    pub async fn idle(&self) -> Medians {
+        self.served("idle", BEFORE).await
+    }
+
+    /// The same during an attack: each answer in its time, and no median more than three times as long as before.
+    pub async fn holds(&self, idle: &Medians) {
+        self.keeps("under attack", LOOK, idle).await;
+    }
+
+    /// The same for some seconds after it, and the memory is given back.
+    pub async fn recovers(&self, idle: &Medians) {
+        self.keeps("after it", AFTER, idle).await;
+        let left = self.grown();
+        assert!(left < LEFT, "{} MiB are left", left >> 20);
+    }
+
+    /// Of three looks one must be of a moment in which the machine had no other work.
+    async fn keeps(&self, what: &str, time: Duration, idle: &Medians) {
+        let mut seen = Vec::new();
+        while seen.len() < 3 {
+            let medians = self.served(what, time).await;
+            let holds = |(now, before): (&Duration, &Duration)| *now <= (*before * 3).max(promise().quick);
+            if medians.iter().zip(idle).all(holds) {
+                return;
+            }
+            seen.push(medians);
+        }
+        panic!("{what}: medians {seen:?}, before {idle:?}");
     }
 
     /// Bytes of the server that are resident.
@@ -136,11 +200,9 @@ impl Scene {
         kib.expect("a number") * 1024
     }
 
-    #[track_caller]
-    pub fn assert_memory(&self, what: &str) {
-        let grown = self.memory().saturating_sub(self.before);
-        println!("{what}: memory {} MiB, grown by {} KiB", self.before >> 20, grown >> 10);
-        assert!(grown < GROWTH, "{what}: grown by {} MiB", grown >> 20);
+    /// Bytes by which that grew since the attack began.
+    fn grown(&self) -> u64 {
+        self.memory().saturating_sub(self.before)
     }
 
     /// A figure of `/metrics`.

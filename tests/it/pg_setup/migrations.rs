@@ -104,7 +104,6 @@ fn an_import_waits_for_another_import_as_long_as_that_takes() {
         return;
     }
     let desk = Desk::at(&postgres::fresh_database());
-    desk.run(&["migrate"]).ends_with(0, &[]);
     let line = "{\"resourceType\":\"Organization\",\"id\":\"o\",\"name\":\"One\"}\n";
     std::fs::write(desk.home.path().join("one.ndjson"), line).expect("a file");
     // The first command brings the fresh store up, under the same lock.

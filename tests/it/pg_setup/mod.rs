@@ -10,6 +10,7 @@ mod roles;
 mod servers;
 mod standby;
 
+use crate::support::payer::binary;
 use crate::support::postgres;
 use causeway::store::Db;
 use diesel::connection::SimpleConnection as _;
@@ -49,7 +50,7 @@ impl Desk {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_causeway"));
+        let mut command = Command::new(binary());
         command
             .args(arguments)
             .current_dir(self.home.path())

@@ -1,13 +1,14 @@
-//! Two processes on one database through all of the trouble, under a storm of matches: nothing acknowledged is lost or doubled, and
-//! no answer is wrong.
+//! Two processes on one database through all of the trouble, under a storm of matches and reads: nothing acknowledged is lost or
+//! doubled, no answer is wrong, and every disclosure has its end.
 
-use super::{is_ready, proxied};
-use crate::support::client::{Client, MATCH_SCOPE};
-use crate::support::payer::TestPayer;
-use crate::support::postgres;
-use crate::support::store::on_postgres;
-use causeway::store::Db;
-use causeway::synth::Variation;
+use super::is_ready;
+use super::proxy::Proxy;
+use crate::support::client::{ALL_SCOPES, Client};
+use crate::support::payer::{TestPayer, binary, is_optimised, today};
+use crate::support::postgres::Own;
+use crate::support::store::{Place, on_postgres};
+use causeway::store::{Db, StoreUrl};
+use causeway::synth::{self, Variation};
 use diesel::connection::SimpleConnection as _;
 use std::collections::HashSet;
 use std::net::TcpListener;
@@ -18,11 +19,26 @@ use std::time::{Duration, Instant};
 
 const CLIENTS: usize = 6;
 const MEMBERS: u64 = 20;
-const RECOVERED: Duration = Duration::from_secs(8);
+const TROUBLES: [&str; 8] = [
+    "silence",
+    "cut",
+    "refuse",
+    "lock",
+    "terminate",
+    "a crash of the database, which others told not to sync",
+    "a crash of one process, and somebody's lock on upgrades",
+    "silence for good",
+];
+
+/// From the trouble's end to good answers of both; with slack for a build that is not optimised.
+fn recovered() -> Duration {
+    Duration::from_secs(if is_optimised() { 5 } else { 8 })
+}
 
 /// A second process beside a payer's own, on the same database.
 struct Second {
     child: Child,
+    ports: [u16; 2],
     origin: String,
     ops: String,
 }
@@ -30,8 +46,19 @@ struct Second {
 impl Second {
     async fn start(payer: &TestPayer, url: &str) -> Second {
         let listeners = [0, 0].map(|any| TcpListener::bind(("127.0.0.1", any)).expect("a free port"));
-        let [fhir, ops] = listeners.map(|listener| listener.local_addr().expect("an address").port());
-        let child = Command::new(env!("CARGO_BIN_EXE_causeway"))
+        let ports = listeners.map(|listener| listener.local_addr().expect("an address").port());
+        let second = Second {
+            child: Second::spawn(payer, url, ports),
+            ports,
+            origin: format!("https://localhost:{}", ports[0]),
+            ops: format!("http://127.0.0.1:{}", ports[1]),
+        };
+        super::until_ready(&second.ops, Duration::from_secs(20)).await;
+        second
+    }
+
+    fn spawn(payer: &TestPayer, url: &str, [fhir, ops]: [u16; 2]) -> Child {
+        Command::new(binary())
             .current_dir(payer.home())
             .args(["serve", "--quiet", "--log-file", "second.log"])
             .env("DATABASE_URL", url)
@@ -40,14 +67,14 @@ impl Second {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
-            .expect("the second server starts");
-        let second = Second {
-            child,
-            origin: format!("https://localhost:{fhir}"),
-            ops: format!("http://127.0.0.1:{ops}"),
-        };
-        super::until_ready(&second.ops, Duration::from_secs(20)).await;
-        second
+            .expect("the second server starts")
+    }
+
+    /// `kill -9`, and started again at once.
+    fn crash(&mut self, payer: &TestPayer, url: &str) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.child = Second::spawn(payer, url, self.ports);
     }
 }
 
@@ -90,7 +117,87 @@ async fn ask(client: &Client, token: &str, bodies: &[Vec<u8>], seen: &Seen) {
                 seen.unknown.lock().unwrap().push(number);
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            Err(_) => seen.unknown.lock().unwrap().push(number),
+            Err(_) => {
+                seen.unknown.lock().unwrap().push(number);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+}
+
+/// Reads a member's record again and again; the ids of those requests.
+async fn read(client: &Client, token: &str, patient: &str, seen: &Seen) -> Vec<String> {
+    let mut names = Vec::new();
+    while !seen.over.load(Ordering::Relaxed) {
+        let name = format!("read-{}", names.len());
+        let asked = client
+            .http
+            .get(format!("{}/fhir/Patient/{patient}/$everything", client.origin))
+            .bearer_auth(token)
+            .header("X-Correlation-Id", &name)
+            .send();
+        if let Ok(reply) = asked.await {
+            assert!(matches!(reply.status().as_u16(), 200 | 429 | 503), "{}", reply.status());
+            let _ = reply.bytes().await;
+        }
+        names.push(name);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    names
+}
+
+/// Makes this trouble, and ends it.
+async fn trouble(name: &str, payer: &TestPayer, cluster: &Own, proxy: &Proxy, second: &mut Second, url: &str) {
+    match name {
+        "silence" => {
+            proxy.silent();
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            proxy.forward();
+        }
+        "cut" => proxy.cut(),
+        "refuse" => {
+            proxy.refuse();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            proxy.forward();
+        }
+        "lock" => {
+            let mut other = payer.db();
+            let Db::Pg(holder) = &mut other else { unreachable!() };
+            holder
+                .batch_execute("BEGIN; LOCK TABLE grants, access_token, partner IN ACCESS EXCLUSIVE MODE")
+                .expect("a lock");
+            tokio::time::sleep(Duration::from_millis(3_500)).await;
+            holder.batch_execute("ROLLBACK").expect("let go");
+        }
+        "terminate" => {
+            cluster.execute(&["SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"]);
+        }
+        "a crash of the database, which others told not to sync" => {
+            cluster.execute(&[
+                "ALTER SYSTEM SET synchronous_commit = off",
+                "ALTER SYSTEM SET wal_writer_delay = '10s'",
+                "SELECT pg_reload_conf()",
+            ]);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            cluster.crash();
+            // No process starts on it as it is.
+            cluster.execute(&[
+                "ALTER SYSTEM RESET synchronous_commit",
+                "ALTER SYSTEM RESET wal_writer_delay",
+                "SELECT pg_reload_conf()",
+            ]);
+        }
+        "a crash of one process, and somebody's lock on upgrades" => {
+            let mut holder = cluster.connect();
+            holder
+                .batch_execute("SELECT pg_advisory_lock(4919772)")
+                .expect("a lock");
+            second.crash(payer, url);
+            tokio::time::sleep(Duration::from_secs(4)).await;
+        }
+        _ => {
+            proxy.silence_what_stands();
+            tokio::time::sleep(Duration::from_secs(7)).await;
         }
     }
 }
@@ -100,11 +207,24 @@ async fn two_processes_go_through_all_of_it_and_lose_nothing() {
     if !on_postgres() {
         return;
     }
-    let (mut payer, client) = TestPayer::prepare(MEMBERS);
-    let (proxy, url) = proxied(&payer);
+    let cluster = Own::start();
+    let place = Place {
+        url: StoreUrl::parse(&cluster.url("postgres")).expect("an address"),
+        folder: tempfile::tempdir().expect("a folder"),
+    };
+    let members = synth::Options {
+        members: MEMBERS,
+        resources_per_member: 8,
+        as_of: today(),
+        ..synth::Options::default()
+    };
+    let (mut payer, client) = TestPayer::prepare_in(place, members);
+    let proxy = Proxy::start(cluster.folder());
+    let url = proxy.url("postgres");
     payer.serve_with(&[("DATABASE_URL", &url)]);
-    let second = Second::start(&payer, &url).await;
-    let token = client.token(MATCH_SCOPE).await;
+    let mut second = Second::start(&payer, &url).await;
+    let token = client.token(ALL_SCOPES).await;
+    let (patient, _) = client.matched(&token, &payer.request(2, Variation::Exact)).await;
     let other = Client {
         http: client.http.clone(),
         id: client.id.clone(),
@@ -125,47 +245,14 @@ async fn two_processes_go_through_all_of_it_and_lose_nothing() {
         })
         .collect();
 
-    let name = payer.place.url_text();
-    let name = name
-        .trim_start_matches("postgres:///")
-        .split('?')
-        .next()
-        .expect("a name")
-        .to_owned();
-    for trouble in ["silence", "cut", "refuse", "lock", "terminate", "silence for good"] {
+    let reads = {
+        let (client, token, seen) = (Arc::clone(&clients[0]), token.clone(), Arc::clone(&seen));
+        tokio::spawn(async move { read(&client, &token, &patient, &seen).await })
+    };
+
+    for name in TROUBLES {
         tokio::time::sleep(Duration::from_millis(500)).await;
-        match trouble {
-            "silence" => {
-                proxy.silent();
-                tokio::time::sleep(Duration::from_secs(3)).await;
-                proxy.forward();
-            }
-            "cut" => proxy.cut(),
-            "refuse" => {
-                proxy.refuse();
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                proxy.forward();
-            }
-            "lock" => {
-                let mut other = payer.db();
-                let Db::Pg(holder) = &mut other else { unreachable!() };
-                holder
-                    .batch_execute("BEGIN; LOCK TABLE grants IN ACCESS EXCLUSIVE MODE")
-                    .expect("a lock");
-                tokio::time::sleep(Duration::from_millis(3_500)).await;
-                holder.batch_execute("ROLLBACK").expect("let go");
-            }
-            "terminate" => postgres::execute(
-                "postgres",
-                &format!(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}' AND pid <> pg_backend_pid()"
-                ),
-            ),
-            _ => {
-                proxy.silence_what_stands();
-                tokio::time::sleep(Duration::from_secs(7)).await;
-            }
-        }
+        trouble(name, &payer, &cluster, &proxy, &mut second, &url).await;
         let (ended, good) = (Instant::now(), seen.good.load(Ordering::Relaxed));
         loop {
             let fresh = seen.good.load(Ordering::Relaxed) - good;
@@ -173,19 +260,40 @@ async fn two_processes_go_through_all_of_it_and_lose_nothing() {
                 break;
             }
             assert!(
-                ended.elapsed() < RECOVERED,
-                "{trouble}: {fresh} good answers since\n{}",
+                ended.elapsed() < recovered(),
+                "{name}: {fresh} good answers since\n{}",
                 payer.log()
             );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        eprintln!("{trouble}: good answers again {:?} after its end", ended.elapsed());
+        eprintln!("{name}: good answers again {:?} after its end", ended.elapsed());
     }
     seen.over.store(true, Ordering::Relaxed);
     for task in storm {
         task.await.expect("no assertion failed");
     }
+    let reads = reads.await.expect("no assertion failed");
     settle(&payer, &clients[0], &token, &bodies, &seen).await;
+    // What a cut connection could not write was written since.
+    let (mut begun, deadline) = (0, Instant::now() + recovered());
+    for name in &reads {
+        loop {
+            let count = |action: &str| {
+                payer.count(&format!(
+                    "ledger_entry WHERE correlation_id = '{name}' AND action = '{action}'"
+                ))
+            };
+            let (begins, ends) = (count("disclosure.begun"), count("disclosure.completed"));
+            if begins == ends {
+                begun += begins;
+                break;
+            }
+            assert!(Instant::now() < deadline, "{name}: {begins} begun, {ends} ended");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    assert!(begun > 50, "{begun} of {} reads were begun", reads.len());
+    eprintln!("{begun} of {} reads were begun, and each has its end", reads.len());
 }
 
 /// Asks again for what had no good answer, with the same key, and counts what is there.

@@ -11,4 +11,5 @@ pub mod pki;
 pub mod postgres;
 pub mod small_disk;
 pub mod store;
+pub mod use_case;
 pub mod wire;

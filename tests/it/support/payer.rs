@@ -311,10 +311,20 @@ pub fn today() -> chrono::NaiveDate {
         .date_naive()
 }
 
-/// The program under test; `CAUSEWAY_TEST_PROGRAM` names another build of it, for much data.
-pub fn program(home: &Path) -> Command {
+/// The program under test; `CAUSEWAY_TEST_PROGRAM` names another build of it: for much data, for figures, or an older one.
+pub fn binary() -> PathBuf {
     let built = std::env::var_os("CAUSEWAY_TEST_PROGRAM").map(PathBuf::from);
-    let mut command = Command::new(built.unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_causeway"))));
+    built.unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_causeway")))
+}
+
+/// Whether the program under test is an optimised build, from which more is asked than from one that is not.
+pub fn is_optimised() -> bool {
+    std::env::var_os("CAUSEWAY_TEST_PROGRAM").is_some() || !cfg!(debug_assertions)
+}
+
+/// A command of the program under test in this folder.
+pub fn program(home: &Path) -> Command {
+    let mut command = Command::new(binary());
     command
         .current_dir(home)
         .env_remove("DATABASE_URL")

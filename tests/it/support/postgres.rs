@@ -73,26 +73,29 @@ pub fn binaries() -> Option<PathBuf> {
         .or_else(|| std::env::split_paths(&std::env::var_os("PATH")?).find(|folder| folder.join("initdb").exists()))
 }
 
+/// A shell with this script. PostgreSQL refuses to run as root.
+fn as_its_user(script: &str) -> Command {
+    if !rustix::process::geteuid().is_root() {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        return command;
+    }
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let user = if users.lines().any(|line| line.starts_with("postgres:")) {
+        "postgres"
+    } else {
+        "nobody"
+    };
+    let mut command = Command::new("runuser");
+    command.args(["-u", user, "--", "sh", "-c", script]);
+    command
+}
+
 fn start() -> Cluster {
     let binaries = binaries()
         .expect("CAUSEWAY_TEST_STORE=postgres needs PostgreSQL's initdb and pg_ctl: install the package `postgresql`");
     let path = format!("{}:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", binaries.display());
-    // PostgreSQL refuses to run as root.
-    let mut command = if rustix::process::geteuid().is_root() {
-        let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-        let user = if users.lines().any(|line| line.starts_with("postgres:")) {
-            "postgres"
-        } else {
-            "nobody"
-        };
-        let mut command = Command::new("runuser");
-        command.args(["-u", user, "--", "sh", "-c", KEEPER]);
-        command
-    } else {
-        let mut command = Command::new("sh");
-        command.args(["-c", KEEPER]);
-        command
-    };
+    let mut command = as_its_user(KEEPER);
     let mut keeper = command
         .env("PATH", path)
         .current_dir("/")
@@ -129,6 +132,20 @@ impl Own {
     /// The address of database `name` in it.
     pub fn url(&self, name: &str) -> String {
         format!("postgres:///{name}?host={}&user=postgres", self.0.folder.display())
+    }
+
+    /// Ends it as a crash does, and starts it again: what it was not sure to keep is lost.
+    pub fn crash(&self) {
+        let control = binaries().expect("PostgreSQL is installed").join("pg_ctl");
+        let home = self.0.folder.display();
+        let line = format!(
+            "cd / && {} -D {home}/data -m immediate -w -t 60 -l {home}/server.log \
+             -o '-k {home} -c listen_addresses= -c max_connections=300' restart",
+            control.display()
+        );
+        let mut command = as_its_user(&line);
+        let ended = command.stdin(Stdio::null()).stdout(Stdio::null()).status();
+        assert!(ended.expect("a shell").success(), "the cluster does not start again");
     }
 
     /// A plain connection to database `postgres`.
