@@ -197,7 +197,8 @@ impl Looked {
             return Err(self.lacks("SELECT", &["__diesel_schema_migrations"]));
         }
         self.state = migrate::state(&mut self.db)?;
-        if !self.exists && !(self.state.unknown.is_empty() && self.state.applied.is_empty()) {
+        let is_fresh = self.state.unknown.is_empty() && self.state.applied.is_empty();
+        if !(self.exists || is_fresh) {
             return Err(unfit(format!(
                 "Schema {} of the database belongs to another program, whose migrations it has: give the store a schema of its own with store.schema.",
                 self.schema
