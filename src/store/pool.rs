@@ -25,6 +25,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// Calls that were given up and have not ended yet; with so many only a call now and then is begun, to see whether the database
 /// answers again.
 const HANGING: usize = 64;
+/// With so many of them no answer lets the others follow: their threads are taken from those that serve.
+const HANGING_MOST: usize = 4 * HANGING;
 /// Longest time between two such calls.
 const PROBE: Duration = Duration::from_secs(30);
 /// A connection that lay idle so long is asked first whether it still stands: what ends it in between (a restart, a balancer, a time
@@ -67,6 +69,8 @@ struct State {
     answered: Option<Instant>,
     /// When a call was last let through though too many hang, while that one is out.
     probed: Option<Instant>,
+    /// When a look at what the database promises began that has not ended yet.
+    checking: Option<Instant>,
     next: u64,
 }
 
@@ -74,7 +78,8 @@ impl State {
     /// Whether another call may begin. With many hanging calls one goes ahead, the less often the more of them hang; when it is
     /// answered, the others follow.
     fn lets_begin(&mut self) -> bool {
-        if self.hanging < HANGING || self.answered > self.given_up {
+        let is_answered = self.answered > self.given_up && self.hanging < HANGING_MOST;
+        if self.hanging < HANGING || is_answered {
             return true;
         }
         let more = u64::try_from(self.hanging - HANGING).unwrap_or(u64::MAX);
@@ -388,5 +393,8 @@ mod tests {
         assert!(state.lets_begin() && state.lets_begin(), "it was answered");
         state.given_up = Some(Instant::now());
         assert!(!state.lets_begin(), "silent again");
+        state.answered = Some(Instant::now());
+        state.hanging = HANGING_MOST;
+        assert!(!state.lets_begin(), "too many threads hang");
     }
 }

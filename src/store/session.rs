@@ -76,7 +76,8 @@ impl Promises {
 
 /// Whether a value of `lc_messages` gives English messages.
 pub(super) fn is_english(language: &str) -> bool {
-    language.is_empty() || language.starts_with("en") || language.starts_with('C') || language == "POSIX"
+    let begins = ["en", "English", "C."].iter().any(|begin| language.starts_with(begin));
+    begins || matches!(language, "" | "C" | "POSIX")
 }
 
 /// Whether a value of `synchronous_commit` keeps what was acknowledged.

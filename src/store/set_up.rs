@@ -17,8 +17,8 @@ use std::time::Duration;
 const UNLIMITED: &str = "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0; \
     SET idle_session_timeout = 0; SET TIME ZONE 'UTC'; SET client_min_messages = warning; SET application_name = 'causeway migrate';";
 
-/// Longest time to look at a database. Who connects may be answered by a balancer behind which nothing answers.
-const LOOK: Duration = Duration::from_secs(15);
+/// Longest time to look at a database, all its hosts included. A balancer may take a connection behind which nothing answers.
+const LOOK: Duration = Duration::from_secs(30);
 
 /// PostgreSQL cuts longer names off.
 const NAME_BYTES: usize = 63;
@@ -136,7 +136,7 @@ impl Looked {
     /// Looks at the database at `address`: whether it can hold a store, and what is in `schema`, or else where the search path leads.
     ///
     /// # Errors
-    /// As [`postgres`]; [`Fault::StoreUnavailable`] when it does not answer within 15 seconds.
+    /// As [`postgres`]; [`Fault::StoreUnavailable`] when it does not answer within 30 seconds.
     pub fn at(address: &str, schema: Option<&str>) -> Result<Looked, Failure> {
         let (address, schema) = (address.to_owned(), schema.map(str::to_owned));
         let (done, look) = std::sync::mpsc::sync_channel(1);
@@ -440,9 +440,18 @@ mod tests {
 
     #[test]
     fn a_server_that_speaks_another_language_is_refused_by_name() {
-        for good in ["", "C", "C.UTF-8", "POSIX", "en_US.UTF-8", "en_GB"] {
+        for good in [
+            "",
+            "C",
+            "C.UTF-8",
+            "POSIX",
+            "en_US.UTF-8",
+            "en_GB",
+            "English_United States.1252",
+        ] {
             demand_english(good, "causeway").expect("English");
         }
+        demand_english("Catalan_Spain.1252", "causeway").expect_err("Catalan");
         let refused = demand_english("de_DE.utf8", "causeway").expect_err("German");
         assert_eq!(refused.fault(), Fault::StoreUnfit);
         assert!(

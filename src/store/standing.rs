@@ -101,8 +101,8 @@ pub fn grant(url: &StoreUrl, schema: Option<&str>, grant: Grant, role: &str) -> 
     })?;
     if looked.may_change_the_ledger(role)? {
         return Err(unfit(format!(
-            "Role {role} has its rights, and more: it may still change or delete entries of {}.ledger_entry, by a grant to PUBLIC or to a \
-             role that it is a member of. Revoke that, and run this again.",
+            "Role {role} has its rights, and more: it may still change or delete entries of {}.ledger_entry. It is a superuser, or has that \
+             by a grant to PUBLIC or to a role that it is a member of. Take that away, and run this again.",
             looked.schema
         )));
     }

@@ -15,6 +15,8 @@ const IDLE: Duration = Duration::from_secs(600);
 /// Time between looks at the calls that are out, and between looks at what the database promises.
 const TICK: Duration = Duration::from_millis(200);
 const CHECK: Duration = Duration::from_secs(2);
+/// How long a look may hang before another one is begun beside it.
+const CHECK_HANGS: Duration = Duration::from_secs(10);
 
 /// Looks after a pool until it goes. It never waits for the database itself.
 pub(super) fn watch(pool: &Weak<Shared>) {
@@ -28,10 +30,14 @@ pub(super) fn watch(pool: &Weak<Shared>) {
         }
         checked = Instant::now();
         shared.close_old();
+        if !shared.begins_check() {
+            continue;
+        }
         let pool = Pool(shared);
-        let spawned = std::thread::Builder::new()
-            .name("store-check".into())
-            .spawn(move || check(&pool));
+        let spawned = std::thread::Builder::new().name("store-check".into()).spawn(move || {
+            check(&pool);
+            pool.0.lock().checking = None;
+        });
         if let Err(error) = spawned {
             tracing::warn!(cause = %error, "the database's durability settings could not be looked at");
         }
@@ -125,6 +131,16 @@ impl Shared {
             }
         }
         drop(idle);
+    }
+
+    /// Whether another look may begin: a silent database is not given one thread after the other.
+    fn begins_check(&self) -> bool {
+        let mut state = self.lock();
+        let hangs = state.checking.is_some_and(|at| at.elapsed() < CHECK_HANGS);
+        if !hangs {
+            state.checking = Some(Instant::now());
+        }
+        !hangs
     }
 
     fn close_old(&self) {
