@@ -5,7 +5,7 @@ mod kept;
 pub use kept::JUMP_MS;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use kept::Kept;
+use kept::KeptOffsets;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -16,23 +16,23 @@ pub enum Clock {
     /// The machine's clocks.
     System,
     /// Clocks that stand until they are moved; for tests.
-    Fixed(Arc<Fixed>),
+    Fixed(Arc<FixedClock>),
 }
 
 /// The clocks of a test.
-pub struct Fixed {
+pub struct FixedClock {
     wall_ms: AtomicI64,
     monotonic_ms: AtomicI64,
-    kept: Kept,
+    kept: KeptOffsets,
 }
 
 impl Clock {
     /// A clock that stands at `now_ms` (UTC milliseconds).
     pub fn fixed(now_ms: i64) -> Self {
-        let clock = Clock::Fixed(Arc::new(Fixed {
+        let clock = Clock::Fixed(Arc::new(FixedClock {
             wall_ms: AtomicI64::new(now_ms),
             monotonic_ms: AtomicI64::new(0),
-            kept: Kept::new(),
+            kept: KeptOffsets::new(),
         }));
         clock.look();
         clock
@@ -109,8 +109,8 @@ impl Clock {
         }
     }
 
-    fn kept(&self) -> &Kept {
-        static MACHINE: Kept = Kept::new();
+    fn kept(&self) -> &KeptOffsets {
+        static MACHINE: KeptOffsets = KeptOffsets::new();
         match self {
             Clock::System => &MACHINE,
             Clock::Fixed(fixed) => &fixed.kept,
@@ -120,123 +120,20 @@ impl Clock {
 
 /// `ms` (UTC milliseconds) as RFC 3339 with milliseconds and `Z`.
 pub fn rfc3339_ms(ms: i64) -> String {
+    // No time of ours is outside of chrono's years; one that were is told as the last of them.
     DateTime::<Utc>::from_timestamp_millis(ms)
-        .unwrap_or_default()
+        .unwrap_or(DateTime::<Utc>::MAX_UTC)
         .to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// `us` (UTC microseconds) as RFC 3339 with microseconds and `Z`.
 pub fn rfc3339_us(us: i64) -> String {
     DateTime::<Utc>::from_timestamp_micros(us)
-        .unwrap_or_default()
+        .unwrap_or(DateTime::<Utc>::MAX_UTC)
         .to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
 /// Reads an RFC 3339 instant into UTC milliseconds.
 pub fn parse_rfc3339_ms(text: &str) -> Option<i64> {
     DateTime::parse_from_rfc3339(text).ok().map(|at| at.timestamp_millis())
-}
-
-/// `ms` (UTC milliseconds) as an HTTP date (RFC 9110 section 5.6.7).
-pub fn http_date(ms: i64) -> String {
-    DateTime::<Utc>::from_timestamp_millis(ms)
-        .unwrap_or_default()
-        .format("%a, %d %b %Y %H:%M:%S GMT")
-        .to_string()
-}
-
-/// Reads an HTTP date of any of the three forms (RFC 9110 section 5.6.7) into UTC milliseconds.
-pub fn parse_http_date_ms(text: &str) -> Option<i64> {
-    use chrono::NaiveDateTime;
-    if text.ends_with(" GMT")
-        && let Ok(at) = DateTime::parse_from_rfc2822(text)
-    {
-        return Some(at.timestamp_millis());
-    }
-    ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"]
-        .iter()
-        .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
-        .map(|at| at.and_utc().timestamp_millis())
-}
-
-/// First instant (UTC milliseconds) of a FHIR date of any precision, `YYYY`, `YYYY-MM` or `YYYY-MM-DD`, or of a dateTime.
-pub fn date_start_ms(text: &str) -> Option<i64> {
-    span(text).map(|(start, _)| start)
-}
-
-/// The instant (UTC milliseconds) after the last of a FHIR date of any precision or of a dateTime.
-pub fn date_end_ms(text: &str) -> Option<i64> {
-    span(text).map(|(_, end)| end)
-}
-
-fn span(text: &str) -> Option<(i64, i64)> {
-    use chrono::{Months, NaiveDate, TimeDelta};
-    if let Some(at) = parse_rfc3339_ms(text) {
-        return Some((at, at + 1));
-    }
-    let digits = |part: &str, n: usize| {
-        (part.len() == n && part.bytes().all(|b| b.is_ascii_digit()))
-            .then(|| part.parse::<u32>().ok())
-            .flatten()
-    };
-    let mut parts = text.split('-');
-    let year = i32::try_from(digits(parts.next()?, 4)?).ok()?;
-    let month = parts.next().map(|part| digits(part, 2));
-    let day = parts.next().map(|part| digits(part, 2));
-    if parts.next().is_some() {
-        return None;
-    }
-    let (start, end) = match (month, day) {
-        (None, _) => {
-            let start = NaiveDate::from_ymd_opt(year, 1, 1)?;
-            (start, start.checked_add_months(Months::new(12))?)
-        }
-        (Some(month), None) => {
-            let start = NaiveDate::from_ymd_opt(year, month?, 1)?;
-            (start, start.checked_add_months(Months::new(1))?)
-        }
-        (Some(month), Some(day)) => {
-            let start = NaiveDate::from_ymd_opt(year, month?, day?)?;
-            (start, start.checked_add_signed(TimeDelta::days(1))?)
-        }
-    };
-    let ms = |date: NaiveDate| date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_millis();
-    Some((ms(start), ms(end)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates_of_any_precision_span_their_time() {
-        const DAY: i64 = 86_400_000;
-        for (text, days) in [("2024", 366), ("2024-02", 29), ("2024-02-29", 1)] {
-            let (start, end) = span(text).expect(text);
-            assert_eq!(end - start, days * DAY, "{text}");
-        }
-        for bad in [
-            "",
-            "24",
-            "2024-13",
-            "2024-02-30",
-            "2024-2-3",
-            "2024-02-03-04",
-            "x",
-            "+024",
-        ] {
-            assert!(span(bad).is_none(), "{bad}");
-        }
-        assert_eq!(http_date(784_111_777_000), "Sun, 06 Nov 1994 08:49:37 GMT");
-        for text in [
-            "Sun, 06 Nov 1994 08:49:37 GMT",
-            "Sunday, 06-Nov-94 08:49:37 GMT",
-            "Sun Nov  6 08:49:37 1994",
-        ] {
-            assert_eq!(parse_http_date_ms(text), Some(784_111_777_000), "{text}");
-        }
-        for bad in ["", "now", "1994-11-06T08:49:37Z", "Sun, 06 Nov 1994 08:49:37 +0200"] {
-            assert_eq!(parse_http_date_ms(bad), None, "{bad}");
-        }
-    }
 }

@@ -1,12 +1,12 @@
 //! What every use case needs: the store, the clock, the source of identifiers, and who this payer is.
 //!
-//! Wired once in [`crate::app`]; it owns nothing else and takes no decisions.
+//! Put together in `app::wiring` alone; it owns nothing else and takes no decisions.
 
 use crate::clock::Clock;
 use crate::error::Failure;
 use crate::identity::Rules;
 use crate::ids::Ids;
-use crate::store::guesses::Limits;
+use crate::store::guesses::GuessLimits;
 use crate::store::{Store, secrets};
 use std::sync::{Arc, OnceLock};
 
@@ -29,19 +29,19 @@ pub struct Payer {
 
 /// What the guessing guard works with.
 #[derive(Clone)]
-pub struct Guard {
+pub struct GuessGuard {
     /// Its numbers.
-    pub limits: Limits,
+    pub limits: GuessLimits,
     /// The key of its hashes; one for all processes of a store.
     pub key: [u8; 32],
 }
 
-impl Guard {
+impl GuessGuard {
     /// A guard over `store`, whose key is made when there is none. Waits on this thread.
     ///
     /// # Errors
     /// Those of the store.
-    pub fn open(store: &Store, limits: Limits) -> Result<Guard, Failure> {
+    pub fn open(store: &Store, limits: GuessLimits) -> Result<GuessGuard, Failure> {
         let key = match store
             .reserved()
             .write_blocking(|db| secrets::get_or_make(db, "guess-targets"))
@@ -50,7 +50,7 @@ impl Guard {
             Err(_) if store.read_only().is_some() => crate::secret::random(),
             other => other?,
         };
-        Ok(Guard { limits, key })
+        Ok(GuessGuard { limits, key })
     }
 }
 
@@ -66,11 +66,31 @@ pub struct Context {
     /// Who we are.
     pub payer: Arc<Payer>,
     /// The guessing guard.
-    pub guard: Arc<Guard>,
+    pub guard: Arc<GuessGuard>,
     /// What matches are decided by.
     pub matching: Arc<Rules>,
     /// How reviews are kept.
     pub review: ReviewTerms,
+}
+
+#[cfg(test)]
+impl Context {
+    /// For unit tests: over `store`, with the guessing guard, the terms of reviews and the matching rules that hold when the configuration says nothing of
+    /// them. Waits on this thread.
+    ///
+    /// # Errors
+    /// Those of [`Guard::open`].
+    pub fn with_defaults(store: Store, clock: Clock, ids: Ids, payer: Payer) -> Result<Context, Failure> {
+        Ok(Context {
+            guard: Arc::new(GuessGuard::open(&store, GuessLimits::default())?),
+            store,
+            clock,
+            ids,
+            payer: Arc::new(payer),
+            matching: Arc::default(),
+            review: ReviewTerms::default(),
+        })
+    }
 }
 
 /// How reviews are kept, from the `[policy]` section; and the key of their questions, once it was read. Clones share the key.

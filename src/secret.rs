@@ -2,8 +2,7 @@
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, RandomizedNonceKey};
 use aws_lc_rs::{digest, hmac, rand};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+pub use causeway_jose::{base64url, from_base64url};
 use std::fmt;
 
 /// SHA-256 of `bytes`.
@@ -22,6 +21,29 @@ pub fn sha256_of(pieces: &[&[u8]]) -> [u8; 32] {
     let mut out = [0; 32];
     out.copy_from_slice(context.finish().as_ref());
     out
+}
+
+/// SHA-256 of bytes that arrive in pieces.
+pub struct Sha256(digest::Context);
+
+impl Default for Sha256 {
+    fn default() -> Self {
+        Sha256(digest::Context::new(&digest::SHA256))
+    }
+}
+
+impl Sha256 {
+    /// Adds the next piece.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// Returns the digest of all pieces.
+    pub fn finish(self) -> [u8; 32] {
+        let mut out = [0; 32];
+        out.copy_from_slice(self.0.finish().as_ref());
+        out
+    }
 }
 
 /// HMAC-SHA-256 of `bytes` under `key`.
@@ -62,6 +84,20 @@ impl Mac {
         Mac(hmac::Key::new(hmac::HMAC_SHA256, key))
     }
 
+    /// The first sixteen bytes of the code of `bytes`.
+    pub fn first_16(&self, bytes: &[u8]) -> [u8; 16] {
+        let mut out = [0; 16];
+        out.copy_from_slice(&hmac::sign(&self.0, bytes).as_ref()[..16]);
+        out
+    }
+
+    /// The code of `bytes`.
+    pub fn of(&self, bytes: &[u8]) -> [u8; 32] {
+        let mut out = [0; 32];
+        out.copy_from_slice(hmac::sign(&self.0, bytes).as_ref());
+        out
+    }
+
     /// The first eight bytes of the code of `bytes`.
     pub fn first_8(&self, bytes: &[u8]) -> [u8; 8] {
         let mut out = [0; 8];
@@ -76,25 +112,24 @@ impl fmt::Debug for Mac {
     }
 }
 
+const DIGITS: [u8; 16] = *b"0123456789abcdef";
+
+fn digits(byte: u8) -> [u8; 2] {
+    [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]
+}
+
 /// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
-    const DIGITS: [char; 16] = [
-        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
-    ];
-    let halves = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
     let mut text = String::with_capacity(bytes.len() * 2);
-    text.extend(halves.map(|half| DIGITS[usize::from(half)]));
+    text.extend(bytes.iter().flat_map(|byte| digits(*byte)).map(char::from));
     text
 }
 
-/// Base64url without padding (RFC 7515 section 2).
-pub fn base64url(bytes: &[u8]) -> String {
-    URL_SAFE_NO_PAD.encode(bytes)
-}
-
-/// Strict base64url without padding; `None` for anything else.
-pub fn from_base64url(text: &str) -> Option<Vec<u8>> {
-    URL_SAFE_NO_PAD.decode(text).ok()
+/// Appends `bytes` in lower-case hexadecimal.
+pub fn put_hex(bytes: &[u8], text: &mut Vec<u8>) {
+    for byte in bytes {
+        text.extend_from_slice(&digits(*byte));
+    }
 }
 
 /// Whether two byte strings are equal, in time that depends on their lengths alone.

@@ -1,12 +1,15 @@
-//! The server under measurement: `serve` as it is, and the routes it is compared with: a static answer, and a bare keyed read.
+//! The measured server: `serve` with additional routes to compare with, which are a static answer and a plain read by keys.
 
-use crate::app::App;
-use crate::cli::serve::{self, ServeArgs};
-use crate::cli::{Common, Exit, Out};
+use crate::app::admin::RunCommand;
+use crate::app::serve;
+use crate::app::service::ServerService;
 use crate::error::Failure;
+use crate::fhir::bundle::{Bundle, SEARCHSET};
 use crate::http::reply::HttpFailure;
+use crate::http::state::App;
 use crate::store::Db;
 use crate::store::schema::resource;
+use crate::terminal::{Exit, Out};
 use actix_web::HttpResponse;
 use actix_web::web::{self, Bytes, ServiceConfig};
 use diesel::prelude::*;
@@ -14,28 +17,28 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-/// Path of the static answer; the number of bytes follows.
+/// Path of the static answer, followed by its number of bytes.
 pub(super) const STATIC: &str = "/bench/static/";
-/// Path of the bare keyed read; `Type/id,id,…` follows.
+/// Path of the plain read by keys, followed by `Type/id,id,…`.
 pub(super) const KEYED: &str = "/bench/keyed/";
-/// Largest static answer.
+/// Largest static answer in bytes.
 const STATIC_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Serves over the configuration `config` until SIGTERM; the log goes to `log_file`.
+/// Serves with the configuration `config` until SIGTERM; the log goes to `log_file`.
 ///
 /// # Errors
 /// As [`serve::run`].
-pub fn serve(config: PathBuf, log_file: PathBuf, out: &mut Out) -> Result<Exit, Failure> {
-    let args = ServeArgs {
+pub fn serve(config: PathBuf, log_file: PathBuf, commands: RunCommand, out: &mut Out) -> Result<Exit, Failure> {
+    let service = ServerService {
+        config: Some(config),
         dev: false,
         log_file: Some(log_file),
-    };
-    let common = Common {
-        config: Some(config),
-        json: false,
+        no_worker: false,
         quiet: true,
+        commands,
+        extra: Some(routes),
     };
-    serve::run_with(&args, &common, Some(routes), out)
+    serve::run(&service, out)
 }
 
 fn routes(service: &mut ServiceConfig) {
@@ -43,8 +46,8 @@ fn routes(service: &mut ServiceConfig) {
     service.route("/bench/keyed/{type}/{ids}", web::get().to(keyed));
 }
 
-/// The least that a search's answer can cost: its rows by their keys, and the Bundle around them. No caller, no grant, no
-/// ledger. The keys of a list of ids are looked up once.
+/// The least that a search answer can cost: its rows are read by their keys, and the Bundle is written around them. There is no caller, no
+/// grant and no ledger. The keys for a list of ids are looked up only once.
 async fn keyed(rows: web::Path<(String, String)>, app: web::Data<App>) -> Result<HttpResponse, HttpFailure> {
     static KEYS: Mutex<Option<HashMap<String, Vec<i64>>>> = Mutex::new(None);
     let (rtype, ids) = rows.into_inner();
@@ -62,14 +65,13 @@ async fn keyed(rows: web::Path<(String, String)>, app: web::Data<App>) -> Result
     };
     let base_url = &app.ctx.payer.base_url;
     let rows = app.ctx.store.read(move |db| rows_of(db, &keys)).await?;
-    let mut body = br#"{"resourceType":"Bundle","type":"searchset","entry":["#.to_vec();
-    for (at, (rtype, id, stored, released)) in rows.into_iter().enumerate() {
-        let comma = if at == 0 { "" } else { "," };
-        body.extend_from_slice(format!("{comma}{{\"fullUrl\":\"{base_url}/{rtype}/{id}\",\"resource\":").as_bytes());
-        body.extend_from_slice(released.as_ref().unwrap_or(&stored));
-        body.extend_from_slice(br#","search":{"mode":"match"}}"#);
+    let mut body = Vec::new();
+    let mut bundle = Bundle::begin(&mut body, SEARCHSET);
+    for (rtype, id, stored, released) in rows {
+        let full_url: [&str; 5] = [base_url, "/", &rtype, "/", &id];
+        bundle.found(&mut body, &full_url, released.as_ref().unwrap_or(&stored), "match");
     }
-    body.extend_from_slice(b"]}");
+    bundle.end(&mut body);
     Ok(HttpResponse::Ok().content_type("application/fhir+json").body(body))
 }
 
@@ -92,7 +94,7 @@ fn rows_of(db: &mut Db, keys: &[i64]) -> Result<Vec<KeyedRow>, Failure> {
         .load(db)?)
 }
 
-/// A body that stands ready in memory: what the stack costs before Causeway does anything.
+/// A prepared body in memory: the cost of the HTTP stack alone.
 async fn answer(bytes: web::Path<usize>) -> HttpResponse {
     static BODY: OnceLock<Bytes> = OnceLock::new();
     let wanted = (*bytes).min(STATIC_BYTES_MAX);

@@ -1,24 +1,24 @@
-//! `guess`: whether the kinds of a refused match can be told apart by their time, with the answer slot and without it.
+//! `guess`: measures whether the kinds of a refused match can be told apart by their response time, with the answer slot and without it.
 //!
-//! One connection asks for every kind in turn, over and over; the figure is the greatest area under the curve that any two
-//! kinds reach, where 0.5 is chance. The same kind against itself shows the noise. Timings are printed and decide nothing.
+//! One connection sends requests of every kind in turn, again and again. The figure is the largest area under the ROC curve for any two
+//! kinds; 0.5 is chance. The comparison of a kind with itself shows the noise. The times are printed and do not decide any test.
 
-use super::measure::{broken, match_request};
-use super::report::{Limit, Measure, median};
-use super::site::{Site, Tokens};
-use super::wire::{Connection, Target};
-use crate::cli::Out;
+use super::report::{BenchFigure, Limit, median};
+use super::requests::{broken, match_request};
+use super::site::{Installation, Tokens};
+use super::wire::{BenchTarget, Connection};
 use crate::error::{Failure, Fault};
-use crate::synth::{Policy, Variation};
+use crate::synth::{SharingPolicy, Variation};
+use crate::terminal::Out;
 use std::time::Instant;
 
-/// Answers of each kind.
+/// Answers for each kind.
 const EACH: usize = 2_000;
-/// Rounds after which the token is renewed; it lives 300 s.
+/// Rounds after which the token is renewed; a token is valid for 300 s.
 const ROUNDS_A_TOKEN: usize = 500;
-/// Rounds that warm everything and are not counted.
+/// Rounds for warming up, which are not counted.
 const WARM: usize = 20;
-/// The kinds of refusal: nobody of that name, another birth date, another card, a consent that is over, one of others.
+/// The kinds of refusal: no such name, another birth date, another card, an expired consent, a consent for another payer.
 const KINDS: [Variation; 5] = [
     Variation::UnknownPerson,
     Variation::WrongBirthDate,
@@ -27,11 +27,11 @@ const KINDS: [Variation; 5] = [
     Variation::ConsentForOthers,
 ];
 
-/// Measures both.
+/// Measures with the slot and without it.
 ///
 /// # Errors
-/// Those of the server; [`Fault::PartnerAnswer`] for an answer that is no refusal.
-pub(super) fn guess(site: &Site, out: &mut Out) -> Result<Vec<Measure>, Failure> {
+/// Those of the server; [`Fault::PartnerAnswer`] for an answer that is not a refusal.
+pub(super) fn guess(site: &Installation, out: &mut Out) -> Result<Vec<BenchFigure>, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(Fault::Internal).because(error))?;
     let mut measures = Vec::new();
@@ -48,10 +48,10 @@ pub(super) fn guess(site: &Site, out: &mut Out) -> Result<Vec<Measure>, Failure>
     Ok(measures)
 }
 
-async fn times(site: &Site, target: &Target, tokens: &Tokens) -> Result<Vec<Vec<f64>>, Failure> {
+async fn times(site: &Installation, target: &BenchTarget, tokens: &Tokens) -> Result<Vec<Vec<f64>>, Failure> {
     let mut connection = target.connect().await.map_err(broken)?;
     let member = site.member(1);
-    let bodies = KINDS.map(|kind| site.body(&member, Policy::Regular, kind));
+    let bodies = KINDS.map(|kind| site.body(&member, SharingPolicy::Regular, kind));
     let mut times = vec![Vec::with_capacity(EACH); KINDS.len()];
     let mut requests: Vec<Vec<u8>> = Vec::new();
     for round in 0..EACH + WARM {
@@ -60,7 +60,7 @@ async fn times(site: &Site, target: &Target, tokens: &Tokens) -> Result<Vec<Vec<
             requests = bodies.iter().map(|body| match_request(&token, body)).collect();
         }
         for step in 0..KINDS.len() {
-            // Another kind goes first each round, so that none always follows the same other.
+            // Another kind comes first in each round, so that no kind always follows the same one.
             let kind = (step * 2 + round) % KINDS.len();
             let took = ask(&mut connection, &requests[kind]).await?;
             if round >= WARM {
@@ -82,7 +82,7 @@ async fn ask(connection: &mut Connection, request: &[u8]) -> Result<f64, Failure
     }
 }
 
-fn measure(name: &'static str, slotted: bool, site: &Site, times: &[Vec<f64>]) -> Measure {
+fn measure(name: &'static str, slotted: bool, site: &Installation, times: &[Vec<f64>]) -> BenchFigure {
     let mut worst: f64 = 0.5;
     for (index, one) in times.iter().enumerate() {
         for other in times.iter().skip(index + 1) {
@@ -93,7 +93,7 @@ fn measure(name: &'static str, slotted: bool, site: &Site, times: &[Vec<f64>]) -
         let half = |first: usize| one.iter().skip(first).step_by(2).copied().collect::<Vec<_>>();
         apart(&half(0), &half(1))
     });
-    let mut measure = Measure::new(name, "AUC", site.store, worst);
+    let mut measure = BenchFigure::new(name, "AUC", site.store, worst);
     if slotted {
         measure = measure.limit(Limit::AtMost(0.55));
     }
@@ -109,7 +109,7 @@ fn measure(name: &'static str, slotted: bool, site: &Site, times: &[Vec<f64>]) -
     measure
 }
 
-/// The area under the curve by which `one` and `other` are told apart: 0.5 by chance, 1 always.
+/// The area under the ROC curve for telling `one` and `other` apart: 0.5 is chance, 1 is certainty.
 fn apart(one: &[f64], other: &[f64]) -> f64 {
     if one.is_empty() || other.is_empty() {
         return 0.5;
@@ -117,7 +117,7 @@ fn apart(one: &[f64], other: &[f64]) -> f64 {
     let mut all: Vec<(f64, bool)> = one.iter().map(|time| (*time, true)).collect();
     all.extend(other.iter().map(|time| (*time, false)));
     all.sort_by(|a, b| a.0.total_cmp(&b.0));
-    // The sum of the ranks of `one`; equal times share the mean of their ranks.
+    // The sum of the ranks of `one`; equal times share their mean rank.
     let (mut ranks, mut at) = (0.0, 0);
     while at < all.len() {
         let alike = all[at..].iter().take_while(|(time, _)| *time == all[at].0).count();

@@ -1,59 +1,50 @@
-//! The matcher over a store of many members: one decision with its record on one core, and a batch on all of them.
+//! Measures the matcher with a store of many members: one decision with its record on one core, and a batch on all cores.
 //!
-//! The store is filled through the same code that an import writes the index with; resources are left out, as no decision reads
-//! them. What is timed begins with the person a request describes and ends with the decision record as it would be written;
-//! parsing the request and the durable write are in `bench match`.
+//! The store is filled with the code with which an import writes the index; resources are left out, because no decision reads them. The
+//! measured time begins with the person that a request describes and ends with the decision record as it would be written. Parsing the
+//! request and the durable write are measured by `bench match`.
 
-use super::Plan;
-use super::report::{Limit, Measure};
+use super::plan::BenchPlan;
+use super::report::{BenchFigure, Limit};
 use super::site::Folder;
-use crate::cli::Out;
-use crate::clock::Clock;
-use crate::context::{Context, Guard, Payer};
+use crate::app::wiring;
+use crate::config::Config;
+use crate::context::Context;
 use crate::error::{Failure, Fault};
-use crate::identity::{Outcome, Person, Profile, Rules};
-use crate::ids::Ids;
-use crate::member_match::{Wanted, judge};
+use crate::identity::{MatchOutcome, Person, Profile};
+use crate::member_match::{FirstLook, MatchBasis, WantedMember, identify};
 use crate::records::index::{self, Indexer};
-use crate::store::guesses::Limits;
 use crate::store::resources::{self, Compartment};
-use crate::store::{Store, StoreOptions, StoreUrl, identity as rows};
-use crate::synth::{Member, Options};
-use causeway_identity::{Address, PersonName};
+use crate::store::{StoreUrl, identity as rows};
+use crate::synth::{Member, SynthOptions};
+use crate::terminal::Out;
+use causeway_identity::{PersonName, WrittenAddress};
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::Instant;
 
 /// Members that are written in one transaction.
 const CHUNK: u64 = 5_000;
-/// Requests whose time is taken, or as many as there are members; as many others come before them, so that the cache is warm.
+/// Most requests that are measured; at most as many as there are members. The same number of others comes first to warm the cache.
 const REQUESTS_MAX: u64 = 10_000;
-/// Times each request is answered; the shortest counts, as other processes take the processor away for longer than a decision takes.
-/// All requests are answered before any is answered again, so that its pages are in no cache of the database's own.
+/// How often each request is answered. The shortest time counts, because other processes may take the processor for longer than a decision
+/// takes. All requests are answered before any is repeated, so that its pages are not in the database's cache.
 const ROUNDS: usize = 3;
-/// Seed of the members, and of people who are not there.
+/// Seeds of the members, and of people who are not members.
 const SEEDS: [u64; 2] = [1, 3];
 
-/// Fills a store and measures.
+/// Fills a store and measures it.
 ///
 /// # Errors
 /// Those of the store and the files.
-pub(super) fn measure(plan: &Plan, out: &mut Out) -> Result<Vec<Measure>, Failure> {
+pub(super) fn measure(plan: &BenchPlan, out: &mut Out) -> Result<Vec<BenchFigure>, Failure> {
     if plan.postgres.is_some() {
         out.note("identity: measured over SQLite only");
     }
     let folder = Folder::make(&plan.folder)?;
-    let url = StoreUrl::Sqlite(folder.path().join("causeway.db"));
-    let store = Store::open(&url, &StoreOptions::default())?;
-    let ctx = Context {
-        guard: Arc::new(Guard::open(&store, Limits::default())?),
-        store,
-        clock: Clock::System,
-        ids: Ids::random(),
-        payer: Arc::new(payer()),
-        matching: Arc::new(Rules::default()),
-        review: crate::context::ReviewTerms::default(),
-    };
+    let mut config = Config::defaults()?;
+    config.store.url = StoreUrl::Sqlite(folder.path().join("causeway.db"));
+    let ctx = wiring::open(&config)?;
     let members = plan.members;
     out.note(&format!("identity: filling a store with {members} members"));
     let began = Instant::now();
@@ -79,7 +70,7 @@ pub(super) fn measure(plan: &Plan, out: &mut Out) -> Result<Vec<Measure>, Failur
             .unwrap_or(0.0)
     };
     let measured = |name, unit, value| {
-        let mut measure = Measure::new(name, unit, "sqlite", value);
+        let mut measure = BenchFigure::new(name, unit, "sqlite", value);
         measure.rows = members;
         measure
     };
@@ -101,25 +92,14 @@ pub(super) fn measure(plan: &Plan, out: &mut Out) -> Result<Vec<Measure>, Failur
     Ok(vec![median, tail, batch, fill])
 }
 
-fn payer() -> Payer {
-    Payer {
-        name: "Old Payer".into(),
-        npi: "1992000012".into(),
-        member_system: "http://old-payer.example/identifiers/member".into(),
-        umb_system: "http://old-payer.example/identifiers/umb".into(),
-        base_url: "https://localhost/fhir".into(),
-        time_zone: chrono_tz::UTC,
-    }
-}
-
 fn fill(ctx: &Context, members: u64) -> Result<(), Failure> {
     let indexer = Indexer::open(ctx)?;
-    let options = Options {
+    let options = SynthOptions {
         members,
         seed: SEEDS[0],
-        ..Options::default()
+        ..SynthOptions::default()
     };
-    let (made_in, made_out) = sync_channel::<(Vec<(i64, String)>, Vec<rows::Indexed>)>(2);
+    let (made_in, made_out) = sync_channel::<(Vec<(i64, String)>, Vec<rows::IndexedMember>)>(2);
     std::thread::scope(|scope| {
         scope.spawn(move || {
             for from in (0..members).step_by(CHUNK as usize) {
@@ -155,7 +135,7 @@ fn fill(ctx: &Context, members: u64) -> Result<(), Failure> {
     index::count(ctx)
 }
 
-/// The person as the record has them.
+/// A person with the data of the record.
 fn recorded(member: &Member) -> Person {
     Person {
         names: vec![PersonName {
@@ -165,7 +145,7 @@ fn recorded(member: &Member) -> Person {
         }],
         birth_date: member.birth_date.to_string(),
         gender: member.gender.to_owned(),
-        addresses: vec![Address {
+        addresses: vec![WrittenAddress {
             line: member.street.clone(),
             city: member.city.to_owned(),
             state: member.state.to_owned(),
@@ -179,13 +159,14 @@ fn recorded(member: &Member) -> Person {
     }
 }
 
-/// Request `at` of an endless series: cards, short names with a new address, slips, other family names, and people who are not there.
+/// Request number `at` of an endless series: exact cards, nicknames with a new address, typing errors, other family names, and people who
+/// are not members.
 fn requested(members: u64, at: u64) -> Person {
     let kind = at % 5;
-    let options = Options {
+    let options = SynthOptions {
         members,
         seed: if kind == 4 { SEEDS[1] } else { SEEDS[0] },
-        ..Options::default()
+        ..SynthOptions::default()
     };
     let member = Member::of(&options, at.wrapping_mul(2_654_435_761) % members);
     let mut person = recorded(&member);
@@ -202,7 +183,7 @@ fn requested(members: u64, at: u64) -> Person {
         person.addresses.clear();
     }
     if let (2, Some(name)) = (kind, person.names.first_mut()) {
-        // Two letters change places.
+        // Two letters are swapped.
         let mut letters: Vec<char> = name.family.chars().collect();
         if letters.len() > 3 {
             letters.swap(1, 2);
@@ -231,19 +212,20 @@ fn answer(ctx: &Context, members: u64, series: std::ops::Range<u64>) -> Result<A
         for at in series {
             let person = requested(members, at);
             let began = Instant::now();
-            let wanted = Wanted {
+            let wanted = WantedMember {
                 profile: Profile::from(&person),
                 partner_id: "new-payer".into(),
                 consent_digest: at.to_be_bytes().to_vec(),
             };
-            let judgement = judge(db, &store, &hasher, &rules, &wanted)?;
+            let basis = MatchBasis::read(db, &store, hasher.clone(), &rules)?;
+            let judgement = identify(db, &basis, &wanted, &mut FirstLook::default())?;
             let record = judgement.detail(&rules, Ok("regular"), "1.1");
             answers.us.push(began.elapsed().as_secs_f64() * 1e6);
             answers.compared += judgement.compared;
             let place = match judgement.outcome {
-                Outcome::Match(_) => 0,
-                Outcome::Review(_) => 1,
-                Outcome::None => 2,
+                MatchOutcome::Match(_) => 0,
+                MatchOutcome::Review(_) => 1,
+                MatchOutcome::None => 2,
             };
             answers.outcomes[place] += 1;
             std::hint::black_box(record);
@@ -252,7 +234,7 @@ fn answer(ctx: &Context, members: u64, series: std::ops::Range<u64>) -> Result<A
     })
 }
 
-/// Milliseconds a request when all cores answer a part each.
+/// Milliseconds for each request when every core answers a part.
 fn batch(ctx: &Context, members: u64, requests: u64) -> Result<(f64, usize), Failure> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let began = Instant::now();

@@ -1,41 +1,42 @@
-//! Legs and rounds: a number of connections that ask without pause for a while, the static answer and the subject in turn.
+//! Legs and rounds: a number of connections send requests without pause for a while, first to the static answer, then to the subject, in
+//! turn.
 
-use super::process::Server;
+use super::process::ServerProcess;
 use super::wire::Connection;
 use crate::error::{Failure, Fault};
 use futures_util::future::join_all;
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// Rounds of a measure; each is a static leg and a subject leg, and one more static leg ends the last.
+/// Rounds of a measure. Each has a static leg and a subject leg; a further static leg follows the last one.
 pub(super) const ROUNDS: usize = 5;
 /// Bytes of a wrong answer that are kept for the message.
 const EXCERPT_BYTES: usize = 400;
 
-/// What one leg did.
+/// The result of one leg.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Leg {
     pub(super) requests: u64,
     pub(super) bytes: u64,
     pub(super) seconds: f64,
-    /// Processor seconds of the server.
+    /// Processor time of the server in seconds.
     pub(super) server_cpu_s: f64,
     latencies_us: Vec<u32>,
 }
 
 impl Leg {
-    /// Answers a second.
+    /// Answers per second.
     pub(super) fn rate(&self) -> f64 {
         self.requests as f64 / self.seconds
     }
 
-    /// Body bytes a second.
+    /// Body bytes per second.
     pub(super) fn bytes_rate(&self) -> f64 {
         self.bytes as f64 / self.seconds
     }
 }
 
-/// All legs of one kind, put together.
+/// The sum of all legs of one kind.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sum {
     pub(super) requests: u64,
@@ -57,40 +58,40 @@ impl Sum {
         sum
     }
 
-    /// Milliseconds within which this share of the answers came.
+    /// The latency in milliseconds that this share of the answers did not exceed.
     pub(super) fn within_ms(&self, share: f64) -> f64 {
         let at = ((self.latencies_us.len() as f64 - 1.0).max(0.0) * share) as usize;
         self.latencies_us.get(at).map_or(0.0, |us| f64::from(*us) / 1000.0)
     }
 
-    /// Processor time of the server for one answer, in microseconds.
+    /// Processor time of the server per answer, in microseconds.
     pub(super) fn cpu_us(&self) -> f64 {
         self.server_cpu_s * 1e6 / (self.requests.max(1) as f64)
     }
 }
 
-/// A measure's rounds.
+/// The results of all rounds of a measure.
 pub(super) struct Rounds {
-    /// What the subject did in each round.
+    /// The rate of the subject in each round.
     pub(super) rates: Vec<f64>,
-    /// What the static answer did in each round: the mean of the legs before and after.
+    /// The rate of the static answer in each round: the mean of the legs before and after.
     pub(super) static_rates: Vec<f64>,
-    /// Subject by static, round by round.
+    /// The rate of the subject divided by that of the static answer, for each round.
     pub(super) ratios: Vec<f64>,
-    /// Everything the subject did.
+    /// The sum of all subject legs.
     pub(super) subject: Sum,
-    /// Everything the static answer did.
+    /// The sum of all static legs.
     pub(super) fixed: Sum,
 }
 
-/// Static, subject, static, subject, …, static; `rate` says what of a leg is compared. `subject` is asked before each leg
-/// for its requests, so that they carry a fresh token.
+/// Runs the legs: static, subject, static, subject, …, static. `rate` is the rate that is compared. `subject` is called before each leg for
+/// its requests, so that they carry a fresh token.
 ///
 /// # Errors
 /// As [`leg`], and those of `subject`.
 pub(super) async fn rounds(
     connections: &mut [Connection],
-    server: &Server,
+    server: &ServerProcess,
     seconds: u64,
     fixed: &[Vec<u8>],
     mut subject: impl AsyncFnMut() -> Result<Vec<Vec<u8>>, Failure>,
@@ -98,7 +99,7 @@ pub(super) async fn rounds(
 ) -> Result<Rounds, Failure> {
     let time = Duration::from_secs(seconds);
     let next = Cell::new(0);
-    // The first leg warms connections, caches and the processor's clock, and is not counted.
+    // The first leg warms up connections, caches and the processor's clock rate, and is not counted.
     leg(
         connections,
         server,
@@ -133,13 +134,13 @@ pub(super) async fn rounds(
     })
 }
 
-/// Every connection asks for `time`, round robin over `requests` from where `next` stands.
+/// Every connection sends `requests` in turn for `time`, beginning at `next`.
 ///
 /// # Errors
-/// [`Fault::PartnerAnswer`] for any answer but 200; [`Fault::PartnerUnreachable`] when a connection breaks.
+/// [`Fault::PartnerAnswer`] for an answer other than 200; [`Fault::PartnerUnreachable`] when a connection fails.
 pub(super) async fn leg(
     connections: &mut [Connection],
-    server: &Server,
+    server: &ServerProcess,
     time: Duration,
     requests: &[Vec<u8>],
     next: &Cell<usize>,

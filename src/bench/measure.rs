@@ -1,42 +1,41 @@
-//! The measures, one function each. What is compared with what stands here and nowhere else.
+//! The measures, one function each. They alone decide what is compared with what.
 
-use super::child::STATIC;
 use super::load::{self, Leg, ROUNDS, Rounds};
-use super::process::{Memory, Server};
-use super::report::{Limit, Measure, Report, median};
-use super::search;
-use super::site::{self, Site, Tokens};
-use super::wire::{self, Connection, Target};
-use super::{Plan, Subject};
-use crate::cli::Out;
+use super::plan::BenchPlan;
+use super::process::{Memory, ServerProcess};
+use super::report::{BenchFigure, Limit, median};
+use super::requests::{broken, get, match_request, static_request};
+use super::site::{self, Installation, Tokens};
+use super::wire::{BenchTarget, Connection};
 use crate::error::{Failure, Fault};
-use crate::secret::Secret;
-use crate::synth::{Member, Policy};
+use crate::synth::{Member, SharingPolicy};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Bytes of the static answer that requests are compared with.
 const STATIC_BYTES: u64 = 2_048;
-/// Members that `read` reads, in turn.
+/// Members that `read` reads in turn.
 const READERS: u64 = 256;
-/// Requests that are made ready for `match`, evenly over all members.
+/// Requests that are prepared for `match`, spread evenly over all members.
 const MATCH_REQUESTS: u64 = 10_000;
-/// Connections of `everything`: what counts is bytes, and each holds a record in flight.
+/// Consents of one member that `match.first` sends, each with a different period that is valid today.
+const CONSENTS: u64 = 100;
+/// Connections of `everything`, which measures bytes. Each holds a record in flight.
 const STREAMS: usize = 8;
-/// Starts of `start`.
+/// How often `start` starts the server.
 const STARTS: usize = 5;
-/// Bytes after which the reader of the huge record stops reading for [`STALL`], so that a server that does not wait shows.
+/// Bytes after which the reader of the huge record pauses for [`STALL`], which shows whether the server waits for its reader.
 const STALL_AFTER_BYTES: u64 = 1024 * 1024;
-/// How long that is.
+/// Length of this pause.
 const STALL: Duration = Duration::from_secs(2);
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// Time to ready, and memory at rest.
+/// Measures the time until the server is ready, and its memory at rest.
 ///
 /// # Errors
 /// Those of the server.
-pub(super) fn start(site: &Site) -> Result<[Measure; 2], Failure> {
+pub(super) fn start(site: &Installation) -> Result<[BenchFigure; 2], Failure> {
     let mut seconds = Vec::new();
     let mut memory = Memory::default();
     for _ in 0..STARTS {
@@ -46,59 +45,27 @@ pub(super) fn start(site: &Site) -> Result<[Measure; 2], Failure> {
         memory = server.memory();
         server.stop()?;
     }
-    let mut ready = Measure::new("start", "seconds to ready", site.store, median(&seconds)).limit(Limit::AtMost(1.0));
+    let mut ready =
+        BenchFigure::new("start", "seconds to ready", site.store, median(&seconds)).limit(Limit::AtMost(1.0));
     ready.rows = site.resources;
     ready.spread(&seconds);
     let mut idle =
-        Measure::new("idle", "MiB resident", site.store, memory.resident as f64 / MIB).limit(Limit::AtMost(64.0));
+        BenchFigure::new("idle", "MiB resident", site.store, memory.resident as f64 / MIB).limit(Limit::AtMost(64.0));
     idle.rows = site.resources;
     idle.detail("anonymous_mib", memory.anonymous as f64 / MIB);
     Ok([ready, idle])
 }
 
-/// Everything that needs the running server, in this order: memory first, while the server is fresh.
-///
-/// # Errors
-/// Those of the server; [`Fault::PartnerAnswer`] for an answer that is not 200.
-pub(super) async fn over_the_wire(
-    plan: &Plan,
-    site: &Site,
-    server: &Server,
-    report: &mut Report,
-    out: &mut Out,
-) -> Result<(), Failure> {
-    let bench = Bench::open(plan, site, server).await?;
-    if plan.wants(Subject::Memory) {
-        report.add([bench.memory().await?], out);
-    }
-    if plan.wants(Subject::Static) {
-        report.add([bench.fixed().await?], out);
-    }
-    if plan.wants(Subject::Match) {
-        report.add([bench.member_match().await?], out);
-    }
-    if plan.wants(Subject::Read) {
-        report.add([bench.read().await?], out);
-    }
-    if plan.wants(Subject::Everything) {
-        report.add([bench.everything().await?], out);
-    }
-    if plan.wants(Subject::Search) {
-        report.add([search::ratio(&bench).await?], out);
-    }
-    Ok(())
-}
-
-/// How fast the import makes resources durable.
+/// Measures how fast the import commits resources.
 ///
 /// # Errors
 /// Those of the import.
-pub(super) fn import(plan: &Plan) -> Result<[Measure; 1], Failure> {
+pub(super) fn import(plan: &BenchPlan) -> Result<[BenchFigure; 1], Failure> {
     let (counts, bytes, seconds) = site::import(plan)?;
     let count = |name: &str| counts[name].as_u64().unwrap_or(0);
     let store = if plan.postgres.is_some() { "postgres" } else { "sqlite" };
-    let mut measure =
-        Measure::new("import", "resources/s", store, count("stored") as f64 / seconds).limit(Limit::AtLeast(10_000.0));
+    let mut measure = BenchFigure::new("import", "resources/s", store, count("stored") as f64 / seconds)
+        .limit(Limit::AtLeast(10_000.0));
     (measure.rows, measure.bytes) = (count("stored"), bytes);
     measure.detail("seconds", seconds);
     measure.detail("rejected", count("rejected") as f64);
@@ -106,10 +73,10 @@ pub(super) fn import(plan: &Plan) -> Result<[Measure; 1], Failure> {
 }
 
 pub(super) struct Bench<'a> {
-    pub(super) plan: &'a Plan,
-    pub(super) site: &'a Site,
-    pub(super) server: &'a Server,
-    target: Target,
+    pub(super) plan: &'a BenchPlan,
+    pub(super) site: &'a Installation,
+    pub(super) server: &'a ServerProcess,
+    target: BenchTarget,
     pub(super) tokens: Tokens,
 }
 
@@ -117,8 +84,12 @@ impl<'a> Bench<'a> {
     /// A loader with a certificate and a source of tokens.
     ///
     /// # Errors
-    /// Those of the token endpoint's discovery.
-    pub(super) async fn open(plan: &'a Plan, site: &'a Site, server: &'a Server) -> Result<Bench<'a>, Failure> {
+    /// Those of the discovery of the token endpoint.
+    pub(super) async fn open(
+        plan: &'a BenchPlan,
+        site: &'a Installation,
+        server: &'a ServerProcess,
+    ) -> Result<Bench<'a>, Failure> {
         Ok(Bench {
             plan,
             site,
@@ -128,8 +99,8 @@ impl<'a> Bench<'a> {
         })
     }
 
-    /// The static answer against itself: what is left is the noise of this machine.
-    async fn fixed(&self) -> Result<Measure, Failure> {
+    /// Compares the static answer with itself, which shows the noise of this machine.
+    pub(super) async fn fixed(&self) -> Result<BenchFigure, Failure> {
         let requests = [static_request(STATIC_BYTES)];
         let mut connections = self.connect(self.plan.clients).await?;
         let same = requests.to_vec();
@@ -145,18 +116,54 @@ impl<'a> Bench<'a> {
         Ok(self.ratio("static", "requests/s", &rounds))
     }
 
-    async fn member_match(&self) -> Result<Measure, Failure> {
+    /// Measures matches as partners send them. `match` goes through the members in turn, so that the number of repeated requests depends on
+    /// the machine's speed; `match.first` sends a new consent each time, and `match.renewed` a consent that has a grant already.
+    pub(super) async fn member_match(&self) -> Result<[BenchFigure; 3], Failure> {
         let members = self.plan.members.max(2) - 1;
         let wanted = members.min(MATCH_REQUESTS);
+        let member = |at: u64| self.site.member(1 + at * members / wanted);
         let bodies: Vec<Vec<u8>> = (0..wanted)
-            .map(|at| {
-                self.site
-                    .match_body(&self.site.member(1 + at * members / wanted), Policy::Regular)
-            })
+            .map(|at| self.site.match_body(&member(at), SharingPolicy::Regular))
             .collect();
+        let all = self.matches("match", async |_| Ok(bodies.clone())).await?;
+        let first = self.matches("match.first", async |round| {
+            let asked = |at: u64| {
+                let days = 1 + round * CONSENTS / ROUNDS as u64 + at / wanted;
+                self.site.match_body_of_another_consent(&member(at % wanted), days)
+            };
+            Ok((0..MATCH_REQUESTS.min(wanted * CONSENTS / ROUNDS as u64))
+                .map(asked)
+                .collect())
+        });
+        let first = first.await?;
+        let granted = &bodies[..bodies.len().min(READERS as usize)];
+        let mut connection = self.connection().await?;
+        let token = self.tokens.fresh().await?;
+        for body in granted {
+            let request = match_request(&token, body);
+            connection
+                .exchange(&request, &mut |_: &[u8]| {})
+                .await
+                .map_err(broken)?;
+        }
+        let renewed = self.matches("match.renewed", async |_| Ok(granted.to_vec())).await?;
+        let limit = if self.plan.postgres.is_some() { 0.03 } else { 0.06 };
+        Ok([all.ratio_limit(limit), first, renewed])
+    }
+
+    /// Measures matches; `bodies` returns the request bodies of a round.
+    async fn matches(
+        &self,
+        name: &'static str,
+        bodies: impl AsyncFn(u64) -> Result<Vec<Vec<u8>>, Failure>,
+    ) -> Result<BenchFigure, Failure> {
         let mut connections = self.connect(self.plan.clients).await?;
+        let round = std::cell::Cell::new(0);
         let requests = async || {
-            let token = self.tokens.fresh().await?;
+            let (bodies, token) = (
+                bodies(round.replace(round.get() + 1)).await?,
+                self.tokens.fresh().await?,
+            );
             Ok(bodies.iter().map(|body| match_request(&token, body)).collect())
         };
         let rounds = load::rounds(
@@ -168,17 +175,16 @@ impl<'a> Bench<'a> {
             Leg::rate,
         )
         .await?;
-        let limit = if self.plan.postgres.is_some() { 0.03 } else { 0.06 };
-        Ok(self.ratio("match", "requests/s", &rounds).ratio_limit(limit))
+        Ok(self.ratio(name, "requests/s", &rounds))
     }
 
-    async fn read(&self) -> Result<Measure, Failure> {
+    pub(super) async fn read(&self) -> Result<BenchFigure, Failure> {
         let members: Vec<Member> = (1..=READERS.min(self.plan.members.max(2) - 1))
             .map(|index| self.site.member(index))
             .collect();
         let mut connections = self.connect(self.plan.clients).await?;
         for member in &members {
-            self.grant(&mut connections[0], member, Policy::Regular).await?;
+            self.grant(&mut connections[0], member, SharingPolicy::Regular).await?;
         }
         let requests = async || {
             let token = self.tokens.fresh().await?;
@@ -199,11 +205,12 @@ impl<'a> Bench<'a> {
         Ok(self.ratio("read", "requests/s", &rounds).ratio_limit(0.15))
     }
 
-    async fn everything(&self) -> Result<Measure, Failure> {
+    pub(super) async fn everything(&self) -> Result<BenchFigure, Failure> {
         let member = self.site.member(0);
         let path = format!("/fhir/Patient/{}/$everything", member.patient_id);
         let mut connections = self.connect(STREAMS).await?;
-        self.grant(&mut connections[0], &member, Policy::Sensitive).await?;
+        self.grant(&mut connections[0], &member, SharingPolicy::Sensitive)
+            .await?;
         let (bytes, rows) = self
             .count(&mut connections[0], &get(&self.tokens.fresh().await?, &path))
             .await?;
@@ -223,11 +230,11 @@ impl<'a> Bench<'a> {
         Ok(measure)
     }
 
-    async fn memory(&self) -> Result<Measure, Failure> {
+    pub(super) async fn memory(&self) -> Result<BenchFigure, Failure> {
         let member = self.site.huge_member();
         let path = format!("/fhir/Patient/{}/$everything", member.patient_id);
         let mut connection = self.connection().await?;
-        self.grant(&mut connection, &member, Policy::Sensitive).await?;
+        self.grant(&mut connection, &member, SharingPolicy::Sensitive).await?;
         let request = get(&self.tokens.fresh().await?, &path);
         let before = self.server.memory();
         let (id, stop) = (self.server.id(), Arc::new(AtomicBool::new(false)));
@@ -247,7 +254,7 @@ impl<'a> Bench<'a> {
         let most = watch.join().map_err(|_| Failure::new(Fault::Internal))?;
         let (bytes, rows) = counted?;
         let growth = |most: u64, before: u64| most.saturating_sub(before) as f64 / MIB;
-        let mut measure = Measure::new(
+        let mut measure = BenchFigure::new(
             "memory",
             "MiB grown",
             self.site.store,
@@ -260,7 +267,7 @@ impl<'a> Bench<'a> {
         Ok(measure)
     }
 
-    /// Fetches a record and counts its bytes and resources; stops reading once, for a while.
+    /// Fetches a record and counts its bytes and resources; pauses once while reading.
     async fn count(&self, connection: &mut Connection, request: &[u8]) -> Result<(u64, u64), Failure> {
         const MARK: &[u8] = b"\"search\":{\"mode\":\"match\"}";
         let (mut seen, mut rows, mut tail, mut stalled) = (0u64, 0u64, Vec::new(), false);
@@ -282,12 +289,12 @@ impl<'a> Bench<'a> {
         Ok((answer.bytes, rows))
     }
 
-    /// Makes a grant, by a match like any other.
+    /// Gets a grant by an ordinary match.
     pub(super) async fn grant(
         &self,
         connection: &mut Connection,
         member: &Member,
-        policy: Policy,
+        policy: SharingPolicy,
     ) -> Result<(), Failure> {
         let token = self.tokens.fresh().await?;
         let mut body = Vec::new();
@@ -315,8 +322,8 @@ impl<'a> Bench<'a> {
         self.target.connect().await.map_err(broken)
     }
 
-    fn ratio(&self, name: &'static str, unit: &'static str, rounds: &Rounds) -> Measure {
-        let mut measure = Measure::new(name, unit, self.site.store, median(&rounds.rates));
+    fn ratio(&self, name: &'static str, unit: &'static str, rounds: &Rounds) -> BenchFigure {
+        let mut measure = BenchFigure::new(name, unit, self.site.store, median(&rounds.rates));
         measure.ratio(&rounds.ratios);
         (measure.rows, measure.bytes) = (
             self.site.resources,
@@ -332,33 +339,4 @@ impl<'a> Bench<'a> {
         measure.detail("rounds", ROUNDS as f64);
         measure
     }
-}
-
-fn static_request(bytes: u64) -> Vec<u8> {
-    wire::request(
-        "GET",
-        &format!("{STATIC}{bytes}"),
-        "accept: application/fhir+json\r\n",
-        b"",
-    )
-}
-
-pub(super) fn get(token: &Secret, path: &str) -> Vec<u8> {
-    let headers = format!(
-        "authorization: Bearer {}\r\naccept: application/fhir+json\r\n",
-        token.expose()
-    );
-    wire::request("GET", path, &headers, b"")
-}
-
-pub(super) fn match_request(token: &Secret, body: &[u8]) -> Vec<u8> {
-    let headers = format!(
-        "authorization: Bearer {}\r\naccept: application/fhir+json\r\ncontent-type: application/fhir+json\r\n",
-        token.expose()
-    );
-    wire::request("POST", "/fhir/Patient/$member-match", &headers, body)
-}
-
-pub(super) fn broken(error: std::io::Error) -> Failure {
-    Failure::new(Fault::PartnerUnreachable).because(error)
 }

@@ -1,114 +1,61 @@
-//! `causeway bench`: what this machine does, as ratios against a static answer of the same server over the same TLS.
+//! `causeway bench`: measures this machine, as ratios to a static answer of the same server over the same TLS.
 //!
-//! The server runs as a child of the same binary, because what is asked for includes its resident memory and its processor
-//! time, which a loader in the same process would hide; both share the machine's cores either way. Everything goes the way
-//! a partner goes: real certificates, real tokens, real grants. Timings are printed and never decide a test.
+//! The server runs as a child process of the same binary, because its resident memory and processor time are measured separately from the
+//! loader's. Both share the machine's cores. Requests are those of a real partner: with certificates, tokens and grants. The times are
+//! printed and do not decide any test.
 
 mod child;
+mod database;
 mod guess;
 mod identity;
 mod load;
 mod measure;
+mod plan;
 mod process;
 mod report;
+mod requests;
 mod search;
 mod site;
 mod wire;
 
 pub use child::serve;
-pub use report::{Measure, Report};
+pub use plan::{BenchPlan, Measured};
+pub use report::{BenchFigure, BenchReport};
 
-use crate::cli::Out;
 use crate::error::{Failure, Fault};
 use crate::store::StoreUrl;
-use std::path::PathBuf;
+use crate::terminal::Out;
+use measure::Bench;
+use process::ServerProcess;
+use site::Installation;
 
-/// One thing to measure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Subject {
-    /// The static 2 kB answer alone
-    Static,
-    /// Time to ready, and memory at rest
-    Start,
-    /// `GET Patient/{id}`, its disclosure durable first
-    Read,
-    /// `$member-match`, all its rows durable
-    Match,
-    /// `$everything` of a 1,000-resource member
-    Everything,
-    /// Searches in a 1,000-resource member, against the bare keyed read of the same rows
-    Search,
-    /// Memory of the server while a 130,000-resource member streams
-    Memory,
-    /// `causeway import`, durable and validated
-    Import,
-    /// Whether refused matches can be told apart by their time; only when it is named, for it takes minutes
-    Guess,
-    /// The matcher over a store of `--members` members: one decision, and a batch on all cores
-    Identity,
-}
-
-/// What to run, and how long.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// What to measure; everything when empty.
-    pub subjects: Vec<Subject>,
-    /// Seconds of each leg; a measure has eleven legs.
-    pub seconds: u64,
-    /// Connections of the loader.
-    pub clients: usize,
-    /// Members in the store.
-    pub members: u64,
-    /// Also how a search costs as records and stores grow.
-    pub table: bool,
-    /// A PostgreSQL server in which a database of our own is made; SQLite when absent.
-    pub postgres: Option<String>,
-    /// Data to import instead of synthetic data.
-    pub import: Vec<PathBuf>,
-    /// Where the data folder is made, and removed at the end.
-    pub folder: PathBuf,
-}
-
-impl Plan {
-    fn wants(&self, subject: Subject) -> bool {
-        self.subjects.is_empty() || self.subjects.contains(&subject)
-    }
-
-    fn wants_server(&self) -> bool {
-        use Subject::{Everything, Match, Memory, Read, Search, Static};
-        [Static, Read, Match, Everything, Search, Memory]
-            .into_iter()
-            .any(|subject| self.wants(subject))
-    }
-}
-
-/// Runs the plan.
+/// Runs the measures of the plan.
 ///
 /// # Errors
-/// Those of the server, the store and the files; [`Fault::PartnerAnswer`] when an answer is not the one to measure.
-pub fn run(plan: &Plan, out: &mut Out) -> Result<Report, Failure> {
-    let mut report = Report::begin(plan);
-    if plan.wants_server() || plan.wants(Subject::Start) || plan.wants(Subject::Guess) {
+/// Those of the server, the store and the files; [`Fault::PartnerAnswer`] when an answer is not the expected one.
+pub fn run(plan: &BenchPlan, out: &mut Out) -> Result<BenchReport, Failure> {
+    let mut report = BenchReport::begin(plan);
+    if plan.wants_server() || plan.wants(Measured::Start) || plan.wants(Measured::Guess) {
         installed(plan, &mut report, out)?;
     }
-    if plan.table && plan.wants(Subject::Search) {
+    if plan.table && plan.wants(Measured::Search) {
         search::table(plan, &mut report, out)?;
     }
-    if plan.wants(Subject::Import) {
+    if plan.wants(Measured::Import) {
         report.add(measure::import(plan)?, out);
     }
-    if plan.wants(Subject::Identity) {
+    if plan.wants(Measured::Identity) {
         report.add(identity::measure(plan, out)?, out);
     }
     Ok(report)
 }
 
-fn installed(plan: &Plan, report: &mut Report, out: &mut Out) -> Result<(), Failure> {
-    let site = site::Site::make(plan, out)?;
-    if plan.wants(Subject::Start) {
+fn installed(plan: &BenchPlan, report: &mut BenchReport, out: &mut Out) -> Result<(), Failure> {
+    let site = Installation::make(plan, out)?;
+    if plan.wants(Measured::Start) {
         report.add(measure::start(&site)?, out);
     }
-    if plan.subjects.contains(&Subject::Guess) {
+    if plan.subjects.contains(&Measured::Guess) {
         report.add(guess::guess(&site, out)?, out);
     }
     if plan.wants_server() {
@@ -117,16 +64,49 @@ fn installed(plan: &Plan, report: &mut Report, out: &mut Out) -> Result<(), Fail
             .enable_all()
             .build()
             .map_err(|error| Failure::new(Fault::Internal).because(error))?;
-        runtime.block_on(measure::over_the_wire(plan, &site, &server, report, out))?;
+        runtime.block_on(over_the_wire(plan, &site, &server, report, out))?;
         server.stop()?;
     }
     Ok(())
 }
 
-/// The store that `--store-url` names: `None` for SQLite, which is always a file of the bench's own.
+/// Runs everything that needs the running server. Memory comes first, while the server is fresh.
 ///
 /// # Errors
-/// [`Fault::ConfigInvalid`] for a SQLite path: the bench would fill a store that somebody may need.
+/// Those of the server; [`Fault::PartnerAnswer`] for an answer that is not 200.
+async fn over_the_wire(
+    plan: &BenchPlan,
+    site: &Installation,
+    server: &ServerProcess,
+    report: &mut BenchReport,
+    out: &mut Out,
+) -> Result<(), Failure> {
+    let bench = Bench::open(plan, site, server).await?;
+    if plan.wants(Measured::Memory) {
+        report.add([bench.memory().await?], out);
+    }
+    if plan.wants(Measured::Static) {
+        report.add([bench.fixed().await?], out);
+    }
+    if plan.wants(Measured::Match) {
+        report.add(bench.member_match().await?, out);
+    }
+    if plan.wants(Measured::Read) {
+        report.add([bench.read().await?], out);
+    }
+    if plan.wants(Measured::Everything) {
+        report.add([bench.everything().await?], out);
+    }
+    if plan.wants(Measured::Search) {
+        report.add([search::ratio(&bench).await?], out);
+    }
+    Ok(())
+}
+
+/// The PostgreSQL URL that `--store-url` names; `None` for SQLite, where the benchmark always makes a file of its own.
+///
+/// # Errors
+/// [`Fault::ConfigInvalid`] for a path of a SQLite file, because the benchmark would fill a store that may be in use.
 pub fn postgres_of(url: Option<&str>) -> Result<Option<String>, Failure> {
     match url.map(StoreUrl::parse).transpose()? {
         None => Ok(None),

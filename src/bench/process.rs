@@ -1,4 +1,4 @@
-//! Processes of our own binary: commands that end, and servers that are watched from outside.
+//! Processes of this program: commands that run to their end, and servers that are observed from outside.
 
 use crate::error::{Failure, Fault};
 use serde_json::Value;
@@ -9,12 +9,12 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Time a server has to get ready or to stop.
+/// Time limit for a server to get ready or to stop.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Kernel ticks in a second; Linux shows user space 100 whatever it uses inside.
+/// Kernel ticks per second. Linux reports 100 to user space, whatever it uses internally.
 const TICKS: f64 = 100.0;
 
-/// This program, over `config`, with nothing of the caller's environment that configures it.
+/// A command of this program with the configuration `config`, without the environment variables that configure it.
 fn program(config: Option<&Path>) -> Result<Command, Failure> {
     let path = std::env::current_exe().map_err(|error| Failure::new(Fault::Internal).because(error))?;
     let mut command = Command::new(path);
@@ -31,10 +31,10 @@ fn program(config: Option<&Path>) -> Result<Command, Failure> {
     Ok(command)
 }
 
-/// Runs a command to its end and returns the last JSON line it printed, with the seconds it took.
+/// Runs a command to its end. Returns the last JSON line that it printed, and the seconds it took.
 ///
 /// # Errors
-/// [`Fault::Internal`] with what the command said when it did not end with 0.
+/// [`Fault::Internal`] with the command's output when it did not exit with 0.
 pub(super) fn command<I, A>(config: Option<&Path>, args: I) -> Result<(Value, f64), Failure>
 where
     I: IntoIterator<Item = A>,
@@ -49,8 +49,8 @@ where
         .map_err(|error| Failure::new(Fault::Internal).because(error))?;
     let seconds = begun.elapsed().as_secs_f64();
     if !done.status.success() {
-        let said = String::from_utf8_lossy(&done.stderr).into_owned();
-        return Err(Failure::new(Fault::Internal).because(format!("{command:?} ended with {}: {said}", done.status)));
+        let output = String::from_utf8_lossy(&done.stderr).into_owned();
+        return Err(Failure::new(Fault::Internal).because(format!("{command:?} ended with {}: {output}", done.status)));
     }
     let text = String::from_utf8_lossy(&done.stdout);
     let last = text.lines().rev().find_map(|line| serde_json::from_str(line).ok());
@@ -58,25 +58,25 @@ where
 }
 
 /// A server process; it is stopped when this is dropped.
-pub(super) struct Server {
+pub(super) struct ServerProcess {
     child: Child,
-    /// From the spawn to the first `/ready` that answered 200.
+    /// Seconds from the start to the first `/ready` that was answered with 200.
     pub(super) ready_s: f64,
 }
 
-impl Server {
-    /// Starts `args` over `config` and waits until the operations side at `ops` says it is ready.
+impl ServerProcess {
+    /// Starts `args` with `config` and waits until the operations listener at `ops` reports that it is ready.
     ///
     /// # Errors
-    /// [`Fault::Internal`] when it ends or is not ready in a minute; what it said is in `said`.
+    /// [`Fault::Internal`] when it ends or is not ready within a minute. Its output is in the file `output`.
     pub(super) fn start(
         config: Option<&Path>,
         args: &[&std::ffi::OsStr],
         ops: SocketAddr,
-        said: &Path,
-    ) -> Result<Server, Failure> {
+        output: &Path,
+    ) -> Result<ServerProcess, Failure> {
         let broken = |error: std::io::Error| Failure::new(Fault::Internal).because(error);
-        let stderr = File::options().create(true).append(true).open(said).map_err(broken)?;
+        let stderr = File::options().create(true).append(true).open(output).map_err(broken)?;
         let begun = Instant::now();
         let child = program(config)?
             .args(args)
@@ -84,14 +84,13 @@ impl Server {
             .stderr(stderr)
             .spawn()
             .map_err(broken)?;
-        let mut server = Server { child, ready_s: 0.0 };
+        let mut server = ServerProcess { child, ready_s: 0.0 };
         while !ready(ops) {
             let ended = server.child.try_wait().map_err(broken)?;
             if ended.is_some() || begun.elapsed() > PATIENCE {
-                let said = std::fs::read_to_string(said).unwrap_or_default();
-                return Err(
-                    Failure::new(Fault::Internal).because(format!("the server did not get ready ({ended:?}): {said}"))
-                );
+                let output = std::fs::read_to_string(output).unwrap_or_default();
+                return Err(Failure::new(Fault::Internal)
+                    .because(format!("the server did not get ready ({ended:?}): {output}")));
             }
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -104,12 +103,12 @@ impl Server {
         Memory::of(self.child.id())
     }
 
-    /// Reads memory from other threads.
+    /// The process id, for reading its memory from other threads.
     pub(super) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Processor seconds used so far, user and system.
+    /// Processor time used so far in seconds, user and system.
     pub(super) fn cpu_s(&self) -> f64 {
         let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
         let after_name = text.rsplit_once(')').map_or("", |(_, rest)| rest);
@@ -122,10 +121,10 @@ impl Server {
         ticks / TICKS
     }
 
-    /// Asks it to drain and waits for its end.
+    /// Asks it to stop and waits for its end.
     ///
     /// # Errors
-    /// [`Fault::Internal`] when it does not end with 0.
+    /// [`Fault::Internal`] when it does not exit with 0.
     pub(super) fn stop(mut self) -> Result<(), Failure> {
         self.terminate();
         let begun = Instant::now();
@@ -152,7 +151,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
         if !matches!(self.child.try_wait(), Ok(Some(_))) {
             let _ = self.child.kill();
@@ -161,7 +160,7 @@ impl Drop for Server {
     }
 }
 
-/// Resident memory of a process in bytes: all of it, and what is not a page of a file.
+/// Resident memory of a process in bytes: in total, and without pages of files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Memory {
     pub(super) resident: u64,

@@ -1,15 +1,15 @@
-//! What was measured, for people and as one JSON document.
+//! The results, for people and as one JSON document.
 
-use super::Plan;
-use crate::cli::Out;
+use super::plan::BenchPlan;
+use crate::terminal::Out;
 use serde_json::{Map, Value, json};
 
-/// What a figure must keep to.
+/// The limit for a figure.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Limit {
-    /// Not below.
+    /// The figure must not be lower.
     AtLeast(f64),
-    /// Not above.
+    /// The figure must not be higher.
     AtMost(f64),
 }
 
@@ -35,18 +35,18 @@ impl Limit {
     }
 }
 
-/// One figure.
+/// A measured figure.
 #[derive(Clone, Debug)]
-pub struct Measure {
-    /// Its name; the key by which runs are compared.
+pub struct BenchFigure {
+    /// Its name, by which runs are compared.
     pub name: &'static str,
     /// The figure.
     pub value: f64,
     /// Its unit.
     pub unit: &'static str,
-    /// Median, least and greatest ratio to the static answer.
+    /// Median, minimum and maximum of the ratio to the static answer.
     pub static_ratio: Option<(f64, f64, f64)>,
-    /// Resources it was measured over.
+    /// The number of resources that it was measured with.
     pub rows: u64,
     /// Bytes of one body, or of all input.
     pub bytes: u64,
@@ -56,10 +56,10 @@ pub struct Measure {
     details: Vec<(&'static str, f64)>,
 }
 
-impl Measure {
-    /// A figure without limit, ratio and size.
+impl BenchFigure {
+    /// A figure without limit, ratio or size.
     pub fn new(name: &'static str, unit: &'static str, store: &'static str, value: f64) -> Self {
-        Measure {
+        BenchFigure {
             name,
             value,
             unit,
@@ -72,38 +72,38 @@ impl Measure {
         }
     }
 
-    /// With a limit on the figure itself.
+    /// Sets a limit for the figure.
     #[must_use]
     pub fn limit(mut self, limit: Limit) -> Self {
         self.limit = Some(limit);
         self
     }
 
-    /// With a least ratio to the static answer.
+    /// Sets a minimum for the ratio to the static answer.
     #[must_use]
     pub fn ratio_limit(self, least: f64) -> Self {
         self.limit(Limit::AtLeast(least))
     }
 
-    /// Takes the ratios of all rounds.
+    /// Sets the ratios of all rounds.
     pub fn ratio(&mut self, ratios: &[f64]) {
         let (least, greatest) = ends(ratios);
         self.static_ratio = Some((median(ratios), least, greatest));
     }
 
-    /// Notes the least and greatest of several values.
+    /// Adds the minimum and maximum of several values as details.
     pub fn spread(&mut self, values: &[f64]) {
         let (least, greatest) = ends(values);
         self.detail("least", least);
         self.detail("greatest", greatest);
     }
 
-    /// Adds a figure that explains this one.
+    /// Adds a detail that explains the figure.
     pub fn detail(&mut self, name: &'static str, value: f64) {
         self.details.push((name, value));
     }
 
-    /// The same measure with one of its details as its figure, and the figure as the detail `times`.
+    /// The same measure with one of its details as its figure, and the old figure as the detail `times`.
     #[must_use]
     pub fn of_detail(mut self, name: &str, unit: &'static str) -> Self {
         if let Some((_, value)) = self.details.iter().find(|(own, _)| *own == name) {
@@ -114,13 +114,13 @@ impl Measure {
         self
     }
 
-    /// Whether the limit is kept; `None` without one.
+    /// Whether the limit is met; `None` without a limit.
     pub fn ok(&self) -> Option<bool> {
         self.limit
             .map(|limit| limit.kept_by(self.static_ratio.map_or(self.value, |(median, ..)| median)))
     }
 
-    /// As an item of the JSON document.
+    /// The measure as an item of the JSON document.
     pub fn json(&self) -> Value {
         let details: Map<String, Value> = self
             .details
@@ -163,14 +163,14 @@ impl Measure {
 }
 
 /// All figures of a run.
-pub struct Report {
-    measures: Vec<Measure>,
+pub struct BenchReport {
+    measures: Vec<BenchFigure>,
     about: Value,
 }
 
-impl Report {
-    /// An empty report that notes what was asked and how busy the machine is.
-    pub fn begin(plan: &Plan) -> Report {
+impl BenchReport {
+    /// An empty report with the plan and the load of the machine.
+    pub fn begin(plan: &BenchPlan) -> BenchReport {
         let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
         let load_1m = load.split_whitespace().next().and_then(|text| text.parse::<f64>().ok());
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
@@ -178,14 +178,14 @@ impl Report {
             "version": env!("CARGO_PKG_VERSION"), "debug": cfg!(debug_assertions), "cores": cores, "load_before": load_1m,
             "clients": plan.clients, "members": plan.members, "seconds": plan.seconds,
         });
-        Report {
+        BenchReport {
             measures: Vec::new(),
             about,
         }
     }
 
-    /// Takes figures, and tells people that they are there.
-    pub fn add(&mut self, measures: impl IntoIterator<Item = Measure>, out: &mut Out) {
+    /// Adds figures, and reports them to people.
+    pub fn add(&mut self, measures: impl IntoIterator<Item = BenchFigure>, out: &mut Out) {
         for measure in measures {
             let ratio = measure
                 .static_ratio
@@ -200,18 +200,18 @@ impl Report {
         }
     }
 
-    /// Prints the document, or a table for people.
+    /// Prints the JSON document, or a table for people.
     pub fn print(&self, out: &mut Out) {
         if out.json {
             let mut document = self.about.clone();
-            document["measures"] = self.measures.iter().map(Measure::json).collect();
+            document["measures"] = self.measures.iter().map(BenchFigure::json).collect();
             out.value(&document);
             return;
         }
         if cfg!(debug_assertions) {
             out.note("warning: this is a debug build; its figures say nothing");
         }
-        let rows: Vec<Vec<String>> = self.measures.iter().map(Measure::cells).collect();
+        let rows: Vec<Vec<String>> = self.measures.iter().map(BenchFigure::cells).collect();
         out.table(
             &[
                 "MEASURE",
@@ -230,7 +230,7 @@ impl Report {
     }
 }
 
-/// The middle of `values`; 0 when there are none.
+/// The median of `values`; 0 when there are none.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     fn a_limit_is_on_the_ratio_where_there_is_one() {
-        let mut measure = Measure::new("read", "requests/s", "sqlite", 5_000.0).ratio_limit(0.15);
+        let mut measure = BenchFigure::new("read", "requests/s", "sqlite", 5_000.0).ratio_limit(0.15);
         measure.ratio(&[0.10, 0.20, 0.16]);
         assert_eq!(measure.ok(), Some(true));
         let item = measure.json();
@@ -276,11 +276,13 @@ mod tests {
             (&json!(0.16), &json!(0.1), &json!("static_ratio"))
         );
         assert_eq!(
-            Measure::new("start", "s", "sqlite", 2.0).limit(Limit::AtMost(1.0)).ok(),
+            BenchFigure::new("start", "s", "sqlite", 2.0)
+                .limit(Limit::AtMost(1.0))
+                .ok(),
             Some(false)
         );
-        assert_eq!(Measure::new("x", "s", "sqlite", 2.0).json()["ok"], Value::Null);
-        let mut times = Measure::new("x", "times", "sqlite", 3.0);
+        assert_eq!(BenchFigure::new("x", "s", "sqlite", 2.0).json()["ok"], Value::Null);
+        let mut times = BenchFigure::new("x", "times", "sqlite", 3.0);
         times.detail("cpu_us", 7.0);
         let item = times.of_detail("cpu_us", "us").json();
         assert_eq!(

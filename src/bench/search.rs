@@ -1,23 +1,24 @@
-//! Searches against the bare keyed read of what they return, and how their cost grows with records and with stores.
+//! Measures searches relative to a plain read of their results by keys, and how their cost grows with the size of records and stores.
 
 use super::child::KEYED;
 use super::load::{self, Leg, ROUNDS};
-use super::measure::{Bench, broken, get};
-use super::process::Server;
-use super::report::{Limit, Measure, Report, median};
-use super::site::{HUGE, LARGE, Site};
+use super::measure::Bench;
+use super::plan::{BenchPlan, Measured};
+use super::process::ServerProcess;
+use super::report::{BenchFigure, BenchReport, Limit, median};
+use super::requests::{broken, get};
+use super::site::{HUGE, Installation, LARGE};
 use super::wire;
-use super::{Plan, Subject};
-use crate::cli::Out;
 use crate::error::{Failure, Fault};
-use crate::synth::Policy;
+use crate::synth::SharingPolicy;
+use crate::terminal::Out;
 use serde_json::Value;
 
-/// What a search may take, as a multiple of the keyed read of its rows.
+/// Longest time that a search may take, as a multiple of the plain read of its rows.
 const TIMES_MAX: f64 = 2.0;
 /// Matches on a page.
 const PAGE: usize = 50;
-/// The searches, after the type; each together with `patient`. One by code, one by date, one by category, one bare.
+/// The searches: type and query, each used together with `patient`. One by code, one by date, one by category, one without a filter.
 const SEARCHES: &[(&str, &str)] = &[
     ("Observation", "category=laboratory"),
     ("Observation", "code=http://loinc.org|85354-9&date=ge2021-01-01"),
@@ -25,7 +26,7 @@ const SEARCHES: &[(&str, &str)] = &[
     ("Condition", "clinical-status=active"),
     ("ExplanationOfBenefit", ""),
 ];
-/// Sizes of the one record, and of the store, that the table goes through.
+/// Sizes of the record, and of the store, for the table.
 const RECORDS: [(&str, u64); 4] = [
     ("search-record-100", 100),
     ("search-record-1000", LARGE),
@@ -38,32 +39,32 @@ const STORES: [(&str, u64); 4] = [
     ("search-store-10000", 10_000),
     ("search-store-100000", 100_000),
 ];
-/// Members of the store in which the record grows.
+/// Members in the store in which the size of the record varies.
 const FEW: u64 = 100;
 
-/// How many times the keyed read a search takes, in the member with [`LARGE`] resources.
+/// The time of a search as a multiple of the plain read by keys, for the member with [`LARGE`] resources.
 ///
 /// # Errors
 /// Those of the server; [`Fault::PartnerAnswer`] when a search finds nothing.
-pub(super) async fn ratio(bench: &Bench<'_>) -> Result<Measure, Failure> {
+pub(super) async fn ratio(bench: &Bench<'_>) -> Result<BenchFigure, Failure> {
     let mut measure = measured(bench, "search", bench.plan.clients).await?;
     measure.rows = bench.site.resources;
     Ok(measure.limit(Limit::AtMost(TIMES_MAX)))
 }
 
-/// The cost of one search at a time, by the size of the record and by the size of the store.
+/// The cost of single searches by the size of the record and by the size of the store.
 ///
 /// # Errors
-/// Those of [`Site::of_size`] and of [`ratio`].
-pub(super) fn table(plan: &Plan, report: &mut Report, out: &mut Out) -> Result<(), Failure> {
+/// Those of [`Installation::of_size`] and of [`ratio`].
+pub(super) fn table(plan: &BenchPlan, report: &mut BenchReport, out: &mut Out) -> Result<(), Failure> {
     let sizes = RECORDS.map(|(name, large)| (name, FEW, large));
     let stores = STORES.map(|(name, members)| (name, members, LARGE));
-    let only = Plan {
-        subjects: vec![Subject::Search],
+    let only = BenchPlan {
+        subjects: vec![Measured::Search],
         ..plan.clone()
     };
     for (name, members, large) in sizes.into_iter().chain(stores) {
-        let site = Site::of_size(&only, members, large, out)?;
+        let site = Installation::of_size(&only, members, large, out)?;
         let server = site.start_server()?;
         let measure = one(&only, &site, &server, name)?;
         server.stop()?;
@@ -72,14 +73,19 @@ pub(super) fn table(plan: &Plan, report: &mut Report, out: &mut Out) -> Result<(
     Ok(())
 }
 
-fn one(plan: &Plan, site: &Site, server: &Server, name: &'static str) -> Result<Measure, Failure> {
+fn one(
+    plan: &BenchPlan,
+    site: &Installation,
+    server: &ServerProcess,
+    name: &'static str,
+) -> Result<BenchFigure, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Fault::Internal).because(error))?;
     runtime.block_on(async {
         let bench = Bench::open(plan, site, server).await?;
-        // One at a time a search waits for the disk; what grows or does not is the work of the server.
+        // With one search at a time, the elapsed time includes the disk; the server's processor time is what may grow.
         let times = measured(&bench, name, 1).await?;
         let mut measure = times.of_detail("server_cpu_us", "us of server time");
         measure.rows = site.resources;
@@ -87,10 +93,12 @@ fn one(plan: &Plan, site: &Site, server: &Server, name: &'static str) -> Result<
     })
 }
 
-async fn measured(bench: &Bench<'_>, name: &'static str, clients: usize) -> Result<Measure, Failure> {
+async fn measured(bench: &Bench<'_>, name: &'static str, clients: usize) -> Result<BenchFigure, Failure> {
     let member = bench.site.member(0);
     let mut connections = bench.connect(clients).await?;
-    bench.grant(&mut connections[0], &member, Policy::Sensitive).await?;
+    bench
+        .grant(&mut connections[0], &member, SharingPolicy::Sensitive)
+        .await?;
     let paths: Vec<String> = SEARCHES
         .iter()
         .map(|(rtype, more)| {
@@ -134,7 +142,7 @@ async fn measured(bench: &Bench<'_>, name: &'static str, clients: usize) -> Resu
     )
     .await?;
     let times: Vec<f64> = rounds.ratios.iter().map(|ratio| 1.0 / ratio).collect();
-    let mut measure = Measure::new(name, "times the keyed read", bench.site.store, median(&times));
+    let mut measure = BenchFigure::new(name, "times the keyed read", bench.site.store, median(&times));
     measure.bytes = rounds.subject.bytes / rounds.subject.requests.max(1);
     measure.spread(&times);
     for (name, value) in [

@@ -1,44 +1,43 @@
-//! What is measured: a folder with keys, configuration, synthetic members and one registered partner, all made by the
-//! same commands that an operator uses, and removed at the end.
+//! The measured installation: a folder with keys, configuration, synthetic members and one registered partner. It is made with the same
+//! commands that an operator uses, and removed at the end.
 
-use super::process::{self, Server};
-use super::wire::Target;
-use super::{Plan, Subject};
-use crate::cli::Out;
+use super::database::Database;
+use super::plan::{BenchPlan, Measured};
+use super::process::{self, ServerProcess};
+use super::wire::BenchTarget;
 use crate::clock::Clock;
-use crate::demo::dev::{self, Files};
+use crate::dev::{self, Files};
 use crate::error::{Failure, Fault};
 use crate::http::routes::MEMBER_MATCH;
 use crate::ids::Ids;
 use crate::partner::client::{PeerClient, SmartConfiguration};
 use crate::secret::{self, Secret};
-use crate::synth::{MatchOptions, Member, Options, Policy, Variation, match_request};
-use chrono::Utc;
-use diesel::connection::SimpleConnection as _;
-use diesel::{Connection as _, PgConnection};
+use crate::synth::{MatchOptions, Member, SharingPolicy, SynthOptions, Variation, match_request};
+use crate::terminal::Out;
+use chrono::{Days, NaiveDate, Utc};
 use std::ffi::OsStr;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-/// Average resources of a member; few, so that there can be many members.
+/// Average number of resources of a member. It is small, so that there can be many members.
 const RESOURCES_PER_MEMBER: u64 = 4;
 /// Resources of the member whose record is streamed for speed.
 pub(super) const LARGE: u64 = 1_000;
 /// Resources of the member whose record is streamed for memory.
 pub(super) const HUGE: u64 = 130_000;
-/// Slot of the answers to matches, where it is on; that of the default configuration.
+/// The answer slot of matches where it is switched on, as in the default configuration; milliseconds.
 const SLOT_MS: u64 = 10;
 /// Seed of the members.
 const SEED: u64 = 1;
-/// Seed of the payer that has only the huge member; his ids must not meet those of the others.
+/// Seed of the payer that has only the huge member, whose ids must differ from those of the others.
 const HUGE_SEED: u64 = 2;
 
 /// An installation.
-pub(super) struct Site {
+pub(super) struct Installation {
     files: Files,
     config: PathBuf,
-    /// The same with the answer slot on.
+    /// The same configuration with the answer slot switched on.
     slotted: PathBuf,
     base_url: String,
     fhir: SocketAddr,
@@ -47,21 +46,21 @@ pub(super) struct Site {
     pub(super) resources: u64,
     /// `sqlite` or `postgres`.
     pub(super) store: &'static str,
-    options: Options,
-    // Dropped last, in this order: the folder, then the database.
+    options: SynthOptions,
+    // Dropped last and in this order: the folder, then the database.
     folder: Folder,
     _database: Option<Database>,
 }
 
-impl Site {
-    /// Makes everything that the plan needs.
+impl Installation {
+    /// Makes an installation with everything that the plan needs.
     ///
     /// # Errors
     /// Those of the commands and files.
-    pub(super) fn make(plan: &Plan, out: &mut Out) -> Result<Site, Failure> {
-        let mut site = Site::of_size(plan, plan.members, LARGE, out)?;
-        if plan.wants(Subject::Memory) {
-            let huge = Options {
+    pub(super) fn make(plan: &BenchPlan, out: &mut Out) -> Result<Installation, Failure> {
+        let mut site = Installation::of_size(plan, plan.members, LARGE, out)?;
+        if plan.wants(Measured::Memory) {
+            let huge = SynthOptions {
                 members: 1,
                 seed: HUGE_SEED,
                 one_large: Some(HUGE),
@@ -72,11 +71,11 @@ impl Site {
         Ok(site)
     }
 
-    /// An installation with this many members, the first of whom has `large` resources.
+    /// An installation with this many members, the first of which has `large` resources.
     ///
     /// # Errors
     /// Those of the commands and files.
-    pub(super) fn of_size(plan: &Plan, members: u64, large: u64, out: &mut Out) -> Result<Site, Failure> {
+    pub(super) fn of_size(plan: &BenchPlan, members: u64, large: u64, out: &mut Out) -> Result<Installation, Failure> {
         let folder = Folder::make(&plan.folder)?;
         let database = plan.postgres.as_deref().map(Database::create).transpose()?;
         let files = Files::of(&folder.0.join("pki"));
@@ -89,15 +88,15 @@ impl Site {
         let slotted = folder.0.join("slotted.toml");
         write(&slotted, &configuration(fhir, ops, &base_url, url, SLOT_MS))?;
 
-        let options = Options {
+        let options = SynthOptions {
             members,
             seed: SEED,
             resources_per_member: RESOURCES_PER_MEMBER,
             one_large: Some(large),
-            ..Options::default()
+            ..SynthOptions::default()
         };
         let store = if database.is_some() { "postgres" } else { "sqlite" };
-        let mut site = Site {
+        let mut site = Installation {
             files,
             config,
             slotted,
@@ -124,7 +123,7 @@ impl Site {
         Ok(site)
     }
 
-    fn fill(&mut self, name: &str, options: &Options, out: &mut Out) -> Result<(), Failure> {
+    fn fill(&mut self, name: &str, options: &SynthOptions, out: &mut Out) -> Result<(), Failure> {
         let folder = self.folder.0.join(name);
         synthesise(&folder, options)?;
         let (counts, seconds) = process::command(Some(&self.config), [OsStr::new("import"), folder.as_os_str()])?;
@@ -142,23 +141,23 @@ impl Site {
         std::fs::remove_dir_all(&folder).map_err(unusable)
     }
 
-    /// Starts the server with the static routes.
+    /// Starts the server with the routes to compare with.
     ///
     /// # Errors
-    /// As [`Server::start`].
-    pub(super) fn start_server(&self) -> Result<Server, Failure> {
+    /// As [`ServerProcess::start`].
+    pub(super) fn start_server(&self) -> Result<ServerProcess, Failure> {
         self.start_server_with(false)
     }
 
-    /// The same with the answer slot on, or off.
+    /// Like [`Installation::start_server`], with the answer slot switched on or off.
     ///
     /// # Errors
-    /// As [`Server::start`].
-    pub(super) fn start_server_with(&self, slotted: bool) -> Result<Server, Failure> {
+    /// As [`ServerProcess::start`].
+    pub(super) fn start_server_with(&self, slotted: bool) -> Result<ServerProcess, Failure> {
         let config = if slotted { &self.slotted } else { &self.config };
         let log = self.folder.0.join("server.log");
         let args = ["bench", "--child"].map(OsStr::new);
-        Server::start(
+        ServerProcess::start(
             None,
             &[
                 args[0],
@@ -168,34 +167,34 @@ impl Site {
                 log.as_os_str(),
             ],
             self.ops,
-            &self.said(),
+            &self.output(),
         )
     }
 
     /// Starts `causeway serve` as an operator would.
     ///
     /// # Errors
-    /// As [`Server::start`].
-    pub(super) fn start_serve(&self) -> Result<Server, Failure> {
+    /// As [`ServerProcess::start`].
+    pub(super) fn start_serve(&self) -> Result<ServerProcess, Failure> {
         let log = self.folder.0.join("serve.log");
-        Server::start(
+        ServerProcess::start(
             Some(&self.config),
             &[OsStr::new("serve"), OsStr::new("--log-file"), log.as_os_str()],
             self.ops,
-            &self.said(),
+            &self.output(),
         )
     }
 
-    fn said(&self) -> PathBuf {
+    fn output(&self) -> PathBuf {
         self.folder.0.join("stderr.txt")
     }
 
-    /// How the loader connects.
+    /// The loader's connection settings.
     ///
     /// # Errors
-    /// As [`Target::new`].
-    pub(super) fn target(&self) -> Result<Target, Failure> {
-        Target::new(
+    /// As [`BenchTarget::new`].
+    pub(super) fn target(&self) -> Result<BenchTarget, Failure> {
+        BenchTarget::new(
             self.fhir,
             &self.files.read("ca.pem")?,
             &self.files.read("partner.pem")?,
@@ -203,10 +202,10 @@ impl Site {
         )
     }
 
-    /// How the loader gets tokens.
+    /// The loader's source of tokens.
     ///
     /// # Errors
-    /// Those of the token endpoint's discovery.
+    /// Those of the discovery of the token endpoint.
     pub(super) async fn tokens(&self) -> Result<Tokens, Failure> {
         let peer = PeerClient::new(
             &self.base_url,
@@ -227,7 +226,7 @@ impl Site {
     /// The member with [`HUGE`] resources.
     pub(super) fn huge_member(&self) -> Member {
         Member::of(
-            &Options {
+            &SynthOptions {
                 seed: HUGE_SEED,
                 ..self.options.clone()
             },
@@ -236,29 +235,40 @@ impl Site {
     }
 
     /// The body of a `$member-match` request that must succeed.
-    pub(super) fn match_body(&self, member: &Member, policy: Policy) -> Vec<u8> {
+    pub(super) fn match_body(&self, member: &Member, policy: SharingPolicy) -> Vec<u8> {
         self.body(member, policy, Variation::Exact)
     }
 
-    /// The body of one that departs from what is on file.
-    pub(super) fn body(&self, member: &Member, policy: Policy, variation: Variation) -> Vec<u8> {
+    /// Like [`Installation::match_body`], with a consent that was given this many days earlier (fewer than 120).
+    pub(super) fn match_body_of_another_consent(&self, member: &Member, days: u64) -> Vec<u8> {
+        let today = Utc::now().date_naive();
+        let day = today.checked_sub_days(Days::new(days)).unwrap_or(today);
+        self.body_on(member, SharingPolicy::Regular, Variation::Exact, day)
+    }
+
+    /// The body of a request that differs from the stored member as `variation` says.
+    pub(super) fn body(&self, member: &Member, policy: SharingPolicy, variation: Variation) -> Vec<u8> {
+        self.body_on(member, policy, variation, Utc::now().date_naive())
+    }
+
+    fn body_on(&self, member: &Member, policy: SharingPolicy, variation: Variation, day: NaiveDate) -> Vec<u8> {
         let options = MatchOptions {
             policy,
             new_npi: dev::PARTNER_NPI.to_owned(),
-            ..MatchOptions::on(Utc::now().date_naive())
+            ..MatchOptions::on(day)
         };
         match_request(member, &options, variation).to_string().into_bytes()
     }
 }
 
-/// Tokens from the token endpoint, by signed assertions.
+/// A source of tokens from the token endpoint, by signed assertions.
 pub(super) struct Tokens {
     peer: PeerClient,
     configuration: SmartConfiguration,
 }
 
 impl Tokens {
-    /// A fresh token for matching and reading; it lives 300 s.
+    /// A new token for matching and reading, valid for 300 s.
     ///
     /// # Errors
     /// Those of the token endpoint.
@@ -269,12 +279,12 @@ impl Tokens {
     }
 }
 
-/// Imports `paths`, or synthetic members with a full record each, into a store of its own; what the import counted, the
-/// bytes it read, and the seconds it took.
+/// Imports `paths`, or synthetic members with a full record each, into a store of its own. Returns the counts of the import, the bytes that
+/// it read, and the seconds that it took.
 ///
 /// # Errors
 /// Those of the commands and files.
-pub(super) fn import(plan: &Plan) -> Result<(serde_json::Value, u64, f64), Failure> {
+pub(super) fn import(plan: &BenchPlan) -> Result<(serde_json::Value, u64, f64), Failure> {
     let folder = Folder::make(&plan.folder)?;
     let database = plan.postgres.as_deref().map(Database::create).transpose()?;
     let config = folder.0.join("causeway.toml");
@@ -288,9 +298,9 @@ pub(super) fn import(plan: &Plan) -> Result<(serde_json::Value, u64, f64), Failu
         let data = folder.0.join("data");
         synthesise(
             &data,
-            &Options {
+            &SynthOptions {
                 members: 1_500,
-                ..Options::default()
+                ..SynthOptions::default()
             },
         )?;
         paths.push(data);
@@ -302,7 +312,7 @@ pub(super) fn import(plan: &Plan) -> Result<(serde_json::Value, u64, f64), Failu
     Ok((counts, bytes, seconds))
 }
 
-fn synthesise(folder: &Path, options: &Options) -> Result<(), Failure> {
+fn synthesise(folder: &Path, options: &SynthOptions) -> Result<(), Failure> {
     let mut args = vec![
         "synth".to_owned(),
         "--no-showcase".to_owned(),
@@ -336,16 +346,16 @@ fn bytes_under(path: &Path) -> u64 {
         .sum()
 }
 
-/// Answers leave at once but where the slot is measured: it costs a caller time and the server nothing.
+/// The configuration of the server. Answers are sent at once unless the slot is measured, because a slot would only add waiting time.
 fn configuration(fhir: SocketAddr, ops: SocketAddr, base_url: &str, store_url: &str, slot_ms: u64) -> String {
-    let payer = Options::default();
+    let payer = SynthOptions::default();
     format!(
         "[server]\nfhir_listen = \"{fhir}\"\nops_listen = \"{ops}\"\nbase_url = \"{base_url}\"\n\
          [tls]\ncertificate = \"pki/server.pem\"\nkey = \"pki/server.key\"\nclient_ca = [\"pki/ca.pem\"]\n\
          [store]\nurl = \"{store_url}\"\n\
          [payer]\nname = \"{}\"\nnpi = \"{}\"\nmember_system = \"{}\"\n\
          [policy]\nanswer_slot_ms = {slot_ms}\n\
-         [limits]\nconnections_per_partner = 1024\nin_flight_per_partner = 1024\nkeep_alive_seconds = 600\n",
+         [limits]\nconnections_per_partner = 1024\nin_flight_per_partner = 1024\npartner_request_rate = 1000000\nkeep_alive_seconds = 600\n",
         payer.payer_name, payer.payer_npi, payer.member_system,
     )
 }
@@ -364,7 +374,7 @@ fn unusable(error: std::io::Error) -> Failure {
     Failure::new(Fault::InputUnreadable).at("bench folder").because(error)
 }
 
-/// A private folder that goes when this is dropped.
+/// A private folder that is removed when this is dropped.
 pub(super) struct Folder(PathBuf);
 
 impl Folder {
@@ -386,69 +396,5 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// A PostgreSQL database of our own, beside the one that was named; it goes when this is dropped.
-struct Database {
-    url: String,
-    name: String,
-    beside: String,
-}
-
-impl Database {
-    fn create(beside: &str) -> Result<Database, Failure> {
-        let name = format!("causeway_bench_{}", secret::hex(&secret::random::<4>()));
-        let url = with_database(beside, &name);
-        let database = Database {
-            url,
-            name,
-            beside: beside.to_owned(),
-        };
-        database.run(&format!("CREATE DATABASE {}", database.name))?;
-        Ok(database)
-    }
-
-    fn run(&self, statement: &str) -> Result<(), Failure> {
-        let refused = |error: String| Failure::new(Fault::StoreUnavailable).at("--store-url").because(error);
-        let mut connection = PgConnection::establish(&self.beside).map_err(|error| refused(error.to_string()))?;
-        connection
-            .batch_execute(statement)
-            .map_err(|error| refused(error.to_string()))
-    }
-}
-
-impl Drop for Database {
-    fn drop(&mut self) {
-        let _ = self.run(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
-    }
-}
-
-/// `url` with another database.
-fn with_database(url: &str, name: &str) -> String {
-    let (address, query) = url
-        .split_once('?')
-        .map_or((url, ""), |(address, query)| (address, query));
-    let host_at = address.find("://").map_or(0, |at| at + 3);
-    let host_end = address[host_at..].find('/').map_or(address.len(), |at| host_at + at);
-    let question = if query.is_empty() { "" } else { "?" };
-    format!("{}/{name}{question}{query}", &address[..host_end])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn another_database_of_the_same_server() {
-        assert_eq!(
-            with_database("postgres://u:p@h:5432/a?x=1", "b"),
-            "postgres://u:p@h:5432/b?x=1"
-        );
-        assert_eq!(with_database("postgres://h", "b"), "postgres://h/b");
-        assert_eq!(
-            with_database("postgres:///a?host=/run/pg", "b"),
-            "postgres:///b?host=/run/pg"
-        );
     }
 }

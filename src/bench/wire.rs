@@ -1,7 +1,7 @@
-//! HTTP/1.1 over mutual TLS as the loader speaks it: one connection, one request at a time, as little work as can be.
+//! HTTP/1.1 over mutual TLS for the loader: one connection, one request at a time, with as little work as possible.
 //!
-//! It reads `content-length` and chunked bodies and no other; it exists because a client library would cost more than the
-//! server it drives.
+//! It reads only `content-length` and chunked bodies. It exists because an HTTP client library would use more processor time than the
+//! server that it tests.
 
 use crate::error::{Failure, Fault};
 use rustls::ClientConfig;
@@ -15,22 +15,27 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// Largest head of an answer, and the size of a read.
+/// Largest head of an answer, and the size of one read; bytes.
 const BUFFER_BYTES: usize = 128 * 1024;
 
-/// Where to connect, and as whom.
+/// The address to connect to, and the client's identity.
 #[derive(Clone)]
-pub(super) struct Target {
+pub(super) struct BenchTarget {
     tls: Arc<ClientConfig>,
     address: SocketAddr,
 }
 
-impl Target {
-    /// A server at `address` that shows a certificate of `trust_pem`, and our own certificate.
+impl BenchTarget {
+    /// A server at `address` whose certificate is issued by one of `trust_pem`, and the client's own certificate.
     ///
     /// # Errors
     /// [`Fault::ConfigInvalid`] when a certificate or key cannot be used.
-    pub(super) fn new(address: SocketAddr, trust_pem: &str, chain_pem: &str, key_pem: &str) -> Result<Target, Failure> {
+    pub(super) fn new(
+        address: SocketAddr,
+        trust_pem: &str,
+        chain_pem: &str,
+        key_pem: &str,
+    ) -> Result<BenchTarget, Failure> {
         let unusable = |error: String| Failure::new(Fault::ConfigInvalid).at("certificate").because(error);
         let certificates = |pem: &str| {
             CertificateDer::pem_slice_iter(pem.as_bytes())
@@ -46,7 +51,7 @@ impl Target {
             .with_root_certificates(roots)
             .with_client_auth_cert(certificates(chain_pem)?, key)
             .map_err(|error| unusable(error.to_string()))?;
-        Ok(Target {
+        Ok(BenchTarget {
             tls: Arc::new(tls),
             address,
         })
@@ -72,12 +77,12 @@ impl Target {
 
 /// One answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(super) struct BenchAnswer {
     pub(super) status: u16,
     pub(super) bytes: u64,
 }
 
-/// A connection that is kept.
+/// A persistent connection.
 pub(super) struct Connection {
     stream: TlsStream<TcpStream>,
     buffer: Vec<u8>,
@@ -86,15 +91,15 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Sends `request`, whole, and hands the body of the answer to `sink` as it comes.
+    /// Sends the whole `request`, and passes the body of the answer to `sink` as it arrives.
     ///
     /// # Errors
-    /// Those of the connection; `InvalidData` for an answer in no form we know.
+    /// Those of the connection; `InvalidData` for an answer in an unsupported form.
     pub(super) async fn exchange(
         &mut self,
         request: &[u8],
         sink: &mut (impl FnMut(&[u8]) + ?Sized),
-    ) -> Result<Answer, Error> {
+    ) -> Result<BenchAnswer, Error> {
         self.stream.write_all(request).await?;
         self.stream.flush().await?;
         let (head_end, head) = self.head().await?;
@@ -106,7 +111,7 @@ impl Connection {
             }
             Body::Chunked => self.chunks(sink).await?,
         };
-        Ok(Answer {
+        Ok(BenchAnswer {
             status: head.status,
             bytes,
         })
@@ -217,7 +222,7 @@ impl Head {
     }
 }
 
-/// A request for `path` with these header lines (each with its line end) and this body.
+/// A request for `path` with these header lines, each with its line end, and this body.
 pub(super) fn request(method: &str, path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let length = if body.is_empty() {
         String::new()

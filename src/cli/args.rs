@@ -1,7 +1,7 @@
 //! The command line as types.
 
-use clap::{Args, Parser, Subcommand};
-use std::path::PathBuf;
+use super::global::Common;
+use clap::{Parser, Subcommand};
 
 /// FHIR R4 server for payer-to-payer exchange.
 #[derive(Debug, Parser)]
@@ -20,20 +20,6 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// Options of every command.
-#[derive(Args, Clone, Debug)]
-pub struct Common {
-    /// Configuration file; without it ./causeway.toml if it is there, else defaults
-    #[arg(long, global = true, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Print JSON on stdout, and nothing else there
-    #[arg(long, global = true)]
-    pub json: bool,
-    /// Print nothing on stderr but errors
-    #[arg(long, global = true)]
-    pub quiet: bool,
-}
-
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -41,6 +27,14 @@ pub enum Command {
     Demo(super::demo::DemoArgs),
     /// The server
     Serve(super::serve::ServeArgs),
+    /// Only the background work of a PostgreSQL store (serve includes it unless --no-worker)
+    Worker(super::worker::WorkerArgs),
+    /// Asking other payers for members' records: start, look, act
+    Exchange(super::exchange::ExchangeArgs),
+    /// Background jobs: what waits, what is parked, and letting it go on
+    Jobs(super::jobs::JobsArgs),
+    /// Another payer on this machine that answers, and misbehaves, by a script
+    SandboxPartner(super::sandbox_partner::SandboxPartnerArgs),
     /// Make synthetic members
     Synth(super::synth::SynthArgs),
     /// Load Bundles, NDJSON and .gz of these
@@ -75,10 +69,16 @@ pub enum Command {
     Durability,
     /// The table of faults
     Faults,
+    /// The states, moves, steps and retries of an exchange
+    States(super::states::StatesArgs),
     /// The matcher: answer a file of requests, link two files, or estimate a policy from what is there
     Identity(super::identity::IdentityArgs),
     /// Test any payer's server against the guides
     Conformance(super::conformance::ConformanceArgs),
     /// Measure this machine as ratios against a static answer
     Bench(super::bench::BenchArgs),
+    /// Print a script by which a shell completes commands and options
+    Completions(super::completions::CompletionsArgs),
+    /// Write a manual page for each command
+    Man(super::manual::ManArgs),
 }

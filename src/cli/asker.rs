@@ -1,13 +1,15 @@
 //! Who gave a command, and what came on its standard input: both belong to the process of whoever asks, not to the server that may
 //! run the command. What the server's own configuration allows a command stands beside it.
 
-use super::Command;
-use crate::audit::{Note, Object};
+use crate::audit::{Object, OperatorNote};
 use crate::config::Config;
+use crate::consent::WithdrawnBy;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
-use crate::ops::disclosures::Asked;
+use crate::ops::disclosures::DisclosuresAsked;
 use crate::ops::viewed::{Viewer, viewed};
+use crate::review;
+use crate::store::Db;
 use crate::telemetry::Correlation;
 use std::io::Read as _;
 
@@ -18,7 +20,7 @@ const INPUT_BYTES: u64 = 4_096;
 
 /// Who gave a command.
 #[derive(Clone, Debug)]
-pub struct Asker {
+pub struct CommandAsker {
     /// User id on this host.
     pub uid: u32,
     /// Standard input, of a command that takes some.
@@ -27,19 +29,13 @@ pub struct Asker {
     pub on_loopback: bool,
 }
 
-impl Asker {
-    /// The user of this process, with standard input where `command` takes some, under this configuration.
+impl CommandAsker {
+    /// The user of this process under this configuration, with standard input where `member`, what the command was given for
+    /// `--member`, asks for it by `-`.
     ///
     /// # Errors
     /// [`Fault::InputUnreadable`].
-    pub fn here(command: &Command, config: &Config) -> Result<Asker, Failure> {
-        let member = match command {
-            Command::Disclosures(args) => Some(args.member.as_str()),
-            Command::Consent(args) => args.member(),
-            Command::Grant(args) => args.member(),
-            Command::Records(args) => args.member(),
-            _ => None,
-        };
+    pub fn here(member: Option<&str>, config: &Config) -> Result<CommandAsker, Failure> {
         let mut input = None;
         if member == Some("-") {
             let mut text = String::new();
@@ -50,7 +46,7 @@ impl Asker {
                 .map_err(|error| Failure::new(Fault::InputUnreadable).at("--member").because(error))?;
             input = Some(text);
         }
-        Ok(Asker {
+        Ok(CommandAsker {
             uid: rustix::process::getuid().as_raw(),
             input,
             on_loopback: config.server.is_on_loopback(),
@@ -63,24 +59,44 @@ impl Asker {
     }
 
     /// What the ledger keeps of this user and of why something was done; nothing of a reason that is empty.
-    pub fn note(&self, reason: &str) -> Note {
-        Note {
+    pub fn note(&self, reason: &str) -> OperatorNote {
+        OperatorNote {
             operator: self.name(),
             reason: reason.to_owned(),
         }
+    }
+
+    /// What an operator gave as reason, and as an id where it gave one: the user of this host stands before it, since anybody could
+    /// give any id.
+    ///
+    /// # Errors
+    /// [`Fault::ParameterInvalid`] for an id that is none of ours, or no reason.
+    pub fn operator_note(&self, operator: Option<&str>, reason: &str) -> Result<OperatorNote, Failure> {
+        if operator.is_some_and(|id| !crate::ids::is_fhir_id(id)) {
+            let remedy = "Give --operator as 1 to 64 letters, digits, hyphens and dots.";
+            return Err(Failure::new(Fault::ParameterInvalid).at("--operator").remedy(remedy));
+        }
+        if !crate::ids::is_one_line(reason) {
+            let remedy = "Say why, on one line.";
+            return Err(Failure::new(Fault::ParameterInvalid).at("--reason").remedy(remedy));
+        }
+        Ok(OperatorNote {
+            operator: operator.map_or_else(|| self.name(), |id| format!("{}/{id}", self.name())),
+            reason: reason.to_owned(),
+        })
     }
 
     /// A member as `--member` says it: `Patient/<id>`, an id, or `-` for a member number on standard input.
     ///
     /// # Errors
     /// [`Fault::ParameterInvalid`] where nothing came on standard input.
-    pub fn asked(&self, member: Option<&str>, partner: Option<&str>) -> Result<Asked, Failure> {
+    pub fn asked(&self, member: Option<&str>, partner: Option<&str>) -> Result<DisclosuresAsked, Failure> {
         let partner = partner.map(str::to_owned);
         let Some("-") = member else {
-            return Ok(Asked {
+            return Ok(DisclosuresAsked {
                 member: member.map(str::to_owned),
                 partner,
-                ..Asked::default()
+                ..DisclosuresAsked::default()
             });
         };
         let given = self.input.as_deref().map(str::trim).filter(|text| !text.is_empty());
@@ -90,11 +106,11 @@ impl Asker {
                 .remedy("Give the member number on standard input.")
         })?;
         let is_reference = given.starts_with("Patient/");
-        Ok(Asked {
+        Ok(DisclosuresAsked {
             member: Some(given.to_owned()).filter(|_| is_reference),
             member_number: Some(given.to_owned()).filter(|_| !is_reference),
             partner,
-            ..Asked::default()
+            ..DisclosuresAsked::default()
         })
     }
 
@@ -104,14 +120,37 @@ impl Asker {
     /// # Errors
     /// Those of the store.
     pub fn show(&self, ctx: &Context, what: &'static str, object: Option<Object>) -> Result<(), Failure> {
-        if ctx.store.read_only().is_some() {
-            return Ok(());
-        }
         let viewer = Viewer {
             operator: self.name(),
             role: HOST,
             correlation: Correlation::internal(ctx.ids.new_id(ctx.clock.now_ms())),
         };
-        ctx.store.reserved().write_blocking(viewed(ctx, &viewer, what, object))
+        note(ctx, viewed(ctx, &viewer, what, object))
     }
+
+    /// Notes, as [`CommandAsker::show`] does, that this user is about to be shown a review, or the links of a member, as a reviewer.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn show_review(&self, ctx: &Context, review: &str) -> Result<(), Failure> {
+        let correlation = Correlation::internal(ctx.ids.new_id(ctx.clock.now_ms()));
+        note(
+            ctx,
+            review::viewed(ctx, "reviewer", &self.name(), &correlation, Some(review)),
+        )
+    }
+}
+
+fn note(ctx: &Context, work: impl FnMut(&mut Db) -> Result<(), Failure> + Send + 'static) -> Result<(), Failure> {
+    // Only a command on the host opens a store that takes no writes, and it has said that nothing is noted.
+    match ctx.store.read_only() {
+        Some(_) => Ok(()),
+        None => ctx.store.reserved().write_blocking(work),
+    }
+}
+
+/// The user of this host as the one who acts.
+pub(super) fn by(ctx: &Context, asker: &CommandAsker, reason: &str) -> Result<WithdrawnBy, Failure> {
+    let correlation = Correlation::internal(ctx.ids.new_id(ctx.clock.now_ms()));
+    WithdrawnBy::new(asker.name(), HOST, reason, correlation)
 }

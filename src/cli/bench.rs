@@ -1,8 +1,9 @@
 //! `causeway bench`: figures of this machine, as ratios against a static answer.
 
-use super::{Exit, Out};
-use crate::bench::{self, Plan, Subject};
+use crate::app::admin::RunCommand;
+use crate::bench::{self, BenchPlan, Measured};
 use crate::error::{Failure, Fault};
+use crate::terminal::{Exit, Out};
 use std::path::{Path, PathBuf};
 
 /// Arguments of `bench`.
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 pub struct BenchArgs {
     /// What to measure; everything when left out
     #[arg(value_enum)]
-    pub subjects: Vec<Subject>,
+    pub subjects: Vec<Measured>,
     /// Seconds of each leg; a measure has eleven legs, static and subject in turn
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=25))]
     pub seconds: u64,
@@ -40,20 +41,20 @@ pub struct BenchArgs {
     pub child_log: Option<PathBuf>,
 }
 
-/// Measures and prints. 0 also when a limit is missed: timings decide nothing.
+/// Measures and prints; `commands` runs what comes over the admin socket of a server under measurement. 0 also when a limit is missed: timings decide nothing.
 ///
 /// # Errors
 /// Those of the plan and of the run.
-pub fn run(args: &BenchArgs, cwd: &Path, out: &mut Out) -> Result<Exit, Failure> {
+pub fn run(args: &BenchArgs, cwd: &Path, commands: RunCommand, out: &mut Out) -> Result<Exit, Failure> {
     if let (Some(config), Some(log)) = (&args.child, &args.child_log) {
-        return bench::serve(config.clone(), log.clone(), out);
+        return bench::serve(config.clone(), log.clone(), commands, out);
     }
-    if !args.path.is_empty() && !args.subjects.is_empty() && !args.subjects.contains(&Subject::Import) {
+    if !args.path.is_empty() && !args.subjects.is_empty() && !args.subjects.contains(&Measured::Import) {
         return Err(Failure::new(Fault::ConfigInvalid)
             .at("--path")
             .remedy("--path is for `causeway bench import`."));
     }
-    let plan = Plan {
+    let plan = BenchPlan {
         subjects: args.subjects.clone(),
         seconds: args.seconds,
         clients: usize::try_from(args.clients).unwrap_or(64),

@@ -1,7 +1,7 @@
 //! `causeway config`: the configuration in force.
 
-use super::{Exit, Out};
 use crate::config::{Config, effective};
+use crate::terminal::{Exit, Out};
 use clap::Args;
 use serde_json::Value;
 

@@ -1,14 +1,17 @@
 //! `causeway conformance run`: the conformance runner against any payer's server.
 
-use super::{Exit, Out};
 use crate::clock::Clock;
-use crate::conformance::report::{html, json as document, junit, table};
-use crate::conformance::{self, Report, Settings, Verdict, catalog};
 use crate::error::{Failure, Fault};
 use crate::ids::Ids;
+use crate::terminal::{Exit, Out};
+use causeway_conformance::report::{html, json as document, junit, table};
+use causeway_conformance::{
+    self as conformance, ClientSettings, ConformanceReport, Surroundings, TestVerdict, Unusable, catalog,
+};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Arguments of `conformance`.
 #[derive(Args, Clone, Debug)]
@@ -70,7 +73,7 @@ pub fn run(args: &ConformanceArgs, cwd: &Path, out: &mut Out) -> Result<Exit, Fa
     let (Some(base_url), Some(client)) = (&args.base_url, &args.client) else {
         return Err(Failure::new(Fault::ConfigInvalid).at("--base-url"));
     };
-    let settings = Settings::read(&cwd.join(client))?;
+    let settings = ClientSettings::read(&cwd.join(client)).map_err(unusable)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -84,13 +87,13 @@ pub fn run(args: &ConformanceArgs, cwd: &Path, out: &mut Out) -> Result<Exit, Fa
         base_url,
         settings,
         &tests,
-        Clock::System,
-        Ids::random(),
+        surroundings(),
         &mut progress,
-    ))?;
+    ));
+    let report = report.map_err(unusable)?;
     for (path, text) in [
-        (&args.junit, junit::document as fn(&Report) -> String),
-        (&args.html, html::page as fn(&Report) -> String),
+        (&args.junit, junit::document as fn(&ConformanceReport) -> String),
+        (&args.html, html::page as fn(&ConformanceReport) -> String),
     ] {
         if let Some(path) = path {
             std::fs::write(cwd.join(path), text(&report)).map_err(|error| {
@@ -108,7 +111,25 @@ pub fn run(args: &ConformanceArgs, cwd: &Path, out: &mut Out) -> Result<Exit, Fa
     Ok(if report.is_good() { Exit::Done } else { Exit::Failed })
 }
 
-fn tell(report: &Report, out: &mut Out) {
+fn surroundings() -> Surroundings {
+    let ids = Ids::random();
+    Surroundings {
+        now_ms: Arc::new(|| Clock::System.now_ms()),
+        new_id: Arc::new(move || ids.new_id(Clock::System.now_ms())),
+    }
+}
+
+fn unusable(why: Unusable) -> Failure {
+    match why {
+        Unusable::Unreadable { file, cause } => Failure::new(Fault::InputUnreadable).at(file).because(cause),
+        Unusable::Invalid(cause) => Failure::new(Fault::ConfigInvalid)
+            .at("--client")
+            .remedy("Correct the client file; conformance/README.md shows one.")
+            .because(cause),
+    }
+}
+
+fn tell(report: &ConformanceReport, out: &mut Out) {
     let rows = table::rows(report);
     if !rows.is_empty() {
         out.table(&table::HEADER, &rows);
@@ -120,7 +141,7 @@ fn tell(report: &Report, out: &mut Out) {
     let failed = report
         .tested
         .iter()
-        .filter(|one| matches!(one.verdict, Verdict::Fail(_)));
+        .filter(|one| matches!(one.verdict, TestVerdict::Fail(_)));
     if failed.count() > 0 {
         out.note("--html FILE writes what was exchanged in the tests that failed.");
     }

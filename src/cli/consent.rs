@@ -1,19 +1,23 @@
 //! `causeway consent`: the consents on record, and withdrawing one.
 
-use super::asker::HOST;
-use super::{Asker, Exit, Out, every_page};
+use super::asker::{CommandAsker, HOST};
+use super::pages::{every_page, or_dash};
+use super::short;
 use crate::audit::Object;
-use crate::consent::{self, By};
+use crate::consent::{self, WithdrawnBy};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
+use crate::exchange::acts;
 use crate::ids::is_fhir_id;
 use crate::ops::View;
-use crate::ops::consents::{self, ConsentFilter};
+use crate::ops::consents::{self, ConsentFilter, ConsentItem};
 use crate::ops::disclosures::known_partner;
+use crate::ops::exchanges;
 use crate::ops::viewed::patient;
+use crate::store::beginnings::IdKind;
 use crate::telemetry::Correlation;
+use crate::terminal::{Exit, Out, ShortIds};
 use clap::{Args, Subcommand};
-use serde_json::Value;
 
 const EXAMPLES: &str = "Examples:\n  causeway consent list --member Patient/p1\n  \
     causeway consent revoke ID --reason \"the member withdrew it by letter\"";
@@ -51,13 +55,13 @@ pub enum ConsentCommand {
     },
     /// One consent, with the grants under it
     Show {
-        /// Its id
+        /// Its id, or the beginning of it
         id: String,
     },
     /// Withdraw a consent: all grants under it end within a second, running answers too
     #[command(after_help = EXAMPLES)]
     Revoke {
-        /// Its id
+        /// Its id, or the beginning of it
         id: String,
         /// Why; kept beside the ledger with your user id
         #[arg(long)]
@@ -69,7 +73,7 @@ pub enum ConsentCommand {
 ///
 /// # Errors
 /// [`Fault::ConsentUnknown`]; those of the store.
-pub fn run(args: &ConsentArgs, ctx: &Context, asker: &Asker, out: &mut Out) -> Result<Exit, Failure> {
+pub fn run(args: &ConsentArgs, ctx: &Context, asker: &CommandAsker, out: &mut Out) -> Result<Exit, Failure> {
     match &args.command {
         ConsentCommand::List { partner, member } => {
             let asked = asker.asked(member.as_deref(), partner.as_deref())?;
@@ -91,9 +95,10 @@ pub fn run(args: &ConsentArgs, ctx: &Context, asker: &Asker, out: &mut Out) -> R
                 ctx.store
                     .read_blocking(|db| consents::list(db, &filter, View::Full, now_ms))
             })?;
-            list(items, out);
+            list(ctx, &items, out)?;
         }
         ConsentCommand::Show { id } => {
+            let id = &short::meant(ctx, IdKind::Consent, id)?;
             let object = Object {
                 kind: "Consent",
                 id: known(id)?.to_owned(),
@@ -102,8 +107,12 @@ pub fn run(args: &ConsentArgs, ctx: &Context, asker: &Asker, out: &mut Out) -> R
             out.value(&one(ctx, id)?);
         }
         ConsentCommand::Revoke { id, reason } => {
+            let id = &short::meant(ctx, IdKind::Consent, id)?;
             let correlation = Correlation::internal(ctx.ids.new_id(ctx.clock.now_ms()));
-            let by = By::new(asker.name(), HOST, reason, correlation)?;
+            let by = WithdrawnBy::new(asker.name(), HOST, reason, correlation)?;
+            if revoke_opt_in(ctx, known(id)?, &by, out)? {
+                return Ok(Exit::Done);
+            }
             ctx.store
                 .reserved()
                 .write_blocking(consent::withdraw(ctx, known(id)?.to_owned(), by))?;
@@ -113,9 +122,9 @@ pub fn run(args: &ConsentArgs, ctx: &Context, asker: &Asker, out: &mut Out) -> R
             } else {
                 out.line(&format!(
                     "consent {id} is withdrawn since {} by {}; grants that ended: {}",
-                    item["revoked_at"].as_str().unwrap_or("-"),
-                    item["revoked_by"].as_str().unwrap_or("-"),
-                    item["grants"].as_array().map_or(0, Vec::len),
+                    or_dash(item.revoked_at.as_deref()),
+                    or_dash(item.revoked_by.as_deref()),
+                    item.grants.len(),
                 ));
             }
         }
@@ -123,9 +132,31 @@ pub fn run(args: &ConsentArgs, ctx: &Context, asker: &Asker, out: &mut Out) -> R
     Ok(Exit::Done)
 }
 
-fn one(ctx: &Context, id: &str) -> Result<Value, Failure> {
+fn one(ctx: &Context, id: &str) -> Result<ConsentItem, Failure> {
     let now_ms = ctx.clock.now_ms();
     ctx.store.read_blocking(|db| consents::one(db, id, View::Full, now_ms))
+}
+
+/// Revokes an opt-in under which we ask another payer, if this is the id of one; its exchanges end.
+fn revoke_opt_in(ctx: &Context, id: &str, by: &WithdrawnBy, out: &mut Out) -> Result<bool, Failure> {
+    if !ctx.store.read_blocking(|db| exchanges::is_opt_in(db, id))? {
+        return Ok(false);
+    }
+    let (own, own_id, by) = (ctx.clone(), id.to_owned(), by.clone());
+    ctx.store
+        .reserved()
+        .write_blocking(move |db| acts::revoke_opt_in(db, &own, &own_id, &by).map(drop))?;
+    let now_ms = ctx.clock.now_ms();
+    let item = ctx.store.read_blocking(|db| exchanges::opt_in(db, id, now_ms))?;
+    if out.json {
+        out.value(&item);
+    } else {
+        let since = or_dash(item.revoked_at.as_deref());
+        out.line(&format!(
+            "opt-in {id} is revoked since {since}; its exchanges have ended"
+        ));
+    }
+    Ok(true)
 }
 
 fn known(id: &str) -> Result<&str, Failure> {
@@ -136,27 +167,31 @@ fn known(id: &str) -> Result<&str, Failure> {
     }
 }
 
-fn list(items: Vec<Value>, out: &mut Out) {
+fn list(ctx: &Context, items: &[ConsentItem], out: &mut Out) -> Result<(), Failure> {
     if out.json {
-        out.value(&items.into());
-        return;
+        out.value(items);
+        return Ok(());
     }
-    let cells = |item: &Value| {
-        [
-            "id",
-            "recorded_at",
-            "partner",
-            "status",
-            "policy",
-            "period_until",
-            "patient_id",
+    let cells = |item: &ConsentItem| {
+        vec![
+            item.id.clone(),
+            item.recorded_at.clone(),
+            item.partner.clone(),
+            item.status.to_owned(),
+            item.policy.clone(),
+            item.period_until.clone(),
+            or_dash(item.patient_id.as_deref()),
         ]
-        .map(|key| item[key].as_str().unwrap_or("-").to_owned())
-        .to_vec()
     };
     let rows: Vec<Vec<String>> = items.iter().map(cells).collect();
-    out.table(
-        &["ID", "RECORDED", "PARTNER", "STATUS", "POLICY", "UNTIL", "PATIENT"],
-        &rows,
-    );
+    let mut ids = ShortIds::default();
+    short::add(
+        &mut ids,
+        (ctx, &*out),
+        IdKind::Consent,
+        items.iter().map(|item| item.id.as_str()),
+    )?;
+    let header = ["ID", "RECORDED", "PARTNER", "STATUS", "POLICY", "UNTIL", "PATIENT"];
+    out.list(&header, &rows, &ids, "There are no such consents.");
+    Ok(())
 }

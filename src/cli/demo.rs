@@ -1,11 +1,13 @@
 //! `causeway demo`: two payers on this machine, an exchange explained step by step.
 
-use super::signals::Signals;
-use super::{Exit, Out};
+use crate::app::admin::RunCommand;
+use crate::app::signals::Signals;
 use crate::config::Config;
 use crate::demo::story::{self, Demo};
+use crate::dev::by_hand::BASE_URL;
 use crate::error::{Failure, Fault};
 use crate::telemetry::log;
+use crate::terminal::{Exit, Out};
 use clap::Args;
 use serde_json::json;
 use std::net::TcpListener;
@@ -18,7 +20,7 @@ pub struct DemoArgs {
     /// End after the exchanges instead of staying up
     #[arg(long)]
     pub once: bool,
-    /// Print a fresh access token of the demonstration that runs, and end
+    /// Print a fresh access token of the demonstration that runs in --folder, or of `serve --dev` there, and end
     #[arg(long)]
     pub token: bool,
     /// Folder of both payers
@@ -26,11 +28,11 @@ pub struct DemoArgs {
     pub folder: PathBuf,
 }
 
-/// Plays the demonstration.
+/// Plays the demonstration; `commands` runs what comes over the old payer's admin socket.
 ///
 /// # Errors
 /// Those of its steps.
-pub fn run(args: &DemoArgs, cwd: &Path, out: &mut Out) -> Result<Exit, Failure> {
+pub fn run(args: &DemoArgs, cwd: &Path, commands: RunCommand, out: &mut Out) -> Result<Exit, Failure> {
     let folder = cwd.join(&args.folder);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -38,9 +40,9 @@ pub fn run(args: &DemoArgs, cwd: &Path, out: &mut Out) -> Result<Exit, Failure> 
         .build()
         .map_err(|error| Failure::new(Fault::Internal).because(error))?;
     if args.token {
-        let base_url = std::fs::read_to_string(folder.join("base-url.txt")).map_err(|error| {
+        let base_url = std::fs::read_to_string(folder.join(BASE_URL)).map_err(|error| {
             Failure::new(Fault::InputUnreadable)
-                .remedy("Start `causeway demo` first.")
+                .remedy("Start `causeway demo` or `causeway serve --dev` first; --folder names its folder.")
                 .because(error)
         })?;
         let token = runtime.block_on(story::token(base_url.trim(), &folder))?;
@@ -54,7 +56,7 @@ pub fn run(args: &DemoArgs, cwd: &Path, out: &mut Out) -> Result<Exit, Failure> 
     let (environment, reserved) = addresses()?;
     let config = Config::load(None, environment)?;
     std::fs::create_dir_all(&folder).map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?;
-    let plan = log::Plan {
+    let plan = log::LogPlan {
         level: "info",
         format: "json",
         file: Some(&folder.join("old-payer.log")),
@@ -63,12 +65,9 @@ pub fn run(args: &DemoArgs, cwd: &Path, out: &mut Out) -> Result<Exit, Failure> 
         colour: false,
     };
     log::start(&plan).map_err(|error| Failure::new(Fault::InputUnreadable).at("--folder").because(error))?;
-    let base_url = config.server.base_url.clone();
     runtime.block_on(async {
         let mut signals = Signals::listen()?;
-        let demo = Demo::start(config, &folder, reserved, out).await?;
-        std::fs::write(folder.join("base-url.txt"), &base_url)
-            .map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?;
+        let demo = Demo::start(config, &folder, reserved, commands, out).await?;
         let received = tokio::select! {
             received = demo.play(out) => received?,
             () = signals.stop() => {
@@ -81,7 +80,11 @@ pub fn run(args: &DemoArgs, cwd: &Path, out: &mut Out) -> Result<Exit, Failure> 
         }
         out.tell("");
         if args.once {
-            out.tell("Done: the record was received, and every step is in the ledger.");
+            out.tell("Done: the record was received, and every step is in the ledger. Look at it with any command:");
+            out.tell(&format!(
+                "\n    export CAUSEWAY_STORE__URL={}\n    causeway match list\n",
+                demo.store()
+            ));
         } else {
             out.tell(&demo.by_hand());
             out.tell("The old payer stays up. Ctrl-C ends it.");

@@ -1,12 +1,19 @@
 //! `causeway disclosures --member …`: who got what of a member, when, and under which consent.
 
-use super::{Asker, Exit, Out, every_page};
+use super::asker::CommandAsker;
+use super::pages::{every_page, or_dash};
+use super::short;
 use crate::context::Context;
 use crate::error::Failure;
-use crate::ops::disclosures::{self, Asked, DisclosureFilter};
+use crate::ops::disclosures::{self, DisclosureFilter, DisclosureItem, DisclosuresAsked};
 use crate::ops::viewed::patient;
+use crate::store::beginnings::IdKind;
+use crate::terminal::{Exit, Out, ShortIds};
 use clap::Args;
-use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Types that are named in a row; `--json` names all.
+const TYPES: usize = 3;
 
 /// Arguments of `disclosures`.
 #[derive(Args, Clone, Debug)]
@@ -33,8 +40,8 @@ pub struct DisclosuresArgs {
 ///
 /// # Errors
 /// Those of what is asked, and of the store.
-pub fn run(args: &DisclosuresArgs, ctx: &Context, asker: &Asker, out: &mut Out) -> Result<Exit, Failure> {
-    let asked = Asked {
+pub fn run(args: &DisclosuresArgs, ctx: &Context, asker: &CommandAsker, out: &mut Out) -> Result<Exit, Failure> {
+    let asked = DisclosuresAsked {
         from: args.from.clone(),
         to: args.to.clone(),
         ..asker.asked(Some(&args.member), args.partner.as_deref())?
@@ -49,31 +56,79 @@ pub fn run(args: &DisclosuresArgs, ctx: &Context, asker: &Asker, out: &mut Out) 
         ctx.store.read_blocking(|db| disclosures::list(db, &filter))
     })?;
     if out.json {
-        out.value(&items.into());
+        out.value(&items);
         return Ok(Exit::Done);
     }
     let rows: Vec<Vec<String>> = items.iter().map(cells).collect();
-    out.table(
-        &["AT", "PARTNER", "OUTCOME", "BYTES", "RESOURCES", "CONSENT", "REQUEST"],
-        &rows,
-    );
+    let mut ids = ShortIds::default();
+    let consents = items.iter().filter_map(|item| item.under.consent_id.as_deref());
+    short::add(&mut ids, (ctx, &*out), IdKind::Consent, consents)?;
+    let header = ["AT", "PARTNER", "OUTCOME", "BYTES", "RESOURCES", "CONSENT", "REQUEST"];
+    out.list(&header, &rows, &ids, "Nothing of this member was disclosed.");
     Ok(Exit::Done)
 }
 
-fn cells(item: &Value) -> Vec<String> {
-    let text = |key: &str| item[key].as_str().unwrap_or("-").to_owned();
-    let resources = item["resources"].as_object().map_or("-".to_owned(), |counts| {
-        let each: Vec<String> = counts.iter().map(|(rtype, count)| format!("{rtype} {count}")).collect();
-        each.join(", ")
-    });
-    let bytes = item["bytes"].as_u64().map_or("-".to_owned(), |bytes| bytes.to_string());
+fn cells(item: &DisclosureItem) -> Vec<String> {
+    let resources = item.resources.as_ref().map_or("-".to_owned(), counted);
     vec![
-        text("at"),
-        text("partner"),
-        text("outcome"),
-        bytes,
+        item.at.clone(),
+        or_dash(item.partner.as_deref()),
+        item.outcome.to_owned(),
+        item.bytes.map_or("-".to_owned(), |bytes| bytes.to_string()),
         resources,
-        text("consent_id"),
-        text("request_id"),
+        or_dash(item.under.consent_id.as_deref()),
+        item.request_id.clone(),
     ]
+}
+
+/// What went out: every type with its count, or the most frequent ones and how many more there are.
+fn counted(counts: &BTreeMap<String, u64>) -> String {
+    let mut each: Vec<(&String, &u64)> = counts.iter().collect();
+    if each.is_empty() {
+        return "-".to_owned();
+    }
+    let rest = each.len().saturating_sub(TYPES);
+    if rest > 0 {
+        each.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    }
+    let named = each.iter().take(TYPES).map(|(rtype, count)| format!("{rtype} {count}"));
+    let named = named.collect::<Vec<_>>().join(", ");
+    match rest {
+        0 => named,
+        rest => {
+            let types = if rest == 1 { "type" } else { "types" };
+            format!(
+                "{named}, {rest} more {types} of {} resources",
+                counts.values().sum::<u64>()
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_names_the_most_frequent_types_and_says_how_many_more_there_are() {
+        let counts = |each: &[(&str, u64)]| -> BTreeMap<String, u64> {
+            each.iter()
+                .map(|(rtype, count)| ((*rtype).to_owned(), *count))
+                .collect()
+        };
+        let few = counts(&[("Coverage", 2), ("Patient", 1)]);
+        assert_eq!(counted(&few), "Coverage 2, Patient 1");
+        let many = counts(&[
+            ("Claim", 4),
+            ("Condition", 2),
+            ("Coverage", 1),
+            ("Observation", 30),
+            ("Patient", 1),
+        ]);
+        assert_eq!(
+            counted(&many),
+            "Observation 30, Claim 4, Condition 2, 2 more types of 38 resources"
+        );
+        assert_eq!(counted(&BTreeMap::new()), "-");
+    }
 }

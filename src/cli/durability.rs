@@ -1,9 +1,9 @@
 //! `causeway durability`: what the database promises, read back from it.
 
-use super::{Exit, Out};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::store::durability;
+use crate::terminal::{Exit, Out};
 
 /// Prints the settings; exits with 1 when one is unsafe.
 ///
@@ -12,7 +12,7 @@ use crate::store::durability;
 pub fn run(ctx: &Context, out: &mut Out) -> Result<Exit, Failure> {
     let report = ctx.store.reserved().write_blocking(durability::report)?;
     if out.json {
-        out.value(&serde_json::to_value(&report).unwrap_or_default());
+        out.value(&report);
     } else {
         let rows: Vec<Vec<String>> = report
             .settings

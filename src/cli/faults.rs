@@ -1,13 +1,13 @@
 //! `causeway faults`: the one table of faults.
 
-use super::{Exit, Out};
 use crate::error::Fault;
-use crate::ops;
+use crate::ops::{Whole, faults};
+use crate::terminal::{Exit, Out};
 
 /// Prints the table, for people or as one JSON document.
 pub fn run(out: &mut Out) -> Exit {
     if out.json {
-        out.value(&ops::faults::table());
+        out.value(&Whole::from(faults::table()));
     } else {
         let rows: Vec<Vec<String>> = Fault::ALL
             .iter()
@@ -18,12 +18,17 @@ pub fn run(out: &mut Out) -> Exit {
                     row.http.to_string(),
                     row.issue.into(),
                     row.retry.code().into(),
+                    row.owner.code().into(),
+                    row.within.code().into(),
                     row.text.into(),
                     row.remedy.into(),
                 ]
             })
             .collect();
-        out.table(&["CODE", "HTTP", "ISSUE", "RETRY", "WHAT", "NEXT"], &rows);
+        out.table(
+            &["CODE", "HTTP", "ISSUE", "RETRY", "OWNER", "ACT", "WHAT", "NEXT"],
+            &rows,
+        );
     }
     Exit::Done
 }

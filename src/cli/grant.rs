@@ -1,17 +1,20 @@
 //! `causeway grant`: what partners may read of whom, and ending one such grant.
 
-use super::asker::HOST;
-use super::{Asker, Exit, Out, every_page};
-use crate::consent::{self, By};
+use super::asker::{CommandAsker, HOST};
+use super::pages::{every_page, or_dash};
+use super::short;
+use crate::consent::{self, WithdrawnBy};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::ids::is_fhir_id;
+use crate::ops::View;
 use crate::ops::disclosures::known_partner;
+use crate::ops::grants::{self, GrantFilter, GrantItem};
 use crate::ops::viewed::patient;
-use crate::ops::{self, GrantFilter, View, consents};
+use crate::store::beginnings::IdKind;
 use crate::telemetry::Correlation;
+use crate::terminal::{Exit, Out, ShortIds};
 use clap::{Args, Subcommand};
-use serde_json::Value;
 
 const EXAMPLES: &str = "Examples:\n  causeway grant list --partner new-payer\n  \
     causeway grant revoke ID --reason \"given by mistake\"";
@@ -50,7 +53,7 @@ pub enum GrantCommand {
     /// End one grant; the consent stays, but grants nothing any more
     #[command(after_help = EXAMPLES)]
     Revoke {
-        /// Its id
+        /// Its id, or the beginning of it
         id: String,
         /// Why; kept beside the ledger with your user id
         #[arg(long)]
@@ -62,7 +65,7 @@ pub enum GrantCommand {
 ///
 /// # Errors
 /// [`Fault::GrantUnknown`]; those of the store.
-pub fn run(args: &GrantArgs, ctx: &Context, asker: &Asker, out: &mut Out) -> Result<Exit, Failure> {
+pub fn run(args: &GrantArgs, ctx: &Context, asker: &CommandAsker, out: &mut Out) -> Result<Exit, Failure> {
     match &args.command {
         GrantCommand::List { partner, member } => {
             let asked = asker.asked(member.as_deref(), partner.as_deref())?;
@@ -80,27 +83,28 @@ pub fn run(args: &GrantArgs, ctx: &Context, asker: &Asker, out: &mut Out) -> Res
                     cursor,
                     ..filter.clone()
                 };
-                ctx.store.read_blocking(|db| ops::grants(db, &filter, View::Full))
+                ctx.store.read_blocking(|db| grants::list(db, &filter, View::Full))
             })?;
-            list(items, out);
+            list(ctx, &items, out)?;
         }
         GrantCommand::Revoke { id, reason } => {
             if !is_fhir_id(id) {
                 return Err(Fault::GrantUnknown.into());
             }
+            let id = &short::meant(ctx, IdKind::Grant, id)?;
             let correlation = Correlation::internal(ctx.ids.new_id(ctx.clock.now_ms()));
-            let by = By::new(asker.name(), HOST, reason, correlation)?;
+            let by = WithdrawnBy::new(asker.name(), HOST, reason, correlation)?;
             ctx.store
                 .reserved()
                 .write_blocking(consent::end_grant(ctx, id.clone(), by))?;
-            let item = ctx.store.read_blocking(|db| consents::grant(db, id, View::Full))?;
+            let item = ctx.store.read_blocking(|db| grants::one(db, id, View::Full))?;
             if out.json {
                 out.value(&item);
             } else {
                 out.line(&format!(
                     "grant {id} ended {} by {}",
-                    item["revoked_at"].as_str().unwrap_or("-"),
-                    item["revoked_by"].as_str().unwrap_or("-"),
+                    or_dash(item.revoked_at.as_deref()),
+                    or_dash(item.revoked_by.as_deref()),
                 ));
             }
         }
@@ -108,27 +112,33 @@ pub fn run(args: &GrantArgs, ctx: &Context, asker: &Asker, out: &mut Out) -> Res
     Ok(Exit::Done)
 }
 
-fn list(items: Vec<Value>, out: &mut Out) {
+fn list(ctx: &Context, items: &[GrantItem], out: &mut Out) -> Result<(), Failure> {
     if out.json {
-        out.value(&items.into());
-        return;
+        out.value(items);
+        return Ok(());
     }
-    let cells = |item: &Value| {
-        [
-            "id",
-            "created_at",
-            "partner",
-            "valid_until",
-            "revoked_at",
-            "consent_id",
-            "patient_id",
+    let cells = |item: &GrantItem| {
+        vec![
+            item.id.clone(),
+            item.created_at.clone(),
+            item.partner.clone(),
+            item.valid_until.clone(),
+            or_dash(item.revoked_at.as_deref()),
+            item.consent_id.clone(),
+            or_dash(item.patient_id.as_deref()),
         ]
-        .map(|key| item[key].as_str().unwrap_or("-").to_owned())
-        .to_vec()
     };
     let rows: Vec<Vec<String>> = items.iter().map(cells).collect();
-    out.table(
-        &["ID", "CREATED", "PARTNER", "UNTIL", "REVOKED", "CONSENT", "PATIENT"],
-        &rows,
-    );
+    let mut ids = ShortIds::default();
+    short::add(
+        &mut ids,
+        (ctx, &*out),
+        IdKind::Grant,
+        items.iter().map(|item| item.id.as_str()),
+    )?;
+    let consents = items.iter().map(|item| item.consent_id.as_str());
+    short::add(&mut ids, (ctx, &*out), IdKind::Consent, consents)?;
+    let header = ["ID", "CREATED", "PARTNER", "UNTIL", "REVOKED", "CONSENT", "PATIENT"];
+    out.list(&header, &rows, &ids, "There are no such grants.");
+    Ok(())
 }

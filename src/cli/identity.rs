@@ -1,17 +1,17 @@
 //! `causeway identity bench|link|train`: the matcher over files, by the same code that decides requests, and its weights estimated.
 
 use super::identity_train as training;
-use super::{Exit, Out};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
-use causeway_identity::bench::csv::{Chunks, Table, quote};
+use crate::terminal::{Exit, Out};
+use causeway_identity::bench::csv::{CsvTable, TableChunks, writer};
 use causeway_identity::bench::{link, member};
-use causeway_identity::{Point, Policy};
+use causeway_identity::{MatchingPolicy, Point};
 use clap::{Args, Subcommand, ValueEnum};
 use flate2::read::MultiGzDecoder;
 use serde_json::json;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, Write as _};
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -204,12 +204,12 @@ fn print(summary: &serde_json::Value, out: &mut Out) {
 }
 
 struct Rules {
-    policy: Policy,
+    policy: MatchingPolicy,
     point: Point,
 }
 
 fn bench(
-    records: &Table,
+    records: &CsvTable,
     queries: impl BufRead,
     map: Option<&str>,
     rules: &Rules,
@@ -218,12 +218,13 @@ fn bench(
     let unwritable = |error| unusable("--out", error);
     let unreadable = |error| unusable("--queries", error);
     let roster = member::roster(records);
-    let mut file = BufWriter::new(File::create(path).map_err(unwritable)?);
-    writeln!(file, "query_id,outcome,roster_id").map_err(unwritable)?;
+    let mut file = writer(File::create(path).map_err(unwritable)?);
+    let mut put = |cells: [&str; 3]| file.write_record(cells).map_err(|error| unwritable(error.into()));
+    put(["query_id", "outcome", "roster_id"])?;
     let mut counts = [0u64; 3];
     let mut times_us = Vec::new();
     let began = Instant::now();
-    let mut chunks = Chunks::open(queries).map_err(unreadable)?;
+    let mut chunks = TableChunks::open(queries).map_err(unreadable)?;
     while let Some(asked) = chunks.next(CHUNK).map_err(unreadable)? {
         let asked = mapped(asked, map)?;
         let answers = member::on_all_cores(asked.len(), |row| {
@@ -241,11 +242,8 @@ fn bench(
             if let Some(count) = place.and_then(|place| counts.get_mut(place)) {
                 *count += 1;
             }
-            let (id, record) = (
-                quote(asked.cell(row, "query_id")),
-                record.map_or("", |record| records.cell(record, "roster_id")),
-            );
-            writeln!(file, "{id},{word},{}", quote(record)).map_err(unwritable)?;
+            let record = record.map_or("", |record| records.cell(record, "roster_id"));
+            put([asked.cell(row, "query_id"), word, record])?;
         }
     }
     file.flush().map_err(unwritable)?;
@@ -260,7 +258,7 @@ fn bench(
 }
 
 /// Estimates a policy and writes it.
-fn written(sample: &training::Sample, start: &Policy, path: &Path) -> Result<serde_json::Value, Failure> {
+fn written(sample: &training::Sample, start: &MatchingPolicy, path: &Path) -> Result<serde_json::Value, Failure> {
     let found = sample.train(start);
     std::fs::write(path, found.policy.canonical()).map_err(|error| unusable("--out", error))?;
     Ok(json!({
@@ -270,28 +268,30 @@ fn written(sample: &training::Sample, start: &Policy, path: &Path) -> Result<ser
     }))
 }
 
-fn policy_of(path: Option<&Path>, cwd: &Path, option: &str) -> Result<Policy, Failure> {
-    let Some(path) = path else { return Ok(Policy::default()) };
-    Policy::parse(&text(&cwd.join(path), option)?)
+fn policy_of(path: Option<&Path>, cwd: &Path, option: &str) -> Result<MatchingPolicy, Failure> {
+    let Some(path) = path else {
+        return Ok(MatchingPolicy::default());
+    };
+    MatchingPolicy::parse(&text(&cwd.join(path), option)?)
         .map_err(|error| Failure::new(Fault::InputUnreadable).at(option).because(error))
 }
 
-fn mapped(mut table: Table, map: Option<&str>) -> Result<Table, Failure> {
+fn mapped(mut table: CsvTable, map: Option<&str>) -> Result<CsvTable, Failure> {
     if let Some(map) = map {
         link::map(&mut table, map).map_err(|error| unusable("--map", error))?;
     }
     Ok(table)
 }
 
-fn linked(first: &Table, second: &Table, path: &Path) -> io::Result<serde_json::Value> {
+fn linked(first: &CsvTable, second: &CsvTable, path: &Path) -> io::Result<serde_json::Value> {
     let began = Instant::now();
-    let links = link::link(first, second, &Policy::default());
+    let links = link::link(first, second, &MatchingPolicy::default());
     let seconds = began.elapsed().as_secs_f64();
-    let mut file = BufWriter::new(File::create(path)?);
-    writeln!(file, "a,b,total")?;
+    let mut file = writer(File::create(path)?);
+    file.write_record(["a", "b", "total"])?;
     for link in &links {
         let (a, b) = (first.cell(link.a, "id"), second.cell(link.b, "id"));
-        writeln!(file, "{},{},{:.2}", quote(a), quote(b), link.total)?;
+        file.write_record([a, b, &format!("{:.2}", link.total)])?;
     }
     file.flush()?;
     Ok(
@@ -312,8 +312,8 @@ fn opened(path: &Path, option: &str) -> Result<Box<dyn BufRead>, Failure> {
     open().map_err(|error| unusable(option, error))
 }
 
-fn table(path: &Path, option: &str) -> Result<Table, Failure> {
-    Table::read(opened(path, option)?).map_err(|error| unusable(option, error))
+fn table(path: &Path, option: &str) -> Result<CsvTable, Failure> {
+    CsvTable::read(opened(path, option)?).map_err(|error| unusable(option, error))
 }
 
 fn text(path: &Path, option: &str) -> Result<String, Failure> {

@@ -2,11 +2,11 @@
 //! no value of anybody leaves: what is counted are levels.
 
 use crate::error::{Failure, Fault};
-use crate::identity::{Level, Point, Policy, Profile};
+use crate::identity::{Level, MatchingPolicy, Point, Profile};
 use crate::store::ops_queries::{self, DecisionFilter, LIMIT_MAX};
 use crate::store::{Store, identity as rows};
 use causeway_identity::Levels;
-use causeway_identity::bench::csv::Table;
+use causeway_identity::bench::csv::CsvTable;
 use causeway_identity::bench::member;
 use causeway_identity::compare::compare;
 use causeway_identity::train::{Estimate, Patterns, Strangers, train};
@@ -34,7 +34,7 @@ pub struct Sample {
 
 impl Sample {
     /// Estimates a policy, starting at `start`.
-    pub fn train(&self, start: &Policy) -> Estimate {
+    pub fn train(&self, start: &MatchingPolicy) -> Estimate {
         train(
             &self.pairs,
             start,
@@ -44,7 +44,7 @@ impl Sample {
 }
 
 /// Pairs of two files.
-pub fn of_files(records: &Table, queries: &Table, start: &Policy) -> Sample {
+pub fn of_files(records: &CsvTable, queries: &CsvTable, start: &MatchingPolicy) -> Sample {
     let roster = member::roster(records);
     let held = roster.profiles();
     let mut sample = Sample {
@@ -91,7 +91,7 @@ pub fn of_store(store: &Store) -> Result<Sample, Failure> {
             }
             let again = !seen.insert(hasher.finish());
             if !again {
-                decided(&row.detail, &mut sample.pairs);
+                decided(&row.detail, &mut sample.pairs)?;
             }
         }
         match page.last() {
@@ -114,8 +114,9 @@ pub fn of_store(store: &Store) -> Result<Sample, Failure> {
 }
 
 /// The levels of the candidates of one decision that the matcher took.
-fn decided(detail: &str, pairs: &mut Patterns) {
-    let detail: Value = serde_json::from_str(detail).unwrap_or_default();
+fn decided(detail: &str, pairs: &mut Patterns) -> Result<(), Failure> {
+    let detail: Value =
+        serde_json::from_str(detail).map_err(|error| Failure::new(Fault::StoreDamaged).because(error))?;
     for candidate in detail["candidates"].as_array().into_iter().flatten() {
         // Decisions of an older method have no weights and other levels.
         let (Some(fields), true) = (candidate["fields"].as_object(), candidate["weights"].is_object()) else {
@@ -129,6 +130,7 @@ fn decided(detail: &str, pairs: &mut Patterns) {
             pairs.add(levels);
         }
     }
+    Ok(())
 }
 
 /// Members spread over the whole roster.

@@ -1,17 +1,18 @@
 //! `causeway import PATH…`: loads Bundles, NDJSON and single resources into the store.
 
-use super::asker::HOST;
-use super::{Asker, Exit, Out};
-use crate::audit::{Action, Entry, Note, ledger};
+use super::asker::{CommandAsker, HOST};
+use crate::audit::{Action, LedgerEvent, OperatorNote, ledger};
 use crate::context::Context;
 use crate::error::Failure;
-use crate::records::import::{Options, Progress, Report, SourceBase, Stage, import};
+use crate::records::import::{ImportOptions, ImportProgress, ImportReport, ImportStage, SourceBase, import};
 use crate::security::Operator;
 use crate::store::withheld;
 use crate::telemetry::{Correlation, metrics as families};
-use indicatif::{ProgressBar, ProgressStyle};
+use crate::terminal::{Exit, Out};
+use indicatif::{BinaryBytes, ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Arguments of `causeway import`.
 #[derive(clap::Args, Clone, Debug)]
@@ -47,7 +48,7 @@ pub struct ImportArgs {
 ///
 /// # Errors
 /// Those of the store. An input that cannot be read is told on stderr and ends with [`Exit::Unreadable`].
-pub fn run(args: &ImportArgs, ctx: &Context, cwd: &Path, asker: &Asker, out: &mut Out) -> Result<Exit, Failure> {
+pub fn run(args: &ImportArgs, ctx: &Context, cwd: &Path, asker: &CommandAsker, out: &mut Out) -> Result<Exit, Failure> {
     if let Some(base) = twice(&args.source_base) {
         out.error(&format!(
             "error: --source-base names {} twice, with two prefixes",
@@ -58,14 +59,20 @@ pub fn run(args: &ImportArgs, ctx: &Context, cwd: &Path, asker: &Asker, out: &mu
     }
     let paths: Vec<PathBuf> = args.paths.iter().map(|path| cwd.join(path)).collect();
     let names: Vec<String> = args.paths.iter().map(|path| path.display().to_string()).collect();
-    let options = Options {
+    let options = ImportOptions {
         rejects: cwd.join(&args.rejects),
         superseded: cwd.join(&args.superseded),
         bases: args.source_base.clone(),
         dry_run: args.dry_run,
     };
     let mut bars = Bars::new(out.terminal && !out.quiet && !out.json);
-    let done = import(ctx, &paths, &names, &options, &mut |progress| bars.show(progress));
+    let (mut beat, in_lines) = (Beat::new(), !out.terminal && !out.quiet && !out.json);
+    let done = import(ctx, &paths, &names, &options, &mut |progress| {
+        bars.show(progress);
+        if in_lines && let Some(line) = beat.line(progress) {
+            out.note(&line);
+        }
+    });
     bars.clear();
     let report = done?;
     if !report.dry_run {
@@ -86,7 +93,7 @@ fn twice(bases: &[SourceBase]) -> Option<&SourceBase> {
 }
 
 /// Writes the ledger entry, and counts.
-fn note(ctx: &Context, asker: &Asker, paths: usize, report: &Report) -> Result<(), Failure> {
+fn note(ctx: &Context, asker: &CommandAsker, paths: usize, report: &ImportReport) -> Result<(), Failure> {
     record(ctx, asker, paths, report)?;
     for (outcome, resources) in [
         ("stored", report.stored),
@@ -99,7 +106,7 @@ fn note(ctx: &Context, asker: &Asker, paths: usize, report: &Report) -> Result<(
 }
 
 /// Something refused is told and counted; only when all that was offered was refused has the import failed.
-fn exit(report: &Report) -> Exit {
+fn exit(report: &ImportReport) -> Exit {
     if !report.unreadable.is_empty() {
         Exit::Unreadable
     } else if report.rejected > 0 && report.stored + report.unchanged == 0 {
@@ -110,11 +117,11 @@ fn exit(report: &Report) -> Exit {
 }
 
 /// Who imported, and how much; of the files only their number, since a name may be a person's.
-fn record(ctx: &Context, asker: &Asker, paths: usize, report: &Report) -> Result<(), Failure> {
+fn record(ctx: &Context, asker: &CommandAsker, paths: usize, report: &ImportReport) -> Result<(), Failure> {
     let at_us = ctx.clock.now_us();
     let correlation = Correlation::internal(ctx.ids.new_id(at_us / 1000));
-    let mut entry = Entry::new(Action::OperatorImported, Operator::actor(HOST), correlation);
-    entry.note = Some(Note {
+    let mut entry = LedgerEvent::new(Action::OperatorImported, Operator::actor(HOST), correlation);
+    entry.note = Some(OperatorNote {
         operator: asker.name(),
         reason: String::new(),
     });
@@ -135,7 +142,7 @@ fn record(ctx: &Context, asker: &Asker, paths: usize, report: &Report) -> Result
 /// Names of files that are printed; `--json` has all.
 const NAMES_MAX: usize = 10;
 
-fn print(args: &ImportArgs, report: &Report, out: &mut Out) {
+fn print(args: &ImportArgs, report: &ImportReport, out: &mut Out) {
     let rejects = args.rejects.display().to_string();
     let superseded = args.superseded.display().to_string();
     if out.json {
@@ -182,7 +189,7 @@ fn print(args: &ImportArgs, report: &Report, out: &mut Out) {
             out.note(&format!("which versions were superseded is in {superseded}"));
         }
         for one in report.aside.iter().take(NAMES_MAX) {
-            out.note(&format!("{} was left aside: {}", printable(&one.name), one.why));
+            out.note(&format!("{} was skipped: {}", printable(&one.name), one.why));
         }
         if let Some(more) = report.aside.len().checked_sub(NAMES_MAX).filter(|more| *more > 0) {
             out.note(&format!("and {more} more files; --json names all"));
@@ -198,10 +205,58 @@ fn printable(name: &str) -> String {
     name.replace(char::is_control, "\u{fffd}")
 }
 
+/// How often a line of progress is printed.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// Progress in lines, where no bar can be drawn: in a pipe, and when a running server does the work.
+struct Beat {
+    stage: ImportStage,
+    began: Instant,
+    told: Instant,
+}
+
+impl Beat {
+    fn new() -> Beat {
+        let now = Instant::now();
+        Beat {
+            stage: ImportStage::Files,
+            began: now,
+            told: now,
+        }
+    }
+
+    fn line(&mut self, progress: ImportProgress) -> Option<String> {
+        if progress.stage != self.stage {
+            (self.stage, self.began) = (progress.stage, Instant::now());
+        }
+        if progress.done == 0 || self.told.elapsed() < EVERY {
+            return None;
+        }
+        self.told = Instant::now();
+        Some(line_of(progress, self.began.elapsed().as_secs_f64()))
+    }
+}
+
+/// What is done after so many seconds, the rate, and the time left.
+fn line_of(progress: ImportProgress, seconds: f64) -> String {
+    let ImportProgress { read, done, total, .. } = progress;
+    let rate = done as f64 / seconds.max(0.001);
+    let left = (total.saturating_sub(done) as f64 / rate.max(0.001)).ceil();
+    match progress.stage {
+        ImportStage::Files => format!(
+            "reading: {} of {}, {}/s, {read} resources, {left:.0} s left",
+            BinaryBytes(done),
+            BinaryBytes(total),
+            BinaryBytes(rate as u64)
+        ),
+        ImportStage::Index => format!("indexing: {done} of {total} members, {rate:.0}/s, {left:.0} s left"),
+    }
+}
+
 /// A bar for the files, and one for the index after them.
 struct Bars {
     shown: bool,
-    stage: Stage,
+    stage: ImportStage,
     bar: ProgressBar,
 }
 
@@ -209,20 +264,22 @@ impl Bars {
     fn new(shown: bool) -> Bars {
         Bars {
             shown,
-            stage: Stage::Files,
-            bar: Bars::of(Stage::Files, shown),
+            stage: ImportStage::Files,
+            bar: Bars::of(ImportStage::Files, shown),
         }
     }
 
-    fn of(stage: Stage, shown: bool) -> ProgressBar {
+    fn of(stage: ImportStage, shown: bool) -> ProgressBar {
         if !shown {
             return ProgressBar::hidden();
         }
         let template = match stage {
-            Stage::Files => {
-                "{spinner} {bar:30} {percent:>3} %  {bytes} of {total_bytes}, {binary_bytes_per_sec}, {msg}, {eta} left"
+            ImportStage::Files => {
+                "{spinner} reading {bar:20} {percent:>3} %  {bytes} of {total_bytes}, {binary_bytes_per_sec}, {msg}, {eta} left"
             }
-            Stage::Index => "{spinner} {bar:30} {percent:>3} %  {msg} {pos} of {len}, {eta} left",
+            ImportStage::Index => {
+                "{spinner} {msg} {bar:20} {percent:>3} %  {pos} of {len} members, {per_sec}, {eta} left"
+            }
         };
         let bar = ProgressBar::new(0);
         if let Ok(style) = ProgressStyle::with_template(template) {
@@ -231,7 +288,7 @@ impl Bars {
         bar
     }
 
-    fn show(&mut self, progress: Progress) {
+    fn show(&mut self, progress: ImportProgress) {
         if progress.stage != self.stage {
             self.bar.finish_and_clear();
             self.stage = progress.stage;
@@ -240,8 +297,8 @@ impl Bars {
         self.bar.set_length(progress.total);
         self.bar.set_position(progress.done);
         self.bar.set_message(match progress.stage {
-            Stage::Files => format!("{} resources", progress.read),
-            Stage::Index => "counting what members are found by:".to_owned(),
+            ImportStage::Files => format!("{} resources", progress.read),
+            ImportStage::Index => "indexing".to_owned(),
         });
     }
 
@@ -252,7 +309,7 @@ impl Bars {
 
 #[cfg(test)]
 mod tests {
-    use super::{SourceBase, printable, twice};
+    use super::{ImportProgress, ImportStage, SourceBase, line_of, printable, twice};
 
     #[test]
     fn a_base_has_one_prefix() {
@@ -268,6 +325,22 @@ mod tests {
         ] {
             assert_eq!(twice(&bases(texts)).is_none(), fits, "{texts:?}");
         }
+    }
+
+    #[test]
+    fn a_line_of_progress_has_phase_amount_rate_and_time_left() {
+        let mut progress = ImportProgress {
+            stage: ImportStage::Files,
+            read: 120,
+            done: 1 << 20,
+            total: 4 << 20,
+        };
+        assert_eq!(
+            line_of(progress, 1.0),
+            "reading: 1.00 MiB of 4.00 MiB, 1.00 MiB/s, 120 resources, 3 s left"
+        );
+        (progress.stage, progress.done, progress.total) = (ImportStage::Index, 50, 200);
+        assert_eq!(line_of(progress, 5.0), "indexing: 50 of 200 members, 10/s, 15 s left");
     }
 
     #[test]

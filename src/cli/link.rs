@@ -1,17 +1,19 @@
 //! `causeway link`: the identity graph, from partners' numbers to our members.
 
-use super::review::Hand;
-use super::{Asker, Exit, Out, every_page};
+use super::asker::CommandAsker;
+use super::pages::every_page;
+use super::review::OperatorHand;
+use super::short;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::identity::graph::{Kind, SourceId};
 use crate::ops::disclosures::known_partner;
-use crate::ops::links::{self as shown, LinkFilter};
-use crate::review;
-use crate::review::links::{Deed, perform_blocking};
-use crate::telemetry::Correlation;
+use crate::ops::links::{self as shown, LinkFilter, LinkItem, MemberGraph, StepItem, SurvivorItem};
+use crate::review::links::{self, LinkAct};
+use crate::store::beginnings::IdKind;
+use crate::terminal::{Exit, Out, ShortIds};
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::json;
 
 const EXAMPLES: &str = "Examples:\n  causeway link list --member PATIENT\n  causeway link graph PATIENT --json\n  \
     causeway link make --member PATIENT --system http://old-payer.example/identifiers/umb --value U-2 --operator ana \
@@ -65,23 +67,23 @@ pub enum LinkCommand {
         kind: String,
         /// Who, and why
         #[command(flatten)]
-        hand: Hand,
+        hand: OperatorHand,
     },
     /// The number is not in use any more
     Retire {
-        /// Id of the link
+        /// Id of the link, or the beginning of it
         id: String,
         /// Who, and why
         #[command(flatten)]
-        hand: Hand,
+        hand: OperatorHand,
     },
     /// Take a step back: links and grants are as they were before it
     TakeBack {
-        /// Id of the step; see `causeway link graph`
+        /// Id of the step, or the beginning of it; see `causeway link graph`
         step: String,
         /// Who, and why
         #[command(flatten)]
-        hand: Hand,
+        hand: OperatorHand,
     },
 }
 
@@ -89,11 +91,11 @@ pub enum LinkCommand {
 ///
 /// # Errors
 /// Those of the store and of the steps.
-pub fn run(args: &LinkArgs, ctx: &Context, asker: &Asker, out: &mut Out) -> Result<Exit, Failure> {
+pub fn run(args: &LinkArgs, ctx: &Context, asker: &CommandAsker, out: &mut Out) -> Result<Exit, Failure> {
     perform(&args.command, ctx, asker, out).map(|()| Exit::Done)
 }
 
-fn perform(command: &LinkCommand, ctx: &Context, asker: &Asker, out: &mut Out) -> Result<(), Failure> {
+fn perform(command: &LinkCommand, ctx: &Context, asker: &CommandAsker, out: &mut Out) -> Result<(), Failure> {
     match command {
         LinkCommand::List { member, partner, state } => {
             let filter = LinkFilter {
@@ -106,14 +108,13 @@ fn perform(command: &LinkCommand, ctx: &Context, asker: &Asker, out: &mut Out) -
             list(ctx, filter, out)
         }
         LinkCommand::Graph { patient } => {
-            let correlation = Correlation::internal(ctx.ids.new_id(ctx.clock.now_ms()));
-            review::viewed_blocking(ctx, "reviewer", &asker.name(), &correlation, Some(patient))?;
+            asker.show_review(ctx, patient)?;
             let umb_system = ctx.payer.umb_system.clone();
             let item = ctx.store.read_blocking(|db| shown::graph(db, patient, &umb_system))?;
             if out.json {
                 out.value(&item);
             } else {
-                graph(&item, out);
+                graph(ctx, &item, out)?;
             }
             Ok(())
         }
@@ -131,15 +132,29 @@ fn perform(command: &LinkCommand, ctx: &Context, asker: &Asker, out: &mut Out) -
                 system: system.trim().to_owned(),
                 value: value.trim().to_owned(),
             };
-            dealt(ctx, Deed::Make(from, member.clone()), hand, asker, out)
+            dealt(ctx, LinkAct::Make(from, member.clone()), hand, asker, out)
         }
-        LinkCommand::Retire { id, hand } => dealt(ctx, Deed::Retire(id.clone()), hand, asker, out),
-        LinkCommand::TakeBack { step, hand } => dealt(ctx, Deed::TakeBack(step.clone()), hand, asker, out),
+        LinkCommand::Retire { id, hand } => {
+            let id = short::meant(ctx, IdKind::Link, id)?;
+            dealt(ctx, LinkAct::Retire(id), hand, asker, out)
+        }
+        LinkCommand::TakeBack { step, hand } => {
+            let step = short::meant(ctx, IdKind::LinkStep, step)?;
+            dealt(ctx, LinkAct::TakeBack(step), hand, asker, out)
+        }
     }
 }
 
-fn dealt(ctx: &Context, deed: Deed, hand: &Hand, asker: &Asker, out: &mut Out) -> Result<(), Failure> {
-    let done = perform_blocking(ctx, deed, hand.by(ctx, asker))?;
+fn dealt(
+    ctx: &Context,
+    deed: LinkAct,
+    hand: &OperatorHand,
+    asker: &CommandAsker,
+    out: &mut Out,
+) -> Result<(), Failure> {
+    let done = ctx
+        .store
+        .write_blocking(links::perform(ctx, deed, hand.by(ctx, asker))?)?;
     if out.json {
         out.value(&json!({"step": done.id, "grants": done.grants}));
     }
@@ -158,30 +173,29 @@ fn list(ctx: &Context, filter: LinkFilter, out: &mut Out) -> Result<(), Failure>
         ctx.store.read_blocking(move |db| shown::list(db, &filter, false))
     })?;
     if out.json {
-        out.value(&items.into());
+        out.value(&items);
         return Ok(());
     }
-    links(&items, out);
-    Ok(())
+    links(ctx, &items, out)
 }
 
 /// Links as a table; the number too where it is shown.
-fn links(items: &[Value], out: &mut Out) {
-    let numbers = items.iter().any(|item| item["value"].is_string());
-    let cells = |item: &Value| {
+fn links(ctx: &Context, items: &[LinkItem], out: &mut Out) -> Result<(), Failure> {
+    let numbers = items.iter().any(|item| item.value.is_some());
+    let cells = |item: &LinkItem| {
         let mut cells = vec![
-            text(&item["id"]),
-            text(&item["state"]),
-            text(&item["source"]),
-            text(&item["kind"]),
-            text(&item["patient_id"]),
-            text(&item["origin"]),
-            item["confidence"].to_string(),
-            text(&item["effective_from"]),
-            text(&item["effective_until"]),
+            text(&item.id),
+            text(item.state),
+            text(&item.source),
+            text(item.kind),
+            text(&item.patient_id),
+            text(item.origin),
+            format!("{:?}", item.confidence),
+            text(&item.effective_from),
+            optional(&item.effective_until),
         ];
         if numbers {
-            cells.push(text(&item["value"]));
+            cells.push(optional(&item.value));
         }
         cells
     };
@@ -199,62 +213,85 @@ fn links(items: &[Value], out: &mut Out) {
     if numbers {
         header.push("NUMBER");
     }
-    out.table(&header, &items.iter().map(cells).collect::<Vec<_>>());
+    let mut ids = ShortIds::default();
+    short::add(
+        &mut ids,
+        (ctx, &*out),
+        IdKind::Link,
+        items.iter().map(|item| item.id.as_str()),
+    )?;
+    let rows: Vec<Vec<String>> = items.iter().map(cells).collect();
+    out.list(&header, &rows, &ids, "There are no such links.");
+    Ok(())
 }
 
 /// Everything on one member, for people; `Patient.link` as the records it names, and `Linkage` is for machines.
-fn graph(item: &Value, out: &mut Out) {
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    out.line(&format!("Patient/{}", text(&item["patient_id"])));
-    for other in list(&item["patient_link"]) {
-        out.line(&format!("the same person: {}", text(&other["other"]["reference"])));
+fn graph(ctx: &Context, item: &MemberGraph, out: &mut Out) -> Result<(), Failure> {
+    out.line(&format!("Patient/{}", item.patient_id));
+    for other in &item.patient_link {
+        out.line(&format!("the same person: {}", other.other.reference));
     }
     out.line("");
-    links(&list(&item["links"]), out);
+    links(ctx, &item.links, out)?;
     out.line("");
-    let step = |step: &Value| {
-        let changes: Vec<String> = list(&step["changes"])
+    let step = |step: &StepItem| {
+        let state = |state: Option<&'static str>| state.unwrap_or("-");
+        let changes: Vec<String> = step
+            .changes
             .iter()
-            .map(|change| {
-                format!(
-                    "{}: {} to {}",
-                    text(&change["link"]),
-                    text(&change["from"]),
-                    text(&change["to"])
-                )
-            })
+            .map(|change| format!("{}: {} to {}", change.link, state(change.from), state(change.to)))
             .collect();
         vec![
-            text(&step["id"]),
-            text(&step["at"]),
-            text(&step["event"]),
-            text(&step["operator"]),
-            text(&step["reason"]),
-            text(&step["undoes"]),
+            text(&step.id),
+            text(&step.at),
+            text(&step.event),
+            optional(&step.operator),
+            optional(&step.reason),
+            optional(&step.undoes),
             changes.join("; "),
         ]
     };
     let header = ["STEP", "AT", "EVENT", "OPERATOR", "REASON", "UNDOES", "CHANGES"];
-    out.table(&header, &list(&item["steps"]).iter().map(step).collect::<Vec<_>>());
+    let mut ids = ShortIds::default();
+    short::add(
+        &mut ids,
+        (ctx, &*out),
+        IdKind::LinkStep,
+        item.steps.iter().map(|step| step.id.as_str()),
+    )?;
+    let changed = item.steps.iter().flat_map(|step| &step.changes);
+    short::add(
+        &mut ids,
+        (ctx, &*out),
+        IdKind::Link,
+        changed.map(|change| change.link.as_str()),
+    )?;
+    let rows: Vec<Vec<String>> = item.steps.iter().map(step).collect();
+    out.list(&header, &rows, &ids, "No step was taken.");
     out.line("");
-    let attribute = |one: &Value| {
+    let attribute = |one: &SurvivorItem| {
         vec![
-            text(&one["attribute"]),
-            text(&one["value"]),
-            text(&one["origin"]),
-            text(&one["as_of"]),
-            one["agree"].to_string(),
-            one["differ"].to_string(),
+            text(one.attribute),
+            text(&one.value),
+            text(&one.origin),
+            text(&one.as_of),
+            one.agree.to_string(),
+            one.differ.to_string(),
         ]
     };
     let header = ["ATTRIBUTE", "SURVIVES", "FROM", "AS OF", "AGREE", "DIFFER"];
-    let rows: Vec<Vec<String>> = list(&item["view"]["attributes"]).iter().map(attribute).collect();
-    out.table(&header, &rows);
+    out.table(&header, &item.view.attributes.iter().map(attribute).collect::<Vec<_>>());
+    Ok(())
 }
 
-fn text(value: &Value) -> String {
-    match value.as_str() {
-        Some("") | None => "-".to_owned(),
-        Some(text) => text.to_owned(),
+fn text(text: &str) -> String {
+    if text.is_empty() {
+        "-".to_owned()
+    } else {
+        text.to_owned()
     }
+}
+
+fn optional(value: &Option<String>) -> String {
+    text(value.as_deref().unwrap_or_default())
 }

@@ -1,14 +1,23 @@
 //! `causeway match`: find a decision, and why it was taken as it was.
 
-use super::{Asker, Exit, Out};
+use super::asker::CommandAsker;
+use super::pages::or_dash;
+use super::short;
 use crate::audit::Object;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::ids::is_correlation_id;
+use crate::ops::View;
+use crate::ops::decisions::{self, DecisionFilter, DecisionItem};
 use crate::ops::disclosures::known_partner;
-use crate::ops::{self, DecisionFilter, View};
+use crate::ops::explain;
+use crate::store::beginnings::IdKind;
+use crate::terminal::{Exit, Out, ShortIds};
 use clap::{Args, Subcommand};
-use serde_json::Value;
+
+/// Columns of the names of fields, and of a candidate beside them.
+const NAMES_WIDTH: usize = 27;
+const CANDIDATE_WIDTH: usize = 30;
 
 /// Arguments of `match`.
 #[derive(Args, Clone, Debug)]
@@ -39,7 +48,7 @@ pub enum MatchCommand {
     /// Say what was compared, what it weighed, what was needed, and what spoke against it; no personal values
     #[command(after_help = "Example: causeway match explain 0199f0a2-7c1e-7b3a-9d4e-2f6a8b1c3d5e")]
     Explain {
-        /// Id of the decision, as /ops/v1/decisions lists it
+        /// Id of the decision, as `match list` prints it; its beginning is enough
         id: String,
     },
 }
@@ -48,7 +57,7 @@ pub enum MatchCommand {
 ///
 /// # Errors
 /// [`Fault::NotFound`]; those of the store.
-pub fn run(args: &MatchArgs, ctx: &Context, asker: &Asker, out: &mut Out) -> Result<Exit, Failure> {
+pub fn run(args: &MatchArgs, ctx: &Context, asker: &CommandAsker, out: &mut Out) -> Result<Exit, Failure> {
     let id = match &args.command {
         MatchCommand::Explain { id } => id,
         MatchCommand::List {
@@ -73,8 +82,9 @@ pub fn run(args: &MatchArgs, ctx: &Context, asker: &Asker, out: &mut Out) -> Res
         }
     };
     if !crate::ids::is_fhir_id(id) {
-        return Err(ops::no_decision());
+        return Err(not_found(decisions::none()));
     }
+    let id = &short::meant(ctx, IdKind::Decision, id)?;
     let object = Object {
         kind: "Decision",
         id: id.clone(),
@@ -82,32 +92,69 @@ pub fn run(args: &MatchArgs, ctx: &Context, asker: &Asker, out: &mut Out) -> Res
     asker.show(ctx, "decisions", Some(object))?;
     let item = ctx
         .store
-        .read_blocking(|db| ops::decision(db, id, View::WithoutPatients))?;
+        .read_blocking(|db| decisions::one(db, id, View::WithoutPatients))
+        .map_err(not_found)?;
     if out.json {
         out.value(&item);
     } else {
-        for line in ops::explain::table(&item).lines() {
-            out.line(line);
-        }
+        print_decision(&item, out)?;
     }
     Ok(Exit::Done)
+}
+
+/// The same failure, with what to do about a decision that is not there.
+fn not_found(failure: Failure) -> Failure {
+    match failure.fault() {
+        Fault::NotFound => failure.remedy("Find its id by partner or correlation id: `causeway match list`."),
+        _ => failure,
+    }
 }
 
 fn list(ctx: &Context, filter: &DecisionFilter, out: &mut Out) -> Result<Exit, Failure> {
     let items = ctx
         .store
-        .read_blocking(|db| ops::decisions(db, filter, View::WithoutPatients))?
+        .read_blocking(|db| decisions::list(db, filter, View::WithoutPatients))?
         .items;
     if out.json {
-        out.value(&items.into());
+        out.value(&items);
         return Ok(Exit::Done);
     }
-    let cells = |item: &Value| {
-        ["id", "created_at", "partner", "outcome", "reason", "correlation_id"]
-            .map(|key| item[key].as_str().unwrap_or("-").to_owned())
-            .to_vec()
+    let cells = |item: &DecisionItem| {
+        vec![
+            item.id.clone(),
+            item.created_at.clone(),
+            item.partner.clone(),
+            item.outcome.clone(),
+            or_dash(item.reason.as_deref()),
+            item.correlation_id.clone(),
+        ]
     };
     let rows: Vec<Vec<String>> = items.iter().map(cells).collect();
-    out.table(&["ID", "AT", "PARTNER", "OUTCOME", "FAULT", "CORRELATION"], &rows);
+    let mut ids = ShortIds::default();
+    let found = items.iter().map(|item| item.id.as_str());
+    short::add(&mut ids, (ctx, &*out), IdKind::Decision, found)?;
+    let header = ["ID", "AT", "PARTNER", "OUTCOME", "FAULT", "CORRELATION"];
+    out.list(&header, &rows, &ids, "There are no such decisions.");
     Ok(Exit::Done)
+}
+
+/// Prints a decision for people: what is said of the whole, then its candidates, side by side as far as they fit.
+fn print_decision(item: &DecisionItem, out: &mut Out) -> Result<(), Failure> {
+    let abreast = out.screen.columns.map_or(usize::MAX, |columns| {
+        columns.saturating_sub(NAMES_WIDTH) / CANDIDATE_WIDTH
+    });
+    let told = explain::told(item, abreast)?;
+    for (name, value) in &told.lines {
+        out.named(name, value, explain::NAME);
+    }
+    if let Some(candidates) = &told.candidates {
+        out.line("");
+        out.line(candidates);
+    }
+    for table in &told.tables {
+        out.line("");
+        let header: Vec<&str> = table.header.iter().map(String::as_str).collect();
+        out.table(&header, &table.rows);
+    }
+    Ok(())
 }

@@ -1,53 +1,62 @@
 //! The commands: one file each. They parse, call one use case and print; people's text goes to stderr, answers to stdout.
 
-pub mod admin;
 mod args;
 mod asker;
 pub mod bench;
+mod bring_up;
+pub mod completions;
 pub mod config;
 pub mod conformance;
 pub mod consent;
 pub mod demo;
 pub mod disclosures;
 pub mod durability;
+pub mod exchange;
+mod exchange_import;
+pub mod exchange_show;
 pub mod faults;
+mod global;
 pub mod grant;
 pub mod identity;
 mod identity_train;
 pub mod import;
+pub mod jobs;
 pub mod link;
+pub mod manual;
 pub mod matches;
 pub mod migrate;
+mod nearby;
 mod need;
 pub mod operator;
-mod out;
+mod pages;
 pub mod partner;
 pub mod policy;
 pub mod records;
+mod report;
 pub mod review;
 mod review_table;
+pub mod sandbox_partner;
 pub mod serve;
-mod signals;
+mod short;
+pub mod states;
 pub mod synth;
 pub mod trace;
+pub mod worker;
 
-pub use args::{Cli, Command, Common};
-pub use asker::Asker;
-pub use out::{Exit, Out};
+pub use args::{Cli, Command};
+pub use asker::CommandAsker;
+pub use global::Common;
 
-use crate::audit::Note;
-use crate::clock::Clock;
-use crate::config::Config;
-use crate::context::{Context, Guard};
+use crate::app::admin::{SOCKET, SentCommand, forward};
+use crate::app::wiring;
+use crate::context::Context;
 use crate::error::{Failure, Fault};
-use crate::identity::Rules;
-use crate::ids::Ids;
-use crate::store::{Need, Store, StoreOptions, tokens};
 use crate::telemetry::log;
-use clap::Parser as _;
-use std::io::IsTerminal as _;
+use crate::terminal::{Exit, Out};
+use clap::{CommandFactory as _, Parser as _};
+use report::report;
+use std::io::{IsTerminal as _, Write};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Time for the last lines of the log at the end of a command.
@@ -73,7 +82,8 @@ pub fn run() -> u8 {
         std::io::stderr().is_terminal(),
         Box::new(std::io::stdout()),
         Box::new(std::io::stderr()),
-    );
+    )
+    .on(cli.common.screen());
     let exit = dispatch(&cli, &mut out).unwrap_or_else(|failure| report(&failure, &mut out));
     log::flush(LAST_LINES);
     exit as u8
@@ -83,18 +93,23 @@ fn dispatch(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
     let cwd = std::env::current_dir().map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?;
     match &cli.command {
         Command::Faults => Ok(faults::run(out)),
+        Command::Completions(args) => Ok(completions::run(args, Cli::command(), out)),
+        Command::Man(args) => manual::run(args, Cli::command(), &cwd, out),
+        Command::States(args) => Ok(states::run(args, out)),
         Command::Synth(args) => synth::run(args, &cwd, out),
-        Command::Demo(args) => demo::run(args, &cwd, out),
+        Command::SandboxPartner(args) => sandbox_partner::run(args, &cwd, out),
+        Command::Demo(args) => demo::run(args, &cwd, run_sent, out),
         Command::Identity(args) if !args.needs_store() => identity::run(args, &cwd, out),
-        Command::Bench(args) => bench::run(args, &cwd, out),
+        Command::Bench(args) => bench::run(args, &cwd, run_sent, out),
         Command::Conformance(args) => conformance::run(args, &cwd, out),
-        Command::Serve(args) => serve::run(args, &cli.common, out),
-        Command::Config(args) => Ok(config::run(args, &load(&cli.common)?, out)),
-        Command::Migrate(args) => migrate::run(args, &load(&cli.common)?, out),
+        Command::Serve(args) => serve::run(args, &cli.common, run_sent, out),
+        Command::Worker(args) => worker::run(args, &cli.common, out),
+        Command::Config(args) => Ok(config::run(args, &wiring::load(cli.common.config.as_deref())?, out)),
+        Command::Migrate(args) => migrate::run(args, &wiring::load(cli.common.config.as_deref())?, out),
         command => {
-            let config = load(&cli.common)?;
-            let asker = Asker::here(command, &config)?;
-            let opened = open_for(&config, need::of(command), &mut |line| out.note(line));
+            let config = wiring::load(cli.common.config.as_deref())?;
+            let asker = CommandAsker::here(need::member_of(command), &config)?;
+            let opened = wiring::open_for(&config, need::of(command), &mut |line| out.note(line));
             if let Ok(ctx) = &opened
                 && let Some(why) = ctx.store.read_only()
             {
@@ -104,14 +119,15 @@ fn dispatch(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
             }
             match opened {
                 Ok(ctx) => on_store(command, &ctx, &cwd, &asker, out),
-                Err(failure) if failure.fault() == Fault::StoreBusy => admin::forward(
-                    &config.data_folder().join(admin::SOCKET),
+                Err(failure) if failure.fault() == Fault::StoreBusy => forward(
+                    &config.data_folder().join(SOCKET),
                     std::env::args().collect(),
                     &cwd,
                     asker.input.as_deref(),
                     out,
                 )
                 .ok_or(failure),
+                Err(failure) if failure.fault() == Fault::StoreMissing => Err(nearby::named(failure, &cwd)),
                 Err(failure) => Err(failure),
             }
         }
@@ -122,7 +138,13 @@ fn dispatch(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
 ///
 /// # Errors
 /// Those of the command; [`Fault::ConfigInvalid`] for one that is not for a store.
-pub fn on_store(command: &Command, ctx: &Context, cwd: &Path, asker: &Asker, out: &mut Out) -> Result<Exit, Failure> {
+pub fn on_store(
+    command: &Command,
+    ctx: &Context,
+    cwd: &Path,
+    asker: &CommandAsker,
+    out: &mut Out,
+) -> Result<Exit, Failure> {
     match command {
         Command::Import(args) => import::run(args, ctx, cwd, asker, out),
         Command::Partner(args) => partner::run(args, ctx, cwd, asker, out),
@@ -137,131 +159,32 @@ pub fn on_store(command: &Command, ctx: &Context, cwd: &Path, asker: &Asker, out
         Command::Review(args) => review::run(args, ctx, asker, out),
         Command::Link(args) => link::run(args, ctx, asker, out),
         Command::Records(args) => records::run(args, ctx, asker, out),
+        Command::Jobs(args) => jobs::run(args, ctx, asker, out),
+        Command::Exchange(args) => exchange::run(args, ctx, cwd, asker, out),
         Command::Durability => durability::run(ctx, out),
         _ => Err(Failure::new(Fault::ConfigInvalid).remedy("This command does not run inside a server.")),
     }
 }
 
-/// What an operator gave as reason, and as an id where it gave one: the user of this host stands before it, since anybody could
-/// give any id.
-///
-/// # Errors
-/// [`Fault::ParameterInvalid`] for an id that is none of ours, or no reason.
-pub fn operator_note(asker: &Asker, operator: Option<&str>, reason: &str) -> Result<Note, Failure> {
-    if operator.is_some_and(|id| !crate::ids::is_fhir_id(id)) {
-        let remedy = "Give --operator as 1 to 64 letters, digits, hyphens and dots.";
-        return Err(Failure::new(Fault::ParameterInvalid).at("--operator").remedy(remedy));
-    }
-    if !crate::ids::is_one_line(reason) {
-        let remedy = "Say why, on one line.";
-        return Err(Failure::new(Fault::ParameterInvalid).at("--reason").remedy(remedy));
-    }
-    Ok(Note {
-        operator: operator.map_or_else(|| asker.name(), |id| format!("{}/{id}", asker.name())),
-        reason: reason.to_owned(),
-    })
-}
-
-/// The configuration that the common options name.
-///
-/// # Errors
-/// As [`Config::load`].
-pub fn load(common: &Common) -> Result<Config, Failure> {
-    Config::from_environment(common.config.as_deref()).map_err(|failure| match failure.fault() {
-        // A configuration that is not there is a wrong configuration, not a wrong input (exit code 2).
-        Fault::InputUnreadable => Failure::new(Fault::ConfigInvalid)
-            .at("--config")
-            .remedy("Name a configuration file that can be read.")
-            .because(failure),
-        _ => failure,
-    })
-}
-
-/// Opens the configured store for reading and writing; how far it is goes to the log.
-///
-/// # Errors
-/// As [`open_for`].
-pub fn open(config: &Config) -> Result<Context, Failure> {
-    open_for(config, Need::Write, &mut |line| tracing::info!("{line}"))
-}
-
-/// Opens the configured store, and tells what it waits for.
-///
-/// # Errors
-/// As [`Store::open_telling`].
-pub fn open_for(config: &Config, need: Need, tell: &mut dyn FnMut(&str)) -> Result<Context, Failure> {
-    let options = StoreOptions {
-        connections: config.store.connections,
-        room: config.limits.room,
-        schema: config.store.schema.clone(),
-        need,
-    };
-    let store = Store::open_telling(&config.store.url, &options, tell)?;
-    let ctx = Context {
-        guard: Arc::new(Guard::open(&store, config.policy.guess)?),
-        store,
-        clock: Clock::System,
-        ids: Ids::random(),
-        payer: Arc::new(config.payer()),
-        review: config.review(),
-        matching: Arc::new(Rules::shipped(&config.policy.matching)),
-    };
-    if let Some(newest_ms) = ctx.store.read_blocking(tokens::newest_ms)? {
-        ctx.clock.has_seen(newest_ms);
-    }
-    if ctx.store.read_only().is_some() {
-        return Ok(ctx);
-    }
-    crate::records::visible::bring_up(&ctx, &mut |done| {
-        tracing::info!(resources = done, "version times are being made those of this store");
-    })?;
-    crate::records::rejudge::bring_up(&ctx, &mut |done| {
-        tracing::info!(
-            resources = done,
-            "what is stored is being judged anew by this version's rules"
-        );
-    })?;
-    crate::records::search_index::bring_up(&ctx, &mut |done| {
-        tracing::info!(resources = done, "the search index is being made anew");
-    })?;
-    Ok(ctx)
-}
-
-/// Prints a failure for people and picks the exit code.
-pub fn report(failure: &Failure, out: &mut Out) -> Exit {
-    out.error(&format!("error: {failure}"));
-    out.error(&format!("  next: {}", failure.operator_remedy_text()));
-    if let Some(cause) = failure.cause() {
-        out.error(&format!("  cause: {cause}"));
-    }
-    match failure.fault() {
-        Fault::StoreBusy | Fault::Overloaded | Fault::StoreSlow => Exit::Busy,
-        Fault::ConfigInvalid
-        | Fault::PartnerInvalid
-        | Fault::DurabilityUnsafe
-        | Fault::ParameterInvalid
-        | Fault::PolicyInvalid
-        | Fault::SchemaBehind
-        | Fault::SchemaNewer
-        | Fault::StoreUnfit
-        | Fault::StoreReadOnly => Exit::Usage,
-        Fault::InputUnreadable => Exit::Unreadable,
-        Fault::StoreDamaged => Exit::Integrity,
-        _ => Exit::Failed,
-    }
-}
-
-/// The items of all pages.
-fn every_page(
-    mut page: impl FnMut(Option<String>) -> Result<crate::ops::Page, Failure>,
-) -> Result<Vec<serde_json::Value>, Failure> {
-    let (mut items, mut cursor) = (Vec::new(), None);
-    loop {
-        let found = page(cursor)?;
-        items.extend(found.items);
-        cursor = found.next;
-        if cursor.is_none() {
-            return Ok(items);
+/// Runs a command that came over the admin socket, on the store of this process ([`crate::app::admin::RunCommand`]).
+pub fn run_sent(
+    sent: &SentCommand,
+    ctx: &Context,
+    stdout: Box<dyn Write + Send>,
+    mut stderr: Box<dyn Write + Send>,
+) -> Exit {
+    let cli = match Cli::try_parse_from(&sent.args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = stderr.write_all(error.to_string().as_bytes());
+            return Exit::Usage;
         }
-    }
+    };
+    let asker = CommandAsker {
+        uid: sent.uid,
+        input: sent.input.clone(),
+        on_loopback: sent.on_loopback,
+    };
+    let mut out = Out::new(cli.common.json, cli.common.quiet, false, stdout, stderr).on(sent.screen);
+    on_store(&cli.command, ctx, &sent.cwd, &asker, &mut out).unwrap_or_else(|failure| report(&failure, &mut out))
 }

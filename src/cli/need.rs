@@ -1,16 +1,20 @@
-//! Which commands only read the store: they make none where there is none, and work on one that takes no writes.
+//! What a command needs before it runs: whether it only reads the store (then it makes none where there is none, and works on one
+//! that takes no writes), and whether it takes a member on standard input.
 
-use super::Command;
+use super::args::Command;
 use super::consent::ConsentCommand;
+use super::exchange::ExchangeCommand;
 use super::grant::GrantCommand;
+use super::jobs::JobsCommand;
 use super::link::LinkCommand;
+use super::operator::OperatorCommand;
 use super::partner::PartnerCommand;
 use super::policy::PolicyCommand;
 use super::review::ReviewCommand;
-use crate::store::Need;
+use crate::store::StoreNeed;
 
 /// What a command opens the store for.
-pub fn of(command: &Command) -> Need {
+pub fn of(command: &Command) -> StoreNeed {
     let reads = match command {
         Command::Durability
         | Command::Trace(_)
@@ -38,8 +42,22 @@ pub fn of(command: &Command) -> Need {
         Command::Consent(args) => matches!(args.command, ConsentCommand::List { .. } | ConsentCommand::Show { .. }),
         Command::Grant(args) => matches!(args.command, GrantCommand::List { .. }),
         Command::Review(args) => matches!(args.command, ReviewCommand::List { .. } | ReviewCommand::Show { .. }),
+        Command::Jobs(args) => matches!(args.command, JobsCommand::List { .. }),
+        Command::Exchange(args) => matches!(args.command, ExchangeCommand::List(_) | ExchangeCommand::Show { .. }),
+        Command::Operator(args) => matches!(args.command, OperatorCommand::List),
         Command::Link(args) => matches!(args.command, LinkCommand::List { .. } | LinkCommand::Graph { .. }),
         _ => false,
     };
-    if reads { Need::Read } else { Need::Write }
+    if reads { StoreNeed::Read } else { StoreNeed::Write }
+}
+
+/// What a command was given for `--member`, where it takes a member; `-` asks for standard input.
+pub fn member_of(command: &Command) -> Option<&str> {
+    match command {
+        Command::Disclosures(args) => Some(args.member.as_str()),
+        Command::Consent(args) => args.member(),
+        Command::Grant(args) => args.member(),
+        Command::Records(args) => args.member(),
+        _ => None,
+    }
 }

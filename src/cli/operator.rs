@@ -1,17 +1,23 @@
-//! `causeway operator`: tokens for `/ops/v1`, made on the host.
+//! `causeway operator`: tokens for `/ops/v1`, made, listed and revoked on the host.
 
-use super::{Asker, Exit, Out};
+use super::asker::{CommandAsker, HOST};
+use super::pages::or_dash;
 use crate::clock::rfc3339_ms;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
+use crate::ops::operator_tokens::{self, OperatorTokenItem};
 use crate::security::Role;
 use crate::security::operator;
+use crate::terminal::{Exit, Out, ShortIds};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-/// Make tokens for the operations side.
+const EXAMPLES: &str = "Examples:\n  causeway operator token --role auditor --name ana --ttl 1h --json\n  \
+    causeway operator list\n  causeway operator revoke 3f8a0c5d9e1b2764 --reason \"the laptop is lost\"";
+
+/// Make tokens for the operations side, list them, revoke them.
 #[derive(Args, Clone, Debug)]
-#[command(after_help = "Example:\n  causeway operator token --role auditor --name ana --ttl 1h --json")]
+#[command(after_help = EXAMPLES)]
 pub struct OperatorArgs {
     /// What to do.
     #[command(subcommand)]
@@ -34,29 +40,109 @@ pub enum OperatorCommand {
         #[arg(long, default_value = "1h")]
         ttl: String,
     },
+    /// The tokens that let somebody in now, oldest first
+    List,
+    /// Revoke a token: from the answer on it lets nobody in
+    #[command(after_help = EXAMPLES)]
+    Revoke {
+        /// Its id; see `causeway operator list`
+        id: String,
+        /// Why; kept beside the ledger with your user id
+        #[arg(long)]
+        reason: Option<String>,
+    },
 }
 
 /// Runs the command. Waits on this thread.
 ///
 /// # Errors
-/// Those of the store.
-pub fn run(args: &OperatorArgs, ctx: &Context, asker: &Asker, out: &mut Out) -> Result<Exit, Failure> {
-    let OperatorCommand::Token { role, name, ttl } = &args.command;
+/// [`Fault::ParameterInvalid`], [`Fault::OperatorTokenUnknown`]; those of the store.
+pub fn run(args: &OperatorArgs, ctx: &Context, asker: &CommandAsker, out: &mut Out) -> Result<Exit, Failure> {
+    match &args.command {
+        OperatorCommand::Token { role, name, ttl } => issue(ctx, role, name.as_deref(), ttl, asker, out)?,
+        OperatorCommand::List => {
+            let items = ctx.store.read_blocking(|db| operator_tokens::list(db, &ctx.clock))?;
+            list(&items, out);
+        }
+        OperatorCommand::Revoke { id, reason } => revoke(ctx, id, reason.as_deref(), asker, out)?,
+    }
+    Ok(Exit::Done)
+}
+
+fn issue(
+    ctx: &Context,
+    role: &str,
+    name: Option<&str>,
+    ttl: &str,
+    asker: &CommandAsker,
+    out: &mut Out,
+) -> Result<(), Failure> {
     let (Some(role), Some(life_ms)) = (Role::parse(role), life_ms(ttl)) else {
         return Err(Failure::new(Fault::ParameterInvalid)
             .at("--ttl")
             .remedy("Give --ttl as a number and s, m, h or d, such as 1h."));
     };
-    let name = name.clone().unwrap_or_else(|| asker.name());
-    let (token, expires_ms) = operator::issue(ctx, role, &name, life_ms)?;
-    let expires_at = rfc3339_ms(expires_ms);
+    let name = name.map_or_else(|| asker.name(), str::to_owned);
+    let issued = operator::issue(ctx, role, &name, life_ms)?;
+    let (token, expires_at) = (issued.token.expose(), rfc3339_ms(issued.expires_ms));
     if out.json {
-        out.value(&json!({ "token": token.expose(), "role": role.name(), "expires_at": expires_at }));
+        out.value(&json!({ "token": token, "role": role.name(), "expires_at": expires_at }));
     } else {
-        out.line(token.expose());
-        out.note(&format!("role {}, name {name}, until {expires_at}", role.name()));
+        out.line(token);
+        out.note(&format!(
+            "role {}, name {name}, until {expires_at}, id {}",
+            role.name(),
+            issued.id
+        ));
     }
-    Ok(Exit::Done)
+    Ok(())
+}
+
+fn list(items: &[OperatorTokenItem], out: &mut Out) {
+    if out.json {
+        out.value(items);
+        return;
+    }
+    let cells = |item: &OperatorTokenItem| {
+        vec![
+            item.id.clone(),
+            item.role.clone(),
+            or_dash(item.name.as_deref()),
+            item.created_at.clone(),
+            item.expires_at.clone(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = items.iter().map(cells).collect();
+    let header = ["ID", "ROLE", "NAME", "MADE", "UNTIL"];
+    out.list(
+        &header,
+        &rows,
+        &ShortIds::default(),
+        "There are no tokens of operators.",
+    );
+}
+
+fn revoke(ctx: &Context, id: &str, reason: Option<&str>, asker: &CommandAsker, out: &mut Out) -> Result<(), Failure> {
+    if reason.is_some_and(|reason| !crate::ids::is_one_line(reason)) {
+        let remedy = "Say why, on one line.";
+        return Err(Failure::new(Fault::ParameterInvalid).at("--reason").remedy(remedy));
+    }
+    let note = asker.note(reason.unwrap_or_default());
+    let row = ctx
+        .store
+        .reserved()
+        .write_blocking(operator::revoke(ctx, id, HOST, note))?;
+    let item = operator_tokens::item(row, &ctx.clock);
+    if out.json {
+        out.value(&item);
+    } else {
+        out.line(&format!(
+            "token {id} is revoked: role {}, name {}",
+            item.role,
+            or_dash(item.name.as_deref())
+        ));
+    }
+    Ok(())
 }
 
 /// A life such as `90s`, `15m`, `1h` or `7d` in milliseconds.

@@ -1,17 +1,18 @@
 //! `causeway partner`: the registry at the command line.
 
-use super::{Asker, Exit, Out, operator_note, report};
-use crate::clock::rfc3339_ms;
+use super::asker::CommandAsker;
+use super::report::report;
 use crate::consent::REASON_MAX;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::ids::is_one_line;
+use crate::ops::partners::RegisteredPartner;
 use crate::partner::{self, Finding, Registration, registry};
-use crate::security::jwk::KeySet;
 use crate::security::keyring::Keyring;
 use crate::store::partners::PartnerRow;
+use crate::terminal::{Exit, Out, ShortIds};
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::path::{Path, PathBuf};
 
 /// Register, show, suspend and check partners.
@@ -94,7 +95,13 @@ pub enum PartnerCommand {
 ///
 /// # Errors
 /// Those of the store; what the user can mend is printed and told by the exit code.
-pub fn run(args: &PartnerArgs, ctx: &Context, cwd: &Path, asker: &Asker, out: &mut Out) -> Result<Exit, Failure> {
+pub fn run(
+    args: &PartnerArgs,
+    ctx: &Context,
+    cwd: &Path,
+    asker: &CommandAsker,
+    out: &mut Out,
+) -> Result<Exit, Failure> {
     perform(&args.command, ctx, cwd, asker, out).or_else(|failure| {
         // An id that is taken is no wrong usage: another would do.
         let is_taken = |field: &String| field == "id" || field == "client_id";
@@ -106,41 +113,41 @@ pub fn run(args: &PartnerArgs, ctx: &Context, cwd: &Path, asker: &Asker, out: &m
     })
 }
 
-fn perform(command: &PartnerCommand, ctx: &Context, cwd: &Path, asker: &Asker, out: &mut Out) -> Result<Exit, Failure> {
+fn perform(
+    command: &PartnerCommand,
+    ctx: &Context,
+    cwd: &Path,
+    asker: &CommandAsker,
+    out: &mut Out,
+) -> Result<Exit, Failure> {
     match command {
         PartnerCommand::Add { file } => {
             let registration = read(&cwd.join(file), asker, out)?;
             let row = registry::add(ctx, &registration, asker.note(""))?;
             out.note(&format!("added partner {}", row.id));
-            tell(out, &row);
+            tell(out, row);
         }
         PartnerCommand::Show { id } => {
-            let mut shown = shown(&registry::find(ctx, id)?);
+            let row = registry::find(ctx, id)?;
             let tallied = registry::tallied(ctx, id)?;
-            shown["matching"] = json!({
-                "locked_until": tallied.locked_until_ms.map(rfc3339_ms),
-                "alarmed": tallied.alarmed,
-                "failed": tallied.failed,
-                "granted": tallied.granted,
-            });
-            out.value(&shown);
+            out.value(&RegisteredPartner::of(row, Some(&tallied)));
         }
-        PartnerCommand::List => list(&registry::list(ctx)?, out),
+        PartnerCommand::List => list(registry::list(ctx)?, out),
         PartnerCommand::Suspend { id, reason } => {
             registry::suspend(ctx, id, asker.note(one_line(reason)?))?;
             out.note(&format!("suspended partner {id}"));
-            tell(out, &registry::find(ctx, id)?);
+            tell(out, registry::find(ctx, id)?);
         }
         PartnerCommand::Resume { id } => {
             registry::resume(ctx, id, asker.note(""))?;
             out.note(&format!("resumed partner {id}"));
-            tell(out, &registry::find(ctx, id)?);
+            tell(out, registry::find(ctx, id)?);
         }
         PartnerCommand::Unlock { id, reason, operator } => {
-            let note = operator_note(asker, operator.as_deref(), reason)?;
+            let note = asker.operator_note(operator.as_deref(), reason)?;
             registry::unlock(ctx, id, note)?;
             out.note(&format!("unlocked the matching of partner {id}"));
-            tell(out, &registry::find(ctx, id)?);
+            tell(out, registry::find(ctx, id)?);
         }
         PartnerCommand::Rotate { id, file } => {
             let registration = read(&cwd.join(file), asker, out)?;
@@ -150,7 +157,7 @@ fn perform(command: &PartnerCommand, ctx: &Context, cwd: &Path, asker: &Asker, o
             }
             registry::rotate(ctx, &registration, asker.note(""))?;
             out.note(&format!("rotated partner {id}"));
-            tell(out, &registry::find(ctx, id)?);
+            tell(out, registry::find(ctx, id)?);
         }
         PartnerCommand::Check { id } => return check(&registry::find(ctx, id)?, out),
     }
@@ -167,7 +174,7 @@ fn one_line(reason: &str) -> Result<&str, Failure> {
     Ok(reason)
 }
 
-fn read(path: &Path, asker: &Asker, out: &mut Out) -> Result<Registration, Failure> {
+fn read(path: &Path, asker: &CommandAsker, out: &mut Out) -> Result<Registration, Failure> {
     let registration = Registration::read(path, asker.on_loopback)?;
     for warning in &registration.warnings {
         out.note(&format!("warning: {warning}"));
@@ -176,15 +183,16 @@ fn read(path: &Path, asker: &Asker, out: &mut Out) -> Result<Registration, Failu
 }
 
 /// The changed partner, for programs; people have the note.
-fn tell(out: &mut Out, row: &PartnerRow) {
+fn tell(out: &mut Out, row: PartnerRow) {
     if out.json {
-        out.value(&shown(row));
+        out.value(&RegisteredPartner::of(row, None));
     }
 }
 
-fn list(rows: &[PartnerRow], out: &mut Out) {
+fn list(rows: Vec<PartnerRow>, out: &mut Out) {
     if out.json {
-        out.value(&rows.iter().map(shown).collect());
+        let all = rows.into_iter().map(|row| RegisteredPartner::of(row, None));
+        out.value(&all.collect::<Vec<_>>());
         return;
     }
     let cells = |row: &PartnerRow| {
@@ -196,10 +204,9 @@ fn list(rows: &[PartnerRow], out: &mut Out) {
             row.name.clone(),
         ]
     };
-    out.table(
-        &["ID", "STATUS", "NPI", "MTLS", "NAME"],
-        &rows.iter().map(cells).collect::<Vec<_>>(),
-    );
+    let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
+    let header = ["ID", "STATUS", "NPI", "MTLS", "NAME"];
+    out.list(&header, &rows, &ShortIds::default(), "No partner is registered.");
 }
 
 fn check(row: &PartnerRow, out: &mut Out) -> Result<Exit, Failure> {
@@ -232,32 +239,4 @@ fn check(row: &PartnerRow, out: &mut Out) -> Result<Exit, Failure> {
         );
     }
     Ok(if ok { Exit::Done } else { Exit::Failed })
-}
-
-fn shown(row: &PartnerRow) -> Value {
-    let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
-    let keys = row.jwks.as_deref().and_then(|text| KeySet::parse(text.as_bytes()).ok()).map(|keys| {
-        let key = |key: &crate::security::jwk::PublicKey| {
-            json!({ "kid": key.kid, "thumbprint": key.thumbprint, "algorithms": key.algorithms().collect::<Vec<_>>() })
-        };
-        keys.keys().iter().map(key).collect::<Vec<_>>()
-    });
-    json!({
-        "id": row.id,
-        "name": row.name,
-        "npi": row.npi,
-        "client_id": row.client_id,
-        "status": row.status,
-        "status_reason": row.status_reason,
-        "certificate_uri": row.certificate_uri,
-        "mtls": row.mtls,
-        "scopes": row.scopes.split(' ').collect::<Vec<_>>(),
-        "dialect": parsed(&row.dialect),
-        "keys": keys,
-        "jwks_url": row.jwks_url,
-        "endpoint": row.endpoint.as_deref().map(|text| parsed(text)["fhir"].clone()),
-        "version": row.version,
-        "created_at": rfc3339_ms(row.created_ms),
-        "updated_at": rfc3339_ms(row.updated_ms),
-    })
 }

@@ -1,13 +1,16 @@
 //! `causeway policy`: the versions of the matching policy at the command line.
 
-use super::{Asker, Exit, Out, operator_note};
-use crate::audit::Note;
+use super::asker::CommandAsker;
+use crate::audit::OperatorNote;
 use crate::clock::rfc3339_ms;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::identity::{Field, Level, Point, RuleRow};
-use crate::policy::{self, Report, Standing, Version};
+use crate::ops::policies::{self, PolicyItem};
+use crate::policy::{self, ShadowReport, Version, VersionState};
+use crate::terminal::{Exit, Out};
 use clap::{Args, Subcommand};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -32,7 +35,7 @@ pub struct PolicyArgs {
 
 /// Who does it, and why.
 #[derive(Args, Clone, Debug)]
-pub struct Why {
+pub struct PolicyReason {
     /// Why; kept with the ledger entry
     #[arg(long)]
     pub reason: String,
@@ -41,9 +44,9 @@ pub struct Why {
     pub operator: Option<String>,
 }
 
-impl Why {
-    fn note(&self, asker: &Asker) -> Result<Note, Failure> {
-        operator_note(asker, self.operator.as_deref(), &self.reason)
+impl PolicyReason {
+    fn note(&self, asker: &CommandAsker) -> Result<OperatorNote, Failure> {
+        asker.operator_note(self.operator.as_deref(), &self.reason)
     }
 }
 
@@ -85,7 +88,7 @@ pub enum PolicyCommand {
         point: Option<String>,
         /// Who and why.
         #[command(flatten)]
-        why: Why,
+        why: PolicyReason,
     },
     /// Put a version in force; going back is activating an older one.
     #[command(after_help = "Example:\n  causeway policy activate safe --reason 'back to what ships'")]
@@ -94,7 +97,7 @@ pub enum PolicyCommand {
         version: String,
         /// Who and why.
         #[command(flatten)]
-        why: Why,
+        why: PolicyReason,
     },
     /// Show which source's word survives for each attribute of a person, or put another text in force
     #[command(
@@ -135,29 +138,16 @@ pub enum PolicyCommand {
 ///
 /// # Errors
 /// Those of the policies and of the store; [`Fault::InputUnreadable`] for the file.
-pub fn run(args: &PolicyArgs, ctx: &Context, cwd: &Path, asker: &Asker, out: &mut Out) -> Result<Exit, Failure> {
+pub fn run(args: &PolicyArgs, ctx: &Context, cwd: &Path, asker: &CommandAsker, out: &mut Out) -> Result<Exit, Failure> {
     match &args.command {
         PolicyCommand::List => list(&policy::list(ctx)?, out),
         PolicyCommand::Show { version } => {
-            let version = named_or_active(ctx, version.as_deref())?;
-            if out.json {
-                let mut shown = shown(&version);
-                shown["text"] = version.text().into();
-                out.value(&shown);
-            } else {
-                out.note(&format!(
-                    "{}  {}  {}",
-                    version.id,
-                    version.name,
-                    version.standing.code()
-                ));
-                out.raw(&version.text());
-            }
+            show(&named_or_active(ctx, version.as_deref())?, out);
         }
         PolicyCommand::Survivorship { file, reason, operator } => {
             let policy = match file {
                 Some(file) => {
-                    let note = operator_note(asker, operator.as_deref(), reason.as_deref().unwrap_or_default())?;
+                    let note = asker.operator_note(operator.as_deref(), reason.as_deref().unwrap_or_default())?;
                     policy::adopt(ctx, &read(&cwd.join(file))?, note)?
                 }
                 None => ctx.store.read_blocking(policy::survivorship)?,
@@ -197,7 +187,7 @@ pub fn run(args: &PolicyArgs, ctx: &Context, cwd: &Path, asker: &Asker, out: &mu
             operator,
             ..
         } => {
-            let note = operator_note(asker, operator.as_deref(), reason.as_deref().unwrap_or_default())?;
+            let note = asker.operator_note(operator.as_deref(), reason.as_deref().unwrap_or_default())?;
             done(
                 "runs beside the one in force:",
                 &policy::start_shadow(ctx, version, note)?,
@@ -210,19 +200,44 @@ pub fn run(args: &PolicyArgs, ctx: &Context, cwd: &Path, asker: &Asker, out: &mu
             operator,
             ..
         } => {
-            let note = operator_note(asker, operator.as_deref(), reason.as_deref().unwrap_or_default())?;
+            let note = asker.operator_note(operator.as_deref(), reason.as_deref().unwrap_or_default())?;
             let version = policy::stop_shadow(ctx, note)?;
             report(ctx, &version, out)?;
         }
         PolicyCommand::Shadow { .. } => {
             let versions = policy::list(ctx)?;
-            let shadow = versions.iter().find(|v| matches!(v.standing, Standing::Shadow(_)));
+            let shadow = versions.iter().find(|v| matches!(v.standing, VersionState::Shadow(_)));
             let none =
                 || Failure::new(Fault::PolicyUnknown).remedy("No version runs beside the one in force; name one.");
             report(ctx, shadow.ok_or_else(none)?, out)?;
         }
     }
     Ok(Exit::Done)
+}
+
+/// A version with its text.
+#[derive(Serialize)]
+struct WithText {
+    #[serde(flatten)]
+    item: PolicyItem,
+    text: String,
+}
+
+fn show(version: &Version, out: &mut Out) {
+    if out.json {
+        out.value(&WithText {
+            item: policies::item(version),
+            text: version.text(),
+        });
+    } else {
+        out.note(&format!(
+            "{}  {}  {}",
+            version.id,
+            version.name,
+            version.standing.code()
+        ));
+        out.raw(&version.text());
+    }
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
@@ -247,7 +262,7 @@ fn named_or_active(ctx: &Context, named: Option<&str>) -> Result<Version, Failur
 
 fn list(versions: &[Version], out: &mut Out) {
     if out.json {
-        out.value(&versions.iter().map(shown).collect());
+        out.value(&versions.iter().map(policies::item).collect::<Vec<_>>());
         return;
     }
     let cells = |version: &Version| {
@@ -325,7 +340,7 @@ fn short(version: &Version) -> &str {
 fn done(what: &str, version: &Version, out: &mut Out) {
     out.note(&format!("{what} {} ({})", short(version), version.name));
     if out.json {
-        out.value(&shown(version));
+        out.value(&policies::item(version));
     }
 }
 
@@ -355,10 +370,6 @@ fn report(ctx: &Context, candidate: &Version, out: &mut Out) -> Result<(), Failu
     Ok(())
 }
 
-fn reported(active: &Version, candidate: &Version, report: &Report) -> Value {
-    json!({ "active": active.id, "candidate": candidate.id, "report": crate::ops::policies::report(report) })
-}
-
-fn shown(version: &Version) -> Value {
-    crate::ops::policies::item(version)
+fn reported(active: &Version, candidate: &Version, report: &ShadowReport) -> Value {
+    json!({ "active": active.id, "candidate": candidate.id, "report": policies::report(report) })
 }

@@ -1,15 +1,18 @@
 //! `causeway records`: what is stored and does not leave, and why.
 
-use super::{Asker, Exit, Out};
+use super::asker::CommandAsker;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::ops::viewed::patient;
 use crate::store::members;
-use crate::store::withheld::{self, Filter, Withheld};
+use crate::store::withheld::{self, Withheld, WithheldFilter};
+use crate::terminal::{Exit, Out, ShortIds};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::collections::BTreeMap;
 
+/// Columns that the aligned list needs, with the longest reason.
+const ALIGNED: usize = 100;
 /// Rows that are read at once.
 const PAGE: i64 = 1_000;
 
@@ -56,8 +59,8 @@ impl RecordsArgs {
 /// Runs the command.
 ///
 /// # Errors
-/// [`Fault::ParameterInvalid`] for a reason that is none; those of [`crate::ops::disclosures::Asked::patient`]; those of the store.
-pub fn run(args: &RecordsArgs, ctx: &Context, asker: &Asker, out: &mut Out) -> Result<Exit, Failure> {
+/// [`Fault::ParameterInvalid`] for a reason that is none; those of [`crate::ops::disclosures::DisclosuresAsked::patient`]; those of the store.
+pub fn run(args: &RecordsArgs, ctx: &Context, asker: &CommandAsker, out: &mut Out) -> Result<Exit, Failure> {
     let RecordsCommand::Withheld {
         reason,
         rtype,
@@ -74,7 +77,7 @@ pub fn run(args: &RecordsArgs, ctx: &Context, asker: &Asker, out: &mut Out) -> R
             .remedy(format!("The reasons are: {}.", known.join(", "))));
     }
     let compartment = compartment(ctx, asker, member.as_deref())?;
-    let filter = Filter {
+    let filter = WithheldFilter {
         rtype: rtype.clone(),
         compartment,
     };
@@ -110,25 +113,31 @@ pub fn run(args: &RecordsArgs, ctx: &Context, asker: &Asker, out: &mut Out) -> R
             ]
         })
         .collect();
-    out.table(&["COUNT", "REASON", "MEANING"], &table);
+    let header = ["COUNT", "REASON", "MEANING"];
+    out.list(&header, &table, &ShortIds::default(), "Nothing is withheld.");
     if !summary && !counts.is_empty() {
         out.line("");
-        out.line(&line("TYPE", "ID", "REASON"));
+        let columns = out.screen.columns;
+        out.line(&line(columns, "TYPE", "ID", "REASON"));
         each(ctx, &filter, reason.as_deref(), &mut |row, reason| {
-            out.line(&line(&row.rtype, &row.id, reason))
+            out.paragraph(&line(columns, &row.rtype, &row.id, reason), 2)
         })?;
     }
     Ok(Exit::Done)
 }
 
-fn line(rtype: &str, id: &str, reason: &str) -> String {
-    format!("{rtype:<26}  {id:<40}  {reason}")
+/// A line of the list, which is printed as it is read; on a narrow terminal its columns are not aligned.
+fn line(columns: Option<usize>, rtype: &str, id: &str, reason: &str) -> String {
+    match columns {
+        Some(columns) if columns < ALIGNED => format!("{rtype}/{id}  {reason}"),
+        _ => format!("{rtype:<26}  {id:<40}  {reason}"),
+    }
 }
 
 /// Tells every resource that is withheld with each of its reasons, or with this one alone.
 fn each(
     ctx: &Context,
-    filter: &Filter,
+    filter: &WithheldFilter,
     only: Option<&str>,
     tell: &mut dyn FnMut(&Withheld, &'static str),
 ) -> Result<(), Failure> {
@@ -149,7 +158,7 @@ fn each(
 }
 
 /// The compartment of the member that was named; that this member is looked at is noted in the ledger.
-fn compartment(ctx: &Context, asker: &Asker, member: Option<&str>) -> Result<Option<i64>, Failure> {
+fn compartment(ctx: &Context, asker: &CommandAsker, member: Option<&str>) -> Result<Option<i64>, Failure> {
     let asked = asker.asked(member, None)?;
     let found = ctx.store.read_blocking(|db| {
         let Some(id) = asked.patient(db, &ctx.payer)? else {

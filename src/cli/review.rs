@@ -1,16 +1,21 @@
 //! `causeway review`: the queue of matches that a person decides.
 
+use super::asker::CommandAsker;
 use super::operator::life_ms;
-use super::{Asker, Exit, Out, every_page, review_table};
+use super::pages::{counted, every_page, or_dash};
+use super::review_table;
+use super::short;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::ops::disclosures::known_partner;
-use crate::ops::reviews::{self as shown, ReviewFilter, Sight};
-use crate::review::links::{self, Deed};
-use crate::review::{self, Act, By, Choice, Order};
+use crate::ops::reviews::{self as shown, DecidedReview, ReviewDetail, ReviewFilter, ReviewSummary};
+use crate::review::links::{self, LinkAct};
+use crate::review::{self, Act, Choice, ReviewActor, ReviewerCommand};
+use crate::store::beginnings::IdKind;
 use crate::telemetry::Correlation;
+use crate::terminal::{Exit, Out, ShortIds};
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::json;
 
 const EXAMPLES: &str = "Examples:\n  causeway review list\n  causeway review show ID\n  causeway review decide ID --confirm 1 \
     --operator ana --reason \"card checked by telephone\"\n  causeway review decide ID --reject --operator ana --reason \"another birth year\"";
@@ -26,7 +31,7 @@ pub struct ReviewArgs {
 
 /// Who acts, and why.
 #[derive(Args, Clone, Debug)]
-pub struct Hand {
+pub struct OperatorHand {
     /// Your name; kept beside the review
     #[arg(long)]
     pub operator: String,
@@ -35,9 +40,9 @@ pub struct Hand {
     pub reason: String,
 }
 
-impl Hand {
-    pub(super) fn by(&self, ctx: &Context, asker: &Asker) -> By {
-        By {
+impl OperatorHand {
+    pub(super) fn by(&self, ctx: &Context, asker: &CommandAsker) -> ReviewActor {
+        ReviewActor {
             operator: self.operator.clone(),
             hand: asker.name(),
             reason: self.reason.clone(),
@@ -50,7 +55,7 @@ impl Hand {
 /// What is decided.
 #[derive(Args, Clone, Debug)]
 #[group(required = true, multiple = false)]
-pub struct Verdict {
+pub struct ReviewVerdict {
     /// The person asked for is this candidate: its place or its Patient id
     #[arg(long, value_name = "CANDIDATE")]
     pub confirm: Option<String>,
@@ -79,47 +84,47 @@ pub enum ReviewCommand {
     },
     /// One review, the candidates side by side with what was asked; shows personal data, and the ledger says so
     Show {
-        /// Its id
+        /// Its id, or the beginning of it
         id: String,
     },
     /// Decide a review, or put it off
     #[command(after_help = EXAMPLES)]
     Decide {
-        /// Its id
+        /// Its id, or the beginning of it
         id: String,
         /// What is decided
         #[command(flatten)]
-        verdict: Verdict,
+        verdict: ReviewVerdict,
         /// Refuse when the review is not of this version any more
         #[arg(long, value_name = "VERSION")]
         seen: Option<i64>,
         /// Who, and why
         #[command(flatten)]
-        hand: Hand,
+        hand: OperatorHand,
     },
     /// Make a review yours
     Take {
-        /// Its id
+        /// Its id, or the beginning of it
         id: String,
         /// Who, and why
         #[command(flatten)]
-        hand: Hand,
+        hand: OperatorHand,
     },
     /// Doubt what was decided: links are disputed, grants revoked, and the review is open again
     Reopen {
-        /// Its id
+        /// Its id, or the beginning of it
         id: String,
         /// Who, and why
         #[command(flatten)]
-        hand: Hand,
+        hand: OperatorHand,
     },
     /// Doubt a confirmed link: it is disputed, grants are revoked, and a review is opened
     Dispute {
-        /// Id of the link; see `causeway link list`
+        /// Id of the link, or the beginning of it; see `causeway link list`
         link: String,
         /// Who, and why
         #[command(flatten)]
-        hand: Hand,
+        hand: OperatorHand,
     },
 }
 
@@ -127,11 +132,11 @@ pub enum ReviewCommand {
 ///
 /// # Errors
 /// Those of the store and of the acts.
-pub fn run(args: &ReviewArgs, ctx: &Context, asker: &Asker, out: &mut Out) -> Result<Exit, Failure> {
+pub fn run(args: &ReviewArgs, ctx: &Context, asker: &CommandAsker, out: &mut Out) -> Result<Exit, Failure> {
     perform(&args.command, ctx, asker, out).map(|()| Exit::Done)
 }
 
-fn perform(command: &ReviewCommand, ctx: &Context, asker: &Asker, out: &mut Out) -> Result<(), Failure> {
+fn perform(command: &ReviewCommand, ctx: &Context, asker: &CommandAsker, out: &mut Out) -> Result<(), Failure> {
     match command {
         ReviewCommand::List { partner, state, all } => {
             let filter = ReviewFilter {
@@ -144,12 +149,14 @@ fn perform(command: &ReviewCommand, ctx: &Context, asker: &Asker, out: &mut Out)
             list(ctx, filter, out)
         }
         ReviewCommand::Show { id } => {
-            let correlation = Correlation::internal(ctx.ids.new_id(ctx.clock.now_ms()));
+            let id = &short::meant(ctx, IdKind::Review, id)?;
             ctx.store
                 .read_blocking(|db| crate::store::reviews::find(db, id).map(drop))?;
-            review::viewed_blocking(ctx, "reviewer", &asker.name(), &correlation, Some(id))?;
+            asker.show_review(ctx, id)?;
             let now_ms = ctx.clock.now_ms();
-            let item = ctx.store.read_blocking(|db| shown::one(db, id, Sight::Words, now_ms))?;
+            let item = ctx
+                .store
+                .read_blocking(|db| shown::one(db, id, ReviewDetail::Words, now_ms))?;
             if out.json {
                 out.value(&item);
             } else {
@@ -175,11 +182,17 @@ fn perform(command: &ReviewCommand, ctx: &Context, asker: &Asker, out: &mut Out)
         ReviewCommand::Take { id, hand } => acted(ctx, id, Act::Take, None, hand, asker, out),
         ReviewCommand::Reopen { id, hand } => acted(ctx, id, Act::Reopen, None, hand, asker, out),
         ReviewCommand::Dispute { link, hand } => {
-            let dealt = links::perform_blocking(ctx, Deed::Dispute(link.clone()), hand.by(ctx, asker))?;
+            let link = short::meant(ctx, IdKind::Link, link)?;
+            let dispute = links::perform(ctx, LinkAct::Dispute(link), hand.by(ctx, asker))?;
+            let dealt = ctx.store.write_blocking(dispute)?;
             if out.json {
                 out.value(&json!({"review": dealt.id, "grants": dealt.grants}));
             }
-            out.note(&format!("review {} is open; {} grants revoked", dealt.id, dealt.grants));
+            out.note(&format!(
+                "review {} is open; {} revoked",
+                dealt.id,
+                counted(dealt.grants, "grant")
+            ));
             Ok(())
         }
     }
@@ -190,23 +203,24 @@ fn acted(
     id: &str,
     act: Act,
     seen: Option<i64>,
-    hand: &Hand,
-    asker: &Asker,
+    hand: &OperatorHand,
+    asker: &CommandAsker,
     out: &mut Out,
 ) -> Result<(), Failure> {
-    let order = Order {
-        review: id.to_owned(),
+    let id = short::meant(ctx, IdKind::Review, id)?;
+    let order = ReviewerCommand {
+        review: id.clone(),
         act,
         by: hand.by(ctx, asker),
         seen,
     };
-    let done = review::perform_blocking(ctx, order)?;
+    let done = ctx.store.write_blocking(review::perform(ctx, order)?)?;
     let state = done.state.code();
     if out.json {
-        out.value(&json!({"id": id, "state": state, "grants": done.grants, "version": done.version}));
+        out.value(&DecidedReview::of(&id, &done));
     }
     out.note(&format!("review {id} is {state}"));
-    if done.state == review::State::Proposed {
+    if done.state == review::ReviewState::Proposed {
         out.note("  another operator has to confirm it");
     }
     Ok(())
@@ -224,23 +238,34 @@ fn list(ctx: &Context, filter: ReviewFilter, out: &mut Out) -> Result<(), Failur
         ctx.store.read_blocking(move |db| shown::list(db, &filter, now_ms))
     })?;
     if out.json {
-        out.value(&items.into());
+        out.value(&items);
         return Ok(());
     }
-    let cells = |item: &Value| {
-        let text = |key: &str| item[key].as_str().unwrap_or("-").to_owned();
-        let due = if item["overdue"] == true { " (overdue)" } else { "" };
+    let cells = |item: &ReviewSummary| {
+        let due = if item.overdue { " (overdue)" } else { "" };
         vec![
-            text("id"),
-            text("state"),
-            format!("{}{due}", text("due_at")),
-            text("partner"),
-            text("owner"),
-            item["asked_count"].to_string(),
-            review_table::why(&item["reason"]),
+            item.id.clone(),
+            item.state.clone(),
+            format!("{}{due}", item.due_at),
+            item.partner.clone(),
+            or_dash(item.owner.as_deref()),
+            item.asked_count.to_string(),
+            review_table::why(&item.reason),
         ]
     };
     let rows: Vec<Vec<String>> = items.iter().map(cells).collect();
-    out.table(&["ID", "STATE", "DUE", "PARTNER", "OWNER", "ASKED", "WHY"], &rows);
+    let mut ids = ShortIds::default();
+    short::add(
+        &mut ids,
+        (ctx, &*out),
+        IdKind::Review,
+        items.iter().map(|item| item.id.as_str()),
+    )?;
+    let nothing = match filter.all || filter.state.is_some() {
+        true => "There are no such reviews.",
+        false => "No review waits for a decision.",
+    };
+    let header = ["ID", "STATE", "DUE", "PARTNER", "OWNER", "ASKED", "WHY"];
+    out.list(&header, &rows, &ids, nothing);
     Ok(())
 }

@@ -1,12 +1,12 @@
 //! `causeway synth`: synthetic members as NDJSON, one file for each type.
 
-use super::{Exit, Out};
 use crate::error::{Failure, Fault};
-use crate::synth::{self, Options};
+use crate::synth::{self, SynthOptions};
+use crate::terminal::{Exit, Out};
 use chrono::NaiveDate;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{BinaryBytes, ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -55,9 +55,9 @@ pub struct SynthArgs {
 }
 
 impl SynthArgs {
-    fn options(&self) -> Options {
-        let defaults = Options::default();
-        Options {
+    fn options(&self) -> SynthOptions {
+        let defaults = SynthOptions::default();
+        SynthOptions {
             members: self.members,
             seed: self.seed,
             resources_per_member: self.resources_per_member,
@@ -90,7 +90,9 @@ pub fn run(args: &SynthArgs, cwd: &Path, out: &mut Out) -> Result<Exit, Failure>
     } else {
         ProgressBar::hidden()
     };
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} members, {elapsed}, {eta} left") {
+    if let Ok(style) = ProgressStyle::with_template(
+        "{spinner} writing {bar:20} {percent:>3} %  {pos} of {len} members, {per_sec}, {msg}, {eta} left",
+    ) {
         bar.set_style(style);
     }
     let mut files = Files {
@@ -98,9 +100,15 @@ pub fn run(args: &SynthArgs, cwd: &Path, out: &mut Out) -> Result<Exit, Failure>
         gzip: args.gzip,
         open: BTreeMap::new(),
     };
+    let mut written = 0;
     synth::write(&args.options(), &mut |kind, line| {
+        written += line.len() as u64 + 1;
         if kind == "Patient" {
             bar.inc(1);
+            if !bar.is_hidden() {
+                let rate = written as f64 / bar.elapsed().as_secs_f64().max(0.001);
+                bar.set_message(format!("{}, {}/s", BinaryBytes(written), BinaryBytes(rate as u64)));
+            }
         }
         files.line(kind, line)
     })

@@ -1,12 +1,16 @@
 //! `causeway trace ID`: all that happened under one id, oldest first, without personal values.
 
-use super::{Asker, Exit, Out, every_page};
+use super::asker::CommandAsker;
+use super::pages::{every_page, or_dash};
+use super::short;
 use crate::audit::Object;
 use crate::context::Context;
-use crate::error::Failure;
-use crate::ops::trace::{self, Asked};
+use crate::error::{Failure, Fault};
+use crate::ops::trace::{self, TraceAsked};
+use crate::ops::trace_item::TraceItem;
+use crate::store::beginnings::IdKind;
+use crate::terminal::{Exit, Out, ShortIds};
 use clap::Args;
-use serde_json::Value;
 
 /// Arguments of `trace`.
 #[derive(Args, Clone, Debug)]
@@ -14,72 +18,106 @@ use serde_json::Value;
     after_help = "Examples:\n  causeway trace 0199f0a2-7c1e-7b3a-9d4e-2f6a8b1c3d5e\n  causeway trace case:7/a --json"
 )]
 pub struct TraceArgs {
-    /// A correlation id, or the id of a request, decision, grant, consent or review
+    /// A correlation id, or the id of a request, decision, grant, consent or review; of the last four its beginning is enough
     pub id: String,
 }
+
+/// What may be traced by the beginning of its id.
+const TRACED: [IdKind; 4] = [IdKind::Decision, IdKind::Grant, IdKind::Consent, IdKind::Review];
 
 /// Runs the command. Waits on this thread.
 ///
 /// # Errors
-/// [`Fault::TraceUnknown`](crate::error::Fault::TraceUnknown); those of the store.
-pub fn run(args: &TraceArgs, ctx: &Context, asker: &Asker, out: &mut Out) -> Result<Exit, Failure> {
-    let asked = Asked::new(&args.id, None, 200)?;
+/// [`Fault::TraceUnknown`]; those of the store.
+pub fn run(args: &TraceArgs, ctx: &Context, asker: &CommandAsker, out: &mut Out) -> Result<Exit, Failure> {
+    let asked = meant(args, ctx, out)?;
     let object = Object {
         kind: "trace",
         id: asked.id.clone(),
     };
     asker.show(ctx, "trace", Some(object))?;
     let items = every_page(|cursor| {
-        let asked = Asked {
+        let asked = TraceAsked {
             cursor,
             ..asked.clone()
         };
         ctx.store.read_blocking(|db| trace::trace(db, &asked))
     })?;
     if out.json {
-        out.value(&items.into());
+        out.value(&items);
         return Ok(Exit::Done);
     }
     let rows: Vec<Vec<String>> = items.iter().map(cells).collect();
-    out.table(&["AT", "WHAT", "PARTNER", "OUTCOME", "HTTP", "FAULT", "MORE"], &rows);
+    let mut ids = ShortIds::default();
+    for item in &items {
+        let named = item.ids();
+        for (kind, id) in [
+            (IdKind::Decision, named.decision),
+            (IdKind::Grant, named.grant),
+            (IdKind::Consent, named.consent),
+            (IdKind::Review, named.review),
+        ] {
+            short::add(&mut ids, (ctx, &*out), kind, id.into_iter())?;
+        }
+    }
+    let header = ["AT", "WHAT", "PARTNER", "OUTCOME", "HTTP", "FAULT", "MORE"];
+    out.list(&header, &rows, &ids, "Nothing is on record under this id.");
     Ok(Exit::Done)
 }
 
-fn cells(item: &Value) -> Vec<String> {
-    let text = |key: &str| item[key].as_str().unwrap_or("-").to_owned();
-    let http = item["http"].as_u64().map_or("-".to_owned(), |http| http.to_string());
+/// What is asked: the id as it was given, or the one that it begins when nothing is on record under what was given.
+fn meant(args: &TraceArgs, ctx: &Context, out: &mut Out) -> Result<TraceAsked, Failure> {
+    let given = TraceAsked::new(&args.id, None, 1)?;
+    match ctx.store.read_blocking(|db| trace::trace(db, &given)) {
+        Err(failure) if failure.fault() == Fault::TraceUnknown => {
+            let id = short::meant_of(ctx, &TRACED, &args.id)?;
+            if id != args.id {
+                out.note(&format!("what happened under {id}"));
+            }
+            TraceAsked::new(&id, None, 200)
+        }
+        known => known.and_then(|_| TraceAsked::new(&args.id, None, 200)),
+    }
+}
+
+fn cells(item: &TraceItem) -> Vec<String> {
     vec![
-        text("at"),
-        text("action"),
-        text("partner"),
-        text("outcome"),
-        http,
-        text("reason"),
+        item.at.clone(),
+        item.action.clone(),
+        or_dash(item.partner.as_deref()),
+        or_dash(item.outcome.as_deref()),
+        item.http.map_or("-".to_owned(), |http| http.to_string()),
+        // A reason that is no fault's code is a verdict, or a word of the entry's own.
+        or_dash(item.reason.as_deref().filter(|_| item.text.is_some())),
         more(item),
     ]
 }
 
 /// What else there is to say of an event, in one cell.
-fn more(item: &Value) -> String {
-    let mut parts = Vec::new();
-    for (name, key) in [
-        ("decision", "decision_id"),
-        ("grant", "grant_id"),
-        ("consent", "consent_id"),
-        ("review", "review_id"),
-        ("by", "operator"),
-    ] {
-        if let Some(id) = item[key].as_str() {
-            parts.push(format!("{name} {id}"));
-        }
-    }
-    if let Some(bytes) = item["bytes"].as_u64() {
-        parts.push(format!("{bytes} bytes"));
-    }
-    for key in ["text", "note"] {
-        if let Some(text) = item[key].as_str() {
-            parts.push(text.to_owned());
-        }
-    }
-    parts.join("; ")
+fn more(item: &TraceItem) -> String {
+    let ids = item.ids();
+    let named = [
+        ("decision", ids.decision),
+        ("grant", ids.grant),
+        ("consent", ids.consent),
+        ("review", ids.review),
+        ("by", item.operator.as_deref()),
+    ];
+    let named = named
+        .into_iter()
+        .filter_map(|(name, id)| Some(format!("{name} {}", id?)));
+    let verdict = item
+        .reason
+        .as_deref()
+        .filter(|_| item.text.is_none())
+        .map(str::to_owned);
+    let bytes = item.bytes().map(|bytes| format!("{bytes} bytes"));
+    let texts = [item.text, item.note()].into_iter().flatten().map(str::to_owned);
+    verdict
+        .into_iter()
+        .chain(named)
+        .chain(bytes)
+        .chain(texts)
+        .collect::<Vec<_>>()
+        .join("; ")
 }

@@ -17,7 +17,7 @@ const FOLLOW_BACK_MS: i64 = 3_600_000;
 const UNKNOWN: i64 = i64::MIN;
 
 /// Offsets of the wall clock to the monotonic one, in milliseconds.
-pub(super) struct Kept {
+pub(super) struct KeptOffsets {
     /// The largest that was ever seen: that of lasting time.
     largest: AtomicI64,
     /// That of steady time.
@@ -28,9 +28,9 @@ pub(super) struct Kept {
     jumped_at: AtomicI64,
 }
 
-impl Kept {
-    pub(super) const fn new() -> Kept {
-        Kept {
+impl KeptOffsets {
+    pub(super) const fn new() -> KeptOffsets {
+        KeptOffsets {
             largest: AtomicI64::new(UNKNOWN),
             steady: AtomicI64::new(UNKNOWN),
             looked: AtomicI64::new(UNKNOWN),

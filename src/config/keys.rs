@@ -1,445 +1,237 @@
-//! Every key of the configuration, as data: its kind, its default and what it means.
+//! Every key of the configuration, one row each: how it is written, its default, what it means, and the type of its value in the program.
 //!
-//! Loading, refusing, `causeway config --effective` and the documentation read this one table.
+//! Loading, refusing, `causeway config --effective` and `docs/configuration.md` read this one table. The program reads a value only by the
+//! name of its row, so that a misspelled key does not compile, and a row that nothing reads is a warning.
 
-/// How a value is written and checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Any text.
-    Text,
-    /// A whole number from the first to the second, both included.
-    Number(i64, i64),
-    /// `true` or `false`.
-    Switch,
-    /// A file; relative ones stand in the configuration file's folder.
-    File,
-    /// A list of files.
-    Files,
-    /// A list of texts.
-    Texts,
-    /// An address whose path, when it names a file, stands in the configuration file's folder.
-    Url,
-}
+use super::key::TypedKey;
+use super::key::Unit::{
+    Bytes, BytesASecond, Connections, ConnectionsASecond, Handshakes, HandshakesASecond, Hours, Jobs, Matches,
+    Milliseconds, Percent, Requests, RequestsASecond, Seconds,
+};
+use super::key::ValueKind::{Choice, File, Files, Switch, Text, Texts, Url};
+pub use super::key::{ConfigKey, Unit, ValueKind, variable};
+use std::path::PathBuf;
+use std::time::Duration;
 
-/// One key.
-#[derive(Clone, Copy, Debug)]
-pub struct Key {
-    /// `section.key`.
-    pub name: &'static str,
-    /// How it is written.
-    pub kind: Kind,
-    /// The value when nothing is set, as TOML; empty when there is none.
-    pub default: &'static str,
-    /// What it means.
-    pub meaning: &'static str,
-}
-
-impl Key {
-    /// The environment variable that overrides this key.
-    pub fn variable(&self) -> String {
-        variable(self.name)
-    }
-
-    /// Section and key.
-    pub fn parts(&self) -> (&'static str, &'static str) {
-        self.name.split_once('.').unwrap_or((self.name, ""))
-    }
-}
-
-/// The environment variable of the key `name`.
-pub fn variable(name: &str) -> String {
-    format!("CAUSEWAY_{}", name.replacen('.', "__", 1).to_ascii_uppercase())
-}
-
-const fn key(name: &'static str, kind: Kind, default: &'static str, meaning: &'static str) -> Key {
-    Key {
+const fn key(name: &'static str, kind: ValueKind, default: &'static str, meaning: &'static str) -> ConfigKey {
+    ConfigKey {
         name,
         kind,
         default,
+        example: default,
         meaning,
     }
 }
 
-/// The table.
-pub const KEYS: &[Key] = {
-    use Kind::{File, Files, Number, Switch, Text, Texts, Url};
-    &[
-        key(
-            "server.fhir_listen",
-            Text,
-            "\"127.0.0.1:8443\"",
-            "Address of the partners' side: FHIR and OAuth, always TLS.",
-        ),
-        key(
-            "server.ops_listen",
-            Text,
-            "\"127.0.0.1:9443\"",
-            "Address of the operations side.",
-        ),
-        key(
-            "server.base_url",
-            Text,
-            "\"https://localhost:8443/fhir\"",
-            "FHIR base URL as partners see it; https, no slash at its end.",
-        ),
-        key(
-            "server.http2",
-            Switch,
-            "false",
-            "Offer HTTP/2. Only false is taken: the HTTP library cannot limit the streams of a connection yet (docs/adr/0009-http-1.1-only-for-now.md).",
-        ),
-        key(
-            "server.proxy_from",
-            Texts,
-            "[]",
-            "Addresses or networks (CIDR) of balancers that begin each connection with a PROXY protocol v2 header; from all others none is read.",
-        ),
-        key("tls.certificate", File, "", "PEM chain of the server, leaf first."),
-        key("tls.key", File, "", "PEM key of the server."),
-        key(
-            "tls.client_ca",
-            Files,
-            "[]",
-            "PEM files of the authorities that may issue client certificates; none: client certificates are not asked for.",
-        ),
-        key(
-            "tls.client_crl",
-            Files,
-            "[]",
-            "PEM or DER revocation lists of those authorities; read again when they change.",
-        ),
-        key(
-            "tls.crl_grace_seconds",
-            Number(0, 604_800),
-            "86400",
-            "How long a revocation list is still used after its nextUpdate; then its authority's clients are refused.",
-        ),
-        key(
-            "store.url",
-            Url,
-            "\"sqlite:causeway-data/causeway.db\"",
-            "sqlite:PATH or postgres://HOST/DATABASE; DATABASE_URL wins.",
-        ),
-        key(
-            "store.connections",
-            Number(2, 256),
-            "",
-            "Largest number of pooled connections; 16 on PostgreSQL and 8 on SQLite when it is not set.",
-        ),
-        key(
-            "store.schema",
-            Text,
-            "",
-            "PostgreSQL: the schema of the store; without it the one of the role's search_path that has our tables.",
-        ),
-        key("payer.name", Text, "\"Old Payer\"", "Our name, for people."),
-        key(
-            "payer.npi",
-            Text,
-            "\"1992000012\"",
-            "Our National Provider Identifier; compared as text.",
-        ),
-        key(
-            "payer.member_system",
-            Text,
-            "\"http://old-payer.example/identifiers/member\"",
-            "System of our member numbers.",
-        ),
-        key(
-            "payer.umb_system",
-            Text,
-            "\"http://old-payer.example/identifiers/umb\"",
-            "System of our unique member identifiers.",
-        ),
-        key(
-            "payer.time_zone",
-            Text,
-            "\"America/New_York\"",
-            "IANA time zone in which calendar dates of consents are read.",
-        ),
-        key(
-            "oauth.access_token_seconds",
-            Number(1, 3600),
-            "300",
-            "Life of an access token; SMART advises at most 300.",
-        ),
-        key(
-            "oauth.allow_loopback_jwks",
-            Switch,
-            "false",
-            "Fetch key sets from this machine too; for tests only, refused when listening beyond loopback.",
-        ),
-        key("policy.matching", Text, "\"safe\"", "Matching policy."),
-        key(
-            "policy.review_four_eyes",
-            Switch,
-            "false",
-            "Two operators have to agree on a review: the first decision proposes, the second confirms.",
-        ),
-        key(
-            "policy.review_due_hours",
-            Number(1, 720),
-            "24",
-            "Hours until a review is due.",
-        ),
-        key(
-            "policy.guess_per_target",
-            Number(0, 1_000_000),
-            "5",
-            "Different failed matches of a partner about one card number, or one name and birth date; beyond it 429. 0: no limit.",
-        ),
-        key(
-            "policy.guess_per_shared",
-            Number(0, 1_000_000),
-            "30",
-            "The same about one name and gender, or one subscriber number, and one more for each 1,000 members newly granted. 0: no limit.",
-        ),
-        key(
-            "policy.guess_per_record",
-            Number(0, 1_000_000),
-            "10",
-            "The same near one record; beyond it that record is answered as if nobody were found. 0: no limit.",
-        ),
-        key(
-            "policy.guess_window_seconds",
-            Number(1, 2_592_000),
-            "86400",
-            "How long a failed match counts.",
-        ),
-        key(
-            "policy.guess_ratio_least",
-            Number(0, 1_000_000),
-            "50",
-            "Different matches of a partner from which on its share of failures is judged. 0: never.",
-        ),
-        key(
-            "policy.guess_alarm_percent",
-            Number(0, 100),
-            "20",
-            "Share of failures that raises an alarm. 0: never.",
-        ),
-        key(
-            "policy.guess_lock_percent",
-            Number(0, 100),
-            "50",
-            "Share of failures that locks the partner's matching: 429 until it ends or an operator unlocks it. 0: never.",
-        ),
-        key(
-            "policy.guess_lock_seconds",
-            Number(1, 2_592_000),
-            "3600",
-            "How long a lock lasts.",
-        ),
-        key(
-            "policy.answer_slot_ms",
-            Number(0, 1000),
-            "10",
-            "Answers to $member-match leave at multiples of this time after the request, and up to a quarter of it later. 0: at once.",
-        ),
-        key(
-            "log.format",
-            Text,
-            "\"auto\"",
-            "auto, json or text. auto: text when stderr is a terminal, JSON everywhere else.",
-        ),
-        key("log.level", Text, "\"info\"", "error, warn, info, debug or trace."),
-        key(
-            "limits.body_bytes",
-            Number(1024, 67_108_864),
-            "1048576",
-            "Largest request body.",
-        ),
-        key(
-            "limits.head_bytes",
-            Number(4096, 131_072),
-            "32768",
-            "Largest request head; beyond it 431.",
-        ),
-        key("limits.tls_seconds", Number(1, 60), "10", "Time for a TLS handshake."),
-        key("limits.head_seconds", Number(1, 60), "10", "Time for a request head."),
-        key("limits.body_seconds", Number(1, 300), "30", "Time for a request body."),
-        key(
-            "limits.handler_seconds",
-            Number(1, 300),
-            "30",
-            "Time for an answer to begin; then 503.",
-        ),
-        key(
-            "limits.answer_seconds",
-            Number(1, 3600),
-            "1800",
-            "Time for an answer of many pieces to be read, such as $everything; then it is broken off.",
-        ),
-        key(
-            "limits.keep_alive_seconds",
-            Number(1, 600),
-            "60",
-            "Idle time after which a connection is closed.",
-        ),
-        key(
-            "limits.connections",
-            Number(16, 100_000),
-            "4096",
-            "Open connections in all.",
-        ),
-        key(
-            "limits.connections_per_partner",
-            Number(1, 10_000),
-            "64",
-            "Open connections of one partner; beyond it 429.",
-        ),
-        key(
-            "limits.in_flight",
-            Number(8, 100_000),
-            "1024",
-            "Requests of partners worked on at once; beyond it 503.",
-        ),
-        key(
-            "limits.in_flight_per_partner",
-            Number(1, 100_000),
-            "256",
-            "Requests of one partner worked on at once; beyond it 429.",
-        ),
-        key(
-            "limits.queued_bytes",
-            Number(1_048_576, 17_179_869_184),
-            "67108864",
-            "Bytes of partners' request bodies that are being received, in all; beyond it 503.",
-        ),
-        key(
-            "limits.least_bytes_per_second",
-            Number(1, 1_048_576),
-            "1024",
-            "Slowest rate of a request body (then 408) and of a reader (then the connection is reset), over 10 s.",
-        ),
-        key(
-            "limits.handshakes",
-            Number(8, 100_000),
-            "256",
-            "TLS handshakes at once; more wait, at most limits.tls_seconds.",
-        ),
-        key(
-            "limits.handshakes_per_address",
-            Number(1, 10_000),
-            "16",
-            "The same of one address (IPv6: /64).",
-        ),
-        key(
-            "limits.connection_rate",
-            Number(1, 1_000_000),
-            "50",
-            "New connections a second of an address that has shown no partner's certificate or token for ten minutes, and twice as many at once; more are closed.",
-        ),
-        key(
-            "limits.stranger_connections",
-            Number(8, 100_000),
-            "2048",
-            "Open connections of strangers, who showed neither a partner's certificate nor a token; never more than half of limits.connections.",
-        ),
-        key(
-            "limits.stranger_connections_per_address",
-            Number(1, 100_000),
-            "64",
-            "The same of one address, handshakes included.",
-        ),
-        key(
-            "limits.stranger_request_rate",
-            Number(1, 1_000_000),
-            "50",
-            "Requests of strangers a second of one address, and four times as many at once; beyond it 429.",
-        ),
-        key(
-            "limits.stranger_in_flight",
-            Number(1, 100_000),
-            "64",
-            "Requests of strangers worked on at once; beyond it 503.",
-        ),
-        key(
-            "limits.stranger_in_flight_per_address",
-            Number(1, 100_000),
-            "16",
-            "The same of one address; beyond it 429.",
-        ),
-        key(
-            "limits.stranger_queued_bytes",
-            Number(65_536, 17_179_869_184),
-            "8388608",
-            "Bytes of strangers' requests and answers that wait, in all; beyond it 503.",
-        ),
-        key(
-            "limits.token_failures",
-            Number(0, 1_000_000),
-            "60",
-            "Failed requests of one client to the OAuth endpoints at once; beyond it 429 before a signature is judged. 0: no limit.",
-        ),
-        key(
-            "limits.token_failures_seconds",
-            Number(1, 86_400),
-            "300",
-            "Time in which as many again may fail; a success forgets the failures.",
-        ),
-        key(
-            "limits.drain_seconds",
-            Number(1, 300),
-            "25",
-            "Time for running requests to finish after SIGTERM.",
-        ),
-        key(
-            "limits.free_export_percent",
-            Number(0, 90),
-            "10",
-            "Share of a SQLite store's disk that is left free by exports; the smaller of this and the next counts. 0: no limit.",
-        ),
-        key(
-            "limits.free_export_bytes",
-            Number(0, 1_125_899_906_842_624),
-            "4294967296",
-            "Bytes of it that are left free by exports. 0: no limit.",
-        ),
-        key(
-            "limits.free_write_percent",
-            Number(0, 90),
-            "5",
-            "Share of it below which nothing is written but ledger entries and the end of rights; the smaller of this and the next counts. 0: no limit.",
-        ),
-        key(
-            "limits.free_write_bytes",
-            Number(0, 1_125_899_906_842_624),
-            "1073741824",
-            "Bytes of it below which the same holds. 0: no limit.",
-        ),
-        key(
-            "limits.free_reserve_bytes",
-            Number(0, 1_125_899_906_842_624),
-            "67108864",
-            "Bytes kept in a file beside it and given up for ledger entries when the disk is full; at most a twentieth of the disk. 0: none.",
-        ),
-    ]
-};
+const fn number(least: i64, most: i64, unit: Unit) -> ValueKind {
+    assert!(least <= most, "bounds of a key are the wrong way round");
+    ValueKind::Number { least, most, unit }
+}
 
-/// The known policies of each kind.
-pub const POLICIES: &[(&str, &[&str])] = &[
-    ("policy.matching", &["safe", "balanced"]),
-    ("log.format", &["auto", "json", "text"]),
-    ("log.level", &["error", "warn", "info", "debug", "trace"]),
+/// The rows as [`KEYS`], and each as a constant by which its value is read.
+macro_rules! keys {
+    ($($name:ident: $value:ty = $key:expr;)*) => {
+        $(pub(super) const $name: TypedKey<$value> = TypedKey::new($key);)*
+
+        /// The table.
+        pub const KEYS: &[ConfigKey] = &[$($key),*];
+    };
+}
+
+keys! {
+    SERVER_FHIR_LISTEN: String = key("server.fhir_listen", Text, "\"127.0.0.1:8443\"",
+        "Address of the partners' side: FHIR and OAuth, always TLS.");
+    SERVER_OPS_LISTEN: String = key("server.ops_listen", Text, "\"127.0.0.1:9443\"",
+        "Address of the operations side.");
+    SERVER_BASE_URL: String = key("server.base_url", Text, "\"https://localhost:8443/fhir\"",
+        "FHIR base URL as partners see it; https, no slash at its end.");
+    SERVER_HTTP2: bool = key("server.http2", Switch, "false",
+        "Offer HTTP/2. Only false is taken: the HTTP library cannot limit the streams of a connection yet (docs/adr/0009-http-1.1-only-for-now.md).");
+    SERVER_PROXY_FROM: Vec<String> = key("server.proxy_from", Texts, "[]",
+        "Addresses or networks (CIDR) of balancers that begin each connection with a PROXY protocol v2 header; from all others none is read.").like("[\"192.0.2.10\", \"198.51.100.0/24\"]");
+
+    TLS_CERTIFICATE: Option<PathBuf> = key("tls.certificate", File, "",
+        "PEM chain of the server, leaf first.").like("\"server.pem\"");
+    TLS_KEY: Option<PathBuf> = key("tls.key", File, "",
+        "PEM key of the server.").like("\"server.key\"");
+    TLS_CLIENT_CA: Vec<PathBuf> = key("tls.client_ca", Files, "[]",
+        "PEM files of the authorities that may issue client certificates; none: client certificates are not asked for.").like("[\"partners-ca.pem\"]");
+    TLS_CLIENT_CRL: Vec<PathBuf> = key("tls.client_crl", Files, "[]",
+        "PEM or DER revocation lists of those authorities; read again when they change.").like("[\"partners.crl\"]");
+    TLS_CRL_GRACE_SECONDS: i64 = key("tls.crl_grace_seconds", number(0, 604_800, Seconds), "86400",
+        "How long a revocation list is still used after its nextUpdate; then its authority's clients are refused.");
+
+    STORE_URL: String = key("store.url", Url, "\"sqlite:causeway-data/causeway.db\"",
+        "sqlite:PATH or postgres://HOST/DATABASE; DATABASE_URL wins.");
+    STORE_CONNECTIONS: u32 = key("store.connections", number(2, 256, Connections), "",
+        "Largest number of pooled connections; 16 on PostgreSQL and 8 on SQLite when it is not set.").like("16");
+    STORE_SCHEMA: Option<String> = key("store.schema", Text, "",
+        "PostgreSQL: the schema of the store; without it the one of the role's search_path that has our tables.").like("\"causeway\"");
+
+    PAYER_NAME: String = key("payer.name", Text, "\"Old Payer\"",
+        "Our name, for people.");
+    PAYER_NPI: String = key("payer.npi", Text, "\"1992000012\"",
+        "Our National Provider Identifier; compared as text.");
+    PAYER_MEMBER_SYSTEM: String = key("payer.member_system", Text, "\"http://old-payer.example/identifiers/member\"",
+        "System of our member numbers.");
+    PAYER_UMB_SYSTEM: String = key("payer.umb_system", Text, "\"http://old-payer.example/identifiers/umb\"",
+        "System of our unique member identifiers.");
+    PAYER_TIME_ZONE: String = key("payer.time_zone", Text, "\"America/New_York\"",
+        "IANA time zone in which calendar dates of consents are read.");
+
+    OAUTH_ACCESS_TOKEN_SECONDS: u32 = key("oauth.access_token_seconds", number(1, 3600, Seconds), "300",
+        "Life of an access token; SMART advises at most 300.");
+    OAUTH_ALLOW_LOOPBACK_JWKS: bool = key("oauth.allow_loopback_jwks", Switch, "false",
+        "Fetch key sets from this machine too; for tests only, refused when listening beyond loopback.");
+
+    POLICY_MATCHING: String = key("policy.matching", Choice(&["safe", "balanced"]), "\"safe\"",
+        "Matching policy.");
+    POLICY_REVIEW_FOUR_EYES: bool = key("policy.review_four_eyes", Switch, "false",
+        "Two operators have to agree on a review: the first decision proposes, the second confirms.");
+    POLICY_REVIEW_DUE_HOURS: u32 = key("policy.review_due_hours", number(1, 720, Hours), "24",
+        "Hours until a review is due.");
+    POLICY_GUESS_PER_TARGET: i64 = key("policy.guess_per_target", number(0, 1_000_000, Matches), "5",
+        "Different failed matches of a partner about one card number, or one name and birth date; beyond it 429. 0: no limit.");
+    POLICY_GUESS_PER_SHARED: i64 = key("policy.guess_per_shared", number(0, 1_000_000, Matches), "30",
+        "The same about one name and gender, or one subscriber number, and one more for each 1,000 members newly granted. 0: no limit.");
+    POLICY_GUESS_PER_RECORD: i64 = key("policy.guess_per_record", number(0, 1_000_000, Matches), "10",
+        "The same near one record; beyond it that record is answered as if nobody were found. 0: no limit.");
+    POLICY_GUESS_WINDOW_SECONDS: i64 = key("policy.guess_window_seconds", number(1, 2_592_000, Seconds), "86400",
+        "How long a failed match counts.");
+    POLICY_GUESS_RATIO_LEAST: i64 = key("policy.guess_ratio_least", number(0, 1_000_000, Matches), "50",
+        "Different matches of a partner from which on its share of failures is judged. 0: never.");
+    POLICY_GUESS_ALARM_PERCENT: i64 = key("policy.guess_alarm_percent", number(0, 100, Percent), "20",
+        "Share of failures that raises an alarm. 0: never.");
+    POLICY_GUESS_LOCK_PERCENT: i64 = key("policy.guess_lock_percent", number(0, 100, Percent), "50",
+        "Share of failures that locks the partner's matching: 429 until it ends or an operator unlocks it. 0: never.");
+    POLICY_GUESS_LOCK_SECONDS: i64 = key("policy.guess_lock_seconds", number(1, 2_592_000, Seconds), "3600",
+        "How long a lock lasts.");
+    POLICY_ANSWER_SLOT_MS: Duration = key("policy.answer_slot_ms", number(0, 1000, Milliseconds), "10",
+        "Answers to $member-match leave at multiples of this time after the request, and up to a quarter of it later. 0: at once.");
+
+    LOG_FORMAT: String = key("log.format", Choice(&["auto", "json", "text"]), "\"auto\"",
+        "auto, json or text. auto: text when stderr is a terminal, JSON everywhere else.");
+    LOG_LEVEL: String = key("log.level", Choice(&["error", "warn", "info", "debug", "trace"]), "\"info\"",
+        "error, warn, info, debug or trace.");
+
+    LIMITS_BODY_BYTES: usize = key("limits.body_bytes", number(1024, 67_108_864, Bytes), "1048576",
+        "Largest request body.");
+    LIMITS_HEAD_BYTES: usize = key("limits.head_bytes", number(4096, 131_072, Bytes), "32768",
+        "Largest request head; beyond it 431.");
+    LIMITS_TLS_SECONDS: Duration = key("limits.tls_seconds", number(1, 60, Seconds), "10",
+        "Time for a TLS handshake.");
+    LIMITS_HEAD_SECONDS: Duration = key("limits.head_seconds", number(1, 60, Seconds), "10",
+        "Time for a request head.");
+    LIMITS_BODY_SECONDS: Duration = key("limits.body_seconds", number(1, 300, Seconds), "30",
+        "Time for a request body.");
+    LIMITS_HANDLER_SECONDS: Duration = key("limits.handler_seconds", number(1, 300, Seconds), "30",
+        "Time for an answer to begin; then 503.");
+    LIMITS_ANSWER_SECONDS: Duration = key("limits.answer_seconds", number(1, 3600, Seconds), "1800",
+        "Time for an answer of many pieces to be read, such as $everything; then it is broken off.");
+    LIMITS_KEEP_ALIVE_SECONDS: Duration = key("limits.keep_alive_seconds", number(1, 600, Seconds), "60",
+        "Idle time after which a connection is closed.");
+    LIMITS_CONNECTIONS: usize = key("limits.connections", number(16, 100_000, Connections), "4096",
+        "Open connections in all.");
+    LIMITS_CONNECTIONS_PER_PARTNER: usize = key("limits.connections_per_partner", number(1, 10_000, Connections), "64",
+        "Open connections of one partner; beyond it 429.");
+    LIMITS_IN_FLIGHT: usize = key("limits.in_flight", number(8, 100_000, Requests), "1024",
+        "Requests of partners worked on at once; beyond it 503.");
+    LIMITS_IN_FLIGHT_PER_PARTNER: usize = key("limits.in_flight_per_partner", number(1, 100_000, Requests), "256",
+        "Requests of one partner worked on at once; beyond it 429.");
+    LIMITS_PARTNER_REQUEST_RATE: u32 = key("limits.partner_request_rate", number(1, 1_000_000, RequestsASecond), "1000",
+        "Requests and entries of batches a second of one partner, and four times as many at once; beyond it 429. A fiftieth while a SQLite store's disk is nearly full.");
+    LIMITS_QUEUED_BYTES: usize = key("limits.queued_bytes", number(1_048_576, 17_179_869_184, Bytes), "67108864",
+        "Bytes of partners' request bodies that are being received, in all; beyond it 503.");
+    LIMITS_LEAST_BYTES_PER_SECOND: usize = key("limits.least_bytes_per_second", number(1, 1_048_576, BytesASecond), "1024",
+        "Slowest rate of a request body (then 408) and of a reader (then the connection is reset), over 10 s.");
+    LIMITS_HANDSHAKES: usize = key("limits.handshakes", number(8, 100_000, Handshakes), "256",
+        "TLS handshakes at once, from the ClientHello on; more wait, at most limits.tls_seconds.");
+    LIMITS_HANDSHAKES_PER_ADDRESS: usize = key("limits.handshakes_per_address", number(1, 10_000, Handshakes), "16",
+        "The same of one address (IPv6: /64).");
+    LIMITS_HANDSHAKE_RATE: u32 = key("limits.handshake_rate", number(1, 1_000_000, HandshakesASecond), "250",
+        "TLS handshakes a second of all addresses together at which no partner was seen for a day, and four times as many at once; more wait, at most limits.tls_seconds.");
+    LIMITS_CONNECTION_RATE: u32 = key("limits.connection_rate", number(1, 1_000_000, ConnectionsASecond), "50",
+        "New connections a second of an address that has shown no partner's certificate or token for a day, and twice as many at once; more are closed.");
+    LIMITS_STRANGER_CONNECTIONS: usize = key("limits.stranger_connections", number(8, 100_000, Connections), "2048",
+        "Open connections of strangers, who showed neither a partner's certificate nor a token; never more than half of limits.connections.");
+    LIMITS_STRANGER_CONNECTIONS_PER_ADDRESS: usize = key("limits.stranger_connections_per_address", number(1, 100_000, Connections), "64",
+        "The same of one address, handshakes included; a silent one gives way to a newer one.");
+    LIMITS_STRANGER_REQUEST_RATE: u32 = key("limits.stranger_request_rate", number(1, 1_000_000, RequestsASecond), "50",
+        "Requests of strangers a second of one address, and four times as many at once; beyond it 429.");
+    LIMITS_STRANGER_REQUEST_RATE_IN_ALL: u32 = key("limits.stranger_request_rate_in_all", number(1, 1_000_000, RequestsASecond), "500",
+        "The same of all addresses together at which no partner was seen for a day; beyond it 503, and the connection is closed.");
+    LIMITS_STRANGER_IN_FLIGHT: usize = key("limits.stranger_in_flight", number(1, 100_000, Requests), "64",
+        "Requests of strangers worked on at once; beyond it 503. A quarter is for addresses at which a partner was seen.");
+    LIMITS_STRANGER_IN_FLIGHT_PER_ADDRESS: usize = key("limits.stranger_in_flight_per_address", number(1, 100_000, Requests), "16",
+        "The same of one address; beyond it 429.");
+    LIMITS_STRANGER_QUEUED_BYTES: usize = key("limits.stranger_queued_bytes", number(65_536, 17_179_869_184, Bytes), "8388608",
+        "Bytes of strangers' requests and answers that wait, in all; beyond it 503. One address has a sixteenth.");
+    LIMITS_TOKEN_FAILURES: u32 = key("limits.token_failures", number(0, 1_000_000, Requests), "60",
+        "Failed requests of one client to the OAuth endpoints at once; beyond it 429 before a signature is judged. 0: no limit.");
+    LIMITS_TOKEN_FAILURES_SECONDS: Duration = key("limits.token_failures_seconds", number(1, 86_400, Seconds), "300",
+        "Time in which as many again may fail; a success forgets the failures.");
+    LIMITS_DRAIN_SECONDS: Duration = key("limits.drain_seconds", number(1, 300, Seconds), "25",
+        "Time for running requests to finish after SIGTERM.");
+    LIMITS_FREE_EXPORT_PERCENT: u64 = key("limits.free_export_percent", number(0, 90, Percent), "10",
+        "Share of a SQLite store's disk that is left free by exports; the smaller of this and the next counts. 0: no limit.");
+    LIMITS_FREE_EXPORT_BYTES: u64 = key("limits.free_export_bytes", number(0, 1_125_899_906_842_624, Bytes), "4294967296",
+        "Bytes of it that are left free by exports. 0: no limit.");
+    LIMITS_FREE_WRITE_PERCENT: u64 = key("limits.free_write_percent", number(0, 90, Percent), "5",
+        "Share of it below which nothing is written but ledger entries, tokens and the end of rights; the smaller of this and the next counts. 0: no limit.");
+    LIMITS_FREE_WRITE_BYTES: u64 = key("limits.free_write_bytes", number(0, 1_125_899_906_842_624, Bytes), "1073741824",
+        "Bytes of it below which the same holds. 0: no limit.");
+    LIMITS_FREE_RESERVE_BYTES: u64 = key("limits.free_reserve_bytes", number(0, 1_125_899_906_842_624, Bytes), "67108864",
+        "Bytes kept in a file beside it and given up for ledger entries when the disk is full; at most a twentieth of the disk. 0: none.");
+
+    EXCHANGE_CLIENT_ID: Option<String> = key("exchange.client_id", Text, "",
+        "The client id under which partners know us when we ask them.").like("\"new-payer\"");
+    EXCHANGE_SIGNING_KEY: Option<PathBuf> = key("exchange.signing_key", File, "",
+        "File of the private key (JWK) that signs our requests for tokens at partners; partners are asked only when it is set.").like("\"exchange-key.json\"");
+    EXCHANGE_CERTIFICATE: Option<PathBuf> = key("exchange.certificate", File, "",
+        "PEM chain of our client certificate toward partners, leaf first.").like("\"client.pem\"");
+    EXCHANGE_CERTIFICATE_KEY: Option<PathBuf> = key("exchange.certificate_key", File, "",
+        "PEM key of that certificate.").like("\"client.key\"");
+
+    JOBS_AT_ONCE: usize = key("jobs.at_once", number(1, 256, Jobs), "16",
+        "Background jobs at once in one process; while others wait, an eighth of them are for one partner at most.");
+    JOBS_POLL_SECONDS: Duration = key("jobs.poll_seconds", number(1, 60, Seconds), "5",
+        "Longest time between two looks for background jobs.");
+    JOBS_LEASE_SECONDS: Duration = key("jobs.lease_seconds", number(6, 600, Seconds), "60",
+        "How long a job stays with a process that ended without giving it back. Leases are renewed three times in that time.");
+}
+
+/// A key of a part that is not built yet.
+#[derive(Clone, Copy, Debug)]
+pub struct LaterKey {
+    /// `section.key`.
+    pub name: &'static str,
+    /// What would read it.
+    pub part: &'static str,
+}
+
+const fn later_key(name: &'static str, part: &'static str) -> LaterKey {
+    LaterKey { name, part }
+}
+
+/// Keys of parts that are not built yet. A key that is taken is a key that works, so these are refused.
+pub const LATER: &[LaterKey] = &[
+    later_key("exports.url", "bulk export"),
+    later_key("policy.release", "a choice between release policies"),
+    later_key("policy.retry", "a choice of how exchanges are tried again"),
+    later_key(
+        "policy.retention",
+        "a choice of how long exchanges and the ledger are kept",
+    ),
+    later_key("log.otlp_endpoint", "the export of traces"),
 ];
 
-/// Keys of parts that are not built yet, and what would read them. A key that is taken is a key that works, so these are refused.
-pub const LATER: &[(&str, &str)] = &[
-    ("exports.url", "bulk export"),
-    ("policy.release", "a choice between release policies"),
-    ("policy.retry", "the requester's exchanges"),
-    ("policy.retention", "the retention of exchanges and of the ledger"),
-    ("log.otlp_endpoint", "the export of traces"),
-];
-
-/// What would read a key of this name in a later version.
-pub fn later(name: &str) -> Option<&'static str> {
-    LATER.iter().find(|(key, _)| *key == name).map(|(_, part)| *part)
+/// The key of this name, if a later version reads it.
+pub fn later(name: &str) -> Option<&'static LaterKey> {
+    LATER.iter().find(|later| later.name == name)
 }
 
 /// The key of this name.
-pub fn find(name: &str) -> Option<&'static Key> {
+pub fn find(name: &str) -> Option<&'static ConfigKey> {
     KEYS.iter().find(|key| key.name == name)
 }
 

@@ -1,52 +1,13 @@
-//! From file and environment to checked values. Every refusal names its key.
+//! From file and environment to values that are of their keys' kinds and within their bounds. Every refusal names its key.
 
-use super::keys::{self, KEYS, Key, Kind, POLICIES};
-use super::{Config, Limits, Log, Network, Oauth, PayerSection, Policy, Server, StoreSection, Tls};
-use crate::error::{Failure, Fault};
-use crate::store::guesses::Limits as GuessLimits;
-use crate::store::{Least, RoomLimits, StoreUrl};
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use super::check::{from_text, refuse, typed};
+use super::keys::{self, ConfigKey, KEYS, LATER, LaterKey};
+use super::values::{ConfigValues, ValueOrigin};
+use crate::error::Failure;
+use std::path::Path;
 use toml::Value;
 
-/// Where a value came from; shown by `causeway config --effective`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
-    Default,
-    File,
-    Environment,
-}
-
-/// Values by `section.key`, each of its key's kind.
-#[derive(Clone)]
-pub(super) struct Values(pub(super) BTreeMap<&'static str, (Value, Source)>);
-
-/// Says nothing: a store address may hold a password.
-impl std::fmt::Debug for Values {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Values(…)")
-    }
-}
-
-fn refuse(name: &str, remedy: impl Into<String>) -> Failure {
-    Failure::new(Fault::ConfigInvalid).at(name).remedy(remedy)
-}
-
-impl Values {
-    pub(super) fn defaults() -> Self {
-        let mut values = BTreeMap::new();
-        for key in KEYS.iter().filter(|key| !key.default.is_empty()) {
-            if let Ok(mut table) = format!("value = {}", key.default).parse::<toml::Table>()
-                && let Some(value) = table.remove("value")
-            {
-                values.insert(key.name, (value, Source::Default));
-            }
-        }
-        Values(values)
-    }
-
+impl ConfigValues {
     pub(super) fn take_file(&mut self, text: &str, folder: &Path) -> Result<(), Failure> {
         for (name, (value, _)) in &mut self.0 {
             if let Some(key) = keys::find(name) {
@@ -64,26 +25,20 @@ impl Values {
         })?;
         for (section, content) in table {
             let known = || KEYS.iter().map(|key| key.parts().0);
-            let is_later = |content: &Value| {
-                let names = content.as_table().into_iter().flat_map(|table| table.keys());
-                names
-                    .map(|name| format!("{section}.{name}"))
-                    .find(|name| keys::later(name).is_some())
-            };
-            if let Some(name) = is_later(&content) {
-                return Err(too_early(&name));
-            }
             if !known().any(|name| name == section) {
-                return Err(unknown(&section, known()));
+                return Err(later_section(&section, &content).unwrap_or_else(|| unknown(&section, known())));
             }
             let Value::Table(content) = content else {
                 return Err(refuse(&section, format!("Write [{section}] as a section.")));
             };
             for (name, value) in content {
                 let full = format!("{section}.{name}");
+                if let Some(later) = keys::later(&full) {
+                    return Err(too_early(later));
+                }
                 let key = keys::find(&full).ok_or_else(|| unknown(&full, KEYS.iter().map(|key| key.name)))?;
                 let value = typed(key, value, folder)?;
-                self.0.insert(key.name, (value, Source::File));
+                self.0.insert(key.name, (value, ValueOrigin::File));
             }
         }
         Ok(())
@@ -103,293 +58,55 @@ impl Values {
                 continue;
             }
             let Some(key) = KEYS.iter().find(|key| key.variable() == variable) else {
-                if let Some((name, _)) = keys::LATER.iter().find(|(name, _)| keys::variable(name) == variable) {
-                    return Err(too_early(name));
+                if let Some(later) = LATER.iter().find(|later| keys::variable(later.name) == variable) {
+                    return Err(too_early(later));
                 }
                 let squeezed = |name: &str| name.replace("__", "_");
                 let meant = KEYS
                     .iter()
-                    .map(Key::variable)
+                    .map(ConfigKey::variable)
                     .find(|known| squeezed(known) == squeezed(&variable));
                 if meant.is_none() && !variable.contains("__") {
                     continue; // such as CAUSEWAY_TEST_…: not of our form
                 }
-                let known: Vec<String> = KEYS.iter().map(Key::variable).collect();
+                let known: Vec<String> = KEYS.iter().map(ConfigKey::variable).collect();
                 return Err(unknown(&variable, known.iter().map(String::as_str)));
             };
             let value = from_text(key, &text)?;
             self.0
-                .insert(key.name, (typed(key, value, Path::new(""))?, Source::Environment));
+                .insert(key.name, (typed(key, value, Path::new(""))?, ValueOrigin::Environment));
         }
         if let Some(url) = database {
-            self.0.insert("store.url", (Value::String(url), Source::Environment));
+            let name = keys::STORE_URL.name();
+            self.0.insert(name, (Value::String(url), ValueOrigin::Environment));
         }
         Ok(())
     }
-
-    fn text(&self, name: &str) -> String {
-        self.0
-            .get(name)
-            .and_then(|(value, _)| value.as_str())
-            .unwrap_or_default()
-            .to_owned()
-    }
-
-    fn optional(&self, name: &str) -> Option<String> {
-        Some(self.text(name)).filter(|text| !text.is_empty())
-    }
-
-    fn switch(&self, name: &str) -> bool {
-        self.0.get(name).and_then(|(value, _)| value.as_bool()).unwrap_or(false)
-    }
-
-    fn number(&self, name: &str) -> i64 {
-        self.0
-            .get(name)
-            .and_then(|(value, _)| value.as_integer())
-            .unwrap_or_default()
-    }
-
-    fn size(&self, name: &str) -> usize {
-        usize::try_from(self.number(name)).unwrap_or_default()
-    }
-
-    fn count(&self, name: &str) -> u32 {
-        u32::try_from(self.number(name)).unwrap_or(u32::MAX)
-    }
-
-    fn seconds(&self, name: &str) -> Duration {
-        Duration::from_secs(u64::try_from(self.number(name)).unwrap_or_default())
-    }
-
-    fn milliseconds(&self, name: &str) -> Duration {
-        Duration::from_millis(u64::try_from(self.number(name)).unwrap_or_default())
-    }
-
-    fn list(&self, name: &str) -> impl Iterator<Item = &str> {
-        let list = self
-            .0
-            .get(name)
-            .and_then(|(value, _)| value.as_array())
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        list.iter().filter_map(Value::as_str)
-    }
-
-    fn files(&self, name: &str) -> Vec<PathBuf> {
-        self.list(name).map(PathBuf::from).collect()
-    }
-
-    fn networks(&self, name: &str) -> Result<Vec<Network>, Failure> {
-        let read = |text: &str| {
-            Network::parse(text).ok_or_else(|| {
-                refuse(
-                    name,
-                    format!(
-                        "Write {name} as a list of addresses or networks, such as [\"192.0.2.7\", \"2001:db8::/32\"]."
-                    ),
-                )
-            })
-        };
-        self.list(name).map(read).collect()
-    }
-
-    fn address(&self, name: &str) -> Result<SocketAddr, Failure> {
-        self.text(name)
-            .parse()
-            .map_err(|_| refuse(name, format!("Write {name} as ADDRESS:PORT, such as 127.0.0.1:8443.")))
-    }
-
-    pub(super) fn finish(mut self, file: Option<PathBuf>) -> Result<Config, Failure> {
-        for (name, known) in POLICIES {
-            let given = self.text(name);
-            if !known.contains(&given.as_str()) {
-                return Err(refuse(name, format!("Set {name} to {}.", known.join(" or "))));
-            }
-        }
-        let server = Server {
-            fhir_listen: self.address("server.fhir_listen")?,
-            ops_listen: self.address("server.ops_listen")?,
-            base_url: base_url(&self.text("server.base_url"))?,
-            proxy_from: self.networks("server.proxy_from")?,
-        };
-        if self.switch("server.http2") {
-            return Err(refuse(
-                "server.http2",
-                "HTTP/2 cannot be offered yet: the HTTP library does not limit the streams of a connection, so that one client could use up the server. Leave it out; every client of HTTP/2 speaks HTTP/1.1 too.",
-            ));
-        }
-        if server.fhir_listen == server.ops_listen && server.fhir_listen.port() != 0 {
-            return Err(refuse(
-                "server.ops_listen",
-                "Let the operations side listen on another address than the partners' side.",
-            ));
-        }
-        let allow_loopback_jwks = self.switch("oauth.allow_loopback_jwks");
-        if allow_loopback_jwks && !server.is_on_loopback() {
-            return Err(refuse(
-                "oauth.allow_loopback_jwks",
-                "This is for tests: leave it out, or listen on 127.0.0.1 only.",
-            ));
-        }
-        let tls = Tls {
-            certificate: self.optional("tls.certificate").map(PathBuf::from),
-            key: self.optional("tls.key").map(PathBuf::from),
-            client_ca: self.files("tls.client_ca"),
-            client_crl: self.files("tls.client_crl"),
-            crl_grace_seconds: self.number("tls.crl_grace_seconds"),
-        };
-        if tls.certificate.is_some() != tls.key.is_some() {
-            return Err(refuse("tls.key", "Set tls.certificate and tls.key together."));
-        }
-        if tls.client_ca.is_empty() && !tls.client_crl.is_empty() {
-            return Err(refuse(
-                "tls.client_ca",
-                "Revocation lists need the authorities they belong to: set tls.client_ca.",
-            ));
-        }
-        let url = StoreUrl::parse(&self.text("store.url"))?;
-        self.0
-            .entry("store.connections")
-            .or_insert_with(|| (Value::Integer(connections(&url)), Source::Default));
-        Ok(Config {
-            tls,
-            store: StoreSection {
-                url,
-                connections: u32::try_from(self.number("store.connections")).unwrap_or(8),
-                schema: self.optional("store.schema"),
-            },
-            payer: self.payer()?,
-            oauth: Oauth {
-                access_token_seconds: u32::try_from(self.number("oauth.access_token_seconds")).unwrap_or(300),
-                allow_loopback_jwks,
-            },
-            policy: Policy {
-                matching: self.text("policy.matching"),
-                review_four_eyes: self.switch("policy.review_four_eyes"),
-                review_due_hours: u32::try_from(self.number("policy.review_due_hours")).unwrap_or(24),
-                guess: self.guess(),
-                answer_slot: self.milliseconds("policy.answer_slot_ms"),
-            },
-            log: Log {
-                format: self.text("log.format"),
-                level: self.text("log.level"),
-            },
-            limits: self.limits(),
-            server,
-            file,
-            values: self,
-        })
-    }
-
-    fn payer(&self) -> Result<PayerSection, Failure> {
-        for name in ["payer.name", "payer.npi", "payer.member_system", "payer.umb_system"] {
-            if self.text(name).trim().is_empty() {
-                return Err(refuse(name, format!("Set {name}; it cannot be empty.")));
-            }
-        }
-        let npi = self.text("payer.npi");
-        if npi.len() != 10 || !npi.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(refuse(
-                "payer.npi",
-                "Write the National Provider Identifier as ten digits.",
-            ));
-        }
-        if self.text("payer.member_system") == self.text("payer.umb_system") {
-            return Err(refuse(
-                "payer.umb_system",
-                "Use another system than payer.member_system: one number is on the card, the other must not be.",
-            ));
-        }
-        let time_zone = self.text("payer.time_zone");
-        Ok(PayerSection {
-            name: self.text("payer.name"),
-            npi,
-            member_system: self.text("payer.member_system"),
-            umb_system: self.text("payer.umb_system"),
-            time_zone: time_zone
-                .parse()
-                .map_err(|_| refuse("payer.time_zone", "Write an IANA time zone, such as America/New_York."))?,
-        })
-    }
-
-    fn guess(&self) -> GuessLimits {
-        GuessLimits {
-            per_target: self.number("policy.guess_per_target"),
-            per_shared: self.number("policy.guess_per_shared"),
-            per_record: self.number("policy.guess_per_record"),
-            window_ms: self.number("policy.guess_window_seconds") * 1000,
-            ratio_least: self.number("policy.guess_ratio_least"),
-            alarm_percent: self.number("policy.guess_alarm_percent"),
-            lock_percent: self.number("policy.guess_lock_percent"),
-            lock_ms: self.number("policy.guess_lock_seconds") * 1000,
-        }
-    }
-
-    fn limits(&self) -> Limits {
-        Limits {
-            body_bytes: self.size("limits.body_bytes"),
-            head_bytes: self.size("limits.head_bytes"),
-            tls: self.seconds("limits.tls_seconds"),
-            head: self.seconds("limits.head_seconds"),
-            body: self.seconds("limits.body_seconds"),
-            handler: self.seconds("limits.handler_seconds"),
-            answer: self.seconds("limits.answer_seconds"),
-            keep_alive: self.seconds("limits.keep_alive_seconds"),
-            connections: self.size("limits.connections"),
-            connections_per_partner: self.size("limits.connections_per_partner"),
-            in_flight: self.size("limits.in_flight"),
-            in_flight_per_partner: self.size("limits.in_flight_per_partner"),
-            queued_bytes: self.size("limits.queued_bytes"),
-            least_bytes_per_second: self.size("limits.least_bytes_per_second"),
-            handshakes: self.size("limits.handshakes"),
-            handshakes_per_address: self.size("limits.handshakes_per_address"),
-            connection_rate: self.count("limits.connection_rate"),
-            stranger_connections: self.size("limits.stranger_connections"),
-            stranger_connections_per_address: self.size("limits.stranger_connections_per_address"),
-            stranger_request_rate: self.count("limits.stranger_request_rate"),
-            stranger_in_flight: self.size("limits.stranger_in_flight"),
-            stranger_in_flight_per_address: self.size("limits.stranger_in_flight_per_address"),
-            stranger_queued_bytes: self.size("limits.stranger_queued_bytes"),
-            token_failures: u32::try_from(self.number("limits.token_failures")).unwrap_or(u32::MAX),
-            token_failures_window: self.seconds("limits.token_failures_seconds"),
-            drain: self.seconds("limits.drain_seconds"),
-            room: self.room(),
-        }
-    }
 }
 
-impl Values {
-    fn room(&self) -> RoomLimits {
-        let whole = |name: &str| u64::try_from(self.number(name)).unwrap_or(0);
-        let least = |what: &str| Least {
-            percent: whole(&format!("limits.free_{what}_percent")),
-            bytes: whole(&format!("limits.free_{what}_bytes")),
-        };
-        RoomLimits {
-            exports: least("export"),
-            writes: least("write"),
-            reserve_bytes: whole("limits.free_reserve_bytes"),
-        }
-    }
-}
-
-fn too_early(name: &str) -> Failure {
-    let part = keys::later(name).unwrap_or_default();
+/// A key that a later version reads, so that a key that is taken is a key that works.
+fn too_early(later: &LaterKey) -> Failure {
     let version = env!("CARGO_PKG_VERSION");
     refuse(
-        name,
-        format!("Leave {name} out: it is for {part}, which version {version} does not have."),
+        later.name,
+        format!(
+            "Leave {} out: it is for {}, which version {version} does not have.",
+            later.name, later.part
+        ),
     )
 }
 
-/// Pooled connections where the configuration does not say. SQLite's readers are in this process and seldom need many; PostgreSQL's
-/// wait for a round trip each.
-fn connections(url: &StoreUrl) -> i64 {
-    match url.sqlite_path() {
-        Some(_) => 8,
-        None => 16,
-    }
+/// A section of which all keys are for a later version, whatever stands in it.
+fn later_section(section: &str, content: &Value) -> Option<Failure> {
+    let mut of_it = LATER
+        .iter()
+        .filter(|later| later.name.split_once('.').is_some_and(|(own, _)| own == section));
+    let first = of_it.clone().next()?;
+    let named = of_it.find(|later| {
+        let (_, name) = later.name.split_once('.').unwrap_or(("", later.name));
+        content.get(name).is_some()
+    });
+    Some(too_early(named.unwrap_or(first)))
 }
 
 fn unknown<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Failure {
@@ -398,95 +115,4 @@ fn unknown<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Failure 
         None => "There is no such key; `causeway config --effective` lists all.".to_owned(),
     };
     refuse(name, remedy)
-}
-
-/// Checks `value` against the key's kind, and puts relative paths into `folder`.
-fn typed(key: &Key, value: Value, folder: &Path) -> Result<Value, Failure> {
-    let wrong = |what: &str| refuse(key.name, format!("Write {} as {what}.", key.name));
-    let placed = |text: &str| Value::String(folder.join(text).to_string_lossy().into_owned());
-    match (key.kind, value) {
-        (Kind::Text, value @ Value::String(_)) | (Kind::Switch, value @ Value::Boolean(_)) => Ok(value),
-        (Kind::Url, Value::String(text)) => Ok(match text.split_once(':') {
-            Some((scheme @ ("sqlite" | "file"), path)) if !path.is_empty() && path != ":memory:" => {
-                let path = path.strip_prefix("//").unwrap_or(path);
-                Value::String(format!("{scheme}:{}", folder.join(path).display()))
-            }
-            _ => Value::String(text),
-        }),
-        (Kind::File, Value::String(text)) if !text.is_empty() => Ok(placed(&text)),
-        (Kind::Files, Value::Array(items)) => items
-            .iter()
-            .map(|item| {
-                item.as_str()
-                    .filter(|text| !text.is_empty())
-                    .map(placed)
-                    .ok_or_else(|| wrong("a list of file names"))
-            })
-            .collect::<Result<Vec<_>, _>>()
-            .map(Value::Array),
-        (Kind::Texts, Value::Array(items)) => match items.iter().all(Value::is_str) {
-            true => Ok(Value::Array(items)),
-            false => Err(wrong("a list of texts in quotes")),
-        },
-        (Kind::Number(least, most), Value::Integer(number)) => {
-            if (least..=most).contains(&number) {
-                Ok(Value::Integer(number))
-            } else {
-                Err(refuse(
-                    key.name,
-                    format!("Set {} to {least} at least and {most} at most.", key.name),
-                ))
-            }
-        }
-        (Kind::Text | Kind::Url, _) => Err(wrong("a text in quotes")),
-        (Kind::Switch, _) => Err(wrong("true or false")),
-        (Kind::File, _) => Err(wrong("a file name in quotes")),
-        (Kind::Files, _) => Err(wrong("a list of file names")),
-        (Kind::Texts, _) => Err(wrong("a list of texts in quotes")),
-        (Kind::Number(..), _) => Err(wrong("a whole number")),
-    }
-}
-
-/// Reads an environment variable's text as the key's kind; lists are comma separated.
-fn from_text(key: &Key, text: &str) -> Result<Value, Failure> {
-    Ok(match key.kind {
-        Kind::Text | Kind::File | Kind::Url => Value::String(text.to_owned()),
-        Kind::Files | Kind::Texts => Value::Array(
-            text.split(',')
-                .map(str::trim)
-                .filter(|item| !item.is_empty())
-                .map(|item| Value::String(item.to_owned()))
-                .collect(),
-        ),
-        Kind::Number(..) => Value::Integer(
-            text.parse()
-                .map_err(|_| refuse(key.name, format!("Set {} to a whole number.", key.variable())))?,
-        ),
-        Kind::Switch => Value::Boolean(
-            text.parse()
-                .map_err(|_| refuse(key.name, format!("Set {} to true or false.", key.variable())))?,
-        ),
-    })
-}
-
-fn base_url(text: &str) -> Result<String, Failure> {
-    let name = "server.base_url";
-    let Some(rest) = text.strip_prefix("https://") else {
-        return Err(refuse(
-            name,
-            "Write an https:// URL; plain http is never served to partners.",
-        ));
-    };
-    if rest.ends_with('/') {
-        return Err(refuse(name, "Leave out the slash at its end."));
-    }
-    let host = rest.split('/').next().unwrap_or_default();
-    let safe = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/[]%".contains(&b);
-    if host.is_empty() || !rest.bytes().all(safe) {
-        return Err(refuse(
-            name,
-            "Write it as https://HOST[:PORT]/PATH, without user, query or fragment.",
-        ));
-    }
-    Ok(text.to_owned())
 }

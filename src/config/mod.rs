@@ -3,19 +3,28 @@
 //! File first, then `CAUSEWAY_<SECTION>__<KEY>`, then `DATABASE_URL`. Nothing else in the program reads the environment,
 //! and nothing here opens a store or a socket. Secrets (the password in a store address) are never printed.
 
+mod check;
+mod exchange;
+mod jobs;
+mod key;
 pub mod keys;
 mod load;
 mod network;
+mod sections;
 mod show;
+mod sources;
 #[cfg(test)]
 mod tests;
+mod values;
 
-pub use network::Network;
+pub use exchange::AskingConfig;
+pub use jobs::Jobs;
+pub use network::AddressRange;
 pub use show::effective;
 
 use crate::context::{Payer, ReviewTerms};
 use crate::error::{Failure, Fault};
-use crate::store::guesses::Limits as GuessLimits;
+use crate::store::guesses::GuessLimits;
 use crate::store::{RoomLimits, StoreUrl};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -23,7 +32,7 @@ use std::time::Duration;
 
 /// `[server]`: where we listen and what partners call us.
 #[derive(Clone, Debug)]
-pub struct Server {
+pub struct ServerConfig {
     /// Partners' side: FHIR and OAuth.
     pub fhir_listen: SocketAddr,
     /// Operations side.
@@ -31,10 +40,10 @@ pub struct Server {
     /// FHIR base URL: https, no slash at its end.
     pub base_url: String,
     /// Balancers that tell the client's address by PROXY protocol v2.
-    pub proxy_from: Vec<Network>,
+    pub proxy_from: Vec<AddressRange>,
 }
 
-impl Server {
+impl ServerConfig {
     /// Scheme, host and port of the base URL, under which `/oauth` and `/.well-known` stand.
     pub fn origin(&self) -> &str {
         origin_of(&self.base_url)
@@ -67,9 +76,12 @@ impl Tls {
     /// # Errors
     /// [`Fault::ConfigInvalid`] naming the key that is not set or whose file is not there.
     pub fn demand_files(&self) -> Result<(&Path, &Path), Failure> {
-        let certificate = demand(self.certificate.as_deref(), "tls.certificate")?;
-        let key = demand(self.key.as_deref(), "tls.key")?;
-        for (name, files) in [("tls.client_ca", &self.client_ca), ("tls.client_crl", &self.client_crl)] {
+        let certificate = demand(self.certificate.as_deref(), keys::TLS_CERTIFICATE.name())?;
+        let key = demand(self.key.as_deref(), keys::TLS_KEY.name())?;
+        for (name, files) in [
+            (keys::TLS_CLIENT_CA.name(), &self.client_ca),
+            (keys::TLS_CLIENT_CRL.name(), &self.client_crl),
+        ] {
             for file in files {
                 there(file, name)?;
             }
@@ -136,7 +148,7 @@ pub struct Oauth {
 
 /// `[policy]`: names of the built-in policies in force.
 #[derive(Clone, Debug)]
-pub struct Policy {
+pub struct PolicyConfig {
     /// Matching.
     pub matching: String,
     /// Whether two operators have to agree on a review.
@@ -160,7 +172,7 @@ pub struct Log {
 
 /// `[limits]`: what one request, connection or partner may take.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct LimitsConfig {
     /// Largest request body.
     pub body_bytes: usize,
     /// Largest request head.
@@ -185,6 +197,8 @@ pub struct Limits {
     pub in_flight: usize,
     /// Requests of one partner worked on at once.
     pub in_flight_per_partner: usize,
+    /// Requests a second of one partner.
+    pub partner_request_rate: u32,
     /// Bytes of partners' request bodies that are being received.
     pub queued_bytes: usize,
     /// Slowest rate of a request body and of a reader.
@@ -193,6 +207,8 @@ pub struct Limits {
     pub handshakes: usize,
     /// TLS handshakes of one address at once.
     pub handshakes_per_address: usize,
+    /// TLS handshakes a second of all addresses that are not known as a partner's.
+    pub handshake_rate: u32,
     /// New connections a second of an address that is not known as a partner's.
     pub connection_rate: u32,
     /// Open connections of strangers.
@@ -201,6 +217,8 @@ pub struct Limits {
     pub stranger_connections_per_address: usize,
     /// Requests of strangers a second of one address.
     pub stranger_request_rate: u32,
+    /// Requests of strangers a second of all addresses that are not known as a partner's.
+    pub stranger_request_rate_in_all: u32,
     /// Requests of strangers worked on at once.
     pub stranger_in_flight: usize,
     /// Requests of strangers at one address worked on at once.
@@ -221,7 +239,7 @@ pub struct Limits {
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `[server]`
-    pub server: Server,
+    pub server: ServerConfig,
     /// `[tls]`
     pub tls: Tls,
     /// `[store]`
@@ -231,53 +249,21 @@ pub struct Config {
     /// `[oauth]`
     pub oauth: Oauth,
     /// `[policy]`
-    pub policy: Policy,
+    pub policy: PolicyConfig,
     /// `[log]`
     pub log: Log,
     /// `[limits]`
-    pub limits: Limits,
+    pub limits: LimitsConfig,
+    /// `[jobs]`
+    pub jobs: Jobs,
+    /// `[exchange]`; `None` when partners are not asked.
+    pub asking: Option<AskingConfig>,
     /// The file it came from, if any.
     pub file: Option<PathBuf>,
-    values: load::Values,
+    values: values::ConfigValues,
 }
 
 impl Config {
-    /// Reads `path` (without one: `./causeway.toml` if it is there, else defaults), then the variables of `environment`.
-    ///
-    /// Relative paths of the file, and of defaults beside it, stand in its folder; those of the environment in the working
-    /// directory.
-    ///
-    /// # Errors
-    /// [`Fault::ConfigInvalid`] naming the key in `expressions()`; [`Fault::InputUnreadable`] when `path` cannot be read.
-    pub fn load(
-        path: Option<&Path>,
-        environment: impl IntoIterator<Item = (String, String)>,
-    ) -> Result<Config, Failure> {
-        let implicit = Path::new("causeway.toml");
-        let path = path.or_else(|| implicit.is_file().then_some(implicit));
-        let mut values = load::Values::defaults();
-        if let Some(path) = path {
-            let text = std::fs::read_to_string(path).map_err(|error| {
-                Failure::new(Fault::InputUnreadable)
-                    .at(path.display().to_string())
-                    .because(error)
-            })?;
-            values.take_file(&text, path.parent().unwrap_or(Path::new("")))?;
-        }
-        values.take_environment(environment)?;
-        values.finish(path.map(Path::to_path_buf))
-    }
-
-    /// [`Config::load`] with this process's environment; variables that are not Unicode are passed over.
-    ///
-    /// # Errors
-    /// As [`Config::load`].
-    pub fn from_environment(path: Option<&Path>) -> Result<Config, Failure> {
-        let unicode =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        Config::load(path, unicode)
-    }
-
     /// Who we are, for [`crate::context::Context`].
     pub fn payer(&self) -> Payer {
         Payer {

@@ -4,14 +4,14 @@ use std::net::IpAddr;
 
 /// The addresses that share their first `bits` bits with `address`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
+pub struct AddressRange {
     address: IpAddr,
     bits: u32,
 }
 
-impl Network {
+impl AddressRange {
     /// Reads `192.0.2.7`, `192.0.2.0/24`, `2001:db8::1` or `2001:db8::/32`.
-    pub fn parse(text: &str) -> Option<Network> {
+    pub fn parse(text: &str) -> Option<AddressRange> {
         let (address, bits) = match text.split_once('/') {
             Some((address, bits)) => (address, Some(bits.parse::<u32>().ok()?)),
             None => (text, None),
@@ -19,7 +19,7 @@ impl Network {
         let address: IpAddr = address.trim().parse().ok()?;
         let most = if address.is_ipv4() { 32 } else { 128 };
         let bits = bits.unwrap_or(most);
-        (bits <= most).then_some(Network { address, bits })
+        (bits <= most).then_some(AddressRange { address, bits })
     }
 
     /// Whether `address` is in it. An IPv4 address that is written as IPv6 is an IPv4 address.
@@ -57,7 +57,7 @@ mod tests {
             ("::/0", "2001:db9::1", true),
             ("::/0", "203.0.113.1", false),
         ] {
-            let network = Network::parse(network).expect("a network");
+            let network = AddressRange::parse(network).expect("a network");
             assert_eq!(
                 network.contains(address.parse().expect("an address")),
                 is_in,
@@ -78,7 +78,7 @@ mod tests {
             "192.0.2/24",
             "192.0.2.0/",
         ] {
-            assert_eq!(Network::parse(text), None, "{text}");
+            assert_eq!(AddressRange::parse(text), None, "{text}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Config;
 use super::keys::KEYS;
-use super::load::Source;
+use super::values::ValueOrigin;
 use serde_json::{Map, Value, json};
 
 /// Every key with value, source, variable and meaning. Passwords in addresses are left out.
@@ -12,11 +12,11 @@ pub fn effective(config: &Config) -> Value {
         let (section, name) = key.parts();
         let (value, source) = match config.values.0.get(key.name) {
             Some((value, source)) => (masked(key.name, value), *source),
-            None => (Value::Null, Source::Default),
+            None => (Value::Null, ValueOrigin::Default),
         };
         let row = json!({
             "value": value,
-            "source": match source { Source::Default => "default", Source::File => "file", Source::Environment => "environment" },
+            "source": match source { ValueOrigin::Default => "default", ValueOrigin::File => "file", ValueOrigin::Environment => "environment" },
             "variable": key.variable(),
             "meaning": key.meaning,
         });
@@ -35,10 +35,7 @@ fn masked(name: &str, value: &toml::Value) -> Value {
         toml::Value::String(text) => Value::from(text.as_str()),
         toml::Value::Integer(number) => Value::from(*number),
         toml::Value::Boolean(switch) => Value::from(*switch),
-        toml::Value::Array(items) => items
-            .iter()
-            .map(|item| Value::from(item.as_str().unwrap_or_default()))
-            .collect(),
+        toml::Value::Array(items) => items.iter().filter_map(toml::Value::as_str).map(Value::from).collect(),
         _ => Value::Null,
     }
 }

@@ -107,6 +107,8 @@ fn what_cannot_be_used_is_refused_with_its_key_and_a_remedy() {
         ("[store]\nurl = 'sqlite:'", none, "store.url", "sqlite"),
         ("[store]\nconnections = 0", none, "store.connections", "2"),
         ("[exports]\nurl = 'file:x'", none, "exports.url", "bulk export"),
+        ("[exports]", none, "exports.url", "bulk export"),
+        ("[exports]\nurls = ['file:x']", none, "exports.url", "bulk export"),
         ("[payer]\nnpi = '123'", none, "payer.npi", "ten"),
         ("[payer]\nname = ''", none, "payer.name", "empty"),
         ("[payer]\ntime_zone = 'Mars/Olympus'", none, "payer.time_zone", "IANA"),
@@ -280,4 +282,35 @@ format = "json"
 level = "info"
 "#;
     assert_eq!(load(text, &[]).expect("config").payer().name, "Old Payer");
+}
+
+/// 0 means "no limit" for the guard against guessing: what is not there must not become 0.
+#[test]
+fn a_key_without_a_value_is_an_error_and_never_a_default() {
+    let values = super::values::ConfigValues(std::collections::BTreeMap::new());
+    let failure = values.get(&super::keys::POLICY_GUESS_PER_TARGET).expect_err("no value");
+    assert_eq!(failure.expressions(), ["policy.guess_per_target"]);
+    assert!(values.guess().is_err() && values.limits().is_err() && values.jobs().is_err());
+    for key in super::keys::KEYS.iter().filter(|key| !key.default.is_empty()) {
+        let mut values = super::values::ConfigValues::defaults().expect("defaults");
+        values.0.remove(key.name);
+        let failure = values.finish(None).expect_err(key.name);
+        assert_eq!(failure.expressions(), [key.name.to_owned()]);
+    }
+}
+
+#[test]
+fn every_example_and_default_is_of_its_keys_kind_and_each_later_key_is_unknown_today() {
+    for key in super::keys::KEYS {
+        let (section, name) = key.parts();
+        let table: toml::Table = format!("v = {}", key.example).parse().expect("an example");
+        super::check::typed(key, table["v"].clone(), std::path::Path::new("")).expect(key.name);
+        assert_eq!(
+            key.variable(),
+            format!("CAUSEWAY_{}__{}", section.to_uppercase(), name.to_uppercase())
+        );
+    }
+    for later in super::keys::LATER {
+        assert!(super::keys::find(later.name).is_none(), "{}", later.name);
+    }
 }

@@ -1,54 +1,16 @@
-//! A FHIR Period as two instants. Dates without a zone are read in the payer's, from start of day to end of day.
+//! Converts a FHIR Period to two instants. Dates without a zone are read in the payer's time zone, from the start of the day to its end.
 
 use crate::fhir::elements::Period;
-use chrono::{DateTime, Days, Months, NaiveDate, TimeDelta, TimeZone as _};
+use crate::fhir::when;
 use chrono_tz::Tz;
 
-/// `[from, until)` of a period in UTC milliseconds; `None` unless both ends are there, readable and in order.
+/// Returns `[from, until)` of a period in UTC milliseconds; `None` unless both ends are present, readable and in order.
 ///
 /// Source: FHIR R4 datatypes, Period: "the end value includes any matching date/time".
 pub fn bounds(period: &Period, zone: Tz) -> Option<(i64, i64)> {
-    let (from, _) = span(period.start.as_deref()?, zone)?;
-    let (_, until) = span(period.end.as_deref()?, zone)?;
-    (from < until).then_some((from, until))
-}
-
-/// What a dateTime of any precision covers, as `[first, after)` in UTC milliseconds.
-pub fn span(text: &str, zone: Tz) -> Option<(i64, i64)> {
-    if text.contains('T') {
-        return instant(text);
-    }
-    if !text.bytes().all(|b| b.is_ascii_digit() || b == b'-') {
-        return None;
-    }
-    let day = |text: &str| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
-    let (first, next) = match text.len() {
-        10 => day(text).and_then(|first| Some((first, first.checked_add_days(Days::new(1))?)))?,
-        7 => day(&format!("{text}-01")).and_then(|first| Some((first, first.checked_add_months(Months::new(1))?)))?,
-        4 => {
-            day(&format!("{text}-01-01")).and_then(|first| Some((first, first.checked_add_months(Months::new(12))?)))?
-        }
-        _ => return None,
-    };
-    Some((midnight(first, zone)?, midnight(next, zone)?))
-}
-
-/// A dateTime with a time has seconds and an offset (FHIR R4); without a fraction it covers its whole second.
-fn instant(text: &str) -> Option<(i64, i64)> {
-    let at = DateTime::parse_from_rfc3339(text).ok()?.timestamp_millis();
-    Some((at, at + if text.contains('.') { 1 } else { 1000 }))
-}
-
-/// The first instant of `day`; where clocks are put forward at midnight, the first that exists.
-fn midnight(day: NaiveDate, zone: Tz) -> Option<i64> {
-    let mut local = day.and_hms_opt(0, 0, 0)?;
-    for _ in 0..8 {
-        if let Some(at) = zone.from_local_datetime(&local).earliest() {
-            return Some(at.timestamp_millis());
-        }
-        local = local.checked_add_signed(TimeDelta::minutes(30))?;
-    }
-    None
+    let (from, _) = when::range_in(period.start.as_deref()?, zone)?;
+    let (_, last) = when::range_in(period.end.as_deref()?, zone)?;
+    (from <= last).then_some((from, last + 1))
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The decision table: may a record be disclosed under this consent, to this partner, now?
 //!
-//! Every rule is a row of [`RULES`]; the first that does not hold decides. Rows are ordered by what they read: the shape of the
-//! consent, then the request with the caller and the clock, then what is ours. What the first two kinds say is the same for a
-//! member and for a stranger, so it may be told by name and before anybody is looked up; the last kind may not.
+//! Every rule is a row of [`RULES`]; the first that does not hold decides. Rows are ordered by what they read: the consent's shape, then
+//! the request with the caller and the clock, then this payer's own data. The result of the first two kinds is the same for a member and
+//! for a stranger, so a partner may get it by name, before any member is looked up; the result of the last kind it may not.
 //! Source: HRex hrex-consent (1.0-1.2), PDex "Evaluation of Consent"; threats C01, C04, D09.
 
 use super::period::bounds;
@@ -10,110 +10,111 @@ use crate::error::Fault;
 use crate::fhir::elements::{CodeableConcept, Consent, ConsentActor, Provision, Reference};
 use chrono_tz::Tz;
 
-/// Everything that is not sensitive.
+/// The policy that covers everything but sensitive data.
 pub const REGULAR: &str = "http://hl7.org/fhir/us/davinci-hrex/StructureDefinition-hrex-consent.html#regular";
-/// Everything, sensitive data included.
+/// The policy that covers everything, including sensitive data.
 pub const SENSITIVE: &str = "http://hl7.org/fhir/us/davinci-hrex/StructureDefinition-hrex-consent.html#sensitive";
 
 const SCOPES: &str = "http://terminology.hl7.org/CodeSystem/consentscope";
 const ACTIONS: &str = "http://terminology.hl7.org/CodeSystem/consentaction";
 const NPI: &str = "http://hl7.org/fhir/sid/us-npi";
 const ROLE_CODE: &str = "http://terminology.hl7.org/CodeSystem/v3-RoleCode";
-/// Who may consent for a member, when the consent names them as an actor in this role (PDex, authorised representative).
+/// Roles of persons who may consent for a member, when the consent names them as an actor in such a role (PDex, authorized representative).
 const REPRESENTATIVES: [&str; 5] = ["GUARD", "DPOWATT", "HPOWATT", "POWATT", "SPOWATT"];
 
 /// What follows when a rule does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Class {
-    /// The consent breaks its profile.
+pub enum RuleClass {
+    /// The consent violates its profile.
     Profile,
-    /// The consent keeps its profile, and the request, the caller and the clock alone say that it permits nothing.
+    /// The consent follows its profile, but the request, the caller and the clock alone show that it permits nothing.
     Request,
-    /// The consent is good by itself; what is held here says that it cannot be honoured. Told of a matched member only.
+    /// The consent is valid by itself, but this payer's own data show that it cannot be
+    /// honored. This is reported only when a member matched.
     Honour,
 }
 
 /// How much the consent covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
+pub enum ConsentScope {
     /// Policy `#regular`.
     Regular,
     /// Policy `#sensitive`.
     Sensitive,
 }
 
-impl Scope {
-    /// The word kept with the consent and named in the ledger.
+impl ConsentScope {
+    /// Returns the code that is stored with the consent and named in the ledger.
     pub const fn code(self) -> &'static str {
         match self {
-            Scope::Regular => "regular",
-            Scope::Sensitive => "sensitive",
+            ConsentScope::Regular => "regular",
+            ConsentScope::Sensitive => "sensitive",
         }
     }
 }
 
 /// What a permitted consent allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Terms {
-    /// How much.
-    pub scope: Scope,
-    /// First instant, UTC milliseconds.
+pub struct ConsentTerms {
+    /// How much it covers.
+    pub scope: ConsentScope,
+    /// The first instant, UTC milliseconds.
     pub from_ms: i64,
-    /// First instant after it, UTC milliseconds.
+    /// The first instant after the end, UTC milliseconds.
     pub until_ms: i64,
 }
 
 /// A consent and what it is judged against.
 #[derive(Clone, Copy, Debug)]
-pub struct Question<'a> {
+pub struct ConsentQuestion<'a> {
     /// The consent.
     pub consent: &'a Consent,
-    /// The reference by which the request calls its member, such as `Patient/1`.
+    /// The reference by which the request names its member, such as `Patient/1`.
     pub member: &'a str,
-    /// Our National Provider Identifier.
+    /// This payer's National Provider Identifier.
     pub our_npi: &'a str,
-    /// That of the authenticated partner.
+    /// The National Provider Identifier of the authenticated partner.
     pub partner_npi: &'a str,
     /// Now, UTC milliseconds.
     pub now_ms: i64,
-    /// Where calendar dates are read.
+    /// The time zone in which dates are read.
     pub zone: Tz,
-    /// Whether sensitive data can be told apart here, without which `#regular` cannot be honoured.
+    /// Whether sensitive data can be distinguished here; otherwise `#regular` cannot be honored.
     pub segments: bool,
 }
 
 /// A row of the table.
-pub struct Rule {
-    /// Its name, kept with the decision.
+pub struct ConsentRule {
+    /// Its name, stored with the decision.
     pub name: &'static str,
     /// What follows when it does not hold.
-    pub class: Class,
-    /// The fault by which a partner is told.
+    pub class: RuleClass,
+    /// The fault that a partner gets.
     pub fault: Fault,
     /// The element of the Consent that it reads.
     pub element: &'static str,
-    /// What would be right.
+    /// What the partner should send.
     pub remedy: &'static str,
-    /// Whether it holds.
-    pub holds: fn(&Question<'_>) -> bool,
+    /// Returns whether the rule holds.
+    pub holds: fn(&ConsentQuestion<'_>) -> bool,
 }
 
-impl std::fmt::Debug for Rule {
+impl std::fmt::Debug for ConsentRule {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name)
     }
 }
 
-/// Version of the table, kept with the decisions that it takes alone.
+/// Version of the table, stored with the decisions that it makes alone.
 pub const TABLE_VERSION: &str = "hrex-consent:2";
 
-type Holds = fn(&Question<'_>) -> bool;
+type Holds = fn(&ConsentQuestion<'_>) -> bool;
 
-/// A rule of the profile.
-const fn profile(name: &'static str, element: &'static str, remedy: &'static str, holds: Holds) -> Rule {
-    Rule {
+/// Makes a rule of the profile.
+const fn profile(name: &'static str, element: &'static str, remedy: &'static str, holds: Holds) -> ConsentRule {
+    ConsentRule {
         name,
-        class: Class::Profile,
+        class: RuleClass::Profile,
         fault: Fault::MatchInvalid,
         element,
         remedy,
@@ -121,17 +122,17 @@ const fn profile(name: &'static str, element: &'static str, remedy: &'static str
     }
 }
 
-/// A rule that reads request, caller and clock.
+/// Makes a rule that reads request, caller and clock.
 const fn by_request(
     name: &'static str,
     fault: Fault,
     element: &'static str,
     remedy: &'static str,
     holds: Holds,
-) -> Rule {
-    Rule {
+) -> ConsentRule {
+    ConsentRule {
         name,
-        class: Class::Request,
+        class: RuleClass::Request,
         fault,
         element,
         remedy,
@@ -139,9 +140,9 @@ const fn by_request(
     }
 }
 
-/// The table. All rows must hold. Of two that do not, the one that stands first is told: a missing element before a wrong one, the
-/// parties before what they agreed on, and the period last, since it is what mends itself.
-pub const RULES: &[Rule] = &[
+/// The table. All rows must hold. When several do not, the first is reported: a missing element before a wrong one, the parties before what
+/// they agreed on, and the period last, since a period that has not begun yet resolves itself.
+pub const RULES: &[ConsentRule] = &[
     profile("status-given", "status", "Missing: send status active.", |q| {
         q.consent.status.is_some()
     }),
@@ -332,52 +333,52 @@ pub const RULES: &[Rule] = &[
         "The period is over: send a consent that has not ended.",
         |q| period(q).is_some_and(|(_, until)| q.now_ms < until),
     ),
-    Rule {
+    ConsentRule {
         name: "segments",
-        class: Class::Honour,
+        class: RuleClass::Honour,
         fault: Fault::ConsentNotHonoured,
         element: "policy",
         remedy: Fault::ConsentNotHonoured.row().remedy,
-        holds: |q| q.segments || scope(q) == Some(Scope::Sensitive),
+        holds: |q| q.segments || scope(q) == Some(ConsentScope::Sensitive),
     },
 ];
 
-/// Judges a consent: its terms when every rule holds.
+/// Judges a consent. Returns its terms when every rule holds.
 ///
 /// # Errors
 /// The first rule of the table that does not hold.
-pub fn judge(question: &Question<'_>) -> Result<Terms, &'static Rule> {
+pub fn judge(question: &ConsentQuestion<'_>) -> Result<ConsentTerms, &'static ConsentRule> {
     if let Some(broken) = RULES.iter().find(|rule| !(rule.holds)(question)) {
         return Err(broken);
     }
     match (scope(question), period(question)) {
-        (Some(scope), Some((from_ms, until_ms))) => Ok(Terms {
+        (Some(scope), Some((from_ms, until_ms))) => Ok(ConsentTerms {
             scope,
             from_ms,
             until_ms,
         }),
-        // The table holds, so both are there; refusing is what is left if a row is ever dropped.
+        // All rows hold, so both values exist. If a row is ever removed, this refuses.
         _ => Err(&RULES[0]),
     }
 }
 
-fn provision<'a>(q: &Question<'a>) -> Option<&'a Provision> {
+fn provision<'a>(q: &ConsentQuestion<'a>) -> Option<&'a Provision> {
     q.consent.provision.as_ref()
 }
 
-fn period(q: &Question<'_>) -> Option<(i64, i64)> {
+fn period(q: &ConsentQuestion<'_>) -> Option<(i64, i64)> {
     bounds(provision(q)?.period.as_ref()?, q.zone)
 }
 
-fn scope(q: &Question<'_>) -> Option<Scope> {
+fn scope(q: &ConsentQuestion<'_>) -> Option<ConsentScope> {
     match q.consent.policy.first()?.uri.as_deref()? {
-        REGULAR => Some(Scope::Regular),
-        SENSITIVE => Some(Scope::Sensitive),
+        REGULAR => Some(ConsentScope::Regular),
+        SENSITIVE => Some(ConsentScope::Sensitive),
         _ => None,
     }
 }
 
-fn actors<'a>(q: &Question<'a>, wanted: fn(&CodeableConcept) -> bool) -> impl Iterator<Item = &'a ConsentActor> {
+fn actors<'a>(q: &ConsentQuestion<'a>, wanted: fn(&CodeableConcept) -> bool) -> impl Iterator<Item = &'a ConsentActor> {
     let all = provision(q).map(|p| p.actor.as_slice()).unwrap_or_default();
     all.iter().filter(move |actor| actor.role.as_ref().is_some_and(wanted))
 }
@@ -402,12 +403,12 @@ fn has_npi(actor: &ConsentActor, npi: &str) -> bool {
         .is_some_and(|id| id.system.as_deref() == Some(NPI) && id.value.as_deref() == Some(npi) && !npi.is_empty())
 }
 
-fn is_member(q: &Question<'_>, reference: &Reference) -> bool {
+fn is_member(q: &ConsentQuestion<'_>, reference: &Reference) -> bool {
     reference.reference.as_deref() == Some(q.member)
 }
 
-/// The member consents, or a representative whom the consent itself names in a role that may.
-fn granted(q: &Question<'_>) -> bool {
+/// Whether the member consents, or a representative whom the consent names in a role that may.
+fn granted(q: &ConsentQuestion<'_>) -> bool {
     q.consent.performer.iter().all(|performer| {
         is_member(q, performer)
             || actors(q, |role| REPRESENTATIVES.iter().any(|code| role.has(ROLE_CODE, code)))
@@ -416,8 +417,8 @@ fn granted(q: &Question<'_>) -> bool {
     })
 }
 
-/// Whether the concept is `code`. HRex gives a pattern, so codings of other systems may stand beside it; another code of the same
-/// system would say something else.
+/// Whether the concept is `code`. HRex uses a pattern, so codings of other systems may be
+/// present too; another code of the same system would contradict.
 fn is_code(concept: &CodeableConcept, system: &str, code: &str) -> bool {
     let mut own = concept
         .coding
@@ -431,15 +432,39 @@ fn is_disclosure(category: &CodeableConcept) -> bool {
     category.has("http://terminology.hl7.org/CodeSystem/v3-ActCode", "IDSCL")
 }
 
-/// Whether a reference is, or could be, one to a DocumentReference: everything that is not plainly another type. What it refers to
-/// is not read.
+/// Whether a reference is, or may be, to a DocumentReference: anything that does not
+/// clearly name another type. The referenced resource is not read.
 fn may_be_document(reference: &Reference) -> bool {
     const DOCUMENT: &str = "DocumentReference";
     let named = reference.kind.as_deref().is_none_or(|kind| kind == DOCUMENT);
     let text = reference.reference.as_deref().unwrap_or_default();
-    let text = text.split_once("/_history/").map_or(text, |(before, _)| before);
-    let kind = text.rsplit('/').nth(1).unwrap_or_default();
+    let kind = type_of(text);
     named && (kind == DOCUMENT || !causeway_fhir_types::is_type(kind))
+}
+
+/// Returns the type that a reference names, if any: that of `Type/id`, also with a version, a slash or a fragment after it, and that of the
+/// conditional `Type?criteria`; each also after a base URL.
+fn type_of(reference: &str) -> &str {
+    // A reference that begins with a fragment names a contained resource.
+    let text = match reference.split_once('#') {
+        Some(("", _)) => return "",
+        Some((before, _)) => before,
+        None => reference,
+    };
+    let (path, is_conditional) = match text.split_once('?') {
+        Some((path, _)) => (path, true),
+        None => (text, false),
+    };
+    let path = path.trim_end_matches('/');
+    let mut segments = path.rsplit('/').filter(|segment| !segment.is_empty());
+    let last = segments.next().unwrap_or_default();
+    if is_conditional && causeway_fhir_types::is_type(last) {
+        return last;
+    }
+    match (last, segments.next(), segments.next(), segments.next()) {
+        (_, Some("_history"), Some(_), kind) => kind.unwrap_or_default(),
+        ("_history", Some(_), kind, _) | (_, kind, _, _) => kind.unwrap_or_default(),
+    }
 }
 
 fn is_unfiltered(p: &Provision) -> bool {

@@ -46,9 +46,9 @@ fn good() -> Value {
             "actor":[source(OURS), recipient(THEIRS)],"action":[disclose("disclose")]}})
 }
 
-fn judged(consent: &Value, now: &str) -> Result<Terms, &'static Rule> {
+fn judged(consent: &Value, now: &str) -> Result<ConsentTerms, &'static ConsentRule> {
     let consent: Consent = serde_json::from_value(consent.clone()).expect("consent");
-    judge(&Question {
+    judge(&ConsentQuestion {
         consent: &consent,
         member: "Patient/1",
         our_npi: OURS,
@@ -59,7 +59,7 @@ fn judged(consent: &Value, now: &str) -> Result<Terms, &'static Rule> {
     })
 }
 
-/// What to write where (`null` removes), which rule must refuse it.
+/// Where to write what (`null` removes), and which rule must then refuse the consent.
 fn breaks() -> Vec<(&'static str, Value, &'static str)> {
     let all = |npi: &str| json!([source(npi), recipient(npi)]);
     let both = |a: Value, b: Value| json!([a, b]);
@@ -280,7 +280,7 @@ fn put(consent: &mut Value, path: &str, value: &Value) {
 #[test]
 fn t_d09_a_good_consent_permits_what_its_policy_says() {
     let terms = judged(&good(), NOON).expect("permit");
-    assert_eq!(terms.scope, Scope::Regular);
+    assert_eq!(terms.scope, ConsentScope::Regular);
     assert_eq!(
         (terms.from_ms, terms.until_ms),
         (
@@ -290,7 +290,7 @@ fn t_d09_a_good_consent_permits_what_its_policy_says() {
     );
     let mut sensitive = good();
     put(&mut sensitive, "/policy", &json!([{"uri":SENSITIVE}]));
-    assert_eq!(judged(&sensitive, NOON).expect("permit").scope, Scope::Sensitive);
+    assert_eq!(judged(&sensitive, NOON).expect("permit").scope, ConsentScope::Sensitive);
     let mut mutual = good();
     put(
         &mut mutual,
@@ -308,7 +308,7 @@ fn t_d09_a_good_consent_permits_what_its_policy_says() {
     assert!(judged(&mutual, NOON).is_ok());
 }
 
-/// HRex gives patterns: what is said besides, in other systems, takes nothing away.
+/// HRex uses patterns: additional codings of other systems change nothing.
 #[test]
 fn codings_of_other_systems_may_stand_beside_those_of_the_profile() {
     let also = json!({"system":"http://new.example/scopes","code":"p2p"});
@@ -325,11 +325,42 @@ fn codings_of_other_systems_may_stand_beside_those_of_the_profile() {
         json!({"reference":"https://new.example/fhir/DocumentReference/1/_history/2"}),
         json!({"reference":"urn:uuid:5b4a3b1e-0000-4000-8000-000000000000"}),
         json!({"reference":"#original"}),
+        json!({"reference":"DocumentReference?identifier=https://new.example/Consent/|1"}),
+        json!({"reference":"https://new.example/fhir/DocumentReference/1/#page=2"}),
+        json!({"reference":"https://new.example/documents/Consent"}),
+        json!({"reference":"https://new.example/Consent/files/1.pdf"}),
         json!({"type":"DocumentReference","identifier":{"value":"1"}}),
     ] {
         let mut consent = good();
         put(&mut consent, "/sourceReference", &source);
         assert!(judged(&consent, NOON).is_ok(), "{source}");
+    }
+}
+
+#[test]
+fn t_d09_a_source_of_another_type_is_refused_however_its_reference_is_written() {
+    for text in [
+        "Consent/1",
+        "Consent/1/",
+        "Consent//1",
+        "Consent/1/_history",
+        "Consent/1/_history/",
+        "Consent/1/_history/2",
+        "Consent/1/_history/2/",
+        "Consent/1#part",
+        "Consent/1?x=1",
+        "Consent?identifier=1",
+        "Consent/?identifier=1",
+        "/Consent/1",
+        "https://new.example/fhir/Consent?identifier=1",
+        "https://new.example/fhir/Consent/1/#part",
+        "https://new.example/fhir/Patient?identifier=a/DocumentReference/1",
+        "https://new.example/fhir/Contract/1?x=/DocumentReference/1",
+    ] {
+        let mut consent = good();
+        put(&mut consent, "/sourceReference", &json!({"reference": text}));
+        let refused = judged(&consent, NOON).expect_err(text);
+        assert_eq!(refused.name, "source-is-a-document", "{text}");
     }
 }
 
@@ -354,7 +385,7 @@ fn t_d09_every_single_break_is_refused_by_its_rule() {
     }
 }
 
-/// Some 2,000 consents with two things wrong: always refused, by the rule that stands first, so the graver class before the others.
+/// Some 2,000 consents with two faults: always refused, by the rule that is first in the table.
 #[test]
 fn t_d09_two_breaks_are_refused_by_the_graver_class() {
     let row = |name: &str| RULES.iter().position(|rule| rule.name == name).expect("rule");
@@ -362,7 +393,7 @@ fn t_d09_two_breaks_are_refused_by_the_graver_class() {
     let mut rows = 0;
     for (i, (path_a, value_a, rule_a)) in all.iter().enumerate() {
         for (path_b, value_b, rule_b) in &all[i + 1..] {
-            // One of the two would undo the other.
+            // One change would undo the other.
             if path_a.starts_with(path_b) || path_b.starts_with(path_a) {
                 continue;
             }
@@ -408,7 +439,7 @@ fn t_d08_regular_is_refused_where_sensitive_data_cannot_be_told_apart() {
     let consent: Consent = serde_json::from_value(good()).expect("consent");
     let now_ms = parse_rfc3339_ms(NOON).expect("instant");
     let zone = chrono_tz::UTC;
-    let question = Question {
+    let question = ConsentQuestion {
         consent: &consent,
         member: "Patient/1",
         our_npi: OURS,
@@ -427,15 +458,15 @@ fn rules_are_named_once_and_ordered_by_class() {
     assert!(RULES.is_sorted_by_key(|rule| rule.class));
 }
 
-/// What may be told before a look-up has faults of its own, and what hangs on what is held here has the one fixed fault.
+/// What a partner may get before a look-up has faults of its own; what depends on this payer's data has one fixed fault.
 #[test]
 fn t_c04_the_class_of_a_rule_says_what_may_be_told_of_it() {
     for rule in RULES {
         let fault = rule.fault;
         match rule.class {
-            Class::Profile => assert_eq!(fault, Fault::MatchInvalid, "{rule:?}"),
-            Class::Request => assert!(("CO-010"..="CO-019").contains(&fault.code()), "{rule:?}"),
-            Class::Honour => assert_eq!((fault, rule.name), (Fault::ConsentNotHonoured, "segments")),
+            RuleClass::Profile => assert_eq!(fault, Fault::MatchInvalid, "{rule:?}"),
+            RuleClass::Request => assert!(("CO-010"..="CO-019").contains(&fault.code()), "{rule:?}"),
+            RuleClass::Honour => assert_eq!((fault, rule.name), (Fault::ConsentNotHonoured, "segments")),
         }
         assert!(rule.remedy.ends_with('.'), "{rule:?}");
         assert_eq!(fault.row().http, 422, "{rule:?}");
@@ -449,7 +480,7 @@ fn an_empty_npi_is_nobody() {
     let consent: Consent = serde_json::from_value(consent).expect("consent");
     let now_ms = parse_rfc3339_ms(NOON).expect("instant");
     let zone = chrono_tz::UTC;
-    let question = Question {
+    let question = ConsentQuestion {
         consent: &consent,
         member: "Patient/1",
         our_npi: OURS,

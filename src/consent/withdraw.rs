@@ -1,46 +1,51 @@
-//! Withdrawing a consent, and ending a single grant: with its ledger entry, in one transaction.
+//! Withdraws a consent or ends a single grant, together with its ledger entry, in one transaction.
 //!
-//! It is in force with its commit: every read, page and answer that is given again judges grant and consent at that moment.
-//! Nothing here gives a consent back; the member consents anew.
+//! It takes effect with its commit: every read, page and repeated answer checks grant and consent at that moment.
+//! Nothing here restores a consent; the member must consent again.
 
-use crate::audit::{Action, Entry, Note, Object, ledger};
+use crate::audit::{Action, LedgerEvent, Object, OperatorNote, ledger};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::ids::is_one_line;
 use crate::security::Operator;
 use crate::store::Db;
-use crate::store::consents::{self, Ending};
+use crate::store::consents::{self, ConsentEnding};
 use crate::telemetry::Correlation;
 
-/// Characters of a reason.
+/// Longest reason, in characters.
 pub const REASON_MAX: usize = 500;
 
-/// Who does it, and why.
+/// Who acts, and why.
 #[derive(Clone, Debug)]
-pub struct By {
+pub struct WithdrawnBy {
     /// Name of the token, or the user of the host.
     pub operator: String,
     /// Role of the token; `host` for a command.
     pub role: &'static str,
-    /// The operator's words; kept beside the ledger, where they can be erased.
+    /// The operator's reason; stored next to the ledger, where it can be erased.
     pub reason: String,
     /// The ids of the request.
     pub correlation: Correlation,
 }
 
-impl By {
-    /// This operator with a reason that can be kept.
+impl WithdrawnBy {
+    /// Makes this value for an operator, with a reason that can be stored.
     ///
     /// # Errors
-    /// [`Fault::ParameterInvalid`] for a reason that is empty, longer than [`REASON_MAX`] or more than a line of text.
-    pub fn new(operator: String, role: &'static str, reason: &str, correlation: Correlation) -> Result<By, Failure> {
+    /// [`Fault::ParameterInvalid`] for a reason that is empty, longer than [`REASON_MAX`] or more than one line.
+    pub fn new(
+        operator: String,
+        role: &'static str,
+        reason: &str,
+        correlation: Correlation,
+    ) -> Result<WithdrawnBy, Failure> {
         let reason = reason.trim();
         if reason.chars().count() > REASON_MAX || !is_one_line(reason) {
             return Err(Failure::new(Fault::ParameterInvalid)
                 .at("reason")
                 .remedy(format!("Say why, in 1 to {REASON_MAX} characters on one line.")));
         }
-        Ok(By {
+        Ok(WithdrawnBy {
             operator,
             role,
             reason: reason.to_owned(),
@@ -48,19 +53,19 @@ impl By {
         })
     }
 
-    fn entry(&self, action: Action, partner: String, object: Object) -> Entry {
-        let mut entry = Entry::new(action, Operator::actor(self.role), self.correlation.clone());
+    fn entry(&self, action: Action, partner: String, object: Object) -> LedgerEvent {
+        let mut entry = LedgerEvent::new(action, Operator::actor(self.role), self.correlation.clone());
         entry.partner = Some(partner);
         entry.object = Some(object);
-        entry.note = Some(Note {
+        entry.note = Some(OperatorNote {
             operator: self.operator.clone(),
             reason: self.reason.clone(),
         });
         entry
     }
 
-    fn ending(&self, now_ms: i64) -> Ending {
-        Ending {
+    fn ending(&self, now_ms: i64) -> ConsentEnding {
+        ConsentEnding {
             by: self.operator.clone(),
             why: self.reason.clone(),
             now_ms,
@@ -68,11 +73,15 @@ impl By {
     }
 }
 
-/// Withdraws a consent and ends the grants under it: what to write. Again changes nothing, and is no failure.
+/// Returns the write that withdraws a consent and ends the grants under it. Withdrawing it again changes nothing and is no failure.
 ///
 /// # Errors
 /// Of the write: [`Fault::ConsentUnknown`]; those of the database.
-pub fn withdraw(ctx: &Context, id: String, by: By) -> impl FnMut(&mut Db) -> Result<(), Failure> + Send + 'static {
+pub fn withdraw(
+    ctx: &Context,
+    id: String,
+    by: WithdrawnBy,
+) -> impl FnMut(&mut Db) -> Result<(), Failure> + Send + 'static {
     let (at_us, entry_id) = (ctx.clock.now_us(), ctx.ids.new_id(ctx.clock.now_ms()));
     move |db| {
         let row = consents::find(db, &id)?.ok_or(Fault::ConsentUnknown)?;
@@ -88,11 +97,15 @@ pub fn withdraw(ctx: &Context, id: String, by: By) -> impl FnMut(&mut Db) -> Res
     }
 }
 
-/// Ends one grant: what to write. The consent stays, but nothing is granted under it again. As [`withdraw`].
+/// Returns the write that ends one grant. The consent stays, but no grant is made under it again. Otherwise as [`withdraw`].
 ///
 /// # Errors
 /// Of the write: [`Fault::GrantUnknown`]; those of the database.
-pub fn end_grant(ctx: &Context, id: String, by: By) -> impl FnMut(&mut Db) -> Result<(), Failure> + Send + 'static {
+pub fn end_grant(
+    ctx: &Context,
+    id: String,
+    by: WithdrawnBy,
+) -> impl FnMut(&mut Db) -> Result<(), Failure> + Send + 'static {
     let (at_us, entry_id) = (ctx.clock.now_us(), ctx.ids.new_id(ctx.clock.now_ms()));
     move |db| {
         let row = consents::grant(db, &id)?.ok_or(Fault::GrantUnknown)?;

@@ -1,41 +1,46 @@
-//! A decision in sentences, for the demonstration.
+//! Explains a decision in sentences, for the demonstration.
 
-use crate::identity::Guard;
-use serde_json::Value;
+use crate::error::Failure;
+use crate::ops::decisions::DecisionItem;
 
-/// What was compared with what result, and what the consent came to.
-pub fn lines(decision: &Value) -> Vec<String> {
-    let detail = &decision["detail"];
+/// What was compared and with what result, and how the consent was judged.
+///
+/// # Errors
+/// As [`DecisionItem::detail`].
+pub fn lines(decision: &DecisionItem) -> Result<Vec<String>, Failure> {
+    let detail = decision.detail()?;
     let mut lines = Vec::new();
-    for (at, candidate) in detail["candidates"].as_array().into_iter().flatten().enumerate() {
-        let fields: Vec<String> = candidate["fields"]
-            .as_object()
-            .into_iter()
-            .flatten()
+    for (at, candidate) in detail.candidates.iter().enumerate() {
+        let fields: Vec<String> = candidate
+            .fields
+            .iter()
+            .filter_map(|(field, level)| Some((field, level.as_str()?)))
             .filter(|(_, level)| *level != "missing")
-            .map(|(field, level)| format!("{field} {}", level.as_str().unwrap_or("?")))
+            .map(|(field, level)| format!("{field} {level}"))
             .collect();
-        let rule = candidate["rule"]
-            .as_str()
-            .map_or(String::from("no rule fits"), |rule| format!("rule {rule}"));
+        let rule = candidate.rule.as_ref();
+        let rule = rule.map_or("no rule fits".to_owned(), |rule| format!("rule {rule}"));
         lines.push(format!("candidate {}: {}; {rule}", at + 1, fields.join(", ")));
     }
     if lines.is_empty() {
-        let tried = detail["identity"] != "not-tried";
-        lines.push(if tried { "no candidate" } else { "nobody was looked up" }.to_owned());
+        let nobody = if detail.is_tried() {
+            "no candidate"
+        } else {
+            "nobody was looked up"
+        };
+        lines.push(nobody.to_owned());
     }
-    let guard = Guard::ALL.into_iter().find(|guard| detail["guard"] == guard.code());
-    if let Some(guard) = guard {
+    if let Some(guard) = detail.guard() {
         lines.push(format!("not automatic: {}", guard.words()));
     }
-    if let Some(state) = detail["review"]["state"].as_str() {
+    if let Some(state) = detail.review.and_then(|review| review.state) {
         lines.push(format!("a person said: {state}"));
     }
-    let consent = &detail["consent"];
+    let said = |word: Option<String>| word.unwrap_or_else(|| "?".to_owned());
     lines.push(format!(
         "consent: {} ({})",
-        consent["decision"].as_str().unwrap_or("?"),
-        consent["rule"].as_str().unwrap_or("?")
+        said(detail.consent.decision),
+        said(detail.consent.rule)
     ));
-    lines
+    Ok(lines)
 }

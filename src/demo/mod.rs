@@ -1,8 +1,9 @@
-//! The demonstration and the development set-up: certificates, a partner and synthetic members where there are none.
+//! The demonstration: two payers on this machine, and an exchange explained step by step.
 //!
-//! Nothing here is used by a production server; keys made here are for this machine and this hour.
+//! A production server uses none of this; the keys are valid only on this machine and for a short time.
 
-pub mod dev;
+mod by_hand;
 mod explain;
 mod scenes;
 pub mod story;
+mod twins;

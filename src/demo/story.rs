@@ -1,53 +1,49 @@
-//! The demonstration: an old payer that serves, and a new payer that matches a member and fetches the record.
+//! The demonstration: an old payer that runs a server, and a new payer that matches a member and fetches the record.
 
-use super::dev::{self, Files, pretty};
-use super::scenes;
-use crate::app::App;
-use crate::cli::Out;
-use crate::cli::admin::{AdminSocket, SOCKET};
+use super::twins;
+use crate::app::admin::RunCommand;
+use crate::app::start::{self, Started};
+use crate::app::wiring;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::context::{Context, Guard};
+use crate::context::Context;
+use crate::dev::{self, Files, by_hand};
 use crate::error::{Failure, Fault};
-use crate::http::server::{self, Running};
-use crate::identity::Rules;
 use crate::ids::Ids;
-use crate::ops;
-use crate::partner::client::{PeerClient, Reply, SmartConfiguration};
+use crate::ops::{View, decisions, ledger};
+use crate::partner::client::{PeerClient, PeerReply, SmartConfiguration};
 use crate::secret::Secret;
 use crate::security::tls::{ServerTls, TlsFiles};
-use crate::store::{Store, StoreOptions, StoreUrl};
-use crate::synth::{MatchOptions, Member, Variation, match_request};
-use actix_web::web::Data;
-use chrono::{DateTime, Utc};
+use crate::store::StoreUrl;
+use crate::synth::{Member, Variation};
+use crate::terminal::Out;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Scope of `$member-match`.
-const MATCH_SCOPE: &str = crate::http::routes::MEMBER_MATCH;
-/// Scope of reading the matched record.
-const READ_SCOPE: &str = "system/*.rs";
-/// The member whose match is clean.
-const CLEAN: u64 = 4;
+pub(super) const MATCH_SCOPE: &str = crate::http::routes::MEMBER_MATCH;
+/// Scope for reading the matched record.
+pub(super) const READ_SCOPE: &str = "system/*.rs";
+/// The member who has a unique match.
+pub(super) const CLEAN: u64 = by_hand::MEMBER;
 /// The member who is in the roster twice.
-const TWIN: u64 = 1;
+pub(super) const TWIN: u64 = 1;
 
-/// The old payer, running, and the new payer's client of it.
+/// The running old payer, and the new payer's client for it.
 pub struct Demo {
-    files: Files,
+    pub(super) files: Files,
     pub(super) ctx: Context,
-    running: Running,
-    _admin: AdminSocket,
+    started: Started,
     peer: PeerClient,
-    base_url: String,
+    pub(super) base_url: String,
 }
 
 impl Demo {
-    /// Sets both payers up in `folder` and starts the old one. `reserved` holds its addresses until then.
+    /// Sets up both payers in `folder` and starts the old one. `reserved` holds the listeners' addresses until then; `commands` runs the
+    /// commands that come over the admin socket.
     ///
     /// # Errors
     /// Those of files, store and listeners.
@@ -55,6 +51,7 @@ impl Demo {
         config: Config,
         folder: &Path,
         reserved: Vec<TcpListener>,
+        commands: RunCommand,
         out: &mut Out,
     ) -> Result<Demo, Failure> {
         let clock = Clock::System;
@@ -71,26 +68,17 @@ impl Demo {
 
         let mut config = dev::with_certificates(&config, &files)?;
         config.store.url = StoreUrl::Sqlite(folder.join("old-payer").join("causeway.db"));
-        let store = Store::open(&config.store.url, &StoreOptions::default())?;
-        let ctx = Context {
-            guard: Arc::new(Guard::open(&store, config.policy.guess)?),
-            store,
-            clock: clock.clone(),
-            ids: Ids::random(),
-            payer: Arc::new(config.payer()),
-            review: config.review(),
-            matching: Arc::new(Rules::shipped(&config.policy.matching)),
+        let ctx = {
+            let config = config.clone();
+            blocking(move || wiring::open(&config)).await?
         };
-        crate::records::visible::bring_up(&ctx, &mut |_| {})?;
-        crate::records::rejudge::bring_up(&ctx, &mut |_| {})?;
-        crate::records::search_index::bring_up(&ctx, &mut |_| {})?;
         let quiet_ctx = ctx.clone();
         let made = files.clone();
         blocking(move || {
             let mut silent = Out::new(false, true, false, Box::new(std::io::sink()), Box::new(std::io::sink()));
             dev::register(&made, &quiet_ctx, &mut silent)?;
             dev::sample_members(&quiet_ctx, &mut silent)?;
-            scenes::enter_twins(&quiet_ctx)
+            twins::enter_twins(&quiet_ctx)
         })
         .await?;
         out.tell(&format!(
@@ -98,19 +86,15 @@ impl Demo {
             ctx.payer.name, config.store.url
         ));
 
-        let config = Arc::new(config);
-        let tls = ServerTls::open(TlsFiles::of(&config.tls)?)?;
-        let (wired_ctx, wired_config) = (ctx.clone(), Arc::clone(&config));
-        let app = Data::new(blocking(move || App::new(wired_ctx, wired_config, tls)).await?);
-        let socket = folder.join("old-payer").join(SOCKET);
-        let admin = AdminSocket::listen(&socket, &ctx, true)
-            .map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?;
-        drop(reserved);
-        let running = server::start(app, None)?;
         let base_url = config.server.base_url.clone();
+        let tls = ServerTls::open(TlsFiles::of(&config.tls)?)?;
+        let app = start::share(&ctx, config, tls).await?;
+        app.let_act_as(dev::acting(&files)?);
+        drop(reserved);
+        let started = start::listen(app, commands, None)?;
         out.tell(&format!(
             "3  {} serves {base_url} over mutual TLS; operations on http://{}.",
-            ctx.payer.name, running.ops
+            ctx.payer.name, started.running.ops
         ));
         let peer = PeerClient::new(
             &base_url,
@@ -122,8 +106,7 @@ impl Demo {
         let demo = Demo {
             files,
             ctx,
-            running,
-            _admin: admin,
+            started,
             peer,
             base_url,
         };
@@ -131,10 +114,10 @@ impl Demo {
         Ok(demo)
     }
 
-    /// Plays the exchanges and explains each step; gives what was received, for programs.
+    /// Plays the exchanges, explains each step, and returns what was received as JSON.
     ///
     /// # Errors
-    /// [`Fault::PartnerAnswer`] when a step does not end as it must.
+    /// [`Fault::PartnerAnswer`] when a step does not end as expected.
     pub async fn play(&self, out: &mut Out) -> Result<Value, Failure> {
         let configuration = self.peer.discover().await?;
         out.tell(&format!(
@@ -152,9 +135,14 @@ impl Demo {
         Ok(json!({"base_url": self.base_url, "patient": patient, "resources": resources, "bytes": bytes}))
     }
 
+    /// Where the old payer's store is.
+    pub fn store(&self) -> &StoreUrl {
+        self.ctx.store.url()
+    }
+
     /// Stops the old payer.
     pub async fn stop(self) {
-        self.running.stop(Duration::ZERO).await;
+        self.started.running.stop(Duration::ZERO).await;
     }
 
     async fn clean_match(&self, token: &Secret, out: &mut Out) -> Result<String, Failure> {
@@ -186,7 +174,7 @@ impl Demo {
         Ok(reference.trim_start_matches("Patient/").to_owned())
     }
 
-    /// Fetches and keeps the record; how many resources and bytes it had.
+    /// Fetches and stores the record. Returns how many resources and bytes it had.
     async fn fetch(
         &self,
         configuration: &SmartConfiguration,
@@ -262,9 +250,9 @@ impl Demo {
             .ctx
             .store
             .read(|db| {
-                ops::ledger(
+                ledger::list(
                     db,
-                    &ops::LedgerFilter {
+                    &ledger::LedgerFilter {
                         limit: 500,
                         ..Default::default()
                     },
@@ -272,52 +260,50 @@ impl Demo {
             })
             .await?;
         out.tell("15 The old payer's ledger of all this (ids only as salted commitments):");
-        for item in items.items.iter().filter(|item| {
-            item["correlation_id"]
-                .as_str()
-                .is_some_and(|id| id.starts_with("demo-"))
-        }) {
-            let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
-            out.tell(&format!(
-                "     {}  {:<24} {:<8} {:<7} {}",
-                text(&item["at"]),
-                text(&item["action"]),
-                text(&item["outcome"]["class"]),
-                text(&item["outcome"]["reason"]),
-                text(&item["correlation_id"])
-            ));
+        for item in &items.items {
+            let text = |path: &[&str]| item.text(path).unwrap_or("-");
+            let correlation = text(&["correlation_id"]);
+            if correlation.starts_with("demo-") {
+                out.tell(&format!(
+                    "     {}  {:<24} {:<8} {:<7} {correlation}",
+                    item.at,
+                    text(&["action"]),
+                    text(&["outcome", "class"]),
+                    text(&["outcome", "reason"]),
+                ));
+            }
         }
         Ok(())
     }
 
     pub(super) async fn explain(&self, correlation: &str, out: &mut Out) -> Result<(), Failure> {
-        let filter = ops::DecisionFilter {
+        let filter = decisions::DecisionFilter {
             correlation: Some(correlation.to_owned()),
             limit: 10,
             ..Default::default()
         };
-        let decisions = self
+        let found = self
             .ctx
             .store
-            .read(move |db| ops::decisions(db, &filter, ops::View::Full))
+            .read(move |db| decisions::list(db, &filter, View::Full))
             .await?;
-        let Some(decision) = decisions.items.last() else {
+        let Some(decision) = found.items.last() else {
             return Err(Failure::new(Fault::PartnerAnswer).remedy("No decision was recorded."));
         };
         out.tell(&format!(
             "     decision {}: {} ({}), policy {}, correlation id {correlation}",
-            decision["id"].as_str().unwrap_or(""),
-            decision["outcome"].as_str().unwrap_or(""),
-            decision["reason"].as_str().unwrap_or("no fault"),
-            decision["policy_version"].as_str().unwrap_or(""),
+            decision.id,
+            decision.outcome,
+            decision.reason.as_deref().unwrap_or("no fault"),
+            decision.policy_version,
         ));
-        for line in crate::demo::explain::lines(decision) {
+        for line in crate::demo::explain::lines(decision)? {
             out.tell(&format!("       {line}"));
         }
         Ok(())
     }
 
-    pub(super) async fn ask(&self, token: &Secret, body: Value, correlation: &str) -> Result<Reply, Failure> {
+    pub(super) async fn ask(&self, token: &Secret, body: Value, correlation: &str) -> Result<PeerReply, Failure> {
         let key = format!("{correlation}-{}", self.ctx.ids.new_id(self.ctx.clock.now_ms()));
         self.peer
             .member_match(token, body.to_string().into_bytes(), correlation, &key)
@@ -328,81 +314,15 @@ impl Demo {
         self.request_of(&dev::member(&self.ctx, index), variation)
     }
 
-    fn request_of(&self, member: &Member, variation: Variation) -> Value {
-        let today = DateTime::<Utc>::from_timestamp_millis(self.ctx.clock.now_ms())
-            .unwrap_or_default()
-            .date_naive();
-        let options = MatchOptions {
-            old_npi: self.ctx.payer.npi.clone(),
-            new_npi: dev::PARTNER_NPI.to_owned(),
-            old_member_system: self.ctx.payer.member_system.clone(),
-            ..MatchOptions::on(today)
-        };
-        match_request(member, &options, variation)
-    }
-
-    fn write_files(&self) -> Result<(), Failure> {
-        self.files
-            .write("match.json", &pretty(&self.request(CLEAN, Variation::Exact)), false)?;
-        self.files.write(
-            "no-match.json",
-            &pretty(&self.request(CLEAN, Variation::WrongBirthDate)),
-            false,
-        )?;
-        self.files
-            .write("ambiguous.json", &pretty(&self.request(TWIN, Variation::Exact)), false)?;
-        self.files.write(
-            "consent-ended.json",
-            &pretty(&self.request(CLEAN, Variation::ConsentExpired)),
-            false,
-        )?;
-        let showcase = self.request_of(&dev::showcase(&self.ctx), Variation::Exact);
-        self.files.write("showcase.json", &pretty(&showcase), false)?;
-        self.files.write("conformance.toml", &self.conformance(), false)?;
-        self.files.write("README.txt", &self.by_hand(), false)
-    }
-
-    /// The client file with which `causeway conformance run` tests the old payer, on the showcase member's record.
-    fn conformance(&self) -> String {
-        let other = dev::member(&self.ctx, CLEAN + 1).patient_id;
-        format!(
-            "client_id = \"{}\"\njwks = \"partner-jwks.json\"\ncertificate = \"partner.pem\"\nkey = \"partner.key\"\nca = \"ca.pem\"\n\
-             scope = \"{READ_SCOPE}\"\nmatch_scope = \"{MATCH_SCOPE}\"\nother_patients = [\"{other}\"]\n\
-             [bodies]\nmatch = \"showcase.json\"\nno_match = \"no-match.json\"\nambiguous = \"ambiguous.json\"\nconsent = \"consent-ended.json\"\n",
-            dev::PARTNER_ID
-        )
-    }
-
-    /// The lines that repeat the demonstration by hand.
-    pub fn by_hand(&self) -> String {
-        let folder = self.files.path("");
-        let folder = folder.display().to_string();
-        let folder = folder.trim_end_matches('/');
-        let base = &self.base_url;
-        let program = std::env::current_exe().map_or_else(|_| "causeway".to_owned(), |path| path.display().to_string());
-        let curl = format!("curl --cacert {folder}/ca.pem --cert {folder}/partner.pem --key {folder}/partner.key");
-        format!(
-            "Try it by hand while `causeway demo` runs:\n\n\
-             curl --cacert {folder}/ca.pem {base}/metadata\n\n\
-             TOKEN=$({program} demo --token)\n\
-             {curl} -H \"Authorization: Bearer $TOKEN\" -H 'Content-Type: application/fhir+json' -H 'X-Correlation-Id: by-hand-1' -d @{folder}/match.json '{base}/Patient/$member-match'\n\
-             {curl} -H \"Authorization: Bearer $TOKEN\" -H 'Content-Type: application/fhir+json' -d @{folder}/no-match.json '{base}/Patient/$member-match'\n\
-             {curl} -H \"Authorization: Bearer $TOKEN\" -H 'Content-Type: application/fhir+json' -d @{folder}/ambiguous.json '{base}/Patient/$member-match'\n\n\
-             PATIENT={}\n\
-             {curl} -H \"Authorization: Bearer $TOKEN\" {base}/Patient/$PATIENT\n\
-             {curl} -H \"Authorization: Bearer $TOKEN\" \"{base}/Patient/$PATIENT/\\$everything\"\n\n\
-             The token lives 300 s and works only with this certificate.\n\
-             showcase.json is a request for the member whose record holds every element that the guides mark mustSupport.\n\n\
-             {program} conformance run --base-url {base} --client {folder}/conformance.toml\n",
-            dev::member(&self.ctx, CLEAN).patient_id,
-        )
+    pub(super) fn request_of(&self, member: &Member, variation: Variation) -> Value {
+        by_hand::request(&self.ctx, member, variation)
     }
 }
 
-/// A fresh token of the demonstration that runs over `folder`, with both scopes.
+/// A new token for the demonstration that runs in `folder`, with both scopes.
 ///
 /// # Errors
-/// [`Fault::PartnerUnreachable`] when none runs.
+/// [`Fault::PartnerUnreachable`] when no demonstration is running.
 pub async fn token(base_url: &str, folder: &Path) -> Result<Secret, Failure> {
     let files = Files::of(folder);
     let peer = PeerClient::new(
@@ -416,7 +336,7 @@ pub async fn token(base_url: &str, folder: &Path) -> Result<Secret, Failure> {
     peer.token(&configuration, &[MATCH_SCOPE, READ_SCOPE], None).await
 }
 
-pub(super) fn expect(reply: &Reply, status: u16) -> Result<(), Failure> {
+pub(super) fn expect(reply: &PeerReply, status: u16) -> Result<(), Failure> {
     if reply.status == status {
         return Ok(());
     }

@@ -118,6 +118,17 @@ impl From<Fault> for Failure {
     }
 }
 
+impl From<causeway_jose::SigningError> for Failure {
+    fn from(error: causeway_jose::SigningError) -> Self {
+        match error {
+            causeway_jose::SigningError::NoPrivateKey => {
+                Failure::new(Fault::InputUnreadable).remedy("Give a private JWK with kid and alg.")
+            }
+            causeway_jose::SigningError::Library(cause) => Failure::new(Fault::Internal).because(cause),
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let row = self.fault.row();

@@ -2,71 +2,10 @@
 //!
 //! Codes are forever: a row may be added, never renumbered or reused. Texts never carry input or member data.
 
-/// How grave an issue is; the FHIR `issue-severity` code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
-    /// The request failed and the caller must change something.
-    Error,
-    /// The server cannot go on with this request.
-    Fatal,
-    /// The request went through, with something to note.
-    Warning,
-}
-
-impl Severity {
-    /// The code of `http://hl7.org/fhir/issue-severity`.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Severity::Error => "error",
-            Severity::Fatal => "fatal",
-            Severity::Warning => "warning",
-        }
-    }
-}
-
-/// What a caller should do about trying again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Retry {
-    /// The same request will fail again.
-    Never,
-    /// Try again after the `Retry-After` of the answer, or with exponential back-off.
-    Backoff,
-    /// Get a fresh token, then try once.
-    FreshToken,
-}
-
-impl Retry {
-    /// The word printed by `causeway faults`.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Retry::Never => "never",
-            Retry::Backoff => "backoff",
-            Retry::FreshToken => "fresh-token",
-        }
-    }
-}
-
-/// One row of the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Row {
-    /// Our stable code, such as `MM-001`.
-    pub code: &'static str,
-    /// The FHIR `issue-type` code.
-    pub issue: &'static str,
-    /// Severity of the issue.
-    pub severity: Severity,
-    /// HTTP status of the answer.
-    pub http: u16,
-    /// Whether trying again can help.
-    pub retry: Retry,
-    /// What happened, in words fit for the caller.
-    pub text: &'static str,
-    /// What the caller can do about it.
-    pub remedy: &'static str,
-}
+use super::row::{ActWithin, FaultOwner, FaultRow, Retry, Severity};
 
 macro_rules! faults {
-    ($($name:ident => ($code:literal, $issue:literal, $severity:ident, $http:literal, $retry:ident, $text:literal, $remedy:literal),)+) => {
+    ($($name:ident => ($code:literal, $issue:literal, $severity:ident, $http:literal, $retry:ident, $owner:ident, $within:ident, $text:literal, $remedy:literal),)+) => {
         /// Something that went wrong, by its row in the table.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Fault {
@@ -78,11 +17,11 @@ macro_rules! faults {
             pub const ALL: &'static [Fault] = &[$(Fault::$name,)+];
 
             /// The row of this fault.
-            pub const fn row(self) -> Row {
+            pub const fn row(self) -> FaultRow {
                 match self {
-                    $(Fault::$name => Row {
+                    $(Fault::$name => FaultRow {
                         code: $code, issue: $issue, severity: Severity::$severity, http: $http,
-                        retry: Retry::$retry, text: $text, remedy: $remedy,
+                        retry: Retry::$retry, owner: FaultOwner::$owner, within: ActWithin::$within, text: $text, remedy: $remedy,
                     },)+
                 }
             }
@@ -91,120 +30,177 @@ macro_rules! faults {
 }
 
 faults! {
+    // name                 code      FHIR issue          severity HTTP retry    owner       act within  what happened, what to do
     // Requests and bodies
-    NotJson             => ("RQ-001", "structure",        Error, 400, Never,   "The body is not well-formed JSON.", "Send one JSON document in UTF-8."),
-    DuplicateKey        => ("RQ-002", "structure",        Error, 400, Never,   "An object has the same property twice.", "Send each property once."),
-    TooDeep             => ("RQ-003", "structure",        Error, 400, Never,   "The body is nested too deeply.", "Send at most 50 levels."),
-    TooLarge            => ("RQ-004", "too-long",         Error, 413, Never,   "The body is larger than this route takes.", "Send a smaller body; the payer's operator knows the limit."),
-    MediaTypeRefused    => ("RQ-005", "not-supported",    Error, 415, Never,   "The media type of the body is not supported here.", "Send application/fhir+json."),
-    NotAcceptable       => ("RQ-006", "not-supported",    Error, 406, Never,   "None of the accepted media types can be served.", "Accept application/fhir+json."),
-    ResourceInvalid     => ("RQ-007", "structure",        Error, 400, Never,   "The resource is not valid FHIR R4.", "Correct the element named in expression."),
-    ParameterInvalid    => ("RQ-008", "value",            Error, 400, Never,   "A request parameter has a value that cannot be used.", "Correct the parameter named in expression."),
-    ParameterUnknown    => ("RQ-009", "not-supported",    Error, 400, Never,   "A request parameter is not supported.", "Leave it out, or see the CapabilityStatement for what is supported."),
-    RouteUnknown        => ("RQ-010", "not-supported",    Error, 404, Never,   "There is nothing at this address.", "See the CapabilityStatement for what is served."),
-    MethodRefused       => ("RQ-011", "not-supported",    Error, 405, Never,   "This method is not allowed here.", "Use a method named in the Allow header."),
-    EmptyValue          => ("RQ-012", "structure",        Error, 400, Never,   "FHIR forbids empty arrays, objects, strings and misplaced nulls.", "Leave the element out instead."),
-    NotUtf8             => ("RQ-013", "structure",        Error, 400, Never,   "The body is not UTF-8.", "Encode the body as UTF-8 without a byte order mark."),
-    EncodingRefused     => ("RQ-014", "not-supported",    Error, 415, Never,   "Encoded bodies are not taken.", "Send the body without Content-Encoding."),
-    NotFound            => ("RQ-015", "not-found",        Error, 404, Never,   "There is no such resource for this caller.", "Check the id; a member becomes readable after a successful $member-match."),
-    RequestTimeout      => ("RQ-016", "timeout",          Error, 408, Backoff, "The request did not arrive in time.", "Send the whole request promptly."),
-    PreconditionFailed  => ("RQ-017", "conflict",         Error, 412, Never,   "The resource is not in the version that was asked for.", "Read it again without If-Match or If-Unmodified-Since."),
-    HeadTooLarge        => ("RQ-018", "too-long",         Error, 431, Never,   "The request's address and headers are too long.", "Send less in them; put search parameters into the body of a POST _search."),
-    OperationNotServed  => ("RQ-030", "not-supported",    Error, 404, Never,   "This operation is not served here.", "Use an operation that rest.resource.operation of the CapabilityStatement names."),
-    TypeNotServed       => ("RQ-031", "not-supported",    Error, 404, Never,   "Resources of this type are not served here.", "Ask for a type that rest.resource of the CapabilityStatement names."),
+    NotJson             => ("RQ-001", "structure",       Error, 400, Never,     Caller,     NextTry, "The body is not well-formed JSON.", "Send one JSON document in UTF-8."),
+    DuplicateKey        => ("RQ-002", "structure",       Error, 400, Never,     Caller,     NextTry, "An object has the same property twice.", "Send each property once."),
+    TooDeep             => ("RQ-003", "structure",       Error, 400, Never,     Caller,     NextTry, "The body is nested too deeply.", "Send at most 50 levels of nesting."),
+    TooLarge            => ("RQ-004", "too-long",        Error, 413, Never,     Caller,     NextTry, "The body is larger than this address accepts.", "Send a smaller body, or ask the payer's operator for the limit."),
+    MediaTypeRefused    => ("RQ-005", "not-supported",   Error, 415, Never,     Caller,     NextTry, "This address does not accept the media type of the body.", "Send application/fhir+json."),
+    NotAcceptable       => ("RQ-006", "not-supported",   Error, 406, Never,     Caller,     NextTry, "The server has none of the media types that the request accepts.", "Accept application/fhir+json."),
+    ResourceInvalid     => ("RQ-007", "structure",       Error, 400, Never,     Caller,     NextTry, "The resource is not valid FHIR R4.", "Correct the element that expression names."),
+    ParameterInvalid    => ("RQ-008", "value",           Error, 400, Never,     Caller,     NextTry, "A request parameter has a value that the server cannot use.", "Correct the parameter that expression names."),
+    ParameterUnknown    => ("RQ-009", "not-supported",   Error, 400, Never,     Caller,     NextTry, "The server does not support a request parameter.", "Leave the parameter out. The CapabilityStatement names those that are supported."),
+    RouteUnknown        => ("RQ-010", "not-supported",   Error, 404, Never,     Caller,     NextTry, "Nothing is served at this address.", "Use an address that the CapabilityStatement names."),
+    MethodRefused       => ("RQ-011", "not-supported",   Error, 405, Never,     Caller,     NextTry, "This address does not allow the method.", "Use a method that the Allow header names."),
+    EmptyValue          => ("RQ-012", "structure",       Error, 400, Never,     Caller,     NextTry, "FHIR forbids empty arrays, empty objects, empty strings and misplaced nulls.", "Leave the element out."),
+    NotUtf8             => ("RQ-013", "structure",       Error, 400, Never,     Caller,     NextTry, "The body is not UTF-8.", "Encode the body as UTF-8 without a byte order mark."),
+    EncodingRefused     => ("RQ-014", "not-supported",   Error, 415, Never,     Caller,     NextTry, "The server does not accept encoded bodies.", "Send the body without Content-Encoding."),
+    NotFound            => ("RQ-015", "not-found",       Error, 404, Never,     Caller,     NextTry, "There is no such resource for this caller.", "Check the id; a member becomes readable after a successful $member-match."),
+    RequestTimeout      => ("RQ-016", "timeout",         Error, 408, Backoff,   Caller,     NextTry, "The request did not arrive in time.", "Send the whole request without a pause, then try again."),
+    PreconditionFailed  => ("RQ-017", "conflict",        Error, 412, Never,     Caller,     NextTry, "The resource does not have the version that the request asks for.", "Read the resource again without If-Match and If-Unmodified-Since."),
+    HeadTooLarge        => ("RQ-018", "too-long",        Error, 431, Never,     Caller,     NextTry, "The address and the headers of the request are too long.", "Shorten them. Put search parameters into the body of a POST _search."),
+    OperationNotServed  => ("RQ-030", "not-supported",   Error, 404, Never,     Caller,     NextTry, "This operation is not served here.", "Use an operation that rest.resource.operation of the CapabilityStatement names."),
+    TypeNotServed       => ("RQ-031", "not-supported",   Error, 404, Never,     Caller,     NextTry, "Resources of this type are not served here.", "Ask for a type that rest.resource of the CapabilityStatement names."),
     // Idempotency
-    IdempotencyKeyBad   => ("ID-001", "value",            Error, 400, Never,   "The Idempotency-Key header cannot be used.", "Send one key of 1 to 255 visible ASCII characters."),
-    IdempotencyKeyReused=> ("ID-002", "business-rule",    Error, 422, Never,   "This Idempotency-Key was used for another request.", "Use a new key for a new request."),
-    IdempotencyRunning  => ("ID-003", "conflict",         Error, 409, Backoff, "The first request with this Idempotency-Key is still running.", "Try again after Retry-After."),
+    IdempotencyKeyBad   => ("ID-001", "value",           Error, 400, Never,     Caller,     NextTry, "The server cannot use the Idempotency-Key header.", "Send one key of 1 to 255 visible ASCII characters."),
+    IdempotencyKeyReused => ("ID-002", "business-rule",   Error, 422, Never,     Caller,     NextTry, "This Idempotency-Key was used for another request.", "Use a new key for a new request."),
+    IdempotencyRunning  => ("ID-003", "conflict",        Error, 409, Backoff,   Caller,     NextTry, "The first request with this Idempotency-Key is still running.", "Wait as long as Retry-After says, then try again."),
     // Security
-    TokenMissing        => ("SE-001", "login",            Error, 401, FreshToken, "A bearer token is needed.", "Get a token from the token endpoint named in /.well-known/smart-configuration."),
-    TokenInvalid        => ("SE-002", "login",            Error, 401, FreshToken, "The access token is not valid.", "Get a new token; a bound token works only with the certificate it was issued to."),
-    ScopeMissing        => ("SE-003", "forbidden",        Error, 403, Never,   "The token's scope does not cover this request.", "Ask for a token with the scope this interaction needs."),
-    CertificateNeeded   => ("SE-004", "security",         Error, 401, Never,   "This partner must present its client certificate.", "Connect with the certificate that is registered for this partner."),
-    CertificateUnknown  => ("SE-005", "security",         Error, 401, Never,   "The client certificate is not registered.", "Ask the payer's operator to register the URI name of the certificate."),
-    PartnerSuspended    => ("SE-006", "forbidden",        Error, 403, Never,   "This partner is suspended.", "Contact the payer's operator."),
-    RoleMissing         => ("SE-007", "forbidden",        Error, 403, Never,   "The operator token's role does not allow this.", "Use a token of a role that does; see the documentation of /ops/v1."),
+    TokenMissing        => ("SE-001", "login",           Error, 401, FreshToken,Caller,     NextTry, "A bearer token is needed.", "Get a token from the token endpoint named in /.well-known/smart-configuration."),
+    TokenInvalid        => ("SE-002", "login",           Error, 401, FreshToken,Caller,     NextTry, "The access token is not valid.", "Get a new token. A bound token works only with the certificate with which you asked for it."),
+    ScopeMissing        => ("SE-003", "forbidden",       Error, 403, Never,     Caller,     NextTry, "The token's scope does not cover this request.", "Ask for a token with the scope this interaction needs."),
+    CertificateNeeded   => ("SE-004", "security",        Error, 401, Never,     Caller,     NextTry, "This partner must present its client certificate.", "Connect with the certificate that is registered for this partner."),
+    CertificateUnknown  => ("SE-005", "security",        Error, 401, Never,     Caller,     NextTry, "The client certificate is not registered.", "Connect with the registered certificate, or ask the payer's operator to register the URI name of this one."),
+    PartnerSuspended    => ("SE-006", "forbidden",       Error, 403, Never,     Operator,   Day,     "This partner is suspended.", "Contact the payer's operator."),
+    FormForeign         => ("SE-008", "forbidden",       Error, 403, Never,     Caller,     NextTry, "The form was not sent from a page of this server.", "Open the page again in the same browser, and send the form from there."),
+    RoleMissing         => ("SE-007", "forbidden",       Error, 403, Never,     Caller,     NextTry, "The role of the operator token does not allow this.", "Use a token of a role that may do this; docs/operations.md names the roles."),
     // OAuth (answered as RFC 6749 JSON)
-    OauthRequest        => ("OA-001", "invalid",          Error, 400, Never,   "The token request is malformed.", "Send each form field once, as application/x-www-form-urlencoded."),
-    OauthClient         => ("OA-002", "login",            Error, 401, Never,   "The client could not be authenticated.", "Sign a fresh assertion with a registered key: iss and sub the client_id, aud the token endpoint, exp at most 300 s ahead, a new jti."),
-    OauthGrantType      => ("OA-003", "not-supported",    Error, 400, Never,   "Only client_credentials is granted here.", "Send grant_type=client_credentials."),
-    OauthScope          => ("OA-004", "forbidden",        Error, 400, Never,   "None of the requested scopes can be granted.", "Ask for scopes registered for this client."),
-    OauthTarget         => ("OA-005", "not-found",        Error, 400, Never,   "The patient of the token request is not granted to this client.", "Match the member first."),
-    OauthThrottled      => ("OA-020", "throttled",        Error, 429, Backoff, "Too many requests of this client to the OAuth endpoints failed.", "Wait for Retry-After; then correct what the failed answers named."),
+    OauthRequest        => ("OA-001", "invalid",         Error, 400, Never,     Caller,     NextTry, "The token request is malformed.", "Send each form field once, as application/x-www-form-urlencoded."),
+    OauthClient         => ("OA-002", "login",           Error, 401, Never,     Caller,     NextTry, "The client could not be authenticated.", "Sign a new assertion with a registered key. Set iss and sub to the client_id, aud to the address of the token endpoint, exp at most 300 s ahead, and jti to a new id."),
+    OauthGrantType      => ("OA-003", "not-supported",   Error, 400, Never,     Caller,     NextTry, "The server grants client_credentials only.", "Send grant_type=client_credentials."),
+    OauthScope          => ("OA-004", "forbidden",       Error, 400, Never,     Caller,     NextTry, "The server can grant none of the requested scopes.", "Ask for scopes that are registered for this client."),
+    OauthTarget         => ("OA-005", "not-found",       Error, 400, Never,     Caller,     NextTry, "The client has no grant for the patient of the token request.", "Match the member first, with $member-match."),
+    OauthThrottled      => ("OA-020", "throttled",       Error, 429, Backoff,   Caller,     NextTry, "Too many requests of this client to the OAuth endpoints failed.", "Wait for Retry-After; then correct what the failed answers named."),
     // Member match
-    MatchInvalid        => ("MM-001", "invariant",        Error, 422, Never,   "The member match request breaks its profile.", "Correct the element named in expression; see HRex member-match."),
-    MatchParameterMissing => ("MM-002", "required",       Error, 422, Never,   "A required parameter is missing.", "Send MemberPatient, CoverageToMatch and Consent, each once."),
-    MatchParameterUnknown => ("MM-003", "not-supported",  Error, 422, Never,   "A parameter is unknown or sent twice.", "Send only MemberPatient, CoverageToMatch, CoverageToLink and Consent, each at most once."),
-    MatchReference      => ("MM-004", "value",            Error, 422, Never,   "A reference does not resolve to the MemberPatient of the request.", "Refer to it as Patient/<id> with the id of MemberPatient."),
-    NoUniqueMember      => ("MM-005", "not-found",        Error, 422, Never,   "No unique member could be matched.", "Check the demographics and the coverage identifiers, and send all that are known."),
-    MatchLocked         => ("MM-006", "throttled",        Error, 429, Backoff, "Too many member matches failed.", "Wait, and contact the payer's operator."),
+    MatchInvalid        => ("MM-001", "invariant",       Error, 422, Never,     Caller,     NextTry, "The member match request does not conform to its profile.", "Correct the element that expression names. The profile is HRex member-match."),
+    MatchParameterMissing => ("MM-002", "required",        Error, 422, Never,     Caller,     NextTry, "A required parameter is missing.", "Send MemberPatient, CoverageToMatch and Consent, each once."),
+    MatchParameterUnknown => ("MM-003", "not-supported",   Error, 422, Never,     Caller,     NextTry, "A parameter is unknown or sent twice.", "Send only MemberPatient, CoverageToMatch, CoverageToLink and Consent, each at most once."),
+    MatchReference      => ("MM-004", "value",           Error, 422, Never,     Caller,     NextTry, "A reference does not resolve to the MemberPatient of the request.", "Refer to it as Patient/<id> with the id of MemberPatient."),
+    NoUniqueMember      => ("MM-005", "not-found",       Error, 422, Never,     Caller,     NextTry, "No unique member could be matched.", "Check the demographics and the coverage identifiers, and send all that are known."),
+    MatchLocked         => ("MM-006", "throttled",       Error, 429, Backoff,   Operator,   Hour,    "Too many member matches failed.", "Wait, and contact the payer's operator."),
     // Reviews and identity links (operators only)
-    ReviewUnknown       => ("RV-001", "not-found",        Error, 404, Never,   "There is no such review.", "See `causeway review list`."),
-    ReviewMoved         => ("RV-002", "conflict",         Error, 409, Never,   "The review does not stand so that this could be done.", "Look at it again: it was decided or changed meanwhile."),
-    ReviewSecondNeeded  => ("RV-003", "business-rule",    Error, 409, Never,   "Another operator has to decide this.", "Have somebody else look at it who did not propose it."),
-    LinkUnknown         => ("LK-001", "not-found",        Error, 404, Never,   "There is no such identity link, step or member.", "See `causeway link list`."),
-    LinkMoveRefused     => ("LK-002", "conflict",         Error, 409, Never,   "The identity link cannot make this move.", "See `causeway link list` for how it stands."),
+    ReviewUnknown       => ("RV-001", "not-found",       Error, 404, Never,     Reviewer,   NextTry, "There is no such review.", "Find its id with `causeway review list`."),
+    ReviewMoved         => ("RV-002", "conflict",        Error, 409, Never,     Reviewer,   NextTry, "The review is in a state that does not allow this.", "Look at the review again: someone decided or changed it in the meantime."),
+    ReviewSecondNeeded  => ("RV-003", "business-rule",   Error, 409, Never,     Reviewer,   Day,     "A second person must decide this.", "Ask a person who did not propose this decision to look at it and decide."),
+    LinkUnknown         => ("LK-001", "not-found",       Error, 404, Never,     Reviewer,   NextTry, "There is no such identity link, step or member.", "Find its id with `causeway link list`."),
+    LinkMoveRefused     => ("LK-002", "conflict",        Error, 409, Never,     Reviewer,   NextTry, "The identity link is in a state that does not allow this.", "See the state of the link with `causeway link list`."),
     // Consent
-    ConsentNotHonoured  => ("CO-001", "suppressed",       Error, 422, Never,   "The member was matched, but the consent cannot be honoured.", "Ask the member for a new consent; what is wrong with a consent by itself is told by a fault of its own."),
+    ConsentNotHonoured  => ("CO-001", "suppressed",      Error, 422, Never,     Caller,     NextTry, "The member was matched, but the payer cannot honor the consent.", "Ask the member for a new consent. The reason is in the payer's records, not in the form of the consent."),
     // Consent, judged by the request, the caller and the clock alone, before anybody is looked up
-    ConsentPatient      => ("CO-010", "business-rule",    Error, 422, Never,   "The consent is about somebody else than the MemberPatient.", "Let Consent.patient refer to the MemberPatient of the request."),
-    ConsentGrantor      => ("CO-011", "business-rule",    Error, 422, Never,   "The consent was not given by the member or a representative.", "Let Consent.performer refer to the MemberPatient, or to an actor of the consent in a role such as HPOWATT."),
-    ConsentRecipient    => ("CO-012", "business-rule",    Error, 422, Never,   "The consent does not name the caller as recipient.", "Add an actor in the role IRCP with the NPI under which you are registered here."),
-    ConsentSource       => ("CO-013", "business-rule",    Error, 422, Never,   "The consent does not name this payer as the one who may disclose.", "Add an actor in the role performer with this payer's NPI."),
-    ConsentInactive     => ("CO-014", "business-rule",    Error, 422, Never,   "The consent is not active.", "Send a consent whose status is active."),
-    ConsentKind         => ("CO-015", "business-rule",    Error, 422, Never,   "The consent is no privacy consent for disclosure.", "Use the scope patient-privacy and the category IDSCL."),
-    ConsentAction       => ("CO-016", "business-rule",    Error, 422, Never,   "The consent does not permit disclosure.", "Use provision.type permit and the one action disclose."),
-    ConsentFiltered     => ("CO-017", "business-rule",    Error, 422, Never,   "The consent has filters that HRex does not allow.", "Leave out securityLabel, purpose, class, code, dataPeriod, data and nested provisions."),
-    ConsentPolicy       => ("CO-018", "business-rule",    Error, 422, Never,   "The consent does not carry one policy that is supported.", "Send exactly one policy: HRex's #regular or #sensitive."),
-    ConsentPeriod       => ("CO-019", "business-rule",    Error, 422, Never,   "The consent's period does not hold now.", "Send a consent whose provision.period has begun and has not ended."),
-    ConsentUnknown      => ("CO-020", "not-found",        Error, 404, Never,   "There is no such consent on record.", "Find its id by partner or member: `causeway consent list`, or GET /ops/v1/consents."),
-    GrantUnknown        => ("CO-021", "not-found",        Error, 404, Never,   "There is no such grant.", "Find its id by partner or member: `causeway grant list`, or GET /ops/v1/grants."),
+    ConsentPatient      => ("CO-010", "business-rule",   Error, 422, Never,     Caller,     NextTry, "The consent is about another person than the MemberPatient.", "Make Consent.patient refer to the MemberPatient of the request."),
+    ConsentGrantor      => ("CO-011", "business-rule",   Error, 422, Never,     Caller,     NextTry, "The consent was not given by the member or a representative.", "Let Consent.performer refer to the MemberPatient, or to an actor of the consent in a role such as HPOWATT."),
+    ConsentRecipient    => ("CO-012", "business-rule",   Error, 422, Never,     Caller,     NextTry, "The consent does not name the caller as recipient.", "Add an actor in the role IRCP with the NPI under which you are registered here."),
+    ConsentSource       => ("CO-013", "business-rule",   Error, 422, Never,     Caller,     NextTry, "The consent does not name this payer as the one who may disclose.", "Add an actor in the role performer with this payer's NPI."),
+    ConsentInactive     => ("CO-014", "business-rule",   Error, 422, Never,     Caller,     NextTry, "The consent is not active.", "Send a consent whose status is active."),
+    ConsentKind         => ("CO-015", "business-rule",   Error, 422, Never,     Caller,     NextTry, "The consent is not a privacy consent for disclosure.", "Use the scope patient-privacy and the category IDSCL."),
+    ConsentAction       => ("CO-016", "business-rule",   Error, 422, Never,     Caller,     NextTry, "The consent does not permit disclosure.", "Use provision.type permit and the one action disclose."),
+    ConsentFiltered     => ("CO-017", "business-rule",   Error, 422, Never,     Caller,     NextTry, "The consent has filters that HRex does not allow.", "Leave out securityLabel, purpose, class, code, dataPeriod, data and nested provisions."),
+    ConsentPolicy       => ("CO-018", "business-rule",   Error, 422, Never,     Caller,     NextTry, "The consent does not have exactly one policy that is supported.", "Send exactly one policy: HRex's #regular or #sensitive."),
+    ConsentPeriod       => ("CO-019", "business-rule",   Error, 422, Never,     Caller,     NextTry, "The consent is not in force at this time.", "Send a consent whose provision.period has begun and has not ended."),
+    ConsentUnknown      => ("CO-020", "not-found",       Error, 404, Never,     Caller,     NextTry, "There is no such consent on record.", "Find its id by partner or member with `causeway consent list`, or GET /ops/v1/consents."),
+    GrantUnknown        => ("CO-021", "not-found",       Error, 404, Never,     Caller,     NextTry, "There is no such grant.", "Find its id by partner or member with `causeway grant list`, or GET /ops/v1/grants."),
     // What is on record (operators only)
-    MemberUnknown       => ("AU-001", "not-found",        Error, 404, Never,   "There is no such member.", "Give the Patient's id as Patient/<id>, or the member number in the body of a _search."),
-    MemberNumberShared  => ("AU-002", "multiple-matches", Error, 409, Never,   "Several members have this number.", "Ask for each of them by the id of its Patient."),
-    TraceUnknown        => ("AU-003", "not-found",        Error, 404, Never,   "Nothing is on record under this id.", "Give a correlation id, or the id of a request, decision, grant, consent or review; refusals that are only counted show when their minute is over."),
+    MemberUnknown       => ("AU-001", "not-found",       Error, 404, Never,     Caller,     NextTry, "There is no such member.", "Give the id of the Patient as Patient/<id>, or the member number in the body of a _search."),
+    MemberNumberShared  => ("AU-002", "multiple-matches",Error, 409, Never,     Caller,     NextTry, "Several members have this number.", "Ask for each of these members by the id of the Patient."),
+    TraceUnknown        => ("AU-003", "not-found",       Error, 404, Never,     Caller,     NextTry, "Nothing is on record under this id.", "Give a correlation id, or the id of a request, decision, grant, consent or review. Refusals that are only counted are on record after a minute."),
     // Store and server
-    Overloaded          => ("SV-001", "throttled",        Error, 503, Backoff, "The server is at its limit.", "Try again after Retry-After."),
-    StoreUnavailable    => ("SV-002", "no-store",         Error, 503, Backoff, "The store cannot be reached.", "Try again after Retry-After."),
-    StoreDamaged        => ("SV-003", "exception",        Fatal, 500, Never,   "The store does not hold what it should.", "Contact the payer's operator with the X-Request-Id."),
-    Internal            => ("SV-004", "exception",        Fatal, 500, Never,   "Something went wrong inside the server.", "Contact the payer's operator with the X-Request-Id."),
-    AuditUnavailable    => ("SV-005", "no-store",         Error, 503, Backoff, "The disclosure could not be recorded, so nothing was disclosed.", "Try again after Retry-After."),
-    RateLimited         => ("SV-006", "throttled",        Error, 429, Backoff, "This partner is over its limit.", "Try again after Retry-After."),
-    AddressLimited      => ("SV-007", "throttled",        Error, 429, Backoff, "Clients at this address that have not shown who they are ask too much.", "Try again after Retry-After; a connection with a partner's certificate or token has places of its own."),
-    NoRoom              => ("SV-009", "no-store",         Error, 503, Backoff, "The store has no room left.", "Try again after Retry-After."),
-    SchemaBehind        => ("SV-013", "no-store",         Error, 503, Never,   "The store's schema is behind this program, and this role may not change it.", "Run `causeway migrate` with the role that owns the tables."),
-    SchemaNewer         => ("SV-014", "no-store",         Error, 503, Never,   "The store was written by a newer version of this program.", "Run that version, or a newer one."),
-    StoreUnfit          => ("SV-015", "no-store",         Error, 503, Never,   "The database cannot serve as the store.", "Correct what is named; docs/operations.md says what a store needs."),
-    StoreReadOnly       => ("SV-016", "no-store",         Error, 503, Never,   "The store takes no writes.", "Let store.url name a store that takes writes; commands that only read work on this one."),
-    StoreUnsafe         => ("SV-011", "no-store",         Error, 503, Backoff, "The store takes no writes at present.", "Try again after Retry-After."),
-    StoreSlow           => ("SV-012", "timeout",          Error, 503, Backoff, "The store did not answer in time.", "Try again after Retry-After."),
+    Overloaded          => ("SV-001", "throttled",       Error, 503, Backoff,   Operator,   Hour,    "The server is too busy to answer this request.", "Wait as long as Retry-After says, then try again."),
+    StoreUnavailable    => ("SV-002", "no-store",        Error, 503, Backoff,   Operator,   Now,     "The store cannot be reached.", "Wait as long as Retry-After says, then try again."),
+    StoreDamaged        => ("SV-003", "exception",       Fatal, 500, Never,     Operator,   Now,     "The store is damaged or incomplete.", "Tell the payer's operator the X-Request-Id."),
+    Internal            => ("SV-004", "exception",       Fatal, 500, Never,     Maintainer, Day,     "The server failed because of an error in its program.", "Tell the payer's operator the X-Request-Id."),
+    AuditUnavailable    => ("SV-005", "no-store",        Error, 503, Backoff,   Operator,   Now,     "The disclosure could not be recorded, so nothing was disclosed.", "Wait as long as Retry-After says, then try again."),
+    RateLimited         => ("SV-006", "throttled",       Error, 429, Backoff,   Caller,     NextTry, "The partner sends more than its limit allows.", "Wait as long as Retry-After says, then try again."),
+    AddressLimited      => ("SV-007", "throttled",       Error, 429, Backoff,   Caller,     NextTry, "Unknown clients at this address send more than their limit allows.", "Wait as long as Retry-After says, then try again. A connection with a partner's certificate or token has a limit of its own."),
+    NoRoom              => ("SV-009", "no-store",        Error, 503, Backoff,   Operator,   Now,     "The store has no room left.", "Wait as long as Retry-After says, then try again."),
+    SchemaBehind        => ("SV-013", "no-store",        Error, 503, Never,     Operator,   Now,     "The schema of the store is older than this program, and this database role may not change it.", "Run `causeway migrate` with the role that owns the tables."),
+    SchemaNewer         => ("SV-014", "no-store",        Error, 503, Never,     Operator,   Now,     "A newer version of this program wrote the store.", "Run that version, or a newer one."),
+    StoreUnfit          => ("SV-015", "no-store",        Error, 503, Never,     Operator,   Now,     "The database cannot serve as the store.", "Correct what the message names; docs/operators/postgresql.md says what a store needs."),
+    StoreReadOnly       => ("SV-016", "no-store",        Error, 503, Never,     Operator,   Now,     "The store is read-only.", "Set store.url to a store that accepts writes. Commands that only read work on this one."),
+    StoreUnsafe         => ("SV-011", "no-store",        Error, 503, Backoff,   Operator,   Now,     "The store accepts no writes at present.", "Wait as long as Retry-After says, then try again."),
+    StoreSlow           => ("SV-012", "timeout",         Error, 503, Backoff,   Operator,   Hour,    "The store did not answer in time.", "Wait as long as Retry-After says, then try again."),
     // Commands and operation
-    ConfigInvalid       => ("OP-001", "value",            Error, 500, Never,   "The configuration cannot be used.", "Correct the key that is named."),
-    StoreBusy           => ("OP-002", "lock-error",       Error, 503, Backoff, "Another process holds the store.", "Use the running server's commands, or stop it first."),
-    InputUnreadable     => ("OP-003", "structure",        Error, 400, Never,   "An input could not be read.", "Check the path and its permissions."),
-    PartnerInvalid      => ("OP-004", "value",            Error, 400, Never,   "The partner's registration cannot be used.", "Correct the field that is named."),
-    PartnerUnknown      => ("OP-005", "not-found",        Error, 404, Never,   "There is no such partner.", "See `causeway partner list`."),
-    DurabilityUnsafe    => ("OP-006", "business-rule",    Error, 503, Never,   "The store's durability settings would lose acknowledged work.", "Correct the setting that is named; `causeway durability` shows all."),
-    PolicyInvalid       => ("PO-001", "value",            Error, 400, Never,   "The policy cannot be used.", "Correct what is named."),
-    PolicyUnknown       => ("PO-002", "not-found",        Error, 404, Never,   "There is no such policy version, or several.", "See `causeway policy list`, and give more of the id."),
+    ConfigInvalid       => ("OP-001", "value",           Error, 500, Never,     Operator,   NextTry, "The configuration cannot be used.", "Correct the key that the message names."),
+    StoreBusy           => ("OP-002", "lock-error",      Error, 503, Backoff,   Operator,   NextTry, "Another process holds the store.", "Use the running server's commands, or stop it first."),
+    InputUnreadable     => ("OP-003", "structure",       Error, 400, Never,     Operator,   NextTry, "The program could not read an input.", "Check the path and its permissions."),
+    PartnerInvalid      => ("OP-004", "value",           Error, 400, Never,     Operator,   NextTry, "The partner's registration cannot be used.", "Correct the field that the message names."),
+    PartnerUnknown      => ("OP-005", "not-found",       Error, 404, Never,     Operator,   NextTry, "There is no such partner.", "Find its id with `causeway partner list`."),
+    DurabilityUnsafe    => ("OP-006", "business-rule",   Error, 503, Never,     Operator,   Now,     "With these durability settings the store could lose work that was acknowledged.", "Correct the setting that the message names; `causeway durability` shows all of them."),
+    OperatorTokenUnknown => ("OP-007", "not-found",       Error, 404, Never,     Operator,   NextTry, "There is no such operator token.", "Find it with `causeway operator list`. A token that ended or was revoked is not in the list."),
+    StoreMissing        => ("OP-008", "not-found",       Error, 404, Never,     Operator,   NextTry, "There is no store yet, and a command that only reads makes none.", "Correct store.url (or DATABASE_URL), or make a store with `causeway migrate`."),
+    PolicyInvalid       => ("PO-001", "value",           Error, 400, Never,     Operator,   NextTry, "The policy cannot be used.", "Correct what the message names."),
+    PolicyUnknown       => ("PO-002", "not-found",       Error, 404, Never,     Operator,   NextTry, "No policy version has this id, or several have it.", "Find the id with `causeway policy list`, and give more of it."),
+    // Background work
+    JobUnknown          => ("JB-001", "not-found",       Error, 404, Never,     Operator,   NextTry, "There is no such job.", "Find its id with `causeway jobs list`. A job that is done is not in the list."),
+    JobNotParked        => ("JB-002", "conflict",        Error, 409, Never,     Operator,   NextTry, "The job is not parked.", "Leave the job alone: it runs, or waits for its time. `causeway jobs list` shows its state."),
+    LeaseLost           => ("JB-003", "conflict",        Error, 409, Never,     Nobody,     Never,   "The worker lost its lease of the job.", "Do nothing: another worker has the job."),
     // Import
-    ReferenceUnresolved => ("IM-001", "not-found",        Error, 422, Never,   "A reference that decides the member does not resolve.", "Import the resource it names first, or in the same run."),
-    TypeUnsupported     => ("IM-002", "not-supported",    Error, 422, Never,   "This resource type is not kept here.", "Leave it out."),
-    ValueInvalid        => ("IM-003", "value",            Error, 422, Never,   "An element has a value that its type does not allow.", "Correct the element named in expression."),
-    ElementUnknown      => ("IM-010", "structure",        Error, 422, Never,   "R4 has no such element here.", "Leave it out, or send it as an extension."),
-    ElementShape        => ("IM-011", "structure",        Error, 422, Never,   "An element is not of the JSON shape that R4 gives it.", "Correct the element named in expression."),
-    CodeUnknown         => ("IM-012", "code-invalid",     Error, 422, Never,   "A code is not of the value set that R4 requires.", "Use a code of the value set."),
-    ElementMissing      => ("IM-013", "required",         Error, 422, Never,   "An element that R4 requires is missing.", "Send the element."),
-    ChoiceConflict      => ("IM-014", "structure",        Error, 422, Never,   "Of elements that exclude each other, both or none is there.", "Send exactly one of them."),
-    NotStorable         => ("IM-015", "processing",       Error, 422, Never,   "The store cannot hold a value of this resource.", "Shorten or leave out the value that no database takes."),
-    JudgementFailed     => ("IM-016", "exception",        Error, 500, Never,   "The resource could not be judged: a fault of the program.", "Import the rest; tell the maintainers the type and the place of this one."),
-    RecordFull          => ("IM-017", "too-long",         Error, 422, Never,   "The record has no room for another resource.", "Leave it out."),
-    SourceBaseConflict  => ("IM-020", "duplicate",        Error, 422, Never,   "The same type and id come from two servers.", "Give one of them an id prefix: --source-base URL=PREFIX."),
-    BinaryOfSeveral     => ("IM-021", "conflict",         Error, 422, Never,   "Resources of several members name this Binary.", "Give each member a Binary of its own."),
-    DeletedAtSource     => ("IM-022", "deleted",          Error, 422, Never,   "The history that holds this says that it was deleted.", "Nothing: an import deletes nothing, and does not bring it back."),
-    PartnerUnreachable  => ("PA-001", "transient",        Error, 503, Backoff, "The other payer cannot be reached.", "Try again later."),
-    PartnerAnswer       => ("PA-002", "processing",       Error, 502, Never,   "The other payer's answer cannot be used.", "Contact the other payer with the correlation id."),
-    AnswerTooLong       => ("PA-003", "timeout",          Error, 408, Never,   "The partner did not read an answer in the time that it has.", "Let it read faster, or ask for pages with _count; limits.answer_seconds is the time."),
+    ReferenceUnresolved => ("IM-001", "not-found",       Error, 422, Never,     Operator,   Day,     "A reference that decides whose record this is does not resolve.", "Import the resource it names first, or in the same run."),
+    TypeUnsupported     => ("IM-002", "not-supported",   Error, 422, Never,     Operator,   NextTry, "The server does not keep resources of this type.", "Leave the resource out."),
+    ValueInvalid        => ("IM-003", "value",           Error, 422, Never,     Operator,   Day,     "An element has a value that its type does not allow.", "Correct the element that expression names."),
+    ElementUnknown      => ("IM-010", "structure",       Error, 422, Never,     Operator,   Day,     "R4 has no such element here.", "Leave the element out, or send it as an extension."),
+    ElementShape        => ("IM-011", "structure",       Error, 422, Never,     Operator,   Day,     "An element does not have the JSON form that R4 gives it.", "Correct the element that expression names."),
+    CodeUnknown         => ("IM-012", "code-invalid",    Error, 422, Never,     Operator,   Day,     "A code is not in the value set that R4 requires.", "Use a code of that value set."),
+    ElementMissing      => ("IM-013", "required",        Error, 422, Never,     Operator,   Day,     "An element that R4 requires is missing.", "Add the element."),
+    ChoiceConflict      => ("IM-014", "structure",       Error, 422, Never,     Operator,   Day,     "Two elements that exclude each other are both there, or both missing.", "Send exactly one of them."),
+    NotStorable         => ("IM-015", "processing",      Error, 422, Never,     Operator,   Day,     "The store cannot hold a value of this resource.", "Shorten the value that the database cannot hold, or leave it out."),
+    JudgementFailed     => ("IM-016", "exception",       Error, 500, Never,     Maintainer, Day,     "The program failed while it checked the resource.", "Import the rest. Tell the maintainers the type of the resource and its place in the file."),
+    RecordFull          => ("IM-017", "too-long",        Error, 422, Never,     Operator,   Day,     "The record of the member is full.", "Leave the resource out."),
+    SourceBaseConflict  => ("IM-020", "duplicate",       Error, 422, Never,     Operator,   Day,     "Two servers use the same type and id.", "Give the resources of one of them an id prefix: --source-base URL=PREFIX."),
+    BinaryOfSeveral     => ("IM-021", "conflict",        Error, 422, Never,     Operator,   Day,     "Resources of several members name this Binary.", "Give each member a Binary of its own."),
+    DeletedAtSource     => ("IM-022", "deleted",         Error, 422, Never,     Nobody,     Never,   "The history of this resource says that it was deleted.", "Do nothing: an import deletes nothing, and does not bring back what was deleted."),
+    PartnerUnreachable  => ("PA-001", "transient",       Error, 503, Backoff,   Operator,   Hour,    "The other payer cannot be reached.", "Try again later."),
+    PartnerAnswer       => ("PA-002", "processing",      Error, 502, Never,     Operator,   Day,     "The server cannot use the answer of the other payer.", "Contact the other payer with the correlation id."),
+    AnswerTooLong       => ("PA-003", "timeout",         Error, 408, Never,     Caller,     NextTry, "The partner read an answer too slowly.", "Read answers faster, or ask for pages with _count. limits.answer_seconds is the longest time."),
+    // Exchanges
+    ExchangeUnknown => ("EX-001", "not-found", Error, 404, Never, Operator, NextTry, "There is no such exchange.", "See `causeway exchange list`."),
+    ExchangeMoveRefused => ("EX-002", "conflict", Error, 409, Never, Operator, NextTry, "The exchange cannot make this move.", "Look at it again with `causeway exchange show`: `causeway states` has the allowed moves."),
+    EnrolmentInvalid => ("EX-003", "value", Error, 422, Never, Operator, NextTry, "The enrollment cannot be used.", "Correct the field named in expression."),
+    OptInMissing => ("EX-004", "business-rule", Error, 422, Never, Operator, NextTry, "The enrollment has no opt-in.", "Give who attested the opt-in, when and how."),
+    OptInOver => ("EX-005", "business-rule", Error, 422, Never, Operator, NextTry, "The opt-in does not hold now.", "Ask the member for a new opt-in."),
+    OptInRevoked => ("EX-006", "business-rule", Error, 422, Never, Operator, NextTry, "The member has revoked the opt-in.", "Ask the member for a new opt-in."),
+    OptInUnknown => ("EX-007", "not-found", Error, 404, Never, Operator, NextTry, "There is no such opt-in.", "See the exchange for the id of its opt-in."),
+    PartnerHasNoEndpoint => ("EX-008", "business-rule", Error, 422, Never, Operator, NextTry, "The partner has no endpoint at which it could be asked.", "Add [endpoint] to its registration and run `causeway partner rotate`."),
+    AttemptsOver => ("EX-009", "transient", Error, 503, Never, Operator, Day, "The other payer failed as often as it may.", "See the attempts in `causeway exchange show`, then replay."),
+    DeadlineOver => ("EX-010", "timeout", Error, 503, Never, Operator, Day, "The time for the automatic part of the exchange is over.", "See what it waits for, then replay."),
+    WaitTooLong => ("EX-011", "transient", Error, 503, Never, Operator, Day, "The other payer asked for a longer wait than is allowed.", "Ask the other payer when it is ready, then replay."),
+    NoMatchThere => ("EX-012", "not-found", Error, 422, Never, Operator, Day, "The other payer knows no such member.", "Correct the member's data and coverage, then start the exchange again."),
+    SeveralThere => ("EX-013", "multiple-matches", Error, 422, Never, Operator, Day, "The other payer cannot tell the member from others.", "Correct the member's data, then replay. For another card number, close it and start a new one."),
+    RestNotGiven => ("EX-014", "incomplete", Error, 502, Never, Operator, Day, "The other payer did not give the whole record.", "Ask the other payer for what `causeway exchange show` lists as missing, then replay."),
+    InQuarantine => ("EX-015", "processing", Error, 502, Never, Operator, Day, "Some of what came is in quarantine.", "See its reasons. After an upgrade, replay. When the partner has fixed it, supersede."),
+    PartnerStopped => ("EX-016", "business-rule", Error, 422, Never, Operator, Day, "The partner is suspended.", "Resume the partner, then replay."),
+    ExchangePaused => ("EX-017", "informational", Error, 409, Never, Operator, NextTry, "An operator paused the exchange.", "Replay it when it may go on."),
+    ExchangeFell => ("EX-018", "exception", Error, 500, Never, Maintainer, Day, "The processes that ran the exchange ended without a result.", "See the log lines of its id, then replay."),
+    WorkflowUnknown => ("EX-019", "exception", Error, 409, Never, Operator, Day, "The exchange was begun by a version of this program whose steps are not known here.", "Run that version or a newer one, then replay."),
+    SpoolLost => ("EX-020", "exception", Error, 500, Never, Operator, Day, "What had come was lost or changed before it was stored.", "See the disk of the store, then replay."),
+    QueueFull => ("EX-021", "throttled", Error, 503, Backoff, Operator, NextTry, "Too many exchanges with this partner wait.", "Try again when some of them have ended."),
+    NotAcknowledged => ("EX-022", "transient", Error, 503, Never, Operator, Day, "The other payer did not take the receipt.", "Ask the other payer, then replay."),
+    ExchangeNotParked => ("EX-023", "conflict", Error, 409, Never, Operator, NextTry, "The exchange is not parked.", "Leave it: it runs, waits for its time, or has ended."),
+    ExchangeRuns => ("EX-024", "conflict", Error, 409, Never, Operator, NextTry, "The same exchange is running already.", "See the exchange that is named."),
+    ClosedByOperator => ("EX-025", "informational", Error, 409, Never, Nobody, Never, "An operator ended the exchange.", "Start it again when it is needed."),
+    FileUnusable => ("EX-026", "structure", Error, 422, Never, Operator, NextTry, "The file of enrollments cannot be read.", "Give CSV with a header line, or NDJSON, in UTF-8."),
+    // What another payer answers, and what came with it
+    PartnerElsewhere    => ("EX-050", "security",         Error, 502, Never, Operator, Day, "The other payer names an address outside the one that is registered.", "Ask the other payer which address holds, then correct endpoint.fhir of its registration."),
+    PartnerRedirects    => ("EX-051", "security",         Error, 502, Never, Operator, Day, "The other payer answers with a redirect.", "Ask the other payer for the final address; redirects are never followed."),
+    PartnerCertificate  => ("EX-052", "security",         Error, 502, Never, Operator, Day, "The certificates of the two payers do not fit together.", "Compare endpoint.trust and this server's client certificate with what the other payer uses."),
+    PartnerTokenRefused => ("EX-053", "login",            Error, 502, Never, Operator, Day, "The other payer gives no token.", "Compare client id, key and certificate with what the other payer has registered."),
+    PartnerTokenUnfit   => ("EX-054", "processing",       Error, 502, Never, Operator, Day, "The other payer's token cannot be used: it says no end, or has a scope that was not asked for.", "Send the other payer the correlation id."),
+    PartnerNotFhir      => ("EX-055", "structure",        Error, 502, Backoff, Operator, Day, "The other payer's answer is not FHIR R4.", "Send the other payer the correlation id."),
+    PartnerTooMuch      => ("EX-056", "too-long",         Error, 502, Never, Operator, Day, "The other payer sends more than is taken.", "Ask the other payer why its record is that large."),
+    PartnerPagesLoop    => ("EX-057", "processing",       Error, 502, Never, Operator, Day, "The other payer's pages lead back to a page that was read.", "Send the other payer the correlation id."),
+    PartnerForbids      => ("EX-058", "forbidden",        Error, 502, Never, Operator, Day, "The other payer does not allow the request.", "Ask the other payer for the scopes that the exchange needs."),
+    PartnerMisunderstands => ("EX-059", "processing",     Error, 502, Never, Maintainer, Day, "The other payer says that the request is wrong.", "Report the correlation id as a defect of this server."),
+    PartnerRefuses      => ("EX-060", "business-rule",    Error, 502, Never, Operator, Day, "The other payer refuses the request.", "See what it said under the correlation id."),
+    PartnerOffersNothing=> ("EX-061", "not-supported",    Error, 502, Never, Operator, Day, "The other payer offers no way to get a record.", "Ask the other payer to offer $everything or searches."),
+    MatchAnswerUnfit    => ("EX-062", "structure",        Error, 502, Never, Operator, Day, "The answer to $member-match names no member.", "Send the other payer the correlation id."),
+    MemberIncomplete    => ("EX-064", "required",         Error, 422, Never, Operator, Day, "Too little is held of the member to ask another payer.", "Complete the member's Patient (name, birth date, gender) and Coverage."),
+    OtherMember         => ("EX-065", "conflict",         Error, 422, Never, Operator, Hour, "The record that came is of another person.", "Compare the two persons, and tell the other payer; nothing of it was stored."),
+    StrangersResource   => ("EX-066", "conflict",         Error, 422, Never, Operator, Day, "A resource came that belongs to another person, or to nobody who is known.", "Tell the other payer; the resource is kept apart."),
+    VersionAltered      => ("EX-067", "conflict",         Error, 422, Never, Operator, Day, "A version that is stored came again with other content.", "Ask the other payer which content holds; the resource is kept apart."),
+    IdMissing           => ("EX-068", "required",         Error, 422, Never, Operator, Day, "A resource came without an id.", "Tell the other payer; the resource is kept apart."),
+    SealKeys            => ("EX-069", "no-store",         Error, 503, Never, Operator, Hour, "The file of keys that seals what other payers send cannot be used.", "Put the file of keys back, with mode 0600."),
+    SealBroken          => ("EX-070", "exception",        Fatal, 500, Never, Operator, Now, "What another payer sent was changed after it was stored.", "Keep the store as it is, and fetch the record again."),
+    NothingReceived     => ("EX-071", "not-found",        Error, 404, Never, Operator, NextTry, "The exchange brought nothing.", "See `causeway exchange show`."),
 }
 
 impl Fault {
@@ -216,54 +212,58 @@ impl Fault {
     /// What an operator can do where that is not what a partner can do: commands and `/ops/v1` say this instead of the remedy.
     pub const fn operator_remedy(self) -> Option<&'static str> {
         Some(match self {
-            Fault::TooLarge => "Send less; the keys under [limits] say how much is taken.",
+            Fault::TooLarge => "Send less. The keys under [limits] say how much is accepted.",
             Fault::ParameterUnknown | Fault::RouteUnknown => {
-                "See docs/operations.md for what /ops/v1 and the commands take."
+                "See docs/operations.md for what /ops/v1 and the commands accept."
             }
             Fault::OperationNotServed | Fault::TypeNotServed => "See docs/operations.md for what is served.",
-            Fault::NotFound => "Check the id; the lists of /ops/v1 and of the commands name those that are there.",
+            Fault::NotFound => "Check the id. The lists of /ops/v1 and of the commands name those that exist.",
             Fault::HeadTooLarge => "Send less in the address and the headers.",
-            Fault::IdempotencyRunning => "Wait until the first request has ended, then ask again.",
+            Fault::IdempotencyRunning => "Wait until the first request has ended, then send this one again.",
             Fault::TokenMissing | Fault::TokenInvalid => {
-                "Mint a token on the host: causeway operator token --role ROLE."
+                "Make a token on the host with `causeway operator token --role ROLE`."
             }
             Fault::CertificateNeeded | Fault::CertificateUnknown => {
                 "Compare certificate_uri and mtls of `causeway partner show` with the certificate."
             }
-            Fault::PartnerSuspended => "See the reason in `causeway partner show`; `causeway partner resume` ends it.",
-            Fault::OauthClient => "See `why` in the log line of the refusal, and `causeway partner check`.",
+            Fault::PartnerSuspended => {
+                "See the reason with `causeway partner show`. `causeway partner resume` lets the partner in again."
+            }
+            Fault::OauthClient => "Read `why` in the log line of the refusal, and run `causeway partner check`.",
             Fault::OauthThrottled => {
-                "See `why` in the log lines of its refusals; limits.token_failures sets the number."
+                "Read `why` in the log lines of its refusals. limits.token_failures sets the number."
             }
-            Fault::OauthTarget => "See `GET /ops/v1/grants` for what the partner was granted.",
+            Fault::OauthTarget => "See the grants of the partner with `causeway grant list`.",
             Fault::MatchLocked => {
-                "Look at the partner's decisions, then let it in again with `causeway partner unlock`."
+                "Look at the decisions of the partner with `causeway match list`, then let it in again with `causeway partner unlock`."
             }
-            Fault::Overloaded => "Try again in some seconds; if it lasts, see /metrics and the keys under [limits].",
-            Fault::StoreUnavailable => {
-                "See that the database is up and has room, then try again; the log has the cause."
-            }
+            Fault::Overloaded => "Try again in a few seconds. If it lasts, see /metrics and the keys under [limits].",
+            Fault::StoreUnavailable => "Make sure that the database is up and has room. The log has the cause.",
             Fault::StoreDamaged => {
-                "Stop the server, keep the store as it is, and go back to a backup; the log has the cause."
+                "Stop the server, keep the store as it is, and restore a backup. The log has the cause."
             }
-            Fault::Internal => "Look for the request id in the log: the cause stands there. Report it as a defect.",
-            Fault::AuditUnavailable => "See that the database is up and has room: the ledger could not be written.",
+            Fault::Internal => "Look for the request id in the log, which has the cause. Report it as a defect.",
+            Fault::AuditUnavailable => {
+                "Make sure that the database is up and has room: the ledger could not be written."
+            }
             Fault::NoRoom => {
-                "Free room on the disk of the store (see limits.free_*); then writes come back by themselves, and an import is run again."
+                "Free room on the disk of the store (limits.free_* say how much). Writes are accepted again by themselves; run an import again."
             }
             Fault::StoreUnsafe => {
-                "Set the durability setting right that the log names; writes are taken again within seconds."
+                "Correct what the log names, a durability setting or the mode of a pooler. Writes are accepted again within seconds."
             }
             Fault::StoreSlow => {
-                "See what holds locks or takes long in the database (pg_stat_activity); the log has the cause."
+                "Look for statements that hold locks or take long in the database (pg_stat_activity). The log has the cause."
             }
-            Fault::RateLimited => "Try again in some seconds; the keys under [limits] set the partner's share.",
+            Fault::RateLimited => "Try again in a few seconds. The keys under [limits] set the share of each partner.",
             Fault::AddressLimited => {
-                "See docs/operations.md for the limits of strangers; a balancer belongs in server.proxy_from."
+                "See docs/operators/limits.md for the limits of strangers. Name a balancer in server.proxy_from."
             }
-            Fault::PartnerUnreachable => "See that the other payer's endpoint answers: `causeway partner check`.",
+            Fault::PartnerUnreachable => {
+                "Check that the endpoint of the other payer answers, with `causeway partner check`."
+            }
             Fault::PartnerAnswer => {
-                "Send the other payer the correlation id; the log has what was wrong with its answer."
+                "Send the other payer the correlation id. The log says what was wrong with its answer."
             }
             _ => return None,
         })
@@ -312,6 +312,39 @@ mod tests {
             assert!(seen.insert(row.code), "{} twice", row.code);
             assert!(row.text.ends_with('.') && row.remedy.ends_with('.'), "{}", row.code);
             assert!((400..=599).contains(&row.http), "{}", row.code);
+        }
+    }
+
+    #[test]
+    fn who_must_act_is_told_how_soon_and_what_to_do() {
+        for fault in Fault::ALL {
+            let row = fault.row();
+            assert!(row.text.chars().next().is_some_and(char::is_uppercase), "{}", row.code);
+            assert_eq!(
+                row.owner == FaultOwner::Nobody,
+                row.within == ActWithin::Never,
+                "{}: what nobody must do is never due, and the other way round",
+                row.code
+            );
+            // A caller is in a hurry for its own reasons; nobody at the payer waits for it.
+            if row.owner == FaultOwner::Caller {
+                assert_eq!(row.within, ActWithin::NextTry, "{}", row.code);
+            }
+            // Where another has to act, a partner is told to wait or whom to tell, and that other has words of its own.
+            if row.owner != FaultOwner::Caller && fault.is_for_partners() {
+                let tells = ["Retry-After", "payer's operator"]
+                    .iter()
+                    .any(|word| row.remedy.contains(word));
+                assert!(tells, "{}: {}", row.code, row.remedy);
+                assert!(fault.operator_remedy().is_some(), "{}", row.code);
+            }
+            if row.severity == Severity::Fatal {
+                assert!(
+                    matches!(row.owner, FaultOwner::Operator | FaultOwner::Maintainer),
+                    "{}",
+                    row.code
+                );
+            }
         }
     }
 

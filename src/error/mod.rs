@@ -4,6 +4,8 @@
 
 mod failure;
 mod fault;
+mod row;
 
 pub use failure::Failure;
-pub use fault::{Fault, Retry, Row, Severity};
+pub use fault::Fault;
+pub use row::{ActWithin, FaultOwner, FaultRow, Retry, Severity};

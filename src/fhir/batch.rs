@@ -1,12 +1,12 @@
-//! What a `batch` Bundle asks for: reads and searches by URL below our base, and nothing else (`docs/threats.md` B17).
+//! Reads a `batch` Bundle: reads and searches by URL below the base URL, and nothing else (`docs/threats.md` B17).
 //!
-//! Pure: bytes in, one request or one refusal for each entry out. Each request is then checked and run like any other.
+//! Pure: takes bytes and returns a request or a refusal for each entry. Each request is then checked and run like any other.
 
-use super::prescreen::{self, Limits};
+use super::prescreen::{self, ScreenLimits};
 use crate::error::{Failure, Fault};
 use serde_json::Value;
 
-/// Entries of one batch.
+/// Most entries in one batch.
 pub const ENTRIES_MAX: usize = 50;
 
 /// One entry that can be run.
@@ -14,11 +14,11 @@ pub const ENTRIES_MAX: usize = 50;
 pub struct Ask {
     /// Path and query below the base, without a slash in front: `Patient/1` or `Observation?patient=1`.
     pub below: String,
-    /// Whether only the head of the answer is wanted.
+    /// Whether only the headers of the answer are wanted (HEAD).
     pub head_only: bool,
     /// `If-None-Match`.
     pub if_none_match: Option<String>,
-    /// `If-Modified-Since` as an instant of FHIR.
+    /// `If-Modified-Since` as a FHIR instant.
     pub if_modified_since: Option<String>,
 }
 
@@ -34,13 +34,13 @@ impl Ask {
     }
 }
 
-/// Reads a batch: for each entry what it asks, or why it is refused. `base_url` has no slash at its end.
+/// Reads a batch. Returns for each entry its request, or why it is refused. `base_url` has no slash at its end.
 ///
 /// # Errors
-/// For the whole Bundle: those of the pre-screen, [`Fault::ResourceInvalid`] when it is no Bundle,
-/// [`Fault::ParameterInvalid`] when it is no batch, and [`Fault::TooLarge`] beyond [`ENTRIES_MAX`] entries.
+/// For the whole Bundle: those of the pre-screen, [`Fault::ResourceInvalid`] when it is not a Bundle, [`Fault::ParameterInvalid`] when it
+/// is not a batch, and [`Fault::TooLarge`] for more than [`ENTRIES_MAX`] entries.
 pub fn asks(bytes: &[u8], base_url: &str) -> Result<Vec<Result<Ask, Failure>>, Failure> {
-    let screened = prescreen::screen(bytes, &Limits::request())?;
+    let screened = prescreen::screen(bytes, &ScreenLimits::request())?;
     if screened.resource_type() != "Bundle" {
         return Err(Failure::new(Fault::ResourceInvalid)
             .at("Bundle")
@@ -131,8 +131,9 @@ fn ask(entry: &Value, base_url: &str) -> Result<Ask, Refused> {
     })
 }
 
-/// What of an entry's address stands below our base: of our base URL, of its path from the root, or of a relative address, which may
-/// begin with a slash; a slash at the end of the path is dropped. Any other address stays as it is, and is refused for what it holds.
+/// The part of an entry's URL below the base URL. The URL may be absolute, a path from the root, or relative, with or without a slash at
+/// its beginning; a slash at the end of the path is dropped. Any other URL is returned unchanged, and is refused because of what it
+/// contains.
 fn below(url: &str, base_url: &str) -> String {
     let authority = base_url.find("://").map_or(0, |at| at + 3);
     let root = base_url[authority..]
@@ -144,7 +145,7 @@ fn below(url: &str, base_url: &str) -> String {
     };
     let rest = match under(base_url).or_else(|| under(root)) {
         Some(rest) => rest.trim_start_matches('/'),
-        // Two slashes at the beginning are the address of another server.
+        // Two slashes at the beginning mean another server.
         None => url
             .strip_prefix('/')
             .filter(|rest| !rest.starts_with('/'))

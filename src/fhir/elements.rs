@@ -1,6 +1,7 @@
-//! What we read of R4 elements: every field optional, unknown fields ignored. The gate has judged the shape before.
+//! The parts of R4 resources and data types that this server reads. Every field is optional and unknown fields are ignored, because the
+//! gate has checked the shape before.
 //!
-//! No floats and no flatten here (decimals stay text in the bytes). Source: FHIR R4 datatypes; HRex 1.0-1.2 profiles.
+//! No floats and no `flatten` are used (decimals are only copied as text). Source: FHIR R4 data types; HRex 1.0 to 1.2 profiles.
 
 use serde::Deserialize;
 
@@ -23,7 +24,7 @@ pub struct CodeableConcept {
 }
 
 impl CodeableConcept {
-    /// Whether one of the codings is `system|code`.
+    /// Whether one of the codings has this system and code.
     pub fn has(&self, system: &str, code: &str) -> bool {
         self.coding
             .iter()
@@ -56,7 +57,7 @@ pub struct Reference {
     pub display: Option<String>,
 }
 
-/// A `Period`; each end a FHIR dateTime of any precision.
+/// A `Period`; both ends are FHIR dateTimes of any precision.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(default)]
 #[allow(missing_docs)]
@@ -98,7 +99,7 @@ pub struct ContactPoint {
     pub value: Option<String>,
 }
 
-/// An `Extension`, as far as US Core demographics need it.
+/// An `Extension`, with the values that US Core demographics use.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(default)]
 #[allow(missing_docs)]
@@ -108,7 +109,7 @@ pub struct Extension {
     pub value_code: Option<String>,
 }
 
-/// A `Meta`, as far as release needs it.
+/// The parts of `Meta` that the release rule needs.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(default)]
 #[allow(missing_docs)]
@@ -122,7 +123,7 @@ pub struct Meta {
     pub tag: Vec<Coding>,
 }
 
-/// A `Patient`, as far as identity needs it.
+/// The parts of a `Patient` that identity needs.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(default)]
 #[allow(missing_docs)]
@@ -139,7 +140,7 @@ pub struct Patient {
     pub address: Vec<Address>,
 }
 
-/// A `Coverage`, as far as matching needs it.
+/// The parts of a `Coverage` that matching needs.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(default)]
 #[allow(missing_docs)]
@@ -183,7 +184,7 @@ pub struct ConsentPolicy {
     pub uri: Option<String>,
 }
 
-/// `Consent.provision`. The profile forbids filters; that one is there at all is what we need to know.
+/// `Consent.provision`. The profile forbids filters; here it matters only whether one is present.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default)]
 #[allow(missing_docs)]

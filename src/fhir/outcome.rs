@@ -1,4 +1,4 @@
-//! The OperationOutcome of a failure. Texts come from the fault table; nothing of the request is echoed.
+//! The OperationOutcome of a failure. Its texts come from the fault table; nothing of the request is repeated.
 
 use crate::error::{Failure, Fault};
 use serde::Serialize;
@@ -33,12 +33,12 @@ struct Coding {
     display: &'static str,
 }
 
-/// The canonical of our fault CodeSystem under `base_url` (no slash at its end).
+/// The canonical URL of the CodeSystem of faults below `base_url` (without a slash at its end).
 pub fn fault_system(base_url: &str) -> String {
     format!("{base_url}/CodeSystem/causeway-fault")
 }
 
-/// The OperationOutcome JSON of `failure`: coding of the fault table, its text, the remedy, and where.
+/// The OperationOutcome of `failure` as JSON: the coding and text of its fault, the remedy, and the place.
 pub fn bytes(failure: &Failure, base_url: &str) -> Vec<u8> {
     let row = failure.fault().row();
     let outcome = OperationOutcome {
@@ -60,7 +60,7 @@ pub fn bytes(failure: &Failure, base_url: &str) -> Vec<u8> {
     };
     serde_json::to_vec(&outcome).unwrap_or_else(|_| br#"{"resourceType":"OperationOutcome"}"#.to_vec())
 }
-/// An OperationOutcome of warnings: fault, what is to be said, and where.
+/// An OperationOutcome of warnings: the fault, text and place of each.
 pub fn warnings(notes: &[(Fault, String, Option<String>)], base_url: &str) -> Vec<u8> {
     let issues: Vec<serde_json::Value> = notes
         .iter()

@@ -1,6 +1,6 @@
-//! The profile of our own OperationOutcomes as a StructureDefinition, so that a client knows what it may count on.
+//! The profile of this server's OperationOutcomes as a StructureDefinition, so that clients know what they can rely on.
 //!
-//! Pure data under a base URL. Differential only: a snapshot says nothing more.
+//! Pure data with a base URL. It has only a differential, because a snapshot would add nothing.
 
 use super::outcome::fault_system;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 /// The logical id of the profile.
 pub const OUTCOME: &str = "causeway-outcome";
 
-/// The StructureDefinition of every OperationOutcome we answer, under `base_url` (no slash at its end).
+/// The StructureDefinition of every OperationOutcome that this server sends, below `base_url` (without a slash at its end).
 pub fn outcome(base_url: &str) -> Value {
     let element = |path: &str, min: u8, short: &str| json!({"id": path, "path": path, "min": min, "short": short});
     let mut system = element(

@@ -1,9 +1,9 @@
-//! Profiles that resources of a type may claim here, as the CapabilityStatement tells them. Data is passed on as it was
-//! received: what a resource claims in `meta.profile` is its source's claim.
+//! The profiles that resources of a type may claim, as the CapabilityStatement lists them. Resources are passed on as received:
+//! `meta.profile` is the claim of a resource's source.
 //!
 //! Source: the server CapabilityStatements of US Core 3.1.1 and 6.1.0, CARIN 2.0 to 2.2, PDex 2.0 and 2.2.
 
-/// Canonicals by type, sorted.
+/// Canonical URLs by type, sorted.
 #[rustfmt::skip]
 pub const SUPPORTED: &[(&str, &[&str])] = &[
     ("AllergyIntolerance", &[

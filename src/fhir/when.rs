@@ -1,13 +1,21 @@
-//! FHIR dates and times as ranges of UTC milliseconds.
+//! Reads FHIR dates and times as ranges of UTC milliseconds. All other code uses this file.
 //!
-//! A partial date is the whole span it names, read in UTC so that a stored column never depends on where it was computed.
+//! A partial date is the whole span that it names. Stored and searched dates are read in UTC, so that a column never depends on the server
+//! that computed it; a Period of a consent is read in the payer's zone ([`range_in`]). A time without a fraction of a second names the
+//! whole second.
 
 use crate::error::{Failure, Fault};
 use crate::fhir::prescreen::Value;
-use chrono::{Datelike, Days, Months, NaiveDate, NaiveDateTime, NaiveTime};
+use chrono::{Datelike, Days, Months, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone as _};
+use chrono_tz::Tz;
 
-/// First and last millisecond that a `date`, `dateTime` or `instant` names; `None` when it breaks the format.
+/// First and last millisecond of a `date`, `dateTime` or `instant`, with dates in UTC; `None` when it is malformed.
 pub fn range_ms(text: &str) -> Option<(i64, i64)> {
+    range_in(text, Tz::UTC)
+}
+
+/// Like [`range_ms`], with dates from the start to the end of the day in `zone`.
+pub fn range_in(text: &str, zone: Tz) -> Option<(i64, i64)> {
     let bytes = text.as_bytes();
     let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
     if !text.is_ascii() || bytes.len() < 4 || !digits(&text[..4]) || &text[..4] == "0000" {
@@ -16,21 +24,21 @@ pub fn range_ms(text: &str) -> Option<(i64, i64)> {
     match bytes.len() {
         4 => {
             let from = NaiveDate::from_ymd_opt(text.parse().ok()?, 1, 1)?;
-            Some(days(from, from.with_year(from.year() + 1)?))
+            days(from, from.with_year(from.year() + 1)?, zone)
         }
         7 if bytes[4] == b'-' && digits(&text[5..]) => {
             let from = NaiveDate::from_ymd_opt(text[..4].parse().ok()?, text[5..].parse().ok()?, 1)?;
-            Some(days(from, from.checked_add_months(Months::new(1))?))
+            days(from, from.checked_add_months(Months::new(1))?, zone)
         }
         10 => {
             let from = date(text)?;
-            Some(days(from, from.checked_add_days(Days::new(1))?))
+            days(from, from.checked_add_days(Days::new(1))?, zone)
         }
         _ => instant(text),
     }
 }
 
-/// Whether `text` is a FHIR `instant`: date, time with seconds, and zone.
+/// The time of a FHIR `instant` (date, time with seconds, and zone) in UTC milliseconds; `None` for any other text.
 pub fn instant_ms(text: &str) -> Option<i64> {
     if text.len() > 10 {
         instant(text).map(|(from, _)| from)
@@ -110,32 +118,47 @@ fn instant(text: &str) -> Option<(i64, i64)> {
     Some((from, to))
 }
 
-fn days(from: NaiveDate, next: NaiveDate) -> (i64, i64) {
-    let ms = |day: NaiveDate| NaiveDateTime::new(day, NaiveTime::MIN).and_utc().timestamp_millis();
-    (ms(from), ms(next) - 1)
+fn days(from: NaiveDate, next: NaiveDate, zone: Tz) -> Option<(i64, i64)> {
+    Some((midnight(from, zone)?, midnight(next, zone)? - 1))
 }
 
-/// A span of service: open at an end that is `None`.
+/// The first instant of `day` in UTC milliseconds. Where clocks are put forward at midnight, this is the first one that exists.
+fn midnight(day: NaiveDate, zone: Tz) -> Option<i64> {
+    let mut local = NaiveDateTime::new(day, NaiveTime::MIN);
+    // The short way for UTC, which imports use for every date of a record.
+    if zone == Tz::UTC {
+        return Some(local.and_utc().timestamp_millis());
+    }
+    for _ in 0..8 {
+        if let Some(at) = zone.from_local_datetime(&local).earliest() {
+            return Some(at.timestamp_millis());
+        }
+        local = local.checked_add_signed(TimeDelta::minutes(30))?;
+    }
+    None
+}
+
+/// A span of time; an end that is `None` is open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Span {
+pub struct ServiceSpan {
     /// First millisecond.
     pub from_ms: Option<i64>,
     /// Last millisecond.
     pub to_ms: Option<i64>,
 }
 
-/// Reads a dateTime, or a Period.
+/// Reads a dateTime or a Period.
 ///
 /// # Errors
-/// [`Fault::ValueInvalid`] with the place of a text that is no dateTime.
-pub fn span(value: &Value<'_>) -> Result<Span, Failure> {
+/// [`Fault::ValueInvalid`] with the place of a text that is not a dateTime.
+pub fn span(value: &Value<'_>) -> Result<ServiceSpan, Failure> {
     let read = |value: &Value<'_>| match value.text() {
         Some(text) => range_ms(&text).ok_or_else(|| not_a_date(value)),
         None => Err(not_a_date(value)),
     };
     if value.text().is_some() {
         let (from, to) = read(value)?;
-        return Ok(Span {
+        return Ok(ServiceSpan {
             from_ms: Some(from),
             to_ms: Some(to),
         });
@@ -146,7 +169,7 @@ pub fn span(value: &Value<'_>) -> Result<Span, Failure> {
         .transpose()?
         .map(|(from, _)| from);
     let to_ms = value.get("end").map(|end| read(&end)).transpose()?.map(|(_, to)| to);
-    Ok(Span { from_ms, to_ms })
+    Ok(ServiceSpan { from_ms, to_ms })
 }
 
 fn not_a_date(value: &Value<'_>) -> Failure {
@@ -180,6 +203,28 @@ mod tests {
         assert_eq!(range_ms("2018-08-03T12:07:22-05:00"), Some((at, at + 999)));
         assert_eq!(range_ms("2018-08-03T12:07:22.703254-05:00"), Some((at + 703, at + 703)));
         assert_eq!(instant_ms("2018-08-03T17:07:22.5Z"), Some(at + 500));
+    }
+
+    #[test]
+    fn dates_run_from_midnight_to_midnight_in_a_zone() {
+        let ms = |text: &str| parse_rfc3339_ms(text).expect("rfc3339");
+        let new_york = chrono_tz::America::New_York;
+        for (text, from, until) in [
+            ("2026-11-20", "2026-11-20T05:00:00Z", "2026-11-21T05:00:00Z"),
+            ("2026-03-08", "2026-03-08T05:00:00Z", "2026-03-09T04:00:00Z"),
+            ("2026-11", "2026-11-01T04:00:00Z", "2026-12-01T05:00:00Z"),
+            ("2026", "2026-01-01T05:00:00Z", "2027-01-01T05:00:00Z"),
+            ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z"),
+            (
+                "2026-01-01T00:00:00-05:00",
+                "2026-01-01T05:00:00Z",
+                "2026-01-01T05:00:01Z",
+            ),
+        ] {
+            assert_eq!(range_in(text, new_york), Some((ms(from), ms(until) - 1)), "{text}");
+        }
+        let (from, to) = range_in("2026-09-06", chrono_tz::America::Santiago).expect("a day without its midnight");
+        assert_eq!(to + 1 - from, 23 * 3_600_000);
     }
 
     #[test]

@@ -1,20 +1,20 @@
-//! Answers that leave at fixed times after their request, so that how long a decision took cannot be read from outside.
+//! Sends answers at fixed times after their request, so that nobody outside can measure how long a decision took.
 //!
-//! A timer and nothing else: no lock, no queue, no work. An answer that is ready later than a slot leaves at the next one.
+//! This is only a timer, without locks, queues or work. An answer that misses a slot is sent at the next one.
 
 use crate::secret::random;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
-/// Round trips to the store that a slot is at least as long as. The longest way of a refusal, which opens a review with all its
-/// candidates and links, makes about sixty.
+/// A slot is at least as long as this many round trips to the store. The refusal with the most statements, which opens a review with all
+/// its candidates and links, takes about sixty.
 const ROUND_TRIPS: u32 = 96;
 
-/// No slot grows beyond this: a store that is slow for a moment must not hold answers back until they are given up.
+/// A slot never grows beyond this, so that a store that is slow for a moment does not delay answers until clients give up.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// The slot where one round trip to the store takes so long: the configured one, or longer, so that a refusal that writes more rows
-/// than another still leaves with it. A configured slot of zero stays zero.
+/// The length of a slot: the configured one, or longer when one round trip to the store takes `round_trip`, so that refusals with many
+/// writes and with few are sent at the same time. A configured slot of zero stays zero.
 pub fn slot(configured: Duration, round_trip: Duration) -> Duration {
     if configured.is_zero() {
         configured
@@ -23,10 +23,10 @@ pub fn slot(configured: Duration, round_trip: Duration) -> Duration {
     }
 }
 
-/// The time after its request at which an answer leaves that was ready `took` after it.
+/// When an answer that was ready `took` after its request is sent, measured from the request.
 ///
-/// At a whole multiple of `slot`, at least one, and up to a quarter of a slot later: `chance` of 0 to 255 spreads that part.
-/// A slot of zero holds nothing back.
+/// This is a whole multiple of `slot`, at least one, plus up to a quarter of a slot, which the random `chance` (0 to 255) chooses. A slot
+/// of zero delays nothing.
 pub fn release_after(took: Duration, slot: Duration, chance: u8) -> Duration {
     let slot_us = slot.as_micros();
     if slot_us == 0 {
@@ -37,7 +37,7 @@ pub fn release_after(took: Duration, slot: Duration, chance: u8) -> Duration {
     Duration::from_micros(u64::try_from(slots * slot_us + late).unwrap_or(u64::MAX))
 }
 
-/// Waits until the answer to a request of the instant `asked` may leave.
+/// Waits until the answer to a request that came in at `asked` may be sent.
 pub async fn release(asked: Instant, slot: Duration) {
     if !slot.is_zero() {
         let [chance] = random::<1>();

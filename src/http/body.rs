@@ -1,8 +1,8 @@
 //! Reading a request body: media type, encoding, size and time, before anything is parsed.
 
 use super::{edge, negotiate};
-use crate::app::App;
 use crate::error::{Failure, Fault};
+use crate::http::state::App;
 use crate::telemetry::metrics as families;
 use actix_web::http::header;
 use actix_web::web::{Bytes, BytesMut, Payload};
@@ -11,11 +11,11 @@ use futures_util::StreamExt as _;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-/// Bytes beyond the limit that are read and dropped, so that a client that is still sending gets its answer.
+/// Bytes beyond the limit that are still read and dropped, so that a client that is still sending can receive its answer.
 const DRAIN_BYTES: usize = 32 * 1024 * 1024;
 /// Seconds over which the rate of a body is measured.
 const WINDOW_SECONDS: usize = 10;
-/// Time for the whole body where no application says another.
+/// Time limit for the whole body when the application sets no other.
 const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// Reads a FHIR JSON body of at most `limit_bytes`.
@@ -28,10 +28,10 @@ pub async fn fhir_json(request: &HttpRequest, payload: Payload, limit_bytes: usi
     read(request, payload, limit_bytes, refused).await
 }
 
-/// Reads a form body of at most `limit_bytes`; the media type is the caller's business.
+/// Reads a body of at most `limit_bytes`; the caller checks the media type.
 ///
 /// # Errors
-/// As [`fhir_json`], without the media type.
+/// As [`fhir_json`], without those of the media type.
 pub async fn any(request: &HttpRequest, payload: Payload, limit_bytes: usize) -> Result<Bytes, Failure> {
     read(request, payload, limit_bytes, None).await
 }
@@ -86,7 +86,7 @@ async fn read(
                     continue;
                 }
             };
-            // Broken framing, or a client that has gone.
+            // Broken framing, or a client that has disconnected.
             let piece = piece.map_err(|error| Failure::new(Fault::ParameterInvalid).because(error.to_string()))?;
             window.1 = window.1.saturating_add(piece.len());
             seen = seen.saturating_add(piece.len());

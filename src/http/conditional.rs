@@ -1,11 +1,11 @@
-//! Conditional requests: whether a reader needs the bytes again (RFC 9110 section 13; FHIR R4 http, "conditional read").
+//! Conditional requests: whether a client needs the resource again (RFC 9110 section 13; FHIR R4 http, "conditional read").
 //!
-//! Pure: headers and the version in, a verdict out. Authorisation and audit come before it and are not its business.
+//! Pure functions of the headers and the current version. Authorization and audit happen before and are not affected.
 
-use crate::clock;
+use super::date;
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 
-/// What a request makes its answer depend on.
+/// The conditional headers of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Conditions {
     /// `If-Match`.
@@ -20,17 +20,17 @@ pub struct Conditions {
 
 /// What to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Precondition {
     /// 200 with the resource.
     Send,
     /// 304 with the headers of the 200, and no body.
     NotModified,
-    /// 412: the reader wanted another version than there is.
+    /// 412: the client asked for a version that is not the current one.
     Failed,
 }
 
 impl Conditions {
-    /// The conditions of a request's headers; several lines of one header are one list.
+    /// The conditions in a request's headers; several lines of one header are joined into one list.
     pub fn of(headers: &HeaderMap) -> Conditions {
         let read = |name: HeaderName| {
             let lines: Vec<&str> = headers.get_all(name).filter_map(|line| line.to_str().ok()).collect();
@@ -44,29 +44,33 @@ impl Conditions {
         }
     }
 
-    /// The verdict for a resource whose current version is `version` and was stored at `last_updated_ms` (UTC milliseconds).
+    /// Judges the conditions for a resource whose current version is `version` and that was stored at `last_updated_ms` (UTC milliseconds).
     ///
-    /// Tags are compared weakly, since ours are weak. HTTP dates have whole seconds, so the resource's time is cut to them.
-    /// A date that cannot be read, or that stands beside a list of tags, is passed over.
-    pub fn judge(&self, version: &str, last_updated_ms: i64) -> Verdict {
+    /// Tags are compared weakly, because this server's tags are weak. HTTP dates have whole seconds, so the resource's time is truncated to
+    /// seconds. A date is ignored when it cannot be read, or when the request also has a list of tags.
+    pub fn judge(&self, version: &str, last_updated_ms: i64) -> Precondition {
         let updated_ms = last_updated_ms - last_updated_ms.rem_euclid(1000);
-        let date = |text: &Option<String>| text.as_deref().and_then(clock::parse_http_date_ms);
+        let date = |text: &Option<String>| text.as_deref().and_then(date::read_ms);
         let fits = match &self.if_match {
             Some(list) => names(list, version),
             None => date(&self.if_unmodified_since).is_none_or(|limit_ms| updated_ms <= limit_ms),
         };
         if !fits {
-            return Verdict::Failed;
+            return Precondition::Failed;
         }
         let known = match &self.if_none_match {
             Some(list) => names(list, version),
             None => date(&self.if_modified_since).is_some_and(|since_ms| updated_ms <= since_ms),
         };
-        if known { Verdict::NotModified } else { Verdict::Send }
+        if known {
+            Precondition::NotModified
+        } else {
+            Precondition::Send
+        }
     }
 }
 
-/// Whether a list of entity tags has this version in it; `*` stands for any.
+/// Whether a list of entity tags contains this version; `*` matches any version.
 fn names(list: &str, version: &str) -> bool {
     let list = list.trim();
     if list == "*" {
@@ -97,7 +101,7 @@ mod tests {
 
     #[test]
     fn the_verdict_follows_the_order_of_rfc_9110() {
-        use Verdict::{Failed, NotModified, Send};
+        use Precondition::{Failed, NotModified, Send};
         // If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since
         for (conditions, wanted) in [
             ((None, None, None, None), Send),
@@ -143,7 +147,10 @@ mod tests {
         for tag in ["W/\"1\"", "W/\"3\""] {
             headers.append(header::IF_NONE_MATCH, header::HeaderValue::from_static(tag));
         }
-        assert_eq!(Conditions::of(&headers).judge("3", UPDATED_MS), Verdict::NotModified);
-        assert_eq!(Conditions::of(&headers).judge("2", UPDATED_MS), Verdict::Send);
+        assert_eq!(
+            Conditions::of(&headers).judge("3", UPDATED_MS),
+            Precondition::NotModified
+        );
+        assert_eq!(Conditions::of(&headers).judge("2", UPDATED_MS), Precondition::Send);
     }
 }

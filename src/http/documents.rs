@@ -1,167 +1,117 @@
-//! The public documents: what this server says of itself, made once and kept as bytes until something they tell of changes.
+//! The public documents in which this server describes itself. They are made once and kept as bytes until something they describe changes.
 //!
-//! Strangers may ask for them as often as their rate allows, so that an answer must cost next to nothing.
+//! Strangers may ask for them as often as their rate allows, so an answer must cost almost nothing in any form: the indented and HTML forms
+//! are also made only once, at the first request for them.
 
-use super::conditional::{Conditions, Verdict};
-use super::edge::SharedBody;
-use super::fhir::{conformance, metadata, modes};
-use super::reply::{FHIR_JSON, HttpFailure};
-use crate::app::App;
-use crate::error::Fault;
-use crate::{secret, security};
-use actix_web::http::header;
-use actix_web::web::Bytes;
-use actix_web::{HttpRequest, HttpResponse, ResponseError as _};
+use super::document::PublicDocument;
+use super::drawing::Drawing;
+use super::fhir::family::ConformanceFamily;
+use super::fhir::{describing, modes, statement};
+use super::page::PageSite;
+use crate::http::state::App;
+use crate::security;
+use crate::store::turns::SharedPlaces;
 use arc_swap::ArcSwap;
 use serde_json::Value;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 
-/// How long a reader may keep a document without asking again.
-const MAX_AGE: &str = "max-age=300";
+/// Most batches of one partner that wait for a turn; further ones run without one.
+const ENTRIES_WAITING: usize = 1024;
 
-/// One document.
-#[derive(Clone, Debug)]
-pub struct Document {
-    bytes: Bytes,
-    tag: String,
-    media_type: &'static str,
-}
-
-impl Document {
-    fn new(value: &Value, media_type: &'static str) -> Document {
-        let bytes = Bytes::from(value.to_string());
-        Document {
-            tag: secret::hex(&secret::sha256(&bytes)[..12]),
-            bytes,
-            media_type,
-        }
-    }
-
-    /// A FHIR resource.
-    pub fn fhir(value: &Value) -> Document {
-        Document::new(value, FHIR_JSON)
-    }
-
-    /// Its bytes.
-    pub fn bytes(&self) -> &Bytes {
-        &self.bytes
-    }
-
-    /// The answer to a request for it. It has no version of its own: its tag is a digest of it.
-    pub fn answer(&self, request: &HttpRequest) -> HttpResponse {
-        let conditions = Conditions {
-            if_modified_since: None,
-            if_unmodified_since: None,
-            ..Conditions::of(request.headers())
-        };
-        let verdict = conditions.judge(&self.tag, 0);
-        let mut response = match verdict {
-            Verdict::Send => HttpResponse::Ok(),
-            Verdict::NotModified => HttpResponse::NotModified(),
-            Verdict::Failed => return HttpFailure::from(Fault::PreconditionFailed).error_response(),
-        };
-        response
-            .insert_header((header::ETAG, format!("W/\"{}\"", self.tag)))
-            .insert_header((header::CACHE_CONTROL, MAX_AGE));
-        if verdict == Verdict::NotModified {
-            return response.finish();
-        }
-        let mut answer = response
-            .insert_header((header::CONTENT_TYPE, self.media_type))
-            .body(self.bytes.clone());
-        answer.extensions_mut().insert(SharedBody);
-        answer
-    }
-}
-
-/// A resource that describes this server, with what it is searched by.
-#[derive(Clone, Debug)]
-pub struct Described {
-    /// The resource.
-    pub document: Document,
-    /// Its elements by name: `id`, `name`, `status`, `url`.
-    elements: [(&'static str, String); 4],
-}
-
-impl Described {
-    /// Keeps a resource.
-    pub fn new(resource: &Value) -> Described {
-        let element = |name: &'static str| (name, resource[name].as_str().unwrap_or_default().to_owned());
-        Described {
-            document: Document::fhir(resource),
-            elements: ["id", "name", "status", "url"].map(element),
-        }
-    }
-
-    /// The text of one of the elements it is searched by; empty for any other.
-    pub fn element(&self, name: &str) -> &str {
-        let found = self.elements.iter().find(|(known, _)| *known == name);
-        found.map_or("", |(_, text)| text)
-    }
-}
-
-/// All documents as they stand at one moment.
+/// All public documents at one moment.
 pub struct Made {
-    /// The CapabilityStatement, for pages.
-    pub statement: Arc<Value>,
-    /// `metadata`, and its normative and its terminology mode.
-    pub capability: Document,
-    /// The normative part of it.
-    pub normative: Document,
-    /// The TerminologyCapabilities.
-    pub terminology: Document,
+    /// What pages show about the server.
+    pub site: Arc<PageSite>,
+    /// The CapabilityStatement, `metadata`.
+    pub capability: PublicDocument,
+    /// The CapabilityStatement of `mode=normative`.
+    pub normative: PublicDocument,
+    /// The TerminologyCapabilities of `mode=terminology`.
+    pub terminology: PublicDocument,
     /// `.well-known/smart-configuration`.
-    pub smart: Document,
+    pub smart: PublicDocument,
     /// `.well-known/davinci-configuration`.
-    pub davinci: Document,
+    pub davinci: PublicDocument,
     /// `.well-known/jwks.json`.
-    pub jwks: Document,
-    described: Vec<(&'static str, Vec<Described>)>,
+    pub jwks: PublicDocument,
+    described: Vec<ConformanceFamily>,
 }
 
 impl Made {
     fn of(app: &App) -> Made {
         let (base_url, name) = (&app.ctx.payer.base_url, &app.ctx.payer.name);
-        let statement = metadata::capability_statement(base_url, name);
-        let json = |value: &Value| Document::new(value, "application/json");
+        let statement = statement::capability_statement(base_url, name);
+        let fhir = |value: &Value, below: &str| PublicDocument::fhir(value.to_string(), below);
+        let json = |value: &Value| PublicDocument::new(value.to_string(), "application/json", "");
         Made {
-            capability: Document::fhir(&statement),
-            normative: Document::fhir(&modes::normative(statement.clone())),
-            terminology: Document::fhir(&modes::terminology(base_url, name, &statement["date"])),
+            capability: fhir(&statement, "metadata"),
+            normative: fhir(&modes::normative(statement.clone()), "metadata?mode=normative"),
+            terminology: fhir(
+                &modes::terminology(base_url, name, &statement["date"]),
+                "metadata?mode=terminology",
+            ),
             smart: json(&security::smart_configuration(&app.oauth)),
             davinci: json(&security::davinci_configuration(&app.oauth)),
             jwks: json(&security::jwks()),
-            described: conformance::TYPES
+            described: describing::TYPES
                 .iter()
-                .map(|rtype| (*rtype, conformance::described(rtype, base_url)))
+                .map(|rtype| ConformanceFamily::new(rtype, base_url))
                 .collect(),
-            statement: Arc::new(statement),
+            site: Arc::new(PageSite::new(base_url, statement)),
         }
     }
 
-    /// The resources of a conformance type.
-    pub fn described(&self, rtype: &str) -> &[Described] {
-        let found = self.described.iter().find(|(known, _)| *known == rtype);
-        found.map_or(&[], |(_, all)| all)
+    /// `metadata` in this mode; `None` for an unknown mode.
+    pub fn metadata(&self, mode: Option<&str>) -> Option<&PublicDocument> {
+        match mode {
+            None | Some("full") => Some(&self.capability),
+            Some("normative") => Some(&self.normative),
+            Some("terminology") => Some(&self.terminology),
+            Some(_) => None,
+        }
+    }
+
+    /// The documents of one conformance resource type.
+    pub fn family(&self, rtype: &str) -> Option<&ConformanceFamily> {
+        self.described.iter().find(|family| family.rtype() == rtype)
+    }
+
+    /// The document of one conformance resource.
+    pub fn one(&self, rtype: &str, id: &str) -> Option<&PublicDocument> {
+        let mut members = self.family(rtype)?.members.iter();
+        members.find(|one| one.element("id") == id).map(|one| &one.document)
     }
 }
 
-/// The documents in force.
-pub struct Documents(ArcSwap<Made>);
+/// The current documents, and the queues for what is made of them.
+pub struct Documents {
+    made: ArcSwap<Made>,
+    /// Turns of batch entries about public documents, one at once for each partner: they are work for the processor alone, and without a turn
+    /// each batch would put its next entry before everybody else's next step.
+    pub entries: SharedPlaces,
+    /// The queue for rendering pages.
+    pub drawing: Drawing,
+}
 
 impl Documents {
     /// The documents of this application.
     pub fn new(app: &App) -> Documents {
-        Documents(ArcSwap::from_pointee(Made::of(app)))
+        Documents {
+            made: ArcSwap::from_pointee(Made::of(app)),
+            entries: SharedPlaces::new(available_parallelism().map_or(2, NonZeroUsize::get), ENTRIES_WAITING),
+            drawing: Drawing::of_this_machine(),
+        }
     }
 
-    /// Makes them anew.
+    /// Makes all documents again.
     pub fn renew(&self, app: &App) {
-        self.0.store(Arc::new(Made::of(app)));
+        self.made.store(Arc::new(Made::of(app)));
     }
 
-    /// The documents of this moment.
+    /// The current documents.
     pub fn now(&self) -> Arc<Made> {
-        self.0.load_full()
+        self.made.load_full()
     }
 }

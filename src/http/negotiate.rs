@@ -1,57 +1,58 @@
-//! Which form an answer takes, from `_format`, `_pretty` and `Accept` (FHIR R4 http, "Content Types"; RFC 9110 section 12.5.1).
+//! Chooses the form of an answer from `_format`, `_pretty` and `Accept` (FHIR R4 http, "Content Types"; RFC 9110 section 12.5.1).
 
 use super::prefer::{self, Handling};
 use crate::error::{Failure, Fault};
+use crate::percent::decode_form;
 use actix_web::HttpRequest;
 use actix_web::http::header;
 
-/// The forms we serve.
+/// The forms that this server offers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Form {
+pub enum AnswerForm {
     /// JSON.
     #[default]
     Json,
-    /// A page for people.
+    /// An HTML page.
     Html,
 }
 
-/// What a request wants its answer to look like.
+/// The form in which a request wants its answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct Negotiated {
     /// JSON or a page.
-    pub form: Form,
-    /// Only the generic `application/json` was accepted, so the answer must be called that.
+    pub form: AnswerForm,
+    /// Whether only the generic `application/json` was accepted, so that the answer must have that media type.
     pub generic: bool,
-    /// Indented JSON was asked for.
+    /// Whether indented JSON was asked for.
     pub pretty: bool,
 }
 
-/// What we offer, the preferred first: media type, form, and whether its name is the generic one.
-const OFFERS: &[(&str, Form, bool)] = &[
-    ("application/fhir+json", Form::Json, false),
-    ("application/json", Form::Json, true),
-    ("text/json", Form::Json, true),
-    ("text/html", Form::Html, false),
+/// The forms on offer, the preferred one first: media type, form, and whether the media type is a generic one.
+const OFFERS: &[(&str, AnswerForm, bool)] = &[
+    ("application/fhir+json", AnswerForm::Json, false),
+    ("application/json", AnswerForm::Json, true),
+    ("text/json", AnswerForm::Json, true),
+    ("text/html", AnswerForm::Html, false),
 ];
 
-/// Chooses the form of the answer. `_format` wins over `Accept`.
+/// Chooses the form of the answer. `_format` takes precedence over `Accept`.
 ///
 /// # Errors
-/// [`Fault::NotAcceptable`] when only forms are accepted that we do not serve.
-pub fn form(request: &HttpRequest) -> Result<Form, Failure> {
+/// [`Fault::NotAcceptable`] when the client accepts only forms that this server does not offer.
+pub fn form(request: &HttpRequest) -> Result<AnswerForm, Failure> {
     wanted(request).map(|wanted| wanted.form)
 }
 
-/// Chooses all of how the answer looks.
+/// Chooses the form of the answer and its details.
 ///
 /// # Errors
 /// As [`form`].
-pub fn wanted(request: &HttpRequest) -> Result<Wanted, Failure> {
+pub fn wanted(request: &HttpRequest) -> Result<Negotiated, Failure> {
     let query = request.query_string();
     let pretty = query_value(query, "_pretty").is_some_and(|value| value == "true");
     if let Some(format) = query_value(query, "_format") {
         let form = named(&format).ok_or_else(|| Failure::new(Fault::NotAcceptable).at("_format"))?;
-        return Ok(Wanted {
+        return Ok(Negotiated {
             form,
             generic: false,
             pretty,
@@ -59,12 +60,12 @@ pub fn wanted(request: &HttpRequest) -> Result<Wanted, Failure> {
     }
     let accepts = ranges(request);
     if accepts.is_empty() {
-        return Ok(Wanted {
+        return Ok(Negotiated {
             pretty,
-            ..Wanted::default()
+            ..Negotiated::default()
         });
     }
-    let mut best: Option<(f32, Wanted)> = None;
+    let mut best: Option<(f32, Negotiated)> = None;
     for (media_type, form, generic) in OFFERS.iter().copied() {
         let quality = accepts
             .iter()
@@ -72,14 +73,14 @@ pub fn wanted(request: &HttpRequest) -> Result<Wanted, Failure> {
             .max_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)))
             .map_or(0.0, |(_, quality)| quality);
         if quality > 0.0 && best.is_none_or(|(other, _)| quality > other) {
-            best = Some((quality, Wanted { form, generic, pretty }));
+            best = Some((quality, Negotiated { form, generic, pretty }));
         }
     }
     best.map(|(_, wanted)| wanted)
         .ok_or_else(|| Fault::NotAcceptable.into())
 }
 
-/// Whether `_format` or `Accept` names a form of FHIR itself, and not only anything at all (FHIR R4 Binary, "RESTful Behavior").
+/// Whether `_format` or `Accept` names a FHIR media type explicitly, not only by a wildcard (FHIR R4 Binary, "RESTful Behavior").
 pub fn names_fhir(request: &HttpRequest) -> bool {
     query_value(request.query_string(), "_format").is_some()
         || ranges(request).iter().any(|range| {
@@ -88,7 +89,13 @@ pub fn names_fhir(request: &HttpRequest) -> bool {
         })
 }
 
-/// Whether `Accept` takes `media_type` (type and subtype).
+/// Whether `Accept` names HTML explicitly, as browsers do for a page.
+pub fn names_html(request: &HttpRequest) -> bool {
+    let is_html = |range: &Range| range.quality > 0.0 && range.media_type == "text/html";
+    ranges(request).iter().any(is_html)
+}
+
+/// Whether `Accept` allows `media_type` (type and subtype).
 pub fn accepts(request: &HttpRequest, media_type: &str) -> bool {
     let ranges = ranges(request);
     let best = ranges
@@ -109,7 +116,7 @@ fn ranges(request: &HttpRequest) -> Vec<Range> {
         .collect()
 }
 
-/// One element of `Accept`.
+/// One media range of `Accept`.
 struct Range {
     media_type: String,
     quality: f32,
@@ -134,7 +141,7 @@ impl Range {
         range
     }
 
-    /// How exactly this range names a media type; `None` when it does not.
+    /// How exactly this range matches a media type, from a wildcard upward; `None` when it does not match.
     fn specificity(&self, media_type: &str) -> Option<u8> {
         if !self.version_fits {
             return None;
@@ -148,33 +155,34 @@ impl Range {
     }
 }
 
-/// Whether the value of a `fhirVersion` parameter is ours (FHIR R4 http, "FHIR Version Parameter").
+/// Whether the value of a `fhirVersion` parameter is R4 (FHIR R4 http, "FHIR Version Parameter").
 pub fn is_r4(value: &str) -> bool {
     matches!(value.trim().trim_matches('"'), "4.0" | "4.0.0" | "4.0.1")
 }
 
-/// The form that a value of `_format` names.
-fn named(format: &str) -> Option<Form> {
-    // A plus in a query reads as a space.
+/// The form that a value of `_format` stands for.
+fn named(format: &str) -> Option<AnswerForm> {
+    // A `+` in a query was decoded as a space.
     let range = Range::read(&format.trim().replace(' ', "+"));
     if !range.version_fits {
         return None;
     }
     match range.media_type.as_str() {
-        "json" | "application/json" | "application/fhir+json" | "text/json" => Some(Form::Json),
-        "html" | "text/html" => Some(Form::Html),
+        "json" | "application/json" | "application/fhir+json" | "text/json" => Some(AnswerForm::Json),
+        "html" | "text/html" => Some(AnswerForm::Html),
         _ => None,
     }
 }
 
-/// Whether the caller wants what is not known to be refused (`Prefer: handling=strict`).
+/// Whether the client wants unknown parameters to be refused (`Prefer: handling=strict`).
 pub fn is_strict(request: &HttpRequest) -> bool {
     prefer::handling(request.headers()) == Handling::Strict
 }
 
-/// The pairs that count. A form on a page sends every field, filled or not, so for a page what is empty was not asked for.
-pub fn filled(mut pairs: Vec<(String, String)>, form: Form) -> Vec<(String, String)> {
-    if form == Form::Html {
+/// Drops the pairs that were not filled in. The form on an HTML page sends every field, so in a request for a page an empty value counts as
+/// missing.
+pub fn filled(mut pairs: Vec<(String, String)>, form: AnswerForm) -> Vec<(String, String)> {
+    if form == AnswerForm::Html {
         pairs.retain(|(_, value)| !value.is_empty());
     }
     pairs
@@ -191,8 +199,8 @@ pub fn query_value(query: &str, name: &str) -> Option<String> {
 /// The pairs of a query string or form body, percent-decoded.
 ///
 /// # Errors
-/// [`Fault::ParameterInvalid`] for broken percent coding, what is not UTF-8, and control characters: a filter that cannot be
-/// read must not be dropped, and a database need not take every character.
+/// [`Fault::ParameterInvalid`] for broken percent encoding, invalid UTF-8 and control characters. A filter that cannot be read must not be
+/// dropped, and a database may refuse control characters.
 pub fn pairs(query: &str) -> Result<Vec<(String, String)>, Failure> {
     parts(query)
         .map(|pair| {
@@ -205,46 +213,17 @@ pub fn pairs(query: &str) -> Result<Vec<(String, String)>, Failure> {
 fn parts(query: &str) -> impl Iterator<Item = Option<(String, String)>> + '_ {
     query.split('&').filter(|part| !part.is_empty()).map(|part| {
         let (key, value) = part.split_once('=').unwrap_or((part, ""));
-        Some((decode(key)?, decode(value)?))
-    })
-}
-
-fn decode(text: &str) -> Option<String> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        out.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let digit = |b: Option<u8>| b.and_then(|b| char::from(b).to_digit(16));
-                let (high, low) = (digit(bytes.next())?, digit(bytes.next())?);
-                u8::try_from(high * 16 + low).ok()?
-            }
-            other => other,
-        });
-    }
-    String::from_utf8(out).ok()
-}
-
-/// Percent-encodes a query value.
-pub fn encode(text: &str) -> String {
-    text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~:/".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            use std::fmt::Write as _;
-            let _ = write!(out, "%{byte:02X}");
-        }
-        out
+        Some((decode_form(key.as_bytes())?, decode_form(value.as_bytes())?))
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::percent::encode;
     use actix_web::test::TestRequest;
 
-    fn of(accept: Option<&str>, query: &str) -> Result<Form, Failure> {
+    fn of(accept: Option<&str>, query: &str) -> Result<AnswerForm, Failure> {
         let mut request = TestRequest::with_uri(&format!("/fhir/metadata{query}"));
         if let Some(accept) = accept {
             request = request.insert_header((header::ACCEPT, accept));
@@ -255,40 +234,60 @@ mod tests {
     #[test]
     fn the_form_follows_accept_and_format() {
         for (accept, query, wanted) in [
-            (None, "", Some(Form::Json)),
-            (Some("*/*"), "", Some(Form::Json)),
-            (Some("application/fhir+json; fhirVersion=4.0"), "", Some(Form::Json)),
-            (Some("text/html,application/xhtml+xml,*/*;q=0.8"), "", Some(Form::Html)),
-            (Some("text/html;q=0.5, application/fhir+json"), "", Some(Form::Json)),
+            (None, "", Some(AnswerForm::Json)),
+            (Some("*/*"), "", Some(AnswerForm::Json)),
+            (
+                Some("application/fhir+json; fhirVersion=4.0"),
+                "",
+                Some(AnswerForm::Json),
+            ),
+            (
+                Some("text/html,application/xhtml+xml,*/*;q=0.8"),
+                "",
+                Some(AnswerForm::Html),
+            ),
+            (
+                Some("text/html;q=0.5, application/fhir+json"),
+                "",
+                Some(AnswerForm::Json),
+            ),
             (Some("application/fhir+xml"), "", None),
-            (Some("application/fhir+xml"), "?_format=json", Some(Form::Json)),
-            (Some("text/html"), "?_format=application/fhir+json", Some(Form::Json)),
+            (Some("application/fhir+xml"), "?_format=json", Some(AnswerForm::Json)),
+            (
+                Some("text/html"),
+                "?_format=application/fhir+json",
+                Some(AnswerForm::Json),
+            ),
             (None, "?_format=xml", None),
             (Some("application/fhir+json; fhirVersion=5.0"), "", None),
-            (Some("application/fhir+json; FHIRVersion=\"4.0\""), "", Some(Form::Json)),
+            (
+                Some("application/fhir+json; FHIRVersion=\"4.0\""),
+                "",
+                Some(AnswerForm::Json),
+            ),
             (Some("application/fhir+json; fhirVersion=4.01"), "", None),
             (
                 Some("application/fhir+json; fhirVersion=5.0, application/fhir+json;fhirVersion=4.0;q=0.1"),
                 "",
-                Some(Form::Json),
+                Some(AnswerForm::Json),
             ),
-            (Some("application/fhir+xml, */*;q=0.1"), "", Some(Form::Json)),
-            (Some("text/*"), "", Some(Form::Json)),
-            (Some("text/*, text/json;q=0"), "", Some(Form::Html)),
+            (Some("application/fhir+xml, */*;q=0.1"), "", Some(AnswerForm::Json)),
+            (Some("text/*"), "", Some(AnswerForm::Json)),
+            (Some("text/*, text/json;q=0"), "", Some(AnswerForm::Html)),
             (Some("*/*;q=0"), "", None),
             (
                 Some("application/fhir+json;q=0, text/html;q=0.001"),
                 "",
-                Some(Form::Html),
+                Some(AnswerForm::Html),
             ),
             (Some("application/json;q=high"), "", None),
-            (Some(""), "", Some(Form::Json)),
-            (Some("TEXT/HTML"), "", Some(Form::Html)),
-            (None, "?_format=application/fhir%2Bjson", Some(Form::Json)),
+            (Some(""), "", Some(AnswerForm::Json)),
+            (Some("TEXT/HTML"), "", Some(AnswerForm::Html)),
+            (None, "?_format=application/fhir%2Bjson", Some(AnswerForm::Json)),
             (None, "?_format=application/fhir%2Bjson;fhirVersion=3.0", None),
             (None, "?_format=", None),
             (None, "?_format=ttl", None),
-            (None, "?_format=html", Some(Form::Html)),
+            (None, "?_format=html", Some(AnswerForm::Html)),
         ] {
             assert_eq!(of(accept, query).ok(), wanted, "{accept:?} {query}");
         }
@@ -308,7 +307,7 @@ mod tests {
             let wanted = wanted(&request.to_http_request()).expect(accept);
             assert_eq!(
                 (wanted.generic, wanted.pretty, wanted.form),
-                (generic, true, Form::Json),
+                (generic, true, AnswerForm::Json),
                 "{accept}"
             );
         }

@@ -1,34 +1,37 @@
-//! What happens around every request: correlation ids, limits, time, the final body of a failure, the ledger entry of a
-//! refusal, one log line, metrics.
+//! The middleware around every request: correlation ids, limits, time limits, the final body of a failure, the ledger entry of a refusal,
+//! one log line, and metrics.
 //!
-//! A log line names the route, never the path; no header, query or body of the caller gets into it.
+//! A log line names the route, never the path; it contains no header, query or body of the caller.
 
+use super::around;
 use super::edge::{self, Seat};
+use super::explorer::{self, ShownProof};
+use super::oauth;
 use super::refused;
 use super::reply::{HttpFailure, Noted, keep_fault, outcome_response};
 use super::represent;
-use super::routes::{self, Access};
-use crate::app::App;
-use crate::config::Limits;
+use super::request_notes::SeenPartner;
+use super::routes::{self, RouteAccess};
+use crate::config::LimitsConfig;
 use crate::error::{Failure, Fault};
+use crate::http::state::App;
 use crate::security::PeerCertificate;
 use crate::telemetry::{Correlation, metrics as families};
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::error::InternalError;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, Method};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
 use std::time::{Duration, Instant};
 
-/// The partner behind a request, for the log line; set when it has authenticated.
-#[derive(Clone)]
-pub struct SeenPartner(pub String);
+/// Time limit for finding the partner behind a token before the request takes its place. When it is exceeded, the request takes a
+/// stranger's place.
+const TOKEN_TIME: Duration = Duration::from_secs(1);
 
 /// The middleware.
 pub async fn observe(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let started = Instant::now();
@@ -37,35 +40,47 @@ pub async fn observe(
     let (Some(app), Some(seat)) = (app, seat) else {
         return Ok(request.into_response(HttpResponse::InternalServerError().finish()));
     };
-    let correlation = correlation(request.headers(), &app);
+    let correlation = around::correlation(request.headers(), &app);
     request.extensions_mut().insert(correlation.clone());
     let base_url = app.ctx.payer.base_url.clone();
     let certificate = request.conn_data::<PeerCertificate>().cloned();
 
-    // The request must not be cloned before it is routed: the router needs it for itself.
-    let may_enter = admitted(&request, &seat, app.config.limits.head_bytes);
+    let is_of_oauth = request.path().starts_with("/oauth/");
+    if explorer::arrives(request.request(), &app) {
+        // A page of a session is made for this request: what the browser has is another's, or of before.
+        request.headers_mut().remove(header::IF_NONE_MATCH);
+        request.headers_mut().remove(header::IF_MODIFIED_SINCE);
+    }
+
+    // The request must not be cloned before it is routed, because the router needs exclusive access to it.
+    let may_enter = admitted(&request, &seat, &app, &correlation).await;
     let mut response = match may_enter {
         Err(fault) => {
-            let mut answer = outcome_response(&fault.into(), &base_url);
+            let mut answer = refusal(&fault.into(), is_of_oauth, &base_url);
             answer.extensions_mut().insert(fault);
-            if fault != Fault::Overloaded {
+            if seat.ends_with(fault) {
                 answer.head_mut().set_connection_type(ConnectionType::Close);
             }
             request.into_response(answer)
         }
-        Ok(()) => match in_time(&app.config.limits, &seat, next.call(request)).await {
-            Some(Ok(response)) => with_outcome(response, &base_url, &correlation),
-            Some(Err(error)) => {
-                let failure = into_failure(&error);
-                refused::note(&app, &correlation, None, certificate.as_ref(), None, &failure).await;
-                return Err(lost(failure, &base_url, &correlation));
+        Ok(()) => {
+            let served = match in_time(&app.config.limits, &seat, next.call(request)).await {
+                Some(Ok(response)) => Ok(with_outcome(response, &base_url, &correlation)),
+                Some(Err(error)) => Err(around::into_failure(&error)),
+                None => Err(Failure::new(Fault::Overloaded).because("the handler took too long")),
+            };
+            match served {
+                Ok(response) => response,
+                Err(failure) => {
+                    let noted = refused::note(&app, &correlation, None, certificate.as_ref(), None, &failure);
+                    noted.await;
+                    count_refusal(failure.fault());
+                    let mut answer = refusal(&failure, is_of_oauth, &base_url);
+                    put_security(answer.headers_mut());
+                    return Err(around::lost(failure, answer, &correlation));
+                }
             }
-            None => {
-                let failure = Failure::new(Fault::Overloaded).because("the handler took too long");
-                refused::note(&app, &correlation, None, certificate.as_ref(), None, &failure).await;
-                return Err(lost(failure, &base_url, &correlation));
-            }
-        },
+        }
     };
     let (fault, is_noted) = {
         let extensions = response.response().extensions();
@@ -80,14 +95,17 @@ pub async fn observe(
     if let Some(fault) = fault {
         seat.is_refused(fault);
     }
-    put_headers(response.headers_mut(), &correlation);
-    record(&response, &correlation, fault, started.elapsed());
+    let route = routes::of(response.request());
+    around::put_headers(response.headers_mut(), &correlation);
+    around::put_notice(response.headers_mut(), route.and_then(|route| route.ends));
+    put_security(response.headers_mut());
+    record(&response, route, &correlation, fault, started.elapsed());
     Ok(response)
 }
 
-/// What `work` gives, unless it takes too long. The time of the work begins when the request's body is there; that has a limit of
-/// its own.
-async fn in_time<T>(limits: &Limits, seat: &Seat, work: impl Future<Output = T>) -> Option<T> {
+/// Runs `work` within the time limit and returns its result; `None` when it took too long. The time starts when the request's body has
+/// arrived, which has a limit of its own.
+async fn in_time<T>(limits: &LimitsConfig, seat: &Seat, work: impl Future<Output = T>) -> Option<T> {
     let mut work = std::pin::pin!(work);
     let begun = tokio::time::Instant::now();
     let mut until = begun + limits.handler;
@@ -105,22 +123,59 @@ async fn in_time<T>(limits: &Limits, seat: &Seat, work: impl Future<Output = T>)
     }
 }
 
-/// Refuses what must not get as far as a route.
-fn admitted(request: &ServiceRequest, seat: &Seat, head_max: usize) -> Result<(), Fault> {
-    let has_token = request.headers().contains_key(header::AUTHORIZATION);
-    seat.enter(has_token)?;
-    let line = request.method().as_str().len() + request.uri().path().len() + request.query_string().len();
-    let fields = request
-        .headers()
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + 4);
-    match line + fields.sum::<usize>() > head_max {
-        true => Err(Fault::HeadTooLarge),
-        false => Ok(()),
+/// Makes a refusal in the format of the endpoint: OAuth JSON or an OperationOutcome.
+fn refusal(failure: &Failure, is_of_oauth: bool, base_url: &str) -> HttpResponse {
+    match is_of_oauth {
+        true => oauth::token::refusal(failure),
+        false => outcome_response(failure, base_url),
     }
 }
 
-/// Gives a failure that a handler returned the body that knows our base URL.
+/// Refuses requests that must not reach a route. A request with a valid token counts as its partner's before it takes a place.
+async fn admitted(request: &ServiceRequest, seat: &Seat, app: &App, correlation: &Correlation) -> Result<(), Fault> {
+    let has_token =
+        request.headers().contains_key(header::AUTHORIZATION) || explorer::session_of(request.request()).is_some();
+    if !has_token && seat.is_stale() {
+        look_again(request, seat, app).await;
+    }
+    seat.asks(has_token)?;
+    if has_token && let Some(looking) = seat.shows_token()? {
+        let partner = Box::pin(partner_of(request, app, correlation)).await;
+        if let Some(partner) = partner {
+            seat.is_of(&partner)?;
+        }
+        drop(looking);
+    }
+    seat.enter()?;
+    around::head_fits(request, app.config.limits.head_bytes)
+}
+
+/// Looks again whether a connection that shows no token is still its partner's. Requests for public documents are judged nowhere else.
+async fn look_again(request: &ServiceRequest, seat: &Seat, app: &App) {
+    let asked = app.authority.standing(&app.ctx, request.conn_data::<PeerCertificate>());
+    match tokio::time::timeout(TOKEN_TIME, asked).await {
+        Ok(Ok(Some(standing))) if standing.is_active => seat.is_standing(),
+        Ok(Ok(Some(_))) => seat.is_refused(Fault::PartnerSuspended),
+        Ok(Ok(None)) => seat.is_refused(Fault::TokenMissing),
+        Ok(Err(failure)) => seat.is_refused(failure.fault()),
+        // The store is slow: nothing is known, and nothing changes.
+        Err(_) => {}
+    }
+}
+
+/// The partner that owns the request's token, if it is valid and found in time. The handler authenticates again, and only that result
+/// grants anything; it can reuse what the store returned here.
+async fn partner_of(request: &ServiceRequest, app: &App, correlation: &Correlation) -> Option<String> {
+    let proof = ShownProof::of(request.request());
+    let token = proof.token().ok().flatten();
+    let asked = app
+        .authority
+        .authenticate(&app.ctx, token, proof.certificate(), correlation.clone());
+    let caller = tokio::time::timeout(TOKEN_TIME, asked).await.ok()?.ok()?;
+    Some(caller.partner.id)
+}
+
+/// Replaces the body of a failure that a handler returned by one that contains the base URL.
 fn with_outcome(
     response: ServiceResponse<impl MessageBody + 'static>,
     base_url: &str,
@@ -133,7 +188,7 @@ fn with_outcome(
     {
         None => return response.map_into_boxed_body(),
         Some(HttpFailure(failure)) => {
-            log_cause(failure, correlation);
+            around::log_cause(failure, correlation);
             let mut answer = outcome_response(failure, base_url);
             keep_fault(&mut answer, failure);
             answer
@@ -142,21 +197,7 @@ fn with_outcome(
     ServiceResponse::new(response.into_parts().0, answer)
 }
 
-/// A failure after which the request is gone: the answer travels inside the error.
-fn lost(failure: Failure, base_url: &str, correlation: &Correlation) -> actix_web::Error {
-    log_cause(&failure, correlation);
-    let mut answer = outcome_response(&failure, base_url);
-    put_headers(answer.headers_mut(), correlation);
-    count_refusal(failure.fault());
-    tracing::warn!(
-        fault = failure.fault().code(),
-        request.id = correlation.request_id,
-        "a request was given up"
-    );
-    InternalError::from_response(failure, answer).into()
-}
-
-/// Where nothing matches; what ends with the name of an operation asks for one that is not served.
+/// Answers a request that matches no route. A path that ends with the name of an operation gets the fault for unknown operations.
 pub async fn route_unknown(request: HttpRequest) -> Result<HttpResponse, HttpFailure> {
     let last = request.path().rsplit('/').next().unwrap_or_default();
     let is_operation = request.path().starts_with("/fhir/") && (last.starts_with('$') || last.starts_with("%24"));
@@ -166,24 +207,20 @@ pub async fn route_unknown(request: HttpRequest) -> Result<HttpResponse, HttpFai
     })
 }
 
-/// Where a type would have an operation that is not served.
+/// Answers a request for an operation on a type that is not supported.
 pub async fn operation_unknown() -> Result<HttpResponse, HttpFailure> {
     Err(Fault::OperationNotServed.into())
 }
 
-/// Where the path is known and the method is not; `Allow` names those that are. A preflight of a public document is answered.
+/// Answers a request with a wrong method on a known path; `Allow` lists the right ones. Answers a preflight of a public document.
 pub async fn method_refused(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
     let pattern = request.match_pattern().unwrap_or_default();
-    let rows: Vec<&routes::Route> = routes::ROUTES.iter().filter(|route| route.path == pattern).collect();
-    let is_public = rows.iter().all(|route| route.access == Access::Public);
-    let mut allowed: Vec<&str> = rows.iter().map(|route| route.method).collect();
-    if let Some(at) = allowed.iter().position(|method| *method == "GET") {
-        allowed.insert(at + 1, "HEAD");
-    }
+    let rows: Vec<&routes::Route> = routes::served().filter(|route| route.path == pattern).collect();
+    let is_public = rows.iter().all(|route| route.access == RouteAccess::Public);
+    let mut allowed = around::allowed(rows.iter().map(|route| route.method));
     if is_public {
-        allowed.push("OPTIONS");
+        allowed.push_str(", OPTIONS");
     }
-    let allowed = allowed.join(", ");
     if is_public && request.method() == Method::OPTIONS {
         return represent::preflight(&allowed);
     }
@@ -195,80 +232,27 @@ pub async fn method_refused(request: HttpRequest, app: web::Data<App>) -> HttpRe
     response
 }
 
-/// The correlation ids of a request; there once the middleware ran.
-pub fn correlation_of(request: &HttpRequest) -> Correlation {
-    request
-        .extensions()
-        .get::<Correlation>()
-        .cloned()
-        .unwrap_or_else(|| Correlation::internal(String::new()))
-}
-
-fn correlation(headers: &HeaderMap, app: &App) -> Correlation {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let request_id = app.ctx.ids.new_id(app.ctx.clock.now_ms());
-    Correlation::of(
-        request_id,
-        crate::secret::random(),
-        text("x-correlation-id"),
-        text("x-request-id"),
-        text("traceparent"),
-    )
-}
-
-fn put_headers(headers: &mut HeaderMap, correlation: &Correlation) {
-    for (name, value) in [
-        ("x-request-id", &correlation.request_id),
-        ("x-correlation-id", &correlation.correlation_id),
-        ("traceparent", &correlation.traceparent),
-    ] {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(HeaderName::from_static(name), value);
-        }
-    }
-    headers.insert(
-        HeaderName::from_static("x-content-type-options"),
-        HeaderValue::from_static("nosniff"),
-    );
+/// Tells browsers and clients to keep to TLS.
+fn put_security(headers: &mut HeaderMap) {
     headers.insert(
         HeaderName::from_static("strict-transport-security"),
         HeaderValue::from_static("max-age=31536000"),
     );
 }
 
-/// Errors of the framework itself (bad framing, bad UTF-8) become rows of our table.
-fn into_failure(error: &actix_web::Error) -> Failure {
-    let status = error.as_response_error().status_code().as_u16();
-    let fault = match status {
-        404 => Fault::RouteUnknown,
-        405 => Fault::MethodRefused,
-        408 => Fault::RequestTimeout,
-        413 => Fault::TooLarge,
-        415 => Fault::MediaTypeRefused,
-        400..=499 => Fault::ParameterInvalid,
-        _ => Fault::Internal,
-    };
-    Failure::new(fault).because(format!("framework error, status {status}"))
-}
-
-fn log_cause(failure: &Failure, correlation: &Correlation) {
-    if let Some(cause) = failure.cause() {
-        let fault = failure.fault().code();
-        if failure.fault().row().http >= 500 {
-            tracing::error!(fault, request.id = correlation.request_id, cause = %cause, "a request failed");
-        } else {
-            tracing::debug!(fault, request.id = correlation.request_id, cause = %cause, "a request was refused");
-        }
-    }
-}
-
 fn count_refusal(fault: Fault) {
     metrics::counter!(families::REFUSALS, "fault" => fault.code()).increment(1);
 }
 
-fn record(response: &ServiceResponse<BoxBody>, correlation: &Correlation, fault: Option<Fault>, took: Duration) {
+fn record(
+    response: &ServiceResponse<BoxBody>,
+    route: Option<&'static routes::Route>,
+    correlation: &Correlation,
+    fault: Option<Fault>,
+    took: Duration,
+) {
     let request = response.request();
-    let route = routes::of(request).map_or(routes::UNMATCHED, |route| route.path);
+    let route = route.map_or(routes::UNMATCHED, |route| route.path);
     let status = response.status().as_u16();
     let code = fault.map_or("", Fault::code);
     let partner = request

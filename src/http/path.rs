@@ -1,8 +1,8 @@
-//! The one normal form of a path below the FHIR base: single slashes, and none at its end.
+//! Normalizes a path below the FHIR base: single slashes, and none at the end.
 //!
-//! Clients that join a base with a slash at its end and a path with one at its beginning write `/fhir//Condition`, and some write
-//! `/fhir/Condition/?…`. The path is put right once, outermost, so that routing, authorization, log and pages all see the same.
-//! Nothing is decoded: an encoded slash stays what it is and matches no route. Paths beside the FHIR base are left alone.
+//! Clients that join a base URL with a slash at its end and a path with one at its beginning send `/fhir//Condition`, and some send
+//! `/fhir/Condition/?…`. The path is normalized once, in the outermost middleware, so that routing, authorization, log and pages all see
+//! the same path. Nothing is decoded: an encoded slash stays encoded and matches no route. Paths outside the FHIR base are not changed.
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -24,7 +24,7 @@ pub async fn normalize(
     next.call(request).await
 }
 
-/// The normal form of a path; `None` when it has it already.
+/// The normal form of a path; `None` when the path is normal already.
 fn normal(path: &str) -> Option<String> {
     let below = path.strip_prefix(BASE)?;
     if !below.starts_with('/') || !(below.contains("//") || below.ends_with('/')) {

@@ -1,20 +1,20 @@
-//! The `Prefer` header (RFC 7240), as far as FHIR gives it a meaning for what is read here.
+//! The `Prefer` header (RFC 7240), as far as FHIR defines it for reads and searches.
 //!
-//! `respond-async` and `return` are left aside: every answer is made at once, and nothing is written that could be returned.
+//! `respond-async` and `return` are ignored: every answer is made at once, and nothing is written that could be returned.
 
 use actix_web::http::header::HeaderMap;
 
-/// Whether parameters that are not understood are refused.
+/// What to do with unknown parameters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Handling {
-    /// They are ignored and told (the default).
+    /// Ignore them and report them in the answer (the default).
     #[default]
     Lenient,
-    /// They are refused.
+    /// Refuse the request.
     Strict,
 }
 
-/// The `handling` that a request prefers. The first that is named counts, as RFC 7240 section 2 has it.
+/// The `handling` that a request prefers; the first value counts (RFC 7240 section 2).
 pub fn handling(headers: &HeaderMap) -> Handling {
     headers
         .get_all("prefer")

@@ -1,17 +1,17 @@
-//! Indents JSON on its way out (`_pretty`), byte by byte: white space is added, and nothing else is touched.
+//! Indents JSON while it is sent (`_pretty`), byte by byte. Only white space is added.
 
-/// Where in the JSON we are; pieces of one document go through one of these, in order.
+/// The position in the JSON. All pieces of one document must go through the same value, in order.
 #[derive(Default)]
 pub struct Indent {
     depth: usize,
     in_text: bool,
     escaped: bool,
-    /// An opening bracket whose content has not begun, so that an empty pair stays together.
+    /// Whether an opening bracket is pending, so that an empty object or array stays on one line.
     opened: bool,
 }
 
 impl Indent {
-    /// The next piece, indented by two spaces for each level.
+    /// Indents the next piece, by two spaces for each level.
     pub fn piece(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(bytes.len() * 2);
         for byte in bytes.iter().copied() {

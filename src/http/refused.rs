@@ -1,19 +1,20 @@
-//! What the ring around a request writes of its refusal, unless whoever refused it did so: who, why, and under which ids.
+//! The ledger entry that the middleware writes when a request is refused, unless the handler has written one: who asked, why it was
+//! refused, and the correlation ids.
 //!
-//! Who is known by a token or by a registered certificate is a client; everybody else is a stranger and only counted.
+//! A caller that is known by a token or by a registered certificate is recorded as a client; any other is a stranger and is only counted.
 
 use super::routes::{Interaction, Route};
-use crate::app::App;
 use crate::audit::{Action, Actor};
 use crate::error::{Failure, Fault};
+use crate::http::state::App;
 use crate::security::PeerCertificate;
 use crate::telemetry::Correlation;
 use std::time::Duration;
 
-/// How long an answer waits for its note in a store that has just failed it.
+/// How long an answer waits for its ledger entry when the store has just failed.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Notes that a request was refused. `partner` is who authenticated, if anybody did; `route` what was asked, if that is known.
+/// Records that a request was refused. `partner` is the authenticated partner, if any; `route` is the matched route, if any.
 pub(super) async fn note(
     app: &App,
     correlation: &Correlation,
@@ -22,7 +23,8 @@ pub(super) async fn note(
     route: Option<&Route>,
     failure: &Failure,
 ) {
-    let recorded = record(app, correlation, partner, certificate, route, failure);
+    // Boxed, so that requests that wait for their body do not hold memory for it.
+    let recorded = Box::pin(record(app, correlation, partner, certificate, route, failure));
     match failure.fault() {
         Fault::StoreUnavailable | Fault::StoreSlow | Fault::StoreUnsafe | Fault::AuditUnavailable => {
             let _ = tokio::time::timeout(PATIENCE, recorded).await;
@@ -58,7 +60,7 @@ async fn record(
         _ => Action::RequestRefused,
     };
     let recorded = app.oauth.refusals.record(&app.ctx, action, actor, failure, correlation);
-    // The request is refused in any case.
+    // A failure to record changes nothing for the client: the request is refused in any case.
     if let Err(failed) = recorded.await {
         tracing::warn!(
             fault = failed.fault().code(),

@@ -1,4 +1,4 @@
-//! Failures as answers: OperationOutcome, and the headers that belong to a status.
+//! Turns failures into HTTP answers: an OperationOutcome, and the headers that belong to the status.
 
 use crate::error::{Failure, Fault, Retry};
 use crate::fhir::outcome;
@@ -6,10 +6,10 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use std::fmt;
 
-/// The FHIR media type as we answer it.
+/// The FHIR media type of answers.
 pub const FHIR_JSON: &str = "application/fhir+json; charset=utf-8";
 
-/// A failure on its way out. The middleware gives it its final body, since only that knows the base URL.
+/// A failure returned by a handler. The middleware writes its final body, because only the middleware knows the base URL.
 #[derive(Debug)]
 pub struct HttpFailure(pub Failure);
 
@@ -41,10 +41,10 @@ impl ResponseError for HttpFailure {
     }
 }
 
-/// Set on an answer whose refusal is in the ledger already.
+/// Marks an answer whose refusal is in the ledger already.
 pub struct Noted;
 
-/// Keeps with an answer which fault it tells, for the ring around the request.
+/// Attaches its fault to an answer, for the middleware.
 pub fn keep_fault(answer: &mut HttpResponse, failure: &Failure) {
     let mut extensions = answer.extensions_mut();
     extensions.insert(failure.fault());
@@ -70,7 +70,7 @@ pub fn outcome_response(failure: &Failure, base_url: &str) -> HttpResponse {
         .body(outcome::bytes(failure, base_url))
 }
 
-/// `WWW-Authenticate`, `Retry-After` and `Cache-Control`, as the status asks for (RFC 6750 section 3, RFC 9110).
+/// Adds `WWW-Authenticate`, `Retry-After` and `Cache-Control` as the status requires (RFC 6750 section 3, RFC 9110).
 pub fn error_headers(response: &mut HttpResponseBuilder, fault: Fault) {
     let row = fault.row();
     response.insert_header((header::CACHE_CONTROL, "no-store"));

@@ -1,32 +1,33 @@
-//! The one table of routes: it registers them, authorises them, and writes the CapabilityStatement.
+//! The table of all routes: what is registered (`super::register`), what a request must prove, and what the CapabilityStatement claims.
+//!
+//! Only data: no handler is named here.
 
-use super::{fhir, oauth, observe};
-use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpRequest, Route as ActixRoute, guard};
+use super::notice::EndNotice;
+use actix_web::HttpRequest;
 
-/// The route of what no route takes, in log lines and metrics.
+/// The route name of requests that match no route, in log lines and metrics.
 pub const UNMATCHED: &str = "unmatched";
 
-/// What a request must show before its handler runs.
+/// What a request must prove before its handler runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Nothing: static facts only.
+pub enum RouteAccess {
+    /// Nothing: the answer has only public facts.
     Public,
-    /// The endpoint authenticates by itself (OAuth).
+    /// The endpoint authenticates the client itself (OAuth, the explorer's sessions), or shows nothing that takes it.
     Client,
-    /// A token; what it allows is judged for each request inside.
+    /// A token; each request inside the batch is authorized by itself.
     Batch,
-    /// A token whose scope reads this type.
+    /// A token whose scope allows reading this type.
     Read(&'static str),
-    /// A token whose scope reads the type in the path.
+    /// A token whose scope allows reading the type in the path.
     ReadType,
-    /// A token whose scope searches the type in the path.
+    /// A token whose scope allows searching the type in the path.
     SearchType,
-    /// A token with this operation's canonical among its scopes.
+    /// A token whose scopes include the canonical URL of this operation.
     Operation(&'static str),
 }
 
-/// What a route does; the name its handler, log lines and metrics go by.
+/// What a route does. Names its handler, and the route in log lines and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Interaction {
@@ -49,6 +50,11 @@ pub enum Interaction {
     Token,
     Introspect,
     Revoke,
+    ExplorerHome,
+    ExplorerType,
+    ExplorerEnter,
+    ExplorerAct,
+    ExplorerEnd,
 }
 
 /// One row of the table.
@@ -58,18 +64,20 @@ pub struct Route {
     pub method: &'static str,
     /// Path from the server's root, with `{id}` for a FHIR id.
     pub path: &'static str,
-    /// What it does.
+    /// What the route does.
     pub interaction: Interaction,
-    /// What it takes to do it.
-    pub access: Access,
+    /// What a request to it must prove.
+    pub access: RouteAccess,
+    /// The notice that it ends, if it does.
+    pub ends: Option<EndNotice>,
 }
 
 impl Route {
-    /// The path with an example in place of its type, and this id.
+    /// The path with `id` as id and an example type in place of the type.
     pub fn example(&self, id: &str) -> String {
         let mut path = self.path.replace("{id}", id).replace("{vid}", "1");
         if let (Some(from), Some(to)) = (path.find("{type:"), path.find('}')) {
-            let public = self.access == Access::Public;
+            let public = self.access == RouteAccess::Public;
             path.replace_range(from..=to, if public { "CodeSystem" } else { "Patient" });
         }
         path
@@ -78,34 +86,36 @@ impl Route {
 
 pub use crate::fhir::operations::{EVERYTHING, MEMBER_MATCH};
 
-const CONFORMANCE: &str = "/fhir/{type:CodeSystem|OperationDefinition|SearchParameter|StructureDefinition}";
+/// The resource types that describe this server.
+pub const CONFORMANCE: &str = "/fhir/{type:CodeSystem|OperationDefinition|SearchParameter|StructureDefinition}";
 const CONFORMANCE_SEARCH: &str =
     "/fhir/{type:CodeSystem|OperationDefinition|SearchParameter|StructureDefinition}/_search";
 const CONFORMANCE_ID: &str = "/fhir/{type:CodeSystem|OperationDefinition|SearchParameter|StructureDefinition}/{id}";
-/// What would be an operation on a type: it must not be read as an id.
-const TYPE_OPERATION: &str = "/fhir/{type:[A-Z][A-Za-z]*}/{operation:\\$[^/]*}";
+/// Any operation on a type. Its name must not be read as an id, so it is registered before [`CONFORMANCE`].
+pub const TYPE_OPERATION: &str = "/fhir/{type:[A-Z][A-Za-z]*}/{operation:\\$[^/]*}";
 const TYPE: &str = "/fhir/{type:[A-Z][A-Za-z]*}";
 const TYPE_SEARCH: &str = "/fhir/{type:[A-Z][A-Za-z]*}/_search";
 const TYPE_ID: &str = "/fhir/{type:[A-Z][A-Za-z]*}/{id}";
 const TYPE_ID_VERSION: &str = "/fhir/{type:[A-Z][A-Za-z]*}/{id}/_history/{vid}";
 
-const fn row(method: &'static str, path: &'static str, interaction: Interaction, access: Access) -> Route {
+const fn row(method: &'static str, path: &'static str, interaction: Interaction, access: RouteAccess) -> Route {
     Route {
         method,
         path,
         interaction,
         access,
+        ends: None,
     }
 }
 
-/// Every route of the partner's side.
+/// Every route of the partners' listener.
 pub const ROUTES: &[Route] = {
-    use Access::*;
     use Interaction::*;
+    use RouteAccess::*;
     &[
         row("GET", "/", Home, Public),
         row("GET", "/fhir", Home, Public),
-        row("POST", "/fhir", Interaction::Batch, Access::Batch),
+        row("POST", "/fhir", Interaction::Batch, RouteAccess::Batch),
         row("GET", "/fhir/metadata", Metadata, Public),
         row(
             "POST",
@@ -117,13 +127,13 @@ pub const ROUTES: &[Route] = {
             "GET",
             "/fhir/Patient/{id}/$everything",
             Everything,
-            Access::Read("Patient"),
+            RouteAccess::Read("Patient"),
         ),
         row(
             "POST",
             "/fhir/Patient/{id}/$everything",
             EverythingPost,
-            Access::Read("Patient"),
+            RouteAccess::Read("Patient"),
         ),
         row("GET", "/.well-known/smart-configuration", SmartConfiguration, Public),
         row(
@@ -156,66 +166,38 @@ pub const ROUTES: &[Route] = {
         row("POST", "/oauth/token", Token, Client),
         row("POST", "/oauth/introspect", Introspect, Client),
         row("POST", "/oauth/revoke", Revoke, Client),
+        row("GET", "/fhir/explorer", ExplorerHome, Client),
+        row("GET", "/fhir/explorer/{type:[A-Z][A-Za-z]*}", ExplorerType, Client),
+        row("POST", "/fhir/explorer/session", ExplorerEnter, Client),
+        row("POST", "/fhir/explorer/act", ExplorerAct, Client),
+        row("POST", "/fhir/explorer/end", ExplorerEnd, Client),
     ]
 };
 
-/// The row a request matched, if any. HEAD is GET whose body stays here.
+#[cfg(debug_assertions)]
+const PLANTED: &[Route] = &[Route {
+    method: "GET",
+    path: "/planted",
+    interaction: Interaction::Jwks,
+    access: RouteAccess::Public,
+    ends: Some(super::planted::NOTICE),
+}];
+
+/// Every route that is served: the table, and in builds for tests what is planted beside it.
+pub fn served() -> impl Iterator<Item = &'static Route> {
+    #[cfg(debug_assertions)]
+    let planted = if super::planted::are_asked_for() { PLANTED } else { &[] };
+    #[cfg(not(debug_assertions))]
+    let planted: &'static [Route] = &[];
+    ROUTES.iter().chain(planted)
+}
+
+/// The row that a request matched, if any. HEAD uses the row of GET.
 pub fn of(request: &HttpRequest) -> Option<&'static Route> {
     let pattern = request.match_pattern()?;
     let method = match request.method().as_str() {
         "HEAD" => "GET",
         other => other,
     };
-    ROUTES
-        .iter()
-        .find(|route| route.path == pattern && route.method == method)
-}
-
-/// Registers every route; other methods on a known path get 405 with `Allow`.
-pub fn configure(service: &mut ServiceConfig) {
-    let mut done: Vec<&str> = Vec::new();
-    for first in ROUTES {
-        if first.path == CONFORMANCE {
-            // After the operations that are served, before the reads, which would take the name of one for an id.
-            service.service(web::resource(TYPE_OPERATION).to(observe::operation_unknown));
-        }
-        if done.contains(&first.path) {
-            continue;
-        }
-        done.push(first.path);
-        let mut resource = web::resource(first.path);
-        for route in ROUTES.iter().filter(|route| route.path == first.path) {
-            resource = resource.route(handler(route));
-        }
-        service.service(resource.default_service(web::to(observe::method_refused)));
-    }
-}
-
-fn handler(route: &Route) -> ActixRoute {
-    let method = if route.method == "POST" {
-        web::post()
-    } else {
-        web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
-    };
-    match route.interaction {
-        Interaction::Home => method.to(fhir::metadata::home),
-        Interaction::Metadata => method.to(fhir::metadata::get),
-        Interaction::Batch => method.to(fhir::batch::post),
-        Interaction::Read => method.to(fhir::read::get),
-        Interaction::Vread => method.to(fhir::read::version),
-        Interaction::Search => method.to(fhir::search::get),
-        Interaction::SearchPost => method.to(fhir::search::post),
-        Interaction::ConformanceRead => method.to(fhir::conformance::read),
-        Interaction::ConformanceSearch => method.to(fhir::conformance::search),
-        Interaction::ConformanceSearchPost => method.to(fhir::conformance::search_post),
-        Interaction::Everything => method.to(fhir::everything::get),
-        Interaction::EverythingPost => method.to(fhir::everything::post),
-        Interaction::MemberMatch => method.to(fhir::member_match::post),
-        Interaction::SmartConfiguration => method.to(oauth::well_known::smart_configuration),
-        Interaction::DavinciConfiguration => method.to(oauth::well_known::davinci_configuration),
-        Interaction::Jwks => method.to(oauth::well_known::jwks),
-        Interaction::Token => method.to(oauth::token::post),
-        Interaction::Introspect => method.to(oauth::token::introspect),
-        Interaction::Revoke => method.to(oauth::token::revoke),
-    }
+    served().find(|route| route.path == pattern && route.method == method)
 }

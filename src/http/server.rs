@@ -1,11 +1,13 @@
-//! The two listeners: partners' side over TLS, operations side on its own address. Start, stop, and nothing between.
+//! Starts and stops the two listeners: the partners' listener with TLS, and the operations listener on its own address.
 
 use super::documents::Documents;
 use super::edge::{self, Edge};
-use super::limits::Limits;
-use super::{observe, ops, path, represent, routes};
-use crate::app::App;
+use super::explorer::Explorer;
+use super::limits::RequestLimits;
+use super::{observe, ops, path, register, represent};
 use crate::error::{Failure, Fault};
+use crate::http::state::App;
+use crate::store;
 use actix_server::{ServerBuilder, ServerHandle};
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{App as ActixApp, HttpServer, middleware};
@@ -15,14 +17,14 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-/// Adds routes for one purpose only, such as the static answer that a benchmark compares with.
+/// Adds routes for a special purpose, such as the static answer that a benchmark compares with.
 pub type Extra = fn(&mut ServiceConfig);
 
 /// A running server.
-pub struct Running {
-    /// Where the partners' side listens.
+pub struct RunningServer {
+    /// The address of the partners' listener.
     pub fhir: SocketAddr,
-    /// Where the operations side listens.
+    /// The address of the operations listener.
     pub ops: SocketAddr,
     app: Data<App>,
     documents: Data<Documents>,
@@ -30,11 +32,11 @@ pub struct Running {
     tasks: [JoinHandle<std::io::Result<()>>; 2],
 }
 
-/// Starts both listeners and returns when they accept.
+/// Starts both listeners and returns when they accept connections.
 ///
 /// # Errors
 /// [`Fault::ConfigInvalid`] when an address cannot be listened on.
-pub fn start(app: Data<App>, extra: Option<Extra>) -> Result<Running, Failure> {
+pub fn start(app: Data<App>, extra: Option<Extra>) -> Result<RunningServer, Failure> {
     let server = &app.config.server;
     let limits = &app.config.limits;
     if !server.ops_listen.ip().is_loopback() {
@@ -43,14 +45,20 @@ pub fn start(app: Data<App>, extra: Option<Extra>) -> Result<Running, Failure> {
             .remedy("The operations side has no TLS of its own: keep it on loopback, behind a proxy of yours."));
     }
     ops::install_metrics();
-    let in_flight = Data::new(Limits::new(limits.in_flight, limits.in_flight_per_partner));
+    let in_flight = Data::new(RequestLimits::new(
+        limits.in_flight,
+        limits.in_flight_per_partner,
+        limits.partner_request_rate,
+    ));
     let documents = Data::new(Documents::new(&app));
     let (data, flight, public) = (app.clone(), in_flight, documents.clone());
+    let explorer = Data::new(Explorer::default());
     let partners_side = move || {
         let server = ActixApp::new()
             .app_data(data.clone())
             .app_data(flight.clone())
             .app_data(public.clone())
+            .app_data(explorer.clone())
             .app_data(web::PayloadConfig::new(64 * 1024 * 1024))
             .wrap(middleware::from_fn(observe::observe))
             .wrap(middleware::from_fn(represent::represent));
@@ -58,9 +66,9 @@ pub fn start(app: Data<App>, extra: Option<Extra>) -> Result<Running, Failure> {
         let server = server.wrap(middleware::from_fn(super::defects::spoil));
         server
             .wrap(middleware::from_fn(edge::ring))
-            // Outermost: all that follows sees the normal path.
+            // Outermost, so that all other middleware sees the normalized path.
             .wrap(middleware::from_fn(path::normalize))
-            .configure(routes::configure)
+            .configure(register::configure)
             .configure(|service| {
                 if let Some(extra) = extra {
                     extra(service);
@@ -71,7 +79,8 @@ pub fn start(app: Data<App>, extra: Option<Extra>) -> Result<Running, Failure> {
     let workers = available_parallelism().map_or(2, NonZeroUsize::get);
     let builder = ServerBuilder::new()
         .workers(workers)
-        // The edge counts, for all workers together, and closes what is beyond.
+        .worker_max_blocking_threads(blocking_threads(app.config.store.connections))
+        // The edge counts the connections of all workers together, and closes those beyond the limit.
         .max_concurrent_connections(usize::MAX / 2)
         .shutdown_timeout(limits.drain.as_secs())
         .disable_signals();
@@ -81,11 +90,14 @@ pub fn start(app: Data<App>, extra: Option<Extra>) -> Result<Running, Failure> {
     let operations_side = move || {
         ActixApp::new()
             .app_data(data.clone())
-            .wrap(middleware::from_fn(ops::outcomes))
+            .wrap(middleware::from_fn(ops::observe))
             .configure(ops::configure)
     };
     let ops_server = HttpServer::new(operations_side)
         .workers(1)
+        .max_connections(OPS_CONNECTIONS)
+        .client_request_timeout(OPS_HEAD)
+        .keep_alive(OPS_KEEP_ALIVE)
         .disable_signals()
         .shutdown_timeout(2)
         .bind(server.ops_listen)
@@ -95,7 +107,7 @@ pub fn start(app: Data<App>, extra: Option<Extra>) -> Result<Running, Failure> {
     let (fhir_server, ops_server) = (fhir_server.run(), ops_server.run());
     let handles = [fhir_server.handle(), ops_server.handle()];
     let tasks = [tokio::spawn(fhir_server), tokio::spawn(ops_server)];
-    Ok(Running {
+    Ok(RunningServer {
         fhir,
         ops,
         app,
@@ -105,13 +117,14 @@ pub fn start(app: Data<App>, extra: Option<Extra>) -> Result<Running, Failure> {
     })
 }
 
-impl Running {
-    /// Makes the public documents anew, after what they tell of may have changed.
+impl RunningServer {
+    /// Makes the public documents again. Called when something they describe may have changed.
     pub fn renew_documents(&self) {
         self.documents.renew(&self.app);
     }
 
-    /// Not ready at once; `notice` for balancers to see it; then no new connections, running requests end, the store settles.
+    /// Stops the server: reports "not ready" at once, waits `notice` so that balancers notice, then accepts no new connections, lets
+    /// running requests end, and completes the pending writes of the store.
     pub async fn stop(self, notice: Duration) {
         self.app.drain();
         tokio::time::sleep(notice).await;
@@ -122,8 +135,25 @@ impl Running {
             let _ = task.await;
         }
         let store = self.app.ctx.store.clone();
+        store.flush().await;
         let _ = tokio::task::spawn_blocking(move || store.settle()).await;
     }
+}
+
+/// Most connections of the operations listener. Further ones wait until one of them ends: all users of the machine can connect, and the files
+/// of the process are for its partners and its store.
+const OPS_CONNECTIONS: usize = 128;
+/// Time for the head of a request to the operations listener.
+const OPS_HEAD: Duration = Duration::from_secs(5);
+/// How long the operations listener keeps an idle connection. It is short, because idle connections keep others waiting.
+const OPS_KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// Blocking threads in addition to those of the store, for sweeps and other work in the background.
+const SPARE_THREADS: usize = 64;
+
+/// Blocking threads of each worker: one for each connection to the store, those that may hang on a database that does not answer, and
+/// [`SPARE_THREADS`]. Each thread keeps memory for itself, so there are no more.
+fn blocking_threads(connections: u32) -> usize {
+    connections as usize + store::HANGING_MOST + SPARE_THREADS
 }
 
 fn cannot_listen(key: &str, error: std::io::Error) -> Failure {

@@ -1,7 +1,7 @@
-//! The identity graph: edges between the numbers that a source knows a person by and members of ours, and how they may move.
+//! The identity graph: links between identifiers that a source uses for a person and members of this payer, and their moves.
 //!
-//! Records are never merged and no edge is ever written over: a step says what each edge was before and what it is after, so
-//! every step can be taken back and gives the very state before it. Pure: whoever calls reads the edges and keeps the changes.
+//! Records are never merged, and a link's history is never overwritten: a step contains each link before and after it, so every step can be
+//! undone and then gives exactly the earlier state. Without side effects: the caller reads the links and stores the changes.
 
 use crate::error::{Failure, Fault};
 use serde::{Deserialize, Serialize};
@@ -15,17 +15,17 @@ macro_rules! words {
         }
 
         impl $name {
-            /// All of them.
+            /// All values.
             pub const ALL: &'static [$name] = &[$($name::$variant,)+];
 
-            /// The word in the store and in interfaces.
+            /// Returns its code in the store and in interfaces.
             pub const fn code(self) -> &'static str {
                 match self {
                     $($name::$variant => $code,)+
                 }
             }
 
-            /// The one of this word.
+            /// Parses a value from its stored code.
             pub fn parse(code: &str) -> Option<$name> {
                 $name::ALL.iter().copied().find(|one| one.code() == code)
             }
@@ -34,66 +34,66 @@ macro_rules! words {
 }
 
 words! {
-    /// How an edge stands.
+    /// The state of a link.
     State {
-        /// It may be; a person has to say.
+        /// It may be right; a reviewer must decide.
         Candidate => "candidate",
-        /// It is so.
+        /// It is held to be right.
         Confirmed => "confirmed",
-        /// It was held to be so and is doubted: nothing is decided on it until a person has said.
+        /// It was confirmed and is now doubted: nothing is decided by it until a reviewer has decided.
         Disputed => "disputed",
-        /// It was so; the source now uses the number for another member.
+        /// It was right; the source now uses the identifier for another member.
         Superseded => "superseded",
-        /// It is not so, or not any more.
+        /// It is wrong, or no longer right.
         Retired => "retired",
     }
 }
 
 words! {
-    /// What happens to an edge.
+    /// An event of a link.
     Event {
         /// A review has this member among its candidates.
         Propose => "propose",
-        /// The matcher decided it, with no person involved.
+        /// The matcher confirmed it without a person.
         Match => "match",
-        /// A person said that it is so.
+        /// A person confirmed it.
         Confirm => "confirm",
-        /// A person said that it is not so.
+        /// A person rejected it.
         Reject => "reject",
-        /// Somebody doubts it.
+        /// Somebody disputes it.
         Dispute => "dispute",
-        /// The same number was confirmed for another member.
+        /// The same identifier was confirmed for another member.
         Supersede => "supersede",
-        /// The number is not in use any more.
+        /// The identifier is no longer in use.
         Retire => "retire",
     }
 }
 
 words! {
-    /// What a number stands for.
+    /// What an identifier stands for.
     Kind {
         /// One person.
         Member => "member",
-        /// A household: it may lead to several members at once.
+        /// A household: the identifier may lead to several members at once.
         Subscriber => "subscriber",
     }
 }
 
 words! {
-    /// Where an edge comes from.
+    /// What made the last move of a link.
     Origin {
         /// An automatic match.
         Match => "match",
         /// A review.
         Review => "review",
-        /// An operator's own act.
+        /// An operator's command.
         Operator => "operator",
     }
 }
 
-/// Every move an edge may make; what is not listed is refused. `None` is an edge that is not there.
+/// Every allowed move of a link; all others are refused. `None` means that the link does not exist.
 ///
-/// Only a person ends a dispute: the matcher's word is what is doubted.
+/// Only a person can end a dispute, because the matcher's decision is what is doubted.
 pub const MOVES: &[(Option<State>, Event, State)] = {
     use Event::*;
     use State::*;
@@ -118,7 +118,7 @@ pub const MOVES: &[(Option<State>, Event, State)] = {
     ]
 };
 
-/// The state after `event`, if the move is listed.
+/// Returns the state after `event`; `None` when the move is not allowed.
 pub fn after(from: Option<State>, event: Event) -> Option<State> {
     MOVES
         .iter()
@@ -126,10 +126,10 @@ pub fn after(from: Option<State>, event: Event) -> Option<State> {
         .map(|(.., to)| *to)
 }
 
-/// A number by which a source knows a person.
+/// An identifier that a source uses for a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceId {
-    /// Id of the partner that uses it; empty for numbers of our own, such as the UMB of a second record.
+    /// Id of the partner that uses it; empty for this server's own identifiers, such as the UMB of a second record.
     pub source: String,
     /// What it stands for.
     pub kind: Kind,
@@ -139,61 +139,61 @@ pub struct SourceId {
     pub value: String,
 }
 
-/// An edge.
+/// A link from an identifier to a member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Link {
-    /// Its id, for as long as it is there.
+pub struct PersonLink {
+    /// Its id.
     pub id: String,
-    /// The number.
+    /// The identifier.
     pub from: SourceId,
     /// Id of the member's Patient.
     pub patient_id: String,
-    /// How it stands.
+    /// Its state.
     pub state: State,
-    /// Chance that it is right, per mille.
+    /// Probability that it is right, per mille.
     pub confidence: i64,
-    /// Where it comes from.
+    /// What made its last move.
     pub origin: Origin,
-    /// The decision that last moved it.
+    /// The decision that last changed it.
     pub decision_id: Option<String>,
-    /// The review that last moved it.
+    /// The review that last changed it.
     pub review_id: Option<String>,
-    /// In effect from then on, UTC milliseconds.
+    /// When it came into effect, UTC milliseconds.
     pub from_ms: i64,
-    /// In effect until then, UTC milliseconds.
+    /// When its effect ended, UTC milliseconds; `None` while it is in effect.
     pub until_ms: Option<i64>,
-    /// Counts its moves.
+    /// Counts its changes, from 1.
     pub version: i64,
 }
 
-/// An edge before and after a step.
+/// A link before and after a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// Before; none when it was not there.
-    pub before: Option<Link>,
-    /// After; none when it is not there any more.
-    pub after: Option<Link>,
+pub struct LinkChange {
+    /// Before; `None` when it did not exist.
+    pub before: Option<PersonLink>,
+    /// After; `None` when it no longer exists.
+    pub after: Option<PersonLink>,
 }
 
-impl Change {
-    /// Id of the edge.
+impl LinkChange {
+    /// Returns the id of the link.
     pub fn link_id(&self) -> &str {
         self.before.as_ref().or(self.after.as_ref()).map_or("", |link| &link.id)
     }
 
-    /// Id of the Patient it leads to.
+    /// Returns the id of the Patient to which it leads.
     pub fn patient_id(&self) -> &str {
         let link = self.before.as_ref().or(self.after.as_ref());
         link.map_or("", |link| &link.patient_id)
     }
 }
 
-/// Why an edge moves.
+/// The cause of a move.
 #[derive(Clone, Debug)]
 pub struct Cause {
-    /// Where the move comes from.
+    /// What makes the move.
     pub origin: Origin,
-    /// Chance that the edge is right, per mille.
+    /// Probability that the link is right, per mille.
     pub confidence: i64,
     /// The decision behind it.
     pub decision_id: Option<String>,
@@ -203,21 +203,22 @@ pub struct Cause {
     pub now_ms: i64,
 }
 
-/// Moves the edge from `from` to `patient_id`, where `held` are all edges of that number and `fresh_id` names it if it is new.
+/// Moves the link from `from` to `patient_id` and returns all changes. `held` must be all
+/// links of that identifier; `fresh_id` is the id of a new link.
 ///
-/// Confirming what is confirmed changes nothing. Confirming a person's number for one member supersedes it for every other;
-/// a household's number may lead to many.
+/// Confirming a confirmed link changes nothing. Confirming a person's identifier for one member supersedes its confirmed links to all
+/// others; a household's identifier may lead to several members.
 ///
 /// # Errors
-/// [`Fault::LinkMoveRefused`] when [`MOVES`] does not list the move.
+/// [`Fault::LinkMoveRefused`] when [`MOVES`] does not allow the move.
 pub fn step(
-    held: &[Link],
+    held: &[PersonLink],
     from: &SourceId,
     patient_id: &str,
     event: Event,
     cause: &Cause,
     fresh_id: &str,
-) -> Result<Vec<Change>, Failure> {
+) -> Result<Vec<LinkChange>, Failure> {
     let confirms = matches!(event, Event::Match | Event::Confirm);
     let before = held.iter().find(|link| link.patient_id == patient_id);
     let mut changes = Vec::new();
@@ -249,17 +250,17 @@ pub fn step(
 }
 
 fn moved(
-    before: Option<&Link>,
+    before: Option<&PersonLink>,
     from: &SourceId,
     patient_id: &str,
     event: Event,
     cause: &Cause,
     fresh_id: &str,
-) -> Result<Change, Failure> {
+) -> Result<LinkChange, Failure> {
     let state = after(before.map(|link| link.state), event).ok_or(Fault::LinkMoveRefused)?;
     let begins =
         matches!(state, State::Candidate | State::Confirmed) && before.is_none_or(|link| link.until_ms.is_some());
-    let after = Link {
+    let after = PersonLink {
         id: before.map_or_else(|| fresh_id.to_owned(), |link| link.id.clone()),
         from: from.clone(),
         patient_id: patient_id.to_owned(),
@@ -281,23 +282,26 @@ fn moved(
         until_ms: matches!(state, State::Superseded | State::Retired).then_some(cause.now_ms),
         version: before.map_or(1, |link| link.version + 1),
     };
-    Ok(Change {
+    Ok(LinkChange {
         before: before.cloned(),
         after: Some(after),
     })
 }
 
-/// The changes that undo `changes`, when each edge still is what they left.
+/// Returns the changes that undo `changes`. Each link must still be as `changes` left it; `now` returns a link as it is.
 ///
 /// # Errors
-/// [`Fault::LinkMoveRefused`] when a later step stands on one of them: that one has to be taken back first.
-pub fn taken_back(changes: &[Change], now: impl Fn(&str) -> Option<Link>) -> Result<Vec<Change>, Failure> {
+/// [`Fault::LinkMoveRefused`] when a later step has changed one of the links: that step must be undone first.
+pub fn taken_back(
+    changes: &[LinkChange],
+    now: impl Fn(&str) -> Option<PersonLink>,
+) -> Result<Vec<LinkChange>, Failure> {
     changes
         .iter()
         .rev()
         .map(|change| {
             if now(change.link_id()) == change.after {
-                Ok(Change {
+                Ok(LinkChange {
                     before: change.after.clone(),
                     after: change.before.clone(),
                 })
@@ -308,17 +312,17 @@ pub fn taken_back(changes: &[Change], now: impl Fn(&str) -> Option<Link>) -> Res
         .collect()
 }
 
-/// Chance in per mille of a match whose evidence is `bits` over its prior.
+/// Returns the probability, per mille, of a match with `bits` of evidence beyond its prior.
 pub fn confidence(bits: f64) -> i64 {
     if bits.is_nan() {
         return 0;
     }
     let odds = bits.clamp(-40.0, 40.0).exp2();
-    // From 0 to 1000 by its form.
+    // The formula gives values from 0 to 1000.
     (odds / (1.0 + odds) * 1000.0).round() as i64
 }
 
-/// The bits of such a chance; the nearest to certainty that [`confidence`] tells apart stands for it.
+/// Returns the bits of a probability per mille; 0 and 1000 become the nearest values that [`confidence`] can still distinguish.
 pub fn bits(confidence: i64) -> f64 {
     let chance = (confidence as f64 / 1000.0).clamp(0.0005, 0.9995);
     (chance / (1.0 - chance)).log2()

@@ -1,4 +1,4 @@
-//! The table of moves, whole, and steps that are taken back.
+//! The whole table of moves, and steps that are undone.
 
 use super::*;
 use proptest::prelude::*;
@@ -22,8 +22,8 @@ fn cause(now_ms: i64) -> Cause {
     }
 }
 
-fn edge(patient_id: &str, state: State) -> Link {
-    Link {
+fn edge(patient_id: &str, state: State) -> PersonLink {
+    PersonLink {
         id: format!("l-{patient_id}"),
         from: number("N1"),
         patient_id: patient_id.into(),
@@ -38,13 +38,42 @@ fn edge(patient_id: &str, state: State) -> Link {
     }
 }
 
-/// Puts changes into a set of edges, as the store does.
-fn apply(held: &mut Vec<Link>, changes: &[Change]) {
+/// Applies changes to a set of links, as the store does.
+fn apply(held: &mut Vec<PersonLink>, changes: &[LinkChange]) {
     for change in changes {
         held.retain(|link| link.id != change.link_id());
         held.extend(change.after.clone());
     }
     held.sort_by(|a, b| a.id.cmp(&b.id));
+}
+
+/// The table of link states and events in `docs/reviews.md`; `-` means refused.
+const TABLE: &str = "
+    from        propose    match      confirm    reject   dispute   supersede   retire
+    nothing     candidate  confirmed  confirmed  -        -         -           -
+    candidate   -          confirmed  confirmed  retired  -         -           -
+    confirmed   -          -          -          -        disputed  superseded  retired
+    disputed    -          -          confirmed  retired  -         -           -
+    superseded  -          confirmed  confirmed  -        -         -           retired
+    retired     candidate  confirmed  confirmed  -        -         -           -";
+
+#[test]
+fn a_link_moves_as_the_table_says_and_in_no_other_way() {
+    let rows: Vec<Vec<&str>> = TABLE
+        .trim()
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    let events: Vec<&str> = Event::ALL.iter().map(|event| event.code()).collect();
+    assert_eq!(rows[0][1..], events);
+    assert_eq!(rows.len(), State::ALL.len() + 2);
+    for row in &rows[1..] {
+        let from = State::parse(row[0]);
+        assert_eq!(from.is_none(), row[0] == "nothing");
+        for (event, to) in Event::ALL.iter().copied().zip(&row[1..]) {
+            assert_eq!(after(from, event), State::parse(to), "{from:?} {event:?}");
+        }
+    }
 }
 
 #[test]
@@ -146,13 +175,13 @@ fn confidence_is_a_chance() {
 }
 
 proptest! {
-    /// Any steps, taken back in turn, give the very edges of every moment before.
+    /// Any sequence of steps, undone in reverse order, gives exactly the links of every earlier moment.
     #[test]
     fn steps_taken_back_give_every_state_before(moves in prop::collection::vec((0usize..3, 0usize..3, 0usize..Event::ALL.len()), 1..30)) {
-        let (mut held, mut before, mut done) = (Vec::<Link>::new(), Vec::new(), Vec::new());
+        let (mut held, mut before, mut done) = (Vec::<PersonLink>::new(), Vec::new(), Vec::new());
         for (at, (number_at, patient, event)) in moves.into_iter().enumerate() {
             let from = number(["N1", "N2", "N3"][number_at]);
-            let of_number: Vec<Link> = held.iter().filter(|link| link.from == from).cloned().collect();
+            let of_number: Vec<PersonLink> = held.iter().filter(|link| link.from == from).cloned().collect();
             let patient = ["a", "b", "c"][patient];
             let now = i64::try_from(at).expect("small");
             if let Ok(changes) = step(&of_number, &from, patient, Event::ALL[event], &cause(now), &format!("l{at}")) {

@@ -1,23 +1,23 @@
-//! Blocking keys as a store may hold them: hashed with a secret, since in clear they are names and birth dates.
+//! Blocking keys in the form in which a store may hold them: hashed with a secret, because unhashed they contain names and birth dates.
 
 use crate::secret::Mac;
 use causeway_identity::{Profile, blocking};
 
-/// Members that a key without a date may lead to; such a request goes to a person anyway.
+/// Largest block of a key without a date that is used; a request that is found only by such a key goes to a reviewer anyway.
 const CAP_OF_NAMES: usize = 40;
-/// Keys that are looked up at once. A usual request has about twenty.
+/// How many keys of a request are looked up at most. A usual request has about twenty.
 const LOOKED_UP: usize = 96;
 
 /// A key to look up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Key {
+pub struct LookupKey {
     /// Its hash; never 0.
     pub hash: i64,
-    /// The largest block that says anything.
+    /// A block larger than this is ignored.
     pub cap: usize,
 }
 
-/// Hashes blocking keys under the secret of a store.
+/// Hashes blocking keys with the secret of a store.
 #[derive(Clone, Debug)]
 pub struct KeyHasher(Mac);
 
@@ -27,10 +27,10 @@ impl KeyHasher {
         KeyHasher(Mac::new(secret))
     }
 
-    fn key(&self, text: &str) -> Key {
+    fn key(&self, text: &str) -> LookupKey {
         let hash = i64::from_be_bytes(self.0.first_8(text.as_bytes()));
-        Key {
-            // 0 stands for no key in a look-up.
+        LookupKey {
+            // In a look-up, 0 means that a slot has no key.
             hash: if hash == 0 { 1 } else { hash },
             cap: if text.starts_with("n:") {
                 CAP_OF_NAMES
@@ -40,7 +40,7 @@ impl KeyHasher {
         }
     }
 
-    /// Hashes under which a record is found, each once.
+    /// Returns the hashes under which a record is found, without duplicates.
     pub fn of_record(&self, profile: &Profile) -> Vec<i64> {
         let mut hashes: Vec<i64> = blocking::of_record(profile)
             .iter()
@@ -51,8 +51,8 @@ impl KeyHasher {
         hashes
     }
 
-    /// Keys to look up.
-    pub fn keys(&self, keys: &[String]) -> Vec<Key> {
+    /// Returns the keys to look up, at most as many as are looked up.
+    pub fn keys(&self, keys: &[String]) -> Vec<LookupKey> {
         keys.iter().take(LOOKED_UP).map(|key| self.key(key)).collect()
     }
 }

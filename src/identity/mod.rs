@@ -1,7 +1,7 @@
-//! Who is this? What a request and a record say of a person, in the terms of the matcher ([`causeway_identity`]); the hashing of its
-//! blocking keys; and the rules it decides by.
+//! Who is this? Translates what requests and records say about a person into the terms of the matcher ([`causeway_identity`]), hashes its
+//! blocking keys, and holds the rules by which it decides.
 //!
-//! Pure: no store, no clock, no randomness. Comparing, scoring and deciding are the matcher's own; nothing is decided here.
+//! Without side effects: no store, no clock, no randomness. The matcher compares, scores and decides; nothing is decided here.
 
 pub mod graph;
 mod keys;
@@ -9,12 +9,15 @@ mod people;
 mod rules;
 pub mod survive;
 
+pub use causeway_identity::blocking;
+pub use causeway_identity::date::Birth;
 pub use causeway_identity::rules::RuleRow;
-pub use causeway_identity::search::{Basis, search};
+pub use causeway_identity::search::{SearchBasis, search};
 pub use causeway_identity::text::{code, fold};
 pub use causeway_identity::{
-    Decision, FORMAT as PROFILE_FORMAT, Facts, Field, Guard, Level, Outcome, Person, Point, Policy, Profile, decide,
+    Decision, FORMAT as PROFILE_FORMAT, Facts, Field, Gender, Guard, Level, MatchOutcome, MatchingPolicy, Person,
+    Point, Profile, decide,
 };
-pub use keys::{Key, KeyHasher};
+pub use keys::{KeyHasher, LookupKey};
 pub use people::{Systems, of_record, of_request};
 pub use rules::Rules;

@@ -1,24 +1,24 @@
-//! A FHIR Patient with its numbers as a [`Person`]: of a stored record, and of a request. Owns what each identifier counts as.
+//! Makes a [`Person`] from a FHIR Patient and its identifiers: for a stored record, and for a request. Decides what each identifier means.
 
 use crate::fhir::elements::{CodeableConcept, Coverage, HumanName, Identifier, Patient};
-use causeway_identity::{Address, Person, PersonName};
+use causeway_identity::{Person, PersonName, WrittenAddress};
 
 const MB_SYSTEM: &str = "http://terminology.hl7.org/CodeSystem/v2-0203";
 const SSN_SYSTEM: &str = "http://hl7.org/fhir/sid/us-ssn";
 const BIRTHSEX: &str = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-birthsex";
-/// Names, addresses, telephones and numbers that are read of one person, so that nobody costs more than a bound.
+/// How many names, addresses, telephone numbers and identifiers are read of one person, so that the cost of a person is bounded.
 const EACH: usize = 8;
 
-/// Where our own identifiers live.
+/// The identifier systems of this payer.
 #[derive(Clone, Copy, Debug)]
 pub struct Systems<'a> {
-    /// System of the member numbers on our cards.
+    /// System of the member numbers on the payer's cards.
     pub member: &'a str,
-    /// System of our UMB identifiers.
+    /// System of this server's UMB identifiers.
     pub umb: &'a str,
 }
 
-/// What a record says. `identifiers` are those of the Patient and its Coverages: type of the resource, kind, system, value.
+/// Makes the person of a record. `identifiers` are those of the Patient and its Coverages: resource type, kind, system, value.
 pub fn of_record(patient: &Patient, umb: &str, identifiers: &[[String; 4]], systems: Systems<'_>) -> Person {
     let mut person = demographics(patient);
     umb.clone_into(&mut person.umb);
@@ -32,15 +32,15 @@ pub fn of_record(patient: &Patient, umb: &str, identifiers: &[[String; 4]], syst
             push(&mut person.member_ids, value);
         }
     }
-    // A card without a subscriber number stands for itself: its digits need not count dependents.
+    // A card without a subscriber number counts as its own household, so its digits need not number dependents.
     if person.subscriber_ids.is_empty() {
         person.subscriber_ids.clone_from(&person.member_ids);
     }
     person
 }
 
-/// What a request says. Numbers in our system, and member numbers without a system, must be ours; whether another is, its form
-/// says: many senders do not know our system and put one of their own.
+/// Makes the person of a request. Identifiers in this payer's system, and member numbers without a system, must be this payer's. Whether
+/// another member number is, its form shows: many senders do not know this payer's system and use one of their own.
 pub fn of_request(patient: &Patient, coverage: &Coverage, systems: Systems<'_>) -> Person {
     let mut person = demographics(patient);
     for identifier in &coverage.identifier {
@@ -62,7 +62,7 @@ pub fn of_request(patient: &Patient, coverage: &Coverage, systems: Systems<'_>) 
         let Some(value) = value(identifier) else { continue };
         let system = identifier.system.as_deref();
         let social = identifier.kind.as_ref().is_some_and(|kind| kind.has(MB_SYSTEM, "SS"));
-        // Other systems on the Patient are the sender's own numbers and say nothing about our records.
+        // Identifiers of other systems on the Patient are the sender's own and say nothing about this payer's records.
         if system == Some(systems.member) {
             push(&mut person.member_ids, value);
             push(&mut person.own_numbers, value);
@@ -96,7 +96,7 @@ fn demographics(patient: &Patient) -> Person {
             .take(EACH)
             .collect()
     };
-    // The official name first: counts of the roster go by it.
+    // The official name first: the roster counts that one.
     let official = |name: &&HumanName| name.use_code.as_deref() == Some("official");
     let (first, rest): (Vec<&HumanName>, Vec<&HumanName>) = patient.name.iter().partition(official);
     Person {
@@ -107,7 +107,7 @@ fn demographics(patient: &Patient) -> Person {
             .address
             .iter()
             .take(EACH)
-            .map(|address| Address {
+            .map(|address| WrittenAddress {
                 line: words(&address.line),
                 city: address.city.clone().unwrap_or_default(),
                 state: address.state.clone().unwrap_or_default(),
@@ -139,7 +139,7 @@ fn push(list: &mut Vec<String>, value: &str) {
     }
 }
 
-/// A social security number, whole or its last four digits.
+/// Sets the social security number, whole or its last four digits.
 fn number(person: &mut Person, value: &str) {
     let digits = value.chars().filter(char::is_ascii_digit).count();
     if digits == 4 && person.ssn_last4.is_empty() {

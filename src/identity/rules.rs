@@ -1,59 +1,58 @@
-//! The rules in force: the policy's numbers, the operating point, and the name under which a decision cites both.
+//! The rules that decide matches: the policy's numbers, the operating point, and the version name that decisions cite for both.
 
 use crate::secret::{hex, sha256};
 use causeway_identity::rules::RuleRow;
-use causeway_identity::{Facts, METHOD, Point, Policy, PolicyError};
+use causeway_identity::{Facts, METHOD, MatchingPolicy, Point, PolicyError};
 
-/// What a decision is taken by.
+/// What decides matches.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rules {
-    /// The numbers.
-    pub policy: Policy,
+    /// The numbers of the policy.
+    pub policy: MatchingPolicy,
     /// The operating point.
     pub point: Point,
-    /// Method, point and content address of the numbers, such as `fs-3:safe:0a1b2c3d4e5f`: a change of the rules cannot keep the
-    /// old name.
+    /// Method, operating point and digest of the numbers, such as `fs-3:safe:0a1b2c3d4e5f`. So changed rules cannot keep the old name.
     pub version: String,
 }
 
 impl Rules {
-    /// Rules of this policy at this point.
-    pub fn new(policy: Policy, point: Point) -> Rules {
+    /// Makes the rules of this policy at this operating point.
+    pub fn new(policy: MatchingPolicy, point: Point) -> Rules {
         let digest = hex(&sha256(policy.canonical().as_bytes()));
         let version = format!("{METHOD}:{}:{}", point.code(), digest.get(..12).unwrap_or(&digest));
         Rules { policy, point, version }
     }
 
-    /// Reads the text of a version: a line `point = safe` or `point = balanced`, and the numbers.
+    /// Parses the text of a version: a line `point = safe` or `point = balanced`, and the numbers.
     ///
     /// # Errors
-    /// The first line that is wrong; line 0 for what is missing.
+    /// The first line that is wrong; line 0 when something is missing.
     pub fn parse(text: &str) -> Result<Rules, PolicyError> {
         let (point, numbers) = split(text)?;
         let what = "missing point = safe or point = balanced".to_owned();
         let point = point.ok_or(PolicyError { line: 0, what })?;
-        Ok(Rules::new(Policy::parse(&numbers)?, point))
+        Ok(Rules::new(MatchingPolicy::parse(&numbers)?, point))
     }
 
-    /// The same for a text that may name its point or not.
+    /// The same for a text that need not name its operating point.
     ///
     /// # Errors
-    /// As [`Rules::parse`]; line 0 for a text that names another point.
+    /// As [`Rules::parse`]; line 0 when the text names another operating point.
     pub fn parse_at(text: &str, point: Point) -> Result<Rules, PolicyError> {
         let (named, numbers) = split(text)?;
         if named.is_some_and(|named| named != point) {
             let what = "the text names another operating point".to_owned();
             return Err(PolicyError { line: 0, what });
         }
-        Ok(Rules::new(Policy::parse(&numbers)?, point))
+        Ok(Rules::new(MatchingPolicy::parse(&numbers)?, point))
     }
 
-    /// The one text of these rules, from which [`Rules::parse`] makes them again.
+    /// Returns the canonical text of these rules, which [`Rules::parse`] reads back.
     pub fn text(&self) -> String {
         format!("point = {}\n{}", self.point.code(), self.policy.canonical())
     }
 
-    /// What the operating point needs of the numbers, as lines such as `needs.accept = 10`: two points of one policy differ in these.
+    /// Returns the bounds of the operating point, as lines such as `needs.accept = 10`. Two points of one policy differ only in these.
     pub fn needs(&self) -> String {
         let bounds = self.policy.bounds(self.point);
         [
@@ -68,28 +67,29 @@ impl Rules {
         .concat()
     }
 
-    /// The deterministic rules as these rules have them, for a roster.
+    /// Returns the table of deterministic rules for a roster.
     pub fn rules(&self, facts: &Facts) -> Vec<RuleRow> {
         causeway_identity::rules::table(facts, &self.policy)
     }
 
-    /// The content address: SHA-256 of [`Rules::text`], hexadecimal.
+    /// Returns the content address: SHA-256 of [`Rules::text`], hexadecimal.
     pub fn id(&self) -> String {
         hex(&sha256(self.text().as_bytes()))
     }
 
-    /// The policy that ships, at the point of this name: `balanced`, or else `safe`.
+    /// Returns the shipped policy at the operating point with this name: `balanced`, or `safe` for any other name.
     pub fn shipped(point: &str) -> Rules {
         let point = if point == Point::Balanced.code() {
             Point::Balanced
         } else {
             Point::Safe
         };
-        Rules::new(Policy::default(), point)
+        Rules::new(MatchingPolicy::default(), point)
     }
 }
 
-/// The point that a text names, and its numbers; the line of the point is left empty, so that the others keep their numbers.
+/// Splits a text into the operating point that it names and its numbers. The line of the
+/// point is left empty, so that line numbers stay the same.
 fn split(text: &str) -> Result<(Option<Point>, String), PolicyError> {
     let (mut point, mut numbers) = (None, String::with_capacity(text.len()));
     for (line, content) in (1..).zip(text.lines()) {
@@ -133,7 +133,7 @@ mod tests {
             .policy
             .canonical()
             .replace("population = 10000", "population = 20000");
-        let other = Rules::new(Policy::parse(&other).expect("a policy"), Point::Safe);
+        let other = Rules::new(MatchingPolicy::parse(&other).expect("a policy"), Point::Safe);
         assert_ne!(other.version, safe.version);
     }
 
@@ -144,7 +144,7 @@ mod tests {
             assert_eq!((&again, again.id()), (&rules, rules.id()));
         }
         assert_ne!(Rules::default().id(), Rules::shipped("balanced").id());
-        let numbers = Policy::default().canonical();
+        let numbers = MatchingPolicy::default().canonical();
         assert_eq!(Rules::parse_at(&numbers, Point::Safe), Ok(Rules::default()));
         assert_eq!(Rules::parse(&numbers).map_err(|error| error.line), Err(0));
         for (wrong, line) in [

@@ -1,13 +1,13 @@
-//! Which of several sources' words on a person is shown: for each attribute the survivor, and where it came from.
+//! Survivorship: which source's value is shown for each attribute of a person, and where it came from.
 //!
-//! Nothing is merged: this is a view, worked out each time from the records as they are and a policy of trust and recency.
-//! Pure. The policy is addressed by its content, like every other.
+//! Nothing is merged: this is a view, computed each time from the records and a policy of trust and recency. Without side effects. Like
+//! every policy, this one is named by the digest of its content.
 
 use crate::error::{Failure, Fault};
 use crate::secret::{hex, sha256};
 use serde::Serialize;
 
-/// The policy that ships: identity facts from whom we trust most, contact facts from who knows them latest.
+/// The shipped policy: facts of identity from the most trusted source, contact data from the source that is most recent.
 const DEFAULT: &str = "survivorship 1\n\
     trust ours 100\n\
     trust linked 80\n\
@@ -21,7 +21,7 @@ const DEFAULT: &str = "survivorship 1\n\
     email recency\n\
     member_id trust\n";
 
-/// What may be said of a person.
+/// An attribute of a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)]
@@ -43,7 +43,7 @@ impl Attribute {
         [Family, Given, BirthDate, Gender, Address, Phone, Email, MemberId]
     };
 
-    /// The name in a policy.
+    /// Returns its name in a policy.
     pub const fn code(self) -> &'static str {
         match self {
             Attribute::Family => "family",
@@ -58,15 +58,15 @@ impl Attribute {
     }
 }
 
-/// What kind of source speaks.
+/// The kind of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceKind {
     /// The member's own record.
     Ours,
-    /// Another record of ours that is linked to it.
+    /// Another record of this payer that is linked to it.
     Linked,
-    /// What a partner asked, when a person confirmed it.
+    /// A partner's request that a reviewer confirmed.
     Partner,
 }
 
@@ -82,33 +82,33 @@ impl SourceKind {
     }
 }
 
-/// What one source says.
+/// A source and what it says.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub struct SourceSays {
     /// What kind of source it is.
     pub kind: SourceKind,
-    /// Which: `Patient/<id>`, or a partner's id.
+    /// The source: `Patient/<id>`, or a partner's id.
     pub origin: String,
-    /// As of when, UTC milliseconds.
+    /// The time of its data, UTC milliseconds.
     pub as_of_ms: i64,
-    /// What it says; empty values say nothing.
+    /// Its values; an empty value counts as missing.
     pub says: Vec<(Attribute, String)>,
 }
 
-/// What is shown for one attribute.
+/// The value that is shown for one attribute.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Survivor {
-    /// Which attribute.
+    /// The attribute.
     pub attribute: Attribute,
     /// The value.
     pub value: String,
-    /// Who says so.
+    /// The source of the value.
     pub origin: String,
-    /// As of when, UTC milliseconds.
+    /// The time of the source's data, UTC milliseconds.
     pub as_of_ms: i64,
-    /// Others who say the same.
+    /// How many other sources have the same value.
     pub agree: usize,
-    /// Others who say something else.
+    /// How many other sources have another value.
     pub differ: usize,
 }
 
@@ -118,7 +118,7 @@ enum Rule {
     Recency,
 }
 
-/// Whom to believe, for each attribute.
+/// A survivorship policy: which source is preferred for each attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Survivorship {
     trust: [u8; 3],
@@ -127,7 +127,7 @@ pub struct Survivorship {
 
 impl Default for Survivorship {
     fn default() -> Self {
-        // The text is a constant and a test parses it.
+        // This cannot fail: the text is a constant, and a test parses it.
         Survivorship::parse(DEFAULT).unwrap_or(Survivorship {
             trust: [100, 80, 50],
             rules: [Rule::Trust; 8],
@@ -136,10 +136,11 @@ impl Default for Survivorship {
 }
 
 impl Survivorship {
-    /// Reads a policy: `trust <source> <0-100>` and `<attribute> trust|recency`, each exactly once, after its first line.
+    /// Parses a policy: after its first line, `trust <source> <0-100>` for each source and
+    /// `<attribute> trust|recency` for each attribute, each exactly once.
     ///
     /// # Errors
-    /// [`Fault::ConfigInvalid`] with the line at fault.
+    /// [`Fault::ConfigInvalid`] with the number of the wrong line.
     pub fn parse(text: &str) -> Result<Survivorship, Failure> {
         let invalid = |line: usize| Failure::new(Fault::ConfigInvalid).at(format!("survivorship line {line}"));
         let (mut trust, mut rules) = ([None; 3], [None; 8]);
@@ -188,7 +189,7 @@ impl Survivorship {
         if whole { Ok(policy) } else { Err(missing()) }
     }
 
-    /// The policy in its one text.
+    /// Returns the canonical text of the policy.
     pub fn text(&self) -> String {
         let mut text = "survivorship 1\n".to_owned();
         for (kind, number) in SourceKind::ALL.iter().zip(self.trust) {
@@ -201,18 +202,18 @@ impl Survivorship {
         text
     }
 
-    /// SHA-256 of its text, hexadecimal.
+    /// Returns the SHA-256 of its text, hexadecimal.
     pub fn id(&self) -> String {
         hex(&sha256(self.text().as_bytes()))
     }
 
-    /// Its content address, such as `survivorship-1:0a1b2c3d4e5f`.
+    /// Returns its version name, such as `survivorship-1:0a1b2c3d4e5f`.
     pub fn version(&self) -> String {
         format!("survivorship-1:{}", &self.id()[..12])
     }
 
-    /// For each attribute that any source speaks of, what is shown. The order of `sources` does not matter.
-    pub fn view(&self, sources: &[Source]) -> Vec<Survivor> {
+    /// Returns the value to show for each attribute that any source has. The order of `sources` does not matter.
+    pub fn view(&self, sources: &[SourceSays]) -> Vec<Survivor> {
         Attribute::ALL
             .into_iter()
             .zip(self.rules)
@@ -220,8 +221,8 @@ impl Survivorship {
             .collect()
     }
 
-    fn survivor(&self, attribute: Attribute, rule: Rule, sources: &[Source]) -> Option<Survivor> {
-        let said: Vec<(&Source, &str)> = sources
+    fn survivor(&self, attribute: Attribute, rule: Rule, sources: &[SourceSays]) -> Option<Survivor> {
+        let said: Vec<(&SourceSays, &str)> = sources
             .iter()
             .flat_map(|source| {
                 source
@@ -232,13 +233,13 @@ impl Survivorship {
             .filter(|(_, one, value)| *one == attribute && !value.trim().is_empty())
             .map(|(source, _, value)| (source, value))
             .collect();
-        let rank = |(source, value): &(&Source, &str)| {
+        let rank = |(source, value): &(&SourceSays, &str)| {
             let trust = i64::from(self.trust[source.kind as usize]);
             let first = match rule {
                 Rule::Trust => (trust, source.as_of_ms),
                 Rule::Recency => (source.as_of_ms, trust),
             };
-            // The rest only makes the choice the same whatever the order.
+            // The second part only makes the choice independent of the order.
             (first, std::cmp::Reverse((source.origin.clone(), (*value).to_owned())))
         };
         let (source, value) = said.iter().copied().max_by_key(rank)?;
@@ -260,8 +261,8 @@ impl Survivorship {
 mod tests {
     use super::*;
 
-    fn source(kind: SourceKind, origin: &str, as_of_ms: i64, says: &[(Attribute, &str)]) -> Source {
-        Source {
+    fn source(kind: SourceKind, origin: &str, as_of_ms: i64, says: &[(Attribute, &str)]) -> SourceSays {
+        SourceSays {
             kind,
             origin: origin.into(),
             as_of_ms,

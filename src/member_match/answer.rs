@@ -1,8 +1,20 @@
-//! The bytes of a successful answer, for every HRex version a partner may speak.
+//! The answer to a member-match request, and the body of a successful answer for every HRex version that a partner may speak.
 
 use crate::context::Payer;
+use crate::error::{Failure, Fault};
 use crate::security::Dialect;
 use serde::Serialize;
+
+/// An answer to a member-match request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MatchAnswer {
+    /// HTTP status: 200, or the stored 422 of a replay.
+    pub status: u16,
+    /// FHIR JSON.
+    pub body: Vec<u8>,
+    /// Whether this is a repetition of an earlier answer under the same idempotency key.
+    pub replayed: bool,
+}
 
 const UMB: Coding = Coding {
     system: "http://hl7.org/fhir/us/davinci-hrex/CodeSystem/hrex-temp",
@@ -54,8 +66,12 @@ struct Reference {
     reference: String,
 }
 
-/// The Parameters that name a matched member: its UMB under both codings, and from HRex 1.1 on its Patient.
-pub fn bytes(payer: &Payer, dialect: &Dialect, umb: &str, patient_id: &str) -> Vec<u8> {
+/// The Parameters that name a matched member: the unique member id (UMB) under both codings and, from HRex 1.1 on, a reference to the
+/// Patient.
+///
+/// # Errors
+/// [`Fault::Internal`] if the JSON cannot be written, which does not happen in practice.
+pub fn bytes(payer: &Payer, dialect: &Dialect, umb: &str, patient_id: &str) -> Result<Vec<u8>, Failure> {
     let identifier = Identifier {
         kind: Concept { coding: [UMB, MB] },
         system: &payer.umb_system,
@@ -80,10 +96,10 @@ pub fn bytes(payer: &Payer, dialect: &Dialect, umb: &str, patient_id: &str) -> V
         resource_type: "Parameters",
         parameter,
     })
-    .unwrap_or_default()
+    .map_err(|error| Failure::new(Fault::Internal).because(error))
 }
 
-/// HRex 1.0 closes the answer after one parameter; a strict validator of it would refuse MemberId.
+/// HRex 1.0 allows no second parameter in the answer; a strict validator would refuse MemberId.
 fn takes_member_id(dialect: &Dialect) -> bool {
     dialect.hrex != "1.0" && !dialect.hrex.starts_with("1.0.")
 }
@@ -108,14 +124,14 @@ mod tests {
             us_core: "3.1.1".into(),
         };
         let identifier = r#"{"name":"MemberIdentifier","valueIdentifier":{"type":{"coding":[{"system":"http://hl7.org/fhir/us/davinci-hrex/CodeSystem/hrex-temp","code":"UMB"},{"system":"http://terminology.hl7.org/CodeSystem/v2-0203","code":"MB"}]},"system":"urn:umb","value":"U1"}}"#;
-        let old = bytes(&payer, &dialect("1.0"), "U1", "p1");
+        let old = bytes(&payer, &dialect("1.0"), "U1", "p1").expect("JSON");
         assert_eq!(
             String::from_utf8_lossy(&old),
             format!(r#"{{"resourceType":"Parameters","parameter":[{identifier}]}}"#)
         );
         let member = r#"{"name":"MemberId","valueReference":{"reference":"Patient/p1"}}"#;
         for hrex in ["1.1", "1.2"] {
-            let new = bytes(&payer, &dialect(hrex), "U1", "p1");
+            let new = bytes(&payer, &dialect(hrex), "U1", "p1").expect("JSON");
             assert_eq!(
                 String::from_utf8_lossy(&new),
                 format!(r#"{{"resourceType":"Parameters","parameter":[{identifier},{member}]}}"#)

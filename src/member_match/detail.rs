@@ -1,9 +1,9 @@
-//! What a decision record says of a match, as JSON: levels, weights, totals, what was needed, the guard that spoke, the roster it was
-//! taken in. Never a value of the request or of a record, and nobody's id.
+//! The details of a match in its decision record, as JSON: comparison levels, weights, totals, thresholds, the guard that applied, and the
+//! roster. Holds no value of the request or of a record, and no member's id.
 
 use super::identify::Judgement;
-use super::record::KEPT_CANDIDATES;
-use crate::identity::{Field, Level, Outcome, Rules};
+use crate::identity::{Field, Level, MatchOutcome, Rules};
+use crate::store::matching::NAMED;
 use serde::{Serialize, Serializer};
 
 /// The detail of a decision.
@@ -12,14 +12,14 @@ struct Detail<'a> {
     outcome: &'static str,
     guard: Option<&'static str>,
     point: &'static str,
-    /// Bits over the next person, to a tenth; none when there is no other.
+    /// Bits by which the best candidate leads the next one, to a tenth; `null` when there is no other candidate.
     margin: Option<f64>,
     thresholds: Thresholds,
     roster: RosterState<'a>,
     candidates: Vec<Compared>,
     candidates_count: usize,
     consent: Consent,
-    /// What a person said on this question before, if anything.
+    /// The review of this question before this request, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     review: Option<Review<'a>>,
     dialect: &'a str,
@@ -38,16 +38,16 @@ impl<'a> From<(&'a str, &'a str)> for Review<'a> {
     }
 }
 
-/// Bits that were needed.
+/// The thresholds that were in force, in bits.
 #[derive(Serialize)]
 struct Thresholds {
     accept: f64,
     thin: f64,
     review: f64,
     margin: f64,
-    /// Which of these the best candidate needed, by the evidence it has.
+    /// The threshold that the best candidate had to reach, given the evidence about it.
     needed: Option<f64>,
-    /// Bits that everybody starts with: how unlikely one of the roster is before anything is compared.
+    /// The prior: the bits with which every candidate starts before anything is compared.
     prior: Option<f64>,
 }
 
@@ -61,7 +61,7 @@ struct RosterState<'a> {
 #[derive(Serialize)]
 struct Compared {
     fields: Map<Level>,
-    /// Bits of each field that says something, before what a household shares is cut to one bundle.
+    /// Bits of each field that was compared, before the fields that a household shares are limited to one bundle.
     weights: Map<f64>,
     individual: f64,
     household: f64,
@@ -69,7 +69,7 @@ struct Compared {
     rule: Option<&'static str>,
 }
 
-/// Fields in their order.
+/// Values by field, written as a JSON object in this order.
 struct Map<T>(Vec<(Field, T)>);
 
 impl<T: Serialize> Serialize for Map<T> {
@@ -78,7 +78,7 @@ impl<T: Serialize> Serialize for Map<T> {
     }
 }
 
-/// What the consent came to.
+/// How the consent was judged.
 #[derive(Serialize)]
 struct Consent {
     decision: &'static str,
@@ -93,7 +93,7 @@ impl From<Result<&'static str, &'static str>> for Consent {
     }
 }
 
-/// The detail of a decision that the consent alone took: which rule did not hold, and that identity was not tried.
+/// The details of a decision by the consent alone: the rule that it breaks, and that no member was looked up.
 pub(super) fn without_look_up(rule: &'static str, dialect: &str) -> String {
     let consent = Consent {
         decision: "refuse",
@@ -107,12 +107,12 @@ pub(super) fn without_look_up(rule: &'static str, dialect: &str) -> String {
 }
 
 impl Judgement {
-    /// The detail of the decision record. `consent` is the scope permitted, or the rule that refuses.
+    /// The details as JSON. `consent` is the scope that is permitted, or the rule that the consent breaks.
     pub fn detail(&self, rules: &Rules, consent: Result<&'static str, &'static str>, dialect: &str) -> String {
         self.detail_after(rules, consent, None, dialect)
     }
 
-    /// The same where a person may have said something before: id and state of the review of this question.
+    /// Like [`Judgement::detail`], with the id and state of an earlier review of this question.
     pub(super) fn detail_after(
         &self,
         rules: &Rules,
@@ -132,7 +132,7 @@ impl<'a> Detail<'a> {
         review: Option<Review<'a>>,
         dialect: &'a str,
     ) -> Self {
-        let record = identity.decision.record(KEPT_CANDIDATES);
+        let record = identity.decision.record(NAMED);
         let bounds = identity.decision.bounds;
         let candidates = record.candidates.into_iter().map(|one| Compared {
             fields: Map(one.fields.iter().map(|row| (row.field, row.level)).collect()),
@@ -149,9 +149,9 @@ impl<'a> Detail<'a> {
         });
         Detail {
             outcome: match identity.outcome {
-                Outcome::Match(_) => "match",
-                Outcome::Review(_) => "review",
-                Outcome::None => "none",
+                MatchOutcome::Match(_) => "match",
+                MatchOutcome::Review(_) => "review",
+                MatchOutcome::None => "none",
             },
             guard: identity.reason.map(|guard| guard.code()),
             point: rules.point.code(),

@@ -1,144 +1,86 @@
-//! A request as the guessing guard sees it (HRex mm-7), and what is written when the guard speaks.
+//! Writes a match after the guessing guard (HRex mm-7) has weighed it.
 //!
-//! The guard hears of keyed hashes only. What it counts depends on the request and on what this partner was answered before,
-//! except for the record that a guess came near: that count never shows in an answer other than "no unique member".
+//! The guard's counts depend only on the request and on this partner's earlier answers, with one exception: the count of the record that a
+//! guess came near. That count can only turn an answer into "no unique member".
 
-use super::record::Arrival;
-use crate::audit::{Action, Entry, Object, Outcome, ledger};
-use crate::context::Context;
+use super::arrival::Arrival;
+use super::rows;
+use crate::audit::{Action, EntryOutcome, LedgerEvent, Object, ledger};
+use crate::context::Payer;
 use crate::error::{Failure, Fault};
-use crate::identity::Profile;
-use crate::secret::hmac_sha256;
-use crate::store::guesses::{self, Alarm, End, Gate, Guess, Kind, TARGETS, Target};
-use crate::store::matching::{self, Record};
+use crate::ids::Ids;
+pub(super) use crate::store::guesses::Gate;
+use crate::store::guesses::{self, Alarm, Guess, GuessLimits, GuessVerdict};
+use crate::store::matching::{self, MatchRecord};
+use crate::store::{Db, sqlstate};
+use std::sync::Arc;
 
-/// Identifiers of a request that are counted, and names.
-const IDS: usize = 8;
-const NAMES: usize = 3;
-
-/// The hashes of a request.
-#[derive(Clone, Debug)]
-pub(super) struct Asked {
-    whole: Target,
-    targets: Vec<(Kind, Target)>,
+/// A match that is ready to be written. Several of them may share a transaction.
+struct Write {
+    guess: Guess,
+    record: MatchRecord,
+    /// The entry for the case that the guard refuses the request, without an outcome.
+    refused: LedgerEvent,
+    limits: GuessLimits,
+    ids: Ids,
+    payer: Arc<Payer>,
 }
 
-impl Asked {
-    /// Hashes what identity reads of a request, in the form in which it is compared, under the key of the store and for this partner
-    /// alone. However a name is written, it is the same guess.
-    pub(super) fn of(ctx: &Context, partner: &str, profile: &Profile) -> Asked {
-        let hash = |kind: &str, values: &[&str]| target(&ctx.guard.key, partner, kind, values);
-        let whole = hash("whole", &[&format!("{profile:?}")]);
-        let (birth, gender) = (format!("{:?}", profile.birth), format!("{:?}", profile.gender));
-        let (mut people, mut names) = (Vec::new(), Vec::new());
-        for name in &profile.names {
-            let given = name.given.first().map_or("", String::as_str);
-            people.push(hash("person", &[&name.family_joined, given, &birth]));
-            names.push(hash("name", &[&name.family_joined, given, &gender]));
+impl Write {
+    /// Weighs the guess and writes either the match or the refusal that replaces it, in the caller's transaction.
+    fn run(&self, db: &mut Db) -> Result<GuessVerdict, Failure> {
+        let now_ms = self.guess.now_ms;
+        let append =
+            |db: &mut Db, entry: &LedgerEvent| ledger::append(db, entry, &self.ids.new_id(now_ms), now_ms * 1000);
+        let verdict = guesses::weigh(db, &self.guess, &self.limits)?;
+        match verdict.gate {
+            Gate::Open => matching::record(db, &self.record)?,
+            Gate::Silent => {
+                let silent = rows::silenced(&self.record, self.refused.clone(), &self.payer.base_url)?;
+                matching::record(db, &silent)?;
+            }
+            Gate::Shut(_) => append(db, &turned_away(&self.refused))?,
         }
-        let said = |number: &&String| !number.is_empty();
-        let own = [&profile.ssn, &profile.umb].into_iter().filter(said);
-        let cards = profile.member_ids.iter().chain(own);
-        let cards = cards.map(|number| hash("card", &[number])).collect();
-        let shared = profile.subscriber_ids.iter();
-        let subscribers = shared.map(|number| hash("subscriber", &[number])).collect();
-        let mut targets: Vec<(Kind, Target)> = Vec::with_capacity(TARGETS - 1);
-        for (kind, hashes, most) in [
-            (Kind::Own, cards, IDS),
-            (Kind::Own, people, NAMES),
-            (Kind::Shared, names, NAMES),
-            (Kind::Shared, subscribers, 1),
-        ] {
-            targets.extend(few(hashes, most).map(|hash| (kind, hash)));
+        for alarm in &verdict.alarms {
+            append(db, &raised(&self.refused, *alarm))?;
         }
-        // Writers that count the same targets must come to them in the same order.
-        targets.sort_unstable_by_key(|(_, target)| *target);
-        Asked { whole, targets }
-    }
-
-    /// The guess of this request, which came near the record `near` and ended so.
-    pub(super) fn guess(&self, ctx: &Context, arrival: &Arrival<'_>, near: Option<&str>, end: End) -> Guess {
-        let partner = arrival.partner_id();
-        let record = match near {
-            Some(patient_id) => target(&ctx.guard.key, partner, "record", &[patient_id]),
-            None => target(
-                &ctx.guard.key,
-                partner,
-                "no record",
-                &[&crate::secret::hex(&self.whole)],
-            ),
-        };
-        Guess {
-            partner_id: partner.to_owned(),
-            whole: self.whole,
-            targets: self.targets.clone(),
-            record,
-            end,
-            now_ms: arrival.now_ms(),
-        }
+        Ok(verdict)
     }
 }
 
-/// At most `most` different ones. Those that are left out, a caller cannot foresee.
-fn few(mut hashes: Vec<Target>, most: usize) -> impl Iterator<Item = Target> {
-    hashes.sort_unstable();
-    hashes.dedup();
-    hashes.into_iter().take(most)
-}
-
-/// The hash of one thing; every part is prefixed by its length, so that no two lists of values read alike.
-fn target(key: &[u8; 32], partner: &str, kind: &str, values: &[&str]) -> Target {
-    let mut bytes = Vec::with_capacity(64);
-    for part in [partner, kind].iter().chain(values) {
-        bytes.extend_from_slice(&part.len().to_be_bytes());
-        bytes.extend_from_slice(part.as_bytes());
-    }
-    let mut short = Target::default();
-    short.copy_from_slice(&hmac_sha256(key, &bytes)[..16]);
-    short
-}
-
-/// What is written for each word of the guard.
-pub(super) struct Rows {
-    /// The match as it was decided.
-    pub decided: Record,
-    /// The refusal that stands in for a grant that must not be shown.
-    pub silent: Option<Record>,
-}
-
-/// Weighs the guess and writes the match, or what stands in for it, in one transaction.
+/// Weighs the guess and writes either the match or the refusal that replaces it, in one transaction.
 ///
 /// # Errors
 /// As [`matching::record`].
-pub(super) async fn write(ctx: &Context, arrival: &Arrival<'_>, guess: Guess, rows: Rows) -> Result<Gate, Failure> {
-    let (partner, correlation_id) = (guess.partner_id.clone(), arrival.correlation_id().to_owned());
-    let refused = arrival.bare(Action::MatchRefused);
-    let (limits, ids) = (ctx.guard.limits, ctx.ids.clone());
-    let now_ms = guess.now_ms;
-    let verdict = ctx
-        .store
-        .write(move |db| {
-            let verdict = guesses::weigh(db, &guess, &limits)?;
-            match (verdict.gate, &rows.silent) {
-                (Gate::Open, _) => matching::record(db, &rows.decided)?,
-                (Gate::Silent, Some(silent)) => matching::record(db, silent)?,
-                (Gate::Silent, None) => {
-                    return Err(Failure::new(Fault::Internal).because("a grant without its stand-in"));
-                }
-                (Gate::Shut(_), _) => ledger::append(db, &turned_away(&refused), &ids.new_id(now_ms), now_ms * 1000)?,
-            }
-            for alarm in &verdict.alarms {
-                ledger::append(db, &raised(&refused, *alarm), &ids.new_id(now_ms), now_ms * 1000)?;
-            }
-            Ok(verdict)
-        })
-        .await?;
+pub(super) async fn write(arrival: &Arrival<'_>, guess: Guess, record: MatchRecord) -> Result<Gate, Failure> {
+    let ctx = arrival.ctx;
+    let write = Arc::new(Write {
+        guess,
+        record,
+        refused: arrival.entry(Action::MatchRefused),
+        limits: ctx.guard.limits,
+        ids: ctx.ids.clone(),
+        payer: Arc::clone(&ctx.payer),
+    });
+    if ctx.store.takes_single_statements() && matching::is_plain(&write.guess, &write.record) {
+        let own = Arc::clone(&write);
+        let work = move |db: &mut Db| matching::grant_at_once(db, &own.guess, &own.limits, &own.record);
+        match ctx.store.write_single(work).await {
+            Ok(true) => return Ok(Gate::Open),
+            // This match needs a transaction of its own, or the database rolled the shared one back because of another match in it.
+            Ok(false) => {}
+            Err(failure) if sqlstate::is_repeated(&failure) => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    let verdict = ctx.store.write(move |db| write.run(db)).await?;
+    let caller = arrival.caller;
     for alarm in verdict.alarms {
         metrics::counter!("causeway_guess_alarms_total", "kind" => alarm.code()).increment(1);
         tracing::warn!(
             alarm = alarm.code(),
-            partner.id = partner,
-            correlation.id = correlation_id,
+            partner.id = caller.partner.id,
+            correlation.id = caller.correlation.correlation_id,
             "a partner's member matches look like guessing"
         );
     }
@@ -148,7 +90,7 @@ pub(super) async fn write(ctx: &Context, arrival: &Arrival<'_>, guess: Guess, ro
     Ok(verdict.gate)
 }
 
-/// What a partner is told that must wait until `until_ms`. It says nothing of members.
+/// 429 with the seconds until `until_ms` (UTC milliseconds) as Retry-After. The answer depends on no member.
 pub(super) fn must_wait(until_ms: i64, now_ms: i64) -> Failure {
     let seconds = (until_ms - now_ms).max(0) / 1000 + 1;
     Failure::new(Fault::MatchLocked)
@@ -156,10 +98,10 @@ pub(super) fn must_wait(until_ms: i64, now_ms: i64) -> Failure {
         .noted()
 }
 
-fn turned_away(entry: &Entry) -> Entry {
+fn turned_away(entry: &LedgerEvent) -> LedgerEvent {
     let row = Fault::MatchLocked.row();
-    Entry {
-        outcome: Outcome {
+    LedgerEvent {
+        outcome: EntryOutcome {
             class: "refused",
             http: Some(row.http),
             reason: Some(row.code),
@@ -168,19 +110,19 @@ fn turned_away(entry: &Entry) -> Entry {
     }
 }
 
-fn raised(entry: &Entry, alarm: Alarm) -> Entry {
+fn raised(entry: &LedgerEvent, alarm: Alarm) -> LedgerEvent {
     let action = if alarm == Alarm::Locked {
         Action::PartnerLocked
     } else {
         Action::GuessAlarmed
     };
-    Entry {
+    LedgerEvent {
         action,
         object: Some(Object {
             kind: "alarm",
             id: alarm.code().to_owned(),
         }),
-        outcome: Outcome {
+        outcome: EntryOutcome {
             class: "refused",
             http: None,
             reason: Some(Fault::MatchLocked.code()),

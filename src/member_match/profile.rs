@@ -1,14 +1,16 @@
-//! The compiled profile of the request, and its errors as FHIRPath expressions that carry no value of the request.
+//! Checks a request against the compiled profile. Errors are FHIRPath expressions that carry no value of the request.
 
+use super::quick::Quick;
 use super::remedy;
 use crate::error::{Failure, Fault};
+use crate::fhir::prescreen;
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{PatternOptions, ValidationError, Validator};
 use serde_json::Value;
 use std::sync::LazyLock;
 
 const SCHEMA: &str = include_str!("../../fhir-profiles/member-match-in.schema.json");
-/// Expressions named in one answer.
+/// Most expressions that are named in one answer.
 const SHOWN: usize = 5;
 
 static PROFILE: LazyLock<Result<Validator, String>> = LazyLock::new(|| {
@@ -20,10 +22,18 @@ static PROFILE: LazyLock<Result<Validator, String>> = LazyLock::new(|| {
         .map_err(|error| error.to_string())
 });
 
+/// The same schema, checked on a screened document. It says only whether the document conforms; [`PROFILE`] says why not.
+static QUICK: LazyLock<Option<Quick>> = LazyLock::new(|| Quick::compile(&serde_json::from_str(SCHEMA).ok()?));
+
+/// Whether a Parameters resource conforms to the profile, without parsing it again. Also `false` when that cannot be decided here.
+pub fn is_kept(request: prescreen::Value<'_>) -> bool {
+    QUICK.as_ref().is_some_and(|profile| profile.holds(request))
+}
+
 /// Checks `request`, a Parameters resource, against the profile.
 ///
 /// # Errors
-/// [`Fault::MatchInvalid`] with the places at fault.
+/// [`Fault::MatchInvalid`] with the places that break the profile.
 pub fn check(request: &Value) -> Result<(), Failure> {
     let profile = PROFILE
         .as_ref()
@@ -41,7 +51,7 @@ pub fn check(request: &Value) -> Result<(), Failure> {
     }
     let remedy = match broken.as_slice() {
         [(_, only)] => only.clone(),
-        // Of several, each says where it belongs.
+        // When several rules are broken, each sentence begins with its place.
         several => several
             .iter()
             .map(|(place, remedy)| format!("{place}: {remedy}"))
@@ -52,9 +62,9 @@ pub fn check(request: &Value) -> Result<(), Failure> {
     Err(broken.into_iter().map(|(place, _)| place).fold(failure, Failure::at))
 }
 
-/// `/parameter/1/resource/beneficiary` as `Parameters.parameter[1].resource.beneficiary`.
+/// Turns `/parameter/1/resource/beneficiary` into `Parameters.parameter[1].resource.beneficiary`.
 ///
-/// Every name in it is one of the schema's: it descends only into properties that it knows.
+/// Every name in the path comes from the schema, because the validator descends only into properties that the schema defines.
 fn expression(error: &ValidationError<'_>) -> String {
     let mut path = String::from("Parameters");
     for part in error
@@ -89,5 +99,6 @@ mod tests {
     #[test]
     fn the_schema_compiles() {
         assert_eq!(PROFILE.as_ref().err(), None);
+        assert!(QUICK.is_some());
     }
 }

@@ -1,20 +1,20 @@
-//! What would be right where a request breaks its profile: one sentence for each rule that begins with the name of the rule.
+//! Says how to correct a request that breaks its profile: one sentence for each rule, beginning with the name of the rule.
 //!
-//! Words come from here and from the schema alone. The value is looked at only to tell a placeholder from another wrong form; no
-//! part of it gets into a sentence.
+//! The words come only from this file and the schema. The value is read only to distinguish a placeholder from another wrong form; no part
+//! of it gets into a sentence.
 
 use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind;
 use serde_json::Value;
 
-/// How dates are written.
+/// How to write a date.
 pub const DATE: &str = "Use YYYY-MM-DD.";
 const DATE_TIME: &str = "Use YYYY-MM-DD, or a date and time with seconds and zone.";
 
-/// What people write where they know nothing.
+/// What people write when they have no value.
 const PLACEHOLDERS: [&str; 9] = ["?", "-", "--", "n/a", "na", "none", "null", "unknown", "unk"];
 
-/// The remedy of a rule of the schema that `error` broke at `place`.
+/// The remedy for the schema rule that `error` broke at `place`.
 pub fn of(error: &ValidationError<'_>, place: &str) -> String {
     let element = place.rsplit('.').next().unwrap_or_default();
     let element = element.split('[').next().unwrap_or_default();
@@ -110,7 +110,7 @@ fn kind_of(element: &str) -> &'static str {
     }
 }
 
-/// Whether a value says that nothing is known.
+/// Whether a value is a placeholder for no value.
 fn is_placeholder(value: &Value) -> bool {
     let Some(text) = value.as_str() else { return false };
     let text = text.trim().to_ascii_lowercase();

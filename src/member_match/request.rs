@@ -1,69 +1,121 @@
-//! Reading a member-match request: from untrusted bytes to the few things a decision needs, or a fault with its place.
+//! Reads a member-match request: turns untrusted bytes into the values that a decision needs, or into a fault with its place.
 //!
-//! Order: pre-screen, parameter names, profile, rules over several elements, and the typed model as a second opinion.
-//! No value of the request gets into a failure.
+//! The checks run in this order: pre-screen, parameter names, profile, rules that concern several elements, and the typed model as a second
+//! check. No value of the request gets into a failure.
 
 use super::{profile, shape};
+use crate::consent;
 use crate::error::{Failure, Fault};
 use crate::fhir::elements::{Consent, Coverage, Patient, Reference};
-use crate::fhir::prescreen::{Limits, screen};
+use crate::fhir::prescreen::{self, ScreenLimits, Screened, screen};
 use crate::ids::is_fhir_id;
-use serde_json::{Map, Value};
+use bytes::Bytes;
+use serde_json::Value;
+use std::borrow::Cow;
 
 const NAMES: [&str; 4] = ["MemberPatient", "CoverageToMatch", "CoverageToLink", "Consent"];
 const BIRTHSEX: &str = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-birthsex";
 
-/// A request that keeps its profile.
+/// A member-match request as it came in, from a caller that is allowed to ask.
+#[derive(Clone, Debug)]
+pub struct MatchRequest {
+    /// The body.
+    pub body: Bytes,
+    /// Its media type, as the route accepted it.
+    pub media_type: String,
+    /// The values of all `Idempotency-Key` headers.
+    pub idempotency_key: Vec<Vec<u8>>,
+}
+
+/// A request that conforms to its profile.
 #[derive(Debug)]
 pub struct Request {
-    /// Who is asked for.
+    /// The person who is asked about.
     pub patient: Patient,
-    /// The local reference to them, `Patient/<id>`.
+    /// The reference to that person within the request, `Patient/<id>`.
     pub member: String,
-    /// Their coverage with us.
+    /// The person's coverage with this payer.
     pub coverage: Coverage,
-    /// Where that stands, as an expression.
+    /// The place of this coverage as a FHIRPath expression.
     pub coverage_place: String,
-    /// Their coverage with the partner, when it says.
+    /// The person's coverage with the partner, if the request has one.
     pub link: Option<Coverage>,
     /// The consent.
     pub consent: Consent,
-    /// The consent as sent.
-    pub consent_raw: Map<String, Value>,
-    /// Where it stands, as an expression.
+    /// The digest that distinguishes this consent from others.
+    pub consent_digest: [u8; 32],
+    /// The Consent as it was sent.
+    pub consent_bytes: Vec<u8>,
+    /// The place of the consent as a FHIRPath expression.
     pub consent_place: String,
 }
 
 /// Reads `body`.
 ///
 /// # Errors
-/// 400 for what is no FHIR Parameters; 422 ([`Fault::MatchInvalid`] and its neighbours) for what breaks the profile.
+/// 400 for a body that is not a FHIR Parameters resource; 422 ([`Fault::MatchInvalid`] and the other faults of the profile) for one that
+/// breaks the profile.
 pub fn read(body: &[u8]) -> Result<Request, Failure> {
-    let screened = screen(body, &Limits::request())?;
+    let screened = screen(body, &ScreenLimits::request())?;
     if screened.resource_type() != "Parameters" {
         return Err(Failure::new(Fault::ResourceInvalid)
             .at("resourceType")
             .remedy("Send a Parameters resource."));
     }
-    let mut document: Value =
-        serde_json::from_slice(body).map_err(|error| Failure::new(Fault::NotJson).because(error))?;
-    let places = parameters(&document)?;
-    profile::check(&document)?;
-    let request = typed(&mut document, &places)?;
+    let request = match at_once(&screened) {
+        Some(request) => request,
+        None => step_by_step(&screened)?,
+    };
     shape::check(&screened)?;
     Ok(request)
 }
 
-/// The index of each parameter, in the order of [`NAMES`].
-fn parameters(document: &Value) -> Result<[Option<usize>; 4], Failure> {
-    let mut places = [None; 4];
+/// The fast path: reads a valid request from its screened bytes. Returns `None` for any other request.
+fn at_once(screened: &Screened<'_>) -> Option<Request> {
+    if !profile::is_kept(screened.root()) {
+        return None;
+    }
+    let list = screened.root().get("parameter")?;
+    let names = list.items().map(|parameter| parameter.get("name")?.text());
+    let names = names.map(Option::unwrap_or_default);
+    let places = parameters(names).ok()?;
+    let resources = places.map(|place| list.items().nth(place?)?.get("resource"));
+    let source = Source {
+        resources: resources.map(|resource| resource.map(|resource| resource.raw())),
+        consent: resources[CONSENT]?,
+    };
+    typed(&source, &places).ok()
+}
+
+/// The slow path: reads any request, and says what is wrong with it.
+fn step_by_step(screened: &Screened<'_>) -> Result<Request, Failure> {
+    let document: Value =
+        serde_json::from_slice(screened.bytes()).map_err(|error| Failure::new(Fault::NotJson).because(error))?;
     let list = document
         .get("parameter")
         .and_then(Value::as_array)
         .map(Vec::as_slice)
         .unwrap_or_default();
-    for (index, parameter) in list.iter().enumerate() {
+    let name = |parameter: &Value| {
         let name = parameter.get("name").and_then(Value::as_str).unwrap_or_default();
+        Cow::<'static, str>::Owned(name.to_owned())
+    };
+    let places = parameters(list.iter().map(name))?;
+    profile::check(&document)?;
+    // The profile holds here, so every parameter has a resource.
+    let list = screened.root().get("parameter");
+    let resources = places.map(|place| list?.items().nth(place?)?.get("resource"));
+    let source = Source {
+        resources: resources.map(|resource| resource.map(|resource| resource.raw())),
+        consent: resources[CONSENT].unwrap_or(screened.root()),
+    };
+    typed(&source, &places)
+}
+
+/// The index of each parameter, in the order of [`NAMES`].
+fn parameters<'n>(names: impl Iterator<Item = Cow<'n, str>>) -> Result<[Option<usize>; 4], Failure> {
+    let mut places = [None; 4];
+    for (index, name) in names.enumerate() {
         match NAMES.iter().position(|known| *known == name) {
             Some(known) if places[known].is_none() => places[known] = Some(index),
             known => {
@@ -91,10 +143,19 @@ const MATCH: usize = 1;
 const LINK: usize = 2;
 const CONSENT: usize = 3;
 
-fn typed(document: &mut Value, places: &[Option<usize>; 4]) -> Result<Request, Failure> {
+/// The resources of a request as raw bytes, in the order of [`NAMES`].
+struct Source<'s> {
+    resources: [Option<&'s [u8]>; 4],
+    consent: prescreen::Value<'s>,
+}
+
+fn typed(source: &Source<'_>, places: &[Option<usize>; 4]) -> Result<Request, Failure> {
     let invalid = |place: String, remedy: &'static str| Failure::new(Fault::MatchInvalid).at(place).remedy(remedy);
-    let place = |known: usize| format!("Parameters.parameter[{}].resource", places[known].unwrap_or_default());
-    let resource = |known: usize| document.get("parameter")?.get(places[known]?)?.get("resource");
+    let place = |known: usize| match places[known] {
+        Some(index) => format!("Parameters.parameter[{index}].resource"),
+        None => format!("Parameters.parameter.where(name = '{}').resource", NAMES[known]),
+    };
+    let resource = |known: usize| source.resources[known];
 
     let patient: Patient = element(resource(PATIENT), &place(PATIENT))?;
     let id = patient.id.as_deref().filter(|id| is_fhir_id(id)).ok_or_else(|| {
@@ -148,34 +209,31 @@ fn typed(document: &mut Value, places: &[Option<usize>; 4]) -> Result<Request, F
         }
     }
     let (coverage_place, consent_place) = (place(MATCH), place(CONSENT));
-    let taken = places[CONSENT].and_then(|index| document.get_mut("parameter")?.get_mut(index)?.get_mut("resource"));
-    let Some(Value::Object(consent_raw)) = taken.map(Value::take) else {
-        return Err(invalid(consent_place, "Wrong type: send a Consent."));
-    };
-    if is_contained_other(&consent_raw, consent.source_reference.as_ref()) {
+    if is_contained_other(source.consent, consent.source_reference.as_ref()) {
         let place = format!("{consent_place}.sourceReference");
         return Err(invalid(place, "Wrong type: refer to a DocumentReference."));
     }
     Ok(Request {
         patient,
-        member,
         coverage,
         coverage_place,
         link,
         consent,
-        consent_raw,
+        consent_digest: consent::digest(source.consent, &member),
+        consent_bytes: source.consent.raw().to_vec(),
         consent_place,
+        member,
     })
 }
 
-fn element<'v, T: serde::Deserialize<'v>>(value: Option<&'v Value>, place: &str) -> Result<T, Failure> {
+fn element<T: serde::de::DeserializeOwned>(bytes: Option<&[u8]>, place: &str) -> Result<T, Failure> {
     let invalid = || {
         Failure::new(Fault::MatchInvalid)
             .at(place)
             .remedy("Wrong type: send each element of this resource in the JSON form that R4 gives it.")
     };
-    // The parser's message would carry values of the request; the place says enough.
-    T::deserialize(value.ok_or_else(invalid)?).map_err(|_| invalid())
+    // The parser's message could contain values of the request; the place is enough.
+    serde_json::from_slice(bytes.ok_or_else(invalid)?).map_err(|_| invalid())
 }
 
 fn covers(coverage: &Coverage, member: &str, place: &str) -> Result<(), Failure> {
@@ -194,22 +252,34 @@ fn covers(coverage: &Coverage, member: &str, place: &str) -> Result<(), Failure>
     }
 }
 
-/// Whether a date that has the form of one is in the calendar; a month or a year alone always is.
+/// Whether a date that has the right form exists in the calendar. True for a year or a month alone.
 fn is_day(date: &str) -> bool {
     date.len() != 10 || chrono::NaiveDate::parse_from_str(date, "%Y-%m-%d").is_ok()
 }
 
-/// Whether a reference leads to something contained that is no DocumentReference.
-fn is_contained_other(consent: &Map<String, Value>, reference: Option<&Reference>) -> bool {
+/// Whether a reference points to a contained resource that is not a DocumentReference.
+fn is_contained_other(consent: prescreen::Value<'_>, reference: Option<&Reference>) -> bool {
     let Some(id) = reference.and_then(|source| source.reference.as_deref()?.strip_prefix('#')) else {
         return false;
     };
-    let contained = consent.get("contained").and_then(Value::as_array);
-    let mut meant = contained.into_iter().flatten().filter(|one| one["id"] == id);
-    meant.any(|one| one["resourceType"] != "DocumentReference")
+    // A reference to the Consent itself: `#` alone, or its own id.
+    if id.is_empty() {
+        return true;
+    }
+    let is_one = |one: &prescreen::Value<'_>, name: &str, text: &str| one.get(name).is_some_and(|value| value.is(text));
+    let contained = consent.get("contained");
+    let mut meant = contained
+        .iter()
+        .flat_map(prescreen::Value::items)
+        .filter(|one| is_one(one, "id", id))
+        .peekable();
+    if meant.peek().is_none() {
+        return is_one(&consent, "id", id);
+    }
+    meant.any(|one| !is_one(&one, "resourceType", "DocumentReference"))
 }
 
-/// mm-6: a local reference to the MemberPatient, and nothing else.
+/// mm-6: the reference must point to the MemberPatient of this request.
 fn refers(reference: Option<&Reference>, member: &str, place: impl Fn() -> String) -> Result<(), Failure> {
     let text = reference.and_then(|reference| reference.reference.as_deref());
     if text == Some(member) {
@@ -219,7 +289,7 @@ fn refers(reference: Option<&Reference>, member: &str, place: impl Fn() -> Strin
     }
 }
 
-/// Whether a performer is, or could be, a Patient: everything that is not plainly another type.
+/// Whether a performer is or could be a Patient: true unless it is clearly of another type.
 fn may_be_patient(performer: &Reference) -> bool {
     const OTHERS: [&str; 4] = ["RelatedPerson", "Practitioner", "PractitionerRole", "Organization"];
     if let Some(kind) = performer.kind.as_deref() {

@@ -1,4 +1,4 @@
-//! Reading a match request: each way to break the profile, and the place that is named.
+//! Tests how a match request is read: each way to break the profile, and the place that the failure names.
 
 use super::super::tests::{a_request, a_request_but};
 use super::*;
@@ -14,7 +14,117 @@ fn a_good_request_is_read() {
     let read = read(a_request().to_string().as_bytes()).expect("read");
     assert_eq!(read.member, "Patient/mp");
     assert_eq!(read.consent_place, "Parameters.parameter[3].resource");
-    assert!(read.consent_raw.contains_key("provision"));
+    let consent: Value = serde_json::from_slice(&read.consent_bytes).expect("a consent");
+    assert_eq!(consent, a_request()["parameter"][3]["resource"]);
+}
+
+/// Collects the JSON pointers of everything in a request.
+fn pointers(value: &Value, here: &str, found: &mut Vec<String>) {
+    found.push(here.to_owned());
+    match value {
+        Value::Object(map) => map
+            .iter()
+            .for_each(|(name, value)| pointers(value, &format!("{here}/{name}"), found)),
+        Value::Array(list) => (0..)
+            .zip(list)
+            .for_each(|(at, value): (usize, _)| pointers(value, &format!("{here}/{at}"), found)),
+        _ => {}
+    }
+}
+
+/// A valid request, and many that differ from it in one place.
+fn many() -> Vec<Value> {
+    let mut good = a_request();
+    good["parameter"][0]["resource"]["extension"] = json!([{"url": super::BIRTHSEX, "valueCode": "F"}]);
+    good["parameter"][1]["resource"]["class"] =
+        json!([{"type": {"coding": [{"system": "urn:c", "code": "group"}]}, "value": "1"}]);
+    good["parameter"][3]["resource"]["contained"] = json!([{"resourceType": "DocumentReference", "id": "d"}]);
+    good["parameter"][3]["resource"]["extension"] = json!([{"url": "urn:x", "valueDecimal": 1.5}]);
+    let others = [
+        json!("x"),
+        json!(" x\ny"),
+        json!("é".repeat(1025)),
+        json!("2026-02-30"),
+        json!("2026-02-03T10:00:00Z"),
+        json!("Patient"),
+        json!("Consent"),
+        json!("#d"),
+        json!(7),
+        json!(1.25),
+        json!(true),
+        json!(["x"]),
+        json!([{"x": "y"}]),
+        json!({"x": "y"}),
+        json!({"url": "x", "contained": [{"resourceType": "Basic"}]}),
+        json!([null, "x"]),
+    ];
+    let mut all = vec![good.clone()];
+    let mut places = Vec::new();
+    pointers(&good, "", &mut places);
+    for place in places.iter().filter(|place| !place.is_empty()) {
+        for other in &others {
+            let mut body = good.clone();
+            *body.pointer_mut(place).expect("a place") = other.clone();
+            all.push(body);
+        }
+        let (holder, name) = place.rsplit_once('/').expect("a member");
+        let mut body = good.clone();
+        match body.pointer_mut(holder).expect("a holder") {
+            Value::Object(map) => {
+                for added in [
+                    "implicitRules",
+                    "modifierExtension",
+                    "contained",
+                    "sourceAttachment",
+                    "id",
+                    "other",
+                ] {
+                    let mut more = good.clone();
+                    more.pointer_mut(holder).expect("a holder")[added] =
+                        json!([{"resourceType": "Patient", "url": "x"}]);
+                    all.push(more);
+                }
+                map.shift_remove(name);
+            }
+            Value::Array(list) => {
+                let one = list[0].clone();
+                list.push(one);
+            }
+            _ => {}
+        }
+        all.push(body);
+    }
+    all
+}
+
+#[test]
+fn what_is_read_at_once_is_read_step_by_step_alike_and_nothing_else_is() {
+    let (mut kept, mut broken, mut read) = (0, 0, 0);
+    for body in many() {
+        let bytes = body.to_string();
+        let Ok(screened) = screen(bytes.as_bytes(), &ScreenLimits::request()) else {
+            continue;
+        };
+        let is_kept = profile::is_kept(screened.root());
+        assert_eq!(is_kept, profile::check(&body).is_ok(), "{body}");
+        (kept, broken) = if is_kept {
+            (kept + 1, broken)
+        } else {
+            (kept, broken + 1)
+        };
+        if screened.resource_type() != "Parameters" {
+            continue;
+        }
+        match (at_once(&screened), step_by_step(&screened)) {
+            (Some(one), Ok(other)) => {
+                assert_eq!(format!("{one:?}"), format!("{other:?}"), "{body}");
+                read += 1;
+            }
+            (None, Err(_)) => {}
+            (one, other) => panic!("{} and {:?}: {body}", one.is_some(), other.err()),
+        }
+    }
+    assert!(kept > 900 && broken > 900 && read > 900, "{kept} {broken} {read}");
 }
 
 #[test]
@@ -158,8 +268,8 @@ fn a_broken_profile_is_told_by_its_place_and_without_a_value() {
             [format!("Parameters.parameter{place}")],
             "{path}"
         );
-        let told = format!("{failure} {failure:?}").to_lowercase();
-        assert!(!told.contains("secret"), "{told}");
+        let text = format!("{failure} {failure:?}").to_lowercase();
+        assert!(!text.contains("secret"), "{text}");
     }
 }
 
@@ -219,8 +329,8 @@ fn the_prescreen_comes_first() {
     }
 }
 
-/// What a partner is told for what is at this place, or for its absence (`null`).
-fn told(path: &str, value: Value) -> (Vec<String>, String) {
+/// The places and the text that a partner gets when this value is at `path`, or when it is missing (`null`).
+fn refusal(path: &str, value: Value) -> (Vec<String>, String) {
     let mut body = a_request();
     let (parent, key) = path.rsplit_once('/').expect("path");
     match body.pointer_mut(&format!("/parameter{parent}")).expect("parent") {
@@ -375,8 +485,8 @@ fn each_rule_of_the_profile_says_which_it_is_where_and_what_would_be_right() {
             "Not allowed: a parameter here has name and resource, and nothing else.",
         ),
     ] {
-        let (places, told) = told(path, value.clone());
-        assert_eq!(told, remedy, "{path} {value}");
+        let (places, text) = refusal(path, value.clone());
+        assert_eq!(text, remedy, "{path} {value}");
         assert_eq!(places.len(), 1, "{path}");
     }
 }
@@ -412,6 +522,30 @@ fn names_of_parameters_are_told_apart_by_what_is_wrong_with_them() {
     let mut missing = a_request();
     missing["parameter"].as_array_mut().expect("array").remove(3);
     assert_eq!(of(&missing), "Missing: send Consent once.");
+}
+
+#[test]
+fn t_d09_a_consent_is_not_its_own_source() {
+    for (own, source, taken) in [
+        (Some("consent"), "#consent", false),
+        (Some("consent"), "#", false),
+        (None, "#", false),
+        (Some("consent"), "#other", true),
+        (Some("consent"), "DocumentReference/consent", true),
+    ] {
+        let mut body = a_request_but("/3/resource/sourceReference", json!({ "reference": source }));
+        let consent = body["parameter"][3]["resource"].as_object_mut().expect("a Consent");
+        consent.remove("id");
+        consent.extend(own.map(|own| ("id".to_owned(), json!(own))));
+        let read = read(body.to_string().as_bytes());
+        let refused = read
+            .as_ref()
+            .err()
+            .map(|failure| (failure.fault(), failure.expressions()));
+        let place = "Parameters.parameter[3].resource.sourceReference".to_owned();
+        let expected = (!taken).then(|| (Fault::MatchInvalid, std::slice::from_ref(&place)));
+        assert_eq!(refused, expected, "{own:?} {source}");
+    }
 }
 
 #[test]

@@ -1,17 +1,17 @@
-//! The typed model's opinion on a request, asked once for each shape.
+//! Checks the shape of a request against the typed FHIR model, once for each shape.
 //!
-//! The model judges names, nesting and JSON kinds and never a string (a strict parse is a shape check), so its verdict holds
-//! for every document of the same shape. Requests of one partner have few shapes; parsing each again would cost more than
-//! the rest of the request. Only passed shapes are remembered, by SHA-256, and at most [`KEPT`] of them.
+//! The model judges element names, nesting and JSON types but no string values, so its result is the same for every document of the same
+//! shape. One partner's requests have few shapes, and parsing each request again would cost more than the rest of the request. Only shapes
+//! that passed are remembered, by SHA-256, at most [`KEPT`] of them.
 
 use crate::error::{Failure, Fault};
-use crate::fhir::prescreen::{Kind, Screened, Value};
+use crate::fhir::prescreen::{JsonKind, Screened, Value};
 use crate::secret::sha256;
-use causeway_fhir_types::Kind as Refusal;
+use causeway_fhir_types::RefusalKind as Refusal;
 use std::collections::HashSet;
 use std::sync::{PoisonError, RwLock};
 
-/// Shapes that are remembered; when there are more, all are forgotten.
+/// Most shapes that are remembered; beyond this number all are forgotten.
 const KEPT: usize = 4096;
 
 static PASSED: RwLock<Option<HashSet<[u8; 32]>>> = RwLock::new(None);
@@ -19,7 +19,7 @@ static PASSED: RwLock<Option<HashSet<[u8; 32]>>> = RwLock::new(None);
 /// Checks a screened document against the typed model.
 ///
 /// # Errors
-/// [`Fault::ResourceInvalid`].
+/// [`Fault::ResourceInvalid`] when the model refuses the document.
 pub fn check(screened: &Screened<'_>) -> Result<(), Failure> {
     let shape = digest(screened);
     if PASSED
@@ -31,7 +31,7 @@ pub fn check(screened: &Screened<'_>) -> Result<(), Failure> {
         return Ok(());
     }
     causeway_fhir_types::check(screened.bytes()).map_err(|refused| {
-        // The name of an unknown element is the caller's word; that of a missing one is the model's.
+        // The name of an unknown element comes from the caller; the name of a missing element comes from the model.
         let place = match (refused.kind, &refused.element) {
             (Refusal::Missing, Some(element)) => format!("Parameters.parameter.resource.{element}"),
             _ => "Parameters".to_owned(),
@@ -61,39 +61,39 @@ fn digest(screened: &Screened<'_>) -> [u8; 32] {
     sha256(&shape)
 }
 
-/// Names and kinds as they nest; numbers and resource types are written out, because the model reads those.
+/// Writes names and JSON types as they are nested. Numbers and resource types are written with their values, because the model reads those.
 fn write(value: Value<'_>, shape: &mut Vec<u8>) {
     shape.extend_from_slice(value.key().as_bytes());
     match value.kind() {
-        Kind::Object => {
+        JsonKind::Object => {
             shape.push(b'{');
             value.members().for_each(|member| write(member, shape));
             shape.push(b'}');
         }
-        Kind::Array => {
+        JsonKind::Array => {
             shape.push(b'[');
             value.items().for_each(|item| write(item, shape));
             shape.push(b']');
         }
-        Kind::String if value.key() == "resourceType" => shape.extend_from_slice(value.raw()),
-        Kind::String => shape.push(b'"'),
-        Kind::Number => {
+        JsonKind::String if value.key() == "resourceType" => shape.extend_from_slice(value.raw()),
+        JsonKind::String => shape.push(b'"'),
+        JsonKind::Number => {
             shape.push(b'#');
             shape.extend_from_slice(value.raw());
             shape.push(b'#');
         }
-        Kind::True | Kind::False => shape.push(b'!'),
-        Kind::Null => shape.push(b'0'),
+        JsonKind::True | JsonKind::False => shape.push(b'!'),
+        JsonKind::Null => shape.push(b'0'),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fhir::prescreen::{Limits, screen};
+    use crate::fhir::prescreen::{ScreenLimits, screen};
 
     fn of(text: &str) -> [u8; 32] {
-        digest(&screen(text.as_bytes(), &Limits::request()).expect("screened"))
+        digest(&screen(text.as_bytes(), &ScreenLimits::request()).expect("screened"))
     }
 
     #[test]
@@ -125,9 +125,13 @@ mod tests {
 
     #[test]
     fn a_remembered_shape_passes_and_a_refused_one_is_asked_again() {
-        let good = screen(br#"{"resourceType":"Patient","active":true}"#, &Limits::request()).expect("screened");
+        let good = screen(br#"{"resourceType":"Patient","active":true}"#, &ScreenLimits::request()).expect("screened");
         assert!(check(&good).is_ok() && check(&good).is_ok());
-        let bad = screen(br#"{"resourceType":"Patient","active":"SECRET"}"#, &Limits::request()).expect("screened");
+        let bad = screen(
+            br#"{"resourceType":"Patient","active":"SECRET"}"#,
+            &ScreenLimits::request(),
+        )
+        .expect("screened");
         for _ in 0..2 {
             assert_eq!(check(&bad).expect_err("refused").fault(), Fault::ResourceInvalid);
         }

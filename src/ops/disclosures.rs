@@ -3,20 +3,21 @@
 //! A disclosure is an entry that began it. The entry that ended it says how many bytes and resources went out; where there is none,
 //! they may have gone out. The consent is the one that the entry is committed to.
 
-use super::{Page, page};
+use super::entry::EntryFacts;
+use super::{OpsPage, page};
 use crate::audit::commitment;
 use crate::clock::rfc3339_ms;
-use crate::consent;
 use crate::context::Payer;
 use crate::error::{Failure, Fault};
+use crate::fhir::when;
 use crate::ids::is_fhir_id;
 use crate::store::consents::{self, ConsentRow};
+use crate::store::ends;
 use crate::store::entries::{self, EntryRow};
-use crate::store::ops_queries::Grant;
+use crate::store::ops_queries::StoredGrant;
 use crate::store::{Db, partners, resources};
-use serde::Deserialize;
-use serde_json::{Value, json};
-use std::collections::{HashMap, HashSet};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
 
 pub use crate::store::entries::DisclosureFilter;
 
@@ -26,7 +27,7 @@ const MATCHES: i64 = 10_000;
 /// What is asked, in the words of a query, of a body or of a command.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Asked {
+pub struct DisclosuresAsked {
     /// `Patient/<id>`, or the id.
     pub member: Option<String>,
     /// The number on the member's card; never in a URL.
@@ -41,7 +42,7 @@ pub struct Asked {
     pub cursor: Option<String>,
 }
 
-impl Asked {
+impl DisclosuresAsked {
     /// The id of the Patient that is asked about, if one is.
     ///
     /// # Errors
@@ -71,7 +72,7 @@ impl Asked {
     /// Which disclosures.
     ///
     /// # Errors
-    /// As [`Asked::patient`]; [`Fault::ParameterInvalid`] without a member, for times that cannot be read and for a cursor that is
+    /// As [`DisclosuresAsked::patient`]; [`Fault::ParameterInvalid`] without a member, for times that cannot be read and for a cursor that is
     /// none; [`Fault::PartnerUnknown`].
     pub fn filter(&self, db: &mut Db, payer: &Payer, limit: i64) -> Result<DisclosureFilter, Failure> {
         let from_ms = self.from.as_deref().map(|text| begin(text, payer)).transpose()?;
@@ -98,7 +99,7 @@ impl Asked {
 /// A partner that is asked about, if one is.
 ///
 /// # Errors
-/// [`Fault::PartnerUnknown`], since a list under a misspelt name would be empty; those of the database.
+/// [`Fault::PartnerUnknown`], since a list under a misspelled name would be empty; those of the database.
 pub fn known_partner(db: &mut Db, id: Option<&str>) -> Result<Option<String>, Failure> {
     let Some(id) = id else { return Ok(None) };
     match is_fhir_id(id).then(|| partners::by_id(db, id)).transpose()?.flatten() {
@@ -139,22 +140,67 @@ fn of_number(db: &mut Db, payer: &Payer, number: &str) -> Result<String, Failure
 const TIMES: &str = "Give a date, such as 2026-11-30, or an RFC 3339 instant, such as 2026-11-30T12:00:00Z.";
 
 fn begin(text: &str, payer: &Payer) -> Result<i64, Failure> {
-    consent::span(text, payer.time_zone)
+    when::range_in(text, payer.time_zone)
         .map(|(first, _)| first)
         .ok_or_else(|| wrong("from", TIMES))
 }
 
 fn end(text: &str, payer: &Payer) -> Result<i64, Failure> {
-    consent::span(text, payer.time_zone)
-        .map(|(first, after)| if text.contains('T') { first } else { after })
+    when::range_in(text, payer.time_zone)
+        .map(|(first, last)| if text.contains('T') { first } else { last + 1 })
         .ok_or_else(|| wrong("to", TIMES))
+}
+
+/// A disclosure.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DisclosureItem {
+    /// Id of the entry that began it.
+    pub id: String,
+    /// When it began.
+    pub at: String,
+    /// Who got it.
+    pub partner: Option<String>,
+    /// Whose data: `Patient/<id>`.
+    pub member: String,
+    /// The row of the decision table that permitted it.
+    pub policy: Option<String>,
+    /// Version of that table.
+    pub policy_version: Option<String>,
+    /// The correlation id of the request.
+    pub correlation_id: String,
+    /// Our id of the request.
+    pub request_id: String,
+    /// How it ended: `completed`, `incomplete` or `begun`.
+    pub outcome: &'static str,
+    /// When it ended.
+    pub ended_at: Option<String>,
+    /// The HTTP status that was answered.
+    pub http: Option<u16>,
+    /// Bytes that went out.
+    pub bytes: Option<u64>,
+    /// Resources that went out, by type.
+    pub resources: Option<BTreeMap<String, u64>>,
+    /// Under what it was.
+    #[serde(flatten)]
+    pub under: Under,
+}
+
+/// Under which consent, grant and decision a disclosure was, as far as that is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Under {
+    /// The consent that the entry is committed to.
+    pub consent_id: Option<String>,
+    /// The grant under it.
+    pub grant_id: Option<String>,
+    /// The decision that made or last renewed the grant.
+    pub decision_id: Option<String>,
 }
 
 /// A page of disclosures, oldest first.
 ///
 /// # Errors
 /// [`Fault::StoreDamaged`] for an entry that is no JSON; those of the database.
-pub fn list(db: &mut Db, filter: &DisclosureFilter) -> Result<Page, Failure> {
+pub fn list(db: &mut Db, filter: &DisclosureFilter) -> Result<OpsPage<DisclosureItem>, Failure> {
     let rows = entries::begun(db, filter)?;
     let accounts = Accounts::of(db, &filter.member)?;
     let ends = Ends::of(db, &rows)?;
@@ -163,18 +209,24 @@ pub fn list(db: &mut Db, filter: &DisclosureFilter) -> Result<Page, Failure> {
         filter.limit,
         |row| row.id.clone(),
         |row| {
-            let entry = parsed(&row)?;
-            let mut item = json!({
-                "id": row.id, "at": rfc3339_ms(row.at_us / 1000), "partner": row.partner_id,
-                "member": format!("Patient/{}", filter.member), "policy": entry["consent"]["rule"],
-                "policy_version": entry["policy_version"], "correlation_id": row.correlation_id,
-                "request_id": entry["request_id"],
-            });
-            ends.put(&row, &entry, &mut item)?;
-            for (name, id) in accounts.ids(&row, &entry) {
-                item[name] = id.into();
-            }
-            Ok(item)
+            let entry = EntryFacts::of(&row)?;
+            let end = ends.end(&row, &entry)?;
+            Ok(DisclosureItem {
+                under: accounts.under(&row, &entry),
+                id: row.id,
+                at: rfc3339_ms(row.at_us / 1000),
+                partner: row.partner_id,
+                member: format!("Patient/{}", filter.member),
+                policy: entry.consent.rule,
+                policy_version: entry.policy_version,
+                correlation_id: row.correlation_id,
+                request_id: entry.request_id,
+                outcome: end.outcome,
+                ended_at: end.ended_at,
+                http: end.http,
+                bytes: end.bytes,
+                resources: end.resources,
+            })
         },
     )
 }
@@ -182,7 +234,7 @@ pub fn list(db: &mut Db, filter: &DisclosureFilter) -> Result<Page, Failure> {
 /// The consents, grants and matches of one member, to tell under which a disclosure was.
 pub(super) struct Accounts {
     consents: Vec<ConsentRow>,
-    grants: Vec<Grant>,
+    grants: Vec<StoredGrant>,
     /// Matches that made or renewed a grant: when, under which consent, and in which request. Oldest first.
     matches: Vec<(i64, String, String)>,
     /// Decisions by request id.
@@ -202,7 +254,7 @@ impl Accounts {
         let rows = entries::about_by(db, patient_id, entries::MATCHED, "", MATCHES)?;
         let mut requests = Vec::new();
         for row in &rows {
-            let entry = parsed(row)?;
+            let entry = EntryFacts::of(row)?;
             if let Some(consent) = accounts.consent(row, &entry) {
                 let ids = row.ids();
                 let made = (row.at_us, consent.id.clone(), ids.request_id.clone());
@@ -216,17 +268,17 @@ impl Accounts {
     }
 
     /// The consent that an entry is committed to.
-    pub(super) fn consent(&self, row: &EntryRow, entry: &Value) -> Option<&ConsentRow> {
+    pub(super) fn consent(&self, row: &EntryRow, entry: &EntryFacts) -> Option<&ConsentRow> {
         let salt: [u8; 32] = row.salt.as_deref()?.try_into().ok()?;
-        let committed = entry["consent"]["id_commit"].as_str()?;
+        let committed = entry.consent.id_commit.as_deref()?;
         self.consents.iter().find(|consent| {
             Some(&consent.partner_id) == row.partner_id.as_ref()
                 && commitment("consent", &salt, &consent.id) == committed
         })
     }
 
-    /// Under which consent, grant and decision a disclosure was, as names and ids.
-    pub(super) fn ids(&self, row: &EntryRow, entry: &Value) -> [(&'static str, Option<String>); 3] {
+    /// Under which consent, grant and decision a disclosure was.
+    pub(super) fn under(&self, row: &EntryRow, entry: &EntryFacts) -> Under {
         let consent = self.consent(row, entry);
         let grant = consent.and_then(|consent| self.grants.iter().find(|grant| grant.consent_id == consent.id));
         let made = consent.and_then(|consent| {
@@ -237,11 +289,11 @@ impl Accounts {
             until.max_by_key(|(at_us, ..)| *at_us)
         });
         let decision = made.and_then(|(_, _, request)| self.decisions.get(request));
-        [
-            ("consent_id", consent.map(|consent| consent.id.clone())),
-            ("grant_id", grant.map(|grant| grant.id.clone())),
-            ("decision_id", decision.cloned()),
-        ]
+        Under {
+            consent_id: consent.map(|consent| consent.id.clone()),
+            grant_id: grant.map(|grant| grant.id.clone()),
+            decision_id: decision.cloned(),
+        }
     }
 }
 
@@ -254,63 +306,62 @@ pub(super) struct Ends {
 
 impl Ends {
     pub(super) fn of(db: &mut Db, rows: &[EntryRow]) -> Result<Ends, Failure> {
-        let begun = || rows.iter().filter(|row| row.action == entries::BEGUN);
-        let correlations: HashSet<String> = begun().map(|row| row.correlation_id.clone()).collect();
+        let begun = rows.iter().filter(|row| row.action == entries::BEGUN);
+        let begun: Vec<EntryRow> = begun.cloned().collect();
         let mut found = Ends {
             by_begun: HashMap::new(),
             others: HashMap::new(),
         };
-        let Some(from_us) = begun().map(|row| row.at_us).min() else {
-            return Ok(found);
-        };
-        let correlations: Vec<String> = correlations.into_iter().collect();
-        for row in entries::ends(db, &correlations, from_us)? {
-            let entry = parsed(&row)?;
-            match entry["begun"].as_str() {
-                Some(begun) => drop(found.by_begun.insert(begun.to_owned(), row)),
+        for row in ends::of(db, &begun)? {
+            let entry = EntryFacts::of(&row)?;
+            match entry.begun {
+                Some(begun) => drop(found.by_begun.insert(begun, row)),
                 None => {
-                    let request = entry["request_id"].as_str().unwrap_or_default().to_owned();
-                    found
-                        .others
-                        .entry((request, row.subject.clone()))
-                        .or_default()
-                        .push(row);
+                    // An entry without a request id cannot be tied to the disclosure that it ends.
+                    if !entry.request_id.is_empty() {
+                        let place = (entry.request_id, row.subject.clone());
+                        found.others.entry(place).or_default().push(row);
+                    }
                 }
             }
         }
         Ok(found)
     }
 
-    /// Adds to a disclosure how it ended.
-    pub(super) fn put(&self, begun: &EntryRow, entry: &Value, item: &mut Value) -> Result<(), Failure> {
-        let request = entry["request_id"].as_str().unwrap_or_default().to_owned();
+    /// How a disclosure ended.
+    pub(super) fn end(&self, begun: &EntryRow, entry: &EntryFacts) -> Result<DisclosureEnd, Failure> {
         let ended = self.by_begun.get(&begun.id).or_else(|| {
-            let same = self.others.get(&(request, begun.subject.clone()))?;
+            let same = self.others.get(&(entry.request_id.clone(), begun.subject.clone()))?;
             same.iter().find(|row| row.id > begun.id)
         });
-        let end = ended.map(|row| parsed(row).map(|end| (row, end))).transpose()?;
+        let end = ended.map(|row| EntryFacts::of(row).map(|end| (row, end))).transpose()?;
         // An end that only says that nobody knows it tells no more than none.
-        let Some((ended, end)) = end.filter(|(_, end)| end["outcome"]["class"] != "unknown") else {
-            item["outcome"] = "begun".into();
-            for unknown in ["ended_at", "http", "bytes", "resources"] {
-                item[unknown] = Value::Null;
-            }
-            return Ok(());
-        };
-        let is_whole = end["outcome"]["class"] == "ok";
-        item["outcome"] = if is_whole { "completed" } else { "incomplete" }.into();
-        item["ended_at"] = rfc3339_ms(ended.at_us / 1000).into();
-        item["http"] = end["outcome"]["http"].clone();
-        item["bytes"] = end["bytes"].clone();
-        item["resources"] = match &end["counts"] {
-            Value::Object(counts) => counts.clone().into(),
-            _ => json!({}),
-        };
-        Ok(())
+        let known = end.filter(|(_, end)| end.outcome.class.as_deref() != Some("unknown"));
+        Ok(match known {
+            None => DisclosureEnd {
+                outcome: "begun",
+                ..DisclosureEnd::default()
+            },
+            Some((ended, end)) => DisclosureEnd {
+                outcome: match end.outcome.class.as_deref() {
+                    Some("ok") => "completed",
+                    _ => "incomplete",
+                },
+                ended_at: Some(rfc3339_ms(ended.at_us / 1000)),
+                http: end.outcome.http,
+                bytes: end.bytes,
+                resources: Some(end.counts),
+            },
+        })
     }
 }
 
-/// The entry itself.
-pub(super) fn parsed(row: &EntryRow) -> Result<Value, Failure> {
-    serde_json::from_slice(&row.entry).map_err(|error| Failure::new(Fault::StoreDamaged).because(error))
+/// How a disclosure ended; nothing but `begun` where nobody knows.
+#[derive(Default)]
+pub(super) struct DisclosureEnd {
+    pub(super) outcome: &'static str,
+    pub(super) ended_at: Option<String>,
+    pub(super) http: Option<u16>,
+    pub(super) bytes: Option<u64>,
+    pub(super) resources: Option<BTreeMap<String, u64>>,
 }

@@ -1,137 +1,153 @@
 //! A match decision as a table that a support person understands. Reads a decision item; shows levels and weights, never a value.
 
-use crate::identity::{Field, Guard, Level};
-use serde_json::Value;
-use std::fmt::Write as _;
+use super::decisions::DecisionItem;
+use super::detail::ComparedCandidate;
+use super::sum::BitSum;
+use crate::error::Failure;
+use crate::identity::{Field, Level};
 
-/// Width of a candidate's column.
-const WIDTH: usize = 29;
+/// Width of the names before the lines.
+pub const NAME: usize = 20;
 
-/// The table of a decision, as `ops::decision` gives it.
-pub fn table(item: &Value) -> String {
-    let detail = &item["detail"];
-    let mut text = String::new();
-    let said = |value: &Value| value.as_str().unwrap_or("-").to_owned();
-    let mut line = |name: &str, value: String| {
-        let _ = writeln!(text, "{name:<20} {value}");
-    };
-    line(
-        "decision",
-        format!("{}, {}", said(&item["id"]), said(&item["created_at"])),
-    );
+/// A decision for people.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ToldDecision {
+    /// What is said of the whole, each with its name.
+    pub lines: Vec<(&'static str, String)>,
+    /// How many candidates there are.
+    pub candidates: Option<String>,
+    /// The candidates, so many side by side as were asked for.
+    pub tables: Vec<CandidateTable>,
+}
+
+/// Candidates side by side: a row for each field, then for each part of the sum.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct CandidateTable {
+    pub header: Vec<String>,
+    pub rows: Vec<Vec<String>>,
+}
+
+/// A decision in words, with `abreast` candidates side by side.
+///
+/// # Errors
+/// As [`super::detail::DecisionDetail::of`].
+pub fn told(item: &DecisionItem, abreast: usize) -> Result<ToldDecision, Failure> {
+    let detail = item.detail()?;
+    let mut told = ToldDecision::default();
+    let mut line = |name: &'static str, value: String| told.lines.push((name, value));
+    line("decision", format!("{}, {}", item.id, item.created_at));
     line(
         "partner",
-        format!(
-            "{}, correlation {}",
-            said(&item["partner"]),
-            said(&item["correlation_id"])
-        ),
+        format!("{}, correlation {}", item.partner, item.correlation_id),
     );
-    line("outcome", outcome(&said(&item["outcome"])));
-    if let Some(guard) = guard(&detail["guard"]) {
+    line("outcome", outcome(&item.outcome));
+    if let Some(guard) = detail.guard() {
         line("not automatic", guard.words().to_owned());
     }
-    if let Some(state) = detail["review"]["state"].as_str() {
-        line(
-            "a person",
-            format!("review {} is {state}", said(&detail["review"]["id"])),
-        );
+    if let Some(review) = detail.review.as_ref()
+        && let Some(state) = &review.state
+    {
+        line("a person", format!("review {} is {state}", said(&review.id)));
     }
+    let consent = &detail.consent;
     line(
         "consent",
-        format!(
-            "{} ({})",
-            said(&detail["consent"]["decision"]),
-            said(&detail["consent"]["rule"])
-        ),
+        format!("{} ({})", said(&consent.decision), said(&consent.rule)),
     );
-    line("rules", said(&item["policy_version"]));
-    if detail["identity"] == "not-tried" {
+    line("rules", item.policy_version.clone());
+    if !detail.is_tried() {
         line("identity", "not tried: the consent was refused by itself".to_owned());
-        return text;
+        return Ok(told);
     }
-    let roster = &detail["roster"];
+    let roster = &detail.roster;
     line(
         "roster",
-        format!(
-            "state {} of {} records, {}",
-            roster["no"],
-            roster["records"],
-            said(&roster["digest"])
-        ),
+        format!("state {} of {} records, {}", roster.no, roster.records, roster.digest),
     );
-    let needed = &detail["thresholds"];
+    let needed = &detail.thresholds;
     line(
         "bits needed",
         format!(
-            "{} to match, {} where little else agrees, {} for a person to look, {} over the next",
-            needed["accept"], needed["thin"], needed["review"], needed["margin"]
+            "{} to match, {} where little else agrees; {} for a review; {} more than the next candidate",
+            bits(needed.accept),
+            bits(needed.thin),
+            bits(needed.review),
+            bits(needed.margin)
         ),
     );
-    if let Some(bits) = needed["needed"].as_f64() {
+    if let Some(bits) = needed.needed {
         line(
-            "here",
-            format!("{bits:.1} bits were needed to match, by what agrees besides name and birth date"),
+            "bits needed here",
+            format!("{bits:.1} to match, because of what agrees besides name and birth date"),
         );
     }
-    let margin = detail["margin"].as_f64();
     line(
-        "over the next",
-        margin.map_or("there is no other".to_owned(), |bits| format!("{bits:.1} bits")),
+        "lead",
+        detail.margin.map_or("there is no other candidate".to_owned(), |bits| {
+            format!("{bits:.1} bits more than the next candidate")
+        }),
     );
-    candidates(&mut text, detail);
-    text
+    let shown = &detail.candidates;
+    told.candidates = Some(match shown.len() {
+        0 => "nobody comes near".to_owned(),
+        some => format!("{some} of {} candidates, best first", detail.candidates_count),
+    });
+    let sums = BitSum::all(&detail);
+    let both: Vec<(usize, &ComparedCandidate, Option<BitSum>)> = shown
+        .iter()
+        .zip(sums)
+        .enumerate()
+        .map(|(at, (one, sum))| (at + 1, one, sum))
+        .collect();
+    told.tables = both.chunks(abreast.max(1)).map(candidates).collect();
+    Ok(told)
 }
 
-fn candidates(text: &mut String, detail: &Value) {
-    let shown = detail["candidates"].as_array().map_or(&[][..], Vec::as_slice);
-    let count = detail["candidates_count"].as_u64().unwrap_or(0);
-    let _ = match shown.len() {
-        0 => writeln!(text, "\nnobody comes near"),
-        some => writeln!(text, "\n{some} of {count} candidates, best first"),
-    };
-    let mut row = |name: &str, cells: Vec<String>| {
-        let cells: String = cells.iter().map(|cell| format!(" {cell:<WIDTH$}")).collect();
-        let _ = writeln!(text, "{}", format!("{name:<20}{cells}").trim_end());
-    };
-    if shown.is_empty() {
-        return;
+fn said(word: &Option<String>) -> &str {
+    word.as_deref().unwrap_or("-")
+}
+
+fn bits(bits: Option<f64>) -> String {
+    bits.map_or("-".to_owned(), |bits| format!("{bits:?}"))
+}
+
+fn candidates(abreast: &[(usize, &ComparedCandidate, Option<BitSum>)]) -> CandidateTable {
+    let mut header = vec!["FIELD".to_owned()];
+    for (place, ..) in abreast {
+        header.extend([format!("CANDIDATE {place}"), "BITS".to_owned()]);
     }
-    row("", (1..=shown.len()).map(|no| format!("candidate {no}")).collect());
+    let mut rows = Vec::new();
     for field in Field::ALL {
-        let cell = |one: &Value| {
-            let code = one["fields"][field.code()].as_str().unwrap_or("missing");
+        let mut row = vec![field.words().to_owned()];
+        for (_, one, _) in abreast {
+            let code = one.level(field.code());
             let level = Level::ALL.into_iter().find(|level| level.code() == code);
             let words = level.map_or(code, |level| level.words(field));
-            match one["weights"][field.code()].as_f64() {
-                Some(weight) => format!("{words:<21} {weight:>+6.1}"),
-                None => words.to_owned(),
-            }
-        };
-        row(field.words(), shown.iter().map(cell).collect());
+            row.extend([words.to_owned(), signed(one.weight(field.code()))]);
+        }
+        rows.push(row);
     }
-    if let Some(bits) = detail["thresholds"]["prior"].as_f64() {
-        row(
-            "before comparing",
-            shown.iter().map(|_| format!("{:<21} {bits:>+6.1}", "")).collect(),
-        );
+    let mut sums = |name: &str, bits: &dyn Fn(&ComparedCandidate, Option<&BitSum>) -> Option<f64>| {
+        let found: Vec<Option<f64>> = abreast.iter().map(|(_, one, sum)| bits(one, sum.as_ref())).collect();
+        if found.iter().flatten().any(|bits| *bits != 0.0) {
+            let cells = found.into_iter().flat_map(|bits| [String::new(), signed(bits)]);
+            rows.push(std::iter::once(name.to_owned()).chain(cells).collect());
+        }
+    };
+    for (at, (name, _)) in BitSum::default().lines().into_iter().enumerate() {
+        sums(name, &|_, sum| sum.map(|sum| sum.lines()[at].1));
     }
-    for (name, key) in [("own", "individual"), ("household", "household"), ("bits", "total")] {
-        let cell = |one: &Value| {
-            one[key]
-                .as_f64()
-                .map_or(String::new(), |bits| format!("{:<21} {bits:>+6.1}", ""))
-        };
-        row(name, shown.iter().map(cell).collect());
-    }
-    let rule = |one: &Value| one["rule"].as_str().unwrap_or("-").to_owned();
-    row("rule that holds", shown.iter().map(rule).collect());
+    sums("total", &|one, _| one.total);
+    let rules = abreast
+        .iter()
+        .flat_map(|(_, one, _)| [said(&one.rule).to_owned(), String::new()]);
+    rows.push(std::iter::once("rule that holds".to_owned()).chain(rules).collect());
+    CandidateTable { header, rows }
 }
 
-/// The guard of this code.
-pub(crate) fn guard(code: &Value) -> Option<Guard> {
-    let code = code.as_str()?;
-    Guard::ALL.into_iter().find(|guard| guard.code() == code)
+fn signed(bits: Option<f64>) -> String {
+    bits.map_or_else(String::new, |bits| format!("{bits:+.1}"))
 }
 
 fn outcome(word: &str) -> String {
@@ -139,7 +155,7 @@ fn outcome(word: &str) -> String {
         "matched" => "one member, and the consent is good",
         "review" => "a person must decide; the partner was told no match",
         "none" => "no member",
-        "consent" => "one member, but the consent cannot be honoured",
+        "consent" => "one member, but the consent cannot be honored",
         "consent-first" => "the consent permits nothing by itself; nobody was looked up",
         "guarded" => "one member, but too many guesses came near that record; the partner was told no match",
         "gate" => "the consent is between other parties or about somebody else",
@@ -151,29 +167,51 @@ fn outcome(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
+
+    fn told(outcome: &str, policy_version: &str, detail: Value) -> String {
+        let item = DecisionItem {
+            id: "d1".to_owned(),
+            created_at: "2026-07-01T16:00:00.000Z".to_owned(),
+            partner: "new-payer".to_owned(),
+            correlation_id: "c1".to_owned(),
+            outcome: outcome.to_owned(),
+            policy_version: policy_version.to_owned(),
+            detail,
+            ..DecisionItem::default()
+        };
+        let told = super::told(&item, 2).expect("a detail");
+        let lines = told.lines.iter().map(|(name, value)| format!("{name}: {value}"));
+        let cells = told
+            .tables
+            .iter()
+            .flat_map(|table| &table.rows)
+            .map(|row| row.join(" | "));
+        lines
+            .chain(told.candidates.clone())
+            .chain(cells)
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
 
     #[test]
     fn a_decision_reads_as_a_table_without_values() {
-        let item = json!({
-            "id": "d1", "created_at": "2026-07-01T16:00:00.000Z", "partner": "new-payer", "correlation_id": "c1", "outcome": "review",
-            "policy_version": "fs-3:safe:0a1b2c3d4e5f",
-            "detail": {
+        let detail = json!({
                 "guard": "id_contradicts", "margin": null, "point": "safe", "consent": {"decision": "permit", "rule": "regular"},
                 "roster": {"no": 3, "records": 10, "digest": "abc"},
                 "thresholds": {"accept": 10.0, "thin": 12.0, "review": 3.0, "margin": 6.0}, "candidates_count": 4,
-                "candidates": [{"fields": {"given": "exact", "member_id": "differ", "phone": "missing"},
-                    "weights": {"given": 8.8, "member_id": -6.1}, "individual": 20.0, "household": -6.1, "total": 13.9, "rule": null}],
-            },
+                "candidates": [{"fields": {"given": "exact", "ssn": "exact", "member_id": "differ", "phone": "missing"},
+                    "weights": {"given": 8.8, "ssn": 20.8, "member_id": -6.1}, "individual": 29.6, "household": -6.1, "total": 13.9, "rule": null}],
         });
-        let table = table(&item);
+        let table = told("review", "fs-3:safe:0a1b2c3d4e5f", detail);
         for part in [
             "review: a person must decide",
             "the member number sent is another's",
             "state 3 of 10 records",
-            "first name           the same                +8.8",
-            "member number        differs                 -6.1",
-            "telephone            not said",
+            "first name | the same | +8.8",
+            "member number | differs | -6.1",
+            "every candidate begins with |  | -9.6",
+            "total |  | +13.9",
             "1 of 4 candidates",
             "there is no other",
         ] {
@@ -183,10 +221,10 @@ mod tests {
 
     #[test]
     fn a_decision_by_the_consent_alone_says_that_identity_was_not_tried() {
-        let table = table(&json!({
-            "id": "d", "outcome": "consent-first", "policy_version": "hrex-consent:2",
-            "detail": {"identity": "not-tried", "candidates": [], "consent": {"decision": "refuse", "rule": "not-ended"}},
-        }));
+        let detail = json!({
+            "identity": "not-tried", "candidates": [], "consent": {"decision": "refuse", "rule": "not-ended"},
+        });
+        let table = told("consent-first", "hrex-consent:2", detail);
         for part in [
             "nobody was looked up",
             "refuse (not-ended)",
@@ -199,7 +237,13 @@ mod tests {
 
     #[test]
     fn an_old_or_empty_detail_still_reads() {
-        let table = table(&json!({"id": "d", "outcome": "none", "detail": {"candidates": []}}));
-        assert!(table.contains("nobody comes near"));
+        for detail in [
+            json!({"candidates": []}),
+            json!({}),
+            json!({"guard": null, "margin": null, "review": null}),
+        ] {
+            let table = told("none", "", detail);
+            assert!(table.contains("nobody comes near"));
+        }
     }
 }

@@ -1,18 +1,20 @@
 //! All that happened under one id, oldest first: for support, without personal values.
 //!
-//! An id may be a correlation id, or that of a request, a decision, a grant, a consent or a review. Correlation ids are the callers' own
-//! words, so they are shown only where they were asked for. Refusals that were counted and not listed are told with those that were.
+//! An id may be a correlation id, or that of a request, a decision, a grant, a consent, a review or an exchange. Correlation ids are the
+//! callers' own words, so they are shown only where they were asked for. Refusals that were counted and not listed are told with those that were.
 
-use super::disclosures::{Accounts, Ends, parsed};
-use super::{LIMIT_MAX, Page};
+use super::OpsPage;
+use super::detail::DecisionDetail;
+use super::disclosures::{Accounts, Ends};
+use super::entry::EntryFacts;
+use super::trace_item::{About, Count, Disclosed, TraceItem};
 use crate::clock::rfc3339_ms;
 use crate::error::{Failure, Fault};
 use crate::ids::{is_correlation_id, is_fhir_id};
 use crate::security::refusals::{counted_in, minute_of};
 use crate::store::entries::{self, DecisionIds, EntryRow, RequestIds};
-use crate::store::ops_queries::Grant;
+use crate::store::ops_queries::{LIMIT_MAX, StoredGrant};
 use crate::store::{Db, consents, ops_queries, reviews};
-use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Entries about a member, looked through at once for those under a grant.
@@ -20,7 +22,7 @@ const BATCH: i64 = 500;
 
 /// What is asked for.
 #[derive(Clone, Debug, Default)]
-pub struct Asked {
+pub struct TraceAsked {
     /// The id.
     pub id: String,
     /// Id of the last one seen.
@@ -29,18 +31,18 @@ pub struct Asked {
     pub limit: i64,
 }
 
-impl Asked {
+impl TraceAsked {
     /// This id, if it can be one.
     ///
     /// # Errors
     /// [`Fault::ParameterInvalid`].
-    pub fn new(id: &str, cursor: Option<String>, limit: i64) -> Result<Asked, Failure> {
+    pub fn new(id: &str, cursor: Option<String>, limit: i64) -> Result<TraceAsked, Failure> {
         if !is_correlation_id(id) {
             return Err(Failure::new(Fault::ParameterInvalid).at("id").remedy(
                 "Give the id as it was answered: 1 to 128 letters, digits and the characters -._~:/+=@, percent-encoded in a URL.",
             ));
         }
-        Ok(Asked {
+        Ok(TraceAsked {
             id: id.to_owned(),
             cursor,
             limit: limit.clamp(1, LIMIT_MAX),
@@ -52,7 +54,7 @@ impl Asked {
 ///
 /// # Errors
 /// [`Fault::TraceUnknown`] when nothing is on record; those of the database.
-pub fn trace(db: &mut Db, asked: &Asked) -> Result<Page, Failure> {
+pub fn trace(db: &mut Db, asked: &TraceAsked) -> Result<OpsPage<TraceItem>, Failure> {
     let mut found = Found {
         after: asked.cursor.clone().unwrap_or_default(),
         fetch: asked.limit + 1,
@@ -72,7 +74,7 @@ pub fn trace(db: &mut Db, asked: &Asked) -> Result<Page, Failure> {
     rows.truncate(limit);
     let next = rows.last().filter(|_| more).map(|row| row.id.clone());
     let told = Told::of(db, &rows, &asked.id)?;
-    Ok(Page {
+    Ok(OpsPage {
         items: rows.iter().map(|row| told.item(row)).collect::<Result<_, _>>()?,
         next,
     })
@@ -102,11 +104,11 @@ impl Found {
                 request_id: decision.request_id,
             };
             self.request(db, &ids)?;
-            let detail: Value = serde_json::from_str(&decision.detail).unwrap_or_default();
+            let detail = DecisionDetail::read(&decision.detail)?;
             // The review that this decision opened, or the one that was there.
             let opened = self.rows.values().filter(|row| row.action == "review.opened");
             let mut reviews: Vec<String> = opened.filter_map(|row| row.subject.clone()).collect();
-            reviews.extend(detail["review"]["id"].as_str().map(str::to_owned));
+            reviews.extend(detail.review.and_then(|review| review.id));
             for review in reviews {
                 self.subject(db, &review)?;
             }
@@ -118,6 +120,8 @@ impl Found {
             let grants = consents::grants_under(db, std::slice::from_ref(&consent))?;
             self.grants(db, &consent.id, &grants)?;
         }
+        let rows = entries::of_exchange(db, id, &self.after, self.fetch)?;
+        self.add(rows);
         match reviews::find(db, id) {
             Ok(review) => {
                 self.subject(db, &review.id)?;
@@ -136,7 +140,7 @@ impl Found {
     }
 
     /// What happened under grants of one consent: the matches that made and renewed them, what was disclosed, and their ends.
-    fn grants(&mut self, db: &mut Db, consent_id: &str, grants: &[Grant]) -> Result<(), Failure> {
+    fn grants(&mut self, db: &mut Db, consent_id: &str, grants: &[StoredGrant]) -> Result<(), Failure> {
         self.subject(db, consent_id)?;
         for grant in grants {
             self.subject(db, &grant.id)?;
@@ -151,7 +155,7 @@ impl Found {
                 after = last.id.clone();
                 let is_last = i64::try_from(batch.len()).is_ok_and(|rows| rows < BATCH);
                 for row in batch {
-                    let entry = parsed(&row)?;
+                    let entry = EntryFacts::of(&row)?;
                     if accounts
                         .consent(&row, &entry)
                         .is_some_and(|consent| consent.id == consent_id)
@@ -214,7 +218,7 @@ struct Told<'a> {
     decisions: HashMap<String, DecisionIds>,
     operators: HashMap<String, String>,
     /// Counted refusals of the minutes in which refusals are on this page.
-    counted: Vec<(EntryRow, Value)>,
+    counted: Vec<(EntryRow, EntryFacts)>,
 }
 
 impl<'a> Told<'a> {
@@ -233,7 +237,7 @@ impl<'a> Told<'a> {
         let mut counted = Vec::new();
         for minute in minutes {
             for row in entries::about(db, &counted_in(minute), "", LIMIT_MAX)? {
-                let entry = parsed(&row)?;
+                let entry = EntryFacts::of(&row)?;
                 counted.push((row, entry));
             }
         }
@@ -247,98 +251,107 @@ impl<'a> Told<'a> {
         })
     }
 
-    fn item(&self, row: &EntryRow) -> Result<Value, Failure> {
-        let entry = parsed(row)?;
-        let request = entry["request_id"].as_str().unwrap_or_default();
-        let reason = entry["outcome"]["reason"].as_str();
-        let mut item = json!({
-            "id": row.id, "at": rfc3339_ms(row.at_us / 1000), "action": row.action, "partner": row.partner_id,
-            "outcome": entry["outcome"]["class"], "http": entry["outcome"]["http"], "reason": reason,
-            "text": reason.and_then(text_of), "request_id": request,
-        });
+    fn item(&self, row: &EntryRow) -> Result<TraceItem, Failure> {
+        let entry = EntryFacts::of(row)?;
+        let reason = entry.outcome.reason.clone();
         let correlation = row.correlation_id.as_str();
-        if correlation == self.asked || correlation == request {
-            item["correlation_id"] = correlation.into();
+        let is_known = correlation == self.asked || correlation == entry.request_id;
+        let claimed = entry.actor.client_id.clone();
+        let mut item = TraceItem {
+            id: row.id.clone(),
+            at: rfc3339_ms(row.at_us / 1000),
+            action: row.action.clone(),
+            partner: row.partner_id.clone(),
+            outcome: entry.outcome.class.clone(),
+            http: entry.outcome.http,
+            text: reason.as_deref().and_then(text_of),
+            reason,
+            correlation_id: is_known.then(|| correlation.to_owned()),
+            claimed_client: claimed.filter(|_| row.partner_id.is_none()),
+            operator: self.operators.get(&row.id).cloned(),
+            about: self.about(row, &entry)?,
+            count: self.count(row, &entry),
+            request_id: entry.request_id,
+        };
+        if let About::Disclosure(disclosed) = &item.about {
+            item.action = "disclosure".to_owned();
+            item.outcome = Some(disclosed.outcome.to_owned());
+            item.http = disclosed.http;
         }
-        if row.partner_id.is_none()
-            && let Some(client) = entry["actor"]["client_id"].as_str()
-        {
-            item["claimed_client"] = client.into();
-        }
-        if let Some(operator) = self.operators.get(&row.id) {
-            item["operator"] = operator.as_str().into();
-        }
-        let subject = row.subject.as_deref();
-        match entry["object"]["kind"].as_str() {
-            Some("Review") => item["review_id"] = subject.into(),
-            Some("Consent") => item["consent_id"] = subject.into(),
-            Some("Grant") => item["grant_id"] = subject.into(),
-            _ => {}
-        }
-        if row.action.starts_with("member-match.")
-            && let Some(decision) = self.decisions.get(request)
-        {
-            item["decision_id"] = decision.id.as_str().into();
-            item["grant_id"] = decision.grant_id.as_deref().into();
-            item["consent_id"] = decision.consent_id.as_deref().into();
-        }
-        if row.action == entries::BEGUN {
-            self.disclosure(row, &entry, &mut item)?;
-        }
-        self.put_counts(row, &entry, &mut item);
         Ok(item)
     }
 
-    fn disclosure(&self, row: &EntryRow, entry: &Value, item: &mut Value) -> Result<(), Failure> {
-        item["action"] = "disclosure".into();
-        self.ends.put(row, entry, item)?;
-        let Some(accounts) = subject_of(row).and_then(|patient| self.accounts.get(patient)) else {
-            return Ok(());
-        };
-        for (name, id) in accounts.ids(row, entry) {
-            item[name] = id.into();
-        }
-        Ok(())
+    /// What an event was about.
+    fn about(&self, row: &EntryRow, entry: &EntryFacts) -> Result<About, Failure> {
+        let subject = || row.subject.clone();
+        Ok(match entry.object.kind.as_deref() {
+            Some("Review") => About::Review { review_id: subject() },
+            Some("Consent") => About::Consent { consent_id: subject() },
+            Some("Grant") => About::Grant { grant_id: subject() },
+            _ if row.action == entries::BEGUN => About::Disclosure(self.disclosed(row, entry)?),
+            _ if row.action.starts_with("member-match.") => match self.decisions.get(&entry.request_id) {
+                Some(decision) => About::Match {
+                    decision_id: decision.id.clone(),
+                    grant_id: decision.grant_id.clone(),
+                    consent_id: decision.consent_id.clone(),
+                },
+                None => About::Nothing {},
+            },
+            _ => About::Nothing {},
+        })
     }
 
-    /// Says of counted refusals how many they are, and of a listed one how many more like it were counted in its minute.
-    fn put_counts(&self, row: &EntryRow, entry: &Value, item: &mut Value) {
-        if entry["object"]["kind"] == "refusals" {
-            let count = entry["counts"]["refusals"].as_u64().unwrap_or(0);
+    fn disclosed(&self, row: &EntryRow, entry: &EntryFacts) -> Result<Disclosed, Failure> {
+        let end = self.ends.end(row, entry)?;
+        let accounts = subject_of(row).and_then(|patient| self.accounts.get(patient));
+        Ok(Disclosed {
+            outcome: end.outcome,
+            http: end.http,
+            ended_at: end.ended_at,
+            bytes: end.bytes,
+            resources: end.resources,
+            under: accounts.map(|accounts| accounts.under(row, entry)),
+        })
+    }
+
+    /// Of counted refusals how many they are, and of a listed one how many more like it were counted in its minute.
+    fn count(&self, row: &EntryRow, entry: &EntryFacts) -> Count {
+        if entry.is_count() {
+            let counted = entry.refusals().unwrap_or(0);
             let minute = subject_of(row).and_then(|id| id.strip_prefix("refusals/")?.parse::<i64>().ok());
-            item["counted"] = count.into();
-            item["minute"] = minute.map(|minute| rfc3339_ms(minute * 60_000)).into();
-            let who = client(entry).map_or("strangers", |_| "this client");
-            item["note"] = format!(
-                "In this minute {} refusals of {who} for this reason were counted, not listed singly; what was asked for may be among them.",
-                grouped(count)
-            )
-            .into();
-            return;
+            let who = entry.client().map_or("strangers", |_| "this client");
+            return Count::Counted {
+                counted,
+                minute: minute.map(|minute| rfc3339_ms(minute * 60_000)),
+                note: format!(
+                    "In this minute {} of {who} for this reason {} counted, not listed singly; what was asked for may be among them.",
+                    refusals("", counted),
+                    if counted == 1 { "was" } else { "were" }
+                ),
+            };
         }
         if !row.action.ends_with(".refused") {
-            return;
+            return Count::Nothing {};
         }
         let minute = counted_in(minute_of(row.at_us / 1000));
-        let same = |(counted, other): &&(EntryRow, Value)| {
+        let same = |(counted, other): &&(EntryRow, EntryFacts)| {
             counted.subject.as_deref() == Some(minute.as_str())
                 && counted.action == row.action
-                && other["outcome"]["reason"] == entry["outcome"]["reason"]
-                && client(other) == client(entry)
+                && other.outcome.reason == entry.outcome.reason
+                && other.client() == entry.client()
         };
-        let further: u64 = self
-            .counted
-            .iter()
-            .filter(same)
-            .filter_map(|(_, other)| other["counts"]["refusals"].as_u64())
-            .sum();
-        if further > 0 {
-            item["further"] = further.into();
-            item["note"] = format!(
-                "In this minute {} further refusals of this client and reason were counted, not listed singly.",
-                grouped(further)
-            )
-            .into();
+        let counted = self.counted.iter().filter(same);
+        let further: u64 = counted.filter_map(|(_, other)| other.refusals()).sum();
+        if further == 0 {
+            return Count::Nothing {};
+        }
+        Count::Further {
+            further,
+            note: format!(
+                "In this minute {} of this client and reason {} counted, not listed singly.",
+                refusals("further ", further),
+                if further == 1 { "was" } else { "were" }
+            ),
         }
     }
 }
@@ -347,16 +360,16 @@ fn subject_of(row: &EntryRow) -> Option<&str> {
     row.subject.as_deref()
 }
 
-/// By what a client is known in an entry.
-fn client(entry: &Value) -> Option<&str> {
-    let actor = &entry["actor"];
-    actor["id"].as_str().or_else(|| actor["client_id"].as_str())
-}
-
 /// What a fault code means.
 fn text_of(code: &str) -> Option<&'static str> {
     let fault = Fault::ALL.iter().find(|fault| fault.code() == code)?;
     Some(fault.row().text)
+}
+
+/// So many refusals in words.
+fn refusals(which: &str, number: u64) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {which}refusal{plural}", grouped(number))
 }
 
 /// A number with commas between its thousands.
@@ -381,11 +394,15 @@ mod tests {
         for (number, text) in [(0, "0"), (999, "999"), (2_311, "2,311"), (1_000_000, "1,000,000")] {
             assert_eq!(grouped(number), text);
         }
+        assert_eq!(
+            (refusals("", 1), refusals("further ", 2_000)),
+            ("1 refusal".into(), "2,000 further refusals".into())
+        );
         for good in ["case:7/a", "a@b=c", "019a0000-0000-7000-8000-000000000000"] {
-            assert!(Asked::new(good, None, 100).is_ok(), "{good}");
+            assert!(TraceAsked::new(good, None, 100).is_ok(), "{good}");
         }
         for bad in ["", "a b", "a\"b", "é", &"x".repeat(129)] {
-            let refused = Asked::new(bad, None, 100).expect_err(bad);
+            let refused = TraceAsked::new(bad, None, 100).expect_err(bad);
             assert_eq!(refused.fault(), Fault::ParameterInvalid);
         }
     }

@@ -1,6 +1,6 @@
 //! Who looks at what: each view of decisions, grants, consents, disclosures, traces and the ledger is an entry before it is shown.
 
-use crate::audit::{Action, Entry, Note, Object, ledger};
+use crate::audit::{Action, LedgerEvent, Object, OperatorNote, ledger};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::security::Operator;
@@ -26,14 +26,14 @@ pub fn viewed(
     object: Option<Object>,
 ) -> impl FnMut(&mut Db) -> Result<(), Failure> + Send + 'static {
     let at_us = ctx.clock.now_us();
-    let mut entry = Entry::new(
+    let mut entry = LedgerEvent::new(
         Action::OperatorViewed,
         Operator::actor(viewer.role),
         viewer.correlation.clone(),
     );
     entry.outcome.reason = Some(what);
     entry.object = object;
-    entry.note = Some(Note {
+    entry.note = Some(OperatorNote {
         operator: viewer.operator.clone(),
         reason: String::new(),
     });

@@ -1,19 +1,19 @@
-//! What can be said of a registration without calling the partner's FHIR server.
+//! Checks a registration without calling the partner's FHIR server.
 
 use super::npi::has_valid_check_digit;
-use crate::security::jwk::{KeySet, PublicKey};
 use crate::security::keyring::Keyring;
 use crate::store::partners::PartnerRow;
+use causeway_jose::{KeySet, PublicKey};
 use serde::Serialize;
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What was looked at.
+    /// What was checked.
     pub check: &'static str,
     /// `ok`, `warning` or `failed`.
     pub result: &'static str,
-    /// What was found.
+    /// The finding, as text.
     pub detail: String,
 }
 
@@ -25,7 +25,7 @@ fn finding(check: &'static str, result: &'static str, detail: impl Into<String>)
     }
 }
 
-/// Looks at the registration of `partner`; a key set at a URL is fetched.
+/// Checks the registration of `partner`; fetches its key set when that is at a URL.
 pub async fn check(partner: &PartnerRow, keyring: &Keyring) -> Vec<Finding> {
     let mut findings = vec![match partner.is_active() {
         true => finding("status", "ok", "active"),

@@ -1,12 +1,12 @@
-//! Another payer's server as we call it: mutual TLS, SMART Backend Services, `$member-match`, `$everything`.
+//! This server as a client of another payer: mutual TLS, SMART Backend Services, `$member-match`, `$everything`.
 //!
-//! Redirects are never followed, and token and certificate go to the registered origin alone (`docs/threats.md` E03).
+//! Redirects are never followed, and token and certificate are only sent to the registered origin (`docs/threats.md` E03).
 
 use crate::clock::Clock;
 use crate::error::{Failure, Fault};
 use crate::ids::Ids;
 use crate::secret::Secret;
-use crate::security::signing::SigningKey;
+use causeway_jose::SigningKey;
 use openidconnect::core::{CoreClient, CoreJsonWebKeySet};
 use openidconnect::{AuthType, ClientId, IssuerUrl, JsonWebKeySet, OAuth2TokenResponse as _, Scope, TokenUrl};
 use rustls::pki_types::pem::PemObject as _;
@@ -19,20 +19,20 @@ use std::time::Duration;
 /// The type of a client assertion (RFC 7523 section 2.2).
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// How we appear to the other payer.
+/// The identity of this server toward the other payer.
 pub struct Identity {
-    /// Client id it knows us by.
+    /// The client id under which this server is registered there.
     pub client_id: String,
-    /// Signs our assertions; its public half is registered there.
+    /// Signs this server's assertions; the public half is registered there.
     pub signing_key: SigningKey,
-    /// PEM chain of our client certificate.
+    /// PEM chain of this server's client certificate.
     pub certificate_pem: String,
-    /// PEM of its key.
+    /// PEM of the certificate's key.
     pub certificate_key_pem: Secret,
 }
 
-/// What a peer answered to one call.
-pub struct Reply {
+/// The answer of the other payer to one call.
+pub struct PeerReply {
     /// HTTP status.
     pub status: u16,
     /// The peer's `X-Request-Id`.
@@ -41,22 +41,22 @@ pub struct Reply {
     pub body: Vec<u8>,
 }
 
-impl Reply {
-    /// The body as JSON.
+impl PeerReply {
+    /// Parses the body as JSON.
     ///
     /// # Errors
-    /// [`Fault::PartnerAnswer`] when it is not.
+    /// [`Fault::PartnerAnswer`] when it is not JSON.
     pub fn json(&self) -> Result<Value, Failure> {
         serde_json::from_slice(&self.body).map_err(|error| Failure::new(Fault::PartnerAnswer).because(error))
     }
 }
 
-/// The parts of the SMART discovery document that a client needs.
+/// The members of the SMART discovery document that a client needs.
 #[derive(Clone, Debug, Deserialize)]
 pub struct SmartConfiguration {
-    /// Where tokens are asked for.
+    /// The URL of the token endpoint.
     pub token_endpoint: String,
-    /// Algorithms it verifies.
+    /// The signature algorithms that it accepts.
     #[serde(default)]
     pub token_endpoint_auth_signing_alg_values_supported: Vec<String>,
 }
@@ -71,7 +71,7 @@ pub struct PeerClient {
 }
 
 impl PeerClient {
-    /// A client for the FHIR base `base_url` that trusts only `trust_pem`.
+    /// Makes a client for the FHIR base URL `base_url` that trusts only the authorities in `trust_pem`.
     ///
     /// # Errors
     /// [`Fault::ConfigInvalid`] when a certificate or key cannot be used.
@@ -130,7 +130,7 @@ impl PeerClient {
         serde_json::from_value(reply.json()?).map_err(|error| Failure::new(Fault::PartnerAnswer).because(error))
     }
 
-    /// Asks for a token with these scopes, narrowed to `patient` when that is given.
+    /// Requests a token with these scopes, restricted to `patient` when that is given.
     ///
     /// # Errors
     /// [`Fault::PartnerUnreachable`]; [`Fault::PartnerAnswer`] when the token is refused.
@@ -186,14 +186,14 @@ impl PeerClient {
     /// Posts a `$member-match` request body.
     ///
     /// # Errors
-    /// [`Fault::PartnerUnreachable`]. A refusal of the match is a reply.
+    /// [`Fault::PartnerUnreachable`]. A refused match is returned as a reply.
     pub async fn member_match(
         &self,
         token: &Secret,
         body: Vec<u8>,
         correlation_id: &str,
         idempotency_key: &str,
-    ) -> Result<Reply, Failure> {
+    ) -> Result<PeerReply, Failure> {
         let request = self
             .http
             .post(format!("{}/Patient/$member-match", self.base_url))
@@ -205,11 +205,16 @@ impl PeerClient {
         self.send(request, correlation_id).await
     }
 
-    /// Fetches a member's record by `$everything`, whole.
+    /// Fetches a member's whole record by `$everything`.
     ///
     /// # Errors
-    /// [`Fault::PartnerUnreachable`], also when the record breaks off.
-    pub async fn everything(&self, token: &Secret, patient_id: &str, correlation_id: &str) -> Result<Reply, Failure> {
+    /// [`Fault::PartnerUnreachable`], also when the answer ends early.
+    pub async fn everything(
+        &self,
+        token: &Secret,
+        patient_id: &str,
+        correlation_id: &str,
+    ) -> Result<PeerReply, Failure> {
         let request = self
             .http
             .get(format!("{}/Patient/{patient_id}/$everything", self.base_url))
@@ -220,15 +225,12 @@ impl PeerClient {
 
     fn assertion(&self, audience: &str) -> Result<String, Failure> {
         let now_ms = self.clock.now_ms();
-        self.identity.signing_key.assertion(
-            &self.identity.client_id,
-            audience,
-            now_ms / 1000,
-            &self.ids.new_id(now_ms),
-        )
+        let jti = self.ids.new_id(now_ms);
+        let key = &self.identity.signing_key;
+        Ok(key.assertion(&self.identity.client_id, audience, now_ms / 1000, &jti)?)
     }
 
-    async fn send(&self, request: reqwest::RequestBuilder, correlation_id: &str) -> Result<Reply, Failure> {
+    async fn send(&self, request: reqwest::RequestBuilder, correlation_id: &str) -> Result<PeerReply, Failure> {
         let request = if correlation_id.is_empty() {
             request
         } else {
@@ -243,7 +245,7 @@ impl PeerClient {
             .unwrap_or("")
             .to_owned();
         let status = reply.status().as_u16();
-        Ok(Reply {
+        Ok(PeerReply {
             status,
             request_id,
             body: reply.bytes().await.map_err(unreachable)?.to_vec(),
@@ -255,7 +257,7 @@ impl PeerClient {
 mod tests {
     use super::*;
     use crate::security::dev_pki::{Leaf, issue_ca, self_signed};
-    use crate::security::jwk::Algorithm;
+    use causeway_jose::Algorithm;
 
     #[test]
     fn one_origin_may_be_written_in_two_ways() {

@@ -1,10 +1,11 @@
-//! The partner registry: what an operator registers of another payer, and every change of it with its ledger entry.
+//! The partner registry: what an operator registers about another payer, and every change of it with its ledger entry.
 //!
-//! What is registered is the only source of a partner's keys, names and addresses; nothing here believes the wire.
+//! The registry is the only source of a partner's keys, names and addresses; nothing here trusts what requests say.
 
 mod check;
 pub mod client;
 mod npi;
+pub mod peer;
 mod registration;
 pub mod registry;
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! National Provider Identifiers. Compared as text; the check digit is only ever a remark.
+//! National Provider Identifiers. They are compared as text; a wrong check digit is only a warning.
 
-/// Whether `npi` is ten digits whose last is the check digit (Luhn over `80840` and the NPI; CMS NPI check digit).
+/// Whether `npi` is ten digits with a valid check digit (Luhn over `80840` and the NPI; CMS NPI check digit).
 pub fn has_valid_check_digit(npi: &str) -> bool {
     if npi.len() != 10 || !npi.bytes().all(|b| b.is_ascii_digit()) {
         return false;
@@ -15,7 +15,7 @@ pub fn has_valid_check_digit(npi: &str) -> bool {
             }
         })
         .sum();
-    (sum + 24).is_multiple_of(10) // 24 is what the constant prefix 80840 adds
+    (sum + 24).is_multiple_of(10) // 24 is the contribution of the constant prefix 80840
 }
 
 #[cfg(test)]

@@ -1,15 +1,16 @@
-//! `partner.toml`, read and checked. Its relative paths stand in its folder; the files' content is taken over.
+//! Reads and checks `partner.toml`. Relative paths in it are relative to its folder; the
+//! content of the files is copied into the registration.
 //!
-//! Its URLs are judged by the rule by which they are called later (`security::address`), as they are written: no name is looked up.
+//! Its URLs are checked as text by the rule that applies when they are called later (`security::address`); no name is looked up.
 
 use super::npi::has_valid_check_digit;
 use crate::error::{Failure, Fault};
 use crate::ids::is_fhir_id;
 use crate::security::Dialect;
-use crate::security::address::check_url;
-use crate::security::jwk::{KeySet, PublicKey};
+use crate::security::address::check_registered;
 use crate::security::scopes::Scopes;
 use crate::store::partners::PartnerRow;
+use causeway_jose::{KeySet, PublicKey};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde::Deserialize;
@@ -52,16 +53,17 @@ struct DialectFile {
 struct EndpointFile {
     fhir: String,
     trust: Option<PathBuf>,
+    client_id: Option<String>,
 }
 
 /// A checked registration.
 #[derive(Clone, Debug)]
 pub struct Registration {
-    /// The row it becomes; times and version are set when it is written.
+    /// The row to store; times and version are set when it is written.
     pub row: PartnerRow,
-    /// Thumbprints of the keys of an inline set.
+    /// Thumbprints of the keys in an inline key set.
     pub thumbprints: Vec<String>,
-    /// What an operator should look at, though it does not forbid the registration.
+    /// Warnings for the operator; they do not prevent the registration.
     pub warnings: Vec<String>,
 }
 
@@ -77,15 +79,15 @@ fn read(path: &Path) -> Result<String, Failure> {
 }
 
 impl Registration {
-    /// Reads the file at `path`. `loopback` lets its URLs lead to this machine, for a server that nobody else can reach.
+    /// Reads the file at `path`. With `loopback`, its URLs may lead to this machine; only for a server that no other machine can reach.
     ///
     /// # Errors
-    /// [`Fault::InputUnreadable`] when it or a file it names cannot be read; [`Fault::PartnerInvalid`] naming the field.
+    /// [`Fault::InputUnreadable`] when it or a file that it names cannot be read; [`Fault::PartnerInvalid`], naming the field.
     pub fn read(path: &Path, loopback: bool) -> Result<Registration, Failure> {
         Registration::parse(&read(path)?, path.parent().unwrap_or(Path::new("")), loopback)
     }
 
-    /// Reads the text of a `partner.toml` that stands in `folder`.
+    /// Reads the text of a `partner.toml` in `folder`.
     ///
     /// # Errors
     /// As [`Registration::read`].
@@ -125,7 +127,7 @@ impl Registration {
                 )
             }
             (None, Some(url)) => {
-                check_url(url, loopback)
+                check_registered(url, loopback)
                     .map_err(|why| refuse("jwks_url", format!("Give a public https URL: {why}.")))?;
                 (None, Vec::new())
             }
@@ -183,14 +185,17 @@ fn check_names(file: &File) -> Result<(), Failure> {
             "Give the National Provider Identifier, ten digits in quotes.",
         ));
     }
-    if file.client_id.is_empty() || file.client_id.len() > 255 || !file.client_id.bytes().all(|b| b.is_ascii_graphic())
-    {
-        return Err(refuse(
-            "client_id",
+    check_client_id("client_id", &file.client_id)
+}
+
+fn check_client_id(field: &str, id: &str) -> Result<(), Failure> {
+    match (1..=255).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(()),
+        false => Err(refuse(
+            field,
             "Give an OAuth client id of 1 to 255 visible ASCII characters.",
-        ));
+        )),
     }
-    Ok(())
 }
 
 fn check_certificate(mtls: &str, uri: Option<&str>, warnings: &mut Vec<String>) -> Result<(), Failure> {
@@ -241,10 +246,13 @@ fn dialect(file: &DialectFile) -> Result<Dialect, Failure> {
 }
 
 fn read_endpoint(file: &EndpointFile, folder: &Path, loopback: bool) -> Result<String, Failure> {
-    check_url(&file.fhir, loopback)
+    check_registered(&file.fhir, loopback)
         .map_err(|why| refuse("endpoint.fhir", format!("Give a public https URL: {why}.")))?;
     if file.fhir.ends_with('/') || file.fhir.contains('?') {
         return Err(refuse("endpoint.fhir", "Leave out the slash or query at its end."));
+    }
+    if let Some(id) = &file.client_id {
+        check_client_id("endpoint.client_id", id)?;
     }
     let trust = match &file.trust {
         None => None,
@@ -260,5 +268,5 @@ fn read_endpoint(file: &EndpointFile, folder: &Path, loopback: bool) -> Result<S
             Some(pem)
         }
     };
-    Ok(json!({ "fhir": file.fhir, "trust": trust }).to_string())
+    Ok(json!({ "fhir": file.fhir, "trust": trust, "client_id": file.client_id }).to_string())
 }

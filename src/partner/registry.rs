@@ -1,7 +1,7 @@
-//! The changes of the registry: each one transaction, the row and its ledger entry together. They wait on their thread.
+//! Changes of the registry: each is one transaction with the row and its ledger entry. These functions block their thread.
 
 use super::registration::Registration;
-use crate::audit::{Action, Actor, Entry, Note, Object, ledger};
+use crate::audit::{Action, Actor, LedgerEvent, Object, OperatorNote, ledger};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::store::guesses::{self, Tallied};
@@ -9,11 +9,11 @@ use crate::store::partners::{self, PartnerRow};
 use crate::store::{Db, failed_on_duplicate, tokens};
 use crate::telemetry::Correlation;
 
-/// Adds a partner. `by` names who does it, and why.
+/// Adds a partner. `by` says who does it, and why.
 ///
 /// # Errors
 /// [`Fault::PartnerInvalid`] when its id, client id or certificate name is taken; those of the store.
-pub fn add(ctx: &Context, registration: &Registration, by: Note) -> Result<PartnerRow, Failure> {
+pub fn add(ctx: &Context, registration: &Registration, by: OperatorNote) -> Result<PartnerRow, Failure> {
     let now_ms = ctx.clock.now_ms();
     let row = PartnerRow {
         created_ms: now_ms,
@@ -33,11 +33,11 @@ pub fn add(ctx: &Context, registration: &Registration, by: Note) -> Result<Partn
     Ok(row)
 }
 
-/// Replaces a partner's registration, and revokes its tokens that were issued to keys it no longer has.
+/// Replaces a partner's registration, and revokes its tokens that were obtained with keys it no longer has.
 ///
 /// # Errors
 /// [`Fault::PartnerUnknown`]; as [`add`].
-pub fn rotate(ctx: &Context, registration: &Registration, by: Note) -> Result<(), Failure> {
+pub fn rotate(ctx: &Context, registration: &Registration, by: OperatorNote) -> Result<(), Failure> {
     let now_ms = ctx.clock.now_ms();
     let row = PartnerRow {
         updated_ms: now_ms,
@@ -52,28 +52,28 @@ pub fn rotate(ctx: &Context, registration: &Registration, by: Note) -> Result<()
     })
 }
 
-/// Suspends a partner: within a second it gets no token, and those it has are refused. The reason is kept with it.
+/// Suspends a partner: within a second it gets no more tokens, and those it has are refused. The reason is stored with it.
 ///
 /// # Errors
 /// [`Fault::PartnerUnknown`]; those of the store.
-pub fn suspend(ctx: &Context, id: &str, by: Note) -> Result<(), Failure> {
+pub fn suspend(ctx: &Context, id: &str, by: OperatorNote) -> Result<(), Failure> {
     let reason = Some(by.reason.clone());
     set_status(ctx, id, Action::PartnerSuspended, by, "suspended", reason)
 }
 
-/// Lets a suspended partner in again.
+/// Ends a suspension.
 ///
 /// # Errors
 /// As [`suspend`].
-pub fn resume(ctx: &Context, id: &str, by: Note) -> Result<(), Failure> {
+pub fn resume(ctx: &Context, id: &str, by: OperatorNote) -> Result<(), Failure> {
     set_status(ctx, id, Action::PartnerResumed, by, "active", None)
 }
 
-/// Lets a partner match again: what the guessing guard counted of it is forgotten, its lock included.
+/// Lets a partner match again: deletes the counts of the guessing guard about it, including its lock.
 ///
 /// # Errors
 /// [`Fault::PartnerUnknown`]; those of the store.
-pub fn unlock(ctx: &Context, id: &str, note: Note) -> Result<(), Failure> {
+pub fn unlock(ctx: &Context, id: &str, note: OperatorNote) -> Result<(), Failure> {
     let partner = id.to_owned();
     let mut entry = entry(ctx, Action::PartnerUnlocked, id);
     entry.note = Some(note);
@@ -83,7 +83,7 @@ pub fn unlock(ctx: &Context, id: &str, note: Note) -> Result<(), Failure> {
     })
 }
 
-/// How a partner stands with the guessing guard.
+/// Returns the partner's counts in the guessing guard.
 ///
 /// # Errors
 /// Those of the store.
@@ -92,7 +92,7 @@ pub fn tallied(ctx: &Context, id: &str) -> Result<Tallied, Failure> {
     ctx.store.read_blocking(|db| guesses::tallied(db, id, now_ms))
 }
 
-/// The partner of this id.
+/// Returns the partner with this id.
 ///
 /// # Errors
 /// [`Fault::PartnerUnknown`]; those of the store.
@@ -102,7 +102,7 @@ pub fn find(ctx: &Context, id: &str) -> Result<PartnerRow, Failure> {
         .ok_or_else(|| Fault::PartnerUnknown.into())
 }
 
-/// Every partner.
+/// Returns all partners.
 ///
 /// # Errors
 /// Those of the store.
@@ -114,7 +114,7 @@ fn set_status(
     ctx: &Context,
     id: &str,
     action: Action,
-    by: Note,
+    by: OperatorNote,
     status: &'static str,
     reason: Option<String>,
 ) -> Result<(), Failure> {
@@ -131,7 +131,7 @@ fn change(
     ctx: &Context,
     action: Action,
     id: &str,
-    by: Note,
+    by: OperatorNote,
     work: impl FnMut(&mut Db) -> Result<(), Failure> + Send + 'static,
 ) -> Result<(), Failure> {
     let mut entry = entry(ctx, action, id);
@@ -139,14 +139,14 @@ fn change(
     append_with(ctx, entry, work)
 }
 
-fn entry(ctx: &Context, action: Action, id: &str) -> Entry {
+fn entry(ctx: &Context, action: Action, id: &str) -> LedgerEvent {
     let actor = Actor {
         kind: "operator",
         id: Some("host".into()),
         ..Actor::default()
     };
     let correlation = Correlation::internal(ctx.ids.new_id(ctx.clock.now_ms()));
-    let mut entry = Entry::new(action, actor, correlation);
+    let mut entry = LedgerEvent::new(action, actor, correlation);
     entry.partner = Some(id.to_owned());
     entry.object = Some(Object {
         kind: "partner",
@@ -157,7 +157,7 @@ fn entry(ctx: &Context, action: Action, id: &str) -> Entry {
 
 fn append_with(
     ctx: &Context,
-    entry: Entry,
+    entry: LedgerEvent,
     mut work: impl FnMut(&mut Db) -> Result<(), Failure> + Send + 'static,
 ) -> Result<(), Failure> {
     let at_us = ctx.clock.now_us();

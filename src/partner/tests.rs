@@ -1,19 +1,19 @@
-//! Registrations that are refused, and every change with its ledger entry.
+//! Registrations that are refused, and the ledger entry of every change.
 
+use super::peer::PeerEndpoint;
 use super::{Registration, check, registry};
-use crate::audit::Note;
+use crate::audit::OperatorNote;
 use crate::clock::Clock;
-use crate::context::{Context, Guard, Payer};
+use crate::context::{Context, Payer};
 use crate::error::Fault;
 use crate::ids::Ids;
-use crate::security::address::HOSTILE;
-use crate::security::jwk::Algorithm;
+use crate::security::address::{HOSTILE, INNER};
 use crate::security::keyring::Keyring;
-use crate::security::signing::SigningKey;
-use crate::store::guesses::Limits;
+use crate::security::tests::made;
 use crate::store::{Store, StoreOptions, StoreUrl};
+use causeway_jose::Algorithm;
+use causeway_jose::SigningKey;
 use serde_json::json;
-use std::sync::Arc;
 
 const GOOD: &str = r#"
 id = "new-payer"
@@ -38,7 +38,7 @@ fn folder() -> tempfile::TempDir {
     put("private.json", json!({ "keys": [key.private_jwk()] }).to_string());
     put(
         "other.json",
-        json!({ "keys": [SigningKey::generate(Algorithm::Rs384, "k2").expect("key").public_jwk()] }).to_string(),
+        json!({ "keys": [made::key(Algorithm::Rs384, "k2").public_jwk()] }).to_string(),
     );
     put(
         "ca.pem",
@@ -69,15 +69,7 @@ fn context(folder: &tempfile::TempDir) -> Context {
         },
     )
     .expect("store");
-    Context {
-        guard: Arc::new(Guard::open(&store, Limits::default()).expect("a guard")),
-        store,
-        clock: Clock::fixed(1_798_761_600_000),
-        ids: Ids::random(),
-        payer: Arc::new(payer),
-        review: crate::context::ReviewTerms::default(),
-        matching: Arc::default(),
-    }
+    Context::with_defaults(store, Clock::fixed(1_798_761_600_000), Ids::random(), payer).expect("a context")
 }
 
 fn ledger(ctx: &Context) -> Vec<String> {
@@ -150,6 +142,11 @@ fn registrations_that_are_refused_name_their_field() {
         ),
         ("trust = \"ca.pem\"", "trust = \"empty.pem\"", "endpoint.trust"),
         (
+            "trust = \"ca.pem\"",
+            "trust = \"ca.pem\"\nclient_id = \"a b\"",
+            "endpoint.client_id",
+        ),
+        (
             "mtls = \"required\"",
             "mtls = \"required\"\ncolour = \"blue\"",
             "line 9",
@@ -180,7 +177,7 @@ fn t_e01_hostile_urls_are_refused_at_registration() {
     assert!(HOSTILE.len() >= 60, "{}", HOSTILE.len());
     let folder = folder();
     let good_url = "https://new-payer.example/fhir";
-    for url in HOSTILE {
+    for url in HOSTILE.iter().chain(INNER) {
         let quoted = toml::Value::from(*url).to_string();
         let keys = GOOD.replace("jwks_file = \"jwks.json\"", &format!("jwks_url = {quoted}"));
         let endpoint = GOOD.replace(&format!("fhir = \"{good_url}\""), &format!("fhir = {quoted}"));
@@ -196,7 +193,7 @@ fn t_e01_hostile_urls_are_refused_at_registration() {
             assert!(remedy.starts_with("Give a public https URL: "), "{url}: {remedy}");
         }
     }
-    // A name is not looked up here, whatever it leads to; and who listens on this machine only may have partners on it.
+    // Names are not looked up here. A server that listens only on this machine may have partners on it.
     let of = |url: &str| GOOD.replace(good_url, url);
     for (url, on_loopback) in [
         ("https://does-not-exist.invalid/fhir", false),
@@ -223,8 +220,8 @@ fn a_wrong_check_digit_is_a_warning_only() {
     );
 }
 
-fn by(reason: &str) -> Note {
-    Note {
+fn by(reason: &str) -> OperatorNote {
+    OperatorNote {
         operator: "uid-7".to_owned(),
         reason: reason.to_owned(),
     }
@@ -241,6 +238,16 @@ fn every_change_is_in_the_ledger_and_none_is_made_twice() {
         row.endpoint
             .as_deref()
             .is_some_and(|endpoint| endpoint.contains("BEGIN CERTIFICATE"))
+    );
+    let named = GOOD.replace("trust = \"ca.pem\"", "trust = \"ca.pem\"\nclient_id = \"we-there\"");
+    let named = Registration::parse(&named, folder.path(), true).expect("registration");
+    let endpoint = PeerEndpoint::read(named.row.endpoint.as_deref()).expect("an endpoint");
+    assert_eq!(endpoint.client_id.as_deref(), Some("we-there"));
+    assert_eq!(
+        PeerEndpoint::read(row.endpoint.as_deref())
+            .expect("an endpoint")
+            .client_id,
+        None
     );
     assert_eq!(
         registry::add(&ctx, &good, by("new")).expect_err("twice").expressions(),

@@ -1,8 +1,8 @@
-//! How two policies differ, number by number. Values in, values out.
+//! How two policies differ, number by number. Without side effects.
 
-/// A key whose numbers differ; a side that lacks it has none.
+/// A key whose numbers differ. A side without the key is `None`.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Change {
+pub struct KeyChange {
     /// The key.
     pub key: String,
     /// Its numbers in the first text.
@@ -11,8 +11,8 @@ pub struct Change {
     pub to: Option<String>,
 }
 
-/// What leads from one text to the other: lines of `key = numbers`, in the order of the first, then what only the second has.
-pub fn difference(from: &str, to: &str) -> Vec<Change> {
+/// Returns the differences between two texts of lines `key = numbers`: in the order of the first, then the keys that only the second has.
+pub fn difference(from: &str, to: &str) -> Vec<KeyChange> {
     let (from, to) = (pairs(from), pairs(to));
     let value = |pairs: &[(&str, &str)], key: &str| {
         let found = pairs.iter().find(|(known, _)| *known == key);
@@ -20,7 +20,7 @@ pub fn difference(from: &str, to: &str) -> Vec<Change> {
     };
     let only_second = to.iter().filter(|(key, _)| value(&from, key).is_none());
     let keys = from.iter().chain(only_second).map(|(key, _)| *key);
-    keys.map(|key| Change {
+    keys.map(|key| KeyChange {
         key: key.to_owned(),
         from: value(&from, key),
         to: value(&to, key),

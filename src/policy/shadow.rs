@@ -1,36 +1,36 @@
-//! A candidate version beside the one in force: the same request and the same candidates, decided once more after the answer.
+//! The shadow run of a candidate version: the same request with the same candidates is decided once more, after the answer.
 //!
-//! It runs on threads of its own and only so many at a time; what does not fit is dropped and counted as such. Nothing of a
-//! request outlives it: what is kept are pairs of outcomes.
+//! It runs on its own threads, and only so many at a time; further requests are dropped and counted as dropped.
+//! Nothing of a request is kept: only pairs of outcomes are stored.
 
 use crate::context::Context;
 use crate::error::Failure;
-use crate::identity::{Outcome, Profile, Rules, decide};
+use crate::identity::{MatchOutcome, Profile, Rules, decide};
 use crate::store::policies::{self, PairRow, Shadow};
-use crate::store::roster::Roster;
+use crate::store::roster::RememberedRoster;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Comparisons at once in one process.
+/// How many comparisons one process runs at a time.
 const AT_ONCE: usize = 16;
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
 
-/// A request that the version in force has decided. Holds what it says of a person, so never to be logged or stored.
-pub struct Case {
-    /// Who is asked for.
+/// A request that the active version has decided. It contains personal data, so it must never be logged or stored.
+pub struct ShadowCase {
+    /// The person whom the request means.
     pub asked: Profile,
     /// The candidates, with the numbers of their compartments.
     pub held: Vec<(i64, Profile)>,
     /// The state of the roster.
-    pub roster: Arc<Roster>,
-    /// What the version in force decided: an index into the candidates.
-    pub decided: Outcome,
+    pub roster: Arc<RememberedRoster>,
+    /// What the active version decided: an index into the candidates.
+    pub decided: MatchOutcome,
     /// The candidate version.
     pub shadow: Shadow,
 }
 
-/// Decides `case` by the candidate version too, after this returned, and counts how the two ended.
-pub fn compare_later(ctx: &Context, case: Case) {
+/// Decides `case` by the candidate version too, in the background, and counts the pair of outcomes.
+pub fn compare_later(ctx: &Context, case: ShadowCase) {
     if RUNNING.fetch_add(1, Ordering::AcqRel) >= AT_ONCE {
         RUNNING.fetch_sub(1, Ordering::AcqRel);
         metrics::counter!("causeway_policy_shadow_dropped_total").increment(1);
@@ -57,12 +57,12 @@ impl Drop for Running {
     }
 }
 
-fn outcomes(case: &Case) -> (&'static str, &'static str) {
+fn outcomes(case: &ShadowCase) -> (&'static str, &'static str) {
     let Rules { policy, point, .. } = case.shadow.rules.as_ref();
     let held: Vec<&Profile> = case.held.iter().map(|(_, profile)| profile).collect();
     let candidate = decide(&case.asked, &held, &case.roster.facts, policy, *point).outcome;
     match (case.decided, candidate) {
-        (Outcome::Match(one), Outcome::Match(other)) if one != other => (MATCH, MATCH_OTHER),
+        (MatchOutcome::Match(one), MatchOutcome::Match(other)) if one != other => (MATCH, MATCH_OTHER),
         (active, candidate) => (word(active), word(candidate)),
     }
 }
@@ -70,33 +70,33 @@ fn outcomes(case: &Case) -> (&'static str, &'static str) {
 const MATCH: &str = "match";
 const MATCH_OTHER: &str = "match-other";
 
-fn word(outcome: Outcome) -> &'static str {
+fn word(outcome: MatchOutcome) -> &'static str {
     match outcome {
-        Outcome::Match(_) => MATCH,
-        Outcome::Review(_) => "review",
-        Outcome::None => "none",
+        MatchOutcome::Match(_) => MATCH,
+        MatchOutcome::Review(_) => "review",
+        MatchOutcome::None => "none",
     }
 }
 
-/// What a shadow run has shown so far.
+/// The results of a shadow run so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// How often each pair of outcomes came.
+pub struct ShadowReport {
+    /// How often each pair of outcomes occurred.
     pub pairs: Vec<PairRow>,
-    /// Requests compared.
+    /// How many requests were compared.
     pub compared: i64,
-    /// Requests that ended differently.
+    /// How many of them ended differently.
     pub different: i64,
-    /// Those of them that the candidate would have matched and the version in force did not, or to somebody else.
+    /// How many of those the candidate would have matched, where the active version did not match or matched another member.
     pub risky: i64,
-    /// Those that the version in force matched and the candidate would not.
+    /// How many of those the active version matched and the candidate would not.
     pub lost: i64,
 }
 
-impl Report {
-    /// Sums up these pairs.
-    pub fn of(pairs: Vec<PairRow>) -> Report {
-        let mut report = Report::default();
+impl ShadowReport {
+    /// Sums up pairs of outcomes.
+    pub fn of(pairs: Vec<PairRow>) -> ShadowReport {
+        let mut report = ShadowReport::default();
         for pair in &pairs {
             let (active, candidate) = (pair.active_outcome.as_str(), pair.candidate_outcome.as_str());
             report.compared += pair.seen;
@@ -115,15 +115,15 @@ impl Report {
     }
 }
 
-/// What the versions of these ids have shown beside each other.
+/// Returns the results of the shadow run of these two versions.
 ///
 /// # Errors
 /// Those of the store.
-pub fn report(ctx: &Context, active_id: &str, candidate_id: &str) -> Result<Report, Failure> {
+pub fn report(ctx: &Context, active_id: &str, candidate_id: &str) -> Result<ShadowReport, Failure> {
     let pairs = ctx
         .store
         .read_blocking(|db| policies::pairs(db, active_id, candidate_id))?;
-    Ok(Report::of(pairs))
+    Ok(ShadowReport::of(pairs))
 }
 
 #[cfg(test)]
@@ -138,7 +138,7 @@ mod tests {
             seen,
             last_ms: 0,
         };
-        let report = Report::of(vec![
+        let report = ShadowReport::of(vec![
             pair("match", "match", 100),
             pair("match", "match-other", 1),
             pair("match", "none", 2),

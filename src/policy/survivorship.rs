@@ -1,15 +1,15 @@
-//! The policy of survivorship: which version is in force, and putting another there. Kept like the matching policy, by its content and
-//! for good; it decides what operators see of a person's sources, never a match.
+//! The survivorship policy: which version is active, and activating another. Versions are kept forever under the digest of their content,
+//! like those of the matching policy. It decides what operators see of a person's sources, never a match.
 
 use super::versions::{Acted, act};
-use crate::audit::{Action, Note};
+use crate::audit::{Action, OperatorNote};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::identity::survive::Survivorship;
 use crate::store::Db;
 use crate::store::policies::{self, SURVIVORSHIP, VersionRow};
 
-/// The policy in force; the one that ships when none was adopted.
+/// Returns the active policy; the shipped one when none was activated.
 ///
 /// # Errors
 /// [`Fault::StoreDamaged`] when it cannot be read; those of the database.
@@ -22,11 +22,11 @@ pub fn survivorship(db: &mut Db) -> Result<Survivorship, Failure> {
     Survivorship::parse(&row.body).map_err(|_| damaged())
 }
 
-/// Puts the policy of this text in force, for all processes over the store; going back is adopting the text of before.
+/// Activates the policy with this text, for all processes of the store. Going back means activating the earlier text.
 ///
 /// # Errors
-/// [`Fault::PolicyInvalid`] naming the line; those of the store.
-pub fn adopt(ctx: &Context, text: &str, note: Note) -> Result<Survivorship, Failure> {
+/// [`Fault::PolicyInvalid`] with the number of the wrong line; those of the store.
+pub fn adopt(ctx: &Context, text: &str, note: OperatorNote) -> Result<Survivorship, Failure> {
     let policy = Survivorship::parse(text).map_err(|failure| {
         let line = failure.expressions().first().cloned().unwrap_or_default();
         Failure::new(Fault::PolicyInvalid)

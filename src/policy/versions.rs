@@ -1,6 +1,6 @@
-//! The versions of the matching policy, and the acts on them. They wait on their thread.
+//! The versions of the matching policy, and the commands on them. These functions block their thread.
 
-use crate::audit::{Action, Actor, Entry, Note, Object, ledger};
+use crate::audit::{Action, Actor, LedgerEvent, Object, OperatorNote, ledger};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::identity::{Point, Rules};
@@ -8,27 +8,27 @@ use crate::store::Db;
 use crate::store::policies::{self, ActiveRow, MATCHING, VersionRow};
 use crate::telemetry::Correlation;
 
-/// Characters of an id that name a version when no other begins with them.
+/// With this many characters, the beginning of an id names a version, if no other id begins with them.
 const PREFIX_LEAST: usize = 6;
 
-/// What a version does now.
+/// The present role of a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// It decides, since this time when it was activated, UTC milliseconds.
+pub enum VersionState {
+    /// It decides. The time of its activation, if it was activated, UTC milliseconds.
     Active(Option<i64>),
-    /// It runs beside the one that decides, since this time.
+    /// It runs as a shadow. The time at which that began, UTC milliseconds.
     Shadow(Option<i64>),
-    /// Nothing.
+    /// It is not in use.
     Idle,
 }
 
-impl Standing {
-    /// The word of it.
+impl VersionState {
+    /// Returns its code.
     pub const fn code(self) -> &'static str {
         match self {
-            Standing::Active(_) => "active",
-            Standing::Shadow(_) => "shadow",
-            Standing::Idle => "idle",
+            VersionState::Active(_) => "active",
+            VersionState::Shadow(_) => "shadow",
+            VersionState::Idle => "idle",
         }
     }
 }
@@ -42,20 +42,20 @@ pub struct Version {
     pub name: String,
     /// The rules.
     pub rules: Rules,
-    /// What it does now.
-    pub standing: Standing,
-    /// When it was added; those that ship were not.
+    /// Its present role.
+    pub standing: VersionState,
+    /// When it was added, UTC milliseconds; `None` for shipped versions.
     pub added_ms: Option<i64>,
 }
 
 impl Version {
-    /// The text that its id is the digest of.
+    /// Returns the text whose digest is its id.
     pub fn text(&self) -> String {
         self.rules.text()
     }
 }
 
-/// Every version: those that ship, then those that were added, oldest first.
+/// Returns every version: the shipped ones, then the added ones, oldest first.
 ///
 /// # Errors
 /// [`Fault::StoreDamaged`] for a stored version that cannot be read; those of the store.
@@ -63,31 +63,37 @@ pub fn list(ctx: &Context) -> Result<Vec<Version>, Failure> {
     ctx.store.read_blocking(|db| all(ctx, db))
 }
 
-/// The version named `wanted`: an id, six of its first characters or more, a name, or what a decision cites; of two with one name
-/// the newer.
+/// Returns the version that `wanted` names: by its id, at least the first six characters of it, its name, or the version name that
+/// decisions cite. Of two with the same name, the newer one.
 ///
 /// # Errors
-/// [`Fault::PolicyUnknown`] when there is none, or several; as [`list`].
+/// [`Fault::PolicyUnknown`] when there is no such version, or several; as [`list`].
 pub fn find(ctx: &Context, wanted: &str) -> Result<Version, Failure> {
     ctx.store.read_blocking(|db| one(ctx, db, wanted))
 }
 
-/// The version in force.
+/// Returns the active version.
 ///
 /// # Errors
 /// As [`list`].
 pub fn in_force(ctx: &Context) -> Result<Version, Failure> {
     let versions = list(ctx)?;
-    let active = |version: &Version| matches!(version.standing, Standing::Active(_));
+    let active = |version: &Version| matches!(version.standing, VersionState::Active(_));
     let found = versions.into_iter().find(active);
     found.ok_or_else(|| Failure::new(Fault::StoreDamaged).because("no policy is in force"))
 }
 
-/// Adds a version from the text of a policy: its numbers, and its operating point in the text or in `point`.
+/// Adds a version from the text of a policy. Its operating point is in the text or in `point`.
 ///
 /// # Errors
-/// [`Fault::PolicyInvalid`] naming the line; those of the store.
-pub fn import(ctx: &Context, text: &str, name: &str, point: Option<Point>, note: Note) -> Result<Version, Failure> {
+/// [`Fault::PolicyInvalid`] with the number of the wrong line; those of the store.
+pub fn import(
+    ctx: &Context,
+    text: &str,
+    name: &str,
+    point: Option<Point>,
+    note: OperatorNote,
+) -> Result<Version, Failure> {
     let invalid = |error: causeway_identity::PolicyError| {
         Failure::new(Fault::PolicyInvalid)
             .at(format!("line {}", error.line))
@@ -108,7 +114,7 @@ pub fn import(ctx: &Context, text: &str, name: &str, point: Option<Point>, note:
     }
     let (versions, name) = (list(ctx)?, name.trim());
     let is_taken = |version: &Version| version.id != rules.id() && version.name == name;
-    // What decisions cite names a version too.
+    // The version names that decisions cite name a version, too.
     if versions.iter().any(is_taken) || name.starts_with(causeway_identity::METHOD) {
         return Err(Failure::new(Fault::PolicyInvalid)
             .at("--name")
@@ -129,11 +135,11 @@ pub fn import(ctx: &Context, text: &str, name: &str, point: Option<Point>, note:
     find(ctx, &id)
 }
 
-/// Puts a version in force; the decisions after it cite it. Going back is activating an older one.
+/// Activates a version; later decisions cite it. Going back means activating an older version.
 ///
 /// # Errors
 /// As [`find`].
-pub fn activate(ctx: &Context, wanted: &str, note: Note) -> Result<Version, Failure> {
+pub fn activate(ctx: &Context, wanted: &str, note: OperatorNote) -> Result<Version, Failure> {
     let version = find(ctx, wanted)?;
     let row = row_of(&version, ctx.clock.now_ms());
     act(ctx, Action::PolicyActivated, &version.rules, note, move |db| {
@@ -143,13 +149,13 @@ pub fn activate(ctx: &Context, wanted: &str, note: Note) -> Result<Version, Fail
     find(ctx, &version.id)
 }
 
-/// Lets a version run beside the one in force. What it counted in an earlier run is forgotten.
+/// Starts a shadow run of a version. Counts of an earlier run of it are deleted.
 ///
 /// # Errors
-/// [`Fault::PolicyInvalid`] for the version that is in force itself; as [`find`].
-pub fn start_shadow(ctx: &Context, wanted: &str, note: Note) -> Result<Version, Failure> {
+/// [`Fault::PolicyInvalid`] for the active version; as [`find`].
+pub fn start_shadow(ctx: &Context, wanted: &str, note: OperatorNote) -> Result<Version, Failure> {
     let version = find(ctx, wanted)?;
-    if matches!(version.standing, Standing::Active(_)) {
+    if matches!(version.standing, VersionState::Active(_)) {
         return Err(Failure::new(Fault::PolicyInvalid).remedy("This version is in force: let another run beside it."));
     }
     let row = row_of(&version, ctx.clock.now_ms());
@@ -160,12 +166,12 @@ pub fn start_shadow(ctx: &Context, wanted: &str, note: Note) -> Result<Version, 
     find(ctx, &version.id)
 }
 
-/// Ends the shadow run; its counts stay until the same version runs again.
+/// Ends the shadow run. Its counts stay until the same version runs again.
 ///
 /// # Errors
-/// [`Fault::PolicyUnknown`] when none runs; those of the store.
-pub fn stop_shadow(ctx: &Context, note: Note) -> Result<Version, Failure> {
-    let shadows = |version: &Version| matches!(version.standing, Standing::Shadow(_));
+/// [`Fault::PolicyUnknown`] when there is no shadow run; those of the store.
+pub fn stop_shadow(ctx: &Context, note: OperatorNote) -> Result<Version, Failure> {
+    let shadows = |version: &Version| matches!(version.standing, VersionState::Shadow(_));
     let version = list(ctx)?
         .into_iter()
         .find(shadows)
@@ -187,11 +193,11 @@ fn row_of(version: &Version, now_ms: i64) -> VersionRow {
     }
 }
 
-/// The version that an act is about, as the ledger names it.
+/// The version that a command is about, as the ledger names it.
 pub(super) struct Acted {
-    /// SHA-256 of its text.
+    /// SHA-256 of its text, hexadecimal.
     pub id: String,
-    /// What decisions or views cite.
+    /// The version name that decisions or views cite.
     pub version: String,
 }
 
@@ -204,22 +210,22 @@ impl From<&Rules> for Acted {
     }
 }
 
-/// One act on a policy: its work and its ledger entry in one transaction.
+/// Runs one command on a policy: its work and its ledger entry in one transaction.
 pub(super) fn act(
     ctx: &Context,
     action: Action,
     about: impl Into<Acted>,
-    note: Note,
+    note: OperatorNote,
     mut work: impl FnMut(&mut Db) -> Result<(), Failure> + Send + 'static,
 ) -> Result<(), Failure> {
     let (about, at_us) = (about.into(), ctx.clock.now_us());
     let actor = Actor {
         kind: "operator",
-        // Who it was is in the note, which can be erased.
+        // The person's name is in the note, which can be erased.
         id: Some("host".to_owned()),
         ..Actor::default()
     };
-    let mut entry = Entry::new(action, actor, Correlation::internal(ctx.ids.new_id(at_us / 1000)));
+    let mut entry = LedgerEvent::new(action, actor, Correlation::internal(ctx.ids.new_id(at_us / 1000)));
     entry.object = Some(Object {
         kind: "policy",
         id: about.id,
@@ -233,7 +239,7 @@ pub(super) fn act(
     })
 }
 
-/// Every version, in a read of its own.
+/// Returns every version, within the caller's read.
 ///
 /// # Errors
 /// As [`list`].
@@ -265,13 +271,13 @@ pub fn all(ctx: &Context, db: &mut Db) -> Result<Vec<Version>, Failure> {
     Ok(versions.into_iter().map(version).collect())
 }
 
-fn standing(id: &str, running: &ActiveRow, configured: &str) -> Standing {
+fn standing(id: &str, running: &ActiveRow, configured: &str) -> VersionState {
     if running.version_id.as_deref().unwrap_or(configured) == id {
-        Standing::Active(running.activated_ms)
+        VersionState::Active(running.activated_ms)
     } else if running.shadow_id.as_deref() == Some(id) {
-        Standing::Shadow(running.shadow_ms)
+        VersionState::Shadow(running.shadow_ms)
     } else {
-        Standing::Idle
+        VersionState::Idle
     }
 }
 

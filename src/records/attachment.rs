@@ -1,24 +1,24 @@
-//! Which Binaries a resource names as its attachments, and may be read with it.
+//! Which Binaries a resource references as its attachments, and may be read with it.
 //!
-//! Only the types whose release rule says enough about what is attached. A claim's attachments are not among them: its money is
-//! cut from the released form, and cannot be cut from a document.
+//! Only for types whose release rule covers what is attached. Claims are not among them: amounts of money are removed from the released
+//! form of a claim, but cannot be removed from an attached document.
 
 use super::compartment;
 use crate::fhir::prescreen::Screened;
 
-/// Where these types name attachments.
+/// The elements in which these types reference attachments.
 const PATHS: &[(&str, &[&str])] = &[
     ("DiagnosticReport", &["presentedForm", "url"]),
     ("DocumentReference", &["content", "attachment", "url"]),
     ("Media", &["content", "url"]),
 ];
 
-/// Whether resources of this type name Binaries that may be read with them.
+/// Whether resources of this type reference Binaries that may be read with them.
 pub fn may_name(rtype: &str) -> bool {
     PATHS.iter().any(|row| row.0 == rtype)
 }
 
-/// Ids of the Binaries of ours that `resource` names, each once.
+/// Returns the ids of the Binaries of this server that `resource` references, without duplicates.
 pub fn named(resource: &Screened<'_>, rtype: &str, base_url: &str) -> Vec<String> {
     let Some((_, path)) = PATHS.iter().find(|row| row.0 == rtype) else {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! Servers that the sources were exported from: their bases, and whose `Type/id` is whose when there are several.
+//! The servers from which the sources were exported: their base URLs, and to which of several servers a `Type/id` belongs.
 
 use crate::error::{Failure, Fault};
 use crate::ids::is_fhir_id;
@@ -7,11 +7,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A server that sources were exported from, as `--source-base URL[=PREFIX]` names it.
+/// A server from which sources were exported, as `--source-base URL[=PREFIX]` names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceBase {
     url: Arc<str>,
-    /// What its ids get here. Given and empty: its ids are those of every other base that is given so.
+    /// The prefix that its ids get in this store. When it is given and empty, its ids are the same as those of every other base given so.
     prefix: Option<String>,
 }
 
@@ -41,22 +41,22 @@ impl FromStr for SourceBase {
 }
 
 impl SourceBase {
-    /// A base that a Bundle's full URLs tell.
+    /// Makes a base that was found in the full URLs of a Bundle.
     pub fn learnt(url: Arc<str>) -> Self {
         SourceBase { url, prefix: None }
     }
 
-    /// Its URL, without a slash at its end.
+    /// Returns its URL, without a slash at the end.
     pub fn url(&self) -> &Arc<str> {
         &self.url
     }
 
-    /// What its ids get here.
+    /// Returns the prefix that its ids get in this store.
     pub fn prefix(&self) -> &str {
         self.prefix.as_deref().unwrap_or_default()
     }
 
-    /// What of `text` stands after this base; scheme and host are compared without case.
+    /// Returns the part of `text` after this base; `None` when `text` has another base. Scheme and host are compared without case.
     pub fn strip<'t>(&self, text: &'t str) -> Option<&'t str> {
         let own = self.url.as_ref();
         let head = text.get(..own.len())?;
@@ -70,7 +70,7 @@ impl SourceBase {
         }
     }
 
-    /// Within what its ids are unique.
+    /// Returns the name of the id space of its ids: bases with an equal prefix share one.
     fn space(&self) -> String {
         match &self.prefix {
             Some(prefix) => format!("={prefix}"),
@@ -79,7 +79,7 @@ impl SourceBase {
     }
 }
 
-/// The base, type and id of an absolute reference to a resource; a version at its end is left aside.
+/// Splits an absolute reference to a resource into base, type and id; a version at its end is ignored.
 pub fn split(text: &str) -> Option<(&str, &str, &str)> {
     let text = text.split_once("/_history/").map_or(text, |(before, _)| before);
     let (rest, id) = text.rsplit_once('/')?;
@@ -90,42 +90,42 @@ pub fn split(text: &str) -> Option<(&str, &str, &str)> {
     (is_absolute && causeway_fhir_types::is_type(rtype) && is_fhir_id(id)).then_some((base, rtype, id))
 }
 
-/// That a resource here has this name, and from which base.
+/// The statement that a name in this store belongs to a base.
 #[derive(Clone, Debug)]
-pub struct Claim {
+pub struct NameClaim {
     name: u64,
     base: SourceBase,
 }
 
-impl Claim {
-    /// That `rtype/id` (with the base's prefix) comes from `base`.
+impl NameClaim {
+    /// Makes the claim that `rtype/id` (the id with the base's prefix) comes from `base`.
     pub fn new(rtype: &str, id: &str, base: &SourceBase) -> Self {
         let mut hasher = DefaultHasher::new();
         (rtype, id).hash(&mut hasher);
-        Claim {
+        NameClaim {
             name: hasher.finish(),
             base: base.clone(),
         }
     }
 }
 
-/// Whose each name is, over a run. Memory: 16 bytes for each name of a known base.
+/// The owner of each name during a run. It takes 16 bytes of memory for each name of a known base.
 #[derive(Debug, Default)]
 pub struct Claims(Mutex<Spaces>);
 
 #[derive(Debug, Default)]
 struct Spaces {
-    /// Spaces and the base that stands for each.
+    /// The id spaces, each with a base that represents it in messages.
     known: Vec<(String, Arc<str>)>,
     names: HashMap<u64, u32>,
 }
 
 impl Claims {
-    /// Notes the claims of one resource.
+    /// Records the claims of one resource.
     ///
     /// # Errors
-    /// [`Fault::SourceBaseConflict`] when one of the names is another base's; nothing is noted then.
-    pub fn note(&self, claims: &[Claim]) -> Result<(), Failure> {
+    /// [`Fault::SourceBaseConflict`] when one of the names belongs to another base; nothing is recorded then.
+    pub fn note(&self, claims: &[NameClaim]) -> Result<(), Failure> {
         if claims.is_empty() {
             return Ok(());
         }
@@ -221,9 +221,9 @@ mod tests {
         ] {
             let claims = Claims::default();
             claims
-                .note(&[Claim::new("Patient", "1", &base(first))])
+                .note(&[NameClaim::new("Patient", "1", &base(first))])
                 .expect("the first");
-            let told = claims.note(&[Claim::new("Patient", "1", &base(second))]);
+            let told = claims.note(&[NameClaim::new("Patient", "1", &base(second))]);
             assert_eq!(told.is_ok(), fits, "{first} {second}");
             if let Err(failure) = told {
                 assert_eq!(failure.fault(), Fault::SourceBaseConflict);
@@ -234,7 +234,7 @@ mod tests {
                 );
             }
             claims
-                .note(&[Claim::new("Patient", "2", &base(second))])
+                .note(&[NameClaim::new("Patient", "2", &base(second))])
                 .expect("another name");
         }
     }

@@ -1,49 +1,49 @@
-//! Documents taken apart: Bundles (transaction, batch, collection, searchset, history and the others), arrays, and resources
-//! alone or one after another.
+//! Splits documents into resources: Bundles (transaction, batch, collection, searchset, history
+//! and others), arrays, and resources alone or one after another.
 //!
-//! What the entries of a Bundle ask for (POST or PUT) makes no difference: each resource is kept under its id. Nothing is ever
-//! deleted; of a resource that a history says was deleted, no version is taken.
+//! The method of a Bundle entry (POST or PUT) makes no difference: each resource is stored under its id. Nothing is ever deleted; when a
+//! history says that a resource was deleted, none of its versions is stored.
 
+use super::chunk::{Chunk, Emit, Item, PHASES, phase};
 use super::compartment;
 use super::links::{FullUrls, base_of};
 use super::sniff::{objects, root_type, without_mark};
-use super::source::{Chunk, Emit, Item, PHASES, phase};
 use crate::error::{Failure, Fault};
-use crate::fhir::prescreen::{Limits, Screened, Value, screen};
+use crate::fhir::prescreen::{ScreenLimits, Screened, Value, screen};
 use crate::ids::is_fhir_id;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Resources that travel together.
+/// How many resources a chunk holds at most.
 const CHUNK_ITEMS: usize = 200;
 
-/// A document, and what is wanted of it.
-pub struct Document<'d> {
-    /// The file it stands in.
+/// A document, and which of its resources are wanted.
+pub struct InputDocument<'d> {
+    /// The name of its file.
     pub name: &'d Arc<str>,
-    /// The line of the file that it begins in, from 1.
+    /// The line of the file in which it begins, from 1.
     pub line: u64,
     /// The phases whose resources are emitted.
     pub wanted: &'d dyn Fn(u8) -> bool,
-    /// Where the reading of the file is, decompressed; 0 when it was read as a whole.
+    /// How far the file was read, in decompressed bytes; 0 when it was read as a whole.
     pub offset: u64,
-    /// What is no record is refused, not left aside.
+    /// Whether content that is not part of a record is refused; otherwise it is skipped.
     pub strict: bool,
 }
 
-/// What a document turned out to be.
+/// What a document contains.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Read {
-    /// The phases it has something for, one bit each.
+    /// The phases for which it has resources, one bit each.
     pub phases: u8,
     /// Whether it holds resources of a record.
     pub record: bool,
-    /// More is wanted; `false` ends the reading.
+    /// Whether the receiver wants more; false ends the reading.
     pub go_on: bool,
 }
 
-impl Document<'_> {
+impl InputDocument<'_> {
     /// Emits the wanted resources of `bytes`.
     pub fn read(&self, bytes: Vec<u8>, emit: &mut Emit<'_>) -> Read {
         let start = bytes.len() - without_mark(&bytes).len();
@@ -52,7 +52,7 @@ impl Document<'_> {
         if text.trim_ascii_start().first() == Some(&b'[') {
             return self.several(&buffer, start, emit);
         }
-        match screen(text, &Limits::bundle()) {
+        match screen(text, &ScreenLimits::bundle()) {
             Ok(screened) => self.one(&buffer, start, &screened, emit),
             Err(failure) if failure.fault() == Fault::NotJson && objects(text).len() > 1 => {
                 self.several(&buffer, start, emit)
@@ -61,7 +61,8 @@ impl Document<'_> {
         }
     }
 
-    /// Emits the wanted resources of `bytes`, phase by phase when several are wanted at once: what others refer to comes first.
+    /// Emits the wanted resources of `bytes`. When several phases are wanted, it emits
+    /// them phase by phase, so that referenced resources come first.
     pub fn in_order(&self, bytes: Vec<u8>, emit: &mut Emit<'_>) -> Read {
         let phases: Vec<u8> = (0..PHASES).filter(|phase| (self.wanted)(*phase)).collect();
         if phases.len() < 2 {
@@ -74,12 +75,12 @@ impl Document<'_> {
         };
         for now in phases {
             let wanted = |own: u8| own == now;
-            read = Document {
+            read = InputDocument {
                 wanted: &wanted,
                 ..*self
             }
             .read(bytes.clone(), emit);
-            // Of the later ones there may be nothing.
+            // There may be nothing for the later phases.
             if !read.go_on || read.phases >> (now + 1) == 0 && read.phases != 0 {
                 break;
             }
@@ -87,7 +88,7 @@ impl Document<'_> {
         read
     }
 
-    /// Resources and Bundles in an array, or one after another.
+    /// Emits resources and Bundles from an array, or one after another.
     fn several(&self, buffer: &Arc<Vec<u8>>, start: usize, emit: &mut Emit<'_>) -> Read {
         let mut read = Read {
             phases: 0,
@@ -105,13 +106,13 @@ impl Document<'_> {
             }
             read.record = true;
             if rtype == Some("Bundle")
-                && let Ok(screened) = screen(&buffer[span.clone()], &Limits::bundle())
+                && let Ok(screened) = screen(&buffer[span.clone()], &ScreenLimits::bundle())
             {
                 if !items.is_empty() {
                     read.go_on &= emit(self.chunk(buffer, std::mem::take(&mut items), None));
                 }
                 let line = lines.at(span.start);
-                let inner = Document { line, ..*self }.bundle(buffer, span.start, &screened, emit);
+                let inner = InputDocument { line, ..*self }.bundle(buffer, span.start, &screened, emit);
                 read.phases |= inner.phases;
                 read.go_on &= inner.go_on;
             } else {
@@ -135,7 +136,7 @@ impl Document<'_> {
         read
     }
 
-    /// One resource or Bundle.
+    /// Emits one resource or one Bundle.
     fn one(&self, buffer: &Arc<Vec<u8>>, start: usize, screened: &Screened<'_>, emit: &mut Emit<'_>) -> Read {
         let rtype = screened.resource_type();
         if rtype == "Bundle" {
@@ -195,9 +196,9 @@ impl Document<'_> {
         read
     }
 
-    /// A document that fails the pre-screen as a whole. The gate screens it again and tells why.
+    /// Emits a document that fails the pre-screen as a whole. The gate screens it again and reports the reason.
     fn unscreened(&self, failure: &Failure, buffer: &Arc<Vec<u8>>, start: usize, emit: &mut Emit<'_>) -> Read {
-        // JSON of another kind in a folder (no resource at all) is none of our business.
+        // Other JSON in a folder (without any resource) is skipped.
         let foreign = !self.strict && failure.fault() == Fault::ResourceInvalid && !mentions_resource(buffer);
         let own = phase(None);
         let mut go_on = true;
@@ -234,7 +235,7 @@ impl Document<'_> {
     }
 }
 
-/// Counts lines on the way through a buffer.
+/// Counts lines while going forward through a buffer.
 struct Lines<'b> {
     buffer: &'b [u8],
     line: u64,
@@ -242,7 +243,7 @@ struct Lines<'b> {
 }
 
 impl<'b> Lines<'b> {
-    /// `line` is the one of the byte `from`.
+    /// `line` is the line of the byte `from`.
     fn new(buffer: &'b [u8], line: u64, from: usize) -> Self {
         Lines {
             buffer,
@@ -251,7 +252,7 @@ impl<'b> Lines<'b> {
         }
     }
 
-    /// The line of a place that is not before the last one.
+    /// Returns the line of a position, which must not be before the last one.
     fn at(&mut self, place: usize) -> u64 {
         self.line += memchr::memchr_iter(b'\n', &self.buffer[self.counted..place]).count() as u64;
         self.counted = place;
@@ -263,7 +264,7 @@ fn mentions_resource(bytes: &[u8]) -> bool {
     memchr::memmem::find(bytes, b"\"resourceType\"").is_some()
 }
 
-/// The names that a history (newest first) says were deleted last.
+/// Returns the names of resources whose last change in a history (newest first) is a deletion.
 fn deleted(bundle: &Screened<'_>) -> Vec<String> {
     if !bundle.root().get("type").is_some_and(|own| own.is("history")) {
         return Vec::new();
@@ -300,7 +301,7 @@ fn name_of(resource: &Value<'_>) -> Option<String> {
     ))
 }
 
-/// The resource of an entry; `None` for an entry that only answers, and for what a search tells about itself.
+/// Returns the resource of an entry; `None` for an entry that has only a response, and for an OperationOutcome about a search.
 fn item(entry: &Value<'_>, index: usize, start: usize, deleted: &[String]) -> Option<Item> {
     let method = entry
         .get("request")
@@ -371,7 +372,7 @@ fn full_urls(bundle: &Screened<'_>) -> FullUrls {
     urls
 }
 
-/// The id that a full URL gives to a resource without one.
+/// Returns the id that a full URL gives to a resource without one.
 fn uuid(url: &str) -> Option<&str> {
     const SCHEME: &str = "urn:uuid:";
     let is_urn = url
@@ -383,7 +384,7 @@ fn uuid(url: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::records::source::PHASES;
+    use crate::records::chunk::PHASES;
 
     type Got = (u8, u64, Option<usize>, Option<String>, Option<Fault>);
 
@@ -391,7 +392,7 @@ mod tests {
         let (mut got, mut phases, mut record) = (Vec::new(), 0, false);
         for now in 0..PHASES {
             let wanted = |own: u8| own == now;
-            let document = Document {
+            let document = InputDocument {
                 name: &"f".into(),
                 line: 1,
                 wanted: &wanted,

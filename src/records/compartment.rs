@@ -1,35 +1,35 @@
-//! Who a resource belongs to: one member, nobody, or nobody we can tell.
+//! To whom a resource belongs: to one member or to no member. Otherwise it is refused.
 //!
-//! Only the elements of FHIR's Patient CompartmentDefinition confer membership, the primary one first. A resource of a
-//! member's type whose member cannot be told is refused, never kept as shared.
+//! Only the elements of FHIR's Patient CompartmentDefinition make a resource a member's, the primary element first. A resource of a type
+//! that belongs to a member is refused when the member cannot be determined; it is never stored as shared.
 
 use super::bases;
 use crate::error::{Failure, Fault};
 use crate::fhir::prescreen::Screened;
 use crate::ids::is_fhir_id;
 
-/// How the owner of a type is found.
+/// How the owner of a resource of a type is determined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum OwnerRule {
     /// The Patient itself.
     Patient,
-    /// By the first of these elements that names a Patient.
+    /// By the first of these elements that references a Patient.
     Member(&'static [&'static [&'static str]]),
-    /// As `Member`; belongs to nobody when the element is not there at all.
+    /// As `Member`; belongs to no member when none of the elements is present.
     MemberOrNobody(&'static [&'static [&'static str]]),
-    /// By what it is about.
+    /// By its targets.
     Provenance,
-    /// By what names it as an attachment, and by its security context when that is a Patient.
+    /// By the resources that reference it as an attachment, and by its security context when that is a Patient.
     Binary,
-    /// Belongs to nobody: directories, plans, products.
+    /// Belongs to no member: directories, plans, products.
     Shared,
 }
 
-/// Every type that is kept. Source: FHIR R4 CompartmentDefinition/patient; `Device.patient` is ours (US Core Implantable
-/// Device), because a device of a member must not be shared. Group, Person and AuditEvent name several people: not kept.
+/// Every type that is stored. Source: FHIR R4 CompartmentDefinition/patient. `Device.patient` was added (US Core Implantable Device),
+/// because a member's device must not be shared. Group, Person and AuditEvent concern several people and are not stored.
 #[rustfmt::skip]
-pub const TYPES: &[(&str, Kind)] = {
-    use Kind::{Binary, Member, MemberOrNobody, Patient, Provenance, Shared};
+pub const TYPES: &[(&str, OwnerRule)] = {
+    use OwnerRule::{Binary, Member, MemberOrNobody, Patient, Provenance, Shared};
     &[
         ("Account", Member(&[&["subject"]])),
         ("AdverseEvent", Member(&[&["subject"]])),
@@ -110,54 +110,54 @@ pub const TYPES: &[(&str, Kind)] = {
     ]
 };
 
-/// How the owner of `rtype` is found; `None` for a type that is not kept.
-pub fn kind(rtype: &str) -> Option<Kind> {
+/// Returns how the owner of `rtype` is determined; `None` for a type that is not stored.
+pub fn kind(rtype: &str) -> Option<OwnerRule> {
     TYPES
         .binary_search_by_key(&rtype, |row| row.0)
         .ok()
         .map(|at| TYPES[at].1)
 }
 
-/// Who a resource says it belongs to.
+/// The owner that a resource names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Owner {
-    /// It is this Patient.
+    /// The resource is a Patient, and its own owner.
     Patient,
-    /// The Patient of this id, named at this place.
+    /// The Patient with this id, referenced by the element at this place.
     Member {
         /// The Patient's id.
         id: String,
-        /// Where it says so.
+        /// The path of the element that says so.
         at: String,
     },
-    /// The owner of these resources (type, id, place).
+    /// The owner of these resources (type, id, path of the reference).
     Targets(Vec<(String, String, String)>),
-    /// The member whose resources name it; this Patient (id, place), when its security context is one.
+    /// The member whose resources reference it; this Patient (id, path), when its security context is one.
     Named(Option<(String, String)>),
-    /// Nobody.
+    /// No member.
     Nobody,
 }
 
-/// Reads the owner that `resource` names. Whether that Patient is there is for the store to say.
+/// Reads the owner that `resource` names. It does not check that this Patient is stored.
 ///
 /// # Errors
-/// [`Fault::TypeUnsupported`] for a type that is not kept; [`Fault::ReferenceUnresolved`] when no member, several members, or
-/// no resolvable reference is named.
+/// [`Fault::TypeUnsupported`] for a type that is not stored; [`Fault::ReferenceUnresolved`] when it names no
+/// member, several members, or no reference that can be resolved.
 pub fn owner(resource: &Screened<'_>, base_url: &str) -> Result<Owner, Failure> {
     let rtype = resource.resource_type();
     let Some(kind) = kind(&rtype) else {
         return Err(Failure::new(Fault::TypeUnsupported).at("Resource"));
     };
     match kind {
-        Kind::Patient => Ok(Owner::Patient),
-        Kind::Shared => nobody(resource, base_url),
-        Kind::Member(paths) => member(resource, paths, base_url),
-        Kind::MemberOrNobody(paths) if paths.iter().all(|path| resource.root().first(path).is_none()) => {
+        OwnerRule::Patient => Ok(Owner::Patient),
+        OwnerRule::Shared => nobody(resource, base_url),
+        OwnerRule::Member(paths) => member(resource, paths, base_url),
+        OwnerRule::MemberOrNobody(paths) if paths.iter().all(|path| resource.root().first(path).is_none()) => {
             nobody(resource, base_url)
         }
-        Kind::MemberOrNobody(paths) => member(resource, paths, base_url),
-        Kind::Provenance => targets(resource, base_url),
-        Kind::Binary => Ok(Owner::Named(security_context(resource, base_url))),
+        OwnerRule::MemberOrNobody(paths) => member(resource, paths, base_url),
+        OwnerRule::Provenance => targets(resource, base_url),
+        OwnerRule::Binary => Ok(Owner::Named(security_context(resource, base_url))),
     }
 }
 
@@ -170,7 +170,7 @@ fn security_context(resource: &Screened<'_>, base_url: &str) -> Option<(String, 
     }
 }
 
-/// A shared resource that names a Patient anywhere is about a member after all.
+/// A shared resource that references a Patient anywhere would be about a member, so it is refused.
 fn nobody(resource: &Screened<'_>, base_url: &str) -> Result<Owner, Failure> {
     match resource
         .references()
@@ -184,7 +184,7 @@ fn nobody(resource: &Screened<'_>, base_url: &str) -> Result<Owner, Failure> {
 }
 
 fn member(resource: &Screened<'_>, paths: &[&[&str]], base_url: &str) -> Result<Owner, Failure> {
-    // A Patient of another server: base and place.
+    // A Patient on another server: base URL and path of the reference.
     let mut elsewhere: Option<(String, String)> = None;
     for path in paths {
         let mut found: Option<(String, String)> = None;
@@ -246,7 +246,7 @@ fn targets(resource: &Screened<'_>, base_url: &str) -> Result<Owner, Failure> {
     Ok(Owner::Targets(targets))
 }
 
-/// Type and id of a literal reference to a resource of ours; a version at its end is left aside.
+/// Returns type and id of a literal reference to a resource of this server; a version at its end is ignored.
 pub fn local<'t>(text: &'t str, base_url: &str) -> Option<(&'t str, &'t str)> {
     let relative = match text.strip_prefix(base_url) {
         Some(rest) if !base_url.is_empty() => rest.strip_prefix('/')?,
@@ -260,10 +260,10 @@ pub fn local<'t>(text: &'t str, base_url: &str) -> Option<(&'t str, &'t str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fhir::prescreen::{Limits, screen};
+    use crate::fhir::prescreen::{ScreenLimits, screen};
 
     fn of(text: &str) -> Result<Owner, (Fault, Vec<String>)> {
-        let screened = screen(text.as_bytes(), &Limits::record()).expect("passes");
+        let screened = screen(text.as_bytes(), &ScreenLimits::record()).expect("passes");
         owner(&screened, "https://payer.example/fhir").map_err(|f| (f.fault(), f.expressions().to_vec()))
     }
 

@@ -1,22 +1,22 @@
-//! What identity compares, taken from a Patient as it is stored; and identifiers for exact look-up.
+//! The demographics that the matcher compares, read from a stored Patient; and the identifiers for exact look-up.
 
 use crate::fhir::prescreen::{Screened, Value};
 use crate::identity::fold;
 
-/// The row of `member` that a Patient makes.
+/// The row of `member` for a Patient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Demographics {
-    /// Folded family name of the official name, else of the first.
+    /// Folded family name of the official name, otherwise of the first name that has one.
     pub family: String,
-    /// `birthDate` as it is; empty when there is none.
+    /// `birthDate` unchanged; empty when there is none.
     pub birth_date: String,
-    /// JSON of `name`, `gender`, `birthDate`, `address`, `telecom`, `identifier`, as they stand in the Patient.
+    /// JSON of `name`, `gender`, `birthDate`, `address`, `telecom`, `identifier`, as they are in the Patient.
     pub json: String,
 }
 
 /// An identifier of a resource.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Identifier {
+pub struct KnownIdentifier {
     /// Its value.
     pub value: String,
     /// Its system; empty when it has none.
@@ -25,11 +25,11 @@ pub struct Identifier {
     pub kind: String,
 }
 
-/// Longest value or system that is indexed.
+/// Longest value or system that is indexed, in bytes.
 const INDEXED_BYTES_MAX: usize = 512;
-/// Letters of a family name that are kept for look-up, so that the row of the index has room for them on every database.
+/// How many letters of a family name are kept for look-up, so that the index entry fits on either database.
 const FAMILY_MAX: usize = 200;
-/// Types whose identifiers are indexed: those that are looked up without knowing the member.
+/// Types whose identifiers are indexed: those that are looked up when the member is not known.
 const INDEXED: &[&str] = &[
     "Coverage",
     "Device",
@@ -79,8 +79,8 @@ pub fn read(patient: &Screened<'_>) -> Demographics {
     }
 }
 
-/// Reads the identifiers that are indexed, sorted, each once.
-pub fn identifiers(resource: &Screened<'_>) -> Vec<Identifier> {
+/// Returns the identifiers that are indexed, sorted and without duplicates.
+pub fn identifiers(resource: &Screened<'_>) -> Vec<KnownIdentifier> {
     if INDEXED.binary_search(&resource.resource_type().as_ref()).is_err() {
         return Vec::new();
     }
@@ -89,14 +89,14 @@ pub fn identifiers(resource: &Screened<'_>) -> Vec<Identifier> {
     let mut found = Vec::new();
     for identifier in root.all(&["identifier"]) {
         let kind = identifier.all(&["type", "coding", "code"]).first().copied();
-        found.push(Identifier {
+        found.push(KnownIdentifier {
             value: text(identifier.get("value")),
             system: text(identifier.get("system")),
             kind: text(kind),
         });
     }
     if let Some(subscriber) = root.get("subscriberId") {
-        found.push(Identifier {
+        found.push(KnownIdentifier {
             value: text(Some(subscriber)),
             system: String::new(),
             kind: "subscriber".into(),
@@ -114,14 +114,14 @@ pub fn identifiers(resource: &Screened<'_>) -> Vec<Identifier> {
 mod tests {
     use super::*;
     use crate::fhir::elements::Patient;
-    use crate::fhir::prescreen::{Limits, screen};
+    use crate::fhir::prescreen::{ScreenLimits, screen};
 
     #[test]
     fn a_patient_becomes_what_identity_compares() {
         let text = r#"{"resourceType":"Patient","id":"a","name":[{"family":"Smith","use":"maiden"},
             {"use":"official","family":"O'Núñez-Łuk","given":["Zoë"]}],"birthDate":"2001-02-03","gender":"female",
             "identifier":[{"type":{"coding":[{"code":"MB"}]},"system":"http://x","value":"M1"},{"value":"M1","system":"http://x"}]}"#;
-        let screened = screen(text.as_bytes(), &Limits::record()).expect("passes");
+        let screened = screen(text.as_bytes(), &ScreenLimits::record()).expect("passes");
         let read = read(&screened);
         assert_eq!(
             (read.family.as_str(), read.birth_date.as_str()),
@@ -142,10 +142,10 @@ mod tests {
     #[test]
     fn a_subscriber_number_is_an_identifier() {
         let text = r#"{"resourceType":"Coverage","subscriberId":"S9"}"#;
-        let found = identifiers(&screen(text.as_bytes(), &Limits::record()).expect("passes"));
+        let found = identifiers(&screen(text.as_bytes(), &ScreenLimits::record()).expect("passes"));
         assert_eq!(
             found,
-            [Identifier {
+            [KnownIdentifier {
                 value: "S9".into(),
                 system: String::new(),
                 kind: "subscriber".into()

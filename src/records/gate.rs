@@ -1,10 +1,12 @@
-//! The ingest gate: from bytes as received to a candidate with its columns, or a refusal with its place.
+//! The gate: turns received bytes into a candidate with its columns, or refuses them with the place of the fault.
 //!
-//! In order: pre-screen, references of the source made local, shape by R4, rules, owner, columns, released form. Pure but
-//! for the look-ups that [`Links`] does; it writes nothing, and no value of the input gets into a failure.
+//! In order: pre-screen, references of the source made local, shape by R4, rules, owner, columns, released form. It has no side effects
+//! except the look-ups of [`Links`]: it writes nothing, and no value of the input gets into a failure.
 
 use super::compartment::{self, Owner};
-use super::demographics::{self, Demographics, Identifier};
+use super::demographics::{self, Demographics, KnownIdentifier};
+use super::local::Links;
+use super::meta::meta_edits;
 use super::released::{self, Money};
 use super::source_version::SourceVersion;
 use super::splice::{compact, splice};
@@ -14,54 +16,20 @@ use super::{
 };
 use crate::clock::rfc3339_ms;
 use crate::error::{Failure, Fault};
-use crate::fhir::prescreen::{Kind, Limits, Screened, screen};
-use crate::fhir::search::Indexed;
+use crate::fhir::prescreen::{JsonKind, ScreenLimits, Screened, screen};
+use crate::fhir::search::IndexedValues;
 use crate::fhir::shape;
 use crate::secret::sha256;
+use crate::store::release_rule::is_received;
 use crate::store::withheld::{CONTAINS_CLAIM, DISGUISED, SHARED_WITH_CLAIM};
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// The version of everything that this gate decides. Raise it with every change of a rule, a release column or the released form:
-/// at its next start a store that was judged by another version is judged anew, before anything is served ([`super::rejudge`]).
+/// The version of everything that this gate decides. Raise it with every change of a rule, a release column or the released form: at its
+/// next start, a store that was checked by another version is checked again before anything is served ([`super::rejudge`]).
 pub const GATE_VERSION: i64 = 1;
 
-/// Makes references of a source local.
-pub trait Links {
-    /// `Type/id` for a reference (or full URL) of the source that means a resource of ours; `None` to leave it as it is.
-    fn local(&self, reference: &str) -> Option<String>;
-
-    /// Whether URLs outside references may mean resources of the source too (entries of a Bundle).
-    fn has_urls(&self) -> bool {
-        false
-    }
-
-    /// As [`Links::local`], for a URL outside references.
-    fn local_url(&self, url: &str) -> Option<String> {
-        self.local(url)
-    }
-
-    /// As [`Links::local`], for the address of a link or an image in a narrative.
-    fn local_link(&self, url: &str) -> Option<String> {
-        self.local(url)
-    }
-
-    /// What stands before each id of the source here.
-    fn id_prefix(&self) -> String {
-        String::new()
-    }
-}
-
-/// No references to make local.
-pub struct NoLinks;
-
-impl Links for NoLinks {
-    fn local(&self, _: &str) -> Option<String> {
-        None
-    }
-}
-
-/// A resource that passed the pre-screen, with its references made local: enough to know whether it is there already.
+/// A resource that passed the pre-screen, with its references made local: enough to find out whether it is stored already.
 pub struct Draft<'b> {
     /// Its type.
     pub rtype: &'static str,
@@ -70,7 +38,7 @@ pub struct Draft<'b> {
     /// SHA-256 of its content, before `meta` is written.
     pub source_sha256: [u8; 32],
     content: Cow<'b, [u8]>,
-    /// There while the content is as received.
+    /// The screened bytes; `None` when the content was changed.
     screened: Option<Screened<'b>>,
 }
 
@@ -93,20 +61,20 @@ pub struct Candidate {
     pub sha256: [u8; 32],
     pub body: Vec<u8>,
     pub released: Option<Vec<u8>>,
-    pub identifiers: Vec<Identifier>,
-    pub indexed: Indexed,
+    pub identifiers: Vec<KnownIdentifier>,
+    pub indexed: IndexedValues,
     pub says: dependencies::Says,
     pub demographics: Option<Demographics>,
-    /// What its source says of it.
+    /// Version and time that its source gives it.
     pub source: SourceVersion,
-    /// Ids of the Binaries it names as attachments.
+    /// Ids of the Binaries that it references as attachments.
     pub attachments: Vec<String>,
-    /// Where `meta.lastUpdated` stands in `body`, and in `released`.
+    /// The position of `meta.lastUpdated` in `body`, and in `released`.
     stamps: (usize, Option<usize>),
 }
 
 impl Candidate {
-    /// Gives it the time (UTC milliseconds) at which this version becomes visible here, in its bytes too, and their digest.
+    /// Sets the time (UTC milliseconds) at which this version becomes visible here, also in its bytes, and computes their digest.
     pub fn stamp(&mut self, at_ms: i64) {
         let time = rfc3339_ms(at_ms);
         let put = |bytes: &mut [u8], at: usize| {
@@ -123,12 +91,12 @@ impl Candidate {
     }
 }
 
-/// First half: pre-screen, id, references. `fallback_id` is the id of an entry that brings none of its own.
+/// First half: pre-screen, id, references. `fallback_id` is the id for a Bundle entry whose resource has none.
 ///
 /// # Errors
-/// Those of [`screen`], [`Fault::TypeUnsupported`], and [`Fault::ValueInvalid`] for an id that breaks its grammar.
+/// Those of [`screen`]; [`Fault::TypeUnsupported`]; [`Fault::ValueInvalid`] for an id that breaks its grammar.
 pub fn draft<'b>(bytes: &'b [u8], links: &dyn Links, fallback_id: Option<&str>) -> Result<Draft<'b>, Failure> {
-    let screened = screen(bytes, &Limits::record())?;
+    let screened = screen(bytes, &ScreenLimits::record())?;
     let rtype = causeway_fhir_types::type_name(&screened.resource_type())
         .filter(|rtype| compartment::kind(rtype).is_some())
         .ok_or_else(|| Failure::new(Fault::TypeUnsupported).at("Resource"))?;
@@ -146,10 +114,10 @@ pub fn draft<'b>(bytes: &'b [u8], links: &dyn Links, fallback_id: Option<&str>) 
     }
     let mut content = splice(bytes, &edits);
     if several_lines {
-        // One resource is one line wherever it leaves as NDJSON.
+        // A resource must be one line, because it may be released as NDJSON.
         content = compact(&content);
     }
-    let id = rules::id(&screen(&content, &Limits::record())?)?;
+    let id = rules::id(&screen(&content, &ScreenLimits::record())?)?;
     Ok(Draft {
         rtype,
         id,
@@ -159,18 +127,18 @@ pub fn draft<'b>(bytes: &'b [u8], links: &dyn Links, fallback_id: Option<&str>) 
     })
 }
 
-/// Second half: shape, rules, owner, columns, released form, and the bytes as they will be stored as `version`.
+/// Second half: shape, rules, owner, columns, released form, and the bytes as they will be stored as version `version`.
 ///
-/// `now_ms` (UTC milliseconds) is when that is; [`Candidate::stamp`] gives the time of the commit.
+/// `now_ms` (UTC milliseconds) is the present time; [`Candidate::stamp`] sets the time of the commit later.
 ///
 /// # Errors
-/// Those of [`shape::judge`], [`Fault::ValueInvalid`] and [`Fault::ReferenceUnresolved`], with the place.
+/// Those of [`shape::judge`]; [`Fault::ValueInvalid`] and [`Fault::ReferenceUnresolved`], with the place.
 pub fn judge(draft: &Draft<'_>, version: i64, now_ms: i64, base_url: &str) -> Result<Candidate, Failure> {
     let again;
     let resource = match &draft.screened {
         Some(screened) => screened,
         None => {
-            again = screen(&draft.content, &Limits::record())?;
+            again = screen(&draft.content, &ScreenLimits::record())?;
             &again
         }
     };
@@ -180,7 +148,7 @@ pub fn judge(draft: &Draft<'_>, version: i64, now_ms: i64, base_url: &str) -> Re
     let service = service::dates(resource)?;
     let source = SourceVersion::of(resource)?;
 
-    let record = other_person::Record {
+    let record = other_person::RecordOwner {
         member: named_owner(&owner, &draft.id),
         base_url,
     };
@@ -188,8 +156,8 @@ pub fn judge(draft: &Draft<'_>, version: i64, now_ms: i64, base_url: &str) -> Re
     let says = dependencies::of(resource, draft.rtype, pa_state, base_url);
     let meta = meta_edits(resource, version, now_ms);
     let body = splice(resource.bytes(), &meta.edits);
-    if body.len() > Limits::record().bytes {
-        // With our version it could not be read again.
+    if body.len() > ScreenLimits::record().bytes {
+        // With the version added it would be too large to be read again.
         return Err(Failure::new(Fault::TooLarge).at(draft.rtype));
     }
     let body_stamp = meta.stamp_in(&meta.edits);
@@ -198,18 +166,18 @@ pub fn judge(draft: &Draft<'_>, version: i64, now_ms: i64, base_url: &str) -> Re
     let has_money = money == Money::Whole || money_cuts.is_some();
     let names = other_person::edits(resource, &record);
     let cuts = match money_cuts {
-        // Without a cut of money there is no other form, and a resource that is nothing but money must not get one.
+        // Without amounts to remove, only names are removed; a resource that is nothing but money must not get a released form.
         None if names.is_empty() || money == Money::Whole => None,
         cuts => Some(other_person::merged(cuts.unwrap_or_default(), names)),
     };
     let released = cuts.map(|cuts| {
-        // Stable, so that what is inserted comes before a cut that begins at the same byte.
+        // A stable sort: inserted text must come before a cut that begins at the same byte.
         let mut edits: Vec<_> = meta.edits.iter().cloned().chain(cuts).collect();
         edits.sort_by_key(|(span, _)| span.start);
         (splice(resource.bytes(), &edits), meta.stamp_in(&edits))
     });
     let (released, released_stamp) = released.unzip();
-    let candidate = Candidate {
+    let mut candidate = Candidate {
         rtype: draft.rtype,
         id: draft.id.clone(),
         version,
@@ -235,10 +203,20 @@ pub fn judge(draft: &Draft<'_>, version: i64, now_ms: i64, base_url: &str) -> Re
         released,
         says,
     };
+    if is_received(&candidate.id) {
+        of_what_came_alone(&mut candidate);
+    }
     Ok(candidate)
 }
 
-/// What keeps a resource from leaving under every consent, besides what `sensitivity` finds.
+/// What a partner sent says nothing of what is ours: its numbers recognize nobody here, and it moves and withholds only what came as well.
+fn of_what_came_alone(candidate: &mut Candidate) {
+    candidate.identifiers.clear();
+    candidate.attachments.retain(|id| is_received(id));
+    candidate.says.holds.retain(|(_, id)| is_received(id));
+}
+
+/// Returns the bits for findings under which a resource is never released, besides those of `sensitivity`.
 fn withheld_bits(resource: &Screened<'_>, owner: &Owner, says: &dependencies::Says) -> i64 {
     let rtype = resource.resource_type();
     let bit = |is: bool, bit: i64| if is { bit } else { 0 };
@@ -248,12 +226,12 @@ fn withheld_bits(resource: &Screened<'_>, owner: &Owner, says: &dependencies::Sa
         | labels::bits(resource, &rtype)
 }
 
-/// A stored body as a draft, to be judged once more.
+/// Makes a draft of a stored body, to check it again.
 ///
 /// # Errors
-/// Those of [`screen`]; [`Fault::TypeUnsupported`] for a type that is no longer kept.
+/// Those of [`screen`]; [`Fault::TypeUnsupported`] for a type that is no longer stored.
 pub fn stored_draft<'b>(body: &'b [u8], id: &str, source_sha256: &[u8]) -> Result<Draft<'b>, Failure> {
-    let screened = screen(body, &Limits::record())?;
+    let screened = screen(body, &ScreenLimits::record())?;
     let rtype = causeway_fhir_types::type_name(&screened.resource_type())
         .filter(|rtype| compartment::kind(rtype).is_some())
         .ok_or_else(|| Failure::new(Fault::TypeUnsupported).at("Resource"))?;
@@ -266,7 +244,7 @@ pub fn stored_draft<'b>(body: &'b [u8], id: &str, source_sha256: &[u8]) -> Resul
     })
 }
 
-/// The released form that this gate makes of a stored body; `None` when it leaves as it is stored.
+/// Returns the released form of a stored body by this gate; `None` when it is released as stored.
 ///
 /// # Errors
 /// Those of [`judge`].
@@ -281,20 +259,24 @@ pub fn form_of(
     Ok(judge(&draft, version, last_updated_ms, base_url)?.released)
 }
 
-/// What is indexed is what leaves: no search tells what was cut from the released form.
+/// Indexes the released form: no search reveals what was removed from it.
 fn indexed(
     resource: &Screened<'_>,
     released: Option<&[u8]>,
     owner_id: Option<&str>,
     base_url: &str,
-) -> Result<Indexed, Failure> {
+) -> Result<IndexedValues, Failure> {
     match released {
-        Some(bytes) => Ok(search_index::of(&screen(bytes, &Limits::record())?, owner_id, base_url)),
+        Some(bytes) => Ok(search_index::of(
+            &screen(bytes, &ScreenLimits::record())?,
+            owner_id,
+            base_url,
+        )),
         None => Ok(search_index::of(resource, owner_id, base_url)),
     }
 }
 
-/// The member that the resource itself names.
+/// Returns the Patient id of the member that the resource itself names.
 fn named_owner<'o>(owner: &'o Owner, own_id: &'o str) -> Option<&'o str> {
     match owner {
         Owner::Patient => Some(own_id),
@@ -308,13 +290,13 @@ fn named_owner<'o>(owner: &'o Owner, own_id: &'o str) -> Option<&'o str> {
     }
 }
 
-/// The same candidate under another version, when it turns out that the store has moved on.
+/// Returns the same candidate with another version, when the stored version turned out to be a newer one than expected.
 ///
 /// # Errors
-/// None in practice: its own bytes have passed before.
+/// None in practice: the bytes have passed before.
 pub fn with_version(candidate: &Candidate, version: i64) -> Result<Candidate, Failure> {
     let rewrite = |bytes: &[u8]| -> Result<(Vec<u8>, usize), Failure> {
-        let screened = screen(bytes, &Limits::record())?;
+        let screened = screen(bytes, &ScreenLimits::record())?;
         let meta = meta_edits(&screened, version, candidate.last_updated_ms);
         Ok((splice(bytes, &meta.edits), meta.stamp_in(&meta.edits)))
     };
@@ -330,7 +312,7 @@ pub fn with_version(candidate: &Candidate, version: i64) -> Result<Candidate, Fa
     })
 }
 
-/// Elements of the types uri, url, uuid and oid that may mean a resource (FHIR R4 http, "transaction processing rules").
+/// Elements of the types uri, url, uuid and oid that may reference a resource (FHIR R4 http, "transaction processing rules").
 const URLS: &[&str] = &["url", "uri", "valueUri", "valueUrl", "valueUuid", "valueOid"];
 
 fn local_edits(resource: &Screened<'_>, links: &dyn Links, fallback_id: Option<&str>) -> Vec<(Range<usize>, String)> {
@@ -338,7 +320,7 @@ fn local_edits(resource: &Screened<'_>, links: &dyn Links, fallback_id: Option<&
     let root = resource.root();
     let prefix = links.id_prefix();
     match (root.get("id"), fallback_id, root.get("resourceType")) {
-        (Some(id), _, _) if !prefix.is_empty() && id.kind() == Kind::String => {
+        (Some(id), _, _) if !prefix.is_empty() && id.kind() == JsonKind::String => {
             let start = id.span().start + 1;
             edits.push((start..start, prefix));
         }
@@ -353,7 +335,7 @@ fn local_edits(resource: &Screened<'_>, links: &dyn Links, fallback_id: Option<&
         }
     }
     if links.has_urls() {
-        for value in resource.values().filter(|value| value.kind() == Kind::String) {
+        for value in resource.values().filter(|value| value.kind() == JsonKind::String) {
             if value.key() == "div" {
                 narrative::local_edits(&value, links, &mut edits);
             } else if URLS.contains(&value.key())
@@ -365,69 +347,6 @@ fn local_edits(resource: &Screened<'_>, links: &dyn Links, fallback_id: Option<&
     }
     edits.sort_by_key(|(span, _)| span.start);
     edits
-}
-
-/// What writes our version and its time into a resource.
-pub(super) struct Meta {
-    /// The edits, sorted.
-    pub(super) edits: Vec<(Range<usize>, String)>,
-    /// The edit with the time, and where the time stands in its text.
-    stamp: (Range<usize>, usize),
-}
-
-impl Meta {
-    /// Where the time stands after all of `edits`, which hold ours, are made.
-    pub(super) fn stamp_in(&self, edits: &[(Range<usize>, String)]) -> usize {
-        let (span, within) = &self.stamp;
-        let (mut grown, mut shrunk) = (0, 0);
-        for (other, text) in edits {
-            if other == span {
-                break;
-            }
-            grown += text.len();
-            shrunk += other.len();
-        }
-        span.start + grown - shrunk + within
-    }
-}
-
-/// Writes our version and the time.
-pub(super) fn meta_edits(resource: &Screened<'_>, version: i64, now_ms: i64) -> Meta {
-    let root = resource.root();
-    let time = rfc3339_ms(now_ms);
-    let made = |mut edits: Vec<(Range<usize>, String)>| {
-        edits.sort_by_key(|(span, _)| span.start);
-        let stamp = edits
-            .iter()
-            .find_map(|(span, text)| Some((span.clone(), text.find(&time)?)))
-            .unwrap_or((0..0, 0));
-        Meta { edits, stamp }
-    };
-    let Some(meta) = root.get("meta").filter(|meta| meta.kind() == Kind::Object) else {
-        let after = root
-            .get("id")
-            .or_else(|| root.get("resourceType"))
-            .map_or(0, |value| value.span().end);
-        return made(vec![(
-            after..after,
-            format!(",\"meta\":{{\"versionId\":\"{version}\",\"lastUpdated\":\"{time}\"}}"),
-        )]);
-    };
-    let mut edits = Vec::new();
-    let mut first = String::new();
-    match meta.get("versionId") {
-        Some(old) => edits.push((old.span(), format!("\"{version}\""))),
-        None => first.push_str(&format!("\"versionId\":\"{version}\",")),
-    }
-    match meta.get("lastUpdated") {
-        Some(old) => edits.push((old.span(), format!("\"{time}\""))),
-        None => first.push_str(&format!("\"lastUpdated\":\"{time}\",")),
-    }
-    if !first.is_empty() {
-        let start = meta.span().start + 1;
-        edits.push((start..start, first));
-    }
-    made(edits)
 }
 
 #[cfg(test)]

@@ -1,20 +1,21 @@
-//! An import: all its sources, phase by phase, with counts and a reject file.
+//! An import: reads all its sources, phase by phase, counts, and writes a reject file.
 //!
-//! It may be killed at any point and run again: what is stored is recognised by its content, without judging it again,
-//! and the end is the same. Running it twice changes nothing, but for versions of one resource of which nothing says which is
-//! newer, when they stand far apart in one file.
+//! It may be killed at any point and run again: what is stored already is recognized by its content without being checked
+//! again, and the result is the same. Running it twice changes nothing, with one exception: versions of one resource that
+//! are far apart in one file, when nothing says which is newer.
 
 use super::bases::Claims;
 pub use super::bases::SourceBase;
+use super::chunk::{Chunk, PHASES};
 use super::dry_run::DryRun;
 use super::index::{self, Indexer};
 use super::keep::Run;
 use super::links::Conditional;
-use super::pipeline::{self, Outcome, Shared};
+use super::pipeline::{self, ChunkOutcome, RunShared};
 use super::rejects::Rejects;
-use super::seen::Seen;
-pub use super::source::Aside;
-use super::source::{self, NO_RECORD, PHASES, Source, Visit};
+use super::seen::SeenInRun;
+pub use super::source::FileLeftAside;
+use super::source::{self, NO_RECORD, SourceEvent, SourceFile};
 use super::superseded::List;
 use crate::context::Context;
 use crate::error::Failure;
@@ -26,69 +27,69 @@ use std::time::Instant;
 
 /// Counts of an import.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Report {
+pub struct ImportReport {
     /// Resources that were looked at: `stored + unchanged + rejected`.
     pub read: u64,
     /// Versions that were new or changed.
     pub stored: u64,
-    /// Versions that were there already with the same content, and superseded ones.
+    /// Versions that were stored already with the same content, and superseded ones.
     pub unchanged: u64,
-    /// Versions that a newer one supersedes: of those that were looked at, or that this run had stored.
+    /// Versions that a newer one supersedes, among those looked at and those stored earlier in this run.
     pub superseded: u64,
-    /// Resources that were not taken.
+    /// Resources that were refused.
     pub rejected: u64,
-    /// Of those stored, how many do not leave, by reason; one may have several reasons.
+    /// How many of the stored ones are withheld, by reason; one resource may have several reasons.
     pub withheld: BTreeMap<&'static str, u64>,
-    /// Files of folders that hold no record (request bodies, other JSON) and were left aside.
+    /// Files in folders that contain no record (request bodies, other JSON) and were skipped.
     pub skipped: u64,
-    /// Those, and the files of folders that were not looked at.
-    pub aside: Vec<Aside>,
-    /// Nothing was stored: `stored` is what would have been.
+    /// Those files, and the files in folders that were not opened, with the reasons.
+    pub aside: Vec<FileLeftAside>,
+    /// Whether nothing was stored: `stored` then counts what would have been.
     pub dry_run: bool,
     /// Files that could not be read to their end.
     pub unreadable: Vec<String>,
-    /// How long it took.
+    /// Duration in seconds.
     pub seconds: f64,
 }
 
-/// What an import does now.
+/// What an import is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Stage {
-    /// It reads files and stores what they hold; counted in bytes on disk.
+pub enum ImportStage {
+    /// It reads files and stores their resources; progress is counted in bytes on disk.
     #[default]
     Files,
-    /// It counts what members are found by; counted in members.
+    /// It counts the roster; progress is counted in members.
     Index,
 }
 
-/// How far an import is.
+/// The progress of an import.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Progress {
-    /// What it does.
-    pub stage: Stage,
-    /// Resources that were looked at.
+pub struct ImportProgress {
+    /// What it is doing.
+    pub stage: ImportStage,
+    /// How many resources were looked at.
     pub read: u64,
-    /// Bytes or members that are dealt with.
+    /// How many bytes or members are done.
     pub done: u64,
-    /// All of them.
+    /// How many there are in total.
     pub total: u64,
 }
 
-/// How an import goes about it.
+/// The options of an import.
 #[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// The file for what is not taken.
+pub struct ImportOptions {
+    /// The file for resources that are refused.
     pub rejects: PathBuf,
     /// The file for versions that newer ones supersede.
     pub superseded: PathBuf,
-    /// Servers that the sources were exported from.
+    /// Servers from which the sources were exported.
     pub bases: Vec<SourceBase>,
-    /// Judges all and stores nothing.
+    /// Check everything and store nothing.
     pub dry_run: bool,
 }
 
-impl Report {
-    fn add(&mut self, outcome: &Outcome) {
+impl ImportReport {
+    fn add(&mut self, outcome: &ChunkOutcome) {
         self.read += outcome.read;
         self.stored += outcome.stored;
         self.unchanged += outcome.unchanged;
@@ -100,19 +101,19 @@ impl Report {
     }
 }
 
-/// Imports files and folders. `paths` are read, `names` are how people know them. Of two versions of a resource the newer stays
-/// ([`super::source_version::SourceVersion::beats`]); where their sources do not say, that of the later path, or line.
+/// Imports files and folders. `paths` are read; `names` are their names in messages. Of two versions of a resource the newer one is kept
+/// ([`super::source_version::SourceVersion::beats`]); when the sources do not say which is newer, the one in the later path or line.
 ///
 /// # Errors
-/// [`Fault::InputUnreadable`](crate::error::Fault::InputUnreadable) when a path is not there (nothing is imported then) or
-/// the file of rejects or of superseded versions cannot be written; those of the store.
+/// [`Fault::InputUnreadable`](crate::error::Fault::InputUnreadable) when a path does not exist (nothing is imported then) or the file of
+/// rejects or of superseded versions cannot be written; those of the store.
 pub fn import(
     ctx: &Context,
     paths: &[PathBuf],
     names: &[String],
-    options: &Options,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<Report, Failure> {
+    options: &ImportOptions,
+    progress: &mut dyn FnMut(ImportProgress),
+) -> Result<ImportReport, Failure> {
     let began = Instant::now();
     let mut aside = Vec::new();
     let mut sources = source::gather(paths, names, &mut aside)?;
@@ -121,7 +122,7 @@ pub fn import(
     let conditional = Conditional::new(ctx.store.clone());
     let run = run(ctx, options.dry_run.then(DryRun::default))?;
     let claims = Claims::default();
-    let shared = Shared {
+    let shared = RunShared {
         ctx,
         run: &run,
         conditional: &conditional,
@@ -130,12 +131,12 @@ pub fn import(
     };
     let mut rejects = Rejects::new(&options.rejects)?;
     let mut superseded = List::new(&options.superseded)?;
-    let mut report = Report::default();
+    let mut report = ImportReport::default();
     let mut outside = Outside::default();
     for phase in 0..PHASES {
         conditional.forget();
         let (sources, outside, done) = (&mut sources, &mut outside, &done);
-        let feed = move |emit: &mut dyn FnMut(source::Chunk) -> bool| {
+        let feed = move |emit: &mut dyn FnMut(Chunk) -> bool| {
             for source in sources.iter_mut() {
                 go_through(source, phase, done, outside, emit);
             }
@@ -149,8 +150,8 @@ pub fn import(
             for lost in &outcome.superseded {
                 superseded.add(lost)?;
             }
-            progress(Progress {
-                stage: Stage::Files,
+            progress(ImportProgress {
+                stage: ImportStage::Files,
                 read: report.read,
                 done: done.load(Ordering::Relaxed),
                 total,
@@ -163,8 +164,8 @@ pub fn import(
     if !options.dry_run {
         let read = report.read;
         index::count_telling(ctx, &mut |done, total| {
-            progress(Progress {
-                stage: Stage::Index,
+            progress(ImportProgress {
+                stage: ImportStage::Index,
                 read,
                 done,
                 total,
@@ -173,9 +174,12 @@ pub fn import(
     }
     report.skipped = outside.skipped.len() as u64;
     report.aside = aside;
-    report
-        .aside
-        .extend(outside.skipped.into_iter().map(|name| Aside { name, why: NO_RECORD }));
+    report.aside.extend(
+        outside
+            .skipped
+            .into_iter()
+            .map(|name| FileLeftAside { name, why: NO_RECORD }),
+    );
     report.unreadable = outside.unreadable;
     report.dry_run = options.dry_run;
     report.seconds = began.elapsed().as_secs_f64();
@@ -184,15 +188,16 @@ pub fn import(
 
 fn run(ctx: &Context, dry_run: Option<DryRun>) -> Result<Run, Failure> {
     Ok(Run {
-        seen: Seen::default(),
+        seen: SeenInRun::default(),
         indexer: Indexer::open(ctx)?,
         ids: ctx.ids.clone(),
         clock: ctx.clock.clone(),
         dry_run,
+        only: None,
     })
 }
 
-/// Files that nothing came of.
+/// Files from which nothing was imported.
 #[derive(Default)]
 struct Outside {
     skipped: Vec<String>,
@@ -200,15 +205,15 @@ struct Outside {
 }
 
 fn go_through(
-    source: &mut Source,
+    source: &mut SourceFile,
     phase: u8,
     done: &AtomicU64,
     outside: &mut Outside,
-    emit: &mut dyn FnMut(source::Chunk) -> bool,
+    emit: &mut dyn FnMut(Chunk) -> bool,
 ) {
     match source.visit(phase, done, emit) {
-        Ok(Visit::Done) => {}
-        Ok(Visit::NotARecord) => outside.skipped.push(source.name.to_string()),
+        Ok(SourceEvent::Done) => {}
+        Ok(SourceEvent::NotARecord) => outside.skipped.push(source.name.to_string()),
         Err(failure) => {
             tracing::warn!(fault = failure.fault().code(), cause = ?failure.cause(), source = %source.name, "a source could not be read to its end");
             source.give_up();
@@ -217,9 +222,9 @@ fn go_through(
     }
 }
 
-/// Imports the lines of `reader` in one pass, in their order: what others refer to comes before them.
+/// Imports the lines of `reader` in one pass, in their order: referenced resources must come first.
 ///
-/// For streams that cannot be read twice (made members, a download). `rejected` is told of each failure with its line.
+/// For streams that cannot be read twice (generated members, a download). `rejected` receives each failure with its line.
 ///
 /// # Errors
 /// [`Fault::InputUnreadable`](crate::error::Fault::InputUnreadable) when `reader` fails; those of the store.
@@ -228,21 +233,21 @@ pub fn ingest_ndjson(
     mut reader: impl BufRead + Send,
     name: &str,
     rejected: &mut dyn FnMut(u64, &Failure),
-) -> Result<Report, Failure> {
+) -> Result<ImportReport, Failure> {
     let began = Instant::now();
     let conditional = Conditional::new(ctx.store.clone());
     let run = run(ctx, None)?;
     let claims = Claims::default();
-    let shared = Shared {
+    let shared = RunShared {
         ctx,
         run: &run,
         conditional: &conditional,
         bases: &[],
         claims: &claims,
     };
-    let mut report = Report::default();
+    let mut report = ImportReport::default();
     let name: std::sync::Arc<str> = name.into();
-    let feed = |emit: &mut dyn FnMut(source::Chunk) -> bool| {
+    let feed = |emit: &mut dyn FnMut(Chunk) -> bool| {
         let unreadable = |error| {
             Failure::new(crate::error::Fault::InputUnreadable)
                 .at(name.as_ref())

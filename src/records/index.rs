@@ -1,19 +1,19 @@
-//! What the matcher finds and compares members by: made from the stored Patient and its Coverages, in the transaction that writes
-//! them, and counted now and then over the whole roster. Decides nothing about anybody.
+//! The keys and profiles by which the matcher finds and compares members. They are made from the stored Patient and its Coverages, in the
+//! transaction that writes these. From time to time the whole roster is counted. Nothing is decided here.
 
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::fhir::elements::Patient;
 use crate::identity::{Facts, KeyHasher, Profile, Systems, of_record};
-use crate::store::identity::{self as rows, Indexed, Source};
+use crate::store::identity::{self as rows, IndexedMember, ProfileSource};
 use crate::store::{Db, Store, resources, roster};
 use std::sync::Arc;
 
-/// Members that are made anew in one transaction.
+/// How many members one transaction handles.
 const CHUNK: i64 = 500;
-/// Profiles read at once while the roster is counted.
+/// How many profiles one read loads while the roster is counted.
 const PAGE: i64 = 5_000;
-/// Below so many members the roster is counted after every import; above, when its size moved by more than 2 %.
+/// Up to this many members the roster is counted after every import; above, when their number changed by more than 2 %.
 const SMALL: i64 = 10_000;
 
 /// Makes profiles and keys.
@@ -25,7 +25,7 @@ pub struct Indexer {
 }
 
 impl Indexer {
-    /// With the secret of the store and the systems of the payer's numbers. Waits on this thread.
+    /// Opens an indexer with the secret of the store and the identifier systems of the payer. Blocks this thread.
     ///
     /// # Errors
     /// Those of the store.
@@ -37,16 +37,17 @@ impl Indexer {
         })
     }
 
-    /// Our own base URL, by which references to our resources are known.
+    /// Returns the base URL of this server, by which references to its resources are recognized.
     pub fn base_url(&self) -> &str {
         &self.base_url
     }
 
-    /// The row of a member.
+    /// Makes the row of a member.
     ///
     /// # Errors
-    /// [`Fault::NotStorable`] for demographics that are no Patient. The reader's own message would quote them.
-    pub fn row(&self, source: &Source) -> Result<Indexed, Failure> {
+    /// [`Fault::NotStorable`] when the demographics cannot be read as a Patient. The
+    /// reader's own message is dropped, because it would quote them.
+    pub fn row(&self, source: &ProfileSource) -> Result<IndexedMember, Failure> {
         let patient: Patient =
             serde_json::from_str(&source.demographics).map_err(|_| Failure::new(Fault::NotStorable).at("Patient"))?;
         let [member, umb] = self.systems.as_ref();
@@ -54,9 +55,9 @@ impl Indexer {
         Ok(self.indexed(source.compartment, &Profile::from(&person)))
     }
 
-    /// The row of a member whose profile is made already.
-    pub fn indexed(&self, compartment: i64, profile: &Profile) -> Indexed {
-        Indexed {
+    /// Makes the row of a member from a finished profile.
+    pub fn indexed(&self, compartment: i64, profile: &Profile) -> IndexedMember {
+        IndexedMember {
             compartment,
             profile: profile.pack(),
             keys: self.hasher.of_record(profile),
@@ -64,7 +65,7 @@ impl Indexer {
     }
 }
 
-/// Makes the rows of these compartments anew, in the caller's transaction.
+/// Makes the rows of these compartments again, in the caller's transaction.
 ///
 /// # Errors
 /// Those of the database; as [`Indexer::row`].
@@ -72,7 +73,7 @@ pub fn renew(db: &mut Db, indexer: &Indexer, numbers: &[i64]) -> Result<(), Fail
     put(db, indexer, numbers, &|_, failure| Err(failure))
 }
 
-/// As [`renew`]; `unreadable` says what becomes of a failure to make the row of a compartment, which then has none.
+/// As [`renew`]. `unreadable` handles the failure to make the row of a compartment; when it returns Ok, the compartment has no row.
 fn put(
     db: &mut Db,
     indexer: &Indexer,
@@ -94,8 +95,8 @@ fn put(
     rows::put(db, &made)
 }
 
-/// Makes what is not there or of an older format, as after an upgrade, and counts the roster. A member whose demographics cannot be
-/// read is left out, so that nobody is matched with it, and logged. Waits on this thread.
+/// Makes rows that are missing or have an old format, as after an upgrade, and counts the roster. A member whose demographics cannot be
+/// read gets no row, so nobody is matched with it, and this is logged. Blocks this thread.
 ///
 /// # Errors
 /// Those of the store.
@@ -121,7 +122,7 @@ pub fn catch_up(ctx: &Context) -> Result<(), Failure> {
     count(ctx)
 }
 
-/// Counts the roster and keeps its state, when that is due.
+/// Counts the roster and stores its state, when that is due.
 ///
 /// # Errors
 /// Those of the store.
@@ -129,7 +130,7 @@ pub fn count(ctx: &Context) -> Result<(), Failure> {
     count_telling(ctx, &mut |_, _| ())
 }
 
-/// As [`count`]; `tell` hears how many members are counted, of how many.
+/// As [`count`]. `tell` receives how many members are counted, and of how many.
 ///
 /// # Errors
 /// Those of the store.
@@ -144,7 +145,7 @@ pub fn count_telling(ctx: &Context, tell: &mut dyn FnMut(u64, u64)) -> Result<()
     let of = held.unsigned_abs();
     let facts = facts(&ctx.store, &mut |done| tell(done.min(of), of))?;
     let now_ms = ctx.clock.now_ms();
-    // One small row, without which a server does not start.
+    // In the reserve: it is one small row, and a server does not start without it.
     ctx.store
         .reserved()
         .write_blocking(move |db| roster::put(db, &facts, now_ms))

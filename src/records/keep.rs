@@ -1,182 +1,73 @@
-//! Writing a batch of candidates inside one transaction: compartments, keys, versions, and what is unchanged.
+//! Writes a batch of candidates in one transaction: compartments, keys, versions; recognizes unchanged content.
 //!
-//! Of several versions of a resource the newest stays ([`SourceVersion::beats`]), and each that is stored is given the time at
-//! which it becomes visible here. The owner is resolved here, in order, so that a member and the member's records may come in
-//! one batch. What has no resolvable owner is refused, never kept as shared.
+//! Of several versions of a resource the newest is kept ([`SourceVersion::beats`]), and each stored version gets the time at which it
+//! becomes visible here. Owners are resolved here, in order, so a member and the member's records may be in one batch. A resource without a
+//! resolvable owner is refused and never stored as shared.
 
+pub(super) mod batch;
+pub(super) mod taken_out;
+mod versions;
 mod write;
+
+pub use batch::{BatchEntry, KeptBatch, SupersededInBatch};
 
 use super::compartment::Owner;
 use super::dependencies::Standings;
 use super::dry_run::DryRun;
 use super::gate::{Candidate, with_version};
 use super::index::{self, Indexer};
-use super::seen::{Seen, Turn};
-use super::source_version::{Decided, SourceVersion};
+use super::seen::{LastSeen, SeenInRun};
+use super::source_version::SourceVersion;
 use crate::clock::Clock;
 use crate::error::{Failure, Fault};
 use crate::ids::Ids;
-use crate::store::resources::{self, Compartment, NOBODY, Row, SEQUENCE_BITS};
+use crate::store::resources::{self, Compartment, NOBODY, ResourceRow, SEQUENCE_BITS};
 use crate::store::{Db, attachments, visible};
-use std::collections::hash_map::Entry as MapEntry;
+use batch::{KnownByName, Opened, Planned, StoredVersion, at};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use versions::BatchVersions;
 
-/// One resource of a batch.
-#[derive(Debug)]
-pub enum Entry {
-    /// Judged fit to be stored.
-    Fit(Box<Candidate>),
-    /// Found stored with the same content before; to be confirmed.
-    Same {
-        /// Its type.
-        rtype: &'static str,
-        /// Its id.
-        id: String,
-        /// Digest of its content.
-        source_sha256: [u8; 32],
-    },
-}
-
-impl Entry {
-    /// Type and id.
-    pub fn name(&self) -> (&'static str, &str) {
-        match self {
-            Entry::Fit(candidate) => (candidate.rtype, &candidate.id),
-            Entry::Same { rtype, id, .. } => (rtype, id),
-        }
-    }
-
-    /// Its type.
-    pub fn rtype(&self) -> &'static str {
-        self.name().0
-    }
-
-    fn source_sha256(&self) -> &[u8; 32] {
-        match self {
-            Entry::Fit(candidate) => &candidate.source_sha256,
-            Entry::Same { source_sha256, .. } => source_sha256,
-        }
-    }
-
-    fn superseded(&self, index: usize, was_stored: bool, by: Decided) -> Superseded {
-        let (rtype, id) = self.name();
-        Superseded {
-            rtype,
-            id: id.to_owned(),
-            index,
-            was_stored,
-            by,
-        }
-    }
-
-    fn known_in<'k>(&self, known: &'k KnownByName) -> Option<&'k Known> {
-        let (rtype, id) = self.name();
-        known.get(rtype)?.get(id)
-    }
-
-    /// What its source says of it. Of one that was not judged that is what is stored of the same content.
-    fn source(&self, known: &KnownByName) -> SourceVersion {
-        match self {
-            Entry::Fit(candidate) => candidate.source,
-            Entry::Same { source_sha256, .. } => self
-                .known_in(known)
-                .filter(|there| there.source_sha256 == source_sha256)
-                .map_or_else(SourceVersion::default, |there| there.source),
-        }
-    }
-}
-
-/// What became of a batch.
-#[derive(Debug, Default)]
-pub struct Kept {
-    /// New or changed.
-    pub stored: u64,
-    /// There already with the same content, or superseded.
-    pub unchanged: u64,
-    /// Versions of other content that a newer one supersedes.
-    pub superseded: Vec<Superseded>,
-    /// Index in the batch, and why.
-    pub rejected: Vec<(usize, Failure)>,
-    /// Of those stored, how many do not leave, by reason ([`crate::store::withheld::REASONS`]); one may have several reasons.
-    pub withheld: BTreeMap<&'static str, u64>,
-    /// Index in the batch of those that were not judged, since the same was stored, and is no more.
-    pub stale: Vec<usize>,
-    /// Keys that were dealt with.
-    pub(super) keys: Vec<i64>,
-}
-
-/// A version that a newer one supersedes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Superseded {
-    /// Type of the resource.
-    pub rtype: &'static str,
-    /// Its id.
-    pub id: String,
-    /// Index in the batch: of this version or, when it was stored before in this run, of the one that took its place.
-    pub index: usize,
-    /// It was stored before in this run.
-    pub was_stored: bool,
-    /// What decided.
-    pub by: Decided,
-}
-
-/// What is stored under a name of this batch.
-#[derive(Clone, Debug)]
-pub(super) struct Known {
-    pub(super) key: i64,
-    pub(super) compartment: i64,
-    pub(super) version: i64,
-    pub(super) source_sha256: Vec<u8>,
-    pub(super) pa_state: i64,
-    pub(super) source: SourceVersion,
-    pub(super) turn: Turn,
-}
-
-/// What is stored, by type and id.
-pub(super) type KnownByName = HashMap<&'static str, HashMap<String, Known>>;
-
-/// A candidate that will be stored: its index in the batch, compartment and version.
-pub(super) type Planned = (usize, i64, i64);
-
-/// What keeping takes from its run.
+/// What writing a batch needs from its run.
 #[derive(Clone)]
 pub struct Run {
-    /// What the run has dealt with.
-    pub seen: Seen,
-    /// Makes what the matcher finds members by.
+    /// The keys that the run has handled.
+    pub seen: SeenInRun,
+    /// Makes the keys and profiles for the matcher.
     pub indexer: Indexer,
     /// Makes ids.
     pub ids: Ids,
-    /// Tells when versions become visible.
+    /// Gives the time at which versions become visible.
     pub clock: Clock,
-    /// Nothing is stored, and what would be is noted here.
+    /// Set in a dry run: nothing is stored, and what would be is recorded here.
     pub dry_run: Option<DryRun>,
+    /// Set by an ingest: nothing gets into the record of another member than that of this compartment, or out of it.
+    pub only: Option<i64>,
 }
 
-/// Keeps `entries`: of several with the same type and id the newest ([`SourceVersion::beats`]), also against what is stored. Runs
-/// in the caller's transaction; mark the keys in [`Run::seen`] after it is durable. What the matcher finds members by is written with
-/// them.
+/// Stores `entries`: of several with the same type and id, and of what is stored already, it keeps the newest
+/// ([`SourceVersion::beats`]). Runs in the caller's transaction, together with the keys and profiles for the matcher. The caller must
+/// mark the keys in [`Run::seen`] once the transaction is durable.
 ///
 /// # Errors
-/// Those of the database. What is wrong with one entry is in [`Kept::rejected`].
-pub fn keep(db: &mut Db, entries: &mut [Entry], run: &Run) -> Result<Kept, Failure> {
+/// Those of the database. A fault of one entry is in [`KeptBatch::rejected`].
+pub fn keep(db: &mut Db, entries: &mut [BatchEntry], run: &Run) -> Result<KeptBatch, Failure> {
     if run.dry_run.is_none() {
         resources::lock(db)?;
     }
     let known = known(db, entries, run)?;
-    let mut kept = Kept::default();
+    let mut kept = KeptBatch::default();
     let (plan, opened) = plan(db, entries, &known, run, &mut kept)?;
     if let Some(dry_run) = &run.dry_run {
         dry_run.note(entries, &plan, &opened, &mut kept.keys);
         kept.stored = plan.len() as u64;
-        let judged: Vec<Row<'_>> = plan
+        let judged: Vec<ResourceRow<'_>> = plan
             .iter()
             .filter_map(|&(index, compartment, version)| match &entries[index] {
-                Entry::Fit(candidate) => Some(write::row(candidate, 0, compartment, version)),
-                Entry::Same { .. } => None,
+                BatchEntry::Fit(candidate) => Some(write::row(candidate, 0, compartment, version)),
+                BatchEntry::Same { .. } => None,
             })
             .collect();
-        // What depends on an authorization of another batch is not known before both are stored.
+        // A dependency on an authorization in another batch is not known before both are stored.
         write::count_withheld(&judged, &Standings::new(), run.clock.now_ms(), &mut kept.withheld);
         return Ok(kept);
     }
@@ -195,9 +86,9 @@ pub fn keep(db: &mut Db, entries: &mut [Entry], run: &Run) -> Result<Kept, Failu
     resources::open_compartments(db, &opened)?;
     let at_ms = visible::take(db, run.clock.now_ms())?;
     for &(index, _, version) in &plan {
-        if let Entry::Fit(candidate) = &mut entries[index] {
+        if let BatchEntry::Fit(candidate) = &mut entries[index] {
             if candidate.version != version {
-                // The body was written for the version that was expected; the store has moved on.
+                // The body contains the version that was expected, but the stored version has changed since.
                 **candidate = with_version(candidate, version)?;
             }
             candidate.stamp(at_ms);
@@ -206,8 +97,8 @@ pub fn keep(db: &mut Db, entries: &mut [Entry], run: &Run) -> Result<Kept, Failu
     let stored: Vec<(&Candidate, i64, i64)> = plan
         .iter()
         .filter_map(|&(index, compartment, version)| match &entries[index] {
-            Entry::Fit(candidate) => Some((&**candidate, compartment, version)),
-            Entry::Same { .. } => None,
+            BatchEntry::Fit(candidate) => Some((&**candidate, compartment, version)),
+            BatchEntry::Same { .. } => None,
         })
         .collect();
     write::rows(db, &stored, &known, run.indexer.base_url(), at_ms, &mut kept)?;
@@ -215,23 +106,20 @@ pub fn keep(db: &mut Db, entries: &mut [Entry], run: &Run) -> Result<Kept, Failu
     Ok(kept)
 }
 
-/// Compartments that are opened: number, Patient and UMB.
-pub(super) type Opened = Vec<(i64, String, String)>;
-
-/// Which entries are stored, and where.
+/// Decides which entries are stored, and in which compartments.
 fn plan(
     db: &mut Db,
-    entries: &[Entry],
+    entries: &[BatchEntry],
     known: &KnownByName,
     run: &Run,
-    kept: &mut Kept,
+    kept: &mut KeptBatch,
 ) -> Result<(Vec<Planned>, Opened), Failure> {
     let mut owners = owners(db, entries, run)?;
     let named = named_by_others(db, entries)?;
     let mut opened: Opened = Vec::new();
     let mut next_no = None;
     let mut plan: Vec<Planned> = Vec::new();
-    let mut versions = Versions::of(entries);
+    let mut versions = BatchVersions::of(entries);
     while let Some(index) = versions.newest(entries, known) {
         let entry = &entries[index];
         let there = entry.known_in(known);
@@ -242,7 +130,9 @@ fn plan(
                 versions.settled(entries, kept);
                 continue;
             }
-            let (is_newer, by) = entry.source(known).beats(there.source, there.turn != Turn::LaterPath);
+            let (is_newer, by) = entry
+                .source(known)
+                .beats(there.source, there.turn != LastSeen::LaterPath);
             if !is_newer {
                 kept.unchanged += 1;
                 kept.superseded.push(entry.superseded(index, false, by));
@@ -250,7 +140,7 @@ fn plan(
                 continue;
             }
         }
-        let Entry::Fit(candidate) = entry else {
+        let BatchEntry::Fit(candidate) = entry else {
             kept.stale.push(index);
             versions.settled(entries, kept);
             continue;
@@ -279,7 +169,14 @@ fn plan(
                 continue;
             }
         };
-        if let Some(there) = there.filter(|there| there.turn != Turn::Before) {
+        let of_another = |no: i64| run.only.is_some_and(|only| no != NOBODY && no != only);
+        if of_another(compartment) || there.is_some_and(|there| of_another(there.compartment)) {
+            let failure = Failure::new(Fault::StrangersResource).at(candidate.rtype);
+            kept.rejected.push((index, failure));
+            versions.refused();
+            continue;
+        }
+        if let Some(there) = there.filter(|there| there.turn != LastSeen::Before) {
             let (_, by) = candidate.source.beats(there.source, true);
             kept.superseded.push(entry.superseded(index, true, by));
         }
@@ -289,86 +186,7 @@ fn plan(
     Ok((plan, opened))
 }
 
-/// The versions of a batch, name by name in the order in which the names came first. One that is refused supersedes nothing:
-/// then the newest of the others stays.
-struct Versions {
-    /// The first version of each name.
-    firsts: std::vec::IntoIter<usize>,
-    /// The later ones, by the first.
-    later: HashMap<usize, Vec<usize>>,
-    /// The name at hand: its versions that are not refused, the newest one, and what the others lost by, if they differ.
-    left: Vec<usize>,
-    newest: usize,
-    lost: Vec<(usize, Option<Decided>)>,
-}
-
-impl Versions {
-    fn of(entries: &[Entry]) -> Versions {
-        let mut firsts: Vec<usize> = Vec::with_capacity(entries.len());
-        let mut later: HashMap<usize, Vec<usize>> = HashMap::new();
-        let mut places: HashMap<(&str, &str), usize> = HashMap::with_capacity(entries.len());
-        for (index, entry) in entries.iter().enumerate() {
-            match places.entry(entry.name()) {
-                MapEntry::Occupied(first) => later.entry(*first.get()).or_default().push(index),
-                MapEntry::Vacant(free) => {
-                    free.insert(index);
-                    firsts.push(index);
-                }
-            }
-        }
-        Versions {
-            firsts: firsts.into_iter(),
-            later,
-            left: Vec::new(),
-            newest: 0,
-            lost: Vec::new(),
-        }
-    }
-
-    /// The newest version that is left of a name.
-    fn newest(&mut self, entries: &[Entry], known: &KnownByName) -> Option<usize> {
-        if self.left.is_empty() {
-            let first = self.firsts.next()?;
-            self.left.push(first);
-            self.left.extend(self.later.remove(&first).into_iter().flatten());
-        }
-        self.lost.clear();
-        self.newest = self.left[0];
-        for &index in &self.left[1..] {
-            let (entry, before) = (&entries[index], &entries[self.newest]);
-            if before.source_sha256() == entry.source_sha256() {
-                self.lost.push((index, None));
-                continue;
-            }
-            let (is_newer, by) = entry.source(known).beats(before.source(known), true);
-            let loser = if is_newer {
-                std::mem::replace(&mut self.newest, index)
-            } else {
-                index
-            };
-            self.lost.push((loser, Some(by)));
-        }
-        Some(self.newest)
-    }
-
-    /// The newest was dealt with; the others lost.
-    fn settled(&mut self, entries: &[Entry], kept: &mut Kept) {
-        for (loser, by) in self.lost.drain(..) {
-            kept.unchanged += 1;
-            kept.superseded
-                .extend(by.map(|by| entries[loser].superseded(loser, false, by)));
-        }
-        self.left.clear();
-    }
-
-    /// The newest is not taken.
-    fn refused(&mut self) {
-        let newest = self.newest;
-        self.left.retain(|index| *index != newest);
-    }
-}
-
-/// The compartment of a candidate; `None` for a Patient that is new.
+/// Returns the compartment of a candidate; `None` for a new Patient.
 fn resolve(
     candidate: &Candidate,
     owners: &HashMap<String, i64>,
@@ -412,16 +230,12 @@ fn resolve(
     }
 }
 
-fn at<'k>(known: &'k KnownByName, rtype: &str, id: &str) -> Option<&'k Known> {
-    known.get(rtype)?.get(id)
-}
-
-fn known(db: &mut Db, entries: &[Entry], run: &Run) -> Result<KnownByName, Failure> {
+fn known(db: &mut Db, entries: &[BatchEntry], run: &Run) -> Result<KnownByName, Failure> {
     let mut wanted: BTreeMap<&'static str, HashSet<&str>> = BTreeMap::new();
     for entry in entries {
         let (rtype, id) = entry.name();
         wanted.entry(rtype).or_default().insert(id);
-        if let Entry::Fit(candidate) = entry
+        if let BatchEntry::Fit(candidate) = entry
             && let Owner::Targets(targets) = &candidate.owner
         {
             for (rtype, id, _) in targets {
@@ -436,7 +250,7 @@ fn known(db: &mut Db, entries: &[Entry], run: &Run) -> Result<KnownByName, Failu
         let list: Vec<&str> = ids.iter().copied().collect();
         let own = known.entry(rtype).or_default();
         for row in resources::existing(db, rtype, &list)? {
-            let there = Known {
+            let there = StoredVersion {
                 key: row.key,
                 compartment: row.key >> SEQUENCE_BITS,
                 version: row.version,
@@ -457,10 +271,10 @@ fn known(db: &mut Db, entries: &[Entry], run: &Run) -> Result<KnownByName, Failu
     Ok(known)
 }
 
-fn owners(db: &mut Db, entries: &[Entry], run: &Run) -> Result<HashMap<String, i64>, Failure> {
+fn owners(db: &mut Db, entries: &[BatchEntry], run: &Run) -> Result<HashMap<String, i64>, Failure> {
     let mut wanted: HashSet<&str> = HashSet::new();
     for entry in entries {
-        let Entry::Fit(candidate) = entry else { continue };
+        let BatchEntry::Fit(candidate) = entry else { continue };
         match &candidate.owner {
             Owner::Member { id, .. } | Owner::Named(Some((id, _))) => wanted.insert(id),
             Owner::Patient => wanted.insert(&candidate.id),
@@ -475,11 +289,11 @@ fn owners(db: &mut Db, entries: &[Entry], run: &Run) -> Result<HashMap<String, i
     Ok(owners)
 }
 
-/// Whose resources name the Binaries of this batch.
-fn named_by_others(db: &mut Db, entries: &[Entry]) -> Result<HashMap<String, BTreeSet<i64>>, Failure> {
+/// Returns, for the Binaries of this batch, the compartments of stored resources that reference them.
+fn named_by_others(db: &mut Db, entries: &[BatchEntry]) -> Result<HashMap<String, BTreeSet<i64>>, Failure> {
     let ids: Vec<&str> = entries
         .iter()
-        .map(Entry::name)
+        .map(BatchEntry::name)
         .filter(|(rtype, _)| *rtype == "Binary")
         .map(|(_, id)| id)
         .collect();

@@ -1,16 +1,16 @@
-//! Security labels outside `meta.security`: on a document, on a composition, inline in an element, and among the tags.
+//! Security labels outside `meta.security`: on a document, on a Composition, inline in an element, and among the tags.
 //!
-//! They count like those of `meta.security`: known ones set their bit, and one that is not known withholds.
+//! They count like those in `meta.security`: a known label sets its bit, and an unknown one withholds the resource.
 
 use super::sensitivity::{LABELS, UNKNOWN};
-use crate::fhir::prescreen::{Kind, Screened, Value};
+use crate::fhir::prescreen::{JsonKind, Screened, Value};
 use memchr::memmem;
 
 const CONFIDENTIALITY: &str = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality";
-/// End of the URL of DS4P's extension for a label within a resource.
+/// The end of the URL of DS4P's extension for a label on an element.
 const INLINE: &str = "inline-sec-label";
 
-/// The bits of all labels outside `meta.security`.
+/// Returns the bits of all labels outside `meta.security`.
 pub fn bits(resource: &Screened<'_>, rtype: &str) -> i64 {
     let root = resource.root();
     let mut bits = 0;
@@ -33,7 +33,7 @@ pub fn bits(resource: &Screened<'_>, rtype: &str) -> i64 {
         _ => {}
     }
     if let Some(meta) = root.get("meta") {
-        // Most tags say where something comes from; one of a system of labels is a label in the wrong place.
+        // Most tags say where data comes from; a tag of a label's code system is a label in the wrong place.
         for tag in meta.all(&["tag"]) {
             let system = tag.get("system").and_then(|system| system.text()).unwrap_or_default();
             if system == CONFIDENTIALITY || LABELS.iter().any(|row| row.0 == system && label(&tag) != UNKNOWN) {
@@ -53,7 +53,7 @@ fn inline(value: &Value<'_>, bits: &mut i64) {
         *bits |= value.get("valueCoding").map_or(UNKNOWN, |coding| label(&coding));
     }
     for child in value.members().chain(value.items()) {
-        if matches!(child.kind(), Kind::Object | Kind::Array) {
+        if matches!(child.kind(), JsonKind::Object | JsonKind::Array) {
             inline(&child, bits);
         }
     }
@@ -73,10 +73,10 @@ fn of(system: &str, code: &str) -> i64 {
 mod tests {
     use super::super::sensitivity::{SUBSTANCE_USE, VERY_RESTRICTED};
     use super::*;
-    use crate::fhir::prescreen::{Limits, screen};
+    use crate::fhir::prescreen::{ScreenLimits, screen};
 
     fn of(text: &str) -> i64 {
-        let resource = screen(text.as_bytes(), &Limits::record()).expect("passes");
+        let resource = screen(text.as_bytes(), &ScreenLimits::record()).expect("passes");
         bits(&resource, &resource.resource_type())
     }
 

@@ -1,21 +1,21 @@
-//! Files of lines: each holds a resource, a Bundle or an array. Memory holds one chunk of lines, or one Bundle.
+//! Reads files of lines: each line holds a resource, a Bundle or an array. Memory holds one chunk of lines, or one Bundle.
 
-use super::bundle::{Document, Read as Taken};
-use super::source::{Chunk, Emit, Item, phase};
+use super::bundle::{InputDocument, Read as Taken};
+use super::chunk::{Chunk, Emit, Item, phase};
 use super::{compartment, sniff};
 use crate::error::Fault;
-use crate::fhir::prescreen::Limits;
+use crate::fhir::prescreen::ScreenLimits;
 use std::io::{BufRead, Read};
 use std::sync::Arc;
 
-/// Bytes of lines that travel together.
+/// A chunk is full with this many bytes.
 const CHUNK_BYTES: usize = 1 << 20;
-/// Resources that travel together, and that one transaction stores.
+/// A chunk is full with this many resources; one transaction stores a chunk.
 const CHUNK_ITEMS: usize = 500;
-/// Longest line.
+/// Longest line, in bytes.
 const LINE_BYTES_MAX: usize = 32 << 20;
 
-/// Emits the resources of the wanted phases, and tells which phases there are. A line holds a resource, a Bundle, or an array.
+/// Emits the resources of the wanted phases. Returns which phases occur, and how the reading ended.
 pub fn lines(
     reader: &mut (dyn BufRead + '_),
     name: &Arc<str>,
@@ -63,7 +63,7 @@ pub fn lines(
             if !taken.go_on {
                 return (taken, Ok(()));
             }
-            let document = Document {
+            let document = InputDocument {
                 name,
                 line,
                 wanted,
@@ -75,23 +75,18 @@ pub fn lines(
             taken.record = true;
             taken.go_on = inner.go_on;
         } else {
-            let (own, length) = (phase(rtype), text.len());
+            let (own, span) = (phase(rtype), from..from + text.len());
             taken.phases |= 1 << own;
             taken.record = true;
             if !wanted(own) {
                 pending.buffer.truncate(start);
                 continue;
             }
-            let span = if cut { start..start } else { from..from + length };
-            if cut {
-                pending.buffer.truncate(start);
+            match cut {
+                true => pending.refuse(line, start),
+                false => pending.items.push(Item { line, ..Item::of(span) }),
             }
-            pending.items.push(Item {
-                line,
-                refused: cut.then_some(Fault::TooLarge),
-                ..Item::of(span)
-            });
-            if pending.buffer.len() >= CHUNK_BYTES || pending.items.len() >= CHUNK_ITEMS {
+            if pending.is_full() {
                 taken.go_on = pending.flush(offset, emit);
             }
         }
@@ -101,7 +96,7 @@ pub fn lines(
     }
 }
 
-/// Lines on their way into a chunk.
+/// Lines that are collected for a chunk.
 struct Pending<'n> {
     name: &'n Arc<str>,
     buffer: Vec<u8>,
@@ -109,6 +104,20 @@ struct Pending<'n> {
 }
 
 impl<'n> Pending<'n> {
+    /// Refuses a line that was cut off because of its length; what was read of it, from `start`, is dropped.
+    fn refuse(&mut self, line: u64, start: usize) {
+        self.buffer.truncate(start);
+        self.items.push(Item {
+            line,
+            refused: Some(Fault::TooLarge),
+            ..Item::of(start..start)
+        });
+    }
+
+    fn is_full(&self) -> bool {
+        self.buffer.len() >= CHUNK_BYTES || self.items.len() >= CHUNK_ITEMS
+    }
+
     fn new(name: &'n Arc<str>) -> Self {
         Pending {
             name,
@@ -134,12 +143,13 @@ impl<'n> Pending<'n> {
     }
 }
 
-/// Appends one line to `buffer`, at most the longest; the rest of a longer one is passed over. `true` when it was cut.
+/// Appends one line to `buffer`, up to the longest length; the rest of a longer line is
+/// skipped. Returns the bytes read, and whether the line was cut.
 fn read_line(reader: &mut (dyn BufRead + '_), buffer: &mut Vec<u8>) -> std::io::Result<(usize, bool)> {
     let start = buffer.len();
     let mut read = 0;
-    // A Bundle is as long as in a file of its own.
-    for limit in [LINE_BYTES_MAX, Limits::bundle().bytes] {
+    // A Bundle may be as long as in a file of its own.
+    for limit in [LINE_BYTES_MAX, ScreenLimits::bundle().bytes] {
         read += reader.take((limit - read) as u64).read_until(b'\n', buffer)?;
         if read < limit || buffer.last() == Some(&b'\n') {
             return Ok((read, false));

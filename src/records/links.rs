@@ -1,19 +1,20 @@
-//! References of a source made local: entries of the same Bundle, references that bear the base of the source, and references
-//! by search.
+//! Makes the references of a source local: references to entries of the same Bundle,
+//! references with the base URL of the source, and references by search.
 
-use super::bases::{Claim, SourceBase, split};
-use super::gate::Links;
+use super::bases::{NameClaim, SourceBase, split};
+use super::local::Links;
 use crate::error::Failure;
 use crate::ids::is_fhir_id;
+use crate::percent::decode_lenient;
 use crate::store::{Store, resources};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What the full URLs of a Bundle tell: which resource each means, and the bases of its servers.
+/// What the full URLs of a Bundle show: which resource each means, and the base URLs of the servers.
 #[derive(Debug, Default)]
 pub struct FullUrls {
-    /// `None` for a URL that several resources have: a reference to it is left as it is, and decides no member.
+    /// `None` for a URL that several resources have: a reference to it is left unchanged, and resolves to no member.
     entries: HashMap<String, Option<Entry>>,
     bases: Vec<SourceBase>,
 }
@@ -39,7 +40,7 @@ impl FullUrls {
             id: id.to_owned(),
             base,
         };
-        // Versions of one resource have one full URL (R4 Bundle, bdl-7).
+        // Versions of one resource have the same full URL (R4 Bundle, bdl-7).
         self.entries
             .entry(plain(url))
             .and_modify(|known| {
@@ -55,12 +56,12 @@ impl FullUrls {
     }
 }
 
-/// The base that a full URL tells.
+/// Returns the base of a full URL.
 pub fn base_of(url: &str) -> Option<Arc<str>> {
     split(url).map(|(base, ..)| base.into())
 }
 
-/// A URL without its version; a URN in lower case, since UUIDs and OIDs are the same in both.
+/// Returns a URL without its version. A URN is returned in lower case, since UUIDs and OIDs ignore case.
 fn plain(url: &str) -> String {
     let url = url.split_once("/_history/").map_or(url, |(before, _)| before);
     match url.get(..4) {
@@ -69,10 +70,10 @@ fn plain(url: &str) -> String {
     }
 }
 
-/// Answers that are kept; a directory of an export has fewer.
+/// How many answers are kept; the directory of one export has fewer.
 const REMEMBERED: usize = 50_000;
 
-/// Looks up references of the form `Type?identifier=system|value`, and remembers the answers.
+/// Looks up references of the form `Type?identifier=system|value`, and keeps the answers.
 pub struct Conditional {
     store: Store,
     answers: Mutex<HashMap<String, Option<String>>>,
@@ -87,7 +88,7 @@ impl Conditional {
         }
     }
 
-    /// Forgets the answers, when more is stored than before.
+    /// Forgets the answers. Call it when more resources may have been stored.
     pub fn forget(&self) {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
@@ -120,8 +121,8 @@ impl Conditional {
 
     fn look_up(&self, rtype: &str, token: &str) -> Result<Option<String>, Failure> {
         let (system, value) = match token.split_once('|') {
-            Some((system, value)) => (Some(decode(system)), decode(value)),
-            None => (None, decode(token)),
+            Some((system, value)) => (Some(decode_lenient(system)), decode_lenient(value)),
+            None => (None, decode_lenient(token)),
         };
         let ids = self
             .store
@@ -133,44 +134,21 @@ impl Conditional {
     }
 }
 
-/// Resolves `%XX`; what is not well-formed stays.
-fn decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let hex = text
-            .get(at + 1..at + 3)
-            .and_then(|pair| u8::from_str_radix(pair, 16).ok());
-        match (bytes[at], hex) {
-            (b'%', Some(byte)) => {
-                out.push(byte);
-                at += 3;
-            }
-            (byte, _) => {
-                out.push(byte);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8(out).unwrap_or_else(|_| text.to_owned())
-}
-
-/// The links of one source.
+/// Makes the references of one source local.
 pub struct SourceLinks<'a> {
-    /// Entries of the same Bundle, if it is one.
+    /// The entries of the Bundle, when the source is one.
     pub entries: Option<&'a FullUrls>,
-    /// Bases that are given for the whole run.
+    /// The base URLs that were given for the whole run.
     pub given: &'a [SourceBase],
-    /// References by search.
+    /// Looks up references by search.
     pub conditional: &'a Conditional,
-    /// The base of the resource whose links these are.
+    /// The base of the resource that is being processed.
     own: RefCell<Option<SourceBase>>,
-    claims: RefCell<Vec<Claim>>,
+    claims: RefCell<Vec<NameClaim>>,
 }
 
 impl<'a> SourceLinks<'a> {
-    /// Of a chunk.
+    /// Makes the links of a chunk.
     pub fn new(entries: Option<&'a FullUrls>, given: &'a [SourceBase], conditional: &'a Conditional) -> Self {
         SourceLinks {
             entries,
@@ -181,7 +159,8 @@ impl<'a> SourceLinks<'a> {
         }
     }
 
-    /// The next resource comes from the server with this base. Without one it comes from the one that is given, when it is one.
+    /// Begins the next resource, which comes from the server with this base. When `base`
+    /// is `None` and exactly one base was given, it is that one.
     pub fn begin(&self, base: Option<&Arc<str>>) {
         self.claims.borrow_mut().clear();
         *self.own.borrow_mut() = match (base, self.given) {
@@ -195,11 +174,11 @@ impl<'a> SourceLinks<'a> {
         };
     }
 
-    /// What was told of names since [`SourceLinks::begin`], with the resource's own.
-    pub fn end(&self, rtype: &str, id: &str) -> Vec<Claim> {
+    /// Returns the claims made since [`SourceLinks::begin`], with that of the resource itself.
+    pub fn end(&self, rtype: &str, id: &str) -> Vec<NameClaim> {
         let mut claims = std::mem::take(&mut *self.claims.borrow_mut());
         if let Some(own) = &*self.own.borrow() {
-            claims.push(Claim::new(rtype, id, own));
+            claims.push(NameClaim::new(rtype, id, own));
         }
         claims
     }
@@ -208,17 +187,17 @@ impl<'a> SourceLinks<'a> {
         self.entries.is_none() && self.given.is_empty()
     }
 
-    /// The name here of what `rtype/id` means under `base`.
+    /// Returns the name in this store of what `rtype/id` means under `base`.
     fn named(&self, rtype: &str, id: &str, base: Option<&SourceBase>) -> String {
         let Some(base) = base else {
             return format!("{rtype}/{id}");
         };
         let id = format!("{}{id}", base.prefix());
-        self.claims.borrow_mut().push(Claim::new(rtype, &id, base));
+        self.claims.borrow_mut().push(NameClaim::new(rtype, &id, base));
         format!("{rtype}/{id}")
     }
 
-    /// The name of the entry that `reference` means; a name of `None` when it means several.
+    /// Returns the name of the entry that `reference` means; an inner `None` when it means several entries.
     fn entry(&self, reference: &str) -> Option<Option<String>> {
         let Some(entry) = self.entries?.get(reference)? else {
             return Some(None);
@@ -230,7 +209,7 @@ impl<'a> SourceLinks<'a> {
         Some(Some(self.named(&entry.rtype, &entry.id, base.as_ref())))
     }
 
-    /// The base with this URL.
+    /// Returns the base with this URL.
     fn base(&self, url: &str) -> Option<SourceBase> {
         let learnt = self.entries.map_or(&[][..], |entries| &entries.bases);
         self.given
@@ -240,7 +219,7 @@ impl<'a> SourceLinks<'a> {
             .cloned()
     }
 
-    /// Type, id and base of a reference that bears the base of a server.
+    /// Splits a reference with a known base into type, id and base.
     fn absolute<'r>(&self, reference: &'r str) -> Option<(&'r str, &'r str, SourceBase)> {
         let learnt = self.entries.map_or(&[][..], |entries| &entries.bases);
         self.given.iter().chain(learnt).find_map(|base| {
@@ -250,7 +229,7 @@ impl<'a> SourceLinks<'a> {
     }
 }
 
-/// Type and id of a relative reference; a version at its end is left aside.
+/// Returns type and id of a relative reference; a version at its end is ignored.
 fn relative(text: &str) -> Option<(&str, &str)> {
     let text = text.split_once("/_history/").map_or(text, |(before, _)| before);
     let (rtype, id) = text.split_once('/')?;
@@ -266,7 +245,7 @@ impl Links for SourceLinks<'_> {
                 None
             };
         }
-        // A place inside the resource is no name of one; of a reference to such a place the resource is left.
+        // A fragment is not part of a resource's name; a reference with a fragment becomes a reference to the resource.
         let bare = reference.split_once('#').map_or(reference, |(before, _)| before);
         if bare.is_empty() {
             return None;
@@ -291,7 +270,7 @@ impl Links for SourceLinks<'_> {
         if let Some(name) = self.entry(bare) {
             return name;
         }
-        // Other URLs may be names of definitions, or lead to places that have nothing to do with resources.
+        // Other URLs may identify definitions, or lead to things that are no resources.
         if let Some((rtype, id, base)) = self.absolute(bare) {
             return (rtype == "Binary").then(|| self.named(rtype, id, Some(&base)));
         }
@@ -324,17 +303,5 @@ impl Links for SourceLinks<'_> {
             .borrow()
             .as_ref()
             .map_or_else(String::new, |own| own.prefix().to_owned())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::decode;
-
-    #[test]
-    fn percent_escapes_are_resolved_and_the_rest_stays() {
-        assert_eq!(decode("a%7Cb%20c%2"), "a|b c%2");
-        assert_eq!(decode("%ff"), "%ff");
-        assert_eq!(decode("%é1"), "%é1");
     }
 }

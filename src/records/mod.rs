@@ -1,14 +1,16 @@
-//! What is kept of a member: the ingest gate, the compartments, the columns a release filters by, and import.
+//! Members' records: the gate, the compartments, the release columns, and import.
 //!
-//! Everything a release needs is decided here, once, when a resource is stored ([`gate`]). This module never decides who
-//! may read; and it never stores a resource of a member outside that member's compartment.
+//! Everything that a release needs is computed here once, when a resource is stored ([`gate`]). This module never decides who may read, and
+//! never stores a member's resource outside that member's compartment.
 
+pub mod bring_up;
 pub mod compartment;
 pub mod demographics;
 pub mod dependencies;
 pub mod gate;
 pub mod import;
 pub mod index;
+pub mod ingest;
 pub mod keep;
 pub mod other_person;
 pub mod prior_authorization;
@@ -22,10 +24,14 @@ pub mod visible;
 mod attachment;
 mod bases;
 mod bundle;
+mod chunk;
 mod dry_run;
+mod in_parallel;
 mod labels;
 mod lines;
 mod links;
+pub mod local;
+mod meta;
 mod narrative;
 mod pipeline;
 mod rejects;

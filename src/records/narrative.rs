@@ -1,8 +1,8 @@
-//! Links and images of a narrative that mean resources of the same source (FHIR R4 http, "transaction processing rules").
+//! Makes links and images in a narrative local when they mean resources of the same source (FHIR R4 http, "transaction processing rules").
 //!
-//! Only addresses change; everything else of a narrative stays as it came.
+//! Only addresses change; the rest of a narrative is left as received.
 
-use super::gate::Links;
+use super::local::Links;
 use crate::fhir::prescreen::Value;
 use memchr::memmem;
 use std::ops::Range;
@@ -13,7 +13,7 @@ pub fn local_edits(div: &Value<'_>, links: &dyn Links, edits: &mut Vec<(Range<us
     for name in [&b" href="[..], b" src="] {
         for at in memmem::find_iter(raw, name) {
             let from = at + name.len();
-            // In JSON the quote is escaped, unless it is a single one.
+            // In JSON a double quote is escaped; a single quote is not.
             let quote: &[u8] = match &raw[from..] {
                 [b'\\', b'"', ..] => b"\\\"",
                 [b'\'', ..] => b"'",
@@ -26,7 +26,7 @@ pub fn local_edits(div: &Value<'_>, links: &dyn Links, edits: &mut Vec<(Range<us
             let Ok(address) = std::str::from_utf8(&raw[from..from + length]) else {
                 continue;
             };
-            // A solidus may be escaped in JSON; other escapes, and those of XML, stand in no address of a resource.
+            // A slash may be escaped in JSON; addresses of resources contain no other JSON escapes and no XML escapes.
             let address = address.replace("\\/", "/");
             if address.contains(['\\', '&']) {
                 continue;

@@ -1,39 +1,33 @@
-//! Another person's data: what a resource contains must be about this member or about nobody, or the resource is withheld.
+//! Data about other persons: what a resource contains must be about this member or about no person, or the resource is withheld.
 //!
-//! Only positive findings let a resource leave: each contained resource is of a type that describes no person and names none,
-//! or its own owner element refers to exactly this member. What is not recognized withholds. References in a resource's own
-//! elements are pointers and leave; [`edits`] removes a name or number of another person that stands beside one. This module
-//! judges one resource by its bytes; it never looks anything up, and text, notes and attachments are not judged.
+//! Only what is recognized is released: each contained resource must be of a type that describes no person and reference none, or its own
+//! owner element must reference exactly this member. What is not recognized is withheld. References in a resource's own elements are only
+//! pointers and are released; [`edits`] removes a name or number of another person next to one. This module looks at the bytes of one
+//! resource; it never looks anything up, and it does not examine text, notes and attachments.
 //!
 //! Source: FHIR R4 2.3.0.2 (contained resources do not inherit the context of the resource that contains them).
 
 mod own_elements;
+mod record;
 mod target;
 #[cfg(test)]
 mod tests;
 
 pub use own_elements::{edits, merged};
+pub use record::RecordOwner;
 
-use super::compartment::{self, Kind as Compartment, Owner};
-use crate::fhir::prescreen::{Kind, Screened, Value};
-use target::Target;
+use super::compartment::{self, Owner, OwnerRule as Compartment};
+use crate::fhir::prescreen::{JsonKind, Screened, Value};
+use record::PERSON_ELEMENTS;
+use target::ReferenceTarget;
 
-/// A contained resource could be about another person than the owner of the record.
+/// Bit: a contained resource may be about another person than the owner of the record.
 pub const OTHER_PATIENT: i64 = 1 << 61;
-/// A resource that all members share names, or could name, a person.
+/// Bit: a resource that all members share names a person, or may name one.
 pub const SHARED_NAMES_PERSON: i64 = 1 << 59;
 
-/// Elements that say who a person is, where R4 allows a person only, or a person for all that is known of them.
-const PERSON_ELEMENTS: &[(&str, &[&str])] = &[
-    ("Consent", &["verification", "verifiedWith"]),
-    ("Coverage", &["policyHolder"]),
-    ("Coverage", &["subscriber"]),
-    ("DocumentReference", &["context", "sourcePatientInfo"]),
-    ("Patient", &["link", "other"]),
-];
-
-/// Names of elements that may refer to a person in some type that is kept; in any other an identifier is not a person's.
-/// Source: the targets of each Reference in the R4 StructureDefinitions (Patient, RelatedPerson, Person, Group, Resource).
+/// Names of elements that may reference a person in some type that is stored; an identifier in any other element is not a person's. Source:
+/// the targets of each Reference in the R4 StructureDefinitions (Patient, RelatedPerson, Person, Group, Resource).
 #[rustfmt::skip]
 const MAY_NAME_A_PERSON: &[&str] = &[
     "about", "actor", "asserter", "author", "beneficiary", "candidate", "content", "contentReference", "contributor", "deliverTo",
@@ -44,30 +38,12 @@ const MAY_NAME_A_PERSON: &[&str] = &[
     "supportingInformation", "supportingPatientInformation", "target", "valueReference", "verifiedWith", "what", "who",
 ];
 
-/// Systems that number providers, payers and laboratories, never members: NPI, NAIC, CLIA.
-const PROVIDER_SYSTEMS: &[&str] = &[
-    "http://hl7.org/fhir/sid/us-npi",
-    "urn:oid:2.16.840.1.113883.4.6",
-    "urn:oid:2.16.840.1.113883.6.300",
-    "http://terminology.hl7.org/NamingSystem/CLIA",
-    "urn:oid:2.16.840.1.113883.4.7",
-];
-
-/// The record that a resource belongs to.
-#[derive(Clone, Copy, Debug)]
-pub struct Record<'a> {
-    /// Id of the member's Patient; `None` when it belongs to nobody, or the member cannot be told from the resource.
-    pub member: Option<&'a str>,
-    /// Our own FHIR base.
-    pub base_url: &'a str,
-}
-
-/// The bits of [`OTHER_PATIENT`] and [`SHARED_NAMES_PERSON`] for a resource of `owner`; 0 when it may leave.
-pub fn bits(resource: &Screened<'_>, owner: &Owner, record: &Record<'_>) -> i64 {
+/// Returns the bits [`OTHER_PATIENT`] and [`SHARED_NAMES_PERSON`] for a resource of `owner`; 0 when it may be released.
+pub fn bits(resource: &Screened<'_>, owner: &Owner, record: &RecordOwner<'_>) -> i64 {
     let root = resource.root();
     let mut bits = 0;
     if let Some(contained) = root.get("contained") {
-        let all_known = contained.kind() == Kind::Array && contained.items().all(|inner| is_known(&inner, record));
+        let all_known = contained.kind() == JsonKind::Array && contained.items().all(|inner| is_known(&inner, record));
         if !all_known {
             bits |= OTHER_PATIENT;
         }
@@ -83,7 +59,7 @@ pub fn bits(resource: &Screened<'_>, owner: &Owner, record: &Record<'_>) -> i64 
     bits
 }
 
-/// Whether a resource of this owner is everybody's: a Provenance is, when all that it is about may be.
+/// Whether a resource of this owner is shared by all members. A Provenance is, when all its targets may be.
 fn is_shared(owner: &Owner) -> bool {
     match owner {
         Owner::Nobody => true,
@@ -93,19 +69,19 @@ fn is_shared(owner: &Owner) -> bool {
 }
 
 /// Whether a contained resource is about this member, or describes no person.
-fn is_known(inner: &Value<'_>, record: &Record<'_>) -> bool {
+fn is_known(inner: &Value<'_>, record: &RecordOwner<'_>) -> bool {
     let Some(rtype) = inner.get("resourceType").and_then(|name| name.text()) else {
         return false;
     };
     let owner_path = match compartment::kind(&rtype) {
         Some(Compartment::Shared) => None,
         Some(Compartment::MemberOrNobody(paths)) if paths.iter().all(|path| inner.first(path).is_none()) => None,
-        // It is about the relative, whoever's relative that is.
+        // A RelatedPerson is about the relative, whoever the Patient is.
         Some(Compartment::Member(_)) if rtype == "RelatedPerson" => return false,
         Some(Compartment::Member(paths) | Compartment::MemberOrNobody(paths)) => paths.first().copied(),
         Some(Compartment::Provenance) => Some(["target"].as_slice()),
-        // A Patient is a person, and types that are not kept may hold anything.
-        // Its bytes may hold anything, and who may see them is not judged inside of another resource.
+        // A contained Patient is a person; types that are not stored may contain anything. A Binary's bytes may contain anything, and its
+        // access rules are not checked inside another resource.
         Some(Compartment::Patient | Compartment::Binary) | None => return false,
     };
     if owner_path.is_some_and(|path| !names_member(inner, path, record)) {
@@ -117,27 +93,27 @@ fn is_known(inner: &Value<'_>, record: &Record<'_>) -> bool {
     })
 }
 
-/// Whether the element that says whose `inner` is names this member, and beside the member nobody.
-fn names_member(inner: &Value<'_>, path: &[&str], record: &Record<'_>) -> bool {
+/// Whether the owner element of `inner` references this member, and no other person.
+fn names_member(inner: &Value<'_>, path: &[&str], record: &RecordOwner<'_>) -> bool {
     let mut named = false;
     inner.all(path).iter().all(|value| {
         let text = value.get("reference").and_then(|reference| reference.text());
-        let target = text.map_or(Target::Unknown, |text| target::of(&text, record));
-        named |= target == Target::Member;
-        matches!(target, Target::Member | Target::Nobody)
+        let target = text.map_or(ReferenceTarget::Unknown, |text| target::of(&text, record));
+        named |= target == ReferenceTarget::Member;
+        matches!(target, ReferenceTarget::Member | ReferenceTarget::Nobody)
     }) && named
 }
 
-/// Goes through one resource and finds whether anything in it refers to a person, or to something unknown.
+/// Searches one resource for references to a person, or to something unknown.
 struct Check<'a> {
     rtype: &'a str,
-    record: &'a Record<'a>,
-    /// It is this member's: a reference to an encounter or the like is then a pointer within what is the member's.
+    record: &'a RecordOwner<'a>,
+    /// Whether it belongs to this member: a reference to an encounter or the like then points to the member's own data.
     of_member: bool,
 }
 
 impl<'a> Check<'a> {
-    fn new(rtype: &'a str, record: &'a Record<'a>, of_member: bool) -> Self {
+    fn new(rtype: &'a str, record: &'a RecordOwner<'a>, of_member: bool) -> Self {
         Check {
             rtype,
             record,
@@ -145,9 +121,9 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Whether the element `member` and all under it refers to nobody else. The pre-screen bounds the depth.
+    /// Whether the element `member` and everything below it references no other person. The pre-screen limits the depth.
     fn member<'s>(&self, member: &Value<'s>, path: &mut Vec<&'s str>) -> bool {
-        // A resource inside of what is contained is not FHIR, and nobody knows whose it is.
+        // A resource nested in a contained resource is not valid FHIR, and its owner is unknown.
         let nested = !path.is_empty() && matches!(member.key(), "resourceType" | "contained");
         if nested {
             return false;
@@ -160,27 +136,30 @@ impl<'a> Check<'a> {
 
     fn value<'s>(&self, value: &Value<'s>, path: &mut Vec<&'s str>) -> bool {
         match value.kind() {
-            Kind::Array => value.items().all(|item| self.value(&item, path)),
-            Kind::Object => self.reference(value, path) && value.members().all(|member| self.member(&member, path)),
-            Kind::String => !is_person_element(self.rtype, path),
+            JsonKind::Array => value.items().all(|item| self.value(&item, path)),
+            JsonKind::Object => self.reference(value, path) && value.members().all(|member| self.member(&member, path)),
+            JsonKind::String => !is_person_element(self.rtype, path),
             _ => !is_person_element(self.rtype, path) && path.last() != Some(&"reference"),
         }
     }
 
-    /// Whether `value`, if it is a Reference, is none to a person.
+    /// Whether `value`, if it is a Reference, does not reference another person.
     fn reference(&self, value: &Value<'_>, path: &[&str]) -> bool {
-        let Some(literal) = value.get("reference").filter(|literal| literal.kind() == Kind::String) else {
+        let Some(literal) = value
+            .get("reference")
+            .filter(|literal| literal.kind() == JsonKind::String)
+        else {
             return self.logical(value, path);
         };
         match target::of(&literal.text().unwrap_or_default(), self.record) {
-            Target::Member => true,
-            Target::Nobody | Target::Contained => !target::says_person(value),
-            Target::Other => self.of_member && !target::says_person(value),
-            Target::Person | Target::Unknown => false,
+            ReferenceTarget::Member => true,
+            ReferenceTarget::Nobody | ReferenceTarget::Contained => !target::says_person(value),
+            ReferenceTarget::Other => self.of_member && !target::says_person(value),
+            ReferenceTarget::Person | ReferenceTarget::Unknown => false,
         }
     }
 
-    /// The same without a literal reference: an identifier, or a label alone.
+    /// The same for a Reference without a literal reference: with an identifier, or only a label.
     fn logical(&self, value: &Value<'_>, path: &[&str]) -> bool {
         if target::says_person(value) {
             return false;
@@ -189,9 +168,11 @@ impl<'a> Check<'a> {
             return true;
         }
         let key = path.last().copied().unwrap_or_default();
-        // What an extension or a focus refers to has no other sign of what it is.
+        // For an extension or a focus, nothing else shows what the reference means.
         let person = is_person_element(self.rtype, path) || matches!(key, "valueReference" | "focus");
-        let has_number = value.get("identifier").is_some_and(|one| one.kind() == Kind::Object);
+        let has_number = value
+            .get("identifier")
+            .is_some_and(|one| one.kind() == JsonKind::Object);
         // `payor` is the plan: a contained Coverage names it by its number among payers, or by its name.
         !person && (!has_number || key == "payor" || MAY_NAME_A_PERSON.binary_search(&key).is_err())
     }

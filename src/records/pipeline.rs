@@ -1,14 +1,14 @@
-//! Many cores judge, one writes, in the order of the source: a reader cuts chunks, workers judge them, and the caller's
-//! thread commits them one after the other. Every queue is bounded, so memory does not grow with the input.
+//! Many cores check resources, and one thread writes, in the order of the source: a reader makes chunks, workers check them, and the
+//! caller's thread commits one after another. Every queue is bounded, so memory does not grow with the input.
 
-use super::bases::{Claim, Claims, SourceBase};
+use super::bases::{Claims, NameClaim, SourceBase};
+use super::chunk::{Chunk, Item};
 use super::gate::{self, Draft};
-use super::keep::{Entry, Kept, Run, keep};
+use super::keep::{BatchEntry, KeptBatch, Run, keep};
 use super::links::{Conditional, SourceLinks};
 use super::rejects::Reject;
-use super::source::{Chunk, Item};
 use super::steady::steadily;
-use super::superseded::Superseded;
+use super::superseded::SupersededVersion;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::store::resources::{self, Existing};
@@ -19,62 +19,62 @@ use std::ops::Range;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A chunk after judging.
+/// A chunk that was checked.
 struct Judged {
-    entries: Vec<Entry>,
-    /// Which item of the chunk each entry was.
+    entries: Vec<BatchEntry>,
+    /// The index in the chunk of each entry's item.
     items: Vec<usize>,
-    /// Whose names each entry uses.
-    claims: Vec<Vec<Claim>>,
+    /// The claims on names that each entry makes.
+    claims: Vec<Vec<NameClaim>>,
     chunk: Chunk,
     rejects: Vec<Reject>,
 }
 
-/// What became of a chunk.
+/// The result of a chunk.
 #[derive(Default)]
-pub struct Outcome {
+pub struct ChunkOutcome {
     /// Resources that were looked at.
     pub read: u64,
-    /// New or changed.
+    /// How many were new or changed.
     pub stored: u64,
-    /// There already, or superseded.
+    /// How many were stored already, or were superseded.
     pub unchanged: u64,
-    /// Those that newer ones supersede.
-    pub superseded: Vec<Superseded>,
-    /// Of those stored, how many do not leave, by reason.
+    /// The versions that newer ones supersede.
+    pub superseded: Vec<SupersededVersion>,
+    /// How many of the stored ones are withheld, by reason.
     pub withheld: BTreeMap<&'static str, u64>,
-    /// Those not taken.
+    /// The resources that were refused.
     pub rejects: Vec<Reject>,
 }
 
-/// What the chunks of a run share.
-pub struct Shared<'a> {
+/// What all chunks of a run share.
+pub struct RunShared<'a> {
     /// The store and the clock.
     pub ctx: &'a Context,
-    /// What is kept, and how.
+    /// How batches are stored.
     pub run: &'a Run,
-    /// References by search.
+    /// Looks up references by search.
     pub conditional: &'a Conditional,
-    /// Servers that the sources were exported from.
+    /// The servers from which the sources were exported.
     pub bases: &'a [SourceBase],
-    /// Whose each name of them is.
+    /// To which server each name belongs.
     pub claims: &'a Claims,
 }
 
-/// A record of this id panics its judge, so that a test sees what becomes of the others.
+/// Checking a record with this id panics, so that a test can see that the others are not affected.
 #[cfg(test)]
 pub const PANICS: &str = "panics";
 
 type Work = (Chunk, SyncSender<Judged>);
 
-/// Runs `feed` on a thread of its own, which emits chunks, and tells `done` of each chunk once it is durable.
+/// Runs `feed`, which emits chunks, on a thread of its own, and calls `done` with the result of each chunk once it is durable.
 ///
 /// # Errors
 /// Those of `feed`, of `done`, and of the store; the reading ends with the first.
 pub fn run(
-    shared: &Shared<'_>,
+    shared: &RunShared<'_>,
     feed: impl FnOnce(&mut dyn FnMut(Chunk) -> bool) -> Result<(), Failure> + Send,
-    done: &mut dyn FnMut(Outcome) -> Result<(), Failure>,
+    done: &mut dyn FnMut(ChunkOutcome) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let workers = std::thread::available_parallelism().map_or(2, NonZero::get).max(1);
     let (work_in, work_out) = sync_channel::<Work>(workers);
@@ -92,7 +92,7 @@ pub fn run(
                 loop {
                     let next = work_out.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok((chunk, reply)) = next else { return };
-                    // Nobody listens any more after a failed write.
+                    // After a failed write nobody receives the result.
                     let _ = reply.send(judge(shared, chunk));
                 }
             });
@@ -100,7 +100,7 @@ pub fn run(
         let mut written = Ok(());
         let mut file: Option<Arc<str>> = None;
         for judged in &order_out {
-            // A worker that is gone has panicked; the scope tells.
+            // A missing worker has panicked; the scope reports that.
             let Ok(judged) = judged.recv() else { break };
             if !file
                 .as_ref()
@@ -122,7 +122,7 @@ pub fn run(
     })
 }
 
-fn judge(shared: &Shared<'_>, chunk: Chunk) -> Judged {
+fn judge(shared: &RunShared<'_>, chunk: Chunk) -> Judged {
     let all: Vec<usize> = (0..chunk.items.len()).collect();
     let (entries, items, claims, rejects) = judge_items(shared, &chunk, &all, true);
     Judged {
@@ -134,10 +134,10 @@ fn judge(shared: &Shared<'_>, chunk: Chunk) -> Judged {
     }
 }
 
-type Found = (Vec<Entry>, Vec<usize>, Vec<Vec<Claim>>, Vec<Reject>);
+type Found = (Vec<BatchEntry>, Vec<usize>, Vec<Vec<NameClaim>>, Vec<Reject>);
 
-/// Judges these items of a chunk. Those that are stored with the same content are passed over when `skip_same`.
-fn judge_items(shared: &Shared<'_>, chunk: &Chunk, items: &[usize], skip_same: bool) -> Found {
+/// Checks these items of a chunk. With `skip_same`, items whose content is stored already are not checked again.
+fn judge_items(shared: &RunShared<'_>, chunk: &Chunk, items: &[usize], skip_same: bool) -> Found {
     let links = SourceLinks::new(chunk.urls.as_deref(), shared.bases, shared.conditional);
     let (mut entries, mut places, mut claims) = (
         Vec::with_capacity(items.len()),
@@ -145,7 +145,7 @@ fn judge_items(shared: &Shared<'_>, chunk: &Chunk, items: &[usize], skip_same: b
         Vec::new(),
     );
     let mut rejects = Vec::new();
-    let mut drafts: Vec<(usize, Draft<'_>, Vec<Claim>)> = Vec::with_capacity(items.len());
+    let mut drafts: Vec<(usize, Draft<'_>, Vec<NameClaim>)> = Vec::with_capacity(items.len());
     for &at in items {
         let item = &chunk.items[at];
         links.begin(item.base.as_ref());
@@ -171,8 +171,8 @@ fn judge_items(shared: &Shared<'_>, chunk: &Chunk, items: &[usize], skip_same: b
         let item = &chunk.items[*at];
         let existing = there.get(&(draft.rtype, draft.id.as_str()));
         let entry = if existing.is_some_and(|existing| existing.source_sha256 == draft.source_sha256) {
-            // It was judged when it was stored.
-            Ok(Entry::Same {
+            // The same content was checked when it was stored.
+            Ok(BatchEntry::Same {
                 rtype: draft.rtype,
                 id: draft.id.clone(),
                 source_sha256: draft.source_sha256,
@@ -184,7 +184,7 @@ fn judge_items(shared: &Shared<'_>, chunk: &Chunk, items: &[usize], skip_same: b
                 assert!(draft.id != PANICS, "{}", draft.id);
                 gate::judge(draft, version, now_ms, &shared.ctx.payer.base_url)
             })
-            .map(|candidate| Entry::Fit(Box::new(candidate)))
+            .map(|candidate| BatchEntry::Fit(Box::new(candidate)))
         };
         match entry {
             Ok(entry) => {
@@ -198,10 +198,10 @@ fn judge_items(shared: &Shared<'_>, chunk: &Chunk, items: &[usize], skip_same: b
     (entries, places, claims, rejects)
 }
 
-/// What is stored of the drafts already. Only saves work: the writer looks again inside its transaction.
+/// Returns what is stored already under the names of the drafts. This only saves work: the writer looks again in its transaction.
 fn look_up<'d>(
-    shared: &Shared<'_>,
-    drafts: &'d [(usize, Draft<'_>, Vec<Claim>)],
+    shared: &RunShared<'_>,
+    drafts: &'d [(usize, Draft<'_>, Vec<NameClaim>)],
 ) -> HashMap<(&'static str, &'d str), Existing> {
     let mut wanted: HashMap<&'static str, HashMap<&'d str, ()>> = HashMap::new();
     for (_, draft, _) in drafts {
@@ -231,16 +231,16 @@ fn reject(chunk: &Chunk, item: &Item, failure: Failure) -> Reject {
     }
 }
 
-fn write(shared: &Shared<'_>, mut judged: Judged) -> Result<Outcome, Failure> {
-    let mut outcome = Outcome {
+fn write(shared: &RunShared<'_>, mut judged: Judged) -> Result<ChunkOutcome, Failure> {
+    let mut outcome = ChunkOutcome {
         read: judged.chunk.items.len() as u64,
         rejects: std::mem::take(&mut judged.rejects),
-        ..Outcome::default()
+        ..ChunkOutcome::default()
     };
     refuse_conflicts(shared, &mut judged, &mut outcome);
     let stale = keep_all(shared, &judged.chunk, judged.entries, &judged.items, &mut outcome)?;
     if !stale.is_empty() {
-        // What was the same when it was looked up is judged now, and kept by the same rule.
+        // Entries whose content was stored when it was looked up, but is no longer: check them now.
         let (entries, items, _, rejects) = judge_items(shared, &judged.chunk, &stale, false);
         outcome.rejects.extend(rejects);
         keep_all(shared, &judged.chunk, entries, &items, &mut outcome)?;
@@ -249,8 +249,8 @@ fn write(shared: &Shared<'_>, mut judged: Judged) -> Result<Outcome, Failure> {
     Ok(outcome)
 }
 
-/// Refuses the entries whose names are another server's.
-fn refuse_conflicts(shared: &Shared<'_>, judged: &mut Judged, outcome: &mut Outcome) {
+/// Refuses the entries whose names belong to another server.
+fn refuse_conflicts(shared: &RunShared<'_>, judged: &mut Judged, outcome: &mut ChunkOutcome) {
     if judged.claims.iter().all(Vec::is_empty) {
         return;
     }
@@ -268,13 +268,13 @@ fn refuse_conflicts(shared: &Shared<'_>, judged: &mut Judged, outcome: &mut Outc
     }
 }
 
-/// Keeps the entries, notes what became of them, and returns the items that have to be judged first.
+/// Stores the entries, adds their results to `outcome`, and returns the items that must be checked first.
 fn keep_all(
-    shared: &Shared<'_>,
+    shared: &RunShared<'_>,
     chunk: &Chunk,
-    entries: Vec<Entry>,
+    entries: Vec<BatchEntry>,
     items: &[usize],
-    outcome: &mut Outcome,
+    outcome: &mut ChunkOutcome,
 ) -> Result<Vec<usize>, Failure> {
     if entries.is_empty() {
         return Ok(Vec::new());
@@ -290,18 +290,17 @@ fn keep_all(
     Ok(stale)
 }
 
-/// The entries of a chunk that are kept together, with the item that each comes from.
+/// Entries of a chunk that are stored together, with the item of each.
 struct Part<'p> {
-    shared: &'p Shared<'p>,
+    shared: &'p RunShared<'p>,
     chunk: &'p Chunk,
-    entries: &'p Arc<Mutex<Vec<Entry>>>,
+    entries: &'p Arc<Mutex<Vec<BatchEntry>>>,
     items: &'p [usize],
 }
 
 impl Part<'_> {
-    /// Keeps the entries of `range`. When the store refuses what they hold, each half is kept by itself, down to the entry at
-    /// fault.
-    fn keep(&self, range: Range<usize>, outcome: &mut Outcome, stale: &mut Vec<usize>) -> Result<(), Failure> {
+    /// Stores the entries of `range`. When the store refuses their content, each half is stored by itself, down to the entry at fault.
+    fn keep(&self, range: Range<usize>, outcome: &mut ChunkOutcome, stale: &mut Vec<usize>) -> Result<(), Failure> {
         let (run, entries, own) = (self.shared.run.clone(), Arc::clone(self.entries), range.clone());
         let work = move |db: &mut Db| {
             let mut entries = entries.lock().unwrap_or_else(PoisonError::into_inner);
@@ -319,7 +318,7 @@ impl Part<'_> {
             }
             Err(failure) if !blames_content(&failure) => Err(failure),
             Err(failure) if range.len() == 1 => {
-                // Its cause may quote the record, so it is told nowhere.
+                // The cause may quote the record, so it is not reported.
                 let fault = match failure.fault() {
                     Fault::Internal => Fault::NotStorable,
                     fault => fault,
@@ -337,8 +336,8 @@ impl Part<'_> {
         }
     }
 
-    /// Notes what became of the entries from `start` on.
-    fn note(&self, start: usize, kept: Kept, outcome: &mut Outcome, stale: &mut Vec<usize>) {
+    /// Adds the results of the entries from `start` on to `outcome`.
+    fn note(&self, start: usize, kept: KeptBatch, outcome: &mut ChunkOutcome, stale: &mut Vec<usize>) {
         self.shared.run.seen.mark(&kept.keys);
         outcome.stored += kept.stored;
         outcome.unchanged += kept.unchanged;
@@ -347,7 +346,7 @@ impl Part<'_> {
         }
         outcome.superseded.extend(kept.superseded.into_iter().map(|lost| {
             let item = self.item(start + lost.index);
-            Superseded {
+            SupersededVersion {
                 source: self.chunk.source.to_string(),
                 line: item.line,
                 entry: item.entry,

@@ -1,35 +1,38 @@
-//! Prior authorizations: which resources claim to be one, and whether such a one may leave.
+//! Prior authorizations: which resources claim to be one, and whether it may be released.
 //!
-//! A resource that claims by any element to be a prior authorization leaves only when its decision is recognized (`decision`)
-//! and everything it asks for is recognized as no drug (`services`). What is not recognized is withheld. `docs/release.md` says
-//! the rules for people.
+//! A resource that claims by any element to be a prior authorization is released only when its decision is
+//! recognized (`decision`) and everything that it covers is recognized as no drug (`services`). What is not
+//! recognized is withheld. `docs/release.md` explains the rules.
 //!
-//! Source: PDex 2.0 and 2.2 prior authorization profile; PAS 2.2.1; 42 CFR 422.119(b)(1)(iv), which leaves drugs out, and
-//! 422.121(b)(4)(ii), which leaves denied ones out.
+//! Source: PDex 2.0 and 2.2 prior authorization profile; PAS 2.2.1; 42 CFR 422.119(b)(1)(iv), which
+//! excludes drugs, and 422.121(b)(4)(ii), which excludes denied ones.
 
+mod codes;
 mod decision;
 mod services;
+mod text;
 mod words;
 
-use crate::fhir::prescreen::{Kind, Screened, Value};
+use crate::fhir::prescreen::{JsonKind, Screened, Value};
 use crate::fhir::when;
-use crate::store::disclosure::{
+use crate::store::release_rule::{
     PA_ACTIVE as ACTIVE, PA_DENIED as DENIED, PA_DRUG as DRUG, PA_ENDED as ENDED, PA_NONE as NONE,
     PA_SERVICE_UNKNOWN as SERVICE_UNKNOWN, PA_UNCLEAR as UNCLEAR,
 };
-use decision::Decision;
+use decision::AuthorizationDecision;
 use memchr::memmem;
-use services::Service;
+use text::squeezed;
+use words::ServiceKind;
 
-/// The types that can be a prior authorization: the decision as a member sees it, the request, and the answer to it.
+/// The types that can be a prior authorization: the decision as a member sees it, the request, and the response to it.
 pub const TYPES: [&str; 3] = ["Claim", "ClaimResponse", "ExplanationOfBenefit"];
 
-/// What `use` says of an ordinary claim. Every other value, spelling or shape claims to be an authorization.
+/// The values of `use` in ordinary claims. With any other value, spelling or shape, the resource claims to be an authorization.
 const ORDINARY_USE: [&str; 2] = ["claim", "predetermination"];
-/// The one spelling of `use` under which an authorization can be recognized.
+/// The only spelling of `use` with which an authorization can be recognized.
 const AUTHORIZATION_USE: &str = "preauthorization";
 
-/// Words in URLs, code systems and codes that only prior authorizations have, as [`squeezed`] leaves them.
+/// Words in URLs, code systems and codes that only prior authorizations have, in the form that [`squeezed`] returns.
 const MARKS: [&str; 7] = [
     "reviewaction",
     "priorauth",
@@ -39,7 +42,7 @@ const MARKS: [&str; 7] = [
     "whenadjudicated",
     "005010306",
 ];
-/// A text in which none of these stands has none of [`MARKS`] either: a cheap first test over the bytes.
+/// A text that contains none of these contains none of [`MARKS`] either: a cheap first test over the bytes.
 const FIRST_TEST: [&[u8]; 4] = [b"auth", b"revi", b"davinci", b"306"];
 
 /// Whether resources of `rtype` can be prior authorizations.
@@ -47,8 +50,8 @@ pub fn is_claim_type(rtype: &str) -> bool {
     TYPES.contains(&rtype)
 }
 
-/// State, and when it ended or will end (UTC ms): `None` for one that waits for a decision, or has no period. `service_to_ms` is
-/// the end of the service it is for, which stands in for a period.
+/// Returns the state, and when the authorization ended or will end (UTC ms); that time is `None` when it waits for a decision or has no
+/// period. `service_to_ms` is the end of its date of service, which is used when it has no period.
 pub fn state(resource: &Screened<'_>, service_to_ms: Option<i64>, now_ms: i64) -> (i64, Option<i64>) {
     let rtype = resource.resource_type();
     if !is_claim_type(&rtype) {
@@ -58,7 +61,7 @@ pub fn state(resource: &Screened<'_>, service_to_ms: Option<i64>, now_ms: i64) -
     let says = root.get("use").and_then(|value| value.text());
     match says.as_deref() {
         Some(text) if ORDINARY_USE.contains(&text) => {
-            // It is an ordinary claim unless something else of it says otherwise; then nobody knows which is true.
+            // It is an ordinary claim unless another element contradicts that; then it is unclear which is true.
             let state = if contradicts(resource) { UNCLEAR } else { NONE };
             (state, None)
         }
@@ -67,7 +70,7 @@ pub fn state(resource: &Screened<'_>, service_to_ms: Option<i64>, now_ms: i64) -
     }
 }
 
-/// Whether a resource of another type calls itself an authorization, by a profile or by a review action.
+/// Whether a resource of another type claims to be an authorization, by a profile or by a review action.
 pub fn is_disguised(resource: &Screened<'_>, rtype: &str) -> bool {
     if is_claim_type(rtype) {
         return false;
@@ -84,8 +87,8 @@ pub fn is_disguised(resource: &Screened<'_>, rtype: &str) -> bool {
     profiles.iter().any(named) || has_review_action(resource)
 }
 
-/// Whether an extension of a review action stands anywhere. Most resources are told by a search over their bytes; where an escape
-/// may hide the name, every URL is read.
+/// Whether the resource contains an extension with a review action. For most resources a search over the bytes
+/// decides; when an escape may hide the name, every URL is read.
 fn has_review_action(resource: &Screened<'_>) -> bool {
     const HINTS: [&[u8]; 4] = [b"eviewAction", b"eviewaction", b"EVIEWACTION", b"\\u"];
     let hinted = HINTS.iter().any(|hint| memmem::find(resource.bytes(), hint).is_some());
@@ -104,24 +107,24 @@ fn judge(root: &Value<'_>, rtype: &str, service_to_ms: Option<i64>, now_ms: i64)
         when::range_ms(&created).map(|(from, _)| from)
     });
     match services::of(root, rtype) {
-        Service::Drug => return (DRUG, changed),
-        Service::Unknown => return (SERVICE_UNKNOWN, changed),
-        Service::NoDrug => {}
+        ServiceKind::Drug => return (DRUG, changed),
+        ServiceKind::Unknown => return (SERVICE_UNKNOWN, changed),
+        ServiceKind::NoDrug => {}
     }
     match found.decision {
-        Decision::Denied => (DENIED, changed),
-        Decision::Unclear => (UNCLEAR, changed),
-        Decision::Ended => (ENDED, changed),
-        // The period of one that waits for its decision is only asked for; it ends nothing.
-        Decision::Pending => (ACTIVE, None),
-        Decision::Approved => match period_end(root).or(service_to_ms) {
+        AuthorizationDecision::Denied => (DENIED, changed),
+        AuthorizationDecision::Unclear => (UNCLEAR, changed),
+        AuthorizationDecision::Ended => (ENDED, changed),
+        // The period of an authorization that waits for its decision is only requested, so it ends nothing.
+        AuthorizationDecision::Pending => (ACTIVE, None),
+        AuthorizationDecision::Approved => match period_end(root).or(service_to_ms) {
             Some(end) if end < now_ms => (ENDED, changed.max(Some(end))),
             end => (ACTIVE, end),
         },
     }
 }
 
-/// The last end of the periods for which it is given: of the whole, else of its lines.
+/// Returns the latest end of its periods: of the whole, or else of its lines.
 fn period_end(root: &Value<'_>) -> Option<i64> {
     let end_ms = |value: &Value<'_>| value.text().and_then(|text| when::range_ms(&text)).map(|(_, to)| to);
     let whole = root.all(&["preAuthRefPeriod", "end"]);
@@ -137,7 +140,7 @@ fn period_end(root: &Value<'_>) -> Option<i64> {
         .or_else(|| of_lines.iter().filter_map(end_ms).max())
 }
 
-/// Whether a claim that calls itself ordinary has an element, URL or code that only prior authorizations have.
+/// Whether a claim with an ordinary `use` has an element, URL or code that only prior authorizations have.
 fn contradicts(resource: &Screened<'_>) -> bool {
     let root = resource.root();
     let own = |value: &Value<'_>| value.key().trim_start_matches('_').starts_with("preAuthRef");
@@ -149,7 +152,7 @@ fn contradicts(resource: &Screened<'_>) -> bool {
     if !escaped && FIRST_TEST.iter().all(|part| memmem::find(&lower, part).is_none()) {
         return false;
     }
-    // What a claim refers to (its authorization, for one) is not what it is.
+    // What a claim references (its authorization, for example) says nothing about the claim itself.
     const OTHERS: [&str; 7] = [
         "related",
         "insurance",
@@ -174,10 +177,10 @@ fn contradicts(resource: &Screened<'_>) -> bool {
         })
 }
 
-/// Whether a URL or a code system below `value` is one of prior authorizations; with `all`, any text.
+/// Whether a URL or a code system below `value` belongs to prior authorizations; with `all`, any text counts.
 fn marked_within(value: &Value<'_>, all: bool) -> bool {
     let counts = all || matches!(value.key(), "url" | "system");
-    if value.kind() == Kind::String {
+    if value.kind() == JsonKind::String {
         return counts && value.text().is_some_and(|text| is_marked(&text));
     }
     value
@@ -189,37 +192,6 @@ fn marked_within(value: &Value<'_>, all: bool) -> bool {
 fn is_marked(text: &str) -> bool {
     let text = squeezed(text);
     MARKS.iter().any(|mark| text.contains(mark))
-}
-
-/// Letters and digits alone, in lower case: what is left of a name however it is spelled.
-fn squeezed(text: &str) -> String {
-    text.chars()
-        .filter(|c| c.is_ascii_alphanumeric())
-        .map(|c| c.to_ascii_lowercase())
-        .collect()
-}
-
-/// The one form of a code system or canonical URL, whether it is written with `https`, a slash at its end, or a version.
-fn canonical(text: &str) -> String {
-    let text = text.split_once('|').map_or(text, |(before, _)| before);
-    let lower = text.to_ascii_lowercase();
-    let rest = lower
-        .strip_prefix("https://")
-        .or_else(|| lower.strip_prefix("http://"))
-        .unwrap_or(&lower);
-    rest.strip_prefix("www.")
-        .unwrap_or(rest)
-        .trim_end_matches('/')
-        .to_owned()
-}
-
-/// The text of the member `name`; empty when there is none.
-fn text_of(value: &Value<'_>, name: &str) -> String {
-    value
-        .get(name)
-        .and_then(|member| member.text())
-        .map(std::borrow::Cow::into_owned)
-        .unwrap_or_default()
 }
 
 #[cfg(test)]

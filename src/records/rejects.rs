@@ -1,4 +1,4 @@
-//! The reject file: one JSON line for each resource that was not taken. Places and reasons, never what stood there.
+//! The reject file: one JSON line for each refused resource. It contains places and reasons, never values.
 
 use crate::error::{Failure, Fault};
 use serde::Serialize;
@@ -6,14 +6,14 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// A resource that was not taken.
+/// A refused resource.
 #[derive(Debug)]
 pub struct Reject {
-    /// The file it stood in.
+    /// Name of its file.
     pub source: String,
     /// Line in that file, from 1.
     pub line: u64,
-    /// Entry of the Bundle, from 0.
+    /// Index of its entry in the Bundle, from 0.
     pub entry: Option<usize>,
     /// Why.
     pub failure: Failure,
@@ -29,14 +29,14 @@ struct Line<'a> {
     reason: &'a str,
 }
 
-/// Writes the file, which is made with its first line.
+/// Writes the file, which is created with its first line.
 pub struct Rejects {
     path: PathBuf,
     file: Option<BufWriter<File>>,
 }
 
 impl Rejects {
-    /// Will write to `path`. What an earlier run has left there is emptied now, so that it can't be taken for this run's.
+    /// Prepares to write to `path`. A file of an earlier run is emptied now, so that it is not taken for this run's.
     ///
     /// # Errors
     /// [`Fault::InputUnreadable`] when the file cannot be emptied.
@@ -51,7 +51,7 @@ impl Rejects {
         Ok(rejects)
     }
 
-    /// Adds one.
+    /// Adds a line for one resource.
     ///
     /// # Errors
     /// [`Fault::InputUnreadable`] when it cannot be written.
@@ -79,7 +79,7 @@ impl Rejects {
         writeln!(file, "{text}").map_err(failed)
     }
 
-    /// Makes what was added readable by others.
+    /// Flushes the file.
     ///
     /// # Errors
     /// [`Fault::InputUnreadable`] when it cannot be written.

@@ -1,29 +1,29 @@
-//! The released form: a resource without money, by cutting bytes out and leaving the rest as it came.
+//! The released form: a resource without amounts of money, made by cutting out bytes and keeping the rest unchanged.
 //!
-//! Amounts go, and so does what may tell them in words: narratives, notes, free text. What may not be cut this way (a Claim is
-//! nothing but its money) is withheld by policy: financial without a released form. `docs/release.md` says the rules for people.
+//! Amounts are removed, and so is what may express them in words: narratives, notes, free text. Types that cannot be cut this way (a Claim
+//! is nothing but its money) are withheld: `financial` is set and there is no released form. `docs/release.md` explains the rules.
 
 mod words;
 
 use super::splice::splice;
-use crate::fhir::prescreen::{Kind, Screened, Value};
+use crate::fhir::prescreen::{JsonKind, Screened, Value};
 use memchr::memmem;
 use std::ops::Range;
 
-/// What a type has to do with money.
+/// How a type is related to money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Money {
-    /// Nothing of its own: released as it is, unless an extension or something contained tells an amount.
+    /// It has no amounts of its own: released unchanged, unless an extension or a contained resource has an amount.
     None,
-    /// Parts of it, which are cut.
+    /// Parts of it are amounts, which are removed.
     Parts,
-    /// It is about money: withheld as a whole.
+    /// It is entirely about money: withheld.
     Whole,
 }
 
-/// Types of which parts are money, and types that may tell it in prose: their free text is looked through too.
+/// Types of which parts are amounts, and types that may express amounts in prose, so that their free text is searched too.
 const PARTS: [&str; 3] = ["Coverage", "CoverageEligibilityRequest", "ExplanationOfBenefit"];
-/// Types without an element of type Money that tells something of a member. An InsurancePlan's costs are the product's, and public.
+/// Types without an element of type Money about a member. The costs in an InsurancePlan are those of the product, and public.
 #[rustfmt::skip]
 const WITHOUT: &[&str] = &[
     "AdverseEvent", "AllergyIntolerance", "Appointment", "AppointmentResponse", "Basic", "Binary", "BodyStructure", "CarePlan",
@@ -38,7 +38,7 @@ const WITHOUT: &[&str] = &[
     "ResearchSubject", "RiskAssessment", "Schedule", "ServiceRequest", "Specimen", "Substance", "SupplyDelivery",
     "SupplyRequest", "VisionPrescription",
 ];
-/// Types that are about money as a whole. A type in none of these lists is taken for one of them.
+/// Types that are entirely about money. A type in none of these lists is treated as one of them.
 #[cfg(test)]
 const WHOLE: [&str; 6] = [
     "Account",
@@ -49,7 +49,7 @@ const WHOLE: [&str; 6] = [
     "Invoice",
 ];
 
-/// What `rtype` has to do with money.
+/// Returns how `rtype` is related to money.
 pub fn money(rtype: &str) -> Money {
     if WITHOUT.binary_search(&rtype).is_ok() {
         Money::None
@@ -60,8 +60,8 @@ pub fn money(rtype: &str) -> Money {
     }
 }
 
-/// Whether something contained, at any depth, is nothing but money, or a claim: it cannot be cut, so that what contains it is
-/// withheld.
+/// Whether a contained resource, at any depth, is a claim or entirely about money: it
+/// cannot be cut, so the resource that contains it is withheld.
 pub fn contains_claim(resource: &Screened<'_>) -> bool {
     resource
         .root()
@@ -77,23 +77,24 @@ fn claim_within(value: &Value<'_>) -> bool {
         || value
             .members()
             .chain(value.items())
-            .filter(|child| matches!(child.kind(), Kind::Object | Kind::Array))
+            .filter(|child| matches!(child.kind(), JsonKind::Object | JsonKind::Array))
             .any(|child| claim_within(&child))
 }
 
-/// The types of [`Money::Whole`], and those that are never kept by themselves and are about payments.
+/// Whether a contained type is entirely about money: types of [`Money::Whole`], and types
+/// about payments that are never stored by themselves.
 fn is_whole_when_contained(rtype: &str) -> bool {
     const NEVER_KEPT: [&str; 3] = ["Contract", "PaymentNotice", "PaymentReconciliation"];
     NEVER_KEPT.contains(&rtype) || super::compartment::kind(rtype).is_some() && money(rtype) == Money::Whole
 }
 
-/// Members that go as a whole, by type, from the root; arrays are gone through. A total of an authorization goes without its
-/// amount alone: its category and its units are no money.
+/// Members that are removed entirely, by type and path from the root; arrays are descended into. In a prior authorization only the amount
+/// of a total is removed: its category and units are no money.
 const CUT: &[(&str, &[&str])] = &[
     ("ExplanationOfBenefit", &["total"]),
     ("ExplanationOfBenefit", &["disposition"]),
 ];
-/// Names that are money wherever they stand.
+/// Names of members that are money wherever they occur.
 const CUT_NAMES: &[&str] = &[
     "benefitBalance",
     "costToBeneficiary",
@@ -103,9 +104,9 @@ const CUT_NAMES: &[&str] = &[
     "processNote",
     "unitPrice",
 ];
-/// What an adjudication must keep besides its category to be worth keeping.
+/// An adjudication that keeps only these members is removed.
 const ADJUDICATION_BARE: &[&str] = &["id", "category"];
-/// In the bytes of a type without money, one of these stands wherever an amount does.
+/// In a type without money, one of these occurs in the bytes wherever there is an amount.
 const FIRST_TEST: [&[u8]; 5] = [b"Money\"", b"\"currency\"", b"costToBeneficiary", b"4217", b"\"USD\""];
 
 const CARIN: &str = "http://hl7.org/fhir/us/carin-bb/StructureDefinition/C4BB-ExplanationOfBenefit-";
@@ -116,15 +117,15 @@ const CARIN_KINDS: &[&str] = &[
     "Oral",
     "Pharmacy",
 ];
-/// The first version of CARIN's guide that has Basis profiles.
+/// The first version of CARIN's guide with Basis profiles.
 const BASIS_SINCE: (u32, u32) = (2, 1);
 
-/// The released form of `resource`; `None` when it carries no money and is released as it is.
+/// Returns the released form of `resource`; `None` when it contains no amounts and is released unchanged.
 pub fn form(resource: &Screened<'_>) -> Option<Vec<u8>> {
     edits(resource).map(|edits| splice(resource.bytes(), &edits))
 }
 
-/// The cuts that make the released form, sorted.
+/// Returns the sorted cuts that make the released form.
 pub(super) fn edits(resource: &Screened<'_>) -> Option<Vec<(Range<usize>, String)>> {
     let rtype = resource.resource_type();
     let parts = match money(&rtype) {
@@ -153,7 +154,7 @@ pub(super) fn edits(resource: &Screened<'_>) -> Option<Vec<(Range<usize>, String
         return None;
     }
     if !parts {
-        // Something was cut, so that the narrative may tell it.
+        // Something was cut, so the narrative may express it.
         edits = cuts(&root, &Subject { prose: true, ..subject });
     }
     for profile in root.all(&["meta", "profile"]) {
@@ -164,7 +165,8 @@ pub(super) fn edits(resource: &Screened<'_>) -> Option<Vec<(Range<usize>, String
     Some(edits)
 }
 
-/// The cuts of the released form with everything that `goes` besides, and without the narrative, which may tell of it. Sorted.
+/// Returns the sorted cuts of the released form plus everything for which `goes` returns
+/// true; the narrative is removed too, since it may mention that.
 pub(super) fn edits_without(
     resource: &Screened<'_>,
     goes: &dyn Fn(&Value<'_>, &[&str]) -> bool,
@@ -186,7 +188,8 @@ pub(super) fn edits_without(
     edits
 }
 
-/// CARIN's profile without money in place of one with it. Before version 2.1.0 there is none, so that no version is named then.
+/// Returns CARIN's Basis profile, which has no money, for one that has. Versions before
+/// 2.1.0 have no such profile, so then no version is named.
 fn basis_of(profile: &str) -> Option<String> {
     let rest = profile.strip_prefix(CARIN)?;
     let (name, version) = rest.split_once('|').unwrap_or((rest, ""));
@@ -206,9 +209,9 @@ fn basis_of(profile: &str) -> Option<String> {
 /// What is being cut.
 struct Subject<'a> {
     rtype: &'a str,
-    /// A prior authorization, whose amounts go and whose units stay.
+    /// Whether it is a prior authorization, whose amounts are removed and whose units are kept.
     authorization: bool,
-    /// Narratives and free text go too.
+    /// Whether narratives and free text are removed too.
     prose: bool,
 }
 
@@ -226,13 +229,13 @@ fn cuts(root: &Value<'_>, subject: &Subject<'_>) -> Vec<(Range<usize>, String)> 
 fn is_money(subject: &Subject<'_>, value: &Value<'_>, path: &[&str]) -> bool {
     let name = path.last().copied().unwrap_or_default();
     match value.kind() {
-        Kind::Object | Kind::Array => {
+        JsonKind::Object | JsonKind::Array => {
             CUT_NAMES.contains(&name)
                 || !subject.authorization && is_cut(subject.rtype, path)
                 || subject.prose && matches!(path, ["text"] | ["contained", "text"])
-                || value.kind() == Kind::Object && is_amount(subject, value, name)
+                || value.kind() == JsonKind::Object && is_amount(subject, value, name)
         }
-        Kind::String => {
+        JsonKind::String => {
             CUT_NAMES.contains(&name)
                 || path == ["disposition"] && is_cut(subject.rtype, path)
                 || subject.prose && words::is_prose(name) && value.text().is_some_and(|text| words::tell_money(&text))
@@ -253,10 +256,12 @@ fn is_amount(subject: &Subject<'_>, value: &Value<'_>, name: &str) -> bool {
         || is_money_extension(value, subject.prose)
 }
 
-/// A Money: an amount with its currency; or a Quantity of a currency.
+/// Whether a value is a Money (an amount with its currency), or a Quantity of a currency.
 fn is_money_type(value: &Value<'_>) -> bool {
     let text = |name| value.get(name).and_then(|member| member.text());
-    value.get("currency").is_some_and(|code| code.kind() == Kind::String)
+    value
+        .get("currency")
+        .is_some_and(|code| code.kind() == JsonKind::String)
         || value.get("value").is_some()
             && (text("system").is_some_and(|system| system.contains("4217"))
                 || ["unit", "code"]
@@ -264,14 +269,14 @@ fn is_money_type(value: &Value<'_>) -> bool {
                     .any(|name| text(name).is_some_and(|unit| words::is_currency(&unit))))
 }
 
-/// An amount that leaves its currency out.
+/// Whether a value is an amount without its currency.
 fn is_plain_amount(value: &Value<'_>) -> bool {
     value
         .members()
         .all(|member| ["id", "extension", "value"].contains(&member.key()))
 }
 
-/// An adjudication of which nothing but its category stays.
+/// Whether an adjudication would keep nothing but its category.
 fn is_bare(value: &Value<'_>) -> bool {
     value.get("amount").is_some()
         && value
@@ -279,7 +284,7 @@ fn is_bare(value: &Value<'_>) -> bool {
             .all(|member| member.key() == "amount" || ADJUDICATION_BARE.contains(&member.key()))
 }
 
-/// Categories of adjudications that are amounts, besides those whose name tells money. Others are units or percents.
+/// Categories of adjudications that are amounts, besides those whose name means money. Others are units or percentages.
 const AMOUNT_CATEGORIES: &[&str] = &[
     "allowed",
     "benefit",
@@ -290,7 +295,7 @@ const AMOUNT_CATEGORIES: &[&str] = &[
     "tax",
 ];
 
-/// An adjudication, or a supporting information, that tells an amount as a bare number in one of `numbers`.
+/// Whether an adjudication or a supporting information has an amount as a plain number in one of `numbers`.
 fn is_priced(value: &Value<'_>, numbers: &[&str]) -> bool {
     let has_number = numbers.iter().any(|name| value.get(name).is_some());
     let Some(category) = value.get("category").filter(|_| has_number) else {
@@ -314,7 +319,7 @@ fn is_priced(value: &Value<'_>, numbers: &[&str]) -> bool {
             .any(|coding| named(coding, "code") || named(coding, "display"))
 }
 
-/// An extension that tells an amount goes as a whole: without a value it would be empty.
+/// Whether an extension contains an amount. It is removed entirely, since without a value it would be empty.
 fn is_money_extension(value: &Value<'_>, prose: bool) -> bool {
     if value.get("valueMoney").is_some() {
         return true;
@@ -323,7 +328,7 @@ fn is_money_extension(value: &Value<'_>, prose: bool) -> bool {
         return false;
     };
     if let Some(inner) = value.get("extension") {
-        return inner.kind() == Kind::Array && inner.items().all(|inner| is_money_extension(&inner, prose));
+        return inner.kind() == JsonKind::Array && inner.items().all(|inner| is_money_extension(&inner, prose));
     }
     const NUMBERS: [&str; 6] = [
         "valueDecimal",
@@ -341,7 +346,7 @@ fn is_money_extension(value: &Value<'_>, prose: bool) -> bool {
     })
 }
 
-/// Collects the cuts under `container`; `true` when nothing of it stays. The pre-screen bounds the depth.
+/// Collects the cuts below `container`. Returns true when nothing of it would be left. The pre-screen limits the depth.
 fn cut<'s>(
     container: &Value<'s>,
     goes: &mut impl FnMut(&Value<'s>, &[&'s str]) -> bool,
@@ -358,7 +363,7 @@ fn cut<'s>(
         }
         let own = inner.len();
         let all = goes(child, path)
-            || matches!(child.kind(), Kind::Object | Kind::Array) && cut(child, goes, path, &mut inner);
+            || matches!(child.kind(), JsonKind::Object | JsonKind::Array) && cut(child, goes, path, &mut inner);
         if all {
             inner.truncate(own);
         }

@@ -1,14 +1,14 @@
-//! Rules the typed model does not check: the formats of what we decide by, each with its place.
+//! Rules that the typed model does not check: the formats of the elements on which decisions depend. Each failure has its place.
 
 use crate::error::{Failure, Fault};
-use crate::fhir::prescreen::{Kind, Screened};
+use crate::fhir::prescreen::{JsonKind, Screened};
 use crate::fhir::when;
 use crate::ids::is_fhir_id;
 
-/// The logical id.
+/// Returns the logical id.
 ///
 /// # Errors
-/// [`Fault::ValueInvalid`] when it is missing or breaks the grammar of `id`.
+/// [`Fault::ValueInvalid`] when it is missing or is not a valid FHIR `id`.
 pub fn id(resource: &Screened<'_>) -> Result<String, Failure> {
     let found = resource
         .root()
@@ -22,10 +22,10 @@ pub fn id(resource: &Screened<'_>) -> Result<String, Failure> {
     })
 }
 
-/// `meta.lastUpdated` of the source, in UTC milliseconds.
+/// Returns `meta.lastUpdated` of the source, in UTC milliseconds.
 ///
 /// # Errors
-/// [`Fault::ValueInvalid`] when it is no instant.
+/// [`Fault::ValueInvalid`] when it is not an instant.
 pub fn last_updated_ms(resource: &Screened<'_>) -> Result<Option<i64>, Failure> {
     let Some(value) = resource.root().get("meta").and_then(|meta| meta.get("lastUpdated")) else {
         return Ok(None);
@@ -38,10 +38,10 @@ pub fn last_updated_ms(resource: &Screened<'_>) -> Result<Option<i64>, Failure> 
     })
 }
 
-/// Formats of ids and references everywhere, and of a Patient's birth date.
+/// Checks the format of all references, of a Patient's birth date, and of identifier systems.
 ///
 /// # Errors
-/// [`Fault::ValueInvalid`] with the place of the first that is wrong.
+/// [`Fault::ValueInvalid`] with the place of the first fault.
 pub fn check(resource: &Screened<'_>) -> Result<(), Failure> {
     let root = resource.root();
     for reference in resource.references() {
@@ -72,7 +72,9 @@ pub fn check(resource: &Screened<'_>) -> Result<(), Failure> {
             .remedy("Use a FHIR date."));
     }
     for identifier in root.all(&["identifier"]) {
-        if let Some(system) = identifier.get("system").filter(|system| system.kind() == Kind::String)
+        if let Some(system) = identifier
+            .get("system")
+            .filter(|system| system.kind() == JsonKind::String)
             && system.text().is_some_and(|text| text.contains(char::is_whitespace))
         {
             return Err(Failure::new(Fault::ValueInvalid)
@@ -110,10 +112,10 @@ fn is_reference(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fhir::prescreen::{Limits, screen};
+    use crate::fhir::prescreen::{ScreenLimits, screen};
 
     fn of(text: &str) -> Result<(), (Fault, Vec<String>)> {
-        let screened = screen(text.as_bytes(), &Limits::record()).expect("passes");
+        let screened = screen(text.as_bytes(), &ScreenLimits::record()).expect("passes");
         let told = id(&screened)
             .and_then(|_| last_updated_ms(&screened))
             .and_then(|_| check(&screened));

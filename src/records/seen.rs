@@ -1,12 +1,12 @@
-//! What a run has dealt with, so that of versions whose sources do not say which is newer the order decides.
+//! What a run has handled, so that the order decides between versions whose sources do not say which is newer.
 
 use crate::store::resources::SEQUENCE_BITS;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// What a run has dealt with, by key: one bit for each resource, so that memory stays flat.
+/// The keys that a run has handled: one bit for each resource, so that memory grows little.
 #[derive(Clone, Debug, Default)]
-pub struct Seen(Arc<RwLock<SeenKeys>>);
+pub struct SeenInRun(Arc<RwLock<SeenKeys>>);
 
 type Bits = HashMap<i64, Vec<u64>>;
 
@@ -16,40 +16,40 @@ struct SeenKeys {
     source: Bits,
 }
 
-/// When a stored version was last dealt with.
+/// When a stored version was last handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum LastSeen {
     /// Before this run.
     Before,
-    /// In this run, from a path that stands later on the command line.
+    /// In this run, from a path that is later on the command line.
     LaterPath,
     /// In this run, from an earlier line of the same file.
     SameFile,
 }
 
-impl Seen {
-    /// When the version under `key` was last dealt with.
-    pub(super) fn turn(&self, key: i64) -> Turn {
+impl SeenInRun {
+    /// Returns when the version with this key was last handled.
+    pub(super) fn turn(&self, key: i64) -> LastSeen {
         let seen = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let (compartment, word, bit) = Seen::place(key);
+        let (compartment, word, bit) = SeenInRun::place(key);
         let has = |bits: &Bits| {
             bits.get(&compartment)
                 .and_then(|words| words.get(word))
                 .is_some_and(|bits| bits & bit != 0)
         };
         match (has(&seen.run), has(&seen.source)) {
-            (false, _) => Turn::Before,
-            (true, false) => Turn::LaterPath,
-            (true, true) => Turn::SameFile,
+            (false, _) => LastSeen::Before,
+            (true, false) => LastSeen::LaterPath,
+            (true, true) => LastSeen::SameFile,
         }
     }
 
-    /// Marks what a committed batch has dealt with.
+    /// Marks the keys that a committed batch has handled.
     pub fn mark(&self, keys: &[i64]) {
         let mut seen = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let SeenKeys { run, source } = &mut *seen;
         for &key in keys {
-            let (compartment, word, bit) = Seen::place(key);
+            let (compartment, word, bit) = SeenInRun::place(key);
             for bits in [&mut *run, &mut *source] {
                 let words = bits.entry(compartment).or_default();
                 if words.len() <= word {
@@ -60,7 +60,7 @@ impl Seen {
         }
     }
 
-    /// Another file begins; files come in the order of the command line, the last one first.
+    /// Begins another file. Files are read in reverse order of the command line, the last one first.
     pub fn next_file(&self) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).source.clear();
     }

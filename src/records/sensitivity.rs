@@ -1,6 +1,6 @@
-//! Security labels as bits, so that a release can filter by column.
+//! Security labels as bits, so that the release rule can filter by a column.
 //!
-//! A label that is not in the table sets [`UNKNOWN`]: what we do not understand is withheld, never waved through.
+//! A label that is not in the table sets [`UNKNOWN`]: a resource with a label that is not understood is withheld.
 
 use crate::fhir::prescreen::Screened;
 
@@ -10,7 +10,7 @@ pub const RESTRICTED: i64 = 1 << 0;
 pub const VERY_RESTRICTED: i64 = 1 << 1;
 /// Substance use disorder treatment, including 42 CFR Part 2.
 pub const SUBSTANCE_USE: i64 = 1 << 2;
-/// Psychiatry and behavioural health.
+/// Psychiatry and behavioral health.
 pub const MENTAL_HEALTH: i64 = 1 << 3;
 /// Psychotherapy notes.
 pub const PSYCHOTHERAPY_NOTES: i64 = 1 << 4;
@@ -26,7 +26,7 @@ pub const GENETIC: i64 = 1 << 8;
 pub const MINOR: i64 = 1 << 9;
 /// Another known sensitivity (celebrity, employee, location, taboo).
 pub const OTHER: i64 = 1 << 10;
-/// A label this table does not have.
+/// A label that is not in the table.
 pub const UNKNOWN: i64 = 1 << 62;
 
 const CONFIDENTIALITY: &str = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality";
@@ -34,7 +34,7 @@ const ACT_CODE: &str = "http://terminology.hl7.org/CodeSystem/v3-ActCode";
 const ACT_REASON: &str = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
 const OBSERVATION_VALUE: &str = "http://terminology.hl7.org/CodeSystem/v3-ObservationValue";
 
-/// Every label we know. Source: HL7 v3 Confidentiality, ActCode `_InformationSensitivityPolicy` and 42 CFR Part 2 policies.
+/// Every known label. Source: HL7 v3 Confidentiality, ActCode `_InformationSensitivityPolicy` and 42 CFR Part 2 policies.
 #[rustfmt::skip]
 pub const LABELS: &[(&str, &str, i64)] = &[
     (CONFIDENTIALITY, "U", 0), (CONFIDENTIALITY, "L", 0), (CONFIDENTIALITY, "M", 0), (CONFIDENTIALITY, "N", 0),
@@ -56,11 +56,11 @@ pub const LABELS: &[(&str, &str, i64)] = &[
     (ACT_CODE, "DEMO", OTHER), (ACT_CODE, "DIA", OTHER), (ACT_CODE, "LOCIS", OTHER), (ACT_CODE, "SSP", OTHER),
     (ACT_CODE, "B", OTHER), (ACT_CODE, "PHY", OTHER), (ACT_CODE, "PDS", OTHER), (ACT_CODE, "PRS", OTHER),
     (ACT_CODE, "PATEXP", OTHER), (ACT_CODE, "DX", OTHER),
-    // Marks of test data and of a shortened resource say nothing about its sensitivity.
+    // Marks of test data and of shortened resources say nothing about sensitivity.
     (ACT_REASON, "HTEST", 0), (OBSERVATION_VALUE, "SUBSETTED", 0),
 ];
 
-/// The bits of the labels of a resource and of what it contains.
+/// Returns the bits for the labels of a resource and of what it contains.
 pub fn bits(resource: &Screened<'_>) -> i64 {
     let root = resource.root();
     let mut bits = 0;
@@ -82,11 +82,11 @@ pub fn bits(resource: &Screened<'_>) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fhir::prescreen::{Limits, screen};
+    use crate::fhir::prescreen::{ScreenLimits, screen};
 
     fn of(meta: &str) -> i64 {
         let text = format!(r#"{{"resourceType":"Condition","meta":{{{meta}}},"subject":{{"reference":"Patient/a"}}}}"#);
-        bits(&screen(text.as_bytes(), &Limits::record()).expect("passes"))
+        bits(&screen(text.as_bytes(), &ScreenLimits::record()).expect("passes"))
     }
 
     #[test]

@@ -1,18 +1,18 @@
-//! When a service was: the columns of date of service, by type.
+//! The date of service of a resource, by its type, for the columns.
 //!
-//! Both `None` when the type has no such date. `to` alone `None` when it has begun and not ended.
+//! Both ends are `None` when the type has no such date. Only `to` is `None` when the service has begun and not ended.
 
 use crate::error::Failure;
 use crate::fhir::prescreen::Screened;
-use crate::fhir::when::{Span, span};
+use crate::fhir::when::{ServiceSpan, span};
 
-/// How the elements of a type add up.
+/// How the elements of a type make a date of service.
 enum Rule {
-    /// The first element that is there.
+    /// The first element that is present.
     First(&'static [&'static [&'static str]]),
-    /// A start and an end element; without the end it goes on.
+    /// A start and an end element; without the end, the service is still going on.
     Begins(&'static [&'static [&'static str]], &'static [&'static [&'static str]]),
-    /// From the earliest to the latest of all these, else the first of those.
+    /// From the earliest to the latest of all the first elements; when none is present, the first of the others that is.
     All(&'static [&'static [&'static str]], &'static [&'static [&'static str]]),
 }
 
@@ -69,31 +69,31 @@ fn rule(rtype: &str) -> Option<Rule> {
     })
 }
 
-/// The dates of service of `resource`.
+/// Returns the date of service of `resource`.
 ///
 /// # Errors
 /// [`Fault::ValueInvalid`](crate::error::Fault::ValueInvalid) with the place of a date that breaks its format.
-pub fn dates(resource: &Screened<'_>) -> Result<Span, Failure> {
+pub fn dates(resource: &Screened<'_>) -> Result<ServiceSpan, Failure> {
     match rule(&resource.resource_type()) {
-        None => Ok(Span::default()),
+        None => Ok(ServiceSpan::default()),
         Some(Rule::First(paths)) => Ok(first(resource, paths)?.unwrap_or_default()),
         Some(Rule::Begins(starts, ends)) => {
             let begun = first(resource, starts)?.unwrap_or_default();
             let ended = first(resource, ends)?.unwrap_or_default();
-            Ok(Span {
+            Ok(ServiceSpan {
                 from_ms: begun.from_ms,
                 to_ms: ended.to_ms.or(ended.from_ms),
             })
         }
         Some(Rule::All(paths, others)) => {
-            let mut all: Option<Span> = None;
+            let mut all: Option<ServiceSpan> = None;
             for value in paths.iter().flat_map(|path| resource.root().all(path)) {
                 let one = span(&value)?;
                 all = Some(match all {
                     None => one,
-                    Some(sum) => Span {
+                    Some(sum) => ServiceSpan {
                         from_ms: [sum.from_ms, one.from_ms].into_iter().flatten().min(),
-                        // A part without an end keeps the whole open.
+                        // If one part has no end, the whole has none.
                         to_ms: sum.to_ms.zip(one.to_ms).map(|(a, b)| a.max(b)),
                     },
                 });
@@ -106,7 +106,7 @@ pub fn dates(resource: &Screened<'_>) -> Result<Span, Failure> {
     }
 }
 
-fn first(resource: &Screened<'_>, paths: &[&[&str]]) -> Result<Option<Span>, Failure> {
+fn first(resource: &Screened<'_>, paths: &[&[&str]]) -> Result<Option<ServiceSpan>, Failure> {
     paths
         .iter()
         .find_map(|path| resource.root().first(path))
@@ -117,15 +117,15 @@ fn first(resource: &Screened<'_>, paths: &[&[&str]]) -> Result<Option<Span>, Fai
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fhir::prescreen::{Limits, screen};
+    use crate::fhir::prescreen::{ScreenLimits, screen};
     use crate::fhir::when::range_ms;
 
-    fn of(text: &str) -> Span {
-        dates(&screen(text.as_bytes(), &Limits::record()).expect("passes")).expect("dates")
+    fn of(text: &str) -> ServiceSpan {
+        dates(&screen(text.as_bytes(), &ScreenLimits::record()).expect("passes")).expect("dates")
     }
 
-    fn day(from: &str, to: Option<&str>) -> Span {
-        Span {
+    fn day(from: &str, to: Option<&str>) -> ServiceSpan {
+        ServiceSpan {
             from_ms: range_ms(from).map(|r| r.0),
             to_ms: to.map(|to| range_ms(to).expect("date").1),
         }
@@ -147,7 +147,7 @@ mod tests {
             one(r#""Encounter","period":{"start":"2020-01-01"}"#),
             day("2020-01-01", None)
         );
-        assert_eq!(one(r#""Patient","birthDate":"2000""#), Span::default());
+        assert_eq!(one(r#""Patient","birthDate":"2000""#), ServiceSpan::default());
         let eob = r#""ExplanationOfBenefit","created":"2030","billablePeriod":{"start":"2020-02-01","end":"2020-03-01"},
             "item":[{"servicedDate":"2020-01-15"},{"servicedPeriod":{"start":"2020-02-01","end":"2020-04-01"}}]"#;
         assert_eq!(one(eob), day("2020-01-15", Some("2020-04-01")));

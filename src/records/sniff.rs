@@ -1,15 +1,15 @@
-//! What a file holds, by its first bytes and not by its name: gzip, lines, or one document. Pure.
+//! Determines what a file contains by its first bytes and not by its name: gzip, lines, or one document. Without side effects.
 
-/// How a file holds its resources.
+/// How a file contains its resources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum FileForm {
     /// A value on each line: resources or Bundles.
     Lines,
-    /// One value, or several, over several lines: a resource, a Bundle, an array of them.
+    /// One or several values over several lines: a resource, a Bundle, or an array of them.
     Document,
 }
 
-/// First bytes that are enough.
+/// How many first bytes are examined.
 pub const HEAD_BYTES: usize = 64 << 10;
 
 const MARK: &[u8] = b"\xEF\xBB\xBF";
@@ -19,42 +19,46 @@ pub fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(MARK).unwrap_or(bytes)
 }
 
-/// Whether they begin text in UTF-16, by its byte order mark.
+/// Whether the bytes begin with a byte order mark of UTF-16.
 pub fn is_utf16(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff])
 }
 
-/// Whether they begin a gzip stream (RFC 1952 section 2.3.1).
+/// Whether the bytes begin a gzip stream (RFC 1952 section 2.3.1).
 pub fn is_gzip(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0x1f, 0x8b])
 }
 
-/// Whether they can begin JSON that holds resources.
+/// Whether the bytes can begin JSON with resources.
 pub fn is_json(bytes: &[u8]) -> bool {
     matches!(without_mark(bytes).trim_ascii_start().first(), Some(b'{' | b'['))
 }
 
-/// How a file that begins with `head` holds its resources. `is_whole`: there is no more of it. `named_lines`: its name says that
-/// it holds lines, which decides what the bytes leave open.
-pub fn form(head: &[u8], is_whole: bool, named_lines: bool) -> Form {
-    let named = if named_lines { Form::Lines } else { Form::Document };
+/// Returns how a file that begins with `head` contains its resources. `is_whole`: `head` is the whole file. `named_lines`: its name says
+/// that it contains lines; this decides when the bytes do not.
+pub fn form(head: &[u8], is_whole: bool, named_lines: bool) -> FileForm {
+    let named = if named_lines {
+        FileForm::Lines
+    } else {
+        FileForm::Document
+    };
     let text = without_mark(head).trim_ascii_start();
     let mut scan = Scan::default();
     for (at, byte) in text.iter().enumerate() {
         if *byte == b'\n' {
             let next = text[at..].trim_ascii_start().first();
             return if scan.in_string {
-                Form::Lines
+                FileForm::Lines
             } else if goes_on(scan.last, next.copied().unwrap_or(b'"')) {
-                Form::Document
+                FileForm::Document
             } else {
-                Form::Lines
+                FileForm::Lines
             };
         }
         if scan.step(*byte) == 0 {
             return match text[at + 1..].trim_ascii_start().first() {
-                Some(_) => Form::Lines,
-                None if is_whole => Form::Document,
+                Some(_) => FileForm::Lines,
+                None if is_whole => FileForm::Document,
                 None => named,
             };
         }
@@ -62,7 +66,7 @@ pub fn form(head: &[u8], is_whole: bool, named_lines: bool) -> Form {
     named
 }
 
-/// Whether JSON may go on after `last` with `next`; a line that was cut is not gone on with by the next one.
+/// Whether JSON may continue after the byte `last` with `next`. The line after a truncated line is not its continuation.
 fn goes_on(last: u8, next: u8) -> bool {
     match last {
         b'{' => matches!(next, b'"' | b'}'),
@@ -71,18 +75,18 @@ fn goes_on(last: u8, next: u8) -> bool {
     }
 }
 
-/// Depth and strings of JSON text, byte by byte.
+/// Tracks depth and strings of JSON text, byte by byte.
 #[derive(Default)]
 struct Scan {
     depth: usize,
     in_string: bool,
     escaped: bool,
-    /// The last byte that was no white space.
+    /// The last byte that was not white space.
     last: u8,
 }
 
 impl Scan {
-    /// The depth after `byte`.
+    /// Returns the depth after `byte`.
     fn step(&mut self, byte: u8) -> usize {
         if self.in_string {
             self.in_string = self.escaped || byte != b'"';
@@ -102,8 +106,8 @@ impl Scan {
     }
 }
 
-/// Spans of the objects that stand one after another in `text`, or in the array that it is. What is no JSON is for the gate to
-/// tell: the last span then takes the rest.
+/// Returns the spans of the objects in `text`, which are one after another or in an array. Text that is not JSON is left for the gate to
+/// report: the last span then contains the rest.
 pub fn objects(text: &[u8]) -> Vec<std::ops::Range<usize>> {
     let start = text.len() - text.trim_ascii_start().len();
     let in_array = text.get(start) == Some(&b'[');
@@ -129,15 +133,15 @@ pub fn objects(text: &[u8]) -> Vec<std::ops::Range<usize>> {
     found
 }
 
-/// The `resourceType` of the object that `text` begins with, wherever it stands in it; to decide when it is looked at and how.
-/// The gate decides what it is.
+/// Returns the `resourceType` of the object with which `text` begins, at whatever position it is. It only decides
+/// when and how the resource is read; the gate decides its type.
 pub fn root_type(text: &[u8]) -> Option<&str> {
     const NAME: &[u8] = b"\"resourceType\"";
     let inside = text.strip_prefix(b"{")?.trim_ascii_start();
     if inside.starts_with(NAME) {
         return value_of(&inside[NAME.len()..]);
     }
-    // Another member comes first: names at the first depth only.
+    // Another member comes first: look only at names at the first level.
     let mut scan = Scan::default();
     for (at, byte) in text.iter().enumerate() {
         if *byte == b'"'
@@ -171,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_file_is_what_it_holds() {
-        use Form::{Document, Lines};
+        use FileForm::{Document, Lines};
         for (head, form_by_lines, form_by_document) in [
             ("{\"a\":1}\n{\"b\":1}\n", Lines, Lines),
             ("\n\u{feff}{\"a\":1}\n{\"b\":1}\n", Lines, Lines),
@@ -184,7 +188,7 @@ mod tests {
             ("[{\"a\":1},\n{\"b\":1}]", Document, Document),
             ("[{\"a\":1},{\"b\":1}]\n", Document, Document),
             ("[{\"a\":1}]\n[{\"b\":1}]\n", Lines, Lines),
-            // A line that was cut is one line, not the beginning of a document.
+            // A truncated line is one line, not the beginning of a document.
             ("{\"a\":{\"b\":1}\n{\"a\":1}\n", Lines, Lines),
             ("{\"a\":\"x\n{\"a\":1}\n", Lines, Lines),
             ("{\"a\":\"}\n", Lines, Lines),
@@ -195,7 +199,7 @@ mod tests {
             assert_eq!(form(head.as_bytes(), true, true), form_by_lines, "{head:?}");
             assert_eq!(form(head.as_bytes(), true, false), form_by_document, "{head:?}");
         }
-        // The first value goes on beyond what was read.
+        // The first value continues beyond what was read.
         let long = format!("{{\"a\":\"{}", "x".repeat(100));
         assert_eq!(form(long.as_bytes(), false, true), Lines);
         assert_eq!(form(long.as_bytes(), false, false), Document);

@@ -1,141 +1,71 @@
-//! Where resources come from: files of NDJSON, Bundles, arrays and single resources, plain or gzipped, alone or in folders.
+//! The sources of an import: files of NDJSON, Bundles, arrays and single resources, plain or gzipped, alone or in folders.
 //!
-//! A file is what it holds ([`super::sniff`]); its name says only which files of a folder are looked at, and when first. A run
-//! goes through its sources several times, by [`phase`], so that what others refer to is stored first whatever the order of
-//! files. Within a phase the last path of the command line comes first, so that of two versions whose sources do not say which
-//! is newer the one of the later path is there already. Memory holds one chunk of a file at a time, or one Bundle.
+//! The content of a file decides how it is read ([`super::sniff`]); its name only decides whether a file in a folder is opened, and in
+//! which phase first. A run goes through its sources several times, by [`phase`], so that referenced resources are stored first whatever
+//! the order of files. Within a phase the last path of the command line comes first: of two versions whose sources do not say which is
+//! newer, the one from the later path is then stored already. Memory holds one chunk of a file, or one Bundle.
 
-use super::bundle::Document;
+use super::bundle::InputDocument;
+use super::chunk::{Chunk, Emit, phase};
 use super::lines::lines;
-use super::links::FullUrls;
-use super::sniff::{self, Form, HEAD_BYTES};
+use super::sniff::{self, FileForm, HEAD_BYTES};
 use crate::error::{Failure, Fault};
-use crate::fhir::prescreen::Limits;
+use crate::fhir::prescreen::ScreenLimits;
 use flate2::bufread::MultiGzDecoder;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How often a run goes through its sources.
-pub const PHASES: u8 = 7;
-
-/// When a type is stored: directories first, then members, then their coverage, the rest, what is attached to it, and what is
-/// about all that.
-pub fn phase(rtype: Option<&str>) -> u8 {
-    match rtype {
-        Some(
-            "Organization" | "Practitioner" | "Location" | "Medication" | "Substance" | "Endpoint" | "DeviceDefinition",
-        ) => 0,
-        Some("PractitionerRole" | "HealthcareService" | "InsurancePlan" | "OrganizationAffiliation") => 1,
-        Some("Patient") => 2,
-        Some("Coverage" | "RelatedPerson") => 3,
-        Some("Binary") => 5,
-        Some("Provenance") => 6,
-        _ => 4,
-    }
-}
-
 /// A file.
 #[derive(Debug)]
-pub struct Source {
+pub struct SourceFile {
     path: PathBuf,
-    /// The path as people know it.
+    /// The path as it is shown to people.
     pub name: Arc<str>,
-    /// How it holds its resources; known once it was opened.
-    form: Option<Form>,
-    /// Its name says that it holds lines.
+    /// How it contains its resources; known after it was opened.
+    form: Option<FileForm>,
+    /// Whether its name says that it contains lines.
     named_lines: bool,
-    /// What is no record is refused, not left aside: it was named on the command line, or as a bulk export names its files.
+    /// Whether content that is not part of a record is refused; otherwise it is skipped. True when the file was named on the command line,
+    /// or is named as bulk exports name their files.
     strict: bool,
     /// Size on disk.
     pub bytes: u64,
-    /// The phases it has something for, one bit each; those that it may have something for until it was gone through once.
+    /// The phases for which it has resources, one bit each. Until it was read once, those for which it may have some.
     phases: u8,
-    /// It was gone through once, so that `phases` are known.
+    /// Whether it was read once, so that `phases` is exact.
     known: bool,
-    /// How much of `bytes` was told as done.
+    /// How much of `bytes` was counted as done.
     told: u64,
 }
 
-/// One resource in a chunk.
-#[derive(Debug)]
-pub struct Item {
-    /// Where it stands in the chunk's buffer.
-    pub span: Range<usize>,
-    /// Line in the file, from 1.
-    pub line: u64,
-    /// Entry of the Bundle, from 0.
-    pub entry: Option<usize>,
-    /// Id for a resource that brings none.
-    pub fallback_id: Option<String>,
-    /// The base of the server it comes from, when its entry tells.
-    pub base: Option<Arc<str>>,
-    /// It was refused before it was looked at.
-    pub refused: Option<Fault>,
-}
-
-impl Item {
-    /// The resource at `span`, of which nothing else is known.
-    pub fn of(span: Range<usize>) -> Self {
-        Item {
-            span,
-            line: 1,
-            entry: None,
-            fallback_id: None,
-            base: None,
-            refused: None,
-        }
-    }
-}
-
-/// Resources that travel together.
-#[derive(Debug)]
-pub struct Chunk {
-    /// The file they stand in.
-    pub source: Arc<str>,
-    /// Their bytes.
-    pub buffer: Arc<Vec<u8>>,
-    /// Where each is.
-    pub items: Vec<Item>,
-    /// Full URLs of the Bundle they come from.
-    pub urls: Option<Arc<FullUrls>>,
-    /// Bytes of the file that it stands for, decompressed.
-    pub bytes: u64,
-    /// Where in the file, decompressed, its reading was; 0 when that is not known.
-    pub offset: u64,
-}
-
-/// What to do with a chunk. `false` ends the reading.
-pub type Emit<'e> = dyn FnMut(Chunk) -> bool + 'e;
-
-/// A file that was left aside.
+/// A file that was skipped.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Aside {
-    /// The file, as people know it.
+pub struct FileLeftAside {
+    /// The file, as it is shown to people.
     pub name: String,
     /// Why.
     pub why: &'static str,
 }
 
-/// A file of a folder that holds JSON, but no resource of a record.
+/// Reason for a file in a folder that contains JSON, but no resource of a record.
 pub const NO_RECORD: &str = "it holds no resource that is kept";
 const OTHER_NAME: &str = "in folders only .ndjson, .jsonl and .json are looked at, plain or with .gz";
 const JOURNAL: &str = "it is the journal of a bulk client";
 
-/// Finds the files under `paths`, the last path first, and tells which files of folders are not looked at.
+/// Finds the files under `paths`, the last path first, and adds the files in folders that are not opened to `aside`.
 ///
 /// # Errors
-/// [`Fault::InputUnreadable`] with the path that is not there, cannot be read, or holds no JSON.
-pub fn gather(paths: &[PathBuf], names: &[String], aside: &mut Vec<Aside>) -> Result<Vec<Source>, Failure> {
+/// [`Fault::InputUnreadable`] with the path that does not exist, cannot be read, or contains no JSON.
+pub fn gather(paths: &[PathBuf], names: &[String], aside: &mut Vec<FileLeftAside>) -> Result<Vec<SourceFile>, Failure> {
     let mut sources = Vec::new();
     for (path, name) in paths.iter().zip(names).rev() {
         let unreadable = |error: std::io::Error| Failure::new(Fault::InputUnreadable).at(name.as_str()).because(error);
         let what = std::fs::metadata(path).map_err(unreadable)?;
         if !what.is_dir() && !what.is_file() {
-            // A pipe gives its bytes once; a run goes through its sources several times.
+            // A pipe can be read only once; a run reads its sources several times.
             return Err(Failure::new(Fault::InputUnreadable)
                 .at(name.as_str())
                 .remedy("Write it into a file first: an import reads each file several times."));
@@ -143,7 +73,7 @@ pub fn gather(paths: &[PathBuf], names: &[String], aside: &mut Vec<Aside>) -> Re
         if what.is_dir() {
             let mut found = Vec::new();
             walk(path, name, &mut found, aside)?;
-            found.sort_by(|a: &Source, b| b.path.cmp(&a.path));
+            found.sort_by(|a: &SourceFile, b| b.path.cmp(&a.path));
             sources.extend(found);
         } else {
             let source = match source(path, name, true)? {
@@ -162,13 +92,13 @@ pub fn gather(paths: &[PathBuf], names: &[String], aside: &mut Vec<Aside>) -> Re
     Ok(sources)
 }
 
-fn walk(folder: &Path, name: &str, found: &mut Vec<Source>, aside: &mut Vec<Aside>) -> Result<(), Failure> {
+fn walk(folder: &Path, name: &str, found: &mut Vec<SourceFile>, aside: &mut Vec<FileLeftAside>) -> Result<(), Failure> {
     let unreadable = |error: std::io::Error| Failure::new(Fault::InputUnreadable).at(name).because(error);
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
         let path = entry.path();
         let inner = format!("{}/{}", name.trim_end_matches('/'), entry.file_name().to_string_lossy());
-        // A link may lead round in circles or out of the folder; only what is there itself is taken.
+        // A link may form a cycle or lead out of the folder, so links are not followed.
         let kind = entry.file_type().map_err(unreadable)?;
         if kind.is_dir() {
             walk(&path, &inner, found, aside)?;
@@ -184,18 +114,18 @@ fn walk(folder: &Path, name: &str, found: &mut Vec<Source>, aside: &mut Vec<Asid
         } else {
             OTHER_NAME
         };
-        aside.push(Aside { name: inner, why });
+        aside.push(FileLeftAside { name: inner, why });
     }
     Ok(())
 }
 
-/// Whether a file holds JSON, whatever its name.
+/// Whether a file contains JSON, whatever its name.
 fn holds_json(path: &Path) -> std::io::Result<bool> {
     let (head, _) = head(&mut opened(File::open(path)?, None)?.0)?;
     Ok(sniff::is_json(&head))
 }
 
-fn source(path: &Path, name: &str, explicit: bool) -> Result<Option<Source>, Failure> {
+fn source(path: &Path, name: &str, explicit: bool) -> Result<Option<SourceFile>, Failure> {
     let own = path
         .file_name()
         .map(|file| file.to_string_lossy().into_owned())
@@ -215,11 +145,17 @@ fn source(path: &Path, name: &str, explicit: bool) -> Result<Option<Source>, Fai
     named(path, name, explicit, named_lines, hint).map(Some)
 }
 
-/// `hint` is the type that its name tells: what is of that type's phase or later is looked for when that phase comes.
-fn named(path: &Path, name: &str, explicit: bool, named_lines: bool, hint: Option<&str>) -> Result<Source, Failure> {
+/// `hint` is the resource type in its name: the file is first read in the phase of that type.
+fn named(
+    path: &Path,
+    name: &str,
+    explicit: bool,
+    named_lines: bool,
+    hint: Option<&str>,
+) -> Result<SourceFile, Failure> {
     let unreadable = |error: std::io::Error| Failure::new(Fault::InputUnreadable).at(name).because(error);
     let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
-    Ok(Source {
+    Ok(SourceFile {
         path: path.to_owned(),
         name: name.into(),
         form: None,
@@ -232,18 +168,18 @@ fn named(path: &Path, name: &str, explicit: bool, named_lines: bool, hint: Optio
     })
 }
 
-/// What going through a source brought to light.
+/// The result of reading a source for a phase.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Visit {
+pub enum SourceEvent {
     /// It was read to its end, or it has nothing for this phase.
     Done,
-    /// A file of a folder that is no resource of a record; left aside.
+    /// A file in a folder that contains no resource of a record; it is skipped.
     NotARecord,
 }
 
 type Reader<'r> = Box<dyn BufRead + 'r>;
 
-/// A file as its content is, decompressed when it is gzip, and whether it is. `read` counts its bytes on disk.
+/// Opens a file for reading its content, decompressed if it is gzip; the flag says whether it is. `read` counts its bytes on disk.
 fn opened(file: File, read: Option<&AtomicU64>) -> std::io::Result<(Reader<'_>, bool)> {
     let mut plain = BufReader::with_capacity(1 << 17, Counted { file, read });
     Ok(if sniff::is_gzip(plain.fill_buf()?) {
@@ -256,7 +192,7 @@ fn opened(file: File, read: Option<&AtomicU64>) -> std::io::Result<(Reader<'_>, 
     })
 }
 
-/// Its first bytes, and whether they are all.
+/// Returns the first bytes, and whether these are all.
 fn head(reader: &mut Reader<'_>) -> std::io::Result<(Vec<u8>, bool)> {
     let mut head = Vec::new();
     reader.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head)?;
@@ -264,15 +200,15 @@ fn head(reader: &mut Reader<'_>) -> std::io::Result<(Vec<u8>, bool)> {
     Ok((head, is_whole))
 }
 
-impl Source {
-    /// Emits the source's resources of `now`'s phase, and those of earlier phases that were not looked for yet. `done` counts its
-    /// bytes on disk that are dealt with.
+impl SourceFile {
+    /// Emits the source's resources of phase `now`, and those of earlier phases if it was not
+    /// read before. `done` counts its bytes on disk that are handled.
     ///
     /// # Errors
     /// [`Fault::InputUnreadable`] when it cannot be read to its end; what came before is emitted.
-    pub fn visit(&mut self, now: u8, done: &AtomicU64, emit: &mut Emit<'_>) -> Result<Visit, Failure> {
+    pub fn visit(&mut self, now: u8, done: &AtomicU64, emit: &mut Emit<'_>) -> Result<SourceEvent, Failure> {
         if self.phases & (1 << now) == 0 {
-            return Ok(Visit::Done);
+            return Ok(SourceEvent::Done);
         }
         let name = Arc::clone(&self.name);
         let unreadable =
@@ -284,7 +220,7 @@ impl Source {
             Some(form) => form,
             None => {
                 let (head, is_whole) = head(&mut reader).map_err(&unreadable)?;
-                // Text that is not UTF-8 may hold records: it is refused, never left aside.
+                // Text in UTF-16 may contain records: it is refused, never skipped.
                 self.strict |= sniff::is_utf16(&head);
                 let form = sniff::form(&head, is_whole, self.named_lines);
                 self.form = Some(form);
@@ -307,16 +243,16 @@ impl Source {
             emit(chunk)
         };
         let taken = match form {
-            Form::Lines => {
+            FileForm::Lines => {
                 let (taken, read) = lines(reader.as_mut(), &self.name, &wanted, self.strict, &mut tell);
                 read.map_err(&unreadable)?;
                 taken
             }
-            Form::Document => {
+            FileForm::Document => {
                 let mut text = Vec::new();
-                let limit = Limits::bundle().bytes as u64 + 1;
+                let limit = ScreenLimits::bundle().bytes as u64 + 1;
                 reader.take(limit).read_to_end(&mut text).map_err(&unreadable)?;
-                let document = Document {
+                let document = InputDocument {
                     name: &self.name,
                     line: 1,
                     wanted: &wanted,
@@ -327,7 +263,7 @@ impl Source {
             }
         };
         if !taken.go_on {
-            return Ok(Visit::Done);
+            return Ok(SourceEvent::Done);
         }
         self.phases = taken.phases & u8::MAX.checked_shl(u32::from(now) + 1).unwrap_or(0);
         self.known = true;
@@ -335,10 +271,14 @@ impl Source {
             done.fetch_add(self.bytes - self.told, Ordering::Relaxed);
             self.told = self.bytes;
         }
-        Ok(if taken.record { Visit::Done } else { Visit::NotARecord })
+        Ok(if taken.record {
+            SourceEvent::Done
+        } else {
+            SourceEvent::NotARecord
+        })
     }
 
-    /// Leaves the source aside for the rest of the run.
+    /// Skips the source for the rest of the run.
     pub fn give_up(&mut self) {
         self.phases = 0;
     }

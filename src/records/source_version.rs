@@ -1,11 +1,11 @@
-//! Which of two versions of a resource is the newer, by what their sources say. Pure.
+//! Which of two versions of a resource is newer, by what their sources say. Without side effects.
 
 use super::rules;
 use crate::error::Failure;
 use crate::fhir::prescreen::Screened;
 use std::cmp::Ordering;
 
-/// What a source says of a version: `meta.lastUpdated` in UTC milliseconds, and `meta.versionId` when it is a whole number.
+/// What a source says about a version: `meta.lastUpdated` in UTC milliseconds, and `meta.versionId` when it is a whole number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SourceVersion {
     /// `meta.lastUpdated`.
@@ -14,19 +14,19 @@ pub struct SourceVersion {
     pub number: Option<i64>,
 }
 
-/// What decided between two versions.
+/// What decided which of two versions is newer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decided {
     /// `meta.lastUpdated`.
     LastUpdated,
     /// `meta.versionId`.
     VersionId,
-    /// The order in which they came.
+    /// The order in which they came, because the sources do not say.
     Order,
 }
 
 impl Decided {
-    /// Its name in the list of superseded versions.
+    /// Returns its name in the list of superseded versions.
     pub fn name(self) -> &'static str {
         match self {
             Decided::LastUpdated => "meta.lastUpdated",
@@ -37,10 +37,10 @@ impl Decided {
 }
 
 impl SourceVersion {
-    /// Reads it.
+    /// Reads both values from a resource.
     ///
     /// # Errors
-    /// [`Fault::ValueInvalid`](crate::error::Fault::ValueInvalid) for a `meta.lastUpdated` that is no instant.
+    /// [`Fault::ValueInvalid`](crate::error::Fault::ValueInvalid) for a `meta.lastUpdated` that is not an instant.
     pub fn of(resource: &Screened<'_>) -> Result<SourceVersion, Failure> {
         let number = resource
             .root()
@@ -55,7 +55,7 @@ impl SourceVersion {
         })
     }
 
-    /// Whether this version is kept and not `other`, and why; `on_tie` when the sources do not say.
+    /// Returns whether this version is kept instead of `other`, and what decided; `on_tie` when the sources do not say which is newer.
     pub fn beats(self, other: SourceVersion, on_tie: bool) -> (bool, Decided) {
         let by = |mine: Option<i64>, its: Option<i64>| match (mine, its) {
             (Some(mine), Some(its)) => mine.cmp(&its),
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn only_whole_numbers_are_numbers() {
-        use crate::fhir::prescreen::{Limits, screen};
+        use crate::fhir::prescreen::{ScreenLimits, screen};
         for (version, wanted) in [
             ("12", Some(12)),
             ("012", Some(12)),
@@ -119,7 +119,7 @@ mod tests {
             let text = format!(
                 r#"{{"resourceType":"Goal","meta":{{"versionId":"{version}","lastUpdated":"1970-01-01T00:00:01Z"}}}}"#
             );
-            let screened = screen(text.as_bytes(), &Limits::record()).expect("passes");
+            let screened = screen(text.as_bytes(), &ScreenLimits::record()).expect("passes");
             let read = SourceVersion::of(&screened).expect("read");
             assert_eq!((read.updated_ms, read.number), (Some(1000), wanted), "{version}");
         }

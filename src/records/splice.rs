@@ -1,8 +1,8 @@
-//! Changing bytes at spans and leaving every other byte as it came.
+//! Replaces spans of bytes and leaves every other byte unchanged.
 
 use std::ops::Range;
 
-/// Puts each text in place of its span. Spans are sorted and apart from each other.
+/// Replaces each span by its text. Spans must be sorted and must not overlap.
 pub fn splice(bytes: &[u8], edits: &[(Range<usize>, String)]) -> Vec<u8> {
     let grown: usize = edits.iter().map(|(_, text)| text.len()).sum();
     let mut out = Vec::with_capacity(bytes.len() + grown);
@@ -16,7 +16,7 @@ pub fn splice(bytes: &[u8], edits: &[(Range<usize>, String)]) -> Vec<u8> {
     out
 }
 
-/// Drops white space between tokens, so that a resource is one line. The bytes have passed the pre-screen.
+/// Removes white space between tokens, so that a resource is one line. The bytes must have passed the pre-screen.
 pub fn compact(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut inside = false;

@@ -1,4 +1,4 @@
-//! Judging one record so that a fault of this program in it stops neither the rest nor shows what the record holds.
+//! Checks one record so that a defect of this program neither stops the import nor reveals what the record contains.
 
 use crate::error::{Failure, Fault};
 use std::cell::{Cell, RefCell};
@@ -10,8 +10,8 @@ thread_local! {
     static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Does `work`. A panic becomes a failure that says where in the program it was; its message, which could quote the record, is not
-/// printed. The process's panic hook stays in force for every other panic.
+/// Runs `work`. A panic becomes a failure with the place in the program; its message, which could quote the record, is not printed. The
+/// process's panic hook stays in force for all other panics.
 ///
 /// # Errors
 /// Those of `work`; [`Fault::JudgementFailed`] when it panicked.

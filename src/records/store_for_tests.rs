@@ -1,52 +1,48 @@
-//! A store of its own for tests of what is withheld, with one member, and resources that depend on authorizations.
+//! A store of its own for tests of what is withheld, with members, and resources that depend on authorizations.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // a test that cannot go on says so by panicking
 
-use super::import::{Report, ingest_ndjson};
+use super::import::{ImportReport, ingest_ndjson};
 use crate::clock::Clock;
-use crate::context::{Context, Guard, Payer};
+use crate::context::{Context, Payer};
 use crate::ids::Ids;
-use crate::store::guesses::Limits;
 use crate::store::schema::resource;
-use crate::store::withheld::{self, Filter};
+use crate::store::withheld::{self, WithheldFilter};
 use crate::store::{Store, StoreOptions, StoreUrl};
 use diesel::prelude::*;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use tempfile::TempDir;
 
 pub(super) const NOW: i64 = 1_767_225_600_000; // 2026-01-01T00:00:00Z
 const PDEX: &str = "http://hl7.org/fhir/us/davinci-pdex/StructureDefinition";
 
 pub(super) struct TestStore {
-    _folder: TempDir,
+    folder: TempDir,
     pub ctx: Context,
 }
 
 impl TestStore {
-    /// With the member `Patient/p`.
+    /// Makes a store with the members `Patient/p` and `Patient/q`.
     pub fn new() -> TestStore {
         let folder = tempfile::tempdir().expect("a folder");
         let url = StoreUrl::parse(&format!("sqlite:{}", folder.path().join("store.db").display())).expect("a URL");
         let store = Store::open(&url, &StoreOptions::default()).expect("a store");
-        let ctx = Context {
-            guard: Arc::new(Guard::open(&store, Limits::default()).expect("a guard")),
+        let ctx = Context::with_defaults(
             store,
-            clock: Clock::fixed(NOW),
-            ids: Ids::counted(),
-            payer: Arc::new(Payer {
+            Clock::fixed(NOW),
+            Ids::counted(),
+            Payer {
                 name: "Old".into(),
                 npi: "1".into(),
                 member_system: "http://old/member".into(),
                 umb_system: "http://old/umb".into(),
                 base_url: "https://old.example/fhir".into(),
                 time_zone: chrono_tz::UTC,
-            }),
-            review: crate::context::ReviewTerms::default(),
-            matching: Arc::default(),
-        };
-        let one = TestStore { _folder: folder, ctx };
+            },
+        )
+        .expect("a context");
+        let one = TestStore { folder, ctx };
         for id in ["p", "q"] {
             one.put(&[
                 json!({"resourceType": "Patient", "id": id, "name": [{"family": "Lima"}], "birthDate": "1980-01-01"}),
@@ -55,9 +51,14 @@ impl TestStore {
         one
     }
 
-    /// Imports these in one batch; all of them are stored.
+    /// Where its files are.
+    pub fn folder(&self) -> &TempDir {
+        &self.folder
+    }
+
+    /// Imports these in one batch; panics when one is refused.
     #[track_caller]
-    pub fn put(&self, resources: &[Json]) -> Report {
+    pub fn put(&self, resources: &[Json]) -> ImportReport {
         let lines: Vec<String> = resources.iter().map(Json::to_string).collect();
         let text = lines.join("\n");
         let report = ingest_ndjson(&self.ctx, text.as_bytes(), "test", &mut |line, failure| {
@@ -66,12 +67,12 @@ impl TestStore {
         report.expect("stored")
     }
 
-    /// What does not leave, with its reasons.
+    /// Returns what is withheld, with the reasons.
     pub fn withheld(&self) -> BTreeMap<String, Vec<&'static str>> {
         let page = self
             .ctx
             .store
-            .read_blocking(|db| withheld::page(db, &Filter::default(), -1, 10_000))
+            .read_blocking(|db| withheld::page(db, &WithheldFilter::default(), -1, 10_000))
             .expect("read");
         page.iter()
             .map(|row| (format!("{}/{}", row.rtype, row.id), row.reasons(NOW)))
@@ -83,7 +84,7 @@ impl TestStore {
         self.withheld().remove(&format!("{rtype}/{id}")).unwrap_or_default()
     }
 
-    /// The bytes that would leave.
+    /// Returns the bytes that would be released.
     pub fn leaves(&self, rtype: &str, id: &str) -> String {
         let row = self.ctx.store.read_blocking(|db| {
             Ok(resource::table
@@ -126,14 +127,14 @@ pub(super) fn claim(id: &str) -> Json {
     one
 }
 
-/// A document that refers to this claim.
+/// A document that references this claim.
 pub(super) fn document(id: &str, claim: &str) -> Json {
     json!({"resourceType": "DocumentReference", "id": id, "status": "current", "subject": {"reference": "Patient/p"},
         "content": [{"attachment": {"contentType": "text/plain", "data": "eA=="}}],
         "context": {"related": [{"reference": format!("ExplanationOfBenefit/{claim}")}]}})
 }
 
-/// A document that refers to nothing.
+/// A document that references nothing.
 pub(super) fn plain(id: &str) -> Json {
     let mut one = document(id, "x");
     one.as_object_mut().expect("an object").remove("context");

@@ -1,6 +1,6 @@
-//! The list of superseded versions: one JSON line for each version that a newer one of the same resource took the place of.
+//! The list of superseded versions: one JSON line for each version that a newer one of the same resource replaced.
 //!
-//! It names resources by type and id, and where they stood; it holds nothing else of them.
+//! It names resources by type and id, and the place where they were; it contains nothing else about them.
 
 use super::source_version::Decided;
 use crate::error::{Failure, Fault};
@@ -11,20 +11,20 @@ use std::path::{Path, PathBuf};
 
 /// A version that a newer one supersedes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Superseded {
-    /// The file it stood in or, when it was stored before in this run, the file of the newer one.
+pub struct SupersededVersion {
+    /// Name of its file or, when it was stored earlier in this run, that of the newer version.
     pub source: String,
     /// Line in that file, from 1.
     pub line: u64,
-    /// Entry of the Bundle, from 0.
+    /// Index of the entry in the Bundle, from 0.
     pub entry: Option<usize>,
     /// Type of the resource.
     pub rtype: &'static str,
     /// Its id.
     pub id: String,
-    /// It was stored before in this run, and the place is that of the newer one.
+    /// Whether it was stored earlier in this run; source, line and entry are then those of the newer version.
     pub was_stored: bool,
-    /// What decided.
+    /// What decided which version is newer.
     pub by: Decided,
 }
 
@@ -37,12 +37,12 @@ struct Line<'a> {
     line: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     entry: Option<usize>,
-    /// `this` version stood there, or the `newer` one.
+    /// Whether the place is that of this version (`this`) or of the newer one (`newer`).
     place_of: &'static str,
     decided_by: &'static str,
 }
 
-/// Writes the list, which is made with its first line.
+/// Writes the list, which is created with its first line.
 pub struct List {
     path: PathBuf,
     file: Option<BufWriter<File>>,
@@ -53,7 +53,7 @@ fn failed(error: std::io::Error) -> Failure {
 }
 
 impl List {
-    /// Will write to `path`. What an earlier run has left there is emptied now, so that it can't be taken for this run's.
+    /// Prepares to write to `path`. A list of an earlier run is emptied now, so that it is not taken for this run's.
     ///
     /// # Errors
     /// [`Fault::InputUnreadable`] when the file cannot be emptied.
@@ -68,11 +68,11 @@ impl List {
         })
     }
 
-    /// Adds one.
+    /// Adds a line for one version.
     ///
     /// # Errors
     /// [`Fault::InputUnreadable`] when it cannot be written.
-    pub fn add(&mut self, lost: &Superseded) -> Result<(), Failure> {
+    pub fn add(&mut self, lost: &SupersededVersion) -> Result<(), Failure> {
         let line = Line {
             rtype: lost.rtype,
             id: &lost.id,
@@ -92,7 +92,7 @@ impl List {
         writeln!(file, "{text}").map_err(failed)
     }
 
-    /// Makes what was added readable by others.
+    /// Flushes the file.
     ///
     /// # Errors
     /// [`Fault::InputUnreadable`] when it cannot be written.

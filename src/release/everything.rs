@@ -1,98 +1,121 @@
-//! `Patient/$everything`: a member's record as one searchset Bundle, streamed from the store in flat memory.
+//! `Patient/$everything`: a member's record as one searchset Bundle, streamed from the store in constant memory.
 //!
-//! Stored bytes go out untouched between the Bundle's own few; after the member's own come the shared resources they name. What is
-//! taken away midway ends the stream ([`super::underway`]): the connection is broken off, so that what came cannot be taken for
-//! the whole.
+//! Stored resources are copied unchanged into the Bundle; the member's own resources come first, then the shared resources that they refer
+//! to. When access is revoked in the middle, the stream fails ([`super::underway`]) and the connection is closed, so that the client cannot
+//! take a part for the whole record.
 
+use super::outgoing::Open;
 use super::supporting::Supporting;
-use super::underway::{Terms, Underway};
-use super::{Tally, begin, entry, is_shared, refuse};
-use crate::audit::{Action, Outcome};
+use super::underway::{AnswerTerms, Underway};
+use super::{Begun, Tally, begin, entry, find_and_begin, is_shared, refuse};
+use crate::audit::{Action, EntryOutcome};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
+use crate::fhir::bundle::{Bundle, SEARCHSET};
 use crate::security::Caller;
-use crate::store::disclosure::{self, Basis, Leaving, LiveGrant, Window};
-use bytes::{BufMut as _, Bytes, BytesMut};
+use crate::store::Db;
+use crate::store::disclosure::{self, DisclosureBasis, LiveGrant};
+use crate::store::record_rows::{self, Leaving, Window};
+use bytes::{Bytes, BytesMut};
 
-/// Rows read at once, at first; then as many as make about [`PIECE_BYTES`].
+/// Rows of the first read; later reads take as many as make about [`PIECE_BYTES`].
 const FIRST_ROWS: i64 = 64;
-/// Bytes that one piece of the stream aims at.
+/// Target size of one piece of the stream in bytes.
 const PIECE_BYTES: usize = 112 * 1024;
 
-/// Shared resources read at once.
+/// Shared resources that are read at once.
 const SUPPORTING_ROWS: usize = 64;
-const HEAD: &[u8] = b"{\"resourceType\":\"Bundle\",\"type\":\"searchset\"";
 
-/// What is asked: the window, and the page when pages are wanted.
+/// The parameters of the request: which resources, and which page if pages were asked for.
 #[derive(Clone, Debug, Default)]
-pub struct Query {
-    /// Types and dates.
+pub struct EverythingQuery {
+    /// Types and dates of the wanted resources.
     pub window: Window,
-    /// Entries on a page; all in one answer when absent.
+    /// Entries on a page; `None` for all in one answer.
     pub count: Option<i64>,
-    /// The key after which to go on.
+    /// The key of the last row of the page before.
     pub after_key: Option<i64>,
 }
 
-/// A disclosure in progress. Dropping it early notes that it was broken off.
+/// A disclosure in progress. If it is dropped before its end, the ledger notes that it was broken off.
 pub struct Everything {
     ctx: Context,
     underway: Underway,
     grant: LiveGrant,
-    query: Query,
+    query: EverythingQuery,
     links: Box<dyn Fn(i64) -> String + Send + Sync>,
     self_link: String,
     last_key: i64,
     rows_wanted: i64,
     sent_rows: i64,
-    /// Of the piece that is being made.
+    /// The resources of the piece that is being made.
     counts: Tally,
     supporting: Supporting,
     phase: Phase,
+    stays_open: bool,
+    bundle: Bundle,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Head,
     Rows,
-    /// The shared resources that the rows named.
+    /// The shared resources that the rows referred to.
     Supporting,
-    /// A page of them, this many left out before it.
+    /// A page of the shared resources; this many are skipped before it.
     SupportingPage(i64),
     Done,
 }
 
+/// Finds the live grant on a member and commits the ledger entry *begun* of the disclosure.
+async fn granted(
+    ctx: &Context,
+    caller: &Caller,
+    partner: String,
+    id: String,
+    now_ms: i64,
+) -> Result<Option<(LiveGrant, Begun)>, Failure> {
+    if ctx.store.is_remote() {
+        let find = move |db: &mut Db, entry: &_| disclosure::live_grant_begun(db, &partner, &id, now_ms, entry);
+        return find_and_begin(ctx, caller, find, |grant| grant).await;
+    }
+    let grant = ctx
+        .store
+        .read(move |db| disclosure::live_grant(db, &partner, &id, now_ms))
+        .await?;
+    let Some(grant) = grant else { return Ok(None) };
+    let begun = begin(ctx, vec![entry(Action::DisclosureBegun, caller, &grant)]).await?;
+    Ok(begun.into_iter().next().map(|begun| (grant, begun)))
+}
+
 impl Everything {
-    /// Checks the grant and makes the intent to disclose durable. `terms` hold while it goes out; `self_link` is the absolute URL of this answer, `links`
-    /// makes the URL of the page after a key.
+    /// Checks the grant and commits the ledger entry *begun*. `terms` are checked while the answer is sent; `self_link` is the absolute URL
+    /// of this answer, and `links` makes the URL of the page after a key.
     ///
     /// # Errors
-    /// [`Fault::NotFound`] when the member is not there or not granted: one answer for both.
+    /// [`Fault::NotFound`] when there is no such member or no live grant: the same answer for both.
     pub async fn begin(
         ctx: &Context,
         caller: &Caller,
-        terms: Terms,
+        terms: AnswerTerms,
         id: &str,
-        query: Query,
+        query: EverythingQuery,
         self_link: String,
         links: Box<dyn Fn(i64) -> String + Send + Sync>,
     ) -> Result<Everything, Failure> {
         let now_ms = ctx.clock.now_ms();
         let partner = caller.partner.id.clone();
         let narrowed_away = caller.patient_id.as_deref().is_some_and(|only| only != id);
-        let grant = if narrowed_away || !crate::ids::is_fhir_id(id) {
+        let found = if narrowed_away || !crate::ids::is_fhir_id(id) {
             None
         } else {
             let (partner, id) = (partner.clone(), id.to_owned());
-            ctx.store
-                .read(move |db| disclosure::live_grant(db, &partner, &id, now_ms))
-                .await?
+            granted(ctx, caller, partner, id, now_ms).await?
         };
-        let Some(grant) = grant else {
+        let Some((grant, begun)) = found else {
             return Err(refuse(ctx, caller, Fault::NotFound).await);
         };
-        let begun = begin(ctx, vec![entry(Action::DisclosureBegun, caller, &grant)]).await?;
-        let first = disclosure::start_of(grant.compartment);
+        let first = record_rows::start_of(grant.compartment);
         let last_key = query.after_key.map_or(first, |after| after.max(first));
         let phase = match query.after_key {
             Some(place) if place < 0 => Phase::SupportingPage(-1 - place),
@@ -100,7 +123,7 @@ impl Everything {
         };
         Ok(Everything {
             ctx: ctx.clone(),
-            underway: Underway::new(ctx, terms, caller, (&grant.id, now_ms), begun.into_iter().next()),
+            underway: Underway::new(ctx, terms, caller, (&grant.id, now_ms), Some(begun)),
             grant,
             query,
             links,
@@ -111,14 +134,16 @@ impl Everything {
             counts: Tally::default(),
             supporting: Supporting::default(),
             phase,
+            stays_open: false,
+            bundle: Bundle::default(),
         })
     }
 
-    /// The next piece of the Bundle; `None` after the last.
+    /// The next piece of the Bundle; `None` after the last one.
     ///
     /// # Errors
-    /// Those of the store; why the answer may not go on, such as [`Fault::NotFound`] when the grant ended meanwhile. The stream must
-    /// then be broken off.
+    /// Those of the store; or the reason why the answer must stop, such as [`Fault::NotFound`] when the grant ended meanwhile. The caller
+    /// must then close the connection.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
         if self.phase != Phase::Done {
             self.underway.may_go_on()?;
@@ -128,7 +153,7 @@ impl Everything {
             Phase::Head => {
                 self.phase = Phase::Rows;
                 let mut piece = BytesMut::with_capacity(PIECE_BYTES + 4096);
-                piece.put_slice(HEAD);
+                self.bundle = Bundle::begin(&mut piece, SEARCHSET);
                 self.rows(piece).await
             }
             Phase::Supporting => self.supporting().await,
@@ -140,9 +165,20 @@ impl Everything {
         }
     }
 
-    /// Ends it before the first piece, for who wants the head of the answer only. It is completed, with no bytes.
+    /// Keeps the disclosure open after its last piece, because the answer is converted to another form. [`Self::into_open`] then returns
+    /// what has to be ended.
+    pub fn stay_open(&mut self) {
+        self.stays_open = true;
+    }
+
+    /// The disclosure that has to be ended after the last piece, if [`Self::stay_open`] was called.
+    pub fn into_open(self) -> Option<Open> {
+        self.stays_open.then(|| Open::new(self.underway))
+    }
+
+    /// Ends the disclosure before the first piece, because only the headers are sent (HEAD). It is recorded as completed, with no bytes.
     pub fn head_only(self) {
-        self.underway.end(Outcome {
+        self.underway.end(EntryOutcome {
             class: "ok",
             http: Some(200),
             reason: None,
@@ -159,7 +195,6 @@ impl Everything {
         let mut bytes = 0;
         let total = rows.len();
         for row in rows.into_iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
-            self.put_sign(&mut piece);
             self.last_key = row.key;
             self.sent_rows += 1;
             if brings_others {
@@ -172,7 +207,8 @@ impl Everything {
                 .unwrap_or(FIRST_ROWS)
                 .clamp(4, 512);
         }
-        // With nothing named the answer ends here: an empty Bundle takes its `entry` back, which must not have left yet.
+        // Without shared resources the answer ends here. An empty Bundle removes its `entry` array again, which must not have been sent
+        // yet.
         if ended && brings_others && self.query.count.is_none() && !self.supporting.is_empty() {
             self.phase = Phase::Supporting;
         } else if ended || page_full {
@@ -180,7 +216,7 @@ impl Everything {
             let next = if page_full {
                 Some(self.last_key)
             } else {
-                // Earlier pages may have named some.
+                // Earlier pages may have referred to shared resources.
                 (brings_others && !none_named).then_some(-1)
             };
             self.end(&mut piece, next);
@@ -188,22 +224,21 @@ impl Everything {
         self.piece(piece)
     }
 
-    /// Whether shared resources are among the types that are wanted.
+    /// Whether shared resources are among the wanted types.
     fn brings_others(&self) -> bool {
         let types = &self.query.window.types;
         types.is_empty() || types.iter().any(|rtype| is_shared(rtype))
     }
 
-    /// The next of the shared resources that were named, and what these name.
+    /// The next shared resources that were referred to; also notes the resources that they refer to.
     async fn supporting(&mut self) -> Result<Option<Bytes>, Failure> {
         let mut piece = BytesMut::with_capacity(PIECE_BYTES + 4096);
-        self.underway.judge().await?;
+        self.underway.judge_in_time().await?;
         let rows = self.load_supporting().await?;
         match rows {
             None => self.end(&mut piece, None),
             Some(rows) => {
                 for row in rows {
-                    self.put_sign(&mut piece);
                     self.sent_rows += 1;
                     self.put_entry(&mut piece, &row, "include");
                 }
@@ -212,7 +247,7 @@ impl Everything {
         self.piece(piece)
     }
 
-    /// A page of the shared resources. The record is read again for what it names: a page link carries no list.
+    /// A page of the shared resources. The record is read again for its references, because a page link does not hold them.
     async fn supporting_page(&mut self, left_out: i64) -> Result<Option<Bytes>, Failure> {
         loop {
             let rows = self.rows_after(FIRST_ROWS).await?;
@@ -223,7 +258,7 @@ impl Everything {
             }
         }
         let mut piece = BytesMut::with_capacity(PIECE_BYTES + 4096);
-        piece.put_slice(HEAD);
+        self.bundle = Bundle::begin(&mut piece, SEARCHSET);
         let (mut seen, mut more) = (0, false);
         let count = self.query.count.unwrap_or(i64::MAX);
         while let Some(rows) = self.load_supporting().await? {
@@ -233,7 +268,6 @@ impl Everything {
                 if seen <= left_out || more {
                     continue;
                 }
-                self.put_sign(&mut piece);
                 self.sent_rows += 1;
                 self.put_entry(&mut piece, &row, "include");
             }
@@ -246,7 +280,7 @@ impl Everything {
         self.piece(piece)
     }
 
-    /// Some of the shared resources that were named, in a settled order; `None` when there are no more.
+    /// The next shared resources that were referred to, in a fixed order; `None` when there are no more.
     async fn load_supporting(&mut self) -> Result<Option<Vec<Leaving>>, Failure> {
         let names = self.supporting.take(SUPPORTING_ROWS);
         if names.is_empty() {
@@ -254,9 +288,7 @@ impl Everything {
         }
         let window = self.query.window.clone();
         let rows = self
-            .ctx
-            .store
-            .read(move |db| disclosure::shared_rows(db, &names, &window))
+            .load_by(move |db| record_rows::shared_rows(db, &names, &window))
             .await?;
         for row in &rows {
             self.supporting.note(&row.bytes, &self.ctx.payer.base_url);
@@ -271,64 +303,61 @@ impl Everything {
 
     fn piece(&mut self, piece: BytesMut) -> Result<Option<Bytes>, Failure> {
         let counts = std::mem::take(&mut self.counts);
-        self.underway.send(piece.len(), counts, self.phase == Phase::Done)?;
+        let is_end = self.phase == Phase::Done && !self.stays_open;
+        self.underway.send(piece.len(), counts, is_end)?;
         Ok(Some(piece.freeze()))
     }
 
-    /// The next rows. That there are none is the end of the record only if all that they were asked under still stands: else the
-    /// record would be cut unseen.
+    /// The next rows. An empty result is the end of the record only if the grant, consent and registration under which it was read are
+    /// still valid; otherwise the answer would silently lack a part of the record.
     async fn rows_after(&self, limit: i64) -> Result<Vec<Leaving>, Failure> {
         loop {
             let basis = self.underway.basis();
             let asked_under = basis.partner_version;
             let rows = self.load(basis, limit).await?;
-            if !rows.is_empty() || self.underway.judge().await? == asked_under {
+            if !rows.is_empty() {
+                self.underway.was_judged();
+                return Ok(rows);
+            }
+            if self.underway.judge().await? == asked_under {
                 return Ok(rows);
             }
         }
     }
 
-    async fn load(&self, basis: Basis, limit: i64) -> Result<Vec<Leaving>, Failure> {
+    async fn load(&self, basis: DisclosureBasis, limit: i64) -> Result<Vec<Leaving>, Failure> {
         let (grant, window) = (self.grant.clone(), self.query.window.clone());
         let after = self.last_key;
-        self.ctx
-            .store
-            .read(move |db| disclosure::page(db, &basis, &grant, &window, after, limit))
+        self.load_by(move |db| record_rows::page(db, &basis, &grant, &window, after, limit))
             .await
     }
 
-    fn put_entry(&mut self, piece: &mut BytesMut, row: &Leaving, mode: &str) -> usize {
+    /// Runs a read of rows. A page of the shared resources reads the whole record again, so its reads wait for the partner's turn and leave
+    /// the thread to others meanwhile.
+    async fn load_by<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Db) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        match self.phase {
+            Phase::SupportingPage(_) => self.ctx.store.read_in_turn(&self.underway.basis().partner, work).await,
+            _ => self.ctx.store.read(work).await,
+        }
+    }
+
+    fn put_entry(&mut self, piece: &mut BytesMut, row: &Leaving, mode: &'static str) -> usize {
         self.counts.add(&row.rtype);
         let before = piece.len();
-        piece.put_slice(b"{\"fullUrl\":\"");
-        piece.put_slice(self.ctx.payer.base_url.as_bytes());
-        piece.put_u8(b'/');
-        piece.put_slice(row.rtype.as_bytes());
-        piece.put_u8(b'/');
-        piece.put_slice(row.id.as_bytes());
-        piece.put_slice(b"\",\"resource\":");
-        piece.put_slice(&row.bytes);
-        piece.put_slice(b",\"search\":{\"mode\":\"");
-        piece.put_slice(mode.as_bytes());
-        piece.put_slice(b"\"}}");
+        let full_url: [&str; 5] = [&self.ctx.payer.base_url, "/", &row.rtype, "/", &row.id];
+        self.bundle.found(piece, &full_url, &row.bytes, mode);
         piece.len() - before
     }
 
-    /// What stands before an entry. FHIR forbids an empty array, so `entry` begins with the first one, whichever piece has it.
-    fn put_sign(&self, piece: &mut BytesMut) {
-        piece.put_slice(if self.sent_rows == 0 { b",\"entry\":[" } else { b"," });
-    }
-
-    fn put_tail(&self, piece: &mut BytesMut, next: Option<i64>) {
-        if self.sent_rows > 0 {
-            piece.put_u8(b']');
-        }
-        let mut links = vec![serde_json::json!({"relation": "self", "url": self.self_link})];
-        if let Some(place) = next {
-            links.push(serde_json::json!({"relation": "next", "url": (self.links)(place)}));
-        }
-        piece.put_slice(b",\"link\":");
-        piece.put_slice(serde_json::Value::Array(links).to_string().as_bytes());
-        piece.put_u8(b'}');
+    /// The links come after the entries, because only then is it known whether there is a next page.
+    fn put_tail(&mut self, piece: &mut BytesMut, next: Option<i64>) {
+        let mut links = vec![("self", self.self_link.clone())];
+        links.extend(next.map(|place| ("next", (self.links)(place))));
+        self.bundle.close_entries(piece);
+        self.bundle.links(piece, &links);
+        self.bundle.end(piece);
     }
 }

@@ -1,37 +1,49 @@
-//! The ends of disclosures that nobody lived to write: after a crash, *begun* stands in the ledger alone.
+//! Writes the missing end entries of disclosures: after a crash, only *begun* is in the ledger.
 //!
-//! What is written then says only that the end is unknown: the member's data may have been disclosed.
+//! Such an end says only that the end is unknown, so that the member's data may have been disclosed. A disclosure that failed before
+//! anything could be sent gets an end as failed when the store answers again ([`close_unsent`]).
 
-use crate::audit::{Action, Actor, Entry, Object, Outcome, ledger};
+use crate::audit::{Action, Actor, EntryOutcome, LedgerEvent, Object, ledger};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::store::ends;
 use crate::store::entries::EntryRow;
 use crate::telemetry::Correlation;
+use std::sync::Arc;
 
-/// Disclosures that are looked at in one write, and such writes of one sweep.
+/// Disclosures that are looked at in one step, and most steps of one sweep.
 const ROWS: i64 = 500;
-const STEPS: usize = 200;
+const STEPS: usize = 2_000;
 
-/// Writes the ends that are missing of disclosures that began before `before_ms` (UTC milliseconds), which must be so long ago that
-/// none of them still runs; how many that were. Waits on this thread.
+/// Writes the missing end entries of disclosures that began before `before_ms` (UTC milliseconds). This must be so long ago that none of
+/// them is still running. Returns how many were written. Blocks the thread.
+///
+/// The ledger is read on a connection for reads; only what was found is written, in short writes, so that other writes do not wait.
 ///
 /// # Errors
 /// Those of the store.
 pub fn close_lost(ctx: &Context, before_ms: i64) -> Result<usize, Failure> {
     let mut closed = 0;
     for _ in 0..STEPS {
+        let next = ctx.store.read_blocking(|db| ends::next(db, before_ms, ROWS))?;
+        if !next.is_further() {
+            break;
+        }
+        let (open, is_full) = (next.open.len(), next.is_full);
         let (ids, now_us) = (ctx.ids.clone(), ctx.clock.now_us());
-        let (open, is_full) = ctx.store.reserved().write_blocking(move |db| {
-            let next = ends::next(db, before_ms, ROWS)?;
+        let is_mine = ctx.store.reserved().write_blocking(move |db| {
             if !ends::follow(db, &next)? {
-                return Ok((0, false));
+                return Ok(false);
             }
             for begun in &next.open {
-                ledger::append(db, &unknown(begun), &ids.new_id(now_us / 1000), now_us)?;
+                ledger::append(db, &end(begun, "unknown"), &ids.new_id(now_us / 1000), now_us)?;
             }
-            Ok((next.open.len(), next.is_full))
+            Ok(true)
         })?;
+        if !is_mine {
+            // Another process looks for them just now.
+            break;
+        }
         closed += open;
         if !is_full {
             break;
@@ -46,7 +58,35 @@ pub fn close_lost(ctx: &Context, before_ms: i64) -> Result<usize, Failure> {
     Ok(closed)
 }
 
-fn unknown(begun: &EntryRow) -> Entry {
+/// The ids of a *begun* entry and of the end that it gets if nothing is sent. They are made together, so that an end that is written by two
+/// tasks at once is one row.
+#[derive(Clone, Debug)]
+pub(super) struct EntryIds {
+    /// Of the *begun* entry.
+    pub(super) begun: String,
+    /// Of its end.
+    pub(super) end: String,
+}
+
+/// Writes the end entries of disclosures of which nothing was sent because the store did not confirm their *begun* entry. Those whose
+/// *begun* entry is missing need no end. Does not wait. An entry that is committed only later is left to [`close_lost`].
+pub(super) fn close_unsent(ctx: &Context, begun: Vec<EntryIds>) {
+    if begun.is_empty() || ctx.store.url().sqlite_path().is_some() {
+        // The writer of a SQLite file knows what was committed.
+        return;
+    }
+    let now_us = ctx.clock.now_us();
+    for ids in begun {
+        // A write of its own for each: one that finds its end written by another task fails on the key, and with it nothing else.
+        ctx.store
+            .write_surely(Arc::new(move |db| match ends::open(db, &ids.begun)? {
+                Some(row) => ledger::append(db, &end(&row, "failed"), &ids.end, now_us),
+                None => Ok(()),
+            }));
+    }
+}
+
+fn end(begun: &EntryRow, class: &'static str) -> LedgerEvent {
     let ids = begun.ids();
     let correlation = Correlation::of(
         ids.request_id,
@@ -59,11 +99,11 @@ fn unknown(begun: &EntryRow) -> Entry {
         kind: "system",
         ..Actor::default()
     };
-    let mut entry = Entry::new(Action::DisclosureCompleted, actor, correlation);
+    let mut entry = LedgerEvent::new(Action::DisclosureCompleted, actor, correlation);
     entry.partner.clone_from(&begun.partner_id);
     entry.object = begun.subject.clone().map(|id| Object { kind: "Patient", id });
-    entry.outcome = Outcome {
-        class: "unknown",
+    entry.outcome = EntryOutcome {
+        class,
         http: None,
         reason: None,
     };

@@ -1,10 +1,14 @@
-//! What leaves, and why: the one place that turns a caller's grant into bytes.
+//! What is released, and why: the only module that turns a caller's grant into bytes.
 //!
-//! Every disclosure is written to the ledger, durably, before its first byte; it is completed afterwards with the bytes
-//! that went out. Nothing here authorises by itself: the queries do (`store::disclosure`). It never parses member data.
+//! Each disclosure is committed to the ledger before its first byte is sent, and completed afterward with the number of bytes that were
+//! sent. This module does not authorize by itself: the queries do (`store::disclosure`). It never parses member data.
 
 mod everything;
+mod filled;
+#[cfg(test)]
+mod fuzz_tests;
 mod lost_ends;
+mod outgoing;
 mod page_link;
 mod read;
 mod search;
@@ -12,28 +16,33 @@ mod sent;
 mod supporting;
 mod underway;
 
-pub use everything::{Everything, Query};
+pub use everything::{Everything, EverythingQuery};
+pub use filled::filled_types;
 pub use lost_ends::close_lost;
+pub use outgoing::{Disclosure, Open, Outgoing, PIECE_BYTES};
 pub use page_link::{PageLinks, SearchPage};
-pub use read::read;
-pub use search::{Found, Place, START, search};
-pub use sent::Sent;
-pub use underway::Terms;
+pub use read::{read, read_and_make};
+pub use search::{FoundPage, PageStart, START, search};
+pub use sent::SentPart;
+pub use underway::AnswerTerms;
 
-use crate::audit::{Action, ConsentNote, Entry, Object, Outcome, ledger};
+use crate::audit::{Action, ConsentNote, EntryOutcome, LedgerEvent, Object, ledger};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::records::{compartment, released};
 use crate::security::Caller;
+use crate::store::Db;
+use crate::store::begun::Unfilled;
 use crate::store::disclosure::LiveGrant;
 use crate::telemetry::metrics as families;
+use lost_ends::{EntryIds, close_unsent};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Name and version of the release rules; goes into each ledger entry.
+/// Name and version of the release rules, which each ledger entry of a disclosure holds.
 pub const POLICY: &str = "cms-0057/2";
 
-/// Types that belong to nobody and may be read by every partner: directories and products (`docs/threats.md` D02).
+/// Types that belong to no member and may be read by every partner: directories and products (`docs/threats.md` D02).
 pub const SHARED: &[&str] = &[
     "Endpoint",
     "HealthcareService",
@@ -46,25 +55,25 @@ pub const SHARED: &[&str] = &[
     "PractitionerRole",
 ];
 
-/// Whether resources of a type belong to nobody and may be read by every partner.
+/// Whether resources of a type belong to no member and may be read by every partner.
 pub fn is_shared(rtype: &str) -> bool {
     SHARED.binary_search(&rtype).is_ok()
 }
 
-/// Whether resources of a type can leave at all: kept, about a member or shared, and not wholly about money.
+/// Whether resources of a type can be released at all: they are stored, belong to a member or are shared, and are not entirely about money.
 pub fn is_served(rtype: &str) -> bool {
-    compartment::kind(rtype).is_some_and(|kind| kind != compartment::Kind::Shared || is_shared(rtype))
+    compartment::kind(rtype).is_some_and(|kind| kind != compartment::OwnerRule::Shared || is_shared(rtype))
         && released::money(rtype) != released::Money::Whole
 }
 
-/// Whether resources of a type are found by searches. A Binary is read by its address only.
+/// Whether resources of a type can be searched. A Binary can only be read by its id.
 pub fn is_searchable(rtype: &str) -> bool {
     is_served(rtype) && rtype != "Binary"
 }
 
-/// The ledger entry of a disclosure under `grant`.
-fn entry(action: Action, caller: &Caller, grant: &LiveGrant) -> Entry {
-    let mut entry = Entry::new(action, caller.actor(), caller.correlation.clone());
+/// A ledger entry of a disclosure under `grant`.
+fn entry(action: Action, caller: &Caller, grant: &LiveGrant) -> LedgerEvent {
+    let mut entry = LedgerEvent::new(action, caller.actor(), caller.correlation.clone());
     entry.object = Some(Object {
         kind: "Patient",
         id: grant.patient_id.clone(),
@@ -78,13 +87,13 @@ fn entry(action: Action, caller: &Caller, grant: &LiveGrant) -> Entry {
     entry
 }
 
-/// A disclosure whose intent is durable, until it is completed.
+/// A disclosure whose *begun* entry is committed and whose end has not been written.
 struct Begun {
-    entry: Entry,
+    entry: LedgerEvent,
     id: String,
 }
 
-/// How many resources of each type went out.
+/// How many resources of each type were sent.
 #[derive(Clone, Debug, Default)]
 struct Tally(BTreeMap<String, u64>);
 
@@ -103,35 +112,94 @@ impl Tally {
     }
 }
 
-/// Makes the intent to disclose durable. Nothing may be sent before this returned.
-async fn begin(ctx: &Context, entries: Vec<Entry>) -> Result<Vec<Begun>, Failure> {
+/// Commits the *begun* entries of disclosures. Nothing may be sent before this returns.
+async fn begin(ctx: &Context, entries: Vec<LedgerEvent>) -> Result<Vec<Begun>, Failure> {
     let now_us = ctx.clock.now_us();
-    let ids: Vec<String> = entries.iter().map(|_| ctx.ids.new_id(now_us / 1000)).collect();
-    let rows: Vec<(Entry, String)> = entries.into_iter().zip(ids).collect();
-    let begun = rows
-        .iter()
-        .map(|(entry, id)| Begun {
-            entry: entry.clone(),
-            id: id.clone(),
+    let begun: Vec<Begun> = entries
+        .into_iter()
+        .map(|entry| Begun {
+            id: ctx.ids.new_id(now_us / 1000),
+            entry,
         })
         .collect();
-    let written = ctx
-        .store
-        .reserved()
-        .write(move |db| {
-            rows.iter()
-                .try_for_each(|(entry, id)| ledger::append(db, entry, id, now_us))
-        })
-        .await;
-    written.map(|()| begun).map_err(|failure| match failure.fault() {
-        Fault::Overloaded => failure,
-        _ => Failure::new(Fault::AuditUnavailable).because(failure),
-    })
+    let rows = begun
+        .iter()
+        .map(|begun| ledger::row(&begun.entry, &begun.id, now_us))
+        .collect();
+    match ctx.store.append(rows).await {
+        Ok(()) => Ok(begun),
+        Err(failure) => {
+            let begins = begun
+                .into_iter()
+                .filter(|one| one.entry.action == Action::DisclosureBegun);
+            let ids = begins.map(|one| EntryIds {
+                begun: one.id,
+                end: ctx.ids.new_id(now_us / 1000),
+            });
+            close_unsent(ctx, ids.collect());
+            Err(unrecorded(failure))
+        }
+    }
 }
 
-/// Notes what became of a disclosure. Not waited for: it is kept until the store took it, and a missing entry reads as "may have
-/// been disclosed".
-fn complete(ctx: &Context, begun: Begun, outcome: Outcome, bytes: u64, tally: Tally) {
+/// Finds the resource and commits the *begun* entry of its disclosure in one statement, for a database server. `find` appends the entry
+/// when it finds something; `grant` returns the grant of the result. Nothing is begun when nothing is found.
+async fn find_and_begin<T: Send + 'static>(
+    ctx: &Context,
+    caller: &Caller,
+    mut find: impl FnMut(&mut Db, &Unfilled) -> Result<Option<T>, Failure> + Send + 'static,
+    grant: impl Fn(&T) -> &LiveGrant,
+) -> Result<Option<(T, Begun)>, Failure> {
+    let now_us = ctx.clock.now_us();
+    let (ids, blank) = (
+        ctx.ids.clone(),
+        entry(Action::DisclosureBegun, caller, &LiveGrant::default()),
+    );
+    let tried = Arc::new(Mutex::new(Vec::new()));
+    let (own, unanswered) = (ctx.clone(), Arc::clone(&tried));
+    let found = ctx
+        .store
+        .write_once(move |db| {
+            // A new id each time the statement is sent, because an earlier attempt may have been committed.
+            let id = ids.new_id(now_us / 1000);
+            let both = EntryIds {
+                begun: id.clone(),
+                end: ids.new_id(now_us / 1000),
+            };
+            locked(&unanswered).push(both.clone());
+            let found = find(db, &ledger::unfilled(&blank, &id, now_us))?;
+            if locked(&unanswered).pop().is_none() {
+                // The caller got an error before this answer came.
+                close_unsent(&own, vec![both]);
+            }
+            Ok(found.map(|found| (found, id)))
+        })
+        .await;
+    close_unsent(ctx, std::mem::take(&mut *locked(&tried)));
+    let found = found.map_err(|failure| match failure.fault() {
+        Fault::StoreUnavailable | Fault::StoreSlow => failure,
+        _ => unrecorded(failure),
+    })?;
+    Ok(found.map(|(found, id)| {
+        let entry = entry(Action::DisclosureBegun, caller, grant(&found));
+        (found, Begun { entry, id })
+    }))
+}
+
+fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn unrecorded(failure: Failure) -> Failure {
+    match failure.fault() {
+        Fault::Overloaded => failure,
+        _ => Failure::new(Fault::AuditUnavailable).because(failure),
+    }
+}
+
+/// Writes how a disclosure ended. Does not wait: the entry is written together with those of other requests and kept until the store takes
+/// it. A missing end entry means "may have been disclosed".
+fn complete(ctx: &Context, begun: Begun, outcome: EntryOutcome, bytes: u64, tally: Tally) {
     let how = if outcome.class == "ok" {
         "completed"
     } else {
@@ -146,17 +214,16 @@ fn complete(ctx: &Context, begun: Begun, outcome: Outcome, bytes: u64, tally: Ta
     entry.counts = tally.0;
     entry.begun = Some(begun.id);
     let now_us = ctx.clock.now_us();
-    // One id however often it is tried: an entry that is there already was written.
+    // The same id for every attempt, so that an entry that was written already is not written again.
     let id = ctx.ids.new_id(now_us / 1000);
-    ctx.store
-        .write_surely(Arc::new(move |db| ledger::append(db, &entry, &id, now_us)));
+    ctx.store.append_later(ledger::row(&entry, &id, now_us));
 }
 
-/// Records that nothing was disclosed, then answers with `fault`. "Not yours" and "not there" come here alike.
+/// Records that nothing was disclosed, and returns `fault`. "No grant" and "no such resource" both come here.
 async fn refuse(ctx: &Context, caller: &Caller, fault: Fault) -> Failure {
     metrics::counter!(families::DISCLOSURES, "outcome" => "refused").increment(1);
-    let mut entry = Entry::new(Action::DisclosureRefused, caller.actor(), caller.correlation.clone());
-    entry.outcome = Outcome {
+    let mut entry = LedgerEvent::new(Action::DisclosureRefused, caller.actor(), caller.correlation.clone());
+    entry.outcome = EntryOutcome {
         class: "refused",
         http: Some(fault.row().http),
         reason: Some(fault.code()),

@@ -1,23 +1,23 @@
-//! The opaque `_page` of a next link: bound to partner, member, query and expiry by a MAC, and encrypted where it holds a
-//! query, which may name a person (`docs/threats.md` D07).
+//! The opaque `_page` parameter of a next link: bound to partner, member, query and expiry by a MAC, and encrypted where it holds a query,
+//! which may name a person (`docs/threats.md` D07).
 //!
-//! It carries a place, not a right: authorisation is evaluated anew on every page.
+//! It holds a position, not a right: every page is authorized again.
 
-use super::Place;
+use super::PageStart;
 use crate::error::{Failure, Fault};
 use crate::secret;
 use serde::{Deserialize, Serialize};
 
-/// How long a page link works, in milliseconds.
+/// How long a page link is valid, in milliseconds.
 const LIFE_MS: i64 = 3_600_000;
 
-/// A page of a search: the query as it was asked, and where the page begins.
+/// A page of a search: the query as it was sent, and where the page begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SearchPage {
     /// Query string, percent-encoded, without `_page`.
     pub query: String,
-    /// Where it begins.
-    pub place: Place,
+    /// Where the page begins.
+    pub place: PageStart,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -35,12 +35,12 @@ pub struct PageLinks {
 }
 
 impl PageLinks {
-    /// Links under this key.
+    /// Page links with this key.
     pub fn new(key: [u8; 32]) -> Self {
         PageLinks { key }
     }
 
-    /// A link to the rows after `place`, good for this `binding` (partner, member and query, as one text).
+    /// A link to the rows after `place`, valid only for this `binding` (partner, member and query, as one text).
     pub fn make(&self, binding: &str, place: i64, now_ms: i64) -> String {
         let expires_ms = now_ms + LIFE_MS;
         let mut bytes = [place.to_be_bytes(), expires_ms.to_be_bytes()].concat();
@@ -49,10 +49,10 @@ impl PageLinks {
         secret::base64url(&bytes)
     }
 
-    /// The place a link points to.
+    /// The position that a link holds.
     ///
     /// # Errors
-    /// [`Fault::ParameterInvalid`] when it is not ours, was made for another binding, or has expired.
+    /// [`Fault::ParameterInvalid`] when this server did not make it, when it was made for another binding, or when it has expired.
     pub fn read(&self, link: &str, binding: &str, now_ms: i64) -> Result<i64, Failure> {
         let refused = || {
             Failure::new(Fault::ParameterInvalid)
@@ -71,7 +71,7 @@ impl PageLinks {
         if now_ms < expires_ms { Ok(place) } else { Err(refused()) }
     }
 
-    /// The `_page` of a search.
+    /// Makes the `_page` of a search; `None` when the page cannot be encrypted.
     pub fn seal(&self, binding: &str, page: &SearchPage, now_ms: i64) -> Option<String> {
         let state = State {
             query: page.query.clone(),
@@ -87,10 +87,10 @@ impl PageLinks {
         Some(secret::base64url(&sealed))
     }
 
-    /// The search page that a `_page` stands for.
+    /// Reads the `_page` of a search.
     ///
     /// # Errors
-    /// [`Fault::ParameterInvalid`] when it is not ours, was made for another binding, or has expired.
+    /// [`Fault::ParameterInvalid`] when this server did not make it, when it was made for another binding, or when it has expired.
     pub fn open(&self, link: &str, binding: &str, now_ms: i64) -> Result<SearchPage, Failure> {
         let state: Option<State> = secret::from_base64url(link)
             .and_then(|sealed| secret::open(&self.sealing_key(), binding.as_bytes(), &sealed))
@@ -98,7 +98,7 @@ impl PageLinks {
         match state {
             Some(state) if now_ms < state.expires_ms => Ok(SearchPage {
                 query: state.query,
-                place: Place {
+                place: PageStart {
                     after_key: state.after_key,
                     offset: state.offset,
                 },
@@ -127,7 +127,7 @@ mod tests {
         let links = PageLinks::new([3; 32]);
         let page = SearchPage {
             query: "family=Lima&_count=2".into(),
-            place: Place {
+            place: PageStart {
                 after_key: 9,
                 offset: 2,
             },

@@ -1,70 +1,77 @@
-//! FHIR search inside the caller's grants: matches, what comes along, and the place of the next page.
+//! FHIR search within the caller's grants: matches, included resources, and the position of the next page.
 //!
-//! Every statement behind it carries the authorisation (`store::search`); what is included is authorised like a read and
-//! never leaves the compartment that it was reached from. Each member whose data is on a page is in the ledger first.
+//! Every SQL statement of a search contains the authorization (`store::search`). An included resource is authorized like a read, and
+//! belongs to the same compartment as the match, or is shared. A ledger entry for each member on a page is committed before the page is
+//! sent.
 
-use super::{Sent, Tally, begin, complete, entry, is_shared, refuse};
-use crate::audit::{Action, Entry, Outcome};
+use super::{Disclosure, SentPart, Tally, begin, entry, is_shared, refuse};
+use crate::audit::{Action, LedgerEvent};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
-use crate::fhir::prescreen::{Limits, screen};
+use crate::fhir::prescreen::{ScreenLimits, screen};
 use crate::fhir::search::extract::at;
-use crate::fhir::search::{Filter, Include, Search, Sort, Summary};
+use crate::fhir::search::{Include, Search, SearchFilter, Sort, Summary};
 use crate::records::compartment;
 use crate::security::Caller;
 use crate::store::Db;
 use crate::store::disclosure::{self, LiveGrant};
 use crate::store::resources::NOBODY;
-use crate::store::search::{self as store, Asked, Hit, Scope};
+use crate::store::search::{self as store, Hit, IncludeRoom, SearchAsked, SearchScope};
 use std::collections::{HashMap, HashSet};
 
-/// Bytes of the matches on a page, about; one larger resource still goes out alone.
+/// Approximate limit of the matches on a page in bytes; a single larger resource is still sent.
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
-/// Resources that come along on a page.
-const INCLUDES_MAX: i64 = 1_000;
+/// Most included resources on a page.
+const INCLUDES_MAX: usize = 1_000;
+/// Approximate limit of the included resources in bytes on a page that is full of matches; otherwise they have what the matches leave of
+/// the page. A single larger resource is still sent.
+const INCLUDES_BYTES: usize = PAGE_BYTES / 4;
 
 /// Where a page begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// Key of the last match before it.
+pub struct PageStart {
+    /// Key of the last match before the page.
     pub after_key: i64,
-    /// Matches before it, in an order that was asked for.
+    /// Number of matches before the page, in an order that was asked for.
     pub offset: i64,
 }
 
 /// The first page.
-pub const START: Place = Place {
+pub const START: PageStart = PageStart {
     after_key: -1,
     offset: 0,
 };
 
 /// A page of a search.
-#[derive(Debug, Default)]
-pub struct Found {
-    /// What matches.
+#[derive(Default)]
+pub struct FoundPage {
+    /// The matches.
     pub matches: Vec<Hit>,
-    /// What comes along.
+    /// The included resources.
     pub included: Vec<Hit>,
-    /// Whether more would have come along than a page takes.
+    /// Whether there were more included resources than a page may have.
     pub includes_cut: bool,
-    /// Number of matches, when it is known or was asked for.
+    /// Number of all matches, when it is known or was asked for.
     pub total: Option<i64>,
     /// Where the next page begins, if there is one.
-    pub next: Option<Place>,
+    pub next: Option<PageStart>,
+    /// The disclosure that the page makes, which ends when its bytes have been sent.
+    pub disclosure: Option<Disclosure>,
 }
 
-/// Searches. `readable` says whether the caller's scopes let it read a type, for what comes along; `sent` what of it goes out.
+/// Runs a search. `readable` says whether the caller's scopes allow reading a type, for included resources; `sent` says what of the page is
+/// sent.
 ///
 /// # Errors
-/// Those of the store and of the ledger; finding nothing is an empty page.
+/// Those of the store and of the ledger; a search without matches returns an empty page.
 pub async fn search(
     ctx: &Context,
     caller: &Caller,
     search: Search,
-    place: Place,
+    place: PageStart,
     readable: impl Fn(&str) -> bool + Send + 'static,
-    sent: Sent,
-) -> Result<Found, Failure> {
+    sent: SentPart,
+) -> Result<FoundPage, Failure> {
     let now_ms = ctx.clock.now_ms();
     let Some(scope) = scope(ctx, caller, &search, now_ms).await? else {
         return nothing(ctx, caller).await;
@@ -72,16 +79,14 @@ pub async fn search(
     let umb_system = ctx.payer.umb_system.clone();
     let base_url = ctx.payer.base_url.clone();
     let partner = caller.partner.id.clone();
-    // What reads neighbours of one member's index is short; what orders or goes over many members is not.
-    let long = matches!(scope, Scope::Granted { .. }) || !search.sort.is_empty() || search.summary == Summary::Count;
     let counted = search.summary == Summary::Count;
     let own = match &scope {
-        Scope::One { grant, .. } => Some(grant.clone()),
-        Scope::Granted { .. } | Scope::Shared => None,
+        SearchScope::One { grant, .. } => Some(grant.clone()),
+        SearchScope::Granted { .. } | SearchScope::Shared | SearchScope::Referred => None,
     };
-    let is_shared = matches!(scope, Scope::Shared);
+    let is_shared = matches!(scope, SearchScope::Shared);
     let work = move |db: &mut Db| {
-        let asked = Asked {
+        let asked = SearchAsked {
             scope: &scope,
             search: &search,
             umb_system: &umb_system,
@@ -90,53 +95,58 @@ pub async fn search(
         let mut found = matches(db, &asked, place)?;
         come_along(db, &asked, &base_url, &readable, &mut found)?;
         let grants = match &scope {
-            Scope::One { grant, .. } => vec![grant.clone()],
-            Scope::Granted { .. } => disclosure::live_grants(db, &partner, &compartments(&found), now_ms)?,
-            Scope::Shared => Vec::new(),
+            SearchScope::One { grant, .. } => vec![grant.clone()],
+            SearchScope::Granted { .. } => disclosure::live_grants(db, &partner, &compartments(&found), now_ms)?,
+            SearchScope::Shared | SearchScope::Referred => Vec::new(),
         };
         Ok((found, grants))
     };
-    let (found, grants) = if long {
-        ctx.store.read_apart(work).await?
-    } else {
-        ctx.store.read(work).await?
-    };
+    // In turn, so that a partner that searches much waits only for its own searches.
+    let (mut found, grants) = ctx.store.read_in_turn(&caller.partner.id, work).await?;
     if grants.is_empty() && own.is_none() && !is_shared && !counted {
-        return nothing(ctx, caller).await.map(|none| Found {
+        return nothing(ctx, caller).await.map(|none| FoundPage {
             total: found.total,
             ..none
         });
     }
     let counted = counted && own.is_none() && !is_shared;
-    record(ctx, caller, &found, &grants, counted, sent).await?;
+    let disclosure = match record(ctx, (caller, now_ms), &found, &grants, counted).await? {
+        // There is no entry to end, but who may not read any more gets no further piece.
+        None if is_shared => Some(Disclosure::new(ctx, caller, now_ms)),
+        recorded => recorded,
+    };
+    match (disclosure, sent) {
+        (Some(disclosure), SentPart::Head(_)) => disclosure.ends(sent),
+        (disclosure, _) => found.disclosure = disclosure,
+    }
     Ok(found)
 }
 
-/// Whose resources the search is about; `None` when that is nobody's.
-async fn scope(ctx: &Context, caller: &Caller, search: &Search, now_ms: i64) -> Result<Option<Scope>, Failure> {
+/// Which resources the search may return; `None` when there are none.
+async fn scope(ctx: &Context, caller: &Caller, search: &Search, now_ms: i64) -> Result<Option<SearchScope>, Failure> {
     if is_shared(&search.rtype) {
-        return Ok(Some(Scope::Shared));
+        return Ok(Some(SearchScope::Shared));
     }
     let partner = caller.partner.id.clone();
     let Some(only) = caller.patient_id.as_deref().or_else(|| one_member(search)) else {
-        return Ok(Some(Scope::Granted { partner }));
+        return Ok(Some(SearchScope::Granted { partner }));
     };
     let (asking, only) = (partner.clone(), only.to_owned());
     let grant = ctx
         .store
         .read(move |db| disclosure::live_grant(db, &asking, &only, now_ms))
         .await?;
-    Ok(grant.map(|grant| Scope::One { partner, grant }))
+    Ok(grant.map(|grant| SearchScope::One { partner, grant }))
 }
 
-/// The one member that a search can only be about.
+/// The only member that a search can be about, if its parameters limit it to one.
 fn one_member(search: &Search) -> Option<&str> {
     search.filters.iter().find_map(|filter| match filter {
-        Filter::Owner { any, .. } => match any.as_slice() {
+        SearchFilter::Owner { any, .. } => match any.as_slice() {
             [only] => Some(only.as_str()),
             _ => None,
         },
-        Filter::Ids { any, not: false } if search.rtype == "Patient" => match any.as_slice() {
+        SearchFilter::Ids { any, not: false } if search.rtype == "Patient" => match any.as_slice() {
             [only] => Some(only.as_str()),
             _ => None,
         },
@@ -144,21 +154,21 @@ fn one_member(search: &Search) -> Option<&str> {
     })
 }
 
-async fn nothing(ctx: &Context, caller: &Caller) -> Result<Found, Failure> {
+async fn nothing(ctx: &Context, caller: &Caller) -> Result<FoundPage, Failure> {
     let failure = refuse(ctx, caller, Fault::NotFound).await;
     if failure.fault() == Fault::NotFound {
-        Ok(Found {
+        Ok(FoundPage {
             total: Some(0),
-            ..Found::default()
+            ..FoundPage::default()
         })
     } else {
         Err(failure)
     }
 }
 
-fn matches(db: &mut Db, asked: &Asked<'_>, place: Place) -> Result<Found, Failure> {
+fn matches(db: &mut Db, asked: &SearchAsked<'_>, place: PageStart) -> Result<FoundPage, Failure> {
     let search = asked.search;
-    let mut found = Found::default();
+    let mut found = FoundPage::default();
     if search.total == Some(true) || search.summary == Summary::Count {
         found.total = Some(store::count(db, asked)?);
     }
@@ -167,7 +177,7 @@ fn matches(db: &mut Db, asked: &Asked<'_>, place: Place) -> Result<Found, Failur
     }
     let more = if search.sort.is_empty() {
         let (hits, more) = store::page(db, asked, place.after_key, search.count, PAGE_BYTES)?;
-        found.next = hits.last().filter(|_| more).map(|last| Place {
+        found.next = hits.last().filter(|_| more).map(|last| PageStart {
             after_key: last.key,
             offset: 0,
         });
@@ -182,8 +192,8 @@ fn matches(db: &mut Db, asked: &Asked<'_>, place: Place) -> Result<Found, Failur
     Ok(found)
 }
 
-/// A page in the order that was asked for. All matches are ordered anew for each page, by their keys alone.
-fn sorted(db: &mut Db, asked: &Asked<'_>, place: Place, found: &mut Found) -> Result<bool, Failure> {
+/// A page in the order that was asked for. For each page all matches are sorted again, by their keys only.
+fn sorted(db: &mut Db, asked: &SearchAsked<'_>, place: PageStart, found: &mut FoundPage) -> Result<bool, Failure> {
     let keys = store::keys(db, asked)?;
     let mut ranks: Vec<(Vec<Option<String>>, i64)> = keys.iter().map(|one| (Vec::new(), one.key)).collect();
     for (sort, descending) in &asked.search.sort {
@@ -204,7 +214,7 @@ fn sorted(db: &mut Db, asked: &Asked<'_>, place: Place, found: &mut Found) -> Re
         let order = pairs.map(|((_, descending), pair)| match pair {
             (Some(a), Some(b)) if *descending => b.cmp(a),
             (Some(a), Some(b)) => a.cmp(b),
-            // What has no value comes last, whichever way.
+            // Resources without a value come last in both directions.
             (a, b) => b.is_some().cmp(&a.is_some()),
         });
         order
@@ -227,7 +237,7 @@ fn sorted(db: &mut Db, asked: &Asked<'_>, place: Place, found: &mut Found) -> Re
         .collect();
     let mut hits: HashMap<i64, Hit> = HashMap::new();
     for key in &wanted {
-        // One after the other, so that what does not fit is cut where the order says.
+        // One after the other, so that the page is cut in the wanted order.
         let (one, _) = store::by_keys(db, asked.scope, &[*key], asked.now_ms, PAGE_BYTES)?;
         hits.extend(one.into_iter().map(|hit| (hit.key, hit)));
         if hits.values().map(|hit| hit.bytes.len()).sum::<usize>() > PAGE_BYTES {
@@ -237,62 +247,53 @@ fn sorted(db: &mut Db, asked: &Asked<'_>, place: Place, found: &mut Found) -> Re
     let taken = wanted.iter().take_while(|key| hits.contains_key(key)).count();
     found.matches = wanted[..taken].iter().filter_map(|key| hits.remove(key)).collect();
     let more = from + taken < ranks.len() && taken > 0;
-    found.next = found.matches.last().filter(|_| more).map(|last| Place {
+    found.next = found.matches.last().filter(|_| more).map(|last| PageStart {
         after_key: last.key,
         offset: i64::try_from(from + taken).unwrap_or(0),
     });
     Ok(more)
 }
 
-/// Adds what `_include` and `_revinclude` ask for.
+/// Adds the resources that `_include` and `_revinclude` ask for.
 fn come_along(
     db: &mut Db,
-    asked: &Asked<'_>,
+    asked: &SearchAsked<'_>,
     base_url: &str,
     readable: &dyn Fn(&str) -> bool,
-    found: &mut Found,
+    found: &mut FoundPage,
 ) -> Result<(), Failure> {
     let search = asked.search;
-    let mut seen: HashSet<i64> = found.matches.iter().map(|hit| hit.key).collect();
+    let bytes: usize = found.matches.iter().map(|hit| hit.bytes.len()).sum();
+    let bytes = PAGE_BYTES.saturating_sub(bytes).max(INCLUDES_BYTES);
+    let mut room = IncludeRoom::new(INCLUDES_MAX, bytes, &found.matches);
     let mut included: Vec<Hit> = Vec::new();
-    let room = |included: &Vec<Hit>| INCLUDES_MAX + 1 - i64::try_from(included.len()).unwrap_or(INCLUDES_MAX);
     if !search.includes.is_empty() {
         let (members, shared) = references(&found.matches, &search.includes, base_url, readable);
         let from: HashSet<(i64, &str, &str)> = members
             .iter()
             .map(|(no, t, id)| (*no, t.as_str(), id.as_str()))
             .collect();
+        let is_meant = |no: i64, rtype: &str, id: &str| from.contains(&(no, rtype, id));
         let targets: Vec<(String, String)> = members.iter().map(|(_, t, id)| (t.clone(), id.clone())).collect();
-        let reached = store::by_reference(db, asked.scope, &targets, room(&included), asked.now_ms)?;
-        let own = reached
-            .into_iter()
-            .filter(|hit| from.contains(&(hit.compartment(), &hit.rtype, &hit.id)));
-        included.extend(own);
-        let others = store::by_reference(db, &Scope::Shared, &shared, room(&included), asked.now_ms)?;
-        included.extend(others);
+        let own = (asked.scope, asked.now_ms);
+        included.extend(store::by_reference(db, own, &targets, &mut room, is_meant)?);
+        let others = (&SearchScope::Referred, asked.now_ms);
+        included.extend(store::by_reference(db, others, &shared, &mut room, |_, _, _| true)?);
     }
-    for include in search
-        .revincludes
-        .iter()
-        .filter(|include| include.param.leads_to(&search.rtype) && readable(include.param.rtype))
+    let revincludes = search.revincludes.iter();
+    for include in revincludes.filter(|include| include.param.leads_to(&search.rtype) && readable(include.param.rtype))
     {
-        let hits: Vec<&Hit> = found.matches.iter().collect();
-        if hits.is_empty() {
-            break;
-        }
-        let reached = store::referring(db, asked.scope, include.param, &hits, room(&included), asked.now_ms)?;
-        included.extend(reached);
+        let scope = (asked.scope, asked.now_ms);
+        included.extend(store::referring(db, scope, include.param, &found.matches, &mut room)?);
     }
-    included.retain(|hit| seen.insert(hit.key));
-    found.includes_cut = included.len() > usize::try_from(INCLUDES_MAX).unwrap_or(usize::MAX);
-    included.truncate(usize::try_from(INCLUDES_MAX).unwrap_or(usize::MAX));
+    found.includes_cut = room.is_cut();
     found.included = included;
     Ok(())
 }
 
 type Members = Vec<(i64, String, String)>;
 
-/// What the matches refer to by the parameters that are followed: resources of their own member, and shared ones.
+/// The resources that the matches refer to by the included parameters: resources of the match's own member, and shared ones.
 fn references(
     matches: &[Hit],
     includes: &[Include],
@@ -301,7 +302,7 @@ fn references(
 ) -> (Members, Vec<(String, String)>) {
     let (mut members, mut shared) = (HashSet::new(), HashSet::new());
     for hit in matches {
-        let Ok(resource) = screen(&hit.bytes, &Limits::record()) else {
+        let Ok(resource) = screen(&hit.bytes, &ScreenLimits::record()) else {
             continue;
         };
         for include in includes {
@@ -331,7 +332,7 @@ fn references(
     (members, shared)
 }
 
-fn compartments(found: &Found) -> Vec<i64> {
+fn compartments(found: &FoundPage) -> Vec<i64> {
     let hits = found.matches.iter().chain(&found.included);
     let mut numbers: Vec<i64> = hits.map(Hit::compartment).filter(|no| *no != NOBODY).collect();
     numbers.sort_unstable();
@@ -339,17 +340,16 @@ fn compartments(found: &Found) -> Vec<i64> {
     numbers
 }
 
-/// One entry for each member on the page; a number over all members is one entry that names none. What belongs to nobody counts
-/// for the member when there is only one.
+/// Commits one *begun* entry for each member on the page. A count over all members gets one entry that names no member. Shared resources
+/// are counted for the member when the page has only one. Returns `None` when nothing about a member is on the page.
 async fn record(
     ctx: &Context,
-    caller: &Caller,
-    found: &Found,
+    (caller, now_ms): (&Caller, i64),
+    found: &FoundPage,
     grants: &[LiveGrant],
     counted: bool,
-    sent: Sent,
-) -> Result<(), Failure> {
-    let (mut entries, mut left): (Vec<Entry>, Vec<(u64, Tally)>) = (Vec::new(), Vec::new());
+) -> Result<Option<Disclosure>, Failure> {
+    let mut parts = Vec::new();
     let only = grants.len() == 1;
     for grant in grants {
         let (mut bytes, mut tally) = (0, Tally::default());
@@ -360,27 +360,24 @@ async fn record(
                 tally.add(&hit.rtype);
             }
         }
-        entries.push(entry(Action::DisclosureBegun, caller, grant));
-        left.push((bytes, tally));
+        parts.push((
+            entry(Action::DisclosureBegun, caller, grant),
+            (Some(grant), bytes, tally),
+        ));
     }
     if counted {
-        let mut number = Entry::new(Action::DisclosureBegun, caller.actor(), caller.correlation.clone());
+        let mut number = LedgerEvent::new(Action::DisclosureBegun, caller.actor(), caller.correlation.clone());
         number.policy_version = Some(super::POLICY.to_owned());
-        entries.push(number);
-        left.push((0, Tally::default()));
+        parts.push((number, (None, 0, Tally::default())));
     }
-    if entries.is_empty() {
-        return Ok(());
+    if parts.is_empty() {
+        return Ok(None);
     }
+    let (entries, left): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
     let begun = begin(ctx, entries).await?;
-    for (begun, (bytes, tally)) in begun.into_iter().zip(left) {
-        let outcome = Outcome {
-            class: "ok",
-            http: Some(sent.http()),
-            reason: None,
-        };
-        let tally = if sent == Sent::Whole { tally } else { Tally::default() };
-        complete(ctx, begun, outcome, sent.bytes(bytes), tally);
+    let mut disclosure = Disclosure::new(ctx, caller, now_ms);
+    for (begun, (grant, bytes, tally)) in begun.into_iter().zip(left) {
+        disclosure.add(grant, begun, bytes, tally);
     }
-    Ok(())
+    Ok(Some(disclosure))
 }

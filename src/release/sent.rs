@@ -1,31 +1,31 @@
-//! What of a resource goes out: a disclosure is recorded alike either way, but only bytes that go out are counted.
+//! What of a resource is sent. The disclosure is recorded in every case, but only bytes that are sent are counted.
 
-/// What of a resource goes out.
+/// What of a resource is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sent {
+pub enum SentPart {
     /// Its bytes, with 200.
     Whole,
-    /// So many bytes out of it, with 200.
+    /// This many bytes of it, with 200.
     Part(u64),
-    /// Only the head of an answer with this status: HEAD, 304 and 412.
+    /// Only the headers of an answer with this status: HEAD, 304 and 412.
     Head(u16),
 }
 
-impl Sent {
+impl SentPart {
     /// The HTTP status of the answer.
     pub fn http(self) -> u16 {
         match self {
-            Sent::Whole | Sent::Part(_) => 200,
-            Sent::Head(status) => status,
+            SentPart::Whole | SentPart::Part(_) => 200,
+            SentPart::Head(status) => status,
         }
     }
 
-    /// How many of `size` bytes go out.
+    /// How many of `size` bytes are sent.
     pub fn bytes(self, size: u64) -> u64 {
         match self {
-            Sent::Whole => size,
-            Sent::Part(bytes) => bytes,
-            Sent::Head(_) => 0,
+            SentPart::Whole => size,
+            SentPart::Part(bytes) => bytes,
+            SentPart::Head(_) => 0,
         }
     }
 }

@@ -1,7 +1,7 @@
-//! The shared resources that a record refers to: organizations, practitioners, places, medications.
+//! The shared resources that a record refers to: organizations, practitioners, locations, medications.
 //!
-//! Found in the very bytes that leave, so that nothing comes along that what was withheld would have named. What they
-//! refer to in turn comes too.
+//! The references are found in the bytes that are sent, so that a withheld part of a resource cannot bring in others. Resources that these
+//! refer to are included too.
 
 use super::is_shared;
 use crate::records::compartment;
@@ -13,14 +13,14 @@ use std::sync::LazyLock;
 static REFERENCE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"reference\""));
 
 /// Type and id of a resource.
-pub type Name = (String, String);
+pub type ResourceName = (String, String);
 
-/// What is still to come along, and what has.
+/// The shared resources that are still to be sent, and those that were.
 #[derive(Debug, Default)]
 pub struct Supporting {
-    wanted: BTreeSet<Name>,
-    taken: HashSet<Name>,
-    /// References that were read before, as they were written.
+    wanted: BTreeSet<ResourceName>,
+    taken: HashSet<ResourceName>,
+    /// References that were read before, as written in the resource.
     seen: HashSet<Box<str>>,
 }
 
@@ -28,7 +28,7 @@ impl Supporting {
     /// Notes the shared resources that these bytes refer to.
     pub fn note(&mut self, bytes: &[u8], base_url: &str) {
         for text in references(bytes) {
-            // Most references are to the member's own and to the same few others: these are told before anything is built.
+            // Most references are to the member's own resources or to a few shared ones; these are recognized before anything is allocated.
             let relative = text
                 .strip_prefix(base_url)
                 .map_or(&*text, |rest| rest.trim_start_matches('/'));
@@ -45,14 +45,14 @@ impl Supporting {
         }
     }
 
-    /// Whether nothing is still to come.
+    /// Whether all of them have been taken.
     pub fn is_empty(&self) -> bool {
         self.wanted.is_empty()
     }
 
-    /// The next of them, at most `count`, each once.
-    pub fn take(&mut self, count: usize) -> Vec<Name> {
-        let next: Vec<Name> = self.wanted.iter().take(count).cloned().collect();
+    /// Takes the next ones, at most `count`; each is returned once.
+    pub fn take(&mut self, count: usize) -> Vec<ResourceName> {
+        let next: Vec<ResourceName> = self.wanted.iter().take(count).cloned().collect();
         for name in &next {
             self.wanted.remove(name);
             self.taken.insert(name.clone());
@@ -61,14 +61,14 @@ impl Supporting {
     }
 }
 
-/// The texts of all members named `reference`.
+/// The values of all JSON members named `reference`.
 fn references(bytes: &[u8]) -> impl Iterator<Item = Cow<'_, str>> {
     REFERENCE.find_iter(bytes).filter_map(|at| {
         let rest = bytes[at + REFERENCE.needle().len()..].trim_ascii_start();
         let rest = rest.strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
         let end = rest.iter().position(|byte| *byte == b'"')?;
         let text = std::str::from_utf8(&rest[..end]).ok()?;
-        // A solidus may be escaped in JSON; no other escape stands in an id.
+        // A slash may be escaped in JSON; an id needs no other escape.
         Some(if text.contains('\\') {
             Cow::Owned(text.replace("\\/", "/"))
         } else {

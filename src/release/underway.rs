@@ -1,36 +1,41 @@
-//! A disclosure under way: what of it went out so far, and whether it may go on.
+//! A disclosure in progress: how much of it was sent, and whether it may continue.
 //!
-//! It is judged anew for each piece, and twice a second while its reader is slow. What was taken away since it began (the
-//! partner's registration, its certificate, its token, the grant, the consent) ends it; what merely ran out does not, until the time
-//! of an answer is over. It ends once, and its end is in the ledger, whether its reader takes what is left or not.
+//! It is checked again with each page of rows, before a piece that needs no rows when the last check was long ago, and twice a second while
+//! its reader is slow; when the store cannot be asked for ten seconds, it ends. It ends when something was revoked since it began (the partner's registration, its certificate, its token, the
+//! grant, the consent). It does not end when something merely expired, until the time limit of an answer is over. It ends only once, and
+//! its end is written to the ledger even when the client reads no further.
 
 use super::{Begun, Tally, complete};
-use crate::audit::Outcome;
+use crate::audit::EntryOutcome;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::security::{Authority, Caller, CallerState, PeerCertificate};
-use crate::store::disclosure::{self, Basis};
+use crate::store::disclosure::{self, DisclosureBasis};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
-/// How often it is judged while nothing of it is asked for.
+/// How often it is checked while its reader takes nothing.
 const JUDGED_EVERY: Duration = Duration::from_millis(500);
+/// How long it may go on while it cannot be checked, because the store cannot be asked.
+const UNJUDGED: Duration = Duration::from_secs(10);
+/// How long after a check a piece may be made without another one.
+const JUDGED_LATELY: Duration = Duration::from_millis(100);
 
-/// What an answer of many pieces is held to, besides its grant.
+/// The conditions for an answer of many pieces, in addition to its grant.
 #[derive(Clone)]
-pub struct Terms {
-    /// Judges its caller again.
+pub struct AnswerTerms {
+    /// Authenticates the caller again.
     pub authority: Authority,
-    /// The certificate of its connection.
+    /// The client certificate of the connection.
     pub certificate: Option<PeerCertificate>,
-    /// How long it may take, whoever reads it.
+    /// The longest time that it may take, however it is read.
     pub longest: Duration,
 }
 
-/// A disclosure under way. When it is dropped before its end, its reader broke it off.
+/// A disclosure in progress. If it is dropped before its end, its reader broke it off.
 pub(super) struct Underway {
     shared: Arc<Shared>,
     watch: Option<AbortHandle>,
@@ -38,32 +43,75 @@ pub(super) struct Underway {
 
 struct Shared {
     ctx: Context,
-    terms: Terms,
+    terms: AnswerTerms,
     caller: Caller,
-    grant_id: String,
+    /// The grants on which the disclosure is based; empty when it is about no member.
+    grant_ids: Vec<String>,
     begun_ms: i64,
     begun: Instant,
-    /// The state of the partner's registration that was found good.
+    /// The version of the partner's registration at the last check.
     partner_version: AtomicI64,
     progress: Mutex<Progress>,
 }
 
 struct Progress {
-    entry: Option<Begun>,
-    bytes: u64,
-    counts: Tally,
+    parts: Vec<Part>,
     judged: Instant,
     ended: Option<Fault>,
 }
 
+/// What was sent of one of the disclosures that were begun together.
+struct Part {
+    entry: Option<Begun>,
+    bytes: u64,
+    counts: Tally,
+}
+
+impl From<Option<Begun>> for Part {
+    fn from(entry: Option<Begun>) -> Part {
+        Part {
+            entry,
+            bytes: 0,
+            counts: Tally::default(),
+        }
+    }
+}
+
 impl Underway {
-    /// What was begun with this entry, under a grant of the caller that was found live at this time (UTC ms).
+    /// A disclosure with this *begun* entry, under a grant of the caller that was live at this time (UTC milliseconds).
     pub(super) fn new(
         ctx: &Context,
-        terms: Terms,
+        terms: AnswerTerms,
         caller: &Caller,
         (grant_id, begun_ms): (&str, i64),
         entry: Option<Begun>,
+    ) -> Underway {
+        let parts = vec![Part::from(entry)];
+        Underway::of_parts(ctx, terms, caller, begun_ms, (vec![grant_id.to_owned()], parts))
+    }
+
+    /// Disclosures that were begun together, each with a grant or without one.
+    pub(super) fn of_all(
+        ctx: &Context,
+        terms: AnswerTerms,
+        caller: &Caller,
+        begun_ms: i64,
+        begun: Vec<(Option<String>, Begun)>,
+    ) -> Underway {
+        let (grants, entries): (Vec<_>, Vec<_>) = begun.into_iter().unzip();
+        let mut grants: Vec<String> = grants.into_iter().flatten().collect();
+        grants.sort_unstable();
+        grants.dedup();
+        let parts = entries.into_iter().map(|entry| Part::from(Some(entry))).collect();
+        Underway::of_parts(ctx, terms, caller, begun_ms, (grants, parts))
+    }
+
+    fn of_parts(
+        ctx: &Context,
+        terms: AnswerTerms,
+        caller: &Caller,
+        begun_ms: i64,
+        (grant_ids, parts): (Vec<String>, Vec<Part>),
     ) -> Underway {
         let begun = Instant::now();
         Underway {
@@ -71,14 +119,12 @@ impl Underway {
                 ctx: ctx.clone(),
                 terms,
                 caller: caller.clone(),
-                grant_id: grant_id.to_owned(),
+                grant_ids,
                 begun_ms,
                 begun,
                 partner_version: AtomicI64::new(caller.partner_version),
                 progress: Mutex::new(Progress {
-                    entry,
-                    bytes: 0,
-                    counts: Tally::default(),
+                    parts,
                     judged: begun,
                     ended: None,
                 }),
@@ -87,45 +133,72 @@ impl Underway {
         }
     }
 
-    /// What its pages are read under.
-    pub(super) fn basis(&self) -> Basis {
+    /// What its pages of rows are read under.
+    pub(super) fn basis(&self) -> DisclosureBasis {
         self.shared.basis()
     }
 
-    /// Whether it may go on, as far as this process knows without asking the store.
+    /// Whether it may continue, as far as this process knows without asking the store.
     ///
     /// # Errors
-    /// Why it may not; it is ended then.
+    /// The reason why it may not; the disclosure is then ended.
     pub(super) fn may_go_on(&self) -> Result<(), Failure> {
         self.shared.may_go_on()
     }
 
-    /// Judges it again in full; the version of the partner's registration that was found good. What was asked of the store under
-    /// another one has to be asked again.
+    /// Checks it in full. Returns the version of the partner's registration; what was read from the store under another version must be
+    /// read again.
     ///
     /// # Errors
-    /// Why it may not go on; it is ended then. Those of the store.
+    /// The reason why it may not continue; the disclosure is then ended. Those of the store.
     pub(super) async fn judge(&self) -> Result<i64, Failure> {
         self.shared.judge().await
     }
 
-    /// Counts a piece that goes out now, and from the first one on that is not the last has the answer watched.
+    /// Notes that a page of rows was read, which checks the grant, the consent and the registration as well.
+    pub(super) fn was_judged(&self) {
+        self.shared.progress().judged = Instant::now();
+    }
+
+    /// Calls [`Underway::judge`], unless that was done a moment ago.
     ///
     /// # Errors
-    /// Why it must not go out: the answer was ended while the piece was made.
+    /// As [`Underway::judge`].
+    pub(super) async fn judge_in_time(&self) -> Result<(), Failure> {
+        self.may_go_on()?;
+        let judged = self.shared.progress().judged;
+        if judged.elapsed() >= JUDGED_LATELY {
+            self.judge().await?;
+        }
+        Ok(())
+    }
+
+    /// Counts a piece that is sent now. From the first piece on that is not the last, the disclosure is checked while its reader is slow.
+    ///
+    /// # Errors
+    /// The reason why the piece must not be sent: the disclosure was ended while the piece was made.
     pub(super) fn send(&mut self, bytes: usize, counts: Tally, is_last: bool) -> Result<(), Failure> {
+        self.send_all(vec![(bytes as u64, counts)], is_last)
+    }
+
+    /// Like [`Self::send`], for all disclosures that were begun together: the bytes of each, in their order.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub(super) fn send_all(&mut self, sent: Vec<(u64, Tally)>, is_last: bool) -> Result<(), Failure> {
         self.may_go_on()?;
         {
             let mut progress = self.shared.progress();
             if let Some(fault) = progress.ended {
                 return Err(fault.into());
             }
-            progress.bytes += bytes as u64;
-            progress.counts.join(counts);
-            progress.judged = Instant::now();
+            for (part, (bytes, counts)) in progress.parts.iter_mut().zip(sent) {
+                part.bytes += bytes;
+                part.counts.join(counts);
+            }
         }
         if is_last {
-            self.end(Outcome {
+            self.end(EntryOutcome {
                 class: "ok",
                 http: Some(200),
                 reason: None,
@@ -137,8 +210,8 @@ impl Underway {
         Ok(())
     }
 
-    /// Ends it, if it has not ended yet.
-    pub(super) fn end(&self, outcome: Outcome) {
+    /// Ends it, unless it has ended already.
+    pub(super) fn end(&self, outcome: EntryOutcome) {
         self.shared.end(outcome, None);
     }
 }
@@ -148,7 +221,7 @@ impl Drop for Underway {
         if let Some(watch) = &self.watch {
             watch.abort();
         }
-        self.end(Outcome {
+        self.end(EntryOutcome {
             class: "failed",
             http: None,
             reason: None,
@@ -161,8 +234,8 @@ impl Shared {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn basis(&self) -> Basis {
-        Basis {
+    fn basis(&self) -> DisclosureBasis {
+        DisclosureBasis {
             partner: self.caller.partner.id.clone(),
             partner_version: self.partner_version.load(Ordering::Acquire),
             token_sha256: self.caller.token_sha256,
@@ -186,12 +259,12 @@ impl Shared {
     async fn judge(&self) -> Result<i64, Failure> {
         self.may_go_on()?;
         loop {
-            let (basis, grant_id) = (self.basis(), self.grant_id.clone());
+            let (basis, grant_ids) = (self.basis(), self.grant_ids.clone());
             let version = basis.partner_version;
             let stands = self
                 .ctx
                 .store
-                .read(move |db| disclosure::still_stands(db, &basis, &grant_id))
+                .read(move |db| disclosure::all_stand(db, &basis, &grant_ids))
                 .await?;
             if stands {
                 self.progress().judged = Instant::now();
@@ -204,15 +277,20 @@ impl Shared {
                 .await?;
             match state {
                 CallerState::TakenAway(fault) => return Err(self.break_off(fault)),
-                // Nothing is wrong with the caller: it is the grant or its consent.
+                CallerState::Holds(now) if self.grant_ids.is_empty() => {
+                    self.partner_version.store(now, Ordering::Release);
+                    self.progress().judged = Instant::now();
+                    return Ok(now);
+                }
+                // The caller is still authorized, so the grant or its consent has ended.
                 CallerState::Holds(now) if now == version => return Err(self.break_off(Fault::NotFound)),
                 CallerState::Holds(now) => self.partner_version.store(now, Ordering::Release),
             }
         }
     }
 
-    /// Judges the answer again and again while its reader takes nothing. A store that cannot be asked judges nothing: without it no
-    /// piece is made either.
+    /// Checks the answer regularly while its reader takes nothing. It is ended when the store could not be asked for a while: pieces that
+    /// are in memory need no store, and nobody knows what was revoked meanwhile.
     async fn watch(&self) {
         loop {
             sleep(JUDGED_EVERY).await;
@@ -223,14 +301,21 @@ impl Shared {
             if judged.elapsed() < JUDGED_EVERY {
                 continue;
             }
-            if self.judge().await.is_err() && self.progress().ended.is_some() {
+            let left = UNJUDGED.saturating_sub(judged.elapsed());
+            let is_judged = matches!(timeout(left, self.judge()).await, Ok(Ok(_)));
+            if self.progress().ended.is_some() {
+                return;
+            }
+            // A page of rows that was read meanwhile has checked it too.
+            if !is_judged && self.progress().judged.elapsed() >= UNJUDGED {
+                self.break_off(Fault::StoreUnavailable);
                 return;
             }
         }
     }
 
     fn break_off(&self, fault: Fault) -> Failure {
-        let outcome = Outcome {
+        let outcome = EntryOutcome {
             class: "failed",
             http: None,
             reason: Some(fault.code()),
@@ -239,28 +324,28 @@ impl Shared {
         fault.into()
     }
 
-    fn end(&self, outcome: Outcome, because: Option<Fault>) {
-        let (entry, bytes, counts) = {
+    fn end(&self, outcome: EntryOutcome, because: Option<Fault>) {
+        let ended: Vec<(Begun, u64, Tally)> = {
             let mut progress = self.progress();
             if progress.ended.is_none() {
                 progress.ended = because;
             }
-            (
-                progress.entry.take(),
-                progress.bytes,
-                std::mem::take(&mut progress.counts),
-            )
+            let parts = progress.parts.iter_mut();
+            parts
+                .filter_map(|part| Some((part.entry.take()?, part.bytes, std::mem::take(&mut part.counts))))
+                .collect()
         };
-        let Some(entry) = entry else { return };
-        if let Some(fault) = because {
+        if let (Some(fault), false) = (because, ended.is_empty()) {
             tracing::warn!(
                 fault = fault.code(),
                 partner.id = self.caller.partner.id,
                 request.id = self.caller.correlation.request_id,
-                bytes,
+                bytes = ended.iter().map(|(_, bytes, _)| bytes).sum::<u64>(),
                 "an answer was broken off"
             );
         }
-        complete(&self.ctx, entry, outcome, bytes, counts);
+        for (entry, bytes, counts) in ended {
+            complete(&self.ctx, entry, outcome.clone(), bytes, counts);
+        }
     }
 }

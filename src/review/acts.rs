@@ -1,173 +1,56 @@
-//! Acts on a review: confirm, reject, defer, take, reopen. Each is one transaction with its ledger entry and its links.
+//! Acts of a reviewer on a review: confirm, reject, defer, take, reopen. Each is one
+//! transaction, together with its ledger entry and its changes of links.
 
-use super::links::{Hand, disputed, settled};
-use super::state::{Event, State, after};
-use super::{Doubt, Ranked, entry, opened};
+use super::entry::entry;
+use super::link_steps::{LinkHand, disputed, doubted, settled};
+use super::opening::{DoubtfulMatch, Ranked, opened};
+use super::order::{Act, Choice, Done, ReviewActor, ReviewerCommand};
+use super::state::{Event, ReviewState, after};
 use crate::audit::{Action, Object, ledger};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
-use crate::ids::is_one_line;
 use crate::secret::hex;
 use crate::store::Db;
 use crate::store::reviews::{self, ActRow, CandidateRow, ReviewRow};
 use crate::store::steps::{self, GiveBack};
-use crate::telemetry::Correlation;
 
-/// Longest reason, characters.
-pub(super) const REASON_MAX: usize = 500;
-/// Longest name of an operator, characters.
-const OPERATOR_MAX: usize = 64;
-/// Shortest and longest time a review is put off.
-const DEFER_LEAST_MS: i64 = 60_000;
-const DEFER_MOST_MS: i64 = 30 * 86_400_000;
-
-/// Which candidate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Choice {
-    /// By its place in the review, from 1.
-    Place(i64),
-    /// By the id of its Patient.
-    Patient(String),
+/// The failure for a confirmed review without a member: no grant may be given or revoked for a member without an id.
+fn unnamed() -> Failure {
+    Failure::new(Fault::StoreDamaged).because("a review that is or gets confirmed names no member")
 }
 
-impl Choice {
-    /// A place when it is a small number, else the id of a Patient.
-    pub fn parse(text: &str) -> Choice {
-        match text.parse::<i64>() {
-            Ok(place) if (1..=99).contains(&place) => Choice::Place(place),
-            _ => Choice::Patient(text.trim_start_matches("Patient/").to_owned()),
-        }
-    }
-}
-
-/// What is done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Act {
-    /// The person asked for is this candidate.
-    Confirm(Choice),
-    /// It is none of them.
-    Reject,
-    /// Look at it again in so many milliseconds.
-    Defer(i64),
-    /// The operator makes it theirs.
-    Take,
-    /// What was decided is doubted: links are disputed, grants revoked, the queue has it again.
-    Reopen,
-}
-
-/// Who does it, and why.
-#[derive(Clone, Debug)]
-pub struct By {
-    /// Name of the operator, as it was given.
-    pub operator: String,
-    /// Who that was by our own knowledge: the name of the token, or the user of the host.
-    pub hand: String,
-    /// Why.
-    pub reason: String,
-    /// Digest of the token it came with, when it came with one.
-    pub token: Option<[u8; 32]>,
-    /// The ids of the request or command.
-    pub correlation: Correlation,
-}
-
-impl By {
-    /// Refuses names and reasons that say nothing, or more than belongs there.
-    pub(super) fn check(&self) -> Result<(), Failure> {
-        let plain = |text: &str, most: usize| text.chars().count() <= most && is_one_line(text);
-        if !plain(&self.operator, OPERATOR_MAX) {
-            return Err(Failure::new(Fault::ParameterInvalid)
-                .at("operator")
-                .remedy("Name the operator in 1 to 64 characters."));
-        }
-        if !plain(&self.reason, REASON_MAX) {
-            return Err(Failure::new(Fault::ParameterInvalid)
-                .at("reason")
-                .remedy("Give a reason of 1 to 500 characters."));
-        }
-        Ok(())
-    }
-}
-
-/// An act on one review.
-#[derive(Clone, Debug)]
-pub struct Order {
-    /// Id of the review.
-    pub review: String,
-    /// What is done.
-    pub act: Act,
-    /// By whom.
-    pub by: By,
-    /// The version that the operator saw; refused when it is another by now.
-    pub seen: Option<i64>,
-}
-
-/// How a review stands after an act.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Done {
-    /// Its state.
-    pub state: State,
-    /// Grants that were revoked, or that are live again.
-    pub grants: usize,
-    /// Its version.
-    pub version: i64,
-}
-
-impl Order {
-    fn check(&self) -> Result<(), Failure> {
-        self.by.check()?;
-        match self.act {
-            Act::Defer(wait_ms) if !(DEFER_LEAST_MS..=DEFER_MOST_MS).contains(&wait_ms) => {
-                Err(Failure::new(Fault::ParameterInvalid)
-                    .at("defer")
-                    .remedy("Put a review off by a minute at least and 30 days at most."))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Does it, durably.
+/// Returns the write that performs `command`; the caller runs it in a transaction, on any thread.
 ///
 /// # Errors
-/// [`Fault::ReviewUnknown`]; [`Fault::ReviewMoved`] when it does not stand so, or somebody was first;
-/// [`Fault::ReviewSecondNeeded`] where two have to agree; [`Fault::ParameterInvalid`] for a candidate it does not have.
-pub async fn perform(ctx: &Context, order: Order) -> Result<Done, Failure> {
-    order.check()?;
-    let work = work(ctx.clone(), order);
-    ctx.store.write(work).await
-}
-
-/// [`perform`], waiting on this thread.
-///
-/// # Errors
-/// As [`perform`].
-pub fn perform_blocking(ctx: &Context, order: Order) -> Result<Done, Failure> {
-    order.check()?;
-    let work = work(ctx.clone(), order);
-    ctx.store.write_blocking(work)
-}
-
-fn work(ctx: Context, order: Order) -> impl FnMut(&mut Db) -> Result<Done, Failure> + Send + 'static {
-    let at_us = ctx.clock.now_us();
-    move |db| {
-        let row = reviews::find(db, &order.review)?;
-        if order.seen.is_some_and(|seen| seen != row.version) {
+/// Those of `Order::check`. Of the write: [`Fault::ReviewUnknown`]; [`Fault::ReviewMoved`] when the review's state does not
+/// allow the act, or another act was first; [`Fault::ReviewSecondNeeded`] where two people must agree;
+/// [`Fault::ParameterInvalid`] for a candidate that the review does not have.
+pub fn perform(
+    ctx: &Context,
+    command: ReviewerCommand,
+) -> Result<impl FnMut(&mut Db) -> Result<Done, Failure> + Send + 'static, Failure> {
+    command.check()?;
+    let (ctx, at_us) = (ctx.clone(), ctx.clock.now_us());
+    Ok(move |db: &mut Db| {
+        let row = reviews::find(db, &command.review)?;
+        if command.seen.is_some_and(|seen| seen != row.version) {
             return Err(Fault::ReviewMoved.into());
         }
-        act(db, &ctx, &order, row, at_us)
-    }
+        act(db, &ctx, &command, row, at_us)
+    })
 }
 
-fn act(db: &mut Db, ctx: &Context, order: &Order, mut row: ReviewRow, at_us: i64) -> Result<Done, Failure> {
-    let (now_ms, by) = (at_us / 1000, &order.by);
-    let from = State::parse(&row.state).ok_or_else(|| Failure::new(Fault::StoreDamaged).because("a review's state"))?;
+fn act(db: &mut Db, ctx: &Context, command: &ReviewerCommand, mut row: ReviewRow, at_us: i64) -> Result<Done, Failure> {
+    let (now_ms, by) = (at_us / 1000, &command.by);
+    let from =
+        ReviewState::parse(&row.state).ok_or_else(|| Failure::new(Fault::StoreDamaged).because("a review's state"))?;
     let candidates = reviews::candidates(db, &row.id)?;
-    let verdict = match &order.act {
+    let verdict = match &command.act {
         Act::Confirm(choice) => Some((Event::Confirm, Some(chosen(choice, &candidates)?))),
         Act::Reject => Some((Event::Reject, None)),
         _ => None,
     };
-    let event = match (&order.act, &verdict) {
+    let event = match (&command.act, &verdict) {
         (_, Some((event, patient))) if ctx.review.four_eyes => second(&row, by, *event, patient.as_deref(), from)?,
         (_, Some((event, _))) => *event,
         (Act::Defer(_), _) => Event::Defer,
@@ -191,7 +74,7 @@ fn act(db: &mut Db, ctx: &Context, order: &Order, mut row: ReviewRow, at_us: i64
         kind: "Review",
         id: row.id.clone(),
     };
-    let told = entry(
+    let ledger_entry = entry(
         action(event),
         by,
         object,
@@ -201,39 +84,17 @@ fn act(db: &mut Db, ctx: &Context, order: &Order, mut row: ReviewRow, at_us: i64
     );
     let before = row.clone();
     row.state = to.code().to_owned();
-    move_on(&mut row, ctx, order, event, word, patient.clone(), now_ms);
-    // The row first: a match of the same question holds it until its grant is there to be seen.
+    move_on(&mut row, ctx, command, event, word, patient.clone(), now_ms);
+    // The review's row is written first: a match of the same question locks it until its grant is committed and can be seen here.
     reviews::act(db, &row, &act_row)?;
-    let hand = Hand {
+    let acting = LinkHand {
         ctx,
         by,
         now_ms,
         review_id: &before.id,
     };
-    let mut grants = 0;
-    match event {
-        Event::Confirm => {
-            let member = patient.clone().unwrap_or_default();
-            let gives_back = GiveBack::All(before.partner_id.clone(), member.clone());
-            let step = settled(db, &hand, &before.partner_id, Some(&member), &candidates, gives_back)?;
-            grants = steps::write(db, &step)?;
-        }
-        Event::Reject => {
-            let step = settled(db, &hand, &before.partner_id, None, &candidates, GiveBack::Nothing)?;
-            grants = steps::write(db, &step)?;
-        }
-        Event::Reopen if from == State::Confirmed => {
-            let step = disputed(
-                db,
-                &hand,
-                &before.partner_id,
-                before.patient_id.as_deref().unwrap_or_default(),
-            )?;
-            grants = steps::write(db, &step)?;
-        }
-        _ => {}
-    }
-    ledger::append(db, &told, &ctx.ids.new_id(now_ms), at_us)?;
+    let grants = move_links(db, &acting, event, from, &before, patient, &candidates)?;
+    ledger::append(db, &ledger_entry, &ctx.ids.new_id(now_ms), at_us)?;
     Ok(Done {
         state: to,
         grants,
@@ -241,17 +102,44 @@ fn act(db: &mut Db, ctx: &Context, order: &Order, mut row: ReviewRow, at_us: i64
     })
 }
 
-/// What an act leaves in the row besides its state.
+/// Changes links and grants as the act requires. Returns how many grants were revoked or restored.
+fn move_links(
+    db: &mut Db,
+    acting: &LinkHand<'_>,
+    event: Event,
+    from: ReviewState,
+    before: &ReviewRow,
+    patient: Option<String>,
+    candidates: &[CandidateRow],
+) -> Result<usize, Failure> {
+    let partner = &before.partner_id;
+    let step = match event {
+        Event::Confirm => {
+            let member = patient.ok_or_else(unnamed)?;
+            let gives_back = GiveBack::All(partner.clone(), member.clone());
+            settled(db, acting, partner, Some(&member), candidates, gives_back)?
+        }
+        Event::Reject => settled(db, acting, partner, None, candidates, GiveBack::Nothing)?,
+        Event::Reopen if from == ReviewState::Confirmed => {
+            let member = before.patient_id.as_deref().ok_or_else(unnamed)?;
+            disputed(db, acting, partner, member)?
+        }
+        _ => return Ok(0),
+    };
+    steps::write(db, &step)
+}
+
+/// Sets the columns of the row that an act changes besides the state.
 fn move_on(
     row: &mut ReviewRow,
     ctx: &Context,
-    order: &Order,
+    command: &ReviewerCommand,
     event: Event,
     verdict: Option<&'static str>,
     patient: Option<String>,
     now_ms: i64,
 ) {
-    let by = &order.by;
+    let by = &command.by;
     (row.proposed, row.proposed_patient, row.proposed_by, row.proposed_token) = (None, None, None, None);
     if event != Event::Reopen {
         row.owner = Some(by.operator.clone());
@@ -267,12 +155,13 @@ fn move_on(
             row.patient_id = patient;
             row.decided_ms = Some(now_ms);
             if event == Event::Reject {
-                // Nobody of ours: what a partner said of a stranger is not kept. It is noted again when it is asked again.
+                // The person is no member: what a partner sent about a stranger is not
+                // kept. It is stored again when the question is asked again.
                 row.request = None;
             }
         }
         Event::Defer => {
-            let wait_ms = match order.act {
+            let wait_ms = match command.act {
                 Act::Defer(wait_ms) => wait_ms,
                 _ => ctx.review.due_ms,
             };
@@ -288,9 +177,15 @@ fn move_on(
     }
 }
 
-/// Where two have to agree: the event of this decision, given what was proposed.
-fn second(row: &ReviewRow, by: &By, verdict: Event, patient: Option<&str>, from: State) -> Result<Event, Failure> {
-    if from != State::Proposed {
+/// Returns the event of this decision where two people must agree, given what was proposed before.
+fn second(
+    row: &ReviewRow,
+    by: &ReviewActor,
+    verdict: Event,
+    patient: Option<&str>,
+    from: ReviewState,
+) -> Result<Event, Failure> {
+    if from != ReviewState::Proposed {
         return Ok(Event::Propose);
     }
     let same_person = row.proposed_by.as_deref().is_some_and(|name| alike(name, &by.operator))
@@ -299,11 +194,11 @@ fn second(row: &ReviewRow, by: &By, verdict: Event, patient: Option<&str>, from:
         return Err(Fault::ReviewSecondNeeded.into());
     }
     let agrees = row.proposed.as_deref() == Some(verdict.code()) && row.proposed_patient.as_deref() == patient;
-    // Who disagrees proposes in turn.
+    // A reviewer who disagrees makes a proposal in turn.
     Ok(if agrees { verdict } else { Event::Propose })
 }
 
-/// Whether names differ by no more than case and spaces.
+/// Whether two names are equal except for case and spaces.
 fn alike(a: &str, b: &str) -> bool {
     let fold = |name: &str| name.split_whitespace().collect::<String>().to_lowercase();
     fold(a) == fold(b)
@@ -331,8 +226,8 @@ const fn action(event: Event) -> Action {
     }
 }
 
-/// An act as the ledger's digest covers it.
-pub(super) fn canonical(act: &ActRow) -> String {
+/// Returns the text of an act over which the ledger entry has a digest.
+fn canonical(act: &ActRow) -> String {
     serde_json::json!([
         act.id,
         act.review_id,
@@ -346,29 +241,30 @@ pub(super) fn canonical(act: &ActRow) -> String {
     .to_string()
 }
 
-/// Doubts a confirmed link: it is disputed, the partner's grants on the member are revoked, and the queue has it.
+/// Disputes a confirmed link: the partner's grants on the member are revoked, and the link gets into the review queue.
 ///
-/// The review that confirmed the link is opened again; a link that no review made gets one of its own. Gives its id.
+/// The review that confirmed the link is reopened; a link that was made without a review gets a new one.
+/// Returns the id of the review, and how many grants were revoked.
 pub(super) fn dispute(
     db: &mut Db,
     ctx: &Context,
     link_id: &str,
-    by: &By,
+    by: &ReviewActor,
     at_us: i64,
 ) -> Result<(String, usize), Failure> {
     let link = crate::store::links::find(db, link_id)?;
     let now_ms = at_us / 1000;
     if let Some(review_id) = &link.review_id {
         let row = reviews::find(db, review_id)?;
-        if row.state == State::Confirmed.code() && row.patient_id.as_deref() == Some(&link.patient_id) {
+        if row.state == ReviewState::Confirmed.code() && row.patient_id.as_deref() == Some(&link.patient_id) {
             let id = row.id.clone();
-            let order = Order {
+            let command = ReviewerCommand {
                 review: id.clone(),
                 act: Act::Reopen,
                 by: by.clone(),
                 seen: None,
             };
-            let done = act(db, ctx, &order, row, at_us)?;
+            let done = act(db, ctx, &command, row, at_us)?;
             return Ok((id, done.grants));
         }
     }
@@ -379,7 +275,7 @@ pub(super) fn dispute(
         total: crate::identity::graph::bits(link.confidence),
         notes: Vec::new(),
     };
-    let doubt = Doubt {
+    let doubt = DoubtfulMatch {
         partner_id: &source,
         asked,
         request: String::new(),
@@ -389,24 +285,24 @@ pub(super) fn dispute(
         correlation: &by.correlation,
         candidates: &[candidate],
     };
-    let (row, candidates, told) = opened(ctx, &doubt, now_ms);
+    let (row, candidates, ledger_entry) = opened(ctx, &doubt, now_ms);
     let row = ReviewRow {
-        // Nobody has asked it yet.
+        // No request has asked this question yet.
         asked_count: 0,
         ..row
     };
-    let hand = Hand {
+    let acting = LinkHand {
         ctx,
         by,
         now_ms,
         review_id: &row.id,
     };
-    let step = super::links::doubted(&hand, &link)?;
+    let step = doubted(&acting, &link)?;
     if !reviews::insert(db, &row, &candidates)? {
         return Err(Fault::ReviewMoved.into());
     }
     let grants = steps::write(db, &step)?;
-    ledger::append(db, &told, &ctx.ids.new_id(now_ms), at_us)?;
+    ledger::append(db, &ledger_entry, &ctx.ids.new_id(now_ms), at_us)?;
     let act_text = format!("{} {} {}", hex(&asked), by.operator, by.reason);
     let object = Object {
         kind: "Link",

@@ -1,185 +1,61 @@
-//! What operators do to identity links: make, retire, dispute, and take any step back.
+//! What operators do with identity links: make one, retire one, dispute one, and undo a step.
 //!
-//! A step that is taken back leaves links and grants as they were before it; only the history grows.
+//! Undoing a step makes links and grants as they were before it; the history keeps both steps.
 
-use super::acts::{By, dispute};
-use super::entry;
+use super::acts::dispute;
+use super::entry::entry;
+use super::link_steps::LinkHand;
+use super::order::ReviewActor;
 use crate::audit::{Action, Object, ledger};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
-use crate::identity::graph::{self, Cause, Change, Event, Link, Origin, SourceId, State};
+use crate::identity::graph::{self, Cause, Event, LinkChange, Origin, PersonLink, SourceId, State};
 use crate::store::Db;
 use crate::store::links;
+use crate::store::members;
 use crate::store::partners;
-use crate::store::reviews::{self, CandidateRow};
-use crate::store::steps::{self, GiveBack, Step};
+use crate::store::steps::{self, GiveBack, LinkStep};
 
-/// A person's hand at work on the links of a review.
-pub(super) struct Hand<'a> {
-    pub ctx: &'a Context,
-    pub by: &'a By,
-    pub now_ms: i64,
-    pub review_id: &'a str,
-}
-
-impl Hand<'_> {
-    fn cause(&self, confidence: i64) -> Cause {
-        Cause {
-            origin: Origin::Review,
-            confidence,
-            decision_id: None,
-            review_id: Some(self.review_id.to_owned()).filter(|id| !id.is_empty()),
-            now_ms: self.now_ms,
-        }
-    }
-
-    fn step(&self, event: &'static str, changes: Vec<Change>) -> Step {
-        Step {
-            id: self.ctx.ids.new_id(self.now_ms),
-            at_ms: self.now_ms,
-            event,
-            operator: Some(self.by.operator.clone()),
-            reason: Some(self.by.reason.clone()),
-            undoes: None,
-            changes,
-            revokes: Vec::new(),
-            gives_back: GiveBack::Nothing,
-        }
-    }
-}
-
-/// The links of a review as its decision leaves them: the confirmed member's, and none of the other candidates'.
-pub(super) fn settled(
-    db: &mut Db,
-    hand: &Hand<'_>,
-    partner_id: &str,
-    member: Option<&str>,
-    candidates: &[CandidateRow],
-    gives_back: GiveBack,
-) -> Result<Step, Failure> {
-    let mut changes: Vec<Change> = Vec::new();
-    let mut concerned = links::of_review(db, hand.review_id)?;
-    for one in candidates {
-        // A dispute on the same member ends with this decision, whichever question it came up under.
-        let disputed = links::disputed(db, partner_id, &one.patient_id)?;
-        concerned.extend(
-            disputed
-                .into_iter()
-                .filter(|link| link.review_id.as_deref() != Some(hand.review_id)),
-        );
-    }
-    for link in concerned {
-        if !candidates.iter().any(|one| one.patient_id == link.patient_id) {
-            continue;
-        }
-        let waits = matches!(link.state, State::Candidate | State::Disputed);
-        if member == Some(link.patient_id.as_str()) {
-            let held = links::of_number(db, &link.from)?;
-            let made = graph::step(
-                &held,
-                &link.from,
-                &link.patient_id,
-                Event::Confirm,
-                &hand.cause(1000),
-                "",
-            )?;
-            changes.extend(made);
-        } else if waits {
-            changes.extend(graph::step(
-                std::slice::from_ref(&link),
-                &link.from,
-                &link.patient_id,
-                Event::Reject,
-                &hand.cause(0),
-                "",
-            )?);
-        }
-    }
-    let event = if member.is_some() {
-        Event::Confirm
-    } else {
-        Event::Reject
-    };
-    Ok(Step {
-        gives_back,
-        ..hand.step(event.code(), changes)
-    })
-}
-
-/// The links of a confirmed review when it is doubted, and the grants that end with it.
-pub(super) fn disputed(db: &mut Db, hand: &Hand<'_>, partner_id: &str, member: &str) -> Result<Step, Failure> {
-    let mut changes = Vec::new();
-    for link in links::of_review(db, hand.review_id)? {
-        if link.patient_id == member && link.state == State::Confirmed {
-            let confidence = link.confidence;
-            changes.extend(graph::step(
-                std::slice::from_ref(&link),
-                &link.from,
-                member,
-                Event::Dispute,
-                &hand.cause(confidence),
-                "",
-            )?);
-        }
-    }
-    Ok(Step {
-        revokes: vec![(partner_id.to_owned(), member.to_owned())],
-        ..hand.step(Event::Dispute.code(), changes)
-    })
-}
-
-/// One link when it is doubted, and the grants that end with it.
-pub(super) fn doubted(hand: &Hand<'_>, link: &Link) -> Result<Step, Failure> {
-    let cause = hand.cause(link.confidence);
-    let changes = graph::step(
-        std::slice::from_ref(link),
-        &link.from,
-        &link.patient_id,
-        Event::Dispute,
-        &cause,
-        "",
-    )?;
-    Ok(Step {
-        revokes: vec![(link.from.source.clone(), link.patient_id.clone())],
-        ..hand.step(Event::Dispute.code(), changes)
-    })
-}
-
-/// What is done to links by hand.
+/// An operator's command on identity links.
 #[derive(Clone, Debug)]
-pub enum Deed {
-    /// This number is this member's.
+pub enum LinkAct {
+    /// Links this identifier to the member with this Patient id.
     Make(SourceId, String),
-    /// The link is not in use any more.
+    /// Retires this link: it is no longer in use.
     Retire(String),
-    /// The link is doubted.
+    /// Disputes this link.
     Dispute(String),
-    /// A step is taken back.
+    /// Undoes this step.
     TakeBack(String),
 }
 
-/// What came of it.
+/// The result of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dealt {
-    /// Id of the step, by which it can be taken back; of the review for a dispute.
+    /// Id of the step, by which it can be undone; for a dispute, the id of the review.
     pub id: String,
-    /// Grants that were revoked, or that are live again.
+    /// How many grants were revoked or restored.
     pub grants: usize,
 }
 
-/// Does it, durably. Waits on this thread.
+/// Returns the write that performs the command; the caller runs it in a transaction.
 ///
 /// # Errors
-/// [`Fault::LinkUnknown`]; [`Fault::LinkMoveRefused`]; [`Fault::ParameterInvalid`] for an operator or reason that says nothing.
-pub fn perform_blocking(ctx: &Context, deed: Deed, by: By) -> Result<Dealt, Failure> {
+/// [`Fault::ParameterInvalid`] for an empty or too long operator name or reason. Of the
+/// write: [`Fault::LinkUnknown`]; [`Fault::LinkMoveRefused`].
+pub fn perform(
+    ctx: &Context,
+    command: LinkAct,
+    by: ReviewActor,
+) -> Result<impl FnMut(&mut Db) -> Result<Dealt, Failure> + Send + 'static, Failure> {
     by.check()?;
-    let (mine, at_us) = (ctx.clone(), ctx.clock.now_us());
-    ctx.store.write_blocking(move |db| dealt(db, &mine, &deed, &by, at_us))
+    let (ctx, at_us) = (ctx.clone(), ctx.clock.now_us());
+    Ok(move |db: &mut Db| apply(db, &ctx, &command, &by, at_us))
 }
 
-fn dealt(db: &mut Db, ctx: &Context, deed: &Deed, by: &By, at_us: i64) -> Result<Dealt, Failure> {
+fn apply(db: &mut Db, ctx: &Context, command: &LinkAct, by: &ReviewActor, at_us: i64) -> Result<Dealt, Failure> {
     let now_ms = at_us / 1000;
-    let hand = Hand {
+    let acting = LinkHand {
         ctx,
         by,
         now_ms,
@@ -192,14 +68,14 @@ fn dealt(db: &mut Db, ctx: &Context, deed: &Deed, by: &By, at_us: i64) -> Result
         review_id: None,
         now_ms,
     };
-    let (step, action, word) = match deed {
-        Deed::Make(from, patient_id) => {
-            if reviews::subject(db, patient_id)?.is_none() {
+    let (step, action, word) = match command {
+        LinkAct::Make(from, patient_id) => {
+            if members::subject(db, patient_id)?.is_none() {
                 return Err(Failure::new(Fault::LinkUnknown).at("member"));
             }
             is_known(db, ctx, from, patient_id)?;
             let held = links::of_number(db, from)?;
-            let waits = |link: &&Link| matches!(link.state, State::Candidate | State::Disputed);
+            let waits = |link: &&PersonLink| matches!(link.state, State::Candidate | State::Disputed);
             if held
                 .iter()
                 .filter(|link| link.patient_id == *patient_id)
@@ -213,9 +89,13 @@ fn dealt(db: &mut Db, ctx: &Context, deed: &Deed, by: &By, at_us: i64) -> Result
             if changes.is_empty() {
                 return Err(Failure::new(Fault::LinkMoveRefused).remedy("This link is confirmed already."));
             }
-            (hand.step(Event::Confirm.code(), changes), Action::LinkMoved, "confirm")
+            (
+                acting.step(Event::Confirm.code(), changes),
+                Action::LinkMoved,
+                "confirm",
+            )
         }
-        Deed::Retire(link_id) => {
+        LinkAct::Retire(link_id) => {
             let link = links::find(db, link_id)?;
             let kept = Cause {
                 confidence: link.confidence,
@@ -223,35 +103,30 @@ fn dealt(db: &mut Db, ctx: &Context, deed: &Deed, by: &By, at_us: i64) -> Result
             };
             let held = std::slice::from_ref(&link);
             let changes = graph::step(held, &link.from, &link.patient_id, Event::Retire, &kept, "")?;
-            (hand.step(Event::Retire.code(), changes), Action::LinkMoved, "retire")
+            (acting.step(Event::Retire.code(), changes), Action::LinkMoved, "retire")
         }
-        Deed::TakeBack(step_id) => (taken_back(db, &hand, step_id)?, Action::LinkTakenBack, "take-back"),
-        Deed::Dispute(link_id) => {
+        LinkAct::TakeBack(step_id) => (taken_back(db, &acting, step_id)?, Action::LinkTakenBack, "take-back"),
+        LinkAct::Dispute(link_id) => {
             let (id, grants) = dispute(db, ctx, link_id, by, at_us)?;
             return Ok(Dealt { id, grants });
         }
     };
     let grants = steps::write(db, &step)?;
-    let first = step
-        .changes
-        .first()
-        .and_then(|change| change.after.as_ref().or(change.before.as_ref()));
-    let source = first.map(|link| link.from.source.clone()).unwrap_or_default();
+    let nothing = || Failure::new(Fault::Internal).because("a step on links without a change");
+    let first = step.changes.first().ok_or_else(nothing)?;
+    let link = first.after.as_ref().or(first.before.as_ref()).ok_or_else(nothing)?;
+    let source = link.from.source.clone();
     let object = Object {
         kind: "Link",
-        id: step
-            .changes
-            .first()
-            .map(|change| change.link_id().to_owned())
-            .unwrap_or_default(),
+        id: first.link_id().to_owned(),
     };
     let text = serde_json::json!([step.id, step.at_ms, step.event, by.operator, by.reason, step.undoes]).to_string();
-    let told = entry(action, by, object, &source, word, &text);
-    ledger::append(db, &told, &ctx.ids.new_id(now_ms), at_us)?;
+    let ledger_entry = entry(action, by, object, &source, word, &text);
+    ledger::append(db, &ledger_entry, &ctx.ids.new_id(now_ms), at_us)?;
     Ok(Dealt { id: step.id, grants })
 }
 
-/// Whether the number can lead somewhere: its partner is registered, and a UMB of ours is another record's.
+/// Checks that the identifier can be used: its partner is registered, or, if it is a UMB of this server, it belongs to another record.
 fn is_known(db: &mut Db, ctx: &Context, from: &SourceId, patient_id: &str) -> Result<(), Failure> {
     if !from.source.is_empty() {
         return match partners::by_id(db, &from.source)? {
@@ -262,7 +137,7 @@ fn is_known(db: &mut Db, ctx: &Context, from: &SourceId, patient_id: &str) -> Re
     if from.system != ctx.payer.umb_system {
         return Ok(());
     }
-    match reviews::patient_of_umb(db, &from.value)? {
+    match members::patient_of_umb(db, &from.value)? {
         Some(other) if other != patient_id => Ok(()),
         Some(_) => Err(Failure::new(Fault::LinkMoveRefused).remedy("This UMB is the member's own.")),
         None => Err(Failure::new(Fault::LinkUnknown)
@@ -271,14 +146,14 @@ fn is_known(db: &mut Db, ctx: &Context, from: &SourceId, patient_id: &str) -> Re
     }
 }
 
-/// The step that undoes another. Where it leaves a source without a confirmed link to a member, that source's grants on the
-/// member end; what the other step revoked is live again.
-fn taken_back(db: &mut Db, hand: &Hand<'_>, step_id: &str) -> Result<Step, Failure> {
+/// Returns the step that undoes another. When a source then has no confirmed link to a member, its grants on the member
+/// are revoked; grants that the other step revoked are restored.
+fn taken_back(db: &mut Db, acting: &LinkHand<'_>, step_id: &str) -> Result<LinkStep, Failure> {
     let undone = steps::step(db, step_id)?;
-    let by_review = |change: &Change| change.after.as_ref().is_some_and(|link| link.origin == Origin::Review);
+    let by_review = |change: &LinkChange| change.after.as_ref().is_some_and(|link| link.origin == Origin::Review);
     let decided = matches!(undone.event.as_str(), "propose" | "confirm" | "reject" | "dispute");
     if decided && undone.changes.first().is_none_or(by_review) {
-        // Else the queue would say one thing and the graph another.
+        // Otherwise the review and the links would contradict each other.
         return Err(
             Failure::new(Fault::LinkMoveRefused).remedy("A review made this step: reopen or decide the review.")
         );
@@ -288,7 +163,7 @@ fn taken_back(db: &mut Db, hand: &Hand<'_>, step_id: &str) -> Result<Step, Failu
         now.extend(links::find(db, change.link_id()).ok());
     }
     let changes = graph::taken_back(&undone.changes, |id| now.iter().find(|link| link.id == id).cloned())?;
-    let is_confirmed = |link: Option<&Link>| link.is_some_and(|link| link.state == State::Confirmed);
+    let is_confirmed = |link: Option<&PersonLink>| link.is_some_and(|link| link.state == State::Confirmed);
     let mut revokes = Vec::new();
     for change in &changes {
         let Some(before) = change.before.as_ref().filter(|link| link.state == State::Confirmed) else {
@@ -303,10 +178,10 @@ fn taken_back(db: &mut Db, hand: &Hand<'_>, step_id: &str) -> Result<Step, Failu
             revokes.push(edge);
         }
     }
-    Ok(Step {
+    Ok(LinkStep {
         undoes: Some(undone.id.clone()),
         revokes,
         gives_back: GiveBack::Of(undone.id),
-        ..hand.step("take-back", changes)
+        ..acting.step("take-back", changes)
     })
 }

@@ -1,90 +1,36 @@
-//! What a person decides about identity: the queue of doubtful matches, and the links between partners' numbers and our members.
+//! What people decide about identity: the queue of doubtful matches, and the links between partners' identifiers and members.
 //!
-//! An act, its ledger entry, and what it does to links and grants are one transaction. Nothing here answers a partner: to one
-//! who asks, a review is no match until it is decided, and then consent is judged anew. What was asked is kept only while
-//! somebody may have to look at it.
+//! An act, its ledger entry, and its changes of links and grants are one transaction. Nothing here answers a partner: until a review is
+//! decided, the partner gets "no match", and after that the consent is checked again for the next request. The content of a request is kept
+//! only as long as somebody may have to look at it.
 
 mod acts;
+mod entry;
+mod link_steps;
 pub mod links;
 mod opening;
+mod order;
 mod question;
 mod state;
 
-pub use acts::{Act, By, Choice, Done, Order, perform, perform_blocking};
-pub use opening::{Doubt, Note, Ranked, again, candidate_rows, opened, proposed};
-pub use question::{SHOWN, Subject, asked, key};
-pub use state::{Event, MOVES, State, after};
+pub use acts::perform;
+pub use opening::{DoubtfulMatch, FieldNote, Ranked, again, candidate_rows, opened, proposed};
+pub use order::{Act, Choice, Done, ReviewActor, ReviewerCommand};
+pub use question::{OTHER_NUMBERS, SHOWN, ShownPerson, asked, key};
+pub use state::{Event, MOVES, ReviewState, after};
 
-use crate::audit::{Action, Actor, Entry, Object, Outcome, ledger};
+use crate::audit::{Action, Actor, LedgerEvent, Object, ledger};
 use crate::context::Context;
 use crate::error::Failure;
-use crate::secret::sha256;
 use crate::store::Db;
 use crate::telemetry::Correlation;
 
-/// The entry of something that was done to a review, or to links: in what role; who it was stands beside it, where it can be
-/// erased. The digest is of the act as it is kept beside the review, so that it cannot be changed there unnoticed.
-fn entry(action: Action, by: &By, object: Object, partner: &str, what: &'static str, act: &str) -> Entry {
-    let actor = Actor {
-        kind: "operator",
-        id: Some("reviewer".to_owned()),
-        ..Actor::default()
-    };
-    let mut entry = Entry::new(action, actor, by.correlation.clone());
-    entry.note = Some(crate::audit::Note {
-        operator: by.hand.clone(),
-        reason: String::new(),
-    });
-    entry.partner = Some(partner.to_owned()).filter(|partner| !partner.is_empty());
-    entry.object = Some(object);
-    entry.outcome = Outcome {
-        class: "ok",
-        http: None,
-        reason: Some(what),
-    };
-    entry.request_digest = Some(sha256(act.as_bytes()));
-    entry
-}
-
-/// Notes in the ledger, durably, that `hand` in this role is about to see one review, or the list when there is none. Call it
-/// before anything is shown.
-///
-/// # Errors
-/// Those of the store: then nothing may be shown.
-pub async fn viewed(
+/// Returns the write that records in the ledger that `operator`, in this role, is about to see a review, or the list when `review` is
+/// `None`. The caller runs it as a reserved write before anything is shown; when it fails, nothing may be shown.
+pub fn viewed(
     ctx: &Context,
     role: &'static str,
-    hand: &str,
-    correlation: &Correlation,
-    review: Option<&str>,
-) -> Result<(), Failure> {
-    let write = viewing(ctx, role, hand, correlation, review);
-    ctx.store.reserved().write(write).await
-}
-
-/// [`viewed`], waiting on this thread.
-///
-/// # Errors
-/// As [`viewed`].
-pub fn viewed_blocking(
-    ctx: &Context,
-    role: &'static str,
-    hand: &str,
-    correlation: &Correlation,
-    review: Option<&str>,
-) -> Result<(), Failure> {
-    // Only a command on the host opens such a store, and it has said that nothing is noted.
-    if ctx.store.read_only().is_some() {
-        return Ok(());
-    }
-    let write = viewing(ctx, role, hand, correlation, review);
-    ctx.store.reserved().write_blocking(write)
-}
-
-fn viewing(
-    ctx: &Context,
-    role: &'static str,
-    hand: &str,
+    operator: &str,
     correlation: &Correlation,
     review: Option<&str>,
 ) -> impl FnMut(&mut Db) -> Result<(), Failure> + Send + 'static {
@@ -94,9 +40,9 @@ fn viewing(
         id: Some(role.to_owned()),
         ..Actor::default()
     };
-    let mut entry = Entry::new(Action::ReviewViewed, actor, correlation.clone());
-    entry.note = Some(crate::audit::Note {
-        operator: hand.to_owned(),
+    let mut entry = LedgerEvent::new(Action::ReviewViewed, actor, correlation.clone());
+    entry.note = Some(crate::audit::OperatorNote {
+        operator: operator.to_owned(),
         reason: String::new(),
     });
     entry.object = review.map(|id| Object {

@@ -1,41 +1,41 @@
-//! How a review may move. Pure.
+//! The states of a review and the moves between them. Without side effects.
 
-/// How a review stands.
+/// The state of a review.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum State {
-    /// It waits for a person.
+pub enum ReviewState {
+    /// It waits for a reviewer.
     Open,
-    /// One person has decided; another has to confirm.
+    /// One reviewer has decided; another one must confirm.
     Proposed,
-    /// Somebody looked and put it off.
+    /// A reviewer looked at it and deferred it.
     Deferred,
-    /// The person asked for is one of the candidates.
+    /// The person is one of the candidates.
     Confirmed,
-    /// None of them is.
+    /// The person is none of the candidates.
     Rejected,
 }
 
-/// What happens to a review.
+/// An event of a review.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
-    /// The first of two decides.
+    /// The first of two reviewers decides.
     Propose,
-    /// It is decided: this candidate.
+    /// The decision: this candidate.
     Confirm,
-    /// It is decided: none.
+    /// The decision: none of the candidates.
     Reject,
-    /// It is put off.
+    /// It is deferred.
     Defer,
-    /// Somebody makes it theirs.
+    /// A reviewer takes charge of it.
     Take,
-    /// What was decided or proposed is doubted.
+    /// A decision or proposal is doubted.
     Reopen,
 }
 
-/// Every move; what is not listed is refused.
-pub const MOVES: &[(State, Event, State)] = {
+/// Every allowed move; all others are refused.
+pub const MOVES: &[(ReviewState, Event, ReviewState)] = {
     use Event::*;
-    use State::*;
+    use ReviewState::*;
     &[
         (Open, Propose, Proposed),
         (Open, Confirm, Confirmed),
@@ -57,43 +57,43 @@ pub const MOVES: &[(State, Event, State)] = {
     ]
 };
 
-/// The state after `event`, if the move is listed.
-pub fn after(from: State, event: Event) -> Option<State> {
+/// Returns the state after `event`; `None` when the move is not allowed.
+pub fn after(from: ReviewState, event: Event) -> Option<ReviewState> {
     MOVES
         .iter()
         .find(|(state, what, _)| *state == from && *what == event)
         .map(|(.., to)| *to)
 }
 
-impl State {
+impl ReviewState {
     /// All states.
-    pub const ALL: [State; 5] = [
-        State::Open,
-        State::Proposed,
-        State::Deferred,
-        State::Confirmed,
-        State::Rejected,
+    pub const ALL: [ReviewState; 5] = [
+        ReviewState::Open,
+        ReviewState::Proposed,
+        ReviewState::Deferred,
+        ReviewState::Confirmed,
+        ReviewState::Rejected,
     ];
 
-    /// The word in the store and in interfaces.
+    /// Returns its code in the store and in interfaces.
     pub const fn code(self) -> &'static str {
         match self {
-            State::Open => "open",
-            State::Proposed => "proposed",
-            State::Deferred => "deferred",
-            State::Confirmed => "confirmed",
-            State::Rejected => "rejected",
+            ReviewState::Open => "open",
+            ReviewState::Proposed => "proposed",
+            ReviewState::Deferred => "deferred",
+            ReviewState::Confirmed => "confirmed",
+            ReviewState::Rejected => "rejected",
         }
     }
 
-    /// The state of this word.
-    pub fn parse(code: &str) -> Option<State> {
-        State::ALL.into_iter().find(|state| state.code() == code)
+    /// Parses a state from its code.
+    pub fn parse(code: &str) -> Option<ReviewState> {
+        ReviewState::ALL.into_iter().find(|state| state.code() == code)
     }
 
-    /// Whether it waits for a person.
+    /// Whether it waits for a reviewer.
     pub const fn is_waiting(self) -> bool {
-        matches!(self, State::Open | State::Proposed | State::Deferred)
+        matches!(self, ReviewState::Open | ReviewState::Proposed | ReviewState::Deferred)
     }
 }
 
@@ -108,7 +108,7 @@ impl Event {
         Event::Reopen,
     ];
 
-    /// The word of the act.
+    /// Returns its code.
     pub const fn code(self) -> &'static str {
         match self {
             Event::Propose => "propose",
@@ -126,6 +126,43 @@ mod tests {
     use super::*;
     use std::collections::HashSet;
 
+    /// The table of states and acts in `docs/reviews.md`; `-` means refused.
+    const TABLE: &str = "
+        from      propose   confirm    reject    defer     take      reopen
+        open      proposed  confirmed  rejected  deferred  open      -
+        deferred  proposed  confirmed  rejected  deferred  deferred  -
+        proposed  proposed  confirmed  rejected  deferred  -         open
+        confirmed -         -          -         -         -         open
+        rejected  -         -          -         -         -         open";
+
+    #[test]
+    fn a_review_moves_as_the_table_says_and_in_no_other_way() {
+        let rows: Vec<Vec<&str>> = TABLE
+            .trim()
+            .lines()
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        let acts = Event::ALL.map(Event::code);
+        assert_eq!(rows[0][1..], acts);
+        assert_eq!(rows.len(), ReviewState::ALL.len() + 1);
+        for row in &rows[1..] {
+            let from = ReviewState::parse(row[0]).expect("a state");
+            for (event, to) in Event::ALL.into_iter().zip(&row[1..]) {
+                let to = (*to != "-").then(|| ReviewState::parse(to).expect("a state"));
+                assert_eq!(after(from, event), to, "{from:?} {event:?}");
+            }
+        }
+        let waiting = ReviewState::ALL.map(|state| (state.code(), state.is_waiting()));
+        let expected = [
+            ("open", true),
+            ("proposed", true),
+            ("deferred", true),
+            ("confirmed", false),
+            ("rejected", false),
+        ];
+        assert_eq!(waiting, expected);
+    }
+
     #[test]
     fn every_move_is_listed_once_and_nothing_decided_is_decided_again() {
         let mut seen = HashSet::new();
@@ -133,14 +170,14 @@ mod tests {
             assert!(seen.insert((from, event)), "{from:?} {event:?} twice");
             assert_eq!(after(*from, *event), Some(*to));
         }
-        let refused = State::ALL
+        let refused = ReviewState::ALL
             .into_iter()
             .flat_map(|from| Event::ALL.into_iter().map(move |event| (from, event)))
             .filter(|pair| !seen.contains(&(&pair.0, &pair.1)));
         for (from, event) in refused {
             assert_eq!(after(from, event), None, "{from:?} {event:?}");
         }
-        for decided in [State::Confirmed, State::Rejected] {
+        for decided in [ReviewState::Confirmed, ReviewState::Rejected] {
             let exits: Vec<Event> = Event::ALL
                 .into_iter()
                 .filter(|e| after(decided, *e).is_some())
@@ -148,8 +185,8 @@ mod tests {
             assert_eq!(exits, [Event::Reopen]);
             assert!(!decided.is_waiting());
         }
-        for state in State::ALL {
-            assert_eq!(State::parse(state.code()), Some(state));
+        for state in ReviewState::ALL {
+            assert_eq!(ReviewState::parse(state.code()), Some(state));
             assert_eq!(
                 crate::store::reviews::WAITING.contains(&state.code()),
                 state.is_waiting()

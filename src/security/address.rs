@@ -1,11 +1,12 @@
-//! Which addresses we call on somebody else's word: public ones over https only, checked on the address that is dialled.
+//! The outbound URL guard: which URLs from outside this server may be called. Only https and public addresses are allowed, and the check is
+//! on the address that is actually dialed (threats E01 and E02).
 //!
-//! Threats E01 and E02. The resolver hands out only what passed, so nothing is looked up between check and use.
+//! The resolver returns only addresses that passed, so there is no second lookup between check and use.
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Whether `address` is one we may call.
+/// Whether the outbound URL guard allows calls to `address`.
 pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => is_public_v4(v4),
@@ -28,25 +29,25 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         || (a == 192 && b == 0 && c == 0)
         || (a == 192 && b == 88 && c == 99)
         || (a == 198 && (18..20).contains(&b))
-        // The host under a machine of Azure's, as that machine sees it.
+        // The Azure host of a virtual machine, as seen from inside that machine.
         || address == Ipv4Addr::new(168, 63, 129, 16))
 }
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let parts = address.segments();
-    // Only global unicast; of that, not what carries an IPv4 address or is for documentation or protocols.
+    // Only global unicast, except for ranges that embed an IPv4 address or are reserved for documentation or protocols.
     (0x2000..0x4000).contains(&parts[0])
         && parts[0] != 0x2002
         && !(parts[0] == 0x2001 && (parts[1] < 0x0200 || parts[1] == 0x0db8))
         && !(parts[0] == 0x3fff && parts[1] < 0x1000)
 }
 
-/// Why a URL given by somebody else is not called.
+/// Parses a URL from outside and checks that it may be called.
 ///
-/// `loopback` lets this machine's own addresses through, for tests.
+/// `loopback` allows addresses of this machine, for tests.
 ///
 /// # Errors
-/// The reason, as a sentence without its full stop.
+/// The reason why it may not be called, as a sentence without a full stop.
 pub fn check_url(text: &str, loopback: bool) -> Result<reqwest::Url, &'static str> {
     let url = reqwest::Url::parse(text).map_err(|_| "it is not a URL")?;
     if url.scheme() != "https" {
@@ -75,7 +76,45 @@ pub fn check_url(text: &str, loopback: bool) -> Result<reqwest::Url, &'static st
     Ok(url)
 }
 
-/// `host` is in lower case, as the URL parser leaves it.
+/// Domains of private networks or of one machine: those of RFC 6761, 6762, 8375 and 9476, `internal` as reserved by ICANN, and others that
+/// home and company networks use.
+const INNER_NAMES: [&str; 12] = [
+    "localhost",
+    "localdomain",
+    "local",
+    "internal",
+    "intranet",
+    "private",
+    "corp",
+    "home",
+    "lan",
+    "home.arpa",
+    "onion",
+    "alt",
+];
+
+/// Like [`check_url`], for a URL that is to be registered: its host name must also be one of the public DNS. Names are not resolved here;
+/// the addresses of a name are checked when it is called.
+///
+/// # Errors
+/// As [`check_url`].
+pub fn check_registered(text: &str, loopback: bool) -> Result<reqwest::Url, &'static str> {
+    let url = check_url(text, loopback)?;
+    let is_name = |host: &&str| !host.starts_with('[') && host.parse::<IpAddr>().is_err();
+    match url.host_str().filter(is_name) {
+        Some(name) if !loopback && is_inner(name) => Err("its name is one of a network inside"),
+        _ => Ok(url),
+    }
+}
+
+/// Whether a host name belongs to a private network. `host` is in lower case, as the URL parser returns it.
+fn is_inner(host: &str) -> bool {
+    let name = host.trim_end_matches('.');
+    let ends_with = |inner: &&str| name.strip_suffix(*inner).is_some_and(|rest| rest.ends_with('.'));
+    !name.contains('.') || INNER_NAMES.iter().any(ends_with)
+}
+
+/// Whether a host name is one of this machine. `host` is in lower case, as the URL parser returns it.
 fn is_this_machine(host: &str) -> bool {
     let name = host.trim_end_matches('.');
     name == "localhost" || name.ends_with(".localhost")
@@ -87,7 +126,7 @@ fn allowed(address: IpAddr, loopback: bool) -> bool {
 
 /// Resolves names to allowed addresses only.
 pub struct GuardedResolver {
-    /// Whether this machine's own addresses may be dialled, for tests.
+    /// Whether addresses of this machine may be dialed, for tests.
     pub loopback: bool,
 }
 
@@ -105,10 +144,10 @@ impl Resolve for GuardedResolver {
     }
 }
 
-/// URLs that lead nowhere that we call, each in a way of its own (threat E01).
+/// URLs that must not be called, each for a different reason (threat E01).
 #[cfg(test)]
 pub(crate) const HOSTILE: &[&str] = &[
-    // Other schemes, and what is no URL.
+    // Other schemes, and texts that are not URLs.
     "http://example.org/jwks",
     "file:///etc/passwd",
     "gopher://example.org/",
@@ -153,7 +192,7 @@ pub(crate) const HOSTILE: &[&str] = &[
     "https://x.localhost/",
     "https://ⓛocalhost/",
     "https://%6c%6fcalhost/",
-    // Our network, link-local addresses, the metadata of clouds.
+    // Private networks, link-local addresses, metadata services of clouds.
     "https://10.1.2.3/",
     "https://[::ffff:10.0.0.1]/",
     "https://172.16.0.1/",
@@ -172,7 +211,7 @@ pub(crate) const HOSTILE: &[&str] = &[
     "https://[fe80::1]/",
     "https://[fd00::1]/",
     "https://[fec0::1]/",
-    // Addresses that are nobody's.
+    // Reserved addresses.
     "https://198.18.0.1/",
     "https://192.0.0.8/",
     "https://192.0.2.1/",
@@ -185,7 +224,7 @@ pub(crate) const HOSTILE: &[&str] = &[
     "https://[ff02::1]/",
     "https://[2001:db8::1]/",
     "https://[3fff::1]/",
-    // A user, a fragment, ports of other services.
+    // A user name, a fragment, ports of other services.
     "https://user@example.org/",
     "https://user:pw@example.org/",
     "https://example.org@127.0.0.1/",
@@ -198,9 +237,52 @@ pub(crate) const HOSTILE: &[&str] = &[
     "https://example.org:99999/",
 ];
 
+/// URLs with names of private networks, which are refused when they are registered.
+#[cfg(test)]
+pub(crate) const INNER: &[&str] = &[
+    "https://intranet/jwks",
+    "https://INTRANET./jwks",
+    "https://ip6-localhost/jwks",
+    "https://payer-db:8443/jwks",
+    "https://printer.local/jwks",
+    "https://printer.LOCAL./jwks",
+    "https://metadata.google.internal/jwks",
+    "https://host.docker.internal/jwks",
+    "https://keys.svc.cluster.local/jwks",
+    "https://router.home.arpa/jwks",
+    "https://localhost.localdomain/jwks",
+    "https://keys.corp/jwks",
+    "https://keys.lan/jwks",
+    "https://keys.home/jwks",
+    "https://keys.private/jwks",
+    "https://keys.intranet/jwks",
+    "https://x.onion/jwks",
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn t_e01_only_names_that_everybody_knows_are_registered() {
+        for url in INNER {
+            assert!(check_registered(url, false).is_err(), "{url}");
+            assert!(
+                check_registered(url, true).is_ok(),
+                "{url}: who listens on this machine only may have partners near it"
+            );
+        }
+        for url in [
+            "https://new-payer.example/jwks",
+            "https://local.example.org/jwks",
+            "https://internal.health/jwks",
+            "https://8.8.8.8/jwks",
+            "https://[2606:4700::1111]/jwks",
+            "https://notlocal.com./jwks",
+        ] {
+            assert!(check_registered(url, false).is_ok(), "{url}");
+        }
+    }
 
     #[test]
     fn t_e01_only_public_https_is_called() {

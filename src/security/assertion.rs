@@ -1,40 +1,37 @@
-//! Client assertions (RFC 7523 as SMART Backend Services profiles it): taken apart, then judged claim by claim.
+//! Client assertions (RFC 7523, as profiled by SMART Backend Services): parsed first, then verified claim by claim.
 //!
-//! Pure: the key set, the time and the addresses come in. Remembering a `jti` is the caller's, after the signature verified.
-//! Why an assertion fails is for our log. What of it the client hears is decided in `security::oauth`: one answer for all of it, until it
-//! has shown who it is.
+//! Pure functions: the key set, the time and the addresses are parameters. The caller must store the `jti` after the signature was
+//! verified. The reason why an assertion fails is for the log. `security::oauth` decides how much of it the client gets: until the client
+//! has proven who it is, every failure gives the same answer.
 
-use super::json::strict_object;
-use super::jwk::{Algorithm, KeySet, PublicKey};
-use crate::secret::{from_base64url, sha256};
+use crate::secret::sha256;
+use causeway_jose::{Algorithm, Compact, KeySet, PublicKey};
 use serde_json::{Map, Value};
 
-/// Longest assertion we read.
+/// Longest assertion that is accepted, in bytes.
 const BYTES: usize = 16 * 1024;
-/// Clock difference that is forgiven, in seconds.
+/// Clock difference that is tolerated, in seconds.
 pub const SKEW_S: i64 = 30;
-/// Longest life of an assertion, in seconds.
+/// Longest lifetime of an assertion, in seconds.
 pub const LIFE_S: i64 = 300;
 
-/// Why an assertion is refused; a fixed word for the log and for counting.
-pub type Why = &'static str;
+/// Why an assertion is refused: a fixed code for the log and for counting.
+pub type RefusalWord = &'static str;
 
-/// An assertion taken apart; nothing of it is trusted yet.
+/// A parsed assertion, none of which is trusted yet.
 pub struct Assertion<'a> {
-    signed: &'a str,
-    signature: Vec<u8>,
-    /// `alg`, one of the list.
+    compact: Compact<'a>,
+    /// `alg`, one of the supported algorithms.
     pub algorithm: Algorithm,
     /// `kid`.
     pub kid: String,
-    /// `jku`, if there is one.
+    /// `jku`, if present.
     pub jku: Option<String>,
-    /// `iss`; that `sub` is the same is judged with the claims.
+    /// `iss`; whether `sub` is the same is checked with the other claims.
     pub client_id: String,
-    claims: Map<String, Value>,
 }
 
-/// What a verified assertion says.
+/// The result of a verified assertion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
     /// SHA-256 of its `jti`.
@@ -46,22 +43,13 @@ pub struct Verified {
 }
 
 impl<'a> Assertion<'a> {
-    /// Takes a compact JWS apart.
+    /// Parses a compact JWS.
     ///
     /// # Errors
-    /// The reason: form, header members, algorithm, or an `iss` that cannot be one.
-    pub fn parse(text: &'a str) -> Result<Assertion<'a>, Why> {
-        if text.len() > BYTES {
-            return Err("too-long");
-        }
-        let (signed, signature) = text.rsplit_once('.').ok_or("not-compact")?;
-        let (header, claims) = signed.split_once('.').ok_or("not-compact")?;
-        if claims.contains('.') || header.is_empty() || claims.is_empty() || signature.is_empty() {
-            return Err("not-compact");
-        }
-        let part = |part: &str| from_base64url(part).ok_or("not-base64url");
-        let header = strict_object(&part(header)?).ok_or("header-not-json")?;
-        let claims = strict_object(&part(claims)?).ok_or("claims-not-json")?;
+    /// The reason: its form, the members of its header, its algorithm, or an invalid `iss`.
+    pub fn parse(text: &'a str) -> Result<Assertion<'a>, RefusalWord> {
+        let compact = Compact::parse(text, BYTES)?;
+        let (header, claims) = (&compact.header, &compact.claims);
         let text =
             |object: &Map<String, Value>, name: &str| object.get(name).and_then(Value::as_str).map(str::to_owned);
         if ["crit", "b64", "zip", "enc", "cty"]
@@ -73,13 +61,13 @@ impl<'a> Assertion<'a> {
         if ["jwk", "x5u", "x5c"].iter().any(|name| header.contains_key(*name)) {
             return Err("embedded-key");
         }
-        if text(&header, "typ").as_deref() != Some("JWT") {
+        if text(header, "typ").as_deref() != Some("JWT") {
             return Err("typ");
         }
-        let algorithm = text(&header, "alg")
+        let algorithm = text(header, "alg")
             .and_then(|name| Algorithm::parse(&name))
             .ok_or("alg")?;
-        let kid = text(&header, "kid")
+        let kid = text(header, "kid")
             .filter(|kid| !kid.is_empty() && kid.len() <= 256)
             .ok_or("kid")?;
         let jku = match header.get("jku") {
@@ -87,31 +75,29 @@ impl<'a> Assertion<'a> {
             Some(Value::String(url)) => Some(url.clone()),
             Some(_) => return Err("jku"),
         };
-        let client_id = text(&claims, "iss")
+        let client_id = text(claims, "iss")
             .filter(|iss| !iss.is_empty() && iss.len() <= 255)
             .ok_or("iss")?;
         Ok(Assertion {
-            signed,
-            signature: part(signature)?,
             algorithm,
             kid,
             jku,
             client_id,
-            claims,
+            compact,
         })
     }
 
     /// Verifies the signature, then the claims.
     ///
     /// # Errors
-    /// The reason.
+    /// The reason why it is refused.
     pub fn verify(
         &self,
         keys: &KeySet,
         registered_jku: Option<&str>,
         audience: &str,
         now_s: i64,
-    ) -> Result<Verified, Why> {
+    ) -> Result<Verified, RefusalWord> {
         if self.jku.is_some() && self.jku.as_deref() != registered_jku {
             return Err("jku");
         }
@@ -133,16 +119,16 @@ impl<'a> Assertion<'a> {
 
     /// Whether `key` made the signature.
     pub fn is_signed_by(&self, key: &PublicKey) -> bool {
-        key.verify(self.algorithm, self.signed.as_bytes(), &self.signature)
+        self.compact.is_signed_by(key, self.algorithm)
     }
 
-    /// The claims in the order of SMART Backend Services. `exp` is held against our clock alone, and `iat` only must not be in the
-    /// future; UDAP will bound `exp - iat` as well.
-    fn check_claims(&self, audience: &str, now_s: i64) -> Result<[u8; 32], Why> {
-        if self.claims.get("sub").and_then(Value::as_str) != Some(self.client_id.as_str()) {
+    /// Checks the claims in the order of SMART Backend Services. `exp` is compared with this server's clock; `iat` only must not be in the
+    /// future. UDAP will also limit `exp - iat`.
+    fn check_claims(&self, audience: &str, now_s: i64) -> Result<[u8; 32], RefusalWord> {
+        if self.compact.claims.get("sub").and_then(Value::as_str) != Some(self.client_id.as_str()) {
             return Err("sub");
         }
-        let meant = match self.claims.get("aud") {
+        let meant = match self.compact.claims.get("aud") {
             Some(Value::String(one)) => one == audience,
             Some(Value::Array(list)) => matches!(list.as_slice(), [Value::String(one)] if one == audience),
             _ => false,
@@ -168,6 +154,7 @@ impl<'a> Assertion<'a> {
             return Err("nbf");
         }
         let jti = self
+            .compact
             .claims
             .get("jti")
             .and_then(Value::as_str)
@@ -176,9 +163,10 @@ impl<'a> Assertion<'a> {
         Ok(sha256(jti.as_bytes()))
     }
 
-    /// A NumericDate in UTC milliseconds when it is there: seconds, with a fraction or without (RFC 7519 section 2), none negative.
-    fn instant_ms(&self, name: &'static str) -> Result<Option<i64>, Why> {
-        let number = match self.claims.get(name) {
+    /// The value of a NumericDate claim in UTC milliseconds, if present. It is a number of seconds, with or without a fraction (RFC 7519
+    /// section 2), and not negative.
+    fn instant_ms(&self, name: &'static str) -> Result<Option<i64>, RefusalWord> {
+        let number = match self.compact.claims.get(name) {
             None => return Ok(None),
             Some(Value::Number(number)) => number,
             Some(_) => return Err(name),
@@ -186,7 +174,7 @@ impl<'a> Assertion<'a> {
         if let Some(whole) = number.as_i64() {
             return (whole >= 0).then(|| Some(whole.saturating_mul(1000))).ok_or(name);
         }
-        // `as` saturates, so that the far future stays the far future.
+        // `as` saturates, so a time far in the future stays far in the future.
         let seconds = number
             .as_f64()
             .filter(|seconds| seconds.is_finite() && !seconds.is_sign_negative());

@@ -3,7 +3,8 @@
 use crate::audit::Actor;
 use crate::telemetry::Correlation;
 
-/// The wire versions a partner speaks; read tolerantly, written exactly.
+/// The versions of the implementation guides that a partner speaks. Requests are read tolerantly; answers are written in exactly these
+/// versions.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dialect {
@@ -15,10 +16,10 @@ pub struct Dialect {
     pub us_core: String,
 }
 
-/// What a request needs to know of the partner that sent it.
+/// What a request handler needs to know about the partner.
 #[derive(Clone, Debug)]
 pub struct PartnerRef {
-    /// Our id of the partner.
+    /// The id of the partner on this server.
     pub id: String,
     /// Its National Provider Identifier, compared as a string.
     pub npi: String,
@@ -35,17 +36,19 @@ pub struct Caller {
     pub client_id: String,
     /// The scope string granted with the token, SMART v1 or v2 and operation URLs, space separated.
     pub scope: String,
-    /// The one patient the token is narrowed to, if it is.
+    /// The only patient that the token allows, if it is limited to one.
     pub patient_id: Option<String>,
-    /// SHA-256 of the client certificate of this connection, if one was given.
+    /// SHA-256 of the client certificate of this connection, if one was presented.
     pub certificate_sha256: Option<[u8; 32]>,
-    /// SHA-256 of the assertion's `jti` that the token was issued for.
+    /// SHA-256 of the `jti` of the assertion for which the token was issued.
     pub jti_sha256: [u8; 32],
     /// SHA-256 of the token.
     pub token_sha256: [u8; 32],
-    /// Which state of the partner's registration it was judged by.
+    /// When the token ends, in UTC milliseconds of lasting time.
+    pub token_expires_ms: i64,
+    /// The version of the partner's registration by which the caller was authenticated.
     pub partner_version: i64,
-    /// The ids of this request.
+    /// The correlation ids of this request.
     pub correlation: Correlation,
 }
 

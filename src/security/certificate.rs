@@ -1,28 +1,28 @@
-//! A client certificate as one connection presented it. Who it is, is its URI names and nothing else (HRex sec-15).
+//! The client certificate of one connection. Only its URI names identify the partner (HRex sec-15).
 
 use crate::secret::sha256;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-/// The certificate of a peer, kept with its connection.
+/// The certificate of a peer, stored with its connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerCertificate {
-    /// SHA-256 of its DER form: the `x5t#S256` that tokens are bound to.
+    /// SHA-256 of its DER form: the `x5t#S256` to which tokens are bound.
     pub sha256: [u8; 32],
-    /// Its URI subject alternative names; empty when it may not be used at all.
+    /// Its URI subject alternative names; empty for a certificate that must not be accepted.
     pub uris: Vec<String>,
-    /// SHA-256 of its issuer's name, DER.
+    /// SHA-256 of the DER form of its issuer's name.
     pub issuer_sha256: [u8; 32],
     /// Its serial number, big-endian without leading zeros.
     pub serial: Vec<u8>,
-    /// From when it is valid, in seconds since 1970.
+    /// Start of its validity, in seconds since 1970.
     pub not_before_s: i64,
-    /// Until when it is valid, in seconds since 1970.
+    /// End of its validity, in seconds since 1970.
     pub not_after_s: i64,
 }
 
 impl PeerCertificate {
-    /// Reads a DER certificate. One that cannot be read, that signed itself or that is an authority's has no names, and so
-    /// belongs to nobody: it must still count as presented, never as absent.
+    /// Reads a DER certificate. One that cannot be read, is self-signed or is a certificate authority's gets no names and so belongs to no
+    /// partner. It must still count as presented, not as missing.
     pub fn of(der: &[u8]) -> PeerCertificate {
         let nobody = PeerCertificate {
             sha256: sha256(der),
@@ -56,13 +56,13 @@ impl PeerCertificate {
         }
     }
 
-    /// Whether it is within its validity.
+    /// Whether `now_s` is within its validity.
     pub fn is_current(&self, now_s: i64) -> bool {
         (self.not_before_s..=self.not_after_s).contains(&now_s)
     }
 }
 
-/// A serial number without leading zeros.
+/// A serial number without its leading zeros.
 pub(super) fn plain(serial: &[u8]) -> Vec<u8> {
     serial.iter().copied().skip_while(|byte| *byte == 0).collect()
 }

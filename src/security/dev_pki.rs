@@ -1,6 +1,6 @@
-//! A small certificate authority for development, the demonstration and tests. Nothing it makes is trusted elsewhere.
+//! A small certificate authority for development, the demonstration and tests. Nothing else trusts its certificates.
 //!
-//! Keys are ECDSA P-256. Validity follows the `now` that is given, so that tests need not wait for anything to expire.
+//! Keys are ECDSA P-256. The validity is computed from the given `now`, so that tests need not wait for a certificate to expire.
 
 use crate::error::{Failure, Fault};
 use crate::secret::random;
@@ -11,9 +11,9 @@ use rcgen::{
 };
 use std::time::Duration;
 
-/// Validity of an authority.
+/// Validity of a certificate authority in days.
 const CA_DAYS: i64 = 3650;
-/// Validity of what it issues.
+/// Validity of the certificates that it issues, in days.
 const LEAF_DAYS: i64 = 397;
 const DAY_MS: i64 = 86_400_000;
 
@@ -32,20 +32,20 @@ pub struct Issued {
     pub serial: Vec<u8>,
 }
 
-/// What a leaf is to be; change what a test is about.
+/// The contents of a certificate to be issued; tests change the field that they are about.
 #[derive(Clone, Debug)]
 pub struct Leaf {
-    /// URI names.
+    /// URI subject alternative names.
     pub uris: Vec<String>,
-    /// DNS names and addresses.
+    /// DNS names and IP addresses.
     pub hosts: Vec<String>,
-    /// Common name; says nothing about who it is.
+    /// Common name; it does not identify anybody.
     pub name: String,
     /// Start of validity, UTC milliseconds.
     pub from_ms: i64,
     /// End of validity, UTC milliseconds.
     pub to_ms: i64,
-    /// Whether it is for servers rather than for clients.
+    /// Whether it is a server certificate and not a client certificate.
     pub server: bool,
 }
 
@@ -62,7 +62,7 @@ impl Leaf {
         }
     }
 
-    /// A server certificate for these names and addresses.
+    /// A server certificate for these DNS names and IP addresses.
     pub fn server(hosts: &[&str], now_ms: i64) -> Leaf {
         Leaf {
             hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
@@ -74,7 +74,7 @@ impl Leaf {
     }
 }
 
-/// A development authority.
+/// A development certificate authority.
 pub struct DevCa {
     issuer: Issuer<'static, KeyPair>,
     certificate_pem: String,
@@ -103,10 +103,10 @@ fn named(name: &str) -> DistinguishedName {
     distinguished
 }
 
-/// Makes an authority of this name.
+/// Makes a certificate authority with this name.
 ///
 /// # Errors
-/// [`Fault::Internal`] when the library cannot.
+/// [`Fault::Internal`] when the cryptography library fails.
 pub fn issue_ca(name: &str, now_ms: i64) -> Result<DevCa, Failure> {
     let key = key()?;
     let mut params = CertificateParams::default();
@@ -134,10 +134,10 @@ fn within(params: &mut CertificateParams, from_ms: i64, to_ms: i64) {
 }
 
 impl DevCa {
-    /// Takes up an authority that was made before.
+    /// Loads an authority from its certificate and key.
     ///
     /// # Errors
-    /// [`Fault::InputUnreadable`] when the texts are not its certificate and key.
+    /// [`Fault::InputUnreadable`] when the texts are not a certificate and its key.
     pub fn from_pem(certificate_pem: &str, key_pem: &str) -> Result<DevCa, Failure> {
         let unreadable = |error: rcgen::Error| Failure::new(Fault::InputUnreadable).because(error);
         let key = KeyPair::from_pem(key_pem).map_err(unreadable)?;
@@ -184,7 +184,7 @@ impl DevCa {
         self.issue(&Leaf::client(uri, now_ms))
     }
 
-    /// Any leaf.
+    /// Issues a certificate with these contents.
     ///
     /// # Errors
     /// As [`issue_ca`].
@@ -195,7 +195,7 @@ impl DevCa {
         Ok(issued(&certificate, &key, &params))
     }
 
-    /// A revocation list of these serial numbers, PEM, to be renewed by `next_ms`.
+    /// Makes a revocation list of these serial numbers, PEM, whose next update is due at `next_ms`.
     ///
     /// # Errors
     /// As [`issue_ca`].
@@ -220,7 +220,7 @@ impl DevCa {
     }
 }
 
-/// A leaf that signed itself, which must be refused everywhere.
+/// Makes a self-signed certificate, which must be refused everywhere.
 ///
 /// # Errors
 /// As [`issue_ca`].

@@ -1,10 +1,10 @@
-//! The discovery documents: what a client may read before it is known. Nothing here names a partner.
+//! The discovery documents, which a client may read before it is known. They name no partner.
 
-use super::jwk::Algorithm;
 use super::oauth::OauthSettings;
+use causeway_jose::Algorithm;
 use serde_json::{Value, json};
 
-/// The canonical of HRex `$member-match`, which is also the scope that allows it.
+/// The canonical URL of HRex `$member-match`, which is also the scope that allows it.
 pub const MEMBER_MATCH: &str = "http://hl7.org/fhir/us/davinci-hrex/OperationDefinition/member-match";
 
 /// `/.well-known/smart-configuration` (SMART App Launch 2.2).
@@ -23,7 +23,7 @@ pub fn smart_configuration(settings: &OauthSettings) -> Value {
     })
 }
 
-/// `/.well-known/davinci-configuration`: where the Da Vinci interactions of this payer are.
+/// `/.well-known/davinci-configuration`: the addresses of this payer's Da Vinci interactions.
 pub fn davinci_configuration(settings: &OauthSettings) -> Value {
     let base = &settings.base_url;
     let origin = settings.token_url.strip_suffix("/oauth/token").unwrap_or(base);
@@ -36,7 +36,7 @@ pub fn davinci_configuration(settings: &OauthSettings) -> Value {
     })
 }
 
-/// `/.well-known/jwks.json`: our own public keys. We sign nothing for partners yet.
+/// `/.well-known/jwks.json`: this server's public keys. It is empty, because nothing is signed for partners yet.
 pub fn jwks() -> Value {
     json!({ "keys": [] })
 }

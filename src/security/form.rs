@@ -1,22 +1,23 @@
-//! `application/x-www-form-urlencoded`, read strictly: each field once, percent coding exact, UTF-8 throughout.
+//! Reads `application/x-www-form-urlencoded` strictly: each field once, exact percent encoding, valid UTF-8.
 
 use crate::error::{Failure, Fault};
+use crate::percent::decode_form;
 
-/// Largest form we read: an assertion with a large key id and room to spare.
+/// Largest form that is accepted, in bytes: enough for an assertion with a large key id.
 pub const FORM_BYTES: usize = 64 * 1024;
 /// Most fields in a form.
 const FIELDS: usize = 32;
 
 /// The fields of a form.
-pub struct Form(Vec<(String, String)>);
+pub struct FormFields(Vec<(String, String)>);
 
-impl Form {
+impl FormFields {
     /// Reads the body of a request.
     ///
     /// # Errors
-    /// [`Fault::OauthRequest`] for another media type, a field twice, broken percent coding, text that is not UTF-8 or has
-    /// control characters, or a body that is too large.
-    pub fn parse(content_type: Option<&str>, body: &[u8]) -> Result<Form, Failure> {
+    /// [`Fault::OauthRequest`] for another media type, a repeated field, broken percent encoding, text that is not UTF-8 or has control
+    /// characters, or a body that is too large.
+    pub fn parse(content_type: Option<&str>, body: &[u8]) -> Result<FormFields, Failure> {
         let refused = |place: &str| Failure::new(Fault::OauthRequest).at(place);
         if !content_type.is_some_and(is_form) {
             return Err(refused("Content-Type"));
@@ -34,10 +35,10 @@ impl Form {
             }
             fields.push((name, value));
         }
-        Ok(Form(fields))
+        Ok(FormFields(fields))
     }
 
-    /// The value of a field; one without a value counts as absent (RFC 6749, section 3.2).
+    /// The value of a field; a field without a value counts as missing (RFC 6749, section 3.2).
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0
             .iter()
@@ -46,10 +47,10 @@ impl Form {
             .filter(|value| !value.is_empty())
     }
 
-    /// The value of a field that must be there.
+    /// The value of a required field.
     ///
     /// # Errors
-    /// [`Fault::OauthRequest`] naming the field.
+    /// [`Fault::OauthRequest`] that names the field when it is missing.
     pub fn demand(&self, name: &'static str) -> Result<&str, Failure> {
         self.get(name).ok_or_else(|| Failure::new(Fault::OauthRequest).at(name))
     }
@@ -67,23 +68,10 @@ fn is_form(content_type: &str) -> bool {
         })
 }
 
+/// Decodes a name or a value. `None` unless the encoded text is visible ASCII and the decoded text has no control characters.
 fn decode(text: &[u8]) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.iter();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let digit = |byte: Option<&u8>| byte.and_then(|b| char::from(*b).to_digit(16));
-                u8::try_from(digit(rest.next())? * 16 + digit(rest.next())?).ok()?
-            }
-            0x21..=0x7e => *byte,
-            _ => return None,
-        });
-    }
-    String::from_utf8(bytes)
-        .ok()
-        .filter(|text| !text.chars().any(char::is_control))
+    let is_visible = text.iter().all(u8::is_ascii_graphic);
+    decode_form(text).filter(|text| is_visible && !text.chars().any(char::is_control))
 }
 
 #[cfg(test)]
@@ -115,7 +103,7 @@ mod tests {
             (Some("application/x-www-form-urlencodedx"), b"a=1"),
         ];
         for (media, body) in rows {
-            let failure = Form::parse(*media, body).err().map(|failure| failure.fault());
+            let failure = FormFields::parse(*media, body).err().map(|failure| failure.fault());
             assert_eq!(
                 failure,
                 Some(Fault::OauthRequest),
@@ -123,12 +111,12 @@ mod tests {
                 String::from_utf8_lossy(body)
             );
         }
-        assert!(Form::parse(FORM, &vec![b'a'; FORM_BYTES + 1]).is_err());
+        assert!(FormFields::parse(FORM, &vec![b'a'; FORM_BYTES + 1]).is_err());
     }
 
     #[test]
     fn ordinary_forms_are_read() {
-        let form = Form::parse(
+        let form = FormFields::parse(
             Some("Application/X-WWW-Form-Urlencoded; charset=UTF-8"),
             b"a=x%2By+z&b=&c&d=%C3%A4%3D",
         )

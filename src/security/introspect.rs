@@ -1,28 +1,29 @@
 //! Introspection (RFC 7662) and revocation (RFC 7009) of a partner's own tokens.
 //!
-//! The caller proves who it is by a client assertion or by a valid access token of its own. Others' tokens do not exist.
+//! The caller authenticates by a client assertion or by a valid access token of its own. Tokens of other partners are treated as unknown.
 
 use super::authority::Authority;
-use super::oauth::{OauthRequest, OauthSettings, authenticate, refused};
+use super::oauth::{OauthSettings, authenticate, refused};
+use super::oauth_request::OauthRequest;
 use super::throttle;
-use crate::audit::{Action, Actor, Entry, ledger};
+use crate::audit::{Action, Actor, LedgerEvent, ledger};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::secret::{base64url, sha256};
 use crate::store::tokens;
 use serde_json::{Value, json};
 
-/// What is asked of a token.
+/// A request about a token.
 struct Question {
     partner_id: String,
     actor: Actor,
     hash: [u8; 32],
 }
 
-/// What a token is, for the partner it was issued to; `{"active":false}` for every other.
+/// Describes a token to the partner for which it was issued; for any other token the answer is `{"active":false}`.
 ///
 /// # Errors
-/// Those of [`super::oauth_error`]'s table; each is in the ledger when this returns.
+/// Those of [`super::oauth_error`]; each of them is in the ledger when this returns.
 pub async fn introspect(
     ctx: &Context,
     settings: &OauthSettings,
@@ -43,7 +44,7 @@ pub async fn introspect(
         return Ok(json!({ "active": false }));
     };
     let token = holder.token;
-    // As a clock on the wall has it, which lasting time may be ahead of.
+    // Converts lasting time, which may be ahead of the wall clock, to wall clock time.
     let on_the_wall = |lasting: i64| (lasting - lasting_ms + now_ms) / 1000;
     let mut answer = json!({
         "active": true,
@@ -62,7 +63,7 @@ pub async fn introspect(
     Ok(answer)
 }
 
-/// Revokes a token of the caller. A token that is not the caller's, or none, is passed over in silence (RFC 7009 2.2).
+/// Revokes a token of the caller. A token that is unknown or not the caller's is silently ignored (RFC 7009 section 2.2).
 ///
 /// # Errors
 /// As [`introspect`].
@@ -75,7 +76,7 @@ pub async fn revoke(
     let question = ask(ctx, settings, authority, &request).await?;
     let at_us = ctx.clock.now_us();
     let id = ctx.ids.new_id(at_us / 1000);
-    let entry = Entry::new(Action::TokenRevoked, question.actor, request.correlation.clone());
+    let entry = LedgerEvent::new(Action::TokenRevoked, question.actor, request.correlation.clone());
     ctx.store
         .reserved()
         .write(move |db| {
@@ -95,7 +96,7 @@ async fn ask(
 ) -> Result<Question, Failure> {
     let mut claimed = None;
     let judge = attempt(ctx, settings, authority, request, &mut claimed);
-    match throttle::judged(ctx, settings, request, judge).await {
+    match throttle::judged(ctx, &settings.throttle, request, judge).await {
         Ok(question) => Ok(question),
         Err(failure) => Err(refused(ctx, settings, request, claimed, failure).await),
     }

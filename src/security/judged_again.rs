@@ -1,6 +1,7 @@
-//! Judging a caller again while its answer is on its way: what was taken away from it counts, what merely ran out does not.
+//! Authenticates a caller again while its answer is being sent. The answer is stopped when something was revoked, but not when something
+//! merely expired.
 //!
-//! Nothing is remembered here: each judgement asks the store.
+//! Nothing is cached: each check asks the store.
 
 use super::authority::Authority;
 use super::caller::Caller;
@@ -9,17 +10,17 @@ use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::store::{partners, tokens};
 
-/// How a caller stands that was let in before.
+/// The state of a caller that was authenticated before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallerState {
-    /// As before. The number is that of its partner's registration as it is now.
+    /// Nothing was revoked. Holds the current version of the partner's registration.
     Holds(i64),
-    /// Something was taken away from it, told as it would be to a request that comes now.
+    /// Something was revoked or suspended; the fault is the one that a new request would get.
     TakenAway(Fault),
 }
 
 impl Authority {
-    /// How this caller stands now, with the certificate that its connection began with.
+    /// The current state of this caller, with the certificate that its connection presented.
     ///
     /// # Errors
     /// Those of the store.
@@ -61,7 +62,7 @@ impl Authority {
         }
     }
 
-    /// Whether the certificate of a connection was revoked meanwhile. Asks no store.
+    /// Whether the certificate of a connection has been revoked. Does not ask the store.
     pub fn has_revoked(&self, certificate: Option<&PeerCertificate>) -> bool {
         certificate.is_some_and(|certificate| self.revocations().is_revoked(certificate))
     }

@@ -1,6 +1,6 @@
 //! Who is calling and what they may do: TLS, client certificates, assertions, tokens, scopes.
 //!
-//! Only this layer can build a [`Caller`]. It knows nothing of members or consent.
+//! Only this module can build a [`Caller`]. It knows nothing about members or consent.
 
 pub mod address;
 pub mod assertion;
@@ -11,31 +11,32 @@ pub mod dev_pki;
 mod discovery;
 pub mod form;
 mod introspect;
-pub mod json;
 mod judged_again;
-pub mod jwk;
 pub mod keyring;
 mod oauth;
+mod oauth_request;
 pub mod operator;
 pub mod refusals;
+mod scarce;
 pub mod scopes;
-pub mod signing;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod throttle;
 pub mod tls;
 mod token;
+pub mod vault;
 
-pub use authority::Authority;
+pub use authority::{Authority, PartnerStanding};
 pub use caller::{Caller, Dialect, PartnerRef};
 pub use certificate::PeerCertificate;
 pub use discovery::{MEMBER_MATCH, davinci_configuration, jwks, smart_configuration};
 pub use introspect::{introspect, revoke};
 pub use judged_again::CallerState;
-pub use oauth::{OauthRequest, OauthSettings, oauth_error};
+pub use oauth::{OauthSettings, oauth_error};
+pub use oauth_request::OauthRequest;
 pub use operator::{Operator, Role};
 pub use refusals::Refusals;
 pub use scopes::{Permission, Scopes};
-pub use throttle::{Network, Throttle, network};
+pub use throttle::{ClientNetwork, Throttle, network};
 pub use tls::{ServerTls, TlsFiles};
 pub use token::{TokenAnswer, TokenRequest, issue};

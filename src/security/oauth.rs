@@ -1,54 +1,56 @@
-//! What the OAuth endpoints share: their settings, the authentication of a client by its assertion, and their errors.
+//! What the OAuth endpoints share: their settings, the authentication of a client by its assertion, and their error format.
 
-use super::assertion::{Assertion, SKEW_S, Verified, Why};
+use super::assertion::{Assertion, RefusalWord, SKEW_S, Verified};
 use super::certificate::PeerCertificate;
-use super::form::Form;
-use super::jwk::{Algorithm, KeySet, PublicKey};
-use super::keyring::Keyring;
+use super::form::FormFields;
+use super::keyring::{Keyring, Unavailable};
+use super::oauth_request::{OauthRequest, given_id};
 use super::refusals::Refusals;
-use super::signing::SigningKey;
-use super::throttle::{self, Throttle};
+use super::scarce::ScarceTokens;
+use super::throttle::Throttle;
 use super::tls::Revocations;
 use crate::audit::{Action, Actor};
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::store::partners::{self, PartnerRow};
-use crate::telemetry::Correlation;
+use causeway_jose::SigningKey;
+use causeway_jose::{Algorithm, KeySet, PublicKey};
 use serde_json::json;
-use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 /// `client_assertion_type` of RFC 7523.
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// What the OAuth endpoints and discovery need beside the context. Clones share keys and counters.
+/// What the OAuth endpoints and discovery need in addition to the context. Clones share keys and counters.
 #[derive(Clone)]
 pub struct OauthSettings {
     /// FHIR base URL.
     pub base_url: String,
-    /// Address of the token endpoint: the one audience of assertions.
+    /// Address of the token endpoint, which is the only accepted audience of assertions.
     pub token_url: String,
     /// Address of the introspection endpoint.
     pub introspection_url: String,
     /// Address of the revocation endpoint.
     pub revocation_url: String,
-    /// Life of an access token.
+    /// Lifetime of an access token.
     pub access_token_seconds: u32,
-    /// Whether client certificates are asked for, and so tokens bound.
+    /// Whether client certificates are requested, so that tokens are bound to them.
     pub client_certificates: bool,
     /// Partners' keys.
     pub keyring: Keyring,
-    /// Recorded refusals.
+    /// Records refusals in the ledger.
     pub refusals: Refusals,
-    /// Failed requests of each client.
+    /// Counts tokens while the disk is nearly full.
+    pub scarce: ScarceTokens,
+    /// Counts failed requests of each client.
     pub throttle: Throttle,
     /// Revoked client certificates.
     pub revocations: Revocations,
 }
 
 impl OauthSettings {
-    /// The settings of this configuration: endpoints under the base URL's origin. `revocations` comes from the listener.
+    /// The settings from this configuration. The endpoints are at the origin of the base URL. `revocations` comes from the listener.
     pub fn new(config: &Config, revocations: Revocations) -> OauthSettings {
         let origin = config.server.origin();
         OauthSettings {
@@ -60,45 +62,18 @@ impl OauthSettings {
             client_certificates: !config.tls.client_ca.is_empty(),
             keyring: Keyring::new(config.oauth.allow_loopback_jwks),
             refusals: Refusals::default(),
+            scarce: ScarceTokens::default(),
             throttle: Throttle::new(config.limits.token_failures, config.limits.token_failures_window),
             revocations,
         }
     }
 }
 
-/// The raw request of any OAuth endpoint.
-pub struct OauthRequest<'a> {
-    /// The body's bytes.
-    pub body: &'a [u8],
-    /// `Content-Type`, if sent.
-    pub content_type: Option<&'a str>,
-    /// Whether the URL had a query.
-    pub has_query: bool,
-    /// The `Authorization` header, if sent.
-    pub authorization: Option<&'a str>,
-    /// The certificate of this connection.
-    pub certificate: Option<&'a PeerCertificate>,
-    /// The address that the connection comes from.
-    pub address: Option<IpAddr>,
-    /// The ids of this request.
-    pub correlation: Correlation,
-}
-
-impl OauthRequest<'_> {
-    /// The form, read strictly; nothing in the query.
-    pub(super) fn form(&self) -> Result<Form, Failure> {
-        if self.has_query {
-            return Err(Failure::new(Fault::OauthRequest).at("query"));
-        }
-        Form::parse(self.content_type, self.body)
-    }
-}
-
-/// A client that proved who it is.
+/// An authenticated client.
 pub(super) struct Client {
     pub partner: PartnerRow,
     pub verified: Verified,
-    /// The certificate a token is to be bound to.
+    /// The certificate to which a token is to be bound.
     pub bind: Option<[u8; 32]>,
 }
 
@@ -113,18 +88,18 @@ impl Client {
         }
     }
 
-    /// Until when the assertion's id must be remembered.
+    /// Until when the id of the assertion must be stored.
     pub(super) fn remember_until_ms(&self) -> i64 {
         (self.verified.expires_s + SKEW_S).saturating_mul(1000)
     }
 }
 
-fn not_authenticated(why: Why) -> Failure {
+fn not_authenticated(why: RefusalWord) -> Failure {
     Failure::new(Fault::OauthClient).because(why)
 }
 
-/// What a client is told of a claim, once its signature has been verified.
-fn of_claim(why: Why) -> Option<&'static str> {
+/// What a client is told about a wrong claim, once its signature has been verified.
+fn of_claim(why: RefusalWord) -> Option<&'static str> {
     Some(match why {
         "sub" => "sub: it must be the client_id, as iss is.",
         "aud" => "aud: it must be the address of this token endpoint, alone and to the letter.",
@@ -139,8 +114,8 @@ fn of_claim(why: Why) -> Option<&'static str> {
     })
 }
 
-/// What a client is told of its key and signature, on a connection with the certificate that is registered for it.
-fn of_key(why: Why) -> Option<&'static str> {
+/// What a client is told about its key and signature, on a connection with the certificate that is registered for it.
+fn of_key(why: RefusalWord) -> Option<&'static str> {
     Some(match why {
         "kid-unknown" => "kid: no key of your registered set has it.",
         "alg-of-key" => "alg: it does not fit the key of this kid.",
@@ -151,9 +126,9 @@ fn of_key(why: Why) -> Option<&'static str> {
     })
 }
 
-/// A refused assertion, with as much of its reason as the client may know. `owns_connection`: the certificate of this connection is
-/// registered for the client that the assertion names.
-pub(super) fn told(why: Why, owns_connection: bool) -> Failure {
+/// The failure for a refused assertion, with as much of the reason as the client may learn. `owns_connection`: the certificate of this
+/// connection is registered for the client that the assertion names.
+pub(super) fn told(why: RefusalWord, owns_connection: bool) -> Failure {
     let remedy = of_claim(why).or_else(|| of_key(why).filter(|_| owns_connection));
     let failure = not_authenticated(why);
     match remedy {
@@ -162,9 +137,10 @@ pub(super) fn told(why: Why, owns_connection: bool) -> Failure {
     }
 }
 
-/// Authenticates the client of `form`: certificate, then assertion, then whether both are of one active partner.
-/// The assertion's id is not used up here.
-/// `claimed` tells which registered client it said it was.
+/// Authenticates the client of `form`: checks the certificate, then the assertion, then that both belong to one active partner. Does not
+/// store the assertion's id.
+///
+/// Sets `claimed` to the client_id in the request, before it is verified, if a client with this id is registered.
 ///
 /// # Errors
 /// [`Fault::OauthRequest`] for missing fields, [`Fault::OauthClient`] for every way to fail authentication,
@@ -172,7 +148,7 @@ pub(super) fn told(why: Why, owns_connection: bool) -> Failure {
 pub(super) async fn authenticate(
     ctx: &Context,
     settings: &OauthSettings,
-    form: &Form,
+    form: &FormFields,
     request: &OauthRequest<'_>,
     claimed: &mut Option<String>,
 ) -> Result<Client, Failure> {
@@ -194,7 +170,7 @@ pub(super) async fn authenticate(
     *claimed = partner.as_ref().map(|partner| partner.client_id.clone());
     let verified = match &partner {
         None => Err("client-unknown"),
-        Some(partner) => match keys_of(settings, partner, &assertion.kid, ctx.clock.lasting_ms()).await {
+        Some(partner) => match keys_of(settings, partner, &assertion.kid, ctx.clock.lasting_ms()).await? {
             Ok(keys) => {
                 let now_s = ctx.clock.ended_ms() / 1000;
                 assertion.verify(&keys, partner.jwks_url.as_deref(), &settings.token_url, now_s)
@@ -207,7 +183,7 @@ pub(super) async fn authenticate(
         (Some(partner), Ok(verified)) => (partner, verified),
         (_, outcome) => {
             let why = outcome.err().unwrap_or("client-unknown");
-            // What fails before its signature is looked at costs the same as what fails by it.
+            // A failure before the signature check must take the same time as a failed signature check.
             if [
                 "client-unknown",
                 "keys-none",
@@ -241,7 +217,7 @@ pub(super) async fn authenticate(
     })
 }
 
-/// The partner that a presented certificate is registered for; `None` when none was presented.
+/// The partner for which a presented certificate is registered; `None` when none was presented.
 pub(super) async fn certificate_owner(
     ctx: &Context,
     revocations: &Revocations,
@@ -259,16 +235,28 @@ pub(super) async fn certificate_owner(
     owner.map(Some).ok_or_else(|| Fault::CertificateUnknown.into())
 }
 
-async fn keys_of(settings: &OauthSettings, partner: &PartnerRow, kid: &str, now_ms: i64) -> Result<Arc<KeySet>, Why> {
+/// The partner's keys, or why there are none; a failure of this server when too many requests wait for them.
+async fn keys_of(
+    settings: &OauthSettings,
+    partner: &PartnerRow,
+    kid: &str,
+    now_ms: i64,
+) -> Result<Result<Arc<KeySet>, RefusalWord>, Failure> {
     let found = match (&partner.jwks, &partner.jwks_url) {
         (Some(inline), _) => settings.keyring.inline(inline),
-        (None, Some(url)) => settings.keyring.at_url(url, kid, now_ms).await,
-        (None, None) => return Err("keys-none"),
+        (None, Some(url)) => match settings.keyring.at_url(url, kid, now_ms).await {
+            Err(Unavailable::Busy) => {
+                return Err(Failure::new(Fault::Overloaded).because("too many wait for a key set"));
+            }
+            Err(Unavailable::NoKeys(none)) => Err(none),
+            Ok(keys) => Ok(keys),
+        },
+        (None, None) => return Ok(Err("keys-none")),
     };
-    found.map_err(|_| "keys-unusable")
+    Ok(found.map_err(|_| "keys-unusable"))
 }
 
-/// Spends the time of a verification with a key that signed nothing (threat A19).
+/// Takes the time of a verification, with a key that signed nothing (threat A19).
 fn verify_in_vain(assertion: &Assertion<'_>) {
     static KEYS: OnceLock<Vec<PublicKey>> = OnceLock::new();
     if let Some(key) = KEYS
@@ -280,7 +268,7 @@ fn verify_in_vain(assertion: &Assertion<'_>) {
     }
 }
 
-/// A key for each algorithm. The RSA modulus is any number that passes for one: nothing needs its factors.
+/// A key for each algorithm. The RSA modulus is a random number of the right form, because its factors are never needed.
 fn nobodys_keys() -> Vec<PublicKey> {
     let curve = |algorithm| SigningKey::generate(algorithm, "none").ok().map(|key| key.public_jwk());
     let modulus = || {
@@ -295,7 +283,7 @@ fn nobodys_keys() -> Vec<PublicKey> {
     sets.into_iter().flatten().flat_map(KeySet::into_keys).collect()
 }
 
-/// Records a refusal of an OAuth endpoint and gives it back.
+/// Records a refusal by an OAuth endpoint and returns its failure.
 pub(super) async fn refused(
     ctx: &Context,
     settings: &OauthSettings,
@@ -309,10 +297,11 @@ pub(super) async fn refused(
         correlation.id = %request.correlation.correlation_id,
         "an OAuth request was refused"
     );
-    // Looked up whatever was claimed, so that one claim takes as long as another.
+    // Always looked up, so that the time does not depend on the claim.
     let owner = certificate_owner(ctx, &settings.revocations, request.certificate, ctx.clock.now_ms());
     let owner = owner.await.unwrap_or_default();
-    // Turned away before it was judged: whose it says it is, so that its client can find it. Looked up whatever it says.
+    // This request was refused before it was judged. The client that it claims to be is looked up, so that its operator can find the
+    // refusal; the lookup does not depend on what is claimed.
     let client_id = match failure.fault() {
         Fault::OauthThrottled if owner.is_none() => claimed(ctx, request).await.unwrap_or_default(),
         _ => client_id,
@@ -334,14 +323,15 @@ pub(super) async fn refused(
     failure.noted()
 }
 
-/// The registered client that a request says it is of.
+/// The registered client that a request claims to be.
 async fn claimed(ctx: &Context, request: &OauthRequest<'_>) -> Result<Option<String>, Failure> {
-    let given = throttle::given_id(request);
+    let given = given_id(request);
     let partner = ctx.store.read(move |db| partners::by_client_id(db, &given)).await?;
     Ok(partner.map(|partner| partner.client_id))
 }
 
-/// A failure as RFC 6749 section 5.2 wants it: status, `error`, `error_description` ending in our code in brackets.
+/// A failure in the form of RFC 6749 section 5.2: status, `error`, and `error_description` that ends with this server's fault code in
+/// brackets.
 pub fn oauth_error(failure: &Failure) -> (u16, &'static str, String) {
     let row = failure.fault().row();
     let (status, error) = match failure.fault() {

@@ -1,26 +1,27 @@
-//! Operators: their roles, and the tokens by which `/ops/v1` knows them.
+//! Operators: their roles, and the tokens by which they authenticate at `/ops/v1`, from issue to revocation.
 
-use crate::audit::{Action, Actor, Entry, Note, ledger};
+use crate::audit::{Action, Actor, LedgerEvent, Object, OperatorNote, ledger};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
-use crate::secret::{Secret, base64url, random, sha256};
-use crate::store::tokens;
+use crate::secret::{Secret, base64url, hex, random, sha256};
+use crate::store::Db;
+use crate::store::operator_tokens::{self, OperatorTokenRow};
 use crate::telemetry::Correlation;
 
-/// Longest life of an operator's token.
+/// Longest lifetime of an operator's token.
 pub const LIFE_MOST_MS: i64 = 7 * 24 * 3_600_000;
 
-/// Who holds an operator's token.
+/// The operator to whom a token belongs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operator {
-    /// What it may do.
+    /// What the operator may do.
     pub role: Role,
-    /// The name that the token was made for.
+    /// The name for which the token was made.
     pub name: String,
 }
 
 impl Operator {
-    /// This operator as the actor of a ledger entry: by role. Its name belongs into the entry's note.
+    /// An operator as the actor of a ledger entry, which holds only the role. The name belongs in the entry's note.
     pub fn actor(role: &str) -> Actor {
         Actor {
             kind: "operator",
@@ -30,7 +31,7 @@ impl Operator {
     }
 }
 
-/// What an operator may do; the fault table is for all (`docs/operations.md`).
+/// What an operator may do. Every role may read the fault table (`docs/operations.md`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// Reads decisions, reviews and traces without Patient ids.
@@ -78,12 +79,38 @@ pub fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._@".contains(&b))
 }
 
-/// Makes a token of `role` for `name` that lives `life_ms`, and returns it with its end (UTC milliseconds). Waits on this thread.
+/// A token that was just made.
+#[derive(Debug)]
+pub struct IssuedToken {
+    /// The token; it is shown once.
+    pub token: Secret,
+    /// What it is listed and revoked by.
+    pub id: String,
+    /// When it ends, UTC milliseconds.
+    pub expires_ms: i64,
+}
+
+/// The id of the token with this hash: the beginning of the hash, which reveals nothing about the token.
+pub fn token_id(hash: &[u8]) -> String {
+    hex(&hash[..hash.len().min(ID_BYTES)])
+}
+
+/// Bytes of a hash that make an id. That two of ten thousand tokens have the same has a chance of 10^-11.
+const ID_BYTES: usize = 8;
+
+fn object(id: String) -> Object {
+    Object {
+        kind: "operator-token",
+        id,
+    }
+}
+
+/// Makes a token of `role` for `name` that is valid for `life_ms`. Blocks the thread.
 ///
 /// # Errors
-/// [`Fault::ParameterInvalid`] for a name that [`is_name`] refuses and for a life that is not between a second and seven days;
+/// [`Fault::ParameterInvalid`] for a name that [`is_name`] refuses and for a lifetime that is not between one second and seven days;
 /// those of the store.
-pub fn issue(ctx: &Context, role: Role, name: &str, life_ms: i64) -> Result<(Secret, i64), Failure> {
+pub fn issue(ctx: &Context, role: Role, name: &str, life_ms: i64) -> Result<IssuedToken, Failure> {
     if !is_name(name) {
         return Err(Failure::new(Fault::ParameterInvalid)
             .at("name")
@@ -99,19 +126,57 @@ pub fn issue(ctx: &Context, role: Role, name: &str, life_ms: i64) -> Result<(Sec
     let at_us = ctx.clock.now_us();
     let (now_ms, created_ms) = (at_us / 1000, ctx.clock.lasting_ms());
     let id = ctx.ids.new_id(now_ms);
-    let mut entry = Entry::new(
+    let mut entry = LedgerEvent::new(
         Action::OperatorTokenIssued,
         Operator::actor(role.name()),
         Correlation::internal(ctx.ids.new_id(now_ms)),
     );
-    entry.note = Some(Note {
+    entry.object = Some(object(token_id(&hash)));
+    entry.note = Some(OperatorNote {
         operator: name.to_owned(),
         reason: String::new(),
     });
     let name = name.to_owned();
     ctx.store.write_blocking(move |db| {
-        tokens::insert_operator(db, &hash, (role.name(), &name), created_ms, created_ms + life_ms)?;
+        operator_tokens::insert(db, &hash, (role.name(), &name), created_ms, created_ms + life_ms)?;
         ledger::append(db, &entry, &id, at_us)
     })?;
-    Ok((Secret::new(token), now_ms + life_ms))
+    Ok(IssuedToken {
+        token: Secret::new(token),
+        id: token_id(&hash),
+        expires_ms: now_ms + life_ms,
+    })
+}
+
+/// The write that revokes the token of this id and says so in the ledger, with whoever did it and why; it gives the row that was. From its
+/// commit on nobody is let in by it. Run it among the reserved writes: a right must end on a full disk too.
+///
+/// # Errors
+/// [`Fault::OperatorTokenUnknown`] for one that ended, was revoked, or never was; those of the store.
+pub fn revoke(
+    ctx: &Context,
+    id: &str,
+    role: &str,
+    note: OperatorNote,
+) -> impl FnMut(&mut Db) -> Result<OperatorTokenRow, Failure> + Send + 'static {
+    let (at_us, lasting_ms) = (ctx.clock.now_us(), ctx.clock.lasting_ms());
+    let entry_id = ctx.ids.new_id(at_us / 1000);
+    let mut entry = LedgerEvent::new(
+        Action::OperatorTokenRevoked,
+        Operator::actor(role),
+        Correlation::internal(ctx.ids.new_id(at_us / 1000)),
+    );
+    entry.object = Some(object(id.to_owned()));
+    entry.note = Some(note);
+    let id = id.to_owned();
+    move |db| {
+        let current = operator_tokens::current(db, lasting_ms)?;
+        let row = current.into_iter().find(|row| token_id(&row.hash) == id);
+        let row = row.ok_or(Fault::OperatorTokenUnknown)?;
+        if !operator_tokens::delete(db, &row.hash)? {
+            return Err(Fault::OperatorTokenUnknown.into());
+        }
+        ledger::append(db, &entry, &entry_id, at_us)?;
+        Ok(row)
+    }
 }

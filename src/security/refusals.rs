@@ -1,22 +1,22 @@
-//! Every refusal is recorded, even under flood: singly up to a hundred a minute for one client and reason, then as a count.
+//! Records every refusal in the ledger, even in a flood: up to a hundred a minute singly for one client and reason, then as a count.
 //!
-//! Who is no client of ours is only counted, so that strangers cannot make the ledger grow.
+//! Refusals of strangers are only counted, so that strangers cannot make the ledger grow.
 
-use crate::audit::{Action, Actor, Entry, Object, Outcome, ledger};
+use crate::audit::{Action, Actor, EntryOutcome, LedgerEvent, Object, ledger};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::telemetry::Correlation;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Refusals recorded one by one, for each client, reason and minute.
+/// Refusals that are recorded one by one for each client, reason and minute.
 const SINGLY: u64 = 100;
-/// Clients and reasons counted at once; beyond it, all further clients of this minute count as one.
+/// Most clients and reasons that are counted separately; further clients of the same minute are counted as one.
 const PLACES: usize = 4096;
 const MINUTE_MS: i64 = 60_000;
 
-/// What a count is kept for: action, kind of actor, client, reason. The kind, so that who only claims to be a client uses up nothing
-/// of that client's.
+/// The key of a count: action, kind of actor, client, reason. The kind keeps a caller that only claims to be a client from using up that
+/// client's count.
 type Place = (&'static str, &'static str, String, &'static str);
 
 /// The refusals of one client for one reason in one minute.
@@ -38,22 +38,22 @@ struct Minute {
 #[derive(Clone, Default)]
 pub struct Refusals(Arc<Mutex<Minute>>);
 
-/// What the counted entries of one minute are about; `minute` is the number of minutes since 1970.
+/// The object id of the ledger entries that hold counts of one minute; `minute` is the number of minutes since 1970.
 pub fn counted_in(minute: i64) -> String {
     format!("refusals/{minute}")
 }
 
-/// The number of the minute of an instant, UTC milliseconds.
+/// The minute of an instant (UTC milliseconds), counted from 1970.
 pub fn minute_of(at_ms: i64) -> i64 {
     at_ms.div_euclid(MINUTE_MS)
 }
 
 impl Refusals {
-    /// Records that `failure` refused `actor`: in a transaction of its own, or as one more in the count of the minute. It returns when
-    /// that is durable; for an actor that only claims to be a client, at once, so that true claims take no longer than others.
+    /// Records that `failure` refused `actor`, in a transaction of its own or by adding one to the count of the minute. Returns when this
+    /// is committed. For an actor that only claims to be a client, it returns at once, so that true claims take no longer than false ones.
     ///
     /// # Errors
-    /// Those of the store. The request is refused in any case; the caller logs this and goes on.
+    /// Those of the store. The caller logs them and continues, because the request is refused in any case.
     pub async fn record(
         &self,
         ctx: &Context,
@@ -69,8 +69,8 @@ impl Refusals {
             return Ok(());
         }
         let row = fault.row();
-        let mut entry = Entry::new(action, actor, correlation.clone());
-        entry.outcome = Outcome {
+        let mut entry = LedgerEvent::new(action, actor, correlation.clone());
+        entry.outcome = EntryOutcome {
             class: if row.http < 500 { "refused" } else { "failed" },
             http: Some(row.http),
             reason: Some(row.code),
@@ -86,7 +86,7 @@ impl Refusals {
         Ok(())
     }
 
-    /// Writes the counts of a minute that is over; for a timer.
+    /// Writes the counts of the last minute when it is over. Called by a timer.
     ///
     /// # Errors
     /// Those of the store.
@@ -102,7 +102,7 @@ impl Refusals {
         close(ctx, ended).await
     }
 
-    /// Writes all counts; for a graceful stop.
+    /// Writes all counts. Called at a graceful stop.
     ///
     /// # Errors
     /// Those of the store.
@@ -111,7 +111,7 @@ impl Refusals {
         close(ctx, ended).await
     }
 
-    /// Counts one refusal: whether it is to be listed singly, and the minute before when that is over.
+    /// Counts one refusal. Returns whether to record it singly, and the counts of the previous minute when that is over.
     fn count(&self, action: Action, actor: &Actor, fault: Fault, number: i64) -> (bool, Minute) {
         let mut minute = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let ended = if minute.number == number {
@@ -150,7 +150,7 @@ impl Refusals {
     }
 }
 
-/// Writes what of a minute is not in the ledger one by one: one entry for each client and reason.
+/// Writes the refusals of a minute that were not recorded singly: one entry for each client and reason.
 async fn close(ctx: &Context, ended: Minute) -> Result<(), Failure> {
     let mut entries = Vec::new();
     for ((_, _, _, reason), count) in ended.counts {
@@ -159,8 +159,8 @@ async fn close(ctx: &Context, ended: Minute) -> Result<(), Failure> {
             continue;
         }
         let correlation = Correlation::internal(ctx.ids.new_id(ctx.clock.now_ms()));
-        let mut entry = Entry::new(count.action, count.actor, correlation);
-        entry.outcome = Outcome {
+        let mut entry = LedgerEvent::new(count.action, count.actor, correlation);
+        entry.outcome = EntryOutcome {
             class: "refused",
             http: None,
             reason: Some(reason),
@@ -175,12 +175,12 @@ async fn close(ctx: &Context, ended: Minute) -> Result<(), Failure> {
     append(ctx, entries).await
 }
 
-async fn append(ctx: &Context, entries: Vec<Entry>) -> Result<(), Failure> {
+async fn append(ctx: &Context, entries: Vec<LedgerEvent>) -> Result<(), Failure> {
     if entries.is_empty() {
         return Ok(());
     }
     let at_us = ctx.clock.now_us();
-    let rows: Vec<(String, Entry)> = entries
+    let rows: Vec<(String, LedgerEvent)> = entries
         .into_iter()
         .map(|entry| (ctx.ids.new_id(at_us / 1000), entry))
         .collect();

@@ -1,6 +1,6 @@
-//! SMART system scopes, v1 and v2, and operation URLs: parsed, intersected with what is registered, and asked.
+//! SMART system scopes, v1 and v2, and operation URLs: parsed, intersected with the registered scopes, and checked.
 //!
-//! Pure. Nothing is ever decided by a string prefix: what does not parse grants nothing.
+//! Pure functions. Nothing is decided by comparing prefixes: a scope that cannot be parsed grants nothing.
 
 /// What a request does to a resource type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ const LETTERS: [(u8, char); 5] = [(CREATE, 'c'), (READ, 'r'), (UPDATE, 'u'), (DE
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Scope {
-    /// `system/<type>.<permissions>`; no type is `*`.
+    /// `system/<type>.<permissions>`; without a type it is `system/*`.
     Data { rtype: Option<String>, may: u8, v1: bool },
     /// The canonical URL of an operation.
     Operation(String),
@@ -32,7 +32,7 @@ enum Scope {
 impl Scope {
     fn parse(text: &str) -> Option<Scope> {
         if text.starts_with("https://") || text.starts_with("http://") {
-            // SMART's own URI form of a scope is not an operation, and we do not list it.
+            // SMART's own URI form of a scope is not an operation, and is not supported.
             let ours = !text.starts_with("http://smarthealthit.org/");
             return (ours && is_token(text)).then(|| Scope::Operation(text.to_owned()));
         }
@@ -63,7 +63,7 @@ impl Scope {
                 let mut rest = LETTERS.iter();
                 let mut bits = 0;
                 for letter in may.chars() {
-                    // Advancing through the one order `cruds` refuses what is out of order, doubled or unknown.
+                    // The letters must follow the order of `cruds`; a letter that is out of order, repeated or unknown is refused.
                     bits |= rest.find(|(_, known)| *known == letter)?.0;
                 }
                 (bits != 0).then_some(Scope::Data {
@@ -121,7 +121,7 @@ impl Scope {
     }
 }
 
-/// RFC 6749 scope-token characters.
+/// Whether `text` has only scope-token characters (RFC 6749).
 fn is_token(text: &str) -> bool {
     !text.is_empty()
         && text
@@ -134,8 +134,8 @@ fn is_token(text: &str) -> bool {
 pub struct Scopes(Vec<Scope>);
 
 impl Scopes {
-    /// Reads space separated scopes. Those that are not ours to grant (other levels, other suffixes, search parameters) are
-    /// left out, and so grant nothing.
+    /// Reads space separated scopes. Scopes that this server does not support (other levels, other suffixes, search parameters) are ignored
+    /// and grant nothing.
     pub fn parse(text: &str) -> Scopes {
         let mut scopes = Vec::new();
         for scope in text.split(' ').filter_map(Scope::parse) {
@@ -146,7 +146,7 @@ impl Scopes {
         Scopes(scopes)
     }
 
-    /// The first of `texts` that is no scope we can register.
+    /// The index of the first of `texts` that is not a scope that can be registered.
     pub fn first_unknown(texts: &[String]) -> Option<usize> {
         texts
             .iter()
@@ -158,7 +158,7 @@ impl Scopes {
         text.split(' ').all(|scope| scope.is_empty() || is_token(scope))
     }
 
-    /// What of `requested` these registered scopes cover, v1 written as v1; `None` when nothing is.
+    /// The part of `requested` that these registered scopes cover, with v1 scopes written as v1; `None` when nothing is covered.
     pub fn grant(&self, requested: &str) -> Option<String> {
         let mut granted: Vec<Scope> = Vec::new();
         for asked in &Scopes::parse(requested).0 {
@@ -169,7 +169,7 @@ impl Scopes {
         (!granted.is_empty()).then(|| granted.iter().map(Scope::write).collect::<Vec<_>>().join(" "))
     }
 
-    /// Whether one resource of `rtype` may be read or the type searched.
+    /// Whether resources of `rtype` may be read or searched.
     pub fn allows(&self, rtype: &str, permission: Permission) -> bool {
         let bit = match permission {
             Permission::Read => READ,
@@ -181,7 +181,7 @@ impl Scopes {
         })
     }
 
-    /// The types that are allowed by name; `None` when every type is.
+    /// The types that are allowed by name; `None` when all types are allowed.
     pub fn types(&self, permission: Permission) -> Option<Vec<String>> {
         if self.allows("*", permission) {
             return None;
@@ -193,7 +193,7 @@ impl Scopes {
         Some(named.filter(|rtype| self.allows(rtype, permission)).collect())
     }
 
-    /// Whether the operation of this canonical URL may be called.
+    /// Whether the operation with this canonical URL may be called.
     pub fn allows_operation(&self, url: &str) -> bool {
         self.0
             .iter()
@@ -206,7 +206,7 @@ impl Scopes {
     }
 }
 
-/// Adds `scope`, joined with one of the same type and version.
+/// Adds `scope`, or merges it with one of the same type and version.
 fn merge(granted: &mut Vec<Scope>, scope: Scope) {
     for known in granted.iter_mut() {
         match (&mut *known, &scope) {

@@ -1,11 +1,10 @@
-//! Failed requests to the OAuth endpoints, counted for each client, so that a flood of them is turned away before a signature is judged.
+//! Counts failed requests to the OAuth endpoints for each client, so that a flood of them is refused before any signature is checked.
 //!
-//! A client with a certificate is counted by that certificate, whose key the TLS handshake proved. Any other is counted by its
-//! network and the client id it gives, together: a client id alone is public, and a stranger must not lock its owner out.
-//! The counts live in this process's memory, are bounded, and reveal nothing: known and unknown client ids count alike.
+//! A client with a certificate is counted by that certificate, whose key the TLS handshake has proven. Any other client is counted by its
+//! network together with the client id that it gives: client ids are public, and a stranger must not be able to lock out the real client.
+//! The counts are kept in the memory of this process, are bounded, and reveal nothing: known and unknown client ids are counted alike.
 
-use super::assertion::Assertion;
-use super::oauth::{OauthRequest, OauthSettings};
+use super::oauth_request::{OauthRequest, given_id};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::secret::sha256;
@@ -15,23 +14,23 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Most clients counted at once; beyond it the quarter that was idle longest is forgotten.
+/// Most clients that are counted; beyond this, the quarter that was idle longest is forgotten.
 const CLIENTS: usize = 16_384;
-/// Client ids counted singly for one network; further ones of that network are counted together.
+/// Client ids that are counted separately for one network; all others of that network are counted together.
 const IDS_OF_NETWORK: usize = 64;
 
-/// The network of an address: IPv4 whole, IPv6 by its /64, which is what one subscriber has.
-pub type Network = [u8; 8];
+/// The network of an address: the whole IPv4 address, or the /64 of an IPv6 address, which one subscriber gets.
+pub type ClientNetwork = [u8; 8];
 
-/// Who is counted.
+/// The client for which failures are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Origin {
-    /// By SHA-256 of the certificate.
+    /// A certificate, by its SHA-256.
     Certificate([u8; 32]),
-    /// By network and SHA-256 of the client id that was given.
-    Client(Network, [u8; 32]),
-    /// All further client ids of a network.
-    Network(Network),
+    /// A network, and SHA-256 of the client id that was given.
+    Client(ClientNetwork, [u8; 32]),
+    /// All other client ids of a network.
+    Network(ClientNetwork),
 }
 
 impl Origin {
@@ -43,9 +42,9 @@ impl Origin {
     }
 }
 
-/// The network of an address, by which clients without a proved identity are counted.
-pub fn network(address: Option<IpAddr>) -> Network {
-    let mut network = Network::default();
+/// The network of an address, by which clients without a proven identity are counted.
+pub fn network(address: Option<IpAddr>) -> ClientNetwork {
+    let mut network = ClientNetwork::default();
     match address.map(|address| address.to_canonical()) {
         None => {}
         Some(IpAddr::V4(address)) => network[4..].copy_from_slice(&address.octets()),
@@ -54,38 +53,26 @@ pub fn network(address: Option<IpAddr>) -> Network {
     network
 }
 
-/// The client id that a request gives, before anything is verified; empty when it gives none.
-pub(super) fn given_id(request: &OauthRequest<'_>) -> String {
-    let Ok(form) = request.form() else { return String::new() };
-    let of_assertion = form
-        .get("client_assertion")
-        .and_then(|text| Assertion::parse(text).ok())
-        .map(|assertion| assertion.client_id);
-    of_assertion
-        .or_else(|| form.get("client_id").map(str::to_owned))
-        .unwrap_or_default()
-}
-
-/// The failures of one client, as a bucket that empties evenly.
+/// The failures of one client, as a bucket that drains evenly.
 #[derive(Clone, Copy, Default)]
 struct Count {
     /// When the last failure will be forgotten.
     empty_ms: i64,
-    /// When the client was last heard of.
+    /// When the client last sent a request.
     heard_ms: i64,
-    /// Whether it has proved who it is: then it keeps a count of its own among any number of strange ids of its network.
+    /// Whether the client has proven who it is. It then keeps a count of its own, however many unproven ids its network has.
     proven: bool,
 }
 
 #[derive(Default)]
 struct Counts {
     clients: HashMap<Origin, Count>,
-    /// Client ids of each network that have proved nothing.
-    strange: HashMap<Network, usize>,
+    /// The number of unproven client ids of each network.
+    strange: HashMap<ClientNetwork, usize>,
 }
 
 impl Counts {
-    /// The count that is for `origin`: its own, or its network's when that has too many strange ids.
+    /// The key under which `origin` is counted: its own, or that of its network when the network has too many unproven ids.
     fn place(&self, origin: Origin) -> Origin {
         match origin {
             Origin::Client(network, _) if !self.clients.contains_key(&origin) => {
@@ -113,7 +100,7 @@ impl Counts {
         }
     }
 
-    /// Forgets the quarter that was idle longest.
+    /// Forgets the quarter of the clients that was idle longest.
     fn forget(&mut self) {
         let mut heard: Vec<i64> = self.clients.values().map(|count| count.heard_ms).collect();
         let quarter = heard.len() / 4;
@@ -137,14 +124,14 @@ impl Counts {
 #[derive(Clone)]
 pub struct Throttle {
     counts: Arc<Mutex<Counts>>,
-    /// Failures at once.
+    /// How many failures may come at once.
     most: i64,
-    /// Time in which one failure is forgotten, in milliseconds.
+    /// Time after which one failure is forgotten, in milliseconds.
     each_ms: i64,
 }
 
 impl Throttle {
-    /// `most` failures of one client may come at once, and in each `window` as many again. With 0 nothing is counted.
+    /// Allows `most` failures of one client at once, and as many again in each `window`. With 0 nothing is counted.
     pub fn new(most: u32, window: Duration) -> Throttle {
         let window_ms = i64::try_from(window.as_millis()).unwrap_or(i64::MAX / 4);
         Throttle {
@@ -154,7 +141,7 @@ impl Throttle {
         }
     }
 
-    /// Lets a request of `origin` be judged, or says in how many milliseconds it may.
+    /// Returns whether a request of `origin` may be judged; if not, the error is the milliseconds until it may.
     fn admit(&self, origin: Origin, now_ms: i64) -> Result<(), i64> {
         if self.most == 0 {
             return Ok(());
@@ -172,7 +159,7 @@ impl Throttle {
         }
     }
 
-    /// Until the bucket is empty, in milliseconds; a clock that was set back makes it no longer than a full one takes.
+    /// Milliseconds until the bucket is empty, at most the time that a full one takes, even when the clock was set back.
     fn filled_ms(&self, count: &Count, now_ms: i64) -> i64 {
         (count.empty_ms - now_ms).clamp(0, self.most * self.each_ms)
     }
@@ -189,7 +176,7 @@ impl Throttle {
         counts.put(place, count);
     }
 
-    /// A client that proved who it is starts anew.
+    /// Resets the count of a client that has proven who it is.
     fn succeeded(&self, origin: Origin, now_ms: i64) {
         if self.most == 0 {
             return;
@@ -204,19 +191,19 @@ impl Throttle {
     }
 }
 
-/// Runs `judge` unless too many requests of this client failed, and counts how it ends. Faults of ours count for nobody.
+/// Runs `judge` unless too many requests of this client have failed, and counts its result. Faults of this server are not counted.
 ///
 /// # Errors
 /// [`Fault::OauthThrottled`] with the seconds to wait; those of `judge`.
 pub(super) async fn judged<T>(
     ctx: &Context,
-    settings: &OauthSettings,
+    throttle: &Throttle,
     request: &OauthRequest<'_>,
     judge: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
     let origin = Origin::of(request);
     let count = |outcome: &'static str| metrics::counter!(families::OAUTH, "outcome" => outcome).increment(1);
-    if let Err(wait_ms) = settings.throttle.admit(origin, ctx.clock.lasting_ms()) {
+    if let Err(wait_ms) = throttle.admit(origin, ctx.clock.lasting_ms()) {
         count("throttled");
         let wait_s = u32::try_from(wait_ms.saturating_add(999) / 1000).unwrap_or(u32::MAX);
         return Err(Failure::new(Fault::OauthThrottled).retry_after_s(wait_s.max(1)));
@@ -226,11 +213,11 @@ pub(super) async fn judged<T>(
     match &done {
         Ok(_) => {
             count("accepted");
-            settings.throttle.succeeded(origin, now_ms);
+            throttle.succeeded(origin, now_ms);
         }
         Err(failure) if failure.fault().row().http < 500 => {
             count("refused");
-            settings.throttle.failed(origin, now_ms);
+            throttle.failed(origin, now_ms);
         }
         Err(_) => count("failed"),
     }
@@ -246,7 +233,7 @@ mod tests {
         Origin::Client(network(Some(address)), sha256(id.as_bytes()))
     }
 
-    /// Requests that were judged, of one failing request at each of these milliseconds.
+    /// How many of these requests were judged, when one fails at each of these milliseconds.
     fn judged_of(throttle: &Throttle, origin: Origin, times: impl Iterator<Item = i64>) -> usize {
         times
             .filter(|now_ms| {

@@ -1,39 +1,44 @@
-//! The token endpoint: SMART Backend Services, one access token for one assertion.
+//! The token endpoint: SMART Backend Services, one access token for each assertion.
 //!
-//! A token exists only when its assertion's id, its row and its ledger entry were committed together.
+//! A token exists only after the assertion's id, the token's row and its ledger entry were committed together.
 
-use super::oauth::{Client, OauthRequest, OauthSettings, authenticate, refused, told};
+use super::oauth::{Client, OauthSettings, authenticate, refused, told};
+use super::oauth_request::OauthRequest;
 use super::scopes::Scopes;
 use super::throttle;
-use crate::audit::{Action, Entry, ledger};
+use crate::audit::{Action, LedgerEvent, ledger};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::ids::is_fhir_id;
 use crate::secret::{Secret, base64url, random, sha256};
-use crate::store::tokens::{self, TokenRow, Wanted};
+use crate::store::DiskRoom;
+use crate::store::tokens::{self, TokenRow, WantedPatient};
 use serde_json::{Value, json};
+use std::time::Instant;
 
-/// Longest life of a token that is bound to no certificate, in seconds (threat A05).
+/// Longest lifetime of a token that is not bound to a certificate, in seconds (threat A05).
 const UNBOUND_MOST_S: u32 = 300;
 
 /// The raw token request.
 pub type TokenRequest<'a> = OauthRequest<'a>;
 
-/// An issued token, as RFC 6749 section 5.1 answers it.
+/// An issued token, with the fields of RFC 6749 section 5.1.
 #[derive(Clone, Debug)]
 pub struct TokenAnswer {
     /// The token itself: 256 random bits.
     pub access_token: Secret,
-    /// Its life in seconds.
+    /// Its lifetime in seconds.
     pub expires_in: u32,
-    /// What was granted.
+    /// The granted scopes.
     pub scope: String,
-    /// The one patient it is narrowed to.
+    /// The only patient that it allows, if it is limited to one.
     pub patient: Option<String>,
+    /// The partner for which it was issued; not part of the answer.
+    pub partner_id: String,
 }
 
 impl TokenAnswer {
-    /// The answer's body. Send it with `Cache-Control: no-store` and `Pragma: no-cache`.
+    /// The body of the answer. Send it with `Cache-Control: no-store` and `Pragma: no-cache`.
     pub fn to_json(&self) -> Value {
         let mut body = json!({
             "access_token": self.access_token.expose(),
@@ -51,11 +56,11 @@ impl TokenAnswer {
 /// Issues an access token.
 ///
 /// # Errors
-/// Those of [`super::oauth_error`]'s table; each is in the ledger when this returns.
+/// Those of [`super::oauth_error`]; each of them is in the ledger when this returns.
 pub async fn issue(ctx: &Context, settings: &OauthSettings, request: TokenRequest<'_>) -> Result<TokenAnswer, Failure> {
     let mut claimed = None;
     let judge = attempt(ctx, settings, &request, &mut claimed);
-    match throttle::judged(ctx, settings, &request, judge).await {
+    match throttle::judged(ctx, &settings.throttle, &request, judge).await {
         Ok(answer) => Ok(answer),
         Err(failure) => Err(refused(ctx, settings, &request, claimed, failure).await),
     }
@@ -92,14 +97,14 @@ async fn attempt(
 async fn granted(ctx: &Context, client: &Client, text: &str) -> Result<String, Failure> {
     let untargeted = || Failure::new(Fault::OauthTarget).at("patient");
     let wanted = match text.strip_prefix("Patient/") {
-        Some(id) if is_fhir_id(id) => Wanted::Patient(id.to_owned()),
+        Some(id) if is_fhir_id(id) => WantedPatient::Patient(id.to_owned()),
         Some(_) => return Err(untargeted()),
         None => {
             let value = text
                 .strip_prefix(ctx.payer.umb_system.as_str())
                 .and_then(|rest| rest.strip_prefix('|'))
                 .unwrap_or(text);
-            Wanted::Umb(value.to_owned())
+            WantedPatient::Umb(value.to_owned())
         }
     };
     let (partner, now_ms) = (client.partner.id.clone(), ctx.clock.now_ms());
@@ -117,6 +122,9 @@ async fn store(
     scope: String,
     patient: Option<String>,
 ) -> Result<TokenAnswer, Failure> {
+    if ctx.store.room() == DiskRoom::NoWrites && !settings.scarce.may_have(&client.partner.id, Instant::now()) {
+        return Err(Fault::NoRoom.into());
+    }
     let token = base64url(&random::<32>());
     let life_s = match client.bind {
         Some(_) => settings.access_token_seconds,
@@ -136,15 +144,18 @@ async fn store(
         expires_ms: issued_ms + i64::from(life_s) * 1000,
         revoked_ms: None,
     };
-    let entry = Entry::new(Action::TokenIssued, client.actor(), request.correlation.clone());
+    let partner_id = row.partner_id.clone();
+    let entry = LedgerEvent::new(Action::TokenIssued, client.actor(), request.correlation.clone());
     let (entry_id, client_id, until_ms) = (
         ctx.ids.new_id(at_us / 1000),
         client.partner.client_id.clone(),
         client.remember_until_ms(),
     );
-    // Once in some hundred tokens, what expired long ago is cleared away.
+    // For one in 256 tokens on average, rows that expired long ago are deleted.
     let clears = row.hash[0] == 0;
+    // A read needs a token, so tokens are written as long as the ledger entries of reads are.
     ctx.store
+        .reserved()
         .write(move |db| {
             if !tokens::remember(db, &client_id, &row.jti_sha256, until_ms, ended_ms)? {
                 return Err(told("replay", false));
@@ -161,5 +172,6 @@ async fn store(
         expires_in: life_s,
         scope,
         patient,
+        partner_id,
     })
 }

@@ -1,5 +1,5 @@
-//! Where a Binary stands: in the compartment of what names it. One that nothing names yet, or that resources of several
-//! members name, stands with nobody, and nobody is given it (`release::read`).
+//! The compartment of a Binary: the compartment of the resources that reference it. A Binary that no resource references yet, or that
+//! resources of several members reference, belongs to no member and is not released (`release::read`).
 
 use super::Db;
 use super::resources::{self, NOBODY, SEQUENCE_BITS};
@@ -8,10 +8,10 @@ use crate::error::Failure;
 use diesel::prelude::*;
 use std::collections::{BTreeSet, HashMap};
 
-/// Names of one statement.
+/// Most ids in one statement.
 const ROWS: usize = 500;
 
-/// The compartments of the resources that name each of these Binaries.
+/// Returns, for each of these Binaries, the compartments of the resources that reference it.
 ///
 /// # Errors
 /// Those of the database.
@@ -31,7 +31,7 @@ pub fn owners(db: &mut Db, binary_ids: &[&str]) -> Result<HashMap<String, BTreeS
     Ok(found)
 }
 
-/// The Binaries that these resources name.
+/// Returns the ids of the Binaries that the resources with these keys reference.
 ///
 /// # Errors
 /// Those of the database.
@@ -47,7 +47,7 @@ pub fn named_by(db: &mut Db, keys: &[i64]) -> Result<BTreeSet<String>, Failure> 
     Ok(found)
 }
 
-/// Moves these Binaries to where they belong now, and returns the keys that they have then.
+/// Moves these Binaries into the compartment they belong to now. Returns the new keys of those that moved.
 ///
 /// # Errors
 /// Those of the database.
@@ -71,13 +71,13 @@ pub fn settle(db: &mut Db, binary_ids: &BTreeSet<String>) -> Result<Vec<i64>, Fa
     let mut keys = Vec::with_capacity(moves.len());
     for (old, compartment) in moves {
         let sequence = next.entry(compartment).or_insert(1);
-        // For nobody the number is the whole key, which is the same.
+        // In the compartment NOBODY (0), the sequence number is the whole key, so this expression holds for it as well.
         let key = (compartment << SEQUENCE_BITS) | *sequence;
         *sequence += 1;
         diesel::update(resource::table.find(old))
             .set((resource::key.eq(key), resource::compartment.eq(compartment)))
             .execute(db)?;
-        // What its security context says of it is found by its key; the old one may be given to another resource.
+        // Dependency rows of the Binary are found by its key, and the old key may be given to another resource later.
         let own = authorization_dependency::table.filter(authorization_dependency::key.eq(old));
         diesel::update(own)
             .set(authorization_dependency::key.eq(key))
@@ -87,7 +87,7 @@ pub fn settle(db: &mut Db, binary_ids: &BTreeSet<String>) -> Result<Vec<i64>, Fa
     Ok(keys)
 }
 
-/// The compartment that all are, or nobody's.
+/// Returns the only compartment of the set, or `NOBODY` when the set is empty or has several.
 pub fn one(compartments: &BTreeSet<i64>) -> i64 {
     match compartments.first() {
         Some(only) if compartments.len() == 1 => *only,

@@ -1,14 +1,16 @@
-//! Opening a connection to either database, with the settings that every one has.
+//! Opens connections to either database, with the settings that every connection has.
 
 use super::url::StoreUrl;
+use super::work::StoreCounts;
 use super::{Db, session};
 use diesel::connection::SimpleConnection as _;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::r2d2::ManageConnection;
 use diesel::sqlite::SqliteConnection;
+use std::sync::Arc;
 
-/// What makes SQLite keep what it acknowledged; read back by [`durability`].
+/// The settings under which SQLite keeps every acknowledged write; [`durability`](super::durability) reads them back.
 const SQLITE_PRAGMAS: &str = "PRAGMA busy_timeout=5000; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; \
     PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON; PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF; \
     PRAGMA cache_size=-16000; PRAGMA mmap_size=0; PRAGMA wal_autocheckpoint=4000; PRAGMA journal_size_limit=67108864;";
@@ -41,8 +43,8 @@ impl Manager {
     }
 }
 
-/// The manager of SQLite's readers.
-pub(super) struct Readers(pub(super) StoreUrl);
+/// Opens and checks the read connections of SQLite; the statements on them are counted.
+pub(super) struct Readers(pub(super) StoreUrl, pub(super) Arc<StoreCounts>);
 
 impl ManageConnection for Readers {
     type Connection = Db;
@@ -53,6 +55,8 @@ impl ManageConnection for Readers {
         connection
             .batch_execute("PRAGMA query_only=ON; PRAGMA cache_size=-8000")
             .map_err(diesel::r2d2::Error::QueryError)?;
+        let work = Arc::clone(&self.1);
+        connection.set_instrumentation(move |event: diesel::connection::InstrumentationEvent<'_>| work.note(&event));
         Ok(connection)
     }
 

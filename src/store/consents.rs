@@ -1,21 +1,22 @@
-//! Consents on record and the grants under them: pages of them, and ending them.
+//! Stored consents and the grants under them: reading pages of them, and ending them.
 //!
-//! What is withdrawn stays withdrawn: nothing here makes a consent or a grant live again.
+//! An ended consent or grant stays ended: nothing here makes one live again.
 
 use super::Db;
-use super::ops_queries::{GRANT, Grant, fetched};
+use super::ops_queries::{GRANT, StoredGrant, fetched};
+use super::release_rule::unrevoked;
 use super::schema::{consent, grants};
 use crate::error::Failure;
 use diesel::prelude::*;
 
-/// Which consents.
+/// Which consents to list.
 #[derive(Clone, Debug, Default)]
 #[allow(missing_docs)]
 pub struct ConsentFilter {
     pub partner: Option<String>,
     /// Id of the Patient.
     pub member: Option<String>,
-    /// Id of the last one seen.
+    /// Id of the last consent of the previous page.
     pub cursor: Option<String>,
     pub limit: i64,
 }
@@ -62,7 +63,7 @@ const CONSENT: (
 
 /// Who ends a consent or a grant, why and when.
 #[derive(Clone, Debug)]
-pub struct Ending {
+pub struct ConsentEnding {
     /// Name of the operator.
     pub by: String,
     /// The operator's words.
@@ -71,7 +72,7 @@ pub struct Ending {
     pub now_ms: i64,
 }
 
-/// A page of consents and one row more when there is another page.
+/// Returns a page of consents, plus one more row when there is a next page.
 ///
 /// # Errors
 /// Those of the database.
@@ -85,7 +86,7 @@ pub fn page(db: &mut Db, filter: &ConsentFilter) -> Result<Vec<ConsentRow>, Fail
         query = query.filter(consent::partner_id.eq(partner));
     }
     if let Some(member) = &filter.member {
-        // By way of the grants, which are found by their member; no consent is on record without one.
+        // Search through the grants, which are indexed by member; every stored consent has at least one grant.
         let under = grants::table
             .filter(grants::patient_id.eq(member))
             .select(grants::consent_id);
@@ -97,7 +98,7 @@ pub fn page(db: &mut Db, filter: &ConsentFilter) -> Result<Vec<ConsentRow>, Fail
     Ok(query.load(db)?)
 }
 
-/// One consent.
+/// Returns the consent with this id.
 ///
 /// # Errors
 /// Those of the database.
@@ -105,7 +106,7 @@ pub fn find(db: &mut Db, id: &str) -> Result<Option<ConsentRow>, Failure> {
     Ok(consent::table.find(id).select(CONSENT).first(db).optional()?)
 }
 
-/// All consents about a member.
+/// Returns all consents about a member.
 ///
 /// # Errors
 /// Those of the database.
@@ -120,11 +121,11 @@ pub fn of_member(db: &mut Db, patient_id: &str) -> Result<Vec<ConsentRow>, Failu
         .load(db)?)
 }
 
-/// The grants under these consents, oldest first.
+/// Returns the grants under these consents, oldest first.
 ///
 /// # Errors
 /// Those of the database.
-pub fn grants_under(db: &mut Db, consents: &[ConsentRow]) -> Result<Vec<Grant>, Failure> {
+pub fn grants_under(db: &mut Db, consents: &[ConsentRow]) -> Result<Vec<StoredGrant>, Failure> {
     let members: Vec<&str> = consents.iter().map(|row| row.patient_id.as_str()).collect();
     let ids: Vec<&str> = consents.iter().map(|row| row.id.as_str()).collect();
     Ok(grants::table
@@ -135,19 +136,19 @@ pub fn grants_under(db: &mut Db, consents: &[ConsentRow]) -> Result<Vec<Grant>, 
         .load(db)?)
 }
 
-/// One grant.
+/// Returns the grant with this id.
 ///
 /// # Errors
 /// Those of the database.
-pub fn grant(db: &mut Db, id: &str) -> Result<Option<Grant>, Failure> {
+pub fn grant(db: &mut Db, id: &str) -> Result<Option<StoredGrant>, Failure> {
     Ok(grants::table.find(id).select(GRANT).first(db).optional()?)
 }
 
-/// Withdraws a consent and ends the grants under it; `false` when it was withdrawn before.
+/// Withdraws a consent and ends the grants under it. Returns false when it was already withdrawn.
 ///
 /// # Errors
 /// Those of the database.
-pub fn withdraw(db: &mut Db, row: &ConsentRow, ending: &Ending) -> Result<bool, Failure> {
+pub fn withdraw(db: &mut Db, row: &ConsentRow, ending: &ConsentEnding) -> Result<bool, Failure> {
     let live = consent::table.find(&row.id).filter(consent::revoked_ms.is_null());
     let withdrawn = diesel::update(live)
         .set((
@@ -162,18 +163,18 @@ pub fn withdraw(db: &mut Db, row: &ConsentRow, ending: &Ending) -> Result<bool, 
     let under = grants::table
         .filter(grants::patient_id.eq(&row.patient_id))
         .filter(grants::consent_id.eq(&row.id))
-        .filter(grants::revoked_ms.is_null());
+        .filter(unrevoked());
     diesel::update(under).set(ended(ending)).execute(db)?;
     Ok(true)
 }
 
-/// Ends a grant; `false` when it is not there or an operator ended it before. One that a step on links revoked stays revoked since
-/// then, but is not given back any more when the step is taken back.
+/// Ends a grant. Returns false when there is no such grant or an operator ended it before. A grant that a link step revoked keeps its time
+/// of revocation, but undoing that step no longer restores it.
 ///
 /// # Errors
 /// Those of the database.
-pub fn end_grant(db: &mut Db, id: &str, ending: &Ending) -> Result<bool, Failure> {
-    let live = grants::table.find(id).filter(grants::revoked_ms.is_null());
+pub fn end_grant(db: &mut Db, id: &str, ending: &ConsentEnding) -> Result<bool, Failure> {
+    let live = grants::table.find(id).filter(unrevoked());
     if diesel::update(live).set(ended(ending)).execute(db)? == 1 {
         return Ok(true);
     }
@@ -188,7 +189,7 @@ type Ended<'a> = (
     diesel::dsl::Eq<grants::revoked_why, &'a String>,
 );
 
-fn ended(ending: &Ending) -> Ended<'_> {
+fn ended(ending: &ConsentEnding) -> Ended<'_> {
     (
         grants::revoked_ms.eq(ending.now_ms),
         grants::revoked_by.eq(&ending.by),

@@ -1,49 +1,49 @@
-//! The connection over both databases, and [`Store`]: the reads' pool and the writes' group commit.
+//! [`Store`]: a pool of connections for reads, and a group commit for writes.
 //!
-//! SQLite has one owner (a lock beside the file) and one writing connection; PostgreSQL has ordinary pooled transactions, whose
-//! calls are given up when they are not answered in time ([`super::pool`]).
+//! A SQLite store has one owning process (a lock file beside it) and one writing connection. PostgreSQL has ordinary pooled transactions; a
+//! call that is not answered in time is given up ([`super::pool`]).
 
 use super::connect::{Manager, Readers};
+use super::connection::Db;
+use super::failure::unreachable;
+use super::later::Later;
 use super::owed::Debts;
 use super::pool::{self, Waiting};
+use super::remembered::{Remembered, RememberedVersions};
 use super::room::{Disk, RoomLimits};
-use super::set_up::{self, Need, Site};
+use super::set_up::{self, StoreNeed, StoreSite};
 use super::url::StoreUrl;
-use super::writer::Writer;
+use super::work::StoreCounts;
+use super::writer::{Outbox, Writer};
 use super::{durability, file, migrate};
 use crate::error::{Failure, Fault};
-use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::r2d2::Pool;
-use diesel::sqlite::SqliteConnection;
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
+use std::time::Duration;
 
+mod append;
 mod calls;
+mod counts;
+mod pay;
+mod places;
+mod single;
 
-/// A connection to either database.
-#[derive(diesel::MultiConnection)]
-pub enum Db {
-    /// PostgreSQL through libpq.
-    Pg(PgConnection),
-    /// The bundled SQLite.
-    Sqlite(SqliteConnection),
-}
+use places::Places;
 
 /// How to open a store.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
     /// Largest number of pooled connections.
     pub connections: u32,
-    /// How much of a SQLite store's disk is left free.
+    /// How much disk space must stay free for a SQLite store.
     pub room: RoomLimits,
-    /// The schema of a PostgreSQL store; where the search path leads when there is none.
+    /// The schema of a PostgreSQL store. When `None`, the search path decides.
     pub schema: Option<String>,
     /// What the store is opened for.
-    pub need: Need,
+    pub need: StoreNeed,
 }
 
 impl Default for StoreOptions {
@@ -52,35 +52,37 @@ impl Default for StoreOptions {
             connections: 8,
             room: RoomLimits::NONE,
             schema: None,
-            need: Need::Write,
+            need: StoreNeed::Write,
         }
     }
 }
 
-/// An open store. Clones share it; it closes when the last one goes.
+/// An open store. Clones share it; it closes when the last clone is dropped.
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);
 
 struct Inner {
     url: StoreUrl,
-    /// SQLite's readers.
+    /// The read connections of SQLite.
     readers: Option<Pool<Readers>>,
     writer: Option<Writer>,
-    /// PostgreSQL.
+    /// The connections to PostgreSQL.
     remote: Option<pool::Pool>,
     debts: Arc<Debts>,
-    permits: Arc<Semaphore>,
+    later: Arc<Later>,
+    work: Arc<StoreCounts>,
+    places: Places,
     broken: Arc<AtomicBool>,
-    /// The disk of a SQLite store.
+    /// The disk of a SQLite store, watched for free space.
     disk: Option<Arc<Disk>>,
-    remembered: super::roster::Remembered,
-    versions: super::policies::Versions,
-    site: Site,
+    remembered: Remembered,
+    versions: RememberedVersions,
+    site: StoreSite,
     _lock: Option<File>,
 }
 
 impl Store {
-    /// Opens a store: takes the lock (SQLite), migrates, and refuses unsafe durability settings. How far it is goes to the log.
+    /// Opens a store: takes the lock (SQLite), migrates, and refuses unsafe durability settings. Progress goes to the log.
     ///
     /// # Errors
     /// As [`Store::open_telling`].
@@ -88,13 +90,13 @@ impl Store {
         Store::open_telling(url, options, &mut |line| tracing::info!("{line}"))
     }
 
-    /// [`Store::open`], which tells what it waits for and how far migrations are.
+    /// [`Store::open`], which passes to `tell` what it waits for and how far the migrations are.
     ///
     /// # Errors
-    /// [`Fault::StoreBusy`] when another process holds the file, [`Fault::DurabilityUnsafe`] when the database would lose
-    /// acknowledged work, [`Fault::StoreUnavailable`] when it cannot be reached, [`Fault::NoRoom`] when its disk is too full for it;
-    /// [`Fault::StoreUnfit`], [`Fault::StoreReadOnly`], [`Fault::SchemaBehind`] and [`Fault::SchemaNewer`] for one that cannot serve;
-    /// [`Fault::InputUnreadable`] when there is none and it is only to be read.
+    /// [`Fault::StoreBusy`] when another process holds the file, [`Fault::DurabilityUnsafe`] when the database could lose acknowledged
+    /// writes, [`Fault::StoreUnavailable`] when it cannot be reached, [`Fault::NoRoom`] when the disk is too full. [`Fault::StoreUnfit`],
+    /// [`Fault::StoreReadOnly`], [`Fault::SchemaBehind`] and [`Fault::SchemaNewer`] when the store cannot serve as it is.
+    /// [`Fault::StoreMissing`] when no store exists and it was to be opened only for reading.
     pub fn open_telling(url: &StoreUrl, options: &StoreOptions, tell: migrate::Tell<'_>) -> Result<Store, Failure> {
         let disk = url.sqlite_path().map(|path| Arc::new(Disk::of(path, options.room)));
         Store::open_on(disk.clone(), url, options, tell).map_err(|failure| {
@@ -109,75 +111,91 @@ impl Store {
         options: &StoreOptions,
         tell: migrate::Tell<'_>,
     ) -> Result<Store, Failure> {
+        let is_new = url.sqlite_path().is_some_and(|path| !path.exists());
         let lock = match url.sqlite_path() {
             Some(path) => Some(file::take(path, options.need)?),
             None => None,
         };
         let site = match url {
-            StoreUrl::Sqlite(_) => Site::default(),
+            StoreUrl::Sqlite(_) => StoreSite::default(),
             StoreUrl::Postgres(address) => {
                 set_up::postgres(url, address, options.schema.as_deref(), options.need, tell)?
             }
         };
-        let mut first = Manager::open(url).map_err(super::unreachable)?;
+        let mut first = Manager::open(url).map_err(unreachable)?;
         if let StoreUrl::Sqlite(_) = url {
             migrate::up_telling(&mut first, tell)?;
+            if is_new {
+                tell(&format!("made a new store: {url}"));
+            }
         }
-        // Where nothing is written, nothing can be lost: `causeway durability` shows what is unsafe.
-        if options.need == Need::Write {
+        // A store opened for reading loses nothing; `causeway durability` must be able to show what is unsafe.
+        if options.need == StoreNeed::Write {
             durability::demand(&durability::report(&mut first)?)?;
         }
         let broken = Arc::new(AtomicBool::new(false));
+        let (debts, later, work) = (
+            Arc::<Debts>::default(),
+            Arc::<Later>::default(),
+            Arc::<StoreCounts>::default(),
+        );
         let (readers, writer, remote) = match &disk {
             Some(disk) => {
-                let writer = Writer::start(first, Arc::clone(&broken), Arc::clone(disk))?;
+                let outbox = Outbox {
+                    later: Arc::clone(&later),
+                    debts: Arc::clone(&debts),
+                    work: Arc::clone(&work),
+                };
+                let writer = Writer::start(first, Arc::clone(&broken), Arc::clone(disk), outbox)?;
                 let readers = Pool::builder()
                     .max_size(options.connections)
                     .min_idle(Some(1))
                     .test_on_check_out(false)
                     .connection_timeout(pool::PLACE)
-                    .build(Readers(url.clone()))
+                    .build(Readers(url.clone(), Arc::clone(&work)))
                     .map_err(|error| Failure::new(Fault::StoreUnavailable).because(error))?;
                 (Some(readers), Some(writer), None)
             }
             None => {
-                let pool = pool::Pool::open(url, site.search_path(), options.connections)?;
+                let pool = pool::watch::open(url, site.search_path(), options.connections, &work)?;
                 (None, None, Some(pool))
             }
         };
-        let permits = Arc::new(Semaphore::new(options.connections as usize));
+        let places = Places::new(options.connections as usize, disk.is_some());
         Ok(Store(Arc::new(Inner {
             url: url.clone(),
             readers,
             writer,
             remote,
-            debts: Arc::default(),
-            permits,
+            debts,
+            later,
+            work,
+            places,
             broken,
             disk,
-            remembered: super::roster::Remembered::default(),
-            versions: super::policies::Versions::default(),
+            remembered: Remembered::default(),
+            versions: RememberedVersions::default(),
             site,
             _lock: lock,
         })))
     }
 
-    /// Where this store is.
+    /// Returns where this store is.
     pub fn url(&self) -> &StoreUrl {
         &self.0.url
     }
 
-    /// Why this store takes no writes, if it takes none; only one that was opened for reading can be such a store.
+    /// Returns why this store takes no writes, or `None` when it takes them. Only a store opened for reading can be read-only.
     pub fn read_only(&self) -> Option<&str> {
         self.0.site.read_only.as_deref()
     }
 
-    pub(super) fn versions(&self) -> &super::policies::Versions {
+    pub(super) fn versions(&self) -> &RememberedVersions {
         &self.0.versions
     }
 
-    /// Runs several statements of one read over one state of the store where that is cheap: on SQLite, where each statement by
-    /// itself would take and leave the file's lock.
+    /// Runs several statements of one read on one snapshot where that is cheap. On SQLite it is, because each statement by itself would
+    /// take and release the file's lock; on PostgreSQL the statements run one by one.
     ///
     /// # Errors
     /// Those of `work`.
@@ -188,11 +206,11 @@ impl Store {
         }
     }
 
-    pub(super) fn remembered(&self) -> &super::roster::Remembered {
+    pub(super) fn remembered(&self) -> &Remembered {
         &self.0.remembered
     }
 
-    /// Whether a commit failed in a way that forbids any further acknowledgement; the process must end.
+    /// Whether a commit failed in such a way that no write may be acknowledged any more; the process must then end.
     pub fn is_broken(&self) -> bool {
         self.0.broken.load(Ordering::Acquire)
     }
@@ -201,8 +219,8 @@ impl Store {
         self.0.disk.as_deref()
     }
 
-    /// From now on the database lets one statement run so long, and no call waits much longer for its answer. For a server that has
-    /// done what it does before serving. SQLite has no such limit.
+    /// From now on the database ends a statement after `limit`, and no call waits much longer for its answer. A server calls this when its
+    /// start-up work is done. It has no effect on SQLite.
     pub fn limit_statements(&self, limit: Duration) {
         if let Some(remote) = &self.0.remote {
             remote.limit_statements(limit);
@@ -213,11 +231,29 @@ impl Store {
         &self.0.debts
     }
 
-    /// Runs a short read. On SQLite it runs where it is called when a connection is free; else on a blocking thread.
+    pub(super) fn later(&self) -> &Later {
+        &self.0.later
+    }
+
+    pub(super) fn work(&self) -> &StoreCounts {
+        &self.0.work
+    }
+
+    /// Whether the store is a database server: other processes may use it too, and each statement is a network round trip.
+    pub fn is_remote(&self) -> bool {
+        self.0.remote.is_some()
+    }
+
+    /// Wakes SQLite's writer because ledger entries wait for it. Returns false when there is no such writer.
+    pub(super) fn nudge_writer(&self) -> bool {
+        self.0.writer.as_ref().map(Writer::nudge).is_some()
+    }
+
+    /// Runs a short read. On SQLite it runs on the calling thread when a connection is free, otherwise on a blocking thread.
     ///
     /// # Errors
-    /// Those of `work`; [`Fault::Overloaded`] when no connection is free in time; on PostgreSQL [`Fault::StoreUnavailable`] when it
-    /// cannot be reached, and [`Fault::StoreSlow`] when it does not answer in time.
+    /// Those of `work`; [`Fault::Overloaded`] when no connection becomes free in time; on PostgreSQL, [`Fault::StoreUnavailable`] when the
+    /// database cannot be reached, and [`Fault::StoreSlow`] when it does not answer in time.
     pub async fn read<T, F>(&self, work: F) -> Result<T, Failure>
     where
         T: Send + 'static,
@@ -231,7 +267,7 @@ impl Store {
         self.read_apart(work).await
     }
 
-    /// Runs a read that may take its time: never on the thread that serves others meanwhile.
+    /// Runs a read that may be long, always on a blocking thread.
     ///
     /// # Errors
     /// As [`Store::read`].
@@ -244,7 +280,20 @@ impl Store {
             .await
     }
 
-    /// Runs a read on this thread, which may wait for a connection and for the database. For commands.
+    /// [`Store::read_apart`] for an `asker` that may send many reads at once: askers take turns, and each has at most half of the places.
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    pub async fn read_in_turn<T, F>(&self, asker: &str, work: F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Db) -> Result<T, Failure> + Send + 'static,
+    {
+        self.apart_for(Some(asker), move |store, waiting| store.reading_with(waiting, work))
+            .await
+    }
+
+    /// Runs a read on this thread, which may wait for a connection and for the database. Meant for commands.
     ///
     /// # Errors
     /// As [`Store::read`].
@@ -252,33 +301,14 @@ impl Store {
         self.reading_with(Waiting::default(), work)
     }
 
-    /// How long one statement takes to the store and back, the middle one of nine; zero for a store in this process. Waits on this
-    /// thread.
+    /// Runs `work` as one transaction and returns after it is durable. `work` may run again when the database asks for a retry.
+    /// It does not run again after a failure that leaves open whether the transaction was committed; the caller finds that out
+    /// by a key of its own (an idempotency row, the id of an entry).
     ///
     /// # Errors
-    /// As [`Store::read`].
-    pub fn round_trip_blocking(&self) -> Result<Duration, Failure> {
-        self.read_blocking(|db| {
-            let Db::Pg(pg) = db else { return Ok(Duration::ZERO) };
-            let mut taken = [Duration::ZERO; 9];
-            for took in &mut taken {
-                let began = Instant::now();
-                diesel::sql_query("SELECT 1").execute(pg)?;
-                *took = began.elapsed();
-            }
-            taken.sort_unstable();
-            Ok(taken[taken.len() / 2])
-        })
-    }
-
-    /// Runs `work` as one transaction and returns after it is durable. It may run again when the database asks for that. After a
-    /// failure that leaves open whether it was committed it does not run again: the caller's own key tells (an idempotency row, the
-    /// id of an entry).
-    ///
-    /// # Errors
-    /// Those of `work` (then nothing of it is kept); [`Fault::Overloaded`] when the queue is full; [`Fault::NoRoom`] when the disk has
-    /// too little room (nothing of it is kept either); [`Fault::StoreUnavailable`] when the commit failed; on PostgreSQL those of
-    /// [`Store::read`], and [`Fault::StoreUnsafe`] while the database would lose it.
+    /// Those of `work` (then nothing of it is stored); [`Fault::Overloaded`] when the queue is full; [`Fault::NoRoom`] when the disk has
+    /// too little room (nothing is stored either); [`Fault::StoreUnavailable`] when the commit failed; on PostgreSQL those of
+    /// [`Store::read`], and [`Fault::StoreUnsafe`] while the database's settings could lose the write.
     pub async fn write<T, F>(&self, work: F) -> Result<T, Failure>
     where
         T: Send + 'static,
@@ -299,7 +329,7 @@ impl Store {
         self.apart(move |store, waiting| store.transaction(waiting, work)).await
     }
 
-    /// As [`Store::write`], waiting on this thread. Never call it on an async thread.
+    /// As [`Store::write`], but blocks this thread. Never call it on an async thread.
     ///
     /// # Errors
     /// As [`Store::write`].
@@ -323,7 +353,7 @@ impl Store {
         }
     }
 
-    /// Queues `work` without waiting for it; its failure is logged. For what may be lost in a crash, and where there is no room.
+    /// Queues `work` without waiting for it; a failure is logged. Only for writes that may be lost in a crash or when the disk is full.
     pub fn write_later<F>(&self, work: F)
     where
         F: FnMut(&mut Db) -> Result<(), Failure> + Send + 'static,
@@ -351,7 +381,7 @@ impl Store {
         });
     }
 
-    /// Waits until what was queued is durable, and empties the write-ahead log (SQLite). For a graceful stop.
+    /// Waits until all queued writes are durable, and checkpoints the write-ahead log (SQLite). For a graceful stop.
     pub fn settle(&self) {
         if let Some(writer) = &self.0.writer {
             writer.settle();

@@ -1,20 +1,23 @@
-//! What depends on prior authorizations: rows of `authorization_dependency`, and the columns of a resource that follow from them.
+//! Which resources depend on prior authorizations: the rows of `authorization_dependency`, and the columns of `resource` derived from them.
 //!
-//! This file decides nothing: which resource depends on which, and what becomes of it, is `records`' business.
+//! This file decides nothing: `records` decides which resource depends on which, and what follows from that.
 
 use super::Db;
+use super::release_rule::PA_NONE;
 use super::schema::{authorization_dependency, resource};
+use super::statement::Bind;
+use super::update_many::Update;
 use crate::error::Failure;
 use diesel::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 
-/// Rows of one statement; both databases bound the number of parameters.
+/// Most rows in one statement; both databases limit the number of parameters.
 const ROWS: usize = 400;
 
 /// Type and id of a resource.
 pub type Name = (String, String);
 
-/// A row: `from` may leave only when `to` may.
+/// A row: `from` may be released only when `to` may be.
 #[derive(Clone, Debug, Insertable, Queryable, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[diesel(table_name = authorization_dependency, treat_none_as_default_value = false)]
 #[allow(missing_docs)] // the columns, as the migrations tell them
@@ -32,16 +35,16 @@ impl Dependency {
         (self.from_type.clone(), self.from_id.clone())
     }
 
-    /// What it depends on.
+    /// The resource that it depends on.
     pub fn target(&self) -> Name {
         (self.to_type.clone(), self.to_id.clone())
     }
 }
 
-/// What a release asks of a stored resource when it comes to authorizations.
+/// The columns about prior authorizations by which the release rule filters a stored resource.
 #[derive(Clone, Debug, Queryable, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub struct Standing {
+pub struct AuthorizationStanding {
     pub key: i64,
     pub compartment: i64,
     pub rtype: String,
@@ -50,7 +53,7 @@ pub struct Standing {
     pub pa_changed_ms: Option<i64>,
 }
 
-/// Whether there is any row; most stores of clinical data have none.
+/// Whether the table has any row; most stores of clinical data have none.
 ///
 /// # Errors
 /// Those of the database.
@@ -62,7 +65,7 @@ pub fn any(db: &mut Db) -> Result<bool, Failure> {
         .is_some())
 }
 
-/// Writes rows; each is written once.
+/// Inserts rows, none of which may be there already.
 ///
 /// # Errors
 /// Those of the database.
@@ -80,7 +83,7 @@ pub fn insert(db: &mut Db, rows: &[Dependency]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The rows that the resources under these keys wrote.
+/// Returns the rows that the resources with these keys wrote.
 ///
 /// # Errors
 /// Those of the database.
@@ -96,7 +99,7 @@ pub fn written_by(db: &mut Db, keys: &[i64]) -> Result<Vec<Dependency>, Failure>
     Ok(found)
 }
 
-/// Removes the rows that the resources under these keys wrote.
+/// Removes the rows that the resources with these keys wrote.
 ///
 /// # Errors
 /// Those of the database.
@@ -116,7 +119,7 @@ fn by_type<'n>(names: impl IntoIterator<Item = &'n Name>) -> BTreeMap<&'n str, V
     sorted
 }
 
-/// The rows that say what depends on these.
+/// Returns the rows of the resources that depend on the named ones.
 ///
 /// # Errors
 /// Those of the database.
@@ -133,7 +136,7 @@ pub fn on<'n>(db: &mut Db, names: impl IntoIterator<Item = &'n Name>) -> Result<
     Ok(found)
 }
 
-/// The rows that say what these depend on.
+/// Returns the rows of what the named resources depend on.
 ///
 /// # Errors
 /// Those of the database.
@@ -150,14 +153,14 @@ pub fn of<'n>(db: &mut Db, names: impl IntoIterator<Item = &'n Name>) -> Result<
     Ok(found)
 }
 
-/// How these stand, as far as they are stored.
+/// Returns the state of those of the named resources that are stored.
 ///
 /// # Errors
 /// Those of the database.
 pub fn standings<'n>(
     db: &mut Db,
     names: impl IntoIterator<Item = &'n Name>,
-) -> Result<HashMap<Name, Standing>, Failure> {
+) -> Result<HashMap<Name, AuthorizationStanding>, Failure> {
     let mut found = HashMap::new();
     for (rtype, ids) in by_type(names) {
         for ids in ids.chunks(ROWS) {
@@ -171,32 +174,36 @@ pub fn standings<'n>(
                     resource::pa_state,
                     resource::pa_changed_ms,
                 ))
-                .load::<Standing>(db)?;
+                .load::<AuthorizationStanding>(db)?;
             found.extend(rows.into_iter().map(|row| ((row.rtype.clone(), row.id.clone()), row)));
         }
     }
     Ok(found)
 }
 
-/// Writes how the resource under `key` stands.
+/// Writes the state of resources: key, `pa_state`, and time of change (UTC ms).
 ///
 /// # Errors
 /// Those of the database.
-pub fn set_standing(db: &mut Db, key: i64, state: i64, changed_ms: Option<i64>) -> Result<(), Failure> {
-    diesel::update(resource::table.filter(resource::key.eq(key)))
-        .set((resource::pa_state.eq(state), resource::pa_changed_ms.eq(changed_ms)))
-        .execute(db)?;
-    Ok(())
+pub fn set_standings(db: &mut Db, rows: &[(i64, i64, Option<i64>)]) -> Result<(), Failure> {
+    const UPDATE: Update = Update {
+        columns: &["pa_state", "pa_changed_ms"],
+    };
+    let rows: Vec<Vec<Bind<'_>>> = rows
+        .iter()
+        .map(|&(key, state, changed_ms)| vec![Bind::Big(key), Bind::Big(state), Bind::OptBig(changed_ms)])
+        .collect();
+    Ok(UPDATE.run(db, &rows)?)
 }
 
-/// A stored resource as it is cut anew: its bytes, version, time of change (UTC ms), and its released form.
-pub type Body = (Vec<u8>, i64, i64, Option<Vec<u8>>);
+/// What is needed to compute a released form anew: stored bytes, version, time of last change (UTC ms), and the present released form.
+pub type StoredBody = (Vec<u8>, i64, i64, Option<Vec<u8>>);
 
-/// What is stored under `key`.
+/// Returns the stored resource with this key.
 ///
 /// # Errors
 /// Those of the database.
-pub fn body(db: &mut Db, key: i64) -> Result<Option<Body>, Failure> {
+pub fn body(db: &mut Db, key: i64) -> Result<Option<StoredBody>, Failure> {
     Ok(resource::table
         .filter(resource::key.eq(key))
         .select((
@@ -209,7 +216,7 @@ pub fn body(db: &mut Db, key: i64) -> Result<Option<Body>, Failure> {
         .optional()?)
 }
 
-/// Writes the released form of the resource under `key`.
+/// Writes the released form of the resource with this key.
 ///
 /// # Errors
 /// Those of the database.
@@ -220,35 +227,53 @@ pub fn set_released(db: &mut Db, key: i64, released: Option<&[u8]>) -> Result<()
     Ok(())
 }
 
-/// Key and bytes of the resources of a member after `after_key`, at most `limit`.
+/// Returns key and bytes of a member's resources after `after_key`, at most `limit`.
 ///
 /// # Errors
 /// Those of the database.
 pub fn of_member(db: &mut Db, compartment: i64, after_key: i64, limit: i64) -> Result<Vec<(i64, Vec<u8>)>, Failure> {
-    let first = compartment << super::resources::SEQUENCE_BITS;
-    let last = (compartment + 1) << super::resources::SEQUENCE_BITS;
+    let keys = super::resources::keys_of(compartment);
     Ok(resource::table
-        .filter(resource::key.gt(after_key.max(first - 1)).and(resource::key.lt(last)))
+        .filter(
+            resource::key
+                .gt(after_key.max(keys.start - 1))
+                .and(resource::key.lt(keys.end)),
+        )
         .order(resource::key.asc())
         .limit(limit)
         .select((resource::key, resource::body))
         .load(db)?)
 }
 
-/// Removes the rows whose `to` turned out to be no authorization. What then depends on nothing has no row.
+/// Removes those rows of the named resources whose `to` is stored and is no prior
+/// authorization. A resource left without dependencies has no row.
 ///
 /// # Errors
 /// Those of the database.
-pub fn remove_ordinary(db: &mut Db) -> Result<(), Failure> {
-    diesel::sql_query(
-        "DELETE FROM authorization_dependency WHERE EXISTS (SELECT 1 FROM resource WHERE resource.type = authorization_dependency.to_type \
-         AND resource.id = authorization_dependency.to_id AND resource.pa_state = 0)",
-    )
-    .execute(db)?;
+pub fn remove_ordinary<'n>(db: &mut Db, names: impl IntoIterator<Item = &'n Name>) -> Result<(), Failure> {
+    let ordinary = resource::table.filter(
+        resource::rtype
+            .eq(authorization_dependency::to_type)
+            .and(resource::id.eq(authorization_dependency::to_id))
+            .and(resource::pa_state.eq(PA_NONE)),
+    );
+    for (rtype, ids) in by_type(names) {
+        for ids in ids.chunks(ROWS) {
+            let of_these = authorization_dependency::from_type
+                .eq(rtype)
+                .and(authorization_dependency::from_id.eq_any(ids));
+            diesel::delete(
+                authorization_dependency::table
+                    .filter(of_these)
+                    .filter(diesel::dsl::exists(ordinary)),
+            )
+            .execute(db)?;
+        }
+    }
     Ok(())
 }
 
-/// All resources that depend on others, after this name, at most `limit`.
+/// Returns the names of all resources that depend on others, in order after `after`, at most `limit`.
 ///
 /// # Errors
 /// Those of the database.

@@ -1,39 +1,24 @@
-//! The queries behind a release: what this partner may see of this member, decided inside the WHERE clause.
+//! The queries behind a release: what a partner may read of a member, decided in the WHERE clause.
 //!
-//! Every query joins the live grant and its consent, so authorisation is evaluated at that moment and again for each page.
-//! A live grant: not revoked, inside its dates, its consent not revoked and inside its period. An answer of many pieces is judged
-//! by the dates of its beginning, and anew by what was taken away since ([`Basis`]).
+//! Every query joins the live grant and its consent, so authorization is checked at that moment, and again for each page.
+//! [`super::release_rule`] defines what a live grant and a releasable row are. For an answer of several pages, dates are compared with the
+//! time at which it began, and every page checks again what was revoked since ([`DisclosureBasis`]).
 
 use super::Db;
+use super::begun::{Begun, Unfilled};
+use super::connection::on;
+use super::release_rule::{RECEIVED_LIKE, live, releasable, shared as shared_row};
 use super::resources::NOBODY;
 use super::schema::{access_token, attachment, consent, grants, partner, resource};
-use crate::error::Failure;
+use super::sql_functions::{coalesce_text, length, length_if_any};
+use crate::error::{Failure, Fault};
 use diesel::dsl::{exists, not};
+use diesel::pg::PgConnection;
 use diesel::prelude::*;
-use diesel::sql_types::{Binary, Nullable};
-
-/// No prior authorisation. `records` writes these codes.
-pub const PA_NONE: i64 = 0;
-/// Approved, or waiting for a decision. `pa_changed_ms` is the end of its period, if it has one: from then on it is over, and no
-/// later import has to say so.
-pub const PA_ACTIVE: i64 = 1;
-/// Cancelled, or its period was over when it was stored; `pa_changed_ms` says since when.
-pub const PA_ENDED: i64 = 2;
-/// Nothing of it was approved and something was denied; never released. So is every code from here up.
-pub const PA_DENIED: i64 = 3;
-/// For a drug, or for a drug among other things.
-pub const PA_DRUG: i64 = 4;
-/// It claims to be a prior authorization, and what was decided of it is not recognized.
-pub const PA_UNCLEAR: i64 = 5;
-/// Something of what it is for is not recognized, so that it may be a drug.
-pub const PA_SERVICE_UNKNOWN: i64 = 6;
-/// It refers to a claim or an authorization that is not here, so that nobody knows whether that one may leave.
-pub const PA_ABSENT: i64 = 7;
-/// Sensitivity bits from here up are withheld under every policy. [`super::withheld`] says what each of them means.
-pub const WITHHELD_ALWAYS: i64 = 1 << 40;
+use diesel::query_dsl::methods::LoadQuery;
 
 /// The grant and consent under which something is released.
-#[derive(Clone, Debug, Queryable, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Queryable, PartialEq, Eq)]
 pub struct LiveGrant {
     /// Id of the grant.
     pub id: String,
@@ -41,22 +26,22 @@ pub struct LiveGrant {
     pub compartment: i64,
     /// FHIR id of the member's Patient.
     pub patient_id: String,
-    /// The consent it stands on.
+    /// Id of the consent under which the grant was made.
     pub consent_id: String,
     /// 1 when the consent's policy covers sensitive data.
     pub sensitive: i64,
 }
 
-/// A row that may leave, as bytes.
+/// A row that may be released, with its bytes.
 #[derive(Clone, Debug, Queryable)]
 pub struct Released {
-    /// Place in the compartment; grows along a page.
+    /// The key of the resource; ascending within a page.
     pub key: i64,
     /// FHIR type.
     pub rtype: String,
     /// FHIR id.
     pub id: String,
-    /// Our version number.
+    /// This server's version number.
     pub version: i64,
     /// UTC milliseconds of the last change.
     pub last_updated_ms: i64,
@@ -65,80 +50,36 @@ pub struct Released {
 }
 
 impl Released {
-    /// Length of what leaves, in bytes.
+    /// Length of the bytes that are released.
     pub fn size(&self) -> u64 {
         self.released.as_ref().unwrap_or(&self.body).len() as u64
     }
 
-    /// The bytes that leave, to be read.
+    /// Returns the bytes that are released.
     pub fn bytes(&self) -> &[u8] {
         self.released.as_ref().unwrap_or(&self.body)
     }
 
-    /// The bytes that leave: the released form when there is one, else as stored.
+    /// Returns the bytes that are released: the released form when there is one, otherwise the stored bytes.
     pub fn into_bytes(self) -> Vec<u8> {
         self.released.unwrap_or(self.body)
     }
 }
 
-/// A row of a record on its way out.
-#[derive(Clone, Debug, Queryable)]
-pub struct Leaving {
-    /// Place in the compartment; grows along a page.
-    pub key: i64,
-    /// FHIR type.
-    pub rtype: String,
-    /// FHIR id.
-    pub id: String,
-    /// The bytes that leave: the released form when there is one, else as stored.
-    pub bytes: Vec<u8>,
-}
-
-diesel::define_sql_function! {
-    /// The first that is not null; a stored body that does not leave is then not even read.
-    fn coalesce(first: Nullable<Binary>, second: Binary) -> Binary;
-}
-
-/// What is asked of a member's record; all bounds are optional.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Window {
-    /// FHIR types wanted; all when empty.
-    pub types: Vec<String>,
-    /// Only what was changed after this instant (UTC ms).
-    pub since_ms: Option<i64>,
-    /// Only care on or after this instant (UTC ms); resources without a service date stay in.
-    pub care_from_ms: Option<i64>,
-    /// Only care before this instant (UTC ms).
-    pub care_until_ms: Option<i64>,
-}
-
-/// On what an answer was begun, besides its grant. Pages are empty from the moment that any of it is not so any more.
+/// What an answer was begun on, besides its grant. Pages are empty as soon as any of it no longer holds.
 #[derive(Clone, Debug)]
-pub struct Basis {
-    /// The partner, which has to be active.
+pub struct DisclosureBasis {
+    /// The partner, which must be active.
     pub partner: String,
-    /// Which state of its registration: a change of it has to be looked at before the answer goes on.
+    /// The version of the partner's registration: after a change of it, the answer does not go on.
     pub partner_version: i64,
     /// SHA-256 of the token, which must not be revoked.
     pub token_sha256: [u8; 32],
-    /// When the answer was begun, by which dates are judged (UTC ms): what runs out while it is on its way does not end it.
+    /// When the answer began (UTC ms). Dates are compared with this time, so a grant that expires while the answer is sent does not end it.
     pub begun_ms: i64,
 }
 
-macro_rules! live {
-    ($partner:expr, $now:expr) => {
-        grants::partner_id
-            .eq($partner)
-            .and(grants::revoked_ms.is_null())
-            .and(grants::valid_from_ms.le($now))
-            .and(grants::valid_until_ms.gt($now))
-            .and(consent::revoked_ms.is_null())
-            .and(consent::period_from_ms.le($now))
-            .and(consent::period_to_ms.gt($now))
-    };
-}
-
-// Both are found by their keys and depend on no row of the query, so that the databases look once for each statement.
+// Both subqueries search by key and depend on no row of the query, so the database runs them once for each statement.
 macro_rules! stands {
     ($basis:expr) => {
         exists(
@@ -154,72 +95,106 @@ macro_rules! stands {
         )))
     };
 }
+pub(super) use stands;
 
-// No list of values in here: a statement with one is prepared anew at each call.
-macro_rules! releasable {
-    ($changed_since:expr) => {
-        resource::sensitivity
-            .eq(0)
-            .or(grants::sensitive.eq(1).and(resource::sensitivity.lt(WITHHELD_ALWAYS)))
-            .and(resource::financial.eq(0).or(resource::released.is_not_null()))
-            .and(
-                resource::pa_state
-                    .eq(PA_NONE)
-                    .or(resource::pa_state.eq(PA_ACTIVE).and(resource::pa_changed_ms.is_null()))
-                    .or(resource::pa_state
-                        .eq(PA_ACTIVE)
-                        .or(resource::pa_state.eq(PA_ENDED))
-                        .and(resource::pa_changed_ms.ge($changed_since))),
-            )
+macro_rules! granted {
+    ($partner:expr, $patient_id:expr, $now_ms:expr) => {
+        grants::table
+            .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
+            .filter(grants::patient_id.eq($patient_id))
+            .filter(live($partner, $now_ms))
+            .order((grants::sensitive.desc(), grants::id.asc()))
+            .select((
+                grants::id,
+                grants::compartment,
+                grants::patient_id,
+                grants::consent_id,
+                grants::sensitive,
+            ))
     };
 }
 
-/// Prior authorisations stay releasable for a year after they ended (42 CFR 422.119(b)(1)(iv)).
-pub const PA_KEPT_MS: i64 = 365 * 86_400_000;
-
-/// The live grant of `partner` on the member whose Patient has this id; the widest when there are several.
+/// Returns the live grant of `partner` on the member with this Patient id. Of several it prefers one that covers sensitive data.
 ///
 /// # Errors
 /// Those of the database.
 pub fn live_grant(db: &mut Db, partner: &str, patient_id: &str, now_ms: i64) -> Result<Option<LiveGrant>, Failure> {
-    Ok(grants::table
-        .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
-        .filter(grants::patient_id.eq(patient_id).and(live!(partner, now_ms)))
-        .order((grants::sensitive.desc(), grants::id.asc()))
-        .select((
-            grants::id,
-            grants::compartment,
-            grants::patient_id,
-            grants::consent_id,
-            grants::sensitive,
-        ))
-        .first(db)
-        .optional()?)
+    let query = granted!(partner, patient_id, now_ms);
+    Ok(on!(db, conn => query.first(conn)).optional()?)
 }
 
-/// Whether this very grant and all else that an answer was begun on still stand.
+/// [`live_grant`] together with the *begun* entry of its disclosure, in one PostgreSQL statement that commits by itself.
+///
+/// # Errors
+/// Those of the database; [`Fault::Internal`] on SQLite.
+pub fn live_grant_begun(
+    db: &mut Db,
+    partner: &str,
+    patient_id: &str,
+    now_ms: i64,
+    entry: &Unfilled,
+) -> Result<Option<LiveGrant>, Failure> {
+    let query = granted!(partner, patient_id, now_ms);
+    let columns = "grant_id, compartment, patient_id, consent_id, sensitive";
+    begun(db, Begun { query, columns, entry })
+}
+
+/// Runs a statement that appends the entry about the row it finds, and returns that row.
+fn begun<'e, Q, T>(db: &mut Db, statement: Begun<'e, Q>) -> Result<Option<T>, Failure>
+where
+    Begun<'e, Q>: LoadQuery<'e, PgConnection, T>,
+{
+    match db {
+        Db::Pg(pg) => Ok(statement.get_result(pg).optional()?),
+        Db::Sqlite(_) => Err(Failure::new(Fault::Internal).because("a statement of PostgreSQL's")),
+    }
+}
+
+/// Whether this grant and everything else that the answer was begun on still hold.
 ///
 /// # Errors
 /// Those of the database.
-pub fn still_stands(db: &mut Db, basis: &Basis, grant_id: &str) -> Result<bool, Failure> {
-    let found: Option<String> = grants::table
+pub fn still_stands(db: &mut Db, basis: &DisclosureBasis, grant_id: &str) -> Result<bool, Failure> {
+    let query = grants::table
         .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
-        .filter(grants::id.eq(grant_id).and(live!(&basis.partner, basis.begun_ms)))
+        .filter(grants::id.eq(grant_id))
+        .filter(live(&basis.partner, basis.begun_ms))
         .filter(stands!(basis))
-        .select(grants::id)
-        .first(db)
-        .optional()?;
+        .select(grants::id);
+    let found: Option<String> = on!(db, conn => query.get_result(conn)).optional()?;
     Ok(found.is_some())
 }
 
-/// The live grants of `partner` on these compartments, the widest of each.
+/// [`still_stands`] for all of these grants; false when the list is empty.
+///
+/// # Errors
+/// Those of the database.
+pub fn all_stand(db: &mut Db, basis: &DisclosureBasis, grant_ids: &[String]) -> Result<bool, Failure> {
+    match grant_ids {
+        [] => Ok(false),
+        [one] => still_stands(db, basis, one),
+        several => {
+            let found: Vec<String> = grants::table
+                .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
+                .filter(grants::id.eq_any(several))
+                .filter(live(&basis.partner, basis.begun_ms))
+                .filter(stands!(basis))
+                .select(grants::id)
+                .load(db)?;
+            Ok(found.len() == several.len())
+        }
+    }
+}
+
+/// Returns the live grants of `partner` on these compartments, one for each; it prefers one that covers sensitive data.
 ///
 /// # Errors
 /// Those of the database.
 pub fn live_grants(db: &mut Db, partner: &str, compartments: &[i64], now_ms: i64) -> Result<Vec<LiveGrant>, Failure> {
     let mut found: Vec<LiveGrant> = grants::table
         .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
-        .filter(grants::compartment.eq_any(compartments).and(live!(partner, now_ms)))
+        .filter(grants::compartment.eq_any(compartments))
+        .filter(live(partner, now_ms))
         .order((grants::compartment.asc(), grants::sensitive.desc(), grants::id.asc()))
         .select((
             grants::id,
@@ -233,15 +208,17 @@ pub fn live_grants(db: &mut Db, partner: &str, compartments: &[i64], now_ms: i64
     Ok(found)
 }
 
-/// One resource that belongs to nobody, if it may leave.
+/// Returns a resource that belongs to no member, if it may be released and its stored form has at most `most_bytes`.
 ///
 /// # Errors
 /// Those of the database.
-pub fn shared(db: &mut Db, rtype: &str, id: &str) -> Result<Option<Released>, Failure> {
-    Ok(resource::table
+pub fn shared(db: &mut Db, rtype: &str, id: &str, most_bytes: i32) -> Result<Option<Released>, Failure> {
+    let query = resource::table
         .filter(resource::rtype.eq(rtype).and(resource::id.eq(id)))
-        .filter(resource::compartment.eq(NOBODY).and(resource::sensitivity.eq(0)))
-        .filter(resource::financial.eq(0).or(resource::released.is_not_null()))
+        .filter(resource::compartment.eq(NOBODY))
+        .filter(resource::id.not_like(RECEIVED_LIKE))
+        .filter(shared_row())
+        .filter(length(resource::body).le(most_bytes))
         .select((
             resource::key,
             resource::rtype,
@@ -250,57 +227,143 @@ pub fn shared(db: &mut Db, rtype: &str, id: &str) -> Result<Option<Released>, Fa
             resource::last_updated_ms,
             resource::body,
             resource::released,
-        ))
-        .first(db)
-        .optional()?)
+        ));
+    Ok(on!(db, conn => query.first(conn)).optional()?)
 }
 
-/// One resource of a granted member, if it may leave now.
+/// The bytes that reading a row of these lengths takes.
+fn taken((body, released): (i32, Option<i32>)) -> usize {
+    let bytes = |count: i32| usize::try_from(count).unwrap_or(0);
+    bytes(body).saturating_add(released.map_or(0, bytes))
+}
+
+/// The bytes that [`shared`] would read.
+///
+/// # Errors
+/// Those of the database.
+pub fn shared_bytes(db: &mut Db, rtype: &str, id: &str) -> Result<Option<usize>, Failure> {
+    let query = resource::table
+        .filter(resource::rtype.eq(rtype).and(resource::id.eq(id)))
+        .filter(resource::compartment.eq(NOBODY))
+        .filter(resource::id.not_like(RECEIVED_LIKE))
+        .filter(shared_row())
+        .select((length(resource::body), length_if_any(resource::released)));
+    let found: Option<(i32, Option<i32>)> = on!(db, conn => query.first(conn)).optional()?;
+    Ok(found.map(taken))
+}
+
+/// The bytes that [`one`] would read.
+///
+/// # Errors
+/// Those of the database.
+pub fn one_bytes(db: &mut Db, partner: &str, rtype: &str, id: &str, now_ms: i64) -> Result<Option<usize>, Failure> {
+    let query = resource::table
+        .inner_join(grants::table.on(grants::compartment.eq(resource::compartment)))
+        .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
+        .filter(resource::rtype.eq(rtype).and(resource::id.eq(id)))
+        .filter(live(partner, now_ms))
+        .filter(releasable(now_ms))
+        .select((length(resource::body), length_if_any(resource::released)));
+    let found: Option<(i32, Option<i32>)> = on!(db, conn => query.first(conn)).optional()?;
+    Ok(found.map(taken))
+}
+
+macro_rules! one_of_a_member {
+    ($partner:expr, $rtype:expr, $id:expr, $now_ms:expr) => {
+        resource::table
+            .inner_join(grants::table.on(grants::compartment.eq(resource::compartment)))
+            .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
+            .filter(resource::rtype.eq($rtype).and(resource::id.eq($id)))
+            .filter(live($partner, $now_ms))
+            .filter(releasable($now_ms))
+            .order((grants::sensitive.desc(), grants::id.asc()))
+            .select((
+                (
+                    resource::key,
+                    resource::rtype,
+                    resource::id,
+                    resource::version,
+                    resource::last_updated_ms,
+                    resource::body,
+                    resource::released,
+                ),
+                (
+                    grants::id,
+                    grants::compartment,
+                    grants::patient_id,
+                    grants::consent_id,
+                    grants::sensitive,
+                ),
+            ))
+    };
+}
+
+/// Returns one resource of a member on whom `partner` has a live grant, if it may be released now and its stored form has at
+/// most `most_bytes`, with that grant.
 ///
 /// # Errors
 /// Those of the database.
 pub fn one(
     db: &mut Db,
     partner: &str,
-    rtype: &str,
-    id: &str,
+    (rtype, id): (&str, &str),
     now_ms: i64,
+    most_bytes: i32,
 ) -> Result<Option<(Released, LiveGrant)>, Failure> {
-    Ok(resource::table
-        .inner_join(grants::table.on(grants::compartment.eq(resource::compartment)))
-        .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
-        .filter(resource::rtype.eq(rtype).and(resource::id.eq(id)))
-        .filter(live!(partner, now_ms))
-        .filter(releasable!(now_ms - PA_KEPT_MS))
-        .order((grants::sensitive.desc(), grants::id.asc()))
-        .select((
-            (
-                resource::key,
-                resource::rtype,
-                resource::id,
-                resource::version,
-                resource::last_updated_ms,
-                resource::body,
-                resource::released,
-            ),
-            (
-                grants::id,
-                grants::compartment,
-                grants::patient_id,
-                grants::consent_id,
-                grants::sensitive,
-            ),
-        ))
-        .first(db)
-        .optional()?)
+    let query = one_of_a_member!(partner, rtype, id, now_ms).filter(length(resource::body).le(most_bytes));
+    Ok(on!(db, conn => query.first(conn)).optional()?)
 }
 
-/// Whether the Binary that was found under `grant` may leave: something names it, and all that names it is of the same member
-/// and may itself leave now.
+/// A read of one resource of a member.
+#[derive(Clone, Debug)]
+pub struct ResourceRead {
+    /// Who reads.
+    pub partner: String,
+    /// FHIR type.
+    pub rtype: String,
+    /// FHIR id.
+    pub id: String,
+    /// The version that the resource must have; any when `None`.
+    pub version: Option<i64>,
+    /// The Patient id of the only member to whom it may belong; any when `None`.
+    pub patient_id: Option<String>,
+    /// When it is read (UTC ms).
+    pub now_ms: i64,
+    /// Most bytes that its stored form may have; a larger one is not found.
+    pub most_bytes: i32,
+}
+
+/// [`one`] together with the *begun* entry of its disclosure, in one PostgreSQL statement that commits by itself.
+///
+/// # Errors
+/// Those of the database; [`Fault::Internal`] on SQLite.
+pub fn one_begun(
+    db: &mut Db,
+    asked: &ResourceRead,
+    entry: &Unfilled,
+) -> Result<Option<(Released, LiveGrant)>, Failure> {
+    let versions = asked.version.map_or((i64::MIN, i64::MAX), |version| (version, version));
+    let query = one_of_a_member!(&asked.partner, &asked.rtype, &asked.id, asked.now_ms)
+        .filter(resource::version.between(versions.0, versions.1))
+        .filter(length(resource::body).le(asked.most_bytes))
+        .filter(grants::patient_id.eq(coalesce_text(asked.patient_id.as_deref(), grants::patient_id)));
+    let columns = "key, rtype, id, version, last_updated_ms, body, released, \
+                   grant_id, compartment, patient_id, consent_id, sensitive";
+    begun(db, Begun { query, columns, entry })
+}
+
+/// Whether the Binary that was found under `grant` may be released: at least one resource references it, and all
+/// that do belong to the grant's member and may be released now.
 ///
 /// # Errors
 /// Those of the database.
-pub fn is_attached(db: &mut Db, grant: &LiveGrant, binary_id: &str, now_ms: i64) -> Result<bool, Failure> {
+pub fn is_attached(
+    db: &mut Db,
+    partner: &str,
+    grant: &LiveGrant,
+    binary_id: &str,
+    now_ms: i64,
+) -> Result<bool, Failure> {
     let naming: i64 = attachment::table
         .filter(attachment::binary_id.eq(binary_id))
         .count()
@@ -308,109 +371,12 @@ pub fn is_attached(db: &mut Db, grant: &LiveGrant, binary_id: &str, now_ms: i64)
     let leaving: i64 = attachment::table
         .inner_join(resource::table.on(resource::key.eq(attachment::key)))
         .inner_join(grants::table.on(grants::compartment.eq(resource::compartment)))
+        .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
         .filter(attachment::binary_id.eq(binary_id))
-        .filter(grants::id.eq(&grant.id).and(grants::revoked_ms.is_null()))
-        .filter(releasable!(now_ms - PA_KEPT_MS))
+        .filter(grants::id.eq(&grant.id))
+        .filter(live(partner, now_ms))
+        .filter(releasable(now_ms))
         .count()
         .get_result(db)?;
     Ok(naming > 0 && naming == leaving)
-}
-
-/// The next rows of a member's record after `after_key`, at most `limit`, if the grant and all else that the answer was begun on
-/// still stand.
-///
-/// # Errors
-/// Those of the database.
-pub fn page(
-    db: &mut Db,
-    basis: &Basis,
-    grant: &LiveGrant,
-    window: &Window,
-    after_key: i64,
-    limit: i64,
-) -> Result<Vec<Leaving>, Failure> {
-    // The keys are those of the grant's own compartment. Were the two joined by its number, SQLite would go by the index of
-    // compartments and types and order the whole record for each page.
-    let query = resource::table
-        .inner_join(grants::table.on(grants::id.eq(grant.id.clone())))
-        .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
-        .filter(grants::compartment.eq(grant.compartment))
-        .filter(live!(&basis.partner, basis.begun_ms))
-        .filter(stands!(basis))
-        .filter(
-            resource::key
-                .gt(after_key)
-                .and(resource::key.lt(end_of(grant.compartment))),
-        )
-        .filter(releasable!(basis.begun_ms - PA_KEPT_MS))
-        // What is attached is read by its address, each by the rule of what names it ([`binary`]).
-        .filter(resource::rtype.ne("Binary"))
-        .order(resource::key.asc())
-        .limit(limit)
-        .select((
-            resource::key,
-            resource::rtype,
-            resource::id,
-            coalesce(resource::released, resource::body),
-        ));
-    // A text that is always the same is found prepared without being written again.
-    if *window == Window::default() {
-        return Ok(query.load(db)?);
-    }
-    let mut query = query.into_boxed();
-    if !window.types.is_empty() {
-        query = query.filter(resource::rtype.eq_any(&window.types));
-    }
-    if let Some(since) = window.since_ms {
-        query = query.filter(resource::last_updated_ms.gt(since));
-    }
-    if let Some(from) = window.care_from_ms {
-        query = query.filter(resource::service_to_ms.is_null().or(resource::service_to_ms.ge(from)));
-    }
-    if let Some(until) = window.care_until_ms {
-        query = query.filter(
-            resource::service_from_ms
-                .is_null()
-                .or(resource::service_from_ms.lt(until)),
-        );
-    }
-    Ok(query.load(db)?)
-}
-
-/// Shared resources of these names inside the window's types and time of change, in the order of type and id.
-///
-/// # Errors
-/// Those of the database.
-pub fn shared_rows(db: &mut Db, names: &[(String, String)], window: &Window) -> Result<Vec<Leaving>, Failure> {
-    let mut found: Vec<Leaving> = Vec::new();
-    let mut types: Vec<&str> = names.iter().map(|(rtype, _)| rtype.as_str()).collect();
-    types.dedup();
-    types.retain(|rtype| window.types.is_empty() || window.types.iter().any(|wanted| wanted == rtype));
-    for rtype in types {
-        let ids = names.iter().filter(|(own, _)| own == rtype).map(|(_, id)| id);
-        let rows = resource::table
-            .filter(resource::rtype.eq(rtype).and(resource::id.eq_any(ids)))
-            .filter(resource::compartment.eq(NOBODY).and(resource::sensitivity.eq(0)))
-            .filter(resource::financial.eq(0).or(resource::released.is_not_null()))
-            .filter(resource::last_updated_ms.gt(window.since_ms.unwrap_or(i64::MIN)))
-            .order(resource::id.asc())
-            .select((
-                resource::key,
-                resource::rtype,
-                resource::id,
-                coalesce(resource::released, resource::body),
-            ))
-            .load::<Leaving>(db)?;
-        found.extend(rows);
-    }
-    Ok(found)
-}
-
-/// The key before a compartment's first row.
-pub fn start_of(compartment: i64) -> i64 {
-    (compartment << 24) - 1
-}
-
-fn end_of(compartment: i64) -> i64 {
-    (compartment + 1) << 24
 }

@@ -1,19 +1,19 @@
-//! What the database promises about acknowledged work: read back, reported, and refused when unsafe.
+//! Whether the database's settings keep acknowledged writes: read back, reported, and refused when unsafe.
 
-use super::db::Db;
+use super::connection::Db;
 use crate::error::{Failure, Fault};
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 use serde::Serialize;
 
-/// One setting, what it is and what it must be.
+/// One setting: its value, and the values that are safe.
 #[derive(Clone, Debug, Serialize, PartialEq, Eq)]
 pub struct Setting {
     /// The database's own name of the setting.
     pub name: &'static str,
-    /// What it is now, as the database says.
+    /// The present value, as the database reports it.
     pub value: String,
-    /// The values that are safe; empty when any is.
+    /// The safe values.
     pub safe: &'static [&'static str],
     /// Whether `value` is one of them.
     pub ok: bool,
@@ -21,7 +21,7 @@ pub struct Setting {
 
 /// The settings of one database.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub struct DurabilityReport {
     /// `sqlite` or `postgres`.
     pub store: &'static str,
     /// Every setting that bears on durability.
@@ -54,7 +54,7 @@ const POSTGRES: &[(&str, &[&str])] = &[
 ///
 /// # Errors
 /// Those of the database.
-pub fn report(db: &mut Db) -> Result<Report, Failure> {
+pub fn report(db: &mut Db) -> Result<DurabilityReport, Failure> {
     let (store, wanted) = match db {
         Db::Sqlite(_) => ("sqlite", SQLITE),
         Db::Pg(_) => ("postgres", POSTGRES),
@@ -63,7 +63,7 @@ pub fn report(db: &mut Db) -> Result<Report, Failure> {
     for &(name, safe) in wanted {
         let query = match db {
             Db::Sqlite(_) => format!("SELECT CAST({name} AS TEXT) AS value FROM pragma_{name}"),
-            // What a new session is given: ours set their own synchronous_commit (`super::session`).
+            // The value that a new session gets: this server's sessions set their own synchronous_commit (`super::session`).
             Db::Pg(_) => format!("SELECT reset_val AS value FROM pg_settings WHERE name = '{name}'"),
         };
         let value = diesel::sql_query(query).get_result::<Value>(db)?.value;
@@ -71,14 +71,14 @@ pub fn report(db: &mut Db) -> Result<Report, Failure> {
         settings.push(Setting { name, value, safe, ok });
     }
     let ok = settings.iter().all(|setting| setting.ok);
-    Ok(Report { store, settings, ok })
+    Ok(DurabilityReport { store, settings, ok })
 }
 
-/// Refuses a store whose settings would lose acknowledged work.
+/// Refuses a store whose settings could lose acknowledged writes.
 ///
 /// # Errors
 /// [`Fault::DurabilityUnsafe`], naming the first unsafe setting.
-pub fn demand(report: &Report) -> Result<(), Failure> {
+pub fn demand(report: &DurabilityReport) -> Result<(), Failure> {
     match report.settings.iter().find(|setting| !setting.ok) {
         None => Ok(()),
         Some(unsafe_one) => Err(Failure::new(Fault::DurabilityUnsafe)

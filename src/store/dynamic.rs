@@ -1,4 +1,4 @@
-//! SQL put together from fixed pieces with bound values, for searches. No text of a caller ever becomes SQL: only binds.
+//! Builds SQL for searches from fixed pieces and bound values. Text from a request is only ever bound, and never becomes SQL.
 
 use diesel::backend::Backend;
 use diesel::pg::Pg;
@@ -8,37 +8,37 @@ use diesel::sql_types::{BigInt, Text};
 use diesel::sqlite::Sqlite;
 use std::marker::PhantomData;
 
-/// Values up to which a text is worth keeping prepared; there are few such texts, and they come often.
+/// Up to how many values a statement is kept prepared: such texts are few and recur often.
 const PREPARED_BINDS: usize = 24;
 
-/// A value that a statement keeps.
+/// A value that the statement owns until it is bound.
 #[derive(Clone, Debug)]
-pub(super) enum Held {
+pub(super) enum HeldValue {
     Text(String),
     Big(i64),
 }
 
-impl From<&str> for Held {
-    fn from(text: &str) -> Held {
-        Held::Text(text.to_owned())
+impl From<&str> for HeldValue {
+    fn from(text: &str) -> HeldValue {
+        HeldValue::Text(text.to_owned())
     }
 }
 
-impl From<i64> for Held {
-    fn from(number: i64) -> Held {
-        Held::Big(number)
+impl From<i64> for HeldValue {
+    fn from(number: i64) -> HeldValue {
+        HeldValue::Big(number)
     }
 }
 
-/// A statement being written. `?` in a piece takes the next value.
+/// A statement under construction. Each `?` in a piece takes the next value.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sql {
     text: String,
-    values: Vec<Held>,
+    values: Vec<HeldValue>,
 }
 
 impl Sql {
-    /// A statement that begins so.
+    /// Begins a statement with this text.
     pub(super) fn new(text: &str) -> Sql {
         Sql {
             text: text.to_owned(),
@@ -54,15 +54,15 @@ impl Sql {
     }
 
     /// Adds a piece with a value for each `?`.
-    pub(super) fn with<const N: usize>(&mut self, text: &str, values: [Held; N]) -> &mut Sql {
+    pub(super) fn with<const N: usize>(&mut self, text: &str, values: [HeldValue; N]) -> &mut Sql {
         debug_assert_eq!(text.matches('?').count(), N);
         self.text.push_str(text);
         self.values.extend(values);
         self
     }
 
-    /// Adds a list of values in brackets; one that is empty holds nothing.
-    pub(super) fn list(&mut self, values: impl IntoIterator<Item = Held>) -> &mut Sql {
+    /// Adds a list of values in parentheses. An empty list becomes `(NULL)`, which matches nothing.
+    pub(super) fn list(&mut self, values: impl IntoIterator<Item = HeldValue>) -> &mut Sql {
         let before = self.values.len();
         self.values.extend(values);
         let count = self.values.len() - before;
@@ -75,7 +75,7 @@ impl Sql {
         self
     }
 
-    /// The statement, returning rows of these SQL types.
+    /// Makes the statement ready to run; `Row` is the SQL types of the rows it returns.
     pub(super) fn rows<Row>(&self) -> Dynamic<'_, Row> {
         Dynamic {
             sql: self,
@@ -99,8 +99,8 @@ macro_rules! fragment {
                     out.unsafe_to_cache_prepared();
                 }
                 walk(self.sql, out, |out, value| match value {
-                    Held::Text(value) => out.push_bind_param::<Text, _>(value),
-                    Held::Big(value) => out.push_bind_param::<BigInt, _>(value),
+                    HeldValue::Text(value) => out.push_bind_param::<Text, _>(value),
+                    HeldValue::Big(value) => out.push_bind_param::<BigInt, _>(value),
                 })
             }
         }
@@ -110,7 +110,7 @@ macro_rules! fragment {
 fn walk<'b, DB: Backend>(
     sql: &'b Sql,
     mut out: AstPass<'_, 'b, DB>,
-    push: impl Fn(&mut AstPass<'_, 'b, DB>, &'b Held) -> QueryResult<()>,
+    push: impl Fn(&mut AstPass<'_, 'b, DB>, &'b HeldValue) -> QueryResult<()>,
 ) -> QueryResult<()> {
     let mut values = sql.values.iter();
     for (index, piece) in sql.text.split('?').enumerate() {

@@ -1,7 +1,7 @@
-//! Disclosures whose end nobody wrote: what began in the ledger, followed in its order, with what is known of how it ended.
+//! Finds disclosures without a *completed* entry: reads the *begun* entries in the order of the ledger, and looks for the end of each.
 //!
-//! The end names the entry that began, inside its bytes; it is found by their correlation id. How far this was followed is a row of
-//! `disclosure_end_state`, so that no entry is looked at twice.
+//! The *completed* entry names the *begun* entry inside its bytes, and is found by the request that wrote both. The row of
+//! `disclosure_end_state` holds the id up to which the ledger was read, so no *begun* entry is looked at twice.
 
 use super::Db;
 use super::entries::{BEGUN, COMPLETED, ENTRY, EntryRow};
@@ -11,30 +11,52 @@ use crate::ids::before_all_of;
 use diesel::prelude::*;
 use std::collections::HashSet;
 
-/// Ends that are read at once.
-const ENDS: i64 = 5_000;
+/// How many requests one query looks for. A request ends at most as many disclosures as its answer has members.
+const REQUESTS: usize = 50;
 
-/// The next disclosures that began, and how far the ledger is followed with them.
-pub struct Next {
-    /// Those without an end.
+/// The *completed* entries about one of these subjects, or about none. There is no order, so that no database walks along the primary key
+/// instead of the index of requests.
+macro_rules! completed {
+    ($subjects:expr) => {
+        ledger_entry::table
+            .select(ENTRY)
+            .filter(ledger_entry::action.eq(COMPLETED))
+            .filter(
+                ledger_entry::subject
+                    .is_null()
+                    .or(ledger_entry::subject.eq_any($subjects)),
+            )
+    };
+}
+
+/// The next disclosures, and up to which entry the ledger was read for them.
+pub struct NextDisclosures {
+    /// The *begun* entries without an end.
     pub open: Vec<EntryRow>,
     upto: String,
     from: String,
-    /// Whether there are more.
+    /// Whether the limit was reached, so that more may follow.
     pub is_full: bool,
 }
 
-/// The next disclosures that began before `before_ms` (UTC milliseconds), at most `limit`.
+impl NextDisclosures {
+    /// Whether the ledger was read any further.
+    pub fn is_further(&self) -> bool {
+        self.upto != self.from
+    }
+}
+
+/// Reads the next disclosures that began before `before_ms` (UTC milliseconds), at most `limit`.
 ///
 /// # Errors
-/// [`Fault::StoreDamaged`] for an entry that is no JSON; those of the database.
-pub fn next(db: &mut Db, before_ms: i64, limit: i64) -> Result<Next, Failure> {
+/// [`Fault::StoreDamaged`] for an entry that is not JSON; those of the database.
+pub fn next(db: &mut Db, before_ms: i64, limit: i64) -> Result<NextDisclosures, Failure> {
     let from: String = disclosure_end_state::table
         .find(1)
         .select(disclosure_end_state::upto)
         .first(db)?;
     let before = before_all_of(before_ms);
-    // Ids are in the order of time: nothing that is newer is even read.
+    // Ids sort by time, so newer entries are not even read.
     let mut begun: Vec<EntryRow> = ledger_entry::table
         .filter(ledger_entry::id.gt(&from).and(ledger_entry::id.lt(&before)))
         .filter(ledger_entry::action.eq(BEGUN))
@@ -49,7 +71,7 @@ pub fn next(db: &mut Db, before_ms: i64, limit: i64) -> Result<Next, Failure> {
     };
     let ended = ended(db, &begun)?;
     begun.retain(|row| !ended.contains(&row.id));
-    Ok(Next {
+    Ok(NextDisclosures {
         open: begun,
         upto,
         from,
@@ -57,44 +79,76 @@ pub fn next(db: &mut Db, before_ms: i64, limit: i64) -> Result<Next, Failure> {
     })
 }
 
-/// The ids of what has an end, among others.
-fn ended(db: &mut Db, begun: &[EntryRow]) -> Result<HashSet<String>, Failure> {
-    let mut correlations: Vec<&str> = begun.iter().map(|row| row.correlation_id.as_str()).collect();
-    correlations.sort_unstable();
-    correlations.dedup();
-    let mut ended = HashSet::new();
-    let Some(first) = begun.first() else { return Ok(ended) };
-    // One correlation id may have any number of ends; one comes after what it ends.
-    let mut after = first.id.clone();
-    loop {
-        let rows: Vec<(String, Vec<u8>)> = ledger_entry::table
-            .filter(ledger_entry::correlation_id.eq_any(&correlations))
-            .filter(ledger_entry::action.eq(COMPLETED).and(ledger_entry::id.gt(&after)))
-            .order(ledger_entry::id)
-            .limit(ENDS)
-            .select((ledger_entry::id, ledger_entry::entry))
-            .load(db)?;
-        for (_, bytes) in &rows {
-            let entry: serde_json::Value =
-                serde_json::from_slice(bytes).map_err(|error| Failure::new(Fault::StoreDamaged).because(error))?;
-            if let Some(begun) = entry["begun"].as_str() {
-                ended.insert(begun.to_owned());
-            }
-        }
-        match rows.last() {
-            Some((last, _)) if i64::try_from(rows.len()) == Ok(ENDS) => after.clone_from(last),
-            _ => return Ok(ended),
-        }
-    }
+/// Returns the *begun* entry with this id, if it exists and has no end.
+///
+/// # Errors
+/// As [`next`].
+pub fn open(db: &mut Db, id: &str) -> Result<Option<EntryRow>, Failure> {
+    let begun: Option<EntryRow> = ledger_entry::table
+        .filter(ledger_entry::id.eq(id).and(ledger_entry::action.eq(BEGUN)))
+        .select(ENTRY)
+        .first(db)
+        .optional()?;
+    let Some(begun) = begun else { return Ok(None) };
+    let ended = ended(db, std::slice::from_ref(&begun))?;
+    Ok((!ended.contains(&begun.id)).then_some(begun))
 }
 
-/// Notes how far the ledger was followed. `false` when there was nothing to follow, or another process was first: then nothing may
-/// be written of what was found.
+/// Returns the *completed* entries of the requests that wrote these *begun* entries, about the same subjects, in the order of the ledger.
+/// Those of other disclosures of these requests may be among them.
+///
+/// They are looked for by this server's request id. The correlation id is the caller's choice, and may stand in any number of entries.
 ///
 /// # Errors
 /// Those of the database.
-pub fn follow(db: &mut Db, next: &Next) -> Result<bool, Failure> {
-    if next.upto == next.from {
+pub fn of(db: &mut Db, begun: &[EntryRow]) -> Result<Vec<EntryRow>, Failure> {
+    let mut own: Vec<&str> = begun.iter().filter_map(|row| row.request_id.as_deref()).collect();
+    // The correlation id of these is the request id of this server.
+    let bare = begun.iter().filter(|row| row.request_id.is_none());
+    let mut bare: Vec<&str> = bare.map(|row| row.correlation_id.as_str()).collect();
+    let mut subjects: Vec<&str> = begun.iter().filter_map(|row| row.subject.as_deref()).collect();
+    for names in [&mut own, &mut bare, &mut subjects] {
+        names.sort_unstable();
+        names.dedup();
+    }
+    let mut found = Vec::new();
+    for requests in own.chunks(REQUESTS) {
+        let rows: Vec<EntryRow> = completed!(&subjects)
+            .filter(ledger_entry::request_id.eq_any(requests))
+            .load(db)?;
+        found.extend(rows);
+    }
+    for requests in bare.chunks(REQUESTS) {
+        let rows: Vec<EntryRow> = completed!(&subjects)
+            .filter(ledger_entry::correlation_id.eq_any(requests))
+            .filter(ledger_entry::request_id.is_null())
+            .load(db)?;
+        found.extend(rows);
+    }
+    found.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+    Ok(found)
+}
+
+/// Returns the ids of *begun* entries that have an end. Ids of other disclosures of the same requests may be among them.
+fn ended(db: &mut Db, begun: &[EntryRow]) -> Result<HashSet<String>, Failure> {
+    let mut ended = HashSet::new();
+    for row in of(db, begun)? {
+        let entry: serde_json::Value =
+            serde_json::from_slice(&row.entry).map_err(|error| Failure::new(Fault::StoreDamaged).because(error))?;
+        if let Some(begun) = entry["begun"].as_str() {
+            ended.insert(begun.to_owned());
+        }
+    }
+    Ok(ended)
+}
+
+/// Stores up to which entry the ledger was read. Returns false when nothing was read, or when another process stored its progress first;
+/// the caller must then write nothing about the disclosures it found.
+///
+/// # Errors
+/// Those of the database.
+pub fn follow(db: &mut Db, next: &NextDisclosures) -> Result<bool, Failure> {
+    if !next.is_further() {
         return Ok(false);
     }
     let as_it_was = disclosure_end_state::table

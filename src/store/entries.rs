@@ -1,7 +1,7 @@
-//! Ledger entries by what they are about and by the ids of their request, for those who ask what happened.
+//! Finds ledger entries by their subject and by the ids of their request, for people who ask what happened.
 //!
-//! The entry that ends a disclosure is never listed by itself: it is found from the one that began it. That somebody looked at
-//! something is no part of what happened to it.
+//! A *completed* entry is never listed by itself: it is found from its *begun* entry ([`super::ends`]). An entry that says that somebody viewed something is
+//! left out, because it does not belong to the history of the thing viewed.
 
 use super::Db;
 use super::schema::{compartment, decision, ledger_entry, ledger_subject, ledger_subject_state, operator_note};
@@ -14,16 +14,14 @@ use std::collections::HashMap;
 pub const BEGUN: &str = "disclosure.begun";
 /// Action of the entry that ends a disclosure.
 pub const COMPLETED: &str = "disclosure.completed";
-/// Action of the entry of a match that was found.
+/// Action of the entry of a match that found a member.
 pub const MATCHED: &str = "member-match.matched";
-/// Action of the entry that somebody looked at something; no part of what happened.
+/// Action of the entry that says that somebody viewed something.
 const VIEWED: &str = "operator.viewed";
-/// Entries that end disclosures, loaded at once.
-const ENDS: i64 = 5_000;
-/// Age at which an entry is indexed by its subject, microseconds: none that is older can still be on its way to its commit.
+/// From which age on an entry is indexed by its subject, in microseconds: no older entry can still be uncommitted.
 const SETTLED_US: i64 = 120_000_000;
 
-/// A row of `ledger_entry` with what opens its commitments.
+/// A row of `ledger_entry`, with the values that open its commitments.
 #[derive(Clone, Debug, Queryable)]
 #[allow(missing_docs)]
 pub struct EntryRow {
@@ -32,7 +30,7 @@ pub struct EntryRow {
     pub action: String,
     pub partner_id: Option<String>,
     pub correlation_id: String,
-    /// Our request id, where it is not the correlation id as well.
+    /// This server's request id, when it differs from the correlation id.
     pub request_id: Option<String>,
     pub entry: Vec<u8>,
     pub subject: Option<String>,
@@ -40,7 +38,7 @@ pub struct EntryRow {
 }
 
 impl EntryRow {
-    /// The ids of its request.
+    /// Returns the ids of the request that wrote the entry.
     pub fn ids(&self) -> RequestIds {
         RequestIds {
             correlation_id: self.correlation_id.clone(),
@@ -52,13 +50,13 @@ impl EntryRow {
 /// The ids of one request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestIds {
-    /// The caller's, or ours when it sent none.
+    /// The caller's id, or this server's when the caller sent none.
     pub correlation_id: String,
-    /// Ours.
+    /// This server's id.
     pub request_id: String,
 }
 
-/// A decision, as far as other things are found by it.
+/// The ids of a decision and of what it made.
 #[derive(Clone, Debug, Queryable)]
 #[allow(missing_docs)]
 pub struct DecisionIds {
@@ -70,7 +68,7 @@ pub struct DecisionIds {
     pub consent_id: Option<String>,
 }
 
-/// Which disclosures of a member.
+/// Which disclosures to list.
 #[derive(Clone, Debug, Default)]
 pub struct DisclosureFilter {
     /// Id of the Patient.
@@ -81,7 +79,7 @@ pub struct DisclosureFilter {
     pub from_ms: Option<i64>,
     /// Before this, UTC milliseconds.
     pub to_ms: Option<i64>,
-    /// Id of the last one seen.
+    /// Id of the last entry of the previous page.
     pub cursor: Option<String>,
     /// Rows of a page.
     pub limit: i64,
@@ -121,7 +119,7 @@ macro_rules! rows {
     };
 }
 
-/// The entries under a correlation id after the entry `after`, at most `limit`.
+/// Returns the entries with this correlation id that come after the entry `after`, at most `limit`.
 ///
 /// # Errors
 /// Those of the database.
@@ -133,7 +131,17 @@ pub fn under(db: &mut Db, correlation_id: &str, after: &str, limit: i64) -> Resu
         .load(db)?)
 }
 
-/// The entries of one request, as [`under`].
+/// Returns the entries of one exchange; `after` and `limit` as in [`under`].
+///
+/// # Errors
+/// Those of the database.
+pub fn of_exchange(db: &mut Db, exchange_id: &str, after: &str, limit: i64) -> Result<Vec<EntryRow>, Failure> {
+    Ok(rows!(after, limit)
+        .filter(ledger_entry::exchange_id.eq(exchange_id))
+        .load(db)?)
+}
+
+/// Returns the entries of one request; `after` and `limit` as in [`under`].
 ///
 /// # Errors
 /// Those of the database.
@@ -149,7 +157,7 @@ pub fn of_request(db: &mut Db, ids: &RequestIds, after: &str, limit: i64) -> Res
         .load(db)?)
 }
 
-/// The entries of a request that came with a correlation id of its caller's, as [`under`].
+/// Returns the entries with this request id, for a request that brought a correlation id of its own; `after` and `limit` as in [`under`].
 ///
 /// # Errors
 /// Those of the database.
@@ -163,7 +171,7 @@ pub fn by_request_id(db: &mut Db, request_id: &str, after: &str, limit: i64) -> 
 
 macro_rules! both_ways {
     ($db:expr, $subject:expr, $after:expr, $limit:expr, $query:ident => $filtered:expr) => {{
-        // Indexed entries first; what is younger than the index is read through.
+        // Indexed entries first; the entries that are too young to be indexed are filtered without an index.
         let indexed = {
             let $query = rows!($after, $limit)
                 .inner_join(ledger_subject::table.on(ledger_subject::entry_id.eq(ledger_entry::id)))
@@ -184,7 +192,7 @@ macro_rules! both_ways {
     }};
 }
 
-/// The entries about this thing, as [`under`].
+/// Returns the entries about this subject; `after` and `limit` as in [`under`].
 ///
 /// # Errors
 /// Those of the database.
@@ -194,7 +202,7 @@ pub fn about(db: &mut Db, subject: &str, after: &str, limit: i64) -> Result<Vec<
         .filter(ledger_entry::action.ne(VIEWED)))
 }
 
-/// Those of them with one action.
+/// [`about`], only the entries with this action.
 ///
 /// # Errors
 /// Those of the database.
@@ -202,7 +210,7 @@ pub fn about_by(db: &mut Db, subject: &str, action: &str, after: &str, limit: i6
     both_ways!(db, subject, after, limit, query => query.filter(ledger_entry::action.eq(action)))
 }
 
-/// The entries that began disclosures of a member, a page and one row more when there is another page.
+/// Returns a page of the *begun* entries of a member's disclosures, plus one more row when there is a next page.
 ///
 /// # Errors
 /// Those of the database.
@@ -222,7 +230,7 @@ pub fn begun(db: &mut Db, filter: &DisclosureFilter) -> Result<Vec<EntryRow>, Fa
     }
 }
 
-/// The last entry that was looked at for the index of subjects.
+/// Returns the id of the last entry that the index of subjects covers.
 fn upto(db: &mut Db) -> Result<String, Failure> {
     Ok(ledger_subject_state::table
         .find(1)
@@ -232,8 +240,8 @@ fn upto(db: &mut Db) -> Result<String, Failure> {
 
 struct Index;
 
-/// Indexes the next entries by their subjects, at most `limit` of those that are old enough at `now_us`; how many were looked at.
-/// Call it again while that is `limit`.
+/// Adds the next entries to the index of subjects: at most `limit` of those that are old enough at `now_us`. Returns how many were looked
+/// at; the caller repeats the call while the result equals `limit`.
 ///
 /// # Errors
 /// Those of the database.
@@ -247,7 +255,7 @@ pub fn index(db: &mut Db, now_us: i64, limit: i64) -> Result<i64, Failure> {
         .select(ledger_entry::id)
         .load(db)?;
     let Some(last) = next.last() else { return Ok(0) };
-    // In the order of the index, so that each of its pages is written once. Another process may have been first.
+    // In the order of the index, so that each of its pages is written once. Another process may have inserted the same rows.
     let rows = Statement::<Index>::new(
         "INSERT INTO ledger_subject (subject, entry_id) SELECT subject, id FROM ledger_entry \
          WHERE id > ? AND id <= ? AND subject IS NOT NULL AND action <> ? ORDER BY subject, id ON CONFLICT DO NOTHING",
@@ -263,19 +271,7 @@ pub fn index(db: &mut Db, now_us: i64, limit: i64) -> Result<i64, Failure> {
     Ok(i64::try_from(next.len()).unwrap_or(limit))
 }
 
-/// The entries that ended disclosures of these requests, from an instant (UTC microseconds) on.
-///
-/// # Errors
-/// Those of the database.
-pub fn ends(db: &mut Db, correlation_ids: &[String], from_us: i64) -> Result<Vec<EntryRow>, Failure> {
-    Ok(rows!("", ENDS)
-        .filter(ledger_entry::correlation_id.eq_any(correlation_ids))
-        .filter(ledger_entry::action.eq(COMPLETED))
-        .filter(ledger_entry::at_us.ge(from_us))
-        .load(db)?)
-}
-
-/// The names of the operators of these entries, by the entries' ids.
+/// Returns the names of the operators who caused these entries, by entry id.
 ///
 /// # Errors
 /// Those of the database.
@@ -304,7 +300,7 @@ const DECISION: DecisionColumns = (
     decision::consent_id,
 );
 
-/// The decisions of these requests.
+/// Returns the decisions of these requests.
 ///
 /// # Errors
 /// Those of the database.
@@ -319,7 +315,7 @@ pub fn decisions_of(db: &mut Db, requests: &[RequestIds]) -> Result<Vec<Decision
         .load(db)?)
 }
 
-/// Whether a member with this Patient is on record.
+/// Whether the store has a member with this Patient id.
 ///
 /// # Errors
 /// Those of the database.

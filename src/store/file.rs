@@ -1,18 +1,18 @@
-//! The file of a SQLite store: whose it is, whether it can be written, and the lock beside it that keeps other processes out.
+//! The file of a SQLite store: whether it belongs to Causeway, whether it can be written, and the lock file that keeps other processes out.
 
-use super::db::Db;
+use super::connection::Db;
 use super::migrate::APPLICATION_ID;
-use super::set_up::{Need, no_store};
+use super::set_up::{StoreNeed, no_store};
 use crate::error::{Failure, Fault};
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use diesel::sqlite::SqliteConnection;
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-/// What a SQLite file begins with, and where in its header the application's id is.
+/// The first bytes of a SQLite file, and the position of the application id in its header.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 const ID_AT: usize = 68;
 
@@ -22,16 +22,17 @@ struct Count {
     n: i64,
 }
 
-/// Takes the store's lock, and makes folder and file where `need` makes a store. What is there and is none of ours is not touched.
+/// Takes the store's lock, and creates the folder and the file when `need` allows it. An
+/// existing file that is not a Causeway store is not changed.
 ///
 /// # Errors
 /// [`Fault::StoreBusy`] when another process holds the store; [`Fault::StoreUnfit`] for a folder or another program's file;
-/// [`Fault::StoreReadOnly`] for one that cannot be written; [`Fault::InputUnreadable`] when there is none and `need` makes none.
-pub(super) fn take(path: &Path, need: Need) -> Result<File, Failure> {
+/// [`Fault::StoreReadOnly`] when the file cannot be written; [`Fault::StoreMissing`] when there is no file and `need` creates none.
+pub(super) fn take(path: &Path, need: StoreNeed) -> Result<File, Failure> {
     if path.is_dir() {
         return Err(failed(path, ErrorKind::IsADirectory.into()));
     }
-    if need == Need::Read && !path.exists() {
+    if need == StoreNeed::Read && !path.exists() {
         return Err(no_store(&path.display().to_string()));
     }
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
@@ -42,7 +43,7 @@ pub(super) fn take(path: &Path, need: Need) -> Result<File, Failure> {
             .map_err(|error| failed(folder, error))?;
     }
     demand_ours(path)?;
-    // Created here so that it is private from its first byte; SQLite gives its companions the same mode.
+    // Created here so that only its owner can read it from the start; SQLite gives its companion files the same mode.
     OpenOptions::new()
         .create(true)
         .append(true)
@@ -58,8 +59,28 @@ pub(super) fn take(path: &Path, need: Need) -> Result<File, Failure> {
         .open(&beside)
         .map_err(|error| failed(&beside, error))?;
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive)
-        .map_err(|error| Failure::new(Fault::StoreBusy).because(error))?;
+        .map_err(|error| busy(&beside).because(error))?;
+    note_holder(&lock);
     Ok(lock)
+}
+
+/// Writes the number of this process into its lock file, for whoever finds the store busy. The lock holds without it.
+fn note_holder(mut lock: &File) {
+    let _ = lock.set_len(0);
+    let _ = writeln!(lock, "{}", std::process::id());
+}
+
+/// The failure when another process holds the lock at `path`; it names that process, when it wrote its number.
+fn busy(path: &Path) -> Failure {
+    let failure = Failure::new(Fault::StoreBusy).at("store.url");
+    let holder = std::fs::read_to_string(path).ok();
+    match holder.and_then(|number| number.trim().parse::<u32>().ok()) {
+        Some(number) => failure.remedy(format!(
+            "Process {number} holds the lock {}: wait until it is done, or stop it.",
+            path.display()
+        )),
+        None => failure,
+    }
 }
 
 fn failed(at: &Path, error: std::io::Error) -> Failure {
@@ -76,16 +97,11 @@ fn failed(at: &Path, error: std::io::Error) -> Failure {
     failure.at("store.url").because(error)
 }
 
-/// Refuses a SQLite file of another program. A file that is none at all is left to SQLite, which calls it damaged.
+/// Refuses a SQLite file of another program. A file that is not SQLite's passes; SQLite then reports it as damaged.
 fn demand_ours(path: &Path) -> Result<(), Failure> {
-    let mut header = [0; ID_AT + 4];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut header));
-    if read.is_err() || !header.starts_with(MAGIC) {
+    let Some(id) = application_id(path) else {
         return Ok(());
-    }
-    let id = header
-        .last_chunk::<4>()
-        .map_or(0, |bytes| i64::from(u32::from_be_bytes(*bytes)));
+    };
     let ours = match id {
         APPLICATION_ID => true,
         0 => unmarked_is_ours(path),
@@ -100,8 +116,23 @@ fn demand_ours(path: &Path) -> Result<(), Failure> {
     )))
 }
 
-/// Whether a file without a mark, as stores of before have none, holds our tables or nothing. One that cannot be looked at counts as
-/// ours: opening it says what is wrong.
+/// Whether the file at `path` has the mark of a store of this program. It is not opened as a database, and may be in use.
+pub fn is_store(path: &Path) -> bool {
+    application_id(path) == Some(APPLICATION_ID)
+}
+
+/// The application id in the header of a SQLite file; `None` for any other file.
+fn application_id(path: &Path) -> Option<i64> {
+    let mut header = [0; ID_AT + 4];
+    File::open(path)
+        .and_then(|mut file| file.read_exact(&mut header))
+        .ok()?;
+    let id = header.last_chunk::<4>().filter(|_| header.starts_with(MAGIC))?;
+    Some(i64::from(u32::from_be_bytes(*id)))
+}
+
+/// Whether a file without an application id holds Causeway's tables or no tables at all; stores of early versions have no id. A file that
+/// cannot be read counts as ours, since opening it will report what is wrong.
 fn unmarked_is_ours(path: &Path) -> bool {
     let count = || -> Option<i64> {
         let query = "SELECT COUNT(*) - 1000000 * COALESCE(SUM(name = 'ledger_entry'), 0) AS n FROM sqlite_master \
@@ -112,14 +143,14 @@ fn unmarked_is_ours(path: &Path) -> bool {
     count().is_none_or(|n| n <= 0)
 }
 
-/// A connection that only reads, beside whoever holds the lock.
+/// Opens a read-only connection, which does not need the lock.
 fn reading(path: &Path) -> diesel::ConnectionResult<SqliteConnection> {
     let name = path.display().to_string();
     let name = name.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
     SqliteConnection::establish(&format!("file:{name}?mode=ro"))
 }
 
-/// A connection that only reads the file of a store, beside whoever holds the lock.
+/// Opens a read-only connection to the file of a store, without taking the lock.
 ///
 /// # Errors
 /// [`Fault::StoreUnfit`] for a folder or another program's file; those of opening it.
@@ -128,5 +159,35 @@ pub(super) fn look(path: &Path) -> Result<Db, Failure> {
         return Err(failed(path, ErrorKind::IsADirectory.into()));
     }
     demand_ours(path)?;
-    reading(path).map(Db::Sqlite).map_err(super::unreachable)
+    reading(path).map(Db::Sqlite).map_err(super::failure::unreachable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_is_held_names_the_process_that_holds_it() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("t.db");
+        let held = take(&path, StoreNeed::Write).expect("the lock");
+        let busy = take(&path, StoreNeed::Write).expect_err("busy");
+        assert_eq!(busy.fault(), Fault::StoreBusy);
+        let holder = format!("Process {} holds", std::process::id());
+        assert!(
+            busy.operator_remedy_text().starts_with(&holder),
+            "{}",
+            busy.operator_remedy_text()
+        );
+        drop(held);
+        take(&path, StoreNeed::Write).expect("the lock is free again");
+    }
+
+    #[test]
+    fn a_lock_of_an_earlier_version_has_no_number_and_is_busy_all_the_same() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("t.lock");
+        std::fs::write(&path, "").expect("a file");
+        assert!(!busy(&path).operator_remedy_text().contains("Process"));
+    }
 }

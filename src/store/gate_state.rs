@@ -1,22 +1,25 @@
-//! Which version of the ingest gate judged what is stored, and the columns that judging anew writes.
+//! Which version of the gate checked the stored resources, and the columns that are written when they are checked again.
 
 use super::Db;
 use super::schema::{gate_state, resource};
+use super::statement::Bind;
+use super::update_many::Update;
 use crate::error::Failure;
 use diesel::prelude::*;
+use std::collections::HashMap;
 
-/// How far judging everything anew has come.
+/// How far checking all stored resources again has come.
 #[derive(Clone, Copy, Debug, Queryable, PartialEq, Eq)]
 pub struct GateState {
-    /// The version of the gate.
+    /// The version of the gate that checks.
     pub version: i64,
-    /// The last key that was judged.
+    /// The key of the last resource that was checked.
     pub after_key: i64,
-    /// 1 when nothing is left to do.
+    /// 1 when all resources are checked.
     pub done: i64,
 }
 
-/// The state; `None` when the store was filled before there was one.
+/// Returns the state; `None` in a store that was filled before this table existed.
 ///
 /// # Errors
 /// Those of the database.
@@ -44,7 +47,7 @@ pub fn set(db: &mut Db, state: GateState) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A stored resource, to be judged anew.
+/// A stored resource that is to be checked again.
 #[derive(Clone, Debug, Queryable)]
 #[allow(missing_docs)] // the columns, as the migrations tell them
 pub struct Stored {
@@ -53,6 +56,8 @@ pub struct Stored {
     pub id: String,
     pub version: i64,
     pub last_updated_ms: i64,
+    pub service_from_ms: Option<i64>,
+    pub service_to_ms: Option<i64>,
     pub sensitivity: i64,
     pub pa_state: i64,
     pub pa_changed_ms: Option<i64>,
@@ -62,7 +67,7 @@ pub struct Stored {
     pub released: Option<Vec<u8>>,
 }
 
-/// The resources after `after_key`, at most `limit`.
+/// Returns the resources after `after_key`, in the order of keys, at most `limit`.
 ///
 /// # Errors
 /// Those of the database.
@@ -77,6 +82,8 @@ pub fn stored(db: &mut Db, after_key: i64, limit: i64) -> Result<Vec<Stored>, Fa
             resource::id,
             resource::version,
             resource::last_updated_ms,
+            resource::service_from_ms,
+            resource::service_to_ms,
             resource::sensitivity,
             resource::pa_state,
             resource::pa_changed_ms,
@@ -88,8 +95,23 @@ pub fn stored(db: &mut Db, after_key: i64, limit: i64) -> Result<Vec<Stored>, Fa
         .load(db)?)
 }
 
-/// What a release filters by, judged anew.
-#[derive(Clone, Copy, Debug)]
+impl Stored {
+    /// Returns its present release columns.
+    pub fn columns(&self) -> Columns<'_> {
+        Columns {
+            service_from_ms: self.service_from_ms,
+            service_to_ms: self.service_to_ms,
+            sensitivity: self.sensitivity,
+            pa_state: self.pa_state,
+            pa_changed_ms: self.pa_changed_ms,
+            financial: self.financial,
+            released: self.released.as_deref(),
+        }
+    }
+}
+
+/// The release columns of a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // the columns, as the migrations tell them
 pub struct Columns<'a> {
     pub service_from_ms: Option<i64>,
@@ -101,33 +123,48 @@ pub struct Columns<'a> {
     pub released: Option<&'a [u8]>,
 }
 
-/// Writes them to the resource under `key`, if it is still this version; whether it was.
+/// Returns the versions of the resources with keys from `first` to `last` inclusive, by key.
 ///
 /// # Errors
 /// Those of the database.
-pub fn put(db: &mut Db, key: i64, version: i64, columns: &Columns<'_>) -> Result<bool, Failure> {
-    let row = resource::table.filter(resource::key.eq(key).and(resource::version.eq(version)));
-    let changed = diesel::update(row)
-        .set((
-            resource::service_from_ms.eq(columns.service_from_ms),
-            resource::service_to_ms.eq(columns.service_to_ms),
-            resource::sensitivity.eq(columns.sensitivity),
-            resource::pa_state.eq(columns.pa_state),
-            resource::pa_changed_ms.eq(columns.pa_changed_ms),
-            resource::financial.eq(columns.financial),
-            resource::released.eq(columns.released),
-        ))
-        .execute(db)?;
-    Ok(changed == 1)
+pub fn versions(db: &mut Db, first: i64, last: i64) -> Result<HashMap<i64, i64>, Failure> {
+    let rows = resource::table
+        .filter(resource::key.ge(first).and(resource::key.le(last)))
+        .select((resource::key, resource::version))
+        .load::<(i64, i64)>(db)?;
+    Ok(rows.into_iter().collect())
 }
 
-/// Withholds the resource under `key` for the reason of this bit of `sensitivity`.
+/// Writes the release columns of the resources with these keys.
 ///
 /// # Errors
 /// Those of the database.
-pub fn withhold(db: &mut Db, key: i64, sensitivity: i64) -> Result<(), Failure> {
-    diesel::update(resource::table.filter(resource::key.eq(key)))
-        .set(resource::sensitivity.eq(sensitivity))
-        .execute(db)?;
-    Ok(())
+pub fn put(db: &mut Db, rows: &[(i64, Columns<'_>)]) -> Result<(), Failure> {
+    const UPDATE: Update = Update {
+        columns: &[
+            "service_from_ms",
+            "service_to_ms",
+            "sensitivity",
+            "pa_state",
+            "pa_changed_ms",
+            "financial",
+            "released",
+        ],
+    };
+    let rows: Vec<Vec<Bind<'_>>> = rows
+        .iter()
+        .map(|(key, columns)| {
+            vec![
+                Bind::Big(*key),
+                Bind::OptBig(columns.service_from_ms),
+                Bind::OptBig(columns.service_to_ms),
+                Bind::Big(columns.sensitivity),
+                Bind::Big(columns.pa_state),
+                Bind::OptBig(columns.pa_changed_ms),
+                Bind::Big(columns.financial),
+                Bind::OptBlob(columns.released),
+            ]
+        })
+        .collect();
+    Ok(UPDATE.run(db, &rows)?)
 }

@@ -1,14 +1,17 @@
-//! Idempotency keys of inbound requests: reading the header, the fingerprint, and the rows that remember what was answered.
+//! Idempotency keys of incoming requests: reading the header, the fingerprint, and the rows that keep the answers.
 //!
-//! A key belongs to one partner, method and route. The row is written in the transaction of the effect, so that an answer
-//! that was lost is found again and never worked out twice.
+//! A key belongs to one partner, method and route. Its row is written in the transaction of the request's
+//! effect, so a repetition finds the answer and has no second effect.
 
 use super::Db;
+use super::insert::{Insert, kept};
+use super::release_rule::{live_sql, live_values};
 use super::statement::{Bind, Statement, run};
 use crate::error::{Failure, Fault};
 use crate::secret::{same, sha256_of};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
+use std::sync::LazyLock;
 
 /// How long a key is remembered.
 pub const KEPT_MS: i64 = 7 * 24 * 3_600_000;
@@ -33,7 +36,7 @@ pub fn parse_key(headers: &[Vec<u8>]) -> Result<Option<String>, Failure> {
     if visible { Ok(Some(key)) } else { Err(bad()) }
 }
 
-/// The rest of a structured-field string after its first quote (RFC 8941 section 3.3.3), without parameters.
+/// Reads the rest of a structured-field string after its opening quote (RFC 8941 section 3.3.3); parameters are not accepted.
 fn unquote(rest: &str) -> Option<String> {
     let inner = rest.strip_suffix('"')?;
     let mut key = String::with_capacity(inner.len());
@@ -48,7 +51,8 @@ fn unquote(rest: &str) -> Option<String> {
     Some(key)
 }
 
-/// SHA-256 over what makes a request the same request. Raw bytes: another key order is another request.
+/// SHA-256 over everything that identifies the request. It covers the raw bytes: the same
+/// JSON with its members in another order is another request.
 pub fn fingerprint(method: &str, path_and_query: &str, media_type: &str, body: &[u8]) -> [u8; 32] {
     sha256_of(&[
         method.as_bytes(),
@@ -61,12 +65,12 @@ pub fn fingerprint(method: &str, path_and_query: &str, media_type: &str, body: &
     ])
 }
 
-/// A key in its scope, with the request that it came with.
+/// A key with its scope and the request that brought it.
 #[derive(Clone, Debug)]
-pub struct Claim {
+pub struct KeyClaim {
     /// The authenticated partner.
     pub partner_id: String,
-    /// HTTP method.
+    /// The canonical route template.
     pub method: &'static str,
     /// Canonical route template.
     pub route: &'static str,
@@ -76,35 +80,35 @@ pub struct Claim {
     pub fingerprint: [u8; 32],
 }
 
-/// What is known of a claim.
+/// What is stored about a claim.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// Nothing: this is the first use.
+pub enum KeyState {
+    /// Nothing: the key is used for the first time.
     New,
-    /// It was used, so long ago that it counts as new; the old row must go.
+    /// The stored row has expired, or its request was abandoned. The claim counts as new, and the old row must be removed.
     Lapsed,
     /// The first request is still running.
     Running,
-    /// It was used for another request.
+    /// The key was used for another request.
     Reused,
-    /// It was answered so.
+    /// The request was answered before.
     Answered {
         /// HTTP status.
         status: u16,
-        /// The very bytes.
+        /// The bytes of the answer.
         body: Vec<u8>,
     },
-    /// It was answered with success, and what that success granted is not live any more.
+    /// The request was answered with success, but the grant of that answer is not live any more.
     Withdrawn,
 }
 
 struct Find;
 
-/// Looks a claim up. Call it only for a caller that is authenticated and authorised.
+/// Looks a claim up. The caller must have authenticated and authorized the partner before.
 ///
 /// # Errors
 /// Those of the database.
-pub fn standing(db: &mut Db, claim: &Claim, now_ms: i64) -> Result<Standing, Failure> {
+pub fn standing(db: &mut Db, claim: &KeyClaim, now_ms: i64) -> Result<KeyState, Failure> {
     type Row = (
         Binary,
         Text,
@@ -117,22 +121,24 @@ pub fn standing(db: &mut Db, claim: &Claim, now_ms: i64) -> Result<Standing, Fai
     );
     type Values = (Vec<u8>, String, i64, Option<i64>, Option<Vec<u8>>, i64, i64, i64);
     let statement = || {
+        let mut binds = live_values::<Bind<'_>>(&claim.partner_id, now_ms).to_vec();
+        binds.extend([
+            Bind::Text(&claim.partner_id),
+            Bind::Text(claim.method),
+            Bind::Text(claim.route),
+            Bind::Text(&claim.key),
+        ]);
         Statement::<Find, Row>::new(
-            "SELECT i.fingerprint, i.state, i.lease_until_ms, i.status, i.body, i.expires_ms, \
-             CAST(CASE WHEN d.grant_id IS NULL THEN 0 ELSE 1 END AS BIGINT), \
-             CAST(CASE WHEN g.revoked_ms IS NULL AND c.revoked_ms IS NULL AND g.valid_from_ms <= ? AND ? < g.valid_until_ms \
-             THEN 1 ELSE 0 END AS BIGINT) \
-             FROM idempotency i LEFT JOIN decision d ON d.id = i.decision_id LEFT JOIN grants g ON g.id = d.grant_id \
-             LEFT JOIN consent c ON c.id = g.consent_id \
-             WHERE i.partner_id = ? AND i.method = ? AND i.route = ? AND i.idem_key = ?",
-            vec![
-                Bind::Big(now_ms),
-                Bind::Big(now_ms),
-                Bind::Text(&claim.partner_id),
-                Bind::Text(claim.method),
-                Bind::Text(claim.route),
-                Bind::Text(&claim.key),
-            ],
+            concat!(
+                "SELECT i.fingerprint, i.state, i.lease_until_ms, i.status, i.body, i.expires_ms, \
+                 CAST(CASE WHEN d.grant_id IS NULL THEN 0 ELSE 1 END AS BIGINT), CAST(CASE WHEN ",
+                live_sql!("g", "k"),
+                " THEN 1 ELSE 0 END AS BIGINT) \
+                 FROM idempotency i LEFT JOIN decision d ON d.id = i.decision_id LEFT JOIN grants g ON g.id = d.grant_id \
+                 LEFT JOIN consent k ON k.id = g.consent_id \
+                 WHERE i.partner_id = ? AND i.method = ? AND i.route = ? AND i.idem_key = ?"
+            ),
+            binds,
         )
     };
     let rows: Vec<Values> = match db {
@@ -141,37 +147,37 @@ pub fn standing(db: &mut Db, claim: &Claim, now_ms: i64) -> Result<Standing, Fai
     };
     let Some((fingerprint, state, lease_until_ms, status, body, expires_ms, granted, live)) = rows.into_iter().next()
     else {
-        return Ok(Standing::New);
+        return Ok(KeyState::New);
     };
     if expires_ms <= now_ms {
-        return Ok(Standing::Lapsed);
+        return Ok(KeyState::Lapsed);
     }
     if !same(&fingerprint, &claim.fingerprint) {
-        return Ok(Standing::Reused);
+        return Ok(KeyState::Reused);
     }
     let answered = status.and_then(|status| u16::try_from(status).ok()).zip(body);
     match (state.as_str(), answered) {
-        ("done", Some((200..=299, _))) if granted == 1 && live == 0 => Ok(Standing::Withdrawn),
-        ("done", Some((status, body))) => Ok(Standing::Answered { status, body }),
-        ("running", _) if lease_until_ms > now_ms => Ok(Standing::Running),
-        // Its process is gone and left no answer: the next one does the work.
-        ("running", _) => Ok(Standing::Lapsed),
+        ("done", Some((200..=299, _))) if granted == 1 && live == 0 => Ok(KeyState::Withdrawn),
+        ("done", Some((status, body))) => Ok(KeyState::Answered { status, body }),
+        ("running", _) if lease_until_ms > now_ms => Ok(KeyState::Running),
+        // The process that began it is gone and left no answer, so this request does the work.
+        ("running", _) => Ok(KeyState::Lapsed),
         _ => Err(Failure::new(Fault::StoreDamaged).because("an idempotency row has no answer")),
     }
 }
 
 /// An answer to remember.
 #[derive(Clone, Debug)]
-pub struct Reply {
+pub struct StoredReply {
     /// The key.
-    pub claim: Claim,
-    /// A lapsed row is there and must go first.
+    pub claim: KeyClaim,
+    /// Whether an expired row must be deleted first.
     pub replaces: bool,
     /// HTTP status.
     pub status: u16,
-    /// The bytes answered.
+    /// The bytes of the answer.
     pub body: Vec<u8>,
-    /// The decision it came from.
+    /// Id of the decision behind the answer.
     pub decision_id: Option<String>,
     /// Now, UTC milliseconds.
     pub now_ms: i64,
@@ -180,12 +186,36 @@ pub struct Reply {
 struct Forget;
 struct Remember;
 
-/// Remembers an answer, in the transaction of its effect.
+pub(super) const REMEMBER: Insert = Insert {
+    table: "idempotency",
+    columns: "partner_id, method, route, idem_key, fingerprint, state, lease_until_ms, status, body, decision_id, expires_ms",
+};
+
+static REMEMBER_SQL: LazyLock<&'static str> = LazyLock::new(|| kept(REMEMBER.text(1)));
+
+pub(super) fn reply_binds(reply: &StoredReply) -> [Bind<'_>; 11] {
+    let claim = &reply.claim;
+    [
+        Bind::Text(&claim.partner_id),
+        Bind::Text(claim.method),
+        Bind::Text(claim.route),
+        Bind::Text(&claim.key),
+        Bind::Blob(&claim.fingerprint),
+        Bind::Text("done"),
+        Bind::Big(reply.now_ms),
+        Bind::Big(i64::from(reply.status)),
+        Bind::Blob(&reply.body),
+        Bind::OptText(reply.decision_id.as_deref()),
+        Bind::Big(reply.now_ms + KEPT_MS),
+    ]
+}
+
+/// Stores an answer, in the transaction of its effect.
 ///
 /// # Errors
-/// A unique violation (see [`is_duplicate`](super::is_duplicate)) when another request with this key was first; others of
-/// the database.
-pub fn remember(db: &mut Db, reply: &Reply) -> QueryResult<()> {
+/// A unique violation (see [`is_duplicate`](super::is_duplicate)) when another request
+/// stored an answer for this key first; others of the database.
+pub fn remember(db: &mut Db, reply: &StoredReply) -> QueryResult<()> {
     let claim = &reply.claim;
     if reply.replaces {
         let forget = Statement::<Forget>::new(
@@ -202,26 +232,11 @@ pub fn remember(db: &mut Db, reply: &Reply) -> QueryResult<()> {
         );
         run(db, forget)?;
     }
-    let remember = Statement::<Remember>::new(
-        "INSERT INTO idempotency (partner_id, method, route, idem_key, fingerprint, state, lease_until_ms, status, body, decision_id, expires_ms) \
-         VALUES (?, ?, ?, ?, ?, 'done', ?, ?, ?, ?, ?)",
-        vec![
-            Bind::Text(&claim.partner_id),
-            Bind::Text(claim.method),
-            Bind::Text(claim.route),
-            Bind::Text(&claim.key),
-            Bind::Blob(&claim.fingerprint),
-            Bind::Big(reply.now_ms),
-            Bind::Big(i64::from(reply.status)),
-            Bind::Blob(&reply.body),
-            Bind::OptText(reply.decision_id.as_deref()),
-            Bind::Big(reply.now_ms + KEPT_MS),
-        ],
-    );
+    let remember = Statement::<Remember>::new(*REMEMBER_SQL, reply_binds(reply).to_vec());
     run(db, remember).map(|_| ())
 }
 
-/// Drops at most `limit` rows whose time is over; how many went.
+/// Deletes at most `limit` expired rows. Returns how many.
 ///
 /// # Errors
 /// Those of the database.

@@ -1,60 +1,60 @@
-//! Blocking keys and profiles of the members: written with the record, read for one decision. Knows no name and decides nothing.
+//! Blocking keys and profiles of the members: written with the record, and read for a match. They are opaque here, and nothing is decided.
 //!
-//! What a look-up costs depends on how many members share a key, never on the roster: a block is read up to its cap and no
-//! further, and a block beyond its cap is left to the other keys.
+//! The cost of a look-up depends on how many members share a key, not on the size of the roster: a block is read only up to its cap, and a
+//! block larger than its cap is ignored, so that the other keys decide.
 
 use super::Db;
 use super::schema::{compartment, identity_key, identity_profile, member, resource_identifier};
 use super::statement::Statement;
 use super::statement::{Bind, run};
 use crate::error::{Failure, Fault};
-use crate::identity::{Key, PROFILE_FORMAT};
+use crate::identity::{LookupKey, PROFILE_FORMAT};
 use crate::store::resources::SEQUENCE_BITS;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary};
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-/// Members that share a key beyond this number say nothing about each other.
+/// A block with more members than this is ignored.
 pub const BLOCK_MAX: usize = 200;
-/// Members that one look-up finds at most: those that share the most keys.
+/// How many members one look-up returns at most: those that share the most keys.
 pub const FOUND_MAX: usize = 400;
-/// Rows of one statement.
+/// Most rows in one statement.
 const ROWS: usize = 500;
-/// Blocks that one statement reads; a look-up takes the smallest that holds its keys.
+/// How many blocks one statement reads; a look-up uses the smallest size that holds its keys.
 const SIZES: [usize; 4] = [8, 16, 24, 32];
-/// Profiles that one statement reads.
+/// How many profiles one statement reads.
 const PROFILES: usize = 8;
 
 /// What a member's profile and keys are made from.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub struct ProfileSource {
     /// Number of the compartment.
     pub compartment: i64,
     /// Its UMB.
     pub umb: String,
-    /// The demographics, as `member` has them.
+    /// The member's demographics, as the table `member` has them.
     pub demographics: String,
-    /// Type of the resource, kind, system and value of each identifier of the Patient and the Coverages.
+    /// Resource type, kind, system and value of each identifier of the Patient and the Coverages.
     pub identifiers: Vec<[String; 4]>,
 }
 
 /// A member as the matcher finds and compares them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Indexed {
+pub struct IndexedMember {
     /// Number of the compartment.
     pub compartment: i64,
     /// The packed profile.
     pub profile: Vec<u8>,
-    /// Hashes of the blocking keys, each once.
+    /// Hashes of the blocking keys, without duplicates.
     pub keys: Vec<i64>,
 }
 
-/// What the profile of this compartment is made from; `None` where there is no member.
+/// Returns what the profile of this compartment is made from; `None` when the compartment has no member.
 ///
 /// # Errors
 /// Those of the database.
-pub fn source(db: &mut Db, no: i64) -> Result<Option<Source>, Failure> {
+pub fn source(db: &mut Db, no: i64) -> Result<Option<ProfileSource>, Failure> {
     let found: Option<(String, String)> = member::table
         .inner_join(compartment::table.on(compartment::no.eq(member::compartment)))
         .filter(member::compartment.eq(no))
@@ -79,10 +79,10 @@ pub fn source(db: &mut Db, no: i64) -> Result<Option<Source>, Failure> {
         .filter(|(rtype, ..)| matches!(rtype.as_str(), "Patient" | "Coverage"))
         .map(|(rtype, kind, system, value)| [rtype, kind, system, value])
         .collect();
-    // Several Coverages may say the same, and neither database promises an order.
+    // Several Coverages may have equal identifiers, and neither database promises an order.
     identifiers.sort_unstable();
     identifiers.dedup();
-    Ok(Some(Source {
+    Ok(Some(ProfileSource {
         compartment: no,
         umb,
         demographics,
@@ -92,11 +92,11 @@ pub fn source(db: &mut Db, no: i64) -> Result<Option<Source>, Failure> {
 
 struct Take;
 
-/// Writes profiles and keys in place of what was there, in the caller's transaction; only keys that changed are touched.
+/// Replaces the profiles and keys of these compartments, in the caller's transaction. Only keys that changed are written.
 ///
 /// # Errors
-/// Those of the database; [`Fault::StoreDamaged`] for a list of keys that is none.
-pub fn put(db: &mut Db, rows: &[Indexed]) -> Result<(), Failure> {
+/// Those of the database; [`Fault::StoreDamaged`] for a stored list of keys that cannot be read.
+pub fn put(db: &mut Db, rows: &[IndexedMember]) -> Result<(), Failure> {
     for rows in rows.chunks(ROWS) {
         let numbers: Vec<i64> = rows.iter().map(|row| row.compartment).collect();
         let old = taken_back(db, &numbers)?;
@@ -110,7 +110,7 @@ pub fn put(db: &mut Db, rows: &[Indexed]) -> Result<(), Failure> {
             }
         }
         drop_keys(db, &gone)?;
-        // Neighbours in the index are written together.
+        // Sorted, so that neighbors in the index are written together.
         fresh.sort_unstable();
         let fresh: Vec<_> = fresh
             .iter()
@@ -145,7 +145,7 @@ pub fn put(db: &mut Db, rows: &[Indexed]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Removes profiles and keys of compartments that hold no member any more.
+/// Removes profiles and keys of compartments that have no member any more.
 ///
 /// # Errors
 /// As [`put`].
@@ -157,7 +157,7 @@ pub fn remove(db: &mut Db, numbers: &[i64]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Takes the profiles of these compartments out and returns the keys they had.
+/// Deletes the profiles of these compartments and returns their keys, as pairs of hash and compartment.
 fn taken_back(db: &mut Db, numbers: &[i64]) -> Result<Vec<(i64, i64)>, Failure> {
     let old: Vec<(i64, Vec<u8>)> = identity_profile::table
         .filter(identity_profile::compartment.eq_any(numbers))
@@ -193,7 +193,7 @@ fn listed(keys: &[i64]) -> Vec<u8> {
     keys.iter().flat_map(|key| key.to_be_bytes()).collect()
 }
 
-struct Blocks<const N: usize>;
+struct BlocksOf<const N: usize>;
 
 static BLOCKS: LazyLock<[&'static str; SIZES.len()]> = LazyLock::new(|| {
     SIZES.map(|size| {
@@ -209,59 +209,88 @@ static BLOCKS: LazyLock<[&'static str; SIZES.len()]> = LazyLock::new(|| {
     })
 });
 
-fn load_blocks<const N: usize>(db: &mut Db, sql: &'static str, keys: &[Key]) -> Result<Vec<(i64, i64)>, Failure> {
-    // A slot without a key looks for a hash that no key has.
+fn load_blocks<const N: usize>(db: &mut Db, sql: &'static str, keys: &[LookupKey]) -> Result<Vec<(i64, i64)>, Failure> {
+    // An unused slot searches for a hash that no key has.
     let hashes = keys.iter().map(|key| key.hash).chain(std::iter::repeat(0));
     let binds = hashes.take(N).map(Bind::Big).collect();
-    let statement = Statement::<Blocks<N>, (BigInt, BigInt)>::new(sql, binds);
+    let statement = Statement::<BlocksOf<N>, (BigInt, BigInt)>::new(sql, binds);
     Ok(match db {
         Db::Pg(pg) => statement.load(pg)?,
         Db::Sqlite(sqlite) => statement.load(sqlite)?,
     })
 }
 
-/// The compartments that share one of these keys, in order; blocks beyond a key's cap are left out. Of more than [`FOUND_MAX`]
-/// those that share the most keys.
-///
-/// # Errors
-/// Those of the database.
-pub fn sharing(db: &mut Db, keys: &[Key]) -> Result<Vec<i64>, Failure> {
-    let mut found = Vec::new();
-    for keys in keys.chunks(SIZES[SIZES.len() - 1]) {
-        let size = SIZES.iter().position(|size| keys.len() <= *size).unwrap_or(0);
-        let sql = BLOCKS[size];
-        let rows = match size {
-            0 => load_blocks::<{ SIZES[0] }>(db, sql, keys),
-            1 => load_blocks::<{ SIZES[1] }>(db, sql, keys),
-            2 => load_blocks::<{ SIZES[2] }>(db, sql, keys),
-            _ => load_blocks::<{ SIZES[3] }>(db, sql, keys),
-        }?;
-        let mut counts = vec![0usize; keys.len()];
-        let slot = |slot: i64| usize::try_from(slot).unwrap_or(usize::MAX);
-        for (number, _) in &rows {
-            if let Some(count) = counts.get_mut(slot(*number)) {
-                *count += 1;
+/// Blocks that were read: for each hash the first [`BLOCK_MAX`] compartments that have it, plus one more when there are more.
+#[derive(Clone, Debug, Default)]
+pub struct Blocks(Vec<(i64, Vec<i64>)>);
+
+impl Blocks {
+    /// Adds the blocks of these keys. A row is the index of a key and a compartment of its block.
+    pub(super) fn add(&mut self, keys: &[LookupKey], rows: &[(i64, i64)]) {
+        let first = self.0.len();
+        self.0.extend(keys.iter().map(|key| (key.hash, Vec::new())));
+        for (slot, compartment) in rows {
+            let place = usize::try_from(*slot)
+                .ok()
+                .and_then(|slot| self.0.get_mut(first + slot));
+            if let Some((_, block)) = place {
+                block.push(*compartment);
             }
         }
-        let within = |number: i64| {
-            let (count, key) = (counts.get(slot(number)), keys.get(slot(number)));
-            count
-                .zip(key)
-                .is_some_and(|(count, key)| *count <= key.cap.min(BLOCK_MAX))
-        };
-        found.extend(rows.iter().filter(|(number, _)| within(*number)).map(|(_, no)| *no));
     }
-    found.sort_unstable();
-    let mut shared: Vec<(usize, i64)> = found
-        .chunk_by(|a, b| a == b)
-        .map(|same| (same.len(), same[0]))
-        .collect();
-    if shared.len() > FOUND_MAX {
-        shared.sort_unstable_by_key(|(count, no)| (std::cmp::Reverse(*count), *no));
-        shared.truncate(FOUND_MAX);
-        shared.sort_unstable_by_key(|(_, no)| *no);
+
+    fn of(&self, hash: i64) -> Option<&[i64]> {
+        let found = self.0.iter().find(|(known, _)| *known == hash);
+        found.map(|(_, block)| block.as_slice())
     }
-    Ok(shared.into_iter().map(|(_, no)| no).collect())
+
+    /// Reads the blocks of those of these keys that have not been read yet.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn read(&mut self, db: &mut Db, keys: &[LookupKey]) -> Result<(), Failure> {
+        let mut missing: Vec<LookupKey> = Vec::new();
+        for key in keys {
+            if self.of(key.hash).is_none() && missing.iter().all(|other| other.hash != key.hash) {
+                missing.push(*key);
+            }
+        }
+        for keys in missing.chunks(SIZES[SIZES.len() - 1]) {
+            let size = SIZES.iter().position(|size| keys.len() <= *size).unwrap_or(0);
+            let sql = BLOCKS[size];
+            let rows = match size {
+                0 => load_blocks::<{ SIZES[0] }>(db, sql, keys),
+                1 => load_blocks::<{ SIZES[1] }>(db, sql, keys),
+                2 => load_blocks::<{ SIZES[2] }>(db, sql, keys),
+                _ => load_blocks::<{ SIZES[3] }>(db, sql, keys),
+            }?;
+            self.add(keys, &rows);
+        }
+        Ok(())
+    }
+
+    /// Returns the compartments that share at least one of these keys, in ascending order; the blocks must have been read before. Blocks
+    /// larger than a key's cap are left out. Of more than [`FOUND_MAX`] compartments it returns those that share the most keys.
+    pub fn sharing(&self, keys: &[LookupKey]) -> Vec<i64> {
+        let mut found = Vec::new();
+        for key in keys {
+            let block = self.of(key.hash).unwrap_or_default();
+            if block.len() <= key.cap.min(BLOCK_MAX) {
+                found.extend_from_slice(block);
+            }
+        }
+        found.sort_unstable();
+        let mut shared: Vec<(usize, i64)> = found
+            .chunk_by(|a, b| a == b)
+            .map(|same| (same.len(), same[0]))
+            .collect();
+        if shared.len() > FOUND_MAX {
+            shared.sort_unstable_by_key(|(count, no)| (std::cmp::Reverse(*count), *no));
+            shared.truncate(FOUND_MAX);
+            shared.sort_unstable_by_key(|(_, no)| *no);
+        }
+        shared.into_iter().map(|(_, no)| no).collect()
+    }
 }
 
 struct Profiles;
@@ -269,7 +298,7 @@ struct Profiles;
 const PROFILES_SQL: &str =
     "SELECT compartment, profile FROM identity_profile WHERE compartment IN (?, ?, ?, ?, ?, ?, ?, ?)";
 
-/// The packed profiles of these compartments, in the order of their numbers.
+/// Returns the packed profiles of these compartments, ordered by compartment.
 ///
 /// # Errors
 /// Those of the database.
@@ -290,7 +319,7 @@ pub fn profiles(db: &mut Db, numbers: &[i64]) -> Result<Vec<(i64, Vec<u8>)>, Fai
     Ok(found)
 }
 
-/// A page of all profiles after compartment `after`, in order, for counting the roster.
+/// Returns a page of all profiles after compartment `after`, in order. The roster is counted from these pages.
 ///
 /// # Errors
 /// Those of the database.
@@ -303,7 +332,7 @@ pub fn page(db: &mut Db, after: i64, limit: i64) -> Result<Vec<(i64, Vec<u8>)>, 
         .load(db)?)
 }
 
-/// Members after compartment `after` whose profile is not there or of another format, in order.
+/// Returns the members after compartment `after` whose profile is missing or has an old format, in order.
 ///
 /// # Errors
 /// Those of the database.

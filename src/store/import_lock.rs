@@ -1,4 +1,4 @@
-//! One import at a time writes to a PostgreSQL store; the others wait their turn, however long that takes.
+//! Lets one import at a time write to a PostgreSQL store; the others wait for their turn, without a limit.
 
 use super::Db;
 use crate::error::Failure;
@@ -8,9 +8,9 @@ use diesel::result::{DatabaseErrorKind, Error};
 use diesel::sql_types::{Bool, Text};
 use std::time::{Duration, Instant};
 
-/// The number of the lock.
+/// The number of the advisory lock.
 const KEY: i64 = 4_919_773;
-/// Time that one statement waits in the queue. Shorter than every limit that a statement has here.
+/// How long one statement waits for the lock. Shorter than every timeout that statements have here.
 const TURN: Duration = Duration::from_millis(2_000);
 
 #[derive(QueryableByName)]
@@ -25,7 +25,7 @@ struct Limit {
     limit: String,
 }
 
-/// Takes the lock until the transaction ends.
+/// Takes the lock until the transaction ends. Does nothing on SQLite.
 ///
 /// # Errors
 /// Those of the database.
@@ -42,7 +42,7 @@ pub(super) fn hold(db: &mut Db) -> Result<(), Failure> {
         .limit;
     loop {
         let began = Instant::now();
-        // A savepoint: a wait that was ended must not end the import.
+        // In a savepoint: a wait that times out must not abort the import's transaction.
         let waited = db.transaction::<_, Error, _>(|db| {
             db.batch_execute(&format!(
                 "SET LOCAL lock_timeout = '{}ms'; SELECT pg_advisory_xact_lock({KEY})",
@@ -50,7 +50,7 @@ pub(super) fn hold(db: &mut Db) -> Result<(), Failure> {
             ))
         });
         match waited {
-            // The time that one statement waits is not a reason to give up; everything else is.
+            // The wait of one statement timed out: wait again. Any other error ends the import.
             Err(Error::DatabaseError(DatabaseErrorKind::Unknown, _)) if began.elapsed() >= TURN => {}
             Err(error) => return Err(error.into()),
             Ok(()) => {

@@ -1,14 +1,16 @@
-//! Identity links as they stand. What moves them is a step, in `steps`.
+//! Reads identity links. They are changed only by the steps in `steps`.
 
 use super::Db;
+use super::insert::kept;
 use super::schema::identity_link;
-use super::statement::{Bind, Statement};
+use super::statement::{Bind, Statement, run};
 use crate::error::{Failure, Fault};
-use crate::identity::graph::{Change, Kind, Link, Origin, SourceId, State};
+use crate::identity::graph::{Kind, LinkChange, Origin, PersonLink, SourceId, State};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
+use std::sync::LazyLock;
 
-/// Which links.
+/// Which links to list.
 #[derive(Clone, Debug, Default)]
 pub struct LinkFilter {
     /// Id of a Patient.
@@ -17,7 +19,7 @@ pub struct LinkFilter {
     pub partner: Option<String>,
     /// State.
     pub state: Option<String>,
-    /// Id of the last one seen.
+    /// Id of the last link of the previous page.
     pub cursor: Option<String>,
     /// Rows of a page.
     pub limit: i64,
@@ -40,7 +42,7 @@ type Row = (
     i64,
 );
 
-fn link(row: Row) -> Result<Link, Failure> {
+fn link(row: Row) -> Result<PersonLink, Failure> {
     let damaged = |what: &'static str| Failure::new(Fault::StoreDamaged).because(what);
     let (
         id,
@@ -58,7 +60,7 @@ fn link(row: Row) -> Result<Link, Failure> {
         until,
         version,
     ) = row;
-    Ok(Link {
+    Ok(PersonLink {
         id,
         from: SourceId {
             source,
@@ -78,20 +80,20 @@ fn link(row: Row) -> Result<Link, Failure> {
     })
 }
 
-fn links(rows: Vec<Row>) -> Result<Vec<Link>, Failure> {
+fn links(rows: Vec<Row>) -> Result<Vec<PersonLink>, Failure> {
     rows.into_iter().map(link).collect()
 }
 
 struct Standing;
 
-/// Whether a link is confirmed, and stays so until the caller's transaction ends.
+/// Whether a link is confirmed. If it is, it stays confirmed until the caller's transaction ends.
 ///
 /// # Errors
 /// Those of the database.
 pub fn is_confirmed(db: &mut Db, id: &str) -> Result<bool, Failure> {
     let binds = vec![Bind::Text(id)];
     let found: Option<i64> = match db {
-        // Who disputes it waits for this transaction, and then sees the grant that was made under it.
+        // A transaction that disputes the link waits for this one, and then sees the grant made under it.
         Db::Pg(pg) => Statement::<Standing, BigInt>::new(
             "SELECT CAST(1 AS BIGINT) FROM identity_link WHERE id = ? AND state = 'confirmed' FOR SHARE",
             binds,
@@ -110,69 +112,71 @@ pub fn is_confirmed(db: &mut Db, id: &str) -> Result<bool, Failure> {
 
 struct Withheld;
 
-/// Whether a person has to say whether this partner may have this member: a link between them is disputed, or what it was granted
-/// was taken back. For the path of a match.
+/// SQL condition: a reviewer must decide if a partner may have the member of the row `c` of `compartment`, because a link between them is
+/// disputed or a grant between them was revoked by a link step. Its two values are both the partner's id.
+pub(super) const WITHHELD: &str = "EXISTS (SELECT 1 FROM identity_link w WHERE w.source = ? AND w.patient_id = c.patient_id \
+    AND w.state = 'disputed') OR EXISTS (SELECT 1 FROM grants h JOIN identity_revocation r ON r.grant_id = h.id \
+    JOIN identity_step s ON s.id = r.step_id WHERE h.partner_id = ? AND h.compartment = c.no AND h.revoked_ms = s.at_ms)";
+
+static WITHHELD_SQL: LazyLock<&'static str> = LazyLock::new(|| {
+    kept(format!(
+        "SELECT CAST(COUNT(*) AS BIGINT) FROM compartment c WHERE c.patient_id = ? AND ({WITHHELD})"
+    ))
+});
+
+/// Whether a reviewer must decide if this partner may have this member, by the condition `WITHHELD`.
 ///
 /// # Errors
 /// Those of the database.
 pub fn withheld(db: &mut Db, source: &str, patient_id: &str) -> Result<bool, Failure> {
-    let statement = || {
-        Statement::<Withheld, BigInt>::new(
-            "SELECT CAST(COUNT(*) AS BIGINT) FROM (\
-             SELECT 1 AS one FROM identity_link WHERE source = ? AND patient_id = ? AND state = 'disputed' \
-             UNION ALL SELECT 1 AS one FROM grants g JOIN compartment c ON c.no = g.compartment \
-             JOIN identity_revocation r ON r.grant_id = g.id JOIN identity_step s ON s.id = r.step_id \
-             WHERE g.partner_id = ? AND c.patient_id = ? AND g.revoked_ms = s.at_ms) w",
-            vec![
-                Bind::Text(source),
-                Bind::Text(patient_id),
-                Bind::Text(source),
-                Bind::Text(patient_id),
-            ],
-        )
-    };
+    let binds = vec![Bind::Text(patient_id), Bind::Text(source), Bind::Text(source)];
+    let statement = Statement::<Withheld, BigInt>::new(*WITHHELD_SQL, binds);
     let count: i64 = match db {
-        Db::Pg(pg) => statement().get_result(pg)?,
-        Db::Sqlite(sqlite) => statement().get_result(sqlite)?,
+        Db::Pg(pg) => statement.get_result(pg)?,
+        Db::Sqlite(sqlite) => statement.get_result(sqlite)?,
     };
     Ok(count > 0)
 }
 
-/// The same, and it stays so until the caller's transaction ends: who revokes grants on the member waits for it.
+struct HoldMember;
+struct HoldStill;
+
+/// Called before a grant on a member is made: transactions that revoke grants on the member wait for the
+/// caller's. SQLite has one writer at a time and needs no lock.
 ///
 /// # Errors
 /// Those of the database.
-pub fn is_withheld(db: &mut Db, source: &str, patient_id: &str) -> Result<bool, Failure> {
-    hold(db, patient_id, "SHARE")?;
-    withheld(db, source, patient_id)
-}
-
-/// Before grants on a member are revoked: waits for those that are being made.
-///
-/// # Errors
-/// Those of the database.
-pub(super) fn hold_still(db: &mut Db, patient_id: &str) -> Result<(), Failure> {
-    hold(db, patient_id, "NO KEY UPDATE")
-}
-
-/// SQLite has one writer at a time, and needs no lock.
-fn hold(db: &mut Db, patient_id: &str, strength: &str) -> Result<(), Failure> {
+pub(super) fn hold_member(db: &mut Db, patient_id: &str) -> Result<(), Failure> {
     if let Db::Pg(pg) = db {
-        diesel::sql_query(format!(
-            "SELECT 1 FROM compartment WHERE patient_id = $1 FOR {strength}"
-        ))
-        .bind::<Text, _>(patient_id)
-        .execute(pg)?;
+        Statement::<HoldMember, BigInt>::new(
+            "SELECT CAST(1 AS BIGINT) FROM compartment WHERE patient_id = ? FOR SHARE",
+            vec![Bind::Text(patient_id)],
+        )
+        .load::<i64>(pg)?;
     }
     Ok(())
 }
 
-/// Whether a member number that these changes confirm is confirmed for somebody whom they do not speak of: another step came between.
+/// Called before grants on a member are revoked: waits for grants that are being made. It updates the member's row without changing it, so
+/// a grant that is written later, in one statement based on an earlier read, finds another version of the row and fails.
 ///
 /// # Errors
 /// Those of the database.
-pub fn are_others_confirmed(db: &mut Db, changes: &[Change]) -> Result<bool, Failure> {
-    let confirmed = |change: &&Change| {
+pub(super) fn hold_still(db: &mut Db, patient_id: &str) -> Result<(), Failure> {
+    if matches!(db, Db::Pg(_)) {
+        let text = "UPDATE compartment SET next_seq = next_seq WHERE patient_id = ?";
+        run(db, Statement::<HoldStill>::new(text, vec![Bind::Text(patient_id)]))?;
+    }
+    Ok(())
+}
+
+/// Whether a member number that these changes confirm is also confirmed by a link that is
+/// not among them. Then another step was written in between.
+///
+/// # Errors
+/// Those of the database.
+pub fn are_others_confirmed(db: &mut Db, changes: &[LinkChange]) -> Result<bool, Failure> {
+    let confirmed = |change: &&LinkChange| {
         let after = change.after.as_ref();
         after.is_some_and(|link| link.state == State::Confirmed && link.from.kind == Kind::Member)
     };
@@ -181,7 +185,7 @@ pub fn are_others_confirmed(db: &mut Db, changes: &[Change]) -> Result<bool, Fai
         .filter(confirmed)
         .filter_map(|change| change.after.as_ref())
     {
-        let known = |link: &Link| changes.iter().any(|change| change.link_id() == link.id);
+        let known = |link: &PersonLink| changes.iter().any(|change| change.link_id() == link.id);
         let others = of_number(db, &from.from)?;
         if others.iter().any(|link| link.state == State::Confirmed && !known(link)) {
             return Ok(true);
@@ -192,11 +196,43 @@ pub fn are_others_confirmed(db: &mut Db, changes: &[Change]) -> Result<bool, Fai
 
 struct Number;
 
-/// All links of one number. On the path of a match.
+/// How many links of one identifier are read at most.
+pub(super) const OF_A_NUMBER: i64 = 1000;
+
+/// Builds a link of `from` from its other columns: confidence, from, until and version;
+/// id, kind, patient, state, origin, decision and review.
+///
+/// # Errors
+/// [`Fault::StoreDamaged`] for a missing column or an unknown code.
+pub(super) fn of_columns(
+    from: &SourceId,
+    [confidence, from_ms, until_ms, version]: [Option<i64>; 4],
+    [id, kind, patient_id, state, origin, decision_id, review_id]: [Option<String>; 7],
+) -> Result<PersonLink, Failure> {
+    let damaged = || Failure::new(Fault::StoreDamaged).because("a link lacks a column");
+    link((
+        id.ok_or_else(damaged)?,
+        from.source.clone(),
+        kind.ok_or_else(damaged)?,
+        from.system.clone(),
+        from.value.clone(),
+        patient_id.ok_or_else(damaged)?,
+        state.ok_or_else(damaged)?,
+        confidence.ok_or_else(damaged)?,
+        origin.ok_or_else(damaged)?,
+        decision_id,
+        review_id,
+        from_ms.ok_or_else(damaged)?,
+        until_ms,
+        version.ok_or_else(damaged)?,
+    ))
+}
+
+/// Returns all links of one identifier.
 ///
 /// # Errors
 /// Those of the database.
-pub fn of_number(db: &mut Db, from: &SourceId) -> Result<Vec<Link>, Failure> {
+pub fn of_number(db: &mut Db, from: &SourceId) -> Result<Vec<PersonLink>, Failure> {
     type Types = (
         Text,
         Text,
@@ -216,11 +252,12 @@ pub fn of_number(db: &mut Db, from: &SourceId) -> Result<Vec<Link>, Failure> {
     let statement = || {
         Statement::<Number, Types>::new(
             "SELECT id, source, kind, system, value, patient_id, state, confidence, origin, decision_id, review_id, from_ms, \
-             until_ms, version FROM identity_link WHERE source = ? AND system = ? AND value = ? ORDER BY id LIMIT 1000",
+             until_ms, version FROM identity_link WHERE source = ? AND system = ? AND value = ? ORDER BY id LIMIT ?",
             vec![
                 Bind::Text(&from.source),
                 Bind::Text(&from.system),
                 Bind::Text(&from.value),
+                Bind::Big(OF_A_NUMBER),
             ],
         )
     };
@@ -231,20 +268,20 @@ pub fn of_number(db: &mut Db, from: &SourceId) -> Result<Vec<Link>, Failure> {
     links(rows)
 }
 
-/// One link.
+/// Returns the link with this id.
 ///
 /// # Errors
 /// [`Fault::LinkUnknown`]; those of the database.
-pub fn find(db: &mut Db, id: &str) -> Result<Link, Failure> {
+pub fn find(db: &mut Db, id: &str) -> Result<PersonLink, Failure> {
     let row = identity_link::table.find(id).first(db).optional()?;
     link(row.ok_or(Fault::LinkUnknown)?)
 }
 
-/// The links that a review proposed or decided.
+/// Returns the links that a review proposed or decided.
 ///
 /// # Errors
 /// Those of the database.
-pub fn of_review(db: &mut Db, review_id: &str) -> Result<Vec<Link>, Failure> {
+pub fn of_review(db: &mut Db, review_id: &str) -> Result<Vec<PersonLink>, Failure> {
     let rows = identity_link::table
         .filter(identity_link::review_id.eq(review_id))
         .order(identity_link::id)
@@ -253,11 +290,11 @@ pub fn of_review(db: &mut Db, review_id: &str) -> Result<Vec<Link>, Failure> {
     links(rows)
 }
 
-/// The disputed links from `source` to a member.
+/// Returns the disputed links from `source` to a member.
 ///
 /// # Errors
 /// Those of the database.
-pub fn disputed(db: &mut Db, source: &str, patient_id: &str) -> Result<Vec<Link>, Failure> {
+pub fn disputed(db: &mut Db, source: &str, patient_id: &str) -> Result<Vec<PersonLink>, Failure> {
     let rows = identity_link::table
         .filter(identity_link::source.eq(source))
         .filter(identity_link::patient_id.eq(patient_id))
@@ -268,11 +305,11 @@ pub fn disputed(db: &mut Db, source: &str, patient_id: &str) -> Result<Vec<Link>
     links(rows)
 }
 
-/// The confirmed links from `source` to a member.
+/// Returns the confirmed links from `source` to a member.
 ///
 /// # Errors
 /// Those of the database.
-pub fn confirmed(db: &mut Db, source: &str, patient_id: &str) -> Result<Vec<Link>, Failure> {
+pub fn confirmed(db: &mut Db, source: &str, patient_id: &str) -> Result<Vec<PersonLink>, Failure> {
     let rows = identity_link::table
         .filter(identity_link::patient_id.eq(patient_id))
         .filter(identity_link::source.eq(source))
@@ -283,11 +320,11 @@ pub fn confirmed(db: &mut Db, source: &str, patient_id: &str) -> Result<Vec<Link
     links(rows)
 }
 
-/// A page of links and one row more when there is another page.
+/// Returns a page of links, plus one more row when there is a next page.
 ///
 /// # Errors
 /// Those of the database.
-pub fn page(db: &mut Db, filter: &LinkFilter) -> Result<Vec<Link>, Failure> {
+pub fn page(db: &mut Db, filter: &LinkFilter) -> Result<Vec<PersonLink>, Failure> {
     let mut query = identity_link::table
         .order(identity_link::id)
         .limit(super::ops_queries::fetched(filter.limit))

@@ -1,4 +1,4 @@
-//! What operators read of decisions, grants and the ledger: pages in the order of ids, which is that of time.
+//! What operators read of decisions, grants and the ledger: pages ordered by id, which is also the order of time.
 
 use super::Db;
 use super::schema::{decision, grants, ledger_entry, operator_note};
@@ -8,7 +8,7 @@ use diesel::prelude::*;
 /// Largest page.
 pub const LIMIT_MAX: i64 = 200;
 
-/// Which decisions.
+/// Which decisions to list.
 #[derive(Clone, Debug, Default)]
 #[allow(missing_docs)]
 pub struct DecisionFilter {
@@ -16,15 +16,15 @@ pub struct DecisionFilter {
     pub correlation: Option<String>,
     /// Made at or after this, UTC milliseconds.
     pub since_ms: Option<i64>,
-    /// Id of the last one seen.
+    /// Id of the last decision of the previous page.
     pub cursor: Option<String>,
-    /// The newest alone, no page after them; they too come oldest first.
+    /// Only the newest decisions, without a next page; they too are returned oldest first.
     pub newest: bool,
     /// Rows of a page; at most [`LIMIT_MAX`].
     pub limit: i64,
 }
 
-/// Which grants.
+/// Which grants to list.
 #[derive(Clone, Debug, Default)]
 #[allow(missing_docs)]
 pub struct GrantFilter {
@@ -35,7 +35,7 @@ pub struct GrantFilter {
     pub limit: i64,
 }
 
-/// Which ledger entries.
+/// Which ledger entries to list.
 #[derive(Clone, Debug, Default)]
 #[allow(missing_docs)]
 pub struct LedgerFilter {
@@ -52,7 +52,7 @@ pub struct LedgerFilter {
 /// A row of `decision`.
 #[derive(Clone, Debug, Queryable)]
 #[allow(missing_docs)]
-pub struct Decision {
+pub struct StoredDecision {
     pub id: String,
     pub partner_id: String,
     pub exchange_id: Option<String>,
@@ -72,7 +72,7 @@ pub struct Decision {
 /// A row of `grants`.
 #[derive(Clone, Debug, Queryable)]
 #[allow(missing_docs)]
-pub struct Grant {
+pub struct StoredGrant {
     pub id: String,
     pub partner_id: String,
     pub patient_id: String,
@@ -103,7 +103,7 @@ type GrantColumns = (
     grants::revoked_by,
     grants::revoked_why,
 );
-/// The columns of [`Grant`].
+/// The columns of [`StoredGrant`].
 pub(super) const GRANT: GrantColumns = (
     grants::id,
     grants::partner_id,
@@ -120,7 +120,7 @@ pub(super) const GRANT: GrantColumns = (
     grants::revoked_why,
 );
 
-/// A row of `ledger_entry`, without what opens its commitment.
+/// A row of `ledger_entry`, without the values that open its commitments.
 #[derive(Clone, Debug, Queryable)]
 #[allow(missing_docs)]
 pub struct LedgerEntry {
@@ -128,21 +128,21 @@ pub struct LedgerEntry {
     pub index: Option<i64>,
     pub at_us: i64,
     pub entry: Vec<u8>,
-    /// Who acted and why, where an operator did.
+    /// The operator who acted and the reason, when it was an operator.
     pub operator: Option<String>,
     pub reason: Option<String>,
 }
 
-/// One more row than the page holds tells whether there is another page.
+/// Returns how many rows to fetch for a page: one more than it holds, which shows whether there is a next page.
 pub(super) fn fetched(limit: i64) -> i64 {
     limit.clamp(1, LIMIT_MAX) + 1
 }
 
-/// A page of decisions and one row more when there is another page.
+/// Returns a page of decisions, plus one more row when there is a next page.
 ///
 /// # Errors
 /// Those of the database.
-pub fn decisions(db: &mut Db, filter: &DecisionFilter) -> Result<Vec<Decision>, Failure> {
+pub fn decisions(db: &mut Db, filter: &DecisionFilter) -> Result<Vec<StoredDecision>, Failure> {
     let mut query = decision::table.select(decision::all_columns).into_boxed();
     query = if filter.newest {
         query.order(decision::id.desc()).limit(filter.limit)
@@ -161,18 +161,18 @@ pub fn decisions(db: &mut Db, filter: &DecisionFilter) -> Result<Vec<Decision>, 
     if let Some(cursor) = &filter.cursor {
         query = query.filter(decision::id.gt(cursor));
     }
-    let mut rows: Vec<Decision> = query.load(db)?;
+    let mut rows: Vec<StoredDecision> = query.load(db)?;
     if filter.newest {
         rows.reverse();
     }
     Ok(rows)
 }
 
-/// One decision.
+/// Returns the decision with this id.
 ///
 /// # Errors
 /// Those of the database.
-pub fn decision(db: &mut Db, id: &str) -> Result<Option<Decision>, Failure> {
+pub fn decision(db: &mut Db, id: &str) -> Result<Option<StoredDecision>, Failure> {
     Ok(decision::table
         .find(id)
         .select(decision::all_columns)
@@ -180,11 +180,11 @@ pub fn decision(db: &mut Db, id: &str) -> Result<Option<Decision>, Failure> {
         .optional()?)
 }
 
-/// A page of grants and one row more when there is another page.
+/// Returns a page of grants, plus one more row when there is a next page.
 ///
 /// # Errors
 /// Those of the database.
-pub fn grants(db: &mut Db, filter: &GrantFilter) -> Result<Vec<Grant>, Failure> {
+pub fn grants(db: &mut Db, filter: &GrantFilter) -> Result<Vec<StoredGrant>, Failure> {
     let mut query = grants::table
         .select(GRANT)
         .order(grants::id)
@@ -202,7 +202,7 @@ pub fn grants(db: &mut Db, filter: &GrantFilter) -> Result<Vec<Grant>, Failure> 
     Ok(query.load(db)?)
 }
 
-/// A page of ledger entries and one row more when there is another page.
+/// Returns a page of ledger entries, plus one more row when there is a next page.
 ///
 /// # Errors
 /// Those of the database.

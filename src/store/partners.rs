@@ -1,6 +1,6 @@
 //! The partner registry's table.
 
-use super::db::Db;
+use super::connection::{Db, on};
 use super::schema::partner;
 use crate::error::Failure;
 use diesel::prelude::*;
@@ -9,7 +9,7 @@ use diesel::prelude::*;
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = partner)]
 pub struct PartnerRow {
-    /// Our id of it.
+    /// This server's id of the partner.
     pub id: String,
     /// Name for people.
     pub name: String,
@@ -33,18 +33,18 @@ pub struct PartnerRow {
     pub jwks: Option<String>,
     /// Address of its key set.
     pub jwks_url: Option<String>,
-    /// How we reach it as its client, JSON.
+    /// How this server reaches the partner as a client of it, JSON.
     pub endpoint: Option<String>,
-    /// Counts the changes, from 1.
+    /// Version of the registration; counts changes from 1.
     pub version: i64,
-    /// When it was added.
+    /// When it was added, UTC milliseconds.
     pub created_ms: i64,
-    /// When it was last changed.
+    /// When it was last changed, UTC milliseconds.
     pub updated_ms: i64,
 }
 
 impl PartnerRow {
-    /// Whether it may do anything.
+    /// Whether the partner is active; a suspended one may do nothing.
     pub fn is_active(&self) -> bool {
         self.status == "active"
     }
@@ -53,14 +53,13 @@ impl PartnerRow {
 /// Adds a partner.
 ///
 /// # Errors
-/// Those of the database; a unique violation for an id, client id or certificate name that is taken
-/// ([`super::is_duplicate`] on the cause tells).
+/// Those of the database; a unique violation when the id, client id or certificate name is taken ([`super::is_duplicate`] recognizes it).
 pub fn insert(db: &mut Db, row: &PartnerRow) -> Result<(), Failure> {
     diesel::insert_into(partner::table).values(row).execute(db)?;
     Ok(())
 }
 
-/// The partner of this id.
+/// Returns the partner with this id.
 ///
 /// # Errors
 /// Those of the database.
@@ -72,19 +71,19 @@ pub fn by_id(db: &mut Db, id: &str) -> Result<Option<PartnerRow>, Failure> {
         .optional()?)
 }
 
-/// The partner of this OAuth client id.
+/// Returns the partner with this OAuth client id.
 ///
 /// # Errors
 /// Those of the database.
 pub fn by_client_id(db: &mut Db, client_id: &str) -> Result<Option<PartnerRow>, Failure> {
-    Ok(partner::table
+    let found = on!(db, conn => partner::table
         .filter(partner::client_id.eq(client_id))
         .select(PartnerRow::as_select())
-        .first(db)
-        .optional()?)
+        .first(conn));
+    Ok(found.optional()?)
 }
 
-/// The id of the partner that one of these certificate names belongs to; `None` when they belong to none or to several.
+/// Returns the id of the partner to which one of these certificate names belongs; `None` when they belong to no partner or to several.
 ///
 /// # Errors
 /// Those of the database.
@@ -97,7 +96,7 @@ pub fn id_by_certificate(db: &mut Db, uris: &[String]) -> Result<Option<String>,
     Ok(<[String; 1]>::try_from(found).ok().map(|[id]| id))
 }
 
-/// Every partner, by id; at most 10,000.
+/// Returns all partners, ordered by id; at most 10,000.
 ///
 /// # Errors
 /// Those of the database.
@@ -109,7 +108,7 @@ pub fn list(db: &mut Db) -> Result<Vec<PartnerRow>, Failure> {
         .load(db)?)
 }
 
-/// Sets status and reason; `false` when there is no such partner.
+/// Sets status and reason. Returns false when there is no such partner.
 ///
 /// # Errors
 /// Those of the database.
@@ -125,7 +124,7 @@ pub fn set_status(db: &mut Db, id: &str, status: &str, reason: Option<&str>, now
     Ok(changed == 1)
 }
 
-/// Replaces what was registered by `row`, keeping status and creation; `false` when there is no such partner.
+/// Replaces the registration by `row`; status and time of creation are kept. Returns false when there is no such partner.
 ///
 /// # Errors
 /// As [`insert`].

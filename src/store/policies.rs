@@ -1,7 +1,7 @@
-//! Versions of policies, which of them is in force, and what a shadow run counted.
+//! Versions of policies, which of them is active, and what a shadow run counted.
 //!
-//! A version is named by the digest of its text, so that one read before may be remembered for ever; which one is in force is
-//! read for each decision, so that all processes of a store change over together.
+//! The id of a version is the digest of its text, so a version that was read once can be cached forever. Which version is active is read
+//! for each decision, so that all processes of a store switch at the same time.
 
 use super::schema::{policy_active, policy_shadow, policy_version};
 use super::statement::{Bind, Statement, run};
@@ -9,17 +9,16 @@ use super::{Db, Store};
 use crate::error::{Failure, Fault};
 use crate::identity::Rules;
 use crate::secret::{hex, sha256};
-use arc_swap::ArcSwap;
 use diesel::prelude::*;
 use std::sync::Arc;
 
-/// What matches are decided by.
+/// The kind of policy that decides matches.
 pub const MATCHING: &str = "matching";
-/// Which source survives for each attribute of a person.
+/// The kind of policy that decides which source's value is shown for each attribute of a person.
 pub const SURVIVORSHIP: &str = "survivorship";
-/// Versions that are listed at most.
+/// How many versions are listed at most.
 const LISTED: i64 = 1_000;
-/// Versions that a process remembers: the one in force, its shadow, and those of a change-over.
+/// How many versions a process caches: the active one, its shadow, and those of a switch.
 const REMEMBERED: usize = 8;
 
 /// One version, as stored.
@@ -32,71 +31,75 @@ pub struct VersionRow {
     pub kind: String,
     /// Name for people.
     pub name: String,
-    /// Its text.
+    /// The text of the policy.
     pub body: String,
-    /// When it was added.
+    /// When it was added, UTC milliseconds.
     pub added_ms: i64,
 }
 
-/// Which versions run.
+/// Which versions of a kind are active and in a shadow run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = policy_active)]
 pub struct ActiveRow {
-    /// In force; the configured one when nothing was activated.
+    /// The active version; `None` when none was activated and the configured one applies.
     pub version_id: Option<String>,
-    /// Since when.
+    /// When it was activated, UTC milliseconds.
     pub activated_ms: Option<i64>,
-    /// Runs beside it.
+    /// The version that runs as a shadow: it decides too, but without effect.
     pub shadow_id: Option<String>,
-    /// Since when.
+    /// When the shadow run began, UTC milliseconds.
     pub shadow_ms: Option<i64>,
 }
 
-/// A pair of outcomes of a shadow run.
+/// How often a shadow run ended with one pair of outcomes.
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = policy_shadow)]
 pub struct PairRow {
-    /// What the version in force decided.
+    /// The outcome of the active version.
     pub active_outcome: String,
-    /// What the candidate would have.
+    /// The outcome of the candidate version.
     pub candidate_outcome: String,
-    /// How often.
+    /// How often this pair occurred.
     pub seen: i64,
-    /// When last, UTC milliseconds.
+    /// When it last occurred, UTC milliseconds.
     pub last_ms: i64,
 }
 
-/// What decides now.
+/// The rules that decide now.
 #[derive(Clone, Debug)]
 pub struct InForce {
     /// The rules.
     pub rules: Arc<Rules>,
-    /// Those that run beside them.
+    /// The shadow run, if there is one.
     pub shadow: Option<Shadow>,
 }
 
-/// A version that runs beside the one in force.
+/// A candidate version that decides in parallel, without effect.
 #[derive(Clone, Debug)]
 pub struct Shadow {
-    /// Its rules.
+    /// The candidate's rules.
     pub rules: Arc<Rules>,
-    /// Its id.
+    /// The candidate's id.
     pub candidate_id: String,
-    /// The rules in force.
+    /// The active rules, with which it is compared.
     pub active: Arc<Rules>,
 }
 
-/// Versions that were read, by their ids; [`Store`] holds one.
-#[derive(Default)]
-pub(super) struct Versions(ArcSwap<Vec<(String, Arc<Rules>)>>);
-
 impl Store {
-    /// What matches are decided by: the version that was activated, or else `configured`.
+    /// Returns the rules that decide matches: the activated version, or `configured` when there is none.
     ///
     /// # Errors
-    /// [`Fault::StoreDamaged`] for a version that is not what its id says; those of the database.
+    /// [`Fault::StoreDamaged`] when the text of a version does not match its id; those of the database.
     pub fn matching(&self, db: &mut Db, configured: &Arc<Rules>) -> Result<InForce, Failure> {
         let row = active(db, MATCHING)?;
+        self.in_force(db, row, configured)
+    }
+
+    /// The same for a `row` that was read already. Reads the database only for a version that this process has not cached.
+    ///
+    /// # Errors
+    /// As [`Store::matching`].
+    pub fn in_force(&self, db: &mut Db, row: ActiveRow, configured: &Arc<Rules>) -> Result<InForce, Failure> {
         let rules = match &row.version_id {
             Some(id) => self.version(db, id)?,
             None => Arc::clone(configured),
@@ -140,7 +143,7 @@ type ActiveSql = (
     diesel::sql_types::Nullable<diesel::sql_types::BigInt>,
 );
 
-/// Which versions of this kind run.
+/// Returns which versions of this kind are active and in a shadow run.
 ///
 /// # Errors
 /// Those of the database.
@@ -156,7 +159,7 @@ pub fn active(db: &mut Db, kind: &str) -> Result<ActiveRow, Failure> {
     Ok(row.unwrap_or_default())
 }
 
-/// The version of this id.
+/// Returns the version with this id.
 ///
 /// # Errors
 /// Those of the database.
@@ -168,7 +171,7 @@ pub fn find(db: &mut Db, id: &str) -> Result<Option<VersionRow>, Failure> {
         .optional()?)
 }
 
-/// The versions of a kind, oldest first; at most 1,000.
+/// Returns the versions of a kind, oldest first; at most 1,000.
 ///
 /// # Errors
 /// Those of the database.
@@ -181,19 +184,22 @@ pub fn list(db: &mut Db, kind: &str) -> Result<Vec<VersionRow>, Failure> {
         .load(db)?)
 }
 
-/// Adds a version; `false` when it is there already, under whatever name.
+/// Adds a version. Returns false when the same text was added before, under any name.
 ///
 /// # Errors
 /// Those of the database.
 pub fn insert(db: &mut Db, row: &VersionRow) -> Result<bool, Failure> {
-    if find(db, &row.id)?.is_some() {
-        return Ok(false);
-    }
-    diesel::insert_into(policy_version::table).values(row).execute(db)?;
-    Ok(true)
+    let statement = diesel::insert_into(policy_version::table)
+        .values(row)
+        .on_conflict_do_nothing();
+    let added = match db {
+        Db::Pg(pg) => statement.execute(pg)?,
+        Db::Sqlite(sqlite) => statement.execute(sqlite)?,
+    };
+    Ok(added > 0)
 }
 
-/// Puts a version in force. A shadow of the one before goes on beside it, unless it is this one.
+/// Activates a version. A shadow run goes on, unless its candidate is this version.
 ///
 /// # Errors
 /// Those of the database.
@@ -215,7 +221,7 @@ pub fn activate(db: &mut Db, kind: &str, id: &str, now_ms: i64) -> Result<(), Fa
     Ok(())
 }
 
-/// Lets a version run beside the one in force from now on, or none. What this pair counted before is forgotten.
+/// Starts a shadow run of a version, or ends it when `id` is `None`. Earlier counts of that candidate are deleted.
 ///
 /// # Errors
 /// Those of the database.
@@ -240,7 +246,7 @@ fn ensure(db: &mut Db, kind: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Counts one request that ended with this pair of outcomes.
+/// Counts one request that ended with this pair of outcomes. `shadow` holds the ids of the active and the candidate version.
 ///
 /// # Errors
 /// Those of the database.
@@ -267,7 +273,7 @@ pub fn count_pair(
     Ok(())
 }
 
-/// What these two versions counted beside each other.
+/// Returns what the shadow run of these two versions counted.
 ///
 /// # Errors
 /// Those of the database.

@@ -1,17 +1,17 @@
-//! Whether a session of PostgreSQL is ours alone, as the store needs it: its limits and its durability are settings of the session,
-//! its statements have names, and one lock is the session's.
+//! Tests whether a PostgreSQL session belongs to this process alone. The store needs that: its timeouts and durability are session
+//! settings, its prepared statements have names, and one lock belongs to the session.
 //!
-//! A pooler in session mode keeps that. One in transaction mode gives each transaction whatever session is free: settings then leak to
-//! other clients, and what was promised of one session holds for none. It is refused (`docs/adr/0011-a-session-of-our-own.md`).
+//! A pooler in session mode is fine. A pooler in transaction mode gives each transaction any free session: settings then leak to other
+//! clients, and nothing set in a session can be relied on. Such a pooler is refused (`docs/adr/0011-a-session-of-our-own.md`).
 
-use super::db::Db;
+use super::connection::Db;
 use crate::error::{Failure, Fault};
 use diesel::connection::{Connection as _, SimpleConnection as _};
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
-/// Times that both connections are asked.
+/// How often both connections are asked.
 const ROUNDS: usize = 2;
 
 #[derive(QueryableByName)]
@@ -20,14 +20,14 @@ struct Session {
     session: String,
 }
 
-/// A connection whose session is its own.
+/// Opens a connection whose session belongs to it alone.
 ///
-/// Two connections are opened, and asked in turn which session serves them: while one is in a transaction, and while it is not. In
-/// transaction mode a session that was given back goes to whoever asks next, so that either both see the same one, or one of them
-/// sees two; on sessions of their own neither can happen.
+/// Opens two connections and asks both in turn which session serves them, inside and outside a transaction. In
+/// transaction mode a free session goes to whoever asks next, so either both connections see the same session or one of
+/// them sees two. Neither can happen when each has a session of its own.
 ///
 /// # Errors
-/// [`Fault::StoreUnfit`] behind a pooler in transaction or statement mode; [`Fault::StoreUnavailable`] when nothing answers.
+/// [`Fault::StoreUnfit`] behind a pooler in transaction or statement mode; [`Fault::StoreUnavailable`] when the database does not answer.
 pub(super) fn own_session(url: &str) -> Result<Db, Failure> {
     let mut first = connected(url)?;
     if let Err(failure) = begin(&mut first) {
@@ -38,23 +38,37 @@ pub(super) fn own_session(url: &str) -> Result<Db, Failure> {
         });
     }
     end(&mut first)?;
-    let at_first = asked(&mut first)?;
     let mut second = connected(url)?;
-    for _ in 0..ROUNDS {
-        begin(&mut second)?;
-        let at_second = session(&mut second)?;
-        if at_second == at_first || asked(&mut first)? != at_first {
-            return Err(shared());
+    match are_apart(&mut first, &mut second)? {
+        true => {
+            super::session::forget_statements(&mut first)?;
+            Ok(Db::Pg(first))
         }
-        end(&mut second)?;
-        if asked(&mut second)? != at_second {
-            return Err(shared());
-        }
+        false => Err(shared()),
     }
-    Ok(Db::Pg(first))
 }
 
-/// The session that serves one transaction of this connection.
+/// Whether two connections each have a session of their own.
+///
+/// # Errors
+/// Those of the database.
+pub(super) fn are_apart(first: &mut PgConnection, second: &mut PgConnection) -> Result<bool, Failure> {
+    let at_first = asked(first)?;
+    for _ in 0..ROUNDS {
+        begin(second)?;
+        let at_second = session(second)?;
+        if at_second == at_first || asked(first)? != at_first {
+            return Ok(false);
+        }
+        end(second)?;
+        if asked(second)? != at_second {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Returns the session that serves one transaction of this connection.
 fn asked(pg: &mut PgConnection) -> Result<String, Failure> {
     begin(pg)?;
     let found = session(pg)?;
@@ -62,23 +76,23 @@ fn asked(pg: &mut PgConnection) -> Result<String, Failure> {
     Ok(found)
 }
 
-/// Process and start, since two servers behind one name could have the same process number.
+/// Identifies a session by process number and start time, since two servers behind one name could use the same process number.
 fn session(pg: &mut PgConnection) -> Result<String, Failure> {
     let query = "SELECT pid || ' ' || COALESCE(backend_start::text, '') AS session FROM pg_stat_activity WHERE pid = pg_backend_pid()";
     Ok(diesel::sql_query(query).get_result::<Session>(pg)?.session)
 }
 
 fn connected(url: &str) -> Result<PgConnection, Failure> {
-    PgConnection::establish(&super::session::with_deadlines(url)).map_err(super::unreachable)
+    PgConnection::establish(&super::session::with_deadlines(url)).map_err(super::failure::not_opened)
 }
 
-/// Whether single statements are answered and a transaction ends the connection, as in statement mode.
-fn ends_at_begin(url: &str) -> bool {
+/// Whether single statements are answered but BEGIN closes the connection, as in statement mode.
+pub(super) fn ends_at_begin(url: &str) -> bool {
     let Ok(mut pg) = connected(url) else { return false };
     pg.batch_execute("SELECT 1").is_ok() && begin(&mut pg).is_err()
 }
 
-/// By hand: a connection that ends in the middle of this must not be rolled back first.
+/// Sent as plain statements and not through diesel, which would first try to roll back on a connection that ends in the middle.
 fn begin(pg: &mut PgConnection) -> Result<(), Failure> {
     Ok(pg.batch_execute("BEGIN")?)
 }

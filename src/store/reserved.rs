@@ -1,41 +1,41 @@
-//! What of a store is written when its disk has too little room: [`Store::reserved`] for what must be written all the same.
+//! What is written when the disk of a store is almost full, and [`Store::reserved`] for what must be written even then.
 
-use super::db::{Db, Store};
-use super::room::{Disk, Room};
+use super::room::{Disk, DiskRoom};
+use super::{Db, Store};
 use crate::error::{Failure, Fault};
 
 impl Store {
-    /// What there is room for on the disk of a SQLite store, as of the last second. Whoever begins an export asks here.
-    pub fn room(&self) -> Room {
-        self.disk().map_or(Room::Ample, Disk::room)
+    /// Returns what the disk of a SQLite store has room for, as of the last second. Call it before an export is begun.
+    pub fn room(&self) -> DiskRoom {
+        self.disk().map_or(DiskRoom::Ample, Disk::room)
     }
 
-    /// Free bytes of that disk; none for PostgreSQL, whose disk is not ours.
+    /// Returns the free bytes of that disk; `None` for PostgreSQL, whose disk is not visible here.
     pub fn free_bytes(&self) -> Option<u64> {
         self.disk().and_then(Disk::free)
     }
 
-    /// Whether not even ledger entries could be written when that was last tried.
+    /// Whether the last attempt to write a ledger entry found no room at all.
     pub fn is_full(&self) -> bool {
         self.disk().is_some_and(Disk::is_full)
     }
 
-    /// The store for ledger entries of disclosures, refusals and views, and for the end of rights: they are written while anything
-    /// else is refused for want of room, and have a reserve on the disk.
+    /// The store for ledger entries of disclosures, refusals and views, for tokens, and for revocations: they are written while everything else is
+    /// refused for lack of room, and they have a reserve on the disk.
     pub fn reserved(&self) -> Reserved<'_> {
         Reserved(self)
     }
 
-    /// Refuses a write that is none of those.
+    /// Refuses an ordinary write while the disk is almost full.
     pub(super) fn demand_room(&self) -> Result<(), Failure> {
         match self.room() {
-            Room::NoWrites => Err(Fault::NoRoom.into()),
-            Room::Ample | Room::NoExports => Ok(()),
+            DiskRoom::NoWrites => Err(Fault::NoRoom.into()),
+            DiskRoom::Ample | DiskRoom::NoExports => Ok(()),
         }
     }
 }
 
-/// A store whose writes may use the room that is kept for ledger entries.
+/// A store whose writes may use the room that is reserved for ledger entries.
 #[derive(Clone, Copy)]
 pub struct Reserved<'s>(&'s Store);
 

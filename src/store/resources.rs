@@ -1,31 +1,23 @@
 //! Resources, compartments, identifiers and members: what an import writes, in few statements.
 //!
-//! Keys are `compartment << 24 | sequence`, so that a member's rows stand side by side. This file decides nothing: which
-//! compartment a resource belongs to and what its columns say is `records`' business.
+//! Keys are `compartment << SEQUENCE_BITS | sequence`, so a member's rows are next to each other. This file decides nothing: `records`
+//! decides the compartment of a resource and the values of its columns.
 
 use super::Db;
-use super::disclosure::coalesce;
-use super::schema::{
-    attachment, compartment, member, resource, resource_identifier, search_date, search_state, search_value,
-};
+pub use super::keys::{NOBODY, SEQUENCE_BITS, keys_of};
+use super::many::{ROWS, insert};
+use super::schema::{attachment, compartment, member, resource, resource_identifier};
+use super::search_rows;
+use super::sql_functions::coalesce;
 use crate::error::{Failure, Fault};
 use diesel::prelude::*;
 use std::collections::HashMap;
-
-/// Bits of a key that count within a compartment.
-pub const SEQUENCE_BITS: u32 = 24;
-/// Not a compartment: under it the identifiers of all Patients are indexed a second time, to be found across members.
-pub const PEOPLE: i64 = -1;
-/// The compartment of what belongs to nobody.
-pub const NOBODY: i64 = 0;
-/// Rows of one INSERT; both databases bound the number of parameters.
-const ROWS: usize = 500;
 
 /// A row of `resource`.
 #[derive(Debug, Insertable)]
 #[diesel(table_name = resource, treat_none_as_default_value = false)]
 #[allow(missing_docs)] // the columns, as the migrations tell them
-pub struct Row<'a> {
+pub struct ResourceRow<'a> {
     pub key: i64,
     pub compartment: i64,
     pub rtype: &'a str,
@@ -46,7 +38,7 @@ pub struct Row<'a> {
     pub source_version: Option<i64>,
 }
 
-/// What is known of a stored resource without its bytes.
+/// A stored resource without its bytes.
 #[derive(Clone, Debug, Queryable, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Existing {
@@ -59,7 +51,7 @@ pub struct Existing {
     pub source_version: Option<i64>,
 }
 
-/// A row of `attachment`: a resource that names a Binary.
+/// A row of `attachment`: a resource that references a Binary.
 #[derive(Clone, Debug, Insertable, PartialEq, Eq, PartialOrd, Ord)]
 #[diesel(table_name = attachment, treat_none_as_default_value = false)]
 #[allow(missing_docs)]
@@ -72,7 +64,7 @@ pub struct Attachment<'a> {
 #[derive(Clone, Debug, Insertable, PartialEq, Eq, Hash)]
 #[diesel(table_name = resource_identifier, treat_none_as_default_value = false)]
 #[allow(missing_docs)]
-pub struct Identifier<'a> {
+pub struct IdentifierRow<'a> {
     pub value: &'a str,
     pub system: &'a str,
     pub rtype: &'a str,
@@ -80,35 +72,11 @@ pub struct Identifier<'a> {
     pub key: i64,
 }
 
-/// A row of `search_value`.
-#[derive(Clone, Debug, Insertable)]
-#[diesel(table_name = search_value, treat_none_as_default_value = false)]
-#[allow(missing_docs)]
-pub struct SearchValue<'a> {
-    pub compartment: i64,
-    pub param: i64,
-    pub value: &'a str,
-    pub system: &'a str,
-    pub key: i64,
-}
-
-/// A row of `search_date`.
-#[derive(Clone, Debug, Insertable)]
-#[diesel(table_name = search_date, treat_none_as_default_value = false)]
-#[allow(missing_docs)]
-pub struct SearchDate {
-    pub compartment: i64,
-    pub param: i64,
-    pub from_ms: i64,
-    pub to_ms: i64,
-    pub key: i64,
-}
-
 /// A row of `member`.
 #[derive(Clone, Debug, Insertable)]
 #[diesel(table_name = member, treat_none_as_default_value = false)]
 #[allow(missing_docs)]
-pub struct Member<'a> {
+pub struct MemberRow<'a> {
     pub compartment: i64,
     pub patient_id: &'a str,
     pub family: &'a str,
@@ -116,7 +84,7 @@ pub struct Member<'a> {
     pub demographics: &'a str,
 }
 
-/// A row of `compartment`, as it is opened.
+/// A row of `compartment`, when it is created.
 #[derive(Clone, Debug, Insertable)]
 #[diesel(table_name = compartment, treat_none_as_default_value = false)]
 #[allow(missing_docs)]
@@ -127,20 +95,10 @@ pub struct Compartment<'a> {
     pub next_seq: i64,
 }
 
-// Rows give every column a value (`treat_none_as_default_value = false`): only then is it one statement on SQLite, without a
-// transaction of diesel's own, which the writer's could not hold.
-macro_rules! insert {
-    ($db:expr, $table:expr, $rows:expr) => {
-        for rows in $rows.chunks(ROWS) {
-            match $db {
-                Db::Pg(pg) => diesel::insert_into($table).values(rows).execute(pg)?,
-                Db::Sqlite(sqlite) => diesel::insert_into($table).values(rows).execute(sqlite)?,
-            };
-        }
-    };
-}
+// Rows give every column a value (`treat_none_as_default_value = false`). Only then does diesel send one statement on SQLite; otherwise it
+// opens a transaction of its own, which cannot be nested in the writer's.
 
-/// Keeps other imports out until this transaction ends; SQLite has one writer anyway. Waits for as long as another holds the lock.
+/// Keeps other imports out until this transaction ends; SQLite has only one writer anyway. Waits as long as another import holds the lock.
 ///
 /// # Errors
 /// Those of the database.
@@ -148,7 +106,7 @@ pub fn lock(db: &mut Db) -> Result<(), Failure> {
     super::import_lock::hold(db)
 }
 
-/// The stored resources of these ids.
+/// Returns those of these resources that are stored.
 ///
 /// # Errors
 /// Those of the database.
@@ -172,7 +130,7 @@ pub fn existing(db: &mut Db, rtype: &str, ids: &[&str]) -> Result<Vec<Existing>,
     Ok(found)
 }
 
-/// The compartments of these Patients.
+/// Returns the compartments of these Patients.
 ///
 /// # Errors
 /// Those of the database.
@@ -188,7 +146,7 @@ pub fn compartments(db: &mut Db, patient_ids: &[&str]) -> Result<HashMap<String,
     Ok(found)
 }
 
-/// The first unused compartment number.
+/// Returns the first unused compartment number.
 ///
 /// # Errors
 /// Those of the database.
@@ -197,7 +155,7 @@ pub fn next_compartment(db: &mut Db) -> Result<i64, Failure> {
     Ok(last.unwrap_or(NOBODY) + 1)
 }
 
-/// Opens compartments.
+/// Creates compartments.
 ///
 /// # Errors
 /// Those of the database.
@@ -206,10 +164,10 @@ pub fn open_compartments(db: &mut Db, rows: &[Compartment<'_>]) -> Result<(), Fa
     Ok(())
 }
 
-/// Takes `count` sequence numbers in each compartment and returns the first of each.
+/// Reserves sequence numbers: for each compartment the count given. Returns the first number of each.
 ///
 /// # Errors
-/// [`Fault::StoreDamaged`] for a compartment that is not there; [`Fault::RecordFull`] for one that is full.
+/// [`Fault::StoreDamaged`] for a missing compartment; [`Fault::RecordFull`] when a compartment has no numbers left.
 pub fn take_sequences(db: &mut Db, counts: &HashMap<i64, i64>) -> Result<HashMap<i64, i64>, Failure> {
     let numbers: Vec<i64> = counts.keys().copied().filter(|no| *no != NOBODY).collect();
     let mut first = HashMap::new();
@@ -246,12 +204,12 @@ pub fn take_sequences(db: &mut Db, counts: &HashMap<i64, i64>) -> Result<HashMap
     }
 }
 
-/// Removes rows with their identifiers and what is indexed of them, to be written anew.
+/// Removes rows with their identifiers, attachments and search values, so that they can be written anew.
 ///
 /// # Errors
 /// Those of the database.
 pub fn remove(db: &mut Db, keys: &[i64]) -> Result<(), Failure> {
-    unindex(db, keys)?;
+    search_rows::unindex(db, keys)?;
     for keys in keys.chunks(ROWS) {
         diesel::delete(resource_identifier::table.filter(resource_identifier::key.eq_any(keys))).execute(db)?;
         diesel::delete(attachment::table.filter(attachment::key.eq_any(keys))).execute(db)?;
@@ -260,68 +218,18 @@ pub fn remove(db: &mut Db, keys: &[i64]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Removes what is indexed of these resources. Reads the index of each compartment once for every batch of keys.
+/// Returns how many resources have keys after this one.
 ///
 /// # Errors
 /// Those of the database.
-pub fn unindex(db: &mut Db, keys: &[i64]) -> Result<(), Failure> {
-    let mut by_compartment: HashMap<i64, Vec<i64>> = HashMap::new();
-    for key in keys {
-        by_compartment.entry(key >> SEQUENCE_BITS).or_default().push(*key);
-    }
-    for (no, keys) in by_compartment {
-        for keys in keys.chunks(ROWS) {
-            let list: Vec<String> = keys.iter().map(i64::to_string).collect();
-            diesel::sql_query(format!(
-                "DELETE FROM search_value WHERE compartment = {PEOPLE} AND (param, value, system, key) IN \
-                 (SELECT param, value, system, key FROM search_value WHERE compartment = {no} AND key IN ({}))",
-                list.join(",")
-            ))
-            .execute(db)?;
-            diesel::delete(
-                search_value::table.filter(search_value::compartment.eq(no).and(search_value::key.eq_any(keys))),
-            )
-            .execute(db)?;
-            diesel::delete(
-                search_date::table.filter(search_date::compartment.eq(no).and(search_date::key.eq_any(keys))),
-            )
-            .execute(db)?;
-        }
-    }
-    Ok(())
+pub fn count_after(db: &mut Db, after_key: i64) -> Result<i64, Failure> {
+    Ok(resource::table
+        .filter(resource::key.gt(after_key))
+        .select(diesel::dsl::count_star())
+        .first(db)?)
 }
 
-/// Writes what is indexed.
-///
-/// # Errors
-/// Those of the database.
-pub fn index(db: &mut Db, values: &[SearchValue<'_>], dates: &[SearchDate]) -> Result<(), Failure> {
-    insert!(db, search_value::table, values);
-    insert!(db, search_date::table, dates);
-    Ok(())
-}
-
-/// Which version of the search parameters the index follows; `None` when it was never made.
-///
-/// # Errors
-/// Those of the database.
-pub fn index_version(db: &mut Db) -> Result<Option<i64>, Failure> {
-    Ok(search_state::table.select(search_state::version).first(db).optional()?)
-}
-
-/// Notes which version of the search parameters the index follows.
-///
-/// # Errors
-/// Those of the database.
-pub fn set_index_version(db: &mut Db, version: i64) -> Result<(), Failure> {
-    diesel::delete(search_state::table).execute(db)?;
-    diesel::insert_into(search_state::table)
-        .values((search_state::one.eq(1i64), search_state::version.eq(version)))
-        .execute(db)?;
-    Ok(())
-}
-
-/// The Patient of the compartment that a key is in; `None` for what belongs to nobody.
+/// Returns the Patient id of the compartment to which a key belongs; `None` for a resource that belongs to no member.
 ///
 /// # Errors
 /// Those of the database.
@@ -334,13 +242,13 @@ pub fn owner_of(db: &mut Db, key: i64) -> Result<Option<String>, Failure> {
 }
 
 /// Key, owner and bytes of a resource.
-pub type Body = (i64, Option<String>, Vec<u8>);
+pub type OwnedBody = (i64, Option<String>, Vec<u8>);
 
-/// Key, owner and the bytes that leave of the resources after `after_key`, at most `limit`.
+/// Returns key, owner and releasable bytes (the released form when there is one) of the resources after `after_key`, at most `limit`.
 ///
 /// # Errors
 /// Those of the database.
-pub fn bodies(db: &mut Db, after_key: i64, limit: i64) -> Result<Vec<Body>, Failure> {
+pub fn bodies(db: &mut Db, after_key: i64, limit: i64) -> Result<Vec<OwnedBody>, Failure> {
     Ok(resource::table
         .left_join(compartment::table.on(compartment::no.eq(resource::compartment)))
         .filter(resource::key.gt(after_key))
@@ -354,17 +262,17 @@ pub fn bodies(db: &mut Db, after_key: i64, limit: i64) -> Result<Vec<Body>, Fail
         .load(db)?)
 }
 
-/// Writes resources that are not there.
+/// Inserts resources and identifiers, none of which may be stored already.
 ///
 /// # Errors
 /// Those of the database.
-pub fn insert(db: &mut Db, rows: &[Row<'_>], identifiers: &[Identifier<'_>]) -> Result<(), Failure> {
+pub fn insert(db: &mut Db, rows: &[ResourceRow<'_>], identifiers: &[IdentifierRow<'_>]) -> Result<(), Failure> {
     insert!(db, resource::table, rows);
     insert!(db, resource_identifier::table, identifiers);
     Ok(())
 }
 
-/// Writes which Binaries resources name.
+/// Inserts rows that say which Binaries resources reference.
 ///
 /// # Errors
 /// Those of the database.
@@ -373,11 +281,11 @@ pub fn attach(db: &mut Db, rows: &[Attachment<'_>]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes what identity compares, in place of what was there.
+/// Replaces the rows that the matcher compares.
 ///
 /// # Errors
 /// Those of the database.
-pub fn put_members(db: &mut Db, rows: &[Member<'_>]) -> Result<(), Failure> {
+pub fn put_members(db: &mut Db, rows: &[MemberRow<'_>]) -> Result<(), Failure> {
     for chunk in rows.chunks(ROWS) {
         let numbers: Vec<i64> = chunk.iter().map(|row| row.compartment).collect();
         diesel::delete(member::table.filter(member::compartment.eq_any(numbers))).execute(db)?;
@@ -386,9 +294,9 @@ pub fn put_members(db: &mut Db, rows: &[Member<'_>]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Ids of the resources of a type with this identifier, at most two: one is an answer, two are none.
+/// Returns the ids of resources of a type with this identifier, at most two: two mean that the identifier is ambiguous.
 ///
-/// `system` `None` means any.
+/// When `system` is `None`, any system matches.
 ///
 /// # Errors
 /// Those of the database.

@@ -1,35 +1,24 @@
-//! The queue of matches that a person decides: reviews, their candidates, and what was done to them.
+//! The queue of matches that a reviewer decides: reviews, their candidates, and what was done to them.
 //!
-//! One review for one question of one partner; how often it was asked is a count, never a second row.
+//! There is one review for one question of one partner. When the question is asked again, a count grows and no row is added.
 
-use super::schema::{compartment, member, resource, resource_identifier, review, review_act, review_candidate};
+mod listed;
+
+pub use listed::{ReviewFilter, page};
+
+use super::schema::{review, review_act, review_candidate};
 use super::statement::{Bind, Statement, run};
-use super::steps::{self, Step};
+use super::steps::{self, LinkStep};
 use super::{Db, is_duplicate};
 use crate::error::{Failure, Fault};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 
-/// Candidates that are kept with a review.
+/// How many candidates a review keeps at most.
 pub const CANDIDATES_MAX: usize = 10;
 
-/// The states in which a review waits for a person; `review::State` says what they mean.
+/// The states in which a review waits for a reviewer; `review::State` defines them.
 pub const WAITING: [&str; 3] = ["open", "proposed", "deferred"];
-
-/// Which reviews.
-#[derive(Clone, Debug, Default)]
-pub struct ReviewFilter {
-    /// Id of a partner.
-    pub partner: Option<String>,
-    /// State; without it those that wait for a person.
-    pub state: Option<String>,
-    /// Every state.
-    pub all: bool,
-    /// Id of the last one seen.
-    pub cursor: Option<String>,
-    /// Rows of a page.
-    pub limit: i64,
-}
 
 /// A row of `review`.
 #[derive(Clone, Debug, Queryable, PartialEq)]
@@ -65,9 +54,9 @@ pub struct CandidateRow {
     pub place: i64,
     /// Id of its Patient.
     pub patient_id: String,
-    /// Evidence over the prior, tenths of a bit.
+    /// Evidence for this candidate beyond the prior, in tenths of a bit.
     pub total_tenths: i64,
-    /// Fields with levels and weights, JSON.
+    /// The compared fields with their levels and weights, JSON.
     pub fields: String,
 }
 
@@ -85,27 +74,27 @@ pub struct ActRow {
     pub reason: String,
 }
 
-/// How a question stands, for the path of a match.
+/// The state of a question's review, as a match needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct ReviewStanding {
     /// Id of its review.
     pub id: String,
     /// State.
     pub state: String,
-    /// The member that was confirmed.
+    /// The Patient id of the confirmed member.
     pub patient_id: Option<String>,
-    /// Counts what was done to it.
+    /// Version of the review; each act adds one.
     pub version: i64,
 }
 
 struct Stands;
 struct Touch;
 
-/// How this question of this partner stands, if it was ever reviewed.
+/// Returns the state of this question's review; `None` when the question was never reviewed.
 ///
 /// # Errors
 /// Those of the database.
-pub fn standing(db: &mut Db, partner_id: &str, asked: &[u8]) -> Result<Option<Standing>, Failure> {
+pub fn standing(db: &mut Db, partner_id: &str, asked: &[u8]) -> Result<Option<ReviewStanding>, Failure> {
     type Types = (Text, Text, Nullable<Text>, BigInt);
     let statement = || {
         Statement::<Stands, Types>::new(
@@ -120,7 +109,7 @@ pub fn standing(db: &mut Db, partner_id: &str, asked: &[u8]) -> Result<Option<St
     Ok(rows
         .into_iter()
         .next()
-        .map(|(id, state, patient_id, version)| Standing {
+        .map(|(id, state, patient_id, version)| ReviewStanding {
             id,
             state,
             patient_id,
@@ -128,7 +117,7 @@ pub fn standing(db: &mut Db, partner_id: &str, asked: &[u8]) -> Result<Option<St
         }))
 }
 
-/// Notes that a reviewed question was asked again; `false` when the review moved since `version` was read.
+/// Counts that a reviewed question was asked again. Returns false when the review changed since `version` was read.
 ///
 /// # Errors
 /// Those of the database.
@@ -140,7 +129,7 @@ fn asked_again(db: &mut Db, id: &str, version: i64, now_ms: i64) -> Result<bool,
     Ok(run(db, statement)? == 1)
 }
 
-/// Opens a review; `false` when this question has one already.
+/// Opens a review. Returns false when this question has one already.
 ///
 /// # Errors
 /// Those of the database.
@@ -193,7 +182,7 @@ type Moving<'a> = (
     diesel::dsl::Eq<review::version, i64>,
 );
 
-/// What an act may change.
+/// The columns that an act may change.
 fn moving(row: &ReviewRow) -> Moving<'_> {
     (
         review::state.eq(row.state.as_str()),
@@ -211,10 +200,10 @@ fn moving(row: &ReviewRow) -> Moving<'_> {
     )
 }
 
-/// Writes a review as an act leaves it, with the act. `row.version` is the one it was read with.
+/// Writes a review as it is after an act, together with the act. `row.version` must be the version that was read.
 ///
 /// # Errors
-/// [`Fault::ReviewMoved`] when another act was first; those of the database.
+/// [`Fault::ReviewMoved`] when another act changed the review first; those of the database.
 pub fn act(db: &mut Db, row: &ReviewRow, act: &ActRow) -> Result<(), Failure> {
     let read = review::table.find(&row.id).filter(review::version.eq(row.version));
     let after = ReviewRow {
@@ -239,28 +228,30 @@ pub fn act(db: &mut Db, row: &ReviewRow, act: &ActRow) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What a match leaves for a person, or notes of what one said.
+/// What a match writes to the review queue.
 #[derive(Clone, Debug, Default)]
-pub enum Aside {
+pub enum ReviewWrite {
     /// Nothing.
     #[default]
     Nothing,
-    /// A new review, with the links it proposes.
-    Opens(Box<(ReviewRow, Vec<CandidateRow>, Option<Step>)>),
-    /// The question has a review: it was asked again. Id, version that was read, and what was asked when it waits for a person.
+    /// A new review with its candidates, and the step that proposes its links.
+    Opens(Box<(ReviewRow, Vec<CandidateRow>, Option<LinkStep>)>),
+    /// The question has a review and was asked again: the review's id, the version that was
+    /// read, and the text of the request while the review still waits.
     Again(String, i64, Option<String>),
-    /// A review that nobody had asked is about this question. The row as it was read, with the question in it.
+    /// A review that a dispute opened concerns this question, which is now written into it. The row as it was read, with the question.
     Adopts(Box<(ReviewRow, Vec<CandidateRow>)>),
 }
 
-/// Writes what a match leaves, in its transaction; `false` when somebody was first and the match has to be decided again.
+/// Writes what a match leaves to the review queue, in its transaction. Returns false when
+/// another request wrote first; the match must then be decided again.
 ///
 /// # Errors
 /// Those of the database.
-pub fn put_aside(db: &mut Db, aside: &Aside, now_ms: i64) -> Result<bool, Failure> {
+pub fn put_aside(db: &mut Db, aside: &ReviewWrite, now_ms: i64) -> Result<bool, Failure> {
     match aside {
-        Aside::Nothing => Ok(true),
-        Aside::Opens(opened) => {
+        ReviewWrite::Nothing => Ok(true),
+        ReviewWrite::Opens(opened) => {
             let (row, candidates, step) = opened.as_ref();
             if !insert(db, row, candidates)? {
                 return Ok(false);
@@ -270,7 +261,7 @@ pub fn put_aside(db: &mut Db, aside: &Aside, now_ms: i64) -> Result<bool, Failur
                 None => Ok(true),
             }
         }
-        Aside::Again(id, version, request) => {
+        ReviewWrite::Again(id, version, request) => {
             let again = asked_again(db, id, *version, now_ms)?;
             if let Some(request) = request {
                 let unkept = review::table.find(id).filter(review::request.is_null());
@@ -280,7 +271,7 @@ pub fn put_aside(db: &mut Db, aside: &Aside, now_ms: i64) -> Result<bool, Failur
             }
             Ok(again)
         }
-        Aside::Adopts(adopted) => {
+        ReviewWrite::Adopts(adopted) => {
             let (row, candidates) = adopted.as_ref();
             let unasked = review::table
                 .find(&row.id)
@@ -314,7 +305,7 @@ pub fn put_aside(db: &mut Db, aside: &Aside, now_ms: i64) -> Result<bool, Failur
     }
 }
 
-/// A review of this partner and member that no question has come for yet: one that a dispute opened.
+/// Returns a waiting review of this partner and member for which no request has been received yet: one that a dispute opened.
 ///
 /// # Errors
 /// Those of the database.
@@ -331,7 +322,7 @@ pub fn unasked(db: &mut Db, partner_id: &str, patient_id: &str) -> Result<Option
         .optional()?)
 }
 
-/// One review.
+/// Returns the review with this id.
 ///
 /// # Errors
 /// [`Fault::ReviewUnknown`]; those of the database.
@@ -340,7 +331,7 @@ pub fn find(db: &mut Db, id: &str) -> Result<ReviewRow, Failure> {
     row.ok_or_else(|| Fault::ReviewUnknown.into())
 }
 
-/// The candidates of a review, best first.
+/// Returns the candidates of a review, best first.
 ///
 /// # Errors
 /// Those of the database.
@@ -357,7 +348,7 @@ pub fn candidates(db: &mut Db, id: &str) -> Result<Vec<CandidateRow>, Failure> {
         .load(db)?)
 }
 
-/// What was done to a review, oldest first.
+/// Returns the acts on a review, oldest first.
 ///
 /// # Errors
 /// Those of the database.
@@ -369,30 +360,7 @@ pub fn acts(db: &mut Db, id: &str) -> Result<Vec<ActRow>, Failure> {
         .load(db)?)
 }
 
-/// A page of reviews and one row more when there is another page.
-///
-/// # Errors
-/// Those of the database.
-pub fn page(db: &mut Db, filter: &ReviewFilter) -> Result<Vec<ReviewRow>, Failure> {
-    let mut query = review::table
-        .order(review::id)
-        .limit(super::ops_queries::fetched(filter.limit))
-        .into_boxed();
-    match &filter.state {
-        Some(state) => query = query.filter(review::state.eq(state)),
-        None if filter.all => {}
-        None => query = query.filter(review::state.eq_any(WAITING)),
-    }
-    if let Some(partner) = &filter.partner {
-        query = query.filter(review::partner_id.eq(partner));
-    }
-    if let Some(cursor) = &filter.cursor {
-        query = query.filter(review::id.gt(cursor));
-    }
-    Ok(query.load(db)?)
-}
-
-/// The confirmed reviews of a member, for what partners said of it.
+/// Returns the confirmed reviews of a member; their requests show what partners sent about the member.
 ///
 /// # Errors
 /// Those of the database.
@@ -403,64 +371,4 @@ pub fn confirmed_of(db: &mut Db, patient_id: &str) -> Result<Vec<ReviewRow>, Fai
         .order(review::id)
         .limit(100)
         .load(db)?)
-}
-
-/// What we hold of a member: demographics (JSON), and its member and subscriber numbers.
-#[derive(Clone, Debug)]
-pub struct Subject {
-    /// As identity reads them.
-    pub demographics: String,
-    /// Kind and value.
-    pub numbers: Vec<(String, String)>,
-    /// Of its Patient, UTC milliseconds.
-    pub last_updated_ms: i64,
-}
-
-/// What we hold of a member, if it is one.
-///
-/// # Errors
-/// Those of the database.
-pub fn subject(db: &mut Db, patient_id: &str) -> Result<Option<Subject>, Failure> {
-    let found: Option<(i64, String)> = compartment::table
-        .inner_join(member::table.on(member::compartment.eq(compartment::no)))
-        .filter(compartment::patient_id.eq(patient_id))
-        .select((member::compartment, member::demographics))
-        .first(db)
-        .optional()?;
-    let Some((compartment, demographics)) = found else {
-        return Ok(None);
-    };
-    let within = resource_identifier::key
-        .ge(compartment << 24)
-        .and(resource_identifier::key.lt((compartment + 1) << 24));
-    let numbers = resource_identifier::table
-        .filter(within)
-        .filter(resource_identifier::kind.eq_any(["MB", "subscriber"]))
-        .select((resource_identifier::kind, resource_identifier::value))
-        .distinct()
-        .order((resource_identifier::kind, resource_identifier::value))
-        .limit(20)
-        .load(db)?;
-    let last_updated_ms: Option<i64> = resource::table
-        .filter(resource::rtype.eq("Patient").and(resource::id.eq(patient_id)))
-        .select(resource::last_updated_ms)
-        .first(db)
-        .optional()?;
-    Ok(Some(Subject {
-        demographics,
-        numbers,
-        last_updated_ms: last_updated_ms.unwrap_or(0),
-    }))
-}
-
-/// The Patient whose member has this UMB.
-///
-/// # Errors
-/// Those of the database.
-pub fn patient_of_umb(db: &mut Db, umb: &str) -> Result<Option<String>, Failure> {
-    Ok(compartment::table
-        .filter(compartment::umb.eq(umb))
-        .select(compartment::patient_id)
-        .first(db)
-        .optional()?)
 }

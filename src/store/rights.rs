@@ -1,18 +1,20 @@
-//! What the roles of a PostgreSQL store may do: the statements that grant it, and what a role lacks.
+//! What the roles of a PostgreSQL store may do: the GRANT statements for a role, and which rights a role lacks.
 //!
-//! The owner changes the schema. The data role reads and writes rows, and can only append to the ledger. The reading role reads.
+//! The owner changes the schema. The data role reads and writes rows, but can only append to the ledger. The reading role only reads.
 
-use super::db::Db;
+use super::connection::Db;
 use crate::error::Failure;
 use diesel::prelude::*;
 use diesel::sql_types::{Bool, Text};
 
-/// The table that is only appended to.
+/// The table of the ledger.
 const LEDGER: &str = "ledger_entry";
-/// The table of versions, which only the owner writes.
+/// The tables that are only appended to: the ledger, and its index by subject.
+const APPENDED: [&str; 2] = [LEDGER, "ledger_subject"];
+/// The table of applied migrations, which only the owner writes.
 const VERSIONS: &str = "__diesel_schema_migrations";
 
-/// Every table of a store but the table of versions. A test compares it with what the migrations make.
+/// Every table of a store except the table of applied migrations. A test compares the list with the migrations.
 pub const TABLES: &[&str] = &[
     "access_token",
     "assertion_seen",
@@ -23,6 +25,12 @@ pub const TABLES: &[&str] = &[
     "decision",
     "decision_candidate",
     "disclosure_end_state",
+    "enrolment",
+    "exchange",
+    "exchange_ask",
+    "exchange_missing",
+    "exchange_result",
+    "exchange_step",
     "gate_state",
     "grants",
     "guess",
@@ -36,13 +44,21 @@ pub const TABLES: &[&str] = &[
     "identity_revocation",
     "identity_roster",
     "identity_step",
+    "ingest",
+    "ingest_page",
+    "ingest_part",
+    "ingest_piece",
+    "ingest_resource",
+    "job",
     "ledger_entry",
     "ledger_subject",
     "ledger_subject_state",
     "member",
     "operator_note",
     "operator_token",
+    "opt_in",
     "partner",
+    "partner_health",
     "policy_active",
     "policy_shadow",
     "policy_version",
@@ -58,22 +74,22 @@ pub const TABLES: &[&str] = &[
     "visible_state",
 ];
 
-/// What a role is granted.
+/// Which rights a role is granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Grant {
-    /// What the server and every command need, but `causeway migrate`.
+pub enum RoleGrant {
+    /// The rights for the server and every command except `causeway migrate`.
     Data,
-    /// What commands that only read need.
+    /// The rights for commands that only read.
     Reading,
 }
 
-/// A name of PostgreSQL, in quotes.
+/// Quotes a PostgreSQL identifier.
 pub fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// The statements that grant `role` what it needs in `schema`. They may run again: after each upgrade, for its new tables.
-pub fn grants(grant: Grant, schema: &str, role: &str) -> Vec<String> {
+/// Returns the statements that grant `role` its rights in `schema`. They may run again, as they must after an upgrade that adds tables.
+pub fn grants(grant: RoleGrant, schema: &str, role: &str) -> Vec<String> {
     let (schema, role) = (quoted(schema), quoted(role));
     let table = |name: &str| format!("{schema}.{}", quoted(name));
     let tables = |except: &[&str]| {
@@ -87,23 +103,26 @@ pub fn grants(grant: Grant, schema: &str, role: &str) -> Vec<String> {
     let usage = format!("GRANT USAGE ON SCHEMA {schema} TO {role};");
     let versions = format!("GRANT SELECT ON {} TO {role};", table(VERSIONS));
     match grant {
-        Grant::Reading => vec![usage, versions, format!("GRANT SELECT ON {} TO {role};", tables(&[]))],
-        Grant::Data => vec![
+        RoleGrant::Reading => vec![usage, versions, format!("GRANT SELECT ON {} TO {role};", tables(&[]))],
+        RoleGrant::Data => vec![
             usage,
             versions,
             format!(
                 "GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO {role};",
-                tables(&[LEDGER])
+                tables(&APPENDED)
             ),
-            format!("GRANT SELECT, INSERT ON {} TO {role};", table(LEDGER)),
-            format!("REVOKE UPDATE, DELETE, TRUNCATE ON {} FROM {role};", table(LEDGER)),
+            format!("GRANT SELECT, INSERT ON {} TO {role};", APPENDED.map(table).join(", ")),
+            format!(
+                "REVOKE UPDATE, DELETE, TRUNCATE ON {} FROM {role};",
+                APPENDED.map(table).join(", ")
+            ),
         ],
     }
 }
 
-/// What a role may do with one table.
+/// The rights of a role on one table.
 #[derive(QueryableByName, Clone, Debug)]
-pub(super) struct Held {
+pub(super) struct TableRights {
     #[diesel(sql_type = Text)]
     name: String,
     #[diesel(sql_type = Bool)]
@@ -112,18 +131,18 @@ pub(super) struct Held {
     inserts: bool,
     #[diesel(sql_type = Bool)]
     changes: bool,
-    /// Any of changing, deleting and truncating.
+    /// Whether it may update, delete or truncate: any of these.
     #[diesel(sql_type = Bool)]
     alters: bool,
     #[diesel(sql_type = Bool)]
     owns: bool,
 }
 
-/// What this role may do in a schema.
+/// The rights of the current role in a schema.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rights {
-    tables: Vec<Held>,
-    /// Whether it may make tables there.
+    tables: Vec<TableRights>,
+    /// Whether it may create tables there.
     pub creates: bool,
 }
 
@@ -133,7 +152,7 @@ struct Answer {
     yes: bool,
 }
 
-/// Whether `role` may change, delete or truncate the ledger of the store in `schema`, by whatever grant.
+/// Whether `role` may update, delete or truncate the ledger of the store in `schema`, by any grant.
 ///
 /// # Errors
 /// Those of the database.
@@ -147,7 +166,7 @@ pub(super) fn changes_the_ledger(db: &mut Db, schema: &str, role: &str) -> Resul
 }
 
 impl Rights {
-    /// Reads them from the catalog, which shows them to every role.
+    /// Reads the rights from the catalog, which every role may read.
     ///
     /// # Errors
     /// Those of the database.
@@ -162,7 +181,7 @@ impl Rights {
              FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
              WHERE n.nspname = '{schema}' AND c.relkind IN ('r', 'p') ORDER BY c.relname"
         ))
-        .load::<Held>(db)?
+        .load::<TableRights>(db)?
         .into_iter()
         .filter(|held| held.name == VERSIONS || TABLES.contains(&held.name.as_str()))
         .collect();
@@ -175,56 +194,58 @@ impl Rights {
         Ok(Rights { tables, creates })
     }
 
-    /// A table that bears the name of one of a store's, if there is one.
+    /// Returns a table that has the name of one of the store's tables, if there is one.
     pub fn of_ours(&self) -> Option<&str> {
         let mut names = self.tables.iter().map(|held| held.name.as_str());
         names.find(|name| *name != VERSIONS)
     }
 
-    /// Tables of a store that are not there.
+    /// Returns the tables of a store that do not exist.
     pub fn missing(&self) -> Vec<&'static str> {
         let is_missing = |name: &&str| !self.tables.iter().any(|held| held.name == **name);
         TABLES.iter().copied().filter(is_missing).collect()
     }
 
-    /// Whether it may change the ledger without owning it.
+    /// Whether the role may change the ledger without owning it.
     pub fn changes_the_ledger(&self) -> bool {
         self.tables
             .iter()
             .any(|held| held.name == LEDGER && held.alters && !held.owns)
     }
 
-    /// Whether it may run migrations.
+    /// Whether the role may run migrations.
     pub fn may_migrate(&self) -> bool {
         self.creates && self.tables.iter().all(|held| held.owns)
     }
 
-    /// Whether it may see which migrations ran.
+    /// Whether the role may see which migrations ran.
     pub fn may_look(&self) -> bool {
         self.tables.iter().any(|held| held.name == VERSIONS && held.reads)
     }
 
-    /// Whether there is a table of versions.
+    /// Whether the table of applied migrations exists.
     pub fn has_versions(&self) -> bool {
         self.tables.iter().any(|held| held.name == VERSIONS)
     }
 
-    /// Tables that it may not read.
+    /// Returns the tables that the role may not read.
     pub fn unreadable(&self) -> Vec<&str> {
         self.lacking(|held| held.reads)
     }
 
-    /// Tables into which it may not write what the server writes there.
+    /// Returns the tables to which the role may not write as the server does.
     pub fn unwritable(&self) -> Vec<&str> {
-        self.lacking(|held| held.name == VERSIONS || held.inserts && (held.changes || held.name == LEDGER))
+        self.lacking(|held| {
+            held.name == VERSIONS || held.inserts && (held.changes || APPENDED.contains(&held.name.as_str()))
+        })
     }
 
-    /// Whether it may write to none of them.
+    /// Whether the role may write to none of the tables.
     pub fn only_reads(&self) -> bool {
         !self.tables.iter().any(|held| held.inserts || held.changes)
     }
 
-    fn lacking(&self, has: impl Fn(&Held) -> bool) -> Vec<&str> {
+    fn lacking(&self, has: impl Fn(&TableRights) -> bool) -> Vec<&str> {
         let lacking = self.tables.iter().filter(|held| !has(held));
         lacking.map(|held| held.name.as_str()).collect()
     }
@@ -236,7 +257,7 @@ mod tests {
 
     #[test]
     fn names_are_quoted_so_that_they_stay_names() {
-        for grant in [Grant::Data, Grant::Reading] {
+        for grant in [RoleGrant::Data, RoleGrant::Reading] {
             for statement in grants(grant, "a\"b", "r; DROP TABLE x") {
                 assert!(statement.contains("\"a\"\"b\"") && statement.contains("\"r; DROP TABLE x\""));
             }
@@ -245,12 +266,13 @@ mod tests {
 
     #[test]
     fn the_ledger_is_granted_for_appending_only() {
-        for statement in grants(Grant::Data, "s", "r") {
+        for statement in grants(RoleGrant::Data, "s", "r") {
             let changes = statement.starts_with("GRANT") && statement.contains("UPDATE");
-            assert!(!(changes && statement.contains(LEDGER)), "{statement}");
+            let names = |table: &&str| statement.contains(&quoted(table));
+            assert!(!(changes && APPENDED.iter().any(names)), "{statement}");
         }
         assert!(
-            grants(Grant::Reading, "s", "r")
+            grants(RoleGrant::Reading, "s", "r")
                 .iter()
                 .all(|one| !one.contains("INSERT"))
         );

@@ -1,9 +1,10 @@
-//! Room on the disk of a SQLite store: how much is free, what is still taken, and the reserve kept for ledger entries.
+//! Free space on the disk of a SQLite store: how much is left, what may still be written, and the reserve for ledger entries.
 //!
-//! The writing thread looks once a second. It never waits for room and never ends the process: when there is too little, writes are
-//! answered with [`Fault::NoRoom`], and they come back by themselves. PostgreSQL's disk is not ours to look at.
+//! The writing thread looks once a second. It never waits for space and never ends the process: when there is too little, writes fail with
+//! [`Fault::NoRoom`] until space is freed. The disk of a PostgreSQL server is not visible here.
 
-use super::db::Db;
+use super::connection::Db;
+use super::work::StoreCounts;
 use crate::error::{Failure, Fault};
 use diesel::connection::{Connection, InstrumentationEvent};
 use diesel::result::Error;
@@ -18,18 +19,18 @@ use std::time::{Duration, Instant};
 
 /// Time between two looks at the disk.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
-/// The reserve is at most this part of the disk, so that a small one is not filled by it.
+/// The reserve takes at most the disk's size divided by this, so that it does not fill a small disk.
 const RESERVE_PART: u64 = 20;
-/// Free bytes that SQLite needs to open a store: its shared memory, and pages of the write-ahead log.
+/// Free bytes that SQLite needs to open a store: for its shared memory file and pages of the write-ahead log.
 const OPEN_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Free bytes with which ledger entries are expected to find room again, unless the disk is small.
+/// With this many free bytes, ledger entries are expected to fit again; less on a small disk.
 const WRITE_BYTES: u64 = 1024 * 1024;
 
-/// A limit of free space: the smaller of a part of the disk and a number of bytes. With 0 there is none.
+/// A limit of free space: the smaller of a share of the disk and a number of bytes. Zero means no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Least {
-    /// Hundredths of the disk.
+    /// Percent of the disk.
     pub percent: u64,
     /// Bytes.
     pub bytes: u64,
@@ -41,19 +42,19 @@ impl Least {
     }
 }
 
-/// How much room is left free.
+/// How much space must stay free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoomLimits {
-    /// Below it no export is begun.
+    /// Below this, no export is begun.
     pub exports: Least,
-    /// Below it nothing is written but ledger entries and the end of rights.
+    /// Below this, only ledger entries and revocations are written.
     pub writes: Least,
-    /// Bytes of the reserve for those; 0: none is kept.
+    /// Size of the reserve for those, in bytes; 0 means none.
     pub reserve_bytes: u64,
 }
 
 impl RoomLimits {
-    /// No limit and no reserve: writes are refused when the disk refuses them.
+    /// No limit and no reserve: writes fail only when the disk itself is full.
     pub const NONE: RoomLimits = RoomLimits {
         exports: Least { percent: 0, bytes: 0 },
         writes: Least { percent: 0, bytes: 0 },
@@ -61,58 +62,58 @@ impl RoomLimits {
     };
 }
 
-/// What there is room for.
+/// What the free space allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Room {
-    /// All.
+pub enum DiskRoom {
+    /// Everything.
     Ample,
-    /// All but exports.
+    /// Everything but exports.
     NoExports,
-    /// Ledger entries of disclosures, refusals and views, and the end of rights.
+    /// Only ledger entries of disclosures, refusals and views, tokens, and revocations.
     NoWrites,
 }
 
-impl Room {
-    const ALL: [Room; 3] = [Room::Ample, Room::NoExports, Room::NoWrites];
+impl DiskRoom {
+    const ALL: [DiskRoom; 3] = [DiskRoom::Ample, DiskRoom::NoExports, DiskRoom::NoWrites];
 
     fn word(self) -> &'static str {
         match self {
-            Room::Ample => "ample",
-            Room::NoExports => "no-exports",
-            Room::NoWrites => "no-writes",
+            DiskRoom::Ample => "ample",
+            DiskRoom::NoExports => "no-exports",
+            DiskRoom::NoWrites => "no-writes",
         }
     }
 
-    /// What `spare` free bytes of a disk of `total` are enough for. Once writes are refused, a little more must be free before they
-    /// come back, so that they do not come and go with every page.
-    fn of(spare: u64, total: u64, limits: &RoomLimits, before: Room) -> Room {
+    /// Returns what `spare` free bytes of a disk of `total` bytes allow. Once writes are refused, a little more than the limit must be free
+    /// before they are allowed again, so that the state does not flip with every page.
+    fn of(spare: u64, total: u64, limits: &RoomLimits, before: DiskRoom) -> DiskRoom {
         let writes = limits.writes.of(total);
-        let margin = if before == Room::NoWrites { writes / 16 } else { 0 };
+        let margin = if before == DiskRoom::NoWrites { writes / 16 } else { 0 };
         if spare < writes + margin {
-            Room::NoWrites
+            DiskRoom::NoWrites
         } else if spare < limits.exports.of(total) {
-            Room::NoExports
+            DiskRoom::NoExports
         } else {
-            Room::Ample
+            DiskRoom::Ample
         }
     }
 }
 
-/// The disk of one store. Shared by whoever writes and whoever asks.
+/// The disk of one store. Shared by the writer and by those who ask for its state.
 pub(super) struct Disk {
     folder: PathBuf,
     reserve: PathBuf,
     limits: RoomLimits,
     room: AtomicU8,
     free: AtomicU64,
-    /// Bytes that the reserve takes now.
+    /// Bytes that the reserve takes at present.
     held: AtomicU64,
-    /// A ledger entry found no room, and none was freed since.
+    /// A ledger entry found no room, and no space was freed since.
     full: AtomicBool,
 }
 
 impl Disk {
-    /// The disk of the store at `path`. When there is not even room to open the store, the reserve is given up for it.
+    /// Watches the disk of the store at `path`. When there is not even space to open the store, the reserve is released for that.
     pub(super) fn of(path: &Path, limits: RoomLimits) -> Disk {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let reserve = path.with_extension("reserve");
@@ -132,36 +133,36 @@ impl Disk {
         disk
     }
 
-    /// What there is room for, as of the last look.
-    pub(super) fn room(&self) -> Room {
-        Room::ALL[usize::from(self.room.load(Ordering::Acquire)) % Room::ALL.len()]
+    /// Returns what the free space allowed at the last look.
+    pub(super) fn room(&self) -> DiskRoom {
+        DiskRoom::ALL[usize::from(self.room.load(Ordering::Acquire)) % DiskRoom::ALL.len()]
     }
 
-    /// Free bytes as of the last look.
+    /// Returns the free bytes at the last look.
     pub(super) fn free(&self) -> Option<u64> {
         Some(self.free.load(Ordering::Acquire)).filter(|free| *free != u64::MAX)
     }
 
-    /// Whether the last ledger entry that was to be written found no room.
+    /// Whether the last ledger entry found no room.
     pub(super) fn is_full(&self) -> bool {
         self.full.load(Ordering::Acquire)
     }
 
-    /// Notes that a ledger entry found no room.
+    /// Records that a ledger entry found no room.
     pub(super) fn set_full(&self) {
         if !self.full.swap(true, Ordering::AcqRel) {
             tracing::error!(folder = %self.folder.display(), "the disk is full: not even ledger entries can be written");
         }
     }
 
-    /// Free and all bytes of the disk; `None` when it does not say.
+    /// Returns the free and the total bytes of the disk; `None` when the system does not say.
     fn space(&self) -> Option<(u64, u64)> {
         let said = rustix::fs::statvfs(&self.folder).ok()?;
         let total = said.f_blocks.saturating_mul(said.f_frsize);
         (total > 0).then(|| (said.f_bavail.saturating_mul(said.f_frsize), total))
     }
 
-    /// Looks at the disk: judges the room, releases the reserve when ledger entries need it, makes it again when there is room.
+    /// Looks at the disk: updates the state, releases the reserve when ledger entries need it, and makes it again when there is space.
     pub(super) fn look(&self) {
         let Some((mut free, total)) = self.space() else { return };
         let wanted = self.limits.reserve_bytes.min(total / RESERVE_PART);
@@ -169,16 +170,16 @@ impl Disk {
             free += self.release();
         }
         let missing = wanted.saturating_sub(self.held.load(Ordering::Acquire));
-        // What the reserve takes, or will take again, is nobody else's.
+        // Space that the reserve takes, or will take again, is not available to others.
         let spare = free.saturating_sub(missing);
         let before = self.room();
-        let now = Room::of(spare, total, &self.limits, before);
+        let now = DiskRoom::of(spare, total, &self.limits, before);
         self.free.store(free, Ordering::Release);
         if now != before {
             self.room.store(now as u8, Ordering::Release);
             tracing::warn!(room = now.word(), free, total, folder = %self.folder.display(), "room on the disk of the store");
         }
-        if missing > 0 && now < Room::NoWrites && free > missing {
+        if missing > 0 && now < DiskRoom::NoWrites && free > missing {
             self.make(wanted);
         }
         if free >= WRITE_BYTES.min(total / 64) {
@@ -186,7 +187,7 @@ impl Disk {
         }
     }
 
-    /// Gives the reserve up; how many bytes that frees.
+    /// Releases the reserve. Returns how many bytes that frees.
     pub(super) fn release(&self) -> u64 {
         let held = self.held.swap(0, Ordering::AcqRel);
         if held > 0 && std::fs::remove_file(&self.reserve).is_ok() {
@@ -200,7 +201,7 @@ impl Disk {
         match allocate(&self.reserve, bytes) {
             Ok(()) => self.held.store(bytes, Ordering::Release),
             Err(error) => {
-                // None is better than one that only looks like it.
+                // No file is better than one that only seems to reserve space.
                 let _ = std::fs::remove_file(&self.reserve);
                 self.held.store(0, Ordering::Release);
                 tracing::debug!(cause = %error, "the reserve for ledger entries cannot be made");
@@ -208,7 +209,7 @@ impl Disk {
         }
     }
 
-    /// Why a store cannot be opened, when it is for want of room.
+    /// Returns a failure that explains why a store cannot be opened, when lack of space is the reason.
     pub(super) fn blamed_for(&self, cause: &str) -> Option<Failure> {
         let short = self.space().is_some_and(|(free, _)| free < OPEN_BYTES);
         let is_room = says_no_room(cause) || (short && cause.contains("disk I/O error"));
@@ -224,7 +225,7 @@ impl Disk {
     }
 }
 
-/// Makes a file that really takes `bytes`.
+/// Makes a file that really occupies `bytes` on the disk.
 fn allocate(path: &Path, bytes: u64) -> std::io::Result<()> {
     let mut file: File = std::fs::OpenOptions::new()
         .create(true)
@@ -234,7 +235,7 @@ fn allocate(path: &Path, bytes: u64) -> std::io::Result<()> {
         .open(path)?;
     match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes) {
         Ok(()) => {}
-        // A file system that cannot promise room is given bytes.
+        // On a file system without fallocate, write bytes instead.
         Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {
             let piece = vec![0; 1024 * 1024];
             let mut left = bytes;
@@ -249,7 +250,7 @@ fn allocate(path: &Path, bytes: u64) -> std::io::Result<()> {
     file.sync_all()
 }
 
-/// Whether a database says that it has no room: SQLite, and what PostgreSQL says under 53100, 53200 and 53400.
+/// Whether a database error says that there is no space: SQLite's errors, and those of PostgreSQL with SQLSTATE 53100, 53200 and 53400.
 pub(super) fn says_no_room(text: &str) -> bool {
     [
         "database or disk is full",
@@ -262,13 +263,20 @@ pub(super) fn says_no_room(text: &str) -> bool {
     .any(|words| text.contains(words))
 }
 
-/// Has `saw` set whenever SQLite says on this connection that it has no room, whatever becomes of that error: rolled back by SQLite
-/// itself, a nested transaction reports that its savepoint is gone instead.
+/// Sets `saw` whenever SQLite reports on this connection that it has no space. The error itself may not reach the caller: when SQLite has
+/// rolled the transaction back, a nested one reports a missing savepoint instead.
 ///
-/// While it is set, nothing runs but rollbacks: SQLite may have ended the transaction, and a statement that followed would commit by
-/// itself. Whoever tries one is unwound.
-pub(super) fn watch(db: &mut Db, saw: Arc<AtomicBool>) {
-    db.set_instrumentation(move |event: InstrumentationEvent<'_>| match event {
+/// While `saw` is set, only rollbacks run: SQLite may have ended the transaction, and a further statement
+/// would commit by itself. Any other statement unwinds its thread.
+pub(super) fn watch(db: &mut Db, saw: Arc<AtomicBool>, work: Arc<StoreCounts>) {
+    db.set_instrumentation(move |event: InstrumentationEvent<'_>| {
+        work.note(&event);
+        heed(&event, &saw);
+    });
+}
+
+fn heed(event: &InstrumentationEvent<'_>, saw: &AtomicBool) {
+    match event {
         InstrumentationEvent::StartQuery { query, .. }
             if saw.load(Ordering::Acquire) && !query.to_string().starts_with("ROLLBACK") =>
         {
@@ -279,19 +287,19 @@ pub(super) fn watch(db: &mut Db, saw: Arc<AtomicBool>) {
             ..
         } if says_no_room(said.message()) => saw.store(true, Ordering::Release),
         _ => {}
-    });
+    }
 }
 
-/// When the disk is to be looked at again.
-pub(super) struct Due(Option<Instant>);
+/// When the disk is looked at again.
+pub(super) struct NextLook(Option<Instant>);
 
-impl Due {
-    /// At once.
-    pub(super) fn now() -> Due {
-        Due(None)
+impl NextLook {
+    /// Due at once.
+    pub(super) fn now() -> NextLook {
+        NextLook(None)
     }
 
-    /// Looks when it is time.
+    /// Looks at the disk when it is time.
     pub(super) fn look(&mut self, disk: &Disk) {
         if self.0.is_none_or(|last| last.elapsed() >= LOOK) {
             self.0 = Some(Instant::now());
@@ -318,23 +326,33 @@ mod tests {
     #[test]
     fn the_smaller_of_a_part_and_a_number_of_bytes_is_kept_free() {
         for (free, total, room) in [
-            (40 * GIB, 500 * GIB, Room::Ample),
-            (4 * GIB - 1, 500 * GIB, Room::NoExports),
-            (GIB - 1, 500 * GIB, Room::NoWrites),
-            (2 * GIB, 16 * GIB, Room::Ample),
-            (GIB, 16 * GIB, Room::NoExports),
-            (700 * MIB, 16 * GIB, Room::NoWrites),
-            (6 * MIB, 48 * MIB, Room::Ample),
-            (MIB, 48 * MIB, Room::NoWrites),
+            (40 * GIB, 500 * GIB, DiskRoom::Ample),
+            (4 * GIB - 1, 500 * GIB, DiskRoom::NoExports),
+            (GIB - 1, 500 * GIB, DiskRoom::NoWrites),
+            (2 * GIB, 16 * GIB, DiskRoom::Ample),
+            (GIB, 16 * GIB, DiskRoom::NoExports),
+            (700 * MIB, 16 * GIB, DiskRoom::NoWrites),
+            (6 * MIB, 48 * MIB, DiskRoom::Ample),
+            (MIB, 48 * MIB, DiskRoom::NoWrites),
         ] {
-            assert_eq!(Room::of(free, total, &LIMITS, Room::Ample), room, "{free} of {total}");
+            assert_eq!(
+                DiskRoom::of(free, total, &LIMITS, DiskRoom::Ample),
+                room,
+                "{free} of {total}"
+            );
         }
-        assert_eq!(Room::of(0, GIB, &RoomLimits::NONE, Room::NoWrites), Room::Ample);
-        // Back only with a little more than what it went away at.
-        assert_eq!(Room::of(GIB + MIB, 500 * GIB, &LIMITS, Room::NoWrites), Room::NoWrites);
         assert_eq!(
-            Room::of(GIB + 64 * MIB, 500 * GIB, &LIMITS, Room::NoWrites),
-            Room::NoExports
+            DiskRoom::of(0, GIB, &RoomLimits::NONE, DiskRoom::NoWrites),
+            DiskRoom::Ample
+        );
+        // Writes are allowed again only with a little more space than the limit at which they were refused.
+        assert_eq!(
+            DiskRoom::of(GIB + MIB, 500 * GIB, &LIMITS, DiskRoom::NoWrites),
+            DiskRoom::NoWrites
+        );
+        assert_eq!(
+            DiskRoom::of(GIB + 64 * MIB, 500 * GIB, &LIMITS, DiskRoom::NoWrites),
+            DiskRoom::NoExports
         );
     }
 
@@ -356,7 +374,10 @@ mod tests {
             (made.len(), made.blocks() * 512 >= 3 * MIB, made.mode() & 0o777),
             (3 * MIB, true, 0o600)
         );
-        assert_eq!((disk.room(), disk.release(), disk.release()), (Room::Ample, 3 * MIB, 0));
+        assert_eq!(
+            (disk.room(), disk.release(), disk.release()),
+            (DiskRoom::Ample, 3 * MIB, 0)
+        );
         disk.look();
         assert_eq!(Disk::of(&path, RoomLimits::NONE).held.into_inner(), 3 * MIB);
     }

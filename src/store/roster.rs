@@ -1,40 +1,22 @@
-//! States of the roster as a whole: counts of names and forms of numbers, made now and then and kept, so that all processes over
-//! one store decide alike and a decision can name the state it was taken in. Also the secret behind blocking keys.
+//! States of the roster: counts of names and of forms of numbers. A new state is stored from time to time, so that all processes of a store
+//! decide alike and a decision can name the state it used. Also the secret of the blocking keys.
 
+pub use super::remembered::RememberedRoster;
 use super::schema::identity_roster;
 use super::statement::Statement;
 use super::{Db, Store, failed_on_duplicate, secrets};
 use crate::error::{Failure, Fault};
 use crate::identity::{Facts, KeyHasher};
 use crate::secret::{hex, sha256};
-use arc_swap::ArcSwapOption;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-/// Name of the secret under which blocking keys are hashed.
+/// Name of the secret with which blocking keys are hashed.
 const SECRET: &str = "identity-keys";
 
-/// A state of the roster.
-#[derive(Debug, Default)]
-pub struct Roster {
-    /// Its number, from 1; 0 before there is any.
-    pub no: i64,
-    /// The first 12 hexadecimal digits of the digest of its counts.
-    pub digest: String,
-    /// The counts.
-    pub facts: Facts,
-}
-
-/// What an open store remembers of the roster; [`Store`] holds one.
-#[derive(Default)]
-pub(super) struct Remembered {
-    roster: ArcSwapOption<Roster>,
-    hasher: OnceLock<KeyHasher>,
-}
-
 impl Store {
-    /// The hasher of blocking keys; its secret is made when there is none. Waits on this thread the first time.
+    /// Returns the hasher of blocking keys; its secret is made when there is none. The first call blocks this thread.
     ///
     /// # Errors
     /// Those of the database.
@@ -47,17 +29,29 @@ impl Store {
         Ok(remembered.hasher.get_or_init(|| KeyHasher::new(&key)).clone())
     }
 
-    /// The last state of the roster, read again only when there is a newer one.
+    /// Returns the latest state of the roster. Reads it only when it is newer than the cached one.
     ///
     /// # Errors
     /// Those of the database; [`Fault::StoreDamaged`] for counts that cannot be read.
-    pub fn roster(&self, db: &mut Db) -> Result<Arc<Roster>, Failure> {
-        let remembered = self.remembered();
+    pub fn roster(&self, db: &mut Db) -> Result<Arc<RememberedRoster>, Failure> {
         let last = last_no(db)?;
+        self.roster_of(db, last)
+    }
+
+    /// Returns the state with number `last`. Reads it only when it is not the cached one; number 0 is the empty state.
+    ///
+    /// # Errors
+    /// As [`Store::roster`].
+    pub fn roster_of(&self, db: &mut Db, last: i64) -> Result<Arc<RememberedRoster>, Failure> {
+        let remembered = self.remembered();
         if let Some(known) = remembered.roster.load_full().filter(|known| known.no == last) {
             return Ok(known);
         }
-        let roster = Arc::new(if last == 0 { Roster::default() } else { read(db, last)? });
+        let roster = Arc::new(if last == 0 {
+            RememberedRoster::default()
+        } else {
+            read(db, last)?
+        });
         remembered.roster.store(Some(Arc::clone(&roster)));
         Ok(roster)
     }
@@ -65,7 +59,7 @@ impl Store {
 
 struct Last;
 
-/// The limit is in the text: PostgreSQL plans a statement with a bound one at each call, since a plan for any limit looks dearer.
+/// The limit is literal: PostgreSQL would plan a statement with a bound limit at each call, since a generic plan looks more expensive.
 const LAST_SQL: &str = "SELECT no FROM identity_roster ORDER BY no DESC LIMIT 1";
 
 fn last_no(db: &mut Db) -> Result<i64, Failure> {
@@ -77,14 +71,14 @@ fn last_no(db: &mut Db) -> Result<i64, Failure> {
     Ok(last.first().copied().unwrap_or(0))
 }
 
-fn read(db: &mut Db, no: i64) -> Result<Roster, Failure> {
+fn read(db: &mut Db, no: i64) -> Result<RememberedRoster, Failure> {
     let (sha256, facts): (Vec<u8>, Vec<u8>) = identity_roster::table
         .find(no)
         .select((identity_roster::sha256, identity_roster::facts))
         .first(db)?;
     let facts = Facts::unpack(&facts)
         .ok_or_else(|| Failure::new(Fault::StoreDamaged).because("counts of the roster are cut"))?;
-    Ok(Roster {
+    Ok(RememberedRoster {
         no,
         digest: named(&sha256),
         facts,
@@ -95,7 +89,7 @@ fn named(sha256: &[u8]) -> String {
     hex(sha256.get(..6).unwrap_or(sha256))
 }
 
-/// Records counted in the last state; `None` before there is any, and when it is of another format.
+/// Returns how many records the latest state counts; `None` when there is no state or it has another format.
 ///
 /// # Errors
 /// Those of the database.
@@ -111,7 +105,7 @@ pub fn records(db: &mut Db) -> Result<Option<i64>, Failure> {
         .map(|(records, _)| records))
 }
 
-/// Keeps a new state, unless the last one is the same or another process was first.
+/// Stores a new state, unless it equals the latest one or another process stored one first.
 ///
 /// # Errors
 /// Those of the database.

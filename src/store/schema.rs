@@ -1,10 +1,16 @@
-//! The tables, as diesel sees them. The same for both databases; `migrations/` is the source and a test compares them.
+//! The tables, as diesel needs them. They are the same for both databases; `migrations/` defines them, and a test compares the two.
 
 #![allow(missing_docs)] // column docs live in migrations/
 
+mod exchanges;
 mod policy;
+mod received;
 
+pub use exchanges::{
+    enrolment, exchange, exchange_ask, exchange_missing, exchange_result, exchange_step, opt_in, partner_health,
+};
 pub use policy::{guess, guess_lock, guess_tally, policy_active, policy_shadow, policy_version};
+pub use received::{ingest, ingest_page, ingest_part, ingest_piece, ingest_resource};
 
 diesel::table! {
     partner (id) {
@@ -323,6 +329,7 @@ diesel::table! {
     }
 }
 
+diesel::allow_tables_to_appear_in_same_query!(authorization_dependency, resource);
 diesel::allow_tables_to_appear_in_same_query!(member, identity_profile);
 
 diesel::table! {
@@ -456,3 +463,26 @@ diesel::table! {
 
 diesel::allow_tables_to_appear_in_same_query!(ledger_entry, operator_note);
 diesel::allow_tables_to_appear_in_same_query!(ledger_entry, ledger_subject);
+diesel::allow_tables_to_appear_in_same_query!(exchange, job);
+
+diesel::table! {
+    job (id) {
+        id -> Text,
+        kind -> Text,
+        partner_id -> Nullable<Text>,
+        live_key -> Text,
+        payload -> Text,
+        state -> Text,
+        priority -> BigInt,
+        due_ms -> BigInt,
+        lease_until_ms -> Nullable<BigInt>,
+        lease_token -> Nullable<Binary>,
+        lease_epoch -> BigInt,
+        claims -> BigInt,
+        attempts -> BigInt,
+        last_class -> Nullable<Text>,
+        parked_at_ms -> Nullable<BigInt>,
+        created_ms -> BigInt,
+        updated_ms -> BigInt,
+    }
+}

@@ -1,89 +1,73 @@
-//! Searches as SQL: who may see a row is part of every statement, so that nothing is matched, counted, ordered or paged that
-//! the caller could not read.
+//! Searches as SQL. Every statement contains the condition of what the caller may read, so
+//! nothing else is matched, counted, sorted or paged.
 //!
-//! A search of one member reads neighbours in the index of that compartment; its cost does not depend on other members.
+//! A search of one member reads adjacent rows of the index of that member's compartment; its cost does not depend on other members.
 
+mod along;
 mod condition;
 mod find;
 
-pub use find::{Hit, Keyed, by_keys, by_reference, count, keys, page, referring, sort_values};
+pub use along::{IncludeRoom, by_reference, referring};
+pub use find::{FoundKey, Hit, by_keys, count, keys, page, sort_values};
 
-use super::disclosure::{LiveGrant, PA_ACTIVE, PA_ENDED, PA_KEPT_MS, PA_NONE, WITHHELD_ALWAYS};
+use super::disclosure::LiveGrant;
 use super::dynamic::Sql;
+use super::release_rule::{
+    RECEIVED_LIKE, live_sql, live_values, releasable_sql, releasable_value, shared_sql, unrevoked_sql,
+};
 use super::resources::NOBODY;
 use crate::fhir::search::Search;
 
-/// Whose resources a search is about.
+/// The members whose resources are searched.
 #[derive(Clone, Debug)]
-pub enum Scope {
-    /// One member's, under this grant of this partner.
+pub enum SearchScope {
+    /// One member, under this grant of this partner.
     One {
         /// The partner.
         partner: String,
         /// Its grant.
         grant: LiveGrant,
     },
-    /// Those of all members that this partner has live grants on.
+    /// All members on whom this partner has live grants.
     Granted {
         /// The partner.
         partner: String,
     },
-    /// Those that belong to nobody.
+    /// The resources that belong to no member, without those that other payers sent.
     Shared,
+    /// The resources that belong to no member and that a match refers to.
+    Referred,
 }
 
-/// A search with what its statements need.
+/// A search and what its statements need.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
-    /// Whose resources.
-    pub scope: &'a Scope,
-    /// What of them.
+pub struct SearchAsked<'a> {
+    /// Whose resources are searched.
+    pub scope: &'a SearchScope,
+    /// The parsed search.
     pub search: &'a Search,
-    /// System of our UMB identifiers, which every Patient has beside its own.
+    /// System of the UMB identifiers of this server, which every Patient has besides its own.
     pub umb_system: &'a str,
-    /// The clock, UTC milliseconds.
+    /// The present time, UTC milliseconds.
     pub now_ms: i64,
 }
 
-/// What may leave of table `r` under grant `g`; the same rules as `disclosure` has. The integration test `release_rules` compares every
-/// way out.
+/// Adds the condition that the row of table `r` may be released under grant `g`.
 fn releasable(sql: &mut Sql, now_ms: i64) {
-    sql.with(
-        " AND (r.sensitivity = 0 OR (g.sensitive = 1 AND r.sensitivity < ?)) \
-         AND (r.financial = 0 OR r.released IS NOT NULL) \
-         AND (r.pa_state = ? OR (r.pa_state = ? AND r.pa_changed_ms IS NULL) \
-         OR (r.pa_state IN (?, ?) AND r.pa_changed_ms >= ?))",
-        [
-            WITHHELD_ALWAYS.into(),
-            PA_NONE.into(),
-            PA_ACTIVE.into(),
-            PA_ACTIVE.into(),
-            PA_ENDED.into(),
-            (now_ms - PA_KEPT_MS).into(),
-        ],
-    );
+    sql.add(" AND ")
+        .with(releasable_sql!("r", "g"), [releasable_value(now_ms).into()]);
 }
 
-/// Grant `g` with its consent `k` is live for `partner`.
+/// Adds the condition that grant `g` with its consent `k` is live for `partner`.
 fn live(sql: &mut Sql, partner: &str, now_ms: i64) {
-    sql.with(
-        "g.partner_id = ? AND g.revoked_ms IS NULL AND g.valid_from_ms <= ? AND g.valid_until_ms > ? \
-         AND k.revoked_ms IS NULL AND k.period_from_ms <= ? AND k.period_to_ms > ?",
-        [
-            partner.into(),
-            now_ms.into(),
-            now_ms.into(),
-            now_ms.into(),
-            now_ms.into(),
-        ],
-    );
+    sql.with(live_sql!("g", "k"), live_values(partner, now_ms));
 }
 
-/// `FROM … WHERE …` over resources `r` that may leave in this scope.
-fn allowed(sql: &mut Sql, scope: &Scope, now_ms: i64) {
+/// Adds `FROM … WHERE …` over the resources `r` that may be released in this scope.
+fn allowed(sql: &mut Sql, scope: &SearchScope, now_ms: i64) {
     match scope {
-        Scope::One { partner, grant } => {
-            // The grant first, one row; CROSS JOIN keeps SQLite to that order.
+        SearchScope::One { partner, grant } => {
+            // One row, the grant, is read first; CROSS JOIN makes SQLite keep this order.
             sql.with(
                 " FROM grants g CROSS JOIN consent k CROSS JOIN resource r WHERE g.id = ? AND k.id = g.consent_id AND ",
                 [grant.id.as_str().into()],
@@ -91,28 +75,35 @@ fn allowed(sql: &mut Sql, scope: &Scope, now_ms: i64) {
             live(sql, partner, now_ms);
             releasable(sql, now_ms);
         }
-        Scope::Granted { partner } => {
+        SearchScope::Granted { partner } => {
             sql.add(" FROM resource r WHERE EXISTS (SELECT 1 FROM grants g JOIN consent k ON k.id = g.consent_id WHERE g.compartment = r.compartment AND ");
             live(sql, partner, now_ms);
             releasable(sql, now_ms);
             sql.add(")");
         }
-        Scope::Shared => {
+        SearchScope::Shared | SearchScope::Referred => {
             sql.with(
-                " FROM resource r WHERE r.compartment = ? AND r.sensitivity = 0 AND (r.financial = 0 OR r.released IS NOT NULL)",
+                concat!(" FROM resource r WHERE r.compartment = ? AND ", shared_sql!("r")),
                 [NOBODY.into()],
             );
+            if matches!(scope, SearchScope::Shared) {
+                sql.with(" AND r.id NOT LIKE ?", [RECEIVED_LIKE.into()]);
+            }
         }
     }
 }
 
 /// Restricts `column` to the compartments of a scope.
-fn inside(sql: &mut Sql, column: &str, scope: &Scope) {
+fn inside(sql: &mut Sql, column: &str, scope: &SearchScope) {
     match scope {
-        Scope::One { grant, .. } => sql.add(column).with(" = ?", [grant.compartment.into()]),
-        Scope::Shared => sql.add(column).with(" = ?", [NOBODY.into()]),
-        Scope::Granted { partner } => sql.add(column).with(
-            " IN (SELECT compartment FROM grants WHERE partner_id = ? AND revoked_ms IS NULL)",
+        SearchScope::One { grant, .. } => sql.add(column).with(" = ?", [grant.compartment.into()]),
+        SearchScope::Shared | SearchScope::Referred => sql.add(column).with(" = ?", [NOBODY.into()]),
+        SearchScope::Granted { partner } => sql.add(column).with(
+            concat!(
+                " IN (SELECT compartment FROM grants WHERE partner_id = ? AND ",
+                unrevoked_sql!("grants"),
+                ")"
+            ),
             [partner.as_str().into()],
         ),
     };

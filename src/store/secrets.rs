@@ -1,4 +1,4 @@
-//! Keys shared by all processes of one store: made once, read ever after.
+//! Secret keys shared by all processes of one store: made once, then only read.
 
 use super::schema::server_secret;
 use super::{Db, is_duplicate};
@@ -6,7 +6,7 @@ use crate::error::{Failure, Fault};
 use crate::secret;
 use diesel::prelude::*;
 
-/// The 32-byte key called `name`; made now when there is none.
+/// Returns the 32-byte key called `name`; makes it when there is none.
 ///
 /// # Errors
 /// Those of the database; [`Fault::StoreDamaged`] when the stored key has another length.

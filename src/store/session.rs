@@ -1,7 +1,7 @@
-//! How a session with PostgreSQL is set up: how long libpq waits for a connection, how long the server lets a statement run, and
-//! what the session itself demands of durability.
+//! How a session with PostgreSQL is set up: how long libpq waits for a connection, how long the server
+//! lets a statement run, and which durability the session demands.
 //!
-//! What a session sets for itself holds whatever is set for the role, the database or the server while it lives.
+//! A session's own settings override those of the role, the database and the server, even when these change while it lives.
 
 use crate::error::Failure;
 use diesel::connection::SimpleConnection as _;
@@ -10,10 +10,10 @@ use diesel::prelude::*;
 use diesel::sql_types::Text;
 use std::time::Duration;
 
-/// What libpq is told where the address does not say it: to give up a connection that is not made, and to notice a peer that does
-/// not even acknowledge. A peer that acknowledges and stays silent is the pool's business ([`super::pool`]).
+/// Connection parameters added where the address does not give them: libpq then gives up a connection that cannot be made, and notices a
+/// peer that does not even acknowledge packets. A peer that acknowledges but does not answer is handled by the pool ([`super::pool`]).
 const CONNECT: &[(&str, &str)] = &[
-    ("connect_timeout", "3"),
+    ("connect_timeout", "2"),
     ("keepalives_idle", "10"),
     ("keepalives_interval", "3"),
     ("keepalives_count", "3"),
@@ -21,18 +21,18 @@ const CONNECT: &[(&str, &str)] = &[
     ("fallback_application_name", "causeway"),
 ];
 
-/// Texts of errors are told apart by their English words (`super::sqlstate`), so the session asks for these. Only a superuser and a
-/// role with `SET ON PARAMETER lc_messages` may; another role is left as it is.
+/// Errors are recognized by their English texts (`super::sqlstate`), so the session sets the language. Only a superuser or a role with `SET
+/// ON PARAMETER lc_messages` may; for other roles nothing changes.
 pub(super) const ENGLISH: &str = "DO $$ BEGIN PERFORM set_config('lc_messages', 'C', false); \
      EXCEPTION WHEN insufficient_privilege THEN NULL; END $$";
 
-/// Reads back what holds for the commits of this session, and what a new session would get.
+/// Reads the settings for commits of this session, and those that a new session would get.
 const PROMISES: &str = "SELECT current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes, \
      current_setting('synchronous_commit') AS synchronous_commit, \
      (SELECT reset_val FROM pg_settings WHERE name = 'synchronous_commit') AS of_new_sessions, \
      current_setting('lc_messages') AS language";
 
-/// What the database promises of the commits of a session.
+/// The database's settings for commits of a session.
 #[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
 pub(super) struct Promises {
     #[diesel(sql_type = Text)]
@@ -41,7 +41,7 @@ pub(super) struct Promises {
     full_page_writes: String,
     #[diesel(sql_type = Text)]
     synchronous_commit: String,
-    /// `synchronous_commit` as the server, the database or the role has it, before the session sets its own.
+    /// `synchronous_commit` as set for the server, the database or the role, before the session sets its own.
     #[diesel(sql_type = Text)]
     pub(super) of_new_sessions: String,
     #[diesel(sql_type = Text)]
@@ -49,7 +49,7 @@ pub(super) struct Promises {
 }
 
 impl Promises {
-    /// The first setting under which this session would lose acknowledged work, with its value.
+    /// Returns the first setting under which this session could lose acknowledged writes, with its value.
     pub(super) fn broken(&self) -> Option<(&'static str, &str)> {
         [
             ("fsync", &self.fsync, self.fsync == "on"),
@@ -80,12 +80,12 @@ pub(super) fn is_english(language: &str) -> bool {
     begins || matches!(language, "" | "C" | "POSIX")
 }
 
-/// Whether a value of `synchronous_commit` keeps what was acknowledged.
+/// Whether a value of `synchronous_commit` keeps acknowledged writes.
 pub(super) fn keeps(synchronous_commit: &str) -> bool {
     matches!(synchronous_commit, "on" | "remote_apply")
 }
 
-/// The address with our waiting times, where it does not say its own.
+/// Returns the address with this server's connection parameters added, where it does not give its own.
 pub(super) fn with_deadlines(url: &str) -> String {
     let (place, said) = url.split_once('?').unwrap_or((url, ""));
     let mut parameters: Vec<String> = said
@@ -102,7 +102,7 @@ pub(super) fn with_deadlines(url: &str) -> String {
     format!("{place}?{}", parameters.join("&"))
 }
 
-/// Sets what this session holds to. `limit` is how long the server lets one statement run.
+/// Sets the session's own settings. `limit` is how long the server lets one statement run.
 ///
 /// # Errors
 /// Those of the database.
@@ -115,7 +115,16 @@ pub(super) fn prepare(pg: &mut PgConnection, limit: Duration) -> Result<(), Fail
     Ok(())
 }
 
-/// What holds for the commits of this session now.
+/// Drops prepared statements that others left in a session that now belongs to us alone. A pooler that shared sessions for a while hands
+/// such sessions on, and the names would collide with ours.
+///
+/// # Errors
+/// Those of the database.
+pub(super) fn forget_statements(pg: &mut PgConnection) -> Result<(), Failure> {
+    Ok(pg.batch_execute("DEALLOCATE ALL")?)
+}
+
+/// Returns the settings for commits of this session.
 ///
 /// # Errors
 /// Those of the database.
@@ -131,7 +140,7 @@ mod tests {
     fn an_address_keeps_what_it_says_and_gets_the_rest() {
         let plain = with_deadlines("postgres://db.example/causeway");
         assert!(
-            plain.starts_with("postgres://db.example/causeway?connect_timeout=3&"),
+            plain.starts_with("postgres://db.example/causeway?connect_timeout=2&"),
             "{plain}"
         );
         let own = with_deadlines("postgres:///c?host=/run/pg&connect_timeout=9");

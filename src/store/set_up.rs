@@ -1,139 +1,117 @@
-//! Opening a PostgreSQL store, before anything is served from it: which database this is, in which schema the store is, what this role
-//! may do there, and bringing the schema up. What cannot be a store is named as what it is.
+//! Opens a PostgreSQL store before anything is served from it: checks which database it is, in which schema the store is and what this role
+//! may do there, and runs migrations. A database that cannot be a store is refused with the reason.
 //!
-//! All of it runs on a connection of its own, without the limits of time that the pool's connections have.
+//! All of this runs on a connection of its own, without the timeouts of the pool's connections.
 
-use super::migrate::{self, State, Tell};
+use super::migrate::{self, MigrationState, Tell};
 use super::pooler;
 use super::rights::{Rights, changes_the_ledger, quoted};
+use super::server::{DatabaseServer, choose, has_schema, unfit};
 use super::{Db, StoreUrl, session};
 use crate::error::{Failure, Fault};
 use diesel::connection::SimpleConnection as _;
-use diesel::prelude::*;
-use diesel::sql_types::{Bool, Nullable, Text};
 use std::time::Duration;
 
-/// What is set for the session: no limit of ours, and none of the role or the database, ends a migration or the wait for one.
-const UNLIMITED: &str = "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0; \
+/// Session settings under which no timeout, of this program, the role or the database, ends a migration or the wait for one.
+pub(super) const UNLIMITED: &str = "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0; \
     SET idle_session_timeout = 0; SET TIME ZONE 'UTC'; SET client_min_messages = warning; SET application_name = 'causeway migrate';";
 
-/// Longest time to look at a database, all its hosts included. A balancer may take a connection behind which nothing answers.
+/// Longest time to look at a database, all its hosts included. A load balancer may accept a connection behind which nothing answers.
 const LOOK: Duration = Duration::from_secs(30);
 
-/// PostgreSQL cuts longer names off.
+/// PostgreSQL cuts off longer names.
 const NAME_BYTES: usize = 63;
 
 /// What a store is opened for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Need {
-    /// Reading and writing; where there is no store, one is made.
+pub enum StoreNeed {
+    /// For reading and writing; when there is no store, one is made.
     #[default]
     Write,
-    /// Reading. Nothing is made, and a store that takes no writes will do.
+    /// For reading only. Nothing is made, and a read-only store is accepted.
     Read,
 }
 
-/// Where a PostgreSQL store is, and what it takes.
+/// Where a PostgreSQL store is, and whether it takes writes.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Site {
-    /// Its schema; none for SQLite.
+pub(super) struct StoreSite {
+    /// The schema of the store; `None` for SQLite.
     pub schema: Option<String>,
-    /// Why it takes no writes, if it takes none.
+    /// Why it takes no writes; `None` when it takes them.
     pub read_only: Option<String>,
 }
 
-impl Site {
-    /// What a connection sets so that it looks into this schema and into no other. A schema of temporary tables comes last.
+impl StoreSite {
+    /// Returns the statement by which a connection restricts its search path to this schema. The schema of temporary tables comes last.
     pub fn search_path(&self) -> Option<String> {
         let schema = self.schema.as_deref()?;
         Some(format!("SET search_path TO {}, pg_temp", quoted(schema)))
     }
 }
 
-#[derive(QueryableByName)]
-struct Server {
-    #[diesel(sql_type = Text)]
-    encoding: String,
-    #[diesel(sql_type = Bool)]
-    standby: bool,
-    #[diesel(sql_type = Bool)]
-    read_only: bool,
-    #[diesel(sql_type = Text)]
-    role: String,
-    #[diesel(sql_type = Text)]
-    path: String,
-    #[diesel(sql_type = Text)]
-    language: String,
-    #[diesel(sql_type = Nullable<Text>)]
-    current: Option<String>,
-}
-
-#[derive(QueryableByName)]
-struct Place {
-    #[diesel(sql_type = Text)]
-    schema: String,
-    #[diesel(sql_type = Bool)]
-    in_path: bool,
-}
-
-/// A PostgreSQL database that was looked at.
+/// A PostgreSQL database that was examined.
 pub(super) struct Looked {
     db: Db,
-    server: Server,
-    /// The schema of the store, or where one would be made.
+    server: DatabaseServer,
+    /// The schema of the store, or the one in which it would be made.
     pub schema: String,
-    /// Whether the store is there.
+    /// Whether the store exists.
     pub exists: bool,
     rights: Rights,
-    pub state: State,
+    pub state: MigrationState,
 }
 
-/// Opens the store at `url` for `need`: migrates where that is due and allowed.
+/// Opens the store at `url` for `need`: migrates it when that is due and allowed.
 ///
 /// # Errors
-/// [`Fault::StoreUnfit`], [`Fault::StoreReadOnly`], [`Fault::SchemaBehind`], [`Fault::SchemaNewer`]: what is wrong with it;
-/// [`Fault::InputUnreadable`] when there is no store and `need` makes none; those of the database.
+/// [`Fault::StoreUnfit`], [`Fault::StoreReadOnly`], [`Fault::SchemaBehind`] or [`Fault::SchemaNewer`], by what is wrong with it;
+/// [`Fault::StoreMissing`] when there is no store and `need` makes none; those of the database.
 pub(super) fn postgres(
     url: &StoreUrl,
     address: &str,
     schema: Option<&str>,
-    need: Need,
+    need: StoreNeed,
     tell: Tell<'_>,
-) -> Result<Site, Failure> {
+) -> Result<StoreSite, Failure> {
     let mut looked = Looked::at(address, schema)?;
-    if need == Need::Read && !looked.exists {
+    if need == StoreNeed::Read && !looked.exists {
         return Err(no_store(&format!("{url}, schema {}", looked.schema)));
     }
-    if need == Need::Write {
+    if need == StoreNeed::Write {
         looked.demand_writes()?;
         demand_english(&looked.server.language, &looked.server.role)?;
     }
+    let is_new = !looked.exists;
     if !looked.state.pending.is_empty() {
         looked.migrate(tell)?;
     }
+    if is_new {
+        tell(&format!("made a new store: {url}, schema {}", looked.schema));
+    }
     looked.demand_whole()?;
     let read_only = looked.demand_rights(need)?;
-    if need == Need::Write && looked.rights.changes_the_ledger() {
+    if need == StoreNeed::Write && looked.rights.changes_the_ledger() {
         tracing::warn!(
             role = looked.server.role,
             "this role may change or delete ledger entries; a role with the rights of `causeway migrate --grant` and no others only appends"
         );
     }
-    Ok(Site {
+    Ok(StoreSite {
         schema: Some(looked.schema),
         read_only,
     })
 }
 
-/// Where a command that only reads finds nothing.
+/// The failure of a command that only reads when there is no store at `place`.
 pub(super) fn no_store(place: &str) -> Failure {
-    Failure::new(Fault::InputUnreadable).at("store.url").remedy(format!(
-        "There is no store at {place}, and a command that only reads makes none. Correct store.url (or DATABASE_URL), or make one with `causeway migrate`."
+    Failure::new(Fault::StoreMissing).at("store.url").remedy(format!(
+        "There is no store at {place}: correct store.url (or DATABASE_URL), or make one with `causeway migrate`."
     ))
 }
 
 impl Looked {
-    /// Looks at the database at `address`: whether it can hold a store, and what is in `schema`, or else where the search path leads.
+    /// Examines the database at `address`: whether it can hold a store, and what is in
+    /// `schema`. When `schema` is `None`, the search path decides.
     ///
     /// # Errors
     /// As [`postgres`]; [`Fault::StoreUnavailable`] when it does not answer within 30 seconds.
@@ -162,13 +140,7 @@ impl Looked {
         let mut db = pooler::own_session(address)?;
         db.batch_execute(UNLIMITED)?;
         db.batch_execute(session::ENGLISH)?;
-        let server = diesel::sql_query(
-            "SELECT current_setting('server_encoding') AS encoding, pg_is_in_recovery() AS standby, \
-             current_setting('transaction_read_only') = 'on' AS read_only, current_user::text AS role, \
-             current_setting('search_path') AS path, current_setting('lc_messages') AS language, \
-             current_schema()::text AS current",
-        )
-        .get_result::<Server>(&mut db)?;
+        let server = DatabaseServer::of(&mut db)?;
         if server.encoding != "UTF8" {
             return Err(unfit(format!(
                 "The database's encoding is {}; a store needs UTF8: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0.",
@@ -183,13 +155,13 @@ impl Looked {
             schema,
             exists,
             rights,
-            state: State::default(),
+            state: MigrationState::default(),
         };
         looked.read_state()?;
         Ok(looked)
     }
 
-    /// Which migrations ran. From here on the connection looks into the schema of the store.
+    /// Reads which migrations ran. From here on the connection uses only the schema of the store.
     fn read_state(&mut self) -> Result<(), Failure> {
         self.db
             .batch_execute(&format!("SET search_path TO {}, pg_temp", quoted(&self.schema)))?;
@@ -213,7 +185,7 @@ impl Looked {
         migrate::demand_known(&self.state)
     }
 
-    /// Refuses a store in which a table is missing that its migrations made.
+    /// Refuses a store that lacks a table which its migrations created.
     ///
     /// # Errors
     /// [`Fault::StoreUnfit`], with the first such table.
@@ -247,10 +219,10 @@ impl Looked {
             .then(|| format!("role {role} has read-only transactions in this database (default_transaction_read_only)"))
     }
 
-    /// Brings the schema up, after every other process that does so. Gives what it ran.
+    /// Migrates the schema, after waiting for every other process that does so. Returns the names of the migrations that ran.
     ///
     /// # Errors
-    /// [`Fault::SchemaBehind`] when this role may not; those of the migrations.
+    /// [`Fault::SchemaBehind`] when this role may not migrate; those of the migrations.
     pub fn migrate(&mut self, tell: Tell<'_>) -> Result<Vec<String>, Failure> {
         let behind = |what: String| Failure::new(Fault::SchemaBehind).at("store.url").remedy(what);
         let next = self
@@ -283,7 +255,7 @@ impl Looked {
     fn migrate_alone(&mut self, tell: Tell<'_>) -> Result<Vec<String>, Failure> {
         if !self.exists {
             let there = format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(&self.schema));
-            // Only where it is not there: a role that may make tables in a schema need not be one that may make schemas.
+            // Only when it does not exist: a role that may create tables in a schema may lack the right to create schemas.
             if !self.schema_exists()? {
                 self.db.batch_execute(&there)?;
             }
@@ -292,17 +264,14 @@ impl Looked {
     }
 
     fn schema_exists(&mut self) -> Result<bool, Failure> {
-        let name = self.schema.replace('\'', "''");
-        let query =
-            format!("SELECT nspname::text AS schema, TRUE AS in_path FROM pg_namespace WHERE nspname = '{name}'");
-        Ok(!diesel::sql_query(query).load::<Place>(&mut self.db)?.is_empty())
+        has_schema(&mut self.db, &self.schema)
     }
 
-    /// Refuses a role that lacks a right which `need` takes; gives the reason when it can read and no more.
+    /// Refuses a role that lacks a right needed for `need`. Returns the reason when the role can only read.
     ///
     /// # Errors
-    /// [`Fault::StoreUnfit`] naming tables; [`Fault::StoreReadOnly`] for a role that only reads, where writing is needed.
-    fn demand_rights(&self, need: Need) -> Result<Option<String>, Failure> {
+    /// [`Fault::StoreUnfit`], naming the tables; [`Fault::StoreReadOnly`] for a role that can only read, when writing is needed.
+    fn demand_rights(&self, need: StoreNeed) -> Result<Option<String>, Failure> {
         let unreadable = self.rights.unreadable();
         if !unreadable.is_empty() {
             return Err(self.lacks("SELECT", &unreadable));
@@ -317,8 +286,8 @@ impl Looked {
         if self.rights.only_reads() {
             let why = format!("role {} may only read", self.server.role);
             return match need {
-                Need::Read => Ok(Some(why)),
-                Need::Write => Err(read_only(&why)),
+                StoreNeed::Read => Ok(Some(why)),
+                StoreNeed::Write => Err(read_only(&why)),
             };
         }
         Err(self.lacks("INSERT, UPDATE and DELETE", &unwritable))
@@ -334,7 +303,7 @@ impl Looked {
         ))
     }
 
-    /// Refuses a role that cannot grant rights on the tables: PostgreSQL itself only warns.
+    /// Refuses a role that cannot grant rights on the tables, because PostgreSQL itself only warns.
     ///
     /// # Errors
     /// [`Fault::StoreUnfit`].
@@ -354,12 +323,20 @@ impl Looked {
         Ok(())
     }
 
-    /// Whether `role` may change or delete entries of the ledger, by whatever grant.
+    /// Whether `role` may update or delete entries of the ledger, by any grant.
     ///
     /// # Errors
     /// Those of the database.
     pub fn may_change_the_ledger(&mut self, role: &str) -> Result<bool, Failure> {
         changes_the_ledger(&mut self.db, &self.schema, role)
+    }
+
+    /// Reads from the store.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub fn read<T>(&mut self, work: impl FnOnce(&mut Db) -> Result<T, Failure>) -> Result<T, Failure> {
+        work(&mut self.db)
     }
 
     /// Runs statements as one transaction, for grants.
@@ -373,7 +350,7 @@ impl Looked {
     }
 }
 
-/// Refuses a server whose errors cannot be told apart: they are told by their English words (`super::sqlstate`).
+/// Refuses a server whose messages are not in English: errors are recognized by their English texts (`super::sqlstate`).
 ///
 /// # Errors
 /// [`Fault::StoreUnfit`].
@@ -388,50 +365,10 @@ fn demand_english(language: &str, role: &str) -> Result<(), Failure> {
     )))
 }
 
-fn unfit(what: String) -> Failure {
-    Failure::new(Fault::StoreUnfit).at("store.url").remedy(what)
-}
-
 fn read_only(why: &str) -> Failure {
     Failure::new(Fault::StoreReadOnly).at("store.url").remedy(format!(
         "This store takes no writes: {why}. Let store.url name the primary and a role with the rights of `causeway migrate --grant`; commands that only read work here."
     ))
-}
-
-/// The schema of the store, and whether the store is there.
-///
-/// A second, empty store is never made for a search path that leads elsewhere: that takes its name in `store.schema`.
-fn choose(db: &mut Db, server: &Server, named: Option<&str>) -> Result<(String, bool), Failure> {
-    let stores = diesel::sql_query(
-        "SELECT n.nspname::text AS schema, COALESCE(n.nspname = ANY (current_schemas(false)), FALSE) AS in_path \
-         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-         WHERE c.relname = 'ledger_entry' AND c.relkind IN ('r', 'p') AND EXISTS (SELECT 1 FROM pg_class m \
-         WHERE m.relnamespace = n.oid AND m.relname = '__diesel_schema_migrations') \
-         ORDER BY array_position(current_schemas(false), n.nspname) NULLS LAST, n.nspname",
-    )
-    .load::<Place>(db)?;
-    if let Some(named) = named {
-        return Ok((named.to_owned(), stores.iter().any(|store| store.schema == named)));
-    }
-    if let Some(store) = stores.iter().find(|store| store.in_path) {
-        return Ok((store.schema.clone(), true));
-    }
-    if !stores.is_empty() {
-        let names: Vec<&str> = stores.iter().map(|store| store.schema.as_str()).collect();
-        let names = names.join(", ");
-        return Err(unfit(format!(
-            "The store of this database is in schema {names}, and the search_path of role {} ({}) does not lead there. \
-             Set store.schema to {names}, or to another name to make a second store.",
-            server.role, server.path
-        )));
-    }
-    let current = server.current.clone().ok_or_else(|| {
-        unfit(format!(
-            "The search_path of role {} ({}) names no schema that is there: set store.schema.",
-            server.role, server.path
-        ))
-    })?;
-    Ok((current, false))
 }
 
 #[cfg(test)]

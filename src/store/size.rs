@@ -1,17 +1,17 @@
-//! How much room the store takes, for metrics. Never a scan: sizes of files, or what PostgreSQL says of its database.
+//! How much disk space the store takes, for metrics. Never a scan: file sizes, or what PostgreSQL reports about its database.
 
-use super::db::{Db, Store};
+use super::{Db, Store};
 use crate::error::Failure;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use std::path::{Path, PathBuf};
 
-/// Bytes that a store takes.
+/// Disk space of a store, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Size {
     /// The database.
     pub database: u64,
-    /// The write-ahead log of a SQLite store; 0 on PostgreSQL, whose log belongs to the whole cluster.
+    /// The write-ahead log of a SQLite store; 0 on PostgreSQL, whose log belongs to all databases of the server.
     pub log: u64,
 }
 
@@ -22,7 +22,7 @@ struct Bytes {
 }
 
 impl Store {
-    /// How much room the store takes now.
+    /// Returns how much disk space the store takes now.
     ///
     /// # Errors
     /// As [`Store::read`], on PostgreSQL.
@@ -49,7 +49,7 @@ impl Store {
     }
 }
 
-/// A file that is not there takes no room.
+/// Returns the size of a file; 0 when it does not exist.
 fn bytes_of(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |meta| meta.len())
 }

@@ -1,36 +1,36 @@
-//! What PostgreSQL's errors mean to us: one table from SQLSTATE to fault, to whether the transaction is repeated, and to whether the
-//! connection is kept.
+//! How PostgreSQL's errors are handled: one table from SQLSTATE to the fault, to whether the
+//! transaction is repeated, and to whether the connection is kept.
 //!
-//! diesel passes on the kind of an error and its primary text, but not its SQLSTATE. So a row names the words by which PostgreSQL's
-//! own source says it; sessions ask for messages in English (`super::session`), and `tests/it/pg_trouble` provokes what can be
-//! provoked and compares the words with the SQLSTATE that the server gives. What no row knows is a defect of ours ([`Fault::Internal`]).
+//! diesel passes on the kind of an error and its primary text, but not its SQLSTATE. So each row contains words of that text, as in
+//! PostgreSQL's source. Sessions ask for messages in English (`super::session`), and `tests/it/pg_trouble` provokes the errors that it can
+//! and compares the words with the SQLSTATE that the server sends. An error without a row is a defect of this server ([`Fault::Internal`]).
 
 use crate::error::{Failure, Fault};
 use diesel::result::{DatabaseErrorKind, Error};
 
-/// What is done with a transaction and its connection after an error.
+/// What happens to a transaction and its connection after an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum After {
-    /// Nothing: the connection goes on.
+    /// Nothing: the connection is used further.
     Keep,
-    /// The transaction was rolled back for another's sake, and is repeated on the spot, at most five times.
+    /// The transaction was rolled back because of a conflict with another one. It is repeated at once, at most five times.
     Repeat,
-    /// The connection is closed: it has ended, or another one may lead to a server that serves.
+    /// The connection is closed: it has ended, or a new one may reach a server that works.
     Close,
 }
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct SqlStateRow {
     /// The SQLSTATE.
     pub code: &'static str,
-    /// PostgreSQL's name of it.
+    /// PostgreSQL's name for it.
     pub name: &'static str,
-    /// How the primary text can be told: one of these is in it.
+    /// The row applies when the primary text contains one of these.
     pub words: &'static [&'static str],
-    /// What a caller is told.
+    /// The fault that the caller gets.
     pub fault: Fault,
-    /// What is done next.
+    /// What happens next.
     pub after: After,
 }
 
@@ -40,8 +40,8 @@ const fn row(
     fault: Fault,
     after: After,
     words: &'static [&'static str],
-) -> Row {
-    Row {
+) -> SqlStateRow {
+    SqlStateRow {
         code,
         name,
         words,
@@ -50,9 +50,9 @@ const fn row(
     }
 }
 
-/// The table, in the order of the codes. Source: PostgreSQL, appendix A "PostgreSQL Error Codes", and the texts of its source.
+/// The table, ordered by code. Source: PostgreSQL, appendix A "PostgreSQL Error Codes", and the texts in its source.
 #[rustfmt::skip]
-pub const TABLE: &[Row] = {
+pub const TABLE: &[SqlStateRow] = {
     use After::{Close, Keep, Repeat};
     use Fault::{Internal, NoRoom, NotStorable, Overloaded, StoreDamaged, StoreSlow, StoreUnavailable};
     &[
@@ -92,15 +92,16 @@ pub const TABLE: &[Row] = {
     ]
 };
 
-/// The row of a text, if there is one.
-pub fn of_text(text: &str) -> Option<&'static Row> {
+/// Returns the row for an error text, if there is one.
+pub fn of_text(text: &str) -> Option<&'static SqlStateRow> {
     TABLE
         .iter()
         .find(|row| row.words.iter().any(|words| text.contains(words)))
 }
 
-/// The row of an error, if there is one. The kind goes before the words, but for a connection that ended: why it did stands in them.
-pub fn of(error: &Error) -> Option<&'static Row> {
+/// Returns the row for an error, if there is one. The kind of the error takes precedence over its words; only for a closed connection do
+/// the words decide, because they say why it was closed.
+pub fn of(error: &Error) -> Option<&'static SqlStateRow> {
     let code = |code: &str| TABLE.iter().find(|row| row.code == code);
     match error {
         Error::DatabaseError(kind, said) => match kind {
@@ -120,24 +121,24 @@ pub fn of(error: &Error) -> Option<&'static Row> {
     }
 }
 
-fn of_failure(failure: &Failure) -> Option<&'static Row> {
+fn of_failure(failure: &Failure) -> Option<&'static SqlStateRow> {
     failure
         .cause()
         .and_then(|cause| cause.downcast_ref::<Error>())
         .and_then(of)
 }
 
-/// Whether the transaction that failed so may be repeated on the spot.
-pub(super) fn is_repeated(failure: &Failure) -> bool {
+/// Whether the failed transaction may be repeated at once.
+pub fn is_repeated(failure: &Failure) -> bool {
     of_failure(failure).is_some_and(|row| row.after == After::Repeat)
 }
 
-/// Whether the connection on which this failed serves no more.
+/// Whether the connection must not be used any more after this failure.
 pub(super) fn spoils(failure: &Failure) -> bool {
     of_failure(failure).is_some_and(|row| row.after == After::Close)
 }
 
-/// Whether a connection had ended already when it was asked.
+/// Whether the connection had already been closed before this call.
 pub(super) fn is_lost(error: &Error) -> bool {
     of(error).is_some_and(|row| row.after == After::Close)
 }

@@ -1,30 +1,30 @@
-//! How the schema of a store stands to this program, and changing that by a command of its own: `causeway migrate`.
+//! Compares the schema of a store with this program's migrations, and migrates it for the command `causeway migrate`.
 //!
-//! Nothing is served from here, so that a role which owns the tables can do this and the server needs no such role.
+//! Nothing is served here: a role that owns the tables can run this command, and the server does not need such a role.
 
 use super::connect::Manager;
-use super::migrate::{self, State, Tell};
-use super::rights::{Grant, grants};
-use super::set_up::{Looked, Need};
-use super::{StoreUrl, file};
+use super::migrate::{self, MigrationState, Tell};
+use super::rights::{RoleGrant, grants};
+use super::set_up::{Looked, StoreNeed};
+use super::{Db, StoreUrl, file};
 use crate::error::{Failure, Fault};
 
-/// How a schema stands.
+/// The state of a schema.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// Where it is, on PostgreSQL.
+pub struct SchemaStanding {
+    /// Its name, on PostgreSQL.
     pub schema: Option<String>,
-    /// What ran and what is to be run.
-    pub state: State,
-    /// Names of the migrations that ran now.
+    /// Which migrations ran, and which are pending.
+    pub state: MigrationState,
+    /// Names of the migrations that ran just now.
     pub done: Vec<String>,
 }
 
-/// Looks, and changes nothing: neither folder nor file nor schema is made.
+/// Examines the store and changes nothing: no folder, file or schema is made.
 ///
 /// # Errors
 /// Those of [`super::Store::open`] that say that this cannot be a store.
-pub fn look(url: &StoreUrl, schema: Option<&str>) -> Result<Standing, Failure> {
+pub fn look(url: &StoreUrl, schema: Option<&str>) -> Result<SchemaStanding, Failure> {
     match url {
         StoreUrl::Postgres(address) => {
             let looked = Looked::at(address, schema)?;
@@ -34,23 +34,38 @@ pub fn look(url: &StoreUrl, schema: Option<&str>) -> Result<Standing, Failure> {
         StoreUrl::Sqlite(path) if path.exists() => {
             let state = migrate::state(&mut file::look(path)?)?;
             migrate::demand_known(&state)?;
-            Ok(Standing {
+            Ok(SchemaStanding {
                 state,
-                ..Standing::default()
+                ..SchemaStanding::default()
             })
         }
-        StoreUrl::Sqlite(_) => Ok(Standing {
+        StoreUrl::Sqlite(_) => Ok(SchemaStanding {
             state: migrate::nothing()?,
-            ..Standing::default()
+            ..SchemaStanding::default()
         }),
     }
 }
 
-/// Brings the schema up, and makes the store where there is none.
+/// Reads from an existing store whose schema has this program's version. Changes nothing.
 ///
 /// # Errors
-/// As [`look`]; [`Fault::SchemaBehind`] for a role that may not; those of the migrations.
-pub fn bring_up(url: &StoreUrl, schema: Option<&str>, tell: Tell<'_>) -> Result<Standing, Failure> {
+/// As [`look`]; those of `work`.
+pub fn read<T>(
+    url: &StoreUrl,
+    schema: Option<&str>,
+    work: impl FnOnce(&mut Db) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    match url {
+        StoreUrl::Postgres(address) => Looked::at(address, schema)?.read(work),
+        StoreUrl::Sqlite(path) => work(&mut file::look(path)?),
+    }
+}
+
+/// Migrates the schema, and makes the store when there is none.
+///
+/// # Errors
+/// As [`look`]; [`Fault::SchemaBehind`] when the role may not migrate; those of the migrations.
+pub fn bring_up(url: &StoreUrl, schema: Option<&str>, tell: Tell<'_>) -> Result<SchemaStanding, Failure> {
     match url {
         StoreUrl::Postgres(address) => {
             let mut looked = Looked::at(address, schema)?;
@@ -62,31 +77,31 @@ pub fn bring_up(url: &StoreUrl, schema: Option<&str>, tell: Tell<'_>) -> Result<
             Ok(of(looked, done))
         }
         StoreUrl::Sqlite(path) => {
-            let _lock = file::take(path, Need::Write)?;
-            let mut db = Manager::open(url).map_err(super::unreachable)?;
+            let _lock = file::take(path, StoreNeed::Write)?;
+            let mut db = Manager::open(url).map_err(super::failure::unreachable)?;
             let done = migrate::up_telling(&mut db, tell)?;
-            Ok(Standing {
+            Ok(SchemaStanding {
                 state: migrate::state(&mut db)?,
                 done,
-                ..Standing::default()
+                ..SchemaStanding::default()
             })
         }
     }
 }
 
-/// The statements that grant `role` what it needs in the store at `url`.
+/// Returns the statements that grant `role` its rights in the store at `url`.
 ///
 /// # Errors
-/// [`Fault::ParameterInvalid`] for SQLite, which knows no roles; as [`look`].
-pub fn grants_for(url: &StoreUrl, schema: Option<&str>, grant: Grant, role: &str) -> Result<Vec<String>, Failure> {
+/// [`Fault::ParameterInvalid`] for SQLite, which has no roles; as [`look`].
+pub fn grants_for(url: &StoreUrl, schema: Option<&str>, grant: RoleGrant, role: &str) -> Result<Vec<String>, Failure> {
     Ok(grants(grant, &Looked::at(address(url)?, schema)?.schema, role))
 }
 
-/// Grants `role` what it needs.
+/// Grants `role` its rights.
 ///
 /// # Errors
 /// As [`grants_for`]; those of the database.
-pub fn grant(url: &StoreUrl, schema: Option<&str>, grant: Grant, role: &str) -> Result<(), Failure> {
+pub fn grant(url: &StoreUrl, schema: Option<&str>, grant: RoleGrant, role: &str) -> Result<(), Failure> {
     let mut looked = Looked::at(address(url)?, schema)?;
     looked.demand_writes()?;
     looked.demand_owner(role)?;
@@ -117,8 +132,8 @@ fn address(url: &StoreUrl) -> Result<&str, Failure> {
     }
 }
 
-fn of(looked: Looked, done: Vec<String>) -> Standing {
-    Standing {
+fn of(looked: Looked, done: Vec<String>) -> SchemaStanding {
+    SchemaStanding {
         schema: Some(looked.schema),
         state: looked.state,
         done,

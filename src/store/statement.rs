@@ -1,7 +1,7 @@
-//! A fixed SQL text with its values, prepared once per connection on either database.
+//! A fixed SQL text with its values, prepared once for each connection of either database.
 //!
-//! For the few statements on the hot path that the query builder cannot say (data-modifying CTEs, unions with joins);
-//! `sql_query` would have them parsed and planned at every call.
+//! For the few frequent statements that the query builder cannot express (data-modifying CTEs, unions with joins).
+//! With `sql_query` they would be parsed and planned at every call.
 
 use super::Db;
 use diesel::backend::Backend;
@@ -12,17 +12,31 @@ use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use diesel::sqlite::Sqlite;
 use std::marker::PhantomData;
 
-/// One value.
+/// A value to bind.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Bind<'a> {
     Text(&'a str),
     OptText(Option<&'a str>),
     Big(i64),
+    OptBig(Option<i64>),
     Blob(&'a [u8]),
     OptBlob(Option<&'a [u8]>),
 }
 
-/// `sql` with `?` for each value. `Tag` names the text: one text, one tag. `Row` is the SQL type of what it returns.
+impl<'a> From<&'a str> for Bind<'a> {
+    fn from(text: &'a str) -> Bind<'a> {
+        Bind::Text(text)
+    }
+}
+
+impl From<i64> for Bind<'_> {
+    fn from(number: i64) -> Self {
+        Bind::Big(number)
+    }
+}
+
+/// `sql` has a `?` for each value. `Tag` identifies the text, so each text needs a tag of
+/// its own. `Row` is the SQL type of the rows it returns.
 #[derive(Debug)]
 pub(super) struct Statement<'a, Tag, Row = ()> {
     sql: &'static str,
@@ -69,6 +83,7 @@ macro_rules! fragment {
                     Bind::Text(value) => out.push_bind_param::<Text, _>(value),
                     Bind::OptText(value) => out.push_bind_param::<Nullable<Text>, _>(value),
                     Bind::Big(value) => out.push_bind_param::<BigInt, _>(value),
+                    Bind::OptBig(value) => out.push_bind_param::<Nullable<BigInt>, _>(value),
                     Bind::Blob(value) => out.push_bind_param::<Binary, _>(value),
                     Bind::OptBlob(value) => out.push_bind_param::<Nullable<Binary>, _>(value),
                 })
@@ -91,7 +106,7 @@ impl<Tag, Row> Query for Statement<'_, Tag, Row> {
 
 impl<Tag, Row, Conn> RunQueryDsl<Conn> for Statement<'_, Tag, Row> {}
 
-/// Runs a statement that returns no rows; how many it changed.
+/// Runs a statement that returns no rows. Returns how many rows it changed.
 pub(super) fn run<Tag: 'static>(db: &mut Db, statement: Statement<'_, Tag>) -> QueryResult<usize> {
     match db {
         Db::Pg(pg) => statement.execute(pg),

@@ -1,74 +1,100 @@
-//! Steps: what was done to identity links in one go, written with the links they change and the grants they end; only appended to.
+//! Steps: groups of changes to identity links, stored together with the changed links and the grants they revoke. Steps are only appended.
 //!
-//! Which step is allowed is `identity::graph`'s to say; here it is written, and only over the very links it was worked out from.
+//! Which step is allowed is decided by `identity::graph`. Here a step is written, and only
+//! if the links are still those it was computed from.
 
+use super::insert::{Insert, kept};
+use super::release_rule::unrevoked;
 use super::schema::{grants, identity_change, identity_link, identity_revocation, identity_step};
+use super::statement::{Bind, Statement, run};
 use super::{Db, is_duplicate, links};
 use crate::error::{Failure, Fault};
-use crate::identity::graph::{Change, Link};
+use crate::identity::graph::{Kind, LinkChange, PersonLink, State};
 use diesel::prelude::*;
+use std::sync::LazyLock;
 
-/// What is done to links in one go.
+/// A group of changes to links, made at once.
 #[derive(Clone, Debug)]
-pub struct Step {
-    /// A fresh id.
+pub struct LinkStep {
+    /// A new id.
     pub id: String,
     /// UTC milliseconds.
     pub at_ms: i64,
-    /// The event's word, or `take-back`.
+    /// Code of the event, or `take-back`.
     pub event: &'static str,
-    /// Who, when a person did it.
+    /// The operator, when a person did it.
     pub operator: Option<String>,
-    /// Why, when a person did it.
+    /// The operator's reason.
     pub reason: Option<String>,
-    /// The step it takes back.
+    /// Id of the step that this one undoes.
     pub undoes: Option<String>,
-    /// What it changes.
-    pub changes: Vec<Change>,
-    /// Whose live grants on whom it revokes: partner and Patient.
+    /// The changes of links.
+    pub changes: Vec<LinkChange>,
+    /// The live grants that it revokes: pairs of partner and Patient id.
     pub revokes: Vec<(String, String)>,
-    /// Which revocations end with it.
+    /// Which earlier revocations it ends.
     pub gives_back: GiveBack,
 }
 
-/// Revocations by earlier steps that a step ends. A consent that was withdrawn meanwhile stays withdrawn.
+/// Revocations by earlier steps that a step ends, so that the grants are live again. A
+/// consent that was withdrawn in the meantime stays withdrawn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GiveBack {
     /// None.
     Nothing,
-    /// Those of one step.
+    /// Those of the step with this id.
     Of(String),
-    /// All of a partner's grants on a Patient.
+    /// Those of all grants of a partner on a Patient.
     All(String, String),
 }
 
-/// A step as it was written.
+/// A stored step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepRow {
     /// Its id.
     pub id: String,
     /// UTC milliseconds.
     pub at_ms: i64,
-    /// The event's word.
+    /// Code of the event.
     pub event: String,
-    /// Who, when a person did it.
+    /// The operator, when a person did it.
     pub operator: Option<String>,
-    /// Why, when a person did it.
+    /// The operator's reason.
     pub reason: Option<String>,
-    /// The step it took back.
+    /// Id of the step that this one undid.
     pub undoes: Option<String>,
-    /// What it changed.
-    pub changes: Vec<Change>,
+    /// The changes of links.
+    pub changes: Vec<LinkChange>,
 }
 
-/// Writes a step, in the caller's transaction; how many grants it revoked or gave back. A step that does nothing is not kept.
+/// Writes a step, in the caller's transaction. Returns how many grants it revoked or restored. A step without any effect is not stored.
 ///
 /// # Errors
-/// [`Fault::LinkMoveRefused`] when a link is not any more what the step was worked out from; those of the database.
-pub fn write(db: &mut Db, step: &Step) -> Result<usize, Failure> {
+/// [`Fault::LinkMoveRefused`] when a link has changed since the step was computed; those of the database.
+pub fn write(db: &mut Db, step: &LinkStep) -> Result<usize, Failure> {
+    write_unless(db, step, false)
+}
+
+/// Writes the step of an automatic match. Refuses it when a member number that it confirms is also confirmed by a
+/// link outside the step: then another step was written in between.
+///
+/// # Errors
+/// As [`write()`]; [`Fault::LinkMoveRefused`] for such a number, too.
+pub(super) fn write_match(db: &mut Db, step: &LinkStep) -> Result<usize, Failure> {
+    let is_new_alone = matches!(step.changes.as_slice(), [change] if change.before.is_none());
+    if step.operator.is_none() && !is_new_alone && links::are_others_confirmed(db, &step.changes)? {
+        return Err(Fault::LinkMoveRefused.into());
+    }
+    write_unless(db, step, step.operator.is_none())
+}
+
+/// Writes a step. With `unless_confirmed`, a single new link of a member number is refused while another link of that number is confirmed.
+fn write_unless(db: &mut Db, step: &LinkStep, unless_confirmed: bool) -> Result<usize, Failure> {
+    let is_new_alone = matches!(step.changes.as_slice(), [change] if change.before.is_none());
+    let unless_confirmed = unless_confirmed && is_new_alone;
     let given = give_back(db, &step.gives_back, step.at_ms)?;
     for change in &step.changes {
-        put(db, change)?;
+        put(db, change, unless_confirmed)?;
     }
     let mut revoked = Vec::new();
     for (partner, patient) in &step.revokes {
@@ -78,28 +104,11 @@ pub fn write(db: &mut Db, step: &Step) -> Result<usize, Failure> {
     if step.changes.is_empty() && revoked.is_empty() && given == 0 {
         return Ok(0);
     }
-    diesel::insert_into(identity_step::table)
-        .values((
-            identity_step::id.eq(&step.id),
-            identity_step::at_ms.eq(step.at_ms),
-            identity_step::event.eq(step.event),
-            identity_step::operator.eq(step.operator.as_deref()),
-            identity_step::reason.eq(step.reason.as_deref()),
-            identity_step::undoes.eq(step.undoes.as_deref()),
-        ))
-        .execute(db)
-        .map_err(refused_if_duplicate)?;
-    for (place, change) in step.changes.iter().enumerate() {
-        diesel::insert_into(identity_change::table)
-            .values((
-                identity_change::step_id.eq(&step.id),
-                identity_change::place.eq(i64::try_from(place).unwrap_or(i64::MAX)),
-                identity_change::link_id.eq(change.link_id()),
-                identity_change::link_before.eq(change.before.as_ref().map(text)),
-                identity_change::link_after.eq(change.after.as_ref().map(text)),
-                identity_change::patient_id.eq(change.patient_id()),
-            ))
-            .execute(db)?;
+    run(db, Statement::<NewStep>::new(TEXTS.step, step_binds(step).to_vec())).map_err(refused_if_duplicate)?;
+    for (place, change) in (0i64..).zip(&step.changes) {
+        let image = image(change)?;
+        let binds = change_binds(step, place, change, &image).to_vec();
+        run(db, Statement::<NewChange>::new(TEXTS.change, binds))?;
     }
     for grant_id in &revoked {
         diesel::insert_into(identity_revocation::table)
@@ -112,7 +121,8 @@ pub fn write(db: &mut Db, step: &Step) -> Result<usize, Failure> {
     Ok(revoked.len() + given)
 }
 
-/// Makes grants live again that a step revoked. One that an operator ended meanwhile stays ended, from `at_ms` on by that alone.
+/// Restores grants that a step revoked. A grant that an operator ended in the meantime
+/// stays ended; from `at_ms` on only the operator's ending counts.
 fn give_back(db: &mut Db, which: &GiveBack, at_ms: i64) -> Result<usize, Failure> {
     let mut query = identity_revocation::table
         .inner_join(identity_step::table.on(identity_step::id.eq(identity_revocation::step_id)))
@@ -140,19 +150,118 @@ fn give_back(db: &mut Db, which: &GiveBack, at_ms: i64) -> Result<usize, Failure
         .execute(db)?)
 }
 
-fn put(db: &mut Db, change: &Change) -> Result<(), Failure> {
+struct NewLink;
+struct NewStep;
+struct NewChange;
+
+pub(super) const LINK: Insert = Insert {
+    table: "identity_link",
+    columns: "id, source, kind, system, value, patient_id, state, confidence, origin, decision_id, review_id, from_ms, until_ms, \
+              version",
+};
+pub(super) const STEP: Insert = Insert {
+    table: "identity_step",
+    columns: "id, at_ms, event, operator, reason, undoes",
+};
+pub(super) const CHANGE: Insert = Insert {
+    table: "identity_change",
+    columns: "step_id, place, link_id, link_before, link_after, patient_id",
+};
+/// SQL condition: the confirmed links of an identifier. Values: source, system and value.
+pub(super) const CONFIRMED_OF_NUMBER: &str = "source = ? AND system = ? AND value = ? AND state = 'confirmed'";
+
+struct Texts {
+    link: &'static str,
+    step: &'static str,
+    change: &'static str,
+}
+
+static TEXTS: LazyLock<Texts> = LazyLock::new(|| Texts {
+    link: kept(LINK.text_if(&format!(
+        "NOT EXISTS (SELECT 1 FROM identity_link WHERE {CONFIRMED_OF_NUMBER})"
+    ))),
+    step: kept(STEP.text(1)),
+    change: kept(CHANGE.text(1)),
+});
+
+/// Returns the values of [`CONFIRMED_OF_NUMBER`] for a link. When `asked` is false, the value is empty, which no link has.
+pub(super) fn number_binds(link: &PersonLink, asked: bool) -> [Bind<'_>; 3] {
+    [
+        Bind::Text(&link.from.source),
+        Bind::Text(&link.from.system),
+        Bind::Text(if asked { &link.from.value } else { "" }),
+    ]
+}
+
+pub(super) fn link_binds(link: &PersonLink) -> [Bind<'_>; 14] {
+    [
+        Bind::Text(&link.id),
+        Bind::Text(&link.from.source),
+        Bind::Text(link.from.kind.code()),
+        Bind::Text(&link.from.system),
+        Bind::Text(&link.from.value),
+        Bind::Text(&link.patient_id),
+        Bind::Text(link.state.code()),
+        Bind::Big(link.confidence),
+        Bind::Text(link.origin.code()),
+        Bind::OptText(link.decision_id.as_deref()),
+        Bind::OptText(link.review_id.as_deref()),
+        Bind::Big(link.from_ms),
+        Bind::OptBig(link.until_ms),
+        Bind::Big(link.version),
+    ]
+}
+
+pub(super) fn step_binds(step: &LinkStep) -> [Bind<'_>; 6] {
+    [
+        Bind::Text(&step.id),
+        Bind::Big(step.at_ms),
+        Bind::Text(step.event),
+        Bind::OptText(step.operator.as_deref()),
+        Bind::OptText(step.reason.as_deref()),
+        Bind::OptText(step.undoes.as_deref()),
+    ]
+}
+
+/// A link before and after a change, as JSON.
+pub(super) type Image = (Option<String>, Option<String>);
+
+/// Returns a change as it is stored.
+///
+/// # Errors
+/// None in practice: [`Fault::Internal`] when a link cannot be written as JSON.
+pub(super) fn image(change: &LinkChange) -> Result<Image, Failure> {
+    let text = |link: &Option<PersonLink>| {
+        let text = link.as_ref().map(serde_json::to_string).transpose();
+        text.map_err(|error| Failure::new(Fault::Internal).because(error))
+    };
+    Ok((text(&change.before)?, text(&change.after)?))
+}
+
+pub(super) fn change_binds<'a>(
+    step: &'a LinkStep,
+    place: i64,
+    change: &'a LinkChange,
+    image: &'a Image,
+) -> [Bind<'a>; 6] {
+    [
+        Bind::Text(&step.id),
+        Bind::Big(place),
+        Bind::Text(change.link_id()),
+        Bind::OptText(image.0.as_deref()),
+        Bind::OptText(image.1.as_deref()),
+        Bind::Text(change.patient_id()),
+    ]
+}
+
+fn put(db: &mut Db, change: &LinkChange, unless_confirmed: bool) -> Result<(), Failure> {
     let done = match (&change.before, &change.after) {
-        (None, Some(after)) => diesel::insert_into(identity_link::table)
-            .values((
-                identity_link::id.eq(&after.id),
-                identity_link::source.eq(&after.from.source),
-                identity_link::kind.eq(after.from.kind.code()),
-                identity_link::system.eq(&after.from.system),
-                identity_link::value.eq(&after.from.value),
-                columns(after),
-            ))
-            .execute(db)
-            .map_err(refused_if_duplicate)?,
+        (None, Some(after)) => {
+            let is_held = after.state == State::Confirmed && after.from.kind == Kind::Member;
+            let mut binds = link_binds(after).to_vec();
+            binds.extend(number_binds(after, unless_confirmed && is_held));
+            run(db, Statement::<NewLink>::new(TEXTS.link, binds)).map_err(refused_if_duplicate)?
+        }
         (Some(before), Some(after)) => {
             let same = identity_link::table
                 .find(&before.id)
@@ -187,7 +296,7 @@ type Columns<'a> = (
     diesel::dsl::Eq<identity_link::version, i64>,
 );
 
-fn columns(link: &Link) -> Columns<'_> {
+fn columns(link: &PersonLink) -> Columns<'_> {
     (
         identity_link::patient_id.eq(link.patient_id.as_str()),
         identity_link::state.eq(link.state.code()),
@@ -205,7 +314,7 @@ fn revoke(db: &mut Db, partner_id: &str, patient_id: &str, now_ms: i64) -> Resul
     let live = grants::partner_id
         .eq(partner_id)
         .and(grants::patient_id.eq(patient_id))
-        .and(grants::revoked_ms.is_null());
+        .and(unrevoked());
     let ids: Vec<String> = grants::table
         .filter(live)
         .select(grants::id)
@@ -217,7 +326,7 @@ fn revoke(db: &mut Db, partner_id: &str, patient_id: &str, now_ms: i64) -> Resul
     Ok(ids)
 }
 
-/// One step with its changes.
+/// Returns the step with this id, with its changes.
 ///
 /// # Errors
 /// [`Fault::LinkUnknown`]; those of the database.
@@ -231,9 +340,9 @@ pub fn step(db: &mut Db, id: &str) -> Result<StepRow, Failure> {
         .order(identity_change::place)
         .select((identity_change::link_before, identity_change::link_after))
         .load(db)?;
-    let image = |text: Option<String>| text.map(|text| serde_json::from_str::<Link>(&text)).transpose();
+    let image = |text: Option<String>| text.map(|text| serde_json::from_str::<PersonLink>(&text)).transpose();
     let changes = rows.into_iter().map(|(before, after)| {
-        Ok(Change {
+        Ok(LinkChange {
             before: image(before)?,
             after: image(after)?,
         })
@@ -249,7 +358,7 @@ pub fn step(db: &mut Db, id: &str) -> Result<StepRow, Failure> {
     })
 }
 
-/// The steps that moved a link to a member, also those whose link was taken back since; oldest first, at most 1,000.
+/// Returns the steps that changed a link to a member, including links that were removed since; oldest first, at most 1,000.
 ///
 /// # Errors
 /// Those of the database; [`Fault::StoreDamaged`] for a step that cannot be read.
@@ -271,8 +380,4 @@ fn refused_if_duplicate(error: diesel::result::Error) -> Failure {
     } else {
         error.into()
     }
-}
-
-fn text(link: &Link) -> String {
-    serde_json::to_string(link).unwrap_or_default()
 }

@@ -1,16 +1,21 @@
-//! Access tokens, seen assertions and operator tokens. Tokens are stored as hashes only.
+//! Access tokens and seen assertions. Tokens are stored as hashes only; those of operators: `operator_tokens`.
 
-use super::db::Db;
+use super::connection::{Db, on};
 use super::is_duplicate;
+use super::release_rule;
 use super::schema::{
     access_token, assertion_seen, compartment, consent, grants, ledger_entry, operator_token, partner,
 };
 use crate::error::Failure;
+use diesel::expression::{AppearsOnTable, Expression, SelectableExpression, ValidGrouping, is_aggregate};
+use diesel::pg::Pg;
 use diesel::prelude::*;
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::sql_types::{Array, Nullable, Text};
 
-/// How long rows are kept after they expired, so that a clock stepping back cannot bring a used assertion to life again.
+/// How long rows are kept after they expired, so that a used assertion is not accepted again when the clock is set back.
 const KEEP_MS: i64 = 3_600_000;
-/// Rows deleted at once.
+/// How many rows one call deletes.
 const PRUNE: i64 = 500;
 
 /// An access token, as stored.
@@ -19,27 +24,27 @@ const PRUNE: i64 = 500;
 pub struct TokenRow {
     /// SHA-256 of the token.
     pub hash: Vec<u8>,
-    /// Whose it is.
+    /// The partner that it was issued to.
     pub partner_id: String,
-    /// What it grants.
+    /// The granted scopes, separated by spaces.
     pub scope: String,
-    /// The certificate it is bound to.
+    /// SHA-256 of the certificate to which it is bound.
     pub certificate_sha256: Option<Vec<u8>>,
-    /// The one member it is narrowed to.
+    /// Patient id of the only member that it may read.
     pub patient_id: Option<String>,
     /// SHA-256 of the assertion's `jti`.
     pub jti_sha256: Vec<u8>,
     /// Thumbprint of the key that signed the assertion.
     pub key_thumbprint: String,
-    /// When it was issued.
+    /// When it was issued, UTC milliseconds.
     pub issued_ms: i64,
-    /// When it ends.
+    /// When it expires, UTC milliseconds.
     pub expires_ms: i64,
-    /// When it was revoked.
+    /// When it was revoked, UTC milliseconds.
     pub revoked_ms: Option<i64>,
 }
 
-/// What an authenticated request needs, in one query.
+/// A token and its partner: what an authenticated request needs, in one query.
 #[derive(Clone, Debug, Queryable)]
 pub struct Holder {
     /// The token.
@@ -54,18 +59,40 @@ pub struct Holder {
     pub status: String,
     /// Its partner's mTLS mode.
     pub mtls: String,
-    /// Counts the changes of its partner's registration.
+    /// Version of its partner's registration.
     pub version: i64,
 }
 
-/// The token of this hash with its partner.
+type HolderValues = (TokenRow, String, String, String, String, String, i64);
+
+impl From<HolderValues> for Holder {
+    fn from((token, client_id, npi, dialect, status, mtls, version): HolderValues) -> Holder {
+        Holder {
+            token,
+            client_id,
+            npi,
+            dialect,
+            status,
+            mtls,
+            version,
+        }
+    }
+}
+
+macro_rules! holders {
+    ($hash:expr) => {
+        access_token::table
+            .inner_join(partner::table.on(partner::id.eq(access_token::partner_id)))
+            .filter(access_token::hash.eq($hash))
+    };
+}
+
+/// Returns the token with this hash and its partner.
 ///
 /// # Errors
 /// Those of the database.
 pub fn holder(db: &mut Db, hash: &[u8]) -> Result<Option<Holder>, Failure> {
-    let row = access_token::table
-        .inner_join(partner::table.on(partner::id.eq(access_token::partner_id)))
-        .filter(access_token::hash.eq(hash))
+    let row = on!(db, conn => holders!(hash)
         .select((
             TokenRow::as_select(),
             partner::client_id,
@@ -75,35 +102,87 @@ pub fn holder(db: &mut Db, hash: &[u8]) -> Result<Option<Holder>, Failure> {
             partner::mtls,
             partner::version,
         ))
-        .first::<(TokenRow, String, String, String, String, String, i64)>(db)
+        .get_result::<HolderValues>(conn))
+    .optional()?;
+    Ok(row.map(Holder::from))
+}
+
+/// [`holder`] and [`super::partners::id_by_certificate`] in one statement, on PostgreSQL.
+/// Returns `None` on SQLite and when there is no such token.
+///
+/// # Errors
+/// Those of the database.
+pub fn holder_and_owner(
+    db: &mut Db,
+    hash: &[u8],
+    uris: &[String],
+) -> Result<Option<(Holder, Option<String>)>, Failure> {
+    let Db::Pg(pg) = db else { return Ok(None) };
+    let row = holders!(hash)
+        .select((
+            TokenRow::as_select(),
+            partner::client_id,
+            partner::npi,
+            partner::dialect,
+            partner::status,
+            partner::mtls,
+            partner::version,
+            Owner(uris),
+        ))
+        .get_result::<(TokenRow, String, String, String, String, String, i64, Option<String>)>(pg)
         .optional()?;
     Ok(
-        row.map(|(token, client_id, npi, dialect, status, mtls, version)| Holder {
-            token,
-            client_id,
-            npi,
-            dialect,
-            status,
-            mtls,
-            version,
+        row.map(|(token, client_id, npi, dialect, status, mtls, version, owner)| {
+            (
+                Holder::from((token, client_id, npi, dialect, status, mtls, version)),
+                owner,
+            )
         }),
     )
 }
 
-/// How a partner and one of its tokens stand, whether the token ran out or not.
+/// SQL expression: the id of the only partner to which one of these certificate names belongs.
+struct Owner<'u>(&'u [String]);
+
+impl Expression for Owner<'_> {
+    type SqlType = Nullable<Text>;
+}
+
+impl<Tables: ?Sized> AppearsOnTable<Tables> for Owner<'_> {}
+impl<Tables: ?Sized> SelectableExpression<Tables> for Owner<'_> {}
+
+impl ValidGrouping<()> for Owner<'_> {
+    type IsAggregate = is_aggregate::No;
+}
+
+impl QueryId for Owner<'_> {
+    type QueryId = Owner<'static>;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl QueryFragment<Pg> for Owner<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("(SELECT min(o.id) FROM partner o WHERE o.certificate_uri = ANY(");
+        out.push_bind_param::<Array<Text>, [String]>(self.0)?;
+        out.push_sql(") HAVING count(*) = 1)");
+        Ok(())
+    }
+}
+
+/// The state of a partner and of one of its tokens, which may have expired.
 #[derive(Clone, Debug, PartialEq, Eq, Queryable)]
 pub struct Registered {
     /// The partner's status.
     pub status: String,
     /// Its mTLS mode.
     pub mtls: String,
-    /// Counts the changes of its registration.
+    /// Version of its registration.
     pub version: i64,
-    /// When the token was revoked. A token that ran out long ago is no longer on record, and was not.
+    /// When the token was revoked. `None` also for a token that was deleted long after it expired.
     pub revoked_ms: Option<i64>,
 }
 
-/// How the partner stands and its token of this hash; `None` when there is no such partner.
+/// Returns the state of the partner and of its token with this hash; `None` when there is no such partner.
 ///
 /// # Errors
 /// Those of the database.
@@ -130,11 +209,11 @@ pub fn registered(db: &mut Db, partner_id: &str, hash: &[u8]) -> Result<Option<R
 /// # Errors
 /// Those of the database.
 pub fn insert(db: &mut Db, row: &TokenRow) -> Result<(), Failure> {
-    diesel::insert_into(access_token::table).values(row).execute(db)?;
+    on!(db, conn => diesel::insert_into(access_token::table).values(row).execute(conn))?;
     Ok(())
 }
 
-/// Revokes a token of `partner_id`; `false` when it is not one, or revoked already.
+/// Revokes a token of `partner_id`. Returns false when the partner has no such token, or when it is already revoked.
 ///
 /// # Errors
 /// Those of the database.
@@ -149,7 +228,7 @@ pub fn revoke(db: &mut Db, hash: &[u8], partner_id: &str, now_ms: i64) -> Result
         == 1)
 }
 
-/// Revokes the tokens of a partner that no key of `kept` was used for; how many.
+/// Revokes the tokens of a partner that were obtained with a key not in `kept`. Returns how many.
 ///
 /// # Errors
 /// Those of the database.
@@ -163,7 +242,7 @@ pub fn revoke_other_keys(db: &mut Db, partner_id: &str, kept: &[String], now_ms:
         .execute(db)?)
 }
 
-/// Remembers an assertion until `expires_ms`; `false` when it was seen before. The caller's transaction must then fail.
+/// Stores an assertion until `expires_ms`. Returns false when it was used before; the caller's transaction must then fail.
 ///
 /// # Errors
 /// Those of the database.
@@ -174,32 +253,27 @@ pub fn remember(
     expires_ms: i64,
     now_ms: i64,
 ) -> Result<bool, Failure> {
-    // An id may come again after it expired (UDAP); rows outlive their expiry only against clocks that step back.
+    // An id may be used again after it expired (UDAP); rows are kept longer only because a clock may be set back.
     let stale = assertion_seen::table
         .find((client_id, jti_sha256))
         .filter(assertion_seen::expires_ms.lt(now_ms));
-    if diesel::update(stale)
-        .set(assertion_seen::expires_ms.eq(expires_ms))
-        .execute(db)?
-        == 1
-    {
+    let update = diesel::update(stale).set(assertion_seen::expires_ms.eq(expires_ms));
+    if on!(db, conn => update.execute(conn))? == 1 {
         return Ok(true);
     }
-    let added = diesel::insert_into(assertion_seen::table)
-        .values((
-            assertion_seen::client_id.eq(client_id),
-            assertion_seen::jti_sha256.eq(jti_sha256),
-            assertion_seen::expires_ms.eq(expires_ms),
-        ))
-        .execute(db);
-    match added {
+    let insert = diesel::insert_into(assertion_seen::table).values((
+        assertion_seen::client_id.eq(client_id),
+        assertion_seen::jti_sha256.eq(jti_sha256),
+        assertion_seen::expires_ms.eq(expires_ms),
+    ));
+    match on!(db, conn => insert.execute(conn)) {
         Ok(_) => Ok(true),
         Err(error) if is_duplicate(&error) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }
 
-/// The newest time that the store has seen, UTC milliseconds: of a token or of a ledger entry.
+/// Returns the newest time that the store contains, UTC milliseconds: that of a token or of a ledger entry.
 ///
 /// # Errors
 /// Those of the database.
@@ -220,8 +294,8 @@ pub fn newest_ms(db: &mut Db) -> Result<Option<i64>, Failure> {
     Ok(token.max(operator).max(entry.map(|at_us| at_us / 1000)))
 }
 
-/// Deletes some rows that expired more than an hour ago; how many. Tokens end by the clock's lasting time, `lasting_ms`; ids of
-/// assertions are forgotten by `surely_ms`, so that a clock set forward does not let them be used again.
+/// Deletes some rows that expired more than an hour ago. Returns how many. Tokens are deleted by `lasting_ms`, which never goes back; ids
+/// of assertions by `surely_ms`, which does not follow a clock that was just set forward, so that they cannot be used again.
 ///
 /// # Errors
 /// Those of the database.
@@ -251,70 +325,35 @@ pub fn prune(db: &mut Db, lasting_ms: i64, surely_ms: i64) -> Result<usize, Fail
     Ok(seen.len() + old.len())
 }
 
-/// The patient a token may be narrowed to: `wanted` is its id or its UMB value, granted to this partner now.
+/// Returns the Patient id to which a token may be restricted: `wanted` is this id or the
+/// member's UMB, and the partner must have a live grant on the member.
 ///
 /// # Errors
 /// Those of the database.
-pub fn granted_patient(db: &mut Db, partner_id: &str, wanted: &Wanted, now_ms: i64) -> Result<Option<String>, Failure> {
+pub fn granted_patient(
+    db: &mut Db,
+    partner_id: &str,
+    wanted: &WantedPatient,
+    now_ms: i64,
+) -> Result<Option<String>, Failure> {
     let mut query = grants::table
         .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
         .inner_join(compartment::table.on(compartment::no.eq(grants::compartment)))
-        .filter(grants::partner_id.eq(partner_id))
-        .filter(grants::revoked_ms.is_null())
-        .filter(grants::valid_from_ms.le(now_ms))
-        .filter(grants::valid_until_ms.gt(now_ms))
-        .filter(consent::revoked_ms.is_null())
-        .filter(consent::period_from_ms.le(now_ms))
-        .filter(consent::period_to_ms.gt(now_ms))
+        .filter(release_rule::live(partner_id, now_ms))
         .select(grants::patient_id)
         .into_boxed();
     query = match wanted {
-        Wanted::Patient(id) => query.filter(grants::patient_id.eq(id.clone())),
-        Wanted::Umb(value) => query.filter(compartment::umb.eq(value.clone())),
+        WantedPatient::Patient(id) => query.filter(grants::patient_id.eq(id.clone())),
+        WantedPatient::Umb(value) => query.filter(compartment::umb.eq(value.clone())),
     };
     Ok(query.first(db).optional()?)
 }
 
-/// How a token request names a patient.
+/// How a token request names a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum WantedPatient {
     /// By the id of `Patient/<id>`.
     Patient(String),
-    /// By the value of the member identifier that `$member-match` answered.
+    /// By the value of the member identifier that `$member-match` returned.
     Umb(String),
-}
-
-/// Adds an operator's token, of this role and name.
-///
-/// # Errors
-/// Those of the database.
-pub fn insert_operator(
-    db: &mut Db,
-    hash: &[u8],
-    (role, name): (&str, &str),
-    created_ms: i64,
-    expires_ms: i64,
-) -> Result<(), Failure> {
-    diesel::insert_into(operator_token::table)
-        .values((
-            operator_token::hash.eq(hash),
-            operator_token::role.eq(role),
-            operator_token::created_ms.eq(created_ms),
-            operator_token::expires_ms.eq(expires_ms),
-            operator_token::name.eq(name),
-        ))
-        .execute(db)?;
-    Ok(())
-}
-
-/// Role, expiry and name of an operator's token; tokens of before have no name.
-///
-/// # Errors
-/// Those of the database.
-pub fn operator(db: &mut Db, hash: &[u8]) -> Result<Option<(String, i64, Option<String>)>, Failure> {
-    Ok(operator_token::table
-        .find(hash)
-        .select((operator_token::role, operator_token::expires_ms, operator_token::name))
-        .first(db)
-        .optional()?)
 }

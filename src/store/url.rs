@@ -1,4 +1,4 @@
-//! Which database: `sqlite:PATH` or `postgres://…`.
+//! The address of a store: `sqlite:PATH` or `postgres://…`.
 
 use crate::error::{Failure, Fault};
 use std::fmt;
@@ -14,7 +14,7 @@ pub enum StoreUrl {
 }
 
 impl StoreUrl {
-    /// Reads `sqlite:PATH`, `postgres://…` or `postgresql://…`.
+    /// Parses `sqlite:PATH`, `postgres://…` or `postgresql://…`.
     ///
     /// # Errors
     /// [`Fault::ConfigInvalid`] for any other scheme or an empty path.
@@ -32,7 +32,7 @@ impl StoreUrl {
         }
     }
 
-    /// The SQLite file, when that is what it is.
+    /// Returns the path of a SQLite store; `None` for PostgreSQL.
     pub fn sqlite_path(&self) -> Option<&Path> {
         match self {
             StoreUrl::Sqlite(path) => Some(path),
@@ -40,7 +40,7 @@ impl StoreUrl {
         }
     }
 
-    /// `sqlite` or `postgres`.
+    /// Returns `sqlite` or `postgres`.
     pub fn kind(&self) -> &'static str {
         match self {
             StoreUrl::Sqlite(_) => "sqlite",
@@ -49,7 +49,7 @@ impl StoreUrl {
     }
 }
 
-/// Without user and password.
+/// Shows the address without user and password.
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,10 +1,13 @@
-//! When versions became visible: the one clock of all imports, and how far rows of before it are brought up.
+//! The time at which versions became visible: one clock for all imports, and the progress
+//! of restamping rows that are older than this clock.
 //!
-//! The clock never stands still or goes back, so that whoever asks for what changed since the newest version it saw misses
-//! nothing. Callers hold the import lock ([`super::resources::lock`]), so that the order of times is the order of commits.
+//! The clock only moves forward, so a reader that asks for changes since the newest version it saw misses nothing. Callers hold the import
+//! lock ([`super::resources::lock`]), so that times are in the order of commits.
 
 use super::Db;
 use super::schema::{resource, visible_state};
+use super::statement::Bind;
+use super::update_many::Update;
 use crate::error::{Failure, Fault};
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
@@ -15,7 +18,8 @@ struct Last {
     last_ms: i64,
 }
 
-/// Takes the time of the versions that this transaction stores: `now_ms` (UTC milliseconds), or just after the last one.
+/// Advances the clock and returns the time for the versions that this transaction stores:
+/// `now_ms` (UTC milliseconds), or one after the last time.
 ///
 /// # Errors
 /// [`Fault::StoreDamaged`] when the row of the clock is missing; those of the database.
@@ -30,7 +34,7 @@ pub fn take(db: &mut Db, now_ms: i64) -> Result<i64, Failure> {
         .ok_or_else(|| Failure::new(Fault::StoreDamaged).because("the clock of visible versions is missing"))
 }
 
-/// The key after which rows of before are still to be brought up; `None` when all are.
+/// Returns the key after which rows must still be restamped; `None` when all are.
 ///
 /// # Errors
 /// Those of the database.
@@ -42,7 +46,7 @@ pub fn after_key(db: &mut Db) -> Result<Option<i64>, Failure> {
     Ok(found.flatten())
 }
 
-/// Notes how far rows of before are brought up.
+/// Stores the key up to which rows are restamped.
 ///
 /// # Errors
 /// Those of the database.
@@ -53,7 +57,7 @@ pub fn set_after_key(db: &mut Db, after_key: Option<i64>) -> Result<(), Failure>
     Ok(())
 }
 
-/// A row of before, as far as its times go.
+/// The times and bytes of a row that was stored before the clock existed.
 #[derive(Debug, Queryable)]
 #[allow(missing_docs)] // the columns, as the migrations tell them
 pub struct Before {
@@ -64,7 +68,7 @@ pub struct Before {
     pub released: Option<Vec<u8>>,
 }
 
-/// The rows after `after_key`, at most `limit`.
+/// Returns the rows after `after_key`, at most `limit`.
 ///
 /// # Errors
 /// Those of the database.
@@ -83,22 +87,22 @@ pub fn before(db: &mut Db, after_key: i64, limit: i64) -> Result<Vec<Before>, Fa
         .load(db)?)
 }
 
-/// What a row of before is given.
-#[derive(Debug, AsChangeset)]
-#[diesel(table_name = resource, treat_none_as_null = true)]
+/// The new times and bytes of such a row.
+#[derive(Clone, Debug)]
 #[allow(missing_docs)]
-pub struct Restamped<'a> {
+pub struct Restamped {
+    pub key: i64,
     pub last_updated_ms: i64,
     pub source_updated_ms: Option<i64>,
-    pub sha256: &'a [u8],
-    pub body: &'a [u8],
-    pub released: Option<&'a [u8]>,
+    pub sha256: [u8; 32],
+    pub body: Vec<u8>,
+    pub released: Option<Vec<u8>>,
 }
 
-/// A row as it is stored: version, bytes and released form.
+/// Version, stored bytes and released form of a row.
 pub type Bytes = (i64, Vec<u8>, Option<Vec<u8>>);
 
-/// What is stored under `key`.
+/// Returns version and bytes of the row with this key.
 ///
 /// # Errors
 /// Those of the database.
@@ -110,32 +114,62 @@ pub fn bytes(db: &mut Db, key: i64) -> Result<Option<Bytes>, Failure> {
         .optional()?)
 }
 
-/// A version that became visible without coming anew from its source.
-#[derive(Debug, AsChangeset)]
-#[diesel(table_name = resource, treat_none_as_null = true)]
+/// A new version of a row that was not imported again, but became visible by another change.
+#[derive(Clone, Debug)]
 #[allow(missing_docs)]
-pub struct Appeared<'a> {
+pub struct Appeared {
+    pub key: i64,
     pub version: i64,
     pub last_updated_ms: i64,
-    pub sha256: &'a [u8],
-    pub body: &'a [u8],
-    pub released: Option<&'a [u8]>,
+    pub sha256: [u8; 32],
+    pub body: Vec<u8>,
+    pub released: Option<Vec<u8>>,
 }
 
-/// Writes it.
+/// Writes these versions.
 ///
 /// # Errors
 /// Those of the database.
-pub fn appear(db: &mut Db, key: i64, row: &Appeared<'_>) -> Result<(), Failure> {
-    diesel::update(resource::table.find(key)).set(row).execute(db)?;
-    Ok(())
+pub fn appear(db: &mut Db, rows: &[Appeared]) -> Result<(), Failure> {
+    const UPDATE: Update = Update {
+        columns: &["version", "last_updated_ms", "sha256", "body", "released"],
+    };
+    let rows: Vec<Vec<Bind<'_>>> = rows
+        .iter()
+        .map(|row| {
+            vec![
+                Bind::Big(row.key),
+                Bind::Big(row.version),
+                Bind::Big(row.last_updated_ms),
+                Bind::Blob(&row.sha256),
+                Bind::Blob(&row.body),
+                Bind::OptBlob(row.released.as_deref()),
+            ]
+        })
+        .collect();
+    Ok(UPDATE.run(db, &rows)?)
 }
 
-/// Writes it.
+/// Writes the new times and bytes.
 ///
 /// # Errors
 /// Those of the database.
-pub fn restamp(db: &mut Db, key: i64, row: &Restamped<'_>) -> Result<(), Failure> {
-    diesel::update(resource::table.find(key)).set(row).execute(db)?;
-    Ok(())
+pub fn restamp(db: &mut Db, rows: &[Restamped]) -> Result<(), Failure> {
+    const UPDATE: Update = Update {
+        columns: &["last_updated_ms", "source_updated_ms", "sha256", "body", "released"],
+    };
+    let rows: Vec<Vec<Bind<'_>>> = rows
+        .iter()
+        .map(|row| {
+            vec![
+                Bind::Big(row.key),
+                Bind::Big(row.last_updated_ms),
+                Bind::OptBig(row.source_updated_ms),
+                Bind::Blob(&row.sha256),
+                Bind::Blob(&row.body),
+                Bind::OptBlob(row.released.as_deref()),
+            ]
+        })
+        .collect();
+    Ok(UPDATE.run(db, &rows)?)
 }

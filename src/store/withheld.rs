@@ -1,30 +1,31 @@
-//! Why a stored resource does not leave: the reasons, how they follow from the release columns, and the resources they hold back.
+//! Why a stored resource is withheld: the reasons, how they follow from the release columns, and the resources that are withheld.
 //!
-//! The reasons follow from the same columns as the WHERE clauses of `disclosure` and `search`; the integration test
-//! `release_rules` compares them. Nothing here decides that something leaves.
+//! The reasons follow from the release rule ([`super::release_rule`]); the integration test `release_rules` compares them with all ways of
+//! release. Nothing here decides that a resource is released.
 
 use super::Db;
-use super::disclosure::{
-    PA_ABSENT, PA_ACTIVE, PA_DENIED, PA_DRUG, PA_ENDED, PA_KEPT_MS, PA_NONE, PA_SERVICE_UNKNOWN, WITHHELD_ALWAYS,
+use super::release_rule::{
+    PA_ABSENT, PA_ACTIVE, PA_DENIED, PA_DRUG, PA_ENDED, PA_SERVICE_UNKNOWN, ReleaseColumns, WITHHELD_ALWAYS, suspect,
 };
+use super::resources::keys_of;
 use super::schema::resource;
 use crate::error::Failure;
 use diesel::prelude::*;
 
-/// Bit of `sensitivity`: stored by an earlier version, and no valid FHIR by the rules of this one.
+/// Bit of `sensitivity`: an earlier version stored the resource, and it is not valid FHIR by the rules of this version.
 pub const NOT_FHIR: i64 = 1 << 40;
-/// Bit: a resource that belongs to nobody refers to a claim.
+/// Bit: a resource that belongs to no member references a claim.
 pub const SHARED_WITH_CLAIM: i64 = 1 << 41;
-/// Bit: a claim, or something that is nothing but money, is contained.
+/// Bit: the resource contains a claim, or a resource that is only about money.
 pub const CONTAINS_CLAIM: i64 = 1 << 42;
-/// Bit: a resource of another type calls itself a prior authorization.
+/// Bit: a resource of another type claims to be a prior authorization.
 pub const DISGUISED: i64 = 1 << 43;
-/// Bits of what is about another person.
+/// Bits of findings about another person.
 const OTHER_PERSON: i64 = ((1 << 62) - 1) & !((1 << 50) - 1);
-/// Bit of a label that nobody knows.
+/// Bit of an unknown security label.
 const UNKNOWN_LABEL: i64 = 1 << 62;
 
-/// Every reason: a code that scripts may rely on, and what it means.
+/// Every reason: a stable code that scripts may use, and its meaning.
 #[rustfmt::skip]
 pub const REASONS: &[(&str, &str)] = &[
     ("attached-to-absent-claim", "It refers to a claim or a prior authorization that is not stored here."),
@@ -44,41 +45,22 @@ pub const REASONS: &[(&str, &str)] = &[
     ("unknown-label", "It has a security label that is not known."),
 ];
 
-/// What the sentence of a reason is; empty for a code that is none.
+/// Returns the sentence for a reason; empty for an unknown code.
 pub fn meaning(reason: &str) -> &'static str {
     REASONS.iter().find(|row| row.0 == reason).map_or("", |row| row.1)
 }
 
-/// What decides whether a row leaves.
-#[derive(Clone, Copy, Debug)]
-#[allow(missing_docs)] // the columns, as the migrations tell them
-pub struct Deciding<'a> {
-    pub rtype: &'a str,
-    pub sensitivity: i64,
-    pub pa_state: i64,
-    pub pa_changed_ms: Option<i64>,
-    pub financial: i64,
-    pub has_released: bool,
-}
-
-/// Why a row does not leave under a consent for regular data; empty when it does.
-pub fn reasons(row: &Deciding<'_>, now_ms: i64) -> Vec<&'static str> {
+/// Returns why a row of this type is withheld under a consent for regular data; empty when it is released.
+pub fn reasons(rtype: &str, row: &ReleaseColumns, now_ms: i64) -> Vec<&'static str> {
     let mut found = Vec::new();
-    if row.sensitivity != 0 {
+    if row.category_stays() {
         sensitivity_reasons(row.sensitivity, &mut found);
     }
-    if row.financial != 0 && !row.has_released {
+    if row.money_stays() {
         found.push("money");
     }
-    let in_time = row.pa_changed_ms.is_some_and(|changed| changed >= now_ms - PA_KEPT_MS);
-    let leaves = match row.pa_state {
-        PA_NONE => true,
-        PA_ACTIVE => row.pa_changed_ms.is_none() || in_time,
-        PA_ENDED => in_time,
-        _ => false,
-    };
-    if !leaves {
-        let own = matches!(row.rtype, "Claim" | "ClaimResponse" | "ExplanationOfBenefit");
+    if row.authorization_stays(now_ms) {
+        let own = matches!(rtype, "Claim" | "ClaimResponse" | "ExplanationOfBenefit");
         found.push(match row.pa_state {
             PA_ABSENT => "attached-to-absent-claim",
             _ if !own => "attached-to-withheld",
@@ -117,16 +99,16 @@ fn sensitivity_reasons(bits: i64, found: &mut Vec<&'static str>) {
     }
 }
 
-/// What is looked for.
+/// Which resources to list.
 #[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// Of this FHIR type alone.
+pub struct WithheldFilter {
+    /// Only of this FHIR type.
     pub rtype: Option<String>,
-    /// Of this member alone, by the number of the compartment.
+    /// Only of this member, by the number of the compartment.
     pub compartment: Option<i64>,
 }
 
-/// A resource that does not leave.
+/// A resource that is withheld.
 #[derive(Clone, Debug, Queryable)]
 #[allow(missing_docs)]
 pub struct Withheld {
@@ -141,32 +123,27 @@ pub struct Withheld {
 }
 
 impl Withheld {
-    /// Why.
+    /// Returns the reasons.
     pub fn reasons(&self, now_ms: i64) -> Vec<&'static str> {
-        let row = Deciding {
-            rtype: &self.rtype,
+        let row = ReleaseColumns {
             sensitivity: self.sensitivity,
             pa_state: self.pa_state,
             pa_changed_ms: self.pa_changed_ms,
             financial: self.financial,
             has_released: self.has_released,
         };
-        reasons(&row, now_ms)
+        reasons(&self.rtype, &row, now_ms)
     }
 }
 
-/// The next resources after `after_key` that something speaks against, at most `limit`. Reads the whole table over all pages.
+/// Returns the next resources after `after_key` that may be withheld, at most `limit`. All pages together read the whole table.
 ///
 /// # Errors
 /// Those of the database.
-pub fn page(db: &mut Db, filter: &Filter, after_key: i64, limit: i64) -> Result<Vec<Withheld>, Failure> {
-    let suspect = resource::sensitivity
-        .ne(0)
-        .or(resource::financial.ne(0).and(resource::released.is_null()))
-        .or(resource::pa_state.ne(PA_NONE));
+pub fn page(db: &mut Db, filter: &WithheldFilter, after_key: i64, limit: i64) -> Result<Vec<Withheld>, Failure> {
     let mut query = resource::table
         .filter(resource::key.gt(after_key))
-        .filter(suspect)
+        .filter(suspect())
         .order(resource::key.asc())
         .limit(limit)
         .select((
@@ -184,8 +161,8 @@ pub fn page(db: &mut Db, filter: &Filter, after_key: i64, limit: i64) -> Result<
         query = query.filter(resource::rtype.eq(rtype));
     }
     if let Some(no) = filter.compartment {
-        let bits = super::resources::SEQUENCE_BITS;
-        query = query.filter(resource::key.ge(no << bits).and(resource::key.lt((no + 1) << bits)));
+        let keys = keys_of(no);
+        query = query.filter(resource::key.ge(keys.start).and(resource::key.lt(keys.end)));
     }
     Ok(query.load(db)?)
 }
@@ -203,17 +180,16 @@ mod tests {
             for &sensitivity in &bits {
                 for pa_state in 0..10 {
                     for (financial, has_released) in [(0, false), (1, false), (1, true)] {
-                        let row = Deciding {
-                            rtype,
+                        let row = ReleaseColumns {
                             sensitivity,
                             pa_state,
                             pa_changed_ms: None,
                             financial,
                             has_released,
                         };
-                        let found = reasons(&row, 0);
+                        let found = reasons(rtype, &row, 0);
                         let leaves = sensitivity == 0 && pa_state < 2 && (financial == 0 || has_released);
-                        assert_eq!(found.is_empty(), leaves, "{row:?}");
+                        assert_eq!(found.is_empty(), leaves, "{rtype} {row:?}");
                         given.extend(found);
                     }
                 }

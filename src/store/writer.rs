@@ -1,101 +1,65 @@
-//! Group commit for SQLite: one thread owns the writing connection and makes many callers durable with one fsync.
+//! Group commit for SQLite: one thread owns the writing connection and makes the writes of many callers durable with one fsync.
 //!
-//! Each job runs in its own savepoint, so that one that fails leaves its neighbours alone. Callers hear of success only
-//! after the commit returned. A commit that fails breaks the store for good: nothing is acknowledged any more. The one exception is a
-//! disk without room (`SQLITE_FULL`): the group is proved rolled back, its callers are told, and the store goes on.
+//! Each job runs in its own savepoint, so that a failing job does not affect the others; a job of a single statement needs none, since
+//! SQLite undoes a failing statement. Entries written after an answer ([`super::later`]) are added to each group. Callers get success only
+//! after the commit has returned. A failed commit breaks the store for good: nothing is acknowledged any more. The one exception is a full
+//! disk (`SQLITE_FULL`): then the group is verifiably rolled back, its callers get an error, and the store goes on.
 
-use super::db::Db;
-use super::room::{self, Disk, Due};
+use super::connection::Db;
+use super::later::{self, LONGEST, Later};
+use super::ledger;
+use super::owed::Debts;
+use super::room::{self, Disk, NextLook};
+use super::work::StoreCounts;
 use crate::error::{Failure, Fault};
-use diesel::connection::{Connection, SimpleConnection, TransactionManager, TransactionManagerStatus};
-use diesel::result::Error;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use diesel::connection::SimpleConnection as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// Jobs that may wait; beyond it callers are told to come back.
+mod group;
+
+use group::{Ended, Typed, WriteJob, is_rolled_back, run_group};
+
+/// How many jobs may wait; further callers get an error.
 const QUEUE: usize = 4096;
-/// Jobs in one transaction.
+/// How many jobs one transaction takes at most.
 const GROUP: usize = 256;
-/// Open transactions while a job runs: the group's, and the job's savepoint.
-const JOB_DEPTH: u32 = 2;
-/// Idle time after which the write-ahead log is emptied.
+/// How many batches of waiting ledger entries one group takes along at most.
+const ALONG: usize = 8;
+/// After this idle time the write-ahead log is checkpointed.
 const IDLE: Duration = Duration::from_secs(2);
 
-type Transactions = <Db as Connection>::TransactionManager;
-
-trait Job: Send {
-    /// Does the work; `false` undoes it.
-    fn run(&mut self, db: &mut Db) -> bool;
-    /// Whether it may use the room that is kept for ledger entries.
-    fn is_reserved(&self) -> bool;
-    /// Tells the caller what became of the transaction around the job.
-    fn finish(self: Box<Self>, ended: Ended);
-}
-
-/// What became of a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ended {
-    Committed,
-    /// Rolled back for want of room.
-    NoRoom,
-    /// The state on disk is unknown.
-    Lost,
-}
-
-struct Typed<T, F, R> {
-    work: F,
-    reserved: bool,
-    outcome: Option<Result<T, Failure>>,
-    reply: R,
-}
-
-impl<T, F, R> Job for Typed<T, F, R>
-where
-    T: Send,
-    F: FnMut(&mut Db) -> Result<T, Failure> + Send,
-    R: FnOnce(Result<T, Failure>) + Send,
-{
-    fn run(&mut self, db: &mut Db) -> bool {
-        let outcome = catch_unwind(AssertUnwindSafe(|| (self.work)(db)))
-            .unwrap_or_else(|_| Err(Failure::new(Fault::Internal).because("a write panicked")));
-        let keep = outcome.is_ok();
-        self.outcome = Some(outcome);
-        keep
-    }
-
-    fn is_reserved(&self) -> bool {
-        self.reserved
-    }
-
-    fn finish(self: Box<Self>, ended: Ended) {
-        let outcome = match (ended, self.outcome) {
-            (Ended::NoRoom, _) => Err(Fault::NoRoom.into()),
-            (_, Some(Err(failure))) => Err(failure),
-            (Ended::Committed, Some(Ok(value))) => Ok(value),
-            _ => Err(Failure::new(Fault::StoreUnavailable).because("the commit failed")),
-        };
-        (self.reply)(outcome);
-    }
-}
-
 enum Message {
-    Work(Box<dyn Job>),
+    Work(Box<dyn WriteJob>),
+    /// Ledger entries wait to be taken along.
+    Nudge,
     Settle(SyncSender<()>),
 }
 
-/// The handle to the writing thread. When the last one goes, the thread finishes what is queued and ends.
+/// What the writing thread takes along, and where it records outcomes.
+pub(super) struct Outbox {
+    pub(super) later: Arc<Later>,
+    pub(super) debts: Arc<Debts>,
+    pub(super) work: Arc<StoreCounts>,
+}
+
+/// The handle to the writing thread. When the last one is dropped, the thread finishes the queued jobs and ends.
 pub(super) struct Writer {
     queue: SyncSender<Message>,
 }
 
 impl Writer {
-    pub(super) fn start(connection: Db, broken: Arc<AtomicBool>, disk: Arc<Disk>) -> Result<Writer, Failure> {
+    pub(super) fn start(
+        connection: Db,
+        broken: Arc<AtomicBool>,
+        disk: Arc<Disk>,
+        outbox: Outbox,
+    ) -> Result<Writer, Failure> {
         let (queue, jobs) = sync_channel(QUEUE);
-        let mut thread = Thread::new(connection, broken, disk);
+        let mut thread = Thread::new(connection, broken, disk, outbox);
         std::thread::Builder::new()
             .name("writer".into())
             .spawn(move || thread.write_loop(&jobs))
@@ -103,10 +67,35 @@ impl Writer {
         Ok(Writer { queue })
     }
 
-    /// Queues `work`; the future ends when it is durable. `reserved`: it may use the room that is kept for ledger entries.
+    /// Queues `work`; the future completes when it is durable. With `reserved` it may use the space that is reserved for ledger entries.
     pub(super) fn run<T, F>(
         &self,
         reserved: bool,
+        work: F,
+    ) -> Result<impl Future<Output = Result<T, Failure>> + use<T, F>, Failure>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Db) -> Result<T, Failure> + Send + 'static,
+    {
+        self.run_as(reserved, false, work)
+    }
+
+    /// The same for ledger entries. `is_whole`: `work` is a single statement, which needs no savepoint.
+    pub(super) fn run_rows<F>(
+        &self,
+        is_whole: bool,
+        work: F,
+    ) -> Result<impl Future<Output = Result<(), Failure>> + use<F>, Failure>
+    where
+        F: FnMut(&mut Db) -> Result<(), Failure> + Send + 'static,
+    {
+        self.run_as(true, is_whole, work)
+    }
+
+    fn run_as<T, F>(
+        &self,
+        reserved: bool,
+        whole: bool,
         work: F,
     ) -> Result<impl Future<Output = Result<T, Failure>> + use<T, F>, Failure>
     where
@@ -118,6 +107,7 @@ impl Writer {
         self.enqueue(Box::new(Typed {
             work,
             reserved,
+            whole,
             outcome: None,
             reply,
         }))?;
@@ -140,6 +130,7 @@ impl Writer {
             .send(Message::Work(Box::new(Typed {
                 work,
                 reserved,
+                whole: false,
                 outcome: None,
                 reply,
             })))
@@ -160,7 +151,7 @@ impl Writer {
         })
     }
 
-    /// Queues `work`; `reply` is told on the writing thread how it ended. It is not called when the queue is full.
+    /// Queues `work`; `reply` is called on the writing thread with the outcome. It is not called when the queue is full.
     pub(super) fn run_then<F, R>(&self, reserved: bool, work: F, reply: R) -> Result<(), Failure>
     where
         F: FnMut(&mut Db) -> Result<(), Failure> + Send + 'static,
@@ -169,9 +160,15 @@ impl Writer {
         self.enqueue(Box::new(Typed {
             work,
             reserved,
+            whole: false,
             outcome: None,
             reply,
         }))
+    }
+
+    /// Wakes the thread because entries wait. When the queue is full this is not needed: the next group takes them along.
+    pub(super) fn nudge(&self) {
+        let _ = self.queue.try_send(Message::Nudge);
     }
 
     pub(super) fn settle(&self) {
@@ -181,7 +178,7 @@ impl Writer {
         }
     }
 
-    fn enqueue(&self, job: Box<dyn Job>) -> Result<(), Failure> {
+    fn enqueue(&self, job: Box<dyn WriteJob>) -> Result<(), Failure> {
         self.queue
             .try_send(Message::Work(job))
             .map_err(|_| Failure::new(Fault::Overloaded))
@@ -193,21 +190,23 @@ struct Thread {
     db: Db,
     broken: Arc<AtomicBool>,
     disk: Arc<Disk>,
-    due: Due,
-    /// Set by the connection when SQLite has no room, whatever became of that error.
+    outbox: Outbox,
+    due: NextLook,
+    /// Set by the connection when SQLite reports a full disk, even if the error itself does not reach the job.
     saw_full: Arc<AtomicBool>,
 }
 
 impl Thread {
-    fn new(mut db: Db, broken: Arc<AtomicBool>, disk: Arc<Disk>) -> Thread {
+    fn new(mut db: Db, broken: Arc<AtomicBool>, disk: Arc<Disk>, outbox: Outbox) -> Thread {
         let saw_full = Arc::new(AtomicBool::new(false));
-        room::watch(&mut db, Arc::clone(&saw_full));
-        let mut due = Due::now();
+        room::watch(&mut db, Arc::clone(&saw_full), Arc::clone(&outbox.work));
+        let mut due = NextLook::now();
         due.look(&disk);
         Thread {
             db,
             broken,
             disk,
+            outbox,
             due,
             saw_full,
         }
@@ -215,9 +214,17 @@ impl Thread {
 
     fn write_loop(&mut self, jobs: &Receiver<Message>) {
         let mut written: Option<Instant> = None;
+        // When the waiting entries are written, if no group takes them along before.
+        let mut along: Option<Instant> = None;
         loop {
-            let first = match jobs.recv_timeout(room::LOOK) {
-                Ok(message) => message,
+            let wait = along.map_or(room::LOOK, |due| due.saturating_duration_since(Instant::now()));
+            let first = match jobs.recv_timeout(wait.min(room::LOOK)) {
+                Ok(Message::Nudge) => {
+                    along.get_or_insert_with(|| Instant::now() + LONGEST);
+                    continue;
+                }
+                Ok(message) => Some(message),
+                Err(RecvTimeoutError::Timeout) if along.is_some_and(|due| due <= Instant::now()) => None,
                 Err(RecvTimeoutError::Timeout) => {
                     self.due.look(&self.disk);
                     if written.is_some_and(|last| last.elapsed() >= IDLE) {
@@ -227,6 +234,9 @@ impl Thread {
                     continue;
                 }
                 Err(RecvTimeoutError::Disconnected) => {
+                    let mut group = Vec::new();
+                    self.take_along(&mut group);
+                    self.commit_group(group);
                     self.checkpoint();
                     return;
                 }
@@ -234,10 +244,11 @@ impl Thread {
             self.due.look(&self.disk);
             let mut group = Vec::new();
             let mut settled = Vec::new();
-            let mut next = Some(first);
+            let mut next = first;
             while let Some(message) = next {
                 match message {
                     Message::Work(job) => group.push(job),
+                    Message::Nudge => {}
                     Message::Settle(done) => settled.push(done),
                 }
                 next = if group.len() < GROUP {
@@ -246,10 +257,12 @@ impl Thread {
                     None
                 };
             }
+            // All entries announced so far are taken now; later entries announce themselves again.
+            along = self.take_along(&mut group).then(Instant::now);
             if !group.is_empty() {
                 written = Some(Instant::now());
-                self.commit_group(group);
             }
+            self.commit_group(group);
             for done in settled {
                 self.checkpoint();
                 let _ = done.send(());
@@ -257,7 +270,30 @@ impl Thread {
         }
     }
 
-    /// Empties the write-ahead log. What finds no room here is tried again later.
+    /// Adds waiting ledger entries to a group. Returns whether more entries wait.
+    fn take_along(&self, group: &mut Vec<Box<dyn WriteJob>>) -> bool {
+        for _ in 0..ALONG {
+            let rows = self.outbox.later.take();
+            if rows.is_empty() {
+                break;
+            }
+            let (again, later, debts) = (
+                Arc::clone(&rows),
+                Arc::clone(&self.outbox.later),
+                Arc::clone(&self.outbox.debts),
+            );
+            group.push(Box::new(Typed {
+                work: move |db: &mut Db| ledger::append_all(db, &again),
+                reserved: true,
+                whole: rows.len() == 1,
+                outcome: None,
+                reply: move |outcome| later::written(&later, &debts, &rows, outcome),
+            }));
+        }
+        !self.outbox.later.is_over()
+    }
+
+    /// Checkpoints the write-ahead log. After a failure it is tried again later.
     fn checkpoint(&mut self) {
         self.saw_full.store(false, Ordering::Release);
         if let Err(error) = self.db.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)") {
@@ -265,15 +301,18 @@ impl Thread {
         }
     }
 
-    fn commit_group(&mut self, group: Vec<Box<dyn Job>>) {
+    fn commit_group(&mut self, group: Vec<Box<dyn WriteJob>>) {
+        if group.is_empty() {
+            return;
+        }
         let (mut reserved, mut others): (Vec<_>, Vec<_>) = group.into_iter().partition(|job| job.is_reserved());
-        // Ledger entries of disclosures come first, so that they need not be sorted out when there is no room for all.
+        // Reserved jobs come first, so that they can be run alone when there is no space for all.
         let count = reserved.len();
         reserved.append(&mut others);
         let mut group = reserved;
         let mut ended = self.run(&mut group);
         if ended == Ended::NoRoom && count > 0 {
-            // They have the reserve; the others are told at once.
+            // Reserved jobs may use the reserve; the others get their error at once.
             for job in group.drain(count..) {
                 job.finish(Ended::NoRoom);
             }
@@ -290,15 +329,18 @@ impl Thread {
         }
     }
 
-    /// Runs the jobs in one transaction. Jobs may run again after [`Ended::NoRoom`].
-    fn run(&mut self, group: &mut [Box<dyn Job>]) -> Ended {
+    /// Runs the jobs in one transaction. After [`Ended::NoRoom`] the jobs may run again.
+    fn run(&mut self, group: &mut [Box<dyn WriteJob>]) -> Ended {
         if self.broken.load(Ordering::Acquire) {
             return Ended::Lost;
         }
         self.saw_full.store(false, Ordering::Release);
         let done = run_group(&mut self.db, group, &self.saw_full);
         let cause = match done {
-            Ok(true) => return Ended::Committed,
+            Ok(true) => {
+                self.outbox.work.committed();
+                return Ended::Committed;
+            }
             _ if self.saw_full.swap(false, Ordering::AcqRel) && is_rolled_back(&mut self.db) => return Ended::NoRoom,
             Ok(false) => "a group was broken off".to_owned(),
             Err(error) => error.to_string(),
@@ -308,45 +350,4 @@ impl Thread {
         self.broken.store(true, Ordering::Release);
         Ended::Lost
     }
-}
-
-/// Whether the group was committed; `false` when it was broken off because SQLite has no room.
-fn run_group(db: &mut Db, group: &mut [Box<dyn Job>], saw_full: &AtomicBool) -> Result<bool, Error> {
-    // BEGIN need not be IMMEDIATE: nobody else writes, and readers never upgrade.
-    Transactions::begin_transaction(db)?;
-    for job in group.iter_mut() {
-        Transactions::begin_transaction(db)?;
-        let keep = job.run(db);
-        if saw_full.load(Ordering::Acquire) {
-            return Ok(false);
-        }
-        // A job that panicked may have left a savepoint of its own open.
-        while depth(db) > JOB_DEPTH {
-            Transactions::rollback_transaction(db)?;
-        }
-        if keep {
-            Transactions::commit_transaction(db)?;
-        } else {
-            Transactions::rollback_transaction(db)?;
-        }
-    }
-    Transactions::commit_transaction(db)?;
-    Ok(true)
-}
-
-/// Rolls back what SQLite has not rolled back by itself, and proves it: a transaction can begin only where none is open.
-///
-/// SQLite promises after `SQLITE_FULL` that statement or transaction were undone (sqlite.org, "Response To Errors Within A
-/// Transaction"). At a COMMIT in WAL mode, which one it was does not matter: the frame that marks the commit is the last one written,
-/// and it was not.
-fn is_rolled_back(db: &mut Db) -> bool {
-    // Fails where SQLite did it.
-    let _ = db.batch_execute("ROLLBACK");
-    *Transactions::transaction_manager_status_mut(db) = TransactionManagerStatus::default();
-    db.batch_execute("BEGIN").is_ok() && db.batch_execute("ROLLBACK").is_ok()
-}
-
-fn depth(db: &mut Db) -> u32 {
-    let status = Transactions::transaction_manager_status_mut(db);
-    status.transaction_depth().ok().flatten().map_or(0, u32::from)
 }

@@ -1,7 +1,7 @@
-//! What the payer itself knows: the cover (HRex), paid claims (CARIN) and prior authorizations (PDex).
+//! The payer's own data: coverage (HRex), paid claims (CARIN) and prior authorizations (PDex).
 
 use super::codes::{AUTHORIZED, HCPCS, ICD10, NDC, Problem, SERVICES, coded, concept, decimal, refer, usd};
-use super::record::{Scene, Visit};
+use super::scene::{CareVisit, Scene};
 use chrono::Days;
 use serde_json::{Value, json};
 
@@ -60,11 +60,11 @@ struct Claim<'a> {
     item: Value,
     diagnosis: Option<&'a str>,
     submitted: i64,
-    /// Beside the day it was received; their sequence is set with the rest.
+    /// Supporting information in addition to the day of receipt; sequence numbers are set later.
     supporting: Vec<Value>,
 }
 
-/// Where a profile wants the status of the benefit: professional claims have it with each item, others once.
+/// The payment status of the benefit. Professional claims have it in each item, other claims once.
 fn benefit_status() -> Value {
     json!({
         "category": coded(CARIN_DISCRIMINATOR, "benefitpaymentstatus"),
@@ -72,8 +72,8 @@ fn benefit_status() -> Value {
     })
 }
 
-/// What CARIN's profiles have in common. Money appears in items, totals and the payment.
-fn explanation(scene: &mut Scene<'_>, visit: &Visit<'_>, claim: Claim<'_>) -> Value {
+/// The elements that all CARIN profiles share. Amounts of money are in items, totals and the payment.
+fn explanation(scene: &mut Scene<'_>, visit: &CareVisit<'_>, claim: Claim<'_>) -> Value {
     let allowed = claim.submitted * scene.random.between(45, 90) / 100;
     let copay = allowed * scene.random.between(5, 30) / 100;
     let received = (visit.day + Days::new(3)).min(scene.options.as_of);
@@ -146,7 +146,7 @@ fn claim_number(scene: &mut Scene<'_>) -> String {
     format!("CLM{:011}", scene.random.below(100_000_000_000))
 }
 
-pub(super) fn professional(scene: &mut Scene<'_>, visit: &Visit<'_>, problem: Option<&Problem>) -> Value {
+pub(super) fn professional(scene: &mut Scene<'_>, visit: &CareVisit<'_>, problem: Option<&Problem>) -> Value {
     let (code, name) = *scene.random.pick(SERVICES);
     let item = json!({
         "sequence": 1, "productOrService": concept(HCPCS, code, name), "servicedDate": visit.day.to_string(),
@@ -165,7 +165,7 @@ pub(super) fn professional(scene: &mut Scene<'_>, visit: &Visit<'_>, problem: Op
     explanation(scene, visit, claim)
 }
 
-pub(super) fn institutional(scene: &mut Scene<'_>, visit: &Visit<'_>) -> Value {
+pub(super) fn institutional(scene: &mut Scene<'_>, visit: &CareVisit<'_>) -> Value {
     let item = json!({
         "sequence": 1, "revenue": coded("https://www.nubc.org/CodeSystem/RevenueCodes", "0360"),
         "productOrService": coded("http://terminology.hl7.org/CodeSystem/data-absent-reason", "not-applicable"),
@@ -183,7 +183,7 @@ pub(super) fn institutional(scene: &mut Scene<'_>, visit: &Visit<'_>) -> Value {
     explanation(scene, visit, claim)
 }
 
-pub(super) fn pharmacy(scene: &mut Scene<'_>, visit: &Visit<'_>, problem: &Problem, fill: i64) -> Value {
+pub(super) fn pharmacy(scene: &mut Scene<'_>, visit: &CareVisit<'_>, problem: &Problem, fill: i64) -> Value {
     let day = (visit.day + Days::new(1 + 30 * fill as u64)).min(scene.options.as_of);
     let item = json!({
         "sequence": 1, "productOrService": concept(NDC, problem.drug.2, problem.drug.1), "servicedDate": day.to_string(),
@@ -206,8 +206,8 @@ pub(super) fn pharmacy(scene: &mut Scene<'_>, visit: &Visit<'_>, problem: &Probl
     explanation(scene, visit, claim)
 }
 
-/// A prior authorization: approved and running, approved and over, pended, denied; one in eight is for a drug.
-pub(super) fn prior_authorization(scene: &mut Scene<'_>, visit: &Visit<'_>) -> Value {
+/// A prior authorization: approved and current, approved and ended, pended, or denied. One in eight is for a drug.
+pub(super) fn prior_authorization(scene: &mut Scene<'_>, visit: &CareVisit<'_>) -> Value {
     let (action, meaning) = *scene.random.pick(&[
         ("A1", "Certified in total"),
         ("A1", "Certified in total"),

@@ -1,10 +1,10 @@
-//! The person and the clinical resources, in the shapes of US Core 6.1.
+//! The Patient and the clinical resources, conforming to US Core 6.1.
 
 use super::codes::{
-    ACT_CODE, ALLERGENS, CVX, ICD10, LABS, LOINC, Measure, NDC, PROCEDURES, Problem, RXNORM, SNOMED, VACCINES, VITALS,
-    coded, concept, decimal, refer,
+    ACT_CODE, ALLERGENS, CVX, ICD10, LABS, LOINC, Measurement, NDC, PROCEDURES, Problem, RXNORM, SNOMED, VACCINES,
+    VITALS, coded, concept, decimal, refer,
 };
-use super::record::{Scene, Visit};
+use super::scene::{CareVisit, Scene};
 use base64::Engine as _;
 use chrono::Days;
 use serde_json::{Value, json};
@@ -46,7 +46,7 @@ pub(super) fn patient(scene: &Scene<'_>) -> Value {
     })
 }
 
-pub(super) fn encounter(scene: &mut Scene<'_>, visit: &Visit<'_>) -> Value {
+pub(super) fn encounter(scene: &mut Scene<'_>, visit: &CareVisit<'_>) -> Value {
     let (class, kind, name) = *scene.random.pick(&[
         ("AMB", "185349003", "Encounter for check up"),
         ("AMB", "185347001", "Encounter for problem"),
@@ -68,7 +68,7 @@ pub(super) fn encounter(scene: &mut Scene<'_>, visit: &Visit<'_>) -> Value {
     })
 }
 
-pub(super) fn condition(scene: &mut Scene<'_>, visit: &Visit<'_>, problem: &Problem) -> (String, Value) {
+pub(super) fn condition(scene: &mut Scene<'_>, visit: &CareVisit<'_>, problem: &Problem) -> (String, Value) {
     let id = scene.random.uuid();
     let status = if scene.random.chance(75) { "active" } else { "resolved" };
     let mut body = json!({
@@ -95,13 +95,13 @@ pub(super) fn condition(scene: &mut Scene<'_>, visit: &Visit<'_>, problem: &Prob
 
 fn observation(
     scene: &mut Scene<'_>,
-    visit: &Visit<'_>,
+    visit: &CareVisit<'_>,
     profile: &str,
     category: &str,
-    measure: &Measure,
+    measure: &Measurement,
 ) -> (String, Value) {
     let id = scene.random.uuid();
-    let Measure(code, name, unit, low, high) = *measure;
+    let Measurement(code, name, unit, low, high) = *measure;
     let body = json!({
         "resourceType": "Observation", "id": id, "meta": visit.meta(&core(profile)),
         "status": "final",
@@ -118,17 +118,17 @@ fn quantity(value: Value, unit: &str) -> Value {
     json!({"value": value, "unit": unit, "system": "http://unitsofmeasure.org", "code": unit})
 }
 
-pub(super) fn lab(scene: &mut Scene<'_>, visit: &Visit<'_>) -> (String, Value) {
+pub(super) fn lab(scene: &mut Scene<'_>, visit: &CareVisit<'_>) -> (String, Value) {
     let measure = scene.random.pick(LABS);
     observation(scene, visit, "us-core-observation-lab", "laboratory", measure)
 }
 
-pub(super) fn vital(scene: &mut Scene<'_>, visit: &Visit<'_>) -> Value {
+pub(super) fn vital(scene: &mut Scene<'_>, visit: &CareVisit<'_>) -> Value {
     let measure = scene.random.pick(VITALS);
     observation(scene, visit, "us-core-vital-signs", "vital-signs", measure).1
 }
 
-pub(super) fn blood_pressure(scene: &mut Scene<'_>, visit: &Visit<'_>) -> Value {
+pub(super) fn blood_pressure(scene: &mut Scene<'_>, visit: &CareVisit<'_>) -> Value {
     let mut part = |code: &str, name: &str, low: i64, high: i64| json!({"code": concept(LOINC, code, name), "valueQuantity": quantity(json!(scene.random.between(low, high)), "mm[Hg]")});
     let components = [
         part("8480-6", "Systolic blood pressure", 98, 168),
@@ -144,7 +144,7 @@ pub(super) fn blood_pressure(scene: &mut Scene<'_>, visit: &Visit<'_>) -> Value 
     })
 }
 
-pub(super) fn report(scene: &mut Scene<'_>, visit: &Visit<'_>, results: Vec<Value>) -> Value {
+pub(super) fn report(scene: &mut Scene<'_>, visit: &CareVisit<'_>, results: Vec<Value>) -> Value {
     json!({
         "resourceType": "DiagnosticReport", "id": scene.random.uuid(), "meta": visit.meta(&core("us-core-diagnosticreport-lab")),
         "status": "final", "category": [coded("http://terminology.hl7.org/CodeSystem/v2-0074", "LAB")],
@@ -159,7 +159,7 @@ fn medication(problem: &Problem) -> Value {
     concept(RXNORM, problem.drug.0, problem.drug.1)
 }
 
-/// A package that was handed out: PDex wants its US Core its RxNorm code.
+/// A dispensed package, with its NDC code (for PDex) and its RxNorm code (for US Core).
 fn dispensed(problem: &Problem) -> Value {
     let drug = problem.drug;
     json!({"coding": [
@@ -170,7 +170,7 @@ fn dispensed(problem: &Problem) -> Value {
 
 pub(super) fn prescription(
     scene: &mut Scene<'_>,
-    visit: &Visit<'_>,
+    visit: &CareVisit<'_>,
     problem: &Problem,
     condition: &str,
 ) -> (String, Value) {
@@ -192,7 +192,13 @@ pub(super) fn prescription(
     (id, body)
 }
 
-pub(super) fn dispense(scene: &mut Scene<'_>, visit: &Visit<'_>, problem: &Problem, request: &str, fill: i64) -> Value {
+pub(super) fn dispense(
+    scene: &mut Scene<'_>,
+    visit: &CareVisit<'_>,
+    problem: &Problem,
+    request: &str,
+    fill: i64,
+) -> Value {
     let day = (visit.day + Days::new(1 + 30 * fill as u64)).min(scene.options.as_of);
     json!({
         "resourceType": "MedicationDispense", "id": scene.random.uuid(),
@@ -207,7 +213,7 @@ pub(super) fn dispense(scene: &mut Scene<'_>, visit: &Visit<'_>, problem: &Probl
     })
 }
 
-pub(super) fn immunization(scene: &mut Scene<'_>, visit: &Visit<'_>) -> Value {
+pub(super) fn immunization(scene: &mut Scene<'_>, visit: &CareVisit<'_>) -> Value {
     let (code, name) = *scene.random.pick(VACCINES);
     json!({
         "resourceType": "Immunization", "id": scene.random.uuid(), "meta": visit.meta(&core("us-core-immunization")),
@@ -218,7 +224,7 @@ pub(super) fn immunization(scene: &mut Scene<'_>, visit: &Visit<'_>) -> Value {
     })
 }
 
-pub(super) fn allergy(scene: &mut Scene<'_>, visit: &Visit<'_>) -> Value {
+pub(super) fn allergy(scene: &mut Scene<'_>, visit: &CareVisit<'_>) -> Value {
     let (code, name) = *scene.random.pick(ALLERGENS);
     json!({
         "resourceType": "AllergyIntolerance", "id": scene.random.uuid(), "meta": visit.meta(&core("us-core-allergyintolerance")),
@@ -231,7 +237,7 @@ pub(super) fn allergy(scene: &mut Scene<'_>, visit: &Visit<'_>) -> Value {
     })
 }
 
-pub(super) fn procedure(scene: &mut Scene<'_>, visit: &Visit<'_>) -> Value {
+pub(super) fn procedure(scene: &mut Scene<'_>, visit: &CareVisit<'_>) -> Value {
     let (code, name) = *scene.random.pick(PROCEDURES);
     json!({
         "resourceType": "Procedure", "id": scene.random.uuid(), "meta": visit.meta(&core("us-core-procedure")),
@@ -243,7 +249,12 @@ pub(super) fn procedure(scene: &mut Scene<'_>, visit: &Visit<'_>) -> Value {
     })
 }
 
-pub(super) fn goal(scene: &mut Scene<'_>, visit: &Visit<'_>, problem: &Problem, condition: &str) -> (String, Value) {
+pub(super) fn goal(
+    scene: &mut Scene<'_>,
+    visit: &CareVisit<'_>,
+    problem: &Problem,
+    condition: &str,
+) -> (String, Value) {
     let id = scene.random.uuid();
     let body = json!({
         "resourceType": "Goal", "id": id, "meta": visit.meta(&core("us-core-goal")),
@@ -259,7 +270,7 @@ pub(super) fn goal(scene: &mut Scene<'_>, visit: &Visit<'_>, problem: &Problem, 
 
 pub(super) fn care_plan(
     scene: &mut Scene<'_>,
-    visit: &Visit<'_>,
+    visit: &CareVisit<'_>,
     problem: &Problem,
     condition: &str,
     goal: &str,
@@ -276,7 +287,7 @@ pub(super) fn care_plan(
     })
 }
 
-pub(super) fn note(scene: &mut Scene<'_>, visit: &Visit<'_>, problem: &Problem) -> Value {
+pub(super) fn note(scene: &mut Scene<'_>, visit: &CareVisit<'_>, problem: &Problem) -> Value {
     let text = format!(
         "# Progress note\n{} years old, seen on {} for {}.\n## Plan\nContinue {}. Return in three months.\n",
         scene.member.age(visit.day),

@@ -1,4 +1,4 @@
-//! The codes that records are made of: a small, ordinary selection with the units and ranges that go with them.
+//! The codes in synthetic records: a small ordinary selection, with units and ranges.
 
 use serde_json::{Value, json};
 
@@ -11,17 +11,17 @@ pub(super) const ICD10: &str = "http://hl7.org/fhir/sid/icd-10-cm";
 pub(super) const HCPCS: &str = "https://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets";
 pub(super) const ACT_CODE: &str = "http://terminology.hl7.org/CodeSystem/v3-ActCode";
 
-/// A health problem, what is prescribed for it, and the sensitivity it carries.
+/// A health problem, its medication, and its sensitivity.
 pub(super) struct Problem {
     pub(super) snomed: &'static str,
     pub(super) icd10: &'static str,
     pub(super) name: &'static str,
     pub(super) drug: Drug,
-    /// A code of v3-ActCode (information sensitivity), when the law or custom protects it more than the rest.
+    /// A code of v3-ActCode (information sensitivity), for a problem that is protected more than others by law or custom.
     pub(super) label: Option<&'static str>,
 }
 
-/// A medicine: RxNorm, name, NDC of a package.
+/// A medication: RxNorm code, name, NDC of a package.
 #[derive(Clone, Copy)]
 pub(super) struct Drug(
     pub(super) &'static str,
@@ -148,8 +148,8 @@ pub(super) const SENSITIVE: &[Problem] = &[
     ),
 ];
 
-/// A measurement: LOINC, name, UCUM unit, lowest and highest value in hundredths.
-pub(super) struct Measure(
+/// A measurement: LOINC code, name, UCUM unit, lowest and highest value in hundredths.
+pub(super) struct Measurement(
     pub(super) &'static str,
     pub(super) &'static str,
     pub(super) &'static str,
@@ -157,52 +157,52 @@ pub(super) struct Measure(
     pub(super) i64,
 );
 
-pub(super) const LABS: &[Measure] = &[
-    Measure("4548-4", "Hemoglobin A1c/Hemoglobin.total in Blood", "%", 450, 980),
-    Measure(
+pub(super) const LABS: &[Measurement] = &[
+    Measurement("4548-4", "Hemoglobin A1c/Hemoglobin.total in Blood", "%", 450, 980),
+    Measurement(
         "2093-3",
         "Cholesterol [Mass/volume] in Serum or Plasma",
         "mg/dL",
         13_000,
         27_000,
     ),
-    Measure(
+    Measurement(
         "2085-9",
         "Cholesterol in HDL [Mass/volume] in Serum or Plasma",
         "mg/dL",
         3_000,
         8_500,
     ),
-    Measure(
+    Measurement(
         "2160-0",
         "Creatinine [Mass/volume] in Serum or Plasma",
         "mg/dL",
         55,
         180,
     ),
-    Measure(
+    Measurement(
         "2345-7",
         "Glucose [Mass/volume] in Serum or Plasma",
         "mg/dL",
         7_000,
         19_000,
     ),
-    Measure("718-7", "Hemoglobin [Mass/volume] in Blood", "g/dL", 1_050, 1_750),
-    Measure(
+    Measurement("718-7", "Hemoglobin [Mass/volume] in Blood", "g/dL", 1_050, 1_750),
+    Measurement(
         "6690-2",
         "Leukocytes [#/volume] in Blood by Automated count",
         "10*3/uL",
         350,
         1_250,
     ),
-    Measure(
+    Measurement(
         "2951-2",
         "Sodium [Moles/volume] in Serum or Plasma",
         "mmol/L",
         13_200,
         14_700,
     ),
-    Measure(
+    Measurement(
         "3016-3",
         "Thyrotropin [Units/volume] in Serum or Plasma",
         "m[IU]/L",
@@ -211,11 +211,11 @@ pub(super) const LABS: &[Measure] = &[
     ),
 ];
 
-pub(super) const VITALS: &[Measure] = &[
-    Measure("8867-4", "Heart rate", "/min", 5_200, 10_400),
-    Measure("29463-7", "Body weight", "kg", 4_500, 12_500),
-    Measure("8302-2", "Body height", "cm", 14_800, 19_600),
-    Measure("8310-5", "Body temperature", "Cel", 3_600, 3_880),
+pub(super) const VITALS: &[Measurement] = &[
+    Measurement("8867-4", "Heart rate", "/min", 5_200, 10_400),
+    Measurement("29463-7", "Body weight", "kg", 4_500, 12_500),
+    Measurement("8302-2", "Body height", "cm", 14_800, 19_600),
+    Measurement("8310-5", "Body temperature", "Cel", 3_600, 3_880),
 ];
 
 /// Vaccines: CVX code and name.
@@ -228,7 +228,7 @@ pub(super) const VACCINES: &[(&str, &str)] = &[
     ("03", "MMR"),
 ];
 
-/// Procedures: SNOMED CT and name.
+/// Procedures: SNOMED CT code and name.
 pub(super) const PROCEDURES: &[(&str, &str)] = &[
     ("73761001", "Colonoscopy"),
     ("168537006", "Plain radiography"),
@@ -238,7 +238,7 @@ pub(super) const PROCEDURES: &[(&str, &str)] = &[
     ("91251008", "Physical therapy procedure"),
 ];
 
-/// Things that are claimed: HCPCS level II and name.
+/// Services that are claimed: HCPCS level II code and name.
 pub(super) const SERVICES: &[(&str, &str)] = &[
     (
         "G0439",
@@ -258,7 +258,7 @@ pub(super) const SERVICES: &[(&str, &str)] = &[
     ),
 ];
 
-/// Things that need prior authorization: HCPCS level II and name.
+/// Items and services that need prior authorization: HCPCS level II code and name.
 pub(super) const AUTHORIZED: &[(&str, &str)] = &[
     ("E0601", "Continuous positive airway pressure (CPAP) device"),
     ("E1390", "Oxygen concentrator, single delivery port"),
@@ -273,7 +273,7 @@ pub(super) const AUTHORIZED: &[(&str, &str)] = &[
     ("K0823", "Power wheelchair, group 2 standard, captains chair"),
 ];
 
-/// Allergies: SNOMED CT and name.
+/// Allergies: SNOMED CT code and name.
 pub(super) const ALLERGENS: &[(&str, &str)] = &[
     ("764146007", "Penicillin"),
     ("256277009", "Grass pollen"),
@@ -287,7 +287,7 @@ pub(super) fn concept(system: &str, code: &str, display: &str) -> Value {
     json!({"coding": [{"system": system, "code": code, "display": display}], "text": display})
 }
 
-/// A CodeableConcept with one bare coding.
+/// A CodeableConcept with one coding without a display.
 pub(super) fn coded(system: &str, code: &str) -> Value {
     json!({"coding": [{"system": system, "code": code}]})
 }
@@ -297,13 +297,13 @@ pub(super) fn refer(kind: &str, id: &str) -> Value {
     json!({"reference": format!("{kind}/{id}")})
 }
 
-/// `hundredths` as a decimal with two places, as a payer's system would print it.
+/// `hundredths` as a decimal with two places.
 pub(super) fn decimal(hundredths: i64) -> Value {
     let text = format!("{}.{:02}", hundredths / 100, hundredths % 100);
     text.parse().map_or(Value::from(hundredths / 100), Value::Number)
 }
 
-/// Money in dollars.
+/// An amount of money in US dollars.
 pub(super) fn usd(cents: i64) -> Value {
     json!({"value": decimal(cents), "currency": "USD"})
 }

@@ -1,14 +1,15 @@
-//! What all members share: the payer, the places and the practitioners of a run.
+//! The resources that all members share: the payer, the facilities and the practitioners of a run.
 
 use super::names::{FACILITIES, FAMILY, FEMALE, MALE, PLACES, STREETS};
+use super::options::SynthOptions;
+use super::output::{Sink, put};
 use super::random::{Random, Stream, npi};
-use super::{Options, Sink, put};
 use serde_json::json;
 use std::io;
 
 const PRACTITIONERS: u64 = 48;
 
-/// Ids of the shared resources, in table order.
+/// Ids of the shared resources, in the order of their tables.
 pub(super) struct Directory {
     pub(super) payer: String,
     pub(super) facilities: Vec<Facility>,
@@ -33,7 +34,7 @@ pub(super) struct Practitioner {
 }
 
 impl Directory {
-    pub(super) fn of(options: &Options) -> Directory {
+    pub(super) fn of(options: &SynthOptions) -> Directory {
         let mut random = Random::of(options.seed, Stream::Directory, 0);
         let payer = random.uuid();
         let facilities = FACILITIES
@@ -71,8 +72,8 @@ impl Directory {
         }
     }
 
-    /// Writes the shared resources, those that others refer to first.
-    pub(super) fn write(&self, options: &Options, sink: Sink<'_>) -> io::Result<()> {
+    /// Writes the shared resources; a resource comes after those that it refers to.
+    pub(super) fn write(&self, options: &SynthOptions, sink: Sink<'_>) -> io::Result<()> {
         let npi_of = |value: &str| json!([{"system": "http://hl7.org/fhir/sid/us-npi", "value": value}]);
         let organization = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-organization";
         put(

@@ -1,23 +1,23 @@
-//! One synthetic member: demographics, card and place in a household, computed from the seed and the member's number alone.
+//! One synthetic member: demographics, card and place in a household, computed only from the seed and the member's number.
 //!
-//! Any member can be made without making the ones before it; that is what lets a request be built for member 900,000.
+//! A member can be made without making the members before it, so that a request can be built for member 900,000.
 
-use super::Options;
 use super::names::{FAMILY, FEMALE, MALE, PLACES, STREETS};
+use super::options::SynthOptions;
 use super::random::{Random, Stream, nine_digits};
 use chrono::{Datelike, Days, NaiveDate};
 
-/// Household sizes that fill a block of ten members; the block's household stream picks the row.
+/// Household sizes that add up to a block of ten members. A random number of the block picks the row.
 const BLOCKS: &[&[u64]] = &[&[4, 1, 2, 1, 2], &[1, 3, 2, 4], &[1, 1, 5, 2, 1], &[2, 1, 2, 4, 1]];
 
-/// A member as the payer's card and enrolment file know them.
+/// A member, as the payer's card and enrollment file describe them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     /// Number in the run, from 0.
     pub index: u64,
     /// FHIR id of the Patient.
     pub patient_id: String,
-    /// FHIR id of the Coverage in force.
+    /// FHIR id of the current Coverage.
     pub coverage_id: String,
     /// The number on the card, in the payer's member system.
     pub member_number: String,
@@ -27,7 +27,7 @@ pub struct Member {
     pub subscriber_patient_id: String,
     /// `self`, `spouse` or `child`.
     pub relationship: &'static str,
-    /// Two digits, when not the subscriber.
+    /// Two digits; `None` for the subscriber.
     pub dependent: Option<String>,
     /// Family name.
     pub family: String,
@@ -35,7 +35,7 @@ pub struct Member {
     pub former_family: Option<String>,
     /// Given names, first one first.
     pub given: Vec<String>,
-    /// The short form that people use, if the first name has one.
+    /// The common short form of the first name, if there is one.
     pub nickname: Option<&'static str>,
     /// `Jr.` or `III`.
     pub suffix: Option<&'static str>,
@@ -55,13 +55,13 @@ pub struct Member {
     pub phone: String,
     /// E-mail address, if known.
     pub email: Option<String>,
-    /// First day of the cover in force.
+    /// First day of the current coverage.
     pub covered_from: NaiveDate,
 }
 
 impl Member {
-    /// Member number `index` of the run that `options` describes.
-    pub fn of(options: &Options, index: u64) -> Member {
+    /// The member with number `index` in the run that `options` describes.
+    pub fn of(options: &SynthOptions, index: u64) -> Member {
         let (head, seat) = household(options.seed, index);
         let mut shared = Random::of(options.seed, Stream::Household, head);
         let mut own = Random::of(options.seed, Stream::Person, index);
@@ -101,21 +101,8 @@ impl Member {
             }
         };
         let birth_date = options.as_of - Days::new(age_days as u64);
-        let (first, short) = *own.pick(if gender == "female" { FEMALE } else { MALE });
-        let (second, _) = *own.pick(if gender == "female" { FEMALE } else { MALE });
-        let mut given = vec![first.to_owned()];
-        match own.below(10) {
-            0..=3 => given.push(second.to_owned()),
-            4..=6 => given.push(second.chars().take(1).collect()),
-            _ => {}
-        }
-        let other = *own.pick(FAMILY);
-        let (family, former_family) = match (relationship, own.below(10)) {
-            ("spouse", 0..=2) => (other.to_owned(), None),
-            ("spouse", 3..=4) => (format!("{other}-{family}"), Some(other.to_owned())),
-            ("spouse", 5..=6) => (family.to_owned(), Some(other.to_owned())),
-            _ => (family.to_owned(), None),
-        };
+        let (given, short) = given_names(&mut own, gender);
+        let (family, former_family) = family_names(&mut own, relationship, family);
         let suffix = match (gender, own.below(25)) {
             ("male", 0..=1) => Some("Jr."),
             ("male", 2) => Some("III"),
@@ -150,8 +137,8 @@ impl Member {
         }
     }
 
-    /// The same person entered a second time: same demographics, same card, other ids. Nobody can tell which one is meant.
-    pub fn twin(&self, options: &Options) -> Member {
+    /// The same person entered a second time: same demographics and same card, but other ids. A request cannot be decided between the two.
+    pub fn twin(&self, options: &SynthOptions) -> Member {
         let mut other = Random::of(options.seed, Stream::Twin, self.index);
         Member {
             patient_id: other.uuid(),
@@ -160,7 +147,7 @@ impl Member {
         }
     }
 
-    /// Whether this member has a second record when [`Options::twins`] is set: the second of every five hundred.
+    /// Whether this member has a second record when [`SynthOptions::twins`] is set: the second one of every five hundred.
     pub fn has_twin(&self) -> bool {
         self.index % 500 == 1
     }
@@ -172,7 +159,7 @@ impl Member {
     }
 }
 
-/// The number of the household's first member, and the seat of `index` in the household (0 is the subscriber).
+/// The number of the household's first member, and the position of `index` in the household (0 is the subscriber).
 fn household(seed: u64, index: u64) -> (u64, u64) {
     let block = index / 10;
     let sizes = Random::of(seed, Stream::Household, block ^ (1 << 63))
@@ -188,15 +175,41 @@ fn household(seed: u64, index: u64) -> (u64, u64) {
     (index, 0)
 }
 
+/// The given names, and the short form of the first one or an empty text. The order of the random draws must not change, because it
+/// determines the output.
+fn given_names(own: &mut Random, gender: &str) -> (Vec<String>, &'static str) {
+    let names = if gender == "female" { FEMALE } else { MALE };
+    let (first, short) = *own.pick(names);
+    let (second, _) = *own.pick(names);
+    let mut given = vec![first.to_owned()];
+    match own.below(10) {
+        0..=3 => given.push(second.to_owned()),
+        4..=6 => given.push(second.chars().take(1).collect()),
+        _ => {}
+    }
+    (given, short)
+}
+
+/// The family name, and the former one if any, of a person in the household of `family`.
+fn family_names(own: &mut Random, relationship: &str, family: &str) -> (String, Option<String>) {
+    let other = *own.pick(FAMILY);
+    match (relationship, own.below(10)) {
+        ("spouse", 0..=2) => (other.to_owned(), None),
+        ("spouse", 3..=4) => (format!("{other}-{family}"), Some(other.to_owned())),
+        ("spouse", 5..=6) => (family.to_owned(), Some(other.to_owned())),
+        _ => (family.to_owned(), None),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn households_share_what_families_share() {
-        let options = Options {
+        let options = SynthOptions {
             members: 300,
-            ..Options::default()
+            ..SynthOptions::default()
         };
         let members: Vec<Member> = (0..300).map(|index| Member::of(&options, index)).collect();
         let mut families = 0;

@@ -1,7 +1,7 @@
-//! Synthetic members: a whole payer's data from a seed, for the demo, the tests, the bench and `causeway synth`.
+//! Synthetic members: a whole payer's data from a seed, for the demonstration, the tests, the benchmark and `causeway synth`.
 //!
-//! Deterministic (the same options give the same bytes) and streaming (memory does not grow with members or resources).
-//! Pure: it writes to the sink it is given and never looks at a file, a clock or the system's random generator.
+//! The output is deterministic (the same options give the same bytes) and streamed (memory does not grow with the number of members or
+//! resources). It is written only to the given sink; no file, clock or system random generator is used.
 
 mod claims;
 mod clinical;
@@ -9,71 +9,29 @@ mod codes;
 mod directory;
 mod member;
 mod names;
+mod options;
+mod output;
 mod random;
 mod record;
 mod request;
+mod scene;
 mod showcase;
 
 pub use member::Member;
-pub use request::{MatchOptions, Policy, Variation, match_request};
+pub use options::SynthOptions;
+pub use output::Sink;
+pub use request::{MatchOptions, SharingPolicy, Variation, match_request};
 pub use showcase::member as showcase_member;
 
-use chrono::NaiveDate;
 use directory::Directory;
-use serde_json::Value;
 use std::io;
 
-/// Takes one resource: its type, and its JSON without a line end.
-pub type Sink<'a> = &'a mut dyn FnMut(&'static str, &[u8]) -> io::Result<()>;
-
-/// What to make.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// Members to make.
-    pub members: u64,
-    /// The seed that fixes every byte.
-    pub seed: u64,
-    /// Average resources of one member.
-    pub resources_per_member: u64,
-    /// Give the first member exactly this many resources.
-    pub one_large: Option<u64>,
-    /// Enter every five-hundredth member (the second one first) a second time.
-    pub twins: bool,
-    /// Make the showcase member too: see [`showcase_member`].
-    pub showcase: bool,
-    /// System of the member numbers.
-    pub member_system: String,
-    /// Name of the payer.
-    pub payer_name: String,
-    /// National Provider Identifier of the payer.
-    pub payer_npi: String,
-    /// The day on which the data was taken; nothing is dated later, but for authorizations and goals that run on.
-    pub as_of: NaiveDate,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Options {
-            members: 100,
-            seed: 1,
-            resources_per_member: 40,
-            one_large: None,
-            twins: false,
-            showcase: false,
-            member_system: "http://old-payer.example/identifiers/member".to_owned(),
-            payer_name: "Old Payer".to_owned(),
-            payer_npi: "1992000012".to_owned(),
-            as_of: NaiveDate::from_ymd_opt(2026, 10, 1).unwrap_or_default(),
-        }
-    }
-}
-
-/// Makes everything, member by member, after what they share. A resource comes after those it refers to; a household's
-/// subscriber is its first member. The showcase member comes last.
+/// Writes all data: first the shared resources, then member by member. A resource comes after those that it refers to; the subscriber is
+/// the first member of a household. The showcase member comes last.
 ///
 /// # Errors
 /// Those of `sink`.
-pub fn write(options: &Options, sink: Sink<'_>) -> io::Result<()> {
+pub fn write(options: &SynthOptions, sink: Sink<'_>) -> io::Result<()> {
     let directory = Directory::of(options);
     directory.write(options, sink)?;
     for index in 0..options.members {
@@ -89,16 +47,13 @@ pub fn write(options: &Options, sink: Sink<'_>) -> io::Result<()> {
     Ok(())
 }
 
-fn put(sink: Sink<'_>, kind: &'static str, resource: &Value) -> io::Result<()> {
-    sink(kind, &serde_json::to_vec(resource)?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Value;
     use std::collections::{BTreeMap, HashSet};
 
-    fn collect(options: &Options) -> Vec<(&'static str, Vec<u8>)> {
+    fn collect(options: &SynthOptions) -> Vec<(&'static str, Vec<u8>)> {
         let mut all = Vec::new();
         write(options, &mut |kind, line| {
             all.push((kind, line.to_vec()));
@@ -121,20 +76,20 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
-        let options = Options {
+        let options = SynthOptions {
             members: 12,
-            ..Options::default()
+            ..SynthOptions::default()
         };
         assert_eq!(collect(&options), collect(&options));
-        assert_ne!(collect(&options), collect(&Options { seed: 2, ..options }));
+        assert_ne!(collect(&options), collect(&SynthOptions { seed: 2, ..options }));
     }
 
     #[test]
     fn references_resolve_ids_are_unique_and_nothing_is_empty() {
-        let all = collect(&Options {
+        let all = collect(&SynthOptions {
             members: 60,
             twins: true,
-            ..Options::default()
+            ..SynthOptions::default()
         });
         let mut ids = HashSet::new();
         for (kind, line) in &all {
@@ -164,9 +119,9 @@ mod tests {
 
     #[test]
     fn counts_are_as_asked_and_every_type_occurs() {
-        let options = Options {
+        let options = SynthOptions {
             members: 400,
-            ..Options::default()
+            ..SynthOptions::default()
         };
         let mut kinds = BTreeMap::new();
         for (kind, _) in collect(&options) {
@@ -178,12 +133,12 @@ mod tests {
             assert!(kinds.contains_key(kind), "no {kind}: {kinds:?}");
         }
         assert_eq!(kinds.len(), record::KINDS.len());
-        let shared = collect(&Options {
+        let shared = collect(&SynthOptions {
             members: 0,
             ..options.clone()
         })
         .len();
-        let large = collect(&Options {
+        let large = collect(&SynthOptions {
             members: 1,
             one_large: Some(1000),
             ..options

@@ -1,6 +1,6 @@
-//! Names and places of people who do not exist. Lists of our own: common names, with what makes matching hard.
+//! Names and places of people who do not exist: lists made for this program, of common names and of names that make matching hard.
 
-/// Family names, with accents, apostrophes, spaces and hyphens.
+/// Family names, some with accents, apostrophes, spaces and hyphens.
 pub(super) const FAMILY: &[&str] = &[
     "Abbott",
     "Adeyemi",
@@ -88,7 +88,7 @@ pub(super) const FAMILY: &[&str] = &[
     "Zhang",
 ];
 
-/// Female given names, each with a short form that people use ("" when there is none).
+/// Female given names, each with its common short form ("" when there is none).
 pub(super) const FEMALE: &[(&str, &str)] = &[
     ("Abigail", "Abby"),
     ("Amélie", ""),
@@ -139,7 +139,7 @@ pub(super) const FEMALE: &[(&str, &str)] = &[
     ("Zoë", ""),
 ];
 
-/// Male given names, each with a short form that people use ("" when there is none).
+/// Male given names, each with its common short form ("" when there is none).
 pub(super) const MALE: &[(&str, &str)] = &[
     ("Adrián", ""),
     ("Ahmed", ""),
@@ -191,7 +191,7 @@ pub(super) const MALE: &[(&str, &str)] = &[
     ("William", "Bill"),
 ];
 
-/// Streets without their number.
+/// Street names.
 pub(super) const STREETS: &[&str] = &[
     "Alder Way",
     "Birch Street",
@@ -225,7 +225,7 @@ pub(super) const STREETS: &[&str] = &[
     "Willow Creek Road",
 ];
 
-/// City, state, postal code, telephone area.
+/// City, state, postal code, telephone area code.
 pub(super) const PLACES: &[(&str, &str, &str, &str)] = &[
     ("Salem", "OR", "97301", "503"),
     ("Portland", "OR", "97214", "503"),

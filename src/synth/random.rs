@@ -1,6 +1,6 @@
-//! The seeded generator. Everything random in a synthetic member comes from here, so that a seed fixes every byte.
+//! The seeded random generator. All random values of a synthetic member come from it, so that a seed determines every byte.
 
-/// What a stream of numbers is for; each member and household has one of each, independent of all others.
+/// The purpose of a stream of random numbers. Each member and household has one stream for each purpose, independent of all others.
 #[derive(Clone, Copy)]
 pub(super) enum Stream {
     /// What the people of one household share.
@@ -11,15 +11,15 @@ pub(super) enum Stream {
     Record = 3,
     /// Organizations, practitioners and locations.
     Directory = 4,
-    /// The second record of a doubled person.
+    /// The second record of a person with two records.
     Twin = 5,
 }
 
-/// SplitMix64 (Steele, Lea, Flood 2014): small, fast, and good enough for made-up data. Never for secrets.
+/// SplitMix64 (Steele, Lea, Flood 2014): small, fast, and good enough for synthetic data. It must never be used for secrets.
 pub(super) struct Random(u64);
 
 impl Random {
-    /// The stream `stream` of number `index` under `seed`.
+    /// The stream for this purpose and this number under `seed`.
     pub(super) fn of(seed: u64, stream: Stream, index: u64) -> Self {
         let mut random = Random(seed ^ (stream as u64).wrapping_mul(0xA24B_AED4_963E_E407));
         let mixed = random.next();
@@ -45,12 +45,12 @@ impl Random {
         from + self.below((to - from + 1).max(1) as u64) as i64
     }
 
-    /// True in `percent` of a hundred cases.
+    /// True with a probability of `percent`.
     pub(super) fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
 
-    /// One of a table of ours; tables are never empty.
+    /// A random element of a table, which must not be empty.
     pub(super) fn pick<'t, T>(&mut self, table: &'t [T]) -> &'t T {
         &table[self.below(table.len() as u64) as usize]
     }
@@ -65,15 +65,15 @@ impl Random {
     }
 }
 
-/// Nine digits that no other `index` below 10^9 gets under this seed, and that do not show it.
+/// Nine digits that no other `index` below 10^9 gets under this seed, and from which the index cannot be seen.
 pub(super) fn nine_digits(seed: u64, salt: u64, index: u64) -> String {
     const RANGE: u64 = 1_000_000_000;
     let offset = Random::of(seed, Stream::Directory, salt).next() % RANGE;
-    // The factor is odd and no multiple of five, so this is a permutation of the range.
+    // The factor is neither even nor a multiple of five, so this is a permutation of the range.
     format!("{:09}", (index % RANGE * 736_338_717 % RANGE + offset) % RANGE)
 }
 
-/// A National Provider Identifier whose check digit is right (Luhn over `80840` and the number).
+/// A National Provider Identifier with a correct check digit (Luhn over `80840` and the number).
 pub(super) fn npi(number: u64) -> String {
     let body = format!("1{:08}", number % 100_000_000);
     let doubled: u32 = body

@@ -1,17 +1,19 @@
-//! One member's record: what happens at a visit, visit after visit, until the resources are used up.
+//! One member's record: the events of one visit after another, until the number of resources is reached.
 //!
-//! Every resource comes after those it refers to, so the record may stop anywhere and still resolve.
+//! A resource comes after those that it refers to, so the record can end anywhere and all of its references still resolve.
 
 use super::codes::{PROBLEMS, Problem, SENSITIVE, coded, refer};
-use super::directory::{Directory, Facility, Practitioner};
+use super::directory::Directory;
 use super::member::Member;
+use super::options::SynthOptions;
+use super::output::{Sink, put};
 use super::random::{Random, Stream};
-use super::{Options, Sink, claims, clinical, put};
-use chrono::{Days, NaiveDate};
+use super::scene::Scene;
+use super::{claims, clinical};
 use serde_json::{Value, json};
 use std::io;
 
-/// Every type that occurs.
+/// All types that occur.
 #[cfg(test)]
 pub(super) const KINDS: &[&str] = &[
     "AllergyIntolerance",
@@ -35,70 +37,8 @@ pub(super) const KINDS: &[&str] = &[
     "Provenance",
 ];
 
-/// How far back records go: a little over the five years that payers owe each other.
-const HISTORY_DAYS: u64 = 2_300;
-/// Resources that a Provenance names; more would make it grow with the record.
+/// Most resources that a Provenance names, so that it does not grow with the record.
 const TARGETS: usize = 40;
-
-/// The day something happened, who saw the member, and where.
-pub(super) struct Visit<'a> {
-    pub(super) encounter: String,
-    pub(super) day: NaiveDate,
-    pub(super) minute: i64,
-    pub(super) practitioner: &'a Practitioner,
-    pub(super) facility: &'a Facility,
-    pub(super) label: Option<&'static str>,
-    recorded: NaiveDate,
-}
-
-impl Visit<'_> {
-    /// An instant of the visit, `later` minutes after it began.
-    pub(super) fn at(&self, later: i64) -> String {
-        let minute = (self.minute + later).min(1439);
-        format!("{}T{:02}:{:02}:00Z", self.day, minute / 60, minute % 60)
-    }
-
-    /// The `meta` of what came out of this visit.
-    pub(super) fn meta(&self, profile: &str) -> Value {
-        let mut meta = json!({"lastUpdated": format!("{}T04:00:00Z", self.recorded), "profile": [profile]});
-        if let Some(label) = self.label {
-            meta["security"] = json!([
-                {"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "R"},
-                {"system": super::codes::ACT_CODE, "code": label},
-            ]);
-        }
-        meta
-    }
-}
-
-/// What the builders of single resources need.
-pub(super) struct Scene<'a> {
-    pub(super) options: &'a Options,
-    pub(super) directory: &'a Directory,
-    pub(super) member: &'a Member,
-    pub(super) random: Random,
-}
-
-impl<'a> Scene<'a> {
-    pub(super) fn patient(&self) -> Value {
-        refer("Patient", &self.member.patient_id)
-    }
-
-    fn visit(&mut self, label: Option<&'static str>) -> Visit<'a> {
-        let lived = (self.options.as_of - self.member.birth_date).num_days().max(1) as u64;
-        let day = self.options.as_of - Days::new(self.random.below(HISTORY_DAYS.min(lived)));
-        let recorded = (day + Days::new(1 + self.random.below(9))).min(self.options.as_of);
-        Visit {
-            encounter: self.random.uuid(),
-            day,
-            minute: self.random.between(13 * 60, 22 * 60),
-            practitioner: self.random.pick(&self.directory.practitioners),
-            facility: self.random.pick(&self.directory.facilities),
-            label,
-            recorded,
-        }
-    }
-}
 
 struct Writer<'s> {
     sink: Sink<'s>,
@@ -107,7 +47,7 @@ struct Writer<'s> {
 }
 
 impl Writer<'_> {
-    /// Writes a resource unless the record is full. Nothing after a resource that was left out is written either.
+    /// Writes a resource, unless the record is full. After the first resource that is left out, none is written.
     fn put(&mut self, kind: &'static str, resource: &Value) -> io::Result<()> {
         if self.left == 0 {
             return Ok(());
@@ -123,7 +63,7 @@ impl Writer<'_> {
 }
 
 /// Writes the record of `member`.
-pub(super) fn write(options: &Options, directory: &Directory, member: &Member, sink: Sink<'_>) -> io::Result<()> {
+pub(super) fn write(options: &SynthOptions, directory: &Directory, member: &Member, sink: Sink<'_>) -> io::Result<()> {
     let random = Random::of(options.seed, Stream::Record, member.index);
     let mut scene = Scene {
         options,
@@ -136,7 +76,7 @@ pub(super) fn write(options: &Options, directory: &Directory, member: &Member, s
         Some(exactly) if member.index == 0 => exactly,
         _ => average / 2 + scene.random.below(average + 1),
     };
-    // One is kept for the Provenance.
+    // One resource is reserved for the Provenance.
     let mut out = Writer {
         sink,
         left: wanted.max(3) - 1,
@@ -166,8 +106,13 @@ pub(super) fn write(options: &Options, directory: &Directory, member: &Member, s
     put(out.sink, "Provenance", &provenance(&mut scene, targets))
 }
 
-/// Writes the second record of a doubled member: the person and the card, nothing else.
-pub(super) fn write_twin(options: &Options, directory: &Directory, member: &Member, sink: Sink<'_>) -> io::Result<()> {
+/// Writes the second record of a person with two records: only the Patient and the Coverage.
+pub(super) fn write_twin(
+    options: &SynthOptions,
+    directory: &Directory,
+    member: &Member,
+    sink: Sink<'_>,
+) -> io::Result<()> {
     let random = Random::of(options.seed, Stream::Twin, member.index ^ (1 << 63));
     let scene = Scene {
         options,

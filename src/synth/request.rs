@@ -1,4 +1,4 @@
-//! `$member-match` requests for synthetic members, in the HRex 1.1+ shape, right and wrong in the ways that matter.
+//! `$member-match` requests for synthetic members, in the form of HRex 1.1 and later, correct and with typical deviations.
 
 use super::codes::coded;
 use super::member::Member;
@@ -9,43 +9,47 @@ const NPI: &str = "http://hl7.org/fhir/sid/us-npi";
 
 /// What the member agreed to share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Policy {
+pub enum SharingPolicy {
     /// Everything that is not sensitive.
     Regular,
     /// Everything.
     Sensitive,
 }
 
-impl Policy {
+impl SharingPolicy {
     /// The policy URI of HRex.
     pub const fn uri(self) -> &'static str {
         match self {
-            Policy::Regular => "http://hl7.org/fhir/us/davinci-hrex/StructureDefinition-hrex-consent.html#regular",
-            Policy::Sensitive => "http://hl7.org/fhir/us/davinci-hrex/StructureDefinition-hrex-consent.html#sensitive",
+            SharingPolicy::Regular => {
+                "http://hl7.org/fhir/us/davinci-hrex/StructureDefinition-hrex-consent.html#regular"
+            }
+            SharingPolicy::Sensitive => {
+                "http://hl7.org/fhir/us/davinci-hrex/StructureDefinition-hrex-consent.html#sensitive"
+            }
         }
     }
 }
 
-/// How the request departs from what the payer has on file.
+/// How the request differs from the payer's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Variation {
-    /// Not at all.
+    /// It does not differ.
     Exact,
-    /// Names in capitals without accents are written as the card prints them.
+    /// Names in capitals without accents, as printed on the card.
     Capitals,
     /// The short form of the given name.
     Nickname,
     /// Another birth date.
     WrongBirthDate,
-    /// A card number that nobody has.
+    /// A card number that no member has.
     UnknownCard,
-    /// A person whom nobody knows, with a card that nobody has.
+    /// A person who is no member, with a card number that no member has.
     UnknownPerson,
-    /// The consent ended before the day the request is made.
+    /// The consent ended before the day of the request.
     ConsentExpired,
     /// The consent begins later.
     ConsentNotBegun,
-    /// The consent denies.
+    /// The consent denies the disclosure.
     ConsentDenied,
     /// The consent is for two other payers.
     ConsentForOthers,
@@ -61,7 +65,7 @@ pub enum Variation {
     NoCoverageToMatch,
 }
 
-/// Who asks whom, when and for what.
+/// The two payers, the day, and the policy of the consent.
 #[derive(Clone, Debug)]
 pub struct MatchOptions {
     /// National Provider Identifier of the payer that is asked.
@@ -73,20 +77,20 @@ pub struct MatchOptions {
     /// System of the member numbers of the payer that asks.
     pub new_member_system: String,
     /// What the consent permits.
-    pub policy: Policy,
-    /// The day of the request: the consent is 30 days old and runs another 120, unless the variation says otherwise.
+    pub policy: SharingPolicy,
+    /// The day of the request. The consent is 30 days old and valid for another 120, unless the variation says otherwise.
     pub today: NaiveDate,
 }
 
 impl MatchOptions {
-    /// The two payers of the documentation, regular policy.
+    /// The two payers of the documentation, with the regular policy.
     pub fn on(today: NaiveDate) -> Self {
         MatchOptions {
             old_npi: "1992000012".to_owned(),
             new_npi: "1992000020".to_owned(),
             old_member_system: "http://old-payer.example/identifiers/member".to_owned(),
             new_member_system: "http://new-payer.example/identifiers/member".to_owned(),
-            policy: Policy::Regular,
+            policy: SharingPolicy::Regular,
             today,
         }
     }

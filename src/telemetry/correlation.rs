@@ -1,22 +1,22 @@
-//! The three ids that follow a request: ours, the caller's, and the W3C trace context.
+//! The three ids that follow a request: this server's, the caller's, and the W3C trace context.
 
 use crate::ids::is_correlation_id;
 
-/// Kept with every answer, log line, decision and ledger entry.
+/// The correlation ids of a request. They are part of every answer, log line, decision and ledger entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Correlation {
-    /// Ours; answered as `X-Request-Id`.
+    /// This server's id of the request; answered as `X-Request-Id`.
     pub request_id: String,
-    /// The caller's verbatim when it is 1-128 visible safe characters, else ours; answered as `X-Correlation-Id`.
+    /// The caller's id, unchanged, if it has 1 to 128 visible safe characters; otherwise this server's id. Answered as `X-Correlation-Id`.
     pub correlation_id: String,
-    /// W3C trace context, `00-<trace>-<span>-<flags>`: the caller's trace with a span of ours, or a new trace.
+    /// W3C trace context, `00-<trace>-<span>-<flags>`: the caller's trace with a new span, or a new trace.
     pub traceparent: String,
 }
 
 impl Correlation {
-    /// Builds the ids of one request. `request_id` is a fresh id of ours, `span` eight fresh random bytes.
+    /// Makes the ids of one request. `request_id` is a new id of this server, `span` eight random bytes.
     ///
-    /// The caller's id is taken from `X-Correlation-Id`, or from `X-Request-Id` when that is absent (FHIR R4 http, X-Request-Id).
+    /// The caller's id is taken from `X-Correlation-Id`, or from `X-Request-Id` when that is missing (FHIR R4 http, X-Request-Id).
     pub fn of(
         request_id: String,
         span: [u8; 8],
@@ -41,7 +41,7 @@ impl Correlation {
         }
     }
 
-    /// Our request id where it is not the correlation id as well; what is indexed of it.
+    /// The request id, if it differs from the correlation id. Only then is it indexed separately.
     pub fn own_request_id(&self) -> Option<&str> {
         Some(self.request_id.as_str()).filter(|id| *id != self.correlation_id)
     }

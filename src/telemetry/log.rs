@@ -1,9 +1,9 @@
-//! The technical log, on stderr or in a file: JSON lines for machines, aligned text for people at a terminal.
+//! The technical log, on stderr or in a file: JSON lines for programs, aligned text for people at a terminal.
 //!
-//! A stream that takes nothing more (a closed pipe, a full disk, a reader that stands still) loses lines; it never stops the program
-//! or keeps it waiting (`log_queue`).
+//! When the output takes no more (a closed pipe, a full disk, a reader that has stalled), lines are lost. The log never stops the program
+//! or makes it wait (`log_queue`).
 
-use super::log_queue::Queue;
+use super::log_queue::LogQueue;
 use super::log_text::TextFormat;
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
@@ -15,31 +15,31 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How the log is written.
+/// The settings of the log.
 #[derive(Clone, Copy, Debug)]
-pub struct Plan<'a> {
-    /// Least severe level.
+pub struct LogPlan<'a> {
+    /// The least severe level that is written.
     pub level: &'a str,
     /// `auto`, `json` or `text`.
     pub format: &'a str,
     /// A file instead of stderr.
     pub file: Option<&'a Path>,
-    /// Write errors only to stderr; a file still gets all.
+    /// Whether only errors are written to stderr; a file still gets everything.
     pub quiet: bool,
     /// Whether stderr is a terminal.
     pub terminal: bool,
-    /// Whether people at a terminal want colours.
+    /// Whether text at a terminal is colored.
     pub colour: bool,
 }
 
-/// The form of a line.
+/// The format of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Json,
     Text { colour: bool },
 }
 
-impl Plan<'_> {
+impl LogPlan<'_> {
     fn form(&self) -> Form {
         let on_terminal = self.terminal && self.file.is_none();
         match self.format {
@@ -52,7 +52,7 @@ impl Plan<'_> {
         }
     }
 
-    /// Whether only errors are written; a file is not what `--quiet` is about.
+    /// Whether only errors are written. `--quiet` does not apply to a file.
     fn is_quiet(&self) -> bool {
         self.quiet && self.file.is_none()
     }
@@ -62,7 +62,7 @@ fn filter(level: &str, quiet: bool) -> Option<EnvFilter> {
     EnvFilter::try_new(if quiet { "error" } else { level }).ok()
 }
 
-/// The log of this process, once it was started.
+/// The log of this process, after it was started.
 struct Started {
     sink: Sink,
     set_level: Box<dyn Fn(&str) + Send + Sync>,
@@ -70,11 +70,11 @@ struct Started {
 
 static STARTED: OnceLock<Started> = OnceLock::new();
 
-/// Starts the log of this process; a second call changes nothing.
+/// Starts the log of this process; a second call does nothing.
 ///
 /// # Errors
 /// When the file cannot be opened.
-pub fn start(plan: &Plan<'_>) -> io::Result<()> {
+pub fn start(plan: &LogPlan<'_>) -> io::Result<()> {
     if STARTED.get().is_some() {
         return Ok(());
     }
@@ -84,7 +84,7 @@ pub fn start(plan: &Plan<'_>) -> io::Result<()> {
         .with_env_filter(filter(plan.level, plan.is_quiet()).unwrap_or_else(|| EnvFilter::new("info")))
         .with_writer(sink.clone())
         .with_ansi(form == Form::Text { colour: true })
-        // Its remarks go to stderr by a macro that panics when stderr is closed.
+        // Its messages are printed with a macro that panics when stderr is closed.
         .log_internal_errors(false);
     let (quiet, first) = (plan.is_quiet(), plan.level.to_owned());
     let filter = move |level: &str| filter(level, quiet).unwrap_or_else(|| EnvFilter::new(&first));
@@ -111,7 +111,7 @@ pub fn start(plan: &Plan<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes what waits, for `limit` at most; for the end of the program.
+/// Writes waiting lines for at most `limit`. Called at the end of the program.
 pub fn flush(limit: Duration) {
     for queue in STARTED
         .get()
@@ -123,71 +123,71 @@ pub fn flush(limit: Duration) {
     }
 }
 
-/// A panic is told by the log, with its place; its message may quote what was worked on. The hook of before would wait for a
-/// stderr that nobody reads.
+/// Logs panics with their place, but not their message, which may contain member data. The default hook could block on a stderr that is not
+/// read.
 fn report_panics() {
     std::panic::set_hook(Box::new(|info| {
         let place = info.location().map(ToString::to_string);
         tracing::error!(place, "a panic: a fault of the program");
-        // Where the program ends with it.
+        // On the main thread, a panic ends the program.
         if std::thread::current().name() == Some("main") {
             flush(Duration::from_millis(200));
         }
     }));
 }
 
-/// Lines were lost, and the log works again. An error, so that it is told at every level.
+/// Logs that lines were lost. It is an error, so that it is written at every level.
 fn tell_lost(lines: u64) {
     tracing::error!(lines, "the log could not be written for a while: lines were lost");
 }
 
-/// stderr behind a queue, for lines of a server that are not of the log; shared with a log that goes there.
-static STDERR: OnceLock<Queue> = OnceLock::new();
+/// A queue in front of stderr, for lines of a server that do not belong to the log. A log on stderr shares it.
+static STDERR: OnceLock<LogQueue> = OnceLock::new();
 
 /// A writer to stderr that never waits for its reader.
 ///
 /// # Errors
-/// When there is no stderr or no thread for it.
+/// When there is no stderr, or no thread can be started for it.
 pub fn stderr() -> io::Result<impl Write + Send> {
-    // By whole lines, so that those of the log do not get between.
+    // Writes whole lines, so that log lines do not get between.
     Ok(io::LineWriter::with_capacity(16 * 1024, Lines(stderr_queue()?)))
 }
 
-fn stderr_queue() -> io::Result<Queue> {
+fn stderr_queue() -> io::Result<LogQueue> {
     if let Some(queue) = STDERR.get() {
         return Ok(queue.clone());
     }
-    // A descriptor of its own: the lock of `io::stderr` would be held for as long as its reader stands still.
+    // A separate descriptor, because the lock of `io::stderr` would be held while its reader is stalled.
     let file = File::from(io::stderr().as_fd().try_clone_to_owned()?);
-    let queue = Queue::start(file, tell_lost)?;
+    let queue = LogQueue::start(file, tell_lost)?;
     Ok(STDERR.get_or_init(|| queue).clone())
 }
 
-/// Puts another level in force, and opens the log's file anew, which somebody may have moved away.
+/// Changes the level and reopens the log file, which may have been rotated.
 ///
 /// # Errors
-/// When the file cannot be opened; the former one then stays in use.
+/// When the file cannot be opened; the old one then stays in use.
 pub fn renew(level: &str) -> io::Result<()> {
     let Some(started) = STARTED.get() else { return Ok(()) };
     (started.set_level)(level);
     started.sink.reopen()
 }
 
-/// Where lines go. Clones share it.
+/// The destination of lines. Clones share it.
 #[derive(Clone)]
 struct Sink(Arc<Target>);
 
 struct Target {
-    /// The file that is opened anew; none for stderr.
+    /// The path of the file to reopen; `None` for stderr.
     path: Option<PathBuf>,
-    queue: Queue,
+    queue: LogQueue,
 }
 
 impl Sink {
     fn open(path: Option<&Path>) -> io::Result<Sink> {
         let queue = match path {
             None => stderr_queue()?,
-            Some(path) => Queue::start(append_to(path)?, tell_lost)?,
+            Some(path) => LogQueue::start(append_to(path)?, tell_lost)?,
         };
         let path = path.map(Path::to_path_buf);
         Ok(Sink(Arc::new(Target { path, queue })))
@@ -201,7 +201,7 @@ impl Sink {
     }
 }
 
-/// Opens a file at its end, without waiting for the reader of a named pipe: one that has none is an error.
+/// Opens a file for appending without waiting for the reader of a named pipe. A pipe without a reader is an error.
 fn append_to(path: &Path) -> io::Result<File> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOCTTY;
     let mode = Mode::from_raw_mode(0o666);
@@ -219,8 +219,8 @@ impl<'a> MakeWriter<'a> for Sink {
     }
 }
 
-/// Writes into a queue; one call is one line or several whole ones.
-struct Lines(Queue);
+/// Writes into a queue; each call must contain one or more whole lines.
+struct Lines(LogQueue);
 
 impl Write for Lines {
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
@@ -251,7 +251,7 @@ mod tests {
             ("text", false, None, true, text(false)),
             ("text", true, file, true, text(false)),
         ] {
-            let plan = Plan {
+            let plan = LogPlan {
                 level: "info",
                 format,
                 file,

@@ -1,8 +1,7 @@
-//! The bounded queue between whoever logs and the thread that writes: putting a line in never waits for the file, the pipe or the
-//! terminal that lines go to.
+//! The bounded queue between logging and the thread that writes: adding a line never waits for the file, pipe or terminal.
 //!
-//! A full queue drops the line and counts it. A disk without room is tried again with what is queued; a pipe whose reader has gone
-//! loses what was queued. When lines get through again, `on_lost` is told how many did not.
+//! When the queue is full, the line is dropped and counted. On a full disk, the thread keeps the lines and tries again; when the reader of
+//! a pipe has gone, the queued lines are lost. When lines can be written again, `on_lost` is called with the number of lost lines.
 
 use super::metrics as families;
 use std::fs::File;
@@ -10,48 +9,48 @@ use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Lines that may wait.
+/// Most lines that may wait.
 pub(super) const LINES: usize = 8_192;
-/// Bytes that may wait.
+/// Most bytes that may wait.
 pub(super) const BYTES: usize = 8 * 1024 * 1024;
-/// Time before a file that could not be written is tried again.
+/// Time before a failed write is tried again.
 const AGAIN: Duration = Duration::from_millis(500);
-/// Bytes above which an empty buffer gives its memory back.
+/// An empty buffer with a capacity above this many bytes is freed.
 const KEPT_BYTES: usize = 64 * 1024;
 
-/// Told by the writing thread how many lines were lost before the ones that just got through.
+/// Called by the writing thread with the number of lines that were lost before the ones that were just written.
 pub(super) type OnLost = fn(u64);
 
-/// A queue with its writing thread. Clones share it.
+/// A queue and its writing thread. Clones share it.
 #[derive(Clone)]
-pub(super) struct Queue(Arc<Shared>);
+pub(super) struct LogQueue(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
-    /// Something changed: lines came, lines were written, or another file is to be used.
+    /// Notified when lines were added, lines were written, or the file is to be replaced.
     changed: Condvar,
 }
 
 #[derive(Default)]
 struct State {
-    /// Whole lines, one after the other.
+    /// The waiting lines, one after the other.
     waiting: Vec<u8>,
     lines: usize,
-    /// Lines dropped since the last ones that were written.
+    /// Lines that were dropped since the last successful write.
     lost: u64,
-    /// The file to be used from now on.
+    /// The file to use from now on.
     next: Option<File>,
-    /// The thread has taken lines and is not done with them.
+    /// Whether the thread has taken lines and is still writing them.
     writing: bool,
 }
 
-impl Queue {
+impl LogQueue {
     /// Starts a thread that writes to `file`.
     ///
     /// # Errors
-    /// When no thread can be started.
-    pub(super) fn start(file: File, on_lost: OnLost) -> io::Result<Queue> {
-        let queue = Queue(Arc::new(Shared {
+    /// When the thread cannot be started.
+    pub(super) fn start(file: File, on_lost: OnLost) -> io::Result<LogQueue> {
+        let queue = LogQueue(Arc::new(Shared {
             state: Mutex::default(),
             changed: Condvar::new(),
         }));
@@ -62,7 +61,7 @@ impl Queue {
         Ok(queue)
     }
 
-    /// Puts a line in, or drops and counts it. Never waits for what lines are written to.
+    /// Adds a line, or drops and counts it. Never waits for the output.
     pub(super) fn put(&self, line: &[u8]) {
         let mut state = self.state();
         if state.lines >= LINES || state.waiting.len() + line.len() > BYTES {
@@ -77,13 +76,13 @@ impl Queue {
         self.0.changed.notify_all();
     }
 
-    /// Has the thread write to `file` from its next lines on.
+    /// Makes the thread write its next lines to `file`.
     pub(super) fn replace(&self, file: File) {
         self.state().next = Some(file);
         self.0.changed.notify_all();
     }
 
-    /// Waits until what was put in is written, or until `limit` is over.
+    /// Waits until all lines are written, at most for `limit`.
     pub(super) fn flush(&self, limit: Duration) {
         let until = Instant::now() + limit;
         let mut state = self.state();
@@ -132,7 +131,7 @@ impl Queue {
                 }
                 Ok(()) => {}
                 Err(error) if comes_back(&error) => {
-                    // The batch stays; lines queue up behind it meanwhile. Another file is used at once.
+                    // The batch is kept, and further lines queue up behind it. A replaced file is used at once.
                     let state = self.state();
                     if state.next.is_none() {
                         drop(self.wait(state, AGAIN));
@@ -148,7 +147,7 @@ impl Queue {
     }
 }
 
-/// Whether what refused a write may take the same bytes later: a disk that gets room again, a descriptor that is not ready.
+/// Whether the same write may succeed later: on a full disk, or on a descriptor that is not ready.
 fn comes_back(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -160,12 +159,12 @@ fn dropped(lines: u64) {
     metrics::counter!(families::LOG_DROPPED).increment(lines);
 }
 
-/// Lines that the thread is writing.
+/// The lines that the thread is writing.
 #[derive(Default)]
 struct Batch {
     bytes: Vec<u8>,
     written: usize,
-    /// A part of a line was written and its rest was not.
+    /// Whether only a part of a line was written.
     is_mid_line: bool,
 }
 
@@ -182,7 +181,7 @@ impl Batch {
         state.lines = 0;
     }
 
-    /// Writes what is left of it.
+    /// Writes the rest of the batch.
     fn write(&mut self, file: &mut File) -> io::Result<()> {
         if self.is_mid_line && self.written == 0 {
             file.write_all(b"\n")?;
@@ -199,7 +198,7 @@ impl Batch {
         Ok(())
     }
 
-    /// Drops what is left; how many lines that is.
+    /// Drops the rest of the batch and returns how many lines that is.
     fn give_up(&mut self) -> u64 {
         let left = &self.bytes[self.written..];
         let lines = left.iter().filter(|byte| **byte == b'\n').count();
@@ -222,7 +221,7 @@ mod tests {
     #[test]
     fn lines_of_a_full_disk_wait_and_get_through_when_there_is_room() {
         static LOST: AtomicU64 = AtomicU64::new(0);
-        let queue = Queue::start(full(), |lines| {
+        let queue = LogQueue::start(full(), |lines| {
             LOST.fetch_add(lines, Ordering::SeqCst);
         })
         .expect("a thread");
@@ -239,7 +238,7 @@ mod tests {
         let text = std::fs::read_to_string(&path).expect("text");
         let got = text.lines().count() as u64;
         assert!(text.starts_with("line 0\n") && got >= LINES as u64, "{got} lines");
-        // Told after the write that the flush waited for.
+        // The count is reported after the write for which the flush waited.
         for _ in 0..200 {
             if LOST.load(Ordering::SeqCst) + got == count {
                 return;
@@ -255,7 +254,7 @@ mod tests {
     #[test]
     fn a_pipe_that_nobody_reads_keeps_nobody_waiting_and_holds_bounded_memory() {
         let (mut reader, writer) = io::pipe().expect("a pipe");
-        let queue = Queue::start(File::from(std::os::fd::OwnedFd::from(writer)), |_| ()).expect("a thread");
+        let queue = LogQueue::start(File::from(std::os::fd::OwnedFd::from(writer)), |_| ()).expect("a thread");
         let line = [vec![b'x'; 1023], b"\n".to_vec()].concat();
         let begun = Instant::now();
         for _ in 0..40_000 {
@@ -267,7 +266,7 @@ mod tests {
             let state = queue.state();
             assert!(state.lines <= LINES && state.waiting.len() <= BYTES && state.lost >= 20_000);
         }
-        // Who reads again gets whole lines.
+        // When the reader continues, it gets whole lines.
         let mut some = vec![0; 64 * 1024];
         reader.read_exact(&mut some).expect("bytes");
         assert!(some.chunks(1024).all(|chunk| chunk == line));
@@ -277,7 +276,7 @@ mod tests {
     fn lines_for_a_reader_that_has_gone_are_dropped_and_counted() {
         let (reader, writer) = io::pipe().expect("a pipe");
         drop(reader);
-        let queue = Queue::start(File::from(std::os::fd::OwnedFd::from(writer)), |_| ()).expect("a thread");
+        let queue = LogQueue::start(File::from(std::os::fd::OwnedFd::from(writer)), |_| ()).expect("a thread");
         queue.put(b"one\n");
         queue.flush(Duration::from_secs(5));
         queue.put(b"two\nthree\n");

@@ -1,7 +1,6 @@
-//! A log line for people: time, level, what happened, then what is known of it.
+//! A log line for people: time, level, message, then the fields.
 //!
-//! One event is one line whatever is in it: control characters are written as escapes, so that nothing can move the cursor or
-//! begin a line of its own.
+//! Each event is one line, whatever it contains: control characters are escaped, so that nothing can move the cursor or start another line.
 
 use crate::clock::{Clock, rfc3339_ms};
 use std::fmt::{self, Write as _};
@@ -11,7 +10,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Columns of what happened, before its fields.
+/// Width of the message before the fields, in columns.
 const MESSAGE: usize = 36;
 
 /// Writes events as lines for people. Times are UTC.
@@ -23,7 +22,7 @@ where
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let mut said = Said::default();
+        let mut said = LoggedText::default();
         event.record(&mut said);
         let line = said.line(
             Clock::System.now_ms(),
@@ -34,18 +33,18 @@ where
     }
 }
 
-/// What an event says.
+/// The message and the fields of an event.
 #[derive(Default)]
-struct Said {
+struct LoggedText {
     message: String,
     fields: Vec<(&'static str, String)>,
 }
 
-impl Said {
+impl LoggedText {
     fn put(&mut self, field: &Field, value: String) {
         match field.name() {
             "message" => self.message = printable(&value),
-            // Tracing's own notes about where a line comes from, and the trace context, which is for machines.
+            // Tracing's own fields about the origin of a line, and the trace context, which is only for programs.
             name if name.starts_with("log.") || name == "traceparent" => {}
             _ if value.is_empty() => {}
             "took_us" => self.fields.push(("took", milliseconds(&value))),
@@ -83,7 +82,7 @@ impl Said {
     }
 }
 
-impl Visit for Said {
+impl Visit for LoggedText {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.put(field, value.to_owned());
     }
@@ -93,13 +92,13 @@ impl Visit for Said {
     }
 }
 
-/// Microseconds as milliseconds.
+/// Converts microseconds to milliseconds.
 fn milliseconds(us: &str) -> String {
     us.parse::<u64>()
         .map_or_else(|_| quoted(us), |us| format!("{}.{:03}ms", us / 1000, us % 1000))
 }
 
-/// A value that reads as one word, or in quotes.
+/// The value unchanged if it is one word, otherwise in quotes.
 fn quoted(value: &str) -> String {
     match value.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"') {
         true => value.to_owned(),
@@ -107,7 +106,7 @@ fn quoted(value: &str) -> String {
     }
 }
 
-/// Text without anything that a terminal would obey.
+/// The text with all characters escaped that could control a terminal.
 fn printable(text: &str) -> String {
     let quoted = format!("{text:?}");
     let inner = quoted.get(1..quoted.len() - 1).unwrap_or_default();
@@ -118,8 +117,8 @@ fn printable(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn said(message: &str, fields: &[(&'static str, &str)]) -> Said {
-        let mut said = Said {
+    fn said(message: &str, fields: &[(&'static str, &str)]) -> LoggedText {
+        let mut said = LoggedText {
             message: printable(message),
             fields: Vec::new(),
         };

@@ -1,35 +1,33 @@
-//! The metrics of this process: one table of families, from which `HELP`, the first values and docs/operations.md follow.
+//! The metrics of this process: one table of families, from which `HELP`, the first values and docs/operators/metrics.md are made.
 //!
-//! A label takes values of ours only (routes, codes, fixed words), so that the number of series is bounded. Partners, members and
-//! anything that a caller wrote never become a label.
-
-use crate::error::Fault;
+//! Label values are only words of this program (routes, codes, fixed words), so that the number of series is bounded. Partners, members and
+//! text from callers never become labels.
 
 /// What a family measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MetricKind {
     /// A number that only grows.
     Counter,
     /// A number that may fall.
     Gauge,
-    /// Counts by size.
+    /// A distribution over buckets.
     Histogram,
 }
 
-impl Kind {
-    /// The word of the Prometheus text format.
+impl MetricKind {
+    /// The name in the Prometheus text format.
     pub const fn word(self) -> &'static str {
         match self {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
+            MetricKind::Counter => "counter",
+            MetricKind::Gauge => "gauge",
+            MetricKind::Histogram => "histogram",
         }
     }
 }
 
-/// The values that a label can take before anything was counted.
+/// The values that a label can have, known from the start.
 #[derive(Clone, Copy, Debug)]
-pub enum Values {
+pub enum LabelValues {
     /// These words.
     Words(&'static [&'static str]),
     /// The code of every fault.
@@ -38,22 +36,22 @@ pub enum Values {
     Routes,
 }
 
-/// One family.
+/// One family of metrics.
 #[derive(Clone, Copy, Debug)]
-pub struct Family {
+pub struct MetricFamily {
     /// Its name.
     pub name: &'static str,
     /// What it measures.
-    pub kind: Kind,
-    /// Its labels. Series exist from the start for every value of the first one.
-    pub labels: &'static [(&'static str, Values)],
+    pub kind: MetricKind,
+    /// Its labels. From the start, there is a series for each value of the first label.
+    pub labels: &'static [(&'static str, LabelValues)],
     /// What it means, with its unit.
     pub help: &'static str,
 }
 
-/// Requests answered, by route.
+/// Answered requests, by route.
 pub const REQUESTS: &str = "causeway_http_requests_total";
-/// Time of answers, by route.
+/// Duration of answers, by route.
 pub const SECONDS: &str = "causeway_http_seconds";
 /// Refusals, by fault.
 pub const REFUSALS: &str = "causeway_refusals_total";
@@ -65,9 +63,9 @@ pub const MATCHES: &str = "causeway_matches_total";
 pub const DISCLOSURES: &str = "causeway_disclosures_total";
 /// Bytes disclosed.
 pub const DISCLOSED_BYTES: &str = "causeway_disclosed_bytes_total";
-/// Resources that an import looked at.
+/// Resources that an import has read.
 pub const IMPORTED: &str = "causeway_imported_resources_total";
-/// Open connections of the partners' side, by door.
+/// Open connections of the partners' listener, by kind.
 pub const CONNECTIONS: &str = "causeway_connections";
 /// Connections that were turned away.
 pub const TURNED_AWAY: &str = "causeway_connections_turned_away_total";
@@ -75,17 +73,38 @@ pub const TURNED_AWAY: &str = "causeway_connections_turned_away_total";
 pub const SLOW_PEERS: &str = "causeway_slow_peers_total";
 /// Bytes of the store.
 pub const STORE_BYTES: &str = "causeway_store_bytes";
-/// Calls that were given up.
+/// Store calls that were given up.
 pub const GIVEN_UP: &str = "causeway_store_given_up_total";
+/// Statements sent to the store.
+pub const STATEMENTS: &str = "causeway_store_statements_total";
+/// Durable commits.
+pub const COMMITS: &str = "causeway_store_commits_total";
 
-/// Lines of the log that were lost.
+/// Log lines that were lost.
 pub const LOG_DROPPED: &str = "causeway_log_lines_dropped_total";
-/// Steps of the wall clock.
+/// Jumps of the wall clock.
 pub const CLOCK_JUMPS: &str = "causeway_clock_jumps_total";
 /// Free bytes of the store's disk.
 pub const FREE_BYTES: &str = "causeway_store_free_bytes";
-/// What is refused for want of room.
+/// What is refused for lack of disk space.
 pub const REFUSES: &str = "causeway_store_refuses";
+
+/// Attempts at background jobs, by result.
+pub const JOBS: &str = "causeway_jobs_total";
+/// Results that were rejected because the lease was lost.
+pub const JOBS_STALE: &str = "causeway_jobs_stale_commit_rejected_total";
+/// Parked jobs.
+pub const JOBS_PARKED: &str = "causeway_jobs_parked";
+/// Age of the oldest parked job.
+pub const JOBS_PARKED_AGE: &str = "causeway_jobs_parked_oldest_seconds";
+/// Ends of steps of exchanges, by class.
+pub const EXCHANGE_STEPS: &str = "causeway_exchange_steps_total";
+/// Exchanges that wait for an operator.
+pub const EXCHANGES_PARKED: &str = "causeway_exchanges_parked";
+/// Age of the oldest parked exchange.
+pub const EXCHANGES_PARKED_AGE: &str = "causeway_exchanges_parked_oldest_seconds";
+/// How long the oldest due job has been waiting.
+pub const JOBS_LATE: &str = "causeway_jobs_late_seconds";
 
 /// Upper bounds of the buckets of [`SECONDS`].
 pub const BUCKETS: &[f64] = &[
@@ -94,11 +113,11 @@ pub const BUCKETS: &[f64] = &[
 
 const fn family(
     name: &'static str,
-    kind: Kind,
-    labels: &'static [(&'static str, Values)],
+    kind: MetricKind,
+    labels: &'static [(&'static str, LabelValues)],
     help: &'static str,
-) -> Family {
-    Family {
+) -> MetricFamily {
+    MetricFamily {
         name,
         kind,
         labels,
@@ -106,10 +125,10 @@ const fn family(
     }
 }
 
-/// The table.
-pub const FAMILIES: &[Family] = {
-    use Kind::{Counter, Gauge, Histogram};
-    use Values::{Faults, Routes, Words};
+/// The table of all families.
+pub const FAMILIES: &[MetricFamily] = {
+    use LabelValues::{Faults, Routes, Words};
+    use MetricKind::{Counter, Gauge, Histogram};
     &[
         family(
             REQUESTS,
@@ -237,10 +256,89 @@ pub const FAMILIES: &[Family] = {
             "Times that the wall clock was set by more than 5 seconds, or stood still with the machine.",
         ),
         family(
+            JOBS,
+            Counter,
+            &[(
+                "outcome",
+                Words(&["done", "failed", "retried", "panicked", "parked", "lost"]),
+            )],
+            "Attempts at background jobs by this process: done; failed and left to their next time; tried again; panicked; parked; ended because the lease was lost.",
+        ),
+        family(
+            JOBS_STALE,
+            Counter,
+            &[],
+            "Results of background jobs that were dropped, because another worker had the job by then.",
+        ),
+        family(
+            JOBS_PARKED,
+            Gauge,
+            &[],
+            "Background jobs of the store that wait for an operator, as of the last half minute.",
+        ),
+        family(
+            JOBS_PARKED_AGE,
+            Gauge,
+            &[],
+            "Seconds since the oldest of them was parked.",
+        ),
+        family(
+            JOBS_LATE,
+            Gauge,
+            &[],
+            "Seconds that the background job waits which is due longest; 0 when none is late.",
+        ),
+        family(
+            EXCHANGE_STEPS,
+            Counter,
+            &[(
+                "class",
+                Words(&[
+                    "ok",
+                    "not-sent",
+                    "unknown",
+                    "told-to-wait",
+                    "server-fault",
+                    "unauthorized",
+                    "spool-lost",
+                    "timeout",
+                    "no-match",
+                    "not-yet",
+                    "refused",
+                    "person",
+                ]),
+            )],
+            "Ends of steps of exchanges by this process; what follows from each class: `causeway states`.",
+        ),
+        family(
+            EXCHANGES_PARKED,
+            Gauge,
+            &[],
+            "Exchanges of the store that wait for an operator, as of the last minute.",
+        ),
+        family(
+            EXCHANGES_PARKED_AGE,
+            Gauge,
+            &[],
+            "Seconds since the oldest of them was parked.",
+        ),
+        family(
             GIVEN_UP,
             Counter,
             &[],
             "Calls to PostgreSQL that were not answered in time, and whose connections were given up.",
+        ),
+        family(
+            STATEMENTS,
+            Counter,
+            &[],
+            "Statements sent to the store, with those that begin and end transactions; on PostgreSQL each is a message and its answer.",
+        ),
+        family(
+            COMMITS,
+            Counter,
+            &[],
+            "Commits made durable; with SQLite one is that of a whole group of writes.",
         ),
         family(
             "process_cpu_seconds_total",
@@ -271,81 +369,3 @@ pub const FAMILIES: &[Family] = {
         ),
     ]
 };
-
-/// Describes every family to the recorder of this process, and gives the counted ones their first values.
-pub fn begin(routes: &[&'static str]) {
-    for family in FAMILIES {
-        match family.kind {
-            Kind::Counter => metrics::describe_counter!(family.name, family.help),
-            Kind::Gauge => metrics::describe_gauge!(family.name, family.help),
-            Kind::Histogram => metrics::describe_histogram!(family.name, family.help),
-        }
-        if family.name.starts_with("causeway_") && family.kind != Kind::Gauge {
-            zero(family, routes);
-        }
-    }
-}
-
-fn zero(family: &'static Family, routes: &[&'static str]) {
-    let firsts: Vec<&'static str> = match family.labels.first() {
-        None => vec![""],
-        Some((_, Values::Words(words))) => words.to_vec(),
-        Some((_, Values::Faults)) => Fault::ALL.iter().map(|fault| fault.code()).collect(),
-        Some((_, Values::Routes)) => routes.to_vec(),
-    };
-    for first in firsts {
-        let labels: Vec<(&'static str, &'static str)> = family
-            .labels
-            .iter()
-            .enumerate()
-            .map(|(at, (label, values))| match values {
-                Values::Words(words) if at > 0 => (*label, words.first().copied().unwrap_or_default()),
-                _ => (*label, first),
-            })
-            .collect();
-        match family.kind {
-            Kind::Counter => metrics::counter!(family.name, &labels).increment(0),
-            // A histogram that is registered shows as counts of zero.
-            Kind::Histogram => drop(metrics::histogram!(family.name, &labels)),
-            Kind::Gauge => {}
-        }
-    }
-}
-
-/// The text of one family whose values are read at this moment: `HELP`, `TYPE` and a line for each value.
-pub fn measured(name: &str, values: &[(&str, f64)], text: &mut String) {
-    use std::fmt::Write as _;
-    let Some(family) = FAMILIES.iter().find(|family| family.name == name) else {
-        return;
-    };
-    // Writing into a String cannot fail.
-    let _ = writeln!(
-        text,
-        "# HELP {name} {}\n# TYPE {name} {}",
-        family.help,
-        family.kind.word()
-    );
-    for (value, number) in values {
-        let _ = match family.labels.first() {
-            None => writeln!(text, "{name} {number}"),
-            Some((label, _)) => writeln!(text, "{name}{{{label}=\"{value}\"}} {number}"),
-        };
-    }
-    text.push('\n');
-}
-
-/// The table of docs/operations.md.
-pub fn documentation() -> String {
-    let mut text = String::from("| family | kind | labels | meaning |\n|---|---|---|---|\n");
-    for family in FAMILIES {
-        let labels: Vec<String> = family.labels.iter().map(|(label, _)| format!("`{label}`")).collect();
-        let row = [
-            format!("`{}`", family.name),
-            family.kind.word().to_owned(),
-            labels.join(", "),
-            family.help.to_owned(),
-        ];
-        text.push_str(&format!("| {} |\n", row.join(" | ")).replace("|  |", "| |"));
-    }
-    text
-}

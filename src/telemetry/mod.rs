@@ -1,8 +1,9 @@
-//! Log set-up, the names of fields and metrics, and the correlation ids that follow a request everywhere.
+//! Log setup, the names of metrics, and the correlation ids that follow a request everywhere.
 //!
-//! No member data passes through here: log fields are ids of ours, codes and counts.
+//! No member data is logged: log fields are ids of this server, codes and counts.
 
 mod correlation;
+pub mod exposition;
 pub mod log;
 mod log_queue;
 mod log_text;

@@ -1,15 +1,15 @@
-//! What this process takes of the machine, read from `/proc`: memory, processor time, descriptors, threads, start.
+//! The resources that this process uses, read from `/proc`: memory, processor time, descriptors, threads, start time.
 //!
-//! A figure that cannot be read is left out; nothing here fails.
+//! A value that cannot be read is left out; nothing here fails.
 
 use std::fs;
 
-/// Processor time and start times in `/proc` count in these, unless the kernel's auxiliary vector says otherwise.
+/// The unit of processor and start times in `/proc`, unless the kernel's auxiliary vector gives another.
 const TICKS_PER_SECOND: f64 = 100.0;
 /// `AT_CLKTCK` of the auxiliary vector.
 const AT_CLKTCK: u64 = 17;
 
-/// The figures by the name of their family (`telemetry::metrics`).
+/// The values with the names of their families (`telemetry::metrics`).
 pub fn figures() -> Vec<(&'static str, f64)> {
     let read = |name: &str| fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
     let (stat, status, limits) = (read("stat"), read("status"), read("limits"));
@@ -22,7 +22,7 @@ pub fn figures() -> Vec<(&'static str, f64)> {
         ("process_resident_memory_bytes", kibibytes(&status, "VmRSS:")),
         ("process_virtual_memory_bytes", kibibytes(&status, "VmSize:")),
         ("process_threads", number(&status, "Threads:")),
-        // One of them is the folder that is being read.
+        // One of them is the descriptor of the directory that is being read.
         ("process_open_fds", descriptors.map(|n| n.saturating_sub(1) as f64)),
         ("process_max_fds", number(&limits, "Max open files")),
         ("process_start_time_seconds", started(&stat, &machine, ticks)),
@@ -33,7 +33,7 @@ pub fn figures() -> Vec<(&'static str, f64)> {
         .collect()
 }
 
-/// The fields of `/proc/self/stat` after the program's name, which may hold blanks: the first is field 3.
+/// Field `number` of `/proc/self/stat`, counted as in proc(5). The program's name may contain spaces; the first field after it is field 3.
 fn field(stat: &str, number: usize) -> Option<f64> {
     let (_, fields) = stat.rsplit_once(')')?;
     fields
@@ -51,7 +51,7 @@ fn started(stat: &str, machine: &str, ticks: f64) -> Option<f64> {
     Some(number(machine, "btime")? + field(stat, 22)? / ticks)
 }
 
-/// The first number behind `name` at the beginning of a line.
+/// The first number after `name` in the line that begins with it.
 fn number(text: &str, name: &str) -> Option<f64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_ascii_whitespace().next()?.parse().ok()
@@ -61,7 +61,7 @@ fn kibibytes(status: &str, name: &str) -> Option<f64> {
     number(status, name).map(|n| n * 1024.0)
 }
 
-/// Pairs of 64-bit words in the machine's order: what, and its value.
+/// Finds the clock ticks in the auxiliary vector, which is a list of pairs of 64-bit words (key and value) in native byte order.
 fn ticks_of(vector: &[u8]) -> Option<f64> {
     let word = |bytes: &[u8]| bytes.try_into().ok().map(u64::from_ne_bytes);
     vector.chunks_exact(16).find_map(|pair| {

@@ -45,7 +45,7 @@ async function looked(page, name, answer, wanted) {
     }
     for (const scheme of ['light', 'dark']) {
         await page.emulateMedia({ colorScheme: scheme });
-        for (const [size, width] of [['wide', 1280], ['narrow', 400]]) {
+        for (const [size, width] of [['wide', 1280], ['narrow', 390]]) {
             await page.setViewportSize({ width, height: 900 });
             const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
             check(overflow <= 0, `${name} ${size}: ${overflow} px wider than the screen`);
@@ -92,8 +92,11 @@ async function walk() {
     await selfTest();
     // Without a token: what is public, and pages that say how to get one.
     const home = await visit(stranger, 'home', options.base, {
-        status: 200, heading: 'Causeway', has: ['a[href="#Patient"]', 'form[action$="/Patient/_search"][method=post]', '#token', 'nav', 'main', 'footer'],
+        status: 200, heading: 'Causeway', has: ['a[href$="/explorer/Patient"]', '#token', 'nav', 'main', 'footer'],
     });
+    const size = await home.evaluate(() => document.documentElement.outerHTML.length);
+    check(size < 100_000, `home: ${size} characters`);
+    await visit(stranger, 'type', `${options.base}/explorer/Patient`, { status: 200, heading: 'Patient', has: ['form[action$="/Patient/_search"][method=post]'] });
     await home.keyboard.press('Tab');
     check(await home.evaluate(() => document.activeElement.className) === 'skip', 'home: the first stop is not the skip link');
     const ring = await home.evaluate(() => getComputedStyle(document.activeElement).outlineStyle);
@@ -113,7 +116,7 @@ async function walk() {
 
     // With a token, as an extension of a browser would send it.
     const patient = await visit(member, 'patient', `${options.base}/Patient/${id}`, {
-        status: 200, heading: 'Patient', has: ['pre.json', 'form[action$="/$everything"]'],
+        status: 200, heading: `Patient/${id}`, has: ['#who', 'section[aria-labelledby=coverage] table', '#timeline', '#json', 'form[action$="/$everything"]'],
     });
     await patient.locator('input[name=_count]').first().fill('10');
     const [everything] = await Promise.all([
@@ -132,8 +135,7 @@ async function walk() {
     check(await observations.locator(`pre.json a[href$="/Patient/${id}"]`).count() > 0, 'a resource does not lead to its member');
     await visit(member, 'not-found', `${options.base}/Patient/nobody`, { status: 404, heading: '404', has: ['a[href$="causeway-fault#RQ-015"]'] });
     await visit(member, 'search', `${options.base}/Patient?_id=${id}`, { status: 200, heading: 'Patient search', has: ['table', 'form'] });
-    const form = await visit(member, 'form', options.base, { status: 200, heading: 'Causeway' });
-    await form.locator('summary', { hasText: 'Search Patient' }).click();
+    const form = await visit(member, 'form', `${options.base}/explorer/Patient`, { status: 200, heading: 'Patient' });
     await form.locator('[id="Patient._id"]').fill(id);
     await form.screenshot({ path: join(options.out, 'form-open.png') });
     const [found] = await Promise.all([
@@ -145,7 +147,52 @@ async function walk() {
     check(!form.url().includes(id), 'what was typed got into the address');
 }
 
-await walk().catch(error => problems.push(String(error)));
+// A person without an extension: a token is pasted once, by keyboard, and what was typed before is kept.
+async function session() {
+    const person = await browser.newContext({
+        ignoreHTTPSErrors: true,
+        clientCertificates: [{ origin, cert: partner.tls.cert, key: partner.tls.key }],
+    });
+    person.setDefaultTimeout(WAIT_MS);
+    const page = await visit(person, 'before', `${options.base}/explorer/Patient`, { status: 200, heading: 'Patient' });
+    const sent = async action => {
+        const [answer] = await Promise.all([page.waitForResponse(one => one.request().isNavigationRequest()), action()]);
+        await page.waitForLoadState();
+        return answer;
+    };
+    await page.locator('[id="Patient._id"]').fill(id);
+    await page.locator('[id="Patient._id"]').press('Enter');
+    await page.waitForSelector('#enter');
+    check(await page.locator('[id="Patient._id"]').inputValue() === id, 'session: what was typed is lost');
+    check((await page.locator('pre.shell').allInnerTexts()).some(text => text.includes(id) && text.includes('$TOKEN')), 'session: the command is not whole');
+    await page.locator('#token-value').focus();
+    await page.keyboard.type(token);
+    const answer = await sent(() => page.keyboard.press('Enter'));
+    await looked(page, 'accepted', answer, { status: 200, heading: 'Token accepted', has: ['form[aria-label="Send the search again"]'] });
+    check(!(await page.content()).includes(token), 'session: the token is shown');
+    const cookies = await person.cookies();
+    const cookie = cookies.find(one => one.name === '__Host-causeway-session');
+    check(cookie?.httpOnly && cookie.secure && cookie.sameSite === 'Strict' && cookie.path === '/', `session: cookie ${JSON.stringify({ ...cookie, value: '' })}`);
+    check(cookie?.value !== token, 'session: the cookie is the token');
+    const again = await sent(() => page.locator('form[aria-label="Send the search again"] button').click());
+    await looked(page, 'found-again', again, { status: 200, heading: 'Patient search', has: [`a[href$="/Patient/${id}"]`, 'section.visit'] });
+    const record = await sent(() => page.locator(`th a[href$="/Patient/${id}"]`).first().click());
+    await looked(page, 'record', record, { status: 200, heading: `Patient/${id}`, has: ['#timeline', 'section.visit'] });
+    const start = await sent(() => page.locator('.brand a').click());
+    await looked(page, 'start', start, { status: 200, heading: 'Causeway', has: ['#filled'] });
+    // An address that is typed, and a script of the page itself, get nothing by the cookie.
+    const typed = await person.newPage();
+    check((await typed.goto(`${options.base}/Patient/${id}`)).status() === 401, 'session: a typed address counts');
+    const fetched = await page.evaluate(async url => { try { return (await fetch(url)).status; } catch { return 0; } }, `${options.base}/Patient/${id}`);
+    check(fetched !== 200, `session: a script gets ${fetched}`);
+    const ended = await sent(() => page.locator('section.visit button').click());
+    await looked(page, 'ended', ended, { status: 200, heading: 'Session ended', has: ['#token-value'] });
+    await page.goBack().catch(() => {});
+    check((await person.cookies()).every(one => one.name !== '__Host-causeway-session'), 'session: the cookie stays');
+    await person.close();
+}
+
+await walk().then(session).catch(error => problems.push(String(error)));
 await browser.close();
 for (const problem of problems) console.error(problem);
 console.log(`${problems.length} problems; pictures in ${options.out}`);

@@ -4,7 +4,7 @@ use crate::support::grants;
 use crate::support::payer::{TestPayer, today};
 use crate::support::use_case::{context, everything};
 use causeway::clock::Clock;
-use causeway::synth::{self, Policy};
+use causeway::synth::{self, SharingPolicy};
 use diesel::prelude::*;
 use futures_util::FutureExt as _;
 use serde_json::Value;
@@ -17,15 +17,15 @@ const JUDGED: Duration = Duration::from_millis(1_500);
 /// none is then not the record's end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t_d16_a_registration_that_changes_while_rows_are_asked_for_cuts_no_record() {
-    let (payer, _) = TestPayer::prepare_with(synth::Options {
+    let (payer, _) = TestPayer::prepare_with(synth::SynthOptions {
         members: 1,
         one_large: Some(600),
         twins: false,
         as_of: today(),
-        ..synth::Options::default()
+        ..synth::SynthOptions::default()
     });
     let patient = payer.member(0).patient_id;
-    grants::grant(&payer, "new-payer", &patient, Policy::Sensitive);
+    grants::grant(&payer, "new-payer", &patient, SharingPolicy::Sensitive);
     let ctx = context(&payer, Clock::System).await;
     let entries = |bytes: &[u8]| {
         let bundle: Value = serde_json::from_slice(bytes).expect("a Bundle");

@@ -1,6 +1,7 @@
 //! The page of configuration keys is what the table of keys says.
 
-use causeway::config::keys::{KEYS, Key, Kind, LATER, POLICIES, variable};
+use crate::support::payer::program;
+use causeway::config::keys::{ConfigKey, KEYS, LATER, ValueKind, variable};
 use std::path::Path;
 
 #[test]
@@ -35,6 +36,39 @@ fn the_examples_of_the_page_are_taken_together() {
     assert_eq!(config.tls.client_ca.len(), 1);
 }
 
+/// A key that is taken is a key that works: those of later versions are refused wherever they stand, before anything is opened.
+#[test]
+fn a_key_that_a_later_version_reads_is_refused_in_file_and_environment_with_what_will_read_it() {
+    for later in LATER {
+        let (section, name) = later.name.split_once('.').expect("a section and a key");
+        let written = format!("[{section}]\n{name} = \"x\"\n");
+        let variable = variable(later.name);
+        for (file, environment, arguments) in [
+            (written.as_str(), None, ["config", "--effective"]),
+            (written.as_str(), None, ["config", "--json"]),
+            ("", Some((variable.as_str(), "x")), ["config", "--effective"]),
+            (written.as_str(), None, ["serve", "--dev"]),
+        ] {
+            let home = tempfile::tempdir().expect("folder");
+            std::fs::write(home.path().join("causeway.toml"), file).expect("written");
+            let output = program(home.path())
+                .envs(environment)
+                .args(arguments)
+                .output()
+                .expect("it runs");
+            let told = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{arguments:?} {file}: {told}");
+            for part in [later.name, later.part, "does not have", env!("CARGO_PKG_VERSION")] {
+                assert!(told.contains(part), "{arguments:?} {file}: no {part} in {told}");
+            }
+            assert!(
+                output.stdout.is_empty() && !home.path().join("causeway-data").exists(),
+                "{arguments:?}"
+            );
+        }
+    }
+}
+
 fn section_names() -> Vec<&'static str> {
     let mut names: Vec<&str> = KEYS.iter().map(|key| key.parts().0).collect();
     let mut seen = std::collections::BTreeSet::new();
@@ -61,64 +95,41 @@ fn sections() -> String {
         }
     }
     text.push_str("\n## Not yet\n\n| key | is for |\n|---|---|\n");
-    for (name, part) in LATER {
+    for later in LATER {
+        let (name, part) = (later.name, later.part);
         text.push_str(&format!("| `{name}` (`{}`) | {part} |\n", variable(name)));
     }
     text
 }
 
-fn keys_of(section: &str) -> impl Iterator<Item = &'static Key> {
+fn keys_of(section: &str) -> impl Iterator<Item = &'static ConfigKey> {
     KEYS.iter().filter(move |key| key.parts().0 == section)
 }
 
 /// What may be written, with its unit and bounds.
-fn value(key: &Key) -> String {
-    if let Some((_, known)) = POLICIES.iter().find(|(name, _)| *name == key.name) {
-        return known
-            .iter()
-            .map(|word| format!("`\"{word}\"`"))
-            .collect::<Vec<_>>()
-            .join(", ");
-    }
-    let units = [
-        ("_seconds", "seconds"),
-        ("_ms", "milliseconds"),
-        ("_bytes", "bytes"),
-        ("_hours", "hours"),
-        ("_percent", "percent"),
-    ];
-    let unit = units.iter().find(|(end, _)| key.name.ends_with(end));
+fn value(key: &ConfigKey) -> String {
     match key.kind {
-        Kind::Text => "text".to_owned(),
-        Kind::Number(least, most) => {
-            let unit = unit.map_or_else(String::new, |(_, unit)| format!(" {unit}"));
-            format!("{least} to {most}{unit}")
+        ValueKind::Text => "text".to_owned(),
+        ValueKind::Choice(known) => {
+            let words: Vec<String> = known.iter().map(|word| format!("`\"{word}\"`")).collect();
+            words.join(", ")
         }
-        Kind::Switch => "`true`, `false`".to_owned(),
-        Kind::File => "file".to_owned(),
-        Kind::Files => "list of files".to_owned(),
-        Kind::Texts => "list of texts".to_owned(),
-        Kind::Url => "address".to_owned(),
+        ValueKind::Number { least, most, unit } => format!("{least} to {most} {}", unit.word()),
+        ValueKind::Switch => "`true`, `false`".to_owned(),
+        ValueKind::File => "file".to_owned(),
+        ValueKind::Files => "list of files".to_owned(),
+        ValueKind::Texts => "list of texts".to_owned(),
+        ValueKind::Url => "address".to_owned(),
     }
 }
 
-/// The section as it is written, with the default of each key, or with an example where there is none.
+/// The section as it is written, with an example of each key.
 fn example(section: &str) -> String {
     let mut text = format!("[{section}]\n");
     for key in keys_of(section) {
         let (_, name) = key.parts();
-        let written = match (key.name, key.default) {
-            ("tls.certificate", _) => "\"server.pem\"",
-            ("tls.key", _) => "\"server.key\"",
-            ("tls.client_ca", _) => "[\"partners-ca.pem\"]",
-            ("tls.client_crl", _) => "[\"partners.crl\"]",
-            ("server.proxy_from", _) => "[\"192.0.2.10\", \"198.51.100.0/24\"]",
-            ("store.schema", _) => "\"causeway\"",
-            ("store.connections", _) => "16",
-            (_, default) => default,
-        };
-        assert!(!written.is_empty(), "no example of {}", key.name);
-        text.push_str(&format!("{name} = {written}\n"));
+        assert!(!key.example.is_empty(), "no example of {}", key.name);
+        text.push_str(&format!("{name} = {}\n", key.example));
     }
     text
 }

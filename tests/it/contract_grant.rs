@@ -6,7 +6,7 @@ use crate::support::payer::{PARTNER_NPI, PARTNER_URI, TestPayer};
 use crate::support::pki::Kind;
 use crate::support::wire::request_by;
 use causeway::error::Fault;
-use causeway::synth::{Policy, Variation};
+use causeway::synth::{SharingPolicy, Variation};
 use chrono::{DateTime, Days};
 
 #[tokio::test]
@@ -88,7 +88,7 @@ async fn a_grant_lives_as_long_as_its_consent() {
     let pair = payer.pki.client(PARTNER_URI, Kind::Good);
     client.http = http(&payer.pki.ca, Some(&pair));
     let token = client.token(ALL_SCOPES).await;
-    let body = request_by(&payer, 0, PARTNER_NPI, Policy::Regular);
+    let body = request_by(&payer, 0, PARTNER_NPI, SharingPolicy::Regular);
     let (id, umb) = client.matched(&token, &body).await;
     let minted = payer.json_command(&["operator", "token", "--role", "auditor"]);
     let sent = client

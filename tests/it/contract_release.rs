@@ -4,7 +4,7 @@ use crate::support::client::{ALL_SCOPES, Client, Reply};
 use crate::support::payer::{TestPayer, today};
 use crate::support::wire::request_by;
 use causeway::error::Fault;
-use causeway::synth::{self, Policy, Variation};
+use causeway::synth::{self, SharingPolicy, Variation};
 use chrono::{DateTime, Days, NaiveDate};
 use diesel::prelude::*;
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ struct Long {
 async fn long() -> Long {
     let (mut payer, client) = TestPayer::prepare(4);
     let id = payer.member(0).patient_id;
-    let options = synth::Options {
+    let options = synth::SynthOptions {
         members: 1,
         one_large: Some(400),
         twins: false,
@@ -247,7 +247,7 @@ async fn t_d07_pages_are_together_the_whole_and_their_links_serve_nobody_else() 
         .register("third-payer", THIRD_NPI, "https://third-payer.example/fhir");
     let thirds = third.token(ALL_SCOPES).await;
     third
-        .matched(&thirds, &request_by(&long.payer, 0, THIRD_NPI, Policy::Regular))
+        .matched(&thirds, &request_by(&long.payer, 0, THIRD_NPI, SharingPolicy::Regular))
         .await;
     third
         .follow(&thirds, link)
@@ -307,7 +307,10 @@ async fn t_d08_sensitive_rows_money_and_denials_are_held_back() {
         .register("third-payer", THIRD_NPI, "https://third-payer.example/fhir");
     let thirds = third.token(ALL_SCOPES).await;
     third
-        .matched(&thirds, &request_by(&long.payer, 0, THIRD_NPI, Policy::Sensitive))
+        .matched(
+            &thirds,
+            &request_by(&long.payer, 0, THIRD_NPI, SharingPolicy::Sensitive),
+        )
         .await;
     let reply = third.get(&thirds, &format!("Patient/{}/$everything", long.id)).await;
     reply.assert_status(200);

@@ -7,7 +7,7 @@ use crate::support::wire::request_by;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use causeway::error::Fault;
-use causeway::synth::{Policy, Variation};
+use causeway::synth::{SharingPolicy, Variation};
 use jsonwebtoken::{Algorithm, EncodingKey};
 use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 use serde_json::{Value, json};
@@ -344,7 +344,7 @@ async fn exit_codes_tell_what_went_wrong_and_json_is_alone_on_stdout() {
 async fn operators_see_what_their_role_allows() {
     let (payer, client) = TestPayer::start(1);
     let token = client.token(MATCH_SCOPE).await;
-    let body = request_by(&payer, 0, PARTNER_NPI, Policy::Regular);
+    let body = request_by(&payer, 0, PARTNER_NPI, SharingPolicy::Regular);
     let (patient, _) = client.matched(&token, &body).await;
     let paths = ["decisions", "grants", "ledger", "partners", "faults"];
     for (role, allowed) in [

@@ -77,6 +77,21 @@ fn the_demo_ends_well_and_leaves_its_files() {
             "{name}: {open:o}"
         );
     }
+    // Any command goes on from there: as it was told, and without that it is told where the store is.
+    let line = told
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("export CAUSEWAY_STORE__URL="));
+    let store = line.expect("how commands find the store");
+    let lost = listed(home.path(), None);
+    assert_eq!(lost.status.code(), Some(1));
+    let lost = String::from_utf8_lossy(&lost.stderr).into_owned();
+    assert!(
+        lost.contains("OP-008") && !lost.contains("nearby"),
+        "this demo's folder has a name of its own: {lost}"
+    );
+    let found = listed(home.path(), Some(store));
+    let decisions: Value = serde_json::from_slice(&found.stdout).expect("one JSON document");
+    assert!(decisions.as_array().is_some_and(|all| all.len() > 5), "{decisions}");
     let keys: Value =
         serde_json::from_slice(&std::fs::read(folder.join("partner-jwks.json")).expect("a file")).expect("JSON");
     assert!(keys["keys"][0]["d"].is_string(), "the private key");
@@ -98,6 +113,20 @@ fn the_demo_ends_well_and_leaves_its_files() {
     let told: Value = serde_json::from_slice(&again.stdout).expect("one JSON document and nothing else");
     assert!(told["resources"].as_u64().is_some_and(|count| count > 5), "{told}");
     assert!(!again.stderr.is_empty());
+}
+
+/// `match list` in a folder, with the address of the store if it is given.
+fn listed(home: &Path, store: Option<&str>) -> Output {
+    let mut command = Command::new(binary());
+    command.current_dir(home).args(["match", "list", "--json"]);
+    command
+        .env_remove("DATABASE_URL")
+        .env_remove("CAUSEWAY_STORE__URL")
+        .stdin(Stdio::null());
+    if let Some(store) = store {
+        command.env("CAUSEWAY_STORE__URL", store);
+    }
+    command.output().expect("the program runs")
 }
 
 struct Running(Child);
@@ -156,11 +185,67 @@ async fn the_demos_bodies_answer_as_their_names_say() {
     let readme = text(&folder.join("README.txt"));
     let patient = readme
         .lines()
-        .find_map(|line| line.strip_prefix("PATIENT="))
+        .find_map(|line| line.trim_start().strip_prefix("PATIENT="))
         .expect("a Patient");
     let sent = client
         .get(format!("{}/Patient/{patient}", base.trim()))
         .bearer_auth(&token)
         .send();
     assert_eq!(sent.await.expect("an answer").status().as_u16(), 200);
+}
+
+#[tokio::test]
+async fn serve_dev_leaves_a_request_to_send_and_a_command_finds_its_store() {
+    let home = tempfile::tempdir().expect("a folder");
+    let story = std::fs::File::create(home.path().join("story.txt")).expect("a file");
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .expect("a port")
+        .local_addr()
+        .expect("an address");
+    let mut command = Command::new(binary());
+    command
+        .current_dir(home.path())
+        .args(["serve", "--dev"])
+        .env_remove("DATABASE_URL")
+        .env("CAUSEWAY_SERVER__FHIR_LISTEN", port.to_string())
+        .env("CAUSEWAY_SERVER__OPS_LISTEN", "127.0.0.1:0")
+        .env(
+            "CAUSEWAY_SERVER__BASE_URL",
+            format!("https://localhost:{}/fhir", port.port()),
+        )
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(story);
+    let mut running = Running(command.spawn().expect("the server starts"));
+    let text = |name: &str| std::fs::read_to_string(home.path().join(name)).unwrap_or_default();
+    let started = Instant::now();
+    while !text("story.txt").contains("operations  http://") {
+        assert!(
+            running.0.try_wait().expect("a status").is_none() && started.elapsed() < Duration::from_secs(120),
+            "{}",
+            text("story.txt")
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(text("story.txt").contains("README.txt") && text("story.txt").contains("made a new store"));
+    let readme = text("causeway-data/dev/README.txt");
+    let typed = |begin: &str| {
+        let line = readme.lines().find(|line| line.trim_start().starts_with(begin));
+        line.unwrap_or_else(|| panic!("no {begin} in {readme}")).to_owned()
+    };
+    let script = format!("{}\n{} -sS\n", typed("TOKEN="), typed("curl"));
+    let sent = Command::new("bash")
+        .args(["-ec", &script])
+        .current_dir(home.path())
+        .output()
+        .expect("bash runs");
+    let answer = String::from_utf8_lossy(&sent.stdout).into_owned();
+    assert!(
+        answer.contains("\"MemberId\""),
+        "{script}: {answer}{}",
+        String::from_utf8_lossy(&sent.stderr)
+    );
+    let found = listed(home.path(), None);
+    let decisions: Value = serde_json::from_slice(&found.stdout).expect("one JSON document");
+    assert_eq!(decisions[0]["correlation_id"], "by-hand-1", "{decisions}");
 }

@@ -332,7 +332,7 @@ async fn a_long_account_comes_in_pages_whose_links_bear_no_number() {
 
 #[test]
 fn the_index_of_subjects_changes_no_answer() {
-    use causeway::audit::{Action, Actor, Entry, Object, ledger};
+    use causeway::audit::{Action, Actor, LedgerEvent, Object, ledger};
     use causeway::store::entries::{self, DisclosureFilter, EntryRow};
     use causeway::telemetry::Correlation;
 
@@ -347,7 +347,7 @@ fn the_index_of_subjects_changes_no_answer() {
     let now_us = 1_800_000_000_000_000_i64;
     let write = move |db: &mut causeway::store::Db| {
         for n in 0..60_i64 {
-            let mut entry = Entry::new(
+            let mut entry = LedgerEvent::new(
                 actions[usize::try_from(n).expect("small") % actions.len()],
                 Actor::default(),
                 Correlation::internal(format!("r{n}")),
@@ -404,4 +404,55 @@ fn the_index_of_subjects_changes_no_answer() {
         .write_blocking(move |db| entries::index(db, now_us, 7))
         .expect("indexed");
     assert_eq!(again, 0, "the young ones wait");
+}
+
+#[test]
+fn the_end_of_a_disclosure_is_found_however_many_requests_share_its_correlation_id() {
+    use causeway::audit::{Action, Actor, EntryOutcome, LedgerEvent, Object, ledger};
+    use causeway::ops::disclosures::{DisclosureFilter, list};
+    use causeway::store::{Db, ends, entries};
+    use causeway::telemetry::Correlation;
+
+    const REQUESTS: i64 = 5_200;
+    let store = crate::support::store::TestStore::fresh();
+    let write = |db: &mut Db| {
+        for n in 0..REQUESTS {
+            let asked = Correlation::of(format!("r{n:05}"), [1; 8], Some("case-7"), None, None);
+            let mut entry = LedgerEvent::new(Action::DisclosureBegun, Actor::default(), asked);
+            // The first and the last are about one member.
+            let member = if n == 0 || n == REQUESTS - 1 { "often" } else { "other" };
+            entry.object = Some(Object {
+                kind: "Patient",
+                id: member.to_owned(),
+            });
+            let (begun, at_us) = (format!("e{n:05}-a"), 1_800_000_000_000_000 + n);
+            ledger::append(db, &entry, &begun, at_us)?;
+            entry.action = Action::DisclosureCompleted;
+            entry.outcome = EntryOutcome {
+                class: "ok",
+                http: Some(200),
+                reason: None,
+            };
+            entry.bytes = Some(7);
+            entry.begun = Some(begun);
+            ledger::append(db, &entry, &format!("e{n:05}-b"), at_us)?;
+        }
+        Ok(())
+    };
+    store.write_blocking(write).expect("written");
+    let filter = DisclosureFilter {
+        member: "often".to_owned(),
+        limit: 10,
+        ..DisclosureFilter::default()
+    };
+    let asked = filter.clone();
+    let listed = store.read_blocking(|db| list(db, &asked)).expect("a list");
+    let told: Vec<_> = listed.items.iter().map(|item| (item.outcome, item.bytes)).collect();
+    assert_eq!(told, [("completed", Some(7)), ("completed", Some(7))]);
+    // Nothing is read but the ends of the very requests.
+    let read = |db: &mut Db| {
+        let begun = entries::begun(db, &filter)?;
+        Ok((begun.len(), ends::of(db, &begun)?.len()))
+    };
+    assert_eq!(store.read_blocking(read).expect("read"), (2, 2));
 }

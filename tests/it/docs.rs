@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Folders whose paths a page may name; what begins otherwise is a path on somebody's machine.
-const FOLDERS: [&str; 8] = [
+const FOLDERS: [&str; 9] = [
     "src/",
     "tests/",
     "docs/",
@@ -16,6 +16,7 @@ const FOLDERS: [&str; 8] = [
     "fhir-profiles/",
     "conformance/",
     ".ci/",
+    "packaging/",
 ];
 
 #[test]

@@ -2,42 +2,103 @@
 
 use crate::support::client::{ALL_SCOPES, MATCH_SCOPE, Reply};
 use crate::support::matched::Matched;
+use crate::support::page::compare;
 use crate::support::payer::TestPayer;
-use causeway::consent::{Class, RULES};
-use causeway::error::Fault;
+use causeway::consent::{RULES, RuleClass};
+use causeway::error::{ActWithin, Fault, FaultOwner};
 use causeway::synth::Variation;
 use serde_json::{Value, json};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// The page for partners lists every fault that they can see and every rule of a consent, as the tables of the code have them.
+/// The pages list what the table of the code has: for partners every fault that they can see and every rule of a consent, for operators what
+/// they can do about a fault and how soon.
 #[test]
-fn the_page_for_partners_lists_every_fault_and_every_rule_of_a_consent() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/partners/errors.md");
-    let page = std::fs::read_to_string(&path).expect("the page");
-    let mut faults = String::from(
-        "| code | HTTP | FHIR issue | retry | what happened | what would be right |\n|---|---|---|---|---|---|\n",
+fn the_pages_list_every_fault_and_every_rule_of_a_consent() {
+    let partners = [
+        ("owners", owners()),
+        ("faults", faults_of_partners()),
+        ("consent", rules_of_a_consent()),
+    ];
+    compare("docs/partners/errors.md", &partners);
+    compare("docs/operators/faults.md", &[("faults", faults_of_operators())]);
+}
+
+/// Who has to act, and how soon: the words of the tables.
+fn owners() -> String {
+    let mut table = String::from("| owner | who has to act |\n|---|---|\n");
+    for owner in FaultOwner::ALL {
+        table.push_str(&format!("| `{}` | {} |\n", owner.code(), owner.text()));
+    }
+    table.push_str("\n| act | how soon the owner has to act |\n|---|---|\n");
+    for within in ActWithin::ALL {
+        table.push_str(&format!("| `{}` | {} |\n", within.code(), within.text()));
+    }
+    table
+}
+
+fn faults_of_partners() -> String {
+    let mut table = String::from(
+        "| code | HTTP | FHIR issue | severity | retry | owner | act | what happened | what to do |\n\
+         |---|---|---|---|---|---|---|---|---|\n",
     );
     for fault in Fault::ALL.iter().filter(|fault| fault.is_for_partners()) {
         let row = fault.row();
-        faults.push_str(&format!(
-            "| `{}` | {} | `{}` | {} | {} | {} |\n",
+        table.push_str(&format!(
+            "| `{}` | {} | `{}` | {} | {} | {} | {} | {} | {} |\n",
             row.code,
             row.http,
             row.issue,
+            row.severity.code(),
             row.retry.code(),
+            row.owner.code(),
+            row.within.code(),
             row.text,
             row.remedy
         ));
     }
-    let mut consent = String::from("| rule | element of Consent | code | what would be right |\n|---|---|---|---|\n");
+    table
+}
+
+/// By the time to act: faults that end only when somebody other than the caller acts, and those of callers that an operator can help with.
+fn faults_of_operators() -> String {
+    let mut table = String::new();
+    for within in ActWithin::ALL {
+        let concerns = |fault: &&Fault| {
+            let row = fault.row();
+            row.within == within && (row.owner != FaultOwner::Caller || fault.operator_remedy().is_some())
+        };
+        table.push_str(&format!(
+            "### `{}`\n\nTime to act: {}.\n\n",
+            within.code(),
+            within.text()
+        ));
+        table.push_str("| code | severity | HTTP | owner | what happened | what to do |\n|---|---|---|---|---|---|\n");
+        for fault in Fault::ALL.iter().filter(concerns) {
+            let row = fault.row();
+            table.push_str(&format!(
+                "| `{}` | {} | {} | {} | {} | {} |\n",
+                row.code,
+                row.severity.code(),
+                row.http,
+                row.owner.code(),
+                row.text,
+                fault.operator_remedy().unwrap_or(row.remedy)
+            ));
+        }
+        table.push('\n');
+    }
+    table
+}
+
+fn rules_of_a_consent() -> String {
+    let mut table = String::from("| rule | element of Consent | code | what would be right |\n|---|---|---|---|\n");
     for rule in RULES {
-        let after = if rule.class == Class::Honour {
+        let after = if rule.class == RuleClass::Honour {
             ", after the match"
         } else {
             ""
         };
-        consent.push_str(&format!(
+        table.push_str(&format!(
             "| {}{after} | `{}` | `{}` | {} |\n",
             rule.name,
             rule.element,
@@ -45,25 +106,9 @@ fn the_page_for_partners_lists_every_fault_and_every_rule_of_a_consent() {
             rule.remedy
         ));
     }
-    consent.push_str("| revoked, after the match | | `CO-001` | ");
-    consent.push_str(&format!("{} |\n", Fault::ConsentNotHonoured.row().remedy));
-    let wanted = between(&between(&page, "faults", &faults), "consent", &consent);
-    if std::env::var_os("CAUSEWAY_UPDATE_DOCS").is_some() {
-        std::fs::write(&path, &wanted).expect("written");
-    } else {
-        assert!(
-            page == wanted,
-            "docs/partners/errors.md differs from the code: run this test with CAUSEWAY_UPDATE_DOCS=1"
-        );
-    }
-}
-
-/// The page with `text` between the marks of `name`.
-fn between(page: &str, name: &str, text: &str) -> String {
-    let (begin, end) = (format!("<!-- {name}: begin -->\n"), format!("<!-- {name}: end -->"));
-    let (before, rest) = page.split_once(&begin).expect("a mark");
-    let (_, after) = rest.split_once(&end).expect("a mark");
-    format!("{before}{begin}{text}{end}{after}")
+    table.push_str("| revoked, after the match | | `CO-001` | ");
+    table.push_str(&format!("{} |\n", Fault::ConsentNotHonoured.row().remedy));
+    table
 }
 
 fn remedy(reply: &Reply) -> String {

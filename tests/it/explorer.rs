@@ -39,12 +39,19 @@ async fn a_browser_gets_a_page_wherever_it_goes() {
     );
     let with_token = [html, ("authorization", bearer.as_str())];
     for (path, status, part) in [
-        ("/".to_owned(), 200, "action=\"/fhir/Patient/_search\" method=\"post\""),
+        ("/".to_owned(), 200, "href=\"/fhir/explorer/Patient\""),
+        ("/fhir/metadata".to_owned(), 200, "href=\"/fhir/explorer/Observation\""),
         (
-            "/fhir/metadata".to_owned(),
+            "/fhir/explorer/Patient".to_owned(),
+            200,
+            "action=\"/fhir/Patient/_search\" method=\"post\"",
+        ),
+        (
+            "/fhir/explorer/Observation".to_owned(),
             200,
             "action=\"/fhir/Observation\" method=\"get\"",
         ),
+        ("/fhir/explorer/Nothing".to_owned(), 404, "causeway-fault#RQ-010"),
         ("/fhir/CodeSystem/causeway-fault".to_owned(), 200, "id=\"SE-001\""),
         (format!("/fhir/Patient/{id}"), 200, "/$everything\" method=\"get\""),
         (

@@ -2,7 +2,7 @@
 
 use crate::support::grants::grant;
 use crate::support::matched::Matched;
-use causeway::synth::Policy;
+use causeway::synth::SharingPolicy;
 use diesel::prelude::*;
 use serde_json::{Value, json};
 
@@ -205,7 +205,7 @@ async fn t_d08_an_attachment_leaves_only_with_all_that_names_it() {
         assert_eq!(of.get(&format!("/Binary/{id}"), &[FHIR]).await.status, status, "{id}");
     }
     // A grant on the other member opens the other's, and not what both name.
-    grant(&of.payer, "new-payer", &other, Policy::Regular);
+    grant(&of.payer, "new-payer", &other, SharingPolicy::Regular);
     assert_eq!(of.get("/Binary/b-other", &[FHIR]).await.status, 200);
     assert_eq!(of.get("/Binary/b-shared", &[FHIR]).await.status, 404);
     // Without a live grant nothing is there.
@@ -327,4 +327,33 @@ fn a_dry_run_says_so_and_leaves_the_store_as_it_was() {
     let said = payer.json_command(&["import", "dry.ndjson"]);
     assert_eq!((counts(&said), &said["dry_run"]), ([3, 2, 1], &json!(false)));
     assert!(count() > before);
+}
+
+#[tokio::test]
+async fn t_b07_resources_that_come_along_end_at_the_bytes_of_a_page() {
+    let of = Matched::start(1).await;
+    let data = "QUFB".repeat(350_000);
+    let scans: Vec<Value> = (0..12)
+        .map(|n| {
+            let mut scan = document(&format!("scan-{n:02}"), &of.id, "", Value::Null);
+            scan["content"] = json!([{"attachment": {"contentType": "application/pdf", "data": data}}]);
+            scan
+        })
+        .collect();
+    lines(&of, "scans.ndjson", &scans);
+    let path = format!("/Patient?_id={}&_revinclude=DocumentReference:patient", of.id);
+    let reply = of.get(&path, &[FHIR]).await;
+    reply.assert_status(200);
+    assert!(reply.body.len() < 9 << 20, "{} bytes", reply.body.len());
+    let page = reply.json();
+    let modes: Vec<&str> = page["entry"]
+        .as_array()
+        .expect("entries")
+        .iter()
+        .filter_map(|entry| entry["search"]["mode"].as_str())
+        .collect();
+    let count = |mode: &str| modes.iter().filter(|one| **one == mode).count();
+    // Those of the synthetic record are small; that something was left out is told.
+    assert!((5..12).contains(&count("include")), "{modes:?}");
+    assert_eq!((count("match"), count("outcome")), (1, 1), "{modes:?}");
 }

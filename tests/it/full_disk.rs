@@ -188,7 +188,8 @@ async fn t_f04_t_f14_below_the_limit_writes_are_refused_and_reads_go_on_with_the
     let Some((disk, mut payer, client)) = on_small_disk(64) else {
         return;
     };
-    payer.serve();
+    // A fiftieth of it while the disk is nearly full, which this test fills to its last byte.
+    payer.serve_with(&[("CAUSEWAY_LIMITS__PARTNER_REQUEST_RATE", "1000000")]);
     let token = client.token(ALL_SCOPES).await;
     let (id, _) = client.matched(&token, &payer.request(2, Variation::Exact)).await;
     let (other, _) = client.matched(&token, &payer.request(3, Variation::Exact)).await;
@@ -204,17 +205,39 @@ async fn t_f04_t_f14_below_the_limit_writes_are_refused_and_reads_go_on_with_the
     })
     .await;
     assert_no_room(&client.post_match(&token, body.clone(), &[]).await);
-    let asked = client
-        .ask_token(&client.assertion().sign(&client.key), MATCH_SCOPE)
-        .await;
-    asked.assert_oauth(503, "temporarily_unavailable", Fault::NoRoom);
-    assert_ne!(asked.header("retry-after"), "");
+    // Tokens are part of reading, but no partner has many of them.
+    let token = client.token(ALL_SCOPES).await;
+    let mut given = 1;
+    let refused = loop {
+        let asked = client
+            .ask_token(&client.assertion().sign(&client.key), MATCH_SCOPE)
+            .await;
+        if asked.status != 200 {
+            break asked;
+        }
+        given += 1;
+        assert!(given <= 20, "more tokens than a partner may have now");
+    };
+    refused.assert_oauth(503, "temporarily_unavailable", Fault::NoRoom);
+    assert_ne!(refused.header("retry-after"), "");
     client.get(&token, &format!("Patient/{id}")).await.assert_status(200);
     assert!(
         metrics(&payer, &client)
             .await
             .contains("causeway_store_refuses{what=\"writes\"} 1")
     );
+    // Those tokens took room too: begin anew, so that it is the last bytes that the reserve is given up for.
+    disk.empty();
+    eventually("the reserve is there", async || reserve.exists()).await;
+    eventually("matches are taken", async || {
+        client.post_match(&token, body.clone(), &[]).await.status == 200
+    })
+    .await;
+    disk.fill(2 * 1024 * 1024);
+    eventually("matches are refused again", async || {
+        client.post_match(&token, body.clone(), &[]).await.status == 503
+    })
+    .await;
     disk.fill(0);
     eventually("the reserve is given up", async || !reserve.exists()).await;
     for _ in 0..5 {
@@ -341,7 +364,10 @@ fn an_import_on_a_full_disk_says_so_keeps_whole_batches_and_is_run_again() {
     let refused = payer.command(&["import", "more"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(1), "{said}");
-    assert!(said.contains("SV-009") && said.contains("is run again"), "{said}");
+    assert!(
+        said.contains("SV-009") && said.contains("run an import again"),
+        "{said}"
+    );
     disk.empty();
     let after = payer.json_command(&["import", "more"]);
     let again = payer.json_command(&["import", "more"]);

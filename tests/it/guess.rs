@@ -23,7 +23,7 @@ fn born(payer: &TestPayer, days: u64) -> Value {
     body
 }
 
-fn asking(body: &Value) -> MatchRequest {
+pub fn asking(body: &Value) -> MatchRequest {
     MatchRequest {
         body: body.to_string().into_bytes().into(),
         media_type: "application/fhir+json".into(),

@@ -114,8 +114,8 @@ async fn doubt_and_nobody_are_one_answer_and_each_decision_explains_itself() {
     );
     let text = std::fs::read_to_string(payer.home().join("ours.policy")).expect("a policy");
     assert_ne!(
-        causeway::identity::Policy::parse(&text).expect("it parses"),
-        causeway::identity::Policy::default()
+        causeway::identity::MatchingPolicy::parse(&text).expect("it parses"),
+        causeway::identity::MatchingPolicy::default()
     );
 }
 

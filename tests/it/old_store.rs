@@ -67,7 +67,7 @@ fn rotated(payer: &TestPayer) -> Client {
 #[actix_web::test]
 async fn a_store_of_an_older_program_opens_serves_and_keeps_its_decisions() {
     let kept: Value = serde_json::from_str(include_str!("../old-store/kept.json")).expect("JSON");
-    let mut payer = TestPayer::bare(old_place(), causeway::synth::Options::default());
+    let mut payer = TestPayer::bare(old_place(), causeway::synth::SynthOptions::default());
     let before = entries(&payer, "");
     assert!(before.len() >= 6, "{}", before.len());
     let decisions = payer.count("decision");

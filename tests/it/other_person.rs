@@ -6,7 +6,7 @@ use crate::support::client::{ALL_SCOPES, Client};
 use crate::support::grants::grant;
 use crate::support::payer::TestPayer;
 use causeway::error::Fault;
-use causeway::synth::{Policy, Variation};
+use causeway::synth::{SharingPolicy, Variation};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -160,7 +160,7 @@ async fn t_d05_another_persons_data_leaves_by_no_way_and_a_familys_coverage_arri
         (&json!(0), &json!(lines.len())),
         "{said}"
     );
-    grant(&payer, "new-payer", "imp", Policy::Sensitive);
+    grant(&payer, "new-payer", "imp", SharingPolicy::Sensitive);
     let token = client.token(ALL_SCOPES).await;
 
     let ids = |all: &[Value]| -> BTreeSet<String> {

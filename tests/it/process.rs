@@ -2,9 +2,11 @@
 
 use crate::support::payer::{TestPayer, binary};
 use crate::support::pki::Kind;
+use crate::support::store::on_postgres;
 use causeway::cli::Cli;
 use clap::CommandFactory as _;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -208,6 +210,49 @@ fn a_command_whose_reader_has_gone_ends_as_if_it_had_been_read() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!((output.status.code(), said.as_str()), (Some(0), ""), "{arguments:?}");
     }
+}
+
+#[test]
+fn a_line_on_the_admin_socket_that_is_no_command_runs_nothing_and_is_told_so() {
+    if on_postgres() {
+        return; // There is no admin socket: commands open the store themselves.
+    }
+    let (payer, _client) = TestPayer::start(1);
+    for line in ["", "partner list", "{\"args\":"] {
+        let mut stream = UnixStream::connect(payer.home().join("admin.sock")).expect("the admin socket");
+        writeln!(stream, "{line}").expect("sent");
+        let mut told = String::new();
+        stream.read_to_string(&mut told).expect("an answer");
+        let frames: Vec<serde_json::Value> = told
+            .lines()
+            .map(|frame| serde_json::from_str(frame).expect("JSON"))
+            .collect();
+        assert_eq!(frames.len(), 2, "{told}");
+        assert!(frames[0]["err"].is_string(), "{told}");
+        assert_eq!(frames[1], serde_json::json!({"exit": 2}), "{told}");
+    }
+}
+
+#[test]
+fn the_admin_socket_reads_no_command_without_end_and_serves_the_next() {
+    if on_postgres() {
+        return; // There is no admin socket: commands open the store themselves.
+    }
+    let (payer, _client) = TestPayer::start(1);
+    let socket = payer.home().join("admin.sock");
+    let mut endless = UnixStream::connect(&socket).expect("the admin socket");
+    let piece = vec![b'x'; 64 * 1024];
+    let written = (0..1024).take_while(|_| endless.write_all(&piece).is_ok()).count();
+    assert!(written < 200, "{} MiB of one line were read", written / 16);
+    // One that says nothing is closed, so that it holds no place.
+    let mut silent = UnixStream::connect(&socket).expect("the admin socket");
+    silent
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .expect("a socket option");
+    let begun = Instant::now();
+    assert_eq!(silent.read(&mut [0; 1]).expect("its end"), 0);
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    payer.json_command(&["partner", "list"]);
 }
 
 /// A client file of the conformance runner for the partner of this payer.

@@ -1,5 +1,5 @@
-//! Every combination of what a row can be and what a grant can cover, against the rule written down once more: a read, a search,
-//! the whole record and a search over all members let the same rows leave.
+//! Every combination of what a row can be and what a grant can cover, against the rule written down once more: all ways out let the
+//! same rows leave. That they ask for the same live grant is tested in `live_grant`.
 
 use crate::support::client::{ALL_SCOPES, Client};
 use crate::support::payer::TestPayer;
@@ -106,6 +106,55 @@ fn prepare(payer: &TestPayer, patient: &str, rows: &[Row]) {
     }
 }
 
+/// A report of the member that names all our rows, for `_include`.
+fn report_on(payer: &TestPayer, patient: &str, rows: usize) {
+    let result: Vec<Value> = (0..rows)
+        .map(|at| json!({"reference": format!("Observation/{}", id(at))}))
+        .collect();
+    let report = json!({"resourceType": "DiagnosticReport", "id": "of-rules", "status": "final", "code": {"text": "rules"},
+        "subject": {"reference": format!("Patient/{patient}")}, "result": result});
+    std::fs::write(payer.home().join("report.ndjson"), report.to_string()).expect("a file");
+    assert_eq!(payer.json_command(&["import", "report.ndjson"])["stored"], 1);
+}
+
+/// Ids of our rows that a batch of reads answers.
+async fn read_in_batches(client: &Client, token: &str, rows: usize) -> BTreeSet<String> {
+    let bearer = format!("Bearer {token}");
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("content-type", "application/fhir+json"),
+    ];
+    let ids: Vec<String> = (0..rows).map(id).collect();
+    let mut found = BTreeSet::new();
+    for ids in ids.chunks(50) {
+        let entry: Vec<Value> = ids
+            .iter()
+            .map(|id| json!({"request": {"method": "GET", "url": format!("Observation/{id}")}}))
+            .collect();
+        let batch = json!({"resourceType": "Bundle", "type": "batch", "entry": entry});
+        let reply = client.send("POST", "/fhir", &headers, batch.to_string()).await;
+        reply.assert_status(200);
+        let answers = reply.json()["entry"].as_array().cloned().expect("entries");
+        assert_eq!(answers.len(), ids.len());
+        found.extend(
+            answers
+                .iter()
+                .filter(|one| one["response"]["status"] == "200 OK")
+                .filter_map(|one| one["resource"]["id"].as_str().map(str::to_owned)),
+        );
+    }
+    found
+}
+
+async fn counted(client: &Client, token: &str, path: &str) -> usize {
+    let reply = client.get(token, path).await;
+    reply.assert_status(200);
+    reply.json()["total"]
+        .as_u64()
+        .and_then(|total| usize::try_from(total).ok())
+        .expect("a total")
+}
+
 /// Ids of our rows in a Bundle and the pages after it.
 async fn listed(client: &Client, token: &str, path: &str) -> BTreeSet<String> {
     let (mut found, mut next) = (BTreeSet::new(), Some(path.to_owned()));
@@ -132,7 +181,20 @@ async fn every_way_out_lets_the_same_rows_leave() {
     let token = client.token(ALL_SCOPES).await;
     let (patient, _) = client.matched(&token, &payer.request(0, Variation::Exact)).await;
     let rows = rows();
+    let counts = [
+        format!("Observation?patient={patient}&_summary=count"),
+        "Observation?_summary=count".to_owned(),
+    ];
+    let mut before = Vec::new();
+    for sensitive in [0, 1] {
+        let set = format!("UPDATE grants SET sensitive = {sensitive}");
+        assert_eq!(diesel::sql_query(set).execute(&mut payer.db()).expect("an update"), 1);
+        for path in &counts {
+            before.push(counted(&client, &token, path).await);
+        }
+    }
     prepare(&payer, &patient, &rows);
+    report_on(&payer, &patient, rows.len());
     for sensitive in [false, true] {
         let set = format!("UPDATE grants SET sensitive = {}", i64::from(sensitive));
         assert_eq!(diesel::sql_query(set).execute(&mut payer.db()).expect("an update"), 1);
@@ -141,9 +203,14 @@ async fn every_way_out_lets_the_same_rows_leave() {
         assert!(!expected.is_empty() && expected.len() < rows.len());
         for path in [
             format!("Patient/{patient}/$everything"),
+            format!("Patient/{patient}/$everything?_type=Observation&_count=100"),
             format!("Observation?patient={patient}&_count=20"),
+            format!("Observation?patient={patient}&date=2025-03-03&_sort=-date&_count=100"),
             "Observation?_count=1000".to_owned(),
+            "Observation?_sort=_lastUpdated&_count=1000".to_owned(),
             format!("Patient?_id={patient}&_revinclude=Observation:patient"),
+            "DiagnosticReport?_id=of-rules&_include=DiagnosticReport:result".to_owned(),
+            format!("DiagnosticReport?patient={patient}&_id=of-rules&_include=DiagnosticReport:result"),
         ] {
             let found = listed(&client, &token, &path).await;
             let wrong: Vec<(&String, Value)> = expected
@@ -155,10 +222,27 @@ async fn every_way_out_lets_the_same_rows_leave() {
                 .collect();
             assert!(wrong.is_empty(), "sensitive {sensitive}, {path}: {wrong:?}");
         }
+        for (path, before) in counts.iter().zip(&before[2 * usize::from(sensitive)..]) {
+            assert_eq!(
+                counted(&client, &token, path).await,
+                before + expected.len(),
+                "sensitive {sensitive}, {path}"
+            );
+        }
+        assert_eq!(
+            read_in_batches(&client, &token, rows.len()).await,
+            expected,
+            "sensitive {sensitive}"
+        );
         for at in 0..rows.len() {
-            let read = client.get(&token, &format!("Observation/{}", id(at))).await;
             let status = if expected.contains(&id(at)) { 200 } else { 404 };
-            assert_eq!(read.status, status, "sensitive {sensitive}: {:?}", rows.get(at));
+            for path in [
+                format!("Observation/{}", id(at)),
+                format!("Observation/{}/_history/1", id(at)),
+            ] {
+                let read = client.get(&token, &path).await;
+                assert_eq!(read.status, status, "sensitive {sensitive}, {path}: {:?}", rows.get(at));
+            }
         }
     }
     // What is listed as withheld is what does not leave under a consent for regular data, and each reason has its sentence.

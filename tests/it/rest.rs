@@ -4,7 +4,7 @@ use crate::support::client::Reply;
 use crate::support::matched::Matched;
 use crate::support::payer::TestPayer;
 use causeway::error::Fault;
-use causeway::http::routes::{Access, ROUTES};
+use causeway::http::routes::{ROUTES, RouteAccess};
 use diesel::prelude::*;
 use diesel::sql_types::Binary;
 use serde_json::Value;
@@ -110,7 +110,7 @@ async fn t_b14_head_is_get_without_its_body() {
     paths.extend(
         ROUTES
             .iter()
-            .filter(|route| route.method == "GET" && route.access == Access::Public && !route.path.contains('{'))
+            .filter(|route| route.method == "GET" && route.access == RouteAccess::Public && !route.path.contains('{'))
             .filter_map(|route| route.path.strip_prefix("/fhir").map(str::to_owned)),
     );
     for path in &paths {
@@ -283,7 +283,7 @@ async fn scripts_of_other_origins_read_what_is_public_and_nothing_else() {
     let preflight = [origin, ("access-control-request-method", "GET")];
     let public = ROUTES
         .iter()
-        .filter(|route| route.access == Access::Public && !route.path.contains('{'));
+        .filter(|route| route.access == RouteAccess::Public && !route.path.contains('{'));
     for path in public.map(|route| route.path) {
         let reply = payer.client.send("GET", path, &[origin], "").await;
         reply.assert_status(200);

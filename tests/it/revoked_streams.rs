@@ -9,7 +9,7 @@ use crate::support::pki::Kind;
 use crate::support::store::on_postgres;
 use crate::support::wire::Wire;
 use causeway::error::Fault;
-use causeway::synth::{self, Policy};
+use causeway::synth::{self, SharingPolicy};
 use diesel::prelude::*;
 use rustls::{ClientConnection, StreamOwned};
 use serde_json::Value;
@@ -27,20 +27,20 @@ const WHOLE: usize = ROWS * ROW_BYTES;
 /// What may be on its way in sockets' buffers when something is taken away, and then still arrives.
 const ON_ITS_WAY: usize = 16 << 20;
 /// One second; a build that is not optimised gets another one, on a machine with other work.
-fn soon() -> Duration {
+pub fn soon() -> Duration {
     Duration::from_secs(if is_optimised() { 1 } else { 2 })
 }
 
 const WHY: &str = "the member withdrew it by letter";
 
 /// A payer with one member of a record of 70 MB that `new-payer` may read.
-fn payer_with_a_long_record() -> (TestPayer, Client, String) {
-    let members = synth::Options {
+pub fn payer_with_a_long_record() -> (TestPayer, Client, String) {
+    let members = synth::SynthOptions {
         members: 1,
         resources_per_member: 8,
         twins: false,
         as_of: today(),
-        ..synth::Options::default()
+        ..synth::SynthOptions::default()
     };
     let (payer, client) = TestPayer::prepare_with(members);
     let patient = payer.member(0).patient_id;
@@ -74,7 +74,7 @@ fn payer_with_a_long_record() -> (TestPayer, Client, String) {
         .replace("$BYTES", &ROW_BYTES.to_string());
     let added = diesel::sql_query(sql).execute(&mut payer.db()).expect("rows");
     assert_eq!(added, ROWS);
-    grants::grant(&payer, "new-payer", &patient, Policy::Sensitive);
+    grants::grant(&payer, "new-payer", &patient, SharingPolicy::Sensitive);
     (payer, client, patient)
 }
 
@@ -192,7 +192,7 @@ fn ended(payer: &TestPayer, correlation: &str, wait: Duration) -> Value {
 }
 
 /// A number of an entry, which holds strings or small integers.
-fn number(value: &Value) -> u64 {
+pub fn number(value: &Value) -> u64 {
     let text = value.as_str().map(str::to_owned).unwrap_or_else(|| value.to_string());
     text.parse().unwrap_or_else(|_| panic!("{value} is no number"))
 }

@@ -1,8 +1,8 @@
 //! `causeway synth` writes what it says, and the same again from the same seed; its showcase holds all that the guides ask for.
 
 use causeway::cli::synth::{SynthArgs, run};
-use causeway::cli::{Exit, Out};
-use causeway::synth::{self, Options};
+use causeway::synth::{self, SynthOptions};
+use causeway::terminal::{Exit, Out};
 use clap::Parser;
 use serde_json::Value;
 use std::io::{self, Read as _, Write};
@@ -146,10 +146,10 @@ fn steps(path: &str) -> Vec<&str> {
 #[test]
 fn the_showcase_holds_every_must_support_element_of_every_guide() {
     let mut all: Vec<Value> = Vec::new();
-    let options = Options {
+    let options = SynthOptions {
         members: 0,
         showcase: true,
-        ..Options::default()
+        ..SynthOptions::default()
     };
     synth::write(&options, &mut |_, line| {
         all.push(serde_json::from_slice(line)?);

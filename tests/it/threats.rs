@@ -6,8 +6,8 @@ use crate::support::payer::{PARTNER_NPI, PARTNER_URI, TestPayer};
 use crate::support::pki::{Kind, Pair};
 use crate::support::wire::{Wire, request_by};
 use causeway::error::Fault;
-use causeway::http::routes::{Access, ROUTES};
-use causeway::synth::{Policy, Variation};
+use causeway::http::routes::{ROUTES, RouteAccess};
+use causeway::synth::{SharingPolicy, Variation};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -44,7 +44,7 @@ fn assert_alike(replies: &[Reply]) {
 
 /// Every route that takes a token, with this id in its place.
 fn guarded(id: &str) -> Vec<(&'static str, String)> {
-    let open = |access| matches!(access, Access::Public | Access::Client);
+    let open = |access| matches!(access, RouteAccess::Public | RouteAccess::Client);
     ROUTES
         .iter()
         .filter(|route| !open(route.access))
@@ -230,7 +230,7 @@ async fn t_b14_methods_that_are_not_served_are_refused() {
         if let Some(at) = served.iter().position(|method| *method == "GET") {
             served.insert(at + 1, "HEAD");
         }
-        if rows.iter().all(|route| route.access == Access::Public) {
+        if rows.iter().all(|route| route.access == RouteAccess::Public) {
             served.push("OPTIONS");
         }
         for method in [
@@ -342,7 +342,7 @@ async fn t_d01_not_granted_is_not_there() {
     let third = payer.register("third-payer", THIRD_NPI, THIRD_URI);
     let thirds = third.token(ALL_SCOPES).await;
     third
-        .matched(&thirds, &request_by(&payer, 2, THIRD_NPI, Policy::Regular))
+        .matched(&thirds, &request_by(&payer, 2, THIRD_NPI, SharingPolicy::Regular))
         .await;
     // Never matched, matched by another partner only, the twin, not there, not even an id.
     let ids = [
@@ -385,7 +385,7 @@ async fn t_d14_an_idempotency_key_is_its_partners_own() {
     let third = payer.register("third-payer", THIRD_NPI, THIRD_URI);
     let (token, thirds) = (client.token(ALL_SCOPES).await, third.token(ALL_SCOPES).await);
     let key = [("Idempotency-Key", "same-key")];
-    let body = request_by(&payer, 0, PARTNER_NPI, Policy::Regular).to_string();
+    let body = request_by(&payer, 0, PARTNER_NPI, SharingPolicy::Regular).to_string();
     let first = client.post_match(&token, body.clone(), &key).await;
     first.assert_status(200);
     // The very bytes of the other: judged anew, and its consent names somebody else.
@@ -398,7 +398,7 @@ async fn t_d14_an_idempotency_key_is_its_partners_own() {
         .post_match(&token, body.clone(), &[("Idempotency-Key", "second-key")])
         .await
         .assert_status(200);
-    let own = request_by(&payer, 2, THIRD_NPI, Policy::Regular).to_string();
+    let own = request_by(&payer, 2, THIRD_NPI, SharingPolicy::Regular).to_string();
     let second = third
         .post_match(&thirds, own, &[("Idempotency-Key", "second-key")])
         .await;

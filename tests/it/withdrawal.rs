@@ -6,10 +6,10 @@ use crate::support::grants;
 use crate::support::payer::TestPayer;
 use crate::support::use_case::{context, everything};
 use causeway::clock::Clock;
-use causeway::consent::{self, By};
+use causeway::consent::{self, WithdrawnBy};
 use causeway::error::Fault;
 use causeway::ops::disclosures::{self, DisclosureFilter};
-use causeway::synth::{self, Policy, Variation};
+use causeway::synth::{self, SharingPolicy, Variation};
 use causeway::telemetry::Correlation;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -306,16 +306,16 @@ async fn a_command_beside_the_server_withdraws_in_the_name_of_its_user() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_running_record_is_broken_off_and_never_ends_as_if_it_were_whole() {
-    let options = synth::Options {
+    let options = synth::SynthOptions {
         members: 1,
         one_large: Some(600),
         twins: false,
         as_of: crate::support::payer::today(),
-        ..synth::Options::default()
+        ..synth::SynthOptions::default()
     };
     let (payer, _) = TestPayer::prepare_with(options);
     let patient = payer.member(0).patient_id;
-    grants::grant(&payer, "new-payer", &patient, Policy::Sensitive);
+    grants::grant(&payer, "new-payer", &patient, SharingPolicy::Sensitive);
     // A second consent of the same partner stays: the record must not end as if it had been read under that.
     let copied = [
         "INSERT INTO consent (id, partner_id, patient_id, digest, policy, period_from_ms, period_to_ms, body, recorded_ms) \
@@ -334,7 +334,7 @@ async fn a_running_record_is_broken_off_and_never_ends_as_if_it_were_whole() {
     let second = running.next().await.expect("a piece").expect("not the end");
     let bytes = first.len() + second.len();
 
-    let by = By::new("ana".into(), "operator", WHY, Correlation::internal("r".into())).expect("a reason");
+    let by = WithdrawnBy::new("ana".into(), "operator", WHY, Correlation::internal("r".into())).expect("a reason");
     let live = ctx.store.read(|db| {
         let patient = patient_of_a_grant(db)?;
         let found = causeway::store::disclosure::live_grant(db, "new-payer", &patient, now_ms())?;
@@ -359,7 +359,7 @@ async fn a_running_record_is_broken_off_and_never_ends_as_if_it_were_whole() {
         limit: 10,
         ..DisclosureFilter::default()
     };
-    let mut item = Value::Null;
+    let mut item = None;
     for _ in 0..100 {
         let filter = filter.clone();
         let told = ctx
@@ -368,21 +368,21 @@ async fn a_running_record_is_broken_off_and_never_ends_as_if_it_were_whole() {
             .await
             .expect("a list");
         assert_eq!(told.items.len(), 1);
-        item = told.items[0].clone();
-        if item["outcome"] != "begun" {
+        item = told.items.into_iter().next().filter(|item| item.outcome != "begun");
+        if item.is_some() {
             break;
         }
         // The entry of the end is not waited for by whoever sends.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    let item = item.expect("an end");
     assert_eq!(
-        (item["outcome"].as_str(), item["bytes"].as_u64()),
-        (Some("incomplete"), Some(bytes as u64)),
-        "{item}"
+        (item.outcome, item.bytes),
+        ("incomplete", Some(bytes as u64)),
+        "{item:?}"
     );
-    let resources = item["resources"].as_object().expect("counts");
-    let sent: u64 = resources.values().filter_map(Value::as_u64).sum();
-    assert!(sent > 64, "{item}");
+    let resources = item.resources.as_ref().expect("counts");
+    assert!(resources.values().sum::<u64>() > 64, "{item:?}");
 }
 
 fn now_ms() -> i64 {

@@ -1,11 +1,11 @@
-//! The typed FHIR R4 model (fhirbolt) behind non-generic functions; the only crate that names it.
+//! The typed FHIR R4 model (fhirbolt) behind non-generic functions. This is the only crate that uses it.
 //!
-//! It is a second opinion on shape, never the first: it panics on an empty array, so the pre-screen of the server comes
-//! before it, and it checks no code, date, id or reference format. Here it runs in strict mode only (the other modes loop
-//! for ever on unknown arrays), from slices only, through the `Resource` enum only (the concrete types refuse valid
-//! resources), and a panic ends as a refusal. Nothing of an instance gets out: no value, no message of the parser.
+//! It is a second check of a resource's shape, never the first: it panics on an empty array, so the server's pre-screen must come before
+//! it, and it does not check codes, dates, ids or references. It is used only in strict mode (the other modes loop forever on unknown
+//! arrays), only on slices, and only through the `Resource` enum (the concrete types refuse valid resources); a panic becomes a refusal. No
+//! value of an instance and no message of the parser is returned.
 //!
-//! Each function here costs minutes of release build, because it instantiates the model's deserialisers: keep them few.
+//! Each function here adds minutes to a release build, because it instantiates the model's deserializers: keep them few.
 
 mod quiet;
 
@@ -13,47 +13,47 @@ use fhirbolt::model::r4::Resource;
 use fhirbolt::serde::{DeserializationConfig, DeserializationMode};
 use serde_json::error::Category;
 
-/// What kind of refusal it was.
+/// The kind of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Not JSON, or cut short.
+pub enum RefusalKind {
+    /// Not JSON, or incomplete.
     Syntax,
-    /// The model has no such element here.
+    /// An element that the model does not have at this place.
     Unknown,
-    /// A required element is not there.
+    /// A required element is missing.
     Missing,
-    /// An element is there in another JSON shape than the model's.
+    /// An element has another JSON type than in the model.
     Shape,
-    /// The model's own code failed on this input.
+    /// The model panicked on this input.
     Panicked,
 }
 
-/// Why a resource is not valid R4 in shape.
+/// Why the shape of a resource is not valid R4.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// What kind of refusal.
-    pub kind: Kind,
-    /// The element at fault, by its name in the model or in the input; only for [`Kind::Unknown`] and [`Kind::Missing`].
+    /// The kind of the refusal.
+    pub kind: RefusalKind,
+    /// The name of the element, from the model or from the input; only for [`RefusalKind::Unknown`] and [`RefusalKind::Missing`].
     pub element: Option<String>,
 }
 
 impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self.kind {
-            Kind::Syntax => "not well-formed JSON",
-            Kind::Unknown => "an element that R4 does not have here",
-            Kind::Missing => "a required element is missing",
-            Kind::Shape => "an element has the wrong JSON type",
-            Kind::Panicked => "the model could not read it",
+            RefusalKind::Syntax => "not well-formed JSON",
+            RefusalKind::Unknown => "an element that R4 does not have here",
+            RefusalKind::Missing => "a required element is missing",
+            RefusalKind::Shape => "an element has the wrong JSON type",
+            RefusalKind::Panicked => "the model could not read it",
         })
     }
 }
 
 impl std::error::Error for Refused {}
 
-/// Checks that `bytes` are one R4 resource in shape, and returns its type.
+/// Checks that `bytes` have the shape of one R4 resource, and returns its type.
 ///
-/// Call the pre-screen first: what this accepts beyond JSON (trailing bytes, duplicate keys) is the pre-screen's to refuse.
+/// Call the pre-screen first, because this function also accepts trailing bytes and duplicate keys, which the pre-screen refuses.
 ///
 /// # Errors
 /// [`Refused`], which carries no value of the instance.
@@ -68,30 +68,33 @@ pub fn check(bytes: &[u8]) -> Result<&'static str, Refused> {
         Some(Ok(name)) => Ok(name),
         Some(Err(error)) => Err(refusal(&error)),
         None => Err(Refused {
-            kind: Kind::Panicked,
+            kind: RefusalKind::Panicked,
             element: None,
         }),
     }
 }
 
-/// Whether R4 has a resource type of this name.
+/// Whether R4 has a resource type with this name.
 pub fn is_type(name: &str) -> bool {
     TYPES.binary_search(&name).is_ok()
 }
 
-/// The name of an R4 resource type as a constant, if there is one of this name.
+/// The name of this R4 resource type as a constant; `None` if there is no such type.
 pub fn type_name(name: &str) -> Option<&'static str> {
     TYPES.binary_search(&name).ok().map(|at| TYPES[at])
 }
 
 fn refusal(error: &serde_json::Error) -> Refused {
     let kind = match error.classify() {
-        Category::Data => Kind::Shape,
-        Category::Io | Category::Syntax | Category::Eof => Kind::Syntax,
+        Category::Data => RefusalKind::Shape,
+        Category::Io | Category::Syntax | Category::Eof => RefusalKind::Syntax,
     };
-    if kind == Kind::Shape {
+    if kind == RefusalKind::Shape {
         let text = error.to_string();
-        for (start, kind) in [("unknown field `", Kind::Unknown), ("missing field `", Kind::Missing)] {
+        for (start, kind) in [
+            ("unknown field `", RefusalKind::Unknown),
+            ("missing field `", RefusalKind::Missing),
+        ] {
             let name = text.strip_prefix(start).and_then(|rest| rest.split('`').next());
             if let Some(name) = name.filter(|name| is_element_name(name)) {
                 return Refused {
@@ -179,7 +182,7 @@ mod tests {
         assert_eq!(
             unknown,
             Err(Refused {
-                kind: Kind::Unknown,
+                kind: RefusalKind::Unknown,
                 element: Some("colour".into())
             })
         );
@@ -187,7 +190,7 @@ mod tests {
         assert_eq!(
             missing,
             Err(Refused {
-                kind: Kind::Missing,
+                kind: RefusalKind::Missing,
                 element: Some("code".into())
             })
         );
@@ -195,17 +198,17 @@ mod tests {
         assert_eq!(
             shape,
             Refused {
-                kind: Kind::Shape,
+                kind: RefusalKind::Shape,
                 element: None
             }
         );
-        assert_eq!(check(b"{").expect_err("refused").kind, Kind::Syntax);
+        assert_eq!(check(b"{").expect_err("refused").kind, RefusalKind::Syntax);
         assert!(check(br#"{"resourceType":"Human"}"#).is_err() && check(b"{}").is_err());
     }
 
     #[test]
     fn a_panic_of_the_model_is_a_refusal() {
         let refused = check(br#"{"resourceType":"Patient","name":[]}"#).expect_err("refused");
-        assert_eq!(refused.kind, Kind::Panicked);
+        assert_eq!(refused.kind, RefusalKind::Panicked);
     }
 }

@@ -1,4 +1,4 @@
-//! Catching a panic of the model without its message on stderr, which could show member data.
+//! Catches a panic of the model without printing its message to stderr, which could contain member data.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
@@ -8,7 +8,7 @@ thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `work`; `None` when it panicked. The process's panic hook stays in force for every other panic.
+/// Runs `work`; returns `None` when it panics. For all other panics, the panic hook of the process stays in force.
 pub(crate) fn catch<T>(work: impl FnOnce() -> T) -> Option<T> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {

@@ -1,23 +1,23 @@
 //! `bench member ROSTER QUERIES safe|balanced OUT` answers member-match requests; `bench link A B MAP OUT` links two files;
-//! `bench train ROSTER QUERIES OUT` writes a policy estimated from requests that nobody labelled.
-//! Files may be gz. The environment variable `POLICY` names another policy than the one that ships.
+//! `bench train ROSTER QUERIES OUT` writes a policy that is estimated from unlabeled requests.
+//! Files may be compressed with gzip. The environment variable `POLICY` names a policy to use instead of the default one.
 
-use causeway_identity::bench::csv::{Table, quote};
+use causeway_identity::bench::csv::{CsvTable, writer};
 use causeway_identity::bench::{link, member};
 use causeway_identity::compare::compare;
 use causeway_identity::train::{Patterns, Strangers, train};
-use causeway_identity::{Field, Level, Point, Policy, Profile};
+use causeway_identity::{Field, Level, MatchingPolicy, Point, Profile};
 use std::error::Error;
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Write as _};
+use std::io::BufReader;
 use std::time::Instant;
 
-fn table(path: &str) -> Result<Table, Box<dyn Error>> {
+fn table(path: &str) -> Result<CsvTable, Box<dyn Error>> {
     let file = File::open(path)?;
     Ok(if path.ends_with(".gz") {
-        Table::read(BufReader::new(flate2::read::GzDecoder::new(file)))?
+        CsvTable::read(BufReader::new(flate2::read::GzDecoder::new(file)))?
     } else {
-        Table::read(BufReader::new(file))?
+        CsvTable::read(BufReader::new(file))?
     })
 }
 
@@ -34,8 +34,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn run_member(roster: &str, queries: &str, point: &str, out: &str) -> Result<(), Box<dyn Error>> {
     let policy = match std::env::var("POLICY") {
-        Ok(path) => Policy::parse(&std::fs::read_to_string(path)?)?,
-        Err(_) => Policy::default(),
+        Ok(path) => MatchingPolicy::parse(&std::fs::read_to_string(path)?)?,
+        Err(_) => MatchingPolicy::default(),
     };
     let point = if point == "balanced" {
         Point::Balanced
@@ -51,12 +51,13 @@ fn run_member(roster: &str, queries: &str, point: &str, out: &str) -> Result<(),
         begun.elapsed().as_secs_f64() * 1e3,
         roster.keys() as f64 / records.len().max(1) as f64
     );
-    let mut file = BufWriter::new(File::create(out)?);
-    writeln!(file, "query_id,outcome,roster_id,total,margin,guard,rule,top,levels")?;
+    let mut file = writer(File::create(out)?);
+    let header = "query_id,outcome,roster_id,total,margin,guard,rule,top,levels";
+    file.write_record(header.split(','))?;
     let mut times = Vec::with_capacity(queries.len());
     let mut compared = 0usize;
     for row in 0..queries.len() {
-        // The shorter of two runs: other processes take a processor away for milliseconds, a decision needs microseconds.
+        // The shorter of two runs: other processes may take the processor for milliseconds, while a decision takes microseconds.
         let mut shortest = f64::INFINITY;
         let mut timed = || {
             let begun = Instant::now();
@@ -78,23 +79,21 @@ fn run_member(roster: &str, queries: &str, point: &str, out: &str) -> Result<(),
                 .collect::<Vec<_>>()
                 .join(" ")
         });
-        writeln!(
-            file,
-            "{},{},{},{:.1},{:.1},{},{},{},{}",
+        file.write_record([
             queries.cell(row, "query_id"),
             member::word(answer.decision.outcome),
             record,
-            top.map_or(f64::NAN, |top| top.score.total),
-            answer.decision.margin,
-            answer
+            &format!("{:.1}", top.map_or(f64::NAN, |top| top.score.total)),
+            &format!("{:.1}", answer.decision.margin),
+            &answer
                 .decision
                 .guard
                 .map_or(String::new(), |guard| format!("{guard:?}")),
             top.and_then(|top| top.rule).unwrap_or(""),
             top.and_then(|top| answer.candidates.get(top.candidate))
                 .map_or("", |number| records.cell(*number as usize, "roster_id")),
-            quote(&levels),
-        )?;
+            &levels,
+        ])?;
     }
     file.flush()?;
     times.sort_by(f64::total_cmp);
@@ -116,18 +115,13 @@ fn run_link(a: &str, b: &str, map: &str, out: &str) -> Result<(), Box<dyn Error>
     link::map(&mut first, &map)?;
     link::map(&mut second, &map)?;
     let begun = Instant::now();
-    let links = link::link(&first, &second, &Policy::default());
+    let links = link::link(&first, &second, &MatchingPolicy::default());
     println!("{} links in {:.0} ms", links.len(), begun.elapsed().as_secs_f64() * 1e3);
-    let mut file = BufWriter::new(File::create(out)?);
-    writeln!(file, "a,b,total")?;
+    let mut file = writer(File::create(out)?);
+    file.write_record(["a", "b", "total"])?;
     for link in &links {
-        writeln!(
-            file,
-            "{},{},{:.2}",
-            quote(first.cell(link.a, "id")),
-            quote(second.cell(link.b, "id")),
-            link.total
-        )?;
+        let total = format!("{:.2}", link.total);
+        file.write_record([first.cell(link.a, "id"), second.cell(link.b, "id"), &total])?;
     }
     file.flush()?;
     Ok(())
@@ -135,7 +129,7 @@ fn run_link(a: &str, b: &str, map: &str, out: &str) -> Result<(), Box<dyn Error>
 
 fn run_train(roster: &str, queries: &str, out: &str) -> Result<(), Box<dyn Error>> {
     let (records, queries) = (table(roster)?, table(queries)?);
-    let (roster, start) = (member::roster(&records), Policy::default());
+    let (roster, start) = (member::roster(&records), MatchingPolicy::default());
     let (mut pairs, mut random) = (Patterns::default(), Patterns::default());
     for row in 0..queries.len() {
         let answer = member::answer(&roster, &queries, row, &start, Point::Safe);

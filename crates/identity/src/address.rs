@@ -1,16 +1,28 @@
-//! US addresses: number, street, unit and place, with the usual abbreviations read as one.
+//! US addresses: number, street, unit and place. The usual abbreviations are treated as equal.
 
-use crate::person::Address;
 use crate::text::{digits, edits, fold, jaro_winkler};
 
-/// An address in comparable form.
+/// One address, as written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WrittenAddress {
+    /// House number, street and unit.
+    pub line: String,
+    /// City.
+    pub city: String,
+    /// State.
+    pub state: String,
+    /// Postal code.
+    pub zip: String,
+}
+
+/// An address in normalized form.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddressForm {
     /// House number, or empty.
     pub number: String,
-    /// Street in one word: abbreviated, without spaces.
+    /// The street as one word, with abbreviations and without spaces.
     pub street: String,
-    /// The street without its type and direction.
+    /// The street as one word, without its type and direction.
     pub core: String,
     /// Unit, or empty.
     pub unit: String,
@@ -22,12 +34,12 @@ pub struct AddressForm {
     pub zip: String,
 }
 
-/// How near two addresses are; the order is from near to far.
+/// How near two addresses are, ordered from near to far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Nearness {
-    /// The same house and no other unit.
+    /// The same house, and no differing unit.
     Same,
-    /// The same house after a slip, or another unit of it.
+    /// The same house except for a typing error, or another unit in it.
     Close,
     /// The same postal code.
     Zip,
@@ -39,7 +51,7 @@ pub enum Nearness {
     Elsewhere,
 }
 
-/// USPS street types and directions, each list read as its first word.
+/// USPS street types and directions. The words of each line are treated like its first word.
 const WORDS: &str = "
 st street str stre strt streeet
 ave avenue av avn aven avenu aveune avnue
@@ -96,7 +108,7 @@ sw southwest
 9th ninth
 10th tenth
 ";
-/// Lines of [`WORDS`] that name a type of street or a direction, not the street.
+/// The first words of the lines of [`WORDS`] that are a type of street or a direction, and not a part of its name.
 const GENERIC: &[&str] = &[
     "st", "ave", "rd", "dr", "ln", "ct", "cir", "blvd", "pl", "ter", "trl", "way", "pkwy", "hwy", "rte", "loop", "sq",
     "cv", "xing", "aly", "plz", "n", "s", "e", "w", "ne", "nw", "se", "sw",
@@ -138,8 +150,8 @@ fn letters(text: &str) -> String {
 }
 
 impl AddressForm {
-    /// Reads an address; `None` when it says nothing.
-    pub fn parse(address: &Address) -> Option<AddressForm> {
+    /// Normalizes an address; `None` when it is empty.
+    pub fn parse(address: &WrittenAddress) -> Option<AddressForm> {
         let mut form = AddressForm {
             city: letters(&address.city),
             state: letters(&address.state),
@@ -187,21 +199,21 @@ impl AddressForm {
         says.then_some(form)
     }
 
-    /// How near two addresses are; symmetrical. `None` when they have no part in common to compare.
+    /// How near two addresses are; symmetric. `None` when they have no part that both state.
     pub fn nearness(&self, other: &AddressForm) -> Option<Nearness> {
-        let said = |a: &str, b: &str| !a.is_empty() && !b.is_empty();
-        let same = |a: &str, b: &str| said(a, b) && a == b;
+        let both = |a: &str, b: &str| !a.is_empty() && !b.is_empty();
+        let same = |a: &str, b: &str| both(a, b) && a == b;
         let zip = same(&self.zip, &other.zip);
-        let state_differs = said(&self.state, &other.state) && self.state != other.state;
+        let state_differs = both(&self.state, &other.state) && self.state != other.state;
         let city = same(&self.city, &other.city) && !state_differs;
-        // Two of them may be missing; a house is the same house unless a place contradicts it.
-        // A state may be mistyped; the house, street and city of the same name are still one house.
+        // A house is the same unless its postal code or its city contradicts it; both may be missing. A wrong state alone is taken for a
+        // typing error.
         let placed =
-            zip || same(&self.city, &other.city) || !(said(&self.zip, &other.zip) || said(&self.city, &other.city));
-        if placed && said(&self.street, &other.street) && said(&self.number, &other.number) {
+            zip || same(&self.city, &other.city) || !(both(&self.zip, &other.zip) || both(&self.city, &other.city));
+        if placed && both(&self.street, &other.street) && both(&self.number, &other.number) {
             let number = self.number == other.number;
             let street = self.street == other.street || self.core == other.core;
-            let unit_differs = said(&self.unit, &other.unit) && self.unit != other.unit;
+            let unit_differs = both(&self.unit, &other.unit) && self.unit != other.unit;
             if number && street && !unit_differs {
                 return Some(Nearness::Same);
             }
@@ -227,7 +239,7 @@ impl AddressForm {
             return Some(Nearness::State);
         }
         let comparable =
-            said(&self.state, &other.state) || said(&self.city, &other.city) || said(&self.zip, &other.zip);
+            both(&self.state, &other.state) || both(&self.city, &other.city) || both(&self.zip, &other.zip);
         comparable.then_some(Nearness::Elsewhere)
     }
 }
@@ -237,7 +249,7 @@ mod tests {
     use super::*;
 
     fn at(line: &str, city: &str, zip: &str) -> AddressForm {
-        AddressForm::parse(&Address {
+        AddressForm::parse(&WrittenAddress {
             line: line.into(),
             city: city.into(),
             state: "WA".into(),
@@ -266,14 +278,14 @@ mod tests {
             here.nearness(&at("17 elm st", "Tacoma", "98401")),
             Some(Nearness::State)
         );
-        assert_eq!(AddressForm::parse(&Address::default()), None);
+        assert_eq!(AddressForm::parse(&WrittenAddress::default()), None);
     }
 
     #[test]
     fn states_are_read_whole_and_short() {
-        let long = Address {
+        let long = WrittenAddress {
             state: "North Carolina".into(),
-            ..Address::default()
+            ..WrittenAddress::default()
         };
         assert_eq!(AddressForm::parse(&long).map(|a| a.state), Some("nc".into()));
     }

@@ -1,25 +1,26 @@
-//! Which of several records of one person is meant: the one that bears the numbers that were sent.
+//! Chooses between several records of one person: the one with the numbers that were sent.
 //!
-//! Whose record it is has been found before, by everything else; nothing here makes two people one. Numbers are compared in their
-//! comparable form (letters and digits only).
+//! All records here have already been found to be about the same person; this code never treats two people as one. Numbers are compared in
+//! normalized form (only letters and digits).
 
-use crate::decide::{Scored, same_person};
+use crate::candidate::{Scored, same_person};
 use crate::facts::Facts;
 use crate::ids;
 use crate::person::Profile;
 
-/// What the numbers that were sent say about the records of the best candidate's person.
+/// Which record of the best candidate's person the numbers in the request belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Meant {
-    /// The best candidate: no other record of the person bears a number that it does not.
+    /// The best candidate: no other record of the person has a number from the request that it lacks.
     Best,
-    /// The candidate at this rank: it bears every number that any record of the person bears, and the best does not.
+    /// The candidate at this rank: it has every number from the request that any record of the person has, and the best candidate lacks
+    /// one.
     Rank(usize),
-    /// Several: each bears a number that the others do not.
+    /// Several records: each has a number that the others lack.
     Several,
 }
 
-/// Reads the numbers of `asked` against the records of the first of `ranked`.
+/// Compares the numbers of `asked` with the records of the person of the first candidate in `ranked`.
 pub(crate) fn meant(asked: &Profile, ranked: &[Scored], held: &[&Profile], facts: &Facts) -> Meant {
     let record = |rank: usize| ranked.get(rank).and_then(|one| held.get(one.candidate)).copied();
     let Some(best) = record(0) else { return Meant::Best };
@@ -39,7 +40,7 @@ pub(crate) fn meant(asked: &Profile, ranked: &[Scored], held: &[&Profile], facts
     }
 }
 
-/// Whether a record bears a number of ours at all.
+/// Whether a record has a member or subscriber number.
 pub(crate) fn has_card(record: &Profile) -> bool {
     !record.member_ids.is_empty() || !record.subscriber_ids.is_empty()
 }

@@ -1,6 +1,6 @@
-//! Birth dates: reading them with any precision, and in what way two of them differ.
+//! Birth dates: reading them with any precision, and how two of them differ.
 
-/// A birth date; month and day are 0 when not said.
+/// A birth date; month and day are 0 when they are not given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Birth {
     /// Year.
@@ -11,28 +11,28 @@ pub struct Birth {
     pub day: u8,
 }
 
-/// In what way two birth dates differ.
+/// How two birth dates differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DateClass {
     /// The same day.
     Same,
-    /// All that both say is the same; one says less.
+    /// They agree as far as both are given; one is less precise.
     Precision,
-    /// Day and month changed places.
+    /// Day and month are swapped.
     DayMonth,
-    /// One digit differs, or two neighbouring digits changed places.
+    /// One digit differs, or two neighboring digits are swapped.
     Digit,
-    /// Day and month are the same, the year is near.
+    /// Day and month are the same, and the years are close.
     Year,
-    /// Day and month are the same and the years are a generation apart, as with a parent who shares the day.
+    /// Day and month are the same, and the years are a generation apart, as for a parent with the same birthday.
     Generation,
-    /// The year and one of day and month are the same.
+    /// The year and either the day or the month are the same.
     Part,
     /// Anything else.
     Other,
 }
 
-/// Years between two people who may be parent and child.
+/// Difference in years from which two people may be parent and child.
 pub const GENERATION_YEARS: u16 = 15;
 
 impl Birth {
@@ -55,7 +55,7 @@ impl Birth {
             [month, day, year] if year.len() == 4 => (number(year)?, number(month)?, number(day)?),
             _ => return None,
         };
-        // A month beyond twelve with a day that could be a month was written the other way round.
+        // A month above twelve with a day that could be a month means that they were swapped.
         let (month, day) = if month > 12 && (1..=12).contains(&day) {
             (day, month)
         } else {
@@ -68,12 +68,12 @@ impl Birth {
         })
     }
 
-    /// Whether it names a day.
+    /// Whether the day is given.
     pub fn is_whole(self) -> bool {
         self.month > 0 && self.day > 0
     }
 
-    /// With day and month changed, if that is another date.
+    /// The date with day and month swapped, if that is a different valid date.
     pub fn swapped(self) -> Option<Birth> {
         (self.is_whole() && self.day <= 12 && self.day != self.month).then_some(Birth {
             year: self.year,
@@ -103,7 +103,7 @@ impl Birth {
     }
 }
 
-/// Compares two birth dates; symmetrical.
+/// Compares two birth dates; symmetric.
 pub fn compare(a: Birth, b: Birth) -> DateClass {
     if a == b {
         return if a.is_whole() {
@@ -125,7 +125,7 @@ pub fn compare(a: Birth, b: Birth) -> DateClass {
     }
     let years_apart = a.year.abs_diff(b.year);
     let same_day = a.month == b.month && a.day == b.day;
-    // A century slip (1919 for 2019) is a slip, not a generation.
+    // A wrong century (1919 for 2019) is a typing error and not a generation.
     if same_day && years_apart >= GENERATION_YEARS && years_apart != 100 {
         return DateClass::Generation;
     }
@@ -136,7 +136,7 @@ pub fn compare(a: Birth, b: Birth) -> DateClass {
         [i, j] => j - i == 1 && x[*i] == y[*j] && x[*j] == y[*i],
         _ => false,
     };
-    if (slip && years_apart < GENERATION_YEARS) || (same_day && years_apart == 100) {
+    if slip || (same_day && years_apart == 100) {
         DateClass::Digit
     } else if same_day {
         DateClass::Year

@@ -1,65 +1,56 @@
-//! Decides: match, review or none. The one place where scores, rules and guards meet.
+//! Decides between match, review and no match. This is the only place that combines scores, rules and guards.
 //!
-//! A guard forbids an automatic match whatever the score says. Nothing is matched on an identifier alone, nor on name and
-//! birth date with nothing else agreeing. Two records of one person are not rivals.
+//! A guard forbids an automatic match whatever the score is. Nothing is matched on an identifier alone, or on name and birth date when
+//! nothing else agrees. Two records of one person do not compete with each other.
 
+use crate::candidate::{Scored, same_person};
 use crate::card::{self, Meant};
-use crate::compare::{self, Comparison, compare, explain_by_relatives};
+use crate::company::{another_name, company};
+use crate::compare::{compare, explain_by_relatives};
+use crate::comparison::Comparison;
+use crate::evidence::{Evidence, evidence};
 use crate::facts::Facts;
-use crate::field::{Field, Level, Levels};
-use crate::guard::{Evidence, Guard, another_name, company, evidence, guard};
+use crate::field::{Field, Level};
+use crate::guard::{self, Guard, GuardCase};
 use crate::ids;
-use crate::person::{NameForm, Profile};
-use crate::policy::{Bounds, Point, Policy};
+use crate::person::Profile;
+use crate::policy::{Bounds, MatchingPolicy, Point};
 use crate::rules;
-use crate::score::{Score, score};
+use crate::score::score;
 use serde::Serialize;
 use std::collections::HashMap;
 
-/// What was decided.
+/// The result of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// Exactly one person; index of the candidate.
+pub enum MatchOutcome {
+    /// Exactly one person matches; holds the index of the candidate.
     Match(usize),
-    /// A person must look; index of the best candidate.
+    /// A reviewer must decide; holds the index of the best candidate.
     Review(usize),
-    /// Nobody.
+    /// No candidate matches.
     None,
 }
 
-/// One candidate and why it scored what it did.
-#[derive(Clone, Debug)]
-pub struct Scored {
-    /// Index into the candidates.
-    pub candidate: usize,
-    /// The level of each field.
-    pub levels: Levels,
-    /// Weights and their sum.
-    pub score: Score,
-    /// The deterministic rule that holds.
-    pub rule: Option<&'static str>,
-}
-
-/// An outcome and everything that led to it, without any value of either side.
+/// The result of a decision and everything that led to it, without any value of the request or of a record.
 #[derive(Clone, Debug)]
 pub struct Decision {
     /// What was decided.
-    pub outcome: Outcome,
-    /// The guard that spoke, if one did.
+    pub outcome: MatchOutcome,
+    /// The guard that applied, if any.
     pub guard: Option<Guard>,
-    /// Bits between the first and the next person; infinite when there is no other.
+    /// Bits by which the best person leads the next one; infinite when there is no other.
     pub margin: f64,
-    /// What the operating point asked for.
+    /// The thresholds of the operating point.
     pub bounds: Bounds,
-    /// The bits that the best candidate needed, by the evidence it has; none without a candidate.
+    /// The bits that the best candidate needed, given the evidence about it; `None` without a candidate.
     pub needed: Option<f64>,
     /// The candidates, best first.
     pub ranked: Vec<Scored>,
 }
 
-/// Decides which of the candidates `held` is the person `asked` for.
-pub fn decide(asked: &Profile, held: &[&Profile], facts: &Facts, policy: &Policy, point: Point) -> Decision {
+/// Decides which of the candidates `held` is the person `asked`.
+pub fn decide(asked: &Profile, held: &[&Profile], facts: &Facts, policy: &MatchingPolicy, point: Point) -> Decision {
     let mut households = Households::new();
     for (index, record) in held.iter().enumerate() {
         for id in ids::subscribers(record) {
@@ -85,50 +76,43 @@ pub fn decide(asked: &Profile, held: &[&Profile], facts: &Facts, policy: &Policy
         policy,
         point,
     };
-    let mut decision = match meant {
+    match meant {
         Meant::Rank(rank) => asked.by_card(ranked, rank),
-        Meant::Best | Meant::Several => asked.concluded(ranked),
-    };
-    if meant == Meant::Several && matches!(decision.outcome, Outcome::Match(_)) {
-        decision.leave_to_a_person();
+        Meant::Best => asked.concluded(ranked, false),
+        Meant::Several => asked.concluded(ranked, true),
     }
-    decision
 }
 
-/// What a decision is taken by, besides the ranking.
+/// What a decision depends on, besides the ranking.
 struct Asked<'a> {
     asked: &'a Profile,
     held: &'a [&'a Profile],
     facts: &'a Facts,
-    policy: &'a Policy,
+    policy: &'a MatchingPolicy,
     point: Point,
 }
 
 impl Asked<'_> {
-    /// Decides about the candidate at `rank`, which bears the number that was sent, before the best, which is a record of the same
-    /// person. The best is granted only when it bears no number at all, so that nothing contradicts.
+    /// Decides first about the candidate at `rank`, which has the number in the request, although the best candidate is another record of
+    /// the same person. If that is not a match, decides about the best candidate, which can be granted only if it has no number at all, so
+    /// that no number contradicts the request.
     fn by_card(&self, ranked: Vec<Scored>, rank: usize) -> Decision {
         let mut by_card = ranked.clone();
         if let Some(first) = by_card.get_mut(..=rank) {
             first.rotate_right(1);
         }
-        let preferred = self.concluded(by_card);
-        if matches!(preferred.outcome, Outcome::Match(_)) {
+        let preferred = self.concluded(by_card, false);
+        if matches!(preferred.outcome, MatchOutcome::Match(_)) {
             return preferred;
         }
-        let mut best = self.concluded(ranked);
-        let carded = |at: usize| self.held.get(at).is_some_and(|record| card::has_card(record));
-        match best.outcome {
-            Outcome::Match(at) if carded(at) => {
-                best.leave_to_a_person();
-                best
-            }
-            _ => best,
-        }
+        let best = ranked.first().and_then(|top| self.held.get(top.candidate));
+        let carded = best.is_some_and(|record| card::has_card(record));
+        self.concluded(ranked, carded)
     }
 
-    /// Decides about the first of `ranked`.
-    fn concluded(&self, ranked: Vec<Scored>) -> Decision {
+    /// Decides about the first of `ranked`. `other_card`: another record of the same person has a number from the request that this one
+    /// lacks.
+    fn concluded(&self, ranked: Vec<Scored>, other_card: bool) -> Decision {
         let Asked {
             asked,
             held,
@@ -138,7 +122,7 @@ impl Asked<'_> {
         } = *self;
         let bounds = policy.bounds(point);
         let mut decision = Decision {
-            outcome: Outcome::None,
+            outcome: MatchOutcome::None,
             guard: None,
             margin: f64::INFINITY,
             bounds,
@@ -172,25 +156,35 @@ impl Asked<'_> {
         let suffixed = [asked, *record]
             .into_iter()
             .any(|one| one.names.iter().any(|name| name.generation.is_some()));
-        let shared = |&(other, one): &(usize, &&Profile)| {
-            other != best && ids::shares_number(record, one) && same_person(record, one, facts)
+        let case = GuardCase {
+            evidence: evidence(&top.levels),
+            levels: top.levels,
+            company,
+            suffixed,
+            point,
+            asked,
+            record,
+            best,
+            held,
+            facts,
+            margin: decision.margin,
+            margin_needed: bounds.margin,
+            total,
+            needed: needed(&top, bounds),
+            has_rule: top.rule.is_some(),
+            other_card,
         };
-        let shared = held.iter().enumerate().find(shared).map(|_| Guard::SharedNumber);
-        decision.guard = guard(&top.levels, company, suffixed, point)
-            .or_else(|| are_several(asked, record, facts).then_some(Guard::SeveralPeople))
-            .or(shared)
-            .or_else(|| (decision.margin < bounds.margin).then_some(Guard::Rival))
-            .or_else(|| weak(&top, bounds));
+        decision.guard = guard::first(&case);
         decision.outcome = match decision.guard {
-            None => Outcome::Match(best),
-            Some(_) if worth_a_look(&top, bounds) => Outcome::Review(best),
-            Some(_) => Outcome::None,
+            None => MatchOutcome::Match(best),
+            Some(guard) if guard.row().always_review || worth_a_look(&top, bounds) => MatchOutcome::Review(best),
+            Some(_) => MatchOutcome::None,
         };
         decision
     }
 }
 
-/// Candidates by the subscriber numbers they are insured under.
+/// The candidates by their subscriber numbers.
 type Households<'a> = HashMap<&'a str, Vec<usize>>;
 
 fn scored(
@@ -199,7 +193,7 @@ fn scored(
     held: &[&Profile],
     households: &Households<'_>,
     facts: &Facts,
-    policy: &Policy,
+    policy: &MatchingPolicy,
 ) -> Scored {
     let mut compared: Comparison = compare(asked, record, facts);
     let same = |a: usize, b: usize| match (held.get(a), held.get(b)) {
@@ -223,43 +217,6 @@ fn scored(
     }
 }
 
-/// Whether two records are of one person: what is the person's own agrees, nothing of it contradicts, and one thing more.
-pub fn same_person(a: &Profile, b: &Profile, facts: &Facts) -> bool {
-    use Level::{Differ, Exact, Missing, Nickname, Part, Partial, Slip};
-    let levels = compare(a, b, facts).levels;
-    let number = levels.is(Field::Ssn, &[Exact]);
-    // Twins are often a letter apart, and share the rest: Jaylen and Kaylen.
-    let given = levels.is(Field::Given, &[Exact, Nickname]) || (number && levels.is(Field::Given, &[Slip, Partial]));
-    let own = levels.is(Field::Birth, &[Exact]) && given;
-    let against = [Field::Ssn, Field::Gender, Field::Suffix, Field::Middle]
-        .into_iter()
-        .any(|field| levels.of(field) == Differ);
-    let more = number || levels.is(Field::Email, &[Exact]) || ids::lives_with(a, b);
-    let family =
-        levels.is(Field::Family, &[Exact, Part, Slip]) || (levels.is(Field::Family, &[Differ, Missing]) && number);
-    own && !against && more && family
-}
-
-/// Given names that one person may have in one name.
-const GIVEN_MOST: usize = 6;
-
-/// Whether the names that were sent are those of several people: a request is about one, and the best of many names proves little.
-/// Names that the record has too are one person's, however they differ.
-fn are_several(asked: &Profile, record: &Profile, facts: &Facts) -> bool {
-    let of_record = |name: &NameForm| record.names.iter().any(|own| compare::may_be_one(name, own, facts));
-    let differ = |one: &NameForm, other: &NameForm| {
-        let may_be_one = compare::may_be_one(one, other, facts) || (of_record(one) && of_record(other));
-        !may_be_one
-    };
-    asked.names.iter().enumerate().any(|(at, one)| {
-        one.given.len() > GIVEN_MOST || asked.names.iter().skip(at + 1).any(|other| differ(one, other))
-    })
-}
-
-fn weak(top: &Scored, bounds: Bounds) -> Option<Guard> {
-    (top.score.total < needed(top, bounds) && top.rule.is_none()).then_some(Guard::Weak)
-}
-
 fn needed(top: &Scored, bounds: Bounds) -> f64 {
     let renamed = top.levels.is(Field::Family, &[Level::Differ, Level::Alike]);
     match evidence(&top.levels) {
@@ -271,15 +228,8 @@ fn needed(top: &Scored, bounds: Bounds) -> f64 {
 }
 
 impl Decision {
-    /// Takes a match back, because another record of the same person bears a number that was sent.
-    fn leave_to_a_person(&mut self) {
-        if let Outcome::Match(best) = self.outcome {
-            (self.outcome, self.guard) = (Outcome::Review(best), Some(Guard::OtherCard));
-        }
-    }
-
-    /// The candidates that a person has to choose from: those worth a look, and whoever comes as near to the best as a rival. How
-    /// many, as they are ranked.
+    /// The number of candidates, in the order of the ranking, that a reviewer has to choose from: those that reach the review threshold,
+    /// and those whose score is too close to the best.
     pub fn contenders(&self) -> usize {
         let Some(top) = self.ranked.first() else { return 0 };
         let near = |one: &&Scored| {
@@ -289,7 +239,7 @@ impl Decision {
     }
 }
 
-/// Whether a person should look at what was not matched.
+/// Whether a candidate that is not matched should be reviewed.
 fn worth_a_look(top: &Scored, bounds: Bounds) -> bool {
     top.score.total >= bounds.review
 }

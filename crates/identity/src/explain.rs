@@ -1,7 +1,7 @@
-//! A decision as rows that a person can read and a ledger can keep: levels, weights, totals, guard and rule. Never a value of
-//! either side.
+//! A decision in rows for people and for the ledger: levels, weights, totals, guard and rule. It holds no value of the request or of a
+//! record.
 
-use crate::decide::{Decision, Outcome};
+use crate::decide::{Decision, MatchOutcome};
 use crate::field::{Field, Level};
 use crate::guard::Guard;
 use serde::Serialize;
@@ -10,61 +10,61 @@ use std::fmt::Write as _;
 /// One field of one candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct FieldRow {
-    /// Which field.
+    /// The field.
     pub field: Field,
     /// How it compared.
     pub level: Level,
-    /// Its weight in bits, before the household is cut.
+    /// Its weight in bits, before the fields of a household are limited.
     pub weight: f64,
 }
 
 /// One candidate.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct CandidateRow {
+pub struct CandidateRecord {
     /// Index into the candidates of the decision.
     pub candidate: usize,
-    /// Every field, missing ones too.
+    /// All fields, including missing ones.
     pub fields: Vec<FieldRow>,
-    /// Bits of the person's own fields.
+    /// Bits of the fields that belong to the person alone.
     pub individual: f64,
-    /// Bits of the household, after the cut.
+    /// Bits of the fields that a household shares, after they are limited.
     pub household: f64,
-    /// Bits over the prior.
+    /// Total bits, including the prior.
     pub total: f64,
-    /// The deterministic rule that holds.
+    /// The deterministic rule that holds, if any.
     pub rule: Option<&'static str>,
 }
 
 /// A decision for the ledger and for `match explain`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Record {
-    /// What was decided.
-    pub outcome: Outcome,
-    /// The guard that spoke.
+pub struct DecisionRecord {
+    /// The result.
+    pub outcome: MatchOutcome,
+    /// The guard that applied, if any.
     pub guard: Option<Guard>,
-    /// Bits over the second person; none when there is no other.
+    /// Bits by which the best person leads the next one; `None` when there is no other.
     pub margin: Option<f64>,
-    /// Bits that an automatic match needed.
+    /// Bits needed for an automatic match.
     pub accept: f64,
-    /// Bits that a review needed.
+    /// Bits needed for a review.
     pub review: f64,
-    /// Margin that was needed.
+    /// Margin needed for an automatic match.
     pub margin_needed: f64,
-    /// Bits that every candidate starts with, below 0; none without a candidate.
+    /// The prior, with which every candidate starts; negative. `None` without a candidate.
     pub prior: Option<f64>,
     /// The best candidates, best first.
-    pub candidates: Vec<CandidateRow>,
+    pub candidates: Vec<CandidateRecord>,
 }
 
 impl Decision {
     /// The decision with its `top` best candidates.
-    pub fn record(&self, top: usize) -> Record {
-        let row = |field: Field, one: &crate::decide::Scored| FieldRow {
+    pub fn record(&self, top: usize) -> DecisionRecord {
+        let row = |field: Field, one: &crate::candidate::Scored| FieldRow {
             field,
             level: one.levels.of(field),
             weight: tenth(one.score.weights[field as usize]),
         };
-        let candidates = self.ranked.iter().take(top).map(|one| CandidateRow {
+        let candidates = self.ranked.iter().take(top).map(|one| CandidateRecord {
             candidate: one.candidate,
             fields: Field::ALL.into_iter().map(|field| row(field, one)).collect(),
             individual: tenth(one.score.individual),
@@ -72,7 +72,7 @@ impl Decision {
             total: tenth(one.score.total),
             rule: one.rule,
         });
-        Record {
+        DecisionRecord {
             outcome: self.outcome,
             guard: self.guard,
             margin: self.margin.is_finite().then(|| tenth(self.margin)),
@@ -88,19 +88,19 @@ impl Decision {
     }
 }
 
-/// Bits to a tenth: more would tell names apart by how common they are.
+/// Rounds to a tenth of a bit. More precision would reveal how common a name is, and so the name.
 fn tenth(bits: f64) -> f64 {
     (bits * 10.0).round() / 10.0
 }
 
-impl Record {
-    /// A table for a support person.
+impl DecisionRecord {
+    /// The decision as a table for support staff.
     pub fn table(&self) -> String {
         let mut text = String::new();
         let outcome = match self.outcome {
-            Outcome::Match(i) => format!("match: candidate {i}"),
-            Outcome::Review(i) => format!("review: best candidate {i}"),
-            Outcome::None => "none".to_owned(),
+            MatchOutcome::Match(i) => format!("match: candidate {i}"),
+            MatchOutcome::Review(i) => format!("review: best candidate {i}"),
+            MatchOutcome::None => "none".to_owned(),
         };
         let _ = writeln!(text, "{outcome}");
         if let Some(guard) = self.guard {
@@ -131,30 +131,5 @@ impl Record {
             }
         }
         text
-    }
-}
-
-impl Guard {
-    /// The reason in words.
-    pub const fn words(self) -> &'static str {
-        match self {
-            Guard::IdContradicts => "the member number sent is another's",
-            Guard::SsnContradicts => "the social security number differs",
-            Guard::Generation => "one is Jr, the other Sr",
-            Guard::BirthGeneration => "the birth years are a generation apart",
-            Guard::BirthMissing => "there is no birth date and not enough else",
-            Guard::BirthDiffers => "the birth date differs",
-            Guard::BirthSlip => "the birth date differs slightly and not enough else agrees",
-            Guard::GivenDiffers => "the first name differs: perhaps a twin or a relative",
-            Guard::FamilyDiffers => "the family name differs and not enough else agrees",
-            Guard::GenderDiffers => "the gender differs and the first name is not the same",
-            Guard::SeveralPeople => "the names sent are those of several people",
-            Guard::NothingElse => "name and birth date agree, nothing else does",
-            Guard::ThinContradicted => "little else agrees, and something contradicts",
-            Guard::SharedNumber => "another record of this person bears the same member number",
-            Guard::OtherCard => "another record of this person bears a number that was sent, and this one does not",
-            Guard::Rival => "another person is nearly as likely",
-            Guard::Weak => "there is not enough evidence",
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! The vocabulary of a comparison: fields and the levels each may have. Owns the names that policies and records use.
+//! The fields of a comparison and the levels that each may have, with their names in policies and decision records.
 
 use serde::Serialize;
 
@@ -20,40 +20,40 @@ pub enum Field {
     MemberId,
 }
 
-/// How a field compares.
+/// The result of comparing one field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
-    /// One side says nothing that can be compared.
+    /// At least one side has no value that can be compared.
     Missing,
-    /// Both say the same.
+    /// Both values are the same.
     Exact,
-    /// The same for a part of it: last four digits, initial, bare subscriber number, less precise date.
+    /// A part agrees: the last four digits, an initial, the bare subscriber number, or a less precise date.
     Partial,
     /// A known variant of the same name.
     Nickname,
-    /// One part of a compound name, or another of the given names.
+    /// One part of a compound name agrees, or another one of the given names.
     Part,
-    /// A slip of the pen away.
+    /// They differ by a typing error.
     Slip,
-    /// As near as a slip, but both are names people bear: Marc and Mark may be twins.
+    /// They differ by a typing error, but both are known names: Marc and Mark may be twins.
     SlipKnown,
-    /// Sounds or looks alike.
+    /// They sound or look alike.
     Alike,
-    /// First and last name changed places; day and month changed places.
+    /// First and last name are swapped, or day and month are swapped.
     Swapped,
-    /// Birth dates: the day is the same, the year near. Addresses: the same postal code.
+    /// Birth dates: the same day and month, and close years. Addresses: the same postal code.
     Near,
-    /// Birth dates: the day is the same, the year a generation away. Addresses: the same city.
+    /// Birth dates: the same day and month, and years a generation apart. Addresses: the same city.
     Far,
     /// Addresses: the same state only. Member numbers: another dependent of the same subscriber.
     Remote,
-    /// Member numbers: the number of somebody who shares the record's home. Telephones and addresses: those of somebody insured
-    /// with the record's person.
+    /// Member numbers: the number of somebody who shares the member's home. Telephones and addresses: those of somebody who is insured
+    /// together with the member.
     Relative,
-    /// Member numbers: not of this payer's form.
+    /// Member numbers: not in the form of this payer's numbers.
     Foreign,
-    /// They contradict each other.
+    /// The values contradict each other.
     Differ,
 }
 
@@ -63,7 +63,7 @@ pub const FIELDS: usize = 11;
 pub const LEVELS: usize = 15;
 
 impl Field {
-    /// Every field, in the order of a record.
+    /// All fields, in the order of a decision record.
     pub const ALL: [Field; FIELDS] = {
         use Field::*;
         [
@@ -71,7 +71,7 @@ impl Field {
         ]
     };
 
-    /// The name in a policy.
+    /// The name of the field in a policy.
     pub const fn code(self) -> &'static str {
         match self {
             Field::Given => "given",
@@ -88,7 +88,7 @@ impl Field {
         }
     }
 
-    /// The name for people.
+    /// The name of the field for people.
     pub const fn words(self) -> &'static str {
         match self {
             Field::Given => "first name",
@@ -105,7 +105,7 @@ impl Field {
         }
     }
 
-    /// The levels this field may have besides missing.
+    /// The levels that this field may have, besides missing.
     pub const fn levels(self) -> &'static [Level] {
         use Level::*;
         match self {
@@ -122,14 +122,14 @@ impl Field {
         }
     }
 
-    /// Whether relatives who live together share it, so that several such fields are one piece of evidence.
+    /// Whether relatives who live together share it. Several such fields count as one piece of evidence.
     pub const fn of_household(self) -> bool {
         matches!(self, Field::Family | Field::Phone | Field::Address | Field::MemberId)
     }
 }
 
 impl Level {
-    /// Every level.
+    /// All levels.
     pub const ALL: [Level; LEVELS] = {
         use Level::*;
         [
@@ -138,7 +138,7 @@ impl Level {
         ]
     };
 
-    /// The name in a policy.
+    /// The name of the level in a policy.
     pub const fn code(self) -> &'static str {
         match self {
             Level::Missing => "missing",
@@ -159,10 +159,10 @@ impl Level {
         }
     }
 
-    /// What it means of `field`, for people.
+    /// The meaning of the level for `field`, for people.
     pub const fn words(self, field: Field) -> &'static str {
         match (field, self) {
-            (_, Level::Missing) => "not said",
+            (_, Level::Missing) => "missing",
             (_, Level::Exact) => "the same",
             (Field::Ssn, Level::Partial) => "last four agree",
             (Field::Birth, Level::Partial) => "agrees, less exact",
@@ -190,7 +190,7 @@ impl Level {
     }
 }
 
-/// A level for every field.
+/// The level of each field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Levels(pub [Level; FIELDS]);
 
@@ -211,7 +211,7 @@ impl Levels {
         self.0[field as usize] = level;
     }
 
-    /// Levels by their names, as a decision record has them; names that are none are passed over.
+    /// Levels from their names in a decision record; unknown names are ignored.
     pub fn named<'a>(names: impl Iterator<Item = (&'a str, &'a str)>) -> Levels {
         let mut levels = Levels::default();
         for (field, level) in names {

@@ -1,4 +1,5 @@
-//! Member numbers: whose number was sent, seen from each candidate. Needs all candidates, because a number may be a relative's.
+//! Member numbers: whose number is in the request, from the view of each candidate. This needs all candidates, because the number may be a
+//! relative's.
 
 use crate::address::Nearness;
 use crate::facts::{DEPENDENT_DIGITS, Facts};
@@ -6,10 +7,10 @@ use crate::field::Level;
 use crate::person::Profile;
 use crate::text::edits;
 
-/// The level of the numbers that were sent, for the candidate `index` of `held`.
+/// The level of the numbers in the request for the candidate `index` of `held`.
 ///
-/// Every number must be reconcilable: one that contradicts wins over one that agrees. `same` tells whether two candidates are
-/// records of one person, whose numbers stand for each other.
+/// All numbers are considered: one that contradicts overrules one that agrees. `same` says whether two candidates are records of one
+/// person; the numbers of such records count for each other.
 pub fn level(
     asked: &Profile,
     index: usize,
@@ -66,8 +67,8 @@ fn has_subscriber(held: &Profile, id: &str) -> bool {
     subscriber_numbers(held).any(|own| own == id)
 }
 
-/// The numbers a record is insured under: those it names; only where it names none, its member numbers without their last
-/// digits. A payer whose member numbers merely count up would otherwise make households of neighbours.
+/// The subscriber numbers of a record. If it has none, its member numbers without their last digits are used. This is done only then,
+/// because otherwise neighbors would become households at a payer whose member numbers are consecutive.
 fn subscriber_numbers(held: &Profile) -> impl Iterator<Item = &str> {
     let parts: &[String] = if held.subscriber_ids.is_empty() {
         &held.member_ids
@@ -134,13 +135,13 @@ fn one(
     if !owned && is_slip(record, id) {
         return Level::Slip;
     }
-    // A card of ours is often sent under a system of somebody's own: its form says more than the name of its system.
+    // This payer's number is often sent with somebody else's identifier system, so its form counts for more than its system.
     let ours =
         asked.own_numbers.iter().any(|one| one == id) || facts.is_member_form(id) || facts.is_subscriber_form(id);
     if owned || ours { Level::Differ } else { Level::Foreign }
 }
 
-/// The subscriber numbers of a record, each once.
+/// The subscriber numbers of a record, without duplicates.
 pub fn subscribers(record: &Profile) -> Vec<&str> {
     let mut ids: Vec<&str> = subscriber_numbers(record).collect();
     ids.sort_unstable();
@@ -148,12 +149,12 @@ pub fn subscribers(record: &Profile) -> Vec<&str> {
     ids
 }
 
-/// Whether two records are insured together.
+/// Whether two records have a subscriber number in common.
 pub fn insured_with(a: &Profile, b: &Profile) -> bool {
     subscriber_numbers(a).any(|id| has_subscriber(b, id))
 }
 
-/// Whether two records share a home: the house, a telephone or a subscriber number.
+/// Whether two records share a home: an address, a telephone number or a subscriber number.
 pub fn lives_with(a: &Profile, b: &Profile) -> bool {
     let house = || {
         a.addresses.iter().any(|x| {
@@ -165,12 +166,12 @@ pub fn lives_with(a: &Profile, b: &Profile) -> bool {
     a.phones.iter().any(|phone| b.phones.contains(phone)) || insured_with(a, b) || house()
 }
 
-/// Whether a record bears this number, as its member's or as its subscriber's.
+/// Whether a record has this number as member number or as subscriber number.
 pub fn bears(record: &Profile, id: &str) -> bool {
     has_member(record, id) || has_subscriber(record, id)
 }
 
-/// Whether two records bear one member number.
+/// Whether two records have a member number in common.
 pub fn shares_number(a: &Profile, b: &Profile) -> bool {
     a.member_ids.iter().any(|id| has_member(b, id))
 }

@@ -1,14 +1,14 @@
-//! A roster in memory, found by blocking keys: for benches, files and tests. The server keeps its keys in the store instead.
+//! A roster in memory with an index of blocking keys, for benchmarks, files and tests. The server has its index in the store.
 
 use crate::blocking;
 use crate::facts::Facts;
 use crate::person::Profile;
-use crate::policy::{Point, Policy};
-use crate::search::{Basis, Found, Held, search};
+use crate::policy::{MatchingPolicy, Point};
+use crate::search::{HeldProfiles, SearchBasis, SearchOutcome, search};
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-/// Records with their keys and counts.
+/// The records, their keys and their counts.
 #[derive(Debug, Default)]
 pub struct Roster {
     profiles: Vec<Profile>,
@@ -16,14 +16,14 @@ pub struct Roster {
     facts: Facts,
 }
 
-/// A key that so many records share says nothing; its records are left to the other keys.
+/// Keys that more records share are not used.
 pub const CROWD: usize = 200;
 
-/// The same for names without a date, which are decided by a person anyway.
+/// The same limit for keys of a name without a date, whose matches a reviewer decides anyway.
 pub const CROWD_OF_NAMES: usize = 40;
 
 impl Roster {
-    /// Indexes records.
+    /// Indexes these records.
     pub fn new(profiles: Vec<Profile>) -> Roster {
         let mut keys: HashMap<u64, Vec<u32>> = HashMap::new();
         for (number, profile) in (0u32..).zip(&profiles) {
@@ -35,12 +35,12 @@ impl Roster {
         Roster { profiles, keys, facts }
     }
 
-    /// Counts over the roster.
+    /// The counts over the roster.
     pub fn facts(&self) -> &Facts {
         &self.facts
     }
 
-    /// Keys of all records together.
+    /// Number of keys of all records.
     pub fn keys(&self) -> usize {
         self.keys.values().map(Vec::len).sum()
     }
@@ -50,9 +50,9 @@ impl Roster {
         &self.profiles
     }
 
-    /// Finds whoever may be meant, and decides; numbers are places in the roster.
-    pub fn search(&self, asked: &Profile, policy: &Policy, point: Point) -> Found<'_> {
-        let basis = Basis {
+    /// Finds the candidates and decides; the numbers in the result are indexes into the roster.
+    pub fn search(&self, asked: &Profile, policy: &MatchingPolicy, point: Point) -> SearchOutcome<'_> {
+        let basis = SearchBasis {
             facts: &self.facts,
             policy,
             point,
@@ -66,8 +66,8 @@ impl Roster {
         }
     }
 
-    /// Records that share one of these keys, in the order of the roster, without those that are known.
-    fn sharing(&self, keys: &[String], known: &[i64]) -> Held<'_> {
+    /// The records that have one of these keys, in the order of the roster, without those in `known`.
+    fn sharing(&self, keys: &[String], known: &[i64]) -> HeldProfiles<'_> {
         let mut found: Vec<u32> = Vec::new();
         for key in keys {
             let most = if key.starts_with("n:") { CROWD_OF_NAMES } else { CROWD };
@@ -88,9 +88,26 @@ impl Roster {
     }
 }
 
-/// FNV-1a; good enough to index memory, never to protect a value.
+/// FNV-1a, which is good enough for an index in memory but protects no value.
 fn fnv(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_hashed_by_fnv_1a() {
+        // The test vectors of its authors.
+        for (text, hash) in [
+            ("", 0xcbf2_9ce4_8422_2325),
+            ("a", 0xaf63_dc4c_8601_ec8c),
+            ("foobar", 0x8594_4171_f739_67e8),
+        ] {
+            assert_eq!(fnv(text), hash, "{text}");
+        }
+    }
 }

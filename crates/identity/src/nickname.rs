@@ -1,7 +1,7 @@
-//! Given names that stand for each other. Our own table, written for this crate: common English and Spanish variants.
+//! Given names that are variants of each other. The table was written for this crate and has common English and Spanish variants.
 //!
-//! One line is one group; a name may be in several groups (`alex`, `chris`, `pat`). Two names are variants when they share a
-//! group. The table is symmetrical and not transitive, on purpose: `alex` links to `alexandra`, `alexandra` not to `alexander`.
+//! Each line is a group; a name may be in several groups (`alex`, `chris`, `pat`). Two names are variants when they share a group. This is
+//! symmetric but deliberately not transitive: `alex` is a variant of `alexandra`, but `alexandra` is not a variant of `alexander`.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -25,7 +25,7 @@ static ROOTS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
         .collect()
 });
 
-/// Whether two folded given names are variants of one name, however a pet name's ending is written (`-y`, `-ie`, `-ey`, `-i`).
+/// Whether two folded given names are variants of each other. The endings `-y`, `-ie`, `-ey` and `-i` of nicknames are treated as equal.
 pub fn variants(a: &str, b: &str) -> bool {
     if groups_meet(a, b) {
         return true;
@@ -52,22 +52,22 @@ fn other_endings(name: &str) -> impl Iterator<Item = String> {
         .filter(move |other| other != name)
 }
 
-/// Whether the shorter of two folded names is formed from the longer the way pet names are: its beginning (`Cam`, `Cammy` of
-/// Camden), or four letters or more out of it (`Naldo` of Ronaldo). Two letters are not enough: Al may be anybody.
+/// Whether the shorter of two folded names is formed from the longer one like a nickname: from its beginning (`Cam` and `Cammy` from
+/// Camden), or from four or more letters in it (`Naldo` from Ronaldo). Two letters are not enough: Al could be short for many names.
 pub fn diminutive(a: &str, b: &str) -> bool {
     let (short, long) = if a.len() < b.len() { (a, b) } else { (b, a) };
-    // Daniel is not short for Danielle: a name that stands on its own is somebody else's.
+    // Daniel is not short for Danielle: a full name of its own belongs to somebody else.
     if roots(short).any(|root| root == short) {
         return false;
     }
     let stem = stem(short);
-    if long.len() < stem.len() + 2 || stem.len() == short.len() && long.len() < short.len() + 2 {
+    if long.len() < stem.len() + 2 {
         return false;
     }
     (stem.len() >= 3 && long.starts_with(stem)) || (short.len() >= 4 && stem.len() >= 3 && long.contains(short))
 }
 
-/// A name without the ending of a pet name, and without the letter doubled before it.
+/// A name without the ending of a nickname and without the doubled letter before it.
 fn stem(name: &str) -> &str {
     const ENDINGS: &[&str] = &["ito", "ita", "ie", "ey", "ee", "y", "i"];
     let cut = ENDINGS
@@ -81,12 +81,12 @@ fn stem(name: &str) -> &str {
     }
 }
 
-/// Whether the table holds this folded name.
+/// Whether the table has this folded name.
 pub fn known(name: &str) -> bool {
     INDEX.contains_key(name)
 }
 
-/// The full names this folded name may stand for; empty when the table does not hold it.
+/// The full names of which this folded name may be a form; none when it is not in the table.
 pub fn roots(name: &str) -> impl Iterator<Item = &'static str> {
     INDEX
         .get(name)
@@ -126,6 +126,36 @@ mod tests {
         }
         assert!(diminutive("cammy", "camden") && diminutive("dann", "daniel") && diminutive("ronaldo", "naldo"));
         assert!(!diminutive("al", "albert") && !diminutive("ana", "ann") && !diminutive("mark", "marc"));
+    }
+
+    #[test]
+    fn an_ending_may_be_written_another_way_after_two_letters_or_more() {
+        for (a, b) in [("tommi", "thomas"), ("ami", "amelia"), ("tommey", "tom")] {
+            assert!(!known(a), "{a}");
+            assert!(variants(a, b) && variants(b, a), "{a} {b}");
+        }
+        assert!(!variants("tommi", "robert") && !variants("zedy", "zedie"));
+    }
+
+    #[test]
+    fn a_pet_name_keeps_three_letters_and_the_full_name_has_two_more() {
+        for (short, long, formed) in [
+            ("zel", "zelda", true),
+            ("zel", "zeld", false),
+            ("ze", "zelda", false),
+            ("zelly", "zeldana", true),
+            ("zelito", "zeldana", true),
+            ("zeld", "gizelda", true),
+            // Out of the middle only four letters or more, and never when the stem is short.
+            ("zel", "gizelda", false),
+            ("zzy", "gizzyda", false),
+            ("zelly", "gizellyda", true),
+            ("zally", "gizelda", false),
+            ("qoey", "aqoeyson", false),
+        ] {
+            assert_eq!(diminutive(short, long), formed, "{short} {long}");
+            assert_eq!(diminutive(long, short), formed, "{long} {short}");
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! A [`Profile`] and [`Facts`] as bytes: what a store keeps, so that a decision reads one short row for each candidate and folds
-//! nothing again. Owns the format and its number; a row of another number is made anew from the record, never read.
+//! The stored form of a [`Profile`] and of [`Facts`] in bytes, so that a decision reads one short row for each candidate and normalizes
+//! nothing again. Defines the format and its number. A row with another number is rebuilt from the record and never read.
 
 use crate::address::AddressForm;
 use crate::date::Birth;
@@ -7,13 +7,13 @@ use crate::facts::Facts;
 use crate::person::{EmailForm, Gender, NameForm, Profile};
 use crate::text::phonetic;
 
-/// The number of this format *and* of the folding behind it: raise it whenever either changes.
+/// The number of this format and of the normalization behind it. It must be increased when either of them changes.
 pub const FORMAT: u8 = 2;
 
 const NO_GENERATION: u8 = u8::MAX;
 
 impl Profile {
-    /// The profile as bytes. What only a request says (whose a number is said to be) is left out.
+    /// The profile as bytes, without `own_numbers`, which only a request has.
     pub fn pack(&self) -> Vec<u8> {
         let mut out = Writer(vec![FORMAT]);
         out.list(&self.names, |out, name| {
@@ -57,7 +57,7 @@ impl Profile {
         out.0
     }
 
-    /// The profile that [`pack`](Profile::pack) wrote; `None` for another format and for bytes that are none.
+    /// Reads a profile that [`pack`](Profile::pack) wrote; `None` for another format and for malformed bytes.
     pub fn unpack(bytes: &[u8]) -> Option<Profile> {
         let mut from = Reader(bytes);
         if from.byte()? != FORMAT {
@@ -117,7 +117,7 @@ impl Profile {
 }
 
 impl Facts {
-    /// The counts as bytes; the same counts give the same bytes, so that their digest names them.
+    /// The counts as bytes. Equal counts give equal bytes, so that their digest identifies them.
     pub fn pack(&self) -> Vec<u8> {
         let mut out = Writer(vec![FORMAT]);
         out.number(self.records());
@@ -132,7 +132,7 @@ impl Facts {
         out.0
     }
 
-    /// The counts that [`pack`](Facts::pack) wrote.
+    /// Reads counts that [`pack`](Facts::pack) wrote; `None` for another format and for malformed bytes.
     pub fn unpack(bytes: &[u8]) -> Option<Facts> {
         let mut from = Reader(bytes);
         if from.byte()? != FORMAT {
@@ -154,7 +154,7 @@ impl Facts {
 struct Writer(Vec<u8>);
 
 impl Writer {
-    /// Seven bits a byte, the lowest first.
+    /// Writes a number with seven bits in each byte, the lowest bits first.
     fn number(&mut self, mut number: u64) {
         while number >= 0x80 {
             self.0.push((number & 0x7f) as u8 | 0x80);
@@ -216,7 +216,7 @@ impl Reader<'_> {
 
     fn list<T>(&mut self, mut one: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
         let count = self.number()?;
-        // Each item takes a byte at least, so bytes that are no list cannot ask for much memory.
+        // Every item takes at least one byte, so malformed bytes cannot cause a large allocation.
         let mut items = Vec::with_capacity(usize::try_from(count).ok()?.min(self.0.len()));
         for _ in 0..count {
             items.push(one(self)?);

@@ -1,35 +1,36 @@
-//! What is said of a person, as written ([`Person`]) and as compared ([`Profile`]). Owns no rule of matching.
+//! The description of a person, as written ([`Person`]) and as compared ([`Profile`]). Contains no matching rules.
 
-use crate::address::AddressForm;
+use crate::address::{AddressForm, WrittenAddress};
 use crate::date::Birth;
 use crate::text::{code, digits, fold};
 
-/// What a request or a record says of a person. Every part may be empty; nothing here needs to be well-formed.
+/// What a request or a record says about a person. Every part may be empty or malformed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Person {
     /// Names, the usual one first.
     pub names: Vec<PersonName>,
-    /// Date of birth as written, whole (`1984-07-09`) or not (`1984-07`).
+    /// Date of birth as written, complete (`1984-07-09`) or not (`1984-07`).
     pub birth_date: String,
-    /// `male`, `female`, or anything else, which counts as not said.
+    /// `male`, `female`, or anything else, which counts as missing.
     pub gender: String,
-    /// Social security number, or another national number, whole.
+    /// Social security number or another national number, complete.
     pub ssn: String,
-    /// Its last four digits, when that is all there is.
+    /// The last four digits of the national number, when only these are known.
     pub ssn_last4: String,
     /// Addresses.
-    pub addresses: Vec<Address>,
+    pub addresses: Vec<WrittenAddress>,
     /// Telephone numbers.
     pub phones: Vec<String>,
     /// E-mail addresses.
     pub emails: Vec<String>,
-    /// Member numbers (one person).
+    /// Member numbers, which belong to one person.
     pub member_ids: Vec<String>,
-    /// Subscriber numbers (a household).
+    /// Subscriber numbers, which belong to a household.
     pub subscriber_ids: Vec<String>,
-    /// Those of the numbers above that were sent as numbers of this payer: one that nobody has contradicts, whatever its form.
+    /// Those of the numbers above that the request marks as this payer's. If no member has such a number, it contradicts, whatever its
+    /// form.
     pub own_numbers: Vec<String>,
-    /// The payer's own number of the person across all products (UMB), when it is known.
+    /// The payer's number of the person across all products (UMB), if known.
     pub umb: String,
 }
 
@@ -44,20 +45,7 @@ pub struct PersonName {
     pub suffix: String,
 }
 
-/// One address.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Address {
-    /// Number, street, unit.
-    pub line: String,
-    /// City.
-    pub city: String,
-    /// State.
-    pub state: String,
-    /// Postal code.
-    pub zip: String,
-}
-
-/// Administrative gender, where it says something.
+/// Administrative gender, if it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Gender {
@@ -65,49 +53,49 @@ pub enum Gender {
     Male,
 }
 
-/// The place in a line of people of the same name: `1` for Sr, `2` for Jr, then III, IV, V.
+/// The position among relatives with the same name: `1` for Sr, `2` for Jr, then III, IV, V.
 pub type Generation = u8;
 
-/// A name in comparable form.
+/// A name in normalized form.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NameForm {
     /// Given names and initials, folded.
     pub given: Vec<String>,
-    /// Parts of the family name, folded, particles included.
+    /// Parts of the family name, folded, including particles.
     pub family: Vec<String>,
     /// The family name in one word.
     pub family_joined: String,
-    /// Its phonetic code.
+    /// The phonetic code of the family name.
     pub family_sound: String,
-    /// Generation, if a suffix says one.
+    /// The generation, if there is a suffix for it.
     pub generation: Option<Generation>,
 }
 
-/// An e-mail address in comparable form.
+/// An e-mail address in normalized form.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EmailForm {
-    /// Before the `@`, without what follows a `+`.
+    /// The part before the `@`, without a `+` and what follows it.
     pub local: String,
-    /// After it.
+    /// The part after the `@`.
     pub domain: String,
 }
 
-/// A person in comparable form: folded once, compared often.
+/// A person in normalized form, computed once and compared often.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Profile {
     /// Names.
     pub names: Vec<NameForm>,
-    /// Birth date, if readable.
+    /// Birth date, if it can be read.
     pub birth: Option<Birth>,
-    /// Gender, if said.
+    /// Gender, if it is known.
     pub gender: Option<Gender>,
     /// All digits of the national number, or empty.
     pub ssn: String,
-    /// Its last four digits, or empty.
+    /// The last four digits of the national number, or empty.
     pub ssn_last4: String,
     /// Addresses.
     pub addresses: Vec<AddressForm>,
-    /// Telephone numbers: the last ten digits.
+    /// Telephone numbers: the last ten digits of each.
     pub phones: Vec<String>,
     /// E-mail addresses.
     pub emails: Vec<EmailForm>,
@@ -115,7 +103,7 @@ pub struct Profile {
     pub member_ids: Vec<String>,
     /// Subscriber numbers, letters and digits only.
     pub subscriber_ids: Vec<String>,
-    /// Numbers sent as this payer's.
+    /// The numbers that the request marks as this payer's.
     pub own_numbers: Vec<String>,
     /// The number of the person across all products, as written.
     pub umb: String,
@@ -158,13 +146,14 @@ impl From<&Person> for Profile {
     }
 }
 
-/// Numbers in comparable form, without those that say nothing.
+/// Numbers in normalized form, without placeholders.
 fn codes(numbers: &[String]) -> Vec<String> {
-    unique(numbers.iter().map(|id| code(id)).filter(|id| says(id)))
+    unique(numbers.iter().map(|id| code(id)).filter(|id| is_number(id)))
 }
 
-/// Whether it can be a member or subscriber number: two letters or digits, one of them a digit. `?`, `N/A` and `unknown` are none.
-fn says(code: &str) -> bool {
+/// Whether a text can be a member or subscriber number: it has at least two letters or digits, and at least one digit. `?`, `N/A` and
+/// `unknown` cannot.
+fn is_number(code: &str) -> bool {
     code.chars().count() >= 2 && code.chars().any(char::is_numeric)
 }
 
@@ -178,7 +167,7 @@ fn unique(values: impl Iterator<Item = String>) -> Vec<String> {
     kept
 }
 
-/// Seven digits or more, not all the same and not a filler; else empty.
+/// The digits of a national number; empty when there are fewer than seven, or when it is a placeholder such as equal digits.
 fn national_number(text: &str) -> String {
     let number = digits(text);
     let first = number.as_bytes().first().copied();
@@ -190,7 +179,7 @@ fn national_number(text: &str) -> String {
     }
 }
 
-/// The last ten digits of a telephone number, if there are that many and they are not a filler.
+/// The last ten digits of a telephone number; `None` when there are fewer, or when all are equal.
 fn phone_form(text: &str) -> Option<String> {
     let number = digits(text);
     let ten = number.get(number.len().checked_sub(10)?..)?;
@@ -208,7 +197,7 @@ fn email_form(text: &str) -> Option<EmailForm> {
     })
 }
 
-/// Words that introduce a family name and are not one.
+/// Words that precede a family name and are not a name by themselves.
 const PARTICLES: &[&str] = &[
     "al", "bin", "da", "das", "de", "del", "della", "den", "der", "di", "do", "dos", "du", "el", "la", "las", "le",
     "los", "mac", "san", "santa", "st", "ten", "ter", "van", "von", "y",
@@ -237,7 +226,7 @@ fn name_form(name: &PersonName) -> NameForm {
             form.generation = form.generation.or(said);
         }
     }
-    // A suffix written into another box counts only at its end and when something stands before it: `Junior` is a name too.
+    // A suffix in the given or family name is recognized only at the end and after another word, because `Junior` can be a name.
     let mut strip = |mut parts: Vec<String>, words: &[&str]| -> Vec<String> {
         while parts.len() > 1
             && let Some(said) = parts.last().and_then(|last| generation(last))
@@ -273,7 +262,7 @@ fn name_form(name: &PersonName) -> NameForm {
     form
 }
 
-/// Words of a name: split at spaces, hyphens, slashes and commas; other punctuation is dropped by [`letters`].
+/// Splits a name at spaces, hyphens, slashes, commas and periods; other punctuation is dropped by [`letters`].
 fn tokens(text: &str) -> Vec<String> {
     fold(text)
         .split(|c: char| c.is_whitespace() || matches!(c, '-' | '/' | ',' | '.'))
@@ -282,7 +271,7 @@ fn tokens(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Letters only; digits that scanners put for letters are read back.
+/// The letters of a token; digits that scanners confuse with letters are converted back.
 fn letters(token: &str) -> String {
     token
         .chars()

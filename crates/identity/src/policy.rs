@@ -1,24 +1,24 @@
-//! The policy: every number that decides, as text that can be diffed and content-addressed. Owns no rule of its own.
+//! The policy: every number that affects a decision, as a text that can be compared and addressed by its hash. Contains no rules.
 
+use crate::catalogue::{CATALOGUE, RULES};
 use crate::field::{FIELDS, Field, LEVELS, Level};
-use crate::rules::{CATALOGUE, RULES};
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 const DEFAULT: &str = include_str!("default.policy");
 
-/// A named balance of automatic matches and reviews.
+/// A named balance between automatic matches and reviews.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Point {
-    /// Doubt goes to a person.
+    /// Doubtful matches go to a reviewer.
     #[default]
     Safe,
-    /// Fewer reviews, for a payer who accepts a slightly higher risk.
+    /// Fewer reviews, for a payer that accepts a slightly higher risk.
     Balanced,
 }
 
 impl Point {
-    /// The name in a configuration and in a decision record.
+    /// The name in the configuration and in a decision record.
     pub const fn code(self) -> &'static str {
         match self {
             Point::Safe => "safe",
@@ -27,36 +27,36 @@ impl Point {
     }
 }
 
-/// Bits over the prior that a decision needs.
+/// The thresholds of a decision, as total bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Bounds {
     /// For an automatic match.
     pub accept: f64,
-    /// For an automatic match when only thin evidence stands besides name and birth date.
+    /// For an automatic match when there is only thin evidence in addition to name and birth date.
     pub thin: f64,
-    /// The same, when that evidence is only the state.
+    /// For an automatic match when that evidence is only the state.
     pub faint: f64,
-    /// For an automatic match of somebody who moved and has another family name.
+    /// For an automatic match of somebody who moved and changed the family name.
     pub renamed: f64,
     /// For a review.
     pub review: f64,
-    /// Over the second person.
+    /// The margin over the next person.
     pub margin: f64,
 }
 
-/// Shares of pairs at a level among the same person and among strangers.
+/// How often a level occurs among pairs of the same person and among pairs of strangers.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Shares {
+pub struct LevelShares {
     /// Among pairs of the same person.
     pub m: f64,
     /// Among pairs of strangers.
     pub u: f64,
 }
 
-/// All numbers that decide.
+/// All numbers that affect decisions.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Policy {
-    pub(crate) shares: [[Shares; LEVELS]; FIELDS],
+pub struct MatchingPolicy {
+    pub(crate) shares: [[LevelShares; LEVELS]; FIELDS],
     pub(crate) given_bits: [f64; 2],
     pub(crate) family_bits: [f64; 2],
     pub(crate) household_shares: [f64; 4],
@@ -68,7 +68,7 @@ pub struct Policy {
     balanced: Bounds,
 }
 
-/// Why a text is not a policy.
+/// Why a text is not a valid policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyError {
     /// Line number from 1; 0 when a line is missing.
@@ -85,24 +85,24 @@ impl std::fmt::Display for PolicyError {
 
 impl std::error::Error for PolicyError {}
 
-impl Default for Policy {
-    /// The policy that ships. A test parses it, so the empty policy behind `unwrap_or_else` is never used.
+impl Default for MatchingPolicy {
+    /// The built-in policy. A test parses it, so the empty policy in `unwrap_or_else` is never used.
     fn default() -> Self {
-        Policy::parse(DEFAULT).unwrap_or_else(|_| Policy::empty())
+        MatchingPolicy::parse(DEFAULT).unwrap_or_else(|_| MatchingPolicy::empty())
     }
 }
 
-/// Most bits that a name, or the digits of a dependent, may be worth.
+/// Most bits that a name, or the dependent digits of a number, may be worth.
 const NAME_BITS_MOST: f64 = 16.0;
-/// Most bits that a household may be worth: nobody is the person for that alone.
+/// Most bits that a household may be worth; a household alone must never make a match.
 const HOUSEHOLD_CAP_MOST: f64 = 24.0;
-/// Bits by which two weights may differ by rounding alone.
+/// Difference in bits that rounding alone may cause between two weights.
 const ROUNDING: f64 = 1e-6;
 
-impl Policy {
-    fn empty() -> Policy {
-        Policy {
-            shares: [[Shares::default(); LEVELS]; FIELDS],
+impl MatchingPolicy {
+    fn empty() -> MatchingPolicy {
+        MatchingPolicy {
+            shares: [[LevelShares::default(); LEVELS]; FIELDS],
             given_bits: [0.0; 2],
             family_bits: [0.0; 2],
             household_shares: [0.0; 4],
@@ -121,12 +121,12 @@ impl Policy {
         }
     }
 
-    /// Reads a policy. Every number must be there once, and each share must be above 0 and at most 1.
+    /// Reads a policy. Every number must be given exactly once, and each share must be above 0 and at most 1.
     ///
     /// # Errors
-    /// The first line that is unknown, repeated, unreadable or out of range; line 0 for a number that is not there.
-    pub fn parse(text: &str) -> Result<Policy, PolicyError> {
-        let mut policy = Policy::empty();
+    /// The first line that is unknown, repeated, malformed or out of range; line 0 for a missing number.
+    pub fn parse(text: &str) -> Result<MatchingPolicy, PolicyError> {
+        let mut policy = MatchingPolicy::empty();
         let mut seen: Vec<&str> = Vec::new();
         for (number, line) in (1..).zip(text.lines()) {
             let line = line.split('#').next().unwrap_or("").trim();
@@ -149,7 +149,7 @@ impl Policy {
                 .collect::<Option<_>>()
                 .ok_or_else(|| fail("not a number"))?;
             if let ("rule.collisions", [bound]) = (key, values.as_slice()) {
-                // One bound for all rules, as policies were written before each had its own.
+                // One bound for all rules: the older form of policies, before each rule had its own.
                 policy.rule_bounds = [*bound; RULES];
                 seen.extend(RULE_KEYS.iter().map(String::as_str));
                 continue;
@@ -177,7 +177,8 @@ impl Policy {
         Ok(policy)
     }
 
-    /// What no policy may say, whoever wrote it: that a slip tells more than agreement, or that nobody needs any evidence.
+    /// Returns what is absurd about the policy, if anything: for example, that a typing error has a higher weight than agreement, or that
+    /// no evidence is needed.
     pub fn absurdity(&self) -> Option<String> {
         for field in Field::ALL {
             let [most, least] = [Level::Exact, Level::Differ].map(|level| self.weight(field, level));
@@ -223,7 +224,8 @@ impl Policy {
         None
     }
 
-    /// The one text of these numbers: what a content address is computed from. Comments and order of the source are gone.
+    /// The canonical text of the numbers, from which the content address is computed. Comments and the order of lines in the source do not
+    /// matter.
     pub fn canonical(&self) -> String {
         let mut copy = self.clone();
         let mut text = String::new();
@@ -237,7 +239,7 @@ impl Policy {
         text
     }
 
-    /// What a named point needs.
+    /// The thresholds of an operating point.
     pub fn bounds(&self, point: Point) -> Bounds {
         match point {
             Point::Safe => self.safe,
@@ -245,25 +247,25 @@ impl Policy {
         }
     }
 
-    /// How many strangers in the whole population may satisfy the deterministic rule at this place of the catalogue by chance, for
-    /// it to decide; 0 switches it off.
+    /// How many strangers in the whole population may satisfy the deterministic rule with this index by chance, for the rule to apply; 0
+    /// switches it off.
     pub fn rule_bound(&self, at: usize) -> f64 {
         self.rule_bounds.get(at).copied().unwrap_or(0.0)
     }
 
-    /// Shares of one level.
-    pub fn shares(&self, field: Field, level: Level) -> Shares {
+    /// The shares of one level.
+    pub fn shares(&self, field: Field, level: Level) -> LevelShares {
         self.shares[field as usize][level as usize]
     }
 
     /// Replaces the shares of one level; see [`crate::train`].
-    pub fn set_shares(&mut self, field: Field, level: Level, shares: Shares) {
+    pub fn set_shares(&mut self, field: Field, level: Level, shares: LevelShares) {
         self.shares[field as usize][level as usize] = shares;
     }
 
-    /// Weight of a level in bits; nothing for a missing field.
+    /// The weight of a level in bits; 0 for a missing field.
     pub fn weight(&self, field: Field, level: Level) -> f64 {
-        let Shares { m, u } = self.shares(field, level);
+        let LevelShares { m, u } = self.shares(field, level);
         if m > 0.0 && u > 0.0 { (m / u).log2() } else { 0.0 }
     }
 
@@ -347,8 +349,8 @@ mod tests {
 
     #[test]
     fn the_policy_that_ships_reads_back_from_its_canonical_text() {
-        let policy = Policy::parse(DEFAULT).expect("ships");
-        assert_eq!(Policy::parse(&policy.canonical()).as_ref(), Ok(&policy));
+        let policy = MatchingPolicy::parse(DEFAULT).expect("ships");
+        assert_eq!(MatchingPolicy::parse(&policy.canonical()).as_ref(), Ok(&policy));
         assert!(policy.weight(Field::Birth, Level::Exact) > 13.0);
     }
 
@@ -367,10 +369,10 @@ mod tests {
             ("birth.differ = 0.006 0.99", "birth.differ = 0.9 0.1"),
         ] {
             assert!(DEFAULT.contains(from), "{from}");
-            let policy = Policy::parse(&DEFAULT.replace(from, to)).expect("what is stored can still be read");
+            let policy = MatchingPolicy::parse(&DEFAULT.replace(from, to)).expect("what is stored can still be read");
             assert!(policy.absurdity().is_some(), "{to}");
         }
-        assert_eq!(Policy::default().absurdity(), None);
+        assert_eq!(MatchingPolicy::default().absurdity(), None);
     }
 
     #[test]
@@ -378,16 +380,16 @@ mod tests {
         let rules = |line: &&str| line.starts_with("rule.");
         let mut text: Vec<&str> = DEFAULT.lines().filter(|line| !rules(line)).collect();
         text.push("rule.collisions = 0.001");
-        assert_eq!(Policy::parse(&text.join("\n")), Policy::parse(DEFAULT));
+        assert_eq!(MatchingPolicy::parse(&text.join("\n")), MatchingPolicy::parse(DEFAULT));
         text.push("rule.ssn+given+family = 0.5");
-        assert!(Policy::parse(&text.join("\n")).is_err(), "one or the other");
+        assert!(MatchingPolicy::parse(&text.join("\n")).is_err(), "one or the other");
     }
 
     #[test]
     fn a_policy_with_a_hole_or_a_stranger_is_refused() {
         let cut = DEFAULT.replace("population = 10000\n", "");
         assert_eq!(
-            Policy::parse(&cut).map_err(|e| e.what),
+            MatchingPolicy::parse(&cut).map_err(|e| e.what),
             Err("missing population".into())
         );
         for line in [
@@ -397,8 +399,8 @@ mod tests {
             "population",
             "ssn.near = 1 1",
         ] {
-            assert!(Policy::parse(&format!("{DEFAULT}{line}\n")).is_err(), "{line}");
+            assert!(MatchingPolicy::parse(&format!("{DEFAULT}{line}\n")).is_err(), "{line}");
         }
-        assert!(Policy::parse(&DEFAULT.replace("given.exact = 0.895", "given.exact = 0")).is_err());
+        assert!(MatchingPolicy::parse(&DEFAULT.replace("given.exact = 0.895", "given.exact = 0")).is_err());
     }
 }

@@ -1,115 +1,42 @@
-//! Deterministic rules: combinations of fields that are enough when nothing contradicts. Each is worth what its chance of a
-//! collision says; the policy bounds it. No rule rests on an identifier alone or on name and birth date alone.
+//! Which deterministic rule holds under a policy: the policy limits how likely chance agreement may be for a rule to apply.
 
+use crate::catalogue::{CATALOGUE, MatchRule};
 use crate::facts::Facts;
-use crate::field::Field::{Address, Birth, Email, Family, Given, MemberId, Middle, Phone, Ssn};
-use crate::field::Level::{Exact, Nickname, Part, Partial, Remote, Slip, Swapped};
 use crate::field::{Field, Level, Levels};
-use crate::policy::Policy;
+use crate::policy::MatchingPolicy;
 use crate::score::{collisions, satisfies};
 use serde::Serialize;
 
-/// What one field must be.
-pub type Need = (Field, &'static [Level]);
-
-/// A combination of fields that is enough.
-#[derive(Clone, Copy, Debug)]
-pub struct Rule {
-    /// Its name in a decision record.
-    pub name: &'static str,
-    /// What each field must be.
-    pub needs: &'static [Need],
-}
-
-const SAME_GIVEN: Need = (Given, &[Exact, Nickname]);
-const SAME_FAMILY: Need = (Family, &[Exact, Part, Slip]);
-const SAME_DAY: Need = (Birth, &[Exact]);
-const SLIPPED_DAY: Need = (Birth, &[Swapped, Slip]);
-
-/// How many rules there are.
-pub const RULES: usize = 12;
-
-/// The catalogue, strongest first; the first rule that holds is named.
-pub const CATALOGUE: [Rule; RULES] = [
-    Rule {
-        name: "ssn+birth-date+given",
-        needs: &[(Ssn, &[Exact]), SAME_DAY, (Given, &[Exact, Nickname, Slip])],
-    },
-    Rule {
-        name: "ssn+given+family",
-        needs: &[(Ssn, &[Exact]), SAME_GIVEN, SAME_FAMILY],
-    },
-    Rule {
-        name: "member-id+given+birth-date",
-        needs: &[(MemberId, &[Exact]), SAME_GIVEN, SAME_DAY],
-    },
-    Rule {
-        name: "subscriber-id+given+family+birth-date",
-        needs: &[(MemberId, &[Partial, Slip, Remote]), SAME_GIVEN, SAME_FAMILY, SAME_DAY],
-    },
-    Rule {
-        name: "ssn4+given+family+birth-date",
-        needs: &[(Ssn, &[Partial]), SAME_GIVEN, SAME_FAMILY, SAME_DAY],
-    },
-    Rule {
-        name: "email+given+birth-date",
-        needs: &[(Email, &[Exact]), SAME_GIVEN, SAME_DAY],
-    },
-    Rule {
-        name: "address+given+family+birth-date",
-        needs: &[(Address, &[Exact, Slip]), SAME_GIVEN, SAME_FAMILY, SAME_DAY],
-    },
-    Rule {
-        name: "phone+given+family+birth-date",
-        needs: &[(Phone, &[Exact]), SAME_GIVEN, SAME_FAMILY, SAME_DAY],
-    },
-    Rule {
-        name: "member-id+given+birth-slip",
-        needs: &[(MemberId, &[Exact]), (Given, &[Exact]), SLIPPED_DAY, SAME_FAMILY],
-    },
-    Rule {
-        name: "ssn4+given+family+birth-slip",
-        needs: &[(Ssn, &[Partial]), SAME_GIVEN, SAME_FAMILY, SLIPPED_DAY],
-    },
-    Rule {
-        name: "email+given+family+birth-slip",
-        needs: &[(Email, &[Exact]), SAME_GIVEN, SAME_FAMILY, SLIPPED_DAY],
-    },
-    Rule {
-        name: "middle+given+family+birth-date",
-        needs: &[(Middle, &[Exact]), (Given, &[Exact]), (Family, &[Exact]), SAME_DAY],
-    },
-];
-
-/// The first rule that holds and whose chance of a collision is within its bound in the policy.
-pub fn first(levels: &Levels, facts: &Facts, policy: &Policy) -> Option<&'static str> {
-    let holds = |(at, rule): &(usize, &Rule)| satisfies(levels, rule.needs) && is_in_force(*at, rule, facts, policy);
+/// The first rule that is satisfied and whose expected number of chance agreements is within its bound in the policy.
+pub fn first(levels: &Levels, facts: &Facts, policy: &MatchingPolicy) -> Option<&'static str> {
+    let holds =
+        |(at, rule): &(usize, &MatchRule)| satisfies(levels, rule.needs) && is_in_force(*at, rule, facts, policy);
     CATALOGUE.iter().enumerate().find(holds).map(|(_, rule)| rule.name)
 }
 
-fn is_in_force(at: usize, rule: &Rule, facts: &Facts, policy: &Policy) -> bool {
+fn is_in_force(at: usize, rule: &MatchRule, facts: &Facts, policy: &MatchingPolicy) -> bool {
     let bound = policy.rule_bound(at);
     bound > 0.0 && collisions(rule.needs, facts, policy) <= bound
 }
 
-/// A rule as a policy has it.
+/// A rule as it applies under a policy.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RuleRow {
     /// Its name.
     pub name: &'static str,
-    /// What each field must be.
+    /// The levels that each field must have.
     pub needs: Vec<(Field, Vec<Level>)>,
-    /// Strangers of the whole population who would satisfy it by chance.
+    /// Expected number of strangers in the whole population who satisfy it by chance.
     pub collisions: f64,
-    /// How many of these it may have.
+    /// The greatest number of such strangers that the policy allows.
     pub bound: f64,
-    /// Whether it decides.
+    /// Whether the rule applies.
     pub in_force: bool,
 }
 
-/// The catalogue under a policy, for a roster.
-pub fn table(facts: &Facts, policy: &Policy) -> Vec<RuleRow> {
-    let row = |(at, rule): (usize, &Rule)| RuleRow {
+/// All rules under a policy, for a roster.
+pub fn table(facts: &Facts, policy: &MatchingPolicy) -> Vec<RuleRow> {
+    let row = |(at, rule): (usize, &MatchRule)| RuleRow {
         name: rule.name,
         needs: rule
             .needs
@@ -126,6 +53,7 @@ pub fn table(facts: &Facts, policy: &Policy) -> Vec<RuleRow> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::field::Field::{Birth, Family, Given};
 
     const DEFAULT_TEXT: &str = include_str!("default.policy");
 
@@ -145,12 +73,12 @@ mod tests {
 
     #[test]
     fn the_policy_that_ships_accepts_the_strong_rules() {
-        let (facts, policy) = (Facts::default(), Policy::default());
+        let (facts, policy) = (Facts::default(), MatchingPolicy::default());
         let rows = table(&facts, &policy);
         let passing = |name: &str| rows.iter().any(|row| row.name == name && row.in_force);
         assert!(passing("ssn+birth-date+given") && passing("member-id+given+birth-date"));
         let off = DEFAULT_TEXT.replace("rule.ssn+birth-date+given = 0.001", "rule.ssn+birth-date+given = 0");
-        let off = Policy::parse(&off).expect("a policy");
+        let off = MatchingPolicy::parse(&off).expect("a policy");
         assert!(
             !table(&facts, &off)
                 .iter()

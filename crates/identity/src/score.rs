@@ -1,28 +1,29 @@
-//! Weights in bits and their sum. What relatives share counts as one bundle, so that a household never adds up to a person.
+//! Weights in bits and their sum. Fields that relatives share count as one bundle, so that a household never adds up to a match.
 
-use crate::compare::Comparison;
+use crate::comparison::Comparison;
 use crate::facts::Facts;
 use crate::field::{FIELDS, Field, Level, Levels};
-use crate::policy::Policy;
+use crate::policy::MatchingPolicy;
 
-/// The weight of each field and the sum over the prior.
+/// The weight of each field, and the total including the prior.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Score {
-    /// Weight of each field in bits, before the bundle is cut.
+    /// Weight of each field in bits, before the bundle is limited.
     pub weights: [f64; FIELDS],
-    /// What the person's own fields say.
+    /// Bits of the fields that belong to the person alone.
     pub individual: f64,
-    /// What the household says, after the cut.
+    /// Bits of the fields that the household shares, after they are limited.
     pub household: f64,
-    /// Bits over the prior: individual and household, less the logarithm of the population.
+    /// Total bits: individual and household, less the logarithm of the population.
     pub total: f64,
 }
 
-/// The largest drop that several contradictions of the household make together: people move, marry and change plans at once.
+/// The greatest negative weight of all contradicting household fields together, because people move, marry and change plans at the same
+/// time.
 const HOUSEHOLD_FLOOR: f64 = -9.0;
 
-/// Adds up a comparison.
-pub fn score(compared: &Comparison, facts: &Facts, policy: &Policy) -> Score {
+/// Computes the score of a comparison.
+pub fn score(compared: &Comparison, facts: &Facts, policy: &MatchingPolicy) -> Score {
     let levels = &compared.levels;
     let mut score = Score::default();
     for field in Field::ALL {
@@ -46,12 +47,12 @@ pub fn score(compared: &Comparison, facts: &Facts, policy: &Policy) -> Score {
     score
 }
 
-/// The size of the crowd a stranger could be mistaken in.
-pub fn population(facts: &Facts, policy: &Policy) -> f64 {
+/// The number of people with whom the person could be confused.
+pub fn population(facts: &Facts, policy: &MatchingPolicy) -> f64 {
     (facts.records() as f64).max(policy.population).max(1.0)
 }
 
-fn by_share(policy: &Policy, field: Field, share: f64, [least, most]: [f64; 2]) -> f64 {
+fn by_share(policy: &MatchingPolicy, field: Field, share: f64, [least, most]: [f64; 2]) -> f64 {
     let m = policy.shares(field, Level::Exact).m;
     if share > 0.0 {
         (m / share).log2().max(least).min(most)
@@ -60,8 +61,8 @@ fn by_share(policy: &Policy, field: Field, share: f64, [least, most]: [f64; 2]) 
     }
 }
 
-/// What the household says: its strongest weight whole, the next in shares, against it no more than the floor.
-pub(crate) fn household(weights: &[f64; FIELDS], policy: &Policy) -> f64 {
+/// The bits of the household: the strongest field counts in full, the others in part, and contradictions count at most up to the floor.
+pub(crate) fn household(weights: &[f64; FIELDS], policy: &MatchingPolicy) -> f64 {
     let mut shared: Vec<f64> = Field::ALL
         .into_iter()
         .filter(|field| field.of_household())
@@ -77,10 +78,10 @@ pub(crate) fn household(weights: &[f64; FIELDS], policy: &Policy) -> f64 {
     for_it.min(policy.household_cap) + against.max(HOUSEHOLD_FLOOR)
 }
 
-/// How often a stranger would agree like this by chance, over the whole population: what a deterministic rule is worth.
+/// The expected number of strangers in the whole population who satisfy these levels by chance, which limits a deterministic rule.
 ///
-/// Each own field counts; of what a household shares only the rarest does.
-pub fn collisions(needs: &[(Field, &[Level])], facts: &Facts, policy: &Policy) -> f64 {
+/// Each field of the person alone counts; of the fields that a household shares, only the rarest counts.
+pub fn collisions(needs: &[(Field, &[Level])], facts: &Facts, policy: &MatchingPolicy) -> f64 {
     let chance =
         |field: Field, levels: &[Level]| -> f64 { levels.iter().map(|level| policy.shares(field, *level).u).sum() };
     let own: f64 = needs
@@ -96,7 +97,7 @@ pub fn collisions(needs: &[(Field, &[Level])], facts: &Facts, policy: &Policy) -
     own * shared * population(facts, policy)
 }
 
-/// Whether levels satisfy a rule.
+/// Whether the levels satisfy a rule.
 pub fn satisfies(levels: &Levels, needs: &[(Field, &[Level])]) -> bool {
     needs.iter().all(|(field, any)| levels.is(*field, any))
 }

@@ -1,50 +1,54 @@
-//! Finds whoever may be meant and decides, over any index of blocking keys: of a store or in memory. Owns the order of looking up:
-//! the usual keys first, the keys of slips only while nothing is settled, relatives of those only who come near.
+//! Finds the candidates and decides, with any index of blocking keys, in a store or in memory. Determines the order of lookups: first the
+//! usual keys, then the keys of typing errors unless the match is settled, and the households only of near candidates.
 
 use crate::blocking;
-use crate::decide::{Decision, Outcome, decide};
+use crate::decide::{Decision, MatchOutcome, decide};
 use crate::facts::Facts;
 use crate::field::{Field, Level};
 use crate::person::Profile;
-use crate::policy::{Point, Policy};
+use crate::policy::{MatchingPolicy, Point};
 use std::borrow::Cow;
 
-/// Candidates whose households are looked up.
+/// Most candidates whose households are looked up.
 const EXPANDED: usize = 6;
-/// Bits below a review that a household can still make up for.
+/// How many bits below the review threshold a candidate may be, for its household to be looked up.
 const REACH: f64 = 20.0;
 
-/// Records that were found, by their numbers in the index.
-pub type Held<'a> = Vec<(i64, Cow<'a, Profile>)>;
+/// The records that were found, with their numbers in the index.
+pub type HeldProfiles<'a> = Vec<(i64, Cow<'a, Profile>)>;
 
-/// Gives the records that share one of the keys, without those whose numbers are known already.
-pub type Find<'f, 'a, E> = dyn FnMut(&[String], &[i64]) -> Result<Held<'a>, E> + 'f;
+/// Returns the records that have one of the keys, without those with the given numbers.
+pub type Find<'f, 'a, E> = dyn FnMut(&[String], &[i64]) -> Result<HeldProfiles<'a>, E> + 'f;
 
-/// What was found, in the order of the numbers, and decided; the decision's candidates are places in it.
+/// The records that were found, in the order of their numbers, and the decision, whose candidates are indexes into them.
 #[derive(Clone, Debug)]
-pub struct Found<'a> {
+pub struct SearchOutcome<'a> {
     /// The records that were compared.
-    pub held: Held<'a>,
+    pub held: HeldProfiles<'a>,
     /// The decision.
     pub decision: Decision,
 }
 
-/// What a decision is taken by.
+/// What a decision is based on.
 #[derive(Clone, Copy, Debug)]
-pub struct Basis<'a> {
+pub struct SearchBasis<'a> {
     /// Counts over the roster.
     pub facts: &'a Facts,
-    /// The numbers.
-    pub policy: &'a Policy,
+    /// The policy.
+    pub policy: &'a MatchingPolicy,
     /// The operating point.
     pub point: Point,
 }
 
-/// Finds and decides.
+/// Finds the candidates and decides.
 ///
 /// # Errors
 /// Those of `find`.
-pub fn search<'a, E>(asked: &Profile, basis: Basis<'_>, find: &mut Find<'_, 'a, E>) -> Result<Found<'a>, E> {
+pub fn search<'a, E>(
+    asked: &Profile,
+    basis: SearchBasis<'_>,
+    find: &mut Find<'_, 'a, E>,
+) -> Result<SearchOutcome<'a>, E> {
     let mut search = Search {
         asked,
         basis,
@@ -54,7 +58,7 @@ pub fn search<'a, E>(asked: &Profile, basis: Basis<'_>, find: &mut Find<'_, 'a, 
     let first = blocking::of_request_first(asked);
     let decision = search.go_on(&first, find)?;
     if settled(&decision) {
-        return Ok(Found {
+        return Ok(SearchOutcome {
             held: search.held,
             decision,
         });
@@ -64,7 +68,7 @@ pub fn search<'a, E>(asked: &Profile, basis: Basis<'_>, find: &mut Find<'_, 'a, 
         .filter(|key| !first.contains(key))
         .collect();
     let decision = search.go_on(&rest, find)?;
-    Ok(Found {
+    Ok(SearchOutcome {
         held: search.held,
         decision,
     })
@@ -72,17 +76,17 @@ pub fn search<'a, E>(asked: &Profile, basis: Basis<'_>, find: &mut Find<'_, 'a, 
 
 struct Search<'s, 'a> {
     asked: &'s Profile,
-    basis: Basis<'s>,
-    held: Held<'a>,
+    basis: SearchBasis<'s>,
+    held: HeldProfiles<'a>,
     expanded: Vec<i64>,
 }
 
 impl<'a> Search<'_, 'a> {
-    /// Looks these keys up, then the households of whoever comes near, and decides among all that are known.
+    /// Looks up these keys, then the households of near candidates, and decides among all records found so far.
     fn go_on<E>(&mut self, keys: &[String], find: &mut Find<'_, 'a, E>) -> Result<Decision, E> {
         self.add(keys, find)?;
         let decision = self.decide();
-        // Those insured with a candidate tell whether a telephone, a house or a first name is a relative's.
+        // People who are insured with a candidate show whether a telephone, an address or a first name is a relative's.
         let mut households: Vec<String> = Vec::new();
         let near = decision.bounds.review - REACH;
         for one in decision
@@ -126,13 +130,13 @@ impl<'a> Search<'_, 'a> {
     }
 }
 
-/// Whether nobody who is found by the keys of slips could change the outcome: a deterministic rule holds and the day is the very day,
-/// so that a rival would have it too, and with it either name that was asked for, and was found.
+/// Whether no record that is found only by the keys of typing errors could change the outcome. This is so when a deterministic rule holds
+/// and the birth date is exact: a rival would have the same date and one of the names, and would already have been found.
 fn settled(decision: &Decision) -> bool {
     let Some(top) = decision.ranked.first() else {
         return false;
     };
-    matches!(decision.outcome, Outcome::Match(_))
+    matches!(decision.outcome, MatchOutcome::Match(_))
         && top.rule.is_some()
         && top.levels.is(Field::Birth, &[Level::Exact])
         && top.levels.is(Field::Given, &[Level::Exact, Level::Nickname])

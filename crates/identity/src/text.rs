@@ -1,9 +1,9 @@
-//! Text as it is compared: folding, similarity, phonetic codes. Owns no field's meaning; never fails, whatever the Unicode.
+//! Normalizes and compares texts: folding, similarity, phonetic codes. It knows no fields, and never fails, whatever the Unicode text.
 
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 
-/// NFKD, marks stripped, lower case, and the letters that decomposition leaves alone written in ASCII.
+/// NFKD without combining marks, in lower case; letters that do not decompose are transliterated to ASCII.
 pub fn fold(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
@@ -25,14 +25,13 @@ pub fn fold(text: &str) -> String {
             'ı' => folded.push('i'),
             '‐' | '‑' | '–' | '—' => folded.push('-'),
             '’' | '‘' | 'ʼ' => folded.push('\''),
-            other if is_combining_mark(other) => {}
             other => folded.push(other),
         }
     }
     folded
 }
 
-/// Upper-case letters and digits only: the form in which identifiers are compared.
+/// Only upper-case letters and digits, the form in which identifiers are compared.
 pub fn code(text: &str) -> String {
     fold(text)
         .chars()
@@ -41,12 +40,12 @@ pub fn code(text: &str) -> String {
         .collect()
 }
 
-/// ASCII digits only.
+/// Only the ASCII digits.
 pub fn digits(text: &str) -> String {
     text.nfkc().filter(char::is_ascii_digit).collect()
 }
 
-/// Strings of bytes where both are ASCII (the usual case), of scalars otherwise.
+/// Compares bytes when both texts are ASCII (the usual case), and characters otherwise.
 fn with_units<T>(a: &str, b: &str, bytes: impl Fn(&[u8], &[u8]) -> T, scalars: impl Fn(&[char], &[char]) -> T) -> T {
     if a.is_ascii() && b.is_ascii() {
         bytes(a.as_bytes(), b.as_bytes())
@@ -56,10 +55,10 @@ fn with_units<T>(a: &str, b: &str, bytes: impl Fn(&[u8], &[u8]) -> T, scalars: i
     }
 }
 
-/// Longest unit string compared letter by letter; what is longer is cut, so that no input costs more than a constant.
+/// Longest text that is compared letter by letter; longer texts are cut, so that the cost is bounded.
 const LONGEST: usize = 64;
 
-/// Edits (insert, delete, replace, swap of neighbours) between two strings, or `limit + 1` when there are more.
+/// The number of edits (insert, delete, replace, swap of neighbors) between two strings; `limit + 1` when there are more.
 pub fn edits(a: &str, b: &str, limit: usize) -> usize {
     if a == b {
         return 0;
@@ -98,7 +97,7 @@ fn edits_of<T: PartialEq>(a: &[T], b: &[T], limit: usize) -> usize {
     rows[a.len() % 3][b.len()].min(limit + 1)
 }
 
-/// Every word of small letters that is one edit away from an ASCII word of at most sixteen; nothing for any other word.
+/// All lower-case words that are one edit away from an ASCII word of at most sixteen letters; none for any other word.
 pub fn one_edit_away(word: &str) -> Vec<String> {
     let letters = word.as_bytes();
     if !word.is_ascii() || letters.len() > 16 {
@@ -124,21 +123,18 @@ pub fn one_edit_away(word: &str) -> Vec<String> {
     words
 }
 
-/// Jaro-Winkler similarity, 0 to 1, symmetrical.
+/// Jaro-Winkler similarity, 0 to 1; symmetric.
 pub fn jaro_winkler(a: &str, b: &str) -> f64 {
     if a == b {
         return 1.0;
     }
-    // Greedy pairing depends on the order of its arguments; a fixed order makes it symmetrical.
+    // Greedy pairing depends on the order of the arguments, so they are ordered to make it symmetric.
     let (a, b) = if (a.len(), a) <= (b.len(), b) { (a, b) } else { (b, a) };
     with_units(a, b, jaro_winkler_of, jaro_winkler_of)
 }
 
 fn jaro_winkler_of<T: PartialEq>(a: &[T], b: &[T]) -> f64 {
     let (a, b) = (&a[..a.len().min(LONGEST)], &b[..b.len().min(LONGEST)]);
-    if a.is_empty() || b.is_empty() {
-        return 0.0;
-    }
     let window = (a.len().max(b.len()) / 2).saturating_sub(1);
     let (mut a_hit, mut b_hit) = ([false; LONGEST], [false; LONGEST]);
     let mut hits = 0usize;
@@ -164,9 +160,9 @@ fn jaro_winkler_of<T: PartialEq>(a: &[T], b: &[T]) -> f64 {
     jaro + prefix as f64 * 0.1 * (1.0 - jaro)
 }
 
-/// A phonetic code: sound-alike letter groups become one, vowels after the first letter and repeats are dropped.
+/// A phonetic code: groups of letters that sound alike become one, and vowels after the first letter and repetitions are dropped.
 ///
-/// Built for names as spelt in the United States, English and Spanish; cheap rather than clever.
+/// It is made for names as spelled in the United States, English and Spanish, and is simple and fast.
 pub fn phonetic(name: &str) -> String {
     let letters: Vec<char> = name.chars().filter(|c| c.is_alphabetic()).take(LONGEST).collect();
     let at = |i: usize| letters.get(i).copied().unwrap_or(' ');

@@ -4,7 +4,7 @@
 //! means: an estimate never lets agreement count against a person or contradiction for one.
 
 use crate::field::{FIELDS, Field, LEVELS, Level, Levels};
-use crate::policy::{Policy, Shares};
+use crate::policy::{LevelShares, MatchingPolicy};
 use std::collections::BTreeMap;
 
 /// How often each combination of levels was seen.
@@ -43,7 +43,7 @@ pub enum Strangers {
 #[derive(Clone, Debug)]
 pub struct Estimate {
     /// The start with new shares.
-    pub policy: Policy,
+    pub policy: MatchingPolicy,
     /// Share of the pairs that are of one person.
     pub same: f64,
     /// Rounds until nothing moved.
@@ -59,7 +59,7 @@ const UNSEEN_BITS: f64 = 1.0;
 const LEAST: f64 = 1e-7;
 
 /// Estimates shares from `pairs`, starting at `start`.
-pub fn train(pairs: &Patterns, start: &Policy, strangers: &Strangers) -> Estimate {
+pub fn train(pairs: &Patterns, start: &MatchingPolicy, strangers: &Strangers) -> Estimate {
     let mut policy = start.clone();
     let random = match strangers {
         Strangers::FromRandom(random) | Strangers::FromRoster(random, _) => Some(random),
@@ -107,13 +107,13 @@ pub fn train(pairs: &Patterns, start: &Policy, strangers: &Strangers) -> Estimat
 }
 
 /// Probability that a pair with these levels is of one person, when `same` of all pairs are.
-pub fn posterior(levels: &Levels, policy: &Policy, same: f64) -> f64 {
+pub fn posterior(levels: &Levels, policy: &MatchingPolicy, same: f64) -> f64 {
     let bits = bits(levels, policy) + (same / (1.0 - same)).log2();
     1.0 / (1.0 + (-bits).exp2())
 }
 
 /// Sum of the weights, every field counted whole.
-pub fn bits(levels: &Levels, policy: &Policy) -> f64 {
+pub fn bits(levels: &Levels, policy: &MatchingPolicy) -> f64 {
     Field::ALL
         .into_iter()
         .filter(|field| levels.of(*field) != Level::Missing)
@@ -122,7 +122,7 @@ pub fn bits(levels: &Levels, policy: &Policy) -> f64 {
 }
 
 /// Sum of the weights with the household as one bundle.
-fn bundled(levels: &Levels, policy: &Policy) -> f64 {
+fn bundled(levels: &Levels, policy: &MatchingPolicy) -> f64 {
     let mut weights = [0.0; FIELDS];
     for field in Field::ALL {
         if levels.of(field) != Level::Missing {
@@ -152,7 +152,7 @@ impl Counts {
         }
     }
 
-    fn write(&self, policy: &mut Policy, start: &Policy, same: bool, strangers: bool) {
+    fn write(&self, policy: &mut MatchingPolicy, start: &MatchingPolicy, same: bool, strangers: bool) {
         for field in Field::ALL {
             let sum = |counts: &[[f64; LEVELS]; FIELDS]| -> f64 {
                 field
@@ -161,8 +161,9 @@ impl Counts {
                     .map(|level| counts[field as usize][*level as usize])
                     .sum()
             };
-            let believed =
-                |pick: fn(Shares) -> f64| -> f64 { field.levels().iter().map(|l| pick(start.shares(field, *l))).sum() };
+            let believed = |pick: fn(LevelShares) -> f64| -> f64 {
+                field.levels().iter().map(|l| pick(start.shares(field, *l))).sum()
+            };
             let (all_same, all_strangers) = (sum(&self.same), sum(&self.strangers));
             let (m_sum, u_sum) = (believed(|s| s.m), believed(|s| s.u));
             for level in field.levels() {
@@ -179,7 +180,7 @@ impl Counts {
                     all_strangers,
                     first.u / u_sum,
                 );
-                let mut new = Shares {
+                let mut new = LevelShares {
                     m: if same { m } else { old.m },
                     u: if strangers { u } else { old.u },
                 };
@@ -198,7 +199,7 @@ impl Counts {
 
 /// Nothing weighs more than exact agreement, nothing less than contradiction: what was seen too seldom to tell gives way. Where the
 /// shares of strangers are not learnt in this round they stay as they are, and the other share gives way alone.
-fn in_order(policy: &mut Policy, field: Field, strangers: bool) {
+fn in_order(policy: &mut MatchingPolicy, field: Field, strangers: bool) {
     let [most, least] = [Level::Exact, Level::Differ].map(|level| policy.weight(field, level));
     for level in field.levels() {
         let weight = policy.weight(field, *level);
@@ -244,7 +245,7 @@ mod tests {
             }
             pairs.add(levels);
         }
-        let found = train(&pairs, &Policy::default(), &Strangers::FromPairs);
+        let found = train(&pairs, &MatchingPolicy::default(), &Strangers::FromPairs);
         assert!((found.same - 0.1).abs() < 0.01, "{}", found.same);
         for (field, m, u) in [
             (Field::Given, 0.9, 0.01),
@@ -261,7 +262,7 @@ mod tests {
 
     #[test]
     fn what_was_never_seen_does_not_come_to_outweigh_agreement() {
-        let start = Policy::default();
+        let start = MatchingPolicy::default();
         let (mut pairs, mut strangers) = (Patterns::default(), Patterns::default());
         for at in 0..80_000u32 {
             let mut levels = Levels::default();
@@ -295,16 +296,16 @@ mod tests {
                 }
             }
         }
-        assert!(Policy::parse(&trained.canonical()).is_ok());
+        assert!(MatchingPolicy::parse(&trained.canonical()).is_ok());
     }
 
     #[test]
     fn no_pairs_change_nothing_and_the_result_is_a_policy() {
-        let start = Policy::default();
+        let start = MatchingPolicy::default();
         assert_eq!(train(&Patterns::default(), &start, &Strangers::FromPairs).policy, start);
         let mut pairs = Patterns::default();
         pairs.add(Levels::default());
         let trained = train(&pairs, &start, &Strangers::FromPairs).policy;
-        assert!(Policy::parse(&trained.canonical()).is_ok());
+        assert!(MatchingPolicy::parse(&trained.canonical()).is_ok());
     }
 }

@@ -1,10 +1,12 @@
-//! What must hold for any two people, however strange their names.
+//! Properties that hold for any two people, however unusual their names.
 
 use causeway_identity::blocking;
 use causeway_identity::compare::compare;
 use causeway_identity::date::{self, Birth};
 use causeway_identity::text::{edits, fold, jaro_winkler, phonetic};
-use causeway_identity::{Address, Facts, Field, Level, Outcome, Person, PersonName, Point, Policy, Profile, decide};
+use causeway_identity::{
+    Facts, Field, Level, MatchOutcome, MatchingPolicy, Person, PersonName, Point, Profile, WrittenAddress, decide,
+};
 use proptest::prelude::*;
 
 fn any_text() -> impl Strategy<Value = String> {
@@ -28,7 +30,7 @@ prop_compose! {
         Person {
             names: vec![PersonName { given, family, suffix }],
             birth_date: birth, gender, ssn, ssn_last4: last4,
-            addresses: vec![Address { line, city, state: "WA".into(), zip }],
+            addresses: vec![WrittenAddress { line, city, state: "WA".into(), zip }],
             phones: vec![phone], emails: vec![email], member_ids: vec![id], umb,
             ..Person::default()
         }
@@ -37,7 +39,13 @@ prop_compose! {
 
 fn total(asked: &Person, held: &Person) -> f64 {
     let (asked, held) = (Profile::from(asked), Profile::from(held));
-    let decision = decide(&asked, &[&held], &Facts::default(), &Policy::default(), Point::Safe);
+    let decision = decide(
+        &asked,
+        &[&held],
+        &Facts::default(),
+        &MatchingPolicy::default(),
+        Point::Safe,
+    );
     decision.ranked.first().map_or(f64::NEG_INFINITY, |top| top.score.total)
 }
 
@@ -51,7 +59,7 @@ fn ana() -> Person {
         birth_date: "1984-07-09".into(),
         gender: "female".into(),
         ssn: "912345678".into(),
-        addresses: vec![Address {
+        addresses: vec![WrittenAddress {
             line: "12 Elm St".into(),
             city: "Tampa".into(),
             state: "FL".into(),
@@ -73,7 +81,7 @@ proptest! {
         let keys = (blocking::of_record(&p), blocking::of_request(&q), blocking::of_file(&p));
         prop_assert!(keys.0.len() <= 64 && keys.1.len() <= 400);
         for point in [Point::Safe, Point::Balanced] {
-            let decision = decide(&p, &[&q, &p], &Facts::default(), &Policy::default(), point);
+            let decision = decide(&p, &[&q, &p], &Facts::default(), &MatchingPolicy::default(), point);
             prop_assert!(!decision.record(3).table().is_empty());
             prop_assert!(decision.ranked.iter().all(|one| one.score.total.is_finite()));
         }
@@ -142,7 +150,7 @@ proptest! {
         prop_assert_eq!(Profile::from(&a).names, Profile::from(&b).names);
     }
 
-    /// Whatever is taken away from a full agreement, the sum does not rise.
+    /// When any part of a full agreement is removed, the sum does not increase.
     #[test]
     fn more_agreement_never_weighs_less(mask in 0u8..128) {
         let spoil = |person: &mut Person, bit: u8| match bit {
@@ -163,7 +171,7 @@ proptest! {
         }
     }
 
-    /// No address, telephone and subscriber number make a match of a stranger to the name and the day.
+    /// Address, telephone and subscriber number never make a match with a stranger's name and birth date.
     #[test]
     fn a_household_is_not_a_person(given in "[b-z][a-z]{4,8}", day in 1u8..28) {
         let mut other = ana();
@@ -172,7 +180,7 @@ proptest! {
         other.ssn.clear();
         other.emails.clear();
         let (asked, held) = (Profile::from(&other), Profile::from(&ana()));
-        let decision = decide(&asked, &[&held], &Facts::default(), &Policy::default(), Point::Balanced);
-        prop_assert!(!matches!(decision.outcome, Outcome::Match(_)), "{given}");
+        let decision = decide(&asked, &[&held], &Facts::default(), &MatchingPolicy::default(), Point::Balanced);
+        prop_assert!(!matches!(decision.outcome, MatchOutcome::Match(_)), "{given}");
     }
 }

@@ -1,14 +1,15 @@
-//! The scanner: JSON's grammar and FHIR's prohibitions in one loop with an explicit stack.
+//! The scanner: checks JSON's grammar and FHIR's restrictions in one loop with an explicit stack.
 
-use super::Limits;
-use super::tape::{Entry, Kind, Screened};
+mod number;
+mod place;
+
+use super::limits::ScreenLimits;
+use super::nulls;
+use super::steps::step;
+use super::tape::{JsonKind, Screened, TapeEntry};
 use super::text::{self, Wrong};
 use crate::error::{Failure, Fault};
 
-/// Longest number taken; the model's decimals have at most 18 digits, other systems send more.
-const NUMBER_BYTES_MAX: usize = 64;
-/// Largest power of ten in a number, so that no reader overflows.
-const EXPONENT_MAX: u32 = 300;
 /// Longest element name.
 const KEY_BYTES_MAX: usize = 64;
 
@@ -16,16 +17,16 @@ const KEY_BYTES_MAX: usize = 64;
 struct Frame {
     entry: u32,
     array: bool,
-    /// The container's own name starts with `_`: companions of primitives, which may be null in arrays.
+    /// Whether the container's name starts with `_`, so that it holds ids and extensions of primitives, and its arrays may have nulls.
     companion: bool,
-    /// Children begun.
+    /// Number of children that were begun.
     count: u32,
-    /// Where this object's names start in `Scanner::keys`.
+    /// Index in `Scanner::keys` of this object's first name.
     keys: usize,
     nulls: bool,
     objects: bool,
     primitives: bool,
-    /// A member is an array with nulls, to be judged beside its companion.
+    /// Whether a member is an array with nulls, which must be checked together with its companion.
     judge: bool,
 }
 
@@ -37,20 +38,20 @@ struct Key {
 
 struct Scanner<'b> {
     bytes: &'b [u8],
-    limits: Limits,
+    limits: ScreenLimits,
     at: usize,
-    tape: Vec<Entry>,
+    tape: Vec<TapeEntry>,
     frames: Vec<Frame>,
     keys: Vec<Key>,
     references: Vec<u32>,
-    /// Name of the member being read; empty in arrays.
+    /// Start and length of the name of the current member; the length is 0 in arrays.
     key: (u32, u8),
 }
 
-/// A fault at the place the scanner has reached.
+/// The error is a fault at the current position of the scanner.
 type Scan<T> = Result<T, Fault>;
 
-pub(super) fn scan<'b>(bytes: &'b [u8], limits: &Limits) -> Result<Screened<'b>, Failure> {
+pub(super) fn scan<'b>(bytes: &'b [u8], limits: &ScreenLimits) -> Result<Screened<'b>, Failure> {
     if bytes.len() > limits.bytes || u32::try_from(bytes.len()).is_err() {
         return Err(Failure::new(Fault::TooLarge));
     }
@@ -91,7 +92,7 @@ impl Scanner<'_> {
         self.space();
         match self.peek() {
             Some(b'{') => self.open(false)?,
-            // Read on: what is wrong inside is the better answer.
+            // Reading continues, because a fault inside the array is the more helpful answer.
             Some(b'[') => self.open(true)?,
             _ if serde_json::from_slice::<serde::de::IgnoredAny>(self.bytes).is_ok() => {
                 return Err(Fault::ResourceInvalid);
@@ -111,8 +112,9 @@ impl Scanner<'_> {
         }
     }
 
-    /// Reads the next child of the innermost container. `false` when that is a container, now open.
+    /// Reads the next child of the innermost container. Returns `false` when the child is a container, which is now open.
     fn child(&mut self) -> Scan<bool> {
+        step(1);
         self.key = (0, 0);
         self.space();
         let Some(frame) = self.frames.last_mut() else {
@@ -135,18 +137,19 @@ impl Scanner<'_> {
             Some(b'"') => self.string(start).map(|()| true),
             Some(b'-' | b'0'..=b'9') => {
                 self.number()?;
-                self.primitive(start, Kind::Number, false).map(|()| true)
+                self.primitive(start, JsonKind::Number, false).map(|()| true)
             }
-            Some(b't') => self.literal(b"true", Kind::True).map(|()| true),
-            Some(b'f') => self.literal(b"false", Kind::False).map(|()| true),
-            Some(b'n') => self.literal(b"null", Kind::Null).map(|()| true),
+            Some(b't') => self.literal(b"true", JsonKind::True).map(|()| true),
+            Some(b'f') => self.literal(b"false", JsonKind::False).map(|()| true),
+            Some(b'n') => self.literal(b"null", JsonKind::Null).map(|()| true),
             _ => Err(Fault::NotJson),
         }
     }
 
-    /// After a value: a comma and another child, or the ends of containers.
+    /// Reads what follows a value: a comma and another child, or the ends of containers.
     fn after_value(&mut self) -> Scan<()> {
         loop {
+            step(1);
             let Some(frame) = self.frames.last() else { return Ok(()) };
             let end = if frame.array { b']' } else { b'}' };
             self.space();
@@ -182,7 +185,7 @@ impl Scanner<'_> {
             return Err(Fault::EmptyValue);
         }
         let companion = self.key_bytes().first() == Some(&b'_');
-        let entry = self.push(start, if array { Kind::Array } else { Kind::Object }, false)?;
+        let entry = self.push(start, if array { JsonKind::Array } else { JsonKind::Object }, false)?;
         let keys = self.keys.len();
         self.frames.push(Frame {
             entry,
@@ -200,9 +203,11 @@ impl Scanner<'_> {
 
     fn close(&mut self) -> Scan<()> {
         self.key = (0, 0);
-        if let Some(frame) = self.frames.last().filter(|frame| frame.judge) {
-            let object = frame.entry;
-            self.judge_nulls(object)?;
+        if let Some(frame) = self.frames.last().filter(|frame| frame.judge)
+            && let Some(key) = nulls::lonely(self.bytes, &self.tape, frame.entry)
+        {
+            self.key = key;
+            return Err(Fault::EmptyValue);
         }
         let Some(frame) = self.frames.pop() else {
             return Err(Fault::NotJson);
@@ -230,56 +235,7 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    /// Every null in an array needs a value at the same index of its companion (`given` and `_given`).
-    fn judge_nulls(&mut self, object: u32) -> Scan<()> {
-        let end = self.tape.len() as u32;
-        let mut members = Vec::new();
-        let mut at = object + 1;
-        while at < end {
-            members.push(at);
-            at = self.tape[at as usize].next;
-        }
-        let bytes = self.bytes;
-        let tape = &self.tape;
-        let name = |at: u32| {
-            let entry = &tape[at as usize];
-            &bytes[entry.key_start as usize..entry.key_start as usize + usize::from(entry.key_len)]
-        };
-        let kinds = |at: u32| {
-            let mut kinds = Vec::new();
-            let mut child = at + 1;
-            while child < tape[at as usize].next {
-                kinds.push(tape[child as usize].kind);
-                child = tape[child as usize].next;
-            }
-            kinds
-        };
-        for &member in members
-            .iter()
-            .filter(|&&member| tape[member as usize].kind == Kind::Array)
-        {
-            let own = kinds(member);
-            if !own.contains(&Kind::Null) {
-                continue;
-            }
-            let partner = members.iter().copied().find(|&other| match name(member) {
-                [b'_', base @ ..] => name(other) == base,
-                base => name(other).strip_prefix(b"_") == Some(base),
-            });
-            let partner = partner.map(kinds).unwrap_or_default();
-            let lonely = own
-                .iter()
-                .enumerate()
-                .any(|(i, kind)| *kind == Kind::Null && partner.get(i).is_none_or(|k| *k == Kind::Null));
-            if lonely {
-                self.key = (tape[member as usize].key_start, tape[member as usize].key_len);
-                return Err(Fault::EmptyValue);
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads a member's name: an element name, new in its object.
+    /// Reads a member's name, which must be an element name and not repeated in its object.
     fn name(&mut self) -> Scan<()> {
         if self.peek() != Some(b'"') {
             return Err(Fault::NotJson);
@@ -292,7 +248,7 @@ impl Scanner<'_> {
             .take_while(|b| b.is_ascii_alphanumeric() || **b == b'_')
             .count();
         if rest.get(len) != Some(&b'"') || len == 0 || len > KEY_BYTES_MAX {
-            // Not an element name: well-formed JSON or not decides the fault.
+            // Not an element name. The fault depends on whether the text is well-formed JSON.
             return Err(match text::scan(self.bytes, start) {
                 Err(Wrong::NotJson) => Fault::NotJson,
                 Ok(_) if len == 0 && rest.first() == Some(&b'"') => Fault::EmptyValue,
@@ -306,6 +262,7 @@ impl Scanner<'_> {
             return Err(Fault::NotJson);
         };
         let own = &self.keys[frame.keys..];
+        step(own.len());
         let hash = hash(name);
         let bytes = self.bytes;
         let twice = own.iter().any(|key| {
@@ -337,10 +294,10 @@ impl Scanner<'_> {
         if self.key_bytes() == b"reference" {
             self.references.push(self.tape.len() as u32);
         }
-        self.primitive(start, Kind::String, scanned.escaped)
+        self.primitive(start, JsonKind::String, scanned.escaped)
     }
 
-    fn literal(&mut self, word: &[u8], kind: Kind) -> Scan<()> {
+    fn literal(&mut self, word: &[u8], kind: JsonKind) -> Scan<()> {
         let start = self.at;
         if !self.bytes[start..].starts_with(word) {
             return Err(Fault::NotJson);
@@ -349,53 +306,12 @@ impl Scanner<'_> {
         self.primitive(start, kind, false)
     }
 
-    fn number(&mut self) -> Scan<()> {
-        let start = self.at;
-        if self.peek() == Some(b'-') {
-            self.at += 1;
-        }
-        match self.peek() {
-            Some(b'0') => self.at += 1,
-            Some(b'1'..=b'9') => self.digits()?,
-            _ => return Err(Fault::NotJson),
-        }
-        if self.peek() == Some(b'.') {
-            self.at += 1;
-            self.digits()?;
-        }
-        if let Some(b'e' | b'E') = self.peek() {
-            self.at += 1;
-            if let Some(b'+' | b'-') = self.peek() {
-                self.at += 1;
-            }
-            let from = self.at;
-            self.digits()?;
-            let power = self.bytes[from..self.at]
-                .iter()
-                .fold(0u32, |sum, b| (sum * 10 + u32::from(b - b'0')).min(10_000));
-            if power > EXPONENT_MAX {
-                return Err(Fault::ResourceInvalid);
-            }
-        }
-        if self.at - start > NUMBER_BYTES_MAX {
-            Err(Fault::ResourceInvalid)
-        } else {
-            Ok(())
-        }
-    }
-
-    fn digits(&mut self) -> Scan<()> {
-        let count = self.bytes[self.at..].iter().take_while(|b| b.is_ascii_digit()).count();
-        self.at += count;
-        if count == 0 { Err(Fault::NotJson) } else { Ok(()) }
-    }
-
-    fn primitive(&mut self, start: usize, kind: Kind, escaped: bool) -> Scan<()> {
+    fn primitive(&mut self, start: usize, kind: JsonKind, escaped: bool) -> Scan<()> {
         let companion = self.key_bytes().first() == Some(&b'_');
         let Some(frame) = self.frames.last_mut() else {
             return Err(Fault::NotJson);
         };
-        if kind == Kind::Null {
+        if kind == JsonKind::Null {
             if !frame.array {
                 return Err(Fault::EmptyValue);
             }
@@ -409,13 +325,13 @@ impl Scanner<'_> {
         self.push(start, kind, escaped).map(drop)
     }
 
-    fn push(&mut self, start: usize, kind: Kind, escaped: bool) -> Scan<u32> {
+    fn push(&mut self, start: usize, kind: JsonKind, escaped: bool) -> Scan<u32> {
         if self.tape.len() >= self.limits.values {
             return Err(Fault::TooLarge);
         }
         let index = self.tape.len() as u32;
         let (key_start, key_len) = self.key;
-        self.tape.push(Entry {
+        self.tape.push(TapeEntry {
             start: start as u32,
             end: self.at as u32,
             next: index + 1,
@@ -429,6 +345,7 @@ impl Scanner<'_> {
 
     fn space(&mut self) {
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
+            step(1);
             self.at += 1;
         }
     }
@@ -440,59 +357,9 @@ impl Scanner<'_> {
     fn key_bytes(&self) -> &[u8] {
         &self.bytes[self.key.0 as usize..self.key.0 as usize + usize::from(self.key.1)]
     }
-
-    /// Where the scanner is, as a FHIRPath expression made of element names and indices; it ends above what is no name.
-    fn place(&self) -> String {
-        let name = |start: u32, len: u8| {
-            let bytes = &self.bytes[start as usize..start as usize + usize::from(len)];
-            text::element_name(std::str::from_utf8(bytes).unwrap_or_default())
-        };
-        let root = self.root_type().unwrap_or("Resource");
-        let mut path = root.to_owned();
-        for (depth, frame) in self.frames.iter().enumerate() {
-            let (key_start, key_len) = match self.frames.get(depth + 1) {
-                Some(inner) => {
-                    let entry = &self.tape[inner.entry as usize];
-                    (entry.key_start, entry.key_len)
-                }
-                None => self.key,
-            };
-            if frame.array {
-                path.push_str(&format!("[{}]", frame.count.saturating_sub(1)));
-            } else if key_len > 0 {
-                let Some(name) = name(key_start, key_len) else { break };
-                path.push_str(&format!(".{name}"));
-            }
-        }
-        path
-    }
-
-    /// The root's type, when it was read already.
-    fn root_type(&self) -> Option<&'static str> {
-        let keys = self.keys.iter().take(self.limits.members);
-        let wanted = b"resourceType";
-        let key = keys
-            .into_iter()
-            .find(|key| &self.bytes[key.start as usize..key.start as usize + usize::from(key.len)] == wanted)?;
-        let entry = self
-            .tape
-            .iter()
-            .find(|entry| entry.key_start == key.start && entry.kind == Kind::String)?;
-        let name = std::str::from_utf8(self.bytes.get(entry.start as usize + 1..entry.end as usize - 1)?).ok()?;
-        // A nested resource's type stands deeper than the root's first names; only the root's own counts.
-        let own = self
-            .frames
-            .get(1)
-            .is_none_or(|inner| self.tape[inner.entry as usize].start > entry.start);
-        if own {
-            causeway_fhir_types::type_name(name)
-        } else {
-            None
-        }
-    }
 }
 
-/// A cheap hash of a short name; equal hashes are compared by bytes.
+/// A fast hash of a short name. Names with equal hashes are then compared by their bytes.
 fn hash(name: &[u8]) -> u64 {
     name.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| {
         (sum ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)

@@ -1,12 +1,12 @@
-//! The tape: every value of a screened document as a byte span, in document order, with a link over its subtree.
+//! The tape: the byte span of every value of a screened document, in document order, with a link past its subtree.
 
 use super::text;
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// The JSON kind of a value.
+/// The JSON type of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum JsonKind {
     /// An object; never empty.
     Object,
     /// An array; never empty.
@@ -19,51 +19,51 @@ pub enum Kind {
     True,
     /// `false`.
     False,
-    /// `null`, which stands only in arrays of primitives.
+    /// `null`, which occurs only in arrays of primitives.
     Null,
 }
 
-/// One value. The root is number 0; the children of a container follow it; `next` is the number after its subtree.
+/// One value. The root has number 0; the children of a container follow it; `next` is the number of the first value after its subtree.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
+pub(super) struct TapeEntry {
     pub start: u32,
     pub end: u32,
     pub next: u32,
     pub key_start: u32,
     pub key_len: u8,
-    pub kind: Kind,
-    /// A string with a backslash in it.
+    pub kind: JsonKind,
+    /// Whether it is a string that contains a backslash.
     pub escaped: bool,
 }
 
-/// A document that passed: its bytes and the spans of its values.
+/// A document that passed the pre-screen: its bytes and the spans of its values.
 #[derive(Debug)]
 pub struct Screened<'b> {
     pub(super) bytes: &'b [u8],
-    pub(super) tape: Vec<Entry>,
+    pub(super) tape: Vec<TapeEntry>,
     pub(super) references: Vec<u32>,
 }
 
 /// A `reference` string of the document.
 #[derive(Clone, Copy, Debug)]
-pub struct Reference<'s> {
+pub struct ReferenceText<'s> {
     /// The string itself.
     pub value: Value<'s>,
 }
 
-impl<'s> Reference<'s> {
+impl<'s> ReferenceText<'s> {
     /// The reference as text.
     pub fn text(&self) -> Cow<'s, str> {
         self.value.text().unwrap_or_default()
     }
 
-    /// Where the text stands in the document, without its quotes.
+    /// The position of the text in the document, without its quotes.
     pub fn span(&self) -> Range<usize> {
         let span = self.value.span();
         span.start + 1..span.end - 1
     }
 
-    /// Where it is, as a FHIRPath expression.
+    /// Its place as a FHIRPath expression.
     pub fn path(&self) -> String {
         self.value.path()
     }
@@ -89,8 +89,8 @@ impl<'b> Screened<'b> {
     }
 
     /// Every string member named `reference`, in document order, contained resources included.
-    pub fn references(&self) -> impl Iterator<Item = Reference<'_>> {
-        self.references.iter().map(|&at| Reference {
+    pub fn references(&self) -> impl Iterator<Item = ReferenceText<'_>> {
+        self.references.iter().map(|&at| ReferenceText {
             value: Value { screened: self, at },
         })
     }
@@ -109,36 +109,36 @@ pub struct Value<'s> {
 }
 
 impl<'s> Value<'s> {
-    fn entry(&self) -> &'s Entry {
+    fn entry(&self) -> &'s TapeEntry {
         &self.screened.tape[self.at as usize]
     }
 
-    /// The JSON kind.
-    pub fn kind(&self) -> Kind {
+    /// The JSON type.
+    pub fn kind(&self) -> JsonKind {
         self.entry().kind
     }
 
-    /// The name under which it stands in its object; empty for the root and in arrays.
+    /// Its name in its object; empty for the root and for elements of arrays.
     pub fn key(&self) -> &'s str {
         let entry = self.entry();
         let start = entry.key_start as usize;
         std::str::from_utf8(&self.screened.bytes[start..start + usize::from(entry.key_len)]).unwrap_or_default()
     }
 
-    /// The name under which it stands in its object, as bytes.
+    /// Its name in its object, as bytes.
     pub(in crate::fhir) fn key_bytes(&self) -> &'s [u8] {
         let entry = self.entry();
         let start = entry.key_start as usize;
         &self.screened.bytes[start..start + usize::from(entry.key_len)]
     }
 
-    /// Where it stands in the document; strings with their quotes.
+    /// Its position in the document; strings include their quotes.
     pub fn span(&self) -> Range<usize> {
         let entry = self.entry();
         entry.start as usize..entry.end as usize
     }
 
-    /// Where the member stands that holds it, from the quote of its key to the end of the value.
+    /// The position of its member in the document, from the quote of the name to the end of the value.
     pub fn member_span(&self) -> Range<usize> {
         let entry = self.entry();
         if entry.key_len == 0 {
@@ -148,15 +148,15 @@ impl<'s> Value<'s> {
         }
     }
 
-    /// Its bytes as they stand in the document.
+    /// Its bytes as written in the document.
     pub fn raw(&self) -> &'s [u8] {
         &self.screened.bytes[self.span()]
     }
 
-    /// The text of a string, escapes resolved; `None` for other kinds.
+    /// The text of a string, with escapes resolved; `None` for other types.
     pub fn text(&self) -> Option<Cow<'s, str>> {
         let entry = self.entry();
-        if entry.kind != Kind::String {
+        if entry.kind != JsonKind::String {
             return None;
         }
         let inner = std::str::from_utf8(&self.screened.bytes[entry.start as usize + 1..entry.end as usize - 1]).ok()?;
@@ -167,11 +167,11 @@ impl<'s> Value<'s> {
         })
     }
 
-    /// As [`Value::text`], in bytes; nothing for other kinds than strings.
+    /// Like [`Value::text`], in bytes; empty for other types.
     pub(in crate::fhir) fn text_bytes(&self) -> Cow<'s, [u8]> {
         let entry = self.entry();
         match (entry.kind, entry.escaped) {
-            (Kind::String, false) => {
+            (JsonKind::String, false) => {
                 Cow::Borrowed(&self.screened.bytes[entry.start as usize + 1..entry.end as usize - 1])
             }
             _ => Cow::Owned(self.text().unwrap_or_default().into_owned().into_bytes()),
@@ -183,29 +183,29 @@ impl<'s> Value<'s> {
         self.text().is_some_and(|own| own == text)
     }
 
-    /// The member `name` of an object.
+    /// The member `name` of an object; `None` if it is missing.
     pub fn get(&self, name: &str) -> Option<Value<'s>> {
         self.members().find(|member| member.key() == name)
     }
 
-    /// The members of an object; nothing for other kinds.
+    /// The members of an object; none for other types.
     pub fn members(&self) -> Children<'s> {
-        self.children(Kind::Object)
+        self.children(JsonKind::Object)
     }
 
-    /// The elements of an array; nothing for other kinds.
+    /// The elements of an array; none for other types.
     pub fn items(&self) -> Children<'s> {
-        self.children(Kind::Array)
+        self.children(JsonKind::Array)
     }
 
-    /// Values at a path of names, going through every element of arrays on the way, as FHIRPath does.
+    /// The values at a path of names. Arrays on the way are replaced by all of their elements, as in FHIRPath.
     pub fn all(&self, path: &[&str]) -> Vec<Value<'s>> {
         let mut found = vec![*self];
         for name in path {
             let mut next = Vec::new();
             for value in found {
                 let Some(member) = value.get(name) else { continue };
-                if member.kind() == Kind::Array {
+                if member.kind() == JsonKind::Array {
                     next.extend(member.items())
                 } else {
                     next.push(member)
@@ -222,14 +222,14 @@ impl<'s> Value<'s> {
             return Some(*self);
         };
         let member = self.get(name)?;
-        if member.kind() == Kind::Array {
+        if member.kind() == JsonKind::Array {
             member.items().find_map(|item| item.first(rest))
         } else {
             member.first(rest)
         }
     }
 
-    /// Where it is, as a FHIRPath expression from the root's type.
+    /// Its place as a FHIRPath expression that begins with the root's type.
     pub fn path(&self) -> String {
         let tape = &self.screened.tape;
         let mut path = self.screened.resource_type().into_owned();
@@ -241,7 +241,7 @@ impl<'s> Value<'s> {
             at: 0,
         };
         while here.at != self.at {
-            let array = tape[here.at as usize].kind == Kind::Array;
+            let array = tape[here.at as usize].kind == JsonKind::Array;
             let children = Children {
                 screened: self.screened,
                 at: here.at + 1,
@@ -267,7 +267,7 @@ impl<'s> Value<'s> {
         path
     }
 
-    fn children(&self, kind: Kind) -> Children<'s> {
+    fn children(&self, kind: JsonKind) -> Children<'s> {
         let entry = self.entry();
         let end = if entry.kind == kind { entry.next } else { self.at + 1 };
         Children {

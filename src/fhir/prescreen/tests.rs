@@ -1,11 +1,11 @@
-//! The pre-screen against hostile bytes, and against serde_json on generated documents.
+//! Tests the pre-screen with hostile bytes, and compares it with serde_json on generated documents.
 
 use super::*;
 use crate::error::Fault;
 use proptest::prelude::*;
 
 fn refused(text: &str) -> (Fault, String) {
-    let failure = screen(text.as_bytes(), &Limits::request()).expect_err("refused");
+    let failure = screen(text.as_bytes(), &ScreenLimits::request()).expect_err("refused");
     (
         failure.fault(),
         failure.expressions().first().cloned().unwrap_or_default(),
@@ -17,7 +17,7 @@ fn a_resource_passes_and_is_read_by_spans() {
     let text = r#" { "resourceType" : "Patient", "id":"a-1", "active":true, "multipleBirthInteger": -2.50e3,
         "name":[{"family":"O\u0027Hara \ud83d\ude00","given":["A",null,"Zoë"],"_given":[null,{"id":"x"},null]}],
         "generalPractitioner":[{"reference":"Practitioner/7"}] } "#;
-    let screened = screen(text.as_bytes(), &Limits::request()).expect("passes");
+    let screened = screen(text.as_bytes(), &ScreenLimits::request()).expect("passes");
     assert_eq!(screened.resource_type(), "Patient");
     let name = screened.root().first(&["name"]).expect("a name");
     assert_eq!(name.get("family").and_then(|v| v.text()).as_deref(), Some("O'Hara 😀"));
@@ -144,7 +144,7 @@ fn faults_carry_the_element_path() {
     }
     for bytes in [&b"\xef\xbb\xbf{}"[..], b"{\"resourceType\":\"Patient\",\"a\":\"\xff\"}"] {
         assert_eq!(
-            screen(bytes, &Limits::request()).expect_err("refused").fault(),
+            screen(bytes, &ScreenLimits::request()).expect_err("refused").fault(),
             Fault::NotUtf8
         );
     }
@@ -166,12 +166,12 @@ fn bombs_are_refused_at_once() {
     assert_eq!(refused(&digits).0, Fault::ResourceInvalid);
     let large = vec![b' '; (16 << 20) + 1];
     assert_eq!(
-        screen(&large, &Limits::request()).expect_err("refused").fault(),
+        screen(&large, &ScreenLimits::request()).expect_err("refused").fault(),
         Fault::TooLarge
     );
 }
 
-/// JSON that FHIR could have: names of elements, nothing empty, no nulls.
+/// JSON that FHIR allows: element names, no empty values, no nulls.
 fn fhirlike() -> impl Strategy<Value = serde_json::Value> {
     let leaf = prop_oneof![
         any::<bool>().prop_map(serde_json::Value::from),
@@ -205,7 +205,7 @@ proptest! {
     #[test]
     fn what_serde_json_writes_passes_with_every_value_where_it_stands(document in document(), pretty in any::<bool>()) {
         let text = if pretty { serde_json::to_vec_pretty(&document) } else { serde_json::to_vec(&document) }.expect("json");
-        let screened = screen(&text, &Limits::request()).expect("passes");
+        let screened = screen(&text, &ScreenLimits::request()).expect("passes");
         for value in screened.values() {
             let parsed: serde_json::Value = serde_json::from_slice(value.raw()).expect("each span is JSON");
             if let Some(text) = value.text() {
@@ -221,7 +221,7 @@ proptest! {
         let mut text = serde_json::to_vec(&document).expect("json");
         let at = at.index(text.len());
         if cut { text.truncate(at) } else { text[at] = byte }
-        if screen(&text, &Limits::request()).is_ok() {
+        if screen(&text, &ScreenLimits::request()).is_ok() {
             prop_assert!(serde_json::from_slice::<serde_json::Value>(&text).is_ok());
         } else if serde_json::from_slice::<serde_json::Value>(&text).is_err() {
             // Refused by both.
@@ -230,12 +230,12 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let _ = screen(&bytes, &Limits::request());
+        let _ = screen(&bytes, &ScreenLimits::request());
     }
 
     #[test]
     fn json_like_bytes_never_panic(text in "[\\{\\}\\[\\]\":,a_0e.\\-\\\\u nulltrue]{0,80}") {
-        let _ = screen(text.as_bytes(), &Limits::request());
-        let _ = screen(format!("{{\"resourceType\":\"Basic\",{text}").as_bytes(), &Limits::request());
+        let _ = screen(text.as_bytes(), &ScreenLimits::request());
+        let _ = screen(format!("{{\"resourceType\":\"Basic\",{text}").as_bytes(), &ScreenLimits::request());
     }
 }

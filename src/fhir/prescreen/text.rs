@@ -1,27 +1,27 @@
-//! Strings: finding their end, judging their escapes, and resolving them.
+//! Strings: finds their end, checks their escapes, and resolves them.
 
-/// Where a string ends and what is in it.
+/// The end of a string, and whether it has escapes.
 pub(super) struct Scanned {
-    /// Index after the closing quote.
+    /// Index of the byte after the closing quote.
     pub end: usize,
-    /// Whether there was a backslash.
+    /// Whether the string contains a backslash.
     pub escaped: bool,
 }
 
 /// What is wrong with a string.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wrong {
-    /// JSON forbids it.
+    /// It is not valid JSON.
     NotJson,
-    /// JSON allows it and FHIR does not: an escaped control character.
+    /// It is valid JSON, but FHIR forbids it: an escaped control character.
     Control,
 }
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = 0x8080_8080_8080_8080;
 
-/// A mark in the high bit of the first byte that is a quote, a backslash or below a space; bytes after it may be marked
-/// wrongly, none before it.
+/// Marks the bytes that are a quote, a backslash or below a space by their high bits. The first mark is always right; bytes after it may be
+/// marked wrongly.
 fn specials(word: u64) -> u64 {
     let zero = |v: u64| v.wrapping_sub(ONES) & !v;
     let quote = zero(word ^ (ONES * u64::from(b'"')));
@@ -30,7 +30,7 @@ fn specials(word: u64) -> u64 {
     (quote | backslash | control) & HIGHS
 }
 
-/// Reads the string that opens at `start` (the index after its quote). The bytes are UTF-8.
+/// Reads the string whose first byte after the opening quote is at `start`. The bytes must be UTF-8.
 pub(super) fn scan(bytes: &[u8], start: usize) -> Result<Scanned, Wrong> {
     let mut at = start;
     let mut escaped = false;
@@ -55,7 +55,7 @@ pub(super) fn scan(bytes: &[u8], start: usize) -> Result<Scanned, Wrong> {
     }
 }
 
-/// Judges the escape at `at` (its backslash) and returns the index after it.
+/// Checks the escape whose backslash is at `at`, and returns the index after it.
 fn escape(bytes: &[u8], at: usize) -> Result<usize, Wrong> {
     match bytes.get(at + 1) {
         Some(b'"' | b'\\' | b'/' | b'n' | b'r' | b't') => Ok(at + 2),
@@ -90,7 +90,8 @@ fn hex(bytes: &[u8], at: usize) -> Option<u32> {
         .try_fold(0, |sum, &digit| Some(sum * 16 + char::from(digit).to_digit(16)?))
 }
 
-/// The name of an element as a FHIRPath expression may show it; `None` for what no element is called, since that is input.
+/// The element name in `key`, as a FHIRPath expression may show it; `None` for a text that is not an element name and so comes from the
+/// input.
 pub(super) fn element_name(key: &str) -> Option<&str> {
     let name = key.strip_prefix('_').unwrap_or(key);
     let plain = name.len() <= 64
@@ -99,7 +100,7 @@ pub(super) fn element_name(key: &str) -> Option<&str> {
     plain.then_some(name)
 }
 
-/// Resolves the escapes of a string that [`scan`] has passed.
+/// Resolves the escapes of a string that [`scan`] has accepted.
 pub(super) fn unescape(inner: &str) -> String {
     let mut out = String::with_capacity(inner.len());
     let mut rest = inner;

@@ -1,47 +1,47 @@
-//! What is indexed of a resource: the values that its type's parameters name, as they will be compared.
+//! Extracts the values of a resource that are indexed for searches, in the form in which they are compared.
 
 use super::fold::{cut, exact, fold, fold_code};
-use super::params::{self, COMMON, Kind, NOT_OWNER, Param};
-use crate::fhir::prescreen::{Kind as Json, Screened, Value};
+use super::params::{self, COMMON, NOT_OWNER, Param, ParamKind};
+use crate::fhir::prescreen::{JsonKind as Json, Screened, Value};
 use crate::fhir::when::range_ms;
 
-/// Before every date, for a Period without a start.
+/// A time before every date, for a Period without a start.
 pub const OPEN_START_MS: i64 = i64::MIN / 4;
-/// After every date, for a Period without an end.
+/// A time after every date, for a Period without an end.
 pub const OPEN_END_MS: i64 = i64::MAX / 4;
 
-/// Elements of type instant: points, however they are written (FHIR R4 search, "date").
+/// Elements of type instant, which are points in time however they are written (FHIR R4 search, "date").
 const INSTANTS: &[&str] = &["effectiveInstant", "recorded"];
 
-/// The indexed values of one resource, each once.
+/// The indexed values of one resource, without duplicates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Indexed {
-    /// Parameter, value, and what stands beside it: system, referenced type, or unfolded text.
+pub struct IndexedValues {
+    /// Parameter number, value, and a second text: the system, the referenced type, or the original text.
     pub values: Vec<(i64, String, String)>,
-    /// Parameter, first and last UTC millisecond.
+    /// Parameter number, first and last UTC millisecond.
     pub dates: Vec<(i64, i64, i64)>,
 }
 
-/// Reads what is indexed. `owner_id` is the member whose compartment the resource goes to; `local` makes type and id of a
-/// literal reference to a resource of ours.
+/// Extracts the indexed values. `owner_id` is the member to whose compartment the resource belongs. `local` returns type and id when a
+/// literal reference points to a resource of this server.
 pub fn extract(
     resource: &Screened<'_>,
     owner_id: Option<&str>,
     local: impl Fn(&str) -> Option<(String, String)>,
-) -> Indexed {
+) -> IndexedValues {
     let rtype = resource.resource_type();
-    let mut found = Indexed::default();
+    let mut found = IndexedValues::default();
     for param in COMMON.iter().chain(params::of(&rtype)) {
         let values = param.paths.iter().flat_map(|path| at(resource.root(), path));
         match param.kind {
-            Kind::Owner => {
+            ParamKind::Owner => {
                 let named = |value: Value<'_>| value.get("reference").and_then(|one| local(&one.text()?));
                 let names_owner = |(rtype, id): (String, String)| rtype == "Patient" && Some(id.as_str()) == owner_id;
                 if !values.filter_map(named).any(names_owner) {
                     found.values.push((NOT_OWNER, param.name.to_owned(), String::new()));
                 }
             }
-            Kind::Date => {
+            ParamKind::Date => {
                 for path in param.paths {
                     let instant = path.last().is_some_and(|name| INSTANTS.contains(name));
                     for value in at(resource.root(), path) {
@@ -51,10 +51,10 @@ pub fn extract(
                     }
                 }
             }
-            Kind::Text => values.for_each(|value| texts(param.no, value, &mut found)),
-            Kind::Uri | Kind::Canonical => values.for_each(|value| uri(param.no, value, &mut found)),
-            Kind::Token | Kind::Code(_) => values.for_each(|value| token(param, value, &mut found)),
-            Kind::Reference(_) => {
+            ParamKind::Text => values.for_each(|value| texts(param.no, value, &mut found)),
+            ParamKind::Uri | ParamKind::Canonical => values.for_each(|value| uri(param.no, value, &mut found)),
+            ParamKind::Token | ParamKind::Code(_) => values.for_each(|value| token(param, value, &mut found)),
+            ParamKind::Reference(_) => {
                 for text in values.filter_map(|value| value.get("reference")?.text()) {
                     let named = reference(&text, &local).filter(|(_, rtype)| rtype.is_empty() || param.leads_to(rtype));
                     found
@@ -71,7 +71,7 @@ pub fn extract(
     found
 }
 
-/// Values at a path; a segment `=url` keeps the extensions of that URL.
+/// The values at a path. A segment `=url` selects the extensions with that URL.
 pub fn at<'s>(root: Value<'s>, path: &[&str]) -> Vec<Value<'s>> {
     let Some(filter) = path.iter().position(|segment| segment.starts_with('=')) else {
         return root.all(path);
@@ -84,8 +84,8 @@ pub fn at<'s>(root: Value<'s>, path: &[&str]) -> Vec<Value<'s>> {
         .collect()
 }
 
-/// How a literal reference is indexed: id and type of a resource of ours, or the whole address with no type. What is
-/// contained has neither.
+/// The indexed form of a literal reference: id and type for a resource of this server, otherwise the whole URL without a type. A reference
+/// to a contained resource is not indexed.
 fn reference(text: &str, local: &impl Fn(&str) -> Option<(String, String)>) -> Option<(String, String)> {
     match local(text) {
         Some((rtype, id)) => Some((id, rtype)),
@@ -94,7 +94,7 @@ fn reference(text: &str, local: &impl Fn(&str) -> Option<(String, String)>) -> O
     }
 }
 
-fn token(param: &Param, value: Value<'_>, found: &mut Indexed) {
+fn token(param: &Param, value: Value<'_>, found: &mut IndexedValues) {
     let text = |value: Option<Value<'_>>| value.and_then(|v| v.text()).unwrap_or_default().into_owned();
     let mut put = |code: &str, system: String| {
         if !code.is_empty() {
@@ -105,7 +105,7 @@ fn token(param: &Param, value: Value<'_>, found: &mut Indexed) {
         Json::True => put("true", String::new()),
         Json::False => put("false", String::new()),
         Json::String => {
-            let system = if let Kind::Code(system) = param.kind {
+            let system = if let ParamKind::Code(system) = param.kind {
                 system
             } else {
                 ""
@@ -140,7 +140,7 @@ const PARTS: &[&str] = &[
     "country",
 ];
 
-fn texts(no: i64, value: Value<'_>, found: &mut Indexed) {
+fn texts(no: i64, value: Value<'_>, found: &mut IndexedValues) {
     if let Some(text) = value.text() {
         let folded = fold(&text);
         if !folded.is_empty() {
@@ -157,7 +157,7 @@ fn texts(no: i64, value: Value<'_>, found: &mut Indexed) {
     }
 }
 
-fn uri(no: i64, value: Value<'_>, found: &mut Indexed) {
+fn uri(no: i64, value: Value<'_>, found: &mut IndexedValues) {
     let Some(text) = value.text() else { return };
     if let Some((bare, _version)) = text.split_once('|') {
         found.values.push((no, cut(bare.to_owned()), String::new()));
@@ -165,7 +165,7 @@ fn uri(no: i64, value: Value<'_>, found: &mut Indexed) {
     found.values.push((no, cut(text.into_owned()), String::new()));
 }
 
-/// The span of a date, dateTime, Period or Timing. Of a Timing only the outer limits matter (FHIR R4 search, "date").
+/// The time span of a date, dateTime, Period or Timing. Of a Timing only its outer limits count (FHIR R4 search, "date").
 fn span(value: Value<'_>) -> Option<(i64, i64)> {
     let range = |value: Value<'_>| value.text().and_then(|text| range_ms(&text));
     if value.kind() == Json::String {
@@ -189,10 +189,10 @@ fn span(value: Value<'_>) -> Option<(i64, i64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fhir::prescreen::{Limits, screen};
+    use crate::fhir::prescreen::{ScreenLimits, screen};
 
-    fn of(text: &str, owner: Option<&str>) -> Indexed {
-        let screened = screen(text.as_bytes(), &Limits::record()).expect("passes");
+    fn of(text: &str, owner: Option<&str>) -> IndexedValues {
+        let screened = screen(text.as_bytes(), &ScreenLimits::record()).expect("passes");
         extract(&screened, owner, |reference| {
             let (rtype, id) = reference.split_once('/')?;
             (!id.contains('/')).then(|| (rtype.to_owned(), id.to_owned()))

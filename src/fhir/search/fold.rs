@@ -1,16 +1,16 @@
-//! One spelling for string searches: without case, accents and repeated white space (FHIR R4 search, "string").
+//! Normalizes texts for string searches: case, accents and repeated white space do not matter (FHIR R4 search, "string").
 
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 use unicode_normalization::is_nfc;
 
-/// Bytes of a value that are indexed and compared; what is longer is compared by its beginning.
+/// Bytes of a value that are indexed and compared; of a longer value, only its beginning.
 pub const VALUE_BYTES: usize = 400;
 
-/// The iota that is written below a letter; with full case folding it is a letter of its own.
+/// The iota subscript, which full case folding turns into a letter of its own.
 const IOTA_BELOW: char = '\u{345}';
 
-/// The text as string searches compare it.
+/// The text in the form that string searches compare.
 pub fn fold(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
     let mut gap = false;
@@ -43,8 +43,8 @@ pub fn fold(text: &str) -> String {
     cut(folded)
 }
 
-/// Full case folding of a letter (Unicode, CaseFolding.txt, statuses C and F; not T, which is for Turkish alone, so that a dotless i
-/// stays one). It is the lower case of the upper case: ß and ẞ become ss, a final sigma becomes σ.
+/// Full case folding of a letter (Unicode, CaseFolding.txt, statuses C and F; not T, which is only for Turkic languages, so that a dotless
+/// i is not changed). The result is the lower case of the upper case: ß and ẞ become ss, a final sigma becomes σ.
 fn without_case(letter: char, put: &mut impl FnMut(char)) {
     if letter == 'ı' {
         return put(letter);
@@ -53,7 +53,7 @@ fn without_case(letter: char, put: &mut impl FnMut(char)) {
     upper.flat_map(char::to_lowercase).for_each(put);
 }
 
-/// The text as `:exact` compares it: to the letter, in normalization form C, so that a mark may be a part of its letter or follow it.
+/// The text in the form that `:exact` compares: unchanged, in normalization form C, so that composed and combining accents are equal.
 pub fn exact(text: String) -> String {
     if text.is_ascii() || is_nfc(&text) {
         cut(text)
@@ -62,12 +62,12 @@ pub fn exact(text: String) -> String {
     }
 }
 
-/// The text as codes and identifiers are compared: without case (FHIR R4 search, "token": when in doubt, without case).
+/// The text in the form that codes and identifiers are compared: in lower case (FHIR R4 search, "token": when in doubt, case-insensitive).
 pub fn fold_code(text: &str) -> String {
     cut(text.to_lowercase())
 }
 
-/// At most [`VALUE_BYTES`] of a text.
+/// The first [`VALUE_BYTES`] of a text, cut at a character boundary.
 pub fn cut(mut text: String) -> String {
     if text.len() > VALUE_BYTES {
         let end = (0..=VALUE_BYTES)
@@ -116,7 +116,7 @@ mod tests {
         }
     }
 
-    /// Over every letter there is: capitals and small letters of it are one, whichever way it is turned.
+    /// Checks for every letter of Unicode that its upper and lower case are folded to the same text.
     #[test]
     fn every_letter_is_one_with_its_capitals() {
         let mut letters = 0;

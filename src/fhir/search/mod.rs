@@ -1,16 +1,20 @@
-//! FHIR search as values: the table of parameters, what is indexed of a resource, and a query as tests to be made.
+//! FHIR search as values: the table of parameters, the indexed values of a resource, and the tests that a query consists of.
 //!
-//! Pure. It knows nothing of who may see what: that is in the query of the store, and nothing here can widen it.
+//! Pure. It does not know who may see what: the query of the store contains the authorization, and nothing here can widen it.
 
 pub mod extract;
 mod fold;
+#[cfg(test)]
+mod fuzz_tests;
+mod names;
 pub mod params;
 pub mod query;
+mod reading;
 pub mod subset;
 mod test;
 mod value;
 
-pub use extract::{Indexed, extract};
-pub use params::{Kind, Param};
+pub use extract::{IndexedValues, extract};
+pub use params::{Param, ParamKind};
 pub use query::{Include, PassedOver, Search, Sort, Summary};
-pub use test::{DateTest, Filter, Prefix, ValueTest};
+pub use test::{DateTest, Prefix, SearchFilter, ValueTest};

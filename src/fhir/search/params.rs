@@ -1,16 +1,16 @@
-//! The one table of search parameters: it says what is indexed when a resource is stored, what a search may ask, and what
-//! the CapabilityStatement and the SearchParameter resources tell.
+//! The table of search parameters: what is indexed when a resource is stored, what a search may ask, and what the CapabilityStatement and
+//! the SearchParameter resources say.
 //!
-//! Elements are those of the R4 SearchParameter definitions, and of US Core 3.1.1 and 6.1.0, CARIN 2.0 to 2.2 and PDex 2.0
-//! and 2.2 where these have parameters of their own. Numbers are stored with every indexed value: a row may be added, a
-//! number is never used again, and whatever changes what is indexed raises [`VERSION`].
+//! The elements are those of the R4 SearchParameter definitions, and of US Core 3.1.1 and 6.1.0, CARIN 2.0 to 2.2 and PDex 2.0 and 2.2
+//! where these define parameters of their own. Each indexed value is stored with its parameter's number: a row may be added, but a number
+//! must never be reused, and every change to what is indexed must raise [`VERSION`].
 
-/// Version of what is indexed; a store with another one is indexed anew.
+/// Version of the index; a store with another version is indexed again.
 pub const VERSION: i64 = 3;
 
-/// How values of a parameter are read, kept and compared.
+/// How values of a parameter are read, stored and compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ParamKind {
     /// Coding, CodeableConcept, Identifier or boolean.
     Token,
     /// An element of type `code`, in this code system.
@@ -25,55 +25,55 @@ pub enum Kind {
     Uri,
     /// A canonical that the standard calls a reference.
     Canonical,
-    /// The member whose compartment it is: not indexed, the compartment says it.
+    /// The member to whose compartment the resource belongs. This is not indexed, because the compartment holds it.
     Owner,
 }
 
-impl Kind {
+impl ParamKind {
     /// The FHIR search parameter type.
     pub const fn code(self) -> &'static str {
         match self {
-            Kind::Token | Kind::Code(_) => "token",
-            Kind::Text => "string",
-            Kind::Date => "date",
-            Kind::Uri => "uri",
-            Kind::Reference(_) | Kind::Canonical | Kind::Owner => "reference",
+            ParamKind::Token | ParamKind::Code(_) => "token",
+            ParamKind::Text => "string",
+            ParamKind::Date => "date",
+            ParamKind::Uri => "uri",
+            ParamKind::Reference(_) | ParamKind::Canonical | ParamKind::Owner => "reference",
         }
     }
 }
 
-/// One parameter of one type.
+/// A search parameter of one type.
 #[derive(Clone, Copy, Debug)]
 pub struct Param {
-    /// Its number in the store; 0 for what is not indexed.
+    /// Its number in the store; 0 when it is not indexed.
     pub no: i64,
     /// The resource type; empty for a parameter of all types.
     pub rtype: &'static str,
     /// Its name in a query.
     pub name: &'static str,
     /// How it compares.
-    pub kind: Kind,
-    /// Element paths from the resource; a segment that begins with `=` keeps the extensions of that URL.
+    pub kind: ParamKind,
+    /// Element paths from the resource. A segment that begins with `=` selects the extensions with that URL.
     pub paths: &'static [&'static [&'static str]],
 }
 
 impl Param {
-    /// Whether its values identify a person, so that they must not stand in a URL of ours.
+    /// Whether its values identify a person, so that this server must not put them into a URL.
     pub fn is_personal(&self) -> bool {
-        matches!(self.rtype, "Patient" | "RelatedPerson") && self.kind != Kind::Owner
+        matches!(self.rtype, "Patient" | "RelatedPerson") && self.kind != ParamKind::Owner
             || self.name == "identifier" && matches!(self.rtype, "Coverage" | "ExplanationOfBenefit" | "Encounter")
     }
 
-    /// Whether the parameter is about references to resources of this type.
+    /// Whether the parameter can refer to resources of this type.
     pub fn leads_to(&self, rtype: &str) -> bool {
         match self.kind {
-            Kind::Owner => rtype == "Patient",
-            Kind::Reference(targets) => targets.is_empty() || targets.contains(&rtype),
+            ParamKind::Owner => rtype == "Patient",
+            ParamKind::Reference(targets) => targets.is_empty() || targets.contains(&rtype),
             _ => false,
         }
     }
 
-    /// The elements as a FHIRPath expression.
+    /// The element paths as a FHIRPath expression.
     pub fn expression(&self) -> String {
         let root = if self.rtype.is_empty() { "Resource" } else { self.rtype };
         let one = |path: &&[&str]| {
@@ -90,7 +90,7 @@ impl Param {
     }
 }
 
-/// Elements of a choice of types that stand in the table; in JSON their name ends with that of the type.
+/// Choice elements in the table; their JSON name ends with the name of the type.
 const CHOICES: &[&str] = &[
     "abatement",
     "deceased",
@@ -110,7 +110,7 @@ const PRIMITIVES: &[(&str, &str)] = &[
     ("String", "string"),
 ];
 
-/// The element and the FHIRPath type of the JSON name of a choice.
+/// Splits the JSON name of a choice element into the element and its FHIRPath type.
 fn choice(segment: &str) -> Option<(&str, &str)> {
     let name = CHOICES.iter().find(|name| segment.starts_with(**name))?;
     let of = &segment[name.len()..];
@@ -125,7 +125,7 @@ const fn p(
     no: i64,
     rtype: &'static str,
     name: &'static str,
-    kind: Kind,
+    kind: ParamKind,
     paths: &'static [&'static [&'static str]],
 ) -> Param {
     Param {
@@ -141,13 +141,13 @@ const fn p(
 pub const PROFILE: i64 = 1;
 /// Number of `Patient.identifier`, by which members are found across compartments.
 pub const PATIENT_IDENTIFIER: i64 = 137;
-/// Number under which a resource is noted whose parameter of kind [`Kind::Owner`] does not name its owner.
+/// Number under which a resource is listed when the element of a [`ParamKind::Owner`] parameter does not name its member.
 pub const NOT_OWNER: i64 = 4;
 
-/// Parameters of every type, besides `_id` and `_lastUpdated`, which are columns.
+/// Parameters of all types, except `_id` and `_lastUpdated`, which are columns.
 #[rustfmt::skip]
 pub const COMMON: &[Param] = {
-    use Kind::{Token, Uri};
+    use ParamKind::{Token, Uri};
     &[
         p(PROFILE, "", "_profile", Uri, &[&["meta", "profile"]]),
         p(2, "", "_security", Token, &[&["meta", "security"]]),
@@ -155,10 +155,10 @@ pub const COMMON: &[Param] = {
     ]
 };
 
-/// Every other parameter, by type and name.
+/// All other parameters, sorted by type and name.
 #[rustfmt::skip]
 pub const PARAMS: &[Param] = {
-    use Kind::{Canonical, Code, Date, Owner, Reference, Text, Token};
+    use ParamKind::{Canonical, Code, Date, Owner, Reference, Text, Token};
     &[
         p(0, "Account", "patient", Owner, &[&["subject"]]),
         p(0, "Account", "subject", Owner, &[&["subject"]]),
@@ -405,7 +405,7 @@ pub const PARAMS: &[Param] = {
         p(0, "VisionPrescription", "patient", Owner, &[&["patient"]]),    ]
 };
 
-/// The parameters of `rtype` besides the common ones.
+/// The parameters of `rtype` without the common ones.
 pub fn of(rtype: &str) -> &'static [Param] {
     let from = PARAMS.partition_point(|param| param.rtype < rtype);
     let to = from + PARAMS[from..].partition_point(|param| param.rtype == rtype);
@@ -429,7 +429,7 @@ mod tests {
         let mut seen = HashSet::from([0, NOT_OWNER]);
         for param in COMMON.iter().chain(PARAMS) {
             assert!(
-                (param.kind == Kind::Owner) == (param.no == 0) && (param.no == 0 || seen.insert(param.no)),
+                (param.kind == ParamKind::Owner) == (param.no == 0) && (param.no == 0 || seen.insert(param.no)),
                 "{}.{}",
                 param.rtype,
                 param.name

@@ -1,9 +1,9 @@
-//! Queries that are read, and queries that are refused, as tables.
+//! Tables of queries that are accepted and of queries that are refused.
 
 use super::super::test::{Prefix, ValueTest};
 use super::*;
 
-const READING: Reading<'static> = Reading {
+const READING: QueryReading<'static> = QueryReading {
     base_url: "https://p.example/fhir",
     now_ms: 1_700_000_000_000,
     strict: false,
@@ -16,7 +16,7 @@ fn of(rtype: &str, pairs: &[(&str, &str)]) -> Result<Search, Fault> {
 
 fn values(rtype: &str, name: &str, value: &str) -> Vec<ValueTest> {
     match of(rtype, &[(name, value)]).expect("reads").filters.remove(0) {
-        Filter::Values { any, .. } => any,
+        SearchFilter::Values { any, .. } => any,
         other => panic!("{other:?}"),
     }
 }
@@ -87,13 +87,13 @@ fn references_are_local_or_addresses() {
         );
     }
     let owner = of("Observation", &[("patient", "Patient/a,b,Device/c")]).expect("reads");
-    assert!(matches!(&owner.filters[0], Filter::Owner { any, .. } if *any == ["a", "b"]));
+    assert!(matches!(&owner.filters[0], SearchFilter::Owner { any, .. } if *any == ["a", "b"]));
 }
 
 #[test]
 fn dates_take_prefixes_and_precisions() {
     let date = |value: &str| match of("Observation", &[("date", value)]).expect("reads").filters.remove(0) {
-        Filter::Dates { any, .. } => any[0],
+        SearchFilter::Dates { any, .. } => any[0],
         other => panic!("{other:?}"),
     };
     let year = date("ge2020");
@@ -157,7 +157,7 @@ fn what_is_not_understood_is_refused_or_told() {
     let passed_over: Vec<_> = lenient.passed_over.iter().map(|one| (one.at, one.name)).collect();
     assert_eq!(passed_over, [(1, None), (3, Some("birthdate"))]);
     let pairs = [("nonsense".to_owned(), "x".to_owned())];
-    let strict = Reading {
+    let strict = QueryReading {
         strict: true,
         ..READING
     };
@@ -244,7 +244,7 @@ fn what_identifies_a_person_stays_out_of_the_self_link() {
 
 #[test]
 fn a_wrong_name_is_told_with_the_nearest_that_is_served_and_never_repeated() {
-    let strict = Reading {
+    let strict = QueryReading {
         strict: true,
         ..READING
     };
@@ -326,7 +326,7 @@ fn a_version_in_a_reference_is_left_out_in_either_form() {
     for value in ["Patient/a/_history/2", "https://p.example/fhir/Patient/a/_history/2"] {
         let owner = of("Observation", &[("subject", value)]).expect("reads");
         assert!(
-            matches!(&owner.filters[0], Filter::Owner { any, .. } if *any == ["a"]),
+            matches!(&owner.filters[0], SearchFilter::Owner { any, .. } if *any == ["a"]),
             "{value}"
         );
     }
@@ -341,7 +341,7 @@ fn a_version_in_a_reference_is_left_out_in_either_form() {
             "{wrong}"
         );
     }
-    // The address of another server is compared to the letter, its version with it.
+    // The URL of another server is compared literally, including its version.
     let elsewhere = "https://else.example/Encounter/e1/_history/2";
     assert_eq!(
         values("Observation", "encounter", elsewhere),

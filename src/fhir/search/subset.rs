@@ -1,11 +1,11 @@
-//! A part of a resource, as `_elements` and `_summary` ask for it, marked as a part (FHIR R4 search, "Summary").
+//! Reduces a resource to a part, as `_elements` and `_summary` ask, and marks it as a part (FHIR R4 search, "Summary").
 //!
-//! The only place where bytes on their way out are written again; decimals keep their digits.
+//! This is the only place where a resource is parsed and written again before it is sent; decimals keep their digits.
 
 use super::query::Summary;
 use serde_json::{Map, Value, json};
 
-/// Root elements that R4 demands, by type; `[x]` stands for every type of a choice. Source: R4 4.0.1 definitions.
+/// Mandatory root elements in R4, by type; `[x]` matches every type of a choice. Source: R4 4.0.1 definitions.
 #[rustfmt::skip]
 const MANDATORY: &[(&str, &[&str])] = &[
     ("Account", &["status"]),
@@ -70,7 +70,7 @@ const MANDATORY: &[(&str, &[&str])] = &[
     ("VisionPrescription", &["status", "created", "patient", "dateWritten", "prescriber", "lensSpecification"]),
 ];
 
-/// What `summary` leaves of a resource. Bytes that are no JSON object come back as they are.
+/// Reduces a resource to the part that `summary` asks for. Bytes that are not a JSON object are returned unchanged.
 pub fn subset(bytes: Vec<u8>, summary: &Summary) -> Vec<u8> {
     if matches!(summary, Summary::Whole | Summary::Count) {
         return bytes;
@@ -109,7 +109,7 @@ fn is_element(name: &str, element: &str) -> bool {
     }
 }
 
-/// Elements of a choice of types that callers name without the type.
+/// Choice elements, which callers name without the type.
 const CHOICES: &[&str] = &[
     "abatement",
     "deceased",

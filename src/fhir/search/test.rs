@@ -1,8 +1,8 @@
-//! What a search tests of each resource. All filters of a search must hold; of the tests of one filter, one is enough.
+//! The tests that a search applies to each resource. All filters of a search must hold; of the values of one filter, one is enough.
 
 use super::params::Param;
 
-/// How a date of a search stands to a date of a resource (FHIR R4 search, "Prefixes").
+/// How a date of a search is compared with a date of a resource (FHIR R4 search, "Prefixes").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Prefix {
@@ -14,12 +14,12 @@ pub enum Prefix {
     Le,
     Sa,
     Eb,
-    /// Overlaps; the range is widened already.
+    /// Overlaps; the range has already been widened.
     Ap,
 }
 
 impl Prefix {
-    /// All, by their letters in a query.
+    /// All prefixes, with their letters in a query.
     pub const ALL: &'static [(&'static str, Prefix)] = &[
         ("eq", Prefix::Eq),
         ("ne", Prefix::Ne),
@@ -33,7 +33,7 @@ impl Prefix {
     ];
 }
 
-/// A date of a search: the span it names, UTC milliseconds, both ends inclusive.
+/// A date of a search: the time span that it names, UTC milliseconds, both ends inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct DateTest {
@@ -45,82 +45,82 @@ pub struct DateTest {
 /// A value of a search.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ValueTest {
-    /// A token: any code when `code` is absent, any system when `system` is; an empty system means that there is none.
+    /// A token. Without `code` any code matches, without `system` any system; an empty system matches values without a system.
     Token {
-        /// Folded code.
+        /// The folded code.
         code: Option<String>,
-        /// Exact system.
+        /// The exact system.
         system: Option<String>,
     },
-    /// A resource of ours by id, of any type or of this one.
+    /// A resource of this server with this id, and of this type if there is one.
     Reference {
         /// Its type.
         rtype: Option<String>,
         /// Its id.
         id: String,
     },
-    /// An address that is not one of ours, or a canonical.
+    /// A URL of another server, or a canonical.
     Url(String),
-    /// Folded beginning of a string.
+    /// The folded beginning of a string.
     Starts(String),
-    /// A string to the letter, however its marks are encoded.
+    /// An exact string, however its accents are encoded.
     Exact {
-        /// Folded, as it is indexed.
+        /// The folded text, as it is indexed.
         folded: String,
-        /// As it was written, in normalization form C.
+        /// The text as written, in normalization form C.
         text: String,
     },
-    /// Folded part of a string.
+    /// A folded part of a string.
     Contains(String),
 }
 
 /// One condition of a search.
 #[derive(Clone, Debug)]
-pub enum Filter {
-    /// One of these ids, or none of them.
+pub enum SearchFilter {
+    /// The id is one of these, or with `not` none of them.
     Ids {
         /// The ids.
         any: Vec<String>,
-        /// Turns it round.
+        /// Whether the condition is negated.
         not: bool,
     },
     /// `meta.lastUpdated`.
     Updated(Vec<DateTest>),
-    /// The member is one of these, and the element that `name` stands for says so.
+    /// The member is one of these, and the element of the parameter `name` refers to the member.
     Owner {
         /// Ids of Patients.
         any: Vec<String>,
         /// The parameter.
         name: &'static str,
     },
-    /// Whether the element that `name` stands for does not name the member.
+    /// Whether the element of the parameter `name` does not refer to the member.
     OwnerMissing {
         /// The parameter.
         name: &'static str,
-        /// What is wanted.
+        /// The wanted result.
         missing: bool,
     },
-    /// One of these values is there, or none of them is.
+    /// The resource has one of these values, or with `not` none of them.
     Values {
         /// The parameter.
         param: &'static Param,
         /// The values.
         any: Vec<ValueTest>,
-        /// Turns it round.
+        /// Whether the condition is negated.
         not: bool,
     },
-    /// A date stands to one of these as its prefix says.
+    /// The resource has a date that compares with one of these as its prefix says.
     Dates {
         /// The parameter.
         param: &'static Param,
         /// The dates.
         any: Vec<DateTest>,
     },
-    /// Whether there is no value at all.
+    /// Whether the resource has no value for the parameter.
     Missing {
         /// The parameter.
         param: &'static Param,
-        /// What is wanted.
+        /// The wanted result.
         missing: bool,
     },
 }

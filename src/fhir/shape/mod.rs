@@ -1,14 +1,14 @@
-//! Whether a resource is FHIR R4 in shape: its elements, arrays and single values, JSON kinds, the grammar of primitives, what is
-//! required, required codes, and one type for each choice.
+//! Checks that a resource has the shape that FHIR R4 defines: its elements, arrays and single values, JSON types, the grammar of
+//! primitives, required elements, required codes, and one type for each choice.
 //!
-//! One walk over the tape of the pre-screen, by a table that is generated from R4's own definitions
-//! (`fhir-profiles/r4-elements.txt`). It never builds values, and no value of the input gets into a failure. It does not judge
-//! FHIRPath invariants, profiles, target types of references, or value sets that the core package does not list
+//! It walks once over the tape of the pre-screen, guided by a table that is generated from R4's own definitions
+//! (`fhir-profiles/r4-elements.txt`). It allocates no values and puts no value of the input into a failure. It does not check FHIRPath
+//! invariants, profiles, target types of references, or value sets that the core package does not list
 //! (`docs/adr/0008-shape-by-a-table.md`).
 
 mod primitive;
 #[cfg(test)]
-pub(crate) mod samples;
+pub(crate) mod samples_for_tests;
 mod table;
 mod told;
 mod walk;
@@ -16,7 +16,7 @@ mod walk;
 use super::prescreen::Screened;
 use crate::error::Failure;
 
-/// Judges a resource and what it contains.
+/// Checks a resource and the resources that it contains.
 ///
 /// # Errors
 /// With the FHIRPath of the place and what was expected there:

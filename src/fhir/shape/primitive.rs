@@ -1,8 +1,8 @@
-//! The grammar of each primitive type, matched by hand: one pass over the bytes, no regular expressions.
+//! The grammar of each primitive type, checked by hand-written code in one pass over the bytes, without regular expressions.
 //!
-//! Source: FHIR R4 (4.0.1), Data Types, "Primitive Types". White space is that of ASCII, as in the expressions given there.
+//! Source: FHIR R4 (4.0.1), Data Types, "Primitive Types". White space is ASCII white space, as in the expressions there.
 
-/// A primitive type of R4. `Currency` is ours: a `code` of ISO 4217, whose list the core package does not carry.
+/// A primitive type of R4. `Currency` is not a type of R4: it is a `code` of ISO 4217, whose codes the core package does not list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub(super) enum Primitive {
@@ -29,7 +29,7 @@ pub(super) enum Primitive {
     Xhtml,
 }
 
-/// The JSON value that a primitive is written as.
+/// The JSON type of a primitive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Json {
     /// `true` or `false`.
@@ -40,11 +40,11 @@ pub(super) enum Json {
     String,
 }
 
-/// Most characters of a string (R4: "Note that FHIR strings SHALL NOT exceed 1MB in size").
+/// Most characters in a string (R4: "Note that FHIR strings SHALL NOT exceed 1MB in size").
 const STRING_MAX: usize = 1 << 20;
 
 impl Primitive {
-    /// The type that the definitions call `name`.
+    /// The type with this name in the definitions.
     pub fn named(name: &str) -> Option<Primitive> {
         use Primitive::*;
         Some(match name {
@@ -73,7 +73,7 @@ impl Primitive {
         })
     }
 
-    /// How it is written.
+    /// The JSON type in which it is written.
     pub fn json(self) -> Json {
         match self {
             Primitive::Boolean => Json::Boolean,
@@ -82,7 +82,7 @@ impl Primitive {
         }
     }
 
-    /// Whether `text` is of this type: a string without its quotes and escapes, or a number as it stands.
+    /// Whether `text` is a valid value: a string without its quotes and with escapes resolved, or a number as written.
     pub fn accepts(self, text: &[u8]) -> bool {
         match self {
             Primitive::Boolean | Primitive::Decimal => true,
@@ -113,7 +113,7 @@ impl Primitive {
         }
     }
 
-    /// What is expected, as the end of "Expected …".
+    /// The expected form, to follow "Expected …".
     pub fn form(self) -> &'static str {
         match self {
             Primitive::Base64Binary => "base64 in groups of four characters",
@@ -160,14 +160,14 @@ fn code(text: &[u8]) -> bool {
     !gap
 }
 
-/// A JSON number that is whole, at least `least`, and fits 32 bits.
+/// Whether `text` is a JSON integer of at least `least` that fits into 32 bits.
 fn number(text: &[u8], least: i64) -> bool {
     let plain = !text.starts_with(b"-0") && text.iter().all(|byte| byte.is_ascii_digit() || *byte == b'-');
     let value = std::str::from_utf8(text).ok().and_then(|text| text.parse::<i64>().ok());
     plain && value.is_some_and(|value| (least..=i64::from(i32::MAX)).contains(&value))
 }
 
-/// Two digits at `at`.
+/// The two digits at `at`; `None` when they are not digits.
 fn two(text: &[u8], at: usize) -> Option<u8> {
     match text.get(at..at + 2)? {
         [tens @ b'0'..=b'9', ones @ b'0'..=b'9'] => Some((tens - b'0') * 10 + ones - b'0'),
@@ -175,7 +175,7 @@ fn two(text: &[u8], at: usize) -> Option<u8> {
     }
 }
 
-/// A day that the calendar has, a month, or a year.
+/// Whether `text` is a day that exists in the calendar, a month, or a year.
 fn date(text: &[u8]) -> bool {
     let (Some(high), Some(low)) = (two(text, 0), two(text, 2)) else {
         return false;
@@ -199,7 +199,7 @@ fn date(text: &[u8]) -> bool {
     }
 }
 
-/// A day, a time with seconds, and a zone.
+/// Whether `text` is a day, a time with seconds, and a zone.
 fn instant(text: &[u8]) -> bool {
     let Some((day, rest)) = text.split_at_checked(10) else {
         return false;
@@ -207,7 +207,7 @@ fn instant(text: &[u8]) -> bool {
     date(day) && rest.first() == Some(&b'T') && clock(&rest[1..]).is_some_and(zone)
 }
 
-/// What follows `hh:mm:ss` and a fraction.
+/// The text after `hh:mm:ss` and an optional fraction; `None` when these are malformed.
 fn clock(text: &[u8]) -> Option<&[u8]> {
     let within = |at: usize, most: u8| two(text, at).is_some_and(|value| value <= most);
     if !(within(0, 23) && within(3, 59) && within(6, 60) && text[2] == b':' && text[5] == b':') {
@@ -282,7 +282,7 @@ fn base64(text: &[u8]) -> bool {
     }
 }
 
-/// A `div` from its first byte to its last; what stands inside is for whoever shows it.
+/// Whether `text` is one `div` element from its first byte to its last. What it contains must be checked where it is shown.
 fn xhtml(text: &[u8]) -> bool {
     let text = text.trim_ascii();
     let named = text

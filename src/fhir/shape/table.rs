@@ -1,38 +1,38 @@
 //! The table of R4's elements, read once into arrays.
 //!
-//! `fhir-profiles/r4-elements.txt` says how it is written. An element stands once, in the type that declares it; which types have it
-//! is in one hash table over (class, name), so that finding an element of a value is one probe.
+//! `fhir-profiles/r4-elements.txt` explains its format. An element is listed once, in the type that declares it. One hash table over
+//! (class, name) holds which types have it, so that the element of a value is usually found at the first place.
 
 use super::primitive::Primitive;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-/// The committed table. It is part of the program and a test reads it, so that the panic cannot fire.
+/// The table, which is part of the program. A test reads it, so that the panic cannot happen.
 #[allow(clippy::panic)]
-static TABLE: LazyLock<Table> = LazyLock::new(|| {
-    Table::read(include_str!("../../../fhir-profiles/r4-elements.txt"))
+static TABLE: LazyLock<ShapeTable> = LazyLock::new(|| {
+    ShapeTable::read(include_str!("../../../fhir-profiles/r4-elements.txt"))
         .unwrap_or_else(|line| panic!("r4-elements.txt: {line}"))
 });
 
-/// Number of a class: a type, or a place in a type that has elements of its own (`Patient.contact`).
+/// Number of a class: a type, or a part of a type that has elements of its own (`Patient.contact`).
 pub(super) type ClassId = u16;
 /// Number of an element.
 pub(super) type ElementId = u16;
 
-/// A type or a part of one.
+/// A type, or a part of a type with elements of its own.
 #[derive(Debug)]
-pub(super) struct Class {
+pub(super) struct TypeShape {
     /// Its path in the definitions: `HumanName`, `Patient.contact`.
     pub name: &'static str,
-    /// A resource that an instance may be.
+    /// Whether it is a resource type that can have instances.
     pub resource: bool,
-    /// Bits of the elements that must be there.
+    /// The bits of the required elements.
     pub required: u64,
-    /// Bits of which exactly one must be there (ext-1: a value or nested extensions).
+    /// The bits of which exactly one must be present (ext-1: a value or nested extensions).
     pub either: u64,
-    /// Its elements, those of its base first; every type of a choice.
+    /// Its elements, those of its base first, with every type of a choice.
     pub elements: Vec<ElementId>,
-    /// Bits given out.
+    /// Number of bits that are in use.
     slots: u8,
     base: Option<ClassId>,
 }
@@ -55,41 +55,41 @@ pub(super) struct Element {
     pub name: &'static str,
     /// Its name in the definitions: `birthDate`, `deceased[x]`.
     pub defined: &'static str,
-    /// The type, as people know it.
+    /// The name of its type for messages.
     pub kind: &'static str,
-    /// Its bit in its class; the types of a choice share one.
+    /// Its bit in its class; the types of a choice share one bit.
     pub slot: u8,
     /// Whether it repeats.
     pub array: bool,
-    /// Whether it is one type of a choice.
+    /// Whether it is one of the types of a choice.
     pub choice: bool,
-    /// Whether `_name` may stand beside it.
+    /// Whether a companion `_name` with id and extensions is allowed.
     pub companion: bool,
     /// What it holds.
     pub holds: Holds,
-    /// The required value set.
+    /// The required value set, if it has one.
     pub codes: Option<u16>,
 }
 
 /// A required value set.
 #[derive(Debug)]
-pub(super) struct Codes {
+pub(super) struct RequiredCodes {
     /// Its name.
     pub name: &'static str,
-    /// The system of a CodeableConcept's codings.
+    /// The code system of the codings, when the element is a CodeableConcept.
     pub system: Option<&'static str>,
     /// Its codes, sorted.
     pub codes: Vec<&'static str>,
 }
 
-impl Codes {
-    /// Whether `code` is one of them.
+impl RequiredCodes {
+    /// Whether `code` is in the value set.
     pub fn has(&self, code: &[u8]) -> bool {
         self.codes.binary_search_by(|own| own.as_bytes().cmp(code)).is_ok()
     }
 }
 
-/// What stands in the probing table.
+/// An entry of the hash table.
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     class: ClassId,
@@ -101,21 +101,21 @@ const FREE: Slot = Slot {
     element: 0,
 };
 
-/// All of R4.
+/// The definitions of R4.
 #[derive(Debug)]
-pub(super) struct Table {
-    pub classes: Vec<Class>,
+pub(super) struct ShapeTable {
+    pub classes: Vec<TypeShape>,
     pub elements: Vec<Element>,
-    pub codes: Vec<Codes>,
-    /// `Element`, which `_name` holds.
+    pub codes: Vec<RequiredCodes>,
+    /// The class `Element`, which the companion `_name` has.
     pub companion: ClassId,
     by_name: HashMap<&'static str, ClassId>,
     probe: Vec<Slot>,
-    /// Of the 64 bits of a mixed name, those that are no place in `probe`.
+    /// How far a 64-bit hash is shifted to the right to give an index in `probe`.
     shift: u32,
 }
 
-/// An element as its line tells it.
+/// A line of the table, which describes one element.
 struct Line {
     path: &'static str,
     least: &'static str,
@@ -124,9 +124,9 @@ struct Line {
     codes: Option<u16>,
 }
 
-impl Table {
-    /// The one table.
-    pub fn get() -> &'static Table {
+impl ShapeTable {
+    /// The table of the program.
+    pub fn get() -> &'static ShapeTable {
         &TABLE
     }
 
@@ -153,7 +153,7 @@ impl Table {
         }
     }
 
-    /// Where to look first: class, length and both ends of the name, mixed; the upper bits of a product depend on all of them.
+    /// The first index for a lookup: class, length and both ends of the name are mixed; the upper bits of a product depend on all of them.
     fn start(&self, class: ClassId, name: &[u8]) -> usize {
         let ends = word(name) ^ word(&name[name.len().saturating_sub(8)..]).rotate_left(29);
         let key = u64::from(class) << 8 ^ name.len() as u64;
@@ -165,8 +165,8 @@ impl Table {
     ///
     /// # Errors
     /// The line that cannot be read.
-    pub fn read(text: &'static str) -> Result<Table, &'static str> {
-        let mut table = Table {
+    pub fn read(text: &'static str) -> Result<ShapeTable, &'static str> {
+        let mut table = ShapeTable {
             classes: Vec::new(),
             elements: Vec::new(),
             codes: Vec::new(),
@@ -187,7 +187,7 @@ impl Table {
                 };
                 sets.insert(name, u16::try_from(table.codes.len()).map_err(|_| line)?);
                 let codes = codes.split(' ').collect();
-                table.codes.push(Codes { name, system, codes });
+                table.codes.push(RequiredCodes { name, system, codes });
                 continue;
             }
             let mut fields = line.split('|');
@@ -240,7 +240,7 @@ impl Table {
             .ok()
             .filter(|id| *id != FREE.class)?;
         self.by_name.insert(name, id).is_none().then_some(())?;
-        self.classes.push(Class {
+        self.classes.push(TypeShape {
             name,
             resource: false,
             required: 0,
@@ -252,7 +252,7 @@ impl Table {
         Some(())
     }
 
-    /// Gives a class its elements, after its base has them.
+    /// Gives a class its elements, after its base has got them.
     fn fill(&mut self, class: usize, own: &mut Vec<Vec<&Line>>) -> Result<(), &'static str> {
         if !self.classes[class].elements.is_empty() {
             return Ok(());
@@ -309,7 +309,7 @@ impl Table {
         Ok(())
     }
 
-    /// What an element of this type at this path holds, and the type as people know it.
+    /// The contents of an element of this type at this path, and the name of the type for messages.
     fn holds(&self, path: &'static str, kind: &'static str) -> Option<(Holds, &'static str)> {
         if let Some(other) = kind.strip_prefix('@') {
             return Some((Holds::Class(self.class(other)?), other));
@@ -352,7 +352,7 @@ fn capital(kind: &str) -> String {
         .collect()
 }
 
-/// The first bytes of a name, at most eight, as a number.
+/// The first eight bytes of a name as a number; a shorter name is used whole.
 fn word(bytes: &[u8]) -> u64 {
     match bytes.first_chunk::<8>() {
         Some(chunk) => u64::from_le_bytes(*chunk),
@@ -366,7 +366,7 @@ mod tests {
 
     #[test]
     fn the_committed_table_is_all_of_r4() {
-        let table = Table::get();
+        let table = ShapeTable::get();
         let resources: Vec<&str> = table
             .classes
             .iter()
@@ -398,7 +398,7 @@ mod tests {
 
     #[test]
     fn elements_are_as_the_definitions_give_them() {
-        let table = Table::get();
+        let table = ShapeTable::get();
         let of = |class: &str, name: &str| table.element(table.class(class).expect("a class"), name.as_bytes());
         let deceased = of("Patient", "deceasedBoolean").expect("a choice");
         assert!(deceased.choice && !deceased.array && deceased.companion && deceased.defined == "deceased[x]");
@@ -413,6 +413,8 @@ mod tests {
         assert!(of("Patient", "id").is_some_and(|id| !id.companion) && of("Patient", "deceasedString").is_none());
         let extension = &table.classes[usize::from(table.class("Extension").expect("it"))];
         assert_eq!((extension.either.count_ones(), extension.required.count_ones()), (2, 1));
-        assert!(Table::read("Patient : Nothing").is_err() && Table::read("Element\nElement.a|0..1|none").is_err());
+        assert!(
+            ShapeTable::read("Patient : Nothing").is_err() && ShapeTable::read("Element\nElement.a|0..1|none").is_err()
+        );
     }
 }

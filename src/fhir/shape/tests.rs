@@ -1,13 +1,13 @@
-//! What is refused and what is taken: ranges made from the table, and single cases with their places and texts.
+//! Which shapes are refused and which are accepted: cases generated from the table, and single cases with their places and texts.
 
-use super::samples::{self, Case, MARK};
+use super::samples_for_tests::{self as samples, Case, MARK};
 use super::*;
 use crate::error::Fault;
-use crate::fhir::prescreen::{Limits, screen};
+use crate::fhir::prescreen::{ScreenLimits, screen};
 use std::collections::BTreeMap;
 
-fn told(text: &str) -> Result<(), Failure> {
-    judge(&screen(text.as_bytes(), &Limits::record())?)
+fn judged(text: &str) -> Result<(), Failure> {
+    judge(&screen(text.as_bytes(), &ScreenLimits::record())?)
 }
 
 #[test]
@@ -16,7 +16,7 @@ fn every_element_in_every_wrong_shape_is_refused_at_its_place_without_its_value(
     let mut wrong: Vec<String> = Vec::new();
     samples::wrong(&mut |case: Case| {
         *counts.entry(case.wrong).or_default() += 1;
-        let Err(failure) = told(&case.json) else {
+        let Err(failure) = judged(&case.json) else {
             wrong.push(format!("taken: {case:?}"));
             return;
         };
@@ -44,10 +44,10 @@ fn every_element_in_its_right_shape_is_taken_and_the_typed_model_agrees() {
     let (mut count, mut wrong) = (0, Vec::new());
     samples::good(&mut |case: Case| {
         count += 1;
-        if let Err(failure) = told(&case.json) {
+        if let Err(failure) = judged(&case.json) {
             wrong.push(format!("{failure} {}: {case:?}", failure.remedy_text()));
         } else if case.parent == "ExampleScenario.instance[0]" {
-            // Its element `resourceType` is a code; the model takes it for the type of a resource.
+            // `resourceType` is a code element of this type; the typed model takes it for the type of a resource.
         } else if let Err(refused) = causeway_fhir_types::check(case.json.as_bytes()) {
             wrong.push(format!("model: {refused} {:?}: {case:?}", refused.element));
         }
@@ -91,7 +91,7 @@ fn each_fault_is_told_with_its_place_and_what_was_expected() {
         (r#"{"resourceType":"Patient","_name":[{"id":"x"}]}"#, Fault::ElementUnknown, "Patient.name", "Expected no _name here: name has no extensions."),
     ];
     for (text, fault, place, expected) in rows {
-        let failure = told(text).expect_err(text);
+        let failure = judged(text).expect_err(text);
         assert_eq!(
             (failure.fault(), failure.expressions()),
             (*fault, &[(*place).to_owned()][..]),
@@ -119,7 +119,7 @@ fn what_r4_allows_is_taken() {
         r#"{"resourceType":"Parameters","parameter":[{"name":"a","part":[{"name":"b","resource":{"resourceType":"Patient","id":"a"}}]}]}"#,
         r#"{"resourceType":"Binary","contentType":"text/plain; charset=utf-8","data":"QUJD"}"#,
     ] {
-        if let Err(failure) = told(text) {
+        if let Err(failure) = judged(text) {
             panic!("{failure} {}: {text}", failure.remedy_text());
         }
     }

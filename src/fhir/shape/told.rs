@@ -1,11 +1,12 @@
-//! What is said of a wrong shape: the fault, the place, and what was expected. Names of R4 and fixed texts only, never a value.
+//! The failures for wrong shapes: the fault, the place, and what was expected. They contain only names of R4 and fixed texts, never a
+//! value.
 
 use super::primitive::{Json, Primitive};
-use super::table::{Class, Codes, Element, Holds, Table};
+use super::table::{Element, Holds, RequiredCodes, ShapeTable, TypeShape};
 use crate::error::{Failure, Fault};
-use crate::fhir::prescreen::{Kind, Value};
+use crate::fhir::prescreen::{JsonKind, Value};
 
-/// Codes that are listed in a text; of more the value set is named.
+/// Most codes that are listed in a text; of a larger value set only the name is given.
 const LISTED: usize = 12;
 
 fn failure(fault: Fault, place: &Value<'_>, expected: String) -> Failure {
@@ -22,10 +23,10 @@ pub(super) fn resource_type(value: &Value<'_>) -> Failure {
 }
 
 #[cold]
-pub(super) fn unknown(table: &Table, class: &Class, member: &Value<'_>) -> Failure {
+pub(super) fn unknown(table: &ShapeTable, class: &TypeShape, member: &Value<'_>) -> Failure {
     let name = member.key().trim_start_matches('_');
     let elements = || class.elements.iter().map(|id| &table.elements[usize::from(*id)]);
-    // A choice under a type that it does not have here.
+    // A choice element with a type that it does not allow here.
     let choice = elements().find(|element| {
         let base = element
             .defined
@@ -68,7 +69,7 @@ pub(super) fn no_array(member: &Value<'_>, element: &Element) -> Failure {
 
 #[cold]
 pub(super) fn kind(value: &Value<'_>, element: &Element) -> Failure {
-    let expected = if value.kind() == Kind::Array {
+    let expected = if value.kind() == JsonKind::Array {
         format!("Expected a single {}, not an array.", element.kind)
     } else {
         match element.holds {
@@ -89,7 +90,7 @@ pub(super) fn form(value: &Value<'_>, kind: Primitive) -> Failure {
 }
 
 #[cold]
-pub(super) fn code(value: &Value<'_>, codes: &Codes) -> Failure {
+pub(super) fn code(value: &Value<'_>, codes: &RequiredCodes) -> Failure {
     let expected = if codes.codes.len() > LISTED {
         format!("Expected a code of the value set {}.", codes.name)
     } else {
@@ -103,7 +104,7 @@ pub(super) fn code(value: &Value<'_>, codes: &Codes) -> Failure {
 }
 
 #[cold]
-pub(super) fn missing(table: &Table, value: &Value<'_>, class: &Class, bits: u64) -> Failure {
+pub(super) fn missing(table: &ShapeTable, value: &Value<'_>, class: &TypeShape, bits: u64) -> Failure {
     let elements = class.elements.iter().map(|id| &table.elements[usize::from(*id)]);
     let mut names: Vec<&str> = elements
         .filter(|element| bits & (1 << element.slot) != 0)
@@ -118,7 +119,7 @@ pub(super) fn missing(table: &Table, value: &Value<'_>, class: &Class, bits: u64
 }
 
 #[cold]
-pub(super) fn conflict(value: &Value<'_>, class: &Class, element: &Element) -> Failure {
+pub(super) fn conflict(value: &Value<'_>, class: &TypeShape, element: &Element) -> Failure {
     failure(
         Fault::ChoiceConflict,
         value,

@@ -1,14 +1,14 @@
-//! The walk over the tape, object by object. Its depth is that of the pre-screen's limits.
+//! Walks over the tape, object by object. Its depth is limited by the pre-screen.
 
 use super::primitive::{Json, Primitive};
-use super::table::{ClassId, Element, Holds, Table};
+use super::table::{ClassId, Element, Holds, ShapeTable};
 use super::told;
 use crate::error::Failure;
-use crate::fhir::prescreen::{Kind, Value};
+use crate::fhir::prescreen::{JsonKind, Value};
 
-/// Judges an object that is a resource.
+/// Checks an object that must be a resource.
 pub(super) fn resource(value: Value<'_>) -> Result<(), Failure> {
-    let table = Table::get();
+    let table = ShapeTable::get();
     let class = value
         .get("resourceType")
         .and_then(|name| table.class(&name.text()?))
@@ -19,8 +19,8 @@ pub(super) fn resource(value: Value<'_>) -> Result<(), Failure> {
     }
 }
 
-/// Judges an object of this class.
-fn object(table: &'static Table, value: Value<'_>, number: ClassId) -> Result<(), Failure> {
+/// Checks an object of this class.
+fn object(table: &'static ShapeTable, value: Value<'_>, number: ClassId) -> Result<(), Failure> {
     let class = &table.classes[usize::from(number)];
     let mut seen = 0u64;
     for member in value.members() {
@@ -44,14 +44,14 @@ fn object(table: &'static Table, value: Value<'_>, number: ClassId) -> Result<()
         }
         seen |= bit;
         if companion {
-            beside(table, member, element)?;
+            check_companion(table, member, element)?;
         } else if !element.array {
             single(table, member, element)?;
-        } else if member.kind() == Kind::Array {
+        } else if member.kind() == JsonKind::Array {
             for item in member.items() {
                 match (item.kind(), element.holds) {
-                    // Its companion stands in for it; the pre-screen has seen to that.
-                    (Kind::Null, Holds::Primitive(_)) => {}
+                    // Its companion has a value for it, as the pre-screen has checked.
+                    (JsonKind::Null, Holds::Primitive(_)) => {}
                     _ => single(table, item, element)?,
                 }
             }
@@ -68,11 +68,11 @@ fn object(table: &'static Table, value: Value<'_>, number: ClassId) -> Result<()
     Ok(())
 }
 
-/// Judges one value of an element.
-fn single(table: &'static Table, value: Value<'_>, element: &'static Element) -> Result<(), Failure> {
+/// Checks one value of an element.
+fn single(table: &'static ShapeTable, value: Value<'_>, element: &'static Element) -> Result<(), Failure> {
     match element.holds {
         Holds::Primitive(kind) => primitive(table, value, element, kind),
-        _ if value.kind() != Kind::Object => Err(told::kind(&value, element)),
+        _ if value.kind() != JsonKind::Object => Err(told::kind(&value, element)),
         Holds::Resource => resource(value),
         Holds::Class(class) => {
             object(table, value, class)?;
@@ -85,15 +85,15 @@ fn single(table: &'static Table, value: Value<'_>, element: &'static Element) ->
 }
 
 fn primitive(
-    table: &'static Table,
+    table: &'static ShapeTable,
     value: Value<'_>,
     element: &'static Element,
     kind: Primitive,
 ) -> Result<(), Failure> {
     let fits = match (kind.json(), value.kind()) {
-        (Json::Boolean, Kind::True | Kind::False) => return Ok(()),
-        (Json::Number, Kind::Number) => kind.accepts(value.raw()),
-        (Json::String, Kind::String) => {
+        (Json::Boolean, JsonKind::True | JsonKind::False) => return Ok(()),
+        (Json::Number, JsonKind::Number) => kind.accepts(value.raw()),
+        (Json::String, JsonKind::String) => {
             let text = value.text_bytes();
             if let Some(codes) = element.codes {
                 let codes = &table.codes[usize::from(codes)];
@@ -110,15 +110,15 @@ fn primitive(
     if fits { Ok(()) } else { Err(told::form(&value, kind)) }
 }
 
-/// Judges what stands beside a primitive under `_name`: its id and extensions.
-fn beside(table: &'static Table, member: Value<'_>, element: &'static Element) -> Result<(), Failure> {
+/// Checks the companion `_name` of a primitive: its id and extensions.
+fn check_companion(table: &'static ShapeTable, member: Value<'_>, element: &'static Element) -> Result<(), Failure> {
     match (element.array, member.kind()) {
-        (false, Kind::Object) => object(table, member, table.companion),
-        (true, Kind::Array) => {
+        (false, JsonKind::Object) => object(table, member, table.companion),
+        (true, JsonKind::Array) => {
             for item in member.items() {
                 match item.kind() {
-                    Kind::Null => {}
-                    Kind::Object => object(table, item, table.companion)?,
+                    JsonKind::Null => {}
+                    JsonKind::Object => object(table, item, table.companion)?,
                     _ => return Err(told::companion(&item, element)),
                 }
             }
@@ -128,8 +128,9 @@ fn beside(table: &'static Table, member: Value<'_>, element: &'static Element) -
     }
 }
 
-/// Judges the required value set of a CodeableConcept: one coding is of it. One without codings may say why by an extension.
-fn concept(table: &'static Table, value: Value<'_>, codes: u16) -> Result<(), Failure> {
+/// Checks the required value set of a CodeableConcept: one coding must be in it. Instead of codings it may have an extension that says why
+/// there are none.
+fn concept(table: &'static ShapeTable, value: Value<'_>, codes: u16) -> Result<(), Failure> {
     let codes = &table.codes[usize::from(codes)];
     let Some(coding) = value.get("coding") else {
         return match value.get("extension") {
@@ -150,8 +151,8 @@ fn concept(table: &'static Table, value: Value<'_>, codes: u16) -> Result<(), Fa
     }
 }
 
-/// Whether `value` has the choice of `element` in another type too.
-fn another_type(table: &'static Table, value: &Value<'_>, class: ClassId, element: &'static Element) -> bool {
+/// Whether `value` also has the choice of `element` with another type.
+fn another_type(table: &'static ShapeTable, value: &Value<'_>, class: ClassId, element: &'static Element) -> bool {
     value.members().any(|member| {
         let key = member.key_bytes();
         let other = table.element(class, key.strip_prefix(b"_").unwrap_or(key));

@@ -1,12 +1,12 @@
-//! Defects of answers: wrong status, lost header, wrong body.
+//! Planted defects of answers: a wrong status, a lost header, a wrong body.
 
-use super::{Answer, Asked, Spoil};
+use super::wire::{DefectAnswer, DefectRequest, Spoil};
 use serde_json::{Value, json};
 
-/// Name, and how the answer is spoiled.
+/// The name of each defect, and the function that changes the answer.
 #[rustfmt::skip]
 pub(super) const ROWS: &[(&str, Spoil)] = &[
-    // What every resource is
+    // All resources
     ("empty-arrays", |_, answer| answer.each_resource(|one| one["note"] = json!([]))),
     ("elements-lost", |asked, answer| if asked.search().is_some() || asked.read().is_some() { answer.each_resource(|one| if !shared(one) { bare(one) }) }),
     ("elements-of-shared-lost", |_, answer| answer.each_resource(|one| if shared(one) { bare(one) })),
@@ -139,7 +139,7 @@ fn remove(value: &mut Value, name: &str) {
     }
 }
 
-/// Leaves what identifies a resource and its patient, and nothing else.
+/// Keeps only what identifies a resource and its patient.
 fn bare(one: &mut Value) {
     if let Some(map) = one.as_object_mut()
         && !matches!(
@@ -163,7 +163,7 @@ fn shared(one: &Value) -> bool {
     )
 }
 
-/// Makes references lead nowhere, but for those to Patients.
+/// Makes references point to resources that do not exist, except references to Patients.
 fn dangle(value: &mut Value) {
     match value {
         Value::Object(map) => {
@@ -183,7 +183,7 @@ fn dangle(value: &mut Value) {
     }
 }
 
-fn each_entry(answer: &mut Answer, change: impl Fn(&mut Value)) {
+fn each_entry(answer: &mut DefectAnswer, change: impl Fn(&mut Value)) {
     answer.edit(|body| {
         if body["type"] == "searchset" {
             body["entry"].as_array_mut().into_iter().flatten().for_each(change);
@@ -191,8 +191,8 @@ fn each_entry(answer: &mut Answer, change: impl Fn(&mut Value)) {
     });
 }
 
-/// Adds a match that does not belong there.
-fn foreign(answer: &mut Answer, rtype: &str) {
+/// Adds a match of another patient.
+fn foreign(answer: &mut DefectAnswer, rtype: &str) {
     answer.edit(|body| {
         if body["type"] != "searchset" {
             return;
@@ -215,13 +215,13 @@ fn next(body: &mut Value) -> Option<&mut Value> {
     links.iter_mut().find(|link| link["relation"] == "next")
 }
 
-fn smart(asked: &Asked, answer: &mut Answer, field: &str, value: &Value) {
+fn smart(asked: &DefectRequest, answer: &mut DefectAnswer, field: &str, value: &Value) {
     if asked.path.ends_with("smart-configuration") {
         answer.edit(|body| body[field] = value.clone());
     }
 }
 
-fn everything(asked: &Asked, answer: &mut Answer, keep: fn(&Value) -> bool) {
+fn everything(asked: &DefectRequest, answer: &mut DefectAnswer, keep: fn(&Value) -> bool) {
     if asked.everything() {
         answer.edit(|body| {
             if let Some(entries) = body.get_mut("entry").and_then(Value::as_array_mut) {

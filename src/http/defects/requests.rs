@@ -1,8 +1,8 @@
-//! Defects that make the server understand less of a request than it was asked.
+//! Planted defects that make the server ignore or misread a part of the request.
 
-use super::{Asked, Pairs, Rewrite};
+use super::wire::{DefectRequest, Pairs, Rewrite};
 
-/// Name, and how the query is rewritten.
+/// The name of each defect, and the function that rewrites the query.
 pub(super) const ROWS: &[(&str, Rewrite)] = &[
     ("parameters-ignored", |asked, pairs| {
         let selects = |name: &str| !name.starts_with('_') && !matches!(name, "patient" | "start");
@@ -80,7 +80,7 @@ pub(super) const ROWS: &[(&str, Rewrite)] = &[
     }),
 ];
 
-fn keep(asked: &Asked, pairs: Pairs, wanted: impl Fn(&str) -> bool) -> Pairs {
+fn keep(asked: &DefectRequest, pairs: Pairs, wanted: impl Fn(&str) -> bool) -> Pairs {
     if asked.search().is_none() {
         return pairs;
     }

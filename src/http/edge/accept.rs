@@ -1,14 +1,16 @@
-//! From an accepted socket to HTTP: a place at the edge, a balancer's header if one is due, TLS, and whose certificate it was.
+//! Sets up an accepted connection for HTTP: takes a place at the edge, reads a balancer's header if one must come, does the TLS handshake,
+//! and finds the partner that owns the client certificate.
 
-use super::link::Link;
+use super::link::ClientConnection;
 use super::proxy;
+use super::ring::STRANGERS_BYTES;
 use super::stream::Watched;
-use super::table::{Edge, Place, Reason};
-use super::turns::Turns;
-use crate::app::App;
-use crate::config::Limits;
+use super::table::{ConnectionPlace, Edge, Reason, Unnamed};
+use super::turns::PipelinedStream;
+use crate::config::LimitsConfig;
 use crate::error::{Failure, Fault};
-use crate::security::PeerCertificate;
+use crate::http::state::App;
+use crate::security::{PartnerStanding, PeerCertificate};
 use actix_http::body::MessageBody;
 use actix_http::{HttpService, Request, Response};
 use actix_server::{GracefulShutdownSignal, ServerBuilder};
@@ -24,19 +26,24 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::io::AsyncRead;
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::server::Acceptor;
 
-/// Connections that the kernel keeps until we accept them.
+/// Connections that the kernel queues until they are accepted.
 const BACKLOG: i32 = 1024;
-/// Time for a balancer's header.
+/// Time limit for a balancer's header.
 const PROXY_TIME: Duration = Duration::from_secs(5);
-/// Time to look up whose certificate it is; who is not found in it is a stranger until its first request.
+/// Time limit for the first byte of a handshake. A real client sends it at once.
+const FIRST_BYTE: Duration = Duration::from_secs(3);
+/// Time limit for finding the partner that owns the certificate; without a result the connection is a stranger's until its first request.
 const OWNER_TIME: Duration = Duration::from_secs(1);
-/// Time in which a connection that ends must take its last bytes.
+/// Time in which the peer of a closing connection must take the last bytes.
 const DISCONNECT_TIME: Duration = Duration::from_secs(2);
 
-/// Adds the listener of the partners' side to `builder`, and tells its address.
+/// Adds the partners' listener to `builder`, and returns its address.
 ///
 /// # Errors
 /// [`Fault::ConfigInvalid`] when the address cannot be listened on.
@@ -67,7 +74,7 @@ where
     let gate = Gate {
         app: app.clone(),
         edge: edge.clone(),
-        tls: TlsAcceptor::from(Arc::new(app.tls.config()?)),
+        tls: Arc::new(app.tls.config()?),
         stopping: builder.graceful_shutdown_signal(),
     };
     let factory = move || Front {
@@ -85,17 +92,17 @@ fn listener(address: SocketAddr) -> std::io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// HTTP/1.1 over a connection that is set up.
+/// The HTTP/1.1 service for connections that are set up.
 fn http<I, S, B>(
-    limits: Limits,
+    limits: LimitsConfig,
     stopping: GracefulShutdownSignal,
     app: I,
 ) -> impl ServiceFactory<
-    (Turns, Option<SocketAddr>),
+    (PipelinedStream, Option<SocketAddr>),
     Config = (),
     Response = (),
     InitError = (),
-    Service = impl Service<(Turns, Option<SocketAddr>), Response = ()> + 'static,
+    Service = impl Service<(PipelinedStream, Option<SocketAddr>), Response = ()> + 'static,
 > + 'static
 where
     I: IntoServiceFactory<S, Request> + 'static,
@@ -115,10 +122,12 @@ where
         .keep_alive(limits.keep_alive)
         .client_request_timeout(limits.head)
         .client_disconnect_timeout(DISCONNECT_TIME)
-        // A client that has closed its side is gone, and so is the work for it.
+        // A client that has closed its side counts as gone, and the work for it is dropped.
         .h1_allow_half_closed(false)
+        // Less than the library's own, which each slow reader of a public document would hold.
+        .h1_write_buffer_size(STRANGERS_BYTES)
         .secure()
-        .on_connect_ext(|stream: &Turns, data| {
+        .on_connect_ext(|stream: &PipelinedStream, data| {
             let link = Rc::clone(stream.watched().link());
             if let Some(certificate) = link.certificate() {
                 data.insert(certificate.clone());
@@ -128,12 +137,12 @@ where
         .h1(map_config(app, |()| AppConfig::default()))
 }
 
-/// What every new connection is judged by. Clones share it.
+/// What is needed to judge every new connection. Clones share it.
 #[derive(Clone)]
 struct Gate {
     app: Data<App>,
     edge: Edge,
-    tls: TlsAcceptor,
+    tls: Arc<ServerConfig>,
     stopping: GracefulShutdownSignal,
 }
 
@@ -143,50 +152,84 @@ impl Gate {
         address.is_some_and(|address| listed.iter().any(|network| network.contains(address)))
     }
 
-    /// The connection with TLS, and its client's address.
+    /// Opens TLS on the connection and returns it with its client's address. The connection takes a place among the handshakes when its
+    /// ClientHello has arrived.
     async fn open(
         &self,
         mut socket: TcpStream,
         peer: Option<SocketAddr>,
-        place: Option<Place>,
-    ) -> Result<(Turns, Option<SocketAddr>), Reason> {
+        beginning: Beginning,
+    ) -> Result<(PipelinedStream, Option<SocketAddr>), Reason> {
         let limits = self.edge.limits();
-        let (peer, place) = match place {
-            Some(place) => (peer, place),
-            None => {
+        let (peer, place) = match beginning {
+            Beginning::Client(place) => (peer, place),
+            Beginning::Balancer(unnamed) => {
                 let peer = client_of(&mut socket, peer).await.ok_or(Reason::Proxy)?;
-                (peer, self.edge.admit(peer.map(|peer| peer.ip()))?)
+                (peer, unnamed.named(peer.map(|peer| peer.ip()))?)
             }
         };
-        let handshake = place.handshake(limits.tls).await.ok_or(Reason::Handshake)?;
-        let link = Rc::new(Link::new(&self.edge, place));
+        let first = timeout(FIRST_BYTE.min(limits.tls), socket.peek(&mut [0])).await;
+        if !matches!(first, Ok(Ok(1..))) {
+            return Err(Reason::Handshake);
+        }
+        let link = Rc::new(ClientConnection::new(&self.edge, place));
         let watched = Watched::new(socket, Rc::clone(&link), limits.least_bytes_per_second);
-        let stream = timeout(limits.tls, self.tls.accept(watched)).await;
-        let stream = stream.ok().and_then(Result::ok).ok_or(Reason::Handshake)?;
+        let hello = timeout(limits.tls, LazyConfigAcceptor::new(Acceptor::default(), watched)).await;
+        let hello = hello.ok().and_then(Result::ok).ok_or(Reason::Handshake)?;
+        link.greeted();
+        let handshake = link.place.handshake(limits.tls).await.ok_or(Reason::Handshake)?;
+        let accept = timeout(limits.tls, hello.into_stream(Arc::clone(&self.tls)));
+        let stream = handshake.while_nobody_waits(accept).await;
+        let stream = stream.and_then(Result::ok).and_then(Result::ok);
+        let mut stream = stream.ok_or(Reason::Handshake)?;
         drop(handshake);
         let leaf = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let certificate = leaf.map(|leaf| PeerCertificate::of(leaf));
         let partner = self.owner(certificate.as_ref()).await;
         link.place.settle(partner.as_deref())?;
+        if partner.is_none() {
+            stream.get_mut().1.set_buffer_limit(Some(STRANGERS_BYTES));
+        }
         link.showed(certificate, partner);
         link.pace.open(Instant::now());
-        Ok((Turns::new(stream), peer))
+        Ok((PipelinedStream::new(stream), peer))
     }
 
-    /// The partner whose certificate this is, if that is known in time.
+    /// The partner that owns this certificate, if it is found in time. The certificate of a suspended partner is as none.
     async fn owner(&self, certificate: Option<&PeerCertificate>) -> Option<String> {
         certificate?;
-        let now_ms = self.app.ctx.clock.now_ms();
-        let asked = self.app.authority.owner(&self.app.ctx, certificate, now_ms);
-        timeout(OWNER_TIME, asked).await.ok()?.ok().flatten()
+        let asked = self.app.authority.standing(&self.app.ctx, certificate);
+        match timeout(OWNER_TIME, asked).await.ok()?.ok()?? {
+            PartnerStanding { id, is_active: true } => Some(id),
+            PartnerStanding { id, is_active: false } => {
+                self.edge.forget_partner(&id);
+                None
+            }
+        }
     }
 }
 
-/// The client whose connection a balancer passes on, or the balancer itself; `None` when its header cannot be used.
+/// The address of the client whose connection a balancer passes on, or of the balancer itself; `None` when the header cannot be used.
 async fn client_of(socket: &mut (impl AsyncRead + Unpin), peer: Option<SocketAddr>) -> Option<Option<SocketAddr>> {
     match timeout(PROXY_TIME, proxy::read(socket)).await.ok()?.ok()? {
-        proxy::Source::Client(client) => Some(Some(client)),
-        proxy::Source::Balancer => Some(peer),
+        proxy::ProxiedClient::Client(client) => Some(Some(client)),
+        proxy::ProxiedClient::Balancer => Some(peer),
+    }
+}
+
+/// The place of a connection that has just been accepted.
+enum Beginning {
+    Client(ConnectionPlace),
+    /// A balancer's connection whose client address is not known yet.
+    Balancer(Unnamed),
+}
+
+impl Beginning {
+    fn gone(&self) -> Arc<Notify> {
+        match self {
+            Beginning::Client(place) => place.gone(),
+            Beginning::Balancer(unnamed) => unnamed.gone(),
+        }
     }
 }
 
@@ -198,7 +241,7 @@ struct Front<F> {
 
 impl<F> ServiceFactory<TcpStream> for Front<F>
 where
-    F: ServiceFactory<(Turns, Option<SocketAddr>), Config = (), Response = (), InitError = ()>,
+    F: ServiceFactory<(PipelinedStream, Option<SocketAddr>), Config = (), Response = (), InitError = ()>,
     F::Service: 'static,
     F::Future: 'static,
 {
@@ -228,7 +271,7 @@ struct FrontService<S> {
 
 impl<S> Service<TcpStream> for FrontService<S>
 where
-    S: Service<(Turns, Option<SocketAddr>), Response = ()> + 'static,
+    S: Service<(PipelinedStream, Option<SocketAddr>), Response = ()> + 'static,
 {
     type Response = ();
     type Error = ();
@@ -241,25 +284,35 @@ where
     fn call(&self, socket: TcpStream) -> Self::Future {
         let peer = socket.peer_addr().ok();
         let address = peer.map(|peer| peer.ip());
-        // Whoever must be turned away is, before anything is made for it.
-        let place = match self.gate.is_balancer(address) {
-            true => None,
-            false => match self.gate.edge.admit(address) {
-                Ok(place) => Some(place),
-                Err(reason) => {
-                    reason.count();
-                    return Box::pin(std::future::ready(Err(())));
-                }
-            },
+        // A connection that must be turned away is closed before anything is allocated for it.
+        let edge = &self.gate.edge;
+        let beginning = match self.gate.is_balancer(address) {
+            true => edge.admit_unnamed().map(Beginning::Balancer),
+            false => edge.admit(address).map(Beginning::Client),
         };
+        let beginning = match beginning {
+            Ok(beginning) => beginning,
+            Err(reason) => {
+                reason.count();
+                return Box::pin(std::future::ready(Err(())));
+            }
+        };
+        let gone = beginning.gone();
         let (http, gate) = (Rc::clone(&self.http), self.gate.clone());
-        Box::pin(async move {
-            // Who has not even begun when the server stops is not waited for.
+        // Boxed, because a future that selects between two others would store it twice.
+        let serve = Box::pin(async move {
+            // A connection that is still being set up when the server stops is dropped.
             let opened = tokio::select! {
-                opened = gate.open(socket, peer, place) => opened.map_err(Reason::count)?,
+                opened = gate.open(socket, peer, beginning) => opened.map_err(Reason::count)?,
                 () = gate.stopping.notified() => return Err(()),
             };
             http.call(opened).await.map_err(drop)
+        });
+        Box::pin(async move {
+            tokio::select! {
+                done = serve => done,
+                () = gone.notified() => Err(()),
+            }
         })
     }
 }

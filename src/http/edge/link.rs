@@ -1,35 +1,47 @@
-//! One connection, as its stream and the ring around its requests share it.
+//! The state of one connection, shared by its stream and by the middleware around its requests.
 
+use super::due::DueBytes;
 use super::pace::Pace;
-use super::table::{Edge, Place};
-use super::turns::Due;
+use super::table::{ConnectionPlace, Edge};
 use crate::security::PeerCertificate;
 use std::cell::{Cell, OnceCell, RefCell};
+use std::io;
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-/// One connection. It lives on one thread; handlers find it as connection data.
-pub struct Link {
-    /// How long its peer is waited for.
+/// Longest ClientHello that is accepted; clients send two to four thousand bytes.
+const HELLO_BYTES: usize = 32 * 1024;
+/// How long a connection that shows no token is taken for its partner's without another look.
+const STANDING: Duration = Duration::from_secs(10);
+
+/// One connection. It stays on one thread; handlers get it as connection data.
+pub struct ClientConnection {
+    /// Deadlines for the peer.
     pub(super) pace: Pace,
     /// Its place among all connections.
-    pub(super) place: Place,
-    /// What may still come of the request that is answered.
-    pub(super) due: Cell<Due>,
-    /// Whether the peer has yet to take what was written for it.
+    pub(super) place: ConnectionPlace,
+    /// What the peer may still send of the request that is being answered.
+    pub(super) due: Cell<DueBytes>,
+    /// Whether the peer has not yet taken everything that was written for it.
     pub(super) is_backlogged: Cell<bool>,
-    /// Who waits for the next request's turn.
+    /// The task that waits until the next request may be read.
     waits: RefCell<Option<Waker>>,
     certificate: OnceCell<PeerCertificate>,
-    /// The partner whose certificate it showed while that partner's share of connections was full.
+    /// The partner whose certificate was shown while that partner's share of connections was full.
     beyond: OnceCell<String>,
     by_certificate: Cell<bool>,
+    /// When it was last seen that the connection is a partner's.
+    seen: Cell<Instant>,
+    /// Bytes that may still arrive before the ClientHello is complete; `None` after that.
+    hello_left: Cell<Option<usize>>,
+    /// Whether the peer was too slow, so that the connection ends with the answer that says so.
+    hurries: Cell<bool>,
 }
 
-impl Link {
-    pub(super) fn new(edge: &Edge, place: Place) -> Link {
+impl ClientConnection {
+    pub(super) fn new(edge: &Edge, place: ConnectionPlace) -> ClientConnection {
         let limits = edge.limits();
-        Link {
+        ClientConnection {
             pace: Pace::new(limits.head, limits.keep_alive),
             place,
             due: Cell::default(),
@@ -38,10 +50,31 @@ impl Link {
             certificate: OnceCell::new(),
             beyond: OnceCell::new(),
             by_certificate: Cell::new(false),
+            seen: Cell::new(Instant::now()),
+            hello_left: Cell::new(Some(HELLO_BYTES)),
+            hurries: Cell::new(false),
         }
     }
 
-    /// The handshake showed this certificate, and it is this partner's.
+    /// Notes that bytes came from the peer.
+    ///
+    /// # Errors
+    /// `InvalidData` for a ClientHello that is too long.
+    pub(super) fn came(&self, bytes: usize) -> io::Result<()> {
+        if let Some(left) = self.hello_left.get() {
+            let left = left.checked_sub(bytes).ok_or(io::ErrorKind::InvalidData)?;
+            self.hello_left.set(Some(left));
+        }
+        self.pace.came(Instant::now());
+        Ok(())
+    }
+
+    /// Notes that the ClientHello is complete.
+    pub(super) fn greeted(&self) {
+        self.hello_left.set(None);
+    }
+
+    /// Notes the certificate that the handshake showed, and the partner that owns it.
     pub(super) fn showed(&self, certificate: Option<PeerCertificate>, partner: Option<String>) {
         if let Some(certificate) = certificate {
             let _ = self.certificate.set(certificate);
@@ -52,26 +85,36 @@ impl Link {
         }
     }
 
-    /// A request began, and this of it may still come.
-    pub(super) fn begun(&self, due: Due) {
+    /// Notes that a request began; `due` is what may still come of it.
+    pub(super) fn begun(&self, due: DueBytes) {
         self.pace.begun();
         self.due.set(due);
     }
 
-    /// A request's answer has ended.
+    /// Notes that a request's answer has ended. The rest of its body may take as long as a head, or only a short time when the body was too
+    /// slow.
     pub(super) fn ended(&self) {
-        self.pace.ended(Instant::now());
+        let now = Instant::now();
+        self.pace.ended(now);
+        if self.due.get() != DueBytes::Nothing {
+            self.pace.rests(now, self.hurries.get());
+        }
         self.wake();
     }
 
-    /// Whether the peer has yet to take what was written.
+    /// Notes that the peer was too slow with the request that is being answered.
+    pub(super) fn hurry(&self) {
+        self.hurries.set(true);
+    }
+
+    /// Notes whether the peer has not yet taken everything that was written.
     pub(super) fn backlog(&self, is_backlogged: bool) {
         if self.is_backlogged.replace(is_backlogged) && !is_backlogged {
             self.wake();
         }
     }
 
-    /// Wakes this task when the next request may come.
+    /// Has this task woken when the next request may be read.
     pub(super) fn wait(&self, task: &Waker) {
         *self.waits.borrow_mut() = Some(task.clone());
     }
@@ -82,12 +125,12 @@ impl Link {
         }
     }
 
-    /// The client certificate.
+    /// The client certificate, if one was shown.
     pub fn certificate(&self) -> Option<&PeerCertificate> {
         self.certificate.get()
     }
 
-    /// Whether it is a partner's connection beyond the share of that partner. One that was takes a place that has become free.
+    /// Whether this is a partner's connection beyond that partner's share. If a place has become free, the connection takes it.
     pub fn is_beyond_share(&self) -> bool {
         match self.beyond.get() {
             None => false,
@@ -99,7 +142,18 @@ impl Link {
         }
     }
 
-    /// What it showed was refused as no longer valid. What a certificate proved stays, until the certificate is refused.
+    /// Notes that the connection was just seen to be a partner's.
+    pub(super) fn is_seen(&self) {
+        self.seen.set(Instant::now());
+    }
+
+    /// Whether the connection is a partner's, and that was last seen too long ago.
+    pub(super) fn is_stale(&self) -> bool {
+        self.place.is_partner() && self.seen.get().elapsed() >= STANDING
+    }
+
+    /// Notes that the certificate or token was refused as no longer valid. A connection that was proven by its certificate stays the
+    /// partner's until that certificate is refused.
     pub(super) fn disprove(&self, was_certificate: bool) {
         if was_certificate || !self.by_certificate.get() {
             self.place.disprove();

@@ -1,32 +1,50 @@
-//! The edge of the partners' side: who may connect, who may ask, and for how long a slow peer is waited for.
+//! The edge of the partners' listener: who may connect, who may send requests, and how long a slow peer is waited for.
 //!
-//! A client is a *stranger* until its connection has shown a registered partner's certificate or a valid token. Strangers and
-//! partners have separate places for connections, requests in flight and queued bytes, so that no number of strangers keeps a
-//! partner out. Nothing here decides rights: who passes is still nobody until [`crate::security`] says who it is.
+//! A client is a *stranger* until its connection has shown a registered partner's certificate or a valid token. Strangers and partners have
+//! separate places for connections, requests in flight and queued bytes, so that no number of strangers keeps a partner out. The edge
+//! grants no rights: [`crate::security`] decides who the caller is.
 
 mod accept;
 mod addresses;
+mod counts;
+mod due;
+mod guests;
 mod link;
 mod pace;
 mod proxy;
 mod queue;
+mod rate;
 mod ring;
 mod seat;
 mod stream;
 mod table;
 mod turns;
+mod turnstile;
 
 pub use accept::listen;
-pub use link::Link;
+pub use link::ClientConnection;
 pub use queue::Queued;
-pub use ring::{SharedBody, ring};
+pub use rate::{Rate, UsedRate};
+pub use ring::{HeldBytes, SharedBody, ring};
 pub use seat::Seat;
 pub use table::Edge;
 
+use crate::error::Failure;
 use actix_web::{HttpMessage as _, HttpRequest};
 use std::rc::Rc;
 
-/// The place of a request; there is none in tests that call handlers by themselves.
+/// Waits until there is room for `bytes` of an answer to the partner that sent this request, and takes it until the answer is known.
+///
+/// # Errors
+/// [`Fault::RateLimited`](crate::error::Fault::RateLimited) when the partner does not read its other answers in time.
+pub async fn waits_for_room(request: &HttpRequest, bytes: usize) -> Result<(), Failure> {
+    match seat_of(request) {
+        Some(seat) => Ok(seat.waits_for_room(bytes).await?),
+        None => Ok(()),
+    }
+}
+
+/// The place of a request; `None` in tests that call handlers directly.
 pub fn seat_of(request: &HttpRequest) -> Option<Rc<Seat>> {
     request.extensions().get::<Rc<Seat>>().cloned()
 }

@@ -1,28 +1,32 @@
-//! How long a connection may wait for its peer: what it waits for, since when, and until when.
+//! The deadlines of one connection: what it waits for from its peer, since when, and until when.
 //!
-//! Cells of one connection, which lives on one thread. The ring around requests says when a request began and its answer ended;
-//! the stream says when bytes came.
+//! The state is in `Cell`s, because a connection stays on one thread. The middleware reports when a request began and when its answer
+//! ended; the stream reports when bytes came.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// Time beyond a limit of ours in which the HTTP library's own limit, which answers 408 or closes in order, may act first.
+/// Extra time beyond a limit, so that the HTTP library's own limit can act first and answer 408 or close in order.
 const GRACE: Duration = Duration::from_secs(1);
+/// Time for the rest of a body that was refused as too slow: enough to take the answer.
+const LITTLE: Duration = Duration::from_secs(2);
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Its handshake, which has a limit of its own.
+    /// The TLS handshake, which has a limit of its own.
     SettingUp,
-    /// It waits for a request head since then: since the handshake, or since the first byte after an answer.
+    /// It waits for a request head since this time, which is the end of the handshake or the first byte after an answer.
     Head(Instant),
-    /// It is idle since then.
+    /// An answer ended before its request's body; the rest of the body may come until this time.
+    Rest(Instant),
+    /// It is idle since this time.
     Idle(Instant),
-    /// It has so many requests, whose bodies, handlers and answers have limits of their own.
+    /// It has this many requests, whose bodies, handlers and answers have limits of their own.
     Busy(u32),
 }
 
-/// Why a peer is cut off; the words of the metric.
+/// Why a peer is cut off; the labels of the metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slow {
     /// A request head did not come in time.
@@ -34,7 +38,7 @@ pub enum Slow {
 }
 
 impl Slow {
-    /// The word of the metric.
+    /// The label of the metric.
     pub const fn word(self) -> &'static str {
         match self {
             Slow::Head => "head",
@@ -44,7 +48,7 @@ impl Slow {
     }
 }
 
-/// The pace of one connection.
+/// The deadlines of one connection.
 #[derive(Debug)]
 pub struct Pace {
     phase: Cell<Phase>,
@@ -53,7 +57,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// A connection that is being set up, with these times for a head and for being idle.
+    /// A connection that is being set up, with the time limits for a head and for an idle connection.
     pub fn new(head: Duration, idle: Duration) -> Pace {
         Pace {
             phase: Cell::new(Phase::SettingUp),
@@ -62,19 +66,19 @@ impl Pace {
         }
     }
 
-    /// The handshake is over.
+    /// Notes that the handshake is over.
     pub fn open(&self, now: Instant) {
         self.phase.set(Phase::Head(now));
     }
 
-    /// Bytes came.
+    /// Notes that bytes came.
     pub fn came(&self, now: Instant) {
         if let Phase::Idle(_) = self.phase.get() {
             self.phase.set(Phase::Head(now));
         }
     }
 
-    /// A request's head was read.
+    /// Notes that a request's head was read.
     pub fn begun(&self) {
         let requests = match self.phase.get() {
             Phase::Busy(requests) => requests,
@@ -83,7 +87,7 @@ impl Pace {
         self.phase.set(Phase::Busy(requests + 1));
     }
 
-    /// A request's answer has ended.
+    /// Notes that a request's answer has ended.
     pub fn ended(&self, now: Instant) {
         self.phase.set(match self.phase.get() {
             Phase::Busy(requests) if requests > 1 => Phase::Busy(requests - 1),
@@ -91,16 +95,32 @@ impl Pace {
         });
     }
 
-    /// Whether a request is worked on or its answer written.
+    /// Notes that the answer ended before its request's body. `is_late`: because the body was too slow.
+    pub fn rests(&self, now: Instant, is_late: bool) {
+        if !self.is_busy() {
+            let time = if is_late { LITTLE } else { self.head + GRACE };
+            self.phase.set(Phase::Rest(now + time));
+        }
+    }
+
+    /// Notes that the rest of a body has ended.
+    pub fn rested(&self, now: Instant) {
+        if let Phase::Rest(_) = self.phase.get() {
+            self.phase.set(Phase::Idle(now));
+        }
+    }
+
+    /// Whether a request is being worked on or its answer is being written.
     pub fn is_busy(&self) -> bool {
         matches!(self.phase.get(), Phase::Busy(_))
     }
 
-    /// Until when the peer is waited for, and why not longer; `None` while there is work.
+    /// Until when the peer is waited for, and why it is cut off then; `None` while a request is being worked on.
     pub fn deadline(&self) -> Option<(Instant, Slow)> {
         match self.phase.get() {
             Phase::SettingUp | Phase::Busy(_) => None,
             Phase::Head(since) => Some((since + self.head + GRACE, Slow::Head)),
+            Phase::Rest(until) => Some((until, Slow::Head)),
             Phase::Idle(since) => Some((since + self.idle + GRACE, Slow::Idle)),
         }
     }
@@ -141,5 +161,25 @@ mod tests {
         pace.begun();
         pace.ended(at(41));
         assert_eq!(seconds(&pace, start), Some((101, Slow::Idle)));
+    }
+
+    #[test]
+    fn t_b06_the_rest_of_a_refused_body_has_the_time_of_a_head_also_when_nothing_more_of_it_comes() {
+        let start = Instant::now();
+        let at = |s: u64| start + Duration::from_secs(s);
+        let pace = Pace::new(Duration::from_secs(10), Duration::from_secs(60));
+        pace.open(at(0));
+        pace.begun();
+        pace.ended(at(1));
+        pace.rests(at(1), false);
+        assert_eq!(seconds(&pace, start), Some((11, Slow::Head)));
+        pace.came(at(5));
+        assert_eq!(seconds(&pace, start), Some((11, Slow::Head)));
+        pace.rested(at(6));
+        assert_eq!(seconds(&pace, start), Some((66, Slow::Idle)));
+        pace.begun();
+        pace.ended(at(20));
+        pace.rests(at(20), true);
+        assert_eq!(pace.deadline(), Some((at(22), Slow::Head)));
     }
 }

@@ -1,28 +1,28 @@
 //! The PROXY protocol, version 2, as a balancer writes it before the first byte of TLS (haproxy.org, proxy-protocol.txt, section 2.2).
 //!
-//! Only what listed balancers send is read here; a header from anybody else is TLS that is broken.
+//! Only headers from configured balancers are read; from any other peer such a header is broken TLS.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-/// What each header begins with.
+/// The first bytes of every header.
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
-/// Bytes of the fixed part.
+/// Length of the fixed part in bytes.
 const FIXED: usize = 16;
-/// Longest rest that is taken: addresses, and the extensions (TLVs) that balancers add, which are passed over.
+/// Longest variable part that is accepted, in bytes: addresses, and the extensions (TLVs) that balancers add, which are skipped.
 const REST_MAX: usize = 2048;
 
-/// Whom a header speaks of.
+/// Whose address a header contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// The client that the balancer serves.
+pub enum ProxiedClient {
+    /// The address of the client that the balancer serves.
     Client(SocketAddr),
     /// The balancer itself, as in its health checks.
     Balancer,
 }
 
-/// The fixed part: whether it is about a client, the family of its addresses, and the length of what follows.
+/// The fixed part: whether the header is about a client, the address family, and the length of the variable part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Fixed {
     is_client: bool,
@@ -48,38 +48,40 @@ fn fixed(bytes: &[u8; FIXED]) -> Option<Fixed> {
     })
 }
 
-fn source(fixed: Fixed, rest: &[u8]) -> Option<Source> {
+fn source(fixed: Fixed, rest: &[u8]) -> Option<ProxiedClient> {
     if !fixed.is_client {
-        return Some(Source::Balancer);
+        return Some(ProxiedClient::Balancer);
     }
-    // Source address, destination address, source port, destination port; only TCP makes sense here.
+    // Source address, destination address, source port, destination port; only TCP is supported here.
     match fixed.family {
         0x11 => {
             let address: [u8; 4] = rest.get(..4)?.try_into().ok()?;
             let port = port_at(rest, 8)?;
-            Some(Source::Client((IpAddr::from(Ipv4Addr::from(address)), port).into()))
+            Some(ProxiedClient::Client(
+                (IpAddr::from(Ipv4Addr::from(address)), port).into(),
+            ))
         }
         0x21 => {
             let address: [u8; 16] = rest.get(..16)?.try_into().ok()?;
             let port = port_at(rest, 32)?;
             let address = Ipv6Addr::from(address).to_canonical();
-            Some(Source::Client((address, port).into()))
+            Some(ProxiedClient::Client((address, port).into()))
         }
         _ => None,
     }
 }
 
-/// The source port, when both ports are there.
+/// The source port; `None` when the two ports are not complete.
 fn port_at(rest: &[u8], at: usize) -> Option<u16> {
     let ports = rest.get(at..at + 4)?;
     Some(u16::from_be_bytes([ports[0], ports[1]]))
 }
 
-/// Reads one header from the beginning of a connection, and no byte more.
+/// Reads one header from the start of a connection, and no byte beyond it.
 ///
 /// # Errors
-/// `InvalidData` for what is no header that can be used; those of the socket.
-pub async fn read(socket: &mut (impl AsyncRead + Unpin)) -> io::Result<Source> {
+/// `InvalidData` when there is no header that can be used; those of the socket.
+pub async fn read(socket: &mut (impl AsyncRead + Unpin)) -> io::Result<ProxiedClient> {
     let mut head = [0; FIXED];
     socket.read_exact(&mut head).await?;
     let fixed = fixed(&head).ok_or(io::ErrorKind::InvalidData)?;
@@ -105,7 +107,7 @@ mod tests {
         [&SIGNATURE[..], &[command, family], &length, &rest].concat()
     }
 
-    fn read_all(bytes: &[u8]) -> (io::Result<Source>, usize) {
+    fn read_all(bytes: &[u8]) -> (io::Result<ProxiedClient>, usize) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .expect("a runtime");
@@ -117,9 +119,9 @@ mod tests {
     #[test]
     fn the_balancers_own_connections_are_the_balancers() {
         let local = [&SIGNATURE[..], &[0x20, 0, 0, 0]].concat();
-        assert_eq!(read_all(&local).0.expect("a header"), Source::Balancer);
+        assert_eq!(read_all(&local).0.expect("a header"), ProxiedClient::Balancer);
         let with_address = header(0x20, "192.0.2.9:1".parse().expect("an address"), &[]);
-        assert_eq!(read_all(&with_address).0.expect("a header"), Source::Balancer);
+        assert_eq!(read_all(&with_address).0.expect("a header"), ProxiedClient::Balancer);
     }
 
     #[test]
@@ -158,7 +160,7 @@ mod tests {
             let ip = if v6 { IpAddr::from(Ipv6Addr::from(ip)) } else { IpAddr::from(Ipv4Addr::from(ip as u32)) };
             let bytes = [header(0x21, (ip, port).into(), &extensions), tls.clone()].concat();
             let (source, left) = read_all(&bytes);
-            prop_assert_eq!(source.expect("a header"), Source::Client((ip.to_canonical(), port).into()));
+            prop_assert_eq!(source.expect("a header"), ProxiedClient::Client((ip.to_canonical(), port).into()));
             prop_assert_eq!(left, tls.len());
         }
 

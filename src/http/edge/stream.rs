@@ -1,27 +1,28 @@
-//! The socket of one connection, which cuts off a peer that is too slow. It stands below TLS, so that it sees what the peer
-//! really sent and took.
+//! The socket of one connection, which cuts off a peer that is too slow. It is below TLS, so that it sees how many bytes the peer really
+//! sent and took.
 //!
-//! A peer that waits too long makes the next read or write fail; the HTTP library then drops the connection and with it the
-//! work for it. A timer wakes the connection's task for that.
+//! When the peer exceeds a deadline, the next read or write fails; the HTTP library then drops the connection and the work for it. A timer
+//! wakes the connection's task at the deadline.
 
-use super::link::Link;
+use super::link::ClientConnection;
 use super::pace::Slow;
 use crate::telemetry::metrics as families;
+use futures_util::FutureExt as _;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
-/// Time over which a reader's rate is measured.
+/// Period over which a reader's rate is measured.
 const WINDOW: Duration = Duration::from_secs(10);
-/// Bytes that the kernel keeps unsent for a peer that does not take them. It is also how finely a reader's rate is seen.
+/// Bytes that the kernel keeps unsent for a peer that does not take them. A reader's rate is measured in steps of this size.
 const UNSENT_BYTES: u32 = 64 * 1024;
 
-/// What a reader took while we wait for it.
+/// The bytes that a reader took since the start of the period.
 struct Window {
     ends: Instant,
     bytes: usize,
@@ -39,19 +40,29 @@ impl Window {
 /// A watched socket.
 pub struct Watched {
     socket: TcpStream,
-    link: Rc<Link>,
-    /// Bytes that a reader must take in a window.
+    link: Rc<ClientConnection>,
+    /// Bytes that a reader must take in one period.
     least: usize,
     window: Option<Window>,
     timer: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
+/// Keeps the part of an answer that a slow peer has not taken in this process, where it can still be dropped, instead of megabytes of it in
+/// the kernel, which would report free room only in steps of a third of them. The bytes in flight are not limited by this.
+fn keep_unsent(socket: &TcpStream) {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = socket2::SockRef::from(socket).set_tcp_notsent_lowat(UNSENT_BYTES) {
+        tracing::debug!(cause = %error, "the kernel keeps more of an answer");
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (socket, UNSENT_BYTES);
+}
+
 impl Watched {
-    /// Watches `socket` for `link`, whose peer must take `least_per_second` bytes a second while we wait for it.
-    pub fn new(socket: TcpStream, link: Rc<Link>, least_per_second: usize) -> Watched {
+    /// Watches `socket` for `link`. The peer must take `least_per_second` bytes a second while bytes wait for it.
+    pub fn new(socket: TcpStream, link: Rc<ClientConnection>, least_per_second: usize) -> Watched {
         let _ = socket.set_nodelay(true);
-        // Without it the kernel takes megabytes for a peer that reads nothing, and tells of room in steps of a third of them.
-        let _ = socket2::SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT_BYTES);
+        keep_unsent(&socket);
         Watched {
             socket,
             link,
@@ -62,11 +73,17 @@ impl Watched {
     }
 
     /// The connection.
-    pub fn link(&self) -> &Rc<Link> {
+    pub fn link(&self) -> &Rc<ClientConnection> {
         &self.link
     }
 
-    /// Fails when the peer has been too slow; else sees to it that the task looks again in time.
+    /// Whether the peer has closed its side, even when there are unread bytes before that.
+    pub fn is_closed(&self) -> bool {
+        let ready = self.socket.ready(Interest::READABLE).now_or_never();
+        ready.and_then(Result::ok).is_some_and(|ready| ready.is_read_closed())
+    }
+
+    /// Fails when the peer has been too slow; otherwise sets the timer for the next check.
     fn look(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         let now = Instant::now();
         if let Some(window) = &mut self.window
@@ -87,7 +104,7 @@ impl Watched {
         let Some(next) = waits.map(|(until, _)| until).into_iter().chain(reader).min() else {
             return Ok(());
         };
-        // One that is set for earlier is left: it fires, and is set anew.
+        // A timer that fires earlier is left alone; it is set again when it fires.
         let (at, timer) = self
             .timer
             .get_or_insert_with(|| (next, Box::pin(tokio::time::sleep_until(next.into()))));
@@ -104,7 +121,7 @@ impl Watched {
     fn cut(&self, slow: Slow) -> io::Error {
         metrics::counter!(families::SLOW_PEERS, "reason" => slow.word()).increment(1);
         if slow == Slow::Reader {
-            // What it has not taken is thrown away with the connection.
+            // Bytes that the peer has not taken are dropped with the connection.
             let _ = self.socket.set_zero_linger();
         }
         io::ErrorKind::TimedOut.into()
@@ -137,7 +154,7 @@ impl AsyncRead for Watched {
         let before = buffer.filled().len();
         let done = Pin::new(&mut self.socket).poll_read(context, buffer);
         match &done {
-            Poll::Ready(Ok(())) if buffer.filled().len() > before => self.link.pace.came(Instant::now()),
+            Poll::Ready(Ok(())) if buffer.filled().len() > before => self.link.came(buffer.filled().len() - before)?,
             Poll::Ready(_) => {}
             Poll::Pending => self.look(context)?,
         }
@@ -164,13 +181,13 @@ impl AsyncWrite for Watched {
         self.socket.is_write_vectored()
     }
 
-    /// TLS flushes when it has written all it had: the reader has kept up.
+    /// TLS flushes after it has written everything, so the reader has kept up.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let done = Pin::new(&mut self.socket).poll_flush(context);
         if done.is_ready() {
             self.window = None;
             self.link.backlog(false);
-            // After an answer nothing else may look before the next byte comes.
+            // After an answer, no other call checks the deadline before the next byte comes.
             self.look(context)?;
         }
         done

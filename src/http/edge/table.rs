@@ -1,206 +1,250 @@
-//! The counts of the edge, shared by all workers: connections and requests in flight by door, and for each address.
+//! The counts of the edge, shared by all worker threads: connections and requests in flight, for strangers, for partners, and for each
+//! address.
 //!
-//! Partners have room that strangers cannot take: strangers hold at most half of all connections, connections that are being set
-//! up a quarter.
+//! Strangers hold at most half of all connections, and connections that are being set up at most a quarter, so that strangers never take
+//! the partners' room. When there is no room, the oldest connection that has shown nothing is closed, and the new one is accepted.
 
-use super::addresses::{Addresses, Rate};
-use super::queue::Queue;
-use crate::config::Limits;
-use crate::error::Fault;
-use crate::http::limits::{Held, Shares};
-use crate::security::{Network, network};
-use crate::telemetry::metrics as families;
+mod requests;
+
+use super::addresses::Addresses;
+use super::counts::Counts;
+pub use super::counts::{Errand, Reason};
+use super::guests::ConnectionStage;
+use super::queue::{ByteCount, ByteQueue};
+use super::rate::Rate;
+use super::turnstile::{Handshake, Turnstile};
+use crate::config::LimitsConfig;
+use crate::http::limits::{HeldShare, ShareCounts};
+use crate::security::{ClientNetwork, network};
+pub use requests::{Charged, StrangerInFlight};
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 
-/// Addresses remembered beside those that are connected.
+/// How many addresses are remembered in addition to those that are connected.
 const ADDRESSES: usize = 16_384;
 
-/// Why a connection is turned away; the words of the metric.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// Its address opens them too fast.
-    Rate,
-    /// Its address has too many.
-    Address,
-    /// There is no room for strangers, or for anybody.
-    Full,
-    /// Its handshake did not begin or end in time, or failed.
-    Handshake,
-    /// A balancer's header was missing or malformed.
-    Proxy,
-}
-
-impl Reason {
-    /// The word of the metric.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Reason::Rate => "rate",
-            Reason::Address => "address",
-            Reason::Full => "full",
-            Reason::Handshake => "handshake",
-            Reason::Proxy => "proxy",
-        }
-    }
-
-    /// Counts a connection that is turned away.
-    pub fn count(self) {
-        metrics::counter!(families::TURNED_AWAY, "reason" => self.word()).increment(1);
-    }
-}
-
-/// By which door a connection came in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Door {
-    SettingUp,
-    Stranger,
-    Partner,
-}
-
-impl Door {
-    const ALL: [Door; 3] = [Door::SettingUp, Door::Stranger, Door::Partner];
-
-    const fn word(self) -> &'static str {
-        match self {
-            Door::SettingUp => "setting-up",
-            Door::Stranger => "stranger",
-            Door::Partner => "partner",
-        }
-    }
-}
-
-struct Counts {
-    connections: [usize; 3],
-    in_flight: usize,
-    addresses: Addresses,
-}
-
-impl Counts {
-    fn of(&mut self, door: Door) -> &mut usize {
-        &mut self.connections[door as usize]
-    }
-
-    fn in_all(&self) -> usize {
-        self.connections.iter().sum()
-    }
-}
-
-/// The shared state. Clones share it.
+/// The shared state of the edge. Clones share it.
 #[derive(Clone)]
 pub struct Edge(Arc<Inner>);
 
 struct Inner {
-    limits: Limits,
+    limits: LimitsConfig,
     connection_rate: Rate,
     request_rate: Rate,
-    handshakes: Arc<Semaphore>,
-    shares: Shares,
-    partners_queue: Queue,
-    strangers_queue: Queue,
+    /// The rates of all addresses together at which no partner was seen.
+    requests_in_all: Rate,
+    handshakes_in_all: Rate,
+    handshakes: Arc<Turnstile>,
+    shares: ShareCounts,
+    partners_queue: ByteQueue,
+    strangers_queue: ByteQueue,
     counts: Mutex<Counts>,
+}
+
+/// A rate with four times as many at once.
+fn bursts(per_second: u32) -> Rate {
+    Rate::new(per_second, per_second.saturating_mul(4))
 }
 
 impl Edge {
     /// An edge with these limits.
-    pub fn new(limits: Limits) -> Edge {
-        for door in Door::ALL {
-            metrics::gauge!(families::CONNECTIONS, "door" => door.word()).set(0.0);
-        }
+    pub fn new(limits: LimitsConfig) -> Edge {
+        let addresses = Addresses::new(limits.connections + ADDRESSES, limits.handshakes_per_address);
+        let counts = Counts::new(addresses);
+        counts.tell();
         Edge(Arc::new(Inner {
             connection_rate: Rate::new(limits.connection_rate, limits.connection_rate.saturating_mul(2)),
-            request_rate: Rate::new(
-                limits.stranger_request_rate,
-                limits.stranger_request_rate.saturating_mul(4),
-            ),
-            handshakes: Arc::new(Semaphore::new(limits.handshakes)),
-            shares: Shares::new(limits.connections_per_partner),
-            partners_queue: Queue::new(limits.queued_bytes),
-            strangers_queue: Queue::new(limits.stranger_queued_bytes),
-            counts: Mutex::new(Counts {
-                connections: [0; 3],
-                in_flight: 0,
-                addresses: Addresses::new(limits.connections + ADDRESSES, limits.handshakes_per_address),
-            }),
+            request_rate: bursts(limits.stranger_request_rate),
+            requests_in_all: bursts(limits.stranger_request_rate_in_all),
+            handshakes_in_all: bursts(limits.handshake_rate),
+            handshakes: Arc::new(Turnstile::new(limits.handshakes)),
+            shares: ShareCounts::new(limits.connections_per_partner),
+            partners_queue: ByteQueue::new(limits.queued_bytes),
+            strangers_queue: ByteQueue::new(limits.stranger_queued_bytes),
+            counts: Mutex::new(counts),
             limits,
         }))
     }
 
     /// The limits in force.
-    pub fn limits(&self) -> &Limits {
+    pub fn limits(&self) -> &LimitsConfig {
         &self.0.limits
+    }
+
+    /// Most connections in the share of a partner, over all its addresses.
+    fn share(&self) -> usize {
+        self.0.limits.connections_per_partner
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
         self.0.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for a new connection from `address`, before a byte of it is read.
+    /// Takes a place for a new connection from `address`, before any byte of it is read.
     ///
     /// # Errors
-    /// Why it must be closed.
-    pub fn admit(&self, address: Option<IpAddr>) -> Result<Place, Reason> {
+    /// The reason why the connection must be closed.
+    pub fn admit(&self, address: Option<IpAddr>) -> Result<ConnectionPlace, Reason> {
+        self.admit_as(address, Arc::default())
+    }
+
+    fn admit_as(&self, address: Option<IpAddr>, gone: Arc<Notify>) -> Result<ConnectionPlace, Reason> {
         let (now, limits) = (Instant::now(), &self.0.limits);
         let network = network(address);
         let mut counts = self.counts();
-        let (in_all, setting_up) = (counts.in_all(), *counts.of(Door::SettingUp));
         let known = counts.addresses.at(network, now).ok_or(Reason::Full)?;
         if !known.connects(self.0.connection_rate, self.0.request_rate, now) {
             return Err(Reason::Rate);
         }
-        if known.strangers >= limits.stranger_connections_per_address {
+        if !counts.makes_room_at(&network, limits.stranger_connections_per_address, now) {
             return Err(Reason::Address);
         }
-        let has_room = known.is_proven(now) || setting_up < (limits.connections / 4).max(1);
-        if in_all >= limits.connections || !has_room {
+        let (partners, share) = (
+            counts.addresses.proven_by(&network, now),
+            limits.connections_per_partner,
+        );
+        let is_sponsored = counts.guests.share_left(&partners, share).is_some();
+        if !counts.makes_room_in_all(limits, is_sponsored) {
             return Err(Reason::Full);
         }
-        known.strangers += 1;
-        *counts.of(Door::SettingUp) += 1;
+        let id = counts.guests.number();
+        counts.guests.add(id, Some(network), ConnectionStage::Silent, &gone);
+        counts.guests.sponsor(id, &partners, share);
+        if let Some(known) = counts.addresses.get(&network) {
+            known.guests.insert(id);
+        }
+        counts.tell();
         drop(counts);
-        metrics::gauge!(families::CONNECTIONS, "door" => Door::SettingUp.word()).increment(1.0);
-        Ok(Place {
+        Ok(ConnectionPlace {
             edge: self.clone(),
+            id,
             network,
-            door: Cell::new(Door::SettingUp),
+            gone,
+            is_partner: Cell::new(false),
             share: RefCell::new(None),
+        })
+    }
+
+    /// Forgets where this partner was seen, because it is suspended: its addresses are as any other.
+    pub fn forget_partner(&self, partner: &str) {
+        self.counts().forget_partner(partner);
+    }
+
+    /// Takes a place for a balancer's connection until its client's address is known.
+    ///
+    /// # Errors
+    /// `Reason::Full`.
+    pub fn admit_unnamed(&self) -> Result<Unnamed, Reason> {
+        let gone = Arc::default();
+        let mut counts = self.counts();
+        if !counts.makes_room_in_all(&self.0.limits, false) {
+            return Err(Reason::Full);
+        }
+        let id = counts.guests.number();
+        counts.guests.add(id, None, ConnectionStage::Silent, &gone);
+        counts.tell();
+        drop(counts);
+        Ok(Unnamed {
+            edge: self.clone(),
+            id,
+            gone,
         })
     }
 }
 
-/// The place of one open connection; it is given back when this is dropped.
-pub struct Place {
+/// The place of a balancer's connection whose client address is not known yet.
+pub struct Unnamed {
     edge: Edge,
-    network: Network,
-    door: Cell<Door>,
-    share: RefCell<Option<Held>>,
+    id: u64,
+    gone: Arc<Notify>,
 }
 
-impl Place {
-    /// Waits for a place among the handshakes, at most for `wait`. A proven address waits for its own handshakes only.
-    pub async fn handshake(&self, wait: Duration) -> Option<[Option<OwnedSemaphorePermit>; 2]> {
-        let (own, is_proven) = {
-            let mut counts = self.edge.counts();
-            let known = counts.addresses.get(&self.network)?;
-            (Arc::clone(&known.handshakes), known.is_proven(Instant::now()))
-        };
-        let both = async {
-            let own = own.acquire_owned().await.ok()?;
-            let all = match is_proven {
-                true => None,
-                false => Some(Arc::clone(&self.edge.0.handshakes).acquire_owned().await.ok()?),
-            };
-            Some([Some(own), all])
-        };
-        tokio::time::timeout(wait, both).await.ok().flatten()
+impl Unnamed {
+    /// Notified when the connection must close.
+    pub fn gone(&self) -> Arc<Notify> {
+        Arc::clone(&self.gone)
     }
 
-    /// The handshake is over: a stranger from now on, unless it showed the certificate of a partner that has room in its share.
+    /// Replaces this place by the place of the balancer's client.
     ///
     /// # Errors
-    /// [`Reason::Full`] when there is no room for a stranger.
+    /// As [`Edge::admit`].
+    pub fn named(self, client: Option<IpAddr>) -> Result<ConnectionPlace, Reason> {
+        self.edge.admit_as(client, self.gone())
+    }
+}
+
+impl Drop for Unnamed {
+    fn drop(&mut self) {
+        let mut counts = self.edge.counts();
+        counts.guests.remove(self.id);
+        counts.tell();
+    }
+}
+
+/// A partner whose connection one is.
+struct ProvenPartner {
+    id: String,
+    /// The bytes that wait for it.
+    bytes: ByteCount,
+    /// The share of its connections that this one holds.
+    _held: HeldShare,
+}
+
+/// The place of one open connection; it is released when this is dropped.
+pub struct ConnectionPlace {
+    edge: Edge,
+    id: u64,
+    network: ClientNetwork,
+    gone: Arc<Notify>,
+    is_partner: Cell<bool>,
+    /// The partner whose connection this is.
+    share: RefCell<Option<ProvenPartner>>,
+}
+
+impl ConnectionPlace {
+    /// Notified when the connection must close because a newer one needs its room.
+    pub fn gone(&self) -> Arc<Notify> {
+        Arc::clone(&self.gone)
+    }
+
+    /// Called when the ClientHello has arrived: waits at most `wait` for a place among the handshakes, and for its turn at the rate of all of
+    /// them. A connection in a partner's share waits only for other handshakes of its address.
+    pub async fn handshake(&self, wait: Duration) -> Option<Handshake> {
+        let (own, is_sponsored) = {
+            let mut counts = self.edge.counts();
+            if !counts.guests.comes_to(self.id, ConnectionStage::Handshake) {
+                return None;
+            }
+            let is_sponsored = counts.guests.is_sponsored(self.id);
+            let known = counts.addresses.get(&self.network)?;
+            (Arc::clone(&known.handshakes), is_sponsored)
+        };
+        let begin = async {
+            let mut handshake = Handshake::begin(own).await?;
+            if !is_sponsored {
+                let (edge, now) = (&self.edge.0, Instant::now());
+                let pause = self
+                    .edge
+                    .counts()
+                    .handshakes
+                    .take_in_turn(edge.handshakes_in_all, wait, now)?;
+                tokio::time::sleep(pause).await;
+                handshake.enter(Arc::clone(&edge.handshakes)).await?;
+            }
+            Some(handshake)
+        };
+        tokio::time::timeout(wait, begin).await.ok().flatten()
+    }
+
+    /// Called when the handshake is over: the connection becomes a stranger's, unless it showed the certificate of a partner with room in
+    /// its share. When there are too many strangers, the oldest is closed.
+    ///
+    /// # Errors
+    /// [`Reason::Full`] when there is no room for another stranger.
     pub fn settle(&self, partner: Option<&str>) -> Result<(), Reason> {
         if partner.is_some_and(|id| self.prove(id)) {
             return Ok(());
@@ -208,33 +252,16 @@ impl Place {
         let limits = &self.edge.0.limits;
         let most = limits.stranger_connections.min(limits.connections / 2);
         let mut counts = self.edge.counts();
-        let is_full = *counts.of(Door::Stranger) >= most;
-        let known = counts.addresses.get(&self.network);
-        if is_full && !known.is_some_and(|known| known.is_proven(Instant::now())) {
+        let is_full = counts.guests.at(ConnectionStage::Stranger) >= most;
+        if is_full && !counts.guests.is_sponsored(self.id) && !counts.makes_room(&[ConnectionStage::Stranger]) {
             return Err(Reason::Full);
         }
-        self.moves(&mut counts, Door::Stranger);
-        Ok(())
+        let is_in = counts.guests.comes_to(self.id, ConnectionStage::Stranger);
+        counts.tell();
+        if is_in { Ok(()) } else { Err(Reason::Full) }
     }
 
-    fn moves(&self, counts: &mut Counts, to: Door) {
-        let from = self.door.replace(to);
-        *counts.of(from) -= 1;
-        *counts.of(to) += 1;
-        for (door, step) in [(from, -1.0), (to, 1.0)] {
-            metrics::gauge!(families::CONNECTIONS, "door" => door.word()).increment(step);
-        }
-        let Some(known) = counts.addresses.get(&self.network) else {
-            return;
-        };
-        match (from == Door::Partner, to == Door::Partner) {
-            (false, true) => known.strangers -= 1,
-            (true, false) => known.strangers += 1,
-            _ => {}
-        }
-    }
-
-    /// The connection is this partner's, by certificate or token. False when the partner's share of connections is full.
+    /// Marks the connection as this partner's, by certificate or token. Returns false when the partner's share of connections is full.
     pub fn prove(&self, partner: &str) -> bool {
         if self.is_partner() {
             return true;
@@ -242,118 +269,92 @@ impl Place {
         let Some(held) = self.edge.0.shares.enter(partner) else {
             return false;
         };
-        *self.share.borrow_mut() = Some(held);
         let mut counts = self.edge.counts();
-        self.moves(&mut counts, Door::Partner);
-        if let Some(known) = counts.addresses.get(&self.network) {
-            known.prove(Instant::now());
+        if counts.guests.remove(self.id).is_none() {
+            // It was signaled to close already.
+            return false;
         }
+        counts.partners += 1;
+        if let Some(known) = counts.addresses.get(&self.network) {
+            known.guests.remove(&self.id);
+        }
+        counts.prove(&self.network, partner, self.edge.share(), Instant::now());
+        counts.tell();
+        *self.share.borrow_mut() = Some(ProvenPartner {
+            id: partner.to_owned(),
+            bytes: counts.bytes_of(partner).own,
+            _held: held,
+        });
+        self.is_partner.set(true);
         true
     }
 
-    /// The connection is a stranger's again: what it showed is no longer valid.
+    /// Marks the connection as a stranger's again, because what it showed is no longer valid.
     pub fn disprove(&self) {
-        if self.is_partner() {
-            *self.share.borrow_mut() = None;
-            self.moves(&mut self.edge.counts(), Door::Stranger);
+        if !self.is_partner.replace(false) {
+            return;
+        }
+        *self.share.borrow_mut() = None;
+        let mut counts = self.edge.counts();
+        counts.partners -= 1;
+        let network = Some(self.network);
+        counts
+            .guests
+            .add(self.id, network, ConnectionStage::Stranger, &self.gone);
+        if let Some(known) = counts.addresses.get(&self.network) {
+            known.guests.insert(self.id);
+        }
+        counts.tell();
+    }
+
+    /// Marks the address as proven for this partner, which has got a new token.
+    pub fn prove_address(&self, partner: &str) {
+        let mut counts = self.edge.counts();
+        counts.prove(&self.network, partner, self.edge.share(), Instant::now());
+    }
+
+    /// Notes that the partner whose connection this is was suspended. It is then known nowhere.
+    pub fn is_suspended(&self) {
+        let partner = self.partner();
+        self.disprove();
+        if let Some(partner) = partner {
+            self.edge.forget_partner(&partner);
         }
     }
 
-    /// A partner proved itself at this address, by a new token.
-    pub fn prove_address(&self) {
-        if let Some(known) = self.edge.counts().addresses.get(&self.network) {
-            known.prove(Instant::now());
-        }
+    /// The partner whose connection this is.
+    pub fn partner(&self) -> Option<String> {
+        self.share.borrow().as_ref().map(|partner| partner.id.clone())
     }
 
     /// Whether the connection is a partner's.
     pub fn is_partner(&self) -> bool {
-        self.door.get() == Door::Partner
+        self.is_partner.get()
     }
 
-    /// The bytes of requests and answers that wait, by the connection's door.
-    pub fn queue(&self) -> &Queue {
-        match self.is_partner() {
-            true => &self.edge.0.partners_queue,
-            false => &self.edge.0.strangers_queue,
-        }
-    }
-
-    /// Takes a request of the address's rate.
-    ///
-    /// # Errors
-    /// [`Fault::AddressLimited`].
-    pub fn asks(&self, has_token: bool) -> Result<(), Fault> {
-        let rate = self.edge.0.request_rate;
-        let mut counts = self.edge.counts();
-        let Some(known) = counts.addresses.get(&self.network) else {
-            return Ok(());
-        };
-        match known.asks(rate, has_token, Instant::now()) {
-            true => Ok(()),
-            false => Err(Fault::AddressLimited),
-        }
-    }
-
-    /// Gives back what [`Self::asks`] took.
-    pub fn unasks(&self) {
-        if let Some(known) = self.edge.counts().addresses.get(&self.network) {
-            known.unasks(self.edge.0.request_rate);
-        }
-    }
-
-    /// A place among strangers' requests in flight.
-    ///
-    /// # Errors
-    /// [`Fault::AddressLimited`] when the address has too many, [`Fault::Overloaded`] when all together have.
-    pub fn enter(&self) -> Result<StrangerInFlight, Fault> {
-        let limits = &self.edge.0.limits;
-        let mut counts = self.edge.counts();
-        if counts.in_flight >= limits.stranger_in_flight {
-            return Err(Fault::Overloaded);
-        }
-        let known = counts.addresses.get(&self.network).ok_or(Fault::Overloaded)?;
-        if known.in_flight >= limits.stranger_in_flight_per_address {
-            return Err(Fault::AddressLimited);
-        }
-        known.in_flight += 1;
-        counts.in_flight += 1;
-        Ok(StrangerInFlight {
-            edge: self.edge.clone(),
-            network: self.network,
-        })
+    /// Whether the connection is still counted.
+    #[cfg(test)]
+    fn is_in(&self) -> bool {
+        self.is_partner() || self.edge.counts().guests.get(self.id).is_some()
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPlace {
     fn drop(&mut self) {
-        let door = self.door.get();
         let mut counts = self.edge.counts();
-        *counts.of(door) -= 1;
-        if let Some(known) = counts.addresses.get(&self.network) {
-            match door {
-                Door::Partner => known.prove(Instant::now()),
-                _ => known.strangers -= 1,
+        match self.share.borrow_mut().take() {
+            Some(partner) => {
+                counts.partners -= 1;
+                counts.prove(&self.network, &partner.id, self.edge.share(), Instant::now());
+            }
+            None => {
+                counts.guests.remove(self.id);
+                if let Some(known) = counts.addresses.get(&self.network) {
+                    known.guests.remove(&self.id);
+                }
             }
         }
-        drop(counts);
-        metrics::gauge!(families::CONNECTIONS, "door" => door.word()).decrement(1.0);
-    }
-}
-
-/// A stranger's request in flight; it ends when this is dropped.
-pub struct StrangerInFlight {
-    edge: Edge,
-    network: Network,
-}
-
-impl Drop for StrangerInFlight {
-    fn drop(&mut self) {
-        let mut counts = self.edge.counts();
-        counts.in_flight -= 1;
-        if let Some(known) = counts.addresses.get(&self.network) {
-            known.in_flight -= 1;
-        }
+        counts.tell();
     }
 }
 

@@ -1,25 +1,26 @@
-//! The extractor that stands before every FHIR handler: certificate, partner, limits, token, scope, in that order.
+//! The extractor in front of every FHIR handler. It checks certificate, partner, limits, token and scope, in this order.
 
-use crate::app::App;
 use crate::audit::{Action, Actor};
 use crate::error::{Failure, Fault};
 use crate::http::edge;
-use crate::http::observe::{SeenPartner, correlation_of};
+use crate::http::explorer::ShownProof;
+use crate::http::limits::MAKING_BYTES;
 use crate::http::reply::HttpFailure;
-use crate::http::routes::{self, Access};
+use crate::http::request_notes::{SeenPartner, correlation_of};
+use crate::http::routes::{self, RouteAccess};
+use crate::http::state::App;
 use crate::release;
-use crate::security::{Caller, PeerCertificate, Permission, Scopes};
+use crate::security::{Caller, Permission, Scopes};
 use crate::telemetry::Correlation;
 use actix_web::dev::Payload;
-use actix_web::http::header;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, web};
 use futures_util::future::LocalBoxFuture;
 
-/// A caller that may do what its route does.
+/// A caller that is authorized for its route.
 pub struct Authorised {
-    /// Who it is.
+    /// The authenticated caller.
     pub caller: Caller,
-    /// What its token allows.
+    /// The scopes of its token.
     pub scopes: Scopes,
 }
 
@@ -42,23 +43,23 @@ async fn authorise(request: &HttpRequest, app: &App) -> Result<Authorised, Failu
     let access = routes::of(request)
         .map(|route| route.access)
         .ok_or(Fault::RouteUnknown)?;
-    let certificate = request.conn_data::<PeerCertificate>();
-    let caller = app
-        .authority
-        .authenticate(&app.ctx, bearer(request)?, certificate, correlation_of(request))
-        .await?;
-    request.extensions_mut().insert(SeenPartner(caller.partner.id.clone()));
+    let caller = caller_of(request, app).await?;
     if let Some(seat) = edge::seat_of(request) {
         seat.is_of(&caller.partner.id)?;
+        // The size of a search page is not known in advance. A batch takes room for each of its entries.
+        if access != RouteAccess::Batch {
+            let is_search = access == RouteAccess::SearchType;
+            seat.waits_for_room(if is_search { MAKING_BYTES } else { 0 }).await?;
+        }
     }
     let scopes = Scopes::parse(&caller.scope);
     let allowed = match access {
-        Access::Read(rtype) => scopes.allows(rtype, Permission::Read),
-        Access::ReadType => scopes.allows(served_type(request)?, Permission::Read),
-        Access::SearchType => scopes.allows(searchable_type(request)?, Permission::Search),
-        Access::Batch => true,
-        Access::Operation(canonical) => scopes.allows_operation(canonical),
-        Access::Public | Access::Client => false,
+        RouteAccess::Read(rtype) => scopes.allows(rtype, Permission::Read),
+        RouteAccess::ReadType => scopes.allows(served_type(request)?, Permission::Read),
+        RouteAccess::SearchType => scopes.allows(searchable_type(request)?, Permission::Search),
+        RouteAccess::Batch => true,
+        RouteAccess::Operation(canonical) => scopes.allows_operation(canonical),
+        RouteAccess::Public | RouteAccess::Client => false,
     };
     if !allowed {
         return Err(Fault::ScopeMissing.into());
@@ -66,7 +67,21 @@ async fn authorise(request: &HttpRequest, app: &App) -> Result<Authorised, Failu
     Ok(Authorised { caller, scopes })
 }
 
-/// The type in the path, if it is one that is served.
+/// The caller that a request's token and certificate prove, without a look at scopes.
+///
+/// # Errors
+/// As [`crate::security::Authority::authenticate`].
+pub async fn caller_of(request: &HttpRequest, app: &App) -> Result<Caller, Failure> {
+    let proof = ShownProof::of(request);
+    let judging = app
+        .authority
+        .authenticate(&app.ctx, proof.token()?, proof.certificate(), correlation_of(request));
+    let caller = judging.await.inspect_err(|failure| proof.is_refused(failure))?;
+    request.extensions_mut().insert(SeenPartner(caller.partner.id.clone()));
+    Ok(caller)
+}
+
+/// The type in the path, if this server serves it.
 ///
 /// # Errors
 /// As [`not_served`].
@@ -79,7 +94,7 @@ pub fn served_type(request: &HttpRequest) -> Result<&str, Failure> {
     }
 }
 
-/// Why a type is not served: [`Fault::TypeNotServed`] for a type of R4, else [`Fault::RouteUnknown`].
+/// The fault for a type that is not served: [`Fault::TypeNotServed`] for a type of R4, else [`Fault::RouteUnknown`].
 pub fn not_served(rtype: &str) -> Failure {
     if causeway_fhir_types::is_type(rtype) {
         Fault::TypeNotServed.into()
@@ -88,7 +103,7 @@ pub fn not_served(rtype: &str) -> Failure {
     }
 }
 
-/// The type in the path, if it is one that is searched.
+/// The type in the path, if it can be searched.
 ///
 /// # Errors
 /// [`Fault::RouteUnknown`].
@@ -102,21 +117,7 @@ fn searchable_type(request: &HttpRequest) -> Result<&str, Failure> {
     })
 }
 
-/// The token of the one `Authorization: Bearer` header; a token in the URL is never taken (RFC 6750 section 5.3).
-pub fn bearer(request: &HttpRequest) -> Result<Option<&str>, Failure> {
-    let mut values = request.headers().get_all(header::AUTHORIZATION);
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.next().is_some() {
-        return Err(Fault::TokenInvalid.into());
-    }
-    let text = value.to_str().map_err(|_| Failure::new(Fault::TokenInvalid))?;
-    match text.split_once(' ') {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(token.trim())),
-        _ => Err(Fault::TokenInvalid.into()),
-    }
-}
-
-/// Writes a refusal to the ledger. The request is refused in any case, so a store that fails here is only logged.
+/// Writes a refusal to the ledger. When the store fails, this is only logged, because the request is refused in any case.
 pub async fn record_refusal(app: &App, action: Action, actor: Actor, failure: &Failure, correlation: &Correlation) {
     if let Err(failed) = app
         .oauth

@@ -1,95 +1,293 @@
-//! `POST [base]` with a `batch` Bundle: reads and searches, each checked, recorded and answered as its own request.
+//! `POST [base]` with a `batch` Bundle: reads and searches, each of which is checked, recorded and answered like a single request.
 //!
-//! The caller is authenticated once; scope, grant, consent and ledger are judged for each entry. Nothing is written.
+//! The caller is authenticated once; scope, grant, consent and ledger are handled for each entry. Nothing is written to the records.
+
+mod answer;
 
 use super::authorised::{Authorised, not_served, record_refusal};
-use super::{conformance, metadata, search};
-use crate::app::App;
+use super::search::{self, How};
+use super::{conformance, describing, metadata};
 use crate::audit::Action;
 use crate::clock::rfc3339_ms;
 use crate::error::{Failure, Fault};
 use crate::fhir::batch::{self, Ask};
-use crate::fhir::outcome;
-use crate::http::conditional::{Conditions, Verdict};
-use crate::http::reply::{FHIR_JSON, HttpFailure, status};
+use crate::fhir::bundle::{BATCH_RESPONSE, Bundle};
+use crate::http::conditional::{Conditions, Precondition};
+use crate::http::documents::{Documents, Made};
+use crate::http::edge::{self, Seat};
+use crate::http::limits::{HeldRoom, MAKING_BYTES, PartnerRoom};
+use crate::http::outgoing::{self, KeptOpen};
+use crate::http::reply::{FHIR_JSON, HttpFailure};
+use crate::http::state::App;
 use crate::http::{body, negotiate};
-use crate::release::{self, Sent};
-use crate::security::Permission;
+use crate::release::{self, Outgoing, PIECE_BYTES, SentPart};
+use crate::security::{CallerState, Permission};
 use crate::store::disclosure::Released;
 use actix_web::http::{StatusCode, header};
-use actix_web::{HttpRequest, HttpResponse, web};
-use serde_json::{Map, Value};
+use actix_web::web::{self, Bytes};
+use actix_web::{HttpRequest, HttpResponse};
+use answer::EntryAnswer;
+use futures_util::stream;
+use std::iter::Enumerate;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use std::vec::IntoIter;
 
-/// Bytes of a batch.
+/// Largest batch in bytes.
 const BODY_BYTES: usize = 256 * 1024;
 /// Bytes of an answer after which no further entry is run.
 const ANSWER_BYTES: usize = 32 * 1024 * 1024;
+/// How long entries may run before the caller is authenticated again.
+const JUDGED_EVERY: Duration = Duration::from_millis(250);
 
-/// What one entry is answered with.
-struct Answer {
-    status: StatusCode,
-    etag: Option<String>,
-    last_modified: Option<String>,
-    resource: Option<Vec<u8>>,
-}
-
-/// Runs a batch.
+/// Runs a batch. Each entry runs when the client has taken the answers before it, so that at most one answer waits in memory; a short batch
+/// is complete before its answer begins.
 pub async fn post(
     request: HttpRequest,
     authorised: Authorised,
     payload: web::Payload,
     app: web::Data<App>,
+    documents: web::Data<Documents>,
 ) -> Result<HttpResponse, HttpFailure> {
-    negotiate::form(&request)?;
+    let kept = KeptOpen::of(negotiate::form(&request)?);
     let bytes = body::fhir_json(&request, payload, BODY_BYTES).await?;
-    let base_url = &app.ctx.payer.base_url;
-    let strict = negotiate::is_strict(&request);
-    let mut out = b"{\"resourceType\":\"Bundle\",\"type\":\"batch-response\"".to_vec();
-    let asks = batch::asks(&bytes, base_url)?;
-    let is_empty = asks.is_empty();
-    for (at, ask) in asks.into_iter().enumerate() {
-        let answer = match ask {
-            Ok(_) if out.len() > ANSWER_BYTES => Err(Failure::new(Fault::TooLarge)
-                .at(format!("Bundle.entry[{at}]"))
-                .remedy("The answer is full: ask for this entry in another batch.")),
-            Ok(ask) => run(&app, &authorised, &ask, strict).await,
-            Err(failure) => Err(failure),
-        };
-        out.extend_from_slice(if at == 0 { b",\"entry\":[" } else { b"," });
-        put(&mut out, answer, base_url);
-    }
-    out.extend_from_slice(if is_empty { b"}" } else { b"]}" });
-    Ok(HttpResponse::Ok()
+    let asks = batch::asks(&bytes, &app.ctx.payer.base_url)?;
+    let mut out = Vec::new();
+    let bundle = Bundle::begin(&mut out, BATCH_RESPONSE);
+    let mut running = Running {
+        documents: documents.clone(),
+        made: documents.now(),
+        asks: asks.into_iter().enumerate(),
+        how: How {
+            strict: negotiate::is_strict(&request),
+            head_only: false,
+            terms: outgoing::terms(&app, &request),
+            stays_open: kept.is_some(),
+        },
+        kept: kept.clone(),
+        app,
+        authorised,
+        out,
+        bundle,
+        sent: 0,
+        begun: Instant::now(),
+        judged: Instant::now(),
+        entry: None,
+        share: edge::seat_of(&request).and_then(|seat| seat.partners_room()),
+        seat: edge::seat_of(&request),
+        held: None,
+        is_done: false,
+    };
+    // An answer begins with the opening of its Bundle; one without a byte would be a 200 that says nothing.
+    let Some(first) = running.next().await? else {
+        return Err(Failure::new(Fault::Internal).into());
+    };
+    let mut response = HttpResponse::Ok();
+    response
         .insert_header((header::CONTENT_TYPE, FHIR_JSON))
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .body(out))
+        .insert_header((header::CACHE_CONTROL, "no-store"));
+    let mut answer = match running.is_done {
+        true => response.body(first),
+        false => {
+            let rest = stream::unfold(Some(running), |state| async move {
+                let mut running = state?;
+                match running.next().await {
+                    Ok(Some(piece)) => Some((Ok(piece), Some(running))),
+                    Ok(None) => None,
+                    Err(failure) => Some((Err(failure), None)),
+                }
+            });
+            let first = stream::iter([Ok::<_, Failure>(first)]);
+            response.streaming(futures_util::StreamExt::chain(first, rest))
+        }
+    };
+    if let Some(kept) = kept {
+        answer.extensions_mut().insert(kept);
+    }
+    Ok(answer)
 }
 
-async fn run(app: &App, authorised: &Authorised, ask: &Ask, strict: bool) -> Result<Answer, Failure> {
+/// A batch whose entries run while its answer is sent.
+struct Running {
+    app: web::Data<App>,
+    documents: web::Data<Documents>,
+    made: Arc<Made>,
+    authorised: Authorised,
+    how: How,
+    kept: Option<KeptOpen>,
+    asks: Enumerate<IntoIter<Result<Ask, Failure>>>,
+    bundle: Bundle,
+    /// The bytes to send next.
+    out: Vec<u8>,
+    /// The number of bytes that were sent.
+    sent: usize,
+    begun: Instant,
+    /// When the caller was last authenticated.
+    judged: Instant,
+    /// The resource of an entry that is sent in pieces of its own, and the entry's response.
+    entry: Option<(Outgoing, Vec<u8>)>,
+    /// The partner's room for answers, and the part of it that this answer takes.
+    share: Option<PartnerRoom>,
+    /// The request's place, which knows the partner's rate.
+    seat: Option<Rc<Seat>>,
+    held: Option<HeldRoom>,
+    is_done: bool,
+}
+
+impl Running {
+    /// The next piece of the answer; `None` after the last one.
+    async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        while self.out.len() < PIECE_BYTES {
+            if let Some((outgoing, _)) = &mut self.entry {
+                if !self.out.is_empty() {
+                    break;
+                }
+                if let Some(piece) = outgoing.next_piece() {
+                    let piece = piece?;
+                    self.sent += piece.len();
+                    return Ok(Some(piece));
+                }
+            }
+            if let Some((outgoing, response)) = self.entry.take() {
+                self.held = None;
+                self.bundle.end_answered(&mut self.out, &response);
+                if let Some(kept) = &self.kept {
+                    kept.keep(outgoing.into_open());
+                }
+                continue;
+            }
+            if self.is_done {
+                break;
+            }
+            self.run_next().await?;
+        }
+        let piece = std::mem::take(&mut self.out);
+        self.sent += piece.len();
+        Ok((!piece.is_empty()).then(|| Bytes::from(piece)))
+    }
+
+    async fn run_next(&mut self) -> Result<(), Failure> {
+        let Some((at, ask)) = self.asks.next() else {
+            self.bundle.end(&mut self.out);
+            self.is_done = true;
+            return Ok(());
+        };
+        self.judge().await?;
+        let _turn = match &ask {
+            Ok(ask) if is_public(ask) => self.documents.entries.take(&self.authorised.caller.partner.id, 1).await,
+            _ => None,
+        };
+        let base_url = &self.app.ctx.payer.base_url;
+        let answer = match ask {
+            Ok(_) if self.sent + self.out.len() > ANSWER_BYTES => Err(Failure::new(Fault::TooLarge)
+                .at(format!("Bundle.entry[{at}]"))
+                .remedy("The answer is full: ask for this entry in another batch.")),
+            Ok(ask) => match self.room().await {
+                Ok(held) => {
+                    self.held = held;
+                    run(&self.app, &self.made, &self.authorised, &ask, &self.how).await
+                }
+                Err(failure) => Err(failure),
+            },
+            Err(failure) => Err(failure),
+        };
+        let (resource, response) = answer::entry(answer, base_url);
+        match resource.map(|outgoing| small(outgoing, PIECE_BYTES)) {
+            None => self.bundle.answered(&mut self.out, None, &response),
+            Some(Ok(bytes)) => self.bundle.answered(&mut self.out, Some(&bytes), &response),
+            Some(Err(outgoing)) => {
+                if let Some(held) = &mut self.held {
+                    held.resize(outgoing.size());
+                }
+                self.bundle.begin_answered(&mut self.out);
+                self.entry = Some((outgoing, response));
+            }
+        }
+        if self.entry.is_none() {
+            self.held = None;
+        }
+        // Other tasks on this thread get their turn after each entry.
+        tokio::task::yield_now().await;
+        Ok(())
+    }
+
+    /// Takes an entry from the partner's rate, and room for its answer.
+    async fn room(&self) -> Result<Option<HeldRoom>, Failure> {
+        if let Some(seat) = &self.seat {
+            seat.asks_for_entry()?;
+        }
+        Ok(match &self.share {
+            Some(share) => Some(share.enter(MAKING_BYTES).await?),
+            None => None,
+        })
+    }
+
+    /// Authenticates the caller again before an entry, unless that was done a moment ago. The answers of earlier entries have been sent by
+    /// now, or are checked while they are sent.
+    async fn judge(&mut self) -> Result<(), Failure> {
+        let terms = &self.how.terms;
+        if self.begun.elapsed() >= terms.longest {
+            return Err(Fault::AnswerTooLong.into());
+        }
+        if self.judged.elapsed() < JUDGED_EVERY {
+            return Ok(());
+        }
+        let (caller, certificate) = (&self.authorised.caller, terms.certificate.as_ref());
+        match terms.authority.judge_again(&self.app.ctx, caller, certificate).await? {
+            CallerState::TakenAway(fault) => Err(fault.into()),
+            CallerState::Holds(_) => {
+                self.judged = Instant::now();
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The bytes of an answer of at most `most` bytes; a larger one is returned as the error, to be sent in pieces.
+fn small(outgoing: Outgoing, most: usize) -> Result<Bytes, Outgoing> {
+    match outgoing.size() <= most {
+        true => outgoing.into_bytes(),
+        false => Err(outgoing),
+    }
+}
+
+/// Whether an entry asks for public documents, which takes nothing but the processor.
+fn is_public(ask: &Ask) -> bool {
     match ask.segments().as_slice() {
-        ["metadata"] => Ok(found(&metadata::capability_statement(
-            &app.ctx.payer.base_url,
-            &app.ctx.payer.name,
-        ))),
-        [rtype] if conformance::is_one(rtype) => {
+        ["metadata"] => true,
+        [rtype] | [rtype, _] => describing::is_one(rtype),
+        _ => false,
+    }
+}
+
+async fn run(app: &App, made: &Made, authorised: &Authorised, ask: &Ask, how: &How) -> Result<EntryAnswer, Failure> {
+    match ask.segments().as_slice() {
+        ["metadata"] => metadata::in_mode(made, ask.query()).map(EntryAnswer::document),
+        [rtype] if describing::is_one(rtype) => {
+            let family = made.family(rtype).ok_or(Fault::RouteUnknown)?;
             let pairs = negotiate::pairs(ask.query())?;
-            let bytes = conformance::bundle(rtype, &pairs, &app.ctx.payer.base_url, strict)?;
-            Ok(Answer::of(bytes))
+            let found = conformance::search_of(family, rtype, &pairs, &app.ctx.payer.base_url, how.strict)?;
+            Ok(found.map_or_else(|| EntryAnswer::document(&family.all), EntryAnswer::of))
         }
-        [rtype, id] if conformance::is_one(rtype) => {
-            let all = conformance::resources(rtype, &app.ctx.payer.base_url);
-            let one = all.into_iter().find(|one| one["id"] == **id);
-            one.as_ref().map(found).ok_or_else(|| Fault::NotFound.into())
-        }
+        [rtype, id] if describing::is_one(rtype) => made
+            .one(rtype, id)
+            .map(EntryAnswer::document)
+            .ok_or_else(|| Fault::NotFound.into()),
         [rtype] => {
             scoped(app, authorised, rtype, Permission::Search).await?;
             let pairs = negotiate::pairs(ask.query())?;
-            let sent = if ask.head_only { Sent::Head(200) } else { Sent::Whole };
-            let bytes = search::bundle(app, authorised, rtype, pairs, strict, sent).await?;
-            Ok(Answer::of(bytes))
+            let how = How {
+                head_only: ask.head_only,
+                terms: how.terms.clone(),
+                ..*how
+            };
+            search::bundle(app, authorised, rtype, pairs, &how)
+                .await
+                .map(EntryAnswer::found)
         }
-        [rtype, id] => read(app, authorised, ask, rtype, id, None).await,
-        [rtype, id, "_history", version] => read(app, authorised, ask, rtype, id, Some(version)).await,
+        [rtype, id] => read(app, authorised, ask, (rtype, id, None), how).await,
+        [rtype, id, "_history", version] => read(app, authorised, ask, (rtype, id, Some(version)), how).await,
         _ => Err(Fault::RouteUnknown.into()),
     }
     .map(|answer| {
@@ -101,7 +299,7 @@ async fn run(app: &App, authorised: &Authorised, ask: &Ask, strict: bool) -> Res
     })
 }
 
-/// The checks that stand before the handlers of single requests; a refusal gets into the ledger like theirs.
+/// The checks that come before the handlers of single requests. A refusal is written to the ledger as theirs is.
 async fn scoped(app: &App, authorised: &Authorised, rtype: &str, permission: Permission) -> Result<(), Failure> {
     let is_there = match permission {
         Permission::Search => release::is_searchable(rtype),
@@ -130,90 +328,42 @@ async fn read(
     app: &App,
     authorised: &Authorised,
     ask: &Ask,
-    rtype: &str,
-    id: &str,
-    version: Option<&str>,
-) -> Result<Answer, Failure> {
+    (rtype, id, version): (&str, &str, Option<&str>),
+    how: &How,
+) -> Result<EntryAnswer, Failure> {
     scoped(app, authorised, rtype, Permission::Read).await?;
     let conditions = Conditions {
         if_none_match: ask.if_none_match.clone(),
         ..Conditions::default()
     };
-    let since_ms = ask
-        .if_modified_since
-        .as_deref()
-        .and_then(crate::clock::parse_rfc3339_ms);
+    let since_ms = ask.if_modified_since.as_deref().and_then(crate::fhir::when::instant_ms);
     let judge = |row: &Released| {
         let known = ask.if_none_match.is_none() && since_ms.is_some_and(|since_ms| row.last_updated_ms <= since_ms);
         match conditions.judge(&row.version.to_string(), row.last_updated_ms) {
-            _ if known => Verdict::NotModified,
+            _ if known => Precondition::NotModified,
             verdict => verdict,
         }
     };
     let sent = |row: &Released| match judge(row) {
-        Verdict::NotModified => Sent::Head(304),
-        _ if ask.head_only => Sent::Head(200),
-        _ => Sent::Whole,
+        Precondition::NotModified => SentPart::Head(304),
+        _ if ask.head_only => SentPart::Head(200),
+        _ => SentPart::Whole,
     };
-    let row = release::read(&app.ctx, &authorised.caller, rtype, id, version, sent).await?;
-    let is_known = judge(&row) == Verdict::NotModified;
-    Ok(Answer {
+    // Entries are answered one after the other, and each has taken room.
+    let room = async |_: usize| Ok::<(), Failure>(());
+    let (row, disclosure) = release::read(&app.ctx, &authorised.caller, rtype, id, version, room, sent).await?;
+    let is_known = judge(&row) == Precondition::NotModified;
+    let (etag, last_modified) = (format!("W/\"{}\"", row.version), rfc3339_ms(row.last_updated_ms));
+    let resource = (!is_known && !ask.head_only)
+        .then(|| Outgoing::new(disclosure, row.into_bytes(), || how.terms.clone(), how.stays_open));
+    Ok(EntryAnswer {
         status: if is_known {
             StatusCode::NOT_MODIFIED
         } else {
             StatusCode::OK
         },
-        etag: Some(format!("W/\"{}\"", row.version)),
-        last_modified: Some(rfc3339_ms(row.last_updated_ms)),
-        resource: (!is_known).then(|| row.into_bytes()),
+        etag: Some(etag),
+        last_modified: Some(last_modified),
+        resource,
     })
-}
-
-fn found(resource: &Value) -> Answer {
-    Answer::of(resource.to_string().into_bytes())
-}
-
-impl Answer {
-    fn of(bytes: Vec<u8>) -> Answer {
-        Answer {
-            status: StatusCode::OK,
-            etag: None,
-            last_modified: None,
-            resource: Some(bytes),
-        }
-    }
-
-    fn without_resource(self) -> Answer {
-        Answer { resource: None, ..self }
-    }
-}
-
-/// Appends the entry of an answer; a resource goes in as its bytes, without `fullUrl`, since one may be asked for twice (bdl-7).
-fn put(out: &mut Vec<u8>, answer: Result<Answer, Failure>, base_url: &str) {
-    let line = |status: StatusCode| format!("{} {}", status.as_u16(), status.canonical_reason().unwrap_or_default());
-    let mut response = Map::new();
-    out.push(b'{');
-    match answer {
-        Ok(answer) => {
-            response.insert("status".to_owned(), line(answer.status).into());
-            for (name, value) in [("etag", answer.etag), ("lastModified", answer.last_modified)] {
-                if let Some(value) = value {
-                    response.insert(name.to_owned(), value.into());
-                }
-            }
-            if let Some(resource) = answer.resource {
-                out.extend_from_slice(b"\"resource\":");
-                out.extend_from_slice(&resource);
-                out.push(b',');
-            }
-            out.extend_from_slice(format!("\"response\":{}", Value::Object(response)).as_bytes());
-        }
-        Err(failure) => {
-            let line = line(status(failure.fault()));
-            out.extend_from_slice(format!("\"response\":{{\"status\":\"{line}\",\"outcome\":").as_bytes());
-            out.extend_from_slice(&outcome::bytes(&failure, base_url));
-            out.push(b'}');
-        }
-    }
-    out.push(b'}');
 }

@@ -1,25 +1,31 @@
-//! `GET Binary/[id]` as its content: the bytes with the media type that the resource gives them (FHIR R4 Binary).
+//! `GET Binary/[id]` as raw content: the bytes with the media type that the resource states (FHIR R4 Binary).
 //!
-//! Content comes from files of others. It is sent as a download that no browser runs or guesses the type of, and its media
-//! type is written anew from its parts, so that nothing of it gets into another header.
+//! The content comes from other parties' files. It is sent as a download, so that no browser runs it or guesses its type, and its media
+//! type is rebuilt from its parts, so that nothing in it can reach another header.
 
 use super::authorised::Authorised;
-use crate::app::App;
-use crate::clock::http_date;
 use crate::error::{Failure, Fault};
-use crate::fhir::prescreen::{Limits, screen};
-use crate::http::conditional::{Conditions, Verdict};
+use crate::fhir::prescreen::{ScreenLimits, screen};
+use crate::http::conditional::{Conditions, Precondition};
+use crate::http::date;
+use crate::http::edge;
 use crate::http::negotiate;
+use crate::http::outgoing;
 use crate::http::reply::HttpFailure;
-use crate::release::{self, Sent};
+use crate::http::state::App;
+use crate::release::{self, Outgoing, SentPart};
 use crate::store::disclosure::Released;
 use actix_web::http::{Method, header};
 use actix_web::{HttpRequest, HttpResponse};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use std::borrow::Cow;
 
-/// The media type of content whose own is missing or is none.
+/// The media type of content whose own media type is missing or malformed.
 const UNKNOWN: &str = "application/octet-stream";
+
+/// How many times the bytes of a Binary are in memory while it is opened: the row, its text, and its content.
+const OPENED: usize = 3;
 
 /// A Binary's content.
 struct Content {
@@ -29,7 +35,7 @@ struct Content {
     bytes: Vec<u8>,
 }
 
-/// Reads one Binary that the caller may see, and answers its content.
+/// Reads one Binary that the caller may see, and answers with its content.
 pub(super) async fn content(
     request: &HttpRequest,
     authorised: &Authorised,
@@ -40,67 +46,79 @@ pub(super) async fn content(
     let conditions = Conditions::of(request.headers());
     let judge = |row: &Released| conditions.judge(&row.version.to_string(), row.last_updated_ms);
     let is_head = request.method() == Method::HEAD;
-    let mut read = Err(Failure::new(Fault::Internal));
-    let sent = |row: &Released| {
-        read = open(row);
+    let own = conditions.clone();
+    let make = move |row: &Released| {
+        let verdict = own.judge(&row.version.to_string(), row.last_updated_ms);
+        open(row.bytes(), !is_head && verdict == Precondition::Send)
+    };
+    let sent = |row: &Released, read: &Result<Content, Failure>| {
         let fits = read
             .as_ref()
             .is_ok_and(|content| negotiate::accepts(request, &content.media_type));
-        match (judge(row), &read) {
-            (_, Err(failure)) => Sent::Head(failure.fault().row().http),
-            (_, Ok(_)) if !fits => Sent::Head(Fault::NotAcceptable.row().http),
-            (Verdict::NotModified, _) => Sent::Head(304),
-            (Verdict::Failed, _) => Sent::Head(Fault::PreconditionFailed.row().http),
-            (Verdict::Send, _) if is_head => Sent::Head(200),
-            (Verdict::Send, Ok(content)) => Sent::Part(content.bytes.len() as u64),
+        match (judge(row), read) {
+            (_, Err(failure)) => SentPart::Head(failure.fault().row().http),
+            (_, Ok(_)) if !fits => SentPart::Head(Fault::NotAcceptable.row().http),
+            (Precondition::NotModified, _) => SentPart::Head(304),
+            (Precondition::Failed, _) => SentPart::Head(Fault::PreconditionFailed.row().http),
+            (Precondition::Send, _) if is_head => SentPart::Head(200),
+            (Precondition::Send, Ok(content)) => SentPart::Part(content.bytes.len() as u64),
         }
     };
-    let row = release::read(&app.ctx, &authorised.caller, "Binary", id, version, sent).await?;
+    let room = async |bytes: usize| edge::waits_for_room(request, bytes.saturating_mul(OPENED)).await;
+    let name = ("Binary", id, version);
+    let (row, read, disclosure) = release::read_and_make(&app.ctx, &authorised.caller, name, room, make, sent).await?;
     let content = read?;
     if !negotiate::accepts(request, &content.media_type) {
         return Err(Fault::NotAcceptable.into());
     }
     let mut response = match judge(&row) {
-        Verdict::Send => HttpResponse::Ok(),
-        Verdict::NotModified => HttpResponse::NotModified(),
-        Verdict::Failed => return Err(Fault::PreconditionFailed.into()),
+        Precondition::Send => HttpResponse::Ok(),
+        Precondition::NotModified => HttpResponse::NotModified(),
+        Precondition::Failed => return Err(Fault::PreconditionFailed.into()),
     };
     response
         .insert_header((header::ETAG, format!("W/\"{}\"", row.version)))
-        .insert_header((header::LAST_MODIFIED, http_date(row.last_updated_ms)))
+        .insert_header((header::LAST_MODIFIED, date::written(row.last_updated_ms)))
         .insert_header((header::VARY, "Accept"))
         .insert_header((header::CACHE_CONTROL, "no-store"));
-    if judge(&row) == Verdict::NotModified {
+    if judge(&row) == Precondition::NotModified {
         return Ok(response.finish());
     }
     let media_type = match &content.charset {
         Some(charset) => format!("{}; charset={charset}", content.media_type),
         None => content.media_type,
     };
-    // An id has letters, digits, '-' and '.' only.
-    Ok(response
+    let bytes = Outgoing::new(disclosure, content.bytes, || outgoing::terms(app, request), false);
+    // An id consists of letters, digits, '-' and '.' only, so it needs no quoting.
+    response
         .insert_header((header::CONTENT_TYPE, media_type))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((
             header::CONTENT_DISPOSITION,
             format!("attachment; filename=\"{}\"", row.id),
         ))
-        .insert_header((header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"))
-        .body(content.bytes))
+        .insert_header((header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"));
+    Ok(outgoing::answer(&mut response, bytes, None))
 }
 
-fn open(row: &Released) -> Result<Content, Failure> {
-    let screened = screen(row.bytes(), &Limits::record())?;
+/// Opens a Binary. When its content is not sent (HEAD), only the length is that of the content, and nothing is decoded.
+fn open(resource: &[u8], is_sent: bool) -> Result<Content, Failure> {
+    let screened = screen(resource, &ScreenLimits::record())?;
     let root = screened.root();
     let (media_type, charset) = root
         .get("contentType")
         .and_then(|value| media_type(&value.text()?))
         .unwrap_or_else(|| (UNKNOWN.to_owned(), None));
     let bytes = match root.get("data").and_then(|value| value.text()) {
+        Some(text) if !is_sent => vec![0; decoded_len(&text)],
         Some(text) => {
-            let text: String = text.chars().filter(|letter| !letter.is_ascii_whitespace()).collect();
+            // Most have no white space between the letters, and are not copied.
+            let text = match text.bytes().any(|byte| byte.is_ascii_whitespace()) {
+                true => Cow::Owned(text.split_ascii_whitespace().collect::<String>()),
+                false => text,
+            };
             STANDARD
-                .decode(text)
+                .decode(text.as_bytes())
                 .map_err(|_| Failure::new(Fault::StoreDamaged).because("the data of a Binary is no base64"))?
         }
         None => Vec::new(),
@@ -112,7 +130,14 @@ fn open(row: &Released) -> Result<Content, Failure> {
     })
 }
 
-/// Type and subtype, and the charset, of a media type in the grammar of RFC 9110 section 8.3.1; other parameters are left out.
+/// The length of what this base64 text stands for.
+fn decoded_len(text: &str) -> usize {
+    let letters = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).count();
+    let padding = text.bytes().filter(|byte| *byte == b'=').count();
+    (letters / 4 * 3).saturating_sub(padding)
+}
+
+/// The type and subtype, and the charset, of a media type in the grammar of RFC 9110 section 8.3.1; other parameters are dropped.
 fn media_type(text: &str) -> Option<(String, Option<String>)> {
     let is_token = |text: &str| {
         (1..=127).contains(&text.len())
@@ -126,7 +151,8 @@ fn media_type(text: &str) -> Option<(String, Option<String>)> {
     if !is_token(kind) || !is_token(subtype) {
         return None;
     }
-    // The outer ring gives FHIR answers their form; what is content stays as it is.
+    // The `represent` middleware changes only answers with exactly the media type and charset of FHIR answers. Dropping the charset of a
+    // FHIR content type keeps the content unchanged.
     let is_fhir = subtype.contains("fhir");
     let charset = parts
         .filter_map(|part| part.split_once('='))
@@ -139,6 +165,22 @@ fn media_type(text: &str) -> Option<(String, Option<String>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn t_b07_what_is_not_sent_has_its_length_and_is_not_decoded() {
+        let binary =
+            |data: &str| format!(r#"{{"resourceType":"Binary","id":"b","contentType":"text/plain","data":"{data}"}}"#);
+        for data in ["bm90ZQ==", "bm90ZXM=", "bm90ZXMx", "bm90 ZXMx bm8=", "bm90\\nZQ=="] {
+            let resource = binary(data);
+            let whole = open(resource.as_bytes(), true).expect("its content");
+            let head = open(resource.as_bytes(), false).expect("its head");
+            assert_eq!(head.bytes.len(), whole.bytes.len(), "{data}");
+            assert_eq!(head.media_type, whole.media_type);
+        }
+        let broken = binary("no base64!");
+        assert!(open(broken.as_bytes(), true).is_err());
+        assert!(open(broken.as_bytes(), false).is_ok(), "it is not decoded");
+    }
 
     #[test]
     fn a_media_type_is_written_anew_from_its_parts() {

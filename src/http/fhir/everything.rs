@@ -1,28 +1,32 @@
-//! `GET|POST Patient/{id}/$everything`: streamed, or paged when `_count` asks for it.
+//! `GET|POST Patient/{id}/$everything`: streamed, or in pages when `_count` asks for them.
 
 use super::authorised::Authorised;
-use crate::app::App;
-use crate::clock;
 use crate::error::{Failure, Fault};
+use crate::fhir::when;
 use crate::http::body;
-use crate::http::negotiate::{self, Form, encode};
+use crate::http::negotiate::{self, AnswerForm};
+use crate::http::outgoing::{self, KeptOpen};
 use crate::http::reply::{FHIR_JSON, HttpFailure};
-use crate::release::{Everything, Query, Terms};
-use crate::security::{PeerCertificate, Permission};
-use crate::store::disclosure::Window;
+use crate::http::state::App;
+use crate::percent::encode;
+use crate::release::{Everything, EverythingQuery};
+use crate::security::Permission;
+use crate::store::record_rows::Window;
 use actix_web::http::{Method, header};
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use futures_util::stream;
 
-/// Bytes of a Parameters body.
+/// Largest Parameters body in bytes.
 const BODY_BYTES: usize = 64 * 1024;
-/// Entries on a page for people; more is on the pages after it.
+/// Entries on one HTML page; the others follow on further pages.
 const SHOWN_ENTRIES: i64 = 50;
-/// Largest page.
+/// Entries on the page of a member's record; the others follow on further pages of the operation.
+const RECORD_ENTRIES: i64 = 200;
+/// Largest `_count`.
 const COUNT_MAX: i64 = 1_000;
 
-/// The operation by URL.
+/// The operation with its parameters in the URL.
 pub async fn get(
     request: HttpRequest,
     authorised: Authorised,
@@ -30,10 +34,22 @@ pub async fn get(
     app: web::Data<App>,
 ) -> Result<HttpResponse, HttpFailure> {
     let pairs = negotiate::pairs(request.query_string())?;
-    answer(&request, &authorised, &id, &app, &pairs).await
+    answer(&request, &authorised, &id, &app, &pairs, SHOWN_ENTRIES).await
 }
 
-/// The operation by a Parameters body, or by an empty one.
+/// A member's record for the page of the Patient: the beginning of what the operation returns, under the same rights and in the ledger as
+/// such.
+pub(super) async fn record_page(
+    request: &HttpRequest,
+    authorised: &Authorised,
+    id: &str,
+    app: &App,
+) -> Result<HttpResponse, HttpFailure> {
+    let pairs = [("_count".to_owned(), RECORD_ENTRIES.to_string())];
+    answer(request, authorised, id, app, &pairs, RECORD_ENTRIES).await
+}
+
+/// The operation with its parameters in a Parameters body, or with an empty body.
 pub async fn post(
     request: HttpRequest,
     authorised: Authorised,
@@ -55,71 +71,82 @@ pub async fn post(
     } else {
         parameters(&bytes)?
     };
-    answer(&request, &authorised, &id, &app, &pairs).await
+    answer(&request, &authorised, &id, &app, &pairs, SHOWN_ENTRIES).await
 }
 
+/// The parameters of a request.
+#[derive(Default)]
+struct Asked {
+    query: EverythingQuery,
+    /// The `_page` of the page link that was followed.
+    page: Option<String>,
+    /// The selecting parameters as a query string, which the links of every page repeat.
+    shape: String,
+}
+
+impl Asked {
+    /// Reads the parameters. An unknown one is refused when `strict`, else ignored.
+    fn read(pairs: &[(String, String)], strict: bool) -> Result<Asked, Failure> {
+        let mut asked = Asked::default();
+        for (name, value) in pairs {
+            let query = &mut asked.query;
+            let wrong = || wrong(name);
+            match name.as_str() {
+                "_count" => {
+                    let count = value.parse::<i64>().ok().filter(|count| *count > 0).ok_or_else(wrong)?;
+                    query.count = Some(count.min(COUNT_MAX));
+                }
+                "_type" => query.window.types.extend(value.split(',').map(str::to_owned)),
+                "_since" => query.window.since_ms = Some(when::instant_ms(value).ok_or_else(wrong)?),
+                "start" => query.window.care_from_ms = Some(when::range_ms(value).ok_or_else(wrong)?.0),
+                "end" => query.window.care_until_ms = Some(when::range_ms(value).ok_or_else(wrong)?.1 + 1),
+                "_page" => {
+                    asked.page = Some(value.clone());
+                    continue;
+                }
+                "_format" | "_pretty" => continue,
+                _ if strict => {
+                    return Err(Failure::new(Fault::ParameterUnknown)
+                        .at("Patient.$everything")
+                        .remedy("This operation takes start, end, _since, _type and _count."));
+                }
+                _ => continue,
+            }
+            let sign = if asked.shape.is_empty() { "" } else { "&" };
+            asked.shape.push_str(&format!("{sign}{name}={}", encode(value)));
+        }
+        let is_name = |rtype: &String| !rtype.is_empty() && rtype.bytes().all(|b| b.is_ascii_alphabetic());
+        match asked.query.window.types.iter().all(is_name) {
+            true => Ok(asked),
+            false => Err(Failure::new(Fault::ParameterInvalid).at("Patient.$everything._type")),
+        }
+    }
+}
+
+fn wrong(name: &str) -> Failure {
+    let remedy = match name {
+        "_count" => "Give a whole number above 0.",
+        "_since" => "Give an instant: YYYY-MM-DDThh:mm:ss with its zone.",
+        _ => "Give a date: YYYY, YYYY-MM or YYYY-MM-DD.",
+    };
+    let place = format!("Patient.$everything.{name}");
+    Failure::new(Fault::ParameterInvalid).at(place).remedy(remedy)
+}
+
+/// Answers the operation; a page has at most `shown` entries.
 async fn answer(
     request: &HttpRequest,
     authorised: &Authorised,
     id: &str,
     app: &App,
     pairs: &[(String, String)],
+    shown: i64,
 ) -> Result<HttpResponse, HttpFailure> {
     let form = negotiate::form(request)?;
-    let pairs = &negotiate::filled(pairs.to_vec(), form);
-    let strict = negotiate::is_strict(request);
-    let mut query = Query::default();
-    let mut page = None;
-    let mut shape = String::new();
-    for (name, value) in pairs {
-        let wrong = || {
-            let remedy = match name.as_str() {
-                "_count" => "Give a whole number above 0.",
-                "_since" => "Give an instant: YYYY-MM-DDThh:mm:ss with its zone.",
-                _ => "Give a date: YYYY, YYYY-MM or YYYY-MM-DD.",
-            };
-            let place = format!("Patient.$everything.{name}");
-            Failure::new(Fault::ParameterInvalid).at(place).remedy(remedy)
-        };
-        match name.as_str() {
-            "_count" => {
-                let count = value.parse::<i64>().ok().filter(|count| *count > 0).ok_or_else(wrong)?;
-                query.count = Some(count.min(COUNT_MAX));
-            }
-            "_type" => query.window.types.extend(value.split(',').map(str::to_owned)),
-            "_since" => query.window.since_ms = Some(clock::parse_rfc3339_ms(value).ok_or_else(wrong)?),
-            "start" => query.window.care_from_ms = Some(clock::date_start_ms(value).ok_or_else(wrong)?),
-            "end" => query.window.care_until_ms = Some(clock::date_end_ms(value).ok_or_else(wrong)?),
-            "_page" => page = Some(value.clone()),
-            "_format" | "_pretty" => continue,
-            _ if strict => {
-                return Err(Failure::new(Fault::ParameterUnknown)
-                    .at("Patient.$everything")
-                    .remedy("This operation takes start, end, _since, _type and _count.")
-                    .into());
-            }
-            _ => continue,
-        }
-        if name != "_page" {
-            shape.push_str(&format!(
-                "{}{name}={}",
-                if shape.is_empty() { "" } else { "&" },
-                encode(value)
-            ));
-        }
-    }
-    if query
-        .window
-        .types
-        .iter()
-        .any(|rtype| rtype.is_empty() || !rtype.bytes().all(|b| b.is_ascii_alphabetic()))
-    {
-        return Err(Failure::new(Fault::ParameterInvalid)
-            .at("Patient.$everything._type")
-            .into());
-    }
-    if form == Form::Html {
-        query.count = Some(query.count.map_or(SHOWN_ENTRIES, |count| count.min(SHOWN_ENTRIES)));
+    let pairs = negotiate::filled(pairs.to_vec(), form);
+    let Asked { mut query, page, shape } = Asked::read(&pairs, negotiate::is_strict(request))?;
+    if form == AnswerForm::Html {
+        query.count = Some(query.count.map_or(shown, |count| count.min(shown)));
     }
     narrow_to_scopes(&mut query.window, authorised);
     let binding = format!("{}|{id}|{shape}", authorised.caller.partner.id);
@@ -136,28 +163,38 @@ async fn answer(
         let sign = if shape.is_empty() { '?' } else { '&' };
         Box::new(move |key| format!("{url}{sign}_page={}", links.make(&binding, key, clock.lasting_ms())))
     };
-    let terms = Terms {
-        authority: app.authority.clone(),
-        certificate: request.conn_data::<PeerCertificate>().cloned(),
-        longest: app.config.limits.answer,
-    };
+    let terms = outgoing::terms(app, request);
     let mut everything = Everything::begin(&app.ctx, &authorised.caller, terms, id, query, url, next).await?;
     if request.method() == Method::HEAD {
         everything.head_only();
         return Ok(head().streaming(stream::empty::<Result<Bytes, Failure>>()));
     }
-    // The first piece is made before the status is sent, so that its failure still is an answer.
+    let kept = KeptOpen::of(form);
+    if kept.is_some() {
+        everything.stay_open();
+    }
+    // The first piece is made before the status is sent, so that a failure can still become the answer.
     let first = everything.next().await?;
-    let rest = stream::unfold(Some(everything), |state| async move {
-        let mut everything = state?;
+    let ends = kept.clone();
+    let rest = stream::unfold(Some((everything, ends)), |state| async move {
+        let (mut everything, kept) = state?;
         match everything.next().await {
-            Ok(Some(piece)) => Some((Ok(piece), Some(everything))),
-            Ok(None) => None,
+            Ok(Some(piece)) => Some((Ok(piece), Some((everything, kept)))),
+            Ok(None) => {
+                if let Some(kept) = kept {
+                    kept.keep(everything.into_open());
+                }
+                None
+            }
             Err(failure) => Some((Err(failure), None)),
         }
     });
     let first = stream::iter(first.map(Ok::<_, Failure>));
-    Ok(head().streaming(futures_util::StreamExt::chain(first, rest)))
+    let mut answer = head().streaming(futures_util::StreamExt::chain(first, rest));
+    if let Some(kept) = kept {
+        answer.extensions_mut().insert(kept);
+    }
+    Ok(answer)
 }
 
 fn head() -> HttpResponseBuilder {
@@ -168,7 +205,7 @@ fn head() -> HttpResponseBuilder {
     response
 }
 
-/// A scope that names types narrows the answer to them.
+/// Limits the answer to the types that the token's scope names, if it names types.
 fn narrow_to_scopes(window: &mut Window, authorised: &Authorised) {
     let Some(readable) = authorised.scopes.types(Permission::Read) else {
         return;
@@ -183,9 +220,9 @@ fn narrow_to_scopes(window: &mut Window, authorised: &Authorised) {
     }
 }
 
-/// The parameters of a Parameters body as name and text.
+/// The parameters of a Parameters body as pairs of name and text.
 fn parameters(bytes: &[u8]) -> Result<Vec<(String, String)>, Failure> {
-    let screened = crate::fhir::prescreen::screen(bytes, &crate::fhir::prescreen::Limits::request())?;
+    let screened = crate::fhir::prescreen::screen(bytes, &crate::fhir::prescreen::ScreenLimits::request())?;
     if screened.resource_type() != "Parameters" {
         return Err(Failure::new(Fault::ResourceInvalid)
             .at("Parameters")

@@ -1,10 +1,12 @@
 //! `POST Patient/$member-match`.
+//!
+//! The work after the body is boxed, so that a request that waits for its body does not hold memory for it.
 
 use super::authorised::{Authorised, record_refusal};
-use crate::app::App;
 use crate::audit::Action;
 use crate::error::{Failure, Fault};
 use crate::http::reply::{FHIR_JSON, HttpFailure};
+use crate::http::state::App;
 use crate::http::{answer_slot, body};
 use crate::member_match::{self, MatchRequest};
 use crate::telemetry::metrics as families;
@@ -12,7 +14,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use tokio::time::Instant;
 
-/// Matches one member: 200 with the identifier, or 422.
+/// Matches one member: 200 with the identifier, or an error such as 422.
 pub async fn post(
     request: HttpRequest,
     authorised: Authorised,
@@ -34,13 +36,14 @@ pub async fn post(
         Ok(bytes) => bytes,
         Err(failure) => {
             let caller = &authorised.caller;
-            record_refusal(
+            let refused = Action::MatchRefused;
+            Box::pin(record_refusal(
                 &app,
-                Action::MatchRefused,
+                refused,
                 caller.actor(),
                 &failure,
                 &caller.correlation,
-            )
+            ))
             .await;
             return Err(failure.noted().into());
         }
@@ -51,7 +54,7 @@ pub async fn post(
         idempotency_key: keys,
     };
     let asked = Instant::now();
-    let answered = member_match::respond(&app.ctx, &authorised.caller, wanted).await;
+    let answered = Box::pin(member_match::respond(&app.ctx, &authorised.caller, wanted)).await;
     answer_slot::release(
         asked,
         answer_slot::slot(app.config.policy.answer_slot, app.round_trip()),
@@ -70,7 +73,7 @@ pub async fn post(
     Ok(response.body(answer.body))
 }
 
-fn count(answered: &Result<member_match::Answer, Failure>) {
+fn count(answered: &Result<member_match::MatchAnswer, Failure>) {
     let outcome = match answered {
         Ok(answer) if answer.replayed => "replayed",
         Ok(_) => "matched",

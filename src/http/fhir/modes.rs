@@ -1,9 +1,9 @@
-//! The other readings of `metadata` (FHIR R4 http, "capabilities"): the normative part, and what we know of terminology.
+//! The other modes of `metadata` (FHIR R4 http, "capabilities"): the normative part, and the TerminologyCapabilities.
 
 use crate::fhir::outcome::fault_system;
 use serde_json::{Value, json};
 
-/// Types whose content is normative in R4, among those a server may list.
+/// The normative types of R4, among those that a server may list.
 const NORMATIVE: &[&str] = &[
     "Binary",
     "Bundle",
@@ -18,7 +18,7 @@ const NORMATIVE: &[&str] = &[
     "ValueSet",
 ];
 
-/// The statement without the types that R4 does not call normative.
+/// The statement without the types that are not normative in R4.
 pub fn normative(mut statement: Value) -> Value {
     if let Some(resources) = statement["rest"][0]["resource"].as_array_mut() {
         resources.retain(|row| NORMATIVE.iter().any(|rtype| row["type"] == *rtype));
@@ -26,7 +26,7 @@ pub fn normative(mut statement: Value) -> Value {
     statement
 }
 
-/// The TerminologyCapabilities: one code system, the table of faults, and no operations on it.
+/// The TerminologyCapabilities: one code system, which is the table of faults, and no operations on it.
 pub fn terminology(base_url: &str, payer_name: &str, date: &Value) -> Value {
     json!({
         "resourceType": "TerminologyCapabilities", "id": "causeway", "url": format!("{base_url}/metadata?mode=terminology"),

@@ -1,26 +1,31 @@
-//! `GET [type]?…` and `POST [type]/_search`, inside the caller's grants. Both answer alike.
+//! `GET [type]?…` and `POST [type]/_search`, limited to the caller's grants. Both give the same answer.
 
 use super::authorised::{Authorised, served_type};
-use crate::app::App;
 use crate::error::{Failure, Fault};
+use crate::fhir::bundle::{Bundle, SEARCHSET};
 use crate::fhir::outcome;
-use crate::fhir::search::query::{self, Reading};
+use crate::fhir::search::Search;
+use crate::fhir::search::query::{self, QueryReading};
 use crate::fhir::search::subset::subset;
-use crate::fhir::search::{Search, Summary};
 use crate::http::body;
-use crate::http::negotiate::{self, encode};
+use crate::http::explorer::{self, FORM_FIELD};
+use crate::http::negotiate::{self, AnswerForm};
+use crate::http::outgoing::{self, KeptOpen};
 use crate::http::reply::{FHIR_JSON, HttpFailure};
-use crate::release::{self, Found, Place, START, SearchPage, Sent};
+use crate::http::request_notes::WantedRequest;
+use crate::http::state::App;
+use crate::percent::encode;
+use crate::release::{self, AnswerTerms, FoundPage, Outgoing, PageStart, START, SearchPage, SentPart};
 use crate::security::Permission;
-use crate::store::search::Hit;
 use actix_web::http::{Method, header};
-use actix_web::{HttpRequest, HttpResponse, web};
-use serde_json::json;
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
 
-/// Bytes of a search form.
+/// Largest search form in bytes.
 pub const FORM_BYTES: usize = 64 * 1024;
+/// Largest form that the page of its answer shows again, in bytes.
+const KEPT_BYTES: usize = 8 * 1024;
 
-/// The search by URL.
+/// The search with its parameters in the URL.
 pub async fn get(
     request: HttpRequest,
     authorised: Authorised,
@@ -30,21 +35,31 @@ pub async fn get(
     answer(&request, &authorised, &app, pairs).await
 }
 
-/// The search by form, by URL, or by both (FHIR R4 search, "Introduction").
+/// The search with its parameters in a form, in the URL, or in both (FHIR R4 search, "Introduction").
 pub async fn post(
     request: HttpRequest,
-    authorised: Authorised,
+    authorised: Result<Authorised, HttpFailure>,
     payload: web::Payload,
     app: web::Data<App>,
 ) -> Result<HttpResponse, HttpFailure> {
+    let authorised = match authorised {
+        Ok(authorised) => authorised,
+        Err(refused) => {
+            // The page of the refusal keeps what was typed, if it can be read. That it cannot be is not what went wrong.
+            if negotiate::form(&request).is_ok_and(|form| form == AnswerForm::Html) {
+                let _ = posted(&request, payload).await;
+            }
+            return Err(refused);
+        }
+    };
     let pairs = posted(&request, payload).await?;
     answer(&request, &authorised, &app, pairs).await
 }
 
-/// The pairs of a posted search: those of the URL, then those of the form.
+/// The parameters of a posted search: those of the URL, then those of the form.
 ///
 /// # Errors
-/// [`Fault::MediaTypeRefused`] for another body than a form; those of reading it.
+/// [`Fault::MediaTypeRefused`] for a body that is not a form; those of reading the body.
 pub async fn posted(request: &HttpRequest, payload: web::Payload) -> Result<Vec<(String, String)>, Failure> {
     let form = if body::is_form(request) {
         body::any(request, payload, FORM_BYTES).await?
@@ -60,7 +75,26 @@ pub async fn posted(request: &HttpRequest, payload: web::Payload) -> Result<Vec<
     let form = std::str::from_utf8(&form).map_err(|_| Failure::new(Fault::NotUtf8))?;
     let mut pairs = negotiate::pairs(request.query_string())?;
     pairs.extend(negotiate::pairs(form)?);
+    let judged = explorer::judged(request, &mut pairs);
+    keep(request, &pairs);
+    judged?;
     Ok(pairs)
+}
+
+/// Keeps what was typed for the page of the answer, if a page is wanted and it is not too much.
+fn keep(request: &HttpRequest, pairs: &[(String, String)]) {
+    let wants_page = negotiate::form(request).is_ok_and(|form| form == AnswerForm::Html);
+    let bytes: usize = pairs.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if wants_page && bytes <= KEPT_BYTES {
+        let fields = pairs
+            .iter()
+            .filter(|(name, value)| name != FORM_FIELD && !value.is_empty());
+        request.extensions_mut().insert(WantedRequest {
+            is_posted: true,
+            path: request.path().to_owned(),
+            fields: fields.cloned().collect(),
+        });
+    }
 }
 
 async fn answer(
@@ -69,21 +103,37 @@ async fn answer(
     app: &App,
     pairs: Vec<(String, String)>,
 ) -> Result<HttpResponse, HttpFailure> {
-    let pairs = negotiate::filled(pairs, negotiate::form(request)?);
+    let form = negotiate::form(request)?;
+    let pairs = negotiate::filled(pairs, form);
     let rtype = served_type(request)?;
-    let sent = if request.method() == Method::HEAD {
-        Sent::Head(200)
-    } else {
-        Sent::Whole
+    let kept = KeptOpen::of(form);
+    let how = How {
+        strict: negotiate::is_strict(request),
+        head_only: request.method() == Method::HEAD,
+        terms: outgoing::terms(app, request),
+        stays_open: kept.is_some(),
     };
-    let bytes = bundle(app, authorised, rtype, pairs, negotiate::is_strict(request), sent).await?;
-    Ok(HttpResponse::Ok()
+    let bundle = bundle(app, authorised, rtype, pairs, &how).await?;
+    let mut response = HttpResponse::Ok();
+    response
         .insert_header((header::CONTENT_TYPE, FHIR_JSON))
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .body(bytes))
+        .insert_header((header::CACHE_CONTROL, "no-store"));
+    Ok(outgoing::answer(&mut response, bundle, kept))
 }
 
-/// Runs a search of `rtype` and makes its Bundle.
+/// How a search is read and answered.
+pub struct How {
+    /// Whether unknown parameters are refused.
+    pub strict: bool,
+    /// Whether only the headers of the answer are sent (HEAD).
+    pub head_only: bool,
+    /// The conditions that are checked while the answer is sent.
+    pub terms: AnswerTerms,
+    /// Whether the answer is converted to another form first, so that its disclosure stays open until that has been sent.
+    pub stays_open: bool,
+}
+
+/// Runs a search of `rtype` and writes its Bundle.
 ///
 /// # Errors
 /// Those of reading the query and of the search.
@@ -92,15 +142,15 @@ pub async fn bundle(
     authorised: &Authorised,
     rtype: &str,
     pairs: Vec<(String, String)>,
-    strict: bool,
-    sent: Sent,
-) -> Result<Vec<u8>, Failure> {
+    how: &How,
+) -> Result<Outgoing, Failure> {
     let (ctx, caller) = (&app.ctx, &authorised.caller);
     let now_ms = ctx.clock.now_ms();
+    // No Patient has an empty id, so the page links of a token for all members are distinct from those of any token for one member.
     let binding = format!(
         "{}|{}|{rtype}",
         caller.partner.id,
-        caller.patient_id.as_deref().unwrap_or_default()
+        caller.patient_id.as_deref().unwrap_or("")
     );
     let (query, place, page) = match pairs.iter().find(|(name, _)| name == "_page") {
         Some((_, link)) => {
@@ -109,16 +159,21 @@ pub async fn bundle(
         }
         None => (written(&pairs), START, None),
     };
-    let reading = Reading {
+    let reading = QueryReading {
         base_url: &ctx.payer.base_url,
         now_ms,
-        strict,
+        strict: how.strict,
     };
     let search = query::read(rtype, &negotiate::pairs(&query)?, &reading)?;
     let scopes = authorised.scopes.clone();
     let readable = move |rtype: &str| release::is_searchable(rtype) && scopes.allows(rtype, Permission::Read);
-    let found = release::search(ctx, caller, search.clone(), place, readable, sent).await?;
-    let link = |place: Place| {
+    let sent = if how.head_only {
+        SentPart::Head(200)
+    } else {
+        SentPart::Whole
+    };
+    let mut found = release::search(ctx, caller, search.clone(), place, readable, sent).await?;
+    let link = |place: PageStart| {
         let page = SearchPage {
             query: query.clone(),
             place,
@@ -135,10 +190,12 @@ pub async fn bundle(
         next: next.transpose()?,
         notes: format!("urn:uuid:{}", ctx.ids.new_id(now_ms)),
     };
-    Ok(write(&search, found, &links))
+    let disclosure = found.disclosure.take();
+    let bytes = write(&search, found, &links);
+    Ok(Outgoing::new(disclosure, bytes, || how.terms.clone(), how.stays_open))
 }
 
-/// A query as one text, percent-encoded.
+/// Writes the parameters as a percent-encoded query string.
 fn written(pairs: &[(String, String)]) -> String {
     let one = |(name, value): &(String, String)| format!("{}={}", encode(name), encode(value));
     pairs.iter().map(one).collect::<Vec<_>>().join("&")
@@ -146,25 +203,25 @@ fn written(pairs: &[(String, String)]) -> String {
 
 struct Links<'a> {
     base_url: &'a str,
-    /// The `_page` that was asked for.
+    /// The `_page` parameter of the request.
     page: Option<String>,
     first: Option<String>,
     next: Option<String>,
-    /// What the outcome entry goes by: every entry has a fullUrl (FHIR R4 Bundle, "Resource URL & Uniqueness rules").
+    /// The fullUrl of the outcome entry, because every entry must have one (FHIR R4 Bundle, "Resource URL & Uniqueness rules").
     notes: String,
 }
 
 impl Links<'_> {
-    fn all(&self, search: &Search) -> Vec<serde_json::Value> {
+    fn all(&self, search: &Search) -> Vec<(&'static str, String)> {
         let url = |query: &str| {
             let sign = if query.is_empty() { "" } else { "?" };
             format!("{}/{}{sign}{query}", self.base_url, search.rtype)
         };
-        let one = |relation: &str, query: &str| json!({"relation": relation, "url": url(query)});
+        let one = |relation: &'static str, query: &str| (relation, url(query));
         let own = match &self.page {
             Some(page) => format!("_page={page}"),
             None => {
-                // A URL must not carry what identifies a person: such a parameter is named without its value.
+                // A URL must not contain a value that identifies a person: such a parameter is repeated without its value.
                 let pair = |(name, value): &(String, Option<String>)| match value {
                     Some(value) => format!("{}={}", encode(name), encode(value)),
                     None => encode(name),
@@ -179,7 +236,7 @@ impl Links<'_> {
     }
 }
 
-fn write(search: &Search, found: Found, links: &Links<'_>) -> Vec<u8> {
+fn write(search: &Search, found: FoundPage, links: &Links<'_>) -> Vec<u8> {
     let size: usize = found
         .matches
         .iter()
@@ -187,56 +244,34 @@ fn write(search: &Search, found: Found, links: &Links<'_>) -> Vec<u8> {
         .map(|hit| hit.bytes.len() + 200)
         .sum();
     let mut out = Vec::with_capacity(size + 1024);
-    out.extend_from_slice(b"{\"resourceType\":\"Bundle\",\"type\":\"searchset\"");
+    let mut bundle = Bundle::begin(&mut out, SEARCHSET);
     if let Some(total) = found.total {
-        out.extend_from_slice(format!(",\"total\":{total}").as_bytes());
+        bundle.total(&mut out, total);
     }
-    out.extend_from_slice(b",\"link\":");
-    out.extend_from_slice(serde_json::Value::Array(links.all(search)).to_string().as_bytes());
+    bundle.links(&mut out, &links.all(search));
     let notes = notes(search, &found, links.base_url);
-    let mut first = true;
-    let mut put = |out: &mut Vec<u8>, head: &str, resource: &[u8], mode: &str| {
-        out.extend_from_slice(if std::mem::take(&mut first) {
-            b",\"entry\":[{"
-        } else {
-            b",{"
-        });
-        out.extend_from_slice(head.as_bytes());
-        out.extend_from_slice(b"\"resource\":");
-        out.extend_from_slice(resource);
-        out.extend_from_slice(format!(",\"search\":{{\"mode\":\"{mode}\"}}}}").as_bytes());
-    };
-    let head = |hit: &Hit| format!("\"fullUrl\":\"{}/{}/{}\",", links.base_url, hit.rtype, hit.id);
     for hit in found.matches {
-        let head = head(&hit);
-        put(&mut out, &head, &shaped(hit, &search.summary), "match");
+        let resource = subset(hit.bytes, &search.summary);
+        let full_url: [&str; 5] = [links.base_url, "/", &hit.rtype, "/", &hit.id];
+        bundle.found(&mut out, &full_url, &resource, "match");
     }
     for hit in found.included {
-        let head = head(&hit);
-        // `_elements` is about what is searched (FHIR R4 search, "Elements").
-        put(&mut out, &head, &hit.bytes, "include");
+        // `_elements` applies only to the resources that the search matched (FHIR R4 search, "Elements").
+        let full_url: [&str; 5] = [links.base_url, "/", &hit.rtype, "/", &hit.id];
+        bundle.found(&mut out, &full_url, &hit.bytes, "include");
     }
     if let Some(notes) = notes {
-        put(
-            &mut out,
-            &format!("\"fullUrl\":\"{}\",", links.notes),
-            &notes,
-            "outcome",
-        );
+        bundle.found(&mut out, &[&links.notes], &notes, "outcome");
     }
-    out.extend_from_slice(if first { b"}" } else { b"]}" });
+    bundle.end(&mut out);
     out
 }
 
-fn shaped(hit: Hit, summary: &Summary) -> Vec<u8> {
-    subset(hit.bytes, summary)
-}
-
-/// The OperationOutcome entry that tells what was passed over.
-fn notes(search: &Search, found: &Found, base_url: &str) -> Option<Vec<u8>> {
+/// The OperationOutcome entry that lists what was ignored.
+fn notes(search: &Search, found: &FoundPage, base_url: &str) -> Option<Vec<u8>> {
     let passed_over = search.passed_over.iter().map(|one| {
         let place = one.name.map(|name| format!("{}?{name}", search.rtype));
-        let text = format!("{} It was passed over.", one.told(&search.rtype));
+        let text = format!("{} The server ignored it.", one.told(&search.rtype));
         (Fault::ParameterUnknown, text, place)
     });
     let cut = found.includes_cut.then(|| {

@@ -1,28 +1,28 @@
-//! `/oauth/token`, `/oauth/introspect` and `/oauth/revoke`: hand over what came, answer as RFC 6749, 7662 and 7009 say.
+//! `/oauth/token`, `/oauth/introspect` and `/oauth/revoke`: pass the request to `security`, and answer in the formats of RFC 6749, 7662 and
+//! 7009.
+//!
+//! The work after the body is boxed, so that a request that waits for its body does not hold memory for it.
 
-use crate::app::App;
 use crate::error::{Failure, Fault};
-use crate::http::observe::correlation_of;
 use crate::http::reply::{error_headers, keep_fault};
+use crate::http::request_notes::correlation_of;
+use crate::http::state::App;
 use crate::http::{body, edge};
 use crate::security::{self, OauthRequest, PeerCertificate, oauth_error};
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use serde_json::{Value, json};
 
-/// Bytes of a token request.
-const FORM_BYTES: usize = 64 * 1024;
-
 /// `POST /oauth/token`.
 pub async fn post(request: HttpRequest, payload: web::Payload, app: web::Data<App>) -> HttpResponse {
     let done = async {
         let bytes = form(&request, payload).await?;
-        security::issue(&app.ctx, &app.oauth, wanted(&request, &bytes)).await
+        Box::pin(security::issue(&app.ctx, &app.oauth, wanted(&request, &bytes))).await
     };
     match done.await {
         Ok(answer) => {
             if let Some(seat) = edge::seat_of(&request) {
-                seat.got_token();
+                seat.got_token(&answer.partner_id);
             }
             json_answer(StatusCode::OK, &answer.to_json())
         }
@@ -34,7 +34,13 @@ pub async fn post(request: HttpRequest, payload: web::Payload, app: web::Data<Ap
 pub async fn introspect(request: HttpRequest, payload: web::Payload, app: web::Data<App>) -> HttpResponse {
     let done = async {
         let bytes = form(&request, payload).await?;
-        security::introspect(&app.ctx, &app.oauth, &app.authority, wanted(&request, &bytes)).await
+        Box::pin(security::introspect(
+            &app.ctx,
+            &app.oauth,
+            &app.authority,
+            wanted(&request, &bytes),
+        ))
+        .await
     };
     match done.await {
         Ok(answer) => json_answer(StatusCode::OK, &answer),
@@ -46,7 +52,13 @@ pub async fn introspect(request: HttpRequest, payload: web::Payload, app: web::D
 pub async fn revoke(request: HttpRequest, payload: web::Payload, app: web::Data<App>) -> HttpResponse {
     let done = async {
         let bytes = form(&request, payload).await?;
-        security::revoke(&app.ctx, &app.oauth, &app.authority, wanted(&request, &bytes)).await
+        Box::pin(security::revoke(
+            &app.ctx,
+            &app.oauth,
+            &app.authority,
+            wanted(&request, &bytes),
+        ))
+        .await
     };
     match done.await {
         Ok(()) => HttpResponse::Ok()
@@ -57,10 +69,10 @@ pub async fn revoke(request: HttpRequest, payload: web::Payload, app: web::Data<
 }
 
 async fn form(request: &HttpRequest, payload: web::Payload) -> Result<web::Bytes, Failure> {
-    body::any(request, payload, FORM_BYTES)
+    body::any(request, payload, security::form::FORM_BYTES)
         .await
         .map_err(|failure| match failure.fault() {
-            // Not the request's form, but when it came and how much there was to do.
+            // These faults are not about the form of the request, but about its timing and the server's load.
             Fault::RequestTimeout | Fault::Overloaded | Fault::RateLimited | Fault::AddressLimited => failure,
             _ => Failure::new(Fault::OauthRequest).because(failure),
         })
@@ -88,7 +100,8 @@ fn json_answer(status: StatusCode, value: &Value) -> HttpResponse {
     head(&mut HttpResponse::build(status)).body(value.to_string())
 }
 
-fn refusal(failure: &Failure) -> HttpResponse {
+/// A failure in the format of these endpoints (RFC 6749 section 5.2).
+pub fn refusal(failure: &Failure) -> HttpResponse {
     let (status, error, description) = oauth_error(failure);
     let mut response = HttpResponse::build(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST));
     if status >= 429 {

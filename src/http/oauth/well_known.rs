@@ -1,4 +1,4 @@
-//! The discovery documents: always JSON, whatever `Accept` says (SMART App Launch 2.2, conformance).
+//! The discovery documents. They are always JSON, whatever `Accept` says (SMART App Launch 2.2, conformance).
 
 use crate::http::documents::Documents;
 use actix_web::http::header;
@@ -14,12 +14,12 @@ pub async fn davinci_configuration(request: HttpRequest, documents: web::Data<Do
     open(documents.now().davinci.answer(&request))
 }
 
-/// `GET .well-known/jwks.json`: the keys we sign with as a client.
+/// `GET .well-known/jwks.json`: the public keys with which this server signs as a client.
 pub async fn jwks(request: HttpRequest, documents: web::Data<Documents>) -> HttpResponse {
     open(documents.now().jwks.answer(&request))
 }
 
-/// Scripts of any origin may read it.
+/// Allows scripts of any origin to read the answer.
 fn open(mut answer: HttpResponse) -> HttpResponse {
     let any = header::HeaderValue::from_static("*");
     answer.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any);

@@ -1,10 +1,10 @@
 //! `/live`, `/ready` and `/metrics`. None of them shows a version, a partner or a member.
 
-use crate::app::App;
 use crate::audit::ledger;
 use crate::http::routes;
-use crate::store::{Room, readiness};
-use crate::telemetry::{metrics as families, process};
+use crate::http::state::App;
+use crate::store::{DiskRoom, readiness};
+use crate::telemetry::{exposition, metrics as families, process};
 use actix_web::{HttpResponse, web};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::sync::OnceLock;
@@ -22,7 +22,7 @@ pub fn install_metrics() {
         paths.push(routes::UNMATCHED);
         paths.sort_unstable();
         paths.dedup();
-        families::begin(&paths);
+        exposition::begin(&paths);
         Some(handle)
     });
 }
@@ -65,6 +65,8 @@ pub async fn ready(app: web::Data<App>) -> HttpResponse {
 
 /// `GET /metrics` in the Prometheus text format. It answers without a store too; then the store's size is left out.
 pub async fn metrics_text(app: web::Data<App>) -> HttpResponse {
+    metrics::counter!(families::STATEMENTS).absolute(app.ctx.store.statements());
+    metrics::counter!(families::COMMITS).absolute(app.ctx.store.commits());
     let mut text = METRICS
         .get()
         .and_then(Option::as_ref)
@@ -72,19 +74,19 @@ pub async fn metrics_text(app: web::Data<App>) -> HttpResponse {
         .unwrap_or_default();
     if let Ok(size) = app.ctx.store.size().await {
         let parts = [("database", size.database as f64), ("write-ahead-log", size.log as f64)];
-        families::measured(families::STORE_BYTES, &parts, &mut text);
+        exposition::measured(families::STORE_BYTES, &parts, &mut text);
     }
     let free = app.ctx.store.free_bytes().unwrap_or(0);
-    families::measured(families::FREE_BYTES, &[("", free as f64)], &mut text);
+    exposition::measured(families::FREE_BYTES, &[("", free as f64)], &mut text);
     let room = app.ctx.store.room();
-    let refuses = |least: Room| f64::from(u8::from(room >= least));
+    let refuses = |least: DiskRoom| f64::from(u8::from(room >= least));
     let refused = [
-        ("exports", refuses(Room::NoExports)),
-        ("writes", refuses(Room::NoWrites)),
+        ("exports", refuses(DiskRoom::NoExports)),
+        ("writes", refuses(DiskRoom::NoWrites)),
     ];
-    families::measured(families::REFUSES, &refused, &mut text);
+    exposition::measured(families::REFUSES, &refused, &mut text);
     for (name, value) in process::figures() {
-        families::measured(name, &[("", value)], &mut text);
+        exposition::measured(name, &[("", value)], &mut text);
     }
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")

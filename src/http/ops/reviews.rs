@@ -2,70 +2,52 @@
 //!
 //! Personal words go to the role `reviewer` only, and every view is in the ledger before it is shown.
 
-use super::rights;
-use super::v1::{PAGE, Query, correlation, holder, list, respond};
-use crate::app::App;
+use super::pages;
+use super::request::{JsonBody, OpsRequest, PAGE};
+use super::table::Sees;
 use crate::error::{Failure, Fault};
-use crate::http::fhir::authorised::bearer;
+use crate::http::bearer::bearer;
 use crate::identity::graph::State;
-use crate::ops::disclosures::Asked;
+use crate::ops::disclosures::DisclosuresAsked;
 use crate::ops::links::{self, LinkFilter};
-use crate::ops::reviews::{self, ReviewFilter, Sight};
-use crate::review::{self, Act, By, Choice, Order};
+use crate::ops::reviews::{self, DecidedReview, ReviewDetail, ReviewFilter};
+use crate::review::{self, Act, Choice, ReviewActor, ReviewerCommand};
 use crate::secret::sha256;
-use crate::security::Role;
-use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::sync::Arc;
 
-/// Largest body of a decision.
-pub(super) const BODY_BYTES: usize = 16_384;
-const SEES: [Role; 4] = [Role::Support, Role::Operator, Role::Reviewer, Role::Auditor];
-
 /// `GET /ops/v1/reviews`: those that wait for a person, or those of `state` (`all` for every state).
-pub async fn queue(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
-    respond(&app, async {
-        let operator = holder(&request, &app, &SEES).await?;
-        let query = Query::of(&request, &["partner", "state", "cursor"])?;
-        let state = query.text("state");
-        let filter = ReviewFilter {
-            partner: query.partner(&app).await?,
-            all: state.as_deref() == Some("all"),
-            state: state.filter(|state| state != "all"),
-            cursor: query.id("cursor")?,
-            limit: PAGE,
-        };
-        if filter
-            .state
-            .as_deref()
-            .is_some_and(|state| review::State::parse(state).is_none())
-        {
-            return Err(Failure::new(Fault::ParameterInvalid).at("state"));
-        }
-        let (correlation, now_ms) = (correlation(&request, &app), app.ctx.clock.now_ms());
-        review::viewed(&app.ctx, operator.role.name(), &operator.name, &correlation, None).await?;
-        let page = app.ctx.store.read(move |db| reviews::list(db, &filter, now_ms)).await?;
-        Ok(list(&request, &query, page))
-    })
-    .await
+pub(super) async fn queue(asked: &OpsRequest) -> Result<JsonBody, Failure> {
+    let state = asked.query.text("state");
+    let filter = ReviewFilter {
+        partner: asked.partner().await?,
+        all: state.as_deref() == Some("all"),
+        state: state.filter(|state| state != "all"),
+        cursor: asked.query.id("cursor")?,
+        limit: PAGE,
+    };
+    let state = filter.state.as_deref();
+    if state.is_some_and(|state| review::ReviewState::parse(state).is_none()) {
+        return Err(Failure::new(Fault::ParameterInvalid).at("state"));
+    }
+    show(asked, None).await?;
+    let now_ms = asked.app.ctx.clock.now_ms();
+    let page = asked.read(move |db| reviews::list(db, &filter, now_ms)).await?;
+    pages::list(asked, page)
 }
 
 /// `GET /ops/v1/reviews/{id}`: the candidates side by side with what was asked.
-pub async fn one(request: HttpRequest, id: web::Path<String>, app: web::Data<App>) -> HttpResponse {
-    respond(&app, async {
-        let operator = holder(&request, &app, &SEES).await?;
-        let sight = match operator.role {
-            Role::Reviewer => Sight::Words,
-            Role::Auditor => Sight::Patients,
-            _ => Sight::Levels,
-        };
-        let id = known(&app, id.into_inner()).await?;
-        let (correlation, now_ms) = (correlation(&request, &app), app.ctx.clock.now_ms());
-        review::viewed(&app.ctx, operator.role.name(), &operator.name, &correlation, Some(&id)).await?;
-        app.ctx.store.read(move |db| reviews::one(db, &id, sight, now_ms)).await
-    })
-    .await
+pub(super) async fn one(asked: &OpsRequest) -> Result<JsonBody, Failure> {
+    let sight = match asked.sees {
+        Sees::Words => ReviewDetail::Words,
+        Sees::Ids => ReviewDetail::Patients,
+        _ => ReviewDetail::Levels,
+    };
+    let id = known(asked).await?;
+    show(asked, Some(&id)).await?;
+    let now_ms = asked.app.ctx.clock.now_ms();
+    JsonBody::of(&asked.read(move |db| reviews::one(db, &id, sight, now_ms)).await?)
 }
 
 /// What a decision says.
@@ -85,33 +67,24 @@ struct Decision {
 }
 
 /// `POST /ops/v1/reviews/{id}/decide`.
-pub async fn decide(
-    request: HttpRequest,
-    id: web::Path<String>,
-    body: web::Bytes,
-    app: web::Data<App>,
-) -> HttpResponse {
-    respond(&app, async {
-        let holder = holder(&request, &app, &[Role::Reviewer]).await?;
-        let members = "verdict, operator, reason, where they apply candidate, hours, version,";
-        let decision: Decision = rights::read(&request, &body, members)?;
-        let order = Order {
-            review: known(&app, id.into_inner()).await?,
-            act: act(&decision)?,
-            by: By {
-                operator: decision.operator,
-                hand: holder.name,
-                reason: decision.reason,
-                token: bearer(&request)?.map(|token| sha256(token.as_bytes())),
-                correlation: correlation(&request, &app),
-            },
-            seen: decision.version,
-        };
-        let id = order.review.clone();
-        let done = review::perform(&app.ctx, order).await?;
-        Ok(json!({"id": id, "state": done.state.code(), "grants": done.grants, "version": done.version}))
-    })
-    .await
+pub(super) async fn decide(asked: &OpsRequest) -> Result<JsonBody, Failure> {
+    let decision: Decision = asked.body()?;
+    let order = ReviewerCommand {
+        review: known(asked).await?,
+        act: act(&decision)?,
+        by: ReviewActor {
+            operator: decision.operator,
+            hand: asked.operator.name.clone(),
+            reason: decision.reason,
+            token: bearer(&asked.request)?.map(|token| sha256(token.as_bytes())),
+            correlation: asked.correlation(),
+        },
+        seen: decision.version,
+    };
+    let id = order.review.clone();
+    let ctx = &asked.app.ctx;
+    let done = ctx.store.write(review::perform(ctx, order)?).await?;
+    JsonBody::of(&DecidedReview::of(&id, &done))
 }
 
 fn act(decision: &Decision) -> Result<Act, Failure> {
@@ -133,76 +106,49 @@ fn act(decision: &Decision) -> Result<Act, Failure> {
 }
 
 /// `GET /ops/v1/links`: the numbers themselves for the role `reviewer` only.
-pub async fn edges(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
-    respond(&app, async {
-        let operator = holder(&request, &app, &[Role::Reviewer, Role::Auditor]).await?;
-        let query = Query::of(&request, &["member", "partner", "state", "cursor"])?;
-        let asked = Asked {
-            member: query.text("member"),
-            ..Asked::default()
-        };
-        let payer = Arc::clone(&app.ctx.payer);
-        let member = app.ctx.store.read(move |db| asked.patient(db, &payer)).await?;
-        let filter = LinkFilter {
-            member,
-            partner: query.partner(&app).await?,
-            state: query.text("state"),
-            cursor: query.id("cursor")?,
-            limit: PAGE,
-        };
-        if filter
-            .state
-            .as_deref()
-            .is_some_and(|state| State::parse(state).is_none())
-        {
-            let remedy = "Give a state as `causeway link list --help` names them.";
-            return Err(Failure::new(Fault::ParameterInvalid).at("state").remedy(remedy));
-        }
-        let words = operator.role == Role::Reviewer;
-        let correlation = correlation(&request, &app);
-        review::viewed(
-            &app.ctx,
-            operator.role.name(),
-            &operator.name,
-            &correlation,
-            filter.member.as_deref(),
-        )
-        .await?;
-        let page = app.ctx.store.read(move |db| links::list(db, &filter, words)).await?;
-        Ok(list(&request, &query, page))
-    })
-    .await
+pub(super) async fn edges(asked: &OpsRequest) -> Result<JsonBody, Failure> {
+    let wanted = DisclosuresAsked {
+        member: asked.query.text("member"),
+        ..DisclosuresAsked::default()
+    };
+    let payer = Arc::clone(&asked.app.ctx.payer);
+    let filter = LinkFilter {
+        member: asked.read(move |db| wanted.patient(db, &payer)).await?,
+        partner: asked.partner().await?,
+        state: asked.query.text("state"),
+        cursor: asked.query.id("cursor")?,
+        limit: PAGE,
+    };
+    let state = filter.state.as_deref();
+    if state.is_some_and(|state| State::parse(state).is_none()) {
+        let remedy = "Give a state as `causeway link list --help` names them.";
+        return Err(Failure::new(Fault::ParameterInvalid).at("state").remedy(remedy));
+    }
+    let words = asked.sees == Sees::Words;
+    show(asked, filter.member.as_deref()).await?;
+    let page = asked.read(move |db| links::list(db, &filter, words)).await?;
+    pages::list(asked, page)
 }
 
 /// `GET /ops/v1/members/{id}/graph`: links, steps, the surviving view, `Patient.link` and `Linkage`.
-pub async fn graph(request: HttpRequest, id: web::Path<String>, app: web::Data<App>) -> HttpResponse {
-    respond(&app, async {
-        let operator = holder(&request, &app, &[Role::Reviewer]).await?;
-        let id = id.into_inner();
-        if !crate::ids::is_fhir_id(&id) {
-            return Err(Fault::LinkUnknown.into());
-        }
-        review::viewed(
-            &app.ctx,
-            operator.role.name(),
-            &operator.name,
-            &correlation(&request, &app),
-            Some(&id),
-        )
-        .await?;
-        let umb_system = app.ctx.payer.umb_system.clone();
-        app.ctx.store.read(move |db| links::graph(db, &id, &umb_system)).await
-    })
-    .await
+pub(super) async fn graph(asked: &OpsRequest) -> Result<JsonBody, Failure> {
+    let id = asked.id(|| Fault::LinkUnknown.into())?;
+    show(asked, Some(&id)).await?;
+    let umb_system = asked.app.ctx.payer.umb_system.clone();
+    JsonBody::of(&asked.read(move |db| links::graph(db, &id, &umb_system)).await?)
+}
+
+/// Notes in the ledger that a review, the links of a member, or a list is about to be shown.
+async fn show(asked: &OpsRequest, review: Option<&str>) -> Result<(), Failure> {
+    let (ctx, operator) = (&asked.app.ctx, &asked.operator);
+    let noted = review::viewed(ctx, operator.role.name(), &operator.name, &asked.correlation(), review);
+    ctx.store.reserved().write(noted).await
 }
 
 /// The id of a review that is there.
-async fn known(app: &App, id: String) -> Result<String, Failure> {
-    if !crate::ids::is_fhir_id(&id) {
-        return Err(Fault::ReviewUnknown.into());
-    }
-    app.ctx
-        .store
+async fn known(asked: &OpsRequest) -> Result<String, Failure> {
+    let id = asked.id(|| Fault::ReviewUnknown.into())?;
+    asked
         .read(move |db| crate::store::reviews::find(db, &id).map(|row| row.id))
         .await
 }

@@ -1,15 +1,17 @@
 //! Bundles as pages: a search's results as a table with its page links, the answers of a batch, or any other list of entries.
 
-use super::site::Site;
-use super::{Answer, form, items, json_section, outcome, resource, text};
+use super::answer::{PageSubject, json_section};
+use super::json::{items, text};
+use super::site::PageSite;
+use super::{form, outcome, resource};
 use maud::{Markup, html};
 use serde_json::Value;
 
-/// Rows that are shown; the rest is counted.
+/// Most rows that are shown; the page says how many more there are.
 const ROWS_MAX: usize = 500;
 
 /// The page of a Bundle.
-pub fn page(site: &Site, answer: &Answer) -> (String, Markup) {
+pub fn page(site: &PageSite, answer: &PageSubject) -> (String, Markup) {
     let bundle = answer.resource;
     let kind = text(bundle, "type");
     let searched = site.type_of_path(answer.path);
@@ -36,7 +38,7 @@ pub fn page(site: &Site, answer: &Answer) -> (String, Markup) {
                 p.note { "The first " (ROWS_MAX) " are shown; " (entries.len() - ROWS_MAX) " more are left out. The JSON itself has them all." }
             }
         }
-        @if let Some(rtype) = search_again { (form::section(site, rtype)) }
+        @if let Some(rtype) = search_again { (form::section(site, rtype, answer.fields)) }
         (json_section(site, answer, false))
     };
     (title, body)
@@ -66,7 +68,7 @@ fn counted(bundle: &Value, entries: &[&Value]) -> String {
     said
 }
 
-fn links(site: &Site, bundle: &Value) -> Markup {
+fn links(site: &PageSite, bundle: &Value) -> Markup {
     let label = |relation: &str| match relation {
         "self" => "This search",
         "first" => "First page",
@@ -88,7 +90,7 @@ fn links(site: &Site, bundle: &Value) -> Markup {
     }
 }
 
-fn results(site: &Site, entries: &[&Value]) -> Markup {
+fn results(site: &PageSite, entries: &[&Value]) -> Markup {
     html! {
         section aria-labelledby="results" {
             h2 id="results" { "Results" }
@@ -96,7 +98,7 @@ fn results(site: &Site, entries: &[&Value]) -> Markup {
                 table {
                     thead { tr {
                         th scope="col" { "Resource" } th scope="col" { "What" } th scope="col" { "Status" }
-                        th scope="col" { "Date" } th scope="col" { "Last updated" } th scope="col" { "Why here" }
+                        th scope="col" { "Date" } th scope="col" { "Last updated" } th scope="col" { "Found as" }
                     } }
                     tbody {
                         @for entry in entries.iter().take(ROWS_MAX) {
@@ -116,7 +118,7 @@ fn results(site: &Site, entries: &[&Value]) -> Markup {
     }
 }
 
-fn responses(site: &Site, entries: &[&Value]) -> Markup {
+fn responses(site: &PageSite, entries: &[&Value]) -> Markup {
     html! {
         section aria-labelledby="results" {
             h2 id="results" { "Answers" }

@@ -1,12 +1,16 @@
-//! The CapabilityStatement as the home page: what is here, what it takes, and each search as a form.
+//! The CapabilityStatement as the start page: what this server offers, what each request needs, and which types there are. The forms of a
+//! type have a page of their own, so that this one stays small.
 
-use super::site::Site;
-use super::{Answer, form, items, json_section, resource, text, token};
+use super::answer::PageSubject;
+use super::json::{items, text};
+use super::site::{PageReader, PageSite};
+use super::{form, resource, token};
+use crate::store::released_counts::COUNTED_MEMBERS;
 use maud::{Markup, html};
 use serde_json::Value;
 
-/// The home page. Everything on it stands in the statement.
-pub fn page(site: &Site, answer: &Answer) -> (String, Markup) {
+/// The start page. It shows what the statement contains, and to a reader with a session what its partner may read.
+pub fn page(site: &PageSite, answer: &PageSubject) -> (String, Markup) {
     let statement = answer.resource;
     let rest = &statement["rest"][0];
     let title = text(statement, "title");
@@ -19,7 +23,7 @@ pub fn page(site: &Site, answer: &Answer) -> (String, Markup) {
             dt { "FHIR version" } dd { (text(statement, "fhirVersion")) }
             dt { "Software" } dd { (text(&statement["software"], "name")) " " (text(&statement["software"], "version")) }
         }
-        @for (name, key) in [("Server statements it follows", "instantiates"), ("Implementation guides", "implementationGuide")] {
+        @for (name, key) in [("Server profiles that this server implements", "instantiates"), ("Implementation guides", "implementationGuide")] {
             @let all = items(&statement[key]);
             @if !all.is_empty() {
                 details {
@@ -28,20 +32,19 @@ pub fn page(site: &Site, answer: &Answer) -> (String, Markup) {
                 }
             }
         }
+        @if matches!(site.reader(), PageReader::Visitor { .. }) { (filled(site, answer.filled)) }
         section aria-labelledby="access" {
-            h2 id="access" { "What it takes" }
+            h2 id="access" { "What you need" }
             p { (text(rest, "documentation")) }
             p { (text(&rest["security"], "description")) }
-            p { a href="#token" { "How to get a token" } }
+            p { a href=(site.at("explorer")) { "Use a token in this browser" } ", or " a href="#token" { "get one" } "." }
         }
-        (overview(rest))
+        (overview(site, rest))
         (whole_server(rest))
-        section aria-labelledby="types" {
-            h2 id="types" { "Searches and operations" }
-            @for row in items(&rest["resource"]) { (one_type(site, row)) }
+        (token::section(site, &site.at("Patient"), false, &[]))
+        @if let Some(href) = &answer.json_href {
+            p { "The whole statement: " a href=(href) { "as JSON" } "." }
         }
-        (token::section(site, &site.at("Patient")))
-        (json_section(site, answer, false))
     };
     (title.to_owned(), body)
 }
@@ -51,10 +54,43 @@ fn codes(row: &Value) -> String {
     all.join(", ")
 }
 
-fn overview(rest: &Value) -> Markup {
+/// The types of which the reader's partner may read resources.
+fn filled(site: &PageSite, filled: &[(String, i64)]) -> Markup {
+    html! {
+        section aria-labelledby="filled" {
+            h2 id="filled" { "What you can read" }
+            @if filled.is_empty() {
+                p { "There is nothing yet. A member's record can be read after a successful " code { "$member-match" } "." }
+            } @else {
+                div.scroll tabindex="0" role="group" aria-labelledby="filled" {
+                    table {
+                        thead { tr { th scope="col" { "Type" } th scope="col" { "Resources" } th scope="col" { "Look" } } }
+                        tbody {
+                            @for (rtype, count) in filled {
+                                tr {
+                                    th scope="row" { (rtype) } td { (count) }
+                                    td {
+                                        @if site.can(rtype, "search-type") {
+                                            a href=(site.at(rtype)) { "All " (rtype) } ", "
+                                            a href=(site.at(&format!("explorer/{rtype}"))) { "search " (rtype) }
+                                        }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+                p.note { "Counted over the first " (COUNTED_MEMBERS) " members that this token may read." }
+            }
+        }
+    }
+}
+
+fn overview(site: &PageSite, rest: &Value) -> Markup {
     html! {
         section aria-labelledby="overview" {
             h2 id="overview" { "Types" }
+            p { "Each type has a page with its searches and operations as forms." }
             div.scroll tabindex="0" role="group" aria-labelledby="overview" {
                 table {
                     thead { tr {
@@ -64,7 +100,7 @@ fn overview(rest: &Value) -> Markup {
                         @for row in items(&rest["resource"]) {
                             @let operations: Vec<String> = items(&row["operation"]).iter().map(|one| format!("${}", text(one, "name"))).collect();
                             tr {
-                                th scope="row" { a href=(format!("#{}", text(row, "type"))) { (text(row, "type")) } }
+                                th scope="row" id=(text(row, "type")) { (type_link(site, text(row, "type"))) }
                                 td { (codes(row)) } td { (items(&row["searchParam"]).len()) } td { (operations.join(", ")) }
                             }
                         }
@@ -75,11 +111,18 @@ fn overview(rest: &Value) -> Markup {
     }
 }
 
+/// The name of a type, as a link to its page when the name is one of this server's types.
+fn type_link(site: &PageSite, rtype: &str) -> Markup {
+    html! {
+        @if site.of_type(rtype).is_some() { a href=(site.at(&format!("explorer/{rtype}"))) { (rtype) } } @else { (rtype) }
+    }
+}
+
 fn whole_server(rest: &Value) -> Markup {
     html! {
         @if !items(&rest["interaction"]).is_empty() {
             section aria-labelledby="whole" {
-                h2 id="whole" { "Of the whole server" }
+                h2 id="whole" { "For all types" }
                 dl.facts {
                     @for one in items(&rest["interaction"]) { dt { (text(one, "code")) } dd { (text(one, "documentation")) } }
                 }
@@ -88,32 +131,28 @@ fn whole_server(rest: &Value) -> Markup {
     }
 }
 
-fn one_type(site: &Site, row: &Value) -> Markup {
+/// The searches and operations of one type, below the heading of its page.
+pub fn one_type(site: &PageSite, row: &Value) -> Markup {
     let rtype = text(row, "type");
     html! {
-        section.type aria-labelledby=(rtype) {
-            h3 id=(rtype) { (rtype) }
-            @if !text(row, "documentation").is_empty() { p { (text(row, "documentation")) } }
-            p { "Interactions: " (codes(row)) "." }
-            @if !items(&row["supportedProfile"]).is_empty() {
-                details { summary { "Profiles of " (rtype) }
-                    ul.plain { @for one in items(&row["supportedProfile"]) { li { (resource::linked(site, "profile", one.as_str().unwrap_or(""))) } } }
-                }
+        @if !text(row, "documentation").is_empty() { p { (text(row, "documentation")) } }
+        p { "Interactions: " (codes(row)) "." }
+        @if !items(&row["supportedProfile"]).is_empty() {
+            details { summary { "Profiles of " (rtype) }
+                ul.plain { @for one in items(&row["supportedProfile"]) { li { (resource::linked(site, "profile", one.as_str().unwrap_or(""))) } } }
             }
-            @if site.can(rtype, "search-type") {
-                details { summary { "Search " (rtype) } (form::search(site, row)) }
-            }
-            @for one in items(&row["operation"]) { (operation(site, rtype, one)) }
         }
+        (form::section(site, rtype, &[]))
+        @for one in items(&row["operation"]) { (operation(site, rtype, one)) }
     }
 }
 
-fn operation(site: &Site, rtype: &str, row: &Value) -> Markup {
+fn operation(site: &PageSite, rtype: &str, row: &Value) -> Markup {
     let name = text(row, "name");
     let definition = site.operation(name);
     let on_instance = definition.is_some_and(|one| one["instance"] == true);
     html! {
-        h4 { "$" (name) }
+        h2 { "$" (name) }
         p { (text(row, "documentation")) }
         p {
             "Definition: "
@@ -125,11 +164,7 @@ fn operation(site: &Site, rtype: &str, row: &Value) -> Markup {
         @if on_instance {
             p { "To try it, open a " (rtype) " and run it there: " code { "GET " (site.base_url()) "/" (rtype) "/{id}/$" (name) } }
         } @else {
-            pre.shell tabindex="0" role="group" aria-label=(format!("Command that runs ${name}")) {
-                "curl --cacert ca.pem --cert partner.pem --key partner.key \\\n"
-                "  -H \"Authorization: Bearer $TOKEN\" -H 'Content-Type: application/fhir+json' \\\n"
-                "  --data-binary @request.json '" (site.base_url()) "/" (rtype) "/$" (name) "'"
-            }
+            (token::example(site, &site.at(&format!("{rtype}/${name}")), true, &[]))
         }
     }
 }

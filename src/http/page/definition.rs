@@ -1,10 +1,31 @@
-//! What the conformance resources say, as tables: the concepts of a CodeSystem, the parameters of an OperationDefinition.
+//! The contents of conformance resources as tables: the concepts of a CodeSystem, the parameters of an OperationDefinition.
 
-use super::{items, text};
+use super::json::{items, text};
+use crate::error::Fault;
 use maud::{Markup, html};
 use serde_json::Value;
+use std::borrow::Cow;
 
-/// The table of this resource, when it is of a type that has one.
+/// A resource as partners see it on a page: the table of faults without those that only operators can get.
+pub fn for_partners(resource: &Value) -> Cow<'_, Value> {
+    let is_table = text(resource, "resourceType") == "CodeSystem" && text(resource, "id") == "causeway-fault";
+    if !is_table {
+        return Cow::Borrowed(resource);
+    }
+    let is_operators = |code: &str| {
+        Fault::ALL
+            .iter()
+            .any(|fault| fault.code() == code && !fault.is_for_partners())
+    };
+    let mut kept = resource.clone();
+    if let Some(concepts) = kept["concept"].as_array_mut() {
+        concepts.retain(|concept| !is_operators(text(concept, "code")));
+        kept["count"] = Value::from(items(&kept["concept"]).len());
+    }
+    Cow::Owned(kept)
+}
+
+/// The table for this resource; empty for types that have none.
 pub fn section(resource: &Value) -> Markup {
     match text(resource, "resourceType") {
         "CodeSystem" => concepts(resource),
@@ -14,7 +35,11 @@ pub fn section(resource: &Value) -> Markup {
 }
 
 fn concepts(system: &Value) -> Markup {
-    let properties = items(&system["property"]);
+    // The remedy of a fault is its definition too, which has a column of its own.
+    let properties: Vec<&Value> = items(&system["property"])
+        .iter()
+        .filter(|property| text(property, "code") != "remedy")
+        .collect();
     let value = |concept: &Value, code: &str| {
         items(&concept["property"])
             .iter()
@@ -30,14 +55,14 @@ fn concepts(system: &Value) -> Markup {
                 table {
                     thead { tr {
                         th scope="col" { "Code" } th scope="col" { "What it says" } th scope="col" { "Definition" }
-                        @for property in properties { th scope="col" { (text(property, "code")) } }
+                        @for property in &properties { th scope="col" { (text(property, "code")) } }
                     } }
                     tbody {
                         @for concept in items(&system["concept"]) {
                             tr id=(text(concept, "code")) {
                                 th scope="row" { code { (text(concept, "code")) } }
                                 td { (text(concept, "display")) } td { (text(concept, "definition")) }
-                                @for property in properties { td { (value(concept, text(property, "code"))) } }
+                                @for property in &properties { td { (value(concept, text(property, "code"))) } }
                             }
                         }
                     }
@@ -54,7 +79,7 @@ fn parameters(definition: &Value) -> Markup {
             div.scroll tabindex="0" role="group" aria-labelledby="parameters" {
                 table {
                     thead { tr {
-                        th scope="col" { "Name" } th scope="col" { "Use" } th scope="col" { "How many" }
+                        th scope="col" { "Name" } th scope="col" { "Use" } th scope="col" { "Occurrences" }
                         th scope="col" { "Type" } th scope="col" { "Notes" }
                     } }
                     tbody {

@@ -1,10 +1,12 @@
-//! Searches and operations as forms, from the CapabilityStatement's and the OperationDefinition's JSON.
+//! Searches and operations as HTML forms, built from the JSON of the CapabilityStatement and of the OperationDefinition.
 //!
-//! A form of a type whose parameters describe a person is sent by POST, so that no address, history or log has what was typed.
+//! The form of a type whose parameters describe a person is sent by POST, so that its values do not appear in an address, a browser history
+//! or a log.
 
-use super::site::Site;
-use super::{items, text};
-use crate::http::fhir::conformance;
+use super::json::{items, text};
+use super::session;
+use super::site::{PageReader, PageSite};
+use crate::http::fhir::describing;
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -30,7 +32,7 @@ const PERSONAL: &[&str] = &[
     "policy-holder",
     "subscriber",
 ];
-/// Types that describe nobody's member: directories and what conformance is made of.
+/// Types that describe no member: directories and conformance resources.
 const IMPERSONAL: &[&str] = &[
     "CapabilityStatement",
     "CodeSystem",
@@ -47,7 +49,7 @@ const IMPERSONAL: &[&str] = &[
     "SearchParameter",
     "StructureDefinition",
 ];
-/// Parameters of every search, each with what it takes.
+/// Parameters of every search, each with a hint.
 const GENERAL: &[(&str, &str)] = &[
     ("_count", "Entries on a page, at most 200; 0 gives the count alone."),
     (
@@ -56,20 +58,20 @@ const GENERAL: &[(&str, &str)] = &[
     ),
 ];
 
-/// The search form of a type with a heading of level 2; nothing when the type cannot be searched.
-pub fn section(site: &Site, rtype: &str) -> Markup {
+/// The search form of a type with a level 2 heading; empty when the type cannot be searched.
+pub fn section(site: &PageSite, rtype: &str, typed: &[(String, String)]) -> Markup {
     match site.of_type(rtype) {
         Some(row) if site.can(rtype, "search-type") => html! {
             section aria-labelledby="search" {
                 h2 id="search" { "Search " (rtype) }
-                (search(site, row))
+                (search(site, row, typed))
             }
         },
         _ => html! {},
     }
 }
 
-/// Whether the search form of this row of the CapabilityStatement must not show its values in an address.
+/// Whether the values of this row's search form must not appear in an address. `row` is a row of the CapabilityStatement.
 pub fn is_personal(row: &Value) -> bool {
     !IMPERSONAL.contains(&text(row, "type"))
         && items(&row["searchParam"])
@@ -77,8 +79,8 @@ pub fn is_personal(row: &Value) -> bool {
             .any(|parameter| PERSONAL.contains(&text(parameter, "name")))
 }
 
-/// The search form of a row of the CapabilityStatement.
-pub fn search(site: &Site, row: &Value) -> Markup {
+/// The search form of a row of the CapabilityStatement, with what was typed into it before.
+pub fn search(site: &PageSite, row: &Value, typed: &[(String, String)]) -> Markup {
     let rtype = text(row, "type");
     let personal = is_personal(row);
     let action = site.at(&format!("{rtype}{}", if personal { "/_search" } else { "" }));
@@ -89,38 +91,44 @@ pub fn search(site: &Site, row: &Value) -> Markup {
     };
     html! {
         form action=(action) method=(if personal { "post" } else { "get" }) aria-label=(format!("Search {rtype}")) {
-            @if personal { p.note { "Sent by POST, so that what you type gets into no address and no history." } }
+            // A form that is sent by GET has no form token, because its fields stand in the address.
+            @if personal { (session::form_token(site)) p.note { "Sent by POST, so that what you type gets into no address and no history." } }
             div.fields {
                 @for parameter in items(&row["searchParam"]) {
-                    (field(rtype, text(parameter, "name"), text(parameter, "documentation"), hint(text(parameter, "type"))))
+                    (field(rtype, text(parameter, "name"), text(parameter, "documentation"), hint(text(parameter, "type")), typed))
                 }
                 @for (name, documentation) in GENERAL.iter().filter(|(name, _)| !taken(name)) {
-                    (field(rtype, name, documentation, ""))
+                    (field(rtype, name, documentation, "", typed))
                 }
             }
-            (choices(rtype, "_include", "Add what the results refer to", items(&row["searchInclude"])))
-            (choices(rtype, "_revinclude", "Add what refers to the results", items(&row["searchRevInclude"])))
+            (choices(rtype, "_include", "Add what the results refer to", items(&row["searchInclude"]), typed))
+            (choices(rtype, "_revinclude", "Add what refers to the results", items(&row["searchRevInclude"]), typed))
             p { button type="submit" { "Search " (rtype) } }
-            @if !conformance::is_one(rtype) { (needs_token(site)) }
+            @if !describing::is_one(rtype) { (needs_token(site)) }
         }
     }
 }
 
-/// Said below each form of members' data, since a browser alone cannot send what it takes.
-fn needs_token(site: &Site) -> Markup {
+/// The note below each form for members' data: with whose token it is sent, or how to have one.
+fn needs_token(site: &PageSite) -> Markup {
     html! {
-        p.note { "Takes a token; without one the answer is 401. " a href=(site.at("metadata#token")) { "How to get and send a token" } "." }
+        @if let PageReader::Visitor { partner, .. } = site.reader() {
+            p.note { "This form is sent with the token of " code { (partner) } "." }
+        } @else {
+            p.note { "This form needs a token. " a href=(site.at("explorer")) { "Use a token in this browser" }
+                ", or send the form: the answer keeps what you typed and asks for one." }
+        }
     }
 }
 
-/// The form of an operation that only reads: its simple parameters, by GET.
-pub fn operation(site: &Site, definition: &Value, action: &str) -> Markup {
+/// The form of a read-only operation: its primitive parameters, sent by GET.
+pub fn operation(site: &PageSite, definition: &Value, action: &str) -> Markup {
     let code = text(definition, "code");
     html! {
         form action=(action) method="get" aria-label=(format!("Run ${code}")) {
             div.fields {
                 @for parameter in items(&definition["parameter"]).iter().filter(|one| text(one, "use") == "in") {
-                    (field(code, text(parameter, "name"), text(parameter, "documentation"), operation_hint(text(parameter, "type"))))
+                    (field(code, text(parameter, "name"), text(parameter, "documentation"), operation_hint(text(parameter, "type")), &[]))
                 }
             }
             p { button type="submit" { "Run $" (code) } }
@@ -129,22 +137,27 @@ pub fn operation(site: &Site, definition: &Value, action: &str) -> Markup {
     }
 }
 
-fn field(of: &str, name: &str, documentation: &str, hint: &str) -> Markup {
+fn field(of: &str, name: &str, documentation: &str, hint: &str, typed: &[(String, String)]) -> Markup {
     let id = format!("{of}.{name}");
+    let value = typed
+        .iter()
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value.as_str());
     html! {
         div.field {
             label for=(id) { (name) }
             input id=(id) name=(name) type="text" autocomplete="off" autocapitalize="off" spellcheck="false"
-                aria-describedby=(format!("{id}.about"));
+                value=[value] aria-describedby=(format!("{id}.about"));
             p.hint id=(format!("{id}.about")) { (documentation) @if !hint.is_empty() { " " span { (hint) } } }
         }
     }
 }
 
-fn choices(rtype: &str, name: &str, legend: &str, values: &[Value]) -> Markup {
+fn choices(rtype: &str, name: &str, legend: &str, values: &[Value], typed: &[(String, String)]) -> Markup {
+    let is_chosen = |value: &str| typed.iter().any(|(key, chosen)| key == name && chosen == value);
     html! {
         @if !values.is_empty() {
-            details {
+            details open[values.iter().filter_map(Value::as_str).any(is_chosen)] {
                 summary { (legend) " (" (name) ")" }
                 fieldset {
                     legend { (legend) }
@@ -152,7 +165,7 @@ fn choices(rtype: &str, name: &str, legend: &str, values: &[Value]) -> Markup {
                         @for (at, value) in values.iter().filter_map(Value::as_str).enumerate() {
                             @let id = format!("{rtype}.{name}.{at}");
                             span.choice {
-                                input id=(id) type="checkbox" name=(name) value=(value);
+                                input id=(id) type="checkbox" name=(name) value=(value) checked[is_chosen(value)];
                                 label for=(id) { (value) }
                             }
                         }
@@ -163,7 +176,7 @@ fn choices(rtype: &str, name: &str, legend: &str, values: &[Value]) -> Markup {
     }
 }
 
-/// How a value of a parameter of this type is written.
+/// The hint for a search parameter of this type.
 fn hint(kind: &str) -> &'static str {
     match kind {
         "token" => "code, or system|code",
@@ -176,7 +189,7 @@ fn hint(kind: &str) -> &'static str {
     }
 }
 
-/// The same for a parameter of an operation.
+/// The hint for a parameter of an operation.
 fn operation_hint(kind: &str) -> &'static str {
     match kind {
         "date" => "2024 or 2024-05-01",

@@ -1,6 +1,7 @@
-//! The frame of every page: head, landmarks, style, and the policy that lets nothing else in.
+//! The frame of every page: head, landmarks, style sheet, and the Content-Security-Policy.
 
-use super::site::Site;
+use super::session;
+use super::site::{PageReader, PageSite};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -8,7 +9,7 @@ use std::sync::LazyLock;
 
 const STYLE: &str = include_str!("style.css");
 
-/// The Content-Security-Policy of a page: our one style sheet by its digest, forms to ourselves, nothing else.
+/// The Content-Security-Policy of a page: it allows the one style sheet, by its digest, and forms to this server, and nothing else.
 pub static POLICY: LazyLock<String> = LazyLock::new(|| {
     let digest = STANDARD.encode(crate::secret::sha256(STYLE.as_bytes()));
     format!(
@@ -17,7 +18,7 @@ pub static POLICY: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// A page. `title` must not name a person: browsers keep it in their history.
-pub fn html(site: &Site, title: &str, body: &Markup) -> String {
+pub fn html(site: &PageSite, title: &str, body: &Markup) -> String {
     let statement = site.statement();
     let payer = statement["implementation"]["description"].as_str().unwrap_or("");
     html! {
@@ -43,6 +44,13 @@ pub fn html(site: &Site, title: &str, body: &Markup) -> String {
                                 @if site.can(rtype, "search-type") { li { a href=(site.at(rtype)) { (rtype) "s" } } }
                             }
                             li { a href=(site.at(".well-known/smart-configuration")) { "SMART configuration" } }
+                            @if !matches!(site.reader(), PageReader::Visitor { .. }) { li { a href=(site.at("explorer")) { "Use a token" } } }
+                        }
+                    }
+                    @if let PageReader::Visitor { partner, ends, .. } = site.reader() {
+                        section.visit aria-label="Session" {
+                            p { "You see what " code { (partner) } " may see, until " (ends) ". " a href=(site.at("explorer")) { "Session" } }
+                            (session::end_form(site))
                         }
                     }
                 }

@@ -1,12 +1,14 @@
-//! Errors as pages: what happened, what to do, where, and the fault's row in the table.
+//! Errors as pages: what happened, how to correct it, where, and a link to the fault's row in the table.
 
-use super::site::Site;
-use super::{Answer, form, items, json_section, text, token};
+use super::answer::{PageSubject, json_section};
+use super::json::{items, text};
+use super::site::PageSite;
+use super::{access, form, token};
 use maud::{Markup, html};
 use serde_json::Value;
 
 /// The page of an OperationOutcome.
-pub fn page(site: &Site, answer: &Answer) -> (String, Markup) {
+pub fn page(site: &PageSite, answer: &PageSubject) -> (String, Markup) {
     let issues = items(&answer.resource["issue"]);
     let first = issues.first().map(message).unwrap_or_default();
     let good = answer.status < 400;
@@ -21,17 +23,18 @@ pub fn page(site: &Site, answer: &Answer) -> (String, Markup) {
         @if !answer.request_id.is_empty() {
             p { "Request id, for the payer's operator: " code { (answer.request_id) } }
         }
-        @if answer.status == 401 { (token::section(site, answer.path)) }
+        @if answer.status == 401 { (access::entry(site, answer.path, answer.is_posted, answer.fields)) }
         @if let Some(rtype) = site.type_of_path(answer.path) && answer.status != 404 {
-            (form::section(site, rtype))
+            (form::section(site, rtype, answer.fields))
         }
+        @if answer.status == 401 { (token::section(site, answer.path, answer.is_posted, answer.fields)) }
         (json_section(site, answer, false))
     };
     (title, body)
 }
 
-/// One issue: its text where the heading does not have it, remedy, place, and its row in the table of faults.
-pub fn notice(site: &Site, issue: &Value, with_text: bool) -> Markup {
+/// One issue: its text (unless the heading shows it), remedy, place, and row in the table of faults.
+pub fn notice(site: &PageSite, issue: &Value, with_text: bool) -> Markup {
     let severity = text(issue, "severity");
     html! {
         div class=(format!("issue {}", if severity == "warning" || severity == "information" { severity } else { "error" })) {
@@ -56,7 +59,7 @@ pub fn notice(site: &Site, issue: &Value, with_text: bool) -> Markup {
     }
 }
 
-/// What an issue says in one sentence.
+/// The text of an issue.
 pub fn message(issue: &Value) -> &str {
     [
         &issue["details"]["text"],

@@ -1,13 +1,20 @@
-//! One resource as a page: what it is, its facts, what can be tried from it, and its JSON.
+//! One resource as a page: a summary, its facts, further requests, and its JSON.
 
-use super::site::Site;
-use super::{Answer, definition, form, items, json_section, text};
+use super::answer::{PageSubject, json_section};
+use super::json::{items, text};
+use super::site::PageSite;
+use super::{definition, form};
 use crate::ids::is_fhir_id;
 use maud::{Markup, html};
 use serde_json::Value;
 
 /// The page of any resource.
-pub fn page(site: &Site, answer: &Answer) -> (String, Markup) {
+pub fn page(site: &PageSite, answer: &PageSubject) -> (String, Markup) {
+    let partners = definition::for_partners(answer.resource);
+    let answer = &PageSubject {
+        resource: partners.as_ref(),
+        ..answer.clone()
+    };
     let resource = answer.resource;
     let rtype = text(resource, "resourceType");
     let id = text(resource, "id");
@@ -26,7 +33,7 @@ pub fn page(site: &Site, answer: &Answer) -> (String, Markup) {
     (title, body)
 }
 
-fn facts(site: &Site, resource: &Value) -> Markup {
+fn facts(site: &PageSite, resource: &Value) -> Markup {
     let meta = &resource["meta"];
     let profiles = items(&meta["profile"]);
     let plain = [
@@ -64,13 +71,18 @@ fn facts(site: &Site, resource: &Value) -> Markup {
     }
 }
 
-/// A text, as a link when it leads somewhere here.
-pub fn linked(site: &Site, key: &str, value: &str) -> Markup {
+/// A text, as a link when it refers to something on this server.
+pub fn linked(site: &PageSite, key: &str, value: &str) -> Markup {
     html! { @if let Some(href) = site.link(key, value) { a href=(href) { (value) } } @else { (value) } }
 }
 
-/// Searches, operations and versions that start from this resource.
-fn tries(site: &Site, rtype: &str, id: &str) -> Markup {
+/// [`tries`] for the page of a record.
+pub(super) fn from_here(site: &PageSite, patient: &Value) -> Markup {
+    tries(site, "Patient", text(patient, "id"))
+}
+
+/// Links to searches, operations and versions that concern this resource.
+fn tries(site: &PageSite, rtype: &str, id: &str) -> Markup {
     if !is_fhir_id(id) || site.of_type(rtype).is_none() {
         return html! {};
     }
@@ -100,7 +112,7 @@ fn tries(site: &Site, rtype: &str, id: &str) -> Markup {
         section aria-labelledby="try" {
             h2 id="try" { "From here" }
             ul {
-                @if site.can(rtype, "search-type") { li { a href=(site.at(&format!("metadata#{rtype}"))) { "Search " (rtype) } } }
+                @if site.can(rtype, "search-type") { li { a href=(site.at(&format!("explorer/{rtype}"))) { "Search " (rtype) } } }
                 @if site.can(rtype, "history-instance") { li { a href=(below("/_history")) { "History" } } }
                 @if provenance { li { a href=(site.at(&format!("Provenance?target={rtype}/{id}"))) { "Who recorded it (Provenance)" } } }
             }
@@ -119,7 +131,7 @@ fn tries(site: &Site, rtype: &str, id: &str) -> Markup {
     }
 }
 
-/// What a resource is about, in a few words, from the elements where FHIR says it.
+/// What a resource is about, in a few words, from the elements that FHIR defines for this.
 pub fn what(resource: &Value) -> String {
     const NAMES: &[&str] = &[
         "name",
@@ -139,8 +151,8 @@ pub fn what(resource: &Value) -> String {
         .unwrap_or_default()
 }
 
-/// The words of a string, a HumanName, a CodeableConcept or a Coding, or of the first of several.
-fn words(value: &Value) -> String {
+/// The text of a string, a HumanName, a CodeableConcept or a Coding, or of the first value in an array.
+pub(super) fn words(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Array(all) => all
@@ -169,7 +181,7 @@ fn words(value: &Value) -> String {
     }
 }
 
-/// The status, wherever its type has it.
+/// The status of a resource, from the element that its type uses.
 pub fn status(resource: &Value) -> String {
     ["status", "clinicalStatus", "lifecycleStatus"]
         .iter()
@@ -178,7 +190,7 @@ pub fn status(resource: &Value) -> String {
         .unwrap_or_default()
 }
 
-/// The date that matters, wherever its type has it.
+/// The main date of a resource, from the element that its type uses.
 pub fn date(resource: &Value) -> String {
     const DATES: &[&str] = &[
         "effectiveDateTime",

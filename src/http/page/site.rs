@@ -1,32 +1,69 @@
-//! What the pages know of the server: its addresses, its CapabilityStatement, and which texts lead where.
+//! What the pages know about the server: its addresses, its CapabilityStatement, and the targets of links.
 //!
-//! Links go to paths of the configured base URL, never to an address that a request or a resource names.
+//! Links always use the configured base URL, never an address from a request or a resource.
 
-use super::{items, text};
+use super::json::{items, text};
 use crate::fhir::operations;
 use crate::ids::is_fhir_id;
 use serde_json::Value;
 use std::sync::Arc;
 
-/// One server, as its pages describe it.
-pub struct Site {
+/// Who reads a page, and so which forms it has.
+#[derive(Clone, Debug, Default)]
+pub enum PageReader {
+    /// Somebody who is not known; the page is the same for all.
+    #[default]
+    Anybody,
+    /// Somebody without a session, who may begin one.
+    Newcomer {
+        /// The form token that is bound to the browser.
+        form_token: String,
+        /// The partner that the reader may act as, on a development server.
+        may_act_as: Option<String>,
+    },
+    /// Somebody with a session.
+    Visitor {
+        /// The partner whose token it is.
+        partner: String,
+        /// When the token ends.
+        ends: String,
+        /// The form token of the session.
+        form_token: String,
+    },
+}
+
+/// A server, as its pages describe it to a reader.
+#[derive(Clone, Debug)]
+pub struct PageSite {
     base_url: String,
     path: String,
     statement: Arc<Value>,
-    operations: Vec<Value>,
+    operations: Arc<Vec<Value>>,
+    reader: PageReader,
 }
 
-impl Site {
-    /// The server at `base_url` (no slash at its end) that this CapabilityStatement describes.
-    pub fn new(base_url: &str, statement: impl Into<Arc<Value>>) -> Site {
+impl PageSite {
+    /// The server at `base_url` (without a slash at its end) that this CapabilityStatement describes.
+    pub fn new(base_url: &str, statement: impl Into<Arc<Value>>) -> PageSite {
         let after_scheme = base_url.split_once("://").map_or(base_url, |(_, rest)| rest);
         let path = after_scheme.find('/').map_or("", |at| &after_scheme[at..]);
-        Site {
+        PageSite {
             base_url: base_url.to_owned(),
             path: path.to_owned(),
             statement: statement.into(),
-            operations: operations::definitions(base_url),
+            operations: Arc::new(operations::definitions(base_url)),
+            reader: PageReader::Anybody,
         }
+    }
+
+    /// The same server for this reader.
+    pub fn read_by(&self, reader: PageReader) -> PageSite {
+        PageSite { reader, ..self.clone() }
+    }
+
+    /// Who reads.
+    pub fn reader(&self) -> &PageReader {
+        &self.reader
     }
 
     /// The FHIR base URL.
@@ -49,12 +86,12 @@ impl Site {
         &self.statement
     }
 
-    /// The types the statement lists.
+    /// The types that the statement lists.
     pub fn types(&self) -> &[Value] {
         items(&self.statement["rest"][0]["resource"])
     }
 
-    /// The statement's row of a type.
+    /// The row of a type in the statement.
     pub fn of_type(&self, rtype: &str) -> Option<&Value> {
         self.types().iter().find(|row| text(row, "type") == rtype)
     }
@@ -68,13 +105,13 @@ impl Site {
         })
     }
 
-    /// Our definition of the operation with this code.
+    /// This server's definition of the operation with this code.
     pub fn operation(&self, code: &str) -> Option<&Value> {
         self.operations.iter().find(|one| text(one, "code") == code)
     }
 
-    /// A request's path when it may stand in a link and in a command to copy; else that of `metadata`. Whoever made the link
-    /// that a person followed chose the path, and it must neither lead away nor end the quotes of a command.
+    /// The path of a request if it is safe in a link and in a shell command; otherwise the path of `metadata`. The path may have been
+    /// chosen by somebody else, whose link the user followed, so it must not lead to another server or end the quotes of the command.
     pub fn plain_path(&self, path: &str) -> String {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/$".contains(&b);
         if path.starts_with('/') && !path.starts_with("//") && path.bytes().all(plain) {
@@ -91,7 +128,7 @@ impl Site {
         self.of_type(rtype).map(|_| rtype)
     }
 
-    /// Where a text of a resource leads on this server; `None` for what is only text.
+    /// The target of a text on this server; `None` for a text that is not a link.
     pub fn link(&self, key: &str, value: &str) -> Option<String> {
         if let Some(below) = value
             .strip_prefix(&self.base_url)
@@ -106,7 +143,7 @@ impl Site {
         }
     }
 
-    /// The page of a relative reference `Type/id`, when that type can be read here.
+    /// The page of a relative reference `Type/id`, when resources of that type can be read.
     fn reference(&self, value: &str) -> Option<String> {
         let mut parts = value.split('/');
         let (rtype, id) = (parts.next()?, parts.next()?);
@@ -115,7 +152,7 @@ impl Site {
         (fits && is_fhir_id(id) && self.can(rtype, "read")).then(|| self.at(&format!("{rtype}/{id}")))
     }
 
-    /// What stands below our base in an absolute URL: a resource, or another address of ours as it is.
+    /// The target of an absolute URL below the base URL: a resource, or another address as it is.
     fn ours(&self, below: &str) -> Option<String> {
         let below = below.split('|').next().unwrap_or(below);
         if let Some(page) = self.reference(below) {

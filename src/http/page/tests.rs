@@ -1,12 +1,12 @@
-//! The pages as HTML: what is escaped, what leads where, and what people and their tools need to find their way.
+//! Tests the HTML of the pages: escaping, links, and what people and assistive technology need.
 
 use super::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 const BASE: &str = "https://p.example/fhir";
 
-fn site() -> Site {
-    Site::new(
+fn site() -> PageSite {
+    PageSite::new(
         BASE,
         json!({
             "resourceType": "CapabilityStatement", "title": "A payer", "description": "What it does.", "fhirVersion": "4.0.1",
@@ -26,9 +26,12 @@ fn site() -> Site {
 }
 
 fn shown(path: &str, status: u16, resource: &Value) -> String {
-    let answer = Answer {
+    let answer = PageSubject {
         status,
         path,
+        is_posted: false,
+        fields: &[],
+        filled: &[],
         json_href: Some(format!("{path}?_format=json")),
         request_id: "r-1",
         resource,
@@ -45,7 +48,7 @@ fn tags(html: &str) -> Vec<&str> {
         .collect()
 }
 
-/// The value of an attribute of a tag that maud or the tree wrote.
+/// The value of an attribute of a tag.
 fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
     let start = tag.find(&format!(" {name}=\""))? + name.len() + 3;
     tag[start..].split('"').next()
@@ -106,6 +109,7 @@ fn t_b11_no_text_of_an_answer_becomes_markup_or_a_script() {
 fn every_page_has_its_landmarks_its_language_and_headings_in_order() {
     let mut pages = everywhere();
     pages.push(shown("/fhir/metadata", 200, site().statement()));
+    pages.extend(of_every_reader());
     for html in pages {
         assert!(html.starts_with("<!DOCTYPE html><html lang=\"en\">"), "{}", &html[..80]);
         for one in ["<main", "<header", "<footer", "<h1", "<title", "class=\"skip\""] {
@@ -125,7 +129,7 @@ fn every_page_has_its_landmarks_its_language_and_headings_in_order() {
             if tag == "th" || tag.starts_with("th ") {
                 assert!(attribute(tag, "scope").is_some(), "<{tag}>");
             }
-            if tag.starts_with("input") {
+            if tag.starts_with("input") && attribute(tag, "type") != Some("hidden") {
                 let id = attribute(tag, "id").expect("an id");
                 assert!(html.contains(&format!("<label for=\"{id}\"")), "no label: <{tag}>");
             }
@@ -186,16 +190,17 @@ fn a_search_has_a_table_its_page_links_and_its_notes() {
 
 #[test]
 fn what_describes_a_person_is_sent_by_post() {
-    let html = shown("/fhir/metadata", 200, site().statement());
-    assert!(html.contains("<form action=\"/fhir/Patient/_search\" method=\"post\""));
-    assert!(html.contains("<form action=\"/fhir/Observation\" method=\"get\""));
-    assert_eq!(html.matches("Takes a token;").count(), 2, "below each of the two forms");
-    assert!(html.contains("A &lt;b&gt;card&lt;/b&gt;."));
-    assert!(html.contains("value=\"Provenance:target\""));
-    assert!(
-        !html.contains("CodeSystem/_search"),
-        "what cannot be searched has no form"
-    );
+    let patient = access::of_type(&site(), "Patient");
+    assert!(patient.contains("<form action=\"/fhir/Patient/_search\" method=\"post\""));
+    let observation = access::of_type(&site(), "Observation");
+    assert!(observation.contains("<form action=\"/fhir/Observation\" method=\"get\""));
+    for html in [&patient, &observation] {
+        assert_eq!(html.matches("This form needs a token.").count(), 1, "below the form");
+    }
+    assert!(patient.contains("A &lt;b&gt;card&lt;/b&gt;."));
+    assert!(patient.contains("value=\"Provenance:target\""));
+    let system = access::of_type(&site(), "CodeSystem");
+    assert!(!system.contains("<form action"), "what cannot be searched has no form");
 }
 
 #[test]
@@ -241,7 +246,7 @@ fn a_huge_answer_is_cut_and_says_so() {
     assert!(html.len() < 700_000, "{} bytes", html.len());
     assert!(html.contains("The first 500 are shown; 19500 more are left out."));
     assert!(html.contains("The first 2000 lines are shown;"));
-    let page = too_large(&site(), "/fhir/Patient/p1/$everything");
+    let page = too_large(&site(), "/fhir/Patient/p1/$everything", &[]);
     assert!(page.contains("more than 4 MiB") && page.contains("/fhir/Patient/p1/$everything'"));
     let long = shown(
         "/fhir/Binary/b",
@@ -280,4 +285,213 @@ fn t_b15_a_path_that_leads_away_or_ends_a_command_is_not_repeated() {
     ] {
         assert_eq!(site.plain_path(bad), "/fhir/metadata", "{bad}");
     }
+}
+
+fn newcomer() -> PageSite {
+    site().read_by(PageReader::Newcomer {
+        form_token: "f-token".into(),
+        may_act_as: Some("new-payer".into()),
+    })
+}
+
+fn visitor() -> PageSite {
+    site().read_by(PageReader::Visitor {
+        partner: "new-payer".into(),
+        ends: "2027-01-01T00:00:00.000Z".into(),
+        form_token: "s-token".into(),
+    })
+}
+
+fn record() -> Value {
+    json!({"resourceType": "Bundle", "type": "searchset",
+    "link": [{"relation": "next", "url": format!("{BASE}/Patient/p1/$everything?_count=200&_page=x")}],
+    "entry": [
+        {"resource": {"resourceType": "Patient", "id": "p1", "name": [{"given": ["Ana"], "family": "Lima"}], "birthDate": "1980-02-03",
+            "address": [{"line": ["1 Main St"], "city": "Salem", "state": "OR"}], "identifier": [{"system": "urn:x", "value": "M-1"}]}},
+        {"resource": {"resourceType": "Coverage", "id": "c1", "status": "active", "subscriberId": "S-1", "payor": [{"display": "Old Payer"}],
+            "period": {"start": "2024-01-01"}}},
+        {"resource": {"resourceType": "Observation", "id": "o1", "status": "final", "code": {"text": "Pulse"}, "effectiveDateTime": "2023-05-01"}},
+        {"resource": {"resourceType": "Observation", "id": "o2", "status": "final", "code": {"text": "Weight"}, "effectiveDateTime": "2024-06-01T10:00:00Z"}},
+        {"resource": {"resourceType": "Observation", "id": "o3", "status": "final", "code": {"text": "Height"}}},
+        {"resource": {"resourceType": "Practitioner", "id": "d1", "name": [{"text": "Dr. Ito"}]}},
+    ]})
+}
+
+/// A page of a POST with what was typed, as this reader sees it.
+fn posted(site: &PageSite, status: u16, resource: &Value, fields: &[(String, String)]) -> String {
+    let answer = PageSubject {
+        status,
+        path: "/fhir/Patient/_search",
+        is_posted: true,
+        fields,
+        json_href: None,
+        request_id: "r-1",
+        filled: &[],
+        resource,
+    };
+    page(site, &answer)
+}
+
+fn refusal() -> Value {
+    json!({"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "login", "diagnostics": "Get a token."}]})
+}
+
+fn of_every_reader() -> Vec<String> {
+    let wanted = crate::http::request_notes::WantedRequest {
+        is_posted: true,
+        path: "/fhir/Patient/_search".into(),
+        fields: vec![("name".into(), "Lima".into())],
+    };
+    vec![
+        access::home(&newcomer()),
+        access::home(&visitor()),
+        access::ended(&newcomer()),
+        access::entered(&visitor(), &wanted),
+        access::of_type(&visitor(), "Patient"),
+        posted(&newcomer(), 401, &refusal(), &wanted.fields),
+        shown("/fhir/Patient/p1", 200, &record()),
+    ]
+}
+
+#[test]
+fn a_patients_page_reads_as_a_record() {
+    let html = shown("/fhir/Patient/p1", 200, &record());
+    for part in [
+        "<h1>Ana Lima <span class=\"id\">Patient/p1</span></h1>",
+        "<dt>Born</dt><dd>1980-02-03</dd>",
+        "<dd>1 Main St, Salem OR</dd>",
+        "<dd>urn:x M-1</dd>",
+        "<td>Old Payer</td><td>S-1</td><td class=\"when\">from 2024-01-01</td><td>active</td>",
+        "<td class=\"when\">2024-06-01</td><td>Weight</td><td>final</td>",
+        "href=\"/fhir/Observation/o1\"",
+        "href=\"/fhir/Patient/p1/$everything?_count=200&amp;_page=x\" rel=\"next\"",
+        "Dr. Ito",
+    ] {
+        assert!(html.contains(part), "{part}: {html}");
+    }
+    let at = |text: &str| html.find(text).expect(text);
+    assert!(
+        at("Weight") < at("Pulse") && at("Pulse") < at("Height"),
+        "the newest first, the undated last"
+    );
+    assert!(html.contains("<title>Patient/p1 "), "a title names nobody");
+}
+
+#[test]
+fn t_a30_every_posted_form_has_the_token_of_its_reader() {
+    for (html, token) in of_every_reader()
+        .iter()
+        .zip(["f-token", "s-token", "f-token", "s-token", "s-token", "f-token"])
+    {
+        let forms: Vec<&str> = html.split("<form ").skip(1).collect();
+        for form in &forms {
+            let form = form.split("</form>").next().unwrap_or("");
+            let is_posted = form
+                .split('>')
+                .next()
+                .is_some_and(|tag| tag.contains("method=\"post\""));
+            let field = format!("name=\"_csrf\" value=\"{token}\"");
+            // The search on the page of a refusal is sent without a session.
+            let is_open = form.starts_with("action=\"/fhir/Patient/_search\"") && token == "f-token";
+            assert_eq!(form.contains(&field), is_posted && !is_open, "{form}");
+        }
+        assert!(!forms.is_empty());
+    }
+}
+
+#[test]
+fn a_refused_form_keeps_what_was_typed_and_its_command_is_whole() {
+    let typed = [
+        ("name".to_owned(), "O'Hara; rm -rf ~".to_owned()),
+        ("identifier".to_owned(), "urn:x|1".to_owned()),
+    ];
+    let html = posted(&newcomer(), 401, &refusal(), &typed);
+    assert!(html.contains("name=\"identifier\" type=\"text\""), "{html}");
+    assert!(html.contains("value=\"urn:x|1\""), "the field keeps it");
+    assert!(
+        html.contains("name=\"fields\" value=\"name=O%27Hara%3B%20rm%20-rf%20~&amp;identifier=urn:x%7C1\""),
+        "the session's form carries it"
+    );
+    let command = token::command(&newcomer(), "/fhir/Patient/_search", true, &typed);
+    assert_eq!(
+        command,
+        "curl --cacert ca.pem --cert partner.pem --key partner.key \\\n  --request POST \\\n  \
+         -H \"Authorization: Bearer $TOKEN\" -H 'Accept: application/fhir+json' \\\n  \
+         -H 'Content-Type: application/x-www-form-urlencoded' \\\n  --data 'name=O%27Hara%3B%20rm%20-rf%20~' \\\n  \
+         --data 'identifier=urn:x%7C1' \\\n  'https://p.example/fhir/Patient/_search'"
+    );
+    let command = token::command(&site(), "/fhir/Observation", false, &typed[1..]);
+    assert!(
+        command.contains("--request GET")
+            && command.contains("--get")
+            && command.contains("--data 'identifier=urn:x%7C1'"),
+        "{command}"
+    );
+}
+
+#[test]
+fn the_start_page_shows_a_visitor_what_there_is_and_is_small() {
+    let statement = crate::http::fhir::statement::capability_statement(BASE, "Old Payer");
+    let site = PageSite::new(BASE, statement.clone());
+    let PageReader::Visitor {
+        partner,
+        ends,
+        form_token,
+    } = visitor().reader().clone()
+    else {
+        panic!("a visitor");
+    };
+    let filled = [("Condition".to_owned(), 3), ("Observation".to_owned(), 4_141)];
+    for site in [
+        site.clone(),
+        site.read_by(PageReader::Visitor {
+            partner,
+            ends,
+            form_token,
+        }),
+    ] {
+        let is_visitor = matches!(site.reader(), PageReader::Visitor { .. });
+        let html = page(
+            &site,
+            &PageSubject {
+                status: 200,
+                path: "/fhir/metadata",
+                is_posted: false,
+                fields: &[],
+                json_href: None,
+                request_id: "",
+                filled: &filled,
+                resource: &statement,
+            },
+        );
+        assert!(html.len() < 100_000, "{} bytes", html.len());
+        assert!(html.contains("href=\"/fhir/explorer/Observation\""));
+        assert_eq!(
+            html.contains("<td>4141</td>"),
+            is_visitor,
+            "counts are for who may read"
+        );
+    }
+}
+
+#[test]
+fn the_table_of_faults_has_no_faults_of_operators() {
+    use crate::error::Fault;
+    let html = shown(
+        "/fhir/CodeSystem/causeway-fault",
+        200,
+        &crate::http::fhir::code_system::fault_code_system(BASE),
+    );
+    for fault in Fault::ALL {
+        assert_eq!(
+            html.contains(&format!("id=\"{}\"", fault.code())),
+            fault.is_for_partners(),
+            "{}",
+            fault.code()
+        );
+    }
+    assert!(
+        !html.contains(Fault::SchemaBehind.row().text),
+        "not in the JSON below either"
+    );
 }

@@ -1,19 +1,18 @@
-//! What a browser lacks: how a client gets an access token, and how it asks with it.
+//! Explains how a program gets an access token, and how it sends the request of a page with it.
 
-use super::site::Site;
+use super::site::PageSite;
 use crate::fhir::operations::MEMBER_MATCH;
+use crate::percent::encode;
 use maud::{Markup, html};
 
-/// How to get a token, as a section with this heading level 2.
-pub fn section(site: &Site, path: &str) -> Markup {
+/// The section about getting a token, with a level 2 heading.
+pub fn section(site: &PageSite, path: &str, is_posted: bool, fields: &[(String, String)]) -> Markup {
     html! {
         section aria-labelledby="token" {
             h2 id="token" { "How to get a token" }
-            p { "Members' data takes an access token of SMART Backend Services. A browser has none and cannot make one, and this server takes "
-                "no token from a cookie or an address: ask from a command line, or let an extension of your browser send the "
-                code { "Authorization" } " header. Here " code { "$ASSERTION" } " is a JWT that your client signs (private_key_jwt): "
-                code { "iss" } " and " code { "sub" } " the client id, " code { "aud" } " the token endpoint, " code { "exp" }
-                " at most 300 seconds ahead, a new " code { "jti" } "." }
+            p { "Members' data needs an access token of SMART Backend Services. Your client asks for one with a signed JWT (private_key_jwt), "
+                "here " code { "$ASSERTION" } ". In it, " code { "iss" } " and " code { "sub" } " are the client id, " code { "aud" }
+                " is the token endpoint, " code { "exp" } " is at most 300 seconds ahead, and " code { "jti" } " is new each time." }
             pre.shell tabindex="0" role="group" aria-label="Command that gets a token" {
                 "curl --cacert ca.pem --cert partner.pem --key partner.key \\\n"
                 "  -d grant_type=client_credentials \\\n"
@@ -22,20 +21,40 @@ pub fn section(site: &Site, path: &str) -> Markup {
                 "  -d client_assertion=\"$ASSERTION\" \\\n"
                 "  " (site.origin()) "/oauth/token"
             }
-            (example(site, path))
+            p { "In a browser, " a href=(site.at("explorer")) { "paste the token once" } ". From a command line, send it with each request:" }
+            (example(site, path, is_posted, fields))
             p { "Where the endpoints are and what they take: " a href=(site.at(".well-known/smart-configuration")) { "SMART configuration" } "." }
         }
     }
 }
 
-/// The command that asks for this address with a token; the query is left out, since it may name a person.
-pub fn example(site: &Site, path: &str) -> Markup {
+/// The whole command that sends a request with a token: method, headers and fields. `path` is one of [`PageSite::plain_path`].
+pub fn example(site: &PageSite, path: &str, is_posted: bool, fields: &[(String, String)]) -> Markup {
     html! {
-        p { "Then ask with it:" }
-        pre.shell tabindex="0" role="group" aria-label="Command that asks with a token" {
-            "curl --cacert ca.pem --cert partner.pem --key partner.key \\\n"
-            "  -H \"Authorization: Bearer $TOKEN\" -H 'Accept: application/fhir+json' \\\n"
-            "  '" (site.origin()) (path) "'"
+        pre.shell tabindex="0" role="group" aria-label="Command that sends this request" {
+            (command(site, path, is_posted, fields))
         }
     }
+}
+
+/// The command. Fields are percent-encoded, so nothing that was typed can end the quotes of the shell.
+pub(super) fn command(site: &PageSite, path: &str, is_posted: bool, fields: &[(String, String)]) -> String {
+    let mut lines = vec![
+        "curl --cacert ca.pem --cert partner.pem --key partner.key".to_owned(),
+        format!("--request {}", if is_posted { "POST" } else { "GET" }),
+        "-H \"Authorization: Bearer $TOKEN\" -H 'Accept: application/fhir+json'".to_owned(),
+    ];
+    if is_posted && !path.ends_with("/_search") {
+        lines.push("-H 'Content-Type: application/fhir+json' --data-binary @request.json".to_owned());
+    } else {
+        if is_posted {
+            lines.push("-H 'Content-Type: application/x-www-form-urlencoded'".to_owned());
+        } else if !fields.is_empty() {
+            lines.push("--get".to_owned());
+        }
+        let field = |(name, value): &(String, String)| format!("--data '{}={}'", encode(name), encode(value));
+        lines.extend(fields.iter().map(field));
+    }
+    lines.push(format!("'{}{path}'", site.origin()));
+    lines.join(" \\\n  ")
 }

@@ -1,19 +1,19 @@
-//! JSON as text that people read: indented, coloured, with links where a text leads somewhere on this server.
+//! JSON as readable HTML: indented and colored, with links to what it refers to on this server.
 //!
-//! Every text of the resource goes through [`escape`]; nothing of it becomes markup.
+//! Every text of the resource is escaped by [`escape`]; none of it can become markup.
 
-use super::site::Site;
+use super::site::PageSite;
 use maud::{Markup, PreEscaped, html};
 use serde_json::Value;
 use std::fmt::Write as _;
 
-/// Lines that are shown; the rest is counted.
+/// Most lines that are shown; the page says how many more there are.
 const LINES_MAX: usize = 2_000;
-/// Characters of one text that are shown.
+/// Most characters of one text that are shown.
 const TEXT_MAX: usize = 2_000;
 
-/// The JSON of a value, up to [`LINES_MAX`] lines, and a note on what is left out.
-pub fn markup(site: &Site, value: &Value) -> Markup {
+/// The JSON of a value, at most [`LINES_MAX`] lines of it, and a note on what is left out.
+pub fn markup(site: &PageSite, value: &Value) -> Markup {
     let mut tree = Tree {
         site,
         out: String::with_capacity(16 * 1024),
@@ -30,7 +30,7 @@ pub fn markup(site: &Site, value: &Value) -> Markup {
 }
 
 struct Tree<'a> {
-    site: &'a Site,
+    site: &'a PageSite,
     out: String,
     lines: usize,
 }
@@ -113,7 +113,7 @@ fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// Escapes a text for HTML, and shows the characters that turn the direction of text instead of obeying them.
+/// Escapes a text for HTML. Characters that change the direction of text are shown instead of being obeyed.
 pub fn escape(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
         match c {

@@ -1,4 +1,4 @@
-//! What is kept of an answer, and what a refusal tells.
+//! What is stored of an answer, and what a refusal tells the partner.
 
 use super::*;
 
@@ -100,7 +100,7 @@ async fn asking_again_decides_anew_and_renews_the_one_grant() {
     );
 }
 
-/// Grants `person` and takes the consent back: from then on the same request is matched and not honoured.
+/// Has `person` matched and then revokes the consent: from then on the same request is matched and not honored.
 pub(in super::super) async fn revoke(world: &World, person: &Person<'_>) {
     world.ask(&asking(person), None).await.expect("matched");
     world
@@ -187,7 +187,7 @@ async fn t_c01_none_and_review_are_one_answer_and_a_consent_is_told_of_a_member_
     );
 }
 
-/// Where in a request each of these rules is broken, and how it is told.
+/// For each of these rules: a request that breaks it, and the fault and place that the partner gets.
 fn consents_that_permit_nothing() -> Vec<(&'static str, Value, Fault, &'static str)> {
     use Fault::*;
     let npi = json!("1111111111");
@@ -309,7 +309,8 @@ async fn t_c04_of_two_broken_rules_the_graver_is_told() {
     }
 }
 
-/// What a bulk match will do with such a row: match it, count it, and tell of a member with the fixed text alone (PDex pdex-154b).
+/// What a bulk match will do with such a row: match it and count it, and report it only for a matched member, with the fixed text (PDex
+/// pdex-154b).
 #[actix_web::test]
 async fn t_c04_where_such_a_consent_is_matched_all_the_same_it_is_counted_and_told_of_a_member_only() {
     let world = World::new(&[ANA]).await;
@@ -324,10 +325,9 @@ async fn t_c04_where_such_a_consent_is_matched_all_the_same_it_is_counted_and_to
         let body = asking(person).to_string().into_bytes();
         let arrival = Arrival::new(&world.ctx, &world.caller, &body);
         let key = crate::review::key(&world.ctx).await.expect("a key");
-        let asked = Asked::new(&world.ctx, &world.caller, request::read(&body).expect("read"), &key).expect("asked");
-        let failure = decide(&world.ctx, &world.caller, &arrival, &asked, Err(rule), None)
-            .await
-            .expect_err("refused");
+        let read = request::read(&body).expect("read");
+        let asked = MatchAsked::of(&arrival, read, Err(rule.name), &key).expect("asked");
+        let failure = attempt(&arrival, &Arc::new(asked), None).await.expect_err("refused");
         assert_eq!(failure.fault(), fault);
         assert_eq!(world.outcomes().await.pop().expect("a decision").0, word);
     }

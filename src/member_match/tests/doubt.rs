@@ -1,4 +1,4 @@
-//! What a match that goes to a person keeps, and that the index follows the record.
+//! What the store keeps of a match that goes to a reviewer; and that the index follows changes of the record.
 
 use super::*;
 use crate::store::schema::{decision_candidate as candidates, identity_key as keys};

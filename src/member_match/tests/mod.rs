@@ -6,10 +6,11 @@ mod repeats;
 
 use super::*;
 use crate::clock::{Clock, parse_rfc3339_ms};
-use crate::context::{Guard, Payer};
+use crate::consent;
+use crate::context::Payer;
+use crate::fhir::outcome;
 use crate::ids::Ids;
 use crate::security::{Dialect, PartnerRef};
-use crate::store::guesses::Limits;
 use crate::store::schema::{
     compartment, consent as consents, decision, grants, idempotency, ledger_entry, member, resource_identifier,
 };
@@ -17,7 +18,6 @@ use crate::store::{Db, Store, StoreOptions, StoreUrl};
 use crate::telemetry::Correlation;
 use diesel::prelude::*;
 use serde_json::{Value, json};
-use std::sync::Arc;
 
 const OURS: &str = "9876543210";
 const THEIRS: &str = "0123456789";
@@ -63,22 +63,20 @@ impl World {
         let folder = tempfile::tempdir().expect("folder");
         let url = StoreUrl::Sqlite(folder.path().join("t.db"));
         let store = Store::open(&url, &StoreOptions::default()).expect("store");
-        let ctx = Context {
-            guard: Arc::new(Guard::open(&store, Limits::default()).expect("a guard")),
+        let ctx = Context::with_defaults(
             store,
-            clock: Clock::fixed(parse_rfc3339_ms("2026-07-01T16:00:00Z").expect("instant")),
-            ids: Ids::counted(),
-            payer: Arc::new(Payer {
+            Clock::fixed(parse_rfc3339_ms("2026-07-01T16:00:00Z").expect("instant")),
+            Ids::counted(),
+            Payer {
                 name: "Old".into(),
                 npi: OURS.into(),
                 member_system: CARD.into(),
                 umb_system: "http://old-payer.example.org/identifiers/umb".into(),
                 base_url: "https://localhost:8443/fhir".into(),
                 time_zone: chrono_tz::America::New_York,
-            }),
-            review: crate::context::ReviewTerms::default(),
-            matching: Arc::default(),
-        };
+            },
+        )
+        .expect("a context");
         let caller = caller("new-payer", "1.1");
         let world = World {
             ctx,
@@ -143,11 +141,16 @@ impl World {
         self.ctx.store.write(work).await.expect("sql")
     }
 
-    pub(super) async fn ask(&self, body: &Value, key: Option<&str>) -> Result<Answer, Failure> {
+    pub(super) async fn ask(&self, body: &Value, key: Option<&str>) -> Result<MatchAnswer, Failure> {
         self.ask_as(&self.caller, body.to_string().into_bytes(), key).await
     }
 
-    pub(super) async fn ask_as(&self, caller: &Caller, body: Vec<u8>, key: Option<&str>) -> Result<Answer, Failure> {
+    pub(super) async fn ask_as(
+        &self,
+        caller: &Caller,
+        body: Vec<u8>,
+        key: Option<&str>,
+    ) -> Result<MatchAnswer, Failure> {
         let idempotency_key = key.map(|key| key.as_bytes().to_vec()).into_iter().collect();
         respond(
             &self.ctx,
@@ -161,7 +164,7 @@ impl World {
         .await
     }
 
-    /// Rows of decision, consent, grants, idempotency and ledger.
+    /// Counts the rows of decision, consent, grant, idempotency and ledger.
     pub(super) async fn counts(&self) -> [i64; 5] {
         self.sql(|db| {
             Ok([
@@ -191,7 +194,7 @@ impl World {
             .await
     }
 
-    /// Everything in the store that could hold a word of the request.
+    /// Reads every column that could hold a value of the request.
     pub(super) async fn traces(&self) -> String {
         self.sql(|db| {
             let details: Vec<String> = decision::table.select(decision::detail).load(db)?;
@@ -220,6 +223,7 @@ pub(super) fn caller(id: &str, hrex: &str) -> Caller {
         certificate_sha256: None,
         jti_sha256: [3; 32],
         token_sha256: [7; 32],
+        token_expires_ms: i64::MAX,
         partner_version: 1,
         correlation: Correlation::internal("r-1".into()),
     }
@@ -254,7 +258,7 @@ pub(super) fn asking(person: &Person<'_>) -> Value {
                 "action":[{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/consentaction","code":"disclose"}]}]}}}]})
 }
 
-/// A request in which something is different; paths are JSON pointers below `parameter`.
+/// A request in which the value at `path` is replaced; paths are JSON pointers below `parameter`.
 pub(super) fn but(person: &Person<'_>, path: &str, value: Value) -> Value {
     let mut body = asking(person);
     *body.pointer_mut(&format!("/parameter{path}")).expect("path") = value;
@@ -269,6 +273,6 @@ pub(super) fn a_request_but(path: &str, value: Value) -> Value {
     but(&ANA, path, value)
 }
 
-fn fault(answer: Result<Answer, Failure>) -> Fault {
+fn fault(answer: Result<MatchAnswer, Failure>) -> Fault {
     answer.expect_err("refused").fault()
 }

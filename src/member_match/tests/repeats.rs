@@ -72,6 +72,41 @@ async fn a_stored_success_is_not_replayed_after_its_grant_ended() {
 }
 
 #[actix_web::test]
+async fn a_stored_success_is_not_replayed_when_its_grant_or_the_period_of_its_consent_is_over() {
+    type Change = fn(&mut crate::store::Db) -> diesel::QueryResult<usize>;
+    let changes: [(&str, Change); 4] = [
+        ("the grant's end", |db| {
+            diesel::update(grants::table)
+                .set(grants::valid_until_ms.eq(grants::valid_from_ms + 1))
+                .execute(db)
+        }),
+        ("the grant's beginning", |db| {
+            diesel::update(grants::table)
+                .set(grants::valid_from_ms.eq(grants::valid_until_ms - 1))
+                .execute(db)
+        }),
+        ("the end of the consent's period", |db| {
+            diesel::update(consents::table)
+                .set(consents::period_to_ms.eq(consents::period_from_ms + 1))
+                .execute(db)
+        }),
+        ("the beginning of the consent's period", |db| {
+            diesel::update(consents::table)
+                .set(consents::period_from_ms.eq(consents::period_to_ms - 1))
+                .execute(db)
+        }),
+    ];
+    for (which, change) in changes {
+        let world = World::new(&[ANA]).await;
+        world.ask(&asking(&ANA), Some("k")).await.expect("matched");
+        assert!(world.ask(&asking(&ANA), Some("k")).await.expect("replayed").replayed);
+        world.sql(move |db| Ok(change(db)?)).await;
+        let again = world.ask(&asking(&ANA), Some("k")).await;
+        assert_eq!(fault(again), Fault::ConsentNotHonoured, "{which}");
+    }
+}
+
+#[actix_web::test]
 async fn a_key_counts_as_new_after_a_week_and_waits_for_one_that_runs() {
     let world = World::new(&[ANA]).await;
     world.ask(&asking(&ANA), Some("k")).await.expect("matched");
@@ -107,7 +142,7 @@ async fn parallel_requests_with_one_key_do_the_work_once() {
     let world = World::new(&[ANA]).await;
     let body = asking(&ANA);
     let answers = futures_util::future::join_all((0..16).map(|_| world.ask(&body, Some("k")))).await;
-    let answers: Vec<Answer> = answers.into_iter().map(|answer| answer.expect("answered")).collect();
+    let answers: Vec<MatchAnswer> = answers.into_iter().map(|answer| answer.expect("answered")).collect();
     assert_eq!(answers.iter().filter(|answer| !answer.replayed).count(), 1);
     assert!(answers.iter().all(|answer| answer.body == answers[0].body));
     assert_eq!(world.counts().await[..4], [1, 1, 1, 1]);

@@ -1,4 +1,4 @@
-//! What depends on a withheld authorization is withheld with it, in every order, and comes free with it.
+//! What depends on a withheld authorization is withheld with it, whatever the order of arrival, and is released with it.
 
 use super::super::store_for_tests::{TestStore, claim, denied, document, plain, provenance, request};
 use crate::clock::rfc3339_ms;
@@ -23,7 +23,7 @@ fn a_document_of_a_denied_authorization_is_withheld_in_every_order() {
     assert_eq!(
         second.reasons("DocumentReference", "d"),
         ABSENT,
-        "nobody knows what it dependents on"
+        "nobody knows what it depends on"
     );
     assert_eq!(report.withheld.get("attached-to-absent-claim"), Some(&1));
     second.put(&[denied("a")]);
@@ -46,13 +46,13 @@ fn a_document_follows_its_authorization_when_that_changes() {
     assert_eq!(store.reasons("DocumentReference", "d"), HANGS);
     store.put(&[claim("a")]);
     assert_eq!(store.reasons("DocumentReference", "d"), FREE);
-    // It depended on an ordinary claim, of which nothing is kept, and that one turned out to be an authorization.
+    // It depended on an ordinary claim, for which no row is stored; then that claim turned out to be an authorization.
     store.put(&[claim("b")]);
     store.put(&[document("e", "b"), provenance("pr", &["ExplanationOfBenefit/b"])]);
     store.put(&[denied("b")]);
     assert_eq!(store.reasons("DocumentReference", "e"), HANGS);
     assert_eq!(store.reasons("Provenance", "pr"), HANGS);
-    // The document itself changes and depends on nothing.
+    // The document itself changes and then depends on nothing.
     store.put(&[plain("e")]);
     assert_eq!(store.reasons("DocumentReference", "e"), FREE);
 }
@@ -226,7 +226,7 @@ fn what_contains_a_claim_and_what_is_shared_and_names_one_is_withheld() {
     assert!(store.reasons("Organization", "o").contains(&"shared-with-claim"));
 }
 
-/// Version and time of change: in the columns, in the bytes and in their digest alike.
+/// Returns version and time of change, after checking that the columns, the bytes and their digest agree.
 #[track_caller]
 fn stamp(store: &TestStore, rtype: &str, id: &str) -> (i64, i64) {
     let row = store.ctx.store.read_blocking(|db| {
@@ -250,7 +250,7 @@ fn stamp(store: &TestStore, rtype: &str, id: &str) -> (i64, i64) {
     (version, last_updated_ms)
 }
 
-/// The next version, about a minute later: each import takes a millisecond of its own.
+/// Asserts that this is the next version, about a minute later: each import adds a millisecond of its own.
 #[track_caller]
 fn assert_later(before: (i64, i64), after: (i64, i64)) {
     assert_eq!(after.0, before.0 + 1);
@@ -286,7 +286,7 @@ fn what_comes_free_bears_the_time_at_which_it_did() {
         }
     }
     assert_eq!(store.withheld().len(), 0);
-    // What goes takes no time with it, and what changes in the same batch is stamped once.
+    // Becoming withheld does not change the version time, and a resource that also changes in the same batch gets one new version.
     store.put(&[denied("b")]);
     assert_eq!(stamp(&store, "DocumentReference", "denied"), after[1]);
     store.ctx.clock.advance_ms(60_000);
@@ -294,7 +294,7 @@ fn what_comes_free_bears_the_time_at_which_it_did() {
     changed["description"] = "changed".into();
     store.put(&[request("b", "A6"), changed]);
     assert_later(after[1], stamp(&store, "DocumentReference", "denied"));
-    // The source sends the same once more: nothing changes, and a newer one still wins.
+    // The source sends the same content again: nothing changes.
     let again = store.put(&[document("late", "a")]);
     assert_eq!((again.stored, again.unchanged), (0, 1));
 }
@@ -328,7 +328,7 @@ fn what_a_binary_says_moves_with_its_key() {
     ]);
     let before = store.reasons("Binary", "b");
     assert!(!before.is_empty());
-    // A document names it, so that it moves to the member; its key is given to another, which then changes.
+    // A document references it, so it moves to the member; its key is then given to another resource, which changes.
     let mut named = plain("d");
     named["content"][0]["attachment"] = json!({"url": "Binary/b"});
     store.put(&[named]);

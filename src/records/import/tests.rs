@@ -1,16 +1,14 @@
-//! Imports on a store of their own: whose each resource is, counts, repeats, what supersedes what, rejects, cut files.
+//! Imports on a store of their own: owners, counts, repetition, superseding, rejects, truncated files.
 
 use super::*;
 use crate::clock::Clock;
-use crate::context::{Guard, Payer};
+use crate::context::Payer;
 use crate::error::Fault;
 use crate::ids::Ids;
-use crate::store::guesses::Limits;
 use crate::store::schema::{compartment, member, resource, resource_identifier};
 use crate::store::{Store, StoreOptions, StoreUrl};
 use diesel::prelude::*;
 use std::fs;
-use std::sync::Arc;
 use tempfile::TempDir;
 
 mod files;
@@ -27,22 +25,20 @@ impl Payers {
         let folder = tempfile::tempdir().expect("a folder");
         let url = StoreUrl::parse(&format!("sqlite:{}", folder.path().join("store.db").display())).expect("a URL");
         let store = Store::open(&url, &StoreOptions::default()).expect("a store");
-        let ctx = Context {
-            guard: Arc::new(Guard::open(&store, Limits::default()).expect("a guard")),
+        let ctx = Context::with_defaults(
             store,
-            clock: Clock::fixed(1_767_225_600_000),
-            ids: Ids::counted(),
-            payer: Arc::new(Payer {
+            Clock::fixed(1_767_225_600_000),
+            Ids::counted(),
+            Payer {
                 name: "Old".into(),
                 npi: "1".into(),
                 member_system: "http://old/member".into(),
                 umb_system: "http://old/umb".into(),
                 base_url: "https://old.example/fhir".into(),
                 time_zone: chrono_tz::UTC,
-            }),
-            review: crate::context::ReviewTerms::default(),
-            matching: Arc::default(),
-        };
+            },
+        )
+        .expect("a context");
         Payers { folder, ctx }
     }
 
@@ -53,7 +49,7 @@ impl Payers {
         path
     }
 
-    fn import(&self, paths: &[PathBuf]) -> Report {
+    fn import(&self, paths: &[PathBuf]) -> ImportReport {
         let names: Vec<String> = paths
             .iter()
             .map(|path| path.file_name().expect("a name").to_string_lossy().into_owned())
@@ -61,17 +57,17 @@ impl Payers {
         self.import_with(paths, &names, self.options())
     }
 
-    fn import_with(&self, paths: &[PathBuf], names: &[String], options: Options) -> Report {
+    fn import_with(&self, paths: &[PathBuf], names: &[String], options: ImportOptions) -> ImportReport {
         let report = import(&self.ctx, paths, names, &options, &mut |_| ()).expect("imported");
         assert_eq!(report.read, report.stored + report.unchanged + report.rejected);
         report
     }
 
-    fn options(&self) -> Options {
-        Options {
+    fn options(&self) -> ImportOptions {
+        ImportOptions {
             rejects: self.rejects_path(),
             superseded: self.folder.path().join("superseded.ndjson"),
-            ..Options::default()
+            ..ImportOptions::default()
         }
     }
 
@@ -95,7 +91,7 @@ impl Payers {
             .collect()
     }
 
-    /// Type, id, compartment, version and body of everything stored.
+    /// Returns type, id, compartment, version and body of everything stored.
     fn stored(&self) -> Vec<(String, String, i64, i64, String)> {
         let rows = self.ctx.store.read_blocking(|db| {
             Ok(resource::table

@@ -1,56 +1,42 @@
-//! Writing what a batch keeps: rows with their keys, identifiers, index, members, attachments and dependencies. It decides nothing.
+//! Writes what a batch keeps: rows with their keys, identifiers, index, members, attachments and dependencies. It decides nothing.
 
-use super::{Kept, KnownByName, at};
+use super::batch::{KeptBatch, KnownByName, at};
 use crate::error::Failure;
 use crate::records::attachment;
 use crate::records::dependencies::{self, Standings, Written};
 use crate::records::gate::Candidate;
 use crate::records::search_index::Rows;
-use crate::store::disclosure::PA_NONE;
-use crate::store::resources::{self, Attachment, Identifier, Member, NOBODY, Row, SEQUENCE_BITS};
-use crate::store::withheld::{self, Deciding};
+use crate::store::release_rule::{PA_NONE, ReleaseColumns};
+use crate::store::resources::{self, Attachment, IdentifierRow, MemberRow, NOBODY, ResourceRow, SEQUENCE_BITS};
+use crate::store::withheld;
 use crate::store::{Db, attachments};
 use std::collections::{BTreeMap, HashMap};
 
-/// Writes the rows of `stored` (candidate, compartment, version), and all that is kept of each beside it, in place of what was there.
+/// Writes the rows of `stored` (candidate, compartment, version) and all rows that belong to them, in place of earlier ones.
 ///
 /// # Errors
-/// Those of the database; [`Fault::RecordFull`](crate::error::Fault::RecordFull) and the like for a compartment without room.
+/// Those of the database; [`Fault::RecordFull`](crate::error::Fault::RecordFull) when a compartment has no keys left.
 pub(super) fn rows(
     db: &mut Db,
     stored: &[(&Candidate, i64, i64)],
     known: &KnownByName,
     base_url: &str,
     now_ms: i64,
-    kept: &mut Kept,
+    kept: &mut KeptBatch,
 ) -> Result<(), Failure> {
-    // A changed resource keeps its key unless it changed hands.
-    let mut keys = Vec::with_capacity(stored.len());
-    let mut replaced = Vec::new();
-    let mut naming = Vec::new();
-    let mut counts: HashMap<i64, i64> = HashMap::new();
-    for (candidate, compartment, _) in stored {
-        let old = at(known, candidate.rtype, &candidate.id).map(|there| there.key);
-        replaced.extend(old);
-        naming.extend(old.filter(|_| attachment::may_name(candidate.rtype)));
-        let key = old.filter(|key| key >> SEQUENCE_BITS == *compartment);
-        if key.is_none() {
-            *counts.entry(*compartment).or_default() += 1;
-        }
-        keys.push(key);
-    }
-    let freed = dependencies::take_back(db, &replaced)?;
-    let mut binaries = attachments::named_by(db, &naming)?;
-    // Before anything is removed: a key that is free only until its own resource is written again must not be given away.
-    let mut next = resources::take_sequences(db, &counts)?;
-    resources::remove(db, &replaced)?;
+    let places = Places::of(stored, known);
+    let freed = dependencies::take_back(db, &places.replaced)?;
+    let mut binaries = attachments::named_by(db, &places.naming)?;
+    // Before anything is removed: the key of a row that is only removed to be written again must not be given away.
+    let mut next = resources::take_sequences(db, &places.fresh)?;
+    resources::remove(db, &places.replaced)?;
     let mut rows = Vec::with_capacity(stored.len());
     let mut identifiers = Vec::new();
     let mut members = Vec::new();
     let mut attached = Vec::new();
     let mut indexed = Rows::default();
     for (index, (candidate, compartment, version)) in stored.iter().enumerate() {
-        let key = keys[index].unwrap_or_else(|| {
+        let key = places.keys[index].unwrap_or_else(|| {
             let sequence = next.entry(*compartment).or_insert(1);
             *sequence += 1;
             (compartment << SEQUENCE_BITS) | (*sequence - 1)
@@ -59,14 +45,14 @@ pub(super) fn rows(
         kept.stored += 1;
         rows.push(row(candidate, key, *compartment, *version));
         indexed.add(&candidate.indexed, key);
-        identifiers.extend(candidate.identifiers.iter().map(|one| Identifier {
+        identifiers.extend(candidate.identifiers.iter().map(|one| IdentifierRow {
             value: &one.value,
             system: &one.system,
             rtype: candidate.rtype,
             kind: &one.kind,
             key,
         }));
-        members.extend(candidate.demographics.as_ref().map(|one| Member {
+        members.extend(candidate.demographics.as_ref().map(|one| MemberRow {
             compartment: *compartment,
             patient_id: &candidate.id,
             family: &one.family,
@@ -107,9 +93,41 @@ pub(super) fn rows(
     Ok(())
 }
 
-/// Counts what was written and does not leave, by reason.
+/// The key of each candidate, and the rows that it replaces.
+#[derive(Default)]
+struct Places {
+    /// The key that each candidate keeps: a changed resource keeps its key unless its compartment changes.
+    keys: Vec<Option<i64>>,
+    /// Keys of the stored rows with the same names.
+    replaced: Vec<i64>,
+    /// Those of them that may reference attachments.
+    naming: Vec<i64>,
+    /// How many new keys each compartment needs.
+    fresh: HashMap<i64, i64>,
+}
+
+impl Places {
+    fn of(stored: &[(&Candidate, i64, i64)], known: &KnownByName) -> Places {
+        let mut places = Places::default();
+        for (candidate, compartment, _) in stored {
+            let old = at(known, candidate.rtype, &candidate.id).map(|there| there.key);
+            places.replaced.extend(old);
+            places
+                .naming
+                .extend(old.filter(|_| attachment::may_name(candidate.rtype)));
+            let key = old.filter(|key| key >> SEQUENCE_BITS == *compartment);
+            if key.is_none() {
+                *places.fresh.entry(*compartment).or_default() += 1;
+            }
+            places.keys.push(key);
+        }
+        places
+    }
+}
+
+/// Counts the written rows that are withheld, by reason.
 pub(super) fn count_withheld(
-    rows: &[Row<'_>],
+    rows: &[ResourceRow<'_>],
     standings: &Standings,
     now_ms: i64,
     counts: &mut BTreeMap<&'static str, u64>,
@@ -124,23 +142,22 @@ pub(super) fn count_withheld(
         if row.sensitivity == 0 && row.financial == 0 && pa_state == PA_NONE {
             continue;
         }
-        let deciding = Deciding {
-            rtype: row.rtype,
+        let deciding = ReleaseColumns {
             sensitivity: row.sensitivity,
             pa_state,
             pa_changed_ms,
             financial: row.financial,
             has_released: row.released.is_some(),
         };
-        for reason in withheld::reasons(&deciding, now_ms) {
+        for reason in withheld::reasons(row.rtype, &deciding, now_ms) {
             *counts.entry(reason).or_default() += 1;
         }
     }
 }
 
-/// The row of a candidate under `key`.
-pub(super) fn row(candidate: &Candidate, key: i64, compartment: i64, version: i64) -> Row<'_> {
-    Row {
+/// Makes the row of a candidate with this key.
+pub(super) fn row(candidate: &Candidate, key: i64, compartment: i64, version: i64) -> ResourceRow<'_> {
+    ResourceRow {
         key,
         compartment,
         rtype: candidate.rtype,
@@ -162,7 +179,7 @@ pub(super) fn row(candidate: &Candidate, key: i64, compartment: i64, version: i6
     }
 }
 
-/// The compartments in which a Patient or a Coverage came, changed or went.
+/// Returns the compartments in which a Patient or a Coverage was added, changed or removed.
 pub(super) fn renamed(stored: &[(&Candidate, i64, i64)], known: &KnownByName) -> Vec<i64> {
     let mut numbers: Vec<i64> = stored
         .iter()

@@ -1,30 +1,30 @@
-//! References of a resource's own elements: the pointer stays, a name or number of another person beside it goes.
+//! References in a resource's own elements: the reference is kept, and a name or number of another person next to it is removed.
 
-use super::target::{self, Target};
-use super::{PERSON_ELEMENTS, Record};
-use crate::fhir::prescreen::{Kind, Screened, Value};
+use super::record::{PERSON_ELEMENTS, RecordOwner};
+use super::target::{self, ReferenceTarget};
+use crate::fhir::prescreen::{JsonKind, Screened, Value};
 use memchr::memmem;
 use std::cmp::Reverse;
 use std::ops::Range;
 
-/// What stands in place of a Reference that tells another person's name or number and points nowhere.
+/// Replaces a Reference that contains another person's name or number but no literal reference.
 const WITHHELD: &str = r#"{"display":"Name withheld"}"#;
-/// What a Reference tells of a person besides where the person's resource is.
+/// Members of a Reference that identify a person, besides the literal reference.
 const TOLD: [&str; 4] = ["display", "_display", "identifier", "_identifier"];
 
-/// The changes that make the released form of a resource of `record`: nothing when no name or number of another person stands
-/// beside a reference of its own elements. Sorted, and apart from each other.
-pub fn edits(resource: &Screened<'_>, record: &Record<'_>) -> Vec<(Range<usize>, String)> {
+/// Returns the edits that make the released form of a resource of `record`, sorted and not overlapping; none when no reference in its own
+/// elements has a name or number of another person next to it.
+pub fn edits(resource: &Screened<'_>, record: &RecordOwner<'_>) -> Vec<(Range<usize>, String)> {
     let root = resource.root();
     let contained = root.get("contained").map_or(0..0, |contained| contained.span());
     let mut edits = Vec::new();
     for reference in resource.references() {
         let text = reference.text();
-        // The quick half first: nearly all references are to the member, or to no person at all.
+        // A cheap test first: nearly all references are to the member, or to no person.
         if !text.contains("P") && !text.contains("Group") || contained.contains(&reference.span().start) {
             continue;
         }
-        if target::of(&text, record) == Target::Person {
+        if target::of(&text, record) == ReferenceTarget::Person {
             edits.extend(holder(&root, reference.span().start).iter().flat_map(cuts));
         }
     }
@@ -33,14 +33,19 @@ pub fn edits(resource: &Screened<'_>, record: &Record<'_>) -> Vec<(Range<usize>,
         for value in root.all(path) {
             let text = value.get("reference").and_then(|reference| reference.text());
             match text.map(|text| target::of(&text, record)) {
-                Some(Target::Other | Target::Unknown) => edits.extend(cuts(&value)),
-                Some(Target::Member | Target::Nobody | Target::Contained | Target::Person) => {}
-                None if target::says_nobody(&value) || value.kind() != Kind::Object => {}
+                Some(ReferenceTarget::Other | ReferenceTarget::Unknown) => edits.extend(cuts(&value)),
+                Some(
+                    ReferenceTarget::Member
+                    | ReferenceTarget::Nobody
+                    | ReferenceTarget::Contained
+                    | ReferenceTarget::Person,
+                ) => {}
+                None if target::says_nobody(&value) || value.kind() != JsonKind::Object => {}
                 None => edits.push((value.span(), WITHHELD.to_owned())),
             }
         }
     }
-    // `Reference.type` tells a person where the literal does not, or is not there.
+    // `Reference.type` may show that a person is meant when the literal does not, or when there is none.
     const PERSONS: [&[u8]; 3] = [b"Patient\"", b"Person\"", b"Group\""];
     if PERSONS
         .iter()
@@ -50,7 +55,7 @@ pub fn edits(resource: &Screened<'_>, record: &Record<'_>) -> Vec<(Range<usize>,
             typed(&member, record, &mut edits);
         }
     }
-    // A Reference may stand in the identifier or an extension of another; what is cut around it takes it along.
+    // A Reference may be inside the identifier or an extension of another; a cut around it includes it.
     edits.sort_by_key(|(span, _)| (span.start, Reverse(span.end)));
     let mut end = 0;
     edits.retain(|(span, _)| {
@@ -61,24 +66,24 @@ pub fn edits(resource: &Screened<'_>, record: &Record<'_>) -> Vec<(Range<usize>,
     edits
 }
 
-/// The cuts of every Reference below `value` that says that it means a person, and not this member. The pre-screen bounds the
-/// depth.
-fn typed(value: &Value<'_>, record: &Record<'_>, edits: &mut Vec<(Range<usize>, String)>) {
-    if value.kind() == Kind::Object && target::says_person(value) {
+/// Adds the cuts for every Reference below `value` whose type is a person's and that does
+/// not reference this member. The pre-screen limits the depth.
+fn typed(value: &Value<'_>, record: &RecordOwner<'_>, edits: &mut Vec<(Range<usize>, String)>) {
+    if value.kind() == JsonKind::Object && target::says_person(value) {
         let text = value.get("reference").and_then(|reference| reference.text());
-        let target = text.map_or(Target::Unknown, |text| target::of(&text, record));
-        if !matches!(target, Target::Member | Target::Contained) {
+        let target = text.map_or(ReferenceTarget::Unknown, |text| target::of(&text, record));
+        if !matches!(target, ReferenceTarget::Member | ReferenceTarget::Contained) {
             edits.extend(cuts(value));
         }
     }
     for child in value.members().chain(value.items()) {
-        if matches!(child.kind(), Kind::Object | Kind::Array) {
+        if matches!(child.kind(), JsonKind::Object | JsonKind::Array) {
             typed(&child, record, edits);
         }
     }
 }
 
-/// `edits` and the cuts of another rule together; what lies inside of a cut is gone with it. Both are sorted.
+/// Merges `edits` with the cuts of another rule; an edit inside a cut is dropped. Both must be sorted.
 pub fn merged(
     mut cuts: Vec<(Range<usize>, String)>,
     mut edits: Vec<(Range<usize>, String)>,
@@ -93,7 +98,7 @@ pub fn merged(
     cuts
 }
 
-/// The object that holds the reference at this byte.
+/// Returns the object that contains the reference at this byte.
 fn holder<'s>(root: &Value<'s>, at: usize) -> Option<Value<'s>> {
     let mut here = *root;
     loop {
@@ -101,14 +106,14 @@ fn holder<'s>(root: &Value<'s>, at: usize) -> Option<Value<'s>> {
             .members()
             .chain(here.items())
             .find(|child| child.span().contains(&at))?;
-        if child.kind() == Kind::String {
+        if child.kind() == JsonKind::String {
             return Some(here);
         }
         here = child;
     }
 }
 
-/// Cuts what a Reference tells besides its literal, which stays.
+/// Returns cuts that remove the identifying members of a Reference and keep the literal reference.
 fn cuts(reference: &Value<'_>) -> Vec<(Range<usize>, String)> {
     let members: Vec<Value<'_>> = reference.members().collect();
     let goes = |member: &Value<'_>| TOLD.contains(&member.key());
@@ -119,7 +124,7 @@ fn cuts(reference: &Value<'_>) -> Vec<(Range<usize>, String)> {
         let span = match (at.checked_sub(1).and_then(|i| members.get(i)), members.get(at + 1)) {
             (Some(before), _) if kept_before => before.member_span().end..own.end,
             (_, Some(after)) => own.start..after.member_span().start,
-            // Alone in its object; a literal stands beside it wherever this is called.
+            // The only member of its object; all callers pass objects that also contain the literal reference.
             _ => continue,
         };
         cuts.push((span, String::new()));

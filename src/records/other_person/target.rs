@@ -1,33 +1,33 @@
-//! What a reference means, as far as its text tells.
+//! What a reference means, as far as its text shows.
 
-use super::super::compartment::{self, Kind as Compartment};
-use super::{PROVIDER_SYSTEMS, Record};
+use super::super::compartment::{self, OwnerRule as Compartment};
+use super::record::{PROVIDER_SYSTEMS, RecordOwner};
 use crate::fhir::prescreen::Value;
 use crate::ids::is_fhir_id;
 
 /// What a reference means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Target {
+pub(super) enum ReferenceTarget {
     /// Exactly this member.
     Member,
     /// A person other than this member, or a group of people.
     Person,
-    /// Something that belongs to nobody: a provider, a place, a product.
+    /// A resource that belongs to no member: a provider, a place, a product.
     Nobody,
-    /// A resource of another type, whose owner the reference does not tell.
+    /// A resource of another type, whose owner the reference does not show.
     Other,
-    /// A contained resource, which is judged itself.
+    /// A contained resource, which is checked itself.
     Contained,
-    /// Anything.
+    /// Unknown: it may be anything.
     Unknown,
 }
 
 const PERSONS: [&str; 4] = ["Patient", "RelatedPerson", "Person", "Group"];
 
-/// What `text` refers to, seen from `record`. A reference in any form that is not fully understood is [`Target::Unknown`].
-pub(super) fn of(text: &str, record: &Record<'_>) -> Target {
+/// Returns what `text` references, seen from `record`. A reference whose form is not fully understood is [`ReferenceTarget::Unknown`].
+pub(super) fn of(text: &str, record: &RecordOwner<'_>) -> ReferenceTarget {
     if text.starts_with('#') {
-        return Target::Contained;
+        return ReferenceTarget::Contained;
     }
     if let Some((rtype, _)) = text.split_once('?') {
         return by_type(rtype);
@@ -38,26 +38,30 @@ pub(super) fn of(text: &str, record: &Record<'_>) -> Target {
     };
     if let Some((rtype, id)) = own.and_then(pair) {
         let is_member = rtype == "Patient" && record.member == Some(id);
-        return if is_member { Target::Member } else { by_type(rtype) };
+        return if is_member {
+            ReferenceTarget::Member
+        } else {
+            by_type(rtype)
+        };
     }
     let path = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     path.and_then(last_pair)
-        .map_or(Target::Unknown, |(rtype, _)| by_type(rtype))
+        .map_or(ReferenceTarget::Unknown, |(rtype, _)| by_type(rtype))
 }
 
-fn by_type(rtype: &str) -> Target {
+fn by_type(rtype: &str) -> ReferenceTarget {
     if PERSONS.contains(&rtype) {
-        Target::Person
+        ReferenceTarget::Person
     } else if is_nobody(rtype) {
-        Target::Nobody
+        ReferenceTarget::Nobody
     } else if causeway_fhir_types::is_type(rtype) {
-        Target::Other
+        ReferenceTarget::Other
     } else {
-        Target::Unknown
+        ReferenceTarget::Unknown
     }
 }
 
-/// Whether resources of this type belong to nobody, or may.
+/// Whether resources of this type belong to no member, or may belong to none.
 pub(super) fn is_nobody(rtype: &str) -> bool {
     matches!(
         compartment::kind(rtype),
@@ -65,7 +69,7 @@ pub(super) fn is_nobody(rtype: &str) -> bool {
     )
 }
 
-/// `Type/id` or `Type/id/_history/version`, and nothing else.
+/// Splits exactly `Type/id` or `Type/id/_history/version`.
 fn pair(text: &str) -> Option<(&str, &str)> {
     let (rtype, rest) = text.split_once('/')?;
     let id = match rest.split_once("/_history/") {
@@ -76,8 +80,8 @@ fn pair(text: &str) -> Option<(&str, &str)> {
     causeway_fhir_types::is_type(rtype).then_some((rtype, id))
 }
 
-/// The pair at the end of a URL without its scheme. A base in which a person's type stands, or anything but
-/// the plain characters of a path (RFC 3986, section 2.3), is not understood.
+/// Splits the pair at the end of a URL without its scheme. Returns None when the base contains a person's type as a part, or when the URL
+/// contains other than plain path characters (RFC 3986, section 2.3).
 fn last_pair(path: &str) -> Option<(&str, &str)> {
     let without_version = path.split_once("/_history/").map_or(path, |(before, _)| before);
     let (before, _) = without_version.rsplit_once('/')?;
@@ -90,7 +94,7 @@ fn last_pair(path: &str) -> Option<(&str, &str)> {
     pair(path.get(base.len() + 1..)?)
 }
 
-/// The type that a Reference says its target has (`Reference.type`), with or without the base of FHIR's types.
+/// Returns the type that a Reference states for its target (`Reference.type`), as a name or as the URL of its definition.
 fn said_type<'s>(value: &Value<'s>) -> Option<std::borrow::Cow<'s, str>> {
     value.get("type").and_then(|own| own.text())
 }
@@ -99,7 +103,7 @@ fn last_part(text: &str) -> &str {
     text.rsplit('/').next().unwrap_or(text).trim()
 }
 
-/// Whether a Reference says that it means a person.
+/// Whether a Reference states that its target is a person.
 pub(super) fn says_person(value: &Value<'_>) -> bool {
     said_type(value).is_some_and(|text| {
         let own = last_part(&text);
@@ -107,8 +111,8 @@ pub(super) fn says_person(value: &Value<'_>) -> bool {
     })
 }
 
-/// Whether a Reference without a literal says that it means a provider, a place or the like: by its type, or by a number that
-/// only those have.
+/// Whether a Reference without a literal states that it means a provider, a place or the like:
+/// by its type, or by an identifier system that only those have.
 pub(super) fn says_nobody(value: &Value<'_>) -> bool {
     let by_number = || {
         let system = value.get("identifier").and_then(|number| number.get("system"));

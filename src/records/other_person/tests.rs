@@ -1,19 +1,20 @@
-//! Generated: whoever else is written into a resource, in whatever way, it does not leave; and what may leave does.
+//! Generated cases: whatever way another person is written into a resource, the resource is not released; and what may be released is.
 //!
 //! `CAUSEWAY_TEST_SEED` repeats a run.
 
 use super::*;
 use crate::error::Failure;
-use crate::fhir::prescreen::{Limits, screen};
-use crate::records::gate::{Candidate, NoLinks, draft, judge};
+use crate::fhir::prescreen::{ScreenLimits, screen};
+use crate::records::gate::{Candidate, draft, judge};
+use crate::records::local::NoLinks;
 use serde_json::{Value as Json, json};
 
 const BASE: &str = "https://payer.example/fhir";
 const NOW: i64 = 1_767_225_600_000; // 2026-01-01T00:00:00Z
-/// In a name or a number of another person, and nowhere else.
+/// Occurs only in a name or a number of another person.
 const MARK: &str = "Thackeray";
 
-/// SplitMix64, so that a seed is a run.
+/// SplitMix64, so that a seed determines a run.
 struct Random(u64);
 
 impl Random {
@@ -55,11 +56,11 @@ enum Fate {
 fn fate(resource: &Json) -> Fate {
     match gate(resource) {
         Err(_) => Fate::Refused,
-        Ok(kept) if kept.sensitivity >= crate::store::disclosure::WITHHELD_ALWAYS => Fate::Withheld,
+        Ok(kept) if kept.sensitivity >= crate::store::release_rule::WITHHELD_ALWAYS => Fate::Withheld,
         Ok(kept) => {
             assert_eq!(kept.sensitivity, 0, "{resource}");
             let bytes = kept.released.as_deref().unwrap_or(&kept.body);
-            screen(bytes, &Limits::record()).expect("what leaves passes too");
+            screen(bytes, &ScreenLimits::record()).expect("what leaves passes too");
             Fate::Leaves(String::from_utf8(bytes.to_vec()).expect("UTF-8"))
         }
     }
@@ -69,7 +70,7 @@ fn member() -> Json {
     json!({"reference": "Patient/imp"})
 }
 
-/// A resource of each of these types that may leave: the member's, and everybody's.
+/// Resources that may be released, of several types: the member's, and shared ones.
 fn containers() -> Vec<Json> {
     let code = || json!({"text": "itch"});
     vec![
@@ -109,7 +110,7 @@ fn is_of_member(container: &Json) -> bool {
         || container["target"] == json!([member()])
 }
 
-/// Another person as literal references are written, by those who know the rules and those who do not.
+/// References to another person in correct and incorrect forms.
 const LITERALS: &[&str] = &[
     "Patient/other",
     "Patient/other/_history/1",
@@ -146,7 +147,7 @@ const LITERALS: &[&str] = &[
     "mailto:someone@example.com",
 ];
 
-/// Another person as a Reference is written otherwise.
+/// Other forms in which a Reference may name another person.
 fn spellings() -> Vec<Json> {
     let number = json!({"system": "http://old.example/member", "value": format!("M1-{MARK}")});
     let mut all: Vec<Json> = LITERALS.iter().map(|text| json!({"reference": text})).collect();
@@ -180,7 +181,7 @@ fn with(mut resource: Json, name: &str, value: Json) -> Json {
     resource
 }
 
-/// `contained` with the person `who` in it, at each place where one can be.
+/// Contained resources that have the person `who` in each place where one can be.
 fn positions(who: &Json) -> Vec<Json> {
     let code = json!({"text": "itch"});
     let patient = || json!({"resourceType": "Patient", "id": "p", "name": [{"family": MARK}]});
@@ -246,7 +247,7 @@ fn positions(who: &Json) -> Vec<Json> {
     ]
 }
 
-/// A careless or a sly hand.
+/// Changes a text as a careless or a malicious writer might.
 fn mutated(random: &mut Random, text: &str) -> String {
     let mut letters: Vec<char> = text.chars().collect();
     for _ in 0..=random.below(2) {
@@ -287,7 +288,7 @@ fn another_person_in_what_is_contained_never_leaves() {
         Fate::Refused => refused += 1,
         Fate::Leaves(_) => panic!("left: {resource}"),
     };
-    // Every spelling at every place once, and then whatever chance brings, with slips of the pen.
+    // Every form in every place once, and then random combinations with random changes.
     for who in &spellings {
         for contained in positions(who) {
             try_one(with(random.pick(&containers).clone(), "contained", contained));
@@ -295,7 +296,7 @@ fn another_person_in_what_is_contained_never_leaves() {
     }
     for _ in 0..2_000 {
         let mut who = random.pick(&spellings).clone();
-        // A slip can mend a spelling, and make a person's type in a base to any other name.
+        // A random change may correct a form, or turn a person's type in a base URL into another word.
         let text = who["reference"]
             .as_str()
             .filter(|text| !text.ends_with("/other/Practitioner/1"));
@@ -314,7 +315,7 @@ fn another_person_in_what_is_contained_never_leaves() {
     );
 }
 
-/// This member, as references to the member are written that are recognized.
+/// References to this member in the forms that are recognized.
 const OWN: &[&str] = &[
     "Patient/imp",
     "Patient/imp/_history/3",
@@ -322,7 +323,7 @@ const OWN: &[&str] = &[
     "https://payer.example/fhir/Patient/imp/_history/1",
 ];
 
-/// What may be contained: nobody's, and the member's own when `own` says how the member is written.
+/// What may be contained: resources of no member, and the member's own when `own` gives the reference to the member.
 fn harmless(own: Option<&str>) -> Vec<Json> {
     let code = || json!({"text": "itch"});
     let npi = || json!({"identifier": {"system": "http://hl7.org/fhir/sid/us-npi", "value": "1992000012"}});
@@ -425,7 +426,7 @@ fn a_family_coverage_leaves_without_the_name_or_number_of_the_other_person() {
                         );
                         left += 1;
                     }
-                    // Some of the literals are no references at all.
+                    // Some of the literals are not valid references.
                     Fate::Refused => assert!(literal.is_some_and(|text| !text.contains(':')), "{resource}"),
                     Fate::Withheld => panic!("withheld: {resource}"),
                 }
@@ -471,7 +472,7 @@ fn a_name_beside_a_reference_to_another_person_goes_and_the_reference_stays() {
         );
         assert_eq!(text.contains("Dr. House"), resource.to_string().contains("Dr. House"));
     }
-    // A resource that is nothing but money does not get a form that leaves.
+    // A resource that is nothing but money gets no released form.
     let claim = json!({"resourceType": "Claim", "id": "c", "status": "active", "type": {"text": "x"}, "use": "claim", "patient": member(),
         "created": "2020-01-01", "provider": {"display": "d"}, "priority": {"text": "n"}, "payee": {"type": {"text": "x"}, "party": other},
         "insurance": [{"sequence": 1, "focal": true, "coverage": {"display": "c"}}]});
@@ -528,7 +529,7 @@ fn a_resource_that_all_share_names_nobody() {
     for who in spellings() {
         let resource = with(organization(), "extension", refers(&who));
         assert!(!matches!(fate(&resource), Fate::Leaves(_)), "{resource}");
-        // What is about a shared resource is shared as well.
+        // A Provenance of a shared resource is shared as well.
         let resource = json!({"resourceType": "Provenance", "id": "p", "target": [{"reference": "Organization/o"}],
             "recorded": "2025-01-01T00:00:00Z", "agent": [{"who": {"display": "clinic"}}], "extension": refers(&who)});
         assert!(!matches!(fate(&resource), Fate::Leaves(_)), "{resource}");

@@ -1,35 +1,35 @@
-//! What was decided of a prior authorization: review actions, denial reasons, outcome and status, line by line.
+//! Reads the decision on a prior authorization: review actions, denial reasons, outcome and status, line by line.
 //!
-//! Only what is recognized counts. A line about which two things are said, or something that nobody knows, makes all of it unclear.
+//! Only what is recognized counts. If one line contains contradictory statements or an unknown one, the whole is unclear.
 
-use super::{canonical, squeezed, text_of};
-use crate::fhir::prescreen::{Kind, Value};
+use super::text::{canonical, squeezed, text_of};
+use crate::fhir::prescreen::{JsonKind, Value};
 use crate::fhir::when;
 
-/// What was decided of the whole.
+/// The decision on the whole authorization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Decision {
-    /// Approved, in part at least.
+pub(super) enum AuthorizationDecision {
+    /// Approved, at least in part.
     Approved,
-    /// Waits for its decision.
+    /// Waiting for its decision.
     Pending,
     /// Cancelled.
     Ended,
-    /// Nothing of it was approved, and something was denied.
+    /// Nothing was approved, and something was denied.
     Denied,
     /// Not recognized.
     Unclear,
 }
 
-/// The decision, and the last time that is told of one (UTC ms).
-pub(super) struct Found {
-    pub decision: Decision,
+/// The decision, and the latest time of a decision that is stated (UTC ms).
+pub(super) struct DecisionFound {
+    pub decision: AuthorizationDecision,
     pub changed_ms: Option<i64>,
 }
 
-/// X12 306 (action codes of review), in its spellings without scheme.
+/// X12 306 (action codes of review), in its spellings, without scheme.
 const REVIEW_ACTIONS: [&str; 2] = ["codesystem.x12.org/005010/306", "x12.org/codes/action-codes"];
-/// The two extensions that hold a review action, in both guides.
+/// The extensions that contain a review action, in both guides.
 const REVIEW_ACTION: [&str; 2] = [
     "hl7.org/fhir/us/davinci-pas/structuredefinition/extension-reviewaction",
     "hl7.org/fhir/us/davinci-pdex/structuredefinition/extension-reviewaction",
@@ -38,20 +38,20 @@ const REVIEW_ACTION_CODE: [&str; 2] = [
     "hl7.org/fhir/us/davinci-pas/structuredefinition/extension-reviewactioncode",
     "hl7.org/fhir/us/davinci-pdex/structuredefinition/extension-reviewactioncode",
 ];
-/// What else may stand inside a review action.
+/// Other parts that a review action may have.
 const REVIEW_PARTS: [&str; 3] = ["number", "reasonCode", "secondSurgicalOpinionFlag"];
-/// PDex's kinds of adjudication.
+/// PDex's code system for kinds of adjudication.
 const DISCRIMINATOR: &str = "hl7.org/fhir/us/davinci-pdex/codesystem/pdexadjudicationdiscriminator";
-/// PDex's amounts of an authorization; `eligible` is what was agreed.
+/// PDex's code system for the amounts of an authorization; `eligible` is what was agreed.
 const AMOUNTS: &str = "hl7.org/fhir/us/davinci-pdex/codesystem/priorauthorizationvaluecodes";
-/// Parts of words that tell a denial, as [`squeezed`] leaves them.
+/// Parts of words that express a denial, in the form that [`squeezed`] returns.
 #[rustfmt::skip]
 const DENIAL: [&str; 19] = [
     "denial", "denied", "deny", "notcert", "noncert", "notapprov", "nonapprov", "disapprov", "disallow", "reject", "refus",
     "declin", "adversedetermination", "adversebenefit", "unfavorable", "notauthorized", "unauthorized", "notmedicallynecessary",
     "notcovered",
 ];
-/// Elements that say what was asked for, for what disease, and by whom: their words tell nothing of the decision.
+/// Elements that say what was requested, for which disease, and by whom: their words say nothing about the decision.
 const NOT_DECIDING: [&str; 14] = [
     "bodySite",
     "careTeam",
@@ -69,11 +69,11 @@ const NOT_DECIDING: [&str; 14] = [
     "type",
 ];
 
-/// What is said of one line, or of the whole.
+/// What is stated about one line, or about the whole.
 #[derive(Debug, Default)]
 struct Told {
     approved: bool,
-    /// Certified in part (A2), of which a denial reason explains the rest.
+    /// Certified in part (A2); a denial reason then explains the part that was not.
     partly: bool,
     pended: bool,
     denied: bool,
@@ -82,9 +82,9 @@ struct Told {
     cancelled: bool,
     not_needed: bool,
     unclear: bool,
-    /// An adjudication has a reason, of whatever kind.
+    /// An adjudication has a reason, of any kind.
     reason: bool,
-    /// Words of a denial, outside the codes that tell one.
+    /// Words that express a denial, outside the codes for one.
     words: bool,
     changed_ms: Option<i64>,
 }
@@ -99,7 +99,7 @@ enum Class {
 }
 
 impl Told {
-    /// `None` when nothing is said.
+    /// Returns the class; `None` when nothing is stated, `Err` for contradictory or unclear statements.
     fn class(&self) -> Result<Option<Class>, ()> {
         let denied = self.denied || self.denial_reason && !self.partly;
         let approved = self.approved || self.partly;
@@ -118,8 +118,8 @@ impl Told {
     }
 }
 
-/// What was decided of `root`, a resource of type `rtype`.
-pub(super) fn of(root: &Value<'_>, rtype: &str) -> Found {
+/// Reads the decision from `root`, a resource of type `rtype`.
+pub(super) fn of(root: &Value<'_>, rtype: &str) -> DecisionFound {
     let mut header = Told {
         unclear: root.get("modifierExtension").is_some(),
         ..Told::default()
@@ -144,12 +144,12 @@ pub(super) fn of(root: &Value<'_>, rtype: &str) -> Found {
         })
         .collect();
     let changed_ms = lines.iter().chain([&header]).filter_map(|told| told.changed_ms).max();
-    let decision = decide(root, rtype, &header, &lines).unwrap_or(Decision::Unclear);
-    Found { decision, changed_ms }
+    let decision = decide(root, rtype, &header, &lines).unwrap_or(AuthorizationDecision::Unclear);
+    DecisionFound { decision, changed_ms }
 }
 
-/// `Err` for everything that is not recognized.
-fn decide(root: &Value<'_>, rtype: &str, header: &Told, lines: &[Told]) -> Result<Decision, ()> {
+/// Combines what is stated into a decision; `Err` when it is not recognized.
+fn decide(root: &Value<'_>, rtype: &str, header: &Told, lines: &[Told]) -> Result<AuthorizationDecision, ()> {
     use Class::{Approved, Cancelled, Denied, NotNeeded, Pended};
     let is = |name: &str, among: &[&str]| {
         root.get(name)
@@ -158,11 +158,11 @@ fn decide(root: &Value<'_>, rtype: &str, header: &Told, lines: &[Told]) -> Resul
     if tells_denial(&text_of(root, "disposition")) {
         return Err(());
     }
-    // A request has no outcome; an answer has one.
+    // A request has no outcome; a response has one.
     if rtype != "Claim" && !is("outcome", &["complete", "partial", "queued"]) {
         return Err(());
     }
-    // A line may explain a note on the whole; words that nothing explains are an unrecognized denial.
+    // A denied line may explain a note on the whole; words that nothing explains are an unrecognized denial.
     let explained = |told: &Told| told.denied || told.partly || told.denial_reason;
     let unexplained = header.words && !lines.iter().chain([header]).any(explained);
     if unexplained || lines.iter().any(|told| told.words && !explained(told)) {
@@ -195,21 +195,21 @@ fn decide(root: &Value<'_>, rtype: &str, header: &Told, lines: &[Told]) -> Resul
     let any = |class: Class| resolved.contains(&class);
     if !any(Approved) && !any(Pended) {
         return match (any(Denied), any(NotNeeded)) {
-            (true, _) => Ok(Decision::Denied),
+            (true, _) => Ok(AuthorizationDecision::Denied),
             (false, true) => Err(()),
-            (false, false) => Ok(Decision::Ended),
+            (false, false) => Ok(AuthorizationDecision::Ended),
         };
     }
     if is("status", &["cancelled"]) {
-        return Ok(Decision::Ended);
+        return Ok(AuthorizationDecision::Ended);
     }
     if !is("status", &["active"]) {
         return Err(());
     }
     Ok(if any(Pended) {
-        Decision::Pending
+        AuthorizationDecision::Pending
     } else {
-        Decision::Approved
+        AuthorizationDecision::Approved
     })
 }
 
@@ -220,14 +220,14 @@ fn eligible(root: &Value<'_>) -> bool {
     })
 }
 
-/// Collects what is told below `value`; with `words`, in prose too. The pre-screen bounds the depth.
+/// Collects what is stated below `value`; with `words`, in prose too. The pre-screen limits the depth.
 fn walk(value: &Value<'_>, adjudication: bool, words: bool, told: &mut Told) {
     match value.kind() {
-        Kind::Array => return value.items().for_each(|item| walk(&item, adjudication, words, told)),
-        Kind::Object => {}
+        JsonKind::Array => return value.items().for_each(|item| walk(&item, adjudication, words, told)),
+        JsonKind::Object => {}
         _ => return,
     }
-    // A modifier changes the meaning of what holds it, and we know none.
+    // A modifier changes the meaning of the element that contains it, and none is known here.
     if value.get("modifierExtension").is_some() {
         told.unclear = true;
     }
@@ -253,11 +253,11 @@ fn walk(value: &Value<'_>, adjudication: bool, words: bool, told: &mut Told) {
         }
     }
     if is_review_system(&text_of(value, "system")) {
-        // A review action outside the extension that holds one.
+        // A review action outside the extension for one.
         told.unclear |= !action(value, told);
     }
     for child in value.members() {
-        if words && child.kind() == Kind::String && is_prose(child.key()) {
+        if words && child.kind() == JsonKind::String && is_prose(child.key()) {
             told.words |= child.text().is_some_and(|text| tells_denial(&text));
         }
         walk(
@@ -269,17 +269,17 @@ fn walk(value: &Value<'_>, adjudication: bool, words: bool, told: &mut Told) {
     }
 }
 
-/// Whether the words of this element may tell the decision.
+/// Whether the words of this element may express the decision.
 fn is_deciding(element: &Value<'_>) -> bool {
     !NOT_DECIDING.contains(&element.key())
 }
 
-/// Elements in which a decision may be told in a word.
+/// Whether an element of this name may express a decision in words.
 fn is_prose(name: &str) -> bool {
     matches!(name, "code" | "display" | "text" | "url") || name.starts_with("value")
 }
 
-/// Category and reason of an adjudication.
+/// Reads category and reason of an adjudication.
 fn judge_adjudication(value: &Value<'_>, told: &mut Told) {
     told.reason |= value.get("reason").is_some();
     let Some(category) = value.get("category") else { return };
@@ -297,12 +297,12 @@ fn judge_adjudication(value: &Value<'_>, told: &mut Told) {
     }
 }
 
-/// A review action: every coding of it has to be recognized.
+/// Reads a review action: every coding of it must be recognized.
 fn judge_code(extension: &Value<'_>, told: &mut Told) {
     let concept = extension.get("valueCodeableConcept");
     let codings = concept
         .and_then(|concept| concept.get("coding"))
-        .filter(|codings| codings.kind() == Kind::Array);
+        .filter(|codings| codings.kind() == JsonKind::Array);
     let Some(codings) = codings.filter(|_| extension.get("extension").is_none()) else {
         told.unclear = true;
         return;
@@ -316,7 +316,7 @@ fn judge_code(extension: &Value<'_>, told: &mut Told) {
     }
 }
 
-/// Notes the action that `coding` names; `false` for one that nobody knows, or whose words say something else.
+/// Records the action that `coding` names. Returns false for an unknown action, or when its words contradict it.
 fn action(coding: &Value<'_>, told: &mut Told) -> bool {
     let words_deny = tells_denial(&text_of(coding, "display"));
     match text_of(coding, "code").as_str() {
@@ -327,7 +327,7 @@ fn action(coding: &Value<'_>, told: &mut Told) -> bool {
         "A4" => told.pended = true,
         "C" => told.cancelled = true,
         "NA" => told.not_needed = true,
-        // CT (contact the payer) tells no decision.
+        // CT (contact the payer) is no decision.
         _ => return false,
     }
     is_exact(coding)
@@ -337,7 +337,7 @@ fn is_exact(coding: &Value<'_>) -> bool {
     REVIEW_ACTIONS.contains(&canonical(&text_of(coding, "system")).as_str())
 }
 
-/// Whether `system` means X12 306, in a spelling that is recognized or in one that is not.
+/// Whether `system` means X12 306, in a recognized spelling or in another one.
 fn is_review_system(system: &str) -> bool {
     let text = squeezed(system);
     REVIEW_ACTIONS.contains(&canonical(system).as_str())
@@ -351,7 +351,7 @@ fn tells_denial(text: &str) -> bool {
     DENIAL.iter().any(|part| text.contains(part))
 }
 
-/// The time of a decision, from the extensions that tell one.
+/// Reads the time of a decision from the extensions for one.
 fn when_decided(extension: &Value<'_>, url: &str, told: &mut Told) {
     if !url.ends_with("when-adjudicated") && !url.ends_with("itemPreAuthIssueDate") {
         return;

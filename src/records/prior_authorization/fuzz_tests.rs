@@ -1,12 +1,14 @@
-//! Spellings without end: what may not leave never does however it is written, and what may leave always does as the guides write
-//! it. The seed is printed; `CAUSEWAY_FUZZ_SEED` repeats a run.
+//! Random spellings: what must be withheld never becomes releasable by the way it is written, and what may be released is, as the guides
+//! write it. The seed is printed; `CAUSEWAY_FUZZ_SEED` repeats a run.
 
 use super::tests::{authorization, denial_reason, line, of, reviewed, service};
 use super::{ACTIVE, ENDED, NONE};
-use crate::fhir::prescreen::{Limits, screen};
+use crate::fhir::prescreen::{ScreenLimits, screen};
 use crate::records::compartment::Owner;
-use crate::records::gate::{Candidate, NoLinks, draft, judge};
-use crate::store::withheld::{Deciding, reasons};
+use crate::records::gate::{Candidate, draft, judge};
+use crate::records::local::NoLinks;
+use crate::store::release_rule::ReleaseColumns;
+use crate::store::withheld::reasons;
 use serde_json::{Value as Json, json};
 
 const WITHHELD: usize = 12_000;
@@ -52,7 +54,7 @@ fn coded(system: &str, code: &str) -> Json {
     json!({"coding": [{"system": system, "code": code, "display": code}]})
 }
 
-/// A denied authorization, or one for a drug, as somebody might write it.
+/// A denied authorization, or one for a drug, in a random form.
 fn base(random: &mut Random) -> Json {
     const DRUGS: &[(&str, &str)] = &[
         ("http://hl7.org/fhir/sid/ndc", "0006-0277-31"),
@@ -79,7 +81,7 @@ fn base(random: &mut Random) -> Json {
         0 => authorization(vec![line(service(), vec![denied()])]),
         1 => authorization(vec![line(service(), vec![denial_reason()])]),
         2 | 3 => {
-            // Told in the header alone.
+            // Denied in the header only.
             let mut one = authorization(vec![line(service(), vec![])]);
             one["adjudication"] = json!([if random.below(2) == 0 {
                 denied()
@@ -102,7 +104,7 @@ fn base(random: &mut Random) -> Json {
             one
         }
         6 => {
-            // It calls itself an ordinary claim.
+            // It claims to be an ordinary claim.
             let mut one = authorization(vec![line(service(), vec![denied()])]);
             one["use"] = "claim".into();
             one
@@ -114,7 +116,7 @@ fn base(random: &mut Random) -> Json {
     }
 }
 
-/// Every place of a tree.
+/// Collects the JSON pointer of every value in a tree.
 fn places(value: &Json, at: String, found: &mut Vec<String>) {
     match value {
         Json::Object(members) => members
@@ -129,7 +131,7 @@ fn places(value: &Json, at: String, found: &mut Vec<String>) {
     found.push(at);
 }
 
-/// Another spelling of one place: what people's exports do to case, blanks, URLs, shapes and systems.
+/// Changes one value as real exports do: case, blanks, URLs, shapes and systems.
 fn respell(random: &mut Random, resource: &mut Json) {
     let mut all = Vec::new();
     places(resource, String::new(), &mut all);
@@ -137,7 +139,7 @@ fn respell(random: &mut Random, resource: &mut Json) {
     if at.is_empty() || at == "/resourceType" {
         return;
     }
-    // An ordinary use in other words is another thing, not another spelling.
+    // Another word for `use` changes the meaning, and not only the spelling.
     let Some(value) = resource.pointer_mut(&at) else { return };
     match value {
         Json::String(text) => {
@@ -198,14 +200,14 @@ fn no_spelling_makes_what_is_withheld_leave() {
             ];
             one["use"] = (*random.pick(&spelled)).into();
         }
-        if screen(one.to_string().as_bytes(), &Limits::record()).is_err() {
+        if screen(one.to_string().as_bytes(), &ScreenLimits::record()).is_err() {
             // What the pre-screen refuses is not stored.
             continue;
         }
         let (state, changed) = of(&one);
         let leaves = match state {
             NONE | ACTIVE => true,
-            ENDED => changed.is_some_and(|changed| changed >= NOW - crate::store::disclosure::PA_KEPT_MS),
+            ENDED => changed.is_some_and(|changed| changed >= NOW - crate::store::release_rule::PA_KEPT_MS),
             _ => false,
         };
         assert!(!leaves, "seed {seed}, number {at}: {one:#}");
@@ -213,7 +215,7 @@ fn no_spelling_makes_what_is_withheld_leave() {
     println!("{WITHHELD} spellings, none leaves");
 }
 
-/// One that may leave, as the guides write it.
+/// An authorization that may be released, as the guides write it.
 fn leaving(random: &mut Random, at: usize) -> Json {
     const PRODUCTS: &[(&str, &str)] = &[
         ("http://www.ama-assn.org/go/cpt", "99202"),
@@ -266,7 +268,7 @@ fn leaving(random: &mut Random, at: usize) -> Json {
     }
     let mut one = authorization(lines);
     one["id"] = format!("pa-{at}").into();
-    // What the lines leave open, the header says.
+    // The header decides for lines without a decision.
     one["adjudication"] = json!([decision(random)]);
     one["outcome"] = (*random.pick(&["complete", "partial", "queued"])).into();
     let kind = *random.pick(&["professional", "institutional", "oral", "vision"]);
@@ -296,7 +298,7 @@ fn leaving(random: &mut Random, at: usize) -> Json {
     one
 }
 
-/// A family's Coverage: its subscriber and policy holder are others.
+/// A Coverage in a family: subscriber and policy holder are other persons.
 fn coverage(random: &mut Random, at: usize) -> Json {
     let mut one = json!({"resourceType": "Coverage", "id": format!("cov-{at}"), "status": "active", "subscriberId": "M1",
         "beneficiary": {"reference": "Patient/p"}, "payor": [{"display": "plan"}],
@@ -317,7 +319,7 @@ fn coverage(random: &mut Random, at: usize) -> Json {
     one
 }
 
-/// An ordinary claim with providers inside.
+/// An ordinary claim that contains its providers.
 fn claim(random: &mut Random, at: usize) -> Json {
     let mut one = authorization(vec![line(coded("http://hl7.org/fhir/sid/ndc", "0006-0277"), vec![])]);
     let members = one.as_object_mut().expect("an object");
@@ -351,8 +353,7 @@ fn everything_that_may_leave_does() {
             _ => leaving(&mut random, at),
         };
         let candidate = judged(&one);
-        let row = Deciding {
-            rtype: candidate.rtype,
+        let row = ReleaseColumns {
             sensitivity: candidate.sensitivity,
             pa_state: candidate.pa_state,
             pa_changed_ms: candidate.pa_changed_ms,
@@ -360,7 +361,7 @@ fn everything_that_may_leave_does() {
             has_released: candidate.released.is_some(),
         };
         assert_eq!(
-            reasons(&row, NOW),
+            reasons(candidate.rtype, &row, NOW),
             Vec::<&str>::new(),
             "seed {seed}, number {at}: {one:#}"
         );

@@ -1,7 +1,7 @@
-//! What is recognized of an authorization, line by line, and what is not.
+//! Which parts of an authorization are recognized, line by line, and which are not.
 
 use super::*;
-use crate::fhir::prescreen::{Limits, screen};
+use crate::fhir::prescreen::{ScreenLimits, screen};
 use serde_json::{Value as Json, json};
 
 const X12: &str = "https://codesystem.x12.org/005010/306";
@@ -56,7 +56,11 @@ pub(super) fn authorization(lines: Vec<Json>) -> Json {
 pub(super) fn of(resource: &Json) -> (i64, Option<i64>) {
     let text = resource.to_string();
     let now = when::range_ms("2025-01-01").expect("a date").0;
-    state(&screen(text.as_bytes(), &Limits::record()).expect("passes"), None, now)
+    state(
+        &screen(text.as_bytes(), &ScreenLimits::record()).expect("passes"),
+        None,
+        now,
+    )
 }
 
 fn of_lines(codes: &[&str]) -> (i64, Option<i64>) {
@@ -82,11 +86,7 @@ fn the_state_follows_review_status_and_period() {
     assert_eq!(of_lines(&["A3", "C"]), (DENIED, decided));
     assert_eq!(of_lines(&["C"]), (ENDED, decided));
     for code in ["CT", "NA", "A5", "a1", " A1"] {
-        let one = if code.is_empty() {
-            authorization(vec![line(service(), vec![])])
-        } else {
-            authorization(vec![line(service(), vec![reviewed(PDEX, X12, code)])])
-        };
+        let one = authorization(vec![line(service(), vec![reviewed(PDEX, X12, code)])]);
         assert_eq!(of(&one).0, UNCLEAR, "{code}");
     }
     let with = |name: &str, value: Json| {
@@ -122,7 +122,7 @@ fn a_denial_reason_denies_and_beside_an_approval_nobody_knows() {
     assert_eq!(of(vec![reviewed(PDEX, X12, "A3"), denial_reason()]), DENIED);
     assert_eq!(of(vec![reviewed(PDEX, X12, "A1"), denial_reason()]), UNCLEAR);
     assert_eq!(of(vec![reviewed(PDEX, X12, "A1"), reviewed(PDEX, X12, "A3")]), UNCLEAR);
-    // Certified in part: the reason is that of the part that was not.
+    // Certified in part: the reason explains the part that was not.
     assert_eq!(of(vec![reviewed(PDEX, X12, "A2"), denial_reason()]), ACTIVE);
     let mut header = authorization(vec![line(service(), vec![])]);
     header["adjudication"] = json!([denial_reason()]);
@@ -171,12 +171,12 @@ fn words_of_a_denial_that_nothing_explains_are_not_recognized() {
             assert!(![ACTIVE, ENDED].contains(&of(&one).0), "{word} at {at}");
         }
     }
-    // What was asked for, and for what disease, tells nothing of the decision.
+    // What was requested, and for which disease, says nothing about the decision.
     let mut one = fresh();
     one["diagnosis"] =
         json!([{"sequence": 1, "diagnosisCodeableConcept": {"text": "Heart transplant rejection, cognitive decline"}}]);
     assert_eq!(of(&one).0, ACTIVE);
-    // Lines that were denied explain the note.
+    // Denied lines explain the note.
     one["item"] = json!([
         line(service(), vec![reviewed(PDEX, X12, "A1")]),
         line(service(), vec![reviewed(PDEX, X12, "A3")])
@@ -436,13 +436,13 @@ fn a_review_action_in_another_type_is_seen_however_its_url_is_written() {
         "http://hl7.org/fhir/us/davinci-pas/structuredefinition/EXTENSION-REVIEWACTION",
     ] {
         let text = format!(r#"{{"resourceType":"Basic","id":"b","extension":[{{"url":"{url}","valueCode":"A3"}}]}}"#);
-        let screened = screen(text.as_bytes(), &Limits::record()).expect("passes");
+        let screened = screen(text.as_bytes(), &ScreenLimits::record()).expect("passes");
         assert!(is_disguised(&screened, "Basic"), "{url}");
     }
     let plain =
         r#"{"resourceType":"Basic","id":"b","extension":[{"url":"http://x.example/r\u00e9view","valueCode":"A3"}]}"#;
     assert!(!is_disguised(
-        &screen(plain.as_bytes(), &Limits::record()).expect("passes"),
+        &screen(plain.as_bytes(), &ScreenLimits::record()).expect("passes"),
         "Basic"
     ));
 }

@@ -1,11 +1,20 @@
-//! What a product or service is that is told by a text alone: the one place where words decide.
+//! Judges a product or service that has only a text: the only place where words decide.
 //!
-//! No list holds all names of drugs, so a text is taken for a service only when all of its words are known to name services, places
-//! of the body and equipment. Words that tell a drug are looked for first, so that the reason is the right one.
+//! No list contains all names of drugs. So a text counts as a service only when all of its words are known names of services, parts of the
+//! body and equipment. Words for drugs are searched first, so that the reason is correct.
 
-use super::services::Service;
+/// What a product or service is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum ServiceKind {
+    /// Known to be no drug.
+    NoDrug,
+    /// Unknown.
+    Unknown,
+    /// A drug, or a drug is a part of it.
+    Drug,
+}
 
-/// Words of drugs, anywhere in a text.
+/// Words for drugs, which count anywhere in a text.
 #[rustfmt::skip]
 const DRUG_WORDS: &[&str] = &[
     "drug", "medication", "medicine", "pharm", "tablet", "capsule", "inject", "infus", "vial", "inhaler", "syringe", "vaccin",
@@ -13,7 +22,7 @@ const DRUG_WORDS: &[&str] = &[
     "immunoglobulin", "globulin", "hormone", "contrast", "dose", "dosage", "ointment", "cream", "solution", "suspension",
     "botox", "toxin", "serum", "plasma", "ndc", "formulary", "gene therapy",
 ];
-/// Endings that names of drugs have (USAN stems).
+/// Typical endings of drug names (USAN stems).
 #[rustfmt::skip]
 const DRUG_ENDINGS: &[&str] = &[
     "mab", "nib", "statin", "pril", "sartan", "cillin", "mycin", "micin", "gliptin", "gliflozin", "glutide", "prazole",
@@ -22,7 +31,7 @@ const DRUG_ENDINGS: &[&str] = &[
 ];
 const DRUG_UNITS: &[&str] = &["mg", "mcg", "ug", "ml", "iu", "meq"];
 
-/// Words of services. A text in which another word stands is not known. A plural counts as its word.
+/// Words for services. A text with any other word is unknown. A plural counts like its singular.
 #[rustfmt::skip]
 const SERVICE_WORDS: &[&str] = &[
     "a", "abdomen", "abdominal", "acute", "additional", "admission", "adult", "aid", "air", "ambulance", "ambulatory", "an",
@@ -55,18 +64,18 @@ const SERVICE_WORDS: &[&str] = &[
     "vision", "visit", "walker", "wheelchair", "with", "without", "work", "wound", "wrist", "xray",
 ];
 
-/// What a text tells that stands without a code.
-pub(super) fn of_text(text: &str) -> Service {
+/// Judges a text without a code.
+pub(super) fn of_text(text: &str) -> ServiceKind {
     if tell_drug(text) {
-        Service::Drug
+        ServiceKind::Drug
     } else if names_service(text) {
-        Service::NoDrug
+        ServiceKind::NoDrug
     } else {
-        Service::Unknown
+        ServiceKind::Unknown
     }
 }
 
-/// Whether a text speaks of a drug: by a word, by an ending of drug names, or by a strength.
+/// Whether a text is about a drug: by a word, by an ending of drug names, or by a strength.
 fn tell_drug(text: &str) -> bool {
     let lower = text.to_lowercase();
     let word = |word: &str| {
@@ -81,7 +90,7 @@ fn tell_drug(text: &str) -> bool {
             .any(word)
 }
 
-/// Whether every word is one of services, and there is one at all.
+/// Whether every word is a word for services, and there is at least one.
 fn names_service(text: &str) -> bool {
     let lower = text.to_lowercase().replace("x-ray", "xray");
     let mut words = lower
@@ -115,7 +124,11 @@ mod tests {
             "Wheelchair rental (12)",
         ] {
             let contrast = text.contains("contrast");
-            let right = if contrast { Service::Drug } else { Service::NoDrug };
+            let right = if contrast {
+                ServiceKind::Drug
+            } else {
+                ServiceKind::NoDrug
+            };
             assert_eq!(of_text(text), right, "{text}");
         }
         for text in [
@@ -132,9 +145,9 @@ mod tests {
             "Hum1ra",
             "EPO",
         ] {
-            assert_eq!(of_text(text), Service::Unknown, "{text}");
+            assert_eq!(of_text(text), ServiceKind::Unknown, "{text}");
         }
-        assert_eq!(of_text("Gene therapy"), Service::Drug);
-        assert_eq!(of_text("Adalimumab therapy"), Service::Drug);
+        assert_eq!(of_text("Gene therapy"), ServiceKind::Drug);
+        assert_eq!(of_text("Adalimumab therapy"), ServiceKind::Drug);
     }
 }

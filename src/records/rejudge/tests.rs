@@ -1,12 +1,13 @@
-//! A store of before is judged by the rules of now, in pieces, and what depends on another is judged in whatever order it came.
+//! A store of an earlier version is checked by today's rules, in pieces, and dependencies
+//! are resolved in whatever order the resources came.
 
 use super::*;
 use crate::records::store_for_tests::{TestStore, denied, document, provenance, request};
-use crate::store::disclosure::PA_NONE;
+use crate::store::release_rule::PA_NONE;
 use crate::store::schema::{authorization_dependency, gate_state as state_table, resource};
 use diesel::prelude::*;
 
-/// Makes the columns as a version wrote them that knew none of the rules.
+/// Sets the columns as a version wrote them that had none of the rules.
 fn forget_everything(store: &TestStore) {
     store
         .ctx
@@ -102,7 +103,7 @@ fn a_run_that_was_broken_off_goes_on_where_it_stopped() {
         .store
         .read_blocking(|db| gate_state::stored(db, -1, 10))
         .expect("read");
-    // The denied one is the last of its member, and the only one that is left to do.
+    // The denied one is the last of its member, and the only one left to check.
     let denied = keys.iter().position(|row| row.id == "no").expect("stored");
     let after_key = keys[denied].key - 1;
     let left = keys.iter().filter(|row| row.key > after_key).count() as u64;

@@ -1,13 +1,13 @@
-//! What is cut of a resource, and that nothing else is.
+//! What is cut from a resource, and that nothing else is.
 
 use super::*;
-use crate::fhir::prescreen::{Limits, screen};
+use crate::fhir::prescreen::{ScreenLimits, screen};
 use proptest::prelude::*;
 use serde_json::Value as Json;
 
 fn of(text: &str) -> Option<String> {
-    let released = form(&screen(text.as_bytes(), &Limits::record()).expect("passes"))?;
-    screen(&released, &Limits::record()).expect("the released form passes too");
+    let released = form(&screen(text.as_bytes(), &ScreenLimits::record()).expect("passes"))?;
+    screen(&released, &ScreenLimits::record()).expect("the released form passes too");
     Some(String::from_utf8(released).expect("UTF-8"))
 }
 
@@ -165,7 +165,7 @@ fn cost_sharing_of_a_coverage_goes() {
     );
 }
 
-/// A tree of plain values with money sprinkled in, and the same tree without it.
+/// A tree of plain values with random amounts, and the same tree without them.
 fn trees() -> impl Strategy<Value = (Json, Json)> {
     let leaf = prop_oneof![
         any::<u16>().prop_map(|n| (Json::from(n), Json::from(n))),

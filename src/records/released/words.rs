@@ -1,4 +1,4 @@
-//! Words that tell money: in free text, in the names of extensions and of adjudications.
+//! Recognizes money in words: in free text, and in the names of extensions and of adjudications.
 
 /// Elements of free text.
 const PROSE: [&str; 10] = [
@@ -13,11 +13,11 @@ const PROSE: [&str; 10] = [
     "valueString",
     "valueStatement",
 ];
-/// What means an amount by itself.
+/// Texts that mean an amount by themselves.
 const CURRENCIES: [&str; 6] = ["$", "€", "£", "¥", "usd", "dollar"];
-/// The same as words of their own. (`CAD` is a disease too, and `INR` a measurement.)
+/// The same, but only as whole words. (`CAD` is a disease too, and `INR` a measurement.)
 const CURRENCY_WORDS: [&str; 7] = ["cents", "chf", "eur", "euro", "euros", "gbp", "mxn"];
-/// What means an amount beside a number.
+/// Words that mean an amount when a number is near.
 const MONEY: [&str; 20] = [
     "amount",
     "amt",
@@ -46,7 +46,7 @@ pub(super) fn is_prose(name: &str) -> bool {
     PROSE.contains(&name)
 }
 
-/// Whether a text tells an amount: by a currency, or by a word of money and a number.
+/// Whether a text expresses an amount: by a currency, or by a word for money together with a number.
 pub(super) fn tell_money(text: &str) -> bool {
     let lower = text.to_lowercase();
     CURRENCIES.iter().any(|word| lower.contains(word))
@@ -56,7 +56,7 @@ pub(super) fn tell_money(text: &str) -> bool {
         || lower.bytes().any(|byte| byte.is_ascii_digit()) && name_money(&lower)
 }
 
-/// Whether a name is one of money.
+/// Whether a name means money.
 pub(super) fn name_money(text: &str) -> bool {
     let name: String = text
         .to_lowercase()

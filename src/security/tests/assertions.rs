@@ -1,10 +1,10 @@
-//! Client assertions that must fail, and the few that must not: one row each.
+//! Client assertions that must be refused, and the few that must be accepted: one row each.
 
-use super::{NOW_S, TOKEN_URL, claims};
+use super::{NOW_S, TOKEN_URL, claims, made};
 use crate::secret::{base64url, hmac_sha256};
-use crate::security::assertion::{Assertion, Why};
-use crate::security::jwk::{Algorithm, KeySet};
-use crate::security::signing::SigningKey;
+use crate::security::assertion::{Assertion, RefusalWord};
+use causeway_jose::SigningKey;
+use causeway_jose::{Algorithm, KeySet};
 use serde_json::{Value, json};
 
 struct Bench {
@@ -14,12 +14,12 @@ struct Bench {
 
 impl Bench {
     fn new(algorithm: Algorithm) -> Bench {
-        let key = SigningKey::generate(algorithm, "key-1").expect("key");
+        let key = made::key(algorithm, "key-1");
         let keys = KeySet::parse(json!({ "keys": [key.public_jwk()] }).to_string().as_bytes()).expect("set");
         Bench { key, keys }
     }
 
-    fn judge(&self, text: &str) -> Result<(), Why> {
+    fn judge(&self, text: &str) -> Result<(), RefusalWord> {
         let jku = Some("https://new-payer.example/jwks");
         Assertion::parse(text)
             .and_then(|assertion| assertion.verify(&self.keys, jku, TOKEN_URL, NOW_S))
@@ -30,7 +30,7 @@ impl Bench {
         self.key.sign(header, claims).expect("signature")
     }
 
-    /// Signs exactly these texts, which need not be JSON that our own writer would make.
+    /// Signs exactly these texts, which need not be JSON that this program would write.
     fn signed_text(&self, header: &str, claims: &str) -> String {
         let signed = format!("{}.{}", base64url(header.as_bytes()), base64url(claims.as_bytes()));
         format!(
@@ -91,7 +91,7 @@ fn t_a08_the_registered_key_decides_the_algorithm() {
             base64url(claims().to_string().as_bytes())
         );
         assert!(bench.judge(&unsigned).is_err());
-        // The classic confusion: an HMAC keyed with the public key.
+        // The classic algorithm confusion: an HMAC keyed with the public key.
         let public = bench.key.public_jwk().to_string();
         let signed = format!(
             "{}.{}",
@@ -116,7 +116,7 @@ fn t_a08_the_registered_key_decides_the_algorithm() {
 fn t_a09_a10_a13_a14_headers_that_are_refused() {
     let bench = Bench::new(Algorithm::Es384);
     let jwk = bench.key.public_jwk();
-    let rows: Vec<(&str, Value, Why)> = vec![
+    let rows: Vec<(&str, Value, RefusalWord)> = vec![
         ("jku", json!("https://evil.example/jwks"), "jku"),
         ("jku", json!("https://new-payer.example/jwks/"), "jku"),
         ("jku", json!("https://NEW-payer.example/jwks"), "jku"),
@@ -165,7 +165,7 @@ fn t_a09_a10_a13_a14_headers_that_are_refused() {
 #[test]
 fn t_a12_claims_that_are_refused() {
     let bench = Bench::new(Algorithm::Es384);
-    let rows: Vec<(&str, Value, Why)> = vec![
+    let rows: Vec<(&str, Value, RefusalWord)> = vec![
         ("iss", json!("other"), "sub"),
         ("iss", json!(""), "iss"),
         ("iss", json!(["new-payer"]), "iss"),
@@ -251,14 +251,14 @@ fn t_a12_claims_that_are_taken() {
         ("aud", json!([TOKEN_URL])),
         ("exp", json!(NOW_S - 29)),
         ("exp", json!(NOW_S + 1)),
-        // A fraction of a second is a number like others (RFC 7519 section 2).
+        // A fraction of a second is a valid number (RFC 7519 section 2).
         ("exp", json!(NOW_S as f64 + 60.5)),
         ("exp", json!(NOW_S as f64 + 329.999)),
         ("exp", json!(NOW_S as f64 - 29.5)),
         ("iat", json!(NOW_S as f64 - 0.25)),
         ("nbf", json!(NOW_S as f64 + 29.75)),
         ("iat", json!(NOW_S + 30)),
-        // SMART holds `exp` against the clock; how long ago the assertion was made is nobody's concern.
+        // SMART compares `exp` with the clock; when the assertion was made does not matter.
         ("iat", json!(NOW_S - 61)),
         ("iat", json!(NOW_S - 86_400)),
         ("iat", json!(0)),
@@ -281,7 +281,7 @@ fn t_a12_claims_that_are_taken() {
         bench.judge(&bench.signed(&bench.key.header(), &without(claims(), "iat"))),
         Ok(())
     );
-    // A clock ten seconds ahead of ours is not refused for it.
+    // A client whose clock is ten seconds ahead is not refused.
     let ahead = with(with(claims(), "iat", json!(NOW_S + 10)), "exp", json!(NOW_S + 310));
     assert_eq!(bench.judge(&bench.signed(&bench.key.header(), &ahead)), Ok(()));
 }

@@ -1,4 +1,4 @@
-//! The token endpoint and the tokens of a partner, by its certificate and its standing.
+//! The token endpoint and the tokens of a partner, depending on its certificate and its status.
 
 use super::*;
 use crate::store::Db;

@@ -1,4 +1,4 @@
-//! Clocks that are set (F10): nothing that was issued, or signed by others, lives longer for it, and the service goes on.
+//! Clocks that are set (F10): no token or assertion lives longer because of it, and the service continues.
 
 use super::*;
 use crate::security::introspect;
@@ -8,7 +8,7 @@ const HOUR_MS: i64 = 3_600_000;
 const SECOND_MS: i64 = 1_000;
 
 impl Bed {
-    /// A token by an assertion that is signed now, by the wall clock of a partner whose clock is right and `true_ms`.
+    /// Gets a token with an assertion that is signed at `true_ms`, by a partner whose clock is right.
     async fn token_at(&self, true_ms: i64, jti: &str) -> Result<TokenAnswer, Failure> {
         let assertion = self.key.assertion("new-payer", TOKEN_URL, true_ms / 1000, jti);
         let own = certificate_for_long();
@@ -55,7 +55,7 @@ async fn t_f10_a_wrong_hour_and_back_stops_no_tokens_and_none_of_it_lives_longer
     let clock = bed.ctx.clock.clone();
     clock.set_ms(HOUR_MS);
     clock.look();
-    // Assertions of partners whose clocks are right are over by ours.
+    // Assertions of partners with a right clock have expired by this server's clock.
     assert!(bed.token_at(NOW_MS, "j-1").await.is_err());
     clock.advance_ms(60 * SECOND_MS);
     clock.set_ms(-HOUR_MS);
@@ -94,7 +94,7 @@ async fn t_f10_a_step_back_brings_no_assertion_to_life_again() {
         let refused = bed.send(body, Some(&own)).await.expect_err("it stays ended");
         assert_eq!(refused.fault(), Fault::OauthClient);
     }
-    // Partners whose clocks went on are served while ours is wrong.
+    // Partners whose clocks are right are served while this server's clock is wrong.
     assert!(bed.token_at(NOW_MS + HOUR_MS, "j-new").await.is_ok());
 }
 
@@ -127,7 +127,7 @@ async fn t_f10_a_clock_set_forward_forgets_no_assertion_that_may_still_be_used()
 async fn t_f10_a_step_back_before_a_restart_or_in_another_process_lengthens_no_token() {
     let bed = Bed::new();
     let token = bed.token_at(NOW_MS, "j-1").await.expect("a token");
-    // A process that starts an hour earlier, as its clock has it, on what the store has seen.
+    // A process that starts an hour earlier by its own clock uses the time that the store has seen.
     let mut other = bed.ctx.clone();
     other.clock = Clock::fixed(NOW_MS - HOUR_MS);
     let newest = other
@@ -147,7 +147,7 @@ async fn t_f10_a_step_back_before_a_restart_or_in_another_process_lengthens_no_t
             .await;
         assert_eq!(asked.is_ok(), works, "{seconds}");
     }
-    // One that runs already learns it from the token itself.
+    // A process that is running already learns the time from the token.
     other.clock = Clock::fixed(NOW_MS - HOUR_MS);
     for (seconds, works) in [(1, true), (300, false)] {
         let asked = bed

@@ -1,8 +1,9 @@
-//! Key sets that are refused, and what of a set is used.
+//! Key sets that are refused, and which keys of a set are used.
 
+use super::made;
 use crate::secret::base64url;
-use crate::security::jwk::{Algorithm, KeySet};
-use crate::security::signing::SigningKey;
+use causeway_jose::SigningKey;
+use causeway_jose::{Algorithm, KeySet};
 use serde_json::{Value, json};
 
 fn set(keys: &[Value]) -> Result<KeySet, String> {
@@ -21,7 +22,7 @@ fn bytes(jwk: &Value, name: &str) -> Vec<u8> {
 #[test]
 fn t_a10_a11_weak_secret_and_odd_keys_refuse_the_whole_set() {
     let ec = SigningKey::generate(Algorithm::Es384, "ec").expect("key");
-    let rsa = SigningKey::generate(Algorithm::Rs384, "rsa").expect("key");
+    let rsa = made::key(Algorithm::Rs384, "rsa");
     let (good, ec, rsa) = (
         SigningKey::generate(Algorithm::Es256, "good")
             .expect("key")
@@ -154,12 +155,12 @@ fn keys_for_other_purposes_are_passed_over() {
 
 #[test]
 fn a_roca_modulus_is_told_from_others() {
-    // Any number that is 1 modulo every small prime is a power of 65537 modulo each, as ROCA moduli are.
+    // A number that is 1 modulo every small prime is a power of 65537 modulo each of them, as ROCA moduli are.
     let primes: [u32; 38] = [
         3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107,
         109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
     ];
-    // 2^2047 times a multiple of the primorial plus 1, as big-endian bytes: start at 1 in 256 bytes and multiply.
+    // 2^2047 times a multiple of the primorial, plus 1, as big-endian bytes: start with 1 in 256 bytes and multiply.
     let mut n = vec![0u8; 256];
     n[255] = 1;
     for _ in 0..9 {
@@ -202,7 +203,7 @@ fn a_roca_modulus_is_told_from_others() {
 #[test]
 fn signing_keys_survive_their_jwk_and_match_their_public_part() {
     for algorithm in Algorithm::ALL {
-        let key = SigningKey::generate(algorithm, "k").expect("key");
+        let key = made::key(algorithm, "k");
         let again = SigningKey::from_jwk(&key.private_jwk()).expect("private JWK");
         let keys = set(&[key.public_jwk()]).expect("set");
         let signature = again.sign_bytes(b"message").expect("signature");

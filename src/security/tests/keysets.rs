@@ -1,18 +1,21 @@
-//! Key sets at a URL: a host of our own on this machine, which answers what each row says.
+//! Key sets at a URL. A test host on this machine answers what each row says.
 
 use crate::security::dev_pki::issue_ca;
-use crate::security::jwk::Algorithm;
-use crate::security::keyring::Keyring;
-use crate::security::signing::SigningKey;
+use crate::security::keyring::{Keyring, Unavailable};
 use crate::security::tls::provider;
+use causeway_jose::Algorithm;
+use causeway_jose::SigningKey;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::json;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 struct Host {
     url: String,
+    /// How long an answer takes, in milliseconds.
+    pause_ms: Arc<AtomicUsize>,
     keyring: Keyring,
     answer: Arc<Mutex<String>>,
     asked: Arc<AtomicUsize>,
@@ -38,6 +41,8 @@ impl Host {
         );
         let (answer, asked) = (Arc::new(Mutex::new(String::new())), Arc::new(AtomicUsize::new(0)));
         let (answers, count) = (Arc::clone(&answer), Arc::clone(&asked));
+        let pause_ms = Arc::<AtomicUsize>::default();
+        let pause = Arc::clone(&pause_ms);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let Ok(mut stream) = acceptor.accept(stream).await else {
@@ -46,6 +51,7 @@ impl Host {
                 let mut head = [0; 4096];
                 let _ = stream.read(&mut head).await;
                 count.fetch_add(1, Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_millis(pause.load(Ordering::SeqCst) as u64)).await;
                 let text = answers.lock().expect("answer").clone();
                 let _ = stream.write_all(text.as_bytes()).await;
                 let _ = stream.shutdown().await;
@@ -54,6 +60,7 @@ impl Host {
         let root = reqwest::Certificate::from_pem(ca.certificate_pem().as_bytes()).expect("root");
         Host {
             url,
+            pause_ms,
             keyring: Keyring::trusting(true, vec![root]),
             answer,
             asked,
@@ -93,7 +100,7 @@ async fn t_a18_a_set_is_fetched_kept_and_fetched_again_for_a_new_key_once_a_minu
     assert_eq!(host.asked(), 1);
     assert!(at("two", 61_000).await.expect("set").find("two").is_some());
     assert_eq!(host.asked(), 2);
-    // A host that fails: what is cached serves until its own end, and then nothing does.
+    // When the host fails, the cached set is used until its own limit; after that there are no keys.
     host.says("500 Oops", "");
     assert!(at("three", 200_000).await.expect("old set").find("two").is_some());
     assert!(at("two", 600_000).await.is_ok());
@@ -104,6 +111,50 @@ async fn t_a18_a_set_is_fetched_kept_and_fetched_again_for_a_new_key_once_a_minu
     let asked = host.asked();
     assert!(at("two", 701_000).await.is_err());
     assert_eq!(host.asked(), asked, "a failing host is left alone for a minute");
+}
+
+#[tokio::test]
+async fn t_a18_b07_a_slow_host_is_asked_once_for_all_and_few_wait_for_it() {
+    let host = Host::start().await;
+    host.says("200 OK\r\nCache-Control: no-store", &set("one"));
+    host.pause_ms.store(1500, Ordering::SeqCst);
+    let ask = || {
+        let (keyring, url) = (host.keyring.clone(), host.url.clone());
+        tokio::spawn(async move { keyring.at_url(&url, "one", 0).await })
+    };
+    // The first request is dropped; the others still get the set.
+    let first = ask();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let others: Vec<_> = (0..50).map(|_| ask()).collect();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    first.abort();
+    let mut outcomes = Vec::new();
+    for other in others {
+        outcomes.push(other.await.expect("a task"));
+    }
+    let good = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    let busy = outcomes
+        .iter()
+        .filter(|outcome| matches!(outcome, Err(Unavailable::Busy)))
+        .count();
+    assert_eq!((good, busy, host.asked()), (3, 47, 1));
+    // For a second the set is used by all requests, though its host forbids caching; then it is fetched again.
+    assert!(host.keyring.at_url(&host.url, "one", 0).await.is_ok());
+    assert_eq!(host.asked(), 1);
+    host.pause_ms.store(200, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert!(host.keyring.at_url(&host.url, "one", 2_000).await.is_ok());
+    assert_eq!(host.asked(), 2);
+    // No request waits to the end: the set that arrived is not used for a later request.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let gone = ask();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    gone.abort();
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    host.says("200 OK\r\nCache-Control: no-store", &set("two"));
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    let later = host.keyring.at_url(&host.url, "two", 9_000).await.expect("a set");
+    assert!(later.find("two").is_some());
 }
 
 #[tokio::test]

@@ -1,31 +1,31 @@
-//! The threat tables of section A, run against the use cases. Test names begin with the threat's id.
+//! The threats of section A, tested through the use cases. Test names begin with the threat's id.
 
 mod assertions;
 mod certificates;
 mod clocks;
+mod fuzz;
 mod keys;
 mod keysets;
+pub(crate) mod made;
 mod refusals;
 mod requests;
 mod tokens;
 
 use crate::clock::Clock;
-use crate::context::{Context, Guard, Payer};
+use crate::context::{Context, Payer};
 use crate::error::{Failure, Fault};
 use crate::ids::Ids;
-use crate::security::jwk::Algorithm;
 use crate::security::keyring::Keyring;
-use crate::security::signing::SigningKey;
 use crate::security::tls::Revocations;
 use crate::security::{
     Authority, MEMBER_MATCH, OauthRequest, OauthSettings, PeerCertificate, Refusals, Throttle, TokenAnswer, issue,
 };
-use crate::store::guesses::Limits;
 use crate::store::partners::{self, PartnerRow};
 use crate::store::{Store, StoreOptions, StoreUrl};
 use crate::telemetry::Correlation;
+use causeway_jose::Algorithm;
+use causeway_jose::SigningKey;
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// 2027-01-01T00:00:00Z.
@@ -67,16 +67,8 @@ impl Bed {
             },
         )
         .expect("store");
-        let ctx = Context {
-            guard: Arc::new(Guard::open(&store, Limits::default()).expect("a guard")),
-            store,
-            clock: Clock::fixed(NOW_MS),
-            ids: Ids::random(),
-            payer: Arc::new(payer),
-            review: crate::context::ReviewTerms::default(),
-            matching: Arc::default(),
-        };
-        let key = SigningKey::generate(algorithm, "key-1").expect("key");
+        let ctx = Context::with_defaults(store, Clock::fixed(NOW_MS), Ids::random(), payer).expect("a context");
+        let key = made::key(algorithm, "key-1");
         let mut row = partner_row("new-payer", &key);
         change(&mut row);
         ctx.store
@@ -84,6 +76,7 @@ impl Bed {
             .expect("partner");
         let revocations = Revocations::default();
         let settings = OauthSettings {
+            scarce: crate::security::scarce::ScarceTokens::default(),
             base_url: "https://payer.example/fhir".into(),
             token_url: TOKEN_URL.into(),
             introspection_url: "https://payer.example/oauth/introspect".into(),
@@ -122,7 +115,7 @@ impl Bed {
         issue(&self.ctx, &self.settings, request(body, certificate)).await
     }
 
-    /// A token by an ordinary request with this certificate.
+    /// Gets a token by a valid request with this certificate.
     async fn token(&self, jti: &str, certificate: Option<&PeerCertificate>) -> TokenAnswer {
         self.send(&form(&self.assertion(jti), "system/*.rs"), certificate)
             .await

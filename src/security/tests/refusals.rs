@@ -1,10 +1,10 @@
-//! What the ledger keeps of refusals: clients' singly up to a hundred a minute, then as a count; strangers' as a count only.
+//! Which refusals the ledger keeps: those of clients singly up to a hundred a minute, then as a count; those of strangers only as a count.
 
 use super::*;
 use crate::store::schema::ledger_entry::dsl;
 use diesel::prelude::*;
 
-/// The refused entries, and of those that are counts the numbers and what they are about.
+/// The number of refusal entries, and for those that are counts, the count and the object id.
 fn kept(bed: &Bed) -> (usize, Vec<(u64, String)>) {
     bed.ctx.store.settle();
     let load = |db: &mut crate::store::Db| {
@@ -57,14 +57,14 @@ async fn refusals_of_a_minute_are_listed_up_to_a_hundred_and_counted_when_it_is_
         (100, counted.clone()),
         "thirty beyond the hundred, and thirty of strangers"
     );
-    // The next minute begins anew.
+    // The next minute starts from zero.
     bed.send(&claimed, None).await.expect_err("refused");
     assert_eq!(kept(&bed), (101, counted));
 }
 
 #[tokio::test]
 async fn t_a19_what_is_written_of_a_refusal_does_not_keep_a_claim_waiting() {
-    // Of a claim without a certificate nothing is waited for, whether the client is known or not: that would tell which it is.
+    // A claim without a certificate waits for nothing, whether the client is known or not, because the time would reveal it.
     let bed = Bed::new();
     let stranger = SigningKey::generate(Algorithm::Es384, "key-1").expect("key");
     let assertion = stranger
@@ -74,7 +74,7 @@ async fn t_a19_what_is_written_of_a_refusal_does_not_keep_a_claim_waiting() {
     let (held, release) = std::sync::mpsc::channel::<()>();
     let (began, begin) = std::sync::mpsc::channel::<()>();
     let release = std::sync::Mutex::new(release);
-    // The writing thread is busy until we let it go.
+    // The writing thread is busy until the test releases it.
     bed.ctx.store.write_later(move |_| {
         let _ = began.send(());
         let _ = release.lock().expect("a lock").recv_timeout(Duration::from_secs(20));

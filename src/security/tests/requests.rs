@@ -1,4 +1,4 @@
-//! Authenticated requests: which token with which certificate is whom.
+//! Authenticated requests: which partner a token and a certificate belong to.
 
 use super::*;
 use crate::security::operator;
@@ -46,7 +46,7 @@ async fn t_a05_a_bound_token_works_with_its_certificate_only() {
     ];
     for (n, (presented, wanted)) in rows.into_iter().enumerate() {
         let got = bed.call(&answer, presented.as_ref()).await.map(drop);
-        // A nameless certificate belongs to nobody; nothing of it may be remembered from a better day.
+        // A certificate without names belongs to no partner; no earlier result for it may be reused.
         let wanted = if presented.as_ref().is_some_and(|presented| presented.uris.is_empty()) {
             Fault::CertificateUnknown
         } else {
@@ -115,11 +115,12 @@ async fn t_a20_tokens_end() {
 async fn operators_tokens_carry_a_role_until_they_end() {
     let bed = Bed::new();
     let ctx = bed.ctx.clone();
-    let (token, expires_ms) = tokio::task::spawn_blocking(move || operator::issue(&ctx, Role::Auditor, "ana", 60_000))
+    let issued = tokio::task::spawn_blocking(move || operator::issue(&ctx, Role::Auditor, "ana", 60_000))
         .await
         .expect("task")
         .expect("token");
-    assert_eq!(expires_ms, NOW_MS + 60_000);
+    let token = issued.token;
+    assert_eq!(issued.expires_ms, NOW_MS + 60_000);
     assert_eq!(
         bed.authority
             .operator(&bed.ctx, Some(token.expose()))

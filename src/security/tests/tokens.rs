@@ -1,10 +1,11 @@
-//! The token endpoint: replay, forms, certificates, scopes, patients, and what the ledger says of it.
+//! The token endpoint: replay, forms, certificates, scopes, patients, and its ledger entries.
 
 use super::*;
 use crate::security::{introspect, oauth_error, revoke};
 use crate::store::Db;
 use crate::store::schema::{access_token, assertion_seen, compartment, consent, grants};
 use diesel::prelude::*;
+use std::sync::Arc;
 
 #[tokio::test]
 async fn a_token_is_issued_with_all_that_backend_services_asks_for() {
@@ -44,7 +45,7 @@ async fn t_a07_an_assertion_works_once_also_after_a_restart_and_a_step_back() {
     let body = form(&bed.assertion("j-1"), "system/*.rs");
     assert!(bed.send(&body, Some(&own)).await.is_ok());
     assert_eq!(fault(bed.send(&body, Some(&own)).await), Some(Fault::OauthClient));
-    // Another process knows nothing in memory: new settings, same store.
+    // Another process has nothing in memory: new settings with the same store.
     let other = OauthSettings {
         keyring: Keyring::new(false),
         refusals: Refusals::default(),
@@ -54,7 +55,7 @@ async fn t_a07_an_assertion_works_once_also_after_a_restart_and_a_step_back() {
         fault(issue(&bed.ctx, &other, request(&body, Some(&own))).await),
         Some(Fault::OauthClient)
     );
-    // The clock goes past the expiry, what is old is cleared away, and the clock steps back.
+    // The clock passes the expiry, expired rows are deleted, and the clock is set back.
     bed.ctx.clock.advance_ms(600_000);
     let clock = bed.ctx.clock.clone();
     bed.ctx
@@ -122,7 +123,7 @@ async fn t_a07_an_unverified_assertion_uses_up_no_id() {
     let seen = |db: &mut Db| Ok(assertion_seen::table.count().get_result::<i64>(db)?);
     assert_eq!(bed.ctx.store.read_blocking(seen).expect("read"), 0);
     bed.token("j-1", Some(&own)).await;
-    // An id may come again after its assertion expired.
+    // An id may be used again after its assertion has expired.
     bed.ctx.clock.advance_ms(400_000);
     let later = bed
         .key
@@ -236,8 +237,8 @@ async fn t_a19_unknown_client_and_bad_signature_are_answered_alike() {
     assert!(description.contains(Fault::OauthClient.row().remedy), "{description}");
 }
 
-/// A partner on a connection with its own certificate is told what is wrong with its key; of its claims it is told once its signature
-/// has been verified, and not before.
+/// A partner on a connection with its own certificate learns what is wrong with its key. What is wrong with its claims it learns only after
+/// its signature has been verified.
 #[tokio::test]
 async fn t_a19_what_is_wrong_is_told_to_whom_it_concerns() {
     let bed = Bed::new();
@@ -267,12 +268,12 @@ async fn t_a19_what_is_wrong_is_told_to_whom_it_concerns() {
         ("jti", json!(""), "jti: "),
         ("sub", json!("other"), "sub: "),
     ] {
-        // A good signature: told with any certificate and with none.
+        // With a valid signature the claim's fault is named, with or without a certificate.
         for certificate in [None, Some(&own)] {
             let remedy = told(sign(&bed.key, name, value.clone()), certificate).await;
             assert!(remedy.starts_with(hint), "{name}: {remedy}");
         }
-        // A forged one: nothing of the claims, whoever connects.
+        // With a forged signature nothing about the claims is revealed, whatever the certificate.
         let forged = sign(&stranger, name, value.clone());
         assert_eq!(
             told(forged.clone(), None).await,

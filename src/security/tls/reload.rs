@@ -1,4 +1,4 @@
-//! The server's TLS configuration over files that may change while it runs.
+//! The server's TLS configuration, read from files that may change while the server runs.
 
 use super::provider;
 use super::revocation::{Lists, Revocations};
@@ -19,21 +19,24 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-/// How often the files are looked at.
+/// How often the files are checked for changes.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// The files of a listener.
+/// Most certificates that a client may send besides its own. Each may cost several signature checks, before anything is known of the client.
+const INTERMEDIATES_MAX: usize = 4;
+
+/// The files of a TLS listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// PEM chain of the server, leaf first.
+    /// Certificate chain of the server, PEM, leaf first.
     pub certificate: PathBuf,
-    /// PEM key of the server.
+    /// Private key of the server, PEM.
     pub key: PathBuf,
-    /// PEM authorities of client certificates; none: client certificates are not asked for.
+    /// Certificate authorities of client certificates, PEM. When empty, client certificates are not requested.
     pub client_ca: Vec<PathBuf>,
-    /// PEM or DER revocation lists of those authorities.
+    /// Revocation lists of those authorities, PEM or DER.
     pub client_crl: Vec<PathBuf>,
-    /// How long a list outlives its nextUpdate, in seconds.
+    /// How long a list remains valid after its nextUpdate, in seconds.
     pub crl_grace_seconds: i64,
 }
 
@@ -41,7 +44,7 @@ impl TlsFiles {
     /// The files that the configuration names.
     ///
     /// # Errors
-    /// [`Fault::ConfigInvalid`] when one is not set or not there.
+    /// [`Fault::ConfigInvalid`] when a setting or its file is missing.
     pub fn of(tls: &Tls) -> Result<TlsFiles, Failure> {
         let (certificate, key) = tls.demand_files()?;
         Ok(TlsFiles {
@@ -60,7 +63,7 @@ impl TlsFiles {
             .chain(&self.client_crl)
     }
 
-    /// What tells one state of the files from the next without reading them.
+    /// The modification times and sizes of the files, by which a change is noticed without reading them.
     fn stamp(&self) -> Vec<Option<(SystemTime, u64)>> {
         let of = |path: &PathBuf| {
             std::fs::metadata(path)
@@ -87,7 +90,7 @@ impl ServerTls {
     /// Reads the files.
     ///
     /// # Errors
-    /// [`Fault::ConfigInvalid`] naming the file that cannot be used.
+    /// [`Fault::ConfigInvalid`] that names the file that cannot be used.
     pub fn open(files: TlsFiles) -> Result<ServerTls, Failure> {
         let stamp = files.stamp();
         let identity = Arc::new(Identity(ArcSwap::from(Arc::new(certified(&files)?))));
@@ -113,7 +116,7 @@ impl ServerTls {
         })))
     }
 
-    /// A configuration for a listener; it follows the files.
+    /// A configuration for a listener, which follows changes of the files.
     ///
     /// # Errors
     /// [`Fault::Internal`] when the library refuses it.
@@ -126,7 +129,7 @@ impl ServerTls {
             None => builder.with_no_client_auth(),
         };
         let mut config = builder.with_cert_resolver(Arc::clone(&self.0.identity) as Arc<dyn ResolvesServerCert>);
-        // HTTP/1.1 alone: docs/adr/0009-http-1.1-only-for-now.md.
+        // HTTP/1.1 only: docs/adr/0009-http-1.1-only-for-now.md.
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
@@ -139,7 +142,8 @@ impl ServerTls {
         self.0.revocations.clone()
     }
 
-    /// Takes over files that changed since the last look; whether any did. What cannot be used is logged, and the old stays.
+    /// Reloads the files if they have changed since the last check, and returns whether they had. A file that cannot be used is logged, and
+    /// the old contents stay in force.
     pub fn reload_if_changed(&self) -> bool {
         let stamp = self.0.files.stamp();
         {
@@ -153,7 +157,7 @@ impl ServerTls {
         true
     }
 
-    /// Reads the files again. What cannot be used is logged, and the old stays.
+    /// Reads the files again. A file that cannot be used is logged, and the old contents stay in force.
     pub fn reload(&self) {
         match certified(&self.0.files) {
             Ok(identity) => self.0.identity.0.store(Arc::new(identity)),
@@ -171,7 +175,7 @@ impl ServerTls {
         tracing::info!("the TLS files were read again");
     }
 
-    /// Follows the files until the task is aborted.
+    /// Checks the files regularly until the task is aborted.
     pub async fn watch(self) {
         let mut ticks = tokio::time::interval(LOOK);
         loop {
@@ -233,7 +237,8 @@ fn client_verifier(files: &TlsFiles) -> Result<(Arc<dyn ClientCertVerifier>, Lis
     }
     let first = files.client_crl.first().map_or(Path::new(""), PathBuf::as_path);
     let lists = Lists::read(&ders).ok_or_else(|| refuse("tls.client_crl", first, "not a revocation list"))?;
-    // An authority without a list is one whose operator keeps none; outdated lists are refused by our own verifier, with its grace.
+    // An authority without a list is allowed, because its operator may keep none. Expired lists are refused by `Verifier`, after the
+    // grace period.
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
         .with_crls(ders.into_iter().map(CertificateRevocationListDer::from))
         .allow_unknown_revocation_status()
@@ -256,7 +261,7 @@ fn read_lists(path: &Path) -> Result<Vec<Vec<u8>>, Failure> {
         .collect()
 }
 
-/// The server's certificate of the moment.
+/// The current certificate of the server.
 #[derive(Debug)]
 struct Identity(ArcSwap<CertifiedKey>);
 
@@ -266,7 +271,7 @@ impl ResolvesServerCert for Identity {
     }
 }
 
-/// The verifier of the moment, and our own rules on top of it.
+/// The current verifier of client certificates, with further rules of this server.
 struct Verifier {
     inner: ArcSwap<Arc<dyn ClientCertVerifier>>,
     revocations: Revocations,
@@ -286,6 +291,9 @@ impl Verifier {
         chain: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
+        if chain.len() > INTERMEDIATES_MAX {
+            return Err(CertificateError::BadEncoding.into());
+        }
         let verified = self.inner.load().verify_client_cert(leaf, chain, now)?;
         let (_, parsed) = x509_parser::parse_x509_certificate(leaf).map_err(|_| CertificateError::BadEncoding)?;
         let now_s = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
@@ -304,7 +312,7 @@ impl ClientCertVerifier for Verifier {
         false
     }
 
-    /// None: a list borrowed from what may be replaced cannot be given out, and none means any.
+    /// Empty: a list that may be replaced cannot be returned by reference, and an empty list allows any authority.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }

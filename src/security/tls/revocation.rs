@@ -1,4 +1,4 @@
-//! What the revocation lists say, for each request: a connection that is kept alive must not outlive its certificate.
+//! The contents of the revocation lists, checked for each request, because a kept-alive connection must not outlive its certificate.
 
 use crate::secret::sha256;
 use crate::security::certificate::{PeerCertificate, plain};
@@ -7,19 +7,19 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
-/// The lists in force. Clones share it; the TLS layer replaces its content.
+/// The lists in force. Clones share them; the TLS layer replaces the contents.
 #[derive(Clone, Default)]
 pub struct Revocations(Arc<ArcSwap<Lists>>);
 
 #[derive(Default)]
 pub(super) struct Lists {
     revoked: HashSet<([u8; 32], Vec<u8>)>,
-    /// By issuer: until when its list is good, in seconds since 1970.
+    /// Until when the list of each issuer is valid, in seconds since 1970.
     until: HashMap<[u8; 32], i64>,
 }
 
 impl Lists {
-    /// Reads DER lists; `None` when one is no list.
+    /// Reads DER lists; `None` when one of them is malformed.
     pub(super) fn read(ders: &[Vec<u8>]) -> Option<Lists> {
         let mut lists = Lists::default();
         for der in ders {

@@ -1,4 +1,4 @@
-//! Handshakes in memory: who gets in, who does not, and that changed files bite.
+//! TLS handshakes in memory: which clients are accepted and refused, and that changed files take effect.
 
 use super::{ServerTls, TlsFiles, provider};
 use crate::clock::Clock;
@@ -62,11 +62,22 @@ fn files(folder: &Path) -> TlsFiles {
     }
 }
 
-/// A whole handshake and one message in each direction; the certificate that the server then sees.
+/// Performs a whole handshake and exchanges one message in each direction; returns the client certificate that the server saw.
 fn handshake(
     tls: &ServerTls,
     trusted: &[u8],
     client: Option<&Issued>,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> Result<Option<PeerCertificate>, String> {
+    handshake_with(tls, trusted, client, 0, versions)
+}
+
+/// The same, where the client sends the authority's certificate so many times besides its own.
+fn handshake_with(
+    tls: &ServerTls,
+    trusted: &[u8],
+    client: Option<&Issued>,
+    intermediates: usize,
     versions: &[&'static rustls::SupportedProtocolVersion],
 ) -> Result<Option<PeerCertificate>, String> {
     let mut roots = RootCertStore::empty();
@@ -81,8 +92,10 @@ fn handshake(
         None => builder.with_no_client_auth(),
         Some(issued) => {
             let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(issued.key_der.clone()));
+            let mut chain = vec![CertificateDer::from(issued.certificate_der.clone())];
+            chain.resize(1 + intermediates, CertificateDer::from(trusted.to_vec()));
             builder
-                .with_client_auth_cert(vec![CertificateDer::from(issued.certificate_der.clone())], key)
+                .with_client_auth_cert(chain, key)
                 .map_err(|error| error.to_string())?
         }
     };
@@ -156,6 +169,24 @@ fn t_a03_certificates_that_are_refused_in_the_handshake() {
     for (what, issued) in rows {
         assert!(bed.enters(Some(&issued)).is_err(), "{what}");
     }
+}
+
+#[test]
+fn t_b07_a_long_chain_of_certificates_is_refused_before_a_signature_is_judged() {
+    let bed = Bed::new();
+    let client = bed.ca.client(URI, bed.now_ms).expect("client");
+    let with = |intermediates| {
+        let trusted = bed.ca.certificate_der();
+        handshake_with(
+            &bed.tls,
+            trusted,
+            Some(&client),
+            intermediates,
+            &[&rustls::version::TLS13],
+        )
+    };
+    assert!(with(4).expect("handshake").is_some());
+    assert!(with(5).is_err());
 }
 
 #[test]

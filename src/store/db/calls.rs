@@ -1,17 +1,18 @@
-//! How one call of a [`Store`] goes: a place, a connection, the work, and what is done when it fails or is not answered in time.
+//! How one call of a [`Store`] runs: it takes a place and a connection, does the work, and handles failures and timeouts.
 
 use super::{Db, Store};
 use crate::error::{Failure, Fault};
 use crate::store::owed::Owed;
 use crate::store::pool::{self, Waiting};
 use crate::store::sqlstate;
+use crate::store::turns::TurnPlace;
 use diesel::connection::Connection as _;
 use diesel::result::Error;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
-/// Times that a transaction is tried which the database rolled back for another's sake.
+/// How often a transaction is tried that the database rolled back because of a conflict with another one.
 const TRIES: u32 = 5;
 
 impl Store {
@@ -43,12 +44,21 @@ impl Store {
             .ok_or_else(|| Failure::new(Fault::Internal).because("the store has no pool"))
     }
 
-    /// Runs `call` on a blocking thread. Whoever waits is answered when it ends, or when it is given up.
+    /// Runs `call` on a blocking thread. Returns when it ends, or when it is given up.
     pub(super) async fn apart<T: Send + 'static>(
         &self,
         call: impl FnOnce(&Store, Waiting) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        let permit = self.place().await?;
+        self.apart_for(None, call).await
+    }
+
+    /// The same, in the turn of `asker`.
+    pub(super) async fn apart_for<T: Send + 'static>(
+        &self,
+        asker: Option<&str>,
+        call: impl FnOnce(&Store, Waiting) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let permit = self.place(asker).await?;
         let (told, given_up) = oneshot::channel();
         let waiting = Waiting {
             permit: Some(permit),
@@ -63,19 +73,16 @@ impl Store {
         }
     }
 
-    /// A place among those who wait for a connection.
-    async fn place(&self) -> Result<OwnedSemaphorePermit, Failure> {
-        if let Ok(permit) = Arc::clone(&self.0.permits).try_acquire_owned() {
-            return Ok(permit);
-        }
-        let place = Arc::clone(&self.0.permits).acquire_owned();
+    /// Takes a place among the calls that wait for a connection.
+    async fn place(&self, asker: Option<&str>) -> Result<TurnPlace, Failure> {
+        let place = self.0.places.take(asker);
         let place = match self.0.remote {
             None => place.await,
             Some(_) => tokio::time::timeout(pool::PLACE, place)
                 .await
                 .map_err(|_| Failure::new(Fault::Overloaded).because("no place among the connections became free"))?,
         };
-        place.map_err(|error| Failure::new(Fault::StoreUnavailable).because(error))
+        place.ok_or_else(|| Failure::new(Fault::Overloaded).because("too many calls wait for a connection"))
     }
 
     pub(super) fn transaction<T>(
@@ -85,7 +92,7 @@ impl Store {
     ) -> Result<T, Failure> {
         let remote = self.remote()?;
         let mut leased = remote.get(waiting)?;
-        // After the connection, which looks at the settings when it is new.
+        // After the connection is taken: a new connection checks the database's settings first.
         remote.may_write()?;
         let mut attempt = 0_u32;
         loop {
@@ -93,7 +100,7 @@ impl Store {
             let done = leased.db()?.transaction::<T, Error, _>(|db| {
                 is_begun = true;
                 let failure = match work(db) {
-                    // Nobody waits for it any more, and whoever asked may have asked again.
+                    // The caller was already told that the call is given up, and may have sent it again, so roll back.
                     Ok(_) if line.is_late() => pool::given_up(),
                     Ok(value) => return Ok(value),
                     Err(failure) => failure,
@@ -102,9 +109,12 @@ impl Store {
                 Err(Error::RollbackTransaction)
             });
             let failure = match (done, failed) {
-                (Ok(value), _) => return Ok(value),
+                (Ok(value), _) => {
+                    self.work().committed();
+                    return Ok(value);
+                }
                 (Err(_), Some(failure)) => failure,
-                // It had ended while it lay idle: nothing was done yet.
+                // The pooled connection had been closed while idle, so nothing was done yet: connect again.
                 (Err(error), None) if !is_begun && leased.is_reused() && sqlstate::is_lost(&error) => {
                     leased.renew()?;
                     continue;
@@ -119,12 +129,46 @@ impl Store {
             if attempt == TRIES || !sqlstate::is_repeated(&failure) {
                 return Err(failure);
             }
-            let jitter = u64::from(crate::secret::random::<1>()[0]) / 16;
-            std::thread::sleep(Duration::from_millis(jitter + (1 << attempt)));
+            pause(attempt);
         }
     }
 
-    /// Queues `work` without waiting for it, and keeps it until it is durable: [`Store::pay`] tries again what failed.
+    /// Runs one statement that commits by itself.
+    pub(super) fn once<T>(
+        &self,
+        waiting: Waiting,
+        mut work: impl FnMut(&mut Db) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let remote = self.remote()?;
+        let mut leased = remote.get(waiting)?;
+        remote.may_write()?;
+        let mut attempt = 0_u32;
+        loop {
+            // A statement that is sent may commit, so send nothing once the caller was told that the call is given up.
+            if leased.line().is_late() {
+                return Err(pool::given_up());
+            }
+            let failure = match work(leased.db()?) {
+                Ok(value) => {
+                    self.work().committed();
+                    return Ok(value);
+                }
+                Err(failure) => failure,
+            };
+            if leased.is_reused() && sqlstate::spoils(&failure) {
+                leased.renew()?;
+                continue;
+            }
+            leased.mind(&failure);
+            attempt += 1;
+            if attempt == TRIES || !sqlstate::is_repeated(&failure) {
+                return Err(failure);
+            }
+            pause(attempt);
+        }
+    }
+
+    /// Queues `work` without waiting for it, and keeps it until it is durable: [`Store::pay`] tries it again after a failure.
     pub fn write_surely(&self, work: Owed) {
         let debts = Arc::clone(&self.0.debts);
         debts.begin();
@@ -142,4 +186,10 @@ impl Store {
             debts.end(work, outcome);
         });
     }
+}
+
+/// Waits before a transaction is tried again, longer with each attempt.
+fn pause(attempt: u32) {
+    let jitter = u64::from(crate::secret::random::<1>()[0]) / 16;
+    std::thread::sleep(Duration::from_millis(jitter + (1 << attempt)));
 }

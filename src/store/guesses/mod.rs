@@ -1,140 +1,59 @@
-//! The counts of the guessing guard: what a partner asked for without finding it, by keyed hash, for a day.
+//! The counts of the guessing guard: which of a partner's requests found no member, by keyed hash, for one window (a day by default).
 //!
-//! One indexed read tells where a guess stands; what it adds is written in the transaction of the match itself, so that all
-//! processes agree and a restart forgets nothing. No demographics and no identifier comes in here, only hashes of them.
+//! One indexed read returns the counts of a guess; the new counts are written in the transaction of the match itself, so that all processes
+//! agree and a restart loses nothing. Only hashes reach this module, no demographics and no identifier.
 
 mod rows;
+mod terms;
 
 pub use rows::sweep;
+pub(super) use rows::{granted_binds, granted_text, open_binds, open_text, shard_of};
+pub use terms::{End, Guess, GuessKind, GuessLimits, GuessTarget, TARGETS};
 
 use super::Db;
 use super::schema::{guess, guess_lock, guess_tally};
 use crate::error::Failure;
 use diesel::prelude::*;
 use rows::{
-    JUDGED, SHARDS, SILENCED, Seen, Standing, TURNED_AWAY, count, mark, raise_alarm, raise_lock, reached, standing,
-    tally_failed, tally_granted,
+    GuessSeen, GuessesBefore, JUDGED, SHARDS, SILENCED, TURNED_AWAY, count, mark, raise_alarm, raise_lock, reached,
+    standing, tally_failed, tally_granted,
 };
 
-/// Targets that one guess may have, the guess as a whole included.
-pub const TARGETS: usize = 16;
-
-/// A keyed hash of something that was sent.
-pub type Target = [u8; 16];
-
-/// The numbers of the guard (`[policy]`, `guess_…`). Zero switches a limit off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Different failed guesses about one card number, or about one name and birth date.
-    pub per_target: i64,
-    /// Different failed guesses about what several people share: a name, a subscriber number.
-    pub per_shared: i64,
-    /// Different failed guesses that came near one and the same record.
-    pub per_record: i64,
-    /// How long a guess counts, in milliseconds.
-    pub window_ms: i64,
-    /// Matches of a partner from which on its share of failures means something.
-    pub ratio_least: i64,
-    /// Share of failures that raises the alarm, in percent.
-    pub alarm_percent: i64,
-    /// Share of failures that locks the partner's matching, in percent.
-    pub lock_percent: i64,
-    /// How long a lock lasts, in milliseconds.
-    pub lock_ms: i64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            per_target: 5,
-            per_shared: 30,
-            per_record: 10,
-            window_ms: 86_400_000,
-            ratio_least: 50,
-            alarm_percent: 20,
-            lock_percent: 50,
-            lock_ms: 3_600_000,
-        }
-    }
-}
-
-/// What kind of thing a target is, and so which limit it has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// One person's: a card number, or a name with a birth date.
-    Own,
-    /// Several people's: a name with a gender, a subscriber number.
-    Shared,
-}
-
-/// A request as the guard sees it.
-#[derive(Clone, Debug)]
-pub struct Guess {
-    /// Who asks.
-    pub partner_id: String,
-    /// Everything that identity reads of it; the same again is no new guess.
-    pub whole: Target,
-    /// What it shares with other guesses; at most [`TARGETS`] less one.
-    pub targets: Vec<(Kind, Target)>,
-    /// The record that it came nearest to; some hash of no record when it came near none, so that the work is the same.
-    pub record: Target,
-    /// How the match ended.
-    pub end: End,
-    /// When it was asked, UTC milliseconds.
-    pub now_ms: i64,
-}
-
-/// How the match of a guess ended.
+/// What the guard allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
-    /// It was refused, and told nothing.
-    Failed,
-    /// A member matched, and the refusal says so: the consent cannot be honoured.
-    Withheld,
-    /// It was granted.
-    Granted {
-        /// Id of the member's Patient.
-        patient_id: String,
-        /// Whether a person confirmed this very question.
-        by_person: bool,
-    },
-}
-
-/// What may be done with a match.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
-    /// Whether its answer may go out.
+pub struct GuessVerdict {
+    /// Which answer may be sent.
     pub gate: Gate,
-    /// What has to be raised because of it, each once.
+    /// The alarms to raise because of this guess, each once.
     pub alarms: Vec<Alarm>,
 }
 
-/// Whether an answer may go out.
+/// Which answer may be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gate {
-    /// It may.
+    /// The answer of the match.
     Open,
-    /// The partner is told to wait until then (UTC milliseconds). Depends on nothing but what it was answered before.
+    /// 429: the partner must wait until this time (UTC milliseconds). It depends only on answers that the partner got before.
     Shut(i64),
-    /// No member is named; the partner is told what it is told when none is found.
+    /// The answer for "no member found", although one was found.
     Silent,
 }
 
-/// Something that an operator must hear of.
+/// A reason to alert an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Alarm {
-    /// Too many different guesses about one thing that was sent.
+    /// Too many different guesses about one thing that the requests sent.
     Target,
-    /// Too many different guesses near one record.
+    /// Too many different guesses that came near one record.
     Record,
     /// Too large a share of the partner's matches fails.
     Ratio,
-    /// The partner's matching is locked from now on.
+    /// The partner's matching is now locked.
     Locked,
 }
 
 impl Alarm {
-    /// The word of log, metric and ledger.
+    /// Returns the word used in log, metric and ledger.
     pub const fn code(self) -> &'static str {
         match self {
             Alarm::Target => "target",
@@ -149,15 +68,15 @@ impl Alarm {
 ///
 /// # Errors
 /// Those of the database.
-pub fn weigh(db: &mut Db, guess: &Guess, limits: &Limits) -> Result<Verdict, Failure> {
+pub fn weigh(db: &mut Db, guess: &Guess, limits: &GuessLimits) -> Result<GuessVerdict, Failure> {
     let standing = standing(db, guess)?;
     let mut alarms = Vec::new();
     let gate = if standing.locked_until_ms > guess.now_ms {
         Gate::Shut(standing.locked_until_ms)
     } else {
         match (standing.whole, &guess.end) {
-            (Some(Seen::TurnedAway(until_ms)), _) => Gate::Shut(until_ms),
-            // Nobody guesses what a person was asked to decide.
+            (Some(GuessSeen::TurnedAway(until_ms)), _) => Gate::Shut(until_ms),
+            // A reviewer confirmed this very question, so it is no guess.
             (
                 _,
                 End::Granted {
@@ -165,7 +84,7 @@ pub fn weigh(db: &mut Db, guess: &Guess, limits: &Limits) -> Result<Verdict, Fai
                     by_person: true,
                 },
             ) => granted(db, guess, patient_id, limits)?,
-            (Some(Seen::Silenced), End::Withheld | End::Granted { .. }) => Gate::Silent,
+            (Some(GuessSeen::Silenced), End::Withheld | End::Granted { .. }) => Gate::Silent,
             (Some(_), End::Failed) => Gate::Open,
             (None, End::Failed) => failed(db, guess, &standing, JUDGED, limits, &mut alarms)?,
             (None, _) => found(db, guess, &standing, limits, &mut alarms)?,
@@ -174,15 +93,15 @@ pub fn weigh(db: &mut Db, guess: &Guess, limits: &Limits) -> Result<Verdict, Fai
     };
     // Several targets may reach their limits with one guess.
     alarms.dedup();
-    Ok(Verdict { gate, alarms })
+    Ok(GuessVerdict { gate, alarms })
 }
 
-/// A member was found for a guess that was not seen before.
+/// Judges a new guess that found a member.
 fn found(
     db: &mut Db,
     guess: &Guess,
-    standing: &Standing,
-    limits: &Limits,
+    standing: &GuessesBefore,
+    limits: &GuessLimits,
     alarms: &mut Vec<Alarm>,
 ) -> Result<Gate, Failure> {
     if let Some(until_ms) = standing.shut_until(guess, limits) {
@@ -200,9 +119,15 @@ fn found(
     }
 }
 
-/// A member was found for a guess that was refused before. Refused again it would get the same answer, so whatever limit is reached
-/// since shows in no other one than that.
-fn found_again(db: &mut Db, guess: &Guess, standing: &Standing, end: &End, limits: &Limits) -> Result<Gate, Failure> {
+/// Judges a guess that found a member and was refused before. If it were refused again it would get the same answer, so a limit that was
+/// reached since then can only show as "no member found".
+fn found_again(
+    db: &mut Db,
+    guess: &Guess,
+    standing: &GuessesBefore,
+    end: &End,
+    limits: &GuessLimits,
+) -> Result<Gate, Failure> {
     if standing.shut_until(guess, limits).is_some() || reached(standing.record, limits.per_record) {
         mark(db, guess, SILENCED, guess.now_ms + limits.window_ms)?;
         return Ok(Gate::Silent);
@@ -213,19 +138,19 @@ fn found_again(db: &mut Db, guess: &Guess, standing: &Standing, end: &End, limit
     }
 }
 
-/// Counts a member that this partner never had before; another consent for the same one is none.
-fn granted(db: &mut Db, guess: &Guess, patient_id: &str, limits: &Limits) -> Result<Gate, Failure> {
+/// Counts a member on whom this partner never had a grant; a further consent for the same member is not counted.
+fn granted(db: &mut Db, guess: &Guess, patient_id: &str, limits: &GuessLimits) -> Result<Gate, Failure> {
     tally_granted(db, guess, patient_id, limits)?;
     Ok(Gate::Open)
 }
 
-/// Counts a new guess that is refused, or turns it away when too many came before it.
+/// Counts a new guess that is refused. Turns it away when its targets have reached their limit.
 fn failed(
     db: &mut Db,
     guess: &Guess,
-    standing: &Standing,
+    standing: &GuessesBefore,
     state: i64,
-    limits: &Limits,
+    limits: &GuessLimits,
     alarms: &mut Vec<Alarm>,
 ) -> Result<Gate, Failure> {
     if let Some(until_ms) = standing.shut_until(guess, limits) {
@@ -236,7 +161,7 @@ fn failed(
     for (kind, target) in &guess.targets {
         let counted = count(db, guess, target, limits)?;
         let limit = standing.limit(*kind, limits);
-        // Only when another request got between the read and this write: they wait for each other here.
+        // True only when another request counted between the read and this write: both wait for each other here.
         if limit > 0 && counted.guesses > limit {
             over = over.max(Some(counted.until_ms));
             if counted.guesses == limit + 1 {
@@ -247,7 +172,7 @@ fn failed(
     if let Some(until_ms) = over {
         mark(db, guess, TURNED_AWAY, until_ms)?;
     } else {
-        // One that is turned away came near nobody, whichever way it was found to be one too many.
+        // A guess that is turned away must not count for a record, whether the limit was found in the read or in the write.
         let near = count(db, guess, &guess.record, limits)?;
         if limits.per_record > 0 && near.guesses == limits.per_record {
             alarms.push(Alarm::Record);
@@ -258,13 +183,13 @@ fn failed(
     Ok(over.map_or(Gate::Open, Gate::Shut))
 }
 
-/// Turns a new guess away, and remembers that it was.
+/// Turns a new guess away, and remembers that it was turned away.
 fn turn_away(
     db: &mut Db,
     guess: &Guess,
-    standing: &Standing,
+    standing: &GuessesBefore,
     until_ms: i64,
-    limits: &Limits,
+    limits: &GuessLimits,
     alarms: &mut Vec<Alarm>,
 ) -> Result<Gate, Failure> {
     mark(db, guess, TURNED_AWAY, until_ms)?;
@@ -279,12 +204,12 @@ fn turn_away(
     Ok(Gate::Shut(until_ms))
 }
 
-/// Raises the alarm, or locks, when this failure makes the share of failures too large.
+/// Raises the alarm, or locks matching, when this failure makes the partner's share of failures too large.
 fn ratio(
     db: &mut Db,
     guess: &Guess,
-    standing: &Standing,
-    limits: &Limits,
+    standing: &GuessesBefore,
+    limits: &GuessLimits,
     alarms: &mut Vec<Alarm>,
 ) -> Result<(), Failure> {
     let (failed, all) = (standing.failed + 1, standing.failed + standing.granted + 1);
@@ -303,20 +228,20 @@ fn ratio(
     Ok(())
 }
 
-/// How a partner stands with the guard.
+/// The counts of a partner in the guessing guard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tallied {
     /// Different guesses that failed.
     pub failed: i64,
-    /// Members newly granted.
+    /// Members on whom it got its first grant.
     pub granted: i64,
     /// Until when its matching is locked, UTC milliseconds.
     pub locked_until_ms: Option<i64>,
-    /// Whether the alarm was raised about its share of failures.
+    /// Whether the alarm about its share of failures was raised.
     pub alarmed: bool,
 }
 
-/// How a partner stands at `now_ms` (UTC milliseconds).
+/// Returns the counts of a partner at `now_ms` (UTC milliseconds).
 ///
 /// # Errors
 /// Those of the database.
@@ -341,7 +266,7 @@ pub fn tallied(db: &mut Db, partner: &str, now_ms: i64) -> Result<Tallied, Failu
     })
 }
 
-/// Forgets everything that was counted of a partner, its lock included.
+/// Deletes everything that was counted about a partner, its lock included.
 ///
 /// # Errors
 /// Those of the database.
@@ -352,7 +277,7 @@ pub fn forget(db: &mut Db, partner: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The partners whose matching is locked at `now_ms`, and until when; at most 10,000.
+/// Returns the partners whose matching is locked at `now_ms`, and until when; at most 10,000.
 ///
 /// # Errors
 /// Those of the database.

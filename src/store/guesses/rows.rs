@@ -1,26 +1,28 @@
-//! The rows of the guessing guard: one read, and the writes that a guess adds.
+//! The rows of the guessing guard: one read, and the writes that a guess causes.
 
-use super::{Guess, Kind, Limits, TARGETS, Target};
+use super::terms::{Guess, GuessKind, GuessLimits, GuessTarget, TARGETS};
 use crate::error::Failure;
 use crate::store::Db;
+use crate::store::insert::kept;
 use crate::store::statement::{Bind, Statement, run};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Nullable};
+use std::sync::LazyLock;
 
-/// A guess that was judged and refused.
+/// State of a whole guess that was compared and refused.
 pub(super) const JUDGED: i64 = 1;
-/// One that was turned away.
+/// State of a whole guess that was turned away with 429.
 pub(super) const TURNED_AWAY: i64 = 2;
-/// One that was answered as if nobody were found.
+/// State of a whole guess that was answered as if no member were found.
 pub(super) const SILENCED: i64 = 3;
 
-/// Rows that a partner's tally is spread over on PostgreSQL, where each writer holds its row until its commit.
+/// Over how many rows a partner's tally is spread on PostgreSQL, where each writer locks its row until it commits.
 pub(super) const SHARDS: i64 = 16;
 
-/// Newly granted members that allow one failed guess more about what several people share.
+/// For each so many newly granted members, one more failed guess about a shared target is allowed.
 const GRANTED_PER_SHARED: i64 = 1000;
 
-/// Whether a count has reached its limit; a limit of zero is none.
+/// Whether a count has reached its limit; a limit of 0 means no limit.
 pub(super) fn reached(counted: Option<Counted>, limit: i64) -> bool {
     limit > 0 && counted.is_some_and(|counted| counted.guesses >= limit)
 }
@@ -32,15 +34,15 @@ pub(super) struct Counted {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Seen {
+pub(super) enum GuessSeen {
     Judged,
     Silenced,
     TurnedAway(i64),
 }
 
-/// What is known before a guess is counted.
-pub(super) struct Standing {
-    pub(super) whole: Option<Seen>,
+/// The counts and locks that were stored before this guess.
+pub(super) struct GuessesBefore {
+    pub(super) whole: Option<GuessSeen>,
     pub(super) record: Option<Counted>,
     pub(super) counted: Vec<(Vec<u8>, Counted)>,
     pub(super) failed: i64,
@@ -49,26 +51,27 @@ pub(super) struct Standing {
     pub(super) locked_until_ms: i64,
 }
 
-impl Standing {
-    /// Common names fail more often for a partner who asks for many, so what people share grows with whom it was granted.
-    pub(super) fn limit(&self, kind: Kind, limits: &Limits) -> i64 {
+impl GuessesBefore {
+    /// Returns the limit of a kind of target. The limit of shared targets grows with the number of members granted: a partner who asks for
+    /// many members fails more often on common names.
+    pub(super) fn limit(&self, kind: GuessKind, limits: &GuessLimits) -> i64 {
         match kind {
-            Kind::Own => limits.per_target,
-            Kind::Shared if limits.per_shared == 0 => 0,
-            Kind::Shared => limits.per_shared + self.granted / GRANTED_PER_SHARED,
+            GuessKind::Own => limits.per_target,
+            GuessKind::Shared if limits.per_shared == 0 => 0,
+            GuessKind::Shared => limits.per_shared + self.granted / GRANTED_PER_SHARED,
         }
     }
 
-    pub(super) fn of(&self, target: &Target) -> Option<Counted> {
+    pub(super) fn of(&self, target: &GuessTarget) -> Option<Counted> {
         self.counted
             .iter()
             .find(|(known, _)| known == target)
             .map(|(_, counted)| *counted)
     }
 
-    /// When the last of the targets that have reached their limit is free again.
-    pub(super) fn shut_until(&self, guess: &Guess, limits: &Limits) -> Option<i64> {
-        let full = |(kind, target): &(Kind, Target)| {
+    /// Returns the latest time at which one of the full targets is free again; `None` when no target has reached its limit.
+    pub(super) fn shut_until(&self, guess: &Guess, limits: &GuessLimits) -> Option<i64> {
+        let full = |(kind, target): &(GuessKind, GuessTarget)| {
             let counted = self.of(target)?;
             reached(Some(counted), self.limit(*kind, limits)).then_some(counted.until_ms)
         };
@@ -84,7 +87,7 @@ const KNOWN: &str = "SELECT CAST(0 AS BIGINT), target, guesses, until_ms FROM gu
     FROM guess_tally WHERE partner_id = ? AND until_ms > ? \
     UNION ALL SELECT CAST(2 AS BIGINT), NULL, alarmed_until_ms, locked_until_ms FROM guess_lock WHERE partner_id = ?";
 
-pub(super) fn standing(db: &mut Db, guess: &Guess) -> Result<Standing, Failure> {
+pub(super) fn standing(db: &mut Db, guess: &Guess) -> Result<GuessesBefore, Failure> {
     let mut binds = vec![Bind::Text(&guess.partner_id)];
     let sought = guess.targets.iter().map(|(_, target)| target);
     let padded = sought.chain(std::iter::repeat(&guess.whole)).take(TARGETS - 1);
@@ -101,7 +104,7 @@ pub(super) fn standing(db: &mut Db, guess: &Guess) -> Result<Standing, Failure> 
         Db::Pg(pg) => statement.load(pg)?,
         Db::Sqlite(sqlite) => statement.load(sqlite)?,
     };
-    let mut standing = Standing {
+    let mut standing = GuessesBefore {
         whole: None,
         record: None,
         counted: Vec::new(),
@@ -114,9 +117,9 @@ pub(super) fn standing(db: &mut Db, guess: &Guess) -> Result<Standing, Failure> 
         match row {
             (0, Some(target), state, until_ms) if target == guess.whole => {
                 standing.whole = Some(match state {
-                    TURNED_AWAY => Seen::TurnedAway(until_ms),
-                    SILENCED => Seen::Silenced,
-                    _ => Seen::Judged,
+                    TURNED_AWAY => GuessSeen::TurnedAway(until_ms),
+                    SILENCED => GuessSeen::Silenced,
+                    _ => GuessSeen::Judged,
                 });
             }
             (0, Some(target), guesses, until_ms) if target == guess.record => {
@@ -136,8 +139,13 @@ const COUNT: &str = "INSERT INTO guess (partner_id, target, guesses, until_ms) V
     guesses = CASE WHEN guess.until_ms <= ? THEN 1 ELSE guess.guesses + 1 END, \
     until_ms = CASE WHEN guess.until_ms <= ? THEN excluded.until_ms ELSE guess.until_ms END RETURNING guesses, until_ms";
 
-/// Adds one guess to a target; what it has now.
-pub(super) fn count(db: &mut Db, guess: &Guess, target: &Target, limits: &Limits) -> Result<Counted, Failure> {
+/// Adds one guess to a target. Returns the target's new count.
+pub(super) fn count(
+    db: &mut Db,
+    guess: &Guess,
+    target: &GuessTarget,
+    limits: &GuessLimits,
+) -> Result<Counted, Failure> {
     let binds = vec![
         Bind::Text(&guess.partner_id),
         Bind::Blob(target),
@@ -157,7 +165,7 @@ struct Mark;
 const MARK: &str = "INSERT INTO guess (partner_id, target, guesses, until_ms) VALUES (?, ?, ?, ?) \
     ON CONFLICT (partner_id, target) DO UPDATE SET guesses = excluded.guesses, until_ms = excluded.until_ms";
 
-/// Remembers what became of a whole guess.
+/// Stores what became of a whole guess.
 pub(super) fn mark(db: &mut Db, guess: &Guess, state: i64, until_ms: i64) -> Result<(), Failure> {
     let binds = vec![
         Bind::Text(&guess.partner_id),
@@ -176,22 +184,85 @@ const TALLY_FAILED: &str = "INSERT INTO guess_tally (partner_id, shard, failed, 
     failed = CASE WHEN guess_tally.until_ms <= ? THEN 0 ELSE guess_tally.failed END + excluded.failed, \
     granted = CASE WHEN guess_tally.until_ms <= ? THEN 0 ELSE guess_tally.granted END, \
     until_ms = CASE WHEN guess_tally.until_ms <= ? THEN excluded.until_ms ELSE guess_tally.until_ms END";
-const TALLY_GRANTED: &str = "INSERT INTO guess_tally (partner_id, shard, failed, granted, until_ms) \
-    SELECT CAST(? AS TEXT), CAST(? AS BIGINT), CAST(0 AS BIGINT), CAST(1 AS BIGINT), CAST(? AS BIGINT) \
-    WHERE NOT EXISTS (SELECT 1 FROM grants WHERE patient_id = ? AND partner_id = ?) \
-    ON CONFLICT (partner_id, shard) DO UPDATE SET \
-    failed = CASE WHEN guess_tally.until_ms <= ? THEN 0 ELSE guess_tally.failed END, \
-    granted = CASE WHEN guess_tally.until_ms <= ? THEN 0 ELSE guess_tally.granted END + excluded.granted, \
-    until_ms = CASE WHEN guess_tally.until_ms <= ? THEN excluded.until_ms ELSE guess_tally.until_ms END";
+
+/// Text of the statement that counts a granted member on whom this partner had no grant before. `from` is an optional FROM clause.
+pub(in crate::store) fn granted_text(from: &str) -> String {
+    format!(
+        "INSERT INTO guess_tally (partner_id, shard, failed, granted, until_ms) \
+         SELECT CAST(? AS TEXT), CAST(? AS BIGINT), CAST(0 AS BIGINT), CAST(1 AS BIGINT), CAST(? AS BIGINT) {from} \
+         WHERE NOT EXISTS (SELECT 1 FROM grants WHERE patient_id = ? AND partner_id = ?) \
+         ON CONFLICT (partner_id, shard) DO UPDATE SET \
+         failed = CASE WHEN guess_tally.until_ms <= ? THEN 0 ELSE guess_tally.failed END, \
+         granted = CASE WHEN guess_tally.until_ms <= ? THEN 0 ELSE guess_tally.granted END + excluded.granted, \
+         until_ms = CASE WHEN guess_tally.until_ms <= ? THEN excluded.until_ms ELSE guess_tally.until_ms END"
+    )
+}
+
+static TALLY_GRANTED: LazyLock<&'static str> = LazyLock::new(|| kept(granted_text("")));
+
+/// Returns the values of [`granted_text`].
+pub(in crate::store) fn granted_binds<'a>(
+    guess: &'a Guess,
+    shard: i64,
+    patient_id: &'a str,
+    limits: &GuessLimits,
+) -> [Bind<'a>; 8] {
+    [
+        Bind::Text(&guess.partner_id),
+        Bind::Big(shard),
+        Bind::Big(guess.now_ms + limits.window_ms),
+        Bind::Text(patient_id),
+        Bind::Text(&guess.partner_id),
+        Bind::Big(guess.now_ms),
+        Bind::Big(guess.now_ms),
+        Bind::Big(guess.now_ms),
+    ]
+}
+
+/// Text of the condition under which a new guess may be granted without further checks: it was not refused
+/// before, none of its targets has reached a limit, and the partner is not locked. Shared targets are held to
+/// their smallest limit; [`GuessesBefore`] knows whether more is allowed.
+pub(in crate::store) fn open_text() -> String {
+    let targets = vec!["(?, ?)"; TARGETS + 1].join(", ");
+    format!(
+        "NOT EXISTS (SELECT 1 FROM (VALUES {targets}) AS v(target, most) JOIN guess q ON q.partner_id = ? AND q.target = v.target \
+         WHERE q.until_ms > ? AND q.guesses >= v.most) \
+         AND NOT EXISTS (SELECT 1 FROM guess_lock WHERE partner_id = ? AND locked_until_ms > ?)"
+    )
+}
+
+/// Appends the values of [`open_text`] to `binds`.
+pub(in crate::store) fn open_binds<'a>(guess: &'a Guess, limits: &GuessLimits, binds: &mut Vec<Bind<'a>>) {
+    let most = |limit: i64| Bind::Big(if limit > 0 { limit } else { i64::MAX });
+    let sought = guess.targets.iter().map(|(kind, target)| match kind {
+        GuessKind::Own => (target, most(limits.per_target)),
+        GuessKind::Shared => (target, most(limits.per_shared)),
+    });
+    // Any earlier refusal of the same whole guess counts, so its limit is 0.
+    let whole = (&guess.whole, Bind::Big(0));
+    let all = [whole, (&guess.record, most(limits.per_record))]
+        .into_iter()
+        .chain(sought);
+    for (target, most) in all.chain(std::iter::repeat(whole)).take(TARGETS + 1) {
+        binds.extend([Bind::Blob(target), most]);
+    }
+    let (partner, now) = (Bind::Text(&guess.partner_id), Bind::Big(guess.now_ms));
+    binds.extend([partner, now, partner, now]);
+}
+
+/// Returns the row of a partner's tally in which a guess is counted on PostgreSQL.
+pub(in crate::store) fn shard_of(guess: &Guess) -> i64 {
+    i64::from(guess.whole[0]) % SHARDS
+}
 
 fn shard(db: &Db, guess: &Guess) -> i64 {
     match db {
-        Db::Pg(_) => i64::from(guess.whole[0]) % SHARDS,
+        Db::Pg(_) => shard_of(guess),
         Db::Sqlite(_) => 0,
     }
 }
 
-pub(super) fn tally_failed(db: &mut Db, guess: &Guess, limits: &Limits) -> Result<(), Failure> {
+pub(super) fn tally_failed(db: &mut Db, guess: &Guess, limits: &GuessLimits) -> Result<(), Failure> {
     let binds = vec![
         Bind::Text(&guess.partner_id),
         Bind::Big(shard(db, guess)),
@@ -205,18 +276,9 @@ pub(super) fn tally_failed(db: &mut Db, guess: &Guess, limits: &Limits) -> Resul
 }
 
 /// Counts a granted member, unless this partner had a grant on them before.
-pub(super) fn tally_granted(db: &mut Db, guess: &Guess, patient_id: &str, limits: &Limits) -> Result<(), Failure> {
-    let binds = vec![
-        Bind::Text(&guess.partner_id),
-        Bind::Big(shard(db, guess)),
-        Bind::Big(guess.now_ms + limits.window_ms),
-        Bind::Text(patient_id),
-        Bind::Text(&guess.partner_id),
-        Bind::Big(guess.now_ms),
-        Bind::Big(guess.now_ms),
-        Bind::Big(guess.now_ms),
-    ];
-    run(db, Statement::<TallyGranted>::new(TALLY_GRANTED, binds))?;
+pub(super) fn tally_granted(db: &mut Db, guess: &Guess, patient_id: &str, limits: &GuessLimits) -> Result<(), Failure> {
+    let binds = granted_binds(guess, shard(db, guess), patient_id, limits).to_vec();
+    run(db, Statement::<TallyGranted>::new(*TALLY_GRANTED, binds))?;
     Ok(())
 }
 
@@ -227,7 +289,7 @@ const RAISE_LOCK: &str = "INSERT INTO guess_lock (partner_id, alarmed_until_ms, 
 const RAISE_ALARM: &str = "INSERT INTO guess_lock (partner_id, alarmed_until_ms, locked_until_ms) VALUES (?, ?, 0) \
     ON CONFLICT (partner_id) DO UPDATE SET alarmed_until_ms = excluded.alarmed_until_ms WHERE guess_lock.alarmed_until_ms <= ?";
 
-/// Locks a partner's matching; `false` when it was locked already.
+/// Locks a partner's matching. Returns false when it is locked already.
 pub(super) fn raise_lock(db: &mut Db, partner: &str, now_ms: i64, until_ms: i64) -> Result<bool, Failure> {
     let binds = vec![Bind::Text(partner), Bind::Big(until_ms), Bind::Big(now_ms)];
     Ok(run(db, Statement::<RaiseLock>::new(RAISE_LOCK, binds))? == 1)
@@ -242,7 +304,7 @@ struct Sweep;
 const SWEEP: &str = "DELETE FROM guess WHERE (partner_id, target) IN \
     (SELECT partner_id, target FROM guess WHERE until_ms <= ? LIMIT ?)";
 
-/// Drops at most `limit` rows whose time is over; how many.
+/// Deletes at most `limit` rows whose time is over. Returns how many.
 ///
 /// # Errors
 /// Those of the database.

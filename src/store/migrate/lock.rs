@@ -1,19 +1,20 @@
-//! One process at a time changes the schema of a PostgreSQL store. The others wait for as long as it works, and say so.
+//! Lets one process at a time change the schema of a PostgreSQL store or prepare its contents. The
+//! others wait as long as that takes, and report that they wait.
 //!
-//! The lock is one of the session, so it ends with the process that holds it, however that ends.
+//! The lock belongs to the database session, so it ends with the process that holds it, even after a crash.
 
-use super::Tell;
+use super::tell::Tell;
 use crate::error::Failure;
-use crate::store::db::Db;
+use crate::store::connection::Db;
 use diesel::prelude::*;
 use diesel::sql_types::{Bool, Integer, Text};
 use std::time::{Duration, Instant};
 
-/// The number of the lock; other programs' locks on the same database have other numbers.
+/// The number of the advisory lock; locks of other programs on the same database have other numbers.
 const KEY: i64 = 4_919_772;
-/// Time between two tries.
+/// Time between two attempts.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Time between two lines while waiting.
+/// Time between two reports while waiting.
 const BEAT: Duration = Duration::from_secs(5);
 
 #[derive(QueryableByName)]
@@ -34,9 +35,9 @@ struct Holder {
     address: String,
 }
 
-/// Takes the lock, and waits while another session has it. There is no limit: what it waits for ends with its process.
+/// Takes the lock, and waits while another session has it. The wait is not limited: the lock ends with the process that holds it.
 ///
-/// Trying again and again, instead of one statement that waits, leaves no statement that a limit of the database could end.
+/// It tries repeatedly instead of waiting in one statement, because a timeout of the database could end such a statement.
 ///
 /// # Errors
 /// Those of the database.
@@ -48,7 +49,7 @@ pub(in crate::store) fn hold(db: &mut Db, tell: Tell<'_>) -> Result<(), Failure>
             told = Some(Instant::now());
             let (who, seconds) = (holder(db)?, began.elapsed().as_secs());
             tell(&format!(
-                "waiting for {who}, which is changing the schema: {seconds} s so far"
+                "waiting for {who}, which is bringing the store up: {seconds} s so far"
             ));
         }
         std::thread::sleep(PAUSE);
@@ -59,7 +60,7 @@ pub(in crate::store) fn hold(db: &mut Db, tell: Tell<'_>) -> Result<(), Failure>
     Ok(())
 }
 
-/// Lets the lock go.
+/// Releases the lock.
 ///
 /// # Errors
 /// Those of the database.
@@ -73,7 +74,7 @@ fn taken(db: &mut Db) -> Result<bool, Failure> {
     Ok(diesel::sql_query(query).get_result::<Taken>(db)?.taken)
 }
 
-/// Who has the lock, as far as this role is told.
+/// Describes who has the lock, as far as this role may see it.
 fn holder(db: &mut Db) -> Result<String, Failure> {
     let query = format!(
         "SELECT l.pid, COALESCE(a.usename::text, '') AS role, COALESCE(a.application_name, '') AS application, \

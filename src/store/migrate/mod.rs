@@ -1,14 +1,16 @@
-//! Migrations of both databases, built into the program. Forward only in operation; `down` exists for tests.
+//! Migrations of both databases, compiled into the program. A running system only migrates forward; `down` exists for tests.
 //!
-//! Each migration is one transaction with its version row, so that half a migration is never seen. What one of them does to every row
-//! of a large table is done before it, in pieces (`pieces`); what it tells while it runs is time and rows, never a value.
+//! Each migration is one transaction together with its version row, so half a migration is never visible. Work on every row of a large
+//! table is done before the migration, in pieces (`pieces`). Progress reports contain times and row counts, never values.
 
 mod lock;
 mod pieces;
+mod tell;
 
 pub(super) use lock::{hold, release};
+pub use tell::Tell;
 
-use super::db::Db;
+use super::connection::Db;
 use crate::error::{Failure, Fault};
 use diesel::connection::{Connection, SimpleConnection as _};
 use diesel::migration::{Migration, MigrationSource as _};
@@ -22,34 +24,31 @@ use std::time::{Duration, Instant};
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
-/// Time after which a migration that still runs is told of, and told of again.
+/// After this time a running migration is reported, and again each time it has passed.
 const BEAT: Duration = Duration::from_secs(10);
 
-/// The SQLite header field that says whose file it is: `CSWY`.
+/// The application id in a SQLite header, which marks the file as Causeway's: `CSWY`.
 pub(super) const APPLICATION_ID: i64 = 0x4353_5759;
 
 type Backend = <Db as Connection>::Backend;
 
-/// Where migrations tell how far they are: one line at a time, for people.
-pub type Tell<'a> = &'a mut dyn FnMut(&str);
-
-/// A migration that this program has.
+/// A migration that is compiled into this program.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Known {
+pub struct KnownMigration {
     /// Its number, such as `00000000000008`.
     pub version: String,
     /// Number and name, such as `00000000000008_authorizations_end`.
     pub name: String,
 }
 
-/// What a schema has of them.
+/// Which migrations a schema has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct State {
-    /// Numbers of those that ran, whoever knows them.
+pub struct MigrationState {
+    /// Versions of the migrations that ran, known or unknown to this program.
     pub applied: Vec<String>,
-    /// Those that this program has and the schema has not, in their order.
-    pub pending: Vec<Known>,
-    /// Numbers of those that ran and that this program does not know: a newer program made them.
+    /// The migrations of this program that have not run, in their order.
+    pub pending: Vec<KnownMigration>,
+    /// Versions of migrations that ran but are unknown to this program: a newer program ran them.
     pub unknown: Vec<String>,
 }
 
@@ -80,31 +79,31 @@ fn all(source: &EmbeddedMigrations) -> Result<Vec<Box<dyn Migration<Backend>>>, 
     Ok(found)
 }
 
-fn known(source: &EmbeddedMigrations) -> Result<Vec<Known>, Failure> {
+fn known(source: &EmbeddedMigrations) -> Result<Vec<KnownMigration>, Failure> {
     let all = all(source)?;
-    let known = all.iter().map(|one| Known {
+    let known = all.iter().map(|one| KnownMigration {
         version: one.name().version().to_string(),
         name: one.name().to_string(),
     });
     Ok(known.collect())
 }
 
-/// What a SQLite file has that is not there yet.
+/// Returns the state of a SQLite file that does not exist yet.
 ///
 /// # Errors
-/// None that is known.
-pub(super) fn nothing() -> Result<State, Failure> {
-    Ok(State {
+/// None is known.
+pub(super) fn nothing() -> Result<MigrationState, Failure> {
+    Ok(MigrationState {
         pending: known(&SQLITE)?,
-        ..State::default()
+        ..MigrationState::default()
     })
 }
 
-/// What the schema that `db` looks at has. Only reads.
+/// Returns which migrations the schema of `db` has. It only reads.
 ///
 /// # Errors
 /// Those of the database.
-pub fn state(db: &mut Db) -> Result<State, Failure> {
+pub fn state(db: &mut Db) -> Result<MigrationState, Failure> {
     let known = known(&source(db))?;
     let there = match db {
         Db::Pg(_) => "SELECT COUNT(to_regclass('__diesel_schema_migrations')) AS n",
@@ -131,18 +130,18 @@ pub fn state(db: &mut Db) -> Result<State, Failure> {
         .filter(|one| !has.contains(one.version.as_str()))
         .cloned()
         .collect();
-    Ok(State {
+    Ok(MigrationState {
         pending,
         unknown,
         applied,
     })
 }
 
-/// Refuses a schema that a newer program has written.
+/// Refuses a schema that a newer program has migrated.
 ///
 /// # Errors
-/// [`Fault::SchemaNewer`], with the first number that is not known here.
-pub fn demand_known(state: &State) -> Result<(), Failure> {
+/// [`Fault::SchemaNewer`], with the first unknown version.
+pub fn demand_known(state: &MigrationState) -> Result<(), Failure> {
     let Some(first) = state.unknown.first() else {
         return Ok(());
     };
@@ -152,7 +151,7 @@ pub fn demand_known(state: &State) -> Result<(), Failure> {
     )))
 }
 
-/// Brings the schema up to this program's version, without a lock and without telling. For tests.
+/// Migrates the schema to this program's version, without a lock and without reports. For tests.
 ///
 /// # Errors
 /// As [`up_telling`].
@@ -160,12 +159,12 @@ pub fn up(db: &mut Db) -> Result<(), Failure> {
     up_telling(db, &mut |_| {}).map(drop)
 }
 
-/// Brings the schema up to this program's version, and gives the names of the migrations that it ran.
+/// Migrates the schema to this program's version. Returns the names of the migrations that it ran.
 ///
 /// # Errors
-/// [`Fault::SchemaNewer`]; [`Fault::StoreUnavailable`] when a migration fails: nothing of it is kept, those before it stay.
+/// [`Fault::SchemaNewer`]; [`Fault::StoreUnavailable`] when a migration fails: it is rolled back, and the ones before it stay.
 pub fn up_telling(db: &mut Db, tell: Tell<'_>) -> Result<Vec<String>, Failure> {
-    // Makes the table of versions where there is none.
+    // Creates the table of versions if it does not exist.
     MigrationHarness::<Backend>::applied_migrations(db)
         .map_err(|error| Failure::new(Fault::StoreUnavailable).because(error))?;
     let state = state(db)?;
@@ -188,8 +187,8 @@ pub fn up_telling(db: &mut Db, tell: Tell<'_>) -> Result<Vec<String>, Failure> {
     Ok(done)
 }
 
-/// Runs one migration on a thread of its own, so that this one can tell that it still runs.
-fn run(db: &mut Db, migration: &Known, called: &str, tell: Tell<'_>) -> Result<(), Failure> {
+/// Runs one migration on a thread of its own, so that this thread can report that it is still running.
+fn run(db: &mut Db, migration: &KnownMigration, called: &str, tell: Tell<'_>) -> Result<(), Failure> {
     let began = Instant::now();
     std::thread::scope(|scope| {
         let (ending, ended) = channel::<()>();
@@ -221,12 +220,13 @@ fn run_one(db: &mut Db, version: &str) -> Result<(), Failure> {
     })
 }
 
-/// Writes into the header of a SQLite file whose it is and which migration it has; nothing where that stands there.
+/// Writes the application id and the newest migration into the header of a SQLite file, unless they are there already.
 fn mark(db: &mut Db) -> Result<(), Failure> {
-    let newest = all(&source(db))?
-        .last()
-        .and_then(|one| one.name().version().to_string().parse::<i64>().ok())
-        .unwrap_or_default();
+    let all = all(&source(db))?;
+    let newest = all.last().map(|one| one.name().version().to_string());
+    let newest: i64 = newest
+        .and_then(|version| version.parse().ok())
+        .ok_or_else(|| Failure::new(Fault::Internal).because("the migrations of this program have no version"))?;
     for (field, wanted) in [("application_id", APPLICATION_ID), ("user_version", newest)] {
         let query = format!("SELECT {field} AS n FROM pragma_{field}");
         if diesel::sql_query(query).get_result::<Count>(db)?.n != wanted {
@@ -236,7 +236,7 @@ fn mark(db: &mut Db) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Takes every migration back, for the up/down/up test.
+/// Reverts every migration, for the up/down/up test.
 ///
 /// # Errors
 /// [`Fault::StoreUnavailable`] when one fails.

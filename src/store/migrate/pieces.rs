@@ -1,23 +1,23 @@
-//! What a migration does to every row of a large table, done before the migration and in pieces: each piece is a short transaction of
-//! its own that holds few rows, can be broken off and is not done again.
+//! Work of a migration on every row of a large table, done before the migration in pieces. Each piece is a short transaction of its own
+//! over few rows; it can be interrupted, and finished pieces are not repeated.
 //!
-//! Only for statements that change nothing that the program of before would notice, so that half of them is no half migration; a
-//! test of the migration says why. The migration runs its own statement all the same, over the few rows that came meanwhile, in the
-//! transaction that writes its version row.
+//! Only for statements whose effect the previous version of the program would not notice, so that it can go on running while
+//! they are half done; a test of the migration shows this. The migration then runs the same statement over the few rows written
+//! in the meantime, in the transaction that writes its version row.
 
-use super::Tell;
+use super::tell::Tell;
 use crate::error::Failure;
-use crate::store::db::Db;
+use crate::store::connection::Db;
 use crate::store::resources;
 use diesel::connection::{Connection as _, SimpleConnection as _};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable};
 use std::time::Instant;
 
-/// Rows that one piece looks at.
+/// How many rows one piece covers.
 pub(super) const PIECE: i64 = 50_000;
 
-/// Statements over `resource`, each with a condition to which the range of keys is added.
+/// Statements over `resource`; each ends in a condition, to which the range of keys is added.
 struct Prepared {
     version: &'static str,
     sqlite: &'static [&'static str],
@@ -25,8 +25,8 @@ struct Prepared {
 }
 
 const PREPARED: &[Prepared] = &[Prepared {
-    // The release rule of before looks at `pa_changed_ms` of ended authorizations only (`pa_state = 2`), and a source that counts as
-    // unknown only makes an import judge the same bytes anew.
+    // The previous version's release rule reads `pa_changed_ms` only for ended authorizations (`pa_state = 2`), and an
+    // unknown source only makes an import check the same bytes again.
     version: "00000000000008",
     sqlite: &[
         "UPDATE resource SET pa_changed_ms = NULL WHERE pa_state = 1 AND pa_changed_ms IS NOT NULL",
@@ -46,10 +46,10 @@ struct Range {
     n: i64,
 }
 
-/// Does the large statements of this migration, `piece` rows at a time; nothing for a migration that has none.
+/// Runs the large statements of this migration, `piece` rows at a time. Does nothing for a migration without such statements.
 ///
 /// # Errors
-/// Those of the database; what was done is kept, and is not done again.
+/// Those of the database; finished pieces are kept and not repeated.
 pub(super) fn prepare(db: &mut Db, version: &str, piece: i64, tell: Tell<'_>) -> Result<(), Failure> {
     let Some(prepared) = PREPARED.iter().find(|one| one.version == version) else {
         return Ok(());
@@ -59,7 +59,7 @@ pub(super) fn prepare(db: &mut Db, version: &str, piece: i64, tell: Tell<'_>) ->
         Db::Pg(_) => prepared.postgres,
     };
     let began = Instant::now();
-    // One more than the least, whose digits alone are no BIGINT to PostgreSQL.
+    // One more than the smallest number, whose digits PostgreSQL does not read as a BIGINT.
     let (mut after, mut looked) = (i64::MIN + 1, 0);
     loop {
         let range = diesel::sql_query(format!(
@@ -69,7 +69,7 @@ pub(super) fn prepare(db: &mut Db, version: &str, piece: i64, tell: Tell<'_>) ->
         .get_result::<Range>(db)?;
         let Some(upto) = range.upto else { return Ok(()) };
         db.transaction::<_, Failure, _>(|db| {
-            // Imports of the program of before write the same rows, under this lock.
+            // Imports of the previous version write the same rows; they take the same lock.
             resources::lock(db)?;
             for statement in statements {
                 db.batch_execute(&format!("{statement} AND key > {after} AND key <= {upto}"))?;
@@ -78,7 +78,7 @@ pub(super) fn prepare(db: &mut Db, version: &str, piece: i64, tell: Tell<'_>) ->
         })?;
         after = upto;
         looked += range.n;
-        // A store that one piece covers is none to tell of.
+        // A store that fits into one piece is not worth a report.
         if looked > piece || range.n == piece {
             tell(&format!(
                 "preparing migration {version}: {looked} resources looked at in {} s",

@@ -1,16 +1,17 @@
 //! The filters of a search as SQL conditions on resources `r`.
 //!
-//! Inside one compartment a filter is a range of the index, read once; across members it is a probe for each row.
+//! In one compartment a filter is a range of the index that is read once; across members it is one index look-up for each row.
 
-use super::super::dynamic::{Held, Sql};
-use super::super::resources::PEOPLE;
-use super::{Asked, Scope, inside};
+use super::super::dynamic::{HeldValue, Sql};
+use super::super::search_rows::PEOPLE;
+use super::{SearchAsked, SearchScope, inside};
 use crate::fhir::search::params::{NOT_OWNER, PATIENT_IDENTIFIER};
-use crate::fhir::search::{DateTest, Filter, Kind, Param, Prefix, ValueTest};
+use crate::fhir::search::{DateTest, Param, ParamKind, Prefix, SearchFilter, ValueTest};
 
-/// Adds ` AND …` for the type and every filter. `postgres` says whose dialect to write.
-pub(super) fn add(sql: &mut Sql, asked: &Asked<'_>, postgres: bool) {
-    // A parameter of a type is indexed for that type only; then the index drives, and the type would mislead the planner.
+/// Adds ` AND …` for the resource type and every filter. `postgres` selects the SQL dialect.
+pub(super) fn add(sql: &mut Sql, asked: &SearchAsked<'_>, postgres: bool) {
+    // A parameter of one resource type is indexed for that type only. Such a filter selects few rows by
+    // itself, and a condition on the type would mislead the planner.
     let driven = asked.search.filters.iter().any(|filter| drives(filter, asked.scope));
     if !driven {
         sql.add(" AND ");
@@ -23,51 +24,51 @@ pub(super) fn add(sql: &mut Sql, asked: &Asked<'_>, postgres: bool) {
     }
 }
 
-/// Whether a filter alone leads to few rows, all of the type that is searched.
-fn drives(filter: &Filter, scope: &Scope) -> bool {
+/// Whether a filter alone leads to few rows, all of the searched resource type.
+fn drives(filter: &SearchFilter, scope: &SearchScope) -> bool {
     match filter {
-        Filter::Values { param, not: false, .. } if matches!(scope, Scope::Granted { .. }) => {
+        SearchFilter::Values { param, not: false, .. } if matches!(scope, SearchScope::Granted { .. }) => {
             param.no == PATIENT_IDENTIFIER
         }
-        Filter::Values { param, not: false, .. } => !param.rtype.is_empty(),
-        Filter::Dates { param, .. } => !param.rtype.is_empty() && !matches!(scope, Scope::Granted { .. }),
+        SearchFilter::Values { param, not: false, .. } => !param.rtype.is_empty(),
+        SearchFilter::Dates { param, .. } => !param.rtype.is_empty() && !matches!(scope, SearchScope::Granted { .. }),
         _ => false,
     }
 }
 
-fn one(sql: &mut Sql, filter: &Filter, asked: &Asked<'_>, postgres: bool) {
+fn one(sql: &mut Sql, filter: &SearchFilter, asked: &SearchAsked<'_>, postgres: bool) {
     let not = |not: bool| if not { "NOT " } else { "" };
     match filter {
-        Filter::Ids { any, not: turned } => {
+        SearchFilter::Ids { any, not: turned } => {
             sql.with("(r.type = ? AND r.id ", [asked.search.rtype.as_str().into()])
                 .add(not(*turned))
                 .add("IN ");
-            sql.list(any.iter().map(|id| Held::from(id.as_str()))).add(")");
+            sql.list(any.iter().map(|id| HeldValue::from(id.as_str()))).add(")");
         }
-        Filter::Updated(any) => dates(sql, any, "r.last_updated_ms", "r.last_updated_ms"),
-        Filter::Owner { any, name } => {
+        SearchFilter::Updated(any) => dates(sql, any, "r.last_updated_ms", "r.last_updated_ms"),
+        SearchFilter::Owner { any, name } => {
             match asked.scope {
-                Scope::One { grant, .. } => sql.add(if any.contains(&grant.patient_id) {
+                SearchScope::One { grant, .. } => sql.add(if any.contains(&grant.patient_id) {
                     "1 = 1"
                 } else {
                     "1 = 0"
                 }),
                 _ => sql
                     .add("r.compartment IN (SELECT no FROM compartment WHERE patient_id IN ")
-                    .list(any.iter().map(|id| Held::from(id.as_str())))
+                    .list(any.iter().map(|id| HeldValue::from(id.as_str())))
                     .add(")"),
             };
             sql.add(" AND ");
             owner_named(sql, name, true, asked.scope);
         }
-        Filter::OwnerMissing { name, missing } => owner_named(sql, name, !missing, asked.scope),
-        Filter::Values {
+        SearchFilter::OwnerMissing { name, missing } => owner_named(sql, name, !missing, asked.scope),
+        SearchFilter::Values {
             param,
             any,
             not: turned,
         } if param.no == PATIENT_IDENTIFIER && !turned => {
             sql.add("r.key IN (SELECT key FROM search_value WHERE ");
-            if matches!(asked.scope, Scope::Granted { .. }) {
+            if matches!(asked.scope, SearchScope::Granted { .. }) {
                 sql.with("compartment = ?", [PEOPLE.into()]);
             } else {
                 inside(sql, "compartment", asked.scope);
@@ -77,7 +78,7 @@ fn one(sql: &mut Sql, filter: &Filter, asked: &Asked<'_>, postgres: bool) {
             umb(sql, any, asked.umb_system);
             sql.add(")");
         }
-        Filter::Values {
+        SearchFilter::Values {
             param,
             any,
             not: turned,
@@ -85,12 +86,12 @@ fn one(sql: &mut Sql, filter: &Filter, asked: &Asked<'_>, postgres: bool) {
             sql.add(" AND ");
             values(sql, any, postgres);
         }),
-        Filter::Dates { param, any } => among(sql, "search_date", param, false, asked.scope, &mut |sql| {
+        SearchFilter::Dates { param, any } => among(sql, "search_date", param, false, asked.scope, &mut |sql| {
             sql.add(" AND ");
             dates(sql, any, "from_ms", "to_ms");
         }),
-        Filter::Missing { param, missing } => {
-            let table = if param.kind == Kind::Date {
+        SearchFilter::Missing { param, missing } => {
+            let table = if param.kind == ParamKind::Date {
                 "search_date"
             } else {
                 "search_value"
@@ -100,10 +101,10 @@ fn one(sql: &mut Sql, filter: &Filter, asked: &Asked<'_>, postgres: bool) {
     }
 }
 
-/// The resource is, or is not, among those with an indexed value that `more` says.
-fn among(sql: &mut Sql, table: &str, param: &Param, not: bool, scope: &Scope, more: &mut dyn FnMut(&mut Sql)) {
+/// Adds the condition that the resource is, or with `not` is not, among those with an indexed value; `more` adds conditions on the value.
+fn among(sql: &mut Sql, table: &str, param: &Param, not: bool, scope: &SearchScope, more: &mut dyn FnMut(&mut Sql)) {
     let not = if not { "NOT " } else { "" };
-    if matches!(scope, Scope::Granted { .. }) {
+    if matches!(scope, SearchScope::Granted { .. }) {
         sql.add(not).add("EXISTS (SELECT 1 FROM ").add(table);
         sql.with(
             " s WHERE s.compartment = r.compartment AND s.param = ? AND s.key = r.key",
@@ -122,10 +123,11 @@ fn among(sql: &mut Sql, table: &str, param: &Param, not: bool, scope: &Scope, mo
     sql.add(")");
 }
 
-/// Whether the element behind an owner's parameter names the owner; those where it does not are noted.
-fn owner_named(sql: &mut Sql, name: &str, named: bool, scope: &Scope) {
+/// Adds the condition that the element behind a parameter for the owner references the owner, or with `named` false
+/// does not. The index contains the resources where it does not.
+fn owner_named(sql: &mut Sql, name: &str, named: bool, scope: &SearchScope) {
     let not = if named { "NOT " } else { "" };
-    if matches!(scope, Scope::Granted { .. }) {
+    if matches!(scope, SearchScope::Granted { .. }) {
         sql.add(not).with(
             "EXISTS (SELECT 1 FROM search_value s WHERE s.compartment = r.compartment AND s.param = ? AND s.value = ? AND s.key = r.key)",
             [NOT_OWNER.into(), name.into()],
@@ -139,16 +141,16 @@ fn owner_named(sql: &mut Sql, name: &str, named: bool, scope: &Scope) {
     }
 }
 
-/// The Patients whose UMB this is, as more rows of an identifier's subquery.
+/// Adds the Patients with one of these UMBs to the subquery of an identifier.
 fn umb(sql: &mut Sql, any: &[ValueTest], umb_system: &str) {
     let ours = any.iter().filter_map(|test| match test {
         ValueTest::Token {
             code: Some(code),
             system,
-        } if system.as_deref().is_none_or(|own| own == umb_system) => Some(Held::from(code.as_str())),
+        } if system.as_deref().is_none_or(|own| own == umb_system) => Some(HeldValue::from(code.as_str())),
         _ => None,
     });
-    let ours: Vec<Held> = ours.collect();
+    let ours: Vec<HeldValue> = ours.collect();
     if !ours.is_empty() {
         sql.add(" UNION SELECT p.key FROM compartment c JOIN resource p ON p.type = 'Patient' AND p.id = c.patient_id WHERE c.umb IN ");
         sql.list(ours);
@@ -192,10 +194,10 @@ fn values(sql: &mut Sql, any: &[ValueTest], postgres: bool) {
     });
 }
 
-/// Dates between two columns, by prefix (FHIR R4 search, "Prefixes").
+/// Adds conditions on a period given by two columns, for each prefix (FHIR R4 search, "Prefixes").
 fn dates(sql: &mut Sql, any: &[DateTest], from: &str, to: &str) {
     either(sql, any, &mut |sql, test| {
-        let (first, last): (Held, Held) = (test.from_ms.into(), test.to_ms.into());
+        let (first, last): (HeldValue, HeldValue) = (test.from_ms.into(), test.to_ms.into());
         let text = match test.prefix {
             Prefix::Eq => "(F >= ? AND T <= ?)",
             Prefix::Ne => "(F < ? OR T > ?)",

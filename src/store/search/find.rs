@@ -1,41 +1,40 @@
-//! The statements of a search: a page, its keys, its count, and what comes along.
+//! The statements of a search: a page of matches, their keys, and their count.
 
 use super::super::Db;
-use super::super::dynamic::{Held, Sql};
+use super::super::dynamic::{HeldValue, Sql};
 use super::super::resources::SEQUENCE_BITS;
-use super::{Asked, Scope, allowed, condition, inside};
+use super::{SearchAsked, SearchScope, allowed, condition, inside};
 use crate::error::Failure;
-use crate::fhir::search::params::NOT_OWNER;
-use crate::fhir::search::{Kind, Param};
+use crate::fhir::search::{Param, ParamKind};
 use diesel::connection::DefaultLoadingMode;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Text};
 use std::collections::HashMap;
 
-/// A resource that may leave, as bytes.
+/// A resource that may be released, with its bytes.
 #[derive(Clone, Debug, Queryable)]
 pub struct Hit {
-    /// Place in the store; the member's compartment is in its upper bits.
+    /// The key of the resource; its upper bits are the number of the member's compartment.
     pub key: i64,
     /// FHIR type.
     pub rtype: String,
     /// FHIR id.
     pub id: String,
-    /// What leaves: the released form when there is one, else as stored.
+    /// The bytes that are released: the released form when there is one, otherwise the stored bytes.
     pub bytes: Vec<u8>,
 }
 
 impl Hit {
-    /// The compartment it stands in.
+    /// Returns the compartment to which it belongs.
     pub fn compartment(&self) -> i64 {
         self.key >> SEQUENCE_BITS
     }
 }
 
-/// A match without its bytes, for ordering.
+/// A match without its bytes, for sorting.
 #[derive(Clone, Debug, Queryable)]
-pub struct Keyed {
-    /// Place in the store.
+pub struct FoundKey {
+    /// The key of the resource.
     pub key: i64,
     /// FHIR id.
     pub id: String,
@@ -77,19 +76,20 @@ fn is_postgres(db: &Db) -> bool {
     matches!(db, Db::Pg(_))
 }
 
-/// The matches after `after_key` in the order of storage, at most `limit` and about `bytes`, and whether there are more.
+/// Returns the matches after `after_key` in the order of keys, at most `limit` of them and
+/// about `bytes` in size, and whether there are more.
 ///
 /// # Errors
 /// Those of the database.
 pub fn page(
     db: &mut Db,
-    asked: &Asked<'_>,
+    asked: &SearchAsked<'_>,
     after_key: i64,
     limit: i64,
     bytes: usize,
 ) -> Result<(Vec<Hit>, bool), Failure> {
-    if matches!(asked.scope, Scope::Granted { .. }) {
-        // Keys first: ordering rows with their bytes would read all bytes of all matches.
+    if matches!(asked.scope, SearchScope::Granted { .. }) {
+        // Keys first: sorting rows with their bytes would read the bytes of all matches.
         let mut sql = Sql::new("SELECT r.key");
         matching(&mut sql, asked, after_key, is_postgres(db));
         sql.with(" ORDER BY r.key LIMIT ?", [(limit + 1).into()]);
@@ -112,42 +112,47 @@ pub fn page(
     Ok((hits, more))
 }
 
-fn matching(sql: &mut Sql, asked: &Asked<'_>, after_key: i64, postgres: bool) {
+fn matching(sql: &mut Sql, asked: &SearchAsked<'_>, after_key: i64, postgres: bool) {
     allowed(sql, asked.scope, asked.now_ms);
     sql.with(" AND r.key > ?", [after_key.into()]);
     condition::add(sql, asked, postgres);
 }
 
-/// All matches without their bytes, in no order.
+/// Returns all matches without their bytes, unsorted.
 ///
 /// # Errors
 /// Those of the database.
-pub fn keys(db: &mut Db, asked: &Asked<'_>) -> Result<Vec<Keyed>, Failure> {
+pub fn keys(db: &mut Db, asked: &SearchAsked<'_>) -> Result<Vec<FoundKey>, Failure> {
     let mut sql = Sql::new("SELECT r.key, r.id, r.last_updated_ms");
     matching(&mut sql, asked, -1, is_postgres(db));
     Ok(load!(db, sql, (BigInt, Text, BigInt)))
 }
 
-/// How many match.
+/// Returns how many resources match.
 ///
 /// # Errors
 /// Those of the database.
-pub fn count(db: &mut Db, asked: &Asked<'_>) -> Result<i64, Failure> {
+pub fn count(db: &mut Db, asked: &SearchAsked<'_>) -> Result<i64, Failure> {
     let mut sql = Sql::new("SELECT COUNT(*)");
     matching(&mut sql, asked, -1, is_postgres(db));
     let counted: Vec<i64> = load!(db, sql, BigInt);
     Ok(counted.first().copied().unwrap_or(0))
 }
 
-/// The lowest indexed value of each resource, or the highest, as text that compares like the value.
+/// Returns the lowest indexed value of each resource, or the highest, as text that sorts like the value.
 ///
 /// # Errors
 /// Those of the database.
-pub fn sort_values(db: &mut Db, scope: &Scope, param: &Param, highest: bool) -> Result<HashMap<i64, String>, Failure> {
+pub fn sort_values(
+    db: &mut Db,
+    scope: &SearchScope,
+    param: &Param,
+    highest: bool,
+) -> Result<HashMap<i64, String>, Failure> {
     let pick = if highest { "MAX(" } else { "MIN(" };
     let mut sql = Sql::new("SELECT key, ");
     sql.add(pick);
-    let dates = param.kind == Kind::Date;
+    let dates = param.kind == ParamKind::Date;
     sql.add(if dates {
         "from_ms) FROM search_date WHERE "
     } else {
@@ -157,7 +162,7 @@ pub fn sort_values(db: &mut Db, scope: &Scope, param: &Param, highest: bool) -> 
     sql.with(" AND param = ? GROUP BY key", [param.no.into()]);
     if dates {
         let found: Vec<(i64, i64)> = load!(db, sql, (BigInt, BigInt));
-        // Shifted so that all are positive, then padded: text in the order of the numbers.
+        // Shifted to be non-negative and padded with zeros, so that the text sorts like the number.
         let text = |ms: i64| format!("{:020}", i128::from(ms) - i128::from(i64::MIN));
         return Ok(found.into_iter().map(|(key, ms)| (key, text(ms))).collect());
     }
@@ -165,13 +170,13 @@ pub fn sort_values(db: &mut Db, scope: &Scope, param: &Param, highest: bool) -> 
     Ok(found.into_iter().collect())
 }
 
-/// These resources, as far as they may leave, in the order of storage; and whether some were left for want of `bytes`.
+/// Returns those of these resources that may be released, ordered by key, and whether some were left out because of `bytes`.
 ///
 /// # Errors
 /// Those of the database.
 pub fn by_keys(
     db: &mut Db,
-    scope: &Scope,
+    scope: &SearchScope,
     keys: &[i64],
     now_ms: i64,
     bytes: usize,
@@ -181,89 +186,12 @@ pub fn by_keys(
     }
     let mut sql = Sql::new(HIT);
     allowed(&mut sql, scope, now_ms);
-    sql.add(" AND r.key IN ").list(keys.iter().map(|key| Held::from(*key)));
+    sql.add(" AND r.key IN ")
+        .list(keys.iter().map(|key| HeldValue::from(*key)));
     sql.add(" ORDER BY r.key");
     let hits = match db {
         Db::Pg(pg) => up_to!(pg, sql, bytes),
         Db::Sqlite(sqlite) => up_to!(sqlite, sql, bytes),
     };
     Ok((hits, false))
-}
-
-/// Resources by type and id that may leave in this scope, or that belong to nobody, at most `limit`.
-///
-/// # Errors
-/// Those of the database.
-pub fn by_reference(
-    db: &mut Db,
-    scope: &Scope,
-    targets: &[(String, String)],
-    limit: i64,
-    now_ms: i64,
-) -> Result<Vec<Hit>, Failure> {
-    let mut hits = Vec::new();
-    let mut by_type: HashMap<&str, Vec<&str>> = HashMap::new();
-    for (rtype, id) in targets {
-        by_type.entry(rtype).or_default().push(id);
-    }
-    let mut types: Vec<_> = by_type.into_iter().collect();
-    types.sort_unstable();
-    for (rtype, ids) in types {
-        for ids in ids.chunks(200) {
-            let left = limit - i64::try_from(hits.len()).unwrap_or(limit);
-            let mut sql = Sql::new(HIT);
-            allowed(&mut sql, scope, now_ms);
-            if let Scope::One { grant, .. } = scope {
-                sql.with(" AND r.compartment = ?", [grant.compartment.into()]);
-            }
-            sql.with(" AND r.type = ? AND r.id IN ", [rtype.into()])
-                .list(ids.iter().map(|id| Held::from(*id)));
-            sql.with(" ORDER BY r.key LIMIT ?", [left.into()]);
-            hits.extend::<Vec<Hit>>(load!(db, sql, HitRow));
-        }
-    }
-    Ok(hits)
-}
-
-/// Resources whose `param` refers to one of `hits`, at most `limit`; all in the compartments of these hits.
-///
-/// # Errors
-/// Those of the database.
-pub fn referring(
-    db: &mut Db,
-    scope: &Scope,
-    param: &Param,
-    hits: &[&Hit],
-    limit: i64,
-    now_ms: i64,
-) -> Result<Vec<Hit>, Failure> {
-    let mut found = Vec::new();
-    let mut by_compartment: HashMap<i64, Vec<&Hit>> = HashMap::new();
-    for hit in hits {
-        by_compartment.entry(hit.compartment()).or_default().push(hit);
-    }
-    let mut compartments: Vec<_> = by_compartment.into_iter().collect();
-    compartments.sort_unstable_by_key(|(no, _)| *no);
-    for (no, hits) in compartments {
-        let left = limit - i64::try_from(found.len()).unwrap_or(limit);
-        let mut sql = Sql::new(HIT);
-        allowed(&mut sql, scope, now_ms);
-        sql.with(" AND r.compartment = ?", [no.into()]);
-        if param.kind == Kind::Owner {
-            sql.with(
-                " AND r.type = ? AND r.key NOT IN (SELECT key FROM search_value WHERE compartment = ? AND param = ? AND value = ?)",
-                [param.rtype.into(), no.into(), NOT_OWNER.into(), param.name.into()],
-            );
-        } else {
-            sql.with(
-                " AND r.key IN (SELECT key FROM search_value WHERE compartment = ? AND param = ? AND value IN ",
-                [no.into(), param.no.into()],
-            );
-            sql.list(hits.iter().map(|hit| Held::from(hit.id.as_str())));
-            sql.with(" AND system = ?)", [hits[0].rtype.as_str().into()]);
-        }
-        sql.with(" ORDER BY r.key LIMIT ?", [left.into()]);
-        found.extend::<Vec<Hit>>(load!(db, sql, HitRow));
-    }
-    Ok(found)
 }

@@ -1,23 +1,27 @@
-//! The showcase: one member whose record holds every element that US Core, PDex and CARIN's Basis profiles mark mustSupport.
+//! The showcase: one member whose record has every element that US Core, PDex and CARIN's Basis profiles mark as mustSupport.
 //!
-//! Templates (the JSON files beside this one, by theme) say what stands in it, [`template`] fills them. Nothing here is random: the
-//! seed only gives ids and numbers of their own, so that two runs do not meet. Nobody in it exists, and nobody in it resembles a
-//! member of [`super::Member::of`].
+//! Templates (the JSON files in this folder, by theme) define the contents, and [`template`] fills them in. Nothing here is random: the
+//! seed only gives ids and numbers, so that two runs differ. The persons do not exist, and do not resemble any member of
+//! [`super::Member::of`].
 
 mod template;
 
 use super::codes::refer;
 use super::directory::Directory;
 use super::member::Member;
+use super::options::{SynthOptions, day};
+use super::output::{Sink, put};
 use super::random::nine_digits;
-use super::{Options, Sink, put};
 use chrono::{Days, NaiveDate};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::io;
 use template::{Template, id};
 
-/// The templates; a later one refers to earlier ones, but for a visit and its reason.
+/// When the showcase member was born.
+const BORN: NaiveDate = day(1984, 3, 29);
+
+/// The templates. A template refers only to earlier ones, except a visit to its reason.
 const THEMES: [&str; 6] = [
     include_str!("people.json"),
     include_str!("care.json"),
@@ -27,7 +31,7 @@ const THEMES: [&str; 6] = [
     include_str!("authorizations.json"),
 ];
 
-/// Types of the showcase, Provenance aside.
+/// The types of the showcase, without Provenance.
 const KINDS: &[&str] = &[
     "AllergyIntolerance",
     "CarePlan",
@@ -60,7 +64,7 @@ const KINDS: &[&str] = &[
     "Specimen",
 ];
 
-/// Of these, those that belong to nobody: a Provenance of theirs would be nobody's either.
+/// The types among these that belong to no member. A Provenance of such a resource would belong to no member either.
 const SHARED: &[&str] = &[
     "Endpoint",
     "Location",
@@ -70,13 +74,13 @@ const SHARED: &[&str] = &[
     "PractitionerRole",
 ];
 
-/// The showcase member's number: above every member of a run, so that its card is nobody else's.
+/// The showcase member's number, which is above every member of a run, so that its card number is unique.
 const INDEX: u64 = 900_000_000;
-/// Days before the data was taken on which the cover began.
+/// How many days before [`SynthOptions::as_of`] the coverage began.
 const COVERED_DAYS: u64 = 900;
 
-/// The showcase member of the run that `options` describes, as the card and the enrolment file know her.
-pub fn member(options: &Options) -> Member {
+/// The showcase member of the run that `options` describes, as the card and the enrollment file describe her.
+pub fn member(options: &SynthOptions) -> Member {
     let text = str::to_owned;
     let patient_id = id(options, "patient");
     Member {
@@ -94,7 +98,7 @@ pub fn member(options: &Options) -> Member {
         nickname: None,
         suffix: Some("RN"),
         gender: "female",
-        birth_date: NaiveDate::from_ymd_opt(1984, 3, 29).unwrap_or_default(),
+        birth_date: BORN,
         street: text("17 Exhibit Row"),
         city: "Lower Exhibit",
         state: "VT",
@@ -106,7 +110,7 @@ pub fn member(options: &Options) -> Member {
 }
 
 /// Writes the showcase member's record.
-pub(super) fn write(options: &Options, directory: &Directory, sink: Sink<'_>) -> io::Result<()> {
+pub(super) fn write(options: &SynthOptions, directory: &Directory, sink: Sink<'_>) -> io::Result<()> {
     let member = member(options);
     let template = Template {
         options,
@@ -139,8 +143,8 @@ fn kind(resource: &Value) -> io::Result<&'static str> {
         .ok_or_else(|| io::Error::other(format!("the showcase has no type {named}")))
 }
 
-/// Who wrote and who passed on the resources of one type. What is withheld on release (the denied authorization) is not among its
-/// targets: it would be withheld too.
+/// The Provenance of all resources of one type. A resource that is withheld on release (the denied authorization) is not among its targets,
+/// because the Provenance would then be withheld too.
 fn provenance(template: &Template<'_>, kind: &str, targets: Vec<Value>) -> io::Result<Value> {
     let entity = json!([{
         "extension": [{
@@ -167,7 +171,7 @@ mod tests {
     use crate::synth::{member::Member, write};
     use std::collections::HashSet;
 
-    fn collect(options: &Options) -> Vec<(&'static str, Value)> {
+    fn collect(options: &SynthOptions) -> Vec<(&'static str, Value)> {
         let mut all = Vec::new();
         write(options, &mut |kind, line| {
             all.push((kind, serde_json::from_slice(line)?));
@@ -190,11 +194,11 @@ mod tests {
 
     #[test]
     fn the_showcase_comes_on_top_and_changes_nobody_else() {
-        let without = Options {
+        let without = SynthOptions {
             members: 3,
-            ..Options::default()
+            ..SynthOptions::default()
         };
-        let with = Options {
+        let with = SynthOptions {
             showcase: true,
             ..without.clone()
         };
@@ -206,10 +210,10 @@ mod tests {
 
     #[test]
     fn every_type_occurs_twice_and_every_reference_resolves() {
-        let all = collect(&Options {
+        let all = collect(&SynthOptions {
             members: 0,
             showcase: true,
-            ..Options::default()
+            ..SynthOptions::default()
         });
         let mut names = HashSet::new();
         for (kind, one) in &all {
@@ -232,9 +236,9 @@ mod tests {
     #[test]
     fn the_showcase_member_is_like_nobody_of_the_run() {
         for seed in 1..4 {
-            let options = Options {
+            let options = SynthOptions {
                 seed,
-                ..Options::default()
+                ..SynthOptions::default()
             };
             let own = member(&options);
             for index in 0..5_000 {

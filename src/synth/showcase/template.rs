@@ -8,18 +8,18 @@
 //! | `#` | a Quantity: number and UCUM unit | `#71 /min` |
 //! | `$` and a digit | US dollars | `$20.00` |
 //!
-//! Inside other strings `${-30}` is the day thirty days before the data was taken, `${base64 text}` the text in base64, and `${family}`
-//! and the like what the member and the payer are called. `id` is a short name; `meta` lists the profiles.
+//! Inside other strings, `${-30}` is the day thirty days before the date of the data, `${base64 text}` is the text in base64, and
+//! `${family}` and others are values of the member and the payer. `id` is a short name; `meta` lists the profiles.
 
 use super::super::codes::{ACT_CODE, CVX, HCPCS, ICD10, LOINC, NDC, RXNORM, SNOMED, refer};
 use super::super::member::Member;
-use super::Options;
+use super::super::options::SynthOptions;
 use base64::Engine as _;
 use chrono::Duration;
 use serde_json::{Map, Number, Value, json};
 use std::io;
 
-/// Code systems by the names that templates use.
+/// The code systems, with the names that templates use for them.
 const SYSTEMS: &[(&str, &str)] = &[
     ("act", ACT_CODE),
     (
@@ -39,7 +39,7 @@ const SYSTEMS: &[(&str, &str)] = &[
         "http://ihe.net/fhir/ihe.formatcode.fhir/CodeSystem/formatcode",
     ),
     ("hcpcs", HCPCS),
-    // As PAS writes it.
+    // The URL of this code system in PAS.
     ("hcpcs-pas", "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets"),
     ("icd10", ICD10),
     ("loinc", LOINC),
@@ -61,7 +61,7 @@ const SYSTEMS: &[(&str, &str)] = &[
     ("snomed", SNOMED),
 ];
 
-/// Publishers of code systems whose names follow (`term:v3-ActReason`).
+/// Publishers of code systems; the name of the code system follows (`term:v3-ActReason`).
 const PUBLISHERS: &[(&str, &str)] = &[
     ("carin", "http://hl7.org/fhir/us/carin-bb/CodeSystem/"),
     ("core", "http://hl7.org/fhir/us/core/CodeSystem/"),
@@ -71,7 +71,7 @@ const PUBLISHERS: &[(&str, &str)] = &[
     ("x12", "https://codesystem.x12.org/005010/"),
 ];
 
-/// Guides whose profiles follow (`core:us-core-patient`).
+/// Implementation guides; the name of the profile follows (`core:us-core-patient`).
 const GUIDES: &[(&str, &str)] = &[
     ("carin", "http://hl7.org/fhir/us/carin-bb/StructureDefinition/"),
     ("core", "http://hl7.org/fhir/us/core/StructureDefinition/"),
@@ -79,8 +79,8 @@ const GUIDES: &[(&str, &str)] = &[
     ("pdex", "http://hl7.org/fhir/us/davinci-pdex/StructureDefinition/"),
 ];
 
-/// The FHIR id of a resource of the showcase: readable, and other than that of another seed.
-pub(super) fn id(options: &Options, name: &str) -> String {
+/// The FHIR id of a showcase resource: readable, and different for another seed.
+pub(super) fn id(options: &SynthOptions, name: &str) -> String {
     format!("showcase-{}-{name}", options.seed)
 }
 
@@ -101,19 +101,19 @@ fn number(text: &str) -> io::Result<Number> {
     text.parse().or_else(|_| unknown(text))
 }
 
-/// What the templates are filled with.
+/// The values for the templates.
 pub(super) struct Template<'a> {
-    pub(super) options: &'a Options,
+    pub(super) options: &'a SynthOptions,
     pub(super) member: &'a Member,
     /// FHIR id of the payer's Organization.
     pub(super) payer: &'a str,
 }
 
 impl Template<'_> {
-    /// The resource of one template.
+    /// Fills in the template of one resource.
     ///
     /// # Errors
-    /// When the template says what nobody knows; the tests fill all of them.
+    /// When the template uses an unknown name; the tests fill in all templates.
     pub(super) fn resource(&self, template: &Map<String, Value>) -> io::Result<Value> {
         let mut resource = Map::new();
         for (name, value) in template {
@@ -236,7 +236,7 @@ impl Template<'_> {
     }
 }
 
-/// The canonical of `guide:name`.
+/// The canonical URL of the profile `guide:name`.
 fn profile(short: &str) -> io::Result<String> {
     match short.split_once(':') {
         Some((guide, name)) => Ok(format!("{}{name}", url(GUIDES, guide)?)),
@@ -244,7 +244,7 @@ fn profile(short: &str) -> io::Result<String> {
     }
 }
 
-/// A Coding of `system code display`.
+/// The Coding in `system code display`.
 fn coding(text: &str) -> io::Result<Value> {
     let mut parts = text.splitn(3, ' ');
     let (system, code) = (parts.next().unwrap_or_default(), parts.next());
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn shorthands_become_elements_and_what_means_nothing_is_refused() {
-        let options = Options::default();
+        let options = SynthOptions::default();
         let member = super::super::member(&options);
         let template = Template {
             options: &options,

@@ -5,8 +5,8 @@ use crate::search_oracle::readings::CONFORMANCE;
 use crate::support::client::{ALL_SCOPES, Client, Reply};
 use crate::support::grants::grant;
 use crate::support::payer::TestPayer;
-use causeway::http::routes::{Access, ROUTES};
-use causeway::synth::Policy;
+use causeway::http::routes::{ROUTES, RouteAccess};
+use causeway::synth::SharingPolicy;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -66,7 +66,11 @@ impl Ward {
         let mut partners = Vec::new();
         for (at, client) in clients.into_iter().enumerate() {
             let sensitive = at == 1;
-            let policy = if sensitive { Policy::Sensitive } else { Policy::Regular };
+            let policy = if sensitive {
+                SharingPolicy::Sensitive
+            } else {
+                SharingPolicy::Regular
+            };
             grant(&payer, PARTNERS[at].0, &patient_id(TAGS[at]), policy);
             partners.push(Partner {
                 token: client.token(ALL_SCOPES).await,
@@ -197,7 +201,12 @@ pub fn canary(tag: &str) -> String {
 pub fn guarded() -> Vec<(&'static str, &'static str)> {
     ROUTES
         .iter()
-        .filter(|route| !matches!(route.access, Access::Public | Access::Client | Access::Operation(_)))
+        .filter(|route| {
+            !matches!(
+                route.access,
+                RouteAccess::Public | RouteAccess::Client | RouteAccess::Operation(_)
+            )
+        })
         .map(|route| (route.method, route.path))
         .collect()
 }

@@ -9,13 +9,14 @@ use crate::support::client::Client;
 use crate::support::payer::{PARTNER_URI, TestPayer, today};
 use crate::support::pki::Kind;
 use causeway::clock::Clock;
-use causeway::conformance::catalog::{self, Test};
-use causeway::conformance::{self, Report, Settings, Verdict};
 use causeway::ids::Ids;
 use causeway::synth::{self, MatchOptions, Variation, match_request};
+use causeway_conformance::catalog::{self, Test};
+use causeway_conformance::{self as conformance, ClientSettings, ConformanceReport, Surroundings, TestVerdict};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The member whose record holds everything.
 const MEMBER: u64 = 4;
@@ -72,13 +73,13 @@ fn site() -> TestPayer {
 
 /// A payer with the showcase member, not yet serving, and its client file, which names her.
 fn showcase_site() -> TestPayer {
-    let options = synth::Options {
+    let options = synth::SynthOptions {
         members: 12,
         resources_per_member: 8,
         twins: true,
         showcase: true,
         as_of: today(),
-        ..synth::Options::default()
+        ..synth::SynthOptions::default()
     };
     let showcase = synth::showcase_member(&options);
     let (payer, client) = TestPayer::prepare_with(options);
@@ -122,20 +123,25 @@ fn client_files(payer: &TestPayer, client: &Client, matching: &Value) {
     );
 }
 
-async fn run(payer: &TestPayer, tests: &[Test]) -> Report {
-    let settings = Settings::read(&payer.home().join("conformance.toml")).expect("the client file");
+async fn run(payer: &TestPayer, tests: &[Test]) -> ConformanceReport {
+    let settings = ClientSettings::read(&payer.home().join("conformance.toml")).expect("the client file");
     let base = format!("{}/fhir", payer.origin);
-    conformance::run(&base, settings, tests, Clock::System, Ids::random(), &mut |_| {})
+    let ids = Ids::random();
+    let around = Surroundings {
+        now_ms: Arc::new(|| Clock::System.now_ms()),
+        new_id: Arc::new(move || ids.new_id(Clock::System.now_ms())),
+    };
+    conformance::run(&base, settings, tests, around, &mut |_| {})
         .await
         .expect("a run")
 }
 
-fn names(report: &Report, wanted: fn(&Verdict) -> bool) -> BTreeSet<String> {
+fn names(report: &ConformanceReport, wanted: fn(&TestVerdict) -> bool) -> BTreeSet<String> {
     let all = report.tested.iter().filter(|one| wanted(&one.verdict));
     all.map(|one| one.test.id.clone()).collect()
 }
 
-fn told(report: &Report, ids: &BTreeSet<String>) -> String {
+fn told(report: &ConformanceReport, ids: &BTreeSet<String>) -> String {
     let all = report.tested.iter().filter(|one| ids.contains(&one.test.id));
     all.map(|one| format!("{} {}: {}\n", one.verdict.word(), one.test.id, one.verdict.reason()))
         .collect()
@@ -163,9 +169,9 @@ async fn the_runner_passes_the_sound_server_and_notices_each_defect() {
     payer.serve_with(&[(causeway::http::defects::VARIABLE, &file)]);
     let all = catalog::all();
     let sound = run(&payer, &all).await;
-    let bad = names(&sound, Verdict::is_bad);
+    let bad = names(&sound, TestVerdict::is_bad);
     assert!(bad.is_empty(), "on the sound server:\n{}", told(&sound, &bad));
-    let passed = names(&sound, |verdict| *verdict == Verdict::Pass);
+    let passed = names(&sound, |verdict| *verdict == TestVerdict::Pass);
     let untried: BTreeSet<String> = all
         .iter()
         .filter(|test| !passed.contains(&test.id) && !UNTRIED.iter().any(|(pattern, _)| test.fits(pattern)))
@@ -195,7 +201,7 @@ async fn the_runner_passes_the_sound_server_and_notices_each_defect() {
         write(payer.home(), DEFECT, name);
         let report = run(&payer, &concerned).await;
         let others = names(&report, |verdict| {
-            !matches!(verdict, Verdict::Fail(_) | Verdict::Data(_))
+            !matches!(verdict, TestVerdict::Fail(_) | TestVerdict::Data(_))
         });
         if !others.is_empty() {
             missed.push_str(&format!("{name} is not noticed by\n{}", told(&report, &others)));
@@ -242,15 +248,19 @@ async fn the_runner_tells_a_fault_of_the_data_from_one_of_the_server() {
         "pdex-2.2/types/CarePlan",
     ]);
     let report = run(&payer, &tests).await;
-    assert!(report.is_good(), "{}", told(&report, &names(&report, Verdict::is_bad)));
-    let at_fault = names(&report, |verdict| matches!(verdict, Verdict::Data(_)));
+    assert!(
+        report.is_good(),
+        "{}",
+        told(&report, &names(&report, TestVerdict::is_bad))
+    );
+    let at_fault = names(&report, |verdict| matches!(verdict, TestVerdict::Data(_)));
     assert_eq!(
         at_fault.iter().collect::<Vec<_>>(),
         ["us-core-3.1.1/MedicationRequest/must-support"]
     );
     assert!(told(&report, &at_fault).contains("MedicationRequest/unversioned has no requester"));
     assert_eq!(
-        names(&report, |verdict| *verdict == Verdict::Pass).len(),
+        names(&report, |verdict| *verdict == TestVerdict::Pass).len(),
         4,
         "{:?}",
         report.counts()
@@ -263,7 +273,10 @@ async fn the_runner_tells_a_fault_of_the_data_from_one_of_the_server() {
     };
     import(&order("versioned", "|3.1.1"));
     let report = run(&payer, &chosen(&["us-core-3.1.1/MedicationRequest/must-support"])).await;
-    assert_eq!(names(&report, |verdict| matches!(verdict, Verdict::Fail(_))).len(), 1);
+    assert_eq!(
+        names(&report, |verdict| matches!(verdict, TestVerdict::Fail(_))).len(),
+        1
+    );
 
     // A member who has no other care plan than such a one.
     let other = payer.member(2).patient_id;
@@ -277,7 +290,7 @@ async fn the_runner_tells_a_fault_of_the_data_from_one_of_the_server() {
         &payer.request(2, Variation::Exact).to_string(),
     );
     let report = run(&payer, &chosen(&["pdex-2.2/types/CarePlan"])).await;
-    let at_fault = names(&report, |verdict| matches!(verdict, Verdict::Data(_)));
+    let at_fault = names(&report, |verdict| matches!(verdict, TestVerdict::Data(_)));
     assert!(
         report.is_good() && at_fault.len() == 1,
         "{}",
@@ -296,7 +309,7 @@ async fn on_the_showcase_nothing_is_left_untried_but_what_is_explained() {
     let report = run(&payer, &tests).await;
     let left = report.tested.iter().filter(|one| {
         let explained = UNTRIED.iter().any(|(pattern, _)| one.test.fits(pattern));
-        one.verdict != Verdict::Pass && !explained
+        one.verdict != TestVerdict::Pass && !explained
     });
     let left: BTreeSet<String> = left.map(|one| one.test.id.clone()).collect();
     assert!(left.is_empty(), "{}", told(&report, &left));

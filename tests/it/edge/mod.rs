@@ -3,8 +3,14 @@
 
 mod attacker;
 mod balancer;
+mod bodies;
+mod busy;
 mod documents;
 mod floods;
 mod heads;
+mod hostile;
+mod key_host;
+mod ops_side;
+mod silent;
 mod slow;
 mod victims;

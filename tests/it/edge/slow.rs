@@ -5,6 +5,8 @@ use super::victims::Scene;
 use crate::support::payer::{TestPayer, is_optimised, today};
 use causeway::synth;
 use std::io::{Read as _, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const SHORT: [(&str, &str); 2] = [
@@ -12,7 +14,7 @@ const SHORT: [(&str, &str); 2] = [
     ("CAUSEWAY_LIMITS__KEEP_ALIVE_SECONDS", "60"),
 ];
 /// More than the two seconds of [`SHORT`], the second in which the HTTP library may act first, and much slack.
-const SOON: Duration = Duration::from_secs(8);
+const SOON: Duration = Duration::from_secs(15);
 
 #[tokio::test]
 async fn t_b06_a_second_head_that_drips_and_a_body_that_drips_after_its_refusal_end_in_time() {
@@ -111,12 +113,12 @@ async fn t_b06_http2_prefaces_and_silent_connections_end_in_time() {
 
 #[tokio::test]
 async fn t_b06_a_reader_that_never_reads_is_cut_off_and_its_disclosure_ends_as_failed() {
-    let (payer, client) = TestPayer::prepare_with(synth::Options {
+    let (payer, client) = TestPayer::prepare_with(synth::SynthOptions {
         members: 2,
         resources_per_member: 8,
         one_large: Some(1500),
         as_of: today(),
-        ..synth::Options::default()
+        ..synth::SynthOptions::default()
     });
     let scene = Scene::of(payer, client, &[]).await;
     let idle = scene.idle().await;
@@ -138,7 +140,7 @@ async fn t_b06_a_reader_that_never_reads_is_cut_off_and_its_disclosure_ends_as_f
     scene.holds(&idle).await;
     while count() == 0 {
         assert!(
-            begun.elapsed() < Duration::from_secs(25),
+            begun.elapsed() < Duration::from_secs(40),
             "the answer still waits for its reader"
         );
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -153,4 +155,34 @@ async fn t_b06_a_reader_that_never_reads_is_cut_off_and_its_disclosure_ends_as_f
         assert!(read > 0);
     }
     scene.recovers(&idle).await;
+}
+
+#[tokio::test]
+async fn t_b07_slow_readers_of_public_documents_take_little_memory() {
+    let scene = Scene::open(&[]).await;
+    let stranger = Attacker::at(&scene.payer, 10, None, &[]).narrow();
+    let page = b"GET /fhir/metadata?_format=html HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    // Once, so that it is made.
+    let mut first = stranger.open().expect("a connection");
+    first.write_all(page).expect("a request");
+    assert_eq!(status(&mut first).expect("an answer"), 200);
+    let mut readers = many(&stranger, 496, 8, |_, stream| stream.write_all(page));
+    assert_eq!(readers.len(), 496);
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    // Each takes some thousand bytes a second, which is enough to stay.
+    let reading = std::thread::spawn(move || {
+        while !stopped.load(Ordering::Acquire) {
+            for reader in &mut readers {
+                let _ = reader.sock.set_nonblocking(true);
+                let _ = reader.sock.read(&mut [0; 4096]);
+            }
+            std::thread::sleep(Duration::from_millis(700));
+        }
+        readers.len()
+    });
+    scene.served("slow readers", Duration::from_secs(8)).await;
+    scene.assert_memory("slow readers");
+    stop.store(true, Ordering::Release);
+    println!("{} read slowly", reading.join().expect("no panic"));
 }

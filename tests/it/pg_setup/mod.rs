@@ -7,7 +7,7 @@ mod marks;
 mod migrations;
 mod pooler;
 mod roles;
-mod servers;
+pub mod servers;
 mod standby;
 
 use crate::support::payer::binary;

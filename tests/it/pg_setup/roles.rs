@@ -56,12 +56,12 @@ async fn a_server_with_rights_on_rows_alone_serves_everything() {
         folder: tempfile::tempdir().expect("a folder"),
     };
     // Registering a partner and importing are commands of the data role too.
-    let members = synth::Options {
+    let members = synth::SynthOptions {
         members: 3,
         resources_per_member: 8,
         twins: true,
         as_of: today(),
-        ..synth::Options::default()
+        ..synth::SynthOptions::default()
     };
     let (mut payer, client) = TestPayer::prepare_in(place, members);
     payer.serve_with(&[("CAUSEWAY_LIMITS__DRAIN_SECONDS", "1")]);
@@ -108,6 +108,9 @@ async fn a_server_with_rights_on_rows_alone_serves_everything() {
     }
     // The role cannot rewrite the ledger, whatever the program does.
     for statement in [
+        "UPDATE ledger_subject SET subject = 'x'",
+        "DELETE FROM ledger_subject",
+        "TRUNCATE ledger_subject",
         "UPDATE ledger_entry SET action = 'x'",
         "DELETE FROM ledger_entry",
         "TRUNCATE ledger_entry",

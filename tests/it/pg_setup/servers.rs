@@ -48,6 +48,15 @@ impl Running {
             return;
         }
         let _ = Command::new("kill").args([signal, &self.0.id().to_string()]).status();
+        // Whoever was started with the signal ignored does not hear it.
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(10) {
+            if self.0.try_wait().is_ok_and(|ended| ended.is_some()) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
@@ -141,7 +150,7 @@ fn program(name: &str) -> PathBuf {
 /// A pooler before the private cluster, in this mode and with these lines.
 pub struct Pooler {
     folder: TempDir,
-    _running: Running,
+    running: Running,
 }
 
 impl Pooler {
@@ -152,26 +161,41 @@ impl Pooler {
             .map(Path::new)
             .find(|path| path.exists())?;
         let folder = folder();
-        let home = folder.path().display();
-        let ini = format!(
-            "[databases]\n* = host={} user=postgres\n[pgbouncer]\nlisten_addr =\nlisten_port = 6432\nunix_socket_dir = {home}\n\
-             auth_type = any\npool_mode = {mode}\nlogfile = {home}/log\ndefault_pool_size = 20\n{more}\n",
-            postgres::folder().display()
-        );
-        let file = folder.path().join("pgbouncer.ini");
-        std::fs::write(&file, ini).expect("a file");
+        let file = configured(folder.path(), mode, more);
         let mut pooler = command(program);
         pooler.arg("-q").arg(&file);
         let pooler = Pooler {
-            _running: Running::start(pooler),
+            running: Running::start(pooler),
             folder,
         };
         answers(&pooler.url(database), &pooler.folder.path().join("log"));
         Some(pooler)
     }
 
+    /// From now on it pools in this mode.
+    pub fn change_to(&self, mode: &str) {
+        configured(self.folder.path(), mode, "");
+        let told = Command::new("kill")
+            .args(["-HUP", &self.running.0.id().to_string()])
+            .status();
+        assert!(told.expect("kill runs").success());
+    }
+
     pub fn url(&self, database: &str) -> String {
         let home = self.folder.path().display();
         format!("postgres:///{database}?host={home}&port=6432&user=postgres")
     }
+}
+
+/// Writes the configuration of a pooler in this folder, and gives its place.
+fn configured(folder: &Path, mode: &str, more: &str) -> PathBuf {
+    let home = folder.display();
+    let ini = format!(
+        "[databases]\n* = host={} user=postgres\n[pgbouncer]\nlisten_addr =\nlisten_port = 6432\nunix_socket_dir = {home}\n\
+         auth_type = any\npool_mode = {mode}\nlogfile = {home}/log\ndefault_pool_size = 20\n{more}\n",
+        postgres::folder().display()
+    );
+    let file = folder.join("pgbouncer.ini");
+    std::fs::write(&file, ini).expect("a file");
+    file
 }

@@ -4,6 +4,7 @@
 mod durability;
 mod ends;
 mod locks;
+mod pooler_mode;
 mod proxy;
 mod silence;
 mod states;

@@ -32,7 +32,7 @@ const TROUBLES: [&str; 8] = [
 
 /// From the trouble's end to good answers of both; with slack for a build that is not optimised.
 fn recovered() -> Duration {
-    Duration::from_secs(if is_optimised() { 5 } else { 8 })
+    Duration::from_secs(if is_optimised() { 5 } else { 15 })
 }
 
 /// A second process beside a payer's own, on the same database.
@@ -212,11 +212,11 @@ async fn two_processes_go_through_all_of_it_and_lose_nothing() {
         url: StoreUrl::parse(&cluster.url("postgres")).expect("an address"),
         folder: tempfile::tempdir().expect("a folder"),
     };
-    let members = synth::Options {
+    let members = synth::SynthOptions {
         members: MEMBERS,
         resources_per_member: 8,
         as_of: today(),
-        ..synth::Options::default()
+        ..synth::SynthOptions::default()
     };
     let (mut payer, client) = TestPayer::prepare_in(place, members);
     let proxy = Proxy::start(cluster.folder());

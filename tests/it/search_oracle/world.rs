@@ -9,7 +9,7 @@ use super::readings::CONFORMANCE;
 use crate::support::client::{ALL_SCOPES, Client};
 use crate::support::grants::grant;
 use crate::support::payer::{TestPayer, today};
-use causeway::synth::{self, Policy};
+use causeway::synth::{self, SharingPolicy};
 use diesel::prelude::*;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -131,11 +131,11 @@ pub struct World {
 impl World {
     /// Synthetic members and awkward resources; grants on some members, regular and sensitive, and a narrowed token.
     pub async fn synthetic() -> World {
-        let (mut payer, client) = TestPayer::prepare_with(synth::Options {
+        let (mut payer, client) = TestPayer::prepare_with(synth::SynthOptions {
             members: 9,
             resources_per_member: 45,
             as_of: today(),
-            ..synth::Options::default()
+            ..synth::SynthOptions::default()
         });
         let base = format!("{}/fhir", payer.origin);
         let members: Vec<String> = (0..9).map(|index| payer.member(index).patient_id).collect();
@@ -194,9 +194,9 @@ impl World {
             register("third-payer", "1992000046"),
         ];
         for (partner, members, policy) in [
-            ("new-payer", first, Policy::Regular),
-            ("second-payer", second, Policy::Sensitive),
-            ("third-payer", third, Policy::Regular),
+            ("new-payer", first, SharingPolicy::Regular),
+            ("second-payer", second, SharingPolicy::Sensitive),
+            ("third-payer", third, SharingPolicy::Regular),
         ] {
             for member in members {
                 grant(&payer, partner, member, policy);

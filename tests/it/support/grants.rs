@@ -2,14 +2,14 @@
 
 use super::payer::TestPayer;
 use causeway::store::schema::{compartment, consent, grants};
-use causeway::synth::Policy;
+use causeway::synth::SharingPolicy;
 use diesel::prelude::*;
 
 /// How long a grant made here lives, in milliseconds.
 const LIVES_MS: i64 = 30 * 86_400_000;
 
 /// Gives `partner` a live grant on this member.
-pub fn grant(payer: &TestPayer, partner: &str, patient: &str, policy: Policy) {
+pub fn grant(payer: &TestPayer, partner: &str, patient: &str, policy: SharingPolicy) {
     let mut db = payer.db();
     let no: i64 = compartment::table
         .filter(compartment::patient_id.eq(patient))
@@ -19,8 +19,8 @@ pub fn grant(payer: &TestPayer, partner: &str, patient: &str, policy: Policy) {
     let now_ms = chrono::Utc::now().timestamp_millis();
     let id = format!("by-hand-{partner}-{no}");
     let (name, sensitive) = match policy {
-        Policy::Sensitive => ("sensitive", 1i64),
-        Policy::Regular => ("regular", 0i64),
+        SharingPolicy::Sensitive => ("sensitive", 1i64),
+        SharingPolicy::Regular => ("regular", 0i64),
     };
     diesel::insert_into(consent::table)
         .values((

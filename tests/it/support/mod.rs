@@ -1,11 +1,13 @@
 //! What the tests share: private databases, and payers to talk to.
 
 pub mod assertion;
+pub mod browser;
 pub mod client;
 pub mod desk;
 pub mod dump;
 pub mod grants;
 pub mod matched;
+pub mod page;
 pub mod payer;
 pub mod pki;
 pub mod postgres;

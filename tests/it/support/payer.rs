@@ -23,7 +23,7 @@ pub struct TestPayer {
     pub pki: Pki,
     pub origin: String,
     pub ops: String,
-    pub members: synth::Options,
+    pub members: synth::SynthOptions,
     child: Option<Child>,
 }
 
@@ -37,22 +37,22 @@ impl TestPayer {
 
     /// The same without the server.
     pub fn prepare(members: u64) -> (TestPayer, Client) {
-        TestPayer::prepare_with(synth::Options {
+        TestPayer::prepare_with(synth::SynthOptions {
             members,
             resources_per_member: 8,
             twins: true,
             as_of: today(),
-            ..synth::Options::default()
+            ..synth::SynthOptions::default()
         })
     }
 
     /// The same with these synthetic members.
-    pub fn prepare_with(members: synth::Options) -> (TestPayer, Client) {
+    pub fn prepare_with(members: synth::SynthOptions) -> (TestPayer, Client) {
         TestPayer::prepare_in(Place::fresh(), members)
     }
 
     /// The same in this place.
-    pub fn prepare_in(place: Place, members: synth::Options) -> (TestPayer, Client) {
+    pub fn prepare_in(place: Place, members: synth::SynthOptions) -> (TestPayer, Client) {
         let payer = TestPayer::bare(place, members);
         let client = payer.register("new-payer", PARTNER_NPI, PARTNER_URI);
         payer.import_members();
@@ -60,7 +60,7 @@ impl TestPayer {
     }
 
     /// Its settings and certificates over this place, and nothing put into the store.
-    pub fn bare(place: Place, members: synth::Options) -> TestPayer {
+    pub fn bare(place: Place, members: synth::SynthOptions) -> TestPayer {
         let pki = Pki::new("Causeway test authority");
         let home = place.folder.path();
         pki.write(home);

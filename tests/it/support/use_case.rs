@@ -3,12 +3,12 @@
 use super::client::ALL_SCOPES;
 use super::payer::{PARTNER_NPI, PARTNER_URI, TestPayer};
 use causeway::clock::Clock;
-use causeway::context::{Context, Guard, Payer, ReviewTerms};
+use causeway::context::{Context, GuessGuard, Payer, ReviewTerms};
 use causeway::ids::Ids;
-use causeway::release::{Everything, Query, Terms};
+use causeway::release::{AnswerTerms, Everything, EverythingQuery};
 use causeway::security::tls::Revocations;
 use causeway::security::{Authority, Caller, Dialect, PartnerRef, PeerCertificate};
-use causeway::store::guesses::Limits;
+use causeway::store::guesses::GuessLimits;
 use causeway::telemetry::Correlation;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub async fn context(payer: &TestPayer, clock: Clock) -> Context {
     let store = payer.place.open();
     let guard = {
         let store = store.clone();
-        tokio::task::spawn_blocking(move || Guard::open(&store, Limits::default()))
+        tokio::task::spawn_blocking(move || GuessGuard::open(&store, GuessLimits::default()))
     };
     Context {
         guard: Arc::new(guard.await.expect("runs").expect("a guard")),
@@ -55,6 +55,7 @@ pub fn caller() -> Caller {
         certificate_sha256: None,
         jti_sha256: [7; 32],
         token_sha256: [7; 32],
+        token_expires_ms: i64::MAX,
         partner_version: 1,
         correlation: Correlation::internal("request-1".into()),
     }
@@ -62,7 +63,12 @@ pub fn caller() -> Caller {
 
 /// The record of a member on its way to [`caller`].
 pub async fn everything(ctx: &Context, patient: &str) -> Everything {
-    let terms = Terms {
+    asked_everything(ctx, patient, EverythingQuery::default()).await
+}
+
+/// The same, asked with parameters.
+pub async fn asked_everything(ctx: &Context, patient: &str, query: EverythingQuery) -> Everything {
+    let terms = AnswerTerms {
         authority: Authority::new(Revocations::default()),
         certificate: Some(PeerCertificate {
             sha256: [0; 32],
@@ -76,7 +82,7 @@ pub async fn everything(ctx: &Context, patient: &str) -> Everything {
     };
     let url = format!("{}/x", ctx.payer.base_url);
     let no_links = Box::new(|_| String::new());
-    Everything::begin(ctx, &caller(), terms, patient, Query::default(), url, no_links)
+    Everything::begin(ctx, &caller(), terms, patient, query, url, no_links)
         .await
         .expect("a record")
 }

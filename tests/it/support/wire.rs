@@ -3,7 +3,7 @@
 use super::client::{Client, Reply};
 use super::payer::{TestPayer, today};
 use super::pki::Pair;
-use causeway::synth::{MatchOptions, Policy, Variation, match_request};
+use causeway::synth::{MatchOptions, SharingPolicy, Variation, match_request};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -79,7 +79,7 @@ impl Client {
 }
 
 /// A right `$member-match` request of the partner with this NPI.
-pub fn request_by(payer: &TestPayer, index: u64, new_npi: &str, policy: Policy) -> Value {
+pub fn request_by(payer: &TestPayer, index: u64, new_npi: &str, policy: SharingPolicy) -> Value {
     let options = MatchOptions {
         new_npi: new_npi.to_owned(),
         policy,

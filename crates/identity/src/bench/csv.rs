@@ -1,34 +1,28 @@
-//! CSV with quotes (RFC 4180), just enough for benchmark files.
+//! CSV files of the benchmark (RFC 4180) with a header, read as a whole or in chunks of rows, and written. Uses the `csv` crate.
 
+use ::csv::{Reader, ReaderBuilder, StringRecord, Writer, WriterBuilder};
 use std::collections::HashMap;
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Read, Write};
 
 /// A table with a header row.
 #[derive(Clone, Debug, Default)]
-pub struct Table {
+pub struct CsvTable {
     columns: HashMap<String, usize>,
     rows: Vec<Vec<String>>,
 }
 
-impl Table {
+impl CsvTable {
     /// Reads a whole table.
     ///
     /// # Errors
-    /// What reading says; `InvalidData` when there is no header or a quote is not closed.
-    pub fn read(mut source: impl BufRead) -> io::Result<Table> {
-        let mut text = String::new();
-        source.read_to_string(&mut text)?;
-        let mut rows = parse(&text)?.into_iter();
-        let header = rows.next().ok_or_else(|| invalid("no header"))?;
-        let columns = header
-            .into_iter()
-            .enumerate()
-            .map(|(i, name)| (name.trim().to_owned(), i))
-            .collect();
-        Ok(Table {
-            columns,
-            rows: rows.filter(|row| row.iter().any(|cell| !cell.is_empty())).collect(),
-        })
+    /// Those of reading; `InvalidData` when the header is missing, a quote is not closed, or a cell is not UTF-8.
+    pub fn read(source: impl BufRead) -> io::Result<CsvTable> {
+        let mut chunks = TableChunks::open(source)?;
+        let rows = chunks.next(usize::MAX)?;
+        Ok(rows.unwrap_or(CsvTable {
+            columns: chunks.columns,
+            rows: Vec::new(),
+        }))
     }
 
     /// Number of rows.
@@ -36,12 +30,12 @@ impl Table {
         self.rows.len()
     }
 
-    /// Whether there is no row.
+    /// Whether the table has no rows.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// A cell; empty when the column or the row is not there.
+    /// The text of a cell; empty when the column or the row is missing.
     pub fn cell(&self, row: usize, column: &str) -> &str {
         let cell = || self.rows.get(row)?.get(*self.columns.get(column)?);
         cell().map_or("", String::as_str)
@@ -52,7 +46,7 @@ impl Table {
         self.columns.contains_key(column)
     }
 
-    /// Adds a column that joins others by a space.
+    /// Adds a column with the text of other columns, joined by spaces.
     pub fn join(&mut self, from: &[&str], to: &str) {
         let width = self.columns.values().max().map_or(0, |last| last + 1);
         for row in 0..self.rows.len() {
@@ -71,63 +65,67 @@ impl Table {
     }
 }
 
-/// Reads a table a number of rows at a time, so that a file may be larger than memory.
+/// Reads a table in chunks of rows, so that the file may be larger than memory.
 #[derive(Debug)]
-pub struct Chunks<R> {
-    source: R,
-    header: String,
-    line: u64,
+pub struct TableChunks<R> {
+    reader: Reader<Quotes<R>>,
+    columns: HashMap<String, usize>,
 }
 
-impl<R: BufRead> Chunks<R> {
+impl<R: BufRead> TableChunks<R> {
     /// Reads the header.
     ///
     /// # Errors
-    /// As [`Table::read`].
-    pub fn open(source: R) -> io::Result<Chunks<R>> {
-        let mut chunks = Chunks {
-            source,
-            header: String::new(),
-            line: 0,
-        };
-        let mut header = String::new();
-        chunks.record(&mut header)?;
-        if header.trim().is_empty() {
+    /// As [`CsvTable::read`].
+    pub fn open(source: R) -> io::Result<TableChunks<R>> {
+        let mut reader = ReaderBuilder::new()
+            .flexible(true)
+            .from_reader(Quotes { source, open: false });
+        let header = reader.headers()?;
+        if header.iter().all(|name| name.trim().is_empty()) {
             return Err(invalid("no header"));
         }
-        chunks.header = header;
-        Ok(chunks)
+        let columns = header.iter().map(|name| name.trim().to_owned()).zip(0..).collect();
+        Ok(TableChunks { reader, columns })
     }
 
-    /// The next `rows` rows at most; `None` at the end.
+    /// The next rows, at most `rows`, without empty ones; `None` at the end.
     ///
     /// # Errors
-    /// As [`Table::read`].
-    pub fn next(&mut self, rows: usize) -> io::Result<Option<Table>> {
-        let mut text = self.header.clone();
-        let mut count = 0;
-        while count < rows && self.record(&mut text)? {
-            count += 1;
-        }
-        (count > 0).then(|| Table::read(text.as_bytes())).transpose()
-    }
-
-    /// Adds a record, which may hold line breaks in quotes, to `text`.
-    fn record(&mut self, text: &mut String) -> io::Result<bool> {
-        let begin = text.len();
-        loop {
-            let before = text.len();
-            if self.source.read_line(text)? == 0 {
-                if before > begin {
-                    return Err(invalid(&format!("a quote is not closed before line {}", self.line + 1)));
+    /// As [`CsvTable::read`].
+    pub fn next(&mut self, rows: usize) -> io::Result<Option<CsvTable>> {
+        let (mut found, mut record) = (Vec::new(), StringRecord::new());
+        while found.len() < rows {
+            if !self.reader.read_record(&mut record)? {
+                if self.reader.get_ref().open {
+                    return Err(invalid("a quote is not closed"));
                 }
-                return Ok(false);
+                break;
             }
-            self.line += 1;
-            if text[begin..].bytes().filter(|b| *b == b'"').count() % 2 == 0 {
-                return Ok(true);
+            if record.iter().any(|cell| !cell.is_empty()) {
+                found.push(record.iter().map(str::to_owned).collect());
             }
         }
+        Ok((!found.is_empty()).then(|| CsvTable {
+            columns: self.columns.clone(),
+            rows: found,
+        }))
+    }
+}
+
+/// A file that notes whether a quote is open. The CSV reader would accept a quote that is never closed as the last cell.
+#[derive(Debug)]
+struct Quotes<R> {
+    source: R,
+    open: bool,
+}
+
+impl<R: Read> Read for Quotes<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.source.read(into)?;
+        let read = into.get(..count).unwrap_or(&[]);
+        self.open ^= read.iter().filter(|byte| **byte == b'"').count() % 2 == 1;
+        Ok(count)
     }
 }
 
@@ -135,42 +133,9 @@ fn invalid(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
 }
 
-fn parse(text: &str) -> io::Result<Vec<Vec<String>>> {
-    let (mut rows, mut row, mut cell, mut quoted) = (Vec::new(), Vec::new(), String::new(), false);
-    let mut letters = text.trim_start_matches('\u{feff}').chars().peekable();
-    while let Some(c) = letters.next() {
-        match (quoted, c) {
-            (true, '"') if letters.peek() == Some(&'"') => {
-                letters.next();
-                cell.push('"');
-            }
-            (_, '"') => quoted = !quoted,
-            (false, ',') => row.push(std::mem::take(&mut cell)),
-            (false, '\n') => {
-                row.push(std::mem::take(&mut cell));
-                rows.push(std::mem::take(&mut row));
-            }
-            (false, '\r') => {}
-            (_, other) => cell.push(other),
-        }
-    }
-    if quoted {
-        return Err(invalid("a quote is not closed"));
-    }
-    if !cell.is_empty() || !row.is_empty() {
-        row.push(cell);
-        rows.push(row);
-    }
-    Ok(rows)
-}
-
-/// A cell as it is written: quoted when it must be.
-pub fn quote(cell: &str) -> String {
-    if cell.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", cell.replace('"', "\"\""))
-    } else {
-        cell.to_owned()
-    }
+/// A writer of rows that quotes cells where needed and ends lines with a line feed. It buffers rows until it is flushed.
+pub fn writer<W: Write>(to: W) -> Writer<W> {
+    WriterBuilder::new().from_writer(to)
 }
 
 #[cfg(test)]
@@ -179,12 +144,36 @@ mod tests {
 
     #[test]
     fn quotes_and_line_ends() {
-        let table = Table::read("a,b\r\n\"x, \"\"y\"\"\",2\r\n\r\n3,".as_bytes()).expect("reads");
+        let table = CsvTable::read("\u{feff}a, b\r\n\"x, \"\"y\"\"\",2\r\n\r\n,\r\n3,".as_bytes()).expect("reads");
         assert_eq!(table.len(), 2);
         assert_eq!(table.cell(0, "a"), "x, \"y\"");
-        assert_eq!(table.cell(1, "b"), "");
+        assert_eq!((table.cell(0, "b"), table.cell(1, "b")), ("2", ""));
         assert_eq!(table.cell(9, "zz"), "");
-        assert!(Table::read("a\n\"x".as_bytes()).is_err());
-        assert_eq!(quote("x, \"y\""), "\"x, \"\"y\"\"\"");
+        for bad in ["", "\n", " \n1", "a\n\"x", "a\n\"x\ny\n"] {
+            assert!(CsvTable::read(bad.as_bytes()).is_err(), "{bad:?}");
+        }
+        assert!(CsvTable::read("a\n".as_bytes()).expect("a header").is_empty());
+        assert!(CsvTable::read(&b"a\n\xff"[..]).is_err());
+    }
+
+    #[test]
+    fn a_table_is_read_in_pieces() {
+        let mut chunks = TableChunks::open("a,b\n1,\"x\ny\"\n2,\n,\n3".as_bytes()).expect("a header");
+        let first = chunks.next(2).expect("reads").expect("rows");
+        assert_eq!((first.len(), first.cell(0, "b"), first.cell(1, "a")), (2, "x\ny", "2"));
+        let second = chunks.next(2).expect("reads").expect("rows");
+        assert_eq!((second.len(), second.cell(0, "a"), second.cell(0, "b")), (1, "3", ""));
+        assert!(chunks.next(2).expect("reads").is_none());
+    }
+
+    #[test]
+    fn cells_are_quoted_when_they_must_be() {
+        let mut writer = writer(Vec::new());
+        writer
+            .write_record(["a", "x, \"y\"", "", "u v", "l\nm"])
+            .expect("writes");
+        writer.write_record(["=1+1", "-", "é", "'", ";"]).expect("writes");
+        let text = String::from_utf8(writer.into_inner().expect("whole")).expect("UTF-8");
+        assert_eq!(text, "a,\"x, \"\"y\"\"\",,u v,\"l\nm\"\n=1+1,-,é,',;\n");
     }
 }

@@ -1,36 +1,38 @@
-//! Linking two files record by record. The weights are estimated from the files themselves, unlabelled, and a pair is linked at
-//! nine to one for it: a bound that no file moves. Neither household nor guard: there is no request here that may be a relative's.
+//! Links two files record by record. The weights are estimated from the files themselves, without labels, and a pair is linked when the
+//! odds are at least nine to one. This bound is the same for all files. Household rules and guards are not used, because there is no
+//! request that could be about a relative.
 //!
-//! One-to-one is not assumed: each record of the second file is linked to its best record of the first, if that is good enough
-//! and the next is not as good.
+//! The links need not be one-to-one: each record of the second file is linked to its best record in the first file, if the odds are high
+//! enough and the next-best record has a lower weight.
 
-use super::csv::Table;
+use super::csv::CsvTable;
 use super::member::person;
 use crate::blocking;
 use crate::compare::compare;
 use crate::field::Levels;
 use crate::person::Profile;
-use crate::policy::Policy;
+use crate::policy::MatchingPolicy;
 use crate::train::{Patterns, Strangers, bits, train};
 use std::collections::HashMap;
 use std::io;
 
 /// A link of a row of the second file to a row of the first.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Link {
+pub struct RowLink {
     /// Row of the first file.
     pub a: usize,
     /// Row of the second file.
     pub b: usize,
-    /// Bits for the link, the share of such pairs counted in.
+    /// Weight of the pair in bits, including the prior.
     pub total: f64,
 }
 
-/// Gives the columns of a file the names of the benchmark: `ours = theirs` a line; `ours = theirs + theirs` joins two by a space.
+/// Renames the columns of a file to the names of the benchmark. Each line is `ours = theirs`; `ours = theirs + theirs` joins two columns
+/// with a space.
 ///
 /// # Errors
-/// `InvalidData` for a line of another form or a column that is not there.
-pub fn map(table: &mut Table, map: &str) -> io::Result<()> {
+/// `InvalidData` for a malformed line or a missing column.
+pub fn map(table: &mut CsvTable, map: &str) -> io::Result<()> {
     for line in map
         .lines()
         .map(str::trim)
@@ -47,18 +49,18 @@ pub fn map(table: &mut Table, map: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// A key that more records share is left to the other keys.
+/// Keys that more records share are not used.
 const CROWD: usize = 300;
-/// A pair is linked when it is at least nine times as likely as not.
+/// The odds above which a pair is linked.
 const ODDS: f64 = 9.0;
-/// Pairs drawn to learn what strangers share.
+/// Number of random pairs from which the agreement of strangers is learned.
 const RANDOM_PAIRS: usize = 200_000;
 const STRIDE: usize = 7_919;
 
-/// Links `b` to `a`; `start` is where the estimate begins.
-pub fn link(a: &Table, b: &Table, start: &Policy) -> Vec<Link> {
+/// Links records of `b` to records of `a`; `start` is the policy with which the estimation begins.
+pub fn link(a: &CsvTable, b: &CsvTable, start: &MatchingPolicy) -> Vec<RowLink> {
     let profiles =
-        |table: &Table| -> Vec<Profile> { (0..table.len()).map(|row| Profile::from(&person(table, row))).collect() };
+        |table: &CsvTable| -> Vec<Profile> { (0..table.len()).map(|row| Profile::from(&person(table, row))).collect() };
     let (first, second) = (profiles(a), profiles(b));
     let facts = first.iter().collect();
     let mut index: HashMap<String, Vec<usize>> = HashMap::new();
@@ -86,7 +88,7 @@ pub fn link(a: &Table, b: &Table, start: &Policy) -> Vec<Link> {
             }
         }
     }
-    // Pairs that share a key agree because they share it; what strangers share is learnt from pairs drawn over both files.
+    // Pairs with a common key agree more often than strangers do. The agreement of strangers is therefore learned from random pairs.
     let mut random = Patterns::default();
     for step in 0..RANDOM_PAIRS.min(first.len() * second.len()) {
         let (x, y) = (
@@ -100,10 +102,10 @@ pub fn link(a: &Table, b: &Table, start: &Policy) -> Vec<Link> {
     let found = train(&patterns, start, &Strangers::FromRandom(random));
     let same = found.same * patterns.pairs() as f64 / (first.len() as f64 * second.len() as f64);
     let prior = (same / (1.0 - same)).log2();
-    let mut best: Vec<Option<(Link, f64)>> = vec![None; second.len()];
+    let mut best: Vec<Option<(RowLink, f64)>> = vec![None; second.len()];
     for (a, b, levels) in pairs {
         let total = bits(&levels, &found.policy) + prior;
-        let one = Link { a, b, total };
+        let one = RowLink { a, b, total };
         if let Some(place) = best.get_mut(b) {
             *place = match place.take() {
                 Some((top, _)) if total > top.total => Some((one, top.total)),

@@ -1,26 +1,27 @@
-//! Member-match requests against a roster.
+//! Answers member-match requests from a file against a roster from a file.
 
-use super::csv::Table;
-use crate::decide::{Decision, Outcome};
+use super::csv::CsvTable;
+use crate::address::WrittenAddress;
+use crate::decide::{Decision, MatchOutcome};
 use crate::index::Roster;
-use crate::person::{Address, Person, PersonName, Profile};
-use crate::policy::{Point, Policy};
+use crate::person::{Person, PersonName, Profile};
+use crate::policy::{MatchingPolicy, Point};
 
 /// One row of the result.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct ResultRow {
     /// Row of the request.
     pub query: usize,
-    /// Row of the roster that the outcome names.
+    /// Row of the roster in the outcome, if there is one.
     pub record: Option<usize>,
-    /// The decision; its candidates are indices into `candidates`.
+    /// The decision; its candidates are indexes into `candidates`.
     pub decision: Decision,
     /// Rows of the roster that were compared.
     pub candidates: Vec<u32>,
 }
 
-/// The person a row describes, by the column names of the benchmark. Columns that are not there say nothing.
-pub fn person(table: &Table, row: usize) -> Person {
+/// The person in a row, read by the column names of the benchmark. Missing columns are treated as empty.
+pub fn person(table: &CsvTable, row: usize) -> Person {
     let cell = |column: &str| table.cell(row, column).to_owned();
     let some = |column: &str| -> Vec<String> {
         let value = cell(column);
@@ -39,7 +40,7 @@ pub fn person(table: &Table, row: usize) -> Person {
         gender: cell("gender"),
         ssn: cell("ssn"),
         ssn_last4: cell("ssn_last4"),
-        addresses: vec![Address {
+        addresses: vec![WrittenAddress {
             line: cell("address_line"),
             city: cell("city"),
             state: cell("state"),
@@ -53,12 +54,12 @@ pub fn person(table: &Table, row: usize) -> Person {
     }
 }
 
-/// Reads a roster, folding names on all cores.
-pub fn roster(table: &Table) -> Roster {
+/// Reads a roster and normalizes its names on all cores.
+pub fn roster(table: &CsvTable) -> Roster {
     Roster::new(on_all_cores(table.len(), |row| Profile::from(&person(table, row))))
 }
 
-/// What `work` gives for each row, in order, made on all cores.
+/// Runs `work` for each row on all cores, and returns the results in order.
 pub fn on_all_cores<T: Send>(rows: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let share = rows.div_ceil(cores).max(1);
@@ -80,7 +81,7 @@ pub fn on_all_cores<T: Send>(rows: usize, work: impl Fn(usize) -> T + Sync) -> V
 }
 
 /// Answers one request.
-pub fn answer(roster: &Roster, queries: &Table, row: usize, policy: &Policy, point: Point) -> Answer {
+pub fn answer(roster: &Roster, queries: &CsvTable, row: usize, policy: &MatchingPolicy, point: Point) -> ResultRow {
     let asked = Profile::from(&person(queries, row));
     let found = roster.search(&asked, policy, point);
     let candidates: Vec<u32> = found
@@ -90,10 +91,12 @@ pub fn answer(roster: &Roster, queries: &Table, row: usize, policy: &Policy, poi
         .collect();
     let decision = found.decision;
     let record = match decision.outcome {
-        Outcome::Match(i) | Outcome::Review(i) => candidates.get(i).and_then(|number| usize::try_from(*number).ok()),
-        Outcome::None => None,
+        MatchOutcome::Match(i) | MatchOutcome::Review(i) => {
+            candidates.get(i).and_then(|number| usize::try_from(*number).ok())
+        }
+        MatchOutcome::None => None,
     };
-    Answer {
+    ResultRow {
         query: row,
         record,
         decision,
@@ -101,11 +104,11 @@ pub fn answer(roster: &Roster, queries: &Table, row: usize, policy: &Policy, poi
     }
 }
 
-/// The word for an outcome in a result file.
-pub fn word(outcome: Outcome) -> &'static str {
+/// The name of an outcome in a result file.
+pub fn word(outcome: MatchOutcome) -> &'static str {
     match outcome {
-        Outcome::Match(_) => "match",
-        Outcome::Review(_) => "review",
-        Outcome::None => "none",
+        MatchOutcome::Match(_) => "match",
+        MatchOutcome::Review(_) => "review",
+        MatchOutcome::None => "none",
     }
 }

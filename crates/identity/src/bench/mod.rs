@@ -1,4 +1,4 @@
-//! Measures the matcher on files: rosters and requests as CSV in, one row per request out. Reads no truth.
+//! Runs the matcher on files: rosters and requests in CSV, with one result row for each request. It never reads the true answers.
 
 pub mod csv;
 pub mod link;

@@ -1,4 +1,4 @@
-//! Files as they come: what they hold whatever their names, references of their servers, attachments, and dry runs.
+//! Properties of files: content instead of names decides, references to their servers, attachments, and dry runs.
 
 use super::*;
 use std::io::Write;
@@ -26,7 +26,7 @@ fn pretty(text: &str) -> String {
     serde_json::to_string_pretty(&value).expect("JSON")
 }
 
-/// Two organizations in every form of a file.
+/// Two organizations in every form that a file may have.
 fn forms(a: &str, b: &str) -> Vec<String> {
     let (one, two) = (bundle(&[a.to_owned()]), bundle(&[b.to_owned()]));
     let both = bundle(&[a.to_owned(), b.to_owned()]);
@@ -153,7 +153,7 @@ fn progress_reaches_the_bytes_of_all_files_and_never_goes_back() {
         &names,
         &payer.options(),
         &mut |progress| match progress.stage {
-            Stage::Files => {
+            ImportStage::Files => {
                 assert!(
                     progress.done >= last && progress.done <= total && progress.total == total,
                     "{progress:?}"
@@ -161,7 +161,7 @@ fn progress_reaches_the_bytes_of_all_files_and_never_goes_back() {
                 middle += u64::from(progress.done > total / 10 && progress.done < total * 9 / 10);
                 last = progress.done;
             }
-            Stage::Index => index += 1,
+            ImportStage::Index => index += 1,
         },
     )
     .expect("imported");
@@ -171,7 +171,7 @@ fn progress_reaches_the_bytes_of_all_files_and_never_goes_back() {
     );
 }
 
-/// A Bundle's entry.
+/// An entry of a Bundle.
 fn entry(url: &str, resource: &str) -> String {
     format!(r#"{{"fullUrl":"{url}","resource":{resource}}}"#)
 }
@@ -240,7 +240,7 @@ fn a_base_that_full_urls_tell_counts_for_its_own_bundle_only() {
     let paths = [payer.file("b.json", &text), payer.file("c.ndjson", &of("d"))];
     let report = payer.import(&paths);
     assert_eq!((report.stored, report.rejected), (1, 1), "{:?}", payer.rejects());
-    // The refusal names the base, and what to do.
+    // The refusal names the base URL, and says what to do.
     let told = fs::read_to_string(payer.rejects_path()).expect("a file");
     assert!(
         told.contains("--source-base https://ehr.example/r4") && !told.contains("Patient/p"),
@@ -290,7 +290,7 @@ fn references_that_bear_a_given_base_are_relative_ones() {
     ] {
         let payer = Payers::new();
         let path = payer.file("x.ndjson", &lines.join("\n"));
-        let options = Options {
+        let options = ImportOptions {
             bases: bases(&[given]),
             ..payer.options()
         };
@@ -316,7 +316,7 @@ fn one_id_of_two_servers_is_refused_unless_one_has_a_prefix() {
             entry(&url("Condition", family), &condition(family, "1")),
         ])
     };
-    // Given bases, what is stored, and what is refused.
+    // The bases given, and how many resources are stored and refused.
     for (given, stored, rejected) in [
         (vec![], 2, 2),
         (vec!["https://east.example/fhir", "https://west.example/fhir"], 2, 2),
@@ -335,7 +335,7 @@ fn one_id_of_two_servers_is_refused_unless_one_has_a_prefix() {
             payer.file("west.json", &from("west", "baker")),
         ];
         let names = ["east.json".to_owned(), "west.json".to_owned()];
-        let options = Options {
+        let options = ImportOptions {
             bases: bases(&given),
             ..payer.options()
         };
@@ -434,7 +434,7 @@ fn a_binary_that_several_members_name_is_nobodys() {
     let payer = Payers::new();
     let report = payer.import(&[payer.file("x.ndjson", &lines.join("\n"))]);
     assert_eq!((report.stored, payer.rejects()[0].3.as_str()), (4, "IM-021"));
-    // A second member names it later: it goes back to nobody. When that one lets go of it, it comes back.
+    // When a second member's resource references it, it belongs to no member again; when that reference goes, it returns.
     let payer = Payers::new();
     payer.import(&[payer.file("x.ndjson", &[&lines[..3], &lines[4..]].concat().join("\n"))]);
     let owner = |payer: &Payers| payer.stored().iter().find(|row| row.0 == "Binary").expect("stored").2;
@@ -443,7 +443,7 @@ fn a_binary_that_several_members_name_is_nobodys() {
     assert_eq!(owner(&payer), 0);
     payer.import(&[payer.file("z.ndjson", &document("e", "b", "other"))]);
     assert_ne!(owner(&payer), 0);
-    // Another member than its security context says.
+    // Referenced by a resource of another member than its security context names.
     let payer = Payers::new();
     let report = payer.import(&[payer.file(
         "x.ndjson",
@@ -479,7 +479,7 @@ fn a_dry_run_reports_the_same_and_stores_nothing() {
     let dry = payer.import_with(
         &paths,
         &names,
-        Options {
+        ImportOptions {
             dry_run: true,
             ..payer.options()
         },
@@ -488,7 +488,7 @@ fn a_dry_run_reports_the_same_and_stores_nothing() {
     assert_eq!(payer.stored(), before);
     assert!(dry.dry_run && dry.rejected == 3 && dry.superseded > 0, "{dry:?}");
     let real = payer.import_with(&paths, &names, payer.options());
-    let counts = |one: &Report| (one.read, one.stored, one.unchanged, one.superseded, one.rejected);
+    let counts = |one: &ImportReport| (one.read, one.stored, one.unchanged, one.superseded, one.rejected);
     assert_eq!((counts(&dry), dry_rejects), (counts(&real), payer.rejects()));
     assert_ne!(payer.stored(), before);
 }

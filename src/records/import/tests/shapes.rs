@@ -1,17 +1,17 @@
-//! Wrong shapes in an import: each is refused with its place, the rest goes in, and nothing of them is told.
+//! Wrong shapes in an import: each is refused with its place, the rest is stored, and no message contains a value.
 
 use super::*;
 use crate::fhir::elements;
-use crate::fhir::prescreen::{Limits, screen};
-use crate::fhir::shape::{judge, samples};
+use crate::fhir::prescreen::{ScreenLimits, screen};
+use crate::fhir::shape::{judge, samples_for_tests as samples};
 use crate::store::schema::compartment as full;
 use crate::synth;
 
 fn told(text: &str) -> Result<(), crate::error::Failure> {
-    judge(&screen(text.as_bytes(), &Limits::record())?)
+    judge(&screen(text.as_bytes(), &ScreenLimits::record())?)
 }
 
-/// A seed from the environment (`CAUSEWAY_TEST_SEED`), or of the day; printed, so that a failure can be had again.
+/// Returns a seed from the environment (`CAUSEWAY_TEST_SEED`) or from the clock; prints it, so that a failure can be repeated.
 fn seed() -> u64 {
     let own = std::env::var("CAUSEWAY_TEST_SEED")
         .ok()
@@ -39,9 +39,9 @@ impl Dice {
 
 fn synthetic() -> Vec<String> {
     let mut lines = Vec::new();
-    let options = synth::Options {
+    let options = synth::SynthOptions {
         members: 6,
-        ..synth::Options::default()
+        ..synth::SynthOptions::default()
     };
     synth::write(&options, &mut |_, bytes| {
         lines.push(String::from_utf8(bytes.to_vec()).expect("UTF-8"));
@@ -60,7 +60,7 @@ fn what_synth_writes_is_taken() {
     }
 }
 
-/// Puts `junk` in place of one value, or of one name, of a record.
+/// Replaces one value, or one name, of a record by junk.
 fn changed(line: &str, dice: &mut Dice) -> String {
     const JUNK: &[&str] = &[
         "\"Marigold\"",
@@ -84,7 +84,7 @@ fn changed(line: &str, dice: &mut Dice) -> String {
         "[]",
         "\"\"",
     ];
-    let screened = screen(line.as_bytes(), &Limits::record()).expect("passes");
+    let screened = screen(line.as_bytes(), &ScreenLimits::record()).expect("passes");
     let values: Vec<_> = screened.values().skip(1).collect();
     let value = values[dice.below(values.len())];
     let (span, junk) = if dice.below(4) == 0 && !value.key().is_empty() {
@@ -130,7 +130,7 @@ fn of_randomly_changed_records_the_typed_model_takes_whatever_is_taken() {
     assert!(taken > 100);
 }
 
-/// Cases that fit a line, of the types that are kept.
+/// Returns wrong samples, one line each, of types that are stored.
 fn wrong_lines(count: usize, dice: &mut Dice) -> Vec<String> {
     let mut all = Vec::new();
     samples::wrong(&mut |case| {
@@ -272,7 +272,7 @@ fn demographics_that_cannot_be_read_refuse_what_needs_them_and_nothing_else() {
 fn a_patient_with_very_long_values_goes_in() {
     let payer = Payers::new();
     let mut dice = Dice(seed());
-    // Letters that no index could compress.
+    // Letters that an index cannot compress.
     let mut long = |count: usize| -> String { (0..count).map(|_| char::from(b'a' + dice.below(26) as u8)).collect() };
     let names: Vec<String> = (0..300)
         .map(|_| format!(r#"{{"family":"{}","given":["{}"]}}"#, long(40), long(9)))

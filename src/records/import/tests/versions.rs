@@ -1,4 +1,4 @@
-//! Which version stays, when it became visible, and stores of before.
+//! Which version is kept, when it became visible, and stores of earlier versions of the program.
 
 use super::*;
 use crate::records::visible;
@@ -27,7 +27,7 @@ impl Version {
         )
     }
 
-    /// The rule written down once more: whether the second of two stays, the first having come before it.
+    /// The rule once more: whether this version is kept when it comes after `first`.
     fn stays_after(self, first: Version) -> bool {
         if let (Some(mine), Some(its)) = (self.1, first.1)
             && mine != its
@@ -42,7 +42,7 @@ impl Version {
     }
 }
 
-/// Names by id, of all but the filler.
+/// Names by id, of all resources but the filler.
 fn kept(payer: &Payers) -> BTreeMap<String, String> {
     let rows = payer.stored().into_iter().filter(|row| row.1.starts_with('o'));
     rows.map(|row| {
@@ -140,7 +140,7 @@ fn the_newer_version_stays_whatever_the_order_and_whoever_loses_is_named() {
         payer.import(&[path]);
         assert_eq!(payer.stored(), before, "importing {name} again changes nothing");
     }
-    // Two files of one run, by the order of paths.
+    // Two files in one run, in the order of their paths.
     let payer = Payers::new();
     let paths = [
         payer.file("1/x.ndjson", &firsts.join("\n")),
@@ -164,7 +164,7 @@ fn the_newer_version_stays_whatever_the_order_and_whoever_loses_is_named() {
     assert_eq!(listed(&payer).keys().cloned().collect::<BTreeSet<_>>(), stayed);
 }
 
-/// Id, time in the column, time in the body, time of the source; of all that is stored.
+/// Id, time in the column, time in the body, and time of the source, of everything stored.
 fn times(payer: &Payers) -> Vec<(String, i64, String, Option<i64>)> {
     let rows = payer.ctx.store.read_blocking(|db| {
         Ok(resource::table
@@ -198,7 +198,7 @@ fn a_version_is_of_the_time_at_which_it_became_visible_here() {
         assert!(ms >= now_ms, "{id} of 2020 is of today");
         assert_eq!(source, (id == "o").then_some(1_577_836_800_000), "{id}");
     }
-    // Not even a clock that goes back makes a later version an earlier one; what did not change keeps its time.
+    // Even when the clock goes back, a later version gets a later time; a resource that did not change keeps its time.
     let before = times(&payer);
     payer.ctx.clock.advance_ms(-86_400_000);
     payer.import(&[payer.file(
@@ -227,7 +227,7 @@ fn a_store_of_before_is_brought_up_and_knows_what_its_sources_said() {
         .join("\n"),
     )]);
     let now_ms = payer.ctx.clock.now_ms();
-    // As the program before wrote it: the source's time where there was one, and nothing beside it.
+    // As an earlier version of the program wrote it: with the source's time, if there was one, and without the source columns.
     let rewrite = |id: &'static str, text: &'static str, ms: i64| {
         payer
             .ctx
@@ -273,7 +273,7 @@ fn a_store_of_before_is_brought_up_and_knows_what_its_sources_said() {
     assert_eq!(sources, [Some(1_578_528_000_000), None, None]);
     visible::bring_up(&payer.ctx, &mut |_| panic!("there is nothing left")).expect("nothing to do");
     assert_eq!(times(&payer), rows);
-    // An older version that comes now does not take its place.
+    // An older version that arrives now does not replace it.
     let report = payer.import(&[payer.file("y.ndjson", &Version("old", Some(8), None).text("o"))]);
     assert_eq!((kept(&payer)["o"].as_str(), report.superseded), ("new", 1));
 }
@@ -295,7 +295,7 @@ fn a_version_that_is_refused_supersedes_nothing() {
             "{lines:?}"
         );
     }
-    // What is refused twice is refused twice, not refused once and there once.
+    // When both copies are refused, none of them counts as unchanged.
     let payer = Payers::new();
     let report = payer.import(&[payer.file("x.ndjson", &format!("{refused}\n{refused}"))]);
     assert_eq!((report.unchanged, report.rejected), (0, 2));

@@ -1,0 +1,20 @@
+//! Time and new ids, which the caller provides, so that a run can be repeated.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use std::sync::Arc;
+
+/// Where time and new ids come from.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// UTC milliseconds now.
+    pub now_ms: Arc<dyn Fn() -> i64 + Send + Sync>,
+    /// An id that no server knows yet.
+    pub new_id: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+/// UTC milliseconds as an RFC 3339 instant.
+pub(super) fn rfc3339_ms(ms: i64) -> String {
+    DateTime::<Utc>::from_timestamp_millis(ms)
+        .unwrap_or_default()
+        .to_rfc3339_opts(SecondsFormat::Millis, true)
+}

@@ -1,0 +1,2 @@
+DROP INDEX resource_authorization_end;
+DROP TABLE job;

@@ -1,0 +1,9 @@
+DROP INDEX ledger_entry_exchange;
+DROP TABLE partner_health;
+DROP TABLE enrolment;
+DROP TABLE exchange_missing;
+DROP TABLE exchange_step;
+DROP TABLE exchange_result;
+DROP TABLE exchange_ask;
+DROP TABLE exchange;
+DROP TABLE opt_in;

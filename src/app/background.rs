@@ -1,0 +1,43 @@
+//! The background work of this program: the list of all steps, and the start of the runner.
+//!
+//! Work that must not depend on the table of jobs is done by timers of the process instead: what only this process has (counts in memory,
+//! writes that the store has not taken yet, the round trip to the store), and the missing ends of disclosures, which must be written even
+//! when the disk is full.
+
+use crate::config::Jobs;
+use crate::context::Context;
+use crate::error::Failure;
+use crate::exchange::steps::{JudgeAgain, PartnerAccess, PartnerSessions};
+use crate::exchange::{self, watch};
+use crate::jobs::sweeps::{self, ROSTER, Sweep};
+use crate::jobs::{Chance, JobStep, Runner, RunnerSettings, RunningWorker};
+use crate::records::index;
+use std::sync::Arc;
+
+/// The steps of all kinds of jobs.
+pub fn steps() -> Vec<Arc<dyn JobStep>> {
+    let mut steps = sweeps::of_the_store();
+    steps.push(Sweep::step(&ROSTER, |held| index::catch_up(held.ctx())));
+    steps.push(watch::step());
+    steps
+}
+
+/// Starts the background work of this process. `access` leads to partners; without it, exchanges wait for a process that has it. Must be
+/// called inside a Tokio runtime.
+///
+/// # Errors
+/// [`crate::error::Fault::ConfigInvalid`] when a lease is too short for a step.
+pub fn start(ctx: &Context, jobs: &Jobs, access: Option<&PartnerAccess>) -> Result<RunningWorker, Failure> {
+    let mut steps = steps();
+    if let Some(access) = access {
+        let sessions: Arc<dyn PartnerSessions> = Arc::new(access.clone());
+        steps.extend(exchange::job_steps(&sessions, &Chance::System));
+        steps.push(Arc::new(JudgeAgain(access.clone())));
+    }
+    let settings = RunnerSettings {
+        permits: jobs.at_once,
+        poll: jobs.poll,
+        lease: jobs.lease,
+    };
+    Ok(Runner::new(ctx, settings, steps, Chance::System)?.start())
+}

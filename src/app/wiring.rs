@@ -1,0 +1,84 @@
+//! The composition root: the only place that makes a [`Context`], and the order in which an opened store is made ready.
+//!
+//! Commands, the server, the demonstration and the benchmark all open a store here.
+
+use super::bring_up;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::context::{Context, GuessGuard};
+use crate::error::{Failure, Fault};
+use crate::identity::Rules;
+use crate::ids::Ids;
+use crate::records::bring_up::due;
+use crate::store::{Store, StoreNeed, StoreOptions, tokens};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Loads the configuration from `file` (when `None`, from the default file if it exists) and from the environment.
+///
+/// # Errors
+/// As [`Config::load`]; a file that cannot be read is [`Fault::ConfigInvalid`].
+pub fn load(file: Option<&Path>) -> Result<Config, Failure> {
+    Config::from_environment(file).map_err(|failure| match failure.fault() {
+        // A configuration file that is missing is a wrong configuration, not a wrong input (exit code 2).
+        Fault::InputUnreadable => Failure::new(Fault::ConfigInvalid)
+            .at("--config")
+            .remedy("Name a configuration file that can be read.")
+            .because(failure),
+        _ => failure,
+    })
+}
+
+/// Opens the configured store for reading and writing; progress goes to the log. Blocks the thread.
+///
+/// # Errors
+/// As [`open_for`].
+pub fn open(config: &Config) -> Result<Context, Failure> {
+    open_for(config, StoreNeed::Write, &mut |line| tracing::info!("{line}"))
+}
+
+/// Opens the configured store, brings it up to date unless it is only to be read, and reports what it waits for and its progress. Blocks
+/// the thread.
+///
+/// # Errors
+/// As [`Store::open_telling`].
+pub fn open_for(config: &Config, need: StoreNeed, tell: &mut dyn FnMut(&str)) -> Result<Context, Failure> {
+    let ctx = open_as_it_is(config, need, tell)?;
+    if ctx.store.read_only().is_some() {
+        return Ok(ctx);
+    }
+    if need == StoreNeed::Read && ctx.store.is_remote() {
+        // Other processes may be serving the store, and a command that only reads must not change it.
+        bring_up::tell_due(&ctx.store.read_blocking(due)?, tell);
+        return Ok(ctx);
+    }
+    bring_up::with_lines(&ctx, tell)?;
+    Ok(ctx)
+}
+
+/// Opens the configured store without bringing it up to date after an earlier version, for callers that do so themselves.
+///
+/// # Errors
+/// As [`Store::open_telling`].
+pub fn open_as_it_is(config: &Config, need: StoreNeed, tell: &mut dyn FnMut(&str)) -> Result<Context, Failure> {
+    let options = StoreOptions {
+        connections: config.store.connections,
+        room: config.limits.room,
+        schema: config.store.schema.clone(),
+        need,
+    };
+    let store = Store::open_telling(&config.store.url, &options, tell)?;
+    let ctx = Context {
+        guard: Arc::new(GuessGuard::open(&store, config.policy.guess)?),
+        store,
+        clock: Clock::System,
+        ids: Ids::random(),
+        payer: Arc::new(config.payer()),
+        review: config.review(),
+        matching: Arc::new(Rules::shipped(&config.policy.matching)),
+    };
+    if let Some(newest_ms) = ctx.store.read_blocking(tokens::newest_ms)? {
+        ctx.clock.has_seen(newest_ms);
+    }
+    Ok(ctx)
+}

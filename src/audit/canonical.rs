@@ -1,0 +1,340 @@
+//! The canonical bytes of a ledger entry (RFC 8785: sorted keys, strings and small integers), and its commitments.
+//!
+//! Without side effects: the caller passes the secret from which salts are derived.
+
+use super::entry::LedgerEvent;
+use crate::clock::rfc3339_us;
+use crate::secret::{Mac, hex, put_hex, sha256_of};
+
+impl LedgerEvent {
+    /// Returns the canonical bytes: one JSON object with sorted keys at every level. The salts of its
+    /// commitments are derived from `salt`, the secret of this entry.
+    pub fn bytes(&self, at_us: i64, salt: &[u8; 32]) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(1_024);
+        let salts = Mac::new(salt);
+        self.write(&mut bytes, at_us, &mut Commitments::Made(&salts));
+        bytes
+    }
+
+    /// Returns the bytes of an entry whose grant is not known yet, in four pieces. Between them belong: the commitment to the consent's id,
+    /// the rule of its consent note (`regular` or `sensitive`), and the commitment to the object's id.
+    pub fn pieces(&self, at_us: i64) -> [Vec<u8>; 4] {
+        let (mut bytes, mut holes) = (Vec::with_capacity(1_024), Vec::new());
+        self.write(&mut bytes, at_us, &mut Commitments::Left(&mut holes));
+        let mut pieces: [Vec<u8>; 4] = Default::default();
+        let mut from = 0;
+        for (piece, to) in pieces.iter_mut().zip(holes.iter().copied().chain([bytes.len()])) {
+            *piece = bytes[from..to].to_vec();
+            from = to;
+        }
+        pieces
+    }
+
+    fn write(&self, bytes: &mut Vec<u8>, at_us: i64, commitments: &mut Commitments<'_>) {
+        let mut root = Fields::open(bytes);
+        root.text("action", self.action.code());
+        root.object("actor", |actor| {
+            actor.digest("cert_sha256", self.actor.certificate_sha256.as_ref());
+            actor.opt("client_id", self.actor.client_id.as_deref());
+            actor.opt("id", self.actor.id.as_deref());
+            actor.digest("jti_sha256", self.actor.jti_sha256.as_ref());
+            actor.text("type", self.actor.kind);
+        });
+        if let Some((_, attempt)) = self.step {
+            root.number("attempt", u64::from(attempt));
+        }
+        root.opt("begun", self.begun.as_deref());
+        if let Some(bytes) = self.bytes {
+            root.number("bytes", bytes);
+        }
+        if let Some(consent) = &self.consent {
+            root.object("consent", |note| {
+                note.text("decision", consent.decision);
+                note.commitment("id_commit", "consent", &consent.id, commitments);
+                match commitments {
+                    Commitments::Made(_) => note.text("rule", consent.rule),
+                    Commitments::Left(holes) => note.hole("rule", holes),
+                }
+            });
+        }
+        root.text("correlation_id", &self.correlation.correlation_id);
+        if !self.counts.is_empty() {
+            root.object("counts", |counts| {
+                for (what, number) in &self.counts {
+                    counts.number(what, *number);
+                }
+            });
+        }
+        root.opt("exchange", self.exchange.as_deref());
+        if let Some(note) = self.note.as_ref().filter(|note| !note.reason.is_empty()) {
+            root.commitment("note_commit", "note", &note.reason, commitments);
+        }
+        if let Some(object) = &self.object {
+            root.object("object", |note| {
+                note.commitment("id_commit", "object", &object.id, commitments);
+                note.text("kind", object.kind);
+            });
+        }
+        if let Some(note) = &self.note {
+            root.commitment("operator_commit", "operator", &note.operator, commitments);
+        }
+        root.object("outcome", |outcome| {
+            outcome.text("class", self.outcome.class);
+            if let Some(http) = self.outcome.http {
+                outcome.number("http", u64::from(http));
+            }
+            outcome.opt("reason", self.outcome.reason);
+        });
+        root.opt("partner", self.partner.as_deref());
+        root.opt("policy_version", self.policy_version.as_deref());
+        root.digest("req_digest", self.request_digest.as_ref());
+        root.text("request_id", &self.correlation.request_id);
+        root.digest("resp_digest", self.response_digest.as_ref());
+        root.text("software", concat!("causeway/", env!("CARGO_PKG_VERSION")));
+        root.opt("step", self.step.map(|(step, _)| step));
+        root.text("ts", &rfc3339_us(at_us));
+        root.number("v", 1);
+        root.close();
+    }
+}
+
+/// How values with a commitment are written.
+enum Commitments<'h> {
+    /// As their commitments. The key derives the salts of the fields.
+    Made(&'h Mac),
+    /// As empty strings, whose positions are recorded.
+    Left(&'h mut Vec<usize>),
+}
+
+/// Returns what is hashed before the value of a commitment: `"px-audit-v1" || field || salt`.
+pub fn commitment_prefix(field: &str, entry_secret: &[u8; 32]) -> Vec<u8> {
+    [DOMAIN, field.as_bytes(), &field_salt(entry_secret, field)].concat()
+}
+
+/// Returns the salt of one field, derived from the secret of its entry. An auditor who gets one field's salt can open no other field.
+pub fn field_salt(entry_secret: &[u8; 32], field: &str) -> [u8; 32] {
+    Mac::new(entry_secret).of(field.as_bytes())
+}
+
+/// Returns `SHA-256("px-audit-v1" || field || salt || value)`, hexadecimal, with the field's own salt.
+pub fn commitment(field: &str, entry_secret: &[u8; 32], value: &str) -> String {
+    hex(&digest_of(field, &Mac::new(entry_secret), value))
+}
+
+const DOMAIN: &[u8] = b"px-audit-v1";
+
+fn digest_of(field: &str, salts: &Mac, value: &str) -> [u8; 32] {
+    let salt = salts.of(field.as_bytes());
+    sha256_of(&[DOMAIN, field.as_bytes(), &salt, value.as_bytes()])
+}
+
+/// A JSON object that is written directly into the bytes of the entry.
+struct Fields<'b> {
+    bytes: &'b mut Vec<u8>,
+    last: String,
+}
+
+impl<'b> Fields<'b> {
+    fn open(bytes: &'b mut Vec<u8>) -> Fields<'b> {
+        bytes.push(b'{');
+        Fields {
+            bytes,
+            last: String::new(),
+        }
+    }
+
+    fn close(self) {
+        self.bytes.push(b'}');
+    }
+
+    fn key(&mut self, key: &str) {
+        debug_assert!(self.last.as_str() < key, "keys are written in order: {key}");
+        if self.bytes.last() != Some(&b'{') {
+            self.bytes.push(b',');
+        }
+        quote(self.bytes, key);
+        self.bytes.push(b':');
+        if cfg!(debug_assertions) {
+            key.clone_into(&mut self.last);
+        }
+    }
+
+    fn text(&mut self, key: &str, value: &str) {
+        self.key(key);
+        quote(self.bytes, value);
+    }
+
+    fn opt(&mut self, key: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.text(key, value);
+        }
+    }
+
+    fn digest(&mut self, key: &str, value: Option<&[u8; 32]>) {
+        if let Some(value) = value {
+            self.hex(key, value);
+        }
+    }
+
+    fn hex(&mut self, key: &str, value: &[u8]) {
+        self.key(key);
+        self.bytes.push(b'"');
+        put_hex(value, self.bytes);
+        self.bytes.push(b'"');
+    }
+
+    fn commitment(&mut self, key: &str, field: &str, value: &str, how: &mut Commitments<'_>) {
+        match how {
+            Commitments::Made(salts) => self.hex(key, &digest_of(field, salts, value)),
+            Commitments::Left(holes) => self.hole(key, holes),
+        }
+    }
+
+    /// Writes an empty string, and records its position so that the text can be inserted later.
+    fn hole(&mut self, key: &str, holes: &mut Vec<usize>) {
+        self.key(key);
+        self.bytes.push(b'"');
+        holes.push(self.bytes.len());
+        self.bytes.push(b'"');
+    }
+
+    fn number(&mut self, key: &str, value: u64) {
+        self.key(key);
+        self.bytes.extend_from_slice(value.to_string().as_bytes());
+    }
+
+    fn object(&mut self, key: &str, write: impl FnOnce(&mut Fields<'_>)) {
+        self.key(key);
+        let mut inner = Fields::open(self.bytes);
+        write(&mut inner);
+        inner.close();
+    }
+}
+
+/// Writes a JSON string by RFC 8785 (section 3.2.2.2): only what must be escaped is, in its shortest form.
+fn quote(bytes: &mut Vec<u8>, text: &str) {
+    if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
+        bytes.push(b'"');
+        bytes.extend_from_slice(text.as_bytes());
+        bytes.push(b'"');
+    } else {
+        // Writing to memory cannot fail.
+        let _ = serde_json::to_writer(bytes, text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::entry::{Action, Actor, ConsentNote, Object, OperatorNote};
+    use super::*;
+    use crate::telemetry::Correlation;
+    use serde_json::Value;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn bytes_are_canonical_and_hide_the_subject() {
+        let correlation = Correlation::internal("r-1".into());
+        let mut entry = LedgerEvent::new(
+            Action::DisclosureBegun,
+            Actor {
+                kind: "partner",
+                id: Some("p".into()),
+                ..Actor::default()
+            },
+            correlation,
+        );
+        entry.object = Some(Object {
+            kind: "Patient",
+            id: "ana-lima".into(),
+        });
+        entry.consent = Some(ConsentNote {
+            id: "c-9".into(),
+            decision: "permit",
+            rule: "regular",
+        });
+        entry.begun = Some("e-1".into());
+        entry.bytes = Some(9);
+        entry.counts = BTreeMap::from([("Patient".to_owned(), 1), ("Coverage".to_owned(), 2)]);
+        entry.note = Some(OperatorNote {
+            operator: "ana".into(),
+            reason: "called".into(),
+        });
+        let text = String::from_utf8(entry.bytes(1_000_000, &[7; 32])).expect("utf-8");
+        assert!(
+            !text.contains("ana-lima") && !text.contains("c-9") && !text.contains("called"),
+            "{text}"
+        );
+        let parsed: Value = serde_json::from_str(&text).expect("json");
+        let mut keys: Vec<_> = parsed.as_object().expect("object").keys().cloned().collect();
+        let written = keys.clone();
+        keys.sort();
+        assert_eq!(keys, written);
+        assert_eq!(
+            parsed["object"]["id_commit"],
+            commitment("object", &[7; 32], "ana-lima")
+        );
+        assert_eq!(
+            parsed["operator_commit"],
+            commitment("operator", &[7; 32], "ana"),
+            "who acted is committed to as well as why"
+        );
+        assert_eq!(parsed["counts"].to_string(), r#"{"Coverage":2,"Patient":1}"#);
+        assert_ne!(entry.bytes(1_000_000, &[7; 32]), entry.bytes(1_000_000, &[8; 32]));
+        assert_ne!(field_salt(&[7; 32], "object"), field_salt(&[7; 32], "consent"));
+    }
+
+    #[test]
+    fn pieces_and_what_belongs_between_them_are_the_bytes() {
+        let mut entry = LedgerEvent::new(
+            Action::DisclosureBegun,
+            Actor::default(),
+            Correlation::internal("r".into()),
+        );
+        entry.object = Some(Object {
+            kind: "Patient",
+            id: "ana-lima".into(),
+        });
+        entry.consent = Some(ConsentNote {
+            id: "c-9".into(),
+            decision: "permit",
+            rule: "sensitive",
+        });
+        let whole = entry.bytes(1_000_000, &[7; 32]);
+        let between = [
+            commitment("consent", &[7; 32], "c-9").into_bytes(),
+            b"sensitive".to_vec(),
+            commitment("object", &[7; 32], "ana-lima").into_bytes(),
+        ];
+        let mut between = between.into_iter();
+        let put_together: Vec<u8> = entry
+            .pieces(1_000_000)
+            .into_iter()
+            .flat_map(|piece| [piece, between.next().unwrap_or_default()].concat())
+            .collect();
+        assert_eq!(String::from_utf8(put_together), String::from_utf8(whole));
+        assert_eq!(
+            hex(&sha256_of(&[&commitment_prefix("consent", &[7; 32]), b"c-9"])),
+            commitment("consent", &[7; 32], "c-9")
+        );
+    }
+
+    #[test]
+    fn bytes_are_what_a_json_library_makes_of_them() {
+        let odd = "a\"b\\c\n\u{1}\u{7f}é/\u{2028}";
+        let actor = Actor {
+            kind: "operator",
+            id: Some(odd.into()),
+            certificate_sha256: Some([0xa5; 32]),
+            ..Actor::default()
+        };
+        let mut entry = LedgerEvent::new(Action::OperatorImported, actor, Correlation::internal(odd.into()));
+        entry.outcome.reason = Some("RQ-001");
+        entry.outcome.http = Some(400);
+        entry.counts = BTreeMap::from([("a\"b".to_owned(), u64::MAX >> 11)]);
+        let bytes = entry.bytes(1_000_000, &[7; 32]);
+        let parsed: Value = serde_json::from_slice(&bytes).expect("JSON");
+        assert_eq!(parsed.to_string().into_bytes(), bytes);
+        assert_eq!(parsed["actor"]["id"], odd);
+        assert_eq!(parsed["actor"]["cert_sha256"], "a5".repeat(32));
+    }
+}

@@ -1,0 +1,62 @@
+//! What to measure, and how long.
+
+use std::path::PathBuf;
+
+/// One thing to measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Measured {
+    /// The static 2 kB answer alone
+    Static,
+    /// Time to ready, and memory at rest
+    Start,
+    /// `GET Patient/{id}`, its disclosure durable first
+    Read,
+    /// `$member-match`, all its rows durable
+    Match,
+    /// `$everything` of a 1,000-resource member
+    Everything,
+    /// Searches in a 1,000-resource member, against the bare keyed read of the same rows
+    Search,
+    /// Memory of the server while a 130,000-resource member streams
+    Memory,
+    /// `causeway import`, durable and validated
+    Import,
+    /// Whether refused matches can be told apart by their time; only when it is named, for it takes minutes
+    Guess,
+    /// The matcher over a store of `--members` members: one decision, and a batch on all cores
+    Identity,
+}
+
+/// The options of a run.
+#[derive(Clone, Debug)]
+pub struct BenchPlan {
+    /// What to measure; everything when empty.
+    pub subjects: Vec<Measured>,
+    /// Seconds of each leg; a measure has eleven legs.
+    pub seconds: u64,
+    /// Connections of the loader.
+    pub clients: usize,
+    /// Members in the store.
+    pub members: u64,
+    /// Whether to measure also how the cost of searches grows with records and stores.
+    pub table: bool,
+    /// URL of a PostgreSQL server in which a database is created for the run; `None` for SQLite.
+    pub postgres: Option<String>,
+    /// Data to import instead of synthetic data.
+    pub import: Vec<PathBuf>,
+    /// The folder in which the data folder is created; that is removed at the end.
+    pub folder: PathBuf,
+}
+
+impl BenchPlan {
+    pub(super) fn wants(&self, subject: Measured) -> bool {
+        self.subjects.is_empty() || self.subjects.contains(&subject)
+    }
+
+    pub(super) fn wants_server(&self) -> bool {
+        use Measured::{Everything, Match, Memory, Read, Search, Static};
+        [Static, Read, Match, Everything, Search, Memory]
+            .into_iter()
+            .any(|subject| self.wants(subject))
+    }
+}

@@ -1,0 +1,326 @@
+//! `causeway exchange`: asking other payers for members' records, how that stands, and what operators do with it.
+
+use super::asker::{CommandAsker, by};
+use super::pages::{every_page, or_dash};
+use super::{exchange_import, exchange_show};
+use crate::consent::WithdrawnBy;
+use crate::context::Context;
+use crate::error::{Failure, Fault};
+use crate::exchange::acts::{ActResult, ExchangeAct, act};
+use crate::exchange::enrolments::EnrolmentFields;
+use crate::exchange::intake::start_in;
+use crate::ids::is_fhir_id;
+use crate::ops::View;
+use crate::ops::disclosures::known_partner;
+use crate::ops::exchanges::{self, ExchangeFilter, ExchangeItem};
+use crate::ops::viewed::patient;
+use crate::terminal::{Exit, Out};
+use clap::{Args, Subcommand};
+use std::path::{Path, PathBuf};
+
+const EXAMPLES: &str = "Examples:\n  causeway exchange start enrollment.json\n  causeway exchange import enrollments.csv --rejects rejects.ndjson\n  \
+    causeway exchange list --state parked\n  causeway exchange show ID\n  causeway exchange replay ID --reason \"the partner is back\"";
+
+/// Largest file of one enrollment, in bytes.
+const START_BYTES: u64 = 65_536;
+
+/// Exchanges: start them, look at them, act on them.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct ExchangeArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ExchangeCommand,
+}
+
+/// What to do with exchanges.
+#[derive(Subcommand, Clone, Debug)]
+pub enum ExchangeCommand {
+    /// Ask another payer for the record of one member; the same wish twice is one exchange
+    Start {
+        /// JSON file of the enrollment (docs/operators/exchanges.md)
+        file: PathBuf,
+    },
+    /// Start an exchange for each row of a file (CSV with a header, or NDJSON); the same file twice changes nothing
+    Import(exchange_import::ExchangeImportArgs),
+    /// Exchanges, oldest first
+    List(ListArgs),
+    /// One exchange: states, clocks, every attempt, what came and what is missing
+    Show {
+        /// Its id
+        id: String,
+    },
+    /// Withdraw one, here and at the partner
+    Cancel(ActArgs),
+    /// Let a parked one go on, reopen one in review, run again one that has ended; or all that are parked
+    Replay(ReplayArgs),
+    /// Replace one by a new one that asks the same
+    Supersede(ActArgs),
+    /// Stop one until it is replayed
+    Pause(ActArgs),
+    /// End one without a result
+    Close(ActArgs),
+    /// Take out again, exactly, what one that has ended stored
+    Retract(ActArgs),
+}
+
+/// Which exchanges to list.
+#[derive(Args, Clone, Debug)]
+pub struct ListArgs {
+    /// Only with this partner
+    #[arg(long)]
+    pub partner: Option<String>,
+    /// Only in this phase
+    #[arg(long)]
+    pub phase: Option<String>,
+    /// Only with a state of this name; `parked` for parked ones
+    #[arg(long)]
+    pub state: Option<String>,
+    /// Only with this fault as reason
+    #[arg(long)]
+    pub fault: Option<String>,
+    /// Only with this correlation id, or this request id of the partner
+    #[arg(long)]
+    pub correlation: Option<String>,
+    /// Only of this member: `Patient/ID` or an id
+    #[arg(long)]
+    pub member: Option<String>,
+    /// Only those that began so many hours ago or later
+    #[arg(long, value_name = "HOURS")]
+    pub within: Option<u32>,
+}
+
+/// An act on one exchange.
+#[derive(Args, Clone, Debug)]
+pub struct ActArgs {
+    /// Its id
+    pub id: String,
+    /// Why; kept beside the ledger with your user id
+    #[arg(long)]
+    pub reason: String,
+}
+
+/// What to replay.
+#[derive(Args, Clone, Debug)]
+pub struct ReplayArgs {
+    /// Its id
+    #[arg(required_unless_present = "parked", conflicts_with = "parked")]
+    pub id: Option<String>,
+    /// All that are parked, within the budgets of their partners
+    #[arg(long)]
+    pub parked: bool,
+    /// With --parked: only with this partner
+    #[arg(long, requires = "parked")]
+    pub partner: Option<String>,
+    /// With --parked: only those with this fault as reason
+    #[arg(long, requires = "parked")]
+    pub fault: Option<String>,
+    /// Why; kept beside the ledger with your user id
+    #[arg(long)]
+    pub reason: String,
+}
+
+/// Runs the command. Relative paths are of `cwd`. Waits on this thread.
+///
+/// # Errors
+/// [`Fault::ExchangeUnknown`], [`Fault::ExchangeMoveRefused`]; those of the wish and of the store.
+pub fn run(
+    args: &ExchangeArgs,
+    ctx: &Context,
+    cwd: &Path,
+    asker: &CommandAsker,
+    out: &mut Out,
+) -> Result<Exit, Failure> {
+    match &args.command {
+        ExchangeCommand::Start { file } => start(ctx, &cwd.join(file), asker, out),
+        ExchangeCommand::Import(args) => exchange_import::run(args, ctx, cwd, asker, out),
+        ExchangeCommand::List(args) => list(ctx, args, asker, out),
+        ExchangeCommand::Show { id } => exchange_show::run(ctx, known(id)?, asker, out),
+        ExchangeCommand::Cancel(args) => one_act(ctx, args, ExchangeAct::Cancel, asker, out),
+        ExchangeCommand::Supersede(args) => one_act(ctx, args, ExchangeAct::Supersede, asker, out),
+        ExchangeCommand::Pause(args) => one_act(ctx, args, ExchangeAct::Pause, asker, out),
+        ExchangeCommand::Close(args) => one_act(ctx, args, ExchangeAct::Close, asker, out),
+        ExchangeCommand::Retract(args) => one_act(ctx, args, ExchangeAct::Retract, asker, out),
+        ExchangeCommand::Replay(args) => replay(ctx, args, asker, out),
+    }
+}
+
+pub(super) fn known(id: &str) -> Result<&str, Failure> {
+    if is_fhir_id(id) {
+        Ok(id)
+    } else {
+        Err(Fault::ExchangeUnknown.into())
+    }
+}
+
+fn start(ctx: &Context, file: &Path, asker: &CommandAsker, out: &mut Out) -> Result<Exit, Failure> {
+    let unreadable = |error: std::io::Error| {
+        let remedy = format!("Check the path {} and its permissions.", file.display());
+        Failure::new(Fault::InputUnreadable).remedy(remedy).because(error)
+    };
+    if std::fs::metadata(file).map_err(unreadable)?.len() > START_BYTES {
+        return Err(Failure::new(Fault::FileUnusable).remedy("Use `causeway exchange import` for a file of many."));
+    }
+    let text = std::fs::read_to_string(file).map_err(unreadable)?;
+    let fields: EnrolmentFields = serde_json::from_str(&text).map_err(|error| {
+        let remedy = format!(
+            "Line {} has no JSON object of texts with the known fields.",
+            error.line()
+        );
+        Failure::new(Fault::FileUnusable).remedy(remedy)
+    })?;
+    let by = by(ctx, asker, "started by a command")?;
+    let own = ctx.clone();
+    let accepted = ctx.store.write_blocking(move |db| {
+        let wish = fields.wish(db, &own.payer, Some(by.clone()))?;
+        start_in(db, &own, &wish)
+    })?;
+    if !accepted.is_new {
+        out.note("the same exchange runs already; this is it");
+    }
+    say(ctx, &accepted.exchange_id, out)
+}
+
+/// Prints an exchange: all of it as JSON, one line for people.
+fn say(ctx: &Context, id: &str, out: &mut Out) -> Result<Exit, Failure> {
+    let now_ms = ctx.clock.now_ms();
+    let shown = ctx
+        .store
+        .read_blocking(|db| exchanges::one(db, id, View::WithoutPatients, now_ms))?;
+    if out.json {
+        out.value(&shown);
+    } else {
+        let item = &shown.exchange;
+        out.line(&format!(
+            "exchange {} with {}: {}",
+            item.id,
+            item.partner,
+            standing(item)
+        ));
+    }
+    Ok(Exit::Done)
+}
+
+/// The phase with what stands beside it, for people.
+fn standing(item: &ExchangeItem) -> String {
+    let mut text = item.phase.clone();
+    if item.parked_at.is_some() {
+        text.push_str(", parked");
+    }
+    if let Some(reason) = &item.reason {
+        text.push_str(&format!(" ({reason})"));
+    }
+    text
+}
+
+fn list(ctx: &Context, args: &ListArgs, asker: &CommandAsker, out: &mut Out) -> Result<Exit, Failure> {
+    let asked = asker.asked(args.member.as_deref(), args.partner.as_deref())?;
+    let now_ms = ctx.clock.now_ms();
+    let filter = ctx.store.read_blocking(|db| {
+        Ok(ExchangeFilter {
+            partner: known_partner(db, asked.partner.as_deref())?,
+            phase: args.phase.clone(),
+            state: args.state.clone(),
+            fault: args.fault.clone(),
+            correlation: args.correlation.clone(),
+            member: asked.patient(db, &ctx.payer)?,
+            since_ms: args.within.map(|hours| now_ms - i64::from(hours) * 3_600_000),
+            cursor: None,
+            limit: 200,
+        })
+    })?;
+    asker.show(ctx, "exchanges", filter.member.as_deref().map(patient))?;
+    let items = every_page(|cursor| {
+        let filter = ExchangeFilter {
+            cursor,
+            ..filter.clone()
+        };
+        ctx.store
+            .read_blocking(|db| exchanges::list(db, &filter, View::WithoutPatients, now_ms))
+    })?;
+    if out.json {
+        out.value(&items);
+        return Ok(Exit::Done);
+    }
+    let rows: Vec<Vec<String>> = items
+        .iter()
+        .map(|item| {
+            vec![
+                item.id.clone(),
+                item.created_at.clone(),
+                item.partner.clone(),
+                standing(item),
+                item.step.clone(),
+                item.owner.clone(),
+                item.sla.to_owned(),
+                or_dash(item.wakes_at.as_deref()),
+            ]
+        })
+        .collect();
+    out.table(
+        &["ID", "BEGAN", "PARTNER", "PHASE", "STEP", "OWNER", "CLOCK", "GOES ON"],
+        &rows,
+    );
+    Ok(Exit::Done)
+}
+
+fn one_act(
+    ctx: &Context,
+    args: &ActArgs,
+    what: ExchangeAct,
+    asker: &CommandAsker,
+    out: &mut Out,
+) -> Result<Exit, Failure> {
+    let by = by(ctx, asker, &args.reason)?;
+    let next = done(ctx, known(&args.id)?, what, &by)?;
+    say(ctx, &next, out)
+}
+
+/// Does the act and returns the id of the exchange that goes on.
+fn done(ctx: &Context, id: &str, what: ExchangeAct, by: &WithdrawnBy) -> Result<String, Failure> {
+    let (own, id, by) = (ctx.clone(), id.to_owned(), by.clone());
+    match ctx.store.write_blocking(move |db| act(db, &own, &id, what, &by))? {
+        ActResult::Done { exchange_id } => Ok(exchange_id),
+        ActResult::NotAllowed => Err(Failure::new(Fault::ExchangeMoveRefused).noted()),
+    }
+}
+
+fn replay(ctx: &Context, args: &ReplayArgs, asker: &CommandAsker, out: &mut Out) -> Result<Exit, Failure> {
+    let by = by(ctx, asker, &args.reason)?;
+    if let Some(id) = &args.id {
+        let next = done(ctx, known(id)?, ExchangeAct::Replay, &by)?;
+        return say(ctx, &next, out);
+    }
+    let now_ms = ctx.clock.now_ms();
+    let filter = ctx.store.read_blocking(|db| {
+        Ok(ExchangeFilter {
+            partner: known_partner(db, args.partner.as_deref())?,
+            state: Some("parked".into()),
+            fault: args.fault.clone(),
+            limit: 200,
+            ..ExchangeFilter::default()
+        })
+    })?;
+    let items = every_page(|cursor| {
+        let filter = ExchangeFilter {
+            cursor,
+            ..filter.clone()
+        };
+        ctx.store
+            .read_blocking(|db| exchanges::list(db, &filter, View::WithoutPatients, now_ms))
+    })?;
+    let mut refused = 0;
+    for item in &items {
+        if let Err(failure) = done(ctx, &item.id, ExchangeAct::Replay, &by) {
+            refused += 1;
+            out.note(&format!("{}: {failure}", item.id));
+        }
+    }
+    let replayed = items.len() - refused;
+    if out.json {
+        out.value(&serde_json::json!({ "replayed": replayed, "refused": refused }));
+    } else {
+        out.line(&format!("replayed: {replayed}, refused: {refused}"));
+    }
+    Ok(if refused > 0 { Exit::Failed } else { Exit::Done })
+}

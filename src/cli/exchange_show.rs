@@ -1,0 +1,139 @@
+//! `causeway exchange show`: the whole timeline of an exchange on one screen.
+
+use super::asker::CommandAsker;
+use super::pages::or_dash;
+use crate::audit::Object;
+use crate::context::Context;
+use crate::error::Failure;
+use crate::ops::View;
+use crate::ops::exchanges::{self, ExchangeDetail};
+use crate::terminal::{Exit, Out};
+
+/// Runs the command. Waits on this thread.
+///
+/// # Errors
+/// [`crate::error::Fault::ExchangeUnknown`]; those of the store.
+pub fn run(ctx: &Context, id: &str, asker: &CommandAsker, out: &mut Out) -> Result<Exit, Failure> {
+    let object = Object {
+        kind: "Exchange",
+        id: id.to_owned(),
+    };
+    asker.show(ctx, "exchanges", Some(object))?;
+    let now_ms = ctx.clock.now_ms();
+    let shown = ctx
+        .store
+        .read_blocking(|db| exchanges::one(db, id, View::Full, now_ms))?;
+    if out.json {
+        out.value(&shown);
+    } else {
+        print(&shown, out);
+    }
+    Ok(Exit::Done)
+}
+
+/// Prints the timeline for people.
+pub fn print(shown: &ExchangeDetail, out: &mut Out) {
+    let item = &shown.exchange;
+    let mut line = |name: &str, text: String| out.line(&format!("{name:<12} {text}"));
+    line(
+        "exchange",
+        format!("{} ({} with {})", item.id, item.direction, item.partner),
+    );
+    line("correlation", item.correlation_id.clone());
+    line("phase", format!("{}, next move by {}", item.phase, item.owner));
+    line(
+        "states",
+        format!(
+            "identity {}, consent {}, transport {}, delivery {}, audit {}",
+            item.identity_state, item.consent_state, item.transport_state, item.delivery_state, item.audit_state
+        ),
+    );
+    if let Some(reason) = &item.reason {
+        line("reason", reason.clone());
+    }
+    if let Some(next) = item.next_action {
+        line("next action", next.to_owned());
+    }
+    line("clock", format!("{}, due {}", item.sla, item.due_at));
+    line("began", item.created_at.clone());
+    for (name, at) in [
+        ("parked", &item.parked_at),
+        ("goes on", &item.wakes_at),
+        ("ended", &item.ended_at),
+    ] {
+        if let Some(at) = at {
+            line(name, at.clone());
+        }
+    }
+    if let Some(opt_in) = &shown.opt_in {
+        let until = or_dash(opt_in.until.as_deref());
+        line(
+            "opt-in",
+            format!(
+                "{} {}, given {} ({}), until {until}",
+                opt_in.id, opt_in.status, opt_in.attested_at, opt_in.attested_how
+            ),
+        );
+    }
+    line("rules", item.policy_versions.retry.clone());
+    for (name, other) in [("runs again", &item.run_of), ("replaced by", &item.superseded_by)] {
+        if let Some(other) = other {
+            line(name, other.clone());
+        }
+    }
+    print_record(shown, out);
+    print_attempts(shown, out);
+}
+
+/// What came, and what is missing.
+fn print_record(shown: &ExchangeDetail, out: &mut Out) {
+    let mut line = |name: &str, text: String| out.line(&format!("{name:<12} {text}"));
+    let counts = &shown.counts;
+    line(
+        "record",
+        format!(
+            "received {} ({} bytes), stored {}, held already {}, in quarantine {}",
+            counts.received, counts.bytes, counts.stored, counts.unchanged, counts.quarantined
+        ),
+    );
+    for part in &shown.missing {
+        let count = part.count.map_or_else(|| "some".to_owned(), |count| count.to_string());
+        let page = part.page.map_or_else(String::new, |page| format!(" from page {page}"));
+        line("missing", format!("{count} {}{page}", part.resource_type));
+    }
+}
+
+/// Every attempt.
+fn print_attempts(shown: &ExchangeDetail, out: &mut Out) {
+    out.line("");
+    let rows: Vec<Vec<String>> = shown
+        .steps
+        .iter()
+        .map(|step| {
+            vec![
+                step.started_at.clone(),
+                step.step.clone(),
+                format!("{}.{}", step.round, step.attempt),
+                or_dash(step.class.as_deref()),
+                step.http_status
+                    .map_or_else(|| "-".to_owned(), |status| status.to_string()),
+                or_dash(step.fault.as_deref()),
+                or_dash(step.partner_request_id.as_deref()),
+                step.idempotency_key.clone(),
+            ]
+        })
+        .collect();
+    out.table(
+        &[
+            "BEGAN",
+            "STEP",
+            "TRY",
+            "CLASS",
+            "HTTP",
+            "FAULT",
+            "THEIR REQUEST ID",
+            "KEY",
+        ],
+        &rows,
+    );
+}

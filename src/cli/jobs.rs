@@ -1,0 +1,126 @@
+//! `causeway jobs`: background work that waits or is parked, and letting what is parked go on.
+
+use super::asker::CommandAsker;
+use super::pages::{every_page, or_dash};
+use super::short;
+use crate::audit::{Action, Actor, LedgerEvent, Object, OperatorNote, ledger};
+use crate::context::Context;
+use crate::error::{Failure, Fault};
+use crate::ops::jobs::{self as shown, JobItem};
+use crate::store::Db;
+use crate::store::beginnings::IdKind;
+use crate::store::jobs as rows;
+use crate::telemetry::Correlation;
+use crate::terminal::{Exit, Out, ShortIds};
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+/// Arguments of `jobs`.
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Examples:\n  causeway jobs list --parked\n  causeway jobs replay JOB --reason \"the disk is fixed\""
+)]
+pub struct JobsArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: JobsCommand,
+}
+
+/// What to do with background jobs.
+#[derive(Subcommand, Clone, Debug)]
+pub enum JobsCommand {
+    /// Jobs, with what to do about those that are parked
+    List {
+        /// Only those that wait for an operator
+        #[arg(long)]
+        parked: bool,
+    },
+    /// Lets a parked job go on, with nothing counted against it; the ledger says who did it and why
+    Replay {
+        /// Id of the job, or the beginning of it
+        job: String,
+        /// Why, on one line
+        #[arg(long)]
+        reason: String,
+        /// Who you are, beside your user id on this host
+        #[arg(long)]
+        operator: Option<String>,
+    },
+}
+
+/// Runs the command. Waits on this thread.
+///
+/// # Errors
+/// [`Fault::JobUnknown`], [`Fault::JobNotParked`]; those of [`CommandAsker::operator_note`] and of the store.
+pub fn run(args: &JobsArgs, ctx: &Context, asker: &CommandAsker, out: &mut Out) -> Result<Exit, Failure> {
+    match &args.command {
+        JobsCommand::List { parked } => list(ctx, *parked, out),
+        JobsCommand::Replay { job, reason, operator } => {
+            let note = asker.operator_note(operator.as_deref(), reason)?;
+            replay(ctx, &short::meant(ctx, IdKind::Job, job)?, note)?;
+            out.note("the job is due now");
+            Ok(Exit::Done)
+        }
+    }
+}
+
+fn list(ctx: &Context, parked: bool, out: &mut Out) -> Result<Exit, Failure> {
+    let now_ms = ctx.clock.now_ms();
+    let jobs = every_page(|cursor| {
+        ctx.store
+            .read_blocking(|db| shown::list(db, parked, cursor.as_deref(), now_ms))
+    })?;
+    if out.json {
+        out.value(&json!({ "items": jobs }));
+        return Ok(Exit::Done);
+    }
+    let cells = |job: &JobItem| {
+        vec![
+            job.id.clone(),
+            job.kind.clone(),
+            or_dash(job.partner.as_deref()),
+            job.state.clone(),
+            job.due.clone(),
+            job.attempts.to_string(),
+            or_dash(job.last_class.as_deref()),
+            or_dash(job.next_action),
+        ]
+    };
+    let rows: Vec<Vec<String>> = jobs.iter().map(cells).collect();
+    let mut ids = ShortIds::default();
+    short::add(
+        &mut ids,
+        (ctx, &*out),
+        IdKind::Job,
+        jobs.iter().map(|job| job.id.as_str()),
+    )?;
+    let header = ["JOB", "KIND", "PARTNER", "STATE", "DUE", "TRIES", "LAST", "NEXT"];
+    let nothing = if parked { "No job is parked." } else { "No job waits." };
+    out.list(&header, &rows, &ids, nothing);
+    Ok(Exit::Done)
+}
+
+fn replay(ctx: &Context, job: &str, note: OperatorNote) -> Result<(), Failure> {
+    let (now_us, job) = (ctx.clock.now_us(), job.to_owned());
+    let entry_id = ctx.ids.new_id(now_us / 1000);
+    let mut entry = LedgerEvent::new(
+        Action::JobReplayed,
+        Actor {
+            kind: "operator",
+            ..Actor::default()
+        },
+        Correlation::internal(entry_id.clone()),
+    );
+    entry.note = Some(note);
+    entry.object = Some(Object {
+        kind: "job",
+        id: job.clone(),
+    });
+    ctx.store.write_blocking(move |db: &mut Db| {
+        if !rows::replay(db, &job, now_us / 1000)? {
+            let known = rows::find(db, &job)?;
+            return Err(known.map_or(Fault::JobUnknown, |_| Fault::JobNotParked).into());
+        }
+        ledger::append(db, &entry, &entry_id, now_us)
+    })
+}

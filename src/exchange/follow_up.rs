@@ -1,0 +1,185 @@
+//! What has to be done after an exchange has ended: taking back what it began at the partner and here, and asking again where cover is
+//! concurrent. Each is a job of its own, enqueued in the transaction that ends the exchange.
+
+use super::clocks::quarter_due_ms;
+use super::entry::entry;
+use super::event::ExchangeEvent;
+use super::intake;
+use super::loaded::{Circumstances, LoadedExchange};
+use super::phase::{AskedFor, CoverKind};
+use super::steps::{PartnerSessions, StepEnd, StepGain, StepName};
+use crate::audit::{Action, ledger};
+use crate::context::Context;
+use crate::error::{Failure, Fault};
+use crate::jobs::retry::FailureClass;
+use crate::jobs::{AttemptEnding, Doing, HeldJob, JobStep, NewJob, Priority, WorkKind, enqueue};
+use crate::store::Db;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Takes back what an exchange began; its key is the exchange's id.
+pub static TAKE_BACK: WorkKind = WorkKind {
+    name: "exchange-take-back",
+    priority: Priority::Ordinary,
+    every: None,
+    timeout: Duration::from_secs(1_800),
+    renews: true,
+    safe_because: "what was taken back is not there to be taken back again",
+};
+
+/// Asks a partner with concurrent cover again after a quarter; its key is the id of the exchange before.
+pub static ASK_AGAIN: WorkKind = WorkKind {
+    name: "exchange-again",
+    priority: Priority::Last,
+    every: None,
+    timeout: Duration::from_secs(45),
+    renews: false,
+    safe_because: "the same intent has one live exchange",
+};
+
+/// The payload of [`TAKE_BACK`] when what was stored is to be taken out too.
+const RETRACT: &str = "retract";
+
+/// Enqueues what follows from the end of an exchange, which was at `step`.
+pub(super) fn after_end(
+    db: &mut Db,
+    ctx: &Context,
+    exchange: &LoadedExchange,
+    event: ExchangeEvent,
+    step: StepName,
+) -> Result<(), Failure> {
+    let now_ms = ctx.clock.now_ms();
+    if event == ExchangeEvent::Acknowledged {
+        if CoverKind::parse(&exchange.ask.cover) == Some(CoverKind::Concurrent) {
+            let due_ms = quarter_due_ms(exchange.row.created_ms, ctx.payer.time_zone).max(now_ms);
+            enqueue(
+                db,
+                &ctx.ids.new_id(now_ms),
+                &new(&ASK_AGAIN, exchange, "", due_ms),
+                now_ms,
+            )?;
+        }
+        return Ok(());
+    }
+    let is_withdrawn = event == ExchangeEvent::ConsentRevoked && exchange.result.stored > 0;
+    if step != StepName::MemberMatch {
+        let payload = if is_withdrawn { RETRACT } else { "" };
+        enqueue(
+            db,
+            &ctx.ids.new_id(now_ms),
+            &new(&TAKE_BACK, exchange, payload, now_ms),
+            now_ms,
+        )?;
+    }
+    Ok(())
+}
+
+/// Enqueues that what an exchange stored is taken out again.
+pub(super) fn retract(db: &mut Db, ctx: &Context, exchange: &LoadedExchange) -> Result<(), Failure> {
+    let now_ms = ctx.clock.now_ms();
+    enqueue(
+        db,
+        &ctx.ids.new_id(now_ms),
+        &new(&TAKE_BACK, exchange, RETRACT, now_ms),
+        now_ms,
+    )?;
+    Ok(())
+}
+
+fn new<'a>(kind: &'static WorkKind, exchange: &'a LoadedExchange, payload: &'a str, due_ms: i64) -> NewJob<'a> {
+    NewJob {
+        kind,
+        partner: Some(&exchange.row.partner_id),
+        key: &exchange.row.id,
+        payload,
+        due_ms,
+    }
+}
+
+/// The step of [`TAKE_BACK`].
+pub struct TakeBack(pub Arc<dyn PartnerSessions>);
+
+impl JobStep for TakeBack {
+    fn kind(&self) -> &'static WorkKind {
+        &TAKE_BACK
+    }
+
+    fn run(&self, held: HeldJob) -> Doing<'_> {
+        Box::pin(async move {
+            let ctx = held.ctx().clone();
+            let id = held.job().key.clone();
+            let read = move |db: &mut Db| {
+                let Some(exchange) = LoadedExchange::read(db, &id)? else {
+                    return Ok(None);
+                };
+                let around = Circumstances::read(db, &exchange)?;
+                Ok(Some((exchange, around)))
+            };
+            let Some((exchange, around)) = ctx.store.read(read).await? else {
+                return Ok(AttemptEnding::done());
+            };
+            let facts = exchange.facts(StepName::Retrieve, &around)?;
+            if around.partner.is_active() && around.partner.endpoint.is_some() {
+                let report = self.0.open(&facts).take_back(&facts, &held).await;
+                if let StepEnd::Transport { retry_after_ms, .. } = report.end {
+                    return Ok(AttemptEnding::retry(FailureClass::Timeout.row(), retry_after_ms));
+                }
+            }
+            let mut resources = None;
+            if held.job().payload == RETRACT {
+                let report = self.0.retract(&exchange.row.id, &held).await;
+                let StepEnd::Done(StepGain::TakenOut { resources: count }) = report.end else {
+                    return Err(Failure::new(Fault::Internal).because("what an exchange stored could not be taken out"));
+                };
+                resources = Some(count);
+            }
+            Ok(AttemptEnding::done().with(Arc::new(move |db| note(db, &ctx, &exchange, resources))))
+        })
+    }
+}
+
+fn note(db: &mut Db, ctx: &Context, exchange: &LoadedExchange, resources: Option<u64>) -> Result<(), Failure> {
+    let action = match resources {
+        Some(_) => Action::ExchangeRetracted,
+        None => Action::ExchangeTakenBack,
+    };
+    let mut entry = entry(ctx, exchange, action, None);
+    if let Some(count) = resources {
+        entry.counts.insert("resources".into(), count);
+    }
+    ledger::append(db, &entry, &ctx.ids.new_id(ctx.clock.now_ms()), ctx.clock.now_us())
+}
+
+/// The step of [`ASK_AGAIN`].
+pub struct AskAgain;
+
+impl JobStep for AskAgain {
+    fn kind(&self) -> &'static WorkKind {
+        &ASK_AGAIN
+    }
+
+    fn run(&self, held: HeldJob) -> Doing<'_> {
+        Box::pin(async move {
+            let ctx = held.ctx().clone();
+            let id = held.job().key.clone();
+            Ok(AttemptEnding::done().with(Arc::new(move |db| {
+                let Some(before) = LoadedExchange::read(db, &id)? else {
+                    return Ok(());
+                };
+                let asked = intake::again(&before, AskedFor::Quarter);
+                match intake::start_in(db, &ctx, &asked) {
+                    // An opt-in that is over, or a partner that is not asked any more, ends the series.
+                    Err(failure) if failure.fault().code().starts_with("EX-") => {
+                        tracing::info!(
+                            exchange = id,
+                            fault = failure.fault().code(),
+                            "a quarterly exchange is not started"
+                        );
+                        Ok(())
+                    }
+                    other => other.map(drop),
+                }
+            })))
+        })
+    }
+}

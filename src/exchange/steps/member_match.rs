@@ -1,0 +1,248 @@
+//! Asks the partner who the member is there. Safe to repeat: the same question with the same key gets the same answer, and changes nothing
+//! but the partner's own grant, which is renewed.
+
+use super::facts::{ExchangeFacts, MatchedAs};
+use super::match_body::{MatchParts, match_body};
+use super::open::{OpenSession, Went};
+use super::result::{StepEnd, StepGain};
+use super::token::is_good;
+use crate::error::{Failure, Fault};
+use crate::fhir::prescreen::{ScreenLimits, screen};
+use crate::ids::is_fhir_id;
+use crate::jobs::HeldJob;
+use crate::partner::peer::{CallEnd, CallFailure, Peer, PeerAsk};
+use crate::store::members;
+use crate::store::partners::PartnerRow;
+use serde::Deserialize;
+
+pub(super) async fn run(session: &mut OpenSession, facts: &ExchangeFacts, held: &HeldJob) -> Went {
+    let ctx = held.ctx();
+    let (member, coverage) = (facts.member_id.clone(), facts.own_coverage_id.clone());
+    let (patient, own_coverage) = ctx
+        .store
+        .read(move |db| {
+            let patient = members::own_resource(db, &member, "Patient", &member)?;
+            let coverage = match &coverage {
+                Some(id) => members::own_resource(db, &member, "Coverage", id)?,
+                None => members::own_coverage(db, &member)?,
+            };
+            Ok((patient, coverage))
+        })
+        .await?;
+    let patient = patient.ok_or_else(|| Failure::new(Fault::MemberUnknown))?;
+    let body = match_body(&MatchParts {
+        patient: &patient,
+        own_coverage: own_coverage.as_deref(),
+        coverage: &facts.coverage,
+        opt_in: &facts.opt_in,
+        payer: &ctx.payer,
+        partner_npi: &facts.partner.npi,
+        partner_name: &facts.partner.name,
+        hrex: &dialect(&facts.partner, "hrex"),
+    })?;
+    let known = session.partner()?;
+    let token = session
+        .match_token
+        .as_ref()
+        .filter(|token| is_good(Some(token), ctx.clock.now_ms()));
+    let token = token.ok_or_else(|| CallFailure::new(CallEnd::Unauthorized))?;
+    let ask = PeerAsk {
+        url: known.peer.below("Patient/$member-match")?,
+        body: Some(("application/fhir+json", body)),
+        token: Some(&token.secret),
+        correlation_id: &facts.correlation_id,
+        idempotency_key: Some(&facts.idempotency_key),
+    };
+    let (bytes, call) = match known.peer.read(ask).await {
+        Ok(answer) => answer,
+        Err(failure) => {
+            if matches!(failure.end, CallEnd::Unauthorized) {
+                session.match_token = None;
+            }
+            return refused(failure);
+        }
+    };
+    match read_answer(&known.peer, &bytes) {
+        Ok(matched) => Ok((StepEnd::Done(StepGain::Matched(matched)), call)),
+        Err(failure) => Err(CallFailure::with(
+            match failure.fault() {
+                Fault::PartnerElsewhere => CallEnd::Trust(Fault::PartnerElsewhere),
+                Fault::MatchAnswerUnfit => CallEnd::Refused(Fault::MatchAnswerUnfit),
+                _ => CallEnd::ServerFault,
+            },
+            call,
+        )
+        .because(failure)),
+    }
+}
+
+/// The version of a guide that a partner speaks, by its registration; empty when that does not say.
+pub(super) fn dialect(partner: &PartnerRow, guide: &str) -> String {
+    let dialect: serde_json::Value = serde_json::from_str(&partner.dialect).unwrap_or(serde_json::Value::Null);
+    dialect[guide].as_str().unwrap_or_default().to_owned()
+}
+
+/// Issue codes that say that several members fit.
+const SEVERAL: &[&str] = &["multiple-matches", "multiple", "MM-002"];
+/// Issue codes of a consent that is not honored, or of a request that is not allowed.
+const CONSENT: &[&str] = &[
+    "suppressed",
+    "business-rule",
+    "forbidden",
+    "security",
+    "expired",
+    "login",
+];
+/// Issue codes of a request that is not understood.
+const WRONG: &[&str] = &[
+    "required",
+    "invariant",
+    "code-invalid",
+    "value",
+    "structure",
+    "invalid",
+    "not-supported",
+    "extension",
+];
+
+/// Tells the refusals of `$member-match` apart. A 422 that says nothing means that nobody was found (HRex mm-9).
+fn refused(failure: CallFailure) -> Went {
+    let says = |codes: &[&str]| failure.issues.split(' ').any(|code| codes.contains(&code));
+    let status = failure.facts.status;
+    let found_nobody = status == Some(422) || (status == Some(404) && says(&["not-found"]));
+    if !matches!(failure.end, CallEnd::Refused(_)) || !found_nobody {
+        return Err(failure);
+    }
+    let end = if says(SEVERAL) {
+        StepEnd::NoMatch { several: true }
+    } else if says(CONSENT) {
+        StepEnd::Refused {
+            fault: Fault::PartnerRefuses,
+        }
+    } else if says(WRONG) {
+        StepEnd::OurFault {
+            fault: Fault::PartnerMisunderstands,
+        }
+    } else {
+        StepEnd::NoMatch { several: false }
+    };
+    Ok((end, *failure.facts))
+}
+
+#[derive(Deserialize)]
+struct Parameters {
+    #[serde(rename = "resourceType")]
+    resource_type: String,
+    #[serde(default)]
+    parameter: Vec<Parameter>,
+}
+
+#[derive(Deserialize)]
+struct Parameter {
+    name: String,
+    #[serde(rename = "valueIdentifier")]
+    identifier: Option<crate::fhir::elements::Identifier>,
+    #[serde(rename = "valueReference")]
+    reference: Option<crate::fhir::elements::Reference>,
+}
+
+/// Reads the answer: an identifier, an id, or both, each once. Source: HRex 1.0 to 1.2, hrex-parameters-member-match-out.
+fn read_answer(peer: &Peer, bytes: &[u8]) -> Result<MatchedAs, Failure> {
+    let unfit = || Failure::new(Fault::MatchAnswerUnfit);
+    screen(bytes, &ScreenLimits::request())?;
+    // The reader's own message would quote the answer.
+    let answer: Parameters = serde_json::from_slice(bytes).map_err(|_| Failure::new(Fault::PartnerNotFhir))?;
+    if answer.resource_type != "Parameters" {
+        return Err(Failure::new(Fault::PartnerNotFhir));
+    }
+    let only = |name: &str| -> Result<Option<&Parameter>, Failure> {
+        let mut named = answer.parameter.iter().filter(|parameter| parameter.name == name);
+        match (named.next(), named.next()) {
+            (found, None) => Ok(found),
+            _ => Err(unfit().at("Parameters.parameter")),
+        }
+    };
+    let identifier = only("MemberIdentifier")?
+        .map(|found| found.identifier.as_ref().ok_or_else(unfit))
+        .transpose()?;
+    let value = identifier
+        .and_then(|found| found.value.clone())
+        .filter(|value| !value.trim().is_empty());
+    if identifier.is_some() && value.is_none() {
+        return Err(unfit().at("MemberIdentifier"));
+    }
+    let reference = only("MemberId")?
+        .map(|found| found.reference.as_ref().ok_or_else(unfit))
+        .transpose()?;
+    let reference = reference
+        .map(|found| found.reference.as_deref().ok_or_else(unfit))
+        .transpose()?;
+    let patient_id = reference.map(|text| patient_id(peer, text)).transpose()?;
+    if value.is_none() && patient_id.is_none() {
+        return Err(unfit());
+    }
+    Ok(MatchedAs {
+        patient_id,
+        identifier_system: identifier.and_then(|found| found.system.clone()),
+        identifier: value,
+    })
+}
+
+/// The id of the Patient that a reference means on the partner's server.
+fn patient_id(peer: &Peer, text: &str) -> Result<String, Failure> {
+    let unfit = || Failure::new(Fault::MatchAnswerUnfit).at("MemberId");
+    let text = text.split_once("/_history/").map_or(text, |(before, _)| before);
+    let relative = match text.contains("://") {
+        true => {
+            let url = peer.named(text)?;
+            let below = url
+                .as_str()
+                .strip_prefix(peer.base())
+                .and_then(|rest| rest.strip_prefix('/'));
+            below.ok_or_else(unfit)?.to_owned()
+        }
+        false => text.to_owned(),
+    };
+    let id = relative.strip_prefix("Patient/").ok_or_else(unfit)?;
+    match is_fhir_id(id) {
+        true => Ok(id.to_owned()),
+        false => Err(unfit()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::partner::peer::CallFacts;
+
+    fn refusal(status: u16, issues: &str) -> String {
+        let facts = CallFacts {
+            status: Some(status),
+            ..CallFacts::default()
+        };
+        let failure = CallFailure {
+            issues: issues.into(),
+            ..CallFailure::with(CallEnd::Refused(Fault::PartnerRefuses), facts)
+        };
+        match refused(failure) {
+            Ok((StepEnd::NoMatch { several }, _)) => format!("no match, several: {several}"),
+            Ok((StepEnd::Refused { fault } | StepEnd::OurFault { fault }, _)) => fault.code().to_owned(),
+            Ok((other, _)) => format!("{other:?}"),
+            Err(failure) => format!("{:?}", failure.end),
+        }
+    }
+
+    #[test]
+    fn each_refusal_of_a_match_has_its_meaning() {
+        assert_eq!(refusal(422, ""), "no match, several: false");
+        assert_eq!(refusal(422, "not-found MM-001"), "no match, several: false");
+        assert_eq!(refusal(422, "processing"), "no match, several: false");
+        assert_eq!(refusal(422, "multiple-matches"), "no match, several: true");
+        assert_eq!(refusal(422, "suppressed"), Fault::PartnerRefuses.code());
+        assert_eq!(refusal(422, "business-rule"), Fault::PartnerRefuses.code());
+        assert_eq!(refusal(422, "required"), Fault::PartnerMisunderstands.code());
+        assert_eq!(refusal(404, "not-found"), "no match, several: false");
+        assert_eq!(refusal(404, "not-supported"), "Refused(PartnerRefuses)");
+        assert_eq!(refusal(409, ""), "Refused(PartnerRefuses)");
+    }
+}

@@ -1,0 +1,164 @@
+//! By which requests a record is asked for: everything at once where the partner offers that, else type by type. Pure.
+
+use crate::partner::peer::PeerOffer;
+
+/// The part that stands for the whole record.
+pub(super) const EVERYTHING: &str = "$everything";
+/// Resources of a page of a search.
+const PAGE: u32 = 200;
+
+/// The types of a record, each with the search parameter that names the member. Source: PDex STU 2.2, data in scope (pdex-210), and what
+/// this server keeps.
+#[rustfmt::skip]
+const TYPES: &[(&str, &str)] = &[
+    ("Patient", "_id"),
+    ("Coverage", "patient"),
+    ("AllergyIntolerance", "patient"), ("CarePlan", "patient"), ("CareTeam", "patient"), ("Condition", "patient"),
+    ("Device", "patient"), ("DiagnosticReport", "patient"), ("DocumentReference", "patient"), ("Encounter", "patient"),
+    ("ExplanationOfBenefit", "patient"), ("Goal", "patient"), ("Immunization", "patient"), ("MedicationDispense", "patient"),
+    ("MedicationRequest", "patient"), ("Observation", "patient"), ("Procedure", "patient"), ("RelatedPerson", "patient"),
+    ("ServiceRequest", "patient"), ("Specimen", "patient"),
+];
+
+/// How a record is got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RetrievalPlan {
+    /// `everything` or `search`.
+    pub method: &'static str,
+    /// The parts.
+    pub parts: Vec<String>,
+}
+
+/// The best way that is offered to a partner that speaks this version of PDex; `None` when none is.
+///
+/// Before PDex 2.2, `$everything` may leave out ordinary claims (pdex-214), so they are searched for as well where that is offered.
+pub(super) fn best(offer: &PeerOffer, pdex: &str) -> Option<RetrievalPlan> {
+    const CLAIMS: &str = "ExplanationOfBenefit";
+    if !offer.everything {
+        return by_type(offer);
+    }
+    let searched = offer
+        .searches
+        .get(CLAIMS)
+        .is_some_and(|params| params.contains("patient"));
+    let beside = (matches!(pdex, "2.0" | "2.1") && searched).then(|| CLAIMS.to_owned());
+    Some(RetrievalPlan {
+        method: "everything",
+        parts: std::iter::once(EVERYTHING.to_owned()).chain(beside).collect(),
+    })
+}
+
+/// Whether searches have taken the place of `$everything` in these parts: only they ask for the Patient.
+pub(super) fn is_by_type<'p>(mut parts: impl Iterator<Item = &'p str>) -> bool {
+    parts.any(|part| part == "Patient")
+}
+
+/// The way by searches; `None` when the partner offers none that names a member.
+pub(super) fn by_type(offer: &PeerOffer) -> Option<RetrievalPlan> {
+    let offered = |(rtype, param): &&(&str, &str)| {
+        let searches = offer.searches.get(*rtype);
+        // Not every server lists `_id`, which every server must know.
+        searches.is_some_and(|params| *param == "_id" || params.contains(*param))
+    };
+    let parts: Vec<String> = TYPES
+        .iter()
+        .filter(offered)
+        .map(|(rtype, _)| (*rtype).to_owned())
+        .collect();
+    let any_record = parts.iter().any(|part| part != "Patient");
+    any_record.then_some(RetrievalPlan {
+        method: "search",
+        parts,
+    })
+}
+
+/// Path and query of the first request for a part. `since` is a FHIR instant.
+pub(super) fn first_request(part: &str, patient_id: &str, since: Option<&str>, offer: &PeerOffer) -> String {
+    if part == EVERYTHING {
+        let since = since
+            .map(|since| format!("?_since={}", encoded(since)))
+            .unwrap_or_default();
+        return format!("Patient/{patient_id}/$everything{since}");
+    }
+    let param = TYPES.iter().find(|row| row.0 == part).map_or("patient", |row| row.1);
+    let mut query = format!("{part}?{param}={patient_id}&_count={PAGE}");
+    if let Some(since) = since.filter(|_| part != "Patient") {
+        query.push_str(&format!("&_lastUpdated=gt{}", encoded(since)));
+    }
+    if offer.with_provenance.contains(part) {
+        query.push_str("&_revinclude=Provenance:target");
+    }
+    query
+}
+
+/// A FHIR instant in a query: only its plus sign has a meaning there.
+fn encoded(instant: &str) -> String {
+    instant.replace('+', "%2B")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offer(everything: bool, types: &[&str]) -> PeerOffer {
+        PeerOffer {
+            everything,
+            searches: types
+                .iter()
+                .map(|rtype| ((*rtype).to_owned(), ["patient".to_owned()].into()))
+                .collect(),
+            with_provenance: ["Condition".to_owned()].into(),
+            ..PeerOffer::default()
+        }
+    }
+
+    #[test]
+    fn the_best_way_that_is_offered_is_taken() {
+        let everything = |pdex: &str, types: &[&str]| best(&offer(true, types), pdex).map(|plan| plan.parts.join(" "));
+        assert_eq!(
+            everything("2.2", &["ExplanationOfBenefit"]).as_deref(),
+            Some(EVERYTHING)
+        );
+        assert_eq!(everything("2.1", &["Condition"]).as_deref(), Some(EVERYTHING));
+        let both = Some("$everything ExplanationOfBenefit");
+        assert_eq!(everything("2.1", &["ExplanationOfBenefit"]).as_deref(), both);
+        let plan = best(&offer(false, &["Patient", "Condition", "Basic"]), "2.2").expect("searches");
+        assert_eq!(
+            (plan.method, plan.parts),
+            ("search", vec!["Patient".to_owned(), "Condition".to_owned()])
+        );
+        assert_eq!(
+            best(&offer(false, &["Patient"]), "2.2"),
+            None,
+            "a Patient alone is no record"
+        );
+        assert_eq!(best(&offer(false, &[]), "2.2"), None);
+    }
+
+    #[test]
+    fn a_request_names_the_member_by_id_alone() {
+        let offer = offer(false, &["Condition"]);
+        let since = Some("2026-01-01T00:00:00+01:00");
+        for (part, since, wanted) in [
+            (EVERYTHING, None, "Patient/p1/$everything"),
+            (
+                EVERYTHING,
+                since,
+                "Patient/p1/$everything?_since=2026-01-01T00:00:00%2B01:00",
+            ),
+            ("Patient", since, "Patient?_id=p1&_count=200"),
+            (
+                "Condition",
+                None,
+                "Condition?patient=p1&_count=200&_revinclude=Provenance:target",
+            ),
+            (
+                "Goal",
+                since,
+                "Goal?patient=p1&_count=200&_lastUpdated=gt2026-01-01T00:00:00%2B01:00",
+            ),
+        ] {
+            assert_eq!(first_request(part, "p1", since, &offer), wanted);
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! A session with one partner for one exchange: hands each step to its file, and says in the engine's words what became of it.
+
+use super::access::PartnerAccess;
+use super::blocking::blocking;
+use super::facts::ExchangeFacts;
+use super::open::{OpenSession, Went};
+use super::result::{CallNotes, StepEnd, StepGain, StepReport, TransportFailure};
+use super::{PartnerSession, PartnerSessions, StepName, Stepping};
+use super::{acknowledge, check, find_partner, member_match, retrieve, store, token};
+use crate::error::Fault;
+use crate::jobs::HeldJob;
+use crate::partner::peer::{CallEnd, CallFacts, CallFailure};
+use crate::records::ingest::{IngestWriter, forget, retract};
+
+impl PartnerSession for OpenSession {
+    fn run<'s>(&'s mut self, step: StepName, facts: &'s ExchangeFacts, held: &'s HeldJob) -> Stepping<'s> {
+        Box::pin(async move {
+            let went = match step {
+                StepName::FindPartner => find_partner::run(self, facts, held).await,
+                StepName::Token => token::run(self, facts, held).await,
+                StepName::MemberMatch => member_match::run(self, facts, held).await,
+                StepName::MemberToken => token::run_for_member(self, facts, held).await,
+                StepName::Retrieve => retrieve::run(self, facts, held).await,
+                StepName::Check => check::run(self, facts, held).await,
+                StepName::Store => store::run(self, facts, held).await,
+                StepName::Acknowledge => acknowledge::run(),
+            };
+            report(step.code(), went)
+        })
+    }
+
+    fn take_back<'s>(&'s mut self, facts: &'s ExchangeFacts, held: &'s HeldJob) -> Stepping<'s> {
+        Box::pin(async move {
+            // Nothing runs on at the partner: every retrieval is an answer to one request.
+            let done = forget(&IngestWriter::Leased(held.clone()), &facts.exchange_id).await;
+            let went = done.map(|()| (StepEnd::Done(StepGain::Ready), CallFacts::default()));
+            report("take_back", went.map_err(CallFailure::from))
+        })
+    }
+}
+
+impl PartnerSessions for PartnerAccess {
+    fn open(&self, _: &ExchangeFacts) -> Box<dyn PartnerSession> {
+        Box::new(OpenSession::new(self.clone()))
+    }
+
+    fn retract<'s>(&'s self, exchange_id: &'s str, held: &'s HeldJob) -> Stepping<'s> {
+        let (ctx, vault, id) = (held.ctx().clone(), self.vault().clone(), exchange_id.to_owned());
+        let writer = IngestWriter::Leased(held.clone());
+        Box::pin(async move {
+            let done = blocking(move || match retract(&ctx, &vault, &writer, &id) {
+                Err(failure) if failure.fault() == Fault::NothingReceived => Ok(0),
+                other => other.map(|done| done.removed + done.restored),
+            });
+            let went = done
+                .await
+                .map(|resources| (StepEnd::Done(StepGain::TakenOut { resources }), CallFacts::default()));
+            report("retract", went.map_err(CallFailure::from))
+        })
+    }
+}
+
+/// The report of a step, in the engine's words.
+fn report(step: &'static str, went: Went) -> StepReport {
+    match went {
+        Ok((end, facts)) => StepReport {
+            call: notes(facts),
+            ..StepReport::of(end)
+        },
+        Err(failure) => {
+            let cause = failure
+                .cause
+                .as_deref()
+                .map(|cause| cause.to_string())
+                .unwrap_or_default();
+            tracing::warn!(step, end = ?failure.end, status = failure.facts.status, issues = %failure.issues, cause,
+                "a step of an exchange failed");
+            StepReport {
+                call: notes((*failure.facts).clone()),
+                ..StepReport::of(end_of(&failure))
+            }
+        }
+    }
+}
+
+fn notes(facts: CallFacts) -> CallNotes {
+    CallNotes {
+        http_status: facts.status,
+        partner_request_id: facts.request_id,
+        request_digest: facts.sent_sha256,
+        response_digest: facts.came_sha256,
+        bytes: facts.bytes,
+    }
+}
+
+fn end_of(failure: &CallFailure) -> StepEnd {
+    let transport = |how: TransportFailure| StepEnd::Transport {
+        failure: how,
+        retry_after_ms: failure.retry_after_ms,
+        resume: None,
+    };
+    match failure.end {
+        CallEnd::NotSent => transport(TransportFailure::NotSent),
+        CallEnd::Unknown => transport(TransportFailure::Unknown),
+        CallEnd::ToldToWait => transport(TransportFailure::ToldToWait),
+        CallEnd::ServerFault => transport(TransportFailure::ServerFault),
+        CallEnd::Unauthorized => transport(TransportFailure::Unauthorized),
+        CallEnd::Refused(fault @ (Fault::PartnerForbids | Fault::PartnerMisunderstands)) => StepEnd::OurFault { fault },
+        CallEnd::Refused(fault) => StepEnd::Refused { fault },
+        CallEnd::Trust(fault) => StepEnd::NeedsPerson { fault },
+        CallEnd::Own(fault) => own(fault),
+    }
+}
+
+/// The end that a fault of ours makes. What a person has to mend is told; the rest passes.
+fn own(fault: Fault) -> StepEnd {
+    match fault {
+        Fault::SealBroken | Fault::NothingReceived => StepEnd::Back {
+            to: StepName::Retrieve,
+            fault,
+        },
+        Fault::OtherMember
+        | Fault::MemberUnknown
+        | Fault::MemberIncomplete
+        | Fault::PartnerHasNoEndpoint
+        | Fault::ConfigInvalid
+        | Fault::SealKeys
+        | Fault::StoreDamaged => StepEnd::NeedsPerson { fault },
+        _ => StepEnd::OwnTrouble { fault },
+    }
+}

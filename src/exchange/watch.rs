@@ -1,0 +1,92 @@
+//! Finds exchanges that nobody works on: those whose job kept ending without a result, and those that have no job. The first are parked, the
+//! second get a job. Without it they would wait for ever.
+
+use super::change::ExchangeChange;
+use super::intake::wake;
+use super::kind::EXCHANGE;
+use super::loaded::LoadedExchange;
+use super::moves::WORKING;
+use super::work::is_awake;
+use crate::context::Context;
+use crate::error::{Failure, Fault};
+use crate::jobs::sweeps::Sweep;
+use crate::jobs::{self, HeldJob, JobStep, Priority, WorkKind};
+use crate::store::Db;
+use crate::store::exchanges;
+use crate::telemetry::metrics as families;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Looks for exchanges that nobody works on.
+pub static WATCH: WorkKind = WorkKind {
+    name: "exchange-watch",
+    priority: Priority::First,
+    every: Some(Duration::from_secs(60)),
+    timeout: Duration::from_secs(600),
+    renews: true,
+    safe_because: "an exchange that is parked or has a job is not found again",
+};
+
+/// Exchanges that are looked at in one transaction.
+const AT_ONCE: i64 = 100;
+
+/// The step of [`WATCH`].
+pub fn step() -> Arc<dyn JobStep> {
+    metrics::gauge!(families::EXCHANGES_PARKED).set(0.0);
+    metrics::gauge!(families::EXCHANGES_PARKED_AGE).set(0.0);
+    Sweep::step(&WATCH, watch)
+}
+
+fn watch(held: &HeldJob) -> Result<(), Failure> {
+    tell(held)?;
+    loop {
+        let ctx = held.ctx().clone();
+        let found = held.write_blocking(move |db| {
+            let fallen = exchanges::with_lost_jobs(db, EXCHANGE.name, AT_ONCE)?;
+            for (id, class) in &fallen {
+                park(db, &ctx, id, class)?;
+            }
+            let phases: Vec<&str> = WORKING.iter().map(|phase| phase.code()).collect();
+            let forgotten = exchanges::without_job(db, EXCHANGE.name, &phases, AT_ONCE)?;
+            for row in &forgotten {
+                tracing::error!(exchange = row.id, "an exchange had no job; it gets one");
+                wake(db, &ctx, row, row.wake_ms.unwrap_or(ctx.clock.now_ms()))?;
+            }
+            Ok(fallen.len() + forgotten.len())
+        })?;
+        if i64::try_from(found).is_ok_and(|found| found < AT_ONCE) {
+            return Ok(());
+        }
+    }
+}
+
+/// Sets the metrics of parked exchanges.
+#[allow(clippy::cast_precision_loss)] // counts and ages of this size are exact
+fn tell(held: &HeldJob) -> Result<(), Failure> {
+    let ctx = held.ctx();
+    let (parked, oldest_ms) = ctx.store.read_blocking(exchanges::parked)?;
+    let age_ms = oldest_ms.map_or(0, |since| (ctx.clock.now_ms() - since).max(0));
+    metrics::gauge!(families::EXCHANGES_PARKED).set(parked as f64);
+    metrics::gauge!(families::EXCHANGES_PARKED_AGE).set((age_ms / 1_000) as f64);
+    Ok(())
+}
+
+/// Parks an exchange whose job is parked, and drops the job.
+fn park(db: &mut Db, ctx: &Context, id: &str, class: &str) -> Result<(), Failure> {
+    jobs::take_back(db, &EXCHANGE, id)?;
+    let Some(exchange) = LoadedExchange::read(db, id)? else {
+        return Ok(());
+    };
+    if !is_awake(&exchange)? {
+        return Ok(());
+    }
+    tracing::error!(
+        exchange = id,
+        class,
+        "an exchange is parked: its job kept ending without a result"
+    );
+    let here = exchange.position()?;
+    ExchangeChange::of(here.parked("timeout", Fault::ExchangeFell))
+        .apply(db, ctx, &exchange)
+        .map(drop)
+}

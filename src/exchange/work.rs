@@ -1,0 +1,257 @@
+//! The engine: one job for each live exchange. It begins a step, lets the session do it, and records what follows, until the exchange
+//! waits, is parked or has ended.
+//!
+//! The result of a step and the begin of the next one are one transaction. A crash between them leaves an attempt without an end; the step
+//! is then run again with the same key.
+
+use super::begin::{BeginStep, BegunStep, begin};
+use super::change::ExchangeChange;
+use super::conclude::{Conclusion, OK, OWN_TROUBLE, Then};
+use super::kind::EXCHANGE;
+use super::loaded::{Circumstances, LoadedExchange};
+use super::moves::allowed;
+use super::phase::Phase;
+use super::retry;
+use super::step_table::rule;
+use super::steps::{PartnerSession, PartnerSessions, StepEnd, StepName, StepReport};
+use crate::context::Context;
+use crate::error::{Failure, Fault};
+use crate::jobs::{AttemptEnding, Chance, Doing, HeldJob, JobStep, WorkKind};
+use crate::store::exchanges::AttemptEnd;
+use crate::telemetry::metrics as families;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Runs exchanges.
+pub struct ExchangeWork {
+    sessions: Arc<dyn PartnerSessions>,
+    chance: Chance,
+}
+
+impl ExchangeWork {
+    /// The step of the runner, with these sessions.
+    pub fn step(sessions: Arc<dyn PartnerSessions>, chance: Chance) -> Arc<dyn JobStep> {
+        Arc::new(ExchangeWork { sessions, chance })
+    }
+}
+
+impl JobStep for ExchangeWork {
+    fn kind(&self) -> &'static WorkKind {
+        &EXCHANGE
+    }
+
+    fn run(&self, held: HeldJob) -> Doing<'_> {
+        Box::pin(async move { self.work(&held).await })
+    }
+}
+
+/// What a session has done already.
+#[derive(Default)]
+struct Opened {
+    session: Option<Box<dyn PartnerSession>>,
+    ready: Vec<StepName>,
+}
+
+impl ExchangeWork {
+    async fn work(&self, held: &HeldJob) -> Result<AttemptEnding, Failure> {
+        let ctx = held.ctx();
+        let id = held.job().key.clone();
+        let Some(mut exchange) = ctx.store.read(move |db| LoadedExchange::read(db, &id)).await? else {
+            return Ok(AttemptEnding::done());
+        };
+        if !is_awake(&exchange)? {
+            return Ok(AttemptEnding::done());
+        }
+        let mut opened = Opened::default();
+        let mut change: Option<ExchangeChange> = None;
+        loop {
+            let begun = self.begin(held, exchange, change.take(), &opened.ready).await?;
+            let begun = match begun {
+                BeginStep::Begun(begun) => begun,
+                BeginStep::Refused(exchange, conclusion) => {
+                    let refused = ExchangeChange {
+                        unit: self.chance.unit(),
+                        ..ExchangeChange::of(conclusion)
+                    };
+                    return Ok(ending(ctx, *exchange, refused));
+                }
+            };
+            let made = self.run_steps(held, &mut opened, &begun).await?;
+            exchange = begun.exchange;
+            if made.conclusion.then != Then::GoOn {
+                return Ok(ending(ctx, exchange, made));
+            }
+            change = Some(made);
+        }
+    }
+
+    /// Records what the last step brought, and begins the next one, in one transaction.
+    async fn begin(
+        &self,
+        held: &HeldJob,
+        exchange: LoadedExchange,
+        change: Option<ExchangeChange>,
+        ready: &[StepName],
+    ) -> Result<BeginStep, Failure> {
+        let (ctx, ready, unit) = (held.ctx().clone(), ready.to_vec(), self.chance.unit());
+        held.write(move |db| {
+            let now = match &change {
+                Some(change) => change.apply(db, &ctx, &exchange)?,
+                None => exchange.clone(),
+            };
+            begin(db, &ctx, &now, &ready, unit)
+        })
+        .await
+    }
+
+    /// Runs the steps that have begun, up to the first that is not done.
+    async fn run_steps(
+        &self,
+        held: &HeldJob,
+        opened: &mut Opened,
+        begun: &BegunStep,
+    ) -> Result<ExchangeChange, Failure> {
+        let (exchange, around) = (&begun.exchange, &begun.around);
+        let here = exchange.position()?;
+        let unit = self.chance.unit();
+        let mut ended: Vec<(i64, AttemptEnd)> = Vec::new();
+        for (step, number) in &begun.steps {
+            let started_ms = held.ctx().clock.now_ms();
+            let report = self.run_step(held, opened, exchange, around, *step).await?;
+            let now_ms = held.ctx().clock.now_ms();
+            let is_needed_only = *step != here.at;
+            if is_needed_only
+                && matches!(
+                    report,
+                    Some(StepReport {
+                        end: StepEnd::Done(_),
+                        ..
+                    })
+                )
+            {
+                opened.ready.push(*step);
+                let call = report.as_ref().map(|report| &report.call);
+                ended.push((*number, attempt_end(started_ms, now_ms, OK, None, call)));
+                continue;
+            }
+            let mut conclusion = match &report {
+                Some(report) => here.conclude(*step, &report.end, now_ms, unit),
+                None => here.timed_out(*step, now_ms, unit),
+            };
+            if allowed(here.phase, here.at, conclusion.event).is_none() {
+                // The step said something that has no meaning where the exchange is.
+                conclusion = here.parked("refused", Fault::PartnerAnswer);
+            }
+            let call = report.as_ref().map(|report| &report.call);
+            ended.push((
+                *number,
+                attempt_end(started_ms, now_ms, conclusion.class, conclusion.fault, call),
+            ));
+            let later = begun.steps.iter().filter(|(_, other)| other > number);
+            ended.extend(later.map(|(_, other)| (*other, attempt_end(now_ms, now_ms, NOT_REACHED, None, None))));
+            return Ok(change(*step, here.failed + 1, conclusion, report, ended, unit));
+        }
+        // The last step is the one that the exchange is at, so the loop has returned.
+        Err(Failure::new(Fault::Internal).because("an exchange without a step"))
+    }
+
+    /// One step within its time; `None` when the time is over.
+    async fn run_step(
+        &self,
+        held: &HeldJob,
+        opened: &mut Opened,
+        exchange: &LoadedExchange,
+        around: &Circumstances,
+        step: StepName,
+    ) -> Result<Option<StepReport>, Failure> {
+        let facts = exchange.facts(step, around)?;
+        let session = opened.session.get_or_insert_with(|| self.sessions.open(&facts));
+        let time = Duration::from_millis(rule(step).timeout_ms);
+        Ok(tokio::time::timeout(time, session.run(step, &facts, held)).await.ok())
+    }
+}
+
+/// The class of an attempt that had begun only because a step before it was expected to succeed.
+const NOT_REACHED: &str = "not-reached";
+
+/// Whether the program has to work on the exchange.
+pub(super) fn is_awake(exchange: &LoadedExchange) -> Result<bool, Failure> {
+    let phase = exchange.phase()?;
+    Ok(!phase.is_terminal() && phase != Phase::ManualReview && exchange.row.parked_at_ms.is_none())
+}
+
+fn change(
+    step: StepName,
+    attempt: u32,
+    conclusion: Conclusion,
+    report: Option<StepReport>,
+    attempts: Vec<(i64, AttemptEnd)>,
+    unit: f64,
+) -> ExchangeChange {
+    let server_answered = server_answered(step, conclusion.class);
+    let mut made = ExchangeChange {
+        attempts,
+        step: Some((step.code(), attempt)),
+        server_answered,
+        unit,
+        ..ExchangeChange::of(conclusion)
+    };
+    let Some(report) = report else { return made };
+    made.http_status = report.call.http_status;
+    made.with = report.with;
+    match report.end {
+        StepEnd::Done(gain) => {
+            if step == StepName::Retrieve {
+                made.missing = Some(Vec::new());
+            }
+            made.gain = Some(gain);
+        }
+        StepEnd::Partial { gain, missing } => {
+            made.missing = Some(missing);
+            made.gain = Some(gain);
+        }
+        StepEnd::Transport { resume, .. } => made.resume = resume,
+        _ => {}
+    }
+    made
+}
+
+/// What the end of a step says of the partner's server; `None` for a step that does not call it, or that did not come so far.
+fn server_answered(step: StepName, class: &str) -> Option<bool> {
+    (super::gate::calls(step) && class != OWN_TROUBLE)
+        .then(|| !retry::class(class).is_some_and(|class| class.blames_server))
+}
+
+fn attempt_end(
+    started_ms: i64,
+    ended_ms: i64,
+    class: &'static str,
+    fault: Option<Fault>,
+    call: Option<&super::steps::CallNotes>,
+) -> AttemptEnd {
+    if class != NOT_REACHED {
+        metrics::counter!(families::EXCHANGE_STEPS, "class" => class).increment(1);
+    }
+    AttemptEnd {
+        started_ms,
+        ended_ms: Some(ended_ms),
+        class: Some(class.to_owned()),
+        fault: fault.map(|fault| fault.code().to_owned()),
+        http_status: call.and_then(|call| call.http_status).map(i64::from),
+        partner_request_id: call.and_then(|call| call.partner_request_id.clone()),
+        request_digest: call.and_then(|call| call.request_digest).map(|digest| digest.to_vec()),
+        response_digest: call.and_then(|call| call.response_digest).map(|digest| digest.to_vec()),
+        bytes: call.map_or(0, |call| i64::try_from(call.bytes).unwrap_or(i64::MAX)),
+    }
+}
+
+/// How the job ends: with the change of the exchange in the same transaction.
+fn ending(ctx: &Context, exchange: LoadedExchange, change: ExchangeChange) -> AttemptEnding {
+    let then = change.conclusion.then;
+    let ctx = ctx.clone();
+    let write: crate::jobs::Write = Arc::new(move |db| change.apply(db, &ctx, &exchange).map(drop));
+    match then {
+        Then::Wait(wake_ms) => AttemptEnding::again(wake_ms).with(write),
+        Then::GoOn | Then::Park(_) | Then::Review | Then::End => AttemptEnding::done().with(write),
+    }
+}

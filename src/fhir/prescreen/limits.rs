@@ -1,0 +1,46 @@
+//! How large a document of the pre-screen may be.
+
+/// How large a document may be. Every count is checked while reading, so that memory stays within a small factor of the limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScreenLimits {
+    /// Bytes of the whole document.
+    pub bytes: usize,
+    /// Depth of nested objects and arrays.
+    pub depth: usize,
+    /// Values in the whole document.
+    pub values: usize,
+    /// Members of one object; no FHIR type has half as many.
+    pub members: usize,
+}
+
+impl ScreenLimits {
+    /// For the body of a request.
+    pub const fn request() -> Self {
+        ScreenLimits {
+            bytes: 16 << 20,
+            depth: 50,
+            values: 1 << 20,
+            members: 256,
+        }
+    }
+
+    /// For one resource of an import.
+    pub const fn record() -> Self {
+        ScreenLimits {
+            bytes: 32 << 20,
+            depth: 50,
+            values: 2 << 20,
+            members: 256,
+        }
+    }
+
+    /// For a whole Bundle of an import, whose entries are then screened as records.
+    pub const fn bundle() -> Self {
+        ScreenLimits {
+            bytes: 256 << 20,
+            depth: 50,
+            values: 16 << 20,
+            members: 256,
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What both listeners do around every request: its ids, the size of its head, the methods of a path, and what is logged of a failure.
+//!
+//! It knows no route, no partner and no operator. Nothing that a caller wrote but its ids gets into a log line.
+
+use crate::error::{Failure, Fault};
+use crate::http::notice::EndNotice;
+use crate::http::state::App;
+use crate::telemetry::Correlation;
+use actix_web::dev::ServiceRequest;
+use actix_web::error::InternalError;
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::{HttpResponse, Route, guard, web};
+
+/// Reads the ids of a request from its headers.
+pub(super) fn correlation(headers: &HeaderMap, app: &App) -> Correlation {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let request_id = app.ctx.ids.new_id(app.ctx.clock.now_ms());
+    Correlation::of(
+        request_id,
+        crate::secret::random(),
+        text("x-correlation-id"),
+        text("x-request-id"),
+        text("traceparent"),
+    )
+}
+
+/// The version of what programs outside may rely on, as `X-Causeway-Contract` has it (docs/partners/versions.md).
+const CONTRACT: &str = "1";
+
+/// Puts the version of the contract and the ids of a request on its answer, and that no browser guesses its type.
+pub(super) fn put_headers(headers: &mut HeaderMap, correlation: &Correlation) {
+    for (name, value) in [
+        ("x-request-id", &correlation.request_id),
+        ("x-correlation-id", &correlation.correlation_id),
+        ("traceparent", &correlation.traceparent),
+    ] {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+    for (name, value) in [("x-causeway-contract", CONTRACT), ("x-content-type-options", "nosniff")] {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+}
+
+/// Puts on an answer that its address ends, if it does.
+pub(super) fn put_notice(headers: &mut HeaderMap, ends: Option<EndNotice>) {
+    if let Some(notice) = ends {
+        notice.put(headers);
+    }
+}
+
+/// Headers of the answer itself, not of its body: an answer that takes the place of another keeps them.
+const KEPT: [&str; 8] = [
+    "x-causeway-contract",
+    "x-request-id",
+    "x-correlation-id",
+    "traceparent",
+    "x-content-type-options",
+    "strict-transport-security",
+    "deprecation",
+    "sunset",
+];
+
+/// Gives `answer` the headers that every answer has, from the answer whose place it takes.
+pub(super) fn keep_headers(of: &HeaderMap, answer: &mut HttpResponse) {
+    for name in KEPT {
+        if let Some(value) = of.get(name) {
+            answer
+                .headers_mut()
+                .insert(HeaderName::from_static(name), value.clone());
+        }
+    }
+}
+
+/// Refuses a request whose head has more than `most_bytes`.
+///
+/// # Errors
+/// [`Fault::HeadTooLarge`].
+pub(super) fn head_fits(request: &ServiceRequest, most_bytes: usize) -> Result<(), Fault> {
+    let line = request.method().as_str().len() + request.uri().path().len() + request.query_string().len();
+    let fields = request
+        .headers()
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4);
+    match line + fields.sum::<usize>() > most_bytes {
+        true => Err(Fault::HeadTooLarge),
+        false => Ok(()),
+    }
+}
+
+/// A route for a method of a table of routes: GET serves HEAD too, and the body of that answer stays here.
+pub(super) fn serving(method: &str) -> Route {
+    match method {
+        "POST" => web::post(),
+        _ => web::route().guard(guard::Any(guard::Get()).or(guard::Head())),
+    }
+}
+
+/// The value of `Allow` where these methods of a table of routes are served.
+pub(super) fn allowed<'a>(methods: impl Iterator<Item = &'a str>) -> String {
+    let mut allowed: Vec<&str> = methods.collect();
+    if let Some(at) = allowed.iter().position(|method| *method == "GET") {
+        allowed.insert(at + 1, "HEAD");
+    }
+    allowed.join(", ")
+}
+
+/// Errors of the framework itself (bad framing, bad UTF-8) become rows of our table.
+pub(super) fn into_failure(error: &actix_web::Error) -> Failure {
+    let status = error.as_response_error().status_code().as_u16();
+    let fault = match status {
+        404 => Fault::RouteUnknown,
+        405 => Fault::MethodRefused,
+        408 => Fault::RequestTimeout,
+        413 => Fault::TooLarge,
+        415 => Fault::MediaTypeRefused,
+        400..=499 => Fault::ParameterInvalid,
+        _ => Fault::Internal,
+    };
+    Failure::new(fault).because(format!("framework error, status {status}"))
+}
+
+/// A failure after which the request is gone: the answer travels inside the error.
+pub(super) fn lost(failure: Failure, mut answer: HttpResponse, correlation: &Correlation) -> actix_web::Error {
+    log_cause(&failure, correlation);
+    put_headers(answer.headers_mut(), correlation);
+    tracing::warn!(
+        fault = failure.fault().code(),
+        request.id = correlation.request_id,
+        "a request was given up"
+    );
+    InternalError::from_response(failure, answer).into()
+}
+
+/// Logs what was behind a failure, if anything was.
+pub(super) fn log_cause(failure: &Failure, correlation: &Correlation) {
+    if let Some(cause) = failure.cause() {
+        let fault = failure.fault().code();
+        if failure.fault().row().http >= 500 {
+            tracing::error!(fault, request.id = correlation.request_id, cause = %cause, "a request failed");
+        } else {
+            tracing::debug!(fault, request.id = correlation.request_id, cause = %cause, "a request was refused");
+        }
+    }
+}

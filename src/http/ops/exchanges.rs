@@ -1,0 +1,150 @@
+//! `/ops/v1/exchanges`: asking another payer for a member's record, how that stands, and what operators do with it.
+
+use super::decisions::view;
+use super::pages;
+use super::request::{JsonBody, OpsRequest, PAGE};
+use crate::audit::Object;
+use crate::consent::WithdrawnBy;
+use crate::error::{Failure, Fault};
+use crate::exchange::acts::{ActResult, ExchangeAct, act};
+use crate::exchange::enrolments::EnrolmentFields;
+use crate::exchange::intake::start_in;
+use crate::exchange::phase::Phase;
+use crate::ids::is_fhir_id;
+use crate::ops::exchanges::{self, ExchangeFilter};
+use crate::ops::states;
+use crate::secret::{hex, sha256};
+use crate::store::idempotency::parse_key;
+use actix_web::HttpMessage as _;
+use serde::Deserialize;
+
+/// Marks a request whose answer was given before under its key.
+#[derive(Clone, Copy)]
+pub(super) struct WasReplayed;
+
+/// `GET /ops/v1/exchanges`.
+pub(super) async fn list(asked: &OpsRequest) -> Result<JsonBody, Failure> {
+    let member = asked.query.text("member");
+    let member = member.map(|text| text.trim_start_matches("Patient/").to_owned());
+    let refused = |field: &str, remedy: &str| Failure::new(Fault::ParameterInvalid).at(field).remedy(remedy);
+    if member.as_deref().is_some_and(|id| !is_fhir_id(id)) {
+        return Err(refused("member", "Give Patient/<id> or the id."));
+    }
+    let phase = asked.query.text("phase");
+    if phase.as_deref().is_some_and(|phase| Phase::parse(phase).is_none()) {
+        return Err(refused("phase", "Give one of the phases of GET /ops/v1/states."));
+    }
+    let filter = ExchangeFilter {
+        partner: asked.partner().await?,
+        phase,
+        state: asked.query.text("state"),
+        fault: asked.query.text("fault"),
+        correlation: asked.query.correlation()?,
+        member,
+        since_ms: asked.query.instant("since")?,
+        cursor: asked.query.id("cursor")?,
+        limit: PAGE,
+    };
+    let object = filter.member.as_deref().map(crate::ops::viewed::patient);
+    asked.show("exchanges", object).await?;
+    let (view, now_ms) = (view(asked.sees), asked.app.ctx.clock.now_ms());
+    let page = asked.read(move |db| exchanges::list(db, &filter, view, now_ms)).await?;
+    pages::list(asked, page)
+}
+
+/// `GET /ops/v1/exchanges/{id}`.
+pub(super) async fn one(asked: &OpsRequest) -> Result<JsonBody, Failure> {
+    let id = id(asked)?;
+    let object = Object {
+        kind: "Exchange",
+        id: id.clone(),
+    };
+    asked.show("exchanges", Some(object)).await?;
+    shown(asked, id).await
+}
+
+async fn shown(asked: &OpsRequest, id: String) -> Result<JsonBody, Failure> {
+    let (view, now_ms) = (view(asked.sees), asked.app.ctx.clock.now_ms());
+    JsonBody::of(&asked.read(move |db| exchanges::one(db, &id, view, now_ms)).await?)
+}
+
+fn id(asked: &OpsRequest) -> Result<String, Failure> {
+    asked.id(|| Fault::ExchangeUnknown.into())
+}
+
+/// `POST /ops/v1/exchanges`: the body is an enrolment; answers with the exchange that it leads to, new or not.
+pub(super) async fn start(asked: &OpsRequest) -> Result<JsonBody, Failure> {
+    let fields: EnrolmentFields = asked.body()?;
+    let headers: Vec<Vec<u8>> = asked
+        .request
+        .headers()
+        .get_all("idempotency-key")
+        .map(|value| value.as_bytes().to_vec())
+        .collect();
+    let key = parse_key(&headers)?.ok_or_else(|| {
+        Failure::new(Fault::IdempotencyKeyBad)
+            .at("http.idempotency-key")
+            .remedy("Send an Idempotency-Key: the same one when you repeat the request.")
+    })?;
+    // A key belongs to the operator who sent it.
+    let request_key = hex(&sha256(format!("{}\n{key}", asked.operator.name).as_bytes()));
+    let by = WithdrawnBy::new(
+        asked.operator.name.clone(),
+        asked.operator.role.name(),
+        "started over /ops/v1/exchanges",
+        asked.correlation(),
+    )?;
+    let ctx = asked.app.ctx.clone();
+    let accepted = asked
+        .app
+        .ctx
+        .store
+        .write(move |db| {
+            let mut wish = fields.wish(db, &ctx.payer, Some(by.clone()))?;
+            wish.request = Some((request_key.clone(), fields.digest()));
+            if wish.correlation_id.is_none() {
+                wish.correlation_id = Some(by.correlation.correlation_id.clone());
+            }
+            start_in(db, &ctx, &wish)
+        })
+        .await?;
+    if accepted.is_replayed {
+        asked.request.extensions_mut().insert(WasReplayed);
+    }
+    shown(asked, accepted.exchange_id).await
+}
+
+/// Why something is done.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Because {
+    reason: String,
+}
+
+/// `POST /ops/v1/exchanges/{id}/cancel` and its like: answers with the exchange as it is from now on, or with the one that goes on instead.
+pub(super) async fn do_act(asked: &OpsRequest, what: ExchangeAct) -> Result<JsonBody, Failure> {
+    let because: Because = asked.body()?;
+    let by = WithdrawnBy::new(
+        asked.operator.name.clone(),
+        asked.operator.role.name(),
+        &because.reason,
+        asked.correlation(),
+    )?;
+    let id = id(asked)?;
+    let ctx = asked.app.ctx.clone();
+    let done = asked
+        .app
+        .ctx
+        .store
+        .write(move |db| act(db, &ctx, &id, what, &by))
+        .await?;
+    match done {
+        ActResult::Done { exchange_id } => shown(asked, exchange_id).await,
+        ActResult::NotAllowed => Err(Failure::new(Fault::ExchangeMoveRefused).noted()),
+    }
+}
+
+/// `GET /ops/v1/states`.
+pub(super) fn state_tables() -> Result<JsonBody, Failure> {
+    JsonBody::of(&states::tables())
+}

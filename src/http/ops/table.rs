@@ -1,0 +1,357 @@
+//! The one table of operations routes: what is registered (`super::register`), which role may ask, and how much each is shown.
+//!
+//! Data only: no handler is named here. The table of routes in docs/operations.md is made from it.
+
+use super::admitted::{
+    ADMIN, ANYBODY, AUDITOR, AUDITOR_OF_LEDGER, CONSENTS, DECISIONS, EVERY_ROLE, EXCHANGES, LINKS, OPERATOR, REVIEW,
+    REVIEWER, REVIEWER_DECIDES, REVIEWS, TRACE,
+};
+use crate::http::notice::EndNotice;
+use actix_web::HttpRequest;
+
+pub use super::admitted::{Asks, Sees};
+
+/// Where the routes for machines begin.
+pub const BASE: &str = "/ops/v1";
+
+/// What a route does; the name its handler goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum OpsCall {
+    Live,
+    Ready,
+    Metrics,
+    Decisions,
+    Decision,
+    Grants,
+    GrantsSearch,
+    GrantRevoke,
+    Consents,
+    Consent,
+    ConsentRevoke,
+    Disclosures,
+    DisclosuresSearch,
+    Trace,
+    Reviews,
+    Review,
+    ReviewDecide,
+    Links,
+    MemberGraph,
+    Ledger,
+    Partners,
+    Policies,
+    Faults,
+    States,
+    Exchanges,
+    Exchange,
+    ExchangeStart,
+    ExchangeCancel,
+    ExchangeReplay,
+    ExchangeSupersede,
+    ExchangePause,
+    ExchangeClose,
+    ExchangeRetract,
+}
+
+impl OpsCall {
+    /// The HTTP status of an answer that went well: 202 where the work goes on after it.
+    pub const fn status(self) -> u16 {
+        match self {
+            OpsCall::ExchangeStart
+            | OpsCall::ExchangeCancel
+            | OpsCall::ExchangeReplay
+            | OpsCall::ExchangeSupersede
+            | OpsCall::ExchangePause
+            | OpsCall::ExchangeClose
+            | OpsCall::ExchangeRetract => 202,
+            _ => 200,
+        }
+    }
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct OpsRoute {
+    /// HTTP method; GET serves HEAD too.
+    pub method: &'static str,
+    /// Path from the server's root.
+    pub path: &'static str,
+    /// What it does.
+    pub call: OpsCall,
+    /// Who may ask for it.
+    pub asks: Asks,
+    /// The parameters it takes; any other is refused.
+    pub parameters: &'static [&'static str],
+    /// The members of its body, if it takes one; any other is refused.
+    pub body: Option<&'static str>,
+    /// What it answers, in one line.
+    pub text: &'static str,
+    /// The notice that it ends, if it does.
+    pub ends: Option<EndNotice>,
+}
+
+/// The page after this one; documented for all lists at once.
+pub const CURSOR: &str = "cursor";
+
+const fn get(path: &'static str, call: OpsCall, asks: Asks, text: &'static str) -> OpsRoute {
+    OpsRoute {
+        method: "GET",
+        path,
+        call,
+        asks,
+        parameters: &[],
+        body: None,
+        text,
+        ends: None,
+    }
+}
+
+const fn list(
+    path: &'static str,
+    call: OpsCall,
+    asks: Asks,
+    parameters: &'static [&'static str],
+    text: &'static str,
+) -> OpsRoute {
+    OpsRoute {
+        parameters,
+        ..get(path, call, asks, text)
+    }
+}
+
+const fn post(path: &'static str, call: OpsCall, asks: Asks, body: &'static str, text: &'static str) -> OpsRoute {
+    OpsRoute {
+        method: "POST",
+        body: Some(body),
+        ..get(path, call, asks, text)
+    }
+}
+
+const fn act(path: &'static str, call: OpsCall, text: &'static str) -> OpsRoute {
+    post(path, call, OPERATOR, "a reason", text)
+}
+
+/// Every route of the operations side.
+pub const OPS_ROUTES: &[OpsRoute] = {
+    use OpsCall::*;
+    &[
+        get("/live", Live, ANYBODY, "The process answers"),
+        get("/ready", Ready, ANYBODY, "Requests of partners can be served"),
+        get("/metrics", Metrics, ANYBODY, "Metrics in the Prometheus text format"),
+        list(
+            "/ops/v1/decisions",
+            Decisions,
+            DECISIONS,
+            &["partner", "correlation", "since", CURSOR],
+            "Match decisions",
+        ),
+        get(
+            "/ops/v1/decisions/{id}",
+            Decision,
+            DECISIONS,
+            "One decision, with what was compared and why it was taken",
+        ),
+        list(
+            "/ops/v1/grants",
+            Grants,
+            AUDITOR,
+            &["partner", "member", CURSOR],
+            "Grants, live or ended",
+        ),
+        post(
+            "/ops/v1/grants/_search",
+            GrantsSearch,
+            AUDITOR,
+            "member or member_number, partner, cursor",
+            "The same, with a member number",
+        ),
+        post(
+            "/ops/v1/grants/{id}/revoke",
+            GrantRevoke,
+            OPERATOR,
+            "a reason",
+            "Ends a grant; answers the grant",
+        ),
+        list(
+            "/ops/v1/consents",
+            Consents,
+            CONSENTS,
+            &["partner", "member", CURSOR],
+            "Consents on record, with their grants",
+        ),
+        get(
+            "/ops/v1/consents/{id}",
+            Consent,
+            CONSENTS,
+            "One consent, with its grants",
+        ),
+        post(
+            "/ops/v1/consents/{id}/revoke",
+            ConsentRevoke,
+            OPERATOR,
+            "a reason",
+            "Withdraws a consent and ends its grants; answers the consent",
+        ),
+        list(
+            "/ops/v1/disclosures",
+            Disclosures,
+            AUDITOR,
+            &["member", "partner", "from", "to", CURSOR],
+            "Who got what of a member (`member` is needed)",
+        ),
+        post(
+            "/ops/v1/disclosures/_search",
+            DisclosuresSearch,
+            AUDITOR,
+            "member or member_number, partner, from, to, cursor",
+            "The same, with a member number",
+        ),
+        // Correlation ids may hold slashes.
+        list(
+            "/ops/v1/trace/{id:.+}",
+            Trace,
+            TRACE,
+            &[CURSOR],
+            "All that happened under one id",
+        ),
+        list(
+            "/ops/v1/reviews",
+            Reviews,
+            REVIEWS,
+            &["partner", "state", CURSOR],
+            "Reviews that wait for a person, or those of `state` (`all` for every one)",
+        ),
+        get("/ops/v1/reviews/{id}", Review, REVIEW, "One review with its candidates"),
+        post(
+            "/ops/v1/reviews/{id}/decide",
+            ReviewDecide,
+            REVIEWER_DECIDES,
+            "verdict, operator, reason, where they apply candidate, hours, version,",
+            "Decides a review (docs/reviews.md)",
+        ),
+        list(
+            "/ops/v1/links",
+            Links,
+            LINKS,
+            &["member", "partner", "state", CURSOR],
+            "Links from partners' numbers to members",
+        ),
+        get(
+            "/ops/v1/members/{id}/graph",
+            MemberGraph,
+            REVIEWER,
+            "Links, steps and surviving attributes of one member",
+        ),
+        list(
+            "/ops/v1/ledger",
+            Ledger,
+            AUDITOR_OF_LEDGER,
+            &["from", "to", "exchange", "correlation", CURSOR],
+            "Entries of the ledger",
+        ),
+        get("/ops/v1/partners", Partners, ADMIN, "The registered partners"),
+        get(
+            "/ops/v1/policies",
+            Policies,
+            ADMIN,
+            "The versions of the matching policy",
+        ),
+        get("/ops/v1/faults", Faults, EVERY_ROLE, "The table of faults"),
+        get(
+            "/ops/v1/states",
+            States,
+            EVERY_ROLE,
+            "States, moves and steps of an exchange",
+        ),
+        list(
+            "/ops/v1/exchanges",
+            Exchanges,
+            EXCHANGES,
+            &[
+                "partner",
+                "phase",
+                "state",
+                "fault",
+                "correlation",
+                "member",
+                "since",
+                CURSOR,
+            ],
+            "Exchanges with other payers",
+        ),
+        post(
+            "/ops/v1/exchanges",
+            ExchangeStart,
+            OPERATOR,
+            "the fields of an enrollment (docs/operators/exchanges.md),",
+            "Starts an exchange, under an Idempotency-Key (202)",
+        ),
+        get(
+            "/ops/v1/exchanges/{id}",
+            Exchange,
+            EXCHANGES,
+            "One exchange, with every attempt",
+        ),
+        act("/ops/v1/exchanges/{id}/cancel", ExchangeCancel, "Withdraws it (202)"),
+        act(
+            "/ops/v1/exchanges/{id}/replay",
+            ExchangeReplay,
+            "Lets a parked one go on, or runs an ended one again (202)",
+        ),
+        act(
+            "/ops/v1/exchanges/{id}/supersede",
+            ExchangeSupersede,
+            "Replaces it by a new one (202)",
+        ),
+        act(
+            "/ops/v1/exchanges/{id}/pause",
+            ExchangePause,
+            "Stops it until it is replayed (202)",
+        ),
+        act(
+            "/ops/v1/exchanges/{id}/close",
+            ExchangeClose,
+            "Ends it without a result (202)",
+        ),
+        act(
+            "/ops/v1/exchanges/{id}/retract",
+            ExchangeRetract,
+            "Takes out again what it stored (202)",
+        ),
+    ]
+};
+
+#[cfg(debug_assertions)]
+const PLANTED: &[OpsRoute] = &[OpsRoute {
+    method: "GET",
+    path: "/ops/v1/planted",
+    call: OpsCall::Faults,
+    asks: AUDITOR_OF_LEDGER,
+    parameters: &[],
+    body: None,
+    text: "A planted route",
+    ends: Some(crate::http::planted::NOTICE),
+}];
+
+/// Every route that is served: the table, and in builds for tests what is planted beside it.
+pub fn served() -> impl Iterator<Item = &'static OpsRoute> {
+    #[cfg(debug_assertions)]
+    let planted = if crate::http::planted::are_asked_for() {
+        PLANTED
+    } else {
+        &[]
+    };
+    #[cfg(not(debug_assertions))]
+    let planted: &'static [OpsRoute] = &[];
+    OPS_ROUTES.iter().chain(planted)
+}
+
+/// The row that a request matched, if any. HEAD is GET whose body stays here.
+pub fn of(request: &HttpRequest) -> Option<&'static OpsRoute> {
+    let pattern = request.match_pattern()?;
+    let method = match request.method().as_str() {
+        "HEAD" => "GET",
+        other => other,
+    };
+    served().find(|route| route.path == pattern && route.method == method)
+}

@@ -1,0 +1,56 @@
+//! Connects the table of routes with their handlers; the only file that knows both.
+
+use super::routes::{CONFORMANCE, Interaction, Route, TYPE_OPERATION};
+use super::{around, explorer, fhir, oauth, observe, routes};
+use actix_web::Route as ActixRoute;
+use actix_web::web::{self, ServiceConfig};
+
+/// Registers every route; other methods on a known path get 405 with `Allow`.
+pub fn configure(service: &mut ServiceConfig) {
+    let mut done: Vec<&str> = Vec::new();
+    for first in routes::served() {
+        if first.path == CONFORMANCE {
+            // Registered after the known operations and before the reads, which would take the name of an operation for an id.
+            service.service(web::resource(TYPE_OPERATION).to(observe::operation_unknown));
+        }
+        if done.contains(&first.path) {
+            continue;
+        }
+        done.push(first.path);
+        let mut resource = web::resource(first.path);
+        for route in routes::served().filter(|route| route.path == first.path) {
+            resource = resource.route(handler(route));
+        }
+        service.service(resource.default_service(web::to(observe::method_refused)));
+    }
+}
+
+fn handler(route: &Route) -> ActixRoute {
+    let method = around::serving(route.method);
+    match route.interaction {
+        Interaction::Home => method.to(fhir::metadata::home),
+        Interaction::Metadata => method.to(fhir::metadata::get),
+        Interaction::Batch => method.to(fhir::batch::post),
+        Interaction::Read => method.to(fhir::read::get),
+        Interaction::Vread => method.to(fhir::read::version),
+        Interaction::Search => method.to(fhir::search::get),
+        Interaction::SearchPost => method.to(fhir::search::post),
+        Interaction::ConformanceRead => method.to(fhir::conformance::read),
+        Interaction::ConformanceSearch => method.to(fhir::conformance::search),
+        Interaction::ConformanceSearchPost => method.to(fhir::conformance::search_post),
+        Interaction::Everything => method.to(fhir::everything::get),
+        Interaction::EverythingPost => method.to(fhir::everything::post),
+        Interaction::MemberMatch => method.to(fhir::member_match::post),
+        Interaction::SmartConfiguration => method.to(oauth::well_known::smart_configuration),
+        Interaction::DavinciConfiguration => method.to(oauth::well_known::davinci_configuration),
+        Interaction::Jwks => method.to(oauth::well_known::jwks),
+        Interaction::Token => method.to(oauth::token::post),
+        Interaction::Introspect => method.to(oauth::token::introspect),
+        Interaction::Revoke => method.to(oauth::token::revoke),
+        Interaction::ExplorerHome => method.to(explorer::entry::home),
+        Interaction::ExplorerType => method.to(explorer::entry::of_type),
+        Interaction::ExplorerEnter => method.to(explorer::entry::enter),
+        Interaction::ExplorerAct => method.to(explorer::entry::act_as),
+        Interaction::ExplorerEnd => method.to(explorer::entry::end),
+    }
+}

@@ -1,0 +1,133 @@
+//! Which jobs a worker claims when several are due: the order of the queue, the share of a partner, and the parking of jobs whose workers
+//! keep crashing.
+
+use super::held::HeldJob;
+use super::retry::{CLAIMS, FailureClass};
+use crate::error::Failure;
+use crate::store::Db;
+use crate::store::jobs::{self as rows, DueJob, Partners, WantedJobs};
+use std::collections::HashMap;
+
+/// How many jobs of each partner this process is running.
+pub(super) fn had(running: &[HeldJob]) -> HashMap<String, usize> {
+    let mut had = HashMap::new();
+    for partner in running.iter().filter_map(|held| held.job().partner.clone()) {
+        *had.entry(partner).or_default() += 1;
+    }
+    had
+}
+
+/// The input of one claim, which runs in a transaction. The database may run the transaction again.
+pub(super) struct Round {
+    /// The kinds of jobs that this process can run.
+    pub kinds: Vec<&'static str>,
+    /// The ids of the jobs that it is running.
+    pub not: Vec<String>,
+    /// How many jobs of each partner it is running.
+    pub had: HashMap<String, usize>,
+    /// Most jobs of one partner while others wait.
+    pub share: usize,
+    /// How many jobs it may claim.
+    pub free: usize,
+    /// Length of a lease, milliseconds.
+    pub lease_ms: i64,
+    /// The token of the new leases.
+    pub token: Vec<u8>,
+}
+
+impl Round {
+    /// Returns the claimed jobs, and the jobs that were parked because their leases kept ending without a result.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub(super) fn claim(&self, db: &mut Db, now_ms: i64) -> Result<(Vec<DueJob>, Vec<DueJob>), Failure> {
+        let (mut claimed, mut looped) = (Vec::new(), Vec::new());
+        let mut had = self.had.clone();
+        let mut full: Vec<String> = had
+            .iter()
+            .filter(|(_, count)| **count >= self.share)
+            .map(|(partner, _)| partner.clone())
+            .collect();
+        full.sort();
+        while claimed.len() < self.free {
+            let asked = self.free - claimed.len();
+            let due = self.due(db, Partners::Except(&full), asked, now_ms)?;
+            let is_all = due.len() < asked;
+            let mut taken = Vec::new();
+            for one in due {
+                if let Some(partner) = &one.partner_id {
+                    let count = had.entry(partner.clone()).or_default();
+                    if *count >= self.share {
+                        continue;
+                    }
+                    *count += 1;
+                    if *count == self.share {
+                        full.push(partner.clone());
+                    }
+                }
+                taken.push(one);
+            }
+            self.lease(db, taken, &mut claimed, &mut looped, now_ms)?;
+            if is_all {
+                break;
+            }
+        }
+        // When the jobs of only one partner are waiting, that partner gets the remaining places except one share, so that the next
+        // partner's jobs can begin at once.
+        let left = self.free.saturating_sub(claimed.len() + self.share);
+        if left > 0
+            && let Some(alone) = self.alone(db, &full, now_ms)?
+        {
+            let due = self.due(db, Partners::Only(&[alone]), left, now_ms)?;
+            self.lease(db, due, &mut claimed, &mut looped, now_ms)?;
+        }
+        Ok((claimed, looped))
+    }
+
+    /// The partner in `full` that has jobs waiting, if no other partner in `full` has any.
+    fn alone(&self, db: &mut Db, full: &[String], now_ms: i64) -> Result<Option<String>, Failure> {
+        if full.is_empty() {
+            return Ok(None);
+        }
+        let first = self.due(db, Partners::Only(full), 1, now_ms)?.pop();
+        let Some(partner) = first.and_then(|due| due.partner_id) else {
+            return Ok(None);
+        };
+        let others: Vec<String> = full.iter().filter(|one| **one != partner).cloned().collect();
+        let is_alone = others.is_empty() || self.due(db, Partners::Only(&others), 1, now_ms)?.is_empty();
+        Ok(is_alone.then_some(partner))
+    }
+
+    fn due(&self, db: &mut Db, partners: Partners<'_>, limit: usize, now_ms: i64) -> Result<Vec<DueJob>, Failure> {
+        let wanted = WantedJobs {
+            kinds: &self.kinds,
+            partners,
+            not: &self.not,
+            limit,
+        };
+        rows::claimable(db, &wanted, now_ms)
+    }
+
+    /// Leases the taken jobs, so that the next query does not return them, and parks those whose leases ended without a result too often.
+    fn lease(
+        &self,
+        db: &mut Db,
+        taken: Vec<DueJob>,
+        claimed: &mut Vec<DueJob>,
+        looped: &mut Vec<DueJob>,
+        now_ms: i64,
+    ) -> Result<(), Failure> {
+        let (fell, good): (Vec<DueJob>, Vec<DueJob>) = taken.into_iter().partition(|due| due.claims >= CLAIMS);
+        if !fell.is_empty() {
+            let ids: Vec<&str> = fell.iter().map(|due| due.id.as_str()).collect();
+            rows::park(db, &ids, FailureClass::CrashLoop.row().code, now_ms)?;
+        }
+        if !good.is_empty() {
+            let ids: Vec<&str> = good.iter().map(|due| due.id.as_str()).collect();
+            rows::lease(db, &ids, &self.token, now_ms + self.lease_ms, now_ms)?;
+        }
+        looped.extend(fell);
+        claimed.extend(good);
+        Ok(())
+    }
+}

@@ -1,0 +1,179 @@
+//! A job under a lease, as its step sees it: the job's data, and the only way to write for the job.
+
+use crate::context::Context;
+use crate::error::{Failure, Fault};
+use crate::store::Db;
+use crate::store::jobs::{self as rows, DueJob, Lease};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+/// A write that is committed with a job's result. It may run more than once.
+pub type Write = Arc<dyn Fn(&mut Db) -> Result<(), Failure> + Send + Sync>;
+
+/// The contents of a job's row.
+#[derive(Clone, Debug)]
+pub struct JobRow {
+    /// Its id.
+    pub id: String,
+    /// Its kind.
+    pub kind: String,
+    /// The partner that it is for.
+    pub partner: Option<String>,
+    /// The key that identifies it among jobs of its kind.
+    pub key: String,
+    /// The data that was enqueued with it.
+    pub payload: String,
+    /// Attempts that failed before this one.
+    pub attempts: u32,
+    /// Leases that ended without a result before this one.
+    pub claims: u32,
+}
+
+/// A job and its lease. Clones share both.
+#[derive(Clone)]
+pub struct HeldJob(Arc<Inner>);
+
+struct Inner {
+    ctx: Context,
+    job: JobRow,
+    lease: Lease,
+    lost: AtomicBool,
+    on_lost: Notify,
+    /// Until when no other process can have the job, by this process's own clock.
+    good_until: Mutex<Instant>,
+}
+
+impl HeldJob {
+    pub(super) fn new(ctx: Context, due: DueJob, token: Vec<u8>, good_until: Instant) -> HeldJob {
+        let number = |count: i64| u32::try_from(count).unwrap_or(u32::MAX);
+        HeldJob(Arc::new(Inner {
+            ctx,
+            lease: Lease {
+                id: due.id.clone(),
+                token,
+                epoch: due.lease_epoch + 1,
+            },
+            job: JobRow {
+                id: due.id,
+                kind: due.kind,
+                partner: due.partner_id,
+                key: due.live_key,
+                payload: due.payload,
+                attempts: number(due.attempts),
+                claims: number(due.claims),
+            },
+            lost: AtomicBool::new(false),
+            on_lost: Notify::new(),
+            good_until: Mutex::new(good_until),
+        }))
+    }
+
+    /// The context: store, clock, ids.
+    pub fn ctx(&self) -> &Context {
+        &self.0.ctx
+    }
+
+    /// The job.
+    pub fn job(&self) -> &JobRow {
+        &self.0.job
+    }
+
+    /// The lease, for writes of the runner.
+    pub fn lease(&self) -> &Lease {
+        &self.0.lease
+    }
+
+    /// Whether the lease was lost. Work without await points must check this between its pieces.
+    pub fn is_lost(&self) -> bool {
+        self.0.lost.load(Ordering::Acquire)
+    }
+
+    /// Writes in a transaction that commits only while the lease is held: notes before an outside effect, and the pieces of long work.
+    ///
+    /// # Errors
+    /// [`Fault::LeaseLost`] when nothing was written because the lease was lost; those of `work` and of the store.
+    pub async fn write<T, F>(&self, mut work: F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Db) -> Result<T, Failure> + Send + 'static,
+    {
+        let held = self.clone();
+        self.0.ctx.store.write(move |db| held.fenced(db, &mut work)).await
+    }
+
+    /// Like [`HeldJob::write`], but blocks the thread.
+    ///
+    /// # Errors
+    /// As [`HeldJob::write`].
+    pub fn write_blocking<T, F>(&self, mut work: F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Db) -> Result<T, Failure> + Send + 'static,
+    {
+        let held = self.clone();
+        self.0.ctx.store.write_blocking(move |db| held.fenced(db, &mut work))
+    }
+
+    /// Checks the lease last: on PostgreSQL the check locks the job's row until the commit, and a locked row can be neither renewed nor
+    /// handed back.
+    fn fenced<T>(&self, db: &mut Db, work: &mut dyn FnMut(&mut Db) -> Result<T, Failure>) -> Result<T, Failure> {
+        if self.is_lost() {
+            return Err(Fault::LeaseLost.into());
+        }
+        let done = work(db)?;
+        match rows::still_holds(db, &self.0.lease, self.0.ctx.clock.now_ms())? {
+            true => Ok(done),
+            false => Err(Fault::LeaseLost.into()),
+        }
+    }
+
+    /// Writes the result of the job, with its business rows. A job that is done is deleted first, so that the business rows may enqueue the
+    /// same work again.
+    pub(super) fn settle(
+        &self,
+        db: &mut Db,
+        settled: rows::Settled<'_>,
+        write: Option<&Write>,
+        now_ms: i64,
+    ) -> Result<(), Failure> {
+        if !rows::settle(db, &self.0.lease, settled, now_ms)? {
+            return Err(Fault::LeaseLost.into());
+        }
+        match write {
+            Some(write) => write(db),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the attempt, because another process has the lease or nobody knows who has it.
+    pub(super) fn lose(&self) {
+        self.0.lost.store(true, Ordering::Release);
+        self.0.on_lost.notify_waiters();
+    }
+
+    /// Notes that the lease was renewed until then.
+    pub(super) fn renewed(&self, good_until: Instant) {
+        *self.0.good_until.lock().unwrap_or_else(PoisonError::into_inner) = good_until;
+    }
+
+    /// Waits until the lease is lost: either [`HeldJob::lose`] was called, or the lease was not renewed in time.
+    pub(super) async fn lost(&self) {
+        loop {
+            let notified = self.0.on_lost.notified();
+            tokio::pin!(notified);
+            // Enabled before the check below, so that no notification is missed.
+            notified.as_mut().enable();
+            let left = {
+                let until = *self.0.good_until.lock().unwrap_or_else(PoisonError::into_inner);
+                until.saturating_duration_since(Instant::now())
+            };
+            if self.is_lost() || left == Duration::ZERO {
+                self.lose();
+                return;
+            }
+            let _ = tokio::time::timeout(left, notified).await;
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The sweeps, which keep the store small and its tables in order. Each sweep consists of many transactions and may stop after any of them.
+
+use super::{AttemptEnding, Doing, HeldJob, JobStep, Priority, WorkKind};
+use crate::error::{Failure, Fault};
+use crate::store::{authorizations, entries, guesses, idempotency, tokens};
+use std::sync::Arc;
+use std::time::Duration;
+
+const fn sweep(name: &'static str, every_s: u64, safe_because: &'static str) -> WorkKind {
+    WorkKind {
+        name,
+        priority: Priority::First,
+        every: Some(Duration::from_secs(every_s)),
+        timeout: Duration::from_secs(600),
+        renews: true,
+        safe_because,
+    }
+}
+
+/// Deletes expired assertion ids, tokens, idempotency rows and guesses.
+pub static EXPIRED: WorkKind = sweep(
+    "expired",
+    60,
+    "what is gone is not there to be dropped again, and what is dropped has ended for everybody",
+);
+/// Indexes the ledger by the member that an entry is about.
+pub static LEDGER_INDEX: WorkKind = sweep(
+    "ledger-index",
+    60,
+    "a row of the index is written once, whoever comes to it again",
+);
+/// Marks prior authorizations as ended whose period is over.
+pub static AUTHORIZATIONS: WorkKind = sweep(
+    "authorizations",
+    900,
+    "an authorization that has ended is not among those that are looked for",
+);
+/// Adds what is missing in the matcher's index, and counts the roster.
+pub static ROSTER: WorkKind = sweep(
+    "roster",
+    3_600,
+    "what is there is left alone, and a count that is the same makes no new state",
+);
+
+/// Most idempotency rows that one run deletes.
+const IDEMPOTENCY_ROWS: i64 = 1_000;
+/// Most guesses that one run deletes; each failed match leaves several.
+const GUESS_ROWS: i64 = 20_000;
+/// Ledger entries that are indexed in one write, and most such writes in one run.
+const INDEX_ROWS: i64 = 5_000;
+const INDEX_STEPS: usize = 100;
+/// Resources whose prior authorizations are marked as ended in one write.
+const AUTHORIZATION_ROWS: usize = 1_000;
+
+type Work = dyn Fn(&HeldJob) -> Result<(), Failure> + Send + Sync;
+
+/// A step that blocks its thread.
+pub struct Sweep {
+    kind: &'static WorkKind,
+    work: Arc<Work>,
+}
+
+impl Sweep {
+    /// Makes `work` a step of this kind. It must write through the [`HeldJob`], and check between its pieces whether the lease is lost.
+    pub fn step(
+        kind: &'static WorkKind,
+        work: impl Fn(&HeldJob) -> Result<(), Failure> + Send + Sync + 'static,
+    ) -> Arc<dyn JobStep> {
+        Arc::new(Sweep {
+            kind,
+            work: Arc::new(work),
+        })
+    }
+}
+
+impl JobStep for Sweep {
+    fn kind(&self) -> &'static WorkKind {
+        self.kind
+    }
+
+    fn run(&self, held: HeldJob) -> Doing<'_> {
+        let work = Arc::clone(&self.work);
+        Box::pin(async move {
+            let done = tokio::task::spawn_blocking(move || work(&held)).await;
+            match done {
+                Ok(done) => done.map(|()| AttemptEnding::done()),
+                // The panic continues in the task of this step.
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                Err(error) => Err(Failure::new(Fault::Internal).because(error)),
+            }
+        })
+    }
+}
+
+/// The sweeps that need only the store.
+pub fn of_the_store() -> Vec<Arc<dyn JobStep>> {
+    vec![
+        Sweep::step(&EXPIRED, drop_expired),
+        Sweep::step(&LEDGER_INDEX, index_ledger),
+        Sweep::step(&AUTHORIZATIONS, end_authorizations),
+    ]
+}
+
+fn drop_expired(held: &HeldJob) -> Result<(), Failure> {
+    let clock = &held.ctx().clock;
+    let (now_ms, lasting_ms, surely_ms) = (clock.now_ms(), clock.lasting_ms(), clock.surely_ms());
+    held.write_blocking(move |db| {
+        tokens::prune(db, lasting_ms, surely_ms)?;
+        idempotency::sweep(db, now_ms, IDEMPOTENCY_ROWS)?;
+        guesses::sweep(db, now_ms, GUESS_ROWS)?;
+        Ok(())
+    })
+}
+
+fn index_ledger(held: &HeldJob) -> Result<(), Failure> {
+    let now_us = held.ctx().clock.now_us();
+    for _ in 0..INDEX_STEPS {
+        if held.write_blocking(move |db| entries::index(db, now_us, INDEX_ROWS))? < INDEX_ROWS {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn end_authorizations(held: &HeldJob) -> Result<(), Failure> {
+    let now_ms = held.ctx().clock.surely_ms();
+    let limit = i64::try_from(AUTHORIZATION_ROWS).unwrap_or(i64::MAX);
+    while held.write_blocking(move |db| authorizations::end(db, now_ms, limit))? == AUTHORIZATION_ROWS {}
+    Ok(())
+}

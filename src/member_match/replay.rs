@@ -1,0 +1,93 @@
+//! The idempotency key of a request: reads what was answered under it before, and makes the row that remembers an answer.
+
+use super::answer::MatchAnswer;
+use super::arrival::Arrival;
+use super::request::MatchRequest;
+use crate::error::{Failure, Fault};
+use crate::store::idempotency::{KeyClaim, KeyState, StoredReply, fingerprint, parse_key, standing};
+use crate::store::matching::{self, MatchRecord};
+
+/// The route template that idempotency keys are scoped by.
+const ROUTE: &str = "/Patient/$member-match";
+
+/// An idempotency key, and whether the new row replaces an expired one.
+pub(super) struct IdempotencyKey {
+    claim: KeyClaim,
+    replaces: bool,
+}
+
+impl IdempotencyKey {
+    /// The idempotency key of this request, if it sent one.
+    ///
+    /// # Errors
+    /// [`Fault::IdempotencyKeyBad`].
+    pub(super) fn of(arrival: &Arrival<'_>, request: &MatchRequest) -> Result<Option<IdempotencyKey>, Failure> {
+        let key = parse_key(&request.idempotency_key)?;
+        Ok(key.map(|key| IdempotencyKey {
+            claim: KeyClaim {
+                partner_id: arrival.partner_id().to_owned(),
+                method: "POST",
+                route: ROUTE,
+                key,
+                fingerprint: fingerprint("POST", ROUTE, &request.media_type, &request.body),
+            },
+            replaces: false,
+        }))
+    }
+
+    /// The row that remembers this answer.
+    pub(super) fn reply(&self, now_ms: i64, status: u16, body: &[u8], decision_id: Option<&str>) -> StoredReply {
+        StoredReply {
+            claim: self.claim.clone(),
+            replaces: self.replaces,
+            status,
+            body: body.to_vec(),
+            decision_id: decision_id.map(str::to_owned),
+            now_ms,
+        }
+    }
+}
+
+/// What the store knows about an idempotency key.
+pub(super) enum KnownOfKey {
+    /// Nothing that counts: the request has to be judged.
+    Nothing,
+    /// The answer that was given before. The repetition is already in the ledger.
+    Answered(MatchAnswer),
+    /// The request is refused because of its key.
+    Refused(Failure),
+}
+
+/// Reads what was answered under this key before, if anything was.
+///
+/// # Errors
+/// Those of the store.
+pub(super) async fn known(arrival: &Arrival<'_>, keyed: &mut Option<IdempotencyKey>) -> Result<KnownOfKey, Failure> {
+    let Some(key) = keyed else {
+        return Ok(KnownOfKey::Nothing);
+    };
+    let (claim, now_ms) = (key.claim.clone(), arrival.now_ms());
+    let fault = match arrival.ctx.store.read(move |db| standing(db, &claim, now_ms)).await? {
+        KeyState::New => return Ok(KnownOfKey::Nothing),
+        KeyState::Lapsed => {
+            key.replaces = true;
+            return Ok(KnownOfKey::Nothing);
+        }
+        KeyState::Answered { status, body } => {
+            let record = MatchRecord {
+                ledger: vec![arrival.replayed(status, &body)],
+                ..MatchRecord::default()
+            };
+            arrival.ctx.store.write(move |db| matching::record(db, &record)).await?;
+            return Ok(KnownOfKey::Answered(MatchAnswer {
+                status,
+                body,
+                replayed: true,
+            }));
+        }
+        KeyState::Running => Fault::IdempotencyRunning,
+        KeyState::Reused => Fault::IdempotencyKeyReused,
+        KeyState::Withdrawn => Fault::ConsentNotHonoured,
+    };
+    Ok(KnownOfKey::Refused(fault.into()))
+}

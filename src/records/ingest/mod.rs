@@ -1,0 +1,37 @@
+//! What another payer sent about one of our members: kept as received, checked, stored beside our own records, and taken out again.
+//!
+//! Nothing that comes can change what is ours: each resource gets an id of the partner's own name space (`names`), the partner's Patient
+//! is kept as received and never stored as one, and identifiers that come are not used to recognize members. A resource that belongs to
+//! somebody else, or that the gate refuses, is kept apart (quarantine) and told by reason; it is judged again by later versions.
+//!
+//! Bodies are sealed piece by piece (`spool`) and read again from there, so memory does not grow with the record. This module never
+//! calls the partner and never decides whether an exchange goes on.
+
+mod batch;
+mod check;
+mod custodian;
+mod entry;
+mod names;
+mod normal;
+mod original;
+mod outcome;
+mod parts;
+mod ready;
+mod retract;
+mod scope;
+mod spool;
+mod state;
+mod store;
+mod verdict;
+
+pub use check::{IngestCheck, Shortfall, check};
+pub use original::{ReceivedOriginal, ReceivedPlace, originals, quarantined};
+pub use outcome::{IngestCounts, counted};
+pub use parts::{PartState, RecordPart, mark_part, open, parts};
+pub use retract::{Retracted, retract};
+pub use scope::{BothSides, IngestScope, IngestWriter};
+pub use spool::{Arrivals, LandedPage, PageWriter, arrivals, forget};
+pub use store::{due_again, judge_again, store};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,72 @@
+//! Shows resources as they were received.
+
+use super::outcome::{BROUGHT, QUARANTINED};
+use super::scope::IngestScope;
+use super::spool::span;
+use super::state::RETRACTED;
+use crate::context::Context;
+use crate::error::Failure;
+use crate::security::vault::Vault;
+use crate::store::ingest::{self as rows, ReceivedRow};
+
+/// A resource as it came.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ReceivedOriginal {
+    /// The exchange that brought it.
+    pub exchange_id: String,
+    /// Its type; `*` when that is not known.
+    pub rtype: String,
+    /// What became of it.
+    pub outcome: String,
+    /// Why it is kept apart: the code of a fault.
+    pub reason: Option<String>,
+    /// Its bytes, unchanged.
+    pub bytes: Vec<u8>,
+}
+
+/// Returns what exchanges brought of the stored resource `rtype/id`, the newest exchange first. Blocks this thread.
+///
+/// # Errors
+/// [`Fault::SealKeys`](crate::error::Fault::SealKeys); [`Fault::SealBroken`](crate::error::Fault::SealBroken) when it is gone or was
+/// changed; those of the store.
+pub fn originals(ctx: &Context, vault: &Vault, rtype: &str, id: &str) -> Result<Vec<ReceivedOriginal>, Failure> {
+    let found = ctx
+        .store
+        .read_blocking(|db| rows::brought_by_others(db, "", (rtype, id), BROUGHT, RETRACTED))?;
+    found
+        .iter()
+        .map(|row| original(&IngestScope::reopen(ctx, vault, &row.exchange_id)?, row))
+        .collect()
+}
+
+/// Where a resource stands in what came: page and entry.
+pub type ReceivedPlace = (i64, i64);
+
+/// Returns what an exchange brought that is kept apart, after the place (page, entry), at most `limit`. The place of the last one comes
+/// with it. Blocks this thread.
+///
+/// # Errors
+/// As [`originals`].
+pub fn quarantined(
+    scope: &IngestScope,
+    after: ReceivedPlace,
+    limit: i64,
+) -> Result<(Vec<ReceivedOriginal>, Option<ReceivedPlace>), Failure> {
+    let found = scope
+        .ctx
+        .store
+        .read_blocking(|db| rows::received(db, scope.exchange_id(), QUARANTINED, after, limit))?;
+    let last = found.last().map(|row| (row.page, row.entry));
+    let shown = found.iter().map(|row| original(scope, row)).collect::<Result<_, _>>()?;
+    Ok((shown, last))
+}
+
+fn original(scope: &IngestScope, row: &ReceivedRow) -> Result<ReceivedOriginal, Failure> {
+    Ok(ReceivedOriginal {
+        exchange_id: row.exchange_id.clone(),
+        rtype: row.rtype.clone(),
+        outcome: row.outcome.clone(),
+        reason: row.reason.clone(),
+        bytes: span(scope, row.page, row.start, row.length)?,
+    })
+}

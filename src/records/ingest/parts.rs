@@ -1,0 +1,181 @@
+//! The parts of a record: what was asked for, how far each has come, and where it goes on.
+
+use super::scope::{IngestScope, IngestWriter};
+use crate::error::{Failure, Fault};
+use crate::store::ingest::{self as rows, PartRow};
+
+/// How far a part of a record has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartState {
+    /// There is more to fetch.
+    Open,
+    /// All of it came.
+    Whole,
+    /// It came to its end, and fewer came than the partner said.
+    Short,
+    /// The partner does not give it.
+    Refused,
+    /// The partner's pages cannot be followed to their end.
+    Broken,
+}
+
+impl PartState {
+    const ALL: [PartState; 5] = [
+        PartState::Open,
+        PartState::Whole,
+        PartState::Short,
+        PartState::Refused,
+        PartState::Broken,
+    ];
+
+    pub(super) const fn code(self) -> &'static str {
+        match self {
+            PartState::Open => "open",
+            PartState::Whole => "whole",
+            PartState::Short => "short",
+            PartState::Refused => "refused",
+            PartState::Broken => "broken",
+        }
+    }
+
+    fn parse(code: &str) -> Result<PartState, Failure> {
+        let found = PartState::ALL.into_iter().find(|state| state.code() == code);
+        found.ok_or_else(|| Failure::new(Fault::StoreDamaged).because("a part has no known state"))
+    }
+}
+
+/// A part of a record: a type, or everything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordPart {
+    /// Its name.
+    pub name: String,
+    /// How far it has come.
+    pub state: PartState,
+    /// Why it goes no further: the code of a fault.
+    pub reason: Option<String>,
+    /// Pages that came.
+    pub pages: u64,
+    /// Resources of the record that came, without those that were only included.
+    pub entries: u64,
+    /// How many the partner said there are.
+    pub expected: Option<u64>,
+    /// The link by which it goes on.
+    pub next: Option<String>,
+}
+
+/// Makes the rows of an exchange and its parts, those that are not there yet. Returns all parts.
+///
+/// # Errors
+/// Those of the store.
+pub async fn open(
+    scope: &IngestScope,
+    writer: &IngestWriter,
+    method: &str,
+    names: &[String],
+) -> Result<Vec<RecordPart>, Failure> {
+    let (row, names, own) = (scope.row(method)?, names.to_vec(), scope.clone());
+    let found = writer
+        .write(move |db| {
+            let there = rows::open(db, &row)?;
+            own.same(&there)?;
+            let known = rows::parts(db, &row.exchange_id)?;
+            for name in names
+                .iter()
+                .filter(|name| !known.iter().any(|part| part.part == **name))
+            {
+                rows::put_part(db, &fresh(&row.exchange_id, name, row.updated_ms))?;
+            }
+            rows::parts(db, &row.exchange_id)
+        })
+        .await?;
+    found.into_iter().map(|row| part_of(scope, row)).collect()
+}
+
+/// Returns the parts of an exchange. Blocks this thread.
+///
+/// # Errors
+/// [`Fault::SealBroken`]; those of the store.
+pub fn parts(scope: &IngestScope) -> Result<Vec<RecordPart>, Failure> {
+    let found = scope
+        .ctx
+        .store
+        .read_blocking(|db| rows::parts(db, scope.exchange_id()))?;
+    found.into_iter().map(|row| part_of(scope, row)).collect()
+}
+
+/// Says that a part goes no further, and why; or opens it again, from where it stopped or, with `anew`, from its beginning.
+///
+/// # Errors
+/// Those of the store.
+pub async fn mark_part(
+    scope: &IngestScope,
+    writer: &IngestWriter,
+    name: &str,
+    state: PartState,
+    reason: Option<Fault>,
+    anew: bool,
+) -> Result<(), Failure> {
+    let (exchange_id, name, now_ms) = (
+        scope.exchange_id().to_owned(),
+        name.to_owned(),
+        scope.ctx.clock.now_ms(),
+    );
+    writer
+        .write(move |db| {
+            if anew {
+                rows::set_aside(db, &exchange_id, &name)?;
+            }
+            let there = rows::parts(db, &exchange_id)?
+                .into_iter()
+                .find(|part| part.part == name);
+            let before = there
+                .filter(|_| !anew)
+                .unwrap_or_else(|| fresh(&exchange_id, &name, now_ms));
+            let row = PartRow {
+                state: state.code().to_owned(),
+                reason: reason.map(|fault| fault.code().to_owned()),
+                updated_ms: now_ms,
+                ..before
+            };
+            rows::put_part(db, &row)
+        })
+        .await
+}
+
+fn fresh(exchange_id: &str, name: &str, now_ms: i64) -> PartRow {
+    PartRow {
+        exchange_id: exchange_id.to_owned(),
+        part: name.to_owned(),
+        state: PartState::Open.code().to_owned(),
+        reason: None,
+        pages: 0,
+        entries: 0,
+        expected: None,
+        sealed_next: None,
+        updated_ms: now_ms,
+    }
+}
+
+pub(super) fn link_place(part: &str) -> String {
+    format!("next/{part}")
+}
+
+fn part_of(scope: &IngestScope, row: PartRow) -> Result<RecordPart, Failure> {
+    let next = row
+        .sealed_next
+        .map(|sealed| scope.seal.open(&link_place(&row.part), &sealed))
+        .transpose()?
+        .map(String::from_utf8)
+        .transpose()
+        .map_err(|_| Failure::new(Fault::SealBroken))?;
+    let number = |count: i64| u64::try_from(count).unwrap_or(0);
+    Ok(RecordPart {
+        state: PartState::parse(&row.state)?,
+        name: row.part,
+        reason: row.reason,
+        pages: number(row.pages),
+        entries: number(row.entries),
+        expected: row.expected.map(number),
+        next,
+    })
+}

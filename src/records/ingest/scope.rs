@@ -1,0 +1,190 @@
+//! For whom and from whom one exchange brings records, and how it writes.
+
+use super::super::bases::SourceBase;
+use super::super::index::Indexer;
+use super::super::keep::Run;
+use super::super::seen::SeenInRun;
+use super::names::Names;
+use super::state::RECEIVING;
+use crate::context::Context;
+use crate::error::{Failure, Fault};
+use crate::jobs::HeldJob;
+use crate::security::vault::{Seal, Vault};
+use crate::store::ingest::IngestRow;
+use crate::store::resources::{self, NOBODY};
+use crate::store::{Db, ingest as rows};
+use serde::{Deserialize, Serialize};
+
+/// Where the facts of [`BothSides`] are sealed for.
+const ABOUT: &str = "about";
+
+/// The member, on both sides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BothSides {
+    /// Id of the exchange.
+    pub exchange_id: String,
+    /// Id of the partner.
+    pub partner_id: String,
+    /// Name of the partner, for Provenance.
+    pub partner_name: String,
+    /// The partner's FHIR base URL, without a slash at its end.
+    pub partner_base: String,
+    /// Id of the member's Patient at the partner.
+    pub their_patient: String,
+    /// Id of the member's Patient here.
+    pub our_patient: String,
+}
+
+/// Everything that the work on one exchange's records needs. Clones are cheap enough for one exchange.
+#[derive(Clone)]
+pub struct IngestScope {
+    pub(super) ctx: Context,
+    pub(super) matched: BothSides,
+    pub(super) seal: Seal,
+    pub(super) names: Names,
+    pub(super) base: SourceBase,
+    pub(super) run: Run,
+    /// The key under which this exchange is sealed.
+    pub(super) key_id: String,
+}
+
+impl IngestScope {
+    /// Opens the scope of an exchange. Blocks this thread.
+    ///
+    /// # Errors
+    /// [`Fault::SealKeys`]; those of the store.
+    pub fn open(ctx: &Context, vault: &Vault, matched: BothSides) -> Result<IngestScope, Failure> {
+        let there = ctx
+            .store
+            .read_blocking(|db| rows::find(db, &matched.exchange_id))?
+            .map(|row| row.key_id);
+        let key_id = there.unwrap_or_else(|| vault.current().to_owned());
+        let own = matched.our_patient.clone();
+        let only = ctx
+            .store
+            .read_blocking(move |db| Ok(resources::compartments(db, &[&own])?.get(&own).copied()))?;
+        Ok(IngestScope {
+            seal: vault.seal_of(&key_id, &matched.exchange_id)?,
+            names: Names::open(ctx, &matched.partner_id, &matched.our_patient)?,
+            base: SourceBase::learnt(matched.partner_base.as_str().into()),
+            run: Run {
+                seen: SeenInRun::default(),
+                indexer: Indexer::open(ctx)?,
+                ids: ctx.ids.clone(),
+                clock: ctx.clock.clone(),
+                dry_run: None,
+                only: Some(only.unwrap_or(NOBODY)),
+            },
+            ctx: ctx.clone(),
+            matched,
+            key_id,
+        })
+    }
+
+    /// Opens the scope of an exchange that brought something before. Blocks this thread.
+    ///
+    /// # Errors
+    /// [`Fault::NothingReceived`]; [`Fault::SealKeys`]; [`Fault::SealBroken`]; those of the store.
+    pub fn reopen(ctx: &Context, vault: &Vault, exchange_id: &str) -> Result<IngestScope, Failure> {
+        let row = ctx
+            .store
+            .read_blocking(|db| rows::find(db, exchange_id))?
+            .ok_or(Fault::NothingReceived)?;
+        let about = vault
+            .seal_of(&row.key_id, exchange_id)?
+            .open(ABOUT, &row.sealed_about)?;
+        let matched = serde_json::from_slice(&about).map_err(|_| Failure::new(Fault::SealBroken))?;
+        IngestScope::open(ctx, vault, matched)
+    }
+
+    /// The row of the exchange, as it is made.
+    pub(super) fn row(&self, method: &str) -> Result<IngestRow, Failure> {
+        let now_ms = self.ctx.clock.now_ms();
+        let about = serde_json::to_vec(&self.matched).map_err(|error| Failure::new(Fault::Internal).because(error))?;
+        Ok(IngestRow {
+            exchange_id: self.matched.exchange_id.clone(),
+            partner_id: self.matched.partner_id.clone(),
+            patient_id: self.matched.our_patient.clone(),
+            key_id: self.key_id.clone(),
+            sealed_about: self.seal.seal(ABOUT, &about)?,
+            method: method.to_owned(),
+            state: RECEIVING.into(),
+            created_ms: now_ms,
+            updated_ms: now_ms,
+        })
+    }
+
+    /// The exchange's id.
+    pub fn exchange_id(&self) -> &str {
+        &self.matched.exchange_id
+    }
+
+    /// The member on both sides, and the exchange.
+    pub fn sides(&self) -> &BothSides {
+        &self.matched
+    }
+
+    /// The present time, UTC milliseconds.
+    pub fn now_ms(&self) -> i64 {
+        self.ctx.clock.now_ms()
+    }
+
+    pub(super) fn base_url(&self) -> &str {
+        &self.ctx.payer.base_url
+    }
+
+    /// Fails when the exchange is not this scope's any more.
+    pub(super) fn same(&self, row: &IngestRow) -> Result<(), Failure> {
+        let same = row.partner_id == self.matched.partner_id && row.patient_id == self.matched.our_patient;
+        match same && row.key_id == self.key_id {
+            true => Ok(()),
+            false => Err(Failure::new(Fault::StoreDamaged).because("an exchange has rows of another member")),
+        }
+    }
+}
+
+/// Where the pieces of long work are written: each in a transaction of its own.
+#[derive(Clone)]
+pub enum IngestWriter {
+    /// While a lease is held; a write after its loss fails.
+    Leased(HeldJob),
+    /// Without a lease: for commands of an operator.
+    Open(Context),
+}
+
+impl IngestWriter {
+    /// Writes in one transaction.
+    ///
+    /// # Errors
+    /// [`Fault::LeaseLost`]; those of `work` and of the store.
+    pub async fn write<T, F>(&self, work: F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Db) -> Result<T, Failure> + Send + 'static,
+    {
+        match self {
+            IngestWriter::Leased(held) => held.write(work).await,
+            IngestWriter::Open(ctx) => ctx.store.write(work).await,
+        }
+    }
+
+    /// Like [`IngestWriter::write`], but blocks the thread.
+    ///
+    /// # Errors
+    /// As [`IngestWriter::write`].
+    pub fn write_blocking<T, F>(&self, work: F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Db) -> Result<T, Failure> + Send + 'static,
+    {
+        match self {
+            IngestWriter::Leased(held) => held.write_blocking(work),
+            IngestWriter::Open(ctx) => ctx.store.write_blocking(work),
+        }
+    }
+
+    /// Whether the work is no longer ours.
+    pub(super) fn is_lost(&self) -> bool {
+        matches!(self, IngestWriter::Leased(held) if held.is_lost())
+    }
+}

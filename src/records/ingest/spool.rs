@@ -1,0 +1,335 @@
+//! Bodies as they were received: sealed piece by piece while they arrive, and read again as often as needed.
+//!
+//! A body counts only when it came to its end; its last pieces, its row and the state of its part are one transaction. What a broken
+//! connection left behind is removed when the next body begins.
+
+use super::entry::{self, ENTRY_BYTES};
+use super::parts::{PartState, RecordPart, link_place};
+use super::scope::{IngestScope, IngestWriter};
+use crate::error::{Failure, Fault};
+use crate::fhir::bundle_reader::{BundlePiece, BundleReader};
+use crate::secret::{Sha256, sha256};
+use crate::security::vault::Seal;
+use crate::store::ingest::{self as rows, PageRow, PartRow, PieceRow};
+use std::collections::BTreeMap;
+
+/// Length of a piece before it is sealed. It must never change: places in bodies are found by it.
+pub(super) const PIECE_BYTES: usize = 256 << 10;
+/// How many pieces one transaction writes.
+const TOGETHER: usize = 4;
+
+fn piece_place(page: i64, piece: i64) -> String {
+    format!("body/{page}/{piece}")
+}
+
+/// A body that is arriving.
+pub struct PageWriter {
+    seal: Seal,
+    writer: IngestWriter,
+    exchange_id: String,
+    part: RecordPart,
+    link: [u8; 32],
+    page: i64,
+    pieces: i64,
+    buffer: Vec<u8>,
+    ready: Vec<PieceRow>,
+    bytes: u64,
+    digest: Sha256,
+    bundle: BundleReader,
+    entries: u64,
+    types: BTreeMap<String, u64>,
+    date_ms: Option<i64>,
+}
+
+/// A body that came to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LandedPage {
+    /// Its bytes.
+    pub bytes: u64,
+    /// Its SHA-256.
+    pub sha256: [u8; 32],
+    /// The part, with this body.
+    pub part: RecordPart,
+}
+
+impl PageWriter {
+    /// Begins the next body of `part`, which is fetched from `link`.
+    ///
+    /// # Errors
+    /// [`Fault::PartnerPagesLoop`] when this exchange has a body from the same link; those of the store.
+    pub async fn begin(
+        scope: &IngestScope,
+        writer: &IngestWriter,
+        part: RecordPart,
+        link: &str,
+    ) -> Result<PageWriter, Failure> {
+        let (exchange_id, link) = (scope.exchange_id().to_owned(), sha256(link.as_bytes()));
+        let page = writer
+            .write(move |db| {
+                let seen = rows::pages(db, &exchange_id)?;
+                match seen.iter().any(|page| page.link_sha256 == link) {
+                    true => Err(Failure::new(Fault::PartnerPagesLoop)),
+                    false => rows::begin_page(db, &exchange_id),
+                }
+            })
+            .await?;
+        Ok(PageWriter {
+            seal: scope.seal.clone(),
+            writer: writer.clone(),
+            exchange_id: scope.exchange_id().to_owned(),
+            part,
+            link,
+            page,
+            pieces: 0,
+            buffer: Vec::with_capacity(PIECE_BYTES),
+            ready: Vec::new(),
+            bytes: 0,
+            digest: Sha256::default(),
+            bundle: BundleReader::new(ENTRY_BYTES),
+            entries: 0,
+            types: BTreeMap::new(),
+            date_ms: None,
+        })
+    }
+
+    /// Notes the partner's time of the answer, UTC milliseconds.
+    pub fn dated(&mut self, date_ms: Option<i64>) {
+        self.date_ms = date_ms;
+    }
+
+    /// Takes the next bytes.
+    ///
+    /// # Errors
+    /// Those of [`BundleReader::feed`]; those of the store.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        let (entries, types) = (&mut self.entries, &mut self.types);
+        self.bundle.feed(bytes, &mut |piece| {
+            let (rtype, is_of_record) = look(&piece);
+            *entries += u64::from(is_of_record);
+            *types.entry(rtype).or_default() += 1;
+            Ok(())
+        })?;
+        self.bytes += bytes.len() as u64;
+        self.digest.update(bytes);
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(rest.len().min(PIECE_BYTES - self.buffer.len()));
+            self.buffer.extend_from_slice(now);
+            rest = later;
+            if self.buffer.len() == PIECE_BYTES {
+                self.seal_piece()?;
+            }
+            if self.ready.len() == TOGETHER {
+                let ready = std::mem::take(&mut self.ready);
+                self.writer.write(move |db| rows::put_pieces(db, &ready)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn seal_piece(&mut self) -> Result<(), Failure> {
+        let sealed = self.seal.seal(&piece_place(self.page, self.pieces), &self.buffer)?;
+        self.ready.push(PieceRow {
+            exchange_id: self.exchange_id.clone(),
+            page: self.page,
+            piece: self.pieces,
+            sealed,
+        });
+        self.pieces += 1;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Ends the body, which came at `now_ms` (UTC milliseconds).
+    ///
+    /// # Errors
+    /// [`Fault::NotJson`] when it is cut off; [`Fault::PartnerNotFhir`] when it is no Bundle; those of the store.
+    pub async fn finish(mut self, now_ms: i64) -> Result<LandedPage, Failure> {
+        if !self.buffer.is_empty() {
+            self.seal_piece()?;
+        }
+        let head = self.bundle.end()?;
+        if head.resource_type != "Bundle" {
+            return Err(Failure::new(Fault::PartnerNotFhir).at("Bundle"));
+        }
+        let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let digest = self.digest.finish();
+        let types: Vec<String> = self
+            .types
+            .iter()
+            .map(|(rtype, count)| format!("{rtype}={count}"))
+            .collect();
+        let page = PageRow {
+            exchange_id: self.exchange_id.clone(),
+            page: self.page,
+            part: self.part.name.clone(),
+            bytes: number(self.bytes),
+            sha256: digest.to_vec(),
+            link_sha256: self.link.to_vec(),
+            entries: number(head.entries),
+            types: types.join(" "),
+            date_ms: self.date_ms,
+            received_ms: now_ms,
+        };
+        let entries = self.part.entries + self.entries;
+        let expected = head.total.or(self.part.expected);
+        let part = RecordPart {
+            state: match (&head.next, expected) {
+                (Some(_), _) => PartState::Open,
+                (None, Some(expected)) if entries < expected => PartState::Short,
+                (None, _) => PartState::Whole,
+            },
+            reason: None,
+            pages: self.part.pages + 1,
+            entries,
+            expected,
+            next: head.next,
+            name: self.part.name,
+        };
+        let next = part
+            .next
+            .as_deref()
+            .map(|link| self.seal.seal(&link_place(&part.name), link.as_bytes()));
+        let row = PartRow {
+            exchange_id: self.exchange_id,
+            part: part.name.clone(),
+            state: part.state.code().to_owned(),
+            reason: None,
+            pages: number(part.pages),
+            entries: number(entries),
+            expected: expected.map(number),
+            sealed_next: next.transpose()?,
+            updated_ms: now_ms,
+        };
+        let ready = self.ready;
+        self.writer
+            .write(move |db| {
+                rows::put_pieces(db, &ready)?;
+                rows::put_page(db, &page)?;
+                rows::put_part(db, &row)
+            })
+            .await?;
+        Ok(LandedPage {
+            bytes: self.bytes,
+            sha256: digest,
+            part,
+        })
+    }
+}
+
+/// Returns the type of an entry's resource, and whether it counts as one of the record: not when it was only included, or is a message
+/// about the answer.
+fn look(piece: &BundlePiece) -> (String, bool) {
+    let unknown = || ("*".to_owned(), true);
+    let BundlePiece::Entry { bytes, .. } = piece else {
+        return unknown();
+    };
+    match entry::look(bytes) {
+        Ok(Some(found)) => {
+            // Only words of R4 become names of counts.
+            let rtype = found.rtype.unwrap_or("*");
+            (rtype.to_owned(), !found.is_extra && rtype != "OperationOutcome")
+        }
+        _ => unknown(),
+    }
+}
+
+/// What came in all, as far as it came to its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Arrivals {
+    /// Resources by type; `*` for those of no known type.
+    pub types: BTreeMap<String, u64>,
+    /// Bytes.
+    pub bytes: u64,
+    /// The partner's time when it gave the first body, UTC milliseconds.
+    pub as_of_ms: Option<i64>,
+}
+
+/// Returns what came in all. Blocks this thread.
+///
+/// # Errors
+/// Those of the store.
+pub fn arrivals(scope: &IngestScope) -> Result<Arrivals, Failure> {
+    let mut all = Arrivals::default();
+    for page in scope
+        .ctx
+        .store
+        .read_blocking(|db| rows::pages(db, scope.exchange_id()))?
+    {
+        all.bytes += u64::try_from(page.bytes).unwrap_or(0);
+        all.as_of_ms = all.as_of_ms.or(page.date_ms);
+        for (rtype, count) in page.types.split(' ').filter_map(|one| one.split_once('=')) {
+            *all.types.entry(rtype.to_owned()).or_default() += count.parse::<u64>().unwrap_or(0);
+        }
+    }
+    all.types.remove("OperationOutcome");
+    Ok(all)
+}
+
+/// Removes what an exchange spooled. What is stored of it stays.
+///
+/// # Errors
+/// Those of the store.
+pub async fn forget(writer: &IngestWriter, exchange_id: &str) -> Result<(), Failure> {
+    let exchange_id = exchange_id.to_owned();
+    writer.write(move |db| rows::forget_bodies(db, &exchange_id)).await
+}
+
+/// Hands the entries of a body to `take`, one after another: their number, from 0, and what was found. Blocks this thread.
+///
+/// # Errors
+/// [`Fault::SealBroken`] when a piece is missing or changed; those of `take` and of the store.
+pub(super) fn each_entry(
+    scope: &IngestScope,
+    page: &PageRow,
+    take: &mut dyn FnMut(i64, BundlePiece) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut bundle = BundleReader::new(ENTRY_BYTES);
+    let (mut digest, mut left, mut number) = (Sha256::default(), page.bytes, 0);
+    let mut piece = 0;
+    while left > 0 {
+        let bytes = plain(scope, page.page, piece)?;
+        left -= i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+        digest.update(&bytes);
+        bundle.feed(&bytes, &mut |found| {
+            number += 1;
+            take(number - 1, found)
+        })?;
+        piece += 1;
+    }
+    match left == 0 && digest.finish() == *page.sha256 {
+        true => Ok(()),
+        false => Err(Fault::SealBroken.into()),
+    }
+}
+
+/// Returns `length` bytes from `start` of a body. Blocks this thread.
+///
+/// # Errors
+/// [`Fault::SealBroken`]; those of the store.
+pub(super) fn span(scope: &IngestScope, page: i64, start: i64, length: i64) -> Result<Vec<u8>, Failure> {
+    let broken = |_| Failure::new(Fault::SealBroken);
+    let start = usize::try_from(start).map_err(broken)?;
+    let length = usize::try_from(length).map_err(broken)?;
+    let mut found = Vec::with_capacity(length.min(ENTRY_BYTES));
+    let (mut piece, mut skip) = (start / PIECE_BYTES, start % PIECE_BYTES);
+    while found.len() < length {
+        let bytes = plain(scope, page, i64::try_from(piece).map_err(broken)?)?;
+        let part = bytes
+            .get(skip..)
+            .filter(|part| !part.is_empty())
+            .ok_or(Fault::SealBroken)?;
+        found.extend_from_slice(&part[..part.len().min(length - found.len())]);
+        (piece, skip) = (piece + 1, 0);
+    }
+    Ok(found)
+}
+
+fn plain(scope: &IngestScope, page: i64, piece: i64) -> Result<Vec<u8>, Failure> {
+    let sealed = scope
+        .ctx
+        .store
+        .read_blocking(|db| rows::piece(db, scope.exchange_id(), page, piece))?
+        .ok_or(Fault::SealBroken)?;
+    scope.seal.open(&piece_place(page, piece), &sealed)
+}

@@ -1,0 +1,164 @@
+//! Makes what came a part of the member's record: body by body, batch by batch, Provenances last. It may be broken off anywhere and run
+//! again: what is stored is recognized by its content.
+
+use super::super::gate::GATE_VERSION;
+use super::batch::{Arrived, Pass, prepare, write};
+use super::entry::ENTRY_BYTES;
+use super::outcome::{IngestCounts, QUARANTINED, counted};
+use super::scope::{IngestScope, IngestWriter};
+use super::spool::{each_entry, span};
+use super::state::{DONE, RETRACTED};
+use crate::context::Context;
+use crate::error::{Failure, Fault};
+use crate::fhir::bundle_reader::BundlePiece;
+use crate::fhir::prescreen::{ScreenLimits, screen};
+use crate::store::ingest::{self as rows, PageRow, ReceivedRow};
+
+/// Most entries of a batch.
+const ENTRIES: usize = 200;
+/// Most bytes of a batch, unless one entry alone is longer.
+const BYTES: usize = 4 << 20;
+
+/// Stores everything that the exchange brought. Blocks this thread.
+///
+/// # Errors
+/// [`Fault::NothingReceived`]; [`Fault::SealBroken`] when a body is gone or was changed; [`Fault::LeaseLost`]; those of the store.
+pub fn store(scope: &IngestScope, writer: &IngestWriter) -> Result<IngestCounts, Failure> {
+    let pages = scope.ctx.store.read_blocking(|db| {
+        let row = rows::find(db, scope.exchange_id())?.filter(|row| row.state != RETRACTED);
+        scope.same(&row.ok_or(Fault::NothingReceived)?)?;
+        rows::pages(db, scope.exchange_id())
+    })?;
+    for pass in [Pass::Records, Pass::Provenances] {
+        for page in &pages {
+            store_page(scope, writer, page, pass)?;
+        }
+    }
+    let (exchange_id, now_ms) = (scope.exchange_id().to_owned(), scope.ctx.clock.now_ms());
+    writer.write_blocking(move |db| rows::set_state(db, &exchange_id, DONE, now_ms))?;
+    counted(&scope.ctx, scope.exchange_id())
+}
+
+fn store_page(scope: &IngestScope, writer: &IngestWriter, page: &PageRow, pass: Pass) -> Result<(), Failure> {
+    batches(scope, page, &mut |batch| {
+        if writer.is_lost() {
+            return Err(Failure::new(Fault::LeaseLost));
+        }
+        write(scope, writer, prepare(scope, batch, pass)?)
+    })
+}
+
+/// Hands the entries of a body to `take`, in batches. Blocks this thread.
+///
+/// # Errors
+/// Those of [`each_entry`] and of `take`.
+pub(super) fn batches(
+    scope: &IngestScope,
+    page: &PageRow,
+    take: &mut dyn FnMut(&[Arrived]) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    each_entry(scope, page, &mut |number, piece| {
+        let one = arrived(page.page, number, piece);
+        let length = one.bytes.as_ref().map_or(0, Vec::len);
+        if !batch.is_empty() && (batch.len() == ENTRIES || bytes + length > BYTES) {
+            take(&batch)?;
+            batch.clear();
+            bytes = 0;
+        }
+        bytes += length;
+        batch.push(one);
+        Ok(())
+    })?;
+    if batch.is_empty() { Ok(()) } else { take(&batch) }
+}
+
+/// An entry of a body as a batch takes it.
+fn arrived(page: i64, entry: i64, piece: BundlePiece) -> Arrived {
+    let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    match piece {
+        BundlePiece::Entry { start, bytes } => Arrived {
+            page,
+            entry,
+            start: number(start),
+            length: number(bytes.len() as u64),
+            bytes: Some(bytes),
+        },
+        BundlePiece::TooLong { start, length } => Arrived {
+            page,
+            entry,
+            start: number(start),
+            length: number(length),
+            bytes: None,
+        },
+    }
+}
+
+/// Judges again what an earlier version of the gate kept apart. Blocks this thread.
+///
+/// # Errors
+/// As [`store`].
+pub fn judge_again(scope: &IngestScope, writer: &IngestWriter) -> Result<IngestCounts, Failure> {
+    judge_again_for(scope, writer, GATE_VERSION)
+}
+
+/// Returns the next exchange after `exchange_id` of which something was kept apart by an earlier version of the gate.
+///
+/// # Errors
+/// Those of the store.
+pub fn due_again(ctx: &Context, exchange_id: &str) -> Result<Option<String>, Failure> {
+    ctx.store
+        .read_blocking(|db| rows::judged_before(db, QUARANTINED, GATE_VERSION, RETRACTED, exchange_id))
+}
+
+/// [`judge_again`] for what was judged before this version of the gate.
+pub(super) fn judge_again_for(
+    scope: &IngestScope,
+    writer: &IngestWriter,
+    before: i64,
+) -> Result<IngestCounts, Failure> {
+    for pass in [Pass::Records, Pass::Provenances] {
+        let mut after = (0, -1);
+        loop {
+            let limit = i64::try_from(ENTRIES).unwrap_or(i64::MAX);
+            let page = scope
+                .ctx
+                .store
+                .read_blocking(|db| rows::received(db, scope.exchange_id(), QUARANTINED, after, limit))?;
+            let Some(last) = page.last() else { break };
+            after = (last.page, last.entry);
+            let due = page.iter().filter(|row| row.gate_version < before);
+            for row in due {
+                let found = again(scope, row)?;
+                write(scope, writer, prepare(scope, &[found], pass)?)?;
+            }
+        }
+    }
+    counted(&scope.ctx, scope.exchange_id())
+}
+
+/// A resource that was kept apart, as it came: in an entry.
+fn again(scope: &IngestScope, row: &ReceivedRow) -> Result<Arrived, Failure> {
+    const BEFORE: &[u8] = b"{\"resource\":";
+    let mut one = Arrived {
+        page: row.page,
+        entry: row.entry,
+        start: row.start,
+        length: row.length,
+        bytes: None,
+    };
+    if usize::try_from(row.length).is_ok_and(|length| length <= ENTRY_BYTES) {
+        let bytes = span(scope, row.page, row.start, row.length)?;
+        // What was kept apart before its resource was found is the whole entry.
+        let is_resource =
+            screen(&bytes, &ScreenLimits::record()).is_ok_and(|found| found.root().get("resourceType").is_some());
+        one.bytes = Some(match is_resource {
+            true => [BEFORE, &bytes, b"}"].concat(),
+            false => bytes,
+        });
+        if is_resource {
+            one.start -= i64::try_from(BEFORE.len()).unwrap_or(0);
+        }
+    }
+    Ok(one)
+}

@@ -1,0 +1,197 @@
+//! Bodies: whole or not at all, and readable only with the file of keys.
+
+use super::*;
+use crate::store::schema::{ingest_page, ingest_part, ingest_piece};
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+fn rows(bed: &Bed) -> (i64, i64) {
+    let count = |db: &mut crate::store::Db| -> Result<(i64, i64), Failure> {
+        Ok((
+            ingest_page::table.count().get_result(db)?,
+            ingest_piece::table.count().get_result(db)?,
+        ))
+    };
+    bed.ctx().store.read_blocking(count).unwrap()
+}
+
+#[test]
+fn no_name_and_no_number_of_a_member_stands_in_files_or_columns() {
+    let bed = Bed::new();
+    let scope = bed.scope_of("e1", "other", "their-p-ZEBRA7", "p");
+    let mut person = person();
+    person["id"] = "their-p-ZEBRA7".into();
+    person["name"] = json!([{"family": "QUAGGA-FAMILY", "given": ["OKAPI-GIVEN"]}]);
+    person["identifier"] = json!([{"system": "https://other.example/member", "value": "MEMBER-771-NARWHAL"}]);
+    let mut stranger = condition("c1", "Patient/someone-ZEBRA7");
+    stranger["note"] = json!([{"text": "QUAGGA-FAMILY has it"}]);
+    let mut body = bundle(&[person, stranger]);
+    // A link as well can name a member.
+    body.insert_str(
+        1,
+        &format!("\"link\":[{{\"relation\":\"next\",\"url\":\"{THEIRS}/Condition?patient=their-p-ZEBRA7\"}}],"),
+    );
+    let landed = runtime().block_on(bed.spool(&scope, body.as_bytes())).unwrap();
+    assert!(landed.part.next.is_some());
+    store(&scope, &bed.writer()).unwrap();
+    let folder = bed.store.folder();
+    bed.ctx().store.settle();
+    let mut scanned = 0;
+    for place in [folder.path(), bed.keys.path()] {
+        for entry in std::fs::read_dir(place).unwrap() {
+            let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+            scanned += bytes.len();
+            for word in ["QUAGGA", "OKAPI", "NARWHAL", "ZEBRA7"] {
+                assert!(
+                    memchr::memmem::find(&bytes, word.as_bytes()).is_none(),
+                    "{word} is readable"
+                );
+            }
+        }
+    }
+    assert!(scanned > 50_000, "the files of the store were read");
+    let (shown, _) = quarantined(&scope, (0, -1), 9).unwrap();
+    assert!(
+        String::from_utf8_lossy(&shown[0].bytes).contains("QUAGGA-FAMILY"),
+        "with the keys it can be shown"
+    );
+}
+
+#[test]
+fn a_body_counts_only_when_it_came_to_its_end() {
+    let bed = Bed::new();
+    let scope = bed.scope("e1");
+    let mut record = vec![person()];
+    record.extend((0..3_000).map(|n| condition(&format!("c{n}"), "Patient/their-p")));
+    let body = bundle(&record);
+    assert!(body.len() > 512 << 10, "several pieces");
+    let cut = &body.as_bytes()[..body.len() - 5];
+    let broken = runtime().block_on(bed.spool(&scope, cut)).expect_err("cut off");
+    assert_eq!(broken.fault(), Fault::NotJson);
+    assert_eq!(rows(&bed).0, 0, "there is no page");
+    let landed = runtime().block_on(bed.spool(&scope, body.as_bytes())).unwrap();
+    assert_eq!((landed.part.state, landed.part.entries), (PartState::Whole, 3_001));
+    let pieces = i64::try_from(body.len().div_ceil(256 << 10)).unwrap();
+    assert_eq!(rows(&bed), (1, pieces), "what the broken one left is gone");
+    let came = arrivals(&scope).unwrap();
+    assert_eq!(
+        (came.bytes, came.types["Condition"], came.types["Patient"]),
+        (body.len() as u64, 3_000, 1)
+    );
+    assert_eq!(store(&scope, &bed.writer()).unwrap().stored, 3_000);
+    for wrong in ["{\"resourceType\":\"OperationOutcome\"}", "{}"] {
+        let other = bed.scope(wrong);
+        let refused = runtime()
+            .block_on(bed.spool(&other, wrong.as_bytes()))
+            .expect_err("no Bundle");
+        assert_eq!(refused.fault(), Fault::PartnerNotFhir);
+    }
+}
+
+#[test]
+fn pages_that_lead_back_are_noticed() {
+    let bed = Bed::new();
+    let scope = bed.scope("e1");
+    runtime().block_on(async {
+        let parts = open(&scope, &bed.writer(), "search", &["Goal".to_owned()])
+            .await
+            .unwrap();
+        let part = parts[0].clone();
+        let mut page = PageWriter::begin(&scope, &bed.writer(), part.clone(), "https://a/1")
+            .await
+            .unwrap();
+        page.write(br#"{"resourceType":"Bundle","link":[{"relation":"next","url":"https://a/1"}]}"#)
+            .await
+            .unwrap();
+        let landed = page.finish(0).await.unwrap();
+        assert_eq!(landed.part.state, PartState::Open);
+        let again = PageWriter::begin(&scope, &bed.writer(), landed.part, "https://a/1").await;
+        assert_eq!(
+            again.err().map(|failure| failure.fault()),
+            Some(Fault::PartnerPagesLoop)
+        );
+        mark_part(
+            &scope,
+            &bed.writer(),
+            "Goal",
+            PartState::Broken,
+            Some(Fault::PartnerPagesLoop),
+            false,
+        )
+        .await
+        .unwrap();
+        let part = &parts_of(&scope)[0];
+        assert_eq!((part.state, part.pages), (PartState::Broken, 1), "what came is kept");
+        mark_part(&scope, &bed.writer(), "Goal", PartState::Open, None, true)
+            .await
+            .unwrap();
+        let part = &parts_of(&scope)[0];
+        assert_eq!((part.state, part.pages, part.next.clone()), (PartState::Open, 0, None));
+        assert_eq!(rows(&bed), (1, 1), "what came before is kept");
+        let again = PageWriter::begin(&scope, &bed.writer(), part.clone(), "https://a/1").await;
+        assert!(again.is_ok(), "asked for anew, it begins anew");
+    });
+}
+
+fn parts_of(scope: &IngestScope) -> Vec<RecordPart> {
+    parts(scope).unwrap()
+}
+
+#[test]
+fn fewer_resources_than_were_announced_are_told() {
+    let bed = Bed::new();
+    let scope = bed.scope("e1");
+    let text = bundle(&[condition("c1", "Patient/their-p")]).replacen('{', "{\"total\":3,", 1);
+    let landed = runtime().block_on(bed.spool(&scope, text.as_bytes())).unwrap();
+    assert_eq!(landed.part.state, PartState::Short);
+    let short = Shortfall::of(&landed.part).unwrap();
+    assert_eq!((short.count, short.page), (Some(2), None));
+}
+
+type Spoil = fn(&mut crate::store::Db) -> diesel::QueryResult<usize>;
+
+#[test]
+fn a_piece_that_was_changed_moved_or_lost_is_noticed() {
+    let bed = Bed::new();
+    let record: Vec<Json> = (0..3_000)
+        .map(|n| condition(&format!("c{n}"), "Patient/their-p"))
+        .collect();
+    let spoil: [Spoil; 3] = [
+        |db| {
+            diesel::update(ingest_piece::table.filter(ingest_piece::piece.eq(1)))
+                .set(ingest_piece::sealed.eq(vec![7; 400]))
+                .execute(db)
+        },
+        |db| diesel::delete(ingest_piece::table.filter(ingest_piece::piece.eq(1))).execute(db),
+        |db| {
+            let last: Vec<u8> = ingest_piece::table
+                .filter(ingest_piece::piece.eq(0))
+                .select(ingest_piece::sealed)
+                .first(db)?;
+            diesel::update(ingest_piece::table.filter(ingest_piece::piece.eq(1)))
+                .set(ingest_piece::sealed.eq(last))
+                .execute(db)
+        },
+    ];
+    for (n, spoil) in spoil.into_iter().enumerate() {
+        let scope = bed.scope(&format!("e{n}"));
+        runtime()
+            .block_on(bed.spool(&scope, bundle(&record).as_bytes()))
+            .unwrap();
+        check(&scope).expect("whole");
+        bed.ctx().store.write_blocking(move |db| Ok(spoil(db)?)).unwrap();
+        assert_eq!(check(&scope).expect_err("spoiled").fault(), Fault::SealBroken);
+        let all = |db: &mut crate::store::Db| -> Result<(), Failure> {
+            diesel::delete(ingest_piece::table).execute(db)?;
+            diesel::delete(ingest_page::table).execute(db)?;
+            diesel::delete(ingest_part::table).execute(db)?;
+            Ok(())
+        };
+        bed.ctx().store.write_blocking(all).unwrap();
+    }
+}

@@ -1,0 +1,146 @@
+//! A wrong ingest is taken out again, exactly.
+
+use super::*;
+use crate::records::store_for_tests::{denied, document};
+
+fn with(text: &str, version: &str, updated: &str) -> Json {
+    let mut one = condition("c1", "Patient/their-p");
+    one["code"]["text"] = text.into();
+    versioned(one, version, updated)
+}
+
+/// A record with all kinds of things that depend on each other.
+fn record() -> Vec<Json> {
+    let of_them = |mut one: Json| {
+        for place in ["subject", "patient"] {
+            if one.get(place).is_some() {
+                one[place]["reference"] = "Patient/their-p".into();
+            }
+        }
+        one
+    };
+    let mut linked = of_them(document("d2", "a1"));
+    linked["content"][0]["attachment"] = json!({"contentType": "text/plain", "url": "Binary/b1"});
+    vec![
+        person(),
+        json!({"resourceType": "Organization", "id": "org", "name": "Clinic"}),
+        condition("c1", "Patient/their-p"),
+        of_them(denied("a1")),
+        of_them(document("d1", "a1")),
+        linked,
+        json!({"resourceType": "Binary", "id": "b1", "contentType": "text/plain", "data": "eA=="}),
+        json!({"resourceType": "Coverage", "id": "k1", "status": "active", "payor": [{"display": "them"}],
+            "beneficiary": {"reference": "Patient/their-p"}, "subscriberId": "S-1"}),
+        json!({"resourceType": "Provenance", "id": "t1", "recorded": "2026-01-01T00:00:00Z",
+            "target": [{"reference": "Condition/c1"}, {"reference": "ExplanationOfBenefit/a1"}], "agent": [{"who": {"display": "Other"}}]}),
+    ]
+}
+
+#[test]
+fn what_one_exchange_brought_is_taken_out_to_the_byte() {
+    let bed = Bed::new();
+    bed.store.put(&[
+        condition("own", "Patient/p"),
+        denied("own-a"),
+        document("own-d", "own-a"),
+    ]);
+    let before = bed.dump();
+    let counts = bed.bring(&bed.scope("e1"), &record());
+    assert_eq!(counts.quarantined.len(), 0, "{counts:?}");
+    assert_ne!(bed.dump(), before);
+    let done = retract(bed.ctx(), &bed.vault(), &bed.writer(), "e1").unwrap();
+    assert_eq!(
+        (done.removed, done.restored, done.kept),
+        (counts.stored + counts.made, 0, 0),
+        "{counts:?}"
+    );
+    assert_eq!(bed.dump(), before);
+    let again = retract(bed.ctx(), &bed.vault(), &bed.writer(), "e1").unwrap();
+    assert_eq!(again, Retracted::default(), "a second time there is nothing to do");
+    assert_eq!(
+        store(&bed.scope("e1"), &bed.writer()).expect_err("gone").fault(),
+        Fault::NothingReceived,
+        "what was taken out does not come back by itself"
+    );
+    assert_eq!(
+        retract(bed.ctx(), &bed.vault(), &bed.writer(), "e9")
+            .expect_err("none")
+            .fault(),
+        Fault::NothingReceived
+    );
+}
+
+#[test]
+fn what_another_exchange_brought_as_well_stays_with_its_own_record_of_custody() {
+    let bed = Bed::new();
+    let both = [
+        person(),
+        condition("c1", "Patient/their-p"),
+        json!({"resourceType": "Organization", "id": "org", "name": "Clinic"}),
+    ];
+    bed.bring(&bed.scope("e1"), &both);
+    bed.bring(
+        &bed.scope_of("e2", "other", "their-q", "q"),
+        &[json!({"resourceType": "Organization", "id": "org", "name": "Clinic"})],
+    );
+    let done = retract(bed.ctx(), &bed.vault(), &bed.writer(), "e1").unwrap();
+    assert_eq!(
+        (done.removed, done.kept),
+        (2, 1),
+        "the Condition and our record of it; the clinic stays"
+    );
+    assert_eq!(
+        (bed.bodies("Condition").len(), bed.bodies("Organization").len()),
+        (0, 1)
+    );
+    let custody = bed.bodies("Provenance");
+    assert_eq!(custody.len(), 1);
+    assert_eq!(
+        custody[0].1["target"],
+        json!([{"reference": format!("Organization/{}", bed.bodies("Organization")[0].0)}])
+    );
+    let done = retract(bed.ctx(), &bed.vault(), &bed.writer(), "e2").unwrap();
+    assert_eq!(
+        (
+            done.removed,
+            bed.bodies("Organization").len(),
+            bed.bodies("Provenance").len()
+        ),
+        (2, 0, 0)
+    );
+}
+
+#[test]
+fn what_it_replaced_comes_back_from_its_original() {
+    let bed = Bed::new();
+    bed.bring(
+        &bed.scope("e1"),
+        &[person(), with("first", "1", "2025-01-01T00:00:00Z")],
+    );
+    let strip = |mut body: Json| {
+        body["meta"] = Json::Null;
+        body
+    };
+    let before = strip(bed.bodies("Condition").remove(0).1);
+    bed.bring(
+        &bed.scope("e2"),
+        &[person(), with("wrong", "2", "2025-02-01T00:00:00Z")],
+    );
+    bed.bring(&bed.scope("e3"), &[person(), with("late", "1", "2024-01-01T00:00:00Z")]);
+    assert_eq!(bed.outcomes("e3")[1].0, "older");
+    let done = retract(bed.ctx(), &bed.vault(), &bed.writer(), "e2").unwrap();
+    assert_eq!(
+        (done.restored, done.removed),
+        (1, 1),
+        "our record of the wrong one goes with it"
+    );
+    let (_, now) = bed.bodies("Condition").remove(0);
+    assert_eq!(now["meta"]["versionId"], "3", "readers of changes see it");
+    assert_eq!(strip(now), before);
+    // Without the first exchange, the older version is the one that is there.
+    let done = retract(bed.ctx(), &bed.vault(), &bed.writer(), "e1").unwrap();
+    assert_eq!(done.restored, 1);
+    assert_eq!(bed.bodies("Condition")[0].1["code"]["text"], "late");
+    retract(bed.ctx(), &bed.vault(), &bed.writer(), "e3").unwrap();
+    assert_eq!((bed.bodies("Condition").len(), bed.bodies("Provenance").len()), (0, 0));
+}

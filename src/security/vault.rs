@@ -1,0 +1,212 @@
+//! The keys that seal what another payer sent, in a file of this host outside the database, and the sealing itself.
+//!
+//! The file has one line for each key: its id and 32 bytes in base64url. The last line is the key for new work; the others open what was
+//! sealed under them. It is made with mode 0600 when there is none, and refused when others may read it. A store whose file of keys is
+//! lost keeps the records; what came with them as received cannot be read any more.
+//!
+//! Each exchange has a key of its own, derived from that of the file, so that no key seals more than the random nonces allow.
+
+use crate::error::{Failure, Fault};
+use crate::secret::{base64url, from_base64url, hex, hmac_sha256, open, random, seal};
+use std::fmt;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The name of the file in the folder of this server's own files.
+pub const KEYS_FILE: &str = "received.keys";
+
+/// The keys of the file. Clones share them.
+#[derive(Clone)]
+pub struct Vault(Arc<Vec<(String, [u8; 32])>>);
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ids: Vec<&str> = self.0.iter().map(|(id, _)| id.as_str()).collect();
+        write!(f, "Vault({})", ids.join(", "))
+    }
+}
+
+fn unusable(remedy: &'static str) -> Failure {
+    Failure::new(Fault::SealKeys).remedy(remedy)
+}
+
+impl Vault {
+    /// Reads the keys from `path`; makes the file, with one key, and its folder when there is none.
+    ///
+    /// # Errors
+    /// [`Fault::SealKeys`] when it cannot be read or made, is readable by others, or does not hold keys.
+    pub fn open(path: &Path) -> Result<Vault, Failure> {
+        match fs::symlink_metadata(path) {
+            Ok(about) if about.mode() & 0o077 != 0 => {
+                return Err(unusable(
+                    "Only the server's user may read the file of keys: set its mode to 0600.",
+                ));
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => make(path)?,
+            Err(error) => return Err(Failure::new(Fault::SealKeys).because(error)),
+        }
+        let text = fs::read_to_string(path).map_err(|error| Failure::new(Fault::SealKeys).because(error))?;
+        Vault::parse(&text)
+    }
+
+    fn parse(text: &str) -> Result<Vault, Failure> {
+        const WRONG: &str =
+            "Go back to the file of keys as this server made it; it has one line of an id and a key for each key.";
+        let mut keys: Vec<(String, [u8; 32])> = Vec::new();
+        for line in text.lines().filter(|line| !line.trim().is_empty()) {
+            let (id, key) = line.split_once(' ').ok_or_else(|| unusable(WRONG))?;
+            let key: [u8; 32] = from_base64url(key.trim())
+                .and_then(|bytes| bytes.try_into().ok())
+                .ok_or_else(|| unusable(WRONG))?;
+            if id.is_empty() || keys.iter().any(|(known, _)| known == id) {
+                return Err(unusable(WRONG));
+            }
+            keys.push((id.to_owned(), key));
+        }
+        match keys.is_empty() {
+            true => Err(unusable(WRONG)),
+            false => Ok(Vault(Arc::new(keys))),
+        }
+    }
+
+    /// The id of the key for new work.
+    pub fn current(&self) -> &str {
+        self.0.last().map_or("", |(id, _)| id)
+    }
+
+    /// Makes the seal of an exchange under the key with this id.
+    ///
+    /// # Errors
+    /// [`Fault::SealKeys`] when the file has no such key.
+    pub fn seal_of(&self, key_id: &str, exchange_id: &str) -> Result<Seal, Failure> {
+        let (_, key) = self.0.iter().find(|(id, _)| id == key_id).ok_or_else(|| {
+            unusable("Put back the line of the key that is named in ingest.key_id: what was sealed under it cannot be opened without it.")
+        })?;
+        let context = ["received/1/", exchange_id].concat();
+        Ok(Seal(hmac_sha256(key, context.as_bytes())))
+    }
+}
+
+/// Makes the file with one key. When another process makes it at the same time, its file stays.
+fn make(path: &Path) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::new(Fault::SealKeys).because(error);
+    let line = format!("{} {}\n", hex(&random::<4>()), base64url(&random::<32>()));
+    // A whole file appears under the name or none, also when the process ends in the middle.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder {
+        // A server over PostgreSQL has no file of its own yet.
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(failed)?;
+    }
+    let beside = path.with_extension(format!("{}.new", hex(&random::<8>())));
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&beside)
+        .map_err(failed)?;
+    let made = file
+        .write_all(line.as_bytes())
+        .and_then(|()| file.sync_all())
+        .and_then(|()| match fs::hard_link(&beside, path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        });
+    let removed = fs::remove_file(&beside);
+    made.and(removed).map_err(failed)?;
+    match folder {
+        Some(folder) => File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed),
+        None => Ok(()),
+    }
+}
+
+/// Seals and opens what belongs to one exchange.
+#[derive(Clone)]
+pub struct Seal([u8; 32]);
+
+impl fmt::Debug for Seal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Seal(…)")
+    }
+}
+
+impl Seal {
+    /// Seals `bytes`; they can only be opened with the same `place`.
+    ///
+    /// # Errors
+    /// [`Fault::Internal`] when the library refuses, which does not happen in practice.
+    pub fn seal(&self, place: &str, bytes: &[u8]) -> Result<Vec<u8>, Failure> {
+        seal(&self.0, place.as_bytes(), bytes)
+            .ok_or_else(|| Failure::new(Fault::Internal).because("the library seals nothing"))
+    }
+
+    /// Opens what was sealed for `place`.
+    ///
+    /// # Errors
+    /// [`Fault::SealBroken`] when it was changed, moved, or sealed under another key.
+    pub fn open(&self, place: &str, sealed: &[u8]) -> Result<Vec<u8>, Failure> {
+        open(&self.0, place.as_bytes(), sealed).ok_or_else(|| Fault::SealBroken.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn the_file_of_keys_is_made_once_and_is_for_its_owner_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let home = folder.path().join("made");
+        let path = home.join(KEYS_FILE);
+        let vault = Vault::open(&path).expect("made");
+        assert_eq!(fs::metadata(&path).expect("there").mode() & 0o777, 0o600);
+        let again = Vault::open(&path).expect("read");
+        assert_eq!(vault.current(), again.current());
+        assert_eq!(
+            fs::read_dir(&home).expect("a folder").count(),
+            1,
+            "nothing else is left"
+        );
+        let sealed = vault
+            .seal_of(vault.current(), "e1")
+            .expect("a seal")
+            .seal("1/2", b"text")
+            .expect("sealed");
+        let seal = again.seal_of(vault.current(), "e1").expect("a seal");
+        assert_eq!(seal.open("1/2", &sealed).expect("opens"), b"text");
+        for (key, exchange, place) in [("1/3", "e1", "1/3"), ("", "e2", "1/2")] {
+            let other = again.seal_of(vault.current(), exchange).expect("a seal");
+            assert_eq!(other.open(place, &sealed).expect_err(key).fault(), Fault::SealBroken);
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("changed");
+        assert_eq!(Vault::open(&path).expect_err("refused").fault(), Fault::SealKeys);
+    }
+
+    #[test]
+    fn an_older_key_opens_what_it_sealed_and_the_last_one_seals() {
+        let line = |id: &str, byte: u8| format!("{id} {}\n", base64url(&[byte; 32]));
+        let old = Vault::parse(&line("a", 1)).expect("keys");
+        let sealed = old.seal_of("a", "e").expect("a seal").seal("p", b"x").expect("sealed");
+        let both = Vault::parse(&(line("a", 1) + &line("b", 2))).expect("keys");
+        assert_eq!(both.current(), "b");
+        assert_eq!(
+            both.seal_of("a", "e")
+                .expect("a seal")
+                .open("p", &sealed)
+                .expect("opens"),
+            b"x"
+        );
+        assert_eq!(old.seal_of("b", "e").expect_err("no key").fault(), Fault::SealKeys);
+        for wrong in ["", "a", "a b", &(line("a", 1) + &line("a", 2))] {
+            assert!(Vault::parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! Rows of what another payer sent: exchanges, parts, pages, pieces of bodies, and one row for each resource that came.
+//!
+//! Nothing is decided here, and nothing is readable: bodies and links are sealed before they get here.
+
+use super::Db;
+use super::many::{ROWS, insert};
+use super::schema::{ingest, ingest_page, ingest_part, ingest_piece, ingest_resource};
+use crate::error::Failure;
+use diesel::dsl::{count_star, max};
+use diesel::prelude::*;
+
+/// A row of `ingest`: one exchange that brought something.
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = ingest, treat_none_as_default_value = false)]
+#[allow(missing_docs)] // the columns, as the migrations tell them
+pub struct IngestRow {
+    pub exchange_id: String,
+    pub partner_id: String,
+    pub patient_id: String,
+    pub key_id: String,
+    pub sealed_about: Vec<u8>,
+    pub method: String,
+    pub state: String,
+    pub created_ms: i64,
+    pub updated_ms: i64,
+}
+
+/// A row of `ingest_part`: one thing that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = ingest_part, treat_none_as_default_value = false, treat_none_as_null = true)]
+#[allow(missing_docs)]
+pub struct PartRow {
+    pub exchange_id: String,
+    pub part: String,
+    pub state: String,
+    pub reason: Option<String>,
+    pub pages: i64,
+    pub entries: i64,
+    pub expected: Option<i64>,
+    pub sealed_next: Option<Vec<u8>>,
+    pub updated_ms: i64,
+}
+
+/// A row of `ingest_page`: one body that came to its end.
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = ingest_page, treat_none_as_default_value = false)]
+#[allow(missing_docs)]
+pub struct PageRow {
+    pub exchange_id: String,
+    pub page: i64,
+    pub part: String,
+    pub bytes: i64,
+    pub sha256: Vec<u8>,
+    pub link_sha256: Vec<u8>,
+    pub entries: i64,
+    pub types: String,
+    pub date_ms: Option<i64>,
+    pub received_ms: i64,
+}
+
+/// A row of `ingest_piece`: a sealed piece of a body.
+#[derive(Clone, Debug, Insertable)]
+#[diesel(table_name = ingest_piece, treat_none_as_default_value = false)]
+#[allow(missing_docs)]
+pub struct PieceRow {
+    pub exchange_id: String,
+    pub page: i64,
+    pub piece: i64,
+    pub sealed: Vec<u8>,
+}
+
+/// A row of `ingest_resource`: one resource that came.
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = ingest_resource, treat_none_as_default_value = false)]
+#[allow(missing_docs)]
+pub struct ReceivedRow {
+    pub exchange_id: String,
+    pub page: i64,
+    pub entry: i64,
+    pub start: i64,
+    pub length: i64,
+    pub rtype: String,
+    pub id: String,
+    pub outcome: String,
+    pub reason: Option<String>,
+    pub source_sha256: Vec<u8>,
+    pub gate_version: i64,
+}
+
+/// Returns the row of an exchange.
+///
+/// # Errors
+/// Those of the database.
+pub fn find(db: &mut Db, exchange_id: &str) -> Result<Option<IngestRow>, Failure> {
+    Ok(ingest::table
+        .find(exchange_id)
+        .select(IngestRow::as_select())
+        .first(db)
+        .optional()?)
+}
+
+/// Inserts the row of an exchange, unless there is one; returns the one that is there now.
+///
+/// # Errors
+/// Those of the database.
+pub fn open(db: &mut Db, row: &IngestRow) -> Result<IngestRow, Failure> {
+    if let Some(there) = find(db, &row.exchange_id)? {
+        return Ok(there);
+    }
+    diesel::insert_into(ingest::table).values(row).execute(db)?;
+    Ok(row.clone())
+}
+
+/// Writes the state of an exchange.
+///
+/// # Errors
+/// Those of the database.
+pub fn set_state(db: &mut Db, exchange_id: &str, state: &str, now_ms: i64) -> Result<(), Failure> {
+    diesel::update(ingest::table.find(exchange_id))
+        .set((ingest::state.eq(state), ingest::updated_ms.eq(now_ms)))
+        .execute(db)?;
+    Ok(())
+}
+
+/// Returns the parts of an exchange, by name.
+///
+/// # Errors
+/// Those of the database.
+pub fn parts(db: &mut Db, exchange_id: &str) -> Result<Vec<PartRow>, Failure> {
+    Ok(ingest_part::table
+        .filter(ingest_part::exchange_id.eq(exchange_id))
+        .order(ingest_part::part.asc())
+        .select(PartRow::as_select())
+        .load(db)?)
+}
+
+/// Writes a part, in place of what there is of it.
+///
+/// # Errors
+/// Those of the database.
+pub fn put_part(db: &mut Db, row: &PartRow) -> Result<(), Failure> {
+    let changed = diesel::update(ingest_part::table.find((&row.exchange_id, &row.part)))
+        .set((
+            ingest_part::state.eq(&row.state),
+            ingest_part::reason.eq(row.reason.as_deref()),
+            ingest_part::pages.eq(row.pages),
+            ingest_part::entries.eq(row.entries),
+            ingest_part::expected.eq(row.expected),
+            ingest_part::sealed_next.eq(row.sealed_next.as_deref()),
+            ingest_part::updated_ms.eq(row.updated_ms),
+        ))
+        .execute(db)?;
+    if changed == 0 {
+        diesel::insert_into(ingest_part::table).values(row).execute(db)?;
+    }
+    Ok(())
+}
+
+/// Returns the pages of an exchange, in their order.
+///
+/// # Errors
+/// Those of the database.
+pub fn pages(db: &mut Db, exchange_id: &str) -> Result<Vec<PageRow>, Failure> {
+    Ok(ingest_page::table
+        .filter(ingest_page::exchange_id.eq(exchange_id))
+        .order(ingest_page::page.asc())
+        .select(PageRow::as_select())
+        .load(db)?)
+}
+
+/// Removes the pieces of a body that did not come to its end, and returns the number of the page that comes next.
+///
+/// # Errors
+/// Those of the database.
+pub fn begin_page(db: &mut Db, exchange_id: &str) -> Result<i64, Failure> {
+    let last: Option<i64> = ingest_page::table
+        .filter(ingest_page::exchange_id.eq(exchange_id))
+        .select(max(ingest_page::page))
+        .first(db)?;
+    let next = last.unwrap_or(0) + 1;
+    let unfinished = ingest_piece::exchange_id
+        .eq(exchange_id)
+        .and(ingest_piece::page.ge(next));
+    diesel::delete(ingest_piece::table.filter(unfinished)).execute(db)?;
+    Ok(next)
+}
+
+/// Inserts pieces of a body.
+///
+/// # Errors
+/// Those of the database.
+pub fn put_pieces(db: &mut Db, rows: &[PieceRow]) -> Result<(), Failure> {
+    insert!(db, ingest_piece::table, rows);
+    Ok(())
+}
+
+/// Inserts the row of a body that came to its end.
+///
+/// # Errors
+/// Those of the database.
+pub fn put_page(db: &mut Db, row: &PageRow) -> Result<(), Failure> {
+    diesel::insert_into(ingest_page::table).values(row).execute(db)?;
+    Ok(())
+}
+
+/// Sets the pages of a part aside, so that the part may come anew: they are still what came, and count no more as fetched.
+///
+/// # Errors
+/// Those of the database.
+pub fn set_aside(db: &mut Db, exchange_id: &str, part: &str) -> Result<(), Failure> {
+    let pages = ingest_page::table.filter(ingest_page::exchange_id.eq(exchange_id).and(ingest_page::part.eq(part)));
+    diesel::update(pages)
+        .set((ingest_page::link_sha256.eq(Vec::<u8>::new()), ingest_page::types.eq("")))
+        .execute(db)?;
+    Ok(())
+}
+
+/// Returns a sealed piece of a body.
+///
+/// # Errors
+/// Those of the database.
+pub fn piece(db: &mut Db, exchange_id: &str, page: i64, piece: i64) -> Result<Option<Vec<u8>>, Failure> {
+    Ok(ingest_piece::table
+        .find((exchange_id, page, piece))
+        .select(ingest_piece::sealed)
+        .first(db)
+        .optional()?)
+}
+
+/// Removes all bodies of an exchange.
+///
+/// # Errors
+/// Those of the database.
+pub fn forget_bodies(db: &mut Db, exchange_id: &str) -> Result<(), Failure> {
+    diesel::delete(ingest_piece::table.filter(ingest_piece::exchange_id.eq(exchange_id))).execute(db)?;
+    let links = ingest_part::table.filter(ingest_part::exchange_id.eq(exchange_id));
+    diesel::update(links)
+        .set(ingest_part::sealed_next.eq(None::<Vec<u8>>))
+        .execute(db)?;
+    Ok(())
+}
+
+/// Writes rows of resources of one exchange and one page, in place of what there is of them.
+///
+/// # Errors
+/// Those of the database.
+pub fn put_received(db: &mut Db, rows: &[ReceivedRow]) -> Result<(), Failure> {
+    for rows in rows.chunks(ROWS) {
+        let Some(first) = rows.first() else { continue };
+        let entries: Vec<i64> = rows.iter().map(|row| row.entry).collect();
+        let there = ingest_resource::exchange_id
+            .eq(&first.exchange_id)
+            .and(ingest_resource::page.eq(first.page))
+            .and(ingest_resource::entry.eq_any(entries));
+        diesel::delete(ingest_resource::table.filter(there)).execute(db)?;
+        insert!(db, ingest_resource::table, rows);
+    }
+    Ok(())
+}
+
+/// Returns the rows of these entries of a page.
+///
+/// # Errors
+/// Those of the database.
+pub fn received_at(db: &mut Db, exchange_id: &str, page: i64, entries: &[i64]) -> Result<Vec<ReceivedRow>, Failure> {
+    let mut found = Vec::new();
+    for entries in entries.chunks(ROWS) {
+        let these = ingest_resource::exchange_id
+            .eq(exchange_id)
+            .and(ingest_resource::page.eq(page))
+            .and(ingest_resource::entry.eq_any(entries));
+        found.extend(
+            ingest_resource::table
+                .filter(these)
+                .select(ReceivedRow::as_select())
+                .load(db)?,
+        );
+    }
+    Ok(found)
+}
+
+/// Returns rows of resources of an exchange with this outcome, in order after (`page`, `entry`), at most `limit`.
+///
+/// # Errors
+/// Those of the database.
+pub fn received(
+    db: &mut Db,
+    exchange_id: &str,
+    outcome: &str,
+    after: (i64, i64),
+    limit: i64,
+) -> Result<Vec<ReceivedRow>, Failure> {
+    let later = ingest_resource::page.gt(after.0).or(ingest_resource::page
+        .eq(after.0)
+        .and(ingest_resource::entry.gt(after.1)));
+    Ok(ingest_resource::table
+        .filter(ingest_resource::exchange_id.eq(exchange_id))
+        .filter(ingest_resource::outcome.eq(outcome))
+        .filter(later)
+        .order((ingest_resource::page.asc(), ingest_resource::entry.asc()))
+        .limit(limit)
+        .select(ReceivedRow::as_select())
+        .load(db)?)
+}
+
+/// How many resources of an exchange have each outcome, with its reason, by type.
+///
+/// # Errors
+/// Those of the database.
+pub fn outcomes(db: &mut Db, exchange_id: &str) -> Result<Vec<OutcomeCount>, Failure> {
+    Ok(ingest_resource::table
+        .filter(ingest_resource::exchange_id.eq(exchange_id))
+        .group_by((
+            ingest_resource::outcome,
+            ingest_resource::reason,
+            ingest_resource::rtype,
+        ))
+        .select((
+            ingest_resource::outcome,
+            ingest_resource::reason,
+            ingest_resource::rtype,
+            count_star(),
+        ))
+        .load(db)?)
+}
+
+/// A count of [`outcomes`].
+#[derive(Clone, Debug, PartialEq, Eq, Queryable)]
+pub struct OutcomeCount {
+    /// The outcome.
+    pub outcome: String,
+    /// Its reason, if it has one.
+    pub reason: Option<String>,
+    /// The type of the resources.
+    pub rtype: String,
+    /// How many.
+    pub count: i64,
+}
+
+/// Returns what exchanges other than `exchange_id` brought under this name and what still counts (`outcomes`), the newest exchange first.
+///
+/// # Errors
+/// Those of the database.
+pub fn brought_by_others(
+    db: &mut Db,
+    exchange_id: &str,
+    (rtype, id): (&str, &str),
+    outcomes: &[&str],
+    gone: &str,
+) -> Result<Vec<ReceivedRow>, Failure> {
+    Ok(ingest_resource::table
+        .inner_join(ingest::table.on(ingest::exchange_id.eq(ingest_resource::exchange_id)))
+        .filter(ingest_resource::rtype.eq(rtype).and(ingest_resource::id.eq(id)))
+        .filter(ingest_resource::exchange_id.ne(exchange_id))
+        .filter(ingest_resource::outcome.eq_any(outcomes))
+        .filter(ingest::state.ne(gone))
+        .order((
+            ingest::created_ms.desc(),
+            ingest::exchange_id.desc(),
+            ingest_resource::page.desc(),
+            ingest_resource::entry.desc(),
+        ))
+        .select(ReceivedRow::as_select())
+        .load(db)?)
+}
+
+/// Returns the first exchange after `after` that has resources with this outcome, judged by a version of the gate before `version`, and
+/// whose state is not `gone`.
+///
+/// # Errors
+/// Those of the database.
+pub fn judged_before(
+    db: &mut Db,
+    outcome: &str,
+    version: i64,
+    gone: &str,
+    after: &str,
+) -> Result<Option<String>, Failure> {
+    Ok(ingest_resource::table
+        .inner_join(ingest::table.on(ingest::exchange_id.eq(ingest_resource::exchange_id)))
+        .filter(ingest_resource::outcome.eq(outcome))
+        .filter(ingest_resource::gate_version.lt(version))
+        .filter(ingest_resource::exchange_id.gt(after))
+        .filter(ingest::state.ne(gone))
+        .order(ingest_resource::exchange_id.asc())
+        .select(ingest_resource::exchange_id)
+        .first(db)
+        .optional()?)
+}

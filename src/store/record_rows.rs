@@ -1,0 +1,129 @@
+//! Reads the rows of a member's record for release, page by page, and the shared resources that they reference.
+//!
+//! Each page checks again the grant and everything else that the answer was begun on ([`DisclosureBasis`]).
+//! [`super::release_rule`] defines what a live grant and a releasable row are.
+
+use super::Db;
+use super::connection::on;
+use super::disclosure::{DisclosureBasis, LiveGrant, stands};
+use super::named::Named;
+use super::release_rule::{live, releasable, shared as shared_row};
+use super::resources::{NOBODY, keys_of};
+use super::schema::{access_token, consent, grants, partner, resource};
+use super::sql_functions::coalesce;
+use crate::error::Failure;
+use diesel::dsl::{exists, not};
+use diesel::prelude::*;
+
+/// A row of a record to be released.
+#[derive(Clone, Debug, Queryable)]
+pub struct Leaving {
+    /// The key of the resource; ascending within a page.
+    pub key: i64,
+    /// FHIR type.
+    pub rtype: String,
+    /// FHIR id.
+    pub id: String,
+    /// The bytes that are released: the released form when there is one, otherwise the stored bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Which part of a member's record is requested; all bounds are optional.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Window {
+    /// FHIR types wanted; all when empty.
+    pub types: Vec<String>,
+    /// Only resources changed after this instant (UTC ms).
+    pub since_ms: Option<i64>,
+    /// Only care on or after this instant (UTC ms); resources without a service date are included.
+    pub care_from_ms: Option<i64>,
+    /// Only care before this instant (UTC ms); resources without a service date are included.
+    pub care_until_ms: Option<i64>,
+}
+
+/// Returns the next rows of a member's record after `after_key`, at most `limit`; none when the grant
+/// or anything else that the answer was begun on no longer holds.
+///
+/// # Errors
+/// Those of the database.
+pub fn page(
+    db: &mut Db,
+    basis: &DisclosureBasis,
+    grant: &LiveGrant,
+    window: &Window,
+    after_key: i64,
+    limit: i64,
+) -> Result<Vec<Leaving>, Failure> {
+    // The range of keys is that of the grant's own compartment. If the tables were joined by compartment number instead, SQLite would use
+    // the index by compartment and type, and sort the whole record for each page.
+    let query = resource::table
+        .inner_join(grants::table.on(grants::id.eq(grant.id.clone())))
+        .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
+        .filter(grants::compartment.eq(grant.compartment))
+        .filter(live(&basis.partner, basis.begun_ms))
+        .filter(stands!(basis))
+        .filter(
+            resource::key
+                .gt(after_key)
+                .and(resource::key.lt(keys_of(grant.compartment).end)),
+        )
+        .filter(releasable(basis.begun_ms))
+        // A Binary is read by its own address, under the rule of the resources that reference it (`disclosure::is_attached`).
+        .filter(resource::rtype.ne("Binary"))
+        .order(resource::key.asc())
+        .limit(limit)
+        .select((
+            resource::key,
+            resource::rtype,
+            resource::id,
+            coalesce(resource::released, resource::body),
+        ));
+    // A query with a fixed text is cached by diesel, which then does not build the text again.
+    if *window == Window::default() {
+        return Ok(on!(db, conn => query.load(conn))?);
+    }
+    let mut query = query.into_boxed();
+    if !window.types.is_empty() {
+        query = query.filter(resource::rtype.eq_any(&window.types));
+    }
+    if let Some(since) = window.since_ms {
+        query = query.filter(resource::last_updated_ms.gt(since));
+    }
+    if let Some(from) = window.care_from_ms {
+        query = query.filter(resource::service_to_ms.is_null().or(resource::service_to_ms.ge(from)));
+    }
+    if let Some(until) = window.care_until_ms {
+        query = query.filter(
+            resource::service_from_ms
+                .is_null()
+                .or(resource::service_from_ms.lt(until)),
+        );
+    }
+    Ok(query.load(db)?)
+}
+
+/// Returns the shared resources with these names that match the window's types and time of change, ordered by type and id.
+///
+/// # Errors
+/// Those of the database.
+pub fn shared_rows(db: &mut Db, names: &[(String, String)], window: &Window) -> Result<Vec<Leaving>, Failure> {
+    let is_wanted = |(rtype, _): &&(String, String)| window.types.is_empty() || window.types.contains(rtype);
+    let query = resource::table
+        .filter(Named::of(names.iter().filter(is_wanted)))
+        .filter(resource::compartment.eq(NOBODY))
+        .filter(shared_row())
+        .filter(resource::last_updated_ms.gt(window.since_ms.unwrap_or(i64::MIN)))
+        .order((resource::rtype.asc(), resource::id.asc()))
+        .select((
+            resource::key,
+            resource::rtype,
+            resource::id,
+            coalesce(resource::released, resource::body),
+        ));
+    Ok(on!(db, conn => query.load(conn))?)
+}
+
+/// Returns the key just before a compartment's first possible key.
+pub fn start_of(compartment: i64) -> i64 {
+    keys_of(compartment).start - 1
+}

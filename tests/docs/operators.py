@@ -1,0 +1,116 @@
+"""From nothing to PostgreSQL with a backup that was restored, and a SQLite store from its backup, as the pages for operators have it."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from desk import whole
+from place import RAN, ROOT, commands, free_port, page, part, practice, serve
+
+
+def binaries():
+    """The folder of PostgreSQL's programs: in PATH, or where Debian has them."""
+    found = shutil.which("initdb")
+    known = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name)) if Path("/usr/lib/postgresql").is_dir() else []
+    assert found or known, "no PostgreSQL here"
+    return str(Path(found).resolve().parent) if found else str(known[-1])
+
+
+class Cluster:
+    """A PostgreSQL of this walk alone, on a port of its own. It does not run as root."""
+
+    def __init__(self, place):
+        self.home, self.port = place.folder / "postgres", free_port()
+        self.home.mkdir()
+        self.as_user = ["runuser", "-u", "nobody", "--"] if os.getuid() == 0 else []
+        if self.as_user:
+            shutil.chown(self.home, "nobody")
+            for folder in [self.home.parent, *self.home.parent.parents]:
+                if folder != Path("/") and folder.stat().st_uid == os.getuid() and not folder.stat().st_mode & 0o001:
+                    folder.chmod(folder.stat().st_mode | 0o011)
+        self.bin = binaries()
+        self.run("initdb", "-D", self.home / "data", "-U", "postgres", "--auth", "trust", "--no-sync")
+        self.run("pg_ctl", "-D", self.home / "data", "-w", "-l", self.home / "log", "-o", f"-p {self.port} -h 127.0.0.1 -k {self.home}", "start")
+        place.environment |= {"PGPORT": str(self.port), "PATH": f"{place.environment['PATH']}:{self.bin}"}
+
+    def run(self, program, *arguments):
+        done = subprocess.run([*self.as_user, f"{self.bin}/{program}", *map(str, arguments)], cwd="/", stdin=subprocess.DEVNULL,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        assert done.returncode == 0, done.stderr
+
+    def stop(self):
+        self.run("pg_ctl", "-D", self.home / "data", "-m", "immediate", "stop")
+
+
+def superuser(place, sql):
+    place.bash(f"psql -h 127.0.0.1 -U postgres -d postgres -v ON_ERROR_STOP=1 <<'END'\n{sql}\nEND")
+
+
+def postgresql(place):
+    text, backup = page("docs/operators/postgresql.md"), page("docs/operators/backup.md")
+    cluster = Cluster(place)
+    try:
+        superuser(place, commands(text, "CREATE "))
+        migrated = place.bash(commands(text, "DATABASE_URL=postgres://causeway_owner") + " 2>&1")
+        assert "role causeway_data has its rights" in migrated, migrated
+        serving = commands(text, "DATABASE_URL=postgres://causeway_data")
+        place.environment["DATABASE_URL"] = serving.split("=", 1)[1]
+        told = place.bash(commands(text, "causeway durability"))
+        assert told.count(" ok") == 3, told
+        practice(place)
+        place.bash("causeway match list")
+        place.environment.pop("DATABASE_URL")
+        restore = part(backup, "## PostgreSQL")
+        place.bash(commands(restore, "pg_dump"))
+        place.stop()
+        superuser(place, commands(restore, "CREATE DATABASE"))
+        place.bash(commands(restore, "pg_restore"))
+        assert "role causeway_data has its rights" in place.bash(commands(restore, "DATABASE_URL=postgres://causeway_owner") + " 2>&1")
+        assert "new-payer" in place.bash(commands(restore, "DATABASE_URL=postgres://causeway_data"))
+        place.environment["DATABASE_URL"] = serving.split("=", 1)[1] + "_restored"
+        serve(place, ops_of(place))
+        restarted = commands(page("docs/operators/upgrade.md"), "DATABASE_URL=")
+        place.bash(restarted.replace("@db/", ":owner-secret@127.0.0.1/"))
+        place.environment.pop("DATABASE_URL")
+        served = commands(page("README.md"), "DATABASE_URL=postgres://user")
+        assert served.endswith("causeway serve"), served
+    finally:
+        place.stop()
+        cluster.stop()
+
+
+def ops_of(place):
+    return re.search(r'ops_listen = "127.0.0.1:(\d+)"', (place.folder / "causeway.toml").read_text())[1]
+
+
+def sqlite(place):
+    """A backup while the server runs, what ends a right after it, the restore, and the right ended again."""
+    practice(place)
+    text = page("docs/operators/backup.md")
+    begun = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    told = place.bash(commands(part(text, "### Back up", "### Restore"), "sqlite3"))
+    assert told.split() == ["ok"], told
+    done = part(text, "## What a restore brings back")
+    suspend = commands(done, "causeway partner suspend")
+    place.bash(suspend)
+    place.environment["TOKEN"] = place.bash("causeway operator token --role auditor --name ana 2>/dev/null").split()[0]
+    ledger = "\n".join(one for one in whole("docs/operators/backup.md") if one.startswith("curl")).replace("9443", ops_of(place))
+    seen = place.bash(re.sub(r"from=[0-9TZ:-]+", f"from={begun}", ledger))
+    assert "partner.suspended" in seen, seen
+    place.stop()
+    commands_of = part(text, "### Restore", "## PostgreSQL")
+    place.bash("mv causeway-data causeway-data.old")
+    place.bash(commands(commands_of, "install"))
+    checked = place.bash(commands(commands_of, "causeway migrate --check") + " 2>&1")
+    assert f"{len(list((ROOT / 'migrations/sqlite').iterdir()))} migrations" in checked, checked
+    assert "active" in place.bash("causeway partner list")
+    place.bash(suspend)
+    place.bash(commands(done, "causeway partner rotate"))
+    serve(place, ops_of(place))
+    assert "suspended" in place.bash("causeway partner list")
+    RAN.update(commands(done, "causeway consent revoke", "causeway grant revoke").splitlines())  # the same commands as in consents.md
+    place.bash(commands(page("docs/operators/upgrade.md"), "causeway migrate --check"), 0)

@@ -1,0 +1,174 @@
+"""Where pages are followed: a folder with the program, and the account of which commands of which page were run."""
+
+import datetime
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = {"SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "DATABASE_URL"}
+# What a command begins with, after variables. Other indented lines are answers.
+PROGRAMS = (r"(causeway|target/release/causeway|curl|c|a|openssl|jq|sqlite3|psql|pg_dump|pg_restore|install|useradd|runuser|systemctl|systemd-analyze|"
+            r"journalctl|cargo|\.ci/run|tests/\S+|bash|python|node|java|touch|echo|printf|mv|for|CREATE|\[) ")
+COMMAND = re.compile(rf"^(?:[A-Z_]+=\S+ )*{PROGRAMS}|^(?:export )?(?:[A-Z_]+|base|ops|d)=\S|^\w+\(\) \{{|^\.ci/run$|^causeway$|^cargo test")
+RAN = set()
+
+
+def page(name):
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def part(text, begin, end=None):
+    """The text from one mark to another, each of which must be there."""
+    after = text[text.index(begin):]
+    return after[:after.index(end, 1)] if end else after
+
+
+def commands(text, *begins):
+    """The indented commands that begin so, with the lines that continue them. They count as run."""
+    found, goes_on = [], False
+    for line in text.splitlines():
+        bare = line.lstrip()
+        if line.startswith("    ") and (goes_on or line[4:].startswith(begins) or bare.startswith(begins)):
+            found.append(line[4:] if line[4:].startswith(begins) or goes_on else bare)
+            RAN.add(bare)
+            goes_on = line.endswith("\\")
+        else:
+            goes_on = False
+    assert found, f"no command begins with {begins}"
+    return "\n".join(found)
+
+
+def fenced(text, language, holds=""):
+    return next(block for block in re.findall(rf"```{language}\n(.*?)```", text, re.S) if holds in block)
+
+
+def written():
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "conformance").rglob("*.md"))]
+
+
+def listed(text):
+    """The commands of a page: number of the line, the line, and the reason when a mark says that it is not run.
+
+    A mark covers the commands that follow it up to the next heading; before the first heading below the title, all of the page.
+    """
+    fence, headed, reason, whole = False, False, None, None
+    text = re.sub(r"<!-- not-run: (.+?) -->", lambda mark: f"<!-- not-run: {' '.join(mark[1].split())} -->" + "\n" * mark[0].count("\n"), text, flags=re.S)
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.lstrip().startswith("```"):
+            fence = not fence
+        if line.startswith("## ") and not fence:
+            reason, headed = whole, True
+        if mark := re.match(r"<!-- not-run: (.+?) -->", line):
+            reason = mark[1]
+            whole = whole if headed else reason
+        if not fence and line.startswith("    ") and COMMAND.match(line.lstrip()) and not re.match(r"\s*([-*|]|\d+\.) ", line):
+            yield number, line.lstrip(), reason
+
+
+def anchor(heading):
+    """The anchor of a heading, as GitHub makes it."""
+    kept = re.sub(r"[^\w\- ]", "", re.sub(r"[`*]", "", heading).lower())
+    return kept.strip().replace(" ", "-")
+
+
+def dead_links():
+    """The links of the pages whose file or heading is not there. Addresses of other hosts are not asked."""
+    found = []
+    for path in [*written(), ROOT / "CHANGELOG.md", ROOT / "ARCHITECTURE.md"]:
+        text = re.sub(r"(?ms)^ *```.*?^ *```[ \t]*$", "", path.read_text(encoding="utf-8"))
+        for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]*`", "", text)):
+            file, _, part_of = target.partition("#")
+            if "://" in target or target.startswith("mailto:"):
+                continue
+            page_of = (path.parent / file).resolve() if file else path
+            if not page_of.exists():
+                found.append(f"{path.relative_to(ROOT)}: {target}")
+            elif part_of and page_of.suffix == ".md":
+                headings = re.findall(r"^#+ (.+)$", page_of.read_text(encoding="utf-8"), re.M)
+                if part_of not in {anchor(one) for one in headings}:
+                    found.append(f"{path.relative_to(ROOT)}: {target}: no such heading")
+    return found
+
+
+def free_port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+class Place:
+    """A folder in which pages are followed, with the program in its PATH."""
+
+    def __init__(self, folder, causeway):
+        self.folder = folder
+        (folder / "bin").mkdir()
+        (folder / "bin/causeway").symlink_to(causeway)
+        self.environment = {name: value for name, value in os.environ.items() if name not in HERE}
+        self.environment["PATH"] = f"{folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+        self.running = None
+
+    def bash(self, script, code=0):
+        done = subprocess.run(["bash", "-e", "-o", "pipefail", "-c", script], cwd=self.folder, env=self.environment,
+                              capture_output=True, text=True, timeout=300)
+        assert done.returncode == code, f"{script}\nended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+        return done.stdout + (done.stderr if code else "")
+
+    def json(self, command):
+        return json.loads(self.bash(f"{command} --json"))
+
+    def start(self, *arguments, until):
+        out = (self.folder / "out").open("w")
+        self.running = subprocess.Popen(["causeway", *arguments], cwd=self.folder, env=self.environment, stdout=out, stderr=out)
+        for _ in range(1800):
+            if until():
+                return
+            assert self.running.poll() is None, (self.folder / "out").read_text()
+            time.sleep(0.1)
+        raise AssertionError("it did not become ready")
+
+    def stop(self):
+        if self.running:
+            self.running.send_signal(signal.SIGTERM)
+            self.running.wait(60)
+            self.running = None
+
+
+def practice(place):
+    """The payer and the partner of the onboarding page, up to a running server."""
+    onboarding, readme = page("docs/partners/onboarding.md"), page("README.md")
+    fhir, ops = str(free_port()), str(free_port())
+    ported = lambda text: text.replace("8443", fhir).replace("9443", ops)
+    place.bash(commands(part(onboarding, "## 1. ", "## 2. "), "openssl"))
+    server = part(onboarding, "## A server to practice with")
+    place.bash(commands(server, "openssl"))
+    config = fenced(readme, "toml", "[server]").replace("0.0.0.0", "127.0.0.1").replace("https://fhir.old-payer.example/fhir", "https://localhost:8443/fhir")
+    config = "\n".join(line for line in config.splitlines() if not line.startswith("client_crl"))
+    match = json.loads(fenced(onboarding, "json", "MemberPatient"))
+    today = datetime.date.today()
+    match["parameter"][3]["resource"]["provision"]["period"] = {
+        "start": str(today - datetime.timedelta(30)), "end": str(today + datetime.timedelta(120))}
+    for name, text in {
+        "causeway.toml": config,
+        "new-payer.toml": fenced(readme, "toml", "certificate_uri"),
+        "jwks.sh": fenced(page("docs/partners/certificates-and-assertions.md"), "bash", "# jwks.sh"),
+        "get_token.py": fenced(onboarding, "python", "# get_token.py"),
+        "match.json": json.dumps(match),
+    }.items():
+        (place.folder / name).write_text(ported(text), encoding="utf-8")
+    place.bash(commands(page("docs/partners/certificates-and-assertions.md"), "bash jwks.sh"))
+    place.bash(commands(server, "causeway synth", "causeway import", "causeway partner add"))
+    serve(place, ops)
+    RAN.add("causeway serve")
+    return ported, match
+
+
+def serve(place, ops):
+    ready = f"curl -sf http://127.0.0.1:{ops}/ready"
+    place.start("serve", until=lambda: subprocess.run(ready.split(), capture_output=True).returncode == 0)

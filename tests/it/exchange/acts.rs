@@ -1,0 +1,330 @@
+//! What operators do with an exchange, and what is not allowed.
+
+use super::bed::{Bed, HOUR, wish};
+use super::scripted::{Says, Scripted, failing};
+use causeway::error::Fault;
+use causeway::exchange::acts::{ActResult, ExchangeAct};
+use causeway::exchange::phase::Phase;
+use causeway::exchange::steps::{StepEnd, StepName, TransportFailure};
+
+/// A partner that has nothing for us at this step, for ever.
+fn stuck_at(at: StepName) -> Scripted {
+    Scripted::that(move |_, step, _| match step {
+        step if step == at => Says::End(StepEnd::NotYet { retry_after_ms: None }),
+        _ => Says::Well,
+    })
+}
+
+fn parked(bed: &Bed) -> String {
+    let id = bed.started();
+    let dead = Scripted::that(|_, _, _| failing(TransportFailure::NotSent, Some(9_999_999)));
+    bed.run(&dead);
+    assert_eq!(bed.exchange(&id).reason.as_deref(), Some("EX-011"));
+    id
+}
+
+#[test]
+fn a_parked_exchange_is_replayed_with_the_same_key() {
+    let bed = Bed::new();
+    let id = bed.started();
+    let lost = Scripted::that(|_, step, _| match step {
+        StepName::MemberMatch => failing(TransportFailure::Unknown, Some(9_999_999)),
+        _ => Says::Well,
+    });
+    bed.run(&lost);
+    assert!(bed.exchange(&id).parked_at_ms.is_some());
+    assert_eq!(
+        bed.act(&id, ExchangeAct::Replay).expect("replayed"),
+        ActResult::Done {
+            exchange_id: id.clone()
+        }
+    );
+    let again = bed.act(&id, ExchangeAct::Replay).expect("no harm");
+    assert_eq!(
+        again,
+        ActResult::Done {
+            exchange_id: id.clone()
+        },
+        "it runs already"
+    );
+    let well = Scripted::well();
+    bed.run(&well);
+    assert_eq!(bed.phase(&id), Phase::Completed);
+    let key = |partner: &Scripted| {
+        let seen = partner.seen();
+        seen.iter()
+            .find(|seen| seen.step == StepName::MemberMatch)
+            .expect("asked")
+            .key
+            .clone()
+    };
+    assert_eq!(key(&lost), key(&well));
+}
+
+#[test]
+fn a_replay_after_the_consent_has_ended_refuses_the_exchange() {
+    let bed = Bed::new();
+    let id = parked(&bed);
+    bed.ctx.clock.advance_ms(500 * 24 * HOUR);
+    bed.act(&id, ExchangeAct::Replay).expect("looked at");
+    let row = bed.exchange(&id);
+    assert_eq!((row.phase.as_str(), row.consent_state.as_str()), ("refused", "expired"));
+    assert_eq!(row.reason.as_deref(), Some(Fault::OptInOver.code()));
+}
+
+#[test]
+fn a_replay_for_a_partner_that_is_suspended_is_refused_and_changes_nothing() {
+    let bed = Bed::new();
+    let id = parked(&bed);
+    bed.sql("UPDATE partner SET status = 'suspended'");
+    let refused = bed.act(&id, ExchangeAct::Replay).expect_err("refused");
+    assert_eq!(refused.fault(), Fault::PartnerStopped);
+    assert!(bed.exchange(&id).parked_at_ms.is_some());
+}
+
+#[test]
+fn an_exchange_with_a_partner_that_is_suspended_midway_is_parked_and_asks_nothing_more() {
+    let bed = Bed::new();
+    let id = bed.started();
+    let partner = stuck_at(StepName::Retrieve);
+    bed.run(&partner);
+    let asked = partner.seen().len();
+    bed.sql("UPDATE partner SET status = 'suspended'");
+    bed.run_through(&partner, &id, 24 * HOUR);
+    let row = bed.exchange(&id);
+    assert_eq!(
+        (row.reason.as_deref(), row.parked_at_ms.is_some()),
+        (Some("EX-016"), true)
+    );
+    assert_eq!(partner.seen().len(), asked);
+}
+
+#[test]
+fn a_pause_stops_an_exchange_and_a_replay_lets_it_go_on() {
+    let bed = Bed::new();
+    let id = bed.started();
+    bed.act(&id, ExchangeAct::Pause).expect("paused");
+    bed.act(&id, ExchangeAct::Pause).expect("paused already");
+    let partner = Scripted::well();
+    bed.run(&partner);
+    assert!(partner.seen().is_empty());
+    let row = bed.exchange(&id);
+    assert_eq!(
+        (row.phase.as_str(), row.reason.as_deref()),
+        ("requested", Some("EX-017"))
+    );
+    bed.act(&id, ExchangeAct::Replay).expect("replayed");
+    bed.run(&partner);
+    assert_eq!(bed.phase(&id), Phase::Completed);
+    assert_eq!(&bed.ledger(&id)[1..4], ["started", "paused", "replayed"]);
+}
+
+#[test]
+fn a_cancelled_exchange_is_taken_back_and_nothing_moves_it_any_more() {
+    let bed = Bed::new();
+    let id = bed.started();
+    let partner = stuck_at(StepName::Retrieve);
+    bed.run(&partner);
+    bed.act(&id, ExchangeAct::Cancel).expect("cancelled");
+    bed.act(&id, ExchangeAct::Cancel).expect("cancelled already");
+    bed.run(&partner);
+    assert!(
+        bed.ledger(&id)
+            .ends_with(&["cancelled".to_owned(), "taken-back".to_owned()])
+    );
+    for act in [
+        ExchangeAct::Pause,
+        ExchangeAct::Close,
+        ExchangeAct::Supersede,
+        ExchangeAct::Retract,
+    ] {
+        assert_eq!(bed.act(&id, act).expect("answered"), ActResult::NotAllowed, "{act:?}");
+    }
+    assert_eq!(bed.phase(&id), Phase::Cancelled);
+    let refused = bed
+        .ledger(&id)
+        .iter()
+        .filter(|action| *action == "move-refused")
+        .count();
+    assert_eq!(refused, 4, "what is refused is on record");
+}
+
+#[test]
+fn a_result_that_comes_after_the_exchange_was_cancelled_is_dropped() {
+    let bed = Bed::new();
+    let id = bed.started();
+    let runner = bed.runner(&Scripted::well());
+    let held = bed.block(runner.claim(1, &[])).expect("claimed").held.remove(0);
+    bed.act(&id, ExchangeAct::Cancel).expect("cancelled");
+    let outcome = bed.block(runner.attempt(&held));
+    bed.block(runner.record(&held, outcome)).expect("recorded");
+    assert_eq!(bed.phase(&id), Phase::Cancelled);
+    assert_eq!(bed.number("SELECT COUNT(*) FROM stored_by_test"), 0);
+}
+
+#[test]
+fn a_superseded_exchange_names_the_one_that_took_its_place() {
+    let bed = Bed::new();
+    let id = bed.started();
+    let ActResult::Done { exchange_id: next } = bed.act(&id, ExchangeAct::Supersede).expect("superseded") else {
+        panic!("not allowed");
+    };
+    assert_ne!(next, id);
+    let again = bed.act(&id, ExchangeAct::Supersede).expect("no harm");
+    assert_eq!(
+        again,
+        ActResult::Done {
+            exchange_id: next.clone()
+        }
+    );
+    let (old, new) = (bed.exchange(&id), bed.exchange(&next));
+    assert_eq!(
+        (old.phase.as_str(), old.superseded_by.as_deref()),
+        ("superseded", Some(next.as_str()))
+    );
+    assert_eq!(new.run_of.as_deref(), Some(id.as_str()));
+    bed.run(&Scripted::well());
+    assert_eq!(bed.phase(&next), Phase::Completed);
+}
+
+#[test]
+fn an_exchange_that_has_ended_is_run_again_as_a_new_one() {
+    let bed = Bed::new();
+    let id = bed.started();
+    bed.act(&id, ExchangeAct::Close).expect("closed");
+    assert_eq!(bed.phase(&id), Phase::Failed);
+    let ActResult::Done { exchange_id: next } = bed.act(&id, ExchangeAct::Replay).expect("run again") else {
+        panic!("not allowed");
+    };
+    let once_more = bed.act(&id, ExchangeAct::Replay).expect("no harm");
+    assert_eq!(
+        once_more,
+        ActResult::Done {
+            exchange_id: next.clone()
+        },
+        "the one that runs"
+    );
+    assert_eq!(bed.phase(&id), Phase::Failed, "what has ended stays so");
+    assert_eq!(bed.exchange(&next).run_of, Some(id));
+}
+
+#[test]
+fn a_review_is_reopened_by_a_replay() {
+    let bed = Bed::new();
+    let id = bed.started();
+    let unsure = Scripted::that(|_, step, before| match (step, before) {
+        (StepName::Check, 0) => Says::End(StepEnd::NeedsPerson {
+            fault: Fault::PartnerAnswer,
+        }),
+        _ => Says::Well,
+    });
+    bed.run(&unsure);
+    let row = bed.exchange(&id);
+    assert_eq!(
+        (row.phase.as_str(), row.identity_state.as_str()),
+        ("manual_review", "disputed")
+    );
+    bed.act(&id, ExchangeAct::Replay).expect("reopened");
+    bed.run(&unsure);
+    assert_eq!(bed.phase(&id), Phase::Completed);
+    assert!(bed.ledger(&id).contains(&"reopened".to_owned()));
+}
+
+#[test]
+fn a_paused_review_stays_with_its_person() {
+    let bed = Bed::new();
+    let id = bed.started();
+    let unsure = Scripted::that(|_, step, _| match step {
+        StepName::MemberMatch => Says::End(StepEnd::NoMatch { several: true }),
+        _ => Says::Well,
+    });
+    bed.run(&unsure);
+    bed.act(&id, ExchangeAct::Pause).expect("paused");
+    assert_eq!(bed.phase(&id), Phase::ManualReview);
+    bed.act(&id, ExchangeAct::Replay).expect("reopened");
+    assert_eq!(bed.phase(&id), Phase::Requested);
+}
+
+#[test]
+fn a_revoked_opt_in_ends_every_live_exchange_under_it_and_takes_out_what_was_stored() {
+    let bed = Bed::new();
+    let id = bed.started();
+    let partner = stuck_at(StepName::Acknowledge);
+    bed.run(&partner);
+    assert_eq!(bed.exchange(&id).delivery_state, "stored");
+    assert_eq!(bed.revoke(&id), 1);
+    assert_eq!(bed.revoke(&id), 0, "once is enough");
+    let row = bed.exchange(&id);
+    assert_eq!((row.phase.as_str(), row.consent_state.as_str()), ("refused", "revoked"));
+    let asked = partner.seen().len();
+    bed.run_through(&partner, &id, 48 * HOUR);
+    assert_eq!(partner.seen().len(), asked);
+    assert!(
+        bed.ledger(&id)
+            .ends_with(&["consent-revoked".to_owned(), "retracted".to_owned()])
+    );
+    let refused = bed.start(&wish_under(&bed, &id)).expect_err("refused");
+    assert_eq!(refused.fault(), Fault::OptInRevoked);
+}
+
+#[test]
+fn what_a_complete_exchange_stored_can_be_taken_out_again() {
+    let bed = Bed::new();
+    let id = bed.started();
+    assert_eq!(
+        bed.act(&id, ExchangeAct::Retract).expect("answered"),
+        ActResult::NotAllowed
+    );
+    let partner = Scripted::well();
+    bed.run(&partner);
+    bed.act(&id, ExchangeAct::Retract).expect("asked");
+    bed.run(&partner);
+    assert!(
+        bed.ledger(&id)
+            .ends_with(&["retract-asked".to_owned(), "retracted".to_owned()])
+    );
+    assert_eq!(bed.phase(&id), Phase::Completed, "what has ended stays so");
+}
+
+#[test]
+fn a_partner_that_is_dead_is_called_only_within_its_budget() {
+    let bed = Bed::new();
+    let dead = Scripted::that(|_, _, _| failing(TransportFailure::NotSent, None));
+    let ids: Vec<String> = (0..40)
+        .map(|number| {
+            let mut one = wish();
+            one.coverage.member_number = format!("OLD-{number}");
+            bed.start(&one).expect("started").exchange_id
+        })
+        .collect();
+    let mut minutes = 0;
+    while minutes < 60 {
+        bed.run(&dead);
+        bed.ctx.clock.advance_ms(5_000);
+        if bed.ctx.clock.now_ms() - super::bed::NOW >= (minutes + 1) * 60_000 {
+            minutes += 1;
+        }
+    }
+    // Five open the circuit; then one call tries the partner each time that it may be called, every ten minutes in the end.
+    let calls = dead.seen().len();
+    assert!((6..40).contains(&calls), "{calls} calls in an hour");
+    let waits = ids
+        .iter()
+        .filter(|id| bed.exchange(id).transport_state == "circuit_open")
+        .count();
+    assert!(waits > 20, "{waits}");
+    bed.number("SELECT COUNT(*) FROM partner_health WHERE open_until_ms IS NOT NULL");
+    assert!(ids.iter().all(|id| bed.exchange(id).parked_at_ms.is_none()));
+}
+
+fn wish_under(bed: &Bed, id: &str) -> causeway::exchange::intake::ExchangeWish {
+    let ask = bed
+        .ctx
+        .store
+        .read_blocking(|db| causeway::store::exchanges::ask_of(db, id))
+        .expect("read")
+        .expect("asks");
+    let mut one = wish();
+    one.opt_in = causeway::exchange::intake::WishedOptIn::OnRecord(ask.opt_in_id);
+    one
+}

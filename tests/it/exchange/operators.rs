@@ -1,0 +1,203 @@
+//! Exchanges over the operations side and by commands, against a running server.
+
+use crate::support::payer::TestPayer;
+use serde_json::{Value, json};
+
+struct Ops {
+    payer: TestPayer,
+    http: reqwest::Client,
+    token: String,
+}
+
+impl Ops {
+    fn start() -> Ops {
+        let (payer, client) = TestPayer::start(3);
+        let minted = payer.json_command(&["operator", "token", "--role", "operator", "--name", "ana"]);
+        Ops {
+            token: minted["token"].as_str().expect("a token").to_owned(),
+            http: client.http,
+            payer,
+        }
+    }
+
+    fn enrolment(&self, member: u64) -> Value {
+        json!({
+            "partner": "new-payer",
+            "member": format!("Patient/{}", self.payer.member(member).patient_id),
+            "other_member_number": "THEIRS-1",
+            "opt_in_by": "desk-4",
+            "opt_in_at": "2026-01-02",
+            "opt_in_how": "portal",
+        })
+    }
+
+    async fn call(&self, method: &str, path: &str, key: Option<&str>, body: Option<&Value>) -> (u16, String, Value) {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
+        let mut request = self
+            .http
+            .request(method, format!("{}/ops/v1{path}", self.payer.ops))
+            .bearer_auth(&self.token)
+            .header("x-correlation-id", "case-7");
+        if let Some(key) = key {
+            request = request.header("idempotency-key", format!("\"{key}\""));
+        }
+        if let Some(body) = body {
+            request = request
+                .header("content-type", "application/json")
+                .body(body.to_string());
+        }
+        let answer = request.send().await.expect("an answer");
+        let status = answer.status().as_u16();
+        let replayed = answer
+            .headers()
+            .get("idempotent-replayed")
+            .map_or("", |value| value.to_str().expect("text"))
+            .to_owned();
+        (status, replayed, answer.json().await.expect("JSON"))
+    }
+}
+
+fn fault(outcome: &Value) -> &str {
+    outcome["issue"][0]["details"]["coding"][0]["code"]
+        .as_str()
+        .unwrap_or("none")
+}
+
+#[tokio::test]
+async fn an_exchange_is_started_once_shown_and_acted_on_over_the_operations_side() {
+    let ops = Ops::start();
+    let body = ops.enrolment(0);
+    let (status, _, refused) = ops.call("POST", "/exchanges", None, Some(&body)).await;
+    assert_eq!((status, fault(&refused)), (400, "ID-001"), "a key is needed");
+    let (status, replayed, made) = ops.call("POST", "/exchanges", Some("k1"), Some(&body)).await;
+    assert_eq!((status, replayed.as_str()), (202, ""), "{made}");
+    assert_eq!(made["phase"], "requested");
+    assert_eq!(made["correlation_id"], "case-7");
+    assert!(made.get("patient_id").is_none(), "an operator sees no member");
+    let (status, replayed, again) = ops.call("POST", "/exchanges", Some("k1"), Some(&body)).await;
+    assert_eq!((status, replayed.as_str(), &again["id"]), (202, "true", &made["id"]));
+    let (_, _, other_key) = ops.call("POST", "/exchanges", Some("k2"), Some(&body)).await;
+    assert_eq!(other_key["id"], made["id"], "the same intent is one exchange");
+    let (status, _, reused) = ops
+        .call("POST", "/exchanges", Some("k1"), Some(&ops.enrolment(1)))
+        .await;
+    assert_eq!((status, fault(&reused)), (422, "ID-002"));
+    let mut without = body.clone();
+    without.as_object_mut().expect("an object").remove("opt_in_by");
+    let (status, _, refused) = ops.call("POST", "/exchanges", Some("k3"), Some(&without)).await;
+    assert_eq!((status, fault(&refused)), (422, "EX-004"));
+
+    let id = made["id"].as_str().expect("an id");
+    let because = json!({"reason": "a test"});
+    let (status, _, paused) = ops
+        .call("POST", &format!("/exchanges/{id}/pause"), None, Some(&because))
+        .await;
+    assert_eq!(
+        (status, &paused["reason"], &paused["owner"]),
+        (202, &json!("EX-017"), &json!("operator"))
+    );
+    assert!(paused["next_action"].is_string());
+    let (_, _, list) = ops
+        .call("GET", "/exchanges?state=parked&partner=new-payer", None, None)
+        .await;
+    assert_eq!(list["items"].as_array().map(Vec::len), Some(1), "{list}");
+    let (_, _, none) = ops.call("GET", "/exchanges?phase=completed", None, None).await;
+    assert_eq!(none["items"].as_array().map(Vec::len), Some(0));
+    let (_, _, by_correlation) = ops.call("GET", "/exchanges?correlation=case-7", None, None).await;
+    assert_eq!(by_correlation["items"][0]["id"], made["id"]);
+    let (status, _, cancelled) = ops
+        .call("POST", &format!("/exchanges/{id}/cancel"), None, Some(&because))
+        .await;
+    assert_eq!((status, &cancelled["phase"]), (202, &json!("cancelled")));
+    let (status, _, refused) = ops
+        .call("POST", &format!("/exchanges/{id}/pause"), None, Some(&because))
+        .await;
+    assert_eq!((status, fault(&refused)), (409, "EX-002"));
+    let (status, _, refused) = ops.call("GET", "/exchanges/nobody", None, None).await;
+    assert_eq!((status, fault(&refused)), (404, "EX-001"));
+
+    let shown = ops.payer.json_command(&["exchange", "show", id]);
+    assert_eq!(shown["phase"], "cancelled");
+    assert_eq!(shown["opt_in"]["status"], "active");
+    assert_eq!(shown["consent_id"], shown["opt_in"]["id"]);
+    let text = ops.payer.command(&["exchange", "show", id]);
+    let text = String::from_utf8(text.stdout).expect("text");
+    assert!(text.contains("cancelled") && text.contains("case-7"), "{text}");
+    let (_, _, second) = ops
+        .call("POST", "/exchanges", Some("k4"), Some(&ops.enrolment(1)))
+        .await;
+    let opt_in = second["consent_id"].as_str().expect("an id");
+    let (status, _, revoked) = ops
+        .call("POST", &format!("/consents/{opt_in}/revoke"), None, Some(&because))
+        .await;
+    assert_eq!((status, &revoked["status"]), (200, &json!("revoked")));
+    let shown = ops
+        .payer
+        .json_command(&["exchange", "show", second["id"].as_str().expect("an id")]);
+    assert_eq!(
+        (&shown["phase"], &shown["consent_state"]),
+        (&json!("refused"), &json!("revoked"))
+    );
+    let traced = ops
+        .payer
+        .json_command(&["trace", second["id"].as_str().expect("an id")]);
+    assert!(traced.to_string().contains("exchange.consent-revoked"), "{traced}");
+
+    let (_, _, tables) = ops.call("GET", "/states", None, None).await;
+    let printed = ops.payer.json_command(&["states"]);
+    assert_eq!(tables, printed);
+}
+
+#[tokio::test]
+async fn a_file_of_enrolments_is_taken_row_by_row_and_a_second_time_changes_nothing() {
+    let ops = Ops::start();
+    let patient = |index| ops.payer.member(index).patient_id.clone();
+    let csv = format!(
+        "partner,member,other_member_number,opt_in_by,opt_in_at,opt_in_how,opt_in_until\n\
+         new-payer,Patient/{},T-1,desk,2026-01-02,paper,\n\
+         new-payer,Patient/{},T-2,,2026-01-02,paper,\n\
+         new-payer,Patient/{},T-3,desk,2026-01-02,paper,2026-01-03\n\
+         nobody,Patient/{},T-4,desk,2026-01-02,paper,\n\
+         new-payer,Patient/stranger,T-5,desk,2026-01-02,paper,\n\
+         new-payer,{},T-6,desk,2026-01-02,paper,\n",
+        patient(0),
+        patient(0),
+        patient(1),
+        patient(1),
+        patient(2),
+    );
+    std::fs::write(ops.payer.home().join("enrolments.csv"), csv).expect("a file");
+    let arguments = ["exchange", "import", "enrolments.csv", "--rejects", "rejects.ndjson"];
+    let first = ops.payer.json_command(&arguments);
+    assert_eq!(first, json!({"started": 2, "running": 0, "known": 0, "rejected": 4}));
+    let rejects = std::fs::read_to_string(ops.payer.home().join("rejects.ndjson")).expect("rejects");
+    let faults: Vec<(u64, String)> = rejects
+        .lines()
+        .map(|line| {
+            let row: Value = serde_json::from_str(line).expect("JSON");
+            (
+                row["line"].as_u64().expect("a line"),
+                row["fault"].as_str().expect("a fault").to_owned(),
+            )
+        })
+        .collect();
+    let expected = [(3, "EX-004"), (4, "EX-005"), (5, "PA-010"), (6, "AU-001")];
+    let found: Vec<(u64, &str)> = faults.iter().map(|(line, fault)| (*line, fault.as_str())).collect();
+    assert_eq!(found[..2], expected[..2]);
+    assert_eq!((found[3].0, found[3].1), expected[3]);
+    assert_eq!(found[2].0, 5);
+    let second = ops.payer.json_command(&arguments);
+    assert_eq!(second, json!({"started": 0, "running": 0, "known": 2, "rejected": 4}));
+    assert_eq!(ops.payer.count("exchange"), 2);
+    let all = ops.payer.json_command(&["exchange", "list"]);
+    assert_eq!(all.as_array().map(Vec::len), Some(2));
+    assert_eq!(
+        ops.payer.command(&["exchange", "import", "missing.csv"]).status.code(),
+        Some(3)
+    );
+    std::fs::write(ops.payer.home().join("wrong.csv"), "partner,colour\nx,red\n").expect("a file");
+    assert_ne!(
+        ops.payer.command(&["exchange", "import", "wrong.csv"]).status.code(),
+        Some(0)
+    );
+}

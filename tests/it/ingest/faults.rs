@@ -1,0 +1,223 @@
+//! A partner in trouble: what is tried again, what goes on where it stopped, and what is told.
+
+use super::bed::{World, short_limits};
+use causeway_sandbox_partner::SandboxRoute;
+
+const MEMBERS: &str = "members = { count = 2, resources = 120 }\neverything_page_size = 20\n";
+
+fn rule(route: &str, requests: &str, acts: &str) -> String {
+    format!("{MEMBERS}[[rule]]\nroute = \"{route}\"\nrequests = \"{requests}\"\nacts = [{acts}]")
+}
+
+#[test]
+fn a_partner_that_stumbles_is_asked_again_and_gives_all() {
+    for (route, requests, acts) in [
+        (
+            "member-match",
+            "1-2",
+            "{ answer = { status = 429, retry_after = \"1\" } }",
+        ),
+        ("member-match", "1", "{ answer = { status = 503 } }"),
+        ("member-match", "1", "{ answer = { status = 500 } }"),
+        ("member-match", "1", "\"lost-reply\""),
+        ("member-match", "1", "\"reset-before\""),
+        ("token", "1", "\"reset-after\""),
+        ("metadata", "1", "{ garbage = \"html\" }"),
+        ("smart", "1", "{ answer = { status = 502 } }"),
+        ("connection", "1", "\"refuse\""),
+        ("everything", "1", "{ truncate = { after_bytes = 5000 } }"),
+        (
+            "everything",
+            "2",
+            "{ truncate = { after_bytes = 5000, framing = \"intact\" } }",
+        ),
+        ("everything", "3", "{ reset-during = { after_bytes = 3000 } }"),
+        ("everything", "2", "\"bad-chunk\""),
+        ("everything", "2", "{ garbage = \"not-json\" }"),
+        ("everything", "2", "{ answer = { status = 401 } }"),
+    ] {
+        let world = World::new(&rule(route, requests, acts));
+        let row = world.exchange();
+        assert_eq!(row.phase, "completed", "{route} {acts}: {row:?}");
+        let all = world.sandbox.record(world.member()).count() as i64;
+        assert_eq!(world.received_count(), all - 1, "{route} {acts}");
+        world.assert_no_strays();
+    }
+}
+
+#[test]
+fn a_retrieval_goes_on_at_the_page_where_it_stopped() {
+    let world = World::new(&rule("everything", "4", "{ truncate = { after_bytes = 2000 } }"));
+    let row = world.exchange();
+    assert_eq!(row.phase, "completed", "{row:?}");
+    let pages: Vec<u64> = world
+        .sandbox
+        .control()
+        .requests_to(SandboxRoute::Everything)
+        .iter()
+        .map(|request| request.page.unwrap_or(1))
+        .collect();
+    let once = |page: u64| pages.iter().filter(|one| **one == page).count();
+    assert_eq!((once(1), once(2), once(3), once(4)), (1, 1, 1, 2), "{pages:?}");
+}
+
+#[test]
+fn a_partner_that_drips_or_falls_silent_does_not_hold_an_exchange() {
+    for acts in [
+        "{ stall = { after_bytes = 3000 } }",
+        "{ drip = { bytes = 10, every_ms = 60 } }",
+    ] {
+        let world = World::with(&rule("everything", "2", acts), short_limits());
+        let began = std::time::Instant::now();
+        let row = world.exchange();
+        assert_eq!(row.phase, "completed", "{acts}: {row:?}");
+        assert!(began.elapsed().as_secs() < 30, "{acts}: {:?}", began.elapsed());
+    }
+}
+
+#[test]
+fn what_is_left_out_is_named_and_comes_later() {
+    let world = World::new(
+        "offers = [\"search\"]\nmembers = { count = 2, resources = 120 }\n[[rule]]\nroute = \"search\"\nresource = \"Observation\"\n\
+         requests = \"1\"\nacts = [{ answer = { status = 404 } }]",
+    );
+    let id = world.start();
+    let row = world.run_for(&id, 0);
+    assert_eq!(
+        (row.phase.as_str(), world.missing(&id)),
+        ("partially_resolved", vec!["Observation".to_owned()]),
+        "{row:?}"
+    );
+    assert_eq!(world.received("Observation").len(), 0);
+    let stored = world.received_count();
+    assert!(stored > 20, "what came is stored: {stored}");
+    let searches = world.asked(SandboxRoute::Search);
+    let row = world.run_for(&id, 14 * 86_400_000);
+    assert_eq!(row.phase, "completed", "{row:?} {:?}", world.counts(&id));
+    assert!(!world.received("Observation").is_empty());
+    let others = world.sandbox.control().requests_to(SandboxRoute::Search);
+    let again: Vec<_> = others[searches..]
+        .iter()
+        .filter_map(|one| one.resource.clone())
+        .collect();
+    assert!(
+        again.iter().all(|rtype| rtype == "Observation"),
+        "only what was missing is asked for: {again:?}"
+    );
+}
+
+#[test]
+fn pages_that_lead_back_and_totals_that_are_not_reached_are_told() {
+    for acts in ["{ page-loop = { to_page = 2 } }", "{ wrong-total = { by = 5 } }"] {
+        let world = World::new(&format!(
+            "offers = [\"everything\"]\n{}",
+            rule("everything", "1+", acts)
+        ));
+        let id = world.start();
+        let row = world.run_for(&id, 0);
+        assert_eq!(row.phase, "partially_resolved", "{acts}: {row:?}");
+        assert_eq!(world.missing(&id), ["*"], "{acts}");
+        assert!(world.received_count() > 10, "{acts}: what came is stored");
+        assert!(world.asked(SandboxRoute::Everything) < 30, "{acts}");
+    }
+}
+
+#[test]
+fn data_of_others_and_of_no_known_form_is_kept_apart() {
+    for (acts, reason) in [
+        ("{ wrong-member = { every = 5 } }", "EX-066"),
+        ("{ drift = { shape = \"unknown-field\", every = 5 } }", "IM-010"),
+        ("{ drift = { shape = \"r5-shape\", every = 5 } }", ""),
+        ("{ drift = { shape = \"unknown-type\", every = 5 } }", ""),
+        ("{ drift = { shape = \"new-code\", every = 5 } }", "IM-012"),
+    ] {
+        let world = World::new(&rule("everything", "1+", acts));
+        let row = world.exchange();
+        let counts = world.counts(&row.id);
+        assert!(!counts.quarantined.is_empty(), "{acts}: {counts:?}");
+        assert!(
+            reason.is_empty() || counts.quarantined.contains_key(reason),
+            "{acts}: {counts:?}"
+        );
+        assert!(counts.stored > 20, "{acts}: {counts:?}");
+        assert_ne!(row.phase, "completed", "{acts}: {row:?}");
+        let strangers = world.bed.number("SELECT COUNT(*) FROM compartment");
+        assert_eq!(strangers, 1, "{acts}: nobody became a member");
+    }
+}
+
+#[test]
+fn duplicates_and_stale_versions_change_nothing() {
+    let world = World::new(&format!(
+        "{MEMBERS}[[rule]]\nroute = \"everything\"\nrequests = \"1+\"\nacts = [{{ duplicates = {{ every = 3, changed = false }} }}]"
+    ));
+    let row = world.exchange();
+    assert_eq!(row.phase, "completed", "{row:?}");
+    let all = world.sandbox.record(world.member()).count() as i64;
+    assert_eq!(world.received_count(), all - 1);
+    let before = world.bed.number("SELECT CAST(SUM(version) AS BIGINT) FROM resource");
+    world
+        .sandbox
+        .control()
+        .set_rules(vec![
+            causeway_sandbox_partner::SandboxRule::from_toml(
+                "route = \"everything\"\nacts = [{ stale = { every = 2, days = 30 } }]",
+            )
+            .expect("a rule"),
+        ])
+        .expect("taken");
+    let again = world.exchange();
+    assert_eq!(
+        world.counts(&again.id).stored,
+        0,
+        "an older version is not taken over what we hold"
+    );
+    assert_eq!(
+        world.bed.number("SELECT CAST(SUM(version) AS BIGINT) FROM resource"),
+        before
+    );
+}
+
+#[test]
+fn what_everything_does_not_give_is_had_type_by_type() {
+    for acts in [
+        "{ page-loop = { to_page = 2 } }",
+        "{ answer = { status = 404 } }",
+        "{ answer = { status = 422 } }",
+    ] {
+        let world = World::new(&rule("everything", "1+", acts));
+        let row = world.exchange();
+        assert_eq!(row.phase, "completed", "{acts}: {row:?}");
+        assert!(
+            world.asked(SandboxRoute::Search) > 10 && world.received_count() > 50,
+            "{acts}"
+        );
+    }
+}
+
+#[test]
+fn after_an_upgrade_what_was_kept_apart_is_judged_again() {
+    let world = World::new(&rule(
+        "everything",
+        "1+",
+        "{ drift = { shape = \"unknown-field\", every = 5 } }",
+    ));
+    let row = world.exchange();
+    let apart = world.counts(&row.id).quarantined;
+    assert!(!apart.is_empty());
+    // As if an earlier version had judged it.
+    world.bed.sql("UPDATE ingest_resource SET gate_version = 0");
+    let runner = world.runner();
+    world
+        .bed
+        .block(runner.prepare())
+        .expect("the recurring work has its row");
+    world.bed.block(runner.run_due()).expect("run");
+    assert_eq!(
+        world.counts(&row.id).quarantined,
+        apart,
+        "this version does not take it either"
+    );
+    let old = "SELECT COUNT(*) FROM ingest_resource WHERE outcome = 'quarantined' AND gate_version = 0";
+    assert_eq!(world.bed.number(old), 0, "and says so");
+}

@@ -1,0 +1,7 @@
+//! Whole exchanges over real TLS with another payer that shares no code with this program: what comes is checked, stored and told.
+
+mod bed;
+mod faults;
+mod large;
+mod refused;
+mod whole;

@@ -1,0 +1,6 @@
+//! The durable runner: in simulated time, killed at each point, and as real processes.
+
+mod bed;
+mod crashes;
+mod rules;
+mod workers;

@@ -1,0 +1,389 @@
+//! The operations side as its table has it: the page lists every route, each role is let in where the table names it and nowhere else,
+//! and every request has ids, limits and one line of the log, as partners' requests have.
+
+use crate::support::client::{ALL_SCOPES, Client, Reply};
+use crate::support::payer::TestPayer;
+use causeway::error::Fault;
+use causeway::http::ops::table::{Asks, CURSOR, OPS_ROUTES, OpsRoute};
+use causeway::security::Role;
+use causeway::synth::Variation;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+const ALL: &[&str] = &["support", "operator", "reviewer", "auditor", "admin"];
+
+/// Every promised route, with the roles that may use it: what the table may not lose. No role means that no token is looked at.
+const PROMISED: &[(&str, &str, &[&str])] = &[
+    ("GET", "/live", &[]),
+    ("GET", "/ready", &[]),
+    ("GET", "/metrics", &[]),
+    ("GET", "/ops/v1/decisions", &["support", "operator", "auditor"]),
+    ("GET", "/ops/v1/decisions/{id}", &["support", "operator", "auditor"]),
+    ("GET", "/ops/v1/grants", &["auditor"]),
+    ("POST", "/ops/v1/grants/_search", &["auditor"]),
+    ("POST", "/ops/v1/grants/{id}/revoke", &["operator"]),
+    ("GET", "/ops/v1/consents", &["operator", "auditor"]),
+    ("GET", "/ops/v1/consents/{id}", &["operator", "auditor"]),
+    ("POST", "/ops/v1/consents/{id}/revoke", &["operator"]),
+    ("GET", "/ops/v1/disclosures", &["auditor"]),
+    ("POST", "/ops/v1/disclosures/_search", &["auditor"]),
+    ("GET", "/ops/v1/trace/{id:.+}", &["support", "operator", "auditor"]),
+    (
+        "GET",
+        "/ops/v1/reviews",
+        &["support", "operator", "reviewer", "auditor"],
+    ),
+    (
+        "GET",
+        "/ops/v1/reviews/{id}",
+        &["support", "operator", "reviewer", "auditor"],
+    ),
+    ("POST", "/ops/v1/reviews/{id}/decide", &["reviewer"]),
+    ("GET", "/ops/v1/links", &["reviewer", "auditor"]),
+    ("GET", "/ops/v1/members/{id}/graph", &["reviewer"]),
+    ("GET", "/ops/v1/ledger", &["auditor"]),
+    ("GET", "/ops/v1/partners", &["admin"]),
+    ("GET", "/ops/v1/policies", &["admin"]),
+    ("GET", "/ops/v1/faults", ALL),
+    ("GET", "/ops/v1/states", ALL),
+    ("GET", "/ops/v1/exchanges", &["support", "operator", "auditor"]),
+    ("POST", "/ops/v1/exchanges", &["operator"]),
+    ("GET", "/ops/v1/exchanges/{id}", &["support", "operator", "auditor"]),
+    ("POST", "/ops/v1/exchanges/{id}/cancel", &["operator"]),
+    ("POST", "/ops/v1/exchanges/{id}/replay", &["operator"]),
+    ("POST", "/ops/v1/exchanges/{id}/supersede", &["operator"]),
+    ("POST", "/ops/v1/exchanges/{id}/pause", &["operator"]),
+    ("POST", "/ops/v1/exchanges/{id}/close", &["operator"]),
+    ("POST", "/ops/v1/exchanges/{id}/retract", &["operator"]),
+];
+
+fn roles_of(route: &OpsRoute) -> BTreeSet<&'static str> {
+    match route.asks {
+        Asks::Anybody => BTreeSet::new(),
+        Asks::Roles(roles) => roles.iter().map(|(role, _)| role.name()).collect(),
+    }
+}
+
+#[test]
+fn the_table_has_the_promised_routes_and_roles_and_no_others() {
+    let has: BTreeSet<_> = OPS_ROUTES
+        .iter()
+        .map(|route| (route.method, route.path, roles_of(route)))
+        .collect();
+    let promised: BTreeSet<_> = PROMISED
+        .iter()
+        .map(|(method, path, roles)| (*method, *path, roles.iter().copied().collect()))
+        .collect();
+    assert_eq!(has, promised);
+    assert_eq!(has.len(), OPS_ROUTES.len(), "a row stands twice");
+}
+
+#[test]
+fn the_page_of_operations_lists_every_route_as_the_table_has_it() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
+    let page = std::fs::read_to_string(&path).expect("the page");
+    let (before, rest) = page.split_once("<!-- routes: begin -->\n").expect("a mark");
+    let (_, after) = rest.split_once("<!-- routes: end -->").expect("a mark");
+    let wanted = format!(
+        "{before}<!-- routes: begin -->\n{}<!-- routes: end -->{after}",
+        documented()
+    );
+    if std::env::var_os("CAUSEWAY_UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &wanted).expect("written");
+    } else {
+        assert!(
+            page == wanted,
+            "docs/operations.md differs from the code: run this test with CAUSEWAY_UPDATE_DOCS=1"
+        );
+    }
+}
+
+fn documented() -> String {
+    let mut text = "| route | support | operator | reviewer | auditor | admin | parameters | answers |\n\
+                    |---|---|---|---|---|---|---|---|\n"
+        .to_owned();
+    for route in OPS_ROUTES.iter().filter(|route| route.asks != Asks::Anybody) {
+        let cells: Vec<&str> = Role::ALL
+            .iter()
+            .map(|role| route.asks.sees(*role).map_or("", |sees| sees.word()))
+            .collect();
+        let named = route.parameters.iter().filter(|name| **name != CURSOR);
+        let parameters: Vec<String> = named.map(|name| format!("`{name}`")).collect();
+        let parameters = match route.body {
+            Some(members) => format!("a body: {}", members.trim_end_matches(',')),
+            None => parameters.join(", "),
+        };
+        text += &format!(
+            "| `{} {}` | {} | {} | {} |\n",
+            route.method,
+            route.path.replace("{id:.+}", "{id}"),
+            cells.join(" | "),
+            parameters,
+            route.text
+        );
+    }
+    // An empty cell is one space wide.
+    while text.contains("|  |") {
+        text = text.replace("|  |", "| |");
+    }
+    text
+}
+
+/// A payer with one match, and the ids that it left.
+struct Scene {
+    payer: TestPayer,
+    client: Client,
+    patient: String,
+    grant: Value,
+}
+
+impl Scene {
+    async fn start() -> Scene {
+        let (mut payer, client) = TestPayer::prepare(2);
+        payer.serve_with(&[("CAUSEWAY_LOG__LEVEL", "info")]);
+        let token = client.token(ALL_SCOPES).await;
+        let (patient, _) = client.matched(&token, &payer.request(0, Variation::Exact)).await;
+        let grants = payer.json_command(&["grant", "list"]);
+        Scene {
+            grant: grants[0].clone(),
+            payer,
+            client,
+            patient,
+        }
+    }
+
+    fn token(&self, role: &str) -> String {
+        let minted = self
+            .payer
+            .json_command(&["operator", "token", "--role", role, "--name", "ana"]);
+        minted["token"].as_str().expect("a token").to_owned()
+    }
+
+    /// The path of a route with ids of things that are there, and what its parameters need.
+    fn path(&self, route: &OpsRoute) -> String {
+        let id = |key: &str| self.grant[key].as_str().expect("an id").to_owned();
+        let own = match route.path.trim_start_matches("/ops/v1") {
+            path if path.starts_with("/decisions/") || path.starts_with("/trace/") => id("decision_id"),
+            path if path.starts_with("/grants/{") => id("id"),
+            path if path.starts_with("/consents/") => id("consent_id"),
+            path if path.starts_with("/members/") => self.patient.clone(),
+            _ => "nobody".to_owned(),
+        };
+        let path = route.path.replace("{id:.+}", &own).replace("{id}", &own);
+        match route.path.ends_with("/disclosures") {
+            true => format!("{path}?member={}", self.patient),
+            false => path,
+        }
+    }
+
+    fn body(&self, route: &OpsRoute) -> String {
+        match route.path {
+            path if path.ends_with("/_search") => format!("{{\"member\": \"{}\"}}", self.patient),
+            path if path.ends_with("/revoke") || path.starts_with("/ops/v1/exchanges/") => {
+                "{\"reason\": \"a test of roles\"}".to_owned()
+            }
+            "/ops/v1/exchanges" => "{}".to_owned(),
+            _ => String::new(),
+        }
+    }
+
+    fn request(&self, method: &str, path: &str, bearer: Option<&str>) -> reqwest::RequestBuilder {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
+        let request = self.client.http.request(method, format!("{}{path}", self.payer.ops));
+        let request = request.header("content-type", "application/json");
+        match bearer {
+            Some(bearer) => request.bearer_auth(bearer),
+            None => request,
+        }
+    }
+
+    async fn ask(&self, method: &str, route: &OpsRoute, bearer: Option<&str>) -> Reply {
+        let request = self.request(method, &self.path(route), bearer);
+        sent(request.body(self.body(route))).await
+    }
+}
+
+/// Whether the route starts an exchange, which needs a key and an enrolment.
+fn is_start(route: &OpsRoute) -> bool {
+    (route.method, route.path) == ("POST", "/ops/v1/exchanges")
+}
+
+async fn sent(request: reqwest::RequestBuilder) -> Reply {
+    Reply::of(request.send().await.expect("an answer")).await
+}
+
+#[tokio::test]
+async fn every_role_may_use_its_routes_and_no_others() {
+    let scene = Scene::start().await;
+    for role in ALL {
+        let bearer = scene.token(role);
+        for route in OPS_ROUTES.iter().filter(|route| route.asks != Asks::Anybody) {
+            let what = format!("{role} {} {}", route.method, route.path);
+            let reply = scene.ask(route.method, route, Some(&bearer)).await;
+            if !roles_of(route).contains(role) {
+                reply.assert_outcome(Fault::RoleMissing);
+            } else if route.path.contains("/reviews/") || route.path.contains("/exchanges/") || is_start(route) {
+                assert!(matches!(reply.status, 400 | 404), "{what}: {}", reply.text());
+            } else {
+                reply.assert_status(200);
+                let shows_patients = ["auditor", "reviewer"].contains(role);
+                assert!(shows_patients || !reply.text().contains(&scene.patient), "{what}");
+            }
+            if route.method == "GET" {
+                let head = scene.ask("HEAD", route, Some(&bearer)).await;
+                assert_eq!((head.status, head.body.len()), (reply.status, 0), "HEAD, {what}");
+                assert_eq!(head.header("content-type"), reply.header("content-type"), "{what}");
+            }
+        }
+    }
+    for route in OPS_ROUTES {
+        let nobody = scene.ask(route.method, route, None).await;
+        let bad = scene.ask(route.method, route, Some("no-such-token")).await;
+        match route.asks {
+            Asks::Anybody => {
+                nobody.assert_status(200);
+                bad.assert_status(200);
+            }
+            Asks::Roles(_) => {
+                nobody.assert_outcome(Fault::TokenMissing);
+                bad.assert_outcome(Fault::TokenInvalid);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn methods_and_paths_that_are_not_served_and_parameters_that_are_not_known_are_refused() {
+    let scene = Scene::start().await;
+    let bearer = scene.token("auditor");
+    for route in OPS_ROUTES {
+        let of_path: Vec<&str> = OPS_ROUTES
+            .iter()
+            .filter(|other| other.path == route.path)
+            .map(|other| other.method)
+            .collect();
+        let served: Vec<&str> = ["GET", "HEAD", "POST"]
+            .into_iter()
+            .filter(|method| of_path.contains(if *method == "HEAD" { &"GET" } else { method }))
+            .collect();
+        for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
+            if served.contains(&method) {
+                continue;
+            }
+            let reply = scene.ask(method, route, Some(&bearer)).await;
+            assert_eq!(reply.status, 405, "{method} {}", route.path);
+            assert_eq!(reply.header("allow"), served.join(", "), "{method} {}", route.path);
+            if method != "HEAD" {
+                reply.assert_outcome(Fault::MethodRefused);
+            }
+        }
+    }
+    for path in ["/ops/v1", "/ops/v1/", "/ops/v1/nothing", "/ops/v1/decisions/a/b"] {
+        let reply = sent(scene.request("GET", path, Some(&bearer))).await;
+        reply.assert_outcome(Fault::RouteUnknown);
+    }
+    let elsewhere = sent(scene.request("GET", "/nothing", None)).await;
+    assert_eq!((elsewhere.status, elsewhere.body.len()), (404, 0));
+    assert!(!elsewhere.header("x-request-id").is_empty());
+    for role in ALL {
+        let bearer = scene.token(role);
+        for route in OPS_ROUTES.iter().filter(|route| roles_of(route).contains(role)) {
+            let path = scene.path(route);
+            let more = if path.contains('?') { '&' } else { '?' };
+            let request = scene.request(route.method, &format!("{path}{more}sort=at"), Some(&bearer));
+            let reply = sent(request.body(scene.body(route))).await;
+            reply.assert_outcome(Fault::ParameterUnknown);
+        }
+    }
+}
+
+#[tokio::test]
+async fn requests_to_the_operations_side_have_ids_limits_and_one_line_of_the_log() {
+    let scene = Scene::start().await;
+    let bearer = scene.token("auditor");
+    let decision = scene.grant["decision_id"].as_str().expect("an id");
+    let path = format!("/ops/v1/decisions/{decision}");
+    let correlation = "ops:case-1/a";
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let request = scene.request("GET", &path, Some(&bearer));
+    let request = request
+        .header("x-correlation-id", correlation)
+        .header("traceparent", trace);
+    let told = sent(request).await;
+    told.assert_status(200);
+    assert_eq!(told.header("x-correlation-id"), correlation);
+    assert_eq!(told.header("traceparent").split('-').nth(1), trace.split('-').nth(1));
+    let id = told.header("x-request-id").to_owned();
+    assert_eq!(id.len(), 36, "{id}");
+    // The entry of the view has the ids that were answered.
+    let entries = format!("/ops/v1/ledger?correlation={correlation}");
+    let entries = sent(scene.request("GET", &entries, Some(&bearer))).await.json();
+    let entry = &entries["items"][0];
+    assert_eq!(
+        (&entry["action"], &entry["request_id"], &entry["correlation_id"]),
+        (&json!("operator.viewed"), &json!(id), &json!(correlation))
+    );
+
+    let huge = scene
+        .request("GET", &path, Some(&bearer))
+        .header("x-filler", "x".repeat(40_000));
+    let huge = sent(huge).await;
+    huge.assert_outcome(Fault::HeadTooLarge);
+    let long = format!("{{\"member\": \"{}\"}}", "x".repeat(17_000));
+    let long = sent(
+        scene
+            .request("POST", "/ops/v1/grants/_search", Some(&bearer))
+            .body(long),
+    )
+    .await;
+    long.assert_outcome(Fault::TooLarge);
+    let probe = sent(scene.request("GET", "/metrics", None)).await;
+    let wrong_probe = sent(scene.request("POST", "/metrics", None)).await;
+    let gone = sent(scene.request("GET", "/ops/v1/nothing", Some(&bearer))).await;
+    let refused = sent(scene.request("GET", "/ops/v1/partners", Some(&bearer))).await;
+    refused.assert_outcome(Fault::RoleMissing);
+
+    let log = logged(&scene.payer, refused.header("x-request-id")).await;
+    let line = |reply: &Reply| -> Value {
+        let id = reply.header("x-request-id");
+        assert!(!id.is_empty(), "{reply:?}");
+        let lines: Vec<&str> = log
+            .lines()
+            .filter(|line| line.contains("\"answered\"") && line.contains(id))
+            .collect();
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        serde_json::from_str(lines[0]).expect("a line of JSON")
+    };
+    let of = |line: &Value, names: [&str; 4]| names.map(|name| line[name].clone());
+    let names = ["route", "status", "fault", "operator.role"];
+    for (reply, wanted) in [
+        (&told, ["/ops/v1/decisions/{id}", "200", "", "auditor"]),
+        (&huge, ["/ops/v1/decisions/{id}", "431", "RQ-018", ""]),
+        (&long, ["/ops/v1/grants/_search", "413", "RQ-004", ""]),
+        (&wrong_probe, ["unmatched", "405", "RQ-011", ""]),
+        (&gone, ["unmatched", "404", "RQ-010", ""]),
+        (&refused, ["/ops/v1/partners", "403", "SE-007", "auditor"]),
+    ] {
+        let found = of(&line(reply), names).map(|value| value.to_string().replace('"', ""));
+        assert_eq!(found, wanted);
+    }
+    assert_eq!(line(&told)["correlation.id"], correlation);
+    let probe = probe.header("x-request-id");
+    assert!(!probe.is_empty() && !log.contains(probe), "monitoring fills the log");
+    for secret in [decision, scene.patient.as_str(), bearer.as_str(), "\"ana\""] {
+        assert!(!log.contains(secret), "the log shows {secret}");
+    }
+}
+
+/// The log, once it names this request.
+async fn logged(payer: &TestPayer, id: &str) -> String {
+    for _ in 0..500 {
+        let log = payer.log();
+        if log.contains(id) {
+            return log;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("{id} is not in the log");
+}
