@@ -1,7 +1,7 @@
 //! The demonstration: it ends well, and the files it leaves work by hand.
 
 use crate::support::client::{Reply, http};
-use crate::support::payer::binary;
+use crate::support::payer::{binary, free_ports};
 use crate::support::pki::Pair;
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt as _;
@@ -198,21 +198,15 @@ async fn the_demos_bodies_answer_as_their_names_say() {
 async fn serve_dev_leaves_a_request_to_send_and_a_command_finds_its_store() {
     let home = tempfile::tempdir().expect("a folder");
     let story = std::fs::File::create(home.path().join("story.txt")).expect("a file");
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .expect("a port")
-        .local_addr()
-        .expect("an address");
+    let [port, _] = free_ports();
     let mut command = Command::new(binary());
     command
         .current_dir(home.path())
         .args(["serve", "--dev"])
         .env_remove("DATABASE_URL")
-        .env("CAUSEWAY_SERVER__FHIR_LISTEN", port.to_string())
+        .env("CAUSEWAY_SERVER__FHIR_LISTEN", format!("127.0.0.1:{port}"))
         .env("CAUSEWAY_SERVER__OPS_LISTEN", "127.0.0.1:0")
-        .env(
-            "CAUSEWAY_SERVER__BASE_URL",
-            format!("https://localhost:{}/fhir", port.port()),
-        )
+        .env("CAUSEWAY_SERVER__BASE_URL", format!("https://localhost:{port}/fhir"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(story);

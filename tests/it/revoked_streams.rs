@@ -35,6 +35,11 @@ const WHY: &str = "the member withdrew it by letter";
 
 /// A payer with one member of a record of 70 MB that `new-payer` may read.
 pub fn payer_with_a_long_record() -> (TestPayer, Client, String) {
+    payer_with_a_record_of(ROWS, ROW_BYTES)
+}
+
+/// A payer with one member that `new-payer` may read, with so many more rows of about so many bytes each.
+pub fn payer_with_a_record_of(rows: usize, row_bytes: usize) -> (TestPayer, Client, String) {
     let members = synth::SynthOptions {
         members: 1,
         resources_per_member: 8,
@@ -70,10 +75,10 @@ pub fn payer_with_a_long_record() -> (TestPayer, Client, String) {
         bytes.replace("$TEXT", &text)
     );
     let sql = sql
-        .replace("$ROWS", &ROWS.to_string())
-        .replace("$BYTES", &ROW_BYTES.to_string());
+        .replace("$ROWS", &rows.to_string())
+        .replace("$BYTES", &row_bytes.to_string());
     let added = diesel::sql_query(sql).execute(&mut payer.db()).expect("rows");
-    assert_eq!(added, ROWS);
+    assert_eq!(added, rows);
     grants::grant(&payer, "new-payer", &patient, SharingPolicy::Sensitive);
     (payer, client, patient)
 }

@@ -4,14 +4,13 @@
 use super::is_ready;
 use super::proxy::Proxy;
 use crate::support::client::{ALL_SCOPES, Client};
-use crate::support::payer::{TestPayer, binary, is_optimised, today};
+use crate::support::payer::{TestPayer, binary, free_ports, is_optimised, today};
 use crate::support::postgres::Own;
 use crate::support::store::{Place, on_postgres};
 use causeway::store::{Db, StoreUrl};
 use causeway::synth::{self, Variation};
 use diesel::connection::SimpleConnection as _;
 use std::collections::HashSet;
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -45,8 +44,7 @@ struct Second {
 
 impl Second {
     async fn start(payer: &TestPayer, url: &str) -> Second {
-        let listeners = [0, 0].map(|any| TcpListener::bind(("127.0.0.1", any)).expect("a free port"));
-        let ports = listeners.map(|listener| listener.local_addr().expect("an address").port());
+        let ports = free_ports();
         let second = Second {
             child: Second::spawn(payer, url, ports),
             ports,

@@ -12,10 +12,13 @@ use serde_json::Value;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 pub const PARTNER_URI: &str = "https://new-payer.example/fhir";
 pub const PARTNER_NPI: &str = "1992000020";
+/// How many ports tests may have.
+const PORTS: u32 = 20_000;
 
 /// A running payer. It is killed when dropped.
 pub struct TestPayer {
@@ -332,10 +335,19 @@ pub fn program(home: &Path) -> Command {
     command
 }
 
-/// Two ports; both are held until both are known, or they could be one.
-fn free_ports() -> [u16; 2] {
-    let listeners = [0, 0].map(|any| TcpListener::bind(("127.0.0.1", any)).expect("a free port"));
-    listeners.map(|listener| listener.local_addr().expect("an address").port())
+/// Two ports that nobody else is given: below those that the kernel hands out for connections (from 32768), and each once in this process,
+/// so that neither another test nor a connection on its way out takes one before the server listens, or while it is restarted.
+pub fn free_ports() -> [u16; 2] {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(997);
+    [(); 2].map(|()| {
+        let tried = (0..PORTS).map(|_| {
+            let at = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % PORTS;
+            u16::try_from(10_000 + at).expect("a port")
+        });
+        let mut free = tried.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+        free.next().expect("a free port")
+    })
 }
 
 /// One `GET /ready`, by hand: it must work before any runtime does.
