@@ -103,7 +103,7 @@ faults! {
     // What is on record (operators only)
     MemberUnknown       => ("AU-001", "not-found",       Error, 404, Never,     Caller,     NextTry, "There is no such member.", "Give the id of the Patient as Patient/<id>, or the member number in the body of a _search."),
     MemberNumberShared  => ("AU-002", "multiple-matches",Error, 409, Never,     Caller,     NextTry, "Several members have this number.", "Ask for each of these members by the id of the Patient."),
-    TraceUnknown        => ("AU-003", "not-found",       Error, 404, Never,     Caller,     NextTry, "Nothing is on record under this id.", "Give a correlation id, or the id of a request, decision, grant, consent or review. Refusals that are only counted are on record after a minute."),
+    TraceUnknown        => ("AU-003", "not-found",       Error, 404, Never,     Caller,     NextTry, "Nothing is on record under this id.", "Give a correlation id, or the id of a request, decision, grant, consent, review or exchange. Refusals that are only counted are on record after a minute."),
     // Store and server
     Overloaded          => ("SV-001", "throttled",       Error, 503, Backoff,   Operator,   Hour,    "The server is too busy to answer this request.", "Wait as long as Retry-After says, then try again."),
     StoreUnavailable    => ("SV-002", "no-store",        Error, 503, Backoff,   Operator,   Now,     "The store cannot be reached.", "Wait as long as Retry-After says, then try again."),
@@ -238,7 +238,9 @@ impl Fault {
                 "Look at the decisions of the partner with `causeway match list`, then let it in again with `causeway partner unlock`."
             }
             Fault::Overloaded => "Try again in a few seconds. If it lasts, see /metrics and the keys under [limits].",
-            Fault::StoreUnavailable => "Make sure that the database runs and that its disk has free space. The log has the cause.",
+            Fault::StoreUnavailable => {
+                "Make sure that the database runs and that its disk has free space. The log has the cause."
+            }
             Fault::StoreDamaged => {
                 "Stop the server, keep the store as it is, and restore a backup. The log has the cause."
             }
