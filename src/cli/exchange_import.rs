@@ -171,7 +171,7 @@ fn print(tally: &Tally, out: &mut Out) {
         return;
     }
     out.line(&format!(
-        "started: {}, running already: {}, known from before: {}, rejected: {}",
+        "started: {}, already running: {}, accepted before: {}, rejected: {}",
         tally.started, tally.running, tally.known, tally.rejected
     ));
 }

@@ -177,16 +177,16 @@ fn print(args: &ImportArgs, report: &ImportReport, out: &mut Out) {
             report.read, report.stored, report.unchanged, report.superseded, report.rejected, report.seconds
         ));
         if report.rejected > 0 {
-            out.note(&format!("what was rejected, and why, is in {rejects}"));
+            out.note(&format!("{rejects} has the rejected resources with the reasons"));
         }
         if !report.withheld.is_empty() {
-            out.note("of what was stored, this does not leave (causeway records withheld lists it):");
+            out.note("withheld of what was stored (`causeway records withheld` lists it):");
             for (reason, count) in &report.withheld {
                 out.note(&format!("  {count:>8}  {reason}: {}", withheld::meaning(reason)));
             }
         }
         if report.superseded > 0 {
-            out.note(&format!("which versions were superseded is in {superseded}"));
+            out.note(&format!("{superseded} has the superseded versions"));
         }
         for one in report.aside.iter().take(NAMES_MAX) {
             out.note(&format!("{} was skipped: {}", printable(&one.name), one.why));
