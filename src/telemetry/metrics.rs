@@ -346,12 +346,7 @@ pub const FAMILIES: &[MetricFamily] = {
             &[],
             "Seconds of processor time of this process, user and system.",
         ),
-        family(
-            "process_resident_memory_bytes",
-            Gauge,
-            &[],
-            "Bytes of resident memory.",
-        ),
+        family("process_resident_memory_bytes", Gauge, &[], "Bytes of resident memory."),
         family("process_virtual_memory_bytes", Gauge, &[], "Bytes of virtual memory."),
         family("process_threads", Gauge, &[], "Threads of this process."),
         family("process_open_fds", Gauge, &[], "Open file descriptors."),
