@@ -248,7 +248,9 @@ fn read(path: &Path) -> Result<String, Failure> {
     };
     let long = std::fs::metadata(path).map_err(unreadable)?.len() > TEXT_MOST;
     if long {
-        return Err(Failure::new(Fault::PolicyInvalid).remedy("A policy is a short text; this file is none."));
+        return Err(
+            Failure::new(Fault::PolicyInvalid).remedy("Name a file with the text of a policy; this file is too large.")
+        );
     }
     std::fs::read_to_string(path).map_err(unreadable)
 }
@@ -302,7 +304,7 @@ fn rules(rows: &[RuleRow], out: &mut Out) {
     };
     let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
     out.table(&["RULE", "DECIDES", "STRANGERS", "AT MOST", "NEEDS"], &rows);
-    out.note("STRANGERS: how many in the whole roster would satisfy the rule by chance. Guards and rivals speak after a rule.");
+    out.note("STRANGERS: the people in the whole roster who would satisfy the rule by chance. Guards and rivals are checked after the rules.");
 }
 
 fn difference(from: &Version, to: &Version, out: &mut Out) {
@@ -364,7 +366,7 @@ fn report(ctx: &Context, candidate: &Version, out: &mut Out) -> Result<(), Failu
         .collect();
     out.table(&["IN FORCE", "CANDIDATE", "REQUESTS"], &rows);
     out.note(&format!(
-        "{} beside {}: {} compared, {} different, {} risky (matched by the candidate alone), {} lost",
+        "{} beside {}: {} compared, {} different, {} risky (matched only by the new version), {} lost",
         candidate.name, active.name, report.compared, report.different, report.risky, report.lost
     ));
     Ok(())
