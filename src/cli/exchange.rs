@@ -2,7 +2,7 @@
 
 use super::asker::{CommandAsker, by};
 use super::pages::{every_page, or_dash};
-use super::{exchange_import, exchange_show};
+use super::{exchange_import, exchange_show, short};
 use crate::consent::WithdrawnBy;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
@@ -14,7 +14,8 @@ use crate::ops::View;
 use crate::ops::disclosures::known_partner;
 use crate::ops::exchanges::{self, ExchangeFilter, ExchangeItem};
 use crate::ops::viewed::patient;
-use crate::terminal::{Exit, Out};
+use crate::store::beginnings::IdKind;
+use crate::terminal::{Exit, Out, ShortIds};
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
 
@@ -47,7 +48,7 @@ pub enum ExchangeCommand {
     List(ListArgs),
     /// Show one exchange: states, clocks, every attempt, what was received and what is missing
     Show {
-        /// Id of the exchange
+        /// Id of the exchange, or the beginning of it
         id: String,
     },
     /// Withdraw an exchange, here and at the partner
@@ -93,7 +94,7 @@ pub struct ListArgs {
 /// An act on one exchange.
 #[derive(Args, Clone, Debug)]
 pub struct ActArgs {
-    /// Id of the exchange
+    /// Id of the exchange, or the beginning of it
     pub id: String,
     /// Why; kept beside the ledger with your user id
     #[arg(long)]
@@ -103,7 +104,7 @@ pub struct ActArgs {
 /// What to replay.
 #[derive(Args, Clone, Debug)]
 pub struct ReplayArgs {
-    /// Id of the exchange
+    /// Id of the exchange, or the beginning of it
     #[arg(required_unless_present = "parked", conflicts_with = "parked")]
     pub id: Option<String>,
     /// Replay all parked exchanges, within the budgets of their partners
@@ -135,7 +136,7 @@ pub fn run(
         ExchangeCommand::Start { file } => start(ctx, &cwd.join(file), asker, out),
         ExchangeCommand::Import(args) => exchange_import::run(args, ctx, cwd, asker, out),
         ExchangeCommand::List(args) => list(ctx, args, asker, out),
-        ExchangeCommand::Show { id } => exchange_show::run(ctx, known(id)?, asker, out),
+        ExchangeCommand::Show { id } => exchange_show::run(ctx, &meant(ctx, id)?, asker, out),
         ExchangeCommand::Cancel(args) => one_act(ctx, args, ExchangeAct::Cancel, asker, out),
         ExchangeCommand::Supersede(args) => one_act(ctx, args, ExchangeAct::Supersede, asker, out),
         ExchangeCommand::Pause(args) => one_act(ctx, args, ExchangeAct::Pause, asker, out),
@@ -145,8 +146,10 @@ pub fn run(
     }
 }
 
-pub(super) fn known(id: &str) -> Result<&str, Failure> {
-    if is_fhir_id(id) {
+/// The id of the exchange that is meant by its id, or by the beginning of it.
+fn meant(ctx: &Context, given: &str) -> Result<String, Failure> {
+    let id = short::meant(ctx, IdKind::Exchange, given)?;
+    if is_fhir_id(&id) {
         Ok(id)
     } else {
         Err(Fault::ExchangeUnknown.into())
@@ -258,14 +261,11 @@ fn list(ctx: &Context, args: &ListArgs, asker: &CommandAsker, out: &mut Out) -> 
             ]
         })
         .collect();
-    if rows.is_empty() {
-        out.note("There are no such exchanges.");
-        return Ok(Exit::Done);
-    }
-    out.table(
-        &["ID", "BEGAN", "PARTNER", "PHASE", "STEP", "OWNER", "CLOCK", "CONTINUES"],
-        &rows,
-    );
+    let mut ids = ShortIds::default();
+    let found = items.iter().map(|item| item.id.as_str());
+    short::add(&mut ids, (ctx, &*out), IdKind::Exchange, found)?;
+    let header = ["ID", "BEGAN", "PARTNER", "PHASE", "STEP", "OWNER", "CLOCK", "CONTINUES"];
+    out.list(&header, &rows, &ids, "There are no such exchanges.");
     Ok(Exit::Done)
 }
 
@@ -277,7 +277,7 @@ fn one_act(
     out: &mut Out,
 ) -> Result<Exit, Failure> {
     let by = by(ctx, asker, &args.reason)?;
-    let next = done(ctx, known(&args.id)?, what, &by)?;
+    let next = done(ctx, &meant(ctx, &args.id)?, what, &by)?;
     say(ctx, &next, out)
 }
 
@@ -293,7 +293,7 @@ fn done(ctx: &Context, id: &str, what: ExchangeAct, by: &WithdrawnBy) -> Result<
 fn replay(ctx: &Context, args: &ReplayArgs, asker: &CommandAsker, out: &mut Out) -> Result<Exit, Failure> {
     let by = by(ctx, asker, &args.reason)?;
     if let Some(id) = &args.id {
-        let next = done(ctx, known(id)?, ExchangeAct::Replay, &by)?;
+        let next = done(ctx, &meant(ctx, id)?, ExchangeAct::Replay, &by)?;
         return say(ctx, &next, out);
     }
     let now_ms = ctx.clock.now_ms();

@@ -19,12 +19,18 @@ use clap::Args;
 )]
 pub struct TraceArgs {
     /// A correlation id, or the id of a request, decision, grant, consent, review or exchange. The beginning of an id is
-    /// enough, except for correlation ids, requests and exchanges
+    /// enough, except for correlation ids and requests
     pub id: String,
 }
 
 /// What may be traced by the beginning of its id.
-const TRACED: [IdKind; 4] = [IdKind::Decision, IdKind::Grant, IdKind::Consent, IdKind::Review];
+const TRACED: [IdKind; 5] = [
+    IdKind::Decision,
+    IdKind::Grant,
+    IdKind::Consent,
+    IdKind::Review,
+    IdKind::Exchange,
+];
 
 /// Runs the command. Waits on this thread.
 ///
