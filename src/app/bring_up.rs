@@ -36,7 +36,7 @@ pub fn tell_due(due: &[DuePart], tell: &mut dyn FnMut(&str)) {
         tell(&line_of(due));
     }
     tell(
-        "what stands here of records is as the version before left it: run `causeway migrate`, or start the server, which does it too",
+        "these records are as the previous version left them: run `causeway migrate`, or start the server, which updates them too",
     );
 }
 

@@ -35,7 +35,7 @@ pub(super) fn prepare(config: &mut Config) -> Result<Option<String>, Failure> {
     };
     config.limits.connections = fits;
     Ok(Some(format!(
-        "This process may open only {may} files: it takes {fits} connections instead of {wanted}. {raise}"
+        "This process may open only {may} files, so it accepts {fits} connections instead of {wanted}. {raise}"
     )))
 }
 

@@ -23,61 +23,61 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Two payers on this machine, an exchange explained step by step
+    /// Run two payers on this machine, and explain an exchange step by step
     Demo(super::demo::DemoArgs),
-    /// The server
+    /// Run the server
     Serve(super::serve::ServeArgs),
-    /// Only the background work of a PostgreSQL store (serve includes it unless --no-worker)
+    /// Run only the background work of a PostgreSQL store (serve does it too, unless --no-worker)
     Worker(super::worker::WorkerArgs),
-    /// Asking other payers for members' records: start, look, act
+    /// Ask other payers for members' records: start exchanges, look at them, act on them
     Exchange(super::exchange::ExchangeArgs),
-    /// Background jobs: what waits, what is parked, and letting it go on
+    /// List background jobs, and let parked ones go on
     Jobs(super::jobs::JobsArgs),
-    /// Another payer on this machine that answers, and misbehaves, by a script
+    /// Run another payer on this machine that answers, and misbehaves, as a script says
     SandboxPartner(super::sandbox_partner::SandboxPartnerArgs),
     /// Make synthetic members
     Synth(super::synth::SynthArgs),
-    /// Load Bundles, NDJSON and .gz of these
+    /// Load Bundles and NDJSON files, plain or gzipped
     Import(super::import::ImportArgs),
-    /// What is stored and does not leave, and why
+    /// List stored resources that are withheld, with the reasons
     Records(super::records::RecordsArgs),
-    /// The registry of partners
+    /// Register, show, suspend and check partners
     Partner(super::partner::PartnerArgs),
-    /// Versions of the matching policy: list, compare, try and put in force
+    /// List, compare, try and activate versions of the matching policy
     Policy(super::policy::PolicyArgs),
-    /// Tokens for the operations side
+    /// Make, list and revoke tokens for the operations side
     Operator(super::operator::OperatorArgs),
-    /// Doubtful matches: look at them and decide them
+    /// Look at doubtful matches and decide them
     Review(super::review::ReviewArgs),
-    /// The identity graph: from partners' numbers to our members
+    /// Show and change identity links, from partners' numbers to our members
     Link(super::link::LinkArgs),
-    /// Why a match was decided as it was
+    /// Find match decisions and explain them
     Match(super::matches::MatchArgs),
-    /// Consents on record, and withdrawing one
+    /// List, show and withdraw consents
     Consent(super::consent::ConsentArgs),
-    /// What partners may read of whom, and ending one such grant
+    /// List and end grants: which partner may read which member
     Grant(super::grant::GrantArgs),
-    /// All that happened under one id
+    /// Show everything that happened under one id
     Trace(super::trace::TraceArgs),
-    /// Who got what of a member
+    /// Show which partner got what of a member
     Disclosures(super::disclosures::DisclosuresArgs),
-    /// The configuration in force
+    /// Show the configuration in force
     Config(super::config::ConfigArgs),
-    /// Bring the store's schema up to this program, or say how it stands
+    /// Migrate the store to this version of the program, or check whether that is needed
     Migrate(super::migrate::MigrateArgs),
-    /// What the store promises about acknowledged work, read back from it
+    /// Show the durability settings that the store runs with
     Durability,
-    /// The table of faults
+    /// List all faults: what happened, what to do, who does it
     Faults,
-    /// The states, moves, steps and retries of an exchange
+    /// Show the states, moves, steps and retries of an exchange
     States(super::states::StatesArgs),
-    /// The matcher: answer a file of requests, link two files, or estimate a policy from what is there
+    /// Run the matcher over files: answer requests, link two files, or estimate a policy
     Identity(super::identity::IdentityArgs),
     /// Test any payer's server against the guides
     Conformance(super::conformance::ConformanceArgs),
-    /// Measure this machine as ratios against a static answer
+    /// Measure this machine, as ratios to the rate of a static answer
     Bench(super::bench::BenchArgs),
-    /// Print a script by which a shell completes commands and options
+    /// Print a script with which a shell completes commands and options
     Completions(super::completions::CompletionsArgs),
     /// Write a manual page for each command
     Man(super::manual::ManArgs),

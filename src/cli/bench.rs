@@ -12,13 +12,13 @@ use std::path::{Path, PathBuf};
     after_help = "Examples: causeway bench\n          causeway bench match read --members 100000\n          causeway bench import --path FOLDER"
 )]
 pub struct BenchArgs {
-    /// What to measure; everything when left out
+    /// What to measure; everything by default
     #[arg(value_enum)]
     pub subjects: Vec<Measured>,
-    /// Seconds of each leg; a measure has eleven legs, static and subject in turn
+    /// Seconds of each leg; a measure has eleven legs, of the static answer and of the subject in turn
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=25))]
     pub seconds: u64,
-    /// Connections of the loader
+    /// Connections of the load generator
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub clients: u64,
     /// Members in the store

@@ -5,13 +5,13 @@ use crate::terminal::{Exit, Out};
 use clap::Args;
 use serde_json::Value;
 
-/// Show every key of the configuration, its value and where that came from.
+/// Show the keys of the configuration, their values, and where each value comes from.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:
   causeway config --effective
   CAUSEWAY_LOG__LEVEL=debug causeway config --effective --json")]
 pub struct ConfigArgs {
-    /// The values in force, after file and environment; passwords are left out.
+    /// Show all keys, not only those that differ from the defaults; passwords are left out.
     #[arg(long)]
     pub effective: bool,
 }

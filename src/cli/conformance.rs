@@ -22,7 +22,7 @@ pub struct ConformanceArgs {
 
 #[derive(Clone, Debug, Subcommand)]
 enum ConformanceCommand {
-    /// Test a server and report; 0 when nothing failed
+    /// Test a server and report; the exit code is 0 when no test failed
     Run(Box<RunArgs>),
 }
 
@@ -31,7 +31,7 @@ enum ConformanceCommand {
     after_help = "Example: causeway conformance run --base-url https://localhost:8443/fhir --client causeway-data/demo/conformance.toml --suite pdex-2.2"
 )]
 struct RunArgs {
-    /// FHIR base of the server
+    /// FHIR base URL of the server
     #[arg(long, value_name = "URL", required_unless_present = "list")]
     base_url: Option<String>,
     /// The client file: keys, certificates, bodies (conformance/README.md)

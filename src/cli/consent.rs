@@ -44,7 +44,7 @@ impl ConsentArgs {
 /// What to do with consents.
 #[derive(Subcommand, Clone, Debug)]
 pub enum ConsentCommand {
-    /// Consents on record, oldest first
+    /// List consents on record, oldest first
     List {
         /// Only those that this partner brought
         #[arg(long)]
@@ -53,12 +53,12 @@ pub enum ConsentCommand {
         #[arg(long)]
         member: Option<String>,
     },
-    /// One consent, with the grants under it
+    /// Show one consent, with the grants under it
     Show {
         /// Its id, or the beginning of it
         id: String,
     },
-    /// Withdraw a consent: all grants under it end within a second, running answers too
+    /// Withdraw a consent: all grants under it, and answers on their way, end within a second
     #[command(after_help = EXAMPLES)]
     Revoke {
         /// Its id, or the beginning of it

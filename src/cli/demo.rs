@@ -17,10 +17,10 @@ use std::path::{Path, PathBuf};
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Example: causeway demo --once")]
 pub struct DemoArgs {
-    /// End after the exchanges instead of staying up
+    /// End after the exchange instead of staying up
     #[arg(long)]
     pub once: bool,
-    /// Print a fresh access token of the demonstration that runs in --folder, or of `serve --dev` there, and end
+    /// Print a new access token for the demonstration, or the `serve --dev`, that runs in --folder, and end
     #[arg(long)]
     pub token: bool,
     /// Folder of both payers

@@ -22,13 +22,13 @@ const TYPES: usize = 3;
     causeway disclosures --member - < number.txt"
 )]
 pub struct DisclosuresArgs {
-    /// Whose: `Patient/ID`, an id, or - for a member number on standard input
+    /// The member: `Patient/ID`, an id, or - for a member number on standard input
     #[arg(long)]
     pub member: String,
-    /// Only those to this partner
+    /// Only disclosures to this partner
     #[arg(long)]
     pub partner: Option<String>,
-    /// Only from this date (in the payer's time zone) or RFC 3339 instant on
+    /// Only from this date (in the payer's time zone) or RFC 3339 instant on, included
     #[arg(long, value_name = "TIME")]
     pub from: Option<String>,
     /// Only until the end of this date, or before this instant

@@ -2,7 +2,7 @@
 
 use super::asker::{CommandAsker, by};
 use super::pages::{every_page, or_dash};
-use super::{exchange_import, exchange_show};
+use super::{exchange_import, exchange_show, short};
 use crate::consent::WithdrawnBy;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
@@ -14,7 +14,8 @@ use crate::ops::View;
 use crate::ops::disclosures::known_partner;
 use crate::ops::exchanges::{self, ExchangeFilter, ExchangeItem};
 use crate::ops::viewed::patient;
-use crate::terminal::{Exit, Out};
+use crate::store::beginnings::IdKind;
+use crate::terminal::{Exit, Out, ShortIds};
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
 
@@ -36,31 +37,31 @@ pub struct ExchangeArgs {
 /// What to do with exchanges.
 #[derive(Subcommand, Clone, Debug)]
 pub enum ExchangeCommand {
-    /// Ask another payer for the record of one member; the same wish twice is one exchange
+    /// Ask another payer for the record of one member; asking the same twice makes one exchange
     Start {
         /// JSON file of the enrollment (docs/operators/exchanges.md)
         file: PathBuf,
     },
-    /// Start an exchange for each row of a file (CSV with a header, or NDJSON); the same file twice changes nothing
+    /// Start an exchange for each row of a file (CSV with a header, or NDJSON); importing it again changes nothing
     Import(exchange_import::ExchangeImportArgs),
-    /// Exchanges, oldest first
+    /// List exchanges, oldest first
     List(ListArgs),
-    /// One exchange: states, clocks, every attempt, what came and what is missing
+    /// Show one exchange: states, clocks, every attempt, what was received and what is missing
     Show {
-        /// Its id
+        /// Id of the exchange, or the beginning of it
         id: String,
     },
-    /// Withdraw one, here and at the partner
+    /// Withdraw an exchange, here and at the partner
     Cancel(ActArgs),
-    /// Let a parked one go on, reopen one in review, run again one that has ended; or all that are parked
+    /// Let a parked exchange go on, reopen one in review, or run one again that has ended
     Replay(ReplayArgs),
-    /// Replace one by a new one that asks the same
+    /// End an exchange and start a new one that asks the same
     Supersede(ActArgs),
-    /// Stop one until it is replayed
+    /// Stop an exchange until it is replayed
     Pause(ActArgs),
-    /// End one without a result
+    /// End an exchange without a result
     Close(ActArgs),
-    /// Take out again, exactly, what one that has ended stored
+    /// Remove from the store exactly what an ended exchange has stored
     Retract(ActArgs),
 }
 
@@ -73,19 +74,19 @@ pub struct ListArgs {
     /// Only in this phase
     #[arg(long)]
     pub phase: Option<String>,
-    /// Only with a state of this name; `parked` for parked ones
+    /// Only those in this state (`causeway states` has the names), or `parked`
     #[arg(long)]
     pub state: Option<String>,
-    /// Only with this fault as reason
+    /// Only with this fault code as the reason
     #[arg(long)]
     pub fault: Option<String>,
-    /// Only with this correlation id, or this request id of the partner
+    /// Only with this correlation id, or with this request id of the partner
     #[arg(long)]
     pub correlation: Option<String>,
     /// Only of this member: `Patient/ID` or an id
     #[arg(long)]
     pub member: Option<String>,
-    /// Only those that began so many hours ago or later
+    /// Only those that began within this many hours
     #[arg(long, value_name = "HOURS")]
     pub within: Option<u32>,
 }
@@ -93,7 +94,7 @@ pub struct ListArgs {
 /// An act on one exchange.
 #[derive(Args, Clone, Debug)]
 pub struct ActArgs {
-    /// Its id
+    /// Id of the exchange, or the beginning of it
     pub id: String,
     /// Why; kept beside the ledger with your user id
     #[arg(long)]
@@ -103,16 +104,16 @@ pub struct ActArgs {
 /// What to replay.
 #[derive(Args, Clone, Debug)]
 pub struct ReplayArgs {
-    /// Its id
+    /// Id of the exchange, or the beginning of it
     #[arg(required_unless_present = "parked", conflicts_with = "parked")]
     pub id: Option<String>,
-    /// All that are parked, within the budgets of their partners
+    /// Replay all parked exchanges, within the budgets of their partners
     #[arg(long)]
     pub parked: bool,
-    /// With --parked: only with this partner
+    /// With --parked: only those with this partner
     #[arg(long, requires = "parked")]
     pub partner: Option<String>,
-    /// With --parked: only those with this fault as reason
+    /// With --parked: only those with this fault code as the reason
     #[arg(long, requires = "parked")]
     pub fault: Option<String>,
     /// Why; kept beside the ledger with your user id
@@ -135,7 +136,7 @@ pub fn run(
         ExchangeCommand::Start { file } => start(ctx, &cwd.join(file), asker, out),
         ExchangeCommand::Import(args) => exchange_import::run(args, ctx, cwd, asker, out),
         ExchangeCommand::List(args) => list(ctx, args, asker, out),
-        ExchangeCommand::Show { id } => exchange_show::run(ctx, known(id)?, asker, out),
+        ExchangeCommand::Show { id } => exchange_show::run(ctx, &meant(ctx, id)?, asker, out),
         ExchangeCommand::Cancel(args) => one_act(ctx, args, ExchangeAct::Cancel, asker, out),
         ExchangeCommand::Supersede(args) => one_act(ctx, args, ExchangeAct::Supersede, asker, out),
         ExchangeCommand::Pause(args) => one_act(ctx, args, ExchangeAct::Pause, asker, out),
@@ -145,8 +146,10 @@ pub fn run(
     }
 }
 
-pub(super) fn known(id: &str) -> Result<&str, Failure> {
-    if is_fhir_id(id) {
+/// The id of the exchange that is meant by its id, or by the beginning of it.
+fn meant(ctx: &Context, given: &str) -> Result<String, Failure> {
+    let id = short::meant(ctx, IdKind::Exchange, given)?;
+    if is_fhir_id(&id) {
         Ok(id)
     } else {
         Err(Fault::ExchangeUnknown.into())
@@ -159,12 +162,13 @@ fn start(ctx: &Context, file: &Path, asker: &CommandAsker, out: &mut Out) -> Res
         Failure::new(Fault::InputUnreadable).remedy(remedy).because(error)
     };
     if std::fs::metadata(file).map_err(unreadable)?.len() > START_BYTES {
-        return Err(Failure::new(Fault::FileUnusable).remedy("Use `causeway exchange import` for a file of many."));
+        return Err(Failure::new(Fault::FileUnusable)
+            .remedy("Use `causeway exchange import` for a file of several enrollments."));
     }
     let text = std::fs::read_to_string(file).map_err(unreadable)?;
     let fields: EnrolmentFields = serde_json::from_str(&text).map_err(|error| {
         let remedy = format!(
-            "Line {} has no JSON object of texts with the known fields.",
+            "Line {}: give one JSON object whose members are the known fields, each a text.",
             error.line()
         );
         Failure::new(Fault::FileUnusable).remedy(remedy)
@@ -176,7 +180,7 @@ fn start(ctx: &Context, file: &Path, asker: &CommandAsker, out: &mut Out) -> Res
         start_in(db, &own, &wish)
     })?;
     if !accepted.is_new {
-        out.note("the same exchange runs already; this is it");
+        out.note("the same exchange is running already");
     }
     say(ctx, &accepted.exchange_id, out)
 }
@@ -257,10 +261,11 @@ fn list(ctx: &Context, args: &ListArgs, asker: &CommandAsker, out: &mut Out) -> 
             ]
         })
         .collect();
-    out.table(
-        &["ID", "BEGAN", "PARTNER", "PHASE", "STEP", "OWNER", "CLOCK", "GOES ON"],
-        &rows,
-    );
+    let mut ids = ShortIds::default();
+    let found = items.iter().map(|item| item.id.as_str());
+    short::add(&mut ids, (ctx, &*out), IdKind::Exchange, found)?;
+    let header = ["ID", "BEGAN", "PARTNER", "PHASE", "STEP", "OWNER", "CLOCK", "CONTINUES"];
+    out.list(&header, &rows, &ids, "There are no such exchanges.");
     Ok(Exit::Done)
 }
 
@@ -272,7 +277,7 @@ fn one_act(
     out: &mut Out,
 ) -> Result<Exit, Failure> {
     let by = by(ctx, asker, &args.reason)?;
-    let next = done(ctx, known(&args.id)?, what, &by)?;
+    let next = done(ctx, &meant(ctx, &args.id)?, what, &by)?;
     say(ctx, &next, out)
 }
 
@@ -288,7 +293,7 @@ fn done(ctx: &Context, id: &str, what: ExchangeAct, by: &WithdrawnBy) -> Result<
 fn replay(ctx: &Context, args: &ReplayArgs, asker: &CommandAsker, out: &mut Out) -> Result<Exit, Failure> {
     let by = by(ctx, asker, &args.reason)?;
     if let Some(id) = &args.id {
-        let next = done(ctx, known(id)?, ExchangeAct::Replay, &by)?;
+        let next = done(ctx, &meant(ctx, id)?, ExchangeAct::Replay, &by)?;
         return say(ctx, &next, out);
     }
     let now_ms = ctx.clock.now_ms();

@@ -171,7 +171,7 @@ fn print(tally: &Tally, out: &mut Out) {
         return;
     }
     out.line(&format!(
-        "started: {}, running already: {}, known from before: {}, rejected: {}",
+        "started: {}, already running: {}, accepted before: {}, rejected: {}",
         tally.started, tally.running, tally.known, tally.rejected
     ));
 }
@@ -209,7 +209,9 @@ fn bar(is_drawn: bool, bytes: u64) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(bytes);
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {eta}") {
+    if let Ok(style) = ProgressStyle::with_template(
+        "reading {bar:20} {percent:>3} %  {bytes} of {total_bytes}, {binary_bytes_per_sec}, {eta} left",
+    ) {
         bar.set_style(style);
     }
     bar

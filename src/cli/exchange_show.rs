@@ -4,7 +4,7 @@ use super::asker::CommandAsker;
 use super::pages::or_dash;
 use crate::audit::Object;
 use crate::context::Context;
-use crate::error::Failure;
+use crate::error::{Failure, Fault};
 use crate::ops::View;
 use crate::ops::exchanges::{self, ExchangeDetail};
 use crate::terminal::{Exit, Out};
@@ -12,7 +12,7 @@ use crate::terminal::{Exit, Out};
 /// Runs the command. Waits on this thread.
 ///
 /// # Errors
-/// [`crate::error::Fault::ExchangeUnknown`]; those of the store.
+/// [`Fault::ExchangeUnknown`]; those of the store.
 pub fn run(ctx: &Context, id: &str, asker: &CommandAsker, out: &mut Out) -> Result<Exit, Failure> {
     let object = Object {
         kind: "Exchange",
@@ -40,7 +40,7 @@ pub fn print(shown: &ExchangeDetail, out: &mut Out) {
         format!("{} ({} with {})", item.id, item.direction, item.partner),
     );
     line("correlation", item.correlation_id.clone());
-    line("phase", format!("{}, next move by {}", item.phase, item.owner));
+    line("phase", format!("{}, next action by {}", item.phase, item.owner));
     line(
         "states",
         format!(
@@ -49,7 +49,7 @@ pub fn print(shown: &ExchangeDetail, out: &mut Out) {
         ),
     );
     if let Some(reason) = &item.reason {
-        line("reason", reason.clone());
+        line("reason", with_text(reason));
     }
     if let Some(next) = item.next_action {
         line("next action", next.to_owned());
@@ -58,7 +58,7 @@ pub fn print(shown: &ExchangeDetail, out: &mut Out) {
     line("began", item.created_at.clone());
     for (name, at) in [
         ("parked", &item.parked_at),
-        ("goes on", &item.wakes_at),
+        ("continues", &item.wakes_at),
         ("ended", &item.ended_at),
     ] {
         if let Some(at) = at {
@@ -76,13 +76,19 @@ pub fn print(shown: &ExchangeDetail, out: &mut Out) {
         );
     }
     line("rules", item.policy_versions.retry.clone());
-    for (name, other) in [("runs again", &item.run_of), ("replaced by", &item.superseded_by)] {
+    for (name, other) in [("rerun of", &item.run_of), ("replaced by", &item.superseded_by)] {
         if let Some(other) = other {
             line(name, other.clone());
         }
     }
     print_record(shown, out);
     print_attempts(shown, out);
+}
+
+/// A reason for people: the code of a fault with what happened, or the reason as it is.
+fn with_text(reason: &str) -> String {
+    let fault = Fault::ALL.iter().find(|fault| fault.code() == reason);
+    fault.map_or_else(|| reason.to_owned(), |fault| format!("{reason} {}", fault.row().text))
 }
 
 /// What came, and what is missing.
@@ -92,7 +98,7 @@ fn print_record(shown: &ExchangeDetail, out: &mut Out) {
     line(
         "record",
         format!(
-            "received {} ({} bytes), stored {}, held already {}, in quarantine {}",
+            "received {} ({} bytes), stored {}, stored before {}, in quarantine {}",
             counts.received, counts.bytes, counts.stored, counts.unchanged, counts.quarantined
         ),
     );

@@ -9,16 +9,16 @@ use std::path::PathBuf;
 /// Options of every command.
 #[derive(Args, Clone, Debug)]
 pub struct Common {
-    /// Configuration file; without it ./causeway.toml if it is there, else defaults
+    /// Configuration file; by default ./causeway.toml if it exists, else built-in values
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Print JSON on stdout, and nothing else there
+    /// Print JSON on stdout, and nothing else
     #[arg(long, global = true)]
     pub json: bool,
-    /// Print nothing on stderr but errors
+    /// Print only errors on stderr
     #[arg(long, global = true)]
     pub quiet: bool,
-    /// When output has colors; with auto at a terminal, unless NO_COLOR is set
+    /// When to use colors; auto: at a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = ColorWhen::Auto)]
     pub color: ColorWhen,
 }

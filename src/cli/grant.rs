@@ -41,7 +41,7 @@ impl GrantArgs {
 /// What to do with grants.
 #[derive(Subcommand, Clone, Debug)]
 pub enum GrantCommand {
-    /// Grants, live or not, oldest first
+    /// List grants, live or ended, oldest first
     List {
         /// Only this partner's
         #[arg(long)]
@@ -50,7 +50,7 @@ pub enum GrantCommand {
         #[arg(long)]
         member: Option<String>,
     },
-    /// End one grant; the consent stays, but grants nothing any more
+    /// End one grant; its consent stays on record, but grants nothing more
     #[command(after_help = EXAMPLES)]
     Revoke {
         /// Its id, or the beginning of it

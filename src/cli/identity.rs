@@ -37,35 +37,35 @@ pub enum IdentityCommand {
         /// Requests, CSV with a header, plain or gzip
         #[arg(long, value_name = "FILE")]
         queries: PathBuf,
-        /// How much doubt is taken
+        /// The operating point: how much doubt a match may have
         #[arg(long, value_enum, default_value_t = OperatingPoint::Safe)]
         point: OperatingPoint,
-        /// Other column names, a line each: `ours = theirs`, or `ours = theirs + theirs`
+        /// File of other column names, one on each line: `ours = theirs`, or `ours = theirs + theirs`
         #[arg(long, value_name = "FILE")]
         map: Option<PathBuf>,
-        /// Another policy than the one that ships
+        /// A policy to use instead of the one that ships
         #[arg(long, value_name = "FILE")]
         policy: Option<PathBuf>,
         /// Where to write `query_id,outcome,roster_id`
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
-    /// Estimate the weights from people and requests that nobody labelled, into a new policy
+    /// Estimate the weights from unlabeled people and requests, and write a new policy
     #[command(
         after_help = "Examples: causeway identity train --out ours.policy\n          causeway identity train --roster roster.csv --queries queries.csv --out ours.policy\n\n\
         Without files: from the members in the store and the match decisions that are kept."
     )]
     Train {
-        /// Records of the payer, instead of those in the store
+        /// Records of the payer, in place of those in the store
         #[arg(long, value_name = "FILE", requires = "queries")]
         roster: Option<PathBuf>,
-        /// Requests, instead of those that were decided
+        /// Requests, in place of the decisions in the store
         #[arg(long, value_name = "FILE", requires = "roster")]
         queries: Option<PathBuf>,
         /// Other column names, as for `bench`
         #[arg(long, value_name = "FILE", requires = "roster")]
         map: Option<PathBuf>,
-        /// The policy to start from; the one that ships when left out
+        /// The policy to start from; the one that ships by default
         #[arg(long, value_name = "FILE")]
         start: Option<PathBuf>,
         /// Where to write the policy
@@ -81,7 +81,7 @@ pub enum IdentityCommand {
         /// The second file
         #[arg(long, value_name = "FILE")]
         b: PathBuf,
-        /// Column names, a line each: `ours = theirs`; `id` names the record
+        /// File of column names, one on each line: `ours = theirs`; `id` names the record
         #[arg(long, value_name = "FILE")]
         map: PathBuf,
         /// Where to write `a,b,total`
@@ -146,7 +146,7 @@ pub fn run(args: &IdentityArgs, cwd: &Path, out: &mut Out) -> Result<Exit, Failu
             out: file,
         } => {
             let (Some(roster), Some(queries)) = (roster, queries) else {
-                return Err(Failure::new(Fault::Internal).because("training from the store needs one"));
+                return Err(Failure::new(Fault::Internal).because("training from the store needs a store"));
             };
             let map = mapping(map)?;
             let start = policy_of(start.as_deref(), cwd, "--start")?;

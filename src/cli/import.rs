@@ -19,27 +19,27 @@ use std::time::{Duration, Instant};
 #[command(
     after_help = "Examples:\n  causeway import ./synthea ./payer-layer --rejects rejects.ndjson\n  \
     causeway import ./export --source-base https://ehr.example/fhir --dry-run\n\n\
-    A file is what it holds: NDJSON, Bundles (also one on each line), arrays and single resources, plain or gzipped. Of a folder\n\
-    the .ndjson, .jsonl and .json files are taken, with or without .gz; a file that is named is taken whatever its name.\n\
+    A file may hold NDJSON, Bundles (also one on each line), arrays or single resources, plain or gzipped. From a folder the\n\
+    .ndjson, .jsonl and .json files are read, with or without .gz; a file that you name is read whatever its name.\n\
     Of two versions of a resource the newer stays (meta.lastUpdated, then meta.versionId, then the later path or line).\n\
-    Importing again changes nothing; an import that was interrupted is run again. Exit code 3 when a file could not be read\n\
-    to its end, 1 when everything in them was refused."
+    Importing again changes nothing, so run an interrupted import again. The exit code is 3 when a file could not be read to\n\
+    its end, and 1 when everything was refused."
 )]
 pub struct ImportArgs {
-    /// Files and folders.
+    /// Files and folders to import.
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-    /// Where to write what was not taken, one JSON line each: source, line, expression, fault, reason.
+    /// Where to write refused resources, one JSON line each: source, line, expression, fault, reason.
     #[arg(long, value_name = "FILE", default_value = "import-rejects.ndjson")]
     pub rejects: PathBuf,
     /// Where to write which versions were superseded by newer ones, one JSON line each: type, id, source, line.
     #[arg(long, value_name = "FILE", default_value = "import-superseded.ndjson")]
     pub superseded: PathBuf,
-    /// The server that the files were exported from: references that begin with it are relative ones. With =PREFIX its ids get
-    /// that prefix here; with = and nothing after it, its ids are those of the other servers given so. May be repeated.
+    /// Base URL of the server that the files come from: references that begin with it become relative. With =PREFIX its ids get
+    /// that prefix here. Servers with = and nothing after it share their ids. May be repeated.
     #[arg(long, value_name = "URL[=PREFIX]")]
     pub source_base: Vec<SourceBase>,
-    /// Judge everything and report, but store nothing.
+    /// Check everything and report, but store nothing.
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -177,16 +177,16 @@ fn print(args: &ImportArgs, report: &ImportReport, out: &mut Out) {
             report.read, report.stored, report.unchanged, report.superseded, report.rejected, report.seconds
         ));
         if report.rejected > 0 {
-            out.note(&format!("what was rejected, and why, is in {rejects}"));
+            out.note(&format!("{rejects} has the rejected resources with the reasons"));
         }
         if !report.withheld.is_empty() {
-            out.note("of what was stored, this does not leave (causeway records withheld lists it):");
+            out.note("withheld of what was stored (`causeway records withheld` lists it):");
             for (reason, count) in &report.withheld {
                 out.note(&format!("  {count:>8}  {reason}: {}", withheld::meaning(reason)));
             }
         }
         if report.superseded > 0 {
-            out.note(&format!("which versions were superseded is in {superseded}"));
+            out.note(&format!("{superseded} has the superseded versions"));
         }
         for one in report.aside.iter().take(NAMES_MAX) {
             out.note(&format!("{} was skipped: {}", printable(&one.name), one.why));

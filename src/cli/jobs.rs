@@ -29,13 +29,13 @@ pub struct JobsArgs {
 /// What to do with background jobs.
 #[derive(Subcommand, Clone, Debug)]
 pub enum JobsCommand {
-    /// Jobs, with what to do about those that are parked
+    /// List jobs, with what to do about parked ones
     List {
         /// Only those that wait for an operator
         #[arg(long)]
         parked: bool,
     },
-    /// Lets a parked job go on, with nothing counted against it; the ledger says who did it and why
+    /// Let a parked job go on, with its attempts counted anew; the ledger says who did it and why
     Replay {
         /// Id of the job, or the beginning of it
         job: String,

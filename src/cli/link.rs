@@ -31,7 +31,7 @@ pub struct LinkArgs {
 /// What to do with links.
 #[derive(Subcommand, Clone, Debug)]
 pub enum LinkCommand {
-    /// Links, without the numbers themselves
+    /// List links, without the numbers themselves
     List {
         /// Only links to this Patient
         #[arg(long)]
@@ -43,12 +43,12 @@ pub enum LinkCommand {
         #[arg(long, value_parser = ["candidate", "confirmed", "disputed", "superseded", "retired"])]
         state: Option<String>,
     },
-    /// Everything on one member: links, steps, the surviving view, Patient.link and Linkage; shows personal data, and the ledger says so
+    /// Show a member's links, steps, surviving values, Patient.link and Linkage. Shows personal data; the ledger records that you looked
     Graph {
         /// Id of its Patient
         patient: String,
     },
-    /// This number is this member's
+    /// Link a number to a member
     Make {
         /// Id of the Patient
         #[arg(long)]
@@ -69,7 +69,7 @@ pub enum LinkCommand {
         #[command(flatten)]
         hand: OperatorHand,
     },
-    /// The number is not in use any more
+    /// Retire a link: its number is no longer in use
     Retire {
         /// Id of the link, or the beginning of it
         id: String,
@@ -77,7 +77,7 @@ pub enum LinkCommand {
         #[command(flatten)]
         hand: OperatorHand,
     },
-    /// Take a step back: links and grants are as they were before it
+    /// Undo a step: links and grants are again as they were before it
     TakeBack {
         /// Id of the step, or the beginning of it; see `causeway link graph`
         step: String,

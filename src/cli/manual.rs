@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Example: causeway man ~/.local/share/man/man1 && man causeway-review")]
 pub struct ManArgs {
-    /// Folder for the pages; it is made if it is not there
+    /// Folder for the pages; it is created if it does not exist
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
 }

@@ -30,22 +30,22 @@ pub struct MatchArgs {
 /// What can be asked about matches.
 #[derive(Subcommand, Clone, Debug)]
 pub enum MatchCommand {
-    /// Decisions, newest last, to find the one that a partner asks about; no personal values
+    /// List decisions, newest last, to find the one that a partner asks about; shows no personal values
     #[command(
         after_help = "Examples:\n  causeway match list --correlation 8f14e45f\n  causeway match list --partner new-payer --last 20"
     )]
     List {
-        /// Only those of this partner
+        /// Only decisions about this partner's requests
         #[arg(long)]
         partner: Option<String>,
-        /// Only those under this correlation id, which the partner sent or was answered
+        /// Only decisions with this correlation id, as the partner sent or received it
         #[arg(long)]
         correlation: Option<String>,
-        /// How many at most, counted from the newest
+        /// Show at most this many, the newest
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         last: u32,
     },
-    /// Say what was compared, what it weighed, what was needed, and what spoke against it; no personal values
+    /// Explain a decision: what was compared, the weights, what was needed, what spoke against a match; shows no personal values
     #[command(after_help = "Example: causeway match explain 0199f0a2-7c1e-7b3a-9d4e-2f6a8b1c3d5e")]
     Explain {
         /// Id of the decision, as `match list` prints it; its beginning is enough

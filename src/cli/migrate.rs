@@ -19,22 +19,22 @@ use serde_json::{Value, json};
 #[command(
     after_help = "Examples:\n  causeway migrate --check\n  DATABASE_URL=postgres://owner@db/causeway causeway migrate --grant causeway_data\n  \
     causeway migrate --print-grants causeway_data\n  causeway migrate --grant causeway_reports --read-only\n\n\
-    After the schema it brings up what is stored: version times, judgments by this version's rules, the search index. Broken off at any\n\
-    point, it goes on where it stopped when it is run again.\n\
-    --check exits with 1 when something of that is to be done, and with 2 for a store of a newer version. The commands that write do it\n\
-    by themselves when their role may. docs/operations.md says which roles a PostgreSQL store needs."
+    After the schema it updates what is stored: version times, judgments by this version's rules, the search index. If it is interrupted,\n\
+    run it again: it goes on where it stopped.\n\
+    --check exits with 1 when there is something to do, and with 2 for a store of a newer version. Commands that write migrate the store\n\
+    themselves when their role may. docs/operators/postgresql.md says which roles a PostgreSQL store needs."
 )]
 pub struct MigrateArgs {
-    /// Only say how the schema stands; nothing is changed
+    /// Only report what would be done; change nothing
     #[arg(long, conflicts_with_all = ["grant", "print_grants"])]
     pub check: bool,
-    /// Afterwards grant this role what the server needs (PostgreSQL)
+    /// Then grant this role what the server needs (PostgreSQL)
     #[arg(long, value_name = "ROLE", conflicts_with = "print_grants")]
     pub grant: Option<String>,
-    /// Print the statements of --grant instead; nothing is changed
+    /// Print the statements of --grant; change nothing
     #[arg(long, value_name = "ROLE")]
     pub print_grants: Option<String>,
-    /// Grant what commands that only read need, and no more
+    /// With --grant or --print-grants: only what reading commands need
     #[arg(long)]
     pub read_only: bool,
 }

@@ -114,7 +114,7 @@ fn dispatch(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
                 && let Some(why) = ctx.store.read_only()
             {
                 out.note(&format!(
-                    "this store takes no writes ({why}): what you look at here is not noted in the ledger"
+                    "this store accepts no writes ({why}), so the ledger does not record what you look at here"
                 ));
             }
             match opened {

@@ -33,16 +33,16 @@ pub enum OperatorCommand {
         /// What its holder may do.
         #[arg(long, value_parser = ["support", "operator", "reviewer", "auditor", "admin"])]
         role: String,
-        /// Whose it is; the ledger names it with all that is done by this token. Your user id on this host unless given
+        /// Name of its holder, which the ledger records with each act; your user id on this host by default
         #[arg(long, value_name = "WHO")]
         name: Option<String>,
-        /// Its life, such as 90s, 15m, 1h or 7d; at most 7 days.
+        /// How long it is valid, such as 90s, 15m, 1h or 7d; at most 7 days.
         #[arg(long, default_value = "1h")]
         ttl: String,
     },
-    /// The tokens that let somebody in now, oldest first
+    /// List the tokens that are valid now, oldest first
     List,
-    /// Revoke a token: from the answer on it lets nobody in
+    /// Revoke a token; it is invalid from then on
     #[command(after_help = EXAMPLES)]
     Revoke {
         /// Its id; see `causeway operator list`

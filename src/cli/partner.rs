@@ -35,7 +35,7 @@ pub enum PartnerCommand {
     /// Register a partner.
     #[command(after_help = "Example:\n  causeway partner add --file partner.toml")]
     Add {
-        /// The registration, TOML; the files it names stand in its folder.
+        /// The registration, a TOML file; files that it names are in its folder.
         #[arg(long, value_name = "FILE")]
         file: PathBuf,
     },
@@ -47,7 +47,7 @@ pub enum PartnerCommand {
     },
     /// List all partners.
     List,
-    /// Refuse a partner from now on: no tokens, and those it has are dead within a second.
+    /// Suspend a partner: it gets no tokens, and those it has are invalid within a second.
     #[command(after_help = "Example:\n  causeway partner suspend new-payer --reason 'key lost'")]
     Suspend {
         /// Its id.
@@ -61,7 +61,7 @@ pub enum PartnerCommand {
         /// Its id.
         id: String,
     },
-    /// Let a partner match members again after the guessing guard locked it, and forget what was counted of it.
+    /// Let a partner match members again after the guessing guard locked it, and reset its counts.
     #[command(
         after_help = "Example:\n  causeway partner unlock new-payer --reason 'their export was wrong; corrected'"
     )]
@@ -71,20 +71,20 @@ pub enum PartnerCommand {
         /// Why; kept with the ledger entry.
         #[arg(long)]
         reason: String,
-        /// Who decides this: an id of ours, no name; your user id on this host when left out.
+        /// Who decides this: an operator id, not a name; your user id on this host by default.
         #[arg(long)]
         operator: Option<String>,
     },
-    /// Replace a partner's registration, keys above all; tokens of keys that are gone are revoked.
+    /// Replace a partner's registration and keys; tokens obtained with a removed key are revoked.
     #[command(after_help = "Example:\n  causeway partner rotate new-payer --file partner.toml")]
     Rotate {
         /// Its id.
         id: String,
-        /// The new registration, TOML, with the same id.
+        /// The new registration, a TOML file with the same id.
         #[arg(long, value_name = "FILE")]
         file: PathBuf,
     },
-    /// Look at a registration: keys, NPI, certificate name, reachability of the key set.
+    /// Check a registration: status, NPI, certificate name, and keys, which are fetched if they are at a URL.
     Check {
         /// Its id.
         id: String,

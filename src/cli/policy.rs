@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 /// Largest text of a policy.
 const TEXT_MOST: u64 = 1 << 20;
 
-/// Versions of the matching policy: list, show, compare, try and put in force.
+/// List, show, compare, try and activate versions of the matching policy.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:
   causeway policy list
@@ -39,7 +39,7 @@ pub struct PolicyReason {
     /// Why; kept with the ledger entry
     #[arg(long)]
     pub reason: String,
-    /// Who decides this: an id of ours, no name; your user id on this host when left out
+    /// Who decides this: an operator id, not a name; your user id on this host by default
     #[arg(long)]
     pub operator: Option<String>,
 }
@@ -55,14 +55,14 @@ impl PolicyReason {
 pub enum PolicyCommand {
     /// List all versions, and which is in force.
     List,
-    /// Show a version and its text; the one in force when none is named.
+    /// Show a version and its text; the one in force by default.
     Show {
         /// The version.
         version: Option<String>,
     },
-    /// Show the deterministic rules of a version, what each risks in this roster, and whether it decides
+    /// Show the deterministic rules of a version, the risk of each in this roster, and whether it decides
     Rules {
-        /// The version; the one in force when left out.
+        /// The version; the one in force by default.
         version: Option<String>,
     },
     /// Show the numbers that differ between two versions.
@@ -70,7 +70,7 @@ pub enum PolicyCommand {
     Diff {
         /// The version to compare.
         version: String,
-        /// What it is compared with; the one in force when left out.
+        /// The version to compare it with; the one in force by default.
         other: Option<String>,
     },
     /// Add a version from a file, such as `causeway identity train` writes.
@@ -83,14 +83,14 @@ pub enum PolicyCommand {
         /// A name for people.
         #[arg(long)]
         name: String,
-        /// Its operating point, when the text names none.
+        /// Its operating point, if the text names none.
         #[arg(long, value_parser = ["safe", "balanced"])]
         point: Option<String>,
         /// Who and why.
         #[command(flatten)]
         why: PolicyReason,
     },
-    /// Put a version in force; going back is activating an older one.
+    /// Activate a version. To go back, activate the older one.
     #[command(after_help = "Example:\n  causeway policy activate safe --reason 'back to what ships'")]
     Activate {
         /// The version.
@@ -99,22 +99,22 @@ pub enum PolicyCommand {
         #[command(flatten)]
         why: PolicyReason,
     },
-    /// Show which source's word survives for each attribute of a person, or put another text in force
+    /// Show which source's value is shown for each attribute of a person, or put another text in force
     #[command(
         after_help = "Examples:\n  causeway policy survivorship > survivorship.txt\n  causeway policy survivorship survivorship.txt --reason 'the newest address counts'"
     )]
     Survivorship {
-        /// A text as this command prints it; the one in force is printed when left out.
+        /// File with a text as this command prints it; without it the command prints the one in force.
         #[arg(requires = "reason")]
         file: Option<PathBuf>,
         /// Why; kept with the ledger entry.
         #[arg(long)]
         reason: Option<String>,
-        /// Who decides this: an id of ours, no name; your user id on this host when left out.
+        /// Who decides this: an operator id, not a name; your user id on this host by default.
         #[arg(long)]
         operator: Option<String>,
     },
-    /// Let a version run beside the one in force; without one, show what it has found so far.
+    /// Run a version beside the one in force, without consequences; without a version, show what the run has found.
     #[command(
         after_help = "Examples:\n  causeway policy shadow balanced --reason 'fewer reviews?'\n  causeway policy shadow\n  causeway policy shadow --stop --reason 'seen enough'"
     )]
@@ -128,7 +128,7 @@ pub enum PolicyCommand {
         /// Why; kept with the ledger entry.
         #[arg(long)]
         reason: Option<String>,
-        /// Who decides this: an id of ours, no name; your user id on this host when left out.
+        /// Who decides this: an operator id, not a name; your user id on this host by default.
         #[arg(long)]
         operator: Option<String>,
     },
@@ -248,7 +248,9 @@ fn read(path: &Path) -> Result<String, Failure> {
     };
     let long = std::fs::metadata(path).map_err(unreadable)?.len() > TEXT_MOST;
     if long {
-        return Err(Failure::new(Fault::PolicyInvalid).remedy("A policy is a short text; this file is none."));
+        return Err(
+            Failure::new(Fault::PolicyInvalid).remedy("Name a file with the text of a policy; this file is too large.")
+        );
     }
     std::fs::read_to_string(path).map_err(unreadable)
 }
@@ -302,7 +304,7 @@ fn rules(rows: &[RuleRow], out: &mut Out) {
     };
     let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
     out.table(&["RULE", "DECIDES", "STRANGERS", "AT MOST", "NEEDS"], &rows);
-    out.note("STRANGERS: how many in the whole roster would satisfy the rule by chance. Guards and rivals speak after a rule.");
+    out.note("STRANGERS: the people in the whole roster who would satisfy the rule by chance. Guards and rivals are checked after the rules.");
 }
 
 fn difference(from: &Version, to: &Version, out: &mut Out) {
@@ -364,7 +366,7 @@ fn report(ctx: &Context, candidate: &Version, out: &mut Out) -> Result<(), Failu
         .collect();
     out.table(&["IN FORCE", "CANDIDATE", "REQUESTS"], &rows);
     out.note(&format!(
-        "{} beside {}: {} compared, {} different, {} risky (matched by the candidate alone), {} lost",
+        "{} beside {}: {} compared, {} different, {} risky (matched only by the new version), {} lost",
         candidate.name, active.name, report.compared, report.different, report.risky, report.lost
     ));
     Ok(())

@@ -27,19 +27,19 @@ pub struct RecordsArgs {
 /// What can be asked about stored records.
 #[derive(Subcommand, Clone, Debug)]
 pub enum RecordsCommand {
-    /// What does not leave under a consent for regular data, with the reason
+    /// List what is withheld under a consent for regular data, with the reasons
     #[command(
         after_help = "Examples:\n  causeway records withheld\n  causeway records withheld --reason authorization-unclear --type ExplanationOfBenefit\n  \
         causeway records withheld --member Patient/a1b2 --json\n  causeway records withheld --member - < number.txt\n\nThe first table counts all by reason; a resource may have several reasons. docs/release.md explains them."
     )]
     Withheld {
-        /// Only those with this reason
+        /// Only resources with this reason
         #[arg(long)]
         reason: Option<String>,
         /// Only resources of this FHIR type
         #[arg(long = "type", value_name = "TYPE")]
         rtype: Option<String>,
-        /// Only those of this member: `Patient/ID`, an id, or - for a member number on standard input
+        /// Only resources of this member: `Patient/ID`, an id, or - for a member number on standard input
         #[arg(long)]
         member: Option<String>,
         /// Only the counts by reason

@@ -37,7 +37,7 @@ fn next(failure: &Failure) -> &str {
         return told;
     }
     match failure.fault() {
-        Fault::ParameterInvalid => "Correct the argument that is named; --help says what it takes.",
+        Fault::ParameterInvalid => "Correct the argument that the message names; --help describes it.",
         Fault::ConsentUnknown => "Find its id by partner or member: `causeway consent list`.",
         Fault::GrantUnknown => "Find its id by partner or member: `causeway grant list`.",
         Fault::MemberUnknown => {

@@ -56,13 +56,13 @@ impl OperatorHand {
 #[derive(Args, Clone, Debug)]
 #[group(required = true, multiple = false)]
 pub struct ReviewVerdict {
-    /// The person asked for is this candidate: its place or its Patient id
+    /// The request is about this candidate: its place or its Patient id
     #[arg(long, value_name = "CANDIDATE")]
     pub confirm: Option<String>,
-    /// It is none of the candidates
+    /// The request is about none of the candidates
     #[arg(long)]
     pub reject: bool,
-    /// Look again in so long, such as 4h or 2d
+    /// Look again after this time, such as 4h or 2d
     #[arg(long, value_name = "TIME")]
     pub defer: Option<String>,
 }
@@ -70,7 +70,7 @@ pub struct ReviewVerdict {
 /// What to do with the queue.
 #[derive(Subcommand, Clone, Debug)]
 pub enum ReviewCommand {
-    /// What waits for a person
+    /// List reviews that wait for a decision
     List {
         /// Only reviews of this partner's requests
         #[arg(long)]
@@ -78,11 +78,11 @@ pub enum ReviewCommand {
         /// Only reviews in this state
         #[arg(long, value_parser = ["open", "proposed", "deferred", "confirmed", "rejected"])]
         state: Option<String>,
-        /// Decided ones too
+        /// Include decided ones
         #[arg(long)]
         all: bool,
     },
-    /// One review, the candidates side by side with what was asked; shows personal data, and the ledger says so
+    /// Show one review: the request beside its candidates. Shows personal data; the ledger records that you looked
     Show {
         /// Its id, or the beginning of it
         id: String,
@@ -92,17 +92,17 @@ pub enum ReviewCommand {
     Decide {
         /// Its id, or the beginning of it
         id: String,
-        /// What is decided
+        /// The decision
         #[command(flatten)]
         verdict: ReviewVerdict,
-        /// Refuse when the review is not of this version any more
+        /// Refuse if the review no longer has this version
         #[arg(long, value_name = "VERSION")]
         seen: Option<i64>,
         /// Who, and why
         #[command(flatten)]
         hand: OperatorHand,
     },
-    /// Make a review yours
+    /// Assign a review to yourself
     Take {
         /// Its id, or the beginning of it
         id: String,
@@ -110,7 +110,7 @@ pub enum ReviewCommand {
         #[command(flatten)]
         hand: OperatorHand,
     },
-    /// Doubt what was decided: links are disputed, grants revoked, and the review is open again
+    /// Reopen a decided review: its links are disputed and its grants revoked
     Reopen {
         /// Its id, or the beginning of it
         id: String,
@@ -118,7 +118,7 @@ pub enum ReviewCommand {
         #[command(flatten)]
         hand: OperatorHand,
     },
-    /// Doubt a confirmed link: it is disputed, grants are revoked, and a review is opened
+    /// Dispute a confirmed link: its grants are revoked and a review is opened
     Dispute {
         /// Id of the link, or the beginning of it; see `causeway link list`
         link: String,

@@ -12,7 +12,7 @@ use clap::Args;
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Example: causeway serve --config causeway.toml")]
 pub struct ServeArgs {
-    /// Make development certificates, a partner and sample members where there are none
+    /// Make development certificates, a partner and sample members if there are none
     #[arg(long)]
     pub dev: bool,
     /// Write the log to this file instead of stderr; SIGHUP opens it anew

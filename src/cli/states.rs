@@ -7,10 +7,10 @@ use crate::terminal::{Exit, Out};
 #[derive(clap::Args, Clone, Debug)]
 #[command(after_help = "Examples:\n  causeway states --json\n  causeway states --dot | dot -Tsvg -o exchange.svg")]
 pub struct StatesArgs {
-    /// As a graph in the DOT language
+    /// Print a graph in the DOT language
     #[arg(long, conflicts_with = "mermaid")]
     pub dot: bool,
-    /// As a Mermaid state diagram
+    /// Print a Mermaid state diagram
     #[arg(long)]
     pub mermaid: bool,
 }

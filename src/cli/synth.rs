@@ -34,7 +34,7 @@ pub struct SynthArgs {
     /// Give the first member exactly this many resources.
     #[arg(long, value_parser = clap::value_parser!(u64).range(4..))]
     pub one_large: Option<u64>,
-    /// Enter every five-hundredth member (the second one first) twice.
+    /// Enter every five-hundredth member twice, beginning with the second.
     #[arg(long)]
     pub twins: bool,
     /// Leave out the showcase member, whose record holds every element that the guides mark mustSupport.
@@ -49,7 +49,7 @@ pub struct SynthArgs {
     /// National Provider Identifier of the payer.
     #[arg(long)]
     pub payer_npi: Option<String>,
-    /// Day on which the data was taken (YYYY-MM-DD); the last six years before it are filled.
+    /// Last day of the data (YYYY-MM-DD); records cover the six years before it.
     #[arg(long)]
     pub as_of: Option<NaiveDate>,
 }

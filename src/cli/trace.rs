@@ -18,12 +18,19 @@ use clap::Args;
     after_help = "Examples:\n  causeway trace 0199f0a2-7c1e-7b3a-9d4e-2f6a8b1c3d5e\n  causeway trace case:7/a --json"
 )]
 pub struct TraceArgs {
-    /// A correlation id, or the id of a request, decision, grant, consent or review; of the last four its beginning is enough
+    /// A correlation id, or the id of a request, decision, grant, consent, review or exchange. The beginning of an id is
+    /// enough, except for correlation ids and requests
     pub id: String,
 }
 
 /// What may be traced by the beginning of its id.
-const TRACED: [IdKind; 4] = [IdKind::Decision, IdKind::Grant, IdKind::Consent, IdKind::Review];
+const TRACED: [IdKind; 5] = [
+    IdKind::Decision,
+    IdKind::Grant,
+    IdKind::Consent,
+    IdKind::Review,
+    IdKind::Exchange,
+];
 
 /// Runs the command. Waits on this thread.
 ///

@@ -34,7 +34,7 @@ impl Demo {
         let reply = self.ask(token, body, "demo-moved").await?;
         expect(&reply, 200)?;
         out.tell(&format!(
-            "9  Asked for {nickname}, whom the record calls {given}, at an address in another state: 200, a match all the same."
+            "9  A request for {nickname}, who is {given} in the record, at an address in another state: 200, still a match."
         ));
         self.explain("demo-moved", out).await
     }
@@ -45,7 +45,7 @@ impl Demo {
         let body = self.newborn();
         let reply = self.ask(token, body.clone(), "demo-twins").await?;
         expect(&reply, 422)?;
-        out.tell("10 Asked for \"Babygirl\", born one of twins: 422, and for the new payer there is no such member. Nothing is guessed:");
+        out.tell("10 A request for \"Babygirl\", one of two twins: 422, so the new payer learns of no such member. The matcher does not guess:");
         self.explain("demo-twins", out).await?;
         let now_ms = self.ctx.clock.now_ms();
         let filter = ReviewFilter {
@@ -71,7 +71,7 @@ impl Demo {
             .read(move |db| reviews::one(db, &wanted, ReviewDetail::Words, now_ms))
             .await?;
         out.tell(&format!(
-            "     It waits in the queue as review {id}. What an operator sees (made-up people; asked | held):"
+            "     A person must decide: it waits in the queue as review {id}. A reviewer sees (made-up people; request | record):"
         ));
         for candidate in &shown.candidates {
             out.tell(&format!(
@@ -86,7 +86,7 @@ impl Demo {
             by: ReviewActor {
                 operator: "demo-operator".to_owned(),
                 hand: "demo-operator".to_owned(),
-                reason: "The new payer's enrolment desk gave the first name by telephone.".to_owned(),
+                reason: "The new payer's enrollment desk gave the first name by telephone.".to_owned(),
                 token: None,
                 correlation,
             },
@@ -96,7 +96,7 @@ impl Demo {
         let reply = self.ask(token, body, "demo-twins-again").await?;
         expect(&reply, 200)?;
         out.tell(&format!(
-            "11 The operator telephones, confirms {}, and says why. The same request again: 200, with consent judged anew.",
+            "11 The reviewer calls the new payer, confirms {}, and gives a reason. The same request again: 200, after the consent is checked again.",
             TWINS[1].0
         ));
         self.explain("demo-twins-again", out).await

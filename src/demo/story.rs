@@ -221,10 +221,15 @@ impl Demo {
                 "demo-no-match",
                 CLEAN,
                 Variation::WrongBirthDate,
-                "the birth date differs",
+                "with another birth date",
             ),
-            ("demo-ambiguous", TWIN, Variation::Exact, "two records fit"),
-            ("demo-consent", CLEAN, Variation::ConsentExpired, "the consent is over"),
+            ("demo-ambiguous", TWIN, Variation::Exact, "that fits two records"),
+            (
+                "demo-consent",
+                CLEAN,
+                Variation::ConsentExpired,
+                "whose consent has ended",
+            ),
         ];
         for (at, (correlation, index, variation, why)) in cases.into_iter().enumerate() {
             let reply = self.ask(token, self.request(index, variation), correlation).await?;
@@ -232,7 +237,7 @@ impl Demo {
             let outcome = reply.json()?;
             let issue = &outcome["issue"][0];
             out.tell(&format!(
-                "{} Asked where {why}: 422 {}, \"{}\"",
+                "{} A request {why}: 422 {}, \"{}\"",
                 at + 12,
                 issue["details"]["coding"][0]["code"].as_str().unwrap_or(""),
                 issue["details"]["text"].as_str().unwrap_or("")
@@ -240,7 +245,7 @@ impl Demo {
             self.explain(correlation, out).await?;
         }
         out.tell(
-            "     To the new payer the first two answers are the same bytes: it cannot learn that a member exists, or that somebody looks.",
+            "     The first two answers have the same bytes: the new payer cannot learn that a member exists, or that a person looks at the request.",
         );
         Ok(())
     }

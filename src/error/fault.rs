@@ -71,7 +71,7 @@ faults! {
     OauthGrantType      => ("OA-003", "not-supported",   Error, 400, Never,     Caller,     NextTry, "The server grants client_credentials only.", "Send grant_type=client_credentials."),
     OauthScope          => ("OA-004", "forbidden",       Error, 400, Never,     Caller,     NextTry, "The server can grant none of the requested scopes.", "Ask for scopes that are registered for this client."),
     OauthTarget         => ("OA-005", "not-found",       Error, 400, Never,     Caller,     NextTry, "The client has no grant for the patient of the token request.", "Match the member first, with $member-match."),
-    OauthThrottled      => ("OA-020", "throttled",       Error, 429, Backoff,   Caller,     NextTry, "Too many requests of this client to the OAuth endpoints failed.", "Wait for Retry-After; then correct what the failed answers named."),
+    OauthThrottled      => ("OA-020", "throttled",       Error, 429, Backoff,   Caller,     NextTry, "Too many requests of this client to the OAuth endpoints failed.", "Wait as long as Retry-After says, then correct what the failed answers named."),
     // Member match
     MatchInvalid        => ("MM-001", "invariant",       Error, 422, Never,     Caller,     NextTry, "The member match request does not conform to its profile.", "Correct the element that expression names. The profile is HRex member-match."),
     MatchParameterMissing => ("MM-002", "required",        Error, 422, Never,     Caller,     NextTry, "A required parameter is missing.", "Send MemberPatient, CoverageToMatch and Consent, each once."),
@@ -103,7 +103,7 @@ faults! {
     // What is on record (operators only)
     MemberUnknown       => ("AU-001", "not-found",       Error, 404, Never,     Caller,     NextTry, "There is no such member.", "Give the id of the Patient as Patient/<id>, or the member number in the body of a _search."),
     MemberNumberShared  => ("AU-002", "multiple-matches",Error, 409, Never,     Caller,     NextTry, "Several members have this number.", "Ask for each of these members by the id of the Patient."),
-    TraceUnknown        => ("AU-003", "not-found",       Error, 404, Never,     Caller,     NextTry, "Nothing is on record under this id.", "Give a correlation id, or the id of a request, decision, grant, consent or review. Refusals that are only counted are on record after a minute."),
+    TraceUnknown        => ("AU-003", "not-found",       Error, 404, Never,     Caller,     NextTry, "Nothing is on record under this id.", "Give a correlation id, or the id of a request, decision, grant, consent, review or exchange. Refusals that are only counted are on record after a minute."),
     // Store and server
     Overloaded          => ("SV-001", "throttled",       Error, 503, Backoff,   Operator,   Hour,    "The server is too busy to answer this request.", "Wait as long as Retry-After says, then try again."),
     StoreUnavailable    => ("SV-002", "no-store",        Error, 503, Backoff,   Operator,   Now,     "The store cannot be reached.", "Wait as long as Retry-After says, then try again."),
@@ -112,7 +112,7 @@ faults! {
     AuditUnavailable    => ("SV-005", "no-store",        Error, 503, Backoff,   Operator,   Now,     "The disclosure could not be recorded, so nothing was disclosed.", "Wait as long as Retry-After says, then try again."),
     RateLimited         => ("SV-006", "throttled",       Error, 429, Backoff,   Caller,     NextTry, "The partner sends more than its limit allows.", "Wait as long as Retry-After says, then try again."),
     AddressLimited      => ("SV-007", "throttled",       Error, 429, Backoff,   Caller,     NextTry, "Unknown clients at this address send more than their limit allows.", "Wait as long as Retry-After says, then try again. A connection with a partner's certificate or token has a limit of its own."),
-    NoRoom              => ("SV-009", "no-store",        Error, 503, Backoff,   Operator,   Now,     "The store has no room left.", "Wait as long as Retry-After says, then try again."),
+    NoRoom              => ("SV-009", "no-store",        Error, 503, Backoff,   Operator,   Now,     "The disk of the store is full.", "Wait as long as Retry-After says, then try again."),
     SchemaBehind        => ("SV-013", "no-store",        Error, 503, Never,     Operator,   Now,     "The schema of the store is older than this program, and this database role may not change it.", "Run `causeway migrate` with the role that owns the tables."),
     SchemaNewer         => ("SV-014", "no-store",        Error, 503, Never,     Operator,   Now,     "A newer version of this program wrote the store.", "Run that version, or a newer one."),
     StoreUnfit          => ("SV-015", "no-store",        Error, 503, Never,     Operator,   Now,     "The database cannot serve as the store.", "Correct what the message names; docs/operators/postgresql.md says what a store needs."),
@@ -127,13 +127,13 @@ faults! {
     PartnerUnknown      => ("OP-005", "not-found",       Error, 404, Never,     Operator,   NextTry, "There is no such partner.", "Find its id with `causeway partner list`."),
     DurabilityUnsafe    => ("OP-006", "business-rule",   Error, 503, Never,     Operator,   Now,     "With these durability settings the store could lose work that was acknowledged.", "Correct the setting that the message names; `causeway durability` shows all of them."),
     OperatorTokenUnknown => ("OP-007", "not-found",       Error, 404, Never,     Operator,   NextTry, "There is no such operator token.", "Find it with `causeway operator list`. A token that ended or was revoked is not in the list."),
-    StoreMissing        => ("OP-008", "not-found",       Error, 404, Never,     Operator,   NextTry, "There is no store yet, and a command that only reads makes none.", "Correct store.url (or DATABASE_URL), or make a store with `causeway migrate`."),
+    StoreMissing        => ("OP-008", "not-found",       Error, 404, Never,     Operator,   NextTry, "There is no store yet, and a command that only reads does not create one.", "Correct store.url (or DATABASE_URL), or create a store with `causeway migrate`."),
     PolicyInvalid       => ("PO-001", "value",           Error, 400, Never,     Operator,   NextTry, "The policy cannot be used.", "Correct what the message names."),
-    PolicyUnknown       => ("PO-002", "not-found",       Error, 404, Never,     Operator,   NextTry, "No policy version has this id, or several have it.", "Find the id with `causeway policy list`, and give more of it."),
+    PolicyUnknown       => ("PO-002", "not-found",       Error, 404, Never,     Operator,   NextTry, "No policy version has this id, or several have it.", "Find the id with `causeway policy list`, and give more of its characters."),
     // Background work
     JobUnknown          => ("JB-001", "not-found",       Error, 404, Never,     Operator,   NextTry, "There is no such job.", "Find its id with `causeway jobs list`. A job that is done is not in the list."),
     JobNotParked        => ("JB-002", "conflict",        Error, 409, Never,     Operator,   NextTry, "The job is not parked.", "Leave the job alone: it runs, or waits for its time. `causeway jobs list` shows its state."),
-    LeaseLost           => ("JB-003", "conflict",        Error, 409, Never,     Nobody,     Never,   "The worker lost its lease of the job.", "Do nothing: another worker has the job."),
+    LeaseLost           => ("JB-003", "conflict",        Error, 409, Never,     Nobody,     Never,   "The worker lost its lease on the job.", "Do nothing: another worker has the job."),
     // Import
     ReferenceUnresolved => ("IM-001", "not-found",       Error, 422, Never,     Operator,   Day,     "A reference that decides whose record this is does not resolve.", "Import the resource it names first, or in the same run."),
     TypeUnsupported     => ("IM-002", "not-supported",   Error, 422, Never,     Operator,   NextTry, "The server does not keep resources of this type.", "Leave the resource out."),
@@ -154,53 +154,53 @@ faults! {
     AnswerTooLong       => ("PA-003", "timeout",         Error, 408, Never,     Caller,     NextTry, "The partner read an answer too slowly.", "Read answers faster, or ask for pages with _count. limits.answer_seconds is the longest time."),
     // Exchanges
     ExchangeUnknown => ("EX-001", "not-found", Error, 404, Never, Operator, NextTry, "There is no such exchange.", "See `causeway exchange list`."),
-    ExchangeMoveRefused => ("EX-002", "conflict", Error, 409, Never, Operator, NextTry, "The exchange cannot make this move.", "Look at it again with `causeway exchange show`: `causeway states` has the allowed moves."),
-    EnrolmentInvalid => ("EX-003", "value", Error, 422, Never, Operator, NextTry, "The enrollment cannot be used.", "Correct the field named in expression."),
-    OptInMissing => ("EX-004", "business-rule", Error, 422, Never, Operator, NextTry, "The enrollment has no opt-in.", "Give who attested the opt-in, when and how."),
-    OptInOver => ("EX-005", "business-rule", Error, 422, Never, Operator, NextTry, "The opt-in does not hold now.", "Ask the member for a new opt-in."),
+    ExchangeMoveRefused => ("EX-002", "conflict", Error, 409, Never, Operator, NextTry, "The phase of the exchange does not allow this.", "See the phase with `causeway exchange show`, and the allowed moves with `causeway states`."),
+    EnrolmentInvalid => ("EX-003", "value", Error, 422, Never, Operator, NextTry, "The enrollment cannot be used.", "Correct the field that expression names."),
+    OptInMissing => ("EX-004", "business-rule", Error, 422, Never, Operator, NextTry, "The enrollment has no opt-in.", "Say who attested the opt-in, when, and how: opt_in_by, opt_in_at, opt_in_how."),
+    OptInOver => ("EX-005", "business-rule", Error, 422, Never, Operator, NextTry, "The opt-in is not in force now.", "Ask the member for a new opt-in."),
     OptInRevoked => ("EX-006", "business-rule", Error, 422, Never, Operator, NextTry, "The member has revoked the opt-in.", "Ask the member for a new opt-in."),
     OptInUnknown => ("EX-007", "not-found", Error, 404, Never, Operator, NextTry, "There is no such opt-in.", "See the exchange for the id of its opt-in."),
-    PartnerHasNoEndpoint => ("EX-008", "business-rule", Error, 422, Never, Operator, NextTry, "The partner has no endpoint at which it could be asked.", "Add [endpoint] to its registration and run `causeway partner rotate`."),
-    AttemptsOver => ("EX-009", "transient", Error, 503, Never, Operator, Day, "The other payer failed as often as it may.", "See the attempts in `causeway exchange show`, then replay."),
-    DeadlineOver => ("EX-010", "timeout", Error, 503, Never, Operator, Day, "The time for the automatic part of the exchange is over.", "See what it waits for, then replay."),
-    WaitTooLong => ("EX-011", "transient", Error, 503, Never, Operator, Day, "The other payer asked for a longer wait than is allowed.", "Ask the other payer when it is ready, then replay."),
+    PartnerHasNoEndpoint => ("EX-008", "business-rule", Error, 422, Never, Operator, NextTry, "The registration of the partner has no endpoint.", "Add [endpoint] to the registration, then run `causeway partner rotate`."),
+    AttemptsOver => ("EX-009", "transient", Error, 503, Never, Operator, Day, "All attempts at the other payer failed.", "See the attempts with `causeway exchange show`, end the cause, then replay."),
+    DeadlineOver => ("EX-010", "timeout", Error, 503, Never, Operator, Day, "The exchange used up its time for automatic attempts.", "See with `causeway exchange show` what it waits for, then replay."),
+    WaitTooLong => ("EX-011", "transient", Error, 503, Never, Operator, Day, "The other payer asks for a longer wait than this server allows.", "Ask the other payer when it is ready, then replay."),
     NoMatchThere => ("EX-012", "not-found", Error, 422, Never, Operator, Day, "The other payer knows no such member.", "Correct the member's data and coverage, then start the exchange again."),
-    SeveralThere => ("EX-013", "multiple-matches", Error, 422, Never, Operator, Day, "The other payer cannot tell the member from others.", "Correct the member's data, then replay. For another card number, close it and start a new one."),
-    RestNotGiven => ("EX-014", "incomplete", Error, 502, Never, Operator, Day, "The other payer did not give the whole record.", "Ask the other payer for what `causeway exchange show` lists as missing, then replay."),
-    InQuarantine => ("EX-015", "processing", Error, 502, Never, Operator, Day, "Some of what came is in quarantine.", "See its reasons. After an upgrade, replay. When the partner has fixed it, supersede."),
+    SeveralThere => ("EX-013", "multiple-matches", Error, 422, Never, Operator, Day, "The other payer cannot tell the member from others.", "Correct the member's data, then replay. If the card number was wrong, close the exchange and start a new one."),
+    RestNotGiven => ("EX-014", "incomplete", Error, 502, Never, Operator, Day, "The other payer did not send the whole record.", "Ask the other payer for what `causeway exchange show` lists as missing, then replay."),
+    InQuarantine => ("EX-015", "processing", Error, 502, Never, Operator, Day, "Some of the received resources are in quarantine.", "See the exchange with `causeway exchange show`. Replay after an upgrade; supersede when the partner has corrected its data."),
     PartnerStopped => ("EX-016", "business-rule", Error, 422, Never, Operator, Day, "The partner is suspended.", "Resume the partner, then replay."),
-    ExchangePaused => ("EX-017", "informational", Error, 409, Never, Operator, NextTry, "An operator paused the exchange.", "Replay it when it may go on."),
-    ExchangeFell => ("EX-018", "exception", Error, 500, Never, Maintainer, Day, "The processes that ran the exchange ended without a result.", "See the log lines of its id, then replay."),
-    WorkflowUnknown => ("EX-019", "exception", Error, 409, Never, Operator, Day, "The exchange was begun by a version of this program whose steps are not known here.", "Run that version or a newer one, then replay."),
-    SpoolLost => ("EX-020", "exception", Error, 500, Never, Operator, Day, "What had come was lost or changed before it was stored.", "See the disk of the store, then replay."),
-    QueueFull => ("EX-021", "throttled", Error, 503, Backoff, Operator, NextTry, "Too many exchanges with this partner wait.", "Try again when some of them have ended."),
-    NotAcknowledged => ("EX-022", "transient", Error, 503, Never, Operator, Day, "The other payer did not take the receipt.", "Ask the other payer, then replay."),
-    ExchangeNotParked => ("EX-023", "conflict", Error, 409, Never, Operator, NextTry, "The exchange is not parked.", "Leave it: it runs, waits for its time, or has ended."),
-    ExchangeRuns => ("EX-024", "conflict", Error, 409, Never, Operator, NextTry, "The same exchange is running already.", "See the exchange that is named."),
+    ExchangePaused => ("EX-017", "informational", Error, 409, Never, Operator, NextTry, "An operator paused the exchange.", "Replay the exchange when it may go on."),
+    ExchangeFell => ("EX-018", "exception", Error, 500, Never, Maintainer, Day, "The processes that ran the exchange ended without a result.", "Read the log lines with its id, then replay."),
+    WorkflowUnknown => ("EX-019", "exception", Error, 409, Never, Operator, Day, "The exchange began under a version of this program whose steps this version does not know.", "Run that version or a newer one, then replay."),
+    SpoolLost => ("EX-020", "exception", Error, 500, Never, Operator, Day, "Received data was lost or changed before it was stored.", "Check the disk of the store, then replay."),
+    QueueFull => ("EX-021", "throttled", Error, 503, Backoff, Operator, NextTry, "Too many exchanges with this partner are waiting.", "Try again when some of them have ended."),
+    NotAcknowledged => ("EX-022", "transient", Error, 503, Never, Operator, Day, "The other payer did not accept the receipt.", "Ask the other payer for the reason, then replay."),
+    ExchangeNotParked => ("EX-023", "conflict", Error, 409, Never, Operator, NextTry, "The exchange is not parked.", "Leave the exchange alone: it runs, waits for its time, or has ended."),
+    ExchangeRuns => ("EX-024", "conflict", Error, 409, Never, Operator, NextTry, "The same exchange is running already.", "See the exchange that the message names."),
     ClosedByOperator => ("EX-025", "informational", Error, 409, Never, Nobody, Never, "An operator ended the exchange.", "Start it again when it is needed."),
     FileUnusable => ("EX-026", "structure", Error, 422, Never, Operator, NextTry, "The file of enrollments cannot be read.", "Give CSV with a header line, or NDJSON, in UTF-8."),
     // What another payer answers, and what came with it
-    PartnerElsewhere    => ("EX-050", "security",         Error, 502, Never, Operator, Day, "The other payer names an address outside the one that is registered.", "Ask the other payer which address holds, then correct endpoint.fhir of its registration."),
-    PartnerRedirects    => ("EX-051", "security",         Error, 502, Never, Operator, Day, "The other payer answers with a redirect.", "Ask the other payer for the final address; redirects are never followed."),
-    PartnerCertificate  => ("EX-052", "security",         Error, 502, Never, Operator, Day, "The certificates of the two payers do not fit together.", "Compare endpoint.trust and this server's client certificate with what the other payer uses."),
-    PartnerTokenRefused => ("EX-053", "login",            Error, 502, Never, Operator, Day, "The other payer gives no token.", "Compare client id, key and certificate with what the other payer has registered."),
-    PartnerTokenUnfit   => ("EX-054", "processing",       Error, 502, Never, Operator, Day, "The other payer's token cannot be used: it says no end, or has a scope that was not asked for.", "Send the other payer the correlation id."),
+    PartnerElsewhere    => ("EX-050", "security",         Error, 502, Never, Operator, Day, "The other payer names an address that its registration does not cover.", "Ask the other payer which address is right, then correct endpoint.fhir of its registration."),
+    PartnerRedirects    => ("EX-051", "security",         Error, 502, Never, Operator, Day, "The other payer answers with a redirect.", "Ask the other payer for the final address: this server follows no redirects."),
+    PartnerCertificate  => ("EX-052", "security",         Error, 502, Never, Operator, Day, "The two payers could not agree on their TLS certificates.", "Compare endpoint.trust with the other payer's server certificate, and our client certificate with what the other payer has registered."),
+    PartnerTokenRefused => ("EX-053", "login",            Error, 502, Never, Operator, Day, "The other payer refuses a token.", "Compare our client id, key and certificate with what the other payer has registered."),
+    PartnerTokenUnfit   => ("EX-054", "processing",       Error, 502, Never, Operator, Day, "The other payer's token cannot be used: it has no expiry, or a scope that this server did not ask for.", "Send the other payer the correlation id."),
     PartnerNotFhir      => ("EX-055", "structure",        Error, 502, Backoff, Operator, Day, "The other payer's answer is not FHIR R4.", "Send the other payer the correlation id."),
-    PartnerTooMuch      => ("EX-056", "too-long",         Error, 502, Never, Operator, Day, "The other payer sends more than is taken.", "Ask the other payer why its record is that large."),
-    PartnerPagesLoop    => ("EX-057", "processing",       Error, 502, Never, Operator, Day, "The other payer's pages lead back to a page that was read.", "Send the other payer the correlation id."),
+    PartnerTooMuch      => ("EX-056", "too-long",         Error, 502, Never, Operator, Day, "The other payer sends more than this server accepts.", "Ask the other payer why its record is that large."),
+    PartnerPagesLoop    => ("EX-057", "processing",       Error, 502, Never, Operator, Day, "The other payer's page links lead in a circle.", "Send the other payer the correlation id."),
     PartnerForbids      => ("EX-058", "forbidden",        Error, 502, Never, Operator, Day, "The other payer does not allow the request.", "Ask the other payer for the scopes that the exchange needs."),
     PartnerMisunderstands => ("EX-059", "processing",     Error, 502, Never, Maintainer, Day, "The other payer says that the request is wrong.", "Report the correlation id as a defect of this server."),
-    PartnerRefuses      => ("EX-060", "business-rule",    Error, 502, Never, Operator, Day, "The other payer refuses the request.", "See what it said under the correlation id."),
+    PartnerRefuses      => ("EX-060", "business-rule",    Error, 502, Never, Operator, Day, "The other payer refuses the request.", "Ask the other payer for the reason, with the correlation id."),
     PartnerOffersNothing=> ("EX-061", "not-supported",    Error, 502, Never, Operator, Day, "The other payer offers no way to get a record.", "Ask the other payer to offer $everything or searches."),
     MatchAnswerUnfit    => ("EX-062", "structure",        Error, 502, Never, Operator, Day, "The answer to $member-match names no member.", "Send the other payer the correlation id."),
-    MemberIncomplete    => ("EX-064", "required",         Error, 422, Never, Operator, Day, "Too little is held of the member to ask another payer.", "Complete the member's Patient (name, birth date, gender) and Coverage."),
-    OtherMember         => ("EX-065", "conflict",         Error, 422, Never, Operator, Hour, "The record that came is of another person.", "Compare the two persons, and tell the other payer; nothing of it was stored."),
-    StrangersResource   => ("EX-066", "conflict",         Error, 422, Never, Operator, Day, "A resource came that belongs to another person, or to nobody who is known.", "Tell the other payer; the resource is kept apart."),
-    VersionAltered      => ("EX-067", "conflict",         Error, 422, Never, Operator, Day, "A version that is stored came again with other content.", "Ask the other payer which content holds; the resource is kept apart."),
-    IdMissing           => ("EX-068", "required",         Error, 422, Never, Operator, Day, "A resource came without an id.", "Tell the other payer; the resource is kept apart."),
-    SealKeys            => ("EX-069", "no-store",         Error, 503, Never, Operator, Hour, "The file of keys that seals what other payers send cannot be used.", "Put the file of keys back, with mode 0600."),
-    SealBroken          => ("EX-070", "exception",        Fatal, 500, Never, Operator, Now, "What another payer sent was changed after it was stored.", "Keep the store as it is, and fetch the record again."),
-    NothingReceived     => ("EX-071", "not-found",        Error, 404, Never, Operator, NextTry, "The exchange brought nothing.", "See `causeway exchange show`."),
+    MemberIncomplete    => ("EX-064", "required",         Error, 422, Never, Operator, Day, "The member's record is too incomplete to ask another payer.", "Complete the member's Patient (name, birth date, gender) and Coverage."),
+    OtherMember         => ("EX-065", "conflict",         Error, 422, Never, Operator, Hour, "The received record is about another person.", "Compare the two persons, and tell the other payer. Nothing of the record was stored."),
+    StrangersResource   => ("EX-066", "conflict",         Error, 422, Never, Operator, Day, "A received resource belongs to another person, or to nobody who is known here.", "Tell the other payer. The resource is in quarantine."),
+    VersionAltered      => ("EX-067", "conflict",         Error, 422, Never, Operator, Day, "A version that is stored was received again with other content.", "Ask the other payer which content is right. The resource is in quarantine."),
+    IdMissing           => ("EX-068", "required",         Error, 422, Never, Operator, Day, "A received resource has no id.", "Tell the other payer. The resource is in quarantine."),
+    SealKeys            => ("EX-069", "no-store",         Error, 503, Never, Operator, Hour, "The file received.keys, which seals what other payers send, cannot be used.", "Put the right received.keys back, with mode 0600."),
+    SealBroken          => ("EX-070", "exception",        Fatal, 500, Never, Operator, Now, "Data that another payer sent was changed after it was stored.", "Keep the store as it is for an investigation, and ask the other payer for the record again."),
+    NothingReceived     => ("EX-071", "not-found",        Error, 404, Never, Operator, NextTry, "The exchange has received nothing.", "See what happened with `causeway exchange show ID`."),
 }
 
 impl Fault {
@@ -238,19 +238,21 @@ impl Fault {
                 "Look at the decisions of the partner with `causeway match list`, then let it in again with `causeway partner unlock`."
             }
             Fault::Overloaded => "Try again in a few seconds. If it lasts, see /metrics and the keys under [limits].",
-            Fault::StoreUnavailable => "Make sure that the database is up and has room. The log has the cause.",
+            Fault::StoreUnavailable => {
+                "Make sure that the database runs and that its disk has free space. The log has the cause."
+            }
             Fault::StoreDamaged => {
                 "Stop the server, keep the store as it is, and restore a backup. The log has the cause."
             }
             Fault::Internal => "Look for the request id in the log, which has the cause. Report it as a defect.",
             Fault::AuditUnavailable => {
-                "Make sure that the database is up and has room: the ledger could not be written."
+                "Make sure that the database runs and that its disk has free space: the ledger could not be written."
             }
             Fault::NoRoom => {
-                "Free room on the disk of the store (limits.free_* say how much). Writes are accepted again by themselves; run an import again."
+                "Free space on the disk of the store; the keys limits.free_* say how much. The server then accepts writes again. Run an interrupted import again."
             }
             Fault::StoreUnsafe => {
-                "Correct what the log names, a durability setting or the mode of a pooler. Writes are accepted again within seconds."
+                "Correct what the log names: a durability setting, or the mode of a pooler. The server accepts writes again within seconds."
             }
             Fault::StoreSlow => {
                 "Look for statements that hold locks or take long in the database (pg_stat_activity). The log has the cause."
@@ -260,7 +262,7 @@ impl Fault {
                 "See docs/operators/limits.md for the limits of strangers. Name a balancer in server.proxy_from."
             }
             Fault::PartnerUnreachable => {
-                "Check that the endpoint of the other payer answers, with `causeway partner check`."
+                "Check from this host that endpoint.fhir of the partner answers. `causeway partner show` has the address, the log has the cause."
             }
             Fault::PartnerAnswer => {
                 "Send the other payer the correlation id. The log says what was wrong with its answer."

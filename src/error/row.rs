@@ -86,9 +86,9 @@ impl FaultOwner {
     pub const fn text(self) -> &'static str {
         match self {
             FaultOwner::Caller => "whoever sent the request or gave the command",
-            FaultOwner::Operator => "who runs this server",
-            FaultOwner::Reviewer => "who decides doubtful matches",
-            FaultOwner::Maintainer => "who maintains the program; the operator reports the fault",
+            FaultOwner::Operator => "whoever runs this server",
+            FaultOwner::Reviewer => "a person who decides doubtful matches",
+            FaultOwner::Maintainer => "whoever maintains the program; the operator reports the fault",
             FaultOwner::Nobody => "no one: the fault ends by itself",
         }
     }
@@ -135,8 +135,8 @@ impl ActWithin {
         match self {
             ActWithin::Now => "at once, day or night: nobody is served, or work could be lost",
             ActWithin::Hour => "within an hour: partners are refused in the meantime",
-            ActWithin::Day => "within a working day: one partner, one review or one resource waits",
-            ActWithin::NextTry => "before the same thing is tried again: nothing else waits",
+            ActWithin::Day => "within a working day: one partner, one review or one resource is waiting",
+            ActWithin::NextTry => "before the same thing is tried again: nothing else is waiting",
             ActWithin::Never => "not at all",
         }
     }

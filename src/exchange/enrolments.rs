@@ -74,7 +74,7 @@ fields! {
     own_coverage,
     /// `previous` (the default) or `concurrent`.
     cover,
-    /// `enrolment` (the default), `run_off` or `request`.
+    /// `enrollment` (the default), `run_off` or `request`.
     asked_for,
     /// Ask only for what changed since then: an instant.
     since,

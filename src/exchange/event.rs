@@ -30,7 +30,7 @@ states! {
         PartlyChecked => "partly-checked",
         /// The record is stored.
         Stored => "stored",
-        /// Some of what came is in quarantine.
+        /// Some of the received resources are in quarantine.
         PartlyStored => "partly-stored",
         /// What came is stored, and the rest will be asked for.
         RestAwaited => "rest-awaited",

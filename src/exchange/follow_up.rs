@@ -24,7 +24,7 @@ pub static TAKE_BACK: WorkKind = WorkKind {
     every: None,
     timeout: Duration::from_secs(1_800),
     renews: true,
-    safe_because: "what was taken back is not there to be taken back again",
+    safe_because: "what was taken back cannot be taken back again",
 };
 
 /// Asks a partner with concurrent cover again after a quarter; its key is the id of the exchange before.
@@ -34,7 +34,7 @@ pub static ASK_AGAIN: WorkKind = WorkKind {
     every: None,
     timeout: Duration::from_secs(45),
     renews: false,
-    safe_because: "the same intent has one live exchange",
+    safe_because: "the same question has one live exchange",
 };
 
 /// The payload of [`TAKE_BACK`] when what was stored is to be taken out too.

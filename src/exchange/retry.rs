@@ -65,14 +65,14 @@ pub const FAILURE_RULES: &[FailureRule] = &[
         Follows::Repeat,
         8,
         true,
-        "See that the partner's endpoint answers (`causeway partner check`), then replay.",
+        "Make sure that the partner's endpoint answers, then replay.",
     ),
     fails(
         "unknown",
         Follows::Repeat,
         8,
         true,
-        "See that the partner's endpoint answers in time, then replay.",
+        "Make sure that the partner's endpoint answers in time, then replay.",
     ),
     fails(
         "told-to-wait",
@@ -86,28 +86,28 @@ pub const FAILURE_RULES: &[FailureRule] = &[
         Follows::Repeat,
         5,
         true,
-        "Send the partner its request ids of the attempts, then replay.",
+        "Send the partner its own request ids of the attempts, then replay.",
     ),
     fails(
         "unauthorized",
         Follows::FreshToken,
         2,
         false,
-        "See that our keys and scopes are registered at the partner, then replay.",
+        "Make sure that our keys and scopes are registered at the partner, then replay.",
     ),
     fails(
         "spool-lost",
         Follows::NewRound,
         1,
         false,
-        "See why spooled files were lost or changed, then replay.",
+        "Find out why spooled files were lost or changed, then replay.",
     ),
     fails(
         "timeout",
         Follows::Repeat,
         5,
         true,
-        "See why the step takes so long, then replay.",
+        "Find out why the step takes so long, then replay.",
     ),
     fails(
         "no-match",
@@ -128,7 +128,7 @@ pub const FAILURE_RULES: &[FailureRule] = &[
         Follows::Final,
         1,
         false,
-        "See the fault; start the exchange again when its cause is gone.",
+        "Look up the fault, and start the exchange again when its cause is gone.",
     ),
     fails(
         "person",
@@ -142,7 +142,7 @@ pub const FAILURE_RULES: &[FailureRule] = &[
         Follows::Wait,
         1,
         false,
-        "See the log of this server and its store, then replay.",
+        "Look for the cause in this server's log and store, then replay.",
     ),
 ];
 

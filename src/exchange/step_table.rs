@@ -41,8 +41,8 @@ pub const STEP_RULES: &[StepRule] = &[
         attempts: 8,
         rounds: 1,
         round_ms: 0,
-        compensation: "none is needed: a token that is not used runs out",
-        safe_because: "each token stands for itself, and each assertion has an id of its own",
+        compensation: "none is needed: an unused token expires",
+        safe_because: "each request gets a new token, and each assertion has its own id",
     },
     StepRule {
         step: StepName::MemberMatch,
@@ -50,7 +50,7 @@ pub const STEP_RULES: &[StepRule] = &[
         attempts: 8,
         rounds: 3,
         round_ms: 24 * HOUR_MS,
-        compensation: "none is possible: the partner knows that it was asked; its grant ends with the consent",
+        compensation: "none is possible: the partner has seen the question; its grant ends with the consent",
         safe_because: "the same question with the same key gets the same answer and makes no second grant",
     },
     StepRule {
@@ -59,8 +59,8 @@ pub const STEP_RULES: &[StepRule] = &[
         attempts: 8,
         rounds: 1,
         round_ms: 0,
-        compensation: "none is needed: a token that is not used runs out",
-        safe_because: "each token stands for itself, and each assertion has an id of its own",
+        compensation: "none is needed: an unused token expires",
+        safe_because: "each request gets a new token, and each assertion has its own id",
     },
     StepRule {
         step: StepName::Retrieve,
@@ -68,8 +68,8 @@ pub const STEP_RULES: &[StepRule] = &[
         attempts: 8,
         rounds: 7,
         round_ms: 12 * HOUR_MS,
-        compensation: "an export job is deleted at the partner; what is spooled is dropped",
-        safe_because: "it reads; what came before is told from what comes again by length and digest",
+        compensation: "the export job is deleted at the partner, and spooled data is dropped",
+        safe_because: "it only reads, and data that comes again is recognized by length and digest",
     },
     StepRule {
         step: StepName::Check,
@@ -78,7 +78,7 @@ pub const STEP_RULES: &[StepRule] = &[
         rounds: 3,
         round_ms: 0,
         compensation: "none is needed: nothing is stored yet",
-        safe_because: "it computes from what is spooled",
+        safe_because: "it only computes from spooled data",
     },
     StepRule {
         step: StepName::Store,
@@ -86,7 +86,7 @@ pub const STEP_RULES: &[StepRule] = &[
         attempts: 5,
         rounds: 3,
         round_ms: 0,
-        compensation: "all that the exchange brought in is taken out again",
+        compensation: "everything that the exchange stored is removed",
         safe_because: "a resource of one partner, type, id and version is stored once",
     },
     StepRule {
@@ -97,7 +97,7 @@ pub const STEP_RULES: &[StepRule] = &[
         rounds: 14,
         round_ms: 4 * HOUR_MS,
         compensation: "none is needed",
-        safe_because: "a receipt that is told again with the same key is the same receipt",
+        safe_because: "a receipt that is sent again with the same key is the same receipt",
     },
 ];
 

@@ -24,7 +24,7 @@ pub static WATCH: WorkKind = WorkKind {
     every: Some(Duration::from_secs(60)),
     timeout: Duration::from_secs(600),
     renews: true,
-    safe_because: "an exchange that is parked or has a job is not found again",
+    safe_because: "it does not select exchanges that are parked or have a job",
 };
 
 /// Exchanges that are looked at in one transaction.

@@ -180,7 +180,7 @@ const fn option(name: &'static str, max: &'static str, kind: &'static str, text:
 
 const RULES_UNKNOWN: &str = "the server does not follow rules that it does not know";
 const MEANING_CHANGED: &str = "it could change the meaning of the resource";
-const OTHER_PERSON: &str = "no Patient in it: the member is MemberPatient alone";
+const OTHER_PERSON: &str = "it must not contain a Patient: the member is MemberPatient alone";
 const NO_FILTER: &str = "HRex allows no filter in this consent";
 
 const PATIENT: &[OperationField] = &[
@@ -188,17 +188,20 @@ const PATIENT: &[OperationField] = &[
         "id",
         "1 to 64 letters, digits, hyphens and dots; the other resources refer to it as Patient/[id]",
     ),
-    must("name", "one with family and given"),
-    must("birthDate", "YYYY-MM-DD; a year or a year and month says less"),
+    must("name", "at least one with family and given"),
+    must(
+        "birthDate",
+        "YYYY-MM-DD; a year, or a year and month, is accepted but counts for less",
+    ),
     must(
         "gender or extension",
         "male, female, other or unknown; or the extension us-core-birthsex",
     ),
     may(
         "identifier",
-        "a number that this payer gave, or the Social Security number; others are not compared",
+        "a number from this payer, or the Social Security number; other numbers are not compared",
     ),
-    may("address", "compared"),
+    may("address", "it is compared"),
     may("telecom", "telephone and email are compared"),
     never("implicitRules", RULES_UNKNOWN),
     never("modifierExtension", MEANING_CHANGED),
@@ -211,9 +214,12 @@ const COVERAGE: &[OperationField] = &[
     must("payor", "exactly one"),
     must(
         "identifier or subscriberId",
-        "the number on the card: as identifier of type MB, at most 7, or as subscriberId",
+        "the number on the card: as an identifier of type MB (at most 7), or as subscriberId",
     ),
-    may("subscriberId", "the number of the subscriber, beside an identifier"),
+    may(
+        "subscriberId",
+        "the number of the subscriber, in addition to an identifier",
+    ),
     never("implicitRules", RULES_UNKNOWN),
     never("modifierExtension", MEANING_CHANGED),
     never("contained", OTHER_PERSON),
@@ -222,7 +228,7 @@ const COVERAGE: &[OperationField] = &[
 const CONSENT: &[OperationField] = &[
     must("status", "active"),
     must("scope", "patient-privacy"),
-    must("category", "IDSCL, once"),
+    must("category", "exactly one IDSCL"),
     must("patient", "a reference to MemberPatient as Patient/[id]"),
     must(
         "performer",
@@ -230,18 +236,18 @@ const CONSENT: &[OperationField] = &[
     ),
     must(
         "sourceReference",
-        "a reference to the DocumentReference of the signed original, which is not read",
+        "a reference to the DocumentReference of the signed original, which the server does not read",
     ),
     must("policy", "exactly one"),
     must("policy.uri", "the policy #regular or #sensitive of HRex"),
-    must("provision", "what is permitted"),
+    must("provision", "what the member permits"),
     must("provision.type", "permit"),
     must(
         "provision.period",
-        "the time in which the consent holds; it includes now",
+        "the time in which the consent is in force; it must include now",
     ),
-    must("provision.period.start", "a day or a moment"),
-    must("provision.period.end", "a day, which counts whole, or a moment"),
+    must("provision.period.start", "a day or an instant"),
+    must("provision.period.end", "a day, which is included, or an instant"),
     must(
         "provision.actor",
         "at least two: performer with the NPI of this payer, and IRCP with the NPI under which the caller is registered",
@@ -277,7 +283,7 @@ pub const MEMBER_MATCH: OperationFields = OperationFields {
             "in",
             1,
             "Coverage",
-            "The coverage with us, as on the card.",
+            "The coverage with this payer, as on the card.",
             COVERAGE,
         ),
         part(
@@ -285,7 +291,7 @@ pub const MEMBER_MATCH: OperationFields = OperationFields {
             "in",
             0,
             "Coverage",
-            "The coverage with the new payer. When it is sent, its fields are judged as those of CoverageToMatch are.",
+            "The coverage with the new payer. If it is sent, the rules are those of CoverageToMatch.",
             COVERAGE,
         ),
         part(
@@ -293,7 +299,7 @@ pub const MEMBER_MATCH: OperationFields = OperationFields {
             "in",
             1,
             "Consent",
-            "The member's consent that we give the record to the new payer.",
+            "The member's consent to disclose the record to the new payer.",
             CONSENT,
         ),
         part(
@@ -301,7 +307,7 @@ pub const MEMBER_MATCH: OperationFields = OperationFields {
             "out",
             1,
             "Identifier",
-            "The member's UMB identifier with us: type, system and value.",
+            "The member's UMB identifier with this payer: type, system and value.",
             &[],
         ),
         part(
@@ -309,7 +315,7 @@ pub const MEMBER_MATCH: OperationFields = OperationFields {
             "out",
             0,
             "Reference",
-            "The Patient to ask for afterwards. A partner that is registered for HRex 1.0 does not get it.",
+            "The Patient to read next. A partner that is registered for HRex 1.0 does not get it.",
             &[],
         ),
     ],
@@ -324,7 +330,7 @@ pub const MEMBER_MATCH: OperationFields = OperationFields {
             "from the configuration of this payer",
         ),
         made(
-            "now, and the zone of days without one",
+            "now, and the time zone of days",
             "from the clock and the configuration of this payer",
         ),
         made("the grant", "from the match and the consent; it ends with the consent"),
@@ -339,30 +345,40 @@ pub const EVERYTHING: OperationFields = OperationFields {
             "start",
             "1",
             "date",
-            "Care on or after this day; a care date, not a record date.",
+            "Only care on or after this day; the date of care counts, not that of the record.",
         ),
-        option("end", "1", "date", "Care on or before this day."),
-        option("_since", "1", "instant", "Only what changed after this instant."),
-        option("_type", "*", "code", "Only these types; in a URL a list with commas."),
+        option("end", "1", "date", "Only care on or before this day."),
+        option(
+            "_since",
+            "1",
+            "instant",
+            "Only resources that changed after this instant.",
+        ),
+        option(
+            "_type",
+            "*",
+            "code",
+            "Only resources of these types; in a URL, a list with commas.",
+        ),
         option(
             "_count",
             "1",
             "integer",
-            "Entries on a page; without it everything comes in one answer.",
+            "Entries on a page; without it the whole record comes in one answer.",
         ),
         part(
             "return",
             "out",
             1,
             "Bundle",
-            "A searchset Bundle of the Patient, its compartment and what that refers to.",
+            "A searchset Bundle with the Patient, the compartment, and the resources to which that refers.",
             &[],
         ),
     ],
     derived: &[
         made("the member", "from the id in the address"),
         made(
-            "what may leave",
+            "what may be released",
             "from the live grant of the partner and the consent behind it",
         ),
         made(
@@ -371,7 +387,7 @@ pub const EVERYTHING: OperationFields = OperationFields {
         ),
         made(
             "the link to the next page",
-            "from the answer before; its _page is opaque",
+            "from the previous answer; its _page is opaque",
         ),
     ],
 };

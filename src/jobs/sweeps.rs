@@ -21,25 +21,21 @@ const fn sweep(name: &'static str, every_s: u64, safe_because: &'static str) -> 
 pub static EXPIRED: WorkKind = sweep(
     "expired",
     60,
-    "what is gone is not there to be dropped again, and what is dropped has ended for everybody",
+    "it deletes only rows that have expired for everybody, and a deleted row cannot be deleted again",
 );
 /// Indexes the ledger by the member that an entry is about.
-pub static LEDGER_INDEX: WorkKind = sweep(
-    "ledger-index",
-    60,
-    "a row of the index is written once, whoever comes to it again",
-);
+pub static LEDGER_INDEX: WorkKind = sweep("ledger-index", 60, "each row of the index is written once");
 /// Marks prior authorizations as ended whose period is over.
 pub static AUTHORIZATIONS: WorkKind = sweep(
     "authorizations",
     900,
-    "an authorization that has ended is not among those that are looked for",
+    "it does not select authorizations that have ended",
 );
 /// Adds what is missing in the matcher's index, and counts the roster.
 pub static ROSTER: WorkKind = sweep(
     "roster",
     3_600,
-    "what is there is left alone, and a count that is the same makes no new state",
+    "it leaves existing rows alone, and the same count makes no new state",
 );
 
 /// Most idempotency rows that one run deletes.

@@ -70,5 +70,5 @@ fn item(job: Shown, now_ms: i64) -> JobItem {
 fn next_action(job: &Shown) -> Option<&'static str> {
     let class = job.last_class.as_deref().filter(|_| job.state == PARKED)?;
     let known = FailureClass::parse(class).map(|class| class.row().next);
-    Some(known.unwrap_or("See the log line of the job's id."))
+    Some(known.unwrap_or("Look at the log line with the job's id."))
 }

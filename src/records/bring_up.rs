@@ -36,9 +36,9 @@ impl Part {
     /// Returns a description for people.
     pub const fn text(self) -> &'static str {
         match self {
-            Part::Times => "making version times those of this store",
-            Part::Rules => "judging what is stored by this version's rules",
-            Part::Index => "making the search index anew",
+            Part::Times => "setting version times",
+            Part::Rules => "judging stored resources by the rules of this version",
+            Part::Index => "rebuilding the search index",
         }
     }
 

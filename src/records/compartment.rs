@@ -205,7 +205,7 @@ fn member(resource: &Screened<'_>, paths: &[&[&str]], base_url: &str) -> Result<
             if found.as_ref().is_some_and(|(first, _)| first != id) {
                 return Err(Failure::new(Fault::ReferenceUnresolved)
                     .at(value.path())
-                    .remedy("Name one member; a resource of several members is not kept."));
+                    .remedy("Name one member: a resource about several members cannot be stored."));
             }
             found = Some((id.to_owned(), reference.path()));
         }
@@ -215,7 +215,7 @@ fn member(resource: &Screened<'_>, paths: &[&[&str]], base_url: &str) -> Result<
     }
     if let Some((base, place)) = elsewhere {
         return Err(Failure::new(Fault::ReferenceUnresolved).at(place).remedy(format!(
-            "The Patient is one of {base}. When this comes from there, give --source-base {base}"
+            "The Patient is on {base}. If this resource comes from there, give --source-base {base}"
         )));
     }
     let rtype = resource.resource_type();

@@ -221,7 +221,7 @@ fn resolve(
                 let unresolved = || Failure::new(Fault::ReferenceUnresolved).at(place);
                 let no = stored.or_else(|| planned(rtype, id)).ok_or_else(unresolved)?;
                 if no != NOBODY && member != NOBODY && no != member {
-                    return Err(unresolved().remedy("A Provenance of several members is not kept."));
+                    return Err(unresolved().remedy("A Provenance about several members cannot be stored."));
                 }
                 member = member.max(no);
             }

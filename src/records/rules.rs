@@ -55,7 +55,7 @@ pub fn check(resource: &Screened<'_>) -> Result<(), Failure> {
             if !there {
                 return Err(Failure::new(Fault::ValueInvalid)
                     .at(reference.path())
-                    .remedy("The contained resource that is referred to is not there."));
+                    .remedy("The reference names a contained resource that does not exist."));
             }
         } else if !is_reference(&text) {
             return Err(Failure::new(Fault::ValueInvalid)

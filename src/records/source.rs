@@ -51,8 +51,8 @@ pub struct FileLeftAside {
 }
 
 /// Reason for a file in a folder that contains JSON, but no resource of a record.
-pub const NO_RECORD: &str = "it holds no resource that is kept";
-const OTHER_NAME: &str = "in folders only .ndjson, .jsonl and .json are looked at, plain or with .gz";
+pub const NO_RECORD: &str = "it has no resource of a type that is stored";
+const OTHER_NAME: &str = "in folders only .ndjson, .jsonl and .json files are read, plain or with .gz";
 const JOURNAL: &str = "it is the journal of a bulk client";
 
 /// Finds the files under `paths`, the last path first, and adds the files in folders that are not opened to `aside`.
@@ -82,7 +82,7 @@ pub fn gather(paths: &[PathBuf], names: &[String], aside: &mut Vec<FileLeftAside
                 None => {
                     return Err(Failure::new(Fault::InputUnreadable)
                         .at(name.as_str())
-                        .remedy("Name files that hold FHIR JSON, plain or gzipped."));
+                        .remedy("Name files with FHIR JSON, plain or gzipped."));
                 }
             };
             File::open(path).map_err(unreadable)?;

@@ -20,6 +20,7 @@ pub enum IdKind {
     Link,
     LinkStep,
     Job,
+    Exchange,
 }
 
 macro_rules! on_table {
@@ -51,6 +52,10 @@ macro_rules! on_table {
             }
             IdKind::Job => {
                 use super::schema::job as $table;
+                $work
+            }
+            IdKind::Exchange => {
+                use super::schema::exchange as $table;
                 $work
             }
         }
@@ -158,6 +163,7 @@ mod tests {
             IdKind::Link,
             IdKind::LinkStep,
             IdKind::Job,
+            IdKind::Exchange,
         ] {
             assert_eq!(found(other, "0199"), 0, "{other:?}");
         }

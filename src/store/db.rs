@@ -126,7 +126,7 @@ impl Store {
         if let StoreUrl::Sqlite(_) = url {
             migrate::up_telling(&mut first, tell)?;
             if is_new {
-                tell(&format!("made a new store: {url}"));
+                tell(&format!("created a new store: {url}"));
             }
         }
         // A store opened for reading loses nothing; `causeway durability` must be able to show what is unsafe.

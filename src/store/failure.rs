@@ -38,11 +38,11 @@ const REFUSALS: [(&str, &str); 16] = [
     ),
     (
         "server does not support SSL",
-        "The database has no TLS: set ssl = on there, or leave sslmode out of store.url where the way to it is safe.",
+        "The database has no TLS: set ssl = on there, or leave sslmode out of store.url if the network to it is safe.",
     ),
     (
         "certificate verify failed",
-        "The database's certificate is not of an authority that sslrootcert in store.url names.",
+        "The database's certificate does not come from an authority that sslrootcert in store.url names.",
     ),
     (
         "password authentication failed",
@@ -54,11 +54,11 @@ const REFUSALS: [(&str, &str); 16] = [
     ),
     (
         "no pg_hba.conf entry",
-        "The database's pg_hba.conf has no line for this role, database and address, or wants TLS: add the line, or connect as it wants.",
+        "The database's pg_hba.conf has no line for this role, database and address, or requires TLS: add the line, or connect with TLS.",
     ),
     (
         "authentication failed",
-        "The database does not accept this role as it connects: see pg_hba.conf, and the user in store.url.",
+        "The database does not accept this role with its way of authentication: check pg_hba.conf, and the user in store.url.",
     ),
     (
         "is not permitted to log in",
@@ -78,7 +78,7 @@ const REFUSALS: [(&str, &str); 16] = [
     ),
     (
         "could not translate host name",
-        "The host in store.url has no address: correct its name, or the name service of this machine.",
+        "The host in store.url cannot be resolved: correct its name, or the name service of this machine.",
     ),
     (
         "Connection refused",
@@ -90,11 +90,11 @@ const REFUSALS: [(&str, &str); 16] = [
     ),
     (
         "timeout expired",
-        "The database did not answer in time: see the network and its firewall, and the host and port in store.url.",
+        "The database did not answer in time: check the network and its firewall, and the host and port in store.url.",
     ),
     (
         "Network is unreachable",
-        "There is no way to the address in store.url: see the network, and the host.",
+        "The address in store.url cannot be reached: check the network, and the host.",
     ),
 ];
 

@@ -90,7 +90,7 @@ fn failed(at: &Path, error: std::io::Error) -> Failure {
             Failure::new(Fault::StoreUnfit).remedy(format!("{place} is not a file in a folder: name one in store.url."))
         }
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Failure::new(Fault::StoreReadOnly).remedy(
-            format!("This user may not write {place}: mend its rights or those of its folder."),
+            format!("This user may not write {place}: correct its permissions, or those of its folder."),
         ),
         _ => Failure::new(Fault::InputUnreadable),
     };

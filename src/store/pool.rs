@@ -39,7 +39,7 @@ const DOUBT: Duration = Duration::from_millis(200);
 const AGE: Duration = Duration::from_secs(1_800);
 
 /// Message for a database whose sessions are shared by a pooler.
-const SHARED: &str = "a connection pooler in transaction or statement mode stands before the database";
+const SHARED: &str = "there is a connection pooler in transaction or statement mode in front of the database";
 
 pub(super) mod watch;
 

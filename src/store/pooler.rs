@@ -103,6 +103,6 @@ fn end(pg: &mut PgConnection) -> Result<(), Failure> {
 
 fn shared() -> Failure {
     Failure::new(Fault::StoreUnfit).at("store.url").remedy(
-        "A connection pooler in transaction or statement mode stands before this database. Set pool_mode = session for it, or connect to PostgreSQL itself.",
+        "There is a connection pooler in transaction or statement mode in front of this database. Set its pool_mode to session, or connect to PostgreSQL directly.",
     )
 }

@@ -216,7 +216,7 @@ impl Disk {
         is_room.then(|| {
             Failure::new(Fault::NoRoom)
                 .remedy(format!(
-                    "Free {} MiB at least on the disk of {}, then start again.",
+                    "Free at least {} MiB on the disk of {}, then start again.",
                     OPEN_BYTES / (1024 * 1024),
                     self.folder.display()
                 ))

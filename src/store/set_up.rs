@@ -86,7 +86,7 @@ pub(super) fn postgres(
         looked.migrate(tell)?;
     }
     if is_new {
-        tell(&format!("made a new store: {url}, schema {}", looked.schema));
+        tell(&format!("created a new store: {url}, schema {}", looked.schema));
     }
     looked.demand_whole()?;
     let read_only = looked.demand_rights(need)?;
@@ -233,7 +233,7 @@ impl Looked {
             .to_owned();
         if let Some(why) = self.takes_no_writes() {
             return Err(behind(format!(
-                "The schema lacks migration {next} and takes no writes here ({why}): run `causeway migrate` where it does."
+                "The schema lacks migration {next}, and this store accepts no writes ({why}): run `causeway migrate` where writes are possible."
             )));
         }
         if !self.rights.may_migrate() {
@@ -367,7 +367,7 @@ fn demand_english(language: &str, role: &str) -> Result<(), Failure> {
 
 fn read_only(why: &str) -> Failure {
     Failure::new(Fault::StoreReadOnly).at("store.url").remedy(format!(
-        "This store takes no writes: {why}. Let store.url name the primary and a role with the rights of `causeway migrate --grant`; commands that only read work here."
+        "This store accepts no writes: {why}. Let store.url name the primary, and a role with the rights of `causeway migrate --grant`. Commands that only read work here."
     ))
 }
 

@@ -221,7 +221,7 @@ async fn serve_dev_leaves_a_request_to_send_and_a_command_finds_its_store() {
         );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert!(text("story.txt").contains("README.txt") && text("story.txt").contains("made a new store"));
+    assert!(text("story.txt").contains("README.txt") && text("story.txt").contains("created a new store"));
     let readme = text("causeway-data/dev/README.txt");
     let typed = |begin: &str| {
         let line = readme.lines().find(|line| line.trim_start().starts_with(begin));

@@ -66,6 +66,18 @@ fn every_path_that_the_pages_name_exists() {
 }
 
 #[test]
+fn every_page_says_for_whom_it_is() {
+    let mut silent: Vec<String> = Vec::new();
+    for (page, text) in pages() {
+        let is_a_page = page.starts_with("docs/") && !page.starts_with("docs/adr/0") && page != "docs/README.md";
+        if is_a_page && !text.contains("This page is for ") {
+            silent.push(page);
+        }
+    }
+    assert_eq!(silent, Vec::<String>::new(), "pages that do not say for whom they are");
+}
+
+#[test]
 fn every_command_and_option_that_the_pages_name_exists() {
     let mut cli = Cli::command();
     cli.build();

@@ -128,6 +128,7 @@ fn an_empty_list_says_so_on_stderr_and_prints_no_header() {
         (&["consent", "list"], "There are no such consents."),
         (&["grant", "list"], "There are no such grants."),
         (&["match", "list"], "There are no such decisions."),
+        (&["exchange", "list"], "There are no such exchanges."),
     ] {
         let output = payer.command(arguments);
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");

@@ -14,7 +14,7 @@ pub static JUDGE_AGAIN: WorkKind = WorkKind {
     every: Some(Duration::from_secs(86_400)),
     timeout: Duration::from_secs(2 * 3_600),
     renews: true,
-    safe_because: "what was judged by this version is not judged again, and what is stored is recognized by its content",
+    safe_because: "it does not judge again what this version has judged, and recognizes stored resources by their content",
 };
 
 /// The step that does it.

@@ -136,7 +136,7 @@ pub const OPS_ROUTES: &[OpsRoute] = {
     use OpsCall::*;
     &[
         get("/live", Live, ANYBODY, "The process answers"),
-        get("/ready", Ready, ANYBODY, "Requests of partners can be served"),
+        get("/ready", Ready, ANYBODY, "The server can serve partners"),
         get("/metrics", Metrics, ANYBODY, "Metrics in the Prometheus text format"),
         list(
             "/ops/v1/decisions",
@@ -149,7 +149,7 @@ pub const OPS_ROUTES: &[OpsRoute] = {
             "/ops/v1/decisions/{id}",
             Decision,
             DECISIONS,
-            "One decision, with what was compared and why it was taken",
+            "One decision: what was compared, and why it was made",
         ),
         list(
             "/ops/v1/grants",
@@ -170,7 +170,7 @@ pub const OPS_ROUTES: &[OpsRoute] = {
             GrantRevoke,
             OPERATOR,
             "a reason",
-            "Ends a grant; answers the grant",
+            "Ends a grant; returns the grant",
         ),
         list(
             "/ops/v1/consents",
@@ -190,14 +190,14 @@ pub const OPS_ROUTES: &[OpsRoute] = {
             ConsentRevoke,
             OPERATOR,
             "a reason",
-            "Withdraws a consent and ends its grants; answers the consent",
+            "Withdraws a consent and ends its grants; returns the consent",
         ),
         list(
             "/ops/v1/disclosures",
             Disclosures,
             AUDITOR,
             &["member", "partner", "from", "to", CURSOR],
-            "Who got what of a member (`member` is needed)",
+            "Which partner got what of a member (`member` is required)",
         ),
         post(
             "/ops/v1/disclosures/_search",
@@ -212,7 +212,7 @@ pub const OPS_ROUTES: &[OpsRoute] = {
             Trace,
             TRACE,
             &[CURSOR],
-            "All that happened under one id",
+            "Everything that happened under one id",
         ),
         list(
             "/ops/v1/reviews",
@@ -292,31 +292,35 @@ pub const OPS_ROUTES: &[OpsRoute] = {
             EXCHANGES,
             "One exchange, with every attempt",
         ),
-        act("/ops/v1/exchanges/{id}/cancel", ExchangeCancel, "Withdraws it (202)"),
+        act(
+            "/ops/v1/exchanges/{id}/cancel",
+            ExchangeCancel,
+            "Withdraws the exchange (202)",
+        ),
         act(
             "/ops/v1/exchanges/{id}/replay",
             ExchangeReplay,
-            "Lets a parked one go on, or runs an ended one again (202)",
+            "Lets a parked exchange continue, or runs an ended one again (202)",
         ),
         act(
             "/ops/v1/exchanges/{id}/supersede",
             ExchangeSupersede,
-            "Replaces it by a new one (202)",
+            "Ends the exchange and starts a new one (202)",
         ),
         act(
             "/ops/v1/exchanges/{id}/pause",
             ExchangePause,
-            "Stops it until it is replayed (202)",
+            "Stops the exchange until it is replayed (202)",
         ),
         act(
             "/ops/v1/exchanges/{id}/close",
             ExchangeClose,
-            "Ends it without a result (202)",
+            "Ends the exchange without a result (202)",
         ),
         act(
             "/ops/v1/exchanges/{id}/retract",
             ExchangeRetract,
-            "Takes out again what it stored (202)",
+            "Removes what the exchange stored (202)",
         ),
     ]
 };

@@ -43,7 +43,7 @@ pub fn page(site: &PageSite, answer: &PageSubject) -> (String, Markup) {
         (whole_server(rest))
         (token::section(site, &site.at("Patient"), false, &[]))
         @if let Some(href) = &answer.json_href {
-            p { "The whole statement: " a href=(href) { "as JSON" } "." }
+            p { "The complete statement is available " a href=(href) { "as JSON" } "." }
         }
     };
     (title.to_owned(), body)

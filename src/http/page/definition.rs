@@ -54,7 +54,7 @@ fn concepts(system: &Value) -> Markup {
             div.scroll tabindex="0" role="group" aria-labelledby="concepts" {
                 table {
                     thead { tr {
-                        th scope="col" { "Code" } th scope="col" { "What it says" } th scope="col" { "Definition" }
+                        th scope="col" { "Code" } th scope="col" { "Display" } th scope="col" { "Definition" }
                         @for property in &properties { th scope="col" { (text(property, "code")) } }
                     } }
                     tbody {

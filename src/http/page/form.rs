@@ -51,10 +51,10 @@ const IMPERSONAL: &[&str] = &[
 ];
 /// Parameters of every search, each with a hint.
 const GENERAL: &[(&str, &str)] = &[
-    ("_count", "Entries on a page, at most 200; 0 gives the count alone."),
+    ("_count", "Entries on a page, at most 200. 0 returns only the count."),
     (
         "_sort",
-        "Names of parameters with commas; a minus in front sorts downwards.",
+        "Names of parameters, with commas between them. A minus sign before a name sorts in descending order.",
     ),
 ];
 
@@ -92,7 +92,7 @@ pub fn search(site: &PageSite, row: &Value, typed: &[(String, String)]) -> Marku
     html! {
         form action=(action) method=(if personal { "post" } else { "get" }) aria-label=(format!("Search {rtype}")) {
             // A form that is sent by GET has no form token, because its fields stand in the address.
-            @if personal { (session::form_token(site)) p.note { "Sent by POST, so that what you type gets into no address and no history." } }
+            @if personal { (session::form_token(site)) p.note { "This form is sent by POST, so that what you type appears in no address and no browser history." } }
             div.fields {
                 @for parameter in items(&row["searchParam"]) {
                     (field(rtype, text(parameter, "name"), text(parameter, "documentation"), hint(text(parameter, "type")), typed))

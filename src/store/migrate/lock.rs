@@ -49,7 +49,7 @@ pub(in crate::store) fn hold(db: &mut Db, tell: Tell<'_>) -> Result<(), Failure>
             told = Some(Instant::now());
             let (who, seconds) = (holder(db)?, began.elapsed().as_secs());
             tell(&format!(
-                "waiting for {who}, which is bringing the store up: {seconds} s so far"
+                "waiting for {who}, which is migrating the store: {seconds} s so far"
             ));
         }
         std::thread::sleep(PAUSE);

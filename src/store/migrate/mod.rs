@@ -215,7 +215,7 @@ fn run_one(db: &mut Db, version: &str) -> Result<(), Failure> {
     let name = migration.name().to_string();
     db.run_migration(&*migration).map(drop).map_err(|error| {
         Failure::new(Fault::StoreUnavailable)
-            .remedy("A migration failed, and nothing of it is kept: mend what the cause says, and start again.")
+            .remedy("A migration failed and was rolled back: correct what the cause names, and start again.")
             .because(format!("migration {name}: {error}"))
     })
 }

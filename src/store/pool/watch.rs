@@ -72,7 +72,7 @@ fn watch(pool: &Weak<Shared>) {
             pool.0.lock().checking = None;
         });
         if let Err(error) = spawned {
-            tracing::warn!(cause = %error, "the database's durability settings could not be looked at");
+            tracing::warn!(cause = %error, "the database's durability settings could not be read");
         }
     }
 }
@@ -127,10 +127,10 @@ impl Shared {
         drop(state);
         drop(idle);
         if are_apart {
-            tracing::info!("our sessions of the database are ours alone again; requests are taken");
+            tracing::info!("our database sessions are our own again; requests are accepted");
         } else {
             tracing::error!(
-                "a connection pooler in transaction or statement mode stands before the database now: nothing is read or written until \
+                "there is a connection pooler in transaction or statement mode in front of the database now: nothing is read or written until \
                  it has pool_mode = session again"
             );
         }
@@ -156,7 +156,7 @@ impl Shared {
             }
             None => {
                 if self.unsafe_now.swap(false, Ordering::Relaxed) {
-                    tracing::info!("the database keeps what is acknowledged again; writes are taken");
+                    tracing::info!("the database keeps acknowledged work again; writes are accepted");
                 }
             }
         }
@@ -169,8 +169,8 @@ impl Shared {
         }
         if !promises.is_english() && !self.told_language.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                "the database's messages are not in English, so that some errors are taken for others: \
-                 ALTER ROLE … SET lc_messages = 'C' (by a superuser) mends that"
+                "the database's messages are not in English, so some errors may be mistaken for others: \
+                 let a superuser run ALTER ROLE … SET lc_messages = 'C'"
             );
         }
     }
@@ -262,7 +262,7 @@ impl State {
         {
             let is_answered = |at: Option<Instant>| at.is_some_and(|at| at >= began + ANSWERED);
             if !is_answered(self.answered_of_old) {
-                tracing::warn!("the database does not answer; what is asked of it now is given up sooner");
+                tracing::warn!("the database does not answer; calls are now given up sooner");
                 let told = Silence {
                     at: Instant::now(),
                     made_before: self.looked.filter(|_| is_answered(self.answered)),

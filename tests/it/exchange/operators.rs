@@ -116,7 +116,7 @@ async fn an_exchange_is_started_once_shown_and_acted_on_over_the_operations_side
     let (status, _, refused) = ops.call("GET", "/exchanges/nobody", None, None).await;
     assert_eq!((status, fault(&refused)), (404, "EX-001"));
 
-    let shown = ops.payer.json_command(&["exchange", "show", id]);
+    let shown = ops.payer.json_command(&["exchange", "show", &id[..8]]);
     assert_eq!(shown["phase"], "cancelled");
     assert_eq!(shown["opt_in"]["status"], "active");
     assert_eq!(shown["consent_id"], shown["opt_in"]["id"]);

@@ -105,9 +105,9 @@ fn a_command_that_only_reads_makes_no_store() {
         ),
     }
     desk.run(&["operator", "token", "--role", "auditor"])
-        .ends_with(0, &["made a new store: "]);
+        .ends_with(0, &["created a new store: "]);
     let again = desk.run(&["operator", "token", "--role", "auditor"]);
-    assert!(!again.err.contains("made a new store"), "{again:?}");
+    assert!(!again.err.contains("created a new store"), "{again:?}");
     desk.run(&["partner", "list"]).ends_with(0, &[]);
 }
 

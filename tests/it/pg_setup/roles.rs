@@ -204,7 +204,7 @@ fn a_reading_role_reads_and_is_told_where_it_cannot_write() {
     ] {
         reader
             .run(arguments)
-            .ends_with(0, &["takes no writes", "not noted in the ledger"]);
+            .ends_with(0, &["accepts no writes", "the ledger does not record"]);
     }
     reader
         .run(&["operator", "token", "--role", "auditor"])

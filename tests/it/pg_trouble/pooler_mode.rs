@@ -37,7 +37,7 @@ async fn a_pooler_that_begins_to_share_sessions_is_noticed_and_requests_come_bac
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         // Not ready may be the first failing statement; what is told comes with the look.
-        while payer.log().matches("stands before the database now").count() < times {
+        while payer.log().matches("in front of the database now").count() < times {
             assert!(began.elapsed() < NOTICED, "{mode} is not told: {}", payer.log());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
