@@ -37,7 +37,7 @@ import org.eclipse.jetty.util.ssl.SslContextFactory;
  */
 public final class ForeignPayer {
     /** Resources of a page, however many are asked for: a record of a member needs several. */
-    private static final int PAGE = 25;
+    private static final int PAGE = 10;
 
     public static void main(String[] arguments) throws Exception {
         Map<String, String> options = new HashMap<>();
@@ -48,7 +48,7 @@ public final class ForeignPayer {
         boolean older = options.get("hrex").equals("1.0");
         Path keys = Path.of(options.get("keys"));
         Server server = new Server();
-        server.setRequestLog(new CustomRequestLog(new RequestLogWriter(options.get("log")), "%m %U%q %s"));
+        server.setRequestLog(new CustomRequestLog(new RequestLogWriter(options.get("log")), "%r %s"));
         ServerConnector connector = connector(server, keys);
         connector.open();
         String origin = "https://localhost:" + connector.getLocalPort();

@@ -3,11 +3,14 @@ import ca.uhn.fhir.model.api.Include;
 import ca.uhn.fhir.model.api.ResourceMetadataKeyEnum;
 import ca.uhn.fhir.model.valueset.BundleEntrySearchModeEnum;
 import ca.uhn.fhir.parser.IParser;
+import ca.uhn.fhir.rest.annotation.IdParam;
 import ca.uhn.fhir.rest.annotation.IncludeParam;
 import ca.uhn.fhir.rest.annotation.OptionalParam;
+import ca.uhn.fhir.rest.annotation.Read;
 import ca.uhn.fhir.rest.annotation.RequiredParam;
 import ca.uhn.fhir.rest.annotation.Search;
 import ca.uhn.fhir.rest.api.server.IBundleProvider;
+import ca.uhn.fhir.rest.api.server.RequestDetails;
 import ca.uhn.fhir.rest.param.DateRangeParam;
 import ca.uhn.fhir.rest.param.ReferenceParam;
 import ca.uhn.fhir.rest.param.TokenParam;
@@ -95,24 +98,36 @@ final class Holdings {
     }
 
     private static boolean isLater(Resource resource, Date than) {
-        return than == null || resource.getMeta().getLastUpdated().after(than);
+        Date changed = resource.getMeta().getLastUpdated();
+        return than == null || changed == null || changed.after(than);
     }
 
-    /** The resources of one type: read by id (HAPI's own) and found by id. */
-    static class Held<T extends Resource> extends HashMapResourceProvider<T> {
+    /** The resources of one type: read by id and found by id. Nobody writes; HAPI's own store has searches that ignore what they do not know. */
+    static class Held<T extends Resource> implements IResourceProvider {
         final Holdings all;
+        private final HashMapResourceProvider<T> store;
 
         Held(FhirContext context, Class<T> type, Holdings all) {
-            super(context, type);
+            this.store = new HashMapResourceProvider<>(context, type);
             this.all = all;
         }
 
+        @Override
+        public Class<T> getResourceType() {
+            return store.getResourceType();
+        }
+
         void keep(Resource resource) {
-            store(getResourceType().cast(resource));
+            store.store(getResourceType().cast(resource));
         }
 
         Stream<T> each() {
-            return getStoredResources().stream();
+            return store.getStoredResources().stream();
+        }
+
+        @Read
+        public T read(@IdParam IdType id, RequestDetails request) {
+            return store.read(id, request);
         }
 
         Stream<T> with(String id) {
