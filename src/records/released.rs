@@ -1,8 +1,10 @@
-//! The released form: a resource without amounts of money, made by cutting out bytes and keeping the rest unchanged.
+//! The released form: a resource without amounts of money, made by cutting out bytes and keeping the rest unchanged. Where R4 requires an
+//! amount, an element that has none stands for it (`masked`).
 //!
 //! Amounts are removed, and so is what may express them in words: narratives, notes, free text. Types that cannot be cut this way (a Claim
 //! is nothing but its money) are withheld: `financial` is set and there is no released form. `docs/release.md` explains the rules.
 
+mod masked;
 mod words;
 
 use super::splice::splice;
@@ -156,6 +158,10 @@ pub(super) fn edits(resource: &Screened<'_>) -> Option<Vec<(Range<usize>, String
     if !parts {
         // Something was cut, so the narrative may express it.
         edits = cuts(&root, &Subject { prose: true, ..subject });
+    }
+    if rtype == "ExplanationOfBenefit" {
+        let stand_ins = masked::stand_ins(&root, &edits);
+        edits.extend(stand_ins);
     }
     for profile in root.all(&["meta", "profile"]) {
         let basis = profile.text().and_then(|text| basis_of(&text));

@@ -129,15 +129,25 @@ fn a_narrative_of_a_claim_or_a_coverage_never_leaves() {
 }
 
 #[test]
-fn a_total_of_an_authorization_keeps_its_category_and_units() {
+fn a_total_of_an_authorization_keeps_its_category_and_units_and_an_amount_that_says_nothing() {
     let total = r#"{"extension":[{"url":"http://hl7.org/fhir/us/davinci-pdex/StructureDefinition/PriorAuthorizationUtilization","valueQuantity":{"value":1}}],"category":{"coding":[{"code":"eligible"}]}"#;
+    let masked = r#""amount":{"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/data-absent-reason","valueCode":"masked"}]}"#;
     let text = format!(
         r#"{{"resourceType":"ExplanationOfBenefit","use":"preauthorization","item":[{{"sequence":1,"adjudication":[{{"category":{{"text":"submitted"}},"amount":{{"value":2,"currency":"USD"}}}}]}}],"total":[{total},"amount":{{"value":100,"currency":"USD"}}}}]}}"#
     );
     let expected = format!(
-        r#"{{"resourceType":"ExplanationOfBenefit","use":"preauthorization","item":[{{"sequence":1,"adjudication":[{{"category":{{"text":"submitted"}}}}]}}],"total":[{total}}}]}}"#
+        r#"{{"resourceType":"ExplanationOfBenefit","use":"preauthorization","item":[{{"sequence":1,"adjudication":[{{"category":{{"text":"submitted"}}}}]}}],"total":[{total},{masked}}}]}}"#
     );
     assert_eq!(of(&text).as_deref(), Some(expected.as_str()));
+    // Another payer that has it releases the same.
+    assert_eq!(of(&expected).as_deref(), Some(expected.as_str()));
+    // The amount may stand first, with white space around it, or alone.
+    let first = r#"{"resourceType":"ExplanationOfBenefit","use":"preauthorization","total":[{ "amount" : {"value":1,"currency":"USD"} , "category":{"text":"a"} },{"amount":{"value":2,"currency":"USD"}}]}"#;
+    let leaves = format!(
+        r#"{{"resourceType":"ExplanationOfBenefit","use":"preauthorization","total":[{{"category":{{"text":"a"}},{masked}}}]}}"#
+    );
+    let json = |text: &str| serde_json::from_str::<Json>(text).expect("JSON");
+    assert_eq!(json(&of(first).expect("another form")), json(&leaves));
 }
 
 #[test]
