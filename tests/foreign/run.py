@@ -24,6 +24,7 @@ import smart  # noqa: E402
 SEARCHED = {"Patient", "Coverage", "AllergyIntolerance", "CarePlan", "CareTeam", "Condition", "Device", "DiagnosticReport", "DocumentReference",
             "Encounter", "ExplanationOfBenefit", "Goal", "Immunization", "MedicationDispense", "MedicationRequest", "Observation", "Procedure",
             "RelatedPerson", "ServiceRequest", "Specimen"}
+CALLS = ("find_partner", "token", "member_match", "member_token", "retrieve")
 OURS_TO_SET = {"versionId", "lastUpdated"}
 
 
@@ -127,6 +128,18 @@ def compare(new, exchange, our_patient, their_patient, wanted):
     return collections.Counter(name.split("/")[0] for name in names)
 
 
+def planted(new, exchange, our_patient, their_patient, wanted):
+    """A comparison that cannot fail says nothing: one too many, one too few, and one that was changed must be noticed."""
+    name = next(name for name in wanted if name.startswith("Observation/"))
+    for other in (wanted | {"Observation/none": wanted[name]}, {one: wanted[one] for one in wanted if one != name},
+                  wanted | {name: wanted[name] | {"status": "cancelled"}}):
+        try:
+            compare(new, exchange, our_patient, their_patient, other)
+        except AssertionError:
+            continue
+        raise SystemExit("the comparison did not notice a planted difference")
+
+
 def provenance(received, made, brought):
     """Each stored resource has a Provenance that says that it is in our custody now, and from whom it came."""
     covered = set()
@@ -150,12 +163,21 @@ def ask_all(new, persons):
 
 
 def again(new, persons, first):
-    """A second run of the same: another exchange each, and no resource changes."""
+    """A second run of the same: another exchange each, and no resource changes. A Causeway says of each grant anew that it transmits."""
     before = everything(new)
     started, shown = ask_all(new, persons)
     assert not set(started) & set(first)
-    assert everything(new) == before, sorted(everything(new) ^ before)[:5]
-    assert all(one["counts"]["stored"] == 0 for one in shown), shown
+    told = set()
+    for exchange in started:
+        rows = Received(new, exchange).rows()
+        told |= {(row["type"], row["id"]) for row in rows if row["original"] and is_transmitter(row["original"])}
+    after = everything(new)
+    assert before <= after and {one[:2] for one in after - before} <= told, sorted(after ^ before)[:5]
+    assert sum(one["counts"]["stored"] for one in shown) == len(after - before), shown
+
+
+def is_transmitter(resource):
+    return resource["resourceType"] == "Provenance" and resource["id"].startswith("tx.")
 
 
 class Foreign:
@@ -198,9 +220,11 @@ def against_hapi(options, held, persons, offered):
             if not offered:
                 names = {name for name in names if name.split("/")[0] in SEARCHED}
                 names |= {name for name, one in held.items() if one["resourceType"] == "Provenance" and names & targets(one)}
-            counts = compare(new, exchanges[number], f"Patient/our-{number}", patient, {name: other.get(name) for name in names})
-            total += sum(counts.values())
+            sides = (new, exchanges[number], f"Patient/our-{number}", patient, {name: other.get(name) for name in names})
+            total += sum(compare(*sides).values())
+            planted(*sides)
         steps = {step["step"]: step for step in shown[0]["steps"]}
+        assert all(steps[name]["http_status"] == 200 for name in CALLS), steps
         assert all(steps[name]["partner_request_id"] for name in ("find_partner", "member_match", "retrieve")), steps
         assert foreign.asked("/$everything") == (len(persons) if offered else 0) and foreign.asked("_getpages=") >= 2
         assert foreign.asked("/Patient/_search") == (0 if offered else len(persons)), "HRex 1.0 tells an identifier, and the id is asked for"
@@ -226,14 +250,25 @@ def against_causeway(options, held, persons):
         new.serve()
         exchanges, shown = ask_all(new, persons)
         other = Other(old.base, options.keys, "system/*.rs")
+        total = 0
         for number, person in enumerate(persons):
             patient = f"Patient/{person['id']}"
+            theirs = old.json("disclosures", "--member", patient)
             bundle = other.get(f"{patient}/$everything")
             wanted = {f"{one['resource']['resourceType']}/{one['resource']['id']}": one["resource"] for one in bundle["entry"]}
-            print(len(wanted), sorted(record(held, patient) - set(wanted)), sorted(set(wanted)-record(held, patient)))
-            print(old.json("disclosures", "--member", patient), shown[number]["counts"])
             counts = compare(new, exchanges[number], f"Patient/our-{number}", patient, wanted)
+            total += sum(counts.values())
+            # The old payer has on record what it gave, and gave all that it may.
+            assert len(theirs) == 1 and theirs[0]["outcome"] == "completed" and theirs[0]["resources"] == counts, (theirs, counts)
+            assert theirs[0]["bytes"] == shown[number]["counts"]["bytes"]
+            held_back = {f"{one['type']}/{one['id']}" for one in old.json("records", "withheld", "--member", patient)["items"]}
+            whole = record(held, patient)
+            assert whole - set(wanted) <= held_back, sorted(whole - set(wanted) - held_back)
+            assert all(is_transmitter(wanted[name]) for name in set(wanted) - whole), sorted(set(wanted) - whole)
+            steps = {step["step"]: step for step in shown[number]["steps"]}
+            assert all(steps[name]["http_status"] == 200 and steps[name]["partner_request_id"] for name in CALLS), steps
         again(new, persons, exchanges)
+        print(f"Causeway: {total} resources of {len(persons)} members")
     finally:
         new.stop()
         old.stop()
