@@ -8,6 +8,7 @@ import argparse
 import collections
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -22,8 +23,8 @@ import smart  # noqa: E402
 
 # What searches ask for. What a record refers to, such as its practitioners, comes with `$everything` alone.
 SEARCHED = {"Patient", "Coverage", "AllergyIntolerance", "CarePlan", "CareTeam", "Condition", "Device", "DiagnosticReport", "DocumentReference",
-            "Encounter", "ExplanationOfBenefit", "Goal", "Immunization", "MedicationDispense", "MedicationRequest", "Observation", "Procedure",
-            "RelatedPerson", "ServiceRequest", "Specimen"}
+            "Encounter", "ExplanationOfBenefit", "Goal", "Immunization", "Media", "MedicationDispense", "MedicationRequest", "Observation",
+            "Procedure", "QuestionnaireResponse", "RelatedPerson", "ServiceRequest", "Specimen"}
 CALLS = ("find_partner", "token", "member_match", "member_token", "retrieve")
 OURS_TO_SET = {"versionId", "lastUpdated"}
 
@@ -71,6 +72,19 @@ class Other:
         answer = self.session.get(f"{self.base}/{path}", timeout=60)
         assert answer.status_code == 200, f"{path}: {answer.status_code} {answer.text[:500]}"
         return parsed(answer.content)
+
+
+def guarded(base, keys):
+    """Whether a server turns away a client without a certificate, and one without a token."""
+    settings = smart.tls(keys)
+    session = requests.Session()
+    session.trust_env, session.verify = False, settings["verify"]
+    try:
+        session.get(f"{base}/metadata", timeout=20)
+        return False
+    except requests.exceptions.ConnectionError:
+        session.cert = settings["cert"]
+    return session.get(f"{base}/Patient?_id=x", timeout=20).status_code == 401
 
 
 class Pairs:
@@ -208,6 +222,7 @@ def against_hapi(options, held, persons, offered):
     foreign = Foreign(options, folder, [f"everything={'yes' if offered else 'no'}", f"hrex={hrex}"])
     new = Payer(options.causeway, folder / "new-payer", options.keys, "1992000020", NEW, asks=True)
     try:
+        assert guarded(foreign.base, options.keys)
         new.old_payer(foreign.base, f'{{ hrex = "{hrex}", pdex = "2.2", us_core = "6.1.0" }}')
         new.enrol(persons)
         new.serve()
@@ -281,6 +296,8 @@ def main():
     options = parser.parse_args()
     for name, value in vars(options).items():
         setattr(options, name, value.resolve())
+    # The servers end with this script, also when it is told to end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     shutil.rmtree(options.work, ignore_errors=True)
     options.work.mkdir(parents=True)
     held = members(options.causeway, options.work / "members", 12)
