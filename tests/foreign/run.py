@@ -241,7 +241,8 @@ def against_hapi(options, held, persons, offered):
         steps = {step["step"]: step for step in shown[0]["steps"]}
         assert all(steps[name]["http_status"] == 200 for name in CALLS), steps
         assert all(steps[name]["partner_request_id"] for name in ("find_partner", "member_match", "retrieve")), steps
-        assert foreign.asked("/$everything") == (len(persons) if offered else 0) and foreign.asked("_getpages=") >= 2
+        assert foreign.asked("_getpages=") >= 2 and foreign.asked(" 410") == 1
+        assert foreign.asked("/$everything") == (len(persons) + 1 if offered else 0), "where a page was lost, it began anew"
         assert foreign.asked("/Patient/_search") == (0 if offered else len(persons)), "HRex 1.0 tells an identifier, and the id is asked for"
         again(new, persons, exchanges)
         way = "$everything" if offered else "searches"
