@@ -15,9 +15,9 @@ const TYPES: &[(&str, &str)] = &[
     ("Coverage", "patient"),
     ("AllergyIntolerance", "patient"), ("CarePlan", "patient"), ("CareTeam", "patient"), ("Condition", "patient"),
     ("Device", "patient"), ("DiagnosticReport", "patient"), ("DocumentReference", "patient"), ("Encounter", "patient"),
-    ("ExplanationOfBenefit", "patient"), ("Goal", "patient"), ("Immunization", "patient"), ("MedicationDispense", "patient"),
-    ("MedicationRequest", "patient"), ("Observation", "patient"), ("Procedure", "patient"), ("RelatedPerson", "patient"),
-    ("ServiceRequest", "patient"), ("Specimen", "patient"),
+    ("ExplanationOfBenefit", "patient"), ("Goal", "patient"), ("Immunization", "patient"), ("Media", "patient"),
+    ("MedicationDispense", "patient"), ("MedicationRequest", "patient"), ("Observation", "patient"), ("Procedure", "patient"),
+    ("QuestionnaireResponse", "patient"), ("RelatedPerson", "patient"), ("ServiceRequest", "patient"), ("Specimen", "patient"),
 ];
 
 /// How a record is got.

@@ -252,17 +252,23 @@ struct Fetching<'f> {
 }
 
 impl Fetching<'_> {
-    /// Fetches a part to its end. Returns the fault for which it goes no further, when the others may.
+    /// Fetches a part to its end. Returns the fault for which it goes no further, when the others may. When a page is gone it begins anew,
+    /// once: partners keep the pages of an answer for a while only.
     async fn part(
         &self,
         mut part: RecordPart,
         first: &str,
         call: &mut CallFacts,
     ) -> Result<Option<Fault>, CallFailure> {
+        let mut is_anew = false;
         while part.state == PartState::Open {
-            let name = part.name.clone();
+            let (name, is_later_page) = (part.name.clone(), part.next.is_some());
             match self.page(part, first, call).await {
                 Ok(next) => part = next,
+                Err(failure) if is_later_page && !is_anew && is_gone(&failure) => {
+                    is_anew = true;
+                    part = self.begin_anew(&name).await?;
+                }
                 Err(failure) => {
                     let (state, fault) = match failure.end {
                         CallEnd::Refused(fault @ (Fault::PartnerTooMuch | Fault::PartnerPagesLoop)) => {
@@ -280,6 +286,14 @@ impl Fetching<'_> {
             }
         }
         Ok(None)
+    }
+
+    async fn begin_anew(&self, name: &str) -> Result<RecordPart, CallFailure> {
+        ingest::mark_part(self.scope, self.writer, name, PartState::Open, None, true).await?;
+        let own = self.scope.clone();
+        let parts = blocking(move || ingest::parts(&own)).await?;
+        let found = parts.into_iter().find(|part| part.name == name);
+        found.ok_or_else(|| Failure::new(Fault::Internal).into())
     }
 
     /// Fetches the next body of a part.
@@ -317,6 +331,11 @@ impl Fetching<'_> {
             Err(failure) => Err(unreadable(failure, facts, CallEnd::Unknown)),
         }
     }
+}
+
+/// Whether what was asked for is not there, or not any more.
+fn is_gone(failure: &CallFailure) -> bool {
+    matches!(failure.end, CallEnd::Refused(_)) && matches!(failure.facts.status, Some(404 | 410))
 }
 
 /// What a failure while a body is kept means: whether the body cannot be read, or something of ours failed.

@@ -14,6 +14,7 @@ const READ: [&str; 2] = ["system/*.rs", "system/*.read"];
 
 pub(super) async fn run(session: &mut OpenSession, facts: &ExchangeFacts, held: &HeldJob) -> Went {
     let now_ms = held.ctx().clock.now_ms();
+    let mut call = CallFacts::default();
     if !is_good(session.match_token.as_ref(), now_ms) {
         let known = session.partner()?;
         let ask = TokenAsk {
@@ -21,13 +22,16 @@ pub(super) async fn run(session: &mut OpenSession, facts: &ExchangeFacts, held: 
             patient: None,
             correlation_id: &facts.correlation_id,
         };
-        session.match_token = Some(known.peer.token(&known.smart, ask).await?);
+        let token = known.peer.token(&known.smart, ask).await?;
+        call = token.answer.clone();
+        session.match_token = Some(token);
     }
-    Ok((StepEnd::Done(StepGain::Ready), CallFacts::default()))
+    Ok((StepEnd::Done(StepGain::Ready), call))
 }
 
 pub(super) async fn run_for_member(session: &mut OpenSession, facts: &ExchangeFacts, held: &HeldJob) -> Went {
     let now_ms = held.ctx().clock.now_ms();
+    let mut call = CallFacts::default();
     if !is_good(session.member_token.as_ref(), now_ms) {
         let matched = facts.matched.as_ref().ok_or_else(|| Failure::new(Fault::Internal))?;
         let patient = bound_to(matched);
@@ -50,9 +54,10 @@ pub(super) async fn run_for_member(session: &mut OpenSession, facts: &ExchangeFa
             }
             other => other?,
         };
+        call = token.answer.clone();
         session.member_token = Some(token);
     }
-    Ok((StepEnd::Done(StepGain::Ready), CallFacts::default()))
+    Ok((StepEnd::Done(StepGain::Ready), call))
 }
 
 /// The member as the token endpoint knows it.

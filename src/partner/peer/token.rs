@@ -1,7 +1,7 @@
 //! Tokens of a partner: SMART Backend Services with a signed assertion, an answer that is read strictly, and how long a token is used.
 
 use super::describe::SmartDocument;
-use super::failure::{CallEnd, CallFailure};
+use super::failure::{CallEnd, CallFacts, CallFailure};
 use super::{Peer, PeerAsk};
 use crate::error::Fault;
 use crate::secret::Secret;
@@ -32,6 +32,8 @@ pub struct PeerToken {
     pub secret: Secret,
     /// Until when it is used, UTC milliseconds.
     pub until_ms: i64,
+    /// What is known of the answer that brought it, without a digest.
+    pub answer: CallFacts,
 }
 
 #[derive(Deserialize)]
@@ -85,7 +87,14 @@ impl Peer {
             Err(failure) => return Err(failure),
         };
         match read_reply(&bytes, ask.scopes, now_ms) {
-            Ok(token) => Ok(token),
+            Ok(token) => Ok(PeerToken {
+                answer: CallFacts {
+                    sent_sha256: None,
+                    came_sha256: None,
+                    ..facts
+                },
+                ..token
+            }),
             Err(why) => Err(CallFailure::with(CallEnd::Refused(Fault::PartnerTokenUnfit), facts).because(why)),
         }
     }
@@ -124,6 +133,7 @@ fn read_reply(bytes: &[u8], asked: &[&str], now_ms: i64) -> Result<PeerToken, &'
     Ok(PeerToken {
         secret: Secret::new(reply.access_token),
         until_ms: now_ms + (life_ms - MARGIN_MS).max(life_ms / 2),
+        answer: CallFacts::default(),
     })
 }
 

@@ -11,6 +11,7 @@ mod batch;
 mod check;
 mod custodian;
 mod entry;
+mod masked;
 mod names;
 mod normal;
 mod original;

@@ -5,6 +5,7 @@
 
 use super::super::compartment::{self, Owner};
 use super::super::splice::splice;
+use super::masked;
 use super::scope::IngestScope;
 use crate::error::{Failure, Fault};
 use crate::fhir::prescreen::{JsonKind, ScreenLimits, Screened, screen};
@@ -68,6 +69,7 @@ pub(super) fn normal(scope: &IngestScope, bytes: &[u8]) -> Result<Normal, Failur
     }
     let mut edits = vec![(place.span(), format!("\"{id}\""))];
     edits.extend(references(scope, &screened));
+    edits.extend(masked::stand_ins(&screened));
     edits.sort_by_key(|(span, _)| span.start);
     let mut bytes = splice(bytes, &edits);
     if rtype == "Provenance" {

@@ -107,6 +107,19 @@ fn what_is_left_out_is_named_and_comes_later() {
 }
 
 #[test]
+fn a_part_whose_page_is_gone_begins_anew() {
+    for status in [404, 410] {
+        let acts = format!("{{ answer = {{ status = {status} }} }}");
+        let world = World::new(&rule("everything", "3", &acts));
+        let row = world.exchange();
+        assert_eq!(row.phase, "completed", "{status}: {row:?}");
+        assert_eq!(world.asked(SandboxRoute::Search), 0, "{status}: searches bring less");
+        let all = world.sandbox.record(world.member()).count() as i64;
+        assert_eq!(world.received_count(), all - 1, "{status}");
+    }
+}
+
+#[test]
 fn pages_that_lead_back_and_totals_that_are_not_reached_are_told() {
     for acts in ["{ page-loop = { to_page = 2 } }", "{ wrong-total = { by = 5 } }"] {
         let world = World::new(&format!(
