@@ -14,6 +14,7 @@ mod read;
 mod search;
 mod sent;
 mod supporting;
+mod transmitter;
 mod underway;
 
 pub use everything::{Everything, EverythingQuery};
@@ -24,6 +25,7 @@ pub use page_link::{PageLinks, SearchPage};
 pub use read::{read, read_and_make};
 pub use search::{FoundPage, PageStart, START, search};
 pub use sent::SentPart;
+pub use transmitter::PageTransmitter;
 pub use underway::AnswerTerms;
 
 use crate::audit::{Action, ConsentNote, EntryOutcome, LedgerEvent, Object, ledger};

@@ -30,6 +30,8 @@ pub struct LiveGrant {
     pub consent_id: String,
     /// 1 when the consent's policy covers sensitive data.
     pub sensitive: i64,
+    /// When the grant was made (UTC ms).
+    pub created_ms: i64,
 }
 
 /// A row that may be released, with its bytes.
@@ -53,6 +55,19 @@ impl Released {
     /// Length of the bytes that are released.
     pub fn size(&self) -> u64 {
         self.released.as_ref().unwrap_or(&self.body).len() as u64
+    }
+
+    /// A resource that is made when it is read, such as the record of who transmits. It has one version.
+    pub fn made(rtype: &str, id: &str, last_updated_ms: i64, bytes: Vec<u8>) -> Released {
+        Released {
+            key: 0,
+            rtype: rtype.to_owned(),
+            id: id.to_owned(),
+            version: 1,
+            last_updated_ms,
+            body: bytes,
+            released: None,
+        }
     }
 
     /// Returns the bytes that are released.
@@ -110,6 +125,7 @@ macro_rules! granted {
                 grants::patient_id,
                 grants::consent_id,
                 grants::sensitive,
+                grants::created_ms,
             ))
     };
 }
@@ -135,8 +151,28 @@ pub fn live_grant_begun(
     entry: &Unfilled,
 ) -> Result<Option<LiveGrant>, Failure> {
     let query = granted!(partner, patient_id, now_ms);
-    let columns = "grant_id, compartment, patient_id, consent_id, sensitive";
+    let columns = "grant_id, compartment, patient_id, consent_id, sensitive, created_ms";
     begun(db, Begun { query, columns, entry })
+}
+
+/// Returns the grant with this id, if it is a live one of `partner`.
+///
+/// # Errors
+/// Those of the database.
+pub fn live_grant_by_id(db: &mut Db, partner: &str, id: &str, now_ms: i64) -> Result<Option<LiveGrant>, Failure> {
+    let query = grants::table
+        .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
+        .filter(grants::id.eq(id))
+        .filter(live(partner, now_ms))
+        .select((
+            grants::id,
+            grants::compartment,
+            grants::patient_id,
+            grants::consent_id,
+            grants::sensitive,
+            grants::created_ms,
+        ));
+    Ok(on!(db, conn => query.first(conn)).optional()?)
 }
 
 /// Runs a statement that appends the entry about the row it finds, and returns that row.
@@ -202,6 +238,7 @@ pub fn live_grants(db: &mut Db, partner: &str, compartments: &[i64], now_ms: i64
             grants::patient_id,
             grants::consent_id,
             grants::sensitive,
+            grants::created_ms,
         ))
         .load(db)?;
     found.dedup_by_key(|grant| grant.compartment);
@@ -293,6 +330,7 @@ macro_rules! one_of_a_member {
                     grants::patient_id,
                     grants::consent_id,
                     grants::sensitive,
+                    grants::created_ms,
                 ),
             ))
     };
@@ -348,7 +386,7 @@ pub fn one_begun(
         .filter(length(resource::body).le(asked.most_bytes))
         .filter(grants::patient_id.eq(coalesce_text(asked.patient_id.as_deref(), grants::patient_id)));
     let columns = "key, rtype, id, version, last_updated_ms, body, released, \
-                   grant_id, compartment, patient_id, consent_id, sensitive";
+                   grant_id, compartment, patient_id, consent_id, sensitive, created_ms";
     begun(db, Begun { query, columns, entry })
 }
 

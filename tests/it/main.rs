@@ -81,4 +81,5 @@ mod threats_search;
 mod threats_wire;
 mod throttle;
 mod trace;
+mod transmitter;
 mod withdrawal;
