@@ -6,7 +6,9 @@ use crate::audit::Object;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::ops::View;
-use crate::ops::exchanges::{self, ExchangeDetail};
+use crate::ops::both_ways;
+use crate::ops::exchanges::ExchangeDetail;
+use crate::ops::inbound::Shown;
 use crate::terminal::{Exit, Out};
 
 /// Runs the command. Waits on this thread.
@@ -19,16 +21,23 @@ pub fn run(ctx: &Context, id: &str, asker: &CommandAsker, out: &mut Out) -> Resu
         id: id.to_owned(),
     };
     asker.show(ctx, "exchanges", Some(object))?;
-    let now_ms = ctx.clock.now_ms();
-    let shown = ctx
-        .store
-        .read_blocking(|db| exchanges::one(db, id, View::Full, now_ms))?;
+    let how = how(ctx, View::Full);
+    let shown = ctx.store.read_blocking(|db| both_ways::one(db, id, how))?;
     if out.json {
         out.value(&shown);
     } else {
         print(&shown, out);
     }
     Ok(Exit::Done)
+}
+
+/// How exchanges are shown now.
+pub fn how(ctx: &Context, view: View) -> Shown {
+    Shown {
+        view,
+        now_ms: ctx.clock.now_ms(),
+        zone: ctx.payer.time_zone,
+    }
 }
 
 /// Prints the timeline for people.
@@ -75,7 +84,21 @@ pub fn print(shown: &ExchangeDetail, out: &mut Out) {
             ),
         );
     }
-    line("rules", item.policy_versions.retry.clone());
+    let versions = &item.policy_versions;
+    let rules = [&versions.matching, &versions.release, &versions.retry];
+    line(
+        "rules",
+        rules.into_iter().flatten().cloned().collect::<Vec<_>>().join(", "),
+    );
+    for (name, id) in [
+        ("decision", &item.decision_id),
+        ("consent", &item.consent_id),
+        ("grant", &item.grant_id),
+    ] {
+        if let Some(id) = id.as_ref().filter(|_| item.direction == "inbound") {
+            line(name, id.clone());
+        }
+    }
     for (name, other) in [("runs again", &item.run_of), ("replaced by", &item.superseded_by)] {
         if let Some(other) = other {
             line(name, other.clone());
@@ -88,6 +111,11 @@ pub fn print(shown: &ExchangeDetail, out: &mut Out) {
 /// What came, and what is missing.
 fn print_record(shown: &ExchangeDetail, out: &mut Out) {
     let mut line = |name: &str, text: String| out.line(&format!("{name:<12} {text}"));
+    if let Some(sent) = &shown.sent {
+        let resources: u64 = sent.resources.values().sum();
+        line("sent", format!("{resources} resources in {} bytes", sent.bytes));
+        return;
+    }
     let counts = &shown.counts;
     line(
         "record",
