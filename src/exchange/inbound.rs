@@ -87,12 +87,12 @@ pub fn states(facts: &InboundFacts<'_>) -> InboundStates {
     }
 }
 
-/// The outcomes that a decision can have whose exchange is in this phase; `None` when no inbound exchange is ever in it, and an empty list
-/// for any outcome but the named ones.
+/// The outcomes of the decisions whose exchange can be in this phase, an empty list for any; `None` when no inbound exchange is ever in it.
 pub fn outcomes_in(phase: Phase) -> Option<&'static [&'static str]> {
     match phase {
         Phase::Matched | Phase::Completed | Phase::Failed | Phase::Superseded => Some(&[MATCHED]),
         Phase::ManualReview => Some(&[REVIEW]),
+        // A refusal, what a person has decided, and a grant that was revoked.
         Phase::Refused => Some(&[]),
         Phase::Requested | Phase::AwaitingPartner | Phase::PartiallyResolved | Phase::Cancelled => None,
     }

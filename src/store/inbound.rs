@@ -20,7 +20,7 @@ const MATCHES: i64 = 10_000;
 pub struct InboundFilter {
     /// Of this partner.
     pub partner: Option<String>,
-    /// With one of these outcomes; a list without elements means any but [`InboundFilter::GRANTED`].
+    /// With one of these outcomes; an empty list means any.
     pub outcomes: Option<&'static [&'static str]>,
     /// Answered with this fault.
     pub fault: Option<String>,
@@ -38,11 +38,6 @@ pub struct InboundFilter {
     pub newest_first: bool,
     /// Rows to read.
     pub limit: i64,
-}
-
-impl InboundFilter {
-    /// The outcome of a match that granted.
-    pub const GRANTED: &'static str = "matched";
 }
 
 /// What a match left.
@@ -96,8 +91,7 @@ pub fn page(db: &mut Db, filter: &InboundFilter) -> Result<Vec<InboundRow>, Fail
         query = query.filter(decision::partner_id.eq(partner));
     }
     match filter.outcomes {
-        None => {}
-        Some([]) => query = query.filter(decision::outcome.ne(InboundFilter::GRANTED)),
+        None | Some([]) => {}
         Some(outcomes) => query = query.filter(decision::outcome.eq_any(outcomes.to_vec())),
     }
     if let Some(fault) = &filter.fault {
