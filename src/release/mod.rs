@@ -16,6 +16,7 @@ mod sent;
 mod supporting;
 mod transmitter;
 mod underway;
+mod version;
 
 pub use everything::{Everything, EverythingQuery};
 pub use filled::filled_types;
@@ -27,6 +28,7 @@ pub use search::{FoundPage, PageStart, START, search};
 pub use sent::SentPart;
 pub use transmitter::PageTransmitter;
 pub use underway::AnswerTerms;
+pub use version::POLICY;
 
 use crate::audit::{Action, ConsentNote, EntryOutcome, LedgerEvent, Object, ledger};
 use crate::context::Context;
@@ -40,9 +42,6 @@ use crate::telemetry::metrics as families;
 use lost_ends::{EntryIds, close_unsent};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// Name and version of the release rules, which each ledger entry of a disclosure holds.
-pub const POLICY: &str = "cms-0057/2";
 
 /// Types that belong to no member and may be read by every partner: directories and products (`docs/threats.md` D02).
 pub const SHARED: &[&str] = &[
@@ -85,7 +84,7 @@ fn entry(action: Action, caller: &Caller, grant: &LiveGrant) -> LedgerEvent {
         decision: "permit",
         rule: if grant.sensitive == 1 { "sensitive" } else { "regular" },
     });
-    entry.policy_version = Some(POLICY.to_owned());
+    version::cite(&mut entry);
     entry
 }
 
@@ -230,7 +229,7 @@ async fn refuse(ctx: &Context, caller: &Caller, fault: Fault) -> Failure {
         http: Some(fault.row().http),
         reason: Some(fault.code()),
     };
-    entry.policy_version = Some(POLICY.to_owned());
+    version::cite(&mut entry);
     match begin(ctx, vec![entry]).await {
         Ok(_) => Failure::new(fault).noted(),
         Err(failure) => failure,

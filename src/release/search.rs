@@ -4,7 +4,7 @@
 //! belongs to the same compartment as the match, or is shared. A ledger entry for each member on a page is committed before the page is
 //! sent.
 
-use super::transmitter::PageTransmitter;
+use super::transmitter::{PageTransmitter, with_provenance};
 use super::{Disclosure, SentPart, Tally, begin, entry, is_shared, refuse};
 use crate::audit::{Action, LedgerEvent};
 use crate::context::Context;
@@ -99,7 +99,7 @@ pub async fn search(
         come_along(db, &asked, &payer.base_url, &readable, &mut found)?;
         let is_wanted = with_provenance(&search) && readable("Provenance");
         found.transmitter = is_wanted
-            .then(|| PageTransmitter::of(&payer, &partner, &found, now_ms))
+            .then(|| PageTransmitter::of(&payer, &partner, found.matches.iter().chain(&found.included), now_ms))
             .flatten();
         let grants = match &scope {
             SearchScope::One { grant, .. } => vec![grant.clone()],
@@ -298,16 +298,6 @@ fn come_along(
     Ok(())
 }
 
-/// Whether a search asks for the Provenance of its matches.
-fn with_provenance(search: &Search) -> bool {
-    let is_target = |include: &Include| {
-        let param = include.param;
-        let is_meant = include.target.as_deref().is_none_or(|only| only == search.rtype);
-        param.rtype == "Provenance" && param.name == "target" && param.leads_to(&search.rtype) && is_meant
-    };
-    search.rtype != "Provenance" && search.revincludes.iter().any(is_target)
-}
-
 type Members = Vec<(i64, String, String)>;
 
 /// The resources that the matches refer to by the included parameters: resources of the match's own member, and shared ones.
@@ -388,7 +378,7 @@ async fn record(
     }
     if counted {
         let mut number = LedgerEvent::new(Action::DisclosureBegun, caller.actor(), caller.correlation.clone());
-        number.policy_version = Some(super::POLICY.to_owned());
+        super::version::cite(&mut number);
         parts.push((number, (None, 0, Tally::default())));
     }
     if parts.is_empty() {

@@ -5,11 +5,12 @@
 //!
 //! Source: PDex STU 2.2, "Provenance" (pdex-127): at least one Provenance for an exchange, whose agent is the health plan as transmitter.
 
-use super::FoundPage;
 use crate::clock::rfc3339_ms;
 use crate::context::Payer;
+use crate::fhir::search::{Include, Search};
 use crate::secret::sha256_of;
 use crate::store::disclosure::{LiveGrant, Released};
+use crate::store::search::Hit;
 use serde_json::{Value as Json, json};
 
 const PROFILE: &str = "http://hl7.org/fhir/us/davinci-pdex/StructureDefinition/pdex-provenance";
@@ -40,14 +41,18 @@ pub struct PageTransmitter {
 }
 
 impl PageTransmitter {
-    /// The Provenance of what is on this page for `partner`; `None` for a page without resources.
-    pub(super) fn of(payer: &Payer, partner: &str, found: &FoundPage, now_ms: i64) -> Option<PageTransmitter> {
-        let hits = found.matches.iter().chain(&found.included);
+    /// The Provenance of a page with these resources for `partner`; `None` for a page without any.
+    pub(super) fn of<'h>(
+        payer: &Payer,
+        partner: &str,
+        hits: impl Iterator<Item = &'h Hit>,
+        now_ms: i64,
+    ) -> Option<PageTransmitter> {
         let targets: Vec<String> = hits
             .filter(|hit| hit.rtype != "Provenance")
             .map(|hit| format!("{}/{}", hit.rtype, hit.id))
             .collect();
-        if found.matches.is_empty() || targets.is_empty() {
+        if targets.is_empty() {
             return None;
         }
         let mut pieces: Vec<&[u8]> = vec![b"transmitter", partner.as_bytes()];
@@ -59,6 +64,16 @@ impl PageTransmitter {
         let bytes = provenance(payer, &id, &target, now_ms).to_string().into_bytes();
         Some(PageTransmitter { id, bytes })
     }
+}
+
+/// Whether a search asks for the Provenance of its matches.
+pub(super) fn with_provenance(search: &Search) -> bool {
+    let is_target = |include: &Include| {
+        let param = include.param;
+        let is_meant = include.target.as_deref().is_none_or(|only| only == search.rtype);
+        param.rtype == "Provenance" && param.name == "target" && param.leads_to(&search.rtype) && is_meant
+    };
+    search.rtype != "Provenance" && search.revincludes.iter().any(is_target)
 }
 
 /// A UUID of version 8 from a hash (RFC 9562, section 5.8).
@@ -92,7 +107,6 @@ fn provenance(payer: &Payer, id: &str, target: &Json, recorded_ms: i64) -> Json 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::search::Hit;
 
     fn payer() -> Payer {
         Payer {
@@ -140,31 +154,19 @@ mod tests {
 
     #[test]
     fn a_page_has_one_about_what_it_holds() {
-        let page = |matches: Vec<Hit>, included: Vec<Hit>| FoundPage {
-            matches,
-            included,
-            ..FoundPage::default()
-        };
-        let (payer, goals) = (payer(), || vec![hit("Goal", "1"), hit("Goal", "2")]);
-        let of = |partner: &str, found: &FoundPage| PageTransmitter::of(&payer, partner, found, 5);
-        assert!(of("a", &page(vec![], vec![])).is_none(), "nothing was sent");
-        let one = of(
-            "a",
-            &page(goals(), vec![hit("Provenance", "p"), hit("Practitioner", "d")]),
-        )
-        .expect("one");
+        let (payer, goals) = (payer(), [hit("Goal", "1"), hit("Goal", "2")]);
+        let of = |partner: &str, hits: &[&Hit]| PageTransmitter::of(&payer, partner, hits.iter().copied(), 5);
+        assert!(of("a", &[]).is_none(), "nothing was sent");
+        let (provenance, doctor) = (hit("Provenance", "p"), hit("Practitioner", "d"));
+        let one = of("a", &[&goals[0], &goals[1], &provenance, &doctor]).expect("one");
         let body = read(&one.bytes);
-        let named: Vec<&str> = body["target"]
-            .as_array()
-            .expect("targets")
-            .iter()
-            .filter_map(|one| one["reference"].as_str())
-            .collect();
+        let targets = body["target"].as_array().expect("targets");
+        let named: Vec<&str> = targets.iter().filter_map(|one| one["reference"].as_str()).collect();
         assert_eq!(named, ["Goal/1", "Goal/2", "Practitioner/d"]);
         assert_eq!(body["id"], one.id.as_str());
-        let same = page(goals(), vec![hit("Practitioner", "d")]);
+        let same = [&goals[0], &goals[1], &doctor];
         assert_eq!(of("a", &same).expect("one").id, one.id, "the same resources");
-        let others = [of("b", &same), of("a", &page(goals(), vec![]))];
+        let others = [of("b", &same), of("a", &same[..2])];
         assert!(others.iter().flatten().all(|other| other.id != one.id));
         assert_eq!(uuid::Uuid::parse_str(&one.id).expect("a UUID").get_version_num(), 8);
     }

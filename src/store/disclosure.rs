@@ -1,8 +1,7 @@
 //! The queries behind a release: what a partner may read of a member, decided in the WHERE clause.
 //!
-//! Every query joins the live grant and its consent, so authorization is checked at that moment, and again for each page.
-//! [`super::release_rule`] defines what a live grant and a releasable row are. For an answer of several pages, dates are compared with the
-//! time at which it began, and every page checks again what was revoked since ([`DisclosureBasis`]).
+//! Every query joins the live grant and its consent ([`super::release_rule`]), so authorization is checked at that moment. For an answer of
+//! several pages, dates are compared with the time at which it began, and each page checks what was revoked since ([`DisclosureBasis`]).
 
 use super::Db;
 use super::begun::{Begun, Unfilled};
@@ -57,15 +56,15 @@ impl Released {
         self.released.as_ref().unwrap_or(&self.body).len() as u64
     }
 
-    /// A resource that is made when it is read, such as the record of who transmits. It has one version.
-    pub fn made(rtype: &str, id: &str, last_updated_ms: i64, bytes: Vec<u8>) -> Released {
+    /// A resource that is made when it is read. It has one version.
+    pub fn made(rtype: &str, id: &str, last_updated_ms: i64, body: Vec<u8>) -> Released {
         Released {
             key: 0,
             rtype: rtype.to_owned(),
             id: id.to_owned(),
             version: 1,
             last_updated_ms,
-            body: bytes,
+            body,
             released: None,
         }
     }
@@ -94,7 +93,7 @@ pub struct DisclosureBasis {
     pub begun_ms: i64,
 }
 
-// Both subqueries search by key and depend on no row of the query, so the database runs them once for each statement.
+// Both subqueries search by key and depend on no row of the query, so the database runs them once.
 macro_rules! stands {
     ($basis:expr) => {
         exists(
@@ -112,21 +111,27 @@ macro_rules! stands {
 }
 pub(super) use stands;
 
+macro_rules! grant_columns {
+    () => {
+        (
+            grants::id,
+            grants::compartment,
+            grants::patient_id,
+            grants::consent_id,
+            grants::sensitive,
+            grants::created_ms,
+        )
+    };
+}
+
 macro_rules! granted {
-    ($partner:expr, $patient_id:expr, $now_ms:expr) => {
+    ($partner:expr, $which:expr, $now_ms:expr) => {
         grants::table
             .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
-            .filter(grants::patient_id.eq($patient_id))
+            .filter($which)
             .filter(live($partner, $now_ms))
             .order((grants::sensitive.desc(), grants::id.asc()))
-            .select((
-                grants::id,
-                grants::compartment,
-                grants::patient_id,
-                grants::consent_id,
-                grants::sensitive,
-                grants::created_ms,
-            ))
+            .select(grant_columns!())
     };
 }
 
@@ -135,7 +140,7 @@ macro_rules! granted {
 /// # Errors
 /// Those of the database.
 pub fn live_grant(db: &mut Db, partner: &str, patient_id: &str, now_ms: i64) -> Result<Option<LiveGrant>, Failure> {
-    let query = granted!(partner, patient_id, now_ms);
+    let query = granted!(partner, grants::patient_id.eq(patient_id), now_ms);
     Ok(on!(db, conn => query.first(conn)).optional()?)
 }
 
@@ -150,7 +155,7 @@ pub fn live_grant_begun(
     now_ms: i64,
     entry: &Unfilled,
 ) -> Result<Option<LiveGrant>, Failure> {
-    let query = granted!(partner, patient_id, now_ms);
+    let query = granted!(partner, grants::patient_id.eq(patient_id), now_ms);
     let columns = "grant_id, compartment, patient_id, consent_id, sensitive, created_ms";
     begun(db, Begun { query, columns, entry })
 }
@@ -160,18 +165,7 @@ pub fn live_grant_begun(
 /// # Errors
 /// Those of the database.
 pub fn live_grant_by_id(db: &mut Db, partner: &str, id: &str, now_ms: i64) -> Result<Option<LiveGrant>, Failure> {
-    let query = grants::table
-        .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
-        .filter(grants::id.eq(id))
-        .filter(live(partner, now_ms))
-        .select((
-            grants::id,
-            grants::compartment,
-            grants::patient_id,
-            grants::consent_id,
-            grants::sensitive,
-            grants::created_ms,
-        ));
+    let query = granted!(partner, grants::id.eq(id), now_ms);
     Ok(on!(db, conn => query.first(conn)).optional()?)
 }
 
@@ -232,14 +226,7 @@ pub fn live_grants(db: &mut Db, partner: &str, compartments: &[i64], now_ms: i64
         .filter(grants::compartment.eq_any(compartments))
         .filter(live(partner, now_ms))
         .order((grants::compartment.asc(), grants::sensitive.desc(), grants::id.asc()))
-        .select((
-            grants::id,
-            grants::compartment,
-            grants::patient_id,
-            grants::consent_id,
-            grants::sensitive,
-            grants::created_ms,
-        ))
+        .select(grant_columns!())
         .load(db)?;
     found.dedup_by_key(|grant| grant.compartment);
     Ok(found)
@@ -324,14 +311,7 @@ macro_rules! one_of_a_member {
                     resource::body,
                     resource::released,
                 ),
-                (
-                    grants::id,
-                    grants::compartment,
-                    grants::patient_id,
-                    grants::consent_id,
-                    grants::sensitive,
-                    grants::created_ms,
-                ),
+                grant_columns!(),
             ))
     };
 }
