@@ -1,7 +1,7 @@
 //! `causeway exchange`: asking other payers for members' records, how that stands, and what operators do with it.
 
 use super::asker::{CommandAsker, by};
-use super::exchange_show::how;
+use super::exchange_show::{how, print_received};
 use super::pages::{every_page, or_dash};
 use super::{exchange_import, exchange_show};
 use crate::consent::WithdrawnBy;
@@ -201,6 +201,7 @@ fn say(ctx: &Context, id: &str, out: &mut Out) -> Result<Exit, Failure> {
             item.partner,
             standing(item)
         ));
+        print_received(&shown, out);
     }
     Ok(Exit::Done)
 }

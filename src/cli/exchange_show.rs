@@ -105,6 +105,7 @@ pub fn print(shown: &ExchangeDetail, out: &mut Out) {
         }
     }
     print_record(shown, out);
+    print_received(shown, out);
     print_attempts(shown, out);
 }
 
@@ -128,6 +129,29 @@ fn print_record(shown: &ExchangeDetail, out: &mut Out) {
         let count = part.count.map_or_else(|| "some".to_owned(), |count| count.to_string());
         let page = part.page.map_or_else(String::new, |page| format!(" from page {page}"));
         line("missing", format!("{count} {}{page}", part.resource_type));
+    }
+}
+
+/// Who received something of what is taken out again.
+pub fn print_received(shown: &ExchangeDetail, out: &mut Out) {
+    let Some(received) = &shown.received_since else { return };
+    for one in received {
+        let partner = or_dash(one.partner.as_deref());
+        let resources: Vec<String> = one
+            .resources
+            .iter()
+            .map(|(rtype, count)| format!("{rtype} {count}"))
+            .collect();
+        out.line(&format!(
+            "{:<12} {partner}, {}, {}: {}",
+            "received by",
+            one.at,
+            one.outcome,
+            resources.join(", ")
+        ));
+    }
+    if received.is_empty() {
+        out.line(&format!("{:<12} nobody since it was stored", "received by"));
     }
 }
 

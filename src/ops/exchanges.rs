@@ -1,6 +1,7 @@
 //! Exchanges as operators see them: states, clocks, every attempt, what came and what is missing, and what to do next.
 
 use super::View;
+use super::recipients::{self, ReceivedItem};
 use crate::clock::rfc3339_ms;
 use crate::error::{Failure, Fault};
 use crate::exchange::clocks::DueState;
@@ -110,6 +111,9 @@ pub struct ExchangeDetail {
     /// What was sent, of an inbound exchange.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sent: Option<SentItem>,
+    /// Who received something of what it stored, once it is asked to take that out again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub received_since: Option<Vec<ReceivedItem>>,
     /// Exactly what is missing.
     pub missing: Vec<MissingItem>,
     /// Every attempt, oldest first.
@@ -136,6 +140,7 @@ impl ExchangeDetail {
             opt_in: None,
             counts: ExchangeCounts::default(),
             sent: None,
+            received_since: None,
             missing: Vec::new(),
             steps: Vec::new(),
         }
@@ -242,6 +247,7 @@ pub(super) fn one(db: &mut Db, id: &str, view: View, now_ms: i64) -> Result<Exch
     let result = exchanges::result_of(db, id)?;
     let missing = exchanges::missing_of(db, id)?;
     let attempts = exchanges::attempts_of(db, id, ATTEMPTS)?;
+    let received_since = recipients::of(db, &row, &attempts)?;
     Ok(ExchangeDetail {
         asked_for: ask.as_ref().map(|ask| ask.asked_for.clone()),
         cover: ask.as_ref().map(|ask| ask.cover.clone()),
@@ -250,6 +256,7 @@ pub(super) fn one(db: &mut Db, id: &str, view: View, now_ms: i64) -> Result<Exch
         opt_in: opt_in.map(|row| opt_in_item(row, now_ms)),
         counts: result.map_or_else(ExchangeCounts::default, |row| counts(&row)),
         sent: None,
+        received_since,
         missing: missing.into_iter().map(missing_item).collect(),
         steps: attempts.into_iter().map(attempt).collect(),
     })

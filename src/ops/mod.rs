@@ -23,6 +23,7 @@ pub mod links;
 pub mod operator_tokens;
 pub mod partners;
 pub mod policies;
+pub mod recipients;
 pub mod reviews;
 pub mod states;
 pub mod sum;
