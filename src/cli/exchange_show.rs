@@ -8,7 +8,7 @@ use crate::error::Failure;
 use crate::ops::View;
 use crate::ops::both_ways;
 use crate::ops::exchanges::ExchangeDetail;
-use crate::ops::inbound::Shown;
+use crate::ops::inbound::ExchangeView;
 use crate::terminal::{Exit, Out};
 
 /// Runs the command. Waits on this thread.
@@ -32,8 +32,8 @@ pub fn run(ctx: &Context, id: &str, asker: &CommandAsker, out: &mut Out) -> Resu
 }
 
 /// How exchanges are shown now.
-pub fn how(ctx: &Context, view: View) -> Shown {
-    Shown {
+pub fn how(ctx: &Context, view: View) -> ExchangeView {
+    ExchangeView {
         view,
         now_ms: ctx.clock.now_ms(),
         zone: ctx.payer.time_zone,

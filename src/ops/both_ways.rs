@@ -1,7 +1,7 @@
 //! Exchanges of both directions in one list: those that we began, and those that other payers began.
 
 use super::exchanges::{self, ExchangeDetail, ExchangeFilter, ExchangeItem};
-use super::inbound::{self, InboundPage, Shown};
+use super::inbound::{self, ExchangeView, InboundPage};
 use super::{OpsPage, page};
 use crate::error::{Failure, Fault};
 use crate::store::Db;
@@ -35,7 +35,7 @@ pub fn list(
     db: &mut Db,
     filter: &ExchangeFilter,
     direction: Option<Direction>,
-    shown: Shown,
+    shown: ExchangeView,
 ) -> Result<OpsPage<ExchangeItem>, Failure> {
     let limit = filter.limit.clamp(1, LIMIT_MAX);
     let wanted = usize::try_from(limit).unwrap_or(1) + 1;
@@ -67,7 +67,7 @@ pub fn list(
 ///
 /// # Errors
 /// [`Fault::ExchangeUnknown`]; those of the database.
-pub fn one(db: &mut Db, id: &str, shown: Shown) -> Result<ExchangeDetail, Failure> {
+pub fn one(db: &mut Db, id: &str, shown: ExchangeView) -> Result<ExchangeDetail, Failure> {
     match exchanges::one(db, id, shown.view, shown.now_ms) {
         Err(failure) if failure.fault() == Fault::ExchangeUnknown => {
             inbound::one(db, id, shown)?.ok_or_else(|| Fault::ExchangeUnknown.into())

@@ -27,7 +27,7 @@ const SHOWN: i64 = 200;
 
 /// How exchanges are shown.
 #[derive(Clone, Copy, Debug)]
-pub struct Shown {
+pub struct ExchangeView {
     /// How much of an item.
     pub view: View,
     /// The time now, UTC milliseconds; decides what is late.
@@ -58,7 +58,12 @@ pub(super) struct InboundPage {
 ///
 /// # Errors
 /// Those of the database.
-pub(super) fn page(db: &mut Db, filter: &ExchangeFilter, wanted: usize, shown: Shown) -> Result<InboundPage, Failure> {
+pub(super) fn page(
+    db: &mut Db,
+    filter: &ExchangeFilter,
+    wanted: usize,
+    shown: ExchangeView,
+) -> Result<InboundPage, Failure> {
     let mut found = InboundPage::default();
     let phase = filter.phase.as_deref().and_then(Phase::parse);
     let outcomes = match phase.map(outcomes_in) {
@@ -117,7 +122,7 @@ fn fits(states: &InboundStates, phase: Option<Phase>, state: Option<&str>) -> bo
 ///
 /// # Errors
 /// Those of the database.
-pub(super) fn one(db: &mut Db, id: &str, shown: Shown) -> Result<Option<ExchangeDetail>, Failure> {
+pub(super) fn one(db: &mut Db, id: &str, shown: ExchangeView) -> Result<Option<ExchangeDetail>, Failure> {
     let Some(row) = inbound::find(db, id)? else {
         return Ok(None);
     };
@@ -200,7 +205,7 @@ fn is_whole(sent: &DisclosureItem) -> bool {
     sent.outcome == "completed" && sent.resources.as_ref().is_some_and(|resources| !resources.is_empty())
 }
 
-fn item(exchange: &InboundExchange, shown: Shown) -> ExchangeItem {
+fn item(exchange: &InboundExchange, shown: ExchangeView) -> ExchangeItem {
     let InboundExchange { row, states, .. } = exchange;
     let decision = &row.decision;
     let due_ms = answer_due_ms(decision.created_ms, shown.zone);

@@ -7,6 +7,7 @@ mod everything;
 mod filled;
 #[cfg(test)]
 mod fuzz_tests;
+mod kinds;
 mod lost_ends;
 mod outgoing;
 mod page_link;
@@ -20,6 +21,7 @@ mod version;
 
 pub use everything::{Everything, EverythingQuery};
 pub use filled::filled_types;
+pub use kinds::{SHARED, is_searchable, is_served, is_shared};
 pub use lost_ends::close_lost;
 pub use outgoing::{Disclosure, Open, Outgoing, PIECE_BYTES};
 pub use page_link::{PageLinks, SearchPage};
@@ -33,7 +35,6 @@ pub use version::POLICY;
 use crate::audit::{Action, ConsentNote, EntryOutcome, LedgerEvent, Object, ledger};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
-use crate::records::{compartment, released};
 use crate::security::Caller;
 use crate::store::Db;
 use crate::store::begun::Unfilled;
@@ -42,35 +43,6 @@ use crate::telemetry::metrics as families;
 use lost_ends::{EntryIds, close_unsent};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// Types that belong to no member and may be read by every partner: directories and products (`docs/threats.md` D02).
-pub const SHARED: &[&str] = &[
-    "Endpoint",
-    "HealthcareService",
-    "InsurancePlan",
-    "Location",
-    "Medication",
-    "Organization",
-    "OrganizationAffiliation",
-    "Practitioner",
-    "PractitionerRole",
-];
-
-/// Whether resources of a type belong to no member and may be read by every partner.
-pub fn is_shared(rtype: &str) -> bool {
-    SHARED.binary_search(&rtype).is_ok()
-}
-
-/// Whether resources of a type can be released at all: they are stored, belong to a member or are shared, and are not entirely about money.
-pub fn is_served(rtype: &str) -> bool {
-    compartment::kind(rtype).is_some_and(|kind| kind != compartment::OwnerRule::Shared || is_shared(rtype))
-        && released::money(rtype) != released::Money::Whole
-}
-
-/// Whether resources of a type can be searched. A Binary can only be read by its id.
-pub fn is_searchable(rtype: &str) -> bool {
-    is_served(rtype) && rtype != "Binary"
-}
 
 /// A ledger entry of a disclosure under `grant`.
 fn entry(action: Action, caller: &Caller, grant: &LiveGrant) -> LedgerEvent {

@@ -3,7 +3,7 @@
 //! The hash covers the rule as SQL, what is shared, how each type is related to money, and the reasons to withhold. What the gate reads of a
 //! resource is code; a change of it needs a new [`POLICY`], which the hash covers.
 
-use super::SHARED;
+use super::kinds::SHARED;
 use crate::audit::LedgerEvent;
 use crate::records::{compartment, released};
 use crate::secret::sha256;

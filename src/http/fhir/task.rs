@@ -4,13 +4,13 @@
 //! member only while its grant holds.
 
 use super::authorised::Authorised;
+use super::search::posted;
 use crate::clock::rfc3339_ms;
 use crate::context::{Context, Payer};
 use crate::error::{Failure, Fault};
 use crate::exchange::phase::{DeliveryState, Phase};
 use crate::fhir::bundle::{Bundle, SEARCHSET};
 use crate::fhir::outcome::{self, fault_system};
-use crate::http::body;
 use crate::http::negotiate;
 use crate::http::reply::{FHIR_JSON, HttpFailure};
 use crate::http::state::App;
@@ -32,8 +32,6 @@ pub const SEARCHED_BY: &[(&str, &str)] = &[
     ("status", "token"),
 ];
 
-/// Largest search form in bytes.
-const FORM_BYTES: usize = 16 * 1024;
 /// Tasks on a page, when the request does not say.
 const COUNT: usize = 20;
 /// Most tasks on a page.
@@ -77,14 +75,7 @@ pub async fn search_post(
     payload: web::Payload,
     app: web::Data<App>,
 ) -> Result<HttpResponse, HttpFailure> {
-    let is_typed = request.headers().contains_key(header::CONTENT_TYPE);
-    let form = body::any(&request, payload, FORM_BYTES).await?;
-    if (is_typed && !body::is_form(&request)) || (!is_typed && !form.is_empty()) {
-        return Err(Fault::MediaTypeRefused.into());
-    }
-    let form = std::str::from_utf8(&form).map_err(|_| Failure::new(Fault::NotUtf8))?;
-    let mut pairs = negotiate::pairs(request.query_string())?;
-    pairs.extend(negotiate::pairs(form)?);
+    let pairs = posted(&request, payload).await?;
     searched(&request, &authorised, &app, pairs).await
 }
 

@@ -13,7 +13,7 @@ use crate::exchange::phase::Phase;
 use crate::ids::is_fhir_id;
 use crate::ops::both_ways::{self, Direction};
 use crate::ops::exchanges::ExchangeFilter;
-use crate::ops::inbound::Shown;
+use crate::ops::inbound::ExchangeView;
 use crate::ops::states;
 use crate::secret::{hex, sha256};
 use crate::store::idempotency::parse_key;
@@ -71,8 +71,8 @@ pub(super) async fn one(asked: &OpsRequest) -> Result<JsonBody, Failure> {
     shown(asked, id).await
 }
 
-fn how(asked: &OpsRequest) -> Shown {
-    Shown {
+fn how(asked: &OpsRequest) -> ExchangeView {
+    ExchangeView {
         view: view(asked.sees),
         now_ms: asked.app.ctx.clock.now_ms(),
         zone: asked.app.ctx.payer.time_zone,
