@@ -92,6 +92,13 @@ impl LedgerEvent {
         root.digest("resp_digest", self.response_digest.as_ref());
         root.text("software", concat!("causeway/", env!("CARGO_PKG_VERSION")));
         root.opt("step", self.step.map(|(step, _)| step));
+        if !self.tables.is_empty() {
+            root.object("tables", |tables| {
+                for (name, digest) in &self.tables {
+                    tables.digest(name, Some(digest));
+                }
+            });
+        }
         root.text("ts", &rfc3339_us(at_us));
         root.number("v", 1);
         root.close();

@@ -197,6 +197,8 @@ pub struct LedgerEvent {
     pub consent: Option<ConsentNote>,
     /// Version of the policy that decided.
     pub policy_version: Option<String>,
+    /// SHA-256 of the tables of rules that decided, by name.
+    pub tables: Vec<(&'static str, [u8; 32])>,
     /// The operator who acted, and why.
     pub note: Option<OperatorNote>,
 }
@@ -228,6 +230,7 @@ impl LedgerEvent {
             begun: None,
             consent: None,
             policy_version: None,
+            tables: Vec::new(),
             note: None,
         }
     }

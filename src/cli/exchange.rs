@@ -1,6 +1,7 @@
 //! `causeway exchange`: asking other payers for members' records, how that stands, and what operators do with it.
 
 use super::asker::{CommandAsker, by};
+use super::exchange_show::{how, print_received};
 use super::pages::{every_page, or_dash};
 use super::{exchange_import, exchange_show, short};
 use crate::consent::WithdrawnBy;
@@ -11,8 +12,9 @@ use crate::exchange::enrolments::EnrolmentFields;
 use crate::exchange::intake::start_in;
 use crate::ids::is_fhir_id;
 use crate::ops::View;
+use crate::ops::both_ways::{self, Direction};
 use crate::ops::disclosures::known_partner;
-use crate::ops::exchanges::{self, ExchangeFilter, ExchangeItem};
+use crate::ops::exchanges::{ExchangeFilter, ExchangeItem};
 use crate::ops::viewed::patient;
 use crate::store::beginnings::IdKind;
 use crate::terminal::{Exit, Out, ShortIds};
@@ -86,6 +88,9 @@ pub struct ListArgs {
     /// Only of this member: `Patient/ID` or an id
     #[arg(long)]
     pub member: Option<String>,
+    /// Only exchanges that we began (outbound), or that other payers began (inbound)
+    #[arg(long, value_name = "inbound|outbound", value_parser = direction)]
+    pub direction: Option<Direction>,
     /// Only those that began within this many hours
     #[arg(long, value_name = "HOURS")]
     pub within: Option<u32>,
@@ -187,10 +192,9 @@ fn start(ctx: &Context, file: &Path, asker: &CommandAsker, out: &mut Out) -> Res
 
 /// Prints an exchange: all of it as JSON, one line for people.
 fn say(ctx: &Context, id: &str, out: &mut Out) -> Result<Exit, Failure> {
-    let now_ms = ctx.clock.now_ms();
     let shown = ctx
         .store
-        .read_blocking(|db| exchanges::one(db, id, View::WithoutPatients, now_ms))?;
+        .read_blocking(|db| both_ways::one(db, id, how(ctx, View::WithoutPatients)))?;
     if out.json {
         out.value(&shown);
     } else {
@@ -201,8 +205,14 @@ fn say(ctx: &Context, id: &str, out: &mut Out) -> Result<Exit, Failure> {
             item.partner,
             standing(item)
         ));
+        print_received(&shown, out);
     }
     Ok(Exit::Done)
+}
+
+/// The direction of this name.
+fn direction(name: &str) -> Result<Direction, &'static str> {
+    Direction::parse(name).ok_or("give inbound or outbound")
 }
 
 /// The phase with what stands beside it, for people.
@@ -219,6 +229,7 @@ fn standing(item: &ExchangeItem) -> String {
 
 fn list(ctx: &Context, args: &ListArgs, asker: &CommandAsker, out: &mut Out) -> Result<Exit, Failure> {
     let asked = asker.asked(args.member.as_deref(), args.partner.as_deref())?;
+    let direction = args.direction;
     let now_ms = ctx.clock.now_ms();
     let filter = ctx.store.read_blocking(|db| {
         Ok(ExchangeFilter {
@@ -240,7 +251,7 @@ fn list(ctx: &Context, args: &ListArgs, asker: &CommandAsker, out: &mut Out) -> 
             ..filter.clone()
         };
         ctx.store
-            .read_blocking(|db| exchanges::list(db, &filter, View::WithoutPatients, now_ms))
+            .read_blocking(|db| both_ways::list(db, &filter, direction, how(ctx, View::WithoutPatients)))
     })?;
     if out.json {
         out.value(&items);
@@ -252,6 +263,7 @@ fn list(ctx: &Context, args: &ListArgs, asker: &CommandAsker, out: &mut Out) -> 
             vec![
                 item.id.clone(),
                 item.created_at.clone(),
+                if item.direction == "inbound" { "in" } else { "out" }.to_owned(),
                 item.partner.clone(),
                 standing(item),
                 item.step.clone(),
@@ -264,7 +276,7 @@ fn list(ctx: &Context, args: &ListArgs, asker: &CommandAsker, out: &mut Out) -> 
     let mut ids = ShortIds::default();
     let found = items.iter().map(|item| item.id.as_str());
     short::add(&mut ids, (ctx, &*out), IdKind::Exchange, found)?;
-    let header = ["ID", "BEGAN", "PARTNER", "PHASE", "STEP", "OWNER", "CLOCK", "CONTINUES"];
+    let header = ["ID", "BEGAN", "WAY", "PARTNER", "PHASE", "STEP", "OWNER", "CLOCK", "CONTINUES"];
     out.list(&header, &rows, &ids, "There are no such exchanges.");
     Ok(Exit::Done)
 }
@@ -296,7 +308,6 @@ fn replay(ctx: &Context, args: &ReplayArgs, asker: &CommandAsker, out: &mut Out)
         let next = done(ctx, &meant(ctx, id)?, ExchangeAct::Replay, &by)?;
         return say(ctx, &next, out);
     }
-    let now_ms = ctx.clock.now_ms();
     let filter = ctx.store.read_blocking(|db| {
         Ok(ExchangeFilter {
             partner: known_partner(db, args.partner.as_deref())?,
@@ -311,8 +322,9 @@ fn replay(ctx: &Context, args: &ReplayArgs, asker: &CommandAsker, out: &mut Out)
             cursor,
             ..filter.clone()
         };
-        ctx.store
-            .read_blocking(|db| exchanges::list(db, &filter, View::WithoutPatients, now_ms))
+        ctx.store.read_blocking(|db| {
+            both_ways::list(db, &filter, Some(Direction::Outbound), how(ctx, View::WithoutPatients))
+        })
     })?;
     let mut refused = 0;
     for item in &items {

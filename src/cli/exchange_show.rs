@@ -6,7 +6,9 @@ use crate::audit::Object;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::ops::View;
-use crate::ops::exchanges::{self, ExchangeDetail};
+use crate::ops::both_ways;
+use crate::ops::exchanges::ExchangeDetail;
+use crate::ops::inbound::ExchangeView;
 use crate::terminal::{Exit, Out};
 
 /// Runs the command. Waits on this thread.
@@ -19,16 +21,23 @@ pub fn run(ctx: &Context, id: &str, asker: &CommandAsker, out: &mut Out) -> Resu
         id: id.to_owned(),
     };
     asker.show(ctx, "exchanges", Some(object))?;
-    let now_ms = ctx.clock.now_ms();
-    let shown = ctx
-        .store
-        .read_blocking(|db| exchanges::one(db, id, View::Full, now_ms))?;
+    let how = how(ctx, View::Full);
+    let shown = ctx.store.read_blocking(|db| both_ways::one(db, id, how))?;
     if out.json {
         out.value(&shown);
     } else {
         print(&shown, out);
     }
     Ok(Exit::Done)
+}
+
+/// How exchanges are shown now.
+pub fn how(ctx: &Context, view: View) -> ExchangeView {
+    ExchangeView {
+        view,
+        now_ms: ctx.clock.now_ms(),
+        zone: ctx.payer.time_zone,
+    }
 }
 
 /// Prints the timeline for people.
@@ -75,13 +84,28 @@ pub fn print(shown: &ExchangeDetail, out: &mut Out) {
             ),
         );
     }
-    line("rules", item.policy_versions.retry.clone());
+    let versions = &item.policy_versions;
+    let rules = [&versions.matching, &versions.release, &versions.retry];
+    line(
+        "rules",
+        rules.into_iter().flatten().cloned().collect::<Vec<_>>().join(", "),
+    );
+    for (name, id) in [
+        ("decision", &item.decision_id),
+        ("consent", &item.consent_id),
+        ("grant", &item.grant_id),
+    ] {
+        if let Some(id) = id.as_ref().filter(|_| item.direction == "inbound") {
+            line(name, id.clone());
+        }
+    }
     for (name, other) in [("rerun of", &item.run_of), ("replaced by", &item.superseded_by)] {
         if let Some(other) = other {
             line(name, other.clone());
         }
     }
     print_record(shown, out);
+    print_received(shown, out);
     print_attempts(shown, out);
 }
 
@@ -94,6 +118,11 @@ fn with_text(reason: &str) -> String {
 /// What came, and what is missing.
 fn print_record(shown: &ExchangeDetail, out: &mut Out) {
     let mut line = |name: &str, text: String| out.line(&format!("{name:<12} {text}"));
+    if let Some(sent) = &shown.sent {
+        let resources: u64 = sent.resources.values().sum();
+        line("sent", format!("{resources} resources in {} bytes", sent.bytes));
+        return;
+    }
     let counts = &shown.counts;
     line(
         "record",
@@ -106,6 +135,29 @@ fn print_record(shown: &ExchangeDetail, out: &mut Out) {
         let count = part.count.map_or_else(|| "some".to_owned(), |count| count.to_string());
         let page = part.page.map_or_else(String::new, |page| format!(" from page {page}"));
         line("missing", format!("{count} {}{page}", part.resource_type));
+    }
+}
+
+/// Who received something of what is taken out again.
+pub fn print_received(shown: &ExchangeDetail, out: &mut Out) {
+    let Some(received) = &shown.received_since else { return };
+    for one in received {
+        let partner = or_dash(one.partner.as_deref());
+        let resources: Vec<String> = one
+            .resources
+            .iter()
+            .map(|(rtype, count)| format!("{rtype} {count}"))
+            .collect();
+        out.line(&format!(
+            "{:<12} {partner}, {}, {}: {}",
+            "received by",
+            one.at,
+            one.outcome,
+            resources.join(", ")
+        ));
+    }
+    if received.is_empty() {
+        out.line(&format!("{:<12} nobody since it was stored", "received by"));
     }
 }
 

@@ -8,6 +8,7 @@
 mod digest;
 mod period;
 mod policy;
+mod version;
 mod withdraw;
 
 pub use digest::{digest, kept};
@@ -16,4 +17,5 @@ pub use policy::{
     ConsentQuestion, ConsentRule, ConsentScope, ConsentTerms, REGULAR, RULES, RuleClass, SENSITIVE, TABLE_VERSION,
     judge,
 };
+pub use version::table_digest;
 pub use withdraw::{REASON_MAX, WithdrawnBy, end_grant, withdraw};

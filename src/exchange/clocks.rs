@@ -10,6 +10,8 @@ use chrono_tz::Tz;
 pub const ASK_DAYS: u64 = 7;
 /// Months between two requests for concurrent cover.
 pub const QUARTER_MONTHS: u32 = 3;
+/// Days after the end of former cover at which the payer is asked for claims that reached it late.
+pub const RUN_OFF_DAYS: [u64; 3] = [30, 90, 180];
 /// Milliseconds that the automatic part of an exchange has; after that an operator looks at it.
 pub const AUTOMATIC_MS: i64 = 24 * 3_600_000;
 
@@ -60,6 +62,17 @@ pub fn quarter_due_ms(asked_ms: i64, zone: Tz) -> i64 {
     shifted(asked_ms, zone, |local| {
         local.checked_add_months(Months::new(QUARTER_MONTHS))
     })
+}
+
+/// When a former payer has to be asked for late claims, after `done` such requests; `None` when no more are due. The days count from
+/// `began_ms`, or from the end of the cover (`YYYY-MM-DD`) when that is later.
+pub fn run_off_due_ms(began_ms: i64, cover_ends: Option<&str>, done: usize, zone: Tz) -> Option<i64> {
+    let days = Days::new(*RUN_OFF_DAYS.get(done)?);
+    let over = cover_ends
+        .and_then(|date| date.parse::<NaiveDate>().ok()?.succ_opt())
+        .and_then(|date| zone.from_local_datetime(&date.and_time(NaiveTime::MIN)).earliest());
+    let from_ms = over.map_or(began_ms, |over| over.timestamp_millis().max(began_ms));
+    Some(shifted(from_ms, zone, |local| local.checked_add_days(days)))
 }
 
 /// When a request that arrived at `asked_ms` has to be answered: at the same local time of the next business day. A request that
@@ -213,6 +226,20 @@ mod tests {
             rfc3339_ms(ask_due_ms(ms("2027-03-07T07:30:00Z"), NEW_YORK)),
             "2027-03-14T07:30:00.000Z"
         );
+    }
+
+    #[test]
+    fn late_claims_are_asked_for_three_times_after_the_cover_is_over() {
+        let due = |ends: Option<&str>, done: usize| {
+            run_off_due_ms(ms("2027-01-05T17:00:00Z"), ends, done, NEW_YORK).map(rfc3339_ms)
+        };
+        assert_eq!(due(None, 0).as_deref(), Some("2027-02-04T17:00:00.000Z"));
+        // At the same local time, in summer.
+        assert_eq!(due(None, 1).as_deref(), Some("2027-04-05T16:00:00.000Z"));
+        assert_eq!(due(Some("2026-12-31"), 2).as_deref(), Some("2027-07-04T16:00:00.000Z"));
+        assert_eq!(due(Some("2027-01-31"), 0).as_deref(), Some("2027-03-03T05:00:00.000Z"));
+        assert_eq!(due(Some("no date"), 0), due(None, 0));
+        assert_eq!(due(None, 3), None);
     }
 
     #[test]

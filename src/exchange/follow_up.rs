@@ -1,19 +1,20 @@
-//! What has to be done after an exchange has ended: taking back what it began at the partner and here, and asking again where cover is
-//! concurrent. Each is a job of its own, enqueued in the transaction that ends the exchange.
+//! What has to be done after an exchange has ended: taking back what it began at the partner and here, asking again where cover is
+//! concurrent, and asking a former payer for claims that reached it late. Each is a job of its own, enqueued in the transaction that ends
+//! the exchange.
 
-use super::clocks::quarter_due_ms;
+use super::clocks::{RUN_OFF_DAYS, quarter_due_ms, run_off_due_ms};
 use super::entry::entry;
 use super::event::ExchangeEvent;
 use super::intake;
 use super::loaded::{Circumstances, LoadedExchange};
-use super::phase::{AskedFor, CoverKind};
+use super::phase::{AskedFor, CoverKind, Phase};
 use super::steps::{PartnerSessions, StepEnd, StepGain, StepName};
 use crate::audit::{Action, ledger};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::jobs::retry::FailureClass;
 use crate::jobs::{AttemptEnding, Doing, HeldJob, JobStep, NewJob, Priority, WorkKind, enqueue};
-use crate::store::Db;
+use crate::store::{Db, exchanges};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ pub static TAKE_BACK: WorkKind = WorkKind {
     safe_because: "what was taken back cannot be taken back again",
 };
 
-/// Asks a partner with concurrent cover again after a quarter; its key is the id of the exchange before.
+/// Asks a partner again: with concurrent cover after a quarter, a former payer for late claims; its key is the id of the exchange before.
 pub static ASK_AGAIN: WorkKind = WorkKind {
     name: "exchange-again",
     priority: Priority::Last,
@@ -36,6 +37,9 @@ pub static ASK_AGAIN: WorkKind = WorkKind {
     renews: false,
     safe_because: "the same question has one live exchange",
 };
+
+/// The payload of [`ASK_AGAIN`] when it is for late claims.
+const RUN_OFF: &str = "run-off";
 
 /// The payload of [`TAKE_BACK`] when what was stored is to be taken out too.
 const RETRACT: &str = "retract";
@@ -50,14 +54,13 @@ pub(super) fn after_end(
 ) -> Result<(), Failure> {
     let now_ms = ctx.clock.now_ms();
     if event == ExchangeEvent::Acknowledged {
-        if CoverKind::parse(&exchange.ask.cover) == Some(CoverKind::Concurrent) {
-            let due_ms = quarter_due_ms(exchange.row.created_ms, ctx.payer.time_zone).max(now_ms);
-            enqueue(
-                db,
-                &ctx.ids.new_id(now_ms),
-                &new(&ASK_AGAIN, exchange, "", due_ms),
-                now_ms,
-            )?;
+        let next = match CoverKind::parse(&exchange.ask.cover) {
+            Some(CoverKind::Concurrent) => Some((quarter_due_ms(exchange.row.created_ms, ctx.payer.time_zone), "")),
+            _ => run_off(db, ctx, exchange)?.map(|due_ms| (due_ms, RUN_OFF)),
+        };
+        if let Some((due_ms, payload)) = next {
+            let job = new(&ASK_AGAIN, exchange, payload, due_ms.max(now_ms));
+            enqueue(db, &ctx.ids.new_id(now_ms), &job, now_ms)?;
         }
         return Ok(());
     }
@@ -72,6 +75,28 @@ pub(super) fn after_end(
         )?;
     }
     Ok(())
+}
+
+/// When the former payer is asked for late claims after this exchange, which has its receipt acknowledged; `None` when the series is over,
+/// or when it does not belong to one: a series begins with an enrollment.
+fn run_off(db: &mut Db, ctx: &Context, exchange: &LoadedExchange) -> Result<Option<i64>, Failure> {
+    let is_run_off = |asked_for: &str| asked_for == AskedFor::RunOff.code();
+    let (mut row, mut ask, mut done) = (exchange.row.clone(), exchange.ask.clone(), 0);
+    while is_run_off(&ask.asked_for) {
+        done += usize::from(row.id == exchange.row.id || row.phase == Phase::Completed.code());
+        let Some(before) = row.run_of.clone().filter(|_| done <= RUN_OFF_DAYS.len()) else {
+            return Ok(None);
+        };
+        let (Some(earlier), Some(asked)) = (exchanges::find(db, &before)?, exchanges::ask_of(db, &before)?) else {
+            return Ok(None);
+        };
+        (row, ask) = (earlier, asked);
+    }
+    if ask.asked_for != AskedFor::Enrolment.code() {
+        return Ok(None);
+    }
+    let zone = ctx.payer.time_zone;
+    Ok(run_off_due_ms(row.created_ms, ask.ends.as_deref(), done, zone))
 }
 
 /// Enqueues that what an exchange stored is taken out again.
@@ -162,18 +187,22 @@ impl JobStep for AskAgain {
         Box::pin(async move {
             let ctx = held.ctx().clone();
             let id = held.job().key.clone();
+            let asked_for = match held.job().payload == RUN_OFF {
+                true => AskedFor::RunOff,
+                false => AskedFor::Quarter,
+            };
             Ok(AttemptEnding::done().with(Arc::new(move |db| {
                 let Some(before) = LoadedExchange::read(db, &id)? else {
                     return Ok(());
                 };
-                let asked = intake::again(&before, AskedFor::Quarter);
+                let asked = intake::again(&before, asked_for);
                 match intake::start_in(db, &ctx, &asked) {
                     // An opt-in that is over, or a partner that is not asked any more, ends the series.
                     Err(failure) if failure.fault().code().starts_with("EX-") => {
                         tracing::info!(
                             exchange = id,
                             fault = failure.fault().code(),
-                            "a quarterly exchange is not started"
+                            "a further exchange is not started"
                         );
                         Ok(())
                     }

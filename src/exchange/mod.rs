@@ -17,6 +17,7 @@ pub mod event;
 pub mod follow_up;
 pub mod gate;
 pub mod health;
+pub mod inbound;
 pub mod intake;
 pub mod kind;
 pub mod loaded;

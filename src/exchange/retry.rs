@@ -2,6 +2,7 @@
 //!
 //! The tables are a policy version: [`version`] is the digest of their text, and every exchange and ledger entry names it.
 
+use super::clocks::{QUARTER_MONTHS, RUN_OFF_DAYS};
 use super::step_table::{STEP_RULES, StepRule};
 use super::steps::TransportFailure;
 use crate::jobs::retry::{RetryRule, wait_ms};
@@ -237,6 +238,7 @@ pub fn version() -> &'static str {
                 rule.round_ms
             ));
         }
+        text.push_str(&format!("run-off {RUN_OFF_DAYS:?} quarter {QUARTER_MONTHS}\n"));
         format!("default-{}", &hex(&sha256(text.as_bytes()))[..16])
     });
     &VERSION

@@ -19,6 +19,8 @@ pub enum RouteAccess {
     Batch,
     /// A token whose scope allows reading this type.
     Read(&'static str),
+    /// A token whose scope allows searching this type.
+    Search(&'static str),
     /// A token whose scope allows reading the type in the path.
     ReadType,
     /// A token whose scope allows searching the type in the path.
@@ -44,6 +46,9 @@ pub enum Interaction {
     Everything,
     EverythingPost,
     MemberMatch,
+    TaskRead,
+    TaskSearch,
+    TaskSearchPost,
     SmartConfiguration,
     DavinciConfiguration,
     Jwks,
@@ -159,7 +164,15 @@ pub const ROUTES: &[Route] = {
         row("GET", CONFORMANCE, ConformanceSearch, Public),
         row("POST", CONFORMANCE_SEARCH, ConformanceSearchPost, Public),
         row("GET", CONFORMANCE_ID, ConformanceRead, Public),
-        row("GET", TYPE, Search, SearchType),
+        row("GET", "/fhir/Task", TaskSearch, RouteAccess::Search("Task")),
+        row(
+            "POST",
+            "/fhir/Task/_search",
+            TaskSearchPost,
+            RouteAccess::Search("Task"),
+        ),
+        row("GET", "/fhir/Task/{id}", TaskRead, RouteAccess::Read("Task")),
+        row("GET", TYPE, Interaction::Search, SearchType),
         row("POST", TYPE_SEARCH, SearchPost, SearchType),
         row("GET", TYPE_ID, Interaction::Read, ReadType),
         row("GET", TYPE_ID_VERSION, Vread, ReadType),

@@ -48,6 +48,7 @@ pub(super) fn refused(
     let mut entry = arrival.refused(fault, body);
     entry.object = patient.map(of_member);
     entry.policy_version = Some(findings.identified.rules.version.clone());
+    entry.tables = vec![("consent", consent::table_digest())];
     let row = DecisionRow {
         reason: Some(fault.row().code),
         patient_id: patient.map(|member| member.patient_id.clone()),
@@ -71,6 +72,7 @@ pub(super) fn without_look_up(arrival: &Arrival<'_>, rule: &consent::ConsentRule
     };
     let mut entry = arrival.refused(rule.fault, body);
     entry.policy_version = Some(consent::TABLE_VERSION.to_owned());
+    entry.tables = vec![("consent", consent::table_digest())];
     MatchRecord {
         decision: Some(decision),
         ledger: vec![arrival.begun(), arrival.row(&entry, EntryPlace::Decided)],
@@ -116,6 +118,7 @@ pub(super) fn granted(
         rule: terms.scope.code(),
     });
     matched.policy_version = Some(version.clone());
+    matched.tables = vec![("consent", consent::table_digest())];
     matched.response_digest = Some(crate::secret::sha256(body));
     let row = DecisionRow {
         patient_id: Some(member.patient_id.clone()),

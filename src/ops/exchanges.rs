@@ -1,6 +1,7 @@
 //! Exchanges as operators see them: states, clocks, every attempt, what came and what is missing, and what to do next.
 
-use super::{OpsPage, View, page};
+use super::View;
+use super::recipients::{self, ReceivedItem};
 use crate::clock::rfc3339_ms;
 use crate::error::{Failure, Fault};
 use crate::exchange::clocks::DueState;
@@ -9,6 +10,7 @@ use crate::store::Db;
 use crate::store::exchanges::{self, AskRow, AttemptRow, ExchangeResultRow, ExchangeRow, MissingRow};
 use crate::store::opt_ins::{self, OptInRow};
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 pub use crate::store::exchanges::ExchangeFilter;
 
@@ -86,8 +88,8 @@ pub struct PolicyVersions {
     pub matching: Option<String>,
     /// Of the release rules, for an inbound exchange.
     pub release: Option<String>,
-    /// Of the retry tables.
-    pub retry: String,
+    /// Of the retry tables, for an outbound exchange.
+    pub retry: Option<String>,
 }
 
 /// An exchange with its timeline.
@@ -106,10 +108,43 @@ pub struct ExchangeDetail {
     pub opt_in: Option<OptInItem>,
     /// What came.
     pub counts: ExchangeCounts,
+    /// What was sent, of an inbound exchange.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sent: Option<SentItem>,
+    /// Who received something of what it stored, once it is asked to take that out again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub received_since: Option<Vec<ReceivedItem>>,
     /// Exactly what is missing.
     pub missing: Vec<MissingItem>,
     /// Every attempt, oldest first.
     pub steps: Vec<AttemptItem>,
+}
+
+/// What was sent under an inbound exchange.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SentItem {
+    /// Resources by type; one that was sent twice counts twice.
+    pub resources: BTreeMap<String, u64>,
+    /// Bytes of the answers.
+    pub bytes: u64,
+}
+
+impl ExchangeDetail {
+    /// An exchange without a timeline.
+    pub(super) fn of(exchange: ExchangeItem) -> ExchangeDetail {
+        ExchangeDetail {
+            exchange,
+            asked_for: None,
+            cover: None,
+            since: None,
+            opt_in: None,
+            counts: ExchangeCounts::default(),
+            sent: None,
+            received_since: None,
+            missing: Vec::new(),
+            steps: Vec::new(),
+        }
+    }
 }
 
 /// The opt-in of an exchange.
@@ -184,25 +219,25 @@ pub struct AttemptItem {
     pub bytes: i64,
 }
 
-/// A page of exchanges, oldest first. `now_ms` decides what is late.
+/// The exchanges of ours on a page, oldest first, and one more when there are more.
 ///
 /// # Errors
 /// Those of the database.
-pub fn list(db: &mut Db, filter: &ExchangeFilter, view: View, now_ms: i64) -> Result<OpsPage<ExchangeItem>, Failure> {
+pub(super) fn rows(
+    db: &mut Db,
+    filter: &ExchangeFilter,
+    view: View,
+    now_ms: i64,
+) -> Result<Vec<ExchangeItem>, Failure> {
     let rows = exchanges::page(db, filter)?;
-    page(
-        rows,
-        filter.limit,
-        |row| row.id.clone(),
-        |row| Ok(item(row, None, view, now_ms)),
-    )
+    Ok(rows.into_iter().map(|row| item(row, None, view, now_ms)).collect())
 }
 
 /// One exchange with its timeline.
 ///
 /// # Errors
 /// [`Fault::ExchangeUnknown`]; those of the database.
-pub fn one(db: &mut Db, id: &str, view: View, now_ms: i64) -> Result<ExchangeDetail, Failure> {
+pub(super) fn one(db: &mut Db, id: &str, view: View, now_ms: i64) -> Result<ExchangeDetail, Failure> {
     let row = exchanges::find(db, id)?.ok_or(Fault::ExchangeUnknown)?;
     let ask = exchanges::ask_of(db, id)?;
     let opt_in = match &ask {
@@ -212,6 +247,7 @@ pub fn one(db: &mut Db, id: &str, view: View, now_ms: i64) -> Result<ExchangeDet
     let result = exchanges::result_of(db, id)?;
     let missing = exchanges::missing_of(db, id)?;
     let attempts = exchanges::attempts_of(db, id, ATTEMPTS)?;
+    let received_since = recipients::of(db, &row, &attempts)?;
     Ok(ExchangeDetail {
         asked_for: ask.as_ref().map(|ask| ask.asked_for.clone()),
         cover: ask.as_ref().map(|ask| ask.cover.clone()),
@@ -219,6 +255,8 @@ pub fn one(db: &mut Db, id: &str, view: View, now_ms: i64) -> Result<ExchangeDet
         exchange: item(row, ask.as_ref(), view, now_ms),
         opt_in: opt_in.map(|row| opt_in_item(row, now_ms)),
         counts: result.map_or_else(ExchangeCounts::default, |row| counts(&row)),
+        sent: None,
+        received_since,
         missing: missing.into_iter().map(missing_item).collect(),
         steps: attempts.into_iter().map(attempt).collect(),
     })
@@ -264,7 +302,7 @@ fn item(row: ExchangeRow, ask: Option<&AskRow>, view: View, now_ms: i64) -> Exch
         policy_versions: PolicyVersions {
             matching: None,
             release: None,
-            retry: row.policy_version,
+            retry: Some(row.policy_version),
         },
         created_at: rfc3339_ms(row.created_ms),
         decision_id: None,

@@ -5,6 +5,7 @@
 //! birth date or a member number, but to reviewers in `reviews` and `links`, and a Patient id only where the view allows it. The members of
 //! a struct are those of its JSON, in their order: programs rely on them.
 
+pub mod both_ways;
 pub mod consents;
 pub mod decisions;
 pub mod detail;
@@ -14,6 +15,7 @@ pub mod exchanges;
 pub mod explain;
 pub mod faults;
 pub mod grants;
+pub mod inbound;
 pub mod jobs;
 pub mod ledger;
 pub mod linkage;
@@ -21,6 +23,7 @@ pub mod links;
 pub mod operator_tokens;
 pub mod partners;
 pub mod policies;
+pub mod recipients;
 pub mod reviews;
 pub mod states;
 pub mod sum;

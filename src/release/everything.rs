@@ -1,11 +1,12 @@
 //! `Patient/$everything`: a member's record as one searchset Bundle, streamed from the store in constant memory.
 //!
 //! Stored resources are copied unchanged into the Bundle; the member's own resources come first, then the shared resources that they refer
-//! to. When access is revoked in the middle, the stream fails ([`super::underway`]) and the connection is closed, so that the client cannot
+//! to, then one Provenance that says who transmits ([`super::transmitter`]). When access is revoked in the middle, the stream fails ([`super::underway`]) and the connection is closed, so that the client cannot
 //! take a part for the whole record.
 
 use super::outgoing::Open;
 use super::supporting::Supporting;
+use super::transmitter;
 use super::underway::{AnswerTerms, Underway};
 use super::{Begun, Tally, begin, entry, find_and_begin, is_shared, refuse};
 use crate::audit::{Action, EntryOutcome};
@@ -296,7 +297,21 @@ impl Everything {
         Ok(Some(rows))
     }
 
+    /// Whether the answer carries the record of who transmits: the first page of a record does, if Provenance is among the wanted types and
+    /// anything is sent.
+    fn carries_transmitter(&self) -> bool {
+        let types = &self.query.window.types;
+        let is_wanted = types.is_empty() || types.iter().any(|rtype| rtype == "Provenance");
+        is_wanted && self.sent_rows > 0 && self.query.after_key.is_none()
+    }
+
     fn end(&mut self, piece: &mut BytesMut, next: Option<i64>) {
+        if self.carries_transmitter() {
+            let made = transmitter::of_record(&self.ctx.payer, &self.grant);
+            self.counts.add(&made.rtype);
+            let full_url: [&str; 5] = [&self.ctx.payer.base_url, "/", &made.rtype, "/", &made.id];
+            self.bundle.found(piece, &full_url, made.bytes(), "include");
+        }
         self.put_tail(piece, next);
         self.phase = Phase::Done;
     }

@@ -1,6 +1,6 @@
 //! How many resources of each type a caller may read, for people who look around. Only numbers leave, and the ledger says that they did.
 
-use super::{Disclosure, POLICY, SentPart, Tally, begin};
+use super::{Disclosure, SentPart, Tally, begin};
 use crate::audit::{Action, LedgerEvent};
 use crate::context::Context;
 use crate::error::Failure;
@@ -21,7 +21,7 @@ pub async fn filled_types(ctx: &Context, caller: &Caller) -> Result<Vec<(String,
         })
         .await?;
     let mut numbers = LedgerEvent::new(Action::DisclosureBegun, caller.actor(), caller.correlation.clone());
-    numbers.policy_version = Some(POLICY.to_owned());
+    super::version::cite(&mut numbers);
     let mut disclosure = Disclosure::new(ctx, caller, now_ms);
     for begun in begin(ctx, vec![numbers]).await? {
         disclosure.add(None, begun, 0, Tally::default());

@@ -7,6 +7,7 @@ mod everything;
 mod filled;
 #[cfg(test)]
 mod fuzz_tests;
+mod kinds;
 mod lost_ends;
 mod outgoing;
 mod page_link;
@@ -14,22 +15,26 @@ mod read;
 mod search;
 mod sent;
 mod supporting;
+mod transmitter;
 mod underway;
+mod version;
 
 pub use everything::{Everything, EverythingQuery};
 pub use filled::filled_types;
+pub use kinds::{SHARED, is_searchable, is_served, is_shared};
 pub use lost_ends::close_lost;
 pub use outgoing::{Disclosure, Open, Outgoing, PIECE_BYTES};
 pub use page_link::{PageLinks, SearchPage};
 pub use read::{read, read_and_make};
 pub use search::{FoundPage, PageStart, START, search};
 pub use sent::SentPart;
+pub use transmitter::PageTransmitter;
 pub use underway::AnswerTerms;
+pub use version::POLICY;
 
 use crate::audit::{Action, ConsentNote, EntryOutcome, LedgerEvent, Object, ledger};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
-use crate::records::{compartment, released};
 use crate::security::Caller;
 use crate::store::Db;
 use crate::store::begun::Unfilled;
@@ -38,38 +43,6 @@ use crate::telemetry::metrics as families;
 use lost_ends::{EntryIds, close_unsent};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// Name and version of the release rules, which each ledger entry of a disclosure holds.
-pub const POLICY: &str = "cms-0057/2";
-
-/// Types that belong to no member and may be read by every partner: directories and products (`docs/threats.md` D02).
-pub const SHARED: &[&str] = &[
-    "Endpoint",
-    "HealthcareService",
-    "InsurancePlan",
-    "Location",
-    "Medication",
-    "Organization",
-    "OrganizationAffiliation",
-    "Practitioner",
-    "PractitionerRole",
-];
-
-/// Whether resources of a type belong to no member and may be read by every partner.
-pub fn is_shared(rtype: &str) -> bool {
-    SHARED.binary_search(&rtype).is_ok()
-}
-
-/// Whether resources of a type can be released at all: they are stored, belong to a member or are shared, and are not entirely about money.
-pub fn is_served(rtype: &str) -> bool {
-    compartment::kind(rtype).is_some_and(|kind| kind != compartment::OwnerRule::Shared || is_shared(rtype))
-        && released::money(rtype) != released::Money::Whole
-}
-
-/// Whether resources of a type can be searched. A Binary can only be read by its id.
-pub fn is_searchable(rtype: &str) -> bool {
-    is_served(rtype) && rtype != "Binary"
-}
 
 /// A ledger entry of a disclosure under `grant`.
 fn entry(action: Action, caller: &Caller, grant: &LiveGrant) -> LedgerEvent {
@@ -83,7 +56,7 @@ fn entry(action: Action, caller: &Caller, grant: &LiveGrant) -> LedgerEvent {
         decision: "permit",
         rule: if grant.sensitive == 1 { "sensitive" } else { "regular" },
     });
-    entry.policy_version = Some(POLICY.to_owned());
+    version::cite(&mut entry);
     entry
 }
 
@@ -228,7 +201,7 @@ async fn refuse(ctx: &Context, caller: &Caller, fault: Fault) -> Failure {
         http: Some(fault.row().http),
         reason: Some(fault.code()),
     };
-    entry.policy_version = Some(POLICY.to_owned());
+    version::cite(&mut entry);
     match begin(ctx, vec![entry]).await {
         Ok(_) => Failure::new(fault).noted(),
         Err(failure) => failure,

@@ -1,5 +1,6 @@
 //! Reads one resource by type and id, within the caller's grants or among shared resources.
 
+use super::transmitter;
 use super::{Begun, Disclosure, SentPart, Tally, begin, entry, find_and_begin, is_shared, refuse};
 use crate::audit::Action;
 use crate::context::Context;
@@ -96,7 +97,10 @@ pub async fn read_and_make<T: Send + 'static>(
             room(bytes).await?;
         }
         asked.most_bytes = i32::MAX;
-        found = find(ctx, caller, asked, make).await?;
+        found = find(ctx, caller, asked.clone(), make.clone()).await?;
+    }
+    if found.is_none() && rtype == "Provenance" {
+        found = find_transmitter(ctx, caller, asked, make).await?;
     }
     let Some(((row, made, grant), begun)) = found else {
         return Err(refuse(ctx, caller, Fault::NotFound).await);
@@ -131,6 +135,34 @@ async fn find<T: Send + 'static>(
         let made = make(&row);
         ((row, made, grant), begun)
     }))
+}
+
+/// Finds the record of who transmits a member's record, and commits the *begun* entry.
+async fn find_transmitter<T>(
+    ctx: &Context,
+    caller: &Caller,
+    asked: ResourceRead,
+    make: impl Fn(&Released) -> T,
+) -> Result<Option<(Found<T>, Begun)>, Failure> {
+    let Some(grant_id) = transmitter::grant_of(&asked.id) else {
+        return Ok(None);
+    };
+    let (partner, grant_id) = (asked.partner.clone(), grant_id.to_owned());
+    let grant = ctx
+        .store
+        .read(move |db| disclosure::live_grant_by_id(db, &partner, &grant_id, asked.now_ms))
+        .await?;
+    let is_meant = |grant: &LiveGrant| asked.patient_id.as_ref().is_none_or(|only| *only == grant.patient_id);
+    let Some(grant) = grant.filter(is_meant) else {
+        return Ok(None);
+    };
+    let row = transmitter::of_record(&ctx.payer, &grant);
+    if asked.version.is_some_and(|version| version != row.version) {
+        return Ok(None);
+    }
+    let made = make(&row);
+    let begun = begin(ctx, vec![entry(Action::DisclosureBegun, caller, &grant)]).await?;
+    Ok(begun.into_iter().next().map(|begun| ((row, made, grant), begun)))
 }
 
 /// Reads a resource that belongs to no member.

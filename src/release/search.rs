@@ -4,6 +4,7 @@
 //! belongs to the same compartment as the match, or is shared. A ledger entry for each member on a page is committed before the page is
 //! sent.
 
+use super::transmitter::{PageTransmitter, with_provenance};
 use super::{Disclosure, SentPart, Tally, begin, entry, is_shared, refuse};
 use crate::audit::{Action, LedgerEvent};
 use crate::context::Context;
@@ -49,6 +50,8 @@ pub struct FoundPage {
     pub matches: Vec<Hit>,
     /// The included resources.
     pub included: Vec<Hit>,
+    /// The record of who transmits the page, when Provenance was asked for.
+    pub transmitter: Option<PageTransmitter>,
     /// Whether there were more included resources than a page may have.
     pub includes_cut: bool,
     /// Number of all matches, when it is known or was asked for.
@@ -77,7 +80,7 @@ pub async fn search(
         return nothing(ctx, caller).await;
     };
     let umb_system = ctx.payer.umb_system.clone();
-    let base_url = ctx.payer.base_url.clone();
+    let payer = ctx.payer.clone();
     let partner = caller.partner.id.clone();
     let counted = search.summary == Summary::Count;
     let own = match &scope {
@@ -93,7 +96,11 @@ pub async fn search(
             now_ms,
         };
         let mut found = matches(db, &asked, place)?;
-        come_along(db, &asked, &base_url, &readable, &mut found)?;
+        come_along(db, &asked, &payer.base_url, &readable, &mut found)?;
+        let is_wanted = with_provenance(&search) && readable("Provenance");
+        found.transmitter = is_wanted
+            .then(|| PageTransmitter::of(&payer, &partner, found.matches.iter().chain(&found.included), now_ms))
+            .flatten();
         let grants = match &scope {
             SearchScope::One { grant, .. } => vec![grant.clone()],
             SearchScope::Granted { .. } => disclosure::live_grants(db, &partner, &compartments(&found), now_ms)?,
@@ -341,7 +348,7 @@ fn compartments(found: &FoundPage) -> Vec<i64> {
 }
 
 /// Commits one *begun* entry for each member on the page. A count over all members gets one entry that names no member. Shared resources
-/// are counted for the member when the page has only one. Returns `None` when nothing about a member is on the page.
+/// and the record of who transmits are counted for the member when the page has only one. Returns `None` when nothing about a member is on the page.
 async fn record(
     ctx: &Context,
     (caller, now_ms): (&Caller, i64),
@@ -360,6 +367,10 @@ async fn record(
                 tally.add(&hit.rtype);
             }
         }
+        if let Some(transmitter) = found.transmitter.as_ref().filter(|_| only) {
+            bytes += transmitter.bytes.len() as u64;
+            tally.add("Provenance");
+        }
         parts.push((
             entry(Action::DisclosureBegun, caller, grant),
             (Some(grant), bytes, tally),
@@ -367,7 +378,7 @@ async fn record(
     }
     if counted {
         let mut number = LedgerEvent::new(Action::DisclosureBegun, caller.actor(), caller.correlation.clone());
-        number.policy_version = Some(super::POLICY.to_owned());
+        super::version::cite(&mut number);
         parts.push((number, (None, 0, Tally::default())));
     }
     if parts.is_empty() {

@@ -37,7 +37,8 @@ pub struct ConsentRow {
     pub revoked_why: Option<String>,
 }
 
-const CONSENT: (
+/// The columns of [`ConsentRow`].
+pub(super) const CONSENT: (
     consent::id,
     consent::partner_id,
     consent::patient_id,

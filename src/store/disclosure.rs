@@ -1,8 +1,7 @@
 //! The queries behind a release: what a partner may read of a member, decided in the WHERE clause.
 //!
-//! Every query joins the live grant and its consent, so authorization is checked at that moment, and again for each page.
-//! [`super::release_rule`] defines what a live grant and a releasable row are. For an answer of several pages, dates are compared with the
-//! time at which it began, and every page checks again what was revoked since ([`DisclosureBasis`]).
+//! Every query joins the live grant and its consent ([`super::release_rule`]), so authorization is checked at that moment. For an answer of
+//! several pages, dates are compared with the time at which it began, and each page checks what was revoked since ([`DisclosureBasis`]).
 
 use super::Db;
 use super::begun::{Begun, Unfilled};
@@ -30,6 +29,8 @@ pub struct LiveGrant {
     pub consent_id: String,
     /// 1 when the consent's policy covers sensitive data.
     pub sensitive: i64,
+    /// When the grant was made (UTC ms).
+    pub created_ms: i64,
 }
 
 /// A row that may be released, with its bytes.
@@ -53,6 +54,19 @@ impl Released {
     /// Length of the bytes that are released.
     pub fn size(&self) -> u64 {
         self.released.as_ref().unwrap_or(&self.body).len() as u64
+    }
+
+    /// A resource that is made when it is read. It has one version.
+    pub fn made(rtype: &str, id: &str, last_updated_ms: i64, body: Vec<u8>) -> Released {
+        Released {
+            key: 0,
+            rtype: rtype.to_owned(),
+            id: id.to_owned(),
+            version: 1,
+            last_updated_ms,
+            body,
+            released: None,
+        }
     }
 
     /// Returns the bytes that are released.
@@ -79,7 +93,7 @@ pub struct DisclosureBasis {
     pub begun_ms: i64,
 }
 
-// Both subqueries search by key and depend on no row of the query, so the database runs them once for each statement.
+// Both subqueries search by key and depend on no row of the query, so the database runs them once.
 macro_rules! stands {
     ($basis:expr) => {
         exists(
@@ -97,20 +111,27 @@ macro_rules! stands {
 }
 pub(super) use stands;
 
+macro_rules! grant_columns {
+    () => {
+        (
+            grants::id,
+            grants::compartment,
+            grants::patient_id,
+            grants::consent_id,
+            grants::sensitive,
+            grants::created_ms,
+        )
+    };
+}
+
 macro_rules! granted {
-    ($partner:expr, $patient_id:expr, $now_ms:expr) => {
+    ($partner:expr, $which:expr, $now_ms:expr) => {
         grants::table
             .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
-            .filter(grants::patient_id.eq($patient_id))
+            .filter($which)
             .filter(live($partner, $now_ms))
             .order((grants::sensitive.desc(), grants::id.asc()))
-            .select((
-                grants::id,
-                grants::compartment,
-                grants::patient_id,
-                grants::consent_id,
-                grants::sensitive,
-            ))
+            .select(grant_columns!())
     };
 }
 
@@ -119,7 +140,7 @@ macro_rules! granted {
 /// # Errors
 /// Those of the database.
 pub fn live_grant(db: &mut Db, partner: &str, patient_id: &str, now_ms: i64) -> Result<Option<LiveGrant>, Failure> {
-    let query = granted!(partner, patient_id, now_ms);
+    let query = granted!(partner, grants::patient_id.eq(patient_id), now_ms);
     Ok(on!(db, conn => query.first(conn)).optional()?)
 }
 
@@ -134,9 +155,18 @@ pub fn live_grant_begun(
     now_ms: i64,
     entry: &Unfilled,
 ) -> Result<Option<LiveGrant>, Failure> {
-    let query = granted!(partner, patient_id, now_ms);
-    let columns = "grant_id, compartment, patient_id, consent_id, sensitive";
+    let query = granted!(partner, grants::patient_id.eq(patient_id), now_ms);
+    let columns = "grant_id, compartment, patient_id, consent_id, sensitive, created_ms";
     begun(db, Begun { query, columns, entry })
+}
+
+/// Returns the grant with this id, if it is a live one of `partner`.
+///
+/// # Errors
+/// Those of the database.
+pub fn live_grant_by_id(db: &mut Db, partner: &str, id: &str, now_ms: i64) -> Result<Option<LiveGrant>, Failure> {
+    let query = granted!(partner, grants::id.eq(id), now_ms);
+    Ok(on!(db, conn => query.first(conn)).optional()?)
 }
 
 /// Runs a statement that appends the entry about the row it finds, and returns that row.
@@ -196,13 +226,7 @@ pub fn live_grants(db: &mut Db, partner: &str, compartments: &[i64], now_ms: i64
         .filter(grants::compartment.eq_any(compartments))
         .filter(live(partner, now_ms))
         .order((grants::compartment.asc(), grants::sensitive.desc(), grants::id.asc()))
-        .select((
-            grants::id,
-            grants::compartment,
-            grants::patient_id,
-            grants::consent_id,
-            grants::sensitive,
-        ))
+        .select(grant_columns!())
         .load(db)?;
     found.dedup_by_key(|grant| grant.compartment);
     Ok(found)
@@ -287,13 +311,7 @@ macro_rules! one_of_a_member {
                     resource::body,
                     resource::released,
                 ),
-                (
-                    grants::id,
-                    grants::compartment,
-                    grants::patient_id,
-                    grants::consent_id,
-                    grants::sensitive,
-                ),
+                grant_columns!(),
             ))
     };
 }
@@ -348,7 +366,7 @@ pub fn one_begun(
         .filter(length(resource::body).le(asked.most_bytes))
         .filter(grants::patient_id.eq(coalesce_text(asked.patient_id.as_deref(), grants::patient_id)));
     let columns = "key, rtype, id, version, last_updated_ms, body, released, \
-                   grant_id, compartment, patient_id, consent_id, sensitive";
+                   grant_id, compartment, patient_id, consent_id, sensitive, created_ms";
     begun(db, Begun { query, columns, entry })
 }
 

@@ -16,6 +16,8 @@ pub const BEGUN: &str = "disclosure.begun";
 pub const COMPLETED: &str = "disclosure.completed";
 /// Action of the entry of a match that found a member.
 pub const MATCHED: &str = "member-match.matched";
+/// Action of the entry of a match that was refused.
+pub const MATCH_REFUSED: &str = "member-match.refused";
 /// Action of the entry that says that somebody viewed something.
 const VIEWED: &str = "operator.viewed";
 /// From which age on an entry is indexed by its subject, in microseconds: no older entry can still be uncommitted.

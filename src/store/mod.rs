@@ -28,6 +28,7 @@ pub mod guesses;
 pub mod idempotency;
 pub mod identity;
 mod import_lock;
+pub mod inbound;
 pub mod ingest;
 mod insert;
 pub mod jobs;

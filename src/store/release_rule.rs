@@ -147,6 +147,17 @@ macro_rules! renewable_sql {
 }
 pub(super) use renewable_sql;
 
+/// The rule as text, for its content hash.
+pub fn text() -> String {
+    format!(
+        "live {}\nreleasable {}\nshared {}\nrenewable {}\nkept {PA_KEPT_MS}",
+        live_sql!("grants", "consent"),
+        releasable_sql!("resource", "grants"),
+        shared_sql!("resource"),
+        renewable_sql!(),
+    )
+}
+
 /// Returns the values of [`live_sql`], in its order.
 pub(super) fn live_values<'a, V: From<&'a str> + From<i64>>(partner: &'a str, now_ms: i64) -> [V; 5] {
     [

@@ -40,6 +40,13 @@ def onboarding(place):
     said = int(re.search(r"Here it has (\d+) entries", text)[1])
     assert len(json.loads((place.folder / "record.json").read_text())["entry"]) == said
     assert "Hello, next payer." in told and '"resourceType":"ExplanationOfBenefit"' in told, told
+    tasks = json.loads(place.bash(prelude + "\n" + commands(page("docs/partners/tasks.md"), "c -H \"Authorization: Bearer $READ\" \"$base/Task?_count")))
+    task = tasks["entry"][0]["resource"]
+    assert (task["status"], task["for"]["reference"]) == ("in-progress", patient), task
+    others = commands(page("docs/partners/tasks.md"), "c -").splitlines()[1:]
+    others = "; echo;\n".join(others).replace("01a21bf9-…", task["id"]).replace("01a21bf8-…", task["identifier"][0]["value"])
+    one, *found = [json.loads(line) for line in place.bash(prelude + "\n" + others).splitlines()]
+    assert one == task and all(len(each["entry"]) == 1 for each in found), (one, found)
     cut = commands(part(text, "1. **The body is cut off**", "2. **No token**"), "   c -H").strip()
     refused = json.loads(place.bash(prelude + "\n" + cut))
     assert refused["issue"][0]["details"]["coding"][0]["code"] == "RQ-001", refused

@@ -196,7 +196,7 @@ impl Long {
         let shared = |name: &str| SHARED.contains(&name.split('/').next().unwrap_or_default());
         let strangers: BTreeSet<String> = came
             .iter()
-            .filter(|name| !self.record.contains_key(*name))
+            .filter(|name| !self.record.contains_key(*name) && !name.starts_with("Provenance/tx."))
             .cloned()
             .collect();
         let named: BTreeSet<String> = resources

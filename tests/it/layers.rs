@@ -45,6 +45,7 @@ const PURE: &[&str] = &[
     "exchange/retry.rs",
     "exchange/conclude.rs",
     "exchange/clocks.rs",
+    "exchange/inbound.rs",
     "percent",
     "consent/policy.rs",
     "audit/entry.rs",

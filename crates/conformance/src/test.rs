@@ -74,7 +74,7 @@ pub(super) enum RecordAccess {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[rustfmt::skip]
 pub(super) enum RecordTest {
-    Everything, EverythingPost, Patient, Compartment, References, Claims, PriorAuthorizations, NoMoney, Provenance, Type, Since, Start, Count,
+    Everything, EverythingPost, Patient, Compartment, References, Claims, PriorAuthorizations, NoMoney, Provenance, Transmitter, Type, Since, Start, Count,
     Shape,
 }
 

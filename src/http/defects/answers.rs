@@ -129,6 +129,7 @@ pub(super) const ROWS: &[(&str, Spoil)] = &[
     }) }),
     ("authorization-profile-lost", |asked, answer| if asked.everything() { answer.each_resource(|one| if one["use"] == "preauthorization" { remove(one, "meta") }) }),
     ("provenance-about-nothing", |asked, answer| if asked.everything() { answer.each_resource(|one| if one["resourceType"] == "Provenance" { one["target"] = json!([{"reference": "Goal/lost"}]) }) }),
+    ("transmitter-lost", |asked, answer| if asked.everything() { answer.each_resource(|one| if one["resourceType"] == "Provenance" { one["agent"][0]["type"] = json!({"text": "author"}) }) }),
     ("narrowing-refused", |asked, answer| if asked.token() { answer.edit(|body| if body.get("patient").is_some() { body["access_token"] = json!("spoiled") }) }),
     ("narrowing-granted", |asked, answer| if asked.token() && answer.status == 400 { answer.replace(200, &json!({"access_token": "x", "token_type": "bearer", "expires_in": 300, "scope": "system/*.rs", "patient": "x"})) }),
 ];

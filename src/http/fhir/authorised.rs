@@ -55,6 +55,7 @@ async fn authorise(request: &HttpRequest, app: &App) -> Result<Authorised, Failu
     let scopes = Scopes::parse(&caller.scope);
     let allowed = match access {
         RouteAccess::Read(rtype) => scopes.allows(rtype, Permission::Read),
+        RouteAccess::Search(rtype) => scopes.allows(rtype, Permission::Search),
         RouteAccess::ReadType => scopes.allows(served_type(request)?, Permission::Read),
         RouteAccess::SearchType => scopes.allows(searchable_type(request)?, Permission::Search),
         RouteAccess::Batch => true,

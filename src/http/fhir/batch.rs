@@ -6,6 +6,7 @@ mod answer;
 
 use super::authorised::{Authorised, not_served, record_refusal};
 use super::search::{self, How};
+use super::task;
 use super::{conformance, describing, metadata};
 use crate::audit::Action;
 use crate::clock::rfc3339_ms;
@@ -274,6 +275,17 @@ async fn run(app: &App, made: &Made, authorised: &Authorised, ask: &Ask, how: &H
             .one(rtype, id)
             .map(EntryAnswer::document)
             .ok_or_else(|| Fault::NotFound.into()),
+        ["Task"] => {
+            allowed(app, authorised, "Task", Permission::Search).await?;
+            let pairs = negotiate::pairs(ask.query())?;
+            let bytes = task::bundle(&app.ctx, &authorised.caller, &pairs, how.strict).await?;
+            Ok(EntryAnswer::of(bytes))
+        }
+        ["Task", id] => {
+            allowed(app, authorised, "Task", Permission::Read).await?;
+            let one = task::one(&app.ctx, &authorised.caller, id).await?;
+            Ok(EntryAnswer::of(one.to_string()))
+        }
         [rtype] => {
             scoped(app, authorised, rtype, Permission::Search).await?;
             let pairs = negotiate::pairs(ask.query())?;
@@ -305,13 +317,21 @@ async fn scoped(app: &App, authorised: &Authorised, rtype: &str, permission: Per
         Permission::Search => release::is_searchable(rtype),
         _ => release::is_served(rtype),
     };
-    let failure = if !is_there {
-        not_served(rtype)
-    } else if authorised.scopes.allows(rtype, permission) {
-        return Ok(());
-    } else {
-        Failure::new(Fault::ScopeMissing)
-    };
+    if is_there {
+        return allowed(app, authorised, rtype, permission).await;
+    }
+    refused(app, authorised, not_served(rtype)).await
+}
+
+/// Whether the scopes allow it. A refusal is written to the ledger.
+async fn allowed(app: &App, authorised: &Authorised, rtype: &str, permission: Permission) -> Result<(), Failure> {
+    match authorised.scopes.allows(rtype, permission) {
+        true => Ok(()),
+        false => refused(app, authorised, Failure::new(Fault::ScopeMissing)).await,
+    }
+}
+
+async fn refused(app: &App, authorised: &Authorised, failure: Failure) -> Result<(), Failure> {
     let caller = &authorised.caller;
     record_refusal(
         app,

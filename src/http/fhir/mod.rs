@@ -14,3 +14,4 @@ pub mod modes;
 pub mod read;
 pub mod search;
 pub mod statement;
+pub mod task;

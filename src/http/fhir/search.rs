@@ -260,6 +260,9 @@ fn write(search: &Search, found: FoundPage, links: &Links<'_>) -> Vec<u8> {
         let full_url: [&str; 5] = [links.base_url, "/", &hit.rtype, "/", &hit.id];
         bundle.found(&mut out, &full_url, &hit.bytes, "include");
     }
+    if let Some(made) = found.transmitter {
+        bundle.found(&mut out, &["urn:uuid:", &made.id], &made.bytes, "include");
+    }
     if let Some(notes) = notes {
         bundle.found(&mut out, &[&links.notes], &notes, "outcome");
     }

@@ -1,6 +1,7 @@
 //! The CapabilityStatement, built from the table of routes, so that it claims nothing that is not served.
 
 use super::describing::{SEARCHED_BY, TYPES, search_parameter_id};
+use super::task;
 use crate::fhir::profiles;
 use crate::fhir::search::ParamKind;
 use crate::fhir::search::params::{self, COMMON, PARAMS};
@@ -19,6 +20,7 @@ pub fn capability_statement(base_url: &str, payer_name: &str) -> Value {
     for rtype in TYPES {
         resources.push(described(rtype));
     }
+    resources.push(exchanges());
     resources.sort_by(|a, b| a["type"].as_str().cmp(&b["type"].as_str()));
     let open: Vec<&str> = ROUTES
         .iter()
@@ -133,6 +135,18 @@ fn served(rtype: &str, base_url: &str) -> Value {
         resource["operation"] = json!(operations());
     }
     resource
+}
+
+/// The entry of the exchanges that a caller began.
+fn exchanges() -> Value {
+    let params: Vec<Value> = task::SEARCHED_BY
+        .iter()
+        .map(|(name, kind)| json!({"name": name, "type": kind}))
+        .collect();
+    json!({
+        "type": "Task", "interaction": [{"code": "read"}, {"code": "search-type"}], "versioning": "no-version", "searchParam": params,
+        "documentation": "The exchanges that the caller began with $member-match, and how each stands. Read only; it starts nothing.",
+    })
 }
 
 /// The entry of a type of resources that describe this server.

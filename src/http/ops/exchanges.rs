@@ -11,7 +11,9 @@ use crate::exchange::enrolments::EnrolmentFields;
 use crate::exchange::intake::start_in;
 use crate::exchange::phase::Phase;
 use crate::ids::is_fhir_id;
-use crate::ops::exchanges::{self, ExchangeFilter};
+use crate::ops::both_ways::{self, Direction};
+use crate::ops::exchanges::ExchangeFilter;
+use crate::ops::inbound::ExchangeView;
 use crate::ops::states;
 use crate::secret::{hex, sha256};
 use crate::store::idempotency::parse_key;
@@ -34,6 +36,10 @@ pub(super) async fn list(asked: &OpsRequest) -> Result<JsonBody, Failure> {
     if phase.as_deref().is_some_and(|phase| Phase::parse(phase).is_none()) {
         return Err(refused("phase", "Give one of the phases of GET /ops/v1/states."));
     }
+    let direction = asked.query.text("direction");
+    let direction = direction
+        .map(|name| Direction::parse(&name).ok_or_else(|| refused("direction", "Give inbound or outbound.")))
+        .transpose()?;
     let filter = ExchangeFilter {
         partner: asked.partner().await?,
         phase,
@@ -47,8 +53,10 @@ pub(super) async fn list(asked: &OpsRequest) -> Result<JsonBody, Failure> {
     };
     let object = filter.member.as_deref().map(crate::ops::viewed::patient);
     asked.show("exchanges", object).await?;
-    let (view, now_ms) = (view(asked.sees), asked.app.ctx.clock.now_ms());
-    let page = asked.read(move |db| exchanges::list(db, &filter, view, now_ms)).await?;
+    let how = how(asked);
+    let page = asked
+        .read(move |db| both_ways::list(db, &filter, direction, how))
+        .await?;
     pages::list(asked, page)
 }
 
@@ -63,9 +71,17 @@ pub(super) async fn one(asked: &OpsRequest) -> Result<JsonBody, Failure> {
     shown(asked, id).await
 }
 
+fn how(asked: &OpsRequest) -> ExchangeView {
+    ExchangeView {
+        view: view(asked.sees),
+        now_ms: asked.app.ctx.clock.now_ms(),
+        zone: asked.app.ctx.payer.time_zone,
+    }
+}
+
 async fn shown(asked: &OpsRequest, id: String) -> Result<JsonBody, Failure> {
-    let (view, now_ms) = (view(asked.sees), asked.app.ctx.clock.now_ms());
-    JsonBody::of(&asked.read(move |db| exchanges::one(db, &id, view, now_ms)).await?)
+    let how = how(asked);
+    JsonBody::of(&asked.read(move |db| both_ways::one(db, &id, how)).await?)
 }
 
 fn id(asked: &OpsRequest) -> Result<String, Failure> {

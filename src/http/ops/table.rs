@@ -275,9 +275,10 @@ pub const OPS_ROUTES: &[OpsRoute] = {
                 "correlation",
                 "member",
                 "since",
+                "direction",
                 CURSOR,
             ],
-            "Exchanges with other payers",
+            "Exchanges with other payers, ours and theirs",
         ),
         post(
             "/ops/v1/exchanges",

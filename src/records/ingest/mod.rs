@@ -27,7 +27,7 @@ mod verdict;
 
 pub use check::{IngestCheck, Shortfall, check};
 pub use original::{ReceivedOriginal, ReceivedPlace, originals, quarantined};
-pub use outcome::{IngestCounts, counted};
+pub use outcome::{IngestCounts, counted, stored_types};
 pub use parts::{PartState, RecordPart, mark_part, open, parts};
 pub use retract::{Retracted, retract};
 pub use scope::{BothSides, IngestScope, IngestWriter};

@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::error::Failure;
+use crate::store::Db;
 use crate::store::ingest as rows;
 use std::collections::BTreeMap;
 
@@ -36,6 +37,21 @@ pub struct IngestCounts {
     pub quarantined: BTreeMap<String, u64>,
     /// Provenances that this server made.
     pub made: u64,
+}
+
+/// The types of the resources that an exchange stored, in their order.
+///
+/// # Errors
+/// Those of the database.
+pub fn stored_types(db: &mut Db, exchange_id: &str) -> Result<Vec<String>, Failure> {
+    let mut types: Vec<String> = rows::outcomes(db, exchange_id)?
+        .into_iter()
+        .filter(|row| matches!(row.outcome.as_str(), STORED | MADE))
+        .map(|row| row.rtype)
+        .collect();
+    types.sort_unstable();
+    types.dedup();
+    Ok(types)
 }
 
 /// Counts what became of everything that an exchange brought.

@@ -122,6 +122,7 @@ pub const TABLE: &[(&str, &[&str])] = &[
     ("everything-money", &["pdex-*/record/no-money"]),
     ("authorization-profile-lost", &["pdex-*/record/prior-authorizations"]),
     ("provenance-about-nothing", &["pdex-*/record/provenance"]),
+    ("transmitter-lost", &["pdex-*/record/transmitter"]),
     ("narrowing-refused", &["pdex-*/access/narrowed"]),
     ("narrowing-granted", &["pdex-*/access/narrowed-other"]),
 ];

@@ -311,6 +311,46 @@ fn concurrent_cover_is_asked_again_after_a_quarter_for_what_is_new() {
 }
 
 #[test]
+fn a_former_payer_is_asked_for_late_claims_three_times_and_then_no_more() {
+    let bed = Bed::new();
+    let partner = Scripted::well();
+    let first = bed.start(&wish()).expect("started").exchange_id;
+    bed.run(&partner);
+    assert_eq!(bed.phase(&first), Phase::Completed);
+    let mut days = 0;
+    for (until, completed) in [(29, 1), (31, 2), (89, 2), (91, 3), (179, 3), (181, 4), (700, 4)] {
+        bed.ctx.clock.advance_ms((until - days) * 24 * HOUR);
+        days = until;
+        bed.run(&partner);
+        assert_eq!(
+            bed.number("SELECT COUNT(*) FROM exchange WHERE phase = 'completed'"),
+            completed,
+            "day {until}"
+        );
+    }
+    let run_off = "SELECT COUNT(*) FROM exchange_ask WHERE asked_for = 'run_off' AND since_ms IS NOT NULL";
+    assert_eq!(bed.number(run_off), 3);
+    assert_eq!(
+        bed.number(&format!("SELECT COUNT(*) FROM exchange WHERE run_of = '{first}'")),
+        1,
+        "each follows the one before"
+    );
+}
+
+#[test]
+fn an_opt_in_that_is_revoked_ends_the_series_of_late_claims() {
+    let bed = Bed::new();
+    let partner = Scripted::well();
+    bed.start(&wish()).expect("started");
+    bed.run(&partner);
+    bed.sql("UPDATE opt_in SET revoked_ms = 1, revoked_by = 'ana', revoked_why = 'a test'");
+    bed.ctx.clock.advance_ms(31 * 24 * HOUR);
+    bed.run(&partner);
+    assert_eq!(bed.number("SELECT COUNT(*) FROM exchange"), 1);
+    assert_eq!(bed.number("SELECT COUNT(*) FROM job WHERE kind = 'exchange-again'"), 0);
+}
+
+#[test]
 fn an_exchange_whose_worker_keeps_dying_is_parked_and_can_be_replayed() {
     let bed = Bed::new();
     let id = bed.started();

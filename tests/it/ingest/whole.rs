@@ -146,3 +146,84 @@ fn what_an_operator_retracts_is_gone() {
         0
     );
 }
+
+#[test]
+fn who_may_have_received_it_since_is_listed_when_it_is_taken_out() {
+    use causeway::audit::{Action, Actor, LedgerEvent, Object, ledger};
+    use causeway::exchange::acts::ExchangeAct;
+    use causeway::ops::View;
+    use causeway::ops::both_ways;
+    use causeway::ops::inbound::ExchangeView;
+    use causeway::telemetry::Correlation;
+    let world = World::new("members = { count = 1, resources = 50 }");
+    let ctx = world.bed.ctx.clone();
+    let disclosed = |patient: &str, counts: Option<&[(&str, u64)]>| -> String {
+        ctx.clock.advance_ms(1_000);
+        let (begun_id, end_id) = (ctx.ids.new_id(ctx.clock.now_ms()), ctx.ids.new_id(ctx.clock.now_ms()));
+        let actor = Actor {
+            kind: "partner",
+            id: Some("third-payer".into()),
+            ..Actor::default()
+        };
+        let mut begun = LedgerEvent::new(Action::DisclosureBegun, actor, Correlation::internal("r".into()));
+        begun.object = Some(Object {
+            kind: "Patient",
+            id: patient.into(),
+        });
+        let mut end = begun.clone();
+        end.action = Action::DisclosureCompleted;
+        end.begun = Some(begun_id.clone());
+        let is_ended = counts.is_some();
+        end.counts = counts
+            .unwrap_or_default()
+            .iter()
+            .map(|(rtype, count)| ((*rtype).to_owned(), *count))
+            .collect();
+        let (at_us, first, last) = (ctx.clock.now_us(), begun_id.clone(), end_id);
+        world.bed.write(move |db| {
+            ledger::append(db, &begun, &first, at_us)?;
+            if is_ended {
+                ledger::append(db, &end, &last, at_us)?;
+            }
+            Ok(())
+        });
+        begun_id
+    };
+    disclosed("m1", Some(&[("Condition", 1)]));
+    ctx.clock.advance_ms(1_000);
+    let row = world.exchange();
+    assert_eq!(row.phase, "completed");
+    let show = || {
+        let shown = ExchangeView {
+            view: View::WithoutPatients,
+            now_ms: ctx.clock.now_ms(),
+            zone: ctx.payer.time_zone,
+        };
+        let id = row.id.clone();
+        ctx.store
+            .read_blocking(|db| both_ways::one(db, &id, shown))
+            .expect("shown")
+    };
+    let carried = disclosed("m1", Some(&[("Condition", 2), ("Coverage", 1)]));
+    let unknown = disclosed("m1", None);
+    disclosed("m1", Some(&[("InsurancePlan", 1)]));
+    disclosed("m2", Some(&[("Condition", 1)]));
+    assert_eq!(show().received_since, None, "nobody asked to take it out");
+    world.bed.act(&row.id, ExchangeAct::Retract).expect("asked");
+    let found = show().received_since.expect("asked");
+    let ids: Vec<&str> = found.iter().map(|one| one.disclosure_id.as_str()).collect();
+    assert_eq!(ids, [carried.as_str(), unknown.as_str()]);
+    assert_eq!(found[0].partner.as_deref(), Some("third-payer"));
+    assert_eq!(
+        (found[0].resources.get("Condition"), found[1].outcome),
+        (Some(&2), "begun")
+    );
+    world.run(&row.id);
+    assert_eq!(
+        world.bed.number("SELECT COUNT(*) FROM resource WHERE id LIKE 'px.%'"),
+        0
+    );
+    ctx.clock.advance_ms(60_000);
+    disclosed("m1", Some(&[("Condition", 2)]));
+    assert_eq!(show().received_since.map(|found| found.len()), Some(2), "it is gone");
+}

@@ -65,6 +65,10 @@ pub async fn check(world: &World, caller: &Caller, search: &Search) -> Result<()
             }
             found.push(id.to_owned());
         }
+        let wanted = usize::from(search.wants_provenance(&world.declared) && !page.matches.is_empty());
+        if page.transmitters.len() != wanted || page.transmitters.iter().any(|one| !names_all(one, &page.matches)) {
+            return Err(format!("transmitters {:?}, wanted {wanted}", page.transmitters));
+        }
         let included = search.included(&here, caller, &world.base, &world.declared);
         if included != page.included && !(cut && page.included.is_subset(&included)) {
             let (more, less): (Vec<_>, Vec<_>) = (
@@ -123,6 +127,15 @@ struct Page<'b> {
     outcomes: usize,
     matches: Vec<(String, &'b Value)>,
     included: BTreeSet<String>,
+    /// The server's own Provenances of the page, which nothing stores.
+    transmitters: Vec<&'b Value>,
+}
+
+/// Whether a Provenance is about all of these.
+fn names_all(provenance: &Value, matches: &[(String, &Value)]) -> bool {
+    let targets = provenance["target"].as_array().into_iter().flatten();
+    let named: BTreeSet<&str> = targets.filter_map(|target| target["reference"].as_str()).collect();
+    matches.iter().all(|(name, _)| named.contains(name.as_str()))
 }
 
 impl<'b> Page<'b> {
@@ -146,6 +159,7 @@ impl<'b> Page<'b> {
             outcomes: 0,
             matches: Vec::new(),
             included: BTreeSet::new(),
+            transmitters: Vec::new(),
         };
         for entry in bundle["entry"].as_array().into_iter().flatten() {
             let body = &entry["resource"];
@@ -157,6 +171,11 @@ impl<'b> Page<'b> {
             let text = |name: &str| body[name].as_str().unwrap_or("").to_owned();
             let name = format!("{}/{}", text("resourceType"), text("id"));
             let full = entry["fullUrl"].as_str().unwrap_or("");
+            let is_transmitter = body["agent"][0]["type"]["coding"][0]["code"] == "transmitter";
+            if is_transmitter && full == format!("urn:uuid:{}", text("id")) && mode == "include" {
+                page.transmitters.push(body);
+                continue;
+            }
             if full != format!("{base}/{name}") || pointer(full, base) != pointer(&name, base) {
                 return Err(format!("fullUrl {full} of {name}"));
             }

@@ -133,6 +133,19 @@ impl Search {
         .collect()
     }
 
+    /// Whether it asks for the Provenance of its matches, in a way that its type declares.
+    pub fn wants_provenance(&self, declared: &BTreeMap<String, Declared>) -> bool {
+        let is_target = |one: &Include| {
+            let is_named = one.parameter.as_deref().is_none_or(|name| name == "target");
+            let is_meant = one.target.as_deref().is_none_or(|target| target == self.rtype);
+            one.reverse && one.source == "Provenance" && is_named && is_meant
+        };
+        let is_declared = declared
+            .get(&self.rtype)
+            .is_some_and(|one| one.revincludes.iter().any(|name| name == "Provenance:target"));
+        self.rtype != "Provenance" && is_declared && self.includes.iter().any(is_target)
+    }
+
     /// What comes along with these matches of one page, as `Type/id`; the matches of the page themselves do not.
     pub fn included(
         &self,

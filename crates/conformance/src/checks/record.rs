@@ -26,6 +26,7 @@ pub(in super::super) const TESTS: &[FixedTest<RecordTest>] = &[
     ("record", "prior-authorizations", "pdex-131", "Prior authorizations are in the record, in their profile", RecordTest::PriorAuthorizations),
     ("record", "no-money", "cfr-422.121-money", "Claims in the record carry no remittances and no cost sharing", RecordTest::NoMoney),
     ("record", "provenance", "pdex-12", "The record holds Provenance, whose targets are in it", RecordTest::Provenance),
+    ("record", "transmitter", "pdex-127", "The record names who transmits it: a Provenance about something in it", RecordTest::Transmitter),
     ("record", "shape", "fhir-shape", "Every resource of the record is in FHIR's JSON form", RecordTest::Shape),
     ("record", "type", "everything-type", "_type narrows the record to these types", RecordTest::Type),
     ("record", "since", "everything-since", "_since leaves out what was not updated since", RecordTest::Since),
@@ -44,6 +45,7 @@ pub(super) async fn run(which: RecordTest, session: &mut Session) -> Checked {
         RecordTest::PriorAuthorizations => prior_authorizations(session).await,
         RecordTest::NoMoney => no_money(session).await,
         RecordTest::Provenance => provenance(session).await,
+        RecordTest::Transmitter => transmitter(session).await,
         RecordTest::Shape => {
             let record = session.everything().await?;
             match record
@@ -261,6 +263,27 @@ async fn provenance(session: &mut Session) -> Checked {
         return skip("the record holds no Provenance");
     }
     Ok(())
+}
+
+/// Checks that a Provenance with an agent of type transmitter, who is named, is about something in the record.
+async fn transmitter(session: &mut Session) -> Checked {
+    let record = session.everything().await?;
+    let held = ids(&record);
+    let transmits = |agent: &Value| {
+        let codings = agent["type"]["coding"].as_array().into_iter().flatten();
+        let mut codes = codings.filter_map(|coding| coding["code"].as_str());
+        codes.any(|code| code == "transmitter") && agent["who"].as_object().is_some_and(|who| !who.is_empty())
+    };
+    let is_about = |one: &Value| {
+        let mut targets = one["target"].as_array().into_iter().flatten();
+        targets.any(|target| target["reference"].as_str().is_some_and(|name| held.contains(name)))
+    };
+    let mut provenances = record.iter().filter(|one| one["resourceType"] == "Provenance");
+    let found =
+        provenances.any(|one| one["agent"].as_array().is_some_and(|all| all.iter().any(transmits)) && is_about(one));
+    demand(found, || {
+        "no Provenance in the record has an agent of type transmitter and is about it".to_owned()
+    })
 }
 
 async fn of_type(session: &mut Session) -> Checked {

@@ -1,0 +1,167 @@
+//! Exchanges that other payers began, as their matches left them: a decision with its grant, its consent and its review.
+//!
+//! Reads only: nothing is stored for an inbound exchange beside what the match and its disclosures store anyway, so a match costs no row
+//! and no commit more.
+
+use super::Db;
+use super::consents::ConsentRow;
+use super::entries::{self, RequestIds};
+use super::ops_queries::{GRANT, StoredDecision, StoredGrant};
+use super::schema::{consent, decision, grants, review};
+use crate::error::Failure;
+use diesel::prelude::*;
+use std::collections::{BTreeSet, HashMap};
+
+/// Matches of one member that are looked through.
+const MATCHES: i64 = 10_000;
+
+/// Which matches to read; `None` is any.
+#[derive(Clone, Debug, Default)]
+pub struct InboundFilter {
+    /// Of this partner.
+    pub partner: Option<String>,
+    /// With one of these outcomes; an empty list means any.
+    pub outcomes: Option<&'static [&'static str]>,
+    /// Answered with this fault.
+    pub fault: Option<String>,
+    /// With this correlation id.
+    pub correlation: Option<String>,
+    /// Of the member with this Patient id.
+    pub member: Option<String>,
+    /// That began at this time (UTC milliseconds) or later.
+    pub since_ms: Option<i64>,
+    /// With one of these ids.
+    pub ids: Option<Vec<String>>,
+    /// After this id, or before it when `newest_first`.
+    pub after: String,
+    /// The newest first.
+    pub newest_first: bool,
+    /// Rows to read.
+    pub limit: i64,
+}
+
+/// What a match left.
+#[derive(Clone, Debug)]
+pub struct InboundRow {
+    /// The decision; its id is that of the exchange.
+    pub decision: StoredDecision,
+    /// The grant that it made or renewed.
+    pub grant: Option<StoredGrant>,
+    /// The consent of the grant.
+    pub consent: Option<ConsentRow>,
+    /// The review of the question that it opened.
+    pub review: Option<InboundReview>,
+}
+
+/// How a review stands.
+#[derive(Clone, Debug, Queryable)]
+pub struct InboundReview {
+    decision_id: String,
+    /// Its state.
+    pub state: String,
+    /// When it was decided, UTC milliseconds.
+    pub decided_ms: Option<i64>,
+}
+
+/// Returns matches in the order of their ids, which is that of time.
+///
+/// # Errors
+/// Those of the database.
+pub fn page(db: &mut Db, filter: &InboundFilter) -> Result<Vec<InboundRow>, Failure> {
+    let of_member = match &filter.member {
+        Some(member) => Some(of_member(db, member)?),
+        None => None,
+    };
+    let mut query = decision::table
+        .select(decision::all_columns)
+        .limit(filter.limit)
+        .into_boxed();
+    query = match filter.newest_first {
+        false => query.filter(decision::id.gt(&filter.after)).order(decision::id.asc()),
+        true if filter.after.is_empty() => query.order(decision::id.desc()),
+        true => query.filter(decision::id.lt(&filter.after)).order(decision::id.desc()),
+    };
+    if let Some(ids) = of_member {
+        query = query.filter(decision::id.eq_any(ids));
+    }
+    if let Some(ids) = &filter.ids {
+        query = query.filter(decision::id.eq_any(ids));
+    }
+    if let Some(partner) = &filter.partner {
+        query = query.filter(decision::partner_id.eq(partner));
+    }
+    match filter.outcomes {
+        None | Some([]) => {}
+        Some(outcomes) => query = query.filter(decision::outcome.eq_any(outcomes.to_vec())),
+    }
+    if let Some(fault) = &filter.fault {
+        query = query.filter(decision::reason.eq(fault));
+    }
+    if let Some(correlation) = &filter.correlation {
+        query = query.filter(decision::correlation_id.eq(correlation));
+    }
+    if let Some(since_ms) = filter.since_ms {
+        query = query.filter(decision::created_ms.ge(since_ms));
+    }
+    let decisions: Vec<StoredDecision> = query.load(db)?;
+    around(db, decisions)
+}
+
+/// Returns the match with this id.
+///
+/// # Errors
+/// Those of the database.
+pub fn find(db: &mut Db, id: &str) -> Result<Option<InboundRow>, Failure> {
+    let found = super::ops_queries::decision(db, id)?;
+    Ok(around(db, found.into_iter().collect())?.into_iter().next())
+}
+
+/// The ids of the decisions that name a member, from the ledger's index of subjects.
+fn of_member(db: &mut Db, member: &str) -> Result<Vec<String>, Failure> {
+    let mut requests: BTreeSet<RequestIds> = BTreeSet::new();
+    for action in [entries::MATCHED, entries::MATCH_REFUSED] {
+        let rows = entries::about_by(db, member, action, "", MATCHES)?;
+        requests.extend(rows.iter().map(entries::EntryRow::ids));
+    }
+    let requests: Vec<RequestIds> = requests.into_iter().collect();
+    let decisions = entries::decisions_of(db, &requests)?;
+    Ok(decisions.into_iter().map(|one| one.id).collect())
+}
+
+fn around(db: &mut Db, decisions: Vec<StoredDecision>) -> Result<Vec<InboundRow>, Failure> {
+    let named = |id: fn(&StoredDecision) -> Option<&String>| -> Vec<String> {
+        let all: BTreeSet<&String> = decisions.iter().filter_map(id).collect();
+        all.into_iter().cloned().collect()
+    };
+    let (grant_ids, consent_ids) = (named(|one| one.grant_id.as_ref()), named(|one| one.consent_id.as_ref()));
+    let of_grants: Vec<StoredGrant> = grants::table
+        .filter(grants::id.eq_any(grant_ids))
+        .select(GRANT)
+        .load(db)?;
+    let of_consents: Vec<ConsentRow> = consent::table
+        .filter(consent::id.eq_any(consent_ids))
+        .select(super::consents::CONSENT)
+        .load(db)?;
+    let doubtful = decisions.iter().filter(|one| one.outcome == "review");
+    let (partners, doubtful): (BTreeSet<&String>, Vec<&String>) =
+        doubtful.map(|one| (&one.partner_id, &one.id)).unzip();
+    let reviews: Vec<InboundReview> = match doubtful.is_empty() {
+        true => Vec::new(),
+        false => review::table
+            .filter(review::partner_id.eq_any(partners))
+            .filter(review::decision_id.eq_any(doubtful))
+            .select((review::decision_id, review::state, review::decided_ms))
+            .load(db)?,
+    };
+    let grants: HashMap<String, StoredGrant> = of_grants.into_iter().map(|one| (one.id.clone(), one)).collect();
+    let consents: HashMap<String, ConsentRow> = of_consents.into_iter().map(|one| (one.id.clone(), one)).collect();
+    let reviews: HashMap<String, InboundReview> =
+        reviews.into_iter().map(|one| (one.decision_id.clone(), one)).collect();
+    let row = |decision: StoredDecision| InboundRow {
+        grant: decision.grant_id.as_ref().and_then(|id| grants.get(id)).cloned(),
+        consent: decision.consent_id.as_ref().and_then(|id| consents.get(id)).cloned(),
+        review: reviews.get(&decision.id).cloned(),
+        decision,
+    };
+    Ok(decisions.into_iter().map(row).collect())
+}
