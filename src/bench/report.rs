@@ -209,7 +209,7 @@ impl BenchReport {
             return;
         }
         if cfg!(debug_assertions) {
-            out.note("warning: this is a debug build; its figures say nothing");
+            out.note("warning: this is a debug build; its figures are meaningless");
         }
         let rows: Vec<Vec<String>> = self.measures.iter().map(BenchFigure::cells).collect();
         out.table(

@@ -35,7 +35,7 @@ pub enum JobsCommand {
         #[arg(long)]
         parked: bool,
     },
-    /// Let a parked job go on, with its attempts counted anew; the ledger says who did it and why
+    /// Let a parked job go on, with its attempts counted from zero; the ledger says who did it and why
     Replay {
         /// Id of the job, or the beginning of it
         job: String,

@@ -15,7 +15,7 @@ pub struct ServeArgs {
     /// Make development certificates, a partner and sample members if there are none
     #[arg(long)]
     pub dev: bool,
-    /// Write the log to this file instead of stderr; SIGHUP opens it anew
+    /// Write the log to this file instead of stderr; SIGHUP reopens it
     #[arg(long, value_name = "FILE")]
     pub log_file: Option<std::path::PathBuf>,
     /// Leave background work to `causeway worker` processes; on PostgreSQL only

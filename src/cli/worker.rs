@@ -10,7 +10,7 @@ use clap::Args;
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Example: causeway worker --config causeway.toml")]
 pub struct WorkerArgs {
-    /// Write the log to this file instead of stderr; SIGHUP opens it anew
+    /// Write the log to this file instead of stderr; SIGHUP reopens it
     #[arg(long, value_name = "FILE")]
     pub log_file: Option<std::path::PathBuf>,
 }

@@ -46,16 +46,16 @@ keys! {
     SERVER_BASE_URL: String = key("server.base_url", Text, "\"https://localhost:8443/fhir\"",
         "FHIR base URL as partners see it; https, no slash at its end.");
     SERVER_HTTP2: bool = key("server.http2", Switch, "false",
-        "Offer HTTP/2. Only false is taken: the HTTP library cannot limit the streams of a connection yet (docs/adr/0009-http-1.1-only-for-now.md).");
+        "Offer HTTP/2. Only false is accepted: the HTTP library cannot limit the streams of a connection yet (docs/adr/0009-http-1.1-only-for-now.md).");
     SERVER_PROXY_FROM: Vec<String> = key("server.proxy_from", Texts, "[]",
-        "Addresses or networks (CIDR) of balancers that begin each connection with a PROXY protocol v2 header; from all others none is read.").like("[\"192.0.2.10\", \"198.51.100.0/24\"]");
+        "Addresses or networks (CIDR) of balancers that begin each connection with a PROXY protocol v2 header; from all other addresses no such header is read.").like("[\"192.0.2.10\", \"198.51.100.0/24\"]");
 
     TLS_CERTIFICATE: Option<PathBuf> = key("tls.certificate", File, "",
         "PEM chain of the server, leaf first.").like("\"server.pem\"");
     TLS_KEY: Option<PathBuf> = key("tls.key", File, "",
         "PEM key of the server.").like("\"server.key\"");
     TLS_CLIENT_CA: Vec<PathBuf> = key("tls.client_ca", Files, "[]",
-        "PEM files of the authorities that may issue client certificates; none: client certificates are not asked for.").like("[\"partners-ca.pem\"]");
+        "PEM files of the authorities that may issue client certificates; without any, the server does not ask for client certificates.").like("[\"partners-ca.pem\"]");
     TLS_CLIENT_CRL: Vec<PathBuf> = key("tls.client_crl", Files, "[]",
         "PEM or DER revocation lists of those authorities; read again when they change.").like("[\"partners.crl\"]");
     TLS_CRL_GRACE_SECONDS: i64 = key("tls.crl_grace_seconds", number(0, 604_800, Seconds), "86400",
@@ -85,7 +85,7 @@ keys! {
         "Fetch key sets from this machine too; for tests only, refused when listening beyond loopback.");
 
     POLICY_MATCHING: String = key("policy.matching", Choice(&["safe", "balanced"]), "\"safe\"",
-        "Matching policy.");
+        "Version of the matching policy that is in force until another one is activated.");
     POLICY_REVIEW_FOUR_EYES: bool = key("policy.review_four_eyes", Switch, "false",
         "Two operators have to agree on a review: the first decision proposes, the second confirms.");
     POLICY_REVIEW_DUE_HOURS: u32 = key("policy.review_due_hours", number(1, 720, Hours), "24",
@@ -93,13 +93,13 @@ keys! {
     POLICY_GUESS_PER_TARGET: i64 = key("policy.guess_per_target", number(0, 1_000_000, Matches), "5",
         "Different failed matches of a partner about one card number, or one name and birth date; beyond it 429. 0: no limit.");
     POLICY_GUESS_PER_SHARED: i64 = key("policy.guess_per_shared", number(0, 1_000_000, Matches), "30",
-        "The same about one name and gender, or one subscriber number, and one more for each 1,000 members newly granted. 0: no limit.");
+        "Different failed matches of a partner about one name and gender, or one subscriber number, and one more for each 1,000 members newly granted; beyond it 429. 0: no limit.");
     POLICY_GUESS_PER_RECORD: i64 = key("policy.guess_per_record", number(0, 1_000_000, Matches), "10",
-        "The same near one record; beyond it that record is answered as if nobody were found. 0: no limit.");
+        "Different failed matches of a partner near one record; beyond it the answer is as if nobody were found. 0: no limit.");
     POLICY_GUESS_WINDOW_SECONDS: i64 = key("policy.guess_window_seconds", number(1, 2_592_000, Seconds), "86400",
         "How long a failed match counts.");
     POLICY_GUESS_RATIO_LEAST: i64 = key("policy.guess_ratio_least", number(0, 1_000_000, Matches), "50",
-        "Different matches of a partner from which on its share of failures is judged. 0: never.");
+        "Number of different matches of a partner from which on its share of failures counts. 0: never.");
     POLICY_GUESS_ALARM_PERCENT: i64 = key("policy.guess_alarm_percent", number(0, 100, Percent), "20",
         "Share of failures that raises an alarm. 0: never.");
     POLICY_GUESS_LOCK_PERCENT: i64 = key("policy.guess_lock_percent", number(0, 100, Percent), "50",
@@ -127,7 +127,7 @@ keys! {
     LIMITS_HANDLER_SECONDS: Duration = key("limits.handler_seconds", number(1, 300, Seconds), "30",
         "Time for an answer to begin; then 503.");
     LIMITS_ANSWER_SECONDS: Duration = key("limits.answer_seconds", number(1, 3600, Seconds), "1800",
-        "Time for an answer of many pieces to be read, such as $everything; then it is broken off.");
+        "Time for a client to read an answer of many pieces, such as $everything; then the answer is cut off.");
     LIMITS_KEEP_ALIVE_SECONDS: Duration = key("limits.keep_alive_seconds", number(1, 600, Seconds), "60",
         "Idle time after which a connection is closed.");
     LIMITS_CONNECTIONS: usize = key("limits.connections", number(16, 100_000, Connections), "4096",
@@ -147,7 +147,7 @@ keys! {
     LIMITS_HANDSHAKES: usize = key("limits.handshakes", number(8, 100_000, Handshakes), "256",
         "TLS handshakes at once, from the ClientHello on; more wait, at most limits.tls_seconds.");
     LIMITS_HANDSHAKES_PER_ADDRESS: usize = key("limits.handshakes_per_address", number(1, 10_000, Handshakes), "16",
-        "The same of one address (IPv6: /64).");
+        "TLS handshakes at once of one address (IPv6: /64).");
     LIMITS_HANDSHAKE_RATE: u32 = key("limits.handshake_rate", number(1, 1_000_000, HandshakesASecond), "250",
         "TLS handshakes a second of all addresses together at which no partner was seen for a day, and four times as many at once; more wait, at most limits.tls_seconds.");
     LIMITS_CONNECTION_RATE: u32 = key("limits.connection_rate", number(1, 1_000_000, ConnectionsASecond), "50",
@@ -155,47 +155,47 @@ keys! {
     LIMITS_STRANGER_CONNECTIONS: usize = key("limits.stranger_connections", number(8, 100_000, Connections), "2048",
         "Open connections of strangers, who showed neither a partner's certificate nor a token; never more than half of limits.connections.");
     LIMITS_STRANGER_CONNECTIONS_PER_ADDRESS: usize = key("limits.stranger_connections_per_address", number(1, 100_000, Connections), "64",
-        "The same of one address, handshakes included; a silent one gives way to a newer one.");
+        "Open connections of strangers from one address, handshakes included; a silent one gives way to a newer one.");
     LIMITS_STRANGER_REQUEST_RATE: u32 = key("limits.stranger_request_rate", number(1, 1_000_000, RequestsASecond), "50",
         "Requests of strangers a second of one address, and four times as many at once; beyond it 429.");
     LIMITS_STRANGER_REQUEST_RATE_IN_ALL: u32 = key("limits.stranger_request_rate_in_all", number(1, 1_000_000, RequestsASecond), "500",
-        "The same of all addresses together at which no partner was seen for a day; beyond it 503, and the connection is closed.");
+        "Requests of strangers a second of all addresses together at which no partner was seen for a day; beyond it 503, and the connection is closed.");
     LIMITS_STRANGER_IN_FLIGHT: usize = key("limits.stranger_in_flight", number(1, 100_000, Requests), "64",
         "Requests of strangers worked on at once; beyond it 503. A quarter is for addresses at which a partner was seen.");
     LIMITS_STRANGER_IN_FLIGHT_PER_ADDRESS: usize = key("limits.stranger_in_flight_per_address", number(1, 100_000, Requests), "16",
-        "The same of one address; beyond it 429.");
+        "Requests of strangers from one address worked on at once; beyond it 429.");
     LIMITS_STRANGER_QUEUED_BYTES: usize = key("limits.stranger_queued_bytes", number(65_536, 17_179_869_184, Bytes), "8388608",
         "Bytes of strangers' requests and answers that wait, in all; beyond it 503. One address has a sixteenth.");
     LIMITS_TOKEN_FAILURES: u32 = key("limits.token_failures", number(0, 1_000_000, Requests), "60",
         "Failed requests of one client to the OAuth endpoints at once; beyond it 429 before a signature is judged. 0: no limit.");
     LIMITS_TOKEN_FAILURES_SECONDS: Duration = key("limits.token_failures_seconds", number(1, 86_400, Seconds), "300",
-        "Time in which as many again may fail; a success forgets the failures.");
+        "Time in which the allowance of limits.token_failures refills; a success resets the count.");
     LIMITS_DRAIN_SECONDS: Duration = key("limits.drain_seconds", number(1, 300, Seconds), "25",
         "Time for running requests to finish after SIGTERM.");
     LIMITS_FREE_EXPORT_PERCENT: u64 = key("limits.free_export_percent", number(0, 90, Percent), "10",
-        "Share of a SQLite store's disk that is left free by exports; the smaller of this and the next counts. 0: no limit.");
+        "Share of a SQLite store's disk that exports leave free; the smaller of this and limits.free_export_bytes counts. 0: no limit.");
     LIMITS_FREE_EXPORT_BYTES: u64 = key("limits.free_export_bytes", number(0, 1_125_899_906_842_624, Bytes), "4294967296",
-        "Bytes of it that are left free by exports. 0: no limit.");
+        "Bytes of a SQLite store's disk that exports leave free. 0: no limit.");
     LIMITS_FREE_WRITE_PERCENT: u64 = key("limits.free_write_percent", number(0, 90, Percent), "5",
-        "Share of it below which nothing is written but ledger entries, tokens and the end of rights; the smaller of this and the next counts. 0: no limit.");
+        "Free share of a SQLite store's disk below which only ledger entries, tokens and the end of rights are written; the smaller of this and limits.free_write_bytes counts. 0: no limit.");
     LIMITS_FREE_WRITE_BYTES: u64 = key("limits.free_write_bytes", number(0, 1_125_899_906_842_624, Bytes), "1073741824",
-        "Bytes of it below which the same holds. 0: no limit.");
+        "Free bytes of a SQLite store's disk below which only ledger entries, tokens and the end of rights are written. 0: no limit.");
     LIMITS_FREE_RESERVE_BYTES: u64 = key("limits.free_reserve_bytes", number(0, 1_125_899_906_842_624, Bytes), "67108864",
-        "Bytes kept in a file beside it and given up for ledger entries when the disk is full; at most a twentieth of the disk. 0: none.");
+        "Bytes of a reserve file beside a SQLite store, given up for ledger entries when the disk is full; at most a twentieth of the disk. 0: none.");
 
     EXCHANGE_CLIENT_ID: Option<String> = key("exchange.client_id", Text, "",
         "The client id under which partners know us when we ask them.").like("\"new-payer\"");
     EXCHANGE_SIGNING_KEY: Option<PathBuf> = key("exchange.signing_key", File, "",
-        "File of the private key (JWK) that signs our requests for tokens at partners; partners are asked only when it is set.").like("\"exchange-key.json\"");
+        "File of the private key (JWK) that signs our token requests to partners; without it this process asks no partner.").like("\"exchange-key.json\"");
     EXCHANGE_CERTIFICATE: Option<PathBuf> = key("exchange.certificate", File, "",
         "PEM chain of our client certificate toward partners, leaf first.").like("\"client.pem\"");
     EXCHANGE_CERTIFICATE_KEY: Option<PathBuf> = key("exchange.certificate_key", File, "",
-        "PEM key of that certificate.").like("\"client.key\"");
+        "PEM key of our client certificate.").like("\"client.key\"");
 
     JOBS_AT_ONCE: usize = key("jobs.at_once", number(1, 256, Jobs), "16",
-        "Background jobs at once in one process; while others wait, an eighth of them are for one partner at most.");
+        "Background jobs at once in one process; while others wait, one partner gets at most an eighth of them.");
     JOBS_POLL_SECONDS: Duration = key("jobs.poll_seconds", number(1, 60, Seconds), "5",
-        "Longest time between two looks for background jobs.");
+        "Longest time between two searches for due background jobs.");
     JOBS_LEASE_SECONDS: Duration = key("jobs.lease_seconds", number(6, 600, Seconds), "60",
         "How long a job stays with a process that ended without giving it back. Leases are renewed three times in that time.");
 }

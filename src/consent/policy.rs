@@ -316,7 +316,7 @@ pub const RULES: &[ConsentRule] = &[
         "policy-known",
         Fault::ConsentPolicy,
         "policy.uri",
-        "Send HRex's #regular or #sensitive, to the letter.",
+        "Send HRex's #regular or #sensitive, exactly as HRex writes it.",
         |q| scope(q).is_some(),
     ),
     by_request(

@@ -153,11 +153,11 @@ fn signed(bits: Option<f64>) -> String {
 fn outcome(word: &str) -> String {
     let meaning = match word {
         "matched" => "one member, and the consent is good",
-        "review" => "a person must decide; the partner was told no match",
+        "review" => "a person must decide; the partner got no match",
         "none" => "no member",
         "consent" => "one member, but the consent cannot be honored",
         "consent-first" => "the consent permits nothing by itself; nobody was looked up",
-        "guarded" => "one member, but too many guesses came near that record; the partner was told no match",
+        "guarded" => "one member, but too many guesses came near that record; the partner got no match",
         "gate" => "the consent is between other parties or about somebody else",
         _ => return word.to_owned(),
     };

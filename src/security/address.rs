@@ -71,7 +71,7 @@ pub fn check_url(text: &str, loopback: bool) -> Result<reqwest::Url, &'static st
         _ => {}
     }
     if !loopback && url.port().is_some_and(|port| port < 1024 && port != 443) {
-        return Err("its port is one of another service");
+        return Err("its port belongs to another service");
     }
     Ok(url)
 }
@@ -102,7 +102,7 @@ pub fn check_registered(text: &str, loopback: bool) -> Result<reqwest::Url, &'st
     let url = check_url(text, loopback)?;
     let is_name = |host: &&str| !host.starts_with('[') && host.parse::<IpAddr>().is_err();
     match url.host_str().filter(is_name) {
-        Some(name) if !loopback && is_inner(name) => Err("its name is one of a network inside"),
+        Some(name) if !loopback && is_inner(name) => Err("its name belongs to an internal network"),
         _ => Ok(url),
     }
 }

@@ -295,7 +295,7 @@ fn kind_of(error: &reqwest::Error) -> &'static str {
         _ if error.is_timeout() => "it took longer than 5 s",
         _ if error.is_connect() => "no connection (name, address, port or certificate)",
         _ if error.is_redirect() => "it redirects",
-        _ => "the answer broke off",
+        _ => "the answer was cut off",
     }
 }
 

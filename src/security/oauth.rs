@@ -102,7 +102,7 @@ fn not_authenticated(why: RefusalWord) -> Failure {
 fn of_claim(why: RefusalWord) -> Option<&'static str> {
     Some(match why {
         "sub" => "sub: it must be the client_id, as iss is.",
-        "aud" => "aud: it must be the address of this token endpoint, alone and to the letter.",
+        "aud" => "aud: it must be exactly the address of this token endpoint, and nothing else.",
         "exp" => "exp: it must be seconds since 1970, as a number.",
         "expired" => "exp: the assertion has expired; compare your clock with the Date header.",
         "exp-too-far" => "exp: it must be at most 300 s ahead; compare your clock with the Date header.",

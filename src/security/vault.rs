@@ -42,7 +42,7 @@ impl Vault {
         match fs::symlink_metadata(path) {
             Ok(about) if about.mode() & 0o077 != 0 => {
                 return Err(unusable(
-                    "Only the server's user may read the file of keys: set its mode to 0600.",
+                    "Set the mode of received.keys to 0600: only the server's user may read it.",
                 ));
             }
             Ok(_) => {}
@@ -54,8 +54,7 @@ impl Vault {
     }
 
     fn parse(text: &str) -> Result<Vault, Failure> {
-        const WRONG: &str =
-            "Go back to the file of keys as this server made it; it has one line of an id and a key for each key.";
+        const WRONG: &str = "Restore received.keys from its backup: each line must have the id of a key, and the key.";
         let mut keys: Vec<(String, [u8; 32])> = Vec::new();
         for line in text.lines().filter(|line| !line.trim().is_empty()) {
             let (id, key) = line.split_once(' ').ok_or_else(|| unusable(WRONG))?;
@@ -84,7 +83,7 @@ impl Vault {
     /// [`Fault::SealKeys`] when the file has no such key.
     pub fn seal_of(&self, key_id: &str, exchange_id: &str) -> Result<Seal, Failure> {
         let (_, key) = self.0.iter().find(|(id, _)| id == key_id).ok_or_else(|| {
-            unusable("Put back the line of the key that is named in ingest.key_id: what was sealed under it cannot be opened without it.")
+            unusable("Restore the line of received.keys with the key that ingest.key_id names: without it nobody can open what was sealed under it.")
         })?;
         let context = ["received/1/", exchange_id].concat();
         Ok(Seal(hmac_sha256(key, context.as_bytes())))

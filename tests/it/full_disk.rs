@@ -365,7 +365,7 @@ fn an_import_on_a_full_disk_says_so_keeps_whole_batches_and_is_run_again() {
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(1), "{said}");
     assert!(
-        said.contains("SV-009") && said.contains("run an import again"),
+        said.contains("SV-009") && said.contains("Run an interrupted import again"),
         "{said}"
     );
     disk.empty();

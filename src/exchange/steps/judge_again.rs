@@ -34,10 +34,10 @@ impl JobStep for JudgeAgain {
                 while let Some(id) = due_again(&ctx, &last)? {
                     let judged = IngestScope::reopen(&ctx, &vault, &id).and_then(|scope| judge_again(&scope, &writer));
                     match judged {
-                        Ok(counts) => tracing::info!(exchange = %id, stored = counts.stored, "what was kept apart is judged again"),
+                        Ok(counts) => tracing::info!(exchange = %id, stored = counts.stored, "quarantined resources were judged again"),
                         // Another one may be readable: this one's key or body is gone.
                         Err(failure) if matches!(failure.fault(), Fault::SealKeys | Fault::SealBroken) => {
-                            tracing::warn!(exchange = %id, fault = failure.fault().code(), "what was kept apart cannot be read");
+                            tracing::warn!(exchange = %id, fault = failure.fault().code(), "quarantined resources cannot be read");
                         }
                         Err(failure) => return Err(failure),
                     }

@@ -15,7 +15,7 @@ pub fn home(site: &PageSite) -> String {
         @if let PageReader::Visitor { partner, ends, .. } = site.reader() {
             p.lead { "This browser uses a token of " code { (partner) } " until " (ends) "." }
             (from_here(site))
-            p { "To use another token, end this session first, by the button at the top." }
+            p { "To use another token, first end this session with the button at the top." }
         } @else {
             (entry(site, "", false, &[]))
             (token::section(site, &site.at("Patient"), false, &[]))
@@ -127,7 +127,7 @@ fn again(site: &PageSite, path: &str, wanted: &WantedRequest) -> Markup {
 fn from_here(site: &PageSite) -> Markup {
     html! {
         ul {
-            li { a href=(site.at("metadata")) { "What there is, with counts" } }
+            li { a href=(site.at("metadata")) { "All types, with counts" } }
             li { a href=(site.at("Patient")) { "The members that this token may read" } }
         }
     }

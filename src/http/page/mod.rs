@@ -47,7 +47,7 @@ pub fn too_large(site: &PageSite, path: &str, fields: &[(String, String)]) -> St
     let body = html! {
         h1 { (title) }
         p { "This answer has more than " (SHOWN_BYTES / 1024 / 1024) " MiB, so it is not shown here." }
-        p { "Ask for it as JSON (" code { "Accept: application/fhir+json" } "), or for less of it: "
+        p { "Request it as JSON (" code { "Accept: application/fhir+json" } "), or request less: "
             code { "_count" } ", " code { "_type" } " and dates narrow an answer." }
         (token::example(site, path, path.ends_with("/_search"), fields))
     };

@@ -64,7 +64,7 @@ fn facts(site: &PageSite, resource: &Value) -> Markup {
             }
             @if let Some(reference) = about { dt { "About" } dd { (linked(site, "reference", reference)) } }
             @if !profiles.is_empty() {
-                dt { "Claims to follow" }
+                dt { "Profiles" }
                 dd { ul.plain { @for profile in profiles { li { (linked(site, "profile", profile.as_str().unwrap_or(""))) } } } }
             }
         }
