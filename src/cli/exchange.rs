@@ -8,7 +8,9 @@ use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::exchange::acts::{ActResult, ExchangeAct, act};
 use crate::exchange::enrolments::EnrolmentFields;
+use crate::exchange::failpoints;
 use crate::exchange::intake::start_in;
+use crate::failpoint;
 use crate::ids::is_fhir_id;
 use crate::ops::View;
 use crate::ops::disclosures::known_partner;
@@ -175,6 +177,7 @@ fn start(ctx: &Context, file: &Path, asker: &CommandAsker, out: &mut Out) -> Res
         let wish = fields.wish(db, &own.payer, Some(by.clone()))?;
         start_in(db, &own, &wish)
     })?;
+    failpoint::pass(failpoints::INTAKE, failpoints::AFTER_COMMIT);
     if !accepted.is_new {
         out.note("the same exchange runs already; this is it");
     }

@@ -2,10 +2,13 @@
 
 mod acts;
 pub mod bed;
+mod failpoints;
 mod fairness;
 mod flow;
 mod intake;
+mod kills;
 mod operators;
+mod pair;
 mod process;
 mod scripted;
 mod simulation;
