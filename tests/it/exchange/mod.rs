@@ -10,6 +10,7 @@ mod kills;
 mod operators;
 mod pair;
 mod process;
+mod scenarios;
 mod scripted;
 mod simulation;
 mod tables;
