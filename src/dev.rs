@@ -3,6 +3,8 @@
 //! A production server uses none of this; the keys are valid only on this machine and for a short time.
 
 pub mod by_hand;
+pub mod new_payer;
+pub mod program;
 
 use crate::audit::OperatorNote;
 use crate::config::Config;

@@ -12,6 +12,7 @@ pub mod demo;
 pub mod dev;
 pub mod error;
 pub mod exchange;
+pub mod failpoint;
 pub mod fhir;
 #[cfg(test)]
 mod fuzz_tests;

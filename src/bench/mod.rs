@@ -6,10 +6,12 @@
 
 mod child;
 mod database;
+mod exchange;
 mod guess;
 mod identity;
 mod load;
 mod measure;
+mod old_exchanges;
 mod plan;
 mod process;
 mod report;
@@ -46,6 +48,9 @@ pub fn run(plan: &BenchPlan, out: &mut Out) -> Result<BenchReport, Failure> {
     }
     if plan.wants(Measured::Identity) {
         report.add(identity::measure(plan, out)?, out);
+    }
+    if plan.subjects.contains(&Measured::Exchange) {
+        report.add(exchange::measure(plan, out)?, out);
     }
     Ok(report)
 }

@@ -25,6 +25,8 @@ pub enum Measured {
     Guess,
     /// The matcher over a store of `--members` members: one decision, and a batch on all cores
     Identity,
+    /// Whole exchanges of small records, both payers on this machine; only when it is named
+    Exchange,
 }
 
 /// The options of a run.
@@ -38,7 +40,7 @@ pub struct BenchPlan {
     pub clients: usize,
     /// Members in the store.
     pub members: u64,
-    /// Whether to measure also how the cost of searches grows with records and stores.
+    /// Whether to measure also how the cost of searches grows with records and stores, and that of exchanges with old ones.
     pub table: bool,
     /// URL of a PostgreSQL server in which a database is created for the run; `None` for SQLite.
     pub postgres: Option<String>,

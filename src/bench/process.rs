@@ -1,35 +1,18 @@
 //! Processes of this program: commands that run to their end, and servers that are observed from outside.
 
+use crate::dev::program;
 use crate::error::{Failure, Fault};
 use serde_json::Value;
 use std::fs::File;
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 /// Time limit for a server to get ready or to stop.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Kernel ticks per second. Linux reports 100 to user space, whatever it uses internally.
 const TICKS: f64 = 100.0;
-
-/// A command of this program with the configuration `config`, without the environment variables that configure it.
-fn program(config: Option<&Path>) -> Result<Command, Failure> {
-    let path = std::env::current_exe().map_err(|error| Failure::new(Fault::Internal).because(error))?;
-    let mut command = Command::new(path);
-    for (name, _) in std::env::vars_os() {
-        let name = name.to_string_lossy();
-        if name == "DATABASE_URL" || name.starts_with("CAUSEWAY_") {
-            command.env_remove(name.as_ref());
-        }
-    }
-    if let Some(config) = config {
-        command.arg("--config").arg(config);
-    }
-    command.stdin(Stdio::null());
-    Ok(command)
-}
 
 /// Runs a command to its end. Returns the last JSON line that it printed, and the seconds it took.
 ///
@@ -41,7 +24,7 @@ where
     A: AsRef<std::ffi::OsStr>,
 {
     let begun = Instant::now();
-    let mut command = program(config)?;
+    let mut command = program::child(config)?;
     let done = command
         .args(["--json", "--quiet"])
         .args(args)
@@ -78,14 +61,14 @@ impl ServerProcess {
         let broken = |error: std::io::Error| Failure::new(Fault::Internal).because(error);
         let stderr = File::options().create(true).append(true).open(output).map_err(broken)?;
         let begun = Instant::now();
-        let child = program(config)?
+        let child = program::child(config)?
             .args(args)
             .stdout(Stdio::null())
             .stderr(stderr)
             .spawn()
             .map_err(broken)?;
         let mut server = ServerProcess { child, ready_s: 0.0 };
-        while !ready(ops) {
+        while !program::is_ready(ops) {
             let ended = server.child.try_wait().map_err(broken)?;
             if ended.is_some() || begun.elapsed() > PATIENCE {
                 let output = std::fs::read_to_string(output).unwrap_or_default();
@@ -110,15 +93,7 @@ impl ServerProcess {
 
     /// Processor time used so far in seconds, user and system.
     pub(super) fn cpu_s(&self) -> f64 {
-        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
-        let after_name = text.rsplit_once(')').map_or("", |(_, rest)| rest);
-        let ticks: f64 = after_name
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .filter_map(|field| field.parse::<f64>().ok())
-            .sum();
-        ticks / TICKS
+        cpu_s_of(self.child.id())
     }
 
     /// Asks it to stop and waits for its end.
@@ -160,6 +135,19 @@ impl Drop for ServerProcess {
     }
 }
 
+/// Processor time that a process has used so far in seconds, user and system.
+pub(super) fn cpu_s_of(id: u32) -> f64 {
+    let text = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    let after_name = text.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let ticks: f64 = after_name
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|field| field.parse::<f64>().ok())
+        .sum();
+    ticks / TICKS
+}
+
 /// Resident memory of a process in bytes: in total, and without pages of files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Memory {
@@ -190,16 +178,4 @@ impl Memory {
             anonymous: self.anonymous.max(other.anonymous),
         }
     }
-}
-
-fn ready(ops: SocketAddr) -> bool {
-    let ask = || -> std::io::Result<bool> {
-        let mut stream = TcpStream::connect_timeout(&ops, Duration::from_millis(200))?;
-        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-        stream.write_all(b"GET /ready HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
-        let mut head = [0; 12];
-        stream.read_exact(&mut head)?;
-        Ok(head.ends_with(b" 200"))
-    };
-    ask().unwrap_or(false)
 }

@@ -6,6 +6,7 @@ use super::plan::{BenchPlan, Measured};
 use super::process::{self, ServerProcess};
 use super::wire::BenchTarget;
 use crate::clock::Clock;
+use crate::dev::program::free_address;
 use crate::dev::{self, Files};
 use crate::error::{Failure, Fault};
 use crate::http::routes::MEMBER_MATCH;
@@ -16,7 +17,7 @@ use crate::synth::{MatchOptions, Member, SharingPolicy, SynthOptions, Variation,
 use crate::terminal::Out;
 use chrono::{Days, NaiveDate, Utc};
 use std::ffi::OsStr;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -35,18 +36,18 @@ const HUGE_SEED: u64 = 2;
 
 /// An installation.
 pub(super) struct Installation {
-    files: Files,
+    pub(super) files: Files,
     config: PathBuf,
     /// The same configuration with the answer slot switched on.
     slotted: PathBuf,
-    base_url: String,
+    pub(super) base_url: String,
     fhir: SocketAddr,
     ops: SocketAddr,
     /// Resources in the store.
     pub(super) resources: u64,
     /// `sqlite` or `postgres`.
     pub(super) store: &'static str,
-    options: SynthOptions,
+    pub(super) options: SynthOptions,
     // Dropped last and in this order: the folder, then the database.
     folder: Folder,
     _database: Option<Database>,
@@ -358,12 +359,6 @@ fn configuration(fhir: SocketAddr, ops: SocketAddr, base_url: &str, store_url: &
          [limits]\nconnections_per_partner = 1024\nin_flight_per_partner = 1024\npartner_request_rate = 1000000\nkeep_alive_seconds = 600\n",
         payer.payer_name, payer.payer_npi, payer.member_system,
     )
-}
-
-fn free_address() -> Result<SocketAddr, Failure> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|listener| listener.local_addr())
-        .map_err(unusable)
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {

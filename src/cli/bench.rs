@@ -24,7 +24,7 @@ pub struct BenchArgs {
     /// Members in the store
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(2..=1_000_000))]
     pub members: u64,
-    /// With `search`: also the cost in records of 100 to 130,000 resources, and in stores of 100 to 100,000 members
+    /// With `search`: also the cost in records of 100 to 130,000 resources, and in stores of 100 to 100,000 members; with `exchange`: in stores of 1,000 to 1,000,000 exchanges
     #[arg(long)]
     pub table: bool,
     /// A PostgreSQL server in which a database is made for the run, and dropped; SQLite when left out

@@ -9,7 +9,9 @@ use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::exchange::acts::{ActResult, ExchangeAct, act};
 use crate::exchange::enrolments::EnrolmentFields;
+use crate::exchange::failpoints;
 use crate::exchange::intake::start_in;
+use crate::failpoint;
 use crate::ids::is_fhir_id;
 use crate::ops::View;
 use crate::ops::both_ways::{self, Direction};
@@ -184,6 +186,7 @@ fn start(ctx: &Context, file: &Path, asker: &CommandAsker, out: &mut Out) -> Res
         let wish = fields.wish(db, &own.payer, Some(by.clone()))?;
         start_in(db, &own, &wish)
     })?;
+    failpoint::pass(failpoints::INTAKE, failpoints::AFTER_COMMIT);
     if !accepted.is_new {
         out.note("the same exchange is running already");
     }

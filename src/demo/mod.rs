@@ -3,6 +3,7 @@
 //! A production server uses none of this; the keys are valid only on this machine and for a short time.
 
 mod by_hand;
+mod exchanges;
 mod explain;
 mod scenes;
 pub mod story;

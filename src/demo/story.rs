@@ -132,7 +132,11 @@ impl Demo {
         self.twins(&token, out).await?;
         self.refusals(&token, out).await?;
         self.ledger(out).await?;
-        Ok(json!({"base_url": self.base_url, "patient": patient, "resources": resources, "bytes": bytes}))
+        let exchanges = self.exchanges(out).await?;
+        Ok(
+            json!({"base_url": self.base_url, "patient": patient, "resources": resources, "bytes": bytes,
+            "exchanges": exchanges}),
+        )
     }
 
     /// Where the old payer's store is.

@@ -27,6 +27,16 @@ pub enum BeginStep {
     Refused(Box<LoadedExchange>, Conclusion),
 }
 
+impl BeginStep {
+    /// The name of the step that has begun; empty when none has.
+    pub fn step(&self) -> &'static str {
+        match self {
+            BeginStep::Begun(begun) => begun.steps.last().map_or("", |(step, _)| step.code()),
+            BeginStep::Refused(..) => "",
+        }
+    }
+}
+
 /// A step that has begun.
 #[derive(Clone, Debug)]
 pub struct BegunStep {

@@ -4,6 +4,7 @@
 use super::clocks::{AUTOMATIC_MS, ask_due_ms};
 use super::entry::entry;
 use super::event::ExchangeEvent;
+use super::failpoints::{BEFORE_COMMIT, INTAKE};
 use super::gate::refusal_of;
 use super::kind::EXCHANGE;
 use super::loaded::{LoadedExchange, WORKFLOW};
@@ -17,6 +18,7 @@ use crate::audit::{Action, ledger};
 use crate::consent::WithdrawnBy;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
+use crate::failpoint;
 use crate::jobs::{NewJob, enqueue};
 use crate::secret::{hex, sha256_of};
 use crate::store::exchanges::{self, AskRow, ExchangeResultRow, ExchangeRow};
@@ -152,6 +154,7 @@ pub fn start_in(db: &mut Db, ctx: &Context, wish: &ExchangeWish) -> Result<Accep
     let entry = entry(ctx, &exchange, ExchangeEvent::Started.action(), wish.by.as_ref());
     ledger::append(db, &entry, &ctx.ids.new_id(now_ms), ctx.clock.now_us())?;
     wake(db, ctx, &exchange.row, now_ms)?;
+    failpoint::pass(INTAKE, BEFORE_COMMIT);
     Ok(AcceptedWish {
         exchange_id: exchange.row.id,
         is_new: true,

@@ -14,6 +14,7 @@ pub mod conclude;
 pub mod enrolments;
 mod entry;
 pub mod event;
+pub mod failpoints;
 pub mod follow_up;
 pub mod gate;
 pub mod health;

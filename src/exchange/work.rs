@@ -7,6 +7,7 @@
 use super::begin::{BeginStep, BegunStep, begin};
 use super::change::ExchangeChange;
 use super::conclude::{Conclusion, OK, OWN_TROUBLE, Then};
+use super::failpoints::{AFTER_EFFECT, BEFORE_BEGIN, BEFORE_EFFECT, BEGUN};
 use super::kind::EXCHANGE;
 use super::loaded::{Circumstances, LoadedExchange};
 use super::moves::allowed;
@@ -16,6 +17,7 @@ use super::step_table::rule;
 use super::steps::{PartnerSession, PartnerSessions, StepEnd, StepName, StepReport};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
+use crate::failpoint;
 use crate::jobs::{AttemptEnding, Chance, Doing, HeldJob, JobStep, WorkKind};
 use crate::store::exchanges::AttemptEnd;
 use crate::telemetry::metrics as families;
@@ -94,14 +96,19 @@ impl ExchangeWork {
         ready: &[StepName],
     ) -> Result<BeginStep, Failure> {
         let (ctx, ready, unit) = (held.ctx().clone(), ready.to_vec(), self.chance.unit());
-        held.write(move |db| {
-            let now = match &change {
-                Some(change) => change.apply(db, &ctx, &exchange)?,
-                None => exchange.clone(),
-            };
-            begin(db, &ctx, &now, &ready, unit)
-        })
-        .await
+        let begun = held
+            .write(move |db| {
+                let now = match &change {
+                    Some(change) => change.apply(db, &ctx, &exchange)?,
+                    None => exchange.clone(),
+                };
+                let begun = begin(db, &ctx, &now, &ready, unit)?;
+                failpoint::pass(begun.step(), BEFORE_BEGIN);
+                Ok(begun)
+            })
+            .await?;
+        failpoint::pass(begun.step(), BEGUN);
+        Ok(begun)
     }
 
     /// Runs the steps that have begun, up to the first that is not done.
@@ -167,7 +174,10 @@ impl ExchangeWork {
         let facts = exchange.facts(step, around)?;
         let session = opened.session.get_or_insert_with(|| self.sessions.open(&facts));
         let time = Duration::from_millis(rule(step).timeout_ms);
-        Ok(tokio::time::timeout(time, session.run(step, &facts, held)).await.ok())
+        failpoint::pass(step.code(), BEFORE_EFFECT);
+        let report = tokio::time::timeout(time, session.run(step, &facts, held)).await.ok();
+        failpoint::pass(step.code(), AFTER_EFFECT);
+        Ok(report)
     }
 }
 

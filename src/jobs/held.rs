@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::error::{Failure, Fault};
+use crate::failpoint;
 use crate::store::Db;
 use crate::store::jobs::{self as rows, DueJob, Lease};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -141,10 +142,11 @@ impl HeldJob {
         if !rows::settle(db, &self.0.lease, settled, now_ms)? {
             return Err(Fault::LeaseLost.into());
         }
-        match write {
-            Some(write) => write(db),
-            None => Ok(()),
+        if let Some(write) = write {
+            write(db)?;
         }
+        failpoint::pass(&self.0.job.kind, "before-settle");
+        Ok(())
     }
 
     /// Ends the attempt, because another process has the lease or nobody knows who has it.

@@ -9,6 +9,7 @@ use super::{Chance, JobStep, NewJob, RunnerSettings, Write, enqueue};
 use crate::clock::Clock;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
+use crate::failpoint;
 use crate::store::Db;
 use crate::store::jobs::{self as rows, QueueStanding};
 use crate::telemetry::metrics as families;
@@ -147,6 +148,9 @@ impl Runner {
                 round.claim(db, now_ms)
             })
             .await?;
+        for due in &claimed {
+            failpoint::pass(&due.kind, "claimed");
+        }
         for due in looped {
             let (job, kind) = (due.id, due.kind);
             metrics::counter!(families::JOBS, "outcome" => "parked").increment(1);
@@ -256,6 +260,7 @@ impl Runner {
             }
             kept => kept?,
         }
+        failpoint::pass(kind, "settled");
         metrics::counter!(families::JOBS, "outcome" => next.metric()).increment(1);
         match next {
             NextAttempt::Park { class } => tracing::error!(

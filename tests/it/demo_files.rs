@@ -53,6 +53,13 @@ fn the_demo_ends_well_and_leaves_its_files() {
         "review.decided",
         "member-match.matched",
         "disclosure.completed",
+        "A clean exchange with Old Payer",
+        "killed (SIGKILL)",
+        "no end is on record",
+        "who the member is once",
+        "manual_review (EX-013)",
+        "refused (EX-006)",
+        "parked (EX-011)",
     ] {
         assert!(told.contains(step), "{step} is not in {told}");
     }
@@ -112,6 +119,20 @@ fn the_demo_ends_well_and_leaves_its_files() {
     );
     let told: Value = serde_json::from_slice(&again.stdout).expect("one JSON document and nothing else");
     assert!(told["resources"].as_u64().is_some_and(|count| count > 5), "{told}");
+    let phases: Vec<(&str, &str)> = told["exchanges"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|one| Some((one["name"].as_str()?, one["phase"].as_str()?)))
+        .collect();
+    let wanted = [
+        ("clean", "completed"),
+        ("killed", "completed"),
+        ("review", "manual_review"),
+        ("withdrawn", "refused"),
+        ("parked", "completed"),
+    ];
+    assert_eq!(phases, wanted, "{told}");
     assert!(!again.stderr.is_empty());
 }
 

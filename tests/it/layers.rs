@@ -25,7 +25,7 @@ const ROWS: &[&[&str]] = &[
     &["identity", "synth"],
     &["secret", "terminal"],
     &["fhir"],
-    &["error", "ids", "clock", "percent"],
+    &["error", "ids", "clock", "percent", "failpoint"],
 ];
 
 /// Who may name the database library: the store, the ledger, and a bench that fills a store by itself.

@@ -13,6 +13,7 @@ use super::ready::Ready;
 use super::scope::{IngestScope, IngestWriter};
 use super::verdict::{Verdict, decide};
 use crate::error::{Failure, Fault};
+use crate::failpoint;
 use crate::secret::sha256;
 use crate::store::ingest::{self as rows, ReceivedRow};
 use crate::store::resources;
@@ -226,10 +227,15 @@ pub(super) fn write(scope: &IngestScope, writer: &IngestWriter, mut ready: Vec<R
     let (own, inner) = (scope.clone(), Arc::clone(&shared));
     let written = writer.write_blocking(move |db| {
         let mut ready = inner.lock().unwrap_or_else(PoisonError::into_inner);
-        write_once(db, &own, &mut ready)
+        write_once(db, &own, &mut ready)?;
+        failpoint::pass("ingest", "before-batch");
+        Ok(())
     });
     let failure = match written {
-        Ok(()) => return Ok(()),
+        Ok(()) => {
+            failpoint::pass("ingest", "batch-stored");
+            return Ok(());
+        }
         Err(failure) if blames_content(&failure) && failure.fault() != Fault::LeaseLost => failure,
         Err(failure) => return Err(failure),
     };

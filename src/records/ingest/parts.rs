@@ -2,6 +2,7 @@
 
 use super::scope::{IngestScope, IngestWriter};
 use crate::error::{Failure, Fault};
+use crate::failpoint;
 use crate::store::ingest::{self as rows, PartRow};
 
 /// How far a part of a record has come.
@@ -85,9 +86,12 @@ pub async fn open(
             {
                 rows::put_part(db, &fresh(&row.exchange_id, name, row.updated_ms))?;
             }
-            rows::parts(db, &row.exchange_id)
+            let parts = rows::parts(db, &row.exchange_id)?;
+            failpoint::pass("ingest", "before-open");
+            Ok(parts)
         })
         .await?;
+    failpoint::pass("ingest", "opened");
     found.into_iter().map(|row| part_of(scope, row)).collect()
 }
 

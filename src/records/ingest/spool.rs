@@ -7,6 +7,7 @@ use super::entry::{self, ENTRY_BYTES};
 use super::parts::{PartState, RecordPart, link_place};
 use super::scope::{IngestScope, IngestWriter};
 use crate::error::{Failure, Fault};
+use crate::failpoint;
 use crate::fhir::bundle_reader::{BundlePiece, BundleReader};
 use crate::secret::{Sha256, sha256};
 use crate::security::vault::Seal;
@@ -73,6 +74,7 @@ impl PageWriter {
                 }
             })
             .await?;
+        failpoint::pass("ingest", "page-begun");
         Ok(PageWriter {
             seal: scope.seal.clone(),
             writer: writer.clone(),
@@ -122,6 +124,7 @@ impl PageWriter {
             if self.ready.len() == TOGETHER {
                 let ready = std::mem::take(&mut self.ready);
                 self.writer.write(move |db| rows::put_pieces(db, &ready)).await?;
+                failpoint::pass("ingest", "pieces-kept");
             }
         }
         Ok(())
@@ -206,9 +209,12 @@ impl PageWriter {
             .write(move |db| {
                 rows::put_pieces(db, &ready)?;
                 rows::put_page(db, &page)?;
-                rows::put_part(db, &row)
+                rows::put_part(db, &row)?;
+                failpoint::pass("ingest", "before-page");
+                Ok(())
             })
             .await?;
+        failpoint::pass("ingest", "page-landed");
         Ok(LandedPage {
             bytes: self.bytes,
             sha256: digest,

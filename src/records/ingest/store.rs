@@ -10,6 +10,7 @@ use super::spool::{each_entry, span};
 use super::state::{DONE, RETRACTED};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
+use crate::failpoint;
 use crate::fhir::bundle_reader::BundlePiece;
 use crate::fhir::prescreen::{ScreenLimits, screen};
 use crate::store::ingest::{self as rows, PageRow, ReceivedRow};
@@ -36,6 +37,7 @@ pub fn store(scope: &IngestScope, writer: &IngestWriter) -> Result<IngestCounts,
     }
     let (exchange_id, now_ms) = (scope.exchange_id().to_owned(), scope.ctx.clock.now_ms());
     writer.write_blocking(move |db| rows::set_state(db, &exchange_id, DONE, now_ms))?;
+    failpoint::pass("ingest", "done");
     counted(&scope.ctx, scope.exchange_id())
 }
 

@@ -2,11 +2,15 @@
 
 mod acts;
 pub mod bed;
+mod failpoints;
 mod fairness;
 mod flow;
 mod intake;
+mod kills;
 mod operators;
+mod pair;
 mod process;
+mod scenarios;
 mod scripted;
 mod simulation;
 mod tables;

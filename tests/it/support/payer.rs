@@ -11,7 +11,7 @@ use diesel::sql_types::Text;
 use serde_json::Value;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -229,6 +229,24 @@ impl TestPayer {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             let _ = child.wait();
+        }
+    }
+
+    /// Waits until the server has ended by itself, at most so long.
+    #[track_caller]
+    pub fn await_end(&mut self, within: Duration) -> ExitStatus {
+        let mut child = self.child.take().expect("a running server");
+        let began = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait().expect("a status") {
+                return status;
+            }
+            if began.elapsed() > within {
+                let _ = child.kill();
+                let _ = child.wait();
+                panic!("it did not end: {}", self.log());
+            }
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 

@@ -1,0 +1,103 @@
+//! The process dies by SIGKILL at every named point of an exchange, and is started again: nothing is lost, the partner sees nothing twice
+//! that the table of steps does not allow, and the exchange comes to its right end.
+
+use super::pair::{Pair, Worker};
+use crate::support::payer::{is_optimised, program};
+use crate::support::store::on_postgres;
+use causeway::exchange::failpoints;
+use causeway::failpoint::VARIABLE;
+use std::os::unix::process::ExitStatusExt as _;
+use std::time::Duration;
+
+/// Time for a process to come to its point.
+const SOON: Duration = Duration::from_secs(40);
+/// The member whose record has so many resources that it does not come in one piece.
+const LARGE: usize = 1;
+
+fn pair(points: &[String]) -> Pair {
+    Pair::prepare(&format!(
+        "idempotency = \"honored\"\nmembers = {{ count = {}, resources = 12 }}\n[[member]]\nresources = 1500\n",
+        points.len()
+    ))
+}
+
+/// The number of the member with whom each point is tried.
+fn numbered(points: &[String]) -> impl Iterator<Item = (usize, &str)> {
+    let number = |(at, point): (usize, &String)| if point.ends_with(".pieces-kept") { LARGE } else { at + 2 };
+    points.iter().enumerate().map(move |one| (number(one), one.1.as_str()))
+}
+
+/// The id of the only exchange of this member, which is started when there is none.
+fn only_exchange(pair: &Pair, number: usize) -> String {
+    let member = format!("Patient/m{number}");
+    let listed = pair.payer.json_command(&["exchange", "list", "--member", &member]);
+    let all = listed.as_array().expect("a list");
+    assert!(all.len() <= 1, "{listed}");
+    match all.first() {
+        Some(one) => one["id"].as_str().expect("an id").to_owned(),
+        None => pair.ask_for(number),
+    }
+}
+
+/// The server dies at the point; one that is started again brings the exchange to its end.
+fn one_process(pair: &mut Pair, point: &str, number: usize) {
+    pair.payer.serve_with(&[(VARIABLE, point)]);
+    let file = pair.enrolment(number);
+    // The server may die before it can answer.
+    let _ = pair.payer.command(&["exchange", "start", &file, "--json"]);
+    let status = pair.payer.await_end(SOON);
+    assert_eq!(status.signal(), Some(9), "{point}: {status}");
+    pair.payer.serve();
+    let id = only_exchange(pair, number);
+    let shown = pair.ended(&id);
+    pair.assert_whole(number, &shown, point);
+    assert_eq!(pair.payer.terminate(), Some(0));
+}
+
+/// A worker dies at the point, or the command does where an exchange is taken in.
+fn dies(pair: &Pair, point: &str, number: usize) {
+    let file = pair.enrolment(number);
+    if point.starts_with(failpoints::INTAKE) {
+        let mut command = program(pair.payer.home());
+        let done = command.args(["exchange", "start", &file]).env(VARIABLE, point).output();
+        assert_eq!(done.expect("it runs").status.signal(), Some(9), "{point}");
+        return;
+    }
+    let mut worker = Worker::start(&pair.payer, &[(VARIABLE, point)]);
+    pair.payer.json_command(&["exchange", "start", &file]);
+    assert!(worker.was_killed(SOON), "{point}: {}", pair.payer.log());
+}
+
+#[test]
+fn a_process_that_dies_at_any_point_of_an_exchange_loses_nothing_and_does_nothing_twice() {
+    if is_optimised() {
+        // An optimised build has no such points.
+        return;
+    }
+    let points = failpoints::all();
+    let mut pair = pair(&points);
+    if on_postgres() {
+        for (number, point) in numbered(&points) {
+            dies(&pair, point, number);
+        }
+        pair.end_leases();
+        let _workers = [(); 3].map(|()| Worker::start(&pair.payer, &[]));
+        for (number, point) in numbered(&points) {
+            let shown = pair.ended(&only_exchange(&pair, number));
+            pair.assert_whole(number, &shown, point);
+        }
+    } else {
+        for (number, point) in numbered(&points) {
+            one_process(&mut pair, point, number);
+        }
+    }
+    pair.assert_asked_once(points.len());
+}
+
+#[test]
+fn a_name_that_is_no_point_stops_nothing() {
+    let mut pair = Pair::prepare("members = { count = 1, resources = 12 }");
+    pair.payer.serve_with(&[(VARIABLE, "nowhere")]);
+    let shown = pair.ended(&pair.ask());
+    assert_eq!(shown["phase"], "completed", "{shown:#}");
+}
