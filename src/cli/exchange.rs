@@ -2,7 +2,7 @@
 
 use super::asker::{CommandAsker, by};
 use super::pages::{every_page, or_dash};
-use super::{exchange_import, exchange_show};
+use super::{exchange_import, exchange_received, exchange_show};
 use crate::consent::WithdrawnBy;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
@@ -49,6 +49,12 @@ pub enum ExchangeCommand {
     Show {
         /// Its id
         id: String,
+        /// What the other payer sent instead, as it came
+        #[arg(long)]
+        received: bool,
+        /// Only what is in quarantine of it, as it came
+        #[arg(long, conflicts_with = "received")]
+        quarantine: bool,
     },
     /// Withdraw one, here and at the partner
     Cancel(ActArgs),
@@ -135,7 +141,14 @@ pub fn run(
         ExchangeCommand::Start { file } => start(ctx, &cwd.join(file), asker, out),
         ExchangeCommand::Import(args) => exchange_import::run(args, ctx, cwd, asker, out),
         ExchangeCommand::List(args) => list(ctx, args, asker, out),
-        ExchangeCommand::Show { id } => exchange_show::run(ctx, known(id)?, asker, out),
+        ExchangeCommand::Show {
+            id,
+            received: false,
+            quarantine: false,
+        } => exchange_show::run(ctx, known(id)?, asker, out),
+        ExchangeCommand::Show { id, quarantine, .. } => {
+            exchange_received::run(ctx, known(id)?, *quarantine, asker, out)
+        }
         ExchangeCommand::Cancel(args) => one_act(ctx, args, ExchangeAct::Cancel, asker, out),
         ExchangeCommand::Supersede(args) => one_act(ctx, args, ExchangeAct::Supersede, asker, out),
         ExchangeCommand::Pause(args) => one_act(ctx, args, ExchangeAct::Pause, asker, out),

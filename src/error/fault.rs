@@ -201,6 +201,7 @@ faults! {
     SealKeys            => ("EX-069", "no-store",         Error, 503, Never, Operator, Hour, "The file of keys that seals what other payers send cannot be used.", "Put the file of keys back, with mode 0600."),
     SealBroken          => ("EX-070", "exception",        Fatal, 500, Never, Operator, Now, "What another payer sent was changed after it was stored.", "Keep the store as it is, and fetch the record again."),
     NothingReceived     => ("EX-071", "not-found",        Error, 404, Never, Operator, NextTry, "The exchange brought nothing.", "See `causeway exchange show`."),
+    PatientMissing      => ("EX-072", "incomplete",       Error, 502, Never, Operator, Day, "The record came without its Patient, so that nothing tells whose it is.", "Ask the other payer for the Patient, then supersede the exchange; nothing of it was stored."),
 }
 
 impl Fault {

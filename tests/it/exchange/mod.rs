@@ -6,6 +6,7 @@ mod fairness;
 mod flow;
 mod intake;
 mod operators;
+mod permits;
 mod process;
 mod scripted;
 mod simulation;
