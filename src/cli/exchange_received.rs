@@ -83,7 +83,13 @@ fn print(one: &ReceivedOriginal, out: &mut Out) {
     let is_shown = |letter: char| !letter.is_control() || matches!(letter, '\n' | '\t');
     let plain = |text: &str| {
         text.chars()
-            .map(|letter| if is_shown(letter) { letter } else { char::REPLACEMENT_CHARACTER })
+            .map(|letter| {
+                if is_shown(letter) {
+                    letter
+                } else {
+                    char::REPLACEMENT_CHARACTER
+                }
+            })
             .collect::<String>()
     };
     out.line(&text.map_or_else(|| base64url(&one.bytes), plain));

@@ -224,9 +224,7 @@ impl Position {
     ) -> Conclusion {
         let failed = self.failed + 1;
         let (fault, over, retry_after_ms) = match whose {
-            WhoseFailure::Theirs { retry_after_ms } => {
-                (Fault::PartnerUnreachable, Fault::AttemptsOver, retry_after_ms)
-            }
+            WhoseFailure::Theirs { retry_after_ms } => (Fault::PartnerUnreachable, Fault::AttemptsOver, retry_after_ms),
             WhoseFailure::Ours(fault) => (fault, fault, None),
         };
         if class.follows == Follows::FreshToken && self.was_unauthorized {

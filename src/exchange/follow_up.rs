@@ -14,8 +14,8 @@ use crate::error::{Failure, Fault};
 use crate::jobs::retry::FailureClass;
 use crate::jobs::{self, AttemptEnding, Doing, HeldJob, JobStep, NewJob, Priority, WorkKind, enqueue};
 use crate::records::ingest::{is_withdrawn, withdraw};
-use crate::store::ingest as received;
 use crate::store::Db;
+use crate::store::ingest as received;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -177,7 +177,12 @@ impl JobStep for TakeBack {
                     StepEnd::Transport { retry_after_ms, .. } => {
                         return Ok(AttemptEnding::retry(FailureClass::Timeout.row(), retry_after_ms));
                     }
-                    end => return Err(not_done(&end, "what an exchange began at the partner could not be taken back")),
+                    end => {
+                        return Err(not_done(
+                            &end,
+                            "what an exchange began at the partner could not be taken back",
+                        ));
+                    }
                 }
             }
             if retracts {

@@ -261,8 +261,7 @@ fn change(
 
 /// What the end of a step says of the partner's server; `None` for a step that does not call it, or that did not come so far.
 fn server_answered(step: StepName, class: &str) -> Option<bool> {
-    (step.calls() && class != OWN_TROUBLE)
-        .then(|| !retry::class(class).is_some_and(|class| class.blames_server))
+    (step.calls() && class != OWN_TROUBLE).then(|| !retry::class(class).is_some_and(|class| class.blames_server))
 }
 
 fn attempt_end(

@@ -233,7 +233,11 @@ fn trouble_of_our_own_is_a_failed_attempt_and_none_of_the_partners() {
     assert!(!retry::class(OWN_TROUBLE).expect("a class").blames_server);
     let last = Position { failed: 7, ..HERE };
     let over = last.conclude(StepName::MemberMatch, &end, 0, 0.5);
-    assert_eq!(over.then, Then::Park(Fault::StoreUnavailable), "not: the partner failed");
+    assert_eq!(
+        over.then,
+        Then::Park(Fault::StoreUnavailable),
+        "not: the partner failed"
+    );
     let late = HERE.conclude(StepName::MemberMatch, &end, AUTOMATIC_MS, 0.5);
     assert_eq!(late.then, Then::Park(Fault::DeadlineOver));
     let slow = HERE.timed_out(StepName::Store, 0, 0.5);
@@ -246,7 +250,10 @@ fn trouble_of_our_own_is_a_failed_attempt_and_none_of_the_partners() {
 fn what_is_not_permitted_any_more_ends_or_parks_and_is_not_tried_again() {
     let at = |at, fault| HERE.conclude(at, &StepEnd::NotPermitted { fault }, 0, 0.5);
     let revoked = at(StepName::MemberMatch, Fault::OptInRevoked);
-    assert_eq!((revoked.event, revoked.then), (ExchangeEvent::ConsentRevoked, Then::End));
+    assert_eq!(
+        (revoked.event, revoked.then),
+        (ExchangeEvent::ConsentRevoked, Then::End)
+    );
     let over = at(StepName::MemberMatch, Fault::OptInOver);
     assert_eq!((over.event, over.then), (ExchangeEvent::ConsentExpired, Then::End));
     let stopped = at(StepName::MemberMatch, Fault::PartnerStopped);

@@ -12,8 +12,8 @@ use crate::error::{Failure, Fault};
 use crate::jobs::{AttemptEnding, Doing, HeldJob, JobStep, Priority, WorkKind};
 use crate::records::ingest::{IngestCounts, IngestPermit, IngestScope, IngestWriter, counted, due_again, judge_again};
 use crate::secret::random;
-use crate::store::exchanges::{self, ExchangeRow};
 use crate::store::Db;
+use crate::store::exchanges::{self, ExchangeRow};
 use crate::telemetry::Correlation;
 use std::sync::Arc;
 use std::time::Duration;
@@ -125,7 +125,12 @@ fn note(
     if now == before {
         return Ok(());
     }
-    let (ctx, id, now, taken) = (ctx.clone(), id.to_owned(), now.clone(), now.stored.saturating_sub(before.stored));
+    let (ctx, id, now, taken) = (
+        ctx.clone(),
+        id.to_owned(),
+        now.clone(),
+        now.stored.saturating_sub(before.stored),
+    );
     writer.write_blocking(move |db| {
         let (row, terms) = standing(db, &id)?;
         let big = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);

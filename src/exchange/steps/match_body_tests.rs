@@ -220,7 +220,10 @@ fn hrex_1_0_gets_an_identifier_of_the_patient_that_tells_nothing_more() {
 fn an_opt_in_without_an_end_permits_the_exchange_however_old_it_is() {
     let body = body_until(None, "1.1", PATIENT, Some(COVERAGE), &told()).expect("a body");
     let parameters = body["parameter"].as_array().expect("parameters");
-    let consent = parameters.iter().find(|one| one["name"] == "Consent").expect("a consent");
+    let consent = parameters
+        .iter()
+        .find(|one| one["name"] == "Consent")
+        .expect("a consent");
     assert_eq!(
         consent["resource"]["provision"]["period"],
         json!({"start": "2026-01-01", "end": "2030-06-15"}),

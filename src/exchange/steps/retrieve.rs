@@ -147,7 +147,9 @@ async fn reopen(
     parts: &[RecordPart],
     missing: &[MissingPart],
 ) -> Result<(), Failure> {
-    let has_patient = parts.iter().any(|part| matches!(part.name.as_str(), "Patient" | PERSON));
+    let has_patient = parts
+        .iter()
+        .any(|part| matches!(part.name.as_str(), "Patient" | PERSON));
     for part in parts {
         let asked = missing.iter().any(|one| match one.resource_type.as_str() {
             "*" => part.name == EVERYTHING && part.state != PartState::Whole,

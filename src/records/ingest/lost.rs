@@ -15,7 +15,10 @@ use crate::store::ingest as rows;
 /// # Errors
 /// [`Fault::LeaseLost`]; those of the store.
 pub fn open_lost(scope: &IngestScope, writer: &IngestWriter) -> Result<usize, Failure> {
-    let pages = scope.ctx.store.read_blocking(|db| rows::pages(db, scope.exchange_id()))?;
+    let pages = scope
+        .ctx
+        .store
+        .read_blocking(|db| rows::pages(db, scope.exchange_id()))?;
     let mut lost = Vec::new();
     for page in pages {
         writer.go_on()?;

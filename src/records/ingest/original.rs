@@ -60,7 +60,10 @@ pub fn received(
         .read_blocking(|db| rows::all_received(db, scope.exchange_id(), after, limit))?;
     let last = found.last().map(|row| (row.page, row.entry));
     let readable = found.iter().filter(|row| row.outcome != LOST);
-    Ok((readable.map(|row| original(scope, row)).collect::<Result<_, _>>()?, last))
+    Ok((
+        readable.map(|row| original(scope, row)).collect::<Result<_, _>>()?,
+        last,
+    ))
 }
 
 /// Returns what an exchange brought that is kept apart, after the place (page, entry), at most `limit`. The place of the last one comes

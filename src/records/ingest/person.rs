@@ -74,7 +74,10 @@ fn differs(ours: &Patient, theirs: &Patient) -> Option<&'static str> {
 /// Whether two dates are one, to the precision of the coarser: a day, or a month.
 fn dates_fit(one: &str, two: &str) -> bool {
     let (short, long) = if one.len() <= two.len() { (one, two) } else { (two, one) };
-    short.len() >= "YYYY-MM".len() && long.strip_prefix(short).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    short.len() >= "YYYY-MM".len()
+        && long
+            .strip_prefix(short)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
 /// Whether two folded given names are one: the same, variants of each other, or an initial.
@@ -119,13 +122,28 @@ mod tests {
             (patient("1980-01-02", "Lima-Soares", "Ana", "male"), None),
             (patient("1980-01-02", "Soares", "Ana", "female"), None),
             (patient("1980-01", "Lima", "A.", "female"), None),
-            (patient("1980-01-03", "Lima", "Ana", "female"), Some("Patient.birthDate")),
+            (
+                patient("1980-01-03", "Lima", "Ana", "female"),
+                Some("Patient.birthDate"),
+            ),
             (patient("1980", "Lima", "Ana", "female"), Some("Patient.birthDate")),
-            (patient("1980-01-02", "Okafor", "Ines", "female"), Some("Patient.name.given")),
+            (
+                patient("1980-01-02", "Okafor", "Ines", "female"),
+                Some("Patient.name.given"),
+            ),
             // A twin: one family and one day of birth.
-            (patient("1980-01-02", "Lima", "Rosa", "female"), Some("Patient.name.given")),
-            (patient("1980-01-02", "Okafor", "Ana", "male"), Some("Patient.name.family")),
-            (patient("1980-01-02", "Okafor", "A", "female"), Some("Patient.name.family")),
+            (
+                patient("1980-01-02", "Lima", "Rosa", "female"),
+                Some("Patient.name.given"),
+            ),
+            (
+                patient("1980-01-02", "Okafor", "Ana", "male"),
+                Some("Patient.name.family"),
+            ),
+            (
+                patient("1980-01-02", "Okafor", "A", "female"),
+                Some("Patient.name.family"),
+            ),
         ] {
             assert_eq!(differs(&ours, &theirs), wanted, "{theirs:?}");
         }
@@ -140,8 +158,14 @@ mod tests {
             ("{}", "Patient.birthDate"),
             (r#"{"birthDate":"1980-01-02"}"#, "Patient.name.given"),
             (r#"{"name":[{"family":"Lima","given":["Ana"]}]}"#, "Patient.birthDate"),
-            (r#"{"birthDate":"1980-01-02","name":[{"family":"Lima"}]}"#, "Patient.name.given"),
-            (r#"{"birthDate":"1980-01-02","name":[{"given":["Ana"]}],"gender":"female"}"#, "Patient.name.family"),
+            (
+                r#"{"birthDate":"1980-01-02","name":[{"family":"Lima"}]}"#,
+                "Patient.name.given",
+            ),
+            (
+                r#"{"birthDate":"1980-01-02","name":[{"given":["Ana"]}],"gender":"female"}"#,
+                "Patient.name.family",
+            ),
         ] {
             let theirs: Patient = serde_json::from_str(text).expect("a Patient");
             assert_eq!(differs(&ours, &theirs), Some(wanted), "{text}");

@@ -9,9 +9,9 @@ use super::state::RECEIVING;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::security::vault::{Seal, Vault};
+use crate::store::ingest as rows;
 use crate::store::ingest::IngestRow;
 use crate::store::resources::{self, NOBODY};
-use crate::store::ingest as rows;
 use serde::{Deserialize, Serialize};
 
 /// Where the facts of [`BothSides`] are sealed for.

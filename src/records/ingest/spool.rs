@@ -308,7 +308,11 @@ pub struct SpoolSize {
 /// Those of the store.
 pub fn size(scope: &IngestScope) -> Result<SpoolSize, Failure> {
     let mut size = SpoolSize::default();
-    for (bytes, entries) in scope.ctx.store.read_blocking(|db| rows::sizes(db, scope.exchange_id()))? {
+    for (bytes, entries) in scope
+        .ctx
+        .store
+        .read_blocking(|db| rows::sizes(db, scope.exchange_id()))?
+    {
         size.pages += 1;
         size.entries += u64::try_from(entries).unwrap_or(0);
         size.bytes += u64::try_from(bytes).unwrap_or(0);

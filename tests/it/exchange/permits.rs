@@ -35,7 +35,11 @@ fn an_opt_in_that_ends_while_a_token_is_fetched_stops_the_question() {
     for (statement, phase, reason) in [
         ("UPDATE opt_in SET revoked_ms = 1", "refused", Fault::OptInRevoked),
         ("UPDATE opt_in SET to_ms = 1", "refused", Fault::OptInOver),
-        ("UPDATE partner SET status = 'suspended'", "requested", Fault::PartnerStopped),
+        (
+            "UPDATE partner SET status = 'suspended'",
+            "requested",
+            Fault::PartnerStopped,
+        ),
     ] {
         let bed = Bed::new();
         let id = bed.started();
@@ -43,7 +47,10 @@ fn an_opt_in_that_ends_while_a_token_is_fetched_stops_the_question() {
         bed.run(&partner);
         assert_eq!(partner.count(StepName::MemberMatch), 0, "{statement}");
         let row = bed.exchange(&id);
-        assert_eq!((row.phase.as_str(), row.reason.as_deref()), (phase, Some(reason.code())));
+        assert_eq!(
+            (row.phase.as_str(), row.reason.as_deref()),
+            (phase, Some(reason.code()))
+        );
         assert_eq!(row.ended_ms.is_none(), row.parked_at_ms.is_some(), "{statement}");
     }
 }
@@ -66,7 +73,10 @@ fn a_writer_writes_nothing_once_it_is_given_up_or_not_permitted() {
     let id = bed.started();
     let runner = bed.runner(&Scripted::well());
     let held = bed.block(runner.claim(1, &[])).expect("claimed").held.remove(0);
-    let ask = bed.ctx.store.read_blocking(|db| causeway::store::exchanges::ask_of(db, &id));
+    let ask = bed
+        .ctx
+        .store
+        .read_blocking(|db| causeway::store::exchanges::ask_of(db, &id));
     let terms = PermitTerms {
         opt_in_id: ask.expect("read").expect("it asks").opt_in_id,
         member_id: "m1".into(),
@@ -146,7 +156,10 @@ fn a_retraction_that_is_asked_for_before_the_exchange_is_taken_back_is_not_lost(
     let id = bed.started();
     bed.run(&stuck_at(StepName::Acknowledge));
     bed.act(&id, ExchangeAct::Close).expect("closed");
-    assert_eq!(bed.number("SELECT COUNT(*) FROM job WHERE kind = 'exchange-take-back'"), 1);
+    assert_eq!(
+        bed.number("SELECT COUNT(*) FROM job WHERE kind = 'exchange-take-back'"),
+        1
+    );
     let asked = bed.act(&id, ExchangeAct::Retract).expect("asked");
     assert!(matches!(asked, ActResult::Done { .. }));
     bed.run(&Scripted::well());
@@ -191,7 +204,11 @@ fn a_step_that_is_run_again_doubles_no_count() {
     bed.run_through(&partner, &id, 48 * HOUR);
     assert_eq!((bed.phase(&id), partner.count(StepName::Store)), (Phase::Completed, 2));
     for (column, count) in [("received", 5), ("bytes", 4_000), ("stored", 5)] {
-        assert_eq!(bed.number(&format!("SELECT {column} FROM exchange_result")), count, "{column}");
+        assert_eq!(
+            bed.number(&format!("SELECT {column} FROM exchange_result")),
+            count,
+            "{column}"
+        );
     }
 }
 
@@ -199,9 +216,7 @@ fn a_step_that_is_run_again_doubles_no_count() {
 fn trouble_of_our_own_is_on_record_and_leaves_the_partner_alone() {
     let bed = Bed::new();
     let partner = Scripted::that(|_, step, before| match (step, before) {
-        (StepName::Retrieve, 0..=5) => Says::End(StepEnd::OwnTrouble {
-            fault: Fault::NoRoom,
-        }),
+        (StepName::Retrieve, 0..=5) => Says::End(StepEnd::OwnTrouble { fault: Fault::NoRoom }),
         _ => Says::Well,
     });
     let id = bed.started();

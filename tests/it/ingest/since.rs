@@ -7,9 +7,11 @@ use causeway::cli::exchange_received;
 use causeway::partner::peer::PeerLimits;
 use causeway::records::ingest::{IngestScope, received};
 use causeway::security::vault::{KEYS_FILE, Vault};
+use causeway::store::Db;
 use causeway::store::exchanges::ExchangeRow;
 use causeway::terminal::Out;
 use causeway_sandbox_partner::SandboxRoute;
+use diesel::prelude::*;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -47,7 +49,10 @@ fn t_e06_without_the_patient_nothing_is_stored() {
         "members = { count = 2, resources = 20 }\n[[rule]]\nroute = \"search\"\nacts = [{ answer = { status = 404 } }]",
     );
     let row = what_changed(&silent);
-    assert_eq!((row.phase.as_str(), row.reason.as_deref()), ("manual_review", Some("EX-072")));
+    assert_eq!(
+        (row.phase.as_str(), row.reason.as_deref()),
+        ("manual_review", Some("EX-072"))
+    );
     assert_eq!(silent.received_count(), 0);
 }
 
@@ -70,7 +75,10 @@ fn t_e05_pages_and_entries_without_end_are_given_up() {
         assert!(world.asked(SandboxRoute::Everything) <= 3);
         let row = world.run_for(&id, 14 * 86_400_000);
         assert!(row.parked_at_ms.is_some(), "{row:?}");
-        assert!(world.asked(SandboxRoute::Everything) <= 12, "no round begins from nothing");
+        assert!(
+            world.asked(SandboxRoute::Everything) <= 12,
+            "no round begins from nothing"
+        );
     }
 }
 
@@ -80,18 +88,22 @@ fn a_partner_that_is_suspended_midway_is_asked_for_no_further_page() {
         "offers = [\"everything\"]\n{PAGED}[[rule]]\nroute = \"everything\"\nrequests = \"3\"\nacts = [{{ delay = {{ ms = 3000 }} }}]"
     ));
     let id = world.start();
-    let row = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            for _ in 0..600 {
-                if world.asked(SandboxRoute::Everything) >= 3 {
-                    break;
-                }
-                std::thread::sleep(Duration::from_millis(20));
+    let (control, ctx) = (world.sandbox.control().clone(), world.bed.ctx.clone());
+    let suspending = std::thread::spawn(move || {
+        for _ in 0..600 {
+            if control.requests_to(SandboxRoute::Everything).len() >= 3 {
+                break;
             }
-            world.bed.sql("UPDATE partner SET status = 'suspended'");
-        });
-        world.run_for(&id, 0)
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let suspend = |db: &mut Db| {
+            diesel::sql_query("UPDATE partner SET status = 'suspended'").execute(db)?;
+            Ok(())
+        };
+        ctx.store.write_blocking(suspend).expect("suspended");
     });
+    let row = world.run_for(&id, 0);
+    suspending.join().expect("no panic");
     assert_eq!(row.reason.as_deref(), Some("EX-016"), "{row:?}");
     assert!(row.parked_at_ms.is_some());
     assert_eq!(world.asked(SandboxRoute::Everything), 3);
@@ -135,7 +147,10 @@ fn what_came_is_shown_as_it_came_and_who_looked_is_noted() {
         let mut out = Out::new(true, false, false, Box::new(printed.clone()), Box::new(std::io::sink()));
         exchange_received::run(&world.bed.ctx, &row.id, is_apart, &asker, &mut out).expect("shown");
         let text = String::from_utf8(printed.0.lock().expect("whole").clone()).expect("text");
-        let shown: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let shown: Vec<serde_json::Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect();
         assert_eq!(shown.len() as u64, lines);
         let first = shown[0]["body"].as_str().expect("text");
         assert!(all.iter().any(|one| one.bytes == first.as_bytes()));

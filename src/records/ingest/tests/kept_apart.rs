@@ -53,7 +53,10 @@ fn a_record_of_another_person_is_refused_before_anything_is_stored() {
         let scope = bed.scope(exchange);
         let body = bundle(&[other, condition("c1", "Patient/their-p")]);
         runtime.block_on(bed.spool(&scope, body.as_bytes())).unwrap();
-        assert_eq!(check(&scope, &bed.writer()).expect_err("another person").fault(), Fault::OtherMember);
+        assert_eq!(
+            check(&scope, &bed.writer()).expect_err("another person").fault(),
+            Fault::OtherMember
+        );
     }
     assert_eq!(bed.dump(), before);
     let scope = bed.scope("e3");
@@ -66,7 +69,10 @@ fn a_record_of_another_person_is_refused_before_anything_is_stored() {
     bed.bring(&bed.scope("e4"), &[person()]);
     assert_eq!(check(&scope, &bed.writer()).unwrap().good, 1);
     retract(bed.ctx(), &bed.vault(), &bed.writer(), "e4").unwrap();
-    assert!(check(&scope, &bed.writer()).is_err(), "what was taken out tells nothing");
+    assert!(
+        check(&scope, &bed.writer()).is_err(),
+        "what was taken out tells nothing"
+    );
 }
 
 #[test]
@@ -272,7 +278,8 @@ fn what_was_kept_apart_is_judged_again_by_a_later_version() {
     bed.bring(&bed.scope("e2"), &[person(), condition("late", "Patient/their-p")]);
     let same = judge_again(&bed.scope("e1"), &bed.writer(), &bed.writer()).unwrap();
     assert_eq!(same, first, "this version has judged it");
-    let again = super::super::store::judge_again_for(&bed.scope("e1"), (&bed.writer(), &bed.writer()), i64::MAX).unwrap();
+    let again =
+        super::super::store::judge_again_for(&bed.scope("e1"), (&bed.writer(), &bed.writer()), i64::MAX).unwrap();
     assert_eq!(
         (again.stored, again.quarantined.values().sum::<u64>()),
         (1, 1),

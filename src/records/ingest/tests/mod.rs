@@ -31,8 +31,10 @@ impl Bed {
             store: TestStore::new(),
             keys: tempfile::tempdir().unwrap(),
         };
-        bed.store.put(&[json!({"resourceType": "Patient", "id": "p", "birthDate": "1980-01-01",
-            "name": [{"family": "Lima", "given": ["Ana"]}]})]);
+        bed.store.put(
+            &[json!({"resourceType": "Patient", "id": "p", "birthDate": "1980-01-01",
+            "name": [{"family": "Lima", "given": ["Ana"]}]})],
+        );
         bed
     }
 

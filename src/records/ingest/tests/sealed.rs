@@ -184,7 +184,10 @@ fn a_piece_that_was_changed_moved_or_lost_is_noticed() {
             .unwrap();
         check(&scope, &bed.writer()).expect("whole");
         bed.ctx().store.write_blocking(move |db| Ok(spoil(db)?)).unwrap();
-        assert_eq!(check(&scope, &bed.writer()).expect_err("spoiled").fault(), Fault::SealBroken);
+        assert_eq!(
+            check(&scope, &bed.writer()).expect_err("spoiled").fault(),
+            Fault::SealBroken
+        );
         let all = |db: &mut crate::store::Db| -> Result<(), Failure> {
             diesel::delete(ingest_piece::table).execute(db)?;
             diesel::delete(ingest_page::table).execute(db)?;
@@ -207,7 +210,10 @@ fn a_body_that_is_lost_comes_again_and_what_it_brought_can_be_taken_out() {
             .execute(db)
     };
     bed.ctx().store.write_blocking(move |db| Ok(spoil(db)?)).unwrap();
-    assert_eq!(check(&scope, &bed.writer()).expect_err("spoiled").fault(), Fault::SealBroken);
+    assert_eq!(
+        check(&scope, &bed.writer()).expect_err("spoiled").fault(),
+        Fault::SealBroken
+    );
     assert_eq!(open_lost(&scope, &bed.writer()).unwrap(), 1);
     let part = parts_of(&scope).remove(0);
     assert_eq!((part.state, part.pages), (PartState::Open, 0), "it is asked for again");
@@ -230,7 +236,9 @@ fn a_page_that_comes_twice_counts_once_and_entries_have_a_limit() {
         assert_eq!(again.fault(), Fault::PartnerPagesLoop);
         assert_eq!(arrivals(&scope).unwrap().types["Condition"], 1);
         let part = parts(&scope).unwrap().remove(0);
-        let mut page = PageWriter::begin(&scope, &bed.writer(), part, "https://a/9").await.unwrap();
+        let mut page = PageWriter::begin(&scope, &bed.writer(), part, "https://a/9")
+            .await
+            .unwrap();
         page.at_most(2);
         let many: Vec<Json> = (0..3).map(|n| condition(&format!("d{n}"), "Patient/their-p")).collect();
         let refused = page.write(bundle(&many).as_bytes()).await.expect_err("too many");
@@ -239,7 +247,14 @@ fn a_page_that_comes_twice_counts_once_and_entries_have_a_limit() {
     assert_eq!(size(&scope).unwrap().pages, 1);
     // Set aside, it counts no more, and still takes up room.
     runtime()
-        .block_on(mark_part(&scope, &bed.writer(), "$everything", PartState::Open, None, true))
+        .block_on(mark_part(
+            &scope,
+            &bed.writer(),
+            "$everything",
+            PartState::Open,
+            None,
+            true,
+        ))
         .unwrap();
     assert_eq!(arrivals(&scope).unwrap().bytes, 0);
     assert_eq!(size(&scope).unwrap().bytes, text.len() as u64);

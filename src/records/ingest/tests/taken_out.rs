@@ -171,13 +171,18 @@ fn two_that_are_taken_out_at_the_same_time_leave_nothing_behind() {
 #[test]
 fn originals_of_what_stays_stay_and_only_what_was_not_stored_is_dropped() {
     let bed = Bed::new();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let scope = bed.scope("e1");
     bed.bring(&scope, &[person(), condition("c1", "Patient/their-p")]);
     // A second round has begun, and nothing of it is stored.
     let later = bundle(&[condition("c2", "Patient/their-p")]);
     runtime.block_on(async {
-        mark_part(&scope, &bed.writer(), "$everything", PartState::Open, None, true).await.unwrap();
+        mark_part(&scope, &bed.writer(), "$everything", PartState::Open, None, true)
+            .await
+            .unwrap();
         bed.spool(&scope, later.as_bytes()).await.unwrap();
         forget_unstored(&bed.writer(), "e1").await.unwrap();
     });
@@ -185,5 +190,8 @@ fn originals_of_what_stays_stay_and_only_what_was_not_stored_is_dropped() {
     let found = originals(bed.ctx(), &bed.vault(), "Condition", &id).unwrap();
     assert_eq!(found.len(), 1, "its original can still be shown");
     assert_eq!(received(&scope, (0, -1), 9).unwrap().0.len(), 2);
-    assert_eq!(store(&scope, &bed.writer()).expect_err("dropped").fault(), Fault::SealBroken);
+    assert_eq!(
+        store(&scope, &bed.writer()).expect_err("dropped").fault(),
+        Fault::SealBroken
+    );
 }
