@@ -78,16 +78,43 @@ async fn fetch(session: &OpenSession, facts: &ExchangeFacts, held: &HeldJob, tok
         }
     }
     let own = scope.clone();
-    let (arrived, parts) = blocking(move || Ok((ingest::arrivals(&own)?, ingest::parts(&own)?))).await?;
-    conclude(&parts, arrived, facts.since_ms.is_some() && knows_person, call)
+    let came = Came {
+        may_lack_patient: facts.since_ms.is_some() && knows_person,
+        ..blocking(move || {
+            Ok(Came {
+                parts: ingest::parts(&own)?,
+                arrived: ingest::arrivals(&own)?,
+                is_nothing: ingest::size(&own)?.bytes == 0,
+                may_lack_patient: false,
+            })
+        })
+        .await?
+    };
+    conclude(came, call)
 }
 
 fn their_patient(scope: &IngestScope) -> &str {
     &scope.sides().their_patient
 }
 
-/// What came, and what is missing. `may_lack_patient`: only what changed was asked for, and the Patient came before.
-fn conclude(parts: &[RecordPart], arrived: ingest::Arrivals, may_lack_patient: bool, call: CallFacts) -> Went {
+/// What came.
+struct Came {
+    parts: Vec<RecordPart>,
+    arrived: ingest::Arrivals,
+    /// Whether no body was kept, in this round or before.
+    is_nothing: bool,
+    /// Whether only what changed was asked for, and the Patient came before.
+    may_lack_patient: bool,
+}
+
+/// What came, and what is missing.
+fn conclude(came: Came, call: CallFacts) -> Went {
+    let Came {
+        parts,
+        arrived,
+        is_nothing,
+        may_lack_patient,
+    } = came;
     let by_type = plan::is_by_type(parts.iter().map(|part| part.name.as_str()));
     // A part that searches have taken the place of is not missing.
     let counts = |part: &&RecordPart| !(by_type && matches!(part.name.as_str(), EVERYTHING | PERSON));
@@ -106,7 +133,7 @@ fn conclude(parts: &[RecordPart], arrived: ingest::Arrivals, may_lack_patient: b
             resume: None,
         })
         .collect();
-    if arrived.bytes == 0 {
+    if is_nothing {
         let told = parts.iter().filter_map(|part| part.reason.as_deref()).next();
         let fault = told.and_then(|code| Fault::ALL.iter().copied().find(|fault| fault.code() == code));
         if let Some(fault) = fault {

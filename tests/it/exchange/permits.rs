@@ -24,7 +24,8 @@ fn meanwhile(bed: &Bed, at: StepName, statement: &'static str) -> Scripted {
                 diesel::sql_query(statement).execute(db)?;
                 Ok(())
             };
-            ctx.store.write_blocking(change).expect("changed");
+            // A step is no thread of its own.
+            tokio::task::block_in_place(|| ctx.store.write_blocking(change).expect("changed"));
         }
         Says::Well
     })
