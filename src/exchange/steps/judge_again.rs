@@ -146,11 +146,7 @@ fn note(
             kind: "system",
             ..Actor::default()
         };
-        let action = match now.quarantined.is_empty() {
-            true => Action::ExchangeStored,
-            false => Action::ExchangePartlyStored,
-        };
-        let mut entry = LedgerEvent::new(action, actor, correlation);
+        let mut entry = LedgerEvent::new(Action::ExchangeJudgedAgain, actor, correlation);
         entry.partner = Some(terms.partner_id);
         entry.exchange = Some(id.clone());
         entry.object = Some(Object {
