@@ -42,6 +42,8 @@ pub struct SentCommand {
     pub screen: Screen,
     /// Whether the server can only be reached from this machine.
     pub on_loopback: bool,
+    /// The folder of the server's own files.
+    pub data_folder: PathBuf,
 }
 
 /// Runs a command on the store of this process. It prints answers to the first stream and text for people to the second.
@@ -53,7 +55,7 @@ pub struct AdminSocket {
 }
 
 impl AdminSocket {
-    /// Listens at `path`; `run` runs each command on a thread of its own. A socket file that a crash left behind is replaced. `on_loopback`
+    /// Listens at `path`, in the folder of the server's own files; `run` runs each command on a thread of its own. A socket file that a crash left behind is replaced. `on_loopback`
     /// says whether the server can only be reached from this machine.
     ///
     /// # Errors
@@ -62,7 +64,7 @@ impl AdminSocket {
         let _ = std::fs::remove_file(path);
         let listener = UnixListener::bind(path)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-        let ctx = ctx.clone();
+        let (ctx, folder) = (ctx.clone(), path.parent().unwrap_or(Path::new("")).to_path_buf());
         std::thread::Builder::new().name("admin".into()).spawn(move || {
             let running = Arc::new(());
             for stream in listener.incoming() {
@@ -74,9 +76,9 @@ impl AdminSocket {
                 while Arc::strong_count(&running) > COMMANDS {
                     std::thread::sleep(PAUSE);
                 }
-                let (ctx, running) = (ctx.clone(), Arc::clone(&running));
+                let (ctx, running, folder) = (ctx.clone(), Arc::clone(&running), folder.clone());
                 let _ = std::thread::Builder::new().name("admin-command".into()).spawn(move || {
-                    serve(stream, &ctx, on_loopback, run);
+                    serve(stream, &ctx, (on_loopback, folder), run);
                     drop(running);
                 });
             }
@@ -93,7 +95,7 @@ impl Drop for AdminSocket {
     }
 }
 
-fn serve(stream: UnixStream, ctx: &Context, on_loopback: bool, run: RunCommand) {
+fn serve(stream: UnixStream, ctx: &Context, (on_loopback, data_folder): (bool, PathBuf), run: RunCommand) {
     let Ok(reading) = stream.try_clone() else { return };
     let Ok(peer) = rustix::net::sockopt::socket_peercred(&stream) else {
         return;
@@ -127,6 +129,7 @@ fn serve(stream: UnixStream, ctx: &Context, on_loopback: bool, run: RunCommand) 
         // A client of an older version does not send it.
         screen: Screen::deserialize(&request["screen"]).unwrap_or_default(),
         on_loopback,
+        data_folder,
     };
     let frames = |kind| {
         Box::new(Frames {

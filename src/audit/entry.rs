@@ -101,6 +101,7 @@ actions! {
     ExchangeSuperseded => "exchange.superseded",
     ExchangeClosed => "exchange.closed",
     ExchangeTakenBack => "exchange.taken-back",
+    ExchangeJudgedAgain => "exchange.judged-again",
     ExchangeRetracted => "exchange.retracted",
     ExchangeRetractAsked => "exchange.retract-asked",
     ExchangeMoveRefused => "exchange.move-refused",

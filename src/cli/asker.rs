@@ -12,6 +12,7 @@ use crate::review;
 use crate::store::Db;
 use crate::telemetry::Correlation;
 use std::io::Read as _;
+use std::path::PathBuf;
 
 /// The role of who works on the host, where roles do not bind.
 pub const HOST: &str = "host";
@@ -27,6 +28,8 @@ pub struct CommandAsker {
     pub input: Option<String>,
     /// Whether the server listens on this machine's own address only, so that partners may be registered that are on it too.
     pub on_loopback: bool,
+    /// The folder of the server's own files, where the keys are that seal what other payers send.
+    pub data_folder: PathBuf,
 }
 
 impl CommandAsker {
@@ -50,6 +53,7 @@ impl CommandAsker {
             uid: rustix::process::getuid().as_raw(),
             input,
             on_loopback: config.server.is_on_loopback(),
+            data_folder: config.data_folder(),
         })
     }
 

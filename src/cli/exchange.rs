@@ -3,7 +3,7 @@
 use super::asker::{CommandAsker, by};
 use super::exchange_show::{how, print_received};
 use super::pages::{every_page, or_dash};
-use super::{exchange_import, exchange_show, short};
+use super::{exchange_import, exchange_received, exchange_show, short};
 use crate::consent::WithdrawnBy;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
@@ -54,6 +54,12 @@ pub enum ExchangeCommand {
     Show {
         /// Id of the exchange, or the beginning of it
         id: String,
+        /// What the other payer sent instead, as it came
+        #[arg(long)]
+        received: bool,
+        /// Only what is in quarantine of it, as it came
+        #[arg(long, conflicts_with = "received")]
+        quarantine: bool,
     },
     /// Withdraw an exchange, here and at the partner
     Cancel(ActArgs),
@@ -143,7 +149,14 @@ pub fn run(
         ExchangeCommand::Start { file } => start(ctx, &cwd.join(file), asker, out),
         ExchangeCommand::Import(args) => exchange_import::run(args, ctx, cwd, asker, out),
         ExchangeCommand::List(args) => list(ctx, args, asker, out),
-        ExchangeCommand::Show { id } => exchange_show::run(ctx, &meant(ctx, id)?, asker, out),
+        ExchangeCommand::Show {
+            id,
+            received: false,
+            quarantine: false,
+        } => exchange_show::run(ctx, &meant(ctx, id)?, asker, out),
+        ExchangeCommand::Show { id, quarantine, .. } => {
+            exchange_received::run(ctx, &meant(ctx, id)?, *quarantine, asker, out)
+        }
         ExchangeCommand::Cancel(args) => one_act(ctx, args, ExchangeAct::Cancel, asker, out),
         ExchangeCommand::Supersede(args) => one_act(ctx, args, ExchangeAct::Supersede, asker, out),
         ExchangeCommand::Pause(args) => one_act(ctx, args, ExchangeAct::Pause, asker, out),

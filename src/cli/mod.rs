@@ -1,7 +1,7 @@
 //! The commands: one file each. They parse, call one use case and print; people's text goes to stderr, answers to stdout.
 
 mod args;
-mod asker;
+pub mod asker;
 pub mod bench;
 mod bring_up;
 pub mod completions;
@@ -13,6 +13,7 @@ pub mod disclosures;
 pub mod durability;
 pub mod exchange;
 mod exchange_import;
+pub mod exchange_received;
 pub mod exchange_show;
 pub mod faults;
 mod global;
@@ -184,6 +185,7 @@ pub fn run_sent(
         uid: sent.uid,
         input: sent.input.clone(),
         on_loopback: sent.on_loopback,
+        data_folder: sent.data_folder.clone(),
     };
     let mut out = Out::new(cli.common.json, cli.common.quiet, false, stdout, stderr).on(sent.screen);
     on_store(&cli.command, ctx, &sent.cwd, &asker, &mut out).unwrap_or_else(|failure| report(&failure, &mut out))

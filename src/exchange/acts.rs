@@ -7,11 +7,11 @@ use super::conclude::{Conclusion, OK, Position, Then};
 use super::entry::entry;
 use super::event::ExchangeEvent;
 use super::follow_up;
-use super::gate::refusal_of;
 use super::intake::{self, AcceptedWish};
-use super::kind::EXCHANGE;
-use super::loaded::{Circumstances, LoadedExchange, WORKFLOW, small};
+use super::kind::{EXCHANGE, WORKFLOW};
+use super::loaded::{Circumstances, LoadedExchange, small};
 use super::moves::allowed;
+use super::permit::refusal_of;
 use super::phase::{AskedFor, Phase};
 use super::work::is_awake;
 use crate::audit::{Action, ConsentNote, EntryOutcome, ledger};
@@ -278,7 +278,7 @@ fn next_round(exchange: &LoadedExchange) -> u32 {
 }
 
 fn retract(db: &mut Db, ctx: &Context, exchange: &LoadedExchange, by: &WithdrawnBy) -> Result<ActResult, Failure> {
-    if !exchange.phase()?.is_terminal() || exchange.result.stored == 0 {
+    if !exchange.phase()?.is_terminal() || !follow_up::brought(db, exchange)? {
         return not_allowed(db, ctx, exchange, by);
     }
     let entry = entry(ctx, exchange, Action::ExchangeRetractAsked, Some(by));

@@ -5,7 +5,7 @@ use super::clocks::answer_due_ms;
 use super::conclude::Conclusion;
 use super::entry::entry;
 use super::event::ExchangeEvent;
-use super::gate::{MayBegin, calls, may_begin};
+use super::gate::{MayBegin, may_begin};
 use super::health;
 use super::loaded::{Circumstances, LoadedExchange, idempotency_key, small};
 use super::phase::{ConsentState, NextMover, TransportState};
@@ -71,7 +71,7 @@ pub fn begin(
                 return refused(here.held_back(now_ms + health::PROBE_MS / 2));
             }
         }
-        MayBegin::Yes if calls(here.at) => {
+        MayBegin::Yes if here.at.calls() => {
             if let Err(wake_ms) = pay(db, exchange, &around, now_ms, unit)? {
                 return refused(here.held_back(wake_ms));
             }
@@ -79,7 +79,7 @@ pub fn begin(
         MayBegin::Yes => {}
     }
     let mut next = exchange.clone();
-    if calls(here.at) {
+    if here.at.calls() {
         let row = &mut next.row;
         row.transport_state = TransportState::Sending.code().into();
         row.consent_state = ConsentState::Permitted.code().into();

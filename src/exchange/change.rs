@@ -170,8 +170,8 @@ impl ExchangeChange {
                 method,
                 as_of_ms,
             }) => {
-                result.received += big(counts.values().sum());
-                result.bytes += big(*bytes);
+                result.received = big(counts.values().sum());
+                result.bytes = big(*bytes);
                 result.method = Some((*method).to_owned());
                 result.as_of_ms = result.as_of_ms.or(*as_of_ms);
             }
@@ -181,8 +181,8 @@ impl ExchangeChange {
                 unchanged,
                 quarantined,
             }) => {
-                result.stored += big(*stored);
-                result.unchanged += big(*unchanged);
+                result.stored = big(*stored);
+                result.unchanged = big(*unchanged);
                 result.quarantined = sum(quarantined);
             }
             Some(StepGain::Ready | StepGain::TakenOut { .. }) | None => {}

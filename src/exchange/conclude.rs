@@ -67,8 +67,19 @@ pub struct Conclusion {
 pub const OK: &str = "ok";
 /// The class of an attempt that failed because of this server.
 pub const OWN_TROUBLE: &str = "own-trouble";
-/// Time before such a step is run again, milliseconds.
-const OWN_TROUBLE_MS: i64 = 60_000;
+
+/// Whose failure an attempt ended by.
+#[derive(Clone, Copy)]
+enum WhoseFailure {
+    /// The partner's, or of the way to it.
+    Theirs { retry_after_ms: Option<u64> },
+    /// This server's own.
+    Ours(Fault),
+}
+
+const fn theirs(retry_after_ms: Option<u64>) -> WhoseFailure {
+    WhoseFailure::Theirs { retry_after_ms }
+}
 
 impl Position {
     /// What follows from the end of `step` at `now_ms` (UTC milliseconds). `step` is the step that the exchange is at, or one that a
@@ -81,10 +92,10 @@ impl Position {
                 failure,
                 retry_after_ms,
                 ..
-            } => self.failed(step, retry::class_of(*failure), *retry_after_ms, now_ms, unit),
+            } => self.failed(step, retry::class_of(*failure), theirs(*retry_after_ms), now_ms, unit),
             StepEnd::Refused { fault } => self.over(ExchangeEvent::PartnerRefused, "refused", *fault),
             StepEnd::OurFault { fault } => self.parked("refused", *fault),
-            StepEnd::OwnTrouble { fault } => self.waits(OWN_TROUBLE, *fault, now_ms + OWN_TROUBLE_MS),
+            StepEnd::OwnTrouble { fault } => self.own_trouble(step, *fault, now_ms, unit),
             StepEnd::NoMatch { several: true } => Conclusion {
                 then: Then::Review,
                 ..self.over(ExchangeEvent::Ambiguous, "no-match", Fault::SeveralThere)
@@ -114,15 +125,33 @@ impl Position {
                     self.parked("spool-lost", *fault)
                 }
             }
+            StepEnd::NotPermitted { fault } => self.not_permitted(*fault),
             StepEnd::NeedsPerson { fault } => self.person(*fault),
+        }
+    }
+
+    /// What follows when the opt-in or the partner, which permitted the step when it began, does not permit it any more.
+    pub fn not_permitted(&self, fault: Fault) -> Conclusion {
+        match fault {
+            Fault::OptInRevoked => self.over(ExchangeEvent::ConsentRevoked, "refused", fault),
+            Fault::OptInOver => self.over(ExchangeEvent::ConsentExpired, "refused", fault),
+            _ => self.parked("refused", fault),
         }
     }
 
     /// What follows when a step did not end within its time.
     pub fn timed_out(&self, step: StepName, now_ms: i64, unit: f64) -> Conclusion {
         match retry::class("timeout") {
-            Some(class) => self.failed(step, class, None, now_ms, unit),
-            None => self.parked("timeout", Fault::AttemptsOver),
+            Some(class) if step.calls() => self.failed(step, class, theirs(None), now_ms, unit),
+            _ => self.own_trouble(step, Fault::StoreSlow, now_ms, unit),
+        }
+    }
+
+    /// This server failed, and not the partner: the attempt is counted, and its fault is what an operator is told.
+    fn own_trouble(&self, step: StepName, fault: Fault, now_ms: i64, unit: f64) -> Conclusion {
+        match retry::class(OWN_TROUBLE) {
+            Some(class) => self.failed(step, class, WhoseFailure::Ours(fault), now_ms, unit),
+            None => self.parked(OWN_TROUBLE, fault),
         }
     }
 
@@ -147,19 +176,14 @@ impl Position {
         }
     }
 
-    /// It waits, because the partner is in trouble, until `wake_ms`.
+    /// It waits, because the partner is in trouble, until `wake_ms`; no attempt is counted.
     pub fn held_back(&self, wake_ms: i64) -> Conclusion {
-        self.waits("not-sent", Fault::PartnerUnreachable, wake_ms)
-    }
-
-    /// It waits until `wake_ms`, and no attempt is counted.
-    fn waits(&self, class: &'static str, fault: Fault, wake_ms: i64) -> Conclusion {
         if wake_ms > self.deadline_ms {
-            return self.parked(class, Fault::DeadlineOver);
+            return self.parked("not-sent", Fault::DeadlineOver);
         }
         Conclusion {
             then: Then::Wait(wake_ms),
-            ..self.over(ExchangeEvent::HeldBack, class, fault)
+            ..self.over(ExchangeEvent::HeldBack, "not-sent", Fault::PartnerUnreachable)
         }
     }
 
@@ -194,11 +218,15 @@ impl Position {
         &self,
         step: StepName,
         class: &'static FailureRule,
-        retry_after_ms: Option<u64>,
+        whose: WhoseFailure,
         now_ms: i64,
         unit: f64,
     ) -> Conclusion {
         let failed = self.failed + 1;
+        let (fault, over, retry_after_ms) = match whose {
+            WhoseFailure::Theirs { retry_after_ms } => (Fault::PartnerUnreachable, Fault::AttemptsOver, retry_after_ms),
+            WhoseFailure::Ours(fault) => (fault, fault, None),
+        };
         if class.follows == Follows::FreshToken && self.was_unauthorized {
             return self.parked(class.code, Fault::AttemptsOver);
         }
@@ -215,12 +243,12 @@ impl Position {
             None if retry_after_ms.is_some_and(|asked| asked > retry::RETRY_AFTER_MOST_MS) => {
                 self.parked(class.code, Fault::WaitTooLong)
             }
-            None => self.parked(class.code, Fault::AttemptsOver),
+            None => self.parked(class.code, over),
             Some(wait_ms) if now_ms + wait_ms > self.deadline_ms => self.parked(class.code, Fault::DeadlineOver),
             Some(wait_ms) => Conclusion {
                 then: Then::Wait(now_ms + wait_ms),
                 failed,
-                ..self.over(ExchangeEvent::AttemptFailed, class.code, Fault::PartnerUnreachable)
+                ..self.over(ExchangeEvent::AttemptFailed, class.code, fault)
             },
         }
     }

@@ -13,7 +13,9 @@ use crate::audit::{Action, ledger};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::jobs::retry::FailureClass;
-use crate::jobs::{AttemptEnding, Doing, HeldJob, JobStep, NewJob, Priority, WorkKind, enqueue};
+use crate::jobs::{self, AttemptEnding, Doing, HeldJob, JobStep, NewJob, Priority, WorkKind, enqueue};
+use crate::records::ingest::{is_withdrawn, withdraw};
+use crate::store::ingest as received;
 use crate::store::{Db, exchanges};
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,13 +66,14 @@ pub(super) fn after_end(
         }
         return Ok(());
     }
-    let is_withdrawn = event == ExchangeEvent::ConsentRevoked && exchange.result.stored > 0;
+    if brought(db, exchange)? && (takes_out(event) || !is_stored(exchange)) {
+        return retract(db, ctx, exchange);
+    }
     if step != StepName::MemberMatch {
-        let payload = if is_withdrawn { RETRACT } else { "" };
         enqueue(
             db,
             &ctx.ids.new_id(now_ms),
-            &new(&TAKE_BACK, exchange, payload, now_ms),
+            &new(&TAKE_BACK, exchange, "", now_ms),
             now_ms,
         )?;
     }
@@ -99,9 +102,36 @@ fn run_off(db: &mut Db, ctx: &Context, exchange: &LoadedExchange) -> Result<Opti
     Ok(run_off_due_ms(row.created_ms, ask.ends.as_deref(), done, zone))
 }
 
-/// Enqueues that what an exchange stored is taken out again.
+/// Whether what an exchange stored is taken out when it ends by this event. What was stored while the opt-in held stays when it merely ends.
+const fn takes_out(event: ExchangeEvent) -> bool {
+    matches!(
+        event,
+        ExchangeEvent::Cancelled
+            | ExchangeEvent::Superseded
+            | ExchangeEvent::ConsentRevoked
+            | ExchangeEvent::ConsentRefused
+    )
+}
+
+/// Whether a step of storing has come to its end: what it stored is not half of something.
+const fn is_stored(exchange: &LoadedExchange) -> bool {
+    exchange.result.stored + exchange.result.unchanged > 0
+}
+
+/// Whether something is in the store because of this exchange; a step of storing that was broken off counts too.
+///
+/// # Errors
+/// Those of the database.
+pub(super) fn brought(db: &mut Db, exchange: &LoadedExchange) -> Result<bool, Failure> {
+    Ok(is_stored(exchange) || received::has_received(db, &exchange.row.id)?)
+}
+
+/// Takes out what an exchange stored: from this transaction on nothing counts on it, and the job does the work. A job that only takes back
+/// what was begun is replaced.
 pub(super) fn retract(db: &mut Db, ctx: &Context, exchange: &LoadedExchange) -> Result<(), Failure> {
     let now_ms = ctx.clock.now_ms();
+    withdraw(db, &exchange.row.id, now_ms)?;
+    jobs::take_back(db, &TAKE_BACK, &exchange.row.id)?;
     enqueue(
         db,
         &ctx.ids.new_id(now_ms),
@@ -143,24 +173,63 @@ impl JobStep for TakeBack {
             let Some((exchange, around)) = ctx.store.read(read).await? else {
                 return Ok(AttemptEnding::done());
             };
-            let facts = exchange.facts(StepName::Retrieve, &around)?;
-            if around.partner.is_active() && around.partner.endpoint.is_some() {
-                let report = self.0.open(&facts).take_back(&facts, &held).await;
-                if let StepEnd::Transport { retry_after_ms, .. } = report.end {
-                    return Ok(AttemptEnding::retry(FailureClass::Timeout.row(), retry_after_ms));
+            // What is here comes first: a partner that does not answer must not keep it here.
+            let retracts = held.job().payload == RETRACT;
+            match retracts {
+                true => {
+                    let report = self.0.retract(&exchange.row.id, &held).await;
+                    let StepEnd::Done(StepGain::TakenOut { resources }) = report.end else {
+                        return Err(not_done(&report.end, "what an exchange stored could not be taken out"));
+                    };
+                    // Once more for the partner's sake tells nothing new.
+                    if resources > 0 || held.job().attempts == 0 {
+                        let (own, of) = (ctx.clone(), exchange.clone());
+                        held.write(move |db| note(db, &own, &of, Some(resources))).await?;
+                    }
+                }
+                false => {
+                    let report = self.0.drop_unstored(&exchange.row.id, &held).await;
+                    if !matches!(report.end, StepEnd::Done(_)) {
+                        return Err(not_done(&report.end, "what an exchange fetched could not be dropped"));
+                    }
                 }
             }
-            let mut resources = None;
-            if held.job().payload == RETRACT {
-                let report = self.0.retract(&exchange.row.id, &held).await;
-                let StepEnd::Done(StepGain::TakenOut { resources: count }) = report.end else {
-                    return Err(Failure::new(Fault::Internal).because("what an exchange stored could not be taken out"));
-                };
-                resources = Some(count);
+            if around.partner.is_active() && around.partner.endpoint.is_some() {
+                let facts = exchange.facts(StepName::Retrieve, &around)?;
+                let report = self.0.open(&facts).take_back(&facts, &held).await;
+                match report.end {
+                    StepEnd::Done(_) => {}
+                    StepEnd::Transport { retry_after_ms, .. } => {
+                        return Ok(AttemptEnding::retry(FailureClass::Timeout.row(), retry_after_ms));
+                    }
+                    end => {
+                        return Err(not_done(
+                            &end,
+                            "what an exchange began at the partner could not be taken back",
+                        ));
+                    }
+                }
             }
-            Ok(AttemptEnding::done().with(Arc::new(move |db| note(db, &ctx, &exchange, resources))))
+            if retracts {
+                return Ok(AttemptEnding::done());
+            }
+            Ok(AttemptEnding::done().with(Arc::new(move |db| note(db, &ctx, &exchange, None))))
         })
     }
+}
+
+/// The failure of a job whose step ended like this.
+fn not_done(end: &StepEnd, what: &'static str) -> Failure {
+    let fault = match end {
+        StepEnd::OwnTrouble { fault }
+        | StepEnd::NeedsPerson { fault }
+        | StepEnd::NotPermitted { fault }
+        | StepEnd::OurFault { fault }
+        | StepEnd::Refused { fault }
+        | StepEnd::Back { fault, .. } => *fault,
+        _ => Fault::Internal,
+    };
+    Failure::new(fault).because(what)
 }
 
 fn note(db: &mut Db, ctx: &Context, exchange: &LoadedExchange, resources: Option<u64>) -> Result<(), Failure> {
@@ -191,24 +260,47 @@ impl JobStep for AskAgain {
                 true => AskedFor::RunOff,
                 false => AskedFor::Quarter,
             };
-            Ok(AttemptEnding::done().with(Arc::new(move |db| {
-                let Some(before) = LoadedExchange::read(db, &id)? else {
-                    return Ok(());
-                };
-                let asked = intake::again(&before, asked_for);
-                match intake::start_in(db, &ctx, &asked) {
-                    // An opt-in that is over, or a partner that is not asked any more, ends the series.
-                    Err(failure) if failure.fault().code().starts_with("EX-") => {
+            let own = ctx.clone();
+            let asked = held.write(move |db| ask_again(db, &own, &id, asked_for)).await;
+            match asked {
+                Ok(()) => Ok(AttemptEnding::done()),
+                Err(failure) => match failure.fault() {
+                    // Neither lasts: the series goes on when it is over.
+                    Fault::QueueFull | Fault::PartnerStopped | Fault::PartnerHasNoEndpoint => {
+                        Ok(AttemptEnding::again(ctx.clock.now_ms() + DAY_MS))
+                    }
+                    // An opt-in that is over, or a member or partner that is gone, ends the series.
+                    fault @ (Fault::OptInOver
+                    | Fault::OptInRevoked
+                    | Fault::OptInUnknown
+                    | Fault::EnrolmentInvalid
+                    | Fault::MemberUnknown
+                    | Fault::PartnerUnknown) => {
                         tracing::info!(
-                            exchange = id,
-                            fault = failure.fault().code(),
+                            exchange = held.job().key,
+                            fault = fault.code(),
                             "a further exchange is not started"
                         );
-                        Ok(())
+                        Ok(AttemptEnding::done())
                     }
-                    other => other.map(drop),
-                }
-            })))
+                    _ => Err(failure),
+                },
+            }
         })
     }
+}
+
+/// Time until a further exchange that could not be started is tried again, milliseconds.
+const DAY_MS: i64 = 24 * 3_600_000;
+
+fn ask_again(db: &mut Db, ctx: &Context, id: &str, asked_for: AskedFor) -> Result<(), Failure> {
+    let Some(before) = LoadedExchange::read(db, id)? else {
+        return Ok(());
+    };
+    let mut asked = intake::again(&before, asked_for);
+    if is_withdrawn(db, id)? {
+        // What it brought was taken out again, so that there is nothing of which only the changes could be asked for.
+        asked.since_ms = None;
+    }
+    intake::start_in(db, ctx, &asked).map(drop)
 }

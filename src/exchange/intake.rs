@@ -5,10 +5,10 @@ use super::clocks::{AUTOMATIC_MS, ask_due_ms};
 use super::entry::entry;
 use super::event::ExchangeEvent;
 use super::failpoints::{BEFORE_COMMIT, INTAKE};
-use super::gate::refusal_of;
-use super::kind::EXCHANGE;
-use super::loaded::{LoadedExchange, WORKFLOW};
+use super::kind::{EXCHANGE, WORKFLOW};
+use super::loaded::LoadedExchange;
 use super::moves::first;
+use super::permit::refusal_of;
 use super::phase::{
     AskedFor, AuditState, ConsentState, CoverKind, DeliveryState, IdentityState, Phase, TransportState,
 };

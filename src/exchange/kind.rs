@@ -1,7 +1,10 @@
-//! The kind of the job that runs an exchange.
+//! The kind of the job that runs an exchange, and the version of its steps.
 
 use crate::jobs::{Priority, WorkKind};
 use std::time::Duration;
+
+/// The version of the steps that this program knows. An exchange that was begun by a later version is parked.
+pub const WORKFLOW: i64 = 1;
 
 /// The job of an exchange; its key is the exchange's id.
 pub static EXCHANGE: WorkKind = WorkKind {

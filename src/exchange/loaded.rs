@@ -11,9 +11,6 @@ use crate::store::opt_ins::{self, OptInRow};
 use crate::store::partner_health::{self, HealthRow};
 use crate::store::partners::{self, PartnerRow};
 
-/// The version of the steps that this program knows. An exchange that was begun by a later version is parked.
-pub const WORKFLOW: i64 = 1;
-
 /// An exchange with all that belongs to it.
 #[derive(Clone, Debug)]
 pub struct LoadedExchange {
@@ -145,6 +142,7 @@ impl LoadedExchange {
             missing: self.missing.iter().map(missing_part).collect(),
             resume: self.result.resume.clone().map(Resume),
             deadline_ms: self.row.deadline_ms,
+            begun_ms: self.row.created_ms,
         })
     }
 

@@ -23,6 +23,7 @@ pub mod intake;
 pub mod kind;
 pub mod loaded;
 pub mod moves;
+pub mod permit;
 pub mod phase;
 pub mod retry;
 pub mod step_table;

@@ -16,8 +16,6 @@ pub enum Follows {
     Repeat,
     /// Another attempt in a new session, with a fresh token, once.
     FreshToken,
-    /// Another attempt after a minute, which is not counted, until the time of the round is over.
-    Wait,
     /// A new round after hours or days.
     NewRound,
     /// The end of the exchange.
@@ -32,7 +30,6 @@ impl Follows {
         match self {
             Follows::Repeat => "repeat",
             Follows::FreshToken => "fresh-token",
-            Follows::Wait => "wait",
             Follows::NewRound => "new-round",
             Follows::Final => "final",
             Follows::Person => "person",
@@ -138,13 +135,17 @@ pub const FAILURE_RULES: &[FailureRule] = &[
         false,
         "Look at the exchange, then replay or close it.",
     ),
-    fails(
-        "own-trouble",
-        Follows::Wait,
-        1,
-        false,
-        "Look for the cause in this server's log and store, then replay.",
-    ),
+    FailureRule {
+        base_ms: 60_000,
+        cap_ms: 3_600_000,
+        ..fails(
+            "own-trouble",
+            Follows::Repeat,
+            8,
+            false,
+            "Look for the cause in this server's log and store, then replay.",
+        )
+    },
 ];
 
 const fn fails(

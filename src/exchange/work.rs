@@ -11,6 +11,7 @@ use super::failpoints::{AFTER_EFFECT, BEFORE_BEGIN, BEFORE_EFFECT, BEGUN};
 use super::kind::EXCHANGE;
 use super::loaded::{Circumstances, LoadedExchange};
 use super::moves::allowed;
+use super::permit::{self, PermitTerms};
 use super::phase::Phase;
 use super::retry;
 use super::step_table::rule;
@@ -19,7 +20,7 @@ use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::failpoint;
 use crate::jobs::{AttemptEnding, Chance, Doing, HeldJob, JobStep, WorkKind};
-use crate::store::exchanges::AttemptEnd;
+use crate::store::exchanges::{self, AttemptEnd};
 use crate::telemetry::metrics as families;
 use std::sync::Arc;
 use std::time::Duration;
@@ -124,7 +125,15 @@ impl ExchangeWork {
         let mut ended: Vec<(i64, AttemptEnd)> = Vec::new();
         for (step, number) in &begun.steps {
             let started_ms = held.ctx().clock.now_ms();
-            let report = self.run_step(held, opened, exchange, around, *step).await?;
+            let is_first = begun.steps.first().is_some_and(|(_, first)| first == number);
+            let refused = match step.moves_data() && !is_first {
+                true => still_permitted(held, exchange, around).await?,
+                false => None,
+            };
+            let report = match refused {
+                Some(fault) => Some(StepReport::of(StepEnd::NotPermitted { fault })),
+                None => self.run_step(held, opened, exchange, around, *step).await?,
+            };
             let now_ms = held.ctx().clock.now_ms();
             let is_needed_only = *step != here.at;
             if is_needed_only
@@ -181,6 +190,36 @@ impl ExchangeWork {
     }
 }
 
+/// Judges again what permits the exchange, right before data moves: the steps before this one took their time. Returns why it is not permitted
+/// any more.
+async fn still_permitted(
+    held: &HeldJob,
+    exchange: &LoadedExchange,
+    around: &Circumstances,
+) -> Result<Option<Fault>, Failure> {
+    let ctx = held.ctx();
+    let (id, version, now_ms) = (exchange.row.id.clone(), exchange.row.version, ctx.clock.now_ms());
+    let terms = PermitTerms {
+        opt_in_id: around.opt_in.id.clone(),
+        member_id: exchange.row.member_id.clone().unwrap_or_default(),
+        partner_id: exchange.row.partner_id.clone(),
+    };
+    let judged = ctx.store.read(move |db| {
+        let is_same = exchanges::find(db, &id)?.is_some_and(|row| row.version == version);
+        if !is_same {
+            return Err(Fault::LeaseLost.into());
+        }
+        permit::demand(db, &terms, now_ms)
+    });
+    match judged.await {
+        Ok(()) => Ok(None),
+        Err(failure) => match failure.fault() {
+            fault @ (Fault::OptInRevoked | Fault::OptInOver | Fault::PartnerStopped) => Ok(Some(fault)),
+            _ => Err(failure),
+        },
+    }
+}
+
 /// The class of an attempt that had begun only because a step before it was expected to succeed.
 const NOT_REACHED: &str = "not-reached";
 
@@ -207,6 +246,10 @@ fn change(
         ..ExchangeChange::of(conclusion)
     };
     let Some(report) = report else { return made };
+    if matches!(report.end, StepEnd::NotPermitted { .. }) {
+        // It says nothing of the partner's server.
+        made.server_answered = None;
+    }
     made.http_status = report.call.http_status;
     made.with = report.with;
     match report.end {
@@ -228,8 +271,7 @@ fn change(
 
 /// What the end of a step says of the partner's server; `None` for a step that does not call it, or that did not come so far.
 fn server_answered(step: StepName, class: &str) -> Option<bool> {
-    (super::gate::calls(step) && class != OWN_TROUBLE)
-        .then(|| !retry::class(class).is_some_and(|class| class.blames_server))
+    (step.calls() && class != OWN_TROUBLE).then(|| !retry::class(class).is_some_and(|class| class.blames_server))
 }
 
 fn attempt_end(

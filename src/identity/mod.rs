@@ -11,6 +11,7 @@ pub mod survive;
 
 pub use causeway_identity::blocking;
 pub use causeway_identity::date::Birth;
+pub use causeway_identity::nickname::variants as nicknames;
 pub use causeway_identity::rules::RuleRow;
 pub use causeway_identity::search::{SearchBasis, search};
 pub use causeway_identity::text::{code, fold};

@@ -40,13 +40,24 @@ impl Vault {
     /// [`Fault::SealKeys`] when it cannot be read or made, is readable by others, or does not hold keys.
     pub fn open(path: &Path) -> Result<Vault, Failure> {
         match fs::symlink_metadata(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => make(path)?,
+            _ => {}
+        }
+        Vault::read(path)
+    }
+
+    /// Reads the keys from `path`, and makes none.
+    ///
+    /// # Errors
+    /// [`Fault::SealKeys`] when it cannot be read, is readable by others, or does not hold keys.
+    pub fn read(path: &Path) -> Result<Vault, Failure> {
+        match fs::symlink_metadata(path) {
             Ok(about) if about.mode() & 0o077 != 0 => {
                 return Err(unusable(
                     "Set the mode of received.keys to 0600: only the server's user may read it.",
                 ));
             }
             Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::NotFound => make(path)?,
             Err(error) => return Err(Failure::new(Fault::SealKeys).because(error)),
         }
         let text = fs::read_to_string(path).map_err(|error| Failure::new(Fault::SealKeys).because(error))?;

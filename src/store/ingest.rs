@@ -8,6 +8,7 @@ use super::schema::{ingest, ingest_page, ingest_part, ingest_piece, ingest_resou
 use crate::error::Failure;
 use diesel::dsl::{count_star, max};
 use diesel::prelude::*;
+use std::collections::HashSet;
 
 /// A row of `ingest`: one exchange that brought something.
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
@@ -227,12 +228,89 @@ pub fn piece(db: &mut Db, exchange_id: &str, page: i64, piece: i64) -> Result<Op
         .optional()?)
 }
 
+/// Whether an exchange brought any resource.
+///
+/// # Errors
+/// Those of the database.
+pub fn has_received(db: &mut Db, exchange_id: &str) -> Result<bool, Failure> {
+    let first: Option<i64> = ingest_resource::table
+        .filter(ingest_resource::exchange_id.eq(exchange_id))
+        .select(ingest_resource::page)
+        .first(db)
+        .optional()?;
+    Ok(first.is_some())
+}
+
+/// Returns bytes and entries of each page of an exchange.
+///
+/// # Errors
+/// Those of the database.
+pub fn sizes(db: &mut Db, exchange_id: &str) -> Result<Vec<(i64, i64)>, Failure> {
+    Ok(ingest_page::table
+        .filter(ingest_page::exchange_id.eq(exchange_id))
+        .select((ingest_page::bytes, ingest_page::entries))
+        .load(db)?)
+}
+
+/// Makes a page one without content, and gives its resources this outcome: what was kept of it cannot be read any more.
+///
+/// # Errors
+/// Those of the database.
+pub fn lose_page(db: &mut Db, exchange_id: &str, page: i64, sha256: &[u8], outcome: &str) -> Result<(), Failure> {
+    diesel::update(ingest_page::table.find((exchange_id, page)))
+        .set((
+            ingest_page::bytes.eq(0),
+            ingest_page::entries.eq(0),
+            ingest_page::sha256.eq(sha256),
+            ingest_page::link_sha256.eq(Vec::<u8>::new()),
+            ingest_page::types.eq(""),
+        ))
+        .execute(db)?;
+    let of_page = ingest_resource::exchange_id
+        .eq(exchange_id)
+        .and(ingest_resource::page.eq(page));
+    diesel::update(ingest_resource::table.filter(of_page))
+        .set(ingest_resource::outcome.eq(outcome))
+        .execute(db)?;
+    Ok(())
+}
+
+/// Removes the bodies of an exchange of which no resource was stored or kept apart; the others stay as the originals of those that were.
+///
+/// # Errors
+/// Those of the database.
+pub fn forget_unstored(db: &mut Db, exchange_id: &str) -> Result<(), Failure> {
+    let kept: Vec<i64> = ingest_resource::table
+        .filter(ingest_resource::exchange_id.eq(exchange_id))
+        .select(ingest_resource::page)
+        .distinct()
+        .load(db)?;
+    let there: Vec<i64> = ingest_piece::table
+        .filter(ingest_piece::exchange_id.eq(exchange_id))
+        .select(ingest_piece::page)
+        .distinct()
+        .load(db)?;
+    let kept: HashSet<i64> = kept.into_iter().collect();
+    let unstored: Vec<i64> = there.into_iter().filter(|page| !kept.contains(page)).collect();
+    for pages in unstored.chunks(ROWS) {
+        let of_pages = ingest_piece::exchange_id
+            .eq(exchange_id)
+            .and(ingest_piece::page.eq_any(pages));
+        diesel::delete(ingest_piece::table.filter(of_pages)).execute(db)?;
+    }
+    forget_links(db, exchange_id)
+}
+
 /// Removes all bodies of an exchange.
 ///
 /// # Errors
 /// Those of the database.
 pub fn forget_bodies(db: &mut Db, exchange_id: &str) -> Result<(), Failure> {
     diesel::delete(ingest_piece::table.filter(ingest_piece::exchange_id.eq(exchange_id))).execute(db)?;
+    forget_links(db, exchange_id)
+}
+
+fn forget_links(db: &mut Db, exchange_id: &str) -> Result<(), Failure> {
     let links = ingest_part::table.filter(ingest_part::exchange_id.eq(exchange_id));
     diesel::update(links)
         .set(ingest_part::sealed_next.eq(None::<Vec<u8>>))
@@ -296,6 +374,30 @@ pub fn received(
     Ok(ingest_resource::table
         .filter(ingest_resource::exchange_id.eq(exchange_id))
         .filter(ingest_resource::outcome.eq(outcome))
+        .filter(later)
+        .order((ingest_resource::page.asc(), ingest_resource::entry.asc()))
+        .limit(limit)
+        .select(ReceivedRow::as_select())
+        .load(db)?)
+}
+
+/// Returns rows of all resources that came with an exchange, in order after (`page`, `entry`), at most `limit`; without what this server
+/// made itself.
+///
+/// # Errors
+/// Those of the database.
+pub fn all_received(
+    db: &mut Db,
+    exchange_id: &str,
+    after: (i64, i64),
+    limit: i64,
+) -> Result<Vec<ReceivedRow>, Failure> {
+    let later = ingest_resource::page.gt(after.0).or(ingest_resource::page
+        .eq(after.0)
+        .and(ingest_resource::entry.gt(after.1)));
+    Ok(ingest_resource::table
+        .filter(ingest_resource::exchange_id.eq(exchange_id))
+        .filter(ingest_resource::page.gt(0))
         .filter(later)
         .order((ingest_resource::page.asc(), ingest_resource::entry.asc()))
         .limit(limit)

@@ -89,6 +89,12 @@ fn whatever_a_step_says_in_whatever_place_makes_an_allowed_move() {
                     StepEnd::OwnTrouble {
                         fault: Fault::StoreUnavailable,
                     },
+                    StepEnd::NotPermitted {
+                        fault: Fault::OptInOver,
+                    },
+                    StepEnd::NotPermitted {
+                        fault: Fault::PartnerStopped,
+                    },
                     StepEnd::NeedsPerson {
                         fault: Fault::PartnerAnswer,
                     },
@@ -214,14 +220,42 @@ fn quarantine_keeps_an_exchange_from_being_complete() {
 }
 
 #[test]
-fn trouble_of_our_own_uses_up_no_attempt_and_ends_with_the_time_of_the_round() {
+fn trouble_of_our_own_is_a_failed_attempt_and_none_of_the_partners() {
     let end = StepEnd::OwnTrouble {
         fault: Fault::StoreUnavailable,
     };
-    let failed = Position { failed: 7, ..HERE };
-    let waits = failed.conclude(StepName::MemberMatch, &end, 0, 0.5);
-    assert_eq!((waits.then, waits.failed), (Then::Wait(60_000), 7));
+    let waits = HERE.conclude(StepName::MemberMatch, &end, 0, 1.0);
+    assert_eq!(
+        (waits.event, waits.then, waits.failed),
+        (ExchangeEvent::AttemptFailed, Then::Wait(60_000), 1)
+    );
     assert_eq!((waits.class, waits.fault), (OWN_TROUBLE, Some(Fault::StoreUnavailable)));
-    let late = failed.conclude(StepName::MemberMatch, &end, AUTOMATIC_MS, 0.5);
+    assert!(!retry::class(OWN_TROUBLE).expect("a class").blames_server);
+    let last = Position { failed: 7, ..HERE };
+    let over = last.conclude(StepName::MemberMatch, &end, 0, 0.5);
+    assert_eq!(
+        over.then,
+        Then::Park(Fault::StoreUnavailable),
+        "not: the partner failed"
+    );
+    let late = HERE.conclude(StepName::MemberMatch, &end, AUTOMATIC_MS, 0.5);
     assert_eq!(late.then, Then::Park(Fault::DeadlineOver));
+    let slow = HERE.timed_out(StepName::Store, 0, 0.5);
+    assert_eq!((slow.class, slow.fault), (OWN_TROUBLE, Some(Fault::StoreSlow)));
+    let mute = HERE.timed_out(StepName::Retrieve, 0, 0.5);
+    assert_eq!((mute.class, mute.fault), ("timeout", Some(Fault::PartnerUnreachable)));
+}
+
+#[test]
+fn what_is_not_permitted_any_more_ends_or_parks_and_is_not_tried_again() {
+    let at = |at, fault| HERE.conclude(at, &StepEnd::NotPermitted { fault }, 0, 0.5);
+    let revoked = at(StepName::MemberMatch, Fault::OptInRevoked);
+    assert_eq!(
+        (revoked.event, revoked.then),
+        (ExchangeEvent::ConsentRevoked, Then::End)
+    );
+    let over = at(StepName::MemberMatch, Fault::OptInOver);
+    assert_eq!((over.event, over.then), (ExchangeEvent::ConsentExpired, Then::End));
+    let stopped = at(StepName::MemberMatch, Fault::PartnerStopped);
+    assert_eq!(stopped.then, Then::Park(Fault::PartnerStopped));
 }

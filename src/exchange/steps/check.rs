@@ -1,12 +1,13 @@
-//! Checks what came. Safe to repeat: it only reads.
+//! Checks what came. Safe to repeat: it only reads, and opens what cannot be read any more to be fetched again.
 
 use super::blocking::blocking;
 use super::facts::ExchangeFacts;
 use super::open::{OpenSession, Went};
 use super::result::{Quarantined, StepEnd, StepGain};
+use crate::error::Fault;
 use crate::jobs::HeldJob;
 use crate::partner::peer::CallFacts;
-use crate::records::ingest::{self, IngestScope};
+use crate::records::ingest::{self, IngestScope, IngestWriter};
 use std::collections::BTreeMap;
 
 pub(super) async fn run(session: &mut OpenSession, facts: &ExchangeFacts, held: &HeldJob) -> Went {
@@ -15,7 +16,16 @@ pub(super) async fn run(session: &mut OpenSession, facts: &ExchangeFacts, held: 
         session.access.vault().clone(),
         facts.exchange_id.clone(),
     );
-    let checked = blocking(move || ingest::check(&IngestScope::reopen(&ctx, &vault, &id)?)).await?;
+    let (writer, _give_up) = IngestWriter::leased(held, None);
+    let checked = blocking(move || {
+        let scope = IngestScope::reopen(&ctx, &vault, &id)?;
+        let done = ingest::check(&scope, &writer);
+        if done.as_ref().is_err_and(|failure| failure.fault() == Fault::SealBroken) {
+            ingest::open_lost(&scope, &writer)?;
+        }
+        done
+    })
+    .await?;
     let gain = StepGain::Checked {
         good: checked.good,
         quarantined: quarantined(checked.quarantined),

@@ -1,5 +1,6 @@
 //! What a step is given: everything that the store knows of the exchange, read right before the step. Plain values.
 
+use super::super::permit::PermitTerms;
 use super::super::phase::{AskedFor, CoverKind};
 use crate::store::partners::PartnerRow;
 
@@ -40,6 +41,19 @@ pub struct ExchangeFacts {
     pub resume: Option<Resume>,
     /// When the automatic part has to be over, UTC milliseconds.
     pub deadline_ms: i64,
+    /// When the exchange was accepted, UTC milliseconds; the same for all attempts.
+    pub begun_ms: i64,
+}
+
+impl ExchangeFacts {
+    /// What must permit the step.
+    pub fn terms(&self) -> PermitTerms {
+        PermitTerms {
+            opt_in_id: self.opt_in.id.clone(),
+            member_id: self.member_id.clone(),
+            partner_id: self.partner.id.clone(),
+        }
+    }
 }
 
 /// The member's coverage at the other payer. Never logged.

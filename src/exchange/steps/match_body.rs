@@ -70,6 +70,8 @@ pub struct MatchParts<'a> {
     pub coverage: &'a OtherCoverage,
     /// The opt-in.
     pub opt_in: &'a OptInFacts,
+    /// When the exchange was accepted, UTC milliseconds.
+    pub begun_ms: i64,
     /// Who we are.
     pub payer: &'a Payer,
     /// NPI of the other payer.
@@ -283,12 +285,13 @@ fn day(at_ms: i64, payer: &Payer) -> String {
 }
 
 fn consent(parts: &MatchParts<'_>) -> Json {
-    /// The end of a consent that has none: HRex wants one.
-    const OPEN_END_MS: i64 = 365 * 86_400_000;
+    /// An opt-in that has no end holds until it is revoked, and HRex wants an end. What is sent then permits this exchange alone, for the
+    /// time that PDex suggests (pdex-208), so that it never tells less or more than the member said about a later one.
+    const THIS_EXCHANGE_MS: i64 = 90 * 86_400_000;
     let opt_in = parts.opt_in;
     let actor = |system: &str, code: &str, npi: &str| json!({"role": {"coding": [{"system": system, "code": code}]}, "reference": {"identifier": {"system": NPI, "value": npi}}});
     let concept = |system: &str, code: &str| json!({"coding": [{"system": system, "code": code}]});
-    let end_ms = opt_in.to_ms.unwrap_or(opt_in.from_ms + OPEN_END_MS);
+    let end_ms = opt_in.to_ms.unwrap_or(parts.begun_ms + THIS_EXCHANGE_MS);
     json!({
         "resourceType": "Consent",
         "id": "opt-in",

@@ -41,10 +41,20 @@ fn body(patient: &str, own_coverage: Option<&str>, coverage: &OtherCoverage) -> 
 }
 
 fn body_in(hrex: &str, patient: &str, own_coverage: Option<&str>, coverage: &OtherCoverage) -> Result<Json, Failure> {
+    body_until(Some(1_775_016_000_000), hrex, patient, own_coverage, coverage)
+}
+
+fn body_until(
+    to_ms: Option<i64>,
+    hrex: &str,
+    patient: &str,
+    own_coverage: Option<&str>,
+    coverage: &OtherCoverage,
+) -> Result<Json, Failure> {
     let opt_in = OptInFacts {
         id: "optin-1".into(),
         from_ms: 1_767_243_600_000, // 2026-01-01T00:00:00-05:00
-        to_ms: Some(1_775_016_000_000),
+        to_ms,
         policy: "regular".into(),
         attested_by: "SECRET".into(),
         attested_ms: 0,
@@ -55,6 +65,7 @@ fn body_in(hrex: &str, patient: &str, own_coverage: Option<&str>, coverage: &Oth
         own_coverage: own_coverage.map(str::as_bytes),
         coverage,
         opt_in: &opt_in,
+        begun_ms: 1_900_000_000_000, // 2030-03-17T17:46:40Z
         payer: &payer(),
         partner_npi: "1992000012",
         partner_name: "Old Payer",
@@ -203,4 +214,19 @@ fn hrex_1_0_gets_an_identifier_of_the_patient_that_tells_nothing_more() {
         .collect();
     assert_eq!(resources[0]["identifier"], resources[1]["identifier"]);
     assert!(!body.to_string().contains("SECRET"), "{body:#}");
+}
+
+#[test]
+fn an_opt_in_without_an_end_permits_the_exchange_however_old_it_is() {
+    let body = body_until(None, "1.1", PATIENT, Some(COVERAGE), &told()).expect("a body");
+    let parameters = body["parameter"].as_array().expect("parameters");
+    let consent = parameters
+        .iter()
+        .find(|one| one["name"] == "Consent")
+        .expect("a consent");
+    assert_eq!(
+        consent["resource"]["provision"]["period"],
+        json!({"start": "2026-01-01", "end": "2030-06-15"}),
+        "90 days from the begin of the exchange, not a year from the opt-in"
+    );
 }

@@ -35,6 +35,7 @@ pub(super) async fn run(session: &mut OpenSession, facts: &ExchangeFacts, held: 
         own_coverage: own_coverage.as_deref(),
         coverage: &facts.coverage,
         opt_in: &facts.opt_in,
+        begun_ms: facts.begun_ms,
         payer: &ctx.payer,
         partner_npi: &facts.partner.npi,
         partner_name: &facts.partner.name,

@@ -42,8 +42,8 @@ pub trait PartnerSession: Send {
     /// [`StepReport::with`], so that they are committed together with the result of the step. The future may be dropped at any await point.
     fn run<'s>(&'s mut self, step: StepName, facts: &'s ExchangeFacts, held: &'s HeldJob) -> Stepping<'s>;
 
-    /// Takes back at the partner what the exchange has begun there (deletes an export job), and drops what is spooled here. It is called
-    /// when the exchange is cancelled, superseded or refused midway, and may be called again.
+    /// Takes back at the partner what the exchange has begun there (deletes an export job). It is called when the exchange has ended before
+    /// it was complete, and may be called again.
     fn take_back<'s>(&'s mut self, facts: &'s ExchangeFacts, held: &'s HeldJob) -> Stepping<'s>;
 }
 
@@ -55,4 +55,7 @@ pub trait PartnerSessions: Send + Sync + 'static {
     /// Takes out of the store again, exactly, what the exchange brought in: resources, original bytes, quarantine, spool. Answers
     /// [`StepGain::TakenOut`]. It sends nothing and may be called again.
     fn retract<'s>(&'s self, exchange_id: &'s str, held: &'s HeldJob) -> Stepping<'s>;
+
+    /// Drops what came and was not stored; originals of what stays stay. It sends nothing and may be called again.
+    fn drop_unstored<'s>(&'s self, exchange_id: &'s str, held: &'s HeldJob) -> Stepping<'s>;
 }

@@ -33,6 +33,11 @@ impl StepName {
         !matches!(self, StepName::FindPartner | StepName::Token | StepName::MemberToken)
     }
 
+    /// Whether it calls the partner.
+    pub const fn calls(self) -> bool {
+        !matches!(self, StepName::Check | StepName::Store)
+    }
+
     /// Whether data about the member is about to move, so that consent is judged right before it and the ledger holds an entry first.
     pub const fn moves_data(self) -> bool {
         matches!(

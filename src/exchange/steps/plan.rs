@@ -4,6 +4,8 @@ use crate::partner::peer::PeerOffer;
 
 /// The part that stands for the whole record.
 pub(super) const EVERYTHING: &str = "$everything";
+/// The part that asks for the member's Patient alone, beside what changed.
+pub(super) const PERSON: &str = "$person";
 /// Resources of a page of a search.
 const PAGE: u32 = 200;
 
@@ -48,6 +50,14 @@ pub(super) fn best(offer: &PeerOffer, pdex: &str) -> Option<RetrievalPlan> {
     })
 }
 
+/// With only what changed since then, the Patient comes only when it changed too: it is asked for, unless it is known already.
+pub(super) fn with_person(mut plan: RetrievalPlan) -> RetrievalPlan {
+    if !is_by_type(plan.parts.iter().map(String::as_str)) {
+        plan.parts.push(PERSON.to_owned());
+    }
+    plan
+}
+
 /// Whether searches have taken the place of `$everything` in these parts: only they ask for the Patient.
 pub(super) fn is_by_type<'p>(mut parts: impl Iterator<Item = &'p str>) -> bool {
     parts.any(|part| part == "Patient")
@@ -79,6 +89,9 @@ pub(super) fn first_request(part: &str, patient_id: &str, since: Option<&str>, o
             .map(|since| format!("?_since={}", encoded(since)))
             .unwrap_or_default();
         return format!("Patient/{patient_id}/$everything{since}");
+    }
+    if part == PERSON {
+        return format!("Patient?_id={patient_id}");
     }
     let param = TYPES.iter().find(|row| row.0 == part).map_or("patient", |row| row.1);
     let mut query = format!("{part}?{param}={patient_id}&_count={PAGE}");
@@ -147,6 +160,7 @@ mod tests {
                 "Patient/p1/$everything?_since=2026-01-01T00:00:00%2B01:00",
             ),
             ("Patient", since, "Patient?_id=p1&_count=200"),
+            (PERSON, since, "Patient?_id=p1"),
             (
                 "Condition",
                 None,

@@ -62,7 +62,7 @@ pub enum StepEnd {
         /// Why.
         fault: Fault,
     },
-    /// Something of this server failed, such as its store: nothing is said of the partner, and the attempt is not counted.
+    /// Something of this server failed, such as its store: the attempt is counted, and nothing is said of the partner.
     OwnTrouble {
         /// What.
         fault: Fault,
@@ -96,6 +96,11 @@ pub enum StepEnd {
         /// Why.
         fault: Fault,
     },
+    /// The opt-in or the partner does not permit it any more; it stopped before more was asked for or stored.
+    NotPermitted {
+        /// Why.
+        fault: Fault,
+    },
     /// A person has to look: changed certificates, another origin, data of somebody else.
     NeedsPerson {
         /// Why.
@@ -103,7 +108,7 @@ pub enum StepEnd {
     },
 }
 
-/// What a step has gained.
+/// What a step has gained. Counts are of all that the exchange has brought so far, so that a step that is run again doubles none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StepGain {
     /// For steps that are not lasting, and for an acknowledgement.

@@ -1,11 +1,12 @@
 //! Fetches the record, body by body, and keeps it sealed as it came. Safe to repeat: a body that came to its end is not asked for again, and
 //! what a broken one left is removed; a read changes nothing at the partner.
 
+use super::super::permit::permit;
 use super::blocking::blocking;
 use super::facts::{ExchangeFacts, MissingPart};
 use super::member_match::dialect;
 use super::open::{OpenSession, Went};
-use super::plan::{self, EVERYTHING};
+use super::plan::{self, EVERYTHING, PERSON};
 use super::result::{StepEnd, StepGain};
 use super::token::is_good;
 use crate::clock::rfc3339_ms;
@@ -39,8 +40,14 @@ async fn fetch(session: &OpenSession, facts: &ExchangeFacts, held: &HeldJob, tok
     let known = session.partner()?;
     let nothing = || CallFailure::new(CallEnd::Refused(Fault::PartnerOffersNothing));
     let scope = scope(session, facts, held, token).await?;
-    let writer = IngestWriter::Leased(held.clone());
-    let plan = plan::best(&known.offer, &dialect(&facts.partner, "pdex")).ok_or_else(nothing)?;
+    let may = permit(facts.terms(), held.ctx().clock.clone());
+    let (writer, _give_up) = IngestWriter::leased(held, Some(may));
+    let mut plan = plan::best(&known.offer, &dialect(&facts.partner, "pdex")).ok_or_else(nothing)?;
+    let own = scope.clone();
+    let knows_person = blocking(move || ingest::knows_person(&own)).await?;
+    if facts.since_ms.is_some() && !knows_person {
+        plan = plan::with_person(plan);
+    }
     let mut parts = ingest::open(&scope, &writer, plan.method, &plan.parts).await?;
     reopen(&scope, &writer, &parts, &facts.missing).await?;
     if !facts.missing.is_empty() {
@@ -71,35 +78,62 @@ async fn fetch(session: &OpenSession, facts: &ExchangeFacts, held: &HeldJob, tok
         }
     }
     let own = scope.clone();
-    let (arrived, parts) = blocking(move || Ok((ingest::arrivals(&own)?, ingest::parts(&own)?))).await?;
-    conclude(&parts, arrived, call)
+    let came = Came {
+        may_lack_patient: facts.since_ms.is_some() && knows_person,
+        ..blocking(move || {
+            Ok(Came {
+                parts: ingest::parts(&own)?,
+                arrived: ingest::arrivals(&own)?,
+                is_nothing: ingest::size(&own)?.bytes == 0,
+                may_lack_patient: false,
+            })
+        })
+        .await?
+    };
+    conclude(came, call)
 }
 
 fn their_patient(scope: &IngestScope) -> &str {
     &scope.sides().their_patient
 }
 
+/// What came.
+struct Came {
+    parts: Vec<RecordPart>,
+    arrived: ingest::Arrivals,
+    /// Whether no body was kept, in this round or before.
+    is_nothing: bool,
+    /// Whether only what changed was asked for, and the Patient came before.
+    may_lack_patient: bool,
+}
+
 /// What came, and what is missing.
-fn conclude(parts: &[RecordPart], arrived: ingest::Arrivals, call: CallFacts) -> Went {
+fn conclude(came: Came, call: CallFacts) -> Went {
+    let Came {
+        parts,
+        arrived,
+        is_nothing,
+        may_lack_patient,
+    } = came;
     let by_type = plan::is_by_type(parts.iter().map(|part| part.name.as_str()));
     // A part that searches have taken the place of is not missing.
-    let counts = |part: &&RecordPart| !(by_type && part.name == EVERYTHING);
+    let counts = |part: &&RecordPart| !(by_type && matches!(part.name.as_str(), EVERYTHING | PERSON));
     let mut missing: Vec<MissingPart> = parts
         .iter()
         .filter(counts)
         .filter_map(Shortfall::of)
         .map(|short| MissingPart {
-            resource_type: if short.part == EVERYTHING {
-                "*".into()
-            } else {
-                short.part
+            resource_type: match short.part.as_str() {
+                EVERYTHING => "*".into(),
+                PERSON => "Patient".into(),
+                _ => short.part,
             },
             count: short.count,
             page: short.page,
             resume: None,
         })
         .collect();
-    if arrived.bytes == 0 {
+    if is_nothing {
         let told = parts.iter().filter_map(|part| part.reason.as_deref()).next();
         let fault = told.and_then(|code| Fault::ALL.iter().copied().find(|fault| fault.code() == code));
         if let Some(fault) = fault {
@@ -108,6 +142,7 @@ fn conclude(parts: &[RecordPart], arrived: ingest::Arrivals, call: CallFacts) ->
     }
     let no_patient = !arrived.types.contains_key("Patient");
     if no_patient
+        && !may_lack_patient
         && !missing
             .iter()
             .any(|part| matches!(part.resource_type.as_str(), "Patient" | "*"))
@@ -139,12 +174,15 @@ async fn reopen(
     parts: &[RecordPart],
     missing: &[MissingPart],
 ) -> Result<(), Failure> {
-    let has_patient = parts.iter().any(|part| part.name == "Patient");
+    let has_patient = parts
+        .iter()
+        .any(|part| matches!(part.name.as_str(), "Patient" | PERSON));
     for part in parts {
         let asked = missing.iter().any(|one| match one.resource_type.as_str() {
             "*" => part.name == EVERYTHING && part.state != PartState::Whole,
             // Only everything can bring the Patient that everything did not bring.
             "Patient" if !has_patient => part.name == EVERYTHING,
+            "Patient" if part.name == PERSON => part.state != PartState::Whole,
             other => part.name == other && part.state != PartState::Whole,
         });
         if asked && part.state != PartState::Open {
@@ -305,14 +343,18 @@ impl Fetching<'_> {
         };
         let limits = self.peer.limits();
         let own = self.scope.clone();
-        let came = blocking(move || Ok(ingest::arrivals(&own)?.bytes)).await?;
-        let most = limits.body_bytes.min(limits.exchange_bytes.saturating_sub(came));
+        let came = blocking(move || ingest::size(&own)).await?;
+        if came.pages >= limits.exchange_pages {
+            return Err(CallFailure::new(CallEnd::Refused(Fault::PartnerTooMuch)));
+        }
+        let most = limits.body_bytes.min(limits.exchange_bytes.saturating_sub(came.bytes));
         let mut page = match PageWriter::begin(self.scope, self.writer, part, url.as_str()).await {
             Err(failure) if failure.fault() == Fault::PartnerPagesLoop => {
                 return Err(CallFailure::new(CallEnd::Refused(Fault::PartnerPagesLoop)));
             }
             other => other?,
         };
+        page.at_most(limits.exchange_entries.saturating_sub(came.entries));
         let ask = PeerAsk::get(url, Some(self.token), &self.facts.correlation_id);
         let mut body = self.peer.send(ask, most).await?;
         page.dated(body.facts().date_ms);
@@ -345,6 +387,7 @@ fn unreadable(failure: Failure, facts: CallFacts, cut: CallEnd) -> CallFailure {
         Fault::PartnerNotFhir | Fault::TooDeep | Fault::TooLarge | Fault::DuplicateKey | Fault::ResourceInvalid => {
             CallEnd::ServerFault
         }
+        fault @ (Fault::PartnerTooMuch | Fault::PartnerPagesLoop) => CallEnd::Refused(fault),
         fault => CallEnd::Own(fault),
     };
     CallFailure::with(end, facts).because(failure)

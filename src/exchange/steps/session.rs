@@ -10,7 +10,7 @@ use super::{acknowledge, check, find_partner, member_match, retrieve, store, tok
 use crate::error::Fault;
 use crate::jobs::HeldJob;
 use crate::partner::peer::{CallEnd, CallFacts, CallFailure};
-use crate::records::ingest::{IngestWriter, forget, retract};
+use crate::records::ingest::{IngestWriter, forget_unstored, retract};
 
 impl PartnerSession for OpenSession {
     fn run<'s>(&'s mut self, step: StepName, facts: &'s ExchangeFacts, held: &'s HeldJob) -> Stepping<'s> {
@@ -29,13 +29,9 @@ impl PartnerSession for OpenSession {
         })
     }
 
-    fn take_back<'s>(&'s mut self, facts: &'s ExchangeFacts, held: &'s HeldJob) -> Stepping<'s> {
-        Box::pin(async move {
-            // Nothing runs on at the partner: every retrieval is an answer to one request.
-            let done = forget(&IngestWriter::Leased(held.clone()), &facts.exchange_id).await;
-            let went = done.map(|()| (StepEnd::Done(StepGain::Ready), CallFacts::default()));
-            report("take_back", went.map_err(CallFailure::from))
-        })
+    fn take_back<'s>(&'s mut self, _: &'s ExchangeFacts, _: &'s HeldJob) -> Stepping<'s> {
+        // Nothing runs on at the partner: every retrieval is an answer to one request.
+        Box::pin(async { StepReport::of(StepEnd::Done(StepGain::Ready)) })
     }
 }
 
@@ -46,8 +42,10 @@ impl PartnerSessions for PartnerAccess {
 
     fn retract<'s>(&'s self, exchange_id: &'s str, held: &'s HeldJob) -> Stepping<'s> {
         let (ctx, vault, id) = (held.ctx().clone(), self.vault().clone(), exchange_id.to_owned());
-        let writer = IngestWriter::Leased(held.clone());
+        let (writer, give_up) = IngestWriter::leased(held, None);
         Box::pin(async move {
+            // Held here, so that the thread stops when nobody waits for it any more.
+            let _give_up = give_up;
             let done = blocking(move || match retract(&ctx, &vault, &writer, &id) {
                 Err(failure) if failure.fault() == Fault::NothingReceived => Ok(0),
                 other => other.map(|done| done.removed + done.restored),
@@ -56,6 +54,15 @@ impl PartnerSessions for PartnerAccess {
                 .await
                 .map(|resources| (StepEnd::Done(StepGain::TakenOut { resources }), CallFacts::default()));
             report("retract", went.map_err(CallFailure::from))
+        })
+    }
+
+    fn drop_unstored<'s>(&'s self, exchange_id: &'s str, held: &'s HeldJob) -> Stepping<'s> {
+        Box::pin(async move {
+            let (writer, _give_up) = IngestWriter::leased(held, None);
+            let done = forget_unstored(&writer, exchange_id).await;
+            let went = done.map(|()| (StepEnd::Done(StepGain::Ready), CallFacts::default()));
+            report("drop_unstored", went.map_err(CallFailure::from))
         })
     }
 }
@@ -120,12 +127,14 @@ fn own(fault: Fault) -> StepEnd {
             fault,
         },
         Fault::OtherMember
+        | Fault::PatientMissing
         | Fault::MemberUnknown
         | Fault::MemberIncomplete
         | Fault::PartnerHasNoEndpoint
         | Fault::ConfigInvalid
         | Fault::SealKeys
         | Fault::StoreDamaged => StepEnd::NeedsPerson { fault },
+        Fault::OptInRevoked | Fault::OptInOver | Fault::PartnerStopped => StepEnd::NotPermitted { fault },
         _ => StepEnd::OwnTrouble { fault },
     }
 }

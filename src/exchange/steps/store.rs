@@ -1,11 +1,13 @@
-//! Makes what came a part of the member's record. Safe to repeat: what is stored is recognized by its content, and each batch is one
-//! transaction with the rows that say so.
+//! Makes what came a part of the member's record, as long as that is permitted. Safe to repeat: what is stored is recognized by its content,
+//! and each batch is one transaction with the rows that say so.
 
+use super::super::permit::permit;
 use super::blocking::blocking;
 use super::check::quarantined;
 use super::facts::ExchangeFacts;
 use super::open::{OpenSession, Went};
 use super::result::{StepEnd, StepGain};
+use crate::error::Fault;
 use crate::jobs::HeldJob;
 use crate::partner::peer::CallFacts;
 use crate::records::ingest::{self, IngestScope, IngestWriter};
@@ -16,8 +18,17 @@ pub(super) async fn run(session: &mut OpenSession, facts: &ExchangeFacts, held: 
         session.access.vault().clone(),
         facts.exchange_id.clone(),
     );
-    let writer = IngestWriter::Leased(held.clone());
-    let stored = blocking(move || ingest::store(&IngestScope::reopen(&ctx, &vault, &id)?, &writer)).await?;
+    let may = permit(facts.terms(), held.ctx().clock.clone());
+    let (writer, _give_up) = IngestWriter::leased(held, Some(may));
+    let stored = blocking(move || {
+        let scope = IngestScope::reopen(&ctx, &vault, &id)?;
+        let done = ingest::store(&scope, &writer);
+        if done.as_ref().is_err_and(|failure| failure.fault() == Fault::SealBroken) {
+            ingest::open_lost(&scope, &writer)?;
+        }
+        done
+    })
+    .await?;
     let gain = StepGain::Stored {
         stored: stored.stored,
         unchanged: stored.unchanged,

@@ -21,6 +21,10 @@ pub struct PeerLimits {
     pub body_bytes: u64,
     /// Most bytes of all bodies of an exchange.
     pub exchange_bytes: u64,
+    /// Most bodies of an exchange.
+    pub exchange_pages: u64,
+    /// Most entries of all bodies of an exchange.
+    pub exchange_entries: u64,
     /// Most bytes of any other answer.
     pub small_bytes: u64,
 }
@@ -36,6 +40,8 @@ impl Default for PeerLimits {
             body: Duration::from_secs(30 * 60),
             body_bytes: 2 << 30,
             exchange_bytes: 20 << 30,
+            exchange_pages: 20_000,
+            exchange_entries: 2_000_000,
             small_bytes: 4 << 20,
         }
     }

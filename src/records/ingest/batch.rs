@@ -10,8 +10,9 @@ use super::entry;
 use super::normal::{Normal, Whose, normal, with_targets};
 use super::outcome::{HELD, NOTICE, OLDER, QUARANTINED, STORED, UNCHANGED};
 use super::ready::Ready;
-use super::scope::{IngestScope, IngestWriter};
+use super::scope::IngestScope;
 use super::verdict::{Verdict, decide};
+use super::writer::IngestWriter;
 use crate::error::{Failure, Fault};
 use crate::failpoint;
 use crate::secret::sha256;
@@ -19,6 +20,7 @@ use crate::store::ingest::{self as rows, ReceivedRow};
 use crate::store::resources;
 use crate::store::{Db, blames_content};
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// An entry of a body, with its place.
@@ -225,7 +227,11 @@ pub(super) fn write(scope: &IngestScope, writer: &IngestWriter, mut ready: Vec<R
     }
     let shared = Arc::new(Mutex::new(ready));
     let (own, inner) = (scope.clone(), Arc::clone(&shared));
+    // Only what fails once the writer has let it begin can be the fault of the content.
+    let began = Arc::new(AtomicBool::new(false));
+    let begins = Arc::clone(&began);
     let written = writer.write_blocking(move |db| {
+        begins.store(true, Ordering::Release);
         let mut ready = inner.lock().unwrap_or_else(PoisonError::into_inner);
         write_once(db, &own, &mut ready)?;
         failpoint::pass("ingest", "before-batch");
@@ -236,7 +242,11 @@ pub(super) fn write(scope: &IngestScope, writer: &IngestWriter, mut ready: Vec<R
             failpoint::pass("ingest", "batch-stored");
             return Ok(());
         }
-        Err(failure) if blames_content(&failure) && failure.fault() != Fault::LeaseLost => failure,
+        Err(failure)
+            if began.load(Ordering::Acquire) && blames_content(&failure) && failure.fault() != Fault::LeaseLost =>
+        {
+            failure
+        }
         Err(failure) => return Err(failure),
     };
     ready = std::mem::take(&mut *shared.lock().unwrap_or_else(PoisonError::into_inner));

@@ -11,12 +11,14 @@ mod batch;
 mod check;
 mod custodian;
 mod entry;
+mod lost;
 mod masked;
 mod names;
 mod normal;
 mod original;
 mod outcome;
 mod parts;
+mod person;
 mod ready;
 mod retract;
 mod scope;
@@ -24,15 +26,19 @@ mod spool;
 mod state;
 mod store;
 mod verdict;
+mod writer;
 
 pub use check::{IngestCheck, Shortfall, check};
-pub use original::{ReceivedOriginal, ReceivedPlace, originals, quarantined};
+pub use lost::open_lost;
+pub use original::{ReceivedOriginal, ReceivedPlace, originals, quarantined, received};
 pub use outcome::{IngestCounts, counted, stored_types};
 pub use parts::{PartState, RecordPart, mark_part, open, parts};
-pub use retract::{Retracted, retract};
-pub use scope::{BothSides, IngestScope, IngestWriter};
-pub use spool::{Arrivals, LandedPage, PageWriter, arrivals, forget};
+pub use person::knows_person;
+pub use retract::{Retracted, is_withdrawn, retract, withdraw};
+pub use scope::{BothSides, IngestScope};
+pub use spool::{Arrivals, LandedPage, PageWriter, SpoolSize, arrivals, forget_unstored, size};
 pub use store::{due_again, judge_again, store};
+pub use writer::{GiveUp, IngestPermit, IngestWriter, LeasedWriter};
 
 #[cfg(test)]
 mod tests;

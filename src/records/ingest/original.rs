@@ -1,6 +1,6 @@
 //! Shows resources as they were received.
 
-use super::outcome::{BROUGHT, QUARANTINED};
+use super::outcome::{BROUGHT, LOST, QUARANTINED};
 use super::scope::IngestScope;
 use super::spool::span;
 use super::state::RETRACTED;
@@ -14,6 +14,8 @@ use crate::store::ingest::{self as rows, ReceivedRow};
 pub struct ReceivedOriginal {
     /// The exchange that brought it.
     pub exchange_id: String,
+    /// Where it stands in what came.
+    pub place: ReceivedPlace,
     /// Its type; `*` when that is not known.
     pub rtype: String,
     /// What became of it.
@@ -42,6 +44,28 @@ pub fn originals(ctx: &Context, vault: &Vault, rtype: &str, id: &str) -> Result<
 /// Where a resource stands in what came: page and entry.
 pub type ReceivedPlace = (i64, i64);
 
+/// Returns everything that an exchange brought, as it came, after the place (page, entry), of at most `limit` rows. The place of the last
+/// one comes with it. Blocks this thread.
+///
+/// # Errors
+/// As [`originals`].
+pub fn received(
+    scope: &IngestScope,
+    after: ReceivedPlace,
+    limit: i64,
+) -> Result<(Vec<ReceivedOriginal>, Option<ReceivedPlace>), Failure> {
+    let found = scope
+        .ctx
+        .store
+        .read_blocking(|db| rows::all_received(db, scope.exchange_id(), after, limit))?;
+    let last = found.last().map(|row| (row.page, row.entry));
+    let readable = found.iter().filter(|row| row.outcome != LOST);
+    Ok((
+        readable.map(|row| original(scope, row)).collect::<Result<_, _>>()?,
+        last,
+    ))
+}
+
 /// Returns what an exchange brought that is kept apart, after the place (page, entry), at most `limit`. The place of the last one comes
 /// with it. Blocks this thread.
 ///
@@ -64,6 +88,7 @@ pub fn quarantined(
 fn original(scope: &IngestScope, row: &ReceivedRow) -> Result<ReceivedOriginal, Failure> {
     Ok(ReceivedOriginal {
         exchange_id: row.exchange_id.clone(),
+        place: (row.page, row.entry),
         rtype: row.rtype.clone(),
         outcome: row.outcome.clone(),
         reason: row.reason.clone(),

@@ -18,6 +18,8 @@ pub(super) const HELD: &str = "held";
 pub(super) const QUARANTINED: &str = "quarantined";
 /// A message about the answer, and no part of the record.
 pub(super) const NOTICE: &str = "notice";
+/// What was kept of it cannot be read any more, and it is asked for again.
+pub(super) const LOST: &str = "lost";
 /// Made by this server for what came.
 pub(super) const MADE: &str = "made";
 
@@ -69,7 +71,7 @@ pub fn counted(ctx: &Context, exchange_id: &str) -> Result<IngestCounts, Failure
             MADE => counted.made += count,
             _ => {}
         }
-        if !matches!(row.outcome.as_str(), MADE | NOTICE) {
+        if !matches!(row.outcome.as_str(), MADE | NOTICE | LOST) {
             *counted.by_type.entry(row.rtype).or_default() += count;
         }
     }

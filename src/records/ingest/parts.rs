@@ -1,8 +1,10 @@
 //! The parts of a record: what was asked for, how far each has come, and where it goes on.
 
-use super::scope::{IngestScope, IngestWriter};
+use super::scope::IngestScope;
+use super::writer::IngestWriter;
 use crate::error::{Failure, Fault};
 use crate::failpoint;
+use crate::store::Db;
 use crate::store::ingest::{self as rows, PartRow};
 
 /// How far a part of a record has come.
@@ -144,6 +146,12 @@ pub async fn mark_part(
             rows::put_part(db, &row)
         })
         .await
+}
+
+/// Lets a part come again from its beginning, in the caller's transaction.
+pub(super) fn anew(db: &mut Db, exchange_id: &str, part: &str, now_ms: i64) -> Result<(), Failure> {
+    rows::set_aside(db, exchange_id, part)?;
+    rows::put_part(db, &fresh(exchange_id, part, now_ms))
 }
 
 fn fresh(exchange_id: &str, name: &str, now_ms: i64) -> PartRow {

@@ -10,11 +10,12 @@ use super::super::source_version::SourceVersion;
 use super::batch::candidate;
 use super::custodian;
 use super::normal::{Normal, Whose, normal};
-use super::outcome::{BROUGHT, MADE, OLDER, STORED, UNCHANGED};
-use super::scope::{IngestScope, IngestWriter};
+use super::outcome::{BROUGHT, LOST, MADE, OLDER, STORED, UNCHANGED};
+use super::scope::IngestScope;
 use super::spool::span;
 use super::state::RETRACTED;
 use super::verdict::{Verdict, verdict};
+use super::writer::IngestWriter;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::fhir::prescreen::{ScreenLimits, screen};
@@ -27,6 +28,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// How many resources one transaction handles.
 const TOGETHER: i64 = 200;
+/// How often a plan is made anew that does not hold.
+const TIMES: u32 = 20;
 
 /// What a retraction did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,6 +40,23 @@ pub struct Retracted {
     pub restored: u64,
     /// Resources that another exchange brought as well, so that they stay.
     pub kept: u64,
+}
+
+/// Says, in the transaction that decides it, that what the exchange brought is taken out: from then on nothing of it is stored, and no other
+/// exchange counts on it. [`retract`] does the work.
+///
+/// # Errors
+/// Those of the database.
+pub fn withdraw(db: &mut Db, exchange_id: &str, now_ms: i64) -> Result<(), Failure> {
+    rows::set_state(db, exchange_id, RETRACTED, now_ms)
+}
+
+/// Whether what the exchange brought is taken out, or is about to be.
+///
+/// # Errors
+/// Those of the database.
+pub fn is_withdrawn(db: &mut Db, exchange_id: &str) -> Result<bool, Failure> {
+    Ok(rows::find(db, exchange_id)?.is_some_and(|row| row.state == RETRACTED))
 }
 
 /// Takes out what the exchange brought, and removes what came as received. Blocks this thread.
@@ -51,8 +71,10 @@ pub fn retract(ctx: &Context, vault: &Vault, writer: &IngestWriter, exchange_id:
         scope: &scope,
         others: HashMap::new(),
     };
+    let (own, now_ms) = (exchange_id.to_owned(), ctx.clock.now_ms());
+    writer.write_blocking(move |db| withdraw(db, &own, now_ms))?;
     let mut done = Retracted::default();
-    for outcome in [MADE, STORED, UNCHANGED] {
+    for outcome in [MADE, STORED, UNCHANGED, LOST] {
         let mut after = (-1, -1);
         loop {
             let (outcome, from) = (outcome.to_owned(), after);
@@ -61,24 +83,49 @@ pub fn retract(ctx: &Context, vault: &Vault, writer: &IngestWriter, exchange_id:
                 .read_blocking(|db| rows::received(db, exchange_id, &outcome, from, TOGETHER))?;
             let Some(last) = page.last() else { break };
             after = (last.page, last.entry);
-            let plan = work.plan(&page)?;
-            done.removed += plan.remove.len() as u64;
-            done.restored += plan.restore.len() as u64;
-            done.kept += plan.stay.len() as u64;
-            work.carry_out(writer, plan)?;
+            work.take_out(writer, &page, &mut done)?;
         }
     }
-    let (exchange_id, now_ms) = (exchange_id.to_owned(), ctx.clock.now_ms());
-    writer.write_blocking(move |db| {
-        rows::forget_bodies(db, &exchange_id)?;
-        rows::set_state(db, &exchange_id, RETRACTED, now_ms)
-    })?;
+    let own = exchange_id.to_owned();
+    writer.write_blocking(move |db| rows::forget_bodies(db, &own))?;
     Ok(done)
+}
+
+/// What a plan for a resource rests on; when it is not so any more, the plan does not hold.
+#[derive(Clone, PartialEq, Eq)]
+struct Basis {
+    name: Name,
+    /// Key and version of what is stored.
+    stored: (i64, i64),
+    /// What other exchanges brought under the name.
+    others: Vec<ReceivedRow>,
+}
+
+impl Basis {
+    /// Reads what is stored under a name, and by whom.
+    fn read(db: &mut Db, exchange_id: &str, name: &Name, stored: &Existing) -> Result<Basis, Failure> {
+        Ok(Basis {
+            name: name.clone(),
+            stored: (stored.key, stored.version),
+            others: rows::brought_by_others(db, exchange_id, (&name.0, &name.1), BROUGHT, RETRACTED)?,
+        })
+    }
+
+    /// Whether it is still so, in the transaction that rests on it.
+    fn holds(&self, db: &mut Db, exchange_id: &str) -> Result<bool, Failure> {
+        let there = resources::existing(db, &self.name.0, &[&self.name.1])?;
+        match there.first() {
+            None => Ok(false),
+            Some(stored) => Ok(Basis::read(db, exchange_id, &self.name, stored)? == *self),
+        }
+    }
 }
 
 /// What happens to some resources.
 #[derive(Default)]
 struct Plan {
+    /// What it rests on.
+    basis: Vec<Basis>,
     /// Keys and names of what is removed.
     remove: Vec<(i64, Name)>,
     /// What comes back: the row of the exchange that brought it, and its content.
@@ -95,31 +142,43 @@ struct Work<'w> {
 }
 
 impl Work<'_> {
+    /// Takes out the resources of these rows that nobody else brought. Originals are read before the transaction that uses them; when another
+    /// exchange has brought or taken out something meanwhile, it begins anew.
+    fn take_out(&mut self, writer: &IngestWriter, page: &[ReceivedRow], done: &mut Retracted) -> Result<(), Failure> {
+        for _ in 0..TIMES {
+            writer.go_on()?;
+            let plan = self.plan(page)?;
+            let counts = [plan.remove.len(), plan.restore.len(), plan.stay.len()].map(|count| count as u64);
+            if self.carry_out(writer, plan)? {
+                done.removed += counts[0];
+                done.restored += counts[1];
+                done.kept += counts[2];
+                return Ok(());
+            }
+        }
+        Err(Failure::new(Fault::StoreSlow).because("what is to be taken out keeps changing"))
+    }
+
     fn plan(&mut self, page: &[ReceivedRow]) -> Result<Plan, Failure> {
         let mut plan = Plan::default();
         let there = self.there(page)?;
-        let mut seen: HashSet<(&str, &str)> = HashSet::new();
+        let mut seen: HashSet<Name> = HashSet::new();
         for row in page {
-            let name = (row.rtype.as_str(), row.id.as_str());
-            let Some(stored) = there
-                .get(&(row.rtype.clone(), row.id.clone()))
-                .filter(|_| seen.insert(name))
-            else {
+            let name = (row.rtype.clone(), row.id.clone());
+            let Some(stored) = there.get(&name).filter(|_| seen.insert(name.clone())) else {
                 continue;
             };
-            let others = self
-                .scope
-                .ctx
-                .store
-                .read_blocking(|db| rows::brought_by_others(db, &row.exchange_id, name, BROUGHT, RETRACTED))?;
-            match self.newest(others)? {
-                None => plan.remove.push((stored.key, (row.rtype.clone(), row.id.clone()))),
+            let read = |db: &mut Db| Basis::read(db, &row.exchange_id, &name, stored);
+            let basis = self.scope.ctx.store.read_blocking(read)?;
+            match self.newest(basis.others.clone())? {
+                None => plan.remove.push((stored.key, name)),
                 Some(other) if other.source_sha256 == stored.source_sha256 => plan.stay.push(other),
                 Some(other) => {
                     let content = self.content(&other)?;
                     plan.restore.push((other, content));
                 }
             }
+            plan.basis.push(basis);
         }
         Ok(plan)
     }
@@ -178,13 +237,20 @@ impl Work<'_> {
         self.others.get(exchange_id).ok_or_else(|| Fault::Internal.into())
     }
 
-    fn carry_out(&mut self, writer: &IngestWriter, plan: Plan) -> Result<(), Failure> {
+    /// Writes a plan; returns false, and writes nothing, when what it rests on is not so any more.
+    fn carry_out(&mut self, writer: &IngestWriter, plan: Plan) -> Result<bool, Failure> {
         let mut scopes: HashMap<String, IngestScope> = HashMap::new();
         for row in plan.restore.iter().map(|(row, _)| row).chain(&plan.stay) {
             scopes.insert(row.exchange_id.clone(), self.of(&row.exchange_id)?.clone());
         }
-        let run = self.scope.run.clone();
+        let (run, own) = (self.scope.run.clone(), self.scope.exchange_id().to_owned());
         writer.write_blocking(move |db| {
+            resources::lock(db)?;
+            for basis in &plan.basis {
+                if !basis.holds(db, &own)? {
+                    return Ok(false);
+                }
+            }
             let (keys, names): (Vec<i64>, Vec<Name>) = plan.remove.iter().cloned().unzip();
             take_out(db, &keys, &names, &run)?;
             let mut entries: Vec<BatchEntry> = plan
@@ -193,7 +259,8 @@ impl Work<'_> {
                 .map(|(_, content)| BatchEntry::Fit(content.clone()))
                 .collect();
             put_back(db, &mut entries, &run)?;
-            hand_over(db, &scopes, plan.restore.iter().map(|(row, _)| row).chain(&plan.stay))
+            hand_over(db, &scopes, plan.restore.iter().map(|(row, _)| row).chain(&plan.stay))?;
+            Ok(true)
         })
     }
 }

@@ -1,4 +1,4 @@
-//! For whom and from whom one exchange brings records, and how it writes.
+//! For whom and from whom one exchange brings records. It writes nothing but the secret of the names.
 
 use super::super::bases::SourceBase;
 use super::super::index::Indexer;
@@ -8,11 +8,10 @@ use super::names::Names;
 use super::state::RECEIVING;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
-use crate::jobs::HeldJob;
 use crate::security::vault::{Seal, Vault};
+use crate::store::ingest as rows;
 use crate::store::ingest::IngestRow;
 use crate::store::resources::{self, NOBODY};
-use crate::store::{Db, ingest as rows};
 use serde::{Deserialize, Serialize};
 
 /// Where the facts of [`BothSides`] are sealed for.
@@ -140,51 +139,5 @@ impl IngestScope {
             true => Ok(()),
             false => Err(Failure::new(Fault::StoreDamaged).because("an exchange has rows of another member")),
         }
-    }
-}
-
-/// Where the pieces of long work are written: each in a transaction of its own.
-#[derive(Clone)]
-pub enum IngestWriter {
-    /// While a lease is held; a write after its loss fails.
-    Leased(HeldJob),
-    /// Without a lease: for commands of an operator.
-    Open(Context),
-}
-
-impl IngestWriter {
-    /// Writes in one transaction.
-    ///
-    /// # Errors
-    /// [`Fault::LeaseLost`]; those of `work` and of the store.
-    pub async fn write<T, F>(&self, work: F) -> Result<T, Failure>
-    where
-        T: Send + 'static,
-        F: FnMut(&mut Db) -> Result<T, Failure> + Send + 'static,
-    {
-        match self {
-            IngestWriter::Leased(held) => held.write(work).await,
-            IngestWriter::Open(ctx) => ctx.store.write(work).await,
-        }
-    }
-
-    /// Like [`IngestWriter::write`], but blocks the thread.
-    ///
-    /// # Errors
-    /// As [`IngestWriter::write`].
-    pub fn write_blocking<T, F>(&self, work: F) -> Result<T, Failure>
-    where
-        T: Send + 'static,
-        F: FnMut(&mut Db) -> Result<T, Failure> + Send + 'static,
-    {
-        match self {
-            IngestWriter::Leased(held) => held.write_blocking(work),
-            IngestWriter::Open(ctx) => ctx.store.write_blocking(work),
-        }
-    }
-
-    /// Whether the work is no longer ours.
-    pub(super) fn is_lost(&self) -> bool {
-        matches!(self, IngestWriter::Leased(held) if held.is_lost())
     }
 }

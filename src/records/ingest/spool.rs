@@ -5,7 +5,8 @@
 
 use super::entry::{self, ENTRY_BYTES};
 use super::parts::{PartState, RecordPart, link_place};
-use super::scope::{IngestScope, IngestWriter};
+use super::scope::IngestScope;
+use super::writer::IngestWriter;
 use crate::error::{Failure, Fault};
 use crate::failpoint;
 use crate::fhir::bundle_reader::{BundlePiece, BundleReader};
@@ -38,6 +39,9 @@ pub struct PageWriter {
     digest: Sha256,
     bundle: BundleReader,
     entries: u64,
+    /// Entries of any kind, and how many there may be.
+    found: u64,
+    most: u64,
     types: BTreeMap<String, u64>,
     date_ms: Option<i64>,
 }
@@ -89,9 +93,16 @@ impl PageWriter {
             digest: Sha256::default(),
             bundle: BundleReader::new(ENTRY_BYTES),
             entries: 0,
+            found: 0,
+            most: u64::MAX,
             types: BTreeMap::new(),
             date_ms: None,
         })
+    }
+
+    /// Takes no more entries than this.
+    pub fn at_most(&mut self, entries: u64) {
+        self.most = entries;
     }
 
     /// Notes the partner's time of the answer, UTC milliseconds.
@@ -102,10 +113,14 @@ impl PageWriter {
     /// Takes the next bytes.
     ///
     /// # Errors
-    /// Those of [`BundleReader::feed`]; those of the store.
+    /// [`Fault::PartnerTooMuch`] when there are too many entries; those of [`BundleReader::feed`]; those of the store.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        let (entries, types) = (&mut self.entries, &mut self.types);
+        let (entries, types, found, most) = (&mut self.entries, &mut self.types, &mut self.found, self.most);
         self.bundle.feed(bytes, &mut |piece| {
+            *found += 1;
+            if *found > most {
+                return Err(Fault::PartnerTooMuch.into());
+            }
             let (rtype, is_of_record) = look(&piece);
             *entries += u64::from(is_of_record);
             *types.entry(rtype).or_default() += 1;
@@ -146,7 +161,8 @@ impl PageWriter {
     /// Ends the body, which came at `now_ms` (UTC milliseconds).
     ///
     /// # Errors
-    /// [`Fault::NotJson`] when it is cut off; [`Fault::PartnerNotFhir`] when it is no Bundle; those of the store.
+    /// [`Fault::NotJson`] when it is cut off; [`Fault::PartnerNotFhir`] when it is no Bundle; [`Fault::PartnerPagesLoop`] when the part has
+    /// this very body already; those of the store.
     pub async fn finish(mut self, now_ms: i64) -> Result<LandedPage, Failure> {
         if !self.buffer.is_empty() {
             self.seal_piece()?;
@@ -207,6 +223,12 @@ impl PageWriter {
         let ready = self.ready;
         self.writer
             .write(move |db| {
+                let is_repeated = |seen: &PageRow| {
+                    seen.part == page.part && seen.sha256 == page.sha256 && !seen.link_sha256.is_empty()
+                };
+                if rows::pages(db, &page.exchange_id)?.iter().any(is_repeated) {
+                    return Err(Failure::new(Fault::PartnerPagesLoop));
+                }
                 rows::put_pieces(db, &ready)?;
                 rows::put_page(db, &page)?;
                 rows::put_part(db, &row)?;
@@ -262,7 +284,10 @@ pub fn arrivals(scope: &IngestScope) -> Result<Arrivals, Failure> {
         .store
         .read_blocking(|db| rows::pages(db, scope.exchange_id()))?
     {
-        all.bytes += u64::try_from(page.bytes).unwrap_or(0);
+        // A page without a link was set aside: what it brought comes again, and counts once.
+        if !page.link_sha256.is_empty() {
+            all.bytes += u64::try_from(page.bytes).unwrap_or(0);
+        }
         all.as_of_ms = all.as_of_ms.or(page.date_ms);
         for (rtype, count) in page.types.split(' ').filter_map(|one| one.split_once('=')) {
             *all.types.entry(rtype.to_owned()).or_default() += count.parse::<u64>().unwrap_or(0);
@@ -272,13 +297,42 @@ pub fn arrivals(scope: &IngestScope) -> Result<Arrivals, Failure> {
     Ok(all)
 }
 
-/// Removes what an exchange spooled. What is stored of it stays.
+/// How much is kept of an exchange, with what was fetched twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SpoolSize {
+    /// Bodies.
+    pub pages: u64,
+    /// Entries of them.
+    pub entries: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+}
+
+/// Returns how much is kept of an exchange. Blocks this thread.
 ///
 /// # Errors
 /// Those of the store.
-pub async fn forget(writer: &IngestWriter, exchange_id: &str) -> Result<(), Failure> {
+pub fn size(scope: &IngestScope) -> Result<SpoolSize, Failure> {
+    let mut size = SpoolSize::default();
+    for (bytes, entries) in scope
+        .ctx
+        .store
+        .read_blocking(|db| rows::sizes(db, scope.exchange_id()))?
+    {
+        size.pages += 1;
+        size.entries += u64::try_from(entries).unwrap_or(0);
+        size.bytes += u64::try_from(bytes).unwrap_or(0);
+    }
+    Ok(size)
+}
+
+/// Removes what an exchange spooled and did not store. Originals of what is stored or kept apart stay.
+///
+/// # Errors
+/// Those of the store.
+pub async fn forget_unstored(writer: &IngestWriter, exchange_id: &str) -> Result<(), Failure> {
     let exchange_id = exchange_id.to_owned();
-    writer.write(move |db| rows::forget_bodies(db, &exchange_id)).await
+    writer.write(move |db| rows::forget_unstored(db, &exchange_id)).await
 }
 
 /// Hands the entries of a body to `take`, one after another: their number, from 0, and what was found. Blocks this thread.

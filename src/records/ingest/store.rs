@@ -5,9 +5,10 @@ use super::super::gate::GATE_VERSION;
 use super::batch::{Arrived, Pass, prepare, write};
 use super::entry::ENTRY_BYTES;
 use super::outcome::{IngestCounts, QUARANTINED, counted};
-use super::scope::{IngestScope, IngestWriter};
+use super::scope::IngestScope;
 use super::spool::{each_entry, span};
 use super::state::{DONE, RETRACTED};
+use super::writer::IngestWriter;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::failpoint;
@@ -43,9 +44,7 @@ pub fn store(scope: &IngestScope, writer: &IngestWriter) -> Result<IngestCounts,
 
 fn store_page(scope: &IngestScope, writer: &IngestWriter, page: &PageRow, pass: Pass) -> Result<(), Failure> {
     batches(scope, page, &mut |batch| {
-        if writer.is_lost() {
-            return Err(Failure::new(Fault::LeaseLost));
-        }
+        writer.go_on()?;
         write(scope, writer, prepare(scope, batch, pass)?)
     })
 }
@@ -96,12 +95,12 @@ fn arrived(page: i64, entry: i64, piece: BundlePiece) -> Arrived {
     }
 }
 
-/// Judges again what an earlier version of the gate kept apart. Blocks this thread.
+/// Judges again what an earlier version of the gate kept apart; `all` tells when the work as a whole was given up. Blocks this thread.
 ///
 /// # Errors
 /// As [`store`].
-pub fn judge_again(scope: &IngestScope, writer: &IngestWriter) -> Result<IngestCounts, Failure> {
-    judge_again_for(scope, writer, GATE_VERSION)
+pub fn judge_again(scope: &IngestScope, writer: &IngestWriter, all: &IngestWriter) -> Result<IngestCounts, Failure> {
+    judge_again_for(scope, (writer, all), GATE_VERSION)
 }
 
 /// Returns the next exchange after `exchange_id` of which something was kept apart by an earlier version of the gate.
@@ -116,7 +115,7 @@ pub fn due_again(ctx: &Context, exchange_id: &str) -> Result<Option<String>, Fai
 /// [`judge_again`] for what was judged before this version of the gate.
 pub(super) fn judge_again_for(
     scope: &IngestScope,
-    writer: &IngestWriter,
+    (writer, all): (&IngestWriter, &IngestWriter),
     before: i64,
 ) -> Result<IngestCounts, Failure> {
     for pass in [Pass::Records, Pass::Provenances] {
@@ -131,6 +130,7 @@ pub(super) fn judge_again_for(
             after = (last.page, last.entry);
             let due = page.iter().filter(|row| row.gate_version < before);
             for row in due {
+                all.go_on()?;
                 let found = again(scope, row)?;
                 write(scope, writer, prepare(scope, &[found], pass)?)?;
             }

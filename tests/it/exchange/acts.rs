@@ -5,7 +5,33 @@ use super::scripted::{Says, Scripted, failing};
 use causeway::error::Fault;
 use causeway::exchange::acts::{ActResult, ExchangeAct};
 use causeway::exchange::phase::Phase;
-use causeway::exchange::steps::{StepEnd, StepName, TransportFailure};
+use causeway::exchange::steps::{
+    ExchangeFacts, PartnerSession, PartnerSessions, StepEnd, StepName, StepReport, Stepping, TransportFailure,
+};
+use causeway::jobs::HeldJob;
+
+/// Sessions that take nothing out and drop nothing.
+pub struct Stubborn(pub Scripted);
+
+impl PartnerSessions for Stubborn {
+    fn open(&self, facts: &ExchangeFacts) -> Box<dyn PartnerSession> {
+        self.0.open(facts)
+    }
+
+    fn retract<'s>(&'s self, _: &'s str, _: &'s HeldJob) -> Stepping<'s> {
+        Box::pin(async { trouble() })
+    }
+
+    fn drop_unstored<'s>(&'s self, _: &'s str, _: &'s HeldJob) -> Stepping<'s> {
+        Box::pin(async { trouble() })
+    }
+}
+
+fn trouble() -> StepReport {
+    StepReport::of(StepEnd::OwnTrouble {
+        fault: Fault::StoreUnavailable,
+    })
+}
 
 /// A partner that has nothing for us at this step, for ever.
 fn stuck_at(at: StepName) -> Scripted {

@@ -9,6 +9,7 @@ mod intake;
 mod kills;
 mod operators;
 mod pair;
+mod permits;
 mod process;
 mod scenarios;
 mod scripted;

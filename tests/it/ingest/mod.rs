@@ -4,4 +4,5 @@ mod bed;
 mod faults;
 mod large;
 mod refused;
+mod since;
 mod whole;

@@ -27,10 +27,15 @@ pub(super) struct Bed {
 
 impl Bed {
     pub fn new() -> Bed {
-        Bed {
+        let bed = Bed {
             store: TestStore::new(),
             keys: tempfile::tempdir().unwrap(),
-        }
+        };
+        bed.store.put(
+            &[json!({"resourceType": "Patient", "id": "p", "birthDate": "1980-01-01",
+            "name": [{"family": "Lima", "given": ["Ana"]}]})],
+        );
+        bed
     }
 
     pub fn ctx(&self) -> &Context {

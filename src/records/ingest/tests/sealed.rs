@@ -158,9 +158,8 @@ type Spoil = fn(&mut crate::store::Db) -> diesel::QueryResult<usize>;
 #[test]
 fn a_piece_that_was_changed_moved_or_lost_is_noticed() {
     let bed = Bed::new();
-    let record: Vec<Json> = (0..3_000)
-        .map(|n| condition(&format!("c{n}"), "Patient/their-p"))
-        .collect();
+    let mut record = vec![person()];
+    record.extend((0..3_000).map(|n| condition(&format!("c{n}"), "Patient/their-p")));
     let spoil: [Spoil; 3] = [
         |db| {
             diesel::update(ingest_piece::table.filter(ingest_piece::piece.eq(1)))
@@ -183,9 +182,12 @@ fn a_piece_that_was_changed_moved_or_lost_is_noticed() {
         runtime()
             .block_on(bed.spool(&scope, bundle(&record).as_bytes()))
             .unwrap();
-        check(&scope).expect("whole");
+        check(&scope, &bed.writer()).expect("whole");
         bed.ctx().store.write_blocking(move |db| Ok(spoil(db)?)).unwrap();
-        assert_eq!(check(&scope).expect_err("spoiled").fault(), Fault::SealBroken);
+        assert_eq!(
+            check(&scope, &bed.writer()).expect_err("spoiled").fault(),
+            Fault::SealBroken
+        );
         let all = |db: &mut crate::store::Db| -> Result<(), Failure> {
             diesel::delete(ingest_piece::table).execute(db)?;
             diesel::delete(ingest_page::table).execute(db)?;
@@ -194,4 +196,66 @@ fn a_piece_that_was_changed_moved_or_lost_is_noticed() {
         };
         bed.ctx().store.write_blocking(all).unwrap();
     }
+}
+
+#[test]
+fn a_body_that_is_lost_comes_again_and_what_it_brought_can_be_taken_out() {
+    let bed = Bed::new();
+    let before = bed.dump();
+    let scope = bed.scope("e1");
+    bed.bring(&scope, &[person(), condition("c1", "Patient/their-p")]);
+    let spoil: Spoil = |db| {
+        diesel::update(ingest_piece::table)
+            .set(ingest_piece::sealed.eq(vec![7; 400]))
+            .execute(db)
+    };
+    bed.ctx().store.write_blocking(move |db| Ok(spoil(db)?)).unwrap();
+    assert_eq!(
+        check(&scope, &bed.writer()).expect_err("spoiled").fault(),
+        Fault::SealBroken
+    );
+    assert_eq!(open_lost(&scope, &bed.writer()).unwrap(), 1);
+    let part = parts_of(&scope).remove(0);
+    assert_eq!((part.state, part.pages), (PartState::Open, 0), "it is asked for again");
+    assert_eq!(arrivals(&scope).unwrap().bytes, 0);
+    let counts = bed.bring(&scope, &[person(), condition("c1", "Patient/their-p")]);
+    assert_eq!((counts.stored, counts.unchanged), (0, 2), "{counts:?}");
+    assert_eq!(open_lost(&scope, &bed.writer()).unwrap(), 0);
+    retract(bed.ctx(), &bed.vault(), &bed.writer(), "e1").unwrap();
+    assert_eq!(bed.dump(), before);
+}
+
+#[test]
+fn a_page_that_comes_twice_counts_once_and_entries_have_a_limit() {
+    let bed = Bed::new();
+    let scope = bed.scope("e1");
+    let text = bundle(&[condition("c1", "Patient/their-p")]);
+    runtime().block_on(async {
+        bed.spool(&scope, text.as_bytes()).await.unwrap();
+        let again = bed.spool(&scope, text.as_bytes()).await.expect_err("the same body");
+        assert_eq!(again.fault(), Fault::PartnerPagesLoop);
+        assert_eq!(arrivals(&scope).unwrap().types["Condition"], 1);
+        let part = parts(&scope).unwrap().remove(0);
+        let mut page = PageWriter::begin(&scope, &bed.writer(), part, "https://a/9")
+            .await
+            .unwrap();
+        page.at_most(2);
+        let many: Vec<Json> = (0..3).map(|n| condition(&format!("d{n}"), "Patient/their-p")).collect();
+        let refused = page.write(bundle(&many).as_bytes()).await.expect_err("too many");
+        assert_eq!(refused.fault(), Fault::PartnerTooMuch);
+    });
+    assert_eq!(size(&scope).unwrap().pages, 1);
+    // Set aside, it counts no more, and still takes up room.
+    runtime()
+        .block_on(mark_part(
+            &scope,
+            &bed.writer(),
+            "$everything",
+            PartState::Open,
+            None,
+            true,
+        ))
+        .unwrap();
+    assert_eq!(arrivals(&scope).unwrap().bytes, 0);
+    assert_eq!(size(&scope).unwrap().bytes, text.len() as u64);
 }

@@ -144,3 +144,54 @@ fn what_it_replaced_comes_back_from_its_original() {
     retract(bed.ctx(), &bed.vault(), &bed.writer(), "e3").unwrap();
     assert_eq!((bed.bodies("Condition").len(), bed.bodies("Provenance").len()), (0, 0));
 }
+
+#[test]
+fn two_that_are_taken_out_at_the_same_time_leave_nothing_behind() {
+    let bed = Bed::new();
+    let before = bed.dump();
+    bed.bring(&bed.scope("e1"), &record());
+    bed.bring(&bed.scope("e2"), &record());
+    // Both were decided before either was carried out.
+    let now_ms = bed.ctx().clock.now_ms();
+    let decide = move |db: &mut crate::store::Db| {
+        withdraw(db, "e1", now_ms)?;
+        withdraw(db, "e2", now_ms)
+    };
+    bed.ctx().store.write_blocking(decide).unwrap();
+    assert_eq!(
+        store(&bed.scope("e2"), &bed.writer()).expect_err("withdrawn").fault(),
+        Fault::NothingReceived
+    );
+    for exchange in ["e1", "e2"] {
+        retract(bed.ctx(), &bed.vault(), &bed.writer(), exchange).unwrap();
+    }
+    assert_eq!(bed.dump(), before);
+}
+
+#[test]
+fn originals_of_what_stays_stay_and_only_what_was_not_stored_is_dropped() {
+    let bed = Bed::new();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let scope = bed.scope("e1");
+    bed.bring(&scope, &[person(), condition("c1", "Patient/their-p")]);
+    // A second round has begun, and nothing of it is stored.
+    let later = bundle(&[condition("c2", "Patient/their-p")]);
+    runtime.block_on(async {
+        mark_part(&scope, &bed.writer(), "$everything", PartState::Open, None, true)
+            .await
+            .unwrap();
+        bed.spool(&scope, later.as_bytes()).await.unwrap();
+        forget_unstored(&bed.writer(), "e1").await.unwrap();
+    });
+    let (id, _) = bed.bodies("Condition").remove(0);
+    let found = originals(bed.ctx(), &bed.vault(), "Condition", &id).unwrap();
+    assert_eq!(found.len(), 1, "its original can still be shown");
+    assert_eq!(received(&scope, (0, -1), 9).unwrap().0.len(), 2);
+    assert_eq!(
+        store(&scope, &bed.writer()).expect_err("dropped").fault(),
+        Fault::SealBroken
+    );
+}

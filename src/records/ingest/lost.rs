@@ -1,0 +1,40 @@
+//! Bodies that were kept and cannot be read any more: their parts are opened anew, so that they are fetched again. What was damaged stays where
+//! it is, and nothing that is stored is touched.
+
+use super::outcome::LOST;
+use super::parts::anew;
+use super::scope::IngestScope;
+use super::spool::each_entry;
+use super::writer::IngestWriter;
+use crate::error::{Failure, Fault};
+use crate::secret::sha256;
+use crate::store::ingest as rows;
+
+/// Opens the parts anew of which a body cannot be read. Returns how many bodies cannot. Blocks this thread.
+///
+/// # Errors
+/// [`Fault::LeaseLost`]; those of the store.
+pub fn open_lost(scope: &IngestScope, writer: &IngestWriter) -> Result<usize, Failure> {
+    let pages = scope
+        .ctx
+        .store
+        .read_blocking(|db| rows::pages(db, scope.exchange_id()))?;
+    let mut lost = Vec::new();
+    for page in pages {
+        writer.go_on()?;
+        match each_entry(scope, &page, &mut |_, _| Ok(())) {
+            Ok(()) => {}
+            Err(failure) if failure.fault() == Fault::SealBroken => lost.push(page),
+            Err(failure) => return Err(failure),
+        }
+    }
+    let count = lost.len();
+    let (exchange_id, now_ms) = (scope.exchange_id().to_owned(), scope.now_ms());
+    writer.write_blocking(move |db| {
+        for page in &lost {
+            rows::lose_page(db, &exchange_id, page.page, &sha256(b""), LOST)?;
+            anew(db, &exchange_id, &page.part, now_ms)?;
+        }
+        Ok(count)
+    })
+}

@@ -1,0 +1,161 @@
+//! Only what changed is asked for, more than is taken comes, permission ends in the middle, and what came is shown.
+
+use super::bed::World;
+use crate::exchange::bed::{NOW, wish};
+use causeway::cli::asker::CommandAsker;
+use causeway::cli::exchange_received;
+use causeway::partner::peer::PeerLimits;
+use causeway::records::ingest::{IngestScope, received};
+use causeway::security::vault::{KEYS_FILE, Vault};
+use causeway::store::Db;
+use causeway::store::exchanges::ExchangeRow;
+use causeway::terminal::Out;
+use causeway_sandbox_partner::SandboxRoute;
+use diesel::prelude::*;
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+const PAGED: &str = "members = { count = 2, resources = 60 }\neverything_page_size = 10\n";
+
+/// Asks for what changed since now, and runs the exchange.
+fn what_changed(world: &World) -> ExchangeRow {
+    let mut wish = wish();
+    wish.coverage.member_number = world.member().number.clone();
+    wish.coverage.number_system = Some("http://sandbox-payer.example/identifiers/member".into());
+    wish.since_ms = Some(NOW);
+    let id = world.bed.start(&wish).expect("started").exchange_id;
+    world.run(&id)
+}
+
+#[test]
+fn a_patient_who_has_not_changed_is_not_missing() {
+    let world = World::new("offers = [\"everything\"]\nmembers = { count = 2, resources = 20 }");
+    assert_eq!(world.exchange().phase, "completed");
+    let again = what_changed(&world);
+    assert_eq!(again.phase, "completed", "{again:?} {:?}", world.missing(&again.id));
+    assert_eq!(world.counts(&again.id).stored, 0);
+}
+
+#[test]
+fn t_e06_without_the_patient_nothing_is_stored() {
+    // Nobody has seen the Patient yet, so it is asked for alone.
+    let world = World::new("members = { count = 2, resources = 20 }");
+    let first = what_changed(&world);
+    assert_eq!(first.phase, "completed", "{first:?} {:?}", world.missing(&first.id));
+    assert_eq!(world.counts(&first.id).by_type.get("Patient"), Some(&1));
+    // A partner that does not give it is believed nothing.
+    let silent = World::new(
+        "members = { count = 2, resources = 20 }\n[[rule]]\nroute = \"search\"\nacts = [{ answer = { status = 404 } }]",
+    );
+    let row = what_changed(&silent);
+    assert_eq!(
+        (row.phase.as_str(), row.reason.as_deref()),
+        ("manual_review", Some("EX-072"))
+    );
+    assert_eq!(silent.received_count(), 0);
+}
+
+#[test]
+fn t_e05_pages_and_entries_without_end_are_given_up() {
+    for limits in [
+        PeerLimits {
+            exchange_pages: 2,
+            ..PeerLimits::default()
+        },
+        PeerLimits {
+            exchange_entries: 25,
+            ..PeerLimits::default()
+        },
+    ] {
+        let world = World::with(&format!("offers = [\"everything\"]\n{PAGED}"), limits);
+        let id = world.start();
+        let row = world.run_for(&id, 0);
+        assert_eq!(row.phase, "partially_resolved", "{row:?}");
+        assert!(world.asked(SandboxRoute::Everything) <= 3);
+        let row = world.run_for(&id, 14 * 86_400_000);
+        assert!(row.parked_at_ms.is_some(), "{row:?}");
+        assert!(
+            world.asked(SandboxRoute::Everything) <= 12,
+            "no round begins from nothing"
+        );
+    }
+}
+
+#[test]
+fn a_partner_that_is_suspended_midway_is_asked_for_no_further_page() {
+    let world = World::new(&format!(
+        "offers = [\"everything\"]\n{PAGED}[[rule]]\nroute = \"everything\"\nrequests = \"3\"\nacts = [{{ delay = {{ ms = 3000 }} }}]"
+    ));
+    let id = world.start();
+    let (control, ctx) = (world.sandbox.control().clone(), world.bed.ctx.clone());
+    let suspending = std::thread::spawn(move || {
+        for _ in 0..600 {
+            if control.requests_to(SandboxRoute::Everything).len() >= 3 {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let suspend = |db: &mut Db| {
+            diesel::sql_query("UPDATE partner SET status = 'suspended'").execute(db)?;
+            Ok(())
+        };
+        ctx.store.write_blocking(suspend).expect("suspended");
+    });
+    let row = world.run_for(&id, 0);
+    suspending.join().expect("no panic");
+    assert_eq!(row.reason.as_deref(), Some("EX-016"), "{row:?}");
+    assert!(row.parked_at_ms.is_some());
+    assert_eq!(world.asked(SandboxRoute::Everything), 3);
+    assert_eq!(world.received_count(), 0, "nothing of it is stored");
+}
+
+/// What a command prints, shared with the test.
+#[derive(Clone, Default)]
+struct Printed(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Printed {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("whole").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn what_came_is_shown_as_it_came_and_who_looked_is_noted() {
+    let world = World::new(&format!(
+        "{PAGED}[[rule]]\nroute = \"everything\"\nacts = [{{ wrong-member = {{ every = 5 }} }}]"
+    ));
+    let row = world.exchange();
+    let vault = Vault::open(&world.keys.path().join(KEYS_FILE)).expect("keys");
+    let scope = IngestScope::reopen(&world.bed.ctx, &vault, &row.id).expect("it brought something");
+    let (all, _) = received(&scope, (0, -1), 1_000).expect("read");
+    let apart: u64 = world.counts(&row.id).quarantined.values().sum();
+    assert!(apart > 0 && all.len() > 50);
+    let asker = CommandAsker {
+        uid: 7,
+        input: None,
+        on_loopback: true,
+        data_folder: world.keys.path().to_path_buf(),
+    };
+    for (is_apart, lines) in [(false, all.len() as u64), (true, apart)] {
+        let printed = Printed::default();
+        let mut out = Out::new(true, false, false, Box::new(printed.clone()), Box::new(std::io::sink()));
+        exchange_received::run(&world.bed.ctx, &row.id, is_apart, &asker, &mut out).expect("shown");
+        let text = String::from_utf8(printed.0.lock().expect("whole").clone()).expect("text");
+        let shown: Vec<serde_json::Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect();
+        assert_eq!(shown.len() as u64, lines);
+        let first = shown[0]["body"].as_str().expect("text");
+        assert!(all.iter().any(|one| one.bytes == first.as_bytes()));
+        assert!(!is_apart || shown.iter().all(|one| one["reason"] == "EX-066"));
+    }
+    let viewed = "SELECT COUNT(*) FROM ledger_entry WHERE action = 'operator.viewed'";
+    assert_eq!(world.bed.number(viewed), 2);
+}
