@@ -43,6 +43,7 @@ mod import_shapes;
 mod ingest;
 mod jobs;
 mod kill9;
+mod large_resources;
 mod layers;
 mod links;
 mod live_grant;
