@@ -7,6 +7,7 @@ use super::edge::SharedBody;
 use super::page::{self, PageSite, PageSubject};
 use super::pretty::Indent;
 use super::reply::{FHIR_JSON, HttpFailure};
+use super::request_notes::FilledTypes;
 use crate::error::Fault;
 use crate::secret;
 use actix_web::http::header;
@@ -133,7 +134,7 @@ impl PublicDocument {
             path: &path,
             is_posted: false,
             fields: &[],
-            filled: &[],
+            filled: &FilledTypes::default(),
             json_href: Some(site.at(&format!("{}{sign}_format=json", self.below))),
             request_id: "",
             resource: &resource,

@@ -16,8 +16,10 @@ pub const MAKING_BYTES: usize = 2 * 1024 * 1024;
 /// How many times slower a partner's requests are taken while the disk of the store is nearly full, because each of them is written to the
 /// ledger there.
 const SCARCE: u32 = 50;
-/// Longest wait for room.
-const ROOM_WAIT: Duration = Duration::from_secs(10);
+/// Longest wait for room, of a request whose answer has not begun.
+pub const ROOM_WAIT: Duration = Duration::from_secs(10);
+/// The same, of an answer in the middle: refusing it then would break it off.
+pub const STREAM_WAIT: Duration = Duration::from_secs(120);
 
 /// Counts requests in flight. Clones share the counts.
 #[derive(Clone)]
@@ -115,12 +117,12 @@ struct RoomState {
 }
 
 impl PartnerRoom {
-    /// Waits until there is room, and takes `bytes` of it. A single answer may exceed the limit, so that no answer is too large to be sent.
+    /// Waits at most `wait` until there is room, and takes `bytes` of it. A single answer may exceed the limit, so that no answer is too large to be sent.
     ///
     /// # Errors
     /// [`Fault::RateLimited`] when the partner does not read its other answers in time.
-    pub async fn enter(&self, bytes: usize) -> Result<HeldRoom, Fault> {
-        let wait = async {
+    pub async fn enter(&self, bytes: usize, wait: Duration) -> Result<HeldRoom, Fault> {
+        let entered = async {
             loop {
                 let mut freed = std::pin::pin!(self.0.freed.notified());
                 freed.as_mut().enable();
@@ -133,7 +135,7 @@ impl PartnerRoom {
         if let Some(held) = self.try_enter(bytes) {
             return Ok(held);
         }
-        tokio::time::timeout(ROOM_WAIT, wait)
+        tokio::time::timeout(wait, entered)
             .await
             .map_err(|_| Fault::RateLimited)
     }
@@ -240,11 +242,11 @@ mod tests {
     async fn t_b07_answers_of_one_partner_wait_for_their_room_and_others_do_not() {
         let limits = RequestLimits::new(8, 8, 1);
         let (room, other) = (limits.room("a"), limits.room("b"));
-        let mut first = room.enter(MAKING_BYTES).await.expect("room");
+        let mut first = room.enter(MAKING_BYTES, ROOM_WAIT).await.expect("room");
         first.resize(ANSWER_BYTES + 5);
-        assert!(other.enter(1).await.is_ok());
+        assert!(other.enter(1, ROOM_WAIT).await.is_ok());
         let waits = limits.room("a");
-        let waiting = tokio::spawn(async move { waits.enter(1).await.map(|held| held.bytes) });
+        let waiting = tokio::spawn(async move { waits.enter(1, ROOM_WAIT).await.map(|held| held.bytes) });
         tokio::time::sleep(Duration::from_millis(20)).await;
         assert!(!waiting.is_finished());
         drop(first);

@@ -236,7 +236,7 @@ struct Asked {
     /// Whether a GET of the address alone gives the same as JSON, to whoever reads the page.
     is_bare: bool,
     request_id: String,
-    filled: Vec<(String, i64)>,
+    filled: FilledTypes,
 }
 
 impl Asked {
@@ -249,10 +249,7 @@ impl Asked {
         let has_session = explorer::session_of(request).is_some();
         let id = response.headers().get("x-request-id").and_then(|id| id.to_str().ok());
         let of_form = request.extensions().get::<WantedRequest>().cloned();
-        let filled = response
-            .extensions()
-            .get::<FilledTypes>()
-            .map(|filled| filled.0.clone());
+        let filled = response.extensions().get::<FilledTypes>().cloned();
         Asked {
             status: response.status().as_u16(),
             wanted: of_form.unwrap_or_else(|| WantedRequest {
@@ -329,7 +326,7 @@ mod tests {
             },
             is_bare: true,
             request_id: String::new(),
-            filled: Vec::new(),
+            filled: FilledTypes::default(),
         }
     }
 

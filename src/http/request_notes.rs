@@ -18,9 +18,20 @@ pub struct WantedRequest {
     pub fields: Vec<(String, String)>,
 }
 
-/// The types of which a reader's partner may read resources, with counts, for the start page. Attached to an answer.
+/// The types of which a reader's partner may read resources, for the start page. Attached to an answer.
 #[derive(Clone, Debug)]
-pub struct FilledTypes(pub Vec<(String, i64)>);
+pub enum FilledTypes {
+    /// Those of which there are any, with counts.
+    Counted(Vec<(String, i64)>),
+    /// All that its token allows: they could not be counted.
+    Uncounted(Vec<String>),
+}
+
+impl Default for FilledTypes {
+    fn default() -> FilledTypes {
+        FilledTypes::Counted(Vec::new())
+    }
+}
 
 /// The correlation ids of a request, which the middleware has set.
 pub fn correlation_of(request: &HttpRequest) -> Correlation {

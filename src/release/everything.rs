@@ -1,8 +1,12 @@
-//! `Patient/$everything`: a member's record as one searchset Bundle, streamed from the store in constant memory.
+//! `Patient/$everything`: a member's record as one searchset Bundle, streamed from the store in constant memory: a large resource takes
+//! room before it is read.
 //!
 //! Stored resources are copied unchanged into the Bundle; the member's own resources come first, then the shared resources that they refer
 //! to, then one Provenance that says who transmits ([`super::transmitter`]). When access is revoked in the middle, the stream fails ([`super::underway`]) and the connection is closed, so that the client cannot
 //! take a part for the whole record.
+
+mod others;
+mod rows;
 
 use super::outgoing::Open;
 use super::supporting::Supporting;
@@ -16,16 +20,10 @@ use crate::fhir::bundle::{Bundle, SEARCHSET};
 use crate::security::Caller;
 use crate::store::Db;
 use crate::store::disclosure::{self, DisclosureBasis, LiveGrant};
-use crate::store::record_rows::{self, Leaving, Window};
+use crate::store::measured::MeasuredRow;
+use crate::store::record_rows::{self, RowsAsked, Window};
 use bytes::{Bytes, BytesMut};
-
-/// Rows of the first read; later reads take as many as make about [`PIECE_BYTES`].
-const FIRST_ROWS: i64 = 64;
-/// Target size of one piece of the stream in bytes.
-const PIECE_BYTES: usize = 112 * 1024;
-
-/// Shared resources that are read at once.
-const SUPPORTING_ROWS: usize = 64;
+use rows::{Leaving, PIECE_BYTES, PieceLimits, PieceRows, Reads, RowsEnd};
 
 /// The parameters of the request: which resources, and which page if pages were asked for.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +32,8 @@ pub struct EverythingQuery {
     pub window: Window,
     /// Entries on a page; `None` for all in one answer.
     pub count: Option<i64>,
+    /// About how many bytes of resources a page may have; a single larger resource is still sent.
+    pub most_bytes: Option<usize>,
     /// The key of the last row of the page before.
     pub after_key: Option<i64>,
 }
@@ -47,11 +47,13 @@ pub struct Everything {
     links: Box<dyn Fn(i64) -> String + Send + Sync>,
     self_link: String,
     last_key: i64,
-    rows_wanted: i64,
+    reads: Reads,
     sent_rows: i64,
+    sent_bytes: usize,
     /// The resources of the piece that is being made.
     counts: Tally,
     supporting: Supporting,
+    supporting_reads: Reads,
     phase: Phase,
     stays_open: bool,
     bundle: Bundle,
@@ -130,22 +132,28 @@ impl Everything {
             links,
             self_link,
             last_key,
-            rows_wanted: FIRST_ROWS,
+            reads: Reads::default(),
             sent_rows: 0,
+            sent_bytes: 0,
             counts: Tally::default(),
             supporting: Supporting::default(),
+            supporting_reads: Reads::default(),
             phase,
             stays_open: false,
             bundle: Bundle::default(),
         })
     }
 
-    /// The next piece of the Bundle; `None` after the last one.
+    /// The next piece of the Bundle; `None` after the last one. It may be empty. `room` is asked for the memory that a large resource takes,
+    /// before it is read, and may wait.
     ///
     /// # Errors
-    /// Those of the store; or the reason why the answer must stop, such as [`Fault::NotFound`] when the grant ended meanwhile. The caller
-    /// must then close the connection.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+    /// Those of the store and of `room`; or the reason why the answer must stop, such as [`Fault::NotFound`] when the grant ended meanwhile.
+    /// The caller must then close the connection.
+    pub async fn next(
+        &mut self,
+        mut room: impl AsyncFnMut(usize) -> Result<(), Failure>,
+    ) -> Result<Option<Bytes>, Failure> {
         if self.phase != Phase::Done {
             self.underway.may_go_on()?;
         }
@@ -155,13 +163,13 @@ impl Everything {
                 self.phase = Phase::Rows;
                 let mut piece = BytesMut::with_capacity(PIECE_BYTES + 4096);
                 self.bundle = Bundle::begin(&mut piece, SEARCHSET);
-                self.rows(piece).await
+                self.rows(piece, &mut room).await
             }
-            Phase::Supporting => self.supporting().await,
-            Phase::SupportingPage(left_out) => self.supporting_page(left_out).await,
+            Phase::Supporting => self.supporting(&mut room).await,
+            Phase::SupportingPage(left_out) => self.supporting_page(left_out, &mut room).await,
             Phase::Rows => {
                 let piece = BytesMut::with_capacity(PIECE_BYTES + 4096);
-                self.rows(piece).await
+                self.rows(piece, &mut room).await
             }
         }
     }
@@ -186,28 +194,32 @@ impl Everything {
         });
     }
 
-    async fn rows(&mut self, mut piece: BytesMut) -> Result<Option<Bytes>, Failure> {
+    async fn rows(
+        &mut self,
+        mut piece: BytesMut,
+        room: &mut impl AsyncFnMut(usize) -> Result<(), Failure>,
+    ) -> Result<Option<Bytes>, Failure> {
         let left = self.query.count.map_or(i64::MAX, |count| count - self.sent_rows);
-        let limit = self.rows_wanted.min(left.saturating_add(1));
-        let rows = self.rows_after(limit).await?;
-        let ended = i64::try_from(rows.len()).unwrap_or(i64::MAX) < limit;
-        let page_full = !ended && limit > left;
+        let limits = PieceLimits {
+            rows: usize::try_from(left).unwrap_or(usize::MAX),
+            page_bytes: self.page_bytes_left(),
+            is_page_empty: self.sent_rows == 0,
+            ..PieceLimits::STREAM
+        };
+        let PieceRows { rows, end } = self.rows_after(limits, room).await?;
+        let (ended, page_full) = (end == RowsEnd::Record, end == RowsEnd::Page);
         let brings_others = self.brings_others();
-        let mut bytes = 0;
-        let total = rows.len();
-        for row in rows.into_iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
+        let (before, total) = (piece.len(), rows.len());
+        // No more than it takes, because a large row would double what the piece has.
+        piece.reserve(rows.iter().map(|row| row.bytes.len() + 256).sum::<usize>() + 4096);
+        for row in rows {
             self.last_key = row.key;
-            self.sent_rows += 1;
             if brings_others {
                 self.supporting.note(&row.bytes, &self.ctx.payer.base_url);
             }
-            bytes += self.put_entry(&mut piece, &row, "match");
+            self.put_entry(&mut piece, &row, "match");
         }
-        if total > 0 && !page_full {
-            self.rows_wanted = i64::try_from(PIECE_BYTES * total / bytes.max(1))
-                .unwrap_or(FIRST_ROWS)
-                .clamp(4, 512);
-        }
+        self.reads.took(total, piece.len() - before);
         // Without shared resources the answer ends here. An empty Bundle removes its `entry` array again, which must not have been sent
         // yet.
         if ended && brings_others && self.query.count.is_none() && !self.supporting.is_empty() {
@@ -231,70 +243,10 @@ impl Everything {
         types.is_empty() || types.iter().any(|rtype| is_shared(rtype))
     }
 
-    /// The next shared resources that were referred to; also notes the resources that they refer to.
-    async fn supporting(&mut self) -> Result<Option<Bytes>, Failure> {
-        let mut piece = BytesMut::with_capacity(PIECE_BYTES + 4096);
-        self.underway.judge_in_time().await?;
-        let rows = self.load_supporting().await?;
-        match rows {
-            None => self.end(&mut piece, None),
-            Some(rows) => {
-                for row in rows {
-                    self.sent_rows += 1;
-                    self.put_entry(&mut piece, &row, "include");
-                }
-            }
-        }
-        self.piece(piece)
-    }
-
-    /// A page of the shared resources. The record is read again for its references, because a page link does not hold them.
-    async fn supporting_page(&mut self, left_out: i64) -> Result<Option<Bytes>, Failure> {
-        loop {
-            let rows = self.rows_after(FIRST_ROWS).await?;
-            let Some(last) = rows.last() else { break };
-            self.last_key = last.key;
-            for row in &rows {
-                self.supporting.note(&row.bytes, &self.ctx.payer.base_url);
-            }
-        }
-        let mut piece = BytesMut::with_capacity(PIECE_BYTES + 4096);
-        self.bundle = Bundle::begin(&mut piece, SEARCHSET);
-        let (mut seen, mut more) = (0, false);
-        let count = self.query.count.unwrap_or(i64::MAX);
-        while let Some(rows) = self.load_supporting().await? {
-            for row in rows {
-                seen += 1;
-                more = seen > left_out.saturating_add(count);
-                if seen <= left_out || more {
-                    continue;
-                }
-                self.sent_rows += 1;
-                self.put_entry(&mut piece, &row, "include");
-            }
-            if more {
-                break;
-            }
-        }
-        let next = more.then(|| -1 - left_out - count);
-        self.end(&mut piece, next);
-        self.piece(piece)
-    }
-
-    /// The next shared resources that were referred to, in a fixed order; `None` when there are no more.
-    async fn load_supporting(&mut self) -> Result<Option<Vec<Leaving>>, Failure> {
-        let names = self.supporting.take(SUPPORTING_ROWS);
-        if names.is_empty() {
-            return Ok(None);
-        }
-        let window = self.query.window.clone();
-        let rows = self
-            .load_by(move |db| record_rows::shared_rows(db, &names, &window))
-            .await?;
-        for row in &rows {
-            self.supporting.note(&row.bytes, &self.ctx.payer.base_url);
-        }
-        Ok(Some(rows))
+    /// How many bytes of resources the page still takes.
+    fn page_bytes_left(&self) -> usize {
+        let most = self.query.most_bytes.unwrap_or(usize::MAX);
+        most.saturating_sub(self.sent_bytes)
     }
 
     /// Whether the answer carries the record of who transmits: the first page of a record does, if Provenance is among the wanted types and
@@ -323,27 +275,44 @@ impl Everything {
         Ok(Some(piece.freeze()))
     }
 
-    /// The next rows. An empty result is the end of the record only if the grant, consent and registration under which it was read are
-    /// still valid; otherwise the answer would silently lack a part of the record.
-    async fn rows_after(&self, limit: i64) -> Result<Vec<Leaving>, Failure> {
+    /// The next rows. That none are found is the end of the record only if the grant, consent and registration under which they were read
+    /// are still valid; otherwise the answer would silently lack a part of the record.
+    async fn rows_after(
+        &mut self,
+        limits: PieceLimits,
+        room: &mut impl AsyncFnMut(usize) -> Result<(), Failure>,
+    ) -> Result<PieceRows, Failure> {
+        let one_more = i64::try_from(limits.rows).map_or(i64::MAX, |rows| rows.saturating_add(1));
         loop {
+            let read = self.reads.next(one_more);
+            if let Some(bytes) = read.asks_room {
+                room(bytes).await?;
+                self.underway.may_go_on()?;
+            }
             let basis = self.underway.basis();
             let asked_under = basis.partner_version;
-            let rows = self.load(basis, limit).await?;
-            if !rows.is_empty() {
+            let asked = RowsAsked {
+                after_key: self.last_key,
+                rows: read.rows,
+                most: read.most,
+            };
+            let found = self.load(basis, asked).await?;
+            if !found.is_empty() {
                 self.underway.was_judged();
-                return Ok(rows);
-            }
-            if self.underway.judge().await? == asked_under {
-                return Ok(rows);
+                let is_last = i64::try_from(found.len()).is_ok_and(|count| count < read.rows);
+                let piece = self.reads.cut(found, limits, is_last);
+                if !piece.rows.is_empty() || piece.end != RowsEnd::Piece {
+                    return Ok(piece);
+                }
+            } else if self.underway.judge().await? == asked_under {
+                return Ok(self.reads.cut(found, limits, true));
             }
         }
     }
 
-    async fn load(&self, basis: DisclosureBasis, limit: i64) -> Result<Vec<Leaving>, Failure> {
+    async fn load(&self, basis: DisclosureBasis, asked: RowsAsked) -> Result<Vec<MeasuredRow>, Failure> {
         let (grant, window) = (self.grant.clone(), self.query.window.clone());
-        let after = self.last_key;
-        self.load_by(move |db| record_rows::page(db, &basis, &grant, &window, after, limit))
+        self.load_by(move |db| record_rows::page(db, &basis, &grant, &window, asked))
             .await
     }
 
@@ -359,12 +328,12 @@ impl Everything {
         }
     }
 
-    fn put_entry(&mut self, piece: &mut BytesMut, row: &Leaving, mode: &'static str) -> usize {
+    fn put_entry(&mut self, piece: &mut BytesMut, row: &Leaving, mode: &'static str) {
         self.counts.add(&row.rtype);
-        let before = piece.len();
+        self.sent_rows += 1;
+        self.sent_bytes += row.bytes.len();
         let full_url: [&str; 5] = [&self.ctx.payer.base_url, "/", &row.rtype, "/", &row.id];
         self.bundle.found(piece, &full_url, &row.bytes, mode);
-        piece.len() - before
     }
 
     /// The links come after the entries, because only then is it known whether there is a next page.

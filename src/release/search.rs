@@ -4,29 +4,25 @@
 //! belongs to the same compartment as the match, or is shared. A ledger entry for each member on a page is committed before the page is
 //! sent.
 
+mod along;
+
 use super::transmitter::{PageTransmitter, with_provenance};
 use super::{Disclosure, SentPart, Tally, begin, entry, is_shared, refuse};
 use crate::audit::{Action, LedgerEvent};
-use crate::context::Context;
+use crate::context::{Context, Payer};
 use crate::error::{Failure, Fault};
-use crate::fhir::prescreen::{ScreenLimits, screen};
-use crate::fhir::search::extract::at;
-use crate::fhir::search::{Include, Search, SearchFilter, Sort, Summary};
-use crate::records::compartment;
+use crate::fhir::search::{Search, SearchFilter, Sort, Summary};
 use crate::security::Caller;
 use crate::store::Db;
 use crate::store::disclosure::{self, LiveGrant};
 use crate::store::resources::NOBODY;
-use crate::store::search::{self as store, Hit, IncludeRoom, SearchAsked, SearchScope};
-use std::collections::{HashMap, HashSet};
+use crate::store::search::{self as store, Hit, PageBytes, PageRead, SearchAsked, SearchScope};
+use std::sync::Arc;
 
 /// Approximate limit of the matches on a page in bytes; a single larger resource is still sent.
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
-/// Most included resources on a page.
-const INCLUDES_MAX: usize = 1_000;
-/// Approximate limit of the included resources in bytes on a page that is full of matches; otherwise they have what the matches leave of
-/// the page. A single larger resource is still sent.
-const INCLUDES_BYTES: usize = PAGE_BYTES / 4;
+/// Bytes of a page that are read without asking for room: its caller has as much.
+const HELD_BYTES: usize = 2 * 1024 * 1024;
 
 /// Where a page begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,54 +58,63 @@ pub struct FoundPage {
     pub disclosure: Option<Disclosure>,
 }
 
+/// A page that was searched for.
+enum Searched {
+    Page(FoundPage),
+    /// It has so many bytes, for which there is no room yet.
+    Larger(usize),
+}
+
 /// Runs a search. `readable` says whether the caller's scopes allow reading a type, for included resources; `sent` says what of the page is
-/// sent.
+/// sent. `room` is asked for the memory that a large page takes, before it is read, and may wait; the caller has room for a small one.
 ///
 /// # Errors
-/// Those of the store and of the ledger; a search without matches returns an empty page.
+/// Those of the store, of the ledger and of `room`; a search without matches returns an empty page.
 pub async fn search(
     ctx: &Context,
     caller: &Caller,
     search: Search,
     place: PageStart,
-    readable: impl Fn(&str) -> bool + Send + 'static,
+    readable: impl Fn(&str) -> bool + Send + Sync + 'static,
     sent: SentPart,
+    room: impl AsyncFnOnce(usize) -> Result<(), Failure>,
 ) -> Result<FoundPage, Failure> {
     let now_ms = ctx.clock.now_ms();
     let Some(scope) = scope(ctx, caller, &search, now_ms).await? else {
         return nothing(ctx, caller).await;
     };
-    let umb_system = ctx.payer.umb_system.clone();
-    let payer = ctx.payer.clone();
-    let partner = caller.partner.id.clone();
     let counted = search.summary == Summary::Count;
     let own = match &scope {
         SearchScope::One { grant, .. } => Some(grant.clone()),
         SearchScope::Granted { .. } | SearchScope::Shared | SearchScope::Referred => None,
     };
     let is_shared = matches!(scope, SearchScope::Shared);
-    let work = move |db: &mut Db| {
-        let asked = SearchAsked {
-            scope: &scope,
-            search: &search,
-            umb_system: &umb_system,
-            now_ms,
-        };
-        let mut found = matches(db, &asked, place)?;
-        come_along(db, &asked, &payer.base_url, &readable, &mut found)?;
-        let is_wanted = with_provenance(&search) && readable("Provenance");
-        found.transmitter = is_wanted
-            .then(|| PageTransmitter::of(&payer, &partner, found.matches.iter().chain(&found.included), now_ms))
-            .flatten();
-        let grants = match &scope {
-            SearchScope::One { grant, .. } => vec![grant.clone()],
-            SearchScope::Granted { .. } => disclosure::live_grants(db, &partner, &compartments(&found), now_ms)?,
-            SearchScope::Shared | SearchScope::Referred => Vec::new(),
-        };
-        Ok((found, grants))
-    };
+    let page = Arc::new(PageSearch {
+        scope,
+        search,
+        umb_system: ctx.payer.umb_system.clone(),
+        payer: ctx.payer.clone(),
+        partner: caller.partner.id.clone(),
+        place,
+        now_ms,
+        readable,
+    });
     // In turn, so that a partner that searches much waits only for its own searches.
-    let (mut found, grants) = ctx.store.read_in_turn(&caller.partner.id, work).await?;
+    let run = async |held: usize| {
+        let page = Arc::clone(&page);
+        let work = move |db: &mut Db| page.run(db, held);
+        ctx.store.read_in_turn(&caller.partner.id, work).await
+    };
+    let (mut found, grants) = match run(HELD_BYTES).await? {
+        (Searched::Page(found), grants) => (found, grants),
+        (Searched::Larger(bytes), _) => {
+            room(bytes).await?;
+            match run(usize::MAX).await? {
+                (Searched::Page(found), grants) => (found, grants),
+                (Searched::Larger(_), _) => return Err(Fault::Internal.into()),
+            }
+        }
+    };
     if grants.is_empty() && own.is_none() && !is_shared && !counted {
         return nothing(ctx, caller).await.map(|none| FoundPage {
             total: found.total,
@@ -127,6 +132,56 @@ pub async fn search(
         (disclosure, _) => found.disclosure = disclosure,
     }
     Ok(found)
+}
+
+/// A page that is searched for, with what its statements need.
+struct PageSearch<R> {
+    scope: SearchScope,
+    search: Search,
+    umb_system: String,
+    payer: Arc<Payer>,
+    partner: String,
+    place: PageStart,
+    now_ms: i64,
+    readable: R,
+}
+
+impl<R: Fn(&str) -> bool> PageSearch<R> {
+    /// Reads the page, if it has no more than `held` bytes, and the grants on its members.
+    fn run(&self, db: &mut Db, held: usize) -> Result<(Searched, Vec<LiveGrant>), Failure> {
+        let asked = SearchAsked {
+            scope: &self.scope,
+            search: &self.search,
+            umb_system: &self.umb_system,
+            now_ms: self.now_ms,
+        };
+        let mut found = match matches(db, &asked, self.place, held)? {
+            Searched::Page(found) => found,
+            larger @ Searched::Larger(_) => return Ok((larger, Vec::new())),
+        };
+        let how = (self.payer.base_url.as_str(), &self.readable as &dyn Fn(&str) -> bool);
+        let came = along::come_along(db, &asked, how, (PAGE_BYTES, held), &found.matches)?;
+        if let Some(bytes) = came.larger {
+            return Ok((Searched::Larger(bytes), Vec::new()));
+        }
+        found.included = came.included;
+        found.includes_cut = came.is_cut;
+        let is_wanted = with_provenance(&self.search) && (self.readable)("Provenance");
+        found.transmitter = is_wanted
+            .then(|| {
+                let sent = found.matches.iter().chain(&found.included);
+                PageTransmitter::of(&self.payer, &self.partner, sent, self.now_ms)
+            })
+            .flatten();
+        let grants = match &self.scope {
+            SearchScope::One { grant, .. } => vec![grant.clone()],
+            SearchScope::Granted { .. } => {
+                disclosure::live_grants(db, &self.partner, &compartments(&found), self.now_ms)?
+            }
+            SearchScope::Shared | SearchScope::Referred => Vec::new(),
+        };
+        Ok((Searched::Page(found), grants))
+    }
 }
 
 /// Which resources the search may return; `None` when there are none.
@@ -173,17 +228,21 @@ async fn nothing(ctx: &Context, caller: &Caller) -> Result<FoundPage, Failure> {
     }
 }
 
-fn matches(db: &mut Db, asked: &SearchAsked<'_>, place: PageStart) -> Result<FoundPage, Failure> {
+fn matches(db: &mut Db, asked: &SearchAsked<'_>, place: PageStart, held: usize) -> Result<Searched, Failure> {
     let search = asked.search;
     let mut found = FoundPage::default();
     if search.total == Some(true) || search.summary == Summary::Count {
         found.total = Some(store::count(db, asked)?);
     }
     if search.summary == Summary::Count {
-        return Ok(found);
+        return Ok(Searched::Page(found));
     }
+    let bytes = PageBytes { most: PAGE_BYTES, held };
     let more = if search.sort.is_empty() {
-        let (hits, more) = store::page(db, asked, place.after_key, search.count, PAGE_BYTES)?;
+        let (hits, more) = match store::page(db, asked, place.after_key, search.count, bytes)? {
+            PageRead::Read(hits, more) => (hits, more),
+            PageRead::Larger(bytes) => return Ok(Searched::Larger(bytes)),
+        };
         found.next = hits.last().filter(|_| more).map(|last| PageStart {
             after_key: last.key,
             offset: 0,
@@ -191,16 +250,26 @@ fn matches(db: &mut Db, asked: &SearchAsked<'_>, place: PageStart) -> Result<Fou
         found.matches = hits;
         more
     } else {
-        sorted(db, asked, place, &mut found)?
+        match sorted(db, asked, place, bytes, &mut found)? {
+            Ok(more) => more,
+            Err(bytes) => return Ok(Searched::Larger(bytes)),
+        }
     };
     if !more && place == START && search.total.is_none() {
         found.total = i64::try_from(found.matches.len()).ok();
     }
-    Ok(found)
+    Ok(Searched::Page(found))
 }
 
-/// A page in the order that was asked for. For each page all matches are sorted again, by their keys only.
-fn sorted(db: &mut Db, asked: &SearchAsked<'_>, place: PageStart, found: &mut FoundPage) -> Result<bool, Failure> {
+/// A page in the order that was asked for, and whether there are more; or how many bytes it has, for which there is no room yet. For each
+/// page all matches are sorted again, by their keys only.
+fn sorted(
+    db: &mut Db,
+    asked: &SearchAsked<'_>,
+    place: PageStart,
+    bytes: PageBytes,
+    found: &mut FoundPage,
+) -> Result<Result<bool, usize>, Failure> {
     let keys = store::keys(db, asked)?;
     let mut ranks: Vec<(Vec<Option<String>>, i64)> = keys.iter().map(|one| (Vec::new(), one.key)).collect();
     for (sort, descending) in &asked.search.sort {
@@ -242,101 +311,19 @@ fn sorted(db: &mut Db, asked: &SearchAsked<'_>, place: PageStart, found: &mut Fo
         .iter()
         .map(|(_, key)| *key)
         .collect();
-    let mut hits: HashMap<i64, Hit> = HashMap::new();
-    for key in &wanted {
-        // One after the other, so that the page is cut in the wanted order.
-        let (one, _) = store::by_keys(db, asked.scope, &[*key], asked.now_ms, PAGE_BYTES)?;
-        hits.extend(one.into_iter().map(|hit| (hit.key, hit)));
-        if hits.values().map(|hit| hit.bytes.len()).sum::<usize>() > PAGE_BYTES {
-            break;
-        }
-    }
-    let taken = wanted.iter().take_while(|key| hits.contains_key(key)).count();
-    found.matches = wanted[..taken].iter().filter_map(|key| hits.remove(key)).collect();
+    let hits = match store::by_keys(db, asked.scope, &wanted, asked.now_ms, bytes)? {
+        PageRead::Read(hits, _) => hits,
+        PageRead::Larger(bytes) => return Ok(Err(bytes)),
+    };
+    let last = hits.last().map(|hit| hit.key);
+    let taken = wanted.iter().position(|key| Some(*key) == last).map_or(0, |at| at + 1);
+    found.matches = hits;
     let more = from + taken < ranks.len() && taken > 0;
     found.next = found.matches.last().filter(|_| more).map(|last| PageStart {
         after_key: last.key,
         offset: i64::try_from(from + taken).unwrap_or(0),
     });
-    Ok(more)
-}
-
-/// Adds the resources that `_include` and `_revinclude` ask for.
-fn come_along(
-    db: &mut Db,
-    asked: &SearchAsked<'_>,
-    base_url: &str,
-    readable: &dyn Fn(&str) -> bool,
-    found: &mut FoundPage,
-) -> Result<(), Failure> {
-    let search = asked.search;
-    let bytes: usize = found.matches.iter().map(|hit| hit.bytes.len()).sum();
-    let bytes = PAGE_BYTES.saturating_sub(bytes).max(INCLUDES_BYTES);
-    let mut room = IncludeRoom::new(INCLUDES_MAX, bytes, &found.matches);
-    let mut included: Vec<Hit> = Vec::new();
-    if !search.includes.is_empty() {
-        let (members, shared) = references(&found.matches, &search.includes, base_url, readable);
-        let from: HashSet<(i64, &str, &str)> = members
-            .iter()
-            .map(|(no, t, id)| (*no, t.as_str(), id.as_str()))
-            .collect();
-        let is_meant = |no: i64, rtype: &str, id: &str| from.contains(&(no, rtype, id));
-        let targets: Vec<(String, String)> = members.iter().map(|(_, t, id)| (t.clone(), id.clone())).collect();
-        let own = (asked.scope, asked.now_ms);
-        included.extend(store::by_reference(db, own, &targets, &mut room, is_meant)?);
-        let others = (&SearchScope::Referred, asked.now_ms);
-        included.extend(store::by_reference(db, others, &shared, &mut room, |_, _, _| true)?);
-    }
-    let revincludes = search.revincludes.iter();
-    for include in revincludes.filter(|include| include.param.leads_to(&search.rtype) && readable(include.param.rtype))
-    {
-        let scope = (asked.scope, asked.now_ms);
-        included.extend(store::referring(db, scope, include.param, &found.matches, &mut room)?);
-    }
-    found.includes_cut = room.is_cut();
-    found.included = included;
-    Ok(())
-}
-
-type Members = Vec<(i64, String, String)>;
-
-/// The resources that the matches refer to by the included parameters: resources of the match's own member, and shared ones.
-fn references(
-    matches: &[Hit],
-    includes: &[Include],
-    base_url: &str,
-    readable: &dyn Fn(&str) -> bool,
-) -> (Members, Vec<(String, String)>) {
-    let (mut members, mut shared) = (HashSet::new(), HashSet::new());
-    for hit in matches {
-        let Ok(resource) = screen(&hit.bytes, &ScreenLimits::record()) else {
-            continue;
-        };
-        for include in includes {
-            let values = include.param.paths.iter().flat_map(|path| at(resource.root(), path));
-            for text in values.filter_map(|value| value.get("reference")?.text()) {
-                let Some((rtype, id)) = compartment::local(&text, base_url) else {
-                    continue;
-                };
-                if !include.param.leads_to(rtype)
-                    || !readable(rtype)
-                    || include.target.as_deref().is_some_and(|only| only != rtype)
-                {
-                    continue;
-                }
-                if is_shared(rtype) {
-                    shared.insert((rtype.to_owned(), id.to_owned()));
-                } else {
-                    members.insert((hit.compartment(), rtype.to_owned(), id.to_owned()));
-                }
-            }
-        }
-    }
-    let mut members: Vec<_> = members.into_iter().collect();
-    members.sort_unstable();
-    let mut shared: Vec<_> = shared.into_iter().collect();
-    shared.sort_unstable();
-    (members, shared)
+    Ok(Ok(more))
 }
 
 fn compartments(found: &FoundPage) -> Vec<i64> {

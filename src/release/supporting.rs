@@ -59,6 +59,14 @@ impl Supporting {
         }
         next
     }
+
+    /// Gives back names that were taken and not sent.
+    pub fn put_back(&mut self, names: impl IntoIterator<Item = ResourceName>) {
+        for name in names {
+            self.taken.remove(&name);
+            self.wanted.insert(name);
+        }
+    }
 }
 
 /// The values of all JSON members named `reference`.
@@ -95,5 +103,7 @@ mod tests {
         assert_eq!(supporting.take(9), [("Practitioner".to_owned(), "a".to_owned())]);
         supporting.note(br#"{"reference":"Practitioner/a"}"#, "https://p.example/fhir");
         assert!(supporting.take(9).is_empty(), "each comes once");
+        supporting.put_back([("Practitioner".to_owned(), "a".to_owned())]);
+        assert_eq!(supporting.take(9).len(), 1, "what was not sent comes again");
     }
 }

@@ -40,6 +40,7 @@ mod many;
 mod match_at_once;
 mod match_write;
 pub mod matching;
+pub mod measured;
 pub mod members;
 pub mod migrate;
 mod named;

@@ -6,27 +6,14 @@
 use super::Db;
 use super::connection::on;
 use super::disclosure::{DisclosureBasis, LiveGrant, stands};
+use super::measured::{MeasuredRow, measured};
 use super::named::Named;
 use super::release_rule::{live, releasable, shared as shared_row};
 use super::resources::{NOBODY, keys_of};
 use super::schema::{access_token, consent, grants, partner, resource};
-use super::sql_functions::coalesce;
 use crate::error::Failure;
 use diesel::dsl::{exists, not};
 use diesel::prelude::*;
-
-/// A row of a record to be released.
-#[derive(Clone, Debug, Queryable)]
-pub struct Leaving {
-    /// The key of the resource; ascending within a page.
-    pub key: i64,
-    /// FHIR type.
-    pub rtype: String,
-    /// FHIR id.
-    pub id: String,
-    /// The bytes that are released: the released form when there is one, otherwise the stored bytes.
-    pub bytes: Vec<u8>,
-}
 
 /// Which part of a member's record is requested; all bounds are optional.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,8 +28,18 @@ pub struct Window {
     pub care_until_ms: Option<i64>,
 }
 
-/// Returns the next rows of a member's record after `after_key`, at most `limit`; none when the grant
-/// or anything else that the answer was begun on no longer holds.
+/// How much of a record one statement reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowsAsked {
+    /// The key of the last row before.
+    pub after_key: i64,
+    /// Most rows.
+    pub rows: i64,
+    /// The largest size whose bytes come with their row.
+    pub most: i32,
+}
+
+/// Returns the next rows of a member's record; none when the grant or anything else that the answer was begun on no longer holds.
 ///
 /// # Errors
 /// Those of the database.
@@ -51,9 +48,8 @@ pub fn page(
     basis: &DisclosureBasis,
     grant: &LiveGrant,
     window: &Window,
-    after_key: i64,
-    limit: i64,
-) -> Result<Vec<Leaving>, Failure> {
+    asked: RowsAsked,
+) -> Result<Vec<MeasuredRow>, Failure> {
     // The range of keys is that of the grant's own compartment. If the tables were joined by compartment number instead, SQLite would use
     // the index by compartment and type, and sort the whole record for each page.
     let query = resource::table
@@ -64,20 +60,15 @@ pub fn page(
         .filter(stands!(basis))
         .filter(
             resource::key
-                .gt(after_key)
+                .gt(asked.after_key)
                 .and(resource::key.lt(keys_of(grant.compartment).end)),
         )
         .filter(releasable(basis.begun_ms))
         // A Binary is read by its own address, under the rule of the resources that reference it (`disclosure::is_attached`).
         .filter(resource::rtype.ne("Binary"))
         .order(resource::key.asc())
-        .limit(limit)
-        .select((
-            resource::key,
-            resource::rtype,
-            resource::id,
-            coalesce(resource::released, resource::body),
-        ));
+        .limit(asked.rows)
+        .select(measured!(asked.most));
     // A query with a fixed text is cached by diesel, which then does not build the text again.
     if *window == Window::default() {
         return Ok(on!(db, conn => query.load(conn))?);
@@ -102,11 +93,17 @@ pub fn page(
     Ok(query.load(db)?)
 }
 
-/// Returns the shared resources with these names that match the window's types and time of change, ordered by type and id.
+/// Returns the shared resources with these names that match the window's types and time of change, ordered by type and id; those of up to
+/// `most` bytes with their bytes.
 ///
 /// # Errors
 /// Those of the database.
-pub fn shared_rows(db: &mut Db, names: &[(String, String)], window: &Window) -> Result<Vec<Leaving>, Failure> {
+pub fn shared_rows(
+    db: &mut Db,
+    names: &[(String, String)],
+    window: &Window,
+    most: i32,
+) -> Result<Vec<MeasuredRow>, Failure> {
     let is_wanted = |(rtype, _): &&(String, String)| window.types.is_empty() || window.types.contains(rtype);
     let query = resource::table
         .filter(Named::of(names.iter().filter(is_wanted)))
@@ -114,12 +111,7 @@ pub fn shared_rows(db: &mut Db, names: &[(String, String)], window: &Window) -> 
         .filter(shared_row())
         .filter(resource::last_updated_ms.gt(window.since_ms.unwrap_or(i64::MIN)))
         .order((resource::rtype.asc(), resource::id.asc()))
-        .select((
-            resource::key,
-            resource::rtype,
-            resource::id,
-            coalesce(resource::released, resource::body),
-        ));
+        .select(measured!(most));
     Ok(on!(db, conn => query.load(conn))?)
 }
 

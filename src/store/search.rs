@@ -8,7 +8,7 @@ mod condition;
 mod find;
 
 pub use along::{IncludeRoom, by_reference, referring};
-pub use find::{FoundKey, Hit, by_keys, count, keys, page, sort_values};
+pub use find::{FoundKey, Hit, PageBytes, PageRead, by_keys, count, keys, page, sort_values};
 
 use super::disclosure::LiveGrant;
 use super::dynamic::Sql;

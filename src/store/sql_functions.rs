@@ -1,6 +1,6 @@
 //! Functions of SQL that both databases have and the library does not name.
 
-use diesel::sql_types::{Binary, Nullable, Text};
+use diesel::sql_types::{Binary, Integer, Nullable, Text};
 
 diesel::define_sql_function! {
     /// The first argument that is not NULL. When the released form is selected this way, the stored body is not even read.
@@ -22,4 +22,10 @@ diesel::define_sql_function! {
     /// The number of bytes, if there is a value.
     #[sql_name = "length"]
     fn length_if_any(bytes: Nullable<Binary>) -> Nullable<Integer>;
+}
+
+diesel::define_sql_function! {
+    /// The first argument that is not NULL.
+    #[sql_name = "coalesce"]
+    fn coalesce_length(first: Nullable<Integer>, second: Integer) -> Integer;
 }

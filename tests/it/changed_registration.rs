@@ -33,18 +33,23 @@ async fn t_d16_a_registration_that_changes_while_rows_are_asked_for_cuts_no_reco
     };
     let mut whole = Vec::new();
     let mut running = everything(&ctx, &patient).await;
-    while let Some(piece) = running.next().await.expect("a piece") {
+    while let Some(piece) = running.next(async |_| Ok(())).await.expect("a piece") {
         whole.extend_from_slice(&piece);
     }
 
     let mut running = everything(&ctx, &patient).await;
-    let mut cut = running.next().await.expect("a piece").expect("not the end").to_vec();
+    let mut cut = running
+        .next(async |_| Ok(()))
+        .await
+        .expect("a piece")
+        .expect("not the end")
+        .to_vec();
     // From its first piece on the answer is judged every half second.
     let changed =
         diesel::sql_query("UPDATE partner SET version = version + 1, name = 'Another name'").execute(&mut payer.db());
     assert_eq!(changed.expect("a change"), 1);
     let piece = {
-        let mut next = Box::pin(running.next());
+        let mut next = Box::pin(running.next(async |_| Ok(())));
         match next.as_mut().now_or_never() {
             // SQLite answers on the spot, so that nothing can come between.
             Some(piece) => piece,
@@ -55,7 +60,7 @@ async fn t_d16_a_registration_that_changes_while_rows_are_asked_for_cuts_no_reco
         }
     };
     cut.extend_from_slice(&piece.expect("a piece").expect("not the end"));
-    while let Some(piece) = running.next().await.expect("a piece") {
+    while let Some(piece) = running.next(async |_| Ok(())).await.expect("a piece") {
         cut.extend_from_slice(&piece);
     }
     assert!(entries(&whole) > 600, "{}", entries(&whole));

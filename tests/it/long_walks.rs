@@ -29,7 +29,7 @@ async fn t_b07_a_page_that_reads_a_whole_record_again_lets_others_go_between() {
     let mut page = asked_everything(&ctx, &patient, query).await;
     let mut waits = 0;
     {
-        let mut next = pin!(page.next());
+        let mut next = pin!(page.next(async |_| Ok(())));
         let piece = poll_fn(|context| {
             let polled = next.as_mut().poll(context);
             waits += usize::from(polled.is_pending());

@@ -44,6 +44,7 @@ mod inbound;
 mod ingest;
 mod jobs;
 mod kill9;
+mod large_resources;
 mod layers;
 mod links;
 mod live_grant;

@@ -330,8 +330,16 @@ async fn a_running_record_is_broken_off_and_never_ends_as_if_it_were_whole() {
     }
     let ctx = context(&payer, Clock::System).await;
     let mut running = everything(&ctx, &patient).await;
-    let first = running.next().await.expect("a piece").expect("not the end");
-    let second = running.next().await.expect("a piece").expect("not the end");
+    let first = running
+        .next(async |_| Ok(()))
+        .await
+        .expect("a piece")
+        .expect("not the end");
+    let second = running
+        .next(async |_| Ok(()))
+        .await
+        .expect("a piece")
+        .expect("not the end");
     let bytes = first.len() + second.len();
 
     let by = WithdrawnBy::new("ana".into(), "operator", WHY, Correlation::internal("r".into())).expect("a reason");
@@ -346,7 +354,10 @@ async fn a_running_record_is_broken_off_and_never_ends_as_if_it_were_whole() {
         .write(consent::withdraw(&ctx, consent, by))
         .await
         .expect("withdrawn");
-    let broken = running.next().await.expect_err("the record is broken off");
+    let broken = running
+        .next(async |_| Ok(()))
+        .await
+        .expect_err("the record is broken off");
     assert_eq!(broken.fault(), Fault::NotFound);
     drop(running);
     let store = ctx.store.clone();

@@ -181,15 +181,12 @@ impl Gate {
         let accept = timeout(limits.tls, hello.into_stream(Arc::clone(&self.tls)));
         let stream = handshake.while_nobody_waits(accept).await;
         let stream = stream.and_then(Result::ok).and_then(Result::ok);
-        let mut stream = stream.ok_or(Reason::Handshake)?;
+        let stream = stream.ok_or(Reason::Handshake)?;
         drop(handshake);
         let leaf = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let certificate = leaf.map(|leaf| PeerCertificate::of(leaf));
         let partner = self.owner(certificate.as_ref()).await;
         link.place.settle(partner.as_deref())?;
-        if partner.is_none() {
-            stream.get_mut().1.set_buffer_limit(Some(STRANGERS_BYTES));
-        }
         link.showed(certificate, partner);
         link.pace.open(Instant::now());
         Ok((PipelinedStream::new(stream), peer))

@@ -11,6 +11,7 @@ mod due;
 mod guests;
 mod link;
 mod pace;
+mod piece;
 mod proxy;
 mod queue;
 mod rate;
@@ -23,15 +24,15 @@ mod turnstile;
 
 pub use accept::listen;
 pub use link::ClientConnection;
+pub use piece::PieceRoom;
 pub use queue::Queued;
 pub use rate::{Rate, UsedRate};
 pub use ring::{HeldBytes, SharedBody, ring};
-pub use seat::Seat;
+pub use seat::{Seat, seat_of};
 pub use table::Edge;
 
 use crate::error::Failure;
-use actix_web::{HttpMessage as _, HttpRequest};
-use std::rc::Rc;
+use actix_web::HttpRequest;
 
 /// Waits until there is room for `bytes` of an answer to the partner that sent this request, and takes it until the answer is known.
 ///
@@ -42,9 +43,4 @@ pub async fn waits_for_room(request: &HttpRequest, bytes: usize) -> Result<(), F
         Some(seat) => Ok(seat.waits_for_room(bytes).await?),
         None => Ok(()),
     }
-}
-
-/// The place of a request; `None` in tests that call handlers directly.
-pub fn seat_of(request: &HttpRequest) -> Option<Rc<Seat>> {
-    request.extensions().get::<Rc<Seat>>().cloned()
 }

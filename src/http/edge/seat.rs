@@ -7,7 +7,8 @@ use super::link::ClientConnection;
 use super::queue::Queued;
 use super::table::{Charged, Errand, StrangerInFlight};
 use crate::error::Fault;
-use crate::http::limits::{HeldRoom, HeldShare, InFlight, PartnerRoom, RequestLimits};
+use crate::http::limits::{HeldRoom, HeldShare, InFlight, PartnerRoom, ROOM_WAIT, RequestLimits};
+use actix_web::{HttpMessage as _, HttpRequest};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use tokio::time::Instant;
@@ -24,6 +25,11 @@ enum BeyondRate {
 /// Bytes for a stranger's answer that are counted before the work begins, so that a small answer, such as the token endpoint's, is not lost
 /// for lack of room after the work.
 const ANSWER_BYTES: usize = 4 * 1024;
+
+/// The place of a request; `None` in tests that call handlers directly.
+pub fn seat_of(request: &HttpRequest) -> Option<Rc<Seat>> {
+    request.extensions().get::<Rc<Seat>>().cloned()
+}
 
 /// The places that a request holds while it is worked on.
 #[derive(Default)]
@@ -234,7 +240,7 @@ impl Seat {
         };
         // What was taken before is part of it: nothing is held while this waits.
         *self.held.borrow_mut() = None;
-        let held = room.enter(bytes).await?;
+        let held = room.enter(bytes, ROOM_WAIT).await?;
         *self.held.borrow_mut() = Some(held);
         Ok(())
     }

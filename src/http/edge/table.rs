@@ -194,6 +194,39 @@ struct ProvenPartner {
     _held: HeldShare,
 }
 
+/// A turn at the rate of all handshakes; it is given back when it is dropped before it was used, because the client was gone or was not
+/// waited for any longer.
+struct HandshakeTurn<'e> {
+    edge: &'e Edge,
+    pause: Duration,
+    is_used: bool,
+}
+
+impl<'e> HandshakeTurn<'e> {
+    fn take(edge: &'e Edge, wait: Duration) -> Option<HandshakeTurn<'e>> {
+        let rate = edge.0.handshakes_in_all;
+        let pause = edge.counts().handshakes.take_in_turn(rate, wait, Instant::now())?;
+        Some(HandshakeTurn {
+            edge,
+            pause,
+            is_used: false,
+        })
+    }
+
+    fn is_used(mut self) {
+        self.is_used = true;
+    }
+}
+
+impl Drop for HandshakeTurn<'_> {
+    fn drop(&mut self) {
+        if !self.is_used {
+            let rate = self.edge.0.handshakes_in_all;
+            self.edge.counts().handshakes.give_back(rate);
+        }
+    }
+}
+
 /// The place of one open connection; it is released when this is dropped.
 pub struct ConnectionPlace {
     edge: Edge,
@@ -226,14 +259,10 @@ impl ConnectionPlace {
         let begin = async {
             let mut handshake = Handshake::begin(own).await?;
             if !is_sponsored {
-                let (edge, now) = (&self.edge.0, Instant::now());
-                let pause = self
-                    .edge
-                    .counts()
-                    .handshakes
-                    .take_in_turn(edge.handshakes_in_all, wait, now)?;
-                tokio::time::sleep(pause).await;
-                handshake.enter(Arc::clone(&edge.handshakes)).await?;
+                let turn = HandshakeTurn::take(&self.edge, wait)?;
+                tokio::time::sleep(turn.pause).await;
+                handshake.enter(Arc::clone(&self.edge.0.handshakes)).await?;
+                turn.is_used();
             }
             Some(handshake)
         };

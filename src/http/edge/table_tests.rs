@@ -233,6 +233,26 @@ async fn t_b06_handshakes_of_all_fresh_addresses_have_a_rate_and_wait_for_their_
 }
 
 #[tokio::test]
+async fn t_b06_who_goes_while_it_waits_for_its_handshake_gives_its_turn_back() {
+    let edge = edge(|limits| limits.handshake_rate = 10);
+    let wait = Duration::from_secs(3);
+    let used: Vec<ConnectionPlace> = (0..40).map(|n| edge.admit(address(n)).expect("room")).collect();
+    for place in &used {
+        assert!(place.handshake(wait).await.is_some(), "at once");
+    }
+    // Thirty turns are all that come within the time that a client is waited for.
+    let gone: Vec<ConnectionPlace> = (50..80).map(|n| edge.admit(address(n)).expect("room")).collect();
+    for place in &gone {
+        let waits = tokio::time::timeout(Duration::from_millis(1), place.handshake(wait)).await;
+        assert!(waits.is_err(), "it waits for its turn, and goes");
+    }
+    let late = edge.admit(address(90)).expect("room");
+    let begun = tokio::time::Instant::now();
+    assert!(late.handshake(wait).await.is_some());
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
 async fn t_b06_one_address_never_has_more_than_its_share_of_handshakes() {
     let edge = edge(|limits| {
         limits.handshakes = 24;

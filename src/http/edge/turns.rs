@@ -7,6 +7,7 @@
 //! Bytes that wait here do not hide the end of the connection: when a client is gone, this is noticed while its request is worked on.
 
 use super::due::{DueBytes, HeadEnd};
+use super::ring::STRANGERS_BYTES;
 use super::stream::Watched;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -19,12 +20,17 @@ use tokio_rustls::server::TlsStream;
 
 /// Most bytes that are read from TLS at once and that wait here.
 const HELD_BYTES: usize = 8 * 1024;
+/// Most bytes that TLS keeps for a partner that does not take them, and for a stranger, of whom there may be thousands.
+const PARTNERS_UNSENT: usize = 64 * 1024;
+const STRANGERS_UNSENT: usize = STRANGERS_BYTES;
 /// Time between checks of whether the client is still connected while no more bytes are read from it.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// A connection as the HTTP library reads it.
 pub struct PipelinedStream {
     stream: TlsStream<Watched>,
+    /// Whether the limit of what TLS keeps is that of a partner.
+    is_partners: bool,
     /// Not allocated while nothing is held, because thousands of connections may wait for bytes.
     held: Box<[u8]>,
     from: usize,
@@ -39,9 +45,12 @@ pub struct PipelinedStream {
 
 impl PipelinedStream {
     /// Wraps a connection that is set up.
-    pub fn new(stream: TlsStream<Watched>) -> PipelinedStream {
+    pub fn new(mut stream: TlsStream<Watched>) -> PipelinedStream {
+        let is_partners = stream.get_ref().0.link().place.is_partner();
+        stream.get_mut().1.set_buffer_limit(Some(unsent(is_partners)));
         PipelinedStream {
             stream,
+            is_partners,
             held: Box::default(),
             from: 0,
             to: 0,
@@ -54,6 +63,14 @@ impl PipelinedStream {
     /// The socket below TLS.
     pub fn watched(&self) -> &Watched {
         self.stream.get_ref().0
+    }
+
+    /// Sets the limit of what TLS keeps anew when the connection has become a partner's, by its token, or a stranger's again.
+    fn follow(&mut self) {
+        let is_partners = self.watched().link().place.is_partner();
+        if std::mem::replace(&mut self.is_partners, is_partners) != is_partners {
+            self.stream.get_mut().1.set_buffer_limit(Some(unsent(is_partners)));
+        }
     }
 
     /// Reads bytes into the buffer when it is empty; returns true at the end of the stream.
@@ -130,6 +147,10 @@ impl PipelinedStream {
     }
 }
 
+fn unsent(is_partners: bool) -> usize {
+    if is_partners { PARTNERS_UNSENT } else { STRANGERS_UNSENT }
+}
+
 impl AsyncRead for PipelinedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -166,6 +187,7 @@ impl AsyncRead for PipelinedStream {
 
 impl AsyncWrite for PipelinedStream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.follow();
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
@@ -174,6 +196,7 @@ impl AsyncWrite for PipelinedStream {
         context: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.follow();
         Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
     }
 

@@ -1,7 +1,8 @@
 //! The sessions of browsers, in memory: each a token behind the digest of a random handle.
 //!
-//! There are only so many: of one network, of one partner and in all. A session is made for a token that was just found valid, ends with it
-//! at the latest, and takes a new handle each time.
+//! There are only so many: of one partner on one network, of one partner, and in all. Nobody's session ends for that of another partner,
+//! also not where both are behind one address. A session is made for a token that was just found valid, ends with it at the latest, and
+//! takes a new handle each time.
 
 use crate::error::Fault;
 use crate::secret::{Secret, base64url, random, same, sha256};
@@ -9,7 +10,7 @@ use crate::security::{ClientNetwork, PeerCertificate};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Most sessions of one network; the oldest of it ends for a further one.
+/// Most sessions of one partner on one network; its oldest there ends for a further one.
 const OF_A_NETWORK: usize = 8;
 /// Most sessions of one partner; its oldest ends for a further one.
 const OF_A_PARTNER: usize = 32;
@@ -94,8 +95,9 @@ impl BrowserSessions {
     pub fn open(&self, session: BrowserSession, network: ClientNetwork, now_ms: i64) -> Result<[u8; 32], Fault> {
         let mut places = self.places();
         places.kept.retain(|_, kept| kept.session.ends_ms > now_ms);
-        places.make_room(OF_A_NETWORK, |kept| kept.network == network);
-        places.make_room(OF_A_PARTNER, |kept| kept.session.partner == session.partner);
+        let is_own = |kept: &KeptSession| kept.session.partner == session.partner;
+        places.make_room(OF_A_NETWORK, |kept| is_own(kept) && kept.network == network);
+        places.make_room(OF_A_PARTNER, is_own);
         if places.kept.len() >= IN_ALL {
             return Err(Fault::Overloaded);
         }

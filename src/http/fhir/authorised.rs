@@ -5,6 +5,7 @@ use crate::error::{Failure, Fault};
 use crate::http::edge;
 use crate::http::explorer::ShownProof;
 use crate::http::limits::MAKING_BYTES;
+use crate::http::negotiate::{self, AnswerForm};
 use crate::http::reply::HttpFailure;
 use crate::http::request_notes::{SeenPartner, correlation_of};
 use crate::http::routes::{self, RouteAccess};
@@ -46,10 +47,12 @@ async fn authorise(request: &HttpRequest, app: &App) -> Result<Authorised, Failu
     let caller = caller_of(request, app).await?;
     if let Some(seat) = edge::seat_of(request) {
         seat.is_of(&caller.partner.id)?;
-        // The size of a search page is not known in advance. A batch takes room for each of its entries.
-        if access != RouteAccess::Batch {
-            let is_search = access == RouteAccess::SearchType;
-            seat.waits_for_room(if is_search { MAKING_BYTES } else { 0 }).await?;
+        // The size of a search page is not known in advance, nor that of an answer that is collected for a page. Any other batch takes room
+        // for each of its entries.
+        let is_page = negotiate::form(request).is_ok_and(|form| form == AnswerForm::Html);
+        if is_page || access != RouteAccess::Batch {
+            let is_unknown = is_page || access == RouteAccess::SearchType;
+            seat.waits_for_room(if is_unknown { MAKING_BYTES } else { 0 }).await?;
         }
     }
     let scopes = Scopes::parse(&caller.scope);

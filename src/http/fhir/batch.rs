@@ -15,8 +15,8 @@ use crate::fhir::batch::{self, Ask};
 use crate::fhir::bundle::{BATCH_RESPONSE, Bundle};
 use crate::http::conditional::{Conditions, Precondition};
 use crate::http::documents::{Documents, Made};
-use crate::http::edge::{self, Seat};
-use crate::http::limits::{HeldRoom, MAKING_BYTES, PartnerRoom};
+use crate::http::edge::{self, PieceRoom, Seat};
+use crate::http::limits::{MAKING_BYTES, ROOM_WAIT};
 use crate::http::outgoing::{self, KeptOpen};
 use crate::http::reply::{FHIR_JSON, HttpFailure};
 use crate::http::state::App;
@@ -75,9 +75,8 @@ pub async fn post(
         begun: Instant::now(),
         judged: Instant::now(),
         entry: None,
-        share: edge::seat_of(&request).and_then(|seat| seat.partners_room()),
+        pieces: PieceRoom::of(&request, kept.is_some()),
         seat: edge::seat_of(&request),
-        held: None,
         is_done: false,
     };
     // An answer begins with the opening of its Bundle; one without a byte would be a 200 that says nothing.
@@ -128,11 +127,10 @@ struct Running {
     judged: Instant,
     /// The resource of an entry that is sent in pieces of its own, and the entry's response.
     entry: Option<(Outgoing, Vec<u8>)>,
-    /// The partner's room for answers, and the part of it that this answer takes.
-    share: Option<PartnerRoom>,
+    /// The part of the partner's room for answers that the entry takes which is answered.
+    pieces: PieceRoom,
     /// The request's place, which knows the partner's rate.
     seat: Option<Rc<Seat>>,
-    held: Option<HeldRoom>,
     is_done: bool,
 }
 
@@ -151,7 +149,7 @@ impl Running {
                 }
             }
             if let Some((outgoing, response)) = self.entry.take() {
-                self.held = None;
+                self.pieces.leave();
                 self.bundle.end_answered(&mut self.out, &response);
                 if let Some(kept) = &self.kept {
                     kept.keep(outgoing.into_open());
@@ -175,53 +173,50 @@ impl Running {
             return Ok(());
         };
         self.judge().await?;
-        let _turn = match &ask {
-            Ok(ask) if is_public(ask) => self.documents.entries.take(&self.authorised.caller.partner.id, 1).await,
-            _ => None,
-        };
-        let base_url = &self.app.ctx.payer.base_url;
+        let mut turn = None;
         let answer = match ask {
             Ok(_) if self.sent + self.out.len() > ANSWER_BYTES => Err(Failure::new(Fault::TooLarge)
                 .at(format!("Bundle.entry[{at}]"))
                 .remedy("The answer is full: ask for this entry in another batch.")),
             Ok(ask) => match self.room().await {
-                Ok(held) => {
-                    self.held = held;
-                    run(&self.app, &self.made, &self.authorised, &ask, &self.how).await
+                Ok(()) => {
+                    // Room comes first, so that who waits for it holds no turn for which others wait.
+                    if is_public(&ask) {
+                        let partner = &self.authorised.caller.partner.id;
+                        turn = self.documents.entries.take(partner, 1).await;
+                    }
+                    let pieces = &mut self.pieces;
+                    run(&self.app, &self.made, &self.authorised, &ask, &self.how, pieces).await
                 }
                 Err(failure) => Err(failure),
             },
             Err(failure) => Err(failure),
         };
-        let (resource, response) = answer::entry(answer, base_url);
+        let (resource, response) = answer::entry(answer, &self.app.ctx.payer.base_url);
         match resource.map(|outgoing| small(outgoing, PIECE_BYTES)) {
             None => self.bundle.answered(&mut self.out, None, &response),
             Some(Ok(bytes)) => self.bundle.answered(&mut self.out, Some(&bytes), &response),
             Some(Err(outgoing)) => {
-                if let Some(held) = &mut self.held {
-                    held.resize(outgoing.size());
-                }
+                self.pieces.resize(outgoing.size());
                 self.bundle.begin_answered(&mut self.out);
                 self.entry = Some((outgoing, response));
             }
         }
         if self.entry.is_none() {
-            self.held = None;
+            self.pieces.leave();
         }
+        drop(turn);
         // Other tasks on this thread get their turn after each entry.
         tokio::task::yield_now().await;
         Ok(())
     }
 
     /// Takes an entry from the partner's rate, and room for its answer.
-    async fn room(&self) -> Result<Option<HeldRoom>, Failure> {
+    async fn room(&mut self) -> Result<(), Failure> {
         if let Some(seat) = &self.seat {
             seat.asks_for_entry()?;
         }
-        Ok(match &self.share {
-            Some(share) => Some(share.enter(MAKING_BYTES).await?),
-            None => None,
-        })
+        self.pieces.exchange(MAKING_BYTES, ROOM_WAIT).await
     }
 
     /// Authenticates the caller again before an entry, unless that was done a moment ago. The answers of earlier entries have been sent by
@@ -262,7 +257,14 @@ fn is_public(ask: &Ask) -> bool {
     }
 }
 
-async fn run(app: &App, made: &Made, authorised: &Authorised, ask: &Ask, how: &How) -> Result<EntryAnswer, Failure> {
+async fn run(
+    app: &App,
+    made: &Made,
+    authorised: &Authorised,
+    ask: &Ask,
+    how: &How,
+    pieces: &mut PieceRoom,
+) -> Result<EntryAnswer, Failure> {
     match ask.segments().as_slice() {
         ["metadata"] => metadata::in_mode(made, ask.query()).map(EntryAnswer::document),
         [rtype] if describing::is_one(rtype) => {
@@ -294,12 +296,13 @@ async fn run(app: &App, made: &Made, authorised: &Authorised, ask: &Ask, how: &H
                 terms: how.terms.clone(),
                 ..*how
             };
-            search::bundle(app, authorised, rtype, pairs, &how)
+            let room = async |bytes: usize| pieces.exchange(bytes, ROOM_WAIT).await;
+            search::bundle(app, authorised, rtype, pairs, &how, room)
                 .await
                 .map(EntryAnswer::found)
         }
-        [rtype, id] => read(app, authorised, ask, (rtype, id, None), how).await,
-        [rtype, id, "_history", version] => read(app, authorised, ask, (rtype, id, Some(version)), how).await,
+        [rtype, id] => read(app, authorised, ask, (rtype, id, None), how, pieces).await,
+        [rtype, id, "_history", version] => read(app, authorised, ask, (rtype, id, Some(version)), how, pieces).await,
         _ => Err(Fault::RouteUnknown.into()),
     }
     .map(|answer| {
@@ -350,6 +353,7 @@ async fn read(
     ask: &Ask,
     (rtype, id, version): (&str, &str, Option<&str>),
     how: &How,
+    pieces: &mut PieceRoom,
 ) -> Result<EntryAnswer, Failure> {
     scoped(app, authorised, rtype, Permission::Read).await?;
     let conditions = Conditions {
@@ -369,8 +373,7 @@ async fn read(
         _ if ask.head_only => SentPart::Head(200),
         _ => SentPart::Whole,
     };
-    // Entries are answered one after the other, and each has taken room.
-    let room = async |_: usize| Ok::<(), Failure>(());
+    let room = async |bytes: usize| pieces.exchange(bytes, ROOM_WAIT).await;
     let (row, disclosure) = release::read(&app.ctx, &authorised.caller, rtype, id, version, room, sent).await?;
     let is_known = judge(&row) == Precondition::NotModified;
     let (etag, last_modified) = (format!("W/\"{}\"", row.version), rfc3339_ms(row.last_updated_ms));

@@ -4,8 +4,11 @@ use super::authorised::Authorised;
 use crate::error::{Failure, Fault};
 use crate::fhir::when;
 use crate::http::body;
+use crate::http::edge::PieceRoom;
+use crate::http::limits::{ROOM_WAIT, STREAM_WAIT};
 use crate::http::negotiate::{self, AnswerForm};
 use crate::http::outgoing::{self, KeptOpen};
+use crate::http::page::{PART_BYTES, RECORD_ENTRIES};
 use crate::http::reply::{FHIR_JSON, HttpFailure};
 use crate::http::state::App;
 use crate::percent::encode;
@@ -21,8 +24,6 @@ use futures_util::stream;
 const BODY_BYTES: usize = 64 * 1024;
 /// Entries on one HTML page; the others follow on further pages.
 const SHOWN_ENTRIES: i64 = 50;
-/// Entries on the page of a member's record; the others follow on further pages of the operation.
-const RECORD_ENTRIES: i64 = 200;
 /// Largest `_count`.
 const COUNT_MAX: i64 = 1_000;
 
@@ -147,6 +148,7 @@ async fn answer(
     let Asked { mut query, page, shape } = Asked::read(&pairs, negotiate::is_strict(request))?;
     if form == AnswerForm::Html {
         query.count = Some(query.count.map_or(shown, |count| count.min(shown)));
+        query.most_bytes = Some(PART_BYTES);
     }
     narrow_to_scopes(&mut query.window, authorised);
     let binding = format!("{}|{id}|{shape}", authorised.caller.partner.id);
@@ -174,12 +176,18 @@ async fn answer(
         everything.stay_open();
     }
     // The first piece is made before the status is sent, so that a failure can still become the answer.
-    let first = everything.next().await?;
+    let mut pieces = PieceRoom::of(request, kept.is_some());
+    let first = everything
+        .next(async |bytes| pieces.exchange(bytes, ROOM_WAIT).await)
+        .await?;
     let ends = kept.clone();
-    let rest = stream::unfold(Some((everything, ends)), |state| async move {
-        let (mut everything, kept) = state?;
-        match everything.next().await {
-            Ok(Some(piece)) => Some((Ok(piece), Some((everything, kept)))),
+    let rest = stream::unfold(Some((everything, ends, pieces)), |state| async move {
+        let (mut everything, kept, mut pieces) = state?;
+        // The piece before was taken.
+        pieces.leave();
+        let next = everything.next(async |bytes| pieces.exchange(bytes, STREAM_WAIT).await);
+        match next.await {
+            Ok(Some(piece)) => Some((Ok(piece), Some((everything, kept, pieces)))),
             Ok(None) => {
                 if let Some(kept) = kept {
                     kept.keep(everything.into_open());

@@ -12,6 +12,11 @@ use crate::http::state::App;
 use crate::release;
 use crate::security::{Permission, Scopes};
 use actix_web::{HttpRequest, HttpResponse, web};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long the start page waits for its counts.
+const COUNT_TIME: Duration = Duration::from_secs(2);
 
 /// `GET metadata`, in the mode that the query asks for.
 pub async fn get(
@@ -24,19 +29,35 @@ pub async fn get(
     let document = in_mode(&made, request.query_string())?;
     let mut answer = document.answer(&request);
     if explorer::session_of(&request).is_some() {
-        let filled = filled(&request, &app).await?;
-        answer.extensions_mut().insert(FilledTypes(filled));
+        let filled = filled(&request, &app, &made).await?;
+        answer.extensions_mut().insert(filled);
     }
     Ok(answer)
 }
 
-/// What a reader with a session finds here: the types of which its partner may read resources, with counts.
-async fn filled(request: &HttpRequest, app: &App) -> Result<Vec<(String, i64)>, Failure> {
+/// What a reader with a session finds here: the types of which its partner may read resources, with counts. When they cannot be counted, or
+/// not in time, the page is there without counts.
+async fn filled(request: &HttpRequest, app: &App, made: &Made) -> Result<FilledTypes, Failure> {
     let caller = caller_of(request, app).await?;
     let scopes = Scopes::parse(&caller.scope);
-    let mut filled = release::filled_types(&app.ctx, &caller).await?;
-    filled.retain(|(rtype, _)| scopes.allows(rtype, Permission::Search));
-    Ok(filled)
+    let is_allowed = |rtype: &str| scopes.allows(rtype, Permission::Search);
+    let counted = timeout(COUNT_TIME, release::filled_types(&app.ctx, &caller)).await;
+    let failure = match counted {
+        Ok(Ok(mut counts)) => {
+            counts.retain(|(rtype, _)| is_allowed(rtype));
+            return Ok(FilledTypes::Counted(counts));
+        }
+        Ok(Err(failure)) => failure,
+        Err(_) => Fault::StoreSlow.into(),
+    };
+    tracing::warn!(
+        fault = failure.fault().code(),
+        partner.id = caller.partner.id,
+        "the types for the start page could not be counted"
+    );
+    let types = made.site.types().iter().filter_map(|row| row["type"].as_str());
+    let types = types.filter(|rtype| release::is_searchable(rtype) && is_allowed(rtype));
+    Ok(FilledTypes::Uncounted(types.map(str::to_owned).collect()))
 }
 
 /// The document in the mode that the query names.

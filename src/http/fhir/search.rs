@@ -8,6 +8,7 @@ use crate::fhir::search::Search;
 use crate::fhir::search::query::{self, QueryReading};
 use crate::fhir::search::subset::subset;
 use crate::http::body;
+use crate::http::edge;
 use crate::http::explorer::{self, FORM_FIELD};
 use crate::http::negotiate::{self, AnswerForm};
 use crate::http::outgoing::{self, KeptOpen};
@@ -113,7 +114,8 @@ async fn answer(
         terms: outgoing::terms(app, request),
         stays_open: kept.is_some(),
     };
-    let bundle = bundle(app, authorised, rtype, pairs, &how).await?;
+    let room = async |bytes: usize| edge::waits_for_room(request, bytes).await;
+    let bundle = bundle(app, authorised, rtype, pairs, &how, room).await?;
     let mut response = HttpResponse::Ok();
     response
         .insert_header((header::CONTENT_TYPE, FHIR_JSON))
@@ -133,7 +135,7 @@ pub struct How {
     pub stays_open: bool,
 }
 
-/// Runs a search of `rtype` and writes its Bundle.
+/// Runs a search of `rtype` and writes its Bundle. `room` is asked for the memory that a large page takes.
 ///
 /// # Errors
 /// Those of reading the query and of the search.
@@ -143,6 +145,7 @@ pub async fn bundle(
     rtype: &str,
     pairs: Vec<(String, String)>,
     how: &How,
+    room: impl AsyncFnOnce(usize) -> Result<(), Failure>,
 ) -> Result<Outgoing, Failure> {
     let (ctx, caller) = (&app.ctx, &authorised.caller);
     let now_ms = ctx.clock.now_ms();
@@ -172,7 +175,7 @@ pub async fn bundle(
     } else {
         SentPart::Whole
     };
-    let mut found = release::search(ctx, caller, search.clone(), place, readable, sent).await?;
+    let mut found = release::search(ctx, caller, search.clone(), place, readable, sent, room).await?;
     let link = |place: PageStart| {
         let page = SearchPage {
             query: query.clone(),

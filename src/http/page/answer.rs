@@ -2,6 +2,7 @@
 
 use super::site::{PageReader, PageSite};
 use super::{token, tree};
+use crate::http::request_notes::FilledTypes;
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -16,8 +17,8 @@ pub struct PageSubject<'a> {
     pub is_posted: bool,
     /// What was typed into the form that was sent, or stood in the query.
     pub fields: &'a [(String, String)],
-    /// For the start page: the types of which the reader may read resources, with counts.
-    pub filled: &'a [(String, i64)],
+    /// For the start page: the types of which the reader may read resources.
+    pub filled: &'a FilledTypes,
     /// The address of the same answer as JSON, when a GET of an address can return it and that address names no person.
     pub json_href: Option<String>,
     /// `X-Request-Id` of the answer.

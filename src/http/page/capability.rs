@@ -5,6 +5,7 @@ use super::answer::PageSubject;
 use super::json::{items, text};
 use super::site::{PageReader, PageSite};
 use super::{form, resource, token};
+use crate::http::request_notes::FilledTypes;
 use crate::store::released_counts::COUNTED_MEMBERS;
 use maud::{Markup, html};
 use serde_json::Value;
@@ -55,32 +56,52 @@ fn codes(row: &Value) -> String {
 }
 
 /// The types of which the reader's partner may read resources.
-fn filled(site: &PageSite, filled: &[(String, i64)]) -> Markup {
+fn filled(site: &PageSite, filled: &FilledTypes) -> Markup {
+    let rows: Vec<(&str, Option<i64>)> = match filled {
+        FilledTypes::Counted(types) => types
+            .iter()
+            .map(|(rtype, count)| (rtype.as_str(), Some(*count)))
+            .collect(),
+        FilledTypes::Uncounted(types) => types.iter().map(|rtype| (rtype.as_str(), None)).collect(),
+    };
+    let is_counted = matches!(filled, FilledTypes::Counted(_));
     html! {
         section aria-labelledby="filled" {
             h2 id="filled" { "What you can read" }
-            @if filled.is_empty() {
+            @if !is_counted {
+                p.note { "The resources could not be counted just now. These are all types that this token may read." }
+            } @else if rows.is_empty() {
                 p { "There is nothing yet. A member's record can be read after a successful " code { "$member-match" } "." }
-            } @else {
+            }
+            @if !rows.is_empty() {
                 div.scroll tabindex="0" role="group" aria-labelledby="filled" {
                     table {
-                        thead { tr { th scope="col" { "Type" } th scope="col" { "Resources" } th scope="col" { "Look" } } }
-                        tbody {
-                            @for (rtype, count) in filled {
-                                tr {
-                                    th scope="row" { (rtype) } td { (count) }
-                                    td {
-                                        @if site.can(rtype, "search-type") {
-                                            a href=(site.at(rtype)) { "All " (rtype) } ", "
-                                            a href=(site.at(&format!("explorer/{rtype}"))) { "search " (rtype) }
-                                        }
-                                    }
-                                }
-                            }
-                        }
+                        thead { tr {
+                            th scope="col" { "Type" }
+                            @if is_counted { th scope="col" { "Resources" } }
+                            th scope="col" { "Look" }
+                        } }
+                        tbody { @for (rtype, count) in &rows { (filled_row(site, rtype, *count)) } }
                     }
                 }
+            }
+            @if is_counted && !rows.is_empty() {
                 p.note { "Counted over the first " (COUNTED_MEMBERS) " members that this token may read." }
+            }
+        }
+    }
+}
+
+fn filled_row(site: &PageSite, rtype: &str, count: Option<i64>) -> Markup {
+    html! {
+        tr {
+            th scope="row" { (rtype) }
+            @if let Some(count) = count { td { (count) } }
+            td {
+                @if site.can(rtype, "search-type") {
+                    a href=(site.at(rtype)) { "All " (rtype) } ", "
+                    a href=(site.at(&format!("explorer/{rtype}"))) { "search " (rtype) }
+                }
             }
         }
     }

@@ -22,6 +22,7 @@ mod tree;
 
 pub use answer::PageSubject;
 pub use layout::POLICY;
+pub use record::{PART_BYTES, RECORD_ENTRIES};
 pub use site::{PageReader, PageSite};
 
 use maud::html;

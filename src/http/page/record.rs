@@ -11,6 +11,11 @@ use maud::{Markup, html};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+/// About how many bytes of a record are on one page of it; a single larger resource has a page of its own.
+pub const PART_BYTES: usize = 1024 * 1024;
+/// Most entries on the page of a member's record.
+pub const RECORD_ENTRIES: i64 = 200;
+
 /// Whether a Bundle is the answer to a read of a Patient.
 pub fn is_one(site: &PageSite, answer: &PageSubject) -> bool {
     let id = answer.path.strip_prefix(&site.at("Patient/"));
@@ -55,7 +60,8 @@ pub fn page(site: &PageSite, answer: &PageSubject) -> (String, Markup) {
         (coverages(site, &of("Coverage")))
         (timeline(site, &events))
         @if let Some(href) = &next {
-            p { "This page shows the beginning of the record. " a href=(href) rel="next" { "The rest of the record" } "." }
+            p { "This page ends here: it shows at most " (RECORD_ENTRIES) " resources and about " (PART_BYTES / 1024 / 1024) " MiB of a record. "
+                a href=(href) rel="next" { "The rest of the record" } "." }
         }
         (people_and_places(site, &others))
         (resource::from_here(site, patient))

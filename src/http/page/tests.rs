@@ -1,6 +1,7 @@
 //! Tests the HTML of the pages: escaping, links, and what people and assistive technology need.
 
 use super::*;
+use crate::http::request_notes::FilledTypes;
 use serde_json::{Value, json};
 
 const BASE: &str = "https://p.example/fhir";
@@ -31,7 +32,7 @@ fn shown(path: &str, status: u16, resource: &Value) -> String {
         path,
         is_posted: false,
         fields: &[],
-        filled: &[],
+        filled: &FilledTypes::default(),
         json_href: Some(format!("{path}?_format=json")),
         request_id: "r-1",
         resource,
@@ -326,7 +327,7 @@ fn posted(site: &PageSite, status: u16, resource: &Value, fields: &[(String, Str
         fields,
         json_href: None,
         request_id: "r-1",
-        filled: &[],
+        filled: &FilledTypes::default(),
         resource,
     };
     page(site, &answer)
@@ -441,7 +442,7 @@ fn the_start_page_shows_a_visitor_what_there_is_and_is_small() {
     else {
         panic!("a visitor");
     };
-    let filled = [("Condition".to_owned(), 3), ("Observation".to_owned(), 4_141)];
+    let filled = FilledTypes::Counted(vec![("Condition".to_owned(), 3), ("Observation".to_owned(), 4_141)]);
     for site in [
         site.clone(),
         site.read_by(PageReader::Visitor {
@@ -472,6 +473,31 @@ fn the_start_page_shows_a_visitor_what_there_is_and_is_small() {
             "counts are for who may read"
         );
     }
+}
+
+#[test]
+fn the_start_page_has_its_types_also_when_they_could_not_be_counted() {
+    let site = visitor();
+    let types = vec!["Observation".to_owned(), "Patient".to_owned()];
+    let html = page(
+        &site,
+        &PageSubject {
+            status: 200,
+            path: "/fhir/metadata",
+            is_posted: false,
+            fields: &[],
+            json_href: None,
+            request_id: "",
+            filled: &FilledTypes::Uncounted(types),
+            resource: site.statement(),
+        },
+    );
+    assert!(html.contains("could not be counted just now"), "{html}");
+    assert!(
+        html.contains("<a href=\"/fhir/Observation\">All Observation</a>"),
+        "{html}"
+    );
+    assert!(!html.contains("Counted over"), "{html}");
 }
 
 #[test]

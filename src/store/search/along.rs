@@ -5,7 +5,7 @@
 use super::super::Db;
 use super::super::dynamic::{HeldValue, Sql};
 use super::super::resources::SEQUENCE_BITS;
-use super::find::{Hit, by_keys};
+use super::find::{Hit, PageBytes, PageRead, by_keys};
 use super::{SearchScope, allowed};
 use crate::error::Failure;
 use crate::fhir::search::params::NOT_OWNER;
@@ -21,6 +21,10 @@ const IDS: usize = 200;
 pub struct IncludeRoom {
     rows: usize,
     bytes: usize,
+    /// Bytes for which there is room in memory.
+    held: usize,
+    /// Bytes of what was found.
+    found: usize,
     is_empty: bool,
     is_cut: bool,
     /// The resources that are on the page.
@@ -29,10 +33,13 @@ pub struct IncludeRoom {
 
 impl IncludeRoom {
     /// Room for so many resources and about so many bytes, on a page with these matches. A single larger resource still has room.
-    pub fn new(rows: usize, bytes: usize, matches: &[Hit]) -> IncludeRoom {
+    /// What is found is only read while it has no more than `held` bytes.
+    pub fn new(rows: usize, bytes: usize, held: usize, matches: &[Hit]) -> IncludeRoom {
         IncludeRoom {
             rows,
             bytes,
+            held,
+            found: 0,
             is_empty: true,
             is_cut: false,
             keys: matches.iter().map(|hit| hit.key).collect(),
@@ -42,6 +49,11 @@ impl IncludeRoom {
     /// Whether something was left out for want of room.
     pub fn is_cut(&self) -> bool {
         self.is_cut
+    }
+
+    /// The bytes for which there was too little room in memory, so that they were not read.
+    pub fn needs(&self) -> Option<usize> {
+        (self.found > self.held).then(|| self.found.saturating_add(self.bytes))
     }
 
     /// How many rows a statement reads: one more than have room shows that there are more.
@@ -61,6 +73,7 @@ impl IncludeRoom {
             }
             self.rows -= 1;
             self.bytes = self.bytes.saturating_sub(bytes);
+            self.found = self.found.saturating_add(bytes);
             self.is_empty = false;
             taken.push(one.key);
         }
@@ -95,6 +108,22 @@ fn load(db: &mut Db, mut sql: Sql, room: &IncludeRoom) -> Result<(Vec<SizedHit>,
     Ok((found, is_more))
 }
 
+/// Reads what has room on the page, if it has room in memory as well.
+fn read(
+    db: &mut Db,
+    (scope, now_ms): (&SearchScope, i64),
+    keys: &[i64],
+    room: &IncludeRoom,
+) -> Result<Vec<Hit>, Failure> {
+    if room.needs().is_some() {
+        return Ok(Vec::new());
+    }
+    match by_keys(db, scope, keys, now_ms, PageBytes::KNOWN)? {
+        PageRead::Read(hits, _) => Ok(hits),
+        PageRead::Larger(_) => Ok(Vec::new()),
+    }
+}
+
 /// Returns those of these resources, by type and id, that may be released in this scope and have room. `is_meant` is asked for each with
 /// its compartment, type and id.
 ///
@@ -116,7 +145,7 @@ pub fn by_reference(
     types.sort_unstable();
     for (rtype, ids) in types {
         for ids in ids.chunks(IDS) {
-            if room.is_cut {
+            if room.is_cut || room.needs().is_some() {
                 return Ok(hits);
             }
             let mut sql = Sql::new(SIZED);
@@ -129,7 +158,7 @@ pub fn by_reference(
             let (mut found, is_more) = load(db, sql, room)?;
             found.retain(|one| is_meant(one.key >> SEQUENCE_BITS, &one.rtype, &one.id));
             let keys = room.take(&found, is_more);
-            hits.extend(by_keys(db, scope, &keys, now_ms, usize::MAX)?.0);
+            hits.extend(read(db, (scope, now_ms), &keys, room)?);
         }
     }
     Ok(hits)
@@ -154,7 +183,7 @@ pub fn referring(
     let mut compartments: Vec<_> = by_compartment.into_iter().collect();
     compartments.sort_unstable_by_key(|(no, _)| *no);
     for (no, hits) in compartments {
-        if room.is_cut {
+        if room.is_cut || room.needs().is_some() {
             break;
         }
         let mut sql = Sql::new(SIZED);
@@ -175,7 +204,7 @@ pub fn referring(
         }
         let (sized, is_more) = load(db, sql, room)?;
         let keys = room.take(&sized, is_more);
-        found.extend(by_keys(db, scope, &keys, now_ms, usize::MAX)?.0);
+        found.extend(read(db, (scope, now_ms), &keys, room)?);
     }
     Ok(found)
 }
@@ -195,11 +224,11 @@ mod tests {
 
     #[test]
     fn t_b07_what_comes_along_ends_at_the_rows_and_at_the_bytes_of_its_room() {
-        let mut room = IncludeRoom::new(10, 100, &[]);
+        let mut room = IncludeRoom::new(10, 100, 1_000, &[]);
         let found = [sized(1, 60), sized(2, 40), sized(3, 1), sized(4, 0)];
         assert_eq!(room.take(&found, false), [1, 2]);
         assert!(room.is_cut());
-        let mut room = IncludeRoom::new(10, 100, &[]);
+        let mut room = IncludeRoom::new(10, 100, 1_000, &[]);
         assert_eq!(room.take(&[sized(1, 500)], false), [1], "a single larger one");
         assert!(!room.is_cut());
         let twice = [sized(1, 500), sized(2, 1)];
@@ -208,12 +237,16 @@ mod tests {
             "the first is there, and the other has no room"
         );
         assert!(room.is_cut());
-        let mut room = IncludeRoom::new(2, 100, &[]);
+        let mut room = IncludeRoom::new(2, 100, 1_000, &[]);
         assert_eq!(room.limit(), 3);
         assert_eq!(room.take(&[sized(1, 1), sized(2, 1), sized(3, 1)], true), [1, 2]);
         assert!(room.is_cut());
-        let mut room = IncludeRoom::new(2, 100, &[]);
+        let mut room = IncludeRoom::new(2, 100, 1_000, &[]);
         assert_eq!(room.take(&[sized(1, 1), sized(2, 1)], false), [1, 2]);
         assert!(!room.is_cut(), "all of it had room");
+        assert_eq!(room.needs(), None);
+        let mut room = IncludeRoom::new(10, 100, 50, &[]);
+        assert_eq!(room.take(&[sized(1, 60)], false), [1]);
+        assert_eq!(room.needs(), Some(100), "and what the page still takes");
     }
 }

@@ -2,17 +2,17 @@
 
 use super::super::Db;
 use super::super::dynamic::{HeldValue, Sql};
+use super::super::measured::{MEASURED, MeasuredColumns, MeasuredRow, fitting, most_of_each};
 use super::super::resources::SEQUENCE_BITS;
 use super::{SearchAsked, SearchScope, allowed, condition, inside};
 use crate::error::Failure;
 use crate::fhir::search::{Param, ParamKind};
-use diesel::connection::DefaultLoadingMode;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Binary, Text};
+use diesel::sql_types::{BigInt, Text};
 use std::collections::HashMap;
 
 /// A resource that may be released, with its bytes.
-#[derive(Clone, Debug, Queryable)]
+#[derive(Clone, Debug)]
 pub struct Hit {
     /// The key of the resource; its upper bits are the number of the member's compartment.
     pub key: i64,
@@ -31,6 +31,32 @@ impl Hit {
     }
 }
 
+/// How many bytes of matches a page may have.
+#[derive(Clone, Copy, Debug)]
+pub struct PageBytes {
+    /// About so many; a single larger resource is still on the page.
+    pub most: usize,
+    /// For so many there is room in memory. More are not read.
+    pub held: usize,
+}
+
+impl PageBytes {
+    /// What is read in any case: its size is known.
+    pub const KNOWN: PageBytes = PageBytes {
+        most: usize::MAX,
+        held: usize::MAX,
+    };
+}
+
+/// The matches of a page.
+#[derive(Debug)]
+pub enum PageRead {
+    /// They were read; whether there are more.
+    Read(Vec<Hit>, bool),
+    /// They have so many bytes, for which there is no room yet.
+    Larger(usize),
+}
+
 /// A match without its bytes, for sorting.
 #[derive(Clone, Debug, Queryable)]
 pub struct FoundKey {
@@ -42,10 +68,6 @@ pub struct FoundKey {
     pub last_updated_ms: i64,
 }
 
-type HitRow = (BigInt, Text, Text, Binary);
-
-const HIT: &str = "SELECT r.key, r.type, r.id, coalesce(r.released, r.body)";
-
 macro_rules! load {
     ($db:expr, $sql:expr, $row:ty) => {
         match $db {
@@ -55,29 +77,11 @@ macro_rules! load {
     };
 }
 
-macro_rules! up_to {
-    ($connection:expr, $sql:expr, $bytes:expr) => {{
-        let mut hits: Vec<Hit> = Vec::new();
-        let mut room = $bytes;
-        let statement = $sql.rows::<HitRow>();
-        for hit in statement.load_iter::<Hit, DefaultLoadingMode>($connection)? {
-            let hit = hit?;
-            if !hits.is_empty() && hit.bytes.len() > room {
-                return Ok((hits, true));
-            }
-            room = room.saturating_sub(hit.bytes.len());
-            hits.push(hit);
-        }
-        hits
-    }};
-}
-
 fn is_postgres(db: &Db) -> bool {
     matches!(db, Db::Pg(_))
 }
 
-/// Returns the matches after `after_key` in the order of keys, at most `limit` of them and
-/// about `bytes` in size, and whether there are more.
+/// Returns the matches after `after_key` in the order of keys, at most `limit` of them.
 ///
 /// # Errors
 /// Those of the database.
@@ -86,8 +90,8 @@ pub fn page(
     asked: &SearchAsked<'_>,
     after_key: i64,
     limit: i64,
-    bytes: usize,
-) -> Result<(Vec<Hit>, bool), Failure> {
+    bytes: PageBytes,
+) -> Result<PageRead, Failure> {
     if matches!(asked.scope, SearchScope::Granted { .. }) {
         // Keys first: sorting rows with their bytes would read the bytes of all matches.
         let mut sql = Sql::new("SELECT r.key");
@@ -96,20 +100,82 @@ pub fn page(
         let keys: Vec<i64> = load!(db, sql, BigInt);
         let more = i64::try_from(keys.len()).is_ok_and(|found| found > limit);
         let wanted = &keys[..keys.len() - usize::from(more)];
-        let (hits, cut) = by_keys(db, asked.scope, wanted, asked.now_ms, bytes)?;
-        return Ok((hits, more || cut));
+        return Ok(match by_keys(db, asked.scope, wanted, asked.now_ms, bytes)? {
+            PageRead::Read(hits, cut) => PageRead::Read(hits, more || cut),
+            larger @ PageRead::Larger(_) => larger,
+        });
     }
-    let mut sql = Sql::new(HIT);
+    let mut sql = measured(limit + 1, bytes);
     matching(&mut sql, asked, after_key, is_postgres(db));
     sql.with(" ORDER BY r.key LIMIT ?", [(limit + 1).into()]);
-    let mut hits = match db {
-        Db::Pg(pg) => up_to!(pg, sql, bytes),
-        Db::Sqlite(sqlite) => up_to!(sqlite, sql, bytes),
-    };
+    let mut found: Vec<MeasuredRow> = load!(db, sql, MeasuredColumns);
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = hits.len() > limit;
-    hits.truncate(limit);
-    Ok((hits, more))
+    let more = found.len() > limit;
+    found.truncate(limit);
+    Ok(match whole(db, (asked.scope, asked.now_ms), found, bytes)? {
+        PageRead::Read(hits, cut) => PageRead::Read(hits, more || cut),
+        larger @ PageRead::Larger(_) => larger,
+    })
+}
+
+/// The beginning of a statement that may find `rows` rows. Those come with their bytes that are small enough for all of them together to
+/// have room.
+fn measured(rows: i64, bytes: PageBytes) -> Sql {
+    let mut sql = Sql::default();
+    let most = most_of_each(rows, bytes.most.min(bytes.held));
+    sql.with(MEASURED, [i64::from(most).into()]);
+    sql
+}
+
+/// The rows from the first on that have no more bytes together than a page may have, or the first one alone, and whether others were left
+/// out. Bytes that did not come with their rows are read now, if there is room.
+fn whole(
+    db: &mut Db,
+    scope: (&SearchScope, i64),
+    mut found: Vec<MeasuredRow>,
+    bytes: PageBytes,
+) -> Result<PageRead, Failure> {
+    let count = fitting(found.iter().map(MeasuredRow::size), bytes.most);
+    let cut = count < found.len();
+    found.truncate(count);
+    let needed: usize = found.iter().map(MeasuredRow::size).sum();
+    if needed > bytes.held {
+        return Ok(PageRead::Larger(needed));
+    }
+    let missing = found.iter().filter(|row| row.bytes.is_none()).map(|row| row.key);
+    let missing: Vec<i64> = missing.collect();
+    let most = bytes.most.max(needed);
+    let mut late: HashMap<i64, MeasuredRow> = HashMap::new();
+    if !missing.is_empty() {
+        let rows = by_keys_measured(db, scope, &missing, i64::try_from(most).unwrap_or(i64::MAX))?;
+        late.extend(rows.into_iter().map(|row| (row.key, row)));
+    }
+    let mut hits = Vec::with_capacity(count);
+    for row in found {
+        let row = match row.bytes {
+            Some(_) => Some(row),
+            None => late.remove(&row.key),
+        };
+        // What may not be released any more is not there.
+        let Some(row) = row else { continue };
+        match row.bytes {
+            Some(bytes) => hits.push(Hit {
+                key: row.key,
+                rtype: row.rtype,
+                id: row.id,
+                bytes,
+            }),
+            // It has grown meanwhile, beyond what the page has room for.
+            None if hits.is_empty() => {
+                return Ok(match by_keys(db, scope.0, &[row.key], scope.1, bytes)? {
+                    PageRead::Read(hits, _) => PageRead::Read(hits, true),
+                    larger @ PageRead::Larger(_) => larger,
+                });
+            }
+            None => return Ok(PageRead::Read(hits, true)),
+        }
+    }
+    Ok(PageRead::Read(hits, cut))
 }
 
 fn matching(sql: &mut Sql, asked: &SearchAsked<'_>, after_key: i64, postgres: bool) {
@@ -170,7 +236,8 @@ pub fn sort_values(
     Ok(found.into_iter().collect())
 }
 
-/// Returns those of these resources that may be released, ordered by key, and whether some were left out because of `bytes`.
+/// Returns those of these resources that may be released, in the order of `keys`: as many from the first on as have no more bytes together
+/// than a page may have, or the first one alone.
 ///
 /// # Errors
 /// Those of the database.
@@ -179,19 +246,30 @@ pub fn by_keys(
     scope: &SearchScope,
     keys: &[i64],
     now_ms: i64,
-    bytes: usize,
-) -> Result<(Vec<Hit>, bool), Failure> {
+    bytes: PageBytes,
+) -> Result<PageRead, Failure> {
     if keys.is_empty() {
-        return Ok((Vec::new(), false));
+        return Ok(PageRead::Read(Vec::new(), false));
     }
-    let mut sql = Sql::new(HIT);
+    let rows = i64::try_from(keys.len()).unwrap_or(i64::MAX);
+    let most = most_of_each(rows, bytes.most.min(bytes.held));
+    let found = by_keys_measured(db, (scope, now_ms), keys, most.into())?;
+    let mut found: HashMap<i64, MeasuredRow> = found.into_iter().map(|row| (row.key, row)).collect();
+    let found = keys.iter().filter_map(|key| found.remove(key)).collect();
+    whole(db, (scope, now_ms), found, bytes)
+}
+
+/// Those of these resources that may be released, with the bytes of those that have no more than `most`.
+fn by_keys_measured(
+    db: &mut Db,
+    (scope, now_ms): (&SearchScope, i64),
+    keys: &[i64],
+    most: i64,
+) -> Result<Vec<MeasuredRow>, Failure> {
+    let mut sql = Sql::default();
+    sql.with(MEASURED, [most.into()]);
     allowed(&mut sql, scope, now_ms);
     sql.add(" AND r.key IN ")
         .list(keys.iter().map(|key| HeldValue::from(*key)));
-    sql.add(" ORDER BY r.key");
-    let hits = match db {
-        Db::Pg(pg) => up_to!(pg, sql, bytes),
-        Db::Sqlite(sqlite) => up_to!(sqlite, sql, bytes),
-    };
-    Ok((hits, false))
+    Ok(load!(db, sql, MeasuredColumns))
 }

@@ -207,6 +207,57 @@ async fn t_b07_large_attachments_asked_for_at_once_are_opened_a_few_at_a_time() 
     scene.served("after it", Duration::from_secs(1)).await;
 }
 
+/// Gives the scene's member this many documents of 4 MiB, which the hostile partner may read too.
+fn with_large_documents(scene: &Scene, documents: usize) {
+    grants::grant(&scene.payer, "hostile", scene.patient(), SharingPolicy::Sensitive);
+    let data = "A".repeat(4 << 20);
+    let lines = (0..documents).map(|at| {
+        let document = serde_json::json!({"resourceType": "DocumentReference", "id": format!("large-{at}"), "status": "current",
+            "subject": {"reference": format!("Patient/{}", scene.patient())},
+            "content": [{"attachment": {"contentType": "application/pdf", "data": data}}]});
+        format!("{document}\n")
+    });
+    std::fs::write(scene.payer.home().join("large.ndjson"), lines.collect::<String>()).expect("a file");
+    let said = scene.payer.json_command(&["import", "large.ndjson"]);
+    assert_eq!(said["rejected"], 0, "{said}");
+}
+
+#[tokio::test]
+async fn t_b07_records_of_large_resources_take_little_memory() {
+    let scene = Scene::open(&[]).await;
+    let hostile = Hostile::join(&scene, 3).await;
+    with_large_documents(&scene, 20);
+    let patient = scene.patient();
+    let record = hostile.get(&format!("Patient/{patient}/$everything"));
+    let mut one = hostile.at.open().expect("a connection");
+    let (status, body) = exchange(&mut one, &record).expect("an answer");
+    assert_eq!(status, 200);
+    assert!(body.len() > 80 << 20, "{} bytes", body.len());
+    scene.assert_memory("one record");
+    for (what, request) in [
+        ("records that are not read", record),
+        (
+            "pages of records that are not read",
+            hostile.get(&format!("Patient/{patient}?_format=html")),
+        ),
+        (
+            "batches of large reads that are not read",
+            hostile.batch("GET", "DocumentReference/large-0", 50),
+        ),
+        (
+            "searches that are not read",
+            hostile.get(&format!("DocumentReference?patient={patient}&_count=1")),
+        ),
+    ] {
+        let asking = hostile.clone();
+        let busy = Busy::begin(40, move |_, stop| asking.ask_and_read_slowly(&request, stop));
+        scene.served(what, Duration::from_secs(8)).await;
+        scene.assert_memory(what);
+        println!("{what}: {} answers began", busy.end());
+    }
+    scene.served("after it", Duration::from_secs(2)).await;
+}
+
 #[tokio::test]
 async fn t_b07_one_partners_searches_wait_for_themselves() {
     let (scene, hostile) = with_a_long_record().await;
