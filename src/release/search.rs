@@ -60,7 +60,7 @@ pub struct FoundPage {
 
 /// A page that was searched for.
 enum Searched {
-    Page(FoundPage),
+    Page(Box<FoundPage>),
     /// It has so many bytes, for which there is no room yet.
     Larger(usize),
 }
@@ -106,11 +106,11 @@ pub async fn search(
         ctx.store.read_in_turn(&caller.partner.id, work).await
     };
     let (mut found, grants) = match run(HELD_BYTES).await? {
-        (Searched::Page(found), grants) => (found, grants),
+        (Searched::Page(found), grants) => (*found, grants),
         (Searched::Larger(bytes), _) => {
             room(bytes).await?;
             match run(usize::MAX).await? {
-                (Searched::Page(found), grants) => (found, grants),
+                (Searched::Page(found), grants) => (*found, grants),
                 (Searched::Larger(_), _) => return Err(Fault::Internal.into()),
             }
         }
@@ -235,7 +235,7 @@ fn matches(db: &mut Db, asked: &SearchAsked<'_>, place: PageStart, held: usize) 
         found.total = Some(store::count(db, asked)?);
     }
     if search.summary == Summary::Count {
-        return Ok(Searched::Page(found));
+        return Ok(Searched::Page(Box::new(found)));
     }
     let bytes = PageBytes { most: PAGE_BYTES, held };
     let more = if search.sort.is_empty() {
@@ -258,7 +258,7 @@ fn matches(db: &mut Db, asked: &SearchAsked<'_>, place: PageStart, held: usize) 
     if !more && place == START && search.total.is_none() {
         found.total = i64::try_from(found.matches.len()).ok();
     }
-    Ok(Searched::Page(found))
+    Ok(Searched::Page(Box::new(found)))
 }
 
 /// A page in the order that was asked for, and whether there are more; or how many bytes it has, for which there is no room yet. For each
