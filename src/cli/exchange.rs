@@ -292,7 +292,17 @@ fn list(ctx: &Context, args: &ListArgs, asker: &CommandAsker, out: &mut Out) -> 
     let mut ids = ShortIds::default();
     let found = items.iter().map(|item| item.id.as_str());
     short::add(&mut ids, (ctx, &*out), IdKind::Exchange, found)?;
-    let header = ["ID", "BEGAN", "WAY", "PARTNER", "PHASE", "STEP", "OWNER", "CLOCK", "CONTINUES"];
+    let header = [
+        "ID",
+        "BEGAN",
+        "WAY",
+        "PARTNER",
+        "PHASE",
+        "STEP",
+        "OWNER",
+        "CLOCK",
+        "CONTINUES",
+    ];
     out.list(&header, &rows, &ids, "There are no such exchanges.");
     Ok(Exit::Done)
 }

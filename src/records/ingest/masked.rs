@@ -38,7 +38,10 @@ mod tests {
     fn a_total_without_an_amount_has_one_that_says_nothing() {
         let category = r#""category":{"coding":[{"code":"eligible"}]}"#;
         let eob = |total: &str| format!(r#"{{"resourceType":"ExplanationOfBenefit","id":"a","total":[{total}]}}"#);
-        assert_eq!(of(&eob(&format!("{{{category}}}"))), eob(&format!("{{{category}{MASKED}}}")));
+        assert_eq!(
+            of(&eob(&format!("{{{category}}}"))),
+            eob(&format!("{{{category}{MASKED}}}"))
+        );
         for same in [
             eob(&format!(r#"{{{category},"amount":{{"value":1,"currency":"USD"}}}}"#)),
             eob("{}"),
