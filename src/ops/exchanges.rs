@@ -237,7 +237,7 @@ pub(super) fn rows(
 ///
 /// # Errors
 /// [`Fault::ExchangeUnknown`]; those of the database.
-pub(super) fn one(db: &mut Db, id: &str, view: View, now_ms: i64) -> Result<ExchangeDetail, Failure> {
+pub fn one(db: &mut Db, id: &str, view: View, now_ms: i64) -> Result<ExchangeDetail, Failure> {
     let row = exchanges::find(db, id)?.ok_or(Fault::ExchangeUnknown)?;
     let ask = exchanges::ask_of(db, id)?;
     let opt_in = match &ask {

@@ -199,7 +199,11 @@ impl Everything {
         mut piece: BytesMut,
         room: &mut impl AsyncFnMut(usize) -> Result<(), Failure>,
     ) -> Result<Option<Bytes>, Failure> {
-        let left = self.query.count.map_or(i64::MAX, |count| count - self.sent_rows);
+        let left = self.query.count.map_or(i64::MAX, |count| {
+            // A page has room for the record of who transmits, unless it has room for one entry only.
+            let taken = i64::from(count > 1 && self.wants_transmitter());
+            count - taken - self.sent_rows
+        });
         let limits = PieceLimits {
             rows: usize::try_from(left).unwrap_or(usize::MAX),
             page_bytes: self.page_bytes_left(),
@@ -249,16 +253,16 @@ impl Everything {
         most.saturating_sub(self.sent_bytes)
     }
 
-    /// Whether the answer carries the record of who transmits: the first page of a record does, if Provenance is among the wanted types and
-    /// anything is sent.
-    fn carries_transmitter(&self) -> bool {
+    /// Whether the answer has the record of who transmits when anything is sent: the first page of a record does, if Provenance is among the
+    /// wanted types.
+    fn wants_transmitter(&self) -> bool {
         let types = &self.query.window.types;
         let is_wanted = types.is_empty() || types.iter().any(|rtype| rtype == "Provenance");
-        is_wanted && self.sent_rows > 0 && self.query.after_key.is_none()
+        is_wanted && self.query.after_key.is_none()
     }
 
     fn end(&mut self, piece: &mut BytesMut, next: Option<i64>) {
-        if self.carries_transmitter() {
+        if self.sent_rows > 0 && self.wants_transmitter() {
             let made = transmitter::of_record(&self.ctx.payer, &self.grant);
             self.counts.add(&made.rtype);
             let full_url: [&str; 5] = [&self.ctx.payer.base_url, "/", &made.rtype, "/", &made.id];

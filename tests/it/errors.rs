@@ -147,7 +147,7 @@ async fn what_is_not_served_says_so_whoever_asks() {
         assert_eq!(stranger.json(), reply.json(), "{method} {path}");
     }
     for path in [
-        "/Task",
+        "/Person",
         "/AuditEvent",
         "/Group",
         "/Group?code=match",
@@ -160,7 +160,7 @@ async fn what_is_not_served_says_so_whoever_asks() {
         payer.get(path, &[]).await.assert_outcome(Fault::RouteUnknown);
     }
     let batch = json!({"resourceType": "Bundle", "type": "batch", "entry": [
-        {"request": {"method": "GET", "url": "/Task/1"}}, {"request": {"method": "GET", "url": format!("/Patient/{id}")}},
+        {"request": {"method": "GET", "url": "/Person/1"}}, {"request": {"method": "GET", "url": format!("/Patient/{id}")}},
         {"request": {"method": "GET", "url": format!("/fhir/Patient/{id}/")}}]});
     let reply = payer
         .send(

@@ -127,7 +127,7 @@ async fn both_directions_are_in_one_list_and_filters_find_each() {
     let (payer, client) = TestPayer::start(4);
     let token = client.token(ALL_SCOPES).await;
     let patient = matched(&payer, &client, &token, 0).await;
-    for (member, variation) in [(2, Variation::WrongBirthDate), (2, Variation::ConsentExpired)] {
+    for (member, variation) in [(2, Variation::UnknownPerson), (2, Variation::ConsentExpired)] {
         let body = payer.request(member, variation).to_string();
         client.post_match(&token, body, &[]).await.assert_status(422);
     }

@@ -259,13 +259,14 @@ const NARROWED: &[(&str, Reading)] = &[(
     },
 )];
 
-/// Types that describe the server, not members; their searches are none of ours.
+/// Types that describe the server, not members, and the caller's own exchanges (`tests/it/tasks.rs`); their searches are none of ours.
 pub const CONFORMANCE: &[&str] = &[
     "CapabilityStatement",
     "CodeSystem",
     "OperationDefinition",
     "SearchParameter",
     "StructureDefinition",
+    "Task",
 ];
 
 /// What `name` of `rtype` means; `None` when we have no reading of it.

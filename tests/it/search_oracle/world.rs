@@ -91,8 +91,8 @@ impl Caller {
                 let body = entry["resource"].clone();
                 let rtype = body["resourceType"].as_str().expect("a type").to_owned();
                 let id = body["id"].as_str().expect("an id").to_owned();
-                // Supporting resources that come along are the ones that are read below.
-                if nobodys_names.contains(&format!("{rtype}/{id}")) {
+                // Supporting resources that come along are the ones that are read below. Who transmits is no part of what is stored.
+                if nobodys_names.contains(&format!("{rtype}/{id}")) || id.starts_with("tx.") {
                     continue;
                 }
                 self.sees.entry(rtype).or_default().push(Arc::new(Seen {
