@@ -44,7 +44,7 @@ mod tests {
         );
         for same in [
             eob(&format!(r#"{{{category},"amount":{{"value":1,"currency":"USD"}}}}"#)),
-            eob("{}"),
+            eob(r#"{"id":"a"}"#),
             format!(r#"{{"resourceType":"Claim","id":"a","total":[{{{category}}}]}}"#),
         ] {
             assert_eq!(of(&same), same);
