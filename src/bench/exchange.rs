@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 /// Exchanges of a leg.
 const LEG: u64 = 300;
 /// Exchanges of the first leg, one after the other, so that no two share a durable transaction.
-const ALONE: u64 = 20;
+const ALONE: u64 = 100;
 /// How the asking server is told to do one after the other.
 const ONE_AT_ONCE: &[(&str, &str)] = &[("CAUSEWAY_JOBS__AT_ONCE", "1")];
 /// Resources of the first member; the others have few in any case.

@@ -27,7 +27,11 @@ pub fn get_or_make(db: &mut Db, name: &str) -> Result<[u8; 32], Failure> {
     }
 }
 
-fn find(db: &mut Db, name: &str) -> Result<Option<[u8; 32]>, Failure> {
+/// The key of this name, if it was made.
+///
+/// # Errors
+/// Those of the database; [`Fault::StoreDamaged`] when the stored key has another length.
+pub fn find(db: &mut Db, name: &str) -> Result<Option<[u8; 32]>, Failure> {
     let stored: Option<Vec<u8>> = server_secret::table
         .find(name)
         .select(server_secret::value)

@@ -9,6 +9,9 @@ use crate::secret::{Mac, hex};
 use crate::store::release_rule::RECEIVED;
 use crate::store::secrets;
 
+/// The name of the secret.
+const SECRET: &str = "received-names";
+
 /// Makes the ids of what one partner sends for one member.
 #[derive(Clone, Debug)]
 pub struct Names {
@@ -23,9 +26,11 @@ impl Names {
     /// # Errors
     /// Those of the store.
     pub fn open(ctx: &Context, partner_id: &str, member_id: &str) -> Result<Names, Failure> {
-        let key = ctx
-            .store
-            .write_blocking(|db| secrets::get_or_make(db, "received-names"))?;
+        // Read first: each step of an exchange opens them, and a write transaction would be made durable each time.
+        let key = match ctx.store.read_blocking(|db| secrets::find(db, SECRET))? {
+            Some(key) => key,
+            None => ctx.store.write_blocking(|db| secrets::get_or_make(db, SECRET))?,
+        };
         Ok(Names {
             mac: Mac::new(&key),
             partner_id: partner_id.to_owned(),

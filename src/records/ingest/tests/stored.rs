@@ -158,3 +158,12 @@ fn originals_are_shown_byte_for_byte() {
     assert_eq!((found.len(), found[0].exchange_id.as_str()), (1, "e1"));
     assert_eq!(String::from_utf8(found[0].bytes.clone()).unwrap(), original);
 }
+
+#[test]
+fn a_scope_that_is_opened_again_costs_no_transaction() {
+    let bed = Bed::new();
+    bed.scope("e1");
+    let before = bed.ctx().store.commits();
+    bed.scope("e1");
+    assert_eq!(bed.ctx().store.commits(), before);
+}
