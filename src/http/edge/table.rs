@@ -213,7 +213,7 @@ impl<'e> HandshakeTurn<'e> {
         })
     }
 
-    fn is_used(mut self) {
+    fn uses(mut self) {
         self.is_used = true;
     }
 }
@@ -262,7 +262,7 @@ impl ConnectionPlace {
                 let turn = HandshakeTurn::take(&self.edge, wait)?;
                 tokio::time::sleep(turn.pause).await;
                 handshake.enter(Arc::clone(&self.edge.0.handshakes)).await?;
-                turn.is_used();
+                turn.uses();
             }
             Some(handshake)
         };
