@@ -28,7 +28,9 @@ pub(super) fn grant_of(id: &str) -> Option<&str> {
 pub(super) fn of_record(payer: &Payer, grant: &LiveGrant) -> Released {
     let id = format!("{PREFIX}{}", grant.id);
     let target = json!([{"reference": format!("Patient/{}", grant.patient_id)}]);
-    let body = provenance(payer, &id, &target, grant.created_ms);
+    let mut body = provenance(payer, &id, &target, grant.created_ms);
+    body["meta"]["versionId"] = json!("1");
+    body["meta"]["lastUpdated"] = json!(rfc3339_ms(grant.created_ms));
     Released::made("Provenance", &id, grant.created_ms, body.to_string().into_bytes())
 }
 
@@ -148,6 +150,7 @@ mod tests {
         assert_eq!(body["id"], "tx.0193-g");
         assert_eq!(body["target"], json!([{"reference": "Patient/m1"}]));
         assert_eq!(body["recorded"], "2026-01-01T00:00:00.123Z");
+        assert_eq!(body["meta"]["lastUpdated"], body["recorded"]);
         assert_eq!(body["agent"][0]["type"]["coding"][0]["code"], "transmitter");
         assert_eq!(body["agent"][0]["who"]["identifier"]["value"], "1992000012");
     }
