@@ -336,7 +336,7 @@ async fn a_server_starts_on_a_full_disk_with_its_reserve_and_says_what_it_needs_
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(1), "{said}");
     assert!(
-        said.contains("SV-009") && said.contains("Free 4 MiB at least on the disk of"),
+        said.contains("SV-009") && said.contains("Free at least 4 MiB on the disk of"),
         "{said}"
     );
     disk.empty();

@@ -30,6 +30,7 @@ mod edge;
 mod errors;
 mod exchange;
 mod explorer;
+mod explorer_bounds;
 mod explorer_session;
 mod files;
 mod floods;

@@ -192,7 +192,11 @@ impl Pair {
             ));
             assert_eq!(told, 1, "{why}: {action}");
         }
-        assert_eq!(self.count(&format!("job WHERE live_key = '{id}' AND kind <> 'exchange-again'")), 0, "{why}");
+        assert_eq!(
+            self.count(&format!("job WHERE live_key = '{id}' AND kind <> 'exchange-again'")),
+            0,
+            "{why}"
+        );
         let keys: std::collections::BTreeSet<&str> = shown["steps"]
             .as_array()
             .into_iter()
