@@ -179,7 +179,7 @@ async fn t_b07_answers_that_a_partner_does_not_read_take_little_memory() {
 
 #[tokio::test]
 async fn t_b07_large_attachments_asked_for_at_once_are_opened_a_few_at_a_time() {
-    let scene = Scene::open(&[]).await;
+    let scene = Scene::open(&[]).await.with_large_rows();
     let hostile = Hostile::join(&scene, 3).await;
     grants::grant(&scene.payer, "hostile", scene.patient(), SharingPolicy::Sensitive);
     let kind = "application/pdf";
@@ -224,7 +224,7 @@ fn with_large_documents(scene: &Scene, documents: usize) {
 
 #[tokio::test]
 async fn t_b07_records_of_large_resources_take_little_memory() {
-    let scene = Scene::open(&[]).await;
+    let scene = Scene::open(&[]).await.with_large_rows();
     let hostile = Hostile::join(&scene, 3).await;
     with_large_documents(&scene, 20);
     let patient = scene.patient();
