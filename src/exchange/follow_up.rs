@@ -175,25 +175,22 @@ impl JobStep for TakeBack {
             };
             // What is here comes first: a partner that does not answer must not keep it here.
             let retracts = held.job().payload == RETRACT;
-            match retracts {
+            let taken = match retracts {
                 true => {
                     let report = self.0.retract(&exchange.row.id, &held).await;
                     let StepEnd::Done(StepGain::TakenOut { resources }) = report.end else {
                         return Err(not_done(&report.end, "what an exchange stored could not be taken out"));
                     };
-                    // Once more for the partner's sake tells nothing new.
-                    if resources > 0 || held.job().attempts == 0 {
-                        let (own, of) = (ctx.clone(), exchange.clone());
-                        held.write(move |db| note(db, &own, &of, Some(resources))).await?;
-                    }
+                    Some(resources)
                 }
                 false => {
                     let report = self.0.drop_unstored(&exchange.row.id, &held).await;
                     if !matches!(report.end, StepEnd::Done(_)) {
                         return Err(not_done(&report.end, "what an exchange fetched could not be dropped"));
                     }
+                    None
                 }
-            }
+            };
             if around.partner.is_active() && around.partner.endpoint.is_some() {
                 let facts = exchange.facts(StepName::Retrieve, &around)?;
                 let report = self.0.open(&facts).take_back(&facts, &held).await;
@@ -210,10 +207,8 @@ impl JobStep for TakeBack {
                     }
                 }
             }
-            if retracts {
-                return Ok(AttemptEnding::done());
-            }
-            Ok(AttemptEnding::done().with(Arc::new(move |db| note(db, &ctx, &exchange, None))))
+            // With the end of the job, so that it is never missing.
+            Ok(AttemptEnding::done().with(Arc::new(move |db| note(db, &ctx, &exchange, taken))))
         })
     }
 }

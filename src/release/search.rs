@@ -77,7 +77,7 @@ pub async fn search(
     place: PageStart,
     readable: impl Fn(&str) -> bool + Send + Sync + 'static,
     sent: SentPart,
-    room: impl AsyncFnOnce(usize) -> Result<(), Failure>,
+    mut room: impl AsyncFnMut(usize) -> Result<(), Failure>,
 ) -> Result<FoundPage, Failure> {
     let now_ms = ctx.clock.now_ms();
     let Some(scope) = scope(ctx, caller, &search, now_ms).await? else {
@@ -105,13 +105,14 @@ pub async fn search(
         let work = move |db: &mut Db| page.run(db, held);
         ctx.store.read_in_turn(&caller.partner.id, work).await
     };
-    let (mut found, grants) = match run(HELD_BYTES).await? {
-        (Searched::Page(found), grants) => (*found, grants),
-        (Searched::Larger(bytes), _) => {
-            room(bytes).await?;
-            match run(usize::MAX).await? {
-                (Searched::Page(found), grants) => (*found, grants),
-                (Searched::Larger(_), _) => return Err(Fault::Internal.into()),
+    // The matches may be larger than what is held, and then what comes along with them.
+    let mut held = HELD_BYTES;
+    let (mut found, grants) = loop {
+        match run(held).await? {
+            (Searched::Page(found), grants) => break (*found, grants),
+            (Searched::Larger(bytes), _) => {
+                room(bytes).await?;
+                held = bytes.max(held + 1);
             }
         }
     };

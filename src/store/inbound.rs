@@ -38,6 +38,8 @@ pub struct InboundFilter {
     pub newest_first: bool,
     /// Rows to read.
     pub limit: i64,
+    /// Reads no reviews: a partner must not be able to tell a refusal from one that waits for a reviewer, by time either (threats C01).
+    pub without_reviews: bool,
 }
 
 /// What a match left.
@@ -104,7 +106,7 @@ pub fn page(db: &mut Db, filter: &InboundFilter) -> Result<Vec<InboundRow>, Fail
         query = query.filter(decision::created_ms.ge(since_ms));
     }
     let decisions: Vec<StoredDecision> = query.load(db)?;
-    around(db, decisions)
+    around(db, decisions, !filter.without_reviews)
 }
 
 /// Returns the match with this id.
@@ -113,7 +115,7 @@ pub fn page(db: &mut Db, filter: &InboundFilter) -> Result<Vec<InboundRow>, Fail
 /// Those of the database.
 pub fn find(db: &mut Db, id: &str) -> Result<Option<InboundRow>, Failure> {
     let found = super::ops_queries::decision(db, id)?;
-    Ok(around(db, found.into_iter().collect())?.into_iter().next())
+    Ok(around(db, found.into_iter().collect(), true)?.into_iter().next())
 }
 
 /// The ids of the decisions that name a member, from the ledger's index of subjects.
@@ -128,7 +130,7 @@ fn of_member(db: &mut Db, member: &str) -> Result<Vec<String>, Failure> {
     Ok(decisions.into_iter().map(|one| one.id).collect())
 }
 
-fn around(db: &mut Db, decisions: Vec<StoredDecision>) -> Result<Vec<InboundRow>, Failure> {
+fn around(db: &mut Db, decisions: Vec<StoredDecision>, with_reviews: bool) -> Result<Vec<InboundRow>, Failure> {
     let named = |id: fn(&StoredDecision) -> Option<&String>| -> Vec<String> {
         let all: BTreeSet<&String> = decisions.iter().filter_map(id).collect();
         all.into_iter().cloned().collect()
@@ -142,7 +144,7 @@ fn around(db: &mut Db, decisions: Vec<StoredDecision>) -> Result<Vec<InboundRow>
         .filter(consent::id.eq_any(consent_ids))
         .select(super::consents::CONSENT)
         .load(db)?;
-    let doubtful = decisions.iter().filter(|one| one.outcome == "review");
+    let doubtful = decisions.iter().filter(|one| with_reviews && one.outcome == "review");
     let (partners, doubtful): (BTreeSet<&String>, Vec<&String>) =
         doubtful.map(|one| (&one.partner_id, &one.id)).unzip();
     let reviews: Vec<InboundReview> = match doubtful.is_empty() {

@@ -10,7 +10,9 @@ use crate::audit::{Action, Actor, LedgerEvent, Object, ledger};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::jobs::{AttemptEnding, Doing, HeldJob, JobStep, Priority, WorkKind};
-use crate::records::ingest::{IngestCounts, IngestPermit, IngestScope, IngestWriter, counted, due_again, judge_again};
+use crate::records::ingest::{
+    IngestCounts, IngestPermit, IngestScope, IngestWriter, counted, due_again, is_withdrawn, judge_again,
+};
 use crate::secret::random;
 use crate::store::Db;
 use crate::store::exchanges::{self, ExchangeRow};
@@ -48,9 +50,10 @@ impl JobStep for JudgeAgain {
                     let (writer, _own) = IngestWriter::leased(&held, Some(permit_of(&ctx, &id)));
                     let judged = IngestScope::reopen(&ctx, &vault, &id).and_then(|scope| {
                         let before = counted(&ctx, &id)?;
-                        let now = judge_again(&scope, &writer, &plain)?;
-                        note(&ctx, &writer, &id, &before, &now)?;
-                        Ok(now)
+                        let judged = judge_again(&scope, &writer, &plain);
+                        // Also when it was broken off: what was stored until then is told.
+                        note(&ctx, &plain, &id, &before, &counted(&ctx, &id)?)?;
+                        judged
                     });
                     match judged {
                         Ok(counts) => tracing::info!(exchange = %id, stored = counts.stored, "quarantined resources were judged again"),
@@ -98,6 +101,9 @@ fn permit_of(ctx: &Context, id: &str) -> IngestPermit {
         let waits = row.parked_at_ms.is_some() && row.phase == Phase::PartiallyResolved.code();
         if !(waits || row.phase == Phase::Completed.code()) {
             return Err(Fault::ExchangeMoveRefused.into());
+        }
+        if is_withdrawn(db, &id)? {
+            return Err(Fault::NothingReceived.into());
         }
         demand(db, &terms, clock.now_ms())
     })

@@ -16,6 +16,10 @@ use crate::telemetry::Correlation;
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, web};
 use futures_util::future::LocalBoxFuture;
+use std::time::{Duration, Instant};
+
+/// How long a judgment of a caller counts.
+pub(super) const JUDGED_EVERY: Duration = Duration::from_millis(250);
 
 /// A caller that is authorized for its route.
 pub struct Authorised {
@@ -23,6 +27,22 @@ pub struct Authorised {
     pub caller: Caller,
     /// The scopes of its token.
     pub scopes: Scopes,
+    /// When it was authenticated.
+    pub at: Instant,
+}
+
+impl Authorised {
+    /// Authenticates the caller again when that was not done a moment ago: a request may have waited for its body or for room, and what was
+    /// taken away meanwhile counts.
+    ///
+    /// # Errors
+    /// As [`caller_of`].
+    pub async fn still_holds(&self, request: &HttpRequest, app: &App) -> Result<(), Failure> {
+        if self.at.elapsed() < JUDGED_EVERY {
+            return Ok(());
+        }
+        caller_of(request, app).await.map(drop)
+    }
 }
 
 impl FromRequest for Authorised {
@@ -44,7 +64,7 @@ async fn authorise(request: &HttpRequest, app: &App) -> Result<Authorised, Failu
     let access = routes::of(request)
         .map(|route| route.access)
         .ok_or(Fault::RouteUnknown)?;
-    let caller = caller_of(request, app).await?;
+    let (mut caller, mut at) = (caller_of(request, app).await?, Instant::now());
     if let Some(seat) = edge::seat_of(request) {
         seat.is_of(&caller.partner.id)?;
         // The size of a search page is not known in advance, nor that of an answer that is collected for a page. Any other batch takes room
@@ -53,6 +73,9 @@ async fn authorise(request: &HttpRequest, app: &App) -> Result<Authorised, Failu
         if is_page || access != RouteAccess::Batch {
             let is_unknown = is_page || access == RouteAccess::SearchType;
             seat.waits_for_room(if is_unknown { MAKING_BYTES } else { 0 }).await?;
+            if at.elapsed() >= JUDGED_EVERY {
+                (caller, at) = (caller_of(request, app).await?, Instant::now());
+            }
         }
     }
     let scopes = Scopes::parse(&caller.scope);
@@ -68,7 +91,7 @@ async fn authorise(request: &HttpRequest, app: &App) -> Result<Authorised, Failu
     if !allowed {
         return Err(Fault::ScopeMissing.into());
     }
-    Ok(Authorised { caller, scopes })
+    Ok(Authorised { caller, scopes, at })
 }
 
 /// The caller that a request's token and certificate prove, without a look at scopes.

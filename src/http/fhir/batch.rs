@@ -4,7 +4,7 @@
 
 mod answer;
 
-use super::authorised::{Authorised, not_served, record_refusal};
+use super::authorised::{Authorised, JUDGED_EVERY, not_served, record_refusal};
 use super::search::{self, How};
 use super::task;
 use super::{conformance, describing, metadata};
@@ -32,15 +32,13 @@ use futures_util::stream;
 use std::iter::Enumerate;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use std::vec::IntoIter;
 
 /// Largest batch in bytes.
 const BODY_BYTES: usize = 256 * 1024;
 /// Bytes of an answer after which no further entry is run.
 const ANSWER_BYTES: usize = 32 * 1024 * 1024;
-/// How long entries may run before the caller is authenticated again.
-const JUDGED_EVERY: Duration = Duration::from_millis(250);
 
 /// Runs a batch. Each entry runs when the client has taken the answers before it, so that at most one answer waits in memory; a short batch
 /// is complete before its answer begins.
@@ -68,12 +66,12 @@ pub async fn post(
         },
         kept: kept.clone(),
         app,
+        judged: authorised.at,
         authorised,
         out,
         bundle,
         sent: 0,
         begun: Instant::now(),
-        judged: Instant::now(),
         entry: None,
         pieces: PieceRoom::of(&request, kept.is_some()),
         seat: edge::seat_of(&request),
@@ -180,6 +178,7 @@ impl Running {
                 .remedy("The answer is full: ask for this entry in another batch.")),
             Ok(ask) => match self.room().await {
                 Ok(()) => {
+                    self.judge().await?;
                     // Room comes first, so that who waits for it holds no turn for which others wait.
                     if is_public(&ask) {
                         let partner = &self.authorised.caller.partner.id;
@@ -285,8 +284,13 @@ async fn run(
         }
         ["Task", id] => {
             allowed(app, authorised, "Task", Permission::Read).await?;
-            let one = task::one(&app.ctx, &authorised.caller, id).await?;
-            Ok(EntryAnswer::of(one.to_string()))
+            match task::one(&app.ctx, &authorised.caller, id).await {
+                Ok(one) => Ok(EntryAnswer::of(one.to_string())),
+                Err(failure) => {
+                    refused(app, authorised, failure).await?;
+                    Err(Fault::NotFound.into())
+                }
+            }
         }
         [rtype] => {
             scoped(app, authorised, rtype, Permission::Search).await?;

@@ -64,7 +64,10 @@ pub(super) async fn content(
             (Precondition::Send, Ok(content)) => SentPart::Part(content.bytes.len() as u64),
         }
     };
-    let room = async |bytes: usize| edge::waits_for_room(request, bytes.saturating_mul(OPENED)).await;
+    let room = async |bytes: usize| {
+        edge::waits_for_room(request, bytes.saturating_mul(OPENED)).await?;
+        authorised.still_holds(request, app).await
+    };
     let name = ("Binary", id, version);
     let (row, read, disclosure) = release::read_and_make(&app.ctx, &authorised.caller, name, room, make, sent).await?;
     let content = read?;

@@ -48,6 +48,7 @@ pub async fn post(
             return Err(failure.noted().into());
         }
     };
+    authorised.still_holds(&request, &app).await?;
     let wanted = MatchRequest {
         body: bytes,
         media_type,

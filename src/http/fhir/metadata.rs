@@ -13,7 +13,6 @@ use crate::release;
 use crate::security::{Permission, Scopes};
 use actix_web::{HttpRequest, HttpResponse, web};
 use std::time::Duration;
-use tokio::time::timeout;
 
 /// How long the start page waits for its counts.
 const COUNT_TIME: Duration = Duration::from_secs(2);
@@ -41,14 +40,13 @@ async fn filled(request: &HttpRequest, app: &App, made: &Made) -> Result<FilledT
     let caller = caller_of(request, app).await?;
     let scopes = Scopes::parse(&caller.scope);
     let is_allowed = |rtype: &str| scopes.allows(rtype, Permission::Search);
-    let counted = timeout(COUNT_TIME, release::filled_types(&app.ctx, &caller)).await;
+    let counted = release::filled_types(&app.ctx, &caller, COUNT_TIME).await;
     let failure = match counted {
-        Ok(Ok(mut counts)) => {
+        Ok(mut counts) => {
             counts.retain(|(rtype, _)| is_allowed(rtype));
             return Ok(FilledTypes::Counted(counts));
         }
-        Ok(Err(failure)) => failure,
-        Err(_) => Fault::StoreSlow.into(),
+        Err(failure) => failure,
     };
     tracing::warn!(
         fault = failure.fault().code(),

@@ -74,7 +74,10 @@ async fn answer(
         Precondition::Send if request.method() == Method::HEAD => SentPart::Head(200),
         Precondition::Send => SentPart::Whole,
     };
-    let room = async |bytes: usize| edge::waits_for_room(request, bytes).await;
+    let room = async |bytes: usize| {
+        edge::waits_for_room(request, bytes).await?;
+        authorised.still_holds(request, app).await
+    };
     let (row, disclosure) = release::read(&app.ctx, &authorised.caller, rtype, id, version, room, sent).await?;
     let mut response = match judge(&row) {
         Precondition::Send => HttpResponse::Ok(),

@@ -114,7 +114,11 @@ async fn answer(
         terms: outgoing::terms(app, request),
         stays_open: kept.is_some(),
     };
-    let room = async |bytes: usize| edge::waits_for_room(request, bytes).await;
+    authorised.still_holds(request, app).await?;
+    let room = async |bytes: usize| {
+        edge::waits_for_room(request, bytes).await?;
+        authorised.still_holds(request, app).await
+    };
     let bundle = bundle(app, authorised, rtype, pairs, &how, room).await?;
     let mut response = HttpResponse::Ok();
     response
@@ -145,7 +149,7 @@ pub async fn bundle(
     rtype: &str,
     pairs: Vec<(String, String)>,
     how: &How,
-    room: impl AsyncFnOnce(usize) -> Result<(), Failure>,
+    room: impl AsyncFnMut(usize) -> Result<(), Failure>,
 ) -> Result<Outgoing, Failure> {
     let (ctx, caller) = (&app.ctx, &authorised.caller);
     let now_ms = ctx.clock.now_ms();

@@ -11,6 +11,7 @@ use crate::error::{Failure, Fault};
 use crate::exchange::phase::{DeliveryState, Phase};
 use crate::fhir::bundle::{Bundle, SEARCHSET};
 use crate::fhir::outcome::{self, fault_system};
+use crate::fhir::search::query::{PARAMETERS_MAX, VALUES_MAX};
 use crate::http::negotiate;
 use crate::http::reply::{FHIR_JSON, HttpFailure};
 use crate::http::state::App;
@@ -40,7 +41,7 @@ const COUNT_MAX: usize = 100;
 const IDS_MAX: usize = 100;
 /// Exchanges that are read at once, and how often for one page.
 const BATCH: i64 = 100;
-const BATCHES: usize = 10;
+const BATCHES: usize = 3;
 /// Disclosures of each exchange that are looked at.
 const FEW: i64 = 20;
 const NPI: &str = "http://hl7.org/fhir/sid/us-npi";
@@ -87,6 +88,7 @@ async fn searched(
 ) -> Result<HttpResponse, HttpFailure> {
     let pairs = negotiate::filled(pairs, negotiate::form(request)?);
     let strict = negotiate::is_strict(request);
+    authorised.still_holds(request, app).await?;
     Ok(answer(bundle(&app.ctx, &authorised.caller, &pairs, strict).await?))
 }
 
@@ -190,6 +192,11 @@ impl TaskSearch {
             count: COUNT,
             ..TaskSearch::default()
         };
+        if pairs.len() > PARAMETERS_MAX {
+            return Err(Failure::new(Fault::ParameterInvalid)
+                .at("Task")
+                .remedy(format!("Send at most {PARAMETERS_MAX} parameters.")));
+        }
         for (name, value) in pairs {
             let wrong = |remedy: &'static str| {
                 let place = format!("Task?{name}");
@@ -205,7 +212,11 @@ impl TaskSearch {
                 }
                 "status" => {
                     let codes = value.split(',').map(|code| code.rsplit('|').next().unwrap_or(code));
-                    asked.statuses = Some(codes.map(str::to_owned).collect());
+                    let codes: Vec<String> = codes.map(str::to_owned).collect();
+                    if codes.len() > VALUES_MAX {
+                        return Err(wrong("Give at most 50 codes, with commas between them."));
+                    }
+                    asked.statuses = Some(codes);
                 }
                 "identifier" => {
                     let value = value.rsplit('|').next().unwrap_or(value);
@@ -274,6 +285,7 @@ fn page(
         after: asked.after.clone(),
         newest_first: true,
         limit: BATCH,
+        without_reviews: true,
         ..InboundFilter::default()
     };
     let mut tasks = Vec::new();

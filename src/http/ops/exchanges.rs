@@ -54,8 +54,10 @@ pub(super) async fn list(asked: &OpsRequest) -> Result<JsonBody, Failure> {
     let object = filter.member.as_deref().map(crate::ops::viewed::patient);
     asked.show("exchanges", object).await?;
     let how = how(asked);
-    let page = asked
-        .read(move |db| both_ways::list(db, &filter, direction, how))
+    // It may be long, and SQLite would run it on the thread that answers `/ready` and revocations.
+    let store = &asked.app.ctx.store;
+    let page = store
+        .read_apart(move |db| both_ways::list(db, &filter, direction, how))
         .await?;
     pages::list(asked, page)
 }
@@ -81,7 +83,8 @@ fn how(asked: &OpsRequest) -> ExchangeView {
 
 async fn shown(asked: &OpsRequest, id: String) -> Result<JsonBody, Failure> {
     let how = how(asked);
-    JsonBody::of(&asked.read(move |db| both_ways::one(db, &id, how)).await?)
+    let store = &asked.app.ctx.store;
+    JsonBody::of(&store.read_apart(move |db| both_ways::one(db, &id, how)).await?)
 }
 
 fn id(asked: &OpsRequest) -> Result<String, Failure> {

@@ -8,7 +8,7 @@ use super::super::steady::steadily;
 use super::custodian;
 use super::entry;
 use super::normal::{Normal, Whose, normal, with_targets};
-use super::outcome::{HELD, NOTICE, OLDER, QUARANTINED, STORED, UNCHANGED};
+use super::outcome::{BROUGHT, HELD, NOTICE, OLDER, QUARANTINED, STORED, UNCHANGED};
 use super::ready::Ready;
 use super::scope::IngestScope;
 use super::verdict::{Verdict, decide};
@@ -307,16 +307,24 @@ fn write_once(db: &mut Db, scope: &IngestScope, ready: &mut [Ready]) -> Result<(
     rows::put_received(db, &done)
 }
 
-/// A run that was broken off wrote rows already: what it stored stays stored by this exchange.
+/// An earlier run wrote rows already: what it stored stays stored by this exchange. That holds too for what is refused now, because it is still
+/// in the store, and only this row says who brought it.
 fn remember(db: &mut Db, scope: &IngestScope, done: &mut [ReceivedRow]) -> Result<(), Failure> {
     let Some(first) = done.first() else { return Ok(()) };
     let page = first.page;
     let entries: Vec<i64> = done.iter().map(|row| row.entry).collect();
     let before = rows::received_at(db, scope.exchange_id(), page, &entries)?;
-    for row in done.iter_mut().filter(|row| row.outcome == UNCHANGED) {
-        let same = |old: &&ReceivedRow| old.entry == row.entry && old.source_sha256 == row.source_sha256;
-        if before.iter().find(same).is_some_and(|old| old.outcome == STORED) {
+    for row in done.iter_mut() {
+        let Some(old) = before.iter().find(|old| old.entry == row.entry) else {
+            continue;
+        };
+        if row.outcome == UNCHANGED && old.outcome == STORED && old.source_sha256 == row.source_sha256 {
             row.outcome = STORED.into();
+        } else if row.outcome == QUARANTINED && BROUGHT.contains(&old.outcome.as_str()) {
+            *row = ReceivedRow {
+                gate_version: row.gate_version,
+                ..old.clone()
+            };
         }
     }
     Ok(())

@@ -1,13 +1,18 @@
 //! Shows resources as they were received.
 
 use super::outcome::{BROUGHT, LOST, QUARANTINED};
+use super::retract::is_withdrawn;
 use super::scope::IngestScope;
 use super::spool::span;
 use super::state::RETRACTED;
 use crate::context::Context;
-use crate::error::Failure;
+use crate::error::{Failure, Fault};
 use crate::security::vault::Vault;
+use crate::store::Db;
 use crate::store::ingest::{self as rows, ReceivedRow};
+
+/// Bytes of a resource that are shown at most: more than one may have.
+const MOST_BYTES: i64 = 64 << 20;
 
 /// A resource as it came.
 #[derive(Clone, PartialEq, Eq)]
@@ -54,10 +59,11 @@ pub fn received(
     after: ReceivedPlace,
     limit: i64,
 ) -> Result<(Vec<ReceivedOriginal>, Option<ReceivedPlace>), Failure> {
-    let found = scope
-        .ctx
-        .store
-        .read_blocking(|db| rows::all_received(db, scope.exchange_id(), after, limit))?;
+    let read = |db: &mut Db| {
+        demand_kept(db, scope)?;
+        rows::all_received(db, scope.exchange_id(), after, limit)
+    };
+    let found = scope.ctx.store.read_blocking(read)?;
     let last = found.last().map(|row| (row.page, row.entry));
     let readable = found.iter().filter(|row| row.outcome != LOST);
     Ok((
@@ -76,13 +82,22 @@ pub fn quarantined(
     after: ReceivedPlace,
     limit: i64,
 ) -> Result<(Vec<ReceivedOriginal>, Option<ReceivedPlace>), Failure> {
-    let found = scope
-        .ctx
-        .store
-        .read_blocking(|db| rows::received(db, scope.exchange_id(), QUARANTINED, after, limit))?;
+    let read = |db: &mut Db| {
+        demand_kept(db, scope)?;
+        rows::received(db, scope.exchange_id(), QUARANTINED, after, limit)
+    };
+    let found = scope.ctx.store.read_blocking(read)?;
     let last = found.last().map(|row| (row.page, row.entry));
     let shown = found.iter().map(|row| original(scope, row)).collect::<Result<_, _>>()?;
     Ok((shown, last))
+}
+
+/// Bodies go with a retraction; only the rows that tell of them stay.
+fn demand_kept(db: &mut Db, scope: &IngestScope) -> Result<(), Failure> {
+    match is_withdrawn(db, scope.exchange_id())? {
+        true => Err(Fault::NothingReceived.into()),
+        false => Ok(()),
+    }
 }
 
 fn original(scope: &IngestScope, row: &ReceivedRow) -> Result<ReceivedOriginal, Failure> {
@@ -92,6 +107,7 @@ fn original(scope: &IngestScope, row: &ReceivedRow) -> Result<ReceivedOriginal, 
         rtype: row.rtype.clone(),
         outcome: row.outcome.clone(),
         reason: row.reason.clone(),
-        bytes: span(scope, row.page, row.start, row.length)?,
+        // Of what is too long to be a resource, the beginning is enough.
+        bytes: span(scope, row.page, row.start, row.length.min(MOST_BYTES))?,
     })
 }

@@ -110,6 +110,10 @@ impl LeasedWriter {
             may(db)?;
         }
         let done = work(db)?;
+        // On PostgreSQL it may have waited long for its turn, and something may have been taken away meanwhile.
+        if let Some(may) = &self.may {
+            may(db)?;
+        }
         // It may have been given up while the transaction waited for others.
         match self.is_given_up() {
             true => Err(Fault::LeaseLost.into()),

@@ -73,6 +73,8 @@ impl Everything {
                 self.put_entry(&mut piece, &row, "include");
             }
         }
+        // It may have waited for room.
+        self.underway.judge_in_time().await?;
         self.end(&mut piece, more.then_some(-1 - seen));
         self.piece(piece)
     }
