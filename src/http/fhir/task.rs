@@ -127,7 +127,7 @@ pub async fn bundle(
     strict: bool,
 ) -> Result<Vec<u8>, Failure> {
     let asked = TaskSearch::read(pairs, strict)?;
-    let (own, unknown) = (asked.own.clone(), asked.unknown.clone());
+    let (own, has_unknown) = (asked.own.clone(), asked.has_unknown);
     let (tasks, next) = found(ctx, caller, asked).await?;
     let base_url = &ctx.payer.base_url;
     let url = |more: Option<String>| {
@@ -152,12 +152,10 @@ pub async fn bundle(
             "match",
         );
     }
-    if !unknown.is_empty() {
-        let note = |name: &String| {
-            let text = format!("Task has no search parameter {name}. The server ignored it.");
-            (Fault::ParameterUnknown, text, Some("Task".to_owned()))
-        };
-        let notes: Vec<_> = unknown.iter().map(note).collect();
+    if has_unknown {
+        let text =
+            "The server ignored a parameter: Task is searched by _id, identifier, patient and status.".to_owned();
+        let notes = [(Fault::ParameterUnknown, text, Some("Task".to_owned()))];
         let url = format!("urn:uuid:{}", ctx.ids.new_id(ctx.clock.now_ms()));
         bundle.found(
             &mut out,
@@ -182,8 +180,8 @@ struct TaskSearch {
     after: String,
     /// The parameters that were understood, as a query; without the page.
     own: Vec<String>,
-    /// The names of those that were not, of which nothing is repeated but letters.
-    unknown: Vec<String>,
+    /// Whether there are others. Their names are not repeated.
+    has_unknown: bool,
 }
 
 impl TaskSearch {
@@ -249,9 +247,7 @@ impl TaskSearch {
                         .remedy("Task is searched by _id, identifier, patient and status."));
                 }
                 _ => {
-                    asked
-                        .unknown
-                        .push(name.chars().filter(char::is_ascii_alphanumeric).take(40).collect());
+                    asked.has_unknown = true;
                     continue;
                 }
             }
