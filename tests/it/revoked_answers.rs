@@ -7,6 +7,7 @@ use crate::support::payer::{PARTNER_URI, TestPayer};
 use crate::support::pki::Kind;
 use crate::support::wire::Wire;
 use causeway::error::Fault;
+use causeway::synth::Variation;
 use diesel::prelude::*;
 use rustls::{ClientConnection, StreamOwned};
 use serde_json::{Value, json};
@@ -264,4 +265,61 @@ async fn t_d16_answers_end_when_nobody_can_say_for_a_while_whether_their_rights_
         assert!(!is_whole, "{name}: {bytes}");
     }
     rename("access_token_away", "access_token");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t_a06_a_request_whose_body_comes_after_the_suspension_is_refused() {
+    let (mut payer, mut client) = TestPayer::prepare(2);
+    payer.serve();
+    let pair = payer.pki.client(PARTNER_URI, Kind::Good);
+    client.http = http(&payer.pki.ca, Some(&pair));
+    let wire = Wire::new(&payer, Some(&pair));
+    let token = client.token(ALL_SCOPES).await;
+    let (patient, _) = client.matched(&token, &payer.request(0, Variation::Exact)).await;
+    let entry = json!({"request": {"method": "GET", "url": format!("Patient/{patient}")}});
+    let bodies = [
+        (
+            "Observation/_search",
+            "application/x-www-form-urlencoded",
+            format!("patient={patient}"),
+        ),
+        (
+            "",
+            "application/fhir+json",
+            json!({"resourceType": "Bundle", "type": "batch", "entry": [entry]}).to_string(),
+        ),
+        (
+            "Patient/$member-match",
+            "application/fhir+json",
+            payer.request(0, Variation::Exact).to_string(),
+        ),
+        (
+            "Task/_search",
+            "application/x-www-form-urlencoded",
+            "_count=5".to_owned(),
+        ),
+    ];
+    let waiting = bodies.map(|(path, kind, body)| {
+        let mut stream = wire.open();
+        let head = format!(
+            "POST /fhir/{path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\ncontent-type: {kind}\r\n\
+             content-length: {}\r\nconnection: close\r\n\r\n",
+            body.len()
+        );
+        let head = head.replace("/fhir/ ", "/fhir ");
+        stream.write_all(head.as_bytes()).expect("written");
+        stream.write_all(&body.as_bytes()[..1]).expect("written");
+        stream.flush().expect("written");
+        (path, stream, body)
+    });
+    std::thread::sleep(Duration::from_millis(500));
+    payer.json_command(&["partner", "suspend", "new-payer", "--reason", "a leaked key"]);
+    std::thread::sleep(Duration::from_secs(1));
+    for (path, mut stream, body) in waiting {
+        stream.write_all(&body.as_bytes()[1..]).expect("written");
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.starts_with("HTTP/1.1 401"), "{path}: {answer}");
+    }
 }

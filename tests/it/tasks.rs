@@ -3,6 +3,7 @@
 use crate::support::client::{ALL_SCOPES, Client};
 use crate::support::desk::doubtful;
 use crate::support::payer::TestPayer;
+use causeway::error::Fault;
 use causeway::synth::Variation;
 use serde_json::{Value, json};
 
@@ -193,4 +194,23 @@ async fn nobody_sees_what_another_began_nor_what_happens_inside() {
         .send("POST", "/fhir/Task", &[("authorization", bearer.as_str())], "{}")
         .await
         .assert_status(405);
+}
+
+#[tokio::test]
+async fn t_b09_a_search_for_tasks_has_few_parameters_and_repeats_none() {
+    let (_payer, client) = TestPayer::start(1);
+    let token = client.token(ALL_SCOPES).await;
+    let reply = client.get(&token, "Task?zq7kname=1").await;
+    reply.assert_status(200);
+    let text = reply.text();
+    assert!(
+        text.contains("OperationOutcome") && !text.contains("zq7kname"),
+        "{text}"
+    );
+    for query in [vec!["a"; 51].join("&"), format!("status={}", vec!["x"; 51].join(","))] {
+        client
+            .get(&token, &format!("Task?{query}"))
+            .await
+            .assert_outcome(Fault::ParameterInvalid);
+    }
 }
