@@ -320,6 +320,6 @@ async fn t_a06_a_request_whose_body_comes_after_the_suspension_is_refused() {
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
         let answer = String::from_utf8_lossy(&answer);
-        assert!(answer.starts_with("HTTP/1.1 401"), "{path}: {answer}");
+        assert!(answer.starts_with("HTTP/1.1 403"), "{path}: {answer}");
     }
 }
