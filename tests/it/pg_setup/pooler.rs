@@ -66,10 +66,10 @@ fn transaction_and_statement_pooling_are_refused_and_leave_no_trace() {
         for arguments in commands {
             let said = desk.run(arguments);
             assert_eq!(said.code, Some(2), "{mode} {more} {arguments:?}: {said:?}");
-            said.ends_with(2, &["SV-015", "transaction or statement mode", "pool_mode = session"]);
+            said.ends_with(2, &["SV-015", "transaction or statement mode", "pool_mode to session"]);
         }
         if more.is_empty() {
-            desk.serve().ends_with(2, &["SV-015", "pool_mode = session"]);
+            desk.serve().ends_with(2, &["SV-015", "pool_mode to session"]);
         }
     }
     let mut db = connect(&StoreUrl::parse(&url).expect("an address"));
