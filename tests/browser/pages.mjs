@@ -18,6 +18,8 @@ const WAIT_MS = 10_000;
 const problems = [];
 mkdirSync(options.out, { recursive: true });
 
+// What a script asks for and is refused by the page's own policy, which the console then says.
+let refused = null;
 const check = (holds, what) => { if (!holds) problems.push(what); };
 
 // One page: opened, checked, measured at both widths, photographed. Gives back the page for further checks.
@@ -26,7 +28,8 @@ async function visit(context, name, url, wanted) {
     const foreign = [];
     page.on('request', request => { if (new URL(request.url()).origin !== origin) foreign.push(request.url()); });
     page.on('dialog', dialog => { problems.push(`${name}: a script ran: ${dialog.message()}`); dialog.dismiss(); });
-    page.on('console', message => { if (message.type() === 'error' && !/status of [45]/.test(message.text())) problems.push(`${name}: console: ${message.text()}`); });
+    const isOf = text => /status of [45]/.test(text) || (refused && text.includes(refused));
+    page.on('console', message => { if (message.type() === 'error' && !isOf(message.text())) problems.push(`${name}: console: ${message.text()}`); });
     const answer = await page.goto(url);
     await looked(page, name, answer, wanted);
     check(foreign.length === 0, `${name}: asked elsewhere: ${foreign}`);
@@ -183,6 +186,7 @@ async function session() {
     // An address that is typed, and a script of the page itself, get nothing by the cookie.
     const typed = await person.newPage();
     check((await typed.goto(`${options.base}/Patient/${id}`)).status() === 401, 'session: a typed address counts');
+    refused = `${options.base}/Patient/${id}`;
     const fetched = await page.evaluate(async url => { try { return (await fetch(url)).status; } catch { return 0; } }, `${options.base}/Patient/${id}`);
     check(fetched !== 200, `session: a script gets ${fetched}`);
     const ended = await sent(() => page.locator('section.visit button').click());
