@@ -301,6 +301,12 @@ fn administrative(
             "total": [{"category": {"coding": [{"code": "submitted"}]}, "amount": {"value": 12.5, "currency": "USD"}}],
         }),
         json!({
+            "resourceType": "ExplanationOfBenefit", "id": id("eob-2"), "status": "active", "use": "claim", "outcome": "complete", "patient": subject,
+            "type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/claim-type", "code": "institutional"}]},
+            "created": "2024-04-02", "insurer": subject, "provider": {"reference": "Organization/org.b"},
+            "insurance": [{"focal": true, "coverage": {"display": "pays for himself"}}],
+        }),
+        json!({
             "resourceType": "Provenance", "id": id("prov-1"), "recorded": "2024-07-01T00:00:00.001Z",
             "target": [to("Encounter", "enc"), {"reference": format!("{base}/Condition/{}", id("cond-1"))}, {"reference": format!("Patient/{patient}/_history/1")}],
             "agent": [{"who": {"reference": "Organization/Org-A"}}, {"who": {"reference": "Practitioner/prac-1"}, "onBehalfOf": {"reference": "Organization/org.b"}}],

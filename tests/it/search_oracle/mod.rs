@@ -11,6 +11,7 @@ mod judge;
 mod order;
 pub mod readings;
 mod search;
+mod targets;
 pub mod values;
 mod world;
 

@@ -1,6 +1,7 @@
 //! What a resource says under a reading: tokens, texts, spans of time, references and URIs, read from plain JSON.
 
 use super::readings::{Reading, element, system_uri};
+use super::targets::may_name;
 use chrono::{Days, Months, NaiveDate, NaiveTime};
 use serde_json::Value;
 use unicode_normalization::UnicodeNormalization as _;
@@ -251,6 +252,7 @@ pub enum Pointer {
 
 /// Literal references; contained and merely described ones point nowhere.
 pub fn pointers(resource: &Value, reading: &Reading, base: &str) -> Vec<Pointer> {
+    let rtype = resource["resourceType"].as_str().unwrap_or_default();
     let texts = at(resource, reading.path)
         .into_iter()
         .filter_map(|(_, value)| match value {
@@ -267,7 +269,8 @@ pub fn pointers(resource: &Value, reading: &Reading, base: &str) -> Vec<Pointer>
             }
         })
         .filter(|pointer| match pointer {
-            Pointer::Ours(rtype, _) => reading.targets.is_empty() || reading.targets.contains(&rtype.as_str()),
+            Pointer::Ours(named, _) if reading.targets.is_empty() => may_name(rtype, reading.name, named),
+            Pointer::Ours(named, _) => reading.targets.contains(&named.as_str()),
             Pointer::Elsewhere(_) => reading.targets.is_empty(),
         })
         .collect()
