@@ -39,7 +39,11 @@ pub struct Bed {
 impl Bed {
     /// With the member `Patient/m1` and the partner `old-payer`.
     pub fn new() -> Bed {
-        let store = TestStore::fresh();
+        Bed::with(TestStore::fresh())
+    }
+
+    /// The same over this store.
+    pub fn with(store: TestStore) -> Bed {
         let bed = Bed {
             ctx: context(&store, NOW),
             store,

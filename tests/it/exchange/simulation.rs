@@ -5,6 +5,7 @@ mod world;
 
 use super::bed::{Bed, HOUR, NOW, by, context, wish};
 use super::scripted::Scripted;
+use crate::support::store::{TestStore, on_postgres};
 use causeway::context::Context;
 use causeway::exchange::acts::{ExchangeAct, act};
 use causeway::exchange::event::ExchangeEvent;
@@ -17,13 +18,16 @@ use causeway::jobs::{Chance, HeldJob, Recorded, Runner};
 use causeway::store::exchanges::{self, ExchangeRow};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use world::{Sim, partner};
 
-/// Schedules in the short form, as many as there is time for; `CAUSEWAY_TEST_SCHEDULES` sets another number, which is run to its end.
-const SCHEDULES: u64 = 150;
-/// Time for the short form, seconds.
-const TIME_S: u64 = 25;
+/// Schedules in the short form; `CAUSEWAY_TEST_SCHEDULES` sets another number.
+const SCHEDULES: u64 = 500;
+/// Schedules that run at the same time, each lane over a store of its own.
+const LANES: u64 = 4;
+/// Time for the short form on PostgreSQL, where it runs as many as there is time for, seconds.
+const POSTGRES_S: u64 = 25;
 /// Most rounds of claim and attempt in one schedule.
 const TURNS: usize = 400;
 
@@ -300,46 +304,85 @@ impl<'b> Schedule<'b> {
     }
 }
 
-#[test]
-fn whatever_happens_an_exchange_ends_once_and_nothing_is_sent_in_vain() {
-    let seed: u64 = std::env::var("CAUSEWAY_TEST_SEED")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or_else(|| u64::from(std::process::id()) << 20);
-    let count: u64 = std::env::var("CAUSEWAY_TEST_SCHEDULES")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(SCHEDULES);
-    println!("CAUSEWAY_TEST_SEED={seed} CAUSEWAY_TEST_SCHEDULES={count}");
-    let bed = Bed::new();
-    let began = std::time::Instant::now();
-    let (mut ends, mut calls): (BTreeMap<String, usize>, usize) = (BTreeMap::new(), 0);
-    for one in 0..count {
+/// How schedules ended, and calls of the partner.
+#[derive(Default)]
+struct Tally {
+    ends: BTreeMap<String, usize>,
+    calls: usize,
+    schedules: u64,
+}
+
+/// Runs the schedules of these seeds, one after the other, over a store of their own. With `until` it stops when that time is over.
+fn lane(seeds: impl Iterator<Item = u64>, until: Option<Instant>) -> Tally {
+    let bed = Bed::with(TestStore::in_memory());
+    let mut tally = Tally::default();
+    for seed in seeds {
         bed.sql("DELETE FROM partner_health");
-        let mut schedule = Schedule::new(&bed, seed + one);
+        let mut schedule = Schedule::new(&bed, seed);
         schedule.run();
         schedule.check();
         let broken = schedule.sim.broken.lock().expect("whole").clone();
         assert!(
             broken.is_empty(),
-            "CAUSEWAY_TEST_SEED={} CAUSEWAY_TEST_SCHEDULES=1: {broken:#?}\n{:#?}\n{:?}",
-            seed + one,
+            "CAUSEWAY_TEST_SEED={seed} CAUSEWAY_TEST_SCHEDULES=1: {broken:#?}\n{:#?}\n{:?}",
             bed.attempts(&schedule.id),
             bed.ledger(&schedule.id)
         );
-        calls += *schedule.sim.calls.lock().expect("whole");
+        tally.calls += *schedule.sim.calls.lock().expect("whole");
+        tally.schedules += 1;
         let row = schedule.row();
         let parked = if row.parked_at_ms.is_some() { " parked" } else { "" };
-        *ends.entry(format!("{}{parked}", row.phase)).or_default() += 1;
+        *tally.ends.entry(format!("{}{parked}", row.phase)).or_default() += 1;
         bed.sql("DELETE FROM job");
-        if began.elapsed().as_secs() > TIME_S && count == SCHEDULES {
-            println!("stopped after {} schedules for want of time", one + 1);
+        if until.is_some_and(|until| Instant::now() > until) {
             break;
         }
     }
-    println!("{calls} calls in {:?}: {ends:?}", began.elapsed());
+    tally
+}
+
+#[test]
+fn whatever_happens_an_exchange_ends_once_and_nothing_is_sent_in_vain() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let seed = number("CAUSEWAY_TEST_SEED").unwrap_or_else(|| u64::from(std::process::id()) << 20);
+    let asked = number("CAUSEWAY_TEST_SCHEDULES");
+    let count = asked.unwrap_or(SCHEDULES);
+    println!("CAUSEWAY_TEST_SEED={seed} CAUSEWAY_TEST_SCHEDULES={count}");
+    let began = Instant::now();
+    let until = (asked.is_none() && on_postgres()).then(|| began + Duration::from_secs(POSTGRES_S));
+    let lanes = count.min(LANES);
+    let tallies: Vec<Tally> = std::thread::scope(|scope| {
+        let running: Vec<_> = (0..lanes)
+            .map(|lane_no| scope.spawn(move || lane((seed + lane_no..seed + count).step_by(lanes as usize), until)))
+            .collect();
+        running
+            .into_iter()
+            .map(|one| one.join().expect("a lane without a broken rule"))
+            .collect()
+    });
+    let mut all = Tally::default();
+    for one in tallies {
+        all.calls += one.calls;
+        all.schedules += one.schedules;
+        for (end, times) in one.ends {
+            *all.ends.entry(end).or_default() += times;
+        }
+    }
+    println!(
+        "{} schedules, {} calls in {:?}: {:?}",
+        all.schedules,
+        all.calls,
+        began.elapsed(),
+        all.ends
+    );
     assert!(
-        ends.contains_key("completed") && ends.len() >= 4.min(count as usize),
-        "{ends:?}"
+        until.is_some() || all.schedules == count,
+        "{} of {count} schedules",
+        all.schedules
+    );
+    assert!(
+        all.ends.contains_key("completed") && all.ends.len() >= 4.min(count as usize),
+        "{:?}",
+        all.ends
     );
 }

@@ -23,7 +23,10 @@ pub struct Place {
 
 impl Place {
     pub fn fresh() -> Place {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        Place::within(tempfile::tempdir().expect("a temporary folder"))
+    }
+
+    fn within(folder: TempDir) -> Place {
         let text = if on_postgres() {
             postgres::fresh_database()
         } else {
@@ -57,7 +60,16 @@ pub struct TestStore {
 
 impl TestStore {
     pub fn fresh() -> TestStore {
-        let place = Place::fresh();
+        TestStore::at(Place::fresh())
+    }
+
+    /// With its files in memory where the machine has a place for that: for what makes thousands of commits and does not test their durability.
+    pub fn in_memory() -> TestStore {
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        TestStore::at(Place::within(folder.expect("a temporary folder")))
+    }
+
+    fn at(place: Place) -> TestStore {
         TestStore {
             store: place.open(),
             place,
