@@ -29,9 +29,11 @@ mod calls;
 mod counts;
 mod pay;
 mod places;
+mod quick;
 mod single;
 
 use places::Places;
+use quick::QuickAskers;
 
 /// How to open a store.
 #[derive(Clone, Debug)]
@@ -72,6 +74,7 @@ struct Inner {
     later: Arc<Later>,
     work: Arc<StoreCounts>,
     places: Places,
+    quick: QuickAskers,
     broken: Arc<AtomicBool>,
     /// The disk of a SQLite store, watched for free space.
     disk: Option<Arc<Disk>>,
@@ -171,6 +174,7 @@ impl Store {
             later,
             work,
             places,
+            quick: QuickAskers::default(),
             broken,
             disk,
             remembered: Remembered::default(),
