@@ -15,7 +15,7 @@ const LONGEST: Duration = Duration::from_secs(1);
 
 /// The length of a slot: the configured one, or longer when one round trip to the store takes `round_trip`, so that refusals with many
 /// writes and with few are sent at the same time. A configured slot of zero stays zero.
-pub fn slot(configured: Duration, round_trip: Duration) -> Duration {
+fn slot(configured: Duration, round_trip: Duration) -> Duration {
     if configured.is_zero() {
         configured
     } else {
@@ -27,7 +27,7 @@ pub fn slot(configured: Duration, round_trip: Duration) -> Duration {
 ///
 /// This is a whole multiple of `slot`, at least one, plus up to a quarter of a slot, which the random `chance` (0 to 255) chooses. A slot
 /// of zero delays nothing.
-pub fn release_after(took: Duration, slot: Duration, chance: u8) -> Duration {
+fn release_after(took: Duration, slot: Duration, chance: u8) -> Duration {
     let slot_us = slot.as_micros();
     if slot_us == 0 {
         return took;
@@ -37,8 +37,9 @@ pub fn release_after(took: Duration, slot: Duration, chance: u8) -> Duration {
     Duration::from_micros(u64::try_from(slots * slot_us + late).unwrap_or(u64::MAX))
 }
 
-/// Waits until the answer to a request that came in at `asked` may be sent.
-pub async fn release(asked: Instant, slot: Duration) {
+/// Waits until the answer to a request that came in at `asked` may be sent. The arguments are those of [`slot`].
+pub async fn release(asked: Instant, configured: Duration, round_trip: Duration) {
+    let slot = slot(configured, round_trip);
     if !slot.is_zero() {
         let [chance] = random::<1>();
         sleep_until(asked + release_after(asked.elapsed(), slot, chance)).await;

@@ -1,15 +1,91 @@
-//! Which jobs a worker claims when several are due: the order of the queue, the share of a partner, and the parking of jobs whose workers
-//! keep crashing.
+//! The first step of a job: a worker claims it. Which jobs it claims when several are due: the order of the queue, the share of a partner, and
+//! the parking of jobs whose workers keep crashing.
 
 use super::held::HeldJob;
 use super::retry::{CLAIMS, FailureClass};
+use super::runner::Runner;
 use crate::error::Failure;
+use crate::failpoint;
 use crate::store::Db;
 use crate::store::jobs::{self as rows, DueJob, Partners, WantedJobs};
+use crate::telemetry::metrics as families;
 use std::collections::HashMap;
+use std::time::Instant;
+
+/// The result of a claim.
+#[derive(Default)]
+pub struct Claimed {
+    /// The newly claimed jobs.
+    pub held: Vec<HeldJob>,
+    /// Milliseconds until the next job of any kind is due: `None` when there is no job, negative when one is overdue.
+    pub next_in_ms: Option<i64>,
+}
+
+impl Runner {
+    /// Claims jobs that are due, at most `free` of them; `running` are the jobs that this process is running.
+    ///
+    /// While others wait, one partner gets no more than its share.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn claim(&self, free: usize, running: &[HeldJob]) -> Result<Claimed, Failure> {
+        let given = self.given_ms();
+        let (next_ms, now_ms) = self
+            .ctx
+            .store
+            .read(move |db| Ok((rows::next_ms(db)?, rows::time(db, given)?)))
+            .await?;
+        let next_in_ms = next_ms.map(|next_ms| next_ms - now_ms);
+        if free == 0 || next_in_ms.is_none_or(|wait_ms| wait_ms > 0) {
+            return Ok(Claimed {
+                held: Vec::new(),
+                next_in_ms,
+            });
+        }
+        let round = Round {
+            kinds: self.steps.keys().copied().collect(),
+            not: running.iter().map(|held| held.job().id.clone()).collect(),
+            had: had(running),
+            share: self.settings.share(),
+            free,
+            lease_ms: i64::try_from(self.settings.lease.as_millis()).unwrap_or(i64::MAX),
+            token: self.chance.token().to_vec(),
+        };
+        let token = round.token.clone();
+        // Taken before the transaction begins, so that the lease ends no earlier than this.
+        let good_until = Instant::now() + self.settings.lease.saturating_sub(self.settings.skew());
+        let (claimed, looped) = self
+            .ctx
+            .store
+            .write(move |db| {
+                let now_ms = rows::time(db, given)?;
+                round.claim(db, now_ms)
+            })
+            .await?;
+        for due in &claimed {
+            failpoint::pass(&due.kind, "claimed");
+        }
+        for due in looped {
+            let (job, kind) = (due.id, due.kind);
+            metrics::counter!(families::JOBS, "outcome" => "parked").increment(1);
+            tracing::error!(
+                job,
+                kind,
+                claims = due.claims,
+                class = FailureClass::CrashLoop.row().code,
+                "a job is parked: whoever had it ended without a result, again and again"
+            );
+        }
+        let held = claimed
+            .into_iter()
+            .map(|due| HeldJob::new(self.ctx.clone(), due, token.clone(), good_until))
+            .collect();
+        Ok(Claimed { held, next_in_ms })
+    }
+}
 
 /// How many jobs of each partner this process is running.
-pub(super) fn had(running: &[HeldJob]) -> HashMap<String, usize> {
+fn had(running: &[HeldJob]) -> HashMap<String, usize> {
     let mut had = HashMap::new();
     for partner in running.iter().filter_map(|held| held.job().partner.clone()) {
         *had.entry(partner).or_default() += 1;
@@ -18,21 +94,21 @@ pub(super) fn had(running: &[HeldJob]) -> HashMap<String, usize> {
 }
 
 /// The input of one claim, which runs in a transaction. The database may run the transaction again.
-pub(super) struct Round {
+struct Round {
     /// The kinds of jobs that this process can run.
-    pub kinds: Vec<&'static str>,
+    kinds: Vec<&'static str>,
     /// The ids of the jobs that it is running.
-    pub not: Vec<String>,
+    not: Vec<String>,
     /// How many jobs of each partner it is running.
-    pub had: HashMap<String, usize>,
+    had: HashMap<String, usize>,
     /// Most jobs of one partner while others wait.
-    pub share: usize,
+    share: usize,
     /// How many jobs it may claim.
-    pub free: usize,
+    free: usize,
     /// Length of a lease, milliseconds.
-    pub lease_ms: i64,
+    lease_ms: i64,
     /// The token of the new leases.
-    pub token: Vec<u8>,
+    token: Vec<u8>,
 }
 
 impl Round {
@@ -40,7 +116,7 @@ impl Round {
     ///
     /// # Errors
     /// Those of the database.
-    pub(super) fn claim(&self, db: &mut Db, now_ms: i64) -> Result<(Vec<DueJob>, Vec<DueJob>), Failure> {
+    fn claim(&self, db: &mut Db, now_ms: i64) -> Result<(Vec<DueJob>, Vec<DueJob>), Failure> {
         let (mut claimed, mut looped) = (Vec::new(), Vec::new());
         let mut had = self.had.clone();
         let mut full: Vec<String> = had

@@ -2,7 +2,6 @@
 
 use crate::context::Context;
 use crate::error::{Failure, Fault};
-use crate::failpoint;
 use crate::store::Db;
 use crate::store::jobs::{self as rows, DueJob, Lease};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -128,25 +127,6 @@ impl HeldJob {
             true => Ok(done),
             false => Err(Fault::LeaseLost.into()),
         }
-    }
-
-    /// Writes the result of the job, with its business rows. A job that is done is deleted first, so that the business rows may enqueue the
-    /// same work again.
-    pub(super) fn settle(
-        &self,
-        db: &mut Db,
-        settled: rows::Settled<'_>,
-        write: Option<&Write>,
-        now_ms: i64,
-    ) -> Result<(), Failure> {
-        if !rows::settle(db, &self.0.lease, settled, now_ms)? {
-            return Err(Fault::LeaseLost.into());
-        }
-        if let Some(write) = write {
-            write(db)?;
-        }
-        failpoint::pass(&self.0.job.kind, "before-settle");
-        Ok(())
     }
 
     /// Ends the attempt, because another process has the lease or nobody knows who has it.

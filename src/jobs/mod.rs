@@ -4,20 +4,23 @@
 //! only while the lease is held ([`HeldJob::write`], [`AttemptEnding`]). A [`JobStep`] implements one kind of work. This module knows none of the kinds
 //! except the sweeps, makes no network calls and never reads member data. `docs/jobs.md` explains the rules.
 
+mod attempt;
 mod chance;
 mod claim;
 mod held;
 mod poll;
+mod record;
 mod result;
 pub mod retry;
 mod runner;
 pub mod sweeps;
 
 pub use chance::Chance;
+pub use claim::Claimed;
 pub use held::{HeldJob, JobRow, Write};
 pub use poll::RunningWorker;
 pub use result::{AttemptOutcome, Recorded};
-pub use runner::{Claimed, Runner};
+pub use runner::Runner;
 
 use crate::error::{Failure, Fault};
 use crate::store::Db;

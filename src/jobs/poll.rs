@@ -4,7 +4,7 @@
 //! enough for correctness.
 
 use super::held::HeldJob;
-use super::runner::{Runner, wait};
+use super::runner::Runner;
 use crate::error::{Failure, Fault};
 use crate::store::jobs::QueueStanding;
 use crate::telemetry::metrics as families;
@@ -51,6 +51,25 @@ impl Runner {
             ended: tokio::spawn(work.run()),
         }
     }
+
+    /// Runs all jobs that are due now, one after the other and without timers. Returns the number of attempts. For tests and simulations.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn run_due(&self) -> Result<usize, Failure> {
+        let mut attempts = 0;
+        loop {
+            let claimed = self.claim(self.settings.permits, &[]).await?.held;
+            if claimed.is_empty() {
+                return Ok(attempts);
+            }
+            for held in claimed {
+                let outcome = self.attempt(&held).await;
+                self.record(&held, outcome).await?;
+                attempts += 1;
+            }
+        }
+    }
 }
 
 impl RunningWorker {
@@ -89,7 +108,7 @@ struct Loop {
 impl Loop {
     async fn run(mut self) {
         let settings = *self.runner.settings();
-        let offset = settings.poll.mul_f64(self.runner.chance().unit());
+        let offset = settings.poll.mul_f64(self.runner.chance.unit());
         let mut look = Instant::now() + offset;
         let mut renew = tokio::time::interval(settings.renew_every());
         let mut standing = tokio::time::interval_at(Instant::now() + offset, STANDING);
@@ -237,4 +256,13 @@ fn show(standing: &QueueStanding) {
     metrics::gauge!(families::JOBS_PARKED).set(standing.parked as f64);
     metrics::gauge!(families::JOBS_PARKED_AGE).set((standing.oldest_parked_ms / 1000) as f64);
     metrics::gauge!(families::JOBS_LATE).set((standing.late_ms / 1000) as f64);
+}
+
+/// How long to wait before looking for work again, at most `longest`.
+fn wait(next_in_ms: Option<i64>, longest: Duration) -> Duration {
+    match next_in_ms.map(u64::try_from) {
+        // A job that is overdue and was not claimed is not one that this process can run.
+        None | Some(Err(_) | Ok(0)) => longest,
+        Some(Ok(wait_ms)) => Duration::from_millis(wait_ms).min(longest),
+    }
 }

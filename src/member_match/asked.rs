@@ -1,10 +1,9 @@
-//! The first step: reads a request and derives what the matcher, the review queue and the guessing guard need from it.
+//! The first step: reads a request and derives what the matcher and the review queue need from it.
 //!
 //! A consent that permits nothing by itself is refused here, with the rule that it breaks and before any member is looked up.
 
 use super::arrival::Arrival;
-use super::hashes::Hashes;
-use super::identify::{Keys, WantedMember};
+use super::identify::WantedMember;
 use super::request::{self, Request};
 use crate::consent::{self, ConsentRule, ConsentTerms, RuleClass};
 use crate::error::{Failure, Fault};
@@ -12,7 +11,6 @@ use crate::fhir::elements::{CodeableConcept, Coverage};
 use crate::identity::graph::{Kind, SourceId};
 use crate::identity::{Profile, Systems, of_request};
 use crate::review::{self, ShownPerson};
-use crate::store::first_look::Sought;
 
 const MB: (&str, &str) = ("http://terminology.hl7.org/CodeSystem/v2-0203", "MB");
 /// Longest member number, or system of one, that an identity link holds; bytes.
@@ -41,8 +39,6 @@ pub(super) struct MatchAsked {
     pub wanted: WantedMember,
     /// What the review queue and the identity links need.
     pub question: ReviewQuestion,
-    /// What the guessing guard counts.
-    pub guess: Hashes,
     /// The Consent as it was sent.
     pub consent_bytes: Vec<u8>,
     /// What the consent permits, or the name of the rule that it breaks.
@@ -139,7 +135,6 @@ impl MatchAsked {
         }
         let subject = ShownPerson::of(&read.patient, Some(&read.coverage));
         Ok(MatchAsked {
-            guess: Hashes::of(&ctx.guard.key, partner, &profile),
             question: ReviewQuestion {
                 asked: review::asked(key, partner, &profile, &subject),
                 number: read.link.as_ref().and_then(|link| number(partner, link)),
@@ -153,19 +148,6 @@ impl MatchAsked {
             consent_bytes: read.consent_bytes,
             consent,
         })
-    }
-}
-
-impl MatchAsked {
-    /// The input of a first look; `keys` are the blocking keys of the profile.
-    pub(super) fn sought<'a>(&'a self, keys: &'a Keys) -> Sought<'a> {
-        Sought {
-            partner_id: &self.wanted.partner_id,
-            consent_digest: &self.wanted.consent_digest,
-            question: &self.question.asked,
-            number: self.question.number.as_ref(),
-            keys: keys.hashed(),
-        }
     }
 }
 

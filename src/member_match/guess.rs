@@ -3,17 +3,20 @@
 //! The guard's counts depend only on the request and on this partner's earlier answers, with one exception: the count of the record that a
 //! guess came near. That count can only turn an answer into "no unique member".
 
-use super::arrival::Arrival;
-use super::rows;
+use super::arrival::{Arrival, ledger_row, refuse};
 use crate::audit::{Action, EntryOutcome, LedgerEvent, Object, ledger};
 use crate::context::Payer;
 use crate::error::{Failure, Fault};
+use crate::fhir::outcome;
 use crate::ids::Ids;
-pub(super) use crate::store::guesses::Gate;
-use crate::store::guesses::{self, Alarm, Guess, GuessLimits, GuessVerdict};
-use crate::store::matching::{self, MatchRecord};
+use crate::store::guesses::{self, Alarm, Gate, Guess, GuessLimits, GuessVerdict};
+use crate::store::idempotency::StoredReply;
+use crate::store::matching::{self, DecisionRow, MatchRecord};
 use crate::store::{Db, sqlstate};
 use std::sync::Arc;
+
+/// The outcome code of a decision that the guessing guard hides from the partner.
+const GUARDED: &str = "guarded";
 
 /// A match that is ready to be written. Several of them may share a transaction.
 struct Write {
@@ -36,7 +39,7 @@ impl Write {
         match verdict.gate {
             Gate::Open => matching::record(db, &self.record)?,
             Gate::Silent => {
-                let silent = rows::silenced(&self.record, self.refused.clone(), &self.payer.base_url)?;
+                let silent = silenced(&self.record, self.refused.clone(), &self.payer.base_url)?;
                 matching::record(db, &silent)?;
             }
             Gate::Shut(_) => append(db, &turned_away(&self.refused))?,
@@ -51,8 +54,9 @@ impl Write {
 /// Weighs the guess and writes either the match or the refusal that replaces it, in one transaction.
 ///
 /// # Errors
-/// As [`matching::record`].
-pub(super) async fn write(arrival: &Arrival<'_>, guess: Guess, record: MatchRecord) -> Result<Gate, Failure> {
+/// [`Fault::NoUniqueMember`] when the guard hides the answer; [`Fault::MatchLocked`] when it turns the partner away; those of
+/// [`matching::record`].
+pub(super) async fn write(arrival: &Arrival<'_>, guess: Guess, record: MatchRecord) -> Result<(), Failure> {
     let ctx = arrival.ctx;
     let write = Arc::new(Write {
         guess,
@@ -66,7 +70,7 @@ pub(super) async fn write(arrival: &Arrival<'_>, guess: Guess, record: MatchReco
         let own = Arc::clone(&write);
         let work = move |db: &mut Db| matching::grant_at_once(db, &own.guess, &own.limits, &own.record);
         match ctx.store.write_single(work).await {
-            Ok(true) => return Ok(Gate::Open),
+            Ok(true) => return Ok(()),
             // This match needs a transaction of its own, or the database rolled the shared one back because of another match in it.
             Ok(false) => {}
             Err(failure) if sqlstate::is_repeated(&failure) => {}
@@ -84,18 +88,55 @@ pub(super) async fn write(arrival: &Arrival<'_>, guess: Guess, record: MatchReco
             "a partner's member matches look like guessing"
         );
     }
-    if matches!(verdict.gate, Gate::Shut(_)) {
-        metrics::counter!("causeway_guesses_turned_away_total").increment(1);
+    match verdict.gate {
+        Gate::Open => Ok(()),
+        Gate::Silent => Err(Failure::new(Fault::NoUniqueMember).noted()),
+        Gate::Shut(until_ms) => {
+            metrics::counter!("causeway_guesses_turned_away_total").increment(1);
+            Err(must_wait(until_ms, arrival.now_ms()))
+        }
     }
-    Ok(verdict.gate)
 }
 
 /// 429 with the seconds until `until_ms` (UTC milliseconds) as Retry-After. The answer depends on no member.
-pub(super) fn must_wait(until_ms: i64, now_ms: i64) -> Failure {
+fn must_wait(until_ms: i64, now_ms: i64) -> Failure {
     let seconds = (until_ms - now_ms).max(0) / 1000 + 1;
     Failure::new(Fault::MatchLocked)
         .retry_after_s(u32::try_from(seconds).unwrap_or(u32::MAX))
         .noted()
+}
+
+/// The rows of the refusal that replaces an answer which the guessing guard hides. The partner gets the same answer as for no member.
+/// `entry` is the entry of this refusal, without an outcome.
+///
+/// # Errors
+/// [`Fault::Internal`] when `hidden` lacks its decision or its two ledger entries.
+fn silenced(hidden: &MatchRecord, mut entry: LedgerEvent, base_url: &str) -> Result<MatchRecord, Failure> {
+    let (Some(decision), [begun, decided]) = (&hidden.decision, hidden.ledger.as_slice()) else {
+        return Err(Failure::new(Fault::Internal).because("what the guard hides has no decision"));
+    };
+    let fault = Fault::NoUniqueMember;
+    let body = outcome::bytes(&Failure::new(fault), base_url);
+    refuse(&mut entry, fault, &body);
+    entry.policy_version = Some(decision.policy_version.clone());
+    let reply = hidden.reply.clone().map(|reply| StoredReply {
+        status: fault.row().http,
+        body,
+        ..reply
+    });
+    Ok(MatchRecord {
+        decision: Some(DecisionRow {
+            outcome: GUARDED,
+            reason: Some(fault.row().code),
+            patient_id: None,
+            consent_id: None,
+            grant_id: None,
+            ..decision.clone()
+        }),
+        ledger: vec![begun.clone(), ledger_row(&entry, decided.id.clone(), decided.at_us)],
+        reply,
+        ..MatchRecord::default()
+    })
 }
 
 fn turned_away(entry: &LedgerEvent) -> LedgerEvent {

@@ -9,25 +9,41 @@ use crate::store::guesses::{End, Guess, GuessKind, GuessTarget, TARGETS};
 const IDS: usize = 8;
 const NAMES: usize = 3;
 
+/// The guess that a request about `profile` makes: it came near the record `near` (a Patient id), if any, and ended with `end`.
+pub(super) fn guess(arrival: &Arrival<'_>, profile: &Profile, near: Option<&str>, end: End) -> Guess {
+    let (mac, partner) = (Mac::new(&arrival.ctx.guard.key), arrival.partner_id());
+    let Hashes { whole, targets } = Hashes::of(&mac, partner, profile);
+    let record = match near {
+        Some(patient_id) => target(&mac, partner, "record", [patient_id.as_bytes()]),
+        None => target(&mac, partner, "no record", [whole.as_slice()]),
+    };
+    Guess {
+        partner_id: partner.to_owned(),
+        whole,
+        targets,
+        record,
+        end,
+        now_ms: arrival.now_ms(),
+    }
+}
+
 /// The hashes of a request.
-#[derive(Clone, Debug)]
-pub(super) struct Hashes {
+struct Hashes {
     whole: GuessTarget,
     targets: Vec<(GuessKind, GuessTarget)>,
 }
 
 impl Hashes {
-    /// Hashes what the matcher reads of a request, in its normalized form, with the store's `key` and separately for each partner.
+    /// Hashes what the matcher reads of a request, in its normalized form, with the store's key (`mac`) and separately for each partner.
     /// Different spellings of a name are therefore the same guess. Two requests are the same guess when their packed profiles and the
     /// numbers that only a request carries are equal.
-    pub(super) fn of(key: &[u8; 32], partner: &str, profile: &Profile) -> Hashes {
-        let mac = Mac::new(key);
+    fn of(mac: &Mac, partner: &str, profile: &Profile) -> Hashes {
         let hash =
-            |kind: &str, values: &[&str]| target(&mac, partner, kind, values.iter().map(|value| value.as_bytes()));
+            |kind: &str, values: &[&str]| target(mac, partner, kind, values.iter().map(|value| value.as_bytes()));
         let packed = profile.pack();
         let own_numbers = profile.own_numbers.iter().map(String::as_bytes);
         let whole = target(
-            &mac,
+            mac,
             partner,
             "whole",
             std::iter::once(packed.as_slice()).chain(own_numbers),
@@ -62,23 +78,6 @@ impl Hashes {
         // All writers lock the same targets in the same order, so that they cannot deadlock.
         targets.sort_unstable_by_key(|(_, target)| *target);
         Hashes { whole, targets }
-    }
-
-    /// The guess that this request makes: it came near the record `near` (a Patient id), if any, and ended with `end`.
-    pub(super) fn guess(&self, arrival: &Arrival<'_>, near: Option<&str>, end: End) -> Guess {
-        let (mac, partner) = (Mac::new(&arrival.ctx.guard.key), arrival.partner_id());
-        let record = match near {
-            Some(patient_id) => target(&mac, partner, "record", [patient_id.as_bytes()]),
-            None => target(&mac, partner, "no record", [self.whole.as_slice()]),
-        };
-        Guess {
-            partner_id: partner.to_owned(),
-            whole: self.whole,
-            targets: self.targets.clone(),
-            record,
-            end,
-            now_ms: arrival.now_ms(),
-        }
     }
 }
 
@@ -134,7 +133,8 @@ mod tests {
             short
         };
         let of = |parts: &[&str]| hash(&parts.iter().map(|part| part.as_bytes()).collect::<Vec<_>>());
-        let hashes = Hashes::of(&key, partner, &profile);
+        let mac = Mac::new(&key);
+        let hashes = Hashes::of(&mac, partner, &profile);
         let mut wanted = vec![
             (GuessKind::Own, of(&[partner, "card", "M1"])),
             (GuessKind::Own, of(&[partner, "person", "nunez", "ana", "19840709"])),
@@ -150,7 +150,7 @@ mod tests {
         let mut marked = profile.clone();
         marked.own_numbers = vec!["M9".into()];
         assert_ne!(
-            Hashes::of(&key, partner, &marked).whole,
+            Hashes::of(&mac, partner, &marked).whole,
             hashes.whole,
             "whose a number is said to be is part of the guess"
         );

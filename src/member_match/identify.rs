@@ -4,11 +4,12 @@
 //! A [`MatchBasis`] is read once and serves any number of members.
 
 use crate::error::{Failure, Fault};
+use crate::identity::graph::SourceId;
 use crate::identity::{
     self, Guard, KeyHasher, LookupKey, MatchOutcome, Profile, Rules, SearchBasis as Terms, blocking, search,
 };
 use crate::policy::shadow::ShadowCase;
-use crate::store::first_look::{Look, SharedKeyMember};
+use crate::store::first_look::{Look, SharedKeyMember, Sought, first_look};
 use crate::store::identity::profiles;
 use crate::store::matching::{NAMED, PossibleMember, named};
 use crate::store::policies::{InForce, Shadow};
@@ -83,8 +84,7 @@ pub struct MatchBasis {
     rules: Arc<Rules>,
     roster: Arc<RememberedRoster>,
     hasher: KeyHasher,
-    /// Candidate rules whose decisions are compared with those of the rules in force.
-    pub(super) shadow: Option<Shadow>,
+    shadow: Option<Shadow>,
 }
 
 impl MatchBasis {
@@ -102,7 +102,7 @@ impl MatchBasis {
     ///
     /// # Errors
     /// As [`MatchBasis::read`].
-    pub(super) fn seen(
+    fn seen(
         db: &mut Db,
         store: &Store,
         hasher: KeyHasher,
@@ -126,7 +126,7 @@ impl MatchBasis {
 
 /// The blocking keys that a request looks up first, with their hashes.
 #[derive(Clone, Debug, Default)]
-pub struct Keys {
+struct Keys {
     texts: Vec<String>,
     hashed: Vec<LookupKey>,
 }
@@ -134,7 +134,7 @@ pub struct Keys {
 impl Keys {
     /// The keys of `profile`. The keys of its household are included, because a member is usually found together with everybody insured
     /// under the same contract.
-    pub fn first(hasher: &KeyHasher, profile: &Profile) -> Keys {
+    fn first(hasher: &KeyHasher, profile: &Profile) -> Keys {
         let mut texts = blocking::of_request_first(profile);
         for text in blocking::of_household(profile) {
             if !texts.contains(&text) {
@@ -145,11 +145,6 @@ impl Keys {
             hashed: hasher.keys(&texts),
             texts,
         }
-    }
-
-    /// The hashes.
-    pub fn hashed(&self) -> &[LookupKey] {
-        &self.hashed
     }
 
     fn of(&self, hasher: &KeyHasher, texts: &[String]) -> Vec<LookupKey> {
@@ -172,15 +167,52 @@ pub struct FirstLook {
 }
 
 impl FirstLook {
-    /// The result of a first look by these keys.
-    pub fn new(keys: Keys, look: Look) -> FirstLook {
-        FirstLook { keys, look }
-    }
-
     /// What the first look read about the member of this compartment.
     pub(super) fn member(&self, no: i64) -> Option<&SharedKeyMember> {
         self.look.members.iter().find(|seen| seen.found.compartment == no)
     }
+}
+
+/// The result of this step for one request.
+#[derive(Debug)]
+pub(super) struct Identified {
+    /// The decision about the person.
+    pub judgement: Judgement,
+    /// What the first look read; the next step uses it.
+    pub sight: FirstLook,
+    /// Candidate rules whose decisions are compared with those of the rules in force.
+    pub shadow: Option<Shadow>,
+}
+
+/// Finds the member of a single request, with a basis and a first look of its own. `question` is the hash of the question and the number
+/// under which the partner knows the person; the first look reads what is stored about both.
+///
+/// # Errors
+/// As [`MatchBasis::read`] and [`identify`].
+pub(super) fn identify_at_once(
+    db: &mut Db,
+    store: &Store,
+    hasher: KeyHasher,
+    configured: &Arc<Rules>,
+    (wanted, question): (&WantedMember, (&[u8; 32], Option<&SourceId>)),
+) -> Result<Identified, Failure> {
+    let keys = Keys::first(&hasher, &wanted.profile);
+    let sought = Sought {
+        partner_id: &wanted.partner_id,
+        consent_digest: &wanted.consent_digest,
+        question: question.0,
+        number: question.1,
+        keys: &keys.hashed,
+    };
+    let look = first_look(db, &sought)?;
+    let basis = MatchBasis::seen(db, store, hasher, configured, &look)?;
+    let mut sight = FirstLook { keys, look };
+    let judgement = identify(db, &basis, wanted, &mut sight)?;
+    Ok(Identified {
+        judgement,
+        sight,
+        shadow: basis.shadow,
+    })
 }
 
 /// Finds the member who is meant. `basis` may be shared by any number of members; `sight` is what was read about this one, and caches what

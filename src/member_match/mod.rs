@@ -2,8 +2,7 @@
 //!
 //! First `asked` reads the request, and `identify` finds the member who is meant. Then `resolve` reads what a reviewer decided about the
 //! same question before, and `decide` (a pure function) makes the decision. Last, `record` writes everything in one transaction. The
-//! three steps in the middle take one member, and a [`MatchBasis`] that many members can share, so that a bulk match can call them for each
-//! member.
+//! steps in the middle take one member, so that a bulk match can call them for each; many members can share one [`MatchBasis`].
 //!
 //! A consent that permits nothing by itself is refused first, with the rule that it breaks and without looking up any member. After that,
 //! match and consent are always both judged before the decision, so that every answer takes the same amount of work. A refusal stores its
@@ -30,14 +29,13 @@ mod rows;
 mod shape;
 
 pub use answer::MatchAnswer;
-pub use identify::{FirstLook, Judgement, Keys, MatchBasis, WantedMember, identify};
+pub use identify::{FirstLook, Judgement, MatchBasis, WantedMember, identify};
 pub use request::MatchRequest;
 
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::policy;
 use crate::security::Caller;
-use crate::store::first_look::first_look;
 use crate::store::matching::is_raced;
 use arrival::Arrival;
 use asked::MatchAsked;
@@ -57,17 +55,13 @@ const ATTEMPTS: u32 = 8;
 /// after a member was matched; the faults of the idempotency key and of the store.
 pub async fn respond(ctx: &Context, caller: &Caller, request: MatchRequest) -> Result<MatchAnswer, Failure> {
     let arrival = Arrival::new(ctx, caller, &request.body);
-    let mut keyed = match IdempotencyKey::of(&arrival, &request) {
-        Ok(keyed) => keyed,
-        Err(failure) => return refuse::refuse(&arrival, failure.into(), None).await,
-    };
     let mut read = None;
     for _ in 0..ATTEMPTS {
-        match replay::known(&arrival, &mut keyed).await? {
-            KnownOfKey::Nothing => {}
+        let keyed = match replay::known(&arrival, &request).await? {
+            KnownOfKey::Nothing(keyed) => keyed,
             KnownOfKey::Answered(answer) => return Ok(answer),
             KnownOfKey::Refused(failure) => return refuse::refuse(&arrival, failure.into(), None).await,
-        }
+        };
         let asked = match read.take() {
             Some(asked) => asked,
             None => match asked::read(&arrival, &request.body).await {
@@ -92,29 +86,27 @@ async fn attempt(
     let ctx = arrival.ctx;
     let (store, hasher, configured) = (ctx.store.clone(), ctx.store.key_hasher()?, Arc::clone(&ctx.matching));
     let own = Arc::clone(asked);
-    let (basis, identified, resolution) = ctx
+    let (identified, (resolution, known)) = ctx
         .store
         .read(move |db| {
-            let keys = Keys::first(&hasher, &own.wanted.profile);
-            let look = first_look(db, &own.sought(&keys))?;
-            let basis = MatchBasis::seen(db, &store, hasher, &configured, &look)?;
-            let mut sight = FirstLook::new(keys, look);
-            let identified = identify(db, &basis, &own.wanted, &mut sight)?;
-            let resolution = resolve::resolve(db, &own, &identified, &sight)?;
-            Ok((basis, identified, resolution))
+            let question = (&own.question.asked, own.question.number.as_ref());
+            let identified = identify::identify_at_once(db, &store, hasher, &configured, (&own.wanted, question))?;
+            let resolved = resolve::resolve(db, &own, &identified)?;
+            Ok((identified, resolved))
         })
         .await?;
-    let decision = decide::decide(resolution.known(&identified), asked.consent);
+    let judgement = identified.judgement;
+    let decision = decide::decide(known, asked.consent);
     let matter = Matter {
         arrival,
         keyed,
         asked,
-        identified: &identified,
+        identified: &judgement,
         resolution: &resolution,
     };
     let answered = record::record(&matter, &decision).await;
-    if let (Some(shadow), false) = (basis.shadow, answered.as_ref().is_err_and(is_raced)) {
-        policy::shadow::compare_later(ctx, identified.case(shadow));
+    if let (Some(shadow), false) = (identified.shadow, answered.as_ref().is_err_and(is_raced)) {
+        policy::shadow::compare_later(ctx, judgement.case(shadow));
     }
     answered
 }

@@ -4,7 +4,8 @@ use super::answer::{self, MatchAnswer};
 use super::arrival::Arrival;
 use super::asked::MatchAsked;
 use super::decide::MatchDecision;
-use super::guess::{self, Gate};
+use super::guess;
+use super::hashes;
 use super::identify::Judgement;
 use super::replay::IdempotencyKey;
 use super::resolve::Resolution;
@@ -56,17 +57,12 @@ impl Matter<'_> {
         let body = outcome::bytes(&failure, &self.arrival.ctx.payer.base_url);
         let mut record = rows::refused(self.arrival, &self.findings(), decision, fault, &body);
         self.remember(&mut record, fault.row().http, &body);
-        let (permitted, end) = match decision {
-            MatchDecision::NotHonoured(_) => (false, End::Withheld),
-            _ => (self.asked.consent.is_ok(), End::Failed),
+        let end = match decision {
+            MatchDecision::NotHonoured(_) => End::Withheld,
+            _ => End::Failed,
         };
-        self.leave(decision, permitted, &mut record)?;
-        record.doubt = review_rows::doubt(self.identified, decision);
-        match self.write(end, record).await? {
-            Gate::Shut(until_ms) => Err(guess::must_wait(until_ms, self.arrival.now_ms())),
-            Gate::Silent => Err(Failure::new(Fault::NoUniqueMember).noted()),
-            Gate::Open => Err(failure.noted()),
-        }
+        self.write(end, decision, record).await?;
+        Err(failure.noted())
     }
 
     async fn grant(
@@ -87,30 +83,17 @@ impl Matter<'_> {
         };
         let findings = self.findings();
         let mut record = rows::granted(self.arrival, &findings, decision, (member, terms), received, &body);
-        self.leave(decision, true, &mut record)?;
-        if let Some(row) = &record.decision {
-            let found = (self.identified, self.resolution);
-            record.bond = review_rows::link(self.arrival, self.asked, found, (member, by_person), &row.id)?;
-        }
         self.remember(&mut record, 200, &body);
         let end = End::Granted {
             patient_id: member.patient_id.clone(),
             by_person,
         };
-        match self.write(end, record).await? {
-            Gate::Open => Ok(MatchAnswer {
-                status: 200,
-                body,
-                replayed: false,
-            }),
-            Gate::Silent => Err(Failure::new(Fault::NoUniqueMember).noted()),
-            Gate::Shut(until_ms) => Err(guess::must_wait(until_ms, self.arrival.now_ms())),
-        }
-    }
-
-    fn leave(&self, decision: &MatchDecision, permitted: bool, record: &mut MatchRecord) -> Result<(), Failure> {
-        let found = (self.identified, self.resolution);
-        review_rows::leave(self.arrival, self.asked, found, (decision, permitted), record)
+        self.write(end, decision, record).await?;
+        Ok(MatchAnswer {
+            status: 200,
+            body,
+            replayed: false,
+        })
     }
 
     /// Adds the row that remembers this answer under the request's idempotency key, if it sent one.
@@ -121,9 +104,12 @@ impl Matter<'_> {
             .map(|key| key.reply(self.arrival.now_ms(), status, body, decision_id));
     }
 
-    async fn write(&self, end: End, record: MatchRecord) -> Result<Gate, Failure> {
+    /// Adds the rows of the review and the link, and writes the record. Fails when the guessing guard replaces the answer.
+    async fn write(&self, end: End, decision: &MatchDecision, mut record: MatchRecord) -> Result<(), Failure> {
+        let found = (self.identified, self.resolution);
+        review_rows::add(self.arrival, self.asked, found, decision, &mut record)?;
         let near = self.identified.near().map(|found| found.patient_id.as_str());
-        let guess = self.asked.guess.guess(self.arrival, near, end);
+        let guess = hashes::guess(self.arrival, &self.asked.wanted.profile, near, end);
         guess::write(self.arrival, guess, record).await
     }
 }

@@ -21,7 +21,7 @@ impl IdempotencyKey {
     ///
     /// # Errors
     /// [`Fault::IdempotencyKeyBad`].
-    pub(super) fn of(arrival: &Arrival<'_>, request: &MatchRequest) -> Result<Option<IdempotencyKey>, Failure> {
+    fn of(arrival: &Arrival<'_>, request: &MatchRequest) -> Result<Option<IdempotencyKey>, Failure> {
         let key = parse_key(&request.idempotency_key)?;
         Ok(key.map(|key| IdempotencyKey {
             claim: KeyClaim {
@@ -50,28 +50,30 @@ impl IdempotencyKey {
 
 /// What the store knows about an idempotency key.
 pub(super) enum KnownOfKey {
-    /// Nothing that counts: the request has to be judged.
-    Nothing,
+    /// Nothing that counts: the request has to be judged. Holds its key, if it sent one.
+    Nothing(Option<IdempotencyKey>),
     /// The answer that was given before. The repetition is already in the ledger.
     Answered(MatchAnswer),
     /// The request is refused because of its key.
     Refused(Failure),
 }
 
-/// Reads what was answered under this key before, if anything was.
+/// Reads the idempotency key of a request, and what was answered under it before, if anything was.
 ///
 /// # Errors
 /// Those of the store.
-pub(super) async fn known(arrival: &Arrival<'_>, keyed: &mut Option<IdempotencyKey>) -> Result<KnownOfKey, Failure> {
-    let Some(key) = keyed else {
-        return Ok(KnownOfKey::Nothing);
+pub(super) async fn known(arrival: &Arrival<'_>, request: &MatchRequest) -> Result<KnownOfKey, Failure> {
+    let mut key = match IdempotencyKey::of(arrival, request) {
+        Ok(Some(key)) => key,
+        Ok(None) => return Ok(KnownOfKey::Nothing(None)),
+        Err(failure) => return Ok(KnownOfKey::Refused(failure)),
     };
     let (claim, now_ms) = (key.claim.clone(), arrival.now_ms());
     let fault = match arrival.ctx.store.read(move |db| standing(db, &claim, now_ms)).await? {
-        KeyState::New => return Ok(KnownOfKey::Nothing),
+        KeyState::New => return Ok(KnownOfKey::Nothing(Some(key))),
         KeyState::Lapsed => {
             key.replaces = true;
-            return Ok(KnownOfKey::Nothing);
+            return Ok(KnownOfKey::Nothing(Some(key)));
         }
         KeyState::Answered { status, body } => {
             let record = MatchRecord {

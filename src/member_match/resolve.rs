@@ -3,7 +3,7 @@
 
 use super::asked::MatchAsked;
 use super::decide::{KnownOfPair, MatcherResult as Matched};
-use super::identify::{FirstLook, Judgement};
+use super::identify::{Identified, Judgement};
 use crate::error::Failure;
 use crate::identity::MatchOutcome;
 use crate::identity::graph::{self, Origin, PersonLink};
@@ -41,8 +41,7 @@ impl Resolution {
         Some((&standing.id, &standing.state))
     }
 
-    /// Everything that the decision depends on.
-    pub(super) fn known(&self, identified: &Judgement) -> KnownOfPair {
+    fn known(&self, identified: &Judgement) -> KnownOfPair {
         KnownOfPair {
             found: match identified.outcome {
                 MatchOutcome::Match(_) => Matched::Member,
@@ -63,17 +62,23 @@ impl Resolution {
     }
 }
 
-/// Reads what reviewers decided about a question. `sight` is what a first look read about the question and the candidates.
+/// Reads what reviewers decided about a question. Returns it with everything that the decision depends on.
 ///
 /// # Errors
 /// Those of the database.
 pub(super) fn resolve(
     db: &mut Db,
     asked: &MatchAsked,
-    identified: &Judgement,
-    sight: &FirstLook,
-) -> Result<Resolution, Failure> {
+    identified: &Identified,
+) -> Result<(Resolution, KnownOfPair), Failure> {
+    let resolution = read(db, asked, identified)?;
+    let known = resolution.known(&identified.judgement);
+    Ok((resolution, known))
+}
+
+fn read(db: &mut Db, asked: &MatchAsked, identified: &Identified) -> Result<Resolution, Failure> {
     let wanted = &asked.wanted;
+    let (identified, sight) = (&identified.judgement, &identified.sight);
     let partner = wanted.partner_id.as_str();
     let mut resolution = Resolution {
         standing: sight.look.standing.clone(),

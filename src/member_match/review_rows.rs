@@ -13,12 +13,36 @@ use crate::review::{self, FieldNote, Ranked, ReviewState};
 use crate::store::matching::{LinkWrite, MatchRecord, NAMED, PossibleMember, ReviewToOpen};
 use crate::store::reviews::{ReviewRow, ReviewWrite};
 
-/// Adds to `record` the review that this decision opens, or a note that a reviewed question was asked again. A review is opened only where
-/// the consent could be honored (`permitted`); otherwise a reviewer's decision would have no effect.
+/// Adds to `record` what belongs to this decision: the review that it opens or asks again, the candidates that a reviewer must choose from,
+/// and the link that a grant makes.
 ///
 /// # Errors
-/// Those of [`review::proposed`].
-pub(super) fn leave(
+/// Those of [`review::proposed`] and [`review::again`].
+pub(super) fn add(
+    arrival: &Arrival<'_>,
+    asked: &MatchAsked,
+    found: (&Judgement, &Resolution),
+    decision: &MatchDecision,
+    record: &mut MatchRecord,
+) -> Result<(), Failure> {
+    let permitted = match decision {
+        MatchDecision::Granted { .. } => true,
+        MatchDecision::NotHonoured(_) => false,
+        MatchDecision::Nobody | MatchDecision::Doubtful(_) => asked.consent.is_ok(),
+    };
+    leave(arrival, asked, found, (decision, permitted), record)?;
+    record.doubt = doubt(found.0, decision);
+    if let (MatchDecision::Granted { by_person, .. }, Some(member), Some(row)) =
+        (decision, &found.1.member, &record.decision)
+    {
+        record.bond = link(arrival, asked, found, (member, *by_person), &row.id)?;
+    }
+    Ok(())
+}
+
+/// Adds the review that this decision opens, or a note that a reviewed question was asked again. A review is opened only where
+/// the consent could be honored (`permitted`); otherwise a reviewer's decision would have no effect.
+fn leave(
     arrival: &Arrival<'_>,
     asked: &MatchAsked,
     (identified, resolution): (&Judgement, &Resolution),
@@ -87,7 +111,7 @@ pub(super) fn leave(
 
 /// The candidates that a reviewer has to choose from, when the matcher left the match to a reviewer. The consent is judged again after the
 /// reviewer's decision.
-pub(super) fn doubt(identified: &Judgement, decision: &MatchDecision) -> Option<ReviewToOpen> {
+fn doubt(identified: &Judgement, decision: &MatchDecision) -> Option<ReviewToOpen> {
     let (MatchOutcome::Review(_), Some(reason), MatchDecision::Doubtful(_)) =
         (identified.outcome, identified.reason, decision)
     else {
@@ -104,10 +128,7 @@ pub(super) fn doubt(identified: &Judgement, decision: &MatchDecision) -> Option<
 }
 
 /// The link that a match makes between the partner's number and the member (mm-4).
-///
-/// # Errors
-/// Those of [`review::again`].
-pub(super) fn link(
+fn link(
     arrival: &Arrival<'_>,
     asked: &MatchAsked,
     (identified, resolution): (&Judgement, &Resolution),

@@ -2,21 +2,18 @@
 //!
 //! A decision row holds comparison levels and rule names, never a value of the request or of a record.
 
-use super::arrival::{Arrival, EntryPlace, ledger_row, refuse};
+use super::arrival::{Arrival, EntryPlace};
 use super::decide::MatchDecision;
 use super::detail;
 use super::identify::Judgement;
 use super::resolve::Resolution;
 use crate::audit::{Action, ConsentNote, LedgerEvent, Object};
 use crate::consent::{self, ConsentScope, ConsentTerms};
-use crate::error::{Failure, Fault};
-use crate::fhir::outcome;
+use crate::error::Fault;
 use crate::store::matching::{DecisionRow, GrantRow, MatchRecord, PossibleMember};
 
 /// The outcome code of a decision by the consent alone.
 const CONSENT_FIRST: &str = "consent-first";
-/// The outcome code of a decision that the guessing guard hides from the partner.
-const GUARDED: &str = "guarded";
 
 /// What was found out about a request before the decision.
 pub(super) struct Findings<'a> {
@@ -145,42 +142,6 @@ pub(super) fn granted(
         recorded,
         ..MatchRecord::default()
     }
-}
-
-/// The rows of the refusal that replaces an answer which the guessing guard hides. The partner gets the same answer as for no member.
-/// `entry` is the entry of this refusal, without an outcome.
-///
-/// # Errors
-/// [`Fault::Internal`] when `hidden` lacks its decision or its two ledger entries.
-pub(super) fn silenced(hidden: &MatchRecord, mut entry: LedgerEvent, base_url: &str) -> Result<MatchRecord, Failure> {
-    let (Some(decision), [begun, decided]) = (&hidden.decision, hidden.ledger.as_slice()) else {
-        return Err(Failure::new(Fault::Internal).because("what the guard hides has no decision"));
-    };
-    let fault = Fault::NoUniqueMember;
-    let body = outcome::bytes(&Failure::new(fault), base_url);
-    refuse(&mut entry, fault, &body);
-    entry.policy_version = Some(decision.policy_version.clone());
-    let reply = hidden
-        .reply
-        .clone()
-        .map(|reply| crate::store::idempotency::StoredReply {
-            status: fault.row().http,
-            body,
-            ..reply
-        });
-    Ok(MatchRecord {
-        decision: Some(DecisionRow {
-            outcome: GUARDED,
-            reason: Some(fault.row().code),
-            patient_id: None,
-            consent_id: None,
-            grant_id: None,
-            ..decision.clone()
-        }),
-        ledger: vec![begun.clone(), ledger_row(&entry, decided.id.clone(), decided.at_us)],
-        reply,
-        ..MatchRecord::default()
-    })
 }
 
 fn of_member(member: &PossibleMember) -> Object {

@@ -1,46 +1,30 @@
-//! The gate: turns received bytes into a candidate with its columns, or refuses them with the place of the fault.
+//! The second half of the gate: turns a draft into a candidate with its columns, or refuses it with the place of the fault.
 //!
-//! In order: pre-screen, references of the source made local, shape by R4, rules, owner, columns, released form. It has no side effects
-//! except the look-ups of [`Links`]: it writes nothing, and no value of the input gets into a failure.
+//! In order: shape by R4, rules, owner, columns, released form. The first half is `records::draft`. The gate has no side effects: it writes
+//! nothing, and no value of the input gets into a failure.
 
 use super::compartment::{self, Owner};
 use super::demographics::{self, Demographics, KnownIdentifier};
-use super::local::Links;
+pub use super::draft::{Draft, draft, stored_draft};
 use super::meta::meta_edits;
 use super::released::{self, Money};
 use super::source_version::SourceVersion;
-use super::splice::{compact, splice};
+use super::splice::splice;
 use super::{
-    attachment, dependencies, labels, narrative, other_person, prior_authorization, rules, search_index, sensitivity,
-    service,
+    attachment, dependencies, labels, other_person, prior_authorization, rules, search_index, sensitivity, service,
 };
 use crate::clock::rfc3339_ms;
 use crate::error::{Failure, Fault};
-use crate::fhir::prescreen::{JsonKind, ScreenLimits, Screened, screen};
+use crate::fhir::prescreen::{ScreenLimits, Screened, screen};
 use crate::fhir::search::IndexedValues;
 use crate::fhir::shape;
 use crate::secret::sha256;
 use crate::store::release_rule::is_received;
 use crate::store::withheld::{CONTAINS_CLAIM, DISGUISED, SHARED_WITH_CLAIM};
-use std::borrow::Cow;
-use std::ops::Range;
 
 /// The version of everything that this gate decides. Raise it with every change of a rule, a release column or the released form: at its
 /// next start, a store that was checked by another version is checked again before anything is served ([`super::rejudge`]).
 pub const GATE_VERSION: i64 = 1;
-
-/// A resource that passed the pre-screen, with its references made local: enough to find out whether it is stored already.
-pub struct Draft<'b> {
-    /// Its type.
-    pub rtype: &'static str,
-    /// Its id, as received.
-    pub id: String,
-    /// SHA-256 of its content, before `meta` is written.
-    pub source_sha256: [u8; 32],
-    content: Cow<'b, [u8]>,
-    /// The screened bytes; `None` when the content was changed.
-    screened: Option<Screened<'b>>,
-}
 
 /// A resource fit to be stored.
 #[derive(Clone, Debug)]
@@ -89,42 +73,6 @@ impl Candidate {
         self.last_updated_ms = at_ms;
         self.sha256 = sha256(&self.body);
     }
-}
-
-/// First half: pre-screen, id, references. `fallback_id` is the id for a Bundle entry whose resource has none.
-///
-/// # Errors
-/// Those of [`screen`]; [`Fault::TypeUnsupported`]; [`Fault::ValueInvalid`] for an id that breaks its grammar.
-pub fn draft<'b>(bytes: &'b [u8], links: &dyn Links, fallback_id: Option<&str>) -> Result<Draft<'b>, Failure> {
-    let screened = screen(bytes, &ScreenLimits::record())?;
-    let rtype = causeway_fhir_types::type_name(&screened.resource_type())
-        .filter(|rtype| compartment::kind(rtype).is_some())
-        .ok_or_else(|| Failure::new(Fault::TypeUnsupported).at("Resource"))?;
-    let edits = local_edits(&screened, links, fallback_id);
-    let several_lines = bytes.iter().any(|byte| matches!(byte, b'\n' | b'\r'));
-    if edits.is_empty() && !several_lines {
-        let (id, source_sha256) = (rules::id(&screened)?, sha256(bytes));
-        return Ok(Draft {
-            rtype,
-            id,
-            source_sha256,
-            content: Cow::Borrowed(bytes),
-            screened: Some(screened),
-        });
-    }
-    let mut content = splice(bytes, &edits);
-    if several_lines {
-        // A resource must be one line, because it may be released as NDJSON.
-        content = compact(&content);
-    }
-    let id = rules::id(&screen(&content, &ScreenLimits::record())?)?;
-    Ok(Draft {
-        rtype,
-        id,
-        source_sha256: sha256(&content),
-        content: Cow::Owned(content),
-        screened: None,
-    })
 }
 
 /// Second half: shape, rules, owner, columns, released form, and the bytes as they will be stored as version `version`.
@@ -226,24 +174,6 @@ fn withheld_bits(resource: &Screened<'_>, owner: &Owner, says: &dependencies::Sa
         | labels::bits(resource, &rtype)
 }
 
-/// Makes a draft of a stored body, to check it again.
-///
-/// # Errors
-/// Those of [`screen`]; [`Fault::TypeUnsupported`] for a type that is no longer stored.
-pub fn stored_draft<'b>(body: &'b [u8], id: &str, source_sha256: &[u8]) -> Result<Draft<'b>, Failure> {
-    let screened = screen(body, &ScreenLimits::record())?;
-    let rtype = causeway_fhir_types::type_name(&screened.resource_type())
-        .filter(|rtype| compartment::kind(rtype).is_some())
-        .ok_or_else(|| Failure::new(Fault::TypeUnsupported).at("Resource"))?;
-    Ok(Draft {
-        rtype,
-        id: id.to_owned(),
-        source_sha256: source_sha256.try_into().unwrap_or([0; 32]),
-        content: Cow::Borrowed(body),
-        screened: Some(screened),
-    })
-}
-
 /// Returns the released form of a stored body by this gate; `None` when it is released as stored.
 ///
 /// # Errors
@@ -310,43 +240,6 @@ pub fn with_version(candidate: &Candidate, version: i64) -> Result<Candidate, Fa
         stamps: (body_stamp, released_stamp),
         ..candidate.clone()
     })
-}
-
-/// Elements of the types uri, url, uuid and oid that may reference a resource (FHIR R4 http, "transaction processing rules").
-const URLS: &[&str] = &["url", "uri", "valueUri", "valueUrl", "valueUuid", "valueOid"];
-
-fn local_edits(resource: &Screened<'_>, links: &dyn Links, fallback_id: Option<&str>) -> Vec<(Range<usize>, String)> {
-    let mut edits = Vec::new();
-    let root = resource.root();
-    let prefix = links.id_prefix();
-    match (root.get("id"), fallback_id, root.get("resourceType")) {
-        (Some(id), _, _) if !prefix.is_empty() && id.kind() == JsonKind::String => {
-            let start = id.span().start + 1;
-            edits.push((start..start, prefix));
-        }
-        (None, Some(id), Some(rtype)) => {
-            edits.push((rtype.span().end..rtype.span().end, format!(",\"id\":\"{prefix}{id}\"")));
-        }
-        _ => {}
-    }
-    for reference in resource.references() {
-        if let Some(local) = links.local(&reference.text()) {
-            edits.push((reference.span(), local));
-        }
-    }
-    if links.has_urls() {
-        for value in resource.values().filter(|value| value.kind() == JsonKind::String) {
-            if value.key() == "div" {
-                narrative::local_edits(&value, links, &mut edits);
-            } else if URLS.contains(&value.key())
-                && let Some(local) = value.text().and_then(|text| links.local_url(&text))
-            {
-                edits.push((value.span(), format!("\"{local}\"")));
-            }
-        }
-    }
-    edits.sort_by_key(|(span, _)| span.start);
-    edits
 }
 
 #[cfg(test)]

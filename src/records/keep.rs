@@ -15,7 +15,7 @@ use super::compartment::Owner;
 use super::dependencies::Standings;
 use super::dry_run::DryRun;
 use super::gate::{Candidate, with_version};
-use super::index::{self, Indexer};
+use super::index::Indexer;
 use super::seen::{LastSeen, SeenInRun};
 use super::source_version::SourceVersion;
 use crate::clock::Clock;
@@ -101,8 +101,7 @@ pub fn keep(db: &mut Db, entries: &mut [BatchEntry], run: &Run) -> Result<KeptBa
             BatchEntry::Same { .. } => None,
         })
         .collect();
-    write::rows(db, &stored, &known, run.indexer.base_url(), at_ms, &mut kept)?;
-    index::renew(db, &run.indexer, &write::renamed(&stored, &known))?;
+    write::rows(db, &stored, &known, &run.indexer, at_ms, &mut kept)?;
     Ok(kept)
 }
 

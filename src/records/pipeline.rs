@@ -3,7 +3,8 @@
 
 use super::bases::{Claims, NameClaim, SourceBase};
 use super::chunk::{Chunk, Item};
-use super::gate::{self, Draft};
+use super::draft::{self, Draft};
+use super::gate;
 use super::keep::{BatchEntry, KeptBatch, Run, keep};
 use super::links::{Conditional, SourceLinks};
 use super::rejects::Reject;
@@ -151,7 +152,7 @@ fn judge_items(shared: &RunShared<'_>, chunk: &Chunk, items: &[usize], skip_same
         links.begin(item.base.as_ref());
         let drafted = match item.refused {
             Some(fault) => Err(Failure::new(fault)),
-            None => steadily(|| gate::draft(&chunk.buffer[item.span.clone()], &links, item.fallback_id.as_deref())),
+            None => steadily(|| draft::draft(&chunk.buffer[item.span.clone()], &links, item.fallback_id.as_deref())),
         };
         match drafted {
             Ok(draft) => {

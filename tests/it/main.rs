@@ -59,6 +59,7 @@ mod operations;
 mod operator_tokens;
 mod ops_shapes;
 mod other_person;
+mod paths;
 mod pg_setup;
 mod pg_trouble;
 mod policy;

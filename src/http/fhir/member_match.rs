@@ -56,11 +56,7 @@ pub async fn post(
     };
     let asked = Instant::now();
     let answered = Box::pin(member_match::respond(&app.ctx, &authorised.caller, wanted)).await;
-    answer_slot::release(
-        asked,
-        answer_slot::slot(app.config.policy.answer_slot, app.round_trip()),
-    )
-    .await;
+    answer_slot::release(asked, app.config.policy.answer_slot, app.round_trip()).await;
     count(&answered);
     let answer = answered?;
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -5,7 +5,6 @@ use super::{Run, known, write};
 use crate::error::{Failure, Fault};
 use crate::records::dependencies;
 use crate::records::gate::{Candidate, with_version};
-use crate::records::index;
 use crate::store::dependencies::{self as dependency_rows, Dependency, Name};
 use crate::store::resources::NOBODY;
 use crate::store::{Db, attachments, resources, visible};
@@ -68,13 +67,5 @@ pub fn put_back(db: &mut Db, entries: &mut [BatchEntry], run: &Run) -> Result<()
         .zip(&places)
         .map(|(candidate, (compartment, version))| (candidate, *compartment, *version))
         .collect();
-    write::rows(
-        db,
-        &stored,
-        &known,
-        run.indexer.base_url(),
-        at_ms,
-        &mut KeptBatch::default(),
-    )?;
-    index::renew(db, &run.indexer, &write::renamed(&stored, &known))
+    write::rows(db, &stored, &known, &run.indexer, at_ms, &mut KeptBatch::default())
 }

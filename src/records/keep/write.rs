@@ -1,10 +1,12 @@
-//! Writes what a batch keeps: rows with their keys, identifiers, index, members, attachments and dependencies. It decides nothing.
+//! Writes what a batch keeps: rows with their keys, identifiers, index, members, attachments, dependencies, and the rows of the matcher. It
+//! decides nothing.
 
 use super::batch::{KeptBatch, KnownByName, at};
 use crate::error::Failure;
 use crate::records::attachment;
 use crate::records::dependencies::{self, Standings, Written};
 use crate::records::gate::Candidate;
+use crate::records::index::{self, Indexer};
 use crate::records::search_index::Rows;
 use crate::store::release_rule::{PA_NONE, ReleaseColumns};
 use crate::store::resources::{self, Attachment, IdentifierRow, MemberRow, NOBODY, ResourceRow, SEQUENCE_BITS};
@@ -20,7 +22,7 @@ pub(super) fn rows(
     db: &mut Db,
     stored: &[(&Candidate, i64, i64)],
     known: &KnownByName,
-    base_url: &str,
+    indexer: &Indexer,
     now_ms: i64,
     kept: &mut KeptBatch,
 ) -> Result<(), Failure> {
@@ -84,13 +86,13 @@ pub(super) fn rows(
         })
         .collect();
     let stands = |rtype: &str, id: &str| at(known, rtype, id).map(|there| there.pa_state);
-    let standings = dependencies::renew(db, &written, freed, &stands, now_ms, base_url)?;
+    let standings = dependencies::renew(db, &written, freed, &stands, now_ms, indexer.base_url())?;
     count_withheld(&rows, &standings, now_ms, &mut kept.withheld);
     binaries.extend(attached.iter().map(|row| row.binary_id.to_owned()));
     if !binaries.is_empty() {
         kept.keys.extend(attachments::settle(db, &binaries)?);
     }
-    Ok(())
+    index::renew(db, indexer, &renamed(stored, known))
 }
 
 /// The key of each candidate, and the rows that it replaces.
@@ -180,7 +182,7 @@ pub(super) fn row(candidate: &Candidate, key: i64, compartment: i64, version: i6
 }
 
 /// Returns the compartments in which a Patient or a Coverage was added, changed or removed.
-pub(super) fn renamed(stored: &[(&Candidate, i64, i64)], known: &KnownByName) -> Vec<i64> {
+fn renamed(stored: &[(&Candidate, i64, i64)], known: &KnownByName) -> Vec<i64> {
     let mut numbers: Vec<i64> = stored
         .iter()
         .filter(|(candidate, ..)| matches!(candidate.rtype, "Patient" | "Coverage"))

@@ -1,0 +1,48 @@
+//! The end of a disclosure: how many resources of each type were sent, and the ledger entry that says so. It never waits for the store.
+
+use super::begun::Begun;
+use crate::audit::{Action, EntryOutcome, ledger};
+use crate::context::Context;
+use crate::telemetry::metrics as families;
+use std::collections::BTreeMap;
+
+/// How many resources of each type were sent.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tally(BTreeMap<String, u64>);
+
+impl Tally {
+    pub(super) fn add(&mut self, rtype: &str) {
+        match self.0.get_mut(rtype) {
+            Some(count) => *count += 1,
+            None => drop(self.0.insert(rtype.to_owned(), 1)),
+        }
+    }
+
+    pub(super) fn join(&mut self, other: Tally) {
+        for (rtype, count) in other.0 {
+            *self.0.entry(rtype).or_insert(0) += count;
+        }
+    }
+}
+
+/// Writes how a disclosure ended. Does not wait: the entry is written together with those of other requests and kept until the store takes
+/// it. A missing end entry means "may have been disclosed".
+pub(super) fn complete(ctx: &Context, begun: Begun, outcome: EntryOutcome, bytes: u64, tally: Tally) {
+    let how = if outcome.class == "ok" {
+        "completed"
+    } else {
+        "broken-off"
+    };
+    metrics::counter!(families::DISCLOSURES, "outcome" => how).increment(1);
+    metrics::counter!(families::DISCLOSED_BYTES).increment(bytes);
+    let mut entry = begun.entry;
+    entry.action = Action::DisclosureCompleted;
+    entry.outcome = outcome;
+    entry.bytes = Some(bytes);
+    entry.counts = tally.0;
+    entry.begun = Some(begun.id);
+    let now_us = ctx.clock.now_us();
+    // The same id for every attempt, so that an entry that was written already is not written again.
+    let id = ctx.ids.new_id(now_us / 1000);
+    ctx.store.append_later(ledger::row(&entry, &id, now_us));
+}
