@@ -1,0 +1,2 @@
+DROP INDEX decision_grant;
+DROP INDEX decision_partner;
