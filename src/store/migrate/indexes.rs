@@ -52,9 +52,8 @@ pub(super) fn build(db: &mut Db, version: &str, small: i64, tell: Tell<'_>) -> R
         let LargeIndex {
             name, table, columns, ..
         } = index;
-        let broken = format!(
-            "SELECT COUNT(*) AS n FROM pg_index WHERE indexrelid = to_regclass('{name}') AND NOT indisvalid"
-        );
+        let broken =
+            format!("SELECT COUNT(*) AS n FROM pg_index WHERE indexrelid = to_regclass('{name}') AND NOT indisvalid");
         if count(db, broken)? > 0 {
             db.batch_execute(&format!("DROP INDEX {name}"))?;
         }
