@@ -215,6 +215,14 @@ fn t_b07_a_partners_own_exchanges_are_found_without_a_walk_through_those_of_all(
             "SELECT * FROM decision WHERE partner_id = 'small' AND outcome IN ('matched') ORDER BY id DESC LIMIT 100",
         ),
         (
+            "decision_request",
+            "SELECT * FROM decision WHERE partner_id = 'large' AND correlation_id = 'c7' ORDER BY id DESC LIMIT 100",
+        ),
+        (
+            "decision_request",
+            "SELECT * FROM decision WHERE correlation_id = 'c7' AND request_id = 'r7'",
+        ),
+        (
             "decision_grant",
             "SELECT d.id, n.id, n.created_ms FROM decision d JOIN decision n ON n.id = (SELECT MIN(o.id) FROM decision o \
              WHERE o.grant_id = d.grant_id AND o.id > d.id) WHERE d.id IN ('d3', 'd6')",

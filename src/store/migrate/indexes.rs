@@ -34,6 +34,12 @@ const LARGE: &[LargeIndex] = &[
     },
     LargeIndex {
         version: "00000000000022",
+        name: "decision_request",
+        table: "decision",
+        columns: "(correlation_id, partner_id, id)",
+    },
+    LargeIndex {
+        version: "00000000000022",
         name: "decision_grant",
         table: "decision",
         columns: "(grant_id, id) WHERE grant_id IS NOT NULL",

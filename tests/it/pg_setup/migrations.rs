@@ -158,15 +158,16 @@ fn an_index_of_a_large_table_is_built_beside_the_writes_of_others() {
         .expect_err("several decisions of a partner");
     let state = "SELECT indexrelid::regclass || ' ' || indisvalid || ' ' || indisunique AS value FROM pg_index \
                  \
-                 WHERE indexrelid::regclass::text IN ('decision_partner', 'decision_grant') ORDER BY 1";
+                 WHERE indexrelid::regclass::text IN ('decision_partner', 'decision_request', 'decision_grant') ORDER BY 1";
     assert_eq!(values(&mut db, state), ["decision_partner false true"]);
     Desk::at(&url).run(&["migrate"]).ends_with(
         0,
         &[
             "preparing migration 00000000000022: index decision_partner",
+            "preparing migration 00000000000022: index decision_request",
             "preparing migration 00000000000022: index decision_grant",
         ],
     );
-    let built = ["decision_grant true false", "decision_partner true false"];
+    let built = ["decision_grant", "decision_partner", "decision_request"].map(|name| format!("{name} true false"));
     assert_eq!(values(&mut db, state), built);
 }
