@@ -298,7 +298,10 @@ async fn t_b07_a_search_is_sorted_up_to_a_number_of_matches() {
     let named = ("patient", patient.as_str());
     let all = search(&client, &token, "Observation", &[named, ("_total", "accurate")], false).await;
     let held = usize::try_from(all.json()["total"].as_u64().expect("a total")).expect("few");
-    let one = modes(&all, "match")[0]["resource"]["id"].as_str().expect("an id").to_owned();
+    let one = modes(&all, "match")[0]["resource"]["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
     copied(&payer, &one, 1, SORTED_MAX - held);
     let sorted = [("_sort", "-date,_id"), ("_count", "5")];
     for more in [&[named][..], &[]] {
@@ -311,9 +314,23 @@ async fn t_b07_a_search_is_sorted_up_to_a_number_of_matches() {
         search(&client, &token, "Observation", &[more, &sorted].concat(), false)
             .await
             .assert_outcome(Fault::SortTooCostly);
-        let unsorted = search(&client, &token, "Observation", &[more, &[("_count", "5")]].concat(), false).await;
+        let unsorted = search(
+            &client,
+            &token,
+            "Observation",
+            &[more, &[("_count", "5")]].concat(),
+            false,
+        )
+        .await;
         assert_eq!(modes(&unsorted, "match").len(), 5, "{}", unsorted.text());
     }
-    let narrow = search(&client, &token, "Observation", &[named, ("_id", &one), sorted[0]], false).await;
+    let narrow = search(
+        &client,
+        &token,
+        "Observation",
+        &[named, ("_id", &one), sorted[0]],
+        false,
+    )
+    .await;
     assert_eq!(modes(&narrow, "match").len(), 1, "{}", narrow.text());
 }
