@@ -120,7 +120,8 @@ fn print_record(shown: &ExchangeDetail, out: &mut Out) {
     let mut line = |name: &str, text: String| out.line(&format!("{name:<12} {text}"));
     if let Some(sent) = &shown.sent {
         let resources: u64 = sent.resources.values().sum();
-        line("sent", format!("{resources} resources in {} bytes", sent.bytes));
+        let least = if sent.is_at_least { "at least " } else { "" };
+        line("sent", format!("{least}{resources} resources in {} bytes", sent.bytes));
         return;
     }
     let counts = &shown.counts;
@@ -156,14 +157,20 @@ pub fn print_received(shown: &ExchangeDetail, out: &mut Out) {
             resources.join(", ")
         ));
     }
-    if received.is_empty() {
-        out.line(&format!("{:<12} nobody since it was stored", "received by"));
-    }
+    let rest = match (shown.has_more_received, received.is_empty()) {
+        (true, _) => "perhaps others too: not all disclosures were looked at",
+        (false, true) => "nobody since it was stored",
+        (false, false) => return,
+    };
+    out.line(&format!("{:<12} {rest}", "received by"));
 }
 
-/// Every attempt.
+/// The attempts.
 fn print_attempts(shown: &ExchangeDetail, out: &mut Out) {
     out.line("");
+    if shown.has_more_steps {
+        out.line("There are more attempts than these.");
+    }
     let rows: Vec<Vec<String>> = shown
         .steps
         .iter()

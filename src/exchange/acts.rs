@@ -20,7 +20,7 @@ use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::jobs;
 use crate::store::Db;
-use crate::store::{exchanges, opt_ins};
+use crate::store::{exchanges, ops_queries, opt_ins};
 
 /// Something that an operator does with an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,10 +68,12 @@ pub enum ActResult {
 /// Does `act` with the exchange `id`, in the caller's transaction.
 ///
 /// # Errors
-/// [`Fault::ExchangeUnknown`]; for a replay [`Fault::PartnerStopped`], [`Fault::WorkflowUnknown`] and those of [`intake::start_in`]; those
+/// [`Fault::ExchangeUnknown`]; [`Fault::ExchangeMoveRefused`] for one that another payer began; for a replay [`Fault::PartnerStopped`], [`Fault::WorkflowUnknown`] and those of [`intake::start_in`]; those
 /// of the database.
 pub fn act(db: &mut Db, ctx: &Context, id: &str, act: ExchangeAct, by: &WithdrawnBy) -> Result<ActResult, Failure> {
-    let exchange = LoadedExchange::read(db, id)?.ok_or(Fault::ExchangeUnknown)?;
+    let Some(exchange) = LoadedExchange::read(db, id)? else {
+        return Err(not_ours(db, id)?);
+    };
     let here = exchange.position()?;
     match act {
         ExchangeAct::Pause if is_paused(&exchange) => Ok(done(id)),
@@ -130,6 +132,16 @@ pub fn revoke_opt_in(db: &mut Db, ctx: &Context, id: &str, by: &WithdrawnBy) -> 
         moved(db, ctx, &exchange, revoked, by)?;
     }
     Ok(live.len())
+}
+
+/// What is said about an exchange that is not ours: it is another payer's, or there is none.
+fn not_ours(db: &mut Db, id: &str) -> Result<Failure, Failure> {
+    Ok(match ops_queries::decision(db, id)? {
+        Some(_) => Failure::new(Fault::ExchangeMoveRefused).remedy(
+            "The other payer began this exchange. To end what it may read, use `causeway grant revoke` or `causeway consent revoke`.",
+        ),
+        None => Fault::ExchangeUnknown.into(),
+    })
 }
 
 fn done(id: &str) -> ActResult {

@@ -357,7 +357,7 @@ impl Ends {
 }
 
 /// How a disclosure ended; nothing but `begun` where nobody knows.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct DisclosureEnd {
     pub(super) outcome: &'static str,
     pub(super) ended_at: Option<String>,

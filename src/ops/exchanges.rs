@@ -116,8 +116,13 @@ pub struct ExchangeDetail {
     pub received_since: Option<Vec<ReceivedItem>>,
     /// Exactly what is missing.
     pub missing: Vec<MissingItem>,
-    /// Every attempt, oldest first.
+    /// The attempts, oldest first.
     pub steps: Vec<AttemptItem>,
+    /// Whether attempts were left out of `steps`.
+    pub has_more_steps: bool,
+    /// Whether others may have received something too, who are not in `received_since`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub has_more_received: bool,
 }
 
 /// What was sent under an inbound exchange.
@@ -127,6 +132,10 @@ pub struct SentItem {
     pub resources: BTreeMap<String, u64>,
     /// Bytes of the answers.
     pub bytes: u64,
+    /// How many disclosures were made.
+    pub disclosures: u64,
+    /// Whether there may be more than these numbers say: not all disclosures were looked at.
+    pub is_at_least: bool,
 }
 
 impl ExchangeDetail {
@@ -141,7 +150,9 @@ impl ExchangeDetail {
             counts: ExchangeCounts::default(),
             sent: None,
             received_since: None,
+            has_more_received: false,
             missing: Vec::new(),
+            has_more_steps: false,
             steps: Vec::new(),
         }
     }
@@ -246,8 +257,11 @@ pub fn one(db: &mut Db, id: &str, view: View, now_ms: i64) -> Result<ExchangeDet
     };
     let result = exchanges::result_of(db, id)?;
     let missing = exchanges::missing_of(db, id)?;
-    let attempts = exchanges::attempts_of(db, id, ATTEMPTS)?;
-    let received_since = recipients::of(db, &row, &attempts)?;
+    let mut attempts = exchanges::attempts_of(db, id, ATTEMPTS + 1)?;
+    let has_more_steps = i64::try_from(attempts.len()).is_ok_and(|found| found > ATTEMPTS);
+    attempts.truncate(usize::try_from(ATTEMPTS).unwrap_or(usize::MAX));
+    let received = recipients::of(db, &row, &attempts)?;
+    let (received_since, has_more_received) = received.map_or((None, false), |(found, more)| (Some(found), more));
     Ok(ExchangeDetail {
         asked_for: ask.as_ref().map(|ask| ask.asked_for.clone()),
         cover: ask.as_ref().map(|ask| ask.cover.clone()),
@@ -257,6 +271,8 @@ pub fn one(db: &mut Db, id: &str, view: View, now_ms: i64) -> Result<ExchangeDet
         counts: result.map_or_else(ExchangeCounts::default, |row| counts(&row)),
         sent: None,
         received_since,
+        has_more_received,
+        has_more_steps,
         missing: missing.into_iter().map(missing_item).collect(),
         steps: attempts.into_iter().map(attempt).collect(),
     })

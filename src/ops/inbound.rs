@@ -3,27 +3,32 @@
 //! A read view: the id of the exchange is that of the decision, and nothing is stored for it.
 
 use super::View;
-use super::disclosures::{self, DisclosureFilter, DisclosureItem};
 use super::exchanges::{AttemptItem, ExchangeDetail, ExchangeFilter, ExchangeItem, PolicyVersions, SentItem};
+use super::sent_under::{SentDepth, SentOf, SentOne, SentReader, SentUnder};
 use crate::clock::rfc3339_ms;
 use crate::error::Failure;
 use crate::exchange::clocks::{DueState, answer_due_ms};
 use crate::exchange::inbound::{GrantFacts, InboundFacts, InboundStates, ReviewFacts, SentFacts, outcomes_in, states};
 use crate::exchange::phase::Phase;
 use crate::exchange::steps::StepName;
+use crate::ids::before_all_of;
 use crate::review::ReviewState;
 use crate::store::Db;
-use crate::store::inbound::{self, InboundFilter, InboundRow};
+use crate::store::inbound::{self, GrantRenewal, InboundFilter, InboundRow};
 use chrono_tz::Tz;
 
 /// Matches that are read at once.
 const BATCH: i64 = 100;
 /// Batches that are looked through for one page; a page may end before it is full.
 const BATCHES: usize = 20;
-/// Disclosures of an exchange that are looked at for a list.
-const FEW: i64 = 20;
+/// Entries of the ledger that are looked at for a page of operators; then the page ends.
+const PAGE_ENTRIES: usize = 20_000;
+/// Entries that are looked at for one exchange of a list, and young ones for all exchanges of a batch.
+const FEW: usize = 1_000;
+/// Entries that are looked at for one exchange that is shown.
+const MOST: usize = 10_000;
 /// Disclosures that are shown of one exchange.
-const SHOWN: i64 = 200;
+const SHOWN: usize = 200;
 
 /// How exchanges are shown.
 #[derive(Clone, Copy, Debug)]
@@ -40,8 +45,8 @@ pub struct ExchangeView {
 pub struct InboundExchange {
     /// What the match left.
     pub row: InboundRow,
-    /// The disclosures, oldest first.
-    pub sent: Vec<DisclosureItem>,
+    /// What was sent under it.
+    pub sent: SentUnder,
     /// Where it stands.
     pub states: InboundStates,
 }
@@ -85,13 +90,16 @@ pub(super) fn page(
     if filter.state.as_deref() == Some("parked") {
         return Ok(found);
     }
+    let mut left = PAGE_ENTRIES;
     for _ in 0..BATCHES {
-        let rows = inbound::page(db, &asked)?;
-        let is_last = i64::try_from(rows.len()).is_ok_and(|rows| rows < BATCH);
-        let Some(last) = rows.last() else { return Ok(found) };
-        asked.after.clone_from(&last.decision.id);
-        for row in rows {
-            let exchange = exchange(db, row, FEW, shown.now_ms)?;
+        let batch = InboundBatch::read(db, &asked, SentDepth::States, shown.now_ms)?;
+        for row in &batch.rows {
+            if left == 0 {
+                found.upto = Some(asked.after);
+                return Ok(found);
+            }
+            asked.after.clone_from(&row.decision.id);
+            let exchange = batch.exchange(db, row, &mut left)?;
             if fits(&exchange.states, phase, filter.state.as_deref()) {
                 found.items.push(item(&exchange, shown));
             }
@@ -99,7 +107,7 @@ pub(super) fn page(
                 return Ok(found);
             }
         }
-        if is_last {
+        if batch.is_last {
             return Ok(found);
         }
     }
@@ -126,90 +134,145 @@ pub(super) fn one(db: &mut Db, id: &str, shown: ExchangeView) -> Result<Option<E
     let Some(row) = inbound::find(db, id)? else {
         return Ok(None);
     };
-    let exchange = exchange(db, row, SHOWN, shown.now_ms)?;
+    let batch = InboundBatch::of(db, vec![row], (SentDepth::Each, MOST), shown.now_ms)?;
+    let Some(row) = batch.rows.first() else { return Ok(None) };
+    let mut left = MOST;
+    let exchange = batch.exchange(db, row, &mut left)?;
+    let sent = &exchange.sent;
+    let hidden = sent.each.len().saturating_sub(SHOWN);
     let mut steps = vec![match_step(&exchange)];
-    for (at, sent) in exchange.sent.iter().enumerate() {
-        steps.push(retrieve_step(at, sent));
-    }
-    let mut sent = SentItem::default();
-    for one in &exchange.sent {
-        sent.bytes += one.bytes.unwrap_or(0);
-        for (rtype, count) in one.resources.iter().flatten() {
-            *sent.resources.entry(rtype.clone()).or_insert(0) += count;
-        }
+    for (at, one) in sent.each.iter().enumerate().skip(hidden) {
+        steps.push(retrieve_step(at, one));
     }
     Ok(Some(ExchangeDetail {
-        sent: Some(sent),
+        sent: Some(SentItem {
+            disclosures: sent.begun as u64,
+            is_at_least: sent.is_cut,
+            resources: sent.resources.clone(),
+            bytes: sent.bytes,
+        }),
+        has_more_steps: hidden > 0 || sent.is_cut,
         steps,
         ..ExchangeDetail::of(item(&exchange, shown))
     }))
 }
 
-/// Exchanges that one partner began, the newest first, with at most `few` disclosures of each. It is a partner who asks, so `filter`
-/// must name it.
-///
-/// # Errors
-/// Those of the database.
-pub fn of_partner(db: &mut Db, filter: &InboundFilter, few: i64, now_ms: i64) -> Result<Vec<InboundExchange>, Failure> {
-    let rows = inbound::page(db, filter)?;
-    rows.into_iter().map(|row| exchange(db, row, few, now_ms)).collect()
+/// Some matches in their order, of which each becomes an exchange when it is wanted.
+pub struct InboundBatch {
+    /// The matches.
+    pub rows: Vec<InboundRow>,
+    /// Whether none follows.
+    pub is_last: bool,
+    reader: SentReader,
+    most: usize,
+    now_ms: i64,
 }
 
-fn exchange(db: &mut Db, row: InboundRow, few: i64, now_ms: i64) -> Result<InboundExchange, Failure> {
-    let decision = &row.decision;
-    let mut sent = Vec::new();
-    if let Some(member) = decision.patient_id.as_ref().filter(|_| row.grant.is_some()) {
-        let filter = DisclosureFilter {
-            member: member.clone(),
-            partner: Some(decision.partner_id.clone()),
-            from_ms: Some(decision.created_ms),
-            limit: few,
-            ..DisclosureFilter::default()
-        };
-        sent = disclosures::list(db, &filter)?.items;
-        // A later match that renewed the grant has its own.
-        sent.retain(|one| one.under.decision_id.as_deref().is_none_or(|id| id == decision.id));
+impl InboundBatch {
+    /// The next matches of `filter`. If it is a partner who asks, `filter` must name it.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn read(db: &mut Db, filter: &InboundFilter, depth: SentDepth, now_ms: i64) -> Result<InboundBatch, Failure> {
+        let rows = inbound::page(db, filter)?;
+        let is_last = i64::try_from(rows.len()).is_ok_and(|rows| rows < filter.limit);
+        let batch = InboundBatch::of(db, rows, (depth, FEW), now_ms)?;
+        Ok(InboundBatch { is_last, ..batch })
     }
-    let grant = row.grant.as_ref().map(|grant| {
-        let consent = row.consent.as_ref();
-        let consent_until = consent.map_or(i64::MAX, |consent| consent.period_to_ms);
-        let revoked = [grant.revoked_ms, consent.and_then(|consent| consent.revoked_ms)];
-        GrantFacts {
-            until_ms: grant.valid_until_ms.min(consent_until),
-            revoked_ms: revoked.into_iter().flatten().min(),
-            renewed_ms: (grant.decision_id != decision.id).then_some(grant.renewed_ms),
+
+    fn of(
+        db: &mut Db,
+        rows: Vec<InboundRow>,
+        (depth, most): (SentDepth, usize),
+        now_ms: i64,
+    ) -> Result<InboundBatch, Failure> {
+        let granted = || rows.iter().filter(|row| row.grant.is_some());
+        let mut partners: Vec<&str> = granted().map(|row| row.decision.partner_id.as_str()).collect();
+        let mut members: Vec<&str> = granted().filter_map(|row| row.decision.patient_id.as_deref()).collect();
+        for names in [&mut partners, &mut members] {
+            names.sort_unstable();
+            names.dedup();
         }
-    });
-    let review = row.review.as_ref().map(|review| ReviewFacts {
-        decided_ms: review.decided_ms,
-        is_confirmed: ReviewState::parse(&review.state) == Some(ReviewState::Confirmed),
-    });
-    let states = states(&InboundFacts {
-        outcome: &decision.outcome,
-        names_member: decision.patient_id.is_some(),
-        decided_ms: decision.created_ms,
-        grant,
-        review,
-        sent: SentFacts {
-            begun: sent.len(),
-            whole: sent.iter().filter(|one| is_whole(one)).count(),
-            is_open: sent.iter().any(|one| one.outcome == "begun"),
-        },
-        now_ms,
-    });
-    Ok(InboundExchange { row, sent, states })
+        let reader = SentReader::of(db, (&partners, &members), (depth, most), now_ms)?;
+        Ok(InboundBatch {
+            rows,
+            is_last: true,
+            reader,
+            most,
+            now_ms,
+        })
+    }
+
+    /// The exchange of one of these matches. The entries that are looked at for it are taken from `left`.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn exchange(&self, db: &mut Db, row: &InboundRow, left: &mut usize) -> Result<InboundExchange, Failure> {
+        let decision = &row.decision;
+        let renewed = renewal(row);
+        let mut sent = SentUnder::default();
+        if let (Some(member), Some(grant)) = (&decision.patient_id, &row.grant) {
+            let before = renewed.as_ref().map(|next| before_all_of(next.at_ms));
+            let of = SentOf {
+                member,
+                partner: &decision.partner_id,
+                consent: &grant.consent_id,
+                from: &before_all_of(decision.created_ms),
+                before: before.as_deref().unwrap_or_default(),
+            };
+            sent = self.reader.read(db, &of, self.most, left)?;
+        }
+        let grant = row.grant.as_ref().map(|grant| {
+            let consent = row.consent.as_ref();
+            let consent_until = consent.map_or(i64::MAX, |consent| consent.period_to_ms);
+            let revoked = [grant.revoked_ms, consent.and_then(|consent| consent.revoked_ms)];
+            GrantFacts {
+                until_ms: grant.valid_until_ms.min(consent_until),
+                revoked_ms: revoked.into_iter().flatten().min(),
+                renewed_ms: renewed.map(|next| next.at_ms),
+            }
+        });
+        let review = row.review.as_ref().map(|review| ReviewFacts {
+            decided_ms: review.decided_ms,
+            is_confirmed: ReviewState::parse(&review.state) == Some(ReviewState::Confirmed),
+        });
+        let states = states(&InboundFacts {
+            outcome: &decision.outcome,
+            names_member: decision.patient_id.is_some(),
+            decided_ms: decision.created_ms,
+            grant,
+            review,
+            sent: SentFacts {
+                begun: sent.begun,
+                whole: sent.whole,
+                is_open: sent.is_open,
+            },
+            now_ms: self.now_ms,
+        });
+        Ok(InboundExchange {
+            row: row.clone(),
+            sent,
+            states,
+        })
+    }
 }
 
-/// Whether resources left, and the answer was sent to its end.
-fn is_whole(sent: &DisclosureItem) -> bool {
-    sent.outcome == "completed" && sent.resources.as_ref().is_some_and(|resources| !resources.is_empty())
+/// The match that renewed the grant of this one next.
+fn renewal(row: &InboundRow) -> Option<GrantRenewal> {
+    let last = row
+        .grant
+        .as_ref()
+        .filter(|grant| grant.decision_id != row.decision.id)?;
+    Some(row.renewed.clone().unwrap_or_else(|| GrantRenewal {
+        decision_id: last.decision_id.clone(),
+        at_ms: last.renewed_ms,
+    }))
 }
 
 fn item(exchange: &InboundExchange, shown: ExchangeView) -> ExchangeItem {
     let InboundExchange { row, states, .. } = exchange;
     let decision = &row.decision;
     let due_ms = answer_due_ms(decision.created_ms, shown.zone);
-    let later = row.grant.as_ref().filter(|grant| grant.decision_id != decision.id);
     ExchangeItem {
         id: decision.id.clone(),
         direction: "inbound".to_owned(),
@@ -226,7 +289,7 @@ fn item(exchange: &InboundExchange, shown: ExchangeView) -> ExchangeItem {
         reason: decision.reason.clone(),
         policy_versions: PolicyVersions {
             matching: Some(decision.policy_version.clone()),
-            release: exchange.sent.iter().rev().find_map(|one| one.policy_version.clone()),
+            release: exchange.sent.release_version.clone(),
             retry: None,
         },
         created_at: rfc3339_ms(decision.created_ms),
@@ -248,7 +311,7 @@ fn item(exchange: &InboundExchange, shown: ExchangeView) -> ExchangeItem {
         ended_at: states.ended_ms.map(rfc3339_ms),
         next_action: None,
         run_of: None,
-        superseded_by: later.map(|grant| grant.decision_id.clone()),
+        superseded_by: renewal(row).map(|next| next.decision_id),
         patient_id: shown.view.full(decision.patient_id.clone()),
     }
 }
@@ -274,8 +337,8 @@ fn match_step(exchange: &InboundExchange) -> AttemptItem {
     }
 }
 
-fn retrieve_step(at: usize, sent: &DisclosureItem) -> AttemptItem {
-    let class = match sent.outcome {
+fn retrieve_step(at: usize, sent: &SentOne) -> AttemptItem {
+    let class = match sent.end.outcome {
         "completed" => Some("ok"),
         "incomplete" => Some("broken-off"),
         _ => None,
@@ -284,13 +347,16 @@ fn retrieve_step(at: usize, sent: &DisclosureItem) -> AttemptItem {
         step: StepName::Retrieve.code().to_owned(),
         attempt: i64::try_from(at).unwrap_or(0) + 1,
         started_at: sent.at.clone(),
-        ended_at: sent.ended_at.clone(),
+        ended_at: sent.end.ended_at.clone(),
         class: class.map(str::to_owned),
-        http_status: sent.http.map(i64::from),
+        http_status: sent.end.http.map(i64::from),
         partner_request_id: Some(sent.correlation_id.clone()).filter(|id| *id != sent.request_id),
         idempotency_key: String::new(),
         round: 1,
         fault: None,
-        bytes: sent.bytes.map_or(0, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+        bytes: sent
+            .end
+            .bytes
+            .map_or(0, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
     }
 }

@@ -25,6 +25,7 @@ pub mod partners;
 pub mod policies;
 pub mod recipients;
 pub mod reviews;
+pub mod sent_under;
 pub mod states;
 pub mod sum;
 pub mod trace;

@@ -13,7 +13,7 @@ use crate::store::{Db, entries};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Entries of an exchange that are looked through, and disclosures that are listed, at most.
+/// Disclosures that are looked through, at most.
 const MOST: i64 = 1_000;
 
 /// A disclosure that may have carried resources of an exchange.
@@ -34,7 +34,8 @@ pub struct ReceivedItem {
     pub under: Under,
 }
 
-/// The disclosures since the exchange stored, oldest first, until it was taken out; `None` while nobody asked to take it out.
+/// The disclosures since the exchange stored, oldest first, until it was taken out, and whether more follow that were not looked at; `None`
+/// while nobody asked to take it out.
 ///
 /// # Errors
 /// Those of the database.
@@ -42,21 +43,14 @@ pub(super) fn of(
     db: &mut Db,
     row: &ExchangeRow,
     attempts: &[AttemptRow],
-) -> Result<Option<Vec<ReceivedItem>>, Failure> {
-    let steps = entries::of_exchange(db, &row.id, "", MOST)?;
-    let when = |action: &str| {
-        steps
-            .iter()
-            .rfind(|entry| entry.action == action)
-            .map(|entry| entry.at_us)
-    };
-    let taken_out_us = when("exchange.retracted");
-    if taken_out_us.is_none() && when("exchange.retract-asked").is_none() {
+) -> Result<Option<(Vec<ReceivedItem>, bool)>, Failure> {
+    let taken_out_us = entries::last_of_exchange(db, &row.id, "exchange.retracted")?;
+    if taken_out_us.is_none() && entries::last_of_exchange(db, &row.id, "exchange.retract-asked")?.is_none() {
         return Ok(None);
     }
     let stores = attempts.iter().filter(|attempt| attempt.step == StepName::Store.code());
     let (Some(from_ms), Some(member)) = (stores.map(|attempt| attempt.started_ms).min(), &row.member_id) else {
-        return Ok(Some(Vec::new()));
+        return Ok(Some((Vec::new(), false)));
     };
     let types = stored_types(db, &row.id)?;
     let mut filter = DisclosureFilter {
@@ -75,7 +69,7 @@ pub(super) fn of(
             break;
         }
     }
-    Ok(Some(found))
+    Ok(Some((found, filter.cursor.is_some())))
 }
 
 fn received(item: DisclosureItem, types: &[String]) -> Option<ReceivedItem> {

@@ -28,7 +28,7 @@ pub use lost_ends::close_lost;
 pub use outgoing::{Disclosure, Open, Outgoing, PIECE_BYTES};
 pub use page_link::{PageLinks, SearchPage};
 pub use read::{read, read_and_make};
-pub use search::{FoundPage, PageStart, START, search};
+pub use search::{FoundPage, PageStart, SORTED_MAX, START, search};
 pub use sent::SentPart;
 pub use transmitter::PageTransmitter;
 pub use underway::AnswerTerms;

@@ -24,6 +24,10 @@ const PAGE_BYTES: usize = 8 * 1024 * 1024;
 /// Bytes of a page that are read without asking for room: its caller has as much.
 const HELD_BYTES: usize = 2 * 1024 * 1024;
 
+/// Most matches of a search that is sorted: their keys and values are in memory at once, for each page again. All of them are bound to one
+/// statement when they are of one member, and SQLite binds 32,766 values.
+pub const SORTED_MAX: usize = 20_000;
+
 /// Where a page begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageStart {
@@ -269,6 +273,9 @@ fn matches(db: &mut Db, asked: &SearchAsked<'_>, place: PageStart, held: usize) 
 
 /// A page in the order that was asked for, and whether there are more; or how many bytes it has, for which there is no room yet. For each
 /// page all matches are sorted again, by their keys only.
+///
+/// # Errors
+/// [`Fault::SortTooCostly`]; those of the store.
 fn sorted(
     db: &mut Db,
     asked: &SearchAsked<'_>,
@@ -276,11 +283,13 @@ fn sorted(
     bytes: PageBytes,
     found: &mut FoundPage,
 ) -> Result<Result<bool, usize>, Failure> {
-    let keys = store::keys(db, asked)?;
+    let Some(keys) = store::keys(db, asked, SORTED_MAX)? else {
+        return Err(Failure::new(Fault::SortTooCostly).at(format!("{}?_sort", asked.search.rtype)));
+    };
     let mut ranks: Vec<(Vec<Option<String>>, i64)> = keys.iter().map(|one| (Vec::new(), one.key)).collect();
     for (sort, descending) in &asked.search.sort {
         let values = match sort {
-            Sort::By(param) => store::sort_values(db, asked.scope, param, *descending)?,
+            Sort::By(param) => store::sort_values(db, &keys, param, *descending)?,
             Sort::Id => keys.iter().map(|one| (one.key, one.id.clone())).collect(),
             Sort::Updated => keys
                 .iter()

@@ -20,6 +20,8 @@ pub const MATCHED: &str = "member-match.matched";
 pub const MATCH_REFUSED: &str = "member-match.refused";
 /// Action of the entry that says that somebody viewed something.
 const VIEWED: &str = "operator.viewed";
+/// How many requests one query looks for.
+const REQUESTS: usize = 1_000;
 /// From which age on an entry is indexed by its subject, in microseconds: no older entry can still be uncommitted.
 const SETTLED_US: i64 = 120_000_000;
 
@@ -302,19 +304,38 @@ const DECISION: DecisionColumns = (
     decision::consent_id,
 );
 
-/// Returns the decisions of these requests.
+/// Returns the decisions of these requests, oldest first.
 ///
 /// # Errors
 /// Those of the database.
 pub fn decisions_of(db: &mut Db, requests: &[RequestIds]) -> Result<Vec<DecisionIds>, Failure> {
-    let correlations: Vec<&str> = requests.iter().map(|ids| ids.correlation_id.as_str()).collect();
-    let own: Vec<&str> = requests.iter().map(|ids| ids.request_id.as_str()).collect();
-    Ok(decision::table
-        .filter(decision::correlation_id.eq_any(correlations))
-        .filter(decision::request_id.eq_any(own))
-        .select(DECISION)
-        .order(decision::id)
-        .load(db)?)
+    let mut found: Vec<DecisionIds> = Vec::new();
+    // No statement of either database takes as many values as a member may have matches.
+    for some in requests.chunks(REQUESTS) {
+        let correlations: Vec<&str> = some.iter().map(|ids| ids.correlation_id.as_str()).collect();
+        let own: Vec<&str> = some.iter().map(|ids| ids.request_id.as_str()).collect();
+        let rows: Vec<DecisionIds> = decision::table
+            .filter(decision::correlation_id.eq_any(correlations))
+            .filter(decision::request_id.eq_any(own))
+            .select(DECISION)
+            .load(db)?;
+        found.extend(rows);
+    }
+    found.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+    found.dedup_by(|a, b| a.id == b.id);
+    Ok(found)
+}
+
+/// Returns when the last entry of an exchange with this action was written, UTC microseconds.
+///
+/// # Errors
+/// Those of the database.
+pub fn last_of_exchange(db: &mut Db, exchange_id: &str, action: &str) -> Result<Option<i64>, Failure> {
+    Ok(ledger_entry::table
+        .filter(ledger_entry::exchange_id.eq(exchange_id))
+        .filter(ledger_entry::action.eq(action))
+        .select(diesel::dsl::max(ledger_entry::at_us))
+        .first(db)?)
 }
 
 /// Whether the store has a member with this Patient id.

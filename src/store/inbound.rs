@@ -5,11 +5,14 @@
 
 use super::Db;
 use super::consents::ConsentRow;
+use super::dynamic::{HeldValue, Sql};
 use super::entries::{self, RequestIds};
 use super::ops_queries::{GRANT, StoredDecision, StoredGrant};
+use super::release_rule::unrevoked;
 use super::schema::{consent, decision, grants, review};
 use crate::error::Failure;
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
 use std::collections::{BTreeSet, HashMap};
 
 /// Matches of one member that are looked through.
@@ -28,6 +31,8 @@ pub struct InboundFilter {
     pub correlation: Option<String>,
     /// Of the member with this Patient id.
     pub member: Option<String>,
+    /// Those that made or last renewed a grant on the member with this Patient id that nobody has ended; `partner` must be given.
+    pub held_on: Option<String>,
     /// That began at this time (UTC milliseconds) or later.
     pub since_ms: Option<i64>,
     /// With one of these ids.
@@ -51,8 +56,19 @@ pub struct InboundRow {
     pub grant: Option<StoredGrant>,
     /// The consent of the grant.
     pub consent: Option<ConsentRow>,
+    /// The next match that renewed the grant.
+    pub renewed: Option<GrantRenewal>,
     /// The review of the question that it opened.
     pub review: Option<InboundReview>,
+}
+
+/// A match that renewed a grant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantRenewal {
+    /// Id of its decision.
+    pub decision_id: String,
+    /// When, UTC milliseconds.
+    pub at_ms: i64,
 }
 
 /// How a review stands.
@@ -91,6 +107,14 @@ pub fn page(db: &mut Db, filter: &InboundFilter) -> Result<Vec<InboundRow>, Fail
     }
     if let Some(partner) = &filter.partner {
         query = query.filter(decision::partner_id.eq(partner));
+    }
+    if let (Some(member), Some(partner)) = (&filter.held_on, &filter.partner) {
+        let held = grants::table
+            .filter(grants::patient_id.eq(member))
+            .filter(grants::partner_id.eq(partner))
+            .filter(unrevoked())
+            .select(grants::decision_id);
+        query = query.filter(decision::id.eq_any(held));
     }
     match filter.outcomes {
         None | Some([]) => {}
@@ -156,14 +180,39 @@ fn around(db: &mut Db, decisions: Vec<StoredDecision>, with_reviews: bool) -> Re
             .load(db)?,
     };
     let grants: HashMap<String, StoredGrant> = of_grants.into_iter().map(|one| (one.id.clone(), one)).collect();
+    let is_over = |one: &&StoredDecision| {
+        let grant = one.grant_id.as_ref().and_then(|id| grants.get(id));
+        grant.is_some_and(|grant| grant.decision_id != one.id)
+    };
+    let over: Vec<&str> = decisions.iter().filter(is_over).map(|one| one.id.as_str()).collect();
+    let mut next = renewals(db, &over)?;
     let consents: HashMap<String, ConsentRow> = of_consents.into_iter().map(|one| (one.id.clone(), one)).collect();
     let reviews: HashMap<String, InboundReview> =
         reviews.into_iter().map(|one| (one.decision_id.clone(), one)).collect();
     let row = |decision: StoredDecision| InboundRow {
+        renewed: next.remove(&decision.id),
         grant: decision.grant_id.as_ref().and_then(|id| grants.get(id)).cloned(),
         consent: decision.consent_id.as_ref().and_then(|id| consents.get(id)).cloned(),
         review: reviews.get(&decision.id).cloned(),
         decision,
     };
     Ok(decisions.into_iter().map(row).collect())
+}
+
+/// The next decision with the same grant after each of these, where there is one.
+fn renewals(db: &mut Db, ids: &[&str]) -> Result<HashMap<String, GrantRenewal>, Failure> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let mut sql = Sql::new(
+        "SELECT d.id, n.id, n.created_ms FROM decision d JOIN decision n ON n.id = \
+         (SELECT MIN(o.id) FROM decision o WHERE o.grant_id = d.grant_id AND o.id > d.id) WHERE d.id IN ",
+    );
+    sql.list(ids.iter().map(|id| HeldValue::from(*id)));
+    let rows: Vec<(String, String, i64)> = match db {
+        Db::Pg(pg) => sql.rows::<(Text, Text, BigInt)>().load(pg)?,
+        Db::Sqlite(sqlite) => sql.rows::<(Text, Text, BigInt)>().load(sqlite)?,
+    };
+    let next = |(id, decision_id, at_ms)| (id, GrantRenewal { decision_id, at_ms });
+    Ok(rows.into_iter().map(next).collect())
 }

@@ -68,6 +68,7 @@ pub mod schema;
 pub mod search;
 pub mod search_rows;
 pub mod secrets;
+pub mod sent_entries;
 mod server;
 mod session;
 mod set_up;

@@ -209,3 +209,21 @@ async fn a_doubtful_match_waits_for_an_operator_and_can_be_late() {
         (&json!("refused"), &json!("no_match"), &json!("partner"))
     );
 }
+
+#[tokio::test]
+async fn what_a_partner_began_is_not_ours_to_act_on_and_what_nobody_began_is_not_there() {
+    let (payer, client) = TestPayer::start(4);
+    let token = client.token(ALL_SCOPES).await;
+    matched(&payer, &client, &token, 0).await;
+    let desk = Desk::of(&payer, &client, "operator");
+    let id = inbound(&desk, "").await[0]["id"].as_str().expect("an id").to_owned();
+    for (id, status, fault) in [(id.as_str(), 409, "EX-002"), ("nobody", 404, "EX-001")] {
+        for act in ["cancel", "pause", "replay", "supersede", "close", "retract"] {
+            let reply = desk
+                .post(&format!("exchanges/{id}/{act}"), &json!({"reason": "a test"}))
+                .await;
+            reply.assert_status(status);
+            assert!(reply.text().contains(fault), "{act}: {}", reply.text());
+        }
+    }
+}

@@ -155,3 +155,83 @@ fn the_program_sees_the_tables_as_the_migrations_made_them() {
     }
     assert_eq!(seen, made.columns);
 }
+
+/// How the database would run `query`.
+fn plan(db: &mut Db, query: &str) -> String {
+    #[derive(QueryableByName)]
+    struct Detail {
+        #[diesel(sql_type = Text)]
+        detail: String,
+    }
+    #[derive(QueryableByName)]
+    struct Explained {
+        #[diesel(sql_type = Text)]
+        #[diesel(column_name = "QUERY PLAN")]
+        line: String,
+    }
+    let lines: Vec<String> = match db {
+        Db::Sqlite(_) => diesel::sql_query(format!("EXPLAIN QUERY PLAN {query}"))
+            .load::<Detail>(db)
+            .expect(query)
+            .into_iter()
+            .map(|row| row.detail)
+            .collect(),
+        Db::Pg(_) => diesel::sql_query(format!("EXPLAIN {query}"))
+            .load::<Explained>(db)
+            .expect(query)
+            .into_iter()
+            .map(|row| row.line)
+            .collect(),
+    };
+    lines.join("\n")
+}
+
+#[test]
+fn t_b07_a_partners_own_exchanges_are_found_without_a_walk_through_those_of_all() {
+    let place = Place::fresh();
+    drop(place.open());
+    let mut db = connect(&place.url);
+    let numbers = if on_postgres() {
+        "SELECT n FROM generate_series(1, 20000) AS n"
+    } else {
+        "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 20000) SELECT n FROM s"
+    };
+    // One partner in a thousand is small, and each of its grants was renewed twice.
+    diesel::sql_query(format!(
+        "INSERT INTO decision (id, partner_id, correlation_id, request_id, kind, outcome, grant_id, policy_version, detail, created_ms) \
+         SELECT 'd' || n, CASE WHEN n % 1000 = 0 THEN 'small' ELSE 'large' END, 'c' || n, 'r' || n, 'match', 'matched', 'g' || n / 3, \
+         'v', '{{}}', n FROM ({numbers}) AS numbers"
+    ))
+    .execute(&mut db)
+    .expect("rows");
+    diesel::sql_query("ANALYZE").execute(&mut db).expect("statistics");
+    for (index, query) in [
+        (
+            "decision_partner",
+            "SELECT * FROM decision WHERE partner_id = 'small' AND id < 'd9' ORDER BY id DESC LIMIT 100",
+        ),
+        (
+            "decision_partner",
+            "SELECT * FROM decision WHERE partner_id = 'small' AND outcome IN ('matched') ORDER BY id DESC LIMIT 100",
+        ),
+        (
+            "decision_request",
+            "SELECT * FROM decision WHERE partner_id = 'large' AND correlation_id = 'c7' ORDER BY id DESC LIMIT 100",
+        ),
+        (
+            "decision_request",
+            "SELECT * FROM decision WHERE correlation_id = 'c7' AND request_id = 'r7'",
+        ),
+        (
+            "decision_grant",
+            "SELECT d.id, n.id, n.created_ms FROM decision d JOIN decision n ON n.id = (SELECT MIN(o.id) FROM decision o \
+             WHERE o.grant_id = d.grant_id AND o.id > d.id) WHERE d.id IN ('d3', 'd6')",
+        ),
+    ] {
+        let plan = plan(&mut db, query);
+        assert!(plan.contains(index), "{query}\n{plan}");
+        for walk in ["Seq Scan", "SCAN decision", "SCAN d", "TEMP B-TREE"] {
+            assert!(!plan.contains(walk), "{query}\n{plan}");
+        }
+    }
+}

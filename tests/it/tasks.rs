@@ -1,11 +1,14 @@
 //! `Task`: a partner follows the exchanges that it began, and nobody else's.
 
 use crate::support::client::{ALL_SCOPES, Client};
-use crate::support::desk::doubtful;
+use crate::support::desk::{Desk, doubtful};
 use crate::support::payer::TestPayer;
 use causeway::error::Fault;
+use causeway::ids::before_all_of;
 use causeway::synth::Variation;
+use diesel::RunQueryDsl as _;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 async fn tasks(client: &Client, token: &str, query: &str) -> Vec<Value> {
     let reply = client.get(token, &format!("Task{query}")).await;
@@ -213,4 +216,120 @@ async fn t_b09_a_search_for_tasks_has_few_parameters_and_repeats_none() {
             .await
             .assert_outcome(Fault::ParameterInvalid);
     }
+}
+
+#[tokio::test]
+async fn what_was_sent_after_many_empty_answers_counts() {
+    let (payer, client) = TestPayer::start(4);
+    let token = client.token(ALL_SCOPES).await;
+    let (patient, _) = client.matched(&token, &payer.request(0, Variation::Exact)).await;
+    for _ in 0..25 {
+        let nothing = format!("Observation?patient={patient}&code=no-such-code");
+        client.get(&token, &nothing).await.assert_status(200);
+    }
+    let read = client.get(&token, &format!("Patient/{patient}")).await;
+    read.assert_status(200);
+    let task = tasks(&client, &token, "").await.remove(0);
+    let desk = Desk::of(&payer, &client, "auditor");
+    let mut shown = Value::Null;
+    for _ in 0..200 {
+        shown = desk.get(&format!("exchanges/{}", id(&task))).await.json();
+        if shown["delivery_state"] == "received" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    let sent = &shown["sent"];
+    assert_eq!(
+        (&sent["disclosures"], &sent["is_at_least"], &sent["resources"]),
+        (&json!(26), &json!(false), &json!({"Patient": 1})),
+        "{shown}"
+    );
+    assert_eq!(shown["steps"].as_array().map(Vec::len), Some(27));
+    assert_eq!(shown["has_more_steps"], false);
+    let grants = payer.json_command(&["grant", "list", "--member", &patient]);
+    payer.json_command(&["grant", "revoke", id(&grants[0]), "--reason", "a test"]);
+    let ended = client.get(&token, &format!("Task/{}", id(&task))).await.json();
+    assert_eq!((&ended["status"], ended.get("note")), (&json!("completed"), None));
+}
+
+#[tokio::test]
+async fn an_exchange_ends_at_the_next_match_however_many_follow() {
+    let (payer, client) = TestPayer::start(4);
+    let token = client.token(ALL_SCOPES).await;
+    for _ in 0..4 {
+        client.matched(&token, &payer.request(0, Variation::Exact)).await;
+    }
+    let mut found = tasks(&client, &token, "").await;
+    found.reverse();
+    let desk = Desk::of(&payer, &client, "auditor");
+    for pair in found.windows(2) {
+        assert_eq!(pair[0]["status"], "cancelled");
+        assert_eq!(pair[0]["executionPeriod"]["end"], pair[1]["authoredOn"]);
+        let shown = desk.get(&format!("exchanges/{}", id(&pair[0]))).await.json();
+        assert_eq!(shown["superseded_by"], pair[1]["id"]);
+    }
+    assert_eq!(found[3]["status"], "accepted");
+}
+
+#[tokio::test]
+async fn t_b07_a_page_of_tasks_ends_after_some_work_and_says_what_it_did_not_look_at() {
+    let (payer, client) = TestPayer::start(8);
+    let token = client.token(ALL_SCOPES).await;
+    let mut patients = Vec::new();
+    for member in [0, 3, 6] {
+        let (patient, _) = client.matched(&token, &payer.request(member, Variation::Exact)).await;
+        client
+            .get(&token, &format!("Patient/{patient}"))
+            .await
+            .assert_status(200);
+        patients.push(patient);
+    }
+    // Many later entries about each member, as the index of subjects would have them.
+    let now_ms = chrono::Utc::now().timestamp_millis();
+    let later = before_all_of(now_ms + 60_000);
+    let later = later.as_str();
+    let rows: Vec<String> = patients
+        .iter()
+        .flat_map(|patient| (0..1_500).map(move |number| format!("('{patient}', '{later}-7000-8000-{number:012}')")))
+        .collect();
+    let mut db = payer.db();
+    diesel::sql_query(
+        "INSERT INTO ledger_subject (subject, entry_id) SELECT subject, id FROM ledger_entry \
+         WHERE subject IS NOT NULL AND action <> 'disclosure.completed' ON CONFLICT DO NOTHING",
+    )
+    .execute(&mut db)
+    .expect("rows");
+    for some in rows.chunks(500) {
+        let insert = format!(
+            "INSERT INTO ledger_subject (subject, entry_id) VALUES {}",
+            some.join(", ")
+        );
+        diesel::sql_query(insert).execute(&mut db).expect("rows");
+    }
+    let upto = before_all_of(now_ms + 120_000);
+    diesel::sql_query(format!("UPDATE ledger_subject_state SET upto = '{upto}'"))
+        .execute(&mut db)
+        .expect("a row");
+    let first = client.get(&token, "Task").await.json();
+    let listed = |page: &Value| page["entry"].as_array().map_or(0, Vec::len);
+    assert_eq!(listed(&first), 2, "{first}");
+    for entry in first["entry"].as_array().expect("tasks") {
+        // The read is older than what was looked at.
+        assert_eq!(entry["resource"]["status"], "accepted");
+        assert!(entry["resource"]["note"][0]["text"].is_string(), "{entry}");
+    }
+    let next = first["link"]
+        .as_array()
+        .expect("links")
+        .iter()
+        .find(|link| link["relation"] == "next");
+    let next = next.expect("a page")["url"].as_str().expect("a link");
+    let last = client.follow(&token, next).await.json();
+    assert_eq!(
+        (listed(&last), last["link"].as_array().map(Vec::len)),
+        (1, Some(1)),
+        "{last}"
+    );
+    causeway_fhir_types::check(first["entry"][0]["resource"].to_string().as_bytes()).expect("a typed Task");
 }

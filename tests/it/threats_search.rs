@@ -2,8 +2,11 @@
 
 use crate::support::client::{ALL_SCOPES, Client, Reply};
 use crate::support::payer::TestPayer;
+use crate::support::store::on_postgres;
 use causeway::error::Fault;
+use causeway::release::SORTED_MAX;
 use causeway::synth::Variation;
+use diesel::RunQueryDsl as _;
 use serde_json::Value;
 
 /// What breaks a statement, a pattern, a path or a log line that is put together from texts.
@@ -265,4 +268,69 @@ async fn t_b09_numbers_of_things_are_bounded() {
         let reply = search(&client, &token, "Observation", &[(name, value)], false).await;
         assert_eq!(reply.status, 400, "{name}={value}: {}", reply.text());
     }
+}
+
+/// Copies a resource under other ids and keys of its compartment, from `first` on, so that the store has `many` more.
+fn copied(payer: &TestPayer, id: &str, first: usize, many: usize) {
+    let numbers = if on_postgres() {
+        format!("SELECT n FROM generate_series({first}, {}) AS n", first + many - 1)
+    } else {
+        format!(
+            "WITH RECURSIVE s(n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM s WHERE n < {}) SELECT n FROM s",
+            first + many - 1
+        )
+    };
+    let same = "compartment, type, version, last_updated_ms, service_from_ms, service_to_ms, sensitivity, pa_state, pa_changed_ms, \
+                financial, source_sha256, sha256, body, released";
+    let rows = diesel::sql_query(format!(
+        "INSERT INTO resource (key, id, {same}) SELECT key + 100000 + n, id || '-' || n, {same} FROM resource, ({numbers}) AS numbers \
+         WHERE type = 'Observation' AND id = '{id}'"
+    ))
+    .execute(&mut payer.db())
+    .expect("copies");
+    assert_eq!(rows, many);
+}
+
+#[tokio::test]
+async fn t_b07_a_search_is_sorted_up_to_a_number_of_matches() {
+    let (payer, client, token, id) = granted().await;
+    let patient = format!("Patient/{id}");
+    let named = ("patient", patient.as_str());
+    let all = search(&client, &token, "Observation", &[named, ("_total", "accurate")], false).await;
+    let held = usize::try_from(all.json()["total"].as_u64().expect("a total")).expect("few");
+    let one = modes(&all, "match")[0]["resource"]["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    copied(&payer, &one, 1, SORTED_MAX - held);
+    let sorted = [("_sort", "-date,_id"), ("_count", "5")];
+    for more in [&[named][..], &[]] {
+        let reply = search(&client, &token, "Observation", &[more, &sorted].concat(), false).await;
+        reply.assert_status(200);
+        assert_eq!(modes(&reply, "match").len(), 5);
+    }
+    copied(&payer, &one, SORTED_MAX, 1);
+    for more in [&[named][..], &[]] {
+        search(&client, &token, "Observation", &[more, &sorted].concat(), false)
+            .await
+            .assert_outcome(Fault::SortTooCostly);
+        let unsorted = search(
+            &client,
+            &token,
+            "Observation",
+            &[more, &[("_count", "5")]].concat(),
+            false,
+        )
+        .await;
+        assert_eq!(modes(&unsorted, "match").len(), 5, "{}", unsorted.text());
+    }
+    let narrow = search(
+        &client,
+        &token,
+        "Observation",
+        &[named, ("_id", &one), sorted[0]],
+        false,
+    )
+    .await;
+    assert_eq!(modes(&narrow, "match").len(), 1, "{}", narrow.text());
 }

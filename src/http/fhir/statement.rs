@@ -77,7 +77,7 @@ const GUIDES: &[&str] = &[
     "http://hl7.org/fhir/us/davinci-pdex/ImplementationGuide/hl7.fhir.us.davinci-pdex|2.2.0",
 ];
 const SEARCHING: &str = "Searches go over the members granted to the caller, by GET or by POST to _search. Besides the parameters \
-    of a type: _count (at most 200), _sort, _total, _summary, _elements, _include, _revinclude, and :missing; :not for tokens, \
+    of a type: _count (at most 200), _sort (of up to 20,000 matches), _total, _summary, _elements, _include, _revinclude, and :missing; :not for tokens, \
     :exact and :contains for strings. Other modifiers, chains, _has and _filter are refused. The server ignores an unknown parameter and \
     names it in an OperationOutcome, or refuses it with Prefer: handling=strict.";
 

@@ -16,7 +16,8 @@ use crate::http::negotiate;
 use crate::http::reply::{FHIR_JSON, HttpFailure};
 use crate::http::state::App;
 use crate::ids::is_fhir_id;
-use crate::ops::inbound::{InboundExchange, of_partner};
+use crate::ops::inbound::{InboundBatch, InboundExchange};
+use crate::ops::sent_under::SentDepth;
 use crate::percent::encode;
 use crate::security::Caller;
 use crate::store::Db;
@@ -42,8 +43,10 @@ const IDS_MAX: usize = 100;
 /// Exchanges that are read at once, and how often for one page.
 const BATCH: i64 = 100;
 const BATCHES: usize = 3;
-/// Disclosures of each exchange that are looked at.
-const FEW: i64 = 20;
+/// Entries of the ledger that are looked at for one page; then the page ends, and the next one goes on.
+const ENTRIES: usize = 2_000;
+/// What a task says when its exchange has more disclosures than were looked at.
+const LEAST: &str = "The server looked at the latest disclosures only. Older ones may have been sent whole.";
 const NPI: &str = "http://hl7.org/fhir/sid/us-npi";
 
 /// The task with this id.
@@ -274,8 +277,8 @@ fn page(
 ) -> Result<(Vec<Json>, Option<String>), Failure> {
     let mut filter = InboundFilter {
         partner: Some(caller.partner.id.clone()),
-        // A token for one member shows the exchanges of this member alone.
-        member: caller.patient_id.clone().or_else(|| asked.patient.clone()),
+        // A token for one member shows the exchanges of this member alone, and whose one is, is told only while the grant holds.
+        held_on: caller.patient_id.clone().or_else(|| asked.patient.clone()),
         correlation: asked.identifier.clone(),
         ids: asked.ids.clone(),
         after: asked.after.clone(),
@@ -288,29 +291,30 @@ fn page(
     if asked
         .patient
         .as_ref()
-        .is_some_and(|wanted| filter.member.as_ref() != Some(wanted))
+        .is_some_and(|wanted| filter.held_on.as_ref() != Some(wanted))
     {
         return Ok((tasks, None));
     }
+    let mut left = ENTRIES;
     for _ in 0..BATCHES {
-        let rows = of_partner(db, &filter, FEW, now_ms)?;
-        let is_last = i64::try_from(rows.len()).is_ok_and(|rows| rows < BATCH);
-        for exchange in &rows {
-            // Whose it is, is told only while the grant holds; a search by the member must not tell more.
-            let is_hidden = filter.member.is_some() && member_of(exchange) != filter.member.as_deref();
-            let fits = |wanted: &Vec<String>| wanted.iter().any(|code| code == status(exchange));
-            if is_hidden || !asked.statuses.as_ref().is_none_or(fits) {
-                continue;
-            }
-            if tasks.len() == asked.count {
+        let batch = InboundBatch::read(db, &filter, SentDepth::Delivery, now_ms)?;
+        for row in &batch.rows {
+            if left == 0 {
                 return Ok((tasks, Some(filter.after)));
             }
-            filter.after.clone_from(&exchange.row.decision.id);
-            tasks.push(task(exchange, payer, caller));
+            let exchange = batch.exchange(db, row, &mut left)?;
+            let is_hidden = filter.held_on.is_some() && member_of(&exchange) != filter.held_on.as_deref();
+            let fits = |wanted: &Vec<String>| wanted.iter().any(|code| code == status(&exchange));
+            if !is_hidden && asked.statuses.as_ref().is_none_or(fits) {
+                if tasks.len() == asked.count {
+                    return Ok((tasks, Some(filter.after)));
+                }
+                tasks.push(task(&exchange, payer, caller));
+            }
+            filter.after.clone_from(&row.decision.id);
         }
-        match rows.last() {
-            Some(last) if !is_last => filter.after.clone_from(&last.row.decision.id),
-            _ => return Ok((tasks, None)),
+        if batch.is_last {
+            return Ok((tasks, None));
         }
     }
     Ok((tasks, Some(filter.after)))
@@ -341,10 +345,7 @@ fn task(exchange: &InboundExchange, payer: &Payer, caller: &Caller) -> Json {
     let (decision, states) = (&exchange.row.decision, &exchange.states);
     let is_granted = exchange.row.grant.is_some();
     let asked = rfc3339_ms(decision.created_ms);
-    let last_sent = exchange
-        .sent
-        .last()
-        .map(|one| one.ended_at.as_ref().unwrap_or(&one.at).clone());
+    let last_sent = exchange.sent.last_at.clone();
     let ended = states.ended_ms.map(rfc3339_ms);
     // A refusal was over at once, whatever became of it here.
     let modified = match is_granted {
@@ -381,6 +382,9 @@ fn task(exchange: &InboundExchange, payer: &Payer, caller: &Caller) -> Json {
         task["statusReason"] = json!({
             "coding": [{"system": fault_system(&payer.base_url), "code": code, "display": text}],
         });
+    }
+    if exchange.sent.is_cut {
+        task["note"] = json!([{"text": LEAST}]);
     }
     if let Some(member) = member_of(exchange) {
         task["for"] = json!({"reference": format!("Patient/{member}")});

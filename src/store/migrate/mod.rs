@@ -1,14 +1,16 @@
 //! Migrations of both databases, compiled into the program. A running system only migrates forward; `down` exists for tests.
 //!
 //! Each migration is one transaction together with its version row, so half a migration is never visible. Work on every row of a large
-//! table is done before the migration, in pieces (`pieces`). Progress reports contain times and row counts, never values.
+//! table is done before the migration, in pieces (`pieces`), and so are indexes of large tables (`indexes`). Progress reports contain times and row counts, never values.
 
+mod indexes;
 mod lock;
 mod pieces;
 mod tell;
 
 pub(super) use lock::{hold, release};
 pub use tell::Tell;
+use tell::watched;
 
 use super::connection::Db;
 use crate::error::{Failure, Fault};
@@ -18,14 +20,9 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use std::collections::BTreeSet;
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
-
-/// After this time a running migration is reported, and again each time it has passed.
-const BEAT: Duration = Duration::from_secs(10);
 
 /// The application id in a SQLite header, which marks the file as Causeway's: `CSWY`.
 pub(super) const APPLICATION_ID: i64 = 0x4353_5759;
@@ -178,6 +175,7 @@ pub fn up_telling(db: &mut Db, tell: Tell<'_>) -> Result<Vec<String>, Failure> {
             tell(&called);
         }
         pieces::prepare(db, &migration.version, pieces::PIECE, tell)?;
+        indexes::build(db, &migration.version, pieces::PIECE, tell)?;
         run(db, &migration, &called, tell)?;
         done.push(migration.name);
     }
@@ -187,24 +185,9 @@ pub fn up_telling(db: &mut Db, tell: Tell<'_>) -> Result<Vec<String>, Failure> {
     Ok(done)
 }
 
-/// Runs one migration on a thread of its own, so that this thread can report that it is still running.
+/// Runs one migration, and reports that it is still running.
 fn run(db: &mut Db, migration: &KnownMigration, called: &str, tell: Tell<'_>) -> Result<(), Failure> {
-    let began = Instant::now();
-    std::thread::scope(|scope| {
-        let (ending, ended) = channel::<()>();
-        let working = scope.spawn(move || {
-            let _ending = ending;
-            run_one(db, &migration.version)
-        });
-        while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(BEAT) {
-            tell(&format!(
-                "{called}: still running after {} s",
-                began.elapsed().as_secs()
-            ));
-        }
-        let panicked = |_| Err(Failure::new(Fault::Internal).because("a migration panicked"));
-        working.join().unwrap_or_else(panicked)
-    })
+    watched(called, tell, || run_one(db, &migration.version))
 }
 
 fn run_one(db: &mut Db, version: &str) -> Result<(), Failure> {

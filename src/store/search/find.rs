@@ -4,12 +4,15 @@ use super::super::Db;
 use super::super::dynamic::{HeldValue, Sql};
 use super::super::measured::{MEASURED, MeasuredColumns, MeasuredRow, fitting, most_of_each};
 use super::super::resources::SEQUENCE_BITS;
-use super::{SearchAsked, SearchScope, allowed, condition, inside};
+use super::{SearchAsked, SearchScope, allowed, condition};
 use crate::error::Failure;
 use crate::fhir::search::{Param, ParamKind};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use std::collections::HashMap;
+
+/// Resources whose values are read in one statement, when they are of several compartments.
+const KEYS_AT_ONCE: usize = 1_000;
 
 /// A resource that may be released, with its bytes.
 #[derive(Clone, Debug)]
@@ -184,14 +187,18 @@ fn matching(sql: &mut Sql, asked: &SearchAsked<'_>, after_key: i64, postgres: bo
     condition::add(sql, asked, postgres);
 }
 
-/// Returns all matches without their bytes, unsorted.
+/// Returns all matches without their bytes, in the order of keys; `None` when there are more than `most`. No more than that are read.
 ///
 /// # Errors
 /// Those of the database.
-pub fn keys(db: &mut Db, asked: &SearchAsked<'_>) -> Result<Vec<FoundKey>, Failure> {
+pub fn keys(db: &mut Db, asked: &SearchAsked<'_>, most: usize) -> Result<Option<Vec<FoundKey>>, Failure> {
     let mut sql = Sql::new("SELECT r.key, r.id, r.last_updated_ms");
     matching(&mut sql, asked, -1, is_postgres(db));
-    Ok(load!(db, sql, (BigInt, Text, BigInt)))
+    let one_more = i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1);
+    sql.with(" LIMIT ?", [one_more.into()]);
+    let mut found: Vec<FoundKey> = load!(db, sql, (BigInt, Text, BigInt));
+    found.sort_unstable_by_key(|one| one.key);
+    Ok((found.len() <= most).then_some(found))
 }
 
 /// Returns how many resources match.
@@ -205,35 +212,66 @@ pub fn count(db: &mut Db, asked: &SearchAsked<'_>) -> Result<i64, Failure> {
     Ok(counted.first().copied().unwrap_or(0))
 }
 
-/// Returns the lowest indexed value of each resource, or the highest, as text that sorts like the value.
+/// Returns the lowest indexed value of each of these resources, or the highest, as text that sorts like the value. `found` is in the order of
+/// keys. The index is read in the compartments of these resources only, and once in each.
 ///
 /// # Errors
 /// Those of the database.
 pub fn sort_values(
     db: &mut Db,
-    scope: &SearchScope,
+    found: &[FoundKey],
     param: &Param,
     highest: bool,
 ) -> Result<HashMap<i64, String>, Failure> {
-    let pick = if highest { "MAX(" } else { "MIN(" };
-    let mut sql = Sql::new("SELECT key, ");
-    sql.add(pick);
+    let mut values = HashMap::with_capacity(found.len());
+    let mut left = found;
+    while let Some(first) = left.first() {
+        // Whole compartments, as many as have about this many resources together.
+        let mut end = left.len().min(KEYS_AT_ONCE);
+        let last = left[end - 1].key >> SEQUENCE_BITS;
+        if last == first.key >> SEQUENCE_BITS {
+            end = left.partition_point(|one| one.key >> SEQUENCE_BITS == last);
+        } else if end < left.len() {
+            end = left.partition_point(|one| one.key >> SEQUENCE_BITS < last);
+        }
+        let (some, rest) = left.split_at(end);
+        values_of(db, some, (param, highest), &mut values)?;
+        left = rest;
+    }
+    Ok(values)
+}
+
+/// Adds the values of these resources, and of no others of their compartments.
+fn values_of(
+    db: &mut Db,
+    some: &[FoundKey],
+    (param, highest): (&Param, bool),
+    values: &mut HashMap<i64, String>,
+) -> Result<(), Failure> {
+    let mut compartments: Vec<i64> = some.iter().map(|one| one.key >> SEQUENCE_BITS).collect();
+    compartments.dedup();
     let dates = param.kind == ParamKind::Date;
+    let mut sql = Sql::new("SELECT key, ");
+    sql.add(if highest { "MAX(" } else { "MIN(" });
     sql.add(if dates {
-        "from_ms) FROM search_date WHERE "
+        "from_ms) FROM search_date WHERE compartment IN "
     } else {
-        "value) FROM search_value WHERE "
+        "value) FROM search_value WHERE compartment IN "
     });
-    inside(&mut sql, "compartment", scope);
-    sql.with(" AND param = ? GROUP BY key", [param.no.into()]);
+    sql.list(compartments.into_iter().map(HeldValue::from));
+    sql.with(" AND param = ? AND key IN ", [param.no.into()]);
+    sql.list(some.iter().map(|one| HeldValue::from(one.key)));
+    sql.add(" GROUP BY key");
     if dates {
-        let found: Vec<(i64, i64)> = load!(db, sql, (BigInt, BigInt));
+        let read: Vec<(i64, i64)> = load!(db, sql, (BigInt, BigInt));
         // Shifted to be non-negative and padded with zeros, so that the text sorts like the number.
         let text = |ms: i64| format!("{:020}", i128::from(ms) - i128::from(i64::MIN));
-        return Ok(found.into_iter().map(|(key, ms)| (key, text(ms))).collect());
+        values.extend(read.into_iter().map(|(key, ms)| (key, text(ms))));
+    } else {
+        let read: Vec<(i64, String)> = load!(db, sql, (BigInt, Text));
+        values.extend(read);
     }
-    let found: Vec<(i64, String)> = load!(db, sql, (BigInt, Text));
-    Ok(found.into_iter().collect())
+    Ok(())
 }
 
 /// Returns those of these resources that may be released, in the order of `keys`: as many from the first on as have no more bytes together

@@ -141,3 +141,33 @@ fn a_role_that_may_not_change_the_schema_is_told_who_has_to() {
     desk.run(&["operator", "token", "--role", "auditor"])
         .ends_with(2, &["SV-013", "causeway migrate"]);
 }
+
+#[test]
+fn an_index_of_a_large_table_is_built_beside_the_writes_of_others() {
+    if !on_postgres() {
+        return;
+    }
+    let (url, mut db) = at_seven(3);
+    db.batch_execute(
+        "INSERT INTO decision (id, partner_id, correlation_id, request_id, kind, outcome, policy_version, detail, created_ms) \
+         SELECT 'd' || n, 'p' || n % 9, 'c', 'r' || n, 'match', 'none', 'v', '{}', n FROM generate_series(1, 50001) AS n",
+    )
+    .expect("rows");
+    // What an interrupted run left: an index that is there and not valid.
+    db.batch_execute("CREATE UNIQUE INDEX CONCURRENTLY decision_partner ON decision (partner_id)")
+        .expect_err("several decisions of a partner");
+    let state = "SELECT indexrelid::regclass || ' ' || indisvalid || ' ' || indisunique AS value FROM pg_index \
+                 \
+                 WHERE indexrelid::regclass::text IN ('decision_partner', 'decision_request', 'decision_grant') ORDER BY 1";
+    assert_eq!(values(&mut db, state), ["decision_partner false true"]);
+    Desk::at(&url).run(&["migrate"]).ends_with(
+        0,
+        &[
+            "preparing migration 00000000000022: index decision_partner",
+            "preparing migration 00000000000022: index decision_request",
+            "preparing migration 00000000000022: index decision_grant",
+        ],
+    );
+    let built = ["decision_grant", "decision_partner", "decision_request"].map(|name| format!("{name} true false"));
+    assert_eq!(values(&mut db, state), built);
+}
