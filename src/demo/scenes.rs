@@ -126,9 +126,8 @@ fn side_by_side(candidate: &CandidateItem) -> String {
     let told = |field: &FieldItem| {
         let said = |text: Option<&str>| text.unwrap_or("-").to_owned();
         format!(
-            "{} {} ({} | {})",
-            field.field,
-            said(field.level.as_deref()),
+            "{} ({} | {})",
+            compared(&field.field, field.level.as_deref().unwrap_or("not compared")),
             said(field.asked.as_ref().and_then(Option::as_deref)),
             said(field.held.as_deref())
         )
