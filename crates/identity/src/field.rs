@@ -98,7 +98,7 @@ impl Field {
             Field::Birth => "birth date",
             Field::Gender => "gender",
             Field::Ssn => "social security no.",
-            Field::Email => "e-mail",
+            Field::Email => "email",
             Field::Phone => "telephone",
             Field::Address => "address",
             Field::MemberId => "member number",
