@@ -1,5 +1,6 @@
 //! Two scenes of the demonstration: a member who moved and uses a nickname, and twins whom only a reviewer can tell apart.
 
+use super::explain::compared;
 use super::story::{Demo, expect};
 use super::twins::{BORN, FAMILY, SUBSCRIBER, TWINS, home};
 use crate::dev;

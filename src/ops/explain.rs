@@ -54,13 +54,19 @@ pub fn told(item: &DecisionItem, abreast: usize) -> Result<ToldDecision, Failure
     line("consent", consent_words(&detail.consent));
     line("policy", item.policy_version.clone());
     if !detail.is_tried() {
-        line("identity", "not compared, because the consent was refused first".to_owned());
+        line(
+            "identity",
+            "not compared, because the consent was refused first".to_owned(),
+        );
         return Ok(told);
     }
     let roster = &detail.roster;
     line(
         "roster",
-        format!("{} records; state {}, digest {}", roster.records, roster.no, roster.digest),
+        format!(
+            "{} records; state {}, digest {}",
+            roster.records, roster.no, roster.digest
+        ),
     );
     let needed = &detail.thresholds;
     line(
@@ -111,7 +117,10 @@ pub fn consent_words(judged: &ConsentJudged) -> String {
         Some(_) => match RULES.iter().find(|known| known.name == rule) {
             Some(known) => {
                 let row = known.fault.row();
-                format!("refused: {} ({}; the rule \"{rule}\" does not hold)", row.text, row.code)
+                format!(
+                    "refused: {} ({}; the rule \"{rule}\" does not hold)",
+                    row.text, row.code
+                )
             }
             None => format!("refused: the rule \"{rule}\" does not hold"),
         },
@@ -258,13 +267,22 @@ mod tests {
             })
         };
         assert_eq!(told(None, "regular"), "not judged");
-        assert_eq!(told(Some("permit"), "sensitive"), "permitted under the policy sensitive");
+        assert_eq!(
+            told(Some("permit"), "sensitive"),
+            "permitted under the policy sensitive"
+        );
         assert_eq!(
             told(Some("refuse"), "revoked"),
             "refused: the member or this payer withdrew it"
         );
-        assert!(told(Some("refuse"), "recipient-is-the-caller").contains("CO-012; the rule \"recipient-is-the-caller\" does not hold"));
-        assert_eq!(told(Some("refuse"), "of-old"), "refused: the rule \"of-old\" does not hold");
+        assert!(
+            told(Some("refuse"), "recipient-is-the-caller")
+                .contains("CO-012; the rule \"recipient-is-the-caller\" does not hold")
+        );
+        assert_eq!(
+            told(Some("refuse"), "of-old"),
+            "refused: the rule \"of-old\" does not hold"
+        );
     }
 
     #[test]

@@ -188,7 +188,10 @@ mod tests {
         for path in [taken.join(KEYS_FILE), dangling.join(KEYS_FILE)] {
             let failure = Vault::open(&path).expect_err("refused");
             assert_eq!(failure.fault(), Fault::SealKeys);
-            assert!(failure.remedy_text().contains(&path.display().to_string()), "{failure:?}");
+            assert!(
+                failure.remedy_text().contains(&path.display().to_string()),
+                "{failure:?}"
+            );
         }
     }
 
