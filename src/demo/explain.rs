@@ -47,7 +47,7 @@ pub fn compared(field: &str, level: &str) -> String {
     let known = Field::ALL.into_iter().find(|known| known.code() == field);
     let words = known.and_then(|field| {
         let level = Level::ALL.into_iter().find(|known| known.code() == level)?;
-        Some(format!("{} {}", field.words(), level.words(field)))
+        Some(format!("{}: {}", field.words(), level.words(field)))
     });
-    words.unwrap_or_else(|| format!("{field} {level}"))
+    words.unwrap_or_else(|| format!("{field}: {level}"))
 }

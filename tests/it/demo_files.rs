@@ -47,7 +47,7 @@ fn the_demo_ends_well_and_leaves_its_files() {
         "422 MM-005",
         "422 CO-019",
         "still a match",
-        "first name known short form",
+        "first name: known short form",
         "one of two twins",
         "a reviewer's decision: confirmed",
         "review.decided",
