@@ -294,12 +294,12 @@ impl Bars {
             self.stage = progress.stage;
             self.bar = Bars::of(progress.stage, self.shown);
         }
-        self.bar.set_length(progress.total);
-        self.bar.set_position(progress.done);
         self.bar.set_message(match progress.stage {
             ImportStage::Files => format!("{} resources", progress.read),
             ImportStage::Index => "indexing".to_owned(),
         });
+        self.bar.set_length(progress.total);
+        self.bar.set_position(progress.done);
     }
 
     fn clear(&self) {
