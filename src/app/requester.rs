@@ -40,7 +40,7 @@ fn identity(asking: &AskingConfig) -> Result<Identity, Failure> {
     })?;
     Ok(Identity {
         client_id: asking.client_id.clone(),
-        signing_key: SigningKey::from_jwk(&jwk)?,
+        signing_key: SigningKey::from_jwk(&jwk).map_err(|error| Failure::from(error).at("exchange.signing_key"))?,
         certificate_pem: read(&asking.certificate, "exchange.certificate")?,
         certificate_key_pem: Secret::new(read(&asking.certificate_key, "exchange.certificate_key")?),
     })
@@ -54,4 +54,26 @@ fn read(path: &Path, key: &'static str) -> Result<String, Failure> {
             .remedy(remedy)
             .because(error)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signing_key_that_cannot_be_used_is_named_by_its_key_of_the_configuration() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("exchange-key.json");
+        for text in [r#"{"keys":[]}"#, "{"] {
+            std::fs::write(&path, text).expect("a file");
+            let asking = AskingConfig {
+                client_id: "old-payer".to_owned(),
+                signing_key: path.clone(),
+                certificate: path.clone(),
+                certificate_key: path.clone(),
+            };
+            let failure = identity(&asking).err().expect("refused");
+            assert_eq!(failure.expressions(), ["exchange.signing_key"], "{text}");
+        }
+    }
 }

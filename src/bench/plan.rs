@@ -21,11 +21,11 @@ pub enum Measured {
     Memory,
     /// `causeway import`, durable and validated
     Import,
-    /// Whether refused matches can be told apart by their time; only when it is named, for it takes minutes
+    /// Whether refused matches can be told apart by their time; it takes minutes, so it runs only when you name it
     Guess,
     /// The matcher over a store of `--members` members: one decision, and a batch on all cores
     Identity,
-    /// Whole exchanges of small records, both payers on this machine; only when it is named
+    /// Whole exchanges of small records, both payers on this machine; it runs only when you name it
     Exchange,
 }
 

@@ -18,16 +18,16 @@ pub struct BenchArgs {
     /// Seconds of each leg; a measure has eleven legs, of the static answer and of the subject in turn
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=25))]
     pub seconds: u64,
-    /// Connections of the load generator
+    /// Number of connections of the load generator
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub clients: u64,
-    /// Members in the store
+    /// Number of members in the store
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(2..=1_000_000))]
     pub members: u64,
     /// With `search`: also the cost in records of 100 to 130,000 resources, and in stores of 100 to 100,000 members; with `exchange`: in stores of 1,000 to 1,000,000 exchanges
     #[arg(long)]
     pub table: bool,
-    /// A PostgreSQL server in which a database is made for the run, and dropped; SQLite when left out
+    /// Address of a PostgreSQL server, in which the bench makes a database and drops it at the end; without it SQLite is measured
     #[arg(long, value_name = "URL")]
     pub store_url: Option<String>,
     /// Data for `import` instead of synthetic data

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Example: causeway demo --once")]
 pub struct DemoArgs {
-    /// End after the exchange instead of staying up
+    /// End after the last step instead of staying up
     #[arg(long)]
     pub once: bool,
     /// Print a new access token for the demonstration, or the `serve --dev`, that runs in --folder, and end

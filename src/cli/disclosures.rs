@@ -98,7 +98,7 @@ fn counted(counts: &BTreeMap<String, u64>) -> String {
         rest => {
             let types = if rest == 1 { "type" } else { "types" };
             format!(
-                "{named}, {rest} more {types} of {} resources",
+                "{named}, and {rest} more {types}; {} resources in all",
                 counts.values().sum::<u64>()
             )
         }
@@ -127,7 +127,7 @@ mod tests {
         ]);
         assert_eq!(
             counted(&many),
-            "Observation 30, Claim 4, Condition 2, 2 more types of 38 resources"
+            "Observation 30, Claim 4, Condition 2, and 2 more types; 38 resources in all"
         );
         assert_eq!(counted(&BTreeMap::new()), "-");
     }

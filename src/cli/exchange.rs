@@ -54,10 +54,10 @@ pub enum ExchangeCommand {
     Show {
         /// Id of the exchange, or the beginning of it
         id: String,
-        /// What the other payer sent instead, as it came
+        /// Show what the other payer sent, as it came, instead of the states
         #[arg(long)]
         received: bool,
-        /// Only what is in quarantine of it, as it came
+        /// Show only the resources in quarantine, as they came
         #[arg(long, conflicts_with = "received")]
         quarantine: bool,
     },
@@ -78,22 +78,22 @@ pub enum ExchangeCommand {
 /// Which exchanges to list.
 #[derive(Args, Clone, Debug)]
 pub struct ListArgs {
-    /// Only with this partner
+    /// Only exchanges with this partner
     #[arg(long)]
     pub partner: Option<String>,
-    /// Only in this phase
+    /// Only exchanges in this phase
     #[arg(long)]
     pub phase: Option<String>,
     /// Only those in this state (`causeway states` has the names), or `parked`
     #[arg(long)]
     pub state: Option<String>,
-    /// Only with this fault code as the reason
+    /// Only exchanges with this fault code as the reason
     #[arg(long)]
     pub fault: Option<String>,
-    /// Only with this correlation id, or with this request id of the partner
+    /// Only exchanges with this correlation id, or with this request id of the partner
     #[arg(long)]
     pub correlation: Option<String>,
-    /// Only of this member: `Patient/ID` or an id
+    /// Only exchanges about this member: `Patient/ID` or an id
     #[arg(long)]
     pub member: Option<String>,
     /// Only exchanges that we began (outbound), or that other payers began (inbound)

@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 #[derive(clap::Args, Clone, Debug)]
 #[command(
     after_help = "Example:\n  causeway exchange import enrollments.csv --rejects rejects.ndjson\n\n\
-    Each row is accepted or rejected by itself. A row that was accepted before changes nothing, so a file that was interrupted is\n\
-    imported again. Exit code 1 when every row was rejected, 3 when the file could not be read to its end."
+    Each row is accepted or rejected by itself. A row that was accepted before changes nothing, so import a\n\
+    file again after an interruption. Exit code 1 when every row was rejected, 3 when the file could not be read to its end."
 )]
 pub struct ExchangeImportArgs {
     /// CSV with a header, or NDJSON

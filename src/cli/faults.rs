@@ -17,16 +17,19 @@ pub fn run(out: &mut Out) -> Exit {
                     row.code.into(),
                     row.http.to_string(),
                     row.issue.into(),
+                    row.severity.code().into(),
                     row.retry.code().into(),
                     row.owner.code().into(),
                     row.within.code().into(),
                     row.text.into(),
-                    row.remedy.into(),
+                    fault.operator_remedy().unwrap_or(row.remedy).into(),
                 ]
             })
             .collect();
         out.table(
-            &["CODE", "HTTP", "ISSUE", "RETRY", "OWNER", "ACT", "WHAT", "NEXT"],
+            &[
+                "CODE", "HTTP", "ISSUE", "SEVERITY", "RETRY", "OWNER", "ACT", "WHAT", "NEXT",
+            ],
             &rows,
         );
     }

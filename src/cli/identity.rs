@@ -93,7 +93,7 @@ pub enum IdentityCommand {
 /// The named operating points.
 #[derive(ValueEnum, Clone, Copy, Debug)]
 pub enum OperatingPoint {
-    /// As good as no false match; more reviews.
+    /// Almost no false match; more reviews.
     Safe,
     /// Fewer reviews; a false match now and then.
     Balanced,

@@ -173,14 +173,14 @@ fn print(args: &ImportArgs, report: &ImportReport, out: &mut Out) {
             false => ("", "stored"),
         };
         out.line(&format!(
-            "{dry}read {}, {stored} {}, unchanged {} (superseded {}), rejected {} in {:.1} s ({rate:.0} resources/s)",
+            "{dry}read {}, {stored} {}, unchanged {} ({} superseded by a newer version), rejected {} in {:.1} s ({rate:.0} resources/s)",
             report.read, report.stored, report.unchanged, report.superseded, report.rejected, report.seconds
         ));
         if report.rejected > 0 {
             out.note(&format!("{rejects} has the rejected resources with the reasons"));
         }
         if !report.withheld.is_empty() {
-            out.note("withheld of what was stored (`causeway records withheld` lists it):");
+            out.note("stored, but withheld from partners (`causeway records withheld` lists them):");
             for (reason, count) in &report.withheld {
                 out.note(&format!("  {count:>8}  {reason}: {}", withheld::meaning(reason)));
             }
@@ -294,12 +294,12 @@ impl Bars {
             self.stage = progress.stage;
             self.bar = Bars::of(progress.stage, self.shown);
         }
-        self.bar.set_length(progress.total);
-        self.bar.set_position(progress.done);
         self.bar.set_message(match progress.stage {
             ImportStage::Files => format!("{} resources", progress.read),
             ImportStage::Index => "indexing".to_owned(),
         });
+        self.bar.set_length(progress.total);
+        self.bar.set_position(progress.done);
     }
 
     fn clear(&self) {

@@ -26,7 +26,7 @@ const TEXT_MOST: u64 = 1 << 20;
   causeway policy shadow trained-2026-11 --reason 'before it decides'
   causeway policy shadow
   causeway policy activate trained-2026-11 --reason 'no risky difference in a week'
-  causeway policy activate safe --reason 'back to what ships'")]
+  causeway policy activate safe --reason 'back to the version that ships'")]
 pub struct PolicyArgs {
     /// What to do.
     #[command(subcommand)]
@@ -91,7 +91,7 @@ pub enum PolicyCommand {
         why: PolicyReason,
     },
     /// Activate a version. To go back, activate the older one.
-    #[command(after_help = "Example:\n  causeway policy activate safe --reason 'back to what ships'")]
+    #[command(after_help = "Example:\n  causeway policy activate safe --reason 'back to the version that ships'")]
     Activate {
         /// The version.
         version: String,

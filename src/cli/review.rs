@@ -32,10 +32,10 @@ pub struct ReviewArgs {
 /// Who acts, and why.
 #[derive(Args, Clone, Debug)]
 pub struct OperatorHand {
-    /// Your name; kept beside the review
+    /// Your name; recorded with what you do
     #[arg(long)]
     pub operator: String,
-    /// Why; kept beside the review
+    /// Why; recorded with what you do
     #[arg(long)]
     pub reason: String,
 }

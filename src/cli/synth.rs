@@ -16,10 +16,10 @@ use std::path::{Path, PathBuf};
 /// Make synthetic members as NDJSON, one file for each type; the same seed gives the same bytes.
 #[derive(Clone, Debug, clap::Args)]
 pub struct SynthArgs {
-    /// Members to make.
+    /// Number of members to make.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub members: u64,
-    /// Seed that fixes every byte.
+    /// Seed: the same one gives the same bytes.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// New or empty folder for the files.
@@ -28,7 +28,7 @@ pub struct SynthArgs {
     /// Compress the files.
     #[arg(long)]
     pub gzip: bool,
-    /// Average resources of one member.
+    /// Average number of resources of a member.
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u64).range(4..))]
     pub resources_per_member: u64,
     /// Give the first member exactly this many resources.

@@ -1,7 +1,9 @@
 //! Explains a decision in sentences, for the demonstration.
 
 use crate::error::Failure;
+use crate::identity::{Field, Level};
 use crate::ops::decisions::DecisionItem;
+use crate::ops::explain::consent_words;
 
 /// What was compared and with what result, and how the consent was judged.
 ///
@@ -16,7 +18,7 @@ pub fn lines(decision: &DecisionItem) -> Result<Vec<String>, Failure> {
             .iter()
             .filter_map(|(field, level)| Some((field, level.as_str()?)))
             .filter(|(_, level)| *level != "missing")
-            .map(|(field, level)| format!("{field} {level}"))
+            .map(|(field, level)| compared(field, level))
             .collect();
         let rule = candidate.rule.as_ref();
         let rule = rule.map_or("no rule fits".to_owned(), |rule| format!("rule {rule}"));
@@ -26,7 +28,7 @@ pub fn lines(decision: &DecisionItem) -> Result<Vec<String>, Failure> {
         let nobody = if detail.is_tried() {
             "no candidate"
         } else {
-            "nobody was looked up"
+            "no member was looked up"
         };
         lines.push(nobody.to_owned());
     }
@@ -34,13 +36,18 @@ pub fn lines(decision: &DecisionItem) -> Result<Vec<String>, Failure> {
         lines.push(format!("not automatic: {}", guard.words()));
     }
     if let Some(state) = detail.review.and_then(|review| review.state) {
-        lines.push(format!("a person said: {state}"));
+        lines.push(format!("a reviewer's decision: {state}"));
     }
-    let said = |word: Option<String>| word.unwrap_or_else(|| "?".to_owned());
-    lines.push(format!(
-        "consent: {} ({})",
-        said(detail.consent.decision),
-        said(detail.consent.rule)
-    ));
+    lines.push(format!("consent: {}", consent_words(&detail.consent)));
     Ok(lines)
+}
+
+/// A field and how it compared, with the names that reviewers see.
+pub fn compared(field: &str, level: &str) -> String {
+    let known = Field::ALL.into_iter().find(|known| known.code() == field);
+    let words = known.and_then(|field| {
+        let level = Level::ALL.into_iter().find(|known| known.code() == level)?;
+        Some(format!("{}: {}", field.words(), level.words(field)))
+    });
+    words.unwrap_or_else(|| format!("{field}: {level}"))
 }

@@ -1,5 +1,6 @@
 //! Two scenes of the demonstration: a member who moved and uses a nickname, and twins whom only a reviewer can tell apart.
 
+use super::explain::compared;
 use super::story::{Demo, expect};
 use super::twins::{BORN, FAMILY, SUBSCRIBER, TWINS, home};
 use crate::dev;
@@ -126,9 +127,8 @@ fn side_by_side(candidate: &CandidateItem) -> String {
     let told = |field: &FieldItem| {
         let said = |text: Option<&str>| text.unwrap_or("-").to_owned();
         format!(
-            "{} {} ({} | {})",
-            field.field,
-            said(field.level.as_deref()),
+            "{} ({} | {})",
+            compared(&field.field, field.level.as_deref().unwrap_or("not compared")),
             said(field.asked.as_ref().and_then(Option::as_deref)),
             said(field.held.as_deref())
         )

@@ -38,7 +38,7 @@ fn member_match(base_url: &str) -> Value {
         "MemberMatch",
         &operation_fields::MEMBER_MATCH,
         MEMBER_MATCH,
-        "Finds the one member that a new payer describes, when the member's consent allows what follows.",
+        "Finds the one member that a new payer describes, if the member's consent permits the disclosure.",
     );
     definition["affectsState"] = json!(true);
     definition["instance"] = json!(false);

@@ -1,8 +1,9 @@
 //! A match decision as a table that a support person understands. Reads a decision item; shows levels and weights, never a value.
 
 use super::decisions::DecisionItem;
-use super::detail::ComparedCandidate;
+use super::detail::{ComparedCandidate, ConsentJudged};
 use super::sum::BitSum;
+use crate::consent::RULES;
 use crate::error::Failure;
 use crate::identity::{Field, Level};
 
@@ -50,36 +51,38 @@ pub fn told(item: &DecisionItem, abreast: usize) -> Result<ToldDecision, Failure
     {
         line("a person", format!("review {} is {state}", said(&review.id)));
     }
-    let consent = &detail.consent;
-    line(
-        "consent",
-        format!("{} ({})", said(&consent.decision), said(&consent.rule)),
-    );
-    line("rules", item.policy_version.clone());
+    line("consent", consent_words(&detail.consent));
+    line("policy", item.policy_version.clone());
     if !detail.is_tried() {
-        line("identity", "not tried: the consent was refused by itself".to_owned());
+        line(
+            "identity",
+            "not compared, because the consent was refused first".to_owned(),
+        );
         return Ok(told);
     }
     let roster = &detail.roster;
     line(
         "roster",
-        format!("state {} of {} records, {}", roster.no, roster.records, roster.digest),
+        format!(
+            "{} records; state {}, digest {}",
+            roster.records, roster.no, roster.digest
+        ),
     );
     let needed = &detail.thresholds;
     line(
         "bits needed",
         format!(
-            "{} to match, {} where little else agrees; {} for a review; {} more than the next candidate",
+            "{} for a match ({} if little besides name and birth date agrees), and {} more than the next candidate; {} for a review",
             bits(needed.accept),
             bits(needed.thin),
-            bits(needed.review),
-            bits(needed.margin)
+            bits(needed.margin),
+            bits(needed.review)
         ),
     );
     if let Some(bits) = needed.needed {
         line(
             "bits needed here",
-            format!("{bits:.1} to match, because of what agrees besides name and birth date"),
+            format!("{bits:.1} for a match, given what agrees besides name and birth date"),
         );
     }
     line(
@@ -90,7 +93,7 @@ pub fn told(item: &DecisionItem, abreast: usize) -> Result<ToldDecision, Failure
     );
     let shown = &detail.candidates;
     told.candidates = Some(match shown.len() {
-        0 => "nobody comes near".to_owned(),
+        0 => "no member is similar enough to be compared".to_owned(),
         some => format!("{some} of {} candidates, best first", detail.candidates_count),
     });
     let sums = BitSum::all(&detail);
@@ -102,6 +105,26 @@ pub fn told(item: &DecisionItem, abreast: usize) -> Result<ToldDecision, Failure
         .collect();
     told.tables = both.chunks(abreast.max(1)).map(candidates).collect();
     Ok(told)
+}
+
+/// How the consent was judged. Its rules are named by what must hold, so a refusal says which one does not.
+pub fn consent_words(judged: &ConsentJudged) -> String {
+    let rule = said(&judged.rule);
+    match judged.decision.as_deref() {
+        None => "not judged".to_owned(),
+        Some("permit") => format!("permitted under the policy {rule}"),
+        Some(_) if rule == "revoked" => "refused: the member or this payer withdrew it".to_owned(),
+        Some(_) => match RULES.iter().find(|known| known.name == rule) {
+            Some(known) => {
+                let row = known.fault.row();
+                format!(
+                    "refused: {} ({}; the rule \"{rule}\" does not hold)",
+                    row.text, row.code
+                )
+            }
+            None => format!("refused: the rule \"{rule}\" does not hold"),
+        },
+    }
 }
 
 fn said(word: &Option<String>) -> &str {
@@ -142,7 +165,7 @@ fn candidates(abreast: &[(usize, &ComparedCandidate, Option<BitSum>)]) -> Candid
     let rules = abreast
         .iter()
         .flat_map(|(_, one, _)| [said(&one.rule).to_owned(), String::new()]);
-    rows.push(std::iter::once("rule that holds".to_owned()).chain(rules).collect());
+    rows.push(std::iter::once("rule that fits".to_owned()).chain(rules).collect());
     CandidateTable { header, rows }
 }
 
@@ -152,13 +175,13 @@ fn signed(bits: Option<f64>) -> String {
 
 fn outcome(word: &str) -> String {
     let meaning = match word {
-        "matched" => "one member, and the consent is good",
+        "matched" => "one member fits, and the consent permits the disclosure",
         "review" => "a person must decide; the partner got no match",
-        "none" => "no member",
-        "consent" => "one member, but the consent cannot be honored",
-        "consent-first" => "the consent permits nothing by itself; nobody was looked up",
-        "guarded" => "one member, but too many guesses came near that record; the partner got no match",
-        "gate" => "the consent is between other parties or about somebody else",
+        "none" => "no member fits",
+        "consent" => "one member fits, but the consent cannot be honored",
+        "consent-first" => "the consent was refused before any member was looked up",
+        "guarded" => "one member fits, but too many guesses came near that record; the partner got no match",
+        "gate" => "the request was refused, because its consent names other parties or another person",
         _ => return word.to_owned(),
     };
     format!("{word}: {meaning}")
@@ -207,7 +230,7 @@ mod tests {
         for part in [
             "review: a person must decide",
             "the member number sent is another's",
-            "state 3 of 10 records",
+            "10 records; state 3",
             "first name | the same | +8.8",
             "member number | differs | -6.1",
             "every candidate begins with |  | -9.6",
@@ -226,13 +249,40 @@ mod tests {
         });
         let table = told("consent-first", "hrex-consent:2", detail);
         for part in [
-            "nobody was looked up",
-            "refuse (not-ended)",
-            "not tried: the consent was refused",
+            "refused before any member was looked up",
+            "consent: refused: The consent is not in force at this time. (CO-019; the rule \"not-ended\" does not hold)",
+            "not compared, because the consent was refused",
         ] {
             assert!(table.contains(part), "{part} in\n{table}");
         }
         assert!(!table.contains("bits needed"), "{table}");
+    }
+
+    #[test]
+    fn a_consent_that_was_judged_is_told_by_what_failed_and_not_by_the_name_of_a_rule_alone() {
+        let told = |decision: Option<&str>, rule: &str| {
+            consent_words(&ConsentJudged {
+                decision: decision.map(str::to_owned),
+                rule: Some(rule.to_owned()),
+            })
+        };
+        assert_eq!(told(None, "regular"), "not judged");
+        assert_eq!(
+            told(Some("permit"), "sensitive"),
+            "permitted under the policy sensitive"
+        );
+        assert_eq!(
+            told(Some("refuse"), "revoked"),
+            "refused: the member or this payer withdrew it"
+        );
+        assert!(
+            told(Some("refuse"), "recipient-is-the-caller")
+                .contains("CO-012; the rule \"recipient-is-the-caller\" does not hold")
+        );
+        assert_eq!(
+            told(Some("refuse"), "of-old"),
+            "refused: the rule \"of-old\" does not hold"
+        );
     }
 
     #[test]
@@ -243,7 +293,7 @@ mod tests {
             json!({"guard": null, "margin": null, "review": null}),
         ] {
             let table = told("none", "", detail);
-            assert!(table.contains("nobody comes near"));
+            assert!(table.contains("no member is similar enough"));
         }
     }
 }

@@ -33,6 +33,14 @@ fn unusable(remedy: &'static str) -> Failure {
     Failure::new(Fault::SealKeys).remedy(remedy)
 }
 
+fn out_of_reach(path: &Path, error: std::io::Error) -> Failure {
+    let remedy = format!(
+        "Let the server's user create {}, or put the right file there, with mode 0600.",
+        path.display()
+    );
+    Failure::new(Fault::SealKeys).remedy(remedy).because(error)
+}
+
 impl Vault {
     /// Reads the keys from `path`; makes the file, with one key, and its folder when there is none.
     ///
@@ -58,9 +66,9 @@ impl Vault {
                 ));
             }
             Ok(_) => {}
-            Err(error) => return Err(Failure::new(Fault::SealKeys).because(error)),
+            Err(error) => return Err(out_of_reach(path, error)),
         }
-        let text = fs::read_to_string(path).map_err(|error| Failure::new(Fault::SealKeys).because(error))?;
+        let text = fs::read_to_string(path).map_err(|error| out_of_reach(path, error))?;
         Vault::parse(&text)
     }
 
@@ -103,7 +111,7 @@ impl Vault {
 
 /// Makes the file with one key. When another process makes it at the same time, its file stays.
 fn make(path: &Path) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| Failure::new(Fault::SealKeys).because(error);
+    let failed = |error| out_of_reach(path, error);
     let line = format!("{} {}\n", hex(&random::<4>()), base64url(&random::<32>()));
     // A whole file appears under the name or none, also when the process ends in the middle.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -170,6 +178,22 @@ impl Seal {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn a_file_that_cannot_be_made_is_named_with_its_path() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (taken, dangling) = (folder.path().join("taken"), folder.path().join("dangling"));
+        fs::write(&taken, "").expect("a file where a folder should be");
+        std::os::unix::fs::symlink(folder.path().join("nowhere"), &dangling).expect("a link that leads nowhere");
+        for path in [taken.join(KEYS_FILE), dangling.join(KEYS_FILE)] {
+            let failure = Vault::open(&path).expect_err("refused");
+            assert_eq!(failure.fault(), Fault::SealKeys);
+            assert!(
+                failure.remedy_text().contains(&path.display().to_string()),
+                "{failure:?}"
+            );
+        }
+    }
 
     #[test]
     fn the_file_of_keys_is_made_once_and_is_for_its_owner_alone() {

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from desk import whole
-from place import RAN, ROOT, commands, free_port, page, part, practice, serve
+from place import RAN, ROOT, commands, fenced, free_port, page, part, practice, serve
 
 
 def binaries():
@@ -87,6 +87,14 @@ def ops_of(place):
     return re.search(r'ops_listen = "127.0.0.1:(\d+)"', (place.folder / "causeway.toml").read_text())[1]
 
 
+def asking(place):
+    """The server is also to ask other payers, with a key that the page's program makes: the next start reads it, and makes `received.keys`."""
+    (place.folder / "exchange_key.py").write_text(re.sub("^   ", "", fenced(page("docs/operators/exchanges.md"), "python", "# exchange_key.py"), flags=re.M))
+    place.bash("python exchange_key.py && test $(stat -c %a exchange-key.json) = 600 && jq -e '.keys[0].d == null and .keys[0].x != null' exchange-jwks.json")
+    with (place.folder / "causeway.toml").open("a") as config:
+        config.write('[exchange]\nclient_id = "new-payer"\nsigning_key = "exchange-key.json"\ncertificate = "partner.pem"\ncertificate_key = "partner.key"\n')
+
+
 def sqlite(place):
     """A backup while the server runs, what ends a right after it, the restore, and the right ended again."""
     practice(place)
@@ -108,9 +116,11 @@ def sqlite(place):
     checked = place.bash(commands(commands_of, "causeway migrate --check") + " 2>&1")
     assert f"{len(list((ROOT / 'migrations/sqlite').iterdir()))} migrations" in checked, checked
     assert "active" in place.bash("causeway partner list")
+    asking(place)
     place.bash(suspend)
     place.bash(commands(done, "causeway partner rotate"))
     serve(place, ops_of(place))
     assert "suspended" in place.bash("causeway partner list")
+    place.bash("test $(stat -c %a causeway-data/received.keys) = 600")
     RAN.update(commands(done, "causeway consent revoke", "causeway grant revoke").splitlines())  # the same commands as in consents.md
     place.bash(commands(page("docs/operators/upgrade.md"), "causeway migrate --check"), 0)

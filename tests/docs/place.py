@@ -142,21 +142,21 @@ class Place:
 
 def practice(place):
     """The payer and the partner of the onboarding page, up to a running server."""
-    onboarding, readme = page("docs/partners/onboarding.md"), page("README.md")
+    onboarding = page("docs/partners/onboarding.md")
     fhir, ops = str(free_port()), str(free_port())
     ported = lambda text: text.replace("8443", fhir).replace("9443", ops)
     place.bash(commands(part(onboarding, "## 1. ", "## 2. "), "openssl"))
     server = part(onboarding, "## A server to practice with")
     place.bash(commands(server, "openssl"))
-    config = fenced(readme, "toml", "[server]").replace("0.0.0.0", "127.0.0.1").replace("https://fhir.old-payer.example/fhir", "https://localhost:8443/fhir")
-    config = "\n".join(line for line in config.splitlines() if not line.startswith("client_crl"))
+    config, registration = fenced(onboarding, "toml", "[server]"), fenced(onboarding, "toml", "certificate_uri")
+    same_elsewhere(config, registration)
     match = json.loads(fenced(onboarding, "json", "MemberPatient"))
     today = datetime.date.today()
     match["parameter"][3]["resource"]["provision"]["period"] = {
         "start": str(today - datetime.timedelta(30)), "end": str(today + datetime.timedelta(120))}
     for name, text in {
         "causeway.toml": config,
-        "new-payer.toml": fenced(readme, "toml", "certificate_uri"),
+        "new-payer.toml": registration,
         "jwks.sh": fenced(page("docs/partners/certificates-and-assertions.md"), "bash", "# jwks.sh"),
         "get_token.py": fenced(onboarding, "python", "# get_token.py"),
         "match.json": json.dumps(match),
@@ -167,6 +167,16 @@ def practice(place):
     serve(place, ops)
     RAN.add("causeway serve")
     return ported, match
+
+
+def same_elsewhere(config, registration):
+    """The files of README.md and of the operators' pages are those of the onboarding page, but for addresses, the revocation list and the store."""
+    for name in ["README.md", "docs/operators/install.md"]:
+        other = fenced(page(name), "toml", "[server]").replace("0.0.0.0", "127.0.0.1").replace("fhir.old-payer.example", "localhost:8443")
+        other = re.sub(r"^client_crl = .*\n|^\[store\]\nurl = .*\n", "", other, flags=re.M)
+        assert other == config, f"{name} has another configuration:\n{other}"
+    for name in ["README.md", "docs/operators/partners.md"]:
+        assert fenced(page(name), "toml", "certificate_uri") == registration, f"{name} has another registration"
 
 
 def serve(place, ops):

@@ -7,6 +7,7 @@
 `docs/partners/consent.md`: every row of its tables of refusals. `docs/partners/certificates-and-assertions.md`: the programs in all languages but
 C#. `desk`: the pages for operators, auditors and reviewers. `postgresql`, `sqlite`: from nothing to a restored backup.
 `docs/operators/certificates.md`: authority, list, renewal, revocation. `docs/quickstart.md`: all of it, against `causeway demo`.
+Commands that stand in sentences and tables are parsed by the program, not run (`mentioned.py`).
 It needs openssl, curl, jq, xxd, Node.js, Java and Bash, and Python with PyJWT, cryptography and requests. Ports of the pages are replaced by free ones, but
 those of the demo.
 """
@@ -21,6 +22,7 @@ import time
 from pathlib import Path
 
 import desk
+import mentioned
 import operators
 from place import RAN, ROOT, Place, commands, dead_links, fenced, listed, page, part, practice, serve, written
 
@@ -216,6 +218,9 @@ def main():
             finally:
                 place.stop()
         print(f"{name}: as the page says, {time.monotonic() - began:.0f} s", flush=True)
+    count, wrong = mentioned.mentioned(given.causeway)
+    print(f"mentioned: the program takes {count - len(wrong)} of {count} commands in sentences and tables")
+    assert not wrong, "commands that the program refuses:\n" + "\n".join(wrong)
     account(not given.page)
 
 

@@ -213,6 +213,17 @@ fn a_command_whose_reader_has_gone_ends_as_if_it_had_been_read() {
 }
 
 #[test]
+fn the_list_of_faults_says_how_grave_each_is_and_what_an_operator_does() {
+    let home = tempfile::tempdir().expect("a folder");
+    let output = program(home.path()).arg("faults").output().expect("it runs");
+    let told = String::from_utf8_lossy(&output.stdout);
+    let head = told.lines().next().unwrap_or_default();
+    assert!(head.contains("SEVERITY"), "{head}");
+    let row = told.lines().find(|line| line.starts_with("SV-003")).expect("a row");
+    assert!(row.contains("fatal") && row.contains("restore a backup"), "{row}");
+}
+
+#[test]
 fn a_line_on_the_admin_socket_that_is_no_command_runs_nothing_and_is_told_so() {
     if on_postgres() {
         return; // There is no admin socket: commands open the store themselves.

@@ -11,7 +11,9 @@ pub(super) fn tell(shown: &Value, out: &mut Out) {
     out.tell(&format!("     exchange {}", text(&shown["id"])));
     for step in shown["steps"].as_array().into_iter().flatten() {
         let after_s = (ms(&step["started_at"]) - begun_ms) as f64 / 1_000.0;
-        let class = step["class"].as_str().unwrap_or("no end is on record");
+        let class = step["class"]
+            .as_str()
+            .unwrap_or("was interrupted; its end is not recorded");
         let status = step["http_status"]
             .as_i64()
             .map_or_else(String::new, |status| format!("  HTTP {status}"));

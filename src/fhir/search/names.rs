@@ -41,7 +41,7 @@ impl PassedOver {
             .nearest
             .map_or(String::new(), |name| format!(" Did you mean {name}?"));
         format!(
-            "Parameter {} of the query is not one that {rtype} is searched by here.{hint}",
+            "Searches of {rtype} do not support parameter {} of the query.{hint}",
             self.at
         )
     }

@@ -269,7 +269,7 @@ fn a_wrong_name_is_told_with_the_nearest_that_is_served_and_never_repeated() {
         let hint = meant.map_or(String::new(), |meant| format!(" Did you mean {meant}?"));
         assert_eq!(
             told,
-            format!("Parameter 2 of the query is not one that {rtype} is searched by here.{hint}")
+            format!("Searches of {rtype} do not support parameter 2 of the query.{hint}")
         );
         let all = format!("{failure} {told} {:?}", failure.expressions());
         assert!(

@@ -376,7 +376,7 @@ fn who_else_lives_there_and_the_operating_point_count() {
             .company
             .namesake = true),
         "",
-        "an e-mail address is not on the card"
+        "an email address is not on the card"
     );
     // Without the card a namesake explains the name only when the gender is the record's and not the namesake's.
     let at_home = "given=differ middle=partial phone=exact";
