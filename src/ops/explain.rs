@@ -224,7 +224,7 @@ mod tests {
         let detail = json!({
             "identity": "not-tried", "candidates": [], "consent": {"decision": "refuse", "rule": "not-ended"},
         });
-        let table = told("consent-first", "hrex-consent:2", detail);
+        let table = told("consent-first", "hrex-consent:3", detail);
         for part in [
             "nobody was looked up",
             "refuse (not-ended)",
