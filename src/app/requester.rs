@@ -6,6 +6,7 @@ use crate::error::{Failure, Fault};
 use crate::exchange::steps::PartnerAccess;
 use crate::partner::client::Identity;
 use crate::partner::peer::{PeerLimits, PeerMeans};
+use crate::records::ingest::missing_keys;
 use crate::secret::Secret;
 use crate::security::vault::{KEYS_FILE, Vault};
 use causeway_jose::SigningKey;
@@ -28,6 +29,16 @@ pub fn access(config: &Config, ctx: &Context) -> Result<Option<PartnerAccess>, F
         ids: ctx.ids.clone(),
     };
     let vault = Vault::open(&config.data_folder().join(KEYS_FILE))?;
+    let missing = missing_keys(ctx, &vault)?;
+    if !missing.is_empty() {
+        // It is no reason not to start: a file that is lost for good must not stop everything.
+        tracing::error!(
+            fault = Fault::SealKeys.code(),
+            keys = missing.join(" "),
+            current = vault.current(),
+            "received.keys of this process lacks keys under which received data is sealed: put the right file back, the same for all processes"
+        );
+    }
     Ok(Some(PartnerAccess::new(means, vault)))
 }
 

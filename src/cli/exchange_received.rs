@@ -4,10 +4,10 @@
 use super::asker::CommandAsker;
 use crate::audit::Object;
 use crate::context::Context;
-use crate::error::Failure;
+use crate::error::{Failure, Fault};
 use crate::ops::View;
 use crate::ops::exchanges;
-use crate::records::ingest::{IngestScope, ReceivedOriginal, quarantined, received};
+use crate::records::ingest::{IngestScope, ReceivedOriginal, is_withdrawn, quarantined, received};
 use crate::secret::base64url;
 use crate::security::vault::{KEYS_FILE, Vault};
 use crate::terminal::{Exit, Out};
@@ -34,8 +34,7 @@ struct ReceivedLine<'r> {
 /// Shows what came with the exchange, or with `is_apart` only what is in quarantine. Waits on this thread.
 ///
 /// # Errors
-/// [`crate::error::Fault::ExchangeUnknown`]; [`crate::error::Fault::NothingReceived`]; [`crate::error::Fault::SealKeys`] and
-/// [`crate::error::Fault::SealBroken`] when it cannot be read; those of the store.
+/// [`Fault::ExchangeUnknown`]; [`Fault::NothingReceived`]; [`Fault::SealKeys`] and [`Fault::SealBroken`] when it cannot be read; those of the store.
 pub fn run(ctx: &Context, id: &str, is_apart: bool, asker: &CommandAsker, out: &mut Out) -> Result<Exit, Failure> {
     let now_ms = ctx.clock.now_ms();
     ctx.store
@@ -46,6 +45,10 @@ pub fn run(ctx: &Context, id: &str, is_apart: bool, asker: &CommandAsker, out: &
         id: id.to_owned(),
     };
     asker.show(ctx, what, Some(object))?;
+    if ctx.store.read_blocking(|db| is_withdrawn(db, id))? {
+        // Also without the keys: there is nothing to open.
+        return Err(Fault::NothingReceived.into());
+    }
     let vault = Vault::read(&asker.data_folder.join(KEYS_FILE))?;
     let scope = IngestScope::reopen(ctx, &vault, id)?;
     let mut after = (0, -1);

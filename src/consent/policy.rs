@@ -106,7 +106,7 @@ impl std::fmt::Debug for ConsentRule {
 }
 
 /// Version of the table, stored with the decisions that it makes alone.
-pub const TABLE_VERSION: &str = "hrex-consent:2";
+pub const TABLE_VERSION: &str = "hrex-consent:3";
 
 type Holds = fn(&ConsentQuestion<'_>) -> bool;
 
@@ -247,6 +247,13 @@ pub const RULES: &[ConsentRule] = &[
         "performer",
         Fault::ConsentGrantor.row().remedy,
         granted,
+    ),
+    by_request(
+        "verified",
+        Fault::ConsentGrantor,
+        "verification",
+        "A verification says that it is not verified: send a consent that was verified with the member.",
+        |q| q.consent.verification.iter().all(|one| one.verified == Some(true)),
     ),
     by_request(
         "recipient-is-the-caller",

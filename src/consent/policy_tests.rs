@@ -121,6 +121,13 @@ fn breaks() -> Vec<(&'static str, Value, &'static str)> {
             json!([{"reference":"RelatedPerson/1"}]),
             "granted-by-the-member",
         ),
+        ("/verification", json!([{"verified":false}]), "verified"),
+        (
+            "/verification",
+            json!([{"verified":true},{"verified":false}]),
+            "verified",
+        ),
+        ("/verification", json!([{"verificationDate":"2026-01-01"}]), "verified"),
         (
             "/provision/actor",
             json!([source(OURS), recipient("1111111111")]),

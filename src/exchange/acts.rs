@@ -71,7 +71,7 @@ pub enum ActResult {
 /// [`Fault::ExchangeUnknown`]; [`Fault::ExchangeMoveRefused`] for one that another payer began; for a replay [`Fault::PartnerStopped`], [`Fault::WorkflowUnknown`] and those of [`intake::start_in`]; those
 /// of the database.
 pub fn act(db: &mut Db, ctx: &Context, id: &str, act: ExchangeAct, by: &WithdrawnBy) -> Result<ActResult, Failure> {
-    let Some(exchange) = LoadedExchange::read(db, id)? else {
+    let Some(exchange) = LoadedExchange::hold(db, id)? else {
         return Err(not_ours(db, id)?);
     };
     let here = exchange.position()?;
@@ -124,14 +124,19 @@ pub fn revoke_opt_in(db: &mut Db, ctx: &Context, id: &str, by: &WithdrawnBy) -> 
         reason: by.reason.clone(),
     });
     ledger::append(db, &entry, &ctx.ids.new_id(ctx.clock.now_ms()), ctx.clock.now_us())?;
-    let live = exchanges::live_under(db, id)?;
-    for one in &live {
-        let exchange = LoadedExchange::read(db, &one.id)?.ok_or(Fault::ExchangeUnknown)?;
+    let mut ended = 0;
+    for one in exchanges::live_under(db, id)? {
+        let exchange = LoadedExchange::hold(db, &one.id)?.ok_or(Fault::ExchangeUnknown)?;
         let here = exchange.position()?;
+        if here.phase.is_terminal() {
+            // It ended while this waited for the worker that ended it.
+            continue;
+        }
         let revoked = here.over(ExchangeEvent::ConsentRevoked, OK, Fault::OptInRevoked);
         moved(db, ctx, &exchange, revoked, by)?;
+        ended += 1;
     }
-    Ok(live.len())
+    Ok(ended)
 }
 
 /// What is said about an exchange that is not ours: it is another payer's, or there is none.

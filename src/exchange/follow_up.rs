@@ -1,22 +1,19 @@
-//! What has to be done after an exchange has ended: taking back what it began at the partner and here, asking again where cover is
-//! concurrent, and asking a former payer for claims that reached it late. Each is a job of its own, enqueued in the transaction that ends
-//! the exchange.
+//! What has to be done after an exchange has ended: taking back what it began at the partner and here, and asking again ([`super::series`]).
+//! Each is a job of its own, enqueued in the transaction that ends the exchange.
 
-use super::clocks::{RUN_OFF_DAYS, quarter_due_ms, run_off_due_ms};
 use super::entry::entry;
 use super::event::ExchangeEvent;
-use super::intake;
 use super::loaded::{Circumstances, LoadedExchange};
-use super::phase::{AskedFor, CoverKind, Phase};
+use super::series;
 use super::steps::{PartnerSessions, StepEnd, StepGain, StepName};
 use crate::audit::{Action, ledger};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::jobs::retry::FailureClass;
 use crate::jobs::{self, AttemptEnding, Doing, HeldJob, JobStep, NewJob, Priority, WorkKind, enqueue};
-use crate::records::ingest::{is_withdrawn, withdraw};
+use crate::records::ingest::withdraw;
+use crate::store::Db;
 use crate::store::ingest as received;
-use crate::store::{Db, exchanges};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,19 +27,6 @@ pub static TAKE_BACK: WorkKind = WorkKind {
     safe_because: "what was taken back cannot be taken back again",
 };
 
-/// Asks a partner again: with concurrent cover after a quarter, a former payer for late claims; its key is the id of the exchange before.
-pub static ASK_AGAIN: WorkKind = WorkKind {
-    name: "exchange-again",
-    priority: Priority::Last,
-    every: None,
-    timeout: Duration::from_secs(45),
-    renews: false,
-    safe_because: "the same question has one live exchange",
-};
-
-/// The payload of [`ASK_AGAIN`] when it is for late claims.
-const RUN_OFF: &str = "run-off";
-
 /// The payload of [`TAKE_BACK`] when what was stored is to be taken out too.
 const RETRACT: &str = "retract";
 
@@ -55,15 +39,8 @@ pub(super) fn after_end(
     step: StepName,
 ) -> Result<(), Failure> {
     let now_ms = ctx.clock.now_ms();
+    series::after_end(db, ctx, exchange, event)?;
     if event == ExchangeEvent::Acknowledged {
-        let next = match CoverKind::parse(&exchange.ask.cover) {
-            Some(CoverKind::Concurrent) => Some((quarter_due_ms(exchange.row.created_ms, ctx.payer.time_zone), "")),
-            _ => run_off(db, ctx, exchange)?.map(|due_ms| (due_ms, RUN_OFF)),
-        };
-        if let Some((due_ms, payload)) = next {
-            let job = new(&ASK_AGAIN, exchange, payload, due_ms.max(now_ms));
-            enqueue(db, &ctx.ids.new_id(now_ms), &job, now_ms)?;
-        }
         return Ok(());
     }
     if brought(db, exchange)? && (takes_out(event) || !is_stored(exchange)) {
@@ -78,28 +55,6 @@ pub(super) fn after_end(
         )?;
     }
     Ok(())
-}
-
-/// When the former payer is asked for late claims after this exchange, which has its receipt acknowledged; `None` when the series is over,
-/// or when it does not belong to one: a series begins with an enrollment.
-fn run_off(db: &mut Db, ctx: &Context, exchange: &LoadedExchange) -> Result<Option<i64>, Failure> {
-    let is_run_off = |asked_for: &str| asked_for == AskedFor::RunOff.code();
-    let (mut row, mut ask, mut done) = (exchange.row.clone(), exchange.ask.clone(), 0);
-    while is_run_off(&ask.asked_for) {
-        done += usize::from(row.id == exchange.row.id || row.phase == Phase::Completed.code());
-        let Some(before) = row.run_of.clone().filter(|_| done <= RUN_OFF_DAYS.len()) else {
-            return Ok(None);
-        };
-        let (Some(earlier), Some(asked)) = (exchanges::find(db, &before)?, exchanges::ask_of(db, &before)?) else {
-            return Ok(None);
-        };
-        (row, ask) = (earlier, asked);
-    }
-    if ask.asked_for != AskedFor::Enrolment.code() {
-        return Ok(None);
-    }
-    let zone = ctx.payer.time_zone;
-    Ok(run_off_due_ms(row.created_ms, ask.ends.as_deref(), done, zone))
 }
 
 /// Whether what an exchange stored is taken out when it ends by this event. What was stored while the opt-in held stays when it merely ends.
@@ -237,65 +192,4 @@ fn note(db: &mut Db, ctx: &Context, exchange: &LoadedExchange, resources: Option
         entry.counts.insert("resources".into(), count);
     }
     ledger::append(db, &entry, &ctx.ids.new_id(ctx.clock.now_ms()), ctx.clock.now_us())
-}
-
-/// The step of [`ASK_AGAIN`].
-pub struct AskAgain;
-
-impl JobStep for AskAgain {
-    fn kind(&self) -> &'static WorkKind {
-        &ASK_AGAIN
-    }
-
-    fn run(&self, held: HeldJob) -> Doing<'_> {
-        Box::pin(async move {
-            let ctx = held.ctx().clone();
-            let id = held.job().key.clone();
-            let asked_for = match held.job().payload == RUN_OFF {
-                true => AskedFor::RunOff,
-                false => AskedFor::Quarter,
-            };
-            let own = ctx.clone();
-            let asked = held.write(move |db| ask_again(db, &own, &id, asked_for)).await;
-            match asked {
-                Ok(()) => Ok(AttemptEnding::done()),
-                Err(failure) => match failure.fault() {
-                    // Neither lasts: the series goes on when it is over.
-                    Fault::QueueFull | Fault::PartnerStopped | Fault::PartnerHasNoEndpoint => {
-                        Ok(AttemptEnding::again(ctx.clock.now_ms() + DAY_MS))
-                    }
-                    // An opt-in that is over, or a member or partner that is gone, ends the series.
-                    fault @ (Fault::OptInOver
-                    | Fault::OptInRevoked
-                    | Fault::OptInUnknown
-                    | Fault::EnrolmentInvalid
-                    | Fault::MemberUnknown
-                    | Fault::PartnerUnknown) => {
-                        tracing::info!(
-                            exchange = held.job().key,
-                            fault = fault.code(),
-                            "a further exchange is not started"
-                        );
-                        Ok(AttemptEnding::done())
-                    }
-                    _ => Err(failure),
-                },
-            }
-        })
-    }
-}
-
-/// Time until a further exchange that could not be started is tried again, milliseconds.
-const DAY_MS: i64 = 24 * 3_600_000;
-
-fn ask_again(db: &mut Db, ctx: &Context, id: &str, asked_for: AskedFor) -> Result<(), Failure> {
-    let Some(before) = LoadedExchange::read(db, id)? else {
-        return Ok(());
-    };
-    let mut asked = intake::again(&before, asked_for);
-    if is_withdrawn(db, id)? {
-        // What it brought was taken out again, so that there is nothing of which only the changes could be asked for.
-        asked.since_ms = None;
-    }
-    intake::start_in(db, ctx, &asked).map(drop)
 }

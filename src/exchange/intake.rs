@@ -366,7 +366,7 @@ fn made(ctx: &Context, wish: &ExchangeWish, opt_in: &OptInRow, live_key: String,
 }
 
 /// The name of a business intent, which one live exchange has at a time.
-fn live_key(wish: &ExchangeWish) -> String {
+pub(super) fn live_key(wish: &ExchangeWish) -> String {
     let parts = [
         "outbound",
         "single",

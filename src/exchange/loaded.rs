@@ -1,9 +1,11 @@
 //! An exchange with all that belongs to it, as read from the store; and the facts for a step.
 
 use super::conclude::Position;
+use super::kind::EXCHANGE;
 use super::phase::{AskedFor, CoverKind, Phase};
 use super::steps::{ExchangeFacts, MatchedAs, MissingPart, OptInFacts, OtherCoverage, Resume, StepName};
 use crate::error::{Failure, Fault};
+use crate::jobs;
 use crate::secret::sha256_of;
 use crate::store::Db;
 use crate::store::exchanges::{self, AskRow, ExchangeResultRow, ExchangeRow, MissingRow};
@@ -63,6 +65,18 @@ impl LoadedExchange {
             missing,
             was_unauthorized,
         }))
+    }
+
+    /// Reads the exchange once nobody else changes it, for a change without its job: a worker that is just writing a result ends first, and
+    /// until this transaction ends no other begins. The job's row comes first, as where a worker writes the end of an attempt; where it
+    /// begins a step the order is the other one, and of two that wait for each other the database lets one begin anew.
+    ///
+    /// # Errors
+    /// As [`LoadedExchange::read`].
+    pub fn hold(db: &mut Db, id: &str) -> Result<Option<LoadedExchange>, Failure> {
+        jobs::hold(db, &EXCHANGE, id)?;
+        exchanges::hold(db, id)?;
+        LoadedExchange::read(db, id)
     }
 
     /// Its phase.

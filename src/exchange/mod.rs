@@ -26,6 +26,7 @@ pub mod moves;
 pub mod permit;
 pub mod phase;
 pub mod retry;
+pub mod series;
 pub mod step_table;
 pub mod steps;
 pub mod watch;
@@ -36,6 +37,6 @@ pub fn job_steps(sessions: &Arc<dyn steps::PartnerSessions>, chance: &Chance) ->
     vec![
         work::ExchangeWork::step(Arc::clone(sessions), chance.clone()),
         Arc::new(follow_up::TakeBack(Arc::clone(sessions))),
-        Arc::new(follow_up::AskAgain),
+        Arc::new(series::AskAgain),
     ]
 }

@@ -1,11 +1,14 @@
-//! Finds exchanges that nobody works on: those whose job kept ending without a result, and those that have no job. The first are parked, the
-//! second get a job. Without it they would wait for ever.
+//! Finds exchanges that nobody works on: those whose job kept ending without a result, those that have no job, and those that wait for a
+//! person under an opt-in that has ended meanwhile. The first are parked, the second get a job, the third end. Without it they would wait
+//! for ever.
 
 use super::change::ExchangeChange;
 use super::intake::wake;
 use super::kind::EXCHANGE;
-use super::loaded::LoadedExchange;
+use super::loaded::{Circumstances, LoadedExchange};
 use super::moves::WORKING;
+use super::permit::refusal_of;
+use super::phase::Phase;
 use super::work::is_awake;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
@@ -24,7 +27,7 @@ pub static WATCH: WorkKind = WorkKind {
     every: Some(Duration::from_secs(60)),
     timeout: Duration::from_secs(600),
     renews: true,
-    safe_because: "it does not select exchanges that are parked or have a job",
+    safe_because: "it does not select exchanges that were parked, have a job or have ended",
 };
 
 /// Exchanges that are looked at in one transaction.
@@ -52,7 +55,11 @@ fn watch(held: &HeldJob) -> Result<(), Failure> {
                 tracing::error!(exchange = row.id, "an exchange had no job; it gets one");
                 wake(db, &ctx, row, row.wake_ms.unwrap_or(ctx.clock.now_ms()))?;
             }
-            Ok(fallen.len() + forgotten.len())
+            let over = exchanges::waiting_under_ended(db, ctx.clock.now_ms(), Phase::ManualReview.code(), AT_ONCE)?;
+            for id in &over {
+                end(db, &ctx, id)?;
+            }
+            Ok(fallen.len() + forgotten.len() + over.len())
         })?;
         if i64::try_from(found).is_ok_and(|found| found < AT_ONCE) {
             return Ok(());
@@ -71,12 +78,38 @@ fn tell(held: &HeldJob) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Parks an exchange whose job is parked, and drops the job.
-fn park(db: &mut Db, ctx: &Context, id: &str, class: &str) -> Result<(), Failure> {
-    jobs::take_back(db, &EXCHANGE, id)?;
-    let Some(exchange) = LoadedExchange::read(db, id)? else {
+/// Ends an exchange that waits for a person, and whose opt-in has ended by its period. One that goes on by itself notices that before its
+/// next step.
+fn end(db: &mut Db, ctx: &Context, id: &str) -> Result<(), Failure> {
+    let Some(exchange) = LoadedExchange::hold(db, id)? else {
         return Ok(());
     };
+    let around = Circumstances::read(db, &exchange)?;
+    let row = &exchange.row;
+    let refused = refusal_of(
+        &around.opt_in,
+        row.member_id.as_deref(),
+        &row.partner_id,
+        ctx.clock.now_ms(),
+    );
+    let here = exchange.position()?;
+    match refused {
+        Some((event, fault)) if !here.phase.is_terminal() && !is_awake(&exchange)? => {
+            ExchangeChange::of(here.over(event, "refused", fault))
+                .apply(db, ctx, &exchange)
+                .map(drop)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Parks an exchange whose job is parked, and drops the job.
+fn park(db: &mut Db, ctx: &Context, id: &str, class: &str) -> Result<(), Failure> {
+    let Some(exchange) = LoadedExchange::hold(db, id)? else {
+        jobs::take_back(db, &EXCHANGE, id)?;
+        return Ok(());
+    };
+    jobs::take_back(db, &EXCHANGE, id)?;
     if !is_awake(&exchange)? {
         return Ok(());
     }

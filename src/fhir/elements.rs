@@ -172,7 +172,16 @@ pub struct Consent {
     #[serde(rename = "sourceReference")]
     pub source_reference: Option<Reference>,
     pub policy: Vec<ConsentPolicy>,
+    pub verification: Vec<ConsentVerification>,
     pub provision: Option<Provision>,
+}
+
+/// `Consent.verification`: whether somebody made sure of it with the member.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct ConsentVerification {
+    pub verified: Option<bool>,
 }
 
 /// `Consent.policy`.

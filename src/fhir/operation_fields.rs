@@ -238,6 +238,7 @@ const CONSENT: &[OperationField] = &[
         "sourceReference",
         "a reference to the DocumentReference of the signed original, which the server does not read",
     ),
+    may("verification", "if it is sent, each one must say verified true"),
     must("policy", "exactly one"),
     must("policy.uri", "the policy #regular or #sensitive of HRex"),
     must("provision", "what the member permits"),

@@ -187,6 +187,27 @@ pub fn take_back(db: &mut Db, kind: &WorkKind, key: &str) -> Result<bool, Failur
     rows::take_back(db, kind.name, key)
 }
 
+/// Waits until no process writes the result of this job, and keeps its row until the caller's transaction ends. Whoever changes the business
+/// rows of a job without running it begins with this, and reads them afterwards.
+///
+/// # Errors
+/// Those of the database.
+pub fn hold(db: &mut Db, kind: &WorkKind, key: &str) -> Result<(), Failure> {
+    rows::hold(db, kind.name, key)
+}
+
+/// Enqueues work as [`enqueue`] does. When a job of the same kind and key waits already, that one gets this payload, and is due at the
+/// earlier of the two times.
+///
+/// # Errors
+/// As [`enqueue`].
+pub fn enqueue_or_point(db: &mut Db, id: &str, new: &NewJob<'_>, now_ms: i64) -> Result<(), Failure> {
+    match enqueue(db, id, new, now_ms)? {
+        true => Ok(()),
+        false => rows::point_at(db, new.kind.name, new.key, new.payload, new.due_ms),
+    }
+}
+
 /// How a runner works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunnerSettings {

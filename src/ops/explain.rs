@@ -247,7 +247,7 @@ mod tests {
         let detail = json!({
             "identity": "not-tried", "candidates": [], "consent": {"decision": "refuse", "rule": "not-ended"},
         });
-        let table = told("consent-first", "hrex-consent:2", detail);
+        let table = told("consent-first", "hrex-consent:3", detail);
         for part in [
             "refused before any member was looked up",
             "consent: refused: The consent is not in force at this time. (CO-019; the rule \"not-ended\" does not hold)",

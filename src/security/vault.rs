@@ -96,6 +96,11 @@ impl Vault {
         self.0.last().map_or("", |(id, _)| id)
     }
 
+    /// Whether the file has the key with this id.
+    pub fn has(&self, key_id: &str) -> bool {
+        self.0.iter().any(|(id, _)| id == key_id)
+    }
+
     /// Makes the seal of an exchange under the key with this id.
     ///
     /// # Errors

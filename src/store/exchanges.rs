@@ -8,7 +8,9 @@ mod found;
 mod result;
 
 pub use attempts::{AttemptEnd, AttemptRow, attempts_of, begin_attempts, end_attempt, last_attempt};
-pub use found::{ExchangeFilter, live_under, of_member, page, parked, with_lost_jobs, without_job};
+pub use found::{
+    ExchangeFilter, live_under, of_member, page, parked, waiting_under_ended, with_lost_jobs, without_job,
+};
 pub use result::{ExchangeResultRow, MissingRow, missing_of, put_result, result_of, set_missing};
 
 use super::Db;
@@ -113,6 +115,23 @@ pub fn find(db: &mut Db, id: &str) -> Result<Option<ExchangeRow>, Failure> {
         .select(ExchangeRow::as_select())
         .first(db)
         .optional()?)
+}
+
+/// Waits until nobody changes this exchange, and keeps its row until the caller's transaction ends. Does nothing on SQLite, where one
+/// transaction writes at a time.
+///
+/// # Errors
+/// Those of the database.
+pub fn hold(db: &mut Db, id: &str) -> Result<(), Failure> {
+    if let Db::Pg(pg) = db {
+        let _: Option<String> = exchange::table
+            .find(id)
+            .select(exchange::id)
+            .for_update()
+            .first(pg)
+            .optional()?;
+    }
+    Ok(())
 }
 
 /// Returns what the exchange asks.

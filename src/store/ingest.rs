@@ -2,6 +2,10 @@
 //!
 //! Nothing is decided here, and nothing is readable: bodies and links are sealed before they get here.
 
+mod fetched;
+
+pub use fetched::{Fetched, brought_by_others, fetched_ms, key_ids, last_fetched};
+
 use super::Db;
 use super::many::{ROWS, insert};
 use super::schema::{ingest, ingest_page, ingest_part, ingest_piece, ingest_resource};
@@ -437,33 +441,6 @@ pub struct OutcomeCount {
     pub rtype: String,
     /// How many.
     pub count: i64,
-}
-
-/// Returns what exchanges other than `exchange_id` brought under this name and what still counts (`outcomes`), the newest exchange first.
-///
-/// # Errors
-/// Those of the database.
-pub fn brought_by_others(
-    db: &mut Db,
-    exchange_id: &str,
-    (rtype, id): (&str, &str),
-    outcomes: &[&str],
-    gone: &str,
-) -> Result<Vec<ReceivedRow>, Failure> {
-    Ok(ingest_resource::table
-        .inner_join(ingest::table.on(ingest::exchange_id.eq(ingest_resource::exchange_id)))
-        .filter(ingest_resource::rtype.eq(rtype).and(ingest_resource::id.eq(id)))
-        .filter(ingest_resource::exchange_id.ne(exchange_id))
-        .filter(ingest_resource::outcome.eq_any(outcomes))
-        .filter(ingest::state.ne(gone))
-        .order((
-            ingest::created_ms.desc(),
-            ingest::exchange_id.desc(),
-            ingest_resource::page.desc(),
-            ingest_resource::entry.desc(),
-        ))
-        .select(ReceivedRow::as_select())
-        .load(db)?)
 }
 
 /// Returns the first exchange after `after` that has resources with this outcome, judged by a version of the gate before `version`, and

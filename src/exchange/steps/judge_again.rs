@@ -47,7 +47,7 @@ impl JobStep for JudgeAgain {
                 let mut last = String::new();
                 while let Some(id) = due_again(&ctx, &last)? {
                     plain.go_on()?;
-                    let (writer, _own) = IngestWriter::leased(&held, Some(permit_of(&ctx, &id)));
+                    let (writer, _own) = IngestWriter::leased(&held, Some(permit_to_judge_again(&ctx, &id)));
                     let judged = IngestScope::reopen(&ctx, &vault, &id).and_then(|scope| {
                         let before = counted(&ctx, &id)?;
                         let judged = judge_again(&scope, &writer, &plain);
@@ -90,7 +90,7 @@ fn is_of_one(fault: Fault) -> bool {
 }
 
 /// Whether something more of this exchange may be stored; asked in each transaction that does.
-fn permit_of(ctx: &Context, id: &str) -> IngestPermit {
+pub fn permit_to_judge_again(ctx: &Context, id: &str) -> IngestPermit {
     let (clock, id) = (ctx.clock.clone(), id.to_owned());
     Arc::new(move |db| {
         let (row, terms) = standing(db, &id)?;

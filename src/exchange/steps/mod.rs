@@ -24,7 +24,7 @@ mod token;
 
 pub use access::PartnerAccess;
 pub use facts::{ExchangeFacts, MatchedAs, MissingPart, OptInFacts, OtherCoverage, Resume};
-pub use judge_again::{JUDGE_AGAIN, JudgeAgain};
+pub use judge_again::{JUDGE_AGAIN, JudgeAgain, permit_to_judge_again};
 pub use name::StepName;
 pub use result::{CallNotes, Quarantined, StepEnd, StepGain, StepReport, TransportFailure};
 

@@ -5,7 +5,7 @@ use super::super::in_parallel::in_parallel;
 use super::super::keep::{BatchEntry, keep};
 use super::super::local::NoLinks;
 use super::super::steady::steadily;
-use super::custodian;
+use super::custodian::{self, Custody};
 use super::entry;
 use super::normal::{Normal, Whose, normal, with_targets};
 use super::outcome::{BROUGHT, HELD, NOTICE, OLDER, QUARANTINED, STORED, UNCHANGED};
@@ -300,7 +300,7 @@ fn write_once(db: &mut Db, scope: &IngestScope, ready: &mut [Ready]) -> Result<(
         row.reason = Some(failure.fault().code().to_owned());
     }
     let stored: Vec<&ReceivedRow> = done.iter().filter(|row| row.outcome == STORED).collect();
-    if let Some(made) = custodian::record(db, scope, &stored)? {
+    if let Some(made) = custodian::record(db, &Custody::of(scope), &stored)? {
         rows::put_received(db, &[made])?;
     }
     remember(db, scope, &mut done)?;

@@ -4,14 +4,16 @@
 //! came.
 
 use super::super::gate::{self, Candidate, GATE_VERSION};
-use super::super::keep::{BatchEntry, keep};
+use super::super::keep::{BatchEntry, Run, keep};
 use super::super::local::NoLinks;
+use super::names::Names;
 use super::outcome::MADE;
-use super::scope::IngestScope;
+use super::scope::{IngestScope, run_for};
 use crate::clock::rfc3339_ms;
+use crate::context::Context;
 use crate::error::{Failure, Fault};
-use crate::store::Db;
-use crate::store::ingest::ReceivedRow;
+use crate::store::ingest::{self as rows, ReceivedRow};
+use crate::store::{Db, partners};
 use serde_json::{Value as Json, json};
 
 const PROFILE: &str = "http://hl7.org/fhir/us/davinci-pdex/StructureDefinition/pdex-provenance";
@@ -19,42 +21,82 @@ const SOURCE_FROM: &str = "http://hl7.org/fhir/us/davinci-pdex/StructureDefiniti
 const SOURCES: &str = "http://hl7.org/fhir/us/davinci-pdex/CodeSystem/ProvenancePayerDataSource";
 const NPI: &str = "http://hl7.org/fhir/sid/us-npi";
 
+/// By whom, from whom and with which exchange something came: all that our record of it says. It needs no keys.
+#[derive(Clone)]
+pub(super) struct Custody {
+    ctx: Context,
+    exchange_id: String,
+    partner_name: String,
+    names: Names,
+    run: Run,
+}
+
+impl Custody {
+    /// That of an exchange whose facts are open.
+    pub(super) fn of(scope: &IngestScope) -> Custody {
+        Custody {
+            ctx: scope.ctx.clone(),
+            exchange_id: scope.matched.exchange_id.clone(),
+            partner_name: scope.matched.partner_name.clone(),
+            names: scope.names.clone(),
+            run: scope.run.clone(),
+        }
+    }
+
+    /// That of an exchange whose facts cannot be opened: the name of the partner is the one that it is registered under now. Blocks this
+    /// thread.
+    ///
+    /// # Errors
+    /// [`Fault::NothingReceived`]; those of the store.
+    pub(super) fn without_keys(ctx: &Context, exchange_id: &str) -> Result<Custody, Failure> {
+        let read = |db: &mut Db| {
+            let row = rows::find(db, exchange_id)?.ok_or(Fault::NothingReceived)?;
+            let partner = partners::by_id(db, &row.partner_id)?;
+            Ok((row, partner))
+        };
+        let (row, partner) = ctx.store.read_blocking(read)?;
+        Ok(Custody {
+            ctx: ctx.clone(),
+            exchange_id: exchange_id.to_owned(),
+            names: Names::open(ctx, &row.partner_id, &row.patient_id)?,
+            run: run_for(ctx, &row.patient_id)?,
+            partner_name: partner.map_or(row.partner_id, |partner| partner.name),
+        })
+    }
+}
+
 /// Stores the Provenance for these resources, which this transaction stored; returns its row. Provenances that came need none.
 ///
 /// # Errors
 /// Those of the gate, which accepts it in practice; those of the database.
-pub(super) fn record(
-    db: &mut Db,
-    scope: &IngestScope,
-    stored: &[&ReceivedRow],
-) -> Result<Option<ReceivedRow>, Failure> {
+pub(super) fn record(db: &mut Db, custody: &Custody, stored: &[&ReceivedRow]) -> Result<Option<ReceivedRow>, Failure> {
     let of_record: Vec<&&ReceivedRow> = stored.iter().filter(|row| row.rtype != "Provenance").collect();
     let Some(first) = of_record.first() else {
         return Ok(None);
     };
-    let now_ms = scope.ctx.clock.now_ms();
+    let now_ms = custody.ctx.clock.now_ms();
     let targets: Vec<Json> = of_record
         .iter()
         .map(|row| json!({"reference": format!("{}/{}", row.rtype, row.id)}))
         .collect();
-    let body = provenance(scope, first.page, first.entry, &targets, now_ms).to_string();
+    let body = provenance(custody, first.page, first.entry, &targets, now_ms).to_string();
     let draft = gate::draft(body.as_bytes(), &NoLinks, None)?;
-    let candidate = gate::judge(&draft, 1, now_ms, scope.base_url())?;
-    let row = made(scope, first.page, first.entry, &candidate);
+    let candidate = gate::judge(&draft, 1, now_ms, &custody.ctx.payer.base_url)?;
+    let row = made(custody, first.page, first.entry, &candidate);
     let mut entries = [BatchEntry::Fit(Box::new(candidate))];
-    let kept = keep(db, &mut entries, &scope.run)?;
+    let kept = keep(db, &mut entries, &custody.run)?;
     match kept.rejected.into_iter().next() {
         None => Ok(Some(row)),
         Some((_, failure)) => Err(Failure::new(Fault::Internal).because(failure)),
     }
 }
 
-fn provenance(scope: &IngestScope, page: i64, entry: i64, targets: &[Json], now_ms: i64) -> Json {
-    let payer = &scope.ctx.payer;
+fn provenance(custody: &Custody, page: i64, entry: i64, targets: &[Json], now_ms: i64) -> Json {
+    let payer = &custody.ctx.payer;
     let text = |system: &str, code: &str| json!({"coding": [{"system": system, "code": code}]});
     json!({
         "resourceType": "Provenance",
-        "id": scope.names.custodian_id(&scope.matched.exchange_id, page, entry),
+        "id": custody.names.custodian_id(&custody.exchange_id, page, entry),
         "meta": {"profile": [PROFILE]},
         "target": targets,
         "recorded": rfc3339_ms(now_ms),
@@ -67,15 +109,15 @@ fn provenance(scope: &IngestScope, page: i64, entry: i64, targets: &[Json], now_
         "entity": [{
             "extension": [{"url": SOURCE_FROM, "valueCodeableConcept": text(SOURCES, "hl7fhirr4")}],
             "role": "source",
-            "what": {"display": scope.matched.partner_name},
+            "what": {"display": custody.partner_name},
         }],
     })
 }
 
 /// The row of a resource that this server made for what came.
-fn made(scope: &IngestScope, page: i64, entry: i64, candidate: &Candidate) -> ReceivedRow {
+fn made(custody: &Custody, page: i64, entry: i64, candidate: &Candidate) -> ReceivedRow {
     ReceivedRow {
-        exchange_id: scope.matched.exchange_id.clone(),
+        exchange_id: custody.exchange_id.clone(),
         page: 0,
         entry: (page << 32) | entry,
         start: 0,

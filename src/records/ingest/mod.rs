@@ -35,7 +35,7 @@ pub use outcome::{IngestCounts, counted, stored_types};
 pub use parts::{PartState, RecordPart, mark_part, open, parts};
 pub use person::knows_person;
 pub use retract::{Retracted, is_withdrawn, retract, withdraw};
-pub use scope::{BothSides, IngestScope};
+pub use scope::{BothSides, IngestScope, missing_keys};
 pub use spool::{Arrivals, LandedPage, PageWriter, SpoolSize, arrivals, forget_unstored, size};
 pub use store::{due_again, judge_again, store};
 pub use writer::{GiveUp, IngestPermit, IngestWriter, LeasedWriter};

@@ -31,7 +31,7 @@ pub struct ReceivedOriginal {
     pub bytes: Vec<u8>,
 }
 
-/// Returns what exchanges brought of the stored resource `rtype/id`, the newest exchange first. Blocks this thread.
+/// Returns what exchanges brought of the stored resource `rtype/id`, what was fetched last first. Blocks this thread.
 ///
 /// # Errors
 /// [`Fault::SealKeys`](crate::error::Fault::SealKeys); [`Fault::SealBroken`](crate::error::Fault::SealBroken) when it is gone or was

@@ -1,17 +1,20 @@
 //! Takes out again what one exchange brought, exactly: what only it brought is removed, and where it replaced what another exchange had
 //! brought, that comes back from its original. What our own sources told is never touched, because no exchange can change it.
 //!
+//! Nothing of what the exchange itself brought is opened, so a lost key keeps nothing wrong in the store. Where the original of another
+//! exchange cannot be read, nothing comes back in its place, and its row says so.
+//!
 //! It may be broken off anywhere and run again.
 
 use super::super::gate::Candidate;
-use super::super::keep::BatchEntry;
 use super::super::keep::taken_out::{put_back, take_out};
+use super::super::keep::{BatchEntry, Run};
 use super::super::source_version::SourceVersion;
 use super::batch::candidate;
-use super::custodian;
+use super::custodian::{self, Custody};
 use super::normal::{Normal, Whose, normal};
 use super::outcome::{BROUGHT, LOST, MADE, OLDER, STORED, UNCHANGED};
-use super::scope::IngestScope;
+use super::scope::{IngestScope, run_for};
 use super::spool::span;
 use super::state::RETRACTED;
 use super::verdict::{Verdict, verdict};
@@ -40,6 +43,8 @@ pub struct Retracted {
     pub restored: u64,
     /// Resources that another exchange brought as well, so that they stay.
     pub kept: u64,
+    /// Resources of other exchanges that should have come back, and cannot be read any more. Their places are empty.
+    pub lost: u64,
 }
 
 /// Says, in the transaction that decides it, that what the exchange brought is taken out: from then on nothing of it is stored, and no other
@@ -62,13 +67,17 @@ pub fn is_withdrawn(db: &mut Db, exchange_id: &str) -> Result<bool, Failure> {
 /// Takes out what the exchange brought, and removes what came as received. Blocks this thread.
 ///
 /// # Errors
-/// [`Fault::NothingReceived`]; [`Fault::SealKeys`] and [`Fault::SealBroken`] when an original that must come back cannot be read;
-/// [`Fault::LeaseLost`]; those of the store.
+/// [`Fault::NothingReceived`]; [`Fault::LeaseLost`]; those of the store.
 pub fn retract(ctx: &Context, vault: &Vault, writer: &IngestWriter, exchange_id: &str) -> Result<Retracted, Failure> {
-    let scope = IngestScope::reopen(ctx, vault, exchange_id)?;
+    let row = ctx
+        .store
+        .read_blocking(|db| rows::find(db, exchange_id))?
+        .ok_or(Fault::NothingReceived)?;
     let mut work = Work {
+        ctx,
         vault,
-        scope: &scope,
+        exchange_id,
+        run: run_for(ctx, &row.patient_id)?,
         others: HashMap::new(),
     };
     let (own, now_ms) = (exchange_id.to_owned(), ctx.clock.now_ms());
@@ -88,6 +97,13 @@ pub fn retract(ctx: &Context, vault: &Vault, writer: &IngestWriter, exchange_id:
     }
     let own = exchange_id.to_owned();
     writer.write_blocking(move |db| rows::forget_bodies(db, &own))?;
+    if done.lost > 0 {
+        tracing::error!(
+            exchange = exchange_id,
+            lost = done.lost,
+            "what other exchanges had brought could not come back: their originals cannot be read"
+        );
+    }
     Ok(done)
 }
 
@@ -132,11 +148,23 @@ struct Plan {
     restore: Vec<(ReceivedRow, Box<Candidate>)>,
     /// Rows of other exchanges by which resources stay as they are.
     stay: Vec<ReceivedRow>,
+    /// Rows of other exchanges that should come back, and cannot be read.
+    lost: Vec<ReceivedRow>,
+}
+
+/// What was read of an original; `None` when it cannot be read any more, because its key or a part of it is gone.
+fn if_readable<T>(read: Result<T, Failure>) -> Result<Option<T>, Failure> {
+    match read {
+        Err(failure) if matches!(failure.fault(), Fault::SealKeys | Fault::SealBroken) => Ok(None),
+        read => read.map(Some),
+    }
 }
 
 struct Work<'w> {
+    ctx: &'w Context,
     vault: &'w Vault,
-    scope: &'w IngestScope,
+    exchange_id: &'w str,
+    run: Run,
     /// The scopes of the other exchanges that brought the same.
     others: HashMap<String, IngestScope>,
 }
@@ -148,11 +176,13 @@ impl Work<'_> {
         for _ in 0..TIMES {
             writer.go_on()?;
             let plan = self.plan(page)?;
-            let counts = [plan.remove.len(), plan.restore.len(), plan.stay.len()].map(|count| count as u64);
+            let all = [plan.remove.len(), plan.restore.len(), plan.stay.len(), plan.lost.len()];
+            let counts = all.map(|count| count as u64);
             if self.carry_out(writer, plan)? {
                 done.removed += counts[0];
                 done.restored += counts[1];
                 done.kept += counts[2];
+                done.lost += counts[3];
                 return Ok(());
             }
         }
@@ -169,14 +199,19 @@ impl Work<'_> {
                 continue;
             };
             let read = |db: &mut Db| Basis::read(db, &row.exchange_id, &name, stored);
-            let basis = self.scope.ctx.store.read_blocking(read)?;
-            match self.newest(basis.others.clone())? {
-                None => plan.remove.push((stored.key, name)),
+            let basis = self.ctx.store.read_blocking(read)?;
+            let (newest, mut lost) = self.newest(basis.others.clone())?;
+            match newest {
                 Some(other) if other.source_sha256 == stored.source_sha256 => plan.stay.push(other),
-                Some(other) => {
-                    let content = self.content(&other)?;
-                    plan.restore.push((other, content));
-                }
+                Some(other) => match if_readable(self.content(&other))? {
+                    Some(content) => plan.restore.push((other, content)),
+                    None => {
+                        lost.push(other);
+                        plan.remove.push((stored.key, name));
+                        plan.lost.append(&mut lost);
+                    }
+                },
+                None => plan.remove.push((stored.key, name)),
             }
             plan.basis.push(basis);
         }
@@ -189,7 +224,7 @@ impl Work<'_> {
         for row in page {
             wanted.entry(&row.rtype).or_default().push(&row.id);
         }
-        self.scope.ctx.store.read_blocking(|db| {
+        self.ctx.store.read_blocking(|db| {
             let mut found = HashMap::new();
             for (rtype, ids) in &wanted {
                 for row in resources::existing(db, rtype, ids)? {
@@ -200,20 +235,31 @@ impl Work<'_> {
         })
     }
 
-    /// Which of these rows, the newest exchange first, would be stored if they came again in their order.
-    fn newest(&mut self, mut others: Vec<ReceivedRow>) -> Result<Option<ReceivedRow>, Failure> {
-        let Some(mut best) = others.pop() else { return Ok(None) };
+    /// Which of these rows, of which the first was fetched last, would be stored if they came again in their order; and those that cannot be
+    /// read, so that nobody can say.
+    fn newest(&mut self, mut others: Vec<ReceivedRow>) -> Result<(Option<ReceivedRow>, Vec<ReceivedRow>), Failure> {
+        let mut lost = Vec::new();
+        let Some(mut best) = others.pop() else {
+            return Ok((None, lost));
+        };
         while let Some(next) = others.pop() {
             if next.source_sha256 == best.source_sha256 {
                 best = next;
                 continue;
             }
-            let (own, its) = (self.version(&next)?, self.version(&best)?);
-            if verdict((&next.source_sha256, own), (&best.source_sha256, its)) == Verdict::Store {
+            let Some(own) = if_readable(self.version(&next))? else {
+                lost.push(next);
+                continue;
+            };
+            let Some(its) = if_readable(self.version(&best))? else {
+                lost.push(std::mem::replace(&mut best, next));
+                continue;
+            };
+            if verdict((&next.source_sha256, own), (&best.source_sha256, its), false) == Verdict::Store {
                 best = next;
             }
         }
-        Ok(Some(best))
+        Ok((Some(best), lost))
     }
 
     fn version(&mut self, row: &ReceivedRow) -> Result<SourceVersion, Failure> {
@@ -231,19 +277,29 @@ impl Work<'_> {
 
     fn of(&mut self, exchange_id: &str) -> Result<&IngestScope, Failure> {
         if !self.others.contains_key(exchange_id) {
-            let scope = IngestScope::reopen(&self.scope.ctx, self.vault, exchange_id)?;
+            let scope = IngestScope::reopen(self.ctx, self.vault, exchange_id)?;
             self.others.insert(exchange_id.to_owned(), scope);
         }
         self.others.get(exchange_id).ok_or_else(|| Fault::Internal.into())
     }
 
+    /// What our record says of what another exchange brought, also when nobody can open its facts.
+    fn custody(&mut self, exchange_id: &str) -> Result<Custody, Failure> {
+        match if_readable(self.of(exchange_id))? {
+            Some(scope) => Ok(Custody::of(scope)),
+            None => Custody::without_keys(self.ctx, exchange_id),
+        }
+    }
+
     /// Writes a plan; returns false, and writes nothing, when what it rests on is not so any more.
     fn carry_out(&mut self, writer: &IngestWriter, plan: Plan) -> Result<bool, Failure> {
-        let mut scopes: HashMap<String, IngestScope> = HashMap::new();
+        let mut custodies: HashMap<String, Custody> = HashMap::new();
         for row in plan.restore.iter().map(|(row, _)| row).chain(&plan.stay) {
-            scopes.insert(row.exchange_id.clone(), self.of(&row.exchange_id)?.clone());
+            if !custodies.contains_key(&row.exchange_id) {
+                custodies.insert(row.exchange_id.clone(), self.custody(&row.exchange_id)?);
+            }
         }
-        let (run, own) = (self.scope.run.clone(), self.scope.exchange_id().to_owned());
+        let (run, own) = (self.run.clone(), self.exchange_id.to_owned());
         writer.write_blocking(move |db| {
             resources::lock(db)?;
             for basis in &plan.basis {
@@ -259,7 +315,18 @@ impl Work<'_> {
                 .map(|(_, content)| BatchEntry::Fit(content.clone()))
                 .collect();
             put_back(db, &mut entries, &run)?;
-            hand_over(db, &scopes, plan.restore.iter().map(|(row, _)| row).chain(&plan.stay))?;
+            for row in &plan.lost {
+                let gone = ReceivedRow {
+                    outcome: LOST.into(),
+                    ..row.clone()
+                };
+                rows::put_received(db, &[gone])?;
+            }
+            hand_over(
+                db,
+                &custodies,
+                plan.restore.iter().map(|(row, _)| row).chain(&plan.stay),
+            )?;
             Ok(true)
         })
     }
@@ -268,7 +335,7 @@ impl Work<'_> {
 /// Says that these rows' exchanges brought what is stored now, and makes the custodian's records that they then have.
 fn hand_over<'r>(
     db: &mut Db,
-    scopes: &HashMap<String, IngestScope>,
+    custodies: &HashMap<String, Custody>,
     rows_now: impl Iterator<Item = &'r ReceivedRow>,
 ) -> Result<(), Failure> {
     let mut fresh: BTreeMap<(String, i64), Vec<ReceivedRow>> = BTreeMap::new();
@@ -280,8 +347,8 @@ fn hand_over<'r>(
         fresh.entry((row.exchange_id.clone(), row.page)).or_default().push(own);
     }
     for ((exchange_id, _), own) in fresh {
-        let scope = scopes.get(&exchange_id).ok_or(Fault::Internal)?;
-        if let Some(made) = custodian::record(db, scope, &own.iter().collect::<Vec<_>>())? {
+        let custody = custodies.get(&exchange_id).ok_or(Fault::Internal)?;
+        if let Some(made) = custodian::record(db, custody, &own.iter().collect::<Vec<_>>())? {
             rows::put_received(db, &[made])?;
         }
         rows::put_received(db, &own)?;

@@ -5,7 +5,7 @@ use super::super::index::Indexer;
 use super::super::keep::Run;
 use super::super::seen::SeenInRun;
 use super::names::Names;
-use super::state::RECEIVING;
+use super::state::{RECEIVING, RETRACTED};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::security::vault::{Seal, Vault};
@@ -58,22 +58,11 @@ impl IngestScope {
             .read_blocking(|db| rows::find(db, &matched.exchange_id))?
             .map(|row| row.key_id);
         let key_id = there.unwrap_or_else(|| vault.current().to_owned());
-        let own = matched.our_patient.clone();
-        let only = ctx
-            .store
-            .read_blocking(move |db| Ok(resources::compartments(db, &[&own])?.get(&own).copied()))?;
         Ok(IngestScope {
             seal: vault.seal_of(&key_id, &matched.exchange_id)?,
             names: Names::open(ctx, &matched.partner_id, &matched.our_patient)?,
             base: SourceBase::learnt(matched.partner_base.as_str().into()),
-            run: Run {
-                seen: SeenInRun::default(),
-                indexer: Indexer::open(ctx)?,
-                ids: ctx.ids.clone(),
-                clock: ctx.clock.clone(),
-                dry_run: None,
-                only: Some(only.unwrap_or(NOBODY)),
-            },
+            run: run_for(ctx, &matched.our_patient)?,
             ctx: ctx.clone(),
             matched,
             key_id,
@@ -140,4 +129,32 @@ impl IngestScope {
             false => Err(Failure::new(Fault::StoreDamaged).because("an exchange has rows of another member")),
         }
     }
+}
+
+/// How what belongs to the member with this Patient id is written: nothing gets into the record of another one, or out of it. It needs no
+/// keys. Blocks this thread.
+///
+/// # Errors
+/// Those of the store.
+pub(super) fn run_for(ctx: &Context, our_patient: &str) -> Result<Run, Failure> {
+    let only = ctx
+        .store
+        .read_blocking(|db| Ok(resources::compartments(db, &[our_patient])?.get(our_patient).copied()))?;
+    Ok(Run {
+        seen: SeenInRun::default(),
+        indexer: Indexer::open(ctx)?,
+        ids: ctx.ids.clone(),
+        clock: ctx.clock.clone(),
+        dry_run: None,
+        only: Some(only.unwrap_or(NOBODY)),
+    })
+}
+
+/// Returns the ids of the keys under which something is sealed, and which the file of keys does not have. Blocks this thread.
+///
+/// # Errors
+/// Those of the store.
+pub fn missing_keys(ctx: &Context, vault: &Vault) -> Result<Vec<String>, Failure> {
+    let used = ctx.store.read_blocking(|db| rows::key_ids(db, RETRACTED))?;
+    Ok(used.into_iter().filter(|id| !vault.has(id)).collect())
 }

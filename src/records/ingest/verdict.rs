@@ -2,8 +2,10 @@
 
 use super::super::source_version::{Decided, SourceVersion};
 use super::ready::Ready;
+use super::state::RETRACTED;
 use crate::error::Failure;
 use crate::store::Db;
+use crate::store::ingest::{self as rows, ReceivedRow};
 use crate::store::resources::{self, Existing};
 use std::collections::HashMap;
 
@@ -20,8 +22,10 @@ pub(super) enum Verdict {
     Altered,
 }
 
-/// Judges a version (digest, version at its source) beside one that is there.
-pub(super) fn verdict(new: (&[u8], SourceVersion), there: (&[u8], SourceVersion)) -> Verdict {
+/// Judges a version (digest, version at its source) beside one that is there. Where their sources do not say which is newer, the one that
+/// was fetched later is; `is_earlier` says that the new one was fetched before the other. The order in which they are stored says nothing:
+/// an exchange may wait for weeks between the two.
+pub(super) fn verdict(new: (&[u8], SourceVersion), there: (&[u8], SourceVersion), is_earlier: bool) -> Verdict {
     if new.0 == there.0 {
         return Verdict::Unchanged;
     }
@@ -31,8 +35,27 @@ pub(super) fn verdict(new: (&[u8], SourceVersion), there: (&[u8], SourceVersion)
         (true, Decided::Order) if same(new.1.updated_ms, there.1.updated_ms) || same(new.1.number, there.1.number) => {
             Verdict::Altered
         }
+        (true, Decided::Order) if is_earlier => Verdict::Older,
         (true, _) => Verdict::Store,
     }
+}
+
+/// Whether the sources do not say which of two versions is newer.
+fn is_tie(new: SourceVersion, there: SourceVersion) -> bool {
+    new.beats(there, true).1 == Decided::Order
+}
+
+/// Whether what came in this row was fetched before what is stored under its name with this content.
+fn is_earlier(db: &mut Db, row: &ReceivedRow, content: &[u8]) -> Result<bool, Failure> {
+    let Some(there) = rows::last_fetched(db, (&row.rtype, &row.id), content, RETRACTED)? else {
+        return Ok(false);
+    };
+    let same = there.exchange_id == row.exchange_id;
+    if same && there.page == row.page {
+        return Ok(row.entry < there.entry);
+    }
+    let own_ms = rows::fetched_ms(db, &row.exchange_id, row.page)?.unwrap_or(i64::MAX);
+    Ok(own_ms < there.received_ms || (same && row.page < there.page))
 }
 
 /// Decides about the candidates of a batch, by what is stored and by what stands before them in the batch.
@@ -66,7 +89,16 @@ pub(super) fn decide(db: &mut Db, ready: &[Ready]) -> Result<Vec<(usize, Verdict
                 (row.source_sha256.clone(), source)
             }),
         };
-        let verdict = match beside.map_or(Verdict::Store, |(digest, source)| verdict(own, (&digest, source))) {
+        let judged = match beside {
+            None => Verdict::Store,
+            Some((digest, source)) => match verdict(own, (&digest, source), false) {
+                Verdict::Store if before.is_none() && is_tie(candidate.source, source) => {
+                    verdict(own, (&digest, source), is_earlier(db, &one.row, &digest)?)
+                }
+                judged => judged,
+            },
+        };
+        let verdict = match judged {
             // A Provenance is stored with those targets that are there; when more have come, it has more.
             Verdict::Altered if candidate.rtype == "Provenance" => Verdict::Store,
             other => other,
@@ -103,8 +135,11 @@ mod tests {
             (version(Some(1), Some(1)), version(Some(2), Some(1)), Verdict::Older),
             (version(None, Some(1)), version(None, Some(2)), Verdict::Older),
         ] {
-            assert_eq!(verdict((a, new), (b, there)), wanted, "{new:?} {there:?}");
-            assert_eq!(verdict((a, new), (a, there)), Verdict::Unchanged);
+            assert_eq!(verdict((a, new), (b, there), false), wanted, "{new:?} {there:?}");
+            let is_open = wanted == Verdict::Store && is_tie(new, there);
+            let earlier = if is_open { Verdict::Older } else { wanted };
+            assert_eq!(verdict((a, new), (b, there), true), earlier, "{new:?} {there:?}");
+            assert_eq!(verdict((a, new), (a, there), true), Verdict::Unchanged);
         }
     }
 }

@@ -145,6 +145,26 @@ pub fn with_lost_jobs(db: &mut Db, kind: &str, limit: i64) -> Result<Vec<(String
         .collect())
 }
 
+/// Returns the ids of exchanges that are parked or in `phase`, and whose opt-in ended before `now_ms` (UTC milliseconds), at most `limit`.
+///
+/// # Errors
+/// Those of the database.
+pub fn waiting_under_ended(db: &mut Db, now_ms: i64, phase: &str, limit: i64) -> Result<Vec<String>, Failure> {
+    let mut sql = Sql::new(
+        "SELECT e.id FROM exchange e JOIN exchange_ask a ON a.exchange_id = e.id JOIN opt_in o ON o.id = a.opt_in_id \
+         WHERE e.ended_ms IS NULL AND e.direction = 'outbound'",
+    );
+    sql.with(
+        " AND (e.parked_at_ms IS NOT NULL OR e.phase = ?) AND o.to_ms < ? ORDER BY e.id LIMIT ?",
+        [HeldValue::from(phase), HeldValue::Big(now_ms), HeldValue::Big(limit)],
+    );
+    let ids: Vec<(String,)> = match db {
+        Db::Pg(pg) => sql.rows::<(Text,)>().load(pg)?,
+        Db::Sqlite(sqlite) => sql.rows::<(Text,)>().load(sqlite)?,
+    };
+    Ok(ids.into_iter().map(|(id,)| id).collect())
+}
+
 /// Returns live exchanges of ours that neither wait for an operator nor have a job, after this id, at most `limit`. There should be none.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Adds jobs to the queue, and removes them.
+//! Adds jobs to the queue, changes what they are for, and removes them.
 
 use super::states::WAITING;
 use crate::error::Failure;
@@ -67,4 +67,40 @@ pub fn enqueue(db: &mut Db, id: &str, new: &NewRow<'_>, now_ms: i64) -> Result<b
 pub fn take_back(db: &mut Db, kind: &str, key: &str) -> Result<bool, Failure> {
     let gone = diesel::delete(job::table.filter(job::kind.eq(kind).and(job::live_key.eq(key)))).execute(db)?;
     Ok(gone == 1)
+}
+
+/// Waits until nobody writes the result of this job, and keeps its row until the caller's transaction ends. Does nothing when there is no
+/// such job, and on SQLite, where one transaction writes at a time.
+///
+/// # Errors
+/// Those of the database.
+pub fn hold(db: &mut Db, kind: &str, key: &str) -> Result<(), Failure> {
+    if let Db::Pg(pg) = db {
+        let _: Option<String> = job::table
+            .filter(job::kind.eq(kind).and(job::live_key.eq(key)))
+            .select(job::id)
+            .for_update()
+            .first(pg)
+            .optional()?;
+    }
+    Ok(())
+}
+
+/// Gives a job that waits another payload, and makes it due at `due_ms` (UTC milliseconds) if it is due later. Leaves a job alone that a
+/// worker holds.
+///
+/// # Errors
+/// Those of the database.
+pub fn point_at(db: &mut Db, kind: &str, key: &str, payload: &str, due_ms: i64) -> Result<(), Failure> {
+    let free = job::kind
+        .eq(kind)
+        .and(job::live_key.eq(key))
+        .and(job::lease_token.is_null());
+    diesel::update(job::table.filter(free))
+        .set(job::payload.eq(payload))
+        .execute(db)?;
+    diesel::update(job::table.filter(free.and(job::due_ms.gt(due_ms))))
+        .set(job::due_ms.eq(due_ms))
+        .execute(db)?;
+    Ok(())
 }

@@ -69,4 +69,4 @@ diesel::table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(ingest, ingest_resource);
+diesel::allow_tables_to_appear_in_same_query!(ingest, ingest_page, ingest_resource);

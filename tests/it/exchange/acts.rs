@@ -9,6 +9,8 @@ use causeway::exchange::steps::{
     ExchangeFacts, PartnerSession, PartnerSessions, StepEnd, StepName, StepReport, Stepping, TransportFailure,
 };
 use causeway::jobs::HeldJob;
+use causeway::store::Db;
+use diesel::prelude::*;
 
 /// Sessions that take nothing out and drop nothing.
 pub struct Stubborn(pub Scripted);
@@ -310,6 +312,109 @@ fn what_a_complete_exchange_stored_can_be_taken_out_again() {
             .ends_with(&["retract-asked".to_owned(), "retracted".to_owned()])
     );
     assert_eq!(bed.phase(&id), Phase::Completed, "what has ended stays so");
+}
+
+#[test]
+fn an_opt_in_that_merely_ends_is_noticed_while_an_exchange_waits_for_a_person() {
+    let unsure = Scripted::that(|_, step, _| match step {
+        StepName::MemberMatch => Says::End(StepEnd::NoMatch { several: true }),
+        _ => Says::Well,
+    });
+    for in_review in [false, true] {
+        let bed = Bed::new();
+        let id = match in_review {
+            true => {
+                let id = bed.started();
+                bed.run(&unsure);
+                id
+            }
+            false => parked(&bed),
+        };
+        let well = Scripted::well();
+        bed.block(bed.runner(&well).prepare()).expect("the watch has a row");
+        bed.run(&well);
+        assert!(bed.exchange(&id).ended_ms.is_none(), "the opt-in is in force");
+        bed.ctx.clock.advance_ms(401 * 24 * HOUR);
+        bed.run(&well);
+        let row = bed.exchange(&id);
+        assert_eq!(
+            (row.phase.as_str(), row.consent_state.as_str(), row.reason.as_deref()),
+            ("refused", "expired", Some(Fault::OptInOver.code())),
+            "{in_review}"
+        );
+        assert!(row.parked_at_ms.is_none() && row.owner == "us");
+        assert_eq!(bed.ledger(&id).last().map(String::as_str), Some("consent-expired"));
+        let refused = bed.act(&id, ExchangeAct::Replay).expect_err("refused");
+        assert_eq!(refused.fault(), Fault::OptInOver);
+        assert!(well.seen().is_empty(), "nobody was asked");
+    }
+}
+
+/// A write of a worker that has touched one of the two rows, and touches the other one while a person acts.
+fn busy(bed: &Bed, statements: [&'static str; 2]) -> std::thread::JoinHandle<()> {
+    let (ctx, (told, begun)) = (bed.ctx.clone(), std::sync::mpsc::channel());
+    let write = move |db: &mut Db| {
+        diesel::sql_query(statements[0]).execute(db)?;
+        let _ = told.send(());
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        diesel::sql_query(statements[1]).execute(db)?;
+        Ok(())
+    };
+    let worker = std::thread::spawn(move || ctx.store.write_blocking(write).expect("written"));
+    begun.recv().expect("it has begun");
+    worker
+}
+
+#[test]
+fn what_a_person_does_never_fails_because_a_worker_is_writing() {
+    const JOB: &str = "UPDATE job SET updated_ms = updated_ms + 1 WHERE kind = 'exchange'";
+    const EXCHANGE: &str = "UPDATE exchange SET version = version + 1";
+    for statements in [[JOB, EXCHANGE], [EXCHANGE, JOB]] {
+        for revokes in [true, false] {
+            let bed = Bed::new();
+            let id = bed.started();
+            let worker = busy(&bed, statements);
+            if revokes {
+                assert_eq!(bed.revoke(&id), 1, "{statements:?}");
+            } else {
+                bed.act(&id, ExchangeAct::Cancel).expect("cancelled");
+            }
+            worker.join().expect("the worker ends");
+            assert!(bed.exchange(&id).ended_ms.is_some(), "{statements:?}");
+            assert_eq!(bed.number("SELECT COUNT(*) FROM job WHERE kind = 'exchange'"), 0);
+        }
+    }
+}
+
+#[test]
+fn the_entry_of_a_retraction_comes_with_the_end_of_its_job() {
+    let bed = Bed::new();
+    let id = bed.started();
+    let well = Scripted::well();
+    bed.run(&well);
+    bed.act(&id, ExchangeAct::Retract).expect("asked");
+    let runner = bed.runner(&well);
+    let held = bed.block(runner.claim(1, &[])).expect("claimed").held.remove(0);
+    assert_eq!(held.job().kind, "exchange-take-back");
+    let outcome = bed.block(runner.attempt(&held));
+    let last = || bed.ledger(&id).pop();
+    assert_eq!(
+        last().as_deref(),
+        Some("retract-asked"),
+        "nothing is told before the end"
+    );
+    // Another worker took the job over meanwhile.
+    bed.sql("UPDATE job SET lease_epoch = lease_epoch + 1 WHERE kind = 'exchange-take-back'");
+    bed.block(runner.record(&held, outcome)).expect("dropped");
+    assert_eq!(
+        last().as_deref(),
+        Some("retract-asked"),
+        "the entry went with the result"
+    );
+    bed.ctx.clock.advance_ms(HOUR);
+    bed.run(&well);
+    assert_eq!(last().as_deref(), Some("retracted"));
+    assert_eq!(bed.ledger(&id).iter().filter(|one| *one == "retracted").count(), 1);
 }
 
 #[test]

@@ -13,5 +13,6 @@ mod permits;
 mod process;
 mod scenarios;
 mod scripted;
+mod series;
 mod simulation;
 mod tables;

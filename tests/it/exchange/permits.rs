@@ -10,10 +10,11 @@ use causeway::exchange::phase::{CoverKind, Phase};
 use causeway::exchange::steps::{PartnerSessions, StepEnd, StepName, TransportFailure};
 use causeway::exchange::{job_steps, watch};
 use causeway::jobs::{Chance, Runner};
-use causeway::records::ingest::IngestWriter;
+use causeway::records::ingest::{IngestPermit, IngestWriter};
 use causeway::store::Db;
 use diesel::prelude::*;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A partner during whose answer to `at` something of ours is changed.
 fn meanwhile(bed: &Bed, at: StepName, statement: &'static str) -> Scripted {
@@ -104,6 +105,29 @@ fn a_writer_writes_nothing_once_it_is_given_up_or_not_permitted() {
     assert_eq!(write().expect_err("given up").fault(), Fault::LeaseLost);
     assert_eq!(writer.go_on().expect_err("given up").fault(), Fault::LeaseLost);
     assert_eq!(written(), 2);
+}
+
+#[test]
+fn a_permit_is_judged_again_after_the_work_of_a_transaction() {
+    let bed = Bed::new();
+    bed.started();
+    let runner = bed.runner(&Scripted::well());
+    let held = bed.block(runner.claim(1, &[])).expect("claimed").held.remove(0);
+    // As on PostgreSQL, where the work may wait for its turn behind whoever revokes.
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let may: IngestPermit = Arc::new(move |_| match counted.fetch_add(1, Ordering::SeqCst) {
+        0 => Ok(()),
+        _ => Err(Fault::OptInRevoked.into()),
+    });
+    let (writer, _give_up) = IngestWriter::leased(&held, Some(may));
+    let refused = writer.write_blocking(|db| {
+        diesel::sql_query("INSERT INTO stored_by_test (exchange_id) VALUES ('x')").execute(db)?;
+        Ok(())
+    });
+    assert_eq!(refused.expect_err("revoked meanwhile").fault(), Fault::OptInRevoked);
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+    assert_eq!(bed.number("SELECT COUNT(*) FROM stored_by_test"), 0);
 }
 
 /// Stores nothing, and leaves a row of a resource as a step of storing does that is broken off.

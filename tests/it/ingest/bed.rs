@@ -2,7 +2,8 @@
 
 use crate::exchange::bed::{Bed, settings, wish};
 use causeway::clock::Clock;
-use causeway::exchange::follow_up::{AskAgain, TakeBack};
+use causeway::exchange::follow_up::TakeBack;
+use causeway::exchange::series::AskAgain;
 use causeway::exchange::steps::{JudgeAgain, PartnerAccess, PartnerSessions};
 use causeway::exchange::watch;
 use causeway::exchange::work::ExchangeWork;

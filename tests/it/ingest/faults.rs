@@ -1,6 +1,10 @@
 //! A partner in trouble: what is tried again, what goes on where it stopped, and what is told.
 
 use super::bed::{World, short_limits};
+use causeway::error::Fault;
+use causeway::exchange::steps::permit_to_judge_again;
+use causeway::records::ingest::{IngestScope, IngestWriter, judge_again, withdraw};
+use causeway::security::vault::{KEYS_FILE, Vault};
 use causeway_sandbox_partner::SandboxRoute;
 
 const MEMBERS: &str = "members = { count = 2, resources = 120 }\neverything_page_size = 20\n";
@@ -233,4 +237,60 @@ fn after_an_upgrade_what_was_kept_apart_is_judged_again() {
     );
     let old = "SELECT COUNT(*) FROM ingest_resource WHERE outcome = 'quarantined' AND gate_version = 0";
     assert_eq!(world.bed.number(old), 0, "and says so");
+}
+
+/// A complete exchange of which some resources look as if an earlier version of the gate had refused them.
+fn refused_before(world: &World) -> String {
+    let row = world.exchange();
+    assert_eq!(row.phase, "completed", "{row:?}");
+    world.bed.sql("UPDATE ingest_resource SET outcome = 'quarantined', reason = 'RQ-001', gate_version = 0 WHERE type = 'Observation'");
+    world.bed.sql("UPDATE exchange_result SET quarantined = 5");
+    row.id
+}
+
+#[test]
+fn what_is_judged_again_is_told_once() {
+    let world = World::new(MEMBERS);
+    let id = refused_before(&world);
+    let runner = world.runner();
+    world
+        .bed
+        .block(runner.prepare())
+        .expect("the recurring work has its row");
+    world.bed.block(runner.run_due()).expect("run");
+    assert!(world.counts(&id).quarantined.is_empty());
+    assert_eq!(world.bed.number("SELECT quarantined FROM exchange_result"), 0);
+    assert_eq!(world.bed.ledger(&id).last().map(String::as_str), Some("judged-again"));
+    world.bed.ctx.clock.advance_ms(2 * 86_400_000);
+    world.bed.block(runner.run_due()).expect("run");
+    let told = world.bed.ledger(&id);
+    assert_eq!(told.iter().filter(|one| *one == "judged-again").count(), 1, "{told:?}");
+}
+
+#[test]
+fn judging_again_brings_nothing_back_that_is_being_taken_out() {
+    let world = World::new(MEMBERS);
+    let id = refused_before(&world);
+    let (ctx, vault) = (
+        &world.bed.ctx,
+        Vault::open(&world.keys.path().join(KEYS_FILE)).expect("keys"),
+    );
+    let scope = IngestScope::reopen(ctx, &vault, &id).expect("opened");
+    let runner = world.runner();
+    world
+        .bed
+        .block(runner.prepare())
+        .expect("the recurring work has its row");
+    let held = world.bed.block(runner.claim(9, &[])).expect("claimed").held.remove(0);
+    let (writer, _own) = IngestWriter::leased(&held, Some(permit_to_judge_again(ctx, &id)));
+    let (all, _all) = IngestWriter::leased(&held, None);
+    // The work has begun; now somebody takes the exchange out, and the Observations are gone already.
+    let (own, now_ms) = (id.clone(), ctx.clock.now_ms());
+    world.bed.write(move |db| withdraw(db, &own, now_ms));
+    world
+        .bed
+        .sql("DELETE FROM resource WHERE type = 'Observation' AND id LIKE 'px.%'");
+    let refused = judge_again(&scope, &writer, &all).expect_err("withdrawn");
+    assert_eq!(refused.fault(), Fault::NothingReceived);
+    assert!(world.received("Observation").is_empty(), "nothing is brought back");
 }

@@ -4,8 +4,9 @@ use super::bed::World;
 use crate::exchange::bed::{NOW, wish};
 use causeway::cli::asker::CommandAsker;
 use causeway::cli::exchange_received;
+use causeway::error::Fault;
 use causeway::partner::peer::PeerLimits;
-use causeway::records::ingest::{IngestScope, received};
+use causeway::records::ingest::{IngestScope, received, withdraw};
 use causeway::security::vault::{KEYS_FILE, Vault};
 use causeway::store::Db;
 use causeway::store::exchanges::ExchangeRow;
@@ -158,4 +159,11 @@ fn what_came_is_shown_as_it_came_and_who_looked_is_noted() {
     }
     let viewed = "SELECT COUNT(*) FROM ledger_entry WHERE action = 'operator.viewed'";
     assert_eq!(world.bed.number(viewed), 2);
+    // Once it is taken out there is nothing to show, also when the keys are lost.
+    let (id, now_ms) = (row.id.clone(), world.bed.ctx.clock.now_ms());
+    world.bed.write(move |db| withdraw(db, &id, now_ms));
+    std::fs::remove_file(world.keys.path().join(KEYS_FILE)).expect("removed");
+    let mut out = Out::new(true, false, false, Box::new(std::io::sink()), Box::new(std::io::sink()));
+    let gone = exchange_received::run(&world.bed.ctx, &row.id, false, &asker, &mut out).expect_err("gone");
+    assert_eq!(gone.fault(), Fault::NothingReceived);
 }

@@ -167,3 +167,100 @@ fn a_scope_that_is_opened_again_costs_no_transaction() {
     bed.scope("e1");
     assert_eq!(bed.ctx().store.commits(), before);
 }
+
+#[test]
+fn content_without_a_version_does_not_replace_what_was_fetched_after_it() {
+    let bed = Bed::new();
+    let told = |text: &str| {
+        let mut one = condition("c1", "Patient/their-p");
+        one["code"]["text"] = text.into();
+        one
+    };
+    let stored = || bed.bodies("Condition")[0].1["code"]["text"].clone();
+    bed.bring(&bed.scope("e1"), &[person(), told("old")]);
+    bed.ctx().clock.advance_ms(1_000);
+    bed.bring(&bed.scope("e2"), &[person(), told("new")]);
+    assert_eq!(stored(), "new", "what is fetched later replaces what was there");
+    let before = bed.dump();
+    // The first exchange is replayed: its step of storing runs once more.
+    store(&bed.scope("e1"), &bed.writer()).unwrap();
+    assert_eq!(stored(), "new");
+    assert_eq!(bed.outcomes("e1")[1], ("older".into(), None), "and it is told");
+    assert_eq!(bed.dump(), before);
+    // One that was fetched first, and is stored only now.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let late = bed.scope("e3");
+    runtime
+        .block_on(bed.spool(&late, bundle(&[person(), told("between")]).as_bytes()))
+        .unwrap();
+    bed.ctx().clock.advance_ms(1_000);
+    bed.bring(&bed.scope("e4"), &[person(), told("last")]);
+    store(&late, &bed.writer()).unwrap();
+    assert_eq!(stored(), "last");
+    // What stays after a retraction is what was fetched last of the others.
+    retract(bed.ctx(), &bed.vault(), &bed.writer(), "e4").unwrap();
+    assert_eq!(stored(), "between");
+}
+
+#[test]
+fn two_contents_without_a_version_in_one_answer_end_alike_however_often_they_are_stored() {
+    let bed = Bed::new();
+    let told = |text: &str| {
+        let mut one = condition("c1", "Patient/their-p");
+        one["code"]["text"] = text.into();
+        one
+    };
+    let scope = bed.scope("e1");
+    bed.bring(&scope, &[person(), told("one"), told("two")]);
+    let before = bed.dump();
+    store(&scope, &bed.writer()).unwrap();
+    assert_eq!(bed.dump(), before, "nothing changes for readers");
+    assert_eq!(bed.bodies("Condition")[0].1["code"]["text"], "two");
+}
+
+#[test]
+fn what_an_earlier_run_brought_stays_brought_when_it_is_refused_later() {
+    let bed = Bed::new();
+    let scope = bed.scope("e1");
+    let first = [
+        person(),
+        condition("c1", "Patient/their-p"),
+        condition("c2", "Patient/their-p"),
+    ];
+    bed.bring(&scope, &first);
+    bed.bring(
+        &bed.scope("e2"),
+        &[
+            person(),
+            versioned(condition("c2", "Patient/their-p"), "2", "2025-02-01T00:00:00Z"),
+        ],
+    );
+    let before = bed.outcomes("e1");
+    assert_eq!(before[1].0, "stored");
+    // A later version of the gate refuses both.
+    let refused = {
+        let arrived: Vec<super::super::batch::Arrived> = (1..3)
+            .map(|entry| super::super::batch::Arrived {
+                page: 1,
+                entry,
+                start: 0,
+                length: 2,
+                bytes: Some(b"{}".to_vec()),
+            })
+            .collect();
+        super::super::batch::prepare(&scope, &arrived, super::super::batch::Pass::Records).unwrap()
+    };
+    assert!(refused.iter().all(|one| one.row.outcome == "quarantined"));
+    super::super::batch::write(&scope, &bed.writer(), refused).unwrap();
+    assert_eq!(
+        bed.outcomes("e1"),
+        before,
+        "only its row says who brought what is stored"
+    );
+    let done = retract(bed.ctx(), &bed.vault(), &bed.writer(), "e1").unwrap();
+    assert!(done.removed >= 1, "{done:?}");
+    assert_eq!(bed.bodies("Condition").len(), 1, "that of the other exchange");
+}

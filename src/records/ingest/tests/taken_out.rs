@@ -195,3 +195,82 @@ fn originals_of_what_stays_stay_and_only_what_was_not_stored_is_dropped() {
         Fault::SealBroken
     );
 }
+
+#[test]
+fn what_came_is_taken_out_although_the_file_of_keys_is_lost() {
+    let bed = Bed::new();
+    let before = bed.dump();
+    bed.bring(&bed.scope("e1"), &record());
+    std::fs::remove_file(bed.keys.path().join(KEYS_FILE)).unwrap();
+    let other = bed.vault();
+    assert!(
+        IngestScope::reopen(bed.ctx(), &other, "e1").is_err(),
+        "nobody can open it"
+    );
+    let done = retract(bed.ctx(), &other, &bed.writer(), "e1").unwrap();
+    assert!(done.removed > 5 && done.lost == 0, "{done:?}");
+    assert_eq!(bed.dump(), before);
+}
+
+#[test]
+fn what_cannot_come_back_without_its_key_leaves_its_place_empty() {
+    let bed = Bed::new();
+    let clinic = json!({"resourceType": "Organization", "id": "org", "name": "Clinic"});
+    let first = with("first", "1", "2025-01-01T00:00:00Z");
+    bed.bring(&bed.scope("e1"), &[person(), first, clinic.clone()]);
+    let wrong = with("wrong", "2", "2025-02-01T00:00:00Z");
+    bed.bring(&bed.scope("e2"), &[person(), wrong, clinic]);
+    std::fs::remove_file(bed.keys.path().join(KEYS_FILE)).unwrap();
+    let done = retract(bed.ctx(), &bed.vault(), &bed.writer(), "e2").unwrap();
+    assert_eq!((done.restored, done.lost), (0, 1), "{done:?}");
+    assert_eq!(bed.bodies("Condition").len(), 0, "the wrong one is gone all the same");
+    assert_eq!(bed.bodies("Organization").len(), 1, "both brought it");
+    let outcomes: Vec<String> = bed.outcomes("e1").into_iter().map(|one| one.0).collect();
+    assert_eq!(outcomes, ["held", "lost", "stored"]);
+}
+
+#[test]
+fn keys_that_the_file_lacks_are_named() {
+    let bed = Bed::new();
+    bed.bring(&bed.scope("e1"), &[person()]);
+    let own = bed.vault().current().to_owned();
+    assert!(missing_keys(bed.ctx(), &bed.vault()).unwrap().is_empty());
+    std::fs::remove_file(bed.keys.path().join(KEYS_FILE)).unwrap();
+    let other = bed.vault();
+    assert_eq!(missing_keys(bed.ctx(), &other).unwrap(), [own]);
+    retract(bed.ctx(), &other, &bed.writer(), "e1").unwrap();
+    assert!(
+        missing_keys(bed.ctx(), &other).unwrap().is_empty(),
+        "nothing is left that they open"
+    );
+}
+
+#[test]
+fn nothing_is_shown_of_what_was_taken_out() {
+    let bed = Bed::new();
+    let stranger = condition("c2", "Patient/other");
+    let scope = bed.scope("e1");
+    bed.bring(&scope, &[person(), condition("c1", "Patient/their-p"), stranger]);
+    assert_eq!(received(&scope, (0, -1), 9).unwrap().0.len(), 3);
+    retract(bed.ctx(), &bed.vault(), &bed.writer(), "e1").unwrap();
+    for shown in [received(&scope, (0, -1), 9), quarantined(&scope, (0, -1), 9)] {
+        assert_eq!(shown.map(|_| ()).expect_err("gone").fault(), Fault::NothingReceived);
+    }
+}
+
+#[test]
+fn what_stays_has_its_record_of_custody_although_the_file_of_keys_is_lost() {
+    let bed = Bed::new();
+    let clinic = json!({"resourceType": "Organization", "id": "org", "name": "Clinic"});
+    bed.bring(&bed.scope("e1"), &[person(), clinic.clone()]);
+    bed.bring(&bed.scope_of("e2", "other", "their-q", "q"), &[clinic]);
+    std::fs::remove_file(bed.keys.path().join(KEYS_FILE)).unwrap();
+    let done = retract(bed.ctx(), &bed.vault(), &bed.writer(), "e1").unwrap();
+    assert_eq!((done.kept, done.lost), (1, 0), "{done:?}");
+    let custody = bed.bodies("Provenance");
+    assert_eq!(custody.len(), 1);
+    assert_eq!(
+        custody[0].1["entity"][0]["what"]["display"], "other",
+        "the name is that of the registration, and without one its id"
+    );
+}

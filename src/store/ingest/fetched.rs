@@ -1,0 +1,113 @@
+//! What came under one name, by the time at which it was fetched; and the keys under which exchanges are sealed. It decides nothing.
+
+use super::ReceivedRow;
+use crate::error::Failure;
+use crate::store::Db;
+use crate::store::schema::{ingest, ingest_page, ingest_resource};
+use diesel::prelude::*;
+
+/// The page that a resource came with.
+macro_rules! of_page {
+    () => {
+        ingest_page::exchange_id
+            .eq(ingest_resource::exchange_id)
+            .and(ingest_page::page.eq(ingest_resource::page))
+    };
+}
+
+/// Where and when a content was fetched.
+#[derive(Clone, Debug, PartialEq, Eq, Queryable)]
+#[allow(missing_docs)] // the columns, as the migrations tell them
+pub struct Fetched {
+    pub exchange_id: String,
+    pub page: i64,
+    pub entry: i64,
+    /// When its body came to its end, UTC milliseconds.
+    pub received_ms: i64,
+}
+
+/// Returns where this content of a resource was fetched last, as far as its exchange is not in the state `gone`.
+///
+/// # Errors
+/// Those of the database.
+pub fn last_fetched(
+    db: &mut Db,
+    (rtype, id): (&str, &str),
+    content: &[u8],
+    gone: &str,
+) -> Result<Option<Fetched>, Failure> {
+    Ok(ingest_resource::table
+        .inner_join(ingest::table.on(ingest::exchange_id.eq(ingest_resource::exchange_id)))
+        .inner_join(ingest_page::table.on(of_page!()))
+        .filter(ingest_resource::rtype.eq(rtype).and(ingest_resource::id.eq(id)))
+        .filter(ingest_resource::source_sha256.eq(content))
+        .filter(ingest::state.ne(gone))
+        .order((
+            ingest_page::received_ms.desc(),
+            ingest_resource::exchange_id.desc(),
+            ingest_resource::page.desc(),
+            ingest_resource::entry.desc(),
+        ))
+        .select((
+            ingest_resource::exchange_id,
+            ingest_resource::page,
+            ingest_resource::entry,
+            ingest_page::received_ms,
+        ))
+        .first(db)
+        .optional()?)
+}
+
+/// Returns when a body came to its end, UTC milliseconds.
+///
+/// # Errors
+/// Those of the database.
+pub fn fetched_ms(db: &mut Db, exchange_id: &str, page: i64) -> Result<Option<i64>, Failure> {
+    Ok(ingest_page::table
+        .find((exchange_id, page))
+        .select(ingest_page::received_ms)
+        .first(db)
+        .optional()?)
+}
+
+/// Returns the ids of the keys under which something is sealed, in their order; exchanges in the state `gone` have nothing left.
+///
+/// # Errors
+/// Those of the database.
+pub fn key_ids(db: &mut Db, gone: &str) -> Result<Vec<String>, Failure> {
+    Ok(ingest::table
+        .filter(ingest::state.ne(gone))
+        .select(ingest::key_id)
+        .distinct()
+        .order(ingest::key_id.asc())
+        .load(db)?)
+}
+
+/// Returns what exchanges other than `exchange_id` brought under this name and what still counts (`outcomes`), what was fetched last first.
+///
+/// # Errors
+/// Those of the database.
+pub fn brought_by_others(
+    db: &mut Db,
+    exchange_id: &str,
+    (rtype, id): (&str, &str),
+    outcomes: &[&str],
+    gone: &str,
+) -> Result<Vec<ReceivedRow>, Failure> {
+    Ok(ingest_resource::table
+        .inner_join(ingest::table.on(ingest::exchange_id.eq(ingest_resource::exchange_id)))
+        .inner_join(ingest_page::table.on(of_page!()))
+        .filter(ingest_resource::rtype.eq(rtype).and(ingest_resource::id.eq(id)))
+        .filter(ingest_resource::exchange_id.ne(exchange_id))
+        .filter(ingest_resource::outcome.eq_any(outcomes))
+        .filter(ingest::state.ne(gone))
+        .order((
+            ingest_page::received_ms.desc(),
+            ingest::created_ms.desc(),
+            ingest::exchange_id.desc(),
+            ingest_resource::page.desc(),
+            ingest_resource::entry.desc(),
+        ))
+        .select(ReceivedRow::as_select())
+        .load(db)?)
+}
