@@ -5,13 +5,16 @@
 use super::clocks::{RUN_OFF_DAYS, quarter_due_ms, run_off_due_ms};
 use super::entry::entry;
 use super::event::ExchangeEvent;
+use super::failpoints::{AFTER_COMMIT, AFTER_EFFECT, BEFORE_COMMIT, BEFORE_EFFECT, TAKEN_OUT};
 use super::intake;
+use super::kind::{ASKS_AGAIN, TAKES_BACK};
 use super::loaded::{Circumstances, LoadedExchange};
 use super::phase::{AskedFor, CoverKind, Phase};
 use super::steps::{PartnerSessions, StepEnd, StepGain, StepName};
 use crate::audit::{Action, ledger};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
+use crate::failpoint;
 use crate::jobs::retry::FailureClass;
 use crate::jobs::{self, AttemptEnding, Doing, HeldJob, JobStep, NewJob, Priority, WorkKind, enqueue};
 use crate::records::ingest::{is_withdrawn, withdraw};
@@ -22,7 +25,7 @@ use std::time::Duration;
 
 /// Takes back what an exchange began; its key is the exchange's id.
 pub static TAKE_BACK: WorkKind = WorkKind {
-    name: "exchange-take-back",
+    name: TAKES_BACK,
     priority: Priority::Ordinary,
     every: None,
     timeout: Duration::from_secs(1_800),
@@ -32,7 +35,7 @@ pub static TAKE_BACK: WorkKind = WorkKind {
 
 /// Asks a partner again: with concurrent cover after a quarter, a former payer for late claims; its key is the id of the exchange before.
 pub static ASK_AGAIN: WorkKind = WorkKind {
-    name: "exchange-again",
+    name: ASKS_AGAIN,
     priority: Priority::Last,
     every: None,
     timeout: Duration::from_secs(45),
@@ -191,9 +194,12 @@ impl JobStep for TakeBack {
                     None
                 }
             };
+            failpoint::pass(TAKES_BACK, TAKEN_OUT);
             if around.partner.is_active() && around.partner.endpoint.is_some() {
                 let facts = exchange.facts(StepName::Retrieve, &around)?;
+                failpoint::pass(TAKES_BACK, BEFORE_EFFECT);
                 let report = self.0.open(&facts).take_back(&facts, &held).await;
+                failpoint::pass(TAKES_BACK, AFTER_EFFECT);
                 match report.end {
                     StepEnd::Done(_) => {}
                     StepEnd::Transport { retry_after_ms, .. } => {
@@ -256,7 +262,14 @@ impl JobStep for AskAgain {
                 false => AskedFor::Quarter,
             };
             let own = ctx.clone();
-            let asked = held.write(move |db| ask_again(db, &own, &id, asked_for)).await;
+            let asked = held
+                .write(move |db| {
+                    ask_again(db, &own, &id, asked_for)?;
+                    failpoint::pass(ASKS_AGAIN, BEFORE_COMMIT);
+                    Ok(())
+                })
+                .await;
+            failpoint::pass(ASKS_AGAIN, AFTER_COMMIT);
             match asked {
                 Ok(()) => Ok(AttemptEnding::done()),
                 Err(failure) => match failure.fault() {
