@@ -36,6 +36,8 @@ pub struct ExchangeChange {
     pub resume: Option<Resume>,
     /// What the partner's server showed: `Some(true)` that it answered, `Some(false)` that it is in trouble.
     pub server_answered: Option<bool>,
+    /// Whether the step should have called the partner and got no answer, so that a probe that it may have taken is free again.
+    pub asked_nothing: bool,
     /// HTTP status of the last call.
     pub http_status: Option<u16>,
     /// The rows of the step itself.
@@ -57,6 +59,7 @@ impl ExchangeChange {
             missing: None,
             resume: None,
             server_answered: None,
+            asked_nothing: false,
             http_status: None,
             with: None,
             by: None,
@@ -207,10 +210,13 @@ impl ExchangeChange {
     }
 
     fn write_health(&self, db: &mut Db, next: &LoadedExchange, now_ms: i64) -> Result<(), Failure> {
-        let Some(answered) = self.server_answered else {
-            return Ok(());
-        };
         let partner = &next.row.partner_id;
+        let Some(answered) = self.server_answered else {
+            return match self.asked_nothing {
+                true => partner_health::free_probe(db, partner),
+                false => Ok(()),
+            };
+        };
         let before = partner_health::find(db, partner)?;
         if answered && before.is_none() {
             return Ok(());

@@ -25,7 +25,7 @@ pub struct Position {
     pub lacks: bool,
     /// Whether something is in quarantine.
     pub has_quarantine: bool,
-    /// Whether the attempt before this one failed because its token was refused.
+    /// Whether the attempt before this one failed because its token was refused, and nothing came since.
     pub was_unauthorized: bool,
 }
 
@@ -94,7 +94,7 @@ impl Position {
                 ..
             } => self.failed(step, retry::class_of(*failure), theirs(*retry_after_ms), now_ms, unit),
             StepEnd::Refused { fault } => self.over(ExchangeEvent::PartnerRefused, "refused", *fault),
-            StepEnd::OurFault { fault } => self.parked("refused", *fault),
+            StepEnd::OurFault { fault } => self.parked("our-fault", *fault),
             StepEnd::OwnTrouble { fault } => self.own_trouble(step, *fault, now_ms, unit),
             StepEnd::NoMatch { several: true } => Conclusion {
                 then: Then::Review,
@@ -118,13 +118,7 @@ impl Position {
                     None => self.parked("not-yet", self.lacking()),
                 }
             }
-            StepEnd::Back { fault, .. } => {
-                if self.round < rule(StepName::Retrieve).rounds {
-                    self.next_round(ExchangeEvent::WentBack, "spool-lost", *fault, now_ms + BACK_MS)
-                } else {
-                    self.parked("spool-lost", *fault)
-                }
-            }
+            StepEnd::Back { fault, .. } => self.back(*fault, now_ms),
             StepEnd::NotPermitted { fault } => self.not_permitted(*fault),
             StepEnd::NeedsPerson { fault } => self.person(*fault),
         }
@@ -187,6 +181,16 @@ impl Position {
         }
     }
 
+    /// What an earlier step left behind is gone or damaged: it is fetched again where it is needed. Where that is what fetches, somebody has to
+    /// find out why.
+    fn back(&self, fault: Fault, now_ms: i64) -> Conclusion {
+        let needs_it = matches!(self.at, StepName::Check | StepName::Store);
+        match needs_it && self.round < rule(StepName::Retrieve).rounds {
+            true => self.next_round(ExchangeEvent::WentBack, "spool-lost", fault, now_ms + BACK_MS),
+            false => self.parked("spool-lost", fault),
+        }
+    }
+
     fn person(&self, fault: Fault) -> Conclusion {
         Conclusion {
             then: Then::Review,
@@ -228,7 +232,7 @@ impl Position {
             WhoseFailure::Ours(fault) => (fault, fault, None),
         };
         if class.follows == Follows::FreshToken && self.was_unauthorized {
-            return self.parked(class.code, Fault::AttemptsOver);
+            return self.parked(class.code, Fault::PartnerTokenRefused);
         }
         // A refused token is counted by the rule above alone.
         let of_class = FailureRule {

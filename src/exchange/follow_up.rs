@@ -3,12 +3,15 @@
 
 use super::entry::entry;
 use super::event::ExchangeEvent;
+use super::failpoints::{AFTER_EFFECT, BEFORE_EFFECT, TAKEN_OUT};
+use super::kind::TAKES_BACK;
 use super::loaded::{Circumstances, LoadedExchange};
 use super::series;
 use super::steps::{PartnerSessions, StepEnd, StepGain, StepName};
 use crate::audit::{Action, ledger};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
+use crate::failpoint;
 use crate::jobs::retry::FailureClass;
 use crate::jobs::{self, AttemptEnding, Doing, HeldJob, JobStep, NewJob, Priority, WorkKind, enqueue};
 use crate::records::ingest::withdraw;
@@ -19,7 +22,7 @@ use std::time::Duration;
 
 /// Takes back what an exchange began; its key is the exchange's id.
 pub static TAKE_BACK: WorkKind = WorkKind {
-    name: "exchange-take-back",
+    name: TAKES_BACK,
     priority: Priority::Ordinary,
     every: None,
     timeout: Duration::from_secs(1_800),
@@ -146,9 +149,12 @@ impl JobStep for TakeBack {
                     None
                 }
             };
+            failpoint::pass(TAKES_BACK, TAKEN_OUT);
             if around.partner.is_active() && around.partner.endpoint.is_some() {
                 let facts = exchange.facts(StepName::Retrieve, &around)?;
+                failpoint::pass(TAKES_BACK, BEFORE_EFFECT);
                 let report = self.0.open(&facts).take_back(&facts, &held).await;
+                failpoint::pass(TAKES_BACK, AFTER_EFFECT);
                 match report.end {
                     StepEnd::Done(_) => {}
                     StepEnd::Transport { retry_after_ms, .. } => {

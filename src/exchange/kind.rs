@@ -1,10 +1,15 @@
-//! The kind of the job that runs an exchange, and the version of its steps.
+//! The kind of the job that runs an exchange, the names of those that follow it, and the version of its steps. It runs nothing.
 
 use crate::jobs::{Priority, WorkKind};
 use std::time::Duration;
 
 /// The version of the steps that this program knows. An exchange that was begun by a later version is parked.
 pub const WORKFLOW: i64 = 1;
+
+/// The name of the job that takes back what an exchange began.
+pub(super) const TAKES_BACK: &str = "exchange-take-back";
+/// The name of the job that asks a partner again.
+pub(super) const ASKS_AGAIN: &str = "exchange-again";
 
 /// The job of an exchange; its key is the exchange's id.
 pub static EXCHANGE: WorkKind = WorkKind {

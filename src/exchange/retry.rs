@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 pub enum Follows {
     /// Another attempt with the same key after a wait.
     Repeat,
-    /// Another attempt in a new session, with a fresh token, once.
+    /// Another attempt in a new session, with a fresh token; once, unless something came with it.
     FreshToken,
     /// A new round after hours or days.
     NewRound,
@@ -127,6 +127,13 @@ pub const FAILURE_RULES: &[FailureRule] = &[
         1,
         false,
         "Look up the fault, and start the exchange again when its cause is gone.",
+    ),
+    fails(
+        "our-fault",
+        Follows::Person,
+        1,
+        false,
+        "Look up the fault, end its cause, then replay.",
     ),
     fails(
         "person",

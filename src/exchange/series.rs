@@ -5,11 +5,14 @@
 
 use super::clocks::{quarter_due_ms, run_off_due_ms};
 use super::event::ExchangeEvent;
+use super::failpoints::BEFORE_COMMIT;
 use super::intake;
+use super::kind::ASKS_AGAIN;
 use super::loaded::LoadedExchange;
 use super::phase::{AskedFor, CoverKind, Phase};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
+use crate::failpoint;
 use crate::jobs::{AttemptEnding, Doing, HeldJob, JobStep, NewJob, Priority, WorkKind, enqueue_or_point};
 use crate::records::ingest::is_withdrawn;
 use crate::store::{Db, exchanges};
@@ -18,7 +21,7 @@ use std::time::Duration;
 
 /// Asks a partner again. Its key names what is asked; its payload is why, and the exchange after which it is asked.
 pub static ASK_AGAIN: WorkKind = WorkKind {
-    name: "exchange-again",
+    name: ASKS_AGAIN,
     priority: Priority::Last,
     every: None,
     timeout: Duration::from_secs(45),
@@ -148,7 +151,11 @@ impl JobStep for AskAgain {
             let ctx = held.ctx().clone();
             let (next, id) = next_of(&held.job().key, &held.job().payload);
             // With the end of this job, so that the end of the exchange that it starts finds no job of the series.
-            Ok(AttemptEnding::done().with(Arc::new(move |db| ask_again(db, &ctx, &id, next))))
+            Ok(AttemptEnding::done().with(Arc::new(move |db| {
+                ask_again(db, &ctx, &id, next)?;
+                failpoint::pass(ASKS_AGAIN, BEFORE_COMMIT);
+                Ok(())
+            })))
         })
     }
 }

@@ -6,7 +6,7 @@
 
 use super::begin::{BeginStep, BegunStep, begin};
 use super::change::ExchangeChange;
-use super::conclude::{Conclusion, OK, OWN_TROUBLE, Then};
+use super::conclude::{Conclusion, OK, OWN_TROUBLE, Position, Then};
 use super::failpoints::{AFTER_EFFECT, BEFORE_BEGIN, BEFORE_EFFECT, BEGUN};
 use super::kind::EXCHANGE;
 use super::loaded::{Circumstances, LoadedExchange};
@@ -15,7 +15,7 @@ use super::permit::{self, PermitTerms};
 use super::phase::Phase;
 use super::retry;
 use super::step_table::rule;
-use super::steps::{PartnerSession, PartnerSessions, StepEnd, StepName, StepReport};
+use super::steps::{CallNotes, PartnerSession, PartnerSessions, StepEnd, StepName, StepReport};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::failpoint;
@@ -123,6 +123,7 @@ impl ExchangeWork {
         let here = exchange.position()?;
         let unit = self.chance.unit();
         let mut ended: Vec<(i64, AttemptEnd)> = Vec::new();
+        let mut heard = false;
         for (step, number) in &begun.steps {
             let started_ms = held.ctx().clock.now_ms();
             let is_first = begun.steps.first().is_some_and(|(_, first)| first == number);
@@ -147,16 +148,23 @@ impl ExchangeWork {
             {
                 opened.ready.push(*step);
                 let call = report.as_ref().map(|report| &report.call);
+                heard |= call.is_some_and(|call| call.http_status.is_some());
                 ended.push((*number, attempt_end(started_ms, now_ms, OK, None, call)));
                 continue;
             }
+            // A token with which something came was a good one.
+            let has_progress = report.as_ref().is_some_and(|report| report.has_progress);
+            let here = Position {
+                was_unauthorized: here.was_unauthorized && !has_progress,
+                ..here
+            };
             let mut conclusion = match &report {
                 Some(report) => here.conclude(*step, &report.end, now_ms, unit),
                 None => here.timed_out(*step, now_ms, unit),
             };
             if allowed(here.phase, here.at, conclusion.event).is_none() {
-                // The step said something that has no meaning where the exchange is.
-                conclusion = here.parked("refused", Fault::PartnerAnswer);
+                // The step said something that has no meaning where the exchange is, which is no fault of the partner.
+                conclusion = here.parked(OWN_TROUBLE, Fault::Internal);
             }
             let call = report.as_ref().map(|report| &report.call);
             ended.push((
@@ -165,7 +173,9 @@ impl ExchangeWork {
             ));
             let later = begun.steps.iter().filter(|(_, other)| other > number);
             ended.extend(later.map(|(_, other)| (*other, attempt_end(now_ms, now_ms, NOT_REACHED, None, None))));
-            return Ok(change(*step, here.failed + 1, conclusion, report, ended, unit));
+            let mut made = change(*step, here.failed + 1, conclusion, report, ended, heard);
+            made.unit = unit;
+            return Ok(made);
         }
         // The last step is the one that the exchange is at, so the loop has returned.
         Err(Failure::new(Fault::Internal).because("an exchange without a step"))
@@ -235,14 +245,16 @@ fn change(
     conclusion: Conclusion,
     report: Option<StepReport>,
     attempts: Vec<(i64, AttemptEnd)>,
-    unit: f64,
+    heard: bool,
 ) -> ExchangeChange {
-    let server_answered = server_answered(step, conclusion.class);
+    let status = report.as_ref().and_then(|report| report.call.http_status);
+    let heard = heard || status.is_some();
+    let server_answered = server_answered(step, conclusion.class, heard);
     let mut made = ExchangeChange {
         attempts,
         step: Some((step.code(), attempt)),
         server_answered,
-        unit,
+        asked_nothing: step.calls() && !heard && server_answered.is_none(),
         ..ExchangeChange::of(conclusion)
     };
     let Some(report) = report else { return made };
@@ -269,9 +281,16 @@ fn change(
     made
 }
 
-/// What the end of a step says of the partner's server; `None` for a step that does not call it, or that did not come so far.
-fn server_answered(step: StepName, class: &str) -> Option<bool> {
-    (step.calls() && class != OWN_TROUBLE).then(|| !retry::class(class).is_some_and(|class| class.blames_server))
+/// What the end of a step says of the partner's server, from which an answer was heard or not; `None` without an answer and without blame: the
+/// step did not call, or did not come so far.
+fn server_answered(step: StepName, class: &str, heard: bool) -> Option<bool> {
+    if !step.calls() || class == OWN_TROUBLE {
+        return None;
+    }
+    match retry::class(class).is_some_and(|class| class.blames_server) {
+        true => Some(false),
+        false => heard.then_some(true),
+    }
 }
 
 fn attempt_end(
@@ -279,7 +298,7 @@ fn attempt_end(
     ended_ms: i64,
     class: &'static str,
     fault: Option<Fault>,
-    call: Option<&super::steps::CallNotes>,
+    call: Option<&CallNotes>,
 ) -> AttemptEnd {
     if class != NOT_REACHED {
         metrics::counter!(families::EXCHANGE_STEPS, "class" => class).increment(1);
@@ -305,5 +324,55 @@ fn ending(ctx: &Context, exchange: LoadedExchange, change: ExchangeChange) -> At
     match then {
         Then::Wait(wake_ms) => AttemptEnding::again(wake_ms).with(write),
         Then::GoOn | Then::Park(_) | Then::Review | Then::End => AttemptEnding::done().with(write),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::steps::StepGain;
+    use super::*;
+
+    #[test]
+    fn only_an_answer_of_the_partner_says_that_its_server_answers() {
+        let said = server_answered;
+        assert_eq!(said(StepName::Acknowledge, OK, false), None, "it made no call");
+        assert_eq!(said(StepName::Retrieve, OK, false), None, "all of it had come before");
+        assert_eq!(said(StepName::Acknowledge, OK, true), Some(true));
+        assert_eq!(said(StepName::MemberMatch, "refused", true), Some(true));
+        assert_eq!(
+            said(StepName::MemberMatch, "person", false),
+            None,
+            "no handshake, no answer"
+        );
+        assert_eq!(said(StepName::Retrieve, "not-sent", false), Some(false));
+        assert_eq!(said(StepName::Retrieve, "server-fault", true), Some(false));
+        assert_eq!(said(StepName::Retrieve, OWN_TROUBLE, true), None);
+        assert_eq!(said(StepName::Store, OK, true), None);
+    }
+
+    #[test]
+    fn an_acknowledgement_without_a_call_leaves_the_breaker_as_it_is() {
+        let here = Position {
+            phase: Phase::Matched,
+            at: StepName::Acknowledge,
+            round: 1,
+            failed: 0,
+            deadline_ms: i64::MAX,
+            lacks: false,
+            has_quarantine: false,
+            was_unauthorized: false,
+        };
+        let end = StepEnd::Done(StepGain::Ready);
+        let concluded = here.conclude(StepName::Acknowledge, &end, 0, 0.5);
+        let made = |heard| {
+            let report = Some(StepReport::of(end.clone()));
+            change(StepName::Acknowledge, 1, concluded, report, Vec::new(), heard)
+        };
+        let (silent, after_token) = (made(false), made(true));
+        assert_eq!((silent.server_answered, silent.asked_nothing), (None, true));
+        assert_eq!(
+            (after_token.server_answered, after_token.asked_nothing),
+            (Some(true), false)
+        );
     }
 }

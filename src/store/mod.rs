@@ -54,6 +54,7 @@ pub mod policies;
 mod pool;
 mod pooler;
 pub mod readiness;
+pub mod received_twice;
 pub mod record_rows;
 pub mod release_rule;
 pub mod released_counts;

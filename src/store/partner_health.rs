@@ -79,3 +79,17 @@ pub fn take_probe(db: &mut Db, partner_id: &str, until_ms: i64, now_ms: i64) -> 
         .execute(db)?;
     Ok(taken == 1)
 }
+
+/// Gives back the place of the one call that tries a partner, which was not used.
+///
+/// # Errors
+/// Those of the database.
+pub fn free_probe(db: &mut Db, partner_id: &str) -> Result<(), Failure> {
+    let taken = partner_health::table
+        .find(partner_id)
+        .filter(partner_health::probe_until_ms.is_not_null());
+    diesel::update(taken)
+        .set(partner_health::probe_until_ms.eq(None::<i64>))
+        .execute(db)?;
+    Ok(())
+}

@@ -21,7 +21,7 @@ from received import Received, everything, parsed
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "clients"))
 import smart  # noqa: E402
 
-# What searches ask for. What a record refers to, such as its practitioners, comes with `$everything` alone.
+# What searches by member ask for. HAPI's server refuses a search for several ids, so what a record refers to comes with `$everything` alone.
 SEARCHED = {"Patient", "Coverage", "AllergyIntolerance", "CarePlan", "CareTeam", "Condition", "Device", "DiagnosticReport", "DocumentReference",
             "Encounter", "ExplanationOfBenefit", "Goal", "Immunization", "Media", "MedicationDispense", "MedicationRequest", "Observation",
             "Procedure", "QuestionnaireResponse", "RelatedPerson", "ServiceRequest", "Specimen"}

@@ -104,11 +104,10 @@ fn whatever_a_step_says_in_whatever_place_makes_an_allowed_move() {
                         ends.push(StepEnd::NoMatch { several: false });
                         ends.push(StepEnd::NoMatch { several: true });
                     }
-                    StepName::Check | StepName::Store => ends.push(StepEnd::Back {
+                    _ => ends.push(StepEnd::Back {
                         to: StepName::Retrieve,
                         fault: Fault::SpoolLost,
                     }),
-                    _ => {}
                 }
                 if at == StepName::Retrieve {
                     ends.push(StepEnd::Partial {
@@ -200,8 +199,41 @@ fn a_refused_token_is_replaced_once_whatever_failed_before() {
     };
     assert_eq!(
         again.conclude(StepName::MemberMatch, &end, 0, 0.0).then,
-        Then::Park(Fault::AttemptsOver)
+        Then::Park(Fault::PartnerTokenRefused)
     );
+}
+
+#[test]
+fn damage_to_what_is_kept_is_told_as_that_wherever_it_is_found() {
+    let fault = Fault::SealBroken;
+    let end = StepEnd::Back {
+        to: StepName::Retrieve,
+        fault,
+    };
+    let at = |at| Position {
+        phase: Phase::Matched,
+        at,
+        ..HERE
+    };
+    let fetched_again = at(StepName::Check).conclude(StepName::Check, &end, 0, 0.5);
+    assert_eq!((fetched_again.event, fetched_again.round), (ExchangeEvent::WentBack, 2));
+    let told = at(StepName::Retrieve).conclude(StepName::Retrieve, &end, 0, 0.5);
+    assert_eq!((told.class, told.then), ("spool-lost", Then::Park(fault)));
+}
+
+#[test]
+fn what_the_partner_says_of_our_request_is_parked_and_its_word_about_the_member_is_final() {
+    for fault in [
+        Fault::PartnerForbids,
+        Fault::PartnerMisunderstands,
+        Fault::PartnerTokenRefused,
+    ] {
+        let parked = HERE.conclude(StepName::MemberMatch, &StepEnd::refused(fault), 0, 0.5);
+        assert_eq!((parked.class, parked.then), ("our-fault", Then::Park(fault)));
+        assert!(retry::class(parked.class).is_some());
+    }
+    let over = HERE.conclude(StepName::MemberMatch, &StepEnd::refused(Fault::PartnerRefuses), 0, 0.5);
+    assert_eq!((over.event, over.then), (ExchangeEvent::PartnerRefused, Then::End));
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod acknowledge;
 mod blocking;
 mod check;
 mod facts;
+mod fetching;
 mod find_partner;
 mod judge_again;
 pub mod match_body;
@@ -20,6 +21,7 @@ mod result;
 mod retrieve;
 mod session;
 mod store;
+mod supporting;
 mod token;
 
 pub use access::PartnerAccess;

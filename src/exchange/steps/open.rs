@@ -11,6 +11,8 @@ pub(super) struct OpenSession {
     pub known: Option<Acquaintance>,
     pub match_token: Option<PeerToken>,
     pub member_token: Option<PeerToken>,
+    /// Whether the step under way has kept something that came.
+    pub has_progress: bool,
 }
 
 /// The end of a step that went well, and what is known of its last call.
@@ -23,6 +25,7 @@ impl OpenSession {
             known: None,
             match_token: None,
             member_token: None,
+            has_progress: false,
         }
     }
 

@@ -6,6 +6,8 @@ use crate::partner::peer::PeerOffer;
 pub(super) const EVERYTHING: &str = "$everything";
 /// The part that asks for the member's Patient alone, beside what changed.
 pub(super) const PERSON: &str = "$person";
+/// What the names of those parts begin with that ask by id for what a record names.
+const SUPPORTING: char = '+';
 /// Resources of a page of a search.
 const PAGE: u32 = 200;
 
@@ -61,6 +63,16 @@ pub(super) fn with_person(mut plan: RetrievalPlan) -> RetrievalPlan {
 /// Whether searches have taken the place of `$everything` in these parts: only they ask for the Patient.
 pub(super) fn is_by_type<'p>(mut parts: impl Iterator<Item = &'p str>) -> bool {
     parts.any(|part| part == "Patient")
+}
+
+/// What the names of the parts begin with that ask for what a record names, in this round and at this depth.
+pub(super) fn supporting_part(round: u32, depth: u32) -> String {
+    format!("{SUPPORTING}{round}.{depth}.")
+}
+
+/// Whether a part asks for what a record names, and not for a part of the record.
+pub(super) fn is_supporting(part: &str) -> bool {
+    part.starts_with(SUPPORTING)
 }
 
 /// The way by searches; `None` when the partner offers none that names a member.

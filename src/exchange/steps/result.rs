@@ -15,6 +15,8 @@ pub struct StepReport {
     pub call: CallNotes,
     /// Rows that are committed together with the result of the step. They may run more than once. `None` when there are none.
     pub with: Option<Write>,
+    /// Whether something came and is kept since the step began, however it ended.
+    pub has_progress: bool,
 }
 
 impl StepReport {
@@ -24,6 +26,7 @@ impl StepReport {
             end,
             call: CallNotes::default(),
             with: None,
+            has_progress: false,
         }
     }
 }
@@ -67,7 +70,8 @@ pub enum StepEnd {
         /// What.
         fault: Fault,
     },
-    /// The partner says that our request is wrong or that we may not send it (400, 403, 405, 406, 413, 415): the exchange is parked.
+    /// The partner says that our request is wrong or that we may not send it (400, 403, 405, 406, 413, 415), or gives us no token: the
+    /// exchange is parked.
     OurFault {
         /// What.
         fault: Fault,
@@ -106,6 +110,19 @@ pub enum StepEnd {
         /// Why.
         fault: Fault,
     },
+}
+
+impl StepEnd {
+    /// The end that a refusal of the partner makes. Its own word about the member is final; what it says of our request, our rights or our
+    /// keys can be mended.
+    pub const fn refused(fault: Fault) -> StepEnd {
+        match fault {
+            Fault::PartnerForbids | Fault::PartnerMisunderstands | Fault::PartnerTokenRefused => {
+                StepEnd::OurFault { fault }
+            }
+            _ => StepEnd::Refused { fault },
+        }
+    }
 }
 
 /// What a step has gained. Counts are of all that the exchange has brought so far, so that a step that is run again doubles none.

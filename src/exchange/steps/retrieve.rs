@@ -4,19 +4,19 @@
 use super::super::permit::permit;
 use super::blocking::blocking;
 use super::facts::{ExchangeFacts, MissingPart};
+use super::fetching::Fetching;
 use super::member_match::dialect;
 use super::open::{OpenSession, Went};
 use super::plan::{self, EVERYTHING, PERSON};
 use super::result::{StepEnd, StepGain};
+use super::supporting;
 use super::token::is_good;
 use crate::clock::rfc3339_ms;
 use crate::error::{Failure, Fault};
 use crate::fhir::bundle_reader::{BundlePiece, BundleReader};
 use crate::jobs::HeldJob;
 use crate::partner::peer::{CallEnd, CallFacts, CallFailure, Peer, PeerAsk};
-use crate::records::ingest::{
-    self, BothSides, IngestScope, IngestWriter, PageWriter, PartState, RecordPart, Shortfall,
-};
+use crate::records::ingest::{self, BothSides, IngestScope, IngestWriter, PartState, RecordPart, Shortfall};
 use crate::secret::Secret;
 use serde::Deserialize;
 
@@ -36,48 +36,44 @@ pub(super) async fn run(session: &mut OpenSession, facts: &ExchangeFacts, held: 
     went
 }
 
-async fn fetch(session: &OpenSession, facts: &ExchangeFacts, held: &HeldJob, token: &Secret) -> Went {
-    let known = session.partner()?;
+async fn fetch(session: &mut OpenSession, facts: &ExchangeFacts, held: &HeldJob, token: &Secret) -> Went {
+    let offer = session.partner()?.offer.clone();
     let nothing = || CallFailure::new(CallEnd::Refused(Fault::PartnerOffersNothing));
     let scope = scope(session, facts, held, token).await?;
     let may = permit(facts.terms(), held.ctx().clock.clone());
     let (writer, _give_up) = IngestWriter::leased(held, Some(may));
-    let mut plan = plan::best(&known.offer, &dialect(&facts.partner, "pdex")).ok_or_else(nothing)?;
+    let mut plan = plan::best(&offer, &dialect(&facts.partner, "pdex")).ok_or_else(nothing)?;
     let own = scope.clone();
     let knows_person = blocking(move || ingest::knows_person(&own)).await?;
     if facts.since_ms.is_some() && !knows_person {
         plan = plan::with_person(plan);
     }
     let mut parts = ingest::open(&scope, &writer, plan.method, &plan.parts).await?;
-    reopen(&scope, &writer, &parts, &facts.missing).await?;
-    if !facts.missing.is_empty() {
+    if reopen(&scope, &writer, &parts, &facts.missing).await? {
         parts = ingest::open(&scope, &writer, plan.method, &plan.parts).await?;
     }
     let since = facts.since_ms.map(rfc3339_ms);
-    let fetching = Fetching {
-        peer: &known.peer,
-        token,
-        facts,
-        scope: &scope,
-        writer: &writer,
-    };
-    let mut call = CallFacts::default();
+    let mut fetching = Fetching::new(session, (facts, held), (&scope, &writer))?;
     let mut at = 0;
     while let Some(part) = parts.get(at).cloned() {
         at += 1;
-        if part.state != PartState::Open {
+        if part.state != PartState::Open || plan::is_supporting(&part.name) {
             continue;
         }
-        let first = plan::first_request(&part.name, their_patient(&scope), since.as_deref(), &known.offer);
-        let refused = fetching.part(part.clone(), &first, &mut call).await?;
-        let by_type = plan::by_type(&known.offer).filter(|_| part.name == EVERYTHING && refused.is_some());
+        let first = plan::first_request(&part.name, their_patient(&scope), since.as_deref(), &offer);
+        let refused = fetching.part(part.clone(), &first).await?;
+        let by_type = plan::by_type(&offer).filter(|_| part.name == EVERYTHING && refused.is_some());
         if let Some(other) = by_type {
-            // What it offers and then does not give may still be had type by type.
+            // What it offers and then does not give may still be had type by type. What searches bring again counts once.
+            if plan::is_by_type(other.parts.iter().map(String::as_str)) {
+                ingest::mark_part(&scope, &writer, EVERYTHING, PartState::Refused, refused, true).await?;
+            }
             parts = ingest::open(&scope, &writer, other.method, &other.parts).await?;
             at = 0;
         }
     }
-    let own = scope.clone();
+    supporting::follow(&mut fetching, &offer).await?;
+    let (own, call) = (scope.clone(), fetching.call);
     let came = Came {
         may_lack_patient: facts.since_ms.is_some() && knows_person,
         ..blocking(move || {
@@ -116,8 +112,10 @@ fn conclude(came: Came, call: CallFacts) -> Went {
         may_lack_patient,
     } = came;
     let by_type = plan::is_by_type(parts.iter().map(|part| part.name.as_str()));
-    // A part that searches have taken the place of is not missing.
-    let counts = |part: &&RecordPart| !(by_type && matches!(part.name.as_str(), EVERYTHING | PERSON));
+    // A part that searches have taken the place of is not missing, nor is what the record only names.
+    let counts = |part: &&RecordPart| {
+        !plan::is_supporting(&part.name) && !(by_type && matches!(part.name.as_str(), EVERYTHING | PERSON))
+    };
     let mut missing: Vec<MissingPart> = parts
         .iter()
         .filter(counts)
@@ -133,12 +131,8 @@ fn conclude(came: Came, call: CallFacts) -> Went {
             resume: None,
         })
         .collect();
-    if is_nothing {
-        let told = parts.iter().filter_map(|part| part.reason.as_deref()).next();
-        let fault = told.and_then(|code| Fault::ALL.iter().copied().find(|fault| fault.code() == code));
-        if let Some(fault) = fault {
-            return Ok((StepEnd::Refused { fault }, call));
-        }
+    if is_nothing && let Some(end) = nothing_given(&parts) {
+        return Ok((end, call));
     }
     let no_patient = !arrived.types.contains_key("Patient");
     if no_patient
@@ -167,13 +161,30 @@ fn conclude(came: Came, call: CallFacts) -> Went {
     Ok((end, call))
 }
 
-/// Opens the parts again that a new round asks for.
+/// What it means that the partner gave nothing of what was asked for: when one of its answers can be mended, the exchange is not over.
+fn nothing_given(parts: &[RecordPart]) -> Option<StepEnd> {
+    let told = parts.iter().filter_map(|part| part.reason.as_deref());
+    let faults = told.filter_map(|code| Fault::ALL.iter().copied().find(|fault| fault.code() == code));
+    let mut ends: Vec<StepEnd> = faults.map(StepEnd::refused).collect();
+    let at = ends
+        .iter()
+        .position(|end| matches!(end, StepEnd::OurFault { .. }))
+        .unwrap_or(0);
+    (!ends.is_empty()).then(|| ends.swap_remove(at))
+}
+
+/// Opens the parts again that a new round asks for; after a replay also those that were refused when nothing came. Returns whether it opened
+/// any.
 async fn reopen(
     scope: &IngestScope,
     writer: &IngestWriter,
     parts: &[RecordPart],
     missing: &[MissingPart],
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
+    let own = scope.clone();
+    let has_nothing = parts.iter().all(|part| part.state != PartState::Open)
+        && blocking(move || ingest::size(&own)).await?.bytes == 0;
+    let mut is_open = false;
     let has_patient = parts
         .iter()
         .any(|part| matches!(part.name.as_str(), "Patient" | PERSON));
@@ -185,11 +196,12 @@ async fn reopen(
             "Patient" if part.name == PERSON => part.state != PartState::Whole,
             other => part.name == other && part.state != PartState::Whole,
         });
-        if asked && part.state != PartState::Open {
+        if (asked || has_nothing) && part.state != PartState::Open {
             ingest::mark_part(scope, writer, &part.name, PartState::Open, None, true).await?;
+            is_open = true;
         }
     }
-    Ok(())
+    Ok(is_open)
 }
 
 /// The scope of this exchange: as it was begun, else made now.
@@ -279,116 +291,4 @@ fn only_patient(bytes: &[u8]) -> Result<String, Failure> {
         (None, [only]) if crate::ids::is_fhir_id(only) => Ok(only.clone()),
         _ => Err(unfit()),
     }
-}
-
-struct Fetching<'f> {
-    peer: &'f Peer,
-    token: &'f Secret,
-    facts: &'f ExchangeFacts,
-    scope: &'f IngestScope,
-    writer: &'f IngestWriter,
-}
-
-impl Fetching<'_> {
-    /// Fetches a part to its end. Returns the fault for which it goes no further, when the others may. When a page is gone it begins anew,
-    /// once: partners keep the pages of an answer for a while only.
-    async fn part(
-        &self,
-        mut part: RecordPart,
-        first: &str,
-        call: &mut CallFacts,
-    ) -> Result<Option<Fault>, CallFailure> {
-        let mut is_anew = false;
-        while part.state == PartState::Open {
-            let (name, is_later_page) = (part.name.clone(), part.next.is_some());
-            match self.page(part, first, call).await {
-                Ok(next) => part = next,
-                Err(failure) if is_later_page && !is_anew && is_gone(&failure) => {
-                    is_anew = true;
-                    part = self.begin_anew(&name).await?;
-                }
-                Err(failure) => {
-                    let (state, fault) = match failure.end {
-                        CallEnd::Refused(fault @ (Fault::PartnerTooMuch | Fault::PartnerPagesLoop)) => {
-                            (PartState::Broken, fault)
-                        }
-                        CallEnd::Refused(fault) => (PartState::Refused, fault),
-                        _ => return Err(failure),
-                    };
-                    *call = (*failure.facts).clone();
-                    tracing::warn!(fault = fault.code(), status = failure.facts.status, issues = %failure.issues,
-                        "a partner does not give a part of a record");
-                    ingest::mark_part(self.scope, self.writer, &name, state, Some(fault), false).await?;
-                    return Ok(Some(fault));
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    async fn begin_anew(&self, name: &str) -> Result<RecordPart, CallFailure> {
-        ingest::mark_part(self.scope, self.writer, name, PartState::Open, None, true).await?;
-        let own = self.scope.clone();
-        let parts = blocking(move || ingest::parts(&own)).await?;
-        let found = parts.into_iter().find(|part| part.name == name);
-        found.ok_or_else(|| Failure::new(Fault::Internal).into())
-    }
-
-    /// Fetches the next body of a part.
-    async fn page(&self, part: RecordPart, first: &str, call: &mut CallFacts) -> Result<RecordPart, CallFailure> {
-        let trust = |failure: Failure| CallFailure::new(CallEnd::Trust(failure.fault()));
-        let url = match &part.next {
-            Some(link) => self.peer.named(link).map_err(trust)?,
-            None => self.peer.below(first)?,
-        };
-        let limits = self.peer.limits();
-        let own = self.scope.clone();
-        let came = blocking(move || ingest::size(&own)).await?;
-        if came.pages >= limits.exchange_pages {
-            return Err(CallFailure::new(CallEnd::Refused(Fault::PartnerTooMuch)));
-        }
-        let most = limits.body_bytes.min(limits.exchange_bytes.saturating_sub(came.bytes));
-        let mut page = match PageWriter::begin(self.scope, self.writer, part, url.as_str()).await {
-            Err(failure) if failure.fault() == Fault::PartnerPagesLoop => {
-                return Err(CallFailure::new(CallEnd::Refused(Fault::PartnerPagesLoop)));
-            }
-            other => other?,
-        };
-        page.at_most(limits.exchange_entries.saturating_sub(came.entries));
-        let ask = PeerAsk::get(url, Some(self.token), &self.facts.correlation_id);
-        let mut body = self.peer.send(ask, most).await?;
-        page.dated(body.facts().date_ms);
-        while let Some(bytes) = body.next().await? {
-            if let Err(failure) = page.write(&bytes).await {
-                return Err(unreadable(failure, body.facts().clone(), CallEnd::ServerFault));
-            }
-        }
-        let facts = body.finish();
-        match page.finish(self.scope.now_ms()).await {
-            Ok(landed) => {
-                *call = facts;
-                Ok(landed.part)
-            }
-            // It came to an end of the connection before it came to its own.
-            Err(failure) => Err(unreadable(failure, facts, CallEnd::Unknown)),
-        }
-    }
-}
-
-/// Whether what was asked for is not there, or not any more.
-fn is_gone(failure: &CallFailure) -> bool {
-    matches!(failure.end, CallEnd::Refused(_)) && matches!(failure.facts.status, Some(404 | 410))
-}
-
-/// What a failure while a body is kept means: whether the body cannot be read, or something of ours failed.
-fn unreadable(failure: Failure, facts: CallFacts, cut: CallEnd) -> CallFailure {
-    let end = match failure.fault() {
-        Fault::NotJson => cut,
-        Fault::PartnerNotFhir | Fault::TooDeep | Fault::TooLarge | Fault::DuplicateKey | Fault::ResourceInvalid => {
-            CallEnd::ServerFault
-        }
-        fault @ (Fault::PartnerTooMuch | Fault::PartnerPagesLoop) => CallEnd::Refused(fault),
-        fault => CallEnd::Own(fault),
-    };
-    CallFailure::with(end, facts).because(failure)
 }

@@ -15,6 +15,7 @@ use crate::records::ingest::{IngestWriter, forget_unstored, retract};
 impl PartnerSession for OpenSession {
     fn run<'s>(&'s mut self, step: StepName, facts: &'s ExchangeFacts, held: &'s HeldJob) -> Stepping<'s> {
         Box::pin(async move {
+            self.has_progress = false;
             let went = match step {
                 StepName::FindPartner => find_partner::run(self, facts, held).await,
                 StepName::Token => token::run(self, facts, held).await,
@@ -25,7 +26,10 @@ impl PartnerSession for OpenSession {
                 StepName::Store => store::run(self, facts, held).await,
                 StepName::Acknowledge => acknowledge::run(),
             };
-            report(step.code(), went)
+            StepReport {
+                has_progress: self.has_progress,
+                ..report(step.code(), went)
+            }
         })
     }
 
@@ -112,8 +116,7 @@ fn end_of(failure: &CallFailure) -> StepEnd {
         CallEnd::ToldToWait => transport(TransportFailure::ToldToWait),
         CallEnd::ServerFault => transport(TransportFailure::ServerFault),
         CallEnd::Unauthorized => transport(TransportFailure::Unauthorized),
-        CallEnd::Refused(fault @ (Fault::PartnerForbids | Fault::PartnerMisunderstands)) => StepEnd::OurFault { fault },
-        CallEnd::Refused(fault) => StepEnd::Refused { fault },
+        CallEnd::Refused(fault) => StepEnd::refused(fault),
         CallEnd::Trust(fault) => StepEnd::NeedsPerson { fault },
         CallEnd::Own(fault) => own(fault),
     }

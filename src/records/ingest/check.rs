@@ -68,11 +68,17 @@ pub fn check(scope: &IngestScope, writer: &IngestWriter) -> Result<IngestCheck, 
     };
     let mut person = false;
     for page in &pages {
+        // What was set aside is judged too, since it is stored, but what it brought comes again and counts once.
+        let mut aside = IngestCheck::default();
+        let found = match page.link_sha256.is_empty() {
+            true => &mut aside,
+            false => &mut checked,
+        };
         batches(scope, page, &mut |batch| {
             writer.go_on()?;
             for pass in [Pass::Records, Pass::Provenances] {
                 for reading in read_all(scope, batch, pass) {
-                    person |= count(scope, &reading, &mut checked)?;
+                    person |= count(scope, &reading, found)?;
                 }
             }
             Ok(())

@@ -9,10 +9,12 @@
 
 mod batch;
 mod check;
+mod counts;
 mod custodian;
 mod entry;
 mod lost;
 mod masked;
+mod named_beside;
 mod names;
 mod normal;
 mod original;
@@ -25,14 +27,17 @@ mod scope;
 mod spool;
 mod state;
 mod store;
+mod twice;
 mod verdict;
 mod writer;
 
 pub use check::{IngestCheck, Shortfall, check};
+pub use counts::{IngestCounts, counted};
 pub use lost::open_lost;
+pub use named_beside::named_beside;
 pub use original::{ReceivedOriginal, ReceivedPlace, originals, quarantined, received};
-pub use outcome::{IngestCounts, counted, stored_types};
-pub use parts::{PartState, RecordPart, mark_part, open, parts};
+pub use outcome::stored_types;
+pub use parts::{PartState, RecordPart, mark_part, open, open_links, parts};
 pub use person::knows_person;
 pub use retract::{Retracted, is_withdrawn, retract, withdraw};
 pub use scope::{BothSides, IngestScope, missing_keys};

@@ -1,10 +1,8 @@
-//! What becomes of a resource that came, and the counts of it.
+//! What becomes of a resource that came.
 
-use crate::context::Context;
 use crate::error::Failure;
 use crate::store::Db;
 use crate::store::ingest as rows;
-use std::collections::BTreeMap;
 
 /// Stored: new, or newer than what was there.
 pub(super) const STORED: &str = "stored";
@@ -26,21 +24,6 @@ pub(super) const MADE: &str = "made";
 /// Outcomes by which an exchange contributes to what is stored.
 pub(super) const BROUGHT: &[&str] = &[STORED, UNCHANGED, OLDER];
 
-/// What became of everything that an exchange brought.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct IngestCounts {
-    /// Resources that were new, or newer than what was there.
-    pub stored: u64,
-    /// Resources that were there in the same or a newer version.
-    pub unchanged: u64,
-    /// Resources by type, except messages.
-    pub by_type: BTreeMap<String, u64>,
-    /// Resources that are kept apart, by the code of the reason.
-    pub quarantined: BTreeMap<String, u64>,
-    /// Provenances that this server made.
-    pub made: u64,
-}
-
 /// The types of the resources that an exchange stored, in their order.
 ///
 /// # Errors
@@ -54,26 +37,4 @@ pub fn stored_types(db: &mut Db, exchange_id: &str) -> Result<Vec<String>, Failu
     types.sort_unstable();
     types.dedup();
     Ok(types)
-}
-
-/// Counts what became of everything that an exchange brought.
-///
-/// # Errors
-/// Those of the store.
-pub fn counted(ctx: &Context, exchange_id: &str) -> Result<IngestCounts, Failure> {
-    let mut counted = IngestCounts::default();
-    for row in ctx.store.read_blocking(|db| rows::outcomes(db, exchange_id))? {
-        let count = u64::try_from(row.count).unwrap_or(0);
-        match row.outcome.as_str() {
-            STORED => counted.stored += count,
-            UNCHANGED | OLDER | HELD => counted.unchanged += count,
-            QUARANTINED => *counted.quarantined.entry(row.reason.unwrap_or_default()).or_default() += count,
-            MADE => counted.made += count,
-            _ => {}
-        }
-        if !matches!(row.outcome.as_str(), MADE | NOTICE | LOST) {
-            *counted.by_type.entry(row.rtype).or_default() += count;
-        }
-    }
-    Ok(counted)
 }

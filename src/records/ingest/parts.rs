@@ -148,6 +148,37 @@ pub async fn mark_part(
         .await
 }
 
+/// Makes parts that begin with a link (name, link), those that are not there yet.
+///
+/// # Errors
+/// Those of the store.
+pub async fn open_links(
+    scope: &IngestScope,
+    writer: &IngestWriter,
+    links: Vec<(String, String)>,
+) -> Result<(), Failure> {
+    let (exchange_id, now_ms) = (scope.exchange_id().to_owned(), scope.now_ms());
+    let mut made = Vec::with_capacity(links.len());
+    for (name, link) in links {
+        made.push(PartRow {
+            sealed_next: Some(scope.seal.seal(&link_place(&name), link.as_bytes())?),
+            ..fresh(&exchange_id, &name, now_ms)
+        });
+    }
+    writer
+        .write(move |db| {
+            let known = rows::parts(db, &exchange_id)?;
+            for row in made
+                .iter()
+                .filter(|row| !known.iter().any(|part| part.part == row.part))
+            {
+                rows::put_part(db, row)?;
+            }
+            Ok(())
+        })
+        .await
+}
+
 /// Lets a part come again from its beginning, in the caller's transaction.
 pub(super) fn anew(db: &mut Db, exchange_id: &str, part: &str, now_ms: i64) -> Result<(), Failure> {
     rows::set_aside(db, exchange_id, part)?;

@@ -3,8 +3,9 @@
 
 use super::super::gate::GATE_VERSION;
 use super::batch::{Arrived, Pass, prepare, write};
+use super::counts::{IngestCounts, counted};
 use super::entry::ENTRY_BYTES;
-use super::outcome::{IngestCounts, QUARANTINED, counted};
+use super::outcome::QUARANTINED;
 use super::scope::IngestScope;
 use super::spool::{each_entry, span};
 use super::state::{DONE, RETRACTED};

@@ -6,8 +6,9 @@ use crate::support::payer::{is_optimised, program};
 use crate::support::store::on_postgres;
 use causeway::exchange::failpoints;
 use causeway::failpoint::VARIABLE;
+use diesel::connection::SimpleConnection as _;
 use std::os::unix::process::ExitStatusExt as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Time for a process to come to its point.
 const SOON: Duration = Duration::from_secs(40);
@@ -92,6 +93,114 @@ fn a_process_that_dies_at_any_point_of_an_exchange_loses_nothing_and_does_nothin
         }
     }
     pair.assert_asked_once(points.len());
+}
+
+/// A process dies at the point, to which `cause` brings it.
+fn dies_when(pair: &mut Pair, point: &str, cause: impl FnOnce(&Pair)) {
+    if on_postgres() {
+        let mut worker = Worker::start(&pair.payer, &[(VARIABLE, point)]);
+        cause(pair);
+        assert!(worker.was_killed(SOON), "{point}: {}", pair.payer.log());
+        pair.end_leases();
+    } else {
+        pair.payer.serve_with(&[(VARIABLE, point)]);
+        cause(pair);
+        let status = pair.payer.await_end(SOON);
+        assert_eq!(status.signal(), Some(9), "{point}: {status}");
+    }
+}
+
+/// Does this while a process works.
+fn while_working<T>(pair: &mut Pair, what: impl FnOnce(&Pair) -> T) -> T {
+    if on_postgres() {
+        let _worker = Worker::start(&pair.payer, &[]);
+        what(pair)
+    } else {
+        pair.payer.serve();
+        let done = what(pair);
+        assert_eq!(pair.payer.terminate(), Some(0));
+        done
+    }
+}
+
+#[track_caller]
+fn await_count(pair: &Pair, table_and_condition: &str, count: i64, point: &str) {
+    let began = Instant::now();
+    while pair.count(table_and_condition) != count {
+        assert!(
+            began.elapsed() < SOON,
+            "{point}: {table_and_condition}\n{}",
+            pair.payer.log()
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_process_that_dies_while_it_takes_an_exchange_back_takes_out_all_of_it() {
+    if is_optimised() {
+        return;
+    }
+    let points = failpoints::of_taking_back();
+    let mut pair = pair(&points);
+    for (number, point) in numbered(&points) {
+        let before = pair.count("resource");
+        let id = while_working(&mut pair, |pair| {
+            let shown = pair.ended(&pair.ask_for(number));
+            pair.assert_whole(number, &shown, point);
+            shown["id"].as_str().expect("an id").to_owned()
+        });
+        assert!(pair.count("resource") > before, "{point}");
+        dies_when(&mut pair, point, |pair| {
+            // The server may die before it can answer.
+            let _ = pair
+                .payer
+                .command(&["exchange", "retract", &id, "--reason", "a test", "--json"]);
+        });
+        while_working(&mut pair, |pair| {
+            let told = format!(
+                "ledger_entry WHERE exchange_id = '{id}' AND action IN ('exchange.retracted', 'exchange.retract-asked')"
+            );
+            await_count(pair, &told, 2, point);
+            let left = format!("job WHERE live_key = '{id}' AND kind = 'exchange-take-back'");
+            await_count(pair, &left, 0, point);
+        });
+        assert_eq!(pair.count("resource"), before, "{point}");
+        assert_eq!(
+            pair.count(&format!("ingest_piece WHERE exchange_id = '{id}'")),
+            0,
+            "{point}"
+        );
+    }
+}
+
+#[test]
+fn a_process_that_dies_while_it_asks_again_asks_once() {
+    if is_optimised() {
+        return;
+    }
+    let points = failpoints::of_asking_again();
+    let mut pair = pair(&points);
+    for (number, point) in numbered(&points) {
+        let id = while_working(&mut pair, |pair| {
+            let shown = pair.ended(&pair.ask_for(number));
+            pair.assert_whole(number, &shown, point);
+            shown["id"].as_str().expect("an id").to_owned()
+        });
+        let job = format!("job WHERE payload LIKE '% {id}' AND kind = 'exchange-again'");
+        assert_eq!(pair.count(&job), 1, "{point}");
+        dies_when(&mut pair, point, |pair| {
+            // As if the days had passed.
+            let due = format!("UPDATE job SET due_ms = 1 WHERE payload LIKE '% {id}' AND kind = 'exchange-again'");
+            pair.payer.db().batch_execute(&due).expect("written");
+        });
+        while_working(&mut pair, |pair| {
+            let complete = format!("exchange WHERE run_of = '{id}' AND phase = 'completed'");
+            await_count(pair, &complete, 1, point);
+            await_count(pair, &job, 0, point);
+        });
+        assert_eq!(pair.count(&format!("exchange WHERE run_of = '{id}'")), 1, "{point}");
+    }
 }
 
 #[test]

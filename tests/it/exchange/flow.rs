@@ -231,7 +231,7 @@ fn a_refused_token_is_replaced_once() {
     let id = bed.start(&other).expect("started").exchange_id;
     bed.run_through(&never, &id, HOUR);
     assert_eq!(never.count(StepName::MemberMatch), 2);
-    assert_eq!(bed.exchange(&id).reason.as_deref(), Some("EX-009"));
+    assert_eq!(bed.exchange(&id).reason.as_deref(), Some("EX-053"));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The tables of exchanges as users see them.
 
 use crate::support::payer::program;
+use causeway::audit::Action;
 use causeway::exchange::moves::MOVES;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,6 +18,20 @@ fn every_move_names_a_heading_of_the_runbook() {
     for one in MOVES {
         assert!(headings.contains(one.runbook), "{} of {:?}", one.runbook, one.event);
     }
+}
+
+#[test]
+fn every_action_of_exchanges_is_on_the_page_for_auditors() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/auditors/exchanges.md");
+    let page = std::fs::read_to_string(path).expect("the page");
+    let named: BTreeSet<&str> = page.split('`').filter(|word| word.contains('.')).collect();
+    let is_about_exchanges = |code: &&str| code.starts_with("exchange.") || code.starts_with("opt-in.");
+    let actions = Action::ALL.iter().map(|action| action.code());
+    let unnamed: Vec<&str> = actions
+        .filter(is_about_exchanges)
+        .filter(|code| !named.contains(code))
+        .collect();
+    assert!(unnamed.is_empty(), "{unnamed:?}");
 }
 
 #[test]

@@ -66,6 +66,59 @@ fn a_retrieval_goes_on_at_the_page_where_it_stopped() {
 }
 
 #[test]
+fn a_record_that_takes_longer_than_many_tokens_comes_whole() {
+    // The second one also needs new sessions, because a new token is refused at once.
+    for requests in ["3, 5, 7", "2, 3, 5, 6"] {
+        let world = World::new(&rule("everything", requests, "{ answer = { status = 401 } }"));
+        let row = world.exchange();
+        assert_eq!(row.phase, "completed", "{requests}: {row:?}");
+        let all = world.sandbox.record(world.member()).count() as i64;
+        assert_eq!(world.received_count(), all - 1, "{requests}");
+        let landed = world.bed.number("SELECT COUNT(*) FROM ingest_page");
+        let refused = requests.split(',').count() as i64;
+        let asked = world.asked(SandboxRoute::Everything) as i64;
+        assert_eq!(asked, landed + refused, "{requests}: no page is fetched twice");
+    }
+}
+
+#[test]
+fn tokens_that_bring_nothing_are_replaced_twice_and_then_it_is_told() {
+    let world = World::new(&rule("everything", "2+", "{ answer = { status = 401 } }"));
+    let row = world.exchange();
+    assert_eq!(
+        (row.reason.as_deref(), row.parked_at_ms.is_some()),
+        (Some("EX-053"), true),
+        "{row:?}"
+    );
+    assert_eq!(world.asked(SandboxRoute::Everything), 4, "one page, and three tokens");
+}
+
+#[test]
+fn damage_to_what_is_kept_is_told_as_damage_and_not_as_an_answer_of_the_partner() {
+    for damage in [
+        "UPDATE ingest_part SET sealed_next = substr(sealed_next, 2)",
+        "UPDATE ingest SET sealed_about = substr(sealed_about, 2)",
+    ] {
+        let world = World::new(&rule("everything", "3", "{ answer = { status = 503 } }"));
+        let id = world.start();
+        let waits = world.run_for(&id, 0);
+        assert!(waits.wake_ms.is_some(), "{waits:?}");
+        world.bed.sql(damage);
+        let asked = world.asked(SandboxRoute::Everything);
+        let row = world.run(&id);
+        assert_eq!(
+            (row.reason.as_deref(), row.parked_at_ms.is_some()),
+            (Some("EX-070"), true),
+            "{damage}: {row:?}"
+        );
+        assert_eq!(
+            (world.received_count(), world.asked(SandboxRoute::Everything)),
+            (0, asked)
+        );
+    }
+}
+
+#[test]
 fn a_partner_that_drips_or_falls_silent_does_not_hold_an_exchange() {
     for acts in [
         "{ stall = { after_bytes = 3000 } }",
@@ -102,6 +155,8 @@ fn what_is_left_out_is_named_and_comes_later() {
     let others = world.sandbox.control().requests_to(SandboxRoute::Search);
     let again: Vec<_> = others[searches..]
         .iter()
+        // What the rest names besides may be asked for by id.
+        .filter(|one| !one.target.contains("_id="))
         .filter_map(|one| one.resource.clone())
         .collect();
     assert!(
@@ -120,6 +175,14 @@ fn a_part_whose_page_is_gone_begins_anew() {
         assert_eq!(world.asked(SandboxRoute::Search), 0, "{status}: searches bring less");
         let all = world.sandbox.record(world.member()).count() as i64;
         assert_eq!(world.received_count(), all - 1, "{status}");
+        let result = |column: &str| world.bed.number(&format!("SELECT {column} FROM exchange_result"));
+        assert_eq!(
+            (result("received"), result("stored"), result("unchanged")),
+            (all, all - 1, 1),
+            "{status}: what came twice counts once"
+        );
+        let counts = world.counts(&row.id);
+        assert_eq!(counts.by_type.values().sum::<u64>() as i64, all, "{status}: {counts:?}");
     }
 }
 

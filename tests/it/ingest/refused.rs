@@ -59,6 +59,36 @@ fn a_token_answer_that_cannot_be_trusted_is_not_used() {
 }
 
 #[test]
+fn what_a_partner_says_of_our_request_or_rights_is_parked_and_replayed() {
+    use causeway::exchange::acts::ExchangeAct;
+    const SEARCH: &str = "offers = [\"search\"]\nmembers = { count = 2, resources = 40 }\n";
+    for (members, route, status, reason) in [
+        (MEMBERS, "everything", 400, "EX-059"),
+        (MEMBERS, "everything", 403, "EX-058"),
+        (SEARCH, "search", 403, "EX-058"),
+        (MEMBERS, "member-match", 403, "EX-058"),
+        (MEMBERS, "token", 401, "EX-053"),
+    ] {
+        let world = World::new(&format!(
+            "{members}[[rule]]\nroute = \"{route}\"\nacts = [{{ answer = {{ status = {status} }} }}]"
+        ));
+        let row = world.exchange();
+        assert_eq!(
+            (row.reason.as_deref(), row.parked_at_ms.is_some(), row.ended_ms),
+            (Some(reason), true, None),
+            "{route} {status}: {row:?}"
+        );
+        let attempts = world.bed.attempts(&row.id);
+        let ours = attempts.iter().filter(|one| one.class.as_deref() == Some("our-fault"));
+        assert_eq!(ours.count(), 1, "{route} {status}: {attempts:?}");
+        world.sandbox.control().set_rules(Vec::new()).expect("taken");
+        world.bed.act(&row.id, ExchangeAct::Replay).expect("replayed");
+        let row = world.run(&row.id);
+        assert_eq!(row.phase, "completed", "{route} {status}: {row:?}");
+    }
+}
+
+#[test]
 fn a_record_that_is_no_fhir_is_not_stored() {
     for acts in [
         "{ garbage = \"empty\" }",

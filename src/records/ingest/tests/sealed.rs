@@ -226,6 +226,55 @@ fn a_body_that_is_lost_comes_again_and_what_it_brought_can_be_taken_out() {
 }
 
 #[test]
+fn what_comes_again_because_its_part_began_anew_counts_once() {
+    let bed = Bed::new();
+    let scope = bed.scope("e1");
+    let record = [
+        person(),
+        condition("c1", "Patient/their-p"),
+        condition("c2", "Patient/their-p"),
+        condition("s1", "Patient/somebody-else"),
+    ];
+    let first = bed.bring(&scope, &record);
+    assert_eq!(
+        (first.stored, first.unchanged, first.quarantined.values().sum::<u64>()),
+        (2, 1, 1),
+        "{first:?}"
+    );
+    for again in 1..=2 {
+        runtime()
+            .block_on(mark_part(
+                &scope,
+                &bed.writer(),
+                "$everything",
+                PartState::Open,
+                None,
+                true,
+            ))
+            .unwrap();
+        assert_eq!(bed.bring(&scope, &record), first, "{again}");
+        let checked = check(&scope, &bed.writer()).unwrap();
+        assert_eq!(
+            (checked.good, checked.quarantined.values().sum::<u64>()),
+            (3, 1),
+            "{again}"
+        );
+    }
+    // One of them does not come again: it is still stored, and still counts.
+    runtime()
+        .block_on(mark_part(
+            &scope,
+            &bed.writer(),
+            "$everything",
+            PartState::Open,
+            None,
+            true,
+        ))
+        .unwrap();
+    assert_eq!(bed.bring(&scope, &record[..2]), first);
+}
+
+#[test]
 fn a_page_that_comes_twice_counts_once_and_entries_have_a_limit() {
     let bed = Bed::new();
     let scope = bed.scope("e1");

@@ -1,0 +1,172 @@
+//! Fetches one part of a record, page after page, with a good token. It decides when a token is renewed and when a part begins anew, and never
+//! what a part that does not come means for the exchange.
+
+use super::blocking::blocking;
+use super::facts::ExchangeFacts;
+use super::open::OpenSession;
+use super::plan::is_supporting;
+use super::token::{self, is_good};
+use crate::error::{Failure, Fault};
+use crate::jobs::HeldJob;
+use crate::partner::peer::{CallEnd, CallFacts, CallFailure, Peer, PeerAsk};
+use crate::records::ingest::{self, IngestScope, IngestWriter, PageWriter, PartState, RecordPart};
+use crate::secret::Secret;
+
+/// What the parts of one record are fetched with.
+pub(super) struct Fetching<'f> {
+    pub session: &'f mut OpenSession,
+    pub facts: &'f ExchangeFacts,
+    pub held: &'f HeldJob,
+    pub peer: Peer,
+    pub scope: &'f IngestScope,
+    pub writer: &'f IngestWriter,
+    /// What is known of the last call.
+    pub call: CallFacts,
+    /// Whether a page came since the token was last replaced because the partner refused it.
+    has_come: bool,
+}
+
+impl<'f> Fetching<'f> {
+    pub fn new(
+        session: &'f mut OpenSession,
+        (facts, held): (&'f ExchangeFacts, &'f HeldJob),
+        (scope, writer): (&'f IngestScope, &'f IngestWriter),
+    ) -> Result<Fetching<'f>, CallFailure> {
+        Ok(Fetching {
+            peer: session.partner()?.peer.clone(),
+            session,
+            facts,
+            held,
+            scope,
+            writer,
+            call: CallFacts::default(),
+            has_come: false,
+        })
+    }
+
+    /// Fetches a part to its end. Returns the fault for which it goes no further, when the others may. When a page is gone it begins anew,
+    /// once: partners keep the pages of an answer for a while only. A token that is refused is replaced as often as something came with it.
+    pub async fn part(&mut self, mut part: RecordPart, first: &str) -> Result<Option<Fault>, CallFailure> {
+        // What only its link says cannot begin anew.
+        let mut is_anew = is_supporting(&part.name);
+        while part.state == PartState::Open {
+            let is_later_page = part.next.is_some();
+            match self.page(part.clone(), first).await {
+                Ok(next) => {
+                    part = next;
+                    self.has_come = true;
+                    self.session.has_progress = true;
+                }
+                Err(failure) if failure.end == CallEnd::Unauthorized && self.has_come => {
+                    self.has_come = false;
+                    self.renew().await?;
+                }
+                Err(failure) if is_later_page && !is_anew && is_gone(&failure) => {
+                    is_anew = true;
+                    part = self.begin_anew(&part.name).await?;
+                }
+                Err(failure) => return self.given_up(&part.name, failure).await.map(Some),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Notes that a part goes no further; returns why.
+    async fn given_up(&mut self, name: &str, failure: CallFailure) -> Result<Fault, CallFailure> {
+        let (state, fault) = match failure.end {
+            CallEnd::Refused(fault @ (Fault::PartnerTooMuch | Fault::PartnerPagesLoop)) => (PartState::Broken, fault),
+            CallEnd::Refused(fault) => (PartState::Refused, fault),
+            _ => return Err(failure),
+        };
+        self.call = (*failure.facts).clone();
+        tracing::warn!(fault = fault.code(), status = failure.facts.status, issues = %failure.issues,
+            "a partner does not give a part of a record");
+        ingest::mark_part(self.scope, self.writer, name, state, Some(fault), false).await?;
+        Ok(fault)
+    }
+
+    async fn begin_anew(&self, name: &str) -> Result<RecordPart, CallFailure> {
+        ingest::mark_part(self.scope, self.writer, name, PartState::Open, None, true).await?;
+        let own = self.scope.clone();
+        let parts = blocking(move || ingest::parts(&own)).await?;
+        let found = parts.into_iter().find(|part| part.name == name);
+        found.ok_or_else(|| Failure::new(Fault::Internal).into())
+    }
+
+    /// The token for the next page: a new one when the time of the old one is over.
+    async fn token(&mut self) -> Result<Secret, CallFailure> {
+        if !is_good(self.session.member_token.as_ref(), self.held.ctx().clock.now_ms()) {
+            self.renew().await?;
+        }
+        let token = self.session.member_token.as_ref().map(|token| token.secret.clone());
+        token.ok_or_else(|| CallFailure::new(CallEnd::Unauthorized))
+    }
+
+    async fn renew(&mut self) -> Result<(), CallFailure> {
+        tracing::info!(exchange = %self.facts.exchange_id, "a token is renewed while a record is fetched");
+        self.session.member_token = None;
+        token::run_for_member(self.session, self.facts, self.held)
+            .await
+            .map(drop)
+    }
+
+    /// Fetches the next body of a part.
+    async fn page(&mut self, part: RecordPart, first: &str) -> Result<RecordPart, CallFailure> {
+        let trust = |failure: Failure| CallFailure::new(CallEnd::Trust(failure.fault()));
+        let url = match &part.next {
+            Some(link) => self.peer.named(link).map_err(trust)?,
+            None => self.peer.below(first)?,
+        };
+        let limits = *self.peer.limits();
+        let own = self.scope.clone();
+        let came = blocking(move || ingest::size(&own)).await?;
+        if came.pages >= limits.exchange_pages {
+            return Err(CallFailure::new(CallEnd::Refused(Fault::PartnerTooMuch)));
+        }
+        let most = limits.body_bytes.min(limits.exchange_bytes.saturating_sub(came.bytes));
+        let mut page = match PageWriter::begin(self.scope, self.writer, part, url.as_str()).await {
+            Err(failure) if failure.fault() == Fault::PartnerPagesLoop => {
+                return Err(CallFailure::new(CallEnd::Refused(Fault::PartnerPagesLoop)));
+            }
+            other => other?,
+        };
+        page.at_most(limits.exchange_entries.saturating_sub(came.entries));
+        // The opt-in was judged when the page began, so a new token is asked for under it.
+        let token = self.token().await?;
+        let ask = PeerAsk::get(url, Some(&token), &self.facts.correlation_id);
+        let mut body = self.peer.send(ask, most).await?;
+        page.dated(body.facts().date_ms);
+        while let Some(bytes) = body.next().await? {
+            if let Err(failure) = page.write(&bytes).await {
+                return Err(unreadable(failure, body.facts().clone(), CallEnd::ServerFault));
+            }
+        }
+        let facts = body.finish();
+        match page.finish(self.scope.now_ms()).await {
+            Ok(landed) => {
+                self.call = facts;
+                Ok(landed.part)
+            }
+            // It came to an end of the connection before it came to its own.
+            Err(failure) => Err(unreadable(failure, facts, CallEnd::Unknown)),
+        }
+    }
+}
+
+/// Whether what was asked for is not there, or not any more.
+fn is_gone(failure: &CallFailure) -> bool {
+    matches!(failure.end, CallEnd::Refused(_)) && matches!(failure.facts.status, Some(404 | 410))
+}
+
+/// What a failure while a body is kept means: whether the body cannot be read, or something of ours failed.
+fn unreadable(failure: Failure, facts: CallFacts, cut: CallEnd) -> CallFailure {
+    let end = match failure.fault() {
+        Fault::NotJson => cut,
+        Fault::PartnerNotFhir | Fault::TooDeep | Fault::TooLarge | Fault::DuplicateKey | Fault::ResourceInvalid => {
+            CallEnd::ServerFault
+        }
+        fault @ (Fault::PartnerTooMuch | Fault::PartnerPagesLoop) => CallEnd::Refused(fault),
+        fault => CallEnd::Own(fault),
+    };
+    CallFailure::with(end, facts).because(failure)
+}
