@@ -1,6 +1,7 @@
 //! What the gate accepts, what it refuses, and where it reports the fault.
 
 use super::*;
+use crate::records::local::Links;
 use crate::records::local::NoLinks;
 
 const NOW: i64 = 1_767_225_600_000; // 2026-01-01T00:00:00Z
