@@ -29,17 +29,17 @@ pub(super) fn entry(action: Action, caller: &Caller, grant: &LiveGrant) -> Ledge
 }
 
 /// A disclosure whose *begun* entry is committed and whose end has not been written.
-pub(super) struct Begun {
+pub(super) struct BegunDisclosure {
     pub(super) entry: LedgerEvent,
     pub(super) id: String,
 }
 
 /// Commits the *begun* entries of disclosures. Nothing may be sent before this returns.
-pub(super) async fn begin(ctx: &Context, entries: Vec<LedgerEvent>) -> Result<Vec<Begun>, Failure> {
+pub(super) async fn begin(ctx: &Context, entries: Vec<LedgerEvent>) -> Result<Vec<BegunDisclosure>, Failure> {
     let now_us = ctx.clock.now_us();
-    let begun: Vec<Begun> = entries
+    let begun: Vec<BegunDisclosure> = entries
         .into_iter()
-        .map(|entry| Begun {
+        .map(|entry| BegunDisclosure {
             id: ctx.ids.new_id(now_us / 1000),
             entry,
         })
@@ -71,7 +71,7 @@ pub(super) async fn find_and_begin<T: Send + 'static>(
     caller: &Caller,
     mut find: impl FnMut(&mut Db, &Unfilled) -> Result<Option<T>, Failure> + Send + 'static,
     grant: impl Fn(&T) -> &LiveGrant,
-) -> Result<Option<(T, Begun)>, Failure> {
+) -> Result<Option<(T, BegunDisclosure)>, Failure> {
     let now_us = ctx.clock.now_us();
     let (ids, blank) = (
         ctx.ids.clone(),
@@ -104,7 +104,7 @@ pub(super) async fn find_and_begin<T: Send + 'static>(
     })?;
     Ok(found.map(|(found, id)| {
         let entry = entry(Action::DisclosureBegun, caller, grant(&found));
-        (found, Begun { entry, id })
+        (found, BegunDisclosure { entry, id })
     }))
 }
 

@@ -1,6 +1,6 @@
 //! The end of a disclosure: how many resources of each type were sent, and the ledger entry that says so. It never waits for the store.
 
-use super::begun::Begun;
+use super::begun::BegunDisclosure;
 use crate::audit::{Action, EntryOutcome, ledger};
 use crate::context::Context;
 use crate::telemetry::metrics as families;
@@ -27,7 +27,7 @@ impl Tally {
 
 /// Writes how a disclosure ended. Does not wait: the entry is written together with those of other requests and kept until the store takes
 /// it. A missing end entry means "may have been disclosed".
-pub(super) fn complete(ctx: &Context, begun: Begun, outcome: EntryOutcome, bytes: u64, tally: Tally) {
+pub(super) fn complete(ctx: &Context, begun: BegunDisclosure, outcome: EntryOutcome, bytes: u64, tally: Tally) {
     let how = if outcome.class == "ok" {
         "completed"
     } else {

@@ -12,7 +12,7 @@ use super::outgoing::Open;
 use super::supporting::Supporting;
 use super::transmitter;
 use super::underway::{AnswerTerms, Underway};
-use super::{Begun, Tally, begin, entry, find_and_begin, is_shared, refuse};
+use super::{BegunDisclosure, Tally, begin, entry, find_and_begin, is_shared, refuse};
 use crate::audit::{Action, EntryOutcome};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
@@ -77,7 +77,7 @@ async fn granted(
     partner: String,
     id: String,
     now_ms: i64,
-) -> Result<Option<(LiveGrant, Begun)>, Failure> {
+) -> Result<Option<(LiveGrant, BegunDisclosure)>, Failure> {
     if ctx.store.is_remote() {
         let find = move |db: &mut Db, entry: &_| disclosure::live_grant_begun(db, &partner, &id, now_ms, entry);
         return find_and_begin(ctx, caller, find, |grant| grant).await;

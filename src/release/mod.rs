@@ -34,5 +34,5 @@ pub use transmitter::PageTransmitter;
 pub use underway::AnswerTerms;
 pub use version::POLICY;
 
-use begun::{Begun, begin, entry, find_and_begin, refuse};
+use begun::{BegunDisclosure, begin, entry, find_and_begin, refuse};
 use completed::{Tally, complete};

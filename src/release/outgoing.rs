@@ -4,7 +4,7 @@
 //! ([`super::underway`]): when access is revoked meanwhile, it ends, and the ledger has the number of bytes that were sent.
 
 use super::underway::{AnswerTerms, Underway};
-use super::{Begun, SentPart, Tally, complete};
+use super::{BegunDisclosure, SentPart, Tally, complete};
 use crate::audit::EntryOutcome;
 use crate::context::Context;
 use crate::error::Failure;
@@ -32,7 +32,7 @@ pub struct Disclosure {
 /// One of these disclosures, and what of it is to be sent.
 struct Part {
     grant_id: Option<String>,
-    begun: Begun,
+    begun: BegunDisclosure,
     bytes: u64,
     tally: Tally,
 }
@@ -50,7 +50,7 @@ impl Disclosure {
     }
 
     /// Adds a disclosure that was begun under a grant, or without one for a count over all members.
-    pub(super) fn add(&mut self, grant: Option<&LiveGrant>, begun: Begun, bytes: u64, tally: Tally) {
+    pub(super) fn add(&mut self, grant: Option<&LiveGrant>, begun: BegunDisclosure, bytes: u64, tally: Tally) {
         self.parts.push(Part {
             grant_id: grant.map(|grant| grant.id.clone()),
             begun,

@@ -1,7 +1,7 @@
 //! Reads one resource by type and id, within the caller's grants or among shared resources.
 
 use super::transmitter;
-use super::{Begun, Disclosure, SentPart, Tally, begin, entry, find_and_begin, is_shared, refuse};
+use super::{BegunDisclosure, Disclosure, SentPart, Tally, begin, entry, find_and_begin, is_shared, refuse};
 use crate::audit::Action;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
@@ -125,7 +125,7 @@ async fn find<T: Send + 'static>(
     caller: &Caller,
     asked: ResourceRead,
     make: impl Fn(&Released) -> T + Send + 'static,
-) -> Result<Option<(Found<T>, Begun)>, Failure> {
+) -> Result<Option<(Found<T>, BegunDisclosure)>, Failure> {
     if !ctx.store.is_remote() || asked.rtype == "Binary" {
         return find_then_begin(ctx, caller, asked, make).await;
     }
@@ -143,7 +143,7 @@ async fn find_transmitter<T>(
     caller: &Caller,
     asked: ResourceRead,
     make: impl Fn(&Released) -> T,
-) -> Result<Option<(Found<T>, Begun)>, Failure> {
+) -> Result<Option<(Found<T>, BegunDisclosure)>, Failure> {
     let Some(grant_id) = transmitter::grant_of(&asked.id) else {
         return Ok(None);
     };
@@ -210,7 +210,7 @@ async fn find_then_begin<T: Send + 'static>(
     caller: &Caller,
     asked: ResourceRead,
     make: impl Fn(&Released) -> T + Send + 'static,
-) -> Result<Option<(Found<T>, Begun)>, Failure> {
+) -> Result<Option<(Found<T>, BegunDisclosure)>, Failure> {
     let base_url = ctx.payer.base_url.clone();
     let is_binary = asked.rtype == "Binary";
     let find = move |db: &mut Db| -> Result<Option<Found<T>>, Failure> {

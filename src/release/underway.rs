@@ -5,7 +5,7 @@
 //! grant, the consent). It does not end when something merely expired, until the time limit of an answer is over. It ends only once, and
 //! its end is written to the ledger even when the client reads no further.
 
-use super::{Begun, Tally, complete};
+use super::{BegunDisclosure, Tally, complete};
 use crate::audit::EntryOutcome;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
@@ -62,13 +62,13 @@ struct Progress {
 
 /// What was sent of one of the disclosures that were begun together.
 struct Part {
-    entry: Option<Begun>,
+    entry: Option<BegunDisclosure>,
     bytes: u64,
     counts: Tally,
 }
 
-impl From<Option<Begun>> for Part {
-    fn from(entry: Option<Begun>) -> Part {
+impl From<Option<BegunDisclosure>> for Part {
+    fn from(entry: Option<BegunDisclosure>) -> Part {
         Part {
             entry,
             bytes: 0,
@@ -84,7 +84,7 @@ impl Underway {
         terms: AnswerTerms,
         caller: &Caller,
         (grant_id, begun_ms): (&str, i64),
-        entry: Option<Begun>,
+        entry: Option<BegunDisclosure>,
     ) -> Underway {
         let parts = vec![Part::from(entry)];
         Underway::of_parts(ctx, terms, caller, begun_ms, (vec![grant_id.to_owned()], parts))
@@ -96,7 +96,7 @@ impl Underway {
         terms: AnswerTerms,
         caller: &Caller,
         begun_ms: i64,
-        begun: Vec<(Option<String>, Begun)>,
+        begun: Vec<(Option<String>, BegunDisclosure)>,
     ) -> Underway {
         let (grants, entries): (Vec<_>, Vec<_>) = begun.into_iter().unzip();
         let mut grants: Vec<String> = grants.into_iter().flatten().collect();
@@ -325,7 +325,7 @@ impl Shared {
     }
 
     fn end(&self, outcome: EntryOutcome, because: Option<Fault>) {
-        let ended: Vec<(Begun, u64, Tally)> = {
+        let ended: Vec<(BegunDisclosure, u64, Tally)> = {
             let mut progress = self.progress();
             if progress.ended.is_none() {
                 progress.ended = because;

@@ -9,13 +9,45 @@ use crate::store::turns::TurnPlace;
 use diesel::connection::Connection as _;
 use diesel::result::Error;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// How often a transaction is tried that the database rolled back because of a conflict with another one.
 const TRIES: u32 = 5;
 
 impl Store {
+    /// [`Store::read`] for as long as this asker's reads by this call are quick, and [`Store::read_in_turn`] after one that was not. For reads
+    /// of one member's record.
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    pub async fn read_while_quick<T, F>(&self, asker: &str, work: F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Db) -> Result<T, Failure> + Send + 'static,
+    {
+        let Some(readers) = &self.0.readers else {
+            return self.read_in_turn(asker, work).await;
+        };
+        let askers = &self.0.quick;
+        if askers.is_quick(asker)
+            && let Some(mut connection) = readers.try_get()
+        {
+            let began = Instant::now();
+            let read = work(&mut connection);
+            askers.note(asker, began.elapsed());
+            return read;
+        }
+        let timed = |db: &mut Db| {
+            let began = Instant::now();
+            let read = work(db);
+            (read, began.elapsed())
+        };
+        let (read, took) = self.read_in_turn(asker, move |db| Ok(timed(db))).await?;
+        askers.note(asker, took);
+        read
+    }
+
     pub(super) fn reading_with<T>(
         &self,
         waiting: Waiting,

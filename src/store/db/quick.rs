@@ -4,11 +4,9 @@
 //! asker's reads are quick; after a slow one the asker waits for its turns until it has shown enough quick ones. This module must never
 //! hold a lock while a read runs.
 
-use super::{Db, Store};
-use crate::error::Failure;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Longest quick read. Other requests wait so long for the thread.
 const QUICK: Duration = Duration::from_millis(10);
@@ -43,40 +41,6 @@ impl QuickAskers {
         if paid {
             owing.remove(asker);
         }
-    }
-}
-
-impl Store {
-    /// [`Store::read`] for as long as this asker's reads by this call are quick, and [`Store::read_in_turn`] after one that was not. For reads
-    /// of one member's record.
-    ///
-    /// # Errors
-    /// As [`Store::read`].
-    pub async fn read_while_quick<T, F>(&self, asker: &str, work: F) -> Result<T, Failure>
-    where
-        T: Send + 'static,
-        F: FnOnce(&mut Db) -> Result<T, Failure> + Send + 'static,
-    {
-        let Some(readers) = &self.0.readers else {
-            return self.read_in_turn(asker, work).await;
-        };
-        let askers = &self.0.quick;
-        if askers.is_quick(asker)
-            && let Some(mut connection) = readers.try_get()
-        {
-            let began = Instant::now();
-            let read = work(&mut connection);
-            askers.note(asker, began.elapsed());
-            return read;
-        }
-        let timed = |db: &mut Db| {
-            let began = Instant::now();
-            let read = work(db);
-            (read, began.elapsed())
-        };
-        let (read, took) = self.read_in_turn(asker, move |db| Ok(timed(db))).await?;
-        askers.note(asker, took);
-        read
     }
 }
 
