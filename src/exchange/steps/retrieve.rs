@@ -114,7 +114,7 @@ fn conclude(came: Came, call: CallFacts) -> Went {
     let by_type = plan::is_by_type(parts.iter().map(|part| part.name.as_str()));
     // A part that searches have taken the place of is not missing, nor is what the record only names.
     let counts = |part: &&RecordPart| {
-        !plan::is_supporting(&part.name) && !(by_type && matches!(part.name.as_str(), EVERYTHING | PERSON))
+        !(plan::is_supporting(&part.name) || by_type && matches!(part.name.as_str(), EVERYTHING | PERSON))
     };
     let mut missing: Vec<MissingPart> = parts
         .iter()
