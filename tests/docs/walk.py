@@ -8,7 +8,7 @@
 C#. `desk`: the pages for operators, auditors and reviewers. `postgresql`, `sqlite`: from nothing to a restored backup.
 `docs/operators/certificates.md`: authority, list, renewal, revocation. `docs/quickstart.md`: all of it, against `causeway demo`.
 Commands that stand in sentences and tables are parsed by the program, not run (`mentioned.py`).
-It needs openssl, curl, jq, xxd, Node.js, Java and Bash, and Python with PyJWT, cryptography and requests. Ports of the pages are replaced by free ones, but
+It needs openssl, curl, jq, xxd, Node.js, Java, Ruby and Bash, and Python with PyJWT, cryptography and requests. Ports of the pages are replaced by free ones, but
 those of the demo.
 """
 
@@ -133,13 +133,13 @@ def consent(place):
 def certificates(place):
     ported, _ = practice(place)
     text = page("docs/partners/certificates-and-assertions.md")
-    for language, name in [("bash", "token.sh"), ("javascript", "token.mjs"), ("java", "Token.java")]:
+    for language, name in [("bash", "token.sh"), ("javascript", "token.mjs"), ("java", "Token.java"), ("ruby", "token.rb")]:
         (place.folder / name).write_text(ported(fenced(text, language, name)), encoding="utf-8")
     place.bash(commands(text, "openssl x509 -in", "openssl pkcs12"))
     place.bash(ported(commands(text, "openssl s_client")))
     (place.folder / "jwks.py").write_text(fenced(text, "python", "# jwks.py"), encoding="utf-8")
     place.bash("cp new-payer-jwks.json first.json; python jwks.py; diff <(jq -S . first.json) <(jq -S . new-payer-jwks.json)")
-    for run in ["bash token.sh", "python get_token.py", "node token.mjs", "java Token.java"]:
+    for run in ["bash token.sh", "python get_token.py", "node token.mjs", "java Token.java", "ruby token.rb"]:
         assert f"    {run} 'system/*.rs'" in text, run
         token = place.bash(f"{run} 'system/*.rs'").strip()
         RAN.add(f"{run} 'system/*.rs'")
