@@ -1,7 +1,7 @@
 //! Reads a member-match request: turns untrusted bytes into the values that a decision needs, or into a fault with its place.
 //!
-//! The checks run in this order: pre-screen, amount of text, parameter names, profile, rules that concern several elements, and the typed model as a second
-//! check. No value of the request gets into a failure.
+//! The checks run in this order: pre-screen, amount of text, parameter names, profile, rules that concern several elements, and the typed
+//! model as a second check. No value of the request gets into a failure.
 
 use super::{profile, shape, size};
 use crate::consent;
@@ -53,8 +53,8 @@ pub struct Request {
 /// Reads `body`.
 ///
 /// # Errors
-/// 400 for a body that is not a FHIR Parameters resource; 413 for one with too many values or too much text; 422 ([`Fault::MatchInvalid`] and the other faults of the profile) for one that
-/// breaks the profile.
+/// 400 for a body that is not a FHIR Parameters resource; 413 for one with too many values or too much text; 422 ([`Fault::MatchInvalid`]
+/// and the other faults of the profile) for one that breaks the profile.
 pub fn read(body: &[u8]) -> Result<Request, Failure> {
     let screened = screen(body, &ScreenLimits::request())?;
     if screened.resource_type() != "Parameters" {

@@ -1,6 +1,7 @@
 //! How large a document of the pre-screen may be.
 
-/// How large a document may be. Every value counts: each object and array, and each string, number, boolean and null in them. Every count is checked while reading, so that memory stays within a small factor of the limits.
+/// How large a document may be. Each object and array is a value, and each string, number, boolean and null in them. Every count is checked
+/// while reading, so that memory stays within a small factor of the limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScreenLimits {
     /// Bytes of the whole document.
