@@ -38,7 +38,7 @@ impl Ask {
 ///
 /// # Errors
 /// For the whole Bundle: those of the pre-screen, [`Fault::ResourceInvalid`] when it is not a Bundle, [`Fault::ParameterInvalid`] when it
-/// is not a batch, and [`Fault::TooLarge`] for more than [`ENTRIES_MAX`] entries.
+/// is not a batch, and [`Fault::TooLarge`] for more than [`ENTRIES_MAX`] entries or too many values.
 pub fn asks(bytes: &[u8], base_url: &str) -> Result<Vec<Result<Ask, Failure>>, Failure> {
     let screened = prescreen::screen(bytes, &ScreenLimits::request())?;
     if screened.resource_type() != "Bundle" {
@@ -300,6 +300,10 @@ mod tests {
             (of("transaction", 1), Fault::ParameterInvalid),
             (of("collection", 1), Fault::ParameterInvalid),
             (of("batch", ENTRIES_MAX + 1), Fault::TooLarge),
+            (
+                json!({"resourceType": "Bundle", "type": "batch", "x": vec![1; 100_000]}),
+                Fault::TooLarge,
+            ),
             (json!({"resourceType": "Bundle"}), Fault::ParameterInvalid),
             (json!({"resourceType": "Patient", "id": "1"}), Fault::ResourceInvalid),
         ] {

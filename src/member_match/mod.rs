@@ -27,6 +27,7 @@ mod resolve;
 mod review_rows;
 mod rows;
 mod shape;
+mod size;
 
 pub use answer::MatchAnswer;
 pub use identify::{FirstLook, Judgement, MatchBasis, WantedMember, identify};

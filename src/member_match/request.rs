@@ -1,9 +1,9 @@
 //! Reads a member-match request: turns untrusted bytes into the values that a decision needs, or into a fault with its place.
 //!
-//! The checks run in this order: pre-screen, parameter names, profile, rules that concern several elements, and the typed model as a second
-//! check. No value of the request gets into a failure.
+//! The checks run in this order: pre-screen, amount of text, parameter names, profile, rules that concern several elements, and the typed
+//! model as a second check. No value of the request gets into a failure.
 
-use super::{profile, shape};
+use super::{profile, shape, size};
 use crate::consent;
 use crate::error::{Failure, Fault};
 use crate::fhir::elements::{Consent, Coverage, Patient, Reference};
@@ -53,8 +53,8 @@ pub struct Request {
 /// Reads `body`.
 ///
 /// # Errors
-/// 400 for a body that is not a FHIR Parameters resource; 422 ([`Fault::MatchInvalid`] and the other faults of the profile) for one that
-/// breaks the profile.
+/// 400 for a body that is not a FHIR Parameters resource; 413 for one with too many values or too much text; 422 ([`Fault::MatchInvalid`]
+/// and the other faults of the profile) for one that breaks the profile.
 pub fn read(body: &[u8]) -> Result<Request, Failure> {
     let screened = screen(body, &ScreenLimits::request())?;
     if screened.resource_type() != "Parameters" {
@@ -62,6 +62,7 @@ pub fn read(body: &[u8]) -> Result<Request, Failure> {
             .at("resourceType")
             .remedy("Send a Parameters resource."));
     }
+    size::check(&screened)?;
     let request = match at_once(&screened) {
         Some(request) => request,
         None => step_by_step(&screened)?,

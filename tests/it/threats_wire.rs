@@ -1,5 +1,5 @@
 //! Threats on the wire: assertions that come twice at once (A07), ambiguous framing (B05), searches as oracles (D03), connections and
-//! heads beyond their limits.
+//! heads beyond their limits, and bodies that would cost much to judge (B07).
 
 use crate::support::client::{ALL_SCOPES, Client, MATCH_SCOPE};
 use crate::support::payer::{PARTNER_URI, TestPayer};
@@ -206,4 +206,51 @@ async fn a_partner_has_its_share_of_connections_and_a_head_its_size() {
     nobody
         .send("GET", &format!("/fhir/Patient?name={long}"), &[])
         .assert_outcome(Fault::HeadTooLarge);
+}
+
+#[tokio::test]
+async fn t_b07_a_match_of_too_many_values_or_too_much_text_is_refused_and_nothing_is_decided() {
+    let (payer, client) = TestPayer::start(1);
+    let token = client.token(MATCH_SCOPE).await;
+    let good = payer.request(0, Variation::Exact);
+    let with = |element: &str, value: serde_json::Value| {
+        let mut body = good.clone();
+        body["parameter"][0]["resource"][element] = value;
+        body.to_string()
+    };
+    for (name, body, place) in [
+        (
+            "numbers",
+            with("x", vec![1; 480_000].into()),
+            ".parameter[0].resource.x[",
+        ),
+        (
+            "lines",
+            with("address", serde_json::json!([{"line": vec!["a"; 10_000]}])),
+            ".parameter[0].resource.address[0].line[",
+        ),
+        (
+            "words",
+            with("address", serde_json::json!([{"line": ["a ".repeat(20_000)]}])),
+            ".parameter[0].resource.address[0].line[0]",
+        ),
+    ] {
+        let headers = [
+            ("X-Correlation-Id", name),
+            ("Content-Type", "application/fhir+json"),
+            ("Idempotency-Key", name),
+        ];
+        let reply = client.post_match(&token, body, &headers).await;
+        reply.assert_outcome(Fault::TooLarge);
+        let outcome = reply.json();
+        let expression = outcome["issue"][0]["expression"][0].as_str().expect("a place");
+        assert!(expression.contains(place), "{name}: {expression}");
+        let remedy = outcome["issue"][0]["diagnostics"].as_str().expect("a remedy");
+        assert!(remedy.contains("send at most"), "{name}: {remedy}");
+        assert!(payer.ledger(name).iter().any(|action| action.ends_with(".refused")));
+    }
+    for table in ["decision", "consent", "grants"] {
+        assert_eq!(payer.count(table), 0, "{table}");
+    }
+    client.matched(&token, &good).await;
 }

@@ -1,6 +1,8 @@
 //! US addresses: number, street, unit and place. The usual abbreviations are treated as equal.
 
 use crate::text::{digits, edits, fold, jaro_winkler};
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 /// One address, as written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -137,12 +139,20 @@ const STATES: &str = "al alabama ak alaska az arizona ar arkansas ca california 
     pa pennsylvania ri rhodeisland sc southcarolina sd southdakota tn tennessee tx texas ut utah vt vermont va virginia \
     wa washington wv westvirginia wi wisconsin wy wyoming";
 
+/// Each word of [`WORDS`] with the first word of its line. An address may have thousands of words, so each one is looked up at once.
+static STANDARDS: LazyLock<HashMap<&str, &str>> = LazyLock::new(|| {
+    let mut standards = HashMap::new();
+    for line in WORDS.lines() {
+        let first = line.split(' ').next().unwrap_or(line);
+        for word in line.split(' ') {
+            standards.entry(word).or_insert(first);
+        }
+    }
+    standards
+});
+
 fn standard(word: &str) -> &str {
-    WORDS
-        .lines()
-        .find(|line| line.split(' ').any(|w| w == word))
-        .and_then(|line| line.split(' ').next())
-        .unwrap_or(word)
+    STANDARDS.get(word).copied().unwrap_or(word)
 }
 
 fn letters(text: &str) -> String {

@@ -7,8 +7,11 @@ use std::fmt;
 
 /// Deepest nesting that a header, a claim set or a key set may have.
 const DEPTH: usize = 6;
+/// Most members of one object, and most items of one array.
+const EACH: usize = 256;
 
-/// Parses `bytes` as one JSON object; `None` for anything else, for a duplicate member, or for deeper nesting.
+/// Parses `bytes` as one JSON object; `None` for anything else, for a duplicate member, for deeper nesting, and for
+/// more than [`EACH`] members or items.
 pub fn strict_object(bytes: &[u8]) -> Option<Map<String, Value>> {
     match strict(std::str::from_utf8(bytes).ok()?, DEPTH)? {
         Value::Object(object) => Some(object),
@@ -32,6 +35,9 @@ fn strict(text: &str, depth: usize) -> Option<Value> {
         b'[' => {
             let items: Vec<Box<RawValue>> = serde_json::from_str(text).ok()?;
             let depth = depth.checked_sub(1)?;
+            if items.len() > EACH {
+                return None;
+            }
             items
                 .iter()
                 .map(|item| strict(item.get(), depth))
@@ -59,7 +65,7 @@ impl<'de> Deserialize<'de> for Members {
                 let mut members = Vec::new();
                 while let Some(member) = map.next_entry()? {
                     members.push(member);
-                    if members.len() > 256 {
+                    if members.len() > EACH {
                         return Err(A::Error::custom("too many members"));
                     }
                 }
@@ -79,6 +85,8 @@ mod tests {
         for good in ["{}", r#"{"a":1,"b":[{"a":1},{"a":2}]}"#, r#" {"a":{"a":{}}} "#] {
             assert!(strict_object(good.as_bytes()).is_some(), "{good}");
         }
+        let list = |count: usize| format!(r#"{{"a":[1{}]}}"#, ",1".repeat(count - 1));
+        assert!(strict_object(list(256).as_bytes()).is_some());
         let deep = format!("{}1{}", r#"{"a":"#.repeat(9), "}".repeat(9));
         for bad in [
             r#"{"a":1,"a":1}"#,
@@ -94,6 +102,7 @@ mod tests {
             r#"{"a":NaN}"#,
             r#"{"a":"\ud800"}"#,
             &deep,
+            &list(257),
         ] {
             assert!(strict_object(bad.as_bytes()).is_none(), "{bad}");
         }

@@ -130,10 +130,10 @@ fn limits_of_the_pre_screen_hold_for_every_input() {
     run("prescreen-limits", CORPUS, WORDS, |input| judge(input, &LIMITS));
 }
 
-/// The worst that is known, at the limits of a request: 256 names that are all compared, again and again.
+/// The worst that is known, at the limits of a record: 256 names that are all compared, again and again.
 #[test]
 fn the_costliest_objects_take_work_within_the_bound() {
-    let limits = ScreenLimits::request();
+    let limits = ScreenLimits::record();
     let names: Vec<String> = (0..255).map(|n| format!("\"k{n}\":[1,null],")).collect();
     let object = format!("{{{}\"z\":1}}", names.concat().replace("[1,null]", "1"));
     for text in [

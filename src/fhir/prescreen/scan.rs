@@ -62,7 +62,7 @@ pub(super) fn scan<'b>(bytes: &'b [u8], limits: &ScreenLimits) -> Result<Screene
         bytes,
         limits: *limits,
         at: 0,
-        tape: Vec::with_capacity((bytes.len() / 24).clamp(16, limits.values)),
+        tape: Vec::with_capacity((bytes.len() / 24 + 16).min(limits.values)),
         frames: Vec::with_capacity(16),
         keys: Vec::with_capacity(64),
         references: Vec::new(),
@@ -83,7 +83,13 @@ pub(super) fn scan<'b>(bytes: &'b [u8], limits: &ScreenLimits) -> Result<Screene
                     .remedy("Give resourceType an R4 resource type."))
             }
         }
-        Err(fault) => Err(Failure::new(fault).at(scanner.place())),
+        Err(fault) => {
+            let failure = Failure::new(fault).at(scanner.place());
+            Err(match fault {
+                Fault::TooLarge => failure.remedy(format!("Too many: send at most {} JSON values.", limits.values)),
+                _ => failure,
+            })
+        }
     }
 }
 

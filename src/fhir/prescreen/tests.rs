@@ -171,6 +171,43 @@ fn bombs_are_refused_at_once() {
     );
 }
 
+#[test]
+fn t_b07_every_value_counts_and_nothing_in_a_string_does() {
+    let needs = |text: &str, values: usize| {
+        let limits = |values: usize| ScreenLimits {
+            values,
+            ..ScreenLimits::request()
+        };
+        assert!(screen(text.as_bytes(), &limits(values)).is_ok(), "{text}");
+        let failure = screen(text.as_bytes(), &limits(values - 1)).expect_err("one too many");
+        assert_eq!(failure.fault(), Fault::TooLarge, "{text}");
+    };
+    needs(r#"{"resourceType":"Basic"}"#, 2);
+    needs(" {\n\"resourceType\" : \"Basic\" }\t", 2);
+    needs(r#"{"resourceType":"Basic","a":"[1,2,{\"b\":[3]}],\\"}"#, 3);
+    needs(r#"{"resourceType":"Basic","a":"\\\"[[[,,,","b":true}"#, 4);
+    needs(r#"{"resourceType":"Basic","a":[1,2,3]}"#, 6);
+    needs(
+        r#"{"resourceType":"Basic","a":[{"b":{"c":[false,-1.5e3]}},{"b":"x"}]}"#,
+        10,
+    );
+    needs(r#"{"resourceType":"Basic","a":["x",null],"_a":[null,{"id":"i"}]}"#, 9);
+}
+
+#[test]
+fn t_b07_a_request_of_many_small_values_is_refused_where_they_become_too_many() {
+    let most = ScreenLimits::request().values;
+    let of = |count: usize| format!("{{\"resourceType\":\"Basic\",\"a\":[1{}]}}", ",1".repeat(count - 1));
+    // The object, its type and the array count as well.
+    assert!(screen(of(most - 3).as_bytes(), &ScreenLimits::request()).is_ok());
+    for count in [most - 2, 480_000] {
+        assert_eq!(refused(&of(count)), (Fault::TooLarge, format!("Basic.a[{}]", most - 3)));
+    }
+    // Nothing behind the first value too many is read.
+    let cut_off = of(most).replace("]}", "");
+    assert_eq!(refused(&cut_off).0, Fault::TooLarge);
+}
+
 /// JSON that FHIR allows: element names, no empty values, no nulls.
 fn fhirlike() -> impl Strategy<Value = serde_json::Value> {
     let leaf = prop_oneof![

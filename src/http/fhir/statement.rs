@@ -183,7 +183,7 @@ mod tests {
     fn the_statement_claims_what_the_table_routes() {
         let statement = capability_statement("https://p.example/fhir", "P");
         let bytes = statement.to_string().into_bytes();
-        crate::fhir::prescreen::screen(&bytes, &crate::fhir::prescreen::ScreenLimits::request())
+        crate::fhir::prescreen::screen(&bytes, &crate::fhir::prescreen::ScreenLimits::record())
             .expect("our own statement");
         causeway_fhir_types::check(&bytes).expect("a typed CapabilityStatement");
         let resources = statement["rest"][0]["resource"].as_array().expect("resources");
