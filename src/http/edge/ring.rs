@@ -54,7 +54,7 @@ pub async fn ring(
     let closes = is_endless || request.head().upgrade();
     if is_endless {
         // The HTTP library would wait for it until the connection ends; a handler that reads it refuses it as malformed.
-        let malformed = stream::iter([Err(PayloadError::EncodingCorrupted)]);
+        let malformed = stream::iter([Err::<Bytes, _>(PayloadError::EncodingCorrupted)]);
         request.set_payload(Payload::from(malformed.boxed_local()));
     }
     // Only POST handlers read a body.
