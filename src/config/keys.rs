@@ -149,7 +149,7 @@ keys! {
     LIMITS_HANDSHAKES_PER_ADDRESS: usize = key("limits.handshakes_per_address", number(1, 10_000, Handshakes), "16",
         "TLS handshakes at once of one address (IPv6: /64).");
     LIMITS_HANDSHAKE_RATE: u32 = key("limits.handshake_rate", number(1, 1_000_000, HandshakesASecond), "250",
-        "TLS handshakes a second of all addresses together at which no partner was seen for a day, and four times as many at once; more wait, at most limits.tls_seconds.");
+        "TLS handshakes a second of all addresses together at which no partner was seen for a day, and four times as many at once; more wait, at most limits.tls_seconds. Addresses without a handshake in the last five minutes have as many for themselves.");
     LIMITS_CONNECTION_RATE: u32 = key("limits.connection_rate", number(1, 1_000_000, ConnectionsASecond), "50",
         "New connections a second of an address that has shown no partner's certificate or token for a day, and twice as many at once; more are closed.");
     LIMITS_STRANGER_CONNECTIONS: usize = key("limits.stranger_connections", number(8, 100_000, Connections), "2048",

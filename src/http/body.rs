@@ -13,6 +13,9 @@ use tokio::time::{Instant, timeout_at};
 
 /// Bytes beyond the limit that are still read and dropped, so that a client that is still sending can receive its answer.
 const DRAIN_BYTES: usize = 32 * 1024 * 1024;
+/// The same for a stranger, whose pieces count at least so many bytes each.
+const STRANGERS_DRAIN: usize = 1024 * 1024;
+const PIECE_COST: usize = 256;
 /// Seconds over which the rate of a body is measured.
 const WINDOW_SECONDS: usize = 10;
 /// Time limit for the whole body when the application sets no other.
@@ -74,7 +77,7 @@ async fn read(
     let least = limits.map_or(0, |limits| limits.least_bytes_per_second) * WINDOW_SECONDS;
     let collect = async {
         let mut body = BytesMut::new();
-        let mut seen = 0usize;
+        let (mut seen, mut cost) = (0usize, 0usize);
         let mut window = (Instant::now() + Duration::from_secs(WINDOW_SECONDS as u64), 0usize);
         loop {
             let piece = match timeout_at(window.0, payload.next()).await {
@@ -90,7 +93,9 @@ async fn read(
             let piece = piece.map_err(|error| Failure::new(Fault::ParameterInvalid).because(error.to_string()))?;
             window.1 = window.1.saturating_add(piece.len());
             seen = seen.saturating_add(piece.len());
-            if fault.is_none() && seen > limit_bytes {
+            cost = cost.saturating_add(piece.len().max(PIECE_COST));
+            let ends = cost > STRANGERS_DRAIN && seat.as_ref().is_some_and(|seat| seat.is_strangers());
+            if fault.is_none() && (seen > limit_bytes || ends) {
                 fault = Some(Fault::TooLarge);
                 body = BytesMut::new();
             }
@@ -100,7 +105,7 @@ async fn read(
             }
             if fault.is_none() {
                 body.extend_from_slice(&piece);
-            } else if seen > DRAIN_BYTES {
+            } else if ends || seen > DRAIN_BYTES {
                 break;
             }
         }

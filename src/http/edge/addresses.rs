@@ -17,6 +17,9 @@ const PROVEN_OF_PARTNER: usize = 64;
 /// Most partners that are remembered for one address.
 const PARTNERS_OF_ADDRESS: usize = 4;
 
+/// How long after a handshake further ones of the address wait with those of all that had one.
+const GREETED: Duration = Duration::from_secs(300);
+
 /// The state of one address.
 #[derive(Debug)]
 pub struct ClientAddress {
@@ -28,6 +31,8 @@ pub struct ClientAddress {
     pub handshakes: Arc<Turnstile>,
     /// Bytes of strangers' requests and answers that wait in memory.
     pub queued: ByteCount,
+    /// When it last asked for the turn of a handshake.
+    greeted: Option<Instant>,
     connections: UsedRate,
     requests: UsedRate,
     /// The partners that were seen here, and until when each makes the address count as proven.
@@ -42,11 +47,18 @@ impl ClientAddress {
             in_flight: [0; 2],
             handshakes: Arc::new(Turnstile::new(handshakes)),
             queued: ByteCount::default(),
+            greeted: None,
             connections: UsedRate::none(now),
             requests: UsedRate::none(now),
             proven: Vec::new(),
             heard: now,
         }
+    }
+
+    /// Notes that it asks for the turn of a handshake; returns whether it had none for a while.
+    pub fn greets(&mut self, now: Instant) -> bool {
+        let before = self.greeted.replace(now);
+        before.is_none_or(|before| now.saturating_duration_since(before) > GREETED)
     }
 
     /// Whether a partner was seen here recently.

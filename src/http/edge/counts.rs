@@ -74,8 +74,8 @@ pub struct Counts {
     pub in_flight: [usize; 2],
     /// What is used of the rate of requests of all addresses together at which no partner was seen.
     pub requests: UsedRate,
-    /// The same for handshakes.
-    pub handshakes: UsedRate,
+    /// The same for handshakes: of addresses that had some lately, and of those that had none.
+    handshakes: [UsedRate; 2],
     /// The state of each address.
     pub addresses: Addresses,
     /// The bytes of each partner; there are as many partners as are registered.
@@ -88,7 +88,7 @@ impl Counts {
         let now = Instant::now();
         Counts {
             requests: UsedRate::none(now),
-            handshakes: UsedRate::none(now),
+            handshakes: [UsedRate::none(now); 2],
             guests: Guests::default(),
             partners: 0,
             in_flight: [0; 2],
@@ -103,6 +103,11 @@ impl Counts {
             Some(bytes) => bytes.clone(),
             None => self.bytes.entry(partner.to_owned()).or_default().clone(),
         }
+    }
+
+    /// What is used of the rate of handshakes. `is_first`: of addresses that had none lately.
+    pub fn handshakes(&mut self, is_first: bool) -> &mut UsedRate {
+        &mut self.handshakes[usize::from(is_first)]
     }
 
     /// The number of open connections.

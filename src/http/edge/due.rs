@@ -1,6 +1,11 @@
 //! Finds the end of a request: the empty line after its head, and the end of its body. It understands only lengths and line ends; a
 //! malformed head or body is left for the HTTP library to refuse.
 
+/// Most bytes of empty lines before a head. RFC 9112 section 2.2 has a server ignore at least one such line.
+const EMPTY_BYTES: usize = 8;
+/// What a chunk costs beyond its bytes: the HTTP library makes an item of each.
+const CHUNK_COST: usize = 256;
+
 /// What a client may still send of the request that is being answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DueBytes {
@@ -14,24 +19,25 @@ pub enum DueBytes {
 }
 
 impl DueBytes {
-    /// How many of these bytes belong to the request. Subtracts them from what is still expected.
-    pub(super) fn pass(&mut self, bytes: &[u8]) -> usize {
+    /// How many of these bytes belong to the request, and what they cost. Subtracts them from what is still expected.
+    pub(super) fn pass(&mut self, bytes: &[u8]) -> (usize, usize) {
         match self {
-            DueBytes::Nothing => 0,
+            DueBytes::Nothing => (0, 0),
             DueBytes::Bytes(left) => {
                 let passed = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                 *left -= passed as u64;
                 if *left == 0 {
                     *self = DueBytes::Nothing;
                 }
-                passed
+                (passed, passed)
             }
             DueBytes::Chunks(chunks) => {
-                let (passed, ended) = chunks.pass(bytes);
+                let mut begun = 0;
+                let (passed, ended) = chunks.pass(bytes, &mut begun);
                 if ended {
                     *self = DueBytes::Nothing;
                 }
-                passed
+                (passed, passed + begun * CHUNK_COST)
             }
         }
     }
@@ -62,6 +68,52 @@ impl HeadEnd {
     }
 }
 
+/// The next head among bytes that are held: what is dropped before it, and how much of it is there.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NextHead {
+    /// Bytes of empty lines that were dropped before it.
+    empty: usize,
+    is_begun: bool,
+    ending: HeadEnd,
+    /// How many of the held bytes are known to belong to it.
+    known: usize,
+    is_whole: bool,
+}
+
+impl NextHead {
+    /// How many of the held bytes are empty lines before the head; `None` when there were too many.
+    pub(super) fn skip(&mut self, held: &[u8]) -> Option<usize> {
+        if self.is_begun {
+            return Some(0);
+        }
+        let empty = held.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        self.empty += empty;
+        self.is_begun = empty < held.len();
+        (self.empty <= EMPTY_BYTES).then_some(empty)
+    }
+
+    /// Whether the head ends within the held bytes. Each byte is looked at once.
+    pub(super) fn is_whole(&mut self, held: &[u8]) -> bool {
+        if !self.is_whole {
+            let (passed, ended) = self.ending.pass(&held[self.known..]);
+            self.known += passed;
+            self.is_whole = ended;
+        }
+        self.is_whole
+    }
+
+    /// How many of the held bytes that belong to the head are passed on, `room` at most, and whether the head ends with them.
+    pub(super) fn take(&mut self, room: usize) -> (usize, bool) {
+        let taken = self.known.min(room);
+        self.known -= taken;
+        let ended = self.is_whole && self.known == 0;
+        if ended {
+            *self = NextHead::default();
+        }
+        (taken, ended)
+    }
+}
+
 /// Finds the end of a chunked body (RFC 9112 section 7.1). A malformed body is left for the HTTP library to refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChunkedEnd {
@@ -82,15 +134,18 @@ impl Default for ChunkedEnd {
 }
 
 impl ChunkedEnd {
-    /// How many of these bytes belong to the body, and whether the body ends with them.
-    pub(super) fn pass(&mut self, bytes: &[u8]) -> (usize, bool) {
+    /// How many of these bytes belong to the body, and whether the body ends with them. Adds the chunks that begin to `begun`.
+    fn pass(&mut self, bytes: &[u8], begun: &mut usize) -> (usize, bool) {
         let mut at = 0;
         while let Some(byte) = bytes.get(at) {
             match self {
                 ChunkedEnd::Size(0, _) if *byte == b'\n' => {
                     *self = ChunkedEnd::Trailer(HeadEnd { at_line_start: true })
                 }
-                ChunkedEnd::Size(size, _) if *byte == b'\n' => *self = ChunkedEnd::Data(*size),
+                ChunkedEnd::Size(size, _) if *byte == b'\n' => {
+                    *begun += 1;
+                    *self = ChunkedEnd::Data(*size);
+                }
                 ChunkedEnd::Size(size, is_number) => match char::from(*byte).to_digit(16).filter(|_| *is_number) {
                     Some(digit) => *size = size.saturating_mul(16).saturating_add(u64::from(digit)),
                     None => *is_number = false,
@@ -163,7 +218,7 @@ mod tests {
                 let (mut due, mut passed) = (DueBytes::Chunks(ChunkedEnd::default()), 0);
                 while passed < all.len() && due != DueBytes::Nothing {
                     let end = all.len().min(passed + piece);
-                    passed += due.pass(&all.as_bytes()[passed..end]);
+                    passed += due.pass(&all.as_bytes()[passed..end]).0;
                 }
                 assert_eq!(
                     (passed, due),
@@ -173,8 +228,50 @@ mod tests {
             }
         }
         let mut due = DueBytes::Bytes(7);
-        assert_eq!((due.pass(b"hello"), due), (5, DueBytes::Bytes(2)));
-        assert_eq!((due.pass(b"hello"), due), (2, DueBytes::Nothing));
-        assert_eq!(due.pass(b"hello"), 0);
+        assert_eq!((due.pass(b"hello"), due), ((5, 5), DueBytes::Bytes(2)));
+        assert_eq!((due.pass(b"hello"), due), ((2, 2), DueBytes::Nothing));
+        assert_eq!(due.pass(b"hello"), (0, 0));
+    }
+
+    #[test]
+    fn t_b07_each_chunk_costs_more_than_its_bytes() {
+        for (body, chunks) in [("1\r\na\r\n1\r\na\r\n0\r\n\r\n", 2), ("5\r\nhello\r\n", 1)] {
+            let mut due = DueBytes::Chunks(ChunkedEnd::default());
+            let cost = body.len() + chunks * CHUNK_COST;
+            assert_eq!(due.pass(body.as_bytes()), (body.len(), cost), "{body:?}");
+        }
+    }
+
+    #[test]
+    fn t_b07_a_head_is_passed_on_whole_and_without_empty_lines_before_it() {
+        let sent = b"\r\n\nGET / HTTP/1.1\r\n\r\n\r\nGET";
+        for piece in 1..=sent.len() {
+            let (mut head, mut held, mut passed) = (NextHead::default(), Vec::new(), Vec::new());
+            for piece in sent.chunks(piece) {
+                held.extend_from_slice(piece);
+                loop {
+                    held.drain(..head.skip(&held).expect("few empty lines"));
+                    if !head.is_whole(&held) {
+                        break;
+                    }
+                    let (taken, ended) = head.take(usize::MAX);
+                    assert!(ended);
+                    passed.push(held.drain(..taken).collect::<Vec<u8>>());
+                }
+            }
+            assert_eq!(passed, [b"GET / HTTP/1.1\r\n\r\n"], "in pieces of {piece}");
+            assert_eq!(held, b"GET");
+        }
+        let mut head = NextHead::default();
+        assert_eq!(head.skip(b"\r\n\r\n\r\n\r\n"), Some(8));
+        assert_eq!(head.skip(b"\nGET"), None, "a fifth");
+        // A head that is longer than what is held goes on in parts.
+        let mut head = NextHead::default();
+        assert_eq!(head.skip(b"GET"), Some(0));
+        assert!(!head.is_whole(b"GET"));
+        assert_eq!((head.take(2), head.take(2)), ((2, false), (1, false)));
+        assert_eq!(head.skip(b"\n\n"), Some(0), "the head has begun");
+        assert!(head.is_whole(b"\n\nGET"));
+        assert_eq!((head.take(1), head.take(9)), ((1, false), (1, true)));
     }
 }

@@ -11,6 +11,10 @@ use std::time::{Duration, Instant};
 
 /// Longest ClientHello that is accepted; clients send two to four thousand bytes.
 const HELLO_BYTES: usize = 32 * 1024;
+/// Most that the body of one request may cost, also one that nobody reads: what more comes of it ends the connection. A body that is used has
+/// at most 1 MiB; what is beyond that lets a client that still sends get its answer.
+const STRANGERS_BODY: usize = 2 * 1024 * 1024;
+const PARTNERS_BODY: usize = 64 * 1024 * 1024;
 /// How long a connection that shows no token is taken for its partner's without another look.
 const STANDING: Duration = Duration::from_secs(10);
 
@@ -21,7 +25,9 @@ pub struct ClientConnection {
     /// Its place among all connections.
     pub(super) place: ConnectionPlace,
     /// What the peer may still send of the request that is being answered.
-    pub(super) due: Cell<DueBytes>,
+    due: Cell<DueBytes>,
+    /// What the body of that request has cost so far.
+    cost: Cell<usize>,
     /// Whether the peer has not yet taken everything that was written for it.
     pub(super) is_backlogged: Cell<bool>,
     /// The task that waits until the next request may be read.
@@ -45,6 +51,7 @@ impl ClientConnection {
             pace: Pace::new(limits.head, limits.keep_alive),
             place,
             due: Cell::default(),
+            cost: Cell::new(0),
             is_backlogged: Cell::new(false),
             waits: RefCell::new(None),
             certificate: OnceCell::new(),
@@ -89,6 +96,32 @@ impl ClientConnection {
     pub(super) fn begun(&self, due: DueBytes) {
         self.pace.begun();
         self.due.set(due);
+        self.cost.set(0);
+    }
+
+    /// How many of these bytes belong to the request that is being answered, or was answered before its body ended.
+    ///
+    /// # Errors
+    /// `InvalidData` when the body costs more than it may.
+    pub(super) fn passes(&self, bytes: &[u8]) -> io::Result<usize> {
+        let mut due = self.due.get();
+        let (passed, cost) = due.pass(bytes);
+        self.due.set(due);
+        self.cost.set(self.cost.get().saturating_add(cost));
+        let most = if self.place.is_partner() {
+            PARTNERS_BODY
+        } else {
+            STRANGERS_BODY
+        };
+        match self.cost.get() > most {
+            true => Err(io::ErrorKind::InvalidData.into()),
+            false => Ok(passed),
+        }
+    }
+
+    /// Whether more may come of the last request.
+    pub(super) fn is_due(&self) -> bool {
+        self.due.get() != DueBytes::Nothing
     }
 
     /// Notes that a request's answer has ended. The rest of its body may take as long as a head, or only a short time when the body was too
@@ -96,7 +129,7 @@ impl ClientConnection {
     pub(super) fn ended(&self) {
         let now = Instant::now();
         self.pace.ended(now);
-        if self.due.get() != DueBytes::Nothing {
+        if self.is_due() {
             self.pace.rests(now, self.hurries.get());
         }
         self.wake();

@@ -293,7 +293,7 @@ impl Seat {
     }
 
     /// Whether the connection is not known to be a partner's.
-    pub(super) fn is_strangers(&self) -> bool {
+    pub fn is_strangers(&self) -> bool {
         !self.link.place.is_partner()
     }
 

@@ -5,6 +5,7 @@
 //! the partners' room. When there is no room, the oldest connection that has shown nothing is closed, and the new one is accepted.
 
 mod requests;
+mod turn;
 
 use super::addresses::Addresses;
 use super::counts::Counts;
@@ -22,6 +23,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
+use turn::HandshakeTurn;
 
 /// How many addresses are remembered in addition to those that are connected.
 const ADDRESSES: usize = 16_384;
@@ -194,39 +196,6 @@ struct ProvenPartner {
     _held: HeldShare,
 }
 
-/// A turn at the rate of all handshakes; it is given back when it is dropped before it was used, because the client was gone or was not
-/// waited for any longer.
-struct HandshakeTurn<'e> {
-    edge: &'e Edge,
-    pause: Duration,
-    is_used: bool,
-}
-
-impl<'e> HandshakeTurn<'e> {
-    fn take(edge: &'e Edge, wait: Duration) -> Option<HandshakeTurn<'e>> {
-        let rate = edge.0.handshakes_in_all;
-        let pause = edge.counts().handshakes.take_in_turn(rate, wait, Instant::now())?;
-        Some(HandshakeTurn {
-            edge,
-            pause,
-            is_used: false,
-        })
-    }
-
-    fn uses(mut self) {
-        self.is_used = true;
-    }
-}
-
-impl Drop for HandshakeTurn<'_> {
-    fn drop(&mut self) {
-        if !self.is_used {
-            let rate = self.edge.0.handshakes_in_all;
-            self.edge.counts().handshakes.give_back(rate);
-        }
-    }
-}
-
 /// The place of one open connection; it is released when this is dropped.
 pub struct ConnectionPlace {
     edge: Edge,
@@ -259,8 +228,8 @@ impl ConnectionPlace {
         let begin = async {
             let mut handshake = Handshake::begin(own).await?;
             if !is_sponsored {
-                let turn = HandshakeTurn::take(&self.edge, wait)?;
-                tokio::time::sleep(turn.pause).await;
+                let turn = HandshakeTurn::take(&self.edge, &self.network, wait)?;
+                turn.comes().await;
                 handshake.enter(Arc::clone(&self.edge.0.handshakes)).await?;
                 turn.uses();
             }

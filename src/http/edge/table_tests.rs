@@ -233,6 +233,24 @@ async fn t_b06_handshakes_of_all_fresh_addresses_have_a_rate_and_wait_for_their_
 }
 
 #[tokio::test]
+async fn t_b06_an_address_without_a_handshake_waits_for_no_flood_of_those_that_had_some() {
+    let edge = edge(|limits| limits.handshake_rate = 10);
+    // The first handshake of each, and then more than may come at once.
+    for n in (0..10).chain((0..10).cycle().take(45)) {
+        let place = edge.admit(address(n)).expect("room");
+        let wait = Duration::from_millis(500);
+        assert!(place.handshake(wait).await.is_some(), "{n}");
+    }
+    let again = edge.admit(address(1)).expect("room");
+    let fresh = edge.admit(address(90)).expect("room");
+    let short = Duration::from_millis(1);
+    assert!(again.handshake(short).await.is_none(), "it waits");
+    assert!(fresh.handshake(short).await.is_some(), "it does not");
+    let soon = edge.admit(address(90)).expect("room");
+    assert!(soon.handshake(short).await.is_none(), "its second one");
+}
+
+#[tokio::test]
 async fn t_b06_who_goes_while_it_waits_for_its_handshake_gives_its_turn_back() {
     let edge = edge(|limits| limits.handshake_rate = 10);
     let wait = Duration::from_secs(3);

@@ -1,12 +1,13 @@
 //! Passes one request at a time to the HTTP library: bytes that a client sends after a request wait here until its answer has been taken.
 //!
 //! The library reads on while it answers, and allocates ten kilobytes for every thirty bytes that look like a request. It also keeps
-//! answering a client that reads nothing while the answers are short. So it gets one head at a time, with its body. This layer is above
-//! TLS; it looks only for the end of the head and the body.
+//! answering a client that reads nothing while the answers are short. So it gets one head at a time, with its body. It also looks at a
+//! whole head anew for every piece of it, so it gets a head when the head is whole, or in pieces as large as what is held here. This layer
+//! is above TLS; it looks only for the end of the head and the body, and drops empty lines before a head.
 //!
 //! Bytes that wait here do not hide the end of the connection: when a client is gone, this is noticed while its request is worked on.
 
-use super::due::{DueBytes, HeadEnd};
+use super::due::NextHead;
 use super::ring::STRANGERS_BYTES;
 use super::stream::Watched;
 use std::io::{self, IoSlice};
@@ -35,8 +36,8 @@ pub struct PipelinedStream {
     held: Box<[u8]>,
     from: usize,
     to: usize,
-    /// How much of a head's end has been passed on.
-    ending: HeadEnd,
+    /// What is known of the next head.
+    head: NextHead,
     /// Bytes were passed on that the library must process before it gets more.
     pauses: bool,
     /// The next check of whether the client is still connected, while no more bytes are read.
@@ -54,7 +55,7 @@ impl PipelinedStream {
             held: Box::default(),
             from: 0,
             to: 0,
-            ending: HeadEnd::default(),
+            head: NextHead::default(),
             pauses: false,
             look: None,
         }
@@ -95,18 +96,24 @@ impl PipelinedStream {
         }
     }
 
-    /// Reads behind the held bytes to notice the end of the connection; returns true when it has ended.
-    fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
+    /// Reads bytes behind the held ones, of which there must be fewer than fit; returns true at the end of the stream.
+    fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
         if self.from > 0 {
             self.held.copy_within(self.from..self.to, 0);
             (self.from, self.to) = (0, self.to - self.from);
         }
-        while self.to < self.held.len() {
-            let mut buffer = ReadBuf::new(&mut self.held[self.to..]);
-            std::task::ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))?;
-            match buffer.filled().len() {
-                0 => return Poll::Ready(Ok(true)),
-                read => self.to += read,
+        let mut buffer = ReadBuf::new(&mut self.held[self.to..]);
+        std::task::ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))?;
+        let read = buffer.filled().len();
+        self.to += read;
+        Poll::Ready(Ok(read == 0))
+    }
+
+    /// Reads behind the held bytes to notice the end of the connection; returns true when it has ended.
+    fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        while self.to - self.from < self.held.len() {
+            if std::task::ready!(self.poll_more(context))? {
+                return Poll::Ready(Ok(true));
             }
         }
         loop {
@@ -119,32 +126,53 @@ impl PipelinedStream {
         }
     }
 
-    /// How many of the held bytes may be passed on now, `room` at most.
-    fn may(&mut self, room: usize) -> usize {
+    /// What to do with the held bytes now, of which `room` may be passed on at most.
+    ///
+    /// # Errors
+    /// `InvalidData` for too many empty lines before a head, and for a body that costs too much.
+    fn next(&mut self, room: usize) -> io::Result<Next> {
         let link = Rc::clone(self.watched().link());
-        let most = (self.to - self.from).min(room);
-        let held = &self.held[self.from..self.from + most];
         let is_busy = link.pace.is_busy();
         if !is_busy && link.is_backlogged.get() {
-            return 0;
+            return Ok(Next::Wait);
         }
-        let mut due = link.due.get();
-        let passed = due.pass(held);
-        link.due.set(due);
+        let most = (self.to - self.from).min(room);
+        let passed = link.passes(&self.held[self.from..self.from + most])?;
         if !is_busy {
-            match passed > 0 && due == DueBytes::Nothing {
+            match passed > 0 && !link.is_due() {
                 true => link.pace.rested(Instant::now()),
                 // A new head, or the rest of a body that no handler read; both have the time limit of a head.
                 false => link.pace.came(Instant::now()),
             }
         }
-        if is_busy || passed > 0 {
-            return passed;
+        match passed {
+            0 if is_busy => Ok(Next::Wait),
+            0 => self.next_of_head(room),
+            _ => Ok(Next::Pass(passed)),
         }
-        let (passed, ended) = self.ending.pass(held);
-        self.pauses = ended;
-        passed
     }
+
+    fn next_of_head(&mut self, room: usize) -> io::Result<Next> {
+        let skipped = self.head.skip(&self.held[self.from..self.to]);
+        self.from += skipped.ok_or(io::ErrorKind::InvalidData)?;
+        let held = &self.held[self.from..self.to];
+        if !self.head.is_whole(held) && held.len() < self.held.len() {
+            return Ok(Next::More);
+        }
+        let (taken, ended) = self.head.take(room);
+        self.pauses = ended;
+        Ok(Next::Pass(taken))
+    }
+}
+
+/// What to do with the held bytes.
+enum Next {
+    /// Pass on this many.
+    Pass(usize),
+    /// Wait until an answer has been taken.
+    Wait,
+    /// Read more of a head.
+    More,
 }
 
 fn unsent(is_partners: bool) -> usize {
@@ -170,18 +198,32 @@ impl AsyncRead for PipelinedStream {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let bytes = self.may(buffer.remaining());
-        if bytes == 0 {
-            self.watched().link().wait(context.waker());
-            return match self.poll_gone(context)? {
-                Poll::Ready(true) => Poll::Ready(Ok(())),
-                _ => Poll::Pending,
-            };
+        loop {
+            match self.next(buffer.remaining())? {
+                Next::Pass(bytes) => {
+                    let (from, to) = (self.from, self.from + bytes);
+                    buffer.put_slice(&self.held[from..to]);
+                    self.from = to;
+                    return Poll::Ready(Ok(()));
+                }
+                Next::Wait => {
+                    self.watched().link().wait(context.waker());
+                    return match self.poll_gone(context)? {
+                        Poll::Ready(true) => Poll::Ready(Ok(())),
+                        _ => Poll::Pending,
+                    };
+                }
+                Next::More => {
+                    let read = match self.from < self.to {
+                        true => self.poll_more(context),
+                        false => self.poll_fill(context),
+                    };
+                    if std::task::ready!(read)? {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+            }
         }
-        let (from, to) = (self.from, self.from + bytes);
-        buffer.put_slice(&self.held[from..to]);
-        self.from = to;
-        Poll::Ready(Ok(()))
     }
 }
 

@@ -1,8 +1,8 @@
 //! Strangers who hold bytes: what they hold keeps neither partners nor small requests out, and refusals have the form of the endpoint.
 
-use super::attacker::{Attacker, Tls, drip, status};
+use super::attacker::{Attacker, Tls, drip, is_closed, status};
 use super::victims::Scene;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 const FORM: &str =
@@ -128,4 +128,71 @@ async fn t_b06_after_a_408_or_a_refusal_a_body_in_chunks_that_never_ends_holds_n
             "{answer} {rest:?}: still open"
         );
     }
+}
+
+#[tokio::test]
+async fn t_b07_a_wish_for_a_web_socket_holds_no_place_with_a_body_that_never_ends() {
+    let limits = [("CAUSEWAY_LIMITS__STRANGER_IN_FLIGHT", "4")];
+    let scene = Scene::open(&limits).await;
+    let attacker = Attacker::at(&scene.payer, 2, None, &[]);
+    let begun = Instant::now();
+    let mut held = Vec::new();
+    for n in 0..12 {
+        let mut stream = attacker.moved(2 + n).open().expect("a connection");
+        let length = if n % 3 == 0 { "content-length: 5\r\n" } else { "" };
+        let head = format!("{FORM}connection: upgrade\r\nupgrade: WebSocket\r\n{length}\r\n");
+        stream.write_all(head.as_bytes()).expect("a head");
+        held.push(stream);
+    }
+    // More than there are places, and still there is one for somebody else.
+    let mut fresh = attacker.moved(60).open().expect("a connection");
+    let small = format!("{FORM}content-length: 5\r\n\r\na=b&c");
+    fresh.write_all(small.as_bytes()).expect("a request");
+    assert_eq!(status(&mut fresh).expect("an answer"), 400, "its form was judged");
+    for stream in &mut held {
+        let text = said(stream, 4_000).to_lowercase();
+        assert!(text.starts_with("http/1.1 400"), "{text}");
+        assert!(text.contains("\r\nconnection: close"), "{text}");
+    }
+    println!("all were refused after {:?}", begun.elapsed());
+    while !held.iter_mut().all(|stream| is_closed(&mut stream.sock)) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "still open");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Writes this piece as fast as it is taken, until the server ends the connection; how long that took.
+fn poured(stream: &mut Tls, piece: &[u8], at_most: Duration) -> Duration {
+    let begun = Instant::now();
+    while begun.elapsed() < at_most {
+        match stream.write_all(piece) {
+            Err(error) if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
+            _ => {}
+        }
+    }
+    begun.elapsed()
+}
+
+#[tokio::test]
+async fn t_b07_bodies_of_tiny_chunks_end_a_strangers_connection_soon() {
+    let scene = Scene::open(&[]).await;
+    let attacker = Attacker::at(&scene.payer, 2, None, &[]);
+    let text = "POST /oauth/token HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/plain\r\n";
+    let refused =
+        "POST /fhir/Patient/$member-match HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/fhir+json\r\n";
+    let read = "GET /fhir/metadata HTTP/1.1\r\nhost: localhost\r\n";
+    for head in [FORM, text, refused, read] {
+        let mut stream = attacker.open().expect("a connection");
+        let head = format!("{head}transfer-encoding: chunked\r\n\r\n");
+        stream.write_all(head.as_bytes()).expect("a head");
+        let took = poured(&mut stream, &b"1\r\na\r\n".repeat(2_700), Duration::from_secs(9));
+        println!("{head:?}: ended after {took:?}");
+        assert!(took < Duration::from_secs(5), "{head:?}: {took:?}");
+    }
+    // A client that sends as others do, too much of it, gets its answer.
+    let mut large = attacker.open().expect("a connection");
+    let head = format!("{FORM}content-length: 300000\r\n\r\n");
+    large.write_all(head.as_bytes()).expect("a head");
+    large.write_all(&vec![b'a'; 300_000]).expect("a body");
+    assert_eq!(status(&mut large).expect("an answer"), 400);
 }

@@ -1,10 +1,10 @@
 //! Heads whose bodies do not come: they take no place from anybody.
 
-use super::attacker::{Attacker, drip, many, status};
+use super::attacker::{Attacker, Tls, drip, is_closed, many, status};
 use super::victims::Scene;
 use causeway::error::Fault;
-use std::io::Write as _;
-use std::time::Duration;
+use std::io::{Read as _, Write as _};
+use std::time::{Duration, Instant};
 
 const TOKEN: &str = "POST /oauth/token HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: 900\r\n\r\n";
 
@@ -61,4 +61,52 @@ async fn a_member_match_whose_body_drips_is_408_and_not_503() {
     let mut stream = attacker.open().expect("a connection");
     stream.write_all(TOKEN.as_bytes()).expect("a head");
     assert_eq!(status(&mut stream).expect("an answer"), 408);
+}
+
+#[tokio::test]
+async fn t_b07_empty_lines_before_a_head_end_the_connection_and_a_few_are_ignored() {
+    let scene = Scene::open(&[]).await;
+    let attacker = Attacker::at(&scene.payer, 2, None, &[]);
+    let get = "GET /.well-known/jwks.json HTTP/1.1\r\nhost: localhost\r\n";
+    for empty in ["\n\n", "\r\n\r\n"] {
+        let mut stream = attacker.open().expect("a connection");
+        let begun = Instant::now();
+        // The connection may end while they are sent.
+        let _ = stream.write_all(empty.repeat(30_000).as_bytes());
+        while !is_closed(&mut stream.sock) {
+            assert!(begun.elapsed() < Duration::from_secs(5), "still open");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        println!("{empty:?}: ended after {:?}", begun.elapsed());
+    }
+    let mut stream = attacker.open().expect("a connection");
+    for empty in ["", "\r\n", "\n", "\r\n\r\n\r\n\r\n"] {
+        let request = format!("{empty}{get}\r\n");
+        stream.write_all(request.as_bytes()).expect("a request");
+        let text = answered(&mut stream);
+        assert!(text.starts_with("HTTP/1.1 200"), "{empty:?}: {text}");
+    }
+    // A long head that comes byte by byte is judged when it is whole, or in large pieces.
+    let long = format!("{get}x-long: {}\r\n\r\n", "a".repeat(12_000));
+    let begun = Instant::now();
+    for byte in long.as_bytes() {
+        stream.write_all(&[*byte]).expect("a byte");
+    }
+    let text = answered(&mut stream);
+    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    println!("a long head in bytes took {:?}", begun.elapsed());
+}
+
+/// An answer with its body, which ends when nothing comes for a while.
+fn answered(stream: &mut Tls) -> String {
+    let mut text = Vec::new();
+    let mut bytes = [0; 4096];
+    let long = Some(Duration::from_secs(5));
+    stream.sock.set_read_timeout(long).expect("a socket option");
+    while let Ok(read @ 1..) = stream.read(&mut bytes) {
+        text.extend_from_slice(&bytes[..read]);
+        let short = Some(Duration::from_millis(300));
+        stream.sock.set_read_timeout(short).expect("a socket option");
+    }
+    String::from_utf8_lossy(&text).into_owned()
 }
