@@ -51,7 +51,7 @@ const ATTEMPTS: u32 = 8;
 /// Answers a member-match request. When this returns, the answer and its decision, consent, grant and ledger entries are committed.
 ///
 /// # Errors
-/// 400 and 422 for a request that cannot be read or breaks its profile; the faults of [`consent::RULES`](crate::consent::RULES) for a
+/// 400, 413 and 422 for a request that cannot be read or breaks its profile; the faults of [`consent::RULES`](crate::consent::RULES) for a
 /// consent that permits nothing by itself; [`Fault::NoUniqueMember`] both for no member and for several; [`Fault::ConsentNotHonoured`] only
 /// after a member was matched; the faults of the idempotency key and of the store.
 pub async fn respond(ctx: &Context, caller: &Caller, request: MatchRequest) -> Result<MatchAnswer, Failure> {
