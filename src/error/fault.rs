@@ -51,6 +51,7 @@ faults! {
     PreconditionFailed  => ("RQ-017", "conflict",        Error, 412, Never,     Caller,     NextTry, "The resource does not have the version that the request asks for.", "Read the resource again without If-Match and If-Unmodified-Since."),
     HeadTooLarge        => ("RQ-018", "too-long",        Error, 431, Never,     Caller,     NextTry, "The address and the headers of the request are too long.", "Shorten them. Put search parameters into the body of a POST _search."),
     SortTooCostly       => ("RQ-019", "too-costly",      Error, 400, Never,     Caller,     NextTry, "The search finds more resources than the server sorts.", "Narrow the search, for example to one patient or a span of dates, or leave _sort out. The server sorts up to 20,000."),
+    SearchTooCostly     => ("RQ-020", "too-costly",      Error, 400, Never,     Caller,     NextTry, "The search is more work than the server does for one search.", "Narrow the search, for example to one patient, or send fewer parameters and values."),
     OperationNotServed  => ("RQ-030", "not-supported",   Error, 404, Never,     Caller,     NextTry, "This operation is not served here.", "Use an operation that rest.resource.operation of the CapabilityStatement names."),
     TypeNotServed       => ("RQ-031", "not-supported",   Error, 404, Never,     Caller,     NextTry, "Resources of this type are not served here.", "Ask for a type that rest.resource of the CapabilityStatement names."),
     // Idempotency

@@ -11,7 +11,7 @@ use super::{Disclosure, SentPart, Tally, begin, entry, is_shared, refuse};
 use crate::audit::{Action, LedgerEvent};
 use crate::context::{Context, Payer};
 use crate::error::{Failure, Fault};
-use crate::fhir::search::{Search, SearchFilter, Sort, Summary};
+use crate::fhir::search::{Search, SearchFilter, Sort, Summary, bounds};
 use crate::security::Caller;
 use crate::store::Db;
 use crate::store::disclosure::{self, LiveGrant};
@@ -73,7 +73,7 @@ enum Searched {
 /// sent. `room` is asked for the memory that a large page takes, before it is read, and may wait; the caller has room for a small one.
 ///
 /// # Errors
-/// Those of the store, of the ledger and of `room`; a search without matches returns an empty page.
+/// [`Fault::SearchTooCostly`]; those of the store, of the ledger and of `room`; a search without matches returns an empty page.
 pub async fn search(
     ctx: &Context,
     caller: &Caller,
@@ -87,6 +87,7 @@ pub async fn search(
     let Some(scope) = scope(ctx, caller, &search, now_ms).await? else {
         return nothing(ctx, caller).await;
     };
+    bounds::check(&search, matches!(scope, SearchScope::Granted { .. }))?;
     let counted = search.summary == Summary::Count;
     let own = match &scope {
         SearchScope::One { grant, .. } => Some(grant.clone()),
@@ -161,6 +162,7 @@ impl<R: Fn(&str) -> bool> PageSearch<R> {
     fn run(&self, db: &mut Db, held: usize) -> Result<(Searched, Vec<LiveGrant>), Failure> {
         let asked = SearchAsked {
             scope: &self.scope,
+            part: &[],
             search: &self.search,
             umb_system: &self.umb_system,
             now_ms: self.now_ms,

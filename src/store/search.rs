@@ -6,12 +6,13 @@
 mod along;
 mod condition;
 mod find;
+mod parts;
 
 pub use along::{IncludeRoom, by_reference, referring};
 pub use find::{FoundKey, Hit, PageBytes, PageRead, by_keys, count, keys, page, sort_values};
 
 use super::disclosure::LiveGrant;
-use super::dynamic::Sql;
+use super::dynamic::{HeldValue, Sql};
 use super::release_rule::{
     RECEIVED_LIKE, live_sql, live_values, releasable_sql, releasable_value, shared_sql, unrevoked_sql,
 };
@@ -44,6 +45,8 @@ pub enum SearchScope {
 pub struct SearchAsked<'a> {
     /// Whose resources are searched.
     pub scope: &'a SearchScope,
+    /// When it is not empty: only these compartments of the scope are searched.
+    pub part: &'a [i64],
     /// The parsed search.
     pub search: &'a Search,
     /// System of the UMB identifiers of this server, which every Patient has besides its own.
@@ -93,11 +96,15 @@ fn allowed(sql: &mut Sql, scope: &SearchScope, now_ms: i64) {
     }
 }
 
-/// Restricts `column` to the compartments of a scope.
-fn inside(sql: &mut Sql, column: &str, scope: &SearchScope) {
-    match scope {
+/// Restricts `column` to the compartments that are searched.
+fn inside(sql: &mut Sql, column: &str, asked: &SearchAsked<'_>) {
+    match asked.scope {
         SearchScope::One { grant, .. } => sql.add(column).with(" = ?", [grant.compartment.into()]),
         SearchScope::Shared | SearchScope::Referred => sql.add(column).with(" = ?", [NOBODY.into()]),
+        SearchScope::Granted { .. } if !asked.part.is_empty() => sql
+            .add(column)
+            .add(" IN ")
+            .list(asked.part.iter().map(|no| HeldValue::from(*no))),
         SearchScope::Granted { partner } => sql.add(column).with(
             concat!(
                 " IN (SELECT compartment FROM grants WHERE partner_id = ? AND ",

@@ -4,6 +4,7 @@ use crate::support::client::{ALL_SCOPES, Client, Reply};
 use crate::support::payer::TestPayer;
 use crate::support::store::on_postgres;
 use causeway::error::Fault;
+use causeway::fhir::search::bounds;
 use causeway::release::SORTED_MAX;
 use causeway::synth::Variation;
 use diesel::RunQueryDsl as _;
@@ -268,6 +269,37 @@ async fn t_b09_numbers_of_things_are_bounded() {
         let reply = search(&client, &token, "Observation", &[(name, value)], false).await;
         assert_eq!(reply.status, 400, "{name}={value}: {}", reply.text());
     }
+}
+
+#[tokio::test]
+async fn t_b07_b09_the_values_of_all_filters_together_are_bounded_more_so_across_members() {
+    let (_payer, client, token, id) = granted().await;
+    let patient = format!("Patient/{id}");
+    let named = ("patient", patient.as_str());
+    let values = |count: usize| vec!["final"; count].join(",");
+    let (fifty, last) = (values(50), values(bounds::COMPARED_MAX - 151));
+    let (fifty, last) = (("status", fifty.as_str()), ("status", last.as_str()));
+    let full = [named, fifty, fifty, fifty];
+    for (pairs, is_served) in [
+        ([&full[..], &[last]].concat(), true),
+        ([&full[..], &[last, ("status", "final")]].concat(), false),
+        (vec![("status", "final"); bounds::COMPARED_ACROSS_MAX], true),
+        (vec![("status", "final"); bounds::COMPARED_ACROSS_MAX + 1], false),
+        (vec![fifty], false),
+    ] {
+        let reply = search(&client, &token, "Observation", &pairs, false).await;
+        if is_served {
+            reply.assert_status(200);
+            assert!(!modes(&reply, "match").is_empty(), "{}", reply.text());
+        } else {
+            reply.assert_outcome(Fault::SearchTooCostly);
+        }
+    }
+    // Ids are looked up at once.
+    let ids = vec![id.as_str(); 50].join(",");
+    search(&client, &token, "Patient", &[("_id", &ids)], false)
+        .await
+        .assert_status(200);
 }
 
 /// Copies a resource under other ids and keys of its compartment, from `first` on, so that the store has `many` more.

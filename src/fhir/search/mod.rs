@@ -2,6 +2,7 @@
 //!
 //! Pure. It does not know who may see what: the query of the store contains the authorization, and nothing here can widen it.
 
+pub mod bounds;
 pub mod extract;
 mod fold;
 #[cfg(test)]

@@ -12,6 +12,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
+/// Longest wait of a call for its turn where the store is a file. All calls that it waits for are bounded, so it waits this long only when
+/// there are very many.
+const TURN: Duration = Duration::from_secs(15);
 /// How often a transaction is tried that the database rolled back because of a conflict with another one.
 const TRIES: u32 = 5;
 
@@ -108,9 +111,14 @@ impl Store {
     /// Takes a place among the calls that wait for a connection.
     async fn place(&self, asker: Option<&str>) -> Result<TurnPlace, Failure> {
         let place = self.0.places.take(asker);
-        let place = match self.0.remote {
+        let longest = match (&self.0.remote, asker) {
+            (Some(_), _) => Some(pool::PLACE),
+            (None, Some(_)) => Some(TURN),
+            (None, None) => None,
+        };
+        let place = match longest {
             None => place.await,
-            Some(_) => tokio::time::timeout(pool::PLACE, place)
+            Some(longest) => tokio::time::timeout(longest, place)
                 .await
                 .map_err(|_| Failure::new(Fault::Overloaded).because("no place among the connections became free"))?,
         };

@@ -1,6 +1,7 @@
 //! The filters of a search as SQL conditions on resources `r`.
 //!
-//! In one compartment a filter is a range of the index that is read once; across members it is one index look-up for each row.
+//! In one compartment a filter is a range of the index that is read once, and so it is on SQLite in a few compartments. Across all granted
+//! members it is an index look-up for each row, which PostgreSQL makes into one pass; SQLite would read a member's range for each row.
 
 use super::super::dynamic::{HeldValue, Sql};
 use super::super::search_rows::PEOPLE;
@@ -12,10 +13,10 @@ use crate::fhir::search::{DateTest, Param, ParamKind, Prefix, SearchFilter, Valu
 pub(super) fn add(sql: &mut Sql, asked: &SearchAsked<'_>, postgres: bool) {
     // A parameter of one resource type is indexed for that type only. Such a filter selects few rows by
     // itself, and a condition on the type would mislead the planner.
-    let driven = asked.search.filters.iter().any(|filter| drives(filter, asked.scope));
+    let driven = asked.search.filters.iter().any(|filter| drives(filter, asked));
     if !driven {
         sql.add(" AND ");
-        inside(sql, "r.compartment", asked.scope);
+        inside(sql, "r.compartment", asked);
         sql.with(" AND r.type = ?", [asked.search.rtype.as_str().into()]);
     }
     for filter in &asked.search.filters {
@@ -25,15 +26,28 @@ pub(super) fn add(sql: &mut Sql, asked: &SearchAsked<'_>, postgres: bool) {
 }
 
 /// Whether a filter alone leads to few rows, all of the searched resource type.
-fn drives(filter: &SearchFilter, scope: &SearchScope) -> bool {
+fn drives(filter: &SearchFilter, asked: &SearchAsked<'_>) -> bool {
     match filter {
-        SearchFilter::Values { param, not: false, .. } if matches!(scope, SearchScope::Granted { .. }) => {
-            param.no == PATIENT_IDENTIFIER
-        }
-        SearchFilter::Values { param, not: false, .. } => !param.rtype.is_empty(),
-        SearchFilter::Dates { param, .. } => !param.rtype.is_empty() && !matches!(scope, SearchScope::Granted { .. }),
+        _ if is_identifier(filter) => true,
+        _ if is_of_all(asked) => false,
+        SearchFilter::Values { param, not: false, .. } | SearchFilter::Dates { param, .. } => !param.rtype.is_empty(),
         _ => false,
     }
+}
+
+/// Whether this filter finds Patients by the index of identifiers across members.
+fn is_identifier(filter: &SearchFilter) -> bool {
+    matches!(filter, SearchFilter::Values { param, not: false, .. } if param.no == PATIENT_IDENTIFIER)
+}
+
+/// Whether this filter finds few resources by an index across members.
+pub(super) fn leads(filter: &SearchFilter) -> bool {
+    is_identifier(filter) || matches!(filter, SearchFilter::Ids { not: false, .. })
+}
+
+/// Whether one statement searches all granted members.
+fn is_of_all(asked: &SearchAsked<'_>) -> bool {
+    matches!(asked.scope, SearchScope::Granted { .. }) && asked.part.is_empty()
 }
 
 fn one(sql: &mut Sql, filter: &SearchFilter, asked: &SearchAsked<'_>, postgres: bool) {
@@ -59,19 +73,15 @@ fn one(sql: &mut Sql, filter: &SearchFilter, asked: &SearchAsked<'_>, postgres: 
                     .add(")"),
             };
             sql.add(" AND ");
-            owner_named(sql, name, true, asked.scope);
+            owner_named(sql, name, true, asked);
         }
-        SearchFilter::OwnerMissing { name, missing } => owner_named(sql, name, !missing, asked.scope),
-        SearchFilter::Values {
-            param,
-            any,
-            not: turned,
-        } if param.no == PATIENT_IDENTIFIER && !turned => {
+        SearchFilter::OwnerMissing { name, missing } => owner_named(sql, name, !missing, asked),
+        SearchFilter::Values { param, any, .. } if is_identifier(filter) => {
             sql.add("r.key IN (SELECT key FROM search_value WHERE ");
             if matches!(asked.scope, SearchScope::Granted { .. }) {
                 sql.with("compartment = ?", [PEOPLE.into()]);
             } else {
-                inside(sql, "compartment", asked.scope);
+                inside(sql, "compartment", asked);
             }
             sql.with(" AND param = ? AND ", [param.no.into()]);
             values(sql, any, postgres);
@@ -82,11 +92,11 @@ fn one(sql: &mut Sql, filter: &SearchFilter, asked: &SearchAsked<'_>, postgres: 
             param,
             any,
             not: turned,
-        } => among(sql, "search_value", param, *turned, asked.scope, &mut |sql| {
+        } => among(sql, "search_value", param, *turned, asked, &mut |sql| {
             sql.add(" AND ");
             values(sql, any, postgres);
         }),
-        SearchFilter::Dates { param, any } => among(sql, "search_date", param, false, asked.scope, &mut |sql| {
+        SearchFilter::Dates { param, any } => among(sql, "search_date", param, false, asked, &mut |sql| {
             sql.add(" AND ");
             dates(sql, any, "from_ms", "to_ms");
         }),
@@ -96,15 +106,22 @@ fn one(sql: &mut Sql, filter: &SearchFilter, asked: &SearchAsked<'_>, postgres: 
             } else {
                 "search_value"
             };
-            among(sql, table, param, *missing, asked.scope, &mut |_| {});
+            among(sql, table, param, *missing, asked, &mut |_| {});
         }
     }
 }
 
 /// Adds the condition that the resource is, or with `not` is not, among those with an indexed value; `more` adds conditions on the value.
-fn among(sql: &mut Sql, table: &str, param: &Param, not: bool, scope: &SearchScope, more: &mut dyn FnMut(&mut Sql)) {
+fn among(
+    sql: &mut Sql,
+    table: &str,
+    param: &Param,
+    not: bool,
+    asked: &SearchAsked<'_>,
+    more: &mut dyn FnMut(&mut Sql),
+) {
     let not = if not { "NOT " } else { "" };
-    if matches!(scope, SearchScope::Granted { .. }) {
+    if is_of_all(asked) {
         sql.add(not).add("EXISTS (SELECT 1 FROM ").add(table);
         sql.with(
             " s WHERE s.compartment = r.compartment AND s.param = ? AND s.key = r.key",
@@ -116,7 +133,7 @@ fn among(sql: &mut Sql, table: &str, param: &Param, not: bool, scope: &SearchSco
             .add("IN (SELECT key FROM ")
             .add(table)
             .add(" WHERE ");
-        inside(sql, "compartment", scope);
+        inside(sql, "compartment", asked);
         sql.with(" AND param = ?", [param.no.into()]);
     }
     more(sql);
@@ -125,9 +142,9 @@ fn among(sql: &mut Sql, table: &str, param: &Param, not: bool, scope: &SearchSco
 
 /// Adds the condition that the element behind a parameter for the owner references the owner, or with `named` false
 /// does not. The index contains the resources where it does not.
-fn owner_named(sql: &mut Sql, name: &str, named: bool, scope: &SearchScope) {
+fn owner_named(sql: &mut Sql, name: &str, named: bool, asked: &SearchAsked<'_>) {
     let not = if named { "NOT " } else { "" };
-    if matches!(scope, SearchScope::Granted { .. }) {
+    if is_of_all(asked) {
         sql.add(not).with(
             "EXISTS (SELECT 1 FROM search_value s WHERE s.compartment = r.compartment AND s.param = ? AND s.value = ? AND s.key = r.key)",
             [NOT_OWNER.into(), name.into()],
@@ -136,7 +153,7 @@ fn owner_named(sql: &mut Sql, name: &str, named: bool, scope: &SearchScope) {
         sql.add("r.key ")
             .add(not)
             .add("IN (SELECT key FROM search_value WHERE ");
-        inside(sql, "compartment", scope);
+        inside(sql, "compartment", asked);
         sql.with(" AND param = ? AND value = ?)", [NOT_OWNER.into(), name.into()]);
     }
 }

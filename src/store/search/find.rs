@@ -4,7 +4,7 @@ use super::super::Db;
 use super::super::dynamic::{HeldValue, Sql};
 use super::super::measured::{MEASURED, MeasuredColumns, MeasuredRow, fitting, most_of_each};
 use super::super::resources::SEQUENCE_BITS;
-use super::{SearchAsked, SearchScope, allowed, condition};
+use super::{SearchAsked, SearchScope, allowed, condition, parts};
 use crate::error::Failure;
 use crate::fhir::search::{Param, ParamKind};
 use diesel::prelude::*;
@@ -97,11 +97,17 @@ pub fn page(
 ) -> Result<PageRead, Failure> {
     if matches!(asked.scope, SearchScope::Granted { .. }) {
         // Keys first: sorting rows with their bytes would read the bytes of all matches.
-        let mut sql = Sql::new("SELECT r.key");
-        matching(&mut sql, asked, after_key, is_postgres(db));
-        sql.with(" ORDER BY r.key LIMIT ?", [(limit + 1).into()]);
-        let keys: Vec<i64> = load!(db, sql, BigInt);
-        let more = i64::try_from(keys.len()).is_ok_and(|found| found > limit);
+        let most = usize::try_from(limit).unwrap_or(usize::MAX);
+        let mut keys: Vec<i64> = Vec::new();
+        parts::each(db, asked, after_key, |db, asked| {
+            let mut sql = Sql::new("SELECT r.key");
+            matching(&mut sql, asked, after_key, is_postgres(db));
+            sql.with(" ORDER BY r.key LIMIT ?", [one_more(most - keys.len()).into()]);
+            let some: Vec<i64> = load!(db, sql, BigInt);
+            keys.extend(some);
+            Ok(keys.len() <= most)
+        })?;
+        let more = keys.len() > most;
         let wanted = &keys[..keys.len() - usize::from(more)];
         return Ok(match by_keys(db, asked.scope, wanted, asked.now_ms, bytes)? {
             PageRead::Read(hits, cut) => PageRead::Read(hits, more || cut),
@@ -192,11 +198,15 @@ fn matching(sql: &mut Sql, asked: &SearchAsked<'_>, after_key: i64, postgres: bo
 /// # Errors
 /// Those of the database.
 pub fn keys(db: &mut Db, asked: &SearchAsked<'_>, most: usize) -> Result<Option<Vec<FoundKey>>, Failure> {
-    let mut sql = Sql::new("SELECT r.key, r.id, r.last_updated_ms");
-    matching(&mut sql, asked, -1, is_postgres(db));
-    let one_more = i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1);
-    sql.with(" LIMIT ?", [one_more.into()]);
-    let mut found: Vec<FoundKey> = load!(db, sql, (BigInt, Text, BigInt));
+    let mut found: Vec<FoundKey> = Vec::new();
+    parts::each(db, asked, -1, |db, asked| {
+        let mut sql = Sql::new("SELECT r.key, r.id, r.last_updated_ms");
+        matching(&mut sql, asked, -1, is_postgres(db));
+        sql.with(" LIMIT ?", [one_more(most - found.len()).into()]);
+        let some: Vec<FoundKey> = load!(db, sql, (BigInt, Text, BigInt));
+        found.extend(some);
+        Ok(found.len() <= most)
+    })?;
     found.sort_unstable_by_key(|one| one.key);
     Ok((found.len() <= most).then_some(found))
 }
@@ -206,10 +216,20 @@ pub fn keys(db: &mut Db, asked: &SearchAsked<'_>, most: usize) -> Result<Option<
 /// # Errors
 /// Those of the database.
 pub fn count(db: &mut Db, asked: &SearchAsked<'_>) -> Result<i64, Failure> {
-    let mut sql = Sql::new("SELECT COUNT(*)");
-    matching(&mut sql, asked, -1, is_postgres(db));
-    let counted: Vec<i64> = load!(db, sql, BigInt);
-    Ok(counted.first().copied().unwrap_or(0))
+    let mut found = 0;
+    parts::each(db, asked, -1, |db, asked| {
+        let mut sql = Sql::new("SELECT COUNT(*)");
+        matching(&mut sql, asked, -1, is_postgres(db));
+        let counted: Vec<i64> = load!(db, sql, BigInt);
+        found += counted.iter().sum::<i64>();
+        Ok(true)
+    })?;
+    Ok(found)
+}
+
+/// How many rows are read to see whether there are more than `most`.
+fn one_more(most: usize) -> i64 {
+    i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1)
 }
 
 /// Returns the lowest indexed value of each of these resources, or the highest, as text that sorts like the value. `found` is in the order of
@@ -311,3 +331,6 @@ fn by_keys_measured(
         .list(keys.iter().map(|key| HeldValue::from(*key)));
     Ok(load!(db, sql, MeasuredColumns))
 }
+
+#[cfg(test)]
+mod plan_tests;
