@@ -48,7 +48,7 @@ mod tests {
         assert_eq!(judged(&format!("\"a\":\"{half}\",\"b\":\"{half}\"")), Ok(()));
         for refused in [
             format!("\"a\":\"{whole}\""),
-            format!("\"a\":\"{half}\",\"b\":[\"{half}\",{{\"c\":\"{half}\"}}]"),
+            format!("\"a\":[\"{half}\",\"{half}\"],\"b\":{{\"c\":\"{half}\"}}"),
             format!("\"data\":[\"{whole}\"]"),
         ] {
             assert_eq!(judged(&refused), Err(Fault::TooLarge));

@@ -228,7 +228,8 @@ impl ConnectionPlace {
         let begin = async {
             let mut handshake = Handshake::begin(own).await?;
             if !is_sponsored {
-                let turn = HandshakeTurn::take(&self.edge, &self.network, wait)?;
+                let turn =
+                    HandshakeTurn::take(&self.edge.0.counts, self.edge.0.handshakes_in_all, &self.network, wait)?;
                 turn.comes().await;
                 handshake.enter(Arc::clone(&self.edge.0.handshakes)).await?;
                 turn.uses();
