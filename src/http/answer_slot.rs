@@ -37,7 +37,7 @@ fn release_after(took: Duration, slot: Duration, chance: u8) -> Duration {
     Duration::from_micros(u64::try_from(slots * slot_us + late).unwrap_or(u64::MAX))
 }
 
-/// Waits until the answer to a request that came in at `asked` may be sent. The arguments are those of [`slot`].
+/// Waits until the answer to a request that came in at `asked` may be sent. The arguments are those of `slot`.
 pub async fn release(asked: Instant, configured: Duration, round_trip: Duration) {
     let slot = slot(configured, round_trip);
     if !slot.is_zero() {

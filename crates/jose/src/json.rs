@@ -11,7 +11,7 @@ const DEPTH: usize = 6;
 const EACH: usize = 256;
 
 /// Parses `bytes` as one JSON object; `None` for anything else, for a duplicate member, for deeper nesting, and for
-/// more than [`EACH`] members or items.
+/// more than 256 members or items.
 pub fn strict_object(bytes: &[u8]) -> Option<Map<String, Value>> {
     match strict(std::str::from_utf8(bytes).ok()?, DEPTH)? {
         Value::Object(object) => Some(object),

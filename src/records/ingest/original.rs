@@ -34,7 +34,7 @@ pub struct ReceivedOriginal {
 /// Returns what exchanges brought of the stored resource `rtype/id`, what was fetched last first. Blocks this thread.
 ///
 /// # Errors
-/// [`Fault::SealKeys`](crate::error::Fault::SealKeys); [`Fault::SealBroken`](crate::error::Fault::SealBroken) when it is gone or was
+/// [`Fault::SealKeys`]; [`Fault::SealBroken`] when it is gone or was
 /// changed; those of the store.
 pub fn originals(ctx: &Context, vault: &Vault, rtype: &str, id: &str) -> Result<Vec<ReceivedOriginal>, Failure> {
     let found = ctx
