@@ -25,7 +25,8 @@ import smart  # noqa: E402
 SEARCHED = {"Patient", "Coverage", "AllergyIntolerance", "CarePlan", "CareTeam", "Condition", "Device", "DiagnosticReport", "DocumentReference",
             "Encounter", "ExplanationOfBenefit", "Goal", "Immunization", "Media", "MedicationDispense", "MedicationRequest", "Observation",
             "Procedure", "QuestionnaireResponse", "RelatedPerson", "ServiceRequest", "Specimen"}
-CALLS = ("find_partner", "token", "member_match", "member_token", "retrieve")
+# The steps of every exchange that call the partner. What `find_partner` found is remembered, so only the first one must ask.
+CALLS = ("token", "member_match", "member_token", "retrieve")
 OURS_TO_SET = {"versionId", "lastUpdated"}
 
 
