@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from desk import whole
-from place import RAN, ROOT, commands, fenced, free_port, page, part, practice, serve
+from place import RAN, ROOT, commands, fenced, free_port, page, part, practice, serve, with_ports
 
 
 def binaries():
@@ -106,7 +106,7 @@ def sqlite(place):
     suspend = commands(done, "causeway partner suspend")
     place.bash(suspend)
     place.environment["TOKEN"] = place.bash("causeway operator token --role auditor --name ana 2>/dev/null").split()[0]
-    ledger = "\n".join(one for one in whole("docs/operators/backup.md") if one.startswith("curl")).replace("9443", ops_of(place))
+    ledger = with_ports("\n".join(one for one in whole("docs/operators/backup.md") if one.startswith("curl")), "8443", ops_of(place))
     seen = place.bash(re.sub(r"from=[0-9TZ:-]+", f"from={begun}", ledger))
     assert "partner.suspended" in seen, seen
     place.stop()

@@ -140,11 +140,16 @@ class Place:
             self.running = None
 
 
+def with_ports(text, fhir, ops):
+    """The text with a server's own ports. An id may hold the same digits, and so may another port: only a whole port is replaced."""
+    return re.sub(r"(?<=:)(8443|9443)(?!\w)", lambda port: {"8443": fhir, "9443": ops}[port[1]], text)
+
+
 def practice(place):
     """The payer and the partner of the onboarding page, up to a running server."""
     onboarding = page("docs/partners/onboarding.md")
     fhir, ops = str(free_port()), str(free_port())
-    ported = lambda text: text.replace("8443", fhir).replace("9443", ops)
+    ported = lambda text: with_ports(text, fhir, ops)
     place.bash(commands(part(onboarding, "## 1. ", "## 2. "), "openssl"))
     server = part(onboarding, "## A server to practice with")
     place.bash(commands(server, "openssl"))

@@ -24,7 +24,7 @@ from pathlib import Path
 import desk
 import mentioned
 import operators
-from place import RAN, ROOT, Place, commands, dead_links, fenced, listed, page, part, practice, serve, written
+from place import RAN, ROOT, Place, commands, dead_links, fenced, listed, page, part, practice, serve, with_ports, written
 
 def onboarding(place):
     ported, _ = practice(place)
@@ -209,6 +209,9 @@ def main():
     parser.add_argument("--causeway", required=True)
     parser.add_argument("--page", choices=walks, action="append")
     given = parser.parse_args()
+    # An id with a port's digits once became another id.
+    told = with_ports("https://localhost:8443/a 127.0.0.1:9443 4513-7574-9443-d1cb 8443 localhost:49443", "49443", "5")
+    assert told == "https://localhost:49443/a 127.0.0.1:5 4513-7574-9443-d1cb 8443 localhost:49443", told
     for name in given.page or walks:
         began = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
