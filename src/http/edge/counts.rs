@@ -1,9 +1,10 @@
 //! The counts of the edge, and which connection is closed when there is no room. A plain value, which the table locks.
 
 use super::addresses::Addresses;
-use super::guests::{Guests, PartnerShare};
+use super::guests::{Guest, Guests, PartnerShare};
 use super::queue::ByteCount;
 use super::rate::UsedRate;
+use super::sites::Sites;
 use super::stages::ConnectionStage;
 use crate::config::LimitsConfig;
 use crate::security::ClientNetwork;
@@ -96,13 +97,15 @@ pub struct Counts {
     handshakes: [UsedRate; 2],
     /// The state of each address.
     pub addresses: Addresses,
+    /// The sites of addresses of IPv6.
+    pub sites: Sites,
     /// The bytes of each partner; there are as many partners as are registered.
     bytes: HashMap<String, PartnerBytes>,
 }
 
 impl Counts {
     /// Starts with no connections and with these addresses.
-    pub fn new(addresses: Addresses, limits: &LimitsConfig) -> Counts {
+    pub fn new(addresses: Addresses, sites: Sites, limits: &LimitsConfig) -> Counts {
         let now = Instant::now();
         Counts {
             requests: UsedRate::none(now),
@@ -114,6 +117,7 @@ impl Counts {
             partners: 0,
             in_flight: [0; 2],
             addresses,
+            sites,
             bytes: HashMap::new(),
         }
     }
@@ -153,7 +157,9 @@ impl Counts {
         now: Instant,
     ) {
         self.guests.add(id, network, stage, gone, now);
-        if let Some(known) = network.and_then(|network| self.addresses.get(&network)) {
+        let Some(network) = network else { return };
+        self.sites.adds(&network, now);
+        if let Some(known) = self.addresses.get(&network) {
             known.guests.insert(id, stage);
         }
     }
@@ -163,10 +169,17 @@ impl Counts {
         let Some(guest) = self.guests.remove(id) else {
             return false;
         };
-        if let Some(known) = guest.network.and_then(|network| self.addresses.get(&network)) {
+        self.leaves(id, &guest);
+        true
+    }
+
+    /// Counts a connection that was removed no longer for its address and site.
+    fn leaves(&mut self, id: u64, guest: &Guest) {
+        let Some(network) = guest.network else { return };
+        self.sites.removes(&network);
+        if let Some(known) = self.addresses.get(&network) {
             known.guests.remove(id, guest.stage);
         }
-        true
     }
 
     /// Moves a connection of this address to a later stage, in the share of a partner that was seen there if it has room. Returns false when
@@ -187,9 +200,7 @@ impl Counts {
     /// Removes a connection from the counts and signals it to close, because of `why`.
     fn dismiss(&mut self, id: u64, why: Reason) {
         let Some(guest) = self.guests.dismiss(id) else { return };
-        if let Some(known) = guest.network.and_then(|network| self.addresses.get(&network)) {
-            known.guests.remove(id, guest.stage);
-        }
+        self.leaves(id, &guest);
         why.count();
     }
 
@@ -241,7 +252,7 @@ impl Counts {
             false => known.guests.in_all() < limits.stranger_connections_per_address,
         };
         if has_room {
-            return true;
+            return is_proven || self.sites.has_room(network);
         }
         let [silent, handshake] =
             [ConnectionStage::Silent, ConnectionStage::Handshake].map(|stage| known.guests.at(stage).first().copied());

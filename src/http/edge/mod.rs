@@ -17,6 +17,7 @@ mod queue;
 mod rate;
 mod ring;
 mod seat;
+mod sites;
 mod stages;
 mod stream;
 mod table;

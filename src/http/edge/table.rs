@@ -12,6 +12,7 @@ use super::counts::Counts;
 pub use super::counts::{Errand, Reason};
 use super::queue::{ByteCount, ByteQueue};
 use super::rate::Rate;
+use super::sites::Sites;
 use super::stages::ConnectionStage;
 use super::turnstile::{Handshake, Turnstile};
 use crate::config::LimitsConfig;
@@ -27,6 +28,8 @@ use turn::HandshakeTurn;
 
 /// How many addresses are remembered in addition to those that are connected.
 const ADDRESSES: usize = 16_384;
+/// The same for sites.
+const SITES: usize = 4_096;
 
 /// Longest wait for the turn of a handshake at an address where a partner was seen. A handshake there must end within a second.
 const PROVEN_WAIT: Duration = Duration::from_millis(250);
@@ -60,7 +63,7 @@ impl Edge {
     /// An edge with these limits.
     pub fn new(limits: LimitsConfig) -> Edge {
         let addresses = Addresses::new(limits.connections + ADDRESSES, limits.handshakes_per_address);
-        let counts = Counts::new(addresses, &limits);
+        let counts = Counts::new(addresses, Sites::new(&limits, SITES), &limits);
         counts.tell();
         Edge(Arc::new(Inner {
             connection_rate: Rate::new(limits.connection_rate, limits.connection_rate.saturating_mul(2)),
@@ -100,6 +103,9 @@ impl Edge {
         let mut counts = self.counts();
         let known = counts.addresses.at(network, now).ok_or(Reason::Full)?;
         if !known.connects(self.0.connection_rate, self.0.request_rate, now) {
+            return Err(Reason::Rate);
+        }
+        if !known.is_proven(now) && !counts.sites.connects(&network, now) {
             return Err(Reason::Rate);
         }
         if !counts.makes_room_at(&network, limits, now) {

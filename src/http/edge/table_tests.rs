@@ -260,6 +260,57 @@ fn t_b07_all_strangers_together_have_a_rate_of_requests_and_partners_addresses_n
     }
 }
 
+#[test]
+fn t_b07_the_networks_of_one_site_are_not_as_many_strangers() {
+    let edge = edge(|limits| limits.connection_rate = 1_000_000);
+    let at = |site: u16, n: u16| Some(IpAddr::from([0x2001, 0xdb8, site, n, 0, 0, 0, 1]));
+    let mut held: Vec<ConnectionPlace> = Vec::new();
+    for n in 0..1_000 {
+        let Ok(place) = edge.admit(at(1, n)) else { continue };
+        place.settle(None).expect("room");
+        held.push(place);
+    }
+    assert_eq!(held.len(), 512, "eight times what one address may have");
+    let mut asked = held.iter().map(|place| place.asks(false));
+    assert!((0..3).all(|_| asked.next().is_some_and(|asked| asked.is_ok())));
+    let asked = (0..10).flat_map(|_| held.iter().map(|place| place.asks(false)));
+    let asked = asked.filter(Result::is_ok).count();
+    assert!((1_590..=1_700).contains(&asked), "eight times two hundred: {asked}");
+    let in_flight: Vec<_> = held.iter().filter_map(|place| place.enter(Errand::Work).ok()).collect();
+    assert_eq!(in_flight.len(), 32, "half of all");
+    // Another site, and a partner's address in this one, are not concerned.
+    let other = edge.admit(at(2, 1)).expect("room");
+    assert!(other.asks(false).is_ok() && other.enter(Errand::Work).is_ok());
+    assert_eq!(edge.admit(at(1, 2_000)).err(), Some(Reason::Address));
+    held.clear();
+    let partner = edge.admit(at(1, 2_000)).expect("room again");
+    assert!(partner.prove("partner"));
+    let held: Vec<_> = (0..600).filter_map(|n| edge.admit(at(1, n)).ok()).collect();
+    assert_eq!(held.len(), 512);
+    let next = edge.admit(at(1, 2_000)).expect("room at the partner's address");
+    assert!(next.enter(Errand::Work).is_ok());
+    drop((held, in_flight));
+}
+
+#[tokio::test]
+async fn t_b06_first_handshakes_of_one_sites_networks_are_few() {
+    let edge = edge(|limits| limits.handshake_rate = 10);
+    let at = |site: u16, n: u16| Some(IpAddr::from([0x2001, 0xdb8, site, n, 0, 0, 0, 1]));
+    // More networks than there are turns of those that had none lately.
+    for n in 0..52 {
+        let place = edge.admit(at(1, n)).expect("room");
+        assert!(place.handshake(Duration::from_millis(500)).await.is_some(), "{n}");
+    }
+    let short = Duration::from_millis(1);
+    let again = edge.admit(at(1, 100)).expect("room");
+    assert!(
+        again.handshake(short).await.is_none(),
+        "it waits with those of its site"
+    );
+    let fresh = edge.admit(at(2, 1)).expect("room");
+    assert!(fresh.handshake(short).await.is_some(), "another site");
+}
+
 #[tokio::test]
 async fn t_b06_handshakes_of_all_fresh_addresses_have_a_rate_and_wait_for_their_turn() {
     let edge = edge(|limits| limits.handshake_rate = 10);

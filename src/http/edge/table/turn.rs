@@ -25,7 +25,10 @@ impl<'e> HandshakeTurn<'e> {
         wait: Duration,
     ) -> Option<HandshakeTurn<'e>> {
         let now = Instant::now();
-        let is_first = locked(counts).addresses.get(network)?.greets(now);
+        let is_first = {
+            let mut held = locked(counts);
+            held.addresses.get(network)?.greets(now) && held.sites.greets(network, now)
+        };
         let queue = if is_first {
             HandshakeQueue::Fresh
         } else {
