@@ -13,14 +13,14 @@ use crate::http::state::App;
 use crate::telemetry::Correlation;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::ConnectionType;
+use actix_web::http::{ConnectionType, header};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage as _, HttpResponse, web};
 use std::time::{Duration, Instant};
 
 /// The middleware.
 pub async fn observe(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let started = Instant::now();
@@ -31,6 +31,10 @@ pub async fn observe(
     request.extensions_mut().insert(correlation.clone());
     let base_url = app.ctx.payer.base_url.clone();
     let is_of_api = request.path().starts_with(BASE);
+    let is_chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
+    let has_body = is_chunked || request.headers().contains_key(header::CONTENT_LENGTH);
+    // What still comes of a body that was not read, or asks for another protocol, is not waited for.
+    let closes = around::ends_body(&mut request) || is_chunked || request.head().upgrade();
     let mut response = match around::head_fits(&request, app.config.limits.head_bytes) {
         Err(fault) => {
             let mut answer = refusal(fault.into(), &base_url, &correlation);
@@ -47,6 +51,10 @@ pub async fn observe(
             }
         },
     };
+    if closes || (has_body && response.status().is_client_error()) {
+        let head = response.response_mut().head_mut();
+        head.set_connection_type(ConnectionType::Close);
+    }
     let route = table::of(response.request());
     around::put_headers(response.headers_mut(), &correlation);
     around::put_notice(response.headers_mut(), route.and_then(|route| route.ends));
