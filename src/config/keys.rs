@@ -147,15 +147,15 @@ keys! {
     LIMITS_HANDSHAKES: usize = key("limits.handshakes", number(8, 100_000, Handshakes), "256",
         "TLS handshakes at once, from the ClientHello on; more wait, at most limits.tls_seconds.");
     LIMITS_HANDSHAKES_PER_ADDRESS: usize = key("limits.handshakes_per_address", number(1, 10_000, Handshakes), "16",
-        "TLS handshakes at once of one address (IPv6: /64).");
+        "TLS handshakes at once of one address (IPv6: /64) at which no partner was seen for a day.");
     LIMITS_HANDSHAKE_RATE: u32 = key("limits.handshake_rate", number(1, 1_000_000, HandshakesASecond), "250",
-        "TLS handshakes a second of all addresses together at which no partner was seen for a day, and four times as many at once; more wait, at most limits.tls_seconds. Addresses without a handshake in the last five minutes have as many for themselves.");
+        "TLS handshakes a second of all addresses together at which no partner was seen for a day, and four times as many at once; more wait, at most limits.tls_seconds. Addresses without a handshake in the last five minutes have as many for themselves. An address at which a partner was seen has four times as many for itself alone; there nobody waits longer than a quarter of a second.");
     LIMITS_CONNECTION_RATE: u32 = key("limits.connection_rate", number(1, 1_000_000, ConnectionsASecond), "50",
         "New connections a second of an address that has shown no partner's certificate or token for a day, and twice as many at once; more are closed.");
     LIMITS_STRANGER_CONNECTIONS: usize = key("limits.stranger_connections", number(8, 100_000, Connections), "2048",
         "Open connections of strangers, who showed neither a partner's certificate nor a token; never more than half of limits.connections.");
     LIMITS_STRANGER_CONNECTIONS_PER_ADDRESS: usize = key("limits.stranger_connections_per_address", number(1, 100_000, Connections), "64",
-        "Open connections of strangers from one address, handshakes included; a silent one gives way to a newer one.");
+        "Open connections of strangers from one address, handshakes included; a silent one gives way to a newer one. Where a partner was seen, handshakes have an eighth of limits.connections beside it, and the oldest gives way.");
     LIMITS_STRANGER_REQUEST_RATE: u32 = key("limits.stranger_request_rate", number(1, 1_000_000, RequestsASecond), "50",
         "Requests of strangers a second of one address, and four times as many at once; beyond it 429.");
     LIMITS_STRANGER_REQUEST_RATE_IN_ALL: u32 = key("limits.stranger_request_rate_in_all", number(1, 1_000_000, RequestsASecond), "500",

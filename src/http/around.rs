@@ -6,10 +6,13 @@ use crate::error::{Failure, Fault};
 use crate::http::notice::EndNotice;
 use crate::http::state::App;
 use crate::telemetry::Correlation;
-use actix_web::dev::ServiceRequest;
-use actix_web::error::InternalError;
-use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::dev::{Payload, ServiceRequest};
+use actix_web::error::{InternalError, PayloadError};
+use actix_web::http::Method;
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::web::Bytes;
 use actix_web::{HttpResponse, Route, guard, web};
+use futures_util::{StreamExt as _, stream};
 
 /// Reads the ids of a request from its headers.
 pub(super) fn correlation(headers: &HeaderMap, app: &App) -> Correlation {
@@ -119,6 +122,27 @@ pub(super) fn into_failure(error: &actix_web::Error) -> Failure {
         _ => Fault::Internal,
     };
     Failure::new(fault).because(format!("framework error, status {status}"))
+}
+
+/// Refuses a body that has no end, as malformed, if the request has one; returns whether it has. The connection must then be closed.
+pub(super) fn ends_body(request: &mut ServiceRequest) -> bool {
+    let is_endless = has_no_end(request);
+    if is_endless {
+        // The HTTP library would wait for it until the connection ends; a handler that reads it refuses it as malformed.
+        let malformed = stream::iter([Err::<Bytes, _>(PayloadError::EncodingCorrupted)]);
+        request.set_payload(Payload::from(malformed.boxed_local()));
+    }
+    is_endless
+}
+
+/// Whether the HTTP library takes everything that follows the head for its body, whatever length it tells: the head asks for a WebSocket, or
+/// for a tunnel.
+fn has_no_end(request: &ServiceRequest) -> bool {
+    let headers = request.headers();
+    let mut wishes = headers.get_all(header::UPGRADE).filter_map(|wish| wish.to_str().ok());
+    let is_web_socket = wishes.any(|wish| wish.trim().eq_ignore_ascii_case("websocket"));
+    let is_tunnel = request.method() == Method::CONNECT;
+    (is_web_socket || is_tunnel) && !headers.contains_key(header::TRANSFER_ENCODING)
 }
 
 /// A failure after which the request is gone: the answer travels inside the error.

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 /// Bytes beyond the limit that are still read and dropped, so that a client that is still sending can receive its answer.
 const DRAIN_BYTES: usize = 32 * 1024 * 1024;
-/// The same for a stranger, whose pieces count at least so many bytes each.
+/// The same for a stranger and for the operations side; each piece counts at least so many bytes.
 const STRANGERS_DRAIN: usize = 1024 * 1024;
 const PIECE_COST: usize = 256;
 /// Seconds over which the rate of a body is measured.
@@ -94,7 +94,7 @@ async fn read(
             window.1 = window.1.saturating_add(piece.len());
             seen = seen.saturating_add(piece.len());
             cost = cost.saturating_add(piece.len().max(PIECE_COST));
-            let ends = cost > STRANGERS_DRAIN && seat.as_ref().is_some_and(|seat| seat.is_strangers());
+            let ends = cost > STRANGERS_DRAIN && seat.as_ref().is_none_or(|seat| seat.is_strangers());
             if fault.is_none() && (seen > limit_bytes || ends) {
                 fault = Some(Fault::TooLarge);
                 body = BytesMut::new();

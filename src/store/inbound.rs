@@ -10,13 +10,13 @@ use super::entries::{self, RequestIds};
 use super::ops_queries::{GRANT, StoredDecision, StoredGrant};
 use super::release_rule::unrevoked;
 use super::schema::{consent, decision, grants, review};
-use crate::error::Failure;
+use crate::error::{Failure, Fault};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use std::collections::{BTreeSet, HashMap};
 
-/// Matches of one member that are looked through.
-const MATCHES: i64 = 10_000;
+/// Most matches of one member that are looked through.
+const MATCHES: usize = 10_000;
 
 /// Which matches to read; `None` is any.
 #[derive(Clone, Debug, Default)]
@@ -84,7 +84,7 @@ pub struct InboundReview {
 /// Returns matches in the order of their ids, which is that of time.
 ///
 /// # Errors
-/// Those of the database.
+/// [`Fault::SearchTooCostly`] for a member with more matches than are looked through; those of the database.
 pub fn page(db: &mut Db, filter: &InboundFilter) -> Result<Vec<InboundRow>, Failure> {
     let of_member = match &filter.member {
         Some(member) => Some(of_member(db, member)?),
@@ -146,7 +146,12 @@ pub fn find(db: &mut Db, id: &str) -> Result<Option<InboundRow>, Failure> {
 fn of_member(db: &mut Db, member: &str) -> Result<Vec<String>, Failure> {
     let mut requests: BTreeSet<RequestIds> = BTreeSet::new();
     for action in [entries::MATCHED, entries::MATCH_REFUSED] {
-        let rows = entries::about_by(db, member, action, "", MATCHES)?;
+        let rows = entries::about_by(db, member, action, "", i64::try_from(MATCHES + 1).unwrap_or(i64::MAX))?;
+        if rows.len() > MATCHES {
+            return Err(Failure::new(Fault::SearchTooCostly).at("member").remedy(format!(
+                "This member has more than {MATCHES} matches. Leave the member out and give a partner, a fault, a correlation id or a time instead."
+            )));
+        }
         requests.extend(rows.iter().map(entries::EntryRow::ids));
     }
     let requests: Vec<RequestIds> = requests.into_iter().collect();

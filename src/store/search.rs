@@ -9,7 +9,7 @@ mod find;
 mod parts;
 
 pub use along::{IncludeRoom, by_reference, referring};
-pub use find::{FoundKey, Hit, PageBytes, PageRead, by_keys, count, keys, page, sort_values};
+pub use find::{COUNTED_MAX, FoundKey, Hit, PageBytes, PageRead, by_keys, count, keys, page, sort_values};
 
 use super::disclosure::LiveGrant;
 use super::dynamic::{HeldValue, Sql};

@@ -3,7 +3,10 @@
 use crate::support::client::{ALL_SCOPES, Client};
 use crate::support::desk::{Desk, decided, doubtful, only_review};
 use crate::support::payer::TestPayer;
+use crate::support::store::on_postgres;
+use causeway::store::entries::MATCHED;
 use causeway::synth::Variation;
+use diesel::RunQueryDsl as _;
 use serde_json::{Value, json};
 
 async fn one(desk: &Desk<'_>, id: &str) -> Value {
@@ -226,4 +229,35 @@ async fn what_a_partner_began_is_not_ours_to_act_on_and_what_nobody_began_is_not
             assert!(reply.text().contains(fault), "{act}: {}", reply.text());
         }
     }
+}
+
+#[tokio::test]
+async fn a_member_with_more_matches_than_are_looked_through_is_not_listed_in_part() {
+    let (payer, client) = TestPayer::start(4);
+    let token = client.token(ALL_SCOPES).await;
+    let patient = matched(&payer, &client, &token, 0).await;
+    let desk = Desk::of(&payer, &client, "auditor");
+    let of_member = format!("&member=Patient/{patient}");
+    assert_eq!(inbound(&desk, &of_member).await.len(), 1);
+    let numbers = if on_postgres() {
+        "SELECT n FROM generate_series(1, 10000) AS n"
+    } else {
+        "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 10000) SELECT n FROM s"
+    };
+    let same = "at_us, action, partner_id, correlation_id, entry, subject, subject_salt, request_id";
+    let rows = diesel::sql_query(format!(
+        "INSERT INTO ledger_entry (id, {same}) SELECT 'f' || id || '-' || n, {same} FROM ledger_entry, ({numbers}) AS numbers \
+         WHERE action = '{MATCHED}' AND subject = '{patient}'"
+    ))
+    .execute(&mut payer.db())
+    .expect("copies");
+    assert_eq!(rows, 10_000);
+    let refused = desk.get(&format!("exchanges?direction=inbound{of_member}")).await;
+    refused.assert_status(400);
+    let text = refused.text();
+    assert!(
+        text.contains("RQ-020") && text.contains("more than 10000 matches"),
+        "{text}"
+    );
+    assert_eq!(inbound(&desk, "&partner=new-payer").await.len(), 1);
 }

@@ -6,6 +6,7 @@ use crate::support::store::on_postgres;
 use causeway::error::Fault;
 use causeway::fhir::search::bounds;
 use causeway::release::SORTED_MAX;
+use causeway::store::search::COUNTED_MAX;
 use causeway::synth::Variation;
 use diesel::RunQueryDsl as _;
 use serde_json::Value;
@@ -365,4 +366,35 @@ async fn t_b07_a_search_is_sorted_up_to_a_number_of_matches() {
     )
     .await;
     assert_eq!(modes(&narrow, "match").len(), 1, "{}", narrow.text());
+}
+
+#[tokio::test]
+async fn t_b07_b09_a_total_of_all_members_is_counted_up_to_a_number() {
+    let (payer, client, token, id) = granted().await;
+    let patient = format!("Patient/{id}");
+    let named = ("patient", patient.as_str());
+    let (counted, whole) = (("_total", "accurate"), ("_summary", "count"));
+    let few = search(&client, &token, "Observation", &[counted, ("_count", "1")], false).await;
+    assert!(
+        few.json()["total"].as_u64().is_some_and(|total| total > 0),
+        "{}",
+        few.text()
+    );
+    let one = modes(&few, "match")[0]["resource"]["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    copied(&payer, &one, 1, COUNTED_MAX);
+    for pair in [counted, whole, ("_total", "estimate")] {
+        let refused = search(&client, &token, "Observation", &[pair, ("_count", "1")], false).await;
+        refused.assert_outcome(Fault::SearchTooCostly);
+        let text = refused.text();
+        assert!(text.contains("leave _total") && text.contains("100000"), "{text}");
+    }
+    // Without a total, and of one member, it is answered.
+    let page = search(&client, &token, "Observation", &[("_count", "1")], false).await;
+    assert_eq!(modes(&page, "match").len(), 1, "{}", page.text());
+    let all = search(&client, &token, "Observation", &[named, whole], false).await;
+    let total = all.json()["total"].as_u64();
+    assert!(total.is_some_and(|total| total > COUNTED_MAX as u64), "{}", all.text());
 }

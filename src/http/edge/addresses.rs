@@ -4,9 +4,10 @@
 
 use super::queue::ByteCount;
 use super::rate::{Rate, UsedRate};
+use super::stages::StagedConnections;
 use super::turnstile::Turnstile;
 use crate::security::ClientNetwork;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,8 +24,8 @@ const GREETED: Duration = Duration::from_secs(300);
 /// The state of one address.
 #[derive(Debug)]
 pub struct ClientAddress {
-    /// Open connections that are not a partner's: those being set up, and strangers'.
-    pub guests: BTreeSet<u64>,
+    /// Connections that are not known to be a partner's: those being set up, and strangers'.
+    pub guests: StagedConnections,
     /// Strangers' requests in flight: those that are worked on, and those whose token is being checked.
     pub in_flight: [usize; 2],
     /// The places for handshakes.
@@ -33,6 +34,8 @@ pub struct ClientAddress {
     pub queued: ByteCount,
     /// When it last asked for the turn of a handshake.
     greeted: Option<Instant>,
+    /// What is used of the rate of handshakes that it has while a partner was seen here recently.
+    pub proven_handshakes: UsedRate,
     connections: UsedRate,
     requests: UsedRate,
     /// The partners that were seen here, and until when each makes the address count as proven.
@@ -43,11 +46,12 @@ pub struct ClientAddress {
 impl ClientAddress {
     fn new(handshakes: usize, now: Instant) -> ClientAddress {
         ClientAddress {
-            guests: BTreeSet::new(),
+            guests: StagedConnections::default(),
             in_flight: [0; 2],
             handshakes: Arc::new(Turnstile::new(handshakes)),
             queued: ByteCount::default(),
             greeted: None,
+            proven_handshakes: UsedRate::none(now),
             connections: UsedRate::none(now),
             requests: UsedRate::none(now),
             proven: Vec::new(),
@@ -96,7 +100,7 @@ impl ClientAddress {
     }
 
     fn is_idle(&self) -> bool {
-        self.guests.is_empty() && self.in_flight == [0; 2]
+        self.guests.in_all() == 0 && self.in_flight == [0; 2]
     }
 }
 
@@ -215,6 +219,7 @@ impl Addresses {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::edge::stages::ConnectionStage::Silent;
 
     fn network(n: u32) -> ClientNetwork {
         crate::security::network(Some(std::net::IpAddr::from(n.to_be_bytes())))
@@ -266,7 +271,7 @@ mod tests {
     fn t_b07_memory_is_bounded_and_who_is_connected_or_proven_is_not_forgotten() {
         let now = Instant::now();
         let mut addresses = Addresses::new(100, 1);
-        addresses.at(network(1), now).expect("room").guests.insert(1);
+        addresses.at(network(1), now).expect("room").guests.insert(1, Silent);
         addresses.at(network(2), now).expect("room");
         addresses.prove(&network(2), "partner", now);
         for n in 0..10_000 {
@@ -277,7 +282,7 @@ mod tests {
         // No room is left when every remembered address is connected.
         let mut full = Addresses::new(2, 1);
         for n in 0..2 {
-            full.at(network(n), now).expect("room").guests.insert(1);
+            full.at(network(n), now).expect("room").guests.insert(1, Silent);
         }
         assert!(full.at(network(3), now).is_none());
     }

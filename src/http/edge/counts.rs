@@ -1,14 +1,22 @@
 //! The counts of the edge, and which connection is closed when there is no room. A plain value, which the table locks.
 
 use super::addresses::Addresses;
-use super::guests::{ConnectionStage, Guests};
+use super::guests::{Guest, Guests, PartnerShare};
 use super::queue::ByteCount;
 use super::rate::UsedRate;
+use super::sites::Sites;
+use super::stages::ConnectionStage;
 use crate::config::LimitsConfig;
 use crate::security::ClientNetwork;
 use crate::telemetry::metrics as families;
 use std::collections::HashMap;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+/// Time in which a real client's ClientHello arrives: it is sent with the end of the TCP handshake. A connection that has been silent for
+/// longer is the first to close at a proven address.
+const GREETING: Duration = Duration::from_millis(200);
 
 /// Why a connection is turned away; the labels of the metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +63,17 @@ pub enum Errand {
     Token,
 }
 
+/// Which handshakes wait for their turns together.
+#[derive(Clone, Copy, Debug)]
+pub enum HandshakeQueue {
+    /// Those of addresses that had one lately.
+    Greeted,
+    /// Those of addresses that had none lately.
+    Fresh,
+    /// Those of this address, where a partner was seen.
+    Proven(ClientNetwork),
+}
+
 /// The bytes that wait in memory for one partner. Clones share the counts.
 #[derive(Clone, Debug, Default)]
 pub struct PartnerBytes {
@@ -78,21 +97,27 @@ pub struct Counts {
     handshakes: [UsedRate; 2],
     /// The state of each address.
     pub addresses: Addresses,
+    /// The sites of addresses of IPv6.
+    pub sites: Sites,
     /// The bytes of each partner; there are as many partners as are registered.
     bytes: HashMap<String, PartnerBytes>,
 }
 
 impl Counts {
     /// Starts with no connections and with these addresses.
-    pub fn new(addresses: Addresses) -> Counts {
+    pub fn new(addresses: Addresses, sites: Sites, limits: &LimitsConfig) -> Counts {
         let now = Instant::now();
         Counts {
             requests: UsedRate::none(now),
             handshakes: [UsedRate::none(now); 2],
-            guests: Guests::default(),
+            guests: Guests::new(PartnerShare {
+                setting_up: setting_up_share(limits),
+                open: limits.connections_per_partner,
+            }),
             partners: 0,
             in_flight: [0; 2],
             addresses,
+            sites,
             bytes: HashMap::new(),
         }
     }
@@ -105,9 +130,16 @@ impl Counts {
         }
     }
 
-    /// What is used of the rate of handshakes. `is_first`: of addresses that had none lately.
-    pub fn handshakes(&mut self, is_first: bool) -> &mut UsedRate {
-        &mut self.handshakes[usize::from(is_first)]
+    /// What is used of the rate of these handshakes; `None` when the address is no longer known.
+    pub fn handshakes(&mut self, queue: HandshakeQueue) -> Option<&mut UsedRate> {
+        match queue {
+            HandshakeQueue::Greeted => Some(&mut self.handshakes[0]),
+            HandshakeQueue::Fresh => Some(&mut self.handshakes[1]),
+            HandshakeQueue::Proven(network) => {
+                let known = self.addresses.get(&network)?;
+                Some(&mut known.proven_handshakes)
+            }
+        }
     }
 
     /// The number of open connections.
@@ -115,16 +147,60 @@ impl Counts {
         self.guests.in_all() + self.partners
     }
 
-    fn setting_up(&self) -> usize {
-        self.guests.at(ConnectionStage::Silent) + self.guests.at(ConnectionStage::Handshake)
+    /// Adds a connection of this address; `None` while a balancer has not told the client's.
+    pub fn add(
+        &mut self,
+        id: u64,
+        network: Option<ClientNetwork>,
+        stage: ConnectionStage,
+        gone: &Arc<Notify>,
+        now: Instant,
+    ) {
+        self.guests.add(id, network, stage, gone, now);
+        let Some(network) = network else { return };
+        self.sites.adds(&network, now);
+        if let Some(known) = self.addresses.get(&network) {
+            known.guests.insert(id, stage);
+        }
+    }
+
+    /// Removes a connection; returns false when it is no longer counted.
+    pub fn remove(&mut self, id: u64) -> bool {
+        let Some(guest) = self.guests.remove(id) else {
+            return false;
+        };
+        self.leaves(id, &guest);
+        true
+    }
+
+    /// Counts a connection that was removed no longer for its address and site.
+    fn leaves(&mut self, id: u64, guest: &Guest) {
+        let Some(network) = guest.network else { return };
+        self.sites.removes(&network);
+        if let Some(known) = self.addresses.get(&network) {
+            known.guests.remove(id, guest.stage);
+        }
+    }
+
+    /// Moves a connection of this address to a later stage, in the share of a partner that was seen there if it has room. Returns false when
+    /// the connection is no longer counted.
+    pub fn comes_to(&mut self, id: u64, network: &ClientNetwork, stage: ConnectionStage, now: Instant) -> bool {
+        let Some(before) = self.guests.comes_to(id, stage) else {
+            return false;
+        };
+        if let Some(known) = self.addresses.get(network) {
+            known.guests.remove(id, before);
+            known.guests.insert(id, stage);
+        }
+        let partners = self.addresses.proven_by(network, now);
+        self.guests.sponsor(id, &partners);
+        true
     }
 
     /// Removes a connection from the counts and signals it to close, because of `why`.
     fn dismiss(&mut self, id: u64, why: Reason) {
         let Some(guest) = self.guests.dismiss(id) else { return };
-        if let Some(known) = guest.network.and_then(|network| self.addresses.get(&network)) {
-            known.guests.remove(&id);
-        }
+        self.leaves(id, &guest);
         why.count();
     }
 
@@ -143,16 +219,14 @@ impl Counts {
         oldest.inspect(|id| self.dismiss(*id, Reason::Full)).is_some()
     }
 
-    /// Marks this address as one where this partner was seen; its connections come into the partner's share, of at most `most`.
-    pub fn prove(&mut self, network: &ClientNetwork, partner: &str, most: usize, now: Instant) {
+    /// Marks this address as one where this partner was seen; its connections come into the partner's share.
+    pub fn prove(&mut self, network: &ClientNetwork, partner: &str, now: Instant) {
         self.addresses.prove(network, partner, now);
         let partners = self.addresses.proven_by(network, now);
         let Counts { guests, addresses, .. } = self;
         if let Some(known) = addresses.get(network) {
-            for id in &known.guests {
-                if !guests.sponsor(*id, &partners, most) {
-                    break;
-                }
+            for id in known.guests.iter() {
+                guests.sponsor(id, &partners);
             }
         }
     }
@@ -163,27 +237,68 @@ impl Counts {
         self.guests.ends_share(partner);
     }
 
-    /// Whether the address has room for one more connection, closing its oldest silent connection if needed. At a proven address the oldest
-    /// stranger's connection may be closed as well.
-    pub fn makes_room_at(&mut self, network: &ClientNetwork, most: usize, now: Instant) -> bool {
+    /// Whether the address has room for one more connection, closing its oldest silent connection if needed.
+    ///
+    /// At a proven address nobody can tell a partner's new connection from a stranger's. There the connections that are being set up have room
+    /// of their own, large enough that a real client's handshake ends before hundreds of newer ones close it, and every new one is accepted:
+    /// the oldest that says nothing is closed, or else the oldest.
+    pub fn makes_room_at(&mut self, network: &ClientNetwork, limits: &LimitsConfig, now: Instant) -> bool {
         let Some(known) = self.addresses.get(network) else {
             return false;
         };
-        if known.guests.len() < most {
-            return true;
-        }
-        let stages: &[ConnectionStage] = match known.is_proven(now) {
-            true => &[
-                ConnectionStage::Silent,
-                ConnectionStage::Handshake,
-                ConnectionStage::Stranger,
-            ],
-            false => &[ConnectionStage::Silent],
+        let is_proven = known.is_proven(now);
+        let has_room = match is_proven {
+            true => known.guests.setting_up() < setting_up_share(limits),
+            false => known.guests.in_all() < limits.stranger_connections_per_address,
         };
-        let oldest = stages
-            .iter()
-            .find_map(|stage| self.guests.oldest_of(&known.guests, *stage));
+        if has_room {
+            return is_proven || self.sites.has_room(network);
+        }
+        let [silent, handshake] =
+            [ConnectionStage::Silent, ConnectionStage::Handshake].map(|stage| known.guests.at(stage).first().copied());
+        let is_late = |id: &u64| {
+            let since = self.guests.since(*id);
+            since.is_some_and(|since| now.saturating_duration_since(since) >= GREETING)
+        };
+        let oldest = match is_proven {
+            true => silent
+                .filter(is_late)
+                .or_else(|| silent.into_iter().chain(handshake).min()),
+            false => silent,
+        };
         oldest.inspect(|id| self.dismiss(*id, Reason::Address)).is_some()
+    }
+
+    /// Moves a connection whose handshake is over to the open ones of strangers. When there are too many of them at its proven address, the
+    /// oldest of that address is closed, and when there are too many in all, the oldest of all.
+    ///
+    /// # Errors
+    /// The reason why the connection must be closed.
+    pub fn opens(
+        &mut self,
+        id: u64,
+        network: &ClientNetwork,
+        limits: &LimitsConfig,
+        now: Instant,
+    ) -> Result<(), Reason> {
+        let stage = ConnectionStage::Stranger;
+        if let Some(known) = self.addresses.get(network)
+            && known.is_proven(now)
+            && known.guests.at(stage).len() >= limits.stranger_connections_per_address
+        {
+            let oldest = self.guests.oldest_of(&known.guests, stage).ok_or(Reason::Address)?;
+            self.dismiss(oldest, Reason::Address);
+        }
+        let most = limits.stranger_connections.min(limits.connections / 2);
+        let partners = self.addresses.proven_by(network, now);
+        let is_sponsored = self.guests.share_left(&partners, stage).is_some();
+        if self.guests.at(stage) >= most && !is_sponsored && !self.makes_room(&[stage]) {
+            return Err(Reason::Full);
+        }
+        match self.comes_to(id, network, stage, now) {
+            true => Ok(()),
+            false => Err(Reason::Full),
+        }
     }
 
     /// Whether there is room for one more new connection, closing others for it if needed. `is_sponsored`: it comes into a partner's share.
@@ -197,13 +312,13 @@ impl Counts {
             return false;
         }
         let setting_up = (limits.connections / 4).max(1);
-        self.setting_up() < setting_up || self.makes_room(&all[..2]) || is_sponsored
+        self.guests.setting_up() < setting_up || self.makes_room(&all[..2]) || is_sponsored
     }
 
     /// Sets the gauges of the metrics.
     pub fn tell(&self) {
         let counts = [
-            self.setting_up(),
+            self.guests.setting_up(),
             self.guests.at(ConnectionStage::Stranger),
             self.partners,
         ];
@@ -211,4 +326,9 @@ impl Counts {
             metrics::gauge!(families::CONNECTIONS, "door" => *door).set(count as f64);
         }
     }
+}
+
+/// Most connections that are being set up at the addresses of one partner.
+fn setting_up_share(limits: &LimitsConfig) -> usize {
+    (limits.connections / 8).max(1)
 }

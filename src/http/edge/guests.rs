@@ -2,25 +2,38 @@
 //! connection needs room, the oldest of those that have come least far is closed.
 //!
 //! A connection at an address where a partner was seen is in that partner's share: it gives way after all others. The share is one for all
-//! addresses of the partner.
+//! addresses of the partner, and has separate places for connections that are being set up and for open ones.
 //!
 //! A plain value; its owner locks it. A connection is closed by a signal; its task ends a moment later, and it is no longer counted from
 //! the signal on.
 
+use super::stages::{ConnectionStage, StagedConnections};
 use crate::security::ClientNetwork;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::Notify;
 
-/// How far a connection has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConnectionStage {
-    /// Its ClientHello has not arrived.
-    Silent,
-    /// Its handshake is in progress, or waits for a place.
-    Handshake,
-    /// It is open, and not known to be a partner's.
-    Stranger,
+/// Connections in the share of one partner, or the most there may be.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PartnerShare {
+    /// Those that are being set up.
+    pub setting_up: usize,
+    /// Those that are open.
+    pub open: usize,
+}
+
+impl PartnerShare {
+    fn at(&mut self, stage: ConnectionStage) -> &mut usize {
+        match stage {
+            ConnectionStage::Silent | ConnectionStage::Handshake => &mut self.setting_up,
+            ConnectionStage::Stranger => &mut self.open,
+        }
+    }
+
+    fn in_all(self) -> usize {
+        self.setting_up + self.open
+    }
 }
 
 /// One connection that is not known to be a partner's.
@@ -30,7 +43,9 @@ pub struct Guest {
     pub network: Option<ClientNetwork>,
     /// Its requests in flight.
     pub in_flight: usize,
-    stage: ConnectionStage,
+    /// How far it has come.
+    pub stage: ConnectionStage,
+    since: Instant,
     gone: Arc<Notify>,
     /// The partner in whose share it is.
     sponsor: Option<Arc<str>>,
@@ -44,16 +59,29 @@ impl Guest {
 }
 
 /// All these connections.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Guests {
     last: u64,
     known: BTreeMap<u64, Guest>,
-    stages: [BTreeSet<u64>; 3],
-    /// How many connections are in the share of each partner.
-    shares: HashMap<Arc<str>, usize>,
+    stages: StagedConnections,
+    /// The connections in the share of each partner.
+    shares: HashMap<Arc<str>, PartnerShare>,
+    /// Most connections in the share of one partner.
+    most: PartnerShare,
 }
 
 impl Guests {
+    /// No connections; `most` may be in the share of one partner.
+    pub fn new(most: PartnerShare) -> Guests {
+        Guests {
+            last: 0,
+            known: BTreeMap::new(),
+            stages: StagedConnections::default(),
+            shares: HashMap::new(),
+            most,
+        }
+    }
+
     /// A number for a new connection, greater than all earlier ones.
     pub fn number(&mut self) -> u64 {
         self.last += 1;
@@ -61,16 +89,24 @@ impl Guests {
     }
 
     /// Adds a connection; `gone` is notified when the connection must close.
-    pub fn add(&mut self, id: u64, network: Option<ClientNetwork>, stage: ConnectionStage, gone: &Arc<Notify>) {
+    pub fn add(
+        &mut self,
+        id: u64,
+        network: Option<ClientNetwork>,
+        stage: ConnectionStage,
+        gone: &Arc<Notify>,
+        now: Instant,
+    ) {
         let guest = Guest {
             network,
             in_flight: 0,
             stage,
+            since: now,
             gone: Arc::clone(gone),
             sponsor: None,
         };
         self.known.insert(id, guest);
-        self.stages[stage as usize].insert(id);
+        self.stages.insert(id, stage);
     }
 
     /// The connection, while it is counted.
@@ -78,23 +114,32 @@ impl Guests {
         self.known.get_mut(&id)
     }
 
-    /// Moves the connection to a later stage. Returns false when it is no longer counted.
-    pub fn comes_to(&mut self, id: u64, stage: ConnectionStage) -> bool {
-        let Some(guest) = self.known.get_mut(&id) else {
-            return false;
-        };
-        self.stages[guest.stage as usize].remove(&id);
-        self.stages[stage as usize].insert(id);
-        guest.stage = stage;
-        true
+    /// When the connection was added, while it is counted.
+    pub fn since(&self, id: u64) -> Option<Instant> {
+        self.known.get(&id).map(|guest| guest.since)
+    }
+
+    /// Moves the connection to a later stage; it stays in its share if there is room for it at that stage. Returns its earlier stage, or
+    /// `None` when it is no longer counted.
+    pub fn comes_to(&mut self, id: u64, stage: ConnectionStage) -> Option<ConnectionStage> {
+        let guest = self.known.get_mut(&id)?;
+        let before = std::mem::replace(&mut guest.stage, stage);
+        let sponsor = guest.sponsor.take();
+        self.stages.remove(id, before);
+        self.stages.insert(id, stage);
+        if let Some(sponsor) = sponsor {
+            self.leaves_share(&sponsor, before);
+            self.sponsor(id, &[sponsor]);
+        }
+        Some(before)
     }
 
     /// Removes a connection; `None` when it is no longer counted.
     pub fn remove(&mut self, id: u64) -> Option<Guest> {
         let guest = self.known.remove(&id)?;
-        self.stages[guest.stage as usize].remove(&id);
+        self.stages.remove(id, guest.stage);
         if let Some(sponsor) = &guest.sponsor {
-            self.leaves_share(sponsor);
+            self.leaves_share(sponsor, guest.stage);
         }
         Some(guest)
     }
@@ -106,31 +151,36 @@ impl Guests {
         Some(guest)
     }
 
-    fn leaves_share(&mut self, partner: &Arc<str>) {
-        if let Some(count) = self.shares.get_mut(partner) {
-            *count -= 1;
-            if *count == 0 {
+    fn leaves_share(&mut self, partner: &Arc<str>, stage: ConnectionStage) {
+        if let Some(share) = self.shares.get_mut(partner) {
+            *share.at(stage) -= 1;
+            if share.in_all() == 0 {
                 self.shares.remove(partner);
             }
         }
     }
 
-    /// The first of these partners that has fewer than `most` connections in its share.
-    pub fn share_left<'a>(&self, partners: &'a [Arc<str>], most: usize) -> Option<&'a Arc<str>> {
-        let held = |partner: &Arc<str>| self.shares.get(partner).copied().unwrap_or(0);
+    /// The first of these partners whose share has room for a connection at `stage`.
+    pub fn share_left<'a>(&self, partners: &'a [Arc<str>], stage: ConnectionStage) -> Option<&'a Arc<str>> {
+        let mut most = self.most;
+        let most = *most.at(stage);
+        let held = |partner: &Arc<str>| *self.shares.get(partner).copied().unwrap_or_default().at(stage);
         partners.iter().find(|partner| held(partner) < most)
     }
 
-    /// Puts the connection into the share of the first of these partners that has fewer than `most` there. Returns whether it is in a share.
-    pub fn sponsor(&mut self, id: u64, partners: &[Arc<str>], most: usize) -> bool {
-        let left = self.share_left(partners, most).cloned();
+    /// Puts the connection into the share of the first of these partners that has room there. Returns whether it is in a share.
+    pub fn sponsor(&mut self, id: u64, partners: &[Arc<str>]) -> bool {
+        let Some(stage) = self.known.get(&id).map(|guest| guest.stage) else {
+            return false;
+        };
+        let left = self.share_left(partners, stage).cloned();
         let Some(guest) = self.known.get_mut(&id) else {
             return false;
         };
         if guest.sponsor.is_none()
             && let Some(partner) = left
         {
-            *self.shares.entry(Arc::clone(&partner)).or_insert(0) += 1;
+            *self.shares.entry(Arc::clone(&partner)).or_default().at(stage) += 1;
             guest.sponsor = Some(partner);
         }
         guest.sponsor.is_some()
@@ -154,7 +204,7 @@ impl Guests {
 
     /// The oldest connection in the largest share that is at the first of these stages that has one, and has nothing in flight.
     pub fn oldest_of_largest_share(&self, stages: &[ConnectionStage]) -> Option<u64> {
-        let (largest, _) = self.shares.iter().max_by_key(|(_, count)| **count)?;
+        let (largest, _) = self.shares.iter().max_by_key(|(_, share)| share.in_all())?;
         stages
             .iter()
             .find_map(|stage| self.oldest(*stage, |guest| guest.sponsor.as_ref() == Some(largest)))
@@ -162,14 +212,14 @@ impl Guests {
 
     /// The oldest connection of `stage` that has nothing in flight and for which `may` returns true.
     pub fn oldest(&self, stage: ConnectionStage, mut may: impl FnMut(&Guest) -> bool) -> Option<u64> {
-        let of_stage = self.stages[stage as usize].iter();
+        let of_stage = self.stages.at(stage).iter();
         of_stage.copied().find(|id| self.is_free(*id, &mut may))
     }
 
-    /// The oldest of these connections that is at `stage` and has nothing in flight.
-    pub fn oldest_of(&self, ids: &BTreeSet<u64>, stage: ConnectionStage) -> Option<u64> {
-        let mut is_of = |guest: &Guest| guest.stage == stage;
-        ids.iter().copied().find(|id| self.is_free(*id, &mut is_of))
+    /// The oldest of these connections that has nothing in flight.
+    pub fn oldest_of(&self, ids: &StagedConnections, stage: ConnectionStage) -> Option<u64> {
+        let mut ids = ids.at(stage).iter().copied();
+        ids.find(|id| self.is_free(*id, &mut |_| true))
     }
 
     fn is_free(&self, id: u64, may: &mut impl FnMut(&Guest) -> bool) -> bool {
@@ -180,7 +230,12 @@ impl Guests {
 
     /// The number of connections at `stage`.
     pub fn at(&self, stage: ConnectionStage) -> usize {
-        self.stages[stage as usize].len()
+        self.stages.at(stage).len()
+    }
+
+    /// The number of connections that are being set up.
+    pub fn setting_up(&self) -> usize {
+        self.stages.setting_up()
     }
 
     /// The number of all connections here.

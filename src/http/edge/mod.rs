@@ -17,6 +17,8 @@ mod queue;
 mod rate;
 mod ring;
 mod seat;
+mod sites;
+mod stages;
 mod stream;
 mod table;
 mod turns;

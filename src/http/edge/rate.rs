@@ -10,6 +10,11 @@ pub struct Rate {
 }
 
 impl Rate {
+    /// One item in every `each`, and up to `burst` at once.
+    pub const fn every(each: Duration, burst: u32) -> Rate {
+        Rate { each, burst }
+    }
+
     /// `per_second` items a second (at least 1), and up to `burst` at once.
     pub fn new(per_second: u32, burst: u32) -> Rate {
         Rate {

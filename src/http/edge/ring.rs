@@ -12,13 +12,11 @@ use crate::http::reply::outcome_response;
 use crate::http::state::App;
 use crate::store::DiskRoom;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
-use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
-use actix_web::error::PayloadError;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::{ConnectionType, Method, header};
 use actix_web::middleware::Next;
 use actix_web::web::{Bytes, Data};
 use actix_web::{Error, HttpMessage as _};
-use futures_util::{StreamExt as _, stream};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -50,13 +48,8 @@ pub async fn ring(
     };
     link.begun(due(&request));
     let busy = Busy(Rc::clone(&link));
-    let is_endless = has_no_end(&request);
+    let is_endless = around::ends_body(&mut request);
     let closes = is_endless || request.head().upgrade();
-    if is_endless {
-        // The HTTP library would wait for it until the connection ends; a handler that reads it refuses it as malformed.
-        let malformed = stream::iter([Err::<Bytes, _>(PayloadError::EncodingCorrupted)]);
-        request.set_payload(Payload::from(malformed.boxed_local()));
-    }
     // Only POST handlers read a body.
     let has_body = request.method() == Method::POST && (is_endless || due(&request) != DueBytes::Nothing);
     let seat = Rc::new(Seat::new(
@@ -116,16 +109,6 @@ fn due(request: &ServiceRequest) -> DueBytes {
         None | Some(0) => DueBytes::Nothing,
         Some(bytes) => DueBytes::Bytes(bytes),
     }
-}
-
-/// Whether the HTTP library takes everything that follows the head for its body, whatever length it tells: the head asks for a WebSocket, or
-/// for a tunnel.
-fn has_no_end(request: &ServiceRequest) -> bool {
-    let headers = request.headers();
-    let mut wishes = headers.get_all(header::UPGRADE).filter_map(|wish| wish.to_str().ok());
-    let is_web_socket = wishes.any(|wish| wish.trim().eq_ignore_ascii_case("websocket"));
-    let is_tunnel = request.method() == Method::CONNECT;
-    (is_web_socket || is_tunnel) && !headers.contains_key(header::TRANSFER_ENCODING)
 }
 
 /// Counts the body of a stranger's answer, if the body is in memory for this request alone. Returns false when there is no room.
@@ -213,6 +196,7 @@ mod tests {
     use actix_web::HttpResponse;
     use actix_web::body::BodyStream;
     use actix_web::test::TestRequest;
+    use futures_util::stream;
 
     fn answered(body: BoxBody, held: Option<HeldBytes>) -> ServiceResponse<BoxBody> {
         let mut response = HttpResponse::Ok().body(body);

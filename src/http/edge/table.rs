@@ -10,9 +10,10 @@ mod turn;
 use super::addresses::Addresses;
 use super::counts::Counts;
 pub use super::counts::{Errand, Reason};
-use super::guests::ConnectionStage;
 use super::queue::{ByteCount, ByteQueue};
 use super::rate::Rate;
+use super::sites::Sites;
+use super::stages::ConnectionStage;
 use super::turnstile::{Handshake, Turnstile};
 use crate::config::LimitsConfig;
 use crate::http::limits::{HeldShare, ShareCounts};
@@ -27,6 +28,11 @@ use turn::HandshakeTurn;
 
 /// How many addresses are remembered in addition to those that are connected.
 const ADDRESSES: usize = 16_384;
+/// The same for sites.
+const SITES: usize = 4_096;
+
+/// Longest wait for the turn of a handshake at an address where a partner was seen. A handshake there must end within a second.
+const PROVEN_WAIT: Duration = Duration::from_millis(250);
 
 /// The shared state of the edge. Clones share it.
 #[derive(Clone)]
@@ -39,6 +45,8 @@ struct Inner {
     /// The rates of all addresses together at which no partner was seen.
     requests_in_all: Rate,
     handshakes_in_all: Rate,
+    /// The rate of handshakes of one address at which a partner was seen.
+    handshakes_at_proven: Rate,
     handshakes: Arc<Turnstile>,
     shares: ShareCounts,
     partners_queue: ByteQueue,
@@ -55,13 +63,14 @@ impl Edge {
     /// An edge with these limits.
     pub fn new(limits: LimitsConfig) -> Edge {
         let addresses = Addresses::new(limits.connections + ADDRESSES, limits.handshakes_per_address);
-        let counts = Counts::new(addresses);
+        let counts = Counts::new(addresses, Sites::new(&limits, SITES), &limits);
         counts.tell();
         Edge(Arc::new(Inner {
             connection_rate: Rate::new(limits.connection_rate, limits.connection_rate.saturating_mul(2)),
             request_rate: bursts(limits.stranger_request_rate),
             requests_in_all: bursts(limits.stranger_request_rate_in_all),
             handshakes_in_all: bursts(limits.handshake_rate),
+            handshakes_at_proven: Rate::new(limits.handshake_rate.saturating_mul(4), limits.handshake_rate),
             handshakes: Arc::new(Turnstile::new(limits.handshakes)),
             shares: ShareCounts::new(limits.connections_per_partner),
             partners_queue: ByteQueue::new(limits.queued_bytes),
@@ -74,11 +83,6 @@ impl Edge {
     /// The limits in force.
     pub fn limits(&self) -> &LimitsConfig {
         &self.0.limits
-    }
-
-    /// Most connections in the share of a partner, over all its addresses.
-    fn share(&self) -> usize {
-        self.0.limits.connections_per_partner
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
@@ -101,23 +105,20 @@ impl Edge {
         if !known.connects(self.0.connection_rate, self.0.request_rate, now) {
             return Err(Reason::Rate);
         }
-        if !counts.makes_room_at(&network, limits.stranger_connections_per_address, now) {
+        if !known.is_proven(now) && !counts.sites.connects(&network, now) {
+            return Err(Reason::Rate);
+        }
+        if !counts.makes_room_at(&network, limits, now) {
             return Err(Reason::Address);
         }
-        let (partners, share) = (
-            counts.addresses.proven_by(&network, now),
-            limits.connections_per_partner,
-        );
-        let is_sponsored = counts.guests.share_left(&partners, share).is_some();
+        let partners = counts.addresses.proven_by(&network, now);
+        let is_sponsored = counts.guests.share_left(&partners, ConnectionStage::Silent).is_some();
         if !counts.makes_room_in_all(limits, is_sponsored) {
             return Err(Reason::Full);
         }
         let id = counts.guests.number();
-        counts.guests.add(id, Some(network), ConnectionStage::Silent, &gone);
-        counts.guests.sponsor(id, &partners, share);
-        if let Some(known) = counts.addresses.get(&network) {
-            known.guests.insert(id);
-        }
+        counts.add(id, Some(network), ConnectionStage::Silent, &gone, now);
+        counts.guests.sponsor(id, &partners);
         counts.tell();
         drop(counts);
         Ok(ConnectionPlace {
@@ -146,7 +147,7 @@ impl Edge {
             return Err(Reason::Full);
         }
         let id = counts.guests.number();
-        counts.guests.add(id, None, ConnectionStage::Silent, &gone);
+        counts.add(id, None, ConnectionStage::Silent, &gone, Instant::now());
         counts.tell();
         drop(counts);
         Ok(Unnamed {
@@ -182,7 +183,7 @@ impl Unnamed {
 impl Drop for Unnamed {
     fn drop(&mut self) {
         let mut counts = self.edge.counts();
-        counts.guests.remove(self.id);
+        counts.remove(self.id);
         counts.tell();
     }
 }
@@ -214,50 +215,49 @@ impl ConnectionPlace {
     }
 
     /// Called when the ClientHello has arrived: waits at most `wait` for a place among the handshakes, and for its turn at the rate of all of
-    /// them. A connection in a partner's share waits only for other handshakes of its address.
+    /// them. A connection in a partner's share waits only for its turn at the rate of its address, and not long.
     pub async fn handshake(&self, wait: Duration) -> Option<Handshake> {
         let (own, is_sponsored) = {
             let mut counts = self.edge.counts();
-            if !counts.guests.comes_to(self.id, ConnectionStage::Handshake) {
+            if !counts.comes_to(self.id, &self.network, ConnectionStage::Handshake, Instant::now()) {
                 return None;
             }
             let is_sponsored = counts.guests.is_sponsored(self.id);
             let known = counts.addresses.get(&self.network)?;
             (Arc::clone(&known.handshakes), is_sponsored)
         };
+        let all = &self.edge.0;
         let begin = async {
-            let mut handshake = Handshake::begin(own).await?;
-            if !is_sponsored {
-                let turn =
-                    HandshakeTurn::take(&self.edge.0.counts, self.edge.0.handshakes_in_all, &self.network, wait)?;
+            if is_sponsored {
+                let wait = wait.min(PROVEN_WAIT);
+                let turn = HandshakeTurn::take_at(&all.counts, all.handshakes_at_proven, self.network, wait)?;
                 turn.comes().await;
-                handshake.enter(Arc::clone(&self.edge.0.handshakes)).await?;
                 turn.uses();
+                return Some(Handshake::default());
             }
+            let mut handshake = Handshake::begin(own).await?;
+            let turn = HandshakeTurn::take(&all.counts, all.handshakes_in_all, &self.network, wait)?;
+            turn.comes().await;
+            handshake.enter(Arc::clone(&all.handshakes)).await?;
+            turn.uses();
             Some(handshake)
         };
         tokio::time::timeout(wait, begin).await.ok().flatten()
     }
 
     /// Called when the handshake is over: the connection becomes a stranger's, unless it showed the certificate of a partner with room in
-    /// its share. When there are too many strangers, the oldest is closed.
+    /// its share.
     ///
     /// # Errors
-    /// [`Reason::Full`] when there is no room for another stranger.
+    /// The reason why the connection must be closed: there is no room for another stranger.
     pub fn settle(&self, partner: Option<&str>) -> Result<(), Reason> {
         if partner.is_some_and(|id| self.prove(id)) {
             return Ok(());
         }
-        let limits = &self.edge.0.limits;
-        let most = limits.stranger_connections.min(limits.connections / 2);
         let mut counts = self.edge.counts();
-        let is_full = counts.guests.at(ConnectionStage::Stranger) >= most;
-        if is_full && !counts.guests.is_sponsored(self.id) && !counts.makes_room(&[ConnectionStage::Stranger]) {
-            return Err(Reason::Full);
-        }
-        let is_in = counts.guests.comes_to(self.id, ConnectionStage::Stranger);
+        let opened = counts.opens(self.id, &self.network, &self.edge.0.limits, Instant::now());
         counts.tell();
-        if is_in { Ok(()) } else { Err(Reason::Full) }
+        opened
     }
 
     /// Marks the connection as this partner's, by certificate or token. Returns false when the partner's share of connections is full.
@@ -269,15 +269,12 @@ impl ConnectionPlace {
             return false;
         };
         let mut counts = self.edge.counts();
-        if counts.guests.remove(self.id).is_none() {
+        if !counts.remove(self.id) {
             // It was signaled to close already.
             return false;
         }
         counts.partners += 1;
-        if let Some(known) = counts.addresses.get(&self.network) {
-            known.guests.remove(&self.id);
-        }
-        counts.prove(&self.network, partner, self.edge.share(), Instant::now());
+        counts.prove(&self.network, partner, Instant::now());
         counts.tell();
         *self.share.borrow_mut() = Some(ProvenPartner {
             id: partner.to_owned(),
@@ -297,19 +294,14 @@ impl ConnectionPlace {
         let mut counts = self.edge.counts();
         counts.partners -= 1;
         let network = Some(self.network);
-        counts
-            .guests
-            .add(self.id, network, ConnectionStage::Stranger, &self.gone);
-        if let Some(known) = counts.addresses.get(&self.network) {
-            known.guests.insert(self.id);
-        }
+        counts.add(self.id, network, ConnectionStage::Stranger, &self.gone, Instant::now());
         counts.tell();
     }
 
     /// Marks the address as proven for this partner, which has got a new token.
     pub fn prove_address(&self, partner: &str) {
         let mut counts = self.edge.counts();
-        counts.prove(&self.network, partner, self.edge.share(), Instant::now());
+        counts.prove(&self.network, partner, Instant::now());
     }
 
     /// Notes that the partner whose connection this is was suspended. It is then known nowhere.
@@ -344,13 +336,10 @@ impl Drop for ConnectionPlace {
         match self.share.borrow_mut().take() {
             Some(partner) => {
                 counts.partners -= 1;
-                counts.prove(&self.network, &partner.id, self.edge.share(), Instant::now());
+                counts.prove(&self.network, &partner.id, Instant::now());
             }
             None => {
-                counts.guests.remove(self.id);
-                if let Some(known) = counts.addresses.get(&self.network) {
-                    known.guests.remove(&self.id);
-                }
+                counts.remove(self.id);
             }
         }
         counts.tell();

@@ -99,8 +99,8 @@ fn t_b06_at_a_partners_address_the_oldest_that_is_no_partners_goes() {
     let edge = edge(|limits| limits.connection_rate = 1_000_000);
     let partner = edge.admit(address(1)).expect("room");
     assert!(partner.prove("partner"));
-    let silent = opened(&edge, 1, 64);
-    assert_eq!(silent.len(), 64);
+    let silent = opened(&edge, 1, 512);
+    assert_eq!(silent.len(), 512, "an eighth of all connections");
     let fresh = edge.admit(address(1)).expect("room beside silent ones");
     assert!(fresh.is_in() && !silent[0].is_in() && silent[1].is_in());
     fresh.settle(None).expect("room");
@@ -109,12 +109,60 @@ fn t_b06_at_a_partners_address_the_oldest_that_is_no_partners_goes() {
     let open = strangers(&edge, 1, 63);
     let answered = fresh.enter(Errand::Work).expect("a place");
     let next = edge.admit(address(1)).expect("room beside open ones");
+    next.settle(None).expect("room");
     assert!(fresh.is_in() && next.is_in() && !open[0].is_in() && open[1].is_in() && partner.is_in());
     drop(answered);
     // At an address that is not proven, open connections stay.
     let others = strangers(&edge, 2, 64);
     assert_eq!(edge.admit(address(2)).err(), Some(Reason::Address));
     assert!(others.iter().all(ConnectionPlace::is_in));
+}
+
+#[tokio::test]
+async fn t_b06_at_a_partners_address_a_handshake_outlives_hundreds_of_newer_ones() {
+    let edge = edge(|limits| limits.connection_rate = 1_000_000);
+    let partner = edge.admit(address(1)).expect("room");
+    assert!(partner.prove("partner"));
+    let short = Duration::from_millis(1);
+    let fresh = edge.admit(address(1)).expect("room");
+    assert!(fresh.handshake(short).await.is_some());
+    // A stranger behind the same router begins handshakes and ends none.
+    let mut stalled = Vec::new();
+    for n in 0..240 {
+        let place = edge.admit(address(1)).expect("room");
+        let handshake = place.handshake(short).await;
+        assert!(handshake.is_some(), "each one has its place: {n}");
+        stalled.push((place, handshake));
+    }
+    let next = edge.admit(address(1)).expect("room");
+    assert!(next.handshake(short).await.is_some() && fresh.is_in() && next.is_in());
+    // Silent ones that had their time go first, and a young one does not go for older handshakes.
+    let silent = opened(&edge, 1, 270);
+    assert_eq!(silent.len(), 270);
+    let late = edge.admit(address(1)).expect("room");
+    assert!(!fresh.is_in() && silent[0].is_in() && late.is_in(), "the oldest went");
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    let later = edge.admit(address(1)).expect("room");
+    assert!(later.is_in() && !silent[0].is_in() && silent[1].is_in() && stalled[0].0.is_in());
+}
+
+#[tokio::test]
+async fn t_b06_handshakes_at_one_partners_address_have_a_rate_that_is_its_own() {
+    let edge = edge(|limits| limits.handshake_rate = 10);
+    shown(&edge, "partner", 1..=1);
+    shown(&edge, "other", 2..=2);
+    let wait = Duration::from_secs(3);
+    let places: Vec<ConnectionPlace> = (0..40).map(|_| edge.admit(address(1)).expect("room")).collect();
+    let begun = tokio::time::Instant::now();
+    let done = futures_util::future::join_all(places.iter().map(|place| place.handshake(wait))).await;
+    let done = done.into_iter().flatten().count();
+    assert!(
+        (20..=23).contains(&done),
+        "ten at once, and what comes in a quarter of a second: {done}"
+    );
+    assert!(begun.elapsed() < Duration::from_secs(1), "nobody waits longer");
+    let other = edge.admit(address(2)).expect("room");
+    assert!(other.handshake(Duration::from_millis(1)).await.is_some());
 }
 
 #[test]
@@ -146,7 +194,7 @@ fn t_b07_who_shows_a_token_is_a_partner_until_it_is_refused() {
     let mut counts = edge.counts();
     for n in [1, 2] {
         let known = counts.addresses.get(&network(address(n))).expect("remembered");
-        assert!(known.guests.is_empty() && known.is_proven(Instant::now()));
+        assert!(known.guests.in_all() == 0 && known.is_proven(Instant::now()));
     }
 }
 
@@ -210,6 +258,57 @@ fn t_b07_all_strangers_together_have_a_rate_of_requests_and_partners_addresses_n
         let charged = late.asks(true).expect("given back each time");
         late.unasks(charged);
     }
+}
+
+#[test]
+fn t_b07_the_networks_of_one_site_are_not_as_many_strangers() {
+    let edge = edge(|limits| limits.connection_rate = 1_000_000);
+    let at = |site: u16, n: u16| Some(IpAddr::from([0x2001, 0xdb8, site, n, 0, 0, 0, 1]));
+    let mut held: Vec<ConnectionPlace> = Vec::new();
+    for n in 0..1_000 {
+        let Ok(place) = edge.admit(at(1, n)) else { continue };
+        place.settle(None).expect("room");
+        held.push(place);
+    }
+    assert_eq!(held.len(), 512, "eight times what one address may have");
+    let mut asked = held.iter().map(|place| place.asks(false));
+    assert!((0..3).all(|_| asked.next().is_some_and(|asked| asked.is_ok())));
+    let asked = (0..10).flat_map(|_| held.iter().map(|place| place.asks(false)));
+    let asked = asked.filter(Result::is_ok).count();
+    assert!((1_590..=1_700).contains(&asked), "eight times two hundred: {asked}");
+    let in_flight: Vec<_> = held.iter().filter_map(|place| place.enter(Errand::Work).ok()).collect();
+    assert_eq!(in_flight.len(), 32, "half of all");
+    // Another site, and a partner's address in this one, are not concerned.
+    let other = edge.admit(at(2, 1)).expect("room");
+    assert!(other.asks(false).is_ok() && other.enter(Errand::Work).is_ok());
+    assert_eq!(edge.admit(at(1, 2_000)).err(), Some(Reason::Address));
+    held.clear();
+    let partner = edge.admit(at(1, 2_000)).expect("room again");
+    assert!(partner.prove("partner"));
+    let held: Vec<_> = (0..600).filter_map(|n| edge.admit(at(1, n)).ok()).collect();
+    assert_eq!(held.len(), 512);
+    let next = edge.admit(at(1, 2_000)).expect("room at the partner's address");
+    assert!(next.enter(Errand::Work).is_ok());
+    drop((held, in_flight));
+}
+
+#[tokio::test]
+async fn t_b06_first_handshakes_of_one_sites_networks_are_few() {
+    let edge = edge(|limits| limits.handshake_rate = 10);
+    let at = |site: u16, n: u16| Some(IpAddr::from([0x2001, 0xdb8, site, n, 0, 0, 0, 1]));
+    // More networks than there are turns of those that had none lately.
+    for n in 0..52 {
+        let place = edge.admit(at(1, n)).expect("room");
+        assert!(place.handshake(Duration::from_millis(500)).await.is_some(), "{n}");
+    }
+    let short = Duration::from_millis(1);
+    let again = edge.admit(at(1, 100)).expect("room");
+    assert!(
+        again.handshake(short).await.is_none(),
+        "it waits with those of its site"
+    );
+    let fresh = edge.admit(at(2, 1)).expect("room");
+    assert!(fresh.handshake(short).await.is_some(), "another site");
 }
 
 #[tokio::test]

@@ -57,7 +57,8 @@ impl Turnstile {
     }
 }
 
-/// The place of one handshake; it is released when this is dropped.
+/// The places of one handshake; they are released when this is dropped. The default has none.
+#[derive(Default)]
 pub struct Handshake {
     taken: Vec<(Arc<Turnstile>, OwnedSemaphorePermit)>,
 }
@@ -65,7 +66,7 @@ pub struct Handshake {
 impl Handshake {
     /// Waits for a place at this turnstile.
     pub async fn begin(turnstile: Arc<Turnstile>) -> Option<Handshake> {
-        let mut handshake = Handshake { taken: Vec::new() };
+        let mut handshake = Handshake::default();
         handshake.enter(turnstile).await?;
         Some(handshake)
     }

@@ -11,16 +11,22 @@ use crate::http::reply::{keep_fault, outcome_response};
 use crate::http::routes::UNMATCHED;
 use crate::http::state::App;
 use crate::telemetry::Correlation;
-use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::ConnectionType;
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::http::{ConnectionType, header};
 use actix_web::middleware::Next;
+use actix_web::web::Bytes;
 use actix_web::{HttpMessage as _, HttpResponse, web};
+use futures_util::{Stream as _, StreamExt as _, stream};
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 /// The middleware.
 pub async fn observe(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let started = Instant::now();
@@ -31,6 +37,11 @@ pub async fn observe(
     request.extensions_mut().insert(correlation.clone());
     let base_url = app.ctx.payer.base_url.clone();
     let is_of_api = request.path().starts_with(BASE);
+    let is_chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
+    let has_body = is_chunked || request.headers().contains_key(header::CONTENT_LENGTH);
+    // What still comes of a body that was not read is not waited for, and no other protocol is spoken.
+    let closes = around::ends_body(&mut request) || is_chunked || request.head().upgrade();
+    let kept = is_chunked.then(|| keep_payload(&mut request));
     let mut response = match around::head_fits(&request, app.config.limits.head_bytes) {
         Err(fault) => {
             let mut answer = refusal(fault.into(), &base_url, &correlation);
@@ -47,11 +58,46 @@ pub async fn observe(
             }
         },
     };
+    if closes || (has_body && response.status().is_client_error()) {
+        let head = response.response_mut().head_mut();
+        head.set_connection_type(ConnectionType::Close);
+    }
     let route = table::of(response.request());
     around::put_headers(response.headers_mut(), &correlation);
     around::put_notice(response.headers_mut(), route.and_then(|route| route.ends));
     record(&response, route, &correlation, started.elapsed());
-    Ok(response)
+    Ok(match kept {
+        Some(kept) => response.map_body(|_, body| BoxBody::new(KeptBody { body, _payload: kept })),
+        None => response,
+    })
+}
+
+/// Keeps the payload of the request, and lets the handler read it. When a body in chunks is dropped before the answer has ended, the HTTP
+/// library reads on until the body ends, however long that is; of a body that is still there it closes the connection.
+fn keep_payload(request: &mut ServiceRequest) -> Rc<RefCell<Payload>> {
+    let kept = Rc::new(RefCell::new(request.take_payload()));
+    let read = Rc::clone(&kept);
+    let pieces = stream::poll_fn(move |context| Pin::new(&mut *read.borrow_mut()).poll_next(context));
+    request.set_payload(Payload::from(pieces.boxed_local()));
+    kept
+}
+
+/// The body of an answer, with the payload of its request.
+struct KeptBody {
+    body: BoxBody,
+    _payload: Rc<RefCell<Payload>>,
+}
+
+impl MessageBody for KeptBody {
+    type Error = <BoxBody as MessageBody>::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.body).poll_next(context)
+    }
 }
 
 /// A refusal for an operator.

@@ -5,7 +5,7 @@ use super::super::dynamic::{HeldValue, Sql};
 use super::super::measured::{MEASURED, MeasuredColumns, MeasuredRow, fitting, most_of_each};
 use super::super::resources::SEQUENCE_BITS;
 use super::{SearchAsked, SearchScope, allowed, condition, parts};
-use crate::error::Failure;
+use crate::error::{Failure, Fault};
 use crate::fhir::search::{Param, ParamKind};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
@@ -13,6 +13,8 @@ use std::collections::HashMap;
 
 /// Resources whose values are read in one statement, when they are of several compartments.
 const KEYS_AT_ONCE: usize = 1_000;
+/// Most resources that are counted in a search across members.
+pub const COUNTED_MAX: usize = 100_000;
 
 /// A resource that may be released, with its bytes.
 #[derive(Clone, Debug)]
@@ -211,20 +213,34 @@ pub fn keys(db: &mut Db, asked: &SearchAsked<'_>, most: usize) -> Result<Option<
     Ok((found.len() <= most).then_some(found))
 }
 
-/// Returns how many resources match.
+/// Returns how many resources match. In a search across members no more than [`COUNTED_MAX`] are counted.
 ///
 /// # Errors
-/// Those of the database.
+/// [`Fault::SearchTooCostly`] when there are more; those of the database.
 pub fn count(db: &mut Db, asked: &SearchAsked<'_>) -> Result<i64, Failure> {
-    let mut found = 0;
+    let most = match asked.scope {
+        SearchScope::Granted { .. } => COUNTED_MAX,
+        SearchScope::One { .. } | SearchScope::Shared | SearchScope::Referred => usize::MAX,
+    };
+    let mut found: usize = 0;
     parts::each(db, asked, -1, |db, asked| {
-        let mut sql = Sql::new("SELECT COUNT(*)");
+        let mut sql = Sql::new("SELECT COUNT(*) FROM (SELECT 1 AS one");
         matching(&mut sql, asked, -1, is_postgres(db));
+        sql.with(" LIMIT ?) found", [one_more(most - found).into()]);
         let counted: Vec<i64> = load!(db, sql, BigInt);
-        found += counted.iter().sum::<i64>();
-        Ok(true)
+        let counted = counted.into_iter().filter_map(|some| usize::try_from(some).ok());
+        found += counted.sum::<usize>();
+        Ok(found <= most)
     })?;
-    Ok(found)
+    if found > most {
+        return Err(Failure::new(Fault::SearchTooCostly)
+            .at(format!("{}?_total", asked.search.rtype))
+            .remedy(format!(
+                "Narrow the search, for example to one patient, or leave _total and _summary=count out. The server counts up to {COUNTED_MAX} \
+                 resources of all members together."
+            )));
+    }
+    Ok(i64::try_from(found).unwrap_or(i64::MAX))
 }
 
 /// How many rows are read to see whether there are more than `most`.

@@ -137,6 +137,15 @@ impl Attacker {
         Ok(stream)
     }
 
+    /// A connection on which a whole ClientHello was sent, and nothing after it.
+    pub fn greet(&self) -> io::Result<TcpStream> {
+        let name = ServerName::try_from("localhost").expect("a name");
+        let mut session = ClientConnection::new(Arc::clone(&self.config), name).map_err(io::Error::other)?;
+        let mut socket = self.connect()?;
+        session.write_tls(&mut socket)?;
+        Ok(socket)
+    }
+
     /// A connection whose handshake is over, as far as the client sees it.
     pub fn open(&self) -> io::Result<Tls> {
         self.connect().and_then(|socket| self.secure(socket))

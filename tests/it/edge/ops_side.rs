@@ -54,3 +54,45 @@ fn t_b07_idle_connections_to_the_operations_side_use_up_no_files_and_end_in_time
     assert_eq!(status, "HTTP/1.1 200 OK");
     assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
 }
+
+/// Sends a head, and then `piece` again and again until the connection ends, for ten seconds at most. Whether it ended, and the answer.
+fn sent(payer: &TestPayer, head: &str, piece: &[u8]) -> (bool, String) {
+    let mut stream = TcpStream::connect(payer.ops.trim_start_matches("http://")).expect("a connection");
+    let wait = Some(Duration::from_secs(5));
+    stream.set_read_timeout(wait).expect("a socket option");
+    stream.set_write_timeout(wait).expect("a socket option");
+    stream.write_all(head.as_bytes()).expect("a head");
+    let (begun, pieces) = (Instant::now(), piece.repeat(100));
+    let mut is_open = !pieces.is_empty();
+    while is_open && begun.elapsed() < Duration::from_secs(10) {
+        is_open = stream.write_all(&pieces).is_ok();
+    }
+    let mut said = Vec::new();
+    let _ = stream.read_to_end(&mut said);
+    (!is_open, String::from_utf8_lossy(&said).to_lowercase())
+}
+
+#[test]
+fn t_b07_bodies_to_the_operations_side_that_do_not_end_end_the_connection() {
+    let (mut payer, _) = TestPayer::prepare(2);
+    payer.serve_with(&[]);
+    let post = "POST /ops/v1/grants/_search HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
+    // A body without length and end, since the head asks for a WebSocket.
+    let begun = Instant::now();
+    let wish = format!("{post}connection: upgrade\r\nupgrade: websocket\r\n\r\n");
+    let (_, said) = sent(&payer, &wish, b"");
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert!(
+        said.starts_with("http/1.1 400") && said.contains("connection: close"),
+        "{said}"
+    );
+    // Chunks of one byte, to be read and where no handler reads a body.
+    let read = format!("{post}transfer-encoding: chunked\r\n\r\n");
+    let unread = "GET /live HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n";
+    for head in [&read, unread] {
+        let (has_ended, said) = sent(&payer, head, b"1\r\na\r\n");
+        assert!(has_ended, "{head}{said}");
+    }
+    let (status, _) = asked(&payer, "/ready", Duration::from_secs(5)).expect("an answer");
+    assert_eq!(status, "HTTP/1.1 200 OK");
+}

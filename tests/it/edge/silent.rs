@@ -2,6 +2,8 @@
 
 use super::attacker::{Attacker, status};
 use super::victims::Scene;
+use crate::support::payer::is_optimised;
+use std::collections::VecDeque;
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -83,6 +85,38 @@ async fn t_b06_silent_sockets_at_a_partners_own_address_keep_it_not_out() {
         .collect();
     println!("{} idle connections", open.len());
     scene.served("beside idle connections", Duration::from_secs(1)).await;
+}
+
+#[tokio::test]
+async fn t_b06_handshakes_that_never_end_at_a_partners_own_address_keep_it_not_out() {
+    let scene = Scene::open(&[]).await;
+    let stop = Arc::<AtomicBool>::default();
+    // A second's handshakes at each of the two addresses: those of a build that is not optimized cost ten times as much.
+    let each: u32 = if is_optimised() { 500 } else { 40 };
+    let threads = [100, 101].map(|last| {
+        let attacker = Attacker::at(&scene.payer, last, None, &[]);
+        let stop = Arc::clone(&stop);
+        std::thread::spawn(move || {
+            let (begun, mut sent) = (Instant::now(), 0);
+            let mut held: VecDeque<TcpStream> = VecDeque::new();
+            while !stop.load(Ordering::Acquire) {
+                held.extend(attacker.greet().ok());
+                sent += 1;
+                held.drain(..held.len().saturating_sub(1_000));
+                std::thread::sleep((Duration::from_secs(1) / each * sent).saturating_sub(begun.elapsed()));
+            }
+            sent
+        })
+    });
+    // So long that the places of an address would be used up before.
+    std::thread::sleep(Duration::from_secs(3));
+    scene
+        .served("beside handshakes that never end", Duration::from_secs(5))
+        .await;
+    stop.store(true, Ordering::Release);
+    let sent = threads.map(|thread| thread.join().expect("an attacker"));
+    println!("{sent:?} handshakes were begun");
+    scene.assert_memory("after it");
 }
 
 #[tokio::test]

@@ -41,8 +41,15 @@ impl ConnectionPlace {
         }
         let in_all = !known.is_proven(now);
         let times = if has_token { 2 } else { 1 };
+        if in_all && !counts.sites.asks(&self.network, times, now) {
+            if let Some(known) = counts.addresses.get(&self.network) {
+                known.unasks(inner.request_rate);
+            }
+            return Err(Fault::AddressLimited);
+        }
         if in_all && !counts.requests.take(inner.requests_in_all, times, now) {
             // What others use up is not taken from this address.
+            counts.sites.unasks(&self.network);
             if let Some(known) = counts.addresses.get(&self.network) {
                 known.unasks(inner.request_rate);
             }
@@ -56,6 +63,7 @@ impl ConnectionPlace {
         let mut counts = self.edge.counts();
         if charged.in_all {
             counts.requests.give_back(self.edge.0.requests_in_all);
+            counts.sites.unasks(&self.network);
         }
         if let Some(known) = counts.addresses.get(&self.network) {
             known.unasks(self.edge.0.request_rate);
@@ -74,14 +82,21 @@ impl ConnectionPlace {
         if known.in_flight[kind] >= limits.stranger_in_flight_per_address {
             return Err(Fault::AddressLimited);
         }
-        let kept = match known.is_proven(Instant::now()) {
-            true => 0,
-            false => limits.stranger_in_flight / 4,
+        let now = Instant::now();
+        let in_site = !known.is_proven(now);
+        let kept = match in_site {
+            false => 0,
+            true => limits.stranger_in_flight / 4,
         };
         if in_all + kept >= limits.stranger_in_flight {
             return Err(Fault::Overloaded);
         }
-        known.in_flight[kind] += 1;
+        if in_site && !counts.sites.enters(&self.network, kind, now) {
+            return Err(Fault::AddressLimited);
+        }
+        if let Some(known) = counts.addresses.get(&self.network) {
+            known.in_flight[kind] += 1;
+        }
         counts.in_flight[kind] += 1;
         if let Some(guest) = counts.guests.get(self.id) {
             guest.in_flight += 1;
@@ -91,6 +106,7 @@ impl ConnectionPlace {
             id: self.id,
             network: self.network,
             kind,
+            in_site,
         })
     }
 }
@@ -108,12 +124,17 @@ pub struct StrangerInFlight {
     id: u64,
     network: ClientNetwork,
     kind: usize,
+    /// Whether it is counted for its site.
+    in_site: bool,
 }
 
 impl Drop for StrangerInFlight {
     fn drop(&mut self) {
         let mut counts = self.edge.counts();
         counts.in_flight[self.kind] -= 1;
+        if self.in_site {
+            counts.sites.leaves(&self.network, self.kind);
+        }
         if let Some(known) = counts.addresses.get(&self.network) {
             known.in_flight[self.kind] -= 1;
         }

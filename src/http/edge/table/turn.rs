@@ -1,6 +1,6 @@
 //! The turn of one handshake at the rate of all handshakes. It knows the rates and the address, and nothing of TLS.
 
-use crate::http::edge::counts::Counts;
+use crate::http::edge::counts::{Counts, HandshakeQueue};
 use crate::http::edge::rate::Rate;
 use crate::security::ClientNetwork;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,13 +11,13 @@ pub(super) struct HandshakeTurn<'e> {
     counts: &'e Mutex<Counts>,
     rate: Rate,
     pause: Duration,
-    /// Whether it was taken from the rate of addresses that had no turn for a while.
-    is_first: bool,
+    queue: HandshakeQueue,
     is_used: bool,
 }
 
 impl<'e> HandshakeTurn<'e> {
-    /// Takes the next turn, unless it comes later than after `wait`.
+    /// Takes the next turn of all addresses at which no partner was seen, unless it comes later than after `wait`. Those that had no turn for
+    /// a while wait among themselves.
     pub(super) fn take(
         counts: &'e Mutex<Counts>,
         rate: Rate,
@@ -25,15 +25,42 @@ impl<'e> HandshakeTurn<'e> {
         wait: Duration,
     ) -> Option<HandshakeTurn<'e>> {
         let now = Instant::now();
-        let mut held = locked(counts);
-        let is_first = held.addresses.get(network).is_some_and(|known| known.greets(now));
-        let pause = held.handshakes(is_first).take_in_turn(rate, wait, now)?;
-        drop(held);
+        let is_first = {
+            let mut held = locked(counts);
+            held.addresses.get(network)?.greets(now) && held.sites.greets(network, now)
+        };
+        let queue = if is_first {
+            HandshakeQueue::Fresh
+        } else {
+            HandshakeQueue::Greeted
+        };
+        HandshakeTurn::take_of(counts, rate, queue, wait)
+    }
+
+    /// Takes the next turn of this address, where a partner was seen.
+    pub(super) fn take_at(
+        counts: &'e Mutex<Counts>,
+        rate: Rate,
+        network: ClientNetwork,
+        wait: Duration,
+    ) -> Option<HandshakeTurn<'e>> {
+        HandshakeTurn::take_of(counts, rate, HandshakeQueue::Proven(network), wait)
+    }
+
+    fn take_of(
+        counts: &'e Mutex<Counts>,
+        rate: Rate,
+        queue: HandshakeQueue,
+        wait: Duration,
+    ) -> Option<HandshakeTurn<'e>> {
+        let pause = locked(counts)
+            .handshakes(queue)?
+            .take_in_turn(rate, wait, Instant::now())?;
         Some(HandshakeTurn {
             counts,
             rate,
             pause,
-            is_first,
+            queue,
             is_used: false,
         })
     }
@@ -55,7 +82,9 @@ fn locked(counts: &Mutex<Counts>) -> MutexGuard<'_, Counts> {
 impl Drop for HandshakeTurn<'_> {
     fn drop(&mut self) {
         if !self.is_used {
-            locked(self.counts).handshakes(self.is_first).give_back(self.rate);
+            if let Some(used) = locked(self.counts).handshakes(self.queue) {
+                used.give_back(self.rate);
+            }
         }
     }
 }
