@@ -443,21 +443,17 @@ pub struct OutcomeCount {
     pub count: i64,
 }
 
-/// Returns the first exchange after `after` that has resources with this outcome, judged by a version of the gate before `version`, and
-/// whose state is not `gone`.
+/// Returns the first exchange after `after` that has resources in quarantine, judged by a version of the gate before `version`, and whose
+/// state is not `gone`.
 ///
 /// # Errors
 /// Those of the database.
-pub fn judged_before(
-    db: &mut Db,
-    outcome: &str,
-    version: i64,
-    gone: &str,
-    after: &str,
-) -> Result<Option<String>, Failure> {
+pub fn quarantined_before(db: &mut Db, version: i64, gone: &str, after: &str) -> Result<Option<String>, Failure> {
+    // In its text, because the index of what is in quarantine is not used for a bound value.
+    let in_quarantine = diesel::dsl::sql::<diesel::sql_types::Bool>("ingest_resource.outcome = 'quarantined'");
     Ok(ingest_resource::table
         .inner_join(ingest::table.on(ingest::exchange_id.eq(ingest_resource::exchange_id)))
-        .filter(ingest_resource::outcome.eq(outcome))
+        .filter(in_quarantine)
         .filter(ingest_resource::gate_version.lt(version))
         .filter(ingest_resource::exchange_id.gt(after))
         .filter(ingest::state.ne(gone))

@@ -88,6 +88,9 @@ pub mod withheld;
 mod work;
 mod writer;
 
+#[cfg(test)]
+mod growth_tests;
+
 pub use alone::Alone;
 pub use connection::Db;
 pub use db::{Store, StoreOptions};

@@ -110,7 +110,7 @@ pub fn judge_again(scope: &IngestScope, writer: &IngestWriter, all: &IngestWrite
 /// Those of the store.
 pub fn due_again(ctx: &Context, exchange_id: &str) -> Result<Option<String>, Failure> {
     ctx.store
-        .read_blocking(|db| rows::judged_before(db, QUARANTINED, GATE_VERSION, RETRACTED, exchange_id))
+        .read_blocking(|db| rows::quarantined_before(db, GATE_VERSION, RETRACTED, exchange_id))
 }
 
 /// [`judge_again`] for what was judged before this version of the gate.

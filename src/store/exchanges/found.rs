@@ -150,12 +150,14 @@ pub fn with_lost_jobs(db: &mut Db, kind: &str, limit: i64) -> Result<Vec<(String
 /// # Errors
 /// Those of the database.
 pub fn waiting_under_ended(db: &mut Db, now_ms: i64, phase: &str, limit: i64) -> Result<Vec<String>, Failure> {
+    // In the order of the index of live exchanges: in the order of ids, SQLite walks through all exchanges of all times. The CROSS JOINs
+    // fix the order in which it reads the tables.
     let mut sql = Sql::new(
-        "SELECT e.id FROM exchange e JOIN exchange_ask a ON a.exchange_id = e.id JOIN opt_in o ON o.id = a.opt_in_id \
-         WHERE e.ended_ms IS NULL AND e.direction = 'outbound'",
+        "SELECT e.id FROM exchange e CROSS JOIN exchange_ask a CROSS JOIN opt_in o \
+         WHERE e.ended_ms IS NULL AND e.direction = 'outbound' AND a.exchange_id = e.id AND o.id = a.opt_in_id",
     );
     sql.with(
-        " AND (e.parked_at_ms IS NOT NULL OR e.phase = ?) AND o.to_ms < ? ORDER BY e.id LIMIT ?",
+        " AND (e.parked_at_ms IS NOT NULL OR e.phase = ?) AND o.to_ms < ? ORDER BY e.partner_id, e.id LIMIT ?",
         [HeldValue::from(phase), HeldValue::Big(now_ms), HeldValue::Big(limit)],
     );
     let ids: Vec<(String,)> = match db {

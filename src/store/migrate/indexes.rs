@@ -44,6 +44,18 @@ const LARGE: &[LargeIndex] = &[
         table: "decision",
         columns: "(grant_id, id) WHERE grant_id IS NOT NULL",
     },
+    LargeIndex {
+        version: "00000000000023",
+        name: "ingest_key",
+        table: "ingest",
+        columns: "(key_id)",
+    },
+    LargeIndex {
+        version: "00000000000023",
+        name: "ingest_resource_quarantine",
+        table: "ingest_resource",
+        columns: "(exchange_id, gate_version) WHERE outcome = 'quarantined'",
+    },
 ];
 
 /// Builds the indexes of this migration whose tables have more than `small` rows.

@@ -1,0 +1,2 @@
+DROP INDEX ingest_resource_quarantine;
+DROP INDEX ingest_key;
