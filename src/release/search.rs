@@ -5,6 +5,7 @@
 //! sent.
 
 mod along;
+mod granted;
 
 use super::transmitter::{PageTransmitter, with_provenance};
 use super::{Disclosure, SentPart, Tally, begin, entry, is_shared, refuse};
@@ -178,6 +179,15 @@ impl<R: Fn(&str) -> bool> PageSearch<R> {
         }
         found.included = came.included;
         found.includes_cut = came.is_cut;
+        let grants = match &self.scope {
+            SearchScope::One { grant, .. } => vec![grant.clone()],
+            SearchScope::Granted { .. } => {
+                let grants = disclosure::live_grants(db, &self.partner, &granted::compartments(&found), self.now_ms)?;
+                granted::keep(&mut found, &grants);
+                grants
+            }
+            SearchScope::Shared | SearchScope::Referred => Vec::new(),
+        };
         let is_wanted = with_provenance(&self.search) && (self.readable)("Provenance");
         found.transmitter = is_wanted
             .then(|| {
@@ -185,13 +195,6 @@ impl<R: Fn(&str) -> bool> PageSearch<R> {
                 PageTransmitter::of(&self.payer, &self.partner, sent, self.now_ms)
             })
             .flatten();
-        let grants = match &self.scope {
-            SearchScope::One { grant, .. } => vec![grant.clone()],
-            SearchScope::Granted { .. } => {
-                disclosure::live_grants(db, &self.partner, &compartments(&found), self.now_ms)?
-            }
-            SearchScope::Shared | SearchScope::Referred => Vec::new(),
-        };
         Ok((Searched::Page(found), grants))
     }
 }
@@ -341,14 +344,6 @@ fn sorted(
         offset: i64::try_from(from + taken).unwrap_or(0),
     });
     Ok(Ok(more))
-}
-
-fn compartments(found: &FoundPage) -> Vec<i64> {
-    let hits = found.matches.iter().chain(&found.included);
-    let mut numbers: Vec<i64> = hits.map(Hit::compartment).filter(|no| *no != NOBODY).collect();
-    numbers.sort_unstable();
-    numbers.dedup();
-    numbers
 }
 
 /// Commits one *begun* entry for each member on the page. A count over all members gets one entry that names no member. Shared resources
