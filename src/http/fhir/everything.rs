@@ -124,7 +124,9 @@ impl Asked {
             true => Ok(asked),
             false => Err(Failure::new(Fault::ParameterInvalid)
                 .at("Patient.$everything._type")
-                .remedy(format!("Name at most {TYPES_MAX} resource types, with commas between them."))),
+                .remedy(format!(
+                    "Name at most {TYPES_MAX} resource types, with commas between them."
+                ))),
         }
     }
 }
@@ -274,7 +276,12 @@ mod tests {
         let types = |count: usize| vec!["Goal"; count].join(",");
         let most = of(types(TYPES_MAX - 1)).expect("as many as there may be");
         assert_eq!(most.query.window.types.len(), TYPES_MAX);
-        for value in [types(TYPES_MAX), types(30_000), "Goal,,Task".to_owned(), "Go-al".to_owned()] {
+        for value in [
+            types(TYPES_MAX),
+            types(30_000),
+            "Goal,,Task".to_owned(),
+            "Go-al".to_owned(),
+        ] {
             let refused = of(value).err().map(|failure| failure.fault());
             assert_eq!(refused, Some(Fault::ParameterInvalid));
         }

@@ -73,6 +73,9 @@ mod tests {
         assert_eq!(found.total, None, "the number would tell of it");
         let mut whole = page();
         keep(&mut whole, &[grant(7), grant(8)]);
-        assert_eq!((whole.matches.len(), whole.included.len(), whole.total), (3, 2, Some(3)));
+        assert_eq!(
+            (whole.matches.len(), whole.included.len(), whole.total),
+            (3, 2, Some(3))
+        );
     }
 }
