@@ -12,6 +12,7 @@ use super::{Disclosure, SentPart, Tally, begin, entry, is_shared, refuse};
 use crate::audit::{Action, LedgerEvent};
 use crate::context::{Context, Payer};
 use crate::error::{Failure, Fault};
+use crate::fhir::search::subset::subset;
 use crate::fhir::search::{Search, SearchFilter, Sort, Summary, bounds};
 use crate::security::Caller;
 use crate::store::Db;
@@ -47,9 +48,9 @@ pub const START: PageStart = PageStart {
 /// A page of a search.
 #[derive(Default)]
 pub struct FoundPage {
-    /// The matches.
+    /// The matches, or the parts of them that were asked for.
     pub matches: Vec<Hit>,
-    /// The included resources.
+    /// The included resources, always whole (FHIR R4 search, "Elements").
     pub included: Vec<Hit>,
     /// The record of who transmits the page, when Provenance was asked for.
     pub transmitter: Option<PageTransmitter>,
@@ -188,6 +189,10 @@ impl<R: Fn(&str) -> bool> PageSearch<R> {
             }
             SearchScope::Shared | SearchScope::Referred => Vec::new(),
         };
+        // Here and not where it is sent: reading a page of large resources keeps a thread busy, and the ledger counts what is sent.
+        for hit in &mut found.matches {
+            hit.bytes = subset(std::mem::take(&mut hit.bytes), &self.search.summary);
+        }
         let is_wanted = with_provenance(&self.search) && (self.readable)("Provenance");
         found.transmitter = is_wanted
             .then(|| {
