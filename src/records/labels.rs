@@ -13,6 +13,21 @@ const INLINE: &str = "inline-sec-label";
 /// Returns the bits of all labels outside `meta.security`.
 pub fn bits(resource: &Screened<'_>, rtype: &str) -> i64 {
     let root = resource.root();
+    let mut bits = own(&root, rtype);
+    for inner in root.all(&["contained"]) {
+        let rtype = inner.get("resourceType").and_then(|rtype| rtype.text());
+        bits |= own(&inner, &rtype.unwrap_or_default());
+    }
+    // An escape may hide the name.
+    let may_have = |part: &[u8]| memmem::find(resource.bytes(), part).is_some();
+    if may_have(INLINE.as_bytes()) || may_have(b"\\u") {
+        inline(&root, &mut bits);
+    }
+    bits
+}
+
+/// The labels of one resource, which may be a contained one, in its own elements.
+fn own(root: &Value<'_>, rtype: &str) -> i64 {
     let mut bits = 0;
     match rtype {
         "DocumentReference" => {
@@ -40,9 +55,6 @@ pub fn bits(resource: &Screened<'_>, rtype: &str) -> i64 {
                 bits |= label(&tag);
             }
         }
-    }
-    if memmem::find(resource.bytes(), INLINE.as_bytes()).is_some() {
-        inline(&root, &mut bits);
     }
     bits
 }
@@ -110,5 +122,27 @@ mod tests {
         assert_eq!(tag("http://example.org/data-origin", "derived"), 0);
         let inner = r#"{"resourceType":"Condition","code":{"extension":[{"url":"http://hl7.org/fhir/uv/security-label-ds4p/StructureDefinition/extension-inline-sec-label","valueCoding":{"code":"ETH"}}]}}"#;
         assert_eq!(of(inner), UNKNOWN);
+        let escaped = inner.replace("inline-sec-label", "inline-sec\\u002dlabel");
+        assert_eq!(of(&escaped), UNKNOWN);
+    }
+
+    #[test]
+    fn t_d08_labels_of_a_contained_resource_count_like_its_own() {
+        let within = |inner: &str| of(&format!(r#"{{"resourceType":"Procedure","contained":[{inner}]}}"#));
+        let coded = format!(r#"[{{"coding":[{{"system":"{CONFIDENTIALITY}","code":"V"}}]}}]"#);
+        let document = format!(r#"{{"resourceType":"DocumentReference","id":"d","securityLabel":{coded}}}"#);
+        assert_eq!(within(&document), VERY_RESTRICTED);
+        let unknown = r#"{"resourceType":"DocumentReference","id":"d","securityLabel":[{"text":"secret"}]}"#;
+        assert_eq!(
+            within(&format!(r#"{{"resourceType":"Goal","id":"g"}},{unknown}"#)),
+            UNKNOWN
+        );
+        let composition = r#"{"resourceType":"Composition","id":"c","confidentiality":"V"}"#;
+        assert_eq!(within(composition), VERY_RESTRICTED);
+        let tagged = format!(
+            r#"{{"resourceType":"Goal","id":"g","meta":{{"tag":[{{"system":"{CONFIDENTIALITY}","code":"V"}}]}}}}"#
+        );
+        assert_eq!(within(&tagged), VERY_RESTRICTED);
+        assert_eq!(within(r#"{"resourceType":"Goal","id":"g"}"#), 0);
     }
 }

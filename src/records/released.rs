@@ -106,7 +106,7 @@ const CUT_NAMES: &[&str] = &[
 ];
 /// An adjudication that keeps only these members is removed.
 const ADJUDICATION_BARE: &[&str] = &["id", "category"];
-/// In a type without money, one of these occurs in the bytes wherever there is an amount.
+/// In a type without money, one of these occurs in the bytes wherever there is an amount, or [`names_currency`] is true.
 const FIRST_TEST: [&[u8]; 5] = [b"Money\"", b"\"currency\"", b"costToBeneficiary", b"4217", b"\"USD\""];
 
 const CARIN: &str = "http://hl7.org/fhir/us/carin-bb/StructureDefinition/C4BB-ExplanationOfBenefit-";
@@ -133,9 +133,10 @@ pub(super) fn edits(resource: &Screened<'_>) -> Option<Vec<(Range<usize>, String
         _ if rtype == "InsurancePlan" => return None,
         Money::Parts => true,
         Money::None
-            if FIRST_TEST
-                .iter()
-                .all(|part| memmem::find(resource.bytes(), part).is_none()) =>
+            if !names_currency(resource)
+                && FIRST_TEST
+                    .iter()
+                    .all(|part| memmem::find(resource.bytes(), part).is_none()) =>
         {
             return None;
         }
@@ -163,6 +164,18 @@ pub(super) fn edits(resource: &Screened<'_>) -> Option<Vec<(Range<usize>, String
     }
     edits.sort_by_key(|(span, _)| span.start);
     Some(edits)
+}
+
+/// Whether a unit, a code or a code system is that of a currency, however it is written.
+fn names_currency(resource: &Screened<'_>) -> bool {
+    resource.values().any(|value| {
+        let is = |test: fn(&str) -> bool| value.text().is_some_and(|text| test(&text));
+        match value.key() {
+            "unit" | "code" => is(words::is_currency),
+            "system" => is(|system| system.contains("4217")),
+            _ => false,
+        }
+    })
 }
 
 /// Returns the sorted cuts of the released form plus everything for which `goes` returns

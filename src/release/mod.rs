@@ -1,7 +1,8 @@
 //! What is released, and why: the only module that turns a caller's grant into bytes.
 //!
 //! Each disclosure is committed to the ledger before its first byte is sent, and completed afterward with the number of bytes that were
-//! sent. This module does not authorize by itself: the queries do (`store::disclosure`). It never parses member data.
+//! sent. This module does not authorize by itself: the queries do (`store::disclosure`). It reads member data only to follow references and
+//! to send the parts that were asked for.
 
 mod begun;
 mod completed;

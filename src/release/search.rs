@@ -5,12 +5,14 @@
 //! sent.
 
 mod along;
+mod granted;
 
 use super::transmitter::{PageTransmitter, with_provenance};
 use super::{Disclosure, SentPart, Tally, begin, entry, is_shared, refuse};
 use crate::audit::{Action, LedgerEvent};
 use crate::context::{Context, Payer};
 use crate::error::{Failure, Fault};
+use crate::fhir::search::subset::subset;
 use crate::fhir::search::{Search, SearchFilter, Sort, Summary, bounds};
 use crate::security::Caller;
 use crate::store::Db;
@@ -46,9 +48,9 @@ pub const START: PageStart = PageStart {
 /// A page of a search.
 #[derive(Default)]
 pub struct FoundPage {
-    /// The matches.
+    /// The matches, or the parts of them that were asked for.
     pub matches: Vec<Hit>,
-    /// The included resources.
+    /// The included resources, always whole (FHIR R4 search, "Elements").
     pub included: Vec<Hit>,
     /// The record of who transmits the page, when Provenance was asked for.
     pub transmitter: Option<PageTransmitter>,
@@ -178,6 +180,19 @@ impl<R: Fn(&str) -> bool> PageSearch<R> {
         }
         found.included = came.included;
         found.includes_cut = came.is_cut;
+        let grants = match &self.scope {
+            SearchScope::One { grant, .. } => vec![grant.clone()],
+            SearchScope::Granted { .. } => {
+                let grants = disclosure::live_grants(db, &self.partner, &granted::compartments(&found), self.now_ms)?;
+                granted::keep(&mut found, &grants);
+                grants
+            }
+            SearchScope::Shared | SearchScope::Referred => Vec::new(),
+        };
+        // Here and not where it is sent: reading a page of large resources keeps a thread busy, and the ledger counts what is sent.
+        for hit in &mut found.matches {
+            hit.bytes = subset(std::mem::take(&mut hit.bytes), &self.search.summary);
+        }
         let is_wanted = with_provenance(&self.search) && (self.readable)("Provenance");
         found.transmitter = is_wanted
             .then(|| {
@@ -185,13 +200,6 @@ impl<R: Fn(&str) -> bool> PageSearch<R> {
                 PageTransmitter::of(&self.payer, &self.partner, sent, self.now_ms)
             })
             .flatten();
-        let grants = match &self.scope {
-            SearchScope::One { grant, .. } => vec![grant.clone()],
-            SearchScope::Granted { .. } => {
-                disclosure::live_grants(db, &self.partner, &compartments(&found), self.now_ms)?
-            }
-            SearchScope::Shared | SearchScope::Referred => Vec::new(),
-        };
         Ok((Searched::Page(found), grants))
     }
 }
@@ -341,14 +349,6 @@ fn sorted(
         offset: i64::try_from(from + taken).unwrap_or(0),
     });
     Ok(Ok(more))
-}
-
-fn compartments(found: &FoundPage) -> Vec<i64> {
-    let hits = found.matches.iter().chain(&found.included);
-    let mut numbers: Vec<i64> = hits.map(Hit::compartment).filter(|no| *no != NOBODY).collect();
-    numbers.sort_unstable();
-    numbers.dedup();
-    numbers
 }
 
 /// Commits one *begun* entry for each member on the page. A count over all members gets one entry that names no member. Shared resources

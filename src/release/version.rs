@@ -11,7 +11,7 @@ use crate::store::{release_rule, withheld};
 use std::sync::LazyLock;
 
 /// Name and version of the release rules.
-pub const POLICY: &str = "cms-0057/2";
+pub const POLICY: &str = "cms-0057/3";
 
 /// SHA-256 of the rules.
 pub fn digest() -> [u8; 32] {

@@ -50,6 +50,24 @@ async fn matched(payer: &TestPayer, client: &Client, token: &str, member: u64) -
 }
 
 #[tokio::test]
+async fn a_part_of_a_resource_counts_with_the_bytes_of_the_part() {
+    let (payer, client) = TestPayer::start(4);
+    let token = client.token(ALL_SCOPES).await;
+    let one = matched(&payer, &client, &token, 0).await;
+    let part = client
+        .get(&token, &format!("Observation?patient={one}&_elements=id"))
+        .await;
+    part.assert_status(200);
+    settled(&payer).await;
+    let bundle = part.json();
+    let entries = bundle["entry"].as_array().expect("observations");
+    let sent: usize = entries.iter().map(|entry| entry["resource"].to_string().len()).sum();
+    let auditor = Desk::named(&payer, &client, "auditor", "carl");
+    let items = auditor.all(&format!("disclosures?member=Patient/{one}")).await;
+    assert_eq!((&items[0]["bytes"], counts(&items[0])), (&json!(sent), types(&bundle)));
+}
+
+#[tokio::test]
 async fn each_way_out_is_told_with_types_counts_bytes_consent_and_ids() {
     let (payer, client) = TestPayer::start(4);
     let token = client.token(ALL_SCOPES).await;

@@ -77,7 +77,7 @@ async fn a_match_and_what_is_read_under_it_are_one_exchange() {
         .assert_status(200);
     let shown = once(&desk, &id, |shown| shown["delivery_state"] == "received").await;
     assert_eq!(shown["phase"], "matched");
-    assert_eq!(shown["policy_versions"]["release"], "cms-0057/2");
+    assert_eq!(shown["policy_versions"]["release"], "cms-0057/3");
     let steps = shown["steps"].as_array().expect("steps");
     let names: Vec<&str> = steps.iter().filter_map(|step| step["step"].as_str()).collect();
     assert_eq!(names, ["member_match", "retrieve"]);

@@ -26,6 +26,8 @@ const BODY_BYTES: usize = 64 * 1024;
 const SHOWN_ENTRIES: i64 = 50;
 /// Largest `_count`.
 const COUNT_MAX: i64 = 1_000;
+/// Most names in all `_type` parameters (threat B09). Each piece of the answer compares with all of them; R4 has 148 types.
+const TYPES_MAX: usize = 200;
 
 /// The operation with its parameters in the URL.
 pub async fn get(
@@ -117,9 +119,14 @@ impl Asked {
             asked.shape.push_str(&format!("{sign}{name}={}", encode(value)));
         }
         let is_name = |rtype: &String| !rtype.is_empty() && rtype.bytes().all(|b| b.is_ascii_alphabetic());
-        match asked.query.window.types.iter().all(is_name) {
+        let types = &asked.query.window.types;
+        match types.len() <= TYPES_MAX && types.iter().all(is_name) {
             true => Ok(asked),
-            false => Err(Failure::new(Fault::ParameterInvalid).at("Patient.$everything._type")),
+            false => Err(Failure::new(Fault::ParameterInvalid)
+                .at("Patient.$everything._type")
+                .remedy(format!(
+                    "Name at most {TYPES_MAX} resource types, with commas between them."
+                ))),
         }
     }
 }
@@ -254,4 +261,29 @@ fn parameters(bytes: &[u8]) -> Result<Vec<(String, String)>, Failure> {
         pairs.push((name.to_owned(), text));
     }
     Ok(pairs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t_b09_the_types_of_a_record_are_few() {
+        let of = |value: String| {
+            let pairs = [("_type".to_owned(), "Goal".to_owned()), ("_type".to_owned(), value)];
+            Asked::read(&pairs, false)
+        };
+        let types = |count: usize| vec!["Goal"; count].join(",");
+        let most = of(types(TYPES_MAX - 1)).expect("as many as there may be");
+        assert_eq!(most.query.window.types.len(), TYPES_MAX);
+        for value in [
+            types(TYPES_MAX),
+            types(30_000),
+            "Goal,,Task".to_owned(),
+            "Go-al".to_owned(),
+        ] {
+            let refused = of(value).err().map(|failure| failure.fault());
+            assert_eq!(refused, Some(Fault::ParameterInvalid));
+        }
+    }
 }

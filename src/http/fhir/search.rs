@@ -6,7 +6,6 @@ use crate::fhir::bundle::{Bundle, SEARCHSET};
 use crate::fhir::outcome;
 use crate::fhir::search::Search;
 use crate::fhir::search::query::{self, QueryReading};
-use crate::fhir::search::subset::subset;
 use crate::http::body;
 use crate::http::edge;
 use crate::http::explorer::{self, FORM_FIELD};
@@ -258,12 +257,10 @@ fn write(search: &Search, found: FoundPage, links: &Links<'_>) -> Vec<u8> {
     bundle.links(&mut out, &links.all(search));
     let notes = notes(search, &found, links.base_url);
     for hit in found.matches {
-        let resource = subset(hit.bytes, &search.summary);
         let full_url: [&str; 5] = [links.base_url, "/", &hit.rtype, "/", &hit.id];
-        bundle.found(&mut out, &full_url, &resource, "match");
+        bundle.found(&mut out, &full_url, &hit.bytes, "match");
     }
     for hit in found.included {
-        // `_elements` applies only to the resources that the search matched (FHIR R4 search, "Elements").
         let full_url: [&str; 5] = [links.base_url, "/", &hit.rtype, "/", &hit.id];
         bundle.found(&mut out, &full_url, &hit.bytes, "include");
     }

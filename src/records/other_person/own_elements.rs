@@ -45,8 +45,8 @@ pub fn edits(resource: &Screened<'_>, record: &RecordOwner<'_>) -> Vec<(Range<us
             }
         }
     }
-    // `Reference.type` may show that a person is meant when the literal does not, or when there is none.
-    const PERSONS: [&[u8]; 3] = [b"Patient\"", b"Person\"", b"Group\""];
+    // `Reference.type` may show that a person is meant when the literal does not, or when there is none. An escape may hide the name.
+    const PERSONS: [&[u8]; 4] = [b"Patient\"", b"Person\"", b"Group\"", b"\\u"];
     if PERSONS
         .iter()
         .any(|name| memmem::find(resource.bytes(), name).is_some())

@@ -554,3 +554,17 @@ fn a_resource_that_all_share_names_nobody() {
 fn the_list_of_names_is_sorted() {
     assert!(MAY_NAME_A_PERSON.is_sorted());
 }
+
+#[test]
+fn t_d05_a_name_beside_a_persons_type_goes_however_the_type_is_written() {
+    for written in ["Patient", "Pat\\u0069ent", "\\u0050erson", "Grou\\u0070"] {
+        let text = format!(
+            r#"{{"resourceType":"Observation","id":"r","status":"final","code":{{"text":"itch"}},"subject":{{"reference":"Patient/imp"}},
+            "performer":[{{"type":"{written}","reference":"urn:uuid:7e57d004-2b97-4e7a-b45f-5387367791cd","display":"{MARK}"}}]}}"#
+        );
+        let kept = draft(text.as_bytes(), &NoLinks, None).and_then(|draft| judge(&draft, 1, NOW, BASE));
+        let kept = kept.expect("it may be stored");
+        let bytes = kept.released.as_deref().unwrap_or(&kept.body);
+        assert!(!String::from_utf8_lossy(bytes).contains(MARK), "{written}");
+    }
+}

@@ -112,6 +112,26 @@ fn amounts_without_their_currency_are_known_by_their_category_and_their_unit() {
 }
 
 #[test]
+fn a_quantity_in_a_currency_leaves_from_no_type_however_it_is_written() {
+    for quantity in [
+        r#"{"value":12.5,"unit":"EUR"}"#,
+        r#"{"value":12.5,"unit":"dollars"}"#,
+        r#"{"value":12.5,"unit":"$"}"#,
+        r#"{"value":12.5,"code":"gbp"}"#,
+        r#"{"value":12.5,"unit":"US\u0044"}"#,
+        r#"{"value":12.5,"system":"urn:iso:std:iso:42\u00317","code":"SEK"}"#,
+    ] {
+        let text = format!(
+            r#"{{"resourceType":"Observation","status":"final","code":{{"text":"x"}},"valueQuantity":{quantity}}}"#
+        );
+        let form = of(&text);
+        assert!(form.is_some_and(|form| !form.contains("12.5")), "{quantity}");
+    }
+    let disease = r#"{"resourceType":"Condition","code":{"coding":[{"code":"CAD"}]}}"#;
+    assert_eq!(of(disease), None);
+}
+
+#[test]
 fn a_narrative_of_a_claim_or_a_coverage_never_leaves() {
     for rtype in ["ExplanationOfBenefit", "Coverage"] {
         let text = format!(
