@@ -270,7 +270,10 @@ fn t_e10_a_clock_of_the_partner_that_lies_moves_nothing_out_of_what_is_asked_for
     const CAME: i64 = 1_767_225_600_000;
     const YEARS: i64 = 20 * 366 * 86_400_000;
     let bed = Bed::new();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     for (exchange, dates, wanted) in [
         ("behind", [Some(CAME - 60_000), Some(CAME)], Some(CAME - 60_000)),
         ("ahead", [Some(CAME + YEARS), Some(CAME)], Some(CAME)),
