@@ -285,7 +285,13 @@ fn replay(
 /// The round after a replay. A step whose last question has no answer is asked again with the same key; one whose answer is on record needs
 /// a new one.
 fn next_round(exchange: &LoadedExchange) -> u32 {
-    let answered = [Fault::RestNotGiven, Fault::NotAcknowledged, Fault::SeveralThere].map(|fault| fault.code());
+    let answered = [
+        Fault::RestNotGiven,
+        Fault::NotAcknowledged,
+        Fault::SeveralThere,
+        Fault::IdempotencyKeyReused,
+    ]
+    .map(Fault::code);
     let is_answered = exchange
         .row
         .reason

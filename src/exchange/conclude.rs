@@ -213,6 +213,8 @@ impl Position {
     /// What is lacking when the partner has nothing for us, by the step.
     fn lacking(&self) -> Fault {
         match self.at {
+            // The question is another one than was asked under its key: only a new round has a new key.
+            StepName::MemberMatch => Fault::IdempotencyKeyReused,
             StepName::Acknowledge => Fault::NotAcknowledged,
             _ => Fault::RestNotGiven,
         }

@@ -122,12 +122,18 @@ fn run_off(db: &mut Db, ctx: &Context, exchange: &LoadedExchange) -> Result<Opti
 /// From when on changes are asked for after this exchange, UTC milliseconds: the time of the last record of the series that is stored. `None`
 /// for everything.
 fn since_ms(db: &mut Db, before: &LoadedExchange) -> Result<Option<i64>, Failure> {
-    let mut last = before.clone();
+    let (mut last, mut as_of_ms) = (before.clone(), None);
     for _ in 0..LONGEST {
         if last.phase()? == Phase::Completed {
-            // What was taken out again leaves nothing of which only the changes could be asked for.
-            let is_gone = is_withdrawn(db, &last.row.id)?;
-            return Ok(last.result.as_of_ms.filter(|_| !is_gone));
+            // What was taken out again leaves nothing of which only the changes could be asked for; nor do changes of it that came since.
+            if is_withdrawn(db, &last.row.id)? {
+                return Ok(None);
+            }
+            as_of_ms = as_of_ms.or(last.result.as_of_ms);
+            if last.ask.since_ms.is_none() {
+                // It brought everything: nothing rests on what was before.
+                break;
+            }
         }
         let Some(earlier) = last.row.run_of.clone() else { break };
         let Some(earlier) = LoadedExchange::read(db, &earlier)? else {
@@ -135,7 +141,7 @@ fn since_ms(db: &mut Db, before: &LoadedExchange) -> Result<Option<i64>, Failure
         };
         last = earlier;
     }
-    Ok(None)
+    Ok(as_of_ms)
 }
 
 /// The step of [`ASK_AGAIN`].

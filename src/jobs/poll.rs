@@ -8,10 +8,11 @@ use super::runner::Runner;
 use crate::error::{Failure, Fault};
 use crate::store::jobs::QueueStanding;
 use crate::telemetry::metrics as families;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 /// Time between two updates of the queue's metrics.
@@ -41,6 +42,7 @@ impl Runner {
             until,
             running: Vec::new(),
             tasks: JoinSet::new(),
+            of_task: HashMap::new(),
             is_prepared: false,
             complained: false,
         };
@@ -99,7 +101,9 @@ struct Loop {
     stopping: watch::Receiver<bool>,
     until: watch::Receiver<Option<Instant>>,
     running: Vec<HeldJob>,
-    tasks: JoinSet<String>,
+    tasks: JoinSet<()>,
+    /// The job of each task.
+    of_task: HashMap<Id, String>,
     is_prepared: bool,
     /// Whether it has logged that the store is unavailable, so that this is logged once.
     complained: bool,
@@ -123,7 +127,7 @@ impl Loop {
                     return;
                 },
                 () = self.wake.notified() => look = Instant::now(),
-                Some(ended) = self.tasks.join_next() => {
+                Some(ended) = self.tasks.join_next_with_id() => {
                     self.ended(ended);
                     look = Instant::now();
                 }
@@ -164,15 +168,16 @@ impl Loop {
         let is_full = claimed.held.len() == free;
         for held in &claimed.held {
             let (runner, held) = (self.runner.clone(), held.clone());
-            self.tasks.spawn(async move {
+            let job = held.job().id.clone();
+            let task = self.tasks.spawn(async move {
                 let outcome = runner.attempt(&held).await;
                 if let Err(failure) = runner.record(&held, outcome).await {
                     let (job, kind) = (&held.job().id, &held.job().kind);
                     tracing::warn!(job, kind, fault = failure.fault().code(), cause = ?failure.cause(),
                         "the result of a job could not be written; it is done again when its lease ends");
                 }
-                held.job().id.clone()
             });
+            self.of_task.insert(task.id(), job);
         }
         self.running.extend(claimed.held);
         // When all places are taken, the loop continues when a job ends.
@@ -183,12 +188,21 @@ impl Loop {
         })
     }
 
-    fn ended(&mut self, ended: Result<String, tokio::task::JoinError>) {
-        match ended {
-            Ok(id) => self.running.retain(|held| held.job().id != id),
-            // The job of the task is not known here; its lease expires.
-            Err(error) => tracing::error!(panicked = error.is_panic(), "the task of a job ended without a result"),
+    /// The lease of its job is not renewed any more, also when the task fell.
+    fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let (task, fell) = match ended {
+            Ok((task, ())) => (task, None),
+            Err(error) => (error.id(), Some(error.is_panic())),
+        };
+        let Some(job) = self.of_task.remove(&task) else { return };
+        if let Some(panicked) = fell {
+            tracing::error!(
+                job,
+                panicked,
+                "the task of a job ended without a result; it is done again when its lease ends"
+            );
         }
+        self.running.retain(|held| held.job().id != job);
     }
 
     async fn renew(&mut self) {
@@ -228,7 +242,7 @@ impl Loop {
                 }
             };
             tokio::select! {
-                Some(ended) = self.tasks.join_next() => self.ended(ended),
+                Some(ended) = self.tasks.join_next_with_id() => self.ended(ended),
                 changed = self.until.changed() => if changed.is_err() {
                     return;
                 },

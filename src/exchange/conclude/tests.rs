@@ -101,6 +101,7 @@ fn whatever_a_step_says_in_whatever_place_makes_an_allowed_move() {
                 ];
                 match at {
                     StepName::MemberMatch => {
+                        ends.push(StepEnd::NotYet { retry_after_ms: None });
                         ends.push(StepEnd::NoMatch { several: false });
                         ends.push(StepEnd::NoMatch { several: true });
                     }

@@ -106,6 +106,9 @@ const WRONG: &[&str] = &[
     "extension",
 ];
 
+/// Codes of an idempotency key that was used for another question: what is held of the member has changed since it was first asked.
+const CHANGED: &[&str] = &["idempotency-key-reused", Fault::IdempotencyKeyReused.code()];
+
 /// Tells the refusals of `$member-match` apart. A 422 that says nothing means that nobody was found (HRex mm-9).
 fn refused(failure: CallFailure) -> Went {
     let says = |codes: &[&str]| failure.issues.split(' ').any(|code| codes.contains(&code));
@@ -116,6 +119,8 @@ fn refused(failure: CallFailure) -> Went {
     }
     let end = if says(SEVERAL) {
         StepEnd::NoMatch { several: true }
+    } else if says(CHANGED) {
+        StepEnd::NotYet { retry_after_ms: None }
     } else if says(CONSENT) {
         StepEnd::Refused {
             fault: Fault::PartnerRefuses,
@@ -241,6 +246,15 @@ mod tests {
         assert_eq!(refusal(422, "multiple-matches"), "no match, several: true");
         assert_eq!(refusal(422, "suppressed"), Fault::PartnerRefuses.code());
         assert_eq!(refusal(422, "business-rule"), Fault::PartnerRefuses.code());
+        assert_eq!(
+            refusal(422, "business-rule ID-002"),
+            "NotYet { retry_after_ms: None }",
+            "our own server's word for a key that was used for another question"
+        );
+        assert_eq!(
+            refusal(422, "business-rule idempotency-key-reused"),
+            "NotYet { retry_after_ms: None }"
+        );
         assert_eq!(refusal(422, "required"), Fault::PartnerMisunderstands.code());
         assert_eq!(refusal(404, "not-found"), "no match, several: false");
         assert_eq!(refusal(404, "not-supported"), "Refused(PartnerRefuses)");

@@ -259,7 +259,16 @@ async fn patient_id(peer: &Peer, facts: &ExchangeFacts, token: &Secret) -> Resul
         idempotency_key: None,
     };
     let (bytes, call) = peer.read(ask).await?;
-    only_patient(&bytes).map_err(|failure| CallFailure::with(CallEnd::Refused(failure.fault()), call))
+    only_patient(&bytes).map_err(|failure| not_found(failure, call))
+}
+
+/// What it means that an answer does not name one Patient: what cannot be read as a Bundle says nothing of the member.
+fn not_found(failure: Failure, call: CallFacts) -> CallFailure {
+    let end = match failure.fault() {
+        fault @ Fault::MatchAnswerUnfit => CallEnd::Refused(fault),
+        _ => CallEnd::ServerFault,
+    };
+    CallFailure::with(end, call).because(failure)
 }
 
 #[derive(Deserialize)]
@@ -287,8 +296,41 @@ fn only_patient(bytes: &[u8]) -> Result<String, Failure> {
         ids.extend(entry.resource.id.filter(|_| entry.resource.resource_type == "Patient"));
         Ok(())
     })?;
-    match (reader.end()?.next, ids.as_slice()) {
+    let head = reader.end()?;
+    if head.resource_type != "Bundle" {
+        return Err(Failure::new(Fault::PartnerNotFhir).at("Bundle"));
+    }
+    match (head.next, ids.as_slice()) {
         (None, [only]) if crate::ids::is_fhir_id(only) => Ok(only.clone()),
         _ => Err(unfit()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_cannot_be_read_is_no_word_about_the_member() {
+        let bundle = |entries: &str| format!(r#"{{"resourceType":"Bundle","type":"searchset","entry":[{entries}]}}"#);
+        let patient = r#"{"resource":{"resourceType":"Patient","id":"p1"}}"#;
+        let unfit = CallEnd::Refused(Fault::MatchAnswerUnfit);
+        for (text, wanted) in [
+            (bundle(patient), None),
+            (bundle(""), Some(unfit)),
+            (bundle(&format!("{patient},{patient}")), Some(unfit)),
+            (bundle(r#"{"fullUrl":"x"}"#), Some(unfit)),
+            (bundle(patient)[..40].to_owned(), Some(CallEnd::ServerFault)),
+            ("<html>".to_owned(), Some(CallEnd::ServerFault)),
+            (String::new(), Some(CallEnd::ServerFault)),
+            (
+                r#"{"resourceType":"OperationOutcome","issue":[]}"#.to_owned(),
+                Some(CallEnd::ServerFault),
+            ),
+        ] {
+            let found = only_patient(text.as_bytes());
+            let end = found.err().map(|failure| not_found(failure, CallFacts::default()).end);
+            assert_eq!(end, wanted, "{text}");
+        }
     }
 }

@@ -117,7 +117,7 @@ impl Peer {
     /// Reads the SMART document.
     ///
     /// # Errors
-    /// [`CallEnd::ServerFault`] when it is none; as [`Peer::send`].
+    /// [`CallEnd::ServerFault`] when there is none; as [`Peer::send`].
     pub async fn smart(&self, correlation_id: &str) -> Result<(SmartDocument, CallFacts), CallFailure> {
         self.document(".well-known/smart-configuration", correlation_id).await
     }
@@ -125,7 +125,7 @@ impl Peer {
     /// Reads the CapabilityStatement.
     ///
     /// # Errors
-    /// [`CallEnd::ServerFault`] when it is none of R4; as [`Peer::send`].
+    /// [`CallEnd::ServerFault`] when there is none; [`CallEnd::Refused`] when it is none of R4; as [`Peer::send`].
     pub async fn offer(&self, correlation_id: &str) -> Result<(PeerOffer, CallFacts), CallFailure> {
         let (statement, facts): (Statement, CallFacts) = self.document("metadata", correlation_id).await?;
         let is_r4 = statement.fhir_version.is_empty() || statement.fhir_version.starts_with("4.0");
@@ -170,7 +170,16 @@ impl Peer {
         correlation_id: &str,
     ) -> Result<(T, CallFacts), CallFailure> {
         let url = self.below(path)?;
-        let (bytes, facts) = self.read(PeerAsk::get(url, None, correlation_id)).await?;
+        let (bytes, facts) = match self.read(PeerAsk::get(url, None, correlation_id)).await {
+            // A public document says nothing of a member: a server without it is not set up, or not just now.
+            Err(failure) if failure.end == CallEnd::Refused(Fault::PartnerRefuses) => {
+                return Err(CallFailure {
+                    end: CallEnd::ServerFault,
+                    ..failure
+                });
+            }
+            answer => answer?,
+        };
         let unreadable = |why: &'static str| CallFailure::with(CallEnd::ServerFault, facts.clone()).because(why);
         match serde_json::from_slice(&bytes) {
             Ok(document) => Ok((document, facts)),

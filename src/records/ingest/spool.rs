@@ -269,7 +269,8 @@ pub struct Arrivals {
     pub types: BTreeMap<String, u64>,
     /// Bytes.
     pub bytes: u64,
-    /// The partner's time when it gave the first body, UTC milliseconds.
+    /// The partner's time when it gave the first body, UTC milliseconds; ours when the partner's clock is ahead. `None` when that body did not
+    /// say its time: a later one's would leave out what changed in between.
     pub as_of_ms: Option<i64>,
 }
 
@@ -278,23 +279,31 @@ pub struct Arrivals {
 /// # Errors
 /// Those of the store.
 pub fn arrivals(scope: &IngestScope) -> Result<Arrivals, Failure> {
-    let mut all = Arrivals::default();
-    for page in scope
+    let pages = scope
         .ctx
         .store
-        .read_blocking(|db| rows::pages(db, scope.exchange_id()))?
-    {
+        .read_blocking(|db| rows::pages(db, scope.exchange_id()))?;
+    let mut all = Arrivals {
+        as_of_ms: pages.first().and_then(as_of_ms),
+        ..Arrivals::default()
+    };
+    for page in pages {
         // A page without a link was set aside: what it brought comes again, and counts once.
         if !page.link_sha256.is_empty() {
             all.bytes += u64::try_from(page.bytes).unwrap_or(0);
         }
-        all.as_of_ms = all.as_of_ms.or(page.date_ms);
         for (rtype, count) in page.types.split(' ').filter_map(|one| one.split_once('=')) {
             *all.types.entry(rtype.to_owned()).or_default() += count.parse::<u64>().unwrap_or(0);
         }
     }
     all.types.remove("OperationOutcome");
     Ok(all)
+}
+
+/// From when on changes are asked for after a record that began with this body. A clock of the partner that is ahead, by however much, would
+/// leave changes out.
+fn as_of_ms(first: &PageRow) -> Option<i64> {
+    first.date_ms.map(|date_ms| date_ms.min(first.received_ms))
 }
 
 /// How much is kept of an exchange, with what was fetched twice.

@@ -90,6 +90,30 @@ fn a_parked_exchange_is_replayed_with_the_same_key() {
 }
 
 #[test]
+fn a_question_that_changed_under_its_key_is_asked_anew_with_another_key() {
+    let bed = Bed::new();
+    let id = bed.started();
+    let partner = stuck_at(StepName::MemberMatch);
+    bed.run_through(&partner, &id, 30 * 24 * HOUR);
+    let row = bed.exchange(&id);
+    assert_eq!(
+        (row.reason.as_deref(), row.parked_at_ms.is_some()),
+        (Some(Fault::IdempotencyKeyReused.code()), true)
+    );
+    bed.act(&id, ExchangeAct::Replay).expect("replayed");
+    let well = Scripted::well();
+    bed.run(&well);
+    assert_eq!(bed.phase(&id), Phase::Completed);
+    let asked = partner.seen().into_iter().chain(well.seen());
+    let keys: Vec<String> = asked
+        .filter(|seen| seen.step == StepName::MemberMatch)
+        .map(|seen| seen.key)
+        .collect();
+    let others: std::collections::BTreeSet<&String> = keys.iter().collect();
+    assert_eq!((keys.len(), others.len()), (4, 4), "{keys:?}");
+}
+
+#[test]
 fn a_replay_after_the_consent_has_ended_refuses_the_exchange() {
     let bed = Bed::new();
     let id = parked(&bed);

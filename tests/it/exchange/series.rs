@@ -6,6 +6,7 @@ use causeway::error::Fault;
 use causeway::exchange::acts::{ActResult, ExchangeAct};
 use causeway::exchange::phase::{AskedFor, CoverKind, Phase};
 use causeway::exchange::steps::{StepEnd, StepName};
+use causeway::store::ingest::{self, IngestRow};
 
 const DAY: i64 = 24 * HOUR;
 const SERIES: &str = "SELECT COUNT(*) FROM job WHERE kind = 'exchange-again'";
@@ -133,4 +134,47 @@ fn late_claims_are_asked_for_at_their_days_whatever_was_refused_or_run_again() {
         assert_eq!(bed.number(count), asked, "day {until}");
     }
     assert_eq!(bed.number(SERIES), 0);
+}
+
+/// What this exchange brought is taken out again.
+fn taken_out(bed: &Bed, id: &str) {
+    let row = IngestRow {
+        exchange_id: id.to_owned(),
+        partner_id: "old-payer".into(),
+        patient_id: "m1".into(),
+        key_id: "k1".into(),
+        sealed_about: Vec::new(),
+        method: "everything".into(),
+        state: "retracted".into(),
+        created_ms: NOW,
+        updated_ms: NOW,
+    };
+    bed.write(move |db| ingest::open(db, &row).map(drop));
+}
+
+#[test]
+fn changes_are_not_asked_for_of_a_record_that_was_taken_out() {
+    let asked =
+        |which: &str| format!("SELECT COUNT(*) FROM exchange_ask WHERE asked_for = 'quarter' AND since_ms {which}");
+    // The second one brought the changes since the first; without it, they are changes of nothing.
+    for (out, changes, all) in [(None, 2, 0), (Some(0), 1, 1), (Some(1), 1, 1)] {
+        let bed = Bed::new();
+        let partner = Scripted::well();
+        let first = concurrent(&bed, &partner);
+        bed.ctx.clock.advance_ms(91 * DAY);
+        bed.run(&partner);
+        let mut ids = bed.ids_with("old-payer");
+        ids.remove(&first);
+        let second = ids.pop_first().expect("a second exchange");
+        if let Some(which) = out {
+            taken_out(&bed, [&first, &second][which]);
+        }
+        bed.ctx.clock.advance_ms(93 * DAY);
+        bed.run(&partner);
+        assert_eq!(
+            (bed.number(&asked("IS NOT NULL")), bed.number(&asked("IS NULL"))),
+            (changes, all),
+            "{out:?}"
+        );
+    }
 }

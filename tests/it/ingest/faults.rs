@@ -28,6 +28,8 @@ fn a_partner_that_stumbles_is_asked_again_and_gives_all() {
         ("token", "1", "\"reset-after\""),
         ("metadata", "1", "{ garbage = \"html\" }"),
         ("smart", "1", "{ answer = { status = 502 } }"),
+        ("smart", "1", "{ answer = { status = 404 } }"),
+        ("metadata", "1", "{ answer = { status = 404 } }"),
         ("connection", "1", "\"refuse\""),
         ("everything", "1", "{ truncate = { after_bytes = 5000 } }"),
         (

@@ -9,6 +9,7 @@ use causeway::jobs::{
 use causeway::store::jobs as rows;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 fn partners(claimed: &causeway::jobs::Claimed) -> BTreeMap<String, usize> {
@@ -434,4 +435,46 @@ fn a_worker_that_stops_lets_end_what_does() {
     bed.block(running.drain(Duration::from_secs(5)));
     let row = bed.job("deed", "y").expect("nobody began with it");
     assert_eq!((row.claims, row.lease_epoch), (0, 0));
+}
+
+/// A step that panics once before its attempt begins, where only the task of the job is left to catch it.
+struct Falls {
+    deed: Arc<Deed>,
+    falls: AtomicBool,
+}
+
+impl JobStep for Falls {
+    fn kind(&self) -> &'static WorkKind {
+        assert!(!self.falls.swap(false, Ordering::SeqCst), "so it is written");
+        &DEED
+    }
+
+    fn run(&self, held: HeldJob) -> Doing<'_> {
+        self.deed.run(held)
+    }
+}
+
+#[test]
+fn a_job_whose_task_falls_is_done_again_when_its_lease_ends() {
+    let bed = Bed::new();
+    let step = Arc::new(Falls {
+        deed: Deed::that(&[]),
+        falls: AtomicBool::new(false),
+    });
+    let running = bed.block(async { bed.runner(vec![Arc::clone(&step) as Arc<dyn JobStep>]).start() });
+    let done = |count: i64| {
+        running.wake();
+        bed.number("SELECT done FROM deed") == count
+    };
+    bed.hand_in("x", None);
+    eventually("the first deed", || done(1));
+    step.falls.store(true, Ordering::SeqCst);
+    bed.hand_in("y", None);
+    eventually("the fall", || {
+        running.wake();
+        !step.falls.load(Ordering::SeqCst)
+    });
+    bed.ctx.clock.advance_ms(LEASE_MS + 1);
+    eventually("the second deed", || done(2));
+    bed.block(running.drain(Duration::ZERO));
 }

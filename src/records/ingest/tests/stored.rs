@@ -264,3 +264,34 @@ fn what_an_earlier_run_brought_stays_brought_when_it_is_refused_later() {
     assert!(done.removed >= 1, "{done:?}");
     assert_eq!(bed.bodies("Condition").len(), 1, "that of the other exchange");
 }
+
+#[test]
+fn t_e10_a_clock_of_the_partner_that_lies_moves_nothing_out_of_what_is_asked_for_next() {
+    const CAME: i64 = 1_767_225_600_000;
+    const YEARS: i64 = 20 * 366 * 86_400_000;
+    let bed = Bed::new();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    for (exchange, dates, wanted) in [
+        ("behind", [Some(CAME - 60_000), Some(CAME)], Some(CAME - 60_000)),
+        ("ahead", [Some(CAME + YEARS), Some(CAME)], Some(CAME)),
+        ("silent", [None, Some(CAME)], None),
+    ] {
+        let scope = bed.scope(exchange);
+        runtime.block_on(async {
+            for (page, date_ms) in dates.into_iter().enumerate() {
+                let parts = open(&scope, &bed.writer(), "everything", &["$everything".to_owned()]).await;
+                let part = parts.unwrap().remove(0);
+                let link = format!("{THEIRS}/{page}");
+                let mut body = PageWriter::begin(&scope, &bed.writer(), part, &link).await.unwrap();
+                body.dated(date_ms);
+                let one = condition(&format!("c{page}"), "Patient/their-p");
+                body.write(bundle(&[one]).as_bytes()).await.unwrap();
+                body.finish(CAME).await.unwrap();
+            }
+        });
+        assert_eq!(arrivals(&scope).unwrap().as_of_ms, wanted, "{exchange}");
+    }
+}
