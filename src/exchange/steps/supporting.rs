@@ -127,6 +127,10 @@ async fn one_by_one(fetching: &mut Fetching<'_>, group: &RecordPart) -> Result<(
 
 /// Fetches a part; returns why it is not given. What the exchange tells of its last call is about the record itself, which was given.
 async fn beside(fetching: &mut Fetching<'_>, part: RecordPart) -> Result<Option<Fault>, CallFailure> {
+    if part.next.is_none() {
+        // Its link was lost. A new round asks for what it did not bring.
+        return Ok(None);
+    }
     let call = fetching.call.clone();
     let refused = fetching.part(part, "").await?;
     if refused.is_some() {
