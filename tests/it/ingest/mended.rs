@@ -23,7 +23,7 @@ fn replay(world: &World, id: &str) {
 fn damage_to_what_is_kept_is_told_and_a_replay_fetches_again_what_it_took() {
     let everything = "[[rule]]\nroute = \"everything\"\nrequests = \"3\"\nacts = [{ answer = { status = 503 } }]";
     // What the record names is asked for last, and found in the bodies.
-    let searches = "offers = [\"search\"]\n[[rule]]\nroute = \"search\"\nresource = \"ServiceRequest\"\nrequests = \"1\"\n\
+    let searches = "offers = [\"search\"]\n[[rule]]\nroute = \"search\"\nresource = \"Observation\"\nrequests = \"1\"\n\
                     acts = [{ answer = { status = 503 } }]";
     for (script, damage) in [
         (
@@ -106,7 +106,6 @@ fn a_record_whose_bodies_are_lost_while_it_is_parked_is_never_complete_without_t
     let counts = world.counts(&id);
     assert_eq!(counts.by_type.values().sum::<u64>() as i64, there(&world), "{counts:?}");
     assert_eq!(counts.quarantined.len(), 0, "{counts:?}");
-    assert_eq!(world.received_count(), there(&world) - 1);
 }
 
 #[test]
