@@ -135,7 +135,11 @@ fn print_record(shown: &ExchangeDetail, out: &mut Out) {
     for part in &shown.missing {
         let count = part.count.map_or_else(|| "some".to_owned(), |count| count.to_string());
         let page = part.page.map_or_else(String::new, |page| format!(" from page {page}"));
-        line("missing", format!("{count} {}{page}", part.resource_type));
+        let why = part
+            .reason
+            .as_deref()
+            .map_or_else(String::new, |reason| format!(": {}", with_text(reason)));
+        line("missing", format!("{count} {}{page}{why}", part.resource_type));
     }
 }
 

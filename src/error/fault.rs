@@ -201,7 +201,7 @@ faults! {
     VersionAltered      => ("EX-067", "conflict",         Error, 422, Never, Operator, Day, "A version that is stored was received again with other content.", "Ask the other payer which content is right. The resource is in quarantine."),
     IdMissing           => ("EX-068", "required",         Error, 422, Never, Operator, Day, "A received resource has no id.", "Tell the other payer. The resource is in quarantine."),
     SealKeys            => ("EX-069", "no-store",         Error, 503, Never, Operator, Hour, "The file received.keys, which seals what other payers send, cannot be used.", "Put the right received.keys back, with mode 0600."),
-    SealBroken          => ("EX-070", "exception",        Fatal, 500, Never, Operator, Now, "Data that another payer sent was changed after it was stored.", "Keep the store as it is for an investigation, and ask the other payer for the record again."),
+    SealBroken          => ("EX-070", "exception",        Fatal, 500, Never, Operator, Now, "Data that another payer sent was changed after it was stored.", "Copy the store for an investigation, and check its disk. Then replay the exchange: what cannot be read is fetched again."),
     NothingReceived     => ("EX-071", "not-found",        Error, 404, Never, Operator, NextTry, "The exchange has received nothing.", "See what happened with `causeway exchange show ID`."),
     PatientMissing      => ("EX-072", "incomplete",       Error, 502, Never, Operator, Day, "The record was received without its Patient, so nothing says whose it is.", "Ask the other payer for the Patient, then supersede the exchange. Nothing of the record was stored."),
 }

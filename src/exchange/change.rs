@@ -190,6 +190,7 @@ impl ExchangeChange {
             }
             Some(StepGain::Ready | StepGain::TakenOut { .. }) | None => {}
         }
+        result.count_as_received();
         if result != next.result {
             exchanges::put_result(db, &result)?;
             next.result = result;
@@ -312,6 +313,7 @@ fn missing_row(id: &str, number: i64, part: &MissingPart) -> MissingRow {
         missing: part.count.map(big),
         page: part.page.map(big),
         resume: part.resume.clone().map(|resume| resume.0),
+        reason: part.reason.clone(),
     }
 }
 

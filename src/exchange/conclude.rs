@@ -181,13 +181,20 @@ impl Position {
         }
     }
 
-    /// What an earlier step left behind is gone or damaged: it is fetched again where it is needed. Where that is what fetches, somebody has to
-    /// find out why.
+    /// What an earlier step left behind is gone or damaged: it is fetched again, in a new round, by itself or after somebody has looked. Nothing
+    /// goes on without it. Where that is what fetches, somebody always looks first.
     fn back(&self, fault: Fault, now_ms: i64) -> Conclusion {
-        let needs_it = matches!(self.at, StepName::Check | StepName::Store);
-        match needs_it && self.round < rule(StepName::Retrieve).rounds {
-            true => self.next_round(ExchangeEvent::WentBack, "spool-lost", fault, now_ms + BACK_MS),
-            false => self.parked("spool-lost", fault),
+        let event = match self.at {
+            StepName::Check | StepName::Store => ExchangeEvent::WentBack,
+            _ => ExchangeEvent::Parked,
+        };
+        let again = self.next_round(event, "spool-lost", fault, now_ms + BACK_MS);
+        match event == ExchangeEvent::WentBack && self.round < rule(StepName::Retrieve).rounds {
+            true => again,
+            false => Conclusion {
+                then: Then::Park(fault),
+                ..again
+            },
         }
     }
 

@@ -242,6 +242,7 @@ fn missing_part(row: &MissingRow) -> MissingPart {
         count: row.missing.and_then(|count| u64::try_from(count).ok()),
         page: row.page.and_then(|page| u64::try_from(page).ok()),
         resume: row.resume.clone().map(Resume),
+        reason: row.reason.clone(),
     }
 }
 

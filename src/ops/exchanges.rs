@@ -201,6 +201,8 @@ pub struct MissingItem {
     pub count: Option<i64>,
     /// The first page that is missing.
     pub page: Option<i64>,
+    /// Code of the fault for which the partner does not give it, if that is known.
+    pub reason: Option<String>,
 }
 
 /// An attempt of a step.
@@ -376,6 +378,7 @@ fn missing_item(row: MissingRow) -> MissingItem {
         resource_type: row.resource_type,
         count: row.missing,
         page: row.page,
+        reason: row.reason,
     }
 }
 

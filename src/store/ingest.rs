@@ -127,6 +127,17 @@ pub fn set_state(db: &mut Db, exchange_id: &str, state: &str, now_ms: i64) -> Re
     Ok(())
 }
 
+/// Writes what is sealed about an exchange.
+///
+/// # Errors
+/// Those of the database.
+pub fn set_about(db: &mut Db, exchange_id: &str, sealed: &[u8]) -> Result<(), Failure> {
+    diesel::update(ingest::table.find(exchange_id))
+        .set(ingest::sealed_about.eq(sealed))
+        .execute(db)?;
+    Ok(())
+}
+
 /// Returns the parts of an exchange, by name.
 ///
 /// # Errors

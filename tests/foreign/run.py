@@ -21,7 +21,7 @@ from received import Received, everything, parsed
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "clients"))
 import smart  # noqa: E402
 
-# What searches by member ask for. HAPI's server refuses a search for several ids, so what a record refers to comes with `$everything` alone.
+# What searches by member ask for. HAPI's server refuses a search for several ids, so what a record refers to comes by reads.
 SEARCHED = {"Patient", "Coverage", "AllergyIntolerance", "CarePlan", "CareTeam", "Condition", "Device", "DiagnosticReport", "DocumentReference",
             "Encounter", "ExplanationOfBenefit", "Goal", "Immunization", "Media", "MedicationDispense", "MedicationRequest", "Observation",
             "Procedure", "QuestionnaireResponse", "RelatedPerson", "ServiceRequest", "Specimen"}
@@ -42,16 +42,23 @@ def references(value):
         yield from references(one)
 
 
+SHARED = {"Organization", "Practitioner", "PractitionerRole", "Location", "Endpoint", "Medication"}
+
+
+def beside(held, names):
+    """The names of what these refer to and nobody owns, and of what that refers to."""
+    found, todo = set(), names
+    while todo:
+        todo = {name for one in todo for name in references(held[one]) if name in held and name.split("/")[0] in SHARED} - found - names
+        found |= todo
+    return found
+
+
 def record(held, patient):
     """The names of what belongs to a member, of what that refers to, and of the Provenances of all that."""
-    shared = {"Organization", "Practitioner", "PractitionerRole", "Location", "Endpoint", "Medication"}
-    found = {patient}
-    todo = [name for name, one in held.items()
-            if one["resourceType"] not in shared | {"Patient", "Provenance"} and patient in references(one)] + [patient]
-    while todo:
-        found.update(todo)
-        todo = [name for one in todo for name in references(held[one])
-                if name in held and name not in found and held[name]["resourceType"] in shared]
+    found = {name for name, one in held.items()
+             if one["resourceType"] not in SHARED | {"Patient", "Provenance"} and patient in references(one)} | {patient}
+    found |= beside(held, found)
     return found | {name for name, one in held.items() if one["resourceType"] == "Provenance" and found & targets(one)}
 
 
@@ -242,6 +249,8 @@ def against_hapi(options, held, persons, offered):
             if not offered:
                 names = {name for name in names if name.split("/")[0] in SEARCHED}
                 names |= {name for name, one in held.items() if one["resourceType"] == "Provenance" and names & targets(one)}
+                # A read brings no Provenance.
+                names |= beside(held, names)
             sides = (new, exchanges[number], f"Patient/our-{number}", patient, {name: other.get(name) for name in names})
             total += sum(compare(*sides).values())
             planted(*sides)

@@ -58,6 +58,7 @@ fn whatever_a_step_says_in_whatever_place_makes_an_allowed_move() {
         count: Some(3),
         page: Some(2),
         resume: None,
+        reason: None,
     }];
     let lasting = StepName::ALL.iter().copied().filter(|step| step.is_lasting());
     let mut seen = 0;
@@ -220,6 +221,16 @@ fn damage_to_what_is_kept_is_told_as_that_wherever_it_is_found() {
     assert_eq!((fetched_again.event, fetched_again.round), (ExchangeEvent::WentBack, 2));
     let told = at(StepName::Retrieve).conclude(StepName::Retrieve, &end, 0, 0.5);
     assert_eq!((told.class, told.then), ("spool-lost", Then::Park(fault)));
+    // Too often: what goes on, when somebody lets it, is the retrieval and not the step that lacks it.
+    let last = Position {
+        round: 7,
+        ..at(StepName::Store)
+    };
+    let parked = last.conclude(StepName::Store, &end, 0, 0.5);
+    assert_eq!(
+        (parked.event, parked.then, parked.round),
+        (ExchangeEvent::WentBack, Then::Park(fault), 8)
+    );
 }
 
 #[test]

@@ -120,4 +120,6 @@ pub struct MissingPart {
     pub page: Option<u64>,
     /// What the session needs in order to fetch it; no member data.
     pub resume: Option<Resume>,
+    /// Why the partner did not give it: the code of a fault, if it said so.
+    pub reason: Option<String>,
 }

@@ -4,7 +4,8 @@
 use super::blocking::blocking;
 use super::facts::ExchangeFacts;
 use super::open::OpenSession;
-use super::plan::is_supporting;
+use super::plan::{group_of_read, is_supporting};
+use super::single;
 use super::token::{self, is_good};
 use crate::error::{Failure, Fault};
 use crate::jobs::HeldJob;
@@ -117,6 +118,7 @@ impl<'f> Fetching<'f> {
             Some(link) => self.peer.named(link).map_err(trust)?,
             None => self.peer.below(first)?,
         };
+        let read = group_of_read(&part.name).and(part.next.clone());
         let limits = *self.peer.limits();
         let own = self.scope.clone();
         let came = blocking(move || ingest::size(&own)).await?;
@@ -134,14 +136,10 @@ impl<'f> Fetching<'f> {
         // The opt-in was judged when the page began, so a new token is asked for under it.
         let token = self.token().await?;
         let ask = PeerAsk::get(url, Some(&token), &self.facts.correlation_id);
-        let mut body = self.peer.send(ask, most).await?;
-        page.dated(body.facts().date_ms);
-        while let Some(bytes) = body.next().await? {
-            if let Err(failure) = page.write(&bytes).await {
-                return Err(unreadable(failure, body.facts().clone(), CallEnd::ServerFault));
-            }
-        }
-        let facts = body.finish();
+        let facts = match read {
+            Some(wanted) => self.one(&mut page, ask, &wanted).await?,
+            None => self.bundle(&mut page, ask, most).await?,
+        };
         match page.finish(self.scope.now_ms()).await {
             Ok(landed) => {
                 self.call = facts;
@@ -150,6 +148,33 @@ impl<'f> Fetching<'f> {
             // It came to an end of the connection before it came to its own.
             Err(failure) => Err(unreadable(failure, facts, CallEnd::Unknown)),
         }
+    }
+
+    /// Keeps a Bundle while it arrives.
+    async fn bundle(&self, page: &mut PageWriter, ask: PeerAsk<'_>, most: u64) -> Result<CallFacts, CallFailure> {
+        let mut body = self.peer.send(ask, most).await?;
+        page.dated(body.facts().date_ms);
+        while let Some(bytes) = body.next().await? {
+            if let Err(failure) = page.write(&bytes).await {
+                return Err(unreadable(failure, body.facts().clone(), CallEnd::ServerFault));
+            }
+        }
+        Ok(body.finish())
+    }
+
+    /// Keeps the resource that a read gives, as the only entry of a Bundle.
+    async fn one(&self, page: &mut PageWriter, ask: PeerAsk<'_>, wanted: &str) -> Result<CallFacts, CallFailure> {
+        let (bytes, facts) = self.peer.read(ask).await?;
+        if !single::is(&bytes, wanted) {
+            return Err(CallFailure::with(CallEnd::Refused(Fault::PartnerNotFhir), facts));
+        }
+        page.dated(facts.date_ms);
+        for bytes in [single::BEFORE, &bytes, single::AFTER] {
+            if let Err(failure) = page.write(bytes).await {
+                return Err(unreadable(failure, facts, CallEnd::ServerFault));
+            }
+        }
+        Ok(facts)
     }
 }
 

@@ -144,6 +144,7 @@ fn note(
             result.stored = big(now.stored);
             result.unchanged = big(now.unchanged);
             result.quarantined = big(now.quarantined.values().sum());
+            result.count_as_received();
             exchanges::put_result(db, &result)?;
         }
         let at_ms = ctx.clock.now_ms();

@@ -20,6 +20,7 @@ mod plan;
 mod result;
 mod retrieve;
 mod session;
+mod single;
 mod store;
 mod supporting;
 mod token;

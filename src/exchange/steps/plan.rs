@@ -8,6 +8,8 @@ pub(super) const EVERYTHING: &str = "$everything";
 pub(super) const PERSON: &str = "$person";
 /// What the names of those parts begin with that ask by id for what a record names.
 const SUPPORTING: char = '+';
+/// What stands before the number of a read in the name of its part.
+const READ: char = '/';
 /// Resources of a page of a search.
 const PAGE: u32 = 200;
 
@@ -73,6 +75,17 @@ pub(super) fn supporting_part(round: u32, depth: u32) -> String {
 /// Whether a part asks for what a record names, and not for a part of the record.
 pub(super) fn is_supporting(part: &str) -> bool {
     part.starts_with(SUPPORTING)
+}
+
+/// What the names of the parts begin with that each read one resource of those that the search `group` asks for.
+pub(super) fn read_part(group: &str) -> String {
+    format!("{group}{READ}")
+}
+
+/// The search whose place a part has taken that reads one resource; `None` for every other part.
+pub(super) fn group_of_read(part: &str) -> Option<&str> {
+    let (group, _) = part.rsplit_once(READ)?;
+    is_supporting(part).then_some(group)
 }
 
 /// The way by searches; `None` when the partner offers none that names a member.

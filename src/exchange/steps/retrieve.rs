@@ -37,38 +37,55 @@ pub(super) async fn run(session: &mut OpenSession, facts: &ExchangeFacts, held: 
 }
 
 async fn fetch(session: &mut OpenSession, facts: &ExchangeFacts, held: &HeldJob, token: &Secret) -> Went {
-    let offer = session.partner()?.offer.clone();
-    let nothing = || CallFailure::new(CallEnd::Refused(Fault::PartnerOffersNothing));
-    let scope = scope(session, facts, held, token).await?;
     let may = permit(facts.terms(), held.ctx().clock.clone());
     let (writer, _give_up) = IngestWriter::leased(held, Some(may));
+    let scope = scope(session, facts, held, token, &writer).await?;
+    let went = fetch_into(&scope, &writer, session, facts, held).await;
+    if let Err(failure) = &went
+        && failure.end == CallEnd::Own(Fault::SealBroken)
+    {
+        // The damage is told now; the next run fetches again what it has taken.
+        blocking(move || ingest::open_lost(&scope, &writer)).await?;
+    }
+    went
+}
+
+async fn fetch_into(
+    scope: &IngestScope,
+    writer: &IngestWriter,
+    session: &mut OpenSession,
+    facts: &ExchangeFacts,
+    held: &HeldJob,
+) -> Went {
+    let offer = session.partner()?.offer.clone();
+    let nothing = || CallFailure::new(CallEnd::Refused(Fault::PartnerOffersNothing));
     let mut plan = plan::best(&offer, &dialect(&facts.partner, "pdex")).ok_or_else(nothing)?;
     let own = scope.clone();
     let knows_person = blocking(move || ingest::knows_person(&own)).await?;
     if facts.since_ms.is_some() && !knows_person {
         plan = plan::with_person(plan);
     }
-    let mut parts = ingest::open(&scope, &writer, plan.method, &plan.parts).await?;
-    if reopen(&scope, &writer, &parts, &facts.missing).await? {
-        parts = ingest::open(&scope, &writer, plan.method, &plan.parts).await?;
+    let mut parts = ingest::open(scope, writer, plan.method, &plan.parts).await?;
+    if reopen(scope, writer, &parts, &facts.missing).await? {
+        parts = ingest::open(scope, writer, plan.method, &plan.parts).await?;
     }
     let since = facts.since_ms.map(rfc3339_ms);
-    let mut fetching = Fetching::new(session, (facts, held), (&scope, &writer))?;
+    let mut fetching = Fetching::new(session, (facts, held), (scope, writer))?;
     let mut at = 0;
     while let Some(part) = parts.get(at).cloned() {
         at += 1;
         if part.state != PartState::Open || plan::is_supporting(&part.name) {
             continue;
         }
-        let first = plan::first_request(&part.name, their_patient(&scope), since.as_deref(), &offer);
+        let first = plan::first_request(&part.name, their_patient(scope), since.as_deref(), &offer);
         let refused = fetching.part(part.clone(), &first).await?;
         let by_type = plan::by_type(&offer).filter(|_| part.name == EVERYTHING && refused.is_some());
         if let Some(other) = by_type {
             // What it offers and then does not give may still be had type by type. What searches bring again counts once.
             if plan::is_by_type(other.parts.iter().map(String::as_str)) {
-                ingest::mark_part(&scope, &writer, EVERYTHING, PartState::Refused, refused, true).await?;
+                ingest::mark_part(scope, writer, EVERYTHING, PartState::Refused, refused, true).await?;
             }
-            parts = ingest::open(&scope, &writer, other.method, &other.parts).await?;
+            parts = ingest::open(scope, writer, other.method, &other.parts).await?;
             at = 0;
         }
     }
@@ -129,6 +146,7 @@ fn conclude(came: Came, call: CallFacts) -> Went {
             count: short.count,
             page: short.page,
             resume: None,
+            reason: short.reason,
         })
         .collect();
     if is_nothing && let Some(end) = nothing_given(&parts) {
@@ -146,6 +164,7 @@ fn conclude(came: Came, call: CallFacts) -> Went {
             count: Some(1),
             page: None,
             resume: None,
+            reason: None,
         });
     }
     let gain = StepGain::Retrieved {
@@ -204,26 +223,37 @@ async fn reopen(
     Ok(is_open)
 }
 
-/// The scope of this exchange: as it was begun, else made now.
+/// The scope of this exchange: as it was begun, else made now. One that was damaged is told as that, and made anew for the next run: it
+/// says what is known here too.
 async fn scope(
     session: &OpenSession,
     facts: &ExchangeFacts,
     held: &HeldJob,
     token: &Secret,
+    writer: &IngestWriter,
 ) -> Result<IngestScope, CallFailure> {
     let (ctx, vault, id) = (
         held.ctx().clone(),
         session.access.vault().clone(),
         facts.exchange_id.clone(),
     );
-    let there = blocking(move || match IngestScope::reopen(&ctx, &vault, &id) {
-        Err(failure) if failure.fault() == Fault::NothingReceived => Ok(None),
-        other => other.map(Some),
-    })
-    .await?;
-    if let Some(scope) = there {
-        return Ok(scope);
+    match blocking(move || IngestScope::reopen(&ctx, &vault, &id)).await {
+        Err(failure) if failure.fault() == Fault::NothingReceived => new_scope(session, facts, held, token).await,
+        Err(failure) if failure.fault() == Fault::SealBroken => {
+            let scope = new_scope(session, facts, held, token).await?;
+            ingest::seal_again(&scope, writer).await?;
+            Err(failure.into())
+        }
+        other => Ok(other?),
     }
+}
+
+async fn new_scope(
+    session: &OpenSession,
+    facts: &ExchangeFacts,
+    held: &HeldJob,
+    token: &Secret,
+) -> Result<IngestScope, CallFailure> {
     let known = session.partner()?;
     let sides = BothSides {
         exchange_id: facts.exchange_id.clone(),

@@ -174,7 +174,7 @@ pub(super) fn of_status(status: StatusCode, headers: &HeaderMap, facts: CallFact
         401 => CallEnd::Unauthorized,
         403 => CallEnd::Refused(Fault::PartnerForbids),
         408 | 425 | 429 | 502 | 503 | 504 => CallEnd::ToldToWait,
-        400 | 405 | 406 | 411 | 413 | 414 | 415 | 431 => CallEnd::Refused(Fault::PartnerMisunderstands),
+        400 | 405 | 406 | 411 | 413 | 414 | 415 | 431 | 501 => CallEnd::Refused(Fault::PartnerMisunderstands),
         402..=499 => CallEnd::Refused(Fault::PartnerRefuses),
         _ => CallEnd::ServerFault,
     };
@@ -277,7 +277,7 @@ mod tests {
             (425, CallEnd::ToldToWait),
             (429, CallEnd::ToldToWait),
             (500, CallEnd::ServerFault),
-            (501, CallEnd::ServerFault),
+            (501, CallEnd::Refused(Fault::PartnerMisunderstands)),
             (502, CallEnd::ToldToWait),
             (503, CallEnd::ToldToWait),
             (504, CallEnd::ToldToWait),

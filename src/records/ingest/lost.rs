@@ -1,8 +1,8 @@
-//! Bodies that were kept and cannot be read any more: their parts are opened anew, so that they are fetched again. What was damaged stays where
-//! it is, and nothing that is stored is touched.
+//! Bodies and links that were kept and cannot be read any more: their parts are opened anew, so that they are fetched again. A damaged body
+//! stays where it is, and nothing that is stored is touched.
 
 use super::outcome::LOST;
-use super::parts::anew;
+use super::parts::{anew, link_place};
 use super::scope::IngestScope;
 use super::spool::each_entry;
 use super::writer::IngestWriter;
@@ -10,15 +10,22 @@ use crate::error::{Failure, Fault};
 use crate::secret::sha256;
 use crate::store::ingest as rows;
 
-/// Opens the parts anew of which a body cannot be read. Returns how many bodies cannot. Blocks this thread.
+/// Opens the parts anew of which a body, or the link by which they go on, cannot be read. Returns how many bodies cannot. Blocks this
+/// thread.
 ///
 /// # Errors
 /// [`Fault::LeaseLost`]; those of the store.
 pub fn open_lost(scope: &IngestScope, writer: &IngestWriter) -> Result<usize, Failure> {
-    let pages = scope
-        .ctx
-        .store
-        .read_blocking(|db| rows::pages(db, scope.exchange_id()))?;
+    let (pages, mut parts) = scope.ctx.store.read_blocking(|db| {
+        Ok((
+            rows::pages(db, scope.exchange_id())?,
+            rows::parts(db, scope.exchange_id())?,
+        ))
+    })?;
+    parts.retain(|part| {
+        let link = part.sealed_next.as_deref();
+        link.is_some_and(|link| scope.seal.open(&link_place(&part.part), link).is_err())
+    });
     let mut lost = Vec::new();
     for page in pages {
         writer.go_on()?;
@@ -35,6 +42,18 @@ pub fn open_lost(scope: &IngestScope, writer: &IngestWriter) -> Result<usize, Fa
             rows::lose_page(db, &exchange_id, page.page, &sha256(b""), LOST)?;
             anew(db, &exchange_id, &page.part, now_ms)?;
         }
+        for part in &parts {
+            anew(db, &exchange_id, &part.part, now_ms)?;
+        }
         Ok(count)
     })
+}
+
+/// Seals again what an exchange is about, in place of what cannot be read.
+///
+/// # Errors
+/// [`Fault::LeaseLost`]; those of the store.
+pub async fn seal_again(scope: &IngestScope, writer: &IngestWriter) -> Result<(), Failure> {
+    let (exchange_id, sealed) = (scope.exchange_id().to_owned(), scope.sealed_about()?);
+    writer.write(move |db| rows::set_about(db, &exchange_id, &sealed)).await
 }

@@ -33,7 +33,7 @@ mod writer;
 
 pub use check::{IngestCheck, Shortfall, check};
 pub use counts::{IngestCounts, counted};
-pub use lost::open_lost;
+pub use lost::{open_lost, seal_again};
 pub use named_beside::named_beside;
 pub use original::{ReceivedOriginal, ReceivedPlace, originals, quarantined, received};
 pub use outcome::stored_types;

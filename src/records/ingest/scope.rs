@@ -88,18 +88,23 @@ impl IngestScope {
     /// The row of the exchange, as it is made.
     pub(super) fn row(&self, method: &str) -> Result<IngestRow, Failure> {
         let now_ms = self.ctx.clock.now_ms();
-        let about = serde_json::to_vec(&self.matched).map_err(|error| Failure::new(Fault::Internal).because(error))?;
         Ok(IngestRow {
             exchange_id: self.matched.exchange_id.clone(),
             partner_id: self.matched.partner_id.clone(),
             patient_id: self.matched.our_patient.clone(),
             key_id: self.key_id.clone(),
-            sealed_about: self.seal.seal(ABOUT, &about)?,
+            sealed_about: self.sealed_about()?,
             method: method.to_owned(),
             state: RECEIVING.into(),
             created_ms: now_ms,
             updated_ms: now_ms,
         })
+    }
+
+    /// The member on both sides, sealed.
+    pub(super) fn sealed_about(&self) -> Result<Vec<u8>, Failure> {
+        let about = serde_json::to_vec(&self.matched).map_err(|error| Failure::new(Fault::Internal).because(error))?;
+        self.seal.seal(ABOUT, &about)
     }
 
     /// The exchange's id.

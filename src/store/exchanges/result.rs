@@ -25,6 +25,14 @@ pub struct ExchangeResultRow {
     pub resume: Option<String>,
 }
 
+impl ExchangeResultRow {
+    /// All that is stored, was stored before, or is in quarantine has been received: also what a part brought before it began anew, and did
+    /// not bring again.
+    pub fn count_as_received(&mut self) {
+        self.received = self.received.max(self.stored + self.unchanged + self.quarantined);
+    }
+}
+
 /// Something that the partner has not given.
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = exchange_missing)]
@@ -36,6 +44,7 @@ pub struct MissingRow {
     pub missing: Option<i64>,
     pub page: Option<i64>,
     pub resume: Option<String>,
+    pub reason: Option<String>,
 }
 
 /// Returns what an exchange has brought; `None` before the partner matched the member.

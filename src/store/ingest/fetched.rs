@@ -6,13 +6,19 @@ use crate::store::Db;
 use crate::store::schema::{ingest, ingest_page, ingest_resource};
 use diesel::prelude::*;
 
-/// The page that a resource came with.
-macro_rules! of_page {
-    () => {
-        ingest_page::exchange_id
+/// What came under a name (type and id), each with its exchange and its page; not of exchanges in the state `gone`.
+macro_rules! came_as {
+    ($name:expr, $gone:expr) => {{
+        let (rtype, id) = $name;
+        let of_page = ingest_page::exchange_id
             .eq(ingest_resource::exchange_id)
-            .and(ingest_page::page.eq(ingest_resource::page))
-    };
+            .and(ingest_page::page.eq(ingest_resource::page));
+        ingest_resource::table
+            .inner_join(ingest::table.on(ingest::exchange_id.eq(ingest_resource::exchange_id)))
+            .inner_join(ingest_page::table.on(of_page))
+            .filter(ingest_resource::rtype.eq(rtype).and(ingest_resource::id.eq(id)))
+            .filter(ingest::state.ne($gone))
+    }};
 }
 
 /// Where and when a content was fetched.
@@ -30,18 +36,9 @@ pub struct Fetched {
 ///
 /// # Errors
 /// Those of the database.
-pub fn last_fetched(
-    db: &mut Db,
-    (rtype, id): (&str, &str),
-    content: &[u8],
-    gone: &str,
-) -> Result<Option<Fetched>, Failure> {
-    Ok(ingest_resource::table
-        .inner_join(ingest::table.on(ingest::exchange_id.eq(ingest_resource::exchange_id)))
-        .inner_join(ingest_page::table.on(of_page!()))
-        .filter(ingest_resource::rtype.eq(rtype).and(ingest_resource::id.eq(id)))
+pub fn last_fetched(db: &mut Db, name: (&str, &str), content: &[u8], gone: &str) -> Result<Option<Fetched>, Failure> {
+    Ok(came_as!(name, gone)
         .filter(ingest_resource::source_sha256.eq(content))
-        .filter(ingest::state.ne(gone))
         .order((
             ingest_page::received_ms.desc(),
             ingest_resource::exchange_id.desc(),
@@ -98,17 +95,13 @@ pub fn key_ids(db: &mut Db, gone: &str) -> Result<Vec<String>, Failure> {
 pub fn brought_by_others(
     db: &mut Db,
     exchange_id: &str,
-    (rtype, id): (&str, &str),
+    name: (&str, &str),
     outcomes: &[&str],
     gone: &str,
 ) -> Result<Vec<ReceivedRow>, Failure> {
-    Ok(ingest_resource::table
-        .inner_join(ingest::table.on(ingest::exchange_id.eq(ingest_resource::exchange_id)))
-        .inner_join(ingest_page::table.on(of_page!()))
-        .filter(ingest_resource::rtype.eq(rtype).and(ingest_resource::id.eq(id)))
+    Ok(came_as!(name, gone)
         .filter(ingest_resource::exchange_id.ne(exchange_id))
         .filter(ingest_resource::outcome.eq_any(outcomes))
-        .filter(ingest::state.ne(gone))
         .order((
             ingest_page::received_ms.desc(),
             ingest::created_ms.desc(),

@@ -121,6 +121,7 @@ diesel::table! {
         missing -> Nullable<BigInt>,
         page -> Nullable<BigInt>,
         resume -> Nullable<Text>,
+        reason -> Nullable<Text>,
     }
 }
 

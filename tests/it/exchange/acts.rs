@@ -135,6 +135,31 @@ fn a_replay_for_a_partner_that_is_suspended_is_refused_and_changes_nothing() {
 }
 
 #[test]
+fn an_exchange_of_a_newer_version_of_the_program_is_left_alone() {
+    let bed = Bed::new();
+    let id = parked(&bed);
+    bed.sql("UPDATE exchange SET workflow = 99");
+    let before = bed.exchange(&id);
+    let refused = bed.act(&id, ExchangeAct::Replay).expect_err("refused");
+    assert_eq!(refused.fault(), Fault::WorkflowUnknown);
+    assert_eq!(bed.exchange(&id), before);
+    // One that waits is parked before anything is sent.
+    let mut other = wish();
+    other.coverage.member_number = "OLD-78".into();
+    let id = bed.start(&other).expect("started").exchange_id;
+    bed.sql("UPDATE exchange SET workflow = 99");
+    let partner = Scripted::well();
+    bed.run(&partner);
+    let row = bed.exchange(&id);
+    assert_eq!(
+        (row.reason.as_deref(), row.parked_at_ms.is_some()),
+        (Some("EX-019"), true),
+        "{row:?}"
+    );
+    assert_eq!(partner.seen().len(), 0);
+}
+
+#[test]
 fn an_exchange_with_a_partner_that_is_suspended_midway_is_parked_and_asks_nothing_more() {
     let bed = Bed::new();
     let id = bed.started();

@@ -136,6 +136,15 @@ fn await_count(pair: &Pair, table_and_condition: &str, count: i64, point: &str) 
     }
 }
 
+/// A complete exchange about `Patient/m<number>`; its id.
+fn complete(pair: &mut Pair, number: usize, point: &str) -> String {
+    while_working(pair, |pair| {
+        let shown = pair.ended(&pair.ask_for(number));
+        pair.assert_whole(number, &shown, point);
+        shown["id"].as_str().expect("an id").to_owned()
+    })
+}
+
 #[test]
 fn a_process_that_dies_while_it_takes_an_exchange_back_takes_out_all_of_it() {
     if is_optimised() {
@@ -145,11 +154,7 @@ fn a_process_that_dies_while_it_takes_an_exchange_back_takes_out_all_of_it() {
     let mut pair = pair(&points);
     for (number, point) in numbered(&points) {
         let before = pair.count("resource");
-        let id = while_working(&mut pair, |pair| {
-            let shown = pair.ended(&pair.ask_for(number));
-            pair.assert_whole(number, &shown, point);
-            shown["id"].as_str().expect("an id").to_owned()
-        });
+        let id = complete(&mut pair, number, point);
         assert!(pair.count("resource") > before, "{point}");
         dies_when(&mut pair, point, |pair| {
             // The server may die before it can answer.
@@ -182,11 +187,7 @@ fn a_process_that_dies_while_it_asks_again_asks_once() {
     let points = failpoints::of_asking_again();
     let mut pair = pair(&points);
     for (number, point) in numbered(&points) {
-        let id = while_working(&mut pair, |pair| {
-            let shown = pair.ended(&pair.ask_for(number));
-            pair.assert_whole(number, &shown, point);
-            shown["id"].as_str().expect("an id").to_owned()
-        });
+        let id = complete(&mut pair, number, point);
         let job = format!("job WHERE payload LIKE '% {id}' AND kind = 'exchange-again'");
         assert_eq!(pair.count(&job), 1, "{point}");
         dies_when(&mut pair, point, |pair| {

@@ -149,6 +149,48 @@ async fn an_exchange_is_started_once_shown_and_acted_on_over_the_operations_side
 }
 
 #[tokio::test]
+async fn parked_exchanges_are_found_by_their_fault_and_replayed_together_with_a_reason() {
+    let ops = Ops::start();
+    let because = json!({"reason": "the partner moves"});
+    for (number, key) in ["k1", "k2", "k3"].into_iter().enumerate() {
+        let (_, _, made) = ops
+            .call("POST", "/exchanges", Some(key), Some(&ops.enrolment(number as u64)))
+            .await;
+        let id = made["id"].as_str().expect("an id").to_owned();
+        if number < 2 {
+            let path = format!("/exchanges/{id}/pause");
+            let (status, _, paused) = ops.call("POST", &path, None, Some(&because)).await;
+            assert_eq!(status, 202, "{paused}");
+        }
+    }
+    for (query, wanted) in [("fault=EX-017", 2), ("fault=EX-011", 0), ("state=parked", 2)] {
+        let (_, _, found) = ops.call("GET", &format!("/exchanges?{query}"), None, None).await;
+        assert_eq!(
+            found["items"].as_array().map(Vec::len),
+            Some(wanted),
+            "{query}: {found}"
+        );
+    }
+    let replay = |more: &[&str]| {
+        let all = ["exchange", "replay", "--parked", "--reason", "it has moved"];
+        ops.payer.json_command(&[&all[..], more].concat())
+    };
+    assert_eq!(replay(&["--fault", "EX-011"]), json!({"replayed": 0, "refused": 0}));
+    assert_eq!(
+        replay(&["--partner", "new-payer"]),
+        json!({"replayed": 2, "refused": 0})
+    );
+    assert_eq!(
+        replay(&[]),
+        json!({"replayed": 0, "refused": 0}),
+        "none is parked any more"
+    );
+    assert_eq!(ops.payer.count("ledger_entry WHERE action = 'exchange.replayed'"), 2);
+    let without = ops.payer.command(&["exchange", "replay", "--parked"]);
+    assert_eq!(without.status.code(), Some(2), "a reason is needed");
+}
+
+#[tokio::test]
 async fn a_file_of_enrolments_is_taken_row_by_row_and_a_second_time_changes_nothing() {
     let ops = Ops::start();
     let patient = |index| ops.payer.member(index).patient_id.clone();

@@ -198,6 +198,7 @@ pub fn partly() -> Says {
             count: Some(2),
             page: Some(2),
             resume: None,
+            reason: None,
         }],
     })
 }

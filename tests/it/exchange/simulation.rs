@@ -266,6 +266,14 @@ impl<'b> Schedule<'b> {
         if rows as usize != stored {
             self.sim.break_rule(format!("{rows} rows of {stored} stores"));
         }
+        // I10: what is stored or in quarantine was received.
+        let read = self.ctx.store.read_blocking(|db| exchanges::result_of(db, &self.id));
+        let result = read
+            .expect("read")
+            .filter(|one| one.received < one.stored + one.unchanged + one.quarantined);
+        if let Some(result) = result {
+            self.sim.break_rule(format!("I10 {result:?}"));
+        }
         self.check_ledger(&row);
     }
 

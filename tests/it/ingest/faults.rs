@@ -3,6 +3,7 @@
 use super::bed::{World, short_limits};
 use causeway::error::Fault;
 use causeway::exchange::steps::permit_to_judge_again;
+use causeway::jobs::Runner;
 use causeway::records::ingest::{IngestScope, IngestWriter, judge_again, withdraw};
 use causeway::security::vault::{KEYS_FILE, Vault};
 use causeway_sandbox_partner::SandboxRoute;
@@ -93,31 +94,6 @@ fn tokens_that_bring_nothing_are_replaced_twice_and_then_it_is_told() {
         "{row:?}"
     );
     assert_eq!(world.asked(SandboxRoute::Everything), 4, "one page, and three tokens");
-}
-
-#[test]
-fn damage_to_what_is_kept_is_told_as_damage_and_not_as_an_answer_of_the_partner() {
-    for damage in [
-        "UPDATE ingest_part SET sealed_next = substr(sealed_next, 2)",
-        "UPDATE ingest SET sealed_about = substr(sealed_about, 2)",
-    ] {
-        let world = World::new(&rule("everything", "3", "{ answer = { status = 503 } }"));
-        let id = world.start();
-        let waits = world.run_for(&id, 0);
-        assert!(waits.wake_ms.is_some(), "{waits:?}");
-        world.bed.sql(damage);
-        let asked = world.asked(SandboxRoute::Everything);
-        let row = world.run(&id);
-        assert_eq!(
-            (row.reason.as_deref(), row.parked_at_ms.is_some()),
-            (Some("EX-070"), true),
-            "{damage}: {row:?}"
-        );
-        assert_eq!(
-            (world.received_count(), world.asked(SandboxRoute::Everything)),
-            (0, asked)
-        );
-    }
 }
 
 #[test]
@@ -229,6 +205,42 @@ fn data_of_others_and_of_no_known_form_is_kept_apart() {
 }
 
 #[test]
+fn references_that_leave_what_came_lead_nowhere() {
+    for absolute in [false, true] {
+        let world = World::new(&rule(
+            "everything",
+            "1+",
+            &format!("{{ dangling-references = {{ every = 4, absolute = {absolute} }} }}"),
+        ));
+        let row = world.exchange();
+        assert!(
+            matches!(row.phase.as_str(), "completed" | "partially_resolved"),
+            "{absolute}: {row:?}"
+        );
+        assert!(world.received_count() > 50, "{absolute}");
+        assert_eq!(world.bed.number("SELECT COUNT(*) FROM compartment"), 1, "{absolute}");
+        let mut led = 0;
+        for one in ["Condition", "Observation"]
+            .iter()
+            .flat_map(|rtype| world.received(rtype))
+        {
+            assert_eq!(one["subject"]["reference"], "Patient/m1", "{absolute}");
+            if let Some(encounter) = one["encounter"]["reference"].as_str() {
+                led += 1;
+                assert!(
+                    encounter.starts_with("Encounter/px.") || encounter.starts_with("https://"),
+                    "{absolute}: never a name of ours: {encounter}"
+                );
+            }
+        }
+        assert!(led > 0, "{absolute}");
+        // It is never followed, neither to another origin nor by a read.
+        world.assert_no_strays();
+        assert_eq!(world.asked(SandboxRoute::Read), 0, "{absolute}");
+    }
+}
+
+#[test]
 fn duplicates_and_stale_versions_change_nothing() {
     let world = World::new(&format!(
         "{MEMBERS}[[rule]]\nroute = \"everything\"\nrequests = \"1+\"\nacts = [{{ duplicates = {{ every = 3, changed = false }} }}]"
@@ -278,6 +290,28 @@ fn what_everything_does_not_give_is_had_type_by_type() {
 }
 
 #[test]
+fn what_came_before_a_part_began_anew_counts_as_received() {
+    // The searches that take the place of everything leave out what its first page has.
+    let types = ["Condition", "Encounter", "Observation", "Procedure"];
+    let world = World::new(&format!(
+        "{}\n[[rule]]\nroute = \"search\"\nacts = [{{ leave-out = {{ types = {types:?} }} }}]",
+        rule("everything", "2+", "{ answer = { status = 422 } }")
+    ));
+    let row = world.exchange();
+    let counts = world.counts(&row.id);
+    let before: u64 = types.iter().filter_map(|rtype| counts.by_type.get(*rtype)).sum();
+    assert!(before >= 2, "{counts:?}");
+    let result = |column: &str| world.bed.number(&format!("SELECT {column} FROM exchange_result"));
+    assert_eq!(result("stored"), counts.stored as i64);
+    assert_eq!(
+        result("received"),
+        result("stored") + result("unchanged") + result("quarantined"),
+        "{counts:?}"
+    );
+    assert_eq!(result("received"), counts.by_type.values().sum::<u64>() as i64);
+}
+
+#[test]
 fn after_an_upgrade_what_was_kept_apart_is_judged_again() {
     let world = World::new(&rule(
         "everything",
@@ -289,11 +323,7 @@ fn after_an_upgrade_what_was_kept_apart_is_judged_again() {
     assert!(!apart.is_empty());
     // As if an earlier version had judged it.
     world.bed.sql("UPDATE ingest_resource SET gate_version = 0");
-    let runner = world.runner();
-    world
-        .bed
-        .block(runner.prepare())
-        .expect("the recurring work has its row");
+    let runner = recurring(&world);
     world.bed.block(runner.run_due()).expect("run");
     assert_eq!(
         world.counts(&row.id).quarantined,
@@ -302,6 +332,16 @@ fn after_an_upgrade_what_was_kept_apart_is_judged_again() {
     );
     let old = "SELECT COUNT(*) FROM ingest_resource WHERE outcome = 'quarantined' AND gate_version = 0";
     assert_eq!(world.bed.number(old), 0, "and says so");
+}
+
+/// A worker that also does what recurs.
+fn recurring(world: &World) -> Runner {
+    let runner = world.runner();
+    world
+        .bed
+        .block(runner.prepare())
+        .expect("the recurring work has its row");
+    runner
 }
 
 /// A complete exchange of which some resources look as if an earlier version of the gate had refused them.
@@ -317,11 +357,7 @@ fn refused_before(world: &World) -> String {
 fn what_is_judged_again_is_told_once() {
     let world = World::new(MEMBERS);
     let id = refused_before(&world);
-    let runner = world.runner();
-    world
-        .bed
-        .block(runner.prepare())
-        .expect("the recurring work has its row");
+    let runner = recurring(&world);
     world.bed.block(runner.run_due()).expect("run");
     assert!(world.counts(&id).quarantined.is_empty());
     assert_eq!(world.bed.number("SELECT quarantined FROM exchange_result"), 0);
@@ -341,11 +377,7 @@ fn judging_again_brings_nothing_back_that_is_being_taken_out() {
         Vault::open(&world.keys.path().join(KEYS_FILE)).expect("keys"),
     );
     let scope = IngestScope::reopen(ctx, &vault, &id).expect("opened");
-    let runner = world.runner();
-    world
-        .bed
-        .block(runner.prepare())
-        .expect("the recurring work has its row");
+    let runner = recurring(&world);
     let held = world.bed.block(runner.claim(9, &[])).expect("claimed").held.remove(0);
     let (writer, _own) = IngestWriter::leased(&held, Some(permit_to_judge_again(ctx, &id)));
     let (all, _all) = IngestWriter::leased(&held, None);

@@ -3,6 +3,7 @@
 mod bed;
 mod faults;
 mod large;
+mod mended;
 mod refused;
 mod since;
 mod whole;

@@ -93,6 +93,8 @@ fn a_record_that_is_no_fhir_is_not_stored() {
     for acts in [
         "{ garbage = \"empty\" }",
         "{ garbage = \"not-json\" }",
+        "{ garbage = \"not-utf8\" }",
+        "{ garbage = \"repeated-member\" }",
         "{ garbage = \"not-fhir\" }",
         "{ garbage = \"other-resource\" }",
         "{ garbage = \"html\" }",

@@ -103,6 +103,72 @@ fn a_partner_that_offers_only_searches_is_asked_type_by_type() {
 }
 
 #[test]
+fn a_partner_that_refuses_several_ids_in_one_search_is_asked_for_each_resource() {
+    // What servers say to a search with more ids than one that they do not take.
+    for status in [400, 404, 501] {
+        let refusals: String = ["Organization", "Practitioner", "Location"]
+            .map(|rtype| {
+                format!(
+                    "[[rule]]\nroute = \"search\"\nresource = \"{rtype}\"\nacts = [{{ answer = {{ status = {status} }} }}]\n"
+                )
+            })
+            .concat();
+        let world = World::new(&format!(
+            "offers = [\"search\"]\nmembers = {{ count = 2, resources = 80 }}\n{refusals}"
+        ));
+        let row = world.exchange();
+        assert_eq!(row.phase, "completed", "{status}: {row:?}");
+        let (there, came) = (there(&world), world.counts(&row.id).by_type);
+        let mut named = 0;
+        for rtype in ["Organization", "Practitioner", "Location"] {
+            assert_eq!(
+                came.get(rtype),
+                there.get(rtype),
+                "{status} {rtype}: {came:?} {there:?}"
+            );
+            named += there[rtype];
+        }
+        let control = world.sandbox.control();
+        let refused = control.requests_to(SandboxRoute::Search).into_iter();
+        let refused =
+            refused.filter(|request| request.target.contains("_id=") && !request.target.contains("/Patient?"));
+        assert_eq!(
+            refused.count(),
+            1,
+            "{status}: the partner is asked for several only until it has refused"
+        );
+        assert_eq!(world.asked(SandboxRoute::Read) as u64, named, "{status}: each once");
+        let stored = world.received("Location");
+        assert!(!stored.is_empty() && stored.iter().all(|one| one["resourceType"] == "Location"));
+        assert!(
+            control.repeated_effects().is_empty(),
+            "{:?}",
+            control.repeated_effects()
+        );
+        world.assert_no_strays();
+    }
+}
+
+#[test]
+fn reads_that_give_nothing_end_soon_and_leave_the_record_whole() {
+    let world = World::new(
+        "offers = [\"search\"]\nmembers = { count = 2, resources = 400 }\n\
+         [[rule]]\nroute = \"search\"\nresource = \"Location\"\nacts = [{ answer = { status = 400 } }]\n\
+         [[rule]]\nroute = \"search\"\nresource = \"Organization\"\nacts = [{ answer = { status = 400 } }]\n\
+         [[rule]]\nroute = \"search\"\nresource = \"Practitioner\"\nacts = [{ answer = { status = 400 } }]\n\
+         [[rule]]\nroute = \"read\"\nacts = [{ answer = { status = 404 } }]",
+    );
+    let row = world.exchange();
+    assert_eq!(
+        (row.phase.as_str(), world.missing(&row.id)),
+        ("completed", Vec::new()),
+        "{row:?}"
+    );
+    let asked = world.asked(SandboxRoute::Read);
+    assert!((1..=40).contains(&asked), "{asked}");
+}
+
+#[test]
 fn every_dialect_is_spoken() {
     for (script, method) in [
         ("hrex = \"1.0\"\npdex = \"2.0\"", SandboxRoute::Everything),

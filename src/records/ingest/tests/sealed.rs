@@ -225,6 +225,13 @@ fn a_body_that_is_lost_comes_again_and_what_it_brought_can_be_taken_out() {
     assert_eq!(bed.dump(), before);
 }
 
+/// Lets all of the record come again.
+fn begin_anew(bed: &Bed, scope: &IngestScope) {
+    let writer = bed.writer();
+    let marked = mark_part(scope, &writer, "$everything", PartState::Open, None, true);
+    runtime().block_on(marked).unwrap();
+}
+
 #[test]
 fn what_comes_again_because_its_part_began_anew_counts_once() {
     let bed = Bed::new();
@@ -242,16 +249,7 @@ fn what_comes_again_because_its_part_began_anew_counts_once() {
         "{first:?}"
     );
     for again in 1..=2 {
-        runtime()
-            .block_on(mark_part(
-                &scope,
-                &bed.writer(),
-                "$everything",
-                PartState::Open,
-                None,
-                true,
-            ))
-            .unwrap();
+        begin_anew(&bed, &scope);
         assert_eq!(bed.bring(&scope, &record), first, "{again}");
         let checked = check(&scope, &bed.writer()).unwrap();
         assert_eq!(
@@ -261,16 +259,7 @@ fn what_comes_again_because_its_part_began_anew_counts_once() {
         );
     }
     // One of them does not come again: it is still stored, and still counts.
-    runtime()
-        .block_on(mark_part(
-            &scope,
-            &bed.writer(),
-            "$everything",
-            PartState::Open,
-            None,
-            true,
-        ))
-        .unwrap();
+    begin_anew(&bed, &scope);
     assert_eq!(bed.bring(&scope, &record[..2]), first);
 }
 
@@ -295,16 +284,7 @@ fn a_page_that_comes_twice_counts_once_and_entries_have_a_limit() {
     });
     assert_eq!(size(&scope).unwrap().pages, 1);
     // Set aside, it counts no more, and still takes up room.
-    runtime()
-        .block_on(mark_part(
-            &scope,
-            &bed.writer(),
-            "$everything",
-            PartState::Open,
-            None,
-            true,
-        ))
-        .unwrap();
+    begin_anew(&bed, &scope);
     assert_eq!(arrivals(&scope).unwrap().bytes, 0);
     assert_eq!(size(&scope).unwrap().bytes, text.len() as u64);
 }

@@ -3,7 +3,7 @@
 use crate::exchange::scripted::{Says, Scripted, failing, partly, with_quarantine};
 use causeway::error::Fault;
 use causeway::exchange::phase::Phase;
-use causeway::exchange::steps::{ExchangeFacts, StepEnd, StepName, TransportFailure};
+use causeway::exchange::steps::{ExchangeFacts, StepEnd, StepGain, StepName, TransportFailure};
 use causeway::jobs::Chance;
 use causeway::store::{Store, exchanges, opt_ins};
 use std::collections::BTreeMap;
@@ -24,6 +24,8 @@ enum Fate {
     NotYet,
     Back,
     Quarantine,
+    /// It stores more than the last retrieval brought: a part had begun anew.
+    Anew,
     Person,
     Refused,
     /// The process dies before the partner is reached, or after.
@@ -61,7 +63,7 @@ impl Sim {
             StepName::MemberMatch => &[Fate::NoMatch, Fate::Person, Fate::Refused][..],
             StepName::Retrieve => &[Fate::Partial, Fate::NotYet, Fate::Partial],
             StepName::Check => &[Fate::Back, Fate::Quarantine, Fate::Person],
-            StepName::Store => &[Fate::Back, Fate::Quarantine],
+            StepName::Store => &[Fate::Back, Fate::Quarantine, Fate::Anew],
             StepName::Acknowledge => &[Fate::NotYet],
             _ => &[],
         };
@@ -163,6 +165,11 @@ pub fn partner(sim: &Arc<Sim>) -> Scripted {
                 fault: Fault::SpoolLost,
             }),
             Fate::Quarantine => with_quarantine(step, 1),
+            Fate::Anew => end(StepEnd::Done(StepGain::Stored {
+                stored: 7,
+                unchanged: 1,
+                quarantined: Vec::new(),
+            })),
             Fate::Person => end(StepEnd::NeedsPerson {
                 fault: Fault::PartnerAnswer,
             }),

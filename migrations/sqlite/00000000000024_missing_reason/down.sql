@@ -1,0 +1,1 @@
+ALTER TABLE exchange_missing DROP COLUMN reason;
