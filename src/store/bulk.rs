@@ -4,7 +4,7 @@
 //! [`find_of`]. This module never decides what may be released.
 
 use super::Db;
-use super::insert::insert;
+use super::many::insert;
 use super::schema::{bulk_file, bulk_job, bulk_piece, visible_state};
 use crate::error::Failure;
 use diesel::prelude::*;
@@ -161,9 +161,7 @@ pub fn plan(db: &mut Db, id: &str, pieces: &[BulkPieceRow], now_ms: i64) -> Resu
         ))
         .execute(db)?;
     if begun == 1 {
-        for some in pieces.chunks(100) {
-            insert!(db, bulk_piece::table, some);
-        }
+        insert!(db, bulk_piece::table, pieces);
     }
     Ok(())
 }
@@ -200,9 +198,7 @@ pub fn finish_piece(
             .filter(bulk_file::piece.eq(position)),
     )
     .execute(db)?;
-    for some in files.chunks(50) {
-        insert!(db, bulk_file::table, some);
-    }
+    insert!(db, bulk_file::table, files);
     set_piece(db, id, position, DONE)?;
     let done: i64 = bulk_piece::table
         .filter(bulk_piece::job_id.eq(id))
