@@ -106,6 +106,11 @@ faults! {
     MemberUnknown       => ("AU-001", "not-found",       Error, 404, Never,     Caller,     NextTry, "There is no such member.", "Give the id of the Patient as Patient/<id>, or the member number in the body of a _search."),
     MemberNumberShared  => ("AU-002", "multiple-matches",Error, 409, Never,     Caller,     NextTry, "Several members have this number.", "Ask for each of these members by the id of the Patient."),
     TraceUnknown        => ("AU-003", "not-found",       Error, 404, Never,     Caller,     NextTry, "Nothing is on record under this id.", "Give a correlation id, or the id of a request, decision, grant, consent, review or exchange. Refusals that are only counted are on record after a minute."),
+    // Bulk work
+    BulkAsyncNeeded     => ("BK-001", "processing",      Error, 400, Never,     Caller,     NextTry, "The server does this work in the background only.", "Send the header Prefer: respond-async, then ask the address in Content-Location."),
+    BulkBusy            => ("BK-002", "throttled",       Error, 429, Backoff,   Caller,     NextTry, "The partner has as many bulk jobs as it may have at once.", "Wait as long as Retry-After says, or delete a job at its status address."),
+    BulkLate            => ("BK-003", "timeout",         Error, 500, Never,     Operator,   Day,     "The bulk job did not come to its end in time.", "Start it again, and tell the payer's operator the X-Request-Id."),
+    BulkFolder          => ("BK-004", "no-store",        Error, 503, Backoff,   Operator,   Now,     "The files of bulk jobs cannot be written or read.", "Wait as long as Retry-After says, then try again."),
     // Store and server
     Overloaded          => ("SV-001", "throttled",       Error, 503, Backoff,   Operator,   Hour,    "The server is too busy to answer this request.", "Wait as long as Retry-After says, then try again."),
     StoreUnavailable    => ("SV-002", "no-store",        Error, 503, Backoff,   Operator,   Now,     "The store cannot be reached.", "Wait as long as Retry-After says, then try again."),

@@ -466,6 +466,8 @@ diesel::table! {
 diesel::allow_tables_to_appear_in_same_query!(ledger_entry, operator_note);
 diesel::allow_tables_to_appear_in_same_query!(ledger_entry, ledger_subject);
 diesel::allow_tables_to_appear_in_same_query!(exchange, job);
+diesel::allow_tables_to_appear_in_same_query!(member_group_entry, grants);
+diesel::allow_tables_to_appear_in_same_query!(member_group_entry, consent);
 
 diesel::table! {
     job (id) {

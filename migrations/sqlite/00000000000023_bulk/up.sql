@@ -23,13 +23,15 @@ CREATE TABLE bulk_job (
 CREATE INDEX bulk_job_partner ON bulk_job (partner_id, state);
 CREATE INDEX bulk_job_deadline ON bulk_job (state, deadline_ms);
 
--- The parts of a run, each done once. The keys are the first and the last member, or line, of a piece.
+-- The parts of a run, each done once. The keys are the first and the last member, or line, of a piece; `members` is how many it was
+-- planned with.
 CREATE TABLE bulk_piece (
     job_id TEXT NOT NULL,
     position BIGINT NOT NULL,
     state TEXT NOT NULL,
     first_key TEXT NOT NULL,
     last_key TEXT NOT NULL,
+    members BIGINT NOT NULL,
     PRIMARY KEY (job_id, position)
 );
 

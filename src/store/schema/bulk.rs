@@ -29,6 +29,7 @@ diesel::table! {
         state -> Text,
         first_key -> Text,
         last_key -> Text,
+        members -> BigInt,
     }
 }
 
