@@ -22,7 +22,8 @@ use crate::store::guesses::{self, Alarm, Gate};
 use crate::store::matching::{self, MatchRecord};
 use std::sync::Arc;
 
-/// Who asks in a bulk match, and about how many members.
+/// Who asks in a bulk match, and about how many members. Clones are cheap.
+#[derive(Clone)]
 pub struct BulkAsking {
     ctx: Context,
     caller: Caller,
@@ -85,11 +86,11 @@ impl BulkAsking {
         })
     }
 
-    /// Judges members. Each body is the Parameters of a single match. Nothing is written yet.
+    /// Judges members. Each body is the Parameters of a single match. Nothing is written yet. Blocks the thread.
     ///
     /// # Errors
     /// Those of the store. A member who cannot be read is not an error.
-    pub async fn judge(&self, bodies: &[Vec<u8>]) -> Result<Vec<JudgedMember>, Failure> {
+    pub fn judge(&self, bodies: &[Vec<u8>]) -> Result<Vec<JudgedMember>, Failure> {
         let arrivals: Vec<Arrival<'_>> = bodies
             .iter()
             .map(|body| Arrival::new(&self.ctx, &self.caller, body))
@@ -100,7 +101,7 @@ impl BulkAsking {
             .map(|(arrival, body)| asked::read_in_bulk(arrival, body, &self.review_key).map(Arc::new))
             .collect();
         let questions: Vec<Arc<MatchAsked>> = read.iter().filter_map(|one| one.as_ref().ok().cloned()).collect();
-        let mut found = self.look_up(questions).await?.into_iter();
+        let mut found = self.look_up(questions)?.into_iter();
         arrivals
             .iter()
             .zip(read)
@@ -116,7 +117,7 @@ impl BulkAsking {
             .collect()
     }
 
-    async fn look_up(
+    fn look_up(
         &self,
         questions: Vec<Arc<MatchAsked>>,
     ) -> Result<Vec<(Identified, Resolution, KnownOfPair)>, Failure> {
@@ -133,7 +134,7 @@ impl BulkAsking {
             }
             Ok(found)
         };
-        self.ctx.store.read_apart(work).await
+        self.ctx.store.read_blocking(work)
     }
 
     fn decided(

@@ -221,7 +221,92 @@ pub fn members(text: &[u8]) -> Result<Vec<NamedMember>, Failure> {
         .collect()
 }
 
+/// One member as the body of a single match, and where its parts stood.
+#[derive(Debug)]
+pub struct MemberRequest {
+    /// The Parameters.
+    pub body: Vec<u8>,
+    index: usize,
+    parts: Vec<usize>,
+}
+
+impl MemberRequest {
+    /// A failure that names places in the body of the single match, with the places in the whole body instead.
+    pub fn placed(&self, failure: &Failure) -> Failure {
+        let moved = Failure::new(failure.fault()).remedy(self.moved(failure.remedy_text()));
+        let places = failure.expressions();
+        if places.is_empty() {
+            return moved.at(place(self.index));
+        }
+        places.iter().fold(moved, |moved, one| {
+            let told = self.moved(one);
+            match told.starts_with("Parameters.") {
+                true => moved.at(told),
+                false => moved.at(place(self.index)),
+            }
+        })
+    }
+
+    /// A text in which `Parameters.parameter[0]` becomes `Parameters.parameter[i].part[j]`.
+    fn moved(&self, text: &str) -> String {
+        const FROM: &str = "Parameters.parameter";
+        let mut rest = text;
+        let mut out = String::new();
+        while let Some(at) = rest.find(FROM) {
+            out.push_str(&rest[..at]);
+            rest = &rest[at + FROM.len()..];
+            out.push_str(&format!("{}.part", place(self.index)));
+            let numbered = rest.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+            let known = numbered.and_then(|(number, after)| Some((self.parts.get(number.parse::<usize>().ok()?)?, after)));
+            if let Some((part, after)) = known {
+                out.push_str(&format!("[{part}]"));
+                rest = after;
+            }
+        }
+        out.push_str(rest);
+        out
+    }
+}
+
+/// The parts of a member that the single match knows. Others may stand beside them, and are passed over.
+const PARTS: [&str; 4] = ["MemberPatient", "CoverageToMatch", "CoverageToLink", "Consent"];
+
 impl NamedMember {
+    /// The member as the body of a single match. One that cannot be read gives a body that cannot be read either.
+    pub fn request(&self) -> MemberRequest {
+        let text = wrapped(&self.bytes);
+        let Ok(screened) = screen(&text, &ScreenLimits::request()) else {
+            return MemberRequest {
+                body: text,
+                index: self.index,
+                parts: Vec::new(),
+            };
+        };
+        let member = screened.root().get("parameter").and_then(|list| list.items().next());
+        let parts = member.and_then(|member| member.get("part"));
+        let is_known = |part: &Value<'_>| {
+            let name = part.get("name");
+            name.is_some_and(|name| PARTS.iter().any(|known| name.is(known)))
+        };
+        let known: Vec<(usize, Value<'_>)> = parts
+            .iter()
+            .flat_map(Value::items)
+            .enumerate()
+            .filter(|(_, part)| is_known(part))
+            .collect();
+        let mut body = br#"{"resourceType":"Parameters""#.to_vec();
+        for (at, (_, part)) in known.iter().enumerate() {
+            body.extend_from_slice(if at == 0 { b",\"parameter\":[" } else { b"," });
+            body.extend_from_slice(part.raw());
+        }
+        body.extend_from_slice(if known.is_empty() { b"}" } else { b"]}" });
+        MemberRequest {
+            body,
+            index: self.index,
+            parts: known.iter().map(|(at, _)| *at).collect(),
+        }
+    }
+
     /// Its line: the index, the mark, and the parameter, in which a line end becomes a blank.
     fn line(&self) -> Vec<u8> {
         let mut line = format!("{} {} ", self.index, u8::from(self.is_repeated)).into_bytes();
@@ -316,6 +401,39 @@ mod tests {
         let refused = read(&other, 10).expect_err("refused");
         assert_eq!(refused.fault(), Fault::BulkContradicts);
         assert_eq!(refused.expressions(), ["Parameters.parameter[1]"]);
+    }
+
+    #[test]
+    fn a_member_becomes_a_single_match_and_its_failures_are_placed_in_the_whole() {
+        let text = r#"{"name":"MemberBundle","part":[{"name":"other"},{"name":"Consent","resource":{"a":1}},{"name":"MemberPatient"}]}"#;
+        let named = |bytes: &[u8]| NamedMember {
+            index: 3,
+            is_repeated: false,
+            bytes: bytes.to_vec(),
+        };
+        let request = named(text.as_bytes()).request();
+        assert_eq!(
+            String::from_utf8_lossy(&request.body),
+            r#"{"resourceType":"Parameters","parameter":[{"name":"Consent","resource":{"a":1}},{"name":"MemberPatient"}]}"#
+        );
+        let failure = Failure::new(Fault::MatchInvalid)
+            .at("Parameters.parameter[1].resource")
+            .at("Parameters.parameter.where(name = 'Consent')")
+            .at("resourceType")
+            .remedy("See Parameters.parameter[0].resource.");
+        let placed = request.placed(&failure);
+        assert_eq!(
+            placed.expressions(),
+            [
+                "Parameters.parameter[3].part[2].resource",
+                "Parameters.parameter[3].part.where(name = 'Consent')",
+                "Parameters.parameter[3]",
+            ]
+        );
+        assert_eq!(placed.remedy_text(), "See Parameters.parameter[3].part[1].resource.");
+        let nothing = named(br#"{"name":"MemberBundle"}"#).request();
+        assert_eq!(nothing.body, br#"{"resourceType":"Parameters"}"#);
+        assert_eq!(named(br#"{"name":"MemberBundle","part":null}"#).request().parts.len(), 0);
     }
 
     #[test]

@@ -1,0 +1,112 @@
+//! The result of a bulk match: the groups and the messages about members who cannot be read, as files of the run and as rows.
+
+use super::SPOOL;
+use super::group::{self, GroupCode};
+use super::groups::entries_of;
+use super::step::MatchRun;
+use super::unread_id;
+use crate::error::Failure;
+use crate::failpoint;
+use crate::store::Db;
+use crate::store::bulk::{self as rows, BulkFileRow, BulkPieceRow, ERROR, OUTPUT};
+use crate::store::guesses::Alarm;
+use crate::store::member_groups::{self, MemberGroupRow};
+
+/// Writes the result with the last piece: first the files, then the rows that name them, together with the groups.
+///
+/// # Errors
+/// Those of the files and of the store.
+pub(super) fn write(run: &MatchRun, piece: BulkPieceRow) -> Result<(), Failure> {
+    let (ctx, id, now_ms) = (run.held.ctx(), run.row.id.clone(), run.now_ms());
+    let rows_of_groups = groups(run)?;
+    let mut written = Vec::new();
+    for row in &rows_of_groups {
+        let Some(code) = GroupCode::parse(&row.code) else {
+            continue;
+        };
+        let entries = ctx.store.read_blocking(|db| entries_of(db, row, code, now_ms))?;
+        written.push((code, group::write(row, code, &run.partner_npi, &ctx.payer, &entries)));
+    }
+    let files = files(run, &piece, &written, now_ms)?;
+    run.files.sync(&id)?;
+    failpoint::pass("bulk", "files-written");
+    let (keep_ms, asking) = (run.keep_ms, run.asking.clone());
+    let raised = run.held.write_blocking(move |db: &mut Db| {
+        member_groups::put(db, &rows_of_groups)?;
+        let unread = unread_id(&id);
+        let failed = member_groups::count(db, &GroupCode::NoMatch.id_of(&id))?;
+        member_groups::drop_entries(db, &[unread])?;
+        rows::drop_side(db, &id, SPOOL)?;
+        rows::finish_piece(db, &piece, &files, now_ms, now_ms + keep_ms)?;
+        asking.weigh_share(db, failed)
+    })?;
+    if raised {
+        run.asking.tell(&[Alarm::Ratio]);
+    }
+    Ok(())
+}
+
+/// The rows of the groups: that of the matched members always, the others when they have members.
+fn groups(run: &MatchRun) -> Result<Vec<MemberGroupRow>, Failure> {
+    let (id, now_ms) = (&run.row.id, run.now_ms());
+    run.held.ctx().store.read_blocking(|db| {
+        let mut found = Vec::new();
+        for code in GroupCode::ALL {
+            let group_id = code.id_of(id);
+            if code == GroupCode::Match || member_groups::count(db, &group_id)? > 0 {
+                found.push(MemberGroupRow {
+                    id: group_id,
+                    partner_id: run.row.partner_id.clone(),
+                    code: code.code().to_owned(),
+                    job_id: id.clone(),
+                    match_ms: run.row.created_ms,
+                    updated_ms: now_ms,
+                });
+            }
+        }
+        Ok(found)
+    })
+}
+
+/// Writes the files of the result.
+fn files(
+    run: &MatchRun,
+    piece: &BulkPieceRow,
+    groups: &[(GroupCode, Vec<u8>)],
+    now_ms: i64,
+) -> Result<Vec<BulkFileRow>, Failure> {
+    let (id, position) = (&run.row.id, piece.position);
+    let mut files = Vec::new();
+    let mut output = run.files.begin(id, position, OUTPUT, "Group")?;
+    for (_, group) in groups {
+        output.line("", group)?;
+    }
+    files.push(output.finish(now_ms)?);
+    if run.wants_envelope {
+        let mut output = run.files.begin(id, position, OUTPUT, "Parameters")?;
+        output.line("", &group::envelope(groups))?;
+        files.push(output.finish(now_ms)?);
+    }
+    let mut errors = run.files.begin(id, position, ERROR, "OperationOutcome")?;
+    let (unread, mut after, mut any) = (unread_id(id), -1, false);
+    loop {
+        let store = &run.held.ctx().store;
+        let some = store.read_blocking(|db| member_groups::entries(db, &unread, after, PAGE))?;
+        let Some(last) = some.last() else {
+            break;
+        };
+        after = last.position;
+        for told in some.iter().filter_map(|entry| entry.sealed.as_deref()) {
+            errors.line("", told)?;
+            any = true;
+        }
+    }
+    let errors = errors.finish(now_ms)?;
+    if any {
+        files.push(errors);
+    }
+    Ok(files)
+}
+
+/// Entries that are read at once.
+const PAGE: i64 = 500;
