@@ -223,14 +223,24 @@ fn set_piece(db: &mut Db, id: &str, position: i64, state: &str) -> Result<(), Fa
     Ok(())
 }
 
-/// Takes back the results of these pieces of a run that is done or running: it runs again. Returns `false` when there is no such run.
+/// Takes back the results of these pieces of a run that is done or running: it runs again, until `deadline_ms` at most. Returns `false` when
+/// there is no such run.
 ///
 /// # Errors
 /// Those of the database.
-pub fn reopen(db: &mut Db, id: &str, pieces: &[i64], now_ms: i64) -> Result<bool, Failure> {
+pub fn reopen(
+    db: &mut Db,
+    id: &str,
+    pieces: &[i64],
+    (now_ms, deadline_ms): (i64, i64),
+) -> Result<bool, Failure> {
     let of_it = bulk_job::table.find(id).filter(bulk_job::state.eq_any([DONE, RUNNING]));
     let begun = diesel::update(of_it)
-        .set((bulk_job::state.eq(RUNNING), bulk_job::updated_ms.eq(now_ms)))
+        .set((
+            bulk_job::state.eq(RUNNING),
+            bulk_job::deadline_ms.eq(deadline_ms),
+            bulk_job::updated_ms.eq(now_ms),
+        ))
         .execute(db)?;
     if begun == 0 {
         return Ok(false);
