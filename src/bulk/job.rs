@@ -49,12 +49,29 @@ pub struct NewRun {
 /// [`Fault::BulkBusy`] when the partner has as many as it may have, [`Fault::NoRoom`] while the disk has no room for exports; those of the
 /// store.
 pub async fn begin(ctx: &Context, limits: &BulkConfig, caller: &Caller, new: NewRun) -> Result<String, Failure> {
+    begin_as(ctx, limits, caller, (files::new_name(), new), |_, _| Ok(())).await
+}
+
+/// Begins a run under an id that its files have already. `also` writes more rows in the same transaction.
+///
+/// # Errors
+/// As [`begin`]; those of `also`.
+pub async fn begin_as<F>(
+    ctx: &Context,
+    limits: &BulkConfig,
+    caller: &Caller,
+    (id, new): (String, NewRun),
+    mut also: F,
+) -> Result<String, Failure>
+where
+    F: FnMut(&mut Db, &BulkJobRow) -> Result<(), Failure> + Send + 'static,
+{
     if ctx.store.room() != DiskRoom::Ample {
         return Err(Fault::NoRoom.into());
     }
     let now_ms = ctx.clock.now_ms();
     let row = BulkJobRow {
-        id: files::new_name(),
+        id,
         kind: new.kind.to_owned(),
         partner_id: caller.partner.id.clone(),
         state: rows::WAITING.to_owned(),
@@ -91,7 +108,7 @@ pub async fn begin(ctx: &Context, limits: &BulkConfig, caller: &Caller, new: New
             };
             jobs::enqueue(db, &ids[0], &own(work, now_ms), now_ms)?;
             jobs::enqueue(db, &ids[1], &own(&END, row.deadline_ms), now_ms)?;
-            Ok(())
+            also(db, &row)
         })
         .await?;
     Ok(id)
@@ -151,6 +168,9 @@ pub async fn cancel(ctx: &Context, files: &BulkFiles, caller: &Caller, id: &str)
 fn stop_work(db: &mut Db, row: &BulkJobRow) -> Result<(), Failure> {
     if row.kind == super::export::KIND {
         jobs::take_back(db, &super::export::EXPORT, &row.id)?;
+    }
+    if row.kind == super::group_match::KIND {
+        super::group_match::stop(db, row)?;
     }
     Ok(())
 }

@@ -6,5 +6,6 @@
 
 pub mod export;
 pub mod files;
+pub mod group_match;
 pub mod job;
 pub mod manifest;

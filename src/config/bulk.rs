@@ -14,6 +14,10 @@ const HOUR_MS: i64 = 3_600_000;
 pub struct BulkConfig {
     /// The folder of the files; `None` for the one beside the store.
     pub folder: Option<PathBuf>,
+    /// Bytes of the body of a bulk match.
+    pub body_bytes: usize,
+    /// Members of one bulk match.
+    pub members_max: usize,
     /// Unfinished jobs of one partner.
     pub jobs_per_partner: i64,
     /// Time in which a job has to come to its end, milliseconds.
@@ -36,6 +40,8 @@ impl ConfigValues {
         };
         Ok(BulkConfig {
             folder,
+            body_bytes: self.get(&keys::BULK_BODY_BYTES)?,
+            members_max: self.get(&keys::BULK_MEMBERS_MAX)?,
             jobs_per_partner: self.get(&keys::BULK_JOBS_PER_PARTNER)?,
             deadline_ms: i64::from(self.get(&keys::BULK_DEADLINE_HOURS)?) * HOUR_MS,
             keep_ms: i64::from(self.get(&keys::BULK_KEEP_HOURS)?) * HOUR_MS,

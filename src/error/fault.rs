@@ -81,6 +81,8 @@ faults! {
     MatchReference      => ("MM-004", "value",           Error, 422, Never,     Caller,     NextTry, "A reference does not resolve to the MemberPatient of the request.", "Refer to it as Patient/<id> with the id of MemberPatient."),
     NoUniqueMember      => ("MM-005", "not-found",       Error, 422, Never,     Caller,     NextTry, "No unique member could be matched.", "Check the demographics and the coverage identifiers, and send all that are known."),
     MatchLocked         => ("MM-006", "throttled",       Error, 429, Backoff,   Operator,   Hour,    "Too many member matches failed.", "Wait, and contact the payer's operator."),
+    BulkTooMany         => ("MM-007", "too-costly",      Error, 422, Never,     Caller,     NextTry, "The request names more members than one bulk match takes.", "Send fewer members in one request, and the rest in further ones."),
+    BulkContradicts     => ("MM-008", "duplicate",       Error, 422, Never,     Caller,     NextTry, "Two members of the request have the same id and are different people.", "Give each MemberPatient an id of its own."),
     // Reviews and identity links (operators only)
     ReviewUnknown       => ("RV-001", "not-found",       Error, 404, Never,     Reviewer,   NextTry, "There is no such review.", "Find its id with `causeway review list`."),
     ReviewMoved         => ("RV-002", "conflict",        Error, 409, Never,     Reviewer,   NextTry, "The review is in a state that does not allow this.", "Look at the review again: someone decided or changed it in the meantime."),

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 /// Canonical URL of `$member-match` (HRex), which is also its scope (PDex, "Scopes for Operations").
 pub const MEMBER_MATCH: &str = "http://hl7.org/fhir/us/davinci-hrex/OperationDefinition/member-match";
+/// Canonical URL of `$bulk-member-match` (PDex), which is also its scope.
+pub const BULK_MEMBER_MATCH: &str = "http://hl7.org/fhir/us/davinci-pdex/OperationDefinition/BulkMemberMatch";
 /// Canonical URL of `Patient/$everything` (FHIR R4).
 pub const EVERYTHING: &str = "http://hl7.org/fhir/OperationDefinition/Patient-everything";
 

@@ -261,6 +261,36 @@ pub fn reopen(
     Ok(true)
 }
 
+/// Inserts files that belong to no piece.
+///
+/// # Errors
+/// Those of the database.
+pub fn put_files(db: &mut Db, files: &[BulkFileRow]) -> Result<(), Failure> {
+    insert!(db, bulk_file::table, files);
+    Ok(())
+}
+
+/// Deletes the rows of the files of a run on this side.
+///
+/// # Errors
+/// Those of the database.
+pub fn drop_side(db: &mut Db, id: &str, side: &str) -> Result<(), Failure> {
+    let of_side = bulk_file::job_id.eq(id).and(bulk_file::side.eq(side));
+    diesel::delete(bulk_file::table.filter(of_side)).execute(db)?;
+    Ok(())
+}
+
+/// Sets the time that the result of a run counts from.
+///
+/// # Errors
+/// Those of the database.
+pub fn count_from(db: &mut Db, id: &str, at_ms: i64) -> Result<(), Failure> {
+    diesel::update(bulk_job::table.find(id))
+        .set(bulk_job::transaction_ms.eq(at_ms))
+        .execute(db)?;
+    Ok(())
+}
+
 /// Returns the files of a run, by type.
 ///
 /// # Errors

@@ -46,13 +46,27 @@ pub struct GroupFilter {
     pub limit: i64,
 }
 
-/// Inserts groups.
+/// Writes groups, in place of those with the same ids.
 ///
 /// # Errors
 /// Those of the database.
-pub fn put(db: &mut Db, rows: &[MemberGroupRow]) -> Result<(), Failure> {
+pub fn replace(db: &mut Db, rows: &[MemberGroupRow]) -> Result<(), Failure> {
+    let ids: Vec<&String> = rows.iter().map(|row| &row.id).collect();
+    diesel::delete(member_group::table.filter(member_group::id.eq_any(ids))).execute(db)?;
     insert!(db, member_group::table, rows);
     Ok(())
+}
+
+/// Returns the groups of a run.
+///
+/// # Errors
+/// Those of the database.
+pub fn of_run(db: &mut Db, partner: &str, ids: &[String]) -> Result<Vec<MemberGroupRow>, Failure> {
+    Ok(member_group::table
+        .filter(member_group::id.eq_any(ids))
+        .filter(member_group::partner_id.eq(partner))
+        .select(MemberGroupRow::as_select())
+        .load(db)?)
 }
 
 /// Inserts entries.

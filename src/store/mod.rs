@@ -43,6 +43,7 @@ mod match_at_once;
 mod match_write;
 pub mod matching;
 pub mod measured;
+pub mod member_groups;
 pub mod members;
 pub mod migrate;
 mod named;

@@ -4,7 +4,7 @@
 //! is revoked or over has left it.
 
 use super::group::{self, GroupCode};
-use crate::context::Context;
+use crate::context::{Context, Payer};
 use crate::error::{Failure, Fault};
 use crate::ids::is_fhir_id;
 use crate::security::Caller;
@@ -57,43 +57,56 @@ pub async fn page(ctx: &Context, caller: &Caller, mut filter: GroupFilter) -> Re
         let mut rows = member_groups::page(db, &partner.id, &filter)?;
         let has_more = i64::try_from(rows.len()).unwrap_or(i64::MAX) > limit;
         rows.truncate(usize::try_from(limit).unwrap_or(0));
-        let mut groups = Vec::with_capacity(rows.len());
-        for row in rows {
-            let Some(code) = GroupCode::parse(&row.code) else {
-                continue;
-            };
-            let entries = entries_of(db, &row, code, now_ms)?;
-            let group = group::write(&row, code, &partner.npi, &payer, &entries);
-            groups.push((row.id, group));
-        }
+        let reader = GroupReader {
+            npi: &partner.npi,
+            payer: &payer,
+            now_ms,
+        };
+        let written = reader.written(db, &rows)?.into_iter().map(|(_, group)| group);
+        let groups = rows.into_iter().map(|row| row.id).zip(written).collect();
         Ok(GroupsPage { groups, has_more })
     };
     ctx.store.read_in_turn(&caller.partner.id, work).await
 }
 
-/// The entries of a group as they stand at `now_ms`. For a matched group these are the members who are granted to its partner.
-///
-/// # Errors
-/// Those of the database.
-pub(super) fn entries_of(
-    db: &mut Db,
-    row: &MemberGroupRow,
-    code: GroupCode,
-    now_ms: i64,
-) -> Result<Vec<GroupEntryRow>, Failure> {
-    let (mut all, mut after) = (Vec::new(), -1);
-    loop {
-        let mut some = member_groups::entries(db, &row.id, after, PAGE)?;
-        let Some(last) = some.last() else {
-            return Ok(all);
-        };
-        after = last.position;
-        if code == GroupCode::Match {
-            let ids: Vec<String> = some.iter().filter_map(|entry| entry.patient_id.clone()).collect();
-            let granted: HashSet<String> =
-                member_groups::granted(db, &row.partner_id, &ids, now_ms)?.into_iter().collect();
-            some.retain(|entry| entry.patient_id.as_ref().is_some_and(|id| granted.contains(id)));
+/// Who reads groups, and when.
+pub(super) struct GroupReader<'a> {
+    pub npi: &'a str,
+    pub payer: &'a Payer,
+    pub now_ms: i64,
+}
+
+impl GroupReader<'_> {
+    /// The resources of groups, in the same order.
+    ///
+    /// # Errors
+    /// Those of the database; [`Fault::StoreDamaged`] for a code that is none.
+    pub(super) fn written(&self, db: &mut Db, rows: &[MemberGroupRow]) -> Result<Vec<(GroupCode, Vec<u8>)>, Failure> {
+        let mut written = Vec::with_capacity(rows.len());
+        for row in rows {
+            let code = GroupCode::parse(&row.code).ok_or(Fault::StoreDamaged)?;
+            let entries = self.entries(db, row, code)?;
+            written.push((code, group::write(row, code, self.npi, self.payer, &entries)));
         }
-        all.extend(some);
+        Ok(written)
+    }
+
+    /// The entries of a group as they stand now. For a matched group these are the members who are granted to its partner.
+    fn entries(&self, db: &mut Db, row: &MemberGroupRow, code: GroupCode) -> Result<Vec<GroupEntryRow>, Failure> {
+        let (mut all, mut after) = (Vec::new(), -1);
+        loop {
+            let mut some = member_groups::entries(db, &row.id, after, PAGE)?;
+            let Some(last) = some.last() else {
+                return Ok(all);
+            };
+            after = last.position;
+            if code == GroupCode::Match {
+                let ids: Vec<String> = some.iter().filter_map(|entry| entry.patient_id.clone()).collect();
+                let granted: HashSet<String> =
+                    member_groups::granted(db, &row.partner_id, &ids, self.now_ms)?.into_iter().collect();
+                some.retain(|entry| entry.patient_id.as_ref().is_some_and(|id| granted.contains(id)));
+            }
+            all.extend(some);
+        }
     }
 }

@@ -6,6 +6,7 @@
 
 mod body;
 mod contained;
+pub mod download;
 mod group;
 pub mod groups;
 mod result;

@@ -1,8 +1,9 @@
-//! The result of a bulk match: the groups and the messages about members who cannot be read, as files of the run and as rows.
+//! The result of a bulk match: the groups and the messages about members who cannot be read, as files of the run and as rows. It may be
+//! written again, when a member of it has left.
 
 use super::SPOOL;
 use super::group::{self, GroupCode};
-use super::groups::entries_of;
+use super::groups::GroupReader;
 use super::step::MatchRun;
 use super::unread_id;
 use crate::error::Failure;
@@ -19,23 +20,19 @@ use crate::store::member_groups::{self, MemberGroupRow};
 pub(super) fn write(run: &MatchRun, piece: BulkPieceRow) -> Result<(), Failure> {
     let (ctx, id, now_ms) = (run.held.ctx(), run.row.id.clone(), run.now_ms());
     let rows_of_groups = groups(run)?;
-    let mut written = Vec::new();
-    for row in &rows_of_groups {
-        let Some(code) = GroupCode::parse(&row.code) else {
-            continue;
-        };
-        let entries = ctx.store.read_blocking(|db| entries_of(db, row, code, now_ms))?;
-        written.push((code, group::write(row, code, &run.partner_npi, &ctx.payer, &entries)));
-    }
+    let reader = GroupReader {
+        npi: &run.partner_npi,
+        payer: &ctx.payer,
+        now_ms,
+    };
+    let written = ctx.store.read_blocking(|db| reader.written(db, &rows_of_groups))?;
     let files = files(run, &piece, &written, now_ms)?;
     run.files.sync(&id)?;
     failpoint::pass("bulk", "files-written");
     let (keep_ms, asking) = (run.keep_ms, run.asking.clone());
     let raised = run.held.write_blocking(move |db: &mut Db| {
-        member_groups::put(db, &rows_of_groups)?;
-        let unread = unread_id(&id);
+        member_groups::replace(db, &rows_of_groups)?;
         let failed = member_groups::count(db, &GroupCode::NoMatch.id_of(&id))?;
-        member_groups::drop_entries(db, &[unread])?;
         rows::drop_side(db, &id, SPOOL)?;
         rows::finish_piece(db, &piece, &files, now_ms, now_ms + keep_ms)?;
         asking.weigh_share(db, failed)
