@@ -5,7 +5,7 @@
 
 use super::key::TypedKey;
 use super::key::Unit::{
-    Bytes, BytesASecond, Connections, ConnectionsASecond, Handshakes, HandshakesASecond, Hours, Jobs, Matches,
+    Bytes, BytesASecond, Connections, ConnectionsASecond, Handshakes, HandshakesASecond, Hours, Jobs, Matches, Members,
     Milliseconds, Percent, Requests, RequestsASecond, Seconds,
 };
 use super::key::ValueKind::{Choice, File, Files, Switch, Text, Texts, Url};
@@ -200,6 +200,10 @@ keys! {
         "Folder of the files of bulk jobs, as file:PATH; the folder exports beside the store when it is not set. Workers on several hosts need one folder, and the same received.keys.").like("\"file:exports\"");
     BULK_JOBS_PER_PARTNER: i64 = key("bulk.jobs_per_partner", number(1, 1_000, Jobs), "4",
         "Bulk jobs of one partner that have not come to their end; beyond it 429.");
+    BULK_BODY_BYTES: usize = key("bulk.body_bytes", number(1024, 67_108_864, Bytes), "16777216",
+        "Longest body of $bulk-member-match.");
+    BULK_MEMBERS_MAX: usize = key("bulk.members_max", number(1, 1_000_000, Members), "100000",
+        "Members of one $bulk-member-match; with more it is refused before anybody is judged.");
     BULK_DEADLINE_HOURS: u32 = key("bulk.deadline_hours", number(1, 720, Hours), "24",
         "Hours after which a bulk job that has not come to its end has failed.");
     BULK_KEEP_HOURS: u32 = key("bulk.keep_hours", number(1, 720, Hours), "24",
