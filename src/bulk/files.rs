@@ -118,7 +118,8 @@ impl BulkFiles {
             .mode(0o600)
             .open(self.folder_of(job).join(&name))
             .map_err(unusable)?;
-        file.write_all(format!("{HEAD}{key_id}\n").as_bytes()).map_err(unusable)?;
+        file.write_all(format!("{HEAD}{key_id}\n").as_bytes())
+            .map_err(unusable)?;
         Ok(FileWriter {
             row: BulkFileRow {
                 name,
@@ -273,9 +274,7 @@ impl FileWriter {
             .iter()
             .map(|share| format!("{} {} {}\n", share.grant_id, share.bytes, share.resources));
         let list: String = lines.collect();
-        let sealed = self
-            .seal
-            .seal(&format!("{}/members", self.row.name), list.as_bytes())?;
+        let sealed = self.seal.seal(&format!("{}/members", self.row.name), list.as_bytes())?;
         self.file.write_all(&sealed).map_err(unusable)?;
         self.file.sync_all().map_err(unusable)?;
         self.row.sha256 = self.digest.finish().to_vec();
@@ -392,7 +391,10 @@ mod tests {
         assert_eq!(reader.text().expect("readable"), wanted);
         let shares = reader.shares().expect("a list");
         assert_eq!(
-            shares.iter().map(|one| (one.grant_id.as_str(), one.resources)).collect::<Vec<_>>(),
+            shares
+                .iter()
+                .map(|one| (one.grant_id.as_str(), one.resources))
+                .collect::<Vec<_>>(),
             [("g1", 2), ("g2", 1)]
         );
         assert_eq!(shares.iter().map(|one| one.bytes).sum::<u64>(), row.bytes as u64);
@@ -428,7 +430,10 @@ mod tests {
             .and_then(|writer| writer.finish(1))
             .expect("whole");
         let reader = files.open(&row).expect("there");
-        assert_eq!((reader.text().expect("text"), reader.shares().expect("a list")), (String::new(), Vec::new()));
+        assert_eq!(
+            (reader.text().expect("text"), reader.shares().expect("a list")),
+            (String::new(), Vec::new())
+        );
         assert!(is_name(&job) && !is_name("../x") && !is_name(&job.to_uppercase().replace('0', "G")));
     }
 }

@@ -17,6 +17,8 @@ pub enum RouteAccess {
     Client,
     /// A token; each request inside the batch is authorized by itself.
     Batch,
+    /// A token of any scope; the handler checks that what is asked for is the caller's own, and covered.
+    Token,
     /// A token whose scope allows reading this type.
     Read(&'static str),
     /// A token whose scope allows searching this type.
@@ -46,6 +48,14 @@ pub enum Interaction {
     Everything,
     EverythingPost,
     MemberMatch,
+    PatientExport,
+    PatientExportPost,
+    GroupExport,
+    GroupExportPost,
+    DavinciExport,
+    BulkStatus,
+    BulkCancel,
+    BulkFile,
     TaskRead,
     TaskSearch,
     TaskSearchPost,
@@ -80,7 +90,11 @@ pub struct Route {
 impl Route {
     /// The path with `id` as id and an example type in place of the type.
     pub fn example(&self, id: &str) -> String {
-        let mut path = self.path.replace("{id}", id).replace("{vid}", "1");
+        let mut path = self
+            .path
+            .replace("{id}", id)
+            .replace("{vid}", "1")
+            .replace("{name}", id);
         if let (Some(from), Some(to)) = (path.find("{type:"), path.find('}')) {
             let public = self.access == RouteAccess::Public;
             path.replace_range(from..=to, if public { "CodeSystem" } else { "Patient" });
@@ -139,6 +153,44 @@ pub const ROUTES: &[Route] = {
             "/fhir/Patient/{id}/$everything",
             EverythingPost,
             RouteAccess::Read("Patient"),
+        ),
+        row(
+            "GET",
+            "/fhir/Patient/$export",
+            PatientExport,
+            RouteAccess::Read("Patient"),
+        ),
+        row(
+            "POST",
+            "/fhir/Patient/$export",
+            PatientExportPost,
+            RouteAccess::Read("Patient"),
+        ),
+        row(
+            "GET",
+            "/fhir/Group/{id}/$export",
+            GroupExport,
+            RouteAccess::Read("Group"),
+        ),
+        row(
+            "POST",
+            "/fhir/Group/{id}/$export",
+            GroupExportPost,
+            RouteAccess::Read("Group"),
+        ),
+        row(
+            "POST",
+            "/fhir/Group/{id}/$davinci-data-export",
+            DavinciExport,
+            RouteAccess::Read("Group"),
+        ),
+        row("GET", "/fhir/jobs/{id}", BulkStatus, RouteAccess::Token),
+        row("DELETE", "/fhir/jobs/{id}", BulkCancel, RouteAccess::Token),
+        row(
+            "GET",
+            "/fhir/jobs/{id}/files/{name}",
+            Interaction::BulkFile,
+            RouteAccess::Token,
         ),
         row("GET", "/.well-known/smart-configuration", SmartConfiguration, Public),
         row(

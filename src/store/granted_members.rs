@@ -44,6 +44,18 @@ pub fn has_group(db: &mut Db, partner: &str, group: &str) -> Result<bool, Failur
     Ok(found.is_some())
 }
 
+/// Returns how many members a group has, whatever became of the grants on them.
+///
+/// # Errors
+/// Those of the database.
+pub fn group_size(db: &mut Db, group: &str) -> Result<i64, Failure> {
+    let ids: Vec<Option<String>> = of_group(group)
+        .filter(member_group_entry::patient_id.is_not_null())
+        .distinct()
+        .load(db)?;
+    Ok(i64::try_from(ids.len()).unwrap_or(i64::MAX))
+}
+
 /// Returns the Patient ids after `after`, at most `limit`.
 ///
 /// # Errors

@@ -52,7 +52,10 @@ impl ExportAsked {
                 "_type" => {
                     for rtype in value.split(',').map(str::trim) {
                         if !release::is_searchable(rtype) {
-                            return Err(wrong(name, "Name types that rest.resource of the CapabilityStatement has, with commas between."));
+                            return Err(wrong(
+                                name,
+                                "Name types that rest.resource of the CapabilityStatement has, with commas between.",
+                            ));
                         }
                         if !asked.types.iter().any(|known| known == rtype) {
                             asked.types.push(rtype.to_owned());
@@ -74,7 +77,11 @@ impl ExportAsked {
                 "exportType" => return Err(wrong(name, "Ask for hl7.fhir.us.davinci-pdex#payertopayer.")),
                 "_format" | "_pretty" => {}
                 _ if is_lenient && !NARROWING.contains(&name.as_str()) => {
-                    let known: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(40).collect();
+                    let known: String = name
+                        .chars()
+                        .filter(|c| c.is_ascii_alphanumeric() || *c == '_')
+                        .take(40)
+                        .collect();
                     asked.left_out.push(known);
                 }
                 _ => {
@@ -144,8 +151,14 @@ mod tests {
             (&[("_type", "Binary")], ParameterInvalid),
             (&[("_since", "2026-01-01")], ParameterInvalid),
             (&[("_since", "2026-01-01T00:00:01Z")], ParameterInvalid),
-            (&[("_since", "2025-01-01T00:00:00Z"), ("_since", "2025-01-01T00:00:00Z")], ParameterInvalid),
-            (&[("_since", "2025-01-02T00:00:00Z"), ("_until", "2025-01-01T00:00:00Z")], ParameterInvalid),
+            (
+                &[("_since", "2025-01-01T00:00:00Z"), ("_since", "2025-01-01T00:00:00Z")],
+                ParameterInvalid,
+            ),
+            (
+                &[("_since", "2025-01-02T00:00:00Z"), ("_until", "2025-01-01T00:00:00Z")],
+                ParameterInvalid,
+            ),
             (&[("_outputFormat", "application/fhir+parquet")], ParameterInvalid),
             (&[("exportType", "provider")], ParameterInvalid),
             (&[("patient", "Group/1")], ParameterInvalid),
@@ -155,7 +168,10 @@ mod tests {
         ] {
             assert_eq!(read(pairs, false), Err(fault), "{pairs:?}");
         }
-        assert_eq!(read(&[("_typeFilter", "Condition?code=1")], true), Err(ParameterUnknown));
+        assert_eq!(
+            read(&[("_typeFilter", "Condition?code=1")], true),
+            Err(ParameterUnknown)
+        );
         let lenient = read(&[("organizeOutputBy", "Patient")], true).expect("lenient");
         assert_eq!(lenient.left_out, ["organizeOutputBy"]);
     }
@@ -174,7 +190,10 @@ mod tests {
             false,
         )
         .expect("served");
-        assert_eq!((asked.types.len(), asked.patients.as_slice()), (2, &["p1".to_owned()][..]));
+        assert_eq!(
+            (asked.types.len(), asked.patients.as_slice()),
+            (2, &["p1".to_owned()][..])
+        );
         assert_eq!(asked.window(9).until_ms, Some(9));
         asked.narrow_to(None);
         assert_eq!(asked.types.len(), 2);

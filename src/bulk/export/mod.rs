@@ -213,4 +213,3 @@ fn do_piece(
     failpoint::pass("bulk", "piece-done");
     Ok(())
 }
-

@@ -77,8 +77,8 @@ impl PieceWork<'_> {
         all.push(self.names(&names, now_ms)?);
         let left_out = usize::try_from(piece.members).unwrap_or(0).saturating_sub(grants.len());
         if left_out > 0 {
-            let text = format!("{left_out} of the members are not in this export: the access to them ended after it began.");
-            all.push(self.told("suppressed", &[text], now_ms)?);
+            let count = i64::try_from(left_out).unwrap_or(i64::MAX);
+            all.push(self.absent(count, "after", now_ms)?);
         }
         Ok(Some(all))
     }
@@ -116,9 +116,19 @@ impl PieceWork<'_> {
             release::each_shared(ctx, names, self.window, &mut |row| written.line("", row))?;
         }
         let mut all = written.finish(now_ms)?;
+        if let (Some(group), true) = (&self.row.group_id, self.asked.patients.is_empty()) {
+            let absent = ctx
+                .store
+                .read_blocking(|db| Ok(granted_members::group_size(db, group)? - rows::planned(db, &self.row.id)?))?;
+            if absent > 0 {
+                all.push(self.absent(absent, "before", now_ms)?);
+            }
+        }
         if !self.asked.left_out.is_empty() {
             let texts = self.asked.left_out.iter();
-            let texts: Vec<String> = texts.map(|name| format!("The parameter {name} was left out.")).collect();
+            let texts: Vec<String> = texts
+                .map(|name| format!("The parameter {name} was left out."))
+                .collect();
             all.push(self.told("not-supported", &texts, now_ms)?);
         }
         Ok(all)
@@ -130,6 +140,11 @@ impl PieceWork<'_> {
             file.line("", format!("{rtype}/{id}").as_bytes())?;
         }
         file.finish(now_ms)
+    }
+
+    fn absent(&self, count: i64, when: &str, now_ms: i64) -> Result<BulkFileRow, Failure> {
+        let text = format!("Members left out: {count}. The access to them ended {when} the export began.");
+        self.told("suppressed", &[text], now_ms)
     }
 
     /// A file of messages about what is missing.

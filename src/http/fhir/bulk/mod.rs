@@ -1,0 +1,7 @@
+//! Bulk work over HTTP: the start of a run, its status address, and its files (Bulk Data Access 2.0.0).
+//!
+//! Only forms are decided here; what a run does and who may have what is in [`crate::bulk`].
+
+pub mod file;
+pub mod kick_off;
+pub mod status;
