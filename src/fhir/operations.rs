@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 pub const MEMBER_MATCH: &str = "http://hl7.org/fhir/us/davinci-hrex/OperationDefinition/member-match";
 /// Canonical URL of `Patient/$everything` (FHIR R4).
 pub const EVERYTHING: &str = "http://hl7.org/fhir/OperationDefinition/Patient-everything";
+/// Canonical URL of `Patient/$export` (Bulk Data Access 2.0.0).
+pub const PATIENT_EXPORT: &str = "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/patient-export";
 
 /// Day on which these definitions last changed.
 const DATE: &str = "2026-11-27";

@@ -103,7 +103,7 @@ impl Route {
     }
 }
 
-pub use crate::fhir::operations::{EVERYTHING, MEMBER_MATCH};
+pub use crate::fhir::operations::{EVERYTHING, MEMBER_MATCH, PATIENT_EXPORT};
 
 /// The resource types that describe this server.
 pub const CONFORMANCE: &str = "/fhir/{type:CodeSystem|OperationDefinition|SearchParameter|StructureDefinition}";

@@ -235,7 +235,7 @@ async fn who_withdraws_after_the_start_is_in_no_file_that_is_given() {
     let theirs = consents.as_array().expect("a list").iter();
     let theirs = theirs.filter(|one| one.to_string().contains(gone.as_str())).collect::<Vec<_>>();
     let id = theirs[0]["id"].as_str().expect("an id");
-    bulk.payer.json_command(&["consent", "revoke", id, "--reason", "a letter", "--yes"]);
+    bulk.payer.json_command(&["consent", "revoke", id, "--reason", "a letter"]);
 
     let mut refused = 0;
     for url in &urls {

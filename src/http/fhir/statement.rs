@@ -5,7 +5,7 @@ use super::task;
 use crate::fhir::profiles;
 use crate::fhir::search::ParamKind;
 use crate::fhir::search::params::{self, COMMON, PARAMS};
-use crate::http::routes::{EVERYTHING, Interaction, MEMBER_MATCH, ROUTES, RouteAccess};
+use crate::http::routes::{EVERYTHING, Interaction, MEMBER_MATCH, PATIENT_EXPORT, ROUTES, RouteAccess};
 use crate::records::compartment;
 use crate::release;
 use serde_json::{Value, json};
@@ -171,6 +171,11 @@ fn operations() -> Vec<Value> {
     if has(Interaction::MemberMatch) {
         operations.push(json!({"name": "member-match", "definition": MEMBER_MATCH,
             "documentation": "HRex 1.0 and 1.1 or later. Consent is required. Scope: the definition's canonical. Idempotency-Key is honored for 7 days."}));
+    }
+    if has(Interaction::PatientExport) {
+        operations.push(json!({"name": "export", "definition": PATIENT_EXPORT,
+            "documentation": "The records of all members on whom the caller has a grant, as files. GET or POST with Prefer: respond-async. \
+                Parameters: _outputFormat, _type, _since, _until, patient."}));
     }
     operations
 }
