@@ -5,6 +5,7 @@
 //! ([`BulkEnd`]) ends it. This module never reads member data.
 
 use super::files::{self, BulkFiles};
+use super::kinds::work_of;
 use crate::config::BulkConfig;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
@@ -149,8 +150,8 @@ pub async fn cancel(ctx: &Context, files: &BulkFiles, caller: &Caller, id: &str)
 
 /// Takes back the work of a run, so that what it still writes is not kept.
 fn stop_work(db: &mut Db, row: &BulkJobRow) -> Result<(), Failure> {
-    if row.kind == super::export::KIND {
-        jobs::take_back(db, &super::export::EXPORT, &row.id)?;
+    if let Some(work) = work_of(&row.kind) {
+        jobs::take_back(db, work, &row.id)?;
     }
     Ok(())
 }

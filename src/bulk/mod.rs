@@ -7,4 +7,5 @@
 pub mod export;
 pub mod files;
 pub mod job;
+mod kinds;
 pub mod manifest;

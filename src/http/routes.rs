@@ -18,7 +18,7 @@ pub enum RouteAccess {
     /// A token; each request inside the batch is authorized by itself.
     Batch,
     /// A token of any scope; the handler checks that what is asked for is the caller's own, and covered.
-    Token,
+    Own,
     /// A token whose scope allows reading this type.
     Read(&'static str),
     /// A token whose scope allows searching this type.
@@ -184,13 +184,13 @@ pub const ROUTES: &[Route] = {
             DavinciExport,
             RouteAccess::Read("Group"),
         ),
-        row("GET", "/fhir/jobs/{id}", BulkStatus, RouteAccess::Token),
-        row("DELETE", "/fhir/jobs/{id}", BulkCancel, RouteAccess::Token),
+        row("GET", "/fhir/jobs/{id}", BulkStatus, RouteAccess::Own),
+        row("DELETE", "/fhir/jobs/{id}", BulkCancel, RouteAccess::Own),
         row(
             "GET",
             "/fhir/jobs/{id}/files/{name}",
             Interaction::BulkFile,
-            RouteAccess::Token,
+            RouteAccess::Own,
         ),
         row("GET", "/.well-known/smart-configuration", SmartConfiguration, Public),
         row(

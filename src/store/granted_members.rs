@@ -24,7 +24,7 @@ pub struct MembersAsked {
 
 /// The Patient ids of a group.
 #[diesel::dsl::auto_type]
-fn of_group(group: &str) -> _ {
+fn of_group<'a>(group: &'a str) -> _ {
     member_group_entry::table
         .filter(member_group_entry::group_id.eq(group))
         .select(member_group_entry::patient_id)
