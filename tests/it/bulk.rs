@@ -47,14 +47,18 @@ impl Bulk {
 
     /// Starts an export; the path of its status address.
     async fn begin(&self, query: &str) -> String {
-        let reply = self.send("GET", &format!("/fhir/Patient/$export{query}"), &[ASYNC]).await;
+        let reply = self
+            .send("GET", &format!("/fhir/Patient/$export{query}"), &[ASYNC])
+            .await;
         reply.assert_status(202);
         self.path(reply.header("content-location"))
     }
 
     /// Path and query of an address of this server.
     fn path(&self, url: &str) -> String {
-        url.strip_prefix(&self.client.origin).expect("our own address").to_owned()
+        url.strip_prefix(&self.client.origin)
+            .expect("our own address")
+            .to_owned()
     }
 
     /// Polls until the run is done; its manifest.
@@ -78,7 +82,9 @@ impl Bulk {
     async fn taken(&self, manifest: &Value) -> BTreeMap<String, Value> {
         let mut all = BTreeMap::new();
         for file in manifest["output"].as_array().expect("files") {
-            let reply = self.send("GET", &self.path(file["url"].as_str().expect("a URL")), &[]).await;
+            let reply = self
+                .send("GET", &self.path(file["url"].as_str().expect("a URL")), &[])
+                .await;
             reply.assert_status(200);
             assert_eq!(reply.header("content-type"), "application/fhir+ndjson");
             assert_eq!(file["extension"]["bytes"], reply.body.len(), "{file}");
@@ -128,13 +134,19 @@ async fn an_export_has_what_everything_has_and_belongs_to_its_partner() {
     let manifest = bulk.done(&status).await;
     assert_eq!(manifest["requiresAccessToken"], true);
     assert_eq!(manifest["error"], json!([]));
-    assert_eq!(manifest["request"], format!("{}/fhir/Patient/$export", bulk.client.origin));
+    assert_eq!(
+        manifest["request"],
+        format!("{}/fhir/Patient/$export", bulk.client.origin)
+    );
     let taken = bulk.taken(&manifest).await;
     let wanted = bulk.everything(&bulk.ids).await;
     let names = |all: &BTreeMap<String, Value>| all.keys().cloned().collect::<BTreeSet<_>>();
     assert_eq!(names(&taken), names(&wanted));
     assert_eq!(taken, wanted);
-    assert!(taken.keys().any(|name| name.starts_with("Organization/")), "shared resources too");
+    assert!(
+        taken.keys().any(|name| name.starts_with("Organization/")),
+        "shared resources too"
+    );
 
     // Each download is a disclosure of each member in it.
     let files = manifest["output"].as_array().expect("files");
@@ -143,16 +155,25 @@ async fn an_export_has_what_everything_has_and_belongs_to_its_partner() {
     let correlation = [("x-correlation-id", "bulk-download-1")];
     bulk.send("GET", &url, &correlation).await.assert_status(200);
     let (begun, completed) = ("disclosure.begun", "disclosure.completed");
-    bulk.payer.await_ledger("bulk-download-1", &[begun, begun, completed, completed]).await;
+    bulk.payer
+        .await_ledger("bulk-download-1", &[begun, begun, completed, completed])
+        .await;
 
     // Nobody else finds any of it, nor does anybody without a token.
     let other = bulk.payer.register("third", THIRD_NPI, "https://third.example/fhir");
     let token = other.token(ALL_SCOPES).await;
     for path in [&status, &url] {
-        send(&other, &token, "GET", path, &[], "").await.assert_outcome(Fault::NotFound);
-        bulk.client.send("GET", path, &[], "").await.assert_outcome(Fault::TokenMissing);
+        send(&other, &token, "GET", path, &[], "")
+            .await
+            .assert_outcome(Fault::NotFound);
+        bulk.client
+            .send("GET", path, &[], "")
+            .await
+            .assert_outcome(Fault::TokenMissing);
     }
-    send(&other, &token, "DELETE", &status, &[], "").await.assert_outcome(Fault::NotFound);
+    send(&other, &token, "DELETE", &status, &[], "")
+        .await
+        .assert_outcome(Fault::NotFound);
     bulk.send("GET", &status, &[]).await.assert_status(200);
     // Its own export has nothing, and says so.
     let empty = send(&other, &token, "GET", "/fhir/Patient/$export", &[ASYNC], "").await;
@@ -169,7 +190,9 @@ async fn an_export_has_what_everything_has_and_belongs_to_its_partner() {
 async fn what_an_export_cannot_do_is_refused_at_its_start() {
     let bulk = Bulk::start().await;
     let start = "/fhir/Patient/$export";
-    bulk.send("GET", start, &[]).await.assert_outcome(Fault::BulkAsyncNeeded);
+    bulk.send("GET", start, &[])
+        .await
+        .assert_outcome(Fault::BulkAsyncNeeded);
     for (query, fault) in [
         ("?_type=Nonsense", Fault::ParameterInvalid),
         ("?_since=2999-01-01T00:00:00Z", Fault::ParameterInvalid),
@@ -182,12 +205,17 @@ async fn what_an_export_cannot_do_is_refused_at_its_start() {
     }
     let unknown = bulk.send("GET", "/fhir/Group/0123/$export", &[ASYNC]).await;
     unknown.assert_outcome(Fault::NotFound);
-    bulk.send("GET", "/fhir/jobs/0123", &[]).await.assert_outcome(Fault::NotFound);
+    bulk.send("GET", "/fhir/jobs/0123", &[])
+        .await
+        .assert_outcome(Fault::NotFound);
     assert_eq!(bulk.payer.count("bulk_job"), 0);
 
     // A lenient request is told what was left out; some types of some members are a part of the whole.
     let lenient = [("prefer", "respond-async; handling=lenient")];
-    let query = format!("?_type=Patient,Condition&organizeOutputBy=Patient&patient=Patient/{}", bulk.ids[0]);
+    let query = format!(
+        "?_type=Patient,Condition&organizeOutputBy=Patient&patient=Patient/{}",
+        bulk.ids[0]
+    );
     let reply = bulk.send("GET", &format!("{start}{query}"), &lenient).await;
     reply.assert_status(202);
     let manifest = bulk.done(&bulk.path(reply.header("content-location"))).await;
@@ -200,7 +228,10 @@ async fn what_an_export_cannot_do_is_refused_at_its_start() {
     assert_eq!(bulk.taken(&manifest).await, wanted);
 
     // Since the time of the last export nothing became visible; no more runs than a partner may have.
-    let since = manifest["transactionTime"].as_str().expect("a time").replace('+', "%2B");
+    let since = manifest["transactionTime"]
+        .as_str()
+        .expect("a time")
+        .replace('+', "%2B");
     let status = bulk.begin(&format!("?_since={since}&_type=Condition")).await;
     assert_eq!(bulk.done(&status).await["output"], json!([]));
 }
@@ -233,9 +264,12 @@ async fn who_withdraws_after_the_start_is_in_no_file_that_is_given() {
     let gone = &bulk.ids[1];
     let consents = bulk.payer.json_command(&["consent", "list"]);
     let theirs = consents.as_array().expect("a list").iter();
-    let theirs = theirs.filter(|one| one.to_string().contains(gone.as_str())).collect::<Vec<_>>();
+    let theirs = theirs
+        .filter(|one| one.to_string().contains(gone.as_str()))
+        .collect::<Vec<_>>();
     let id = theirs[0]["id"].as_str().expect("an id");
-    bulk.payer.json_command(&["consent", "revoke", id, "--reason", "a letter"]);
+    bulk.payer
+        .json_command(&["consent", "revoke", id, "--reason", "a letter"]);
 
     let mut refused = 0;
     for url in &urls {
@@ -249,7 +283,10 @@ async fn who_withdraws_after_the_start_is_in_no_file_that_is_given() {
     assert_eq!(taken, bulk.everything(&bulk.ids[..1]).await);
     let told = bulk.path(manifest["error"][0]["url"].as_str().expect("a file"));
     let told = bulk.send("GET", &told, &[]).await.text();
-    assert!(told.contains("Members left out: 1.") && !told.contains(gone.as_str()), "{told}");
+    assert!(
+        told.contains("Members left out: 1.") && !told.contains(gone.as_str()),
+        "{told}"
+    );
 }
 
 #[tokio::test]

@@ -4,6 +4,8 @@
 use crate::error::{Failure, Fault};
 use crate::fhir::when;
 use crate::release;
+use crate::store::bulk::BulkJobRow;
+use crate::store::granted_members::MembersAsked;
 use crate::store::record_rows::Window;
 use serde::{Deserialize, Serialize};
 
@@ -94,6 +96,24 @@ impl ExportAsked {
         match (asked.since_ms, asked.until_ms) {
             (Some(since), Some(until)) if since > until => Err(wrong("_until", "Give a time after _since.")),
             _ => Ok(asked),
+        }
+    }
+
+    /// What a run was asked for.
+    ///
+    /// # Errors
+    /// [`Fault::Internal`] when its row has no such thing.
+    pub fn of_run(row: &BulkJobRow) -> Result<ExportAsked, Failure> {
+        serde_json::from_str(&row.request_json).map_err(|error| Failure::new(Fault::Internal).because(error))
+    }
+
+    /// The members of this run who may be in it at `now_ms` (UTC milliseconds).
+    pub fn members(&self, row: &BulkJobRow, now_ms: i64) -> MembersAsked {
+        MembersAsked {
+            partner: row.partner_id.clone(),
+            group: row.group_id.clone(),
+            patients: self.patients.clone(),
+            now_ms,
         }
     }
 

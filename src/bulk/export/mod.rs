@@ -128,23 +128,10 @@ fn attempt(held: &HeldJob, files: &BulkFiles, keep_ms: i64) -> Result<AttemptEnd
     }
 }
 
-fn asked_of(row: &BulkJobRow) -> Result<ExportAsked, Failure> {
-    serde_json::from_str(&row.request_json).map_err(|error| Failure::new(Fault::Internal).because(error))
-}
-
-fn members_of(row: &BulkJobRow, asked: &ExportAsked, now_ms: i64) -> MembersAsked {
-    MembersAsked {
-        partner: row.partner_id.clone(),
-        group: row.group_id.clone(),
-        patients: asked.patients.clone(),
-        now_ms,
-    }
-}
-
 /// Divides the members into pieces, and begins the run.
 fn plan(held: &HeldJob, files: &BulkFiles, row: &BulkJobRow) -> Result<(), Failure> {
     let (ctx, now_ms) = (held.ctx(), held.ctx().clock.now_ms());
-    let members = members_of(row, &asked_of(row)?, now_ms);
+    let members = ExportAsked::of_run(row)?.members(row, now_ms);
     let (mut pieces, mut last) = (Vec::new(), String::new());
     let piece = |position: usize, first: &str, last: &str, members: usize| BulkPieceRow {
         job_id: row.id.clone(),
@@ -181,7 +168,7 @@ fn do_piece(
     next: BulkPieceRow,
     keep_ms: i64,
 ) -> Result<(), Failure> {
-    let asked = asked_of(row)?;
+    let asked = ExportAsked::of_run(row)?;
     let window = asked.window(row.transaction_ms.unwrap_or(row.created_ms));
     let work = piece::PieceWork {
         held,

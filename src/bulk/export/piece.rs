@@ -3,7 +3,6 @@
 //! A piece that an earlier attempt wrote in part is written again under new names; files without a row go with the folder of their run.
 
 use super::asked::ExportAsked;
-use super::members_of;
 use crate::bulk::files::{BulkFiles, FileWriter};
 use crate::error::{Failure, Fault};
 use crate::jobs::HeldJob;
@@ -53,7 +52,7 @@ impl PieceWork<'_> {
     fn try_members(&self) -> Result<Option<Vec<BulkFileRow>>, Failure> {
         let (ctx, partner) = (self.held.ctx(), &self.row.partner_id);
         let now_ms = ctx.clock.now_ms();
-        let (members, piece) = (members_of(self.row, self.asked, now_ms), self.piece);
+        let (members, piece) = (self.asked.members(self.row, now_ms), self.piece);
         let (version, grants) = ctx.store.read_blocking(|db| {
             let version = granted_members::active_version(db, partner)?;
             let grants = granted_members::between(db, &members, &piece.first_key, &piece.last_key)?;
