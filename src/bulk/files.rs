@@ -52,6 +52,11 @@ fn unusable(error: std::io::Error) -> Failure {
     Failure::new(fault).because(error)
 }
 
+/// The keys are wrong, or a file is not as it was written.
+fn unsealed(failure: Failure) -> Failure {
+    Failure::new(Fault::BulkFolder).because(failure)
+}
+
 fn number(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
@@ -81,12 +86,13 @@ impl BulkFiles {
         if let Some(vault) = self.0.vault.get() {
             return Ok(vault);
         }
-        let opened = Vault::open(&self.0.keys)?;
+        let opened = Vault::open(&self.0.keys).map_err(unsealed)?;
         Ok(self.0.vault.get_or_init(|| opened))
     }
 
     fn seal(&self, key_id: &str, job: &str) -> Result<Seal, Failure> {
-        self.vault()?.seal_of(key_id, &format!("bulk/{job}"))
+        let seal = self.vault()?.seal_of(key_id, &format!("bulk/{job}"));
+        seal.map_err(unsealed)
     }
 
     fn folder_of(&self, job: &str) -> PathBuf {
@@ -108,7 +114,7 @@ impl BulkFiles {
     /// Begins a file of a run.
     ///
     /// # Errors
-    /// [`Fault::BulkFolder`], [`Fault::NoRoom`]; those of the keys.
+    /// [`Fault::BulkFolder`], [`Fault::NoRoom`].
     pub fn begin(&self, job: &str, piece: i64, side: &'static str, rtype: &str) -> Result<FileWriter, Failure> {
         let key_id = self.vault()?.current().to_owned();
         let (name, seal) = (new_name(), self.seal(&key_id, job)?);
@@ -118,7 +124,8 @@ impl BulkFiles {
             .mode(0o600)
             .open(self.folder_of(job).join(&name))
             .map_err(unusable)?;
-        file.write_all(format!("{HEAD}{key_id}\n").as_bytes()).map_err(unusable)?;
+        file.write_all(format!("{HEAD}{key_id}\n").as_bytes())
+            .map_err(unusable)?;
         Ok(FileWriter {
             row: BulkFileRow {
                 name,
@@ -153,14 +160,14 @@ impl BulkFiles {
     /// Opens a file of a run.
     ///
     /// # Errors
-    /// [`Fault::BulkFolder`] when it cannot be read, [`Fault::SealBroken`] when it is none of ours; those of the keys.
+    /// [`Fault::BulkFolder`] when it cannot be read, or is none of ours.
     pub fn open(&self, row: &BulkFileRow) -> Result<FileReader, Failure> {
         let file = File::open(self.folder_of(&row.job_id).join(&row.name)).map_err(unusable)?;
         let mut head = [0; HEAD_BYTES];
         let read = file.read_at(&mut head, 0).map_err(unusable)?;
         let end = head[..read].iter().position(|byte| *byte == b'\n');
         let line = end.and_then(|end| std::str::from_utf8(&head[..end]).ok());
-        let key_id = line.and_then(|line| line.strip_prefix(HEAD)).ok_or(Fault::SealBroken)?;
+        let key_id = line.and_then(|line| line.strip_prefix(HEAD)).ok_or(Fault::BulkFolder)?;
         Ok(FileReader {
             seal: self.seal(key_id, &row.job_id)?,
             begins: (HEAD.len() + key_id.len() + 1) as u64,
@@ -273,9 +280,7 @@ impl FileWriter {
             .iter()
             .map(|share| format!("{} {} {}\n", share.grant_id, share.bytes, share.resources));
         let list: String = lines.collect();
-        let sealed = self
-            .seal
-            .seal(&format!("{}/members", self.row.name), list.as_bytes())?;
+        let sealed = self.seal.seal(&format!("{}/members", self.row.name), list.as_bytes())?;
         self.file.write_all(&sealed).map_err(unusable)?;
         self.file.sync_all().map_err(unusable)?;
         self.row.sha256 = self.digest.finish().to_vec();
@@ -302,7 +307,7 @@ impl FileReader {
     /// The piece with this number, from 0; `None` after the last one. Blocks this thread.
     ///
     /// # Errors
-    /// [`Fault::SealBroken`] when it is missing or changed; [`Fault::BulkFolder`].
+    /// [`Fault::BulkFolder`] when it is missing or changed.
     pub fn piece(&self, at: u64) -> Result<Option<Vec<u8>>, Failure> {
         if at >= self.pieces() {
             return Ok(None);
@@ -312,12 +317,13 @@ impl FileReader {
         let mut sealed = vec![0; usize::try_from(length).unwrap_or(PIECE_BYTES) + SEALED_MORE];
         let place = self.begins + at * (whole + SEALED_MORE as u64);
         self.read_exact(&mut sealed, place)?;
-        self.seal.open(&format!("{}/{at}", self.name), &sealed).map(Some)
+        let opened = self.seal.open(&format!("{}/{at}", self.name), &sealed);
+        opened.map(Some).map_err(unsealed)
     }
 
     fn read_exact(&self, bytes: &mut [u8], at: u64) -> Result<(), Failure> {
         self.file.read_exact_at(bytes, at).map_err(|error| match error.kind() {
-            ErrorKind::UnexpectedEof => Fault::SealBroken.into(),
+            ErrorKind::UnexpectedEof => Fault::BulkFolder.into(),
             _ => unusable(error),
         })
     }
@@ -329,11 +335,12 @@ impl FileReader {
     pub fn shares(&self) -> Result<Vec<MemberShare>, Failure> {
         let place = self.begins + self.bytes + self.pieces() * SEALED_MORE as u64;
         let all = self.file.metadata().map_err(unusable)?.len();
-        let left = all.checked_sub(place).ok_or(Fault::SealBroken)?;
-        let mut sealed = vec![0; usize::try_from(left).map_err(|_| Fault::SealBroken)?];
+        let left = all.checked_sub(place).ok_or(Fault::BulkFolder)?;
+        let mut sealed = vec![0; usize::try_from(left).map_err(|_| Fault::BulkFolder)?];
         self.read_exact(&mut sealed, place)?;
-        let list = self.seal.open(&format!("{}/members", self.name), &sealed)?;
-        let text = String::from_utf8(list).map_err(|_| Fault::SealBroken)?;
+        let opened = self.seal.open(&format!("{}/members", self.name), &sealed);
+        let list = opened.map_err(unsealed)?;
+        let text = String::from_utf8(list).map_err(|_| Fault::BulkFolder)?;
         let share = |line: &str| {
             let mut words = line.split(' ');
             Some(MemberShare {
@@ -343,7 +350,7 @@ impl FileReader {
             })
         };
         text.lines()
-            .map(|line| share(line).ok_or_else(|| Fault::SealBroken.into()))
+            .map(|line| share(line).ok_or_else(|| Fault::BulkFolder.into()))
             .collect()
     }
 
@@ -356,7 +363,7 @@ impl FileReader {
         for at in 0..self.pieces() {
             all.extend(self.piece(at)?.unwrap_or_default());
         }
-        String::from_utf8(all).map_err(|_| Fault::SealBroken.into())
+        String::from_utf8(all).map_err(|_| Fault::BulkFolder.into())
     }
 }
 
@@ -392,7 +399,10 @@ mod tests {
         assert_eq!(reader.text().expect("readable"), wanted);
         let shares = reader.shares().expect("a list");
         assert_eq!(
-            shares.iter().map(|one| (one.grant_id.as_str(), one.resources)).collect::<Vec<_>>(),
+            shares
+                .iter()
+                .map(|one| (one.grant_id.as_str(), one.resources))
+                .collect::<Vec<_>>(),
             [("g1", 2), ("g2", 1)]
         );
         assert_eq!(shares.iter().map(|one| one.bytes).sum::<u64>(), row.bytes as u64);
@@ -402,9 +412,9 @@ mod tests {
         let mut changed = sealed.clone();
         changed[200] ^= 1;
         fs::write(&path, &changed).expect("written");
-        assert_eq!(reader_fault(&files, &row), Fault::SealBroken);
+        assert_eq!(reader_fault(&files, &row), Fault::BulkFolder);
         fs::write(&path, &sealed[..sealed.len() / 2]).expect("written");
-        assert_eq!(reader_fault(&files, &row), Fault::SealBroken);
+        assert_eq!(reader_fault(&files, &row), Fault::BulkFolder);
         files.remove(&job).expect("removed");
         assert!(files.open(&row).is_err());
         files.remove(&job).expect("nothing is left to remove");
@@ -428,7 +438,10 @@ mod tests {
             .and_then(|writer| writer.finish(1))
             .expect("whole");
         let reader = files.open(&row).expect("there");
-        assert_eq!((reader.text().expect("text"), reader.shares().expect("a list")), (String::new(), Vec::new()));
+        assert_eq!(
+            (reader.text().expect("text"), reader.shares().expect("a list")),
+            (String::new(), Vec::new())
+        );
         assert!(is_name(&job) && !is_name("../x") && !is_name(&job.to_uppercase().replace('0', "G")));
     }
 }

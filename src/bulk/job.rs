@@ -5,12 +5,14 @@
 //! ([`BulkEnd`]) ends it. This module never reads member data.
 
 use super::files::{self, BulkFiles};
+use super::kinds::work_of;
 use crate::config::BulkConfig;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::jobs::{self, AttemptEnding, Doing, HeldJob, JobStep, NewJob, Priority, WorkKind};
 use crate::security::Caller;
 use crate::store::bulk::{self as rows, BulkJobRow};
+use crate::store::member_groups;
 use crate::store::{Db, DiskRoom};
 use std::sync::Arc;
 use std::time::Duration;
@@ -166,13 +168,11 @@ pub async fn cancel(ctx: &Context, files: &BulkFiles, caller: &Caller, id: &str)
 
 /// Takes back the work of a run, so that what it still writes is not kept.
 fn stop_work(db: &mut Db, row: &BulkJobRow) -> Result<(), Failure> {
-    if row.kind == super::export::KIND {
-        jobs::take_back(db, &super::export::EXPORT, &row.id)?;
+    if let Some(work) = work_of(&row.kind) {
+        jobs::take_back(db, work, &row.id)?;
     }
-    if row.kind == super::group_match::KIND {
-        super::group_match::stop(db, row)?;
-    }
-    Ok(())
+    // A bulk match that is ended before its groups are there leaves none.
+    member_groups::drop_unfinished(db, &row.partner_id, &row.id)
 }
 
 /// Does [`END`].

@@ -8,4 +8,5 @@ pub mod export;
 pub mod files;
 pub mod group_match;
 pub mod job;
+mod kinds;
 pub mod manifest;

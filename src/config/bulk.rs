@@ -33,7 +33,8 @@ impl ConfigValues {
             Some(url) => match url.strip_prefix("file:").filter(|path| !path.is_empty()) {
                 Some(path) => Some(PathBuf::from(path)),
                 None => {
-                    let remedy = "Write exports.url as file:PATH; this version keeps files of bulk jobs in a folder only.";
+                    let remedy =
+                        "Write exports.url as file:PATH; this version keeps files of bulk jobs in a folder only.";
                     return Err(refuse(keys::EXPORTS_URL.name(), remedy));
                 }
             },

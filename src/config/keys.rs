@@ -196,6 +196,9 @@ keys! {
         "Background jobs at once in one process; while others wait, one partner gets at most an eighth of them.");
     JOBS_POLL_SECONDS: Duration = key("jobs.poll_seconds", number(1, 60, Seconds), "5",
         "Longest time between two searches for due background jobs.");
+    JOBS_LEASE_SECONDS: Duration = key("jobs.lease_seconds", number(6, 600, Seconds), "60",
+        "How long a job stays with a process that ended without giving it back. Leases are renewed three times in that time.");
+
     EXPORTS_URL: Option<String> = key("exports.url", Url, "",
         "Folder of the files of bulk jobs, as file:PATH; the folder exports beside the store when it is not set. Workers on several hosts need one folder, and the same received.keys.").like("\"file:exports\"");
     BULK_JOBS_PER_PARTNER: i64 = key("bulk.jobs_per_partner", number(1, 1_000, Jobs), "4",
@@ -208,9 +211,6 @@ keys! {
         "Hours after which a bulk job that has not come to its end has failed.");
     BULK_KEEP_HOURS: u32 = key("bulk.keep_hours", number(1, 720, Hours), "24",
         "Hours for which the files of a bulk job are kept after its end.");
-
-    JOBS_LEASE_SECONDS: Duration = key("jobs.lease_seconds", number(6, 600, Seconds), "60",
-        "How long a job stays with a process that ended without giving it back. Leases are renewed three times in that time.");
 }
 
 /// A key of a part that is not built yet.

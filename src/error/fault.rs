@@ -267,6 +267,15 @@ impl Fault {
             Fault::StoreSlow => {
                 "Look for statements that hold locks or take long in the database (pg_stat_activity). The log has the cause."
             }
+            Fault::BulkBusy => {
+                "Wait until some bulk jobs of the partner have ended. bulk.jobs_per_partner sets the number."
+            }
+            Fault::BulkLate => {
+                "Look in the log for what the bulk job waited for: `causeway jobs list` shows its work. bulk.deadline_hours sets the time."
+            }
+            Fault::BulkFolder => {
+                "Make sure that the server can read and write the folder of exports.url and its files, and that received.keys is the right one. The log has the cause."
+            }
             Fault::RateLimited => "Try again in a few seconds. The keys under [limits] set the share of each partner.",
             Fault::AddressLimited => {
                 "See docs/operators/limits.md for the limits of strangers. Name a balancer in server.proxy_from."
@@ -295,7 +304,14 @@ impl Fault {
                 | Fault::StoreReadOnly
         ) && matches!(
             (code[0], code[1]),
-            (b'R', b'Q') | (b'I', b'D') | (b'S', b'E') | (b'O', b'A') | (b'M', b'M') | (b'C', b'O') | (b'S', b'V')
+            (b'R', b'Q')
+                | (b'I', b'D')
+                | (b'S', b'E')
+                | (b'O', b'A')
+                | (b'M', b'M')
+                | (b'C', b'O')
+                | (b'B', b'K')
+                | (b'S', b'V')
         )
     }
 }

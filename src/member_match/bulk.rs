@@ -117,10 +117,7 @@ impl BulkAsking {
             .collect()
     }
 
-    fn look_up(
-        &self,
-        questions: Vec<Arc<MatchAsked>>,
-    ) -> Result<Vec<(Identified, Resolution, KnownOfPair)>, Failure> {
+    fn look_up(&self, questions: Vec<Arc<MatchAsked>>) -> Result<Vec<(Identified, Resolution, KnownOfPair)>, Failure> {
         let store = self.ctx.store.clone();
         let (hasher, configured) = (store.key_hasher()?, Arc::clone(&self.ctx.matching));
         let work = move |db: &mut Db| {

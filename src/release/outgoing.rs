@@ -78,7 +78,7 @@ impl Disclosure {
     }
 
     /// Ends the disclosures; `sent` says what was sent.
-    pub(super) fn ends(mut self, sent: SentPart) {
+    pub fn ends(mut self, sent: SentPart) {
         for part in std::mem::take(&mut self.parts) {
             let outcome = EntryOutcome {
                 http: Some(sent.http()),

@@ -166,6 +166,18 @@ pub fn plan(db: &mut Db, id: &str, pieces: &[BulkPieceRow], now_ms: i64) -> Resu
     Ok(())
 }
 
+/// Returns how many members a run was planned with.
+///
+/// # Errors
+/// Those of the database.
+pub fn planned(db: &mut Db, id: &str) -> Result<i64, Failure> {
+    let members: Vec<i64> = bulk_piece::table
+        .filter(bulk_piece::job_id.eq(id))
+        .select(bulk_piece::members)
+        .load(db)?;
+    Ok(members.iter().sum())
+}
+
 /// Returns the first piece that is not done.
 ///
 /// # Errors
@@ -228,12 +240,7 @@ fn set_piece(db: &mut Db, id: &str, position: i64, state: &str) -> Result<(), Fa
 ///
 /// # Errors
 /// Those of the database.
-pub fn reopen(
-    db: &mut Db,
-    id: &str,
-    pieces: &[i64],
-    (now_ms, deadline_ms): (i64, i64),
-) -> Result<bool, Failure> {
+pub fn reopen(db: &mut Db, id: &str, pieces: &[i64], (now_ms, deadline_ms): (i64, i64)) -> Result<bool, Failure> {
     let of_it = bulk_job::table.find(id).filter(bulk_job::state.eq_any([DONE, RUNNING]));
     let begun = diesel::update(of_it)
         .set((

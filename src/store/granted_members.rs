@@ -24,7 +24,7 @@ pub struct MembersAsked {
 
 /// The Patient ids of a group.
 #[diesel::dsl::auto_type]
-fn of_group(group: &str) -> _ {
+fn of_group<'a>(group: &'a str) -> _ {
     member_group_entry::table
         .filter(member_group_entry::group_id.eq(group))
         .select(member_group_entry::patient_id)
@@ -42,6 +42,18 @@ pub fn has_group(db: &mut Db, partner: &str, group: &str) -> Result<bool, Failur
         .first(db)
         .optional()?;
     Ok(found.is_some())
+}
+
+/// Returns how many members a group has, whatever became of the grants on them.
+///
+/// # Errors
+/// Those of the database.
+pub fn group_size(db: &mut Db, group: &str) -> Result<i64, Failure> {
+    let ids: Vec<Option<String>> = of_group(group)
+        .filter(member_group_entry::patient_id.is_not_null())
+        .distinct()
+        .load(db)?;
+    Ok(i64::try_from(ids.len()).unwrap_or(i64::MAX))
 }
 
 /// Returns the Patient ids after `after`, at most `limit`.

@@ -10,6 +10,27 @@ use super::schema::{consent, grants, member_group, member_group_entry};
 use crate::error::Failure;
 use diesel::prelude::*;
 
+/// Code of the group of members who were matched.
+pub const MATCH: &str = "match";
+/// Code of the group of members who were not matched.
+pub const NO_MATCH: &str = "nomatch";
+/// Code of the group of members whose consent cannot be honored.
+pub const CONSENT_CONSTRAINT: &str = "consentconstraint";
+/// In place of a code, for the list of members who cannot be read. It has no group.
+pub const UNREAD: &str = "unread";
+
+/// The id of a group of a run.
+pub fn id_of(job_id: &str, code: &str) -> String {
+    format!("{job_id}-{code}")
+}
+
+/// The ids under which a run has entries.
+pub fn ids_of(job_id: &str) -> Vec<String> {
+    [MATCH, NO_MATCH, CONSENT_CONSTRAINT, UNREAD]
+        .map(|code| id_of(job_id, code))
+        .to_vec()
+}
+
 /// A row of `member_group`.
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = member_group)]
@@ -165,11 +186,14 @@ pub fn count(db: &mut Db, group_id: &str) -> Result<i64, Failure> {
         .get_result(db)?)
 }
 
-/// Deletes the entries of groups that do not come about.
+/// Deletes the entries of a run that has no groups yet.
 ///
 /// # Errors
 /// Those of the database.
-pub fn drop_entries(db: &mut Db, group_ids: &[String]) -> Result<(), Failure> {
-    diesel::delete(member_group_entry::table.filter(member_group_entry::group_id.eq_any(group_ids))).execute(db)?;
+pub fn drop_unfinished(db: &mut Db, partner: &str, job_id: &str) -> Result<(), Failure> {
+    let ids = ids_of(job_id);
+    if of_run(db, partner, &ids)?.is_empty() {
+        diesel::delete(member_group_entry::table.filter(member_group_entry::group_id.eq_any(ids))).execute(db)?;
+    }
     Ok(())
 }

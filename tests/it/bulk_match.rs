@@ -53,7 +53,9 @@ async fn kick_off(client: &Client, token: &str, body: impl Into<reqwest::Body>) 
 async fn send(client: &Client, token: &str, method: &str, url: &str) -> Reply {
     let path = url.strip_prefix(&client.origin).expect("an absolute URL of ours");
     let bearer = format!("Bearer {token}");
-    client.send(method, path, &[("authorization", bearer.as_str())], "").await
+    client
+        .send(method, path, &[("authorization", bearer.as_str())], "")
+        .await
 }
 
 /// Begins a match, waits for its end, and gives the status address and the manifest.
@@ -103,7 +105,12 @@ fn sent_of(groups: &[Value], code: &str) -> Vec<String> {
         .iter()
         .map(|member| {
             let sent = &member["entity"]["extension"][0];
-            assert!(sent["url"].as_str().expect("a URL").ends_with("/base-ext-match-parameters"));
+            assert!(
+                sent["url"]
+                    .as_str()
+                    .expect("a URL")
+                    .ends_with("/base-ext-match-parameters")
+            );
             let id = sent["valueReference"]["reference"].as_str().expect("a reference");
             id.trim_start_matches('#').to_owned()
         })
@@ -135,7 +142,11 @@ async fn three_members_become_three_groups_and_the_matched_one_can_be_read() {
     assert_eq!(sent_of(&groups, "match"), ["mp-0"]);
     assert_eq!(sent_of(&groups, "nomatch"), ["mp-1"]);
     assert_eq!(sent_of(&groups, "consentconstraint"), ["mp-2"]);
-    assert!(lines(&client, &token, &manifest, "error", "OperationOutcome").await.is_empty());
+    assert!(
+        lines(&client, &token, &manifest, "error", "OperationOutcome")
+            .await
+            .is_empty()
+    );
 
     let matched = &groups[0]["member"][0]["entity"]["reference"];
     let patient = matched.as_str().expect("a reference").to_owned();
@@ -156,17 +167,33 @@ async fn three_members_become_three_groups_and_the_matched_one_can_be_read() {
     let found = client.get(&token, "Group?code=match").await;
     found.assert_status(200);
     assert_eq!(found.json()["entry"][0]["resource"], groups[0]);
-    assert_eq!(client.get(&token, "Group").await.json()["entry"].as_array().map(Vec::len), Some(3));
+    assert_eq!(
+        client.get(&token, "Group").await.json()["entry"]
+            .as_array()
+            .map(Vec::len),
+        Some(3)
+    );
     let theirs = self::token(&other).await;
-    other.get(&theirs, &format!("Group/{id}")).await.assert_outcome(Fault::NotFound);
-    assert!(other.get(&theirs, "Group").await.json()["entry"].as_array().is_none_or(Vec::is_empty));
+    other
+        .get(&theirs, &format!("Group/{id}"))
+        .await
+        .assert_outcome(Fault::NotFound);
+    assert!(
+        other.get(&theirs, "Group").await.json()["entry"]
+            .as_array()
+            .is_none_or(Vec::is_empty)
+    );
     for method in ["GET", "DELETE"] {
-        send(&other, &theirs, method, &status).await.assert_outcome(Fault::NotFound);
+        send(&other, &theirs, method, &status)
+            .await
+            .assert_outcome(Fault::NotFound);
     }
     let file = manifest["output"][0]["url"].as_str().expect("a URL");
     send(&other, &theirs, "GET", file).await.assert_outcome(Fault::NotFound);
     send(&client, &token, "DELETE", &status).await.assert_status(202);
-    send(&client, &token, "GET", &status).await.assert_outcome(Fault::NotFound);
+    send(&client, &token, "GET", &status)
+        .await
+        .assert_outcome(Fault::NotFound);
     send(&client, &token, "GET", file).await.assert_outcome(Fault::NotFound);
     client.get(&token, &format!("Group/{id}")).await.assert_status(200);
 }
@@ -190,7 +217,13 @@ async fn a_member_who_cannot_be_read_fails_alone_with_the_place() {
         .iter()
         .filter_map(|one| one["issue"][0]["expression"][0].as_str())
         .collect();
-    assert_eq!(places, ["Parameters.parameter[1].part[0].resource.birthDate", "Parameters.parameter[4]"]);
+    assert_eq!(
+        places,
+        [
+            "Parameters.parameter[1].part[0].resource.birthDate",
+            "Parameters.parameter[4]"
+        ]
+    );
     assert_eq!(payer.count("decision"), 3);
 }
 
@@ -199,17 +232,8 @@ async fn the_same_file_again_counts_nothing_twice() {
     let (payer, client, _) = started(4);
     let token = token(&client).await;
     let (_, first) = run(&client, &token, body(&three(&payer))).await;
-    let counted = || {
-        [
-            "grants",
-            "consent",
-            "identity_link",
-            "guess",
-            "review",
-            "guess_tally",
-        ]
-        .map(|table| payer.count(table))
-    };
+    let counted =
+        || ["grants", "consent", "identity_link", "guess", "review", "guess_tally"].map(|table| payer.count(table));
     let sum = "guess WHERE guesses > 1 AND until_ms > 0";
     let (before, before_sum) = (counted(), payer.count(sum));
     let (_, second) = run(&client, &token, body(&three(&payer))).await;
@@ -218,7 +242,11 @@ async fn the_same_file_again_counts_nothing_twice() {
     let first = of(lines(&client, &token, &first, "output", "Group").await);
     let second = of(lines(&client, &token, &second, "output", "Group").await);
     assert_eq!(first, second);
-    assert_eq!(payer.count("guess_tally"), 0, "a bulk match has no part in the share of failures");
+    assert_eq!(
+        payer.count("guess_tally"),
+        0,
+        "a bulk match has no part in the share of failures"
+    );
 }
 
 /// PDex pdex-153: one patient with several coverages can be in two groups; equal members count once.
@@ -234,7 +262,10 @@ async fn one_patient_with_two_coverages_and_members_that_are_the_same() {
     let (_, manifest) = run(&client, &token, body(&[first.clone(), first.clone(), second])).await;
     let groups = lines(&client, &token, &manifest, "output", "Group").await;
     assert_eq!(sent_of(&groups, "match"), ["mp-0"]);
-    assert_eq!(groups[0]["member"][0]["entity"]["extension"].as_array().map(Vec::len), Some(2));
+    assert_eq!(
+        groups[0]["member"][0]["entity"]["extension"].as_array().map(Vec::len),
+        Some(2)
+    );
     assert_eq!(payer.count("decision"), 2);
 
     let again = member(&payer, 1, Variation::Exact, "mp-0");
@@ -260,7 +291,10 @@ async fn a_member_whose_grant_ends_leaves_the_group_and_its_files() {
     let ended = payer.command(&["consent", "revoke", &consent, "--reason", "asked for"]);
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     let group = client.get(&token, &format!("Group/{id}")).await.json();
-    assert!(group.get("member").is_none() && group.get("contained").is_none(), "{group}");
+    assert!(
+        group.get("member").is_none() && group.get("contained").is_none(),
+        "{group}"
+    );
     let file = manifest["output"][0]["url"].as_str().expect("a URL");
     send(&client, &token, "GET", file).await.assert_outcome(Fault::NotFound);
     for _ in 0..200 {
@@ -290,7 +324,10 @@ async fn what_is_wrong_with_the_whole_is_refused_before_anybody_is_judged() {
         (whole[..whole.len() - 30].to_owned(), Fault::NotJson),
         ("{}".to_owned(), Fault::ResourceInvalid),
         (body(&[]), Fault::EmptyValue),
-        (body(&[json!({"name": "other", "valueString": "x"})]), Fault::MatchParameterMissing),
+        (
+            body(&[json!({"name": "other", "valueString": "x"})]),
+            Fault::MatchParameterMissing,
+        ),
         (many, Fault::BulkTooMany),
     ] {
         let reply = kick_off(&client, &token, sent).await;
@@ -311,7 +348,9 @@ async fn what_is_wrong_with_the_whole_is_refused_before_anybody_is_judged() {
     got.assert_outcome(Fault::MethodRefused);
     assert_eq!(got.header("allow"), "POST");
     let narrow = client.token("system/*.rs").await;
-    kick_off(&client, &narrow, whole).await.assert_outcome(Fault::ScopeMissing);
+    kick_off(&client, &narrow, whole)
+        .await
+        .assert_outcome(Fault::ScopeMissing);
     assert_eq!((payer.count("decision"), payer.count("bulk_job")), (0, 0));
 }
 
@@ -327,7 +366,11 @@ async fn a_file_of_strangers_is_finished_and_guesses_about_one_card_are_hidden()
     let groups = lines(&client, &token, &manifest, "output", "Group").await;
     assert_eq!(sent_of(&groups, "nomatch").len(), 70);
     client.matched(&token, &payer.request(71, Variation::Exact)).await;
-    assert_eq!(payer.count("ledger_entry WHERE action = 'guess.alarmed'"), 1, "the share alarms once");
+    assert_eq!(
+        payer.count("ledger_entry WHERE action = 'guess.alarmed'"),
+        1,
+        "the share alarms once"
+    );
     assert_eq!(payer.count("ledger_entry WHERE action = 'partner.locked'"), 0);
 
     let right = payer.request(5, Variation::Exact);
@@ -369,7 +412,9 @@ async fn a_killed_server_finishes_the_match_afterwards() {
         .enumerate()
         .map(|(at, parts)| {
             let old = parts[0]["resource"]["id"].as_str().expect("an id").to_owned();
-            let text = parts.to_string().replace(&format!("Patient/{old}"), &format!("Patient/k-{at}"));
+            let text = parts
+                .to_string()
+                .replace(&format!("Patient/{old}"), &format!("Patient/k-{at}"));
             let mut parts: Value = serde_json::from_str(&text).expect("JSON");
             parts[0]["resource"]["id"] = json!(format!("k-{at}"));
             json!({"name": "MemberBundle", "part": parts})

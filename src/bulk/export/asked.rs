@@ -4,6 +4,8 @@
 use crate::error::{Failure, Fault};
 use crate::fhir::when;
 use crate::release;
+use crate::store::bulk::BulkJobRow;
+use crate::store::granted_members::MembersAsked;
 use crate::store::record_rows::Window;
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +54,10 @@ impl ExportAsked {
                 "_type" => {
                     for rtype in value.split(',').map(str::trim) {
                         if !release::is_searchable(rtype) {
-                            return Err(wrong(name, "Name types that rest.resource of the CapabilityStatement has, with commas between."));
+                            return Err(wrong(
+                                name,
+                                "Name types that rest.resource of the CapabilityStatement has, with commas between.",
+                            ));
                         }
                         if !asked.types.iter().any(|known| known == rtype) {
                             asked.types.push(rtype.to_owned());
@@ -74,7 +79,11 @@ impl ExportAsked {
                 "exportType" => return Err(wrong(name, "Ask for hl7.fhir.us.davinci-pdex#payertopayer.")),
                 "_format" | "_pretty" => {}
                 _ if is_lenient && !NARROWING.contains(&name.as_str()) => {
-                    let known: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(40).collect();
+                    let known: String = name
+                        .chars()
+                        .filter(|c| c.is_ascii_alphanumeric() || *c == '_')
+                        .take(40)
+                        .collect();
                     asked.left_out.push(known);
                 }
                 _ => {
@@ -87,6 +96,24 @@ impl ExportAsked {
         match (asked.since_ms, asked.until_ms) {
             (Some(since), Some(until)) if since > until => Err(wrong("_until", "Give a time after _since.")),
             _ => Ok(asked),
+        }
+    }
+
+    /// What a run was asked for.
+    ///
+    /// # Errors
+    /// [`Fault::Internal`] when its row has no such thing.
+    pub fn of_run(row: &BulkJobRow) -> Result<ExportAsked, Failure> {
+        serde_json::from_str(&row.request_json).map_err(|error| Failure::new(Fault::Internal).because(error))
+    }
+
+    /// The members of this run who may be in it at `now_ms` (UTC milliseconds).
+    pub fn members(&self, row: &BulkJobRow, now_ms: i64) -> MembersAsked {
+        MembersAsked {
+            partner: row.partner_id.clone(),
+            group: row.group_id.clone(),
+            patients: self.patients.clone(),
+            now_ms,
         }
     }
 
@@ -144,8 +171,14 @@ mod tests {
             (&[("_type", "Binary")], ParameterInvalid),
             (&[("_since", "2026-01-01")], ParameterInvalid),
             (&[("_since", "2026-01-01T00:00:01Z")], ParameterInvalid),
-            (&[("_since", "2025-01-01T00:00:00Z"), ("_since", "2025-01-01T00:00:00Z")], ParameterInvalid),
-            (&[("_since", "2025-01-02T00:00:00Z"), ("_until", "2025-01-01T00:00:00Z")], ParameterInvalid),
+            (
+                &[("_since", "2025-01-01T00:00:00Z"), ("_since", "2025-01-01T00:00:00Z")],
+                ParameterInvalid,
+            ),
+            (
+                &[("_since", "2025-01-02T00:00:00Z"), ("_until", "2025-01-01T00:00:00Z")],
+                ParameterInvalid,
+            ),
             (&[("_outputFormat", "application/fhir+parquet")], ParameterInvalid),
             (&[("exportType", "provider")], ParameterInvalid),
             (&[("patient", "Group/1")], ParameterInvalid),
@@ -155,7 +188,10 @@ mod tests {
         ] {
             assert_eq!(read(pairs, false), Err(fault), "{pairs:?}");
         }
-        assert_eq!(read(&[("_typeFilter", "Condition?code=1")], true), Err(ParameterUnknown));
+        assert_eq!(
+            read(&[("_typeFilter", "Condition?code=1")], true),
+            Err(ParameterUnknown)
+        );
         let lenient = read(&[("organizeOutputBy", "Patient")], true).expect("lenient");
         assert_eq!(lenient.left_out, ["organizeOutputBy"]);
     }
@@ -174,7 +210,10 @@ mod tests {
             false,
         )
         .expect("served");
-        assert_eq!((asked.types.len(), asked.patients.as_slice()), (2, &["p1".to_owned()][..]));
+        assert_eq!(
+            (asked.types.len(), asked.patients.as_slice()),
+            (2, &["p1".to_owned()][..])
+        );
         assert_eq!(asked.window(9).until_ms, Some(9));
         asked.narrow_to(None);
         assert_eq!(asked.types.len(), 2);

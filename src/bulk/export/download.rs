@@ -4,8 +4,8 @@
 //! When the access to one of them has ended, the file is not given any more. Its piece is written again without that member, and the
 //! manifest then names the new files. So no file is shorter than its manifest says, and none holds what may not leave.
 
-use super::{EXPORT, KIND};
 use crate::bulk::files::{BulkFiles, FileReader};
+use crate::bulk::kinds::{EXPORT, EXPORT_KIND};
 use crate::bulk::{files, job};
 use crate::config::BulkConfig;
 use crate::context::Context;
@@ -40,7 +40,7 @@ pub async fn open(
     (id, name): (&str, &str),
 ) -> Result<ExportFile, Failure> {
     let run = job::of(ctx, caller, id).await?;
-    if run.kind != KIND || !files::is_name(name) {
+    if run.kind != EXPORT_KIND || !files::is_name(name) {
         return Err(Fault::NotFound.into());
     }
     let (own, file_name) = (run.id.clone(), name.to_owned());

@@ -10,11 +10,12 @@ mod piece;
 
 use super::files::BulkFiles;
 use super::job::{self, NewRun};
+use super::kinds::{EXPORT, EXPORT_KIND};
 use crate::config::BulkConfig;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::failpoint;
-use crate::jobs::{AttemptEnding, Doing, HeldJob, JobStep, Priority, WorkKind};
+use crate::jobs::{AttemptEnding, Doing, HeldJob, JobStep, WorkKind};
 use crate::security::Caller;
 use crate::store::Db;
 use crate::store::bulk::{self as rows, BulkJobRow, BulkPieceRow};
@@ -22,22 +23,10 @@ use crate::store::granted_members::{self, MembersAsked};
 use asked::ExportAsked;
 use std::time::{Duration, Instant};
 
-/// The kind of these runs in their rows.
-pub const KIND: &str = "export";
 /// Members of one piece.
 const PIECE_MEMBERS: i64 = 100;
 /// How long one attempt does pieces, before others get their turn.
 const TURN: Duration = Duration::from_secs(60);
-
-/// The work of an export.
-pub static EXPORT: WorkKind = WorkKind {
-    name: "bulk-export",
-    priority: Priority::Ordinary,
-    every: None,
-    timeout: Duration::from_secs(3_600),
-    renews: true,
-    safe_because: "a piece counts when its rows are committed under the lease, and its files have new names each time",
-};
 
 /// Begins an export of the caller: of all members, or of those of a group. Returns the id of the run.
 ///
@@ -82,7 +71,7 @@ pub async fn begin(
             .remedy("Name only members on whom you have a grant, and who are in the group."));
     }
     let new = NewRun {
-        kind: KIND,
+        kind: EXPORT_KIND,
         work: &EXPORT,
         request_url,
         request_json: serde_json::to_string(asked).map_err(|error| Failure::new(Fault::Internal).because(error))?,
@@ -139,23 +128,10 @@ fn attempt(held: &HeldJob, files: &BulkFiles, keep_ms: i64) -> Result<AttemptEnd
     }
 }
 
-fn asked_of(row: &BulkJobRow) -> Result<ExportAsked, Failure> {
-    serde_json::from_str(&row.request_json).map_err(|error| Failure::new(Fault::Internal).because(error))
-}
-
-fn members_of(row: &BulkJobRow, asked: &ExportAsked, now_ms: i64) -> MembersAsked {
-    MembersAsked {
-        partner: row.partner_id.clone(),
-        group: row.group_id.clone(),
-        patients: asked.patients.clone(),
-        now_ms,
-    }
-}
-
 /// Divides the members into pieces, and begins the run.
 fn plan(held: &HeldJob, files: &BulkFiles, row: &BulkJobRow) -> Result<(), Failure> {
     let (ctx, now_ms) = (held.ctx(), held.ctx().clock.now_ms());
-    let members = members_of(row, &asked_of(row)?, now_ms);
+    let members = ExportAsked::of_run(row)?.members(row, now_ms);
     let (mut pieces, mut last) = (Vec::new(), String::new());
     let piece = |position: usize, first: &str, last: &str, members: usize| BulkPieceRow {
         job_id: row.id.clone(),
@@ -192,7 +168,7 @@ fn do_piece(
     next: BulkPieceRow,
     keep_ms: i64,
 ) -> Result<(), Failure> {
-    let asked = asked_of(row)?;
+    let asked = ExportAsked::of_run(row)?;
     let window = asked.window(row.transaction_ms.unwrap_or(row.created_ms));
     let work = piece::PieceWork {
         held,
@@ -213,4 +189,3 @@ fn do_piece(
     failpoint::pass("bulk", "piece-done");
     Ok(())
 }
-

@@ -3,7 +3,6 @@
 //! A piece that an earlier attempt wrote in part is written again under new names; files without a row go with the folder of their run.
 
 use super::asked::ExportAsked;
-use super::members_of;
 use crate::bulk::files::{BulkFiles, FileWriter};
 use crate::error::{Failure, Fault};
 use crate::jobs::HeldJob;
@@ -53,7 +52,7 @@ impl PieceWork<'_> {
     fn try_members(&self) -> Result<Option<Vec<BulkFileRow>>, Failure> {
         let (ctx, partner) = (self.held.ctx(), &self.row.partner_id);
         let now_ms = ctx.clock.now_ms();
-        let (members, piece) = (members_of(self.row, self.asked, now_ms), self.piece);
+        let (members, piece) = (self.asked.members(self.row, now_ms), self.piece);
         let (version, grants) = ctx.store.read_blocking(|db| {
             let version = granted_members::active_version(db, partner)?;
             let grants = granted_members::between(db, &members, &piece.first_key, &piece.last_key)?;
@@ -77,8 +76,8 @@ impl PieceWork<'_> {
         all.push(self.names(&names, now_ms)?);
         let left_out = usize::try_from(piece.members).unwrap_or(0).saturating_sub(grants.len());
         if left_out > 0 {
-            let text = format!("{left_out} of the members are not in this export: the access to them ended after it began.");
-            all.push(self.told("suppressed", &[text], now_ms)?);
+            let count = i64::try_from(left_out).unwrap_or(i64::MAX);
+            all.push(self.absent(count, "after", now_ms)?);
         }
         Ok(Some(all))
     }
@@ -116,9 +115,19 @@ impl PieceWork<'_> {
             release::each_shared(ctx, names, self.window, &mut |row| written.line("", row))?;
         }
         let mut all = written.finish(now_ms)?;
+        if let (Some(group), true) = (&self.row.group_id, self.asked.patients.is_empty()) {
+            let absent = ctx
+                .store
+                .read_blocking(|db| Ok(granted_members::group_size(db, group)? - rows::planned(db, &self.row.id)?))?;
+            if absent > 0 {
+                all.push(self.absent(absent, "before", now_ms)?);
+            }
+        }
         if !self.asked.left_out.is_empty() {
             let texts = self.asked.left_out.iter();
-            let texts: Vec<String> = texts.map(|name| format!("The parameter {name} was left out.")).collect();
+            let texts: Vec<String> = texts
+                .map(|name| format!("The parameter {name} was left out."))
+                .collect();
             all.push(self.told("not-supported", &texts, now_ms)?);
         }
         Ok(all)
@@ -130,6 +139,11 @@ impl PieceWork<'_> {
             file.line("", format!("{rtype}/{id}").as_bytes())?;
         }
         file.finish(now_ms)
+    }
+
+    fn absent(&self, count: i64, when: &str, now_ms: i64) -> Result<BulkFileRow, Failure> {
+        let text = format!("Members left out: {count}. The access to them ended {when} the export began.");
+        self.told("suppressed", &[text], now_ms)
     }
 
     /// A file of messages about what is missing.

@@ -5,7 +5,7 @@
 
 use crate::error::{Failure, Fault};
 use crate::fhir::bundle_reader::{BundlePiece, BundleReader};
-use crate::fhir::prescreen::{Screened, ScreenLimits, Value, screen};
+use crate::fhir::prescreen::{ScreenLimits, Screened, Value, screen};
 use crate::secret::sha256;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -175,13 +175,20 @@ fn patient_of(bytes: &[u8]) -> Option<(String, [u8; 32])> {
 pub fn part<'s>(screened: &'s Screened<'_>, name: &str) -> Option<Value<'s>> {
     let member = screened.root().get("parameter")?.items().next()?;
     let parts = member.get("part")?;
-    let named = parts.items().find(|part| part.get("name").is_some_and(|own| own.is(name)))?;
+    let named = parts
+        .items()
+        .find(|part| part.get("name").is_some_and(|own| own.is(name)))?;
     named.get("resource")
 }
 
 /// A parameter as the only one of a Parameters resource, which the pre-screen reads.
 pub fn wrapped(bytes: &[u8]) -> Vec<u8> {
-    [br#"{"resourceType":"Parameters","parameter":["#.as_slice(), bytes, b"]}"].concat()
+    [
+        br#"{"resourceType":"Parameters","parameter":["#.as_slice(),
+        bytes,
+        b"]}",
+    ]
+    .concat()
 }
 
 fn spooled(members: &[NamedMember]) -> MemberSpool {
@@ -257,7 +264,8 @@ impl MemberRequest {
             rest = &rest[at + FROM.len()..];
             out.push_str(&format!("{}.part", place(self.index)));
             let numbered = rest.strip_prefix('[').and_then(|rest| rest.split_once(']'));
-            let known = numbered.and_then(|(number, after)| Some((self.parts.get(number.parse::<usize>().ok()?)?, after)));
+            let known =
+                numbered.and_then(|(number, after)| Some((self.parts.get(number.parse::<usize>().ok()?)?, after)));
             if let Some((part, after)) = known {
                 out.push_str(&format!("[{part}]"));
                 rest = after;
@@ -342,11 +350,19 @@ mod tests {
     }
 
     fn body(parameters: &[String]) -> Vec<u8> {
-        format!(r#"{{"resourceType":"Parameters","parameter":[{}]}}"#, parameters.join(",")).into_bytes()
+        format!(
+            r#"{{"resourceType":"Parameters","parameter":[{}]}}"#,
+            parameters.join(",")
+        )
+        .into_bytes()
     }
 
     fn text(spool: &MemberSpool) -> Vec<u8> {
-        spool.lines.iter().flat_map(|line| [line.as_slice(), b"\n"].concat()).collect()
+        spool
+            .lines
+            .iter()
+            .flat_map(|line| [line.as_slice(), b"\n"].concat())
+            .collect()
     }
 
     fn fault(body: &[u8]) -> Fault {
@@ -358,7 +374,10 @@ mod tests {
         let all: Vec<String> = (0..150).map(|at| member(&format!("p{at}"), "A", "1")).collect();
         let spool = read(&body(&all), 150).expect("read");
         let text = text(&spool);
-        assert_eq!(spool.pieces.iter().map(|one| one.members).collect::<Vec<_>>(), [64, 64, 22]);
+        assert_eq!(
+            spool.pieces.iter().map(|one| one.members).collect::<Vec<_>>(),
+            [64, 64, 22]
+        );
         let mut seen = Vec::new();
         for piece in &spool.pieces {
             seen.extend(members(&text[piece.start..piece.end]).expect("members"));
@@ -383,7 +402,11 @@ mod tests {
             r#"{"name":"MemberBundle","part":null}"#.to_owned(),
         ];
         let spool = read(&body(&all), 10).expect("read");
-        let indexes: Vec<usize> = members(&text(&spool)).expect("members").iter().map(|one| one.index).collect();
+        let indexes: Vec<usize> = members(&text(&spool))
+            .expect("members")
+            .iter()
+            .map(|one| one.index)
+            .collect();
         assert_eq!(indexes, [1, 2]);
     }
 
@@ -433,14 +456,20 @@ mod tests {
         assert_eq!(placed.remedy_text(), "See Parameters.parameter[3].part[1].resource.");
         let nothing = named(br#"{"name":"MemberBundle"}"#).request();
         assert_eq!(nothing.body, br#"{"resourceType":"Parameters"}"#);
-        assert_eq!(named(br#"{"name":"MemberBundle","part":null}"#).request().parts.len(), 0);
+        assert_eq!(
+            named(br#"{"name":"MemberBundle","part":null}"#).request().parts.len(),
+            0
+        );
     }
 
     #[test]
     fn a_body_that_names_nobody_too_many_or_is_cut_is_refused_as_a_whole() {
         assert_eq!(fault(b""), Fault::NotJson);
         assert_eq!(fault(b"{}"), Fault::ResourceInvalid);
-        assert_eq!(fault(br#"{"resourceType":"Bundle","parameter":[]}"#), Fault::ResourceInvalid);
+        assert_eq!(
+            fault(br#"{"resourceType":"Bundle","parameter":[]}"#),
+            Fault::ResourceInvalid
+        );
         assert_eq!(fault(br#"{"resourceType":"Parameters"}"#), Fault::MatchParameterMissing);
         let whole = body(&[member("p1", "A", "1")]);
         assert_eq!(fault(&whole[..whole.len() - 40]), Fault::NotJson);

@@ -182,12 +182,19 @@ mod tests {
         let kept = ContainedMember::of(&member(true)).expect("a member");
         assert_eq!(kept.coverage_id.as_deref(), Some("coverage-7"));
         let coverage = json_of(kept.coverage.as_deref().expect("a coverage"));
-        assert_eq!((&coverage["id"], &coverage["subscriberId"]), (&json!("coverage-7"), &json!("S")));
+        assert_eq!(
+            (&coverage["id"], &coverage["subscriberId"]),
+            (&json!("coverage-7"), &json!("S"))
+        );
     }
 
     #[test]
     fn a_patient_that_cannot_be_read_is_not_kept() {
-        for (from, to) in [("\"mp1\"", "\"m p\""), ("\"Patient\"", "\"Person\""), ("birthDate", "birthDay")] {
+        for (from, to) in [
+            ("\"mp1\"", "\"m p\""),
+            ("\"Patient\"", "\"Person\""),
+            ("birthDate", "birthDay"),
+        ] {
             let text = String::from_utf8(member(false).bytes).expect("text").replace(from, to);
             let broken = NamedMember {
                 bytes: text.into_bytes(),

@@ -5,8 +5,9 @@
 
 use super::group;
 use super::groups::GroupReader;
-use super::{KIND, MATCH, SPOOL, group_ids};
+use super::run::{SPOOL, blocking};
 use crate::bulk::files::{self, BulkFiles, FileReader};
+use crate::bulk::kinds::{MATCH, MATCH_KIND};
 use crate::config::BulkConfig;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
@@ -28,7 +29,7 @@ pub async fn open(
     caller: &Caller,
     (run, name): (&BulkJobRow, &str),
 ) -> Result<Option<(BulkFileRow, FileReader)>, Failure> {
-    if run.kind != KIND {
+    if run.kind != MATCH_KIND {
         return Ok(None);
     }
     if !files::is_name(name) || run.state != rows::DONE {
@@ -46,19 +47,14 @@ pub async fn open(
         return Err(Fault::NotFound.into());
     }
     let (files, opened) = (files.clone(), row.clone());
-    let reader = super::blocking(move || files.open(&opened)).await?;
+    let reader = blocking(move || files.open(&opened)).await?;
     Ok(Some((row, reader)))
 }
 
 /// The digest that the file would have if it were written now.
-async fn written_now(
-    ctx: &Context,
-    caller: &Caller,
-    run: &BulkJobRow,
-    row: &BulkFileRow,
-) -> Result<Vec<u8>, Failure> {
+async fn written_now(ctx: &Context, caller: &Caller, run: &BulkJobRow, row: &BulkFileRow) -> Result<Vec<u8>, Failure> {
     let (partner, payer, now_ms) = (caller.partner.clone(), ctx.payer.clone(), ctx.clock.now_ms());
-    let (ids, is_envelope) = (group_ids(&run.id), row.resource_type == "Parameters");
+    let (ids, is_envelope) = (member_groups::ids_of(&run.id), row.resource_type == "Parameters");
     let work = move |db: &mut Db| {
         let rows = member_groups::of_run(db, &partner.id, &ids)?;
         let reader = GroupReader {

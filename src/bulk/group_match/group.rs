@@ -5,7 +5,7 @@
 use super::contained::ContainedMember;
 use crate::clock::rfc3339_ms;
 use crate::context::Payer;
-use crate::store::member_groups::{GroupEntryRow, MemberGroupRow};
+use crate::store::member_groups::{self, GroupEntryRow, MemberGroupRow};
 use serde_json::{Value, json};
 use std::collections::HashSet;
 
@@ -32,9 +32,9 @@ impl GroupCode {
     /// The code in PDex's CodeSystem, and in the row.
     pub const fn code(self) -> &'static str {
         match self {
-            GroupCode::Match => "match",
-            GroupCode::NoMatch => "nomatch",
-            GroupCode::ConsentConstraint => "consentconstraint",
+            GroupCode::Match => member_groups::MATCH,
+            GroupCode::NoMatch => member_groups::NO_MATCH,
+            GroupCode::ConsentConstraint => member_groups::CONSENT_CONSTRAINT,
         }
     }
 
@@ -61,7 +61,7 @@ impl GroupCode {
 
     /// The id of this group of a job.
     pub fn id_of(self, job_id: &str) -> String {
-        format!("{job_id}-{}", self.code())
+        member_groups::id_of(job_id, self.code())
     }
 }
 
@@ -71,7 +71,13 @@ pub fn identifier_system(base_url: &str) -> String {
 }
 
 /// Writes a group. Entries of a matched group must be those whose members are granted to the partner now.
-pub fn write(row: &MemberGroupRow, code: GroupCode, partner_npi: &str, payer: &Payer, entries: &[GroupEntryRow]) -> Vec<u8> {
+pub fn write(
+    row: &MemberGroupRow,
+    code: GroupCode,
+    partner_npi: &str,
+    payer: &Payer,
+    entries: &[GroupEntryRow],
+) -> Vec<u8> {
     let (mut contained, mut members) = (Vec::new(), Vec::new());
     let mut ids: HashSet<String> = HashSet::new();
     for entry in entries {
@@ -157,7 +163,11 @@ fn member(kept: &ContainedMember, whose: &str) -> String {
         })
     };
     let mut extensions = vec![extension("base-ext-match-parameters", &kept.id)];
-    extensions.extend(kept.coverage_id.iter().map(|id| extension("base-ext-match-coverage", id)));
+    extensions.extend(
+        kept.coverage_id
+            .iter()
+            .map(|id| extension("base-ext-match-coverage", id)),
+    );
     json!({"entity": {"extension": extensions, "reference": whose}}).to_string()
 }
 
@@ -230,7 +240,10 @@ mod tests {
         assert_eq!(group["member"][0]["entity"]["reference"], "Patient/real");
         let sent = &group["member"][0]["entity"]["extension"][0];
         assert_eq!(sent["valueReference"]["reference"], "#mp1");
-        assert_eq!((&group["contained"][0]["id"], &group["quantity"]), (&json!("mp1"), &json!(1)));
+        assert_eq!(
+            (&group["contained"][0]["id"], &group["quantity"]),
+            (&json!("mp1"), &json!(1))
+        );
         assert_eq!(group["code"]["coding"][0], json!({"system": CODES, "code": "match"}));
         assert_eq!(group["characteristic"][0]["valueReference"]["identifier"]["value"], "2");
         assert_eq!(group["managingEntity"]["identifier"]["value"], "1");
@@ -241,7 +254,10 @@ mod tests {
 
     #[test]
     fn a_patient_with_two_coverages_is_contained_once_with_both() {
-        let group = written(GroupCode::NoMatch, &[entry(0, "mp1", true, None), entry(2, "mp1", true, None)]);
+        let group = written(
+            GroupCode::NoMatch,
+            &[entry(0, "mp1", true, None), entry(2, "mp1", true, None)],
+        );
         let ids: Vec<&str> = group["contained"]
             .as_array()
             .expect("contained")

@@ -102,8 +102,9 @@ impl GroupReader<'_> {
             after = last.position;
             if code == GroupCode::Match {
                 let ids: Vec<String> = some.iter().filter_map(|entry| entry.patient_id.clone()).collect();
-                let granted: HashSet<String> =
-                    member_groups::granted(db, &row.partner_id, &ids, self.now_ms)?.into_iter().collect();
+                let granted: HashSet<String> = member_groups::granted(db, &row.partner_id, &ids, self.now_ms)?
+                    .into_iter()
+                    .collect();
                 some.retain(|entry| entry.patient_id.as_ref().is_some_and(|id| granted.contains(id)));
             }
             all.extend(some);

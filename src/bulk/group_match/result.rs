@@ -1,11 +1,9 @@
 //! The result of a bulk match: the groups and the messages about members who cannot be read, as files of the run and as rows. It may be
 //! written again, when a member of it has left.
 
-use super::SPOOL;
 use super::group::{self, GroupCode};
 use super::groups::GroupReader;
-use super::step::MatchRun;
-use super::unread_id;
+use super::run::{MatchRun, SPOOL};
 use crate::error::Failure;
 use crate::failpoint;
 use crate::store::Db;
@@ -85,7 +83,7 @@ fn files(
         files.push(output.finish(now_ms)?);
     }
     let mut errors = run.files.begin(id, position, ERROR, "OperationOutcome")?;
-    let (unread, mut after, mut any) = (unread_id(id), -1, false);
+    let (unread, mut after, mut any) = (member_groups::id_of(id, member_groups::UNREAD), -1, false);
     loop {
         let store = &run.held.ctx().store;
         let some = store.read_blocking(|db| member_groups::entries(db, &unread, after, PAGE))?;

@@ -6,8 +6,10 @@
 use super::body::{self, NamedMember};
 use super::contained::ContainedMember;
 use super::group::GroupCode;
-use super::{MATCH, MatchJob, SPOOL, blocking, group_ids, result, unread_id};
+use super::result;
+use super::run::{MatchJob, MatchRun, SPOOL, blocking};
 use crate::bulk::files::{BulkFiles, PIECE_BYTES};
+use crate::bulk::kinds::MATCH;
 use crate::error::{Failure, Fault};
 use crate::failpoint;
 use crate::fhir::outcome;
@@ -35,18 +37,6 @@ pub struct MatchStep {
     pub keep_ms: i64,
 }
 
-/// A run at work.
-pub(super) struct MatchRun {
-    pub held: HeldJob,
-    pub files: BulkFiles,
-    pub keep_ms: i64,
-    pub row: BulkJobRow,
-    pub asking: BulkAsking,
-    pub partner_npi: String,
-    /// Whether the partner reads the result in the form of PDex 2.1 as well.
-    pub wants_envelope: bool,
-}
-
 impl JobStep for MatchStep {
     fn kind(&self) -> &'static WorkKind {
         &MATCH
@@ -67,10 +57,10 @@ impl JobStep for MatchStep {
                 return Ok(AttemptEnding::done());
             };
             if !partner.is_active() {
-                let (id, code, now_ms) = (row.id, Fault::PartnerSuspended.code(), ctx.clock.now_ms());
+                let (code, now_ms) = (Fault::PartnerSuspended.code(), ctx.clock.now_ms());
                 let end = move |db: &mut Db| {
-                    member_groups::drop_entries(db, &group_ids(&id))?;
-                    rows::end(db, &id, rows::FAILED, Some(code), now_ms).map(drop)
+                    member_groups::drop_unfinished(db, &row.partner_id, &row.id)?;
+                    rows::end(db, &row.id, rows::FAILED, Some(code), now_ms).map(drop)
                 };
                 return Ok(AttemptEnding::done().with(Arc::new(end)));
             }
@@ -107,10 +97,6 @@ impl MatchRun {
         Ok(AttemptEnding::done())
     }
 
-    pub(super) fn now_ms(&self) -> i64 {
-        self.held.ctx().clock.now_ms()
-    }
-
     /// Judges the members of a piece.
     fn judge(&self, piece: &BulkPieceRow) -> Result<(), Failure> {
         let members = self.members_left(piece)?;
@@ -145,7 +131,11 @@ impl MatchRun {
             .zip(judged)
             .map(|((member, request), judged)| self.line(member, request, judged))
             .collect();
-        let (id, piece, ends) = (self.row.id.clone(), piece.cloned(), (self.now_ms(), self.now_ms() + self.keep_ms));
+        let (id, piece, ends) = (
+            self.row.id.clone(),
+            piece.cloned(),
+            (self.now_ms(), self.now_ms() + self.keep_ms),
+        );
         let alarms = self.held.write_blocking(move |db| {
             let (mut entries, mut alarms) = (Vec::with_capacity(lines.len()), Vec::new());
             for line in &lines {
@@ -184,7 +174,11 @@ impl MatchRun {
             return Err(broken());
         };
         let number = |index: usize| i64::try_from(index).unwrap_or(i64::MAX);
-        let (groups, first, last) = (group_ids(&self.row.id), number(first.index), number(last.index));
+        let (groups, first, last) = (
+            member_groups::ids_of(&self.row.id),
+            number(first.index),
+            number(last.index),
+        );
         let there = self
             .held
             .ctx()
@@ -196,7 +190,11 @@ impl MatchRun {
 
     /// The bytes of the spool from `start` to `end`.
     fn spool(&self, start: u64, end: u64) -> Result<Vec<u8>, Failure> {
-        let files = self.held.ctx().store.read_blocking(|db| rows::files(db, &self.row.id))?;
+        let files = self
+            .held
+            .ctx()
+            .store
+            .read_blocking(|db| rows::files(db, &self.row.id))?;
         let missing = || Failure::new(Fault::StoreDamaged).because("the spool of a bulk match is missing");
         let row = files.iter().find(|file| file.side == SPOOL).ok_or_else(missing)?;
         let (reader, whole) = (self.files.open(row)?, PIECE_BYTES as u64);
@@ -206,7 +204,10 @@ impl MatchRun {
         }
         let skipped = usize::try_from(start % whole).unwrap_or(0);
         let length = usize::try_from(end - start).unwrap_or(0);
-        bytes.get(skipped..skipped + length).map(<[u8]>::to_vec).ok_or_else(missing)
+        bytes
+            .get(skipped..skipped + length)
+            .map(<[u8]>::to_vec)
+            .ok_or_else(missing)
     }
 }
 
@@ -238,7 +239,7 @@ impl MemberLine {
         };
         if let Some(told) = &self.told {
             entries.push(GroupEntryRow {
-                group_id: unread_id(job_id),
+                group_id: member_groups::id_of(job_id, member_groups::UNREAD),
                 position: self.position,
                 patient_id: None,
                 decision_id: None,

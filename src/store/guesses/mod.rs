@@ -78,12 +78,7 @@ pub fn weigh(db: &mut Db, guess: &Guess, limits: &GuessLimits) -> Result<GuessVe
 ///
 /// # Errors
 /// Those of the database.
-pub fn weigh_in_bulk(
-    db: &mut Db,
-    guess: &Guess,
-    limits: &GuessLimits,
-    members: i64,
-) -> Result<GuessVerdict, Failure> {
+pub fn weigh_in_bulk(db: &mut Db, guess: &Guess, limits: &GuessLimits, members: i64) -> Result<GuessVerdict, Failure> {
     let standing = GuessesBefore {
         locked_until_ms: 0,
         bulk_members: Some(members),

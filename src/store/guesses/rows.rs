@@ -60,7 +60,9 @@ impl GuessesBefore {
         match kind {
             GuessKind::Own => limits.per_target,
             GuessKind::Shared if limits.per_shared == 0 => 0,
-            GuessKind::Shared => limits.per_shared + (self.granted + self.bulk_members.unwrap_or(0)) / GRANTED_PER_SHARED,
+            GuessKind::Shared => {
+                limits.per_shared + (self.granted + self.bulk_members.unwrap_or(0)) / GRANTED_PER_SHARED
+            }
         }
     }
 

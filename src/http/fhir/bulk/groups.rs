@@ -26,8 +26,7 @@ pub const SEARCHED_BY: &[(&str, &str)] = &[
     ("characteristic", "token"),
     ("characteristic-value-reference", "reference"),
 ];
-const UNKNOWN: &str =
-    "Group is searched by _id, identifier, code, characteristic and characteristic-value-reference.";
+const UNKNOWN: &str = "Group is searched by _id, identifier, code, characteristic and characteristic-value-reference.";
 const NPI: &str = "http://hl7.org/fhir/sid/us-npi";
 
 /// Groups on a page, when the request does not say, and at most. A group may have as many members as a bulk match.
@@ -88,12 +87,7 @@ fn answer(bytes: Vec<u8>) -> HttpResponse {
 }
 
 /// Runs a search and writes its Bundle.
-async fn bundle(
-    ctx: &Context,
-    caller: &Caller,
-    pairs: &[(String, String)],
-    strict: bool,
-) -> Result<Vec<u8>, Failure> {
+async fn bundle(ctx: &Context, caller: &Caller, pairs: &[(String, String)], strict: bool) -> Result<Vec<u8>, Failure> {
     let base_url = &ctx.payer.base_url;
     let asked = GroupSearch::read(pairs, (base_url, &caller.partner.npi), strict)?;
     let page = groups::page(ctx, caller, asked.filter).await?;
@@ -137,11 +131,7 @@ struct GroupSearch {
 }
 
 impl GroupSearch {
-    fn read(
-        pairs: &[(String, String)],
-        (base_url, npi): (&str, &str),
-        strict: bool,
-    ) -> Result<GroupSearch, Failure> {
+    fn read(pairs: &[(String, String)], (base_url, npi): (&str, &str), strict: bool) -> Result<GroupSearch, Failure> {
         let mut asked = GroupSearch {
             filter: GroupFilter {
                 limit: COUNT,
@@ -246,9 +236,19 @@ mod tests {
         let codes = format!("{CODES}|match,nomatch,other");
         let asked = read(&[("code", &codes), ("characteristic", "match")], false).expect("read");
         assert_eq!(asked.filter.codes, Some(vec!["match".to_owned()]));
-        let asked = read(&[("identifier", "https://p.example/fhir/Group|g1,urn:x|g2"), ("_id", "g1,g3")], false);
+        let asked = read(
+            &[
+                ("identifier", "https://p.example/fhir/Group|g1,urn:x|g2"),
+                ("_id", "g1,g3"),
+            ],
+            false,
+        );
         assert_eq!(asked.expect("read").filter.ids, Some(vec!["g1".to_owned()]));
-        for (value, codes) in [("123", None), ("http://hl7.org/fhir/sid/us-npi|123", None), ("9", Some(Vec::new()))] {
+        for (value, codes) in [
+            ("123", None),
+            ("http://hl7.org/fhir/sid/us-npi|123", None),
+            ("9", Some(Vec::new())),
+        ] {
             let asked = read(&[("characteristic-value-reference:identifier", value)], false).expect("read");
             assert_eq!(asked.filter.codes, codes, "{value}");
         }
