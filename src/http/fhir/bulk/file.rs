@@ -24,7 +24,8 @@ pub async fn get(
     path: web::Path<(String, String)>,
     app: web::Data<App>,
 ) -> Result<HttpResponse, HttpFailure> {
-    let name = (path.0.as_str(), path.1.as_str());
+    let (id, name) = path.into_inner();
+    let name = (id.as_str(), name.as_str());
     let opened = download::open(&app.ctx, &app.bulk, &app.config.bulk, &authorised.caller, name).await?;
     let ExportFile {
         row,
