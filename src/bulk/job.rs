@@ -216,7 +216,7 @@ impl JobStep for BulkEnd {
             tokio::task::spawn_blocking(move || files.remove(&own))
                 .await
                 .map_err(|error| Failure::new(Fault::Internal).because(error))??;
-            Ok(AttemptEnding::done().with(Arc::new(move |db| rows::forget(db, &id))))
+            Ok(AttemptEnding::done().with(Arc::new(move |db: &mut Db| rows::forget(db, &id))))
         })
     }
 }

@@ -73,7 +73,7 @@ impl Bulk {
             }
             reply.assert_status(202);
             assert!(!reply.header("x-progress").is_empty() && !reply.header("retry-after").is_empty());
-            assert!(began.elapsed() < Duration::from_secs(60), "{}", self.payer.log());
+            assert!(began.elapsed() < Duration::from_secs(120), "{}", self.payer.log());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }

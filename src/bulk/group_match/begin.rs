@@ -34,12 +34,17 @@ pub async fn begin(
         return Err(Fault::ScopeMissing.into());
     }
     demand_unlocked(ctx, caller).await?;
-    let (id, files, members_max) = (files::new_name(), files.clone(), limits.members_max);
-    let own = id.clone();
+    let (id, members_max) = (files::new_name(), limits.members_max);
+    let (own, writer) = (id.clone(), files.clone());
     let (spool, file) = blocking(move || {
         let spool = body::read(&body, members_max)?;
-        let file = spooled(&files, &own, &spool).inspect_err(|_| drop(files.remove(&own)))?;
-        Ok((spool, file))
+        match spooled(&writer, &own, &spool) {
+            Ok(file) => Ok((spool, file)),
+            Err(failure) => {
+                writer.remove(&own)?;
+                Err(failure)
+            }
+        }
     })
     .await?;
     let job = MatchJob {
@@ -53,13 +58,18 @@ pub async fn begin(
         request_json: serde_json::to_string(&job).map_err(|error| Failure::new(Fault::Internal).because(error))?,
         group_id: None,
     };
-    let pieces = pieces(&id, &spool);
+    let (pieces, own, remover) = (pieces(&id, &spool), id.clone(), files.clone());
     let put = move |db: &mut Db, row: &BulkJobRow| {
         rows::put_files(db, std::slice::from_ref(&file))?;
         rows::plan(db, &row.id, &pieces, row.created_ms)?;
         rows::count_from(db, &row.id, row.created_ms)
     };
-    job::begin_as(ctx, limits, caller, (id, new), put).await
+    let begun = job::begin_as(ctx, limits, caller, (id, new), put).await;
+    if begun.is_err() {
+        // Nothing names the members then.
+        blocking(move || remover.remove(&own)).await?;
+    }
+    begun
 }
 
 /// Refuses a partner whose single matches the guessing guard has locked. A match that has begun is not stopped by a lock.

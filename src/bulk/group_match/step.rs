@@ -16,7 +16,7 @@ use crate::fhir::outcome;
 use crate::jobs::{AttemptEnding, Doing, HeldJob, JobStep, WorkKind};
 use crate::member_match::{BulkAsking, JudgedMember, MemberBucket};
 use crate::store::Db;
-use crate::store::bulk::{self as rows, BulkJobRow, BulkPieceRow};
+use crate::store::bulk::{self as rows, BulkPieceRow};
 use crate::store::guesses::Alarm;
 use crate::store::matching::is_raced;
 use crate::store::member_groups::{self, GroupEntryRow};

@@ -21,7 +21,8 @@ pub async fn get(
     path: web::Path<(String, String)>,
     app: web::Data<App>,
 ) -> Result<HttpResponse, HttpFailure> {
-    let name = (path.0.as_str(), path.1.as_str());
+    let (id, name) = path.into_inner();
+    let name = (id.as_str(), name.as_str());
     let is_head = request.method() == Method::HEAD;
     if let Some(answer) = match_file::answer(&app, &authorised, name, is_head).await? {
         return Ok(answer);

@@ -9,7 +9,7 @@ use crate::http::reply::HttpFailure;
 use crate::http::state::App;
 use crate::http::{body, negotiate, prefer};
 use crate::security::Permission;
-use actix_web::http::header;
+use actix_web::http::{Method, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 /// Largest Parameters body in bytes.
@@ -86,6 +86,10 @@ async fn begin(
     group: Option<String>,
 ) -> Result<HttpResponse, HttpFailure> {
     negotiate::form(request)?;
+    if request.method() == Method::HEAD {
+        // A HEAD must begin nothing.
+        return Err(Fault::MethodRefused.into());
+    }
     if !prefer::responds_async(request.headers()) {
         return Err(Fault::BulkAsyncNeeded.into());
     }
