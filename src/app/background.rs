@@ -4,7 +4,11 @@
 //! writes that the store has not taken yet, the round trip to the store), and the missing ends of disclosures, which must be written even
 //! when the disk is full.
 
-use crate::config::Jobs;
+use crate::bulk::export::ExportStep;
+use crate::bulk::files::BulkFiles;
+use crate::bulk::group_match::MatchStep;
+use crate::bulk::job::BulkEnd;
+use crate::config::Config;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::exchange::steps::{JudgeAgain, PartnerAccess, PartnerSessions};
@@ -14,7 +18,7 @@ use crate::jobs::{Chance, JobStep, Runner, RunnerSettings, RunningWorker};
 use crate::records::index;
 use std::sync::Arc;
 
-/// The steps of all kinds of jobs.
+/// The steps that need only the store.
 pub fn steps() -> Vec<Arc<dyn JobStep>> {
     let mut steps = sweeps::of_the_store();
     steps.push(Sweep::step(&ROSTER, |held| index::catch_up(held.ctx())));
@@ -27,13 +31,24 @@ pub fn steps() -> Vec<Arc<dyn JobStep>> {
 ///
 /// # Errors
 /// [`crate::error::Fault::ConfigInvalid`] when a lease is too short for a step.
-pub fn start(ctx: &Context, jobs: &Jobs, access: Option<&PartnerAccess>) -> Result<RunningWorker, Failure> {
+pub fn start(ctx: &Context, config: &Config, access: Option<&PartnerAccess>) -> Result<RunningWorker, Failure> {
     let mut steps = steps();
+    let (files, keep_ms) = (BulkFiles::new(config), config.bulk.keep_ms);
+    steps.push(Arc::new(ExportStep {
+        files: files.clone(),
+        keep_ms,
+    }));
+    steps.push(Arc::new(MatchStep {
+        files: files.clone(),
+        keep_ms,
+    }));
+    steps.push(Arc::new(BulkEnd { files, keep_ms }));
     if let Some(access) = access {
         let sessions: Arc<dyn PartnerSessions> = Arc::new(access.clone());
         steps.extend(exchange::job_steps(&sessions, &Chance::System));
         steps.push(Arc::new(JudgeAgain(access.clone())));
     }
+    let jobs = &config.jobs;
     let settings = RunnerSettings {
         permits: jobs.at_once,
         poll: jobs.poll,

@@ -84,7 +84,7 @@ pub(super) async fn start(service: &ServerService, out: &mut Out) -> Result<Star
             let (config, ctx) = (Arc::clone(&started.app.config), ctx.clone());
             on_its_own_thread(move || requester::access(&config, &ctx)).await?
         };
-        started.worker = Some(background::start(&ctx, &started.app.config.jobs, access.as_ref())?);
+        started.worker = Some(background::start(&ctx, &started.app.config, access.as_ref())?);
     }
     let (base_url, running) = (&started.app.config.server.base_url, &started.running);
     out.note(&format!("FHIR        {base_url}  (listening on {})", running.fhir));

@@ -64,7 +64,7 @@ async fn keep_up(work: &WorkerRole, signals: &mut Signals, out: &mut Out) -> Res
         let (config, ctx) = (config.clone(), ctx.clone());
         on_its_own_thread(move || requester::access(&config, &ctx)).await?
     };
-    let worker = background::start(&ctx, &config.jobs, access.as_ref())?;
+    let worker = background::start(&ctx, &config, access.as_ref())?;
     out.note(&format!("working, {} jobs at once", config.jobs.at_once));
     tracing::info!(store = %config.store.url, jobs = config.jobs.at_once, "working");
     let mut tick = tokio::time::interval(TICK);

@@ -23,6 +23,7 @@ pub enum Unit {
     HandshakesASecond,
     Matches,
     Jobs,
+    Members,
 }
 
 impl Unit {
@@ -43,6 +44,7 @@ impl Unit {
             Unit::HandshakesASecond => "handshakes a second",
             Unit::Matches => "matches",
             Unit::Jobs => "jobs",
+            Unit::Members => "members",
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use super::key::TypedKey;
 use super::key::Unit::{
-    Bytes, BytesASecond, Connections, ConnectionsASecond, Handshakes, HandshakesASecond, Hours, Jobs, Matches,
+    Bytes, BytesASecond, Connections, ConnectionsASecond, Handshakes, HandshakesASecond, Hours, Jobs, Matches, Members,
     Milliseconds, Percent, Requests, RequestsASecond, Seconds,
 };
 use super::key::ValueKind::{Choice, File, Files, Switch, Text, Texts, Url};
@@ -198,6 +198,19 @@ keys! {
         "Longest time between two searches for due background jobs.");
     JOBS_LEASE_SECONDS: Duration = key("jobs.lease_seconds", number(6, 600, Seconds), "60",
         "How long a job stays with a process that ended without giving it back. Leases are renewed three times in that time.");
+
+    EXPORTS_URL: Option<String> = key("exports.url", Url, "",
+        "Folder of the files of bulk jobs, as file:PATH; the folder exports beside the store when it is not set. Workers on several hosts need one folder, and the same received.keys.").like("\"file:exports\"");
+    BULK_JOBS_PER_PARTNER: i64 = key("bulk.jobs_per_partner", number(1, 1_000, Jobs), "4",
+        "Bulk jobs of one partner that have not come to their end; beyond it 429.");
+    BULK_BODY_BYTES: usize = key("bulk.body_bytes", number(1024, 67_108_864, Bytes), "16777216",
+        "Longest body of $bulk-member-match.");
+    BULK_MEMBERS_MAX: usize = key("bulk.members_max", number(1, 1_000_000, Members), "100000",
+        "Members of one $bulk-member-match; with more it is refused before anybody is judged.");
+    BULK_DEADLINE_HOURS: u32 = key("bulk.deadline_hours", number(1, 720, Hours), "24",
+        "Hours after which a bulk job that has not come to its end has failed.");
+    BULK_KEEP_HOURS: u32 = key("bulk.keep_hours", number(1, 720, Hours), "24",
+        "Hours for which the files of a bulk job are kept after its end.");
 }
 
 /// A key of a part that is not built yet.
@@ -215,7 +228,6 @@ const fn later_key(name: &'static str, part: &'static str) -> LaterKey {
 
 /// Keys of parts that are not built yet. A key that is taken is a key that works, so these are refused.
 pub const LATER: &[LaterKey] = &[
-    later_key("exports.url", "bulk export"),
     later_key("policy.release", "a choice between release policies"),
     later_key("policy.retry", "a choice of how exchanges are tried again"),
     later_key(

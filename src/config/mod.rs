@@ -3,6 +3,7 @@
 //! File first, then `CAUSEWAY_<SECTION>__<KEY>`, then `DATABASE_URL`. Nothing else in the program reads the environment,
 //! and nothing here opens a store or a socket. Secrets (the password in a store address) are never printed.
 
+mod bulk;
 mod check;
 mod exchange;
 mod jobs;
@@ -17,6 +18,7 @@ mod sources;
 mod tests;
 mod values;
 
+pub use bulk::BulkConfig;
 pub use exchange::AskingConfig;
 pub use jobs::Jobs;
 pub use network::AddressRange;
@@ -256,6 +258,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// `[jobs]`
     pub jobs: Jobs,
+    /// `[exports]` and `[bulk]`
+    pub bulk: BulkConfig,
     /// `[exchange]`; `None` when partners are not asked.
     pub asking: Option<AskingConfig>,
     /// The file it came from, if any.

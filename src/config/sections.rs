@@ -94,6 +94,7 @@ impl ConfigValues {
             },
             limits: self.limits()?,
             jobs: self.jobs()?,
+            bulk: self.bulk()?,
             asking: self.asking()?,
             server,
             file,

@@ -81,6 +81,8 @@ faults! {
     MatchReference      => ("MM-004", "value",           Error, 422, Never,     Caller,     NextTry, "A reference does not resolve to the MemberPatient of the request.", "Refer to it as Patient/<id> with the id of MemberPatient."),
     NoUniqueMember      => ("MM-005", "not-found",       Error, 422, Never,     Caller,     NextTry, "No unique member could be matched.", "Check the demographics and the coverage identifiers, and send all that are known."),
     MatchLocked         => ("MM-006", "throttled",       Error, 429, Backoff,   Operator,   Hour,    "Too many member matches failed.", "Wait, and contact the payer's operator."),
+    BulkTooMany         => ("MM-007", "too-costly",      Error, 422, Never,     Caller,     NextTry, "The request names more members than one bulk match takes.", "Send fewer members in one request, and the rest in further ones."),
+    BulkContradicts     => ("MM-008", "duplicate",       Error, 422, Never,     Caller,     NextTry, "Two members of the request have the same id and are different people.", "Give each MemberPatient an id of its own."),
     // Reviews and identity links (operators only)
     ReviewUnknown       => ("RV-001", "not-found",       Error, 404, Never,     Reviewer,   NextTry, "There is no such review.", "Find its id with `causeway review list`."),
     ReviewMoved         => ("RV-002", "conflict",        Error, 409, Never,     Reviewer,   NextTry, "The review is in a state that does not allow this.", "Look at the review again: someone decided or changed it in the meantime."),
@@ -106,6 +108,11 @@ faults! {
     MemberUnknown       => ("AU-001", "not-found",       Error, 404, Never,     Caller,     NextTry, "There is no such member.", "Give the id of the Patient as Patient/<id>, or the member number in the body of a _search."),
     MemberNumberShared  => ("AU-002", "multiple-matches",Error, 409, Never,     Caller,     NextTry, "Several members have this number.", "Ask for each of these members by the id of the Patient."),
     TraceUnknown        => ("AU-003", "not-found",       Error, 404, Never,     Caller,     NextTry, "Nothing is on record under this id.", "Give a correlation id, or the id of a request, decision, grant, consent, review or exchange. Refusals that are only counted are on record after a minute."),
+    // Bulk work
+    BulkAsyncNeeded     => ("BK-001", "processing",      Error, 400, Never,     Caller,     NextTry, "The server does this work in the background only.", "Send the header Prefer: respond-async, then ask the address in Content-Location."),
+    BulkBusy            => ("BK-002", "throttled",       Error, 429, Backoff,   Caller,     NextTry, "The partner has as many bulk jobs as it may have at once.", "Wait as long as Retry-After says, or delete a job at its status address."),
+    BulkLate            => ("BK-003", "timeout",         Error, 500, Never,     Operator,   Day,     "The bulk job did not come to its end in time.", "Start it again, and tell the payer's operator the X-Request-Id."),
+    BulkFolder          => ("BK-004", "no-store",        Error, 503, Backoff,   Operator,   Now,     "The files of bulk jobs cannot be written or read.", "Wait as long as Retry-After says, then try again."),
     // Store and server
     Overloaded          => ("SV-001", "throttled",       Error, 503, Backoff,   Operator,   Hour,    "The server is too busy to answer this request.", "Wait as long as Retry-After says, then try again."),
     StoreUnavailable    => ("SV-002", "no-store",        Error, 503, Backoff,   Operator,   Now,     "The store cannot be reached.", "Wait as long as Retry-After says, then try again."),
@@ -260,6 +267,15 @@ impl Fault {
             Fault::StoreSlow => {
                 "Look for statements that hold locks or take long in the database (pg_stat_activity). The log has the cause."
             }
+            Fault::BulkBusy => {
+                "Wait until some bulk jobs of the partner have ended. bulk.jobs_per_partner sets the number."
+            }
+            Fault::BulkLate => {
+                "Look in the log for what the bulk job waited for: `causeway jobs list` shows its work. bulk.deadline_hours sets the time."
+            }
+            Fault::BulkFolder => {
+                "Make sure that the server can read and write the folder of exports.url and its files, and that received.keys is the right one. The log has the cause."
+            }
             Fault::RateLimited => "Try again in a few seconds. The keys under [limits] set the share of each partner.",
             Fault::AddressLimited => {
                 "See docs/operators/limits.md for the limits of strangers. Name a balancer in server.proxy_from."
@@ -288,7 +304,14 @@ impl Fault {
                 | Fault::StoreReadOnly
         ) && matches!(
             (code[0], code[1]),
-            (b'R', b'Q') | (b'I', b'D') | (b'S', b'E') | (b'O', b'A') | (b'M', b'M') | (b'C', b'O') | (b'S', b'V')
+            (b'R', b'Q')
+                | (b'I', b'D')
+                | (b'S', b'E')
+                | (b'O', b'A')
+                | (b'M', b'M')
+                | (b'C', b'O')
+                | (b'B', b'K')
+                | (b'S', b'V')
         )
     }
 }

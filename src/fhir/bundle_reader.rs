@@ -1,4 +1,5 @@
-//! Reads a Bundle while it arrives: gives out one entry after another, and keeps nothing but the entry that is being read.
+//! Reads a Bundle while it arrives: gives out one entry after another, and keeps nothing but the entry that is being read. It reads the
+//! parameters of a Parameters resource in the same way.
 //!
 //! It finds where the entries begin and end, and the few members of the Bundle that a client needs. It does not judge what an entry holds:
 //! that is the pre-screen's work. A Bundle of any size costs as much memory as its largest entry, up to a limit.
@@ -49,6 +50,7 @@ pub struct BundleFrame {
 #[derive(Debug)]
 pub struct BundleReader {
     entry_bytes: usize,
+    list: EntryList,
     at: u64,
     /// One letter for each open container.
     open: Vec<u8>,
@@ -63,6 +65,9 @@ pub struct BundleReader {
     head: BundleFrame,
     over: bool,
 }
+
+/// The array whose elements are given out: its name, and its place.
+type EntryList = (&'static str, &'static str);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum InString {
@@ -103,8 +108,18 @@ fn not_json() -> Failure {
 impl BundleReader {
     /// A reader that gives out entries of at most `entry_bytes` bytes.
     pub fn new(entry_bytes: usize) -> BundleReader {
+        BundleReader::of(("entry", "Bundle.entry"), entry_bytes)
+    }
+
+    /// A reader of a Parameters resource, whose parameters of at most `entry_bytes` bytes are its entries.
+    pub fn of_parameters(entry_bytes: usize) -> BundleReader {
+        BundleReader::of(("parameter", "Parameters.parameter"), entry_bytes)
+    }
+
+    fn of(list: EntryList, entry_bytes: usize) -> BundleReader {
         BundleReader {
             entry_bytes,
+            list,
             at: 0,
             open: Vec::new(),
             string: InString::No,
@@ -195,7 +210,7 @@ impl BundleReader {
                 if byte == b',' || byte.is_ascii_whitespace() {
                     Ok(())
                 } else {
-                    Err(Failure::new(Fault::ResourceInvalid).at("Bundle.entry"))
+                    Err(Failure::new(Fault::ResourceInvalid).at(self.list.1))
                 }
             }
             byte => self.keep(&[byte]),
@@ -230,10 +245,10 @@ impl BundleReader {
                 return Ok(());
             }
             1 if self.own == Some(Member::Entries) => {
-                return Err(Failure::new(Fault::ResourceInvalid).at("Bundle.entry"));
+                return Err(Failure::new(Fault::ResourceInvalid).at(self.list.1));
             }
             1 => self.begin_aside(),
-            2 if self.is_between_entries() => return Err(Failure::new(Fault::ResourceInvalid).at("Bundle.entry")),
+            2 if self.is_between_entries() => return Err(Failure::new(Fault::ResourceInvalid).at(self.list.1)),
             _ => {}
         }
         self.string = InString::Yes;
@@ -248,7 +263,7 @@ impl BundleReader {
             return Err(not_json());
         }
         if self.own == Some(Member::Entries) {
-            return Err(Failure::new(Fault::ResourceInvalid).at("Bundle.entry"));
+            return Err(Failure::new(Fault::ResourceInvalid).at(self.list.1));
         }
         self.begin_aside();
         self.keep(&[byte])
@@ -271,12 +286,12 @@ impl BundleReader {
             0 if byte == b'[' => return Err(Failure::new(Fault::ResourceInvalid).at("Resource")),
             1 if !self.value_next => return Err(not_json()),
             1 if self.own == Some(Member::Entries) && byte == b'{' => {
-                return Err(Failure::new(Fault::ResourceInvalid).at("Bundle.entry"));
+                return Err(Failure::new(Fault::ResourceInvalid).at(self.list.1));
             }
             1 => self.begin_aside(),
             2 if self.is_between_entries() => {
                 if byte == b'[' {
-                    return Err(Failure::new(Fault::ResourceInvalid).at("Bundle.entry"));
+                    return Err(Failure::new(Fault::ResourceInvalid).at(self.list.1));
                 }
                 self.taking = Taking::Entry { start: self.at };
                 self.taken.clear();
@@ -331,11 +346,11 @@ impl BundleReader {
             b"type" => Member::Kind,
             b"total" => Member::Total,
             b"link" => Member::Links,
-            b"entry" => Member::Entries,
+            name if name == self.list.0.as_bytes() => Member::Entries,
             _ => Member::Other,
         };
         if member == Member::Entries && std::mem::replace(&mut self.seen_entries, true) {
-            return Err(Failure::new(Fault::DuplicateKey).at("Bundle.entry"));
+            return Err(Failure::new(Fault::DuplicateKey).at(self.list.1));
         }
         Ok(member)
     }

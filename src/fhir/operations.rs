@@ -7,8 +7,16 @@ use serde_json::{Value, json};
 
 /// Canonical URL of `$member-match` (HRex), which is also its scope (PDex, "Scopes for Operations").
 pub const MEMBER_MATCH: &str = "http://hl7.org/fhir/us/davinci-hrex/OperationDefinition/member-match";
+/// Canonical URL of `$bulk-member-match` (PDex), which is also its scope.
+pub const BULK_MEMBER_MATCH: &str = "http://hl7.org/fhir/us/davinci-pdex/OperationDefinition/BulkMemberMatch";
 /// Canonical URL of `Patient/$everything` (FHIR R4).
 pub const EVERYTHING: &str = "http://hl7.org/fhir/OperationDefinition/Patient-everything";
+/// Canonical URL of `Patient/$export` (Bulk Data Access 2.0.0).
+pub const PATIENT_EXPORT: &str = "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/patient-export";
+/// Canonical URL of `Group/[id]/$export` (Bulk Data Access).
+pub const GROUP_EXPORT: &str = "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/group-export";
+/// Canonical URL of `Group/[id]/$davinci-data-export` (Da Vinci ATR, which PDex uses).
+pub const DAVINCI_DATA_EXPORT: &str = "http://hl7.org/fhir/us/davinci-atr/OperationDefinition/davinci-data-export";
 
 /// Day on which these definitions last changed.
 const DATE: &str = "2026-11-27";

@@ -96,6 +96,7 @@ pub(super) fn head_fits(request: &ServiceRequest, most_bytes: usize) -> Result<(
 pub(super) fn serving(method: &str) -> Route {
     match method {
         "POST" => web::post(),
+        "DELETE" => web::delete(),
         _ => web::route().guard(guard::Any(guard::Get()).or(guard::Head())),
     }
 }

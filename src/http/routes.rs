@@ -17,6 +17,8 @@ pub enum RouteAccess {
     Client,
     /// A token; each request inside the batch is authorized by itself.
     Batch,
+    /// A token of any scope; the handler checks that what is asked for is the caller's own, and covered.
+    Own,
     /// A token whose scope allows reading this type.
     Read(&'static str),
     /// A token whose scope allows searching this type.
@@ -46,6 +48,18 @@ pub enum Interaction {
     Everything,
     EverythingPost,
     MemberMatch,
+    PatientExport,
+    PatientExportPost,
+    GroupExport,
+    GroupExportPost,
+    DavinciExport,
+    BulkStatus,
+    BulkCancel,
+    BulkFile,
+    BulkMatch,
+    GroupRead,
+    GroupSearch,
+    GroupSearchPost,
     TaskRead,
     TaskSearch,
     TaskSearchPost,
@@ -80,7 +94,11 @@ pub struct Route {
 impl Route {
     /// The path with `id` as id and an example type in place of the type.
     pub fn example(&self, id: &str) -> String {
-        let mut path = self.path.replace("{id}", id).replace("{vid}", "1");
+        let mut path = self
+            .path
+            .replace("{id}", id)
+            .replace("{vid}", "1")
+            .replace("{name}", id);
         if let (Some(from), Some(to)) = (path.find("{type:"), path.find('}')) {
             let public = self.access == RouteAccess::Public;
             path.replace_range(from..=to, if public { "CodeSystem" } else { "Patient" });
@@ -89,7 +107,7 @@ impl Route {
     }
 }
 
-pub use crate::fhir::operations::{EVERYTHING, MEMBER_MATCH};
+pub use crate::fhir::operations::{BULK_MEMBER_MATCH, EVERYTHING, MEMBER_MATCH, PATIENT_EXPORT};
 
 /// The resource types that describe this server.
 pub const CONFORMANCE: &str = "/fhir/{type:CodeSystem|OperationDefinition|SearchParameter|StructureDefinition}";
@@ -140,6 +158,44 @@ pub const ROUTES: &[Route] = {
             EverythingPost,
             RouteAccess::Read("Patient"),
         ),
+        row(
+            "GET",
+            "/fhir/Patient/$export",
+            PatientExport,
+            RouteAccess::Read("Patient"),
+        ),
+        row(
+            "POST",
+            "/fhir/Patient/$export",
+            PatientExportPost,
+            RouteAccess::Read("Patient"),
+        ),
+        row(
+            "GET",
+            "/fhir/Group/{id}/$export",
+            GroupExport,
+            RouteAccess::Read("Group"),
+        ),
+        row(
+            "POST",
+            "/fhir/Group/{id}/$export",
+            GroupExportPost,
+            RouteAccess::Read("Group"),
+        ),
+        row(
+            "POST",
+            "/fhir/Group/{id}/$davinci-data-export",
+            DavinciExport,
+            RouteAccess::Read("Group"),
+        ),
+        row("GET", "/fhir/jobs/{id}", BulkStatus, RouteAccess::Own),
+        row("DELETE", "/fhir/jobs/{id}", BulkCancel, RouteAccess::Own),
+        row(
+            "GET",
+            "/fhir/jobs/{id}/files/{name}",
+            Interaction::BulkFile,
+            RouteAccess::Own,
+        ),
         row("GET", "/.well-known/smart-configuration", SmartConfiguration, Public),
         row(
             "GET",
@@ -164,6 +220,20 @@ pub const ROUTES: &[Route] = {
         row("GET", CONFORMANCE, ConformanceSearch, Public),
         row("POST", CONFORMANCE_SEARCH, ConformanceSearchPost, Public),
         row("GET", CONFORMANCE_ID, ConformanceRead, Public),
+        row(
+            "POST",
+            "/fhir/Group/$bulk-member-match",
+            BulkMatch,
+            Operation(BULK_MEMBER_MATCH),
+        ),
+        row("GET", "/fhir/Group", GroupSearch, RouteAccess::Search("Group")),
+        row(
+            "POST",
+            "/fhir/Group/_search",
+            GroupSearchPost,
+            RouteAccess::Search("Group"),
+        ),
+        row("GET", "/fhir/Group/{id}", GroupRead, RouteAccess::Read("Group")),
         row("GET", "/fhir/Task", TaskSearch, RouteAccess::Search("Task")),
         row(
             "POST",

@@ -3,6 +3,7 @@
 //!
 //! It is built once ([`App::new`]) and contains no rules; `app` is the process that owns it.
 
+use crate::bulk::files::BulkFiles;
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::Failure;
@@ -30,6 +31,8 @@ pub struct App {
     pub tls: ServerTls,
     /// Signs and reads page links.
     pub links: PageLinks,
+    /// The files of bulk runs.
+    pub bulk: BulkFiles,
     acting: OnceLock<ActingPartner>,
     draining: AtomicBool,
     round_trip_us: AtomicU64,
@@ -51,6 +54,7 @@ impl App {
             authority: Authority::new(tls.revocations()),
             tls,
             links: PageLinks::new(key),
+            bulk: BulkFiles::new(&config),
             ctx,
             config,
             acting: OnceLock::new(),

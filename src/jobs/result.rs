@@ -144,7 +144,8 @@ pub(super) fn class_of(failure: &Failure) -> FailureClass {
         | Fault::StoreUnsafe
         | Fault::AuditUnavailable
         | Fault::Overloaded
-        | Fault::NoRoom => FailureClass::Store,
+        | Fault::NoRoom
+        | Fault::BulkFolder => FailureClass::Store,
         _ => FailureClass::Failed,
     }
 }

@@ -80,6 +80,20 @@ pub(super) async fn read(arrival: &Arrival<'_>, body: &[u8]) -> Result<MatchAske
     Ok(MatchAsked::of(arrival, read, consent, &key)?)
 }
 
+/// Reads `body` as one member of a bulk match. A consent that permits nothing by itself does not end the match there: the member is looked up,
+/// and then counts as constrained by the consent (PDex pdex-154b). `key` is the store's key for hashes of questions.
+///
+/// # Errors
+/// Those of [`request::read`]; a consent that breaks its profile; more member numbers than are read, or none.
+pub(super) fn read_in_bulk(arrival: &Arrival<'_>, body: &[u8], key: &[u8; 32]) -> Result<MatchAsked, Failure> {
+    let read = request::read(body)?;
+    let consent = match judged(arrival, &read) {
+        Err(rule) if rule.class == RuleClass::Profile => return Err(consent_failure(rule, &read.consent_place)),
+        judged => judged.map_err(|rule| rule.name),
+    };
+    MatchAsked::of(arrival, read, consent, key)
+}
+
 fn judged(arrival: &Arrival<'_>, read: &Request) -> Result<ConsentTerms, &'static ConsentRule> {
     let payer = &arrival.ctx.payer;
     consent::judge(&consent::ConsentQuestion {

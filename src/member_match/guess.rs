@@ -9,6 +9,7 @@ use crate::context::Payer;
 use crate::error::{Failure, Fault};
 use crate::fhir::outcome;
 use crate::ids::Ids;
+use crate::security::Caller;
 use crate::store::guesses::{self, Alarm, Gate, Guess, GuessLimits, GuessVerdict};
 use crate::store::idempotency::StoredReply;
 use crate::store::matching::{self, DecisionRow, MatchRecord};
@@ -19,7 +20,7 @@ use std::sync::Arc;
 const GUARDED: &str = "guarded";
 
 /// A match that is ready to be written. Several of them may share a transaction.
-struct Write {
+pub(super) struct Write {
     guess: Guess,
     record: MatchRecord,
     /// The entry for the case that the guard refuses the request, without an outcome.
@@ -30,6 +31,34 @@ struct Write {
 }
 
 impl Write {
+    pub(super) fn new(arrival: &Arrival<'_>, guess: Guess, record: MatchRecord) -> Write {
+        let ctx = arrival.ctx;
+        Write {
+            guess,
+            record,
+            refused: arrival.entry(Action::MatchRefused),
+            limits: ctx.guard.limits,
+            ids: ctx.ids.clone(),
+            payer: Arc::clone(&ctx.payer),
+        }
+    }
+
+    /// Does [`Write::run`] for one of the `members` of a bulk match. The guard turns nobody away there: it hides the answer.
+    pub(super) fn run_in_bulk(&self, db: &mut Db, members: i64) -> Result<GuessVerdict, Failure> {
+        let verdict = guesses::weigh_in_bulk(db, &self.guess, &self.limits, members)?;
+        if verdict.gate == Gate::Open {
+            matching::record(db, &self.record)?;
+        } else {
+            let hidden = silenced(&self.record, self.refused.clone(), &self.payer.base_url)?;
+            matching::record(db, &hidden)?;
+        }
+        for alarm in &verdict.alarms {
+            let (now_ms, entry) = (self.guess.now_ms, raised(&self.refused, *alarm));
+            ledger::append(db, &entry, &self.ids.new_id(now_ms), now_ms * 1000)?;
+        }
+        Ok(verdict)
+    }
+
     /// Weighs the guess and writes either the match or the refusal that replaces it, in the caller's transaction.
     fn run(&self, db: &mut Db) -> Result<GuessVerdict, Failure> {
         let now_ms = self.guess.now_ms;
@@ -58,14 +87,7 @@ impl Write {
 /// [`matching::record`].
 pub(super) async fn write(arrival: &Arrival<'_>, guess: Guess, record: MatchRecord) -> Result<(), Failure> {
     let ctx = arrival.ctx;
-    let write = Arc::new(Write {
-        guess,
-        record,
-        refused: arrival.entry(Action::MatchRefused),
-        limits: ctx.guard.limits,
-        ids: ctx.ids.clone(),
-        payer: Arc::clone(&ctx.payer),
-    });
+    let write = Arc::new(Write::new(arrival, guess, record));
     if ctx.store.takes_single_statements() && matching::is_plain(&write.guess, &write.record) {
         let own = Arc::clone(&write);
         let work = move |db: &mut Db| matching::grant_at_once(db, &own.guess, &own.limits, &own.record);
@@ -78,16 +100,7 @@ pub(super) async fn write(arrival: &Arrival<'_>, guess: Guess, record: MatchReco
         }
     }
     let verdict = ctx.store.write(move |db| write.run(db)).await?;
-    let caller = arrival.caller;
-    for alarm in verdict.alarms {
-        metrics::counter!("causeway_guess_alarms_total", "kind" => alarm.code()).increment(1);
-        tracing::warn!(
-            alarm = alarm.code(),
-            partner.id = caller.partner.id,
-            correlation.id = caller.correlation.correlation_id,
-            "a partner's member matches look like guessing"
-        );
-    }
+    tell(arrival.caller, &verdict.alarms);
     match verdict.gate {
         Gate::Open => Ok(()),
         Gate::Silent => Err(Failure::new(Fault::NoUniqueMember).noted()),
@@ -95,6 +108,19 @@ pub(super) async fn write(arrival: &Arrival<'_>, guess: Guess, record: MatchReco
             metrics::counter!("causeway_guesses_turned_away_total").increment(1);
             Err(must_wait(until_ms, arrival.now_ms()))
         }
+    }
+}
+
+/// Tells operators about alarms that were raised.
+pub(super) fn tell(caller: &Caller, alarms: &[Alarm]) {
+    for alarm in alarms {
+        metrics::counter!("causeway_guess_alarms_total", "kind" => alarm.code()).increment(1);
+        tracing::warn!(
+            alarm = alarm.code(),
+            partner.id = caller.partner.id,
+            correlation.id = caller.correlation.correlation_id,
+            "a partner's member matches look like guessing"
+        );
     }
 }
 
@@ -151,7 +177,7 @@ fn turned_away(entry: &LedgerEvent) -> LedgerEvent {
     }
 }
 
-fn raised(entry: &LedgerEvent, alarm: Alarm) -> LedgerEvent {
+pub(super) fn raised(entry: &LedgerEvent, alarm: Alarm) -> LedgerEvent {
     let action = if alarm == Alarm::Locked {
         Action::PartnerLocked
     } else {

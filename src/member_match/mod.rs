@@ -2,7 +2,7 @@
 //!
 //! First `asked` reads the request, and `identify` finds the member who is meant. Then `resolve` reads what a reviewer decided about the
 //! same question before, and `decide` (a pure function) makes the decision. Last, `record` writes everything in one transaction. The
-//! steps in the middle take one member, so that a bulk match can call them for each; many members can share one [`MatchBasis`].
+//! steps in the middle take one member: a bulk match (`bulk`) calls them for each, and writes the rows of many in one transaction.
 //!
 //! A consent that permits nothing by itself is refused first, with the rule that it breaks and without looking up any member. After that,
 //! match and consent are always both judged before the decision, so that every answer takes the same amount of work. A refusal stores its
@@ -11,6 +11,7 @@
 mod answer;
 mod arrival;
 mod asked;
+mod bulk;
 mod decide;
 mod detail;
 mod guess;
@@ -30,6 +31,7 @@ mod shape;
 mod size;
 
 pub use answer::MatchAnswer;
+pub use bulk::{BulkAsking, JudgedMember, MemberBucket, MemberWritten};
 pub use identify::{FirstLook, Judgement, MatchBasis, WantedMember, identify};
 pub use request::MatchRequest;
 

@@ -1,4 +1,5 @@
-//! The last step: writes a decision with all its rows in one transaction, after the guessing guard has weighed it, and answers the request.
+//! The last step: builds the rows of a decision and, for a single match, writes them in one transaction after the guessing guard has weighed
+//! it, and answers the request. A bulk match builds the same rows and writes those of many members together.
 
 use super::answer::{self, MatchAnswer};
 use super::arrival::Arrival;
@@ -14,7 +15,7 @@ use super::rows::{self, Findings, Received};
 use crate::consent::{self, ConsentTerms};
 use crate::error::{Failure, Fault};
 use crate::fhir::outcome;
-use crate::store::guesses::End;
+use crate::store::guesses::{End, Guess};
 use crate::store::matching::{MatchRecord, PossibleMember};
 
 /// Everything that led to a decision.
@@ -26,6 +27,13 @@ pub(super) struct Matter<'a> {
     pub resolution: &'a Resolution,
 }
 
+/// The rows of a decision, and the answer if the guessing guard lets them pass.
+pub(super) struct DecisionRows {
+    pub guess: Guess,
+    pub record: MatchRecord,
+    pub answer: Result<MatchAnswer, Failure>,
+}
+
 /// Writes `decision` and returns the answer. The decision is committed before this returns.
 ///
 /// # Errors
@@ -33,17 +41,27 @@ pub(super) struct Matter<'a> {
 /// [`Fault::MatchLocked`] when the guessing guard stops the caller; a failure for which [`is_raced`](crate::store::matching::is_raced) is
 /// true when the rows that were read have changed; those of the store.
 pub(super) async fn record(matter: &Matter<'_>, decision: &MatchDecision) -> Result<MatchAnswer, Failure> {
-    match (decision, &matter.resolution.member) {
-        (MatchDecision::Granted { terms, by_person }, Some(member)) => {
-            matter.grant(decision, member, *terms, *by_person).await
-        }
-        (MatchDecision::Granted { .. }, None) => Err(Failure::new(Fault::Internal).because("a grant to nobody")),
-        (MatchDecision::NotHonoured(_), _) => matter.refuse(decision, Fault::ConsentNotHonoured).await,
-        (MatchDecision::Nobody | MatchDecision::Doubtful(_), _) => matter.refuse(decision, Fault::NoUniqueMember).await,
-    }
+    let rows = matter.rows(decision)?;
+    guess::write(matter.arrival, rows.guess, rows.record).await?;
+    rows.answer
 }
 
 impl Matter<'_> {
+    /// Builds the rows of `decision` without writing them.
+    ///
+    /// # Errors
+    /// Those of the reviews and identity links that belong to the decision.
+    pub(super) fn rows(&self, decision: &MatchDecision) -> Result<DecisionRows, Failure> {
+        match (decision, &self.resolution.member) {
+            (MatchDecision::Granted { terms, by_person }, Some(member)) => {
+                self.grant(decision, member, *terms, *by_person)
+            }
+            (MatchDecision::Granted { .. }, None) => Err(Failure::new(Fault::Internal).because("a grant to nobody")),
+            (MatchDecision::NotHonoured(_), _) => self.refuse(decision, Fault::ConsentNotHonoured),
+            (MatchDecision::Nobody | MatchDecision::Doubtful(_), _) => self.refuse(decision, Fault::NoUniqueMember),
+        }
+    }
+
     fn findings(&self) -> Findings<'_> {
         Findings {
             identified: self.identified,
@@ -52,7 +70,7 @@ impl Matter<'_> {
         }
     }
 
-    async fn refuse(&self, decision: &MatchDecision, fault: Fault) -> Result<MatchAnswer, Failure> {
+    fn refuse(&self, decision: &MatchDecision, fault: Fault) -> Result<DecisionRows, Failure> {
         let failure = Failure::new(fault);
         let body = outcome::bytes(&failure, &self.arrival.ctx.payer.base_url);
         let mut record = rows::refused(self.arrival, &self.findings(), decision, fault, &body);
@@ -61,17 +79,16 @@ impl Matter<'_> {
             MatchDecision::NotHonoured(_) => End::Withheld,
             _ => End::Failed,
         };
-        self.write(end, decision, record).await?;
-        Err(failure.noted())
+        self.finished(end, decision, record, Err(failure.noted()))
     }
 
-    async fn grant(
+    fn grant(
         &self,
         decision: &MatchDecision,
         member: &PossibleMember,
         terms: ConsentTerms,
         by_person: bool,
-    ) -> Result<MatchAnswer, Failure> {
+    ) -> Result<DecisionRows, Failure> {
         let (payer, dialect) = (&self.arrival.ctx.payer, &self.arrival.caller.partner.dialect);
         let body = answer::bytes(payer, dialect, &member.umb, &member.patient_id)?;
         let received = Received {
@@ -88,12 +105,12 @@ impl Matter<'_> {
             patient_id: member.patient_id.clone(),
             by_person,
         };
-        self.write(end, decision, record).await?;
-        Ok(MatchAnswer {
+        let answer = MatchAnswer {
             status: 200,
             body,
             replayed: false,
-        })
+        };
+        self.finished(end, decision, record, Ok(answer))
     }
 
     /// Adds the row that remembers this answer under the request's idempotency key, if it sent one.
@@ -104,12 +121,18 @@ impl Matter<'_> {
             .map(|key| key.reply(self.arrival.now_ms(), status, body, decision_id));
     }
 
-    /// Adds the rows of the review and the link, and writes the record. Fails when the guessing guard replaces the answer.
-    async fn write(&self, end: End, decision: &MatchDecision, mut record: MatchRecord) -> Result<(), Failure> {
+    /// Adds the rows of the review and the link, and what the guessing guard has to weigh.
+    fn finished(
+        &self,
+        end: End,
+        decision: &MatchDecision,
+        mut record: MatchRecord,
+        answer: Result<MatchAnswer, Failure>,
+    ) -> Result<DecisionRows, Failure> {
         let found = (self.identified, self.resolution);
         review_rows::add(self.arrival, self.asked, found, decision, &mut record)?;
         let near = self.identified.near().map(|found| found.patient_id.as_str());
         let guess = hashes::guess(self.arrival, &self.asked.wanted.profile, near, end);
-        guess::write(self.arrival, guess, record).await
+        Ok(DecisionRows { guess, record, answer })
     }
 }

@@ -12,9 +12,13 @@ pub(super) struct Tally(BTreeMap<String, u64>);
 
 impl Tally {
     pub(super) fn add(&mut self, rtype: &str) {
+        self.add_many(rtype, 1);
+    }
+
+    pub(super) fn add_many(&mut self, rtype: &str, more: u64) {
         match self.0.get_mut(rtype) {
-            Some(count) => *count += 1,
-            None => drop(self.0.insert(rtype.to_owned(), 1)),
+            Some(count) => *count += more,
+            None => drop(self.0.insert(rtype.to_owned(), more)),
         }
     }
 

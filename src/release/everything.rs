@@ -6,7 +6,7 @@
 //! take a part for the whole record.
 
 mod others;
-mod rows;
+pub(super) mod rows;
 
 use super::outgoing::Open;
 use super::supporting::Supporting;

@@ -7,6 +7,7 @@
 mod begun;
 mod completed;
 mod everything;
+mod file_disclosure;
 mod filled;
 #[cfg(test)]
 mod fuzz_tests;
@@ -21,19 +22,23 @@ mod supporting;
 mod transmitter;
 mod underway;
 mod version;
+mod whole_record;
 
 pub use everything::{Everything, EverythingQuery};
+pub use file_disclosure::{FileShare, begin_file};
 pub use filled::filled_types;
 pub use kinds::{SHARED, is_searchable, is_served, is_shared};
 pub use lost_ends::close_lost;
-pub use outgoing::{Disclosure, Open, Outgoing, PIECE_BYTES};
+pub use outgoing::{Disclosure, Open, Outgoing, PIECE_BYTES, WatchedStream};
 pub use page_link::{PageLinks, SearchPage};
 pub use read::{read, read_and_make};
 pub use search::{FoundPage, PageStart, SORTED_MAX, START, search};
 pub use sent::SentPart;
+pub use supporting::ResourceName;
 pub use transmitter::PageTransmitter;
 pub use underway::AnswerTerms;
 pub use version::POLICY;
+pub use whole_record::{ReleasedRow, brings_shared, each_row, each_shared};
 
 use begun::{BegunDisclosure, begin, entry, find_and_begin, refuse};
 use completed::{Tally, complete};

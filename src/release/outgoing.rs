@@ -59,8 +59,26 @@ impl Disclosure {
         });
     }
 
+    /// Checks the disclosures from now on while bytes of them are sent.
+    fn watched(mut self, terms: AnswerTerms, stays_open: bool) -> Watched {
+        let (mut begun, mut shares) = (Vec::new(), Vec::new());
+        for part in std::mem::take(&mut self.parts) {
+            begun.push((part.grant_id, part.begun));
+            shares.push(Share {
+                bytes: part.bytes,
+                counted: 0,
+                tally: part.tally,
+            });
+        }
+        Watched {
+            underway: Underway::of_all(&self.ctx, terms, &self.caller, self.begun_ms, begun),
+            shares,
+            stays_open,
+        }
+    }
+
     /// Ends the disclosures; `sent` says what was sent.
-    pub(super) fn ends(mut self, sent: SentPart) {
+    pub fn ends(mut self, sent: SentPart) {
         for part in std::mem::take(&mut self.parts) {
             let outcome = EntryOutcome {
                 http: Some(sent.http()),
@@ -129,27 +147,14 @@ impl Outgoing {
         stays_open: bool,
     ) -> Outgoing {
         let mut outgoing = Outgoing::plain(bytes);
-        let Some(mut disclosure) = disclosure else {
+        let Some(disclosure) = disclosure else {
             return outgoing;
         };
         if outgoing.size == 0 || (outgoing.size <= PIECE_BYTES && !stays_open) {
             disclosure.ends(SentPart::Whole);
             return outgoing;
         }
-        let (mut begun, mut shares) = (Vec::new(), Vec::new());
-        for part in std::mem::take(&mut disclosure.parts) {
-            begun.push((part.grant_id, part.begun));
-            shares.push(Share {
-                bytes: part.bytes,
-                counted: 0,
-                tally: part.tally,
-            });
-        }
-        outgoing.watched = Some(Watched {
-            underway: Underway::of_all(&disclosure.ctx, terms(), &disclosure.caller, disclosure.begun_ms, begun),
-            shares,
-            stays_open,
-        });
+        outgoing.watched = Some(disclosure.watched(terms(), stays_open));
         outgoing
     }
 
@@ -194,6 +199,33 @@ impl Outgoing {
     pub fn into_open(self) -> Option<Open> {
         let watched = self.watched?;
         watched.stays_open.then_some(Open(watched.underway))
+    }
+}
+
+/// Bytes that come piece by piece from elsewhere, with the disclosures that they make.
+pub struct WatchedStream {
+    watched: Watched,
+    size: usize,
+    gone: usize,
+}
+
+impl WatchedStream {
+    /// An answer of `size` bytes that makes this disclosure.
+    pub fn new(disclosure: Disclosure, size: usize, terms: AnswerTerms) -> WatchedStream {
+        WatchedStream {
+            watched: disclosure.watched(terms, false),
+            size,
+            gone: 0,
+        }
+    }
+
+    /// Counts the next piece. Each disclosure counts its bytes in proportion to the bytes that were sent; they end with the last piece.
+    ///
+    /// # Errors
+    /// The reason why the piece must not be sent: access was taken away meanwhile.
+    pub fn pass(&mut self, bytes: usize) -> Result<(), Failure> {
+        self.gone = self.size.min(self.gone + bytes);
+        self.watched.send(self.gone, self.size, self.gone == self.size)
     }
 }
 

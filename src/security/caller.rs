@@ -1,6 +1,8 @@
 //! The authenticated partner behind a request.
 
 use crate::audit::Actor;
+use crate::error::{Failure, Fault};
+use crate::store::partners::PartnerRow;
 use crate::telemetry::Correlation;
 
 /// The versions of the implementation guides that a partner speaks. Requests are read tolerantly; answers are written in exactly these
@@ -62,5 +64,62 @@ impl Caller {
             certificate_sha256: self.certificate_sha256,
             jti_sha256: Some(self.jti_sha256),
         }
+    }
+}
+
+/// What a job keeps of the caller who asked for it, as JSON in the job's row. The partner is read again when the job works.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub struct JobCaller {
+    client_id: String,
+    certificate_sha256: Option<[u8; 32]>,
+    jti_sha256: [u8; 32],
+    correlation: (String, String, String),
+}
+
+impl From<&Caller> for JobCaller {
+    fn from(caller: &Caller) -> JobCaller {
+        let Correlation {
+            request_id,
+            correlation_id,
+            traceparent,
+        } = caller.correlation.clone();
+        JobCaller {
+            client_id: caller.client_id.clone(),
+            certificate_sha256: caller.certificate_sha256,
+            jti_sha256: caller.jti_sha256,
+            correlation: (request_id, correlation_id, traceparent),
+        }
+    }
+}
+
+impl JobCaller {
+    /// The caller, for work in the name of `partner` as it is registered now. No token stands behind it.
+    ///
+    /// # Errors
+    /// [`Fault::StoreDamaged`] for a dialect that cannot be read.
+    pub fn caller(&self, partner: &PartnerRow) -> Result<Caller, Failure> {
+        let dialect =
+            serde_json::from_str(&partner.dialect).map_err(|error| Failure::new(Fault::StoreDamaged).because(error))?;
+        let (request_id, correlation_id, traceparent) = self.correlation.clone();
+        Ok(Caller {
+            partner: PartnerRef {
+                id: partner.id.clone(),
+                npi: partner.npi.clone(),
+                dialect,
+            },
+            client_id: self.client_id.clone(),
+            scope: String::new(),
+            patient_id: None,
+            certificate_sha256: self.certificate_sha256,
+            jti_sha256: self.jti_sha256,
+            token_sha256: [0; 32],
+            token_expires_ms: 0,
+            partner_version: partner.version,
+            correlation: Correlation {
+                request_id,
+                correlation_id,
+                traceparent,
+            },
+        })
     }
 }

@@ -27,7 +27,7 @@ mod token;
 pub mod vault;
 
 pub use authority::{Authority, PartnerStanding};
-pub use caller::{Caller, Dialect, PartnerRef};
+pub use caller::{Caller, Dialect, JobCaller, PartnerRef};
 pub use certificate::PeerCertificate;
 pub use discovery::{MEMBER_MATCH, davinci_configuration, jwks, smart_configuration};
 pub use introspect::{introspect, revoke};

@@ -22,6 +22,8 @@ pub struct Window {
     pub types: Vec<String>,
     /// Only resources changed after this instant (UTC ms).
     pub since_ms: Option<i64>,
+    /// Only resources changed at this instant or before (UTC ms).
+    pub until_ms: Option<i64>,
     /// Only care on or after this instant (UTC ms); resources without a service date are included.
     pub care_from_ms: Option<i64>,
     /// Only care before this instant (UTC ms); resources without a service date are included.
@@ -80,6 +82,9 @@ pub fn page(
     if let Some(since) = window.since_ms {
         query = query.filter(resource::last_updated_ms.gt(since));
     }
+    if let Some(until) = window.until_ms {
+        query = query.filter(resource::last_updated_ms.le(until));
+    }
     if let Some(from) = window.care_from_ms {
         query = query.filter(resource::service_to_ms.is_null().or(resource::service_to_ms.ge(from)));
     }
@@ -110,6 +115,7 @@ pub fn shared_rows(
         .filter(resource::compartment.eq(NOBODY))
         .filter(shared_row())
         .filter(resource::last_updated_ms.gt(window.since_ms.unwrap_or(i64::MIN)))
+        .filter(resource::last_updated_ms.le(window.until_ms.unwrap_or(i64::MAX)))
         .order((resource::rtype.asc(), resource::id.asc()))
         .select(measured!(most));
     Ok(on!(db, conn => query.load(conn))?)

@@ -2,10 +2,12 @@
 
 #![allow(missing_docs)] // column docs live in migrations/
 
+mod bulk;
 mod exchanges;
 mod policy;
 mod received;
 
+pub use bulk::{bulk_file, bulk_job, bulk_piece, member_group, member_group_entry};
 pub use exchanges::{
     enrolment, exchange, exchange_ask, exchange_missing, exchange_result, exchange_step, opt_in, partner_health,
 };
@@ -464,6 +466,8 @@ diesel::table! {
 diesel::allow_tables_to_appear_in_same_query!(ledger_entry, operator_note);
 diesel::allow_tables_to_appear_in_same_query!(ledger_entry, ledger_subject);
 diesel::allow_tables_to_appear_in_same_query!(exchange, job);
+diesel::allow_tables_to_appear_in_same_query!(member_group_entry, grants);
+diesel::allow_tables_to_appear_in_same_query!(member_group_entry, consent);
 
 diesel::table! {
     job (id) {

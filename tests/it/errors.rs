@@ -123,21 +123,21 @@ async fn what_is_not_served_says_so_whoever_asks() {
     let payer = Matched::start(1).await;
     let id = payer.id.clone();
     let operations = [
-        ("GET", "/Patient/$export".to_owned()),
+        ("GET", "/Coverage/$export".to_owned()),
         ("GET", "/$export".to_owned()),
         ("GET", "/Group/$export".to_owned()),
-        ("GET", "/Group/1/$export".to_owned()),
-        ("POST", "/Group/$bulk-member-match".to_owned()),
-        ("POST", "/Group/1/$davinci-data-export".to_owned()),
+        ("GET", "/Patient/1/$export".to_owned()),
+        ("POST", "/Group/$multi-member-match".to_owned()),
+        ("POST", "/Patient/1/$davinci-data-export".to_owned()),
         ("GET", format!("/Patient/{id}/$lastn")),
         ("GET", "/Observation/$lastn".to_owned()),
         ("POST", "/Patient/$validate".to_owned()),
         ("POST", format!("/Patient/{id}/$validate")),
         ("POST", "/DocumentReference/$docref".to_owned()),
-        ("GET", "/Patient/%24export".to_owned()),
+        ("GET", "/Coverage/%24export".to_owned()),
         ("GET", "/Patient/$everything".to_owned()),
         ("GET", "/CodeSystem/$lookup".to_owned()),
-        ("DELETE", "/Patient/$export".to_owned()),
+        ("DELETE", "/Coverage/$export".to_owned()),
     ];
     for (method, path) in &operations {
         let reply = payer.send(method, path, &[], "").await;
@@ -146,14 +146,7 @@ async fn what_is_not_served_says_so_whoever_asks() {
         let stranger = payer.client.send(method, &format!("/fhir{path}"), &[], "").await;
         assert_eq!(stranger.json(), reply.json(), "{method} {path}");
     }
-    for path in [
-        "/Person",
-        "/AuditEvent",
-        "/Group",
-        "/Group?code=match",
-        "/Subscription/1",
-        "/ValueSet/1/_history/1",
-    ] {
+    for path in ["/Person", "/AuditEvent", "/Subscription/1", "/ValueSet/1/_history/1"] {
         payer.get(path, &[]).await.assert_outcome(Fault::TypeNotServed);
     }
     for path in ["/Nonsense", "/Nonsense/1", "/nowhere", "/Patient/1/2/3"] {

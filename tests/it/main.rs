@@ -9,6 +9,8 @@ mod bad_input;
 mod batch;
 mod begun;
 mod bring_up;
+mod bulk;
+mod bulk_match;
 mod canary;
 mod changed_registration;
 mod circles;

@@ -84,7 +84,7 @@ async fn authorise(request: &HttpRequest, app: &App) -> Result<Authorised, Failu
         RouteAccess::Search(rtype) => scopes.allows(rtype, Permission::Search),
         RouteAccess::ReadType => scopes.allows(served_type(request)?, Permission::Read),
         RouteAccess::SearchType => scopes.allows(searchable_type(request)?, Permission::Search),
-        RouteAccess::Batch => true,
+        RouteAccess::Batch | RouteAccess::Own => true,
         RouteAccess::Operation(canonical) => scopes.allows_operation(canonical),
         RouteAccess::Public | RouteAccess::Client => false,
     };

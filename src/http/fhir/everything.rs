@@ -235,8 +235,8 @@ fn narrow_to_scopes(window: &mut Window, authorised: &Authorised) {
     }
 }
 
-/// The parameters of a Parameters body as pairs of name and text.
-fn parameters(bytes: &[u8]) -> Result<Vec<(String, String)>, Failure> {
+/// The parameters of a Parameters body as pairs of name and text; of a reference, the address.
+pub(super) fn parameters(bytes: &[u8]) -> Result<Vec<(String, String)>, Failure> {
     let screened = crate::fhir::prescreen::screen(bytes, &crate::fhir::prescreen::ScreenLimits::request())?;
     if screened.resource_type() != "Parameters" {
         return Err(Failure::new(Fault::ResourceInvalid)
@@ -256,6 +256,11 @@ fn parameters(bytes: &[u8]) -> Result<Vec<(String, String)>, Failure> {
         let text = match given.map(|(_, value)| value) {
             Some(serde_json::Value::String(text)) => text.clone(),
             Some(serde_json::Value::Number(number)) => number.to_string(),
+            Some(serde_json::Value::Object(object)) if parameter.get("valueReference").is_some() => object
+                .get("reference")
+                .and_then(|text| text.as_str())
+                .ok_or_else(wrong)?
+                .to_owned(),
             _ => return Err(wrong()),
         };
         pairs.push((name.to_owned(), text));

@@ -3,6 +3,7 @@
 pub mod authorised;
 pub mod batch;
 mod binary;
+pub mod bulk;
 pub mod code_system;
 pub mod conformance;
 pub mod describing;

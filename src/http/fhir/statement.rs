@@ -1,11 +1,12 @@
 //! The CapabilityStatement, built from the table of routes, so that it claims nothing that is not served.
 
 use super::describing::{SEARCHED_BY, TYPES, search_parameter_id};
-use super::task;
+use super::{bulk, task};
+use crate::fhir::operations::{BULK_MEMBER_MATCH, DAVINCI_DATA_EXPORT, GROUP_EXPORT};
 use crate::fhir::profiles;
 use crate::fhir::search::ParamKind;
 use crate::fhir::search::params::{self, COMMON, PARAMS};
-use crate::http::routes::{EVERYTHING, Interaction, MEMBER_MATCH, ROUTES, RouteAccess};
+use crate::http::routes::{EVERYTHING, Interaction, MEMBER_MATCH, PATIENT_EXPORT, ROUTES, RouteAccess};
 use crate::records::compartment;
 use crate::release;
 use serde_json::{Value, json};
@@ -21,6 +22,7 @@ pub fn capability_statement(base_url: &str, payer_name: &str) -> Value {
         resources.push(described(rtype));
     }
     resources.push(exchanges());
+    resources.push(groups());
     resources.sort_by(|a, b| a["type"].as_str().cmp(&b["type"].as_str()));
     let open: Vec<&str> = ROUTES
         .iter()
@@ -149,6 +151,27 @@ fn exchanges() -> Value {
     })
 }
 
+/// The entry of the groups that a caller made.
+fn groups() -> Value {
+    let params: Vec<Value> = bulk::groups::SEARCHED_BY
+        .iter()
+        .map(|(name, kind)| json!({"name": name, "type": kind}))
+        .collect();
+    json!({
+        "type": "Group", "interaction": [{"code": "read"}, {"code": "search-type"}], "versioning": "no-version", "searchParam": params,
+        "documentation": "The groups that the caller made with $bulk-member-match. A matched group has the members who are granted to the \
+            caller now.",
+        "operation": [
+            {"name": "bulk-member-match", "definition": BULK_MEMBER_MATCH,
+                "documentation": "PDex 2.1 and 2.2. POST with Prefer: respond-async. Scope: the definition's canonical."},
+            {"name": "export", "definition": GROUP_EXPORT,
+                "documentation": "The records of the members of a group, as files. Parameters as for Patient/$export."},
+            {"name": "davinci-data-export", "definition": DAVINCI_DATA_EXPORT,
+                "documentation": "As export, by POST. Parameters as for Patient/$export."},
+        ],
+    })
+}
+
 /// The entry of a type of resources that describe this server.
 fn described(rtype: &str) -> Value {
     let params: Vec<Value> = SEARCHED_BY
@@ -171,6 +194,11 @@ fn operations() -> Vec<Value> {
     if has(Interaction::MemberMatch) {
         operations.push(json!({"name": "member-match", "definition": MEMBER_MATCH,
             "documentation": "HRex 1.0 and 1.1 or later. Consent is required. Scope: the definition's canonical. Idempotency-Key is honored for 7 days."}));
+    }
+    if has(Interaction::PatientExport) {
+        operations.push(json!({"name": "export", "definition": PATIENT_EXPORT,
+            "documentation": "The records of all members on whom the caller has a grant, as files. GET or POST with Prefer: respond-async. \
+                Parameters: _outputFormat, _type, _since, _until, patient."}));
     }
     operations
 }

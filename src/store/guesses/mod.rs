@@ -70,6 +70,48 @@ impl Alarm {
 /// Those of the database.
 pub fn weigh(db: &mut Db, guess: &Guess, limits: &GuessLimits) -> Result<GuessVerdict, Failure> {
     let standing = standing(db, guess)?;
+    weighed(db, guess, &standing, limits)
+}
+
+/// Judges and counts a guess of a bulk match over `members` members, in the caller's transaction. Only the targets count: an honest file is
+/// mostly strangers, so neither a lock nor the partner's share of failures has a part in it. The limit of a shared target grows with the file.
+///
+/// # Errors
+/// Those of the database.
+pub fn weigh_in_bulk(db: &mut Db, guess: &Guess, limits: &GuessLimits, members: i64) -> Result<GuessVerdict, Failure> {
+    let standing = GuessesBefore {
+        locked_until_ms: 0,
+        bulk_members: Some(members),
+        ..standing(db, guess)?
+    };
+    weighed(db, guess, &standing, limits)
+}
+
+/// Raises the alarm about the share of failures in a bulk match, of `all` members of which `failed` were not matched. Returns false when the
+/// share is within the limit, or the alarm is raised already.
+///
+/// # Errors
+/// Those of the database.
+pub fn alarm_of_bulk(
+    db: &mut Db,
+    partner: &str,
+    (failed, all): (i64, i64),
+    limits: &GuessLimits,
+    now_ms: i64,
+) -> Result<bool, Failure> {
+    let is_judged = limits.ratio_least > 0 && all >= limits.ratio_least;
+    if !is_judged || limits.alarm_percent == 0 || failed * 100 <= limits.alarm_percent * all {
+        return Ok(false);
+    }
+    raise_alarm(db, partner, now_ms, now_ms + limits.window_ms)
+}
+
+fn weighed(
+    db: &mut Db,
+    guess: &Guess,
+    standing: &GuessesBefore,
+    limits: &GuessLimits,
+) -> Result<GuessVerdict, Failure> {
     let mut alarms = Vec::new();
     let gate = if standing.locked_until_ms > guess.now_ms {
         Gate::Shut(standing.locked_until_ms)
@@ -83,12 +125,12 @@ pub fn weigh(db: &mut Db, guess: &Guess, limits: &GuessLimits) -> Result<GuessVe
                     patient_id,
                     by_person: true,
                 },
-            ) => granted(db, guess, patient_id, limits)?,
+            ) => granted(db, guess, standing, patient_id, limits)?,
             (Some(GuessSeen::Silenced), End::Withheld | End::Granted { .. }) => Gate::Silent,
             (Some(_), End::Failed) => Gate::Open,
-            (None, End::Failed) => failed(db, guess, &standing, JUDGED, limits, &mut alarms)?,
-            (None, _) => found(db, guess, &standing, limits, &mut alarms)?,
-            (Some(_), end) => found_again(db, guess, &standing, end, limits)?,
+            (None, End::Failed) => failed(db, guess, standing, JUDGED, limits, &mut alarms)?,
+            (None, _) => found(db, guess, standing, limits, &mut alarms)?,
+            (Some(_), end) => found_again(db, guess, standing, end, limits)?,
         }
     };
     // Several targets may reach their limits with one guess.
@@ -114,7 +156,7 @@ fn found(
         });
     }
     match &guess.end {
-        End::Granted { patient_id, .. } => granted(db, guess, patient_id, limits),
+        End::Granted { patient_id, .. } => granted(db, guess, standing, patient_id, limits),
         _ => failed(db, guess, standing, JUDGED, limits, alarms),
     }
 }
@@ -133,13 +175,22 @@ fn found_again(
         return Ok(Gate::Silent);
     }
     match end {
-        End::Granted { patient_id, .. } => granted(db, guess, patient_id, limits),
+        End::Granted { patient_id, .. } => granted(db, guess, standing, patient_id, limits),
         _ => Ok(Gate::Open),
     }
 }
 
 /// Counts a member on whom this partner never had a grant; a further consent for the same member is not counted.
-fn granted(db: &mut Db, guess: &Guess, patient_id: &str, limits: &GuessLimits) -> Result<Gate, Failure> {
+fn granted(
+    db: &mut Db,
+    guess: &Guess,
+    standing: &GuessesBefore,
+    patient_id: &str,
+    limits: &GuessLimits,
+) -> Result<Gate, Failure> {
+    if standing.bulk_members.is_some() {
+        return Ok(Gate::Open);
+    }
     tally_granted(db, guess, patient_id, limits)?;
     Ok(Gate::Open)
 }
@@ -178,8 +229,7 @@ fn failed(
             alarms.push(Alarm::Record);
         }
     }
-    tally_failed(db, guess, limits)?;
-    ratio(db, guess, standing, limits, alarms)?;
+    count_share(db, guess, standing, limits, alarms)?;
     Ok(over.map_or(Gate::Open, Gate::Shut))
 }
 
@@ -199,9 +249,23 @@ fn turn_away(
             alarms.push(Alarm::Target);
         }
     }
-    tally_failed(db, guess, limits)?;
-    ratio(db, guess, standing, limits, alarms)?;
+    count_share(db, guess, standing, limits, alarms)?;
     Ok(Gate::Shut(until_ms))
+}
+
+/// Counts a failure in the partner's share of failures. One of a bulk match is not counted: it must not lock the partner's single matches.
+fn count_share(
+    db: &mut Db,
+    guess: &Guess,
+    standing: &GuessesBefore,
+    limits: &GuessLimits,
+    alarms: &mut Vec<Alarm>,
+) -> Result<(), Failure> {
+    if standing.bulk_members.is_some() {
+        return Ok(());
+    }
+    tally_failed(db, guess, limits)?;
+    ratio(db, guess, standing, limits, alarms)
 }
 
 /// Raises the alarm, or locks matching, when this failure makes the partner's share of failures too large.

@@ -49,6 +49,8 @@ pub(super) struct GuessesBefore {
     pub(super) granted: i64,
     pub(super) alarmed_until_ms: i64,
     pub(super) locked_until_ms: i64,
+    /// How many members the bulk match has that this guess is a part of.
+    pub(super) bulk_members: Option<i64>,
 }
 
 impl GuessesBefore {
@@ -58,7 +60,9 @@ impl GuessesBefore {
         match kind {
             GuessKind::Own => limits.per_target,
             GuessKind::Shared if limits.per_shared == 0 => 0,
-            GuessKind::Shared => limits.per_shared + self.granted / GRANTED_PER_SHARED,
+            GuessKind::Shared => {
+                limits.per_shared + (self.granted + self.bulk_members.unwrap_or(0)) / GRANTED_PER_SHARED
+            }
         }
     }
 
@@ -112,6 +116,7 @@ pub(super) fn standing(db: &mut Db, guess: &Guess) -> Result<GuessesBefore, Fail
         granted: 0,
         alarmed_until_ms: 0,
         locked_until_ms: 0,
+        bulk_members: None,
     };
     for row in rows {
         match row {

@@ -1,0 +1,109 @@
+//! The download of a file: the access to each member in it is checked again, and the ledger has the disclosure of each before the first
+//! byte.
+//!
+//! When the access to one of them has ended, the file is not given any more. Its piece is written again without that member, and the
+//! manifest then names the new files. So no file is shorter than its manifest says, and none holds what may not leave.
+
+use crate::bulk::files::{BulkFiles, FileReader};
+use crate::bulk::kinds::{EXPORT, EXPORT_KIND};
+use crate::bulk::{files, job};
+use crate::config::BulkConfig;
+use crate::context::Context;
+use crate::error::{Failure, Fault};
+use crate::jobs::{self, NewJob};
+use crate::release::{self, Disclosure, FileShare};
+use crate::security::{Caller, Permission, Scopes};
+use crate::store::bulk::{self as rows, BulkFileRow, BulkJobRow, ERROR, NAMES};
+use crate::store::granted_members;
+use std::collections::HashMap;
+
+/// A file that may be sent.
+pub struct ExportFile {
+    /// Its row.
+    pub row: BulkFileRow,
+    /// Its text.
+    pub reader: FileReader,
+    /// The disclosure, which has begun.
+    pub disclosure: Disclosure,
+}
+
+/// Opens a file of a run of the caller, and begins its disclosure.
+///
+/// # Errors
+/// [`Fault::NotFound`] when the caller has no such run or file, or the file has a member to whom the access has ended;
+/// [`Fault::ScopeMissing`] when the token does not cover its type; those of the store, the ledger and the files.
+pub async fn open(
+    ctx: &Context,
+    files: &BulkFiles,
+    limits: &BulkConfig,
+    caller: &Caller,
+    (id, name): (&str, &str),
+) -> Result<ExportFile, Failure> {
+    let run = job::of(ctx, caller, id).await?;
+    if run.kind != EXPORT_KIND || !files::is_name(name) {
+        return Err(Fault::NotFound.into());
+    }
+    let (own, file_name) = (run.id.clone(), name.to_owned());
+    let found = ctx.store.read(move |db| rows::file(db, &own, &file_name)).await?;
+    let row = found.filter(|row| row.side != NAMES).ok_or(Fault::NotFound)?;
+    let is_covered = Scopes::parse(&caller.scope).allows(&row.resource_type, Permission::Read);
+    if row.side != ERROR && !is_covered {
+        return Err(Fault::ScopeMissing.into());
+    }
+    let (files, opened) = (files.clone(), row.clone());
+    let read = tokio::task::spawn_blocking(move || {
+        let reader = files.open(&opened)?;
+        let shares = reader.shares()?;
+        Ok::<_, Failure>((reader, shares))
+    });
+    let (reader, shares) = read
+        .await
+        .map_err(|error| Failure::new(Fault::Internal).because(error))??;
+    let (partner, now_ms) = (caller.partner.id.clone(), ctx.clock.now_ms());
+    let ids: Vec<String> = shares.iter().map(|share| share.grant_id.clone()).collect();
+    let live = ctx
+        .store
+        .read(move |db| granted_members::by_ids(db, &partner, &ids, now_ms))
+        .await?;
+    let mut live: HashMap<String, _> = live.into_iter().map(|grant| (grant.id.clone(), grant)).collect();
+    let mut all = Vec::with_capacity(shares.len());
+    for share in shares {
+        let Some(grant) = live.remove(&share.grant_id) else {
+            write_again(ctx, limits, &run, row.piece).await?;
+            return Err(Fault::NotFound.into());
+        };
+        all.push(FileShare {
+            grant,
+            bytes: share.bytes,
+            resources: share.resources,
+        });
+    }
+    let disclosure = release::begin_file(ctx, caller, &row.resource_type, all).await?;
+    Ok(ExportFile {
+        row,
+        reader,
+        disclosure,
+    })
+}
+
+/// Takes back a piece whose files may not be given any more, and the shared resources with it; the run goes on.
+async fn write_again(ctx: &Context, limits: &BulkConfig, run: &BulkJobRow, piece: i64) -> Result<(), Failure> {
+    let now_ms = ctx.clock.now_ms();
+    let (run, new_id, deadline_ms) = (run.clone(), ctx.ids.new_id(now_ms), now_ms + limits.deadline_ms);
+    ctx.store
+        .write(move |db| {
+            if !rows::reopen(db, &run.id, &[piece, run.pieces - 1], (now_ms, deadline_ms))? {
+                return Ok(());
+            }
+            let work = NewJob {
+                kind: &EXPORT,
+                partner: Some(&run.partner_id),
+                key: &run.id,
+                payload: "",
+                due_ms: now_ms,
+            };
+            jobs::enqueue(db, &new_id, &work, now_ms)?;
+            Ok(())
+        })
+        .await
+}

@@ -1,0 +1,197 @@
+//! One piece of an export: the records of some members, or the shared resources that the records refer to, written to files by type.
+//!
+//! A piece that an earlier attempt wrote in part is written again under new names; files without a row go with the folder of their run.
+
+use super::asked::ExportAsked;
+use crate::bulk::files::{BulkFiles, FileWriter};
+use crate::error::{Failure, Fault};
+use crate::jobs::HeldJob;
+use crate::release::{self, ResourceName};
+use crate::store::bulk::{self as rows, BulkFileRow, BulkJobRow, BulkPieceRow, ERROR, NAMES, OUTPUT};
+use crate::store::disclosure::{DisclosureBasis, LiveGrant};
+use crate::store::granted_members;
+use crate::store::record_rows::Window;
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How often a piece begins again because access to one of its members ended meanwhile; then the runner tries again later.
+const TRIES: usize = 5;
+
+/// A piece that is to be written.
+pub(super) struct PieceWork<'w> {
+    pub(super) held: &'w HeldJob,
+    pub(super) files: &'w BulkFiles,
+    pub(super) row: &'w BulkJobRow,
+    pub(super) asked: &'w ExportAsked,
+    pub(super) window: &'w Window,
+    pub(super) piece: &'w BulkPieceRow,
+}
+
+/// The files of a piece while they are written, by type.
+struct Written<'w> {
+    work: &'w PieceWork<'w>,
+    by_type: BTreeMap<String, FileWriter>,
+    count: usize,
+}
+
+impl PieceWork<'_> {
+    /// Writes the records of the piece's members.
+    ///
+    /// # Errors
+    /// Those of the store and the files; [`Fault::PartnerSuspended`] while the partner may read nothing.
+    pub(super) fn members(&self) -> Result<Vec<BulkFileRow>, Failure> {
+        for _ in 0..TRIES {
+            if let Some(written) = self.try_members()? {
+                return Ok(written);
+            }
+        }
+        Err(Failure::new(Fault::Internal).because("access to the members of a piece ended again and again"))
+    }
+
+    /// `None` when access to one of the members ended meanwhile: nothing of it may be in the files.
+    fn try_members(&self) -> Result<Option<Vec<BulkFileRow>>, Failure> {
+        let (ctx, partner) = (self.held.ctx(), &self.row.partner_id);
+        let now_ms = ctx.clock.now_ms();
+        let (members, piece) = (self.asked.members(self.row, now_ms), self.piece);
+        let (version, grants) = ctx.store.read_blocking(|db| {
+            let version = granted_members::active_version(db, partner)?;
+            let grants = granted_members::between(db, &members, &piece.first_key, &piece.last_key)?;
+            Ok((version, grants))
+        })?;
+        let basis = DisclosureBasis {
+            partner: partner.clone(),
+            partner_version: version.ok_or(Fault::PartnerSuspended)?,
+            // No token: the reader's own is checked at the download.
+            token_sha256: [0; 32],
+            begun_ms: now_ms,
+        };
+        let (mut written, mut names) = (Written::of(self), BTreeSet::new());
+        for grant in &grants {
+            if !self.record(&basis, grant, &mut written, &mut names)? {
+                written.discard();
+                return Ok(None);
+            }
+        }
+        let mut all = written.finish(now_ms)?;
+        all.push(self.names(&names, now_ms)?);
+        let left_out = usize::try_from(piece.members).unwrap_or(0).saturating_sub(grants.len());
+        if left_out > 0 {
+            let count = i64::try_from(left_out).unwrap_or(i64::MAX);
+            all.push(self.absent(count, "after", now_ms)?);
+        }
+        Ok(Some(all))
+    }
+
+    fn record(
+        &self,
+        basis: &DisclosureBasis,
+        grant: &LiveGrant,
+        written: &mut Written<'_>,
+        names: &mut BTreeSet<ResourceName>,
+    ) -> Result<bool, Failure> {
+        let ctx = self.held.ctx();
+        release::each_row(ctx, basis, grant, self.window, names, &mut |row| {
+            written.line(&grant.id, row)
+        })
+    }
+
+    /// Writes the shared resources that the pieces before noted, and what is to be told of the request.
+    ///
+    /// # Errors
+    /// Those of the store and the files.
+    pub(super) fn shared(&self) -> Result<Vec<BulkFileRow>, Failure> {
+        let ctx = self.held.ctx();
+        let now_ms = ctx.clock.now_ms();
+        let mut names: BTreeSet<ResourceName> = BTreeSet::new();
+        for row in ctx.store.read_blocking(|db| rows::files(db, &self.row.id))? {
+            if row.side == NAMES {
+                let text = self.files.open(&row)?.text()?;
+                let named = text.lines().filter_map(|line| line.split_once('/'));
+                names.extend(named.map(|(rtype, id)| (rtype.to_owned(), id.to_owned())));
+            }
+        }
+        let mut written = Written::of(self);
+        if release::brings_shared(self.window) {
+            release::each_shared(ctx, names, self.window, &mut |row| written.line("", row))?;
+        }
+        let mut all = written.finish(now_ms)?;
+        if let (Some(group), true) = (&self.row.group_id, self.asked.patients.is_empty()) {
+            let absent = ctx
+                .store
+                .read_blocking(|db| Ok(granted_members::group_size(db, group)? - rows::planned(db, &self.row.id)?))?;
+            if absent > 0 {
+                all.push(self.absent(absent, "before", now_ms)?);
+            }
+        }
+        if !self.asked.left_out.is_empty() {
+            let texts = self.asked.left_out.iter();
+            let texts: Vec<String> = texts
+                .map(|name| format!("The parameter {name} was left out."))
+                .collect();
+            all.push(self.told("not-supported", &texts, now_ms)?);
+        }
+        Ok(all)
+    }
+
+    fn names(&self, names: &BTreeSet<ResourceName>, now_ms: i64) -> Result<BulkFileRow, Failure> {
+        let mut file = self.begin(NAMES, "names")?;
+        for (rtype, id) in names {
+            file.line("", format!("{rtype}/{id}").as_bytes())?;
+        }
+        file.finish(now_ms)
+    }
+
+    fn absent(&self, count: i64, when: &str, now_ms: i64) -> Result<BulkFileRow, Failure> {
+        let text = format!("Members left out: {count}. The access to them ended {when} the export began.");
+        self.told("suppressed", &[text], now_ms)
+    }
+
+    /// A file of messages about what is missing.
+    fn told(&self, code: &str, texts: &[String], now_ms: i64) -> Result<BulkFileRow, Failure> {
+        let mut file = self.begin(ERROR, "OperationOutcome")?;
+        for text in texts {
+            let outcome = json!({"resourceType": "OperationOutcome",
+                "issue": [{"severity": "warning", "code": code, "details": {"text": text}}]});
+            file.line("", outcome.to_string().as_bytes())?;
+        }
+        file.finish(now_ms)
+    }
+
+    fn begin(&self, side: &'static str, rtype: &str) -> Result<FileWriter, Failure> {
+        self.files.begin(&self.row.id, self.piece.position, side, rtype)
+    }
+}
+
+impl<'w> Written<'w> {
+    fn of(work: &'w PieceWork<'w>) -> Written<'w> {
+        Written {
+            work,
+            by_type: BTreeMap::new(),
+            count: 0,
+        }
+    }
+
+    fn line(&mut self, grant_id: &str, row: release::ReleasedRow<'_>) -> Result<(), Failure> {
+        self.count += 1;
+        if self.count.is_multiple_of(64) && self.work.held.is_lost() {
+            return Err(Fault::LeaseLost.into());
+        }
+        if let Some(file) = self.by_type.get_mut(row.rtype) {
+            return file.line(grant_id, row.bytes);
+        }
+        let mut file = self.work.begin(OUTPUT, row.rtype)?;
+        file.line(grant_id, row.bytes)?;
+        self.by_type.insert(row.rtype.to_owned(), file);
+        Ok(())
+    }
+
+    fn finish(self, now_ms: i64) -> Result<Vec<BulkFileRow>, Failure> {
+        self.by_type.into_values().map(|file| file.finish(now_ms)).collect()
+    }
+
+    fn discard(self) {
+        for file in self.by_type.into_values() {
+            self.work.files.discard(file);
+        }
+    }
+}

@@ -1,0 +1,447 @@
+//! The files of runs: sealed in a folder, written once, and whole on the disk before their rows are there.
+//!
+//! A run has a folder of its own. A file has a head that names its key, then its text in sealed pieces of one size, which are found by
+//! their number, then the sealed list of whose resources it has. Nothing here decides who may read a file.
+
+use crate::config::Config;
+use crate::error::{Failure, Fault};
+use crate::secret::{Sha256, hex, random};
+use crate::security::vault::{KEYS_FILE, Seal, Vault};
+use crate::store::bulk::BulkFileRow;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+/// Length of a piece before it is sealed. It must never change: pieces are found by it.
+pub const PIECE_BYTES: usize = 64 * 1024;
+/// Bytes that sealing adds: the nonce and the tag.
+const SEALED_MORE: usize = 12 + 16;
+/// With this begins each file; the id of its key and a line end follow.
+const HEAD: &str = "causeway-bulk/1 ";
+/// Longest head.
+const HEAD_BYTES: usize = 128;
+
+/// The folder of files and the keys that seal them. Clones share both.
+#[derive(Clone)]
+pub struct BulkFiles(Arc<Inner>);
+
+struct Inner {
+    folder: PathBuf,
+    keys: PathBuf,
+    vault: OnceLock<Vault>,
+}
+
+/// Whose resources a file has, and how much of it they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberShare {
+    /// The grant under which the member's resources were written.
+    pub grant_id: String,
+    /// Bytes of the resources.
+    pub bytes: u64,
+    /// How many.
+    pub resources: u64,
+}
+
+fn unusable(error: std::io::Error) -> Failure {
+    let fault = match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Fault::NoRoom,
+        _ => Fault::BulkFolder,
+    };
+    Failure::new(fault).because(error)
+}
+
+/// The keys are wrong, or a file is not as it was written.
+fn unsealed(failure: Failure) -> Failure {
+    Failure::new(Fault::BulkFolder).because(failure)
+}
+
+fn number(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// An id of 128 random bits, for runs and files.
+pub fn new_name() -> String {
+    hex(&random::<16>())
+}
+
+/// Whether `text` can be an id of a run or file.
+pub fn is_name(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+impl BulkFiles {
+    /// As the configuration says. Neither folder nor keys are touched before the first run.
+    pub fn new(config: &Config) -> BulkFiles {
+        let own = config.data_folder();
+        BulkFiles(Arc::new(Inner {
+            folder: config.bulk.folder.clone().unwrap_or_else(|| own.join("exports")),
+            keys: own.join(KEYS_FILE),
+            vault: OnceLock::new(),
+        }))
+    }
+
+    fn vault(&self) -> Result<&Vault, Failure> {
+        if let Some(vault) = self.0.vault.get() {
+            return Ok(vault);
+        }
+        let opened = Vault::open(&self.0.keys).map_err(unsealed)?;
+        Ok(self.0.vault.get_or_init(|| opened))
+    }
+
+    fn seal(&self, key_id: &str, job: &str) -> Result<Seal, Failure> {
+        let seal = self.vault()?.seal_of(key_id, &format!("bulk/{job}"));
+        seal.map_err(unsealed)
+    }
+
+    fn folder_of(&self, job: &str) -> PathBuf {
+        self.0.folder.join(job)
+    }
+
+    /// Makes the folder of a run, if it is not there. Blocks this thread, as all that follows.
+    ///
+    /// # Errors
+    /// [`Fault::BulkFolder`].
+    pub fn make(&self, job: &str) -> Result<(), Failure> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(self.folder_of(job))
+            .map_err(unusable)
+    }
+
+    /// Begins a file of a run.
+    ///
+    /// # Errors
+    /// [`Fault::BulkFolder`], [`Fault::NoRoom`].
+    pub fn begin(&self, job: &str, piece: i64, side: &'static str, rtype: &str) -> Result<FileWriter, Failure> {
+        let key_id = self.vault()?.current().to_owned();
+        let (name, seal) = (new_name(), self.seal(&key_id, job)?);
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(self.folder_of(job).join(&name))
+            .map_err(unusable)?;
+        file.write_all(format!("{HEAD}{key_id}\n").as_bytes())
+            .map_err(unusable)?;
+        Ok(FileWriter {
+            row: BulkFileRow {
+                name,
+                job_id: job.to_owned(),
+                piece,
+                side: side.to_owned(),
+                resource_type: rtype.to_owned(),
+                resources: 0,
+                bytes: 0,
+                sha256: Vec::new(),
+                created_ms: 0,
+            },
+            file,
+            seal,
+            buffer: Vec::with_capacity(PIECE_BYTES),
+            pieces: 0,
+            digest: Sha256::default(),
+            shares: Vec::new(),
+        })
+    }
+
+    /// Writes the names in the folder of a run to the disk.
+    ///
+    /// # Errors
+    /// [`Fault::BulkFolder`].
+    pub fn sync(&self, job: &str) -> Result<(), Failure> {
+        File::open(self.folder_of(job))
+            .and_then(|folder| folder.sync_all())
+            .map_err(unusable)
+    }
+
+    /// Opens a file of a run.
+    ///
+    /// # Errors
+    /// [`Fault::BulkFolder`] when it cannot be read, or is none of ours.
+    pub fn open(&self, row: &BulkFileRow) -> Result<FileReader, Failure> {
+        let file = File::open(self.folder_of(&row.job_id).join(&row.name)).map_err(unusable)?;
+        let mut head = [0; HEAD_BYTES];
+        let read = file.read_at(&mut head, 0).map_err(unusable)?;
+        let end = head[..read].iter().position(|byte| *byte == b'\n');
+        let line = end.and_then(|end| std::str::from_utf8(&head[..end]).ok());
+        let key_id = line.and_then(|line| line.strip_prefix(HEAD)).ok_or(Fault::BulkFolder)?;
+        Ok(FileReader {
+            seal: self.seal(key_id, &row.job_id)?,
+            begins: (HEAD.len() + key_id.len() + 1) as u64,
+            bytes: u64::try_from(row.bytes).unwrap_or(0),
+            name: row.name.clone(),
+            file: Arc::new(file),
+        })
+    }
+
+    /// Removes all files of a run.
+    ///
+    /// # Errors
+    /// [`Fault::BulkFolder`].
+    pub fn remove(&self, job: &str) -> Result<(), Failure> {
+        if !is_name(job) {
+            return Ok(());
+        }
+        match fs::remove_dir_all(self.folder_of(job)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(unusable(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes a file that got no row.
+    pub fn discard(&self, writer: FileWriter) {
+        let path = self.folder_of(&writer.row.job_id).join(&writer.row.name);
+        // What stays goes with the folder of its run.
+        let _ = fs::remove_file(path);
+    }
+}
+
+/// A file that is being written.
+pub struct FileWriter {
+    row: BulkFileRow,
+    file: File,
+    seal: Seal,
+    buffer: Vec<u8>,
+    pieces: u64,
+    digest: Sha256,
+    shares: Vec<MemberShare>,
+}
+
+impl FileWriter {
+    /// Adds a resource as a line. `grant_id` is empty for what belongs to no member.
+    ///
+    /// # Errors
+    /// [`Fault::NoRoom`], [`Fault::BulkFolder`].
+    pub fn line(&mut self, grant_id: &str, json: &[u8]) -> Result<(), Failure> {
+        // A line end in JSON stands between its parts only, where a blank means the same.
+        let mut first = true;
+        for part in json.split(|byte| matches!(byte, b'\n' | b'\r')) {
+            if !first {
+                self.put(b" ")?;
+            }
+            first = false;
+            self.put(part)?;
+        }
+        self.put(b"\n")?;
+        self.row.resources += 1;
+        if !grant_id.is_empty() {
+            if self.shares.last().is_none_or(|share| share.grant_id != grant_id) {
+                self.shares.push(MemberShare {
+                    grant_id: grant_id.to_owned(),
+                    bytes: 0,
+                    resources: 0,
+                });
+            }
+            if let Some(share) = self.shares.last_mut() {
+                share.bytes += json.len() as u64 + 1;
+                share.resources += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.digest.update(bytes);
+        self.row.bytes += number(bytes.len() as u64);
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(rest.len().min(PIECE_BYTES - self.buffer.len()));
+            self.buffer.extend_from_slice(now);
+            rest = later;
+            if self.buffer.len() == PIECE_BYTES {
+                self.seal_piece()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn seal_piece(&mut self) -> Result<(), Failure> {
+        let place = format!("{}/{}", self.row.name, self.pieces);
+        let sealed = self.seal.seal(&place, &self.buffer)?;
+        self.file.write_all(&sealed).map_err(unusable)?;
+        self.pieces += 1;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Ends the file; it is on the disk when this returns. Returns its row.
+    ///
+    /// # Errors
+    /// [`Fault::NoRoom`], [`Fault::BulkFolder`].
+    pub fn finish(mut self, now_ms: i64) -> Result<BulkFileRow, Failure> {
+        if !self.buffer.is_empty() {
+            self.seal_piece()?;
+        }
+        let lines = self
+            .shares
+            .iter()
+            .map(|share| format!("{} {} {}\n", share.grant_id, share.bytes, share.resources));
+        let list: String = lines.collect();
+        let sealed = self.seal.seal(&format!("{}/members", self.row.name), list.as_bytes())?;
+        self.file.write_all(&sealed).map_err(unusable)?;
+        self.file.sync_all().map_err(unusable)?;
+        self.row.sha256 = self.digest.finish().to_vec();
+        self.row.created_ms = now_ms;
+        Ok(self.row)
+    }
+}
+
+/// A file that can be read. Clones share it.
+#[derive(Clone)]
+pub struct FileReader {
+    file: Arc<File>,
+    seal: Seal,
+    name: String,
+    begins: u64,
+    bytes: u64,
+}
+
+impl FileReader {
+    fn pieces(&self) -> u64 {
+        self.bytes.div_ceil(PIECE_BYTES as u64)
+    }
+
+    /// The piece with this number, from 0; `None` after the last one. Blocks this thread.
+    ///
+    /// # Errors
+    /// [`Fault::BulkFolder`] when it is missing or changed.
+    pub fn piece(&self, at: u64) -> Result<Option<Vec<u8>>, Failure> {
+        if at >= self.pieces() {
+            return Ok(None);
+        }
+        let whole = PIECE_BYTES as u64;
+        let length = whole.min(self.bytes - at * whole);
+        let mut sealed = vec![0; usize::try_from(length).unwrap_or(PIECE_BYTES) + SEALED_MORE];
+        let place = self.begins + at * (whole + SEALED_MORE as u64);
+        self.read_exact(&mut sealed, place)?;
+        let opened = self.seal.open(&format!("{}/{at}", self.name), &sealed);
+        opened.map(Some).map_err(unsealed)
+    }
+
+    fn read_exact(&self, bytes: &mut [u8], at: u64) -> Result<(), Failure> {
+        self.file.read_exact_at(bytes, at).map_err(|error| match error.kind() {
+            ErrorKind::UnexpectedEof => Fault::BulkFolder.into(),
+            _ => unusable(error),
+        })
+    }
+
+    /// Whose resources the file has. Blocks this thread.
+    ///
+    /// # Errors
+    /// As [`FileReader::piece`].
+    pub fn shares(&self) -> Result<Vec<MemberShare>, Failure> {
+        let place = self.begins + self.bytes + self.pieces() * SEALED_MORE as u64;
+        let all = self.file.metadata().map_err(unusable)?.len();
+        let left = all.checked_sub(place).ok_or(Fault::BulkFolder)?;
+        let mut sealed = vec![0; usize::try_from(left).map_err(|_| Fault::BulkFolder)?];
+        self.read_exact(&mut sealed, place)?;
+        let opened = self.seal.open(&format!("{}/members", self.name), &sealed);
+        let list = opened.map_err(unsealed)?;
+        let text = String::from_utf8(list).map_err(|_| Fault::BulkFolder)?;
+        let share = |line: &str| {
+            let mut words = line.split(' ');
+            Some(MemberShare {
+                grant_id: words.next()?.to_owned(),
+                bytes: words.next()?.parse().ok()?,
+                resources: words.next()?.parse().ok()?,
+            })
+        };
+        text.lines()
+            .map(|line| share(line).ok_or_else(|| Fault::BulkFolder.into()))
+            .collect()
+    }
+
+    /// The whole text of a small file. Blocks this thread.
+    ///
+    /// # Errors
+    /// As [`FileReader::piece`].
+    pub fn text(&self) -> Result<String, Failure> {
+        let mut all = Vec::new();
+        for at in 0..self.pieces() {
+            all.extend(self.piece(at)?.unwrap_or_default());
+        }
+        String::from_utf8(all).map_err(|_| Fault::BulkFolder.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::bulk::OUTPUT;
+    use std::path::Path;
+
+    fn files(folder: &Path) -> BulkFiles {
+        BulkFiles(Arc::new(Inner {
+            folder: folder.join("exports"),
+            keys: folder.join(KEYS_FILE),
+            vault: OnceLock::new(),
+        }))
+    }
+
+    #[test]
+    fn a_file_is_read_as_it_was_written_and_nobody_else_can_read_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (files, job) = (files(folder.path()), new_name());
+        files.make(&job).expect("made");
+        let mut writer = files.begin(&job, 0, OUTPUT, "Patient").expect("begun");
+        let long = format!("{{\"id\":\"{}\"}}", "x".repeat(3 * PIECE_BYTES));
+        writer.line("g1", long.as_bytes()).expect("written");
+        writer.line("g1", b"{\n\"id\": 2}").expect("written");
+        writer.line("g2", b"{}").expect("written");
+        let row = writer.finish(5).expect("whole");
+        let wanted = format!("{long}\n{{ \"id\": 2}}\n{{}}\n");
+        assert_eq!((row.resources, row.bytes), (3, wanted.len() as i64));
+        assert_eq!(row.sha256, crate::secret::sha256(wanted.as_bytes()));
+        let reader = files.open(&row).expect("there");
+        assert_eq!(reader.text().expect("readable"), wanted);
+        let shares = reader.shares().expect("a list");
+        assert_eq!(
+            shares
+                .iter()
+                .map(|one| (one.grant_id.as_str(), one.resources))
+                .collect::<Vec<_>>(),
+            [("g1", 2), ("g2", 1)]
+        );
+        assert_eq!(shares.iter().map(|one| one.bytes).sum::<u64>(), row.bytes as u64);
+        let path = files.folder_of(&job).join(&row.name);
+        let sealed = fs::read(&path).expect("bytes");
+        assert!(!sealed.windows(20).any(|some| some == &long.as_bytes()[20..40]));
+        let mut changed = sealed.clone();
+        changed[200] ^= 1;
+        fs::write(&path, &changed).expect("written");
+        assert_eq!(reader_fault(&files, &row), Fault::BulkFolder);
+        fs::write(&path, &sealed[..sealed.len() / 2]).expect("written");
+        assert_eq!(reader_fault(&files, &row), Fault::BulkFolder);
+        files.remove(&job).expect("removed");
+        assert!(files.open(&row).is_err());
+        files.remove(&job).expect("nothing is left to remove");
+    }
+
+    fn reader_fault(files: &BulkFiles, row: &BulkFileRow) -> Fault {
+        files
+            .open(row)
+            .and_then(|reader| reader.text())
+            .expect_err("not as it was written")
+            .fault()
+    }
+
+    #[test]
+    fn an_empty_file_has_a_list_too() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (files, job) = (files(folder.path()), new_name());
+        files.make(&job).expect("made");
+        let row = files
+            .begin(&job, 0, OUTPUT, "Goal")
+            .and_then(|writer| writer.finish(1))
+            .expect("whole");
+        let reader = files.open(&row).expect("there");
+        assert_eq!(
+            (reader.text().expect("text"), reader.shares().expect("a list")),
+            (String::new(), Vec::new())
+        );
+        assert!(is_name(&job) && !is_name("../x") && !is_name(&job.to_uppercase().replace('0', "G")));
+    }
+}

@@ -1,0 +1,282 @@
+//! A Group as FHIR (PDex 2.2): the members whom a partner named in one bulk match, by what became of them. Pure.
+//!
+//! It says of a member what the partner sent, and for a matched one the Patient here. Why a consent was not honored is never in it (pdex-154c).
+
+use super::contained::ContainedMember;
+use crate::clock::rfc3339_ms;
+use crate::context::Payer;
+use crate::store::member_groups::{self, GroupEntryRow, MemberGroupRow};
+use serde_json::{Value, json};
+use std::collections::HashSet;
+
+/// The CodeSystem of the codes of a bulk match.
+pub const CODES: &str = "http://hl7.org/fhir/us/davinci-pdex/CodeSystem/PdexMultiMemberMatchResultCS";
+const PROFILES: &str = "http://hl7.org/fhir/us/davinci-pdex/StructureDefinition";
+const NPI: &str = "http://hl7.org/fhir/sid/us-npi";
+
+/// What became of the members of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupCode {
+    /// Matched, and the consent is honored.
+    Match,
+    /// Not matched.
+    NoMatch,
+    /// Matched, but the consent cannot be honored.
+    ConsentConstraint,
+}
+
+impl GroupCode {
+    /// All of them, in the order of the result.
+    pub const ALL: [GroupCode; 3] = [GroupCode::Match, GroupCode::NoMatch, GroupCode::ConsentConstraint];
+
+    /// The code in PDex's CodeSystem, and in the row.
+    pub const fn code(self) -> &'static str {
+        match self {
+            GroupCode::Match => member_groups::MATCH,
+            GroupCode::NoMatch => member_groups::NO_MATCH,
+            GroupCode::ConsentConstraint => member_groups::CONSENT_CONSTRAINT,
+        }
+    }
+
+    /// The code of a row.
+    pub fn parse(code: &str) -> Option<GroupCode> {
+        GroupCode::ALL.into_iter().find(|one| one.code() == code)
+    }
+
+    /// The name of its parameter in the result of PDex 2.1.
+    pub const fn parameter(self) -> &'static str {
+        match self {
+            GroupCode::Match => "MatchedMembers",
+            GroupCode::NoMatch => "NonMatchedMembers",
+            GroupCode::ConsentConstraint => "ConsentConstrainedMembers",
+        }
+    }
+
+    const fn profile(self) -> &'static str {
+        match self {
+            GroupCode::Match => "pdex-member-match-group",
+            GroupCode::NoMatch | GroupCode::ConsentConstraint => "pdex-member-no-match-group",
+        }
+    }
+
+    /// The id of this group of a job.
+    pub fn id_of(self, job_id: &str) -> String {
+        member_groups::id_of(job_id, self.code())
+    }
+}
+
+/// The identifier system of groups below `base_url`.
+pub fn identifier_system(base_url: &str) -> String {
+    format!("{base_url}/Group")
+}
+
+/// Writes a group. Entries of a matched group must be those whose members are granted to the partner now.
+pub fn write(
+    row: &MemberGroupRow,
+    code: GroupCode,
+    partner_npi: &str,
+    payer: &Payer,
+    entries: &[GroupEntryRow],
+) -> Vec<u8> {
+    let (mut contained, mut members) = (Vec::new(), Vec::new());
+    let mut ids: HashSet<String> = HashSet::new();
+    for entry in entries {
+        let Some(kept) = entry.sealed.as_deref().and_then(ContainedMember::read) else {
+            continue;
+        };
+        let whose = match &entry.patient_id {
+            Some(patient) if code == GroupCode::Match => format!("Patient/{patient}"),
+            _ => format!("#{}", kept.id),
+        };
+        members.push(member(&kept, &whose));
+        if ids.insert(kept.id.clone()) {
+            contained.push(kept.patient.get().to_owned());
+        }
+        contained.extend(kept.coverage.iter().map(|coverage| coverage.get().to_owned()));
+    }
+    let mut out = head(row, code).into_bytes();
+    let mut list = |name: &str, items: &[String]| {
+        if !items.is_empty() {
+            out.extend_from_slice(format!(",\"{name}\":[").as_bytes());
+            out.extend_from_slice(items.join(",").as_bytes());
+            out.push(b']');
+        }
+    };
+    list("contained", &contained);
+    let tail = tail(row, code, partner_npi, payer, members.len());
+    list("member", &members);
+    out.extend_from_slice(tail.as_bytes());
+    out
+}
+
+/// The beginning of the resource, without its closing brace.
+fn head(row: &MemberGroupRow, code: GroupCode) -> String {
+    let head = json!({
+        "resourceType": "Group",
+        "id": row.id,
+        "meta": {
+            "lastUpdated": rfc3339_ms(row.updated_ms),
+            "profile": [format!("{PROFILES}/{}", code.profile())],
+        },
+    });
+    let mut text = head.to_string();
+    text.pop();
+    text
+}
+
+/// What follows the members, with the closing brace.
+fn tail(row: &MemberGroupRow, code: GroupCode, partner_npi: &str, payer: &Payer, members: usize) -> String {
+    let concept = json!({"coding": [{"system": CODES, "code": code.code()}]});
+    let matched = rfc3339_ms(row.match_ms);
+    let day = matched.get(..10).unwrap_or_default();
+    let tail = json!({
+        "identifier": [{"system": identifier_system(&payer.base_url), "value": row.id}],
+        "active": true,
+        "type": "person",
+        "actual": true,
+        "code": concept,
+        "quantity": members,
+        "managingEntity": organization(&payer.npi, Some(&payer.name)),
+        "characteristic": [{
+            "code": concept,
+            "valueReference": organization(partner_npi, None),
+            "exclude": false,
+            "period": {"start": day},
+        }],
+    });
+    tail.to_string().replacen('{', ",", 1)
+}
+
+fn organization(npi: &str, name: Option<&str>) -> Value {
+    let mut reference = json!({"type": "Organization", "identifier": {"system": NPI, "value": npi}});
+    if let Some(name) = name {
+        reference["display"] = json!(name);
+    }
+    reference
+}
+
+fn member(kept: &ContainedMember, whose: &str) -> String {
+    let extension = |name: &str, id: &str| {
+        json!({
+            "url": format!("{PROFILES}/{name}"),
+            "valueReference": {"reference": format!("#{id}")},
+        })
+    };
+    let mut extensions = vec![extension("base-ext-match-parameters", &kept.id)];
+    extensions.extend(
+        kept.coverage_id
+            .iter()
+            .map(|id| extension("base-ext-match-coverage", id)),
+    );
+    json!({"entity": {"extension": extensions, "reference": whose}}).to_string()
+}
+
+/// The result in the form of PDex 2.1: one Parameters with the groups, each by its name.
+pub fn envelope(groups: &[(GroupCode, Vec<u8>)]) -> Vec<u8> {
+    let mut out = br#"{"resourceType":"Parameters","parameter":["#.to_vec();
+    for (at, (code, group)) in groups.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(format!("{{\"name\":\"{}\",\"resource\":", code.parameter()).as_bytes());
+        out.extend_from_slice(group);
+        out.push(b'}');
+    }
+    out.extend_from_slice(b"]}");
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bulk::group_match::body::NamedMember;
+
+    fn entry(index: usize, id: &str, is_repeated: bool, patient: Option<&str>) -> GroupEntryRow {
+        let member = json!({"name": "MemberBundle", "part": [
+            {"name": "MemberPatient", "resource": {"resourceType": "Patient", "id": id, "birthDate": "1984-07-09"}},
+            {"name": "CoverageToMatch", "resource": {"resourceType": "Coverage", "id": "c", "status": "active",
+                "beneficiary": {"reference": format!("Patient/{id}")}, "payor": [{"display": "p"}]}},
+        ]});
+        let kept = ContainedMember::of(&NamedMember {
+            index,
+            is_repeated,
+            bytes: member.to_string().into_bytes(),
+        });
+        GroupEntryRow {
+            group_id: "g".into(),
+            position: index as i64,
+            patient_id: patient.map(str::to_owned),
+            decision_id: Some("d".into()),
+            sealed: Some(kept.expect("a member").bytes()),
+        }
+    }
+
+    fn written(code: GroupCode, entries: &[GroupEntryRow]) -> Value {
+        let row = MemberGroupRow {
+            id: code.id_of("j"),
+            partner_id: "p".into(),
+            code: code.code().into(),
+            job_id: "j".into(),
+            match_ms: 1_790_000_000_000,
+            updated_ms: 1_790_000_000_000,
+        };
+        let payer = Payer {
+            name: "Old".into(),
+            npi: "1".into(),
+            member_system: "urn:m".into(),
+            umb_system: "urn:umb".into(),
+            base_url: "https://localhost/fhir".into(),
+            time_zone: chrono_tz::UTC,
+        };
+        let bytes = write(&row, code, "2", &payer, entries);
+        causeway_fhir_types::check(&bytes).expect("a typed Group");
+        assert!(!bytes.contains(&b'\n'));
+        serde_json::from_slice(&bytes).expect("JSON")
+    }
+
+    #[test]
+    fn a_matched_member_is_the_patient_here_and_any_other_the_one_that_was_sent() {
+        let group = written(GroupCode::Match, &[entry(0, "mp1", false, Some("real"))]);
+        assert_eq!(group["member"][0]["entity"]["reference"], "Patient/real");
+        let sent = &group["member"][0]["entity"]["extension"][0];
+        assert_eq!(sent["valueReference"]["reference"], "#mp1");
+        assert_eq!(
+            (&group["contained"][0]["id"], &group["quantity"]),
+            (&json!("mp1"), &json!(1))
+        );
+        assert_eq!(group["code"]["coding"][0], json!({"system": CODES, "code": "match"}));
+        assert_eq!(group["characteristic"][0]["valueReference"]["identifier"]["value"], "2");
+        assert_eq!(group["managingEntity"]["identifier"]["value"], "1");
+        let group = written(GroupCode::ConsentConstraint, &[entry(0, "mp1", false, None)]);
+        assert_eq!(group["member"][0]["entity"]["reference"], "#mp1");
+        assert!(!group.to_string().contains("onsent/"));
+    }
+
+    #[test]
+    fn a_patient_with_two_coverages_is_contained_once_with_both() {
+        let group = written(
+            GroupCode::NoMatch,
+            &[entry(0, "mp1", true, None), entry(2, "mp1", true, None)],
+        );
+        let ids: Vec<&str> = group["contained"]
+            .as_array()
+            .expect("contained")
+            .iter()
+            .filter_map(|one| one["id"].as_str())
+            .collect();
+        assert_eq!(ids, ["mp1", "coverage-0", "coverage-2"]);
+        let of = |at: usize| &group["member"][at]["entity"]["extension"][1]["valueReference"]["reference"];
+        assert_eq!((of(0), of(1)), (&json!("#coverage-0"), &json!("#coverage-2")));
+    }
+
+    #[test]
+    fn an_empty_group_has_no_empty_lists_and_the_envelope_names_each() {
+        let group = written(GroupCode::Match, &[]);
+        assert!(group.get("member").is_none() && group.get("contained").is_none());
+        assert_eq!(group["quantity"], 0);
+        let envelope = envelope(&[(GroupCode::Match, group.to_string().into_bytes())]);
+        let envelope: Value = serde_json::from_slice(&envelope).expect("JSON");
+        assert_eq!(envelope["parameter"][0]["name"], "MatchedMembers");
+        assert_eq!(envelope["parameter"][0]["resource"]["resourceType"], "Group");
+    }
+}

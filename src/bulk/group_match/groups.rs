@@ -1,0 +1,113 @@
+//! The groups that a partner made, for the partner: read by id, and searched.
+//!
+//! Another partner's group is not there. A matched group shows the members who are granted to the partner now, so that a member whose consent
+//! is revoked or over has left it.
+
+use super::group::{self, GroupCode};
+use crate::context::{Context, Payer};
+use crate::error::{Failure, Fault};
+use crate::ids::is_fhir_id;
+use crate::security::Caller;
+use crate::store::Db;
+use crate::store::member_groups::{self, GroupEntryRow, GroupFilter, MemberGroupRow};
+use std::collections::HashSet;
+
+/// Entries that are read at once.
+const PAGE: i64 = 500;
+
+/// A page of groups, each as its id and its resource.
+#[derive(Debug, Default)]
+pub struct GroupsPage {
+    /// The groups.
+    pub groups: Vec<(String, Vec<u8>)>,
+    /// Whether more follow after the last one.
+    pub has_more: bool,
+}
+
+/// The group with this id, if it is the caller's.
+///
+/// # Errors
+/// [`Fault::NotFound`], for a group of others as for none; those of the store.
+pub async fn one(ctx: &Context, caller: &Caller, id: &str) -> Result<Vec<u8>, Failure> {
+    if !is_fhir_id(id) {
+        return Err(Fault::NotFound.into());
+    }
+    let filter = GroupFilter {
+        ids: Some(vec![id.to_owned()]),
+        limit: 1,
+        ..GroupFilter::default()
+    };
+    let (_, group) = page(ctx, caller, filter).await?.groups.pop().ok_or(Fault::NotFound)?;
+    Ok(group)
+}
+
+/// The caller's groups by id.
+///
+/// # Errors
+/// Those of the store.
+pub async fn page(ctx: &Context, caller: &Caller, mut filter: GroupFilter) -> Result<GroupsPage, Failure> {
+    // A token for one member shows no group, which is about others.
+    if caller.patient_id.is_some() {
+        return Ok(GroupsPage::default());
+    }
+    let (partner, payer, now_ms) = (caller.partner.clone(), ctx.payer.clone(), ctx.clock.now_ms());
+    let limit = filter.limit;
+    filter.limit += 1;
+    let work = move |db: &mut Db| {
+        let mut rows = member_groups::page(db, &partner.id, &filter)?;
+        let has_more = i64::try_from(rows.len()).unwrap_or(i64::MAX) > limit;
+        rows.truncate(usize::try_from(limit).unwrap_or(0));
+        let reader = GroupReader {
+            npi: &partner.npi,
+            payer: &payer,
+            now_ms,
+        };
+        let written = reader.written(db, &rows)?.into_iter().map(|(_, group)| group);
+        let groups = rows.into_iter().map(|row| row.id).zip(written).collect();
+        Ok(GroupsPage { groups, has_more })
+    };
+    ctx.store.read_in_turn(&caller.partner.id, work).await
+}
+
+/// Who reads groups, and when.
+pub(super) struct GroupReader<'a> {
+    pub npi: &'a str,
+    pub payer: &'a Payer,
+    pub now_ms: i64,
+}
+
+impl GroupReader<'_> {
+    /// The resources of groups, in the same order.
+    ///
+    /// # Errors
+    /// Those of the database; [`Fault::StoreDamaged`] for a code that is none.
+    pub(super) fn written(&self, db: &mut Db, rows: &[MemberGroupRow]) -> Result<Vec<(GroupCode, Vec<u8>)>, Failure> {
+        let mut written = Vec::with_capacity(rows.len());
+        for row in rows {
+            let code = GroupCode::parse(&row.code).ok_or(Fault::StoreDamaged)?;
+            let entries = self.entries(db, row, code)?;
+            written.push((code, group::write(row, code, self.npi, self.payer, &entries)));
+        }
+        Ok(written)
+    }
+
+    /// The entries of a group as they stand now. For a matched group these are the members who are granted to its partner.
+    fn entries(&self, db: &mut Db, row: &MemberGroupRow, code: GroupCode) -> Result<Vec<GroupEntryRow>, Failure> {
+        let (mut all, mut after) = (Vec::new(), -1);
+        loop {
+            let mut some = member_groups::entries(db, &row.id, after, PAGE)?;
+            let Some(last) = some.last() else {
+                return Ok(all);
+            };
+            after = last.position;
+            if code == GroupCode::Match {
+                let ids: Vec<String> = some.iter().filter_map(|entry| entry.patient_id.clone()).collect();
+                let granted: HashSet<String> = member_groups::granted(db, &row.partner_id, &ids, self.now_ms)?
+                    .into_iter()
+                    .collect();
+                some.retain(|entry| entry.patient_id.as_ref().is_some_and(|id| granted.contains(id)));
+            }
+            all.extend(some);
+        }
+    }
+}

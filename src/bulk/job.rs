@@ -1,0 +1,222 @@
+//! The life of a run: begun by a partner, asked about, cancelled, ended by its deadline, and forgotten when its files have been kept long
+//! enough.
+//!
+//! A run that its partner may not see is not there: the same answer as for one that never was. No run waits for ever: work of its own
+//! ([`BulkEnd`]) ends it. This module never reads member data.
+
+use super::files::{self, BulkFiles};
+use super::kinds::work_of;
+use crate::config::BulkConfig;
+use crate::context::Context;
+use crate::error::{Failure, Fault};
+use crate::jobs::{self, AttemptEnding, Doing, HeldJob, JobStep, NewJob, Priority, WorkKind};
+use crate::security::Caller;
+use crate::store::bulk::{self as rows, BulkJobRow};
+use crate::store::member_groups;
+use crate::store::{Db, DiskRoom};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Seconds until a partner with too many runs may try again.
+const BUSY_S: u32 = 60;
+
+/// The work that ends runs: late ones at their deadline, all others when their files have been kept long enough.
+pub static END: WorkKind = WorkKind {
+    name: "bulk-end",
+    priority: Priority::Last,
+    every: None,
+    timeout: Duration::from_secs(600),
+    renews: true,
+    safe_because: "it ends a run by its row, which ends once, and removes files that nothing names",
+};
+
+/// A run that a partner asks for.
+#[derive(Clone, Debug)]
+pub struct NewRun {
+    /// The kind, as the row has it.
+    pub kind: &'static str,
+    /// The work that does it.
+    pub work: &'static WorkKind,
+    /// The whole URL of the request.
+    pub request_url: String,
+    /// What was asked for.
+    pub request_json: String,
+    /// The group that it is about.
+    pub group_id: Option<String>,
+}
+
+/// Begins a run of the caller. Returns its id.
+///
+/// # Errors
+/// [`Fault::BulkBusy`] when the partner has as many as it may have, [`Fault::NoRoom`] while the disk has no room for exports; those of the
+/// store.
+pub async fn begin(ctx: &Context, limits: &BulkConfig, caller: &Caller, new: NewRun) -> Result<String, Failure> {
+    begin_as(ctx, limits, caller, (files::new_name(), new), |_, _| Ok(())).await
+}
+
+/// Begins a run under an id that its files have already. `also` writes more rows in the same transaction.
+///
+/// # Errors
+/// As [`begin`]; those of `also`.
+pub async fn begin_as<F>(
+    ctx: &Context,
+    limits: &BulkConfig,
+    caller: &Caller,
+    (id, new): (String, NewRun),
+    mut also: F,
+) -> Result<String, Failure>
+where
+    F: FnMut(&mut Db, &BulkJobRow) -> Result<(), Failure> + Send + 'static,
+{
+    if ctx.store.room() != DiskRoom::Ample {
+        return Err(Fault::NoRoom.into());
+    }
+    let now_ms = ctx.clock.now_ms();
+    let row = BulkJobRow {
+        id,
+        kind: new.kind.to_owned(),
+        partner_id: caller.partner.id.clone(),
+        state: rows::WAITING.to_owned(),
+        correlation_id: caller.correlation.correlation_id.clone(),
+        request_url: new.request_url,
+        request_json: new.request_json,
+        group_id: new.group_id,
+        spool: None,
+        created_ms: now_ms,
+        updated_ms: now_ms,
+        transaction_ms: None,
+        deadline_ms: now_ms + limits.deadline_ms,
+        expires_ms: None,
+        pieces: 0,
+        pieces_done: 0,
+        fault: None,
+    };
+    let (id, most, work) = (row.id.clone(), limits.jobs_per_partner, new.work);
+    let ids = [ctx.ids.new_id(now_ms), ctx.ids.new_id(now_ms)];
+    ctx.store
+        .write(move |db| {
+            if rows::unfinished(db, &row.partner_id)? >= most {
+                return Err(Failure::new(Fault::BulkBusy).retry_after_s(BUSY_S));
+            }
+            let mut row = row.clone();
+            row.transaction_ms = Some(rows::visible_ms(db)?);
+            rows::put(db, &row)?;
+            let own = |kind, due_ms| NewJob {
+                kind,
+                partner: Some(&row.partner_id),
+                key: &row.id,
+                payload: "",
+                due_ms,
+            };
+            jobs::enqueue(db, &ids[0], &own(work, now_ms), now_ms)?;
+            jobs::enqueue(db, &ids[1], &own(&END, row.deadline_ms), now_ms)?;
+            also(db, &row)
+        })
+        .await?;
+    Ok(id)
+}
+
+/// Returns a run of the caller.
+///
+/// # Errors
+/// [`Fault::NotFound`] when there is none, or it is another partner's, or it was cancelled; those of the store.
+pub async fn of(ctx: &Context, caller: &Caller, id: &str) -> Result<BulkJobRow, Failure> {
+    // A token for one member shows no run, which may be about others.
+    if !files::is_name(id) || caller.patient_id.is_some() {
+        return Err(Fault::NotFound.into());
+    }
+    let (id, partner) = (id.to_owned(), caller.partner.id.clone());
+    let found = ctx.store.read(move |db| rows::find_of(db, &id, &partner)).await?;
+    found.ok_or_else(|| Fault::NotFound.into())
+}
+
+/// Cancels a run of the caller, and removes its files.
+///
+/// # Errors
+/// As [`of`].
+pub async fn cancel(ctx: &Context, files: &BulkFiles, caller: &Caller, id: &str) -> Result<(), Failure> {
+    let row = of(ctx, caller, id).await?;
+    let (now_ms, new_id) = (ctx.clock.now_ms(), ctx.ids.new_id(ctx.clock.now_ms()));
+    let id = row.id.clone();
+    let ended = ctx
+        .store
+        .write(move |db| {
+            let ended = rows::end(db, &row.id, rows::CANCELLED, None, now_ms)?;
+            stop_work(db, &row)?;
+            let again = NewJob {
+                kind: &END,
+                partner: Some(&row.partner_id),
+                key: &row.id,
+                payload: "",
+                due_ms: now_ms,
+            };
+            jobs::enqueue_or_point(db, &new_id, &again, now_ms)?;
+            Ok(ended)
+        })
+        .await?;
+    if !ended {
+        return Err(Fault::NotFound.into());
+    }
+    let files = files.clone();
+    let removed = tokio::task::spawn_blocking(move || files.remove(&id)).await;
+    // The files are sealed, nothing names them, and the end of the run removes them again.
+    if let Ok(Err(failure)) = removed {
+        tracing::warn!(cause = ?failure.cause(), "the files of a cancelled bulk job are still there");
+    }
+    Ok(())
+}
+
+/// Takes back the work of a run, so that what it still writes is not kept.
+fn stop_work(db: &mut Db, row: &BulkJobRow) -> Result<(), Failure> {
+    if let Some(work) = work_of(&row.kind) {
+        jobs::take_back(db, work, &row.id)?;
+    }
+    // A bulk match that is ended before its groups are there leaves none.
+    member_groups::drop_unfinished(db, &row.partner_id, &row.id)
+}
+
+/// Does [`END`].
+pub struct BulkEnd {
+    /// Where the files are.
+    pub files: BulkFiles,
+    /// How long they are kept, milliseconds.
+    pub keep_ms: i64,
+}
+
+impl JobStep for BulkEnd {
+    fn kind(&self) -> &'static WorkKind {
+        &END
+    }
+
+    fn run(&self, held: HeldJob) -> Doing<'_> {
+        Box::pin(async move {
+            let (id, now_ms) = (held.job().key.clone(), held.ctx().clock.now_ms());
+            let read = id.clone();
+            let Some(row) = held.ctx().store.read(move |db| rows::find(db, &read)).await? else {
+                return Ok(AttemptEnding::done());
+            };
+            let until_ms = match row.state.as_str() {
+                rows::WAITING | rows::RUNNING if now_ms >= row.deadline_ms => {
+                    let late = move |db: &mut Db| {
+                        rows::end(db, &row.id, rows::FAILED, Some(Fault::BulkLate.code()), now_ms)?;
+                        stop_work(db, &row)
+                    };
+                    tracing::error!(bulk.job = id, "a bulk job did not come to its end in time");
+                    return Ok(AttemptEnding::again(now_ms + self.keep_ms).with(Arc::new(late)));
+                }
+                rows::WAITING | rows::RUNNING => row.deadline_ms,
+                rows::DONE => row.expires_ms.unwrap_or(now_ms),
+                rows::FAILED => row.updated_ms + self.keep_ms,
+                _ => now_ms,
+            };
+            if now_ms < until_ms {
+                return Ok(AttemptEnding::again(until_ms));
+            }
+            let (files, own) = (self.files.clone(), id.clone());
+            tokio::task::spawn_blocking(move || files.remove(&own))
+                .await
+                .map_err(|error| Failure::new(Fault::Internal).because(error))??;
+            Ok(AttemptEnding::done().with(Arc::new(move |db: &mut Db| rows::forget(db, &id))))
+        })
+    }
+}

@@ -1,0 +1,266 @@
+//! `Group` read and search: the groups that the caller itself made with `$bulk-member-match`.
+
+use crate::bulk::group_match::{CODES, GroupCode, groups, identifier_system};
+use crate::context::Context;
+use crate::error::{Failure, Fault};
+use crate::fhir::bundle::{Bundle, SEARCHSET};
+use crate::fhir::outcome;
+use crate::fhir::search::query::PARAMETERS_MAX;
+use crate::http::fhir::authorised::Authorised;
+use crate::http::fhir::search::posted;
+use crate::http::negotiate;
+use crate::http::reply::{FHIR_JSON, HttpFailure};
+use crate::http::state::App;
+use crate::ids::is_fhir_id;
+use crate::percent::encode;
+use crate::security::Caller;
+use crate::store::member_groups::GroupFilter;
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+
+/// The search parameters with their types, as the CapabilityStatement lists them.
+pub const SEARCHED_BY: &[(&str, &str)] = &[
+    ("_id", "token"),
+    ("identifier", "token"),
+    ("code", "token"),
+    ("characteristic", "token"),
+    ("characteristic-value-reference", "reference"),
+];
+const UNKNOWN: &str = "Group is searched by _id, identifier, code, characteristic and characteristic-value-reference.";
+const NPI: &str = "http://hl7.org/fhir/sid/us-npi";
+
+/// Groups on a page, when the request does not say, and at most. A group may have as many members as a bulk match.
+const COUNT: i64 = 5;
+const COUNT_MAX: i64 = 20;
+/// Most values of one parameter.
+const VALUES_MAX: usize = 100;
+
+/// The group with this id.
+pub async fn read(
+    request: HttpRequest,
+    authorised: Authorised,
+    id: web::Path<String>,
+    app: web::Data<App>,
+) -> Result<HttpResponse, HttpFailure> {
+    negotiate::form(&request)?;
+    Ok(answer(groups::one(&app.ctx, &authorised.caller, &id).await?))
+}
+
+/// The search with its parameters in the URL.
+pub async fn search(
+    request: HttpRequest,
+    authorised: Authorised,
+    app: web::Data<App>,
+) -> Result<HttpResponse, HttpFailure> {
+    let pairs = negotiate::pairs(request.query_string())?;
+    searched(&request, &authorised, &app, pairs).await
+}
+
+/// The search with its parameters in a form, in the URL, or in both.
+pub async fn search_post(
+    request: HttpRequest,
+    authorised: Authorised,
+    payload: web::Payload,
+    app: web::Data<App>,
+) -> Result<HttpResponse, HttpFailure> {
+    let pairs = posted(&request, payload).await?;
+    searched(&request, &authorised, &app, pairs).await
+}
+
+async fn searched(
+    request: &HttpRequest,
+    authorised: &Authorised,
+    app: &App,
+    pairs: Vec<(String, String)>,
+) -> Result<HttpResponse, HttpFailure> {
+    let pairs = negotiate::filled(pairs, negotiate::form(request)?);
+    let strict = negotiate::is_strict(request);
+    authorised.still_holds(request, app).await?;
+    Ok(answer(bundle(&app.ctx, &authorised.caller, &pairs, strict).await?))
+}
+
+fn answer(bytes: Vec<u8>) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, FHIR_JSON))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .body(bytes)
+}
+
+/// Runs a search and writes its Bundle.
+async fn bundle(ctx: &Context, caller: &Caller, pairs: &[(String, String)], strict: bool) -> Result<Vec<u8>, Failure> {
+    let base_url = &ctx.payer.base_url;
+    let asked = GroupSearch::read(pairs, (base_url, &caller.partner.npi), strict)?;
+    let page = groups::page(ctx, caller, asked.filter).await?;
+    let url = |more: Option<String>| {
+        let all: Vec<String> = asked.own.iter().cloned().chain(more).collect();
+        let sign = if all.is_empty() { "" } else { "?" };
+        format!("{base_url}/Group{sign}{}", all.join("&"))
+    };
+    let mut links = vec![("self", url(None))];
+    if let (true, Some((last, _))) = (page.has_more, page.groups.last()) {
+        links.push(("next", url(Some(format!("_page={last}")))));
+    }
+    let mut out = Vec::new();
+    let mut bundle = Bundle::begin(&mut out, SEARCHSET);
+    bundle.links(&mut out, &links);
+    for (id, group) in &page.groups {
+        bundle.found(&mut out, &[base_url.as_str(), "/Group/", id], group, "match");
+    }
+    if asked.has_unknown {
+        let text = format!("The server ignored a parameter: {UNKNOWN}");
+        let notes = [(Fault::ParameterUnknown, text, Some("Group".to_owned()))];
+        let url = format!("urn:uuid:{}", ctx.ids.new_id(ctx.clock.now_ms()));
+        bundle.found(
+            &mut out,
+            &[url.as_str()],
+            &outcome::warnings(&notes, base_url),
+            "outcome",
+        );
+    }
+    bundle.end(&mut out);
+    Ok(out)
+}
+
+/// What is searched for.
+struct GroupSearch {
+    filter: GroupFilter,
+    /// The parameters that were understood, as a query; without the page.
+    own: Vec<String>,
+    /// Whether there are others. Their names are not repeated.
+    has_unknown: bool,
+}
+
+impl GroupSearch {
+    fn read(pairs: &[(String, String)], (base_url, npi): (&str, &str), strict: bool) -> Result<GroupSearch, Failure> {
+        let mut asked = GroupSearch {
+            filter: GroupFilter {
+                limit: COUNT,
+                ..GroupFilter::default()
+            },
+            own: Vec::new(),
+            has_unknown: false,
+        };
+        if pairs.len() > PARAMETERS_MAX {
+            return Err(Failure::new(Fault::ParameterInvalid)
+                .at("Group")
+                .remedy(format!("Send at most {PARAMETERS_MAX} parameters.")));
+        }
+        let systems = [identifier_system(base_url), CODES.to_owned(), NPI.to_owned()];
+        for (name, value) in pairs {
+            let wrong = |remedy: &'static str| {
+                let place = format!("Group?{name}");
+                Failure::new(Fault::ParameterInvalid).at(place).remedy(remedy)
+            };
+            let tokens = || {
+                let all: Vec<&str> = value.split(',').collect();
+                match all.len() <= VALUES_MAX {
+                    true => Ok(all),
+                    false => Err(wrong("Give at most 100 values, with commas between them.")),
+                }
+            };
+            match name.as_str() {
+                "_id" => {
+                    let ids: Vec<String> = tokens()?.into_iter().map(str::to_owned).collect();
+                    if !ids.iter().all(|id| is_fhir_id(id)) {
+                        return Err(wrong("Give at most 100 ids, with commas between them."));
+                    }
+                    narrow(&mut asked.filter.ids, ids);
+                }
+                "identifier" => narrow(&mut asked.filter.ids, matching(&tokens()?, &systems[0])),
+                "code" | "characteristic" => {
+                    let known = |code: &String| GroupCode::parse(code).is_some();
+                    let codes = matching(&tokens()?, &systems[1]).into_iter().filter(known).collect();
+                    narrow(&mut asked.filter.codes, codes);
+                }
+                // Every group of the caller has the caller's own organization, which has no resource here, as its value.
+                "characteristic-value-reference" | "characteristic-value-reference:identifier" => {
+                    if !matching(&tokens()?, &systems[2]).iter().any(|own| own == npi) {
+                        asked.filter.codes = Some(Vec::new());
+                    }
+                }
+                "_count" => {
+                    let count = value.parse::<i64>().ok().filter(|count| *count > 0);
+                    let count = count.ok_or_else(|| wrong("Give a whole number above 0."))?;
+                    asked.filter.limit = count.min(COUNT_MAX);
+                }
+                "_page" => {
+                    if !is_fhir_id(value) {
+                        return Err(wrong("Follow the links of the answer as they are."));
+                    }
+                    asked.filter.after.clone_from(value);
+                    continue;
+                }
+                "_format" | "_pretty" => continue,
+                _ if strict => {
+                    return Err(Failure::new(Fault::ParameterUnknown).at("Group").remedy(UNKNOWN));
+                }
+                _ => {
+                    asked.has_unknown = true;
+                    continue;
+                }
+            }
+            asked.own.push(format!("{name}={}", encode(value)));
+        }
+        Ok(asked)
+    }
+}
+
+/// Keeps of `held` what `also` has too: parameters that are given several times must all hold.
+fn narrow(held: &mut Option<Vec<String>>, also: Vec<String>) {
+    *held = Some(match held.take() {
+        None => also,
+        Some(held) => held.into_iter().filter(|one| also.contains(one)).collect(),
+    });
+}
+
+/// The codes of tokens that have this system or none.
+fn matching(tokens: &[&str], system: &str) -> Vec<String> {
+    let code = |token: &&str| match token.rsplit_once('|') {
+        None => Some((*token).to_owned()),
+        Some((own, code)) => (own == system).then(|| code.to_owned()),
+    };
+    tokens.iter().filter_map(code).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)], strict: bool) -> Result<GroupSearch, Failure> {
+        let pairs: Vec<(String, String)> = pairs.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect();
+        GroupSearch::read(&pairs, ("https://p.example/fhir", "123"), strict)
+    }
+
+    #[test]
+    fn a_search_keeps_what_all_its_parameters_allow() {
+        let codes = format!("{CODES}|match,nomatch,other");
+        let asked = read(&[("code", &codes), ("characteristic", "match")], false).expect("read");
+        assert_eq!(asked.filter.codes, Some(vec!["match".to_owned()]));
+        let asked = read(
+            &[
+                ("identifier", "https://p.example/fhir/Group|g1,urn:x|g2"),
+                ("_id", "g1,g3"),
+            ],
+            false,
+        );
+        assert_eq!(asked.expect("read").filter.ids, Some(vec!["g1".to_owned()]));
+        for (value, codes) in [
+            ("123", None),
+            ("http://hl7.org/fhir/sid/us-npi|123", None),
+            ("9", Some(Vec::new())),
+        ] {
+            let asked = read(&[("characteristic-value-reference:identifier", value)], false).expect("read");
+            assert_eq!(asked.filter.codes, codes, "{value}");
+        }
+    }
+
+    #[test]
+    fn unknown_parameters_are_told_or_refused_and_wrong_values_always() {
+        assert!(read(&[("name", "x")], false).expect("read").has_unknown);
+        assert!(read(&[("name", "x")], true).is_err());
+        for wrong in [("_id", "a b"), ("_count", "0"), ("_page", "a/b")] {
+            assert!(read(&[wrong], false).is_err(), "{wrong:?}");
+        }
+        assert_eq!(read(&[("_count", "500")], false).expect("read").filter.limit, COUNT_MAX);
+    }
+}

@@ -1,0 +1,133 @@
+//! Rows of a whole record for a file: the same rows with the same bytes as in [`super::Everything`], read on a thread that may block.
+//!
+//! Nothing is sent here. What is written from these rows is a disclosure only when somebody reads the file ([`super::file_disclosure`]).
+
+use super::everything::rows::{PieceLimits, PieceRows, Reads, RowsEnd};
+use super::supporting::{ResourceName, Supporting};
+use super::transmitter;
+use crate::context::Context;
+use crate::error::Failure;
+use crate::store::disclosure::{self, DisclosureBasis, LiveGrant};
+use crate::store::record_rows::{self, RowsAsked, Window};
+use std::collections::BTreeSet;
+
+/// Shared resources that are read at once.
+const SHARED_ROWS: i64 = 64;
+
+/// A resource as it is released.
+#[derive(Clone, Copy, Debug)]
+pub struct ReleasedRow<'r> {
+    /// FHIR type.
+    pub rtype: &'r str,
+    /// Its bytes.
+    pub bytes: &'r [u8],
+}
+
+/// Takes the resources of a record, one after another.
+pub type TakeRow<'t> = &'t mut dyn FnMut(ReleasedRow<'_>) -> Result<(), Failure>;
+
+/// Hands each row of the record under `grant` to `take`, then the record of who transmits it when there was any and it is wanted; notes
+/// in `names` the shared resources that the rows refer to. Returns `false` when the grant, its consent or the partner's registration ended
+/// meanwhile: then not all rows came. Blocks this thread.
+///
+/// # Errors
+/// Those of the store and of `take`.
+pub fn each_row(
+    ctx: &Context,
+    basis: &DisclosureBasis,
+    grant: &LiveGrant,
+    window: &Window,
+    names: &mut BTreeSet<ResourceName>,
+    take: TakeRow<'_>,
+) -> Result<bool, Failure> {
+    let (mut reads, mut supporting) = (Reads::default(), Supporting::default());
+    let (mut after_key, mut count) = (record_rows::start_of(grant.compartment), 0_usize);
+    loop {
+        let read = reads.next(i64::MAX);
+        let asked = RowsAsked {
+            after_key,
+            rows: read.rows,
+            most: read.most,
+        };
+        let found = ctx
+            .store
+            .read_blocking(|db| record_rows::page(db, basis, grant, window, asked))?;
+        if found.is_empty() {
+            break;
+        }
+        let is_last = i64::try_from(found.len()).is_ok_and(|count| count < read.rows);
+        let PieceRows { rows, end } = reads.cut(found, PieceLimits::STREAM, is_last);
+        let mut bytes = 0;
+        for row in &rows {
+            after_key = row.key;
+            bytes += row.bytes.len();
+            supporting.note(&row.bytes, &ctx.payer.base_url);
+            take(ReleasedRow {
+                rtype: &row.rtype,
+                bytes: &row.bytes,
+            })?;
+        }
+        count += rows.len();
+        reads.took(rows.len(), bytes);
+        if end == RowsEnd::Record {
+            break;
+        }
+    }
+    // No row is the end of the record only while all that it was read under still holds.
+    if !ctx
+        .store
+        .read_blocking(|db| disclosure::still_stands(db, basis, &grant.id))?
+    {
+        return Ok(false);
+    }
+    names.extend(supporting.take(usize::MAX));
+    let wants_transmitter = window.types.is_empty() || window.types.iter().any(|rtype| rtype == "Provenance");
+    if count > 0 && wants_transmitter {
+        let made = transmitter::of_record(&ctx.payer, grant);
+        take(ReleasedRow {
+            rtype: &made.rtype,
+            bytes: made.bytes(),
+        })?;
+    }
+    Ok(true)
+}
+
+/// Hands each shared resource with one of these names, and each that these refer to in turn, to `take`. Blocks this thread.
+///
+/// # Errors
+/// Those of the store and of `take`.
+pub fn each_shared(
+    ctx: &Context,
+    names: impl IntoIterator<Item = ResourceName>,
+    window: &Window,
+    take: TakeRow<'_>,
+) -> Result<(), Failure> {
+    let (mut reads, mut supporting) = (Reads::default(), Supporting::default());
+    supporting.put_back(names);
+    loop {
+        let read = reads.next(SHARED_ROWS);
+        let wanted = supporting.take(usize::try_from(read.rows).unwrap_or(1));
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let found = ctx
+            .store
+            .read_blocking(|db| record_rows::shared_rows(db, &wanted, window, read.most))?;
+        let there: Vec<ResourceName> = found.iter().map(|row| (row.rtype.clone(), row.id.clone())).collect();
+        let PieceRows { rows, .. } = reads.cut(found, PieceLimits::STREAM, true);
+        // What had no room, or was too large to come with others, comes with the next read.
+        supporting.put_back(there.into_iter().skip(rows.len()));
+        for row in &rows {
+            supporting.note(&row.bytes, &ctx.payer.base_url);
+            take(ReleasedRow {
+                rtype: &row.rtype,
+                bytes: &row.bytes,
+            })?;
+        }
+    }
+}
+
+/// Whether the caller's answer under these types brings shared resources.
+pub fn brings_shared(window: &Window) -> bool {
+    window.types.is_empty() || window.types.iter().any(|rtype| super::is_shared(rtype))
+}

@@ -1,0 +1,145 @@
+//! The members on whom a partner has a live grant, in the order of their Patient ids: all of them, or those of a group.
+//!
+//! Only members under a live grant are ever returned ([`super::release_rule`]). This module reads no resources.
+
+use super::Db;
+use super::disclosure::LiveGrant;
+use super::release_rule::live;
+use super::schema::{consent, grants, member_group, member_group_entry};
+use crate::error::Failure;
+use diesel::prelude::*;
+
+/// Whose members, and which of them.
+#[derive(Clone, Debug)]
+pub struct MembersAsked {
+    /// The partner that has the grants.
+    pub partner: String,
+    /// Only the members of this group; all when `None`.
+    pub group: Option<String>,
+    /// Only the members with these Patient ids; all when empty.
+    pub patients: Vec<String>,
+    /// When the grants must be live, UTC milliseconds.
+    pub now_ms: i64,
+}
+
+/// The Patient ids of a group.
+#[diesel::dsl::auto_type]
+fn of_group<'a>(group: &'a str) -> _ {
+    member_group_entry::table
+        .filter(member_group_entry::group_id.eq(group))
+        .select(member_group_entry::patient_id)
+}
+
+/// Returns whether the partner has this group.
+///
+/// # Errors
+/// Those of the database.
+pub fn has_group(db: &mut Db, partner: &str, group: &str) -> Result<bool, Failure> {
+    let found: Option<String> = member_group::table
+        .find(group)
+        .filter(member_group::partner_id.eq(partner))
+        .select(member_group::id)
+        .first(db)
+        .optional()?;
+    Ok(found.is_some())
+}
+
+/// Returns how many members a group has, whatever became of the grants on them.
+///
+/// # Errors
+/// Those of the database.
+pub fn group_size(db: &mut Db, group: &str) -> Result<i64, Failure> {
+    let ids: Vec<Option<String>> = of_group(group)
+        .filter(member_group_entry::patient_id.is_not_null())
+        .distinct()
+        .load(db)?;
+    Ok(i64::try_from(ids.len()).unwrap_or(i64::MAX))
+}
+
+/// Returns the Patient ids after `after`, at most `limit`.
+///
+/// # Errors
+/// Those of the database.
+pub fn after(db: &mut Db, asked: &MembersAsked, after: &str, limit: i64) -> Result<Vec<String>, Failure> {
+    let mut query = grants::table
+        .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
+        .filter(live(&asked.partner, asked.now_ms))
+        .filter(grants::patient_id.gt(after))
+        .select(grants::patient_id)
+        .distinct()
+        .order(grants::patient_id.asc())
+        .limit(limit)
+        .into_boxed();
+    if let Some(group) = &asked.group {
+        query = query.filter(grants::patient_id.nullable().eq_any(of_group(group)));
+    }
+    if !asked.patients.is_empty() {
+        query = query.filter(grants::patient_id.eq_any(&asked.patients));
+    }
+    Ok(query.load(db)?)
+}
+
+/// Returns a grant on each of the members from `first` to `last`; of several it prefers one that covers sensitive data.
+///
+/// # Errors
+/// Those of the database.
+pub fn between(db: &mut Db, asked: &MembersAsked, first: &str, last: &str) -> Result<Vec<LiveGrant>, Failure> {
+    let mut query = grants::table
+        .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
+        .filter(live(&asked.partner, asked.now_ms))
+        .filter(grants::patient_id.between(first, last))
+        .order((grants::patient_id.asc(), grants::sensitive.desc(), grants::id.asc()))
+        .select((
+            grants::id,
+            grants::compartment,
+            grants::patient_id,
+            grants::consent_id,
+            grants::sensitive,
+            grants::created_ms,
+        ))
+        .into_boxed();
+    if let Some(group) = &asked.group {
+        query = query.filter(grants::patient_id.nullable().eq_any(of_group(group)));
+    }
+    if !asked.patients.is_empty() {
+        query = query.filter(grants::patient_id.eq_any(&asked.patients));
+    }
+    let mut found: Vec<LiveGrant> = query.load(db)?;
+    found.dedup_by(|later, first| later.patient_id == first.patient_id);
+    Ok(found)
+}
+
+/// Returns those of these grants that are live ones of `partner`, by id.
+///
+/// # Errors
+/// Those of the database.
+pub fn by_ids(db: &mut Db, partner: &str, ids: &[String], now_ms: i64) -> Result<Vec<LiveGrant>, Failure> {
+    Ok(grants::table
+        .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
+        .filter(live(partner, now_ms))
+        .filter(grants::id.eq_any(ids))
+        .order(grants::id.asc())
+        .select((
+            grants::id,
+            grants::compartment,
+            grants::patient_id,
+            grants::consent_id,
+            grants::sensitive,
+            grants::created_ms,
+        ))
+        .load(db)?)
+}
+
+/// Returns the version of the partner's registration, if it is active.
+///
+/// # Errors
+/// Those of the database.
+pub fn active_version(db: &mut Db, partner: &str) -> Result<Option<i64>, Failure> {
+    use super::schema::partner as partners;
+    Ok(partners::table
+        .find(partner)
+        .filter(partners::status.eq("active"))
+        .select(partners::version)
+        .first(db)
+        .optional()?)
+}

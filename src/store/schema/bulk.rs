@@ -1,0 +1,71 @@
+//! The tables of bulk work.
+
+diesel::table! {
+    bulk_job (id) {
+        id -> Text,
+        kind -> Text,
+        partner_id -> Text,
+        state -> Text,
+        correlation_id -> Text,
+        request_url -> Text,
+        request_json -> Text,
+        group_id -> Nullable<Text>,
+        spool -> Nullable<Text>,
+        created_ms -> BigInt,
+        updated_ms -> BigInt,
+        transaction_ms -> Nullable<BigInt>,
+        deadline_ms -> BigInt,
+        expires_ms -> Nullable<BigInt>,
+        pieces -> BigInt,
+        pieces_done -> BigInt,
+        fault -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    bulk_piece (job_id, position) {
+        job_id -> Text,
+        position -> BigInt,
+        state -> Text,
+        first_key -> Text,
+        last_key -> Text,
+        members -> BigInt,
+    }
+}
+
+diesel::table! {
+    bulk_file (name) {
+        name -> Text,
+        job_id -> Text,
+        piece -> BigInt,
+        side -> Text,
+        resource_type -> Text,
+        resources -> BigInt,
+        bytes -> BigInt,
+        sha256 -> Binary,
+        created_ms -> BigInt,
+    }
+}
+
+diesel::table! {
+    member_group (id) {
+        id -> Text,
+        partner_id -> Text,
+        code -> Text,
+        job_id -> Text,
+        match_ms -> BigInt,
+        updated_ms -> BigInt,
+    }
+}
+
+diesel::table! {
+    member_group_entry (group_id, position) {
+        group_id -> Text,
+        position -> BigInt,
+        patient_id -> Nullable<Text>,
+        decision_id -> Nullable<Text>,
+        sealed -> Nullable<Binary>,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(member_group, member_group_entry);

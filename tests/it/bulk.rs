@@ -1,0 +1,304 @@
+//! Bulk exports over the wire: started, asked about, taken, cancelled; what they hold is what `$everything` gives.
+
+use crate::support::client::{ALL_SCOPES, Client, Reply};
+use crate::support::payer::TestPayer;
+use causeway::error::Fault;
+use causeway::synth::Variation;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+const ASYNC: (&str, &str) = ("prefer", "respond-async");
+const THIRD_NPI: &str = "1992000038";
+
+/// A payer, and a partner with grants on its first two members.
+struct Bulk {
+    payer: TestPayer,
+    client: Client,
+    token: String,
+    ids: Vec<String>,
+}
+
+impl Bulk {
+    async fn start() -> Bulk {
+        let (mut payer, client) = TestPayer::prepare(4);
+        payer.serve();
+        Bulk::matched(payer, client).await
+    }
+
+    async fn matched(payer: TestPayer, client: Client) -> Bulk {
+        let token = client.token(ALL_SCOPES).await;
+        let mut ids = Vec::new();
+        for member in 0..2 {
+            let (id, _) = client.matched(&token, &payer.request(member, Variation::Exact)).await;
+            ids.push(id);
+        }
+        Bulk {
+            payer,
+            client,
+            token,
+            ids,
+        }
+    }
+
+    async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Reply {
+        send(&self.client, &self.token, method, path, headers, "").await
+    }
+
+    /// Starts an export; the path of its status address.
+    async fn begin(&self, query: &str) -> String {
+        let reply = self
+            .send("GET", &format!("/fhir/Patient/$export{query}"), &[ASYNC])
+            .await;
+        reply.assert_status(202);
+        self.path(reply.header("content-location"))
+    }
+
+    /// Path and query of an address of this server.
+    fn path(&self, url: &str) -> String {
+        url.strip_prefix(&self.client.origin)
+            .expect("our own address")
+            .to_owned()
+    }
+
+    /// Polls until the run is done; its manifest.
+    async fn done(&self, status: &str) -> Value {
+        let began = Instant::now();
+        loop {
+            let reply = self.send("GET", status, &[]).await;
+            if reply.status == 200 {
+                assert_eq!(reply.header("content-type"), "application/json");
+                assert!(!reply.header("expires").is_empty());
+                return reply.json();
+            }
+            reply.assert_status(202);
+            assert!(!reply.header("x-progress").is_empty() && !reply.header("retry-after").is_empty());
+            assert!(began.elapsed() < Duration::from_secs(120), "{}", self.payer.log());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// The resources of all files, by `Type/id`.
+    async fn taken(&self, manifest: &Value) -> BTreeMap<String, Value> {
+        let mut all = BTreeMap::new();
+        for file in manifest["output"].as_array().expect("files") {
+            let reply = self
+                .send("GET", &self.path(file["url"].as_str().expect("a URL")), &[])
+                .await;
+            reply.assert_status(200);
+            assert_eq!(reply.header("content-type"), "application/fhir+ndjson");
+            assert_eq!(file["extension"]["bytes"], reply.body.len(), "{file}");
+            let sha256 = causeway::secret::hex(&causeway::secret::sha256(&reply.body));
+            assert_eq!(file["extension"]["sha256"], sha256.as_str(), "{file}");
+            let text = reply.text();
+            assert_eq!(file["count"], text.lines().count(), "{file}");
+            for line in text.lines() {
+                let resource: Value = serde_json::from_str(line).expect("JSON");
+                assert_eq!(resource["resourceType"], file["type"]);
+                let former = all.insert(name(&resource), resource);
+                assert_eq!(former, None, "each resource comes once");
+            }
+        }
+        all
+    }
+
+    /// What `$everything` gives of these members, by `Type/id`.
+    async fn everything(&self, ids: &[String]) -> BTreeMap<String, Value> {
+        let mut all = BTreeMap::new();
+        for id in ids {
+            let reply = self.send("GET", &format!("/fhir/Patient/{id}/$everything"), &[]).await;
+            reply.assert_status(200);
+            for entry in reply.json()["entry"].as_array().expect("entries") {
+                all.insert(name(&entry["resource"]), entry["resource"].clone());
+            }
+        }
+        all
+    }
+}
+
+fn name(resource: &Value) -> String {
+    let part = |key: &str| resource[key].as_str().expect("text").to_owned();
+    format!("{}/{}", part("resourceType"), part("id"))
+}
+
+async fn send(client: &Client, token: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+    let bearer = format!("Bearer {token}");
+    let headers = [&[("authorization", bearer.as_str())], headers].concat();
+    client.send(method, path, &headers, body.to_owned()).await
+}
+
+#[tokio::test]
+async fn an_export_has_what_everything_has_and_belongs_to_its_partner() {
+    let bulk = Bulk::start().await;
+    let status = bulk.begin("").await;
+    let manifest = bulk.done(&status).await;
+    assert_eq!(manifest["requiresAccessToken"], true);
+    assert_eq!(manifest["error"], json!([]));
+    assert_eq!(
+        manifest["request"],
+        format!("{}/fhir/Patient/$export", bulk.client.origin)
+    );
+    let taken = bulk.taken(&manifest).await;
+    let wanted = bulk.everything(&bulk.ids).await;
+    let names = |all: &BTreeMap<String, Value>| all.keys().cloned().collect::<BTreeSet<_>>();
+    assert_eq!(names(&taken), names(&wanted));
+    assert_eq!(taken, wanted);
+    assert!(
+        taken.keys().any(|name| name.starts_with("Organization/")),
+        "shared resources too"
+    );
+
+    // Each download is a disclosure of each member in it.
+    let files = manifest["output"].as_array().expect("files");
+    let patients = files.iter().find(|file| file["type"] == "Patient").expect("patients");
+    let url = bulk.path(patients["url"].as_str().expect("a URL"));
+    let correlation = [("x-correlation-id", "bulk-download-1")];
+    bulk.send("GET", &url, &correlation).await.assert_status(200);
+    let (begun, completed) = ("disclosure.begun", "disclosure.completed");
+    bulk.payer
+        .await_ledger("bulk-download-1", &[begun, begun, completed, completed])
+        .await;
+
+    // Nobody else finds any of it, nor does anybody without a token.
+    let other = bulk.payer.register("third", THIRD_NPI, "https://third.example/fhir");
+    let token = other.token(ALL_SCOPES).await;
+    for path in [&status, &url] {
+        send(&other, &token, "GET", path, &[], "")
+            .await
+            .assert_outcome(Fault::NotFound);
+        bulk.client
+            .send("GET", path, &[], "")
+            .await
+            .assert_outcome(Fault::TokenMissing);
+    }
+    send(&other, &token, "DELETE", &status, &[], "")
+        .await
+        .assert_outcome(Fault::NotFound);
+    bulk.send("GET", &status, &[]).await.assert_status(200);
+    // Its own export has nothing, and says so.
+    let empty = send(&other, &token, "GET", "/fhir/Patient/$export", &[ASYNC], "").await;
+    empty.assert_status(202);
+
+    bulk.send("DELETE", &status, &[]).await.assert_status(202);
+    for path in [&status, &url] {
+        bulk.send("GET", path, &[]).await.assert_outcome(Fault::NotFound);
+    }
+    bulk.send("DELETE", &status, &[]).await.assert_outcome(Fault::NotFound);
+}
+
+#[tokio::test]
+async fn what_an_export_cannot_do_is_refused_at_its_start() {
+    let bulk = Bulk::start().await;
+    let start = "/fhir/Patient/$export";
+    bulk.send("GET", start, &[])
+        .await
+        .assert_outcome(Fault::BulkAsyncNeeded);
+    for (query, fault) in [
+        ("?_type=Nonsense", Fault::ParameterInvalid),
+        ("?_since=2999-01-01T00:00:00Z", Fault::ParameterInvalid),
+        ("?_typeFilter=Condition%3Fcode=1", Fault::ParameterUnknown),
+        ("?_elements=id", Fault::ParameterUnknown),
+        ("?_outputFormat=csv", Fault::ParameterInvalid),
+    ] {
+        let refused = bulk.send("GET", &format!("{start}{query}"), &[ASYNC]).await;
+        refused.assert_outcome(fault);
+    }
+    let unknown = bulk.send("GET", "/fhir/Group/0123/$export", &[ASYNC]).await;
+    unknown.assert_outcome(Fault::NotFound);
+    bulk.send("GET", "/fhir/jobs/0123", &[])
+        .await
+        .assert_outcome(Fault::NotFound);
+    assert_eq!(bulk.payer.count("bulk_job"), 0);
+
+    // A lenient request is told what was left out; some types of some members are a part of the whole.
+    let lenient = [("prefer", "respond-async; handling=lenient")];
+    let query = format!(
+        "?_type=Patient,Condition&organizeOutputBy=Patient&patient=Patient/{}",
+        bulk.ids[0]
+    );
+    let reply = bulk.send("GET", &format!("{start}{query}"), &lenient).await;
+    reply.assert_status(202);
+    let manifest = bulk.done(&bulk.path(reply.header("content-location"))).await;
+    let told = bulk.path(manifest["error"][0]["url"].as_str().expect("a file"));
+    let told = bulk.send("GET", &told, &[]).await;
+    told.assert_status(200);
+    assert!(told.text().contains("organizeOutputBy"), "{}", told.text());
+    let mut wanted = bulk.everything(&bulk.ids[..1]).await;
+    wanted.retain(|name, _| name.starts_with("Patient/") || name.starts_with("Condition/"));
+    assert_eq!(bulk.taken(&manifest).await, wanted);
+
+    // Since the time of the last export nothing became visible; no more runs than a partner may have.
+    let since = manifest["transactionTime"]
+        .as_str()
+        .expect("a time")
+        .replace('+', "%2B");
+    let status = bulk.begin(&format!("?_since={since}&_type=Condition")).await;
+    assert_eq!(bulk.done(&status).await["output"], json!([]));
+}
+
+#[tokio::test]
+async fn a_partner_has_so_many_runs_and_not_more() {
+    let (mut payer, client) = TestPayer::prepare(2);
+    payer.serve_with(&[("CAUSEWAY_BULK__JOBS_PER_PARTNER", "1")]);
+    let bulk = Bulk::matched(payer, client).await;
+    let status = bulk.begin("").await;
+    let second = bulk.send("GET", "/fhir/Patient/$export", &[ASYNC]).await;
+    if second.status != 202 {
+        second.assert_outcome(Fault::BulkBusy);
+        assert!(!second.header("retry-after").is_empty());
+    }
+    bulk.send("DELETE", &status, &[]).await.assert_status(202);
+}
+
+#[tokio::test]
+async fn who_withdraws_after_the_start_is_in_no_file_that_is_given() {
+    let bulk = Bulk::start().await;
+    let status = bulk.begin("").await;
+    let manifest = bulk.done(&status).await;
+    let urls: Vec<String> = manifest["output"]
+        .as_array()
+        .expect("files")
+        .iter()
+        .map(|file| bulk.path(file["url"].as_str().expect("a URL")))
+        .collect();
+    let gone = &bulk.ids[1];
+    let consents = bulk.payer.json_command(&["consent", "list"]);
+    let theirs = consents.as_array().expect("a list").iter();
+    let theirs = theirs
+        .filter(|one| one.to_string().contains(gone.as_str()))
+        .collect::<Vec<_>>();
+    let id = theirs[0]["id"].as_str().expect("an id");
+    bulk.payer
+        .json_command(&["consent", "revoke", id, "--reason", "a letter"]);
+
+    let mut refused = 0;
+    for url in &urls {
+        let reply = bulk.send("GET", url, &[]).await;
+        assert!(!reply.text().contains(gone.as_str()), "{url}");
+        refused += usize::from(reply.status == 404);
+    }
+    assert!(refused > 0, "the files with that member");
+    let manifest = bulk.done(&status).await;
+    let taken = bulk.taken(&manifest).await;
+    assert_eq!(taken, bulk.everything(&bulk.ids[..1]).await);
+    let told = bulk.path(manifest["error"][0]["url"].as_str().expect("a file"));
+    let told = bulk.send("GET", &told, &[]).await.text();
+    assert!(
+        told.contains("Members left out: 1.") && !told.contains(gone.as_str()),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn a_crash_in_the_middle_of_an_export_loses_and_repeats_nothing() {
+    for point in ["bulk.planned", "bulk.files-written", "bulk.piece-done"] {
+        let (mut payer, client) = TestPayer::prepare(4);
+        payer.serve_with(&[("CAUSEWAY_FAILPOINT", point)]);
+        let mut bulk = Bulk::matched(payer, client).await;
+        let status = bulk.begin("").await;
+        bulk.payer.await_end(Duration::from_secs(30));
+        bulk.payer.serve();
+        let manifest = bulk.done(&status).await;
+        assert_eq!(bulk.taken(&manifest).await, bulk.everything(&bulk.ids).await, "{point}");
+    }
+}
