@@ -4,6 +4,10 @@
 //! It finds where the entries begin and end, and the few members of the Bundle that a client needs. It does not judge what an entry holds:
 //! that is the pre-screen's work. A Bundle of any size costs as much memory as its largest entry, up to a limit.
 
+mod frame;
+
+pub use frame::{BundleFrame, BundlePiece};
+
 use crate::error::{Failure, Fault};
 use serde::Deserialize;
 
@@ -11,40 +15,6 @@ use serde::Deserialize;
 const ASIDE_BYTES: usize = 64 << 10;
 /// Most levels of nesting.
 const DEPTH_MAX: usize = 60;
-
-/// An entry of the Bundle.
-#[derive(Debug, PartialEq, Eq)]
-pub enum BundlePiece {
-    /// The entry, whole.
-    Entry {
-        /// Where it begins in the document.
-        start: u64,
-        /// Its bytes.
-        bytes: Vec<u8>,
-    },
-    /// An entry that is longer than the limit. It is not given out.
-    TooLong {
-        /// Where it begins in the document.
-        start: u64,
-        /// Its length in bytes.
-        length: u64,
-    },
-}
-
-/// What a Bundle says beside its entries.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BundleFrame {
-    /// `resourceType` of the document.
-    pub resource_type: String,
-    /// `Bundle.type`.
-    pub kind: String,
-    /// `Bundle.total`.
-    pub total: Option<u64>,
-    /// The URL of the link `next`.
-    pub next: Option<String>,
-    /// How many entries there were.
-    pub entries: u64,
-}
 
 /// A Bundle that is being read.
 #[derive(Debug)]

@@ -159,6 +159,12 @@ pub const ROUTES: &[Route] = {
             RouteAccess::Read("Patient"),
         ),
         row(
+            "POST",
+            "/fhir/Group/$bulk-member-match",
+            BulkMatch,
+            Operation(BULK_MEMBER_MATCH),
+        ),
+        row(
             "GET",
             "/fhir/Patient/$export",
             PatientExport,
@@ -220,12 +226,6 @@ pub const ROUTES: &[Route] = {
         row("GET", CONFORMANCE, ConformanceSearch, Public),
         row("POST", CONFORMANCE_SEARCH, ConformanceSearchPost, Public),
         row("GET", CONFORMANCE_ID, ConformanceRead, Public),
-        row(
-            "POST",
-            "/fhir/Group/$bulk-member-match",
-            BulkMatch,
-            Operation(BULK_MEMBER_MATCH),
-        ),
         row("GET", "/fhir/Group", GroupSearch, RouteAccess::Search("Group")),
         row(
             "POST",

@@ -122,7 +122,14 @@ pub fn page(db: &mut Db, partner: &str, filter: &GroupFilter) -> Result<Vec<Memb
         .filter(member_group::id.gt(&filter.after))
         .order(member_group::id.asc())
         .limit(filter.limit)
-        .select(MemberGroupRow::as_select())
+        .select((
+            member_group::id,
+            member_group::partner_id,
+            member_group::code,
+            member_group::job_id,
+            member_group::match_ms,
+            member_group::updated_ms,
+        ))
         .into_boxed();
     if let Some(ids) = &filter.ids {
         query = query.filter(member_group::id.eq_any(ids));

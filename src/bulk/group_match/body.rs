@@ -234,7 +234,8 @@ pub struct MemberRequest {
     /// The Parameters.
     pub body: Vec<u8>,
     index: usize,
-    parts: Vec<usize>,
+    /// The index of each parameter among the parts; `None` when the body is the member as it was sent.
+    parts: Option<Vec<usize>>,
 }
 
 impl MemberRequest {
@@ -257,6 +258,9 @@ impl MemberRequest {
     /// A text in which `Parameters.parameter[0]` becomes `Parameters.parameter[i].part[j]`.
     fn moved(&self, text: &str) -> String {
         const FROM: &str = "Parameters.parameter";
+        let Some(parts) = &self.parts else {
+            return text.replace("Parameters.parameter[0]", &place(self.index));
+        };
         let mut rest = text;
         let mut out = String::new();
         while let Some(at) = rest.find(FROM) {
@@ -264,8 +268,7 @@ impl MemberRequest {
             rest = &rest[at + FROM.len()..];
             out.push_str(&format!("{}.part", place(self.index)));
             let numbered = rest.strip_prefix('[').and_then(|rest| rest.split_once(']'));
-            let known =
-                numbered.and_then(|(number, after)| Some((self.parts.get(number.parse::<usize>().ok()?)?, after)));
+            let known = numbered.and_then(|(number, after)| Some((parts.get(number.parse::<usize>().ok()?)?, after)));
             if let Some((part, after)) = known {
                 out.push_str(&format!("[{part}]"));
                 rest = after;
@@ -287,7 +290,7 @@ impl NamedMember {
             return MemberRequest {
                 body: text,
                 index: self.index,
-                parts: Vec::new(),
+                parts: None,
             };
         };
         let member = screened.root().get("parameter").and_then(|list| list.items().next());
@@ -304,14 +307,16 @@ impl NamedMember {
             .collect();
         let mut body = br#"{"resourceType":"Parameters""#.to_vec();
         for (at, (_, part)) in known.iter().enumerate() {
-            body.extend_from_slice(if at == 0 { b",\"parameter\":[" } else { b"," });
+            let before: &[u8] = if at == 0 { b",\"parameter\":[" } else { b"," };
+            body.extend_from_slice(before);
             body.extend_from_slice(part.raw());
         }
-        body.extend_from_slice(if known.is_empty() { b"}" } else { b"]}" });
+        let end: &[u8] = if known.is_empty() { b"}" } else { b"]}" };
+        body.extend_from_slice(end);
         MemberRequest {
             body,
             index: self.index,
-            parts: known.iter().map(|(at, _)| *at).collect(),
+            parts: Some(known.iter().map(|(at, _)| *at).collect()),
         }
     }
 

@@ -89,7 +89,7 @@ fn answer(bytes: Vec<u8>) -> HttpResponse {
 /// Runs a search and writes its Bundle.
 async fn bundle(ctx: &Context, caller: &Caller, pairs: &[(String, String)], strict: bool) -> Result<Vec<u8>, Failure> {
     let base_url = &ctx.payer.base_url;
-    let asked = GroupSearch::read(pairs, (base_url, &caller.partner.npi), strict)?;
+    let asked = GroupSearch::read(pairs, (base_url.as_str(), caller.partner.npi.as_str()), strict)?;
     let page = groups::page(ctx, caller, asked.filter).await?;
     let url = |more: Option<String>| {
         let all: Vec<String> = asked.own.iter().cloned().chain(more).collect();
@@ -104,7 +104,7 @@ async fn bundle(ctx: &Context, caller: &Caller, pairs: &[(String, String)], stri
     let mut bundle = Bundle::begin(&mut out, SEARCHSET);
     bundle.links(&mut out, &links);
     for (id, group) in &page.groups {
-        bundle.found(&mut out, &[base_url.as_str(), "/Group/", id], group, "match");
+        bundle.found(&mut out, &[base_url.as_str(), "/Group/", id.as_str()], group, "match");
     }
     if asked.has_unknown {
         let text = format!("The server ignored a parameter: {UNKNOWN}");
