@@ -21,7 +21,7 @@ use crate::security::Caller;
 use crate::store::Db;
 use crate::store::disclosure::{self, LiveGrant};
 use crate::store::resources::NOBODY;
-use crate::store::search::{self as store, Hit, PageBytes, PageRead, SearchAsked, SearchScope};
+use crate::store::search::{self as store, PageBytes, PageRead, SearchAsked, SearchScope};
 use std::sync::Arc;
 
 /// Approximate limit of the matches on a page in bytes; a single larger resource is still sent.
