@@ -14,8 +14,10 @@ const HELLO_BYTES: usize = 32 * 1024;
 /// Most that the body of one request of a stranger may cost, also one that nobody reads: what more comes of it ends the connection. A body
 /// that is used has at most 1 MiB; what is beyond that lets a client that still sends get its answer.
 const STRANGERS_BODY: usize = 2 * 1024 * 1024;
-/// The same for a partner: this many times the largest body that is used, and at least four times what a stranger has.
-const PARTNERS_TIMES: usize = 8;
+/// The same for a partner: this many times the largest body that is used, and at least so many bytes. A partner's body that is refused is
+/// read up to 32 MiB, so that the partner gets its 413; the rest is for the framing of its chunks.
+const PARTNERS_TIMES: usize = 40;
+const PARTNERS_LEAST: usize = 40 * 1024 * 1024;
 /// How long a connection that shows no token is taken for its partner's without another look.
 const STANDING: Duration = Duration::from_secs(10);
 
@@ -55,7 +57,7 @@ impl ClientConnection {
             place,
             due: Cell::default(),
             cost: Cell::new(0),
-            partners_body: limits.body_bytes.saturating_mul(PARTNERS_TIMES).max(4 * STRANGERS_BODY),
+            partners_body: limits.body_bytes.saturating_mul(PARTNERS_TIMES).max(PARTNERS_LEAST),
             is_backlogged: Cell::new(false),
             waits: RefCell::new(None),
             certificate: OnceCell::new(),
