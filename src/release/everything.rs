@@ -20,8 +20,7 @@ use crate::fhir::bundle::{Bundle, SEARCHSET};
 use crate::security::Caller;
 use crate::store::Db;
 use crate::store::disclosure::{self, DisclosureBasis, LiveGrant};
-use crate::store::measured::MeasuredRow;
-use crate::store::record_rows::{self, RowsAsked, Window};
+use crate::store::record_rows::{self, RecordPage, RowsAsked, Window};
 use bytes::{Bytes, BytesMut};
 use rows::{Leaving, PIECE_BYTES, PieceLimits, PieceRows, Reads, RowsEnd};
 
@@ -47,6 +46,8 @@ pub struct Everything {
     links: Box<dyn Fn(i64) -> String + Send + Sync>,
     self_link: String,
     last_key: i64,
+    /// The key up to which nothing more of the window is to be found.
+    walked_to: i64,
     reads: Reads,
     sent_rows: i64,
     sent_bytes: usize,
@@ -132,6 +133,7 @@ impl Everything {
             links,
             self_link,
             last_key,
+            walked_to: last_key,
             reads: Reads::default(),
             sent_rows: 0,
             sent_bytes: 0,
@@ -296,39 +298,44 @@ impl Everything {
             let basis = self.underway.basis();
             let asked_under = basis.partner_version;
             let asked = RowsAsked {
-                after_key: self.last_key,
+                after_key: self.last_key.max(self.walked_to),
                 rows: read.rows,
                 most: read.most,
             };
-            let found = self.load(basis, asked).await?;
+            let RecordPage { rows: found, walked_to } = self.load(basis, asked).await?;
             if !found.is_empty() {
                 self.underway.was_judged();
-                let is_last = i64::try_from(found.len()).is_ok_and(|count| count < read.rows);
+                let is_short = i64::try_from(found.len()).is_ok_and(|count| count < read.rows);
+                let is_last = is_short && walked_to.is_none();
                 let piece = self.reads.cut(found, limits, is_last);
                 if !piece.rows.is_empty() || piece.end != RowsEnd::Piece {
                     return Ok(piece);
                 }
             } else if self.underway.judge().await? == asked_under {
-                return Ok(self.reads.cut(found, limits, true));
+                match walked_to {
+                    Some(walked_to) => self.walked_to = walked_to,
+                    None => return Ok(self.reads.cut(found, limits, true)),
+                }
             }
         }
     }
 
-    async fn load(&self, basis: DisclosureBasis, asked: RowsAsked) -> Result<Vec<MeasuredRow>, Failure> {
+    async fn load(&self, basis: DisclosureBasis, asked: RowsAsked) -> Result<RecordPage, Failure> {
         let (grant, window) = (self.grant.clone(), self.query.window.clone());
         self.load_by(move |db| record_rows::page(db, &basis, &grant, &window, asked))
             .await
     }
 
-    /// Runs a read of rows. A page of the shared resources reads the whole record again, so its reads wait for the partner's turn and leave
-    /// the thread to others meanwhile.
+    /// Runs a read of rows. A page of the shared resources reads the whole record again, and a window may leave out most of it, so such
+    /// reads wait for the partner's turn and leave the thread to others meanwhile.
     async fn load_by<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Db) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        match self.phase {
-            Phase::SupportingPage(_) => self.ctx.store.read_in_turn(&self.underway.basis().partner, work).await,
-            _ => self.ctx.store.read(work).await,
+        let walks = matches!(self.phase, Phase::SupportingPage(_)) || self.query.window != Window::default();
+        match walks {
+            true => self.ctx.store.read_in_turn(&self.underway.basis().partner, work).await,
+            false => self.ctx.store.read(work).await,
         }
     }
 

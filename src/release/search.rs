@@ -5,7 +5,10 @@
 //! sent.
 
 mod along;
+mod found;
 mod granted;
+
+pub use found::{FoundPage, PageStart, START};
 
 use super::transmitter::{PageTransmitter, with_provenance};
 use super::{Disclosure, SentPart, Tally, begin, entry, is_shared, refuse};
@@ -18,7 +21,7 @@ use crate::security::Caller;
 use crate::store::Db;
 use crate::store::disclosure::{self, LiveGrant};
 use crate::store::resources::NOBODY;
-use crate::store::search::{self as store, Hit, PageBytes, PageRead, SearchAsked, SearchScope};
+use crate::store::search::{self as store, PageBytes, PageRead, SearchAsked, SearchScope};
 use std::sync::Arc;
 
 /// Approximate limit of the matches on a page in bytes; a single larger resource is still sent.
@@ -29,40 +32,6 @@ const HELD_BYTES: usize = 2 * 1024 * 1024;
 /// Most matches of a search that is sorted: their keys and values are in memory at once, for each page again. All of them are bound to one
 /// statement when they are of one member, and SQLite binds 32,766 values.
 pub const SORTED_MAX: usize = 20_000;
-
-/// Where a page begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PageStart {
-    /// Key of the last match before the page.
-    pub after_key: i64,
-    /// Number of matches before the page, in an order that was asked for.
-    pub offset: i64,
-}
-
-/// The first page.
-pub const START: PageStart = PageStart {
-    after_key: -1,
-    offset: 0,
-};
-
-/// A page of a search.
-#[derive(Default)]
-pub struct FoundPage {
-    /// The matches, or the parts of them that were asked for.
-    pub matches: Vec<Hit>,
-    /// The included resources, always whole (FHIR R4 search, "Elements").
-    pub included: Vec<Hit>,
-    /// The record of who transmits the page, when Provenance was asked for.
-    pub transmitter: Option<PageTransmitter>,
-    /// Whether there were more included resources than a page may have.
-    pub includes_cut: bool,
-    /// Number of all matches, when it is known or was asked for.
-    pub total: Option<i64>,
-    /// Where the next page begins, if there is one.
-    pub next: Option<PageStart>,
-    /// The disclosure that the page makes, which ends when its bytes have been sent.
-    pub disclosure: Option<Disclosure>,
-}
 
 /// A page that was searched for.
 enum Searched {

@@ -15,6 +15,9 @@ use crate::error::Failure;
 use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 
+/// How many keys of a record one statement with a window walks: what the window leaves out takes time as well.
+pub const WALKED: i64 = 1_024;
+
 /// Which part of a member's record is requested; all bounds are optional.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Window {
@@ -41,7 +44,17 @@ pub struct RowsAsked {
     pub most: i32,
 }
 
-/// Returns the next rows of a member's record; none when the grant or anything else that the answer was begun on no longer holds.
+/// What one read of a record found.
+#[derive(Debug)]
+pub struct RecordPage {
+    /// The rows.
+    pub rows: Vec<MeasuredRow>,
+    /// The key up to which the record was walked, when it may have more rows of the window after that although fewer were found than asked.
+    pub walked_to: Option<i64>,
+}
+
+/// Returns the next rows of a member's record; none when the grant or anything else that the answer was begun on no longer holds. With a
+/// window, it walks [`WALKED`] keys.
 ///
 /// # Errors
 /// Those of the database.
@@ -51,7 +64,7 @@ pub fn page(
     grant: &LiveGrant,
     window: &Window,
     asked: RowsAsked,
-) -> Result<Vec<MeasuredRow>, Failure> {
+) -> Result<RecordPage, Failure> {
     // The range of keys is that of the grant's own compartment. If the tables were joined by compartment number instead, SQLite would use
     // the index by compartment and type, and sort the whole record for each page.
     let query = resource::table
@@ -73,9 +86,13 @@ pub fn page(
         .select(measured!(asked.most));
     // A query with a fixed text is cached by diesel, which then does not build the text again.
     if *window == Window::default() {
-        return Ok(on!(db, conn => query.load(conn))?);
+        return Ok(RecordPage {
+            rows: on!(db, conn => query.load(conn))?,
+            walked_to: None,
+        });
     }
-    let mut query = query.into_boxed();
+    let until = asked.after_key.saturating_add(WALKED);
+    let mut query = query.filter(resource::key.le(until)).into_boxed();
     if !window.types.is_empty() {
         query = query.filter(resource::rtype.eq_any(&window.types));
     }
@@ -95,7 +112,23 @@ pub fn page(
                 .or(resource::service_from_ms.lt(until)),
         );
     }
-    Ok(query.load(db)?)
+    let rows: Vec<MeasuredRow> = query.load(db)?;
+    let is_short = i64::try_from(rows.len()).is_ok_and(|count| count < asked.rows);
+    let walked_to = match is_short {
+        true => key_after(db, until, grant.compartment)?.map(|key| key - 1),
+        false => None,
+    };
+    Ok(RecordPage { rows, walked_to })
+}
+
+/// The first key of the compartment after this one; keys have gaps.
+fn key_after(db: &mut Db, key: i64, compartment: i64) -> Result<Option<i64>, Failure> {
+    Ok(resource::table
+        .filter(resource::key.gt(key).and(resource::key.lt(keys_of(compartment).end)))
+        .order(resource::key.asc())
+        .select(resource::key)
+        .first(db)
+        .optional()?)
 }
 
 /// Returns the shared resources with these names that match the window's types and time of change, ordered by type and id; those of up to

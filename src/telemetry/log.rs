@@ -58,8 +58,17 @@ impl LogPlan<'_> {
     }
 }
 
+/// Lines of libraries that any stranger causes with malformed requests and TLS messages, as errors and warnings. They are written only at
+/// the levels that are for looking into such things.
+const STRANGERS_LINES: &str = "actix_http::h1=off,rustls=off";
+
 fn filter(level: &str, quiet: bool) -> Option<EnvFilter> {
-    EnvFilter::try_new(if quiet { "error" } else { level }).ok()
+    let level = if quiet { "error" } else { level };
+    let filter = match level {
+        "debug" | "trace" => level.to_owned(),
+        _ => format!("{level},{STRANGERS_LINES}"),
+    };
+    EnvFilter::try_new(filter).ok()
 }
 
 /// The log of this process, after it was started.
@@ -260,6 +269,34 @@ mod tests {
                 colour,
             };
             assert_eq!(plan.form(), form, "{plan:?}");
+        }
+    }
+
+    #[test]
+    fn t_b12_lines_that_any_stranger_causes_are_written_only_at_debug_and_trace() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let written = |level: &str, quiet: bool| {
+            let path = folder.path().join(format!("{level}-{quiet}.log"));
+            let sink = Sink::open(Some(&path)).expect("opens");
+            let subscriber = tracing_subscriber::fmt()
+                .with_env_filter(filter(level, quiet).expect("a filter"))
+                .with_writer(sink.clone())
+                .finish();
+            tracing::subscriber::with_default(subscriber, || {
+                tracing::error!(target: "actix_http::h1::dispatcher", "stream error");
+                tracing::warn!(target: "rustls::common_state", "sending warning alert");
+                tracing::error!(target: "causeway::app", "a fault of our own");
+            });
+            sink.0.queue.flush(Duration::from_secs(5));
+            let text = std::fs::read_to_string(&path).expect("text");
+            ["stream error", "warning alert", "of our own"].map(|line| text.contains(line))
+        };
+        for level in ["error", "warn", "info"] {
+            assert_eq!(written(level, false), [false, false, true], "{level}");
+        }
+        assert_eq!(written("debug", true), [false, false, true]);
+        for level in ["debug", "trace"] {
+            assert_eq!(written(level, false), [true; 3], "{level}");
         }
     }
 

@@ -4,10 +4,83 @@ use crate::support::grants;
 use crate::support::payer::{TestPayer, today};
 use crate::support::use_case::{asked_everything, context};
 use causeway::clock::Clock;
+use causeway::context::Context;
 use causeway::release::EverythingQuery;
+use causeway::store::record_rows::Window;
 use causeway::synth::{self, SharingPolicy};
 use std::future::poll_fn;
 use std::pin::pin;
+
+/// The answer, and how often it let go of its thread.
+async fn read_all(ctx: &Context, patient: &str, query: EverythingQuery) -> (String, usize) {
+    let mut record = asked_everything(ctx, patient, query).await;
+    let (mut answer, mut waits) = (Vec::new(), 0);
+    loop {
+        let mut next = pin!(record.next(async |_| Ok(())));
+        let piece = poll_fn(|context| {
+            let polled = next.as_mut().poll(context);
+            waits += usize::from(polled.is_pending());
+            polled
+        });
+        match piece.await.expect("a piece") {
+            Some(piece) => answer.extend_from_slice(&piece),
+            None => break,
+        }
+    }
+    (String::from_utf8(answer).expect("text"), waits)
+}
+
+/// The ids of the resources of an answer, in their order, without the record of who transmits.
+fn ids_in(answer: &str) -> Vec<String> {
+    let bundle: serde_json::Value = serde_json::from_str(answer).expect("a Bundle");
+    let entries = bundle["entry"].as_array().cloned().unwrap_or_default();
+    let own = entries.iter().filter(|entry| entry["search"]["mode"] == "match");
+    own.map(|entry| entry["fullUrl"].as_str().expect("a URL").to_owned())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t_b07_a_window_that_leaves_out_a_large_record_is_walked_in_pieces_and_loses_nothing() {
+    let (payer, _) = TestPayer::prepare_with(synth::SynthOptions {
+        members: 1,
+        one_large: Some(2_600),
+        twins: false,
+        as_of: today(),
+        ..synth::SynthOptions::default()
+    });
+    let patient = payer.member(0).patient_id;
+    grants::grant(&payer, "new-payer", &patient, SharingPolicy::Sensitive);
+    let ctx = context(&payer, Clock::System).await;
+    let of = |window: Window| EverythingQuery {
+        window,
+        ..EverythingQuery::default()
+    };
+    let nothing = Window {
+        since_ms: Some(i64::MAX - 1),
+        ..Window::default()
+    };
+    let (answer, waits) = read_all(&ctx, &patient, of(nothing)).await;
+    assert!(ids_in(&answer).is_empty());
+    // 2,600 rows are walked 1,024 at a time, and each walk leaves the thread.
+    assert!(waits >= 3, "it let go of its thread {waits} times");
+    let (whole, _) = read_all(&ctx, &patient, EverythingQuery::default()).await;
+    let whole = ids_in(&whole);
+    assert!(whole.len() > 2_000, "{} resources", whole.len());
+    let all = Window {
+        since_ms: Some(i64::MIN),
+        ..Window::default()
+    };
+    assert_eq!(ids_in(&read_all(&ctx, &patient, of(all)).await.0), whole);
+    for rtype in ["Patient", "Coverage", "Observation", "ExplanationOfBenefit"] {
+        let one = Window {
+            types: vec![rtype.to_owned()],
+            ..Window::default()
+        };
+        let place = format!("/{rtype}/");
+        let wanted: Vec<_> = whole.iter().filter(|url| url.contains(&place)).cloned().collect();
+        assert_eq!(ids_in(&read_all(&ctx, &patient, of(one)).await.0), wanted, "{rtype}");
+    }
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t_b07_a_page_that_reads_a_whole_record_again_lets_others_go_between() {

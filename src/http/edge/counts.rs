@@ -97,7 +97,7 @@ pub struct Counts {
     handshakes: [UsedRate; 2],
     /// The state of each address.
     pub addresses: Addresses,
-    /// The sites of addresses of IPv6.
+    /// The sites of addresses of IPv6, and the networks of IPv4.
     pub sites: Sites,
     /// The bytes of each partner; there are as many partners as are registered.
     bytes: HashMap<String, PartnerBytes>,

@@ -5,6 +5,12 @@
 const EMPTY_BYTES: usize = 8;
 /// What a chunk costs beyond its bytes: the HTTP library makes an item of each.
 const CHUNK_COST: usize = 256;
+/// Longest line with the size of a chunk, with its extensions. Nobody uses extensions, and every byte is looked at on its own.
+const SIZE_LINE: usize = 256;
+/// Most bytes of trailers after a body in chunks.
+const TRAILERS: usize = 8 * 1024;
+/// What framing costs that is longer than it may be: more than any body may.
+const TOO_MUCH: usize = usize::MAX;
 
 /// What a client may still send of the request that is being answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,10 +40,15 @@ impl DueBytes {
             DueBytes::Chunks(chunks) => {
                 let mut begun = 0;
                 let (passed, ended) = chunks.pass(bytes, &mut begun);
+                let cost = if chunks.is_too_long() {
+                    TOO_MUCH
+                } else {
+                    passed + begun * CHUNK_COST
+                };
                 if ended {
                     *self = DueBytes::Nothing;
                 }
-                (passed, passed + begun * CHUNK_COST)
+                (passed, cost)
             }
         }
     }
@@ -117,39 +128,53 @@ impl NextHead {
 /// Finds the end of a chunked body (RFC 9112 section 7.1). A malformed body is left for the HTTP library to refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChunkedEnd {
-    /// The part of a chunk size that was read so far, and whether its digits may go on; the rest of the line is skipped.
-    Size(u64, bool),
+    /// The part of a chunk size that was read so far, whether its digits may go on, and the bytes of its line; the rest of the line is
+    /// skipped.
+    Size(u64, bool, usize),
     /// This many bytes of a chunk are left.
     Data(u64),
     /// The line end after a chunk.
     After,
-    /// The trailer lines after the last chunk.
-    Trailer(HeadEnd),
+    /// The trailer lines after the last chunk, and their bytes.
+    Trailer(HeadEnd, usize),
 }
 
 impl Default for ChunkedEnd {
     fn default() -> Self {
-        ChunkedEnd::Size(0, true)
+        ChunkedEnd::Size(0, true, 0)
     }
 }
 
 impl ChunkedEnd {
-    /// How many of these bytes belong to the body, and whether the body ends with them. Adds the chunks that begin to `begun`.
+    /// Whether a line or the trailers became longer than they may be. Nothing more of such a body is read.
+    fn is_too_long(&self) -> bool {
+        match self {
+            ChunkedEnd::Size(_, _, line) => *line > SIZE_LINE,
+            ChunkedEnd::Trailer(_, bytes) => *bytes > TRAILERS,
+            ChunkedEnd::Data(_) | ChunkedEnd::After => false,
+        }
+    }
+
+    /// How many of these bytes belong to the body, and whether the body ends with them. Stops where framing is too long. Adds the chunks that begin to `begun`.
     fn pass(&mut self, bytes: &[u8], begun: &mut usize) -> (usize, bool) {
         let mut at = 0;
         while let Some(byte) = bytes.get(at) {
             match self {
-                ChunkedEnd::Size(0, _) if *byte == b'\n' => {
-                    *self = ChunkedEnd::Trailer(HeadEnd { at_line_start: true })
+                ChunkedEnd::Size(_, _, line) if *line > SIZE_LINE => break,
+                ChunkedEnd::Size(0, _, _) if *byte == b'\n' => {
+                    *self = ChunkedEnd::Trailer(HeadEnd { at_line_start: true }, 0)
                 }
-                ChunkedEnd::Size(size, _) if *byte == b'\n' => {
+                ChunkedEnd::Size(size, _, _) if *byte == b'\n' => {
                     *begun += 1;
                     *self = ChunkedEnd::Data(*size);
                 }
-                ChunkedEnd::Size(size, is_number) => match char::from(*byte).to_digit(16).filter(|_| *is_number) {
-                    Some(digit) => *size = size.saturating_mul(16).saturating_add(u64::from(digit)),
-                    None => *is_number = false,
-                },
+                ChunkedEnd::Size(size, is_number, line) => {
+                    *line += 1;
+                    match char::from(*byte).to_digit(16).filter(|_| *is_number) {
+                        Some(digit) => *size = size.saturating_mul(16).saturating_add(u64::from(digit)),
+                        None => *is_number = false,
+                    }
+                }
                 ChunkedEnd::Data(left) => {
                     let here = (bytes.len() - at).min(usize::try_from(*left).unwrap_or(usize::MAX));
                     *left -= here as u64;
@@ -161,8 +186,9 @@ impl ChunkedEnd {
                 }
                 ChunkedEnd::After if *byte == b'\n' => *self = ChunkedEnd::default(),
                 ChunkedEnd::After => {}
-                ChunkedEnd::Trailer(ending) => {
+                ChunkedEnd::Trailer(ending, trailers) => {
                     let (passed, ended) = ending.pass(&bytes[at..]);
+                    *trailers = trailers.saturating_add(passed);
                     return (at + passed, ended);
                 }
             }
@@ -239,6 +265,34 @@ mod tests {
             let mut due = DueBytes::Chunks(ChunkedEnd::default());
             let cost = body.len() + chunks * CHUNK_COST;
             assert_eq!(due.pass(body.as_bytes()), (body.len(), cost), "{body:?}");
+        }
+    }
+
+    #[test]
+    fn t_b07_long_lines_of_chunk_sizes_and_long_trailers_cost_more_than_any_body_may() {
+        let zeros = "0".repeat(40_000);
+        let short = "0".repeat(200);
+        let pass = |body: &str, piece: usize| {
+            let mut due = DueBytes::Chunks(ChunkedEnd::default());
+            let pieces = body.as_bytes().chunks(piece);
+            pieces.map(|piece| due.pass(piece).1).fold(0, usize::saturating_add)
+        };
+        for piece in [1, 100, 7_168] {
+            for framing in [
+                zeros.clone(),
+                format!("1;x={zeros}\r\n"),
+                format!("1\r\na\r\n1{zeros}\r\n"),
+                format!("0\r\nx: {zeros}\r\n\r\n"),
+                format!("0\r\n{}\r\n", "a: b\r\n".repeat(2_000)),
+            ] {
+                assert_eq!(pass(&framing, piece), TOO_MUCH, "{} in {piece}", &framing[..9]);
+            }
+            for framing in [
+                format!("{short}1\r\na\r\n0\r\n\r\n"),
+                format!("1;x={short}\r\na\r\n0\r\nx: {short}\r\n\r\n"),
+            ] {
+                assert_eq!(pass(&framing, piece), framing.len() + CHUNK_COST, "in {piece}");
+            }
         }
     }
 

@@ -11,10 +11,13 @@ use std::time::{Duration, Instant};
 
 /// Longest ClientHello that is accepted; clients send two to four thousand bytes.
 const HELLO_BYTES: usize = 32 * 1024;
-/// Most that the body of one request may cost, also one that nobody reads: what more comes of it ends the connection. A body that is used has
-/// at most 1 MiB; what is beyond that lets a client that still sends get its answer.
+/// Most that the body of one request of a stranger may cost, also one that nobody reads: what more comes of it ends the connection. A body
+/// that is used has at most 1 MiB; what is beyond that lets a client that still sends get its answer.
 const STRANGERS_BODY: usize = 2 * 1024 * 1024;
-const PARTNERS_BODY: usize = 64 * 1024 * 1024;
+/// The same for a partner: this many times the largest body that is used, and at least so many bytes. A partner's body that is refused is
+/// read up to 32 MiB, so that the partner gets its 413; the rest is for the framing of its chunks.
+const PARTNERS_TIMES: usize = 40;
+const PARTNERS_LEAST: usize = 40 * 1024 * 1024;
 /// How long a connection that shows no token is taken for its partner's without another look.
 const STANDING: Duration = Duration::from_secs(10);
 
@@ -28,6 +31,8 @@ pub struct ClientConnection {
     due: Cell<DueBytes>,
     /// What the body of that request has cost so far.
     cost: Cell<usize>,
+    /// Most that a body of a partner's may cost.
+    partners_body: usize,
     /// Whether the peer has not yet taken everything that was written for it.
     pub(super) is_backlogged: Cell<bool>,
     /// The task that waits until the next request may be read.
@@ -52,6 +57,7 @@ impl ClientConnection {
             place,
             due: Cell::default(),
             cost: Cell::new(0),
+            partners_body: limits.body_bytes.saturating_mul(PARTNERS_TIMES).max(PARTNERS_LEAST),
             is_backlogged: Cell::new(false),
             waits: RefCell::new(None),
             certificate: OnceCell::new(),
@@ -109,7 +115,7 @@ impl ClientConnection {
         self.due.set(due);
         self.cost.set(self.cost.get().saturating_add(cost));
         let most = if self.place.is_partner() {
-            PARTNERS_BODY
+            self.partners_body
         } else {
             STRANGERS_BODY
         };

@@ -36,7 +36,8 @@ impl UsedRate {
         UsedRate { until: now }
     }
 
-    fn debt(&self, now: Instant) -> Duration {
+    /// How long it takes until the whole burst is available again.
+    pub fn debt(&self, now: Instant) -> Duration {
         self.until.saturating_duration_since(now)
     }
 

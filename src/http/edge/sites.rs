@@ -1,7 +1,10 @@
 //! The strangers of each site: of an IPv6 /48, which is what one subscriber may get, with its 65,536 networks of the size that is counted
 //! as an address. A site has a few times what an address has, so that one with many networks is not as many strangers.
 //!
-//! A plain value with bounded memory; its owner locks it. Addresses at which a partner was seen are not counted here, nor is IPv4.
+//! First handshakes are also counted by the /24 of IPv4, the smallest network that is routed by itself. Its addresses have their limits
+//! each, and share only how many of them are new at once.
+//!
+//! A plain value with bounded memory; its owner locks it. Addresses at which a partner was seen are not counted here.
 
 use super::rate::{Rate, UsedRate};
 use crate::config::LimitsConfig;
@@ -15,14 +18,24 @@ const ADDRESSES_OF_SITE: u32 = 8;
 const FIRST_HANDSHAKES: u32 = 8;
 const FIRST_HANDSHAKE: Duration = Duration::from_secs(30);
 
-/// The first 48 bits of an address.
+/// The first 48 bits of an address of IPv6.
 type SitePrefix = [u8; 6];
+/// The first 24 bits of an address of IPv4.
+type OldPrefix = [u8; 3];
 
 /// The site of a network; `None` for IPv4 and for no address.
 fn prefix(network: &ClientNetwork) -> Option<SitePrefix> {
     let (prefix, _) = network.split_first_chunk::<6>()?;
     // Four bytes of zero stand before an address of IPv4; no client of IPv6 has them.
     (prefix[..4] != [0; 4]).then_some(*prefix)
+}
+
+/// The /24 of an address of IPv4; `None` for IPv6 and for no address.
+fn old_prefix(network: &ClientNetwork) -> Option<OldPrefix> {
+    let [0, 0, 0, 0, address @ ..] = *network else {
+        return None;
+    };
+    (address != [0; 4]).then_some([address[0], address[1], address[2]])
 }
 
 /// What a site may have.
@@ -50,6 +63,8 @@ struct Site {
 #[derive(Debug)]
 pub struct Sites {
     known: HashMap<SitePrefix, Site>,
+    /// What the networks of IPv4 used of their first handshakes.
+    greeted: HashMap<OldPrefix, UsedRate>,
     limits: SiteLimits,
     places: usize,
 }
@@ -64,6 +79,7 @@ impl Sites {
         };
         Sites {
             known: HashMap::new(),
+            greeted: HashMap::new(),
             limits: SiteLimits {
                 connections: limits.stranger_connections_per_address.saturating_mul(times as usize),
                 // Half of all places, or those of one address where that is more.
@@ -123,10 +139,26 @@ impl Sites {
         }
     }
 
-    /// Takes the first handshake of an address from those that its site has for itself.
+    /// Takes the first handshake of an address from those that its site, or its /24 of IPv4, has for itself.
     pub fn greets(&mut self, network: &ClientNetwork, now: Instant) -> bool {
         let rate = Rate::every(FIRST_HANDSHAKE, FIRST_HANDSHAKES);
-        self.at(network, now).is_none_or(|site| site.greeted.take(rate, 1, now))
+        match old_prefix(network) {
+            Some(prefix) => self.greeted_at(prefix, now).take(rate, 1, now),
+            None => self.at(network, now).is_none_or(|site| site.greeted.take(rate, 1, now)),
+        }
+    }
+
+    /// What this network of IPv4 used of its first handshakes. When there are too many networks, those that used least are forgotten: at least
+    /// half of them.
+    fn greeted_at(&mut self, prefix: OldPrefix, now: Instant) -> &mut UsedRate {
+        if self.greeted.len() >= self.places.max(1) && !self.greeted.contains_key(&prefix) {
+            let mut debts: Vec<Duration> = self.greeted.values().map(|used| used.debt(now)).collect();
+            let half = debts.len() / 2;
+            let (_, limit, _) = debts.select_nth_unstable(half);
+            let limit = *limit;
+            self.greeted.retain(|_, used| used.debt(now) > limit);
+        }
+        self.greeted.entry(prefix).or_insert_with(|| UsedRate::none(now))
     }
 
     /// Takes a request from the rate of its site; `times` bursts may be used at once.
@@ -191,6 +223,10 @@ mod tests {
         crate::security::network(Some(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, site, n, 0, 0, 0, 1))))
     }
 
+    fn old(net: u8, n: u8) -> ClientNetwork {
+        crate::security::network(Some(IpAddr::from([10, 0, net, n])))
+    }
+
     #[test]
     fn t_b07_all_networks_of_a_site_have_its_rates_and_places_together() {
         let (mut sites, now) = (sites(100), Instant::now());
@@ -213,10 +249,36 @@ mod tests {
         assert!(!sites.has_room(&network(1, 600)) && sites.has_room(&network(2, 600)));
         sites.removes(&network(1, 5));
         assert!(sites.has_room(&network(1, 600)));
-        // Another site, and addresses of IPv4, are not concerned.
+        // Another site is not concerned, and addresses of IPv4 have their own rates of connections.
         assert_eq!(connected(&mut sites, 2), 800);
-        let old = crate::security::network(Some(IpAddr::from([10, 0, 0, 1])));
-        assert!((0..5000).all(|_| sites.connects(&old, now) && sites.greets(&old, now)));
+        assert!((0..5000).all(|_| sites.connects(&old(1, 1), now)));
+        // Without an address nothing is counted.
+        let none = crate::security::network(None);
+        assert!((0..5000).all(|_| sites.connects(&none, now) && sites.greets(&none, now)));
+    }
+
+    #[test]
+    fn t_b06_the_addresses_of_one_ipv4_network_have_few_first_handshakes() {
+        let (mut sites, now) = (sites(100), Instant::now());
+        let greeted = |sites: &mut Sites, net, at| (0..=255).filter(|n| sites.greets(&old(net, *n), at)).count();
+        assert_eq!(greeted(&mut sites, 1, now), 8, "of one /24");
+        assert_eq!(greeted(&mut sites, 2, now), 8, "of another");
+        assert_eq!(
+            greeted(&mut sites, 1, now + 2 * FIRST_HANDSHAKE),
+            2,
+            "one more each time"
+        );
+    }
+
+    #[test]
+    fn t_b06_the_ipv4_networks_that_are_remembered_have_a_bound() {
+        let (mut sites, now) = (sites(100), Instant::now());
+        assert!((0..8).all(|n| sites.greets(&old(0, n), now)));
+        for net in 1..200 {
+            assert!(sites.greets(&old(net, 1), now));
+            assert!(sites.greeted.len() <= 116, "{}", sites.greeted.len());
+        }
+        assert!(!sites.greets(&old(0, 99), now), "the one that used most is remembered");
     }
 
     #[test]

@@ -15,6 +15,11 @@ fn address(n: u32) -> Option<IpAddr> {
     Some(IpAddr::from((0x0a00_0000 + n).to_be_bytes()))
 }
 
+/// Addresses that are each in a network (/24) of their own.
+fn apart(n: u32) -> Option<IpAddr> {
+    address(n * 256)
+}
+
 /// Opens `many` connections from one address and returns those that were accepted and not closed for later ones.
 fn opened(edge: &Edge, n: u32, many: usize) -> Vec<ConnectionPlace> {
     let mut places: Vec<ConnectionPlace> = (0..many).filter_map(|_| edge.admit(address(n)).ok()).collect();
@@ -312,10 +317,28 @@ async fn t_b06_first_handshakes_of_one_sites_networks_are_few() {
 }
 
 #[tokio::test]
+async fn t_b06_first_handshakes_of_one_ipv4_network_leave_other_networks_their_turn() {
+    let edge = edge(|limits| limits.handshake_rate = 10);
+    // More new addresses than there are turns of those that had none lately.
+    for n in 0..52 {
+        let place = edge.admit(address(n)).expect("room");
+        assert!(place.handshake(Duration::from_millis(500)).await.is_some(), "{n}");
+    }
+    let short = Duration::from_millis(1);
+    let again = edge.admit(address(100)).expect("room");
+    assert!(
+        again.handshake(short).await.is_none(),
+        "it waits with those of its network"
+    );
+    let fresh = edge.admit(apart(1)).expect("room");
+    assert!(fresh.handshake(short).await.is_some(), "another network");
+}
+
+#[tokio::test]
 async fn t_b06_handshakes_of_all_fresh_addresses_have_a_rate_and_wait_for_their_turn() {
     let edge = edge(|limits| limits.handshake_rate = 10);
     let (begun, wait) = (tokio::time::Instant::now(), Duration::from_secs(1));
-    let places: Vec<ConnectionPlace> = (0..60).map(|n| edge.admit(address(n)).expect("room")).collect();
+    let places: Vec<ConnectionPlace> = (0..60).map(|n| edge.admit(apart(n)).expect("room")).collect();
     let done = futures_util::future::join_all(places.iter().map(|place| place.handshake(wait))).await;
     let done = done.into_iter().flatten().count();
     assert!(
@@ -323,7 +346,7 @@ async fn t_b06_handshakes_of_all_fresh_addresses_have_a_rate_and_wait_for_their_
         "four times the rate at once, and what comes in a second: {done}"
     );
     assert!(begun.elapsed() >= Duration::from_millis(900));
-    let proven = edge.admit(address(200)).expect("room");
+    let proven = edge.admit(apart(200)).expect("room");
     proven.prove_address("partner");
     assert!(
         proven.handshake(Duration::from_millis(1)).await.is_some(),
@@ -336,16 +359,16 @@ async fn t_b06_an_address_without_a_handshake_waits_for_no_flood_of_those_that_h
     let edge = edge(|limits| limits.handshake_rate = 10);
     // The first handshake of each, and then more than may come at once.
     for n in (0..10).chain((0..10).cycle().take(45)) {
-        let place = edge.admit(address(n)).expect("room");
+        let place = edge.admit(apart(n)).expect("room");
         let wait = Duration::from_millis(500);
         assert!(place.handshake(wait).await.is_some(), "{n}");
     }
-    let again = edge.admit(address(1)).expect("room");
-    let fresh = edge.admit(address(90)).expect("room");
+    let again = edge.admit(apart(1)).expect("room");
+    let fresh = edge.admit(apart(90)).expect("room");
     let short = Duration::from_millis(1);
     assert!(again.handshake(short).await.is_none(), "it waits");
     assert!(fresh.handshake(short).await.is_some(), "it does not");
-    let soon = edge.admit(address(90)).expect("room");
+    let soon = edge.admit(apart(90)).expect("room");
     assert!(soon.handshake(short).await.is_none(), "its second one");
 }
 
@@ -353,19 +376,19 @@ async fn t_b06_an_address_without_a_handshake_waits_for_no_flood_of_those_that_h
 async fn t_b06_who_goes_while_it_waits_for_its_handshake_gives_its_turn_back() {
     let edge = edge(|limits| limits.handshake_rate = 10);
     let wait = Duration::from_secs(3);
-    let used: Vec<ConnectionPlace> = (0..40).map(|n| edge.admit(address(n)).expect("room")).collect();
+    let used: Vec<ConnectionPlace> = (0..40).map(|n| edge.admit(apart(n)).expect("room")).collect();
     for place in &used {
         assert!(place.handshake(wait).await.is_some(), "at once");
     }
     // Thirty turns are all that come within the time that a client is waited for. All of these wait at once and go at once, so that a busy
     // machine gives a turn to few of them.
-    let gone: Vec<ConnectionPlace> = (50..80).map(|n| edge.admit(address(n)).expect("room")).collect();
+    let gone: Vec<ConnectionPlace> = (50..80).map(|n| edge.admit(apart(n)).expect("room")).collect();
     let waiting = futures_util::future::join_all(gone.iter().map(|place| place.handshake(wait)));
     assert!(
         tokio::time::timeout(Duration::from_millis(1), waiting).await.is_err(),
         "they wait for their turns, and go"
     );
-    let late = edge.admit(address(90)).expect("room");
+    let late = edge.admit(apart(90)).expect("room");
     let begun = tokio::time::Instant::now();
     assert!(late.handshake(wait).await.is_some());
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());

@@ -5,6 +5,9 @@
 //! whole head anew for every piece of it, so it gets a head when the head is whole, or in pieces as large as what is held here. This layer
 //! is above TLS; it looks only for the end of the head and the body, and drops empty lines before a head.
 //!
+//! It also passes on and takes a limited number of bytes in one turn of the connection's task, so that a fast client keeps no other waiting
+//! and the library's buffer stays small.
+//!
 //! Bytes that wait here do not hide the end of the connection: when a client is gone, this is noticed while its request is worked on.
 
 use super::due::NextHead;
@@ -24,6 +27,11 @@ const HELD_BYTES: usize = 8 * 1024;
 /// Most bytes that TLS keeps for a partner that does not take them, and for a stranger, of whom there may be thousands.
 const PARTNERS_UNSENT: usize = 64 * 1024;
 const STRANGERS_UNSENT: usize = STRANGERS_BYTES;
+/// Most bytes of a body that are passed on before other connections have their turn. The library's buffer starts with 8 KiB, grows when
+/// less than 1 KiB of it is free, and never becomes smaller.
+const TURN_IN: usize = 7 * 1024;
+/// Bytes of an answer after which other connections have their turn.
+const TURN_OUT: usize = 32 * 1024;
 /// Time between checks of whether the client is still connected while no more bytes are read from it.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -40,6 +48,10 @@ pub struct PipelinedStream {
     head: NextHead,
     /// Bytes were passed on that the library must process before it gets more.
     pauses: bool,
+    /// Bytes of a body that were passed on in this turn.
+    passed: usize,
+    /// Bytes that were written in this turn.
+    written: usize,
     /// The next check of whether the client is still connected, while no more bytes are read.
     look: Option<Pin<Box<Sleep>>>,
 }
@@ -57,6 +69,8 @@ impl PipelinedStream {
             to: 0,
             head: NextHead::default(),
             pauses: false,
+            passed: 0,
+            written: 0,
             look: None,
         }
     }
@@ -71,6 +85,22 @@ impl PipelinedStream {
         let is_partners = self.watched().link().place.is_partner();
         if std::mem::replace(&mut self.is_partners, is_partners) != is_partners {
             self.stream.get_mut().1.set_buffer_limit(Some(unsent(is_partners)));
+        }
+    }
+
+    /// Whether enough was written for now. The task is then woken again behind those of other connections.
+    fn ends_turn(&mut self, context: &Context<'_>) -> bool {
+        let ends = self.written >= TURN_OUT;
+        if ends {
+            self.written = 0;
+            context.waker().wake_by_ref();
+        }
+        ends
+    }
+
+    fn wrote(&mut self, done: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = done {
+            self.written = self.written.saturating_add(*bytes);
         }
     }
 
@@ -136,7 +166,7 @@ impl PipelinedStream {
         if !is_busy && link.is_backlogged.get() {
             return Ok(Next::Wait);
         }
-        let most = (self.to - self.from).min(room);
+        let most = (self.to - self.from).min(room).min(TURN_IN - self.passed);
         let passed = link.passes(&self.held[self.from..self.from + most])?;
         if !is_busy {
             match passed > 0 && !link.is_due() {
@@ -148,7 +178,11 @@ impl PipelinedStream {
         match passed {
             0 if is_busy => Ok(Next::Wait),
             0 => self.next_of_head(room),
-            _ => Ok(Next::Pass(passed)),
+            _ => {
+                self.passed += passed;
+                self.pauses = self.passed >= TURN_IN;
+                Ok(Next::Pass(passed))
+            }
         }
     }
 
@@ -187,13 +221,14 @@ impl AsyncRead for PipelinedStream {
     ) -> Poll<io::Result<()>> {
         match self.poll_fill(context)? {
             Poll::Pending => {
-                self.pauses = false;
+                (self.pauses, self.passed) = (false, 0);
                 return Poll::Pending;
             }
             Poll::Ready(true) => return Poll::Ready(Ok(())),
             Poll::Ready(false) => {}
         }
         if std::mem::take(&mut self.pauses) {
+            self.passed = 0;
             // The library processes what it has, and then reads again.
             context.waker().wake_by_ref();
             return Poll::Pending;
@@ -229,8 +264,13 @@ impl AsyncRead for PipelinedStream {
 
 impl AsyncWrite for PipelinedStream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.ends_turn(context) {
+            return Poll::Pending;
+        }
         self.follow();
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let done = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.wrote(&done);
+        done
     }
 
     fn poll_write_vectored(
@@ -238,8 +278,13 @@ impl AsyncWrite for PipelinedStream {
         context: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.ends_turn(context) {
+            return Poll::Pending;
+        }
         self.follow();
-        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
+        let done = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
+        self.wrote(&done);
+        done
     }
 
     fn is_write_vectored(&self) -> bool {

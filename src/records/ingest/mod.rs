@@ -37,11 +37,11 @@ pub use lost::{open_lost, seal_again};
 pub use named_beside::named_beside;
 pub use original::{ReceivedOriginal, ReceivedPlace, originals, quarantined, received};
 pub use outcome::stored_types;
-pub use parts::{PartState, RecordPart, mark_part, open, open_links, parts};
+pub use parts::{LandedPage, PartState, RecordPart, mark_part, open, open_links, parts};
 pub use person::knows_person;
 pub use retract::{Retracted, is_withdrawn, retract, withdraw};
 pub use scope::{BothSides, IngestScope, missing_keys};
-pub use spool::{Arrivals, LandedPage, PageWriter, SpoolSize, arrivals, forget_unstored, size};
+pub use spool::{Arrivals, PageWriter, SpoolSize, arrivals, forget_unstored, size};
 pub use store::{due_again, judge_again, store};
 pub use writer::{GiveUp, IngestPermit, IngestWriter, LeasedWriter};
 

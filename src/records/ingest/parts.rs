@@ -66,6 +66,17 @@ pub struct RecordPart {
     pub next: Option<String>,
 }
 
+/// A body that came to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LandedPage {
+    /// Its bytes.
+    pub bytes: u64,
+    /// Its SHA-256.
+    pub sha256: [u8; 32],
+    /// The part, with this body.
+    pub part: RecordPart,
+}
+
 /// Makes the rows of an exchange and its parts, those that are not there yet. Returns all parts.
 ///
 /// # Errors

@@ -4,7 +4,7 @@
 //! connection left behind is removed when the next body begins.
 
 use super::entry::{self, ENTRY_BYTES};
-use super::parts::{PartState, RecordPart, link_place};
+use super::parts::{LandedPage, PartState, RecordPart, link_place};
 use super::scope::IngestScope;
 use super::writer::IngestWriter;
 use crate::error::{Failure, Fault};
@@ -44,17 +44,6 @@ pub struct PageWriter {
     most: u64,
     types: BTreeMap<String, u64>,
     date_ms: Option<i64>,
-}
-
-/// A body that came to its end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LandedPage {
-    /// Its bytes.
-    pub bytes: u64,
-    /// Its SHA-256.
-    pub sha256: [u8; 32],
-    /// The part, with this body.
-    pub part: RecordPart,
 }
 
 impl PageWriter {

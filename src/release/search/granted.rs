@@ -2,7 +2,7 @@
 //!
 //! The statements of a search see the store at different moments. A grant that ends between two of them must take its rows with it.
 
-use super::FoundPage;
+use super::found::FoundPage;
 use crate::store::disclosure::LiveGrant;
 use crate::store::resources::NOBODY;
 use crate::store::search::Hit;

@@ -19,8 +19,8 @@ const TURN: Duration = Duration::from_secs(15);
 const TRIES: u32 = 5;
 
 impl Store {
-    /// [`Store::read`] for as long as this asker's reads by this call are quick, and [`Store::read_in_turn`] after one that was not. For reads
-    /// of one member's record.
+    /// [`Store::read`] for as long as this asker's reads by this call are quick and it has no other one under way, else
+    /// [`Store::read_in_turn`]. For reads of one member's record.
     ///
     /// # Errors
     /// As [`Store::read`].
@@ -33,7 +33,7 @@ impl Store {
             return self.read_in_turn(asker, work).await;
         };
         let askers = &self.0.quick;
-        if askers.is_quick(asker)
+        if let Some(_place) = askers.place(asker)
             && let Some(mut connection) = readers.try_get()
         {
             let began = Instant::now();

@@ -466,37 +466,6 @@ fn the_entry_of_a_retraction_comes_with_the_end_of_its_job() {
     assert_eq!(bed.ledger(&id).iter().filter(|one| *one == "retracted").count(), 1);
 }
 
-#[test]
-fn a_partner_that_is_dead_is_called_only_within_its_budget() {
-    let bed = Bed::new();
-    let dead = Scripted::that(|_, _, _| failing(TransportFailure::NotSent, None));
-    let ids: Vec<String> = (0..40)
-        .map(|number| {
-            let mut one = wish();
-            one.coverage.member_number = format!("OLD-{number}");
-            bed.start(&one).expect("started").exchange_id
-        })
-        .collect();
-    let mut minutes = 0;
-    while minutes < 60 {
-        bed.run(&dead);
-        bed.ctx.clock.advance_ms(5_000);
-        if bed.ctx.clock.now_ms() - super::bed::NOW >= (minutes + 1) * 60_000 {
-            minutes += 1;
-        }
-    }
-    // Five open the circuit; then one call tries the partner each time that it may be called, every ten minutes in the end.
-    let calls = dead.seen().len();
-    assert!((6..40).contains(&calls), "{calls} calls in an hour");
-    let waits = ids
-        .iter()
-        .filter(|id| bed.exchange(id).transport_state == "circuit_open")
-        .count();
-    assert!(waits > 20, "{waits}");
-    bed.number("SELECT COUNT(*) FROM partner_health WHERE open_until_ms IS NOT NULL");
-    assert!(ids.iter().all(|id| bed.exchange(id).parked_at_ms.is_none()));
-}
-
 fn wish_under(bed: &Bed, id: &str) -> causeway::exchange::intake::ExchangeWish {
     let ask = bed
         .ctx

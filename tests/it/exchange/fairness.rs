@@ -178,3 +178,37 @@ fn of_a_thousand_exchanges_those_with_good_partners_end_within_a_fifth_more_time
     let (without_ms, with_ms) = compare(MANY);
     assert!(with_ms * 5 <= without_ms * 6, "{with_ms} ms instead of {without_ms} ms");
 }
+
+#[test]
+fn a_partner_that_is_dead_is_called_only_within_its_budget() {
+    let bed = Bed::new();
+    let dead = Scripted::that(|_, _, _| failing(TransportFailure::NotSent, None));
+    let ids: Vec<String> = (0..40)
+        .map(|number| {
+            let mut one = wish();
+            one.coverage.member_number = format!("OLD-{number}");
+            bed.start(&one).expect("started").exchange_id
+        })
+        .collect();
+    let mut minutes = 0;
+    while minutes < 60 {
+        bed.run(&dead);
+        bed.ctx.clock.advance_ms(5_000);
+        if bed.ctx.clock.now_ms() - NOW >= (minutes + 1) * 60_000 {
+            minutes += 1;
+        }
+    }
+    // Five open the circuit; then one call tries the partner each time that it may be called, every ten minutes in the end.
+    let calls = dead.seen().len();
+    assert!((6..40).contains(&calls), "{calls} calls in an hour");
+    let waits = ids
+        .iter()
+        .filter(|id| bed.exchange(id).transport_state == "circuit_open")
+        .count();
+    assert!(waits > 20, "{waits}");
+    assert_eq!(
+        bed.number("SELECT COUNT(*) FROM partner_health WHERE open_until_ms IS NOT NULL"),
+        1
+    );
+    assert!(ids.iter().all(|id| bed.exchange(id).parked_at_ms.is_none()));
+}

@@ -429,8 +429,8 @@ fn a_worker_that_stops_lets_end_what_does() {
     bed.hand_in("x", None);
     running.wake();
     eventually("the deed", || bed.number("SELECT done FROM deed") == 1);
-    bed.hand_in("y", None);
     running.stop_claiming();
+    bed.hand_in("y", None);
     running.wake();
     bed.block(running.drain(Duration::from_secs(5)));
     let row = bed.job("deed", "y").expect("nobody began with it");

@@ -81,10 +81,10 @@ fn locked(counts: &Mutex<Counts>) -> MutexGuard<'_, Counts> {
 
 impl Drop for HandshakeTurn<'_> {
     fn drop(&mut self) {
-        if !self.is_used {
-            if let Some(used) = locked(self.counts).handshakes(self.queue) {
-                used.give_back(self.rate);
-            }
+        if !self.is_used
+            && let Some(used) = locked(self.counts).handshakes(self.queue)
+        {
+            used.give_back(self.rate);
         }
     }
 }
