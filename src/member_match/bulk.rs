@@ -7,7 +7,7 @@
 use super::arrival::{Arrival, EntryPlace};
 use super::asked::{self, MatchAsked};
 use super::decide::{self, KnownOfPair, MatchDecision};
-use super::guess::{self, Write};
+use super::guess::{self, WeighedMatch};
 use super::identify::{self, Identified};
 use super::record::Matter;
 use super::resolve::{self, Resolution};
@@ -43,7 +43,7 @@ pub struct JudgedMember {
 
 enum MemberRows {
     /// A decision, which the guessing guard still has to weigh.
-    Judged(Box<Write>),
+    Judged(Box<WeighedMatch>),
     /// The refusal of a member who cannot be read.
     Unread(Box<MatchRecord>),
 }
@@ -163,7 +163,7 @@ impl BulkAsking {
             decision_id: row.map(|row| row.id.clone()),
             failure: None,
             members: self.members,
-            rows: MemberRows::Judged(Box::new(Write::new(arrival, rows.guess, rows.record))),
+            rows: MemberRows::Judged(Box::new(WeighedMatch::new(arrival, rows.guess, rows.record))),
         })
     }
 

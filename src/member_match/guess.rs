@@ -20,7 +20,7 @@ use std::sync::Arc;
 const GUARDED: &str = "guarded";
 
 /// A match that is ready to be written. Several of them may share a transaction.
-pub(super) struct Write {
+pub(super) struct WeighedMatch {
     guess: Guess,
     record: MatchRecord,
     /// The entry for the case that the guard refuses the request, without an outcome.
@@ -30,10 +30,10 @@ pub(super) struct Write {
     payer: Arc<Payer>,
 }
 
-impl Write {
-    pub(super) fn new(arrival: &Arrival<'_>, guess: Guess, record: MatchRecord) -> Write {
+impl WeighedMatch {
+    pub(super) fn new(arrival: &Arrival<'_>, guess: Guess, record: MatchRecord) -> WeighedMatch {
         let ctx = arrival.ctx;
-        Write {
+        WeighedMatch {
             guess,
             record,
             refused: arrival.entry(Action::MatchRefused),
@@ -43,7 +43,7 @@ impl Write {
         }
     }
 
-    /// Does [`Write::run`] for one of the `members` of a bulk match. The guard turns nobody away there: it hides the answer.
+    /// Does [`WeighedMatch::run`] for one of the `members` of a bulk match. The guard turns nobody away there: it hides the answer.
     pub(super) fn run_in_bulk(&self, db: &mut Db, members: i64) -> Result<GuessVerdict, Failure> {
         let verdict = guesses::weigh_in_bulk(db, &self.guess, &self.limits, members)?;
         if verdict.gate == Gate::Open {
@@ -87,7 +87,7 @@ impl Write {
 /// [`matching::record`].
 pub(super) async fn write(arrival: &Arrival<'_>, guess: Guess, record: MatchRecord) -> Result<(), Failure> {
     let ctx = arrival.ctx;
-    let write = Arc::new(Write::new(arrival, guess, record));
+    let write = Arc::new(WeighedMatch::new(arrival, guess, record));
     if ctx.store.takes_single_statements() && matching::is_plain(&write.guess, &write.record) {
         let own = Arc::clone(&write);
         let work = move |db: &mut Db| matching::grant_at_once(db, &own.guess, &own.limits, &own.record);

@@ -2,6 +2,7 @@
 
 use crate::support::client::{ALL_SCOPES, Client, Reply};
 use crate::support::payer::TestPayer;
+use crate::support::wire::see_closed;
 use causeway::error::Fault;
 use causeway::synth::Variation;
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 const ASYNC: (&str, &str) = ("prefer", "respond-async");
 const THIRD_NPI: &str = "1992000038";
 
-/// A payer, and a partner with grants on its first two members.
+/// A payer, and a partner with grants on two of its members.
 struct Bulk {
     payer: TestPayer,
     client: Client,
@@ -29,7 +30,8 @@ impl Bulk {
     async fn matched(payer: TestPayer, client: Client) -> Bulk {
         let token = client.token(ALL_SCOPES).await;
         let mut ids = Vec::new();
-        for member in 0..2 {
+        // Member 1 has a twin and cannot be matched.
+        for member in [0, 2] {
             let (id, _) = client.matched(&token, &payer.request(member, Variation::Exact)).await;
             ids.push(id);
         }
@@ -238,7 +240,7 @@ async fn what_an_export_cannot_do_is_refused_at_its_start() {
 
 #[tokio::test]
 async fn a_partner_has_so_many_runs_and_not_more() {
-    let (mut payer, client) = TestPayer::prepare(2);
+    let (mut payer, client) = TestPayer::prepare(4);
     payer.serve_with(&[("CAUSEWAY_BULK__JOBS_PER_PARTNER", "1")]);
     let bulk = Bulk::matched(payer, client).await;
     let status = bulk.begin("").await;
@@ -298,6 +300,7 @@ async fn a_crash_in_the_middle_of_an_export_loses_and_repeats_nothing() {
         let status = bulk.begin("").await;
         bulk.payer.await_end(Duration::from_secs(30));
         bulk.payer.serve();
+        see_closed().await;
         let manifest = bulk.done(&status).await;
         assert_eq!(bulk.taken(&manifest).await, bulk.everything(&bulk.ids).await, "{point}");
     }

@@ -78,6 +78,11 @@ impl Client {
     }
 }
 
+/// Lets the HTTP clients of this thread see that a server that ended closed their connections, so that none is used again.
+pub async fn see_closed() {
+    tokio::time::sleep(Duration::from_millis(200)).await;
+}
+
 /// A right `$member-match` request of the partner with this NPI.
 pub fn request_by(payer: &TestPayer, index: u64, new_npi: &str, policy: SharingPolicy) -> Value {
     let options = MatchOptions {
