@@ -155,14 +155,15 @@ impl ChunkedEnd {
         }
     }
 
-    /// How many of these bytes belong to the body, and whether the body ends with them. Stops where framing is too long. Adds the chunks that begin to `begun`.
+    /// How many of these bytes belong to the body, and whether the body ends with them. Stops where framing is too long. Adds
+    /// the chunks that begin to `begun`.
     fn pass(&mut self, bytes: &[u8], begun: &mut usize) -> (usize, bool) {
         let mut at = 0;
         while let Some(byte) = bytes.get(at) {
             match self {
                 ChunkedEnd::Size(_, _, line) if *line > SIZE_LINE => break,
                 ChunkedEnd::Size(0, _, _) if *byte == b'\n' => {
-                    *self = ChunkedEnd::Trailer(HeadEnd { at_line_start: true }, 0)
+                    *self = ChunkedEnd::Trailer(HeadEnd { at_line_start: true }, 0);
                 }
                 ChunkedEnd::Size(size, _, _) if *byte == b'\n' => {
                     *begun += 1;

@@ -199,3 +199,25 @@ impl ClientConnection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use std::net::IpAddr;
+
+    #[test]
+    fn t_b07_a_partners_refused_body_is_read_far_enough_for_its_413() {
+        let edge = Edge::new(Config::load(None, []).expect("defaults").limits);
+        let read = |partner: Option<&str>| {
+            let place = edge.admit(Some(IpAddr::from([10, 0, 0, 1]))).expect("room");
+            assert!(partner.is_none_or(|partner| place.prove(partner)));
+            let link = ClientConnection::new(&edge, place);
+            link.begun(DueBytes::Bytes(1 << 30));
+            let piece = vec![b'x'; 1024 * 1024];
+            (0..100).take_while(|_| link.passes(&piece).is_ok()).count()
+        };
+        assert_eq!(read(None), 2, "of a stranger");
+        assert_eq!(read(Some("partner")), 40, "32 MiB, and what chunks cost");
+    }
+}

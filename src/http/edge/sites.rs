@@ -148,8 +148,7 @@ impl Sites {
         }
     }
 
-    /// What this network of IPv4 used of its first handshakes. When there are too many networks, those that used least are forgotten: at least
-    /// half of them.
+    /// What this network of IPv4 used of its first handshakes. When there are too many networks, the half that used least is forgotten.
     fn greeted_at(&mut self, prefix: OldPrefix, now: Instant) -> &mut UsedRate {
         if self.greeted.len() >= self.places.max(1) && !self.greeted.contains_key(&prefix) {
             let mut debts: Vec<Duration> = self.greeted.values().map(|used| used.debt(now)).collect();

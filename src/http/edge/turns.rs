@@ -299,3 +299,7 @@ impl AsyncWrite for PipelinedStream {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+#[path = "turns_tests.rs"]
+mod tests;
