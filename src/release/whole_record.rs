@@ -8,7 +8,7 @@ use super::transmitter;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::store::disclosure::{self, DisclosureBasis, LiveGrant};
-use crate::store::record_rows::{self, RowsAsked, Window};
+use crate::store::record_rows::{self, RecordPage, RowsAsked, Window};
 use std::collections::BTreeSet;
 
 /// Shared resources that are read at once.
@@ -49,14 +49,18 @@ pub fn each_row(
             rows: read.rows,
             most: read.most,
         };
-        let found = ctx
+        let RecordPage { rows: found, walked_to } = ctx
             .store
             .read_blocking(|db| record_rows::page(db, basis, grant, window, asked))?;
         if found.is_empty() {
-            break;
+            match walked_to {
+                Some(key) => after_key = key,
+                None => break,
+            }
+            continue;
         }
-        let is_last = i64::try_from(found.len()).is_ok_and(|count| count < read.rows);
-        let PieceRows { rows, end } = reads.cut(found, PieceLimits::STREAM, is_last);
+        let is_short = i64::try_from(found.len()).is_ok_and(|count| count < read.rows);
+        let PieceRows { rows, end } = reads.cut(found, PieceLimits::STREAM, is_short && walked_to.is_none());
         let mut bytes = 0;
         for row in &rows {
             after_key = row.key;
