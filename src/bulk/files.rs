@@ -11,7 +11,7 @@ use crate::store::bulk::BulkFileRow;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 /// Length of a piece before it is sealed. It must never change: pieces are found by it.
@@ -99,15 +99,17 @@ impl BulkFiles {
         self.0.folder.join(job)
     }
 
-    /// Makes the folder of a run, if it is not there. Blocks this thread, as all that follows.
+    /// Makes the folder of a run, if it is not there; its name is on the disk when this returns. Blocks this thread, as all that follows.
     ///
     /// # Errors
     /// [`Fault::BulkFolder`].
     pub fn make(&self, job: &str) -> Result<(), Failure> {
+        let synced = |folder: &Path| File::open(folder).and_then(|folder| folder.sync_all());
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(self.folder_of(job))
+            .and_then(|()| synced(&self.0.folder))
             .map_err(unusable)
     }
 
@@ -371,7 +373,6 @@ impl FileReader {
 mod tests {
     use super::*;
     use crate::store::bulk::OUTPUT;
-    use std::path::Path;
 
     fn files(folder: &Path) -> BulkFiles {
         BulkFiles(Arc::new(Inner {

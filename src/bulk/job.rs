@@ -45,6 +45,47 @@ pub struct NewRun {
     pub group_id: Option<String>,
 }
 
+/// Enqueues the end of a run of the caller that has files before it has a row, so that they are removed even if it never gets one. Returns its
+/// id, for [`begin_as`].
+///
+/// # Errors
+/// As [`begin`].
+pub async fn announce(ctx: &Context, limits: &BulkConfig, caller: &Caller) -> Result<String, Failure> {
+    demand_room(ctx)?;
+    let (id, now_ms, most) = (files::new_name(), ctx.clock.now_ms(), limits.jobs_per_partner);
+    let (own, partner) = (id.clone(), caller.partner.id.clone());
+    let (new_id, due_ms) = (ctx.ids.new_id(now_ms), now_ms + limits.deadline_ms);
+    ctx.store
+        .write(move |db| {
+            demand_place(db, &partner, most)?;
+            let end = NewJob {
+                kind: &END,
+                partner: Some(&partner),
+                key: &own,
+                payload: "",
+                due_ms,
+            };
+            jobs::enqueue(db, &new_id, &end, now_ms)?;
+            Ok(())
+        })
+        .await?;
+    Ok(id)
+}
+
+fn demand_room(ctx: &Context) -> Result<(), Failure> {
+    match ctx.store.room() {
+        DiskRoom::Ample => Ok(()),
+        _ => Err(Fault::NoRoom.into()),
+    }
+}
+
+fn demand_place(db: &mut Db, partner: &str, most: i64) -> Result<(), Failure> {
+    match rows::unfinished(db, partner)? < most {
+        true => Ok(()),
+        false => Err(Failure::new(Fault::BulkBusy).retry_after_s(BUSY_S)),
+    }
+}
+
 /// Begins a run of the caller. Returns its id.
 ///
 /// # Errors
@@ -54,7 +95,7 @@ pub async fn begin(ctx: &Context, limits: &BulkConfig, caller: &Caller, new: New
     begin_as(ctx, limits, caller, (files::new_name(), new), |_, _| Ok(())).await
 }
 
-/// Begins a run under an id that its files have already. `also` writes more rows in the same transaction.
+/// Begins a run under an id that was announced. `also` writes more rows in the same transaction.
 ///
 /// # Errors
 /// As [`begin`]; those of `also`.
@@ -68,9 +109,7 @@ pub async fn begin_as<F>(
 where
     F: FnMut(&mut Db, &BulkJobRow) -> Result<(), Failure> + Send + 'static,
 {
-    if ctx.store.room() != DiskRoom::Ample {
-        return Err(Fault::NoRoom.into());
-    }
+    demand_room(ctx)?;
     let now_ms = ctx.clock.now_ms();
     let row = BulkJobRow {
         id,
@@ -95,9 +134,7 @@ where
     let ids = [ctx.ids.new_id(now_ms), ctx.ids.new_id(now_ms)];
     ctx.store
         .write(move |db| {
-            if rows::unfinished(db, &row.partner_id)? >= most {
-                return Err(Failure::new(Fault::BulkBusy).retry_after_s(BUSY_S));
-            }
+            demand_place(db, &row.partner_id, most)?;
             let mut row = row.clone();
             row.transaction_ms = Some(rows::visible_ms(db)?);
             rows::put(db, &row)?;
@@ -119,7 +156,8 @@ where
 /// Returns a run of the caller.
 ///
 /// # Errors
-/// [`Fault::NotFound`] when there is none, or it is another partner's, or it was cancelled; those of the store.
+/// [`Fault::NotFound`] when there is none, or it is another partner's, or it was cancelled, or its files have been kept long enough; those of
+/// the store.
 pub async fn of(ctx: &Context, caller: &Caller, id: &str) -> Result<BulkJobRow, Failure> {
     // A token for one member shows no run, which may be about others.
     if !files::is_name(id) || caller.patient_id.is_some() {
@@ -127,7 +165,9 @@ pub async fn of(ctx: &Context, caller: &Caller, id: &str) -> Result<BulkJobRow, 
     }
     let (id, partner) = (id.to_owned(), caller.partner.id.clone());
     let found = ctx.store.read(move |db| rows::find_of(db, &id, &partner)).await?;
-    found.ok_or_else(|| Fault::NotFound.into())
+    let now_ms = ctx.clock.now_ms();
+    let is_over = |row: &BulkJobRow| row.state == rows::DONE && row.expires_ms.is_some_and(|at_ms| at_ms <= now_ms);
+    found.filter(|row| !is_over(row)).ok_or_else(|| Fault::NotFound.into())
 }
 
 /// Cancels a run of the caller, and removes its files.
@@ -183,6 +223,16 @@ pub struct BulkEnd {
     pub keep_ms: i64,
 }
 
+impl BulkEnd {
+    /// Removes the files of a run.
+    async fn remove(&self, id: &str) -> Result<(), Failure> {
+        let (files, own) = (self.files.clone(), id.to_owned());
+        tokio::task::spawn_blocking(move || files.remove(&own))
+            .await
+            .map_err(|error| Failure::new(Fault::Internal).because(error))?
+    }
+}
+
 impl JobStep for BulkEnd {
     fn kind(&self) -> &'static WorkKind {
         &END
@@ -193,13 +243,18 @@ impl JobStep for BulkEnd {
             let (id, now_ms) = (held.job().key.clone(), held.ctx().clock.now_ms());
             let read = id.clone();
             let Some(row) = held.ctx().store.read(move |db| rows::find(db, &read)).await? else {
+                // Announced, and never begun; or forgotten already.
+                self.remove(&id).await?;
                 return Ok(AttemptEnding::done());
             };
             let until_ms = match row.state.as_str() {
                 rows::WAITING | rows::RUNNING if now_ms >= row.deadline_ms => {
                     let late = move |db: &mut Db| {
-                        rows::end(db, &row.id, rows::FAILED, Some(Fault::BulkLate.code()), now_ms)?;
-                        stop_work(db, &row)
+                        match rows::end(db, &row.id, rows::FAILED, Some(Fault::BulkLate.code()), now_ms)? {
+                            true => stop_work(db, &row),
+                            // It came to its end meanwhile.
+                            false => Ok(()),
+                        }
                     };
                     tracing::error!(bulk.job = id, "a bulk job did not come to its end in time");
                     return Ok(AttemptEnding::again(now_ms + self.keep_ms).with(Arc::new(late)));
@@ -212,10 +267,7 @@ impl JobStep for BulkEnd {
             if now_ms < until_ms {
                 return Ok(AttemptEnding::again(until_ms));
             }
-            let (files, own) = (self.files.clone(), id.clone());
-            tokio::task::spawn_blocking(move || files.remove(&own))
-                .await
-                .map_err(|error| Failure::new(Fault::Internal).because(error))??;
+            self.remove(&id).await?;
             Ok(AttemptEnding::done().with(Arc::new(move |db: &mut Db| rows::forget(db, &id))))
         })
     }

@@ -327,14 +327,16 @@ pub fn file(db: &mut Db, id: &str, name: &str) -> Result<Option<BulkFileRow>, Fa
         .optional()?)
 }
 
-/// Ends a run in this state, without results. Returns `false` when it has ended so before.
+/// Ends a run in this state, without results: as failed only before it is done. Returns `false` when it has ended before.
 ///
 /// # Errors
 /// Those of the database.
 pub fn end(db: &mut Db, id: &str, state: &str, fault: Option<&str>, now_ms: i64) -> Result<bool, Failure> {
-    let of_it = bulk_job::table
-        .find(id)
-        .filter(bulk_job::state.ne_all([CANCELLED, FAILED]));
+    let before = match state {
+        FAILED => vec![WAITING, RUNNING],
+        _ => vec![WAITING, RUNNING, DONE],
+    };
+    let of_it = bulk_job::table.find(id).filter(bulk_job::state.eq_any(before));
     let ended = diesel::update(of_it)
         .set((
             bulk_job::state.eq(state),

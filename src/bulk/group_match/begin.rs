@@ -2,7 +2,7 @@
 
 use super::body::{self, MemberSpool};
 use super::run::{MatchJob, SPOOL, blocking};
-use crate::bulk::files::{self, BulkFiles};
+use crate::bulk::files::BulkFiles;
 use crate::bulk::job::{self, NewRun};
 use crate::bulk::kinds::{MATCH, MATCH_KIND};
 use crate::config::BulkConfig;
@@ -34,16 +34,16 @@ pub async fn begin(
         return Err(Fault::ScopeMissing.into());
     }
     demand_unlocked(ctx, caller).await?;
-    let (id, members_max) = (files::new_name(), limits.members_max);
+    let members_max = limits.members_max;
+    let spool = blocking(move || body::read(&body, members_max)).await?;
+    let id = job::announce(ctx, limits, caller).await?;
     let (own, writer) = (id.clone(), files.clone());
-    let (spool, file) = blocking(move || {
-        let spool = body::read(&body, members_max)?;
-        match spooled(&writer, &own, &spool) {
-            Ok(file) => Ok((spool, file)),
-            Err(failure) => {
-                writer.remove(&own)?;
-                Err(failure)
-            }
+    let (spool, file) = blocking(move || match spooled(&writer, &own, &spool) {
+        Ok(file) => Ok((spool, file)),
+        Err(failure) => {
+            // What stays there goes with the end that was announced.
+            let _ = writer.remove(&own);
+            Err(failure)
         }
     })
     .await?;
@@ -65,9 +65,11 @@ pub async fn begin(
         rows::count_from(db, &row.id, row.created_ms)
     };
     let begun = job::begin_as(ctx, limits, caller, (id, new), put).await;
-    if begun.is_err() {
-        // Nothing names the members then.
-        blocking(move || remover.remove(&own)).await?;
+    if let Err(failure) = &begun
+        && failure.fault() == Fault::BulkBusy
+    {
+        // After any other failure nobody knows whether the run has begun; the end that was announced removes what has no row.
+        let _ = blocking(move || remover.remove(&own)).await;
     }
     begun
 }

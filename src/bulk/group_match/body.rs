@@ -98,7 +98,7 @@ pub fn read(body: &[u8], members_max: usize) -> Result<MemberSpool, Failure> {
             .at(format!("Parameters.parameter.where(name = '{MEMBER}')"))
             .remedy(format!("Missing: send {MEMBER} once for each member.")));
     }
-    Ok(spooled(&compared(members)?))
+    Ok(spooled(compared(members)?))
 }
 
 /// The place of a parameter as a FHIRPath expression.
@@ -191,9 +191,10 @@ pub fn wrapped(bytes: &[u8]) -> Vec<u8> {
     .concat()
 }
 
-fn spooled(members: &[NamedMember]) -> MemberSpool {
+fn spooled(members: Vec<NamedMember>) -> MemberSpool {
     let mut pieces = Vec::new();
-    let lines: Vec<Vec<u8>> = members.iter().map(NamedMember::line).collect();
+    // Each member goes when its line is there.
+    let lines: Vec<Vec<u8>> = members.into_iter().map(|member| member.line()).collect();
     let mut piece = SpoolPiece {
         start: 0,
         end: 0,

@@ -14,6 +14,8 @@ use std::collections::HashSet;
 
 /// Entries that are read at once.
 const PAGE: i64 = 500;
+/// Bytes after which a page takes no further group.
+const PAGE_BYTES: usize = 4 << 20;
 
 /// A page of groups, each as its id and its resource.
 #[derive(Debug, Default)]
@@ -54,17 +56,25 @@ pub async fn page(ctx: &Context, caller: &Caller, mut filter: GroupFilter) -> Re
     let limit = filter.limit;
     filter.limit += 1;
     let work = move |db: &mut Db| {
-        let mut rows = member_groups::page(db, &partner.id, &filter)?;
-        let has_more = i64::try_from(rows.len()).unwrap_or(i64::MAX) > limit;
-        rows.truncate(usize::try_from(limit).unwrap_or(0));
+        let rows = member_groups::page(db, &partner.id, &filter)?;
+        let most = usize::try_from(limit).unwrap_or(0);
         let reader = GroupReader {
             npi: &partner.npi,
             payer: &payer,
             now_ms,
         };
-        let written = reader.written(db, &rows)?.into_iter().map(|(_, group)| group);
-        let groups = rows.into_iter().map(|row| row.id).zip(written).collect();
-        Ok(GroupsPage { groups, has_more })
+        let (mut page, mut bytes) = (GroupsPage::default(), 0);
+        for row in rows {
+            if page.groups.len() == most || bytes > PAGE_BYTES {
+                page.has_more = true;
+                break;
+            }
+            for (_, group) in reader.written(db, std::slice::from_ref(&row))? {
+                bytes += group.len();
+                page.groups.push((row.id.clone(), group));
+            }
+        }
+        Ok(page)
     };
     ctx.store.read_in_turn(&caller.partner.id, work).await
 }
