@@ -95,6 +95,8 @@ async fn write_again(ctx: &Context, limits: &BulkConfig, run: &BulkJobRow, piece
             if !rows::reopen(db, &run.id, &[piece, run.pieces - 1], (now_ms, deadline_ms))? {
                 return Ok(());
             }
+            // Whoever is at the run has read what was true before.
+            jobs::take_back(db, &EXPORT, &run.id)?;
             let work = NewJob {
                 kind: &EXPORT,
                 partner: Some(&run.partner_id),

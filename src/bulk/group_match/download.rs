@@ -89,6 +89,8 @@ async fn write_again(ctx: &Context, limits: &BulkConfig, run: &BulkJobRow) -> Re
             if !rows::reopen(db, &run.id, &[run.pieces - 1], (now_ms, deadline_ms))? {
                 return Ok(());
             }
+            // Whoever is at the run has read what was true before.
+            jobs::take_back(db, &MATCH, &run.id)?;
             let work = NewJob {
                 kind: &MATCH,
                 partner: Some(&run.partner_id),
