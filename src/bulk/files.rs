@@ -323,6 +323,25 @@ impl FileReader {
         opened.map(Some).map_err(unsealed)
     }
 
+    /// The bytes from `first` on that stand in one piece, and before `end`; `None` at the end. Blocks this thread.
+    ///
+    /// # Errors
+    /// As [`FileReader::piece`].
+    pub fn bytes(&self, first: u64, end: u64) -> Result<Option<Vec<u8>>, Failure> {
+        let (at, end) = (first / PIECE_BYTES as u64, end.min(self.bytes));
+        if first >= end {
+            return Ok(None);
+        }
+        let Some(mut piece) = self.piece(at)? else {
+            return Ok(None);
+        };
+        let begins = at * PIECE_BYTES as u64;
+        let place = |byte: u64| usize::try_from(byte.saturating_sub(begins)).unwrap_or(PIECE_BYTES);
+        piece.truncate(place(end));
+        piece.drain(..place(first).min(piece.len()));
+        Ok(Some(piece))
+    }
+
     fn read_exact(&self, bytes: &mut [u8], at: u64) -> Result<(), Failure> {
         self.file.read_exact_at(bytes, at).map_err(|error| match error.kind() {
             ErrorKind::UnexpectedEof => Fault::BulkFolder.into(),
@@ -398,6 +417,20 @@ mod tests {
         assert_eq!(row.sha256, crate::secret::sha256(wanted.as_bytes()));
         let reader = files.open(&row).expect("there");
         assert_eq!(reader.text().expect("readable"), wanted);
+        for (first, end) in [
+            (0, 5),
+            (PIECE_BYTES - 1, PIECE_BYTES + 1),
+            (70_000, 200_000),
+            (7, usize::MAX),
+        ] {
+            let (mut some, mut at) = (Vec::new(), first as u64);
+            while let Some(bytes) = reader.bytes(at, end as u64).expect("readable") {
+                at += bytes.len() as u64;
+                some.extend(bytes);
+            }
+            assert_eq!(some, &wanted.as_bytes()[first..end.min(wanted.len())]);
+        }
+        assert_eq!(reader.bytes(row.bytes as u64, u64::MAX).expect("its end"), None);
         let shares = reader.shares().expect("a list");
         assert_eq!(
             shares

@@ -10,3 +10,4 @@ pub mod group_match;
 pub mod job;
 mod kinds;
 pub mod manifest;
+pub mod range;

@@ -161,6 +161,27 @@ async fn an_export_has_what_everything_has_and_belongs_to_its_partner() {
         .await_ledger("bulk-download-1", &[begun, begun, completed, completed])
         .await;
 
+    // A part of a file, and what of it is disclosed.
+    let whole = bulk.send("GET", &url, &[]).await;
+    let part = [("range", "bytes=10-29"), ("x-correlation-id", "bulk-download-2")];
+    let some = bulk.send("GET", &url, &part).await;
+    some.assert_status(206);
+    assert_eq!(some.body, whole.body[10..30]);
+    assert_eq!(
+        some.header("content-range"),
+        format!("bytes 10-29/{}", whole.body.len())
+    );
+    bulk.payer.await_ledger("bulk-download-2", &[begun, completed]).await;
+    let tag = whole.header("etag").to_owned();
+    for (tag, status) in [(tag.as_str(), 206), ("\"other\"", 200)] {
+        let headers = [("range", "bytes=10-"), ("if-range", tag)];
+        bulk.send("GET", &url, &headers).await.assert_status(status);
+    }
+    let beyond = format!("bytes={}-", whole.body.len());
+    let nothing = bulk.send("GET", &url, &[("range", beyond.as_str())]).await;
+    nothing.assert_status(416);
+    assert_eq!(nothing.header("content-range"), format!("bytes */{}", whole.body.len()));
+
     // Nobody else finds any of it, nor does anybody without a token.
     let other = bulk.payer.register("third", THIRD_NPI, "https://third.example/fhir");
     let token = other.token(ALL_SCOPES).await;

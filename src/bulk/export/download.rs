@@ -6,6 +6,7 @@
 
 use crate::bulk::files::{BulkFiles, FileReader};
 use crate::bulk::kinds::{EXPORT, EXPORT_KIND};
+use crate::bulk::range::{AskedBytes, FileSpan};
 use crate::bulk::{files, job};
 use crate::config::BulkConfig;
 use crate::context::Context;
@@ -14,8 +15,10 @@ use crate::jobs::{self, NewJob};
 use crate::release::{self, Disclosure, FileShare};
 use crate::security::{Caller, Permission, Scopes};
 use crate::store::bulk::{self as rows, BulkFileRow, BulkJobRow, ERROR, NAMES};
+use crate::store::disclosure::LiveGrant;
 use crate::store::granted_members;
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// A file that may be sent.
 pub struct ExportFile {
@@ -23,11 +26,11 @@ pub struct ExportFile {
     pub row: BulkFileRow,
     /// Its text.
     pub reader: FileReader,
-    /// The disclosure, which has begun.
-    pub disclosure: Disclosure,
+    /// What of it is sent, and the disclosure of that, which has begun; `None` when it has none of the bytes that are asked for.
+    pub sent: Option<(FileSpan, Disclosure)>,
 }
 
-/// Opens a file of a run of the caller, and begins its disclosure.
+/// Opens a file of a run of the caller, and begins the disclosure of the bytes that are asked for.
 ///
 /// # Errors
 /// [`Fault::NotFound`] when the caller has no such run or file, or the file has a member to whom the access has ended;
@@ -37,7 +40,7 @@ pub async fn open(
     files: &BulkFiles,
     limits: &BulkConfig,
     caller: &Caller,
-    (id, name): (&str, &str),
+    ((id, name), asked): ((&str, &str), &AskedBytes),
 ) -> Result<ExportFile, Failure> {
     let run = job::of(ctx, caller, id).await?;
     if run.kind != EXPORT_KIND || !files::is_name(name) {
@@ -66,23 +69,42 @@ pub async fn open(
         .read(move |db| granted_members::by_ids(db, &partner, &ids, now_ms))
         .await?;
     let mut live: HashMap<String, _> = live.into_iter().map(|grant| (grant.id.clone(), grant)).collect();
-    let mut all = Vec::with_capacity(shares.len());
+    let (span, mut all, mut begins) = (asked.of(&row), Vec::with_capacity(shares.len()), 0);
     for share in shares {
+        // Also the access to members whose bytes are not asked for: the file is not what its manifest says any more.
         let Some(grant) = live.remove(&share.grant_id) else {
             write_again(ctx, limits, &run, row.piece).await?;
             return Err(Fault::NotFound.into());
         };
-        all.push(FileShare {
-            grant,
-            bytes: share.bytes,
-            resources: share.resources,
-        });
+        let own = begins..begins + share.bytes;
+        begins = own.end;
+        all.extend(
+            span.as_ref()
+                .and_then(|span| shared_by(grant, &own, span, share.resources)),
+        );
     }
-    let disclosure = release::begin_file(ctx, caller, &row.resource_type, all).await?;
-    Ok(ExportFile {
-        row,
-        reader,
-        disclosure,
+    let sent = match span {
+        None => None,
+        Some(span) => Some((span, release::begin_file(ctx, caller, &row.resource_type, all).await?)),
+    };
+    Ok(ExportFile { row, reader, sent })
+}
+
+/// What of a member is sent with these bytes of the file; `own` are those of the member's resources. `None` when it is nothing.
+fn shared_by(grant: LiveGrant, own: &Range<u64>, span: &FileSpan, resources: u64) -> Option<FileShare> {
+    let whole = own.end - own.start;
+    let bytes = own
+        .end
+        .min(span.range.end)
+        .saturating_sub(own.start.max(span.range.start));
+    (bytes > 0).then(|| FileShare {
+        grant,
+        bytes,
+        resources: match bytes == whole {
+            true => resources,
+            // Lines have different lengths: so many at least, on average.
+            false => resources.saturating_mul(bytes).div_ceil(whole),
+        },
     })
 }
 

@@ -7,4 +7,5 @@ pub mod group_match;
 pub mod groups;
 pub mod kick_off;
 mod match_file;
+mod sent;
 pub mod status;
