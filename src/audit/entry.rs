@@ -69,6 +69,7 @@ actions! {
     WorkerStarted => "worker.started",
     WorkerStopped => "worker.stopped",
     JobReplayed => "job.replayed",
+    BulkCancelled => "bulk.cancelled",
     ExchangeStarted => "exchange.started",
     ExchangeSending => "exchange.sending",
     ExchangeMemberMatched => "exchange.member-matched",

@@ -6,6 +6,7 @@
 
 use super::files::{self, BulkFiles};
 use super::kinds::work_of;
+use crate::audit::{Action, Actor, LedgerEvent, Object, OperatorNote, ledger};
 use crate::config::BulkConfig;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
@@ -14,6 +15,7 @@ use crate::security::Caller;
 use crate::store::bulk::{self as rows, BulkJobRow};
 use crate::store::member_groups;
 use crate::store::{Db, DiskRoom};
+use crate::telemetry::Correlation;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -178,22 +180,7 @@ pub async fn cancel(ctx: &Context, files: &BulkFiles, caller: &Caller, id: &str)
     let row = of(ctx, caller, id).await?;
     let (now_ms, new_id) = (ctx.clock.now_ms(), ctx.ids.new_id(ctx.clock.now_ms()));
     let id = row.id.clone();
-    let ended = ctx
-        .store
-        .write(move |db| {
-            let ended = rows::end(db, &row.id, rows::CANCELLED, None, now_ms)?;
-            stop_work(db, &row)?;
-            let again = NewJob {
-                kind: &END,
-                partner: Some(&row.partner_id),
-                key: &row.id,
-                payload: "",
-                due_ms: now_ms,
-            };
-            jobs::enqueue_or_point(db, &new_id, &again, now_ms)?;
-            Ok(ended)
-        })
-        .await?;
+    let ended = ctx.store.write(move |db| cancelled(db, &row, &new_id, now_ms)).await?;
     if !ended {
         return Err(Fault::NotFound.into());
     }
@@ -204,6 +191,48 @@ pub async fn cancel(ctx: &Context, files: &BulkFiles, caller: &Caller, id: &str)
         tracing::warn!(cause = ?failure.cause(), "the files of a cancelled bulk job are still there");
     }
     Ok(())
+}
+
+/// Cancels any run, for an operator; `note` says who and why. Its files go with its end, which is due now. Waits on this thread.
+///
+/// # Errors
+/// [`Fault::JobUnknown`] when there is none, or it was cancelled; those of the store.
+pub fn cancel_for(ctx: &Context, id: &str, note: OperatorNote) -> Result<(), Failure> {
+    let (now_us, id) = (ctx.clock.now_us(), id.to_owned());
+    let now_ms = now_us / 1000;
+    let (entry_id, new_id) = (ctx.ids.new_id(now_ms), ctx.ids.new_id(now_ms));
+    let by = Actor {
+        kind: "operator",
+        ..Actor::default()
+    };
+    let mut entry = LedgerEvent::new(Action::BulkCancelled, by, Correlation::internal(entry_id.clone()));
+    entry.note = Some(note);
+    entry.object = Some(Object {
+        kind: "bulk-job",
+        id: id.clone(),
+    });
+    ctx.store.write_blocking(move |db: &mut Db| {
+        let row = rows::find(db, &id)?.ok_or(Fault::JobUnknown)?;
+        match cancelled(db, &row, &new_id, now_ms)? {
+            true => ledger::append(db, &entry, &entry_id, now_us),
+            false => Err(Fault::JobUnknown.into()),
+        }
+    })
+}
+
+/// Ends a run as cancelled, and makes the removal of its files due. Returns `false` when it was cancelled before.
+fn cancelled(db: &mut Db, row: &BulkJobRow, new_id: &str, now_ms: i64) -> Result<bool, Failure> {
+    let ended = rows::end(db, &row.id, rows::CANCELLED, None, now_ms)?;
+    stop_work(db, row)?;
+    let end = NewJob {
+        kind: &END,
+        partner: Some(&row.partner_id),
+        key: &row.id,
+        payload: "",
+        due_ms: now_ms,
+    };
+    jobs::enqueue_or_point(db, new_id, &end, now_ms)?;
+    Ok(ended)
 }
 
 /// Takes back the work of a run, so that what it still writes is not kept.

@@ -33,6 +33,8 @@ pub enum Command {
     Exchange(super::exchange::ExchangeArgs),
     /// List background jobs, and let parked ones go on
     Jobs(super::jobs::JobsArgs),
+    /// List, show and end the bulk jobs of partners
+    Bulk(super::bulk::BulkArgs),
     /// Run another payer on this machine that answers, and misbehaves, as a script says
     SandboxPartner(super::sandbox_partner::SandboxPartnerArgs),
     /// Make synthetic members

@@ -4,6 +4,7 @@ mod args;
 pub mod asker;
 pub mod bench;
 mod bring_up;
+pub mod bulk;
 pub mod completions;
 pub mod config;
 pub mod conformance;
@@ -161,6 +162,7 @@ pub fn on_store(
         Command::Link(args) => link::run(args, ctx, asker, out),
         Command::Records(args) => records::run(args, ctx, asker, out),
         Command::Jobs(args) => jobs::run(args, ctx, asker, out),
+        Command::Bulk(args) => bulk::run(args, ctx, asker, out),
         Command::Exchange(args) => exchange::run(args, ctx, cwd, asker, out),
         Command::Durability => durability::run(ctx, out),
         _ => Err(Failure::new(Fault::ConfigInvalid).remedy("This command does not run inside a server.")),

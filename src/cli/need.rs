@@ -2,6 +2,7 @@
 //! that takes no writes), and whether it takes a member on standard input.
 
 use super::args::Command;
+use super::bulk::BulkCommand;
 use super::consent::ConsentCommand;
 use super::exchange::ExchangeCommand;
 use super::grant::GrantCommand;
@@ -43,6 +44,7 @@ pub fn of(command: &Command) -> StoreNeed {
         Command::Grant(args) => matches!(args.command, GrantCommand::List { .. }),
         Command::Review(args) => matches!(args.command, ReviewCommand::List { .. } | ReviewCommand::Show { .. }),
         Command::Jobs(args) => matches!(args.command, JobsCommand::List { .. }),
+        Command::Bulk(args) => matches!(args.command, BulkCommand::List | BulkCommand::Show { .. }),
         Command::Exchange(args) => matches!(args.command, ExchangeCommand::List(_) | ExchangeCommand::Show { .. }),
         Command::Operator(args) => matches!(args.command, OperatorCommand::List),
         Command::Link(args) => matches!(args.command, LinkCommand::List { .. } | LinkCommand::Graph { .. }),

@@ -6,6 +6,7 @@
 //! a struct are those of its JSON, in their order: programs rely on them.
 
 pub mod both_ways;
+pub mod bulk;
 pub mod consents;
 pub mod decisions;
 pub mod detail;

@@ -21,6 +21,7 @@ pub enum IdKind {
     LinkStep,
     Job,
     Exchange,
+    BulkJob,
 }
 
 macro_rules! on_table {
@@ -56,6 +57,10 @@ macro_rules! on_table {
             }
             IdKind::Exchange => {
                 use super::schema::exchange as $table;
+                $work
+            }
+            IdKind::BulkJob => {
+                use super::schema::bulk_job as $table;
                 $work
             }
         }
@@ -164,6 +169,7 @@ mod tests {
             IdKind::LinkStep,
             IdKind::Job,
             IdKind::Exchange,
+            IdKind::BulkJob,
         ] {
             assert_eq!(found(other, "0199"), 0, "{other:?}");
         }

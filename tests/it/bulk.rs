@@ -274,6 +274,39 @@ async fn a_partner_has_so_many_runs_and_not_more() {
 }
 
 #[tokio::test]
+async fn an_operator_sees_the_jobs_of_partners_and_ends_one() {
+    let bulk = Bulk::start().await;
+    let status = bulk.begin("?_type=Patient").await;
+    bulk.done(&status).await;
+    let listed = bulk.payer.json_command(&["bulk", "list"]);
+    let job = &listed["items"][0];
+    assert_eq!(
+        (&job["kind"], &job["partner"], &job["state"]),
+        (&json!("export"), &json!("new-payer"), &json!("done"))
+    );
+    let id = job["id"].as_str().expect("an id");
+    assert!(status.ends_with(id), "{status}");
+    let shown = bulk.payer.json_command(&["bulk", "show", &id[..8]]);
+    assert_eq!(
+        (&shown["members"], &shown["files"][0]["type"]),
+        (&json!(2), &json!("Patient"))
+    );
+    assert!(bulk.ids.iter().all(|member| !shown.to_string().contains(member)));
+    let ended = bulk.payer.command(&["bulk", "cancel", id, "--reason", "asked for"]);
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    bulk.send("GET", &status, &[]).await.assert_outcome(Fault::NotFound);
+    assert_eq!(bulk.payer.count("ledger_entry WHERE action = 'bulk.cancelled'"), 1);
+    let folder = bulk.payer.home().join("exports").join(id);
+    for _ in 0..600 {
+        if !folder.exists() && bulk.payer.count("bulk_job") == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{} is still there: {}", folder.display(), bulk.payer.log());
+}
+
+#[tokio::test]
 async fn who_withdraws_after_the_start_is_in_no_file_that_is_given() {
     let bulk = Bulk::start().await;
     let status = bulk.begin("").await;

@@ -1,0 +1,117 @@
+//! `causeway bulk`: the bulk jobs of partners, and ending one.
+
+use super::asker::CommandAsker;
+use super::pages::or_dash;
+use super::short;
+use crate::bulk::job;
+use crate::context::Context;
+use crate::error::{Failure, Fault};
+use crate::ops::bulk::{self as shown, BulkItem};
+use crate::store::beginnings::IdKind;
+use crate::terminal::{Exit, Out, ShortIds};
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+/// Arguments of `bulk`.
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Examples:\n  causeway bulk list\n  causeway bulk show JOB\n  causeway bulk cancel JOB --reason \"the partner asked for it\""
+)]
+pub struct BulkArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: BulkCommand,
+}
+
+/// What to do with bulk jobs.
+#[derive(Subcommand, Clone, Debug)]
+pub enum BulkCommand {
+    /// List the bulk jobs of partners, the newest first
+    List,
+    /// Show a bulk job with its files
+    Show {
+        /// Id of the bulk job, or the beginning of it
+        job: String,
+    },
+    /// End a bulk job and remove its files; the ledger says who did it and why
+    Cancel {
+        /// Id of the bulk job, or the beginning of it
+        job: String,
+        /// Why, on one line
+        #[arg(long)]
+        reason: String,
+        /// Who you are, beside your user id on this host
+        #[arg(long)]
+        operator: Option<String>,
+    },
+}
+
+/// Runs the command. Waits on this thread.
+///
+/// # Errors
+/// [`Fault::JobUnknown`]; those of [`CommandAsker::operator_note`] and of the store.
+pub fn run(args: &BulkArgs, ctx: &Context, asker: &CommandAsker, out: &mut Out) -> Result<Exit, Failure> {
+    match &args.command {
+        BulkCommand::List => list(ctx, out)?,
+        BulkCommand::Show { job } => {
+            let id = short::meant(ctx, IdKind::BulkJob, job)?;
+            let one = ctx.store.read_blocking(|db| shown::one(db, &id));
+            out.value(&one.map_err(told)?);
+        }
+        BulkCommand::Cancel { job, reason, operator } => {
+            let note = asker.operator_note(operator.as_deref(), reason)?;
+            let id = short::meant(ctx, IdKind::BulkJob, job)?;
+            job::cancel_for(ctx, &id, note).map_err(told)?;
+            out.note("the bulk job has ended, and its files are being removed");
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// Says where ids of bulk jobs are found.
+fn told(failure: Failure) -> Failure {
+    match failure.fault() {
+        Fault::JobUnknown => failure.remedy("Find its id with `causeway bulk list`."),
+        _ => failure,
+    }
+}
+
+fn list(ctx: &Context, out: &mut Out) -> Result<(), Failure> {
+    let jobs = ctx.store.read_blocking(shown::list)?;
+    if out.json {
+        out.value(&json!({ "items": jobs }));
+        return Ok(());
+    }
+    let cells = |job: &BulkItem| {
+        vec![
+            job.id.clone(),
+            job.kind.clone(),
+            job.partner.clone(),
+            job.state.clone(),
+            format!("{}/{}", job.pieces_done, job.pieces),
+            job.created_at.clone(),
+            or_dash(job.expires_at.as_deref()),
+            or_dash(job.fault.as_deref()),
+        ]
+    };
+    let rows: Vec<Vec<String>> = jobs.iter().map(cells).collect();
+    let mut ids = ShortIds::default();
+    short::add(
+        &mut ids,
+        (ctx, &*out),
+        IdKind::BulkJob,
+        jobs.iter().map(|job| job.id.as_str()),
+    )?;
+    let header = [
+        "JOB",
+        "KIND",
+        "PARTNER",
+        "STATE",
+        "PIECES",
+        "BEGUN",
+        "KEPT UNTIL",
+        "FAULT",
+    ];
+    out.list(&header, &rows, &ids, "There are no bulk jobs.");
+    Ok(())
+}
