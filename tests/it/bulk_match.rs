@@ -401,6 +401,39 @@ async fn a_file_of_strangers_is_finished_and_guesses_about_one_card_are_hidden()
     assert!([422, 429].contains(&told.status), "{}", told.text());
 }
 
+/// A crash between the members on the disk and the row of the match leaves nothing there for ever.
+#[tokio::test]
+async fn members_on_the_disk_without_a_match_are_removed() {
+    let (mut payer, client) = TestPayer::prepare(2);
+    let sql = format!("UPDATE partner SET scopes = scopes || ' {BULK_SCOPE}'");
+    diesel::sql_query(sql).execute(&mut payer.db()).expect("scopes");
+    payer.serve_with(&[
+        ("CAUSEWAY_FAILPOINT", "bulk.spooled"),
+        ("CAUSEWAY_EXPORTS__URL", "file:spooled"),
+    ]);
+    let token = token(&client).await;
+    let request = client.http.post(format!("{}{PATH}", client.origin)).bearer_auth(&token);
+    let request = request
+        .header("content-type", "application/fhir+json")
+        .header("prefer", "respond-async");
+    let whole = body(&[member(&payer, 0, Variation::Exact, "mp-0")]);
+    assert!(request.body(whole).send().await.is_err());
+    payer.await_end(Duration::from_secs(30));
+    let folder = payer.home().join("spooled");
+    let left = || std::fs::read_dir(&folder).expect("a folder").count();
+    assert_eq!((left(), payer.count("bulk_job")), (1, 0));
+    let due = diesel::sql_query("UPDATE job SET due_ms = 0 WHERE kind = 'bulk-end'").execute(&mut payer.db());
+    assert_eq!(due.expect("due"), 1);
+    payer.serve_with(&[("CAUSEWAY_EXPORTS__URL", "file:spooled")]);
+    for _ in 0..400 {
+        if left() == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("it is still there: {}", payer.log());
+}
+
 /// A match of many pieces: nobody is lost or twice when the server is killed in the middle.
 #[tokio::test]
 async fn a_killed_server_finishes_the_match_afterwards() {

@@ -8,6 +8,7 @@ use crate::bulk::kinds::{MATCH, MATCH_KIND};
 use crate::config::BulkConfig;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
+use crate::failpoint;
 use crate::security::{Caller, JobCaller};
 use crate::store::Db;
 use crate::store::bulk::{self as rows, BulkFileRow, BulkJobRow, BulkPieceRow};
@@ -47,6 +48,7 @@ pub async fn begin(
         }
     })
     .await?;
+    failpoint::pass("bulk", "spooled");
     let job = MatchJob {
         members: spool.lines.len(),
         caller: JobCaller::from(caller),
