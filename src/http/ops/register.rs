@@ -96,6 +96,8 @@ async fn call(call: OpsCall, asked: &OpsRequest) -> Result<JsonBody, Failure> {
         OpsCall::Policies => registries::policies(asked).await,
         OpsCall::Faults => registries::faults(),
         OpsCall::States => exchanges::state_tables(),
+        OpsCall::Jobs => registries::jobs(asked).await,
+        OpsCall::BulkJobs => registries::bulk_jobs(asked).await,
         OpsCall::Exchanges => exchanges::list(asked).await,
         OpsCall::Exchange => exchanges::one(asked).await,
         OpsCall::ExchangeStart => exchanges::start(asked).await,

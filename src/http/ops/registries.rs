@@ -1,8 +1,9 @@
-//! `/ops/v1/partners`, `/policies` and `/faults`: lists that come whole.
+//! `/ops/v1/partners`, `/policies`, `/faults`, `/jobs` and `/bulk-jobs`: lists that name no member.
 
+use super::pages;
 use super::request::{JsonBody, OpsRequest};
 use crate::error::Failure;
-use crate::ops::{Whole, faults, partners, policies};
+use crate::ops::{Whole, bulk, faults, jobs, partners, policies};
 
 /// `GET /ops/v1/partners`.
 pub(super) async fn partners(asked: &OpsRequest) -> Result<JsonBody, Failure> {
@@ -21,4 +22,18 @@ pub(super) async fn policies(asked: &OpsRequest) -> Result<JsonBody, Failure> {
 /// `GET /ops/v1/faults`.
 pub(super) fn faults() -> Result<JsonBody, Failure> {
     JsonBody::of(&Whole::from(faults::table()))
+}
+
+/// `GET /ops/v1/jobs`.
+pub(super) async fn jobs(asked: &OpsRequest) -> Result<JsonBody, Failure> {
+    let (cursor, now_ms) = (asked.query.id("cursor")?, asked.app.ctx.clock.now_ms());
+    let page = asked
+        .read(move |db| jobs::list(db, false, cursor.as_deref(), now_ms))
+        .await?;
+    pages::list(asked, page)
+}
+
+/// `GET /ops/v1/bulk-jobs`.
+pub(super) async fn bulk_jobs(asked: &OpsRequest) -> Result<JsonBody, Failure> {
+    JsonBody::of(&Whole::from(asked.read(bulk::list).await?))
 }

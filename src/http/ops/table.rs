@@ -42,6 +42,8 @@ pub enum OpsCall {
     Policies,
     Faults,
     States,
+    Jobs,
+    BulkJobs,
     Exchanges,
     Exchange,
     ExchangeStart,
@@ -262,6 +264,19 @@ pub const OPS_ROUTES: &[OpsRoute] = {
             States,
             EVERY_ROLE,
             "States, moves and steps of an exchange",
+        ),
+        list(
+            "/ops/v1/jobs",
+            Jobs,
+            OPERATOR,
+            &[CURSOR],
+            "Background work that waits, runs or is parked",
+        ),
+        get(
+            "/ops/v1/bulk-jobs",
+            BulkJobs,
+            OPERATOR,
+            "The newest bulk jobs of partners",
         ),
         list(
             "/ops/v1/exchanges",
