@@ -327,7 +327,8 @@ impl Everything {
     }
 
     /// Runs a read of rows. A page of the shared resources reads the whole record again, and a window may leave out most of it, so such
-    /// reads wait for the partner's turn and leave the thread to others meanwhile.
+    /// reads wait for the partner's turn and leave the thread to others meanwhile. Of its other reads the partner has one at a time on the
+    /// threads that answer.
     async fn load_by<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Db) -> Result<T, Failure> + Send + 'static,
@@ -335,7 +336,12 @@ impl Everything {
         let walks = matches!(self.phase, Phase::SupportingPage(_)) || self.query.window != Window::default();
         match walks {
             true => self.ctx.store.read_in_turn(&self.underway.basis().partner, work).await,
-            false => self.ctx.store.read(work).await,
+            false => {
+                self.ctx
+                    .store
+                    .read_while_quick(&self.underway.basis().partner, work)
+                    .await
+            }
         }
     }
 
