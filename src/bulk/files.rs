@@ -120,12 +120,14 @@ impl BulkFiles {
     pub fn begin(&self, job: &str, piece: i64, side: &'static str, rtype: &str) -> Result<FileWriter, Failure> {
         let key_id = self.vault()?.current().to_owned();
         let (name, seal) = (new_name(), self.seal(&key_id, job)?);
+        let path = self.folder_of(job).join(&name);
         let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
-            .open(self.folder_of(job).join(&name))
+            .open(&path)
             .map_err(unusable)?;
+        let unfinished = Unfinished(Some(path));
         file.write_all(format!("{HEAD}{key_id}\n").as_bytes())
             .map_err(unusable)?;
         Ok(FileWriter {
@@ -141,6 +143,7 @@ impl BulkFiles {
                 created_ms: 0,
             },
             file,
+            unfinished,
             seal,
             buffer: Vec::with_capacity(PIECE_BYTES),
             pieces: 0,
@@ -192,19 +195,24 @@ impl BulkFiles {
             _ => Ok(()),
         }
     }
+}
 
-    /// Removes a file that got no row.
-    pub fn discard(&self, writer: FileWriter) {
-        let path = self.folder_of(&writer.row.job_id).join(&writer.row.name);
-        // What stays goes with the folder of its run.
-        let _ = fs::remove_file(path);
+/// Removes a file that was not finished, so that attempts that fail do not fill the disk. What stays goes with the folder of its run.
+struct Unfinished(Option<PathBuf>);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            let _ = fs::remove_file(path);
+        }
     }
 }
 
-/// A file that is being written.
+/// A file that is being written. If it is dropped before its end, it is removed.
 pub struct FileWriter {
     row: BulkFileRow,
     file: File,
+    unfinished: Unfinished,
     seal: Seal,
     buffer: Vec<u8>,
     pieces: u64,
@@ -285,6 +293,7 @@ impl FileWriter {
         let sealed = self.seal.seal(&format!("{}/members", self.row.name), list.as_bytes())?;
         self.file.write_all(&sealed).map_err(unusable)?;
         self.file.sync_all().map_err(unusable)?;
+        self.unfinished.0 = None;
         self.row.sha256 = self.digest.finish().to_vec();
         self.row.created_ms = now_ms;
         Ok(self.row)
@@ -449,6 +458,13 @@ mod tests {
         assert_eq!(reader_fault(&files, &row), Fault::BulkFolder);
         fs::write(&path, &sealed[..sealed.len() / 2]).expect("written");
         assert_eq!(reader_fault(&files, &row), Fault::BulkFolder);
+        let there = || fs::read_dir(files.folder_of(&job)).expect("a folder").count();
+        assert_eq!(there(), 1);
+        let mut writer = files.begin(&job, 0, OUTPUT, "Goal").expect("begun");
+        writer.line("", b"{}").expect("written");
+        assert_eq!(there(), 2);
+        drop(writer);
+        assert_eq!(there(), 1, "what was not finished");
         files.remove(&job).expect("removed");
         assert!(files.open(&row).is_err());
         files.remove(&job).expect("nothing is left to remove");

@@ -68,7 +68,6 @@ impl PieceWork<'_> {
         let (mut written, mut names) = (Written::of(self), BTreeSet::new());
         for grant in &grants {
             if !self.record(&basis, grant, &mut written, &mut names)? {
-                written.discard();
                 return Ok(None);
             }
         }
@@ -187,11 +186,5 @@ impl<'w> Written<'w> {
 
     fn finish(self, now_ms: i64) -> Result<Vec<BulkFileRow>, Failure> {
         self.by_type.into_values().map(|file| file.finish(now_ms)).collect()
-    }
-
-    fn discard(self) {
-        for file in self.by_type.into_values() {
-            self.work.files.discard(file);
-        }
     }
 }

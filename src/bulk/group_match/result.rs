@@ -96,9 +96,8 @@ fn files(
             any = true;
         }
     }
-    let errors = errors.finish(now_ms)?;
     if any {
-        files.push(errors);
+        files.push(errors.finish(now_ms)?);
     }
     Ok(files)
 }
