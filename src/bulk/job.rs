@@ -180,7 +180,9 @@ pub async fn cancel(ctx: &Context, files: &BulkFiles, caller: &Caller, id: &str)
     let row = of(ctx, caller, id).await?;
     let (now_ms, new_id) = (ctx.clock.now_ms(), ctx.ids.new_id(ctx.clock.now_ms()));
     let id = row.id.clone();
-    let ended = ctx.store.write(move |db| cancelled(db, &row, &new_id, now_ms)).await?;
+    // On a full disk too: it makes room.
+    let write = move |db: &mut Db| cancelled(db, &row, &new_id, now_ms);
+    let ended = ctx.store.reserved().write(write).await?;
     if !ended {
         return Err(Fault::NotFound.into());
     }
@@ -211,7 +213,7 @@ pub fn cancel_for(ctx: &Context, id: &str, note: OperatorNote) -> Result<(), Fai
         kind: "bulk-job",
         id: id.clone(),
     });
-    ctx.store.write_blocking(move |db: &mut Db| {
+    ctx.store.reserved().write_blocking(move |db: &mut Db| {
         let row = rows::find(db, &id)?.ok_or(Fault::JobUnknown)?;
         match cancelled(db, &row, &new_id, now_ms)? {
             true => ledger::append(db, &entry, &entry_id, now_us),

@@ -17,9 +17,9 @@ use crate::error::{Failure, Fault};
 use crate::failpoint;
 use crate::jobs::{AttemptEnding, Doing, HeldJob, JobStep, WorkKind};
 use crate::security::Caller;
-use crate::store::Db;
 use crate::store::bulk::{self as rows, BulkJobRow, BulkPieceRow};
 use crate::store::granted_members::{self, MembersAsked};
+use crate::store::{Db, DiskRoom};
 use asked::ExportAsked;
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,8 @@ use std::time::{Duration, Instant};
 const PIECE_MEMBERS: i64 = 100;
 /// How long one attempt does pieces, before others get their turn.
 const TURN: Duration = Duration::from_secs(60);
+/// How long a run waits while the disk has no room for exports, milliseconds.
+const NO_ROOM_MS: i64 = 30_000;
 
 /// Begins an export of the caller: of all members, or of those of a group. Returns the id of the run.
 ///
@@ -110,6 +112,10 @@ impl JobStep for ExportStep {
 fn attempt(held: &HeldJob, files: &BulkFiles, keep_ms: i64) -> Result<AttemptEnding, Failure> {
     let (ctx, id, began) = (held.ctx(), &held.job().key, Instant::now());
     loop {
+        if ctx.store.room() != DiskRoom::Ample {
+            // Nothing is wrong with the run; what the disk has left is for others.
+            return Ok(AttemptEnding::again(ctx.clock.now_ms() + NO_ROOM_MS));
+        }
         let Some(row) = ctx.store.read_blocking(|db| rows::find(db, id))? else {
             return Ok(AttemptEnding::done());
         };
