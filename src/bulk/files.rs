@@ -11,7 +11,7 @@ use crate::store::bulk::BulkFileRow;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 /// Length of a piece before it is sealed. It must never change: pieces are found by it.
@@ -57,10 +57,6 @@ fn unsealed(failure: Failure) -> Failure {
     Failure::new(Fault::BulkFolder).because(failure)
 }
 
-fn number(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
-}
-
 /// An id of 128 random bits, for runs and files.
 pub fn new_name() -> String {
     hex(&random::<16>())
@@ -104,12 +100,11 @@ impl BulkFiles {
     /// # Errors
     /// [`Fault::BulkFolder`].
     pub fn make(&self, job: &str) -> Result<(), Failure> {
-        let synced = |folder: &Path| File::open(folder).and_then(|folder| folder.sync_all());
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(self.folder_of(job))
-            .and_then(|()| synced(&self.0.folder))
+            .and_then(|()| File::open(&self.0.folder)?.sync_all())
             .map_err(unusable)
     }
 
@@ -195,6 +190,11 @@ impl BulkFiles {
             _ => Ok(()),
         }
     }
+
+    /// Removes a file that no row names any more; what stays goes with the folder of its run.
+    pub fn drop_file(&self, row: &BulkFileRow) {
+        let _ = fs::remove_file(self.folder_of(&row.job_id).join(&row.name));
+    }
 }
 
 /// Removes a file that was not finished, so that attempts that fail do not fill the disk. What stays goes with the folder of its run.
@@ -255,7 +255,7 @@ impl FileWriter {
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.digest.update(bytes);
-        self.row.bytes += number(bytes.len() as u64);
+        self.row.bytes += i64::try_from(bytes.len()).unwrap_or(i64::MAX);
         let mut rest = bytes;
         while !rest.is_empty() {
             let (now, later) = rest.split_at(rest.len().min(PIECE_BYTES - self.buffer.len()));
@@ -401,6 +401,7 @@ impl FileReader {
 mod tests {
     use super::*;
     use crate::store::bulk::OUTPUT;
+    use std::path::Path;
 
     fn files(folder: &Path) -> BulkFiles {
         BulkFiles(Arc::new(Inner {

@@ -235,12 +235,17 @@ fn set_piece(db: &mut Db, id: &str, position: i64, state: &str) -> Result<(), Fa
     Ok(())
 }
 
-/// Takes back the results of these pieces of a run that is done or running: it runs again, until `deadline_ms` at most. Returns `false` when
-/// there is no such run.
+/// Takes back the results of these pieces of a run that is done or running: it runs again, until `deadline_ms` at most. Returns the files
+/// whose rows went; `None` when there is no such run.
 ///
 /// # Errors
 /// Those of the database.
-pub fn reopen(db: &mut Db, id: &str, pieces: &[i64], (now_ms, deadline_ms): (i64, i64)) -> Result<bool, Failure> {
+pub fn reopen(
+    db: &mut Db,
+    id: &str,
+    pieces: &[i64],
+    (now_ms, deadline_ms): (i64, i64),
+) -> Result<Option<Vec<BulkFileRow>>, Failure> {
     let of_it = bulk_job::table.find(id).filter(bulk_job::state.eq_any([DONE, RUNNING]));
     let begun = diesel::update(of_it)
         .set((
@@ -250,11 +255,17 @@ pub fn reopen(db: &mut Db, id: &str, pieces: &[i64], (now_ms, deadline_ms): (i64
         ))
         .execute(db)?;
     if begun == 0 {
-        return Ok(false);
+        return Ok(None);
     }
+    let mut dropped = Vec::new();
     for position in pieces {
-        let of_piece = bulk_file::job_id.eq(id).and(bulk_file::piece.eq(position));
-        diesel::delete(bulk_file::table.filter(of_piece)).execute(db)?;
+        let of_piece = || bulk_file::job_id.eq(id).and(bulk_file::piece.eq(position));
+        let rows: Vec<BulkFileRow> = bulk_file::table
+            .filter(of_piece())
+            .select(BulkFileRow::as_select())
+            .load(db)?;
+        dropped.extend(rows);
+        diesel::delete(bulk_file::table.filter(of_piece())).execute(db)?;
         set_piece(db, id, *position, WAITING)?;
     }
     let done: i64 = bulk_piece::table
@@ -265,7 +276,7 @@ pub fn reopen(db: &mut Db, id: &str, pieces: &[i64], (now_ms, deadline_ms): (i64
     diesel::update(bulk_job::table.find(id))
         .set(bulk_job::pieces_done.eq(done))
         .execute(db)?;
-    Ok(true)
+    Ok(Some(dropped))
 }
 
 /// Inserts files that belong to no piece.

@@ -334,6 +334,11 @@ async fn who_withdraws_after_the_start_is_in_no_file_that_is_given() {
         refused += usize::from(reply.status == 404);
     }
     assert!(refused > 0, "the files with that member");
+    let names = urls.iter().filter_map(|url| url.rsplit('/').next());
+    let folder = bulk.payer.home().join("exports");
+    let folder = folder.join(status.rsplit('/').next().expect("an id"));
+    let left = names.filter(|name| folder.join(name).exists()).count();
+    assert!(left <= urls.len() - refused, "what may not be given is removed");
     let manifest = bulk.done(&status).await;
     let taken = bulk.taken(&manifest).await;
     assert_eq!(taken, bulk.everything(&bulk.ids[..1]).await);

@@ -53,9 +53,9 @@ pub async fn open(
     if row.side != ERROR && !is_covered {
         return Err(Fault::ScopeMissing.into());
     }
-    let (files, opened) = (files.clone(), row.clone());
+    let (folder, opened) = (files.clone(), row.clone());
     let read = tokio::task::spawn_blocking(move || {
-        let reader = files.open(&opened)?;
+        let reader = folder.open(&opened)?;
         let shares = reader.shares()?;
         Ok::<_, Failure>((reader, shares))
     });
@@ -73,7 +73,7 @@ pub async fn open(
     for share in shares {
         // Also the access to members whose bytes are not asked for: the file is not what its manifest says any more.
         let Some(grant) = live.remove(&share.grant_id) else {
-            write_again(ctx, limits, &run, row.piece).await?;
+            write_again(ctx, (limits, files), &run, row.piece).await?;
             return Err(Fault::NotFound.into());
         };
         let own = begins..begins + share.bytes;
@@ -109,14 +109,20 @@ fn shared_by(grant: LiveGrant, own: &Range<u64>, span: &FileSpan, resources: u64
 }
 
 /// Takes back a piece whose files may not be given any more, and the shared resources with it; the run goes on.
-async fn write_again(ctx: &Context, limits: &BulkConfig, run: &BulkJobRow, piece: i64) -> Result<(), Failure> {
+async fn write_again(
+    ctx: &Context,
+    (limits, files): (&BulkConfig, &BulkFiles),
+    run: &BulkJobRow,
+    piece: i64,
+) -> Result<(), Failure> {
     let now_ms = ctx.clock.now_ms();
     let (run, new_id, deadline_ms) = (run.clone(), ctx.ids.new_id(now_ms), now_ms + limits.deadline_ms);
-    ctx.store
+    let dropped = ctx
+        .store
         .write(move |db| {
-            if !rows::reopen(db, &run.id, &[piece, run.pieces - 1], (now_ms, deadline_ms))? {
-                return Ok(());
-            }
+            let Some(dropped) = rows::reopen(db, &run.id, &[piece, run.pieces - 1], (now_ms, deadline_ms))? else {
+                return Ok(Vec::new());
+            };
             // Whoever is at the run has read what was true before.
             jobs::take_back(db, &EXPORT, &run.id)?;
             let work = NewJob {
@@ -127,7 +133,12 @@ async fn write_again(ctx: &Context, limits: &BulkConfig, run: &BulkJobRow, piece
                 due_ms: now_ms,
             };
             jobs::enqueue(db, &new_id, &work, now_ms)?;
-            Ok(())
+            Ok(dropped)
         })
+        .await?;
+    // Nothing names them any more, and they have what may not be given.
+    let files = files.clone();
+    tokio::task::spawn_blocking(move || dropped.iter().for_each(|row| files.drop_file(row)))
         .await
+        .map_err(|error| Failure::new(Fault::Internal).because(error))
 }

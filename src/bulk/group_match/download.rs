@@ -43,7 +43,7 @@ pub async fn open(
         return Err(Fault::ScopeMissing.into());
     }
     if row.side != ERROR && written_now(ctx, caller, run, &row).await? != row.sha256 {
-        write_again(ctx, limits, run).await?;
+        write_again(ctx, (limits, files), run).await?;
         return Err(Fault::NotFound.into());
     }
     let (files, opened) = (files.clone(), row.clone());
@@ -81,14 +81,19 @@ async fn written_now(ctx: &Context, caller: &Caller, run: &BulkJobRow, row: &Bul
 }
 
 /// Has the result written again.
-async fn write_again(ctx: &Context, limits: &BulkConfig, run: &BulkJobRow) -> Result<(), Failure> {
+async fn write_again(
+    ctx: &Context,
+    (limits, files): (&BulkConfig, &BulkFiles),
+    run: &BulkJobRow,
+) -> Result<(), Failure> {
     let now_ms = ctx.clock.now_ms();
     let (run, new_id, deadline_ms) = (run.clone(), ctx.ids.new_id(now_ms), now_ms + limits.deadline_ms);
-    ctx.store
+    let dropped = ctx
+        .store
         .write(move |db| {
-            if !rows::reopen(db, &run.id, &[run.pieces - 1], (now_ms, deadline_ms))? {
-                return Ok(());
-            }
+            let Some(dropped) = rows::reopen(db, &run.id, &[run.pieces - 1], (now_ms, deadline_ms))? else {
+                return Ok(Vec::new());
+            };
             // Whoever is at the run has read what was true before.
             jobs::take_back(db, &MATCH, &run.id)?;
             let work = NewJob {
@@ -99,7 +104,12 @@ async fn write_again(ctx: &Context, limits: &BulkConfig, run: &BulkJobRow) -> Re
                 due_ms: now_ms,
             };
             jobs::enqueue(db, &new_id, &work, now_ms)?;
-            Ok(())
+            Ok(dropped)
         })
+        .await?;
+    // Nothing names them any more, and they have what may not be given.
+    let files = files.clone();
+    tokio::task::spawn_blocking(move || dropped.iter().for_each(|row| files.drop_file(row)))
         .await
+        .map_err(|error| Failure::new(Fault::Internal).because(error))
 }
