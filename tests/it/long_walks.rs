@@ -39,11 +39,11 @@ fn ids_in(answer: &str) -> Vec<String> {
         .collect()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn t_b07_a_window_that_leaves_out_a_large_record_is_walked_in_pieces_and_loses_nothing() {
+/// A payer, its only member, whose record has about so many resources that a partner may read, and what reads it.
+async fn with_a_large_record(resources: u64) -> (TestPayer, String, Context) {
     let (payer, _) = TestPayer::prepare_with(synth::SynthOptions {
         members: 1,
-        one_large: Some(2_600),
+        one_large: Some(resources),
         twins: false,
         as_of: today(),
         ..synth::SynthOptions::default()
@@ -51,6 +51,12 @@ async fn t_b07_a_window_that_leaves_out_a_large_record_is_walked_in_pieces_and_l
     let patient = payer.member(0).patient_id;
     grants::grant(&payer, "new-payer", &patient, SharingPolicy::Sensitive);
     let ctx = context(&payer, Clock::System).await;
+    (payer, patient, ctx)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t_b07_a_window_that_leaves_out_a_large_record_is_walked_in_pieces_and_loses_nothing() {
+    let (_payer, patient, ctx) = with_a_large_record(2_600).await;
     let of = |window: Window| EverythingQuery {
         window,
         ..EverythingQuery::default()
@@ -84,16 +90,7 @@ async fn t_b07_a_window_that_leaves_out_a_large_record_is_walked_in_pieces_and_l
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t_b07_a_page_that_reads_a_whole_record_again_lets_others_go_between() {
-    let (payer, _) = TestPayer::prepare_with(synth::SynthOptions {
-        members: 1,
-        one_large: Some(600),
-        twins: false,
-        as_of: today(),
-        ..synth::SynthOptions::default()
-    });
-    let patient = payer.member(0).patient_id;
-    grants::grant(&payer, "new-payer", &patient, SharingPolicy::Sensitive);
-    let ctx = context(&payer, Clock::System).await;
+    let (_payer, patient, ctx) = with_a_large_record(600).await;
     let query = EverythingQuery {
         count: Some(1),
         after_key: Some(-1),
