@@ -19,3 +19,4 @@ mod scripted;
 mod series;
 mod simulation;
 mod tables;
+mod together;

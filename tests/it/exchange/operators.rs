@@ -115,6 +115,10 @@ async fn an_exchange_is_started_once_shown_and_acted_on_over_the_operations_side
         let (status, _, refused) = ops.call("GET", &format!("/exchanges?since={since}"), None, None).await;
         assert_eq!(status, 400, "{since}: {refused}");
     }
+    for filter in ["state=%00", "fault=EX-001%00", "phase=%00", "fault=<b>"] {
+        let (status, _, refused) = ops.call("GET", &format!("/exchanges?{filter}"), None, None).await;
+        assert_eq!((status, fault(&refused)), (400, "RQ-008"), "{filter}");
+    }
     for (hours, found) in [("1", 1), ("0", 0)] {
         let list = ops.payer.json_command(&["exchange", "list", "--within", hours]);
         assert_eq!(list.as_array().map(Vec::len), Some(found), "{hours}: {list}");
