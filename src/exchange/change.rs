@@ -126,7 +126,10 @@ impl ExchangeChange {
             }
         }
         let (mut owner, mut transport) = (found.owner, found.transport);
-        row.wake_ms = None;
+        // Whoever pauses an exchange does not shorten its wait: a replay goes on with what is left of it.
+        if conclusion.event != ExchangeEvent::Paused {
+            row.wake_ms = None;
+        }
         match conclusion.then {
             Then::Wait(wake_ms) => row.wake_ms = Some(wake_ms),
             Then::Park(_) => {

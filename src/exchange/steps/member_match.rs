@@ -152,6 +152,9 @@ struct Parameter {
     reference: Option<crate::fhir::elements::Reference>,
 }
 
+/// Longest member identifier, and longest namespace of one, that is kept and sent back, bytes.
+const IDENTIFIER_MOST: usize = 1_024;
+
 /// Reads the answer: an identifier, an id, or both, each once. Source: HRex 1.0 to 1.2, hrex-parameters-member-match-out.
 fn read_answer(peer: &Peer, bytes: &[u8]) -> Result<MatchedAs, Failure> {
     let unfit = || Failure::new(Fault::MatchAnswerUnfit);
@@ -173,7 +176,11 @@ fn read_answer(peer: &Peer, bytes: &[u8]) -> Result<MatchedAs, Failure> {
         .transpose()?;
     let value = identifier
         .and_then(|found| found.value.clone())
-        .filter(|value| !value.trim().is_empty());
+        .filter(|value| !value.trim().is_empty() && value.len() <= IDENTIFIER_MOST);
+    let system = identifier.and_then(|found| found.system.clone());
+    if system.as_ref().is_some_and(|system| system.len() > IDENTIFIER_MOST) {
+        return Err(unfit().at("MemberIdentifier"));
+    }
     if identifier.is_some() && value.is_none() {
         return Err(unfit().at("MemberIdentifier"));
     }
@@ -189,7 +196,7 @@ fn read_answer(peer: &Peer, bytes: &[u8]) -> Result<MatchedAs, Failure> {
     }
     Ok(MatchedAs {
         patient_id,
-        identifier_system: identifier.and_then(|found| found.system.clone()),
+        identifier_system: system,
         identifier: value,
     })
 }

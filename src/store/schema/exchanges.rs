@@ -51,6 +51,7 @@ diesel::table! {
         created_ms -> BigInt,
         updated_ms -> BigInt,
         ended_ms -> Nullable<BigInt>,
+        asked_at -> Nullable<Text>,
     }
 }
 
