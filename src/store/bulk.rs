@@ -178,20 +178,6 @@ pub fn planned(db: &mut Db, id: &str) -> Result<i64, Failure> {
     Ok(members.iter().sum())
 }
 
-/// Returns the first piece that is not done.
-///
-/// # Errors
-/// Those of the database.
-pub fn next_piece(db: &mut Db, id: &str) -> Result<Option<BulkPieceRow>, Failure> {
-    Ok(bulk_piece::table
-        .filter(bulk_piece::job_id.eq(id))
-        .filter(bulk_piece::state.eq(WAITING))
-        .order(bulk_piece::position.asc())
-        .select(BulkPieceRow::as_select())
-        .first(db)
-        .optional()?)
-}
-
 /// Writes the result of a piece. The run is done with its last piece, and its files are kept until `expires_ms`.
 ///
 /// # Errors
@@ -204,6 +190,9 @@ pub fn finish_piece(
     expires_ms: i64,
 ) -> Result<(), Failure> {
     let (id, position) = (&piece.job_id, piece.position);
+    // The row of the run comes first: whoever ends another piece waits here, so that each count below sees what the others committed.
+    let of_it = bulk_job::table.find(id).filter(bulk_job::state.eq(RUNNING));
+    diesel::update(of_it).set(bulk_job::updated_ms.eq(now_ms)).execute(db)?;
     diesel::delete(
         bulk_file::table
             .filter(bulk_file::job_id.eq(id))
@@ -218,9 +207,7 @@ pub fn finish_piece(
         .count()
         .get_result(db)?;
     let of_it = bulk_job::table.find(id).filter(bulk_job::state.eq(RUNNING));
-    diesel::update(of_it)
-        .set((bulk_job::pieces_done.eq(done), bulk_job::updated_ms.eq(now_ms)))
-        .execute(db)?;
+    diesel::update(of_it).set(bulk_job::pieces_done.eq(done)).execute(db)?;
     let of_it = bulk_job::table.find(id).filter(bulk_job::state.eq(RUNNING));
     diesel::update(of_it.filter(bulk_job::pieces.le(done)))
         .set((bulk_job::state.eq(DONE), bulk_job::expires_ms.eq(expires_ms)))

@@ -10,6 +10,7 @@ mod batch;
 mod begun;
 mod bring_up;
 mod bulk;
+mod bulk_kills;
 mod bulk_match;
 mod canary;
 mod changed_registration;
