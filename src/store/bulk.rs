@@ -5,7 +5,7 @@
 
 use super::Db;
 use super::many::insert;
-use super::schema::{bulk_file, bulk_job, bulk_piece, visible_state};
+use super::schema::{bulk_file, bulk_job, bulk_piece, partner as partners, visible_state};
 use crate::error::Failure;
 use diesel::prelude::*;
 
@@ -89,11 +89,16 @@ pub fn put(db: &mut Db, row: &BulkJobRow) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Returns how many runs of a partner have not come to their end.
+/// Returns how many runs of a partner have not come to their end. Until the caller's transaction ends, no other one counts them: whoever
+/// inserts one on the strength of this number is the only one to do so.
 ///
 /// # Errors
 /// Those of the database.
 pub fn unfinished(db: &mut Db, partner: &str) -> Result<i64, Failure> {
+    if let Db::Pg(pg) = db {
+        let row = partners::table.find(partner).select(partners::id).for_no_key_update();
+        row.first::<String>(pg).optional()?;
+    }
     Ok(bulk_job::table
         .filter(bulk_job::partner_id.eq(partner))
         .filter(bulk_job::state.eq_any([WAITING, RUNNING]))
