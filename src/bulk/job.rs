@@ -5,7 +5,7 @@
 //! ([`BulkEnd`]) ends it. This module never reads member data.
 
 use super::files::{self, BulkFiles};
-use super::kinds::work_of;
+use super::hands;
 use crate::audit::{Action, Actor, LedgerEvent, Object, OperatorNote, ledger};
 use crate::config::BulkConfig;
 use crate::context::Context;
@@ -152,6 +152,7 @@ where
             also(db, &row)
         })
         .await?;
+    ctx.bell.ring();
     Ok(id)
 }
 
@@ -239,9 +240,7 @@ fn cancelled(db: &mut Db, row: &BulkJobRow, new_id: &str, now_ms: i64) -> Result
 
 /// Takes back the work of a run, so that what it still writes is not kept.
 fn stop_work(db: &mut Db, row: &BulkJobRow) -> Result<(), Failure> {
-    if let Some(work) = work_of(&row.kind) {
-        jobs::take_back(db, work, &row.id)?;
-    }
+    hands::stop(db, row)?;
     // A bulk match that is ended before its groups are there leaves none.
     member_groups::drop_unfinished(db, &row.partner_id, &row.id)
 }

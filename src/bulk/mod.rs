@@ -7,6 +7,7 @@
 pub mod export;
 pub mod files;
 pub mod group_match;
+mod hands;
 pub mod job;
 mod kinds;
 pub mod manifest;

@@ -7,11 +7,10 @@
 use crate::bulk::files::{BulkFiles, FileReader};
 use crate::bulk::kinds::{EXPORT, EXPORT_KIND};
 use crate::bulk::range::{AskedBytes, FileSpan};
-use crate::bulk::{files, job};
+use crate::bulk::{files, hands, job};
 use crate::config::BulkConfig;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
-use crate::jobs::{self, NewJob};
 use crate::release::{self, Disclosure, FileShare};
 use crate::security::{Caller, Permission, Scopes};
 use crate::store::bulk::{self as rows, BulkFileRow, BulkJobRow, ERROR, NAMES};
@@ -117,25 +116,18 @@ async fn write_again(
 ) -> Result<(), Failure> {
     let now_ms = ctx.clock.now_ms();
     let (run, new_id, deadline_ms) = (run.clone(), ctx.ids.new_id(now_ms), now_ms + limits.deadline_ms);
+    let more = hands::ids(ctx);
     let dropped = ctx
         .store
         .write(move |db| {
             let Some(dropped) = rows::reopen(db, &run.id, &[piece, run.pieces - 1], (now_ms, deadline_ms))? else {
                 return Ok(Vec::new());
             };
-            // Whoever is at the run has read what was true before.
-            jobs::take_back(db, &EXPORT, &run.id)?;
-            let work = NewJob {
-                kind: &EXPORT,
-                partner: Some(&run.partner_id),
-                key: &run.id,
-                payload: "",
-                due_ms: now_ms,
-            };
-            jobs::enqueue(db, &new_id, &work, now_ms)?;
+            hands::call_again(db, &EXPORT, (&run, piece), (&new_id, &more), now_ms)?;
             Ok(dropped)
         })
         .await?;
+    ctx.bell.ring();
     // Nothing names them any more, and they have what may not be given.
     let files = files.clone();
     tokio::task::spawn_blocking(move || dropped.iter().for_each(|row| files.drop_file(row)))

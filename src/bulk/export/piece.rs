@@ -3,7 +3,7 @@
 //! A piece that an earlier attempt wrote in part is written again under new names; files without a row go with the folder of their run.
 
 use super::asked::ExportAsked;
-use crate::bulk::files::{BulkFiles, FileWriter};
+use crate::bulk::files::{self, BulkFiles, FileWriter};
 use crate::error::{Failure, Fault};
 use crate::jobs::HeldJob;
 use crate::release::{self, ResourceName};
@@ -67,9 +67,10 @@ impl PieceWork<'_> {
         };
         let (mut written, mut names) = (Written::of(self), BTreeSet::new());
         for grant in &grants {
-            if !self.record(&basis, grant, &mut written, &mut names)? {
-                return Ok(None);
-            }
+            self.record(&basis, grant, &mut written, &mut names)?;
+        }
+        if !release::all_stand(ctx, &basis, &grants)? {
+            return Ok(None);
         }
         let mut all = written.finish(now_ms)?;
         all.push(self.names(&names, now_ms)?);
@@ -87,7 +88,7 @@ impl PieceWork<'_> {
         grant: &LiveGrant,
         written: &mut Written<'_>,
         names: &mut BTreeSet<ResourceName>,
-    ) -> Result<bool, Failure> {
+    ) -> Result<(), Failure> {
         let ctx = self.held.ctx();
         release::each_row(ctx, basis, grant, self.window, names, &mut |row| {
             written.line(&grant.id, row)
@@ -185,6 +186,6 @@ impl<'w> Written<'w> {
     }
 
     fn finish(self, now_ms: i64) -> Result<Vec<BulkFileRow>, Failure> {
-        self.by_type.into_values().map(|file| file.finish(now_ms)).collect()
+        files::finish(self.by_type.into_values().collect(), now_ms)
     }
 }
