@@ -11,6 +11,7 @@ mod begun;
 mod bring_up;
 mod bulk;
 mod bulk_match;
+mod bulk_receipt;
 mod canary;
 mod changed_registration;
 mod circles;
