@@ -70,6 +70,7 @@ actions! {
     WorkerStopped => "worker.stopped",
     JobReplayed => "job.replayed",
     BulkCancelled => "bulk.cancelled",
+    BulkAcknowledged => "bulk.acknowledged",
     ExchangeStarted => "exchange.started",
     ExchangeSending => "exchange.sending",
     ExchangeMemberMatched => "exchange.member-matched",

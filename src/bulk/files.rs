@@ -79,7 +79,16 @@ impl BulkFiles {
         }))
     }
 
-    fn vault(&self) -> Result<&Vault, Failure> {
+    /// Whether there are keys, which the first run makes.
+    pub fn has_keys(&self) -> bool {
+        self.0.vault.get().is_some() || self.0.keys.exists()
+    }
+
+    /// The keys that seal files; makes them when there are none. Blocks this thread.
+    ///
+    /// # Errors
+    /// [`Fault::BulkFolder`].
+    pub(super) fn vault(&self) -> Result<&Vault, Failure> {
         if let Some(vault) = self.0.vault.get() {
             return Ok(vault);
         }
@@ -268,7 +277,11 @@ impl FileWriter {
         Ok(())
     }
 
-    fn put(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+    /// Adds bytes that are no resource and belong to no member.
+    ///
+    /// # Errors
+    /// As [`FileWriter::line`].
+    pub fn put(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.digest.update(bytes);
         self.row.bytes += i64::try_from(bytes.len()).unwrap_or(i64::MAX);
         let mut rest = bytes;

@@ -12,3 +12,4 @@ pub mod job;
 mod kinds;
 pub mod manifest;
 pub mod range;
+pub mod receipt;

@@ -10,7 +10,7 @@ use super::oauth;
 use super::refused;
 use super::reply::{HttpFailure, Noted, keep_fault, outcome_response};
 use super::represent;
-use super::request_notes::SeenPartner;
+use super::request_notes::{SeenPartner, correlation_of};
 use super::routes::{self, RouteAccess};
 use crate::config::LimitsConfig;
 use crate::error::{Failure, Fault};
@@ -82,6 +82,8 @@ pub async fn observe(
             }
         }
     };
+    // A handler may have found what the request belongs to.
+    let correlation = correlation_of(response.request());
     let (fault, is_noted) = {
         let extensions = response.response().extensions();
         (extensions.get::<Fault>().copied(), extensions.contains::<Noted>())

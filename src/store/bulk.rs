@@ -4,6 +4,7 @@
 //! [`find_of`]. This module never decides what may be released.
 
 use super::Db;
+use super::bulk_receipts;
 use super::many::insert;
 use super::schema::{bulk_file, bulk_job, bulk_piece, partner as partners, visible_state};
 use crate::error::Failure;
@@ -26,6 +27,11 @@ pub const OUTPUT: &str = "output";
 pub const ERROR: &str = "error";
 /// Files that nobody is given: the names of shared resources that a piece refers to.
 pub const NAMES: &str = "names";
+
+/// Files that the receipt names: how many resources of each type each member has.
+pub const MEMBERS: &str = "members";
+/// The receipt, one for each export that is done.
+pub const RECEIPT: &str = "receipt";
 
 /// A row of `bulk_job`: one run.
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
@@ -330,6 +336,18 @@ pub fn file(db: &mut Db, id: &str, name: &str) -> Result<Option<BulkFileRow>, Fa
         .optional()?)
 }
 
+/// Returns the receipt of a run.
+///
+/// # Errors
+/// Those of the database.
+pub fn receipt(db: &mut Db, id: &str) -> Result<Option<BulkFileRow>, Failure> {
+    Ok(bulk_file::table
+        .filter(bulk_file::job_id.eq(id).and(bulk_file::side.eq(RECEIPT)))
+        .select(BulkFileRow::as_select())
+        .first(db)
+        .optional()?)
+}
+
 /// Ends a run in this state, without results: as failed only before it is done. Returns `false` when it has ended before.
 ///
 /// # Errors
@@ -367,6 +385,7 @@ pub fn end(db: &mut Db, id: &str, state: &str, fault: Option<&str>, now_ms: i64)
 /// Those of the database.
 pub fn forget(db: &mut Db, id: &str) -> Result<(), Failure> {
     drop_parts(db, id)?;
+    bulk_receipts::forget(db, id)?;
     diesel::delete(bulk_job::table.find(id)).execute(db)?;
     Ok(())
 }

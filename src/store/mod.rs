@@ -10,6 +10,7 @@ pub mod beginnings;
 pub mod begun;
 pub mod bulk;
 pub mod bulk_pieces;
+pub mod bulk_receipts;
 mod connect;
 mod connection;
 pub mod consents;

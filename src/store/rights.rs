@@ -20,6 +20,7 @@ pub const TABLES: &[&str] = &[
     "assertion_seen",
     "attachment",
     "authorization_dependency",
+    "bulk_acknowledgement",
     "bulk_file",
     "bulk_job",
     "bulk_piece",

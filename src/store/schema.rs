@@ -7,7 +7,7 @@ mod exchanges;
 mod policy;
 mod received;
 
-pub use bulk::{bulk_file, bulk_job, bulk_piece, member_group, member_group_entry};
+pub use bulk::{bulk_acknowledgement, bulk_file, bulk_job, bulk_piece, member_group, member_group_entry};
 pub use exchanges::{
     enrolment, exchange, exchange_ask, exchange_missing, exchange_result, exchange_step, opt_in, partner_health,
 };

@@ -12,6 +12,7 @@ mod bring_up;
 mod bulk;
 mod bulk_kills;
 mod bulk_match;
+mod bulk_receipt;
 mod bulk_shared;
 mod canary;
 mod changed_registration;

@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::release::{self, Disclosure, FileShare};
 use crate::security::{Caller, Permission, Scopes};
-use crate::store::bulk::{self as rows, BulkFileRow, BulkJobRow, ERROR, NAMES};
+use crate::store::bulk::{self as rows, BulkFileRow, BulkJobRow, ERROR, MEMBERS, NAMES, RECEIPT};
 use crate::store::disclosure::LiveGrant;
 use crate::store::granted_members;
 use std::collections::HashMap;
@@ -47,8 +47,14 @@ pub async fn open(
     }
     let (own, file_name) = (run.id.clone(), name.to_owned());
     let found = ctx.store.read(move |db| rows::file(db, &own, &file_name)).await?;
-    let row = found.filter(|row| row.side != NAMES).ok_or(Fault::NotFound)?;
-    let is_covered = Scopes::parse(&caller.scope).allows(&row.resource_type, Permission::Read);
+    let row = found
+        .filter(|row| ![NAMES, RECEIPT].contains(&row.side.as_str()))
+        .ok_or(Fault::NotFound)?;
+    let rtype = match row.side.as_str() {
+        MEMBERS => "Patient",
+        _ => row.resource_type.as_str(),
+    };
+    let is_covered = Scopes::parse(&caller.scope).allows(rtype, Permission::Read);
     if row.side != ERROR && !is_covered {
         return Err(Fault::ScopeMissing.into());
     }
