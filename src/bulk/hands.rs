@@ -231,9 +231,10 @@ struct Helper;
 impl Helper {
     fn free() -> Option<Helper> {
         let most = std::thread::available_parallelism().map_or(1, NonZero::get) - 1;
-        let more = |taken: usize| (taken < most).then_some(taken + 1);
+        let more = |taken: usize| (taken < most).then(|| taken + 1);
         let taken = HELPERS.fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
-        taken.is_ok().then_some(Helper)
+        // Not `then_some`: a value that is made and not wanted would give back a place that nobody took.
+        taken.is_ok().then(|| Helper)
     }
 }
 
@@ -280,6 +281,7 @@ mod tests {
         let all = side_by_side((0..100).map(piece).collect(), far, &work).expect("done");
         assert!(all && done.lock().expect("a lock").len() == 100);
         assert!(!side_by_side(vec![piece(1)], Instant::now(), &work).expect("late"));
+        assert_eq!(HELPERS.load(Ordering::Acquire), 0, "all places are given back");
         let begun = AtomicUsize::new(0);
         let failing = |_: BulkPieceRow| {
             begun.fetch_add(1, Ordering::AcqRel);

@@ -3,8 +3,9 @@
 //! After each run its files are compared with their rows, both ways, and its counts with a count of the store that no code of exports makes.
 //! `CAUSEWAY_TEST_BULK_KILLS` sets the number of kills; `CAUSEWAY_TEST_SEED` repeats a run, as far as the machine lets it.
 
-use crate::support::client::{ALL_SCOPES, Client, Reply};
-use crate::support::payer::{TestPayer, program, today};
+use crate::support::client::{ALL_SCOPES, Client, Reply, http};
+use crate::support::payer::{PARTNER_URI, TestPayer, program, today};
+use crate::support::pki::{Kind, Pair};
 use crate::support::store::on_postgres;
 use causeway::jobs::Chance;
 use causeway::secret::{hex, sha256};
@@ -36,6 +37,7 @@ fn number(variable: &str) -> Option<u64> {
 struct Bed {
     payer: TestPayer,
     client: Client,
+    identity: Pair,
     workers: Vec<Child>,
     chance: Chance,
     why: String,
@@ -53,6 +55,7 @@ impl Bed {
         let sql = format!("UPDATE partner SET scopes = scopes || ' {BULK_SCOPE}'");
         payer.db().batch_execute(&sql).expect("scopes");
         let mut bed = Bed {
+            identity: payer.pki.client(PARTNER_URI, Kind::Good),
             payer,
             client,
             workers: Vec::new(),
@@ -94,6 +97,8 @@ impl Bed {
             None => {
                 self.payer.kill();
                 self.serve();
+                // Connections to the killed process are not used again.
+                self.client.http = http(&self.payer.pki.ca, Some(&self.identity));
             }
             Some(at) => {
                 let _ = self.workers[at].kill();
@@ -108,14 +113,23 @@ impl Bed {
         }
     }
 
-    async fn token(&self) -> String {
-        self.client.token(&format!("{ALL_SCOPES} {BULK_SCOPE}")).await
+    /// Sends a request with a token of its own.
+    async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: String) -> Reply {
+        let token = self.token().await;
+        let mut request = self.client.http.request(
+            method.parse().expect("a method"),
+            format!("{}{path}", self.client.origin),
+        );
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let sent = request.bearer_auth(token).body(body).send().await;
+        Reply::of(sent.expect("an answer")).await
     }
 
-    async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: String) -> Reply {
-        let bearer = format!("Bearer {}", self.token().await);
-        let headers = [&[("authorization", bearer.as_str())], headers].concat();
-        self.client.send(method, path, &headers, body).await
+    async fn token(&self) -> String {
+        let scope = format!("{ALL_SCOPES} {BULK_SCOPE}");
+        self.client.token(&scope).await
     }
 
     /// Begins a run; the path of its status.
