@@ -180,7 +180,7 @@ async fn listed(client: &Client, token: &str, path: &str) -> BTreeSet<String> {
 async fn exported(client: &Client, token: &str) -> BTreeSet<String> {
     let bearer = format!("Bearer {token}");
     let headers = [("authorization", bearer.as_str()), ("prefer", "respond-async")];
-    let get = |path: String| client.send("GET", &path, &headers, "".to_owned());
+    let get = |path: String| async move { client.send("GET", &path, &headers, String::new()).await };
     let path_of = |url: &str| url.strip_prefix(&client.origin).expect("our own address").to_owned();
     let begun = get("/fhir/Patient/$export?_type=Observation".to_owned()).await;
     begun.assert_status(202);
@@ -196,7 +196,9 @@ async fn exported(client: &Client, token: &str) -> BTreeSet<String> {
         let taken = get(path_of(file["url"].as_str().expect("a URL"))).await;
         taken.assert_status(200);
         let resources = taken.text();
-        let resources = resources.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        let resources = resources
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
         let ids = resources.filter_map(|resource| resource["id"].as_str().map(str::to_owned));
         found.extend(ids.filter(|id| id.starts_with("rule-")));
     }
@@ -262,7 +264,11 @@ async fn every_way_out_lets_the_same_rows_leave() {
             expected,
             "sensitive {sensitive}"
         );
-        assert_eq!(exported(&client, &token).await, expected, "sensitive {sensitive}, an export");
+        assert_eq!(
+            exported(&client, &token).await,
+            expected,
+            "sensitive {sensitive}, an export"
+        );
         for at in 0..rows.len() {
             let status = if expected.contains(&id(at)) { 200 } else { 404 };
             for path in [
