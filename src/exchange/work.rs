@@ -196,7 +196,8 @@ impl ExchangeWork {
         let session = opened.session.get_or_insert_with(|| self.sessions.open(&facts));
         let time = Duration::from_millis(rule(step).timeout_ms);
         failpoint::pass(step.code(), BEFORE_EFFECT);
-        let report = match tokio::time::timeout(time, session.run(step, &facts, held)).await {
+        let went = tokio::time::timeout(time, session.run(step, &facts, held)).await;
+        let report = match went {
             Ok(report) => Some(report),
             // What came before the time was over is kept: the next attempt goes on from there, and nobody is blamed.
             Err(_) if session.has_progress() => Some(StepReport {
@@ -271,6 +272,9 @@ fn change(
     if matches!(report.end, StepEnd::NotPermitted { .. }) {
         // It says nothing of the partner's server.
         made.server_answered = None;
+    }
+    if report.has_progress {
+        made.server_answered = Some(true);
     }
     made.http_status = report.call.http_status;
     made.with = report.with;

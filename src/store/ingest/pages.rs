@@ -4,7 +4,7 @@ use super::PageRow;
 use crate::error::Failure;
 use crate::store::Db;
 use crate::store::schema::{ingest_page, ingest_piece};
-use diesel::dsl::{exists, max, select, sql};
+use diesel::dsl::{max, sql};
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
@@ -39,10 +39,13 @@ pub fn last_page(db: &mut Db, exchange_id: &str) -> Result<i64, Failure> {
 /// # Errors
 /// Those of the database.
 pub fn has_link(db: &mut Db, exchange_id: &str, link_sha256: &[u8]) -> Result<bool, Failure> {
-    let same = ingest_page::table
+    let same: Option<i64> = ingest_page::table
         .filter(ingest_page::exchange_id.eq(exchange_id))
-        .filter(ingest_page::link_sha256.eq(link_sha256));
-    Ok(select(exists(same)).get_result(db)?)
+        .filter(ingest_page::link_sha256.eq(link_sha256))
+        .select(ingest_page::page)
+        .first(db)
+        .optional()?;
+    Ok(same.is_some())
 }
 
 /// Whether a part of an exchange has a page with the digest of this body, other than pages that were set aside.
@@ -50,12 +53,15 @@ pub fn has_link(db: &mut Db, exchange_id: &str, link_sha256: &[u8]) -> Result<bo
 /// # Errors
 /// Those of the database.
 pub fn has_body(db: &mut Db, exchange_id: &str, part: &str, sha256: &[u8]) -> Result<bool, Failure> {
-    let same = ingest_page::table
+    let same: Option<i64> = ingest_page::table
         .filter(ingest_page::exchange_id.eq(exchange_id))
         .filter(ingest_page::sha256.eq(sha256))
         .filter(ingest_page::part.eq(part))
-        .filter(ingest_page::link_sha256.ne(Vec::<u8>::new()));
-    Ok(select(exists(same)).get_result(db)?)
+        .filter(ingest_page::link_sha256.ne(Vec::<u8>::new()))
+        .select(ingest_page::page)
+        .first(db)
+        .optional()?;
+    Ok(same.is_some())
 }
 
 /// Returns how many pages an exchange has, and the sums of their bytes and of their entries.
@@ -96,13 +102,18 @@ pub fn forget_pieces(db: &mut Db, exchange_id: &str, page: i64, most: i64) -> Re
         .eq(exchange_id)
         .and(ingest_piece::page.eq(page));
     let first: Option<i64> = ingest_piece::table
-        .filter(of_page)
+        .filter(of_page())
         .order(ingest_piece::piece.asc())
         .select(ingest_piece::piece)
         .first(db)
         .optional()?;
     let Some(first) = first else { return Ok(false) };
-    let these = of_page.and(ingest_piece::piece.lt(first + most));
+    let these = of_page().and(ingest_piece::piece.lt(first + most));
     diesel::delete(ingest_piece::table.filter(these)).execute(db)?;
-    Ok(select(exists(ingest_piece::table.filter(of_page))).get_result(db)?)
+    let left: Option<i64> = ingest_piece::table
+        .filter(of_page())
+        .select(ingest_piece::piece)
+        .first(db)
+        .optional()?;
+    Ok(left.is_some())
 }
