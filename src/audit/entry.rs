@@ -89,6 +89,7 @@ actions! {
     ExchangePartlyAcknowledged => "exchange.partly-acknowledged",
     ExchangeWentBack => "exchange.went-back",
     ExchangeAttemptFailed => "exchange.attempt-failed",
+    ExchangeWentOn => "exchange.went-on",
     ExchangeHeldBack => "exchange.held-back",
     ExchangePartnerRefused => "exchange.partner-refused",
     ExchangeConsentRefused => "exchange.consent-refused",

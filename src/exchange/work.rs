@@ -159,10 +159,12 @@ impl ExchangeWork {
                 ended.push((*number, attempt_end(started_ms, now_ms, OK, None, call)));
                 continue;
             }
-            // A token with which something came was a good one.
+            let attempt = here.failed + 1;
+            // A token with which something came was a good one, and attempts that bring something are none in vain.
             let has_progress = report.as_ref().is_some_and(|report| report.has_progress);
             let here = Position {
                 was_unauthorized: here.was_unauthorized && !has_progress,
+                failed: if has_progress { 0 } else { here.failed },
                 ..here
             };
             let mut conclusion = match &report {
@@ -180,7 +182,7 @@ impl ExchangeWork {
             ));
             let later = begun.steps.iter().filter(|(_, other)| other > number);
             ended.extend(later.map(|(_, other)| (*other, attempt_end(now_ms, now_ms, NOT_REACHED, None, None))));
-            let mut made = change(*step, here.failed + 1, conclusion, report, ended, heard);
+            let mut made = change(*step, attempt, conclusion, report, ended, heard);
             made.unit = unit;
             return Ok(made);
         }
@@ -201,7 +203,16 @@ impl ExchangeWork {
         let session = opened.session.get_or_insert_with(|| self.sessions.open(&facts));
         let time = Duration::from_millis(rule(step).timeout_ms);
         failpoint::pass(step.code(), BEFORE_EFFECT);
-        let report = tokio::time::timeout(time, session.run(step, &facts, held)).await.ok();
+        let went = tokio::time::timeout(time, session.run(step, &facts, held)).await;
+        let report = match went {
+            Ok(report) => Some(report),
+            // What came before the time was over is kept: the next attempt goes on from there, and nobody is blamed.
+            Err(_) if session.has_progress() => Some(StepReport {
+                has_progress: true,
+                ..StepReport::of(StepEnd::More)
+            }),
+            Err(_) => None,
+        };
         failpoint::pass(step.code(), AFTER_EFFECT);
         Ok(report)
     }
@@ -273,6 +284,9 @@ fn change(
     if matches!(report.end, StepEnd::NotPermitted { .. }) {
         // It says nothing of the partner's server.
         made.server_answered = None;
+    }
+    if report.has_progress {
+        made.server_answered = Some(true);
     }
     made.http_status = report.call.http_status;
     made.with = report.with;

@@ -95,6 +95,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    exchange_question (exchange_id) {
+        exchange_id -> Text,
+        round -> BigInt,
+        key_id -> Text,
+        sealed -> Binary,
+    }
+}
+
+diesel::table! {
     exchange_step (exchange_id, number) {
         exchange_id -> Text,
         number -> BigInt,
