@@ -132,7 +132,7 @@ pub const TABLE: &[(&str, &[&str])] = &[
     ("bulk-formats-refused", &["bulk-*/parameters/formats"]),
     ("bulk-unknown-dropped", &["bulk-2.0/parameters/strict"]),
     ("bulk-location-lost", &["bulk-*/kick-off/patient", "bulk-2.0/kick-off/post", "pdex-bulk/match/kick-off"]),
-    ("bulk-start-200", &["bulk-*/kick-off/patient", "pdex-bulk/match/kick-off", "pdex-bulk/export/*"]),
+    ("bulk-start-200", &["bulk-*/kick-off/patient", "pdex-bulk/match/kick-off", "pdex-bulk/export/group", "pdex-bulk/export/data-export"]),
     ("bulk-refusal-500", &["bulk-*/kick-off/prefer", "pdex-bulk/match/prefer", "pdex-bulk/match/bad-json", "pdex-bulk/export/other-type"]),
     ("bulk-refusal-bare", &["bulk-*/kick-off/prefer", "bulk-*/parameters/format-refused", "pdex-bulk/match/prefer", "pdex-bulk/export/unknown-group"]),
     ("bulk-lenient-refused", &["bulk-2.0/parameters/lenient"]),

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 
 /// The tests of both versions.
 #[rustfmt::skip]
-pub(crate) const TESTS: &[FixedTest<BulkTest>] = &[
+pub(in super::super) const TESTS: &[FixedTest<BulkTest>] = &[
     ("kick-off", "patient", "bulk-kick-off", "Patient/$export is answered with 202 and an absolute Content-Location", BulkTest::KickOff),
     ("kick-off", "prefer", "bulk-kick-off", "A start without Prefer: respond-async is refused with an OperationOutcome", BulkTest::PreferNeeded),
     ("kick-off", "token", "bulk-kick-off", "A start without a token is refused", BulkTest::TokenNeeded),
@@ -40,7 +40,7 @@ pub(crate) const TESTS: &[FixedTest<BulkTest>] = &[
 
 /// The tests of 2.0 alone.
 #[rustfmt::skip]
-pub(crate) const TESTS_2: &[FixedTest<BulkTest>] = &[
+pub(in super::super) const TESTS_2: &[FixedTest<BulkTest>] = &[
     ("kick-off", "post", "bulk2-post", "An export is started by POST of a Parameters resource", BulkTest::Post),
     ("parameters", "patient", "bulk2-patient", "patient limits the export to this member", BulkTest::Patient),
     ("parameters", "strict", "bulk2-handling", "An unknown parameter is refused", BulkTest::Strict),

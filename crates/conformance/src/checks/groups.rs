@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 /// The tests.
 #[rustfmt::skip]
-pub(crate) const TESTS: &[FixedTest<GroupTest>] = &[
+pub(in super::super) const TESTS: &[FixedTest<GroupTest>] = &[
     ("match", "kick-off", "pdexbulk-match", "$bulk-member-match is answered with 202 and an absolute Content-Location", GroupTest::KickOff),
     ("match", "prefer", "pdexbulk-match", "A bulk match without Prefer: respond-async is refused", GroupTest::PreferNeeded),
     ("match", "scope", "pdexbulk-scope", "A bulk match needs a scope of its own", GroupTest::ScopeNeeded),
@@ -79,6 +79,13 @@ pub(super) async fn run(which: GroupTest, session: &mut Session) -> Checked {
         }
         GroupTest::Nobody | GroupTest::Consent => skip("the client file names no such body"),
         GroupTest::Envelope => envelope(session).await,
+        _ => used(which, session).await,
+    }
+}
+
+/// The checks of a Group after its match.
+async fn used(which: GroupTest, session: &mut Session) -> Checked {
+    match which {
         GroupTest::Read => {
             let group = matched(session).await?;
             let read = session
@@ -122,7 +129,7 @@ pub(super) async fn run(which: GroupTest, session: &mut Session) -> Checked {
             let run: BulkRun = session.ended(&begun, String::new(), &token).await?;
             bulk::whole(session, &run).await
         }
-        GroupTest::OtherType => {
+        _ => {
             let begun = data_export(session, "hl7.fhir.us.davinci-pdex#no-such-type").await?;
             begun.status(400)?.outcome().map(drop)
         }
