@@ -6,6 +6,7 @@
 use super::around;
 use super::edge::{self, Seat};
 use super::explorer::{self, ShownProof};
+use super::measured;
 use super::oauth;
 use super::refused;
 use super::reply::{HttpFailure, Noted, keep_fault, outcome_response};
@@ -262,9 +263,7 @@ fn record(
         .get::<SeenPartner>()
         .map(|seen| seen.0.clone())
         .unwrap_or_default();
-    metrics::counter!(families::REQUESTS, "route" => route, "status" => status.to_string(), "fault" => code)
-        .increment(1);
-    metrics::histogram!(families::SECONDS, "route" => route).record(took.as_secs_f64());
+    measured::request(route, status, code, took);
     if let Some(fault) = fault {
         count_refusal(fault);
     }
