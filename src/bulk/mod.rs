@@ -13,3 +13,4 @@ mod kinds;
 pub mod manifest;
 pub mod range;
 pub mod receipt;
+mod shares;
