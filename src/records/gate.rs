@@ -24,7 +24,7 @@ use crate::store::withheld::{CONTAINS_CLAIM, DISGUISED, SHARED_WITH_CLAIM};
 
 /// The version of everything that this gate decides. Raise it with every change of a rule, a release column or the released form: at its
 /// next start, a store that was checked by another version is checked again before anything is served ([`super::rejudge`]).
-pub const GATE_VERSION: i64 = 3;
+pub const GATE_VERSION: i64 = 4;
 
 /// A resource fit to be stored.
 #[derive(Clone, Debug)]
