@@ -9,6 +9,7 @@ use crate::ids::Ids;
 use crate::store::guesses::GuessLimits;
 use crate::store::{Store, secrets};
 use std::sync::{Arc, OnceLock};
+use tokio::sync::Notify;
 
 /// The payer that this process serves, from the `[payer]` and `[server]` sections of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +72,8 @@ pub struct Context {
     pub matching: Arc<Rules>,
     /// How reviews are kept.
     pub review: ReviewTerms,
+    /// Tells the worker of this process that work is due now; it would find it later by itself.
+    pub work_due: Arc<Notify>,
 }
 
 #[cfg(test)]
@@ -89,6 +92,7 @@ impl Context {
             payer: Arc::new(payer),
             matching: Arc::default(),
             review: ReviewTerms::default(),
+            work_due: Arc::default(),
         })
     }
 }

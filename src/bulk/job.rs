@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::jobs::{self, AttemptEnding, Doing, HeldJob, JobStep, NewJob, Priority, WorkKind};
 use crate::security::Caller;
-use crate::store::bulk::{self as rows, BulkJobRow};
+use crate::store::bulk::{self as rows, BulkFileRow, BulkJobRow, BulkPieceRow};
 use crate::store::member_groups;
 use crate::store::{Db, DiskRoom};
 use crate::telemetry::Correlation;
@@ -22,7 +22,10 @@ use std::time::Duration;
 /// Seconds until a partner with too many runs may try again.
 const BUSY_S: u32 = 60;
 
-/// The work that ends runs: late ones at their deadline, all others when their files have been kept long enough.
+/// How often it is asked whether the work of a run is parked, milliseconds.
+const LOOKED_MS: i64 = 3_600_000;
+
+/// The work that ends runs: late ones at their deadline, those whose work is parked, all others when their files have been kept long enough.
 pub static END: WorkKind = WorkKind {
     name: "bulk-end",
     priority: Priority::Last,
@@ -59,6 +62,7 @@ pub async fn announce(ctx: &Context, limits: &BulkConfig, caller: &Caller) -> Re
     let (new_id, due_ms) = (ctx.ids.new_id(now_ms), now_ms + limits.deadline_ms);
     ctx.store
         .write(move |db| {
+            rows::alone(db, &partner)?;
             demand_place(db, &partner, most)?;
             let end = NewJob {
                 kind: &END,
@@ -72,6 +76,16 @@ pub async fn announce(ctx: &Context, limits: &BulkConfig, caller: &Caller) -> Re
         })
         .await?;
     Ok(id)
+}
+
+/// Whether a run of the caller may begin now, asked before its body is read; it is asked again when it begins.
+///
+/// # Errors
+/// As [`begin`].
+pub async fn demand_free(ctx: &Context, limits: &BulkConfig, caller: &Caller) -> Result<(), Failure> {
+    demand_room(ctx)?;
+    let (partner, most) = (caller.partner.id.clone(), limits.jobs_per_partner);
+    ctx.store.read(move |db| demand_place(db, &partner, most)).await
 }
 
 fn demand_room(ctx: &Context) -> Result<(), Failure> {
@@ -136,6 +150,7 @@ where
     let ids = [ctx.ids.new_id(now_ms), ctx.ids.new_id(now_ms)];
     ctx.store
         .write(move |db| {
+            rows::alone(db, &row.partner_id)?;
             demand_place(db, &row.partner_id, most)?;
             let mut row = row.clone();
             row.transaction_ms = Some(rows::visible_ms(db)?);
@@ -148,10 +163,12 @@ where
                 due_ms,
             };
             jobs::enqueue(db, &ids[0], &own(work, now_ms), now_ms)?;
-            jobs::enqueue(db, &ids[1], &own(&END, row.deadline_ms), now_ms)?;
+            let looked_ms = row.deadline_ms.min(now_ms + LOOKED_MS);
+            jobs::enqueue_or_point(db, &ids[1], &own(&END, looked_ms), now_ms)?;
             also(db, &row)
         })
         .await?;
+    ctx.work_due.notify_one();
     Ok(id)
 }
 
@@ -226,15 +243,54 @@ pub fn cancel_for(ctx: &Context, id: &str, note: OperatorNote) -> Result<(), Fai
 fn cancelled(db: &mut Db, row: &BulkJobRow, new_id: &str, now_ms: i64) -> Result<bool, Failure> {
     let ended = rows::end(db, &row.id, rows::CANCELLED, None, now_ms)?;
     stop_work(db, row)?;
+    end_at(db, row, new_id, now_ms, now_ms)?;
+    Ok(ended)
+}
+
+/// Writes the result of a piece. `ends`: now, and until when the files are kept if it was the last one; then they are removed.
+///
+/// # Errors
+/// Those of the database.
+pub(super) fn finish_piece(
+    db: &mut Db,
+    piece: &BulkPieceRow,
+    files: &[BulkFileRow],
+    (now_ms, expires_ms): (i64, i64),
+    new_id: &str,
+) -> Result<(), Failure> {
+    if !rows::finish_piece(db, piece, files, now_ms, expires_ms)? {
+        return Ok(());
+    }
+    match rows::find(db, &piece.job_id)? {
+        Some(row) => end_at(db, &row, new_id, expires_ms, now_ms),
+        None => Ok(()),
+    }
+}
+
+/// Makes the end of a run due at `due_ms`, if it is due later.
+fn end_at(db: &mut Db, row: &BulkJobRow, new_id: &str, due_ms: i64, now_ms: i64) -> Result<(), Failure> {
     let end = NewJob {
         kind: &END,
         partner: Some(&row.partner_id),
         key: &row.id,
         payload: "",
-        due_ms: now_ms,
+        due_ms,
     };
-    jobs::enqueue_or_point(db, new_id, &end, now_ms)?;
-    Ok(ended)
+    jobs::enqueue_or_point(db, new_id, &end, now_ms)
+}
+
+/// The end of work that cannot go on: its run has failed, and its files are removed.
+pub(super) fn failing(ctx: &Context, id: &str, fault: Fault) -> AttemptEnding {
+    let (now_ms, id) = (ctx.clock.now_ms(), id.to_owned());
+    let new_id = ctx.ids.new_id(now_ms);
+    AttemptEnding::done().with(Arc::new(move |db: &mut Db| {
+        let Some(row) = rows::find(db, &id)? else { return Ok(()) };
+        if rows::end(db, &row.id, rows::FAILED, Some(fault.code()), now_ms)? {
+            member_groups::drop_unfinished(db, &row.partner_id, &row.id)?;
+            end_at(db, &row, &new_id, now_ms, now_ms)?;
+        }
+        Ok(())
+    }))
 }
 
 /// Takes back the work of a run, so that what it still writes is not kept.
@@ -273,13 +329,22 @@ impl JobStep for BulkEnd {
         Box::pin(async move {
             let (id, now_ms) = (held.job().key.clone(), held.ctx().clock.now_ms());
             let read = id.clone();
-            let Some(row) = held.ctx().store.read(move |db| rows::find(db, &read)).await? else {
+            let found = held.ctx().store.read(move |db| {
+                let row = rows::find(db, &read)?;
+                let work = row.as_ref().and_then(|row| work_of(&row.kind));
+                let is_parked = match work {
+                    Some(work) => jobs::is_parked(db, work, &read)?,
+                    None => false,
+                };
+                Ok(row.map(|row| (row, is_parked)))
+            });
+            let Some((row, is_parked)) = found.await? else {
                 // Announced, and never begun; or forgotten already.
                 self.remove(&id).await?;
                 return Ok(AttemptEnding::done());
             };
             let until_ms = match row.state.as_str() {
-                rows::WAITING | rows::RUNNING if now_ms >= row.deadline_ms => {
+                rows::WAITING | rows::RUNNING if is_parked || now_ms >= row.deadline_ms => {
                     let late = move |db: &mut Db| {
                         match rows::end(db, &row.id, rows::FAILED, Some(Fault::BulkLate.code()), now_ms)? {
                             true => stop_work(db, &row),
@@ -288,11 +353,15 @@ impl JobStep for BulkEnd {
                         }
                     };
                     tracing::error!(bulk.job = id, "a bulk job did not come to its end in time");
-                    return Ok(AttemptEnding::again(now_ms + self.keep_ms).with(Arc::new(late)));
+                    return Ok(AttemptEnding::again(now_ms).with(Arc::new(late)));
                 }
-                rows::WAITING | rows::RUNNING => row.deadline_ms,
+                rows::WAITING | rows::RUNNING => row.deadline_ms.min(now_ms + LOOKED_MS),
                 rows::DONE => row.expires_ms.unwrap_or(now_ms),
-                rows::FAILED => row.updated_ms + self.keep_ms,
+                rows::FAILED => {
+                    // Nothing names its files; that it failed is told for as long as files are kept.
+                    self.remove(&id).await?;
+                    row.updated_ms + self.keep_ms
+                }
                 _ => now_ms,
             };
             if now_ms < until_ms {

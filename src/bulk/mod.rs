@@ -10,4 +10,5 @@ pub mod group_match;
 pub mod job;
 mod kinds;
 pub mod manifest;
+pub mod opened;
 pub mod range;

@@ -32,7 +32,7 @@ impl Runner {
     /// Starts the worker. Must be called inside a Tokio runtime.
     pub fn start(self) -> RunningWorker {
         show(&QueueStanding::default());
-        let wake = Arc::new(Notify::new());
+        let wake = Arc::clone(&self.ctx.work_due);
         let (stop, stopping) = watch::channel(false);
         let (drained, until) = watch::channel(None);
         let work = Loop {

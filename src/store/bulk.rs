@@ -89,6 +89,23 @@ pub fn put(db: &mut Db, row: &BulkJobRow) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The number of the advisory lock of a partner's kick-offs.
+const KICK_OFFS: i32 = 4_919_774;
+
+/// Lets one transaction at a time begin runs of this partner, so that two do not count the same free place. Does nothing on SQLite, where one
+/// transaction writes at a time.
+///
+/// # Errors
+/// Those of the database.
+pub fn alone(db: &mut Db, partner: &str) -> Result<(), Failure> {
+    if let Db::Pg(pg) = db {
+        diesel::sql_query(format!("SELECT pg_advisory_xact_lock({KICK_OFFS}, hashtext($1))"))
+            .bind::<diesel::sql_types::Text, _>(partner)
+            .execute(pg)?;
+    }
+    Ok(())
+}
+
 /// Returns how many runs of a partner have not come to their end.
 ///
 /// # Errors
@@ -192,7 +209,7 @@ pub fn next_piece(db: &mut Db, id: &str) -> Result<Option<BulkPieceRow>, Failure
         .optional()?)
 }
 
-/// Writes the result of a piece. The run is done with its last piece, and its files are kept until `expires_ms`.
+/// Writes the result of a piece. The run is done with its last piece, and its files are kept until `expires_ms`. Returns whether it is done.
 ///
 /// # Errors
 /// Those of the database.
@@ -202,7 +219,7 @@ pub fn finish_piece(
     files: &[BulkFileRow],
     now_ms: i64,
     expires_ms: i64,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     let (id, position) = (&piece.job_id, piece.position);
     diesel::delete(
         bulk_file::table
@@ -222,10 +239,10 @@ pub fn finish_piece(
         .set((bulk_job::pieces_done.eq(done), bulk_job::updated_ms.eq(now_ms)))
         .execute(db)?;
     let of_it = bulk_job::table.find(id).filter(bulk_job::state.eq(RUNNING));
-    diesel::update(of_it.filter(bulk_job::pieces.le(done)))
+    let ended = diesel::update(of_it.filter(bulk_job::pieces.le(done)))
         .set((bulk_job::state.eq(DONE), bulk_job::expires_ms.eq(expires_ms)))
         .execute(db)?;
-    Ok(())
+    Ok(ended == 1)
 }
 
 fn set_piece(db: &mut Db, id: &str, position: i64, state: &str) -> Result<(), Failure> {

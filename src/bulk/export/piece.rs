@@ -72,7 +72,7 @@ impl PieceWork<'_> {
             }
         }
         let mut all = written.finish(now_ms)?;
-        all.push(self.names(&names, now_ms)?);
+        all.push(self.names(&names, &grants, now_ms)?);
         let left_out = usize::try_from(piece.members).unwrap_or(0).saturating_sub(grants.len());
         if left_out > 0 {
             let count = i64::try_from(left_out).unwrap_or(i64::MAX);
@@ -114,13 +114,16 @@ impl PieceWork<'_> {
             release::each_shared(ctx, names, self.window, &mut |row| written.line("", row))?;
         }
         let mut all = written.finish(now_ms)?;
-        if let (Some(group), true) = (&self.row.group_id, self.asked.patients.is_empty()) {
-            let absent = ctx
-                .store
-                .read_blocking(|db| Ok(granted_members::group_size(db, group)? - rows::planned(db, &self.row.id)?))?;
-            if absent > 0 {
-                all.push(self.absent(absent, "before", now_ms)?);
-            }
+        let absent = self.absent_before()?;
+        if absent > 0 {
+            all.push(self.absent(absent, "before", now_ms)?);
+        }
+        if !self.asked.uncovered.is_empty() {
+            let texts = self.asked.uncovered.iter();
+            let texts: Vec<String> = texts
+                .map(|rtype| format!("The type {rtype} was left out: the token does not cover it."))
+                .collect();
+            all.push(self.told("suppressed", &texts, now_ms)?);
         }
         if !self.asked.left_out.is_empty() {
             let texts = self.asked.left_out.iter();
@@ -132,8 +135,23 @@ impl PieceWork<'_> {
         Ok(all)
     }
 
-    fn names(&self, names: &BTreeSet<ResourceName>, now_ms: i64) -> Result<BulkFileRow, Failure> {
+    /// How many members were asked for to whom the access had ended before the pieces were planned.
+    fn absent_before(&self) -> Result<i64, Failure> {
+        let named = i64::try_from(self.asked.patients.len()).unwrap_or(i64::MAX);
+        self.held.ctx().store.read_blocking(|db| {
+            let asked = match (&self.row.group_id, named) {
+                (None, 0) => return Ok(0),
+                (Some(group), 0) => granted_members::group_size(db, group)?,
+                _ => named,
+            };
+            Ok(asked - rows::planned(db, &self.row.id)?)
+        })
+    }
+
+    /// The shared resources that the records of these members refer to.
+    fn names(&self, names: &BTreeSet<ResourceName>, grants: &[LiveGrant], now_ms: i64) -> Result<BulkFileRow, Failure> {
         let mut file = self.begin(NAMES, "names")?;
+        grants.iter().for_each(|grant| file.note_member(&grant.id));
         for (rtype, id) in names {
             file.line("", format!("{rtype}/{id}").as_bytes())?;
         }

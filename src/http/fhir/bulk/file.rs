@@ -1,14 +1,17 @@
 //! A file of a run, or a part of one, sent piece by piece; each piece is checked like those of a record.
 
-use super::match_file;
 use super::sent::{beyond, empty, head, next};
-use crate::bulk::export::download::{self, ExportFile};
+use crate::bulk::export::download;
+use crate::bulk::opened::OpenedFile;
 use crate::bulk::range::AskedBytes;
+use crate::bulk::{group_match, job};
+use crate::error::Failure;
 use crate::http::fhir::authorised::Authorised;
 use crate::http::outgoing;
 use crate::http::reply::HttpFailure;
 use crate::http::state::App;
 use crate::release::{SentPart, WatchedStream};
+use crate::security::Caller;
 use actix_web::body::SizedStream;
 use actix_web::http::{Method, header};
 use actix_web::web::Bytes;
@@ -26,12 +29,7 @@ pub async fn get(
     let name = (id.as_str(), name.as_str());
     let is_head = request.method() == Method::HEAD;
     let asked = asked(&request, is_head);
-    if let Some(answer) = match_file::answer(&app, &authorised, name, (&asked, is_head)).await? {
-        return Ok(answer);
-    }
-    let limits = &app.config.bulk;
-    let opened = download::open(&app.ctx, &app.bulk, limits, &authorised.caller, (name, &asked)).await?;
-    let ExportFile { row, reader, sent } = opened;
+    let OpenedFile { row, reader, sent } = opened(&app, &authorised.caller, name, &asked).await?;
     let Some((span, disclosure)) = sent else {
         return Ok(beyond(&row));
     };
@@ -58,6 +56,21 @@ pub async fn get(
         }
     });
     Ok(answer.body(SizedStream::new(span.bytes(), Box::pin(pieces))))
+}
+
+/// Opens the file, whatever kind of run it belongs to.
+async fn opened(
+    app: &App,
+    caller: &Caller,
+    (id, name): (&str, &str),
+    asked: &AskedBytes,
+) -> Result<OpenedFile, Failure> {
+    let run = job::of(&app.ctx, caller, id).await?;
+    let (limits, files) = (&app.config.bulk, &app.bulk);
+    match group_match::download::open(&app.ctx, (limits, files), caller, (&run, name), asked).await? {
+        Some(opened) => Ok(opened),
+        None => download::open(&app.ctx, files, limits, caller, ((id, name), asked)).await,
+    }
 }
 
 /// The bytes that a request asks for; HEAD tells of the whole file.

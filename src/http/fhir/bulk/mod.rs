@@ -6,6 +6,5 @@ pub mod file;
 pub mod group_match;
 pub mod groups;
 pub mod kick_off;
-mod match_file;
 mod sent;
 pub mod status;
