@@ -72,8 +72,24 @@ pub struct Context {
     pub matching: Arc<Rules>,
     /// How reviews are kept.
     pub review: ReviewTerms,
-    /// Tells the worker of this process that work is due now; it would find it later by itself.
-    pub work_due: Arc<Notify>,
+    /// Wakes this process's worker.
+    pub bell: WorkBell,
+}
+
+/// Wakes the worker of this process when work was enqueued. Without a worker it does nothing. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct WorkBell(Arc<Notify>);
+
+impl WorkBell {
+    /// Makes the worker look for work now. Called after the commit that enqueued some.
+    pub fn ring(&self) {
+        self.0.notify_one();
+    }
+
+    /// Waits until it rings.
+    pub async fn rings(&self) {
+        self.0.notified().await;
+    }
 }
 
 #[cfg(test)]
@@ -92,7 +108,7 @@ impl Context {
             payer: Arc::new(payer),
             matching: Arc::default(),
             review: ReviewTerms::default(),
-            work_due: Arc::default(),
+            bell: WorkBell::default(),
         })
     }
 }

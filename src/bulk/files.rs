@@ -3,11 +3,13 @@
 //! A run has a folder of its own. A file has a head that names its key, then its text in sealed pieces of one size, which are found by
 //! their number, then the sealed list of whose resources it has. Nothing here decides who may read a file.
 
+use super::shares::{MemberShare, Unfinished};
 use crate::config::Config;
 use crate::error::{Failure, Fault};
 use crate::secret::{Sha256, hex, random};
 use crate::security::vault::{KEYS_FILE, Seal, Vault};
 use crate::store::bulk::BulkFileRow;
+use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
@@ -31,17 +33,6 @@ struct Inner {
     folder: PathBuf,
     keys: PathBuf,
     vault: OnceLock<Vault>,
-}
-
-/// Whose resources a file has, and how much of it they are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MemberShare {
-    /// The grant under which the member's resources were written.
-    pub grant_id: String,
-    /// Bytes of the resources.
-    pub bytes: u64,
-    /// How many.
-    pub resources: u64,
 }
 
 fn unusable(error: std::io::Error) -> Failure {
@@ -78,7 +69,16 @@ impl BulkFiles {
         }))
     }
 
-    fn vault(&self) -> Result<&Vault, Failure> {
+    /// Whether there are keys, which the first run makes.
+    pub fn has_keys(&self) -> bool {
+        self.0.vault.get().is_some() || self.0.keys.exists()
+    }
+
+    /// The keys that seal files; makes them when there are none. Blocks this thread.
+    ///
+    /// # Errors
+    /// [`Fault::BulkFolder`].
+    pub(super) fn vault(&self) -> Result<&Vault, Failure> {
         if let Some(vault) = self.0.vault.get() {
             return Ok(vault);
         }
@@ -122,7 +122,7 @@ impl BulkFiles {
             .mode(0o600)
             .open(&path)
             .map_err(unusable)?;
-        let unfinished = Unfinished(Some(path));
+        let unfinished = Unfinished::at(path);
         file.write_all(format!("{HEAD}{key_id}\n").as_bytes())
             .map_err(unusable)?;
         Ok(FileWriter {
@@ -191,20 +191,23 @@ impl BulkFiles {
         }
     }
 
+    /// Removes all files of a run but these: attempts that were broken off left them, and nothing will ever name them.
+    ///
+    /// # Errors
+    /// [`Fault::BulkFolder`].
+    pub fn keep_only(&self, job: &str, names: &HashSet<&str>) -> Result<(), Failure> {
+        for entry in fs::read_dir(self.folder_of(job)).map_err(unusable)? {
+            let entry = entry.map_err(unusable)?;
+            if !entry.file_name().to_str().is_some_and(|name| names.contains(name)) {
+                fs::remove_file(entry.path()).map_err(unusable)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes a file that no row names any more; what stays goes with the folder of its run.
     pub fn drop_file(&self, row: &BulkFileRow) {
         let _ = fs::remove_file(self.folder_of(&row.job_id).join(&row.name));
-    }
-}
-
-/// Removes a file that was not finished, so that attempts that fail do not fill the disk. What stays goes with the folder of its run.
-struct Unfinished(Option<PathBuf>);
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if let Some(path) = &self.0 {
-            let _ = fs::remove_file(path);
-        }
     }
 }
 
@@ -258,16 +261,7 @@ impl FileWriter {
         self.row.resources += resources;
     }
 
-    /// Notes a member on whose record the file depends, though no resource in it is theirs.
-    pub fn note_member(&mut self, grant_id: &str) {
-        self.shares.push(MemberShare {
-            grant_id: grant_id.to_owned(),
-            bytes: 0,
-            resources: 0,
-        });
-    }
-
-    /// Adds a part of the text: lines that belong to no member.
+    /// Adds a part of the text that belongs to no member, and counts no resource.
     ///
     /// # Errors
     /// As [`FileWriter::line`].
@@ -300,22 +294,35 @@ impl FileWriter {
     /// # Errors
     /// [`Fault::NoRoom`], [`Fault::BulkFolder`].
     pub fn finish(mut self, now_ms: i64) -> Result<BulkFileRow, Failure> {
+        self.write_end()?;
+        self.synced(now_ms)
+    }
+
+    fn write_end(&mut self) -> Result<(), Failure> {
         if !self.buffer.is_empty() {
             self.seal_piece()?;
         }
-        let lines = self
-            .shares
-            .iter()
-            .map(|share| format!("{} {} {}\n", share.grant_id, share.bytes, share.resources));
-        let list: String = lines.collect();
+        let list: String = self.shares.iter().map(MemberShare::line).collect();
         let sealed = self.seal.seal(&format!("{}/members", self.row.name), list.as_bytes())?;
-        self.file.write_all(&sealed).map_err(unusable)?;
+        self.file.write_all(&sealed).map_err(unusable)
+    }
+
+    fn synced(mut self, now_ms: i64) -> Result<BulkFileRow, Failure> {
         self.file.sync_all().map_err(unusable)?;
-        self.unfinished.0 = None;
+        self.unfinished.is_whole();
         self.row.sha256 = self.digest.finish().to_vec();
         self.row.created_ms = now_ms;
         Ok(self.row)
     }
+}
+
+/// Ends files. All are written before the first one is synced, so that one commit of the file system's journal serves all of them.
+///
+/// # Errors
+/// As [`FileWriter::finish`].
+pub fn finish(mut files: Vec<FileWriter>, now_ms: i64) -> Result<Vec<BulkFileRow>, Failure> {
+    files.iter_mut().try_for_each(FileWriter::write_end)?;
+    files.into_iter().map(|file| file.synced(now_ms)).collect()
 }
 
 /// A file that can be read. Clones share it.
@@ -389,16 +396,8 @@ impl FileReader {
         let opened = self.seal.open(&format!("{}/members", self.name), &sealed);
         let list = opened.map_err(unsealed)?;
         let text = String::from_utf8(list).map_err(|_| Fault::BulkFolder)?;
-        let share = |line: &str| {
-            let mut words = line.split(' ');
-            Some(MemberShare {
-                grant_id: words.next()?.to_owned(),
-                bytes: words.next()?.parse().ok()?,
-                resources: words.next()?.parse().ok()?,
-            })
-        };
         text.lines()
-            .map(|line| share(line).ok_or_else(|| Fault::BulkFolder.into()))
+            .map(|line| MemberShare::read(line).ok_or_else(|| Fault::BulkFolder.into()))
             .collect()
     }
 

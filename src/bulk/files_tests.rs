@@ -1,4 +1,4 @@
-//! Tests of the files of runs.
+//! Files of runs: what is read is what was written, and nobody else can read it.
 
 use super::*;
 use crate::store::bulk::OUTPUT;

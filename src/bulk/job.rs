@@ -5,7 +5,7 @@
 //! ([`BulkEnd`]) ends it. This module never reads member data.
 
 use super::files::{self, BulkFiles};
-use super::kinds::work_of;
+use super::hands;
 use crate::audit::{Action, Actor, LedgerEvent, Object, OperatorNote, ledger};
 use crate::config::BulkConfig;
 use crate::context::Context;
@@ -13,6 +13,7 @@ use crate::error::{Failure, Fault};
 use crate::jobs::{self, AttemptEnding, Doing, HeldJob, JobStep, NewJob, Priority, WorkKind};
 use crate::security::Caller;
 use crate::store::bulk::{self as rows, BulkFileRow, BulkJobRow, BulkPieceRow};
+use crate::store::bulk_receipts;
 use crate::store::member_groups;
 use crate::store::{Db, DiskRoom};
 use crate::telemetry::Correlation;
@@ -62,8 +63,7 @@ pub async fn announce(ctx: &Context, limits: &BulkConfig, caller: &Caller) -> Re
     let (new_id, due_ms) = (ctx.ids.new_id(now_ms), now_ms + limits.deadline_ms);
     ctx.store
         .write(move |db| {
-            rows::alone(db, &partner)?;
-            demand_place(db, &partner, most)?;
+            demand_place(rows::unfinished(db, &partner)?, most)?;
             let end = NewJob {
                 kind: &END,
                 partner: Some(&partner),
@@ -85,7 +85,8 @@ pub async fn announce(ctx: &Context, limits: &BulkConfig, caller: &Caller) -> Re
 pub async fn demand_free(ctx: &Context, limits: &BulkConfig, caller: &Caller) -> Result<(), Failure> {
     demand_room(ctx)?;
     let (partner, most) = (caller.partner.id.clone(), limits.jobs_per_partner);
-    ctx.store.read(move |db| demand_place(db, &partner, most)).await
+    let unfinished = ctx.store.read(move |db| rows::unfinished_seen(db, &partner)).await?;
+    demand_place(unfinished, most)
 }
 
 fn demand_room(ctx: &Context) -> Result<(), Failure> {
@@ -95,8 +96,8 @@ fn demand_room(ctx: &Context) -> Result<(), Failure> {
     }
 }
 
-fn demand_place(db: &mut Db, partner: &str, most: i64) -> Result<(), Failure> {
-    match rows::unfinished(db, partner)? < most {
+fn demand_place(unfinished: i64, most: i64) -> Result<(), Failure> {
+    match unfinished < most {
         true => Ok(()),
         false => Err(Failure::new(Fault::BulkBusy).retry_after_s(BUSY_S)),
     }
@@ -150,8 +151,7 @@ where
     let ids = [ctx.ids.new_id(now_ms), ctx.ids.new_id(now_ms)];
     ctx.store
         .write(move |db| {
-            rows::alone(db, &row.partner_id)?;
-            demand_place(db, &row.partner_id, most)?;
+            demand_place(rows::unfinished(db, &row.partner_id)?, most)?;
             let mut row = row.clone();
             row.transaction_ms = Some(rows::visible_ms(db)?);
             rows::put(db, &row)?;
@@ -168,7 +168,7 @@ where
             also(db, &row)
         })
         .await?;
-    ctx.work_due.notify_one();
+    ctx.bell.ring();
     Ok(id)
 }
 
@@ -189,14 +189,14 @@ pub async fn of(ctx: &Context, caller: &Caller, id: &str) -> Result<BulkJobRow, 
     found.filter(|row| !is_over(row)).ok_or_else(|| Fault::NotFound.into())
 }
 
-/// Cancels a run of the caller, and removes its files.
+/// Cancels a run of the caller, and removes its files. Returns the run as it was.
 ///
 /// # Errors
 /// As [`of`].
-pub async fn cancel(ctx: &Context, files: &BulkFiles, caller: &Caller, id: &str) -> Result<(), Failure> {
+pub async fn cancel(ctx: &Context, files: &BulkFiles, caller: &Caller, id: &str) -> Result<BulkJobRow, Failure> {
     let row = of(ctx, caller, id).await?;
     let (now_ms, new_id) = (ctx.clock.now_ms(), ctx.ids.new_id(ctx.clock.now_ms()));
-    let id = row.id.clone();
+    let (id, was) = (row.id.clone(), row.clone());
     // On a full disk too: it makes room.
     let write = move |db: &mut Db| cancelled(db, &row, &new_id, now_ms);
     let ended = ctx.store.reserved().write(write).await?;
@@ -209,7 +209,7 @@ pub async fn cancel(ctx: &Context, files: &BulkFiles, caller: &Caller, id: &str)
     if let Ok(Err(failure)) = removed {
         tracing::warn!(cause = ?failure.cause(), "the files of a cancelled bulk job are still there");
     }
-    Ok(())
+    Ok(was)
 }
 
 /// Cancels any run, for an operator; `note` says who and why. Its files go with its end, which is due now. Waits on this thread.
@@ -279,9 +279,10 @@ fn end_at(db: &mut Db, row: &BulkJobRow, new_id: &str, due_ms: i64, now_ms: i64)
     jobs::enqueue_or_point(db, new_id, &end, now_ms)
 }
 
-/// The end of work that cannot go on: its run has failed, and its files are removed.
-pub(super) fn failing(ctx: &Context, id: &str, fault: Fault) -> AttemptEnding {
-    let (now_ms, id) = (ctx.clock.now_ms(), id.to_owned());
+/// The end of a hand, by the key of its job, whose work cannot go on: its run has failed. The end of the run, due now, takes back the other
+/// hands and removes the files.
+pub(super) fn failing(ctx: &Context, key: &str, fault: Fault) -> AttemptEnding {
+    let (now_ms, id) = (ctx.clock.now_ms(), hands::hand_of(key).0.to_owned());
     let new_id = ctx.ids.new_id(now_ms);
     AttemptEnding::done().with(Arc::new(move |db: &mut Db| {
         let Some(row) = rows::find(db, &id)? else { return Ok(()) };
@@ -295,11 +296,16 @@ pub(super) fn failing(ctx: &Context, id: &str, fault: Fault) -> AttemptEnding {
 
 /// Takes back the work of a run, so that what it still writes is not kept.
 fn stop_work(db: &mut Db, row: &BulkJobRow) -> Result<(), Failure> {
-    if let Some(work) = work_of(&row.kind) {
-        jobs::take_back(db, work, &row.id)?;
-    }
+    hands::stop(db, row)?;
     // A bulk match that is ended before its groups are there leaves none.
     member_groups::drop_unfinished(db, &row.partner_id, &row.id)
+}
+
+/// Until when a deleted run is kept: what was said of its receipt is shown as long as its files would have been kept.
+async fn deleted_until(held: &HeldJob, row: &BulkJobRow, now_ms: i64) -> Result<i64, Failure> {
+    let id = row.id.clone();
+    let answers = held.ctx().store.read(move |db| bulk_receipts::of_job(db, &id)).await?;
+    Ok(row.expires_ms.filter(|_| !answers.is_empty()).unwrap_or(now_ms))
 }
 
 /// Does [`END`].
@@ -330,13 +336,11 @@ impl JobStep for BulkEnd {
             let (id, now_ms) = (held.job().key.clone(), held.ctx().clock.now_ms());
             let read = id.clone();
             let found = held.ctx().store.read(move |db| {
-                let row = rows::find(db, &read)?;
-                let work = row.as_ref().and_then(|row| work_of(&row.kind));
-                let is_parked = match work {
-                    Some(work) => jobs::is_parked(db, work, &read)?,
-                    None => false,
+                let Some(row) = rows::find(db, &read)? else {
+                    return Ok(None);
                 };
-                Ok(row.map(|row| (row, is_parked)))
+                let is_parked = hands::is_parked(db, &row)?;
+                Ok(Some((row, is_parked)))
             });
             let Some((row, is_parked)) = found.await? else {
                 // Announced, and never begun; or forgotten already.
@@ -362,13 +366,24 @@ impl JobStep for BulkEnd {
                     self.remove(&id).await?;
                     row.updated_ms + self.keep_ms
                 }
-                _ => now_ms,
+                _ => {
+                    self.remove(&id).await?;
+                    deleted_until(&held, &row, now_ms).await?
+                }
             };
             if now_ms < until_ms {
-                return Ok(AttemptEnding::again(until_ms));
+                let again = AttemptEnding::again(until_ms);
+                return Ok(match row.state == rows::FAILED {
+                    // One hand may have failed while others were at work.
+                    true => again.with(Arc::new(move |db: &mut Db| stop_work(db, &row))),
+                    false => again,
+                });
             }
             self.remove(&id).await?;
-            Ok(AttemptEnding::done().with(Arc::new(move |db: &mut Db| rows::forget(db, &id))))
+            Ok(AttemptEnding::done().with(Arc::new(move |db: &mut Db| {
+                bulk_receipts::forget(db, &id)?;
+                rows::forget(db, &id)
+            })))
         })
     }
 }

@@ -7,8 +7,11 @@
 pub mod export;
 pub mod files;
 pub mod group_match;
+mod hands;
 pub mod job;
 mod kinds;
 pub mod manifest;
 pub mod opened;
 pub mod range;
+pub mod receipt;
+mod shares;

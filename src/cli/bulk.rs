@@ -91,6 +91,7 @@ fn list(ctx: &Context, out: &mut Out) -> Result<(), Failure> {
             format!("{}/{}", job.pieces_done, job.pieces),
             job.created_at.clone(),
             or_dash(job.expires_at.as_deref()),
+            or_dash(job.acknowledged.as_deref()),
             or_dash(job.fault.as_deref()),
         ]
     };
@@ -110,6 +111,7 @@ fn list(ctx: &Context, out: &mut Out) -> Result<(), Failure> {
         "PIECES",
         "BEGUN",
         "KEPT UNTIL",
+        "RECEIPT",
         "FAULT",
     ];
     out.list(&header, &rows, &ids, "There are no bulk jobs.");

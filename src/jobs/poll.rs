@@ -32,7 +32,7 @@ impl Runner {
     /// Starts the worker. Must be called inside a Tokio runtime.
     pub fn start(self) -> RunningWorker {
         show(&QueueStanding::default());
-        let wake = Arc::clone(&self.ctx.work_due);
+        let wake = Arc::new(Notify::new());
         let (stop, stopping) = watch::channel(false);
         let (drained, until) = watch::channel(None);
         let work = Loop {
@@ -113,6 +113,7 @@ impl Loop {
     async fn run(mut self) {
         let settings = *self.runner.settings();
         let offset = settings.poll.mul_f64(self.runner.chance.unit());
+        let bell = self.runner.ctx.bell.clone();
         let mut look = Instant::now() + offset;
         let mut renew = tokio::time::interval(settings.renew_every());
         let mut standing = tokio::time::interval_at(Instant::now() + offset, STANDING);
@@ -127,6 +128,7 @@ impl Loop {
                     return;
                 },
                 () = self.wake.notified() => look = Instant::now(),
+                () = bell.rings() => look = Instant::now(),
                 Some(ended) = self.tasks.join_next_with_id() => {
                     self.ended(ended);
                     look = Instant::now();

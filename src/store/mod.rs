@@ -9,6 +9,8 @@ pub mod authorizations;
 pub mod beginnings;
 pub mod begun;
 pub mod bulk;
+pub mod bulk_pieces;
+pub mod bulk_receipts;
 mod connect;
 mod connection;
 pub mod consents;

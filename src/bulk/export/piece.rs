@@ -3,13 +3,15 @@
 //! A piece that an earlier attempt wrote in part is written again under new names; files without a row go with the folder of their run.
 
 use super::asked::ExportAsked;
-use crate::bulk::files::{BulkFiles, FileWriter};
+use crate::bulk::files::{self, BulkFiles, FileWriter};
+use crate::bulk::receipt::{self, LeftOut};
 use crate::error::{Failure, Fault};
 use crate::jobs::HeldJob;
 use crate::release::{self, ResourceName};
-use crate::store::bulk::{self as rows, BulkFileRow, BulkJobRow, BulkPieceRow, ERROR, NAMES, OUTPUT};
+use crate::store::bulk::{self as rows, BulkFileRow, BulkJobRow, BulkPieceRow, ERROR, MEMBERS, NAMES, OUTPUT};
 use crate::store::disclosure::{DisclosureBasis, LiveGrant};
 use crate::store::granted_members;
+use crate::store::partners;
 use crate::store::record_rows::Window;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +34,8 @@ struct Written<'w> {
     work: &'w PieceWork<'w>,
     by_type: BTreeMap<String, FileWriter>,
     count: usize,
+    /// The resources of the member whose record is being written, by type.
+    of_member: BTreeMap<String, u64>,
 }
 
 impl PieceWork<'_> {
@@ -66,13 +70,18 @@ impl PieceWork<'_> {
             begun_ms: now_ms,
         };
         let (mut written, mut names) = (Written::of(self), BTreeSet::new());
+        let mut list = self.begin(MEMBERS, MEMBERS)?;
         for grant in &grants {
-            if !self.record(&basis, grant, &mut written, &mut names)? {
-                return Ok(None);
-            }
+            self.record(&basis, grant, &mut written, &mut names)?;
+            let counts = std::mem::take(&mut written.of_member);
+            list.line(&grant.id, receipt::member_line(&grant.patient_id, &counts).as_bytes())?;
+        }
+        if !release::all_stand(ctx, &basis, &grants)? {
+            return Ok(None);
         }
         let mut all = written.finish(now_ms)?;
-        all.push(self.names(&names, &grants, now_ms)?);
+        all.push(list.finish(now_ms)?);
+        all.push(self.names(&names, now_ms)?);
         let left_out = usize::try_from(piece.members).unwrap_or(0).saturating_sub(grants.len());
         if left_out > 0 {
             let count = i64::try_from(left_out).unwrap_or(i64::MAX);
@@ -87,7 +96,7 @@ impl PieceWork<'_> {
         grant: &LiveGrant,
         written: &mut Written<'_>,
         names: &mut BTreeSet<ResourceName>,
-    ) -> Result<bool, Failure> {
+    ) -> Result<(), Failure> {
         let ctx = self.held.ctx();
         release::each_row(ctx, basis, grant, self.window, names, &mut |row| {
             written.line(&grant.id, row)
@@ -102,9 +111,10 @@ impl PieceWork<'_> {
         let ctx = self.held.ctx();
         let now_ms = ctx.clock.now_ms();
         let mut names: BTreeSet<ResourceName> = BTreeSet::new();
-        for row in ctx.store.read_blocking(|db| rows::files(db, &self.row.id))? {
+        let before = ctx.store.read_blocking(|db| rows::files(db, &self.row.id))?;
+        for row in &before {
             if row.side == NAMES {
-                let text = self.files.open(&row)?.text()?;
+                let text = self.files.open(row)?.text()?;
                 let named = text.lines().filter_map(|line| line.split_once('/'));
                 names.extend(named.map(|(rtype, id)| (rtype.to_owned(), id.to_owned())));
             }
@@ -114,18 +124,64 @@ impl PieceWork<'_> {
             release::each_shared(ctx, names, self.window, &mut |row| written.line("", row))?;
         }
         let mut all = written.finish(now_ms)?;
-        let absent = self.absent_before()?;
-        if absent > 0 {
-            all.push(self.absent(absent, "before", now_ms)?);
+        let left = self.left_out(&before)?;
+        all.extend(self.told_of(left, now_ms)?);
+        let partner = ctx
+            .store
+            .read_blocking(|db| partners::by_id(db, &self.row.partner_id))?;
+        let client_id = partner.ok_or(Fault::PartnerSuspended)?.client_id;
+        // In the order in which the manifest has them.
+        let mut named = before;
+        named.extend(all.iter().cloned());
+        named.sort_by(|one, other| {
+            (&one.resource_type, one.piece, &one.name).cmp(&(&other.resource_type, other.piece, &other.name))
+        });
+        let about = (self.row, client_id.as_str());
+        all.push(receipt::write(
+            ctx,
+            self.files,
+            about,
+            (&named, left),
+            self.piece.position,
+        )?);
+        Ok(all)
+    }
+
+    /// How many members, types and parameters the export is without; `files` are those of all pieces of members.
+    fn left_out(&self, files: &[BulkFileRow]) -> Result<LeftOut, Failure> {
+        let named = i64::try_from(self.asked.patients.len()).unwrap_or(i64::MAX);
+        let (asked, planned) = self.held.ctx().store.read_blocking(|db| {
+            let planned = rows::planned(db, &self.row.id)?;
+            let asked = match (&self.row.group_id, named) {
+                (None, 0) => planned,
+                (Some(group), 0) => granted_members::group_size(db, group)?,
+                _ => named,
+            };
+            Ok((asked, planned))
+        })?;
+        let lists = files.iter().filter(|file| file.side == MEMBERS);
+        Ok(LeftOut {
+            before: (asked - planned).max(0),
+            after: (planned - lists.map(|list| list.resources).sum::<i64>()).max(0),
+            types: self.asked.uncovered.len(),
+            parameters: self.asked.left_out.len(),
+        })
+    }
+
+    /// Messages about members who were not planned, and about what the request named and does not get.
+    fn told_of(&self, left: LeftOut, now_ms: i64) -> Result<Vec<BulkFileRow>, Failure> {
+        let mut all = Vec::new();
+        if left.before > 0 {
+            all.push(self.absent(left.before, "before", now_ms)?);
         }
-        if !self.asked.uncovered.is_empty() {
+        if left.types > 0 {
             let texts = self.asked.uncovered.iter();
             let texts: Vec<String> = texts
                 .map(|rtype| format!("The type {rtype} was left out: the token does not cover it."))
                 .collect();
             all.push(self.told("suppressed", &texts, now_ms)?);
         }
-        if !self.asked.left_out.is_empty() {
+        if left.parameters > 0 {
             let texts = self.asked.left_out.iter();
             let texts: Vec<String> = texts
                 .map(|name| format!("The parameter {name} was left out."))
@@ -135,23 +191,8 @@ impl PieceWork<'_> {
         Ok(all)
     }
 
-    /// How many members were asked for to whom the access had ended before the pieces were planned.
-    fn absent_before(&self) -> Result<i64, Failure> {
-        let named = i64::try_from(self.asked.patients.len()).unwrap_or(i64::MAX);
-        self.held.ctx().store.read_blocking(|db| {
-            let asked = match (&self.row.group_id, named) {
-                (None, 0) => return Ok(0),
-                (Some(group), 0) => granted_members::group_size(db, group)?,
-                _ => named,
-            };
-            Ok(asked - rows::planned(db, &self.row.id)?)
-        })
-    }
-
-    /// The shared resources that the records of these members refer to.
-    fn names(&self, names: &BTreeSet<ResourceName>, grants: &[LiveGrant], now_ms: i64) -> Result<BulkFileRow, Failure> {
+    fn names(&self, names: &BTreeSet<ResourceName>, now_ms: i64) -> Result<BulkFileRow, Failure> {
         let mut file = self.begin(NAMES, "names")?;
-        grants.iter().for_each(|grant| file.note_member(&grant.id));
         for (rtype, id) in names {
             file.line("", format!("{rtype}/{id}").as_bytes())?;
         }
@@ -185,11 +226,16 @@ impl<'w> Written<'w> {
             work,
             by_type: BTreeMap::new(),
             count: 0,
+            of_member: BTreeMap::new(),
         }
     }
 
     fn line(&mut self, grant_id: &str, row: release::ReleasedRow<'_>) -> Result<(), Failure> {
         self.count += 1;
+        match self.of_member.get_mut(row.rtype) {
+            Some(count) => *count += 1,
+            None => drop(self.of_member.insert(row.rtype.to_owned(), 1)),
+        }
         if self.count.is_multiple_of(64) && self.work.held.is_lost() {
             return Err(Fault::LeaseLost.into());
         }
@@ -203,6 +249,6 @@ impl<'w> Written<'w> {
     }
 
     fn finish(self, now_ms: i64) -> Result<Vec<BulkFileRow>, Failure> {
-        self.by_type.into_values().map(|file| file.finish(now_ms)).collect()
+        files::finish(self.by_type.into_values().collect(), now_ms)
     }
 }

@@ -21,11 +21,14 @@ pub(super) fn write(run: &MatchRun, piece: BulkPieceRow) -> Result<(), Failure> 
     let rows_of_groups = groups(run)?;
     let of_run = ctx.store.read_blocking(|db| rows::files(db, &id))?;
     let files = files(run, &piece, &rows_of_groups, now_ms)?;
+    // All members have their entries; the file with them is not needed any more.
+    run.files
+        .keep_only(&id, &files.iter().map(|file| file.name.as_str()).collect())?;
     run.files.sync(&id)?;
     failpoint::pass("bulk", "files-written");
-    let spools: Vec<BulkFileRow> = of_run.into_iter().filter(|file| file.side == SPOOL).collect();
-    // Without its members the result is written again; then nothing is counted again.
-    let named = spools.first().map(|spool| spool.sha256.clone());
+    // Without the row of its members the result is written again; then nothing is counted again.
+    let spool = of_run.into_iter().find(|file| file.side == SPOOL);
+    let named = spool.map(|spool| spool.sha256);
     let (ends, asking, new_id) = (
         (now_ms, now_ms + run.keep_ms),
         run.asking.clone(),
@@ -41,8 +44,6 @@ pub(super) fn write(run: &MatchRun, piece: BulkPieceRow) -> Result<(), Failure> 
             None => Ok(false),
         }
     })?;
-    // All members have their entries; their file is not needed any more.
-    spools.iter().for_each(|spool| run.files.drop_file(spool));
     if raised {
         run.asking.tell(&[Alarm::Ratio]);
     }

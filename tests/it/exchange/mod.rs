@@ -2,13 +2,16 @@
 
 mod acts;
 pub mod bed;
+mod damaged;
 mod failpoints;
 mod fairness;
 mod flow;
 mod intake;
 mod kills;
+mod moved;
 mod operators;
 mod pair;
+mod paused;
 mod permits;
 mod process;
 mod scenarios;
@@ -16,3 +19,4 @@ mod scripted;
 mod series;
 mod simulation;
 mod tables;
+mod together;

@@ -6,5 +6,8 @@ pub mod file;
 pub mod group_match;
 pub mod groups;
 pub mod kick_off;
+mod packed;
+pub mod receipt;
 mod sent;
 pub mod status;
+mod told;
