@@ -256,7 +256,12 @@ impl FileWriter {
         Ok(())
     }
 
-    /// Adds bytes that are no resource and belong to no member.
+    /// Counts the resources of a text that was written by [`FileWriter::put`].
+    pub fn count(&mut self, resources: i64) {
+        self.row.resources += resources;
+    }
+
+    /// Adds a part of the text that belongs to no member, and counts no resource.
     ///
     /// # Errors
     /// As [`FileWriter::line`].

@@ -135,6 +135,21 @@ pub(super) fn stop(db: &mut Db, run: &BulkJobRow) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Whether a hand of a run is parked until an operator decides about it; then the run does not come to its end.
+///
+/// # Errors
+/// Those of the database.
+pub(super) fn is_parked(db: &mut Db, run: &BulkJobRow) -> Result<bool, Failure> {
+    if let Some(work) = work_of(&run.kind) {
+        for number in 0..HANDS {
+            if jobs::is_parked(db, work, &key_of(&run.id, number))? {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
 /// What a hand does next.
 pub(super) enum Next {
     /// These pieces of its own.

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::jobs::{self, AttemptEnding, Doing, HeldJob, JobStep, NewJob, Priority, WorkKind};
 use crate::security::Caller;
-use crate::store::bulk::{self as rows, BulkJobRow};
+use crate::store::bulk::{self as rows, BulkFileRow, BulkJobRow, BulkPieceRow};
 use crate::store::bulk_receipts;
 use crate::store::member_groups;
 use crate::store::{Db, DiskRoom};
@@ -23,7 +23,10 @@ use std::time::Duration;
 /// Seconds until a partner with too many runs may try again.
 const BUSY_S: u32 = 60;
 
-/// The work that ends runs: late ones at their deadline, all others when their files have been kept long enough.
+/// How often it is asked whether the work of a run is parked, milliseconds.
+const LOOKED_MS: i64 = 3_600_000;
+
+/// The work that ends runs: late ones at their deadline, those whose work is parked, all others when their files have been kept long enough.
 pub static END: WorkKind = WorkKind {
     name: "bulk-end",
     priority: Priority::Last,
@@ -60,7 +63,7 @@ pub async fn announce(ctx: &Context, limits: &BulkConfig, caller: &Caller) -> Re
     let (new_id, due_ms) = (ctx.ids.new_id(now_ms), now_ms + limits.deadline_ms);
     ctx.store
         .write(move |db| {
-            demand_place(db, &partner, most)?;
+            demand_place(rows::unfinished(db, &partner)?, most)?;
             let end = NewJob {
                 kind: &END,
                 partner: Some(&partner),
@@ -75,6 +78,17 @@ pub async fn announce(ctx: &Context, limits: &BulkConfig, caller: &Caller) -> Re
     Ok(id)
 }
 
+/// Whether a run of the caller may begin now, asked before its body is read; it is asked again when it begins.
+///
+/// # Errors
+/// As [`begin`].
+pub async fn demand_free(ctx: &Context, limits: &BulkConfig, caller: &Caller) -> Result<(), Failure> {
+    demand_room(ctx)?;
+    let (partner, most) = (caller.partner.id.clone(), limits.jobs_per_partner);
+    let unfinished = ctx.store.read(move |db| rows::unfinished_seen(db, &partner)).await?;
+    demand_place(unfinished, most)
+}
+
 fn demand_room(ctx: &Context) -> Result<(), Failure> {
     match ctx.store.room() {
         DiskRoom::Ample => Ok(()),
@@ -82,8 +96,8 @@ fn demand_room(ctx: &Context) -> Result<(), Failure> {
     }
 }
 
-fn demand_place(db: &mut Db, partner: &str, most: i64) -> Result<(), Failure> {
-    match rows::unfinished(db, partner)? < most {
+fn demand_place(unfinished: i64, most: i64) -> Result<(), Failure> {
+    match unfinished < most {
         true => Ok(()),
         false => Err(Failure::new(Fault::BulkBusy).retry_after_s(BUSY_S)),
     }
@@ -137,7 +151,7 @@ where
     let ids = [ctx.ids.new_id(now_ms), ctx.ids.new_id(now_ms)];
     ctx.store
         .write(move |db| {
-            demand_place(db, &row.partner_id, most)?;
+            demand_place(rows::unfinished(db, &row.partner_id)?, most)?;
             let mut row = row.clone();
             row.transaction_ms = Some(rows::visible_ms(db)?);
             rows::put(db, &row)?;
@@ -149,7 +163,8 @@ where
                 due_ms,
             };
             jobs::enqueue(db, &ids[0], &own(work, now_ms), now_ms)?;
-            jobs::enqueue(db, &ids[1], &own(&END, row.deadline_ms), now_ms)?;
+            let looked_ms = row.deadline_ms.min(now_ms + LOOKED_MS);
+            jobs::enqueue_or_point(db, &ids[1], &own(&END, looked_ms), now_ms)?;
             also(db, &row)
         })
         .await?;
@@ -228,15 +243,55 @@ pub fn cancel_for(ctx: &Context, id: &str, note: OperatorNote) -> Result<(), Fai
 fn cancelled(db: &mut Db, row: &BulkJobRow, new_id: &str, now_ms: i64) -> Result<bool, Failure> {
     let ended = rows::end(db, &row.id, rows::CANCELLED, None, now_ms)?;
     stop_work(db, row)?;
+    end_at(db, row, new_id, now_ms, now_ms)?;
+    Ok(ended)
+}
+
+/// Writes the result of a piece. `ends`: now, and until when the files are kept if it was the last one; then they are removed.
+///
+/// # Errors
+/// Those of the database.
+pub(super) fn finish_piece(
+    db: &mut Db,
+    piece: &BulkPieceRow,
+    files: &[BulkFileRow],
+    (now_ms, expires_ms): (i64, i64),
+    new_id: &str,
+) -> Result<(), Failure> {
+    if !rows::finish_piece(db, piece, files, now_ms, expires_ms)? {
+        return Ok(());
+    }
+    match rows::find(db, &piece.job_id)? {
+        Some(row) => end_at(db, &row, new_id, expires_ms, now_ms),
+        None => Ok(()),
+    }
+}
+
+/// Makes the end of a run due at `due_ms`, if it is due later.
+fn end_at(db: &mut Db, row: &BulkJobRow, new_id: &str, due_ms: i64, now_ms: i64) -> Result<(), Failure> {
     let end = NewJob {
         kind: &END,
         partner: Some(&row.partner_id),
         key: &row.id,
         payload: "",
-        due_ms: now_ms,
+        due_ms,
     };
-    jobs::enqueue_or_point(db, new_id, &end, now_ms)?;
-    Ok(ended)
+    jobs::enqueue_or_point(db, new_id, &end, now_ms)
+}
+
+/// The end of a hand, by the key of its job, whose work cannot go on: its run has failed. The end of the run, due now, takes back the other
+/// hands and removes the files.
+pub(super) fn failing(ctx: &Context, key: &str, fault: Fault) -> AttemptEnding {
+    let (now_ms, id) = (ctx.clock.now_ms(), hands::hand_of(key).0.to_owned());
+    let new_id = ctx.ids.new_id(now_ms);
+    AttemptEnding::done().with(Arc::new(move |db: &mut Db| {
+        let Some(row) = rows::find(db, &id)? else { return Ok(()) };
+        if rows::end(db, &row.id, rows::FAILED, Some(fault.code()), now_ms)? {
+            member_groups::drop_unfinished(db, &row.partner_id, &row.id)?;
+            end_at(db, &row, &new_id, now_ms, now_ms)?;
+        }
+        Ok(())
+    }))
 }
 
 /// Takes back the work of a run, so that what it still writes is not kept.
@@ -244,6 +299,13 @@ fn stop_work(db: &mut Db, row: &BulkJobRow) -> Result<(), Failure> {
     hands::stop(db, row)?;
     // A bulk match that is ended before its groups are there leaves none.
     member_groups::drop_unfinished(db, &row.partner_id, &row.id)
+}
+
+/// Until when a deleted run is kept: what was said of its receipt is shown as long as its files would have been kept.
+async fn deleted_until(held: &HeldJob, row: &BulkJobRow, now_ms: i64) -> Result<i64, Failure> {
+    let id = row.id.clone();
+    let answers = held.ctx().store.read(move |db| bulk_receipts::of_job(db, &id)).await?;
+    Ok(row.expires_ms.filter(|_| !answers.is_empty()).unwrap_or(now_ms))
 }
 
 /// Does [`END`].
@@ -273,13 +335,20 @@ impl JobStep for BulkEnd {
         Box::pin(async move {
             let (id, now_ms) = (held.job().key.clone(), held.ctx().clock.now_ms());
             let read = id.clone();
-            let Some(row) = held.ctx().store.read(move |db| rows::find(db, &read)).await? else {
+            let found = held.ctx().store.read(move |db| {
+                let Some(row) = rows::find(db, &read)? else {
+                    return Ok(None);
+                };
+                let is_parked = hands::is_parked(db, &row)?;
+                Ok(Some((row, is_parked)))
+            });
+            let Some((row, is_parked)) = found.await? else {
                 // Announced, and never begun; or forgotten already.
                 self.remove(&id).await?;
                 return Ok(AttemptEnding::done());
             };
             let until_ms = match row.state.as_str() {
-                rows::WAITING | rows::RUNNING if now_ms >= row.deadline_ms => {
+                rows::WAITING | rows::RUNNING if is_parked || now_ms >= row.deadline_ms => {
                     let late = move |db: &mut Db| {
                         match rows::end(db, &row.id, rows::FAILED, Some(Fault::BulkLate.code()), now_ms)? {
                             true => stop_work(db, &row),
@@ -288,25 +357,27 @@ impl JobStep for BulkEnd {
                         }
                     };
                     tracing::error!(bulk.job = id, "a bulk job did not come to its end in time");
-                    return Ok(AttemptEnding::again(now_ms + self.keep_ms).with(Arc::new(late)));
+                    return Ok(AttemptEnding::again(now_ms).with(Arc::new(late)));
                 }
-                rows::WAITING | rows::RUNNING => row.deadline_ms,
+                rows::WAITING | rows::RUNNING => row.deadline_ms.min(now_ms + LOOKED_MS),
                 rows::DONE => row.expires_ms.unwrap_or(now_ms),
-                rows::FAILED => row.updated_ms + self.keep_ms,
-                _ => {
-                    // Deleted: what was said of its receipt is shown as long as its files would have been kept.
+                rows::FAILED => {
+                    // Nothing names its files; that it failed is told for as long as files are kept.
                     self.remove(&id).await?;
-                    let read = id.clone();
-                    let answers = held
-                        .ctx()
-                        .store
-                        .read(move |db| bulk_receipts::of_job(db, &read))
-                        .await?;
-                    row.expires_ms.filter(|_| !answers.is_empty()).unwrap_or(now_ms)
+                    row.updated_ms + self.keep_ms
+                }
+                _ => {
+                    self.remove(&id).await?;
+                    deleted_until(&held, &row, now_ms).await?
                 }
             };
             if now_ms < until_ms {
-                return Ok(AttemptEnding::again(until_ms));
+                let again = AttemptEnding::again(until_ms);
+                return Ok(match row.state == rows::FAILED {
+                    // One hand may have failed while others were at work.
+                    true => again.with(Arc::new(move |db: &mut Db| stop_work(db, &row))),
+                    false => again,
+                });
             }
             self.remove(&id).await?;
             Ok(AttemptEnding::done().with(Arc::new(move |db: &mut Db| {

@@ -11,6 +11,7 @@ mod hands;
 pub mod job;
 mod kinds;
 pub mod manifest;
+pub mod opened;
 pub mod range;
 pub mod receipt;
 mod shares;

@@ -187,6 +187,14 @@ pub fn take_back(db: &mut Db, kind: &WorkKind, key: &str) -> Result<bool, Failur
     rows::take_back(db, kind.name, key)
 }
 
+/// Returns whether this job is parked until an operator decides about it.
+///
+/// # Errors
+/// Those of the database.
+pub fn is_parked(db: &mut Db, kind: &WorkKind, key: &str) -> Result<bool, Failure> {
+    rows::is_parked(db, kind.name, key)
+}
+
 /// Waits until no process writes the result of this job, and keeps its row until the caller's transaction ends. Whoever changes the business
 /// rows of a job without running it begins with this, and reads them afterwards.
 ///

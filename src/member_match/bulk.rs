@@ -15,6 +15,8 @@ use crate::audit::{Action, ledger};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::fhir::outcome;
+use crate::policy;
+use crate::policy::shadow::ShadowCase;
 use crate::review;
 use crate::security::Caller;
 use crate::store::Db;
@@ -39,6 +41,7 @@ pub struct JudgedMember {
     decision_id: Option<String>,
     failure: Option<Failure>,
     members: i64,
+    shadow: Option<ShadowCase>,
 }
 
 enum MemberRows {
@@ -164,6 +167,7 @@ impl BulkAsking {
             failure: None,
             members: self.members,
             rows: MemberRows::Judged(Box::new(WeighedMatch::new(arrival, rows.guess, rows.record))),
+            shadow: identified.shadow.map(|shadow| identified.judgement.case(shadow)),
         })
     }
 
@@ -180,23 +184,31 @@ impl BulkAsking {
                 ..MatchRecord::default()
             })),
             failure: Some(failure),
+            shadow: None,
         }
     }
 
     /// Raises the alarm about the share of members who were not matched, in the transaction that ends the match. `failed` of all members were
-    /// not matched. Returns whether it was raised; then [`BulkAsking::tell`] follows after the commit.
+    /// not matched; `file` is the digest of the members. Returns whether it was raised; then [`BulkAsking::tell`] follows after the commit.
     ///
     /// # Errors
     /// Those of the database.
-    pub fn weigh_share(&self, db: &mut Db, failed: i64) -> Result<bool, Failure> {
+    pub fn weigh_share(&self, db: &mut Db, failed: i64, file: &[u8]) -> Result<bool, Failure> {
         let (arrival, limits) = (Arrival::new(&self.ctx, &self.caller, &[]), &self.ctx.guard.limits);
         let (partner, now_ms) = (self.caller.partner.id.as_str(), arrival.now_ms());
-        if !guesses::alarm_of_bulk(db, partner, (failed, self.members), limits, now_ms)? {
+        if !guesses::alarm_of_bulk(db, partner, (failed, self.members, file), limits, now_ms)? {
             return Ok(false);
         }
         let entry = guess::raised(&arrival.entry(Action::MatchRefused), Alarm::Ratio);
         ledger::append(db, &entry, &self.ctx.ids.new_id(now_ms), now_ms * 1000)?;
         Ok(true)
+    }
+
+    /// Decides these cases by the candidate rules too, after their commit. Blocks the thread.
+    pub fn compare(&self, cases: Vec<ShadowCase>) {
+        cases
+            .into_iter()
+            .for_each(|case| policy::shadow::compare(&self.ctx, case));
     }
 
     /// Tells operators about alarms that were written.
@@ -206,6 +218,11 @@ impl BulkAsking {
 }
 
 impl JudgedMember {
+    /// The match as a case for the candidate rules of a shadow run; once.
+    pub fn take_shadow(&mut self) -> Option<ShadowCase> {
+        self.shadow.take()
+    }
+
     /// Why the member cannot be read, if so.
     pub fn failure(&self) -> Option<&Failure> {
         self.failure.as_ref()

@@ -39,13 +39,18 @@ pub fn compare_later(ctx: &Context, case: ShadowCase) {
     let ctx = ctx.clone();
     tokio::task::spawn_blocking(move || {
         let _running = Running;
-        let pair = outcomes(&case);
-        let (shadow, now_ms) = (case.shadow, ctx.clock.now_ms());
-        let active_id = shadow.active.id();
-        ctx.store.write_later(move |db| {
-            let ids = [active_id.as_str(), shadow.candidate_id.as_str()];
-            policies::count_pair(db, ids, pair.0, pair.1, now_ms)
-        });
+        compare(&ctx, case);
+    });
+}
+
+/// Decides `case` by the candidate version too, on this thread, and counts the pair of outcomes.
+pub fn compare(ctx: &Context, case: ShadowCase) {
+    let pair = outcomes(&case);
+    let (shadow, now_ms) = (case.shadow, ctx.clock.now_ms());
+    let active_id = shadow.active.id();
+    ctx.store.write_later(move |db| {
+        let ids = [active_id.as_str(), shadow.candidate_id.as_str()];
+        policies::count_pair(db, ids, pair.0, pair.1, now_ms)
     });
 }
 

@@ -4,8 +4,8 @@
 //! The grants are those that were found live a moment ago; while the file is sent, they are checked like a record ([`super::underway`]).
 
 use super::outgoing::Disclosure;
-use super::{Tally, begin, entry};
-use crate::audit::Action;
+use super::{Tally, begin, entry, version};
+use crate::audit::{Action, LedgerEvent};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::security::Caller;
@@ -42,6 +42,23 @@ pub async fn begin_file(
         let mut tally = Tally::default();
         tally.add_many(rtype, share.resources);
         disclosure.add(Some(&share.grant), begun, share.bytes, tally);
+    }
+    Ok(disclosure)
+}
+
+/// Commits the *begun* entry of a download from the result of a bulk match. Whom the result names is in the entries of its decisions, under
+/// the ids of the job; so this one names nobody.
+///
+/// # Errors
+/// As [`begin_file`].
+pub async fn begin_result(ctx: &Context, caller: &Caller, rtype: &str, bytes: u64) -> Result<Disclosure, Failure> {
+    let mut numbers = LedgerEvent::new(Action::DisclosureBegun, caller.actor(), caller.correlation.clone());
+    version::cite(&mut numbers);
+    let mut disclosure = Disclosure::new(ctx, caller, ctx.clock.now_ms());
+    for begun in begin(ctx, vec![numbers]).await? {
+        let mut tally = Tally::default();
+        tally.add_many(rtype, 1);
+        disclosure.add(None, begun, bytes, tally);
     }
     Ok(disclosure)
 }

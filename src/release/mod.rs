@@ -25,7 +25,7 @@ mod version;
 mod whole_record;
 
 pub use everything::{Everything, EverythingQuery};
-pub use file_disclosure::{FileShare, begin_file};
+pub use file_disclosure::{FileShare, begin_file, begin_result};
 pub use filled::filled_types;
 pub use kinds::{SHARED, is_searchable, is_served, is_shared};
 pub use lost_ends::close_lost;

@@ -104,6 +104,14 @@ pub fn unfinished(db: &mut Db, partner: &str) -> Result<i64, Failure> {
         let row = partners::table.find(partner).select(partners::id).for_no_key_update();
         row.first::<String>(pg).optional()?;
     }
+    unfinished_seen(db, partner)
+}
+
+/// As [`unfinished`], but others count and insert them meanwhile.
+///
+/// # Errors
+/// Those of the database.
+pub fn unfinished_seen(db: &mut Db, partner: &str) -> Result<i64, Failure> {
     Ok(bulk_job::table
         .filter(bulk_job::partner_id.eq(partner))
         .filter(bulk_job::state.eq_any([WAITING, RUNNING]))
@@ -188,7 +196,7 @@ pub fn planned(db: &mut Db, id: &str) -> Result<i64, Failure> {
     Ok(members.iter().sum())
 }
 
-/// Writes the result of a piece. The run is done with its last piece, and its files are kept until `expires_ms`.
+/// Writes the result of a piece. The run is done with its last piece, and its files are kept until `expires_ms`. Returns whether it is done.
 ///
 /// # Errors
 /// Those of the database.
@@ -198,7 +206,7 @@ pub fn finish_piece(
     files: &[BulkFileRow],
     now_ms: i64,
     expires_ms: i64,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     let (id, position) = (&piece.job_id, piece.position);
     // The row of the run comes first: whoever ends another piece waits here, so that each count below sees what the others committed.
     let of_it = bulk_job::table.find(id).filter(bulk_job::state.eq(RUNNING));
@@ -219,10 +227,10 @@ pub fn finish_piece(
     let of_it = bulk_job::table.find(id).filter(bulk_job::state.eq(RUNNING));
     diesel::update(of_it).set(bulk_job::pieces_done.eq(done)).execute(db)?;
     let of_it = bulk_job::table.find(id).filter(bulk_job::state.eq(RUNNING));
-    diesel::update(of_it.filter(bulk_job::pieces.le(done)))
+    let ended = diesel::update(of_it.filter(bulk_job::pieces.le(done)))
         .set((bulk_job::state.eq(DONE), bulk_job::expires_ms.eq(expires_ms)))
         .execute(db)?;
-    Ok(())
+    Ok(ended == 1)
 }
 
 fn set_piece(db: &mut Db, id: &str, position: i64, state: &str) -> Result<(), Failure> {

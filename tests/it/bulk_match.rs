@@ -482,3 +482,66 @@ async fn a_killed_server_finishes_the_match_afterwards() {
     }
     panic!("the match did not come to its end");
 }
+
+/// Strangers in many small files are noticed like those in a large one; a file that is sent again is not.
+#[tokio::test]
+async fn small_files_of_strangers_alarm_together() {
+    let (payer, client, _) = started(80);
+    let token = token(&client).await;
+    let file = |from: u64| body(&(from..from + 30).map(|at| stranger(&payer, at)).collect::<Vec<_>>());
+    let alarms = || payer.count("ledger_entry WHERE action = 'guess.alarmed'");
+    run(&client, &token, file(0)).await;
+    run(&client, &token, file(0)).await;
+    assert_eq!(alarms(), 0);
+    run(&client, &token, file(30)).await;
+    assert_eq!(alarms(), 1);
+    assert_eq!(payer.count("ledger_entry WHERE action = 'partner.locked'"), 0);
+}
+
+/// The download of a result is in the ledger before its first byte; a group whose members have all left exports nothing, and says so.
+#[tokio::test]
+async fn a_result_that_is_taken_is_in_the_ledger_and_an_empty_group_exports_nothing() {
+    let (payer, client, _) = started(4);
+    let token = token(&client).await;
+    let one = [member(&payer, 0, Variation::Exact, "mp-0")];
+    let (status, manifest) = run(&client, &token, body(&one)).await;
+    let url = manifest["output"][0]["url"].as_str().expect("a URL");
+    let path = url.strip_prefix(&client.origin).expect("ours");
+    let bearer = format!("Bearer {token}");
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("x-correlation-id", "bulk-result-1"),
+        ("range", "bytes=0-9"),
+    ];
+    client.send("GET", path, &headers, "").await.assert_status(206);
+    payer
+        .await_ledger("bulk-result-1", &["disclosure.begun", "disclosure.completed"])
+        .await;
+    let groups = lines(&client, &token, &manifest, "output", "Group").await;
+    let id = groups[0]["id"].as_str().expect("an id");
+    let consents = payer.json_command(&["consent", "list"]);
+    let consent = consents[0]["id"].as_str().expect("an id");
+    payer.json_command(&["consent", "revoke", consent, "--reason", "asked for"]);
+    let headers = [("authorization", bearer.as_str()), ("prefer", "respond-async")];
+    let begun = client
+        .send("GET", &format!("/fhir/Group/{id}/$export"), &headers, "")
+        .await;
+    begun.assert_status(202);
+    let export = begun.header("content-location").to_owned();
+    for _ in 0..600 {
+        let reply = send(&client, &token, "GET", &export).await;
+        if reply.status == 200 {
+            assert_eq!(reply.json()["output"], json!([]));
+            let told = lines(&client, &token, &reply.json(), "error", "OperationOutcome").await;
+            let text = told[0]["issue"][0]["details"]["text"].as_str().expect("a text");
+            assert!(text.starts_with("Members left out: 1."), "{text}");
+            send(&client, &token, "DELETE", &status).await.assert_status(202);
+            send(&client, &token, "DELETE", &status)
+                .await
+                .assert_outcome(Fault::NotFound);
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the export did not come to its end");
+}

@@ -31,6 +31,9 @@ pub struct ExportAsked {
     pub patients: Vec<String>,
     /// Names of parameters that were left out, because the request allows it.
     pub left_out: Vec<String>,
+    /// Types that were asked for by name, and that the token does not cover.
+    #[serde(default)]
+    pub uncovered: Vec<String>,
 }
 
 fn wrong(name: &str, remedy: &'static str) -> Failure {
@@ -117,12 +120,15 @@ impl ExportAsked {
         }
     }
 
-    /// Limits it to these types, if there is a limit.
+    /// Limits it to these types, if there is a limit; what that leaves out of the types that were named is told.
     pub fn narrow_to(&mut self, readable: Option<Vec<String>>) {
         let Some(readable) = readable else { return };
         match self.types.is_empty() {
             true => self.types = readable,
-            false => self.types.retain(|rtype| readable.contains(rtype)),
+            false => {
+                let asked = std::mem::take(&mut self.types);
+                (self.types, self.uncovered) = asked.into_iter().partition(|rtype| readable.contains(rtype));
+            }
         }
         if self.types.is_empty() {
             // No type has this name, whereas no name at all would mean all types.
@@ -218,7 +224,10 @@ mod tests {
         asked.narrow_to(None);
         assert_eq!(asked.types.len(), 2);
         asked.narrow_to(Some(vec!["Condition".into()]));
-        assert_eq!(asked.types, ["Condition"]);
+        assert_eq!(
+            (asked.types.as_slice(), asked.uncovered.as_slice()),
+            (&["Condition".to_owned()][..], &["Patient".to_owned()][..])
+        );
         asked.narrow_to(Some(vec!["Goal".into()]));
         assert_eq!(asked.types, [""], "nothing, and not everything");
     }

@@ -4,30 +4,21 @@
 //! When the access to one of them has ended, the file is not given any more. Its piece is written again without that member, and the
 //! manifest then names the new files. So no file is shorter than its manifest says, and none holds what may not leave.
 
-use crate::bulk::files::{BulkFiles, FileReader};
+use crate::bulk::files::BulkFiles;
 use crate::bulk::kinds::{EXPORT, EXPORT_KIND};
+use crate::bulk::opened::OpenedFile;
 use crate::bulk::range::{AskedBytes, FileSpan};
 use crate::bulk::{files, hands, job};
 use crate::config::BulkConfig;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
-use crate::release::{self, Disclosure, FileShare};
+use crate::release::{self, FileShare};
 use crate::security::{Caller, Permission, Scopes};
-use crate::store::bulk::{self as rows, BulkFileRow, BulkJobRow, ERROR, MEMBERS, NAMES, RECEIPT};
+use crate::store::bulk::{self as rows, BulkJobRow, ERROR, MEMBERS, NAMES, OUTPUT, RECEIPT};
 use crate::store::disclosure::LiveGrant;
 use crate::store::granted_members;
 use std::collections::HashMap;
 use std::ops::Range;
-
-/// A file that may be sent.
-pub struct ExportFile {
-    /// Its row.
-    pub row: BulkFileRow,
-    /// Its text.
-    pub reader: FileReader,
-    /// What of it is sent, and the disclosure of that, which has begun; `None` when it has none of the bytes that are asked for.
-    pub sent: Option<(FileSpan, Disclosure)>,
-}
 
 /// Opens a file of a run of the caller, and begins the disclosure of the bytes that are asked for.
 ///
@@ -40,7 +31,7 @@ pub async fn open(
     limits: &BulkConfig,
     caller: &Caller,
     ((id, name), asked): ((&str, &str), &AskedBytes),
-) -> Result<ExportFile, Failure> {
+) -> Result<OpenedFile, Failure> {
     let run = job::of(ctx, caller, id).await?;
     if run.kind != EXPORT_KIND || !files::is_name(name) {
         return Err(Fault::NotFound.into());
@@ -57,6 +48,13 @@ pub async fn open(
     let is_covered = Scopes::parse(&caller.scope).allows(rtype, Permission::Read);
     if row.side != ERROR && !is_covered {
         return Err(Fault::ScopeMissing.into());
+    }
+    if row.side == OUTPUT
+        && row.piece == run.pieces - 1
+        && let Some(piece) = ended_piece(ctx, files, &run).await?
+    {
+        write_again(ctx, (limits, files), &run, piece).await?;
+        return Err(Fault::NotFound.into());
     }
     let (folder, opened) = (files.clone(), row.clone());
     let read = tokio::task::spawn_blocking(move || {
@@ -92,7 +90,7 @@ pub async fn open(
         None => None,
         Some(span) => Some((span, release::begin_file(ctx, caller, &row.resource_type, all).await?)),
     };
-    Ok(ExportFile { row, reader, sent })
+    Ok(OpenedFile { row, reader, sent })
 }
 
 /// What of a member is sent with these bytes of the file; `own` are those of the member's resources. `None` when it is nothing.
@@ -111,6 +109,29 @@ fn shared_by(grant: LiveGrant, own: &Range<u64>, span: &FileSpan, resources: u64
             false => resources.saturating_mul(bytes).div_ceil(whole),
         },
     })
+}
+
+/// A piece with a member to whom the access has ended. The shared resources were chosen by the records of all members: which they are tells
+/// of each of them.
+async fn ended_piece(ctx: &Context, files: &BulkFiles, run: &BulkJobRow) -> Result<Option<i64>, Failure> {
+    let (ctx, files, run, now_ms) = (ctx.clone(), files.clone(), run.clone(), ctx.clock.now_ms());
+    let look = move || {
+        let all = ctx.store.read_blocking(|db| rows::files(db, &run.id))?;
+        for row in all.iter().filter(|row| row.side == MEMBERS) {
+            let shares = files.open(row)?.shares()?;
+            let ids: Vec<String> = shares.into_iter().map(|share| share.grant_id).collect();
+            let live = ctx
+                .store
+                .read_blocking(|db| granted_members::by_ids(db, &run.partner_id, &ids, now_ms))?;
+            if live.len() < ids.len() {
+                return Ok(Some(row.piece));
+            }
+        }
+        Ok(None)
+    };
+    tokio::task::spawn_blocking(look)
+        .await
+        .map_err(|error| Failure::new(Fault::Internal).because(error))?
 }
 
 /// Takes back a piece whose files may not be given any more, and the shared resources with it; the run goes on.

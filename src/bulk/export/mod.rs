@@ -104,7 +104,12 @@ impl JobStep for ExportStep {
     fn run(&self, held: HeldJob) -> Doing<'_> {
         let (files, keep_ms) = (self.files.clone(), self.keep_ms);
         Box::pin(async move {
-            match tokio::task::spawn_blocking(move || attempt(&held, &files, keep_ms)).await {
+            let own = held.clone();
+            match tokio::task::spawn_blocking(move || attempt(&own, &files, keep_ms)).await {
+                // Like a bulk match: the partner may begin another one when it is active again.
+                Ok(Err(failure)) if failure.fault() == Fault::PartnerSuspended => {
+                    Ok(job::failing(held.ctx(), &held.job().key, Fault::PartnerSuspended))
+                }
                 Ok(ended) => ended,
                 Err(error) => Err(hands::lost(error)),
             }
@@ -239,7 +244,8 @@ fn do_piece(
     files.sync(&row.id)?;
     failpoint::pass("bulk", "files-written");
     let now_ms = held.ctx().clock.now_ms();
-    held.write_blocking(move |db: &mut Db| rows::finish_piece(db, &next, &written, now_ms, now_ms + keep_ms))?;
+    let (ends, new_id) = ((now_ms, now_ms + keep_ms), held.ctx().ids.new_id(now_ms));
+    held.write_blocking(move |db: &mut Db| job::finish_piece(db, &next, &written, ends, &new_id))?;
     failpoint::pass("bulk", "piece-done");
     Ok(())
 }

@@ -125,16 +125,7 @@ impl PieceWork<'_> {
         }
         let mut all = written.finish(now_ms)?;
         let left = self.left_out(&before)?;
-        if left.before > 0 {
-            all.push(self.absent(left.before, "before", now_ms)?);
-        }
-        if !self.asked.left_out.is_empty() {
-            let texts = self.asked.left_out.iter();
-            let texts: Vec<String> = texts
-                .map(|name| format!("The parameter {name} was left out."))
-                .collect();
-            all.push(self.told("not-supported", &texts, now_ms)?);
-        }
+        all.extend(self.told_of(left, now_ms)?);
         let partner = ctx
             .store
             .read_blocking(|db| partners::by_id(db, &self.row.partner_id))?;
@@ -156,19 +147,48 @@ impl PieceWork<'_> {
         Ok(all)
     }
 
-    /// How many members and parameters the export is without; `files` are those of all pieces of members.
+    /// How many members, types and parameters the export is without; `files` are those of all pieces of members.
     fn left_out(&self, files: &[BulkFileRow]) -> Result<LeftOut, Failure> {
-        let group = self.row.group_id.as_ref().filter(|_| self.asked.patients.is_empty());
-        let (size, planned) = self.held.ctx().store.read_blocking(|db| {
-            let size = group.map(|group| granted_members::group_size(db, group)).transpose()?;
-            Ok((size, rows::planned(db, &self.row.id)?))
+        let named = i64::try_from(self.asked.patients.len()).unwrap_or(i64::MAX);
+        let (asked, planned) = self.held.ctx().store.read_blocking(|db| {
+            let planned = rows::planned(db, &self.row.id)?;
+            let asked = match (&self.row.group_id, named) {
+                (None, 0) => planned,
+                (Some(group), 0) => granted_members::group_size(db, group)?,
+                _ => named,
+            };
+            Ok((asked, planned))
         })?;
         let lists = files.iter().filter(|file| file.side == MEMBERS);
         Ok(LeftOut {
-            before: size.map_or(0, |size| size - planned).max(0),
+            before: (asked - planned).max(0),
             after: (planned - lists.map(|list| list.resources).sum::<i64>()).max(0),
+            types: self.asked.uncovered.len(),
             parameters: self.asked.left_out.len(),
         })
+    }
+
+    /// Messages about members who were not planned, and about what the request named and does not get.
+    fn told_of(&self, left: LeftOut, now_ms: i64) -> Result<Vec<BulkFileRow>, Failure> {
+        let mut all = Vec::new();
+        if left.before > 0 {
+            all.push(self.absent(left.before, "before", now_ms)?);
+        }
+        if left.types > 0 {
+            let texts = self.asked.uncovered.iter();
+            let texts: Vec<String> = texts
+                .map(|rtype| format!("The type {rtype} was left out: the token does not cover it."))
+                .collect();
+            all.push(self.told("suppressed", &texts, now_ms)?);
+        }
+        if left.parameters > 0 {
+            let texts = self.asked.left_out.iter();
+            let texts: Vec<String> = texts
+                .map(|name| format!("The parameter {name} was left out."))
+                .collect();
+            all.push(self.told("not-supported", &texts, now_ms)?);
+        }
+        Ok(all)
     }
 
     fn names(&self, names: &BTreeSet<ResourceName>, now_ms: i64) -> Result<BulkFileRow, Failure> {

@@ -1,34 +1,39 @@
 //! The download of a file of a bulk match's result.
 //!
 //! A file with groups is given only while it says what the groups say now. When a member has left a group, the result is written again, and the
-//! manifest then names the new files. What the match disclosed is in the ledger entries of its decisions; a download adds nothing to it.
+//! manifest then names the new files. Whom the match disclosed is in the ledger entries of its decisions; each download has one entry more, begun before its first byte.
 
-use super::group;
-use super::groups::GroupReader;
+use super::groups::{GroupReader, page_of};
+use super::result;
 use super::run::{SPOOL, blocking};
-use crate::bulk::files::{self, BulkFiles, FileReader};
+use crate::bulk::files::{self, BulkFiles};
 use crate::bulk::hands;
 use crate::bulk::kinds::{MATCH, MATCH_KIND};
+use crate::bulk::opened::OpenedFile;
+use crate::bulk::range::AskedBytes;
 use crate::config::BulkConfig;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::fhir::operations::BULK_MEMBER_MATCH;
-use crate::secret::sha256;
+use crate::release;
+use crate::secret::Sha256;
 use crate::security::{Caller, Permission, Scopes};
-use crate::store::Db;
 use crate::store::bulk::{self as rows, BulkFileRow, BulkJobRow, ERROR};
-use crate::store::member_groups;
+use crate::store::member_groups::{self, MemberGroupRow};
 
-/// Opens a file of `run`, which is the caller's. Returns `None` when the run is no bulk match.
+/// Opens a file of `run`, which is the caller's, and begins the disclosure of the bytes that are asked for. Returns `None` when the run is no
+/// bulk match.
 ///
 /// # Errors
-/// [`Fault::NotFound`] when the run has no such file, or a member of it has left; [`Fault::ScopeMissing`]; those of the store and the files.
+/// [`Fault::NotFound`] when the run has no such file, or a member of it has left; [`Fault::ScopeMissing`]; those of the store, the ledger and
+/// the files.
 pub async fn open(
     ctx: &Context,
     (limits, files): (&BulkConfig, &BulkFiles),
     caller: &Caller,
     (run, name): (&BulkJobRow, &str),
-) -> Result<Option<(BulkFileRow, FileReader)>, Failure> {
+    asked: &AskedBytes,
+) -> Result<Option<OpenedFile>, Failure> {
     if run.kind != MATCH_KIND {
         return Ok(None);
     }
@@ -48,36 +53,37 @@ pub async fn open(
     }
     let (files, opened) = (files.clone(), row.clone());
     let reader = blocking(move || files.open(&opened)).await?;
-    Ok(Some((row, reader)))
+    let sent = match asked.of(&row) {
+        None => None,
+        Some(span) => {
+            let disclosure = release::begin_result(ctx, caller, &row.resource_type, span.bytes()).await?;
+            Some((span, disclosure))
+        }
+    };
+    Ok(Some(OpenedFile { row, reader, sent }))
 }
 
 /// The digest that the file would have if it were written now.
 async fn written_now(ctx: &Context, caller: &Caller, run: &BulkJobRow, row: &BulkFileRow) -> Result<Vec<u8>, Failure> {
-    let (partner, payer, now_ms) = (caller.partner.clone(), ctx.payer.clone(), ctx.clock.now_ms());
-    let (ids, is_envelope) = (member_groups::ids_of(&run.id), row.resource_type == "Parameters");
-    let work = move |db: &mut Db| {
-        let rows = member_groups::of_run(db, &partner.id, &ids)?;
+    let (ctx, partner, now_ms) = (ctx.clone(), caller.partner.clone(), ctx.clock.now_ms());
+    let (ids, form) = (member_groups::ids_of(&run.id), row.resource_type.clone());
+    blocking(move || {
+        let groups = ctx
+            .store
+            .read_blocking(|db| member_groups::of_run(db, &partner.id, &ids))?;
         let reader = GroupReader {
             npi: &partner.npi,
-            payer: &payer,
-            now_ms,
+            payer: &ctx.payer,
         };
-        // In the order of the result.
-        let mut groups = reader.written(db, &rows)?;
-        groups.sort_by_key(|(code, _)| group::GroupCode::ALL.iter().position(|one| one == code));
-        let mut text = Vec::new();
-        if is_envelope {
-            text.extend(group::envelope(&groups));
-            text.push(b'\n');
-        } else {
-            for (_, group) in groups {
-                text.extend(group);
-                text.push(b'\n');
-            }
-        }
-        Ok(sha256(&text).to_vec())
-    };
-    ctx.store.read_in_turn(&caller.partner.id, work).await
+        let mut digest = Sha256::default();
+        let mut pages = |row: &MemberGroupRow, after| ctx.store.read_blocking(|db| page_of(db, row, now_ms, after));
+        result::text(&reader, &form, groups, &mut pages, &mut |some| {
+            digest.update(some);
+            Ok(())
+        })?;
+        Ok(digest.finish().to_vec())
+    })
+    .await
 }
 
 /// Has the result written again.

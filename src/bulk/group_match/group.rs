@@ -5,6 +5,7 @@
 use super::contained::ContainedMember;
 use crate::clock::rfc3339_ms;
 use crate::context::Payer;
+use crate::error::Failure;
 use crate::store::member_groups::{self, GroupEntryRow, MemberGroupRow};
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -70,43 +71,97 @@ pub fn identifier_system(base_url: &str) -> String {
     format!("{base_url}/Group")
 }
 
-/// Writes a group. Entries of a matched group must be those whose members are granted to the partner now.
+/// Takes the parts of a text, one after another.
+pub type TakeText<'t> = &'t mut dyn FnMut(&[u8]) -> Result<(), Failure>;
+/// Gives the entries of a group that stand after a position, and the position to go on from; `None` at the end.
+pub type EntryPages<'p> = &'p mut dyn FnMut(i64) -> Result<Option<(Vec<GroupEntryRow>, i64)>, Failure>;
+
+/// Writes a group, a page of its entries after another: a group may have as many members as a bulk match. Entries of a matched group must be
+/// those whose members are granted to the partner now.
+///
+/// # Errors
+/// Those of `pages` and `out`.
 pub fn write(
     row: &MemberGroupRow,
     code: GroupCode,
-    partner_npi: &str,
-    payer: &Payer,
-    entries: &[GroupEntryRow],
-) -> Vec<u8> {
-    let (mut contained, mut members) = (Vec::new(), Vec::new());
-    let mut ids: HashSet<String> = HashSet::new();
-    for entry in entries {
-        let Some(kept) = entry.sealed.as_deref().and_then(ContainedMember::read) else {
-            continue;
-        };
+    (partner_npi, payer): (&str, &Payer),
+    pages: EntryPages<'_>,
+    out: TakeText<'_>,
+) -> Result<(), Failure> {
+    out(head(row, code).as_bytes())?;
+    // Twice over the entries, because what is contained comes first. Who joins in between is not there.
+    let (mut ids, mut positions): (HashSet<String>, HashSet<i64>) = (HashSet::new(), HashSet::new());
+    let mut contained = List::new("contained");
+    each(pages, &mut |entry, kept| {
+        positions.insert(entry.position);
+        if ids.insert(kept.id.clone()) {
+            contained.item(kept.patient.get(), out)?;
+        }
+        match &kept.coverage {
+            Some(coverage) => contained.item(coverage.get(), out),
+            None => Ok(()),
+        }
+    })?;
+    contained.end(out)?;
+    let mut members = List::new("member");
+    each(pages, &mut |entry, kept| {
+        if !positions.contains(&entry.position) {
+            return Ok(());
+        }
         let whose = match &entry.patient_id {
             Some(patient) if code == GroupCode::Match => format!("Patient/{patient}"),
             _ => format!("#{}", kept.id),
         };
-        members.push(member(&kept, &whose));
-        if ids.insert(kept.id.clone()) {
-            contained.push(kept.patient.get().to_owned());
+        members.item(&member(&kept, &whose), out)
+    })?;
+    let count = members.count;
+    members.end(out)?;
+    out(tail(row, code, partner_npi, payer, count).as_bytes())
+}
+
+/// Goes over all entries that have a member to show.
+fn each(
+    pages: EntryPages<'_>,
+    take: &mut dyn FnMut(&GroupEntryRow, ContainedMember) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut after = -1;
+    while let Some((entries, last)) = pages(after)? {
+        after = last;
+        for entry in &entries {
+            if let Some(kept) = entry.sealed.as_deref().and_then(ContainedMember::read) {
+                take(entry, kept)?;
+            }
         }
-        contained.extend(kept.coverage.iter().map(|coverage| coverage.get().to_owned()));
     }
-    let mut out = head(row, code).into_bytes();
-    let mut list = |name: &str, items: &[String]| {
-        if !items.is_empty() {
-            out.extend_from_slice(format!(",\"{name}\":[").as_bytes());
-            out.extend_from_slice(items.join(",").as_bytes());
-            out.push(b']');
+    Ok(())
+}
+
+/// A list of the resource, which is not there when it has no items.
+struct List {
+    name: &'static str,
+    count: usize,
+}
+
+impl List {
+    fn new(name: &'static str) -> List {
+        List { name, count: 0 }
+    }
+
+    fn item(&mut self, text: &str, out: TakeText<'_>) -> Result<(), Failure> {
+        match self.count {
+            0 => out(format!(",\"{}\":[", self.name).as_bytes())?,
+            _ => out(b",")?,
         }
-    };
-    list("contained", &contained);
-    let tail = tail(row, code, partner_npi, payer, members.len());
-    list("member", &members);
-    out.extend_from_slice(tail.as_bytes());
-    out
+        self.count += 1;
+        out(text.as_bytes())
+    }
+
+    fn end(self, out: TakeText<'_>) -> Result<(), Failure> {
+        match self.count {
+            0 => Ok(()),
+            _ => out(b"]"),
+        }
+    }
 }
 
 /// The beginning of the resource, without its closing brace.
@@ -171,20 +226,16 @@ fn member(kept: &ContainedMember, whose: &str) -> String {
     json!({"entity": {"extension": extensions, "reference": whose}}).to_string()
 }
 
-/// The result in the form of PDex 2.1: one Parameters with the groups, each by its name.
-pub fn envelope(groups: &[(GroupCode, Vec<u8>)]) -> Vec<u8> {
-    let mut out = br#"{"resourceType":"Parameters","parameter":["#.to_vec();
-    for (at, (code, group)) in groups.iter().enumerate() {
-        if at > 0 {
-            out.push(b',');
-        }
-        out.extend_from_slice(format!("{{\"name\":\"{}\",\"resource\":", code.parameter()).as_bytes());
-        out.extend_from_slice(group);
-        out.push(b'}');
-    }
-    out.extend_from_slice(b"]}");
-    out
+/// The text before the group at this place in the form of PDex 2.1: one Parameters with the groups, each by its name.
+pub fn before_parameter(at: usize, code: GroupCode) -> String {
+    let before = if at == 0 { BEGINS } else { "}," };
+    format!("{before}{{\"name\":\"{}\",\"resource\":", code.parameter())
 }
+
+/// The beginning of that form, and its end.
+const BEGINS: &str = r#"{"resourceType":"Parameters","parameter":["#;
+/// The text after the last group in that form; there is at least one.
+pub const ENDS: &str = "}]}";
 
 #[cfg(test)]
 mod tests {
@@ -228,7 +279,21 @@ mod tests {
             base_url: "https://localhost/fhir".into(),
             time_zone: chrono_tz::UTC,
         };
-        let bytes = write(&row, code, "2", &payer, entries);
+        let mut bytes = Vec::new();
+        let mut pages = |after: i64| {
+            let some: Vec<GroupEntryRow> = entries
+                .iter()
+                .filter(|one| one.position > after)
+                .take(1)
+                .cloned()
+                .collect();
+            Ok(some.last().map(|last| last.position).map(|last| (some, last)))
+        };
+        write(&row, code, ("2", &payer), &mut pages, &mut |text| {
+            bytes.extend_from_slice(text);
+            Ok(())
+        })
+        .expect("written");
         causeway_fhir_types::check(&bytes).expect("a typed Group");
         assert!(!bytes.contains(&b'\n'));
         serde_json::from_slice(&bytes).expect("JSON")
@@ -274,8 +339,15 @@ mod tests {
         let group = written(GroupCode::Match, &[]);
         assert!(group.get("member").is_none() && group.get("contained").is_none());
         assert_eq!(group["quantity"], 0);
-        let envelope = envelope(&[(GroupCode::Match, group.to_string().into_bytes())]);
-        let envelope: Value = serde_json::from_slice(&envelope).expect("JSON");
+        let parts = [
+            before_parameter(0, GroupCode::Match),
+            group.to_string(),
+            before_parameter(1, GroupCode::NoMatch),
+            group.to_string(),
+            ENDS.to_owned(),
+        ];
+        let envelope: Value = serde_json::from_str(&parts.concat()).expect("JSON");
+        assert_eq!(envelope["parameter"][1]["name"], "NonMatchedMembers");
         assert_eq!(envelope["parameter"][0]["name"], "MatchedMembers");
         assert_eq!(envelope["parameter"][0]["resource"]["resourceType"], "Group");
     }

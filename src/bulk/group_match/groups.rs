@@ -3,7 +3,7 @@
 //! Another partner's group is not there. A matched group shows the members who are granted to the partner now, so that a member whose consent
 //! is revoked or over has left it.
 
-use super::group::{self, GroupCode};
+use super::group::{self, EntryPages, GroupCode, TakeText};
 use crate::context::{Context, Payer};
 use crate::error::{Failure, Fault};
 use crate::ids::is_fhir_id;
@@ -61,7 +61,6 @@ pub async fn page(ctx: &Context, caller: &Caller, mut filter: GroupFilter) -> Re
         let reader = GroupReader {
             npi: &partner.npi,
             payer: &payer,
-            now_ms,
         };
         let (mut page, mut bytes) = (GroupsPage::default(), 0);
         for row in rows {
@@ -69,55 +68,71 @@ pub async fn page(ctx: &Context, caller: &Caller, mut filter: GroupFilter) -> Re
                 page.has_more = true;
                 break;
             }
-            for (_, group) in reader.written(db, std::slice::from_ref(&row))? {
-                bytes += group.len();
-                page.groups.push((row.id.clone(), group));
-            }
+            let mut group = Vec::new();
+            reader.write(&row, &mut |after| page_of(db, &row, now_ms, after), &mut |text| {
+                group.extend_from_slice(text);
+                Ok(())
+            })?;
+            bytes += group.len();
+            page.groups.push((row.id.clone(), group));
         }
         Ok(page)
     };
     ctx.store.read_in_turn(&caller.partner.id, work).await
 }
 
-/// Who reads groups, and when.
+/// Who reads groups.
 pub(super) struct GroupReader<'a> {
     pub npi: &'a str,
     pub payer: &'a Payer,
-    pub now_ms: i64,
 }
 
 impl GroupReader<'_> {
-    /// The resources of groups, in the same order.
+    /// Writes a group into `out`; `entries` reads a page of it ([`page_of`]).
     ///
     /// # Errors
-    /// Those of the database; [`Fault::StoreDamaged`] for a code that is none.
-    pub(super) fn written(&self, db: &mut Db, rows: &[MemberGroupRow]) -> Result<Vec<(GroupCode, Vec<u8>)>, Failure> {
-        let mut written = Vec::with_capacity(rows.len());
-        for row in rows {
-            let code = GroupCode::parse(&row.code).ok_or(Fault::StoreDamaged)?;
-            let entries = self.entries(db, row, code)?;
-            written.push((code, group::write(row, code, self.npi, self.payer, &entries)));
-        }
-        Ok(written)
+    /// Those of `entries` and `out`; [`Fault::StoreDamaged`] for a code that is none.
+    pub(super) fn write(
+        &self,
+        row: &MemberGroupRow,
+        entries: EntryPages<'_>,
+        out: TakeText<'_>,
+    ) -> Result<(), Failure> {
+        let code = GroupCode::parse(&row.code).ok_or(Fault::StoreDamaged)?;
+        group::write(row, code, (self.npi, self.payer), entries, out)
     }
+}
 
-    /// The entries of a group as they stand now. For a matched group these are the members who are granted to its partner.
-    fn entries(&self, db: &mut Db, row: &MemberGroupRow, code: GroupCode) -> Result<Vec<GroupEntryRow>, Failure> {
-        let (mut all, mut after) = (Vec::new(), -1);
-        loop {
-            let mut some = member_groups::entries(db, &row.id, after, PAGE)?;
-            let Some(last) = some.last() else {
-                return Ok(all);
-            };
-            after = last.position;
-            if code == GroupCode::Match {
-                let ids: Vec<String> = some.iter().filter_map(|entry| entry.patient_id.clone()).collect();
-                let granted: HashSet<String> = member_groups::granted(db, &row.partner_id, &ids, self.now_ms)?
-                    .into_iter()
-                    .collect();
-                some.retain(|entry| entry.patient_id.as_ref().is_some_and(|id| granted.contains(id)));
-            }
-            all.extend(some);
-        }
+/// The groups of a result, in its order.
+pub(super) fn in_order(mut rows: Vec<MemberGroupRow>) -> Vec<(GroupCode, MemberGroupRow)> {
+    rows.sort_by_key(|row| GroupCode::ALL.iter().position(|one| one.code() == row.code));
+    let coded = rows
+        .into_iter()
+        .filter_map(|row| Some((GroupCode::parse(&row.code)?, row)));
+    coded.collect()
+}
+
+/// The entries of a group after a position as they stand now, and the position to go on from. For a matched group these are the members who
+/// are granted to its partner.
+///
+/// # Errors
+/// Those of the database.
+pub(super) fn page_of(
+    db: &mut Db,
+    row: &MemberGroupRow,
+    now_ms: i64,
+    after: i64,
+) -> Result<Option<(Vec<GroupEntryRow>, i64)>, Failure> {
+    let mut some = member_groups::entries(db, &row.id, after, PAGE)?;
+    let Some(last) = some.last().map(|last| last.position) else {
+        return Ok(None);
+    };
+    if row.code == member_groups::MATCH {
+        let ids: Vec<String> = some.iter().filter_map(|entry| entry.patient_id.clone()).collect();
+        let granted: HashSet<String> = member_groups::granted(db, &row.partner_id, &ids, now_ms)?
+            .into_iter()
+            .collect();
+        some.retain(|entry| entry.patient_id.as_ref().is_some_and(|id| granted.contains(id)));
     }
+    Ok(Some((some, last)))
 }

@@ -10,6 +10,7 @@ use super::result;
 use super::run::{MatchJob, MatchRun, SPOOL, blocking};
 use crate::bulk::files::{BulkFiles, PIECE_BYTES};
 use crate::bulk::hands::{self, Next};
+use crate::bulk::job;
 use crate::bulk::kinds::MATCH;
 use crate::error::{Failure, Fault};
 use crate::failpoint;
@@ -22,7 +23,7 @@ use crate::store::guesses::Alarm;
 use crate::store::matching::is_raced;
 use crate::store::member_groups::{self, GroupEntryRow};
 use crate::store::partners;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long one attempt does pieces, before others get their turn.
@@ -58,12 +59,7 @@ impl JobStep for MatchStep {
                 return Ok(AttemptEnding::done());
             };
             if !partner.is_active() {
-                let (code, now_ms) = (Fault::PartnerSuspended.code(), ctx.clock.now_ms());
-                let end = move |db: &mut Db| {
-                    member_groups::drop_unfinished(db, &row.partner_id, &row.id)?;
-                    rows::end(db, &row.id, rows::FAILED, Some(code), now_ms).map(drop)
-                };
-                return Ok(AttemptEnding::done().with(Arc::new(end)));
+                return Ok(job::failing(ctx, &held.job().key, Fault::PartnerSuspended));
             }
             let job = MatchJob::of(&row)?;
             let caller = job.caller.caller(&partner)?;
@@ -138,7 +134,8 @@ impl MatchRun {
     fn judge_together(&self, members: &[NamedMember], piece: Option<&BulkPieceRow>) -> Result<(), Failure> {
         let requests: Vec<_> = members.iter().map(NamedMember::request).collect();
         let bodies: Vec<Vec<u8>> = requests.iter().map(|one| one.body.clone()).collect();
-        let judged = self.asking.judge(&bodies)?;
+        let mut judged = self.asking.judge(&bodies)?;
+        let cases: Vec<_> = judged.iter_mut().filter_map(JudgedMember::take_shadow).collect();
         let lines: Vec<MemberLine> = members
             .iter()
             .zip(&requests)
@@ -167,6 +164,7 @@ impl MatchRun {
             Ok(alarms)
         })?;
         self.asking.tell(&alarms);
+        self.asking.compare(cases);
         Ok(())
     }
 

@@ -29,13 +29,15 @@ const RECEIPT_TYPE: &str = "causeway-receipt+jws";
 /// Version of its form.
 const FORM: u32 = 1;
 
-/// How many members and parameters an export was without.
+/// How many members, types and parameters an export was without.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LeftOut {
-    /// Members of the group to whom the access had ended when it began.
+    /// Members of the group, or whom the request names, to whom the access had ended when it began.
     pub before: i64,
     /// Members to whom it ended later.
     pub after: i64,
+    /// Types that were named, and that the token does not cover.
+    pub types: usize,
     /// Parameters that are not served.
     pub parameters: usize,
 }
@@ -90,6 +92,9 @@ fn claims(base_url: &str, row: &BulkJobRow, files: &[BulkFileRow], left: LeftOut
         if members > 0 {
             left_out.push(json!({"rule": rule, "members": members}));
         }
+    }
+    if left.types > 0 {
+        left_out.push(json!({"rule": "type", "types": left.types}));
     }
     if left.parameters > 0 {
         left_out.push(json!({"rule": "parameter", "parameters": left.parameters}));
@@ -190,6 +195,7 @@ mod tests {
         let left = LeftOut {
             before: 0,
             after: 3,
+            types: 2,
             parameters: 1,
         };
         let claims = claims("https://p.example/fhir", &row, &files, left);
@@ -205,7 +211,8 @@ mod tests {
         );
         assert_eq!(
             claims["leftOut"],
-            json!([{"rule": "access-after", "members": 3}, {"rule": "parameter", "parameters": 1}])
+            json!([{"rule": "access-after", "members": 3}, {"rule": "type", "types": 2},
+                {"rule": "parameter", "parameters": 1}])
         );
         assert_eq!(claims["transactionTime"], "1970-01-01T00:00:00.005Z");
         assert_eq!(

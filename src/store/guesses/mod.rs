@@ -16,7 +16,7 @@ use crate::error::Failure;
 use diesel::prelude::*;
 use rows::{
     GuessSeen, GuessesBefore, JUDGED, SHARDS, SILENCED, TURNED_AWAY, count, mark, raise_alarm, raise_lock, reached,
-    standing, tally_failed, tally_granted,
+    share_of_files, standing, tally_failed, tally_granted,
 };
 
 /// What the guard allows.
@@ -87,18 +87,20 @@ pub fn weigh_in_bulk(db: &mut Db, guess: &Guess, limits: &GuessLimits, members: 
     weighed(db, guess, &standing, limits)
 }
 
-/// Raises the alarm about the share of failures in a bulk match, of `all` members of which `failed` were not matched. Returns false when the
-/// share is within the limit, or the alarm is raised already.
+/// Raises the alarm about the share of failures in the bulk matches of a window: one of `all` members has ended, of which `failed` were not
+/// matched. They are judged together, because small files could be sent instead of a large one; `file` is the digest of the members, and a
+/// file that is sent again is not counted again. Returns false when the share is within the limit, or the alarm is raised already.
 ///
 /// # Errors
 /// Those of the database.
 pub fn alarm_of_bulk(
     db: &mut Db,
     partner: &str,
-    (failed, all): (i64, i64),
+    (failed, all, file): (i64, i64, &[u8]),
     limits: &GuessLimits,
     now_ms: i64,
 ) -> Result<bool, Failure> {
+    let (failed, all) = share_of_files(db, partner, (failed, all, file), (now_ms, now_ms + limits.window_ms))?;
     let is_judged = limits.ratio_least > 0 && all >= limits.ratio_least;
     if !is_judged || limits.alarm_percent == 0 || failed * 100 <= limits.alarm_percent * all {
         return Ok(false);

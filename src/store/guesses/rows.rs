@@ -166,6 +166,55 @@ pub(super) fn count(
     Ok(Counted { guesses, until_ms })
 }
 
+/// Under these targets stand how many members the bulk matches of a window had, and how many of them failed; other targets are keyed hashes.
+const FILES_ALL: GuessTarget = *b"bulk-files-whole";
+const FILES_FAILED: GuessTarget = *b"bulk-files-fails";
+
+struct Add;
+const ADD: &str = "INSERT INTO guess (partner_id, target, guesses, until_ms) VALUES (?, ?, ?, ?) \
+    ON CONFLICT (partner_id, target) DO UPDATE SET \
+    guesses = CASE WHEN guess.until_ms <= ? THEN 0 ELSE guess.guesses END + excluded.guesses, \
+    until_ms = CASE WHEN guess.until_ms <= ? THEN excluded.until_ms ELSE guess.until_ms END RETURNING guesses";
+
+fn add(
+    db: &mut Db,
+    partner: &str,
+    target: &GuessTarget,
+    many: i64,
+    (now_ms, until_ms): (i64, i64),
+) -> Result<i64, Failure> {
+    let binds = vec![
+        Bind::Text(partner),
+        Bind::Blob(target),
+        Bind::Big(many),
+        Bind::Big(until_ms),
+        Bind::Big(now_ms),
+        Bind::Big(now_ms),
+    ];
+    let statement = Statement::<Add, (BigInt,)>::new(ADD, binds);
+    let (sum,): (i64,) = match db {
+        Db::Pg(pg) => statement.get_result(pg)?,
+        Db::Sqlite(sqlite) => statement.get_result(sqlite)?,
+    };
+    Ok(sum)
+}
+
+/// Adds a file of which `failed` of `all` members failed to those of the window, unless it is there. Returns the sums.
+pub(super) fn share_of_files(
+    db: &mut Db,
+    partner: &str,
+    (failed, all, file): (i64, i64, &[u8]),
+    times: (i64, i64),
+) -> Result<(i64, i64), Failure> {
+    let digest = crate::secret::sha256(file);
+    let mut whole = GuessTarget::default();
+    whole.copy_from_slice(&digest[..16]);
+    let is_new = add(db, partner, &whole, 1, times)? == 1;
+    let of = |many: i64| if is_new { many } else { 0 };
+    let all = add(db, partner, &FILES_ALL, of(all), times)?;
+    Ok((add(db, partner, &FILES_FAILED, of(failed), times)?, all))
+}
+
 struct Mark;
 const MARK: &str = "INSERT INTO guess (partner_id, target, guesses, until_ms) VALUES (?, ?, ?, ?) \
     ON CONFLICT (partner_id, target) DO UPDATE SET guesses = excluded.guesses, until_ms = excluded.until_ms";

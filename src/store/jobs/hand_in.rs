@@ -1,6 +1,6 @@
 //! Adds jobs to the queue, changes what they are for, and removes them.
 
-use super::states::WAITING;
+use super::states::{PARKED, WAITING};
 use crate::error::Failure;
 use crate::store::Db;
 use crate::store::schema::job;
@@ -103,4 +103,17 @@ pub fn point_at(db: &mut Db, kind: &str, key: &str, payload: &str, due_ms: i64) 
         .set(job::due_ms.eq(due_ms))
         .execute(db)?;
     Ok(())
+}
+
+/// Returns whether this job is parked.
+///
+/// # Errors
+/// Those of the database.
+pub fn is_parked(db: &mut Db, kind: &str, key: &str) -> Result<bool, Failure> {
+    let parked = job::table
+        .filter(job::kind.eq(kind).and(job::live_key.eq(key)))
+        .filter(job::state.eq(PARKED))
+        .count()
+        .get_result::<i64>(db)?;
+    Ok(parked > 0)
 }

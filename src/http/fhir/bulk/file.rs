@@ -1,17 +1,20 @@
 //! A file of a run, or a part of one, sent piece by piece; each piece is checked like those of a record.
 
-use super::match_file;
 use super::packed::may_pack;
 use super::sent::{beyond, body, empty, head};
 use super::told::tell;
-use crate::bulk::export::download::{self, ExportFile};
-use crate::bulk::job;
+use crate::bulk::export::download;
+use crate::bulk::opened::OpenedFile;
 use crate::bulk::range::AskedBytes;
+use crate::bulk::{group_match, job};
+use crate::error::Failure;
 use crate::http::fhir::authorised::Authorised;
 use crate::http::outgoing;
 use crate::http::reply::HttpFailure;
 use crate::http::state::App;
 use crate::release::{SentPart, WatchedStream};
+use crate::security::Caller;
+use crate::store::bulk::BulkJobRow;
 use actix_web::http::{Method, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 
@@ -23,17 +26,11 @@ pub async fn get(
     app: web::Data<App>,
 ) -> Result<HttpResponse, HttpFailure> {
     let (id, name) = path.into_inner();
-    let name = (id.as_str(), name.as_str());
     let is_head = request.method() == Method::HEAD;
     let asked = asked(&request, is_head);
-    let run = job::of(&app.ctx, &authorised.caller, name.0).await?;
+    let run = job::of(&app.ctx, &authorised.caller, &id).await?;
     authorised.caller.correlation = tell(&request, &run);
-    if let Some(answer) = match_file::answer(&app, &authorised, (&run, name.1), (&request, &asked)).await? {
-        return Ok(answer);
-    }
-    let limits = &app.config.bulk;
-    let opened = download::open(&app.ctx, &app.bulk, limits, &authorised.caller, (name, &asked)).await?;
-    let ExportFile { row, reader, sent } = opened;
+    let OpenedFile { row, reader, sent } = opened(&app, &authorised.caller, (&run, &name), &asked).await?;
     let Some((span, disclosure)) = sent else {
         return Ok(beyond(&row));
     };
@@ -46,6 +43,20 @@ pub async fn get(
     let size = usize::try_from(span.bytes()).unwrap_or(usize::MAX);
     let mut watched = WatchedStream::new(disclosure, size, outgoing::terms(&app, &request));
     Ok(body(answer, (reader, &span), packs, move |bytes| watched.pass(bytes)))
+}
+
+/// Opens the file, whatever kind of run it belongs to.
+async fn opened(
+    app: &App,
+    caller: &Caller,
+    (run, name): (&BulkJobRow, &str),
+    asked: &AskedBytes,
+) -> Result<OpenedFile, Failure> {
+    let (limits, files) = (&app.config.bulk, &app.bulk);
+    match group_match::download::open(&app.ctx, (limits, files), caller, (run, name), asked).await? {
+        Some(opened) => Ok(opened),
+        None => download::open(&app.ctx, files, limits, caller, ((&run.id, name), asked)).await,
+    }
 }
 
 /// The bytes that a request asks for; HEAD tells of the whole file.

@@ -2,6 +2,7 @@
 
 use crate::audit::Action;
 use crate::bulk::group_match;
+use crate::bulk::job;
 use crate::bulk::manifest::status_url;
 use crate::error::{Failure, Fault};
 use crate::http::fhir::authorised::{Authorised, record_refusal};
@@ -46,6 +47,8 @@ async fn begun(
 ) -> Result<String, Failure> {
     negotiate::form(request)?;
     let limits = &app.config.bulk;
+    // A body that cannot be taken is not read.
+    job::demand_free(&app.ctx, limits, &authorised.caller).await?;
     let bytes = body::fhir_json(request, payload, limits.body_bytes).await?;
     if !prefer::responds_async(request.headers()) {
         return Err(Fault::BulkAsyncNeeded.into());

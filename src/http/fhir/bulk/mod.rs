@@ -6,7 +6,6 @@ pub mod file;
 pub mod group_match;
 pub mod groups;
 pub mod kick_off;
-mod match_file;
 mod packed;
 pub mod receipt;
 mod sent;
