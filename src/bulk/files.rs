@@ -253,7 +253,11 @@ impl FileWriter {
         Ok(())
     }
 
-    fn put(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+    /// Adds bytes of a file that another payer wrote, as they came.
+    ///
+    /// # Errors
+    /// [`Fault::NoRoom`], [`Fault::BulkFolder`].
+    pub fn put(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.digest.update(bytes);
         self.row.bytes += i64::try_from(bytes.len()).unwrap_or(i64::MAX);
         let mut rest = bytes;

@@ -211,6 +211,7 @@ faults! {
     SealBroken          => ("EX-070", "exception",        Fatal, 500, Never, Operator, Now, "Data that another payer sent was changed after it was stored.", "Copy the store for an investigation, and check its disk. Then replay the exchange: what cannot be read is fetched again."),
     NothingReceived     => ("EX-071", "not-found",        Error, 404, Never, Operator, NextTry, "The exchange has received nothing.", "See what happened with `causeway exchange show ID`."),
     PatientMissing      => ("EX-072", "incomplete",       Error, 502, Never, Operator, Day, "The record was received without its Patient, so nothing says whose it is.", "Ask the other payer for the Patient, then supersede the exchange. Nothing of the record was stored."),
+    FilesUntrue         => ("EX-073", "incomplete",       Error, 502, Never, Operator, Day, "The other payer's files are not what its manifest says.", "Send the other payer the id of the bulk run. Its members are asked for one by one."),
 }
 
 impl Fault {

@@ -4,7 +4,7 @@
 
 use super::change::ExchangeChange;
 use super::intake::wake;
-use super::kind::EXCHANGE;
+use super::kind::{CARRIER, EXCHANGE};
 use super::loaded::{Circumstances, LoadedExchange};
 use super::moves::WORKING;
 use super::permit::refusal_of;
@@ -50,7 +50,7 @@ fn watch(held: &HeldJob) -> Result<(), Failure> {
                 park(db, &ctx, id, class)?;
             }
             let phases: Vec<&str> = WORKING.iter().map(|phase| phase.code()).collect();
-            let forgotten = exchanges::without_job(db, EXCHANGE.name, &phases, AT_ONCE)?;
+            let forgotten = exchanges::without_job(db, (EXCHANGE.name, CARRIER), &phases, AT_ONCE)?;
             for row in &forgotten {
                 tracing::error!(exchange = row.id, "an exchange had no job; it gets one");
                 wake(db, &ctx, row, row.wake_ms.unwrap_or(ctx.clock.now_ms()))?;

@@ -9,6 +9,7 @@ pub mod authorizations;
 pub mod beginnings;
 pub mod begun;
 pub mod bulk;
+pub mod bulk_runs;
 mod connect;
 mod connection;
 pub mod consents;

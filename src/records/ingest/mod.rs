@@ -12,6 +12,7 @@ mod check;
 mod counts;
 mod custodian;
 mod entry;
+mod line;
 mod lost;
 mod masked;
 mod named_beside;
@@ -33,6 +34,7 @@ mod writer;
 
 pub use check::{IngestCheck, Shortfall, check};
 pub use counts::{IngestCounts, counted};
+pub use line::{LINE_BYTES, LineFound, LineOwner, look_at_line, may_be_nobodys};
 pub use lost::{open_lost, seal_again};
 pub use named_beside::named_beside;
 pub use original::{ReceivedOriginal, ReceivedPlace, originals, quarantined, received};

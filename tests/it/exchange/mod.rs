@@ -5,6 +5,7 @@ pub mod bed;
 mod failpoints;
 mod fairness;
 mod flow;
+mod in_bulk;
 mod intake;
 mod kills;
 mod operators;

@@ -107,6 +107,9 @@ pub enum SandboxAct {
     /// Another answer of `$member-match`.
     Match(ScriptedMatch),
 
+    /// Another course of bulk work.
+    Bulk(ScriptedBulk),
+
     /// Another token answer.
     Token {
         /// Whether `expires_in` is told.
@@ -314,6 +317,45 @@ pub enum ScriptedMatch {
     TwoIdentifiers,
 }
 
+/// Another course of bulk work. Manifest and files are honest in everything else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScriptedBulk {
+    /// The manifest counts one resource too many.
+    WrongCount,
+    /// The manifest tells another SHA-256.
+    WrongDigest,
+    /// The manifest names a file that is not there.
+    MissingFile,
+    /// The manifest names a file on the second origin.
+    FileElsewhere,
+    /// The manifest counts ten million resources.
+    ManyLines,
+    /// The files have ten million lines, and the manifest does not say how many.
+    UntoldLines,
+    /// The files are one line that never ends, and the manifest does not say how long they are.
+    EndlessLine,
+    /// Each resource comes twice.
+    Twice,
+    /// One resource is about a person who is not of the group.
+    Stranger,
+}
+
+impl ScriptedBulk {
+    /// The request at which it begins.
+    const fn route(self) -> SandboxRoute {
+        match self {
+            ScriptedBulk::Twice | ScriptedBulk::Stranger => SandboxRoute::GroupExport,
+            _ => SandboxRoute::BulkStatus,
+        }
+    }
+
+    /// Whether it goes on in the files.
+    const fn is_of_files(self) -> bool {
+        matches!(self, ScriptedBulk::UntoldLines | ScriptedBulk::EndlessLine)
+    }
+}
+
 /// A shape that the guides do not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -354,6 +396,7 @@ impl SandboxAct {
             | A::BadChunk
             | A::BadHead => !connection,
             A::Match(_) => matches!(route, R::Any | R::MemberMatch),
+            A::Bulk(what) => route == R::Any || route == what.route() || what.is_of_files() && route == R::BulkFile,
             A::Token { .. } => matches!(route, R::Any | R::Token),
             A::TokenEndpoint(_) => matches!(route, R::Any | R::Smart),
             A::ChangedKeys => matches!(route, R::Any | R::Jwks),

@@ -9,7 +9,8 @@ mod rule;
 mod settings;
 
 pub use act::{
-    CertificateFlaw, DriftShape, GarbageBody, IntactFraming, LargeShape, SandboxAct, SandboxTarget, ScriptedMatch,
+    CertificateFlaw, DriftShape, GarbageBody, IntactFraming, LargeShape, SandboxAct, SandboxTarget, ScriptedBulk,
+    ScriptedMatch,
 };
 pub use numbers::RequestNumbers;
 pub use rule::{SandboxRoute, SandboxRule};

@@ -33,6 +33,14 @@ pub enum SandboxRoute {
     Read,
     /// The receiver of acknowledgements: `POST Task`, `POST Communication`, `POST AuditEvent`, and reads of what was posted.
     Receipt,
+    /// `Group/$bulk-member-match`.
+    BulkMatch,
+    /// `Group/{id}/$davinci-data-export`.
+    GroupExport,
+    /// The status of bulk work, with its manifest.
+    BulkStatus,
+    /// A file of bulk work.
+    BulkFile,
     /// Anything else.
     Unknown,
 }
