@@ -253,11 +253,7 @@ impl FileWriter {
         Ok(())
     }
 
-    /// Adds bytes of a file that another payer wrote, as they came.
-    ///
-    /// # Errors
-    /// [`Fault::NoRoom`], [`Fault::BulkFolder`].
-    pub fn put(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+    pub(super) fn put(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.digest.update(bytes);
         self.row.bytes += i64::try_from(bytes.len()).unwrap_or(i64::MAX);
         let mut rest = bytes;

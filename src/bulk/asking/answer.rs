@@ -63,7 +63,7 @@ pub(super) async fn read(run: &mut AskingRun) -> Result<RunNext, CallFailure> {
     let peer = run.wire.peer(&ctx).await?;
     let has_groups = manifest.output.iter().any(|file| file.resource_type == "Group");
     let form = if has_groups { "Group" } else { "Parameters" };
-    let mut answer = MatchAnswer::default();
+    let mut answer = BulkAnswer::default();
     let mut left = ANSWER_BYTES;
     for file in manifest.output.iter().filter(|file| file.resource_type == form) {
         let bytes = small(run, &peer, file, left).await?;
@@ -76,7 +76,7 @@ pub(super) async fn read(run: &mut AskingRun) -> Result<RunNext, CallFailure> {
 }
 
 /// Tells each exchange what the partner said of its member.
-async fn tell(run: &mut AskingRun, answer: MatchAnswer) -> Result<RunNext, CallFailure> {
+async fn tell(run: &mut AskingRun, answer: BulkAnswer) -> Result<RunNext, CallFailure> {
     let members = run.carried(&[ASKED]).await?;
     let asked: BTreeSet<i64> = members.iter().map(|member| member.position).collect();
     if answer.said.keys().any(|position| !asked.contains(position)) && members.len() == answer.said.len() {
@@ -170,7 +170,7 @@ pub(super) enum MemberAnswer {
 
 /// The answer to a bulk match.
 #[derive(Debug, Default)]
-pub(super) struct MatchAnswer {
+pub(super) struct BulkAnswer {
     said: BTreeMap<i64, MemberAnswer>,
     group_id: Option<String>,
 }
@@ -244,7 +244,7 @@ impl ReadEntity {
     }
 }
 
-impl MatchAnswer {
+impl BulkAnswer {
     fn of(&self, position: i64) -> Option<MemberAnswer> {
         self.said.get(&position).cloned()
     }
@@ -339,8 +339,8 @@ mod tests {
         )
     }
 
-    fn read(text: &str, is_groups: bool) -> Result<MatchAnswer, Fault> {
-        let mut answer = MatchAnswer::default();
+    fn read(text: &str, is_groups: bool) -> Result<BulkAnswer, Fault> {
+        let mut answer = BulkAnswer::default();
         match answer.add(&peer(), text.as_bytes(), is_groups) {
             Ok(()) => Ok(answer),
             Err(failure) => Err(failure.fault()),

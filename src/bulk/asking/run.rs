@@ -1,7 +1,7 @@
 //! A run under a lease: its row, its way to the partner, and its folder.
 
 use super::kind::RunStep;
-use super::wire::Wire;
+use super::wire::RunWire;
 use crate::bulk::files::BulkFiles;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
@@ -14,7 +14,7 @@ use crate::store::bulk_runs::{self as rows, BulkRunRow, RunMemberRow};
 pub(super) struct AskingRun {
     pub held: HeldJob,
     pub row: BulkRunRow,
-    pub wire: Wire,
+    pub wire: RunWire,
     pub files: BulkFiles,
     pub chance: Chance,
 }

@@ -14,9 +14,11 @@ const NEEDS_MOST: usize = 4_000_000;
 /// The type whose lines say something of others.
 const PROVENANCE: &str = "Provenance";
 
-/// Hands lines with the type of their file to the second function, from the files of those types that the first one wants.
-pub(super) type EachLine<'l> =
-    dyn Fn(&dyn Fn(&str) -> bool, &mut dyn FnMut(&str, &[u8]) -> Result<(), Failure>) -> Result<(), Failure> + 'l;
+/// Takes a line with the type of its file.
+pub(super) type TakeLine<'t> = dyn FnMut(&str, &[u8]) -> Result<(), Failure> + 't;
+
+/// Hands the lines of those files to the second function whose types the first one wants.
+pub(super) type EachLine<'l> = dyn Fn(&dyn Fn(&str) -> bool, &mut TakeLine<'_>) -> Result<(), Failure> + 'l;
 
 /// Whose the lines of an export are. Members are told by their numbers.
 pub(super) struct Sorter {
@@ -216,7 +218,7 @@ mod tests {
     fn sorted(files: &[(&str, &[&str])]) -> Result<(Vec<String>, u64), Fault> {
         let patients = [("a".to_owned(), 0), ("b".to_owned(), 1)].into();
         let mut sorter = Sorter::new("https://payer.example/fhir", patients);
-        let each = |wanted: &dyn Fn(&str) -> bool, take: &mut dyn FnMut(&str, &[u8]) -> Result<(), Failure>| {
+        let each = |wanted: &dyn Fn(&str) -> bool, take: &mut TakeLine<'_>| {
             for (rtype, lines) in files.iter().filter(|(rtype, _)| wanted(rtype)) {
                 for line in *lines {
                     take(rtype, line.as_bytes())?;

@@ -6,7 +6,7 @@ use super::land::EXPORT;
 use super::members::{ALONE, ASKED, FETCHING, MATCHED, WAITING};
 use super::question::put;
 use super::run::{AskingRun, RunNext};
-use super::wire::{TokenFor, Wire};
+use super::wire::{RunWire, TokenFor};
 use super::{answer, export, fetch, land, question};
 use crate::bulk::files::BulkFiles;
 use crate::error::{Failure, Fault};
@@ -57,7 +57,7 @@ impl JobStep for AskInBulk {
             };
             let is_open = partner.is_active() && partner.endpoint.is_some();
             let mut run = AskingRun {
-                wire: Wire::new(self.access.clone(), partner, &row.id),
+                wire: RunWire::new(self.access.clone(), partner, &row.id),
                 row,
                 held,
                 files: self.files.clone(),
@@ -86,7 +86,9 @@ impl AskingRun {
                 return self.give_up(Fault::WorkflowUnknown).await;
             };
             failpoint::pass("bulk-ask", step.code());
-            match self.step(step).await {
+            let went = self.step(step).await;
+            failpoint::pass("bulk-ask-done", step.code());
+            match went {
                 Ok(RunNext::Step(next)) => {
                     next.code().clone_into(&mut self.row.step);
                     self.row.failed = 0;

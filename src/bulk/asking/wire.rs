@@ -19,7 +19,7 @@ pub(super) enum TokenFor {
 }
 
 /// The way to one partner.
-pub(super) struct Wire {
+pub(super) struct RunWire {
     pub access: PartnerAccess,
     pub partner: PartnerRow,
     /// The correlation id of all calls of the run.
@@ -28,9 +28,9 @@ pub(super) struct Wire {
     tokens: Vec<(TokenFor, PeerToken)>,
 }
 
-impl Wire {
-    pub fn new(access: PartnerAccess, partner: PartnerRow, run_id: &str) -> Wire {
-        Wire {
+impl RunWire {
+    pub fn new(access: PartnerAccess, partner: PartnerRow, run_id: &str) -> RunWire {
+        RunWire {
             access,
             partner,
             correlation: run_id.to_owned(),

@@ -1,19 +1,21 @@
 //! Causeway asks Causeway for many members at once: over TLS, with real processes.
 
 use super::pair::{Pair, WAIT};
-use crate::support::payer::{TestPayer, today};
+use crate::support::payer::{TestPayer, is_optimised, today};
 use crate::support::pki::Kind;
 use crate::support::store::Place;
 use causeway::error::Fault;
+use causeway::failpoint::VARIABLE;
 use causeway::synth::{SynthOptions, Variation};
 use causeway_jose::{Algorithm, SigningKey};
 use causeway_sandbox_partner::SandboxRoute;
 use serde_json::{Value, json};
-use std::time::Instant;
+use std::os::unix::process::ExitStatusExt as _;
+use std::time::{Duration, Instant};
 
 const BULK_SCOPE: &str = "http://hl7.org/fhir/us/davinci-pdex/OperationDefinition/BulkMemberMatch";
 const MATCH_SCOPE: &str = "http://hl7.org/fhir/us/davinci-hrex/OperationDefinition/member-match";
-const URI: &str = "https://new-payer.example/fhir";
+const URI: &str = "https://asking-payer.example/fhir";
 
 /// The payer that asks, and the one that is asked; both serve. The members `1..` of the old payer are `Patient/m1` and so on at the new one.
 struct BothPayers {
@@ -121,7 +123,7 @@ impl BothPayers {
                 return items;
             }
             assert!(began.elapsed() < WAIT, "{listed:#}\n{}", self.new.log());
-            std::thread::sleep(std::time::Duration::from_millis(200));
+            std::thread::sleep(Duration::from_millis(200));
         }
     }
 
@@ -141,7 +143,7 @@ impl BothPayers {
                 self.new.log(),
                 self.old.log()
             );
-            std::thread::sleep(std::time::Duration::from_millis(200));
+            std::thread::sleep(Duration::from_millis(200));
         }
     }
 }
@@ -209,12 +211,20 @@ fn members_are_matched_exported_and_stored_in_one_run() {
 
 /// Imports the enrolments of the first two members of the sandbox, and returns the run and both exchanges at their ends.
 fn in_one_run(pair: &Pair) -> (Value, Vec<Value>) {
+    two_enrolments(pair);
+    let told = pair.payer.json_command(&["exchange", "import", "two.ndjson", "--bulk"]);
+    assert_eq!(told["bulk_runs"], 1, "{told}");
+    run_of_two(pair)
+}
+
+fn two_enrolments(pair: &Pair) {
     let lines: Vec<String> = [1, 2]
         .map(|number| std::fs::read_to_string(pair.payer.home().join(pair.enrolment(number))).expect("a file"))
         .to_vec();
     std::fs::write(pair.payer.home().join("two.ndjson"), lines.join("\n")).expect("a file");
-    let told = pair.payer.json_command(&["exchange", "import", "two.ndjson", "--bulk"]);
-    assert_eq!(told["bulk_runs"], 1, "{told}");
+}
+
+fn run_of_two(pair: &Pair) -> (Value, Vec<Value>) {
     let began = Instant::now();
     let run = loop {
         let listed = pair.payer.json_command(&["bulk", "list"]);
@@ -223,7 +233,7 @@ fn in_one_run(pair: &Pair) -> (Value, Vec<Value>) {
             break pair.payer.json_command(&["bulk", "show", &id]);
         }
         assert!(began.elapsed() < WAIT, "{listed:#}\n{}", pair.payer.log());
-        std::thread::sleep(std::time::Duration::from_millis(200));
+        std::thread::sleep(Duration::from_millis(200));
     };
     let exchanges = run["exchanges"].as_array().expect("members").clone();
     let ended = exchanges
@@ -261,6 +271,10 @@ fn a_partner_whose_files_are_true_is_asked_once_for_both_members() {
             .iter()
             .filter(|one| matches!(one.route, SandboxRoute::MemberMatch | SandboxRoute::Everything));
         assert_eq!(single.count(), 0, "{why}: nobody was asked for alone");
+        let resumed = requests
+            .iter()
+            .any(|one| one.headers.iter().any(|(name, _)| name == "range"));
+        assert_eq!(resumed, why == "files that break off");
         assert!(pair.sandbox.control().complaints().is_empty(), "{why}");
     }
 }
@@ -296,6 +310,42 @@ fn a_partner_whose_files_are_not_true_is_asked_for_each_member_alone() {
         assert!(pair.sandbox.control().strays().is_empty(), "{rules}");
         let kept = std::fs::read_dir(pair.payer.home().join("exports")).map(|folder| folder.count());
         assert_eq!(kept.unwrap_or(0), 0, "{rules}: what was fetched is removed");
+    }
+}
+
+#[test]
+fn a_process_that_dies_at_any_step_of_a_run_loses_nothing_and_stores_nothing_twice() {
+    if is_optimised() {
+        // An optimised build has no such points.
+        return;
+    }
+    for step in [
+        "ask-match",
+        "await-match",
+        "end-match",
+        "ask-export",
+        "await-export",
+        "fetch",
+        "hand-out",
+        "end-export",
+    ] {
+        for whole in ["bulk-ask", "bulk-ask-done"] {
+            let point = format!("{whole}.{step}");
+            let mut pair = Pair::prepare(&bulk_script(""));
+            pair.payer.serve_with(&[(VARIABLE, &point)]);
+            two_enrolments(&pair);
+            // The server may die before it can answer.
+            let _ = pair.payer.command(&["exchange", "import", "two.ndjson", "--bulk"]);
+            let status = pair.payer.await_end(Duration::from_secs(40));
+            assert_eq!(status.signal(), Some(9), "{point}: {status}");
+            pair.end_leases();
+            pair.payer.serve();
+            let (run, exchanges) = run_of_two(&pair);
+            assert_eq!(run["state"], "done", "{point}: {run:#}\n{}", pair.payer.log());
+            for (number, shown) in (1..).zip(&exchanges) {
+                pair.assert_whole(number, shown, &point);
+            }
+        }
     }
 }
 
