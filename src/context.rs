@@ -9,6 +9,7 @@ use crate::ids::Ids;
 use crate::store::guesses::GuessLimits;
 use crate::store::{Store, secrets};
 use std::sync::{Arc, OnceLock};
+use tokio::sync::Notify;
 
 /// The payer that this process serves, from the `[payer]` and `[server]` sections of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +72,24 @@ pub struct Context {
     pub matching: Arc<Rules>,
     /// How reviews are kept.
     pub review: ReviewTerms,
+    /// Wakes this process's worker.
+    pub bell: WorkBell,
+}
+
+/// Wakes the worker of this process when work was enqueued. Without a worker it does nothing. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct WorkBell(Arc<Notify>);
+
+impl WorkBell {
+    /// Makes the worker look for work now. Called after the commit that enqueued some.
+    pub fn ring(&self) {
+        self.0.notify_one();
+    }
+
+    /// Waits until it rings.
+    pub async fn rings(&self) {
+        self.0.notified().await;
+    }
 }
 
 #[cfg(test)]
@@ -89,6 +108,7 @@ impl Context {
             payer: Arc::new(payer),
             matching: Arc::default(),
             review: ReviewTerms::default(),
+            bell: WorkBell::default(),
         })
     }
 }

@@ -10,6 +10,7 @@ use crate::audit::OperatorNote;
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
+use crate::fhir::operations::{BULK_MEMBER_MATCH, MEMBER_MATCH};
 use crate::http::explorer::ActingPartner;
 use crate::partner::{self, Registration, registry};
 use crate::records::import;
@@ -114,7 +115,7 @@ fn partner_toml() -> String {
     format!(
         "id = \"{PARTNER_ID}\"\nname = \"New Payer\"\nnpi = \"{PARTNER_NPI}\"\nclient_id = \"{PARTNER_ID}\"\n\
          jwks_file = \"partner-jwks-public.json\"\ncertificate_uri = \"{PARTNER_URI}\"\nmtls = \"required\"\n\
-         scopes = [\"system/*.rs\", \"http://hl7.org/fhir/us/davinci-hrex/OperationDefinition/member-match\"]\n\
+         scopes = [\"system/*.rs\", \"{MEMBER_MATCH}\", \"{BULK_MEMBER_MATCH}\"]\n\
          dialect = {{ hrex = \"1.1\", pdex = \"2.2\", us_core = \"6.1.0\" }}\n"
     )
 }

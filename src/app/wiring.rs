@@ -5,7 +5,7 @@
 use super::bring_up;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::context::{Context, GuessGuard};
+use crate::context::{Context, GuessGuard, WorkBell};
 use crate::error::{Failure, Fault};
 use crate::identity::Rules;
 use crate::ids::Ids;
@@ -76,6 +76,7 @@ pub fn open_as_it_is(config: &Config, need: StoreNeed, tell: &mut dyn FnMut(&str
         payer: Arc::new(config.payer()),
         review: config.review(),
         matching: Arc::new(Rules::shipped(&config.policy.matching)),
+        bell: WorkBell::default(),
     };
     if let Some(newest_ms) = ctx.store.read_blocking(tokens::newest_ms)? {
         ctx.clock.has_seen(newest_ms);

@@ -2,15 +2,13 @@
 
 use super::load::{self, Leg, ROUNDS, Rounds};
 use super::plan::BenchPlan;
-use super::process::{Memory, ServerProcess};
+use super::process::{Memory, MemoryWatch, ServerProcess};
 use super::report::{BenchFigure, Limit, median};
 use super::requests::{broken, get, match_request, static_request};
 use super::site::{self, Installation, Tokens};
 use super::wire::{BenchTarget, Connection};
 use crate::error::{Failure, Fault};
 use crate::synth::{Member, SharingPolicy};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Bytes of the static answer that requests are compared with.
@@ -237,21 +235,9 @@ impl<'a> Bench<'a> {
         self.grant(&mut connection, &member, SharingPolicy::Sensitive).await?;
         let request = get(&self.tokens.fresh().await?, &path);
         let before = self.server.memory();
-        let (id, stop) = (self.server.id(), Arc::new(AtomicBool::new(false)));
-        let watch = {
-            let stop = Arc::clone(&stop);
-            std::thread::spawn(move || {
-                let mut most = Memory::default();
-                while !stop.load(Ordering::Acquire) {
-                    most = most.largest(Memory::of(id));
-                    std::thread::sleep(Duration::from_millis(3));
-                }
-                most
-            })
-        };
+        let watch = MemoryWatch::start(self.server.id());
         let counted = self.count(&mut connection, &request).await;
-        stop.store(true, Ordering::Release);
-        let most = watch.join().map_err(|_| Failure::new(Fault::Internal))?;
+        let most = watch.most()?;
         let (bytes, rows) = counted?;
         let growth = |most: u64, before: u64| most.saturating_sub(before) as f64 / MIB;
         let mut measure = BenchFigure::new(

@@ -4,6 +4,7 @@
 //! loader's. Both share the machine's cores. Requests are those of a real partner: with certificates, tokens and grants. The times are
 //! printed and do not decide any test.
 
+mod bulk;
 mod child;
 mod database;
 mod exchange;
@@ -51,6 +52,9 @@ pub fn run(plan: &BenchPlan, out: &mut Out) -> Result<BenchReport, Failure> {
     }
     if plan.subjects.contains(&Measured::Exchange) {
         report.add(exchange::measure(plan, out)?, out);
+    }
+    if plan.subjects.contains(&Measured::Bulk) {
+        report.add(bulk::measure(plan, out)?, out);
     }
     Ok(report)
 }

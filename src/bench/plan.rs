@@ -27,6 +27,8 @@ pub enum Measured {
     Identity,
     /// Whole exchanges of small records, both payers on this machine; it runs only when you name it
     Exchange,
+    /// A bulk match of the members, an export of their records, and the download of its files; it runs only when you name it
+    Bulk,
 }
 
 /// The options of a run.

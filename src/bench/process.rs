@@ -7,6 +7,9 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Time limit for a server to get ready or to stop.
@@ -177,5 +180,36 @@ impl Memory {
             resident: self.resident.max(other.resident),
             anonymous: self.anonymous.max(other.anonymous),
         }
+    }
+}
+
+/// Watches the memory of a process, and remembers the most that it had.
+pub(super) struct MemoryWatch {
+    stop: Arc<AtomicBool>,
+    watching: JoinHandle<Memory>,
+}
+
+impl MemoryWatch {
+    pub(super) fn start(id: u32) -> MemoryWatch {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let watching = std::thread::spawn(move || {
+            let mut most = Memory::default();
+            while !stopped.load(Ordering::Acquire) {
+                most = most.largest(Memory::of(id));
+                std::thread::sleep(Duration::from_millis(3));
+            }
+            most
+        });
+        MemoryWatch { stop, watching }
+    }
+
+    /// Ends the watch.
+    ///
+    /// # Errors
+    /// [`Fault::Internal`] when its thread panicked.
+    pub(super) fn most(self) -> Result<Memory, Failure> {
+        self.stop.store(true, Ordering::Release);
+        self.watching.join().map_err(|_| Failure::new(Fault::Internal))
     }
 }

@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::dev::program::free_address;
 use crate::dev::{self, Files};
 use crate::error::{Failure, Fault};
-use crate::http::routes::MEMBER_MATCH;
+use crate::http::routes::{BULK_MEMBER_MATCH, MEMBER_MATCH};
 use crate::ids::Ids;
 use crate::partner::client::{PeerClient, SmartConfiguration};
 use crate::secret::{self, Secret};
@@ -29,6 +29,8 @@ pub(super) const LARGE: u64 = 1_000;
 pub(super) const HUGE: u64 = 130_000;
 /// The answer slot of matches where it is switched on, as in the default configuration; milliseconds.
 const SLOT_MS: u64 = 10;
+/// The folder of the files of bulk jobs.
+const EXPORTS: &str = "exports";
 /// Seed of the members.
 const SEED: u64 = 1;
 /// Seed of the payer that has only the huge member, whose ids must differ from those of the others.
@@ -172,6 +174,19 @@ impl Installation {
         )
     }
 
+    /// The folder of the files of bulk jobs.
+    pub(super) fn exports(&self) -> PathBuf {
+        self.folder.0.join(EXPORTS)
+    }
+
+    /// Runs a command of the running server.
+    ///
+    /// # Errors
+    /// As [`process::command`].
+    pub(super) fn command(&self, args: &[&str]) -> Result<serde_json::Value, Failure> {
+        Ok(process::command(Some(&self.config), args)?.0)
+    }
+
     /// Starts `causeway serve` as an operator would.
     ///
     /// # Errors
@@ -274,9 +289,8 @@ impl Tokens {
     /// # Errors
     /// Those of the token endpoint.
     pub(super) async fn fresh(&self) -> Result<Secret, Failure> {
-        self.peer
-            .token(&self.configuration, &[MEMBER_MATCH, "system/*.rs"], None)
-            .await
+        let scopes = [MEMBER_MATCH, BULK_MEMBER_MATCH, "system/*.rs"];
+        self.peer.token(&self.configuration, &scopes, None).await
     }
 }
 
@@ -356,6 +370,8 @@ fn configuration(fhir: SocketAddr, ops: SocketAddr, base_url: &str, store_url: &
          [store]\nurl = \"{store_url}\"\n\
          [payer]\nname = \"{}\"\nnpi = \"{}\"\nmember_system = \"{}\"\n\
          [policy]\nanswer_slot_ms = {slot_ms}\n\
+         [exports]\nurl = \"file:{EXPORTS}\"\n\
+         [bulk]\nbody_bytes = 67108864\n\
          [limits]\nconnections_per_partner = 1024\nin_flight_per_partner = 1024\npartner_request_rate = 1000000\nkeep_alive_seconds = 600\n",
         payer.payer_name, payer.payer_npi, payer.member_system,
     )

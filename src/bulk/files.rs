@@ -8,6 +8,7 @@ use crate::error::{Failure, Fault};
 use crate::secret::{Sha256, hex, random};
 use crate::security::vault::{KEYS_FILE, Seal, Vault};
 use crate::store::bulk::BulkFileRow;
+use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
@@ -78,7 +79,16 @@ impl BulkFiles {
         }))
     }
 
-    fn vault(&self) -> Result<&Vault, Failure> {
+    /// Whether there are keys, which the first run makes.
+    pub fn has_keys(&self) -> bool {
+        self.0.vault.get().is_some() || self.0.keys.exists()
+    }
+
+    /// The keys that seal files; makes them when there are none. Blocks this thread.
+    ///
+    /// # Errors
+    /// [`Fault::BulkFolder`].
+    pub(super) fn vault(&self) -> Result<&Vault, Failure> {
         if let Some(vault) = self.0.vault.get() {
             return Ok(vault);
         }
@@ -191,6 +201,20 @@ impl BulkFiles {
         }
     }
 
+    /// Removes all files of a run but these: attempts that were broken off left them, and nothing will ever name them.
+    ///
+    /// # Errors
+    /// [`Fault::BulkFolder`].
+    pub fn keep_only(&self, job: &str, names: &HashSet<&str>) -> Result<(), Failure> {
+        for entry in fs::read_dir(self.folder_of(job)).map_err(unusable)? {
+            let entry = entry.map_err(unusable)?;
+            if !entry.file_name().to_str().is_some_and(|name| names.contains(name)) {
+                fs::remove_file(entry.path()).map_err(unusable)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes a file that no row names any more; what stays goes with the folder of its run.
     pub fn drop_file(&self, row: &BulkFileRow) {
         let _ = fs::remove_file(self.folder_of(&row.job_id).join(&row.name));
@@ -253,7 +277,11 @@ impl FileWriter {
         Ok(())
     }
 
-    pub(super) fn put(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+    /// Adds bytes that are no resource and belong to no member.
+    ///
+    /// # Errors
+    /// As [`FileWriter::line`].
+    pub fn put(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.digest.update(bytes);
         self.row.bytes += i64::try_from(bytes.len()).unwrap_or(i64::MAX);
         let mut rest = bytes;
@@ -282,6 +310,11 @@ impl FileWriter {
     /// # Errors
     /// [`Fault::NoRoom`], [`Fault::BulkFolder`].
     pub fn finish(mut self, now_ms: i64) -> Result<BulkFileRow, Failure> {
+        self.write_end()?;
+        self.synced(now_ms)
+    }
+
+    fn write_end(&mut self) -> Result<(), Failure> {
         if !self.buffer.is_empty() {
             self.seal_piece()?;
         }
@@ -291,13 +324,25 @@ impl FileWriter {
             .map(|share| format!("{} {} {}\n", share.grant_id, share.bytes, share.resources));
         let list: String = lines.collect();
         let sealed = self.seal.seal(&format!("{}/members", self.row.name), list.as_bytes())?;
-        self.file.write_all(&sealed).map_err(unusable)?;
+        self.file.write_all(&sealed).map_err(unusable)
+    }
+
+    fn synced(mut self, now_ms: i64) -> Result<BulkFileRow, Failure> {
         self.file.sync_all().map_err(unusable)?;
         self.unfinished.0 = None;
         self.row.sha256 = self.digest.finish().to_vec();
         self.row.created_ms = now_ms;
         Ok(self.row)
     }
+}
+
+/// Ends files. All are written before the first one is synced, so that one commit of the file system's journal serves all of them.
+///
+/// # Errors
+/// As [`FileWriter::finish`].
+pub fn finish(mut files: Vec<FileWriter>, now_ms: i64) -> Result<Vec<BulkFileRow>, Failure> {
+    files.iter_mut().try_for_each(FileWriter::write_end)?;
+    files.into_iter().map(|file| file.synced(now_ms)).collect()
 }
 
 /// A file that can be read. Clones share it.
@@ -398,101 +443,5 @@ impl FileReader {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::bulk::OUTPUT;
-    use std::path::Path;
-
-    fn files(folder: &Path) -> BulkFiles {
-        BulkFiles(Arc::new(Inner {
-            folder: folder.join("exports"),
-            keys: folder.join(KEYS_FILE),
-            vault: OnceLock::new(),
-        }))
-    }
-
-    #[test]
-    fn a_file_is_read_as_it_was_written_and_nobody_else_can_read_it() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let (files, job) = (files(folder.path()), new_name());
-        files.make(&job).expect("made");
-        let mut writer = files.begin(&job, 0, OUTPUT, "Patient").expect("begun");
-        let long = format!("{{\"id\":\"{}\"}}", "x".repeat(3 * PIECE_BYTES));
-        writer.line("g1", long.as_bytes()).expect("written");
-        writer.line("g1", b"{\n\"id\": 2}").expect("written");
-        writer.line("g2", b"{}").expect("written");
-        let row = writer.finish(5).expect("whole");
-        let wanted = format!("{long}\n{{ \"id\": 2}}\n{{}}\n");
-        assert_eq!((row.resources, row.bytes), (3, wanted.len() as i64));
-        assert_eq!(row.sha256, crate::secret::sha256(wanted.as_bytes()));
-        let reader = files.open(&row).expect("there");
-        assert_eq!(reader.text().expect("readable"), wanted);
-        for (first, end) in [
-            (0, 5),
-            (PIECE_BYTES - 1, PIECE_BYTES + 1),
-            (70_000, 200_000),
-            (7, usize::MAX),
-        ] {
-            let (mut some, mut at) = (Vec::new(), first as u64);
-            while let Some(bytes) = reader.bytes(at, end as u64).expect("readable") {
-                at += bytes.len() as u64;
-                some.extend(bytes);
-            }
-            assert_eq!(some, &wanted.as_bytes()[first..end.min(wanted.len())]);
-        }
-        assert_eq!(reader.bytes(row.bytes as u64, u64::MAX).expect("its end"), None);
-        let shares = reader.shares().expect("a list");
-        assert_eq!(
-            shares
-                .iter()
-                .map(|one| (one.grant_id.as_str(), one.resources))
-                .collect::<Vec<_>>(),
-            [("g1", 2), ("g2", 1)]
-        );
-        assert_eq!(shares.iter().map(|one| one.bytes).sum::<u64>(), row.bytes as u64);
-        let path = files.folder_of(&job).join(&row.name);
-        let sealed = fs::read(&path).expect("bytes");
-        assert!(!sealed.windows(20).any(|some| some == &long.as_bytes()[20..40]));
-        let mut changed = sealed.clone();
-        changed[200] ^= 1;
-        fs::write(&path, &changed).expect("written");
-        assert_eq!(reader_fault(&files, &row), Fault::BulkFolder);
-        fs::write(&path, &sealed[..sealed.len() / 2]).expect("written");
-        assert_eq!(reader_fault(&files, &row), Fault::BulkFolder);
-        let there = || fs::read_dir(files.folder_of(&job)).expect("a folder").count();
-        assert_eq!(there(), 1);
-        let mut writer = files.begin(&job, 0, OUTPUT, "Goal").expect("begun");
-        writer.line("", b"{}").expect("written");
-        assert_eq!(there(), 2);
-        drop(writer);
-        assert_eq!(there(), 1, "what was not finished");
-        files.remove(&job).expect("removed");
-        assert!(files.open(&row).is_err());
-        files.remove(&job).expect("nothing is left to remove");
-    }
-
-    fn reader_fault(files: &BulkFiles, row: &BulkFileRow) -> Fault {
-        files
-            .open(row)
-            .and_then(|reader| reader.text())
-            .expect_err("not as it was written")
-            .fault()
-    }
-
-    #[test]
-    fn an_empty_file_has_a_list_too() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let (files, job) = (files(folder.path()), new_name());
-        files.make(&job).expect("made");
-        let row = files
-            .begin(&job, 0, OUTPUT, "Goal")
-            .and_then(|writer| writer.finish(1))
-            .expect("whole");
-        let reader = files.open(&row).expect("there");
-        assert_eq!(
-            (reader.text().expect("text"), reader.shares().expect("a list")),
-            (String::new(), Vec::new())
-        );
-        assert!(is_name(&job) && !is_name("../x") && !is_name(&job.to_uppercase().replace('0', "G")));
-    }
-}
+#[path = "files_tests.rs"]
+mod tests;

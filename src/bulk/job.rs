@@ -5,7 +5,7 @@
 //! ([`BulkEnd`]) ends it. This module never reads member data.
 
 use super::files::{self, BulkFiles};
-use super::kinds::work_of;
+use super::hands;
 use crate::audit::{Action, Actor, LedgerEvent, Object, OperatorNote, ledger};
 use crate::config::BulkConfig;
 use crate::context::Context;
@@ -13,6 +13,7 @@ use crate::error::{Failure, Fault};
 use crate::jobs::{self, AttemptEnding, Doing, HeldJob, JobStep, NewJob, Priority, WorkKind};
 use crate::security::Caller;
 use crate::store::bulk::{self as rows, BulkJobRow};
+use crate::store::bulk_receipts;
 use crate::store::member_groups;
 use crate::store::{Db, DiskRoom};
 use crate::telemetry::Correlation;
@@ -152,6 +153,7 @@ where
             also(db, &row)
         })
         .await?;
+    ctx.bell.ring();
     Ok(id)
 }
 
@@ -172,14 +174,14 @@ pub async fn of(ctx: &Context, caller: &Caller, id: &str) -> Result<BulkJobRow, 
     found.filter(|row| !is_over(row)).ok_or_else(|| Fault::NotFound.into())
 }
 
-/// Cancels a run of the caller, and removes its files.
+/// Cancels a run of the caller, and removes its files. Returns the run as it was.
 ///
 /// # Errors
 /// As [`of`].
-pub async fn cancel(ctx: &Context, files: &BulkFiles, caller: &Caller, id: &str) -> Result<(), Failure> {
+pub async fn cancel(ctx: &Context, files: &BulkFiles, caller: &Caller, id: &str) -> Result<BulkJobRow, Failure> {
     let row = of(ctx, caller, id).await?;
     let (now_ms, new_id) = (ctx.clock.now_ms(), ctx.ids.new_id(ctx.clock.now_ms()));
-    let id = row.id.clone();
+    let (id, was) = (row.id.clone(), row.clone());
     // On a full disk too: it makes room.
     let write = move |db: &mut Db| cancelled(db, &row, &new_id, now_ms);
     let ended = ctx.store.reserved().write(write).await?;
@@ -192,7 +194,7 @@ pub async fn cancel(ctx: &Context, files: &BulkFiles, caller: &Caller, id: &str)
     if let Ok(Err(failure)) = removed {
         tracing::warn!(cause = ?failure.cause(), "the files of a cancelled bulk job are still there");
     }
-    Ok(())
+    Ok(was)
 }
 
 /// Cancels any run, for an operator; `note` says who and why. Its files go with its end, which is due now. Waits on this thread.
@@ -239,9 +241,7 @@ fn cancelled(db: &mut Db, row: &BulkJobRow, new_id: &str, now_ms: i64) -> Result
 
 /// Takes back the work of a run, so that what it still writes is not kept.
 fn stop_work(db: &mut Db, row: &BulkJobRow) -> Result<(), Failure> {
-    if let Some(work) = work_of(&row.kind) {
-        jobs::take_back(db, work, &row.id)?;
-    }
+    hands::stop(db, row)?;
     // A bulk match that is ended before its groups are there leaves none.
     member_groups::drop_unfinished(db, &row.partner_id, &row.id)
 }
@@ -293,7 +293,17 @@ impl JobStep for BulkEnd {
                 rows::WAITING | rows::RUNNING => row.deadline_ms,
                 rows::DONE => row.expires_ms.unwrap_or(now_ms),
                 rows::FAILED => row.updated_ms + self.keep_ms,
-                _ => now_ms,
+                _ => {
+                    // Deleted: what was said of its receipt is shown as long as its files would have been kept.
+                    self.remove(&id).await?;
+                    let read = id.clone();
+                    let answers = held
+                        .ctx()
+                        .store
+                        .read(move |db| bulk_receipts::of_job(db, &read))
+                        .await?;
+                    row.expires_ms.filter(|_| !answers.is_empty()).unwrap_or(now_ms)
+                }
             };
             if now_ms < until_ms {
                 return Ok(AttemptEnding::again(until_ms));

@@ -2,6 +2,7 @@
 //!
 //! It names each file with its type, number of resources, and in `extension` its length and SHA-256 before any encoding.
 
+use super::receipt;
 use crate::clock::rfc3339_ms;
 use crate::secret::hex;
 use crate::store::bulk::{BulkFileRow, BulkJobRow, ERROR, OUTPUT};
@@ -10,6 +11,11 @@ use serde_json::{Value as Json, json};
 /// The status address of a run.
 pub fn status_url(base_url: &str, id: &str) -> String {
     format!("{base_url}/jobs/{id}")
+}
+
+/// The address of a file.
+pub fn file_url(base_url: &str, file: &BulkFileRow) -> String {
+    format!("{}/files/{}", status_url(base_url, &file.job_id), file.name)
 }
 
 /// The manifest of `row` with these files.
@@ -21,20 +27,24 @@ pub fn of(base_url: &str, row: &BulkJobRow, files: &[BulkFileRow]) -> Json {
             .map(|file| {
                 json!({
                     "type": file.resource_type,
-                    "url": format!("{}/files/{}", status_url(base_url, &row.id), file.name),
+                    "url": file_url(base_url, file),
                     "count": file.resources,
                     "extension": {"bytes": file.bytes, "sha256": hex(&file.sha256)},
                 })
             })
             .collect()
     };
-    json!({
+    let mut manifest = json!({
         "transactionTime": rfc3339_ms(row.transaction_ms.unwrap_or(row.created_ms)),
         "request": row.request_url,
         "requiresAccessToken": true,
         "output": side(OUTPUT),
         "error": side(ERROR),
-    })
+    });
+    if let Some(receipt) = receipt::named(base_url, row, files) {
+        manifest["extension"] = json!({"receipt": receipt});
+    }
+    manifest
 }
 
 /// How far a run is, for `X-Progress`.

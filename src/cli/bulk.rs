@@ -96,6 +96,7 @@ fn list(ctx: &Context, out: &mut Out) -> Result<(), Failure> {
             format!("{}/{}", job.pieces_done, job.pieces),
             job.created_at.clone(),
             or_dash(job.expires_at.as_deref()),
+            or_dash(job.acknowledged.as_deref()),
             or_dash(job.fault.as_deref()),
         ]
     };
@@ -107,6 +108,7 @@ fn list(ctx: &Context, out: &mut Out) -> Result<(), Failure> {
             run.state.clone(),
             format!("{}/{}", run.members - run.carried, run.members),
             run.created_at.clone(),
+            or_dash(None),
             or_dash(None),
             or_dash(run.fault.as_deref()),
         ]
@@ -127,6 +129,7 @@ fn list(ctx: &Context, out: &mut Out) -> Result<(), Failure> {
         "DONE",
         "BEGUN",
         "KEPT UNTIL",
+        "RECEIPT",
         "FAULT",
     ];
     out.list(&header, &rows, &ids, "There are no bulk jobs.");

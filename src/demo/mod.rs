@@ -2,6 +2,7 @@
 //!
 //! A production server uses none of this; the keys are valid only on this machine and for a short time.
 
+mod bulk;
 mod by_hand;
 mod exchanges;
 mod explain;

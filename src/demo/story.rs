@@ -36,8 +36,8 @@ pub(super) const TWIN: u64 = 1;
 pub struct Demo {
     pub(super) files: Files,
     pub(super) ctx: Context,
-    started: Started,
-    peer: PeerClient,
+    pub(super) started: Started,
+    pub(super) peer: PeerClient,
     pub(super) base_url: String,
 }
 
@@ -133,9 +133,10 @@ impl Demo {
         self.refusals(&token, out).await?;
         self.ledger(out).await?;
         let exchanges = self.exchanges(out).await?;
+        let bulk = self.bulk(&configuration, out).await?;
         Ok(
             json!({"base_url": self.base_url, "patient": patient, "resources": resources, "bytes": bytes,
-            "exchanges": exchanges}),
+            "exchanges": exchanges, "bulk": bulk}),
         )
     }
 

@@ -113,6 +113,7 @@ faults! {
     BulkBusy            => ("BK-002", "throttled",       Error, 429, Backoff,   Caller,     NextTry, "The partner has as many bulk jobs as it may have at once.", "Wait as long as Retry-After says, or delete a job at its status address."),
     BulkLate            => ("BK-003", "timeout",         Error, 500, Never,     Operator,   Day,     "The bulk job did not come to its end in time.", "Start it again, and tell the payer's operator the X-Request-Id."),
     BulkFolder          => ("BK-004", "no-store",        Error, 503, Backoff,   Operator,   Now,     "The files of bulk jobs cannot be written or read.", "Wait as long as Retry-After says, then try again."),
+    ReceiptAnswered     => ("BK-005", "conflict",        Error, 409, Never,     Caller,     NextTry, "This is not the receipt of the export, or it was answered before.", "Ask the status address, fetch the receipt that its manifest names, and answer that one."),
     // Store and server
     Overloaded          => ("SV-001", "throttled",       Error, 503, Backoff,   Operator,   Hour,    "The server is too busy to answer this request.", "Wait as long as Retry-After says, then try again."),
     StoreUnavailable    => ("SV-002", "no-store",        Error, 503, Backoff,   Operator,   Now,     "The store cannot be reached.", "Wait as long as Retry-After says, then try again."),
@@ -211,7 +212,8 @@ faults! {
     SealBroken          => ("EX-070", "exception",        Fatal, 500, Never, Operator, Now, "Data that another payer sent was changed after it was stored.", "Copy the store for an investigation, and check its disk. Then replay the exchange: what cannot be read is fetched again."),
     NothingReceived     => ("EX-071", "not-found",        Error, 404, Never, Operator, NextTry, "The exchange has received nothing.", "See what happened with `causeway exchange show ID`."),
     PatientMissing      => ("EX-072", "incomplete",       Error, 502, Never, Operator, Day, "The record was received without its Patient, so nothing says whose it is.", "Ask the other payer for the Patient, then supersede the exchange. Nothing of the record was stored."),
-    FilesUntrue         => ("EX-073", "incomplete",       Error, 502, Never, Operator, Day, "The other payer's files are not what its manifest says.", "Send the other payer the id of the bulk run. Its members are asked for one by one."),
+    PartnerMoved        => ("EX-073", "conflict",         Error, 409, Never, Operator, Day, "The registration of the partner has another address than the one at which the member was matched.", "Supersede the exchange: the new one asks at the address of the registration. If the registration is wrong, correct it, then replay."),
+    FilesUntrue         => ("EX-074", "incomplete",       Error, 502, Never, Operator, Day, "The other payer's files are not what its manifest says.", "Send the other payer the id of the bulk run. Its members are asked for one by one."),
 }
 
 impl Fault {

@@ -126,8 +126,9 @@ pub fn revoke_opt_in(db: &mut Db, ctx: &Context, id: &str, by: &WithdrawnBy) -> 
     ledger::append(db, &entry, &ctx.ids.new_id(ctx.clock.now_ms()), ctx.clock.now_us())?;
     let mut ended = 0;
     for one in exchanges::live_under(db, id)? {
-        let exchange = LoadedExchange::hold(db, &one.id)?.ok_or(Fault::ExchangeUnknown)?;
-        let here = exchange.position()?;
+        let Some((exchange, here)) = held_whole(db, &one.id)? else {
+            continue;
+        };
         if here.phase.is_terminal() {
             // It ended while this waited for the worker that ended it.
             continue;
@@ -137,6 +138,26 @@ pub fn revoke_opt_in(db: &mut Db, ctx: &Context, id: &str, by: &WithdrawnBy) -> 
         ended += 1;
     }
     Ok(ended)
+}
+
+/// An exchange that is held, and where it stands; `None` for one whose rows are damaged. Such a one cannot go on, and must not keep an opt-in in
+/// force that its member has revoked.
+fn held_whole(db: &mut Db, id: &str) -> Result<Option<(LoadedExchange, Position)>, Failure> {
+    let held = LoadedExchange::hold(db, id).and_then(|found| {
+        let exchange = found.ok_or(Fault::ExchangeUnknown)?;
+        let here = exchange.position()?;
+        Ok((exchange, here))
+    });
+    match held {
+        Err(failure) if failure.fault() == Fault::StoreDamaged => {
+            tracing::error!(
+                exchange = id,
+                "an exchange under a revoked opt-in is damaged, and cannot be ended"
+            );
+            Ok(None)
+        }
+        other => other.map(Some),
+    }
 }
 
 /// What is said about an exchange that is not ours: it is another payer's, or there is none.
@@ -255,16 +276,17 @@ fn replay(
         Phase::ManualReview => ExchangeEvent::Reopened,
         _ => ExchangeEvent::Replayed,
     };
+    let wake_ms = wake_after_pause(&exchange, now_ms);
     let conclusion = Conclusion {
         event,
         class: OK,
         fault: None,
-        then: Then::Wait(now_ms),
-        round: next_round(&exchange),
+        then: Then::Wait(wake_ms),
+        round: next_round(db, &exchange)?,
         failed: 0,
-        deadline_ms: now_ms + AUTOMATIC_MS,
+        deadline_ms: wake_ms + AUTOMATIC_MS,
     };
-    // The phase of review allows no replay of what an operator paused in it.
+    // Every live phase has one of the two moves. Were one missing, the replay would be refused and on record, as any other act.
     if allowed(here.phase, here.at, event).is_none() {
         return not_allowed(db, ctx, &exchange, by);
     }
@@ -278,13 +300,20 @@ fn replay(
     if !exchanges::replace(db, &next.row)? {
         return Err(Fault::LeaseLost.into());
     }
-    intake::wake(db, ctx, &next.row, now_ms)?;
+    intake::wake(db, ctx, &next.row, wake_ms)?;
     Ok(done(&next.row.id))
 }
 
+/// When an exchange goes on after a replay: at once, or after what is left of the wait in which it was paused. A partner that counts guesses,
+/// or that asked for time, is not asked sooner because somebody paused.
+fn wake_after_pause(exchange: &LoadedExchange, now_ms: i64) -> i64 {
+    let waits = exchange.row.wake_ms.filter(|_| is_paused(exchange));
+    waits.map_or(now_ms, |wake_ms| wake_ms.max(now_ms))
+}
+
 /// The round after a replay. A step whose last question has no answer is asked again with the same key; one whose answer is on record needs
-/// a new one.
-fn next_round(exchange: &LoadedExchange) -> u32 {
+/// a new one. The reason alone does not tell that: a pause has its own.
+fn next_round(db: &mut Db, exchange: &LoadedExchange) -> Result<u32, Failure> {
     let answered = [
         Fault::RestNotGiven,
         Fault::NotAcknowledged,
@@ -297,8 +326,13 @@ fn next_round(exchange: &LoadedExchange) -> u32 {
         .reason
         .as_deref()
         .is_some_and(|reason| answered.contains(&reason));
-    small(exchange.row.round) + u32::from(is_answered)
+    let row = &exchange.row;
+    let is_answered = is_answered || exchanges::was_answered(db, &row.id, &row.step, row.round, &ANSWERED)?;
+    Ok(small(row.round) + u32::from(is_answered))
 }
+
+/// The classes of attempts whose question has its answer: the same key would only bring the same one.
+const ANSWERED: [&str; 3] = [OK, "no-match", "not-yet"];
 
 fn retract(db: &mut Db, ctx: &Context, exchange: &LoadedExchange, by: &WithdrawnBy) -> Result<ActResult, Failure> {
     if !exchange.phase()?.is_terminal() || !follow_up::brought(db, exchange)? {

@@ -48,7 +48,16 @@ pub struct BegunStep {
     pub steps: Vec<(StepName, i64)>,
 }
 
-/// Begins the next step of `exchange`. `ready` are the steps that the session has done already; `unit` is a random number in `0.0..1.0`.
+/// What a session has done already, under a version of the partner's registration. It counts for nothing under another one.
+#[derive(Clone, Debug, Default)]
+pub struct ReadySteps {
+    /// The version of the registration.
+    pub version: i64,
+    /// The steps.
+    pub steps: Vec<StepName>,
+}
+
+/// Begins the next step of `exchange`. `ready` is what the session has done already; `unit` is a random number in `0.0..1.0`.
 ///
 /// # Errors
 /// [`Fault::LeaseLost`] when the exchange was changed since it was read; those of the database.
@@ -56,7 +65,7 @@ pub fn begin(
     db: &mut Db,
     ctx: &Context,
     exchange: &LoadedExchange,
-    ready: &[StepName],
+    ready: &ReadySteps,
     unit: f64,
 ) -> Result<BeginStep, Failure> {
     let now_ms = ctx.clock.now_ms();
@@ -87,8 +96,10 @@ pub fn begin(
         row.reason = None;
         row.wake_ms = None;
         row.updated_ms = now_ms;
-        if here.at == StepName::MemberMatch && row.answer_due_ms.is_none() {
-            row.answer_due_ms = Some(answer_due_ms(now_ms, ctx.payer.time_zone));
+        if here.at == StepName::MemberMatch {
+            row.asked_at = around.address();
+            let zone = ctx.payer.time_zone;
+            row.answer_due_ms.get_or_insert_with(|| answer_due_ms(now_ms, zone));
         }
         if !exchanges::replace(db, row)? {
             return Err(Fault::LeaseLost.into());
@@ -103,6 +114,10 @@ pub fn begin(
         });
         ledger::append(db, &entry, &ctx.ids.new_id(now_ms), ctx.clock.now_us())?;
     }
+    let ready = match ready.version == around.partner.version {
+        true => ready.steps.as_slice(),
+        false => &[],
+    };
     let steps = add_attempts(db, &next, here.at, ready, now_ms)?;
     Ok(BeginStep::Begun(Box::new(BegunStep {
         exchange: next,

@@ -3,7 +3,7 @@
 //!
 //! An operator may change the exchange at any time. Then it is no longer the run's, and what the run brings is not written.
 
-use super::begin::{BeginStep, begin};
+use super::begin::{BeginStep, ReadySteps, begin};
 use super::change::ExchangeChange;
 use super::conclude::{Conclusion, OWN_TROUBLE, Then};
 use super::gate::{MayBegin, may_begin};
@@ -81,35 +81,17 @@ pub fn begin_carried(db: &mut Db, ctx: &Context, one: CarriedStep<'_>, unit: f64
     let Some(exchange) = LoadedExchange::hold(db, one.exchange_id)? else {
         return Ok(CarriedBegin::Left);
     };
-    let last = exchanges::last_attempt(db, one.exchange_id)?;
     if one.attempt > 0 {
-        if !is_ours(&exchange, last.as_ref(), one)? {
-            return Ok(CarriedBegin::Left);
-        }
-        let around = Circumstances::read(db, &exchange)?;
-        return match may_begin(&exchange, &around, ctx.clock.now_ms(), unit)? {
-            MayBegin::No(conclusion) => {
-                end(
-                    db,
-                    ctx,
-                    &exchange,
-                    (conclusion, one.attempt),
-                    &CallNotes::default(),
-                    None,
-                )?;
-                Ok(CarriedBegin::Left)
-            }
-            MayBegin::Yes | MayBegin::Probe => Ok(CarriedBegin::Begun(
-                one.attempt,
-                Box::new(exchange.facts(one.step, &around)?),
-            )),
-        };
+        return begin_again(db, ctx, &exchange, one, unit);
     }
     if !is_awake(&exchange)? || exchange.step()? != one.step {
         return Ok(CarriedBegin::Left);
     }
     // What the step needs is the run's, and is had once for all members.
-    let ready = [StepName::FindPartner, StepName::Token, StepName::MemberToken];
+    let ready = ReadySteps {
+        version: Circumstances::read(db, &exchange)?.partner.version,
+        steps: vec![StepName::FindPartner, StepName::Token, StepName::MemberToken],
+    };
     match begin(db, ctx, &exchange, &ready, unit)? {
         BeginStep::Begun(begun) => {
             let number = begun.steps.last().map_or(0, |(_, number)| *number);
@@ -121,6 +103,37 @@ pub fn begin_carried(db: &mut Db, ctx: &Context, one: CarriedStep<'_>, unit: f64
             Ok(CarriedBegin::Left)
         }
     }
+}
+
+/// Judges again what permits a step that has begun.
+fn begin_again(
+    db: &mut Db,
+    ctx: &Context,
+    exchange: &LoadedExchange,
+    one: CarriedStep<'_>,
+    unit: f64,
+) -> Result<CarriedBegin, Failure> {
+    let last = exchanges::last_attempt(db, one.exchange_id)?;
+    if !is_ours(exchange, last.as_ref(), one)? {
+        return Ok(CarriedBegin::Left);
+    }
+    let (around, now_ms) = (Circumstances::read(db, exchange)?, ctx.clock.now_ms());
+    let over = match may_begin(exchange, &around, now_ms, unit)? {
+        MayBegin::No(conclusion) => conclusion,
+        MayBegin::Yes | MayBegin::Probe if exchange.row.asked_at == around.address() => {
+            let facts = exchange.facts(one.step, &around)?;
+            return Ok(CarriedBegin::Begun(one.attempt, Box::new(facts)));
+        }
+        // The next attempt begins with the registration as it is then.
+        MayBegin::Yes | MayBegin::Probe => {
+            let fault = Fault::PartnerMoved;
+            exchange
+                .position()?
+                .conclude(one.step, &StepEnd::OwnTrouble { fault }, now_ms, unit)
+        }
+    };
+    end(db, ctx, exchange, (over, one.attempt), &CallNotes::default(), None)?;
+    Ok(CarriedBegin::Left)
 }
 
 /// Writes how the step ended for an exchange. One that waits for another round gets a job of its own.

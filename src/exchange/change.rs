@@ -90,6 +90,9 @@ impl ExchangeChange {
             exchanges::end_attempt(db, &next.row.id, *number, end)?;
         }
         self.write_result(db, &mut next)?;
+        if matches!(self.gain, Some(StepGain::Matched(_))) || self.conclusion.then == Then::End {
+            exchanges::forget_question(db, &next.row.id)?;
+        }
         self.write_health(db, &next, now_ms)?;
         self.note(db, ctx, &next)?;
         if self.conclusion.then == Then::End {
@@ -126,7 +129,10 @@ impl ExchangeChange {
             }
         }
         let (mut owner, mut transport) = (found.owner, found.transport);
-        row.wake_ms = None;
+        // Whoever pauses an exchange does not shorten its wait: a replay goes on with what is left of it.
+        if conclusion.event != ExchangeEvent::Paused {
+            row.wake_ms = None;
+        }
         match conclusion.then {
             Then::Wait(wake_ms) => row.wake_ms = Some(wake_ms),
             Then::Park(_) => {
@@ -247,7 +253,7 @@ impl ExchangeChange {
     /// The ledger entries: one for the event, and one more when the exchange is parked by it.
     fn note(&self, db: &mut Db, ctx: &Context, next: &LoadedExchange) -> Result<(), Failure> {
         let conclusion = &self.conclusion;
-        if conclusion.event == ExchangeEvent::HeldBack {
+        if matches!(conclusion.event, ExchangeEvent::HeldBack | ExchangeEvent::WentOn) {
             return Ok(());
         }
         self.append(db, ctx, next, conclusion.event, conclusion.fault)?;

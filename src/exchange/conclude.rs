@@ -88,6 +88,11 @@ impl Position {
         match end {
             StepEnd::Done(gain) => self.done(gain, false, now_ms),
             StepEnd::Partial { gain, missing } => self.done(gain, !missing.is_empty(), now_ms),
+            // Others have their turn; what was kept makes up for the attempts that failed before.
+            StepEnd::More => Conclusion {
+                then: Then::Wait(now_ms),
+                ..self.goes_on(ExchangeEvent::WentOn, self.round)
+            },
             StepEnd::Transport {
                 failure,
                 retry_after_ms,

@@ -42,6 +42,8 @@ states! {
         WentBack => "went-back",
         /// A call failed and will be repeated.
         AttemptFailed => "attempt-failed",
+        /// A step with much to do has come further, and goes on after others had their turn.
+        WentOn => "went-on",
         /// The partner is in trouble and is not called for a while.
         HeldBack => "held-back",
         /// The partner understood and refused.
@@ -93,6 +95,7 @@ impl ExchangeEvent {
             ExchangeEvent::PartlyAcknowledged => Action::ExchangePartlyAcknowledged,
             ExchangeEvent::WentBack => Action::ExchangeWentBack,
             ExchangeEvent::AttemptFailed => Action::ExchangeAttemptFailed,
+            ExchangeEvent::WentOn => Action::ExchangeWentOn,
             ExchangeEvent::HeldBack => Action::ExchangeHeldBack,
             ExchangeEvent::PartnerRefused => Action::ExchangePartnerRefused,
             ExchangeEvent::ConsentRefused => Action::ExchangeConsentRefused,

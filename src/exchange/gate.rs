@@ -7,6 +7,7 @@ use super::health::{self, MayCall};
 use super::kind::WORKFLOW;
 use super::loaded::{Circumstances, LoadedExchange};
 use super::permit::refusal_of;
+use super::steps::StepName;
 use crate::error::{Failure, Fault};
 
 /// Whether a step may begin.
@@ -55,6 +56,11 @@ fn judged(here: &Position, exchange: &LoadedExchange, around: &Circumstances, no
     }
     if around.partner.endpoint.is_none() {
         return MayBegin::No(here.parked("refused", Fault::PartnerHasNoEndpoint));
+    }
+    // Whom the partner knows the member as, it said at that address. Another one is asked from the beginning.
+    let was_asked_elsewhere = row.asked_at.is_some() && row.asked_at != around.address();
+    if here.at == StepName::Retrieve && was_asked_elsewhere {
+        return MayBegin::No(here.parked("refused", Fault::PartnerMoved));
     }
     match around
         .health

@@ -52,9 +52,14 @@ pub fn well(partner_id: &str, now_ms: i64) -> HealthRow {
 /// Whether the partner may be called. `unit` in `0.0..1.0` spreads those that wait.
 pub fn may_call(row: &HealthRow, now_ms: i64, unit: f64) -> MayCall {
     match row.open_until_ms {
-        Some(until_ms) if until_ms > now_ms => MayCall::NotBefore(until_ms + part(OPEN_MS / 10, unit)),
+        // What is later than any wait was written before the clock was set back.
+        Some(until_ms) if until_ms > now_ms && until_ms - now_ms <= OPEN_MOST_MS / 5 * 6 => {
+            MayCall::NotBefore(until_ms + part(OPEN_MS / 10, unit))
+        }
         Some(_) => match row.probe_until_ms {
-            Some(probe_ms) if probe_ms > now_ms => MayCall::NotBefore(now_ms + part(PROBE_MS / 2, unit) + 1_000),
+            Some(probe_ms) if probe_ms > now_ms && probe_ms - now_ms <= PROBE_MS => {
+                MayCall::NotBefore(now_ms + part(PROBE_MS / 2, unit) + 1_000)
+            }
             _ => MayCall::Probe,
         },
         None => MayCall::Yes,
@@ -168,6 +173,19 @@ mod tests {
         row.open_until_ms = Some(0);
         assert!(failed(&mut row, 1_000, 0.0));
         assert_eq!(row.open_until_ms, Some(601_000));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_keeps_nobody_from_a_partner() {
+        let mut row = well("p", 0);
+        row.open_until_ms = Some(720_000);
+        let waits = |row: &HealthRow, now_ms| matches!(may_call(row, now_ms, 0.0), MayCall::NotBefore(_));
+        assert!(waits(&row, 0), "the longest wait");
+        assert_eq!(may_call(&row, -1, 0.0), MayCall::Probe);
+        row.open_until_ms = Some(-900_000);
+        row.probe_until_ms = Some(PROBE_MS);
+        assert!(waits(&row, 0), "another one tries");
+        assert_eq!(may_call(&row, -1, 0.0), MayCall::Probe);
     }
 
     #[test]

@@ -329,6 +329,7 @@ fn made(ctx: &Context, wish: &ExchangeWish, opt_in: &OptInRow, live_key: String,
         created_ms: now_ms,
         updated_ms: now_ms,
         ended_ms: None,
+        asked_at: None,
         id: id.clone(),
     };
     let ask = AskRow {

@@ -6,6 +6,7 @@ use super::phase::{AskedFor, CoverKind, Phase};
 use super::steps::{ExchangeFacts, MatchedAs, MissingPart, OptInFacts, OtherCoverage, Resume, StepName};
 use crate::error::{Failure, Fault};
 use crate::jobs;
+use crate::partner::peer::PeerEndpoint;
 use crate::secret::sha256_of;
 use crate::store::Db;
 use crate::store::exchanges::{self, AskRow, ExchangeResultRow, ExchangeRow, MissingRow};
@@ -155,6 +156,7 @@ impl LoadedExchange {
             matched: self.matched(),
             missing: self.missing.iter().map(missing_part).collect(),
             resume: self.result.resume.clone().map(Resume),
+            asked_at: step.calls().then(|| around.address()).flatten(),
             deadline_ms: self.row.deadline_ms,
             begun_ms: self.row.created_ms,
         })
@@ -182,6 +184,13 @@ impl Circumstances {
             partner: partners::by_id(db, &exchange.row.partner_id)?.ok_or(Fault::PartnerUnknown)?,
             health: partner_health::find(db, &exchange.row.partner_id)?,
         })
+    }
+
+    /// The FHIR base URL of the partner's registration.
+    pub fn address(&self) -> Option<String> {
+        PeerEndpoint::read(self.partner.endpoint.as_deref())
+            .ok()
+            .map(|endpoint| endpoint.fhir)
     }
 }
 

@@ -326,6 +326,14 @@ pub const MOVES: &[Move] = {
             Us,
         )
         .transport(BackingOff),
+        Move::new(
+            FETCHING,
+            &[S::Retrieve, S::Check, S::Store],
+            E::WentOn,
+            Stays,
+            Again,
+            Us,
+        ),
         Move::new(WORKING, ANY, E::AttemptFailed, Stays, Again, Us)
             .transport(BackingOff)
             .owned(BY_US, "transport"),

@@ -4,8 +4,10 @@
 use super::event::ExchangeEvent;
 use crate::clock::Clock;
 use crate::error::{Failure, Fault};
+use crate::partner::peer::PeerEndpoint;
 use crate::records::ingest::IngestPermit;
 use crate::store::opt_ins::{self, OptInRow};
+use crate::store::partners::PartnerRow;
 use crate::store::{Db, partners};
 use std::sync::Arc;
 
@@ -18,6 +20,21 @@ pub struct PermitTerms {
     pub member_id: String,
     /// Id of the partner.
     pub partner_id: String,
+}
+
+/// The terms of a step that may call the partner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallTerms {
+    /// For whom, with whom and under what it runs.
+    pub terms: PermitTerms,
+    /// The FHIR base URL that it calls; the registration must still have it. `None` for a step that calls nobody.
+    pub asked_at: Option<String>,
+}
+
+impl From<PermitTerms> for CallTerms {
+    fn from(terms: PermitTerms) -> CallTerms {
+        CallTerms { terms, asked_at: None }
+    }
 }
 
 /// Why an opt-in does not permit an exchange now; `None` when it does.
@@ -45,6 +62,26 @@ pub fn refusal_of(
 /// [`Fault::OptInRevoked`], [`Fault::OptInOver`], [`Fault::PartnerStopped`]; [`Fault::StoreDamaged`] when the opt-in or the partner is
 /// gone; those of the database.
 pub fn demand(db: &mut Db, terms: &PermitTerms, now_ms: i64) -> Result<(), Failure> {
+    partner_of(db, terms, now_ms).map(drop)
+}
+
+/// Fails unless data may move at `now_ms` (UTC milliseconds) to and from the address that is called, in the caller's transaction.
+///
+/// # Errors
+/// As [`demand`]; [`Fault::PartnerMoved`] when the registration has another address by now.
+pub fn demand_at(db: &mut Db, call: &CallTerms, now_ms: i64) -> Result<(), Failure> {
+    let partner = partner_of(db, &call.terms, now_ms)?;
+    let Some(asked_at) = &call.asked_at else {
+        return Ok(());
+    };
+    match PeerEndpoint::read(partner.endpoint.as_deref())?.fhir == *asked_at {
+        true => Ok(()),
+        false => Err(Fault::PartnerMoved.into()),
+    }
+}
+
+/// The partner, whose registration and opt-in permit it.
+fn partner_of(db: &mut Db, terms: &PermitTerms, now_ms: i64) -> Result<PartnerRow, Failure> {
     let gone = |what: &'static str| Failure::new(Fault::StoreDamaged).because(what);
     let opt_in = opt_ins::find(db, &terms.opt_in_id)?.ok_or_else(|| gone("an exchange without its opt-in"))?;
     if let Some((_, fault)) = refusal_of(&opt_in, Some(&terms.member_id), &terms.partner_id, now_ms) {
@@ -52,14 +89,15 @@ pub fn demand(db: &mut Db, terms: &PermitTerms, now_ms: i64) -> Result<(), Failu
     }
     let partner = partners::by_id(db, &terms.partner_id)?.ok_or_else(|| gone("an exchange without its partner"))?;
     match partner.is_active() {
-        true => Ok(()),
+        true => Ok(partner),
         false => Err(Fault::PartnerStopped.into()),
     }
 }
 
-/// [`demand`] for the transactions of long work.
-pub fn permit(terms: PermitTerms, clock: Clock) -> IngestPermit {
-    Arc::new(move |db| demand(db, &terms, clock.now_ms()))
+/// [`demand_at`] for the transactions of long work.
+pub fn permit(terms: impl Into<CallTerms>, clock: Clock) -> IngestPermit {
+    let call = terms.into();
+    Arc::new(move |db| demand_at(db, &call, clock.now_ms()))
 }
 
 #[cfg(test)]

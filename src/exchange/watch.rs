@@ -40,31 +40,95 @@ pub fn step() -> Arc<dyn JobStep> {
     Sweep::step(&WATCH, watch)
 }
 
+/// What is wrong with an exchange that was found.
+enum WrongWith {
+    /// Its job is parked, with this class.
+    JobFell(String),
+    /// It has no job.
+    Forgotten,
+    /// It waits under an opt-in that has ended.
+    OptInOver,
+}
+
 fn watch(held: &HeldJob) -> Result<(), Failure> {
     tell(held)?;
+    jobs_that_fell(held)?;
+    each(held, |db, skip| {
+        let phases: Vec<&str> = WORKING.iter().map(|phase| phase.code()).collect();
+        let rows = exchanges::without_job(db, (EXCHANGE.name, CARRIER), &phases, AT_ONCE, skip)?;
+        Ok(rows.into_iter().map(|row| (row.id, WrongWith::Forgotten)).collect())
+    })?;
+    let now_ms = held.ctx().clock.now_ms();
+    each(held, move |db, skip| {
+        let ids = exchanges::waiting_under_ended(db, now_ms, Phase::ManualReview.code(), AT_ONCE, skip)?;
+        Ok(ids.into_iter().map(|id| (id, WrongWith::OptInOver)).collect())
+    })
+}
+
+fn jobs_that_fell(held: &HeldJob) -> Result<(), Failure> {
+    each(held, |db, skip| {
+        let found = exchanges::with_lost_jobs(db, EXCHANGE.name, AT_ONCE, skip)?;
+        Ok(found
+            .into_iter()
+            .map(|(id, class)| (id, WrongWith::JobFell(class)))
+            .collect())
+    })
+}
+
+/// Mends what `find` finds after as many as are left as they are: each in its own transaction, so that one whose rows are damaged stops none of
+/// the others. It is told each time, until somebody mends it.
+fn each(
+    held: &HeldJob,
+    find: impl Fn(&mut Db, i64) -> Result<Vec<(String, WrongWith)>, Failure>,
+) -> Result<(), Failure> {
+    let mut skipped = 0;
     loop {
-        let ctx = held.ctx().clone();
-        let found = held.write_blocking(move |db| {
-            let fallen = exchanges::with_lost_jobs(db, EXCHANGE.name, AT_ONCE)?;
-            for (id, class) in &fallen {
-                park(db, &ctx, id, class)?;
+        let found = held.ctx().store.read_blocking(|db| find(db, skipped))?;
+        let is_last = i64::try_from(found.len()).is_ok_and(|found| found < AT_ONCE);
+        for (id, wrong) in found {
+            let (ctx, own) = (held.ctx().clone(), id.clone());
+            match held.write_blocking(move |db| mend(db, &ctx, &own, &wrong)) {
+                Ok(true) => {}
+                Ok(false) => skipped += 1,
+                Err(failure) if matches!(failure.fault(), Fault::StoreDamaged | Fault::PartnerUnknown) => {
+                    let cause = failure.cause().map(ToString::to_string).unwrap_or_default();
+                    tracing::error!(
+                        exchange = id,
+                        fault = failure.fault().code(),
+                        cause,
+                        "the rows of an exchange are damaged; nobody works on it"
+                    );
+                    skipped += 1;
+                }
+                Err(failure) => return Err(failure),
             }
-            let phases: Vec<&str> = WORKING.iter().map(|phase| phase.code()).collect();
-            let forgotten = exchanges::without_job(db, (EXCHANGE.name, CARRIER), &phases, AT_ONCE)?;
-            for row in &forgotten {
-                tracing::error!(exchange = row.id, "an exchange had no job; it gets one");
-                wake(db, &ctx, row, row.wake_ms.unwrap_or(ctx.clock.now_ms()))?;
-            }
-            let over = exchanges::waiting_under_ended(db, ctx.clock.now_ms(), Phase::ManualReview.code(), AT_ONCE)?;
-            for id in &over {
-                end(db, &ctx, id)?;
-            }
-            Ok(fallen.len() + forgotten.len() + over.len())
-        })?;
-        if i64::try_from(found).is_ok_and(|found| found < AT_ONCE) {
+        }
+        if is_last {
             return Ok(());
         }
     }
+}
+
+/// Mends one exchange. Returns whether it is not found again.
+fn mend(db: &mut Db, ctx: &Context, id: &str, wrong: &WrongWith) -> Result<bool, Failure> {
+    match wrong {
+        WrongWith::JobFell(class) => park(db, ctx, id, class).map(|()| true),
+        WrongWith::Forgotten => give_job(db, ctx, id),
+        WrongWith::OptInOver => end(db, ctx, id),
+    }
+}
+
+/// Gives a job to an exchange that has none. What was read before this transaction may have changed.
+fn give_job(db: &mut Db, ctx: &Context, id: &str) -> Result<bool, Failure> {
+    let Some(exchange) = LoadedExchange::hold(db, id)? else {
+        return Ok(true);
+    };
+    if is_awake(&exchange)? {
+        tracing::error!(exchange = id, "an exchange had no job; it gets one");
+        let row = &exchange.row;
+        wake(db, ctx, row, row.wake_ms.unwrap_or(ctx.clock.now_ms()))?;
+    }
+    Ok(true)
 }
 
 /// Sets the metrics of parked exchanges.
@@ -80,9 +144,9 @@ fn tell(held: &HeldJob) -> Result<(), Failure> {
 
 /// Ends an exchange that waits for a person, and whose opt-in has ended by its period. One that goes on by itself notices that before its
 /// next step.
-fn end(db: &mut Db, ctx: &Context, id: &str) -> Result<(), Failure> {
+fn end(db: &mut Db, ctx: &Context, id: &str) -> Result<bool, Failure> {
     let Some(exchange) = LoadedExchange::hold(db, id)? else {
-        return Ok(());
+        return Ok(true);
     };
     let around = Circumstances::read(db, &exchange)?;
     let row = &exchange.row;
@@ -97,9 +161,9 @@ fn end(db: &mut Db, ctx: &Context, id: &str) -> Result<(), Failure> {
         Some((event, fault)) if !here.phase.is_terminal() && !is_awake(&exchange)? => {
             ExchangeChange::of(here.over(event, "refused", fault))
                 .apply(db, ctx, &exchange)
-                .map(drop)
+                .map(|_| true)
         }
-        _ => Ok(()),
+        _ => Ok(false),
     }
 }
 
@@ -109,6 +173,10 @@ fn park(db: &mut Db, ctx: &Context, id: &str, class: &str) -> Result<(), Failure
         jobs::take_back(db, &EXCHANGE, id)?;
         return Ok(());
     };
+    if !exchanges::has_lost_job(db, EXCHANGE.name, id)? {
+        // Somebody replayed it since it was found.
+        return Ok(());
+    }
     jobs::take_back(db, &EXCHANGE, id)?;
     if !is_awake(&exchange)? {
         return Ok(());

@@ -4,14 +4,14 @@
 //! The result of a step and the begin of the next one are one transaction. A crash between them leaves an attempt without an end; the step
 //! is then run again with the same key.
 
-use super::begin::{BeginStep, BegunStep, begin};
+use super::begin::{BeginStep, BegunStep, ReadySteps, begin};
 use super::change::ExchangeChange;
 use super::conclude::{Conclusion, OK, OWN_TROUBLE, Position, Then};
 use super::failpoints::{AFTER_EFFECT, BEFORE_BEGIN, BEFORE_EFFECT, BEGUN};
 use super::kind::EXCHANGE;
 use super::loaded::{Circumstances, LoadedExchange};
 use super::moves::allowed;
-use super::permit::{self, PermitTerms};
+use super::permit::{self, CallTerms, PermitTerms};
 use super::phase::Phase;
 use super::retry;
 use super::step_table::rule;
@@ -52,7 +52,7 @@ impl JobStep for ExchangeWork {
 #[derive(Default)]
 struct Opened {
     session: Option<Box<dyn PartnerSession>>,
-    ready: Vec<StepName>,
+    ready: ReadySteps,
 }
 
 impl ExchangeWork {
@@ -94,9 +94,9 @@ impl ExchangeWork {
         held: &HeldJob,
         exchange: LoadedExchange,
         change: Option<ExchangeChange>,
-        ready: &[StepName],
+        ready: &ReadySteps,
     ) -> Result<BeginStep, Failure> {
-        let (ctx, ready, unit) = (held.ctx().clone(), ready.to_vec(), self.chance.unit());
+        let (ctx, ready, unit) = (held.ctx().clone(), ready.clone(), self.chance.unit());
         let begun = held
             .write(move |db| {
                 let now = match &change {
@@ -120,6 +120,11 @@ impl ExchangeWork {
         begun: &BegunStep,
     ) -> Result<ExchangeChange, Failure> {
         let (exchange, around) = (&begun.exchange, &begun.around);
+        if opened.ready.version != around.partner.version {
+            // The registration was changed: addresses, keys and tokens are those of the new one.
+            *opened = Opened::default();
+            opened.ready.version = around.partner.version;
+        }
         let here = exchange.position()?;
         let unit = self.chance.unit();
         let mut ended: Vec<(i64, AttemptEnd)> = Vec::new();
@@ -132,6 +137,8 @@ impl ExchangeWork {
                 false => None,
             };
             let report = match refused {
+                // The next attempt begins with the registration as it is then.
+                Some(fault @ Fault::PartnerMoved) => Some(StepReport::of(StepEnd::OwnTrouble { fault })),
                 Some(fault) => Some(StepReport::of(StepEnd::NotPermitted { fault })),
                 None => self.run_step(held, opened, exchange, around, *step).await?,
             };
@@ -146,16 +153,18 @@ impl ExchangeWork {
                     })
                 )
             {
-                opened.ready.push(*step);
+                opened.ready.steps.push(*step);
                 let call = report.as_ref().map(|report| &report.call);
                 heard |= call.is_some_and(|call| call.http_status.is_some());
                 ended.push((*number, attempt_end(started_ms, now_ms, OK, None, call)));
                 continue;
             }
-            // A token with which something came was a good one.
+            let attempt = here.failed + 1;
+            // A token with which something came was a good one, and attempts that bring something are none in vain.
             let has_progress = report.as_ref().is_some_and(|report| report.has_progress);
             let here = Position {
                 was_unauthorized: here.was_unauthorized && !has_progress,
+                failed: if has_progress { 0 } else { here.failed },
                 ..here
             };
             let mut conclusion = match &report {
@@ -173,7 +182,7 @@ impl ExchangeWork {
             ));
             let later = begun.steps.iter().filter(|(_, other)| other > number);
             ended.extend(later.map(|(_, other)| (*other, attempt_end(now_ms, now_ms, NOT_REACHED, None, None))));
-            let mut made = change(*step, here.failed + 1, conclusion, report, ended, heard);
+            let mut made = change(*step, attempt, conclusion, report, ended, heard);
             made.unit = unit;
             return Ok(made);
         }
@@ -194,7 +203,16 @@ impl ExchangeWork {
         let session = opened.session.get_or_insert_with(|| self.sessions.open(&facts));
         let time = Duration::from_millis(rule(step).timeout_ms);
         failpoint::pass(step.code(), BEFORE_EFFECT);
-        let report = tokio::time::timeout(time, session.run(step, &facts, held)).await.ok();
+        let went = tokio::time::timeout(time, session.run(step, &facts, held)).await;
+        let report = match went {
+            Ok(report) => Some(report),
+            // What came before the time was over is kept: the next attempt goes on from there, and nobody is blamed.
+            Err(_) if session.has_progress() => Some(StepReport {
+                has_progress: true,
+                ..StepReport::of(StepEnd::More)
+            }),
+            Err(_) => None,
+        };
         failpoint::pass(step.code(), AFTER_EFFECT);
         Ok(report)
     }
@@ -209,22 +227,27 @@ async fn still_permitted(
 ) -> Result<Option<Fault>, Failure> {
     let ctx = held.ctx();
     let (id, version, now_ms) = (exchange.row.id.clone(), exchange.row.version, ctx.clock.now_ms());
-    let terms = PermitTerms {
-        opt_in_id: around.opt_in.id.clone(),
-        member_id: exchange.row.member_id.clone().unwrap_or_default(),
-        partner_id: exchange.row.partner_id.clone(),
+    let call = CallTerms {
+        terms: PermitTerms {
+            opt_in_id: around.opt_in.id.clone(),
+            member_id: exchange.row.member_id.clone().unwrap_or_default(),
+            partner_id: exchange.row.partner_id.clone(),
+        },
+        asked_at: around.address(),
     };
     let judged = ctx.store.read(move |db| {
         let is_same = exchanges::find(db, &id)?.is_some_and(|row| row.version == version);
         if !is_same {
             return Err(Fault::LeaseLost.into());
         }
-        permit::demand(db, &terms, now_ms)
+        permit::demand_at(db, &call, now_ms)
     });
     match judged.await {
         Ok(()) => Ok(None),
         Err(failure) => match failure.fault() {
-            fault @ (Fault::OptInRevoked | Fault::OptInOver | Fault::PartnerStopped) => Ok(Some(fault)),
+            fault @ (Fault::OptInRevoked | Fault::OptInOver | Fault::PartnerStopped | Fault::PartnerMoved) => {
+                Ok(Some(fault))
+            }
             _ => Err(failure),
         },
     }
@@ -261,6 +284,9 @@ fn change(
     if matches!(report.end, StepEnd::NotPermitted { .. }) {
         // It says nothing of the partner's server.
         made.server_answered = None;
+    }
+    if report.has_progress {
+        made.server_answered = Some(true);
     }
     made.http_status = report.call.http_status;
     made.with = report.with;

@@ -39,6 +39,25 @@ pub async fn any(request: &HttpRequest, payload: Payload, limit_bytes: usize) ->
     read(request, payload, limit_bytes, None).await
 }
 
+/// Reads a body of at most `limit_bytes` that has one of these media types.
+///
+/// # Errors
+/// As [`fhir_json`].
+pub async fn of_type(
+    request: &HttpRequest,
+    payload: Payload,
+    limit_bytes: usize,
+    allowed: &[&str],
+) -> Result<Bytes, Failure> {
+    let refused = media_type_refused(request, allowed);
+    read(request, payload, limit_bytes, refused).await
+}
+
+/// Whether the body has this media type.
+pub fn is_of(request: &HttpRequest, essence: &str) -> bool {
+    media_type_refused(request, &[essence]).is_none()
+}
+
 /// Whether the body is a form (`application/x-www-form-urlencoded`).
 pub fn is_form(request: &HttpRequest) -> bool {
     media_type_refused(request, &["application/x-www-form-urlencoded"]).is_none()

@@ -8,6 +8,7 @@ use super::drawing::Drawing;
 use super::fhir::family::ConformanceFamily;
 use super::fhir::{describing, modes, statement};
 use super::page::PageSite;
+use crate::bulk::receipt;
 use crate::http::state::App;
 use crate::security;
 use crate::store::turns::SharedPlaces;
@@ -36,6 +37,7 @@ pub struct Made {
     pub davinci: PublicDocument,
     /// `.well-known/jwks.json`.
     pub jwks: PublicDocument,
+    has_keys: bool,
     described: Vec<ConformanceFamily>,
 }
 
@@ -43,6 +45,7 @@ impl Made {
     fn of(app: &App) -> Made {
         let (base_url, name) = (&app.ctx.payer.base_url, &app.ctx.payer.name);
         let statement = statement::capability_statement(base_url, name);
+        let keys = receipt::published_keys(&app.bulk);
         let fhir = |value: &Value, below: &str| PublicDocument::fhir(value.to_string(), below);
         let json = |value: &Value| PublicDocument::new(value.to_string(), "application/json", "");
         Made {
@@ -54,7 +57,8 @@ impl Made {
             ),
             smart: json(&security::smart_configuration(&app.oauth)),
             davinci: json(&security::davinci_configuration(&app.oauth)),
-            jwks: json(&security::jwks()),
+            has_keys: keys.is_some(),
+            jwks: json(&security::jwks(keys.as_ref())),
             described: describing::TYPES
                 .iter()
                 .map(|rtype| ConformanceFamily::new(rtype, base_url))
@@ -108,6 +112,14 @@ impl Documents {
     /// Makes all documents again.
     pub fn renew(&self, app: &App) {
         self.made.store(Arc::new(Made::of(app)));
+    }
+
+    /// The current documents, made again when there were no keys to publish before and there are some now.
+    pub fn with_keys(&self, app: &App) -> Arc<Made> {
+        if !self.now().has_keys && app.bulk.has_keys() {
+            self.renew(app);
+        }
+        self.now()
     }
 
     /// The current documents.

@@ -17,6 +17,7 @@ pub mod edge;
 pub mod explorer;
 pub mod fhir;
 pub mod limits;
+mod measured;
 pub mod negotiate;
 pub mod notice;
 pub mod oauth;

@@ -6,11 +6,12 @@
 use super::around;
 use super::edge::{self, Seat};
 use super::explorer::{self, ShownProof};
+use super::measured;
 use super::oauth;
 use super::refused;
 use super::reply::{HttpFailure, Noted, keep_fault, outcome_response};
 use super::represent;
-use super::request_notes::SeenPartner;
+use super::request_notes::{SeenPartner, correlation_of};
 use super::routes::{self, RouteAccess};
 use crate::config::LimitsConfig;
 use crate::error::{Failure, Fault};
@@ -82,6 +83,8 @@ pub async fn observe(
             }
         }
     };
+    // A handler may have found what the request belongs to.
+    let correlation = correlation_of(response.request());
     let (fault, is_noted) = {
         let extensions = response.response().extensions();
         (extensions.get::<Fault>().copied(), extensions.contains::<Noted>())
@@ -260,9 +263,7 @@ fn record(
         .get::<SeenPartner>()
         .map(|seen| seen.0.clone())
         .unwrap_or_default();
-    metrics::counter!(families::REQUESTS, "route" => route, "status" => status.to_string(), "fault" => code)
-        .increment(1);
-    metrics::histogram!(families::SECONDS, "route" => route).record(took.as_secs_f64());
+    measured::request(route, status, code, took);
     if let Some(fault) = fault {
         count_refusal(fault);
     }

@@ -47,6 +47,8 @@ fn handler(route: &Route) -> ActixRoute {
         Interaction::BulkStatus => method.to(fhir::bulk::status::get),
         Interaction::BulkCancel => method.to(fhir::bulk::status::delete),
         Interaction::BulkFile => method.to(fhir::bulk::file::get),
+        Interaction::BulkReceipt => method.to(fhir::bulk::receipt::get),
+        Interaction::BulkAcknowledge => method.to(fhir::bulk::receipt::post),
         Interaction::BulkMatch => method.to(fhir::bulk::group_match::post),
         Interaction::GroupRead => method.to(fhir::bulk::groups::read),
         Interaction::GroupSearch => method.to(fhir::bulk::groups::search),

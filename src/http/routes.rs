@@ -56,6 +56,8 @@ pub enum Interaction {
     BulkStatus,
     BulkCancel,
     BulkFile,
+    BulkReceipt,
+    BulkAcknowledge,
     BulkMatch,
     GroupRead,
     GroupSearch,
@@ -202,6 +204,8 @@ pub const ROUTES: &[Route] = {
             Interaction::BulkFile,
             RouteAccess::Own,
         ),
+        row("GET", "/fhir/jobs/{id}/receipt", BulkReceipt, RouteAccess::Own),
+        row("POST", "/fhir/jobs/{id}/receipt", BulkAcknowledge, RouteAccess::Own),
         row("GET", "/.well-known/smart-configuration", SmartConfiguration, Public),
         row(
             "GET",

@@ -113,6 +113,7 @@ impl Loop {
     async fn run(mut self) {
         let settings = *self.runner.settings();
         let offset = settings.poll.mul_f64(self.runner.chance.unit());
+        let bell = self.runner.ctx.bell.clone();
         let mut look = Instant::now() + offset;
         let mut renew = tokio::time::interval(settings.renew_every());
         let mut standing = tokio::time::interval_at(Instant::now() + offset, STANDING);
@@ -127,6 +128,7 @@ impl Loop {
                     return;
                 },
                 () = self.wake.notified() => look = Instant::now(),
+                () = bell.rings() => look = Instant::now(),
                 Some(ended) = self.tasks.join_next_with_id() => {
                     self.ended(ended);
                     look = Instant::now();

@@ -328,7 +328,8 @@ fn item(row: ExchangeRow, ask: Option<&AskRow>, view: View, now_ms: i64) -> Exch
         grant_id: None,
         step: row.step,
         round: row.round,
-        wakes_at: row.wake_ms.map(rfc3339_ms),
+        // One that is paused keeps its wait, and does not go on by itself.
+        wakes_at: row.wake_ms.filter(|_| row.parked_at_ms.is_none()).map(rfc3339_ms),
         parked_at: row.parked_at_ms.map(rfc3339_ms),
         ended_at: row.ended_ms.map(rfc3339_ms),
         next_action,

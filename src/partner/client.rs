@@ -37,6 +37,8 @@ pub struct PeerReply {
     pub status: u16,
     /// The peer's `X-Request-Id`.
     pub request_id: String,
+    /// Where the status of work is that was begun (`Content-Location`); empty when there is none.
+    pub status_url: String,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -223,6 +225,48 @@ impl PeerClient {
         self.send(request, correlation_id).await
     }
 
+    /// Asks for work over many members (`Prefer: respond-async`) at this path: with a body by POST, without one by GET.
+    ///
+    /// # Errors
+    /// [`Fault::PartnerUnreachable`]. A refusal is returned as a reply.
+    pub async fn kick_off(
+        &self,
+        token: &Secret,
+        path: &str,
+        body: Option<Vec<u8>>,
+        correlation_id: &str,
+    ) -> Result<PeerReply, Failure> {
+        let url = format!("{}/{path}", self.base_url);
+        let request = match body {
+            None => self.http.get(url),
+            Some(body) => self
+                .http
+                .post(url)
+                .header("content-type", "application/fhir+json")
+                .body(body),
+        };
+        let request = request
+            .bearer_auth(token.expose())
+            .header("accept", "application/fhir+json")
+            .header("prefer", "respond-async");
+        self.send(request, correlation_id).await
+    }
+
+    /// Fetches a status or a file at an address that the other payer gave.
+    ///
+    /// # Errors
+    /// [`Fault::PartnerAnswer`] for an address outside the registered one, where no token is sent; [`Fault::PartnerUnreachable`].
+    pub async fn fetch(&self, token: &Secret, url: &str, correlation_id: &str) -> Result<PeerReply, Failure> {
+        if !url
+            .strip_prefix(&self.base_url)
+            .is_some_and(|rest| rest.starts_with('/'))
+        {
+            return Err(Failure::new(Fault::PartnerAnswer).remedy("The other payer names an address elsewhere."));
+        }
+        self.send(self.http.get(url).bearer_auth(token.expose()), correlation_id)
+            .await
+    }
+
     fn assertion(&self, audience: &str) -> Result<String, Failure> {
         let now_ms = self.clock.now_ms();
         let jti = self.ids.new_id(now_ms);
@@ -238,16 +282,16 @@ impl PeerClient {
         };
         let unreachable = |error: reqwest::Error| Failure::new(Fault::PartnerUnreachable).because(error.without_url());
         let reply = request.send().await.map_err(unreachable)?;
-        let request_id = reply
-            .headers()
-            .get("x-request-id")
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or("")
-            .to_owned();
+        let header = |name: &str| {
+            let value = reply.headers().get(name).and_then(|value| value.to_str().ok());
+            value.unwrap_or("").to_owned()
+        };
+        let (request_id, status_url) = (header("x-request-id"), header("content-location"));
         let status = reply.status().as_u16();
         Ok(PeerReply {
             status,
             request_id,
+            status_url,
             body: reply.bytes().await.map_err(unreachable)?.to_vec(),
         })
     }

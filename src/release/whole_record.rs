@@ -27,8 +27,8 @@ pub struct ReleasedRow<'r> {
 pub type TakeRow<'t> = &'t mut dyn FnMut(ReleasedRow<'_>) -> Result<(), Failure>;
 
 /// Hands each row of the record under `grant` to `take`, then the record of who transmits it when there was any and it is wanted; notes
-/// in `names` the shared resources that the rows refer to. Returns `false` when the grant, its consent or the partner's registration ended
-/// meanwhile: then not all rows came. Blocks this thread.
+/// in `names` the shared resources that the rows refer to. When the grant, its consent or the partner's registration ends meanwhile, not all
+/// rows come: whoever keeps them asks [`all_stand`] afterwards. Blocks this thread.
 ///
 /// # Errors
 /// Those of the store and of `take`.
@@ -39,7 +39,7 @@ pub fn each_row(
     window: &Window,
     names: &mut BTreeSet<ResourceName>,
     take: TakeRow<'_>,
-) -> Result<bool, Failure> {
+) -> Result<(), Failure> {
     let (mut reads, mut supporting) = (Reads::default(), Supporting::default());
     let (mut after_key, mut count) = (record_rows::start_of(grant.compartment), 0_usize);
     loop {
@@ -77,13 +77,6 @@ pub fn each_row(
             break;
         }
     }
-    // No row is the end of the record only while all that it was read under still holds.
-    if !ctx
-        .store
-        .read_blocking(|db| disclosure::still_stands(db, basis, &grant.id))?
-    {
-        return Ok(false);
-    }
     names.extend(supporting.take(usize::MAX));
     let wants_transmitter = window.types.is_empty() || window.types.iter().any(|rtype| rtype == "Provenance");
     if count > 0 && wants_transmitter {
@@ -93,7 +86,19 @@ pub fn each_row(
             bytes: made.bytes(),
         })?;
     }
-    Ok(true)
+    Ok(())
+}
+
+/// Whether all that these records were read under still holds: only then did all rows come, and may they be kept. Blocks this thread.
+///
+/// # Errors
+/// Those of the store.
+pub fn all_stand(ctx: &Context, basis: &DisclosureBasis, grants: &[LiveGrant]) -> Result<bool, Failure> {
+    let ids: Vec<String> = grants.iter().map(|grant| grant.id.clone()).collect();
+    match ids.is_empty() {
+        true => Ok(true),
+        false => ctx.store.read_blocking(|db| disclosure::all_stand(db, basis, &ids)),
+    }
 }
 
 /// Hands each shared resource with one of these names, and each that these refer to in turn, to `take`. Blocks this thread.

@@ -1,6 +1,7 @@
 //! The discovery documents, which a client may read before it is known. They name no partner.
 
 use super::oauth::OauthSettings;
+use super::receipt_keys::ReceiptKeys;
 use causeway_jose::Algorithm;
 use serde_json::{Value, json};
 
@@ -36,7 +37,7 @@ pub fn davinci_configuration(settings: &OauthSettings) -> Value {
     })
 }
 
-/// `/.well-known/jwks.json`: this server's public keys. It is empty, because nothing is signed for partners yet.
-pub fn jwks() -> Value {
-    json!({ "keys": [] })
+/// `/.well-known/jwks.json`: the public keys with which this server signs receipts. There are none before its first sealed file.
+pub fn jwks(keys: Option<&ReceiptKeys>) -> Value {
+    json!({ "keys": keys.map(ReceiptKeys::public).unwrap_or_default() })
 }

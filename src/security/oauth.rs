@@ -235,6 +235,23 @@ pub(super) async fn certificate_owner(
     owner.map(Some).ok_or_else(|| Fault::CertificateUnknown.into())
 }
 
+/// The registered keys of a partner, or why there are none; `kid` is the one that is looked for.
+///
+/// # Errors
+/// [`Fault::Overloaded`] when too many wait for them; those of the store.
+pub async fn keys_of_partner(
+    ctx: &Context,
+    settings: &OauthSettings,
+    partner: &str,
+    kid: &str,
+) -> Result<Result<Arc<KeySet>, RefusalWord>, Failure> {
+    let id = partner.to_owned();
+    match ctx.store.read(move |db| partners::by_id(db, &id)).await? {
+        Some(row) => keys_of(settings, &row, kid, ctx.clock.now_ms()).await,
+        None => Ok(Err("keys-none")),
+    }
+}
+
 /// The partner's keys, or why there are none; a failure of this server when too many requests wait for them.
 async fn keys_of(
     settings: &OauthSettings,

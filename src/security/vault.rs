@@ -101,6 +101,12 @@ impl Vault {
         self.0.iter().any(|(id, _)| id == key_id)
     }
 
+    /// For each key its id and a secret derived from it for `purpose`; the last one is for new work.
+    pub fn secrets<'v>(&'v self, purpose: &'v str) -> impl Iterator<Item = (&'v str, [u8; 32])> {
+        let keys = self.0.iter();
+        keys.map(move |(id, key)| (id.as_str(), hmac_sha256(key, purpose.as_bytes())))
+    }
+
     /// Makes the seal of an exchange under the key with this id.
     ///
     /// # Errors

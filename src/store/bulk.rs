@@ -4,8 +4,9 @@
 //! [`find_of`]. This module never decides what may be released.
 
 use super::Db;
+use super::bulk_receipts;
 use super::many::insert;
-use super::schema::{bulk_file, bulk_job, bulk_piece, visible_state};
+use super::schema::{bulk_file, bulk_job, bulk_piece, partner as partners, visible_state};
 use crate::error::Failure;
 use diesel::prelude::*;
 
@@ -26,6 +27,11 @@ pub const OUTPUT: &str = "output";
 pub const ERROR: &str = "error";
 /// Files that nobody is given: the names of shared resources that a piece refers to.
 pub const NAMES: &str = "names";
+
+/// Files that the receipt names: how many resources of each type each member has.
+pub const MEMBERS: &str = "members";
+/// The receipt, one for each export that is done.
+pub const RECEIPT: &str = "receipt";
 
 /// A row of `bulk_job`: one run.
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
@@ -89,11 +95,16 @@ pub fn put(db: &mut Db, row: &BulkJobRow) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Returns how many runs of a partner have not come to their end.
+/// Returns how many runs of a partner have not come to their end. Until the caller's transaction ends, no other one counts them: whoever
+/// inserts one on the strength of this number is the only one to do so.
 ///
 /// # Errors
 /// Those of the database.
 pub fn unfinished(db: &mut Db, partner: &str) -> Result<i64, Failure> {
+    if let Db::Pg(pg) = db {
+        let row = partners::table.find(partner).select(partners::id).for_no_key_update();
+        row.first::<String>(pg).optional()?;
+    }
     Ok(bulk_job::table
         .filter(bulk_job::partner_id.eq(partner))
         .filter(bulk_job::state.eq_any([WAITING, RUNNING]))
@@ -178,20 +189,6 @@ pub fn planned(db: &mut Db, id: &str) -> Result<i64, Failure> {
     Ok(members.iter().sum())
 }
 
-/// Returns the first piece that is not done.
-///
-/// # Errors
-/// Those of the database.
-pub fn next_piece(db: &mut Db, id: &str) -> Result<Option<BulkPieceRow>, Failure> {
-    Ok(bulk_piece::table
-        .filter(bulk_piece::job_id.eq(id))
-        .filter(bulk_piece::state.eq(WAITING))
-        .order(bulk_piece::position.asc())
-        .select(BulkPieceRow::as_select())
-        .first(db)
-        .optional()?)
-}
-
 /// Writes the result of a piece. The run is done with its last piece, and its files are kept until `expires_ms`.
 ///
 /// # Errors
@@ -204,6 +201,9 @@ pub fn finish_piece(
     expires_ms: i64,
 ) -> Result<(), Failure> {
     let (id, position) = (&piece.job_id, piece.position);
+    // The row of the run comes first: whoever ends another piece waits here, so that each count below sees what the others committed.
+    let of_it = bulk_job::table.find(id).filter(bulk_job::state.eq(RUNNING));
+    diesel::update(of_it).set(bulk_job::updated_ms.eq(now_ms)).execute(db)?;
     diesel::delete(
         bulk_file::table
             .filter(bulk_file::job_id.eq(id))
@@ -218,9 +218,7 @@ pub fn finish_piece(
         .count()
         .get_result(db)?;
     let of_it = bulk_job::table.find(id).filter(bulk_job::state.eq(RUNNING));
-    diesel::update(of_it)
-        .set((bulk_job::pieces_done.eq(done), bulk_job::updated_ms.eq(now_ms)))
-        .execute(db)?;
+    diesel::update(of_it).set(bulk_job::pieces_done.eq(done)).execute(db)?;
     let of_it = bulk_job::table.find(id).filter(bulk_job::state.eq(RUNNING));
     diesel::update(of_it.filter(bulk_job::pieces.le(done)))
         .set((bulk_job::state.eq(DONE), bulk_job::expires_ms.eq(expires_ms)))
@@ -338,6 +336,18 @@ pub fn file(db: &mut Db, id: &str, name: &str) -> Result<Option<BulkFileRow>, Fa
         .optional()?)
 }
 
+/// Returns the receipt of a run.
+///
+/// # Errors
+/// Those of the database.
+pub fn receipt(db: &mut Db, id: &str) -> Result<Option<BulkFileRow>, Failure> {
+    Ok(bulk_file::table
+        .filter(bulk_file::job_id.eq(id).and(bulk_file::side.eq(RECEIPT)))
+        .select(BulkFileRow::as_select())
+        .first(db)
+        .optional()?)
+}
+
 /// Ends a run in this state, without results: as failed only before it is done. Returns `false` when it has ended before.
 ///
 /// # Errors
@@ -375,6 +385,7 @@ pub fn end(db: &mut Db, id: &str, state: &str, fault: Option<&str>, now_ms: i64)
 /// Those of the database.
 pub fn forget(db: &mut Db, id: &str) -> Result<(), Failure> {
     drop_parts(db, id)?;
+    bulk_receipts::forget(db, id)?;
     diesel::delete(bulk_job::table.find(id)).execute(db)?;
     Ok(())
 }

@@ -5,12 +5,14 @@
 
 mod attempts;
 mod found;
+mod question;
 mod result;
 
-pub use attempts::{AttemptEnd, AttemptRow, attempts_of, begin_attempts, end_attempt, last_attempt};
+pub use attempts::{AttemptEnd, AttemptRow, attempts_of, begin_attempts, end_attempt, last_attempt, was_answered};
 pub use found::{
-    ExchangeFilter, live_under, of_member, page, parked, waiting_under_ended, with_lost_jobs, without_job,
+    ExchangeFilter, has_lost_job, live_under, of_member, page, parked, waiting_under_ended, with_lost_jobs, without_job,
 };
+pub use question::{QuestionRow, forget_question, put_question, question_of};
 pub use result::{ExchangeResultRow, MissingRow, missing_of, put_result, result_of, set_missing};
 
 use super::Db;
@@ -55,6 +57,7 @@ pub struct ExchangeRow {
     pub created_ms: i64,
     pub updated_ms: i64,
     pub ended_ms: Option<i64>,
+    pub asked_at: Option<String>,
 }
 
 /// What an exchange asks for; never changed.

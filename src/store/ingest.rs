@@ -3,16 +3,19 @@
 //! Nothing is decided here, and nothing is readable: bodies and links are sealed before they get here.
 
 mod fetched;
+mod pages;
+mod progress;
 
 pub use fetched::{Fetched, brought_by_others, fetched_ms, key_ids, last_fetched};
+pub use pages::{forget_pieces, has_body, has_link, last_page, next_with_pieces, pages_from, sums};
+pub use progress::{ProgressRow, forget_progress, next_with_progress, progress, put_progress};
 
 use super::Db;
 use super::many::{ROWS, insert};
 use super::schema::{ingest, ingest_page, ingest_part, ingest_piece, ingest_resource};
 use crate::error::Failure;
-use diesel::dsl::{count_star, max};
+use diesel::dsl::count_star;
 use diesel::prelude::*;
-use std::collections::HashSet;
 
 /// A row of `ingest`: one exchange that brought something.
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
@@ -150,6 +153,18 @@ pub fn parts(db: &mut Db, exchange_id: &str) -> Result<Vec<PartRow>, Failure> {
         .load(db)?)
 }
 
+/// Returns the part of an exchange with this name.
+///
+/// # Errors
+/// Those of the database.
+pub fn part(db: &mut Db, exchange_id: &str, name: &str) -> Result<Option<PartRow>, Failure> {
+    Ok(ingest_part::table
+        .find((exchange_id, name))
+        .select(PartRow::as_select())
+        .first(db)
+        .optional()?)
+}
+
 /// Writes a part, in place of what there is of it.
 ///
 /// # Errors
@@ -172,28 +187,12 @@ pub fn put_part(db: &mut Db, row: &PartRow) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Returns the pages of an exchange, in their order.
-///
-/// # Errors
-/// Those of the database.
-pub fn pages(db: &mut Db, exchange_id: &str) -> Result<Vec<PageRow>, Failure> {
-    Ok(ingest_page::table
-        .filter(ingest_page::exchange_id.eq(exchange_id))
-        .order(ingest_page::page.asc())
-        .select(PageRow::as_select())
-        .load(db)?)
-}
-
 /// Removes the pieces of a body that did not come to its end, and returns the number of the page that comes next.
 ///
 /// # Errors
 /// Those of the database.
 pub fn begin_page(db: &mut Db, exchange_id: &str) -> Result<i64, Failure> {
-    let last: Option<i64> = ingest_page::table
-        .filter(ingest_page::exchange_id.eq(exchange_id))
-        .select(max(ingest_page::page))
-        .first(db)?;
-    let next = last.unwrap_or(0) + 1;
+    let next = last_page(db, exchange_id)? + 1;
     let unfinished = ingest_piece::exchange_id
         .eq(exchange_id)
         .and(ingest_piece::page.ge(next));
@@ -256,17 +255,6 @@ pub fn has_received(db: &mut Db, exchange_id: &str) -> Result<bool, Failure> {
     Ok(first.is_some())
 }
 
-/// Returns bytes and entries of each page of an exchange.
-///
-/// # Errors
-/// Those of the database.
-pub fn sizes(db: &mut Db, exchange_id: &str) -> Result<Vec<(i64, i64)>, Failure> {
-    Ok(ingest_page::table
-        .filter(ingest_page::exchange_id.eq(exchange_id))
-        .select((ingest_page::bytes, ingest_page::entries))
-        .load(db)?)
-}
-
 /// Makes a page one without content, and gives its resources this outcome: what was kept of it cannot be read any more.
 ///
 /// # Errors
@@ -290,42 +278,25 @@ pub fn lose_page(db: &mut Db, exchange_id: &str, page: i64, sha256: &[u8], outco
     Ok(())
 }
 
-/// Removes the bodies of an exchange of which no resource was stored or kept apart; the others stay as the originals of those that were.
+/// Whether a resource of this page is on record.
 ///
 /// # Errors
 /// Those of the database.
-pub fn forget_unstored(db: &mut Db, exchange_id: &str) -> Result<(), Failure> {
-    let kept: Vec<i64> = ingest_resource::table
+pub fn has_received_on(db: &mut Db, exchange_id: &str, page: i64) -> Result<bool, Failure> {
+    let first: Option<i64> = ingest_resource::table
         .filter(ingest_resource::exchange_id.eq(exchange_id))
-        .select(ingest_resource::page)
-        .distinct()
-        .load(db)?;
-    let there: Vec<i64> = ingest_piece::table
-        .filter(ingest_piece::exchange_id.eq(exchange_id))
-        .select(ingest_piece::page)
-        .distinct()
-        .load(db)?;
-    let kept: HashSet<i64> = kept.into_iter().collect();
-    let unstored: Vec<i64> = there.into_iter().filter(|page| !kept.contains(page)).collect();
-    for pages in unstored.chunks(ROWS) {
-        let of_pages = ingest_piece::exchange_id
-            .eq(exchange_id)
-            .and(ingest_piece::page.eq_any(pages));
-        diesel::delete(ingest_piece::table.filter(of_pages)).execute(db)?;
-    }
-    forget_links(db, exchange_id)
+        .filter(ingest_resource::page.eq(page))
+        .select(ingest_resource::entry)
+        .first(db)
+        .optional()?;
+    Ok(first.is_some())
 }
 
-/// Removes all bodies of an exchange.
+/// Removes the links by which the parts of an exchange go on.
 ///
 /// # Errors
 /// Those of the database.
-pub fn forget_bodies(db: &mut Db, exchange_id: &str) -> Result<(), Failure> {
-    diesel::delete(ingest_piece::table.filter(ingest_piece::exchange_id.eq(exchange_id))).execute(db)?;
-    forget_links(db, exchange_id)
-}
-
-fn forget_links(db: &mut Db, exchange_id: &str) -> Result<(), Failure> {
+pub fn forget_links(db: &mut Db, exchange_id: &str) -> Result<(), Failure> {
     let links = ingest_part::table.filter(ingest_part::exchange_id.eq(exchange_id));
     diesel::update(links)
         .set(ingest_part::sealed_next.eq(None::<Vec<u8>>))

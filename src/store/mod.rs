@@ -9,6 +9,8 @@ pub mod authorizations;
 pub mod beginnings;
 pub mod begun;
 pub mod bulk;
+pub mod bulk_pieces;
+pub mod bulk_receipts;
 pub mod bulk_runs;
 mod connect;
 mod connection;

@@ -66,14 +66,16 @@ pub fn forget(db: &mut Db, partner_id: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Takes the place of the one call that tries a partner whose circuit is open, until `until_ms`. Returns false when another has it.
+/// Takes the place of the one call that tries a partner whose circuit is open, until `until_ms`. Returns false when another has it. One that
+/// would hold it for longer than that took it before the clock was set back, and holds it no more.
 ///
 /// # Errors
 /// Those of the database.
 pub fn take_probe(db: &mut Db, partner_id: &str, until_ms: i64, now_ms: i64) -> Result<bool, Failure> {
     let free = partner_health::probe_until_ms
         .is_null()
-        .or(partner_health::probe_until_ms.le(now_ms));
+        .or(partner_health::probe_until_ms.le(now_ms))
+        .or(partner_health::probe_until_ms.gt(until_ms));
     let taken = diesel::update(partner_health::table.find(partner_id).filter(free))
         .set(partner_health::probe_until_ms.eq(Some(until_ms)))
         .execute(db)?;

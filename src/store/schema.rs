@@ -8,13 +8,15 @@ mod policy;
 mod received;
 
 pub use bulk::{
-    bulk_file, bulk_job, bulk_piece, bulk_run, bulk_run_file, bulk_run_member, member_group, member_group_entry,
+    bulk_acknowledgement, bulk_file, bulk_job, bulk_piece, bulk_run, bulk_run_file, bulk_run_member, member_group,
+    member_group_entry,
 };
 pub use exchanges::{
-    enrolment, exchange, exchange_ask, exchange_missing, exchange_result, exchange_step, opt_in, partner_health,
+    enrolment, exchange, exchange_ask, exchange_missing, exchange_question, exchange_result, exchange_step, opt_in,
+    partner_health,
 };
 pub use policy::{guess, guess_lock, guess_tally, policy_active, policy_shadow, policy_version};
-pub use received::{ingest, ingest_page, ingest_part, ingest_piece, ingest_resource};
+pub use received::{ingest, ingest_page, ingest_part, ingest_piece, ingest_progress, ingest_resource};
 
 diesel::table! {
     partner (id) {

@@ -3,7 +3,7 @@
 //! When the output takes no more (a closed pipe, a full disk, a reader that has stalled), lines are lost. The log never stops the program
 //! or makes it wait (`log_queue`).
 
-use super::log_queue::LogQueue;
+use super::log_queue::{LogQueue, Urgency};
 use super::log_text::TextFormat;
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
@@ -159,7 +159,8 @@ static STDERR: OnceLock<LogQueue> = OnceLock::new();
 /// When there is no stderr, or no thread can be started for it.
 pub fn stderr() -> io::Result<impl Write + Send> {
     // Writes whole lines, so that log lines do not get between.
-    Ok(io::LineWriter::with_capacity(16 * 1024, Lines(stderr_queue()?)))
+    let lines = Lines(stderr_queue()?, Urgency::Now);
+    Ok(io::LineWriter::with_capacity(16 * 1024, lines))
 }
 
 fn stderr_queue() -> io::Result<LogQueue> {
@@ -224,16 +225,24 @@ impl<'a> MakeWriter<'a> for Sink {
     type Writer = Lines;
 
     fn make_writer(&'a self) -> Lines {
-        Lines(self.0.queue.clone())
+        Lines(self.0.queue.clone(), Urgency::Now)
+    }
+
+    fn make_writer_for(&'a self, meta: &tracing::Metadata<'_>) -> Lines {
+        let urgency = match *meta.level() <= tracing::Level::WARN {
+            true => Urgency::Now,
+            false => Urgency::Soon,
+        };
+        Lines(self.0.queue.clone(), urgency)
     }
 }
 
 /// Writes into a queue; each call must contain one or more whole lines.
-struct Lines(LogQueue);
+struct Lines(LogQueue, Urgency);
 
 impl Write for Lines {
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
-        self.0.put(lines);
+        self.0.put(lines, self.1);
         Ok(lines.len())
     }
 

@@ -1,5 +1,7 @@
 //! The bounded queue between logging and the thread that writes: adding a line never waits for the file, pipe or terminal.
 //!
+//! A line that can wait is written together with those of the next [`GATHER`], so that a busy server does not wake the thread for each line.
+//!
 //! When the queue is full, the line is dropped and counted. On a full disk, the thread keeps the lines and tries again; when the reader of
 //! a pipe has gone, the queued lines are lost. When lines can be written again, `on_lost` is called with the number of lost lines.
 
@@ -18,6 +20,18 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// An empty buffer with a capacity above this many bytes is freed.
 const KEPT_BYTES: usize = 64 * 1024;
 
+/// How long a line that can wait is kept, for others to be written with it.
+const GATHER: Duration = Duration::from_millis(10);
+
+/// When a line must be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Urgency {
+    /// At once.
+    Now,
+    /// Within [`GATHER`].
+    Soon,
+}
+
 /// Called by the writing thread with the number of lines that were lost before the ones that were just written.
 pub(super) type OnLost = fn(u64);
 
@@ -27,7 +41,7 @@ pub(super) struct LogQueue(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
-    /// Notified when lines were added, lines were written, or the file is to be replaced.
+    /// Notified when the thread has something to do that it does not know of yet, and when it has written all lines.
     changed: Condvar,
 }
 
@@ -42,6 +56,10 @@ struct State {
     next: Option<File>,
     /// Whether the thread has taken lines and is still writing them.
     writing: bool,
+    /// Whether the thread sleeps until it is notified.
+    idle: bool,
+    /// Whether the waiting lines must be written at once.
+    urgent: bool,
 }
 
 impl LogQueue {
@@ -62,7 +80,7 @@ impl LogQueue {
     }
 
     /// Adds a line, or drops and counts it. Never waits for the output.
-    pub(super) fn put(&self, line: &[u8]) {
+    pub(super) fn put(&self, line: &[u8], urgency: Urgency) {
         let mut state = self.state();
         if state.lines >= LINES || state.waiting.len() + line.len() > BYTES {
             state.lost += 1;
@@ -72,8 +90,13 @@ impl LogQueue {
         }
         state.waiting.extend_from_slice(line);
         state.lines += 1;
+        let is_urgent = urgency == Urgency::Now || state.lines >= LINES / 2 || state.waiting.len() >= BYTES / 2;
+        let wakes = std::mem::take(&mut state.idle) || (is_urgent && !state.urgent);
+        state.urgent |= is_urgent;
         drop(state);
-        self.0.changed.notify_all();
+        if wakes {
+            self.0.changed.notify_all();
+        }
     }
 
     /// Makes the thread write its next lines to `file`.
@@ -86,6 +109,8 @@ impl LogQueue {
     pub(super) fn flush(&self, limit: Duration) {
         let until = Instant::now() + limit;
         let mut state = self.state();
+        state.urgent = true;
+        self.0.changed.notify_all();
         while state.lines > 0 || state.writing {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -104,6 +129,20 @@ impl LogQueue {
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
+    /// Waits for lines that can be written together with those that wait.
+    fn gather<'s>(&self, mut state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
+        let until = Instant::now() + GATHER;
+        while !state.urgent && state.next.is_none() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            state = self.wait(state, left);
+        }
+        state.urgent = false;
+        state
+    }
+
     fn write_loop(&self, mut file: File, on_lost: OnLost) {
         let mut batch = Batch::default();
         loop {
@@ -111,8 +150,14 @@ impl LogQueue {
                 let mut state = self.state();
                 while state.lines == 0 && state.next.is_none() && batch.is_empty() {
                     state.writing = false;
+                    state.urgent = false;
+                    state.idle = true;
                     self.0.changed.notify_all();
                     state = self.wait(state, Duration::from_secs(3600));
+                }
+                state.idle = false;
+                if batch.is_empty() {
+                    state = self.gather(state);
                 }
                 if let Some(next) = state.next.take() {
                     file = next;
@@ -228,7 +273,7 @@ mod tests {
         let begun = Instant::now();
         let count = LINES as u64 + 100_000;
         for number in 0..count {
-            queue.put(format!("line {number}\n").as_bytes());
+            queue.put(format!("line {number}\n").as_bytes(), Urgency::Soon);
         }
         assert!(begun.elapsed() < Duration::from_secs(20), "putting lines in waited");
         let folder = tempfile::tempdir().expect("a folder");
@@ -258,7 +303,7 @@ mod tests {
         let line = [vec![b'x'; 1023], b"\n".to_vec()].concat();
         let begun = Instant::now();
         for _ in 0..40_000 {
-            queue.put(&line);
+            queue.put(&line, Urgency::Soon);
         }
         queue.flush(Duration::from_millis(50));
         assert!(begun.elapsed() < Duration::from_secs(20));
@@ -277,11 +322,33 @@ mod tests {
         let (reader, writer) = io::pipe().expect("a pipe");
         drop(reader);
         let queue = LogQueue::start(File::from(std::os::fd::OwnedFd::from(writer)), |_| ()).expect("a thread");
-        queue.put(b"one\n");
+        queue.put(b"one\n", Urgency::Now);
         queue.flush(Duration::from_secs(5));
-        queue.put(b"two\nthree\n");
+        queue.put(b"two\nthree\n", Urgency::Soon);
         queue.flush(Duration::from_secs(5));
         assert_eq!(queue.state().lost, 3);
+    }
+
+    #[test]
+    fn lines_that_can_wait_are_written_together_and_one_that_cannot_takes_them_along() {
+        let (mut reader, writer) = io::pipe().expect("a pipe");
+        let queue = LogQueue::start(File::from(std::os::fd::OwnedFd::from(writer)), |_| ()).expect("a thread");
+        // The first line wakes the thread; the next ones find it waiting for more.
+        queue.put(b"one\n", Urgency::Soon);
+        for _ in 0..20 {
+            queue.put(b"two\n", Urgency::Soon);
+        }
+        queue.put(b"end\n", Urgency::Now);
+        let begun = Instant::now();
+        let mut got = vec![0; 88];
+        reader.read_exact(&mut got).expect("bytes");
+        assert!(got.starts_with(b"one\ntwo\n") && got.ends_with(b"two\nend\n"));
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        // Without another line it is written, too.
+        queue.put(b"last\n", Urgency::Soon);
+        let mut got = vec![0; 5];
+        reader.read_exact(&mut got).expect("bytes");
+        assert_eq!(got, b"last\n");
     }
 
     #[test]

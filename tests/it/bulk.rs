@@ -9,25 +9,25 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-const ASYNC: (&str, &str) = ("prefer", "respond-async");
-const THIRD_NPI: &str = "1992000038";
+pub const ASYNC: (&str, &str) = ("prefer", "respond-async");
+pub const THIRD_NPI: &str = "1992000038";
 
 /// A payer, and a partner with grants on two of its members.
-struct Bulk {
-    payer: TestPayer,
-    client: Client,
-    token: String,
-    ids: Vec<String>,
+pub struct Bulk {
+    pub payer: TestPayer,
+    pub client: Client,
+    pub token: String,
+    pub ids: Vec<String>,
 }
 
 impl Bulk {
-    async fn start() -> Bulk {
+    pub async fn start() -> Bulk {
         let (mut payer, client) = TestPayer::prepare(4);
         payer.serve();
         Bulk::matched(payer, client).await
     }
 
-    async fn matched(payer: TestPayer, client: Client) -> Bulk {
+    pub async fn matched(payer: TestPayer, client: Client) -> Bulk {
         let token = client.token(ALL_SCOPES).await;
         let mut ids = Vec::new();
         // Member 1 has a twin and cannot be matched.
@@ -43,12 +43,12 @@ impl Bulk {
         }
     }
 
-    async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Reply {
+    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Reply {
         send(&self.client, &self.token, method, path, headers, "").await
     }
 
     /// Starts an export; the path of its status address.
-    async fn begin(&self, query: &str) -> String {
+    pub async fn begin(&self, query: &str) -> String {
         let reply = self
             .send("GET", &format!("/fhir/Patient/$export{query}"), &[ASYNC])
             .await;
@@ -57,14 +57,14 @@ impl Bulk {
     }
 
     /// Path and query of an address of this server.
-    fn path(&self, url: &str) -> String {
+    pub fn path(&self, url: &str) -> String {
         url.strip_prefix(&self.client.origin)
             .expect("our own address")
             .to_owned()
     }
 
     /// Polls until the run is done; its manifest.
-    async fn done(&self, status: &str) -> Value {
+    pub async fn done(&self, status: &str) -> Value {
         let began = Instant::now();
         loop {
             let reply = self.send("GET", status, &[]).await;
@@ -81,7 +81,7 @@ impl Bulk {
     }
 
     /// The resources of all files, by `Type/id`.
-    async fn taken(&self, manifest: &Value) -> BTreeMap<String, Value> {
+    pub async fn taken(&self, manifest: &Value) -> BTreeMap<String, Value> {
         let mut all = BTreeMap::new();
         for file in manifest["output"].as_array().expect("files") {
             let reply = self
@@ -105,7 +105,7 @@ impl Bulk {
     }
 
     /// What `$everything` gives of these members, by `Type/id`.
-    async fn everything(&self, ids: &[String]) -> BTreeMap<String, Value> {
+    pub async fn everything(&self, ids: &[String]) -> BTreeMap<String, Value> {
         let mut all = BTreeMap::new();
         for id in ids {
             let reply = self.send("GET", &format!("/fhir/Patient/{id}/$everything"), &[]).await;
@@ -123,7 +123,14 @@ fn name(resource: &Value) -> String {
     format!("{}/{}", part("resourceType"), part("id"))
 }
 
-async fn send(client: &Client, token: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+pub async fn send(
+    client: &Client,
+    token: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Reply {
     let bearer = format!("Bearer {token}");
     let headers = [&[("authorization", bearer.as_str())], headers].concat();
     client.send(method, path, &headers, body.to_owned()).await

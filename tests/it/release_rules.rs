@@ -7,6 +7,7 @@ use causeway::synth::Variation;
 use diesel::prelude::*;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -175,6 +176,35 @@ async fn listed(client: &Client, token: &str, path: &str) -> BTreeSet<String> {
     found
 }
 
+/// Ids of our rows in the files of an export.
+async fn exported(client: &Client, token: &str) -> BTreeSet<String> {
+    let bearer = format!("Bearer {token}");
+    let headers = [("authorization", bearer.as_str()), ("prefer", "respond-async")];
+    let get = |path: String| async move { client.send("GET", &path, &headers, String::new()).await };
+    let path_of = |url: &str| url.strip_prefix(&client.origin).expect("our own address").to_owned();
+    let begun = get("/fhir/Patient/$export?_type=Observation".to_owned()).await;
+    begun.assert_status(202);
+    let status = path_of(begun.header("content-location"));
+    let mut reply = get(status.clone()).await;
+    while reply.status == 202 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        reply = get(status.clone()).await;
+    }
+    reply.assert_status(200);
+    let mut found = BTreeSet::new();
+    for file in reply.json()["output"].as_array().expect("files") {
+        let taken = get(path_of(file["url"].as_str().expect("a URL"))).await;
+        taken.assert_status(200);
+        let resources = taken.text();
+        let resources = resources
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        let ids = resources.filter_map(|resource| resource["id"].as_str().map(str::to_owned));
+        found.extend(ids.filter(|id| id.starts_with("rule-")));
+    }
+    found
+}
+
 #[tokio::test]
 async fn every_way_out_lets_the_same_rows_leave() {
     let (payer, client) = TestPayer::start(2);
@@ -233,6 +263,11 @@ async fn every_way_out_lets_the_same_rows_leave() {
             read_in_batches(&client, &token, rows.len()).await,
             expected,
             "sensitive {sensitive}"
+        );
+        assert_eq!(
+            exported(&client, &token).await,
+            expected,
+            "sensitive {sensitive}, an export"
         );
         for at in 0..rows.len() {
             let status = if expected.contains(&id(at)) { 200 } else { 404 };

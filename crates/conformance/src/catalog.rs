@@ -16,6 +16,9 @@ pub const SUITES: &[(&str, &str)] = &[
     ("carin", "CARIN Blue Button: claims"),
     ("pdex-2.0", "PDex 2.0: the exchange between payers"),
     ("pdex-2.2", "PDex 2.2: the exchange between payers"),
+    ("bulk-1.0", "Bulk Data Access 1.0: exports"),
+    ("bulk-2.0", "Bulk Data Access 2.0: exports"),
+    ("pdex-bulk", "PDex 2.1 and 2.2: bulk match, Groups, exports"),
 ];
 
 /// All tests, suite by suite, in the order in which they run.
@@ -49,6 +52,11 @@ pub fn all() -> Vec<Test> {
             tests_of_type(&mut tests, guide, row);
         }
     }
+    for suite in ["bulk-1.0", "bulk-2.0"] {
+        fixed(&mut tests, suite, super::checks::BULK, Check::Bulk);
+    }
+    fixed(&mut tests, "bulk-2.0", super::checks::BULK_2, Check::Bulk);
+    fixed(&mut tests, "pdex-bulk", super::checks::GROUPS, Check::Group);
     tests
 }
 

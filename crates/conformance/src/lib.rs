@@ -12,6 +12,7 @@ pub mod guides;
 mod holdings;
 mod parameters;
 pub mod report;
+mod runs;
 mod session;
 mod settings;
 mod shape;

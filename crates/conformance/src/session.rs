@@ -2,6 +2,7 @@
 //!
 //! Everything is fetched once, when it is first needed, and cached. A check that tests a fetch itself sends its own request.
 
+use super::runs::BulkRun;
 use super::settings::ClientSettings;
 use super::stop::{Checked, Stop, fail};
 use super::surroundings::Surroundings;
@@ -26,6 +27,8 @@ pub(super) struct Session {
     pub(super) patients: Option<Checked<Vec<String>>>,
     pub(super) pools: BTreeMap<String, Checked<Vec<Value>>>,
     pub(super) everything: Option<Checked<Vec<Value>>>,
+    pub(super) exported: Option<Checked<BulkRun>>,
+    pub(super) grouped: Option<Checked<BulkRun>>,
 }
 
 impl Session {
@@ -44,6 +47,8 @@ impl Session {
             patients: None,
             pools: BTreeMap::new(),
             everything: None,
+            exported: None,
+            grouped: None,
         })
     }
 

@@ -20,6 +20,9 @@ struct File {
     scope: String,
     #[serde(default = "match_scope")]
     match_scope: String,
+    bulk_match_scope: Option<String>,
+    #[serde(default)]
+    bulk_match_envelope: bool,
     #[serde(default)]
     patients: Vec<String>,
     #[serde(default)]
@@ -60,6 +63,10 @@ pub struct ClientSettings {
     pub scope: String,
     /// Scope for `$member-match`.
     pub match_scope: String,
+    /// Scope for `$bulk-member-match`; without it, bulk matches are not tested.
+    pub bulk_match_scope: Option<String>,
+    /// Whether the client is registered with PDex 2.1, and results of bulk matches have the envelope of that version.
+    pub wants_envelope: bool,
     /// Patients that may be read; when empty, the matched patient.
     pub patients: Vec<String>,
     /// Patients that exist and must not be accessible to this client.
@@ -104,6 +111,8 @@ impl ClientSettings {
             ca_pem: file.ca.as_ref().map(read).transpose()?,
             scope: file.scope,
             match_scope: file.match_scope,
+            bulk_match_scope: file.bulk_match_scope,
+            wants_envelope: file.bulk_match_envelope,
             patients: file.patients,
             other_patients: file.other_patients,
             matching: body(&file.bodies.matching)?,

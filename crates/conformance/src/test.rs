@@ -9,6 +9,8 @@ pub(super) enum Check {
     Match(Match),
     Record(RecordTest),
     Access(RecordAccess),
+    Bulk(BulkTest),
+    Group(GroupTest),
     /// A check of one type of a guide; `what` is the search or the include, or empty.
     Type {
         kind: TypeTest,
@@ -76,6 +78,22 @@ pub(super) enum RecordAccess {
 pub(super) enum RecordTest {
     Everything, EverythingPost, Patient, Compartment, References, Claims, PriorAuthorizations, NoMoney, Provenance, Transmitter, Type, Since, Start, Count,
     Shape,
+}
+
+/// Bulk Data Access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[rustfmt::skip]
+pub(super) enum BulkTest {
+    KickOff, PreferNeeded, TokenNeeded, Formats, FormatRefused, Types, Since, StatusToken, Complete, Time, Request, AccessToken, Output, ErrorList, Count,
+    Ndjson, FileToken, Whole, Delete, Gone, Unknown, Post, Patient, Strict, Lenient,
+}
+
+/// Bulk between payers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[rustfmt::skip]
+pub(super) enum GroupTest {
+    KickOff, PreferNeeded, ScopeNeeded, TokenNeeded, BadJson, Matched, Nobody, Consent, Envelope, Read, Search, Unknown, Export, DataExport, OtherType,
+    UnknownGroup,
 }
 
 /// The checks for each type of a guide.

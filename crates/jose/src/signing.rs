@@ -4,6 +4,7 @@
 
 use super::encoding::{base64url, from_base64url};
 use super::jwk::Algorithm;
+use aws_lc_rs::agreement;
 use aws_lc_rs::encoding::AsBigEndian;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa;
@@ -59,6 +60,15 @@ fn curve(algorithm: Algorithm) -> Option<(&'static str, &'static EcdsaSigningAlg
     }
 }
 
+/// The private JWK of a key on a curve. The point is not compressed: the byte 4, then both coordinates.
+fn jwk_of((curve, algorithm): (&str, Algorithm), kid: &str, (point, secret): (&[u8], &[u8])) -> Value {
+    let (x, y) = point[1..].split_at((point.len() - 1) / 2);
+    json!({
+        "kty": "EC", "crv": curve, "x": base64url(x), "y": base64url(y), "d": base64url(secret),
+        "kid": kid, "alg": algorithm.name(), "use": "sig",
+    })
+}
+
 impl SigningKey {
     /// Generates a key on the algorithm's curve.
     ///
@@ -71,12 +81,28 @@ impl SigningKey {
             .private_key()
             .as_be_bytes()
             .map_err(|error| broken(error.to_string()))?;
-        // An uncompressed point: the byte 4, then both coordinates.
-        let (x, y) = pair.public_key().as_ref()[1..].split_at((pair.public_key().as_ref().len() - 1) / 2);
-        SigningKey::from_jwk(&json!({
-            "kty": "EC", "crv": name, "x": base64url(x), "y": base64url(y), "d": base64url(secret.as_ref()),
-            "kid": kid, "alg": algorithm.name(), "use": "sig",
-        }))
+        SigningKey::from_jwk(&jwk_of(
+            (name, algorithm),
+            kid,
+            (pair.public_key().as_ref(), secret.as_ref()),
+        ))
+    }
+
+    /// Makes a key for ES384 from a secret: always the same one. `secret` gives 48 bytes for each attempt; nearly always the first one is a
+    /// key.
+    ///
+    /// # Errors
+    /// [`SigningError::Library`] when no attempt gives a key.
+    pub fn derived(kid: &str, secret: impl Fn(u8) -> [u8; 48]) -> Result<SigningKey, SigningError> {
+        let of_attempt = |at: u8| {
+            let bytes = secret(at);
+            let private = agreement::PrivateKey::from_private_key(&agreement::ECDH_P384, &bytes).ok()?;
+            let public = private.compute_public_key().ok()?;
+            SigningKey::from_jwk(&jwk_of(("P-384", Algorithm::Es384), kid, (public.as_ref(), &bytes))).ok()
+        };
+        (0..=u8::MAX)
+            .find_map(of_attempt)
+            .ok_or_else(|| broken("no key comes from this secret"))
     }
 
     /// Reads a private JWK with `alg` and `kid`.
@@ -195,5 +221,26 @@ impl SigningKey {
     pub fn assertion(&self, client_id: &str, audience: &str, now_s: i64, jti: &str) -> Result<String, SigningError> {
         let claims = json!({ "iss": client_id, "sub": client_id, "aud": audience, "iat": now_s, "exp": now_s + 240, "jti": jti });
         self.sign(&self.header(), &claims)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Compact, KeySet};
+
+    #[test]
+    fn a_derived_key_is_always_the_same_and_verifies_what_it_signs() {
+        let of = |byte: u8| SigningKey::derived("k", |at| [byte.wrapping_add(at); 48]).expect("a key");
+        assert_eq!(of(7).public_jwk(), of(7).public_jwk());
+        assert_ne!(of(7).public_jwk(), of(8).public_jwk());
+        // The first two, 255 and 0, are no keys.
+        assert_eq!(of(255).public_jwk(), of(1).public_jwk());
+        let key = of(7);
+        let text = key.sign(&key.header(), &json!({"a": 1})).expect("signed");
+        let set = json!({"keys": [key.public_jwk()]}).to_string();
+        let set = KeySet::parse(set.as_bytes()).expect("a set");
+        let compact = Compact::parse(&text, 10_000).expect("a compact JWS");
+        assert!(compact.is_signed_by(set.find("k").expect("the key"), Algorithm::Es384));
     }
 }

@@ -53,6 +53,7 @@ async fn begin(run: &AskingRun) -> Result<Vec<String>, Failure> {
     let mut patients = Vec::new();
     for members in run.carried(&[MATCHED, FETCHING]).await?.chunks(TOGETHER) {
         let (ctx, members, chance) = (run.ctx().clone(), members.to_vec(), run.chance.clone());
+        let asked_at = run.wire.address();
         let some = run
             .held
             .write(move |db| {
@@ -64,6 +65,10 @@ async fn begin(run: &AskingRun) -> Result<Vec<String>, Failure> {
                         attempt: member.attempt,
                     };
                     match begin_carried(db, &ctx, step, chance.unit())? {
+                        // Another address was registered meanwhile, at which the run asks for nothing.
+                        CarriedBegin::Begun(_, facts) if facts.asked_at != asked_at => {
+                            return Err(Fault::PartnerMoved.into());
+                        }
                         CarriedBegin::Begun(attempt, facts) => {
                             put(db, member, (1, attempt, FETCHING))?;
                             some.extend(facts.matched.and_then(|matched| matched.patient_id));

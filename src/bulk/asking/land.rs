@@ -12,7 +12,7 @@ use crate::bulk::files::{BulkFiles, FileReader};
 use crate::error::{Failure, Fault};
 use crate::exchange::carried::{CarriedEnd, CarriedStep, end_carried, hand_over};
 use crate::exchange::loaded::LoadedExchange;
-use crate::exchange::permit::{PermitTerms, permit};
+use crate::exchange::permit::{CallTerms, PermitTerms, permit};
 use crate::exchange::steps::{CallNotes, MissingPart, StepEnd, StepGain, StepName};
 use crate::jobs::{Chance, HeldJob};
 use crate::partner::peer::CallFailure;
@@ -21,6 +21,7 @@ use crate::security::vault::Vault;
 use crate::store::Db;
 use crate::store::bulk::{BulkFileRow, OUTPUT};
 use crate::store::bulk_runs::{self as rows, RunFileRow, RunMemberRow};
+use crate::store::ingest::set_aside;
 use std::collections::{BTreeMap, HashMap};
 
 /// The part of a record that stands for all that an export brought.
@@ -34,7 +35,7 @@ const BEFORE_LINE: &[u8] = b"{\"resource\":";
 struct Landing {
     member: RunMemberRow,
     sides: BothSides,
-    terms: PermitTerms,
+    call: CallTerms,
 }
 
 /// What the work needs, on a thread of its own.
@@ -55,6 +56,7 @@ pub(super) async fn hand_out(run: &mut AskingRun) -> Result<RunNext, CallFailure
     let ctx = run.ctx().clone();
     let base = run.wire.peer(&ctx).await?.base().to_owned();
     let (row, partner, own_base) = (run.row.clone(), run.wire.partner.clone(), base.clone());
+    let address = run.wire.address();
     let read = move |db: &mut Db| {
         let (mut patients, mut members) = (HashMap::new(), Vec::new());
         for member in rows::members(db, &row.id)? {
@@ -76,10 +78,13 @@ pub(super) async fn hand_out(run: &mut AskingRun) -> Result<RunNext, CallFailure
                     their_patient,
                     our_patient: our_patient.clone(),
                 },
-                terms: PermitTerms {
-                    opt_in_id: exchange.ask.opt_in_id,
-                    member_id: our_patient,
-                    partner_id: partner.id.clone(),
+                call: CallTerms {
+                    terms: PermitTerms {
+                        opt_in_id: exchange.ask.opt_in_id,
+                        member_id: our_patient,
+                        partner_id: partner.id.clone(),
+                    },
+                    asked_at: address.clone(),
                 },
                 member,
             }));
@@ -168,7 +173,7 @@ impl Work {
                 Err(failure)
                     if matches!(
                         failure.fault(),
-                        Fault::OptInRevoked | Fault::OptInOver | Fault::PartnerStopped
+                        Fault::OptInRevoked | Fault::OptInOver | Fault::PartnerStopped | Fault::PartnerMoved
                     ) =>
                 {
                     self.stopped.insert(number, failure.fault());
@@ -182,7 +187,7 @@ impl Work {
     fn page(&self, landing: &Landing, lines: &[Vec<u8>], flushed: u64) -> Result<(), Failure> {
         let ctx = self.held.ctx();
         let scope = IngestScope::open(ctx, &self.vault, landing.sides.clone())?;
-        let may = permit(landing.terms.clone(), ctx.clock.clone());
+        let may = permit(landing.call.clone(), ctx.clock.clone());
         let (writer, _give_up) = IngestWriter::leased(&self.held, Some(may));
         let link = format!("bulk/{}/{flushed}", self.run_id);
         tokio::runtime::Handle::current().block_on(async {
@@ -215,8 +220,10 @@ impl Work {
             return Ok(());
         };
         let stopped = u16::try_from(number).ok().and_then(|number| self.stopped.get(&number));
-        let said = match stopped {
-            Some(fault) => Some(StepEnd::NotPermitted { fault: *fault }),
+        let said = match stopped.copied() {
+            // It finds out alone what that means for it.
+            Some(fault @ Fault::PartnerMoved) => Some(StepEnd::OwnTrouble { fault }),
+            Some(fault) => Some(StepEnd::NotPermitted { fault }),
             None => self.came(landing)?,
         };
         let (ctx, member, unit) = (self.held.ctx().clone(), landing.member.clone(), self.chance.unit());
@@ -236,7 +243,13 @@ impl Work {
                     hand_over(db, &ctx, &member.exchange_id)?;
                     put(db, &member, (0, member.attempt, RECEIVED))
                 }
-                CarriedEnd::Left => put(db, &member, (0, member.attempt, LEFT)),
+                CarriedEnd::Left => {
+                    if matches!(said, StepEnd::OwnTrouble { .. }) {
+                        // What came comes again, and counts once.
+                        set_aside(db, &member.exchange_id, EXPORT)?;
+                    }
+                    put(db, &member, (0, member.attempt, LEFT))
+                }
             }
         })
     }

@@ -72,7 +72,7 @@ async fn body(run: &AskingRun) -> Result<Option<Vec<u8>>, Failure> {
     let mut body = BEFORE.to_owned();
     for members in run.carried(&[WAITING, ASKED]).await?.chunks(TOGETHER) {
         let (ctx, members, before) = (run.ctx().clone(), members.to_vec(), body.len());
-        let chance = run.chance.clone();
+        let (chance, asked_at) = (run.chance.clone(), run.wire.address());
         let named = run
             .held
             .write(move |db| {
@@ -81,7 +81,7 @@ async fn body(run: &AskingRun) -> Result<Option<Vec<u8>>, Failure> {
                     if before + named.len() > BODY_BYTES {
                         hand_over(db, &ctx, &member.exchange_id)?;
                         put(db, member, (0, 0, ALONE))?;
-                    } else if let Some(text) = one(db, &ctx, member, chance.unit())? {
+                    } else if let Some(text) = one(db, &ctx, member, asked_at.as_deref(), chance.unit())? {
                         named.push_str(&text);
                         named.push(',');
                     }
@@ -115,14 +115,22 @@ pub(super) fn put(
 }
 
 /// Begins the match for one member, and writes what is asked; `None` when it is not asked about.
-fn one(db: &mut Db, ctx: &Context, member: &RunMemberRow, unit: f64) -> Result<Option<String>, Failure> {
+fn one(
+    db: &mut Db,
+    ctx: &Context,
+    member: &RunMemberRow,
+    asked_at: Option<&str>,
+    unit: f64,
+) -> Result<Option<String>, Failure> {
     let step = CarriedStep {
         exchange_id: &member.exchange_id,
         step: StepName::MemberMatch,
         attempt: member.attempt,
     };
     let (attempt, facts) = match begin_carried(db, ctx, step, unit)? {
-        CarriedBegin::Begun(attempt, facts) => (attempt, facts),
+        CarriedBegin::Begun(attempt, facts) if facts.asked_at.as_deref() == asked_at => (attempt, facts),
+        // Another address was registered meanwhile: the next attempt of the run asks there.
+        CarriedBegin::Begun(..) => return Err(Fault::PartnerMoved.into()),
         CarriedBegin::Left => {
             put(db, member, (0, member.attempt, LEFT))?;
             return Ok(None);

@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::error::Fault;
 use crate::exchange::steps::{Acquaintance, PartnerAccess, find, read_scope};
 use crate::fhir::operations::BULK_MEMBER_MATCH;
-use crate::partner::peer::{CallEnd, CallFailure, Peer, PeerToken, TokenAsk};
+use crate::partner::peer::{CallEnd, CallFailure, Peer, PeerEndpoint, PeerToken, TokenAsk};
 use crate::secret::Secret;
 use crate::store::partners::PartnerRow;
 
@@ -37,6 +37,13 @@ impl RunWire {
             known: None,
             tokens: Vec::new(),
         }
+    }
+
+    /// The FHIR base URL that is asked, by the registration that was read when this attempt of the run began.
+    pub fn address(&self) -> Option<String> {
+        PeerEndpoint::read(self.partner.endpoint.as_deref())
+            .ok()
+            .map(|endpoint| endpoint.fhir)
     }
 
     /// What is known of the partner.

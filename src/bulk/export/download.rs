@@ -7,14 +7,13 @@
 use crate::bulk::files::{BulkFiles, FileReader};
 use crate::bulk::kinds::{EXPORT, EXPORT_KIND};
 use crate::bulk::range::{AskedBytes, FileSpan};
-use crate::bulk::{files, job};
+use crate::bulk::{files, hands, job};
 use crate::config::BulkConfig;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
-use crate::jobs::{self, NewJob};
 use crate::release::{self, Disclosure, FileShare};
 use crate::security::{Caller, Permission, Scopes};
-use crate::store::bulk::{self as rows, BulkFileRow, BulkJobRow, ERROR, NAMES};
+use crate::store::bulk::{self as rows, BulkFileRow, BulkJobRow, ERROR, MEMBERS, NAMES, RECEIPT};
 use crate::store::disclosure::LiveGrant;
 use crate::store::granted_members;
 use std::collections::HashMap;
@@ -48,8 +47,14 @@ pub async fn open(
     }
     let (own, file_name) = (run.id.clone(), name.to_owned());
     let found = ctx.store.read(move |db| rows::file(db, &own, &file_name)).await?;
-    let row = found.filter(|row| row.side != NAMES).ok_or(Fault::NotFound)?;
-    let is_covered = Scopes::parse(&caller.scope).allows(&row.resource_type, Permission::Read);
+    let row = found
+        .filter(|row| ![NAMES, RECEIPT].contains(&row.side.as_str()))
+        .ok_or(Fault::NotFound)?;
+    let rtype = match row.side.as_str() {
+        MEMBERS => "Patient",
+        _ => row.resource_type.as_str(),
+    };
+    let is_covered = Scopes::parse(&caller.scope).allows(rtype, Permission::Read);
     if row.side != ERROR && !is_covered {
         return Err(Fault::ScopeMissing.into());
     }
@@ -117,25 +122,18 @@ async fn write_again(
 ) -> Result<(), Failure> {
     let now_ms = ctx.clock.now_ms();
     let (run, new_id, deadline_ms) = (run.clone(), ctx.ids.new_id(now_ms), now_ms + limits.deadline_ms);
+    let more = hands::ids(ctx);
     let dropped = ctx
         .store
         .write(move |db| {
             let Some(dropped) = rows::reopen(db, &run.id, &[piece, run.pieces - 1], (now_ms, deadline_ms))? else {
                 return Ok(Vec::new());
             };
-            // Whoever is at the run has read what was true before.
-            jobs::take_back(db, &EXPORT, &run.id)?;
-            let work = NewJob {
-                kind: &EXPORT,
-                partner: Some(&run.partner_id),
-                key: &run.id,
-                payload: "",
-                due_ms: now_ms,
-            };
-            jobs::enqueue(db, &new_id, &work, now_ms)?;
+            hands::call_again(db, &EXPORT, (&run, piece), (&new_id, &more), now_ms)?;
             Ok(dropped)
         })
         .await?;
+    ctx.bell.ring();
     // Nothing names them any more, and they have what may not be given.
     let files = files.clone();
     tokio::task::spawn_blocking(move || dropped.iter().for_each(|row| files.drop_file(row)))

@@ -9,6 +9,7 @@ pub mod download;
 mod piece;
 
 use super::files::BulkFiles;
+use super::hands::{self, Next};
 use super::job::{self, NewRun};
 use super::kinds::{EXPORT, EXPORT_KIND};
 use crate::config::BulkConfig;
@@ -18,13 +19,18 @@ use crate::failpoint;
 use crate::jobs::{AttemptEnding, Doing, HeldJob, JobStep, WorkKind};
 use crate::security::Caller;
 use crate::store::bulk::{self as rows, BulkJobRow, BulkPieceRow};
+use crate::store::bulk_pieces;
 use crate::store::granted_members::{self, MembersAsked};
 use crate::store::{Db, DiskRoom};
 use asked::ExportAsked;
 use std::time::{Duration, Instant};
 
-/// Members of one piece.
-const PIECE_MEMBERS: i64 = 100;
+/// Most members of one piece. The download of a file begins with an entry of the ledger for each.
+const PIECE_MEMBERS: usize = 200;
+/// About how many resources a piece has at most, if it has several members: a crash repeats them.
+const PIECE_RESOURCES: i64 = 20_000;
+/// Members that are read at once when a run is planned.
+const PAGE_MEMBERS: i64 = 2_000;
 /// How long one attempt does pieces, before others get their turn.
 const TURN: Duration = Duration::from_secs(60);
 /// How long a run waits while the disk has no room for exports, milliseconds.
@@ -100,17 +106,16 @@ impl JobStep for ExportStep {
         Box::pin(async move {
             match tokio::task::spawn_blocking(move || attempt(&held, &files, keep_ms)).await {
                 Ok(ended) => ended,
-                // The panic continues in the task of this step.
-                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-                Err(error) => Err(Failure::new(Fault::Internal).because(error)),
+                Err(error) => Err(hands::lost(error)),
             }
         })
     }
 }
 
-/// Does pieces until there are none, or the turn is over.
+/// Does the pieces of this hand until there are none, or the turn is over.
 fn attempt(held: &HeldJob, files: &BulkFiles, keep_ms: i64) -> Result<AttemptEnding, Failure> {
-    let (ctx, id, began) = (held.ctx(), &held.job().key, Instant::now());
+    let (ctx, until, mut after) = (held.ctx(), Instant::now() + TURN, -1);
+    let (id, number) = hands::hand_of(&held.job().key);
     loop {
         if ctx.store.room() != DiskRoom::Ample {
             // Nothing is wrong with the run; what the disk has left is for others.
@@ -120,16 +125,24 @@ fn attempt(held: &HeldJob, files: &BulkFiles, keep_ms: i64) -> Result<AttemptEnd
             return Ok(AttemptEnding::done());
         };
         match row.state.as_str() {
-            rows::WAITING => plan(held, files, &row)?,
+            rows::WAITING => {
+                plan(held, files, &row)?;
+                continue;
+            }
             rows::RUNNING => {}
             _ => return Ok(AttemptEnding::done()),
         }
-        let Some(next) = ctx.store.read_blocking(|db| rows::next_piece(db, id))? else {
-            return Ok(AttemptEnding::done());
-        };
-        do_piece(held, files, &row, next, keep_ms)?;
-        if began.elapsed() >= TURN {
-            return Ok(AttemptEnding::again(ctx.clock.now_ms()));
+        match hands::next(ctx, &row, number, after)? {
+            Next::Nothing => return Ok(AttemptEnding::done()),
+            Next::Wait(until_ms) => return Ok(AttemptEnding::again(until_ms)),
+            Next::Last(piece) => do_piece(held, files, &row, piece, keep_ms)?,
+            Next::Pieces(pieces) => {
+                after = pieces.last().map_or(after, |last| last.position);
+                let write = |piece| do_piece(held, files, &row, piece, keep_ms);
+                if !hands::side_by_side(pieces, until, &write)? {
+                    return Ok(AttemptEnding::again(ctx.clock.now_ms()));
+                }
+            }
         }
     }
 }
@@ -148,22 +161,50 @@ fn plan(held: &HeldJob, files: &BulkFiles, row: &BulkJobRow) -> Result<(), Failu
         members: i64::try_from(members).unwrap_or(i64::MAX),
     };
     loop {
-        let some = ctx
-            .store
-            .read_blocking(|db| granted_members::after(db, &members, &last, PIECE_MEMBERS))?;
-        let (Some(first), Some(end)) = (some.first(), some.last()) else {
+        let (some, sizes) = ctx.store.read_blocking(|db| {
+            let some = granted_members::after(db, &members, &last, PAGE_MEMBERS)?;
+            let sizes = bulk_pieces::sizes(db, &some)?;
+            Ok((some, sizes))
+        })?;
+        let Some(end) = some.last() else {
             break;
         };
-        pieces.push(piece(pieces.len(), first, end, some.len()));
+        for (first, last, count) in cut(&some, |id| sizes.get(id).copied().unwrap_or(0)) {
+            pieces.push(piece(pieces.len(), first, last, count));
+        }
         last.clone_from(end);
     }
     // The piece of the shared resources, which comes last.
     pieces.push(piece(pieces.len(), "", "", 0));
     files.make(&row.id)?;
-    let id = row.id.clone();
-    held.write_blocking(move |db| rows::plan(db, &id, &pieces, now_ms))?;
+    let (row, more) = (row.clone(), hands::ids(ctx));
+    held.write_blocking(move |db| {
+        rows::plan(db, &row.id, &pieces, now_ms)?;
+        let count = i64::try_from(pieces.len()).unwrap_or(i64::MAX);
+        hands::call(db, &EXPORT, (&row, count), &more, now_ms)
+    })?;
+    ctx.bell.ring();
     failpoint::pass("bulk", "planned");
     Ok(())
+}
+
+/// Cuts members into pieces: the first and the last one of each, and how many they are. `size` is about how many resources a member has.
+fn cut(members: &[String], size: impl Fn(&str) -> i64) -> Vec<(&str, &str, usize)> {
+    let (mut pieces, mut resources): (Vec<(&str, &str, usize)>, i64) = (Vec::new(), 0);
+    for id in members {
+        let more = size(id);
+        match pieces.last_mut() {
+            Some((_, last, count)) if *count < PIECE_MEMBERS && resources + more <= PIECE_RESOURCES => {
+                (*last, *count) = (id, *count + 1);
+                resources += more;
+            }
+            _ => {
+                pieces.push((id, id, 1));
+                resources = more;
+            }
+        }
+    }
+    pieces
 }
 
 /// Writes the files of a piece, and then their rows.
@@ -188,10 +229,32 @@ fn do_piece(
         0 => work.shared()?,
         _ => work.members()?,
     };
+    if next.members == 0 {
+        // All other pieces have their rows.
+        let there = held.ctx().store.read_blocking(|db| rows::files(db, &row.id))?;
+        let of_others = there.iter().filter(|file| file.piece != next.position);
+        let names = of_others.chain(&written).map(|file| file.name.as_str());
+        files.keep_only(&row.id, &names.collect())?;
+    }
     files.sync(&row.id)?;
     failpoint::pass("bulk", "files-written");
     let now_ms = held.ctx().clock.now_ms();
     held.write_blocking(move |db: &mut Db| rows::finish_piece(db, &next, &written, now_ms, now_ms + keep_ms))?;
     failpoint::pass("bulk", "piece-done");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_end_at_their_members_or_at_their_resources() {
+        let members: Vec<String> = (0..450).map(|at| format!("{at:03}")).collect();
+        let few = cut(&members, |_| 4);
+        assert_eq!(few, [("000", "199", 200), ("200", "399", 200), ("400", "449", 50)]);
+        let large = cut(&members[..3], |id| if id == "001" { 50_000 } else { 15_000 });
+        assert_eq!(large, [("000", "000", 1), ("001", "001", 1), ("002", "002", 1)]);
+        assert!(cut(&[], |_| 1).is_empty());
+    }
 }

@@ -3,13 +3,15 @@
 //! A piece that an earlier attempt wrote in part is written again under new names; files without a row go with the folder of their run.
 
 use super::asked::ExportAsked;
-use crate::bulk::files::{BulkFiles, FileWriter};
+use crate::bulk::files::{self, BulkFiles, FileWriter};
+use crate::bulk::receipt::{self, LeftOut};
 use crate::error::{Failure, Fault};
 use crate::jobs::HeldJob;
 use crate::release::{self, ResourceName};
-use crate::store::bulk::{self as rows, BulkFileRow, BulkJobRow, BulkPieceRow, ERROR, NAMES, OUTPUT};
+use crate::store::bulk::{self as rows, BulkFileRow, BulkJobRow, BulkPieceRow, ERROR, MEMBERS, NAMES, OUTPUT};
 use crate::store::disclosure::{DisclosureBasis, LiveGrant};
 use crate::store::granted_members;
+use crate::store::partners;
 use crate::store::record_rows::Window;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +34,8 @@ struct Written<'w> {
     work: &'w PieceWork<'w>,
     by_type: BTreeMap<String, FileWriter>,
     count: usize,
+    /// The resources of the member whose record is being written, by type.
+    of_member: BTreeMap<String, u64>,
 }
 
 impl PieceWork<'_> {
@@ -66,12 +70,17 @@ impl PieceWork<'_> {
             begun_ms: now_ms,
         };
         let (mut written, mut names) = (Written::of(self), BTreeSet::new());
+        let mut list = self.begin(MEMBERS, MEMBERS)?;
         for grant in &grants {
-            if !self.record(&basis, grant, &mut written, &mut names)? {
-                return Ok(None);
-            }
+            self.record(&basis, grant, &mut written, &mut names)?;
+            let counts = std::mem::take(&mut written.of_member);
+            list.line(&grant.id, receipt::member_line(&grant.patient_id, &counts).as_bytes())?;
+        }
+        if !release::all_stand(ctx, &basis, &grants)? {
+            return Ok(None);
         }
         let mut all = written.finish(now_ms)?;
+        all.push(list.finish(now_ms)?);
         all.push(self.names(&names, now_ms)?);
         let left_out = usize::try_from(piece.members).unwrap_or(0).saturating_sub(grants.len());
         if left_out > 0 {
@@ -87,7 +96,7 @@ impl PieceWork<'_> {
         grant: &LiveGrant,
         written: &mut Written<'_>,
         names: &mut BTreeSet<ResourceName>,
-    ) -> Result<bool, Failure> {
+    ) -> Result<(), Failure> {
         let ctx = self.held.ctx();
         release::each_row(ctx, basis, grant, self.window, names, &mut |row| {
             written.line(&grant.id, row)
@@ -102,9 +111,10 @@ impl PieceWork<'_> {
         let ctx = self.held.ctx();
         let now_ms = ctx.clock.now_ms();
         let mut names: BTreeSet<ResourceName> = BTreeSet::new();
-        for row in ctx.store.read_blocking(|db| rows::files(db, &self.row.id))? {
+        let before = ctx.store.read_blocking(|db| rows::files(db, &self.row.id))?;
+        for row in &before {
             if row.side == NAMES {
-                let text = self.files.open(&row)?.text()?;
+                let text = self.files.open(row)?.text()?;
                 let named = text.lines().filter_map(|line| line.split_once('/'));
                 names.extend(named.map(|(rtype, id)| (rtype.to_owned(), id.to_owned())));
             }
@@ -114,13 +124,9 @@ impl PieceWork<'_> {
             release::each_shared(ctx, names, self.window, &mut |row| written.line("", row))?;
         }
         let mut all = written.finish(now_ms)?;
-        if let (Some(group), true) = (&self.row.group_id, self.asked.patients.is_empty()) {
-            let absent = ctx
-                .store
-                .read_blocking(|db| Ok(granted_members::group_size(db, group)? - rows::planned(db, &self.row.id)?))?;
-            if absent > 0 {
-                all.push(self.absent(absent, "before", now_ms)?);
-            }
+        let left = self.left_out(&before)?;
+        if left.before > 0 {
+            all.push(self.absent(left.before, "before", now_ms)?);
         }
         if !self.asked.left_out.is_empty() {
             let texts = self.asked.left_out.iter();
@@ -129,7 +135,40 @@ impl PieceWork<'_> {
                 .collect();
             all.push(self.told("not-supported", &texts, now_ms)?);
         }
+        let partner = ctx
+            .store
+            .read_blocking(|db| partners::by_id(db, &self.row.partner_id))?;
+        let client_id = partner.ok_or(Fault::PartnerSuspended)?.client_id;
+        // In the order in which the manifest has them.
+        let mut named = before;
+        named.extend(all.iter().cloned());
+        named.sort_by(|one, other| {
+            (&one.resource_type, one.piece, &one.name).cmp(&(&other.resource_type, other.piece, &other.name))
+        });
+        let about = (self.row, client_id.as_str());
+        all.push(receipt::write(
+            ctx,
+            self.files,
+            about,
+            (&named, left),
+            self.piece.position,
+        )?);
         Ok(all)
+    }
+
+    /// How many members and parameters the export is without; `files` are those of all pieces of members.
+    fn left_out(&self, files: &[BulkFileRow]) -> Result<LeftOut, Failure> {
+        let group = self.row.group_id.as_ref().filter(|_| self.asked.patients.is_empty());
+        let (size, planned) = self.held.ctx().store.read_blocking(|db| {
+            let size = group.map(|group| granted_members::group_size(db, group)).transpose()?;
+            Ok((size, rows::planned(db, &self.row.id)?))
+        })?;
+        let lists = files.iter().filter(|file| file.side == MEMBERS);
+        Ok(LeftOut {
+            before: size.map_or(0, |size| size - planned).max(0),
+            after: (planned - lists.map(|list| list.resources).sum::<i64>()).max(0),
+            parameters: self.asked.left_out.len(),
+        })
     }
 
     fn names(&self, names: &BTreeSet<ResourceName>, now_ms: i64) -> Result<BulkFileRow, Failure> {
@@ -167,11 +206,16 @@ impl<'w> Written<'w> {
             work,
             by_type: BTreeMap::new(),
             count: 0,
+            of_member: BTreeMap::new(),
         }
     }
 
     fn line(&mut self, grant_id: &str, row: release::ReleasedRow<'_>) -> Result<(), Failure> {
         self.count += 1;
+        match self.of_member.get_mut(row.rtype) {
+            Some(count) => *count += 1,
+            None => drop(self.of_member.insert(row.rtype.to_owned(), 1)),
+        }
         if self.count.is_multiple_of(64) && self.work.held.is_lost() {
             return Err(Fault::LeaseLost.into());
         }
@@ -185,6 +229,6 @@ impl<'w> Written<'w> {
     }
 
     fn finish(self, now_ms: i64) -> Result<Vec<BulkFileRow>, Failure> {
-        self.by_type.into_values().map(|file| file.finish(now_ms)).collect()
+        files::finish(self.by_type.into_values().collect(), now_ms)
     }
 }

@@ -3,6 +3,7 @@
 use super::body::{self, MemberSpool};
 use super::run::{MatchJob, SPOOL, blocking};
 use crate::bulk::files::BulkFiles;
+use crate::bulk::hands;
 use crate::bulk::job::{self, NewRun};
 use crate::bulk::kinds::{MATCH, MATCH_KIND};
 use crate::config::BulkConfig;
@@ -61,10 +62,13 @@ pub async fn begin(
         group_id: None,
     };
     let (pieces, own, remover) = (pieces(&id, &spool), id.clone(), files.clone());
+    let more = hands::ids(ctx);
     let put = move |db: &mut Db, row: &BulkJobRow| {
         rows::put_files(db, std::slice::from_ref(&file))?;
         rows::plan(db, &row.id, &pieces, row.created_ms)?;
-        rows::count_from(db, &row.id, row.created_ms)
+        rows::count_from(db, &row.id, row.created_ms)?;
+        let count = i64::try_from(pieces.len()).unwrap_or(i64::MAX);
+        hands::call(db, &MATCH, (row, count), &more, row.created_ms)
     };
     let begun = job::begin_as(ctx, limits, caller, (id, new), put).await;
     if let Err(failure) = &begun

@@ -7,12 +7,12 @@ use super::group;
 use super::groups::GroupReader;
 use super::run::{SPOOL, blocking};
 use crate::bulk::files::{self, BulkFiles, FileReader};
+use crate::bulk::hands;
 use crate::bulk::kinds::{MATCH, MATCH_KIND};
 use crate::config::BulkConfig;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::fhir::operations::BULK_MEMBER_MATCH;
-use crate::jobs::{self, NewJob};
 use crate::secret::sha256;
 use crate::security::{Caller, Permission, Scopes};
 use crate::store::Db;
@@ -88,25 +88,18 @@ async fn write_again(
 ) -> Result<(), Failure> {
     let now_ms = ctx.clock.now_ms();
     let (run, new_id, deadline_ms) = (run.clone(), ctx.ids.new_id(now_ms), now_ms + limits.deadline_ms);
+    let more = hands::ids(ctx);
     let dropped = ctx
         .store
         .write(move |db| {
             let Some(dropped) = rows::reopen(db, &run.id, &[run.pieces - 1], (now_ms, deadline_ms))? else {
                 return Ok(Vec::new());
             };
-            // Whoever is at the run has read what was true before.
-            jobs::take_back(db, &MATCH, &run.id)?;
-            let work = NewJob {
-                kind: &MATCH,
-                partner: Some(&run.partner_id),
-                key: &run.id,
-                payload: "",
-                due_ms: now_ms,
-            };
-            jobs::enqueue(db, &new_id, &work, now_ms)?;
+            hands::call_again(db, &MATCH, (&run, run.pieces - 1), (&new_id, &more), now_ms)?;
             Ok(dropped)
         })
         .await?;
+    ctx.bell.ring();
     // Nothing names them any more, and they have what may not be given.
     let files = files.clone();
     tokio::task::spawn_blocking(move || dropped.iter().for_each(|row| files.drop_file(row)))

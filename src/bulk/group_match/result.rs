@@ -24,8 +24,10 @@ pub(super) fn write(run: &MatchRun, piece: BulkPieceRow) -> Result<(), Failure> 
         now_ms,
     };
     let written = ctx.store.read_blocking(|db| reader.written(db, &rows_of_groups))?;
-    let of_run = ctx.store.read_blocking(|db| rows::files(db, &id))?;
     let files = files(run, &piece, &written, now_ms)?;
+    // All members have their entries; the file with them is not needed any more.
+    run.files
+        .keep_only(&id, &files.iter().map(|file| file.name.as_str()).collect())?;
     run.files.sync(&id)?;
     failpoint::pass("bulk", "files-written");
     let (keep_ms, asking) = (run.keep_ms, run.asking.clone());
@@ -36,9 +38,6 @@ pub(super) fn write(run: &MatchRun, piece: BulkPieceRow) -> Result<(), Failure> 
         rows::finish_piece(db, &piece, &files, now_ms, now_ms + keep_ms)?;
         asking.weigh_share(db, failed)
     })?;
-    // All members have their entries; their file is not needed any more.
-    let spools = of_run.iter().filter(|file| file.side == SPOOL);
-    spools.for_each(|spool| run.files.drop_file(spool));
     if raised {
         run.asking.tell(&[Alarm::Ratio]);
     }

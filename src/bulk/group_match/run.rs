@@ -1,12 +1,14 @@
 //! A bulk match at work, as its step and its result see it.
 
 use crate::bulk::files::BulkFiles;
+use crate::bulk::hands;
 use crate::error::{Failure, Fault};
 use crate::jobs::HeldJob;
 use crate::member_match::BulkAsking;
 use crate::security::JobCaller;
 use crate::store::bulk::BulkJobRow;
 use serde::{Deserialize, Serialize};
+use std::sync::Mutex;
 
 /// The side of the file with the members of the body. No manifest names it.
 pub(super) const SPOOL: &str = "spool";
@@ -34,6 +36,8 @@ pub(super) struct MatchRun {
     pub partner_npi: String,
     /// Whether the partner reads the result in the form of PDex 2.1 as well.
     pub wants_envelope: bool,
+    /// Held while a piece is written to a store that several processes share.
+    pub turn: Mutex<()>,
 }
 
 impl MatchRun {
@@ -48,7 +52,6 @@ pub(super) async fn blocking<T: Send + 'static>(
 ) -> Result<T, Failure> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(error) => Err(Failure::new(Fault::Internal).because(error)),
+        Err(error) => Err(hands::lost(error)),
     }
 }

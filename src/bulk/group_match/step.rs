@@ -9,6 +9,7 @@ use super::group::GroupCode;
 use super::result;
 use super::run::{MatchJob, MatchRun, SPOOL, blocking};
 use crate::bulk::files::{BulkFiles, PIECE_BYTES};
+use crate::bulk::hands::{self, Next};
 use crate::bulk::kinds::MATCH;
 use crate::error::{Failure, Fault};
 use crate::failpoint;
@@ -21,7 +22,7 @@ use crate::store::guesses::Alarm;
 use crate::store::matching::is_raced;
 use crate::store::member_groups::{self, GroupEntryRow};
 use crate::store::partners;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long one attempt does pieces, before others get their turn.
@@ -44,7 +45,7 @@ impl JobStep for MatchStep {
 
     fn run(&self, held: HeldJob) -> Doing<'_> {
         Box::pin(async move {
-            let (ctx, id) = (held.ctx(), held.job().key.clone());
+            let (ctx, id) = (held.ctx(), hands::hand_of(&held.job().key).0.to_owned());
             let read = move |db: &mut Db| {
                 let row = rows::find(db, &id)?.filter(|row| row.state == rows::RUNNING);
                 let partner = match &row {
@@ -74,6 +75,7 @@ impl JobStep for MatchStep {
                 partner_npi: caller.partner.npi,
                 row,
                 held: held.clone(),
+                turn: Mutex::default(),
             };
             blocking(move || run.pieces()).await
         })
@@ -81,20 +83,32 @@ impl JobStep for MatchStep {
 }
 
 impl MatchRun {
-    /// Does pieces until there are none, or the turn is over.
+    /// Does the pieces of this hand until there are none, or the turn is over.
     fn pieces(&self) -> Result<AttemptEnding, Failure> {
-        let (ctx, began) = (self.held.ctx(), Instant::now());
-        while let Some(piece) = ctx.store.read_blocking(|db| rows::next_piece(db, &self.row.id))? {
-            match piece.members {
-                0 => result::write(self, piece)?,
-                _ => self.judge(&piece)?,
-            }
-            failpoint::pass("bulk", "piece-done");
-            if began.elapsed() >= TURN {
-                return Ok(AttemptEnding::again(ctx.clock.now_ms()));
+        let (ctx, until) = (self.held.ctx(), Instant::now() + TURN);
+        let (_, number) = hands::hand_of(&self.held.job().key);
+        let mut after = -1;
+        loop {
+            match hands::next(ctx, &self.row, number, after)? {
+                Next::Nothing => return Ok(AttemptEnding::done()),
+                Next::Wait(until_ms) => return Ok(AttemptEnding::again(until_ms)),
+                Next::Last(piece) => {
+                    result::write(self, piece)?;
+                    failpoint::pass("bulk", "piece-done");
+                }
+                Next::Pieces(pieces) => {
+                    after = pieces.last().map_or(after, |last| last.position);
+                    let judge = |piece: BulkPieceRow| {
+                        self.judge(&piece)?;
+                        failpoint::pass("bulk", "piece-done");
+                        Ok(())
+                    };
+                    if !hands::side_by_side(pieces, until, &judge)? {
+                        return Ok(AttemptEnding::again(ctx.clock.now_ms()));
+                    }
+                }
             }
         }
-        Ok(AttemptEnding::done())
     }
 
     /// Judges the members of a piece.
@@ -136,6 +150,11 @@ impl MatchRun {
             piece.cloned(),
             (self.now_ms(), self.now_ms() + self.keep_ms),
         );
+        // Transactions that count the same guesses would wait for each other, and might do so in a circle.
+        let _turn = match self.held.ctx().store.is_remote() {
+            true => Some(self.turn.lock().unwrap_or_else(PoisonError::into_inner)),
+            false => None,
+        };
         let alarms = self.held.write_blocking(move |db| {
             let (mut entries, mut alarms) = (Vec::with_capacity(lines.len()), Vec::new());
             for line in &lines {

@@ -117,6 +117,9 @@ fn whatever_a_step_says_in_whatever_place_makes_an_allowed_move() {
                         missing: missing.clone(),
                     });
                 }
+                if matches!(at, StepName::Retrieve | StepName::Check | StepName::Store) {
+                    ends.push(StepEnd::More);
+                }
                 if matches!(at, StepName::Check | StepName::Store) {
                     ends.push(StepEnd::Done(gain(at, 2)));
                 }

@@ -6,6 +6,7 @@ use crate::security::vault::Vault;
 use crate::store::partners::PartnerRow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// How long what a partner says of itself is believed, milliseconds.
 const BELIEVED_MS: i64 = 300_000;
@@ -50,6 +51,11 @@ impl PartnerAccess {
     /// The keys under which what comes is sealed.
     pub fn vault(&self) -> &Vault {
         &self.0.vault
+    }
+
+    /// How long one attempt works on a large record.
+    pub(super) fn turn(&self) -> Duration {
+        self.0.means.limits.turn
     }
 
     /// The client of a partner by its registration; each version of a registration has its own.

@@ -1,4 +1,5 @@
-//! Checks what came. Safe to repeat: it only reads, and opens what cannot be read any more to be fetched again.
+//! Checks what came. Safe to repeat: it only reads, notes how far it has come, and opens what cannot be read any more to be fetched
+//! again.
 
 use super::blocking::blocking;
 use super::facts::ExchangeFacts;
@@ -7,7 +8,7 @@ use super::result::{Quarantined, StepEnd, StepGain};
 use crate::error::Fault;
 use crate::jobs::HeldJob;
 use crate::partner::peer::CallFacts;
-use crate::records::ingest::{self, IngestScope, IngestWriter};
+use crate::records::ingest::{self, IngestScope, IngestWriter, WorkTurn};
 use std::collections::BTreeMap;
 
 pub(super) async fn run(session: &mut OpenSession, facts: &ExchangeFacts, held: &HeldJob) -> Went {
@@ -17,15 +18,19 @@ pub(super) async fn run(session: &mut OpenSession, facts: &ExchangeFacts, held: 
         facts.exchange_id.clone(),
     );
     let (writer, _give_up) = IngestWriter::leased(held, None);
+    let turn = WorkTurn::of(facts.round, session.access.turn());
     let checked = blocking(move || {
         let scope = IngestScope::reopen(&ctx, &vault, &id)?;
-        let done = ingest::check(&scope, &writer);
+        let done = ingest::check(&scope, &writer, &turn);
         if done.as_ref().is_err_and(|failure| failure.fault() == Fault::SealBroken) {
             ingest::open_lost(&scope, &writer)?;
         }
         done
     })
     .await?;
+    let Some(checked) = checked else {
+        return Ok((StepEnd::More, CallFacts::default()));
+    };
     let gain = StepGain::Checked {
         good: checked.good,
         quarantined: quarantined(checked.quarantined),

@@ -1,6 +1,6 @@
 //! What a step is given: everything that the store knows of the exchange, read right before the step. Plain values.
 
-use super::super::permit::PermitTerms;
+use super::super::permit::{CallTerms, PermitTerms};
 use super::super::phase::{AskedFor, CoverKind};
 use crate::store::partners::PartnerRow;
 
@@ -39,6 +39,8 @@ pub struct ExchangeFacts {
     pub missing: Vec<MissingPart>,
     /// What an earlier attempt of this step left behind. `None` for the first.
     pub resume: Option<Resume>,
+    /// The FHIR base URL of the partner's registration, for a step that calls it.
+    pub asked_at: Option<String>,
     /// When the automatic part has to be over, UTC milliseconds.
     pub deadline_ms: i64,
     /// When the exchange was accepted, UTC milliseconds; the same for all attempts.
@@ -47,11 +49,14 @@ pub struct ExchangeFacts {
 
 impl ExchangeFacts {
     /// What must permit the step.
-    pub fn terms(&self) -> PermitTerms {
-        PermitTerms {
-            opt_in_id: self.opt_in.id.clone(),
-            member_id: self.member_id.clone(),
-            partner_id: self.partner.id.clone(),
+    pub fn terms(&self) -> CallTerms {
+        CallTerms {
+            terms: PermitTerms {
+                opt_in_id: self.opt_in.id.clone(),
+                member_id: self.member_id.clone(),
+                partner_id: self.partner.id.clone(),
+            },
+            asked_at: self.asked_at.clone(),
         }
     }
 }

@@ -10,8 +10,11 @@ use super::token::{self, is_good};
 use crate::error::{Failure, Fault};
 use crate::jobs::HeldJob;
 use crate::partner::peer::{CallEnd, CallFacts, CallFailure, Peer, PeerAsk};
-use crate::records::ingest::{self, IngestScope, IngestWriter, PageWriter, PartState, RecordPart};
+use crate::records::ingest::{self, IngestScope, IngestWriter, PageWriter, PartState, RecordPart, SpoolSize, WorkTurn};
 use crate::secret::Secret;
+
+/// How many turns of other long work one attempt takes.
+const TURNS: u32 = 5;
 
 /// What the parts of one record are fetched with.
 pub(super) struct Fetching<'f> {
@@ -23,17 +26,24 @@ pub(super) struct Fetching<'f> {
     pub writer: &'f IngestWriter,
     /// What is known of the last call.
     pub call: CallFacts,
+    /// How much is kept of the exchange.
+    kept: SpoolSize,
+    /// When others have their turn.
+    turn: WorkTurn,
     /// Whether a page came since the token was last replaced because the partner refused it.
     has_come: bool,
 }
 
 impl<'f> Fetching<'f> {
-    pub fn new(
+    pub async fn new(
         session: &'f mut OpenSession,
         (facts, held): (&'f ExchangeFacts, &'f HeldJob),
         (scope, writer): (&'f IngestScope, &'f IngestWriter),
     ) -> Result<Fetching<'f>, CallFailure> {
+        let own = scope.clone();
         Ok(Fetching {
+            kept: blocking(move || ingest::size(&own)).await?,
+            turn: WorkTurn::of(facts.round, session.access.turn() * TURNS),
             peer: session.partner()?.peer.clone(),
             session,
             facts,
@@ -119,9 +129,11 @@ impl<'f> Fetching<'f> {
             None => self.peer.below(first)?,
         };
         let read = group_of_read(&part.name).and(part.next.clone());
+        if self.session.has_progress && self.turn.is_over() {
+            return Err(CallFailure::with(CallEnd::TurnOver, self.call.clone()));
+        }
         let limits = *self.peer.limits();
-        let own = self.scope.clone();
-        let came = blocking(move || ingest::size(&own)).await?;
+        let came = self.kept;
         if came.pages >= limits.exchange_pages {
             return Err(CallFailure::new(CallEnd::Refused(Fault::PartnerTooMuch)));
         }
@@ -143,6 +155,9 @@ impl<'f> Fetching<'f> {
         match page.finish(self.scope.now_ms()).await {
             Ok(landed) => {
                 self.call = facts;
+                self.kept.pages += 1;
+                self.kept.bytes += landed.bytes;
+                self.kept.entries += landed.entries;
                 Ok(landed.part)
             }
             // It came to an end of the connection before it came to its own.

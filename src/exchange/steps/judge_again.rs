@@ -1,5 +1,5 @@
 //! Judges again what an earlier version of the gate kept apart, after an upgrade, where the exchange, the opt-in and the partner still permit
-//! that it is stored. Safe to repeat: what this version has judged is not due.
+//! that it is stored. Safe to repeat: what this version has judged is not due, and what came of it is told once, also after a crash.
 
 use super::super::kind::WORKFLOW;
 use super::super::permit::{PermitTerms, demand};
@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::jobs::{AttemptEnding, Doing, HeldJob, JobStep, Priority, WorkKind};
 use crate::records::ingest::{
-    IngestCounts, IngestPermit, IngestScope, IngestWriter, counted, due_again, is_withdrawn, judge_again,
+    IngestPermit, IngestScope, IngestWriter, due_again, is_withdrawn, judge_again, next_owed, owe_counts, take_owed,
 };
 use crate::secret::random;
 use crate::store::Db;
@@ -45,14 +45,21 @@ impl JobStep for JudgeAgain {
             let (plain, _give_up) = IngestWriter::leased(&held, None);
             blocking(move || {
                 let mut last = String::new();
+                // What a crash left untold.
+                while let Some(id) = next_owed(&ctx, &last)? {
+                    note(&ctx, &plain, &id)?;
+                    last = id;
+                }
+                last.clear();
                 while let Some(id) = due_again(&ctx, &last)? {
                     plain.go_on()?;
                     let (writer, _own) = IngestWriter::leased(&held, Some(permit_to_judge_again(&ctx, &id)));
                     let judged = IngestScope::reopen(&ctx, &vault, &id).and_then(|scope| {
-                        let before = counted(&ctx, &id)?;
+                        let own = id.clone();
+                        writer.write_blocking(move |db| owe_counts(db, &own))?;
                         let judged = judge_again(&scope, &writer, &plain);
                         // Also when it was broken off: what was stored until then is told.
-                        note(&ctx, &plain, &id, &before, &counted(&ctx, &id)?)?;
+                        note(&ctx, &plain, &id)?;
                         judged
                     });
                     match judged {
@@ -120,24 +127,14 @@ fn standing(db: &mut Db, id: &str) -> Result<(ExchangeRow, PermitTerms), Failure
     Ok((row, terms))
 }
 
-/// Tells the exchange and the ledger what is stored now, where that has changed.
-fn note(
-    ctx: &Context,
-    writer: &IngestWriter,
-    id: &str,
-    before: &IngestCounts,
-    now: &IngestCounts,
-) -> Result<(), Failure> {
-    if now == before {
-        return Ok(());
-    }
-    let (ctx, id, now, taken) = (
-        ctx.clone(),
-        id.to_owned(),
-        now.clone(),
-        now.stored.saturating_sub(before.stored),
-    );
+/// Tells the exchange and the ledger what is stored now, where that has changed and was not told yet.
+fn note(ctx: &Context, writer: &IngestWriter, id: &str) -> Result<(), Failure> {
+    let (ctx, id) = (ctx.clone(), id.to_owned());
     writer.write_blocking(move |db| {
+        let Some((before, now)) = take_owed(db, &id)?.filter(|(before, now)| before != now) else {
+            return Ok(());
+        };
+        let taken = now.stored.saturating_sub(before.stored);
         let (row, terms) = standing(db, &id)?;
         let big = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         if let Some(mut result) = exchanges::result_of(db, &id)? {

@@ -12,6 +12,7 @@ use crate::fhir::prescreen::{ScreenLimits, screen};
 use crate::ids::is_fhir_id;
 use crate::jobs::HeldJob;
 use crate::partner::peer::{CallEnd, CallFailure, Peer, PeerAsk};
+use crate::store::exchanges::{self, QuestionRow};
 use crate::store::partners::PartnerRow;
 use crate::store::{Db, members};
 use serde::Deserialize;
@@ -57,11 +58,49 @@ impl HeldOfMember {
     }
 }
 
-pub(super) async fn run(session: &mut OpenSession, facts: &ExchangeFacts, held: &HeldJob) -> Went {
+/// The body of the question. It is made and kept, sealed, before the first attempt of a round, so that all its attempts send the same bytes.
+async fn question(session: &OpenSession, facts: &ExchangeFacts, held: &HeldJob) -> Result<Vec<u8>, Failure> {
+    let (vault, id, round) = (
+        session.access.vault(),
+        facts.exchange_id.clone(),
+        i64::from(facts.round),
+    );
+    let place = format!("question/{round}");
+    let kept = held.ctx().store.read(move |db| exchanges::question_of(db, &id)).await?;
+    if let Some(row) = kept.filter(|row| row.round == round) {
+        let seal = vault.seal_of(&row.key_id, &facts.exchange_id);
+        match seal.and_then(|seal| seal.open(&place, &row.sealed)) {
+            Ok(body) => return Ok(body),
+            // A partner that has seen other bytes under the key says so, and is asked in a new round.
+            Err(failure) => {
+                tracing::warn!(exchange = %facts.exchange_id, fault = failure.fault().code(),
+                    "the question of an exchange cannot be read any more, and is made anew");
+            }
+        }
+    }
+    let body = made(facts, held).await?;
+    let key_id = vault.current().to_owned();
+    let row = QuestionRow {
+        sealed: vault.seal_of(&key_id, &facts.exchange_id)?.seal(&place, &body)?,
+        exchange_id: facts.exchange_id.clone(),
+        round,
+        key_id,
+    };
+    held.write(move |db| exchanges::put_question(db, &row)).await?;
+    Ok(body)
+}
+
+/// Makes the body of the question from what is held of the member now.
+async fn made(facts: &ExchangeFacts, held: &HeldJob) -> Result<Vec<u8>, Failure> {
     let ctx = held.ctx();
     let own = facts.clone();
     let held_of_member = ctx.store.read(move |db| HeldOfMember::read(db, &own)).await?;
-    let body = match_body(&held_of_member.parts(facts, &ctx.payer))?;
+    match_body(&held_of_member.parts(facts, &ctx.payer))
+}
+
+pub(super) async fn run(session: &mut OpenSession, facts: &ExchangeFacts, held: &HeldJob) -> Went {
+    let ctx = held.ctx();
+    let body = question(session, facts, held).await?;
     let known = session.partner()?;
     let token = session
         .match_token
@@ -173,6 +212,9 @@ struct Parameter {
     reference: Option<crate::fhir::elements::Reference>,
 }
 
+/// Longest member identifier, and longest namespace of one, that is kept and sent back, bytes.
+const IDENTIFIER_MOST: usize = 1_024;
+
 /// Reads the answer: an identifier, an id, or both, each once. Source: HRex 1.0 to 1.2, hrex-parameters-member-match-out.
 fn read_answer(peer: &Peer, bytes: &[u8]) -> Result<MatchedAs, Failure> {
     let unfit = || Failure::new(Fault::MatchAnswerUnfit);
@@ -194,7 +236,11 @@ fn read_answer(peer: &Peer, bytes: &[u8]) -> Result<MatchedAs, Failure> {
         .transpose()?;
     let value = identifier
         .and_then(|found| found.value.clone())
-        .filter(|value| !value.trim().is_empty());
+        .filter(|value| !value.trim().is_empty() && value.len() <= IDENTIFIER_MOST);
+    let system = identifier.and_then(|found| found.system.clone());
+    if system.as_ref().is_some_and(|system| system.len() > IDENTIFIER_MOST) {
+        return Err(unfit().at("MemberIdentifier"));
+    }
     if identifier.is_some() && value.is_none() {
         return Err(unfit().at("MemberIdentifier"));
     }
@@ -210,7 +256,7 @@ fn read_answer(peer: &Peer, bytes: &[u8]) -> Result<MatchedAs, Failure> {
     }
     Ok(MatchedAs {
         patient_id,
-        identifier_system: identifier.and_then(|found| found.system.clone()),
+        identifier_system: system,
         identifier: value,
     })
 }

@@ -49,6 +49,11 @@ pub trait PartnerSession: Send {
     /// [`StepReport::with`], so that they are committed together with the result of the step. The future may be dropped at any await point.
     fn run<'s>(&'s mut self, step: StepName, facts: &'s ExchangeFacts, held: &'s HeldJob) -> Stepping<'s>;
 
+    /// Whether the step that ran last has kept something that came, also when it was dropped before its end.
+    fn has_progress(&self) -> bool {
+        false
+    }
+
     /// Takes back at the partner what the exchange has begun there (deletes an export job). It is called when the exchange has ended before
     /// it was complete, and may be called again.
     fn take_back<'s>(&'s mut self, facts: &'s ExchangeFacts, held: &'s HeldJob) -> Stepping<'s>;

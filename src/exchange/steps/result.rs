@@ -51,6 +51,8 @@ pub struct CallNotes {
 pub enum StepEnd {
     /// The step is done.
     Done(StepGain),
+    /// The step has come further and is not done: its turn was over. It goes on where it stopped.
+    More,
     /// The connection or the partner's server failed: the same question is asked again, with the same key.
     Transport {
         /// How.

@@ -70,7 +70,7 @@ async fn fetch_into(
         parts = ingest::open(scope, writer, plan.method, &plan.parts).await?;
     }
     let since = facts.since_ms.map(rfc3339_ms);
-    let mut fetching = Fetching::new(session, (facts, held), (scope, writer))?;
+    let mut fetching = Fetching::new(session, (facts, held), (scope, writer)).await?;
     let mut at = 0;
     while let Some(part) = parts.get(at).cloned() {
         at += 1;

@@ -33,6 +33,10 @@ impl PartnerSession for OpenSession {
         })
     }
 
+    fn has_progress(&self) -> bool {
+        self.has_progress
+    }
+
     fn take_back<'s>(&'s mut self, _: &'s ExchangeFacts, _: &'s HeldJob) -> Stepping<'s> {
         // Nothing runs on at the partner: every retrieval is an answer to one request.
         Box::pin(async { StepReport::of(StepEnd::Done(StepGain::Ready)) })
@@ -78,6 +82,10 @@ fn report(step: &'static str, went: Went) -> StepReport {
             call: notes(facts),
             ..StepReport::of(end)
         },
+        Err(failure) if failure.end == CallEnd::TurnOver => StepReport {
+            call: notes((*failure.facts).clone()),
+            ..StepReport::of(StepEnd::More)
+        },
         Err(failure) => {
             let cause = failure
                 .cause
@@ -112,6 +120,7 @@ pub fn end_of(failure: &CallFailure) -> StepEnd {
         resume: None,
     };
     match failure.end {
+        CallEnd::TurnOver => StepEnd::More,
         CallEnd::NotSent => transport(TransportFailure::NotSent),
         CallEnd::Unknown => transport(TransportFailure::Unknown),
         CallEnd::ToldToWait => transport(TransportFailure::ToldToWait),

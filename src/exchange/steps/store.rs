@@ -10,7 +10,7 @@ use super::result::{StepEnd, StepGain};
 use crate::error::Fault;
 use crate::jobs::HeldJob;
 use crate::partner::peer::CallFacts;
-use crate::records::ingest::{self, IngestScope, IngestWriter};
+use crate::records::ingest::{self, IngestScope, IngestWriter, WorkTurn};
 
 pub(super) async fn run(session: &mut OpenSession, facts: &ExchangeFacts, held: &HeldJob) -> Went {
     let (ctx, vault, id) = (
@@ -20,15 +20,19 @@ pub(super) async fn run(session: &mut OpenSession, facts: &ExchangeFacts, held: 
     );
     let may = permit(facts.terms(), held.ctx().clock.clone());
     let (writer, _give_up) = IngestWriter::leased(held, Some(may));
+    let turn = WorkTurn::of(facts.round, session.access.turn());
     let stored = blocking(move || {
         let scope = IngestScope::reopen(&ctx, &vault, &id)?;
-        let done = ingest::store(&scope, &writer);
+        let done = ingest::store(&scope, &writer, &turn);
         if done.as_ref().is_err_and(|failure| failure.fault() == Fault::SealBroken) {
             ingest::open_lost(&scope, &writer)?;
         }
         done
     })
     .await?;
+    let Some(stored) = stored else {
+        return Ok((StepEnd::More, CallFacts::default()));
+    };
     let gain = StepGain::Stored {
         stored: stored.stored,
         unchanged: stored.unchanged,

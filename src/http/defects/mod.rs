@@ -5,6 +5,7 @@
 //! other. A defect changes the request before it is routed, or the answer after it is made. No handler knows of them.
 
 mod answers;
+mod bulk;
 mod requests;
 mod wire;
 
@@ -47,9 +48,11 @@ fn planted() -> Option<Defect> {
 fn rows() -> impl Iterator<Item = (&'static str, Defect)> {
     let requests = requests::ROWS
         .iter()
+        .chain(bulk::QUERIES)
         .map(|(name, defect)| (*name, Defect::Query(*defect)));
     let answers = answers::ROWS
         .iter()
+        .chain(bulk::ANSWERS)
         .map(|(name, defect)| (*name, Defect::Answer(*defect)));
     requests.chain(answers)
 }

@@ -63,6 +63,7 @@ const INSTANTIATES: &[&str] = &[
     "http://hl7.org/fhir/us/davinci-pdex/CapabilityStatement/pdex-server",
     "http://hl7.org/fhir/us/davinci-pdex/CapabilityStatement/pdex-server-6-1",
     "http://hl7.org/fhir/us/carin-bb/CapabilityStatement/c4bb",
+    "http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data",
 ];
 /// The implementation guides, in all versions that are served.
 const GUIDES: &[&str] = &[

@@ -1,6 +1,7 @@
 //! The discovery documents. They are always JSON, whatever `Accept` says (SMART App Launch 2.2, conformance).
 
 use crate::http::documents::Documents;
+use crate::http::state::App;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 
@@ -14,9 +15,9 @@ pub async fn davinci_configuration(request: HttpRequest, documents: web::Data<Do
     open(documents.now().davinci.answer(&request))
 }
 
-/// `GET .well-known/jwks.json`: the public keys with which this server signs as a client.
-pub async fn jwks(request: HttpRequest, documents: web::Data<Documents>) -> HttpResponse {
-    open(documents.now().jwks.answer(&request))
+/// `GET .well-known/jwks.json`: the public keys with which this server signs receipts.
+pub async fn jwks(request: HttpRequest, documents: web::Data<Documents>, app: web::Data<App>) -> HttpResponse {
+    open(documents.with_keys(&app).jwks.answer(&request))
 }
 
 /// Allows scripts of any origin to read the answer.

@@ -36,6 +36,15 @@ pub(super) async fn list(asked: &OpsRequest) -> Result<JsonBody, Failure> {
     if phase.as_deref().is_some_and(|phase| Phase::parse(phase).is_none()) {
         return Err(refused("phase", "Give one of the phases of GET /ops/v1/states."));
     }
+    for name in ["state", "fault"] {
+        // PostgreSQL fails on a text with a NUL; no name has one.
+        if asked.query.text(name).is_some_and(|text| !is_name(&text)) {
+            return Err(refused(
+                name,
+                "Give a name of GET /ops/v1/states, or the code of a fault.",
+            ));
+        }
+    }
     let direction = asked.query.text("direction");
     let direction = direction
         .map(|name| Direction::parse(&name).ok_or_else(|| refused("direction", "Give inbound or outbound.")))
@@ -60,6 +69,12 @@ pub(super) async fn list(asked: &OpsRequest) -> Result<JsonBody, Failure> {
         .read_apart(move |db| both_ways::list(db, &filter, direction, how))
         .await?;
     pages::list(asked, page)
+}
+
+/// Whether a text can be the name of a state or the code of a fault.
+fn is_name(text: &str) -> bool {
+    text.bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 /// `GET /ops/v1/exchanges/{id}`.

@@ -13,6 +13,8 @@ const WAIT_MAX_MS: u64 = 366 * 86_400_000;
 /// Why a call gave nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallEnd {
+    /// No call was made: others have their turn first.
+    TurnOver,
     /// Nothing was sent: no address, no connection, no handshake.
     NotSent,
     /// It was sent, and nothing is known of what became of it.
@@ -96,7 +98,7 @@ impl CallFailure {
     pub fn fault(&self) -> Fault {
         match self.end {
             CallEnd::Refused(fault) | CallEnd::Trust(fault) | CallEnd::Own(fault) => fault,
-            CallEnd::NotSent | CallEnd::Unknown | CallEnd::ToldToWait => Fault::PartnerUnreachable,
+            CallEnd::TurnOver | CallEnd::NotSent | CallEnd::Unknown | CallEnd::ToldToWait => Fault::PartnerUnreachable,
             CallEnd::ServerFault => Fault::PartnerAnswer,
             CallEnd::Unauthorized => Fault::PartnerTokenRefused,
         }

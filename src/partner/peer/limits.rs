@@ -27,6 +27,9 @@ pub struct PeerLimits {
     pub exchange_entries: u64,
     /// Most bytes of any other answer.
     pub small_bytes: u64,
+    /// How long one attempt works on a large record before others have their turn; fetching has five such turns at once, since each begins
+    /// with a new token.
+    pub turn: Duration,
 }
 
 impl Default for PeerLimits {
@@ -43,6 +46,7 @@ impl Default for PeerLimits {
             exchange_pages: 20_000,
             exchange_entries: 2_000_000,
             small_bytes: 4 << 20,
+            turn: Duration::from_secs(120),
         }
     }
 }

@@ -16,7 +16,7 @@ use super::writer::IngestWriter;
 use crate::error::{Failure, Fault};
 use crate::failpoint;
 use crate::secret::sha256;
-use crate::store::ingest::{self as rows, ReceivedRow};
+use crate::store::ingest::{self as rows, ProgressRow, ReceivedRow};
 use crate::store::resources;
 use crate::store::{Db, blames_content};
 use std::collections::{HashMap, HashSet};
@@ -221,12 +221,22 @@ fn stored_targets(scope: &IngestScope, read: &[Reading]) -> Result<HashSet<(Stri
 ///
 /// # Errors
 /// [`Fault::LeaseLost`]; those of the store.
-pub(super) fn write(scope: &IngestScope, writer: &IngestWriter, mut ready: Vec<Ready>) -> Result<(), Failure> {
+pub(super) fn write(scope: &IngestScope, writer: &IngestWriter, ready: Vec<Ready>) -> Result<(), Failure> {
+    write_up_to(scope, writer, ready, None)
+}
+
+/// [`write`], with the row that says how far this has come, in the same transaction.
+pub(super) fn write_up_to(
+    scope: &IngestScope,
+    writer: &IngestWriter,
+    mut ready: Vec<Ready>,
+    mark: Option<ProgressRow>,
+) -> Result<(), Failure> {
     if ready.is_empty() {
         return Ok(());
     }
     let shared = Arc::new(Mutex::new(ready));
-    let (own, inner) = (scope.clone(), Arc::clone(&shared));
+    let (own, inner, noted) = (scope.clone(), Arc::clone(&shared), mark.clone());
     // Only what fails once the writer has let it begin can be the fault of the content.
     let began = Arc::new(AtomicBool::new(false));
     let begins = Arc::clone(&began);
@@ -234,6 +244,9 @@ pub(super) fn write(scope: &IngestScope, writer: &IngestWriter, mut ready: Vec<R
         begins.store(true, Ordering::Release);
         let mut ready = inner.lock().unwrap_or_else(PoisonError::into_inner);
         write_once(db, &own, &mut ready)?;
+        if let Some(noted) = &noted {
+            rows::put_progress(db, noted)?;
+        }
         failpoint::pass("ingest", "before-batch");
         Ok(())
     });
@@ -259,11 +272,15 @@ pub(super) fn write(scope: &IngestScope, writer: &IngestWriter, mut ready: Vec<R
         if one.candidate.is_none() {
             return Err(failure);
         }
-        return write(scope, writer, vec![refused(one.row, &fault.into())]);
+        return write_up_to(scope, writer, vec![refused(one.row, &fault.into())], mark);
     }
     let later = ready.split_off(ready.len() / 2);
-    write(scope, writer, ready)?;
-    write(scope, writer, later)
+    let half = mark.clone().zip(ready.last()).map(|(mark, last)| ProgressRow {
+        entry: last.row.entry + 1,
+        ..mark
+    });
+    write_up_to(scope, writer, ready, half)?;
+    write_up_to(scope, writer, later, mark)
 }
 
 fn write_once(db: &mut Db, scope: &IngestScope, ready: &mut [Ready]) -> Result<(), Failure> {

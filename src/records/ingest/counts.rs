@@ -4,11 +4,13 @@ use super::outcome::{HELD, LOST, MADE, NOTICE, OLDER, QUARANTINED, STORED, UNCHA
 use super::twice;
 use crate::context::Context;
 use crate::error::Failure;
+use crate::store::Db;
 use crate::store::ingest as rows;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What became of everything that an exchange brought.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IngestCounts {
     /// Resources that were new, or newer than what was there.
     pub stored: u64,
@@ -27,10 +29,16 @@ pub struct IngestCounts {
 /// # Errors
 /// Those of the store.
 pub fn counted(ctx: &Context, exchange_id: &str) -> Result<IngestCounts, Failure> {
+    ctx.store.read_blocking(|db| counted_in(db, exchange_id))
+}
+
+/// The same in the caller's transaction.
+///
+/// # Errors
+/// Those of the database.
+pub(super) fn counted_in(db: &mut Db, exchange_id: &str) -> Result<IngestCounts, Failure> {
     let mut counted = IngestCounts::default();
-    let (mut totals, twice) = ctx
-        .store
-        .read_blocking(|db| Ok((rows::outcomes(db, exchange_id)?, twice::fetched(db, exchange_id)?)))?;
+    let (mut totals, twice) = (rows::outcomes(db, exchange_id)?, twice::fetched(db, exchange_id)?);
     twice.take_from(&mut totals);
     for row in totals {
         let count = u64::try_from(row.count).unwrap_or(0);

@@ -2,6 +2,7 @@
 //! stays where it is, and nothing that is stored is touched.
 
 use super::outcome::LOST;
+use super::pages::each_page;
 use super::parts::{anew, link_place};
 use super::scope::IngestScope;
 use super::spool::each_entry;
@@ -16,25 +17,24 @@ use crate::store::ingest as rows;
 /// # Errors
 /// [`Fault::LeaseLost`]; those of the store.
 pub fn open_lost(scope: &IngestScope, writer: &IngestWriter) -> Result<usize, Failure> {
-    let (pages, mut parts) = scope.ctx.store.read_blocking(|db| {
-        Ok((
-            rows::pages(db, scope.exchange_id())?,
-            rows::parts(db, scope.exchange_id())?,
-        ))
-    })?;
+    let mut parts = scope
+        .ctx
+        .store
+        .read_blocking(|db| rows::parts(db, scope.exchange_id()))?;
     parts.retain(|part| {
         let link = part.sealed_next.as_deref();
         link.is_some_and(|link| scope.seal.open(&link_place(&part.part), link).is_err())
     });
     let mut lost = Vec::new();
-    for page in pages {
+    each_page(scope, 0, &mut |page| {
         writer.go_on()?;
-        match each_entry(scope, &page, &mut |_, _| Ok(())) {
+        match each_entry(scope, page, &mut |_, _| Ok(())) {
             Ok(()) => {}
-            Err(failure) if failure.fault() == Fault::SealBroken => lost.push(page),
+            Err(failure) if failure.fault() == Fault::SealBroken => lost.push(page.clone()),
             Err(failure) => return Err(failure),
         }
-    }
+        Ok(true)
+    })?;
     let count = lost.len();
     let (exchange_id, now_ms) = (scope.exchange_id().to_owned(), scope.now_ms());
     writer.write_blocking(move |db| {

@@ -12,6 +12,7 @@ mod check;
 mod counts;
 mod custodian;
 mod entry;
+mod forget;
 mod line;
 mod lost;
 mod masked;
@@ -20,20 +21,24 @@ mod names;
 mod normal;
 mod original;
 mod outcome;
+mod pages;
 mod parts;
 mod person;
+mod progress;
 mod ready;
 mod retract;
 mod scope;
 mod spool;
 mod state;
 mod store;
+mod told;
 mod twice;
 mod verdict;
 mod writer;
 
 pub use check::{IngestCheck, Shortfall, check};
 pub use counts::{IngestCounts, counted};
+pub use forget::forget_unstored;
 pub use line::{LINE_BYTES, LineFound, LineOwner, look_at_line, may_be_nobodys};
 pub use lost::{open_lost, seal_again};
 pub use named_beside::named_beside;
@@ -41,10 +46,12 @@ pub use original::{ReceivedOriginal, ReceivedPlace, originals, quarantined, rece
 pub use outcome::stored_types;
 pub use parts::{LandedPage, PartState, RecordPart, mark_part, open, open_links, parts};
 pub use person::knows_person;
+pub use progress::WorkTurn;
 pub use retract::{Retracted, is_withdrawn, retract, withdraw};
 pub use scope::{BothSides, IngestScope, missing_keys};
-pub use spool::{Arrivals, PageWriter, SpoolSize, arrivals, forget_unstored, size};
+pub use spool::{Arrivals, PageWriter, SpoolSize, arrivals, size};
 pub use store::{due_again, judge_again, store};
+pub use told::{next_owed, owe_counts, take_owed};
 pub use writer::{GiveUp, IngestPermit, IngestWriter, LeasedWriter};
 
 #[cfg(test)]

@@ -4,12 +4,13 @@
 use super::super::compartment::{self, OwnerRule};
 use super::entry;
 use super::normal::normal;
+use super::pages::each_page;
 use super::scope::IngestScope;
 use super::spool::each_entry;
 use crate::error::Failure;
 use crate::fhir::bundle_reader::BundlePiece;
 use crate::fhir::prescreen::{ScreenLimits, screen};
-use crate::store::ingest::{self as rows, PageRow};
+use crate::store::ingest::PageRow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// Most resources of nobody that are remembered as having come; with more, nothing is asked for.
@@ -26,12 +27,8 @@ pub fn named_beside(
     offered: &[String],
     most: usize,
 ) -> Result<BTreeMap<String, Vec<String>>, Failure> {
-    let pages = scope
-        .ctx
-        .store
-        .read_blocking(|db| rows::pages(db, scope.exchange_id()))?;
     let mut found = Beside::default();
-    for page in &pages {
+    each_page(scope, 0, &mut |page| {
         let reads = is_source(&page.part);
         if reads || has_shared(page) {
             each_entry(scope, page, &mut |_, piece| {
@@ -41,7 +38,8 @@ pub fn named_beside(
                 Ok(())
             })?;
         }
-    }
+        Ok(true)
+    })?;
     let mut left = if found.came.len() > CAME_MOST { 0 } else { most };
     let mut named: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (rtype, id) in found.named.iter().filter(|name| !found.came.contains(*name)) {

@@ -62,9 +62,7 @@ pub(super) fn normal(scope: &IngestScope, bytes: &[u8]) -> Result<Normal, Failur
         };
     }
     let id = scope.names.id(rtype, &theirs);
-    if rtype != "Provenance"
-        && let Some(at) = names_ours(scope, &screened)
-    {
+    if let Some(at) = names_ours(scope, &screened) {
         return Err(Failure::new(Fault::StrangersResource).at(at));
     }
     let mut edits = vec![(place.span(), format!("\"{id}\""))];
@@ -101,17 +99,19 @@ fn references(scope: &IngestScope, screened: &Screened<'_>) -> Vec<(Range<usize>
 }
 
 /// The place of a reference or url by which a partner names something of this server other than the member's Patient. No partner has a say
-/// about that (threats E07).
+/// about that (threats E07). Targets of a Provenance are judged one by one ([`with_targets`]).
 fn names_ours(scope: &IngestScope, screened: &Screened<'_>) -> Option<String> {
     let ours = scope.matched.our_patient.as_str();
     let is_ours = |text: &str| {
         let is_absolute = scope.base.strip(text).is_none() && compartment::local(text, "").is_none();
         is_absolute && compartment::local(text, scope.base_url()).is_some_and(|name| name != ("Patient", ours))
     };
+    let is_target = |at: &str| at.starts_with("Provenance.target");
     let of_reference = screened
         .references()
-        .find(|one| is_ours(&one.text()))
-        .map(|one| one.path());
+        .filter(|one| is_ours(&one.text()))
+        .map(|one| one.path())
+        .find(|at| !is_target(at));
     of_reference.or_else(|| {
         let mut urls = screened
             .values()

@@ -14,6 +14,9 @@ use crate::store::ingest::{self as rows, ReceivedRow};
 /// Bytes of a resource that are shown at most: more than one may have.
 const MOST_BYTES: i64 = 64 << 20;
 
+/// Bytes of resources that are shown together, unless one alone has more.
+const TOGETHER_BYTES: i64 = 8 << 20;
+
 /// A resource as it came.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ReceivedOriginal {
@@ -63,13 +66,7 @@ pub fn received(
         demand_kept(db, scope)?;
         rows::all_received(db, scope.exchange_id(), after, limit)
     };
-    let found = scope.ctx.store.read_blocking(read)?;
-    let last = found.last().map(|row| (row.page, row.entry));
-    let readable = found.iter().filter(|row| row.outcome != LOST);
-    Ok((
-        readable.map(|row| original(scope, row)).collect::<Result<_, _>>()?,
-        last,
-    ))
+    some_of(scope, &scope.ctx.store.read_blocking(read)?)
 }
 
 /// Returns what an exchange brought that is kept apart, after the place (page, entry), at most `limit`. The place of the last one comes
@@ -86,9 +83,25 @@ pub fn quarantined(
         demand_kept(db, scope)?;
         rows::received(db, scope.exchange_id(), QUARANTINED, after, limit)
     };
-    let found = scope.ctx.store.read_blocking(read)?;
-    let last = found.last().map(|row| (row.page, row.entry));
-    let shown = found.iter().map(|row| original(scope, row)).collect::<Result<_, _>>()?;
+    some_of(scope, &scope.ctx.store.read_blocking(read)?)
+}
+
+/// The first of these, as many as memory should hold at once, and the place of the last one.
+fn some_of(
+    scope: &IngestScope,
+    rows: &[ReceivedRow],
+) -> Result<(Vec<ReceivedOriginal>, Option<ReceivedPlace>), Failure> {
+    let (mut shown, mut last, mut bytes) = (Vec::new(), None, 0);
+    for row in rows {
+        bytes += row.length.min(MOST_BYTES);
+        if last.is_some() && bytes > TOGETHER_BYTES {
+            break;
+        }
+        last = Some((row.page, row.entry));
+        if row.outcome != LOST {
+            shown.push(original(scope, row)?);
+        }
+    }
     Ok((shown, last))
 }
 

@@ -71,6 +71,8 @@ pub struct RecordPart {
 pub struct LandedPage {
     /// Its bytes.
     pub bytes: u64,
+    /// Its entries of any kind.
+    pub entries: u64,
     /// Its SHA-256.
     pub sha256: [u8; 32],
     /// The part, with this body.
@@ -142,9 +144,7 @@ pub async fn mark_part(
             if anew {
                 rows::set_aside(db, &exchange_id, &name)?;
             }
-            let there = rows::parts(db, &exchange_id)?
-                .into_iter()
-                .find(|part| part.part == name);
+            let there = rows::part(db, &exchange_id, &name)?;
             let before = there
                 .filter(|_| !anew)
                 .unwrap_or_else(|| fresh(&exchange_id, &name, now_ms));

@@ -12,6 +12,7 @@ use super::super::keep::{BatchEntry, Run};
 use super::super::source_version::SourceVersion;
 use super::batch::candidate;
 use super::custodian::{self, Custody};
+use super::forget::forget_bodies;
 use super::normal::{Normal, Whose, normal};
 use super::outcome::{BROUGHT, LOST, MADE, OLDER, STORED, UNCHANGED};
 use super::scope::{IngestScope, run_for};
@@ -95,8 +96,7 @@ pub fn retract(ctx: &Context, vault: &Vault, writer: &IngestWriter, exchange_id:
             work.take_out(writer, &page, &mut done)?;
         }
     }
-    let own = exchange_id.to_owned();
-    writer.write_blocking(move |db| rows::forget_bodies(db, &own))?;
+    forget_bodies(writer, exchange_id)?;
     if done.lost > 0 {
         tracing::error!(
             exchange = exchange_id,

@@ -4,6 +4,7 @@
 //! connection left behind is removed when the next body begins.
 
 use super::entry::{self, ENTRY_BYTES};
+use super::pages::each_page;
 use super::parts::{LandedPage, PartState, RecordPart, link_place};
 use super::scope::IngestScope;
 use super::writer::IngestWriter;
@@ -59,12 +60,9 @@ impl PageWriter {
     ) -> Result<PageWriter, Failure> {
         let (exchange_id, link) = (scope.exchange_id().to_owned(), sha256(link.as_bytes()));
         let page = writer
-            .write(move |db| {
-                let seen = rows::pages(db, &exchange_id)?;
-                match seen.iter().any(|page| page.link_sha256 == link) {
-                    true => Err(Failure::new(Fault::PartnerPagesLoop)),
-                    false => rows::begin_page(db, &exchange_id),
-                }
+            .write(move |db| match rows::has_link(db, &exchange_id, &link)? {
+                true => Err(Failure::new(Fault::PartnerPagesLoop)),
+                false => rows::begin_page(db, &exchange_id),
             })
             .await?;
         failpoint::pass("ingest", "page-begun");
@@ -212,10 +210,7 @@ impl PageWriter {
         let ready = self.ready;
         self.writer
             .write(move |db| {
-                let is_repeated = |seen: &PageRow| {
-                    seen.part == page.part && seen.sha256 == page.sha256 && !seen.link_sha256.is_empty()
-                };
-                if rows::pages(db, &page.exchange_id)?.iter().any(is_repeated) {
+                if rows::has_body(db, &page.exchange_id, &page.part, &page.sha256)? {
                     return Err(Failure::new(Fault::PartnerPagesLoop));
                 }
                 rows::put_pieces(db, &ready)?;
@@ -228,6 +223,7 @@ impl PageWriter {
         failpoint::pass("ingest", "page-landed");
         Ok(LandedPage {
             bytes: self.bytes,
+            entries: head.entries,
             sha256: digest,
             part,
         })
@@ -268,15 +264,12 @@ pub struct Arrivals {
 /// # Errors
 /// Those of the store.
 pub fn arrivals(scope: &IngestScope) -> Result<Arrivals, Failure> {
-    let pages = scope
-        .ctx
-        .store
-        .read_blocking(|db| rows::pages(db, scope.exchange_id()))?;
-    let mut all = Arrivals {
-        as_of_ms: pages.first().and_then(as_of_ms),
-        ..Arrivals::default()
-    };
-    for page in pages {
+    let mut all = Arrivals::default();
+    let mut is_first = true;
+    each_page(scope, 0, &mut |page| {
+        if std::mem::take(&mut is_first) {
+            all.as_of_ms = as_of_ms(page);
+        }
         // A page without a link was set aside: what it brought comes again, and counts once.
         if !page.link_sha256.is_empty() {
             all.bytes += u64::try_from(page.bytes).unwrap_or(0);
@@ -284,7 +277,8 @@ pub fn arrivals(scope: &IngestScope) -> Result<Arrivals, Failure> {
         for (rtype, count) in page.types.split(' ').filter_map(|one| one.split_once('=')) {
             *all.types.entry(rtype.to_owned()).or_default() += count.parse::<u64>().unwrap_or(0);
         }
-    }
+        Ok(true)
+    })?;
     all.types.remove("OperationOutcome");
     Ok(all)
 }
@@ -311,26 +305,16 @@ pub struct SpoolSize {
 /// # Errors
 /// Those of the store.
 pub fn size(scope: &IngestScope) -> Result<SpoolSize, Failure> {
-    let mut size = SpoolSize::default();
-    for (bytes, entries) in scope
+    let (pages, bytes, entries) = scope
         .ctx
         .store
-        .read_blocking(|db| rows::sizes(db, scope.exchange_id()))?
-    {
-        size.pages += 1;
-        size.entries += u64::try_from(entries).unwrap_or(0);
-        size.bytes += u64::try_from(bytes).unwrap_or(0);
-    }
-    Ok(size)
-}
-
-/// Removes what an exchange spooled and did not store. Originals of what is stored or kept apart stay.
-///
-/// # Errors
-/// Those of the store.
-pub async fn forget_unstored(writer: &IngestWriter, exchange_id: &str) -> Result<(), Failure> {
-    let exchange_id = exchange_id.to_owned();
-    writer.write(move |db| rows::forget_unstored(db, &exchange_id)).await
+        .read_blocking(|db| rows::sums(db, scope.exchange_id()))?;
+    let number = |count: i64| u64::try_from(count).unwrap_or(0);
+    Ok(SpoolSize {
+        pages: number(pages),
+        entries: number(entries),
+        bytes: number(bytes),
+    })
 }
 
 /// Hands the entries of a body to `take`, one after another: their number, from 0, and what was found. Blocks this thread.

@@ -1,11 +1,13 @@
 //! Makes what came a part of the member's record: body by body, batch by batch, Provenances last. It may be broken off anywhere and run
-//! again: what is stored is recognized by its content.
+//! again: it goes on after the last batch that was stored, and what is stored is recognized by its content.
 
 use super::super::gate::GATE_VERSION;
-use super::batch::{Arrived, Pass, prepare, write};
+use super::batch::{Arrived, Pass, prepare, write, write_up_to};
 use super::counts::{IngestCounts, counted};
 use super::entry::ENTRY_BYTES;
 use super::outcome::QUARANTINED;
+use super::pages::each_page;
+use super::progress::{Progress, STORE, WorkTurn, put};
 use super::scope::IngestScope;
 use super::spool::{each_entry, span};
 use super::state::{DONE, RETRACTED};
@@ -18,61 +20,102 @@ use crate::fhir::prescreen::{ScreenLimits, screen};
 use crate::store::ingest::{self as rows, PageRow, ReceivedRow};
 
 /// Most entries of a batch.
-const ENTRIES: usize = 200;
+pub(super) const ENTRIES: usize = 200;
 /// Most bytes of a batch, unless one entry alone is longer.
 const BYTES: usize = 4 << 20;
 
-/// Stores everything that the exchange brought. Blocks this thread.
+/// The passes in their order, from 1.
+const PASSES: [(i64, Pass); 2] = [(1, Pass::Records), (2, Pass::Provenances)];
+/// What stands in place of a pass when all are done.
+const NO_PASS: i64 = 3;
+
+/// Stores everything that the exchange brought, from where the last attempt of the run ended. Returns `None` when the turn was over before all
+/// of it was stored. Blocks this thread.
 ///
 /// # Errors
 /// [`Fault::NothingReceived`]; [`Fault::SealBroken`] when a body is gone or was changed; [`Fault::LeaseLost`]; those of the store.
-pub fn store(scope: &IngestScope, writer: &IngestWriter) -> Result<IngestCounts, Failure> {
-    let pages = scope.ctx.store.read_blocking(|db| {
+pub fn store(scope: &IngestScope, writer: &IngestWriter, turn: &WorkTurn) -> Result<Option<IngestCounts>, Failure> {
+    scope.ctx.store.read_blocking(|db| {
         let row = rows::find(db, scope.exchange_id())?.filter(|row| row.state != RETRACTED);
-        scope.same(&row.ok_or(Fault::NothingReceived)?)?;
-        rows::pages(db, scope.exchange_id())
+        scope.same(&row.ok_or(Fault::NothingReceived)?)
     })?;
-    for pass in [Pass::Records, Pass::Provenances] {
-        for page in &pages {
-            store_page(scope, writer, page, pass)?;
+    let progress = Progress::read(scope, STORE, turn)?;
+    for (number, pass) in PASSES.into_iter().filter(|(number, _)| *number >= progress.pass()) {
+        let whole = each_page(scope, progress.page_of(number), &mut |page| {
+            if pass == Pass::Provenances && has_no_provenance(page) {
+                return Ok(true);
+            }
+            batches(scope, page, progress.entry_of(number, page.page), &mut |batch| {
+                writer.go_on()?;
+                let ready = prepare(scope, batch, pass)?;
+                let (mark, is_over) = (progress.after(number, batch), turn.is_over());
+                match ready.is_empty() {
+                    true if is_over => put(writer, mark)?,
+                    true => {}
+                    false => write_up_to(scope, writer, ready, Some(mark))?,
+                }
+                Ok(!is_over)
+            })
+        })?;
+        if !whole {
+            return Ok(None);
         }
     }
-    let (exchange_id, now_ms) = (scope.exchange_id().to_owned(), scope.ctx.clock.now_ms());
-    writer.write_blocking(move |db| rows::set_state(db, &exchange_id, DONE, now_ms))?;
-    failpoint::pass("ingest", "done");
-    counted(&scope.ctx, scope.exchange_id())
+    if progress.pass() < NO_PASS {
+        let (exchange_id, now_ms) = (scope.exchange_id().to_owned(), scope.ctx.clock.now_ms());
+        let done = progress.after(NO_PASS, &[]);
+        writer.write_blocking(move |db| {
+            rows::set_state(db, &exchange_id, DONE, now_ms)?;
+            rows::put_progress(db, &done)
+        })?;
+        failpoint::pass("ingest", "done");
+    }
+    counted(&scope.ctx, scope.exchange_id()).map(Some)
 }
 
-fn store_page(scope: &IngestScope, writer: &IngestWriter, page: &PageRow, pass: Pass) -> Result<(), Failure> {
-    batches(scope, page, &mut |batch| {
-        writer.go_on()?;
-        write(scope, writer, prepare(scope, batch, pass)?)
-    })
+/// Whether a page certainly has no Provenance. The types of a page that was set aside are not told.
+fn has_no_provenance(page: &PageRow) -> bool {
+    let mut types = page.types.split(' ').filter_map(|one| one.split_once('='));
+    !page.types.is_empty() && types.all(|(rtype, _)| rtype != "Provenance")
 }
 
-/// Hands the entries of a body to `take`, in batches. Blocks this thread.
+/// Hands the entries of a body from the number `from` on to `take`, in batches, until it says no. Returns whether it never did. Blocks this
+/// thread.
 ///
 /// # Errors
 /// Those of [`each_entry`] and of `take`.
 pub(super) fn batches(
     scope: &IngestScope,
     page: &PageRow,
-    take: &mut dyn FnMut(&[Arrived]) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+    from: i64,
+    take: &mut dyn FnMut(&[Arrived]) -> Result<bool, Failure>,
+) -> Result<bool, Failure> {
     let (mut batch, mut bytes) = (Vec::new(), 0);
-    each_entry(scope, page, &mut |number, piece| {
+    let mut is_over = false;
+    let went = each_entry(scope, page, &mut |number, piece| {
+        if number < from {
+            return Ok(());
+        }
         let one = arrived(page.page, number, piece);
         let length = one.bytes.as_ref().map_or(0, Vec::len);
         if !batch.is_empty() && (batch.len() == ENTRIES || bytes + length > BYTES) {
-            take(&batch)?;
+            if !take(&batch)? {
+                is_over = true;
+                // It only ends the reading, and goes no further than this function.
+                return Err(Fault::LeaseLost.into());
+            }
             batch.clear();
             bytes = 0;
         }
         bytes += length;
         batch.push(one);
         Ok(())
-    })?;
-    if batch.is_empty() { Ok(()) } else { take(&batch) }
+    });
+    if is_over {
+        return Ok(false);
+    }
+    went?;
+    if batch.is_empty() { Ok(true) } else { take(&batch) }
 }
 
 /// An entry of a body as a batch takes it.

@@ -56,6 +56,21 @@ pub fn last_attempt(db: &mut Db, exchange_id: &str) -> Result<Option<AttemptRow>
         .optional()?)
 }
 
+/// Whether an attempt of this step in this round ended with one of these classes.
+///
+/// # Errors
+/// Those of the database.
+pub fn was_answered(db: &mut Db, exchange_id: &str, step: &str, round: i64, classes: &[&str]) -> Result<bool, Failure> {
+    let found: Option<i64> = exchange_step::table
+        .filter(exchange_step::exchange_id.eq(exchange_id))
+        .filter(exchange_step::step.eq(step).and(exchange_step::round.eq(round)))
+        .filter(exchange_step::class.eq_any(classes.to_vec()))
+        .select(exchange_step::number)
+        .first(db)
+        .optional()?;
+    Ok(found.is_some())
+}
+
 /// Adds attempts that are about to begin.
 ///
 /// # Errors

@@ -129,15 +129,16 @@ pub fn parked(db: &mut Db) -> Result<(i64, Option<i64>), Failure> {
     Ok((count, oldest.flatten()))
 }
 
-/// Returns exchanges whose job is parked, with the class of its last failure, at most `limit`.
+/// Returns exchanges whose job is parked, with the class of its last failure, at most `limit` after the first `skip`.
 ///
 /// # Errors
 /// Those of the database.
-pub fn with_lost_jobs(db: &mut Db, kind: &str, limit: i64) -> Result<Vec<(String, String)>, Failure> {
+pub fn with_lost_jobs(db: &mut Db, kind: &str, limit: i64, skip: i64) -> Result<Vec<(String, String)>, Failure> {
     let rows: Vec<(String, Option<String>)> = job::table
         .filter(job::parked_at_ms.is_not_null().and(job::kind.eq(kind)))
-        .order(job::parked_at_ms)
+        .order((job::parked_at_ms, job::id))
         .limit(limit)
+        .offset(skip)
         .select((job::live_key, job::last_class))
         .load(db)?;
     Ok(rows
@@ -146,11 +147,32 @@ pub fn with_lost_jobs(db: &mut Db, kind: &str, limit: i64) -> Result<Vec<(String
         .collect())
 }
 
-/// Returns the ids of exchanges that are parked or in `phase`, and whose opt-in ended before `now_ms` (UTC milliseconds), at most `limit`.
+/// Whether the job of this exchange is parked.
 ///
 /// # Errors
 /// Those of the database.
-pub fn waiting_under_ended(db: &mut Db, now_ms: i64, phase: &str, limit: i64) -> Result<Vec<String>, Failure> {
+pub fn has_lost_job(db: &mut Db, kind: &str, id: &str) -> Result<bool, Failure> {
+    let found: Option<String> = job::table
+        .filter(job::kind.eq(kind).and(job::live_key.eq(id)))
+        .filter(job::parked_at_ms.is_not_null())
+        .select(job::id)
+        .first(db)
+        .optional()?;
+    Ok(found.is_some())
+}
+
+/// Returns the ids of exchanges that are parked or in `phase`, and whose opt-in ended before `now_ms` (UTC milliseconds), at most
+/// `limit` after the first `skip`.
+///
+/// # Errors
+/// Those of the database.
+pub fn waiting_under_ended(
+    db: &mut Db,
+    now_ms: i64,
+    phase: &str,
+    limit: i64,
+    skip: i64,
+) -> Result<Vec<String>, Failure> {
     // In the order of the index of live exchanges: in the order of ids, SQLite walks through all exchanges of all times. The CROSS JOINs
     // fix the order in which it reads the tables.
     let mut sql = Sql::new(
@@ -158,8 +180,13 @@ pub fn waiting_under_ended(db: &mut Db, now_ms: i64, phase: &str, limit: i64) ->
          WHERE e.ended_ms IS NULL AND e.direction = 'outbound' AND a.exchange_id = e.id AND o.id = a.opt_in_id",
     );
     sql.with(
-        " AND (e.parked_at_ms IS NOT NULL OR e.phase = ?) AND o.to_ms < ? ORDER BY e.partner_id, e.id LIMIT ?",
-        [HeldValue::from(phase), HeldValue::Big(now_ms), HeldValue::Big(limit)],
+        " AND (e.parked_at_ms IS NOT NULL OR e.phase = ?) AND o.to_ms < ? ORDER BY e.partner_id, e.id LIMIT ? OFFSET ?",
+        [
+            HeldValue::from(phase),
+            HeldValue::Big(now_ms),
+            HeldValue::Big(limit),
+            HeldValue::Big(skip),
+        ],
     );
     let ids: Vec<(String,)> = match db {
         Db::Pg(pg) => sql.rows::<(Text,)>().load(pg)?,
@@ -169,7 +196,7 @@ pub fn waiting_under_ended(db: &mut Db, now_ms: i64, phase: &str, limit: i64) ->
 }
 
 /// Returns live exchanges of ours that neither wait for an operator nor have a job, their own or that of a bulk run (`carrier`) which works for
-/// them, at most `limit`. There should be none.
+/// them, at most `limit` after the first `skip`. There should be none.
 ///
 /// # Errors
 /// Those of the database.
@@ -178,6 +205,7 @@ pub fn without_job(
     (kind, carrier): (&str, &str),
     phases: &[&str],
     limit: i64,
+    skip: i64,
 ) -> Result<Vec<ExchangeRow>, Failure> {
     let jobs = job::table.filter(job::kind.eq(kind)).select(job::live_key);
     // A run whose job is parked works for nobody.
@@ -194,6 +222,7 @@ pub fn without_job(
         .filter(exchange::id.ne_all(jobs).and(exchange::id.ne_all(carried)))
         .order(exchange::id)
         .limit(limit)
+        .offset(skip)
         .select(ExchangeRow::as_select())
         .load(db)?)
 }

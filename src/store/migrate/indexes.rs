@@ -56,6 +56,18 @@ const LARGE: &[LargeIndex] = &[
         table: "ingest_resource",
         columns: "(exchange_id, gate_version) WHERE outcome = 'quarantined'",
     },
+    LargeIndex {
+        version: "00000000000028",
+        name: "ingest_page_link",
+        table: "ingest_page",
+        columns: "(exchange_id, link_sha256)",
+    },
+    LargeIndex {
+        version: "00000000000028",
+        name: "ingest_page_body",
+        table: "ingest_page",
+        columns: "(exchange_id, sha256)",
+    },
 ];
 
 /// Builds the indexes of this migration whose tables have more than `small` rows.

@@ -48,6 +48,19 @@ diesel::table! {
 }
 
 diesel::table! {
+    bulk_acknowledgement (job_id, position) {
+        job_id -> Text,
+        position -> BigInt,
+        receipt_sha256 -> Binary,
+        result -> Text,
+        missing -> Nullable<Text>,
+        signed_by -> Nullable<Text>,
+        entry_id -> Text,
+        at_ms -> BigInt,
+    }
+}
+
+diesel::table! {
     member_group (id) {
         id -> Text,
         partner_id -> Text,

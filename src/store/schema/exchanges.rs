@@ -51,6 +51,7 @@ diesel::table! {
         created_ms -> BigInt,
         updated_ms -> BigInt,
         ended_ms -> Nullable<BigInt>,
+        asked_at -> Nullable<Text>,
     }
 }
 
@@ -90,6 +91,15 @@ diesel::table! {
         unchanged -> BigInt,
         quarantined -> BigInt,
         resume -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    exchange_question (exchange_id) {
+        exchange_id -> Text,
+        round -> BigInt,
+        key_id -> Text,
+        sealed -> Binary,
     }
 }
 

@@ -69,4 +69,16 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    ingest_progress (exchange_id, step) {
+        exchange_id -> Text,
+        step -> Text,
+        run -> Text,
+        pass -> BigInt,
+        page -> BigInt,
+        entry -> BigInt,
+        found -> Text,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(ingest, ingest_page, ingest_resource);

@@ -13,6 +13,7 @@ use causeway::ids::Ids;
 use causeway::synth::{self, MatchOptions, Variation, match_request};
 use causeway_conformance::catalog::{self, Test};
 use causeway_conformance::{self as conformance, ClientSettings, ConformanceReport, Surroundings, TestVerdict};
+use diesel::RunQueryDsl as _;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -36,6 +37,8 @@ const SHOWN: &[&str] = &[
     "*/*/paging",
     "pdex-2.2/record",
 ];
+
+const BULK_SCOPE: &str = "http://hl7.org/fhir/us/davinci-pdex/OperationDefinition/BulkMemberMatch";
 
 fn write(home: &Path, name: &str, text: &str) {
     std::fs::write(home.join(name), text).expect("a file");
@@ -68,6 +71,10 @@ fn site() -> TestPayer {
         assert_eq!(said["rejected"], 0, "{said}");
     }
     client_files(&payer, &client, &payer.request(MEMBER, Variation::Exact));
+    // The envelope of PDex 2.1 is tested too.
+    let sql =
+        format!("UPDATE partner SET scopes = scopes || ' {BULK_SCOPE}', dialect = replace(dialect, '2.2', '2.1')");
+    diesel::sql_query(sql).execute(&mut payer.db()).expect("scopes");
     payer
 }
 
@@ -116,7 +123,7 @@ fn client_files(payer: &TestPayer, client: &Client, matching: &Value) {
         "conformance.toml",
         &format!(
             "client_id = \"new-payer\"\njwks = \"keys.json\"\ncertificate = \"partner.pem\"\nkey = \"partner.key\"\nca = \"ca.pem\"\n\
-             other_patients = [\"{}\"]\n[bodies]\nmatch = \"match.json\"\nno_match = \"no-match.json\"\nambiguous = \"ambiguous.json\"\n\
+             bulk_match_scope = \"{BULK_SCOPE}\"\nbulk_match_envelope = true\nother_patients = [\"{}\"]\n[bodies]\nmatch = \"match.json\"\nno_match = \"no-match.json\"\nambiguous = \"ambiguous.json\"\n\
              consent = \"consent-ended.json\"\n",
             payer.member(MEMBER + 1).patient_id
         ),

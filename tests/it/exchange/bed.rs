@@ -5,7 +5,7 @@ use crate::support::store::{TestStore, on_postgres};
 use causeway::audit::Action;
 use causeway::clock::Clock;
 use causeway::consent::WithdrawnBy;
-use causeway::context::{Context, GuessGuard, Payer, ReviewTerms};
+use causeway::context::{Context, GuessGuard, Payer, ReviewTerms, WorkBell};
 use causeway::error::Failure;
 use causeway::exchange::acts::{ActResult, ExchangeAct, act, revoke_opt_in};
 use causeway::exchange::intake::{AcceptedWish, ExchangeWish, WishedOptIn, start_in};
@@ -257,6 +257,7 @@ pub fn context(store: &Store, now_ms: i64) -> Context {
         }),
         review: ReviewTerms::default(),
         matching: Arc::default(),
+        bell: WorkBell::default(),
     }
 }
 

@@ -2,14 +2,17 @@
 
 mod acts;
 pub mod bed;
+mod damaged;
 mod failpoints;
 mod fairness;
 mod flow;
 mod in_bulk;
 mod intake;
 mod kills;
+mod moved;
 mod operators;
 mod pair;
+mod paused;
 mod permits;
 mod process;
 mod scenarios;
@@ -17,3 +20,4 @@ mod scripted;
 mod series;
 mod simulation;
 mod tables;
+mod together;

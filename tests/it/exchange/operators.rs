@@ -105,6 +105,24 @@ async fn an_exchange_is_started_once_shown_and_acted_on_over_the_operations_side
     assert_eq!(none["items"].as_array().map(Vec::len), Some(0));
     let (_, _, by_correlation) = ops.call("GET", "/exchanges?correlation=case-7", None, None).await;
     assert_eq!(by_correlation["items"][0]["id"], made["id"]);
+    let created = made["created_at"].as_str().expect("an instant");
+    for (since, found) in [(created, 1), ("2000-01-01T00:00:00Z", 1), ("2999-01-01T00:00:00Z", 0)] {
+        let (status, _, list) = ops.call("GET", &format!("/exchanges?since={since}"), None, None).await;
+        let items = list["items"].as_array().map(Vec::len);
+        assert_eq!((status, items), (200, Some(found)), "{since}: {list}");
+    }
+    for since in ["yesterday", "2026-13-01T00:00:00Z", ""] {
+        let (status, _, refused) = ops.call("GET", &format!("/exchanges?since={since}"), None, None).await;
+        assert_eq!(status, 400, "{since}: {refused}");
+    }
+    for filter in ["state=%00", "fault=EX-001%00", "phase=%00", "fault=<b>"] {
+        let (status, _, refused) = ops.call("GET", &format!("/exchanges?{filter}"), None, None).await;
+        assert_eq!((status, fault(&refused)), (400, "RQ-008"), "{filter}");
+    }
+    for (hours, found) in [("1", 1), ("0", 0)] {
+        let list = ops.payer.json_command(&["exchange", "list", "--within", hours]);
+        assert_eq!(list.as_array().map(Vec::len), Some(found), "{hours}: {list}");
+    }
     let (status, _, cancelled) = ops
         .call("POST", &format!("/exchanges/{id}/cancel"), None, Some(&because))
         .await;

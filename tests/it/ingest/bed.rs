@@ -8,7 +8,7 @@ use causeway::exchange::steps::{JudgeAgain, PartnerAccess, PartnerSessions};
 use causeway::exchange::watch;
 use causeway::exchange::work::ExchangeWork;
 use causeway::ids::Ids;
-use causeway::jobs::{Chance, JobStep, Runner};
+use causeway::jobs::{Chance, JobStep, Runner, RunnerSettings};
 use causeway::partner::client::Identity;
 use causeway::partner::peer::{PeerLimits, PeerMeans};
 use causeway::records::import::ingest_ndjson;
@@ -34,6 +34,8 @@ pub struct World {
     pub sandbox: RunningSandbox,
     pub access: PartnerAccess,
     pub keys: tempfile::TempDir,
+    /// How long the worker of this process has a job: nobody renews it.
+    pub lease: Duration,
 }
 
 impl World {
@@ -87,6 +89,7 @@ impl World {
             sandbox,
             access,
             keys,
+            lease: settings().lease,
         };
         assert!(matches!(world.bed.ctx.clock, Clock::Fixed(_)), "time is moved by hand");
         world.import(&world.member().demographics("m1"));
@@ -100,7 +103,7 @@ impl World {
         &self.sandbox.members()[0]
     }
 
-    fn import(&self, resource: &Value) {
+    pub fn import(&self, resource: &Value) {
         ingest_ndjson(
             &self.bed.ctx,
             resource.to_string().as_bytes(),
@@ -128,7 +131,11 @@ impl World {
             Arc::new(JudgeAgain(self.access.clone())),
             watch::step(),
         ];
-        Runner::new(&self.bed.ctx, settings(), steps, Chance::seeded(1)).expect("fits")
+        let settings = RunnerSettings {
+            lease: self.lease,
+            ..settings()
+        };
+        Runner::new(&self.bed.ctx, settings, steps, Chance::seeded(1)).expect("fits")
     }
 
     /// Runs the exchange and lets time pass, up to an hour, until nothing of it is due.

@@ -6,4 +6,5 @@ mod large;
 mod mended;
 mod refused;
 mod since;
+mod turns;
 mod whole;

@@ -161,6 +161,27 @@ fn the_answers_to_a_match_have_their_own_ends() {
         let (_, found, why, _) = play("member-match", &format!("{{ match = \"{answer}\" }}"));
         assert_eq!((found.as_str(), why.as_deref()), (phase, reason), "{answer}");
     }
+    for (identifier, bad) in [
+        (r#"{"system":"urn:x","value":"LONG"}"#, "EX-062"),
+        (r#"{"system":"urn:LONG","value":"u-1"}"#, "EX-062"),
+        (r#"{"system":"urn:x","value":" "}"#, "EX-062"),
+        (r#"{"system":"urn:x"}"#, "EX-062"),
+    ] {
+        let identifier = identifier.replace("LONG", &"9".repeat(5_000));
+        let body = format!(
+            r#"{{"resourceType":"Parameters","parameter":[{{"name":"MemberIdentifier","valueIdentifier":{identifier}}}]}}"#
+        );
+        let acts =
+            format!("{{ answer = {{ status = 200, media_type = \"application/fhir+json\", body = '{body}' }} }}");
+        let (world, phase, reason, _) = play("member-match", &acts);
+        assert_eq!(
+            (phase.as_str(), reason.as_deref()),
+            ("refused", Some(bad)),
+            "{:.90}",
+            acts
+        );
+        assert_eq!(world.asked(SandboxRoute::Everything), 0);
+    }
     for answer in ["no-match", "several"] {
         let (world, phase, why, _) = play("member-match", &format!("{{ match = \"{answer}\" }}"));
         assert_ne!(phase, "completed", "{answer}: {why:?}");

@@ -2,7 +2,7 @@
 
 use crate::support::store::{TestStore, on_postgres};
 use causeway::clock::Clock;
-use causeway::context::{Context, GuessGuard, Payer, ReviewTerms};
+use causeway::context::{Context, GuessGuard, Payer, ReviewTerms, WorkBell};
 use causeway::error::{Failure, Fault};
 use causeway::ids::Ids;
 use causeway::jobs::retry::FailureClass;
@@ -252,6 +252,7 @@ pub fn context(store: &Store) -> Context {
         }),
         review: ReviewTerms::default(),
         matching: Arc::default(),
+        bell: WorkBell::default(),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::client::ALL_SCOPES;
 use super::payer::{PARTNER_NPI, PARTNER_URI, TestPayer};
 use causeway::clock::Clock;
-use causeway::context::{Context, GuessGuard, Payer, ReviewTerms};
+use causeway::context::{Context, GuessGuard, Payer, ReviewTerms, WorkBell};
 use causeway::ids::Ids;
 use causeway::release::{AnswerTerms, Everything, EverythingQuery};
 use causeway::security::tls::Revocations;
@@ -23,6 +23,7 @@ pub async fn context(payer: &TestPayer, clock: Clock) -> Context {
         guard: Arc::new(guard.await.expect("runs").expect("a guard")),
         matching: Arc::default(),
         review: ReviewTerms::default(),
+        bell: WorkBell::default(),
         store,
         clock,
         ids: Ids::random(),

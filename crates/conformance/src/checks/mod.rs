@@ -1,7 +1,9 @@
 //! The checks: one file for each area, with its table of tests.
 
 mod access;
+mod bulk;
 mod data;
+mod groups;
 mod http;
 mod listed;
 mod matching;
@@ -16,6 +18,8 @@ use super::stop::{Checked, skip};
 use super::test::{Check, TypeTest};
 
 pub(super) use access::TESTS as ACCESS;
+pub(super) use bulk::{TESTS as BULK, TESTS_2 as BULK_2};
+pub(super) use groups::TESTS as GROUPS;
 pub(super) use http::TESTS as CORE;
 pub(super) use matching::{PDEX as MATCH_PDEX, TESTS as MATCH};
 pub(super) use record::TESTS as RECORD;
@@ -31,6 +35,8 @@ pub(super) async fn run(check: &Check, session: &mut Session) -> Checked {
         Check::Match(which) => matching::run(which, session).await,
         Check::Record(which) => record::run(which, session).await,
         Check::Access(which) => access::run(which, session).await,
+        Check::Bulk(which) => bulk::run(which, session).await,
+        Check::Group(which) => groups::run(which, session).await,
         Check::Guide(suite) => data::statement(session, suite).await,
         Check::Listed(rtype) => listed::listed(session, rtype).await,
         Check::Type {

@@ -7,5 +7,8 @@ pub mod group_match;
 pub mod groups;
 pub mod kick_off;
 mod match_file;
+mod packed;
+pub mod receipt;
 mod sent;
 pub mod status;
+mod told;

@@ -1,5 +1,6 @@
 //! The status address of a run: 202 while it works, the manifest when it is done, and DELETE to end it.
 
+use super::told::tell;
 use crate::bulk::{job, manifest};
 use crate::error::Fault;
 use crate::http::date;
@@ -8,18 +9,20 @@ use crate::http::reply::HttpFailure;
 use crate::http::state::App;
 use crate::store::bulk as rows;
 use actix_web::http::header;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 
 /// Seconds between two polls: few while the run is young, at most so many later.
 const POLL_MOST_S: i64 = 60;
 
 /// How the run stands.
 pub async fn get(
+    request: HttpRequest,
     authorised: Authorised,
     id: web::Path<String>,
     app: web::Data<App>,
 ) -> Result<HttpResponse, HttpFailure> {
     let row = job::of(&app.ctx, &authorised.caller, &id).await?;
+    tell(&request, &row);
     match row.state.as_str() {
         rows::DONE => {}
         rows::FAILED => {
@@ -51,11 +54,13 @@ pub async fn get(
 
 /// Cancels the run, or removes its files.
 pub async fn delete(
+    request: HttpRequest,
     authorised: Authorised,
     id: web::Path<String>,
     app: web::Data<App>,
 ) -> Result<HttpResponse, HttpFailure> {
-    job::cancel(&app.ctx, &app.bulk, &authorised.caller, &id).await?;
+    let row = job::cancel(&app.ctx, &app.bulk, &authorised.caller, &id).await?;
+    tell(&request, &row);
     Ok(HttpResponse::Accepted()
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .finish())

@@ -76,6 +76,36 @@ fn a_record_of_another_person_is_refused_before_anything_is_stored() {
 }
 
 #[test]
+fn t_e07_a_provenance_names_nothing_of_ours_beside_its_targets() {
+    let bed = Bed::new();
+    bed.store.put(&[condition("c1", "Patient/p")]);
+    let provenance = |id: &str, source: &str| {
+        json!({"resourceType": "Provenance", "id": id, "recorded": "2026-01-01T00:00:00Z",
+            "target": [{"reference": "Condition/c9"}], "agent": [{"who": {"display": "Other Payer"}}],
+            "entity": [{"role": "source", "what": {"reference": source}}]})
+    };
+    let counts = bed.bring(
+        &bed.scope("e1"),
+        &[
+            person(),
+            condition("c9", "Patient/their-p"),
+            provenance("t1", "https://old.example/fhir/Condition/c1"),
+            provenance("t2", "Condition/c9"),
+        ],
+    );
+    assert_eq!(
+        counts.quarantined.get(Fault::StrangersResource.code()),
+        Some(&1),
+        "{counts:?}"
+    );
+    let bodies = bed.bodies("Provenance");
+    let of_ours = bodies
+        .iter()
+        .filter(|(_, body)| body.to_string().contains("Condition/c1\""));
+    assert_eq!(of_ours.count(), 0, "{bodies:?}");
+}
+
+#[test]
 fn t_e07_nothing_that_comes_changes_what_is_ours() {
     let bed = Bed::new();
     bed.store.put(&[

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // a test that cannot go on says so by panicking
 
 mod kept_apart;
+mod resumed;
 mod sealed;
 mod stored;
 mod taken_out;
@@ -15,7 +16,24 @@ use crate::security::vault::{KEYS_FILE, Vault};
 use crate::store::schema::{ingest_resource, resource};
 use diesel::prelude::*;
 use serde_json::{Value as Json, json};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 use tempfile::TempDir;
+
+/// Stores all that came, in a run of its own.
+pub(super) fn store(scope: &IngestScope, writer: &IngestWriter) -> Result<IngestCounts, Failure> {
+    super::store(scope, writer, &long_turn()).map(|done| done.expect("no turn is so long"))
+}
+
+/// Checks all that came, in a run of its own.
+pub(super) fn check(scope: &IngestScope, writer: &IngestWriter) -> Result<IngestCheck, Failure> {
+    super::check(scope, writer, &long_turn()).map(|done| done.expect("no turn is so long"))
+}
+
+fn long_turn() -> WorkTurn {
+    static ROUND: AtomicU32 = AtomicU32::new(1_000);
+    WorkTurn::of(ROUND.fetch_add(1, Ordering::Relaxed), Duration::from_secs(3_600))
+}
 
 const THEIRS: &str = "https://other.example/fhir";
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::store::schema::{ingest_page, ingest_part, ingest_piece};
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(super) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

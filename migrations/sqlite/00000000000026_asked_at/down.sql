@@ -1,0 +1,1 @@
+ALTER TABLE exchange DROP COLUMN asked_at;

@@ -1,0 +1,307 @@
+//! Measures bulk work as a partner sees it: a match of many members, an export of their records, and the download of its files.
+//!
+//! The partner sends the members in several requests, because the body of one is limited. The time of a run begins with its request and ends
+//! with the status answer that has the manifest, so that it includes reading the body, all durable rows, and the fsync of each file. The
+//! export is compared with copying its files, whose bytes are the same, to other files with an fsync each. The download is compared with a
+//! static answer of the same size.
+
+use super::load::{self, Leg};
+use super::measure::Bench;
+use super::plan::BenchPlan;
+use super::process::MemoryWatch;
+use super::report::{BenchFigure, Limit, median};
+use super::requests::{broken, get, static_request};
+use super::site::Installation;
+use super::wire::{self, Connection};
+use crate::error::{Failure, Fault};
+use crate::secret::Secret;
+use crate::synth::SharingPolicy;
+use crate::terminal::Out;
+use serde_json::{Value, json};
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Most members that are matched; with the records of the bench these have a million resources.
+const MATCHED_MAX: u64 = 250_000;
+/// Members of one request.
+const REQUEST: u64 = 10_000;
+/// Time between two questions about a run.
+const LOOK: Duration = Duration::from_millis(10);
+/// Time limit of one run.
+const PATIENCE: Duration = Duration::from_secs(1_800);
+/// How often the first byte of a download is waited for.
+const FIRST_BYTES: usize = 40;
+/// Largest file whose download is measured: the static answer has no more.
+const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Connections that download.
+const STREAMS: usize = 2;
+/// Bytes that the copy reads and writes at once.
+const COPIED: usize = 1024 * 1024;
+/// How old a token gets.
+const TOKEN_S: u64 = 120;
+const MIB: f64 = 1024.0 * 1024.0;
+
+/// Runs the legs.
+///
+/// # Errors
+/// Those of the server; [`Fault::PartnerAnswer`] for an answer that is not the expected one.
+pub(super) fn measure(plan: &BenchPlan, out: &mut Out) -> Result<Vec<BenchFigure>, Failure> {
+    let site = Installation::of_size(plan, plan.members, 4, out)?;
+    let server = site.start_server()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Fault::Internal).because(error))?;
+    let figures = runtime.block_on(async {
+        let bench = Bench::open(plan, &site, &server).await?;
+        let mut partner = Partner::connect(&bench).await?;
+        let mut figures = vec![partner.matched(out).await?];
+        let (manifest, exported) = partner.exported(out).await?;
+        figures.extend(exported);
+        figures.extend(partner.downloaded(&manifest).await?);
+        Ok::<_, Failure>(figures)
+    })?;
+    server.stop()?;
+    Ok(figures)
+}
+
+/// The partner, with one connection and a token that is young enough.
+struct Partner<'b> {
+    bench: &'b Bench<'b>,
+    connection: Connection,
+    token: Secret,
+    since: Instant,
+}
+
+impl<'b> Partner<'b> {
+    async fn connect(bench: &'b Bench<'b>) -> Result<Partner<'b>, Failure> {
+        let mut connections = bench.connect(1).await?;
+        Ok(Partner {
+            bench,
+            connection: connections.remove(0),
+            token: bench.tokens.fresh().await?,
+            since: Instant::now(),
+        })
+    }
+
+    async fn token(&mut self) -> Result<Secret, Failure> {
+        if self.since.elapsed() > Duration::from_secs(TOKEN_S) {
+            (self.token, self.since) = (self.bench.tokens.fresh().await?, Instant::now());
+        }
+        Ok(self.token.clone())
+    }
+
+    /// Sends a request and returns the status and the body of its answer.
+    async fn send(&mut self, request: &[u8]) -> Result<(u16, Vec<u8>), Failure> {
+        let mut body = Vec::new();
+        let mut keep = |piece: &[u8]| body.extend_from_slice(piece);
+        let answer = self.connection.exchange(request, &mut keep).await.map_err(broken)?;
+        Ok((answer.status, body))
+    }
+
+    /// Begins a run and waits for its end. Returns its id, its manifest and the seconds that it took.
+    async fn run(&mut self, method: &str, path: &str, body: &[u8]) -> Result<(String, Value, f64), Failure> {
+        let headers = format!(
+            "authorization: Bearer {}\r\naccept: application/fhir+json\r\nprefer: respond-async\r\n{}",
+            self.token().await?.expose(),
+            match body.is_empty() {
+                true => "",
+                false => "content-type: application/fhir+json\r\n",
+            }
+        );
+        let began = Instant::now();
+        let (status, text) = self.send(&wire::request(method, path, &headers, body)).await?;
+        if status != 202 {
+            return Err(unexpected(path, status, &text));
+        }
+        let listed = self.bench.site.command(&["bulk", "list"])?;
+        let id = listed["items"][0]["id"].as_str().unwrap_or_default().to_owned();
+        loop {
+            let asked = get(&self.token().await?, &format!("/fhir/jobs/{id}"));
+            match self.send(&asked).await? {
+                (200, manifest) => {
+                    let took = began.elapsed().as_secs_f64();
+                    let manifest = serde_json::from_slice(&manifest)
+                        .map_err(|error| Failure::new(Fault::PartnerAnswer).because(error))?;
+                    return Ok((id, manifest, took));
+                }
+                (202, _) if began.elapsed() < PATIENCE => tokio::time::sleep(LOOK).await,
+                (status, text) => return Err(unexpected(&id, status, &text)),
+            }
+        }
+    }
+
+    /// Matches members of the store, of whom each has a consent that is honored.
+    async fn matched(&mut self, out: &mut Out) -> Result<BenchFigure, Failure> {
+        let site = self.bench.site;
+        let all = (site.options.members - 1).clamp(1, MATCHED_MAX);
+        let (mut seconds, mut bytes, mut matched) = (0.0, 0, 0);
+        for first in (0..all).step_by(usize::try_from(REQUEST).unwrap_or(usize::MAX)) {
+            let body = body(site, first..(first + REQUEST).min(all))?;
+            bytes += body.len() as u64;
+            let (_, manifest, took) = self.run("POST", "/fhir/Group/$bulk-member-match", &body).await?;
+            seconds += took;
+            matched += listed(&manifest, "output").filter(|file| file.rtype == "Group").count() as u64;
+            out.note(&format!("bulk: {} members are matched", (first + REQUEST).min(all)));
+        }
+        if matched == 0 {
+            return Err(Failure::new(Fault::PartnerAnswer).because("a bulk match without groups"));
+        }
+        let figure = BenchFigure::new("bulk.match", "members/s", site.store, all as f64 / seconds);
+        let mut figure = figure.limit(Limit::AtLeast(5_000.0));
+        (figure.rows, figure.bytes) = (site.resources, bytes);
+        figure.detail("members", all as f64);
+        figure.detail("store_members", site.options.members as f64);
+        figure.detail("seconds", seconds);
+        Ok(figure)
+    }
+
+    /// Exports all records with a grant, and copies the files of the export.
+    async fn exported(&mut self, out: &mut Out) -> Result<(Value, Vec<BenchFigure>), Failure> {
+        let (site, server) = (self.bench.site, self.bench.server);
+        let (before, watch) = (server.memory(), MemoryWatch::start(server.id()));
+        let run = self.run("GET", "/fhir/Patient/$export", &[]).await;
+        let most = watch.most()?;
+        let (id, manifest, seconds) = run?;
+        let files: Vec<Listed> = listed(&manifest, "output").collect();
+        let count: u64 = files.iter().map(|file| file.count).sum();
+        let bytes: u64 = files.iter().map(|file| file.bytes).sum();
+        out.note(&format!("bulk: {count} resources in {} files", files.len()));
+        let copy_s = copied(&site.exports().join(&id), &site.exports().join("copy"))?;
+        let (speed, copy_speed) = (bytes as f64 / seconds, bytes as f64 / copy_s.max(1e-6));
+        let figure = |name, unit, value| {
+            let mut figure = BenchFigure::new(name, unit, site.store, value);
+            (figure.rows, figure.bytes) = (count, bytes);
+            figure
+        };
+        let mut rate = figure("bulk.export", "resources/s", count as f64 / seconds).limit(Limit::AtLeast(20_000.0));
+        rate.detail("seconds", seconds);
+        rate.detail("files", files.len() as f64);
+        let mut of_copy = figure("bulk.export_of_copy", "of the speed of a copy", speed / copy_speed);
+        of_copy.detail("mb_per_s", speed / 1e6);
+        of_copy.detail("copy_mb_per_s", copy_speed / 1e6);
+        let growth = |most: u64, before: u64| most.saturating_sub(before) as f64 / MIB;
+        let mut memory = figure("bulk.memory", "MiB grown", growth(most.resident, before.resident));
+        memory.detail("anonymous_mib", growth(most.anonymous, before.anonymous));
+        memory.detail("before_mib", before.resident as f64 / MIB);
+        let of_copy = of_copy.limit(Limit::AtLeast(0.5));
+        Ok((manifest, vec![rate, of_copy, memory.limit(Limit::AtMost(64.0))]))
+    }
+
+    /// Downloads the largest file, in turn with a static answer of its size; and waits for its first byte.
+    async fn downloaded(&mut self, manifest: &Value) -> Result<[BenchFigure; 2], Failure> {
+        let (bench, site) = (self.bench, self.bench.site);
+        let fitting = listed(manifest, "output").filter(|file| file.bytes <= FILE_BYTES_MAX);
+        let largest = fitting.max_by_key(|file| file.bytes);
+        let file = largest.ok_or_else(|| Failure::new(Fault::PartnerAnswer).because("an export without files"))?;
+        let path = file
+            .url
+            .strip_prefix(&site.base_url)
+            .map(|rest| format!("/fhir{rest}"))
+            .ok_or_else(|| Failure::new(Fault::PartnerAnswer).because("the address of a file"))?;
+        let mut times_ms = Vec::new();
+        for _ in 0..FIRST_BYTES {
+            let request = get(&self.token().await?, &path);
+            let (asked, mut first) = (Instant::now(), None);
+            let mut note = |_: &[u8]| {
+                first.get_or_insert_with(|| asked.elapsed().as_secs_f64() * 1e3);
+            };
+            let answer = self.connection.exchange(&request, &mut note).await.map_err(broken)?;
+            if answer.status != 200 {
+                return Err(unexpected(&path, answer.status, &[]));
+            }
+            times_ms.extend(first);
+        }
+        let mut first = BenchFigure::new("bulk.first_byte", "ms", site.store, median(&times_ms));
+        first.spread(&times_ms);
+        let mut connections = bench.connect(STREAMS).await?;
+        let requests = async || Ok(vec![get(&bench.tokens.fresh().await?, &path)]);
+        let rounds = load::rounds(
+            &mut connections,
+            bench.server,
+            bench.plan.seconds,
+            &[static_request(file.bytes)],
+            requests,
+            Leg::bytes_rate,
+        )
+        .await?;
+        let mut speed = BenchFigure::new("bulk.download", "bytes/s", site.store, median(&rounds.rates));
+        speed.ratio(&rounds.ratios);
+        speed.detail("static", median(&rounds.static_rates));
+        speed.detail("server_cpu_us", rounds.subject.cpu_us());
+        for figure in [&mut first, &mut speed] {
+            (figure.rows, figure.bytes) = (file.count, file.bytes);
+        }
+        Ok([first.limit(Limit::AtMost(10.0)), speed.ratio_limit(0.7)])
+    }
+}
+
+fn unexpected(what: &str, status: u16, body: &[u8]) -> Failure {
+    let text = String::from_utf8_lossy(&body[..body.len().min(400)]).into_owned();
+    Failure::new(Fault::PartnerAnswer).because(format!("{what}: status {status}: {text}"))
+}
+
+/// The body of a bulk match about these members, each under an id of its own.
+fn body(site: &Installation, members: std::ops::Range<u64>) -> Result<Vec<u8>, Failure> {
+    let mut body = br#"{"resourceType":"Parameters","parameter":["#.to_vec();
+    for index in members.clone() {
+        let one = site.match_body(&site.member(index), SharingPolicy::Regular);
+        let mut one: Value =
+            serde_json::from_slice(&one).map_err(|error| Failure::new(Fault::Internal).because(error))?;
+        let mut parts = one["parameter"].take().to_string();
+        parts = parts.replace("Patient/member", &format!("Patient/m{index}"));
+        let mut parts: Value =
+            serde_json::from_str(&parts).map_err(|error| Failure::new(Fault::Internal).because(error))?;
+        parts[0]["resource"]["id"] = json!(format!("m{index}"));
+        if index > members.start {
+            body.push(b',');
+        }
+        body.extend_from_slice(json!({"name": "MemberBundle", "part": parts}).to_string().as_bytes());
+    }
+    body.extend_from_slice(b"]}");
+    Ok(body)
+}
+
+/// A file that a manifest names.
+struct Listed {
+    rtype: String,
+    url: String,
+    count: u64,
+    bytes: u64,
+}
+
+fn listed<'m>(manifest: &'m Value, side: &str) -> impl Iterator<Item = Listed> + use<'m> {
+    manifest[side].as_array().into_iter().flatten().map(|file| Listed {
+        rtype: file["type"].as_str().unwrap_or_default().to_owned(),
+        url: file["url"].as_str().unwrap_or_default().to_owned(),
+        count: file["count"].as_u64().unwrap_or(0),
+        bytes: file["extension"]["bytes"].as_u64().unwrap_or(0),
+    })
+}
+
+/// Copies the files of a folder, one after another, each with an fsync. Returns the seconds that it took.
+fn copied(from: &Path, to: &Path) -> Result<f64, Failure> {
+    let unusable = |error: std::io::Error| Failure::new(Fault::Internal).because(error);
+    std::fs::create_dir_all(to).map_err(unusable)?;
+    let paths: Vec<PathBuf> = std::fs::read_dir(from)
+        .map_err(unusable)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
+    let (began, mut buffer) = (Instant::now(), vec![0; COPIED]);
+    for (at, path) in paths.iter().enumerate() {
+        let mut source = File::open(path).map_err(unusable)?;
+        let mut copy = File::create(to.join(at.to_string())).map_err(unusable)?;
+        loop {
+            match source.read(&mut buffer).map_err(unusable)? {
+                0 => break,
+                read => copy.write_all(&buffer[..read]).map_err(unusable)?,
+            }
+        }
+        copy.sync_all().map_err(unusable)?;
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    std::fs::remove_dir_all(to).map_err(unusable)?;
+    Ok(seconds)
+}
