@@ -3,6 +3,7 @@
 //! A run has a folder of its own. A file has a head that names its key, then its text in sealed pieces of one size, which are found by
 //! their number, then the sealed list of whose resources it has. Nothing here decides who may read a file.
 
+use super::shares::{MemberShare, Unfinished};
 use crate::config::Config;
 use crate::error::{Failure, Fault};
 use crate::secret::{Sha256, hex, random};
@@ -32,17 +33,6 @@ struct Inner {
     folder: PathBuf,
     keys: PathBuf,
     vault: OnceLock<Vault>,
-}
-
-/// Whose resources a file has, and how much of it they are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MemberShare {
-    /// The grant under which the member's resources were written.
-    pub grant_id: String,
-    /// Bytes of the resources.
-    pub bytes: u64,
-    /// How many.
-    pub resources: u64,
 }
 
 fn unusable(error: std::io::Error) -> Failure {
@@ -132,7 +122,7 @@ impl BulkFiles {
             .mode(0o600)
             .open(&path)
             .map_err(unusable)?;
-        let unfinished = Unfinished(Some(path));
+        let unfinished = Unfinished::at(path);
         file.write_all(format!("{HEAD}{key_id}\n").as_bytes())
             .map_err(unusable)?;
         Ok(FileWriter {
@@ -218,17 +208,6 @@ impl BulkFiles {
     /// Removes a file that no row names any more; what stays goes with the folder of its run.
     pub fn drop_file(&self, row: &BulkFileRow) {
         let _ = fs::remove_file(self.folder_of(&row.job_id).join(&row.name));
-    }
-}
-
-/// Removes a file that was not finished, so that attempts that fail do not fill the disk. What stays goes with the folder of its run.
-struct Unfinished(Option<PathBuf>);
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if let Some(path) = &self.0 {
-            let _ = fs::remove_file(path);
-        }
     }
 }
 
@@ -318,18 +297,14 @@ impl FileWriter {
         if !self.buffer.is_empty() {
             self.seal_piece()?;
         }
-        let lines = self
-            .shares
-            .iter()
-            .map(|share| format!("{} {} {}\n", share.grant_id, share.bytes, share.resources));
-        let list: String = lines.collect();
+        let list: String = self.shares.iter().map(MemberShare::line).collect();
         let sealed = self.seal.seal(&format!("{}/members", self.row.name), list.as_bytes())?;
         self.file.write_all(&sealed).map_err(unusable)
     }
 
     fn synced(mut self, now_ms: i64) -> Result<BulkFileRow, Failure> {
         self.file.sync_all().map_err(unusable)?;
-        self.unfinished.0 = None;
+        self.unfinished.is_whole();
         self.row.sha256 = self.digest.finish().to_vec();
         self.row.created_ms = now_ms;
         Ok(self.row)
@@ -416,16 +391,8 @@ impl FileReader {
         let opened = self.seal.open(&format!("{}/members", self.name), &sealed);
         let list = opened.map_err(unsealed)?;
         let text = String::from_utf8(list).map_err(|_| Fault::BulkFolder)?;
-        let share = |line: &str| {
-            let mut words = line.split(' ');
-            Some(MemberShare {
-                grant_id: words.next()?.to_owned(),
-                bytes: words.next()?.parse().ok()?,
-                resources: words.next()?.parse().ok()?,
-            })
-        };
         text.lines()
-            .map(|line| share(line).ok_or_else(|| Fault::BulkFolder.into()))
+            .map(|line| MemberShare::read(line).ok_or_else(|| Fault::BulkFolder.into()))
             .collect()
     }
 

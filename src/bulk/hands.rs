@@ -233,8 +233,8 @@ impl Helper {
         let most = std::thread::available_parallelism().map_or(1, NonZero::get) - 1;
         let more = |taken: usize| (taken < most).then(|| taken + 1);
         let taken = HELPERS.fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
-        // Not `then_some`: a value that is made and not wanted would give back a place that nobody took.
-        taken.is_ok().then(|| Helper)
+        // Made only when a place was taken: to drop it gives that back.
+        taken.ok().map(|_| Helper)
     }
 }
 

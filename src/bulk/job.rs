@@ -309,7 +309,10 @@ impl JobStep for BulkEnd {
                 return Ok(AttemptEnding::again(until_ms));
             }
             self.remove(&id).await?;
-            Ok(AttemptEnding::done().with(Arc::new(move |db: &mut Db| rows::forget(db, &id))))
+            Ok(AttemptEnding::done().with(Arc::new(move |db: &mut Db| {
+                bulk_receipts::forget(db, &id)?;
+                rows::forget(db, &id)
+            })))
         })
     }
 }

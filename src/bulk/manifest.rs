@@ -2,10 +2,9 @@
 //!
 //! It names each file with its type, number of resources, and in `extension` its length and SHA-256 before any encoding.
 
-use super::receipt;
 use crate::clock::rfc3339_ms;
 use crate::secret::hex;
-use crate::store::bulk::{BulkFileRow, BulkJobRow, ERROR, OUTPUT};
+use crate::store::bulk::{BulkFileRow, BulkJobRow, ERROR, OUTPUT, RECEIPT};
 use serde_json::{Value as Json, json};
 
 /// The status address of a run.
@@ -41,8 +40,9 @@ pub fn of(base_url: &str, row: &BulkJobRow, files: &[BulkFileRow]) -> Json {
         "output": side(OUTPUT),
         "error": side(ERROR),
     });
-    if let Some(receipt) = receipt::named(base_url, row, files) {
-        manifest["extension"] = json!({"receipt": receipt});
+    if let Some(file) = files.iter().find(|file| file.side == RECEIPT) {
+        let url = format!("{}/receipt", status_url(base_url, &row.id));
+        manifest["extension"] = json!({"receipt": {"url": url, "sha256": hex(&file.sha256)}});
     }
     manifest
 }

@@ -14,3 +14,4 @@ mod kinds;
 pub mod manifest;
 pub mod range;
 pub mod receipt;
+mod shares;

@@ -4,7 +4,6 @@
 //! [`find_of`]. This module never decides what may be released.
 
 use super::Db;
-use super::bulk_receipts;
 use super::many::insert;
 use super::schema::{bulk_file, bulk_job, bulk_piece, partner as partners, visible_state};
 use crate::error::Failure;
@@ -336,18 +335,6 @@ pub fn file(db: &mut Db, id: &str, name: &str) -> Result<Option<BulkFileRow>, Fa
         .optional()?)
 }
 
-/// Returns the receipt of a run.
-///
-/// # Errors
-/// Those of the database.
-pub fn receipt(db: &mut Db, id: &str) -> Result<Option<BulkFileRow>, Failure> {
-    Ok(bulk_file::table
-        .filter(bulk_file::job_id.eq(id).and(bulk_file::side.eq(RECEIPT)))
-        .select(BulkFileRow::as_select())
-        .first(db)
-        .optional()?)
-}
-
 /// Ends a run in this state, without results: as failed only before it is done. Returns `false` when it has ended before.
 ///
 /// # Errors
@@ -385,7 +372,6 @@ pub fn end(db: &mut Db, id: &str, state: &str, fault: Option<&str>, now_ms: i64)
 /// Those of the database.
 pub fn forget(db: &mut Db, id: &str) -> Result<(), Failure> {
     drop_parts(db, id)?;
-    bulk_receipts::forget(db, id)?;
     diesel::delete(bulk_job::table.find(id)).execute(db)?;
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! Rows of what partners answered to the receipts of their exports. They go with the run; the ledger keeps what they say.
 
 use super::Db;
-use super::schema::bulk_acknowledgement;
+use super::bulk::{BulkFileRow, RECEIPT};
+use super::schema::{bulk_acknowledgement, bulk_file};
 use crate::error::Failure;
 use diesel::prelude::*;
 
@@ -25,6 +26,18 @@ impl AcknowledgementRow {
     pub fn says_the_same(&self, other: &AcknowledgementRow) -> bool {
         self.receipt_sha256 == other.receipt_sha256 && self.result == other.result && self.missing == other.missing
     }
+}
+
+/// Returns the receipt of a run.
+///
+/// # Errors
+/// Those of the database.
+pub fn receipt(db: &mut Db, id: &str) -> Result<Option<BulkFileRow>, Failure> {
+    Ok(bulk_file::table
+        .filter(bulk_file::job_id.eq(id).and(bulk_file::side.eq(RECEIPT)))
+        .select(BulkFileRow::as_select())
+        .first(db)
+        .optional()?)
 }
 
 /// Inserts one.

@@ -200,7 +200,7 @@ pub async fn keep(
     let write = move |db: &mut Db| {
         let current = rows::find_of(db, &job_id, &partner)?.filter(|row| row.state == DONE);
         current.ok_or(Fault::NotFound)?;
-        let receipt = rows::receipt(db, &job_id)?.ok_or(Fault::NotFound)?;
+        let receipt = kept::receipt(db, &job_id)?.ok_or(Fault::NotFound)?;
         if hex(&receipt.sha256) != told.receipt {
             return Err(Fault::ReceiptAnswered.into());
         }

@@ -9,7 +9,7 @@ pub mod acknowledge;
 use super::files::BulkFiles;
 use super::job;
 use super::kinds::EXPORT_KIND;
-use super::manifest::{file_url, status_url};
+use super::manifest::file_url;
 use crate::clock::rfc3339_ms;
 use crate::consent;
 use crate::context::Context;
@@ -19,7 +19,8 @@ use crate::release;
 use crate::secret::hex;
 use crate::security::Caller;
 use crate::security::receipt_keys::ReceiptKeys;
-use crate::store::bulk::{self as rows, BulkFileRow, BulkJobRow, DONE, ERROR, MEMBERS, OUTPUT, RECEIPT};
+use crate::store::bulk::{BulkFileRow, BulkJobRow, DONE, ERROR, MEMBERS, OUTPUT, RECEIPT};
+use crate::store::bulk_receipts;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 
@@ -120,12 +121,6 @@ pub fn member_line(patient_id: &str, resources: &BTreeMap<String, u64>) -> Strin
     json!({"patient": format!("Patient/{patient_id}"), "resources": resources}).to_string()
 }
 
-/// The part of a manifest that names the receipt, if there is one.
-pub fn named(base_url: &str, row: &BulkJobRow, files: &[BulkFileRow]) -> Option<Json> {
-    let file = files.iter().find(|file| file.side == RECEIPT)?;
-    Some(json!({"url": format!("{}/receipt", status_url(base_url, &row.id)), "sha256": hex(&file.sha256)}))
-}
-
 /// The receipt of a run of the caller. Returns the run and the text.
 ///
 /// # Errors
@@ -136,7 +131,7 @@ pub async fn of(ctx: &Context, files: &BulkFiles, caller: &Caller, id: &str) -> 
         return Err(Fault::NotFound.into());
     }
     let own = run.id.clone();
-    let found = ctx.store.read(move |db| rows::receipt(db, &own)).await?;
+    let found = ctx.store.read(move |db| bulk_receipts::receipt(db, &own)).await?;
     let (file, folder) = (found.ok_or(Fault::NotFound)?, files.clone());
     let read = tokio::task::spawn_blocking(move || folder.open(&file)?.text()).await;
     let text = read.map_err(|error| Failure::new(Fault::Internal).because(error))??;
@@ -190,7 +185,7 @@ mod tests {
             file(ERROR, "OperationOutcome", 1),
             file(MEMBERS, MEMBERS, 2),
             file(MEMBERS, MEMBERS, 0),
-            file(rows::NAMES, "names", 9),
+            file(crate::store::bulk::NAMES, "names", 9),
         ];
         let left = LeftOut {
             before: 0,

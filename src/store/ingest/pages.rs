@@ -98,9 +98,11 @@ pub fn next_with_pieces(db: &mut Db, exchange_id: &str, from: i64) -> Result<Opt
 /// # Errors
 /// Those of the database.
 pub fn forget_pieces(db: &mut Db, exchange_id: &str, page: i64, most: i64) -> Result<bool, Failure> {
-    let of_page = ingest_piece::exchange_id
-        .eq(exchange_id)
-        .and(ingest_piece::page.eq(page));
+    let of_page = || {
+        ingest_piece::exchange_id
+            .eq(exchange_id)
+            .and(ingest_piece::page.eq(page))
+    };
     let first: Option<i64> = ingest_piece::table
         .filter(of_page())
         .order(ingest_piece::piece.asc())
