@@ -4,6 +4,7 @@
 //! writes that the store has not taken yet, the round trip to the store), and the missing ends of disclosures, which must be written even
 //! when the disk is full.
 
+use crate::bulk::asking::AskInBulk;
 use crate::bulk::export::ExportStep;
 use crate::bulk::files::BulkFiles;
 use crate::bulk::group_match::MatchStep;
@@ -42,8 +43,16 @@ pub fn start(ctx: &Context, config: &Config, access: Option<&PartnerAccess>) -> 
         files: files.clone(),
         keep_ms,
     }));
-    steps.push(Arc::new(BulkEnd { files, keep_ms }));
+    steps.push(Arc::new(BulkEnd {
+        files: files.clone(),
+        keep_ms,
+    }));
     if let Some(access) = access {
+        steps.push(Arc::new(AskInBulk {
+            access: access.clone(),
+            files,
+            chance: Chance::System,
+        }));
         let sessions: Arc<dyn PartnerSessions> = Arc::new(access.clone());
         steps.extend(exchange::job_steps(&sessions, &Chance::System));
         steps.push(Arc::new(JudgeAgain(access.clone())));

@@ -1,9 +1,10 @@
-//! Bulk work for partners: runs over many members that a partner starts, asks about, and takes files from.
+//! Bulk work: runs over many members that a partner starts here, asks about, and takes files from; and runs of ours at a partner ([`asking`]).
 //!
 //! A run is a row of the store with its pieces; the durable runner does one piece after another, so that a crash repeats at most one. Files
 //! are sealed on a disk ([`files`]) and named only by rows. What may leave is decided by `release`, for each member again at each piece
 //! and at each download. This module knows no HTTP.
 
+pub mod asking;
 pub mod export;
 pub mod files;
 pub mod group_match;

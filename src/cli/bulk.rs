@@ -1,4 +1,4 @@
-//! `causeway bulk`: the bulk jobs of partners, and ending one.
+//! `causeway bulk`: the bulk jobs of partners, and ending one; and the bulk runs in which this payer asks partners.
 
 use super::asker::CommandAsker;
 use super::pages::or_dash;
@@ -7,6 +7,7 @@ use crate::bulk::job;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::ops::bulk::{self as shown, BulkItem};
+use crate::ops::bulk_runs::{self, BulkRunItem};
 use crate::store::beginnings::IdKind;
 use crate::terminal::{Exit, Out, ShortIds};
 use clap::{Args, Subcommand};
@@ -26,9 +27,9 @@ pub struct BulkArgs {
 /// What to do with bulk jobs.
 #[derive(Subcommand, Clone, Debug)]
 pub enum BulkCommand {
-    /// List the bulk jobs of partners, the newest first
+    /// List the bulk jobs of partners and our own bulk runs (kind `ask`), the newest first
     List,
-    /// Show a bulk job with its files
+    /// Show a bulk job with its files, or a bulk run of ours with its members
     Show {
         /// Id of the bulk job, or the beginning of it
         job: String,
@@ -54,9 +55,11 @@ pub fn run(args: &BulkArgs, ctx: &Context, asker: &CommandAsker, out: &mut Out) 
     match &args.command {
         BulkCommand::List => list(ctx, out)?,
         BulkCommand::Show { job } => {
-            let id = short::meant(ctx, IdKind::BulkJob, job)?;
-            let one = ctx.store.read_blocking(|db| shown::one(db, &id));
-            out.value(&one.map_err(told)?);
+            let id = short::meant_of(ctx, &[IdKind::BulkJob, IdKind::BulkRun], job)?;
+            match ctx.store.read_blocking(|db| bulk_runs::one(db, &id))? {
+                Some(run) => out.value(&run),
+                None => out.value(&ctx.store.read_blocking(|db| shown::one(db, &id)).map_err(told)?),
+            }
         }
         BulkCommand::Cancel { job, reason, operator } => {
             let note = asker.operator_note(operator.as_deref(), reason)?;
@@ -77,9 +80,11 @@ fn told(failure: Failure) -> Failure {
 }
 
 fn list(ctx: &Context, out: &mut Out) -> Result<(), Failure> {
-    let jobs = ctx.store.read_blocking(shown::list)?;
+    let (jobs, runs) = ctx
+        .store
+        .read_blocking(|db| Ok((shown::list(db)?, bulk_runs::list(db)?)))?;
     if out.json {
-        out.value(&json!({ "items": jobs }));
+        out.value(&json!({ "items": jobs, "runs": runs }));
         return Ok(());
     }
     let cells = |job: &BulkItem| {
@@ -95,7 +100,20 @@ fn list(ctx: &Context, out: &mut Out) -> Result<(), Failure> {
             or_dash(job.fault.as_deref()),
         ]
     };
-    let rows: Vec<Vec<String>> = jobs.iter().map(cells).collect();
+    let of_run = |run: &BulkRunItem| {
+        vec![
+            run.id.clone(),
+            "ask".to_owned(),
+            run.partner.clone(),
+            run.state.clone(),
+            format!("{}/{}", run.members - run.carried, run.members),
+            run.created_at.clone(),
+            or_dash(None),
+            or_dash(None),
+            or_dash(run.fault.as_deref()),
+        ]
+    };
+    let rows: Vec<Vec<String>> = jobs.iter().map(cells).chain(runs.iter().map(of_run)).collect();
     let mut ids = ShortIds::default();
     short::add(
         &mut ids,
@@ -108,7 +126,7 @@ fn list(ctx: &Context, out: &mut Out) -> Result<(), Failure> {
         "KIND",
         "PARTNER",
         "STATE",
-        "PIECES",
+        "DONE",
         "BEGUN",
         "KEPT UNTIL",
         "RECEIPT",

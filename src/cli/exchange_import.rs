@@ -2,12 +2,14 @@
 
 use super::asker::{CommandAsker, by};
 use crate::audit::{Action, LedgerEvent, OperatorNote, ledger};
+use crate::bulk::asking::{close, gather};
 use crate::consent::WithdrawnBy;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::exchange::enrolments::{AT_ONCE, EnrolmentFields, EnrolmentFile, RowResult, accept};
 use crate::secret::{hex, sha256_of};
 use crate::security::Operator;
+use crate::store::Db;
 use crate::terminal::{Exit, Out};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -28,6 +30,9 @@ pub struct ExchangeImportArgs {
     /// Where to write the rejected rows, one JSON line each: line, fault, expression, remedy
     #[arg(long, value_name = "FILE")]
     pub rejects: Option<PathBuf>,
+    /// Ask each partner for all its members of this file at once, in runs of 1,000; see `causeway bulk list`
+    #[arg(long)]
+    pub bulk: bool,
 }
 
 #[derive(Default)]
@@ -36,6 +41,14 @@ struct Tally {
     running: u64,
     known: u64,
     rejected: u64,
+    runs: usize,
+}
+
+/// The file, and how its partners are asked.
+#[derive(Clone)]
+struct FileOf {
+    digest: String,
+    in_bulk: bool,
 }
 
 /// Runs the command. Relative paths are of `cwd`.
@@ -62,6 +75,10 @@ pub fn run(
     };
     let mut file = EnrolmentFile::new(BufReader::new(bar.wrap_read(open(&path)?)));
     let (mut tally, mut rows) = (Tally::default(), Vec::new());
+    let file_of = FileOf {
+        digest,
+        in_bulk: args.bulk,
+    };
     let ended = loop {
         match file.next_row() {
             Ok(Some(row)) => match row.fields {
@@ -72,10 +89,14 @@ pub fn run(
             Err(failure) => break Err(failure),
         }
         if rows.len() == AT_ONCE {
-            hand_in(ctx, &digest, &mut rows, &by, &mut tally, rejects.as_mut(), out)?;
+            hand_in(ctx, &file_of, &mut rows, &by, &mut tally, rejects.as_mut(), out)?;
         }
     };
-    hand_in(ctx, &digest, &mut rows, &by, &mut tally, rejects.as_mut(), out)?;
+    hand_in(ctx, &file_of, &mut rows, &by, &mut tally, rejects.as_mut(), out)?;
+    if args.bulk {
+        let (own, of) = (ctx.clone(), file_of.digest.clone());
+        tally.runs = ctx.store.write_blocking(move |db| close(db, &own, &of))?;
+    }
     bar.finish_and_clear();
     note(ctx, &by, &tally)?;
     print(&tally, out);
@@ -90,7 +111,7 @@ pub fn run(
 
 fn hand_in(
     ctx: &Context,
-    digest: &str,
+    file: &FileOf,
     rows: &mut Vec<(u64, EnrolmentFields)>,
     by: &WithdrawnBy,
     tally: &mut Tally,
@@ -100,16 +121,39 @@ fn hand_in(
     if rows.is_empty() {
         return Ok(());
     }
-    let (own, own_rows, own_digest, own_by) = (ctx.clone(), rows.clone(), digest.to_owned(), by.clone());
-    let results = ctx
-        .store
-        .write_blocking(move |db| accept(db, &own, &own_digest, &own_rows, &own_by))?;
+    let (own, own_rows, own_file, own_by) = (ctx.clone(), rows.clone(), file.clone(), by.clone());
+    let results = ctx.store.write_blocking(move |db| {
+        let results = accept(db, &own, &own_file.digest, &own_rows, &own_by)?;
+        if own_file.in_bulk {
+            gather_new(db, &own, &own_file.digest, &own_rows, &results)?;
+        }
+        Ok(results)
+    })?;
     for ((line, _), result) in rows.drain(..).zip(results) {
         match result {
             RowResult::Accepted(accepted) if accepted.is_new => tally.started += 1,
             RowResult::Accepted(_) => tally.running += 1,
             RowResult::Known(_) => tally.known += 1,
             RowResult::Rejected(failure) => reject(line, &failure, tally, rejects.as_deref_mut(), out)?,
+        }
+    }
+    Ok(())
+}
+
+/// Leaves the exchanges that have just begun to bulk runs. One that asks only for what changed since some time is asked for alone.
+fn gather_new(
+    db: &mut Db,
+    ctx: &Context,
+    digest: &str,
+    rows: &[(u64, EnrolmentFields)],
+    results: &[RowResult],
+) -> Result<(), Failure> {
+    for ((_, fields), result) in rows.iter().zip(results) {
+        let (RowResult::Accepted(accepted), Some(partner)) = (result, &fields.partner) else {
+            continue;
+        };
+        if accepted.is_new && fields.since.is_none() {
+            gather(db, ctx, (partner, &accepted.exchange_id), digest)?;
         }
     }
     Ok(())
@@ -167,6 +211,7 @@ fn print(tally: &Tally, out: &mut Out) {
             "running": tally.running,
             "known": tally.known,
             "rejected": tally.rejected,
+            "bulk_runs": tally.runs,
         }));
         return;
     }
@@ -174,6 +219,9 @@ fn print(tally: &Tally, out: &mut Out) {
         "started: {}, already running: {}, accepted before: {}, rejected: {}",
         tally.started, tally.running, tally.known, tally.rejected
     ));
+    if tally.runs > 0 {
+        out.line(&format!("bulk runs: {}", tally.runs));
+    }
 }
 
 fn open(path: &Path) -> Result<File, Failure> {

@@ -213,6 +213,7 @@ faults! {
     NothingReceived     => ("EX-071", "not-found",        Error, 404, Never, Operator, NextTry, "The exchange has received nothing.", "See what happened with `causeway exchange show ID`."),
     PatientMissing      => ("EX-072", "incomplete",       Error, 502, Never, Operator, Day, "The record was received without its Patient, so nothing says whose it is.", "Ask the other payer for the Patient, then supersede the exchange. Nothing of the record was stored."),
     PartnerMoved        => ("EX-073", "conflict",         Error, 409, Never, Operator, Day, "The registration of the partner has another address than the one at which the member was matched.", "Supersede the exchange: the new one asks at the address of the registration. If the registration is wrong, correct it, then replay."),
+    FilesUntrue         => ("EX-074", "incomplete",       Error, 502, Never, Operator, Day, "The other payer's files are not what its manifest says.", "Send the other payer the id of the bulk run. Its members are asked for one by one."),
 }
 
 impl Fault {

@@ -11,6 +11,9 @@ pub(super) const TAKES_BACK: &str = "exchange-take-back";
 /// The name of the job that asks a partner again.
 pub(super) const ASKS_AGAIN: &str = "exchange-again";
 
+/// The name of the job that works for many exchanges with one partner at once; what it works for has no job of its own.
+pub const CARRIER: &str = "bulk-ask";
+
 /// The job of an exchange; its key is the exchange's id.
 pub static EXCHANGE: WorkKind = WorkKind {
     name: "exchange",

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 pub mod acts;
 pub mod begin;
+pub mod carried;
 pub mod change;
 pub mod clocks;
 pub mod conclude;

@@ -4,7 +4,7 @@
 
 use super::change::ExchangeChange;
 use super::intake::wake;
-use super::kind::EXCHANGE;
+use super::kind::{CARRIER, EXCHANGE};
 use super::loaded::{Circumstances, LoadedExchange};
 use super::moves::WORKING;
 use super::permit::refusal_of;
@@ -55,7 +55,7 @@ fn watch(held: &HeldJob) -> Result<(), Failure> {
     jobs_that_fell(held)?;
     each(held, |db, skip| {
         let phases: Vec<&str> = WORKING.iter().map(|phase| phase.code()).collect();
-        let rows = exchanges::without_job(db, EXCHANGE.name, &phases, AT_ONCE, skip)?;
+        let rows = exchanges::without_job(db, (EXCHANGE.name, CARRIER), &phases, AT_ONCE, skip)?;
         Ok(rows.into_iter().map(|row| (row.id, WrongWith::Forgotten)).collect())
     })?;
     let now_ms = held.ctx().clock.now_ms();

@@ -319,7 +319,7 @@ fn server_answered(step: StepName, class: &str, heard: bool) -> Option<bool> {
     }
 }
 
-fn attempt_end(
+pub(super) fn attempt_end(
     started_ms: i64,
     ended_ms: i64,
     class: &'static str,

@@ -7,6 +7,7 @@
 
 pub mod both_ways;
 pub mod bulk;
+pub mod bulk_runs;
 pub mod consents;
 pub mod decisions;
 pub mod detail;

@@ -22,6 +22,7 @@ pub enum IdKind {
     Job,
     Exchange,
     BulkJob,
+    BulkRun,
 }
 
 macro_rules! on_table {
@@ -61,6 +62,10 @@ macro_rules! on_table {
             }
             IdKind::BulkJob => {
                 use super::schema::bulk_job as $table;
+                $work
+            }
+            IdKind::BulkRun => {
+                use super::schema::bulk_run as $table;
                 $work
             }
         }
@@ -170,6 +175,7 @@ mod tests {
             IdKind::Job,
             IdKind::Exchange,
             IdKind::BulkJob,
+            IdKind::BulkRun,
         ] {
             assert_eq!(found(other, "0199"), 0, "{other:?}");
         }

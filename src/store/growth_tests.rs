@@ -56,7 +56,7 @@ fn sent(db: &mut Db, act: impl FnOnce(&mut Db) -> Result<(), Failure>) -> Vec<St
 /// Everything that is looked for again and again.
 fn look(db: &mut Db) -> Result<(), Failure> {
     exchanges::with_lost_jobs(db, "exchange", 100, 0)?;
-    exchanges::without_job(db, "exchange", &["matching", "storing"], 100, 0)?;
+    exchanges::without_job(db, ("exchange", "bulk-ask"), &["matching", "storing"], 100, 0)?;
     exchanges::waiting_under_ended(db, 1, "manual_review", 100, 0)?;
     exchanges::parked(db)?;
     exchanges::has_so_many(db, "p", 100)?;

@@ -11,6 +11,7 @@ pub mod begun;
 pub mod bulk;
 pub mod bulk_pieces;
 pub mod bulk_receipts;
+pub mod bulk_runs;
 mod connect;
 mod connection;
 pub mod consents;

@@ -7,7 +7,10 @@ mod exchanges;
 mod policy;
 mod received;
 
-pub use bulk::{bulk_acknowledgement, bulk_file, bulk_job, bulk_piece, member_group, member_group_entry};
+pub use bulk::{
+    bulk_acknowledgement, bulk_file, bulk_job, bulk_piece, bulk_run, bulk_run_file, bulk_run_member, member_group,
+    member_group_entry,
+};
 pub use exchanges::{
     enrolment, exchange, exchange_ask, exchange_missing, exchange_question, exchange_result, exchange_step, opt_in,
     partner_health,
@@ -466,7 +469,7 @@ diesel::table! {
 
 diesel::allow_tables_to_appear_in_same_query!(ledger_entry, operator_note);
 diesel::allow_tables_to_appear_in_same_query!(ledger_entry, ledger_subject);
-diesel::allow_tables_to_appear_in_same_query!(exchange, job);
+diesel::allow_tables_to_appear_in_same_query!(exchange, job, bulk_run_member);
 diesel::allow_tables_to_appear_in_same_query!(member_group_entry, grants);
 diesel::allow_tables_to_appear_in_same_query!(member_group_entry, consent);
 

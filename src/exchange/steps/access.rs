@@ -15,10 +15,14 @@ const REMEMBERED: usize = 1_000;
 
 /// What is known of a partner's server.
 #[derive(Clone)]
-pub(super) struct Acquaintance {
+pub struct Acquaintance {
+    /// Its server.
     pub peer: Peer,
+    /// Its SMART document.
     pub smart: SmartDocument,
+    /// What it offers.
     pub offer: PeerOffer,
+    /// Until when that is believed, UTC milliseconds.
     pub until_ms: i64,
 }
 
@@ -45,7 +49,7 @@ impl PartnerAccess {
     }
 
     /// The keys under which what comes is sealed.
-    pub(super) fn vault(&self) -> &Vault {
+    pub fn vault(&self) -> &Vault {
         &self.0.vault
     }
 

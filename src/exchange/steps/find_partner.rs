@@ -7,16 +7,29 @@ use super::result::{StepEnd, StepGain};
 use crate::error::Fault;
 use crate::jobs::HeldJob;
 use crate::partner::peer::{CallEnd, CallFacts, CallFailure};
+use crate::store::partners::PartnerRow;
 
 pub(super) async fn run(session: &mut OpenSession, facts: &ExchangeFacts, held: &HeldJob) -> Went {
     let now_ms = held.ctx().clock.now_ms();
-    let ready = StepEnd::Done(StepGain::Ready);
-    if let Some(known) = session.access.known(&facts.partner, now_ms) {
-        session.known = Some(known);
-        return Ok((ready, CallFacts::default()));
+    let (known, call) = find(&session.access, &facts.partner, &facts.correlation_id, now_ms).await?;
+    session.known = Some(known);
+    Ok((StepEnd::Done(StepGain::Ready), call))
+}
+
+/// What is known of a partner, which is asked unless it was lately.
+///
+/// # Errors
+/// [`CallEnd::Trust`] when it names another origin than the registered one; those of the calls.
+pub async fn find(
+    access: &PartnerAccess,
+    partner: &PartnerRow,
+    correlation: &str,
+    now_ms: i64,
+) -> Result<(Acquaintance, CallFacts), CallFailure> {
+    if let Some(known) = access.known(partner, now_ms) {
+        return Ok((known, CallFacts::default()));
     }
-    let peer = session.access.peer(&facts.partner)?;
-    let correlation = facts.correlation_id.as_str();
+    let peer = access.peer(partner)?;
     let elsewhere = || CallFailure::new(CallEnd::Trust(Fault::PartnerElsewhere));
     let (smart, _) = peer.smart(correlation).await?;
     peer.named(&smart.token_endpoint).map_err(|_| elsewhere())?;
@@ -34,7 +47,6 @@ pub(super) async fn run(session: &mut OpenSession, facts: &ExchangeFacts, held: 
         offer,
         until_ms: PartnerAccess::believed_until(now_ms),
     };
-    session.access.remember(&facts.partner, &found);
-    session.known = Some(found);
-    Ok((ready, call))
+    access.remember(partner, &found);
+    Ok((found, call))
 }

@@ -12,7 +12,7 @@ const V2: &str = "http://terminology.hl7.org/CodeSystem/v2-0203";
 const COVERAGE_CLASS: &str = "http://terminology.hl7.org/CodeSystem/coverage-class";
 const RELATIONSHIP: &str = "http://terminology.hl7.org/CodeSystem/subscriber-relationship";
 const BIRTHSEX: &str = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-birthsex";
-/// The id of the member within the request; it is none of a store.
+/// The id of the member within a request about one; it is none of a store.
 const MEMBER: &str = "member";
 
 /// The elements of the two profiles that may be sent, as paths. `id`, `beneficiary` and the references are made for the request.
@@ -87,8 +87,17 @@ pub struct MatchParts<'a> {
 /// # Errors
 /// [`Fault::MemberIncomplete`], naming what is missing.
 pub fn match_body(parts: &MatchParts<'_>) -> Result<Vec<u8>, Failure> {
-    let mut patient = patient(parts.patient)?;
-    let to_match = to_match(parts)?;
+    let body = json!({"resourceType": "Parameters", "parameter": match_parameters(parts, MEMBER)?});
+    serde_json::to_vec(&body).map_err(|error| Failure::new(Fault::Internal).because(error))
+}
+
+/// Makes the parameters that ask for one member, whose Patient has this id within the request.
+///
+/// # Errors
+/// As [`match_body`].
+pub fn match_parameters(parts: &MatchParts<'_>, member: &str) -> Result<[Json; 4], Failure> {
+    let mut patient = patient(parts.patient, member)?;
+    let to_match = to_match(parts, member)?;
     if parts.hrex == "1.0" {
         // There the Patient is one of US Core, which has an identifier. The number that is sent anyway tells nothing more.
         let numbers = to_match.get("identifier").cloned();
@@ -96,14 +105,12 @@ pub fn match_body(parts: &MatchParts<'_>) -> Result<Vec<u8>, Failure> {
         patient["identifier"] = numbers.unwrap_or_else(subscriber);
     }
     let own_coverage = parts.own_coverage.ok_or_else(|| lacks("Coverage"))?;
-    let parameters = [
+    Ok([
         json!({"name": "MemberPatient", "resource": patient}),
         json!({"name": "CoverageToMatch", "resource": to_match}),
-        json!({"name": "CoverageToLink", "resource": to_link(parts, own_coverage)?}),
-        json!({"name": "Consent", "resource": consent(parts)}),
-    ];
-    let body = json!({"resourceType": "Parameters", "parameter": parameters});
-    serde_json::to_vec(&body).map_err(|error| Failure::new(Fault::Internal).because(error))
+        json!({"name": "CoverageToLink", "resource": to_link(parts, own_coverage, member)?}),
+        json!({"name": "Consent", "resource": consent(parts, member)}),
+    ])
 }
 
 fn lacks(place: &'static str) -> Failure {
@@ -159,9 +166,9 @@ fn of_profile(bytes: &[u8], rtype: &'static str) -> Result<Map<String, Json>, Fa
     }
 }
 
-fn patient(bytes: &[u8]) -> Result<Json, Failure> {
+fn patient(bytes: &[u8], member: &str) -> Result<Json, Failure> {
     let mut patient = of_profile(bytes, "Patient")?;
-    patient.insert("id".into(), MEMBER.into());
+    patient.insert("id".into(), member.into());
     let names = patient.get("name").and_then(Json::as_array);
     let named = names.is_some_and(|names| {
         names
@@ -206,7 +213,7 @@ fn class(code: &str, value: &str) -> Json {
     json!({"type": {"coding": [{"system": COVERAGE_CLASS, "code": code}]}, "value": value})
 }
 
-fn to_match(parts: &MatchParts<'_>) -> Result<Json, Failure> {
+fn to_match(parts: &MatchParts<'_>, member: &str) -> Result<Json, Failure> {
     let told = parts.coverage;
     if told.member_number.is_empty() && told.subscriber_number.is_none() {
         return Err(lacks("Coverage.identifier"));
@@ -215,7 +222,7 @@ fn to_match(parts: &MatchParts<'_>) -> Result<Json, Failure> {
         "resourceType": "Coverage",
         "id": "to-match",
         "status": "active",
-        "beneficiary": {"reference": format!("Patient/{MEMBER}")},
+        "beneficiary": {"reference": format!("Patient/{member}")},
         "relationship": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/data-absent-reason", "code": "unknown"}]},
         "payor": payor(parts.partner_npi, parts.partner_name),
     });
@@ -241,7 +248,7 @@ fn to_match(parts: &MatchParts<'_>) -> Result<Json, Failure> {
     Ok(coverage)
 }
 
-fn to_link(parts: &MatchParts<'_>, bytes: &[u8]) -> Result<Json, Failure> {
+fn to_link(parts: &MatchParts<'_>, bytes: &[u8], member: &str) -> Result<Json, Failure> {
     let mut coverage = of_profile(bytes, "Coverage")?;
     if let Some(Json::Array(identifiers)) = coverage.get_mut("identifier") {
         let is_member = |identifier: &Json| {
@@ -271,7 +278,7 @@ fn to_link(parts: &MatchParts<'_>, bytes: &[u8]) -> Result<Json, Failure> {
         coverage.insert("relationship".into(), own);
     }
     coverage.insert("id".into(), "to-link".into());
-    coverage.insert("beneficiary".into(), json!({"reference": format!("Patient/{MEMBER}")}));
+    coverage.insert("beneficiary".into(), json!({"reference": format!("Patient/{member}")}));
     coverage.insert("payor".into(), payor(&parts.payer.npi, &parts.payer.name));
     Ok(Json::Object(coverage))
 }
@@ -284,7 +291,7 @@ fn day(at_ms: i64, payer: &Payer) -> String {
     }
 }
 
-fn consent(parts: &MatchParts<'_>) -> Json {
+fn consent(parts: &MatchParts<'_>, member: &str) -> Json {
     /// An opt-in that has no end holds until it is revoked, and HRex wants an end. What is sent then permits this exchange alone, for the
     /// time that PDex suggests (pdex-208), so that it never tells less or more than the member said about a later one.
     const THIS_EXCHANGE_MS: i64 = 90 * 86_400_000;
@@ -298,8 +305,8 @@ fn consent(parts: &MatchParts<'_>) -> Json {
         "status": "active",
         "scope": concept("http://terminology.hl7.org/CodeSystem/consentscope", "patient-privacy"),
         "category": [concept("http://terminology.hl7.org/CodeSystem/v3-ActCode", "IDSCL")],
-        "patient": {"reference": format!("Patient/{MEMBER}")},
-        "performer": [{"reference": format!("Patient/{MEMBER}")}],
+        "patient": {"reference": format!("Patient/{member}")},
+        "performer": [{"reference": format!("Patient/{member}")}],
         "sourceReference": {"reference": format!("{}/DocumentReference/{}", parts.payer.base_url, opt_in.id)},
         "policy": [{"uri": format!("http://hl7.org/fhir/us/davinci-hrex/StructureDefinition-hrex-consent.html#{}", opt_in.policy)}],
         "provision": {

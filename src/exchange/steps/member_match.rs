@@ -6,15 +6,57 @@ use super::match_body::{MatchParts, match_body};
 use super::open::{OpenSession, Went};
 use super::result::{StepEnd, StepGain};
 use super::token::is_good;
+use crate::context::Payer;
 use crate::error::{Failure, Fault};
 use crate::fhir::prescreen::{ScreenLimits, screen};
 use crate::ids::is_fhir_id;
 use crate::jobs::HeldJob;
 use crate::partner::peer::{CallEnd, CallFailure, Peer, PeerAsk};
 use crate::store::exchanges::{self, QuestionRow};
-use crate::store::members;
 use crate::store::partners::PartnerRow;
+use crate::store::{Db, members};
 use serde::Deserialize;
+
+/// What is held of a member that a match names.
+pub struct HeldOfMember {
+    patient: Vec<u8>,
+    own_coverage: Option<Vec<u8>>,
+    hrex: String,
+}
+
+impl HeldOfMember {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// [`Fault::MemberUnknown`]; those of the database.
+    pub fn read(db: &mut Db, facts: &ExchangeFacts) -> Result<HeldOfMember, Failure> {
+        let member = facts.member_id.as_str();
+        let own_coverage = match &facts.own_coverage_id {
+            Some(id) => members::own_resource(db, member, "Coverage", id)?,
+            None => members::own_coverage(db, member)?,
+        };
+        Ok(HeldOfMember {
+            patient: members::own_resource(db, member, "Patient", member)?.ok_or(Fault::MemberUnknown)?,
+            own_coverage,
+            hrex: dialect(&facts.partner, "hrex"),
+        })
+    }
+
+    /// What a question about the member is made of.
+    pub fn parts<'a>(&'a self, facts: &'a ExchangeFacts, payer: &'a Payer) -> MatchParts<'a> {
+        MatchParts {
+            patient: &self.patient,
+            own_coverage: self.own_coverage.as_deref(),
+            coverage: &facts.coverage,
+            opt_in: &facts.opt_in,
+            begun_ms: facts.begun_ms,
+            payer,
+            partner_npi: &facts.partner.npi,
+            partner_name: &facts.partner.name,
+            hrex: &self.hrex,
+        }
+    }
+}
 
 /// The body of the question. It is made and kept, sealed, before the first attempt of a round, so that all its attempts send the same bytes.
 async fn question(session: &OpenSession, facts: &ExchangeFacts, held: &HeldJob) -> Result<Vec<u8>, Failure> {
@@ -51,30 +93,9 @@ async fn question(session: &OpenSession, facts: &ExchangeFacts, held: &HeldJob) 
 /// Makes the body of the question from what is held of the member now.
 async fn made(facts: &ExchangeFacts, held: &HeldJob) -> Result<Vec<u8>, Failure> {
     let ctx = held.ctx();
-    let (member, coverage) = (facts.member_id.clone(), facts.own_coverage_id.clone());
-    let (patient, own_coverage) = ctx
-        .store
-        .read(move |db| {
-            let patient = members::own_resource(db, &member, "Patient", &member)?;
-            let coverage = match &coverage {
-                Some(id) => members::own_resource(db, &member, "Coverage", id)?,
-                None => members::own_coverage(db, &member)?,
-            };
-            Ok((patient, coverage))
-        })
-        .await?;
-    let patient = patient.ok_or_else(|| Failure::new(Fault::MemberUnknown))?;
-    match_body(&MatchParts {
-        patient: &patient,
-        own_coverage: own_coverage.as_deref(),
-        coverage: &facts.coverage,
-        opt_in: &facts.opt_in,
-        begun_ms: facts.begun_ms,
-        payer: &ctx.payer,
-        partner_npi: &facts.partner.npi,
-        partner_name: &facts.partner.name,
-        hrex: &dialect(&facts.partner, "hrex"),
-    })
+    let own = facts.clone();
+    let held_of_member = ctx.store.read(move |db| HeldOfMember::read(db, &own)).await?;
+    match_body(&held_of_member.parts(facts, &ctx.payer))
 }
 
 pub(super) async fn run(session: &mut OpenSession, facts: &ExchangeFacts, held: &HeldJob) -> Went {
@@ -241,7 +262,10 @@ fn read_answer(peer: &Peer, bytes: &[u8]) -> Result<MatchedAs, Failure> {
 }
 
 /// The id of the Patient that a reference means on the partner's server.
-fn patient_id(peer: &Peer, text: &str) -> Result<String, Failure> {
+///
+/// # Errors
+/// [`Fault::PartnerElsewhere`], [`Fault::MatchAnswerUnfit`].
+pub fn patient_id(peer: &Peer, text: &str) -> Result<String, Failure> {
     let unfit = || Failure::new(Fault::MatchAnswerUnfit).at("MemberId");
     let text = text.split_once("/_history/").map_or(text, |(before, _)| before);
     let relative = match text.contains("://") {

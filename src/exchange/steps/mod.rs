@@ -25,11 +25,15 @@ mod store;
 mod supporting;
 mod token;
 
-pub use access::PartnerAccess;
+pub use access::{Acquaintance, PartnerAccess};
 pub use facts::{ExchangeFacts, MatchedAs, MissingPart, OptInFacts, OtherCoverage, Resume};
+pub use find_partner::find;
 pub use judge_again::{JUDGE_AGAIN, JudgeAgain, permit_to_judge_again};
+pub use member_match::{HeldOfMember, patient_id};
 pub use name::StepName;
 pub use result::{CallNotes, Quarantined, StepEnd, StepGain, StepReport, TransportFailure};
+pub use session::end_of;
+pub use token::read_scope;
 
 use crate::jobs::HeldJob;
 use std::pin::Pin;

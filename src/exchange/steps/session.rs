@@ -112,7 +112,8 @@ fn notes(facts: CallFacts) -> CallNotes {
     }
 }
 
-fn end_of(failure: &CallFailure) -> StepEnd {
+/// The end of a step whose call failed.
+pub fn end_of(failure: &CallFailure) -> StepEnd {
     let transport = |how: TransportFailure| StepEnd::Transport {
         failure: how,
         retry_after_ms: failure.retry_after_ms,

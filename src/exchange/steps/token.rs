@@ -6,7 +6,7 @@ use super::open::{OpenSession, Went};
 use super::result::{StepEnd, StepGain};
 use crate::error::{Failure, Fault};
 use crate::jobs::HeldJob;
-use crate::partner::peer::{CallEnd, CallFacts, PeerToken, TokenAsk};
+use crate::partner::peer::{CallEnd, CallFacts, PeerToken, SmartDocument, TokenAsk};
 use crate::security::MEMBER_MATCH;
 
 /// What a record is read with: SMART version 2, and version 1 for servers that know no other.
@@ -36,11 +36,7 @@ pub(super) async fn run_for_member(session: &mut OpenSession, facts: &ExchangeFa
         let matched = facts.matched.as_ref().ok_or_else(|| Failure::new(Fault::Internal))?;
         let patient = bound_to(matched);
         let known = session.partner()?;
-        let supported = &known.smart.scopes_supported;
-        let scope = READ
-            .iter()
-            .find(|scope| supported.iter().any(|one| one == **scope))
-            .unwrap_or(&READ[0]);
+        let scope = read_scope(&known.smart);
         let ask = TokenAsk {
             scopes: &[scope],
             patient: patient.as_deref(),
@@ -58,6 +54,13 @@ pub(super) async fn run_for_member(session: &mut OpenSession, facts: &ExchangeFa
         session.member_token = Some(token);
     }
     Ok((StepEnd::Done(StepGain::Ready), call))
+}
+
+/// The scope with which a partner's records are read.
+pub fn read_scope(smart: &SmartDocument) -> &'static str {
+    let supported = &smart.scopes_supported;
+    let known = READ.iter().find(|scope| supported.iter().any(|one| one == **scope));
+    known.unwrap_or(&READ[0])
 }
 
 /// The member as the token endpoint knows it.

@@ -24,6 +24,10 @@ pub struct PeerOffer {
     pub everything: bool,
     /// `Patient/$member-match`.
     pub member_match: bool,
+    /// `Group/$bulk-member-match`.
+    pub bulk_match: bool,
+    /// `Group/{id}/$davinci-data-export`.
+    pub group_export: bool,
     /// Types that can be searched, each with its search parameters.
     pub searches: BTreeMap<String, BTreeSet<String>>,
     /// Types whose searches can bring the Provenances of what they find.
@@ -95,6 +99,11 @@ impl PeerOffer {
                 if resource.rtype == "Patient" {
                     offer.everything |= operations().any(|one| is(one, "everything"));
                     offer.member_match |= operations().any(|one| is(one, "member-match"));
+                }
+                if resource.rtype == "Group" {
+                    offer.bulk_match |=
+                        operations().any(|one| is(one, "bulk-member-match") || is(one, "BulkMemberMatch"));
+                    offer.group_export |= operations().any(|one| is(one, "davinci-data-export"));
                 }
                 if resource.interaction.iter().any(|one| one.code == "search-type") {
                     let params = resource.search_param.iter().map(|param| param.name.clone()).collect();

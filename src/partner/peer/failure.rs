@@ -191,7 +191,7 @@ pub(super) fn of_status(status: StatusCode, headers: &HeaderMap, facts: CallFact
 }
 
 /// The wait that an answer asks for, milliseconds. A date is read against the partner's own clock. What cannot be read is ignored.
-fn wait_ms(headers: &HeaderMap) -> Option<u64> {
+pub(super) fn wait_ms(headers: &HeaderMap) -> Option<u64> {
     let text = headers.get("retry-after")?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         let seconds: u64 = text.parse().unwrap_or(u64::MAX);

@@ -4,6 +4,7 @@
 //! the address that is dialed (E01, E02). Nothing here repeats a call: that is the exchange's to decide.
 
 mod body;
+mod bulk;
 mod describe;
 mod failure;
 mod issues;
@@ -11,6 +12,7 @@ mod limits;
 mod token;
 
 pub use body::PeerBody;
+pub use bulk::{BulkManifest, BulkPoll, FileBody, ManifestFile};
 pub use describe::{PeerOffer, SmartDocument};
 pub use failure::{CallEnd, CallFacts, CallFailure};
 pub use limits::PeerLimits;
@@ -186,42 +188,48 @@ impl Peer {
     /// # Errors
     /// A [`CallFailure`], also for every status but 200.
     pub async fn send(&self, ask: PeerAsk<'_>, most: u64) -> Result<PeerBody, CallFailure> {
-        if ask.url.origin() != self.base.origin() {
-            return Err(CallFailure::new(CallEnd::Trust(Fault::PartnerElsewhere)));
-        }
         let sent = ask.body.as_ref().map(|(_, bytes)| sha256(bytes));
-        let request = self.request(ask)?;
-        let answer = match tokio::time::timeout(self.means.limits.head, self.http.execute(request)).await {
-            Err(_) => return Err(CallFailure::new(CallEnd::Unknown).because("no answer came")),
-            Ok(Err(error)) => return Err(failure::of_transport(error)),
-            Ok(Ok(answer)) => answer,
-        };
+        let answer = self.execute(self.request(ask)?).await?;
         let (status, headers) = (answer.status(), answer.headers());
-        let facts = failure::facts(status, headers, sent);
         if status != reqwest::StatusCode::OK {
-            let mut failed = failure::of_status(status, headers, facts);
-            if let CallEnd::Refused(_) = failed.end {
-                // The partner's words, for whoever must tell refusals apart; a body that does not come changes nothing.
-                let body = PeerBody::new(
-                    answer,
-                    self.means.limits,
-                    self.means.limits.small_bytes,
-                    (*failed.facts).clone(),
-                );
-                if let Ok((bytes, facts)) = body.whole().await {
-                    failed.facts = Box::new(facts);
-                    failed.issues = issues::issues(&bytes);
-                }
-            }
-            return Err(failed);
+            return Err(self.refusal(answer, sent).await);
         }
+        let facts = failure::facts(status, headers, sent);
         if let Some(why) = unreadable(headers) {
             return Err(CallFailure::with(CallEnd::ServerFault, facts).because(why));
         }
         Ok(PeerBody::new(answer, self.means.limits, most, facts))
     }
 
+    /// Sends a request and returns the head of its answer, whatever it says.
+    async fn execute(&self, request: reqwest::Request) -> Result<reqwest::Response, CallFailure> {
+        match tokio::time::timeout(self.means.limits.head, self.http.execute(request)).await {
+            Err(_) => Err(CallFailure::new(CallEnd::Unknown).because("no answer came")),
+            Ok(Err(error)) => Err(failure::of_transport(error)),
+            Ok(Ok(answer)) => Ok(answer),
+        }
+    }
+
+    /// The failure that an answer means which is not the one that was wanted.
+    async fn refusal(&self, answer: reqwest::Response, sent: Option<[u8; 32]>) -> CallFailure {
+        let (status, headers) = (answer.status(), answer.headers());
+        let mut failed = failure::of_status(status, headers, failure::facts(status, headers, sent));
+        if let CallEnd::Refused(_) = failed.end {
+            // The partner's words, for whoever must tell refusals apart; a body that does not come changes nothing.
+            let limits = self.means.limits;
+            let body = PeerBody::new(answer, limits, limits.small_bytes, (*failed.facts).clone());
+            if let Ok((bytes, facts)) = body.whole().await {
+                failed.facts = Box::new(facts);
+                failed.issues = issues::issues(&bytes);
+            }
+        }
+        failed
+    }
+
     fn request(&self, ask: PeerAsk<'_>) -> Result<reqwest::Request, CallFailure> {
+        if ask.url.origin() != self.base.origin() {
+            return Err(CallFailure::new(CallEnd::Trust(Fault::PartnerElsewhere)));
+        }
         let mut headers = HeaderMap::new();
         let value = |text: &str| HeaderValue::from_str(text).map_err(|_| own(Fault::Internal));
         headers.insert(ACCEPT, HeaderValue::from_static(FHIR_JSON));
@@ -288,4 +296,4 @@ fn unreadable(headers: &HeaderMap) -> Option<&'static str> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -31,6 +31,11 @@ fn endpoint(fhir: &str) -> PeerEndpoint {
     }
 }
 
+/// A peer at `https://payer.example/fhir`.
+pub(crate) fn peer() -> Peer {
+    Peer::new(&endpoint("https://payer.example/fhir"), &means()).expect("a peer")
+}
+
 #[test]
 fn t_e03_only_the_registered_origin_is_called() {
     let peer = Peer::new(&endpoint("https://payer.example/fhir"), &means()).expect("a peer");

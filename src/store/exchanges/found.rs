@@ -4,8 +4,9 @@ use super::ExchangeRow;
 use crate::error::Failure;
 use crate::store::Db;
 use crate::store::dynamic::{HeldValue, Sql};
+use crate::store::jobs::PARKED;
 use crate::store::ops_queries::fetched;
-use crate::store::schema::{exchange, exchange_ask, job};
+use crate::store::schema::{bulk_run_member, exchange, exchange_ask, job};
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
@@ -194,24 +195,31 @@ pub fn waiting_under_ended(
     Ok(ids.into_iter().map(|(id,)| id).collect())
 }
 
-/// Returns live exchanges of ours that neither wait for an operator nor have a job, at most `limit` after the first `skip`. There should be
-/// none.
+/// Returns live exchanges of ours that neither wait for an operator nor have a job, their own or that of a bulk run (`carrier`) which works for
+/// them, at most `limit` after the first `skip`. There should be none.
 ///
 /// # Errors
 /// Those of the database.
 pub fn without_job(
     db: &mut Db,
-    kind: &str,
+    (kind, carrier): (&str, &str),
     phases: &[&str],
     limit: i64,
     skip: i64,
 ) -> Result<Vec<ExchangeRow>, Failure> {
     let jobs = job::table.filter(job::kind.eq(kind)).select(job::live_key);
+    // A run whose job is parked works for nobody.
+    let runs = job::table
+        .filter(job::kind.eq(carrier).and(job::state.ne(PARKED)))
+        .select(job::live_key);
+    let carried = bulk_run_member::table
+        .filter(bulk_run_member::carried.eq(1).and(bulk_run_member::run_id.eq_any(runs)))
+        .select(bulk_run_member::exchange_id);
     Ok(exchange::table
         .filter(exchange::phase.eq_any(phases.to_vec()))
         .filter(exchange::ended_ms.is_null().and(exchange::parked_at_ms.is_null()))
         .filter(exchange::direction.eq("outbound"))
-        .filter(exchange::id.ne_all(jobs))
+        .filter(exchange::id.ne_all(jobs).and(exchange::id.ne_all(carried)))
         .order(exchange::id)
         .limit(limit)
         .offset(skip)

@@ -57,13 +57,13 @@ const LARGE: &[LargeIndex] = &[
         columns: "(exchange_id, gate_version) WHERE outcome = 'quarantined'",
     },
     LargeIndex {
-        version: "00000000000026",
+        version: "00000000000028",
         name: "ingest_page_link",
         table: "ingest_page",
         columns: "(exchange_id, link_sha256)",
     },
     LargeIndex {
-        version: "00000000000026",
+        version: "00000000000028",
         name: "ingest_page_body",
         table: "ingest_page",
         columns: "(exchange_id, sha256)",

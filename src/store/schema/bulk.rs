@@ -81,4 +81,52 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    bulk_run (id) {
+        id -> Text,
+        partner_id -> Text,
+        file_digest -> Text,
+        state -> Text,
+        step -> Text,
+        failed -> BigInt,
+        status_url -> Nullable<Text>,
+        group_id -> Nullable<Text>,
+        progress -> Nullable<Text>,
+        transaction_ms -> Nullable<BigInt>,
+        left_out -> BigInt,
+        fault -> Nullable<Text>,
+        created_ms -> BigInt,
+        updated_ms -> BigInt,
+        deadline_ms -> BigInt,
+        ended_ms -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    bulk_run_member (run_id, position) {
+        run_id -> Text,
+        position -> BigInt,
+        exchange_id -> Text,
+        carried -> BigInt,
+        attempt -> BigInt,
+        state -> Text,
+    }
+}
+
+diesel::table! {
+    bulk_run_file (run_id, position) {
+        run_id -> Text,
+        position -> BigInt,
+        resource_type -> Text,
+        url -> Text,
+        told_resources -> Nullable<BigInt>,
+        told_bytes -> Nullable<BigInt>,
+        told_sha256 -> Nullable<Binary>,
+        name -> Nullable<Text>,
+        resources -> BigInt,
+        bytes -> BigInt,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(member_group, member_group_entry);
+diesel::allow_tables_to_appear_in_same_query!(bulk_run, bulk_run_member);

@@ -6,6 +6,7 @@ mod damaged;
 mod failpoints;
 mod fairness;
 mod flow;
+mod in_bulk;
 mod intake;
 mod kills;
 mod moved;

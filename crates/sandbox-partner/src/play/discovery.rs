@@ -88,6 +88,16 @@ pub(super) fn metadata(by: &PlayedVisit<'_>) -> PlayedReply {
         }
         patient["operation"] = json!(operations);
     }
+    if offers(SandboxOffer::Bulk) {
+        resources.push(
+            json!({ "type": "Group", "interaction": [{ "code": "read" }], "operation": [
+            { "name": "bulk-member-match",
+              "definition": "http://hl7.org/fhir/us/davinci-pdex/OperationDefinition/BulkMemberMatch" },
+            { "name": "davinci-data-export",
+              "definition": "http://hl7.org/fhir/us/davinci-atr/OperationDefinition/davinci-data-export" }
+        ] }),
+        );
+    }
     resources.push(
         json!({ "type": "Task", "interaction": [{ "code": "create" }, { "code": "read" }], "conditionalCreate": true }),
     );

@@ -66,11 +66,16 @@ pub(super) fn answer(by: &PlayedVisit<'_>) -> PlayedReply {
         Some(ScriptedMatch::OtherMember) => by.play.roster.other_than(member, script.seed),
         _ => member.clone(),
     };
-    let granted = by.play.roster.by_patient(&told.patient_id).map(|member| member.index);
-    if let Some(index) = granted {
-        by.play.moving().grants.insert((bearer.client, index), by.number);
-    }
+    granted(by, &bearer.client, &told);
     PlayedReply::resource(200, &matched(by, &told))
+}
+
+/// Lets a client read the record of a member.
+pub(super) fn granted(by: &PlayedVisit<'_>, client: &str, member: &SandboxMember) {
+    let found = by.play.roster.by_patient(&member.patient_id).map(|member| member.index);
+    if let Some(index) = found {
+        by.play.moving().grants.insert((client.to_owned(), index), by.number);
+    }
 }
 
 fn no_match() -> PlayedReply {
@@ -78,7 +83,7 @@ fn no_match() -> PlayedReply {
 }
 
 /// The one member whose number, birth date and family name these are.
-fn find<'a>(by: &PlayedVisit<'a>, patient: &Value, coverage: &Value) -> Option<&'a SandboxMember> {
+pub(super) fn find<'a>(by: &PlayedVisit<'a>, patient: &Value, coverage: &Value) -> Option<&'a SandboxMember> {
     let member = match_body::numbers(coverage)
         .iter()
         .find_map(|number| by.play.roster.by_number(number))?;

@@ -1,5 +1,6 @@
 //! Playing the script: from a request and the rules to an answer.
 
+mod bulk;
 mod discovery;
 mod match_body;
 mod member_match;
@@ -106,6 +107,10 @@ fn worked(
         SandboxRoute::Search => retrieve::search(&by),
         SandboxRoute::Read => retrieve::read(&by),
         SandboxRoute::Receipt => receipt::answer(&by),
+        SandboxRoute::BulkMatch => bulk::kick_off_match(&by),
+        SandboxRoute::GroupExport => bulk::kick_off_export(&by),
+        SandboxRoute::BulkStatus => bulk::status(&by),
+        SandboxRoute::BulkFile => bulk::file(&by),
         _ => PlayedReply::outcome(404, "not-found", "this payer has no such resource or operation"),
     };
     play.remember_reply(request, asked, &reply);

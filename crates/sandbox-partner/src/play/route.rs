@@ -59,6 +59,19 @@ pub(super) fn of(play: &Play, request: &PlayedRequest) -> AskedRoute {
                 .map(|member| member.index);
             SandboxRoute::MemberMatch
         }
+        ["Group", "$bulk-member-match"] if posts && play.has_bulk() => SandboxRoute::BulkMatch,
+        ["Group", id, "$davinci-data-export"] if posts && play.has_bulk() => {
+            asked.id = Some((*id).to_owned());
+            SandboxRoute::GroupExport
+        }
+        ["bulk", id] if (gets || request.method == "DELETE") && play.has_bulk() => {
+            asked.id = Some((*id).to_owned());
+            SandboxRoute::BulkStatus
+        }
+        ["bulk", id, file] if gets && play.has_bulk() => {
+            asked.id = Some(format!("{id}/{file}"));
+            SandboxRoute::BulkFile
+        }
         ["Patient", id, "$everything"] if gets || posts => {
             asked.id = Some((*id).to_owned());
             SandboxRoute::Everything

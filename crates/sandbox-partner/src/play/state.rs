@@ -1,12 +1,13 @@
 //! What the sandbox knows while it runs. One lock, never held while anything is awaited.
 
+use super::bulk::HeldBulk;
 use super::observed::{SandboxEffect, SandboxReceipt, SandboxRequest, SandboxStray};
 use super::route::{FHIR_PATH, TOKEN_PATH};
 use crate::certificates::Certificates;
 use crate::error::SandboxError;
 use crate::member::{SandboxMember, SandboxMembers};
 use crate::record::SandboxRecord;
-use crate::script::{SandboxRoute, SandboxRule, SandboxScript};
+use crate::script::{SandboxOffer, SandboxRoute, SandboxRule, SandboxScript};
 use crate::wire::PlayedRequest;
 use causeway_jose::KeySet;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -65,6 +66,8 @@ pub(crate) struct PlayState {
     pub(super) next_number: u64,
     pub(super) strays: Vec<SandboxStray>,
     pub(super) replies: HashMap<String, KeptReply>,
+    /// Bulk jobs by their ids.
+    pub(super) bulk: HashMap<String, HeldBulk>,
 }
 
 /// A sandbox at work.
@@ -136,6 +139,7 @@ impl Play {
                 next_number: 1,
                 strays: Vec::new(),
                 replies: HashMap::new(),
+                bulk: HashMap::new(),
             }),
             keys: Mutex::default(),
             script,
@@ -148,6 +152,11 @@ impl Play {
 
     pub(crate) fn moving(&self) -> MutexGuard<'_, PlayState> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it offers bulk work.
+    pub(super) fn has_bulk(&self) -> bool {
+        self.script.offers.contains(&SandboxOffer::Bulk)
     }
 
     /// The URL of the token endpoint.

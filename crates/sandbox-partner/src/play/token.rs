@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// The scope of `$member-match` (PDex, "Scopes for Operations").
 pub(super) const MATCH_SCOPE: &str = "http://hl7.org/fhir/us/davinci-hrex/OperationDefinition/member-match";
+/// The scope of `$bulk-member-match` (PDex 2.2).
+const BULK_MATCH_SCOPE: &str = "http://hl7.org/fhir/us/davinci-pdex/OperationDefinition/BulkMemberMatch";
 /// Most seconds from now to the end of an assertion (SMART App Launch 2.2).
 const ASSERTION_SECONDS: i64 = 300;
 /// Seconds by which the clocks of client and payer may differ.
@@ -183,7 +185,7 @@ fn issue(by: &PlayedVisit<'_>, client: &str, jti: String, scope: &str, patient: 
 
 /// Whether a scope is one of `$member-match` or of reading.
 fn known_scope(scope: &str) -> bool {
-    if scope == MATCH_SCOPE {
+    if scope == MATCH_SCOPE || scope == BULK_MATCH_SCOPE {
         return true;
     }
     let Some((_, rights)) = scope.strip_prefix("system/").and_then(|rest| rest.split_once('.')) else {
@@ -256,6 +258,17 @@ impl TokenBearer {
         }
     }
 
+    /// Whether the token is one for `$bulk-member-match`.
+    ///
+    /// # Errors
+    /// The 403 to answer.
+    pub(super) fn may_match_in_bulk(&self) -> Result<(), PlayedReply> {
+        match self.scopes.iter().any(|scope| scope == BULK_MATCH_SCOPE) {
+            true => Ok(()),
+            false => Err(forbidden("the token is not for $bulk-member-match")),
+        }
+    }
+
     /// Whether the record of `member` may be read, of type `kind` with `right`.
     ///
     /// # Errors
@@ -297,5 +310,9 @@ pub(super) fn scopes_supported(offers: &[SandboxOffer]) -> Vec<&'static str> {
     } else {
         &["system/*.rs", "system/*.read"]
     };
-    [&[MATCH_SCOPE], data].concat()
+    let bulk: &[&str] = match offers.contains(&SandboxOffer::Bulk) {
+        true => &[BULK_MATCH_SCOPE],
+        false => &[],
+    };
+    [&[MATCH_SCOPE], bulk, data].concat()
 }

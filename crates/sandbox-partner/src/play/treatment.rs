@@ -4,7 +4,7 @@ use super::route::AskedRoute;
 use super::state::{Play, PlayState};
 use crate::random::SandboxRandom;
 use crate::script::{
-    CertificateFlaw, IntactFraming, SandboxAct, SandboxRoute, SandboxRule, SandboxTarget, ScriptedMatch,
+    CertificateFlaw, IntactFraming, SandboxAct, SandboxRoute, SandboxRule, SandboxTarget, ScriptedBulk, ScriptedMatch,
 };
 use crate::wire::SendManner;
 use std::time::Duration;
@@ -36,6 +36,7 @@ pub(crate) struct Treatment {
     /// How the answer is sent.
     pub(crate) delivery: SendManner,
     pub(crate) match_answer: Option<ScriptedMatch>,
+    pub(crate) bulk: Option<ScriptedBulk>,
     /// The act for the token endpoint.
     pub(crate) token: Option<SandboxAct>,
     pub(crate) token_endpoint: Option<SandboxTarget>,
@@ -159,6 +160,7 @@ impl Treatment {
             SandboxAct::BadChunk => self.deliver(SendManner::BadChunk),
             SandboxAct::BadHead => self.deliver(SendManner::BadHead),
             SandboxAct::Match(answer) => self.match_answer = self.match_answer.or(Some(*answer)),
+            SandboxAct::Bulk(what) => self.bulk = self.bulk.or(Some(*what)),
             SandboxAct::Token { .. } => {
                 self.token.get_or_insert_with(|| act.clone());
             }

@@ -1,6 +1,7 @@
 //! What can go wrong: one list for everything between the connection and the last byte of a record.
 
-use super::rule::SandboxRoute;
+use super::bulk::ScriptedBulk;
+use super::route::SandboxRoute;
 use serde::{Deserialize, Serialize};
 
 /// What happens to a request that a rule fits. Several acts add up; of two that exclude each other the first wins.
@@ -106,6 +107,9 @@ pub enum SandboxAct {
 
     /// Another answer of `$member-match`.
     Match(ScriptedMatch),
+
+    /// Another course of bulk work.
+    Bulk(ScriptedBulk),
 
     /// Another token answer.
     Token {
@@ -354,6 +358,7 @@ impl SandboxAct {
             | A::BadChunk
             | A::BadHead => !connection,
             A::Match(_) => matches!(route, R::Any | R::MemberMatch),
+            A::Bulk(what) => route == R::Any || route == what.route() || what.is_of_files() && route == R::BulkFile,
             A::Token { .. } => matches!(route, R::Any | R::Token),
             A::TokenEndpoint(_) => matches!(route, R::Any | R::Smart),
             A::ChangedKeys => matches!(route, R::Any | R::Jwks),

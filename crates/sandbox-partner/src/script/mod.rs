@@ -3,16 +3,20 @@
 //! A script is TOML or JSON. A key that is not known is refused, so that a misspelt rule is not silently no rule.
 
 mod act;
+mod bulk;
 mod check;
 mod numbers;
+mod route;
 mod rule;
 mod settings;
 
 pub use act::{
     CertificateFlaw, DriftShape, GarbageBody, IntactFraming, LargeShape, SandboxAct, SandboxTarget, ScriptedMatch,
 };
+pub use bulk::ScriptedBulk;
 pub use numbers::RequestNumbers;
-pub use rule::{SandboxRoute, SandboxRule};
+pub use route::SandboxRoute;
+pub use rule::SandboxRule;
 pub use settings::{
     ClientCertificates, HrexVersion, KeyHandling, PdexVersion, SandboxClient, SandboxMemberSpec, SandboxOffer,
     SandboxPayer, SandboxRoster, ServerFiles, UsCoreVersion,

@@ -2,50 +2,9 @@
 
 use super::act::SandboxAct;
 use super::numbers::RequestNumbers;
+use super::route::SandboxRoute;
 use crate::error::SandboxError;
-use serde::{Deserialize, Serialize};
-
-/// What a request is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SandboxRoute {
-    /// Every request; not a connection.
-    Any,
-    /// A connection, before its TLS handshake.
-    Connection,
-    /// `.well-known/smart-configuration`.
-    Smart,
-    /// `.well-known/davinci-configuration`.
-    Davinci,
-    /// `.well-known/jwks.json`: the payer's own keys.
-    Jwks,
-    /// `metadata`.
-    Metadata,
-    /// The token endpoint.
-    Token,
-    /// `Patient/$member-match`.
-    MemberMatch,
-    /// `Patient/{id}/$everything` and its pages.
-    Everything,
-    /// A search and its pages.
-    Search,
-    /// A read of one resource.
-    Read,
-    /// The receiver of acknowledgements: `POST Task`, `POST Communication`, `POST AuditEvent`, and reads of what was posted.
-    Receipt,
-    /// Anything else.
-    Unknown,
-}
-
-impl SandboxRoute {
-    /// Whether it answers with resources of a record.
-    pub fn has_records(self) -> bool {
-        matches!(
-            self,
-            SandboxRoute::Everything | SandboxRoute::Search | SandboxRoute::Read
-        )
-    }
-}
+use serde::Deserialize;
 
 /// A rule. All its conditions must hold; what is left out holds for every request.
 #[derive(Clone, Debug, Deserialize)]

@@ -62,6 +62,8 @@ pub enum SandboxOffer {
     Everything,
     /// A search for each type, and reads.
     Search,
+    /// `Group/$bulk-member-match` and `Group/{id}/$davinci-data-export`.
+    Bulk,
 }
 
 /// Whether client certificates are asked for.

@@ -1,0 +1,94 @@
+//! Gathers exchanges of one file of enrolments into runs, each with one partner. It asks nobody.
+
+use super::kind::{ASK, MEMBERS_MOST, RunStep, TIME_MS};
+use crate::bulk::files::new_name;
+use crate::context::Context;
+use crate::error::Failure;
+use crate::exchange::carried::carry;
+use crate::jobs::{self, NewJob};
+use crate::store::Db;
+use crate::store::bulk_runs::{self as rows, BulkRunRow, GATHERING, RunMemberRow};
+
+/// When a run begins whose file was not read to its end, milliseconds.
+const LATEST_MS: i64 = 600_000;
+
+/// Adds an exchange with `partner_id`, which was accepted in this transaction, to a run of its file.
+///
+/// # Errors
+/// Those of the database.
+pub fn gather(
+    db: &mut Db,
+    ctx: &Context,
+    (partner_id, exchange_id): (&str, &str),
+    file_digest: &str,
+) -> Result<(), Failure> {
+    let mut place = None;
+    for run in rows::gathering(db, file_digest)? {
+        let count = rows::count(db, &run.id)?;
+        if run.partner_id == partner_id && count < MEMBERS_MOST {
+            place = Some((run.id, count));
+        }
+    }
+    let (run_id, position) = match place {
+        Some(place) => place,
+        None => (begin(db, ctx, partner_id, file_digest)?, 0),
+    };
+    carry(db, exchange_id)?;
+    let member = RunMemberRow {
+        run_id,
+        position,
+        exchange_id: exchange_id.to_owned(),
+        carried: 1,
+        attempt: 0,
+        state: super::members::WAITING.to_owned(),
+    };
+    rows::put_members(db, &[member])
+}
+
+fn begin(db: &mut Db, ctx: &Context, partner_id: &str, file_digest: &str) -> Result<String, Failure> {
+    let now_ms = ctx.clock.now_ms();
+    let run = BulkRunRow {
+        id: new_name(),
+        partner_id: partner_id.to_owned(),
+        file_digest: file_digest.to_owned(),
+        state: GATHERING.to_owned(),
+        step: RunStep::AskMatch.code().to_owned(),
+        failed: 0,
+        status_url: None,
+        group_id: None,
+        progress: None,
+        transaction_ms: None,
+        left_out: 0,
+        fault: None,
+        created_ms: now_ms,
+        updated_ms: now_ms,
+        deadline_ms: now_ms + TIME_MS,
+        ended_ms: None,
+    };
+    rows::put(db, &run)?;
+    jobs::enqueue(db, &ctx.ids.new_id(now_ms), &work(&run, now_ms + LATEST_MS), now_ms)?;
+    Ok(run.id)
+}
+
+fn work(run: &BulkRunRow, due_ms: i64) -> NewJob<'_> {
+    NewJob {
+        kind: &ASK,
+        partner: Some(&run.partner_id),
+        key: &run.id,
+        payload: "",
+        due_ms,
+    }
+}
+
+/// Lets the runs of a file begin: it was read to its end. Returns how many there are.
+///
+/// # Errors
+/// Those of the database.
+pub fn close(db: &mut Db, ctx: &Context, file_digest: &str) -> Result<usize, Failure> {
+    let now_ms = ctx.clock.now_ms();
+    let runs = rows::gathering(db, file_digest)?;
+    for run in &runs {
+        jobs::enqueue_or_point(db, &ctx.ids.new_id(now_ms), &work(run, now_ms), now_ms)?;
+    }
+    Ok(runs.len())
+}

@@ -1,0 +1,67 @@
+//! The work of a run of ours, its steps, and its limits.
+
+use crate::exchange::kind::CARRIER;
+use crate::jobs::{Priority, WorkKind};
+use std::time::Duration;
+
+/// The work of a run.
+pub static ASK: WorkKind = WorkKind {
+    name: CARRIER,
+    priority: Priority::Ordinary,
+    every: None,
+    timeout: Duration::from_secs(4 * 3_600),
+    renews: true,
+    safe_because: "each step is recorded before the next one begins; what is asked for twice is asked with the same key, and only reads",
+};
+
+/// Most members of a run.
+pub(super) const MEMBERS_MOST: i64 = 1_000;
+/// Most bytes of a question. Members beyond it go on alone.
+pub(super) const BODY_BYTES: usize = 12 << 20;
+/// Time for a run, milliseconds.
+pub(super) const TIME_MS: i64 = 24 * 3_600_000;
+/// Members whose exchanges one transaction changes.
+pub(super) const TOGETHER: usize = 50;
+/// How often a step is tried.
+pub(super) const ATTEMPTS: i64 = 8;
+
+macro_rules! steps {
+    ($($(#[$about:meta])* $name:ident => $code:literal,)+) => {
+        /// What a run does next. The names are in rows, and must never change.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum RunStep {
+            $($(#[$about])* $name,)+
+        }
+
+        impl RunStep {
+            pub const fn code(self) -> &'static str {
+                match self {
+                    $(RunStep::$name => $code,)+
+                }
+            }
+
+            pub fn parse(code: &str) -> Option<RunStep> {
+                [$(RunStep::$name,)+].into_iter().find(|one| one.code() == code)
+            }
+        }
+    };
+}
+
+steps! {
+    /// Ask who the members are at the partner.
+    AskMatch => "ask-match",
+    /// Wait for the answer.
+    AwaitMatch => "await-match",
+    /// Delete the match at the partner.
+    EndMatch => "end-match",
+    /// Ask for the records of those who were matched.
+    AskExport => "ask-export",
+    /// Wait for the files.
+    AwaitExport => "await-export",
+    /// Fetch the files.
+    Fetch => "fetch",
+    /// Give each member what is theirs.
+    HandOut => "hand-out",
+    /// Delete the export at the partner.
+    EndExport => "end-export",
+}

@@ -1,0 +1,24 @@
+//! What this payer asks a partner for many members at once: one bulk match, one export of the group of the matched members, and its files.
+//!
+//! A run only carries the wire. Each member stays an exchange of its own, with its own states, consent checks and ledger entries
+//! (`exchange::carried`); when the run brings nothing for a member, or is given up, the exchange goes on alone. Nothing of an export reaches an
+//! exchange before every line of every file was found to be of a member of the run.
+//!
+//! This module never decides what a member's exchange does next, and makes no call inside a transaction.
+
+mod answer;
+mod export;
+mod fetch;
+mod gather;
+mod kind;
+mod land;
+mod members;
+mod question;
+mod run;
+mod sort;
+mod step;
+mod wire;
+
+pub use gather::{close, gather};
+pub use kind::ASK;
+pub use step::AskInBulk;

@@ -1,0 +1,61 @@
+//! A run under a lease: its row, its way to the partner, and its folder.
+
+use super::kind::RunStep;
+use super::wire::RunWire;
+use crate::bulk::files::BulkFiles;
+use crate::context::Context;
+use crate::error::{Failure, Fault};
+use crate::jobs::{Chance, HeldJob};
+use crate::partner::peer::{CallEnd, CallFailure};
+use crate::store::Db;
+use crate::store::bulk_runs::{self as rows, BulkRunRow, RunMemberRow};
+
+/// A run that this process works on.
+pub(super) struct AskingRun {
+    pub held: HeldJob,
+    pub row: BulkRunRow,
+    pub wire: RunWire,
+    pub files: BulkFiles,
+    pub chance: Chance,
+}
+
+/// What a step of a run came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RunNext {
+    /// The next step, at once.
+    Step(RunStep),
+    /// The same step, at this time (UTC milliseconds).
+    Wait(i64),
+    /// The end.
+    End,
+}
+
+impl AskingRun {
+    pub fn ctx(&self) -> &Context {
+        self.held.ctx()
+    }
+
+    pub fn now_ms(&self) -> i64 {
+        self.ctx().clock.now_ms()
+    }
+
+    /// The members for whom the run still works, in this state.
+    pub async fn carried(&self, state: &'static [&'static str]) -> Result<Vec<RunMemberRow>, Failure> {
+        let id = self.row.id.clone();
+        let mut members = self.ctx().store.read(move |db| rows::members(db, &id)).await?;
+        members.retain(|one| one.carried == 1 && state.contains(&one.state.as_str()));
+        Ok(members)
+    }
+
+    /// Writes the row of the run.
+    pub async fn save(&mut self) -> Result<(), Failure> {
+        self.row.updated_ms = self.now_ms();
+        let row = self.row.clone();
+        self.held.write(move |db: &mut Db| rows::replace(db, &row)).await
+    }
+}
+
+/// The partner understood, and what it gives cannot be used.
+pub(super) fn refused(fault: Fault) -> CallFailure {
+    CallFailure::new(CallEnd::Refused(fault))
+}

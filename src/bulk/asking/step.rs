@@ -1,0 +1,225 @@
+//! The engine of a run: does its steps one after another, records each result before the next step begins, and gives the run up when a step
+//! fails for good. Then all its members go on alone, from where they stand.
+
+use super::kind::{ASK, ATTEMPTS, RunStep, TOGETHER};
+use super::land::EXPORT;
+use super::members::{ALONE, ASKED, FETCHING, MATCHED, WAITING};
+use super::question::put;
+use super::run::{AskingRun, RunNext};
+use super::wire::{RunWire, TokenFor};
+use super::{answer, export, fetch, land, question};
+use crate::bulk::files::BulkFiles;
+use crate::error::{Failure, Fault};
+use crate::exchange::carried::hand_over;
+use crate::exchange::retry::RETRY_AFTER_MOST_MS;
+use crate::exchange::steps::PartnerAccess;
+use crate::failpoint;
+use crate::jobs::{AttemptEnding, Chance, Doing, HeldJob, JobStep, WorkKind};
+use crate::partner::peer::{CallEnd, CallFailure};
+use crate::store::Db;
+use crate::store::bulk_runs::{self as rows, BulkRunRow, DONE, FAILED, GATHERING, RUNNING};
+use crate::store::{ingest, partners};
+use std::sync::Arc;
+
+/// The first wait after a step that failed, milliseconds; it doubles with each further one.
+const RETRY_MS: i64 = 2_000;
+/// Everybody for whom a run may still work.
+const CARRIED: &[&str] = &[WAITING, ASKED, MATCHED, FETCHING];
+
+/// Does [`ASK`].
+pub struct AskInBulk {
+    /// The way to partners.
+    pub access: PartnerAccess,
+    /// Where what comes is kept.
+    pub files: BulkFiles,
+    /// Chance, for waits.
+    pub chance: Chance,
+}
+
+impl JobStep for AskInBulk {
+    fn kind(&self) -> &'static WorkKind {
+        &ASK
+    }
+
+    fn run(&self, held: HeldJob) -> Doing<'_> {
+        Box::pin(async move {
+            let id = held.job().key.clone();
+            let read = move |db: &mut Db| {
+                let row = rows::find(db, &id)?.filter(|row| [GATHERING, RUNNING].contains(&row.state.as_str()));
+                let partner = match &row {
+                    Some(row) => partners::by_id(db, &row.partner_id)?,
+                    None => None,
+                };
+                Ok(row.zip(partner))
+            };
+            let Some((row, partner)) = held.ctx().store.read(read).await? else {
+                return Ok(AttemptEnding::done());
+            };
+            let is_open = partner.is_active() && partner.endpoint.is_some();
+            let mut run = AskingRun {
+                wire: RunWire::new(self.access.clone(), partner, &row.id),
+                row,
+                held,
+                files: self.files.clone(),
+                chance: self.chance.clone(),
+            };
+            match is_open {
+                true => run.work().await,
+                // Each exchange finds out what that means for it.
+                false => run.give_up(Fault::PartnerStopped).await,
+            }
+        })
+    }
+}
+
+impl AskingRun {
+    async fn work(&mut self) -> Result<AttemptEnding, Failure> {
+        if self.row.state == GATHERING {
+            self.row.state = RUNNING.to_owned();
+            self.save().await?;
+        }
+        loop {
+            if self.now_ms() > self.row.deadline_ms {
+                return self.give_up(Fault::DeadlineOver).await;
+            }
+            let Some(step) = RunStep::parse(&self.row.step) else {
+                return self.give_up(Fault::WorkflowUnknown).await;
+            };
+            failpoint::pass("bulk-ask", step.code());
+            let went = self.step(step).await;
+            failpoint::pass("bulk-ask-done", step.code());
+            match went {
+                Ok(RunNext::Step(next)) => {
+                    next.code().clone_into(&mut self.row.step);
+                    self.row.failed = 0;
+                    self.save().await?;
+                }
+                Ok(RunNext::Wait(due_ms)) => {
+                    self.row.failed = 0;
+                    self.row.updated_ms = self.now_ms();
+                    let row = self.row.clone();
+                    return Ok(AttemptEnding::again(due_ms).with(Arc::new(move |db| rows::replace(db, &row))));
+                }
+                Ok(RunNext::End) => return self.end(DONE, None).await,
+                Err(failure) => return self.failed(step, failure).await,
+            }
+        }
+    }
+
+    async fn step(&mut self, step: RunStep) -> Result<RunNext, CallFailure> {
+        match step {
+            RunStep::AskMatch => question::ask(self).await,
+            RunStep::AwaitMatch => answer::read(self).await,
+            RunStep::EndMatch => {
+                self.end_there(TokenFor::Match).await;
+                Ok(RunNext::Step(RunStep::AskExport))
+            }
+            RunStep::AskExport => export::ask(self).await,
+            RunStep::AwaitExport => export::read(self).await,
+            RunStep::Fetch => fetch::fetch(self).await,
+            RunStep::HandOut => land::hand_out(self).await,
+            RunStep::EndExport => {
+                self.end_there(TokenFor::Export).await;
+                Ok(RunNext::End)
+            }
+        }
+    }
+
+    /// Deletes what runs at the partner. If that fails, it expires there.
+    async fn end_there(&mut self, what: TokenFor) {
+        if self.row.status_url.is_none() {
+            return;
+        }
+        if let Err(failure) = self.delete(what).await {
+            tracing::warn!(bulk.run = self.row.id, end = ?failure.end, status = failure.facts.status,
+                "a bulk job could not be deleted at the partner");
+        }
+        self.row.status_url = None;
+    }
+
+    async fn delete(&mut self, what: TokenFor) -> Result<(), CallFailure> {
+        let ctx = self.ctx().clone();
+        let peer = self.wire.peer(&ctx).await?;
+        let token = self.wire.token(&ctx, what).await?;
+        let status = answer::status(self, &peer)?;
+        peer.end_bulk(&status, &token, &self.wire.correlation).await
+    }
+
+    /// What follows from a step that failed: it is tried again after a wait, or the run is given up.
+    async fn failed(&mut self, step: RunStep, failure: CallFailure) -> Result<AttemptEnding, Failure> {
+        if failure.end == CallEnd::Own(Fault::LeaseLost) {
+            return Err(Fault::LeaseLost.into());
+        }
+        let cause = failure.cause.as_deref().map(ToString::to_string).unwrap_or_default();
+        tracing::warn!(bulk.run = self.row.id, step = step.code(), end = ?failure.end, status = failure.facts.status,
+            issues = %failure.issues, cause, "a step of a bulk run failed");
+        let wait_long = failure.retry_after_ms.is_some_and(|wait| wait > RETRY_AFTER_MOST_MS);
+        let is_final = matches!(failure.end, CallEnd::Refused(_) | CallEnd::Trust(_)) || wait_long;
+        self.row.failed += 1;
+        if is_final || self.row.failed >= ATTEMPTS {
+            return self.give_up(failure.fault()).await;
+        }
+        if failure.end == CallEnd::Unauthorized {
+            self.wire.forget_tokens();
+        }
+        let asked_ms = failure
+            .retry_after_ms
+            .and_then(|wait| i64::try_from(wait).ok())
+            .unwrap_or(0);
+        let wait_ms = (RETRY_MS << self.row.failed.min(10)).max(asked_ms);
+        self.row.updated_ms = self.now_ms();
+        let row = self.row.clone();
+        let write = move |db: &mut Db| rows::replace(db, &row);
+        Ok(AttemptEnding::again(self.now_ms() + wait_ms).with(Arc::new(write)))
+    }
+
+    async fn give_up(&mut self, fault: Fault) -> Result<AttemptEnding, Failure> {
+        tracing::error!(
+            bulk.run = self.row.id,
+            fault = fault.code(),
+            step = self.row.step,
+            "a bulk run is given up; its members are asked for one by one"
+        );
+        let what = match RunStep::parse(&self.row.step) {
+            Some(RunStep::AskMatch | RunStep::AwaitMatch | RunStep::EndMatch) | None => TokenFor::Match,
+            Some(_) => TokenFor::Export,
+        };
+        if fault != Fault::PartnerStopped {
+            self.end_there(what).await;
+        }
+        self.end(FAILED, Some(fault)).await
+    }
+
+    /// Ends the run: whoever it still works for goes on alone, and what it kept is removed.
+    async fn end(&mut self, state: &str, fault: Option<Fault>) -> Result<AttemptEnding, Failure> {
+        for members in self.carried(CARRIED).await?.chunks(TOGETHER) {
+            let (ctx, members) = (self.ctx().clone(), members.to_vec());
+            let write = move |db: &mut Db| {
+                for member in &members {
+                    if member.state == FETCHING {
+                        // What came of a part that is not whole comes again, and counts once.
+                        ingest::set_aside(db, &member.exchange_id, EXPORT)?;
+                    }
+                    hand_over(db, &ctx, &member.exchange_id)?;
+                    put(db, member, (0, member.attempt, ALONE))?;
+                }
+                Ok(())
+            };
+            self.held.write(write).await?;
+        }
+        let (files, id) = (self.files.clone(), self.row.id.clone());
+        if let Err(failure) = fetch::blocking(move || files.remove(&id)).await {
+            tracing::warn!(bulk.run = self.row.id, cause = ?failure.cause(), "the files of a bulk run are still there");
+        }
+        let now_ms = self.now_ms();
+        let row = BulkRunRow {
+            state: state.to_owned(),
+            fault: fault.map(|fault| fault.code().to_owned()),
+            ended_ms: Some(now_ms),
+            updated_ms: now_ms,
+            progress: None,
+            ..self.row.clone()
+        };
+        Ok(AttemptEnding::done().with(Arc::new(move |db| rows::replace(db, &row))))
+    }
+}
