@@ -6,7 +6,7 @@
 
 use super::plan::BenchPlan;
 use super::report::{BenchFigure, Limit};
-use super::site::Folder;
+use super::folder::Folder;
 use crate::app::wiring;
 use crate::config::Config;
 use crate::context::Context;

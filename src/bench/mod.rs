@@ -8,6 +8,7 @@ mod bulk;
 mod child;
 mod database;
 mod exchange;
+mod folder;
 mod guess;
 mod identity;
 mod load;

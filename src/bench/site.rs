@@ -2,6 +2,7 @@
 //! commands that an operator uses, and removed at the end.
 
 use super::database::Database;
+use super::folder::Folder;
 use super::plan::{BenchPlan, Measured};
 use super::process::{self, ServerProcess};
 use super::wire::BenchTarget;
@@ -12,13 +13,12 @@ use crate::error::{Failure, Fault};
 use crate::http::routes::{BULK_MEMBER_MATCH, MEMBER_MATCH};
 use crate::ids::Ids;
 use crate::partner::client::{PeerClient, SmartConfiguration};
-use crate::secret::{self, Secret};
+use crate::secret::Secret;
 use crate::synth::{MatchOptions, Member, SharingPolicy, SynthOptions, Variation, match_request};
 use crate::terminal::Out;
 use chrono::{Days, NaiveDate, Utc};
 use std::ffi::OsStr;
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 /// Average number of resources of a member. It is small, so that there can be many members.
@@ -81,14 +81,14 @@ impl Installation {
     pub(super) fn of_size(plan: &BenchPlan, members: u64, large: u64, out: &mut Out) -> Result<Installation, Failure> {
         let folder = Folder::make(&plan.folder)?;
         let database = plan.postgres.as_deref().map(Database::create).transpose()?;
-        let files = Files::of(&folder.0.join("pki"));
+        let files = Files::of(&folder.path().join("pki"));
         files.make(Clock::System.now_ms())?;
         let (fhir, ops) = (free_address()?, free_address()?);
         let base_url = format!("https://localhost:{}/fhir", fhir.port());
-        let config = folder.0.join("causeway.toml");
+        let config = folder.path().join("causeway.toml");
         let url = database.as_ref().map_or("sqlite:causeway.db", |database| &database.url);
         write(&config, &configuration(fhir, ops, &base_url, url, 0))?;
-        let slotted = folder.0.join("slotted.toml");
+        let slotted = folder.path().join("slotted.toml");
         write(&slotted, &configuration(fhir, ops, &base_url, url, SLOT_MS))?;
 
         let options = SynthOptions {
@@ -127,7 +127,7 @@ impl Installation {
     }
 
     fn fill(&mut self, name: &str, options: &SynthOptions, out: &mut Out) -> Result<(), Failure> {
-        let folder = self.folder.0.join(name);
+        let folder = self.folder.path().join(name);
         synthesise(&folder, options)?;
         let (counts, seconds) = process::command(Some(&self.config), [OsStr::new("import"), folder.as_os_str()])?;
         let stored = counts["stored"].as_u64().unwrap_or(0);
@@ -158,7 +158,7 @@ impl Installation {
     /// As [`ServerProcess::start`].
     pub(super) fn start_server_with(&self, slotted: bool) -> Result<ServerProcess, Failure> {
         let config = if slotted { &self.slotted } else { &self.config };
-        let log = self.folder.0.join("server.log");
+        let log = self.folder.path().join("server.log");
         let args = ["bench", "--child"].map(OsStr::new);
         ServerProcess::start(
             None,
@@ -176,7 +176,7 @@ impl Installation {
 
     /// The folder of the files of bulk jobs.
     pub(super) fn exports(&self) -> PathBuf {
-        self.folder.0.join(EXPORTS)
+        self.folder.path().join(EXPORTS)
     }
 
     /// Runs a command of the running server.
@@ -192,7 +192,7 @@ impl Installation {
     /// # Errors
     /// As [`ServerProcess::start`].
     pub(super) fn start_serve(&self) -> Result<ServerProcess, Failure> {
-        let log = self.folder.0.join("serve.log");
+        let log = self.folder.path().join("serve.log");
         ServerProcess::start(
             Some(&self.config),
             &[OsStr::new("serve"), OsStr::new("--log-file"), log.as_os_str()],
@@ -202,7 +202,7 @@ impl Installation {
     }
 
     fn output(&self) -> PathBuf {
-        self.folder.0.join("stderr.txt")
+        self.folder.path().join("stderr.txt")
     }
 
     /// The loader's connection settings.
@@ -302,7 +302,7 @@ impl Tokens {
 pub(super) fn import(plan: &BenchPlan) -> Result<(serde_json::Value, u64, f64), Failure> {
     let folder = Folder::make(&plan.folder)?;
     let database = plan.postgres.as_deref().map(Database::create).transpose()?;
-    let config = folder.0.join("causeway.toml");
+    let config = folder.path().join("causeway.toml");
     let url = database.as_ref().map_or("sqlite:causeway.db", |database| &database.url);
     write(
         &config,
@@ -310,7 +310,7 @@ pub(super) fn import(plan: &BenchPlan) -> Result<(serde_json::Value, u64, f64), 
     )?;
     let mut paths = plan.import.clone();
     if paths.is_empty() {
-        let data = folder.0.join("data");
+        let data = folder.path().join("data");
         synthesise(
             &data,
             &SynthOptions {
@@ -383,29 +383,4 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
 
 fn unusable(error: std::io::Error) -> Failure {
     Failure::new(Fault::InputUnreadable).at("bench folder").because(error)
-}
-
-/// A private folder that is removed when this is dropped.
-pub(super) struct Folder(PathBuf);
-
-impl Folder {
-    pub(super) fn make(parent: &Path) -> Result<Folder, Failure> {
-        let path = parent.join(format!("bench-{}", secret::hex(&secret::random::<4>())));
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&path)
-            .map_err(unusable)?;
-        Ok(Folder(path))
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }

@@ -13,6 +13,7 @@ use super::loaded::{Circumstances, LoadedExchange, small};
 use super::moves::allowed;
 use super::permit::refusal_of;
 use super::phase::{AskedFor, Phase};
+use super::steps::StepName;
 use super::work::is_awake;
 use crate::audit::{Action, ConsentNote, EntryOutcome, ledger};
 use crate::consent::WithdrawnBy;
@@ -276,7 +277,7 @@ fn replay(
         Phase::ManualReview => ExchangeEvent::Reopened,
         _ => ExchangeEvent::Replayed,
     };
-    let wake_ms = wake_after_pause(&exchange, now_ms);
+    let wake_ms = wake_after_pause(&exchange, here.at, now_ms);
     let conclusion = Conclusion {
         event,
         class: OK,
@@ -304,10 +305,11 @@ fn replay(
     Ok(done(&next.row.id))
 }
 
-/// When an exchange goes on after a replay: at once, or after what is left of the wait in which it was paused. A partner that counts guesses,
-/// or that asked for time, is not asked sooner because somebody paused.
-fn wake_after_pause(exchange: &LoadedExchange, now_ms: i64) -> i64 {
-    let waits = exchange.row.wake_ms.filter(|_| is_paused(exchange));
+/// When an exchange goes on after a replay: at once, or after what is left of the wait for the next match in which it was paused. A partner
+/// that counts guesses is not asked sooner because somebody paused.
+fn wake_after_pause(exchange: &LoadedExchange, at: StepName, now_ms: i64) -> i64 {
+    let between_matches = at == StepName::MemberMatch && is_paused(exchange);
+    let waits = exchange.row.wake_ms.filter(|_| between_matches);
     waits.map_or(now_ms, |wake_ms| wake_ms.max(now_ms))
 }
 

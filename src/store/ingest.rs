@@ -7,12 +7,14 @@ mod pages;
 mod progress;
 
 pub use fetched::{Fetched, brought_by_others, fetched_ms, key_ids, last_fetched};
-pub use pages::{forget_pieces, has_body, has_link, last_page, next_with_pieces, pages_from, sums};
+pub use pages::{
+    PageRow, PieceRow, begin_page, forget_pieces, has_body, has_link, last_page, next_with_pieces, pages_from, piece, put_page, put_pieces, set_aside, sums,
+};
 pub use progress::{ProgressRow, forget_progress, next_with_progress, progress, put_progress};
 
 use super::Db;
 use super::many::{ROWS, insert};
-use super::schema::{ingest, ingest_page, ingest_part, ingest_piece, ingest_resource};
+use super::schema::{ingest, ingest_page, ingest_part, ingest_resource};
 use crate::error::Failure;
 use diesel::dsl::count_star;
 use diesel::prelude::*;
@@ -47,34 +49,6 @@ pub struct PartRow {
     pub expected: Option<i64>,
     pub sealed_next: Option<Vec<u8>>,
     pub updated_ms: i64,
-}
-
-/// A row of `ingest_page`: one body that came to its end.
-#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
-#[diesel(table_name = ingest_page, treat_none_as_default_value = false)]
-#[allow(missing_docs)]
-pub struct PageRow {
-    pub exchange_id: String,
-    pub page: i64,
-    pub part: String,
-    pub bytes: i64,
-    pub sha256: Vec<u8>,
-    pub link_sha256: Vec<u8>,
-    pub entries: i64,
-    pub types: String,
-    pub date_ms: Option<i64>,
-    pub received_ms: i64,
-}
-
-/// A row of `ingest_piece`: a sealed piece of a body.
-#[derive(Clone, Debug, Insertable)]
-#[diesel(table_name = ingest_piece, treat_none_as_default_value = false)]
-#[allow(missing_docs)]
-pub struct PieceRow {
-    pub exchange_id: String,
-    pub page: i64,
-    pub piece: i64,
-    pub sealed: Vec<u8>,
 }
 
 /// A row of `ingest_resource`: one resource that came.
@@ -185,61 +159,6 @@ pub fn put_part(db: &mut Db, row: &PartRow) -> Result<(), Failure> {
         diesel::insert_into(ingest_part::table).values(row).execute(db)?;
     }
     Ok(())
-}
-
-/// Removes the pieces of a body that did not come to its end, and returns the number of the page that comes next.
-///
-/// # Errors
-/// Those of the database.
-pub fn begin_page(db: &mut Db, exchange_id: &str) -> Result<i64, Failure> {
-    let next = last_page(db, exchange_id)? + 1;
-    let unfinished = ingest_piece::exchange_id
-        .eq(exchange_id)
-        .and(ingest_piece::page.ge(next));
-    diesel::delete(ingest_piece::table.filter(unfinished)).execute(db)?;
-    Ok(next)
-}
-
-/// Inserts pieces of a body.
-///
-/// # Errors
-/// Those of the database.
-pub fn put_pieces(db: &mut Db, rows: &[PieceRow]) -> Result<(), Failure> {
-    insert!(db, ingest_piece::table, rows);
-    Ok(())
-}
-
-/// Inserts the row of a body that came to its end.
-///
-/// # Errors
-/// Those of the database.
-pub fn put_page(db: &mut Db, row: &PageRow) -> Result<(), Failure> {
-    diesel::insert_into(ingest_page::table).values(row).execute(db)?;
-    Ok(())
-}
-
-/// Sets the pages of a part aside, so that the part may come anew: they are still what came, and count no more as fetched.
-///
-/// # Errors
-/// Those of the database.
-pub fn set_aside(db: &mut Db, exchange_id: &str, part: &str) -> Result<(), Failure> {
-    let pages = ingest_page::table.filter(ingest_page::exchange_id.eq(exchange_id).and(ingest_page::part.eq(part)));
-    diesel::update(pages)
-        .set((ingest_page::link_sha256.eq(Vec::<u8>::new()), ingest_page::types.eq("")))
-        .execute(db)?;
-    Ok(())
-}
-
-/// Returns a sealed piece of a body.
-///
-/// # Errors
-/// Those of the database.
-pub fn piece(db: &mut Db, exchange_id: &str, page: i64, piece: i64) -> Result<Option<Vec<u8>>, Failure> {
-    Ok(ingest_piece::table
-        .find((exchange_id, page, piece))
-        .select(ingest_piece::sealed)
-        .first(db)
-        .optional()?)
 }
 
 /// Whether an exchange brought any resource.

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 const BULK_SCOPE: &str = "http://hl7.org/fhir/us/davinci-pdex/OperationDefinition/BulkMemberMatch";
-const PATH: &str = "/fhir/Group/$bulk-member-match";
+pub const PATH: &str = "/fhir/Group/$bulk-member-match";
 
 /// A running payer with its partner and another one, both of which may match in bulk.
-fn started(members: u64) -> (TestPayer, Client, Client) {
+pub fn started(members: u64) -> (TestPayer, Client, Client) {
     let (mut payer, client) = TestPayer::prepare(members);
     let other = payer.register("other-payer", "1992000038", "https://other-payer.example/fhir");
     let sql = format!("UPDATE partner SET scopes = scopes || ' {BULK_SCOPE}'");
@@ -22,12 +22,12 @@ fn started(members: u64) -> (TestPayer, Client, Client) {
     (payer, client, other)
 }
 
-async fn token(client: &Client) -> String {
+pub async fn token(client: &Client) -> String {
     client.token(&format!("{ALL_SCOPES} {BULK_SCOPE}")).await
 }
 
 /// A member of a bulk match: the parts of a single one, about a Patient with this id.
-fn member(payer: &TestPayer, index: u64, variation: Variation, id: &str) -> Value {
+pub fn member(payer: &TestPayer, index: u64, variation: Variation, id: &str) -> Value {
     let parts = payer.request(index, variation)["parameter"].clone();
     let old = parts[0]["resource"]["id"].as_str().expect("an id").to_owned();
     let text = parts.to_string();
@@ -37,11 +37,11 @@ fn member(payer: &TestPayer, index: u64, variation: Variation, id: &str) -> Valu
     json!({"name": "MemberBundle", "part": parts})
 }
 
-fn body(members: &[Value]) -> String {
+pub fn body(members: &[Value]) -> String {
     json!({"resourceType": "Parameters", "parameter": members}).to_string()
 }
 
-async fn kick_off(client: &Client, token: &str, body: impl Into<reqwest::Body>) -> Reply {
+pub async fn kick_off(client: &Client, token: &str, body: impl Into<reqwest::Body>) -> Reply {
     let bearer = format!("Bearer {token}");
     let headers = [
         ("authorization", bearer.as_str()),
@@ -60,7 +60,7 @@ async fn send(client: &Client, token: &str, method: &str, url: &str) -> Reply {
 }
 
 /// Begins a match, waits for its end, and gives the status address and the manifest.
-async fn run(client: &Client, token: &str, body: impl Into<reqwest::Body>) -> (String, Value) {
+pub async fn run(client: &Client, token: &str, body: impl Into<reqwest::Body>) -> (String, Value) {
     let begun = kick_off(client, token, body).await;
     begun.assert_status(202);
     let status = begun.header("content-location").to_owned();
@@ -77,7 +77,7 @@ async fn run(client: &Client, token: &str, body: impl Into<reqwest::Body>) -> (S
 }
 
 /// The lines of the files of this type on this side of a manifest.
-async fn lines(client: &Client, token: &str, manifest: &Value, side: &str, kind: &str) -> Vec<Value> {
+pub async fn lines(client: &Client, token: &str, manifest: &Value, side: &str, kind: &str) -> Vec<Value> {
     let mut all = Vec::new();
     for file in manifest[side].as_array().expect("a list") {
         if file["type"] != kind {
@@ -98,7 +98,7 @@ async fn lines(client: &Client, token: &str, manifest: &Value, side: &str, kind:
 }
 
 /// The ids of the Patients that were sent, by the code of their group.
-fn sent_of(groups: &[Value], code: &str) -> Vec<String> {
+pub fn sent_of(groups: &[Value], code: &str) -> Vec<String> {
     let found = groups.iter().find(|group| group["code"]["coding"][0]["code"] == code);
     let members = found.map(|group| group["member"].as_array().cloned().unwrap_or_default());
     members
@@ -118,7 +118,7 @@ fn sent_of(groups: &[Value], code: &str) -> Vec<String> {
         .collect()
 }
 
-fn three(payer: &TestPayer) -> Vec<Value> {
+pub fn three(payer: &TestPayer) -> Vec<Value> {
     vec![
         member(payer, 0, Variation::Exact, "mp-0"),
         member(payer, 1, Variation::UnknownPerson, "mp-1"),
@@ -199,31 +199,6 @@ async fn three_members_become_three_groups_and_the_matched_one_can_be_read() {
         .assert_outcome(Fault::NotFound);
     send(&client, &token, "GET", file).await.assert_outcome(Fault::NotFound);
     client.get(&token, &format!("Group/{id}")).await.assert_status(200);
-}
-
-#[tokio::test]
-async fn a_member_who_cannot_be_read_fails_alone_with_the_place() {
-    let (payer, client, _) = started(4);
-    let token = token(&client).await;
-    let mut members = three(&payer);
-    let mut bad = member(&payer, 3, Variation::Exact, "mp-3");
-    bad["part"][0]["resource"]["birthDate"] = json!("1984-02-31");
-    members.insert(1, bad);
-    members.push(json!({"name": "MemberBundle", "part": [{"name": "MemberPatient", "resource": null}]}));
-    let (_, manifest) = run(&client, &token, body(&members)).await;
-    let groups = lines(&client, &token, &manifest, "output", "Group").await;
-    assert_eq!(sent_of(&groups, "match"), ["mp-0"]);
-    assert_eq!(sent_of(&groups, "nomatch"), ["mp-3", "mp-1"]);
-    assert_eq!(sent_of(&groups, "consentconstraint"), ["mp-2"]);
-    let told = lines(&client, &token, &manifest, "error", "OperationOutcome").await;
-    let places: Vec<&str> = told
-        .iter()
-        .filter_map(|one| one["issue"][0]["expression"][0].as_str())
-        .collect();
-    assert_eq!(places.len(), 2);
-    assert_eq!(places[0], "Parameters.parameter[1].part[0].resource.birthDate");
-    assert!(places[1].starts_with("Parameters.parameter[4]"), "{}", places[1]);
-    assert_eq!(payer.count("decision"), 3);
 }
 
 #[tokio::test]
@@ -309,98 +284,6 @@ async fn a_member_whose_grant_ends_leaves_the_group_and_its_files() {
     panic!("the result was not written again");
 }
 
-#[tokio::test]
-async fn what_is_wrong_with_the_whole_is_refused_before_anybody_is_judged() {
-    let (payer, client, _) = started(2);
-    let token = token(&client).await;
-    let whole = body(&[member(&payer, 0, Variation::Exact, "mp-0")]);
-    let many = format!(
-        r#"{{"resourceType":"Parameters","parameter":[{}]}}"#,
-        vec![r#"{"name":"MemberBundle"}"#; 100_001].join(",")
-    );
-    for (sent, fault) in [
-        (String::new(), Fault::NotJson),
-        (whole[..whole.len() - 30].to_owned(), Fault::NotJson),
-        ("{}".to_owned(), Fault::ResourceInvalid),
-        (body(&[]), Fault::EmptyValue),
-        (
-            body(&[json!({"name": "other", "valueString": "x"})]),
-            Fault::MatchParameterMissing,
-        ),
-        (many, Fault::BulkTooMany),
-    ] {
-        let reply = kick_off(&client, &token, sent).await;
-        if fault == Fault::EmptyValue {
-            assert!((400..500).contains(&reply.status), "{}", reply.text());
-        } else {
-            reply.assert_outcome(fault);
-        }
-    }
-    let bearer = format!("Bearer {token}");
-    let headers = [
-        ("authorization", bearer.as_str()),
-        ("content-type", "application/fhir+json"),
-    ];
-    let refused = client.send("POST", PATH, &headers, whole.clone()).await;
-    refused.assert_outcome(Fault::BulkAsyncNeeded);
-    let got = client.send("GET", PATH, &headers[..1], "").await;
-    got.assert_outcome(Fault::MethodRefused);
-    assert_eq!(got.header("allow"), "POST");
-    let narrow = client.token("system/*.rs").await;
-    kick_off(&client, &narrow, whole)
-        .await
-        .assert_outcome(Fault::ScopeMissing);
-    assert_eq!((payer.count("decision"), payer.count("bulk_job")), (0, 0));
-}
-
-/// A member of whom nothing but the address is known here, with a name and a card that no other has.
-fn stranger(payer: &TestPayer, at: u64) -> Value {
-    let mut member = member(payer, at, Variation::UnknownPerson, &format!("s-{at}"));
-    let letter = |number: u64| char::from(b'a' + u8::try_from(number % 26).expect("a letter"));
-    let name = format!("Stranger{}{}", letter(at / 26), letter(at));
-    member["part"][0]["resource"]["name"][0]["family"] = json!(name);
-    let coverage = &mut member["part"][1]["resource"];
-    coverage["identifier"][0]["value"] = json!(format!("M0X{at:07}"));
-    coverage["subscriberId"] = json!(format!("S0X{at:07}"));
-    member
-}
-
-/// The guessing guard: a file of strangers locks nobody and stops nothing, and guesses about one card find nobody after the limit.
-#[tokio::test]
-async fn a_file_of_strangers_is_finished_and_guesses_about_one_card_are_hidden() {
-    let (payer, client, _) = started(80);
-    let token = token(&client).await;
-    let strangers: Vec<Value> = (0..70).map(|at| stranger(&payer, at)).collect();
-    let (_, manifest) = run(&client, &token, body(&strangers)).await;
-    let groups = lines(&client, &token, &manifest, "output", "Group").await;
-    assert_eq!(sent_of(&groups, "nomatch").len(), 70);
-    client.matched(&token, &payer.request(71, Variation::Exact)).await;
-    assert_eq!(
-        payer.count("ledger_entry WHERE action = 'guess.alarmed'"),
-        1,
-        "the share alarms once"
-    );
-    assert_eq!(payer.count("ledger_entry WHERE action = 'partner.locked'"), 0);
-
-    let right = payer.request(5, Variation::Exact);
-    let mut guesses: Vec<Value> = (0..8)
-        .map(|at| {
-            let mut wrong = member(&payer, 5, Variation::Exact, &format!("g-{at}"));
-            wrong["part"][0]["resource"]["birthDate"] = json!(format!("1931-01-{:02}", at + 1));
-            wrong["part"][0]["resource"]["name"][0]["family"] = json!(format!("Guess{at}"));
-            wrong
-        })
-        .collect();
-    guesses.push(member(&payer, 5, Variation::Exact, "g-right"));
-    let (_, manifest) = run(&client, &token, body(&guesses)).await;
-    let groups = lines(&client, &token, &manifest, "output", "Group").await;
-    assert!(sent_of(&groups, "match").is_empty());
-    assert_eq!(sent_of(&groups, "nomatch").len(), 9);
-    assert!(payer.count("decision WHERE outcome = 'guarded'") > 0);
-    let told = client.post_match(&token, right.to_string(), &[]).await;
-    assert!([422, 429].contains(&told.status), "{}", told.text());
-}
-
 /// A crash between the members on the disk and the row of the match leaves nothing there for ever.
 #[tokio::test]
 async fn members_on_the_disk_without_a_match_are_removed() {
@@ -481,21 +364,6 @@ async fn a_killed_server_finishes_the_match_afterwards() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("the match did not come to its end");
-}
-
-/// Strangers in many small files are noticed like those in a large one; a file that is sent again is not.
-#[tokio::test]
-async fn small_files_of_strangers_alarm_together() {
-    let (payer, client, _) = started(80);
-    let token = token(&client).await;
-    let file = |from: u64| body(&(from..from + 30).map(|at| stranger(&payer, at)).collect::<Vec<_>>());
-    let alarms = || payer.count("ledger_entry WHERE action = 'guess.alarmed'");
-    run(&client, &token, file(0)).await;
-    run(&client, &token, file(0)).await;
-    assert_eq!(alarms(), 0);
-    run(&client, &token, file(30)).await;
-    assert_eq!(alarms(), 1);
-    assert_eq!(payer.count("ledger_entry WHERE action = 'partner.locked'"), 0);
 }
 
 /// The download of a result is in the ledger before its first byte; a group whose members have all left exports nothing, and says so.

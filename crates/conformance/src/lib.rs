@@ -7,6 +7,7 @@
 mod bundle;
 pub mod catalog;
 mod checks;
+mod ended_run;
 mod found;
 pub mod guides;
 mod holdings;

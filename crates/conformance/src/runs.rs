@@ -2,6 +2,7 @@
 //!
 //! A run that several checks look at is made once. What an answer must be is decided in the checks.
 
+use super::ended_run::BulkRun;
 use super::session::Session;
 use super::stop::{Checked, Stop, fail, skip};
 use super::wire::{Call, ServerAnswer};
@@ -12,26 +13,6 @@ use std::time::Duration;
 const POLLS: usize = 120;
 /// Most seconds between two polls, whatever `Retry-After` says.
 const WAIT_MOST_S: u64 = 10;
-
-/// A run that came to its end.
-#[derive(Clone)]
-pub(super) struct BulkRun {
-    /// The address of the request that began it.
-    pub(super) asked: String,
-    /// Its status address.
-    pub(super) status: String,
-    /// The answer with the manifest.
-    pub(super) ended: ServerAnswer,
-    /// The manifest.
-    pub(super) manifest: Value,
-}
-
-impl BulkRun {
-    /// The entries of a list of the manifest.
-    pub(super) fn files(&self, list: &str) -> impl Iterator<Item = &Value> {
-        self.manifest[list].as_array().into_iter().flatten()
-    }
-}
 
 impl Session {
     /// A request that begins a run: asks for FHIR JSON, and not to be waited for.

@@ -2,7 +2,7 @@
 //!
 //! Everything is fetched once, when it is first needed, and cached. A check that tests a fetch itself sends its own request.
 
-use super::runs::BulkRun;
+use super::ended_run::BulkRun;
 use super::settings::ClientSettings;
 use super::stop::{Checked, Stop, fail};
 use super::surroundings::Surroundings;

@@ -1,12 +1,40 @@
 //! Rows of bodies that came to their end, a few at a time, and what is asked of all of them by an index. It decides nothing.
 
-use super::PageRow;
 use crate::error::Failure;
 use crate::store::Db;
+use crate::store::many::insert;
 use crate::store::schema::{ingest_page, ingest_piece};
 use diesel::dsl::{max, sql};
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
+
+/// A row of `ingest_page`: one body that came to its end.
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = ingest_page, treat_none_as_default_value = false)]
+#[allow(missing_docs)]
+pub struct PageRow {
+    pub exchange_id: String,
+    pub page: i64,
+    pub part: String,
+    pub bytes: i64,
+    pub sha256: Vec<u8>,
+    pub link_sha256: Vec<u8>,
+    pub entries: i64,
+    pub types: String,
+    pub date_ms: Option<i64>,
+    pub received_ms: i64,
+}
+
+/// A row of `ingest_piece`: a sealed piece of a body.
+#[derive(Clone, Debug, Insertable)]
+#[diesel(table_name = ingest_piece, treat_none_as_default_value = false)]
+#[allow(missing_docs)]
+pub struct PieceRow {
+    pub exchange_id: String,
+    pub page: i64,
+    pub piece: i64,
+    pub sealed: Vec<u8>,
+}
 
 /// Returns at most `limit` pages of an exchange from this number on, in their order.
 ///
@@ -118,4 +146,59 @@ pub fn forget_pieces(db: &mut Db, exchange_id: &str, page: i64, most: i64) -> Re
         .first(db)
         .optional()?;
     Ok(left.is_some())
+}
+
+/// Removes the pieces of a body that did not come to its end, and returns the number of the page that comes next.
+///
+/// # Errors
+/// Those of the database.
+pub fn begin_page(db: &mut Db, exchange_id: &str) -> Result<i64, Failure> {
+    let next = last_page(db, exchange_id)? + 1;
+    let unfinished = ingest_piece::exchange_id
+        .eq(exchange_id)
+        .and(ingest_piece::page.ge(next));
+    diesel::delete(ingest_piece::table.filter(unfinished)).execute(db)?;
+    Ok(next)
+}
+
+/// Inserts pieces of a body.
+///
+/// # Errors
+/// Those of the database.
+pub fn put_pieces(db: &mut Db, rows: &[PieceRow]) -> Result<(), Failure> {
+    insert!(db, ingest_piece::table, rows);
+    Ok(())
+}
+
+/// Inserts the row of a body that came to its end.
+///
+/// # Errors
+/// Those of the database.
+pub fn put_page(db: &mut Db, row: &PageRow) -> Result<(), Failure> {
+    diesel::insert_into(ingest_page::table).values(row).execute(db)?;
+    Ok(())
+}
+
+/// Sets the pages of a part aside, so that the part may come anew: they are still what came, and count no more as fetched.
+///
+/// # Errors
+/// Those of the database.
+pub fn set_aside(db: &mut Db, exchange_id: &str, part: &str) -> Result<(), Failure> {
+    let pages = ingest_page::table.filter(ingest_page::exchange_id.eq(exchange_id).and(ingest_page::part.eq(part)));
+    diesel::update(pages)
+        .set((ingest_page::link_sha256.eq(Vec::<u8>::new()), ingest_page::types.eq("")))
+        .execute(db)?;
+    Ok(())
+}
+
+/// Returns a sealed piece of a body.
+///
+/// # Errors
+/// Those of the database.
+pub fn piece(db: &mut Db, exchange_id: &str, page: i64, piece: i64) -> Result<Option<Vec<u8>>, Failure> {
+    Ok(ingest_piece::table
+        .find((exchange_id, page, piece))
+        .select(ingest_piece::sealed)
+        .first(db)
+        .optional()?)
 }

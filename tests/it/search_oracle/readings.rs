@@ -259,10 +259,12 @@ const NARROWED: &[(&str, Reading)] = &[(
     },
 )];
 
-/// Types that describe the server, not members, and the caller's own exchanges (`tests/it/tasks.rs`); their searches are none of ours.
+/// Types that describe the server, not members, and what is the caller's own: exchanges (`tests/it/tasks.rs`) and groups
+/// (`tests/it/bulk_match.rs`). Their searches are none of ours.
 pub const CONFORMANCE: &[&str] = &[
     "CapabilityStatement",
     "CodeSystem",
+    "Group",
     "OperationDefinition",
     "SearchParameter",
     "StructureDefinition",

@@ -1,9 +1,9 @@
 //! Checks of Bulk Data Access 1.0 and 2.0: start, status, manifest, files, deletion, refusals.
 
 use super::super::found::name;
-use super::super::runs::{BulkRun, location, resources};
+use super::super::ended_run::BulkRun;
+use super::super::runs::{location, resources};
 use super::super::session::Session;
-use super::super::shape::references;
 use super::super::stop::{Checked, demand, skip};
 use super::super::surroundings::rfc3339_ms;
 use super::super::test::{BulkTest, FixedTest};
@@ -273,13 +273,23 @@ pub(super) async fn whole(session: &mut Session, run: &BulkRun) -> Checked {
         .filter(|one| one["resourceType"] == "Patient")
         .map(name)
         .collect();
-    let strangers = lines
+    let stranger = lines
         .iter()
-        .flat_map(references)
-        .find(|one| one.starts_with("Patient/") && !patients.contains(one));
-    demand(strangers.is_none() && !patients.is_empty(), || {
-        format!("{} is not among the exported Patients", strangers.unwrap_or_default())
+        .filter_map(|line| Some((line, about(line)?)))
+        .find(|(_, whose)| whose.starts_with("Patient/") && !patients.contains(*whose));
+    demand(stranger.is_none() && !patients.is_empty(), || {
+        stranger.map_or_else(
+            || "no Patient is in the files".to_owned(),
+            |(line, whose)| format!("{} is about {whose}, who is not among the exported Patients", name(line)),
+        )
     })
+}
+
+/// Whose record a resource belongs to. Other elements, such as a Coverage's subscriber, may name relatives.
+fn about(line: &Value) -> Option<&str> {
+    ["subject", "patient", "beneficiary"]
+        .into_iter()
+        .find_map(|element| line[element]["reference"].as_str())
 }
 
 fn is_about_sending(one: &Value) -> bool {
