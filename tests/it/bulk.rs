@@ -361,7 +361,7 @@ async fn a_data_export_is_posted() {
         .assert_outcome(Fault::NotFound);
     let status = bulk.begin("?_type=Patient").await;
     bulk.done(&status).await;
-    for name in ["..", "..%2F..%2Freceived.keys", "%2e%2e", "0123"] {
+    for name in ["..%2F..%2Freceived.keys", "..%5C..%5Creceived.keys", "0123"] {
         let reply = bulk.send("GET", &format!("{status}/files/{name}"), &[]).await;
         assert_eq!(reply.status, 404, "{name}: {}", reply.text());
     }

@@ -74,7 +74,7 @@ async fn question(session: &OpenSession, facts: &ExchangeFacts, held: &HeldJob) 
             // A partner that has seen other bytes under the key says so, and is asked in a new round.
             Err(failure) => {
                 tracing::warn!(exchange = %facts.exchange_id, fault = failure.fault().code(),
-                    "the question of an exchange cannot be read any more, and is made anew");
+                    "the question of an exchange cannot be read any more, and is built again");
             }
         }
     }

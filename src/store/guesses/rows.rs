@@ -209,7 +209,10 @@ pub(super) fn share_of_files(
     let digest = crate::secret::sha256(file);
     let mut whole = GuessTarget::default();
     whole.copy_from_slice(&digest[..16]);
-    let is_new = add(db, partner, &whole, 1, times)? == 1;
+    let is_new = add(db, partner, &whole, 0, times)? == 0;
+    if is_new {
+        add(db, partner, &whole, 1, times)?;
+    }
     let of = |many: i64| if is_new { many } else { 0 };
     let all = add(db, partner, &FILES_ALL, of(all), times)?;
     Ok((add(db, partner, &FILES_FAILED, of(failed), times)?, all))
