@@ -117,7 +117,7 @@ impl BothPayers {
         let began = Instant::now();
         loop {
             let listed = self.new.json_command(&["exchange", "list"]);
-            let items: Vec<Value> = listed["items"].as_array().expect("items").clone();
+            let items: Vec<Value> = listed.as_array().expect("a list").clone();
             let rests = |item: &Value| !item["ended_at"].is_null() || item["phase"] == "awaiting_partner";
             if items.len() as u64 == self.members + 1 && items.iter().all(rests) {
                 return items;
