@@ -4,9 +4,9 @@
 //! measured time begins with the person that a request describes and ends with the decision record as it would be written. Parsing the
 //! request and the durable write are measured by `bench match`.
 
+use super::folder::Folder;
 use super::plan::BenchPlan;
 use super::report::{BenchFigure, Limit};
-use super::folder::Folder;
 use crate::app::wiring;
 use crate::config::Config;
 use crate::context::Context;

@@ -229,7 +229,10 @@ async fn a_file_of_enrolments_is_taken_row_by_row_and_a_second_time_changes_noth
     std::fs::write(ops.payer.home().join("enrolments.csv"), csv).expect("a file");
     let arguments = ["exchange", "import", "enrolments.csv", "--rejects", "rejects.ndjson"];
     let first = ops.payer.json_command(&arguments);
-    assert_eq!(first, json!({"started": 2, "running": 0, "known": 0, "rejected": 4, "bulk_runs": 0}));
+    assert_eq!(
+        first,
+        json!({"started": 2, "running": 0, "known": 0, "rejected": 4, "bulk_runs": 0})
+    );
     let rejects = std::fs::read_to_string(ops.payer.home().join("rejects.ndjson")).expect("rejects");
     let faults: Vec<(u64, String)> = rejects
         .lines()
@@ -247,7 +250,10 @@ async fn a_file_of_enrolments_is_taken_row_by_row_and_a_second_time_changes_noth
     assert_eq!((found[3].0, found[3].1), expected[3]);
     assert_eq!(found[2].0, 5);
     let second = ops.payer.json_command(&arguments);
-    assert_eq!(second, json!({"started": 0, "running": 0, "known": 2, "rejected": 4, "bulk_runs": 0}));
+    assert_eq!(
+        second,
+        json!({"started": 0, "running": 0, "known": 2, "rejected": 4, "bulk_runs": 0})
+    );
     assert_eq!(ops.payer.count("exchange"), 2);
     let all = ops.payer.json_command(&["exchange", "list"]);
     assert_eq!(all.as_array().map(Vec::len), Some(2));

@@ -1,7 +1,7 @@
 //! Checks of Bulk Data Access 1.0 and 2.0: start, status, manifest, files, deletion, refusals.
 
-use super::super::found::name;
 use super::super::ended_run::BulkRun;
+use super::super::found::name;
 use super::super::runs::{location, resources};
 use super::super::session::Session;
 use super::super::stop::{Checked, demand, skip};
@@ -280,7 +280,12 @@ pub(super) async fn whole(session: &mut Session, run: &BulkRun) -> Checked {
     demand(stranger.is_none() && !patients.is_empty(), || {
         stranger.map_or_else(
             || "no Patient is in the files".to_owned(),
-            |(line, whose)| format!("{} is about {whose}, who is not among the exported Patients", name(line)),
+            |(line, whose)| {
+                format!(
+                    "{} is about {whose}, who is not among the exported Patients",
+                    name(line)
+                )
+            },
         )
     })
 }

@@ -1,7 +1,7 @@
 //! Checks of bulk between payers (PDex 2.1 and 2.2): `$bulk-member-match`, its Groups, and the exports of a Group.
 
 use super::super::ended_run::BulkRun;
-use super::super::runs::{location};
+use super::super::runs::location;
 use super::super::session::Session;
 use super::super::stop::{Checked, demand, fail, skip};
 use super::super::test::{FixedTest, GroupTest};
