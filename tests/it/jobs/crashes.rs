@@ -126,6 +126,10 @@ const CASES: &[Case] = &[
                  created_ms, updated_ms) VALUES ('x', 'outbound', 'single', 'p', 'c', 1, 'v', 'requested', 'unresolved', 'unchecked', \
                  'idle', 'none', 'open', 'us', 'member_match', 1, 0, 0, 0, 1, 0, 0)",
             );
+            bed.sql(
+                "INSERT INTO exchange_ask (exchange_id, asked_for, cover, opt_in_id, member_number, coverage_digest, started_by) \
+                 VALUES ('x', 'enrollment', 'previous', 'o', 'n', 'd', 'desk')",
+            );
         },
         check: |bed, told| {
             assert_eq!(
