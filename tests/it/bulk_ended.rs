@@ -174,7 +174,8 @@ async fn an_export_of_a_suspended_partner_fails_at_once() {
     bulk.payer
         .json_command(&["partner", "suspend", "new-payer", "--reason", "a test"]);
     bulk.payer.serve();
-    for _ in 0..600 {
+    // On PostgreSQL the lease of the process that died has to end first, which takes a minute.
+    for _ in 0..2_400 {
         if bulk.payer.count("bulk_job WHERE state = 'failed'") == 1 {
             assert_eq!(bulk.payer.count("job WHERE kind = 'bulk-export'"), 0);
             return;

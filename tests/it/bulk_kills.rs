@@ -69,8 +69,15 @@ impl Bed {
         bed
     }
 
+    /// Where the files are, on both databases.
+    fn exports(&self) -> String {
+        format!("file:{}", self.payer.home().join("exports").display())
+    }
+
     fn serve(&mut self) {
+        let exports = self.exports();
         self.payer.serve_with(&[
+            ("CAUSEWAY_EXPORTS__URL", exports.as_str()),
             ("CAUSEWAY_BULK__JOBS_PER_PARTNER", "1000"),
             ("CAUSEWAY_JOBS__POLL_SECONDS", "1"),
         ]);
@@ -80,6 +87,7 @@ impl Bed {
         let mut command = program(self.payer.home());
         command
             .args(["worker", "--quiet", "--log-file", "server.log"])
+            .env("CAUSEWAY_EXPORTS__URL", self.exports())
             .env("CAUSEWAY_JOBS__POLL_SECONDS", "1")
             .stdout(Stdio::null())
             .stderr(Stdio::null());
