@@ -49,7 +49,7 @@ def onboarding(place):
     others = "; echo;\n".join(others).replace("01a21bf9-…", task["id"]).replace("01a21bf8-…", task["identifier"][0]["value"])
     one, *found = [json.loads(line) for line in place.bash(prelude + "\n" + others).splitlines()]
     assert one == task and all(len(each["entry"]) == 1 for each in found), (one, found)
-    export = commands(page("docs/partners/bulk.md"), "c -D", "status=", "until ", "for url", "c -X")
+    export = commands(page("docs/partners/bulk.md"), "c -D", "status=", "until ", "for url", "c -H", "digest=", "[ ", "c -X")
     place.bash(prelude + "\n" + export)
     files = json.loads((place.folder / "manifest.json").read_text())["output"]
     assert {one["type"] for one in files} == {"Patient", "Coverage"}, files
