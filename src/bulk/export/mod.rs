@@ -88,7 +88,7 @@ pub async fn begin(
     job::begin(ctx, limits, caller, new).await
 }
 
-/// Does [`EXPORT`].
+/// Does the work of an export.
 pub struct ExportStep {
     /// Where files are written.
     pub files: BulkFiles,

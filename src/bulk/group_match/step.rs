@@ -31,7 +31,7 @@ const TURN: Duration = Duration::from_secs(60);
 /// How often one member is judged while other requests keep changing what was read.
 const ATTEMPTS: usize = 8;
 
-/// Does [`MATCH`].
+/// Does the work of a bulk match.
 pub struct MatchStep {
     /// Where the members are read, and the result is written.
     pub files: BulkFiles,
