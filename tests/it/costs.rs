@@ -68,7 +68,7 @@ async fn counted(payer: &Matched) -> (u64, u64) {
 async fn since(payer: &Matched, before: (u64, u64)) -> (u64, u64) {
     let now = counted(payer).await;
     let (mut last, mut look) = (now, u64::MAX);
-    for _ in 0..3 {
+    for _ in 0..8 {
         let next = counted(payer).await;
         look = look.min(next.0 - last.0);
         last = next;
