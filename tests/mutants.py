@@ -238,6 +238,7 @@ MODULES = {
 }
 # A sample is drawn larger by this much, for the changes that do not compile.
 SPARE = 1.4
+SWITCH = "mutant_switch.rs"
 CARGO = os.environ.get("CARGO", "cargo")
 
 
@@ -287,13 +288,15 @@ class Copy:
                 if not new.exists() or new.read_bytes() != old.read_bytes():
                     shutil.copy(old, new)
         lib = self.place / self.lib / "lib.rs"
-        lib.write_text(lib.read_text() + (ROOT / "tests/mutants/src/mutant.rs.txt").read_text())
+        # In a file of its own, which is never changed: a switch that asks itself does not end.
+        shutil.copy(ROOT / "tests/mutants/src/mutant.rs.txt", lib.with_name(SWITCH))
+        lib.write_text(f"{lib.read_text()}\nmod {SWITCH.removesuffix('.rs')};\n#[doc(hidden)]\npub use {SWITCH.removesuffix('.rs')}::mutant;\n")
         shared = self.place.parent / "shared"
         if not shared.exists() and (ROOT.parent / "shared").exists():
             shared.symlink_to((ROOT.parent / "shared").resolve())
 
     def write(self, module, first, kept):
-        paths = {path for glob in module.files for path in self.place.glob(glob) if not path.stem.endswith("tests")}
+        paths = {path for glob in module.files for path in self.place.glob(glob) if not path.stem.endswith("tests") and path.name != SWITCH}
         files = sorted(str(path.relative_to(self.place)) for path in paths)
         ran = run([self.rewrite, str(first), kept, *files], self.place)
         if ran.returncode or not ran.stdout:

@@ -79,6 +79,9 @@ pub fn run(args: &DemoArgs, cwd: &Path, commands: RunCommand, out: &mut Out) -> 
             out.value(&received);
         }
         out.tell("");
+        if cfg!(debug_assertions) {
+            out.tell("This build is for trying and for tests. `cargo build --release` makes the fast one, to install.");
+        }
         if args.once {
             out.tell("Done: the record was received, and every step is in the ledger. Look at it with any command:");
             out.tell(&format!(
