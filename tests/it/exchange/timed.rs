@@ -2,8 +2,9 @@
 
 use super::bed::{Bed, HOUR, settings};
 use super::scripted::{Says, Scripted};
+use causeway::error::Fault;
 use causeway::exchange::phase::Phase;
-use causeway::exchange::steps::StepName;
+use causeway::exchange::steps::{StepEnd, StepName};
 use causeway::exchange::work::ExchangeWork;
 use causeway::jobs::{Chance, Runner};
 use std::time::Duration;
@@ -78,5 +79,34 @@ fn a_step_that_ends_by_its_time_and_brought_nothing_has_failed_and_only_a_call_b
             .map(|one| one.class.as_deref().unwrap_or_default())
             .collect();
         assert_eq!(classes, [class, "ok"], "{slow:?}");
+    }
+}
+
+#[test]
+fn turns_that_bring_something_for_ever_end_with_the_time_for_the_automatic_part() {
+    for endless in [StepName::Retrieve, StepName::Check, StepName::Store] {
+        let bed = Bed::new();
+        let id = bed.started();
+        let clock = bed.ctx.clock.clone();
+        // Five minutes instead of a day; each turn takes less than a lease.
+        bed.sql(&format!(
+            "UPDATE exchange SET deadline_ms = {}",
+            clock.now_ms() + 300_000
+        ));
+        let partner = Scripted::that(move |_, step, _| match step == endless {
+            true => {
+                clock.advance_ms(50_000);
+                Says::End(StepEnd::More)
+            }
+            false => Says::Well,
+        });
+        bed.run_through(&partner, &id, HOUR);
+        let row = bed.exchange(&id);
+        assert_eq!(
+            (row.reason.as_deref(), row.parked_at_ms.is_some(), row.step.as_str()),
+            (Some(Fault::DeadlineOver.code()), true, endless.code()),
+            "{row:?}"
+        );
+        assert!(partner.count(endless) < 15, "{endless:?}");
     }
 }
