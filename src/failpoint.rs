@@ -1,11 +1,38 @@
 //! Points at which this process kills itself, so that a test can see what a crash exactly there leaves behind.
 //!
 //! They exist only in builds with debug assertions, and there only when `CAUSEWAY_FAILPOINT` names one: `NAME`, or `NAME:N` for its N-th
-//! pass. A release build contains none of this. A name has two parts, `WHOLE.POINT`; this module knows none of them and must never change
-//! what the program does otherwise.
+//! pass. A release build contains none of this. A name has two parts, `WHOLE.POINT`; this module knows only those of what every kind of work
+//! does ([`SHARED`]), and must never change what the program does otherwise.
 
 /// The environment variable that names the point.
 pub const VARIABLE: &str = "CAUSEWAY_FAILPOINT";
+
+/// Whether this build has such points.
+pub const EXIST: bool = cfg!(debug_assertions);
+
+/// A transaction becomes durable.
+pub const COMMIT: &str = "commit";
+/// A request goes to a partner.
+pub const SEND: &str = "send";
+/// A file, or the names in a folder, go to the disk.
+pub const SYNC: &str = "sync";
+/// Something is signed.
+pub const SIGN: &str = "sign";
+/// Right before it.
+pub const BEFORE: &str = "before";
+/// Right after it, before anybody knows.
+pub const AFTER: &str = "after";
+
+/// What every kind of work does, with a point before and after each time.
+pub const SHARED: [&str; 4] = [COMMIT, SEND, SYNC, SIGN];
+
+/// Does this between the two points of one of [`SHARED`].
+pub fn around<T>(whole: &str, what: impl FnOnce() -> T) -> T {
+    pass(whole, BEFORE);
+    let done = what();
+    pass(whole, AFTER);
+    done
+}
 
 /// Passes a point. The process ends here by SIGKILL when the variable names it.
 #[cfg(not(debug_assertions))]

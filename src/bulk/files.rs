@@ -6,6 +6,7 @@
 use super::shares::{MemberShare, Unfinished};
 use crate::config::Config;
 use crate::error::{Failure, Fault};
+use crate::failpoint::{self, SYNC};
 use crate::secret::{Sha256, hex, random};
 use crate::security::vault::{KEYS_FILE, Seal, Vault};
 use crate::store::bulk::BulkFileRow;
@@ -152,9 +153,8 @@ impl BulkFiles {
     /// # Errors
     /// [`Fault::BulkFolder`].
     pub fn sync(&self, job: &str) -> Result<(), Failure> {
-        File::open(self.folder_of(job))
-            .and_then(|folder| folder.sync_all())
-            .map_err(unusable)
+        let folder = File::open(self.folder_of(job)).map_err(unusable)?;
+        failpoint::around(SYNC, || folder.sync_all()).map_err(unusable)
     }
 
     /// Opens a file of a run.
@@ -308,7 +308,7 @@ impl FileWriter {
     }
 
     fn synced(mut self, now_ms: i64) -> Result<BulkFileRow, Failure> {
-        self.file.sync_all().map_err(unusable)?;
+        failpoint::around(SYNC, || self.file.sync_all()).map_err(unusable)?;
         self.unfinished.is_whole();
         self.row.sha256 = self.digest.finish().to_vec();
         self.row.created_ms = now_ms;

@@ -6,6 +6,7 @@
 
 pub mod asking;
 pub mod export;
+pub mod failpoints;
 pub mod files;
 pub mod group_match;
 mod hands;

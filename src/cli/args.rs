@@ -71,6 +71,8 @@ pub enum Command {
     Durability,
     /// List all faults: what happened, what to do, who does it
     Faults,
+    /// Show whether this build can kill itself at named points, which only tests use
+    Failpoints(super::failpoints::FailpointsArgs),
     /// Show the states, moves, steps and retries of an exchange
     States(super::states::StatesArgs),
     /// Run the matcher over files: answer requests, link two files, or estimate a policy

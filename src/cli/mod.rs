@@ -16,6 +16,7 @@ pub mod exchange;
 mod exchange_import;
 pub mod exchange_received;
 pub mod exchange_show;
+pub mod failpoints;
 pub mod faults;
 mod global;
 pub mod grant;
@@ -95,6 +96,7 @@ fn dispatch(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
     let cwd = std::env::current_dir().map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?;
     match &cli.command {
         Command::Faults => Ok(faults::run(out)),
+        Command::Failpoints(args) => Ok(failpoints::run(*args, out)),
         Command::Completions(args) => Ok(completions::run(args, Cli::command(), out)),
         Command::Man(args) => manual::run(args, Cli::command(), &cwd, out),
         Command::States(args) => Ok(states::run(args, out)),

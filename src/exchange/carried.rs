@@ -73,6 +73,21 @@ fn is_ours(exchange: &LoadedExchange, last: Option<&AttemptRow>, one: CarriedSte
     Ok(is_awake(exchange)? && exchange.step()? == one.step && is_last)
 }
 
+/// Whether the exchange still waits for this step of the run, begun or not: nobody has ended, paused or moved it meanwhile.
+///
+/// # Errors
+/// Those of the database.
+pub fn is_waiting(db: &mut Db, one: CarriedStep<'_>) -> Result<bool, Failure> {
+    let Some(exchange) = LoadedExchange::read(db, one.exchange_id)? else {
+        return Ok(false);
+    };
+    if one.attempt == 0 {
+        return Ok(is_awake(&exchange)? && exchange.step()? == one.step);
+    }
+    let last = exchanges::last_attempt(db, one.exchange_id)?;
+    is_ours(&exchange, last.as_ref(), one)
+}
+
 /// Begins the step, or judges again what permits one that has begun. What does not permit it is written.
 ///
 /// # Errors

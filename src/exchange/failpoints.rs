@@ -22,7 +22,7 @@ pub const TAKEN_OUT: &str = "taken-out";
 pub const INTAKE: &str = "intake";
 
 /// Points of every job: its lease, and its end with its last result.
-const OF_JOB: [&str; 3] = ["claimed", "before-settle", "settled"];
+pub const OF_JOB: [&str; 3] = ["claimed", "before-settle", "settled"];
 /// Points of the job that takes back what an exchange began, here and at the partner, between those of every job.
 const OF_TAKING_BACK: [&str; 3] = [TAKEN_OUT, BEFORE_EFFECT, AFTER_EFFECT];
 /// The point of the job that asks a partner again: the next exchange is written, and not committed.

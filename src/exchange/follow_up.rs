@@ -4,7 +4,7 @@
 use super::entry::entry;
 use super::event::ExchangeEvent;
 use super::failpoints::{AFTER_EFFECT, BEFORE_EFFECT, TAKEN_OUT};
-use super::kind::TAKES_BACK;
+use super::kind::{CARRIER, TAKES_BACK};
 use super::loaded::{Circumstances, LoadedExchange};
 use super::series;
 use super::steps::{PartnerSessions, StepEnd, StepGain, StepName};
@@ -14,9 +14,9 @@ use crate::error::{Failure, Fault};
 use crate::failpoint;
 use crate::jobs::retry::FailureClass;
 use crate::jobs::{self, AttemptEnding, Doing, HeldJob, JobStep, NewJob, Priority, WorkKind, enqueue};
-use crate::records::ingest::withdraw;
-use crate::store::Db;
+use crate::records::ingest::{forget_retraction, withdraw};
 use crate::store::ingest as received;
+use crate::store::{Db, bulk_runs};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +45,10 @@ pub(super) fn after_end(
     series::after_end(db, ctx, exchange, event)?;
     if event == ExchangeEvent::Acknowledged {
         return Ok(());
+    }
+    // A run that works for it looks at once whether anybody still waits, and ends what it has begun at the partner if not.
+    for run_id in bulk_runs::carrying(db, &exchange.row.id)? {
+        jobs::hasten(db, CARRIER, &run_id, now_ms)?;
     }
     if brought(db, exchange)? && (takes_out(event) || !is_stored(exchange)) {
         return retract(db, ctx, exchange);
@@ -136,6 +140,9 @@ impl JobStep for TakeBack {
             let taken = match retracts {
                 true => {
                     let report = self.0.retract(&exchange.row.id, &held).await;
+                    if matches!(report.end, StepEnd::More) {
+                        return Ok(AttemptEnding::again(ctx.clock.now_ms()));
+                    }
                     let StepEnd::Done(StepGain::TakenOut { resources }) = report.end else {
                         return Err(not_done(&report.end, "what an exchange stored could not be taken out"));
                     };
@@ -195,6 +202,7 @@ fn note(db: &mut Db, ctx: &Context, exchange: &LoadedExchange, resources: Option
     };
     let mut entry = entry(ctx, exchange, action, None);
     if let Some(count) = resources {
+        forget_retraction(db, &exchange.row.id)?;
         entry.counts.insert("resources".into(), count);
     }
     ledger::append(db, &entry, &ctx.ids.new_id(ctx.clock.now_ms()), ctx.clock.now_us())

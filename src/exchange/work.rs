@@ -29,12 +29,22 @@ use std::time::Duration;
 pub struct ExchangeWork {
     sessions: Arc<dyn PartnerSessions>,
     chance: Chance,
+    longest: Duration,
 }
 
 impl ExchangeWork {
     /// The step of the runner, with these sessions.
     pub fn step(sessions: Arc<dyn PartnerSessions>, chance: Chance) -> Arc<dyn JobStep> {
-        Arc::new(ExchangeWork { sessions, chance })
+        ExchangeWork::step_within(sessions, chance, Duration::MAX)
+    }
+
+    /// The same where no step may take longer than this, whatever the table of steps allows it.
+    pub fn step_within(sessions: Arc<dyn PartnerSessions>, chance: Chance, longest: Duration) -> Arc<dyn JobStep> {
+        Arc::new(ExchangeWork {
+            sessions,
+            chance,
+            longest,
+        })
     }
 }
 
@@ -201,7 +211,7 @@ impl ExchangeWork {
     ) -> Result<Option<StepReport>, Failure> {
         let facts = exchange.facts(step, around)?;
         let session = opened.session.get_or_insert_with(|| self.sessions.open(&facts));
-        let time = Duration::from_millis(rule(step).timeout_ms);
+        let time = Duration::from_millis(rule(step).timeout_ms).min(self.longest);
         failpoint::pass(step.code(), BEFORE_EFFECT);
         let went = tokio::time::timeout(time, session.run(step, &facts, held)).await;
         let report = match went {

@@ -216,6 +216,14 @@ pub fn enqueue_or_point(db: &mut Db, id: &str, new: &NewJob<'_>, now_ms: i64) ->
     }
 }
 
+/// Lets a job that waits start at `due_ms` (UTC milliseconds), unless it would sooner.
+///
+/// # Errors
+/// Those of the database.
+pub fn hasten(db: &mut Db, kind: &str, key: &str, due_ms: i64) -> Result<(), Failure> {
+    rows::hasten(db, kind, key, due_ms)
+}
+
 /// How a runner works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunnerSettings {

@@ -15,6 +15,7 @@ pub mod disclosures;
 mod entry;
 pub mod exchanges;
 pub mod explain;
+pub mod failpoints;
 pub mod faults;
 pub mod grants;
 pub mod inbound;

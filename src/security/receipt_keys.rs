@@ -3,6 +3,7 @@
 
 use super::vault::Vault;
 use crate::error::Failure;
+use crate::failpoint::{self, SIGN};
 use crate::secret::hmac_sha256;
 use causeway_jose::SigningKey;
 use serde_json::{Value, json};
@@ -39,7 +40,7 @@ impl ReceiptKeys {
     pub fn sign(&self, typ: &str, claims: &Value) -> Result<String, Failure> {
         let key = self.0.last().ok_or(crate::error::Fault::Internal)?;
         let header = json!({"alg": key.algorithm().name(), "kid": key.kid(), "typ": typ});
-        Ok(key.sign(&header, claims)?)
+        Ok(failpoint::around(SIGN, || key.sign(&header, claims))?)
     }
 
     /// The public keys.

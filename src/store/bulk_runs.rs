@@ -157,6 +157,18 @@ pub fn members(db: &mut Db, run_id: &str) -> Result<Vec<RunMemberRow>, Failure> 
         .load(db)?)
 }
 
+/// Returns the runs that work for this exchange.
+///
+/// # Errors
+/// Those of the database.
+pub fn carrying(db: &mut Db, exchange_id: &str) -> Result<Vec<String>, Failure> {
+    Ok(bulk_run_member::table
+        .filter(bulk_run_member::exchange_id.eq(exchange_id))
+        .filter(bulk_run_member::carried.eq(1))
+        .select(bulk_run_member::run_id)
+        .load(db)?)
+}
+
 /// Writes how far a member is.
 ///
 /// # Errors

@@ -7,7 +7,7 @@ mod hand_in;
 mod shown;
 mod states;
 
-pub use hand_in::{NewRow, enqueue, hold, is_parked, point_at, take_back};
+pub use hand_in::{NewRow, enqueue, hasten, hold, is_parked, point_at, take_back};
 pub use shown::{QueueStanding, Shown, find, list, replay, standing};
 pub use states::{PARKED, PRIORITIES, WAITING};
 

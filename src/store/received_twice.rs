@@ -5,10 +5,20 @@ use super::Db;
 use super::ingest::ReceivedRow;
 use super::schema::{ingest_page, ingest_resource};
 use crate::error::Failure;
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 
-/// Most rows of one answer of [`received_on`]; few enough for the parameters of one statement.
-const TOGETHER: i64 = 10_000;
+/// Most rows of one answer of [`received_on`].
+const TOGETHER: i64 = 1_000;
+
+/// Page and entry of a row in one number that grows with both.
+const PLACE: &str = "MAX(page * 4294967296 + entry)";
+
+/// Page and entry of what [`PLACE`] gives.
+const fn placed(place: i64) -> (i64, i64) {
+    (place >> 32, place & 0xffff_ffff)
+}
 
 /// Returns the numbers of the pages of an exchange that were set aside, in their order.
 ///
@@ -42,17 +52,46 @@ pub fn received_on(db: &mut Db, exchange_id: &str, page: i64, after: i64) -> Res
         .load(db)?)
 }
 
-/// Returns rows of resources with these ids that are on this page or a later one.
+/// Returns where resources of a type with these ids came last in an exchange, as (page, entry), one for each. Rows with an outcome of
+/// `without` count for nothing.
 ///
 /// # Errors
 /// Those of the database.
-pub fn received_from(db: &mut Db, exchange_id: &str, page: i64, ids: &[&str]) -> Result<Vec<ReceivedRow>, Failure> {
-    let same = ingest_resource::exchange_id
-        .eq(exchange_id)
-        .and(ingest_resource::page.ge(page))
-        .and(ingest_resource::id.eq_any(ids.iter().copied()));
-    Ok(ingest_resource::table
-        .filter(same)
-        .select(ReceivedRow::as_select())
-        .load(db)?)
+pub fn last_of_ids(
+    db: &mut Db,
+    exchange_id: &str,
+    (rtype, ids): (&str, &[&str]),
+    without: &[&str],
+) -> Result<Vec<(i64, i64)>, Failure> {
+    let found: Vec<i64> = ingest_resource::table
+        .filter(ingest_resource::exchange_id.eq(exchange_id))
+        .filter(ingest_resource::rtype.eq(rtype))
+        .filter(ingest_resource::id.eq_any(ids.iter().copied()))
+        .filter(ingest_resource::outcome.ne_all(without.iter().copied()))
+        .group_by(ingest_resource::id)
+        .select(sql::<BigInt>(PLACE))
+        .load(db)?;
+    Ok(found.into_iter().map(placed).collect())
+}
+
+/// Returns where resources of a type without an id and with this content came last in an exchange, as (page, entry), one for each.
+///
+/// # Errors
+/// Those of the database.
+pub fn last_of_contents(
+    db: &mut Db,
+    exchange_id: &str,
+    (rtype, contents): (&str, &[&[u8]]),
+    without: &[&str],
+) -> Result<Vec<(i64, i64)>, Failure> {
+    let found: Vec<i64> = ingest_resource::table
+        .filter(ingest_resource::exchange_id.eq(exchange_id))
+        .filter(ingest_resource::rtype.eq(rtype))
+        .filter(ingest_resource::id.eq(""))
+        .filter(ingest_resource::source_sha256.eq_any(contents.iter().copied()))
+        .filter(ingest_resource::outcome.ne_all(without.iter().copied()))
+        .group_by(ingest_resource::source_sha256)
+        .select(sql::<BigInt>(PLACE))
+        .load(db)?;
+    Ok(found.into_iter().map(placed).collect())
 }

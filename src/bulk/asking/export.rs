@@ -5,10 +5,10 @@ use super::answer::poll;
 use super::kind::{RunStep, TOGETHER};
 use super::members::{FETCHING, LEFT, MATCHED};
 use super::question::{key_of, put};
-use super::run::{AskingRun, RunNext, refused};
+use super::run::{AskingRun, RunNext, refused, step_of};
 use super::wire::TokenFor;
 use crate::error::{Failure, Fault};
-use crate::exchange::carried::{CarriedBegin, CarriedStep, begin_carried};
+use crate::exchange::carried::{CarriedBegin, begin_carried};
 use crate::exchange::steps::StepName;
 use crate::partner::peer::{CallFailure, ManifestFile, PeerAsk};
 use crate::store::bulk_runs::{self as rows, RunFileRow};
@@ -59,11 +59,7 @@ async fn begin(run: &AskingRun) -> Result<Vec<String>, Failure> {
             .write(move |db| {
                 let mut some = Vec::new();
                 for member in &members {
-                    let step = CarriedStep {
-                        exchange_id: &member.exchange_id,
-                        step: StepName::Retrieve,
-                        attempt: member.attempt,
-                    };
+                    let step = step_of(member, StepName::Retrieve);
                     match begin_carried(db, &ctx, step, chance.unit())? {
                         // Another address was registered meanwhile, at which the run asks for nothing.
                         CarriedBegin::Begun(_, facts) if facts.asked_at != asked_at => {

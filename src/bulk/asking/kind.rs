@@ -1,5 +1,6 @@
 //! The work of a run of ours, its steps, and its limits.
 
+use crate::exchange::failpoints::OF_JOB;
 use crate::exchange::kind::CARRIER;
 use crate::jobs::{Priority, WorkKind};
 use std::time::Duration;
@@ -34,6 +35,9 @@ macro_rules! steps {
         }
 
         impl RunStep {
+            /// Every step, in order.
+            pub const ALL: &[RunStep] = &[$(RunStep::$name,)+];
+
             pub const fn code(self) -> &'static str {
                 match self {
                     $(RunStep::$name => $code,)+
@@ -41,7 +45,7 @@ macro_rules! steps {
             }
 
             pub fn parse(code: &str) -> Option<RunStep> {
-                [$(RunStep::$name,)+].into_iter().find(|one| one.code() == code)
+                Self::ALL.iter().copied().find(|one| one.code() == code)
             }
         }
     };
@@ -64,4 +68,19 @@ steps! {
     HandOut => "hand-out",
     /// Delete the export at the partner.
     EndExport => "end-export",
+}
+
+/// The points before a step of a run.
+pub(super) const BEFORE_STEP: &str = "bulk-ask";
+/// The points after a step of a run, before its result is on record.
+pub(super) const AFTER_STEP: &str = "bulk-ask-done";
+
+/// All points of a run at which [`crate::failpoint`] can kill the process.
+pub fn failpoints() -> Vec<String> {
+    let of_job = OF_JOB.map(|point| format!("{}.{point}", ASK.name));
+    let around = [BEFORE_STEP, AFTER_STEP];
+    let of_steps = RunStep::ALL
+        .iter()
+        .flat_map(|step| around.map(|when| format!("{when}.{}", step.code())));
+    of_job.into_iter().chain(of_steps).collect()
 }

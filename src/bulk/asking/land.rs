@@ -6,23 +6,24 @@ use super::fetch::blocking;
 use super::kind::RunStep;
 use super::members::{ALONE, FETCHING, LEFT, RECEIVED};
 use super::question::put;
-use super::run::{AskingRun, RunNext};
+use super::run::{AskingRun, RunNext, step_of};
 use super::sort::Sorter;
 use crate::bulk::files::{BulkFiles, FileReader};
 use crate::error::{Failure, Fault};
-use crate::exchange::carried::{CarriedEnd, CarriedStep, end_carried, hand_over};
+use crate::exchange::carried::{CarriedEnd, end_carried, hand_over, is_waiting};
 use crate::exchange::loaded::LoadedExchange;
 use crate::exchange::permit::{CallTerms, PermitTerms, permit};
 use crate::exchange::steps::{CallNotes, MissingPart, StepEnd, StepGain, StepName};
 use crate::jobs::{Chance, HeldJob};
 use crate::partner::peer::CallFailure;
-use crate::records::ingest::{self, BothSides, IngestScope, IngestWriter, PageWriter};
+use crate::records::ingest::{self, BothSides, IngestPermit, IngestScope, IngestWriter, PageWriter};
 use crate::security::vault::Vault;
 use crate::store::Db;
 use crate::store::bulk::{BulkFileRow, OUTPUT};
 use crate::store::bulk_runs::{self as rows, RunFileRow, RunMemberRow};
 use crate::store::ingest::set_aside;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 /// The part of a record that stands for all that an export brought.
 pub(super) const EXPORT: &str = "$export";
@@ -173,7 +174,11 @@ impl Work {
                 Err(failure)
                     if matches!(
                         failure.fault(),
-                        Fault::OptInRevoked | Fault::OptInOver | Fault::PartnerStopped | Fault::PartnerMoved
+                        Fault::OptInRevoked
+                            | Fault::OptInOver
+                            | Fault::PartnerStopped
+                            | Fault::PartnerMoved
+                            | Fault::ExchangeMoveRefused
                     ) =>
                 {
                     self.stopped.insert(number, failure.fault());
@@ -184,10 +189,21 @@ impl Work {
         Ok(())
     }
 
+    /// Whether a body may be kept for a member: the opt-in and the registration permit it, and its exchange still waits for it. One that
+    /// was cancelled gets nothing more, since nobody would take that out again.
+    fn may_land(&self, landing: &Landing) -> IngestPermit {
+        let permitted = permit(landing.call.clone(), self.held.ctx().clock.clone());
+        let member = landing.member.clone();
+        Arc::new(move |db| match is_waiting(db, step_of(&member, StepName::Retrieve))? {
+            true => permitted(db),
+            false => Err(Fault::ExchangeMoveRefused.into()),
+        })
+    }
+
     fn page(&self, landing: &Landing, lines: &[Vec<u8>], flushed: u64) -> Result<(), Failure> {
         let ctx = self.held.ctx();
         let scope = IngestScope::open(ctx, &self.vault, landing.sides.clone())?;
-        let may = permit(landing.call.clone(), ctx.clock.clone());
+        let may = self.may_land(landing);
         let (writer, _give_up) = IngestWriter::leased(&self.held, Some(may));
         let link = format!("bulk/{}/{flushed}", self.run_id);
         tokio::runtime::Handle::current().block_on(async {
@@ -233,11 +249,7 @@ impl Work {
                 hand_over(db, &ctx, &member.exchange_id)?;
                 return put(db, &member, (0, member.attempt, ALONE));
             };
-            let step = CarriedStep {
-                exchange_id: &member.exchange_id,
-                step: StepName::Retrieve,
-                attempt: member.attempt,
-            };
+            let step = step_of(&member, StepName::Retrieve);
             match end_carried(db, &ctx, step, (said, &CallNotes::default()), unit)? {
                 CarriedEnd::GoesOn => {
                     hand_over(db, &ctx, &member.exchange_id)?;

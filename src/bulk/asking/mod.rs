@@ -20,5 +20,5 @@ mod step;
 mod wire;
 
 pub use gather::{close, gather};
-pub use kind::ASK;
+pub use kind::{ASK, failpoints};
 pub use step::AskInBulk;

@@ -5,6 +5,8 @@ use super::wire::RunWire;
 use crate::bulk::files::BulkFiles;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
+use crate::exchange::carried::CarriedStep;
+use crate::exchange::steps::StepName;
 use crate::jobs::{Chance, HeldJob};
 use crate::partner::peer::{CallEnd, CallFailure};
 use crate::store::Db;
@@ -52,6 +54,15 @@ impl AskingRun {
         self.row.updated_ms = self.now_ms();
         let row = self.row.clone();
         self.held.write(move |db: &mut Db| rows::replace(db, &row)).await
+    }
+}
+
+/// The step that the run does for this member's exchange.
+pub(super) fn step_of(member: &RunMemberRow, step: StepName) -> CarriedStep<'_> {
+    CarriedStep {
+        exchange_id: &member.exchange_id,
+        step,
+        attempt: member.attempt,
     }
 }
 

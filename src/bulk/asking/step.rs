@@ -1,18 +1,18 @@
 //! The engine of a run: does its steps one after another, records each result before the next step begins, and gives the run up when a step
 //! fails for good. Then all its members go on alone, from where they stand.
 
-use super::kind::{ASK, ATTEMPTS, RunStep, TOGETHER};
+use super::kind::{AFTER_STEP, ASK, ATTEMPTS, BEFORE_STEP, RunStep, TOGETHER};
 use super::land::EXPORT;
-use super::members::{ALONE, ASKED, FETCHING, MATCHED, WAITING};
+use super::members::{ALONE, ASKED, FETCHING, LEFT, MATCHED, WAITING};
 use super::question::put;
-use super::run::{AskingRun, RunNext};
+use super::run::{AskingRun, RunNext, step_of};
 use super::wire::{RunWire, TokenFor};
 use super::{answer, export, fetch, land, question};
 use crate::bulk::files::BulkFiles;
 use crate::error::{Failure, Fault};
-use crate::exchange::carried::hand_over;
+use crate::exchange::carried::{hand_over, is_waiting};
 use crate::exchange::retry::RETRY_AFTER_MOST_MS;
-use crate::exchange::steps::PartnerAccess;
+use crate::exchange::steps::{PartnerAccess, StepName};
 use crate::failpoint;
 use crate::jobs::{AttemptEnding, Chance, Doing, HeldJob, JobStep, WorkKind};
 use crate::partner::peer::{CallEnd, CallFailure};
@@ -85,9 +85,10 @@ impl AskingRun {
             let Some(step) = RunStep::parse(&self.row.step) else {
                 return self.give_up(Fault::WorkflowUnknown).await;
             };
-            failpoint::pass("bulk-ask", step.code());
+            let step = self.wanted(step).await?;
+            failpoint::pass(BEFORE_STEP, step.code());
             let went = self.step(step).await;
-            failpoint::pass("bulk-ask-done", step.code());
+            failpoint::pass(AFTER_STEP, step.code());
             match went {
                 Ok(RunNext::Step(next)) => {
                     next.code().clone_into(&mut self.row.step);
@@ -104,6 +105,49 @@ impl AskingRun {
                 Err(failure) => return self.failed(step, failure).await,
             }
         }
+    }
+
+    /// The step that is done: this one, or the end of what runs at the partner when no exchange waits for it any more, because all were
+    /// cancelled, paused, or lost their opt-in meanwhile.
+    async fn wanted(&mut self, step: RunStep) -> Result<RunStep, Failure> {
+        let (end, of) = match step {
+            RunStep::AwaitMatch => (RunStep::EndMatch, StepName::MemberMatch),
+            RunStep::AwaitExport | RunStep::Fetch | RunStep::HandOut => (RunStep::EndExport, StepName::Retrieve),
+            _ => return Ok(step),
+        };
+        let members = self.carried(&[ASKED, MATCHED, FETCHING]).await?;
+        let own = members.clone();
+        let waits = move |db: &mut Db| {
+            for member in &own {
+                // One whose answer was taken down before a crash waits for the export.
+                let of = if member.state == MATCHED {
+                    StepName::Retrieve
+                } else {
+                    of
+                };
+                if is_waiting(db, step_of(member, of))? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        };
+        if self.ctx().store.read(waits).await? {
+            return Ok(step);
+        }
+        tracing::info!(
+            bulk.run = self.row.id,
+            "nobody waits for a bulk run any more; it is ended at the partner"
+        );
+        end.code().clone_into(&mut self.row.step);
+        let row = self.row.clone();
+        let write = move |db: &mut Db| {
+            for member in &members {
+                put(db, member, (0, member.attempt, LEFT))?;
+            }
+            rows::replace(db, &row)
+        };
+        self.held.write(write).await?;
+        Ok(end)
     }
 
     async fn step(&mut self, step: RunStep) -> Result<RunNext, CallFailure> {

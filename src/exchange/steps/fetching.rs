@@ -56,10 +56,10 @@ impl<'f> Fetching<'f> {
     }
 
     /// Fetches a part to its end. Returns the fault for which it goes no further, when the others may. When a page is gone it begins anew,
-    /// once: partners keep the pages of an answer for a while only. A token that is refused is replaced as often as something came with it.
+    /// once in each round: partners keep the pages of an answer for a while only. A token that is refused is replaced as often as something came with it.
     pub async fn part(&mut self, mut part: RecordPart, first: &str) -> Result<Option<Fault>, CallFailure> {
         // What only its link says cannot begin anew.
-        let mut is_anew = is_supporting(&part.name);
+        let may_begin_anew = !is_supporting(&part.name);
         while part.state == PartState::Open {
             let is_later_page = part.next.is_some();
             match self.page(part.clone(), first).await {
@@ -72,9 +72,11 @@ impl<'f> Fetching<'f> {
                     self.has_come = false;
                     self.renew().await?;
                 }
-                Err(failure) if is_later_page && !is_anew && is_gone(&failure) => {
-                    is_anew = true;
-                    part = self.begin_anew(&part.name).await?;
+                Err(failure) if is_later_page && may_begin_anew && is_gone(&failure) => {
+                    match self.begin_anew(&part.name).await? {
+                        Some(fresh) => part = fresh,
+                        None => return self.given_up(&part.name, failure).await.map(Some),
+                    }
                 }
                 Err(failure) => return self.given_up(&part.name, failure).await.map(Some),
             }
@@ -96,12 +98,16 @@ impl<'f> Fetching<'f> {
         Ok(fault)
     }
 
-    async fn begin_anew(&self, name: &str) -> Result<RecordPart, CallFailure> {
-        ingest::mark_part(self.scope, self.writer, name, PartState::Open, None, true).await?;
+    /// Lets a part begin anew; `None` when it has in this round.
+    async fn begin_anew(&self, name: &str) -> Result<Option<RecordPart>, CallFailure> {
+        let place = (name, self.facts.round);
+        if !ingest::anew_once(self.scope, self.writer, place, vec![name.to_owned()]).await? {
+            return Ok(None);
+        }
         let own = self.scope.clone();
         let parts = blocking(move || ingest::parts(&own)).await?;
         let found = parts.into_iter().find(|part| part.name == name);
-        found.ok_or_else(|| Failure::new(Fault::Internal).into())
+        found.map(Some).ok_or_else(|| Failure::new(Fault::Internal).into())
     }
 
     /// The token for the next page: a new one when the time of the old one is over.

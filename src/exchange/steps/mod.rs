@@ -65,7 +65,7 @@ pub trait PartnerSessions: Send + Sync + 'static {
     fn open(&self, facts: &ExchangeFacts) -> Box<dyn PartnerSession>;
 
     /// Takes out of the store again, exactly, what the exchange brought in: resources, original bytes, quarantine, spool. Answers
-    /// [`StepGain::TakenOut`]. It sends nothing and may be called again.
+    /// [`StepGain::TakenOut`], or [`StepEnd::More`] when others have their turn first. It sends nothing and may be called again.
     fn retract<'s>(&'s self, exchange_id: &'s str, held: &'s HeldJob) -> Stepping<'s>;
 
     /// Drops what came and was not stored; originals of what stays stay. It sends nothing and may be called again.

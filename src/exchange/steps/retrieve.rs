@@ -66,7 +66,7 @@ async fn fetch_into(
         plan = plan::with_person(plan);
     }
     let mut parts = ingest::open(scope, writer, plan.method, &plan.parts).await?;
-    if reopen(scope, writer, &parts, &facts.missing).await? {
+    if reopen(scope, writer, &parts, facts).await? {
         parts = ingest::open(scope, writer, plan.method, &plan.parts).await?;
     }
     let since = facts.since_ms.map(rfc3339_ms);
@@ -192,35 +192,38 @@ fn nothing_given(parts: &[RecordPart]) -> Option<StepEnd> {
     (!ends.is_empty()).then(|| ends.swap_remove(at))
 }
 
-/// Opens the parts again that a new round asks for; after a replay also those that were refused when nothing came. Returns whether it opened
-/// any.
+/// Opens the parts again that a new round asks for, at its first attempt; after a replay also those that were refused when nothing came.
+/// Returns whether it opened any.
 async fn reopen(
     scope: &IngestScope,
     writer: &IngestWriter,
     parts: &[RecordPart],
-    missing: &[MissingPart],
+    facts: &ExchangeFacts,
 ) -> Result<bool, Failure> {
     let own = scope.clone();
     let has_nothing = parts.iter().all(|part| part.state != PartState::Open)
         && blocking(move || ingest::size(&own)).await?.bytes == 0;
-    let mut is_open = false;
     let has_patient = parts
         .iter()
         .any(|part| matches!(part.name.as_str(), "Patient" | PERSON));
-    for part in parts {
-        let asked = missing.iter().any(|one| match one.resource_type.as_str() {
+    let is_asked = |part: &RecordPart| {
+        facts.missing.iter().any(|one| match one.resource_type.as_str() {
             "*" => part.name == EVERYTHING && part.state != PartState::Whole,
             // Only everything can bring the Patient that everything did not bring.
             "Patient" if !has_patient => part.name == EVERYTHING,
             "Patient" if part.name == PERSON => part.state != PartState::Whole,
             other => part.name == other && part.state != PartState::Whole,
-        });
-        if (asked || has_nothing) && part.state != PartState::Open {
+        })
+    };
+    let closed = parts.iter().filter(|part| part.state != PartState::Open);
+    if has_nothing {
+        for part in closed {
             ingest::mark_part(scope, writer, &part.name, PartState::Open, None, true).await?;
-            is_open = true;
         }
+        return Ok(!parts.is_empty());
     }
-    Ok(is_open)
+    let names = closed.filter(|part| is_asked(part)).map(|part| part.name.clone());
+    ingest::anew_once(scope, writer, ("rest", facts.round), names.collect()).await
 }
 
 /// The scope of this exchange: as it was begun, else made now. One that was damaged is told as that, and made anew for the next run: it

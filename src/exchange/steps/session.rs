@@ -10,7 +10,7 @@ use super::{acknowledge, check, find_partner, member_match, retrieve, store, tok
 use crate::error::Fault;
 use crate::jobs::HeldJob;
 use crate::partner::peer::{CallEnd, CallFacts, CallFailure};
-use crate::records::ingest::{IngestWriter, forget_unstored, retract};
+use crate::records::ingest::{IngestWriter, WorkTurn, forget_unstored, retract};
 
 impl PartnerSession for OpenSession {
     fn run<'s>(&'s mut self, step: StepName, facts: &'s ExchangeFacts, held: &'s HeldJob) -> Stepping<'s> {
@@ -38,7 +38,8 @@ impl PartnerSession for OpenSession {
     }
 
     fn take_back<'s>(&'s mut self, _: &'s ExchangeFacts, _: &'s HeldJob) -> Stepping<'s> {
-        // Nothing runs on at the partner: every retrieval is an answer to one request.
+        // Nothing of one exchange runs on at the partner: every retrieval is an answer to one request. What a run over many has begun there,
+        // the run ends when nobody waits for it any more.
         Box::pin(async { StepReport::of(StepEnd::Done(StepGain::Ready)) })
     }
 }
@@ -51,16 +52,19 @@ impl PartnerSessions for PartnerAccess {
     fn retract<'s>(&'s self, exchange_id: &'s str, held: &'s HeldJob) -> Stepping<'s> {
         let (ctx, vault, id) = (held.ctx().clone(), self.vault().clone(), exchange_id.to_owned());
         let (writer, give_up) = IngestWriter::leased(held, None);
+        let turn = WorkTurn::of(0, self.turn());
         Box::pin(async move {
             // Held here, so that the thread stops when nobody waits for it any more.
             let _give_up = give_up;
-            let done = blocking(move || match retract(&ctx, &vault, &writer, &id) {
-                Err(failure) if failure.fault() == Fault::NothingReceived => Ok(0),
-                other => other.map(|done| done.removed + done.restored),
+            let done = blocking(move || match retract(&ctx, &vault, &writer, &id, &turn) {
+                Err(failure) if failure.fault() == Fault::NothingReceived => Ok(Some(0)),
+                other => other.map(|done| done.map(|done| done.removed + done.restored)),
             });
-            let went = done
-                .await
-                .map(|resources| (StepEnd::Done(StepGain::TakenOut { resources }), CallFacts::default()));
+            let end = |taken: Option<u64>| match taken {
+                Some(resources) => StepEnd::Done(StepGain::TakenOut { resources }),
+                None => StepEnd::More,
+            };
+            let went = done.await.map(|taken| (end(taken), CallFacts::default()));
             report("retract", went.map_err(CallFailure::from))
         })
     }

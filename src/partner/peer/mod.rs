@@ -20,6 +20,7 @@ pub use token::{PeerToken, TokenAsk};
 
 use crate::clock::Clock;
 use crate::error::{Failure, Fault};
+use crate::failpoint::{self, AFTER, BEFORE, SEND};
 use crate::ids::Ids;
 use crate::partner::client::Identity;
 use crate::secret::{Secret, sha256};
@@ -203,7 +204,10 @@ impl Peer {
 
     /// Sends a request and returns the head of its answer, whatever it says.
     async fn execute(&self, request: reqwest::Request) -> Result<reqwest::Response, CallFailure> {
-        match tokio::time::timeout(self.means.limits.head, self.http.execute(request)).await {
+        failpoint::pass(SEND, BEFORE);
+        let answered = tokio::time::timeout(self.means.limits.head, self.http.execute(request)).await;
+        failpoint::pass(SEND, AFTER);
+        match answered {
             Err(_) => Err(CallFailure::new(CallEnd::Unknown).because("no answer came")),
             Ok(Err(error)) => Err(failure::of_transport(error)),
             Ok(Ok(answer)) => Ok(answer),

@@ -4,6 +4,7 @@ use super::describe::SmartDocument;
 use super::failure::{CallEnd, CallFacts, CallFailure};
 use super::{Peer, PeerAsk};
 use crate::error::Fault;
+use crate::failpoint::{self, SIGN};
 use crate::secret::Secret;
 use serde::Deserialize;
 
@@ -57,7 +58,9 @@ impl Peer {
         let now_ms = self.means.clock.now_ms();
         let id = self.means.ids.new_id(now_ms);
         let key = &self.means.identity.signing_key;
-        let assertion = key.assertion(&self.client_id, &smart.token_endpoint, now_ms / 1000, &id);
+        let assertion = failpoint::around(SIGN, || {
+            key.assertion(&self.client_id, &smart.token_endpoint, now_ms / 1000, &id)
+        });
         let assertion = assertion.map_err(|error| CallFailure::from(crate::error::Failure::from(error)))?;
         let scope = ask.scopes.join(" ");
         let mut form = vec![

@@ -10,14 +10,19 @@ use super::spool::each_entry;
 use crate::error::Failure;
 use crate::fhir::bundle_reader::BundlePiece;
 use crate::fhir::prescreen::{ScreenLimits, screen};
+use crate::secret::sha256_of;
 use crate::store::ingest::PageRow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-/// Most resources of nobody that are remembered as having come; with more, nothing is asked for.
+/// Most resources of nobody that are remembered as having come, each by a digest; with more, nothing is asked for.
 const CAME_MOST: usize = 200_000;
 
+/// A digest of type and id.
+type NameDigest = [u8; 16];
+
 /// Returns ids of the partner's server by type, of types in `offered`: what is named by the parts for which `is_source` is true, and did not
-/// come with any part; at most `most`. Blocks this thread.
+/// come with any part; at most `most`. Blocks this thread. It goes through the bodies twice: what came is known before what is named is looked
+/// at, so that memory holds no more names than it returns.
 ///
 /// # Errors
 /// [`Fault::SealBroken`](crate::error::Fault::SealBroken) when a body is gone or was changed; those of the store.
@@ -27,65 +32,81 @@ pub fn named_beside(
     offered: &[String],
     most: usize,
 ) -> Result<BTreeMap<String, Vec<String>>, Failure> {
-    let mut found = Beside::default();
+    let mut came: HashSet<NameDigest> = HashSet::new();
+    each_resource(scope, &has_shared, &mut |rtype, resource| {
+        if is_shared(rtype)
+            && came.len() <= CAME_MOST
+            && let Ok(screened) = screen(resource, &ScreenLimits::record())
+        {
+            let id = screened.root().get("id").and_then(|id| id.text());
+            came.extend(id.map(|id| digest(rtype, &id)));
+        }
+    })?;
+    if came.len() > CAME_MOST {
+        return Ok(BTreeMap::new());
+    }
+    // The first of them in their order.
+    let mut named: BTreeSet<(String, String)> = BTreeSet::new();
+    each_resource(scope, &|page| is_source(&page.part), &mut |_, resource| {
+        let Ok(screened) = screen(resource, &ScreenLimits::record()) else {
+            return;
+        };
+        let is_wanted = |rtype: &str, id: &str| {
+            is_shared(rtype) && offered.iter().any(|one| one == rtype) && !came.contains(&digest(rtype, id))
+        };
+        let mut found = BTreeSet::new();
+        for reference in screened.references() {
+            let text = reference.text();
+            let relative = scope.base.strip(&text).unwrap_or(&text);
+            if let Some((rtype, id)) = compartment::local(relative, "")
+                && is_wanted(rtype, id)
+            {
+                found.insert((rtype.to_owned(), id.to_owned()));
+            }
+        }
+        // What the partner does not let us store names nothing.
+        if !found.is_empty() && normal(scope, resource).is_ok() {
+            named.append(&mut found);
+        }
+        while named.len() > most {
+            named.pop_last();
+        }
+    })?;
+    let mut by_type: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (rtype, id) in named {
+        by_type.entry(rtype).or_default().push(id);
+    }
+    Ok(by_type)
+}
+
+fn digest(rtype: &str, id: &str) -> NameDigest {
+    let whole = sha256_of(&[rtype.as_bytes(), b"/", id.as_bytes()]);
+    let mut short = NameDigest::default();
+    short.copy_from_slice(&whole[..size_of::<NameDigest>()]);
+    short
+}
+
+/// Hands type and bytes of each resource of the pages that `reads` chooses to `take`. What cannot be read is left out.
+fn each_resource(
+    scope: &IngestScope,
+    reads: &dyn Fn(&PageRow) -> bool,
+    take: &mut dyn FnMut(&str, &[u8]),
+) -> Result<(), Failure> {
     each_page(scope, 0, &mut |page| {
-        let reads = is_source(&page.part);
-        if reads || has_shared(page) {
+        if reads(page) {
             each_entry(scope, page, &mut |_, piece| {
-                if let BundlePiece::Entry { bytes, .. } = piece {
-                    found.look(scope, &bytes, reads);
+                if let BundlePiece::Entry { bytes, .. } = piece
+                    && let Ok(Some(found)) = entry::look(&bytes)
+                    && let Some(rtype) = found.rtype
+                {
+                    take(rtype, &bytes[found.span.clone()]);
                 }
                 Ok(())
             })?;
         }
         Ok(true)
-    })?;
-    let mut left = if found.came.len() > CAME_MOST { 0 } else { most };
-    let mut named: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (rtype, id) in found.named.iter().filter(|name| !found.came.contains(*name)) {
-        if left > 0 && offered.iter().any(|one| one == rtype) {
-            named.entry(rtype.clone()).or_default().push(id.clone());
-            left -= 1;
-        }
-    }
-    Ok(named)
-}
-
-/// Type and id at the partner.
-type Name = (String, String);
-
-#[derive(Default)]
-struct Beside {
-    named: BTreeSet<Name>,
-    came: HashSet<Name>,
-}
-
-impl Beside {
-    /// Looks at one entry. What cannot be read names nothing.
-    fn look(&mut self, scope: &IngestScope, bytes: &[u8], reads: bool) {
-        let Ok(Some(found)) = entry::look(bytes) else { return };
-        let Some(rtype) = found.rtype else { return };
-        let resource = &bytes[found.span];
-        let Ok(screened) = screen(resource, &ScreenLimits::record()) else {
-            return;
-        };
-        if is_shared(rtype) && self.came.len() <= CAME_MOST {
-            let id = screened.root().get("id").and_then(|id| id.text());
-            self.came.extend(id.map(|id| (rtype.to_owned(), id.into_owned())));
-        }
-        if !reads || self.named.len() > CAME_MOST || normal(scope, resource).is_err() {
-            return;
-        }
-        for reference in screened.references() {
-            let text = reference.text();
-            let relative = scope.base.strip(&text).unwrap_or(&text);
-            if let Some((rtype, id)) = compartment::local(relative, "")
-                && is_shared(rtype)
-            {
-                self.named.insert((rtype.to_owned(), id.to_owned()));
-            }
-        }
-    }
+    })
+    .map(drop)
 }
 
 /// Whether resources of a type belong to nobody.

@@ -5,7 +5,7 @@ use super::writer::IngestWriter;
 use crate::error::{Failure, Fault};
 use crate::failpoint;
 use crate::store::Db;
-use crate::store::ingest::{self as rows, PartRow};
+use crate::store::ingest::{self as rows, PartRow, ProgressRow};
 
 /// How far a part of a record has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,6 +155,45 @@ pub async fn mark_part(
                 ..before
             };
             rows::put_part(db, &row)
+        })
+        .await
+}
+
+/// Lets these parts come again from their beginning, unless that was done in this round of the exchange already: an attempt that goes on does
+/// not begin anew. `why` names the reason, each of which has its own turn. Returns whether it was done now.
+///
+/// # Errors
+/// Those of the store.
+pub async fn anew_once(
+    scope: &IngestScope,
+    writer: &IngestWriter,
+    (why, round): (&str, u32),
+    names: Vec<String>,
+) -> Result<bool, Failure> {
+    if names.is_empty() {
+        return Ok(false);
+    }
+    let now_ms = scope.now_ms();
+    let noted = ProgressRow {
+        exchange_id: scope.exchange_id().to_owned(),
+        step: format!("anew/{why}"),
+        run: round.to_string(),
+        pass: 0,
+        page: 0,
+        entry: 0,
+        found: String::new(),
+    };
+    writer
+        .write(move |db| {
+            let before = rows::progress(db, &noted.exchange_id, &noted.step)?;
+            if before.is_some_and(|before| before.run == noted.run) {
+                return Ok(false);
+            }
+            for name in &names {
+                anew(db, &noted.exchange_id, name, now_ms)?;
+            }
+            rows::put_progress(db, &noted)?;
+            Ok(true)
         })
         .await
 }

@@ -15,6 +15,8 @@ use super::custodian::{self, Custody};
 use super::forget::forget_bodies;
 use super::normal::{Normal, Whose, normal};
 use super::outcome::{BROUGHT, LOST, MADE, OLDER, STORED, UNCHANGED};
+use super::progress::WorkTurn;
+use super::retracted::{Retracted, counts_of, note_of, so_far};
 use super::scope::{IngestScope, run_for};
 use super::spool::span;
 use super::state::RETRACTED;
@@ -26,7 +28,7 @@ use crate::fhir::prescreen::{ScreenLimits, screen};
 use crate::security::vault::Vault;
 use crate::store::Db;
 use crate::store::dependencies::Name;
-use crate::store::ingest::{self as rows, ReceivedRow};
+use crate::store::ingest::{self as rows, ProgressRow, ReceivedRow};
 use crate::store::resources::{self, Existing};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -35,18 +37,8 @@ const TOGETHER: i64 = 200;
 /// How often a plan is made anew that does not hold.
 const TIMES: u32 = 20;
 
-/// What a retraction did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Retracted {
-    /// Resources that were removed.
-    pub removed: u64,
-    /// Resources that have again the content that another exchange brought.
-    pub restored: u64,
-    /// Resources that another exchange brought as well, so that they stay.
-    pub kept: u64,
-    /// Resources of other exchanges that should have come back, and cannot be read any more. Their places are empty.
-    pub lost: u64,
-}
+/// The outcomes whose rows are taken out, in their order.
+const TAKEN: [&str; 4] = [MADE, STORED, UNCHANGED, LOST];
 
 /// Says, in the transaction that decides it, that what the exchange brought is taken out: from then on nothing of it is stored, and no other
 /// exchange counts on it. [`retract`] does the work.
@@ -65,11 +57,18 @@ pub fn is_withdrawn(db: &mut Db, exchange_id: &str) -> Result<bool, Failure> {
     Ok(rows::find(db, exchange_id)?.is_some_and(|row| row.state == RETRACTED))
 }
 
-/// Takes out what the exchange brought, and removes what came as received. Blocks this thread.
+/// Takes out what the exchange brought, and removes what came as received, from where the last attempt ended. Returns `None` when the turn was
+/// over before all of it was out; what all attempts did is told until [`forget_retraction`]. Blocks this thread.
 ///
 /// # Errors
 /// [`Fault::NothingReceived`]; [`Fault::LeaseLost`]; those of the store.
-pub fn retract(ctx: &Context, vault: &Vault, writer: &IngestWriter, exchange_id: &str) -> Result<Retracted, Failure> {
+pub fn retract(
+    ctx: &Context,
+    vault: &Vault,
+    writer: &IngestWriter,
+    exchange_id: &str,
+    turn: &WorkTurn,
+) -> Result<Option<Retracted>, Failure> {
     let row = ctx
         .store
         .read_blocking(|db| rows::find(db, exchange_id))?
@@ -83,19 +82,24 @@ pub fn retract(ctx: &Context, vault: &Vault, writer: &IngestWriter, exchange_id:
     };
     let (own, now_ms) = (exchange_id.to_owned(), ctx.clock.now_ms());
     writer.write_blocking(move |db| withdraw(db, &own, now_ms))?;
-    let mut done = Retracted::default();
-    for outcome in [MADE, STORED, UNCHANGED, LOST] {
-        let mut after = (-1, -1);
-        loop {
-            let (outcome, from) = (outcome.to_owned(), after);
-            let page = ctx
-                .store
-                .read_blocking(|db| rows::received(db, exchange_id, &outcome, from, TOGETHER))?;
-            let Some(last) = page.last() else { break };
-            after = (last.page, last.entry);
-            work.take_out(writer, &page, &mut done)?;
+    let mut at = so_far(ctx, exchange_id)?;
+    while let Some(outcome) = usize::try_from(at.pass).ok().and_then(|pass| TAKEN.get(pass).copied()) {
+        let from = (at.page, at.entry);
+        let page = ctx
+            .store
+            .read_blocking(|db| rows::received(db, exchange_id, outcome, from, TOGETHER))?;
+        (at.pass, at.page, at.entry) = match page.last() {
+            Some(last) => (at.pass, last.page, last.entry),
+            None => (at.pass + 1, -1, -1),
+        };
+        if !page.is_empty() {
+            at = work.take_out(writer, &page, at)?;
+            if turn.is_over() {
+                return Ok(None);
+            }
         }
     }
+    let done = counts_of(&at)?;
     forget_bodies(writer, exchange_id)?;
     if done.lost > 0 {
         tracing::error!(
@@ -104,7 +108,7 @@ pub fn retract(ctx: &Context, vault: &Vault, writer: &IngestWriter, exchange_id:
             "what other exchanges had brought could not come back: their originals cannot be read"
         );
     }
-    Ok(done)
+    Ok(Some(done))
 }
 
 /// What a plan for a resource rests on; when it is not so any more, the plan does not hold.
@@ -170,20 +174,29 @@ struct Work<'w> {
 }
 
 impl Work<'_> {
-    /// Takes out the resources of these rows that nobody else brought. Originals are read before the transaction that uses them; when another
+    /// Takes out the resources of these rows that nobody else brought, and notes that with how far this has come. Originals are read before the transaction that uses them; when another
     /// exchange has brought or taken out something meanwhile, it begins anew.
-    fn take_out(&mut self, writer: &IngestWriter, page: &[ReceivedRow], done: &mut Retracted) -> Result<(), Failure> {
+    fn take_out(
+        &mut self,
+        writer: &IngestWriter,
+        page: &[ReceivedRow],
+        at: ProgressRow,
+    ) -> Result<ProgressRow, Failure> {
+        let before = counts_of(&at)?;
         for _ in 0..TIMES {
             writer.go_on()?;
             let plan = self.plan(page)?;
             let all = [plan.remove.len(), plan.restore.len(), plan.stay.len(), plan.lost.len()];
             let counts = all.map(|count| count as u64);
-            if self.carry_out(writer, plan)? {
-                done.removed += counts[0];
-                done.restored += counts[1];
-                done.kept += counts[2];
-                done.lost += counts[3];
-                return Ok(());
+            let done = Retracted {
+                removed: before.removed + counts[0],
+                restored: before.restored + counts[1],
+                kept: before.kept + counts[2],
+                lost: before.lost + counts[3],
+            };
+            let noted = note_of(&at, &done)?;
+            if self.carry_out(writer, plan, noted.clone())? {
+                return Ok(noted);
             }
         }
         Err(Failure::new(Fault::StoreSlow).because("what is to be taken out keeps changing"))
@@ -291,8 +304,8 @@ impl Work<'_> {
         }
     }
 
-    /// Writes a plan; returns false, and writes nothing, when what it rests on is not so any more.
-    fn carry_out(&mut self, writer: &IngestWriter, plan: Plan) -> Result<bool, Failure> {
+    /// Writes a plan and how far this has come; returns false, and writes nothing, when what the plan rests on is not so any more.
+    fn carry_out(&mut self, writer: &IngestWriter, plan: Plan, noted: ProgressRow) -> Result<bool, Failure> {
         let mut custodies: HashMap<String, Custody> = HashMap::new();
         for row in plan.restore.iter().map(|(row, _)| row).chain(&plan.stay) {
             if !custodies.contains_key(&row.exchange_id) {
@@ -327,6 +340,7 @@ impl Work<'_> {
                 &custodies,
                 plan.restore.iter().map(|(row, _)| row).chain(&plan.stay),
             )?;
+            rows::put_progress(db, &noted)?;
             Ok(true)
         })
     }

@@ -178,7 +178,8 @@ impl PageWriter {
             received_ms: now_ms,
         };
         let entries = self.part.entries + self.entries;
-        let expected = head.total.or(self.part.expected);
+        // A later page may not take back what an earlier one has promised.
+        let expected = head.total.max(self.part.expected);
         let part = RecordPart {
             state: match (&head.next, expected) {
                 (Some(_), _) => PartState::Open,

@@ -18,6 +18,7 @@ use crate::failpoint;
 use crate::fhir::bundle_reader::BundlePiece;
 use crate::fhir::prescreen::{ScreenLimits, screen};
 use crate::store::ingest::{self as rows, PageRow, ReceivedRow};
+use std::iter::Peekable;
 
 /// Most entries of a batch.
 pub(super) const ENTRIES: usize = 200;
@@ -172,15 +173,40 @@ pub(super) fn judge_again_for(
                 .read_blocking(|db| rows::received(db, scope.exchange_id(), QUARANTINED, after, limit))?;
             let Some(last) = page.last() else { break };
             after = (last.page, last.entry);
-            let due = page.iter().filter(|row| row.gate_version < before);
-            for row in due {
+            let mut due = page.iter().filter(|row| row.gate_version < before).peekable();
+            while due.peek().is_some() {
                 all.go_on()?;
-                let found = again(scope, row)?;
-                write(scope, writer, prepare(scope, &[found], pass)?)?;
+                let (found, broken) = together(scope, &mut due);
+                write(scope, writer, prepare(scope, &found, pass)?)?;
+                if let Some(failure) = broken {
+                    return Err(failure);
+                }
             }
         }
     }
     counted(&scope.ctx, scope.exchange_id())
+}
+
+/// Takes resources that were kept apart, of one page and as many as one batch has; and why the next one cannot be read.
+fn together<'r>(
+    scope: &IngestScope,
+    due: &mut Peekable<impl Iterator<Item = &'r ReceivedRow>>,
+) -> (Vec<Arrived>, Option<Failure>) {
+    let (mut found, mut bytes) = (Vec::<Arrived>::new(), 0);
+    while let Some(row) = due.peek() {
+        let is_other_page = found.last().is_some_and(|last| last.page != row.page);
+        let length = usize::try_from(row.length).unwrap_or(usize::MAX).min(ENTRY_BYTES);
+        if is_other_page || (!found.is_empty() && bytes + length > BYTES) {
+            break;
+        }
+        match again(scope, row) {
+            Ok(one) => found.push(one),
+            Err(failure) => return (found, Some(failure)),
+        }
+        bytes += length;
+        due.next();
+    }
+    (found, None)
 }
 
 /// A resource that was kept apart, as it came: in an entry.

@@ -4,7 +4,7 @@
 use super::outcome::{LOST, MADE, NOTICE, OLDER, STORED, UNCHANGED};
 use crate::error::Failure;
 use crate::store::Db;
-use crate::store::ingest::{OutcomeCount, ReceivedRow};
+use crate::store::ingest::{OutcomeCount, ReceivedRow, received_at};
 use crate::store::received_twice as rows;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -21,24 +21,18 @@ pub(super) struct FetchedTwice(BTreeMap<CountOf, i64>);
 /// Those of the database.
 pub(super) fn fetched(db: &mut Db, exchange_id: &str) -> Result<FetchedTwice, Failure> {
     let mut twice = FetchedTwice::default();
-    let mut moved: HashSet<(i64, i64)> = HashSet::new();
+    let mut moved: HashSet<Place> = HashSet::new();
     for page in rows::pages_aside(db, exchange_id)? {
-        let mut after = (page, -1);
+        let mut after = -1;
         loop {
-            let of_page = rows::received_on(db, exchange_id, page, after.1)?;
-            let Some(last) = of_page.last() else { break };
-            after = (page, last.entry);
-            let ids: Vec<&str> = of_page.iter().map(|row| row.id.as_str()).collect();
-            let mut again: HashMap<String, Vec<ReceivedRow>> = HashMap::new();
-            for row in rows::received_from(db, exchange_id, page, &ids)? {
-                again.entry(row.id.clone()).or_default().push(row);
-            }
-            for row in of_page.iter().filter(|row| counts(row)) {
-                // The last of them stands for all.
-                let same = again.get(&row.id).into_iter().flatten();
-                let Some(later) = same.filter(|other| is_again(row, other)).max_by_key(|one| place(one)) else {
+            let some = rows::received_on(db, exchange_id, page, after)?;
+            let Some(last) = some.last() else { break };
+            after = last.entry;
+            let again = came_again(db, exchange_id, &some)?;
+            for (row, later) in some.iter().filter_map(|row| Some((row, again.get(&key(row))?))) {
+                if !counts(row) || place(later) <= place(row) {
                     continue;
-                };
+                }
                 twice.add(row, 1);
                 let is_known = matches!(later.outcome.as_str(), UNCHANGED | OLDER);
                 if row.outcome == STORED && is_known && moved.insert(place(later)) {
@@ -52,21 +46,57 @@ pub(super) fn fetched(db: &mut Db, exchange_id: &str) -> Result<FetchedTwice, Fa
     Ok(twice)
 }
 
-fn place(row: &ReceivedRow) -> (i64, i64) {
+type Place = (i64, i64);
+
+fn place(row: &ReceivedRow) -> Place {
     (row.page, row.entry)
 }
 
 fn counts(row: &ReceivedRow) -> bool {
-    !matches!(row.outcome.as_str(), MADE | NOTICE | LOST)
+    !NOT_COUNTED.contains(&row.outcome.as_str())
 }
 
-/// Whether `other` is the same resource, and came later. What has no id is known by its content.
-fn is_again(row: &ReceivedRow, other: &ReceivedRow) -> bool {
-    let is_same = row.id == other.id && row.rtype == other.rtype;
-    place(other) > place(row)
-        && counts(other)
-        && is_same
-        && (!row.id.is_empty() || row.source_sha256 == other.source_sha256)
+const NOT_COUNTED: [&str; 3] = [MADE, NOTICE, LOST];
+
+/// What makes two rows the same resource: type and id; for what has no id, its content.
+type SameAs = (String, String, Vec<u8>);
+
+fn key(row: &ReceivedRow) -> SameAs {
+    let content = if row.id.is_empty() {
+        row.source_sha256.clone()
+    } else {
+        Vec::new()
+    };
+    (row.rtype.clone(), row.id.clone(), content)
+}
+
+/// The rows with which these resources came last, of which one stands for all of the same.
+fn came_again(db: &mut Db, exchange_id: &str, some: &[ReceivedRow]) -> Result<HashMap<SameAs, ReceivedRow>, Failure> {
+    let (mut ids, mut contents) = (BTreeMap::<&str, Vec<&str>>::new(), BTreeMap::<&str, Vec<&[u8]>>::new());
+    for row in some.iter().filter(|row| counts(row)) {
+        match row.id.is_empty() {
+            true => contents.entry(&row.rtype).or_default().push(&row.source_sha256),
+            false => ids.entry(&row.rtype).or_default().push(&row.id),
+        }
+    }
+    let mut places: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+    for (rtype, ids) in ids {
+        for (page, entry) in rows::last_of_ids(db, exchange_id, (rtype, &ids), &NOT_COUNTED)? {
+            places.entry(page).or_default().push(entry);
+        }
+    }
+    for (rtype, contents) in contents {
+        for (page, entry) in rows::last_of_contents(db, exchange_id, (rtype, &contents), &NOT_COUNTED)? {
+            places.entry(page).or_default().push(entry);
+        }
+    }
+    let mut found = HashMap::new();
+    for (page, entries) in places {
+        for row in received_at(db, exchange_id, page, &entries)? {
+            found.insert(key(&row), row);
+        }
+    }
+    Ok(found)
 }
 
 impl FetchedTwice {

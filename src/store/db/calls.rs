@@ -2,6 +2,7 @@
 
 use super::{Db, Store};
 use crate::error::{Failure, Fault};
+use crate::failpoint::{self, AFTER, BEFORE, COMMIT};
 use crate::store::owed::Owed;
 use crate::store::pool::{self, Waiting};
 use crate::store::sqlstate;
@@ -142,7 +143,10 @@ impl Store {
                 let failure = match work(db) {
                     // The caller was already told that the call is given up, and may have sent it again, so roll back.
                     Ok(_) if line.is_late() => pool::given_up(),
-                    Ok(value) => return Ok(value),
+                    Ok(value) => {
+                        failpoint::pass(COMMIT, BEFORE);
+                        return Ok(value);
+                    }
                     Err(failure) => failure,
                 };
                 failed = Some(failure);
@@ -150,6 +154,7 @@ impl Store {
             });
             let failure = match (done, failed) {
                 (Ok(value), _) => {
+                    failpoint::pass(COMMIT, AFTER);
                     self.work().committed();
                     return Ok(value);
                 }
@@ -188,7 +193,8 @@ impl Store {
             if leased.line().is_late() {
                 return Err(pool::given_up());
             }
-            let failure = match work(leased.db()?) {
+            let db = leased.db()?;
+            let failure = match failpoint::around(COMMIT, || work(db)) {
                 Ok(value) => {
                     self.work().committed();
                     return Ok(value);

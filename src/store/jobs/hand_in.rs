@@ -99,7 +99,20 @@ pub fn point_at(db: &mut Db, kind: &str, key: &str, payload: &str, due_ms: i64) 
     diesel::update(job::table.filter(free))
         .set(job::payload.eq(payload))
         .execute(db)?;
-    diesel::update(job::table.filter(free.and(job::due_ms.gt(due_ms))))
+    hasten(db, kind, key, due_ms)
+}
+
+/// Makes a job that is not leased due at this time, unless it is due sooner.
+///
+/// # Errors
+/// Those of the database.
+pub fn hasten(db: &mut Db, kind: &str, key: &str, due_ms: i64) -> Result<(), Failure> {
+    let later = job::kind
+        .eq(kind)
+        .and(job::live_key.eq(key))
+        .and(job::lease_token.is_null())
+        .and(job::due_ms.gt(due_ms));
+    diesel::update(job::table.filter(later))
         .set(job::due_ms.eq(due_ms))
         .execute(db)?;
     Ok(())

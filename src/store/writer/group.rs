@@ -1,6 +1,7 @@
 //! The jobs of one group, and the transaction in which they run.
 
 use crate::error::{Failure, Fault};
+use crate::failpoint::{self, COMMIT};
 use crate::store::connection::Db;
 use crate::store::statement::{Statement, run};
 use diesel::connection::{Connection, SimpleConnection, TransactionManager, TransactionManagerStatus};
@@ -105,7 +106,7 @@ pub(super) fn run_group(db: &mut Db, group: &mut [Box<dyn WriteJob>], saw_full: 
         }
         run(db, Statement::<Close>::new("RELEASE job", Vec::new()))?;
     }
-    Transactions::commit_transaction(db)?;
+    failpoint::around(COMMIT, || Transactions::commit_transaction(db))?;
     Ok(true)
 }
 

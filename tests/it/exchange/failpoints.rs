@@ -5,7 +5,7 @@ use super::pair::{Pair, Worker};
 use crate::support::payer::{is_optimised, program};
 use crate::support::store::on_postgres;
 use causeway::exchange::failpoints;
-use causeway::failpoint::VARIABLE;
+use causeway::failpoint::{AFTER, BEFORE, SEND, SIGN, VARIABLE};
 use diesel::connection::SimpleConnection as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::time::{Duration, Instant};
@@ -75,20 +75,35 @@ fn a_process_that_dies_at_any_point_of_an_exchange_loses_nothing_and_does_nothin
         // An optimised build has no such points.
         return;
     }
-    let points = failpoints::all();
-    let mut pair = pair(&points);
+    walk(&failpoints::all());
+}
+
+#[test]
+fn a_process_that_dies_around_a_request_or_a_signature_loses_nothing_and_does_nothing_twice() {
+    if is_optimised() {
+        return;
+    }
+    // The first requests only read; the later ones ask for a token, and about the member, and for the record.
+    let requests = (1..=6).flat_map(|pass| [BEFORE, AFTER].map(|point| format!("{SEND}.{point}:{pass}")));
+    let signatures = [BEFORE, AFTER].map(|point| format!("{SIGN}.{point}"));
+    walk(&requests.chain(signatures).collect::<Vec<_>>());
+}
+
+/// Dies at each of these points, each with a member of its own, and comes to the right end of all of them.
+fn walk(points: &[String]) {
+    let mut pair = pair(points);
     if on_postgres() {
-        for (number, point) in numbered(&points) {
+        for (number, point) in numbered(points) {
             dies(&pair, point, number);
         }
         pair.end_leases();
         let _workers = [(); 3].map(|()| Worker::start(&pair.payer, &[]));
-        for (number, point) in numbered(&points) {
+        for (number, point) in numbered(points) {
             let shown = pair.ended(&only_exchange(&pair, number));
             pair.assert_whole(number, &shown, point);
         }
     } else {
-        for (number, point) in numbered(&points) {
+        for (number, point) in numbered(points) {
             one_process(&mut pair, point, number);
         }
     }

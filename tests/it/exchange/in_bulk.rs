@@ -363,3 +363,66 @@ fn where_the_partner_has_no_bulk_each_member_is_asked_for_alone() {
     }
     pair.assert_asked_once(2);
 }
+
+#[test]
+fn what_a_run_began_is_deleted_at_the_partner_when_nobody_waits_for_it_any_more() {
+    // It never comes to the end of the match, or of the export.
+    for (requests, what) in [("1+", "a match"), ("4+", "an export")] {
+        let pair = Pair::start(&bulk_script(&format!(
+            "[[rule]]\nroute = \"bulk-status\"\nrequests = \"{requests}\"\n\
+             acts = [{{ answer = {{ status = 202, retry_after = \"300\", processed = true }} }}]\n"
+        )));
+        two_enrolments(&pair);
+        let told = pair.payer.json_command(&["exchange", "import", "two.ndjson", "--bulk"]);
+        assert_eq!(told["bulk_runs"], 1, "{told}");
+        let control = pair.sandbox.control();
+        let began = Instant::now();
+        let statuses = || control.requests_to(SandboxRoute::BulkStatus);
+        let is_waiting = || {
+            let run = &pair.payer.json_command(&["bulk", "list"])["runs"][0];
+            let step = run["step"].as_str().unwrap_or_default().to_owned();
+            let wanted = if what == "a match" {
+                "await-match"
+            } else {
+                "await-export"
+            };
+            step == wanted && statuses().iter().any(|one| one.status == Some(202))
+        };
+        while !is_waiting() {
+            assert!(began.elapsed() < WAIT, "{what}: {:?}\n{}", statuses(), pair.payer.log());
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        let deletes = || statuses().iter().filter(|one| one.method == "DELETE").count();
+        let before = deletes();
+        let listed = pair.payer.json_command(&["exchange", "list"]);
+        let ids: Vec<&str> = listed
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter_map(|one| one["id"].as_str())
+            .collect();
+        assert_eq!(ids.len(), 2);
+        run(&pair.payer, &["exchange", "cancel", ids[0], "--reason", "a test"]);
+        std::thread::sleep(Duration::from_secs(2));
+        assert_eq!(deletes(), before, "{what}: the other one still waits");
+        run(&pair.payer, &["exchange", "cancel", ids[1], "--reason", "a test"]);
+        // At once, although the partner asked for five minutes.
+        let began = Instant::now();
+        while deletes() == before {
+            assert!(
+                began.elapsed() < Duration::from_secs(60),
+                "{what}\n{}",
+                pair.payer.log()
+            );
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        let (ended, exchanges) = run_of_two(&pair);
+        assert_eq!(
+            (&ended["state"], &ended["states"]),
+            (&json!("done"), &json!({"left": 2})),
+            "{what}: {ended:#}"
+        );
+        assert!(exchanges.iter().all(|one| one["phase"] == "cancelled"), "{what}");
+        assert_eq!(pair.payer.count("ingest_piece"), 0, "{what}: nothing of it is kept");
+    }
+}

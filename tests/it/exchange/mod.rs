@@ -20,4 +20,5 @@ mod scripted;
 mod series;
 mod simulation;
 mod tables;
+mod timed;
 mod together;

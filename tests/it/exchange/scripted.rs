@@ -18,6 +18,8 @@ pub enum Says {
     End(StepEnd),
     /// Nothing: the process dies now.
     Dies,
+    /// Some of it, and no end.
+    Drips,
 }
 
 /// A call that the partner saw.
@@ -34,7 +36,7 @@ type Script = dyn Fn(&ExchangeFacts, StepName, usize) -> Says + Send + Sync;
 
 /// The partner of all exchanges of a test.
 #[derive(Clone)]
-pub struct Scripted(Arc<Inner>);
+pub struct Scripted(Arc<Inner>, bool);
 
 struct Inner {
     script: Box<Script>,
@@ -44,10 +46,13 @@ struct Inner {
 impl Scripted {
     /// A partner that answers what `script` says to the n-th call (from 0) of this step of this exchange.
     pub fn that(script: impl Fn(&ExchangeFacts, StepName, usize) -> Says + Send + Sync + 'static) -> Scripted {
-        Scripted(Arc::new(Inner {
-            script: Box::new(script),
-            seen: Mutex::default(),
-        }))
+        Scripted(
+            Arc::new(Inner {
+                script: Box::new(script),
+                seen: Mutex::default(),
+            }),
+            false,
+        )
     }
 
     /// A partner that does all well.
@@ -108,10 +113,15 @@ impl PartnerSessions for Scripted {
 impl PartnerSession for Scripted {
     fn run<'s>(&'s mut self, step: StepName, facts: &'s ExchangeFacts, _: &'s HeldJob) -> Stepping<'s> {
         Box::pin(async move {
+            self.1 = false;
             let end = match self.says(step, facts) {
                 Says::Well => StepEnd::Done(gain(step)),
                 Says::End(end) => end,
                 Says::Dies => std::future::pending().await,
+                Says::Drips => {
+                    self.1 = true;
+                    std::future::pending().await
+                }
             };
             let mut report = StepReport::of(end);
             report.call.partner_request_id = Some(format!("theirs-{}", facts.idempotency_key));
@@ -126,6 +136,10 @@ impl PartnerSession for Scripted {
             }
             report
         })
+    }
+
+    fn has_progress(&self) -> bool {
+        self.1
     }
 
     fn take_back<'s>(&'s mut self, facts: &'s ExchangeFacts, _: &'s HeldJob) -> Stepping<'s> {

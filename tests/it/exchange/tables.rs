@@ -1,6 +1,6 @@
 //! The tables of exchanges as users see them.
 
-use crate::support::payer::program;
+use crate::support::payer::{is_optimised, program};
 use causeway::audit::Action;
 use causeway::exchange::failpoints;
 use causeway::exchange::moves::MOVES;
@@ -120,5 +120,70 @@ fn the_states_are_printed_as_tables_as_json_and_as_diagrams() {
     assert_eq!(json["moves"].as_array().map(Vec::len), Some(MOVES.len()));
     for owner in ["retried_by", "escalated_by", "evidence_by", "final_status_by"] {
         assert!(json["moves"][0].get(owner).is_some(), "{owner}");
+    }
+}
+
+#[test]
+fn the_program_lists_every_point_at_which_it_can_die_and_a_release_build_has_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let printed = |arguments: &[&str]| {
+        let output = program(folder.path()).args(arguments).output().expect("it runs");
+        assert!(output.status.success(), "{arguments:?}");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let (said, listed) = (printed(&["failpoints"]), printed(&["failpoints", "--list"]));
+    let json: serde_json::Value = serde_json::from_str(&printed(&["failpoints", "--list", "--json"])).expect("JSON");
+    if is_optimised() {
+        assert_eq!(
+            (said.as_str(), listed.as_str()),
+            ("failpoints: no\n", "failpoints: no\n")
+        );
+        assert_eq!(json, serde_json::json!({"failpoints": false, "points": []}));
+        return;
+    }
+    assert_eq!(said, "failpoints: yes\n");
+    let names: BTreeSet<&str> = listed.lines().collect();
+    assert_eq!(names.len(), listed.lines().count(), "each once");
+    assert_eq!(json["points"].as_array().map(Vec::len), Some(names.len()));
+    for walked in [
+        failpoints::all(),
+        failpoints::of_taking_back(),
+        failpoints::of_asking_again(),
+    ]
+    .concat()
+    {
+        assert!(names.contains(walked.as_str()), "{walked}");
+    }
+    // Every point that the program passes under names of its own.
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let texts: Vec<String> = files(&source)
+        .iter()
+        .map(|file| std::fs::read_to_string(file).expect("a source file"))
+        .collect();
+    let mut passed = 0;
+    for text in &texts {
+        for call in text.split("failpoint::pass(\"").skip(1) {
+            let (whole, rest) = call.split_once("\", \"").unwrap_or((call, ""));
+            let Some((point, _)) = rest.split_once('"').filter(|_| !whole.contains('\n')) else {
+                continue;
+            };
+            passed += 1;
+            assert!(names.contains(format!("{whole}.{point}").as_str()), "{whole}.{point}");
+        }
+        for call in text.split("failpoint::around(").skip(1) {
+            let whole = call.split(',').next().unwrap_or_default().trim().to_lowercase();
+            passed += 1;
+            for point in ["before", "after"] {
+                assert!(names.contains(format!("{whole}.{point}").as_str()), "{whole}.{point}");
+            }
+        }
+    }
+    assert!(passed > 15, "{passed}");
+    // Every kind of work has the points of its job.
+    let names_of_kinds = texts
+        .iter()
+        .flat_map(|text| text.split("WorkKind = WorkKind {\n    name: \"").skip(1));
+    for kind in names_of_kinds.filter_map(|rest| rest.split('"').next()) {
+        assert!(names.contains(format!("{kind}.claimed").as_str()), "{kind}");
     }
 }

@@ -138,6 +138,22 @@ impl World {
         Runner::new(&self.bed.ctx, settings, steps, Chance::seeded(1)).expect("fits")
     }
 
+    /// Attempts one job that is due. If `is_recorded` is false, the process dies before it can write how the attempt ended, and the lease ends.
+    /// Returns whether anything was due.
+    pub fn turn(&self, is_recorded: bool) -> bool {
+        let runner = self.runner();
+        let mut held = self.bed.block(runner.claim(1, &[])).expect("claimed").held;
+        let Some(held) = held.pop() else { return false };
+        let outcome = self.bed.block(runner.attempt(&held));
+        if is_recorded {
+            self.bed.block(runner.record(&held, outcome)).expect("recorded");
+        } else {
+            self.bed.ctx.clock.advance_ms(61_000);
+            self.sandbox.control().set_time_ms(self.bed.ctx.clock.now_ms());
+        }
+        true
+    }
+
     /// Runs the exchange and lets time pass, up to an hour, until nothing of it is due.
     pub fn run(&self, id: &str) -> ExchangeRow {
         self.run_for(id, 3_600_000)

@@ -1,6 +1,7 @@
 //! Whole exchanges over real TLS with another payer that shares no code with this program: what comes is checked, stored and told.
 
 mod bed;
+mod between_turns;
 mod faults;
 mod large;
 mod mended;

@@ -214,16 +214,18 @@ fn a_partner_that_tells_an_identifier_alone_is_asked_for_the_patient() {
 
 #[test]
 fn what_an_operator_retracts_is_gone() {
-    use causeway::records::ingest::{IngestWriter, retract};
+    use causeway::records::ingest::{IngestWriter, WorkTurn, retract};
     use causeway::security::vault::{KEYS_FILE, Vault};
+    use std::time::Duration;
     let world = World::new("members = { count = 1, resources = 50 }");
     let before = world.bed.number("SELECT COUNT(*) FROM resource");
     let row = world.exchange();
     assert!(world.received_count() > 30);
     let vault = Vault::open(&world.keys.path().join(KEYS_FILE)).expect("keys");
     let writer = IngestWriter::Open(world.bed.ctx.clone());
-    let done = retract(&world.bed.ctx, &vault, &writer, &row.id).expect("retracted");
-    assert!(done.removed > 30);
+    let turn = WorkTurn::of(1, Duration::from_secs(600));
+    let done = retract(&world.bed.ctx, &vault, &writer, &row.id, &turn).expect("retracted");
+    assert!(done.expect("no turn is so long").removed > 30);
     assert_eq!(world.bed.number("SELECT COUNT(*) FROM resource"), before);
     assert_eq!(world.bed.number("SELECT COUNT(*) FROM ingest_piece"), 0);
     assert_eq!(

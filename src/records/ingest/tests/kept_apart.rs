@@ -321,3 +321,51 @@ fn what_was_kept_apart_is_judged_again_by_a_later_version() {
         "theirs, and our custodian's record of the Condition"
     );
 }
+
+#[test]
+fn what_was_kept_apart_is_judged_again_many_at_a_time() {
+    let bed = Bed::new();
+    let mut record = vec![person()];
+    record.extend((0..450).map(|n| condition(&format!("s{n}"), "Patient/somebody-else")));
+    let first = bed.bring(&bed.scope("e1"), &record);
+    assert_eq!(first.quarantined.values().sum::<u64>(), 450, "{first:?}");
+    let before = bed.ctx().store.commits();
+    let again =
+        super::super::store::judge_again_for(&bed.scope("e1"), (&bed.writer(), &bed.writer()), i64::MAX).unwrap();
+    assert_eq!(again, first);
+    let commits = bed.ctx().store.commits() - before;
+    assert!(commits <= 6, "{commits} transactions");
+}
+
+#[test]
+fn what_a_record_names_beside_itself_and_did_not_come_is_found_in_order() {
+    let bed = Bed::new();
+    let scope = bed.scope("e1");
+    let names = |id: &str, practitioner: &str| {
+        let mut named = condition(id, "Patient/their-p");
+        named["asserter"] = json!({"reference": format!("Practitioner/{practitioner}")});
+        named
+    };
+    let came = json!({"resourceType": "Practitioner", "id": "pr2", "name": [{"family": "Doe"}]});
+    bed.bring(
+        &scope,
+        &[
+            person(),
+            names("c1", "pr3"),
+            came,
+            names("c2", "pr2"),
+            names("c3", "pr1"),
+            names("c4", "pr3"),
+        ],
+    );
+    let offered = ["Practitioner".to_owned()];
+    let beside = |most| named_beside(&scope, &|_| true, &offered, most).unwrap();
+    assert_eq!(beside(10)["Practitioner"], ["pr1", "pr3"]);
+    assert_eq!(beside(1)["Practitioner"], ["pr1"]);
+    assert!(named_beside(&scope, &|_| false, &offered, 10).unwrap().is_empty());
+    assert!(
+        named_beside(&scope, &|_| true, &["Location".to_owned()], 10)
+            .unwrap()
+            .is_empty()
+    );
+}

@@ -30,6 +30,19 @@ pub(super) fn check(scope: &IngestScope, writer: &IngestWriter) -> Result<Ingest
     super::check(scope, writer, &long_turn()).map(|done| done.expect("no turn is so long"))
 }
 
+/// Takes out all that an exchange brought, and tells it.
+pub(super) fn retract(
+    ctx: &Context,
+    vault: &Vault,
+    writer: &IngestWriter,
+    exchange_id: &str,
+) -> Result<Retracted, Failure> {
+    let done = super::retract(ctx, vault, writer, exchange_id, &long_turn())?;
+    let own = exchange_id.to_owned();
+    writer.write_blocking(move |db| forget_retraction(db, &own))?;
+    Ok(done.expect("no turn is so long"))
+}
+
 fn long_turn() -> WorkTurn {
     static ROUND: AtomicU32 = AtomicU32::new(1_000);
     WorkTurn::of(ROUND.fetch_add(1, Ordering::Relaxed), Duration::from_secs(3_600))

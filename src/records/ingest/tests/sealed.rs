@@ -153,6 +153,26 @@ fn fewer_resources_than_were_announced_are_told() {
     assert_eq!((short.count, short.page), (Some(2), None));
 }
 
+#[test]
+fn a_later_page_does_not_take_back_how_many_were_announced() {
+    let bed = Bed::new();
+    let scope = bed.scope("e1");
+    let page = |total: u32, id: &str, next: &str| {
+        let said = format!("{{\"total\":{total},{next}");
+        bundle(&[condition(id, "Patient/their-p")]).replacen('{', &said, 1)
+    };
+    let next = r#""link":[{"relation":"next","url":"https://other.example/fhir/2"}],"#;
+    let first = runtime()
+        .block_on(bed.spool(&scope, page(3, "c1", next).as_bytes()))
+        .unwrap();
+    assert_eq!((first.part.state, first.part.expected), (PartState::Open, Some(3)));
+    let last = runtime()
+        .block_on(bed.spool(&scope, page(2, "c2", "").as_bytes()))
+        .unwrap();
+    assert_eq!(last.part.state, PartState::Short);
+    assert_eq!(Shortfall::of(&last.part).unwrap().count, Some(1));
+}
+
 type Spoil = fn(&mut crate::store::Db) -> diesel::QueryResult<usize>;
 
 #[test]

@@ -274,3 +274,26 @@ fn what_stays_has_its_record_of_custody_although_the_file_of_keys_is_lost() {
         "the name is that of the registration, and without one its id"
     );
 }
+
+#[test]
+fn what_is_taken_out_in_turns_is_counted_as_a_whole() {
+    let bed = Bed::new();
+    let before = bed.dump();
+    let mut record = vec![person()];
+    record.extend((0..450).map(|n| condition(&format!("c{n}"), "Patient/their-p")));
+    let counts = bed.bring(&bed.scope("e1"), &record);
+    let turn = WorkTurn::of(0, std::time::Duration::ZERO);
+    let mut turns = 0;
+    let done = loop {
+        turns += 1;
+        let went = super::super::retract(bed.ctx(), &bed.vault(), &bed.writer(), "e1", &turn).unwrap();
+        if let Some(done) = went {
+            break done;
+        }
+    };
+    assert!(turns >= 4, "{turns}");
+    assert_eq!((done.removed, done.lost), (counts.stored + counts.made, 0));
+    assert_eq!(bed.dump(), before);
+    let again = super::super::retract(bed.ctx(), &bed.vault(), &bed.writer(), "e1", &turn).unwrap();
+    assert_eq!(again, Some(done), "it is told until it was told");
+}

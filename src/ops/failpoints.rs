@@ -1,0 +1,48 @@
+//! The points at which this build can kill itself, for whoever tests crashes from outside.
+
+use crate::bulk;
+use crate::exchange::failpoints::{self as of_exchange, OF_JOB};
+use crate::exchange::steps::JUDGE_AGAIN;
+use crate::exchange::watch::WATCH;
+use crate::failpoint::{AFTER, BEFORE, EXIST, SHARED};
+use crate::jobs::sweeps::{AUTHORIZATIONS, EXPIRED, LEDGER_INDEX, ROSTER};
+use serde::Serialize;
+
+/// What `causeway failpoints` says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FailpointTable {
+    /// Whether this build has such points; a release build has none.
+    pub failpoints: bool,
+    /// Their names, `WHOLE.POINT`, when they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub points: Option<Vec<String>>,
+}
+
+/// Whether there are points, and which if `list` is true.
+pub fn table(list: bool) -> FailpointTable {
+    FailpointTable {
+        failpoints: EXIST,
+        points: list.then(all),
+    }
+}
+
+/// All points of this build.
+fn all() -> Vec<String> {
+    if !EXIST {
+        return Vec::new();
+    }
+    let shared = SHARED
+        .iter()
+        .flat_map(|whole| [BEFORE, AFTER].map(|point| format!("{whole}.{point}")));
+    let kinds = [&EXPIRED, &LEDGER_INDEX, &AUTHORIZATIONS, &ROSTER, &WATCH, &JUDGE_AGAIN];
+    let of_kinds = kinds
+        .into_iter()
+        .flat_map(|kind| OF_JOB.map(|point| format!("{}.{point}", kind.name)));
+    shared
+        .chain(of_exchange::all())
+        .chain(of_exchange::of_taking_back())
+        .chain(of_exchange::of_asking_again())
+        .chain(bulk::failpoints::all())
+        .chain(of_kinds)
+        .collect()
+}
