@@ -98,22 +98,30 @@ mod tests {
 
     /// What `other`, whose first name and birth date compare so, says about the record of Walter Lane.
     fn about(asked_gender: &str, other: &Profile, given: Level, birth: Level) -> Company {
+        about_all(asked_gender, &[(other, given, birth)])
+    }
+
+    fn about_all(asked_gender: &str, others: &[(&Profile, Level, Level)]) -> Company {
         let (asked, record) = (
             person("Otto", DAY, asked_gender, HOME),
             person("Walter", DAY, "male", HOME),
         );
-        let ranked = [(0, Level::Exact, Level::Differ), (1, given, birth)].map(|(candidate, given, birth)| {
+        let first = (&record, Level::Exact, Level::Differ);
+        let all: Vec<(&Profile, Level, Level)> = std::iter::once(first).chain(others.iter().copied()).collect();
+        let scored = |(candidate, (_, given, birth)): (usize, &(&Profile, Level, Level))| {
             let mut levels = Levels::default();
-            levels.set(Field::Given, given);
-            levels.set(Field::Birth, birth);
+            levels.set(Field::Given, *given);
+            levels.set(Field::Birth, *birth);
             Scored {
                 candidate,
                 levels,
                 score: Score::default(),
                 rule: None,
             }
-        });
-        company(&asked, &record, 0, &ranked, &[&record, other], &Facts::default())
+        };
+        let ranked: Vec<Scored> = all.iter().enumerate().map(scored).collect();
+        let held: Vec<&Profile> = all.iter().map(|(one, ..)| *one).collect();
+        company(&asked, &record, 0, &ranked, &held, &Facts::default())
     }
 
     #[test]
@@ -155,6 +163,17 @@ mod tests {
             assert_eq!(found.namesake_of_other_gender, other, "{asked} {gender}");
             assert!(!about(asked, &relative, Level::Slip, Level::Differ).namesake_of_other_gender);
         }
+    }
+
+    #[test]
+    fn two_relatives_say_what_one_of_them_says() {
+        let triplet = person("Otto", DAY, "female", HOME);
+        let another = (&triplet, Level::Differ, Level::Exact);
+        assert!(about_all("male", &[another, another]).twin);
+        let aunt = person("Otto", "2010-01-02", "female", HOME);
+        let namesake = (&aunt, Level::Exact, Level::Differ);
+        let found = about_all("male", &[namesake, namesake]);
+        assert!(found.namesake && found.namesake_of_other_gender);
     }
 
     #[test]

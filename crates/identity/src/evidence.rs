@@ -90,3 +90,37 @@ pub(crate) fn evidence_of_home(levels: &Levels) -> bool {
     home.set(Field::Email, Level::Missing);
     evidence(&home) == Evidence::Home
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_middle_name_and_a_postal_code_are_two_thin_things_and_the_rest_is_one_each() {
+        let fields: [(Field, &[(Level, usize)]); 4] = [
+            (
+                Field::Middle,
+                &[(Level::Missing, 0), (Level::Exact, 2), (Level::Partial, 1)],
+            ),
+            (Field::Address, &[(Level::Exact, 0), (Level::Near, 2), (Level::Far, 1)]),
+            (Field::Phone, &[(Level::Differ, 0), (Level::Slip, 1)]),
+            (Field::Email, &[(Level::Exact, 0), (Level::Part, 1)]),
+        ];
+        let mut sums = vec![(Levels::default(), 0)];
+        for (field, values) in fields {
+            let with = |(levels, sum): &(Levels, usize), (level, things): &(Level, usize)| {
+                let mut levels = *levels;
+                levels.set(field, *level);
+                (levels, sum + things)
+            };
+            sums = sums
+                .iter()
+                .flat_map(|one| values.iter().map(move |value| with(one, value)))
+                .collect();
+        }
+        assert_eq!(sums.len(), 36);
+        for (levels, sum) in sums {
+            assert_eq!(thin_things(&levels), sum, "{levels:?}");
+        }
+    }
+}

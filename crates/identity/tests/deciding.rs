@@ -63,6 +63,23 @@ fn who_is_too_far_for_a_look_is_nobody() {
 }
 
 #[test]
+fn a_review_needs_its_bits_and_not_more() {
+    let total = decided(WALTER, &[WALTER]).ranked[0].score.total;
+    let of = |bits: f64| {
+        let text = MatchingPolicy::default().canonical();
+        let text = text.replace("safe.review = 3\n", &format!("safe.review = {bits}\n"));
+        decided_by(
+            &MatchingPolicy::parse(&text).expect("a policy"),
+            &Facts::default(),
+            WALTER,
+            &[WALTER],
+        )
+    };
+    assert_eq!(of(total).outcome, MatchOutcome::Review(0));
+    assert_eq!(of(total.next_up()).outcome, MatchOutcome::None);
+}
+
+#[test]
 fn candidates_are_ranked_by_their_bits_and_then_by_their_place() {
     let (full, bare) = (walter(HOUSE), walter(""));
     let order = |held: &[&str]| -> Vec<usize> { decided(&full, held).ranked.iter().map(|one| one.candidate).collect() };
@@ -288,6 +305,14 @@ fn of_several_numbers_the_nearest_counts_unless_one_contradicts() {
         assert_eq!(card(&both, &held, false), Level::Differ, "{both}");
     }
     assert_eq!(card("", &held, false), Level::Missing);
+}
+
+#[test]
+fn a_slip_needs_six_letters_and_a_part_of_a_number_five() {
+    assert_eq!(card("member=M12354", &["member=M12345"], false), Level::Slip);
+    assert_ne!(card("member=M1243", &["member=M1234"], false), Level::Slip);
+    assert_eq!(ids::subscriber_part("M123401"), "M1234");
+    assert_eq!(ids::subscriber_part("M12301"), "M12301");
 }
 
 #[test]

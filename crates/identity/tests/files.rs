@@ -3,7 +3,10 @@
 use causeway_identity::bench::csv::CsvTable;
 use causeway_identity::bench::link::{link, map};
 use causeway_identity::bench::member::{answer, on_all_cores, person, roster, word};
-use causeway_identity::{MatchOutcome, MatchingPolicy, Person, PersonName, Point, WrittenAddress};
+use causeway_identity::blocking::of_file;
+use causeway_identity::compare::compare;
+use causeway_identity::train::{Patterns, Strangers, bits, train};
+use causeway_identity::{Facts, MatchOutcome, MatchingPolicy, Person, PersonName, Point, Profile, WrittenAddress};
 
 fn table(text: &str) -> CsvTable {
     CsvTable::read(text.as_bytes()).expect("a table")
@@ -167,6 +170,74 @@ fn each_record_of_the_second_file_is_linked_to_its_own_in_the_first() {
         link(&first, &table(&people(70..75)), &MatchingPolicy::default()).is_empty(),
         "people of neither file"
     );
+}
+
+/// Links as the module says it: strangers are learnt from all pairs of both files. The crate draws pairs by a stride, which for these
+/// numbers of rows visits each pair once.
+fn totals_by_hand(first: &CsvTable, second: &CsvTable) -> Vec<(usize, usize, f64)> {
+    let policy = MatchingPolicy::default();
+    let profiles =
+        |table: &CsvTable| -> Vec<Profile> { (0..table.len()).map(|row| Profile::from(&person(table, row))).collect() };
+    let (a, b) = (profiles(first), profiles(second));
+    let facts: Facts = a.iter().collect();
+    let (mut all, mut found, mut pairs) = (Patterns::default(), Patterns::default(), Vec::new());
+    let keys: Vec<Vec<String>> = a.iter().map(of_file).collect();
+    for (row, asked) in b.iter().enumerate() {
+        let own = of_file(asked);
+        for (other, held) in a.iter().enumerate() {
+            let levels = compare(asked, held, &facts).levels;
+            all.add(levels);
+            if own.iter().any(|key| keys[other].contains(key)) {
+                found.add(levels);
+                pairs.push((other, row, levels));
+            }
+        }
+    }
+    let found_pairs = found.pairs() as f64;
+    let learnt = train(&found, &policy, &Strangers::FromRandom(all));
+    let same = learnt.same * found_pairs / (a.len() * b.len()) as f64;
+    let prior = (same / (1.0 - same)).log2();
+    pairs
+        .iter()
+        .map(|(a, b, levels)| (*a, *b, bits(levels, &learnt.policy) + prior))
+        .collect()
+}
+
+#[test]
+fn a_link_weighs_what_the_files_teach_and_the_odds_of_any_pair() {
+    for (first, second) in [(60, 30), (77, 61)] {
+        let (first, second) = (table(&people(0..first)), table(&people(0..second)));
+        let by_hand = totals_by_hand(&first, &second);
+        let links = link(&first, &second, &MatchingPolicy::default());
+        assert_eq!(links.len(), second.len());
+        for one in links {
+            let expected = by_hand.iter().find(|(a, b, _)| (*a, *b) == (one.a, one.b));
+            let (.., expected) = expected.expect("a pair that shares a key");
+            assert!((one.total - expected).abs() < 1e-9, "{one:?}, expected {expected}");
+        }
+    }
+}
+
+#[test]
+fn a_key_that_more_than_three_hundred_share_is_not_used() {
+    let crowd = |count: usize| {
+        let mut text = people(0..60);
+        for row in 0..count {
+            text.push_str(&format!(
+                "Walter,,Doubletree,,1961-04-09,,,,,,,,,w{row}alter@example.com,,\n"
+            ));
+        }
+        table(&text)
+    };
+    let second = table(&format!(
+        "{}Walter,,Doubletree,,1961-04-09,,,,,,,,,w7alter@example.org,,\n",
+        people(0..20)
+    ));
+    let last = |count: usize| {
+        let links = link(&crowd(count), &second, &MatchingPolicy::default());
+        links.iter().find(|one| one.b == 20).map(|one| one.a)
+    };
+    assert_eq!((last(300), last(301)), (Some(67), None));
 }
 
 #[test]

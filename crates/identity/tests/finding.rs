@@ -13,8 +13,11 @@ type Lookups = Vec<(Vec<String>, Vec<i64>)>;
 
 /// Searches records numbered from 100, and answers what was looked up as well.
 fn searched(asked: &Profile, records: &[Profile]) -> (SearchOutcome<'static>, Lookups) {
+    searched_by(MatchingPolicy::default(), asked, records)
+}
+
+fn searched_by(policy: MatchingPolicy, asked: &Profile, records: &[Profile]) -> (SearchOutcome<'static>, Lookups) {
     let facts: Facts = records.iter().collect();
-    let policy = MatchingPolicy::default();
     let basis = SearchBasis {
         facts: &facts,
         policy: &policy,
@@ -160,6 +163,25 @@ fn households_of_those_far_below_a_review_are_not_looked_up() {
     let total = found.decision.ranked[0].score.total;
     assert!(total < 3.0 && total > 3.0 - 20.0, "{total}");
     assert!(log.iter().any(|(keys, _)| *keys == of_household(&near)), "{log:?}");
+}
+
+#[test]
+fn a_household_is_looked_up_from_twenty_bits_below_a_review_on() {
+    let asked = profile("name=Walter|Doubletree;born=1961-04-09;gender=male");
+    let near = profile("name=Otto|Doubletree;born=1961-04-09;gender=female;member=M7;subscriber=S55");
+    let searched = |review: f64| {
+        let text = MatchingPolicy::default().canonical();
+        let text = text.replace("population = 10000\n", "population = 2000000\n");
+        let text = text.replace("safe.review = 3\n", &format!("safe.review = {review}\n"));
+        let policy = MatchingPolicy::parse(&text).expect("a policy");
+        searched_by(policy, &asked, std::slice::from_ref(&near))
+    };
+    let total = searched(3.0).0.decision.ranked[0].score.total;
+    // In this range 20 more have the same binary exponent, so that the sum and the difference are exact.
+    assert!((-12.0..-8.0).contains(&total), "{total}");
+    let is_looked_up = |review: f64| searched(review).1.iter().any(|(keys, _)| *keys == of_household(&near));
+    assert!(is_looked_up(total + 20.0));
+    assert!(!is_looked_up((total + 20.0).next_up()));
 }
 
 #[test]

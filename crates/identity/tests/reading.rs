@@ -232,6 +232,13 @@ fn two_addresses_are_as_near_as_the_least_that_both_say() {
         // A street after a slip: two edits, a likeness of 0.92, or five letters broken off.
         ("12 Elm St|Tampa|FL|33601", "12 Olm St|Tampa|FL|33601", Some(Close)),
         ("12 Elm St|Tampa|FL|33601", "12 Oak St|Tampa|FL|33601", Some(Zip)),
+        ("12 Elm St|Tampa|FL|33601", "12 Ekn St|Tampa|FL|33601", Some(Close)),
+        // Eight of ten letters in common, four at the beginning: 0.92.
+        (
+            "12 Maplegrove|Tampa|FL|33601",
+            "12 Maplxzegro|Tampa|FL|33601",
+            Some(Close),
+        ),
         (
             "12 Washington St|Tampa|FL|33601",
             "12 Washinxyzgton St|Tampa|FL|33601",

@@ -105,6 +105,19 @@ fn counts_that_were_packed_count_the_same() {
 }
 
 #[test]
+fn a_count_is_packed_around_the_end_of_its_first_byte() {
+    for count in [1, 127, 128, 129, 16_383, 16_384] {
+        let facts = roster(&[("name=Loxen|Lane", count)]);
+        let again = Facts::unpack(&facts.pack()).expect("what was packed");
+        assert_eq!(again.records(), count as u64);
+        assert!(
+            is_near(again.given_share("loxen"), facts.given_share("loxen")),
+            "{count}"
+        );
+    }
+}
+
+#[test]
 fn equal_counts_are_equal_bytes_whatever_the_order_of_the_records() {
     let one = roster(&[("name=Ana|Lane", 3), ("name=Otto|Quist", 2), ("name=Eva|Roe", 1)]);
     let other = roster(&[("name=Eva|Roe", 1), ("name=Otto|Quist", 2), ("name=Ana|Lane", 3)]);
