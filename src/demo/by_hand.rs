@@ -4,6 +4,7 @@
 use super::story::{CLEAN, Demo, MATCH_SCOPE, READ_SCOPE, TWIN};
 use crate::dev::{self, by_hand, pretty};
 use crate::error::Failure;
+use crate::fhir::operations::BULK_MEMBER_MATCH;
 use crate::synth::Variation;
 
 impl Demo {
@@ -28,7 +29,8 @@ impl Demo {
         let other = dev::member(&self.ctx, CLEAN + 1).patient_id;
         format!(
             "client_id = \"{}\"\njwks = \"partner-jwks.json\"\ncertificate = \"partner.pem\"\nkey = \"partner.key\"\nca = \"ca.pem\"\n\
-             scope = \"{READ_SCOPE}\"\nmatch_scope = \"{MATCH_SCOPE}\"\nother_patients = [\"{other}\"]\n\
+             scope = \"{READ_SCOPE}\"\nmatch_scope = \"{MATCH_SCOPE}\"\nbulk_match_scope = \"{BULK_MEMBER_MATCH}\"\n\
+             other_patients = [\"{other}\"]\n\
              [bodies]\nmatch = \"showcase.json\"\nno_match = \"no-match.json\"\nambiguous = \"ambiguous.json\"\nconsent = \"consent-ended.json\"\n",
             dev::PARTNER_ID
         )

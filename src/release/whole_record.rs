@@ -2,7 +2,7 @@
 //!
 //! Nothing is sent here. What is written from these rows is a disclosure only when somebody reads the file ([`super::file_disclosure`]).
 
-use super::everything::rows::{PieceLimits, PieceRows, Reads, RowsEnd};
+use super::everything::rows::{Leaving, PieceLimits, PieceRows, Reads, RowsEnd};
 use super::supporting::{ResourceName, Supporting};
 use super::transmitter;
 use crate::context::Context;
@@ -101,39 +101,80 @@ pub fn all_stand(ctx: &Context, basis: &DisclosureBasis, grants: &[LiveGrant]) -
     }
 }
 
-/// Hands each shared resource with one of these names, and each that these refer to in turn, to `take`. Blocks this thread.
+/// Notes in `names` the shared resources that the window of the record under `grant` refers to. Blocks this thread.
+///
+/// # Errors
+/// Those of the store.
+pub fn each_name(
+    ctx: &Context,
+    basis: &DisclosureBasis,
+    grant: &LiveGrant,
+    window: &Window,
+    names: &mut BTreeSet<ResourceName>,
+) -> Result<(), Failure> {
+    each_row(ctx, basis, grant, window, names, &mut |_| Ok(()))
+}
+
+/// Hands each shared resource of the window with one of these names to `take`, and each to which one of these leads in turn; those of `wider`
+/// lead too, although they are not handed on. Blocks this thread.
 ///
 /// # Errors
 /// Those of the store and of `take`.
 pub fn each_shared(
     ctx: &Context,
     names: impl IntoIterator<Item = ResourceName>,
-    window: &Window,
+    (window, wider): (&Window, &Window),
     take: TakeRow<'_>,
 ) -> Result<(), Failure> {
-    let (mut reads, mut supporting) = (Reads::default(), Supporting::default());
+    let (mut supporting, batch) = (Supporting::default(), usize::try_from(SHARED_ROWS).unwrap_or(1));
     supporting.put_back(names);
-    loop {
+    while !supporting.is_empty() {
+        let wanted = supporting.take(batch);
+        let mut others: BTreeSet<ResourceName> = wanted.iter().cloned().collect();
+        named_rows(ctx, wanted, window, &mut |row| {
+            others.remove(&(row.rtype.clone(), row.id.clone()));
+            supporting.note(&row.bytes, &ctx.payer.base_url);
+            take(ReleasedRow {
+                rtype: &row.rtype,
+                bytes: &row.bytes,
+            })
+        })?;
+        named_rows(ctx, others, wider, &mut |row| {
+            supporting.note(&row.bytes, &ctx.payer.base_url);
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// Hands the shared resources of the window with these names to `take`.
+fn named_rows(
+    ctx: &Context,
+    names: impl IntoIterator<Item = ResourceName>,
+    window: &Window,
+    take: &mut dyn FnMut(&Leaving) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let (mut reads, mut left) = (Reads::default(), BTreeSet::from_iter(names));
+    while !left.is_empty() {
         let read = reads.next(SHARED_ROWS);
-        let wanted = supporting.take(usize::try_from(read.rows).unwrap_or(1));
-        if wanted.is_empty() {
-            return Ok(());
-        }
+        let wanted: Vec<ResourceName> = left
+            .iter()
+            .take(usize::try_from(read.rows).unwrap_or(1))
+            .cloned()
+            .collect();
         let found = ctx
             .store
             .read_blocking(|db| record_rows::shared_rows(db, &wanted, window, read.most))?;
         let there: Vec<ResourceName> = found.iter().map(|row| (row.rtype.clone(), row.id.clone())).collect();
         let PieceRows { rows, .. } = reads.cut(found, PieceLimits::STREAM, true);
-        // What had no room, or was too large to come with others, comes with the next read.
-        supporting.put_back(there.into_iter().skip(rows.len()));
-        for row in &rows {
-            supporting.note(&row.bytes, &ctx.payer.base_url);
-            take(ReleasedRow {
-                rtype: &row.rtype,
-                bytes: &row.bytes,
-            })?;
+        for name in &wanted {
+            left.remove(name);
         }
+        // What had no room, or was too large to come with others, comes with the next read.
+        left.extend(there.into_iter().skip(rows.len()));
+        rows.iter().try_for_each(&mut *take)?;
     }
+    Ok(())
 }
 
 /// Whether the caller's answer under these types brings shared resources.

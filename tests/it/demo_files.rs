@@ -84,6 +84,11 @@ fn the_demo_ends_well_and_leaves_its_files() {
             "{name}: {open:o}"
         );
     }
+    let client_file = std::fs::read_to_string(folder.join("conformance.toml")).expect("a file");
+    assert!(
+        client_file.contains("bulk_match_scope = \"http"),
+        "bulk is tested too: {client_file}"
+    );
     // Any command goes on from there: as it was told, and without that it is told where the store is.
     let line = told
         .lines()

@@ -15,6 +15,7 @@ mod bulk_kills;
 mod bulk_match;
 mod bulk_match_refused;
 mod bulk_receipt;
+mod bulk_refused;
 mod bulk_shared;
 mod canary;
 mod changed_registration;

@@ -31,6 +31,9 @@ pub struct ExportAsked {
     pub patients: Vec<String>,
     /// Names of parameters that were left out, because the request allows it.
     pub left_out: Vec<String>,
+    /// Types that the token covers; all when `None`.
+    #[serde(default)]
+    pub readable: Option<Vec<String>>,
     /// Types that were asked for by name, and that the token does not cover.
     #[serde(default)]
     pub uncovered: Vec<String>,
@@ -122,6 +125,7 @@ impl ExportAsked {
 
     /// Limits it to these types, if there is a limit; what that leaves out of the types that were named is told.
     pub fn narrow_to(&mut self, readable: Option<Vec<String>>) {
+        self.readable.clone_from(&readable);
         let Some(readable) = readable else { return };
         match self.types.is_empty() {
             true => self.types = readable,
@@ -134,6 +138,19 @@ impl ExportAsked {
             // No type has this name, whereas no name at all would mean all types.
             self.types.push(String::new());
         }
+    }
+
+    /// The part of each record that may lead to shared resources: all that the token covers, whatever of it the export has.
+    pub fn readable_window(&self) -> Window {
+        Window {
+            types: self.readable.clone().unwrap_or_default(),
+            ..Window::default()
+        }
+    }
+
+    /// Whether the export may have less than the whole record of a member.
+    pub fn is_narrowed(&self) -> bool {
+        !self.types.is_empty() || self.since_ms.is_some() || self.until_ms.is_some()
     }
 
     /// The part of each record that the export has, as of `transaction_ms` (UTC milliseconds).
@@ -224,6 +241,7 @@ mod tests {
         asked.narrow_to(None);
         assert_eq!(asked.types.len(), 2);
         asked.narrow_to(Some(vec!["Condition".into()]));
+        assert_eq!(asked.readable_window().types, ["Condition"]);
         assert_eq!(
             (asked.types.as_slice(), asked.uncovered.as_slice()),
             (&["Condition".to_owned()][..], &["Patient".to_owned()][..])

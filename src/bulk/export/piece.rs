@@ -100,7 +100,12 @@ impl PieceWork<'_> {
         let ctx = self.held.ctx();
         release::each_row(ctx, basis, grant, self.window, names, &mut |row| {
             written.line(&grant.id, row)
-        })
+        })?;
+        match self.asked.is_narrowed() && release::brings_shared(self.window) {
+            // A shared resource may have changed when nothing that refers to it has.
+            true => release::each_name(ctx, basis, grant, &self.asked.readable_window(), names),
+            false => Ok(()),
+        }
     }
 
     /// Writes the shared resources that the pieces before noted, and what is to be told of the request.
@@ -121,7 +126,8 @@ impl PieceWork<'_> {
         }
         let mut written = Written::of(self);
         if release::brings_shared(self.window) {
-            release::each_shared(ctx, names, self.window, &mut |row| written.line("", row))?;
+            let windows = (self.window, &self.asked.readable_window());
+            release::each_shared(ctx, names, windows, &mut |row| written.line("", row))?;
         }
         let mut all = written.finish(now_ms)?;
         let left = self.left_out(&before)?;

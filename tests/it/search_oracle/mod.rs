@@ -5,6 +5,7 @@
 mod ask;
 pub mod awkward;
 mod chance;
+mod exports;
 mod generate;
 mod hand_cases;
 mod judge;

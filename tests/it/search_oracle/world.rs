@@ -34,6 +34,8 @@ pub struct Caller {
     client: Arc<Client>,
     narrowed: Option<String>,
     token: Mutex<Option<(Instant, String)>>,
+    /// The members on whom it has grants, or the one of its token.
+    pub members: Vec<String>,
     /// By type; shared resources come after those of members.
     pub sees: BTreeMap<String, Vec<Arc<Seen>>>,
 }
@@ -45,8 +47,14 @@ impl Caller {
             client: Arc::clone(client),
             narrowed,
             token: Mutex::new(None),
+            members: Vec::new(),
             sees: BTreeMap::new(),
         }
+    }
+
+    /// The partner whose all members it may ask for; `None` with a token for one member.
+    pub fn partner(&self) -> Option<&str> {
+        self.narrowed.is_none().then_some(self.name.as_str())
     }
 
     /// A token that lives, fresh when the last one grows old.
@@ -82,8 +90,9 @@ impl Caller {
         (found.owner.is_none() || found.owner.as_deref() == owner).then_some(found)
     }
 
-    async fn look(&mut self, members: &[String], nobodys: &[Arc<Seen>], nobodys_names: &HashSet<String>) {
-        for member in members {
+    async fn look(&mut self, nobodys: &[Arc<Seen>], nobodys_names: &HashSet<String>) {
+        self.sees.clear();
+        for member in &self.members {
             let path = format!("Patient/{member}/$everything");
             let reply = self.client.get(&self.token().await, &path).await;
             reply.assert_status(200);
@@ -220,11 +229,19 @@ impl World {
             base,
             callers,
         };
-        let (nobodys, names) = world.nobodys().await;
         for (caller, members) in world.callers.iter_mut().zip([first, second, third, &[only]]) {
-            caller.look(members, &nobodys, &names).await;
+            caller.members = members.to_vec();
         }
+        world.look_again().await;
         world
+    }
+
+    /// Looks at what each caller may see now.
+    pub async fn look_again(&mut self) {
+        let (nobodys, names) = self.nobodys().await;
+        for caller in &mut self.callers {
+            caller.look(&nobodys, &names).await;
+        }
     }
 
     /// Resources without a member that can be read.
