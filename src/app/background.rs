@@ -5,10 +5,10 @@
 //! when the disk is full.
 
 use crate::bulk::asking::AskInBulk;
+use crate::bulk::end::{self, BulkEnd};
 use crate::bulk::export::ExportStep;
 use crate::bulk::files::BulkFiles;
 use crate::bulk::group_match::MatchStep;
-use crate::bulk::job::BulkEnd;
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::Failure;
@@ -47,6 +47,7 @@ pub fn start(ctx: &Context, config: &Config, access: Option<&PartnerAccess>) -> 
         files: files.clone(),
         keep_ms,
     }));
+    steps.push(end::of_groups(config.bulk.group_ms));
     if let Some(access) = access {
         steps.push(Arc::new(AskInBulk {
             access: access.clone(),

@@ -69,6 +69,7 @@ actions! {
     WorkerStarted => "worker.started",
     WorkerStopped => "worker.stopped",
     JobReplayed => "job.replayed",
+    BulkBegun => "bulk.begun",
     BulkCancelled => "bulk.cancelled",
     BulkAcknowledged => "bulk.acknowledged",
     ExchangeStarted => "exchange.started",

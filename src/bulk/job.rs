@@ -2,39 +2,30 @@
 //! enough.
 //!
 //! A run that its partner may not see is not there: the same answer as for one that never was. No run waits for ever: work of its own
-//! ([`BulkEnd`]) ends it. This module never reads member data.
+//! ([`super::end`]) ends it. Its start and its cancellation are in the ledger, each in the transaction that makes it so. This module never
+//! reads member data.
+//!
+//! Whoever changes a run locks its row first and the rows of its jobs afterwards, so that no two of them wait for each other on PostgreSQL.
 
 use super::files::{self, BulkFiles};
 use super::hands;
-use crate::audit::{Action, Actor, LedgerEvent, Object, OperatorNote, ledger};
+use super::kinds::END;
+use crate::audit::{Action, Actor, EntryOutcome, LedgerEvent, Object, OperatorNote, ledger};
 use crate::config::BulkConfig;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
-use crate::jobs::{self, AttemptEnding, Doing, HeldJob, JobStep, NewJob, Priority, WorkKind};
+use crate::jobs::{self, AttemptEnding, HeldJob, NewJob, WorkKind};
 use crate::security::Caller;
 use crate::store::bulk::{self as rows, BulkFileRow, BulkJobRow, BulkPieceRow};
-use crate::store::bulk_receipts;
 use crate::store::member_groups;
 use crate::store::{Db, DiskRoom};
 use crate::telemetry::Correlation;
-use std::sync::Arc;
-use std::time::Duration;
 
 /// Seconds until a partner with too many runs may try again.
 const BUSY_S: u32 = 60;
 
 /// How often it is asked whether the work of a run is parked, milliseconds.
-const LOOKED_MS: i64 = 3_600_000;
-
-/// The work that ends runs: late ones at their deadline, those whose work is parked, all others when their files have been kept long enough.
-pub static END: WorkKind = WorkKind {
-    name: "bulk-end",
-    priority: Priority::Last,
-    every: None,
-    timeout: Duration::from_secs(600),
-    renews: true,
-    safe_because: "it ends a run by its row, which ends once, and removes files that nothing names",
-};
+pub(super) const LOOKED_MS: i64 = 3_600_000;
 
 /// A run that a partner asks for.
 #[derive(Clone, Debug)]
@@ -127,7 +118,8 @@ where
     F: FnMut(&mut Db, &BulkJobRow) -> Result<(), Failure> + Send + 'static,
 {
     demand_room(ctx)?;
-    let now_ms = ctx.clock.now_ms();
+    let now_us = ctx.clock.now_us();
+    let now_ms = now_us / 1000;
     let row = BulkJobRow {
         id,
         kind: new.kind.to_owned(),
@@ -148,7 +140,8 @@ where
         fault: None,
     };
     let (id, most, work) = (row.id.clone(), limits.jobs_per_partner, new.work);
-    let ids = [ctx.ids.new_id(now_ms), ctx.ids.new_id(now_ms)];
+    let ids = [ctx.ids.new_id(now_ms), ctx.ids.new_id(now_ms), ctx.ids.new_id(now_ms)];
+    let entry = entry(Action::BulkBegun, caller, &id);
     ctx.store
         .write(move |db| {
             demand_place(rows::unfinished(db, &row.partner_id)?, most)?;
@@ -165,11 +158,27 @@ where
             jobs::enqueue(db, &ids[0], &own(work, now_ms), now_ms)?;
             let looked_ms = row.deadline_ms.min(now_ms + LOOKED_MS);
             jobs::enqueue_or_point(db, &ids[1], &own(&END, looked_ms), now_ms)?;
-            also(db, &row)
+            also(db, &row)?;
+            ledger::append(db, &entry, &ids[2], now_us)
         })
         .await?;
     ctx.bell.ring();
     Ok(id)
+}
+
+/// The entry of what the caller does with its run.
+fn entry(action: Action, caller: &Caller, id: &str) -> LedgerEvent {
+    let mut entry = LedgerEvent::new(action, caller.actor(), caller.correlation.clone());
+    entry.object = Some(Object {
+        kind: "bulk-job",
+        id: id.to_owned(),
+    });
+    entry.outcome = EntryOutcome {
+        class: "ok",
+        http: Some(202),
+        reason: None,
+    };
+    entry
 }
 
 /// Returns a run of the caller.
@@ -195,14 +204,20 @@ pub async fn of(ctx: &Context, caller: &Caller, id: &str) -> Result<BulkJobRow, 
 /// As [`of`].
 pub async fn cancel(ctx: &Context, files: &BulkFiles, caller: &Caller, id: &str) -> Result<BulkJobRow, Failure> {
     let row = of(ctx, caller, id).await?;
-    let (now_ms, new_id) = (ctx.clock.now_ms(), ctx.ids.new_id(ctx.clock.now_ms()));
-    let (id, was) = (row.id.clone(), row.clone());
+    let now_us = ctx.clock.now_us();
+    let now_ms = now_us / 1000;
+    let (new_id, entry_id) = (ctx.ids.new_id(now_ms), ctx.ids.new_id(now_ms));
+    let (id, was, entry) = (
+        row.id.clone(),
+        row.clone(),
+        entry(Action::BulkCancelled, caller, &row.id),
+    );
     // On a full disk too: it makes room.
-    let write = move |db: &mut Db| cancelled(db, &row, &new_id, now_ms);
-    let ended = ctx.store.reserved().write(write).await?;
-    if !ended {
-        return Err(Fault::NotFound.into());
-    }
+    let write = move |db: &mut Db| match cancelled(db, &row, &new_id, now_ms)? {
+        true => ledger::append(db, &entry, &entry_id, now_us),
+        false => Err(Fault::NotFound.into()),
+    };
+    ctx.store.reserved().write(write).await?;
     let files = files.clone();
     let removed = tokio::task::spawn_blocking(move || files.remove(&id)).await;
     // The files are sealed, nothing names them, and the end of the run removes them again.
@@ -279,111 +294,33 @@ fn end_at(db: &mut Db, row: &BulkJobRow, new_id: &str, due_ms: i64, now_ms: i64)
     jobs::enqueue_or_point(db, new_id, &end, now_ms)
 }
 
-/// The end of a hand, by the key of its job, whose work cannot go on: its run has failed. The end of the run, due now, takes back the other
-/// hands and removes the files.
-pub(super) fn failing(ctx: &Context, key: &str, fault: Fault) -> AttemptEnding {
-    let (now_ms, id) = (ctx.clock.now_ms(), hands::hand_of(key).0.to_owned());
-    let new_id = ctx.ids.new_id(now_ms);
-    AttemptEnding::done().with(Arc::new(move |db: &mut Db| {
+/// The end of a hand whose work cannot go on: its run has failed. The end of the run, due now, takes back the other hands and removes the
+/// files.
+///
+/// # Errors
+/// Those of the store; [`Fault::LeaseLost`].
+pub(super) async fn failing(held: &HeldJob, fault: Fault) -> Result<AttemptEnding, Failure> {
+    let (now_ms, id) = (held.ctx().clock.now_ms(), hands::hand_of(&held.job().key).0.to_owned());
+    let new_id = held.ctx().ids.new_id(now_ms);
+    let fail = move |db: &mut Db| {
         let Some(row) = rows::find(db, &id)? else { return Ok(()) };
         if rows::end(db, &row.id, rows::FAILED, Some(fault.code()), now_ms)? {
             member_groups::drop_unfinished(db, &row.partner_id, &row.id)?;
             end_at(db, &row, &new_id, now_ms, now_ms)?;
         }
         Ok(())
-    }))
+    };
+    // Not with the ending, which would lock the row of the job before that of the run.
+    held.write(fail).await?;
+    Ok(AttemptEnding::done())
 }
 
 /// Takes back the work of a run, so that what it still writes is not kept.
-fn stop_work(db: &mut Db, row: &BulkJobRow) -> Result<(), Failure> {
+///
+/// # Errors
+/// Those of the database.
+pub(super) fn stop_work(db: &mut Db, row: &BulkJobRow) -> Result<(), Failure> {
     hands::stop(db, row)?;
     // A bulk match that is ended before its groups are there leaves none.
     member_groups::drop_unfinished(db, &row.partner_id, &row.id)
-}
-
-/// Until when a deleted run is kept: what was said of its receipt is shown as long as its files would have been kept.
-async fn deleted_until(held: &HeldJob, row: &BulkJobRow, now_ms: i64) -> Result<i64, Failure> {
-    let id = row.id.clone();
-    let answers = held.ctx().store.read(move |db| bulk_receipts::of_job(db, &id)).await?;
-    Ok(row.expires_ms.filter(|_| !answers.is_empty()).unwrap_or(now_ms))
-}
-
-/// Does [`END`].
-pub struct BulkEnd {
-    /// Where the files are.
-    pub files: BulkFiles,
-    /// How long they are kept, milliseconds.
-    pub keep_ms: i64,
-}
-
-impl BulkEnd {
-    /// Removes the files of a run.
-    async fn remove(&self, id: &str) -> Result<(), Failure> {
-        let (files, own) = (self.files.clone(), id.to_owned());
-        tokio::task::spawn_blocking(move || files.remove(&own))
-            .await
-            .map_err(|error| Failure::new(Fault::Internal).because(error))?
-    }
-}
-
-impl JobStep for BulkEnd {
-    fn kind(&self) -> &'static WorkKind {
-        &END
-    }
-
-    fn run(&self, held: HeldJob) -> Doing<'_> {
-        Box::pin(async move {
-            let (id, now_ms) = (held.job().key.clone(), held.ctx().clock.now_ms());
-            let read = id.clone();
-            let found = held.ctx().store.read(move |db| {
-                let Some(row) = rows::find(db, &read)? else {
-                    return Ok(None);
-                };
-                let is_parked = hands::is_parked(db, &row)?;
-                Ok(Some((row, is_parked)))
-            });
-            let Some((row, is_parked)) = found.await? else {
-                // Announced, and never begun; or forgotten already.
-                self.remove(&id).await?;
-                return Ok(AttemptEnding::done());
-            };
-            let until_ms = match row.state.as_str() {
-                rows::WAITING | rows::RUNNING if is_parked || now_ms >= row.deadline_ms => {
-                    let late = move |db: &mut Db| {
-                        match rows::end(db, &row.id, rows::FAILED, Some(Fault::BulkLate.code()), now_ms)? {
-                            true => stop_work(db, &row),
-                            // It came to its end meanwhile.
-                            false => Ok(()),
-                        }
-                    };
-                    tracing::error!(bulk.job = id, "a bulk job did not come to its end in time");
-                    return Ok(AttemptEnding::again(now_ms).with(Arc::new(late)));
-                }
-                rows::WAITING | rows::RUNNING => row.deadline_ms.min(now_ms + LOOKED_MS),
-                rows::DONE => row.expires_ms.unwrap_or(now_ms),
-                rows::FAILED => {
-                    // Nothing names its files; that it failed is told for as long as files are kept.
-                    self.remove(&id).await?;
-                    row.updated_ms + self.keep_ms
-                }
-                _ => {
-                    self.remove(&id).await?;
-                    deleted_until(&held, &row, now_ms).await?
-                }
-            };
-            if now_ms < until_ms {
-                let again = AttemptEnding::again(until_ms);
-                return Ok(match row.state == rows::FAILED {
-                    // One hand may have failed while others were at work.
-                    true => again.with(Arc::new(move |db: &mut Db| stop_work(db, &row))),
-                    false => again,
-                });
-            }
-            self.remove(&id).await?;
-            Ok(AttemptEnding::done().with(Arc::new(move |db: &mut Db| {
-                bulk_receipts::forget(db, &id)?;
-                rows::forget(db, &id)
-            })))
-        })
-    }
 }

@@ -29,6 +29,26 @@ pub static MATCH: WorkKind = WorkKind {
     safe_because: "the rows of a piece, decisions and entries, are committed once, together with its state and under the lease",
 };
 
+/// The work that ends runs: late ones at their deadline, those whose work is parked, all others when their files have been kept long enough.
+pub static END: WorkKind = WorkKind {
+    name: "bulk-end",
+    priority: Priority::Last,
+    every: None,
+    timeout: Duration::from_secs(600),
+    renews: true,
+    safe_because: "it ends a run by its row, which ends once, and removes files and entries that nothing names",
+};
+
+/// The work that removes groups of members whose time is over.
+pub static GROUPS: WorkKind = WorkKind {
+    name: "bulk-groups",
+    priority: Priority::First,
+    every: Some(Duration::from_secs(3_600)),
+    timeout: Duration::from_secs(600),
+    renews: true,
+    safe_because: "it removes only groups that nobody is to be shown any more",
+};
+
 /// The work of runs of this kind.
 pub fn work_of(kind: &str) -> Option<&'static WorkKind> {
     match kind {

@@ -4,7 +4,9 @@
 //! are sealed on a disk ([`files`]) and named only by rows. What may leave is decided by `release`, for each member again at each piece
 //! and at each download. This module knows no HTTP.
 
+mod again;
 pub mod asking;
+pub mod end;
 pub mod export;
 pub mod failpoints;
 pub mod files;

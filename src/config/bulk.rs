@@ -24,6 +24,8 @@ pub struct BulkConfig {
     pub deadline_ms: i64,
     /// Time for which its files are kept, milliseconds.
     pub keep_ms: i64,
+    /// Time for which groups of matched members are kept after their match, milliseconds.
+    pub group_ms: i64,
 }
 
 impl ConfigValues {
@@ -46,6 +48,7 @@ impl ConfigValues {
             jobs_per_partner: self.get(&keys::BULK_JOBS_PER_PARTNER)?,
             deadline_ms: i64::from(self.get(&keys::BULK_DEADLINE_HOURS)?) * HOUR_MS,
             keep_ms: i64::from(self.get(&keys::BULK_KEEP_HOURS)?) * HOUR_MS,
+            group_ms: i64::from(self.get(&keys::BULK_GROUP_DAYS)?) * 24 * HOUR_MS,
         })
     }
 }

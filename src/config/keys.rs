@@ -5,8 +5,8 @@
 
 use super::key::TypedKey;
 use super::key::Unit::{
-    Bytes, BytesASecond, Connections, ConnectionsASecond, Handshakes, HandshakesASecond, Hours, Jobs, Matches, Members,
-    Milliseconds, Percent, Requests, RequestsASecond, Seconds,
+    Bytes, BytesASecond, Connections, ConnectionsASecond, Days, Handshakes, HandshakesASecond, Hours, Jobs, Matches,
+    Members, Milliseconds, Percent, Requests, RequestsASecond, Seconds,
 };
 use super::key::ValueKind::{Choice, File, Files, Switch, Text, Texts, Url};
 pub use super::key::{ConfigKey, Unit, ValueKind, variable};
@@ -204,13 +204,15 @@ keys! {
     BULK_JOBS_PER_PARTNER: i64 = key("bulk.jobs_per_partner", number(1, 1_000, Jobs), "4",
         "Bulk jobs of one partner that have not come to their end; beyond it 429.");
     BULK_BODY_BYTES: usize = key("bulk.body_bytes", number(1024, 67_108_864, Bytes), "16777216",
-        "Longest body of $bulk-member-match.");
+        "Longest body of $bulk-member-match. It has limits.body_seconds, and a second more for each 64 KiB that came.");
     BULK_MEMBERS_MAX: usize = key("bulk.members_max", number(1, 1_000_000, Members), "100000",
         "Members of one $bulk-member-match; with more it is refused before anybody is judged.");
     BULK_DEADLINE_HOURS: u32 = key("bulk.deadline_hours", number(1, 720, Hours), "24",
         "Hours after which a bulk job that has not come to its end has failed.");
     BULK_KEEP_HOURS: u32 = key("bulk.keep_hours", number(1, 720, Hours), "24",
-        "Hours for which the files of a bulk job are kept after its end.");
+        "Hours for which the files of a bulk job are kept after its end, and with them the groups of members who were not matched.");
+    BULK_GROUP_DAYS: u32 = key("bulk.group_days", number(1, 3_650, Days), "400",
+        "Days for which a group of matched members is kept after its match.");
 }
 
 /// A key of a part that is not built yet.

@@ -177,6 +177,8 @@ pub struct Log {
 pub struct LimitsConfig {
     /// Largest request body.
     pub body_bytes: usize,
+    /// Largest body of a bulk match (`bulk.body_bytes`).
+    pub large_body_bytes: usize,
     /// Largest request head.
     pub head_bytes: usize,
     /// Time for a TLS handshake.

@@ -179,6 +179,7 @@ impl ConfigValues {
     pub(super) fn limits(&self) -> Result<LimitsConfig, Failure> {
         Ok(LimitsConfig {
             body_bytes: self.get(&keys::LIMITS_BODY_BYTES)?,
+            large_body_bytes: self.get(&keys::BULK_BODY_BYTES)?,
             head_bytes: self.get(&keys::LIMITS_HEAD_BYTES)?,
             tls: self.get(&keys::LIMITS_TLS_SECONDS)?,
             head: self.get(&keys::LIMITS_HEAD_SECONDS)?,

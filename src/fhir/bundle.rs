@@ -52,13 +52,23 @@ impl Bundle {
     /// Writes an entry of a searchset: the resource with its URL and its search mode (`match`, `include` or `outcome`). The parts of
     /// `full_url` need no escaping in JSON, because they are the base URL, a type and an id, or a UUID.
     pub fn found(&mut self, out: &mut impl BufMut, full_url: &[&str], resource: &[u8], mode: &'static str) {
+        self.begin_found(out, full_url);
+        out.put_slice(resource);
+        self.end_found(out, mode);
+    }
+
+    /// Begins an entry of a searchset up to its resource, which the caller writes.
+    pub fn begin_found(&mut self, out: &mut impl BufMut, full_url: &[&str]) {
         self.sign(out);
         out.put_slice(b"{\"fullUrl\":\"");
         for part in full_url {
             out.put_slice(part.as_bytes());
         }
         out.put_slice(b"\",\"resource\":");
-        out.put_slice(resource);
+    }
+
+    /// Ends that entry after its resource.
+    pub fn end_found(&self, out: &mut impl BufMut, mode: &'static str) {
         out.put_slice(b",\"search\":{\"mode\":\"");
         out.put_slice(mode.as_bytes());
         out.put_slice(b"\"}}");

@@ -20,6 +20,8 @@ const PIECE_COST: usize = 256;
 const WINDOW_SECONDS: usize = 10;
 /// Time limit for the whole body when the application sets no other.
 const BODY_TIME: Duration = Duration::from_secs(30);
+/// Bytes of a large body for which it gets a second more than other bodies have.
+const LARGE_RATE: usize = 64 * 1024;
 
 /// Reads a FHIR JSON body of at most `limit_bytes`.
 ///
@@ -27,8 +29,43 @@ const BODY_TIME: Duration = Duration::from_secs(30);
 /// [`Fault::MediaTypeRefused`], [`Fault::EncodingRefused`], [`Fault::TooLarge`], [`Fault::RequestTimeout`]; [`Fault::ParameterInvalid`] for
 /// broken framing; [`Fault::Overloaded`], [`Fault::RateLimited`] and [`Fault::AddressLimited`] when there is no place for the request.
 pub async fn fhir_json(request: &HttpRequest, payload: Payload, limit_bytes: usize) -> Result<Bytes, Failure> {
-    let refused = media_type_refused(request, &["application/fhir+json", "application/json"]);
-    read(request, payload, limit_bytes, refused).await
+    read(
+        request,
+        payload,
+        (limit_bytes, Haste::Whole),
+        fhir_json_refused(request),
+    )
+    .await
+}
+
+/// Like [`fhir_json`], for a body that may be large: the time for it grows with what has come, so that only its rate counts.
+///
+/// # Errors
+/// As [`fhir_json`].
+pub async fn large_fhir_json(request: &HttpRequest, payload: Payload, limit_bytes: usize) -> Result<Bytes, Failure> {
+    read(request, payload, (limit_bytes, Haste::Rate), fhir_json_refused(request)).await
+}
+
+fn fhir_json_refused(request: &HttpRequest) -> Option<Fault> {
+    media_type_refused(request, &["application/fhir+json", "application/json"])
+}
+
+/// What the time for a body depends on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Haste {
+    /// All of it has the same time.
+    Whole,
+    /// Its time grows by a second for each [`LARGE_RATE`] bytes that came.
+    Rate,
+}
+
+impl Haste {
+    fn more(self, seen: usize) -> Duration {
+        match self {
+            Haste::Whole => Duration::ZERO,
+            Haste::Rate => Duration::from_secs((seen / LARGE_RATE) as u64),
+        }
+    }
 }
 
 /// Reads a body of at most `limit_bytes`; the caller checks the media type.
@@ -36,7 +73,7 @@ pub async fn fhir_json(request: &HttpRequest, payload: Payload, limit_bytes: usi
 /// # Errors
 /// As [`fhir_json`], without those of the media type.
 pub async fn any(request: &HttpRequest, payload: Payload, limit_bytes: usize) -> Result<Bytes, Failure> {
-    read(request, payload, limit_bytes, None).await
+    read(request, payload, (limit_bytes, Haste::Whole), None).await
 }
 
 /// Reads a body of at most `limit_bytes` that has one of these media types.
@@ -50,7 +87,7 @@ pub async fn of_type(
     allowed: &[&str],
 ) -> Result<Bytes, Failure> {
     let refused = media_type_refused(request, allowed);
-    read(request, payload, limit_bytes, refused).await
+    read(request, payload, (limit_bytes, Haste::Whole), refused).await
 }
 
 /// Whether the body has this media type.
@@ -82,7 +119,7 @@ fn media_type_refused(request: &HttpRequest, allowed: &[&str]) -> Option<Fault> 
 async fn read(
     request: &HttpRequest,
     mut payload: Payload,
-    limit_bytes: usize,
+    (limit_bytes, haste): (usize, Haste),
     refused: Option<Fault>,
 ) -> Result<Bytes, Failure> {
     let encoded = request
@@ -94,14 +131,20 @@ async fn read(
     let mut queued = seat.as_ref().map(|seat| seat.queue());
     let limits = request.app_data::<web::Data<App>>().map(|app| app.config.limits);
     let least = limits.map_or(0, |limits| limits.least_bytes_per_second) * WINDOW_SECONDS;
+    let until = Instant::now() + limits.map_or(BODY_TIME, |limits| limits.body);
     let collect = async {
         let mut body = BytesMut::new();
         let (mut seen, mut cost) = (0usize, 0usize);
         let mut window = (Instant::now() + Duration::from_secs(WINDOW_SECONDS as u64), 0usize);
         loop {
-            let piece = match timeout_at(window.0, payload.next()).await {
+            let late = until + haste.more(seen);
+            if Instant::now() >= late {
+                return Err(Failure::from(Fault::RequestTimeout));
+            }
+            let piece = match timeout_at(window.0.min(late), payload.next()).await {
                 Ok(None) => break,
                 Ok(Some(piece)) => piece,
+                Err(_) if Instant::now() < window.0 => continue,
                 Err(_) if window.1 < least => return Err(Failure::from(Fault::RequestTimeout)),
                 Err(_) => {
                     window = (Instant::now() + Duration::from_secs(WINDOW_SECONDS as u64), 0);
@@ -133,10 +176,7 @@ async fn read(
             Some(fault) => Err(fault.into()),
         }
     };
-    let time = limits.map_or(BODY_TIME, |limits| limits.body);
-    let body = tokio::time::timeout(time, collect)
-        .await
-        .unwrap_or_else(|_| Err(Fault::RequestTimeout.into()));
+    let body = collect.await;
     match (&body, &seat) {
         (Ok(_), Some(seat)) => seat.body_came()?,
         (Err(failure), _) if failure.fault() == Fault::RequestTimeout => {

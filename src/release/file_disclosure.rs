@@ -4,8 +4,8 @@
 //! The grants are those that were found live a moment ago; while the file is sent, they are checked like a record ([`super::underway`]).
 
 use super::outgoing::Disclosure;
-use super::{Tally, begin, entry, version};
-use crate::audit::{Action, LedgerEvent};
+use super::{MembersBehind, Tally, begin, entry, version};
+use crate::audit::{Action, LedgerEvent, Object};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::security::Caller;
@@ -46,19 +46,37 @@ pub async fn begin_file(
     Ok(disclosure)
 }
 
-/// Commits the *begun* entry of a download from the result of a bulk match. Whom the result names is in the entries of its decisions, under
-/// the ids of the job; so this one names nobody.
+/// A file of a job in which no line belongs to one member alone.
+pub struct JobFile<'f> {
+    /// The job.
+    pub job: &'f str,
+    /// The type of its resources.
+    pub rtype: &'f str,
+    /// How many they are.
+    pub resources: u64,
+    /// Bytes that are sent.
+    pub bytes: u64,
+    /// Of whom it tells.
+    pub behind: MembersBehind,
+}
+
+/// Commits the *begun* entry of a download of such a file. It names the job and nobody: who is in the job is in the entries of its members.
 ///
 /// # Errors
 /// As [`begin_file`].
-pub async fn begin_result(ctx: &Context, caller: &Caller, rtype: &str, bytes: u64) -> Result<Disclosure, Failure> {
+pub async fn begin_of_job(ctx: &Context, caller: &Caller, file: JobFile<'_>) -> Result<Disclosure, Failure> {
     let mut numbers = LedgerEvent::new(Action::DisclosureBegun, caller.actor(), caller.correlation.clone());
+    numbers.object = Some(Object {
+        kind: "bulk-job",
+        id: file.job.to_owned(),
+    });
     version::cite(&mut numbers);
     let mut disclosure = Disclosure::new(ctx, caller, ctx.clock.now_ms());
     for begun in begin(ctx, vec![numbers]).await? {
         let mut tally = Tally::default();
-        tally.add_many(rtype, 1);
-        disclosure.add(None, begun, bytes, tally);
+        tally.add_many(file.rtype, file.resources);
+        disclosure.add(None, begun, file.bytes, tally);
     }
+    disclosure.tells_of(file.behind);
     Ok(disclosure)
 }

@@ -4,13 +4,14 @@
 //! ([`super::underway`]): when access is revoked meanwhile, it ends, and the ledger has the number of bytes that were sent.
 
 use super::underway::{AnswerTerms, Underway};
-use super::{BegunDisclosure, SentPart, Tally, complete};
+use super::{BegunDisclosure, MembersBehind, SentPart, Tally, complete};
 use crate::audit::EntryOutcome;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::security::Caller;
 use crate::store::disclosure::LiveGrant;
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// Bytes that are sent at once.
 pub const PIECE_BYTES: usize = 32 * 1024;
@@ -27,6 +28,8 @@ pub struct Disclosure {
     caller: Caller,
     begun_ms: i64,
     parts: Vec<Part>,
+    /// Of whom it tells besides the members of its grants.
+    behind: Option<Arc<MembersBehind>>,
 }
 
 /// One of these disclosures, and what of it is to be sent.
@@ -46,7 +49,13 @@ impl Disclosure {
             caller: caller.clone(),
             begun_ms,
             parts: Vec::new(),
+            behind: None,
         }
+    }
+
+    /// It ends when the access to one of these members ends, too.
+    pub(super) fn tells_of(&mut self, behind: MembersBehind) {
+        self.behind = Some(Arc::new(behind));
     }
 
     /// Adds a disclosure that was begun under a grant, or without one for a count over all members.
@@ -70,8 +79,12 @@ impl Disclosure {
                 tally: part.tally,
             });
         }
+        let mut underway = Underway::of_all(&self.ctx, terms, &self.caller, self.begun_ms, begun);
+        if let Some(behind) = self.behind.take() {
+            underway.tells_of(behind);
+        }
         Watched {
-            underway: Underway::of_all(&self.ctx, terms, &self.caller, self.begun_ms, begun),
+            underway,
             shares,
             stays_open,
         }

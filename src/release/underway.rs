@@ -5,14 +5,15 @@
 //! grant, the consent). It does not end when something merely expired, until the time limit of an answer is over. It ends only once, and
 //! its end is written to the ledger even when the client reads no further.
 
-use super::{BegunDisclosure, Tally, complete};
+use super::{BegunDisclosure, MembersBehind, Tally, complete};
 use crate::audit::EntryOutcome;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::security::{Authority, Caller, CallerState, PeerCertificate};
+use crate::store::Db;
 use crate::store::disclosure::{self, DisclosureBasis};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -47,6 +48,8 @@ struct Shared {
     caller: Caller,
     /// The grants on which the disclosure is based; empty when it is about no member.
     grant_ids: Vec<String>,
+    /// Of whom it tells besides.
+    behind: OnceLock<Arc<MembersBehind>>,
     begun_ms: i64,
     begun: Instant,
     /// The version of the partner's registration at the last check.
@@ -120,6 +123,7 @@ impl Underway {
                 terms,
                 caller: caller.clone(),
                 grant_ids,
+                behind: OnceLock::new(),
                 begun_ms,
                 begun,
                 partner_version: AtomicI64::new(caller.partner_version),
@@ -131,6 +135,11 @@ impl Underway {
             }),
             watch: None,
         }
+    }
+
+    /// It ends when the access to one of these members ends, too.
+    pub(super) fn tells_of(&mut self, behind: Arc<MembersBehind>) {
+        let _ = self.shared.behind.set(behind);
     }
 
     /// What its pages of rows are read under.
@@ -259,13 +268,19 @@ impl Shared {
     async fn judge(&self) -> Result<i64, Failure> {
         self.may_go_on()?;
         loop {
-            let (basis, grant_ids) = (self.basis(), self.grant_ids.clone());
+            let (basis, grant_ids, behind) = (self.basis(), self.grant_ids.clone(), self.behind.get().cloned());
             let version = basis.partner_version;
-            let stands = self
-                .ctx
-                .store
-                .read(move |db| disclosure::all_stand(db, &basis, &grant_ids))
-                .await?;
+            let look = move |db: &mut Db| {
+                let has_left = match &behind {
+                    Some(behind) => behind.has_left(db, &basis)?,
+                    None => false,
+                };
+                Ok((has_left, disclosure::all_stand(db, &basis, &grant_ids)?))
+            };
+            let (has_left, stands) = self.ctx.store.read(look).await?;
+            if has_left {
+                return Err(self.break_off(Fault::NotFound));
+            }
             if stands {
                 self.progress().judged = Instant::now();
                 return Ok(version);

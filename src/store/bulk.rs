@@ -140,6 +140,18 @@ pub fn find_of(db: &mut Db, id: &str, partner: &str) -> Result<Option<BulkJobRow
     Ok(found.filter(|row| row.partner_id == partner && row.state != CANCELLED))
 }
 
+/// Returns a run of this partner as [`find_of`] does. On PostgreSQL nobody else changes it until the caller's transaction ends.
+///
+/// # Errors
+/// Those of the database.
+pub fn hold_of(db: &mut Db, id: &str, partner: &str) -> Result<Option<BulkJobRow>, Failure> {
+    if let Db::Pg(pg) = db {
+        let row = bulk_job::table.find(id).select(bulk_job::id).for_no_key_update();
+        row.first::<String>(pg).optional()?;
+    }
+    find_of(db, id, partner)
+}
+
 /// Returns the newest runs, at most `limit`.
 ///
 /// # Errors
@@ -348,26 +360,19 @@ pub fn file(db: &mut Db, id: &str, name: &str) -> Result<Option<BulkFileRow>, Fa
 /// # Errors
 /// Those of the database.
 pub fn end(db: &mut Db, id: &str, state: &str, fault: Option<&str>, now_ms: i64) -> Result<bool, Failure> {
-    let before = match state {
-        FAILED => vec![WAITING, RUNNING],
-        _ => vec![WAITING, RUNNING, DONE],
+    let before: &[&str] = match state {
+        FAILED => &[WAITING, RUNNING],
+        // What failed can be removed as well; why it failed stays.
+        _ => &[WAITING, RUNNING, DONE, FAILED],
     };
-    let of_it = bulk_job::table.find(id).filter(bulk_job::state.eq_any(before));
+    let of_it = bulk_job::table.find(id).filter(bulk_job::state.eq_any(before.to_vec()));
     let ended = diesel::update(of_it)
         .set((
             bulk_job::state.eq(state),
-            bulk_job::fault.eq(fault),
+            fault.map(|code| bulk_job::fault.eq(code)),
             bulk_job::updated_ms.eq(now_ms),
         ))
         .execute(db)?;
-    if ended == 0 && state == CANCELLED {
-        // What failed can be removed as well.
-        let failed = bulk_job::table.find(id).filter(bulk_job::state.eq(FAILED));
-        let removed = diesel::update(failed)
-            .set((bulk_job::state.eq(CANCELLED), bulk_job::updated_ms.eq(now_ms)))
-            .execute(db)?;
-        return Ok(removed == 1);
-    }
     if ended == 1 {
         drop_parts(db, id)?;
     }
@@ -379,9 +384,8 @@ pub fn end(db: &mut Db, id: &str, state: &str, fault: Option<&str>, now_ms: i64)
 /// # Errors
 /// Those of the database.
 pub fn forget(db: &mut Db, id: &str) -> Result<(), Failure> {
-    drop_parts(db, id)?;
     diesel::delete(bulk_job::table.find(id)).execute(db)?;
-    Ok(())
+    drop_parts(db, id)
 }
 
 fn drop_parts(db: &mut Db, id: &str) -> Result<(), Failure> {

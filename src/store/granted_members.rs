@@ -4,7 +4,7 @@
 
 use super::Db;
 use super::disclosure::LiveGrant;
-use super::release_rule::live;
+use super::release_rule::{live, revoked_since};
 use super::schema::{consent, grants, member_group, member_group_entry};
 use crate::error::Failure;
 use diesel::prelude::*;
@@ -127,6 +127,18 @@ pub fn by_ids(db: &mut Db, partner: &str, ids: &[String], now_ms: i64) -> Result
             grants::sensitive,
             grants::created_ms,
         ))
+        .load(db)?)
+}
+
+/// Returns the grants of `partner` that were revoked at `since_ms` (UTC milliseconds) or later: their ids, with the Patient ids.
+///
+/// # Errors
+/// Those of the database.
+pub fn ended_since(db: &mut Db, partner: &str, since_ms: i64) -> Result<Vec<(String, String)>, Failure> {
+    Ok(grants::table
+        .filter(grants::partner_id.eq(partner))
+        .filter(revoked_since(since_ms))
+        .select((grants::id, grants::patient_id))
         .load(db)?)
 }
 

@@ -19,6 +19,9 @@ pub const CONSENT_CONSTRAINT: &str = "consentconstraint";
 /// In place of a code, for the list of members who cannot be read. It has no group.
 pub const UNREAD: &str = "unread";
 
+/// Patients that are asked for at once.
+const CHUNK: usize = 200;
+
 /// The id of a group of a run.
 pub fn id_of(job_id: &str, code: &str) -> String {
     format!("{job_id}-{code}")
@@ -168,6 +171,31 @@ pub fn granted(db: &mut Db, partner: &str, patient_ids: &[String], now_ms: i64) 
         .filter(live(partner, now_ms))
         .select(grants::patient_id)
         .load(db)?)
+}
+
+/// Returns whether one of these Patients is in the group of the partner, and not granted to it now.
+///
+/// # Errors
+/// Those of the database.
+pub fn has_left(
+    db: &mut Db,
+    (partner, group_id): (&str, &str),
+    patient_ids: &[String],
+    now_ms: i64,
+) -> Result<bool, Failure> {
+    for some in patient_ids.chunks(CHUNK) {
+        let granted = granted(db, partner, some, now_ms)?;
+        let ended: Vec<&String> = some.iter().filter(|id| !granted.contains(id)).collect();
+        let left: i64 = member_group_entry::table
+            .filter(member_group_entry::group_id.eq(group_id))
+            .filter(member_group_entry::patient_id.eq_any(ended))
+            .count()
+            .get_result(db)?;
+        if left > 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Returns the positions between `first` and `last` that have an entry in one of these groups.

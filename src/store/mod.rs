@@ -29,6 +29,7 @@ mod file;
 pub mod first_look;
 pub mod gate_state;
 pub mod granted_members;
+pub mod group_ends;
 pub mod guesses;
 pub mod idempotency;
 pub mod identity;

@@ -303,6 +303,12 @@ pub(super) fn unrevoked() -> diesel::dsl::IsNull<grants::revoked_ms> {
     grants::revoked_ms.is_null()
 }
 
+/// The condition over `grants` that a grant was revoked at this time (UTC ms) or later. It tells what may have ended while an answer is sent;
+/// it never suffices for a release.
+pub(super) fn revoked_since(since_ms: i64) -> diesel::dsl::GtEq<grants::revoked_ms, i64> {
+    grants::revoked_ms.ge(since_ms)
+}
+
 /// A condition over `resource`: the row may have to be withheld.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Suspect<'a>(std::marker::PhantomData<&'a ()>);

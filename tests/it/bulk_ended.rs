@@ -1,12 +1,17 @@
 //! Bulk exports that end otherwise than they began: members who withdrew, types that are left out, parked work, a suspended partner.
 
 use crate::bulk::Bulk;
+use crate::revoked_streams::ended;
+use crate::support::client::Reply;
 use crate::support::payer::TestPayer;
+use crate::support::small_disk::SmallDisk;
 use crate::support::wire::see_closed;
 use causeway::error::Fault;
 use diesel::RunQueryDsl as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::{Duration, Instant};
+
+const WAIT: Duration = Duration::from_secs(120);
 
 #[tokio::test]
 async fn who_withdraws_after_the_start_is_in_no_file_that_is_given() {
@@ -150,14 +155,7 @@ async fn an_export_whose_work_is_parked_has_failed() {
     bulk.payer.serve();
     see_closed().await;
     let began = Instant::now();
-    let failed = loop {
-        let reply = bulk.send("GET", &status, &[]).await;
-        if reply.status != 202 {
-            break reply;
-        }
-        assert!(began.elapsed() < Duration::from_secs(60), "{}", bulk.payer.log());
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    };
+    let failed = no_longer_accepted(&bulk, &status).await;
     failed.assert_outcome(Fault::BulkLate);
     let folder = bulk.payer.home().join("exports");
     let folder = folder.join(status.rsplit('/').next().expect("an id"));
@@ -166,6 +164,147 @@ async fn an_export_whose_work_is_parked_has_failed() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(bulk.payer.count("job WHERE kind = 'bulk-export'"), 0);
+}
+
+/// Asks the status address until the answer is no 202 any more.
+async fn no_longer_accepted(bulk: &Bulk, status: &str) -> Reply {
+    let began = Instant::now();
+    loop {
+        let reply = bulk.send("GET", status, &[]).await;
+        if reply.status != 202 {
+            return reply;
+        }
+        assert!(began.elapsed() < WAIT, "{}", bulk.payer.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn until(bulk: &Bulk, table: &str) {
+    let began = Instant::now();
+    while bulk.payer.count(table) == 0 {
+        assert!(began.elapsed() < WAIT, "{table}: {}", bulk.payer.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
+async fn an_export_that_is_late_has_failed_at_its_deadline() {
+    let (mut bulk, status) = stopped_at_its_plan("").await;
+    // Its work is due tomorrow: only the deadline can end it.
+    sql(
+        &bulk,
+        "UPDATE job SET due_ms = 4102444800000, lease_token = NULL, lease_until_ms = NULL WHERE kind = 'bulk-export'",
+    );
+    sql(&bulk, "UPDATE bulk_job SET deadline_ms = 1");
+    sql(&bulk, "UPDATE job SET due_ms = 0 WHERE kind = 'bulk-end'");
+    bulk.payer.serve();
+    see_closed().await;
+    no_longer_accepted(&bulk, &status).await.assert_outcome(Fault::BulkLate);
+    assert_eq!(bulk.payer.count("job WHERE kind = 'bulk-export'"), 0);
+    assert_eq!(bulk.payer.count("bulk_piece"), 0);
+    bulk.send("DELETE", &status, &[]).await.assert_status(202);
+}
+
+/// Whoever had the work ended, again and again. An operator sees that, and the job comes to its end.
+#[tokio::test]
+async fn an_export_whose_processes_crash_is_parked_shown_and_ended() {
+    let (mut bulk, status) = stopped_at_its_plan("").await;
+    sql(
+        &bulk,
+        "UPDATE job SET claims = 5, lease_token = NULL, lease_until_ms = NULL WHERE kind = 'bulk-export' AND live_key NOT LIKE '%/%'",
+    );
+    bulk.payer.serve();
+    see_closed().await;
+    until(&bulk, "job WHERE kind = 'bulk-export' AND state = 'parked'").await;
+    let id = status.rsplit('/').next().expect("an id");
+    bulk.send("GET", &status, &[]).await.assert_status(202);
+    let parked = bulk.payer.json_command(&["jobs", "list", "--parked"]);
+    let text = parked.to_string();
+    assert!(
+        text.contains("bulk-export") && text.contains("crash_loop") && text.contains("memory, signals"),
+        "{text}"
+    );
+    let shown = bulk.payer.json_command(&["bulk", "show", id]);
+    assert_eq!((&shown["state"], &shown["pieces_done"]), (&json!("running"), &json!(0)));
+    let listed = bulk.payer.json_command(&["bulk", "list"]);
+    assert_eq!(listed["items"][0]["state"], "running");
+    sql(&bulk, "UPDATE job SET due_ms = 0 WHERE kind = 'bulk-end'");
+    no_longer_accepted(&bulk, &status).await.assert_outcome(Fault::BulkLate);
+    let shown = bulk.payer.json_command(&["bulk", "show", id]);
+    assert_eq!(
+        (&shown["state"], &shown["fault"]),
+        (&json!("failed"), &json!(Fault::BulkLate.code()))
+    );
+}
+
+/// What is on its way when its job is deleted comes whole, or is cut: never short without a word, and the ledger has its bytes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_download_while_its_job_is_deleted_is_in_the_ledger_with_its_bytes() {
+    let bulk = Bulk::start().await;
+    let status = bulk.begin("").await;
+    let manifest = bulk.done(&status).await;
+    let files = manifest["output"].as_array().expect("files");
+    let sizes: Vec<(String, u64)> = files
+        .iter()
+        .map(|file| {
+            let size = file["extension"]["bytes"].as_u64().expect("a length");
+            (bulk.path(file["url"].as_str().expect("a URL")), size)
+        })
+        .collect();
+    let downloads = sizes.iter().enumerate().map(|(at, (url, size))| {
+        let bulk = &bulk;
+        async move {
+            let correlation = format!("while-deleted-{at}");
+            let reply = bulk.send("GET", url, &[("x-correlation-id", &correlation)]).await;
+            match reply.status {
+                200 => {
+                    assert_eq!(reply.body.len() as u64, *size, "{url}");
+                    let entry = ended(&bulk.payer, &correlation, Duration::from_secs(10));
+                    assert_eq!(entry["outcome"]["class"], "ok", "{entry}");
+                }
+                _ => reply.assert_outcome(Fault::NotFound),
+            }
+        }
+    });
+    let deletion = async {
+        bulk.send("DELETE", &status, &[]).await.assert_status(202);
+    };
+    futures_util::future::join(futures_util::future::join_all(downloads), deletion).await;
+    for (url, _) in &sizes {
+        bulk.send("GET", url, &[]).await.assert_outcome(Fault::NotFound);
+    }
+    let begun = "ledger_entry WHERE action = 'disclosure.begun' AND correlation_id LIKE 'while-deleted-%'";
+    let ends = begun.replace("begun", "completed");
+    let began = Instant::now();
+    while bulk.payer.count(begun) != bulk.payer.count(&ends) {
+        assert!(began.elapsed() < WAIT, "a disclosure without its end");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// No room in the middle of a piece: nothing of it stays, the job is tried again, and with room it comes to its end.
+#[tokio::test]
+async fn a_disk_that_is_full_in_the_middle_of_a_piece_loses_nothing() {
+    let Some(disk) = SmallDisk::mount(4, "a piece without room is not tried") else {
+        return;
+    };
+    let (mut payer, client) = TestPayer::prepare(4);
+    payer.serve_with(&[("CAUSEWAY_EXPORTS__URL", &format!("file:{}", disk.path().display()))]);
+    let bulk = Bulk::matched(payer, client).await;
+    // Some files of a piece have room, and others have not.
+    disk.fill(48 * 1024);
+    let status = bulk.begin("").await;
+    until(&bulk, "job WHERE kind = 'bulk-export' AND last_class = 'store'").await;
+    bulk.send("GET", &status, &[]).await.assert_status(202);
+    assert_eq!(bulk.payer.count("bulk_file"), 0, "no row without a file");
+    let folder = disk.path().join(status.rsplit('/').next().expect("an id"));
+    let left = std::fs::read_dir(&folder).expect("a folder").count();
+    assert_eq!(left, 0, "no file without a row");
+    disk.empty();
+    let manifest = bulk.done(&status).await;
+    assert_eq!(bulk.taken(&manifest).await, bulk.everything(&bulk.ids).await);
+    let rows = usize::try_from(bulk.payer.count("bulk_file")).expect("a count");
+    assert_eq!(std::fs::read_dir(&folder).expect("a folder").count(), rows);
 }
 
 #[tokio::test]

@@ -1,10 +1,14 @@
 //! `Group/$bulk-member-match` refused: the whole of a body, a member who cannot be read, strangers and guesses.
 
+use crate::bulk_leaving::shared_wire;
 use crate::bulk_match::{PATH, body, kick_off, lines, member, run, sent_of, started, three, token};
 use crate::support::payer::TestPayer;
+use crate::support::wire::Wire;
 use causeway::error::Fault;
 use causeway::synth::Variation;
 use serde_json::{Value, json};
+use std::io::{Read as _, Write as _};
+use std::time::Duration;
 
 #[tokio::test]
 async fn a_member_who_cannot_be_read_fails_alone_with_the_place() {
@@ -136,4 +140,54 @@ async fn small_files_of_strangers_alarm_together() {
     run(&client, &token, file(30)).await;
     assert_eq!(alarms(), 1);
     assert_eq!(payer.count("ledger_entry WHERE action = 'partner.locked'"), 0);
+}
+
+/// Sends a body of some hundred KiB within about three seconds. Returns the status of the answer.
+fn slowly(wire: &Wire, token: &str, path: &str, body: &str) -> String {
+    let mut stream = wire.open();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\ncontent-type: application/fhir+json\r\n\
+         prefer: respond-async\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).expect("written");
+    for piece in body.as_bytes().chunks(body.len().div_ceil(12)) {
+        std::thread::sleep(Duration::from_millis(250));
+        if stream.write_all(piece).and_then(|()| stream.flush()).is_err() {
+            break;
+        }
+    }
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer);
+    answer.split(' ').nth(1).unwrap_or_default().to_owned()
+}
+
+/// The time for the body of a bulk match grows with it; an ordinary body has the same time whatever it brings.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_body_that_keeps_its_rate_has_time_for_all_of_it() {
+    let (mut payer, mut client, _) = started(4);
+    payer.kill();
+    payer.serve_with(&[("CAUSEWAY_LIMITS__BODY_SECONDS", "1")]);
+    let wire = shared_wire(&payer, &mut client);
+    let token = token(&client).await;
+    let mut one = member(&payer, 0, Variation::Exact, "mp-0");
+    one["part"][0]["resource"]["photo"] = json!([{"contentType": "image/png", "data": "A".repeat(600_000)}]);
+    let single = json!({"resourceType": "Parameters", "parameter": one["part"]}).to_string();
+    // Whoever still sends may miss the answer: the connection ends with it.
+    let late = ["408", ""];
+    let answer = slowly(&wire, &token, "/fhir/Patient/$member-match", &single);
+    assert!(late.contains(&answer.as_str()), "{answer}");
+    assert_eq!(slowly(&wire, &token, PATH, &body(&[one.clone()])), "202");
+    // Below its rate it is late, too: nothing comes for so long that its time is over.
+    one["part"][0]["resource"]["photo"] = json!([{"contentType": "image/png", "data": "A".repeat(60_000)}]);
+    let answer = slowly(&wire, &token, PATH, &body(&[one]));
+    assert!(late.contains(&answer.as_str()), "{answer}");
+    assert_eq!(
+        (
+            payer.count("bulk_job"),
+            payer.count("ledger_entry WHERE action = 'bulk.begun'")
+        ),
+        (1, 1)
+    );
 }

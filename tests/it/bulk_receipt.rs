@@ -232,6 +232,29 @@ async fn a_receipt_says_what_an_export_has_and_what_the_partner_says_of_it_is_ke
     panic!("its files are still there: {}", bulk.payer.log());
 }
 
+/// Each answer has a place of its own, also those that come at once.
+#[tokio::test]
+async fn answers_to_a_receipt_that_come_at_once_are_all_kept_and_the_same_one_once() {
+    let bulk = Bulk::start().await;
+    let status = bulk.begin("?_type=Patient").await;
+    let manifest = bulk.done(&status).await;
+    let (path, digest, _) = bulk.receipt(&manifest).await;
+    let incomplete =
+        |files: usize| json!({"receipt": digest, "result": "incomplete", "missing": {"files": files}}).to_string();
+    let complete = json!({"receipt": digest, "result": "complete"}).to_string();
+    let different: Vec<String> = (1..=12).map(incomplete).collect();
+    let mut kept = 0;
+    for bodies in [different, vec![incomplete(13); 12], vec![complete; 12]] {
+        let asking = bodies.iter().map(|body| bulk.answer(&path, JSON, body));
+        for reply in futures_util::future::join_all(asking).await {
+            reply.assert_status(200);
+        }
+        kept += bodies.iter().collect::<std::collections::BTreeSet<_>>().len();
+        let rows = usize::try_from(bulk.payer.count("bulk_acknowledgement")).expect("a count");
+        assert_eq!(rows, kept);
+    }
+}
+
 #[tokio::test]
 async fn who_withdraws_is_in_no_receipt_and_the_old_one_cannot_be_answered() {
     let bulk = Bulk::start().await;

@@ -4,11 +4,15 @@
 use crate::support::payer::{TestPayer, program, today};
 use crate::support::store::on_postgres;
 use crate::support::use_case::{caller, context};
-use causeway::bulk::export::{self, asked::ExportAsked};
+use causeway::bulk::export::{
+    self,
+    asked::{ExportAsked, ReadingOfParameters},
+};
 use causeway::clock::Clock;
 use causeway::config::Config;
 use causeway::context::Context;
 use causeway::error::Fault;
+use causeway::store::Db;
 use causeway::synth::SynthOptions;
 use diesel::RunQueryDsl as _;
 use diesel::connection::SimpleConnection as _;
@@ -68,17 +72,28 @@ async fn begin(ctx: &Context, partner: i64) -> Result<String, Fault> {
     caller.partner.id = format!("p{partner}");
     let limits = Config::defaults().expect("defaults").bulk;
     let asked = ExportAsked::default();
-    let begun = export::begin(ctx, &limits, &caller, &asked, (String::new(), None)).await;
+    let begun = export::begin(
+        ctx,
+        &limits,
+        &caller,
+        (&asked, ReadingOfParameters::default()),
+        (String::new(), None),
+    )
+    .await;
     begun.map_err(|failure| failure.fault())
 }
 
 fn number(payer: &TestPayer, sql: &str) -> i64 {
+    number_of(&mut payer.db(), sql)
+}
+
+fn number_of(db: &mut Db, sql: &str) -> i64 {
     #[derive(diesel::QueryableByName)]
     struct Row {
         #[diesel(sql_type = BigInt)]
         n: i64,
     }
-    let row: Row = diesel::sql_query(sql).get_result(&mut payer.db()).expect("a number");
+    let row: Row = diesel::sql_query(sql).get_result(db).expect("a number");
     row.n
 }
 
@@ -141,7 +156,14 @@ async fn a_partner_that_asks_many_times_at_once_has_no_more_jobs_than_it_may() {
         tokio::spawn(async move {
             let limits = Config::defaults().expect("defaults").bulk;
             let asked = ExportAsked::default();
-            export::begin(&ctx, &limits, &caller(), &asked, (String::new(), None)).await
+            export::begin(
+                &ctx,
+                &limits,
+                &caller(),
+                (&asked, ReadingOfParameters::default()),
+                (String::new(), None),
+            )
+            .await
         })
     });
     let mut begun = 0;
@@ -152,4 +174,80 @@ async fn a_partner_that_asks_many_times_at_once_has_no_more_jobs_than_it_may() {
         }
     }
     assert_eq!((begun, payer.count("bulk_job")), (4, 4));
+}
+
+/// The same for two partners, neither of which waits for the other one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_partners_that_ask_many_times_at_once_have_each_what_they_may() {
+    if !on_postgres() {
+        println!("one process has a SQLite store; nothing is shared there");
+        return;
+    }
+    let (payer, _) = TestPayer::prepare(4);
+    partners(&payer);
+    let ctx = context(&payer, Clock::System).await;
+    let asking = (0..24).map(|at| {
+        let ctx = ctx.clone();
+        tokio::spawn(async move { begin(&ctx, 1 + at % 2).await })
+    });
+    let mut begun = 0;
+    for one in asking.collect::<Vec<_>>() {
+        match one.await.expect("runs") {
+            Ok(_) => begun += 1,
+            Err(fault) => assert_eq!(fault, Fault::BulkBusy),
+        }
+    }
+    let of = |partner: &str| payer.count(&format!("bulk_job WHERE partner_id = '{partner}'"));
+    assert_eq!((begun, of("p1"), of("p2")), (8, 4, 4));
+    assert_eq!(payer.count("ledger_entry WHERE action = 'bulk.begun'"), 8);
+}
+
+/// Whoever changes a job locks its row first: the end of a job, which waits for that row, must not hold what its cancellation needs next.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_of_a_job_and_its_cancellation_do_not_wait_for_each_other() {
+    if !on_postgres() {
+        println!("one process has a SQLite store; nothing waits there");
+        return;
+    }
+    for (end, state) in [
+        ("UPDATE bulk_job SET deadline_ms = 1", "failed"),
+        ("UPDATE bulk_job SET state = 'done', expires_ms = 1", "gone"),
+    ] {
+        let (payer, _) = TestPayer::prepare(4);
+        let ctx = context(&payer, Clock::System).await;
+        let limits = Config::defaults().expect("defaults").bulk;
+        let asked = (&ExportAsked::default(), ReadingOfParameters::default());
+        let id = export::begin(&ctx, &limits, &caller(), asked, (String::new(), None)).await;
+        let id = id.expect("begun");
+        let mut db = payer.db();
+        for sql in [
+            end,
+            "DELETE FROM job WHERE kind = 'bulk-export'",
+            "UPDATE job SET due_ms = 0 WHERE kind = 'bulk-end'",
+        ] {
+            db.batch_execute(sql).expect("changed");
+        }
+        let pid = number_of(&mut db, "SELECT pg_backend_pid()::bigint AS n");
+        db.batch_execute(&format!("BEGIN; SELECT id FROM bulk_job WHERE id = '{id}' FOR UPDATE"))
+            .expect("held");
+        let _worker = Worker::start(&payer);
+        let waiting = format!("SELECT COUNT(*) AS n FROM pg_stat_activity WHERE {pid} = ANY(pg_blocking_pids(pid))");
+        let began = Instant::now();
+        while number(&payer, &waiting) == 0 {
+            assert!(began.elapsed() < WAIT, "{}", payer.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        // What a cancellation does next.
+        let next =
+            "SET LOCAL lock_timeout = '5s'; UPDATE job SET updated_ms = updated_ms WHERE kind = 'bulk-end'; COMMIT";
+        db.batch_execute(next).expect("nobody holds it");
+        let is_over = || match state {
+            "gone" => payer.count("bulk_job") == 0,
+            state => payer.count(&format!("bulk_job WHERE state = '{state}'")) == 1,
+        };
+        while !is_over() {
+            assert!(began.elapsed() < WAIT, "{state}: {}", payer.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
 }

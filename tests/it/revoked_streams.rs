@@ -177,7 +177,7 @@ impl Reading {
 }
 
 /// The entry that ended the disclosure of a request, waited for.
-fn ended(payer: &TestPayer, correlation: &str, wait: Duration) -> Value {
+pub fn ended(payer: &TestPayer, correlation: &str, wait: Duration) -> Value {
     use causeway::store::schema::ledger_entry;
     let started = Instant::now();
     loop {

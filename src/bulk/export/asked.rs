@@ -37,6 +37,18 @@ pub struct ExportAsked {
     /// Types that were asked for by name, and that the token does not cover.
     #[serde(default)]
     pub uncovered: Vec<String>,
+    /// Members whom the request names and who are passed over, by Patient id; empty for what is no reference to a Patient.
+    #[serde(default)]
+    pub passed_over: Vec<String>,
+}
+
+/// How parameters are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadingOfParameters {
+    /// Parameters that are not served are left out, and told.
+    pub is_lenient: bool,
+    /// Members whom the partner cannot name are passed over, and told (ATR, `$davinci-data-export`).
+    pub passes_over: bool,
 }
 
 fn wrong(name: &str, remedy: &'static str) -> Failure {
@@ -46,12 +58,11 @@ fn wrong(name: &str, remedy: &'static str) -> Failure {
 }
 
 impl ExportAsked {
-    /// Reads the parameters. `is_lenient`: parameters that are not served are left out. `latest_ms`: no time after this has come yet, UTC
-    /// milliseconds.
+    /// Reads the parameters. `latest_ms`: no time after this has come yet, UTC milliseconds.
     ///
     /// # Errors
     /// [`Fault::ParameterInvalid`], [`Fault::ParameterUnknown`].
-    pub fn read(pairs: &[(String, String)], is_lenient: bool, latest_ms: i64) -> Result<ExportAsked, Failure> {
+    pub fn read(pairs: &[(String, String)], how: ReadingOfParameters, latest_ms: i64) -> Result<ExportAsked, Failure> {
         let mut asked = ExportAsked::default();
         for (name, value) in pairs {
             match name.as_str() {
@@ -72,19 +83,11 @@ impl ExportAsked {
                 }
                 "_since" => set_once(&mut asked.since_ms, name, value, latest_ms)?,
                 "_until" => set_once(&mut asked.until_ms, name, value, i64::MAX)?,
-                "patient" => {
-                    let id = value.strip_prefix("Patient/").unwrap_or(value);
-                    if !crate::ids::is_fhir_id(id) || asked.patients.len() == PATIENTS_MAX {
-                        return Err(wrong(name, "Name each member as Patient/<id>, at most 1000 of them."));
-                    }
-                    if !asked.patients.iter().any(|known| known == id) {
-                        asked.patients.push(id.to_owned());
-                    }
-                }
+                "patient" => asked.name_patient(value, how.passes_over)?,
                 "exportType" if value == PAYER_TO_PAYER => {}
                 "exportType" => return Err(wrong(name, "Ask for hl7.fhir.us.davinci-pdex#payertopayer.")),
                 "_format" | "_pretty" => {}
-                _ if is_lenient && !NARROWING.contains(&name.as_str()) => {
+                _ if how.is_lenient && !NARROWING.contains(&name.as_str()) => {
                     let known: String = name
                         .chars()
                         .filter(|c| c.is_ascii_alphanumeric() || *c == '_')
@@ -99,9 +102,50 @@ impl ExportAsked {
                 }
             }
         }
+        asked.keep_named();
         match (asked.since_ms, asked.until_ms) {
             (Some(since), Some(until)) if since > until => Err(wrong("_until", "Give a time after _since.")),
             _ => Ok(asked),
+        }
+    }
+
+    fn name_patient(&mut self, value: &str, passes_over: bool) -> Result<(), Failure> {
+        let id = value.strip_prefix("Patient/").unwrap_or(value);
+        let is_id = crate::ids::is_fhir_id(id);
+        if (!is_id && !passes_over) || self.patients.len() + self.passed_over.len() == PATIENTS_MAX {
+            return Err(wrong(
+                "patient",
+                "Name each member as Patient/<id>, at most 1000 of them.",
+            ));
+        }
+        if !is_id {
+            self.passed_over.push(String::new());
+        } else if !self.patients.iter().any(|known| known == id) {
+            self.patients.push(id.to_owned());
+        }
+        Ok(())
+    }
+
+    /// How many members the request names, but for those who are passed over; `None` when it means all.
+    pub fn named(&self) -> Option<usize> {
+        let count = self.patients.iter().filter(|id| !id.is_empty()).count();
+        (!self.patients.is_empty()).then_some(count)
+    }
+
+    /// Passes over all members whom the request names but these.
+    pub fn pass_over_all_but(&mut self, known: &[String]) {
+        let named = std::mem::take(&mut self.patients).into_iter();
+        let (kept, others): (Vec<String>, Vec<String>) =
+            named.filter(|id| !id.is_empty()).partition(|id| known.contains(id));
+        self.patients = kept;
+        self.passed_over.extend(others);
+        self.keep_named();
+    }
+
+    fn keep_named(&mut self) {
+        if self.patients.is_empty() && !self.passed_over.is_empty() {
+            // No Patient has this id, whereas no id at all would mean all members.
+            self.patients.push(String::new());
         }
     }
 
@@ -182,7 +226,37 @@ mod tests {
 
     fn read(pairs: &[(&str, &str)], is_lenient: bool) -> Result<ExportAsked, Fault> {
         let pairs: Vec<(String, String)> = pairs.iter().map(|(a, b)| ((*a).into(), (*b).into())).collect();
-        ExportAsked::read(&pairs, is_lenient, 1_767_225_600_000).map_err(|failure| failure.fault())
+        let how = ReadingOfParameters {
+            is_lenient,
+            passes_over: false,
+        };
+        ExportAsked::read(&pairs, how, 1_767_225_600_000).map_err(|failure| failure.fault())
+    }
+
+    #[test]
+    fn members_who_are_passed_over_leave_the_others_and_never_all() {
+        let read = |values: &[&str]| {
+            let pairs: Vec<(String, String)> = values.iter().map(|one| ("patient".into(), (*one).into())).collect();
+            let how = ReadingOfParameters {
+                is_lenient: false,
+                passes_over: true,
+            };
+            ExportAsked::read(&pairs, how, 0).expect("read")
+        };
+        let mut asked = read(&["Patient/p1", "Group/1", "Patient/p2"]);
+        assert_eq!((asked.named(), asked.passed_over.len()), (Some(2), 1));
+        asked.pass_over_all_but(&["p2".to_owned()]);
+        assert_eq!(
+            (asked.named(), asked.patients.as_slice(), asked.passed_over.as_slice()),
+            (Some(1), &["p2".to_owned()][..], &[String::new(), "p1".to_owned()][..])
+        );
+        asked.pass_over_all_but(&[]);
+        assert_eq!(
+            (asked.named(), asked.patients.as_slice()),
+            (Some(0), &[String::new()][..])
+        );
+        assert_eq!(read(&["Group/1"]).named(), Some(0));
+        assert_eq!(read(&[]).named(), None);
     }
 
     #[test]

@@ -1,24 +1,25 @@
 //! The download of a file: the access to each member in it is checked again, and the ledger has the disclosure of each before the first
 //! byte.
 //!
-//! When the access to one of them has ended, the file is not given any more. Its piece is written again without that member, and the
+//! When the access to one of them has ended, the file is not given any more; a download that is under way ends. Its piece is written again without that member, and the
 //! manifest then names the new files. So no file is shorter than its manifest says, and none holds what may not leave.
 
+use crate::bulk::again::write_again;
 use crate::bulk::files::BulkFiles;
-use crate::bulk::kinds::{EXPORT, EXPORT_KIND};
-use crate::bulk::opened::OpenedFile;
+use crate::bulk::kinds::EXPORT_KIND;
+use crate::bulk::opened::{OpenedFile, of_job};
 use crate::bulk::range::{AskedBytes, FileSpan};
-use crate::bulk::{files, hands, job};
+use crate::bulk::{files, job};
 use crate::config::BulkConfig;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
-use crate::release::{self, FileShare};
+use crate::release::{self, FileShare, MembersBehind};
 use crate::security::{Caller, Permission, Scopes};
-use crate::store::bulk::{self as rows, BulkJobRow, ERROR, MEMBERS, NAMES, OUTPUT, RECEIPT};
+use crate::store::bulk::{self as rows, BulkFileRow, BulkJobRow, ERROR, MEMBERS, NAMES, OUTPUT, RECEIPT};
 use crate::store::disclosure::LiveGrant;
 use crate::store::granted_members;
 use std::collections::HashMap;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 /// Opens a file of a run of the caller, and begins the disclosure of the bytes that are asked for.
 ///
@@ -49,12 +50,8 @@ pub async fn open(
     if row.side != ERROR && !is_covered {
         return Err(Fault::ScopeMissing.into());
     }
-    if row.side == OUTPUT
-        && row.piece == run.pieces - 1
-        && let Some(piece) = ended_piece(ctx, files, &run).await?
-    {
-        write_again(ctx, (limits, files), &run, piece).await?;
-        return Err(Fault::NotFound.into());
+    if row.side == OUTPUT && row.piece == run.pieces - 1 {
+        return shared(ctx, (limits, files), caller, (&run, row), asked).await;
     }
     let (folder, opened) = (files.clone(), row.clone());
     let read = tokio::task::spawn_blocking(move || {
@@ -111,12 +108,45 @@ fn shared_by(grant: LiveGrant, own: &Range<u64>, span: &FileSpan, resources: u64
     })
 }
 
-/// A piece with a member to whom the access has ended. The shared resources were chosen by the records of all members: which they are tells
-/// of each of them.
-async fn ended_piece(ctx: &Context, files: &BulkFiles, run: &BulkJobRow) -> Result<Option<i64>, Failure> {
+/// Opens a file of shared resources, which belong to no member. They were chosen by the records of all members, so which they are tells of
+/// each of them.
+async fn shared(
+    ctx: &Context,
+    (limits, files): (&BulkConfig, &BulkFiles),
+    caller: &Caller,
+    (run, row): (&BulkJobRow, BulkFileRow),
+    asked: &AskedBytes,
+) -> Result<OpenedFile, Failure> {
+    let behind = match behind(ctx, files, run).await? {
+        ControlFlow::Continue(behind) => behind,
+        ControlFlow::Break(piece) => {
+            write_again(ctx, (limits, files), run, piece).await?;
+            return Err(Fault::NotFound.into());
+        }
+    };
+    let (folder, opened) = (files.clone(), row.clone());
+    let read = tokio::task::spawn_blocking(move || folder.open(&opened)).await;
+    let reader = read.map_err(|error| Failure::new(Fault::Internal).because(error))??;
+    let sent = match asked.of(&row) {
+        None => None,
+        Some(span) => {
+            let disclosure = release::begin_of_job(ctx, caller, of_job(&row, &span, behind)).await?;
+            Some((span, disclosure))
+        }
+    };
+    Ok(OpenedFile { row, reader, sent })
+}
+
+/// The members of the run; or a piece with a member to whom the access has ended.
+async fn behind(
+    ctx: &Context,
+    files: &BulkFiles,
+    run: &BulkJobRow,
+) -> Result<ControlFlow<i64, MembersBehind>, Failure> {
     let (ctx, files, run, now_ms) = (ctx.clone(), files.clone(), run.clone(), ctx.clock.now_ms());
     let look = move || {
         let all = ctx.store.read_blocking(|db| rows::files(db, &run.id))?;
+        let mut grants = Vec::new();
         for row in all.iter().filter(|row| row.side == MEMBERS) {
             let shares = files.open(row)?.shares()?;
             let ids: Vec<String> = shares.into_iter().map(|share| share.grant_id).collect();
@@ -124,40 +154,13 @@ async fn ended_piece(ctx: &Context, files: &BulkFiles, run: &BulkJobRow) -> Resu
                 .store
                 .read_blocking(|db| granted_members::by_ids(db, &run.partner_id, &ids, now_ms))?;
             if live.len() < ids.len() {
-                return Ok(Some(row.piece));
+                return Ok(ControlFlow::Break(row.piece));
             }
+            grants.extend(ids);
         }
-        Ok(None)
+        Ok(ControlFlow::Continue(MembersBehind::under_grants(grants.into_iter())))
     };
     tokio::task::spawn_blocking(look)
         .await
         .map_err(|error| Failure::new(Fault::Internal).because(error))?
-}
-
-/// Takes back a piece whose files may not be given any more, and the shared resources with it; the run goes on.
-async fn write_again(
-    ctx: &Context,
-    (limits, files): (&BulkConfig, &BulkFiles),
-    run: &BulkJobRow,
-    piece: i64,
-) -> Result<(), Failure> {
-    let now_ms = ctx.clock.now_ms();
-    let (run, new_id, deadline_ms) = (run.clone(), ctx.ids.new_id(now_ms), now_ms + limits.deadline_ms);
-    let more = hands::ids(ctx);
-    let dropped = ctx
-        .store
-        .write(move |db| {
-            let Some(dropped) = rows::reopen(db, &run.id, &[piece, run.pieces - 1], (now_ms, deadline_ms))? else {
-                return Ok(Vec::new());
-            };
-            hands::call_again(db, &EXPORT, (&run, piece), (&new_id, &more), now_ms)?;
-            Ok(dropped)
-        })
-        .await?;
-    ctx.bell.ring();
-    // Nothing names them any more, and they have what may not be given.
-    let files = files.clone();
-    tokio::task::spawn_blocking(move || dropped.iter().for_each(|row| files.drop_file(row)))
-        .await
-        .map_err(|error| Failure::new(Fault::Internal).because(error))
 }

@@ -22,7 +22,7 @@ use crate::store::bulk::{self as rows, BulkJobRow, BulkPieceRow};
 use crate::store::bulk_pieces;
 use crate::store::granted_members::{self, MembersAsked};
 use crate::store::{Db, DiskRoom};
-use asked::ExportAsked;
+use asked::{ExportAsked, ReadingOfParameters};
 use std::time::{Duration, Instant};
 
 /// Most members of one piece. The download of a file begins with an entry of the ledger for each.
@@ -40,12 +40,12 @@ const NO_ROOM_MS: i64 = 30_000;
 ///
 /// # Errors
 /// [`Fault::NotFound`] when the caller has no such group; [`Fault::ParameterInvalid`] when it has no grant on a member that the request
-/// names; those of [`job::begin`].
+/// names, unless `how` passes such members over; those of [`job::begin`].
 pub async fn begin(
     ctx: &Context,
     limits: &BulkConfig,
     caller: &Caller,
-    asked: &ExportAsked,
+    (asked, how): (&ExportAsked, ReadingOfParameters),
     (request_url, group): (String, Option<String>),
 ) -> Result<String, Failure> {
     if caller.patient_id.is_some() {
@@ -58,31 +58,36 @@ pub async fn begin(
         patients: asked.patients.clone(),
         now_ms: ctx.clock.now_ms(),
     };
-    let (has_group, has_all) = ctx
-        .store
-        .read(move |db| {
-            let has_group = match &who.group {
-                None => true,
-                Some(group) => granted_members::has_group(db, &who.partner, group)?,
-            };
-            let named = i64::try_from(who.patients.len()).unwrap_or(i64::MAX);
-            let has_all = named == 0 || granted_members::after(db, &who, "", named)?.len() == who.patients.len();
-            Ok((has_group, has_all))
-        })
-        .await?;
+    let look = move |db: &mut Db| {
+        let has_group = match &who.group {
+            None => true,
+            Some(group) => granted_members::has_group(db, &who.partner, group)?,
+        };
+        let limit = i64::try_from(who.patients.len()).unwrap_or(i64::MAX);
+        let known = match limit {
+            0 => Vec::new(),
+            _ => granted_members::after(db, &who, "", limit)?,
+        };
+        Ok((has_group, known))
+    };
+    let (has_group, known) = ctx.store.read(look).await?;
     if !has_group {
         return Err(Fault::NotFound.into());
     }
-    if !has_all {
-        return Err(Failure::new(Fault::ParameterInvalid)
-            .at("$export.patient")
-            .remedy("Name only members on whom you have a grant, and who are in the group."));
+    let mut asked = asked.clone();
+    if asked.named().is_some_and(|named| known.len() < named) {
+        if !how.passes_over {
+            return Err(Failure::new(Fault::ParameterInvalid)
+                .at("$export.patient")
+                .remedy("Name only members on whom you have a grant, and who are in the group."));
+        }
+        asked.pass_over_all_but(&known);
     }
     let new = NewRun {
         kind: EXPORT_KIND,
         work: &EXPORT,
         request_url,
-        request_json: serde_json::to_string(asked).map_err(|error| Failure::new(Fault::Internal).because(error))?,
+        request_json: serde_json::to_string(&asked).map_err(|error| Failure::new(Fault::Internal).because(error))?,
         group_id: group,
     };
     job::begin(ctx, limits, caller, new).await
@@ -108,7 +113,7 @@ impl JobStep for ExportStep {
             match tokio::task::spawn_blocking(move || attempt(&own, &files, keep_ms)).await {
                 // Like a bulk match: the partner may begin another one when it is active again.
                 Ok(Err(failure)) if failure.fault() == Fault::PartnerSuspended => {
-                    Ok(job::failing(held.ctx(), &held.job().key, Fault::PartnerSuspended))
+                    job::failing(&held, Fault::PartnerSuspended).await
                 }
                 Ok(ended) => ended,
                 Err(error) => Err(hands::lost(error)),

@@ -155,13 +155,13 @@ impl PieceWork<'_> {
 
     /// How many members, types and parameters the export is without; `files` are those of all pieces of members.
     fn left_out(&self, files: &[BulkFileRow]) -> Result<LeftOut, Failure> {
-        let named = i64::try_from(self.asked.patients.len()).unwrap_or(i64::MAX);
+        let named = self.asked.named().map(|count| i64::try_from(count).unwrap_or(i64::MAX));
         let (asked, planned) = self.held.ctx().store.read_blocking(|db| {
             let planned = rows::planned(db, &self.row.id)?;
             let asked = match (&self.row.group_id, named) {
-                (None, 0) => planned,
-                (Some(group), 0) => granted_members::group_size(db, group)?,
-                _ => named,
+                (_, Some(named)) => named,
+                (None, None) => planned,
+                (Some(group), None) => granted_members::group_size(db, group)?,
             };
             Ok((asked, planned))
         })?;
@@ -171,6 +171,7 @@ impl PieceWork<'_> {
             after: (planned - lists.map(|list| list.resources).sum::<i64>()).max(0),
             types: self.asked.uncovered.len(),
             parameters: self.asked.left_out.len(),
+            passed_over: self.asked.passed_over.len(),
         })
     }
 
@@ -179,6 +180,13 @@ impl PieceWork<'_> {
         let mut all = Vec::new();
         if left.before > 0 {
             all.push(self.absent(left.before, "before", now_ms)?);
+        }
+        if left.passed_over > 0 {
+            let texts = self.asked.passed_over.iter().map(|id| match id.as_str() {
+                "" => "A value of patient was left out: it is no Patient/<id>.".to_owned(),
+                id => format!("Patient/{id} was left out: no member on whom you have a grant, or not in the group."),
+            });
+            all.push(self.told("not-found", &texts.collect::<Vec<_>>(), now_ms)?);
         }
         if left.types > 0 {
             let texts = self.asked.uncovered.iter();

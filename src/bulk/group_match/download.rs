@@ -1,21 +1,22 @@
 //! The download of a file of a bulk match's result.
 //!
 //! A file with groups is given only while it says what the groups say now. When a member has left a group, the result is written again, and the
-//! manifest then names the new files. Whom the match disclosed is in the ledger entries of its decisions; each download has one entry more, begun before its first byte.
+//! manifest then names the new files; a download that is under way ends. Whom the match disclosed is in the ledger entries of its decisions; each download has one entry more, begun before its first byte.
 
+use super::group::GroupCode;
 use super::groups::{GroupReader, page_of};
 use super::result;
 use super::run::{SPOOL, blocking};
+use crate::bulk::again::write_again;
 use crate::bulk::files::{self, BulkFiles};
-use crate::bulk::hands;
-use crate::bulk::kinds::{MATCH, MATCH_KIND};
-use crate::bulk::opened::OpenedFile;
+use crate::bulk::kinds::MATCH_KIND;
+use crate::bulk::opened::{OpenedFile, of_job};
 use crate::bulk::range::AskedBytes;
 use crate::config::BulkConfig;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::fhir::operations::BULK_MEMBER_MATCH;
-use crate::release;
+use crate::release::{self, MembersBehind};
 use crate::secret::Sha256;
 use crate::security::{Caller, Permission, Scopes};
 use crate::store::bulk::{self as rows, BulkFileRow, BulkJobRow, ERROR};
@@ -48,7 +49,7 @@ pub async fn open(
         return Err(Fault::ScopeMissing.into());
     }
     if row.side != ERROR && written_now(ctx, caller, run, &row).await? != row.sha256 {
-        write_again(ctx, (limits, files), run).await?;
+        write_again(ctx, (limits, files), run, run.pieces - 1).await?;
         return Err(Fault::NotFound.into());
     }
     let (files, opened) = (files.clone(), row.clone());
@@ -56,7 +57,8 @@ pub async fn open(
     let sent = match asked.of(&row) {
         None => None,
         Some(span) => {
-            let disclosure = release::begin_result(ctx, caller, &row.resource_type, span.bytes()).await?;
+            let behind = MembersBehind::of_group(GroupCode::Match.id_of(&run.id));
+            let disclosure = release::begin_of_job(ctx, caller, of_job(&row, &span, behind)).await?;
             Some((span, disclosure))
         }
     };
@@ -84,31 +86,4 @@ async fn written_now(ctx: &Context, caller: &Caller, run: &BulkJobRow, row: &Bul
         Ok(digest.finish().to_vec())
     })
     .await
-}
-
-/// Has the result written again.
-async fn write_again(
-    ctx: &Context,
-    (limits, files): (&BulkConfig, &BulkFiles),
-    run: &BulkJobRow,
-) -> Result<(), Failure> {
-    let now_ms = ctx.clock.now_ms();
-    let (run, new_id, deadline_ms) = (run.clone(), ctx.ids.new_id(now_ms), now_ms + limits.deadline_ms);
-    let more = hands::ids(ctx);
-    let dropped = ctx
-        .store
-        .write(move |db| {
-            let Some(dropped) = rows::reopen(db, &run.id, &[run.pieces - 1], (now_ms, deadline_ms))? else {
-                return Ok(Vec::new());
-            };
-            hands::call_again(db, &MATCH, (&run, run.pieces - 1), (&new_id, &more), now_ms)?;
-            Ok(dropped)
-        })
-        .await?;
-    ctx.bell.ring();
-    // Nothing names them any more, and they have what may not be given.
-    let files = files.clone();
-    tokio::task::spawn_blocking(move || dropped.iter().for_each(|row| files.drop_file(row)))
-        .await
-        .map_err(|error| Failure::new(Fault::Internal).because(error))
 }

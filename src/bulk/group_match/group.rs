@@ -76,64 +76,123 @@ pub type TakeText<'t> = &'t mut dyn FnMut(&[u8]) -> Result<(), Failure>;
 /// Gives the entries of a group that stand after a position, and the position to go on from; `None` at the end.
 pub type EntryPages<'p> = &'p mut dyn FnMut(i64) -> Result<Option<(Vec<GroupEntryRow>, i64)>, Failure>;
 
-/// Writes a group, a page of its entries after another: a group may have as many members as a bulk match. Entries of a matched group must be
-/// those whose members are granted to the partner now.
+/// Writes a group, a page of its entries after another ([`GroupText`]).
 ///
 /// # Errors
 /// Those of `pages` and `out`.
 pub fn write(
     row: &MemberGroupRow,
     code: GroupCode,
-    (partner_npi, payer): (&str, &Payer),
+    about: (&str, &Payer),
     pages: EntryPages<'_>,
     out: TakeText<'_>,
 ) -> Result<(), Failure> {
-    out(head(row, code).as_bytes())?;
-    // Twice over the entries, because what is contained comes first. Who joins in between is not there.
-    let (mut ids, mut positions): (HashSet<String>, HashSet<i64>) = (HashSet::new(), HashSet::new());
-    let mut contained = List::new("contained");
-    each(pages, &mut |entry, kept| {
-        positions.insert(entry.position);
-        if ids.insert(kept.id.clone()) {
-            contained.item(kept.patient.get(), out)?;
+    let mut text = GroupText::new(row.clone(), code);
+    while let Some(after) = text.wants() {
+        text.take(pages(after)?, about, out)?;
+    }
+    Ok(())
+}
+
+/// A group while it is written: it may have as many members as a bulk match, so it takes a page of entries at a time. Entries of a matched
+/// group must be those whose members are granted to the partner now.
+///
+/// It takes all entries twice, because what is contained comes first. Who joins in between is not there.
+pub struct GroupText {
+    row: MemberGroupRow,
+    code: GroupCode,
+    stage: Stage,
+    after: i64,
+    ids: HashSet<String>,
+    positions: HashSet<i64>,
+    list: List,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Head,
+    Contained,
+    Members,
+    End,
+}
+
+impl GroupText {
+    /// Nothing of it is written yet.
+    pub fn new(row: MemberGroupRow, code: GroupCode) -> GroupText {
+        GroupText {
+            row,
+            code,
+            stage: Stage::Head,
+            after: -1,
+            ids: HashSet::new(),
+            positions: HashSet::new(),
+            list: List::new("contained"),
         }
-        match &kept.coverage {
-            Some(coverage) => contained.item(coverage.get(), out),
-            None => Ok(()),
+    }
+
+    /// The row of the group.
+    pub fn row(&self) -> &MemberGroupRow {
+        &self.row
+    }
+
+    /// The position after which it takes the next page; `None` when the text is whole.
+    pub fn wants(&self) -> Option<i64> {
+        (self.stage != Stage::End).then_some(self.after)
+    }
+
+    /// Writes what a page adds, and where to go on; `None` stands for the end of the entries.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn take(
+        &mut self,
+        page: Option<(Vec<GroupEntryRow>, i64)>,
+        (partner_npi, payer): (&str, &Payer),
+        out: TakeText<'_>,
+    ) -> Result<(), Failure> {
+        if self.stage == Stage::Head {
+            out(head(&self.row, self.code).as_bytes())?;
+            self.stage = Stage::Contained;
         }
-    })?;
-    contained.end(out)?;
-    let mut members = List::new("member");
-    each(pages, &mut |entry, kept| {
-        if !positions.contains(&entry.position) {
+        if let Some((entries, last)) = page {
+            self.after = last;
+            for entry in &entries {
+                if let Some(kept) = entry.sealed.as_deref().and_then(ContainedMember::read) {
+                    self.take_one(entry, &kept, out)?;
+                }
+            }
+            return Ok(());
+        }
+        let count = std::mem::replace(&mut self.list, List::new("member")).end(out)?;
+        self.after = -1;
+        if self.stage == Stage::Contained {
+            self.stage = Stage::Members;
+            return Ok(());
+        }
+        self.stage = Stage::End;
+        out(tail(&self.row, self.code, partner_npi, payer, count).as_bytes())
+    }
+
+    fn take_one(&mut self, entry: &GroupEntryRow, kept: &ContainedMember, out: TakeText<'_>) -> Result<(), Failure> {
+        if self.stage == Stage::Contained {
+            self.positions.insert(entry.position);
+            if self.ids.insert(kept.id.clone()) {
+                self.list.item(kept.patient.get(), out)?;
+            }
+            return match &kept.coverage {
+                Some(coverage) => self.list.item(coverage.get(), out),
+                None => Ok(()),
+            };
+        }
+        if !self.positions.contains(&entry.position) {
             return Ok(());
         }
         let whose = match &entry.patient_id {
-            Some(patient) if code == GroupCode::Match => format!("Patient/{patient}"),
+            Some(patient) if self.code == GroupCode::Match => format!("Patient/{patient}"),
             _ => format!("#{}", kept.id),
         };
-        members.item(&member(&kept, &whose), out)
-    })?;
-    let count = members.count;
-    members.end(out)?;
-    out(tail(row, code, partner_npi, payer, count).as_bytes())
-}
-
-/// Goes over all entries that have a member to show.
-fn each(
-    pages: EntryPages<'_>,
-    take: &mut dyn FnMut(&GroupEntryRow, ContainedMember) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let mut after = -1;
-    while let Some((entries, last)) = pages(after)? {
-        after = last;
-        for entry in &entries {
-            if let Some(kept) = entry.sealed.as_deref().and_then(ContainedMember::read) {
-                take(entry, kept)?;
-            }
-        }
+        self.list.item(&member(kept, &whose), out)
     }
-    Ok(())
 }
 
 /// A list of the resource, which is not there when it has no items.
@@ -156,11 +215,12 @@ impl List {
         out(text.as_bytes())
     }
 
-    fn end(self, out: TakeText<'_>) -> Result<(), Failure> {
-        match self.count {
-            0 => Ok(()),
-            _ => out(b"]"),
+    /// How many items it has.
+    fn end(self, out: TakeText<'_>) -> Result<usize, Failure> {
+        if self.count > 0 {
+            out(b"]")?;
         }
+        Ok(self.count)
     }
 }
 

@@ -3,25 +3,25 @@
 //! Another partner's group is not there. A matched group shows the members who are granted to the partner now, so that a member whose consent
 //! is revoked or over has left it.
 
-use super::group::{self, EntryPages, GroupCode, TakeText};
+use super::group::{self, EntryPages, GroupCode, GroupText, TakeText};
 use crate::context::{Context, Payer};
 use crate::error::{Failure, Fault};
 use crate::ids::is_fhir_id;
-use crate::security::Caller;
+use crate::security::{Caller, PartnerRef};
 use crate::store::Db;
 use crate::store::member_groups::{self, GroupEntryRow, GroupFilter, MemberGroupRow};
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 
 /// Entries that are read at once.
 const PAGE: i64 = 500;
-/// Bytes after which a page takes no further group.
-const PAGE_BYTES: usize = 4 << 20;
+/// Entries after which a page of a search takes no further group.
+const PAGE_ENTRIES: i64 = 5_000;
 
-/// A page of groups, each as its id and its resource.
+/// A page of groups, without their members.
 #[derive(Debug, Default)]
 pub struct GroupsPage {
     /// The groups.
-    pub groups: Vec<(String, Vec<u8>)>,
+    pub rows: Vec<MemberGroupRow>,
     /// Whether more follow after the last one.
     pub has_more: bool,
 }
@@ -30,7 +30,7 @@ pub struct GroupsPage {
 ///
 /// # Errors
 /// [`Fault::NotFound`], for a group of others as for none; those of the store.
-pub async fn one(ctx: &Context, caller: &Caller, id: &str) -> Result<Vec<u8>, Failure> {
+pub async fn one(ctx: &Context, caller: &Caller, id: &str) -> Result<GroupsText, Failure> {
     if !is_fhir_id(id) {
         return Err(Fault::NotFound.into());
     }
@@ -39,8 +39,10 @@ pub async fn one(ctx: &Context, caller: &Caller, id: &str) -> Result<Vec<u8>, Fa
         limit: 1,
         ..GroupFilter::default()
     };
-    let (_, group) = page(ctx, caller, filter).await?.groups.pop().ok_or(Fault::NotFound)?;
-    Ok(group)
+    let row = page(ctx, caller, filter).await?.rows.pop().ok_or(Fault::NotFound)?;
+    let mut text = GroupsText::new(ctx, caller);
+    text.group(row)?;
+    Ok(text)
 }
 
 /// The caller's groups by id.
@@ -52,33 +54,98 @@ pub async fn page(ctx: &Context, caller: &Caller, mut filter: GroupFilter) -> Re
     if caller.patient_id.is_some() {
         return Ok(GroupsPage::default());
     }
-    let (partner, payer, now_ms) = (caller.partner.clone(), ctx.payer.clone(), ctx.clock.now_ms());
-    let limit = filter.limit;
+    let (partner, limit) = (caller.partner.id.clone(), filter.limit);
     filter.limit += 1;
     let work = move |db: &mut Db| {
-        let rows = member_groups::page(db, &partner.id, &filter)?;
+        let rows = member_groups::page(db, &partner, &filter)?;
         let most = usize::try_from(limit).unwrap_or(0);
-        let reader = GroupReader {
-            npi: &partner.npi,
-            payer: &payer,
-        };
-        let (mut page, mut bytes) = (GroupsPage::default(), 0);
+        let (mut page, mut entries) = (GroupsPage::default(), 0);
         for row in rows {
-            if page.groups.len() == most || bytes > PAGE_BYTES {
+            if page.rows.len() == most || entries > PAGE_ENTRIES {
                 page.has_more = true;
                 break;
             }
-            let mut group = Vec::new();
-            reader.write(&row, &mut |after| page_of(db, &row, now_ms, after), &mut |text| {
-                group.extend_from_slice(text);
-                Ok(())
-            })?;
-            bytes += group.len();
-            page.groups.push((row.id.clone(), group));
+            entries += member_groups::count(db, &row.id)?;
+            page.rows.push(row);
         }
         Ok(page)
     };
     ctx.store.read_in_turn(&caller.partner.id, work).await
+}
+
+/// Texts and groups that follow each other, read a page of entries at a time: none of them is in memory as a whole.
+pub struct GroupsText {
+    ctx: Context,
+    partner: PartnerRef,
+    now_ms: i64,
+    parts: VecDeque<Part>,
+}
+
+enum Part {
+    Text(Vec<u8>),
+    Group(Box<GroupText>),
+}
+
+impl GroupsText {
+    /// Nothing yet, for the caller, as of now.
+    pub fn new(ctx: &Context, caller: &Caller) -> GroupsText {
+        GroupsText {
+            ctx: ctx.clone(),
+            partner: caller.partner.clone(),
+            now_ms: ctx.clock.now_ms(),
+            parts: VecDeque::new(),
+        }
+    }
+
+    /// Adds a text.
+    pub fn text(&mut self, text: Vec<u8>) {
+        self.parts.push_back(Part::Text(text));
+    }
+
+    /// Adds a group of the caller.
+    ///
+    /// # Errors
+    /// [`Fault::StoreDamaged`] for a code that is none.
+    pub fn group(&mut self, row: MemberGroupRow) -> Result<(), Failure> {
+        let code = GroupCode::parse(&row.code).ok_or(Fault::StoreDamaged)?;
+        self.parts.push_back(Part::Group(Box::new(GroupText::new(row, code))));
+        Ok(())
+    }
+
+    /// What comes next; `None` at the end.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+        loop {
+            let Some(part) = self.parts.front_mut() else {
+                return Ok(None);
+            };
+            let mut out = Vec::new();
+            match part {
+                Part::Text(text) => out = std::mem::take(text),
+                Part::Group(group) => {
+                    if let Some(after) = group.wants() {
+                        let (row, now_ms) = (group.row().clone(), self.now_ms);
+                        let read = move |db: &mut Db| page_of(db, &row, now_ms, after);
+                        let entries = self.ctx.store.read_in_turn(&self.partner.id, read).await?;
+                        group.take(entries, (&self.partner.npi, &self.ctx.payer), &mut |text| {
+                            out.extend_from_slice(text);
+                            Ok(())
+                        })?;
+                        if !out.is_empty() {
+                            return Ok(Some(out));
+                        }
+                        continue;
+                    }
+                }
+            }
+            self.parts.pop_front();
+            if !out.is_empty() {
+                return Ok(Some(out));
+            }
+        }
+    }
 }
 
 /// Who reads groups.

@@ -59,7 +59,7 @@ impl JobStep for MatchStep {
                 return Ok(AttemptEnding::done());
             };
             if !partner.is_active() {
-                return Ok(job::failing(ctx, &held.job().key, Fault::PartnerSuspended));
+                return job::failing(&held, Fault::PartnerSuspended).await;
             }
             let job = MatchJob::of(&row)?;
             let caller = job.caller.caller(&partner)?;

@@ -198,7 +198,8 @@ pub async fn keep(
     entry.request_digest = Some(sha256(body));
     let (job_id, partner, told) = (run.id.clone(), run.partner_id, answer.clone());
     let write = move |db: &mut Db| {
-        let current = rows::find_of(db, &job_id, &partner)?.filter(|row| row.state == DONE);
+        // Answers come one after another: each has a place of its own.
+        let current = rows::hold_of(db, &job_id, &partner)?.filter(|row| row.state == DONE);
         current.ok_or(Fault::NotFound)?;
         let receipt = kept::receipt(db, &job_id)?.ok_or(Fault::NotFound)?;
         if hex(&receipt.sha256) != told.receipt {

@@ -40,6 +40,8 @@ pub struct LeftOut {
     pub types: usize,
     /// Parameters that are not served.
     pub parameters: usize,
+    /// Members whom the request names without a grant on them.
+    pub passed_over: usize,
 }
 
 /// The keys that verify receipts, if there are any; they may be published.
@@ -92,6 +94,9 @@ fn claims(base_url: &str, row: &BulkJobRow, files: &[BulkFileRow], left: LeftOut
         if members > 0 {
             left_out.push(json!({"rule": rule, "members": members}));
         }
+    }
+    if left.passed_over > 0 {
+        left_out.push(json!({"rule": "patient", "members": left.passed_over}));
     }
     if left.types > 0 {
         left_out.push(json!({"rule": "type", "types": left.types}));
@@ -197,6 +202,7 @@ mod tests {
             after: 3,
             types: 2,
             parameters: 1,
+            passed_over: 4,
         };
         let claims = claims("https://p.example/fhir", &row, &files, left);
         assert_eq!(claims["resources"], json!({"Goal": 7, "Patient": 2}));
@@ -211,7 +217,7 @@ mod tests {
         );
         assert_eq!(
             claims["leftOut"],
-            json!([{"rule": "access-after", "members": 3}, {"rule": "type", "types": 2},
+            json!([{"rule": "access-after", "members": 3}, {"rule": "patient", "members": 4}, {"rule": "type", "types": 2},
                 {"rule": "parameter", "parameters": 1}])
         );
         assert_eq!(claims["transactionTime"], "1970-01-01T00:00:00.005Z");

@@ -14,7 +14,7 @@ const HELLO_BYTES: usize = 32 * 1024;
 /// Most that the body of one request of a stranger may cost, also one that nobody reads: what more comes of it ends the connection. A body
 /// that is used has at most 1 MiB; what is beyond that lets a client that still sends get its answer.
 const STRANGERS_BODY: usize = 2 * 1024 * 1024;
-/// The same for a partner: this many times the largest body that is used, and at least so many bytes. A partner's body that is refused is
+/// The same for a partner: this many times the largest ordinary body, twice the largest body of a bulk match, and at least so many bytes. A partner's body that is refused is
 /// read up to 32 MiB, so that the partner gets its 413; the rest is for the framing of its chunks.
 const PARTNERS_TIMES: usize = 40;
 const PARTNERS_LEAST: usize = 40 * 1024 * 1024;
@@ -57,7 +57,11 @@ impl ClientConnection {
             place,
             due: Cell::default(),
             cost: Cell::new(0),
-            partners_body: limits.body_bytes.saturating_mul(PARTNERS_TIMES).max(PARTNERS_LEAST),
+            partners_body: limits
+                .body_bytes
+                .saturating_mul(PARTNERS_TIMES)
+                .max(limits.large_body_bytes.saturating_mul(2))
+                .max(PARTNERS_LEAST),
             is_backlogged: Cell::new(false),
             waits: RefCell::new(None),
             certificate: OnceCell::new(),

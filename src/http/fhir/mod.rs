@@ -12,6 +12,7 @@ pub mod family;
 pub mod member_match;
 pub mod metadata;
 pub mod modes;
+mod own;
 pub mod read;
 pub mod search;
 pub mod statement;

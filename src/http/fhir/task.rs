@@ -4,16 +4,16 @@
 //! member only while its grant holds.
 
 use super::authorised::Authorised;
-use super::search::posted;
+use super::own;
 use crate::clock::rfc3339_ms;
 use crate::context::{Context, Payer};
 use crate::error::{Failure, Fault};
 use crate::exchange::phase::{DeliveryState, Phase};
 use crate::fhir::bundle::{Bundle, SEARCHSET};
-use crate::fhir::outcome::{self, fault_system};
+use crate::fhir::outcome::fault_system;
 use crate::fhir::search::query::{PARAMETERS_MAX, VALUES_MAX};
 use crate::http::negotiate;
-use crate::http::reply::{FHIR_JSON, HttpFailure};
+use crate::http::reply::HttpFailure;
 use crate::http::state::App;
 use crate::ids::is_fhir_id;
 use crate::ops::inbound::{InboundBatch, InboundExchange};
@@ -22,7 +22,6 @@ use crate::percent::encode;
 use crate::security::Caller;
 use crate::store::Db;
 use crate::store::inbound::InboundFilter;
-use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value as Json, json};
 
@@ -33,6 +32,8 @@ pub const SEARCHED_BY: &[(&str, &str)] = &[
     ("patient", "reference"),
     ("status", "token"),
 ];
+
+const UNKNOWN: &str = "Task is searched by _id, identifier, patient and status.";
 
 /// Tasks on a page, when the request does not say.
 const COUNT: usize = 20;
@@ -57,9 +58,8 @@ pub async fn read(
     app: web::Data<App>,
 ) -> Result<HttpResponse, HttpFailure> {
     negotiate::form(&request)?;
-    Ok(answer(
-        one(&app.ctx, &authorised.caller, &id).await?.to_string().into_bytes(),
-    ))
+    let task = one(&app.ctx, &authorised.caller, &id).await?;
+    Ok(own::head().body(task.to_string()))
 }
 
 /// The search with its parameters in the URL.
@@ -68,8 +68,9 @@ pub async fn search(
     authorised: Authorised,
     app: web::Data<App>,
 ) -> Result<HttpResponse, HttpFailure> {
-    let pairs = negotiate::pairs(request.query_string())?;
-    searched(&request, &authorised, &app, pairs).await
+    let asked = own::got(&request, &authorised, &app).await?;
+    let found = bundle(&app.ctx, &authorised.caller, &asked.pairs, asked.is_strict).await?;
+    Ok(own::head().body(found))
 }
 
 /// The search with its parameters in a form, in the URL, or in both.
@@ -79,27 +80,9 @@ pub async fn search_post(
     payload: web::Payload,
     app: web::Data<App>,
 ) -> Result<HttpResponse, HttpFailure> {
-    let pairs = posted(&request, payload).await?;
-    searched(&request, &authorised, &app, pairs).await
-}
-
-async fn searched(
-    request: &HttpRequest,
-    authorised: &Authorised,
-    app: &App,
-    pairs: Vec<(String, String)>,
-) -> Result<HttpResponse, HttpFailure> {
-    let pairs = negotiate::filled(pairs, negotiate::form(request)?);
-    let strict = negotiate::is_strict(request);
-    authorised.still_holds(request, app).await?;
-    Ok(answer(bundle(&app.ctx, &authorised.caller, &pairs, strict).await?))
-}
-
-fn answer(bytes: Vec<u8>) -> HttpResponse {
-    HttpResponse::Ok()
-        .insert_header((header::CONTENT_TYPE, FHIR_JSON))
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .body(bytes)
+    let asked = own::sent(&request, &authorised, payload, &app).await?;
+    let found = bundle(&app.ctx, &authorised.caller, &asked.pairs, asked.is_strict).await?;
+    Ok(own::head().body(found))
 }
 
 /// The task with this id, if the caller began it.
@@ -156,16 +139,7 @@ pub async fn bundle(
         );
     }
     if has_unknown {
-        let text =
-            "The server ignored a parameter: Task is searched by _id, identifier, patient and status.".to_owned();
-        let notes = [(Fault::ParameterUnknown, text, Some("Task".to_owned()))];
-        let url = format!("urn:uuid:{}", ctx.ids.new_id(ctx.clock.now_ms()));
-        bundle.found(
-            &mut out,
-            &[url.as_str()],
-            &outcome::warnings(&notes, base_url),
-            "outcome",
-        );
+        own::note_ignored(ctx, &mut bundle, &mut out, ("Task", UNKNOWN));
     }
     bundle.end(&mut out);
     Ok(out)
@@ -245,9 +219,7 @@ impl TaskSearch {
                 }
                 "_format" | "_pretty" => continue,
                 _ if strict => {
-                    return Err(Failure::new(Fault::ParameterUnknown)
-                        .at("Task")
-                        .remedy("Task is searched by _id, identifier, patient and status."));
+                    return Err(Failure::new(Fault::ParameterUnknown).at("Task").remedy(UNKNOWN));
                 }
                 _ => {
                     asked.has_unknown = true;

@@ -129,4 +129,5 @@ diesel::table! {
 }
 
 diesel::allow_tables_to_appear_in_same_query!(member_group, member_group_entry);
+diesel::allow_tables_to_appear_in_same_query!(member_group, bulk_job);
 diesel::allow_tables_to_appear_in_same_query!(bulk_run, bulk_run_member);

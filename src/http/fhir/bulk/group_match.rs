@@ -49,7 +49,7 @@ async fn begun(
     let limits = &app.config.bulk;
     // A body that cannot be taken is not read.
     job::demand_free(&app.ctx, limits, &authorised.caller).await?;
-    let bytes = body::fhir_json(request, payload, limits.body_bytes).await?;
+    let bytes = body::large_fhir_json(request, payload, limits.body_bytes).await?;
     if !prefer::responds_async(request.headers()) {
         return Err(Fault::BulkAsyncNeeded.into());
     }

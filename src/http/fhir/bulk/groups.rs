@@ -1,22 +1,26 @@
 //! `Group` read and search: the groups that the caller itself made with `$bulk-member-match`.
 
-use crate::bulk::group_match::{CODES, GroupCode, groups, identifier_system};
+use crate::bulk::group_match::groups::{self, GroupsText};
+use crate::bulk::group_match::{CODES, GroupCode, identifier_system};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::fhir::bundle::{Bundle, SEARCHSET};
-use crate::fhir::outcome;
 use crate::fhir::search::query::PARAMETERS_MAX;
+use crate::http::edge::PieceRoom;
 use crate::http::fhir::authorised::Authorised;
-use crate::http::fhir::search::posted;
-use crate::http::negotiate;
-use crate::http::reply::{FHIR_JSON, HttpFailure};
+use crate::http::fhir::own::{self, OwnSearch};
+use crate::http::limits::{ROOM_WAIT, STREAM_WAIT};
+use crate::http::negotiate::{self, AnswerForm};
+use crate::http::reply::HttpFailure;
 use crate::http::state::App;
 use crate::ids::is_fhir_id;
 use crate::percent::encode;
 use crate::security::Caller;
 use crate::store::member_groups::GroupFilter;
-use actix_web::http::header;
+use actix_web::http::Method;
+use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, web};
+use futures_util::{StreamExt as _, stream};
 
 /// The search parameters with their types, as the CapabilityStatement lists them.
 pub const SEARCHED_BY: &[(&str, &str)] = &[
@@ -28,6 +32,9 @@ pub const SEARCHED_BY: &[(&str, &str)] = &[
 ];
 const UNKNOWN: &str = "Group is searched by _id, identifier, code, characteristic and characteristic-value-reference.";
 const NPI: &str = "http://hl7.org/fhir/sid/us-npi";
+
+/// Bytes up to which an answer is sent at once.
+const WHOLE_BYTES: usize = 256 * 1024;
 
 /// Groups on a page, when the request does not say, and at most. A group may have as many members as a bulk match.
 const COUNT: i64 = 5;
@@ -42,8 +49,9 @@ pub async fn read(
     id: web::Path<String>,
     app: web::Data<App>,
 ) -> Result<HttpResponse, HttpFailure> {
-    negotiate::form(&request)?;
-    Ok(answer(groups::one(&app.ctx, &authorised.caller, &id).await?))
+    let form = negotiate::form(&request)?;
+    let groups = groups::one(&app.ctx, &authorised.caller, &id).await?;
+    Ok(answer(&request, form, groups).await?)
 }
 
 /// The search with its parameters in the URL.
@@ -52,8 +60,8 @@ pub async fn search(
     authorised: Authorised,
     app: web::Data<App>,
 ) -> Result<HttpResponse, HttpFailure> {
-    let pairs = negotiate::pairs(request.query_string())?;
-    searched(&request, &authorised, &app, pairs).await
+    let asked = own::got(&request, &authorised, &app).await?;
+    searched(&request, &authorised, &app, asked).await
 }
 
 /// The search with its parameters in a form, in the URL, or in both.
@@ -63,33 +71,67 @@ pub async fn search_post(
     payload: web::Payload,
     app: web::Data<App>,
 ) -> Result<HttpResponse, HttpFailure> {
-    let pairs = posted(&request, payload).await?;
-    searched(&request, &authorised, &app, pairs).await
+    let asked = own::sent(&request, &authorised, payload, &app).await?;
+    searched(&request, &authorised, &app, asked).await
 }
 
 async fn searched(
     request: &HttpRequest,
     authorised: &Authorised,
     app: &App,
-    pairs: Vec<(String, String)>,
+    asked: OwnSearch,
 ) -> Result<HttpResponse, HttpFailure> {
-    let pairs = negotiate::filled(pairs, negotiate::form(request)?);
-    let strict = negotiate::is_strict(request);
-    authorised.still_holds(request, app).await?;
-    Ok(answer(bundle(&app.ctx, &authorised.caller, &pairs, strict).await?))
+    let form = negotiate::form(request)?;
+    let found = bundle(&app.ctx, &authorised.caller, &asked).await?;
+    Ok(answer(request, form, found).await?)
 }
 
-fn answer(bytes: Vec<u8>) -> HttpResponse {
-    HttpResponse::Ok()
-        .insert_header((header::CONTENT_TYPE, FHIR_JSON))
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .body(bytes)
+/// The answer with these groups. A small one is sent at once, with its length; of a large one, a page of members at a time is in memory.
+async fn answer(request: &HttpRequest, form: AnswerForm, mut groups: GroupsText) -> Result<HttpResponse, Failure> {
+    let mut first = Vec::new();
+    loop {
+        match groups.next().await? {
+            None => return Ok(own::head().body(first)),
+            Some(text) => first.extend(text),
+        }
+        if first.len() > WHOLE_BYTES {
+            break;
+        }
+    }
+    if request.method() == Method::HEAD {
+        return Ok(own::head().streaming(stream::empty::<Result<Bytes, Failure>>()));
+    }
+    let mut room = PieceRoom::of(request, form == AnswerForm::Html);
+    room.exchange(first.len(), ROOM_WAIT).await?;
+    let rest = stream::unfold(Some((groups, room)), |state| async move {
+        let (mut groups, mut room) = state?;
+        // The piece before was taken.
+        room.leave();
+        match next(&mut groups, &mut room).await {
+            Ok(text) => Some((Ok(Bytes::from(text?)), Some((groups, room)))),
+            Err(failure) => Some((Err(failure), None)),
+        }
+    });
+    let first = stream::iter([Ok::<_, Failure>(Bytes::from(first))]);
+    Ok(own::head().streaming(first.chain(rest)))
 }
 
-/// Runs a search and writes its Bundle.
-async fn bundle(ctx: &Context, caller: &Caller, pairs: &[(String, String)], strict: bool) -> Result<Vec<u8>, Failure> {
+async fn next(groups: &mut GroupsText, room: &mut PieceRoom) -> Result<Option<Vec<u8>>, Failure> {
+    let text = groups.next().await?;
+    if let Some(text) = &text {
+        room.exchange(text.len(), STREAM_WAIT).await?;
+    }
+    Ok(text)
+}
+
+/// Runs a search; its Bundle.
+async fn bundle(ctx: &Context, caller: &Caller, asked: &OwnSearch) -> Result<GroupsText, Failure> {
     let base_url = &ctx.payer.base_url;
-    let asked = GroupSearch::read(pairs, (base_url.as_str(), caller.partner.npi.as_str()), strict)?;
+    let asked = GroupSearch::read(
+        &asked.pairs,
+        (base_url.as_str(), caller.partner.npi.as_str()),
+        asked.is_strict,
+    )?;
     let page = groups::page(ctx, caller, asked.filter).await?;
     let url = |more: Option<String>| {
         let all: Vec<String> = asked.own.iter().cloned().chain(more).collect();
@@ -97,28 +139,24 @@ async fn bundle(ctx: &Context, caller: &Caller, pairs: &[(String, String)], stri
         format!("{base_url}/Group{sign}{}", all.join("&"))
     };
     let mut links = vec![("self", url(None))];
-    if let (true, Some((last, _))) = (page.has_more, page.groups.last()) {
-        links.push(("next", url(Some(format!("_page={last}")))));
+    if let (true, Some(last)) = (page.has_more, page.rows.last()) {
+        links.push(("next", url(Some(format!("_page={}", last.id)))));
     }
-    let mut out = Vec::new();
+    let (mut text, mut out) = (GroupsText::new(ctx, caller), Vec::new());
     let mut bundle = Bundle::begin(&mut out, SEARCHSET);
     bundle.links(&mut out, &links);
-    for (id, group) in &page.groups {
-        bundle.found(&mut out, &[base_url.as_str(), "/Group/", id.as_str()], group, "match");
+    for row in page.rows {
+        bundle.begin_found(&mut out, &[base_url.as_str(), "/Group/", row.id.as_str()]);
+        text.text(std::mem::take(&mut out));
+        text.group(row)?;
+        bundle.end_found(&mut out, "match");
     }
     if asked.has_unknown {
-        let text = format!("The server ignored a parameter: {UNKNOWN}");
-        let notes = [(Fault::ParameterUnknown, text, Some("Group".to_owned()))];
-        let url = format!("urn:uuid:{}", ctx.ids.new_id(ctx.clock.now_ms()));
-        bundle.found(
-            &mut out,
-            &[url.as_str()],
-            &outcome::warnings(&notes, base_url),
-            "outcome",
-        );
+        own::note_ignored(ctx, &mut bundle, &mut out, ("Group", UNKNOWN));
     }
     bundle.end(&mut out);
-    Ok(out)
+    text.text(out);
+    Ok(text)
 }
 
 /// What is searched for.

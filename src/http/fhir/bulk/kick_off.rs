@@ -1,11 +1,15 @@
 //! `Patient/$export`, `Group/{id}/$export` and `Group/{id}/$davinci-data-export`: 202 with the address of the run's status.
 
-use crate::bulk::export::{self, asked::ExportAsked};
+use crate::bulk::export::{
+    self,
+    asked::{ExportAsked, ReadingOfParameters},
+};
 use crate::bulk::manifest::status_url;
 use crate::error::Fault;
 use crate::http::fhir::authorised::Authorised;
 use crate::http::fhir::everything::parameters;
 use crate::http::reply::HttpFailure;
+use crate::http::routes::{self, Interaction};
 use crate::http::state::App;
 use crate::http::{body, negotiate, prefer};
 use crate::security::Permission;
@@ -95,14 +99,18 @@ async fn begin(
     }
     authorised.still_holds(request, app).await?;
     let latest_ms = app.ctx.clock.now_ms() + AHEAD_MS;
-    let mut asked = ExportAsked::read(&pairs, prefer::says_lenient(request.headers()), latest_ms)?;
+    let how = ReadingOfParameters {
+        is_lenient: prefer::says_lenient(request.headers()),
+        passes_over: routes::of(request).is_some_and(|route| route.interaction == Interaction::DavinciExport),
+    };
+    let mut asked = ExportAsked::read(&pairs, how, latest_ms)?;
     asked.narrow_to(authorised.scopes.types(Permission::Read));
     let base_url = &app.ctx.payer.base_url;
     let path = request.path().strip_prefix("/fhir").unwrap_or_default();
     let sign = if request.query_string().is_empty() { "" } else { "?" };
     let url = format!("{base_url}{path}{sign}{}", request.query_string());
     let limits = &app.config.bulk;
-    let id = export::begin(&app.ctx, limits, &authorised.caller, &asked, (url, group)).await?;
+    let id = export::begin(&app.ctx, limits, &authorised.caller, (&asked, how), (url, group)).await?;
     Ok(HttpResponse::Accepted()
         .insert_header((header::CONTENT_LOCATION, status_url(base_url, &id)))
         .insert_header((header::CACHE_CONTROL, "no-store"))

@@ -31,21 +31,53 @@ impl Packer {
     }
 }
 
-/// Whether a request for a whole file may be answered with gzip.
+/// Whether a request for a whole file is answered with gzip.
 pub(super) fn may_pack(headers: &HeaderMap) -> bool {
     let values = headers.get_all(header::ACCEPT_ENCODING);
-    let named = values
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','));
-    !headers.contains_key(header::RANGE) && named.into_iter().any(accepts_gzip)
+    !headers.contains_key(header::RANGE) && prefers_gzip(values.filter_map(|value| value.to_str().ok()))
 }
 
-fn accepts_gzip(text: &str) -> bool {
+/// Whether `Accept-Encoding` asks for gzip (RFC 9110, section 12.5.3): it is named and weighs no less than the file as it is, or it is what
+/// is left when the file as it is is refused.
+fn prefers_gzip<'v>(values: impl Iterator<Item = &'v str>) -> bool {
+    let (mut gzip, mut identity, mut any) = (None, None, None);
+    for (name, weight) in values.flat_map(|value| value.split(',')).map(weighed) {
+        let place = match name.to_ascii_lowercase().as_str() {
+            "gzip" | "x-gzip" => &mut gzip,
+            "identity" => &mut identity,
+            "*" => &mut any,
+            _ => continue,
+        };
+        *place = Some(place.map_or(weight, |before: u16| before.max(weight)));
+    }
+    let refuses_identity = identity.or(any) == Some(0);
+    match (gzip, any) {
+        (Some(gzip), _) => gzip > 0 && gzip >= identity.unwrap_or(0),
+        (None, Some(any)) => any > 0 && refuses_identity,
+        (None, None) => false,
+    }
+}
+
+/// The name of a coding and its weight in thousandths; 0 for a weight that is none.
+fn weighed(text: &str) -> (&str, u16) {
     let mut parts = text.split(';').map(str::trim);
     let name = parts.next().unwrap_or_default();
     let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
-    let is_wanted = weight.is_none_or(|weight| weight.parse::<f32>().is_ok_and(|weight| weight > 0.0));
-    is_wanted && (name.eq_ignore_ascii_case("gzip") || name.eq_ignore_ascii_case("x-gzip"))
+    (name, weight.map_or(1_000, |weight| thousandths(weight).unwrap_or(0)))
+}
+
+/// A weight: 0 to 1 with at most three digits after the point.
+fn thousandths(text: &str) -> Option<u16> {
+    let (whole, rest) = text.split_once('.').unwrap_or((text, ""));
+    if rest.len() > 3 || !rest.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let part: u16 = format!("{rest:0<3}").parse().ok()?;
+    match whole {
+        "0" => Some(part),
+        "1" if part == 0 => Some(1_000),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -54,20 +86,33 @@ mod tests {
     use std::io::Read as _;
 
     #[test]
-    fn gzip_is_used_when_it_is_named_and_not_refused() {
+    fn gzip_is_used_when_it_is_named_and_weighs_no_less_than_the_file_as_it_is() {
         for (text, wanted) in [
             ("gzip", true),
             ("GZIP;q=0.5", true),
             ("x-gzip", true),
+            ("br;q=1, gzip; q=0.001", true),
+            ("gzip;q=0.5, identity;q=0.5", true),
+            ("gzip;q=0.5, identity", false),
+            ("gzip;q=0.5, identity;q=0.501", false),
+            ("identity;q=0, gzip;q=0.1", true),
             ("gzip;q=0", false),
+            ("gzip;q=0, *", false),
             ("gzip; q=0.000", false),
             ("gzip;q=much", false),
+            ("gzip;q=2", false),
+            ("gzip;q=0.5555", false),
             ("br", false),
+            ("zstd", false),
             ("*", false),
+            ("identity;q=0, *", true),
+            ("identity;q=0", false),
+            ("*;q=0", false),
             ("", false),
         ] {
-            assert_eq!(accepts_gzip(text), wanted, "{text}");
+            assert_eq!(prefers_gzip([text].into_iter()), wanted, "{text}");
         }
+        assert!(prefers_gzip(["br", "gzip"].into_iter()), "several lines are one list");
     }
 
     #[test]
