@@ -72,6 +72,7 @@ actions! {
     BulkBegun => "bulk.begun",
     BulkCancelled => "bulk.cancelled",
     BulkAcknowledged => "bulk.acknowledged",
+    BulkReceiptAnswered => "bulk.receipt-answered",
     ExchangeStarted => "exchange.started",
     ExchangeSending => "exchange.sending",
     ExchangeMemberMatched => "exchange.member-matched",

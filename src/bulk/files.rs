@@ -3,6 +3,8 @@
 //! A run has a folder of its own. A file has a head that names its key, then its text in sealed pieces of one size, which are found by
 //! their number, then the sealed list of whose resources it has. Nothing here decides who may read a file.
 
+mod part;
+
 use super::shares::{MemberShare, Unfinished};
 use crate::config::Config;
 use crate::error::{Failure, Fault};
@@ -163,13 +165,9 @@ impl BulkFiles {
     /// [`Fault::BulkFolder`] when it cannot be read, or is none of ours.
     pub fn open(&self, row: &BulkFileRow) -> Result<FileReader, Failure> {
         let file = File::open(self.folder_of(&row.job_id).join(&row.name)).map_err(unusable)?;
-        let mut head = [0; HEAD_BYTES];
-        let read = file.read_at(&mut head, 0).map_err(unusable)?;
-        let end = head[..read].iter().position(|byte| *byte == b'\n');
-        let line = end.and_then(|end| std::str::from_utf8(&head[..end]).ok());
-        let key_id = line.and_then(|line| line.strip_prefix(HEAD)).ok_or(Fault::BulkFolder)?;
+        let key_id = key_id(&file)?.ok_or(Fault::BulkFolder)?;
         Ok(FileReader {
-            seal: self.seal(key_id, &row.job_id)?,
+            seal: self.seal(&key_id, &row.job_id)?,
             begins: (HEAD.len() + key_id.len() + 1) as u64,
             bytes: u64::try_from(row.bytes).unwrap_or(0),
             name: row.name.clone(),
@@ -209,6 +207,15 @@ impl BulkFiles {
     pub fn drop_file(&self, row: &BulkFileRow) {
         let _ = fs::remove_file(self.folder_of(&row.job_id).join(&row.name));
     }
+}
+
+/// The key under which a file was begun.
+fn key_id(file: &File) -> Result<Option<String>, Failure> {
+    let mut head = [0; HEAD_BYTES];
+    let read = file.read_at(&mut head, 0).map_err(unusable)?;
+    let end = head[..read].iter().position(|byte| *byte == b'\n');
+    let line = end.and_then(|end| std::str::from_utf8(&head[..end]).ok());
+    Ok(line.and_then(|line| line.strip_prefix(HEAD)).map(str::to_owned))
 }
 
 /// A file that is being written. If it is dropped before its end, it is removed.

@@ -96,3 +96,40 @@ fn an_empty_file_has_a_list_too() {
     );
     assert!(is_name(&job) && !is_name("../x") && !is_name(&job.to_uppercase().replace('0', "G")));
 }
+
+#[test]
+fn a_file_goes_on_after_its_whole_pieces_and_what_is_no_piece_is_cut_off() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (files, job) = (files(folder.path()), new_name());
+    files.make(&job).expect("made");
+    let text: Vec<u8> = (0..3 * PIECE_BYTES + 10).map(|at| b'a' + (at % 23) as u8).collect();
+    let mut writer = files.begin(&job, 0, OUTPUT, "Goal").expect("begun");
+    writer.put(&text[..2 * PIECE_BYTES + 5]).expect("written");
+    let name = writer.name().to_owned();
+    writer.leave();
+    // As a crash may leave it: some bytes of a piece.
+    let path = files.folder_of(&job).join(&name);
+    let mut left = OpenOptions::new().append(true).open(&path).expect("there");
+    left.write_all(&[7; 3 * PIECE_BYTES]).expect("written");
+    let mut came = Vec::new();
+    let mut take = |piece: &[u8]| -> Result<(), Failure> {
+        came.extend_from_slice(piece);
+        Ok(())
+    };
+    let again = files.go_on((&job, &name), (OUTPUT, "Goal"), &mut take).expect("opens");
+    let mut again = again.expect("there");
+    assert_eq!(again.bytes(), 2 * PIECE_BYTES as i64);
+    assert_eq!(came, &text[..2 * PIECE_BYTES]);
+    again.put(&text[2 * PIECE_BYTES..]).expect("written");
+    let row = again.finish(1).expect("whole");
+    assert_eq!((row.bytes, row.name.as_str()), (text.len() as i64, name.as_str()));
+    assert_eq!(row.sha256, crate::secret::sha256(&text));
+    assert_eq!(files.open(&row).expect("opens").text().expect("text").as_bytes(), text);
+    let none = files.go_on((&job, "nothing"), (OUTPUT, "Goal"), &mut |_| Ok(()));
+    assert!(none.expect("looked").is_none());
+    // One that is neither whole nor left is removed.
+    let dropped = files.begin(&job, 0, OUTPUT, "Goal").expect("begun");
+    let gone = files.folder_of(&job).join(dropped.name());
+    drop(dropped);
+    assert!(!gone.exists());
+}

@@ -3,6 +3,7 @@
 use super::asker::CommandAsker;
 use super::pages::or_dash;
 use super::short;
+use crate::bulk::asking::cancel_run;
 use crate::bulk::job;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
@@ -34,9 +35,10 @@ pub enum BulkCommand {
         /// Id of the bulk job, or the beginning of it
         job: String,
     },
-    /// End a bulk job and remove its files; the ledger says who did it and why
+    /// End a bulk job and remove its files, or end a bulk run of ours, whose members are then asked for one by one; the ledger says who did
+    /// it and why
     Cancel {
-        /// Id of the bulk job, or the beginning of it
+        /// Id of the bulk job or run, or the beginning of it
         job: String,
         /// Why, on one line
         #[arg(long)]
@@ -63,9 +65,15 @@ pub fn run(args: &BulkArgs, ctx: &Context, asker: &CommandAsker, out: &mut Out) 
         }
         BulkCommand::Cancel { job, reason, operator } => {
             let note = asker.operator_note(operator.as_deref(), reason)?;
-            let id = short::meant(ctx, IdKind::BulkJob, job)?;
-            job::cancel_for(ctx, &id, note).map_err(told)?;
-            out.note("the bulk job has ended, and its files are being removed");
+            let id = short::meant_of(ctx, &[IdKind::BulkJob, IdKind::BulkRun], job)?;
+            let run = ctx.store.read_blocking(|db| bulk_runs::one(db, &id))?;
+            if run.is_some() {
+                cancel_run(ctx, &id, note).map_err(told)?;
+                out.note("the bulk run ends; its members are asked for one by one");
+            } else {
+                job::cancel_for(ctx, &id, note).map_err(told)?;
+                out.note("the bulk job has ended, and its files are being removed");
+            }
         }
     }
     Ok(Exit::Done)
@@ -109,7 +117,7 @@ fn list(ctx: &Context, out: &mut Out) -> Result<(), Failure> {
             format!("{}/{}", run.members - run.carried, run.members),
             run.created_at.clone(),
             or_dash(None),
-            or_dash(None),
+            or_dash(run.receipt.as_deref()),
             or_dash(run.fault.as_deref()),
         ]
     };

@@ -140,7 +140,7 @@ fn hand_in(
     Ok(())
 }
 
-/// Leaves the exchanges that have just begun to bulk runs. One that asks only for what changed since some time is asked for alone.
+/// Leaves the exchanges that have just begun to bulk runs.
 fn gather_new(
     db: &mut Db,
     ctx: &Context,
@@ -152,7 +152,7 @@ fn gather_new(
         let (RowResult::Accepted(accepted), Some(partner)) = (result, &fields.partner) else {
             continue;
         };
-        if accepted.is_new && fields.since.is_none() {
+        if accepted.is_new {
             gather(db, ctx, (partner, &accepted.exchange_id), digest)?;
         }
     }

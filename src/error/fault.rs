@@ -214,6 +214,7 @@ faults! {
     PatientMissing      => ("EX-072", "incomplete",       Error, 502, Never, Operator, Day, "The record was received without its Patient, so nothing says whose it is.", "Ask the other payer for the Patient, then supersede the exchange. Nothing of the record was stored."),
     PartnerMoved        => ("EX-073", "conflict",         Error, 409, Never, Operator, Day, "The registration of the partner has another address than the one at which the member was matched.", "Supersede the exchange: the new one asks at the address of the registration. If the registration is wrong, correct it, then replay."),
     FilesUntrue         => ("EX-074", "incomplete",       Error, 502, Never, Operator, Day, "The other payer's files are not what its manifest says.", "Send the other payer the id of the bulk run. Its members are asked for one by one."),
+    ReceiptUntrue       => ("EX-075", "incomplete",       Error, 502, Never, Operator, Day, "The other payer's receipt of an export is not its own, or not of what it gave.", "Send the other payer the id of the bulk run. What came was checked against its manifest, and stays."),
 }
 
 impl Fault {

@@ -3,9 +3,12 @@
 
 use crate::clock::rfc3339_ms;
 use crate::error::Failure;
+use crate::secret::hex;
 use crate::store::Db;
 use crate::store::bulk_runs::{self as rows, BulkRunRow, RunFileRow, RunMemberRow};
+use crate::store::run_receipts::{self as receipts, MemberReceipt, RunReceiptRow};
 use serde::Serialize;
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Most runs of a list.
@@ -18,7 +21,7 @@ pub struct BulkRunItem {
     pub id: String,
     /// Who is asked.
     pub partner: String,
-    /// `gathering`, `running`, `done` or `failed`.
+    /// `gathering`, `running`, `done`, `failed` or `cancelled`.
     pub state: String,
     /// What it does next.
     pub step: String,
@@ -34,12 +37,16 @@ pub struct BulkRunItem {
     pub deadline_at: String,
     /// When it ended.
     pub ended_at: Option<String>,
+    /// Only what changed since then is asked for.
+    pub since: Option<String>,
     /// How many members it has.
     pub members: i64,
     /// For how many of them it still works.
     pub carried: i64,
     /// The code of the fault that ended it.
     pub fault: Option<String>,
+    /// How it stands with the partner's receipt: `checked`, `complete`, `incomplete`, `not-offered`, `untrue` or `unanswered`.
+    pub receipt: Option<String>,
 }
 
 /// A bulk run of ours with its members.
@@ -54,6 +61,8 @@ pub struct BulkRunDetail {
     pub states: BTreeMap<String, i64>,
     /// The files by type.
     pub files: Vec<BulkRunFileItem>,
+    /// What was found of the receipt, and answered.
+    pub receipt_answer: Option<RunReceiptItem>,
     /// The exchanges of the members.
     pub exchanges: Vec<BulkRunMemberItem>,
 }
@@ -79,6 +88,51 @@ pub struct BulkRunMemberItem {
     pub exchange: String,
     /// How far the run is with the member.
     pub state: String,
+    /// Whether what came for the member is what the receipt says: `whole` or `lacking`.
+    pub receipt: Option<String>,
+}
+
+/// The receipt of a run's export.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RunReceiptItem {
+    /// Its SHA-256.
+    pub sha256: Option<String>,
+    /// Numbers of what is missing here.
+    pub missing: Option<Value>,
+    /// The code of the fault for which it is not answered.
+    pub fault: Option<String>,
+    /// Id of the ledger entry of the answer.
+    pub entry_id: Option<String>,
+    /// When it was checked.
+    pub checked_at: String,
+    /// When the partner took the answer.
+    pub answered_at: Option<String>,
+}
+
+/// The receipt of a bulk run, as far as it concerns an exchange.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BulkReceiptItem {
+    /// The run.
+    pub run: String,
+    /// How it stands with the receipt: `awaited`, `checked`, `complete`, `incomplete`, `not-offered`, `untrue` or `unanswered`.
+    pub state: String,
+    /// Whether what came for the member is what the receipt says: `whole` or `lacking`.
+    pub member: Option<String>,
+    /// When the other payer took our answer.
+    pub answered_at: Option<String>,
+}
+
+impl BulkReceiptItem {
+    /// What was found of the receipt.
+    pub fn of(found: MemberReceipt) -> BulkReceiptItem {
+        let receipt = found.receipt.as_ref();
+        BulkReceiptItem {
+            state: receipt.map_or("awaited", |receipt| receipt.state.as_str()).to_owned(),
+            answered_at: receipt.and_then(|receipt| receipt.at_ms).map(rfc3339_ms),
+            run: found.run_id,
+            member: found.member,
+        }
+    }
 }
 
 /// The newest runs.
@@ -89,7 +143,8 @@ pub fn list(db: &mut Db) -> Result<Vec<BulkRunItem>, Failure> {
     let mut items = Vec::new();
     for row in rows::list(db, LISTED)? {
         let members = rows::members(db, &row.id)?;
-        items.push(item(row, &members));
+        let receipt = receipts::of_run(db, &row.id)?;
+        items.push(item(row, &members, receipt.as_ref()));
     }
     Ok(items)
 }
@@ -103,6 +158,7 @@ pub fn one(db: &mut Db, id: &str) -> Result<Option<BulkRunDetail>, Failure> {
         return Ok(None);
     };
     let (members, files) = (rows::members(db, id)?, rows::files(db, id)?);
+    let receipt = receipts::of_run(db, id)?;
     let mut states = BTreeMap::new();
     for member in &members {
         *states.entry(member.state.clone()).or_default() += 1;
@@ -111,12 +167,14 @@ pub fn one(db: &mut Db, id: &str) -> Result<Option<BulkRunDetail>, Failure> {
         left_out: row.left_out,
         states,
         files: files.into_iter().map(file).collect(),
-        run: item(row, &members),
+        run: item(row, &members, receipt.as_ref()),
+        receipt_answer: receipt.map(receipt_item),
         exchanges: members
             .into_iter()
             .map(|member| BulkRunMemberItem {
                 exchange: member.exchange_id,
                 state: member.state,
+                receipt: member.receipt,
             })
             .collect(),
     }))
@@ -131,7 +189,19 @@ fn file(row: RunFileRow) -> BulkRunFileItem {
     }
 }
 
-fn item(row: BulkRunRow, members: &[RunMemberRow]) -> BulkRunItem {
+fn receipt_item(row: RunReceiptRow) -> RunReceiptItem {
+    let missing: Option<Value> = row.missing.and_then(|text| serde_json::from_str(&text).ok());
+    RunReceiptItem {
+        sha256: row.sha256.as_deref().map(hex),
+        missing: missing.filter(|missing| missing.as_object().is_some_and(|missing| !missing.is_empty())),
+        fault: row.fault,
+        entry_id: row.entry_id,
+        checked_at: rfc3339_ms(row.checked_ms),
+        answered_at: row.at_ms.map(rfc3339_ms),
+    }
+}
+
+fn item(row: BulkRunRow, members: &[RunMemberRow], receipt: Option<&RunReceiptRow>) -> BulkRunItem {
     let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     BulkRunItem {
         members: count(members.len()),
@@ -146,6 +216,8 @@ fn item(row: BulkRunRow, members: &[RunMemberRow]) -> BulkRunItem {
         updated_at: rfc3339_ms(row.updated_ms),
         deadline_at: rfc3339_ms(row.deadline_ms),
         ended_at: row.ended_ms.map(rfc3339_ms),
+        since: row.since_ms.map(rfc3339_ms),
         fault: row.fault,
+        receipt: receipt.map(|receipt| receipt.state.clone()),
     }
 }

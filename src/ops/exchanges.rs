@@ -1,6 +1,7 @@
 //! Exchanges as operators see them: states, clocks, every attempt, what came and what is missing, and what to do next.
 
 use super::View;
+use super::bulk_runs::BulkReceiptItem;
 use super::recipients::{self, ReceivedItem};
 use crate::clock::rfc3339_ms;
 use crate::error::{Failure, Fault};
@@ -9,6 +10,7 @@ use crate::exchange::phase::Phase;
 use crate::store::Db;
 use crate::store::exchanges::{self, AskRow, AttemptRow, ExchangeResultRow, ExchangeRow, MissingRow};
 use crate::store::opt_ins::{self, OptInRow};
+use crate::store::run_receipts;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -114,6 +116,9 @@ pub struct ExchangeDetail {
     /// Who received something of what it stored, once it is asked to take that out again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub received_since: Option<Vec<ReceivedItem>>,
+    /// The receipt of the bulk run that asked for it with others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bulk_receipt: Option<BulkReceiptItem>,
     /// Exactly what is missing.
     pub missing: Vec<MissingItem>,
     /// The attempts, oldest first.
@@ -151,6 +156,7 @@ impl ExchangeDetail {
             sent: None,
             received_since: None,
             has_more_received: false,
+            bulk_receipt: None,
             missing: Vec::new(),
             has_more_steps: false,
             steps: Vec::new(),
@@ -262,6 +268,7 @@ pub fn one(db: &mut Db, id: &str, view: View, now_ms: i64) -> Result<ExchangeDet
     let mut attempts = exchanges::attempts_of(db, id, ATTEMPTS + 1)?;
     let has_more_steps = i64::try_from(attempts.len()).is_ok_and(|found| found > ATTEMPTS);
     attempts.truncate(usize::try_from(ATTEMPTS).unwrap_or(usize::MAX));
+    let bulk_receipt = run_receipts::of_exchange(db, id)?.filter(|found| found.is_brought);
     let received = recipients::of(db, &row, &attempts)?;
     let (received_since, has_more_received) = received.map_or((None, false), |(found, more)| (Some(found), more));
     Ok(ExchangeDetail {
@@ -274,6 +281,7 @@ pub fn one(db: &mut Db, id: &str, view: View, now_ms: i64) -> Result<ExchangeDet
         sent: None,
         received_since,
         has_more_received,
+        bulk_receipt: bulk_receipt.map(BulkReceiptItem::of),
         has_more_steps,
         missing: missing.into_iter().map(missing_item).collect(),
         steps: attempts.into_iter().map(attempt).collect(),

@@ -16,6 +16,8 @@ pub const RUNNING: &str = "running";
 pub const DONE: &str = "done";
 /// The state of a run that was given up. Its members go on alone.
 pub const FAILED: &str = "failed";
+/// The state of a run that an operator ended. Its members go on alone.
+pub const CANCELLED: &str = "cancelled";
 
 /// A row of `bulk_run`.
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable, AsChangeset)]
@@ -39,11 +41,14 @@ pub struct BulkRunRow {
     pub updated_ms: i64,
     pub deadline_ms: i64,
     pub ended_ms: Option<i64>,
+    pub question: Option<String>,
+    pub question_bytes: Option<i64>,
+    pub since_ms: Option<i64>,
 }
 
 /// A row of `bulk_run_member`.
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
-#[diesel(table_name = bulk_run_member)]
+#[diesel(table_name = bulk_run_member, treat_none_as_default_value = false)]
 #[allow(missing_docs)]
 pub struct RunMemberRow {
     pub run_id: String,
@@ -52,6 +57,8 @@ pub struct RunMemberRow {
     pub carried: i64,
     pub attempt: i64,
     pub state: String,
+    pub came: Option<String>,
+    pub receipt: Option<String>,
 }
 
 /// A row of `bulk_run_file`.
@@ -69,6 +76,9 @@ pub struct RunFileRow {
     pub name: Option<String>,
     pub resources: i64,
     pub bytes: i64,
+    pub sha256: Option<Vec<u8>>,
+    pub part: Option<String>,
+    pub etag: Option<String>,
 }
 
 /// Adds a run.
@@ -217,7 +227,51 @@ pub fn kept(db: &mut Db, row: &RunFileRow) -> Result<(), Failure> {
             bulk_run_file::name.eq(&row.name),
             bulk_run_file::resources.eq(row.resources),
             bulk_run_file::bytes.eq(row.bytes),
+            bulk_run_file::sha256.eq(&row.sha256),
+            bulk_run_file::part.eq(None::<String>),
+            bulk_run_file::etag.eq(None::<String>),
         ))
         .execute(db)?;
     Ok(())
+}
+
+/// Notes where the beginning of a file is kept, and of which version of the file it is.
+///
+/// # Errors
+/// Those of the database.
+pub fn begun_file(db: &mut Db, row: &RunFileRow) -> Result<(), Failure> {
+    diesel::update(bulk_run_file::table.find((&row.run_id, row.position)))
+        .set((bulk_run_file::part.eq(&row.part), bulk_run_file::etag.eq(&row.etag)))
+        .execute(db)?;
+    Ok(())
+}
+
+/// Asks for the end of a run. Returns `false` when it has ended, or was asked to.
+///
+/// # Errors
+/// Those of the database.
+pub fn ask_cancel(db: &mut Db, id: &str, now_ms: i64) -> Result<bool, Failure> {
+    let live = bulk_run::table.filter(
+        bulk_run::id
+            .eq(id)
+            .and(bulk_run::state.eq_any([GATHERING, RUNNING]))
+            .and(bulk_run::cancel_asked_ms.is_null()),
+    );
+    let asked = diesel::update(live)
+        .set(bulk_run::cancel_asked_ms.eq(now_ms))
+        .execute(db)?;
+    Ok(asked == 1)
+}
+
+/// Returns whether an operator asked for the end of a run.
+///
+/// # Errors
+/// Those of the database.
+pub fn is_cancel_asked(db: &mut Db, id: &str) -> Result<bool, Failure> {
+    let asked: Option<Option<i64>> = bulk_run::table
+        .find(id)
+        .select(bulk_run::cancel_asked_ms)
+        .first(db)
+        .optional()?;
+    Ok(asked.flatten().is_some())
 }

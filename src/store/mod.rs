@@ -72,6 +72,7 @@ pub mod reviews;
 pub mod rights;
 mod room;
 pub mod roster;
+pub mod run_receipts;
 pub mod schema;
 pub mod search;
 pub mod search_rows;

@@ -27,6 +27,7 @@ pub const TABLES: &[&str] = &[
     "bulk_run",
     "bulk_run_file",
     "bulk_run_member",
+    "bulk_run_receipt",
     "compartment",
     "consent",
     "decision",

@@ -8,8 +8,8 @@ mod policy;
 mod received;
 
 pub use bulk::{
-    bulk_acknowledgement, bulk_file, bulk_job, bulk_piece, bulk_run, bulk_run_file, bulk_run_member, member_group,
-    member_group_entry,
+    bulk_acknowledgement, bulk_file, bulk_job, bulk_piece, bulk_run, bulk_run_file, bulk_run_member, bulk_run_receipt,
+    member_group, member_group_entry,
 };
 pub use exchanges::{
     enrolment, exchange, exchange_ask, exchange_missing, exchange_question, exchange_result, exchange_step, opt_in,

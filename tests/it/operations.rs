@@ -49,6 +49,7 @@ const PROMISED: &[(&str, &str, &[&str])] = &[
     ("GET", "/ops/v1/states", ALL),
     ("GET", "/ops/v1/jobs", &["operator"]),
     ("GET", "/ops/v1/bulk-jobs", &["operator"]),
+    ("GET", "/ops/v1/bulk-runs", &["operator"]),
     ("GET", "/ops/v1/exchanges", &["support", "operator", "auditor"]),
     ("POST", "/ops/v1/exchanges", &["operator"]),
     ("GET", "/ops/v1/exchanges/{id}", &["support", "operator", "auditor"]),

@@ -66,7 +66,7 @@ pub(super) async fn read(run: &mut AskingRun) -> Result<RunNext, CallFailure> {
     let mut answer = BulkAnswer::default();
     let mut left = ANSWER_BYTES;
     for file in manifest.output.iter().filter(|file| file.resource_type == form) {
-        let bytes = small(run, &peer, file, left).await?;
+        let bytes = small(run, &peer, (file, TokenFor::Match), left).await?;
         left = left.saturating_sub(bytes.len() as u64);
         answer
             .add(&peer, &bytes, has_groups)

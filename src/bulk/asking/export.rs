@@ -7,6 +7,7 @@ use super::members::{FETCHING, LEFT, MATCHED};
 use super::question::{key_of, put};
 use super::run::{AskingRun, RunNext, refused, step_of};
 use super::wire::TokenFor;
+use crate::clock::rfc3339_ms;
 use crate::error::{Failure, Fault};
 use crate::exchange::carried::{CarriedBegin, begin_carried};
 use crate::exchange::steps::StepName;
@@ -32,7 +33,9 @@ pub(super) async fn ask(run: &mut AskingRun) -> Result<RunNext, CallFailure> {
         .iter()
         .map(|id| json!({"name": "patient", "valueReference": {"reference": format!("Patient/{id}")}}));
     let kind = json!({"name": "exportType", "valueCanonical": KIND_OF_EXPORT});
-    let parameters: Vec<serde_json::Value> = std::iter::once(kind).chain(patients).collect();
+    let since = run.row.since_ms.map(rfc3339_ms);
+    let since = since.map(|since| json!({"name": "_since", "valueInstant": since}));
+    let parameters: Vec<serde_json::Value> = std::iter::once(kind).chain(since).chain(patients).collect();
     let body = json!({"resourceType": "Parameters", "parameter": parameters}).to_string();
     let key = key_of(&run.row.id, "export", body.as_bytes());
     let ask = PeerAsk {
@@ -107,6 +110,9 @@ pub(super) async fn read(run: &mut AskingRun) -> Result<RunNext, CallFailure> {
             name: None,
             resources: 0,
             bytes: 0,
+            sha256: None,
+            part: None,
+            etag: None,
         })
         .collect();
     run.row.transaction_ms = manifest.transaction_ms;

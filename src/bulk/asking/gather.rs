@@ -8,11 +8,13 @@ use crate::exchange::carried::carry;
 use crate::jobs::{self, NewJob};
 use crate::store::Db;
 use crate::store::bulk_runs::{self as rows, BulkRunRow, GATHERING, RunMemberRow};
+use crate::store::exchanges;
 
 /// When a run begins whose file was not read to its end, milliseconds.
 const LATEST_MS: i64 = 600_000;
 
-/// Adds an exchange with `partner_id`, which was accepted in this transaction, to a run of its file.
+/// Adds an exchange with `partner_id`, which was accepted in this transaction, to a run of its file: one for all members about whom the same
+/// is asked.
 ///
 /// # Errors
 /// Those of the database.
@@ -22,16 +24,17 @@ pub fn gather(
     (partner_id, exchange_id): (&str, &str),
     file_digest: &str,
 ) -> Result<(), Failure> {
+    let since_ms = exchanges::ask_of(db, exchange_id)?.and_then(|ask| ask.since_ms);
     let mut place = None;
     for run in rows::gathering(db, file_digest)? {
         let count = rows::count(db, &run.id)?;
-        if run.partner_id == partner_id && count < MEMBERS_MOST {
+        if run.partner_id == partner_id && run.since_ms == since_ms && count < MEMBERS_MOST {
             place = Some((run.id, count));
         }
     }
     let (run_id, position) = match place {
         Some(place) => place,
-        None => (begin(db, ctx, partner_id, file_digest)?, 0),
+        None => (begin(db, ctx, (partner_id, since_ms), file_digest)?, 0),
     };
     carry(db, exchange_id)?;
     let member = RunMemberRow {
@@ -41,11 +44,18 @@ pub fn gather(
         carried: 1,
         attempt: 0,
         state: super::members::WAITING.to_owned(),
+        came: None,
+        receipt: None,
     };
     rows::put_members(db, &[member])
 }
 
-fn begin(db: &mut Db, ctx: &Context, partner_id: &str, file_digest: &str) -> Result<String, Failure> {
+fn begin(
+    db: &mut Db,
+    ctx: &Context,
+    (partner_id, since_ms): (&str, Option<i64>),
+    file_digest: &str,
+) -> Result<String, Failure> {
     let now_ms = ctx.clock.now_ms();
     let run = BulkRunRow {
         id: new_name(),
@@ -64,6 +74,9 @@ fn begin(db: &mut Db, ctx: &Context, partner_id: &str, file_digest: &str) -> Res
         updated_ms: now_ms,
         deadline_ms: now_ms + TIME_MS,
         ended_ms: None,
+        question: None,
+        question_bytes: None,
+        since_ms,
     };
     rows::put(db, &run)?;
     jobs::enqueue(db, &ctx.ids.new_id(now_ms), &work(&run, now_ms + LATEST_MS), now_ms)?;

@@ -12,7 +12,8 @@ pub static ASK: WorkKind = WorkKind {
     every: None,
     timeout: Duration::from_secs(4 * 3_600),
     renews: true,
-    safe_because: "each step is recorded before the next one begins; what is asked for twice is asked with the same key, and only reads",
+    safe_because: "each step is recorded before the next one begins; what is asked for twice is asked with the same key, and only reads; an \
+                   answer to a receipt counts once",
 };
 
 /// Most members of a run.
@@ -44,6 +45,11 @@ macro_rules! steps {
                 }
             }
 
+            /// Whether the members have what is theirs: the run can only end well now.
+            pub const fn is_after_members(self) -> bool {
+                matches!(self, RunStep::CheckReceipt | RunStep::AnswerReceipt | RunStep::EndExport)
+            }
+
             pub fn parse(code: &str) -> Option<RunStep> {
                 Self::ALL.iter().copied().find(|one| one.code() == code)
             }
@@ -66,6 +72,10 @@ steps! {
     Fetch => "fetch",
     /// Give each member what is theirs.
     HandOut => "hand-out",
+    /// Check the receipt of the export.
+    CheckReceipt => "check-receipt",
+    /// Answer it, once what came is stored.
+    AnswerReceipt => "answer-receipt",
     /// Delete the export at the partner.
     EndExport => "end-export",
 }

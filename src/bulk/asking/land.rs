@@ -22,6 +22,7 @@ use crate::store::Db;
 use crate::store::bulk::{BulkFileRow, OUTPUT};
 use crate::store::bulk_runs::{self as rows, RunFileRow, RunMemberRow};
 use crate::store::ingest::set_aside;
+use crate::store::run_receipts::put_came;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -47,6 +48,8 @@ struct Work {
     chance: Chance,
     run_id: String,
     transaction_ms: Option<i64>,
+    /// Whether only what changed was asked for.
+    is_since: bool,
     kept: Vec<RunFileRow>,
     members: Vec<Option<Landing>>,
     /// Why a member is given nothing more.
@@ -100,6 +103,7 @@ pub(super) async fn hand_out(run: &mut AskingRun) -> Result<RunNext, CallFailure
         chance: run.chance.clone(),
         run_id: run.row.id.clone(),
         transaction_ms: run.row.transaction_ms,
+        is_since: run.row.since_ms.is_some(),
         kept,
         members,
         stopped: HashMap::new(),
@@ -113,7 +117,7 @@ pub(super) async fn hand_out(run: &mut AskingRun) -> Result<RunNext, CallFailure
             }
             _ => failure.into(),
         })?;
-    Ok(RunNext::Step(RunStep::EndExport))
+    Ok(RunNext::Step(RunStep::CheckReceipt))
 }
 
 impl Work {
@@ -242,10 +246,21 @@ impl Work {
             Some(fault) => Some(StepEnd::NotPermitted { fault }),
             None => self.came(landing)?,
         };
+        let came = match &said {
+            Some(
+                StepEnd::Done(StepGain::Retrieved { counts, .. })
+                | StepEnd::Partial {
+                    gain: StepGain::Retrieved { counts, .. },
+                    ..
+                },
+            ) => serde_json::to_string(counts).ok(),
+            _ => None,
+        };
         let (ctx, member, unit) = (self.held.ctx().clone(), landing.member.clone(), self.chance.unit());
         self.held.write_blocking(move |db| {
             let Some(said) = &said else {
-                // The partner left the member out: it is asked for the record alone, and says why.
+                // The partner left the member out, or has nothing new: it is asked for the record alone, and says why.
+                set_aside(db, &member.exchange_id, EXPORT)?;
                 hand_over(db, &ctx, &member.exchange_id)?;
                 return put(db, &member, (0, member.attempt, ALONE));
             };
@@ -253,6 +268,9 @@ impl Work {
             match end_carried(db, &ctx, step, (said, &CallNotes::default()), unit)? {
                 CarriedEnd::GoesOn => {
                     hand_over(db, &ctx, &member.exchange_id)?;
+                    if let Some(came) = &came {
+                        put_came(db, (&member.run_id, member.position), came)?;
+                    }
                     put(db, &member, (0, member.attempt, RECEIVED))
                 }
                 CarriedEnd::Left => {
@@ -266,7 +284,7 @@ impl Work {
         })
     }
 
-    /// What came for a member; `None` when nothing did.
+    /// What came for a member; `None` when nothing did, or when nothing says whose the changes are.
     fn came(&self, landing: &Landing) -> Result<Option<StepEnd>, Failure> {
         let scope = IngestScope::open(self.held.ctx(), &self.vault, landing.sides.clone())?;
         let arrived = ingest::arrivals(&scope)?;
@@ -274,13 +292,18 @@ impl Work {
             return Ok(None);
         }
         let has_patient = arrived.types.contains_key("Patient");
+        // With only what changed, the Patient comes only when it changed too.
+        let is_known = self.is_since && ingest::knows_person(&scope)?;
+        if self.is_since && !has_patient && !is_known {
+            return Ok(None);
+        }
         let gain = StepGain::Retrieved {
             counts: arrived.types,
             bytes: arrived.bytes,
             method: "export",
             as_of_ms: arrived.as_of_ms,
         };
-        Ok(Some(match has_patient {
+        Ok(Some(match has_patient || is_known {
             true => StepEnd::Done(gain),
             false => StepEnd::Partial {
                 gain,

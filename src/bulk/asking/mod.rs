@@ -7,18 +7,24 @@
 //! This module never decides what a member's exchange does next, and makes no call inside a transaction.
 
 mod answer;
+mod cancel;
 mod export;
 mod fetch;
 mod gather;
 mod kind;
 mod land;
+mod lines;
 mod members;
 mod question;
+mod receipt;
+mod reply;
 mod run;
 mod sort;
 mod step;
+mod weigh;
 mod wire;
 
+pub use cancel::cancel_run;
 pub use gather::{close, gather};
 pub use kind::{ASK, failpoints};
 pub use step::AskInBulk;

@@ -1,6 +1,8 @@
 //! Asks the partner who the members are there. Safe to repeat: the same question has the same key, and a partner that does not know the key
-//! judges the same members again, which changes nothing but its own grants.
+//! judges the same members again, which changes nothing but its own grants. The question is kept sealed before it is sent, so that all attempts
+//! about the same members send the same bytes.
 
+use super::fetch::blocking;
 use super::kind::{BODY_BYTES, RunStep, TOGETHER};
 use super::members::{ALONE, ASKED, LEFT, WAITING};
 use super::run::{AskingRun, RunNext};
@@ -13,12 +15,15 @@ use crate::exchange::steps::{CallNotes, ExchangeFacts, HeldOfMember, StepEnd, St
 use crate::partner::peer::{CallFailure, PeerAsk};
 use crate::secret::{hex, sha256, sha256_of};
 use crate::store::Db;
+use crate::store::bulk::BulkFileRow;
 use crate::store::bulk_runs::{self as rows, RunMemberRow};
 use crate::store::partner_health;
 use serde_json::json;
 
 const BEFORE: &str = r#"{"resourceType":"Parameters","parameter":["#;
 const AFTER: &str = "]}";
+/// The side of the file that keeps a question.
+const QUESTION: &str = "question";
 
 /// The id of a member's Patient within the question.
 pub(super) fn sent_id(position: i64) -> String {
@@ -50,9 +55,10 @@ pub(super) async fn ask(run: &mut AskingRun) -> Result<RunNext, CallFailure> {
         return Ok(RunNext::End);
     }
     let token = run.wire.token(&ctx, TokenFor::Match).await?;
-    let Some(body) = body(run).await? else {
+    let Some((positions, built)) = body(run).await? else {
         return Ok(RunNext::End);
     };
+    let body = spooled(run, &positions, built).await?;
     let key = key_of(&run.row.id, "match", &body);
     let ask = PeerAsk {
         url: known.peer.below("Group/$bulk-member-match")?,
@@ -67,16 +73,89 @@ pub(super) async fn ask(run: &mut AskingRun) -> Result<RunNext, CallFailure> {
     Ok(RunNext::Step(RunStep::AwaitMatch))
 }
 
-/// The question about all members who may be asked about now; `None` when there is none.
-async fn body(run: &AskingRun) -> Result<Option<Vec<u8>>, Failure> {
-    let mut body = BEFORE.to_owned();
+/// The first line of a kept question: whom it is about.
+fn about(positions: &[i64]) -> String {
+    let list: Vec<String> = positions.iter().map(i64::to_string).collect();
+    list.join(",")
+}
+
+/// The question as it was first asked about these members, or `built`, which is kept before it is sent.
+async fn spooled(run: &mut AskingRun, positions: &[i64], built: Vec<u8>) -> Result<Vec<u8>, Failure> {
+    let (about, files, id) = (about(positions), run.files.clone(), run.row.id.clone());
+    if let Some(row) = kept_file(run) {
+        let own = files.clone();
+        match blocking(move || own.open(&row)?.text()).await {
+            Ok(text) => {
+                // Others may be asked about now.
+                if let Some((before, body)) = text.split_once('\n')
+                    && before == about
+                {
+                    return Ok(body.as_bytes().to_vec());
+                }
+            }
+            Err(failure) => {
+                tracing::warn!(
+                    bulk.run = run.row.id,
+                    fault = failure.fault().code(),
+                    "the question of a bulk run cannot be read any more, and is built again"
+                );
+            }
+        }
+    }
+    let body = built.clone();
+    let kept = blocking(move || {
+        files.make(&id)?;
+        let mut file = files.begin(&id, 0, QUESTION, QUESTION)?;
+        file.put(about.as_bytes())?;
+        file.put(b"\n")?;
+        file.put(&built)?;
+        let row = file.finish(0)?;
+        files.sync(&id)?;
+        Ok(row)
+    })
+    .await?;
+    (run.row.question, run.row.question_bytes) = (Some(kept.name), Some(kept.bytes));
+    run.save().await?;
+    Ok(body)
+}
+
+fn kept_file(run: &AskingRun) -> Option<BulkFileRow> {
+    Some(BulkFileRow {
+        name: run.row.question.clone()?,
+        job_id: run.row.id.clone(),
+        piece: 0,
+        side: QUESTION.to_owned(),
+        resource_type: QUESTION.to_owned(),
+        resources: 0,
+        bytes: run.row.question_bytes?,
+        sha256: Vec::new(),
+        created_ms: 0,
+    })
+}
+
+/// Removes the kept question: the partner has answered it.
+pub(super) async fn forget(run: &mut AskingRun) -> Result<(), Failure> {
+    let Some(row) = kept_file(run) else { return Ok(()) };
+    (run.row.question, run.row.question_bytes) = (None, None);
+    run.save().await?;
+    let files = run.files.clone();
+    blocking(move || {
+        files.drop_file(&row);
+        Ok(())
+    })
+    .await
+}
+
+/// The question about all members who may be asked about now, and who they are; `None` when there is nobody.
+async fn body(run: &AskingRun) -> Result<Option<(Vec<i64>, Vec<u8>)>, Failure> {
+    let (mut body, mut positions) = (BEFORE.to_owned(), Vec::new());
     for members in run.carried(&[WAITING, ASKED]).await?.chunks(TOGETHER) {
         let (ctx, members, before) = (run.ctx().clone(), members.to_vec(), body.len());
         let (chance, asked_at) = (run.chance.clone(), run.wire.address());
         let named = run
             .held
             .write(move |db| {
-                let mut named = String::new();
+                let (mut named, mut asked) = (String::new(), Vec::new());
                 for member in &members {
                     if before + named.len() > BODY_BYTES {
                         hand_over(db, &ctx, &member.exchange_id)?;
@@ -84,19 +163,21 @@ async fn body(run: &AskingRun) -> Result<Option<Vec<u8>>, Failure> {
                     } else if let Some(text) = one(db, &ctx, member, asked_at.as_deref(), chance.unit())? {
                         named.push_str(&text);
                         named.push(',');
+                        asked.push(member.position);
                     }
                 }
-                Ok(named)
+                Ok((named, asked))
             })
             .await?;
-        body.push_str(&named);
+        body.push_str(&named.0);
+        positions.extend(named.1);
     }
-    if body.len() == BEFORE.len() {
+    if positions.is_empty() {
         return Ok(None);
     }
     body.pop();
     body.push_str(AFTER);
-    Ok(Some(body.into_bytes()))
+    Ok(Some((positions, body.into_bytes())))
 }
 
 /// Writes how far a member is: whether it is carried, its attempt, its state.

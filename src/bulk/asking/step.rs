@@ -1,5 +1,5 @@
 //! The engine of a run: does its steps one after another, records each result before the next step begins, and gives the run up when a step
-//! fails for good. Then all its members go on alone, from where they stand.
+//! fails for good, or an operator ends it. Then all its members go on alone, from where they stand.
 
 use super::kind::{AFTER_STEP, ASK, ATTEMPTS, BEFORE_STEP, RunStep, TOGETHER};
 use super::land::EXPORT;
@@ -7,8 +7,9 @@ use super::members::{ALONE, ASKED, FETCHING, LEFT, MATCHED, WAITING};
 use super::question::put;
 use super::run::{AskingRun, RunNext, step_of};
 use super::wire::{RunWire, TokenFor};
-use super::{answer, export, fetch, land, question};
+use super::{answer, export, fetch, land, question, receipt, reply};
 use crate::bulk::files::BulkFiles;
+use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::exchange::carried::{hand_over, is_waiting};
 use crate::exchange::retry::RETRY_AFTER_MOST_MS;
@@ -17,12 +18,15 @@ use crate::failpoint;
 use crate::jobs::{AttemptEnding, Chance, Doing, HeldJob, JobStep, WorkKind};
 use crate::partner::peer::{CallEnd, CallFailure};
 use crate::store::Db;
-use crate::store::bulk_runs::{self as rows, BulkRunRow, DONE, FAILED, GATHERING, RUNNING};
+use crate::store::bulk_runs::{self as rows, BulkRunRow, CANCELLED, DONE, FAILED, GATHERING, RUNNING};
 use crate::store::{ingest, partners};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The first wait after a step that failed, milliseconds; it doubles with each further one.
 const RETRY_MS: i64 = 2_000;
+/// Time between two looks whether an operator ended the run, while its files are fetched.
+const LOOK: Duration = Duration::from_secs(2);
 /// Everybody for whom a run may still work.
 const CARRIED: &[&str] = &[WAITING, ASKED, MATCHED, FETCHING];
 
@@ -66,9 +70,29 @@ impl JobStep for AskInBulk {
             match is_open {
                 true => run.work().await,
                 // Each exchange finds out what that means for it.
-                false => run.give_up(Fault::PartnerStopped).await,
+                false => run.stopped().await,
             }
         })
+    }
+}
+
+/// What the work that runs at the partner is asked about with.
+fn of_step(step: Option<RunStep>) -> TokenFor {
+    match step {
+        Some(RunStep::AskMatch | RunStep::AwaitMatch | RunStep::EndMatch) | None => TokenFor::Match,
+        Some(_) => TokenFor::Export,
+    }
+}
+
+/// Comes back when an operator has asked for the end of the run.
+async fn cancel_asked(ctx: Context, id: String) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let own = id.clone();
+        // A store that fails now is told by the step.
+        if let Ok(true) = ctx.store.read(move |db| rows::is_cancel_asked(db, &own)).await {
+            return;
+        }
     }
 }
 
@@ -79,15 +103,29 @@ impl AskingRun {
             self.save().await?;
         }
         loop {
-            if self.now_ms() > self.row.deadline_ms {
-                return self.give_up(Fault::DeadlineOver).await;
-            }
             let Some(step) = RunStep::parse(&self.row.step) else {
                 return self.give_up(Fault::WorkflowUnknown).await;
             };
+            let id = self.row.id.clone();
+            if self.ctx().store.read(move |db| rows::is_cancel_asked(db, &id)).await? {
+                return self.cancel(step).await;
+            }
+            if self.now_ms() > self.row.deadline_ms && step != RunStep::EndExport {
+                return self.over(step, Fault::DeadlineOver).await;
+            }
             let step = self.wanted(step).await?;
             failpoint::pass(BEFORE_STEP, step.code());
-            let went = self.step(step).await;
+            let went = match step {
+                RunStep::Fetch => {
+                    let (ctx, id) = (self.ctx().clone(), self.row.id.clone());
+                    tokio::select! {
+                        went = self.step(step) => went,
+                        // What came of a file that is not whole goes with the folder of the run.
+                        () = cancel_asked(ctx, id) => continue,
+                    }
+                }
+                _ => self.step(step).await,
+            };
             failpoint::pass(AFTER_STEP, step.code());
             match went {
                 Ok(RunNext::Step(next)) => {
@@ -156,12 +194,15 @@ impl AskingRun {
             RunStep::AwaitMatch => answer::read(self).await,
             RunStep::EndMatch => {
                 self.end_there(TokenFor::Match).await;
+                question::forget(self).await?;
                 Ok(RunNext::Step(RunStep::AskExport))
             }
             RunStep::AskExport => export::ask(self).await,
             RunStep::AwaitExport => export::read(self).await,
             RunStep::Fetch => fetch::fetch(self).await,
             RunStep::HandOut => land::hand_out(self).await,
+            RunStep::CheckReceipt => receipt::check(self).await,
+            RunStep::AnswerReceipt => reply::answer(self).await,
             RunStep::EndExport => {
                 self.end_there(TokenFor::Export).await;
                 Ok(RunNext::End)
@@ -201,7 +242,7 @@ impl AskingRun {
         let is_final = matches!(failure.end, CallEnd::Refused(_) | CallEnd::Trust(_)) || wait_long;
         self.row.failed += 1;
         if is_final || self.row.failed >= ATTEMPTS {
-            return self.give_up(failure.fault()).await;
+            return self.over(step, failure.fault()).await;
         }
         if failure.end == CallEnd::Unauthorized {
             self.wire.forget_tokens();
@@ -217,6 +258,38 @@ impl AskingRun {
         Ok(AttemptEnding::again(self.now_ms() + wait_ms).with(Arc::new(write)))
     }
 
+    /// What follows from a step that cannot be done: the run is given up, or ends without an answer to the receipt.
+    async fn over(&mut self, step: RunStep, fault: Fault) -> Result<AttemptEnding, Failure> {
+        if !step.is_after_members() {
+            return self.give_up(fault).await;
+        }
+        receipt::give_up(self, fault).await?;
+        RunStep::EndExport.code().clone_into(&mut self.row.step);
+        self.row.failed = 0;
+        self.row.updated_ms = self.now_ms();
+        let row = self.row.clone();
+        Ok(AttemptEnding::again(self.now_ms()).with(Arc::new(move |db| rows::replace(db, &row))))
+    }
+
+    /// Ends the run because its partner is not asked any more.
+    async fn stopped(&mut self) -> Result<AttemptEnding, Failure> {
+        let fault = Fault::PartnerStopped;
+        match RunStep::parse(&self.row.step) {
+            Some(step) if step.is_after_members() => {
+                receipt::give_up(self, fault).await?;
+                self.end(DONE, None).await
+            }
+            _ => self.give_up(fault).await,
+        }
+    }
+
+    /// Ends the run because an operator asked for it.
+    async fn cancel(&mut self, step: RunStep) -> Result<AttemptEnding, Failure> {
+        tracing::warn!(bulk.run = self.row.id, step = step.code(), "a bulk run is cancelled");
+        self.end_there(of_step(Some(step))).await;
+        self.end(CANCELLED, None).await
+    }
+
     async fn give_up(&mut self, fault: Fault) -> Result<AttemptEnding, Failure> {
         tracing::error!(
             bulk.run = self.row.id,
@@ -224,10 +297,7 @@ impl AskingRun {
             step = self.row.step,
             "a bulk run is given up; its members are asked for one by one"
         );
-        let what = match RunStep::parse(&self.row.step) {
-            Some(RunStep::AskMatch | RunStep::AwaitMatch | RunStep::EndMatch) | None => TokenFor::Match,
-            Some(_) => TokenFor::Export,
-        };
+        let what = of_step(RunStep::parse(&self.row.step));
         if fault != Fault::PartnerStopped {
             self.end_there(what).await;
         }

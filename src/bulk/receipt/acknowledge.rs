@@ -19,7 +19,7 @@ use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
 
 /// `typ` of a signed answer.
-const ANSWER_TYPE: &str = "causeway-acknowledgement+jws";
+pub const ANSWER_TYPE: &str = "causeway-acknowledgement+jws";
 /// Largest answer in bytes.
 pub const ANSWER_BYTES: usize = 64 * 1024;
 /// Most answers that are kept for one export.
@@ -106,7 +106,7 @@ impl ReceiptAnswer {
     }
 
     /// The numbers, for the ledger.
-    fn counts(&self) -> BTreeMap<String, u64> {
+    pub fn counts(&self) -> BTreeMap<String, u64> {
         let missing = self.missing.clone().unwrap_or_default();
         let totals = [("files", missing.files), ("members", missing.members)];
         let totals = totals

@@ -25,9 +25,9 @@ use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 
 /// `typ` of a receipt.
-const RECEIPT_TYPE: &str = "causeway-receipt+jws";
+pub const RECEIPT_TYPE: &str = "causeway-receipt+jws";
 /// Version of its form.
-const FORM: u32 = 1;
+pub const FORM: u32 = 1;
 
 /// How many members, types and parameters an export was without.
 #[derive(Clone, Copy, Debug, Default)]

@@ -98,6 +98,7 @@ async fn call(call: OpsCall, asked: &OpsRequest) -> Result<JsonBody, Failure> {
         OpsCall::States => exchanges::state_tables(),
         OpsCall::Jobs => registries::jobs(asked).await,
         OpsCall::BulkJobs => registries::bulk_jobs(asked).await,
+        OpsCall::BulkRuns => registries::bulk_runs(asked).await,
         OpsCall::Exchanges => exchanges::list(asked).await,
         OpsCall::Exchange => exchanges::one(asked).await,
         OpsCall::ExchangeStart => exchanges::start(asked).await,

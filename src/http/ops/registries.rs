@@ -1,9 +1,9 @@
-//! `/ops/v1/partners`, `/policies`, `/faults`, `/jobs` and `/bulk-jobs`: lists that name no member.
+//! `/ops/v1/partners`, `/policies`, `/faults`, `/jobs`, `/bulk-jobs` and `/bulk-runs`: lists that name no member.
 
 use super::pages;
 use super::request::{JsonBody, OpsRequest};
 use crate::error::Failure;
-use crate::ops::{Whole, bulk, faults, jobs, partners, policies};
+use crate::ops::{Whole, bulk, bulk_runs, faults, jobs, partners, policies};
 
 /// `GET /ops/v1/partners`.
 pub(super) async fn partners(asked: &OpsRequest) -> Result<JsonBody, Failure> {
@@ -36,4 +36,9 @@ pub(super) async fn jobs(asked: &OpsRequest) -> Result<JsonBody, Failure> {
 /// `GET /ops/v1/bulk-jobs`.
 pub(super) async fn bulk_jobs(asked: &OpsRequest) -> Result<JsonBody, Failure> {
     JsonBody::of(&Whole::from(asked.read(bulk::list).await?))
+}
+
+/// `GET /ops/v1/bulk-runs`.
+pub(super) async fn bulk_runs(asked: &OpsRequest) -> Result<JsonBody, Failure> {
+    JsonBody::of(&Whole::from(asked.read(bulk_runs::list).await?))
 }

@@ -44,6 +44,7 @@ pub enum OpsCall {
     States,
     Jobs,
     BulkJobs,
+    BulkRuns,
     Exchanges,
     Exchange,
     ExchangeStart,
@@ -277,6 +278,12 @@ pub const OPS_ROUTES: &[OpsRoute] = {
             BulkJobs,
             OPERATOR,
             "The newest bulk jobs of partners",
+        ),
+        get(
+            "/ops/v1/bulk-runs",
+            BulkRuns,
+            OPERATOR,
+            "The newest bulk runs in which this payer asks partners",
         ),
         list(
             "/ops/v1/exchanges",

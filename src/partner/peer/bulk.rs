@@ -41,6 +41,17 @@ pub struct BulkManifest {
     pub output: Vec<ManifestFile>,
     /// The files with messages.
     pub error: Vec<ManifestFile>,
+    /// The receipt, if the partner gives one.
+    pub receipt: Option<ManifestReceipt>,
+}
+
+/// Where the receipt of an export is, and what it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManifestReceipt {
+    /// Where it is, and where it is answered.
+    pub url: Url,
+    /// Its SHA-256.
+    pub sha256: [u8; 32],
 }
 
 /// A file of a manifest.
@@ -75,6 +86,8 @@ struct ReadManifest {
     output: Vec<ReadFile>,
     #[serde(default)]
     error: Vec<ReadFile>,
+    #[serde(default)]
+    extension: serde_json::Value,
 }
 
 #[derive(Deserialize)]
@@ -165,7 +178,17 @@ impl Peer {
                 })
                 .collect()
         };
+        let named = &read.extension["receipt"];
+        let receipt = match (named["url"].as_str(), named["sha256"].as_str().and_then(digest_of)) {
+            (Some(url), Some(sha256)) => Some(ManifestReceipt {
+                url: self.file_url(url, facts)?,
+                sha256,
+            }),
+            // Another payer may mean something else by the word.
+            _ => None,
+        };
         Ok(BulkManifest {
+            receipt,
             transaction_ms: read.transaction_time.as_deref().and_then(parse_rfc3339_ms),
             output: files(read.output)?,
             error: files(read.error)?,
@@ -304,7 +327,20 @@ mod tests {
         assert_eq!(found.output.len(), 2);
         assert_eq!((found.output[0].resources, found.output[0].bytes), (Some(2), Some(7)));
         assert_eq!(found.output[0].sha256, Some(sha256(b"")));
-        assert_eq!(found.output[1].sha256, None);
+        assert_eq!((found.output[1].sha256, &found.receipt), (None, &None));
+        let named = |url: &str| {
+            read(&format!(
+                r#"{{"output":[],"extension":{{"receipt":{{"url":"{url}","sha256":"{}"}}}}}}"#,
+                "ab".repeat(32)
+            ))
+        };
+        let receipt = named("jobs/1/receipt").expect("a manifest").receipt.expect("a receipt");
+        assert_eq!(receipt.url.as_str(), "https://payer.example/fhir/jobs/1/receipt");
+        assert_eq!(receipt.sha256, [0xab; 32]);
+        let else_where = CallEnd::Trust(Fault::PartnerElsewhere);
+        assert_eq!(named("https://other.example/receipt"), Err(else_where));
+        let other = read(r#"{"output":[],"extension":{"receipt":"none"}}"#).expect("a manifest");
+        assert_eq!(other.receipt, None, "the word means something else there");
         let elsewhere = CallEnd::Trust(Fault::PartnerElsewhere);
         for (text, wanted) in [
             (

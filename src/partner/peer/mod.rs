@@ -9,10 +9,11 @@ mod describe;
 mod failure;
 mod issues;
 mod limits;
+mod receipt;
 mod token;
 
 pub use body::PeerBody;
-pub use bulk::{BulkManifest, BulkPoll, FileBody, ManifestFile};
+pub use bulk::{BulkManifest, BulkPoll, FileBody, ManifestFile, ManifestReceipt};
 pub use describe::{PeerOffer, SmartDocument};
 pub use failure::{CallEnd, CallFacts, CallFailure};
 pub use limits::PeerLimits;
@@ -154,6 +155,11 @@ impl Peer {
     /// The limits of calls.
     pub fn limits(&self) -> &PeerLimits {
         &self.means.limits
+    }
+
+    /// The client id of this server there.
+    pub fn client_id(&self) -> &str {
+        &self.client_id
     }
 
     /// The FHIR base URL.

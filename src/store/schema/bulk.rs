@@ -99,6 +99,10 @@ diesel::table! {
         updated_ms -> BigInt,
         deadline_ms -> BigInt,
         ended_ms -> Nullable<BigInt>,
+        question -> Nullable<Text>,
+        question_bytes -> Nullable<BigInt>,
+        cancel_asked_ms -> Nullable<BigInt>,
+        since_ms -> Nullable<BigInt>,
     }
 }
 
@@ -110,6 +114,8 @@ diesel::table! {
         carried -> BigInt,
         attempt -> BigInt,
         state -> Text,
+        came -> Nullable<Text>,
+        receipt -> Nullable<Text>,
     }
 }
 
@@ -125,6 +131,23 @@ diesel::table! {
         name -> Nullable<Text>,
         resources -> BigInt,
         bytes -> BigInt,
+        sha256 -> Nullable<Binary>,
+        part -> Nullable<Text>,
+        etag -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    bulk_run_receipt (run_id) {
+        run_id -> Text,
+        state -> Text,
+        url -> Nullable<Text>,
+        sha256 -> Nullable<Binary>,
+        missing -> Nullable<Text>,
+        fault -> Nullable<Text>,
+        entry_id -> Nullable<Text>,
+        checked_ms -> BigInt,
+        at_ms -> Nullable<BigInt>,
     }
 }
 

@@ -1,26 +1,35 @@
 //! Causeway asks Causeway for many members at once: over TLS, with real processes.
 
 use super::pair::{Pair, WAIT};
+use crate::support::assertion::ClientKey;
+use crate::support::client::Client;
 use crate::support::payer::{TestPayer, is_optimised, today};
 use crate::support::pki::Kind;
 use crate::support::store::Place;
 use causeway::error::Fault;
 use causeway::failpoint::VARIABLE;
 use causeway::synth::{SynthOptions, Variation};
-use causeway_jose::{Algorithm, SigningKey};
 use causeway_sandbox_partner::SandboxRoute;
+use diesel::QueryableByName;
+use diesel::prelude::*;
+use diesel::sql_types::{Binary, Text};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt as _;
 use std::time::{Duration, Instant};
 
 const BULK_SCOPE: &str = "http://hl7.org/fhir/us/davinci-pdex/OperationDefinition/BulkMemberMatch";
 const MATCH_SCOPE: &str = "http://hl7.org/fhir/us/davinci-hrex/OperationDefinition/member-match";
+/// The number of the member whom the old payer does not know.
+const STRANGER: u64 = 999_999;
 const URI: &str = "https://asking-payer.example/fhir";
 
 /// The payer that asks, and the one that is asked; both serve. The members `1..` of the old payer are `Patient/m1` and so on at the new one.
 struct BothPayers {
     new: TestPayer,
     old: TestPayer,
+    /// The new payer, as the old one sees it.
+    asking: Client,
     members: u64,
 }
 
@@ -33,8 +42,8 @@ impl BothPayers {
             ..SynthOptions::default()
         };
         let mut old = TestPayer::prepare_with(options).0;
-        let key = SigningKey::generate(Algorithm::Es384, "k1").expect("a key");
-        let jwks = json!({"keys": [key.public_jwk()]}).to_string();
+        let key = ClientKey::new("k1");
+        let jwks = key.jwks().to_string();
         let write = |payer: &TestPayer, name: &str, text: &str| {
             std::fs::write(payer.home().join(name), text).expect("a file");
         };
@@ -82,49 +91,122 @@ impl BothPayers {
             patient["id"] = json!(format!("m{number}"));
             lines.push_str(&format!("{patient}\n{}\n", own_coverage(number)));
         }
-        let stranger = json!({"resourceType": "Patient", "id": "m99", "name": [{"family": "Nobody", "given": ["Nemo"]}],
+        let stranger = json!({"resourceType": "Patient", "id": format!("m{STRANGER}"), "name": [{"family": "Nobody", "given": ["Nemo"]}],
             "birthDate": "1931-02-03", "gender": "male"});
-        lines.push_str(&format!("{stranger}\n{}\n", own_coverage(99)));
+        lines.push_str(&format!("{stranger}\n{}\n", own_coverage(STRANGER)));
         write(&new, "members.ndjson", &lines);
         run(&new, &["import", "members.ndjson"]);
         new.serve();
-        BothPayers { new, old, members }
+        let asking = old.client("asking", key, Some(&identity));
+        BothPayers {
+            new,
+            old,
+            asking,
+            members,
+        }
     }
 
-    /// Imports the enrolments of all members and a stranger, and returns the exchanges by member once all came to rest.
-    fn import(&self) -> Vec<Value> {
-        let mut lines = String::new();
-        for number in (1..=self.members).chain([99]) {
-            let known = self.old.request(number.min(self.members), Variation::Exact);
-            let identifier = &known["parameter"][1]["resource"]["identifier"][0];
-            let card = match number {
-                99 => json!("NOBODY-1"),
-                _ => identifier["value"].clone(),
-            };
-            let enrolment = json!({"partner": "old", "member": format!("Patient/m{number}"), "other_member_number": card,
-                "other_number_system": identifier["system"], "opt_in_by": "desk", "opt_in_at": "2026-01-02", "opt_in_how": "paper"});
-            lines.push_str(&format!("{enrolment}\n"));
+    /// How many are asked about whom the old payer does not know. A run has room for 1,000.
+    fn strangers(&self) -> u64 {
+        u64::from(self.members < 1_000)
+    }
+
+    /// The enrolment of this member.
+    fn enrolment(&self, number: u64, since: Option<&str>) -> Value {
+        let known = self.old.request(number.min(self.members), Variation::Exact);
+        let identifier = &known["parameter"][1]["resource"]["identifier"][0];
+        let card = match number {
+            STRANGER => json!("NOBODY-1"),
+            _ => identifier["value"].clone(),
+        };
+        let mut enrolment = json!({"partner": "old", "member": format!("Patient/m{number}"), "other_member_number": card,
+            "other_number_system": identifier["system"], "opt_in_by": "desk", "opt_in_at": "2026-01-02", "opt_in_how": "paper"});
+        if let Some(since) = since {
+            enrolment["since"] = json!(since);
         }
+        enrolment
+    }
+
+    /// Imports the enrolments of all members and a stranger, and returns the run once all exchanges came to rest.
+    fn import(&self) -> Value {
+        let stranger = (self.strangers() == 1).then_some(STRANGER);
+        let numbers = (1..=self.members).chain(stranger);
+        let lines: String = numbers
+            .map(|number| format!("{}\n", self.enrolment(number, None)))
+            .collect();
         std::fs::write(self.new.home().join("enrolments.ndjson"), lines).expect("a file");
         let told = self
             .new
             .json_command(&["exchange", "import", "enrolments.ndjson", "--bulk"]);
         assert_eq!(
             (&told["started"], &told["bulk_runs"]),
-            (&json!(self.members + 1), &json!(1))
+            (&json!(self.members + self.strangers()), &json!(1))
         );
-        self.run_ended();
+        let run = self.run_ended();
         let began = Instant::now();
-        loop {
-            let listed = self.new.json_command(&["exchange", "list"]);
-            let items: Vec<Value> = listed.as_array().expect("a list").clone();
-            let rests = |item: &Value| !item["ended_at"].is_null() || item["phase"] == "awaiting_partner";
-            if items.len() as u64 == self.members + 1 && items.iter().all(rests) {
-                return items;
-            }
-            assert!(began.elapsed() < WAIT, "{listed:#}\n{}", self.new.log());
+        let at_rest = "exchange WHERE ended_ms IS NOT NULL OR phase = 'awaiting_partner'";
+        while self.new.count(at_rest).unsigned_abs() < self.members + self.strangers() {
+            assert!(began.elapsed() < self.wait(), "{run:#}\n{}", self.new.log());
             std::thread::sleep(Duration::from_millis(200));
         }
+        run
+    }
+
+    /// Time for all members.
+    fn wait(&self) -> Duration {
+        WAIT + Duration::from_millis(500 * self.members)
+    }
+
+    /// What the old payer gives about these Patients of its own, each resource once, without its id and what its references name; without
+    /// Patients and Provenances.
+    fn released(&self, patients: &[String]) -> Vec<Value> {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let mut found: BTreeMap<String, Value> = BTreeMap::new();
+        runtime.block_on(async {
+            let token = self.asking.token("system/*.rs").await;
+            for patient in patients {
+                let mut path = format!("Patient/{patient}/$everything");
+                loop {
+                    let reply = self.asking.get(&token, &path).await;
+                    reply.assert_status(200);
+                    let bundle = reply.json();
+                    for entry in bundle["entry"].as_array().into_iter().flatten() {
+                        let resource = &entry["resource"];
+                        let name = format!("{}/{}", resource["resourceType"], resource["id"]);
+                        found.insert(name, plain(resource));
+                    }
+                    let links = bundle["link"].as_array().into_iter().flatten();
+                    let next = links
+                        .filter(|link| link["relation"] == "next")
+                        .find_map(|link| link["url"].as_str());
+                    let Some((_, rest)) = next.and_then(|url| url.split_once("/fhir/")) else {
+                        break;
+                    };
+                    path = rest.to_owned();
+                }
+            }
+        });
+        sorted(found.into_values())
+    }
+
+    /// What the new payer stored of the old one's, in the same form.
+    fn stored(&self) -> Vec<Value> {
+        let query = "SELECT body FROM resource WHERE id LIKE 'px.%'";
+        let rows: Vec<StoredBody> = diesel::sql_query(query).load(&mut self.new.db()).expect("read");
+        let read = |row: &StoredBody| plain(&serde_json::from_slice(&row.body).expect("JSON"));
+        sorted(rows.iter().map(read))
+    }
+
+    /// The ids at the old payer of all members who were matched.
+    fn matched(&self) -> Vec<String> {
+        #[derive(QueryableByName)]
+        struct Matched {
+            #[diesel(sql_type = Text)]
+            patient_id: String,
+        }
+        let query = "SELECT patient_id FROM exchange_result WHERE patient_id IS NOT NULL";
+        let rows: Vec<Matched> = diesel::sql_query(query).load(&mut self.new.db()).expect("read");
+        rows.into_iter().map(|row| row.patient_id).collect()
     }
 
     /// Waits for the end of the run, and returns it.
@@ -138,7 +220,7 @@ impl BothPayers {
                 return self.new.json_command(&["bulk", "show", id]);
             }
             assert!(
-                began.elapsed() < WAIT,
+                began.elapsed() < self.wait(),
                 "{run:#}\n{}\n{}",
                 self.new.log(),
                 self.old.log()
@@ -146,6 +228,52 @@ impl BothPayers {
             std::thread::sleep(Duration::from_millis(200));
         }
     }
+}
+
+/// A resource without its id and what its references name.
+fn plain(resource: &Value) -> Value {
+    fn without(value: &mut Value) {
+        match value {
+            Value::Object(members) => {
+                for (name, member) in members.iter_mut() {
+                    match member.as_str().and_then(|text| text.rsplit_once('/')) {
+                        Some((before, _)) if name == "reference" => {
+                            let rtype = before.rsplit('/').next().unwrap_or(before);
+                            *member = json!(format!("{rtype}/"));
+                        }
+                        _ => without(member),
+                    }
+                }
+            }
+            Value::Array(items) => items.iter_mut().for_each(without),
+            _ => {}
+        }
+    }
+    let mut plain = resource.clone();
+    without(&mut plain);
+    if let Value::Object(members) = &mut plain {
+        members.remove("id");
+    }
+    plain
+}
+
+fn sorted(all: impl Iterator<Item = Value>) -> Vec<Value> {
+    let is_compared = |one: &Value| one["resourceType"] != "Patient" && one["resourceType"] != "Provenance";
+    let mut some: Vec<(String, Value)> = all.filter(is_compared).map(|one| (one.to_string(), one)).collect();
+    some.sort_by(|(one, _), (other, _)| one.cmp(other));
+    some.into_iter().map(|(_, one)| one).collect()
+}
+
+/// How many members a run has that is compared: 20, or as many as the environment says.
+fn members_of_run() -> u64 {
+    let told = std::env::var("CAUSEWAY_TEST_BULK_MEMBERS").ok();
+    told.map_or(20, |told| told.parse().expect("a number"))
+}
+
+#[derive(QueryableByName)]
+struct StoredBody {
+    #[diesel(sql_type = Binary)]
+    body: Vec<u8>,
 }
 
 fn own_coverage(number: u64) -> Value {
@@ -166,20 +294,33 @@ fn run(payer: &TestPayer, command: &[&str]) {
 }
 
 #[test]
-fn members_are_matched_exported_and_stored_in_one_run() {
-    let both = BothPayers::start(6, "2.2");
-    let items = both.import();
-    let run = both.run_ended();
+fn members_are_matched_exported_stored_and_acknowledged_in_one_run() {
+    let members = members_of_run();
+    let both = BothPayers::start(members, "2.2");
+    let run = both.import();
     assert_eq!(run["state"], "done", "{run:#}\n{}", both.new.log());
-    assert_eq!(run["states"], json!({"received": 6, "answered": 1}), "{run:#}");
-    let completed = items.iter().filter(|item| item["phase"] == "completed").count();
-    assert_eq!(completed, 6, "{items:#?}\n{}", both.new.log());
-    for item in items.iter().filter(|item| item["phase"] == "completed") {
-        let id = item["id"].as_str().expect("an id");
+    let mut states = json!({"received": members});
+    if both.strangers() == 1 {
+        states["answered"] = json!(1);
+    }
+    assert_eq!(run["states"], states, "{run:#}");
+    let all = both
+        .new
+        .count("exchange WHERE phase = 'completed' AND delivery_state = 'acknowledged'");
+    assert_eq!(all.unsigned_abs(), members, "{run:#}\n{}", both.new.log());
+    assert_eq!(both.new.count("exchange_result WHERE quarantined > 0"), 0);
+    let exchanges = run["exchanges"].as_array().expect("members");
+    let received = exchanges.iter().filter(|one| one["state"] == "received");
+    for item in received.take(20) {
+        let id = item["exchange"].as_str().expect("an id");
         let shown = both.new.json_command(&["exchange", "show", id]);
-        assert_eq!(shown["delivery_state"], "acknowledged", "{shown:#}");
         assert!(shown["counts"]["stored"].as_u64() > Some(5), "{shown:#}");
-        assert_eq!(shown["counts"]["quarantined"], 0, "{shown:#}");
+        let receipt = &shown["bulk_receipt"];
+        assert_eq!(
+            (&receipt["state"], &receipt["member"]),
+            (&json!("complete"), &json!("whole")),
+            "{shown:#}"
+        );
         for action in [
             "sending",
             "member-matched",
@@ -198,33 +339,101 @@ fn members_are_matched_exported_and_stored_in_one_run() {
             1
         );
     }
-    let stranger = items.iter().find(|item| item["phase"] != "completed").expect("one");
-    assert_eq!(stranger["phase"], "awaiting_partner", "it is asked again a day later");
+    let strangers = both.strangers().cast_signed();
+    let waits = "exchange WHERE phase = 'awaiting_partner'";
+    assert_eq!(both.new.count(waits), strangers, "it is asked again a day later");
     assert_eq!(both.new.count("job WHERE kind = 'bulk-ask'"), 0);
-    assert_eq!(both.new.count("job WHERE kind = 'exchange'"), 1, "the stranger's");
+    assert_eq!(
+        both.new.count("job WHERE kind = 'exchange'"),
+        strangers,
+        "the stranger's"
+    );
     // Both jobs were deleted at the partner.
     assert_eq!(
         both.old.count("bulk_job WHERE state IN ('done', 'running', 'waiting')"),
         0
     );
+    // The fourth success: both sides know that nothing is missing.
+    assert_eq!(run["receipt"], "complete", "{run:#}\n{}", both.new.log());
+    let answer = &run["receipt_answer"];
+    assert!(
+        answer["missing"].is_null() && answer["answered_at"].is_string(),
+        "{answer:#}"
+    );
+    assert!(
+        exchanges
+            .iter()
+            .all(|one| one["state"] != "received" || one["receipt"] == "whole"),
+        "{run:#}"
+    );
+    assert_eq!(both.new.count("ledger_entry WHERE action = 'bulk.receipt-answered'"), 1);
+    assert_eq!(
+        both.old
+            .count("bulk_acknowledgement WHERE result = 'complete' AND signed_by = 'k1'"),
+        1
+    );
+    let (stored, released) = (both.stored(), both.released(&both.matched()));
+    assert!(stored.len() as u64 > 5 * members, "{} resources", stored.len());
+    assert_eq!(stored.len(), released.len());
+    for (ours, theirs) in stored.iter().zip(&released) {
+        assert_eq!(ours, theirs, "as it was released");
+    }
+}
+
+#[test]
+fn a_later_run_asks_for_what_changed_since() {
+    let both = BothPayers::start(2, "2.2");
+    both.import();
+    let before = both.stored().len();
+    let since = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    std::thread::sleep(Duration::from_millis(1_500));
+    // Something new of the first member at the old payer.
+    let patient = both.old.member(1).patient_id;
+    let known = format!(
+        "SELECT body FROM resource WHERE type = 'Condition' AND compartment = \
+         (SELECT no FROM compartment WHERE patient_id = '{patient}') LIMIT 1"
+    );
+    let found: Vec<StoredBody> = diesel::sql_query(known).load(&mut both.old.db()).expect("read");
+    let mut late: Value = serde_json::from_slice(&found[0].body).expect("JSON");
+    late["id"] = json!("late-1");
+    std::fs::write(both.old.home().join("late.ndjson"), format!("{late}\n")).expect("a file");
+    run(&both.old, &["import", "late.ndjson"]);
+    let rows: Vec<String> = (1..=2)
+        .map(|number| both.enrolment(number, Some(&since)).to_string())
+        .collect();
+    std::fs::write(both.new.home().join("later.ndjson"), rows.join("\n")).expect("a file");
+    let told = both.new.json_command(&["exchange", "import", "later.ndjson", "--bulk"]);
+    assert_eq!((&told["started"], &told["bulk_runs"]), (&json!(2), &json!(1)), "{told}");
+    let later = both.run_ended();
+    assert_eq!(later["state"], "done", "{later:#}\n{}", both.new.log());
+    assert_eq!(later["since"], since.as_str(), "{later:#}");
+    assert_eq!(later["receipt"], "complete", "{later:#}\n{}", both.new.log());
+    // Nothing is new of the other one, who is asked for alone.
+    assert_eq!(later["states"], json!({"received": 1, "alone": 1}), "{later:#}");
+    let began = Instant::now();
+    while both.new.count("exchange WHERE phase = 'completed'") < 4 {
+        assert!(began.elapsed() < WAIT, "{later:#}\n{}", both.new.log());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert_eq!(both.stored().len(), before + 1, "what was there is not sent again");
 }
 
 /// Imports the enrolments of the first two members of the sandbox, and returns the run and both exchanges at their ends.
-fn in_one_run(pair: &Pair) -> (Value, Vec<Value>) {
+pub fn in_one_run(pair: &Pair) -> (Value, Vec<Value>) {
     two_enrolments(pair);
     let told = pair.payer.json_command(&["exchange", "import", "two.ndjson", "--bulk"]);
     assert_eq!(told["bulk_runs"], 1, "{told}");
     run_of_two(pair)
 }
 
-fn two_enrolments(pair: &Pair) {
+pub fn two_enrolments(pair: &Pair) {
     let lines: Vec<String> = [1, 2]
         .map(|number| std::fs::read_to_string(pair.payer.home().join(pair.enrolment(number))).expect("a file"))
         .to_vec();
     std::fs::write(pair.payer.home().join("two.ndjson"), lines.join("\n")).expect("a file");
 }
 
-fn run_of_two(pair: &Pair) -> (Value, Vec<Value>) {
+pub fn run_of_two(pair: &Pair) -> (Value, Vec<Value>) {
     let began = Instant::now();
     let run = loop {
         let listed = pair.payer.json_command(&["bulk", "list"]);
@@ -242,7 +451,11 @@ fn run_of_two(pair: &Pair) -> (Value, Vec<Value>) {
     (run.clone(), ended.collect())
 }
 
-fn bulk_script(rules: &str) -> String {
+pub fn with_receipts(rules: &str) -> String {
+    bulk_script(rules).replace("\"bulk\"]", "\"bulk\", \"bulk-receipts\"]")
+}
+
+pub fn bulk_script(rules: &str) -> String {
     format!("offers = [\"everything\", \"bulk\"]\n[members]\ncount = 2\nresources = 12\n{rules}")
 }
 
@@ -263,6 +476,7 @@ fn a_partner_whose_files_are_true_is_asked_once_for_both_members() {
         let (run, exchanges) = in_one_run(&pair);
         assert_eq!(run["state"], "done", "{why}: {run:#}\n{}", pair.payer.log());
         assert_eq!(run["states"], json!({"received": 2}), "{why}: {run:#}");
+        assert_eq!(run["receipt"], "not-offered", "{why}");
         for (number, shown) in (1..).zip(&exchanges) {
             pair.assert_whole(number, shown, why);
         }
@@ -327,11 +541,13 @@ fn a_process_that_dies_at_any_step_of_a_run_loses_nothing_and_stores_nothing_twi
         "await-export",
         "fetch",
         "hand-out",
+        "check-receipt",
+        "answer-receipt",
         "end-export",
     ] {
         for whole in ["bulk-ask", "bulk-ask-done"] {
             let point = format!("{whole}.{step}");
-            let mut pair = Pair::prepare(&bulk_script(""));
+            let mut pair = Pair::prepare(&with_receipts(""));
             pair.payer.serve_with(&[(VARIABLE, &point)]);
             two_enrolments(&pair);
             // The server may die before it can answer.
@@ -342,6 +558,22 @@ fn a_process_that_dies_at_any_step_of_a_run_loses_nothing_and_stores_nothing_twi
             pair.payer.serve();
             let (run, exchanges) = run_of_two(&pair);
             assert_eq!(run["state"], "done", "{point}: {run:#}\n{}", pair.payer.log());
+            assert_eq!(run["receipt"], "complete", "{point}: {run:#}\n{}", pair.payer.log());
+            assert_eq!(pair.sandbox.control().receipts().len(), 1, "{point}");
+            assert_eq!(
+                pair.count("ledger_entry WHERE action = 'bulk.receipt-answered'"),
+                1,
+                "{point}"
+            );
+            let asked: std::collections::BTreeSet<String> = pair
+                .sandbox
+                .control()
+                .requests_to(SandboxRoute::BulkMatch)
+                .iter()
+                .flat_map(|one| one.headers.iter().filter(|(name, _)| name == "idempotency-key"))
+                .map(|(_, key)| key.clone())
+                .collect();
+            assert_eq!(asked.len(), 1, "{point}: the question is the same in all attempts");
             for (number, shown) in (1..).zip(&exchanges) {
                 pair.assert_whole(number, shown, &point);
             }

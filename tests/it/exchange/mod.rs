@@ -2,6 +2,7 @@
 
 mod acts;
 pub mod bed;
+mod bulk_answers;
 mod damaged;
 mod failpoints;
 mod fairness;

@@ -1,6 +1,7 @@
 //! Bulk work: `Group/$bulk-member-match` of PDex 2.2, `Group/{id}/$davinci-data-export`, and what both leave: a status, files, and a DELETE.
 //! A job is done at the second time that its status is asked for.
 
+use super::bulk_receipt::{self, HeldReceiptOf};
 use super::match_body;
 use super::member_match::{find, granted};
 use super::state::{hex, sha256};
@@ -19,14 +20,16 @@ const MANY_LINES: u64 = 10_000_000;
 /// What a job leaves.
 pub(super) struct HeldBulk {
     /// Whose it is.
-    client: String,
-    request: String,
+    pub(super) client: String,
+    pub(super) request: String,
     /// How often its status was asked for.
     polls: u64,
     /// The files: type and lines.
-    files: Vec<(String, Vec<u8>)>,
+    pub(super) files: Vec<(String, Vec<u8>)>,
     /// The Patients who were matched.
-    patients: Vec<String>,
+    pub(super) patients: Vec<String>,
+    /// The receipt of an export, if the payer gives one.
+    pub(super) receipt: Option<HeldReceiptOf>,
 }
 
 /// `POST Group/$bulk-member-match`.
@@ -71,7 +74,12 @@ pub(super) fn kick_off_match(by: &PlayedVisit<'_>) -> PlayedReply {
         })
     };
     let lines = format!("{}\n{}\n", group("match", &matched), group("nomatch", &not_matched));
-    begun(by, &bearer.client, vec![("Group".into(), lines.into_bytes())], patients)
+    begun(
+        by,
+        &bearer.client,
+        (vec![("Group".into(), lines.into_bytes())], patients),
+        false,
+    )
 }
 
 fn entry(whose: &str, sent: &str) -> Value {
@@ -84,14 +92,23 @@ fn entry(whose: &str, sent: &str) -> Value {
     } })
 }
 
-fn begun(by: &PlayedVisit<'_>, client: &str, files: Vec<(String, Vec<u8>)>, patients: Vec<String>) -> PlayedReply {
-    let job = HeldBulk {
+fn begun(
+    by: &PlayedVisit<'_>,
+    client: &str,
+    (files, patients): (Vec<(String, Vec<u8>)>, Vec<String>),
+    has_receipt: bool,
+) -> PlayedReply {
+    let mut job = HeldBulk {
         client: client.to_owned(),
         request: format!("{}{}", by.play.origin, by.request.target),
         polls: 0,
         files,
         patients,
+        receipt: None,
     };
+    if has_receipt {
+        job.receipt = bulk_receipt::of(by, client, &job);
+    }
     by.play.moving().bulk.insert(by.number.to_string(), job);
     PlayedReply::of(202, "text/plain", Vec::new())
         .with("Content-Location", format!("{}/bulk/{}", by.play.base, by.number))
@@ -151,7 +168,8 @@ pub(super) fn kick_off_export(by: &PlayedVisit<'_>) -> PlayedReply {
         let file = files.entry("Goal".into()).or_default();
         file.extend_from_slice(format!("{stranger}\n").as_bytes());
     }
-    begun(by, &bearer.client, files.into_iter().collect(), patients)
+    let has_receipt = by.play.has_receipts();
+    begun(by, &bearer.client, (files.into_iter().collect(), patients), has_receipt)
 }
 
 /// `GET` and `DELETE` of a status.
@@ -210,10 +228,15 @@ pub(super) fn status(by: &PlayedVisit<'_>) -> PlayedReply {
     if scripted == Some(ScriptedBulk::MissingFile) {
         output.push(json!({ "type": "Goal", "url": format!("{}/bulk/{id}/9999", by.play.base), "count": 1 }));
     }
-    let manifest = json!({
+    let mut manifest = json!({
         "transactionTime": "2026-11-01T00:00:00.000Z", "request": job.request, "requiresAccessToken": true,
         "output": output, "error": []
     });
+    if let Some(receipt) = &job.receipt {
+        let digest = hex(sha256(&[receipt.text.as_bytes()]).as_ref());
+        manifest["extension"] =
+            json!({"receipt": {"url": format!("{}/bulk/{id}/receipt", by.play.base), "sha256": digest}});
+    }
     PlayedReply::json(200, &manifest)
 }
 
@@ -228,8 +251,14 @@ pub(super) fn file(by: &PlayedVisit<'_>) -> PlayedReply {
     let (id, at) = place.split_once('/').unwrap_or_default();
     let moving = by.play.moving();
     let job = moving.bulk.get(id).filter(|job| job.client == bearer.client);
-    let found = at.parse::<usize>().ok().and_then(|at| job?.files.get(at));
-    let Some((_, lines)) = found else { return absent() };
+    let found = match at {
+        "members" => job.and_then(|job| job.receipt.as_ref()).map(|receipt| &receipt.lines),
+        _ => {
+            let at = at.parse::<usize>().ok();
+            at.and_then(|at| job?.files.get(at)).map(|(_, lines)| lines)
+        }
+    };
+    let Some(lines) = found else { return absent() };
     match by.treatment.bulk {
         Some(ScriptedBulk::EndlessLine) => {
             let mut reply = PlayedReply::stream((0..u64::MAX).map(|_| vec![b'x'; 64 * 1024]));

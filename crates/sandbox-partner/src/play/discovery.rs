@@ -51,10 +51,12 @@ pub(super) fn davinci(by: &PlayedVisit<'_>) -> PlayedReply {
     )
 }
 
-/// `.well-known/jwks.json`. The payer signs nothing; the keys are there to be compared.
+/// `.well-known/jwks.json`: a key that is there to be compared, and the one that signs receipts.
 pub(super) fn jwks(by: &PlayedVisit<'_>) -> PlayedReply {
     let key = by.play.payer_key(by.treatment.changed_keys);
-    PlayedReply::json(200, &json!({ "keys": key.iter().collect::<Vec<_>>() }))
+    let of_receipts = by.play.receipt_key().filter(|_| by.play.has_receipts());
+    let keys: Vec<Value> = key.into_iter().chain(of_receipts.map(SigningKey::public_jwk)).collect();
+    PlayedReply::json(200, &json!({ "keys": keys }))
 }
 
 impl Play {

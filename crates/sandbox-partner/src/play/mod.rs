@@ -1,6 +1,7 @@
 //! Playing the script: from a request and the rules to an answer.
 
 mod bulk;
+mod bulk_receipt;
 mod discovery;
 mod match_body;
 mod member_match;
@@ -111,6 +112,7 @@ fn worked(
         SandboxRoute::GroupExport => bulk::kick_off_export(&by),
         SandboxRoute::BulkStatus => bulk::status(&by),
         SandboxRoute::BulkFile => bulk::file(&by),
+        SandboxRoute::BulkReceipt => bulk_receipt::answer(&by),
         _ => PlayedReply::outcome(404, "not-found", "this payer has no such resource or operation"),
     };
     play.remember_reply(request, asked, &reply);

@@ -68,6 +68,10 @@ pub(super) fn of(play: &Play, request: &PlayedRequest) -> AskedRoute {
             asked.id = Some((*id).to_owned());
             SandboxRoute::BulkStatus
         }
+        ["bulk", id, "receipt"] if (gets || posts) && play.has_bulk() => {
+            asked.id = Some((*id).to_owned());
+            SandboxRoute::BulkReceipt
+        }
         ["bulk", id, file] if gets && play.has_bulk() => {
             asked.id = Some(format!("{id}/{file}"));
             SandboxRoute::BulkFile

@@ -1,6 +1,7 @@
 //! What the sandbox knows while it runs. One lock, never held while anything is awaited.
 
 use super::bulk::HeldBulk;
+use super::bulk_receipt::RECEIPT_KEY;
 use super::observed::{SandboxEffect, SandboxReceipt, SandboxRequest, SandboxStray};
 use super::route::{FHIR_PATH, TOKEN_PATH};
 use crate::certificates::Certificates;
@@ -9,10 +10,10 @@ use crate::member::{SandboxMember, SandboxMembers};
 use crate::record::SandboxRecord;
 use crate::script::{SandboxOffer, SandboxRoute, SandboxRule, SandboxScript};
 use crate::wire::PlayedRequest;
-use causeway_jose::KeySet;
+use causeway_jose::{Algorithm, KeySet, SigningKey};
 use chrono::{DateTime, NaiveDate, Utc};
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Bytes of the largest assertion.
@@ -85,6 +86,7 @@ pub(crate) struct Play {
     as_of: NaiveDate,
     inner: Mutex<PlayState>,
     keys: Mutex<PayerKeys>,
+    receipt_key: OnceLock<Option<SigningKey>>,
 }
 
 /// The payer's own public keys, by their id; made when they are first asked for.
@@ -142,6 +144,7 @@ impl Play {
                 bulk: HashMap::new(),
             }),
             keys: Mutex::default(),
+            receipt_key: OnceLock::new(),
             script,
         })
     }
@@ -157,6 +160,17 @@ impl Play {
     /// Whether it offers bulk work.
     pub(super) fn has_bulk(&self) -> bool {
         self.script.offers.contains(&SandboxOffer::Bulk)
+    }
+
+    /// Whether it gives a receipt for each export.
+    pub(super) fn has_receipts(&self) -> bool {
+        self.script.offers.contains(&SandboxOffer::BulkReceipts)
+    }
+
+    /// The key that signs receipts; made when it is first asked for.
+    pub(super) fn receipt_key(&self) -> Option<&SigningKey> {
+        let made = || SigningKey::generate(Algorithm::Es384, RECEIPT_KEY).ok();
+        self.receipt_key.get_or_init(made).as_ref()
     }
 
     /// The URL of the token endpoint.

@@ -25,13 +25,20 @@ pub enum ScriptedBulk {
     Twice,
     /// One resource is about a person who is not of the group.
     Stranger,
+    /// The receipt is signed with a key that is not published.
+    ForgedReceipt,
+    /// The receipt counts one resource more than is given.
+    ReceiptOfMore,
 }
 
 impl ScriptedBulk {
     /// The request at which it begins.
     pub(super) const fn route(self) -> SandboxRoute {
         match self {
-            ScriptedBulk::Twice | ScriptedBulk::Stranger => SandboxRoute::GroupExport,
+            ScriptedBulk::Twice
+            | ScriptedBulk::Stranger
+            | ScriptedBulk::ForgedReceipt
+            | ScriptedBulk::ReceiptOfMore => SandboxRoute::GroupExport,
             _ => SandboxRoute::BulkStatus,
         }
     }

@@ -38,6 +38,8 @@ pub enum SandboxRoute {
     BulkStatus,
     /// A file of bulk work.
     BulkFile,
+    /// The receipt of an export.
+    BulkReceipt,
     /// Anything else.
     Unknown,
 }

@@ -64,6 +64,8 @@ pub enum SandboxOffer {
     Search,
     /// `Group/$bulk-member-match` and `Group/{id}/$davinci-data-export`.
     Bulk,
+    /// A signed receipt for each export.
+    BulkReceipts,
 }
 
 /// Whether client certificates are asked for.

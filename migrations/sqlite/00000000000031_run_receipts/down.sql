@@ -1,0 +1,10 @@
+DROP TABLE bulk_run_receipt;
+ALTER TABLE bulk_run_file DROP COLUMN etag;
+ALTER TABLE bulk_run_file DROP COLUMN part;
+ALTER TABLE bulk_run_file DROP COLUMN sha256;
+ALTER TABLE bulk_run_member DROP COLUMN receipt;
+ALTER TABLE bulk_run_member DROP COLUMN came;
+ALTER TABLE bulk_run DROP COLUMN since_ms;
+ALTER TABLE bulk_run DROP COLUMN cancel_asked_ms;
+ALTER TABLE bulk_run DROP COLUMN question_bytes;
+ALTER TABLE bulk_run DROP COLUMN question;

@@ -1,0 +1,177 @@
+//! What a bulk run does beside its files: the receipt, files that go on after a crash, and its end by an operator.
+
+use super::in_bulk::{bulk_script, in_one_run, run_of_two, two_enrolments, with_receipts};
+use super::pair::{Pair, WAIT};
+use causeway::error::Fault;
+use causeway_sandbox_partner::SandboxRoute;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+fn on_export(what: &str) -> String {
+    format!("[[rule]]\nroute = \"group-export\"\nacts = [{{ bulk = \"{what}\" }}]\n")
+}
+
+/// Both exchanges are whole, and say this of the receipt.
+#[track_caller]
+fn assert_each(pair: &Pair, exchanges: &[Value], (state, member): (&str, Value), why: &str) {
+    for (number, shown) in (1..).zip(exchanges) {
+        pair.assert_whole(number, shown, why);
+        let receipt = &shown["bulk_receipt"];
+        assert_eq!(
+            (&receipt["state"], &receipt["member"]),
+            (&json!(state), &member),
+            "{why}: {shown:#}"
+        );
+    }
+}
+
+#[test]
+fn a_receipt_is_answered_when_what_came_is_stored() {
+    // The partner is not there for the receipt, then not for the answer.
+    let away = "[[rule]]\nroute = \"bulk-receipt\"\nrequests = \"1, 3\"\nacts = [{ answer = { status = 503 } }]\n";
+    for (rules, why) in [("", "at once"), (away, "a partner that is away")] {
+        let pair = Pair::start(&with_receipts(rules));
+        let (run, exchanges) = in_one_run(&pair);
+        assert_eq!(
+            (&run["state"], &run["receipt"]),
+            (&json!("done"), &json!("complete")),
+            "{why}: {run:#}\n{}",
+            pair.payer.log()
+        );
+        let answer = &run["receipt_answer"];
+        assert!(answer["missing"].is_null() && answer["fault"].is_null(), "{answer:#}");
+        assert_each(&pair, &exchanges, ("complete", json!("whole")), why);
+        let receipts = pair.sandbox.control().receipts();
+        assert_eq!(receipts.len(), 1, "{why}");
+        assert_eq!(receipts[0].resource["result"], "complete", "{why}");
+        assert_eq!(receipts[0].resource["receipt"], answer["sha256"], "{why}");
+        let entries = "ledger_entry WHERE action = 'bulk.receipt-answered'";
+        assert_eq!(pair.count(entries), 1, "{why}");
+        assert!(pair.sandbox.control().complaints().is_empty(), "{why}");
+    }
+}
+
+#[test]
+fn a_receipt_that_is_not_true_or_of_more_is_not_called_complete() {
+    let pair = Pair::start(&with_receipts(&on_export("forged-receipt")));
+    let (run, exchanges) = in_one_run(&pair);
+    assert_eq!(
+        (&run["state"], &run["receipt"]),
+        (&json!("done"), &json!("untrue")),
+        "{run:#}"
+    );
+    assert_eq!(run["receipt_answer"]["fault"], Fault::ReceiptUntrue.code());
+    assert_each(&pair, &exchanges, ("untrue", Value::Null), "a strange key");
+    assert!(pair.sandbox.control().receipts().is_empty(), "it is not answered");
+    assert_eq!(pair.count("ledger_entry WHERE action = 'bulk.receipt-answered'"), 0);
+
+    let pair = Pair::start(&with_receipts(&on_export("receipt-of-more")));
+    let (run, exchanges) = in_one_run(&pair);
+    assert_eq!(
+        (&run["state"], &run["receipt"]),
+        (&json!("done"), &json!("incomplete")),
+        "{run:#}"
+    );
+    let missing = &run["receipt_answer"]["missing"];
+    assert_eq!(missing["files"], 1, "{run:#}");
+    let by_type: Vec<&Value> = missing["resources"].as_object().expect("types").values().collect();
+    assert_eq!(by_type, [&json!(1)], "{run:#}");
+    assert_each(&pair, &exchanges, ("incomplete", json!("whole")), "one resource more");
+    let receipts = pair.sandbox.control().receipts();
+    assert_eq!(receipts[0].resource["missing"], *missing);
+
+    let gone = "[[rule]]\nroute = \"bulk-receipt\"\nacts = [{ answer = { status = 404 } }]\n";
+    let pair = Pair::start(&with_receipts(gone));
+    let (run, exchanges) = in_one_run(&pair);
+    assert_eq!(
+        (&run["state"], &run["receipt"]),
+        (&json!("done"), &json!("unanswered")),
+        "{run:#}"
+    );
+    assert_eq!(run["receipt_answer"]["fault"], Fault::PartnerRefuses.code());
+    assert_each(
+        &pair,
+        &exchanges,
+        ("unanswered", Value::Null),
+        "no receipt where it is named",
+    );
+}
+
+#[test]
+fn a_file_goes_on_where_it_was_when_the_process_died() {
+    let script = bulk_script(
+        "[[rule]]\nroute = \"bulk-file\"\nrequests = \"2+\"\nacts = [{ stall = { after_bytes = 150000 } }]\n",
+    )
+    .replace("resources = 12", "resources = 1500");
+    let mut pair = Pair::prepare(&script);
+    pair.payer.serve();
+    two_enrolments(&pair);
+    pair.payer.json_command(&["exchange", "import", "two.ndjson", "--bulk"]);
+    let began = Instant::now();
+    while pair.count("bulk_run_file WHERE part IS NOT NULL") == 0 {
+        assert!(began.elapsed() < WAIT, "{}", pair.payer.log());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let whole = pair.count("bulk_run_file WHERE name IS NOT NULL");
+    pair.payer.kill();
+    pair.sandbox.control().set_rules(Vec::new()).expect("taken");
+    let before = pair.sandbox.control().requests_to(SandboxRoute::BulkFile).len();
+    pair.end_leases();
+    pair.payer.serve();
+    let (run, exchanges) = run_of_two(&pair);
+    assert_eq!(run["state"], "done", "{run:#}\n{}", pair.payer.log());
+    assert_eq!(run["states"], json!({"received": 2}), "{run:#}");
+    for (number, shown) in (1..).zip(&exchanges) {
+        pair.assert_whole(number, shown, "after the kill");
+    }
+    let all = pair.sandbox.control().requests_to(SandboxRoute::BulkFile);
+    let range = |name: &str, value: &str| {
+        name == "range" && value.strip_prefix("bytes=").is_some_and(|from| !from.starts_with("0-"))
+    };
+    let later = &all[before..];
+    let resumed = later
+        .iter()
+        .filter(|one| one.headers.iter().any(|(name, value)| range(name, value)));
+    assert!(resumed.count() >= 1, "{later:#?}");
+    let files = usize::try_from(pair.count("bulk_run_file")).expect("few");
+    let kept = usize::try_from(whole).expect("few");
+    assert!(
+        later.len() <= files - kept,
+        "what was kept as a whole is not fetched again"
+    );
+    let left = std::fs::read_dir(pair.payer.home().join("exports")).map(|folder| folder.count());
+    assert_eq!(left.unwrap_or(0), 0, "the files of the run are removed");
+}
+
+#[test]
+fn a_run_that_an_operator_ends_leaves_its_members_to_go_on_alone() {
+    let busy = "[[rule]]\nroute = \"bulk-status\"\nrequests = \"1\"\nacts = [{ answer = { status = 429, retry_after = \"60\" } }]\n";
+    let pair = Pair::start(&bulk_script(busy));
+    two_enrolments(&pair);
+    pair.payer.json_command(&["exchange", "import", "two.ndjson", "--bulk"]);
+    let began = Instant::now();
+    while pair.count("bulk_run WHERE step = 'await-match' AND failed = 1") == 0 {
+        assert!(began.elapsed() < WAIT, "{}", pair.payer.log());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let listed = pair.payer.json_command(&["bulk", "list"]);
+    let id = listed["runs"][0]["id"].as_str().expect("an id").to_owned();
+    let cancel = ["bulk", "cancel", &id[..8], "--reason", "the partner asked for it"];
+    let done = pair.payer.command(&cancel);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let (run, exchanges) = run_of_two(&pair);
+    assert_eq!(
+        (&run["state"], &run["states"]),
+        (&json!("cancelled"), &json!({"alone": 2})),
+        "{run:#}\n{}",
+        pair.payer.log()
+    );
+    for (number, shown) in (1..).zip(&exchanges) {
+        pair.assert_whole(number, shown, "alone");
+        assert!(shown["bulk_receipt"].is_null(), "{shown:#}");
+    }
+    let at_status = pair.sandbox.control().requests_to(SandboxRoute::BulkStatus);
+    assert_eq!(at_status.last().expect("asked").method, "DELETE", "{at_status:#?}");
+    assert_eq!(pair.count("ledger_entry WHERE action = 'bulk.cancelled'"), 1);
+    assert!(!pair.payer.command(&cancel).status.success(), "it has ended");
+}
