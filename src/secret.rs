@@ -59,9 +59,15 @@ pub fn hmac_sha256(key: &[u8], bytes: &[u8]) -> [u8; 32] {
 /// None in practice; `None` when the library refuses.
 pub fn seal(key: &[u8; 32], context: &[u8], bytes: &[u8]) -> Option<Vec<u8>> {
     let sealing = RandomizedNonceKey::new(&AES_256_GCM, key).ok()?;
-    let mut sealed = bytes.to_vec();
-    let nonce = sealing.seal_in_place_append_tag(Aad::from(context), &mut sealed).ok()?;
-    Some([nonce.as_ref().as_slice(), &sealed].concat())
+    // Room for all of it at once: pieces of files are long.
+    let mut sealed = Vec::with_capacity(NONCE_LEN + bytes.len() + AES_256_GCM.tag_len());
+    sealed.extend_from_slice(&[0; NONCE_LEN]);
+    sealed.extend_from_slice(bytes);
+    let (head, text) = sealed.split_at_mut(NONCE_LEN);
+    let (nonce, tag) = sealing.seal_in_place_separate_tag(Aad::from(context), text).ok()?;
+    head.copy_from_slice(nonce.as_ref().as_slice());
+    sealed.extend_from_slice(tag.as_ref());
+    Some(sealed)
 }
 
 /// Opens what [`seal`] made under the same key and context; `None` for anything else.
@@ -70,8 +76,9 @@ pub fn open(key: &[u8; 32], context: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
     let (nonce, rest) = sealed.split_at_checked(NONCE_LEN)?;
     let nonce = aws_lc_rs::aead::Nonce::try_assume_unique_for_key(nonce).ok()?;
     let mut rest = rest.to_vec();
-    let plain = opening.open_in_place(nonce, Aad::from(context), &mut rest).ok()?;
-    Some(plain.to_vec())
+    let length = opening.open_in_place(nonce, Aad::from(context), &mut rest).ok()?.len();
+    rest.truncate(length);
+    Some(rest)
 }
 
 /// HMAC-SHA-256 under a key that is prepared once, for many short texts.

@@ -2,8 +2,9 @@
 //!
 //! The partner sends the members in several requests, because the body of one is limited. The time of a run begins with its request and ends
 //! with the status answer that has the manifest, so that it includes reading the body, all durable rows, and the fsync of each file. The
-//! export is compared with copying its files, whose bytes are the same, to other files with an fsync each. The download is compared with a
-//! static answer of the same size.
+//! export is compared with copying its files, whose bytes are the same, to other files with an fsync each. The downloads are compared with a
+//! static answer of the same size: that of a file with one large record, where only bytes cost, and that of a file with small records of many
+//! members, where the ledger entries of each of them cost more.
 
 use super::load::{self, Leg};
 use super::measure::Bench;
@@ -15,7 +16,7 @@ use super::site::Installation;
 use super::wire::{self, Connection};
 use crate::error::{Failure, Fault};
 use crate::secret::Secret;
-use crate::synth::SharingPolicy;
+use crate::synth::{Member, SharingPolicy};
 use crate::terminal::Out;
 use serde_json::{Value, json};
 use std::fs::File;
@@ -31,6 +32,8 @@ const REQUEST: u64 = 10_000;
 const LOOK: Duration = Duration::from_millis(10);
 /// Time limit of one run.
 const PATIENCE: Duration = Duration::from_secs(1_800);
+/// Resources of the member whose record is downloaded alone.
+const LARGE_RECORD: u64 = 20_000;
 /// How often the first byte of a download is waited for.
 const FIRST_BYTES: usize = 40;
 /// Largest file whose download is measured: the static answer has no more.
@@ -48,7 +51,8 @@ const MIB: f64 = 1024.0 * 1024.0;
 /// # Errors
 /// Those of the server; [`Fault::PartnerAnswer`] for an answer that is not the expected one.
 pub(super) fn measure(plan: &BenchPlan, out: &mut Out) -> Result<Vec<BenchFigure>, Failure> {
-    let site = Installation::of_size(plan, plan.members, 4, out)?;
+    let mut site = Installation::of_size(plan, plan.members, 4, out)?;
+    site.add_huge(LARGE_RECORD, out)?;
     let server = site.start_server()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -60,7 +64,11 @@ pub(super) fn measure(plan: &BenchPlan, out: &mut Out) -> Result<Vec<BenchFigure
         let mut figures = vec![partner.matched(out).await?];
         let (manifest, exported) = partner.exported(out).await?;
         figures.extend(exported);
-        figures.extend(partner.downloaded(&manifest).await?);
+        let many = largest(&manifest)?;
+        figures.push(partner.first_byte(&many).await?);
+        figures.push(partner.downloaded("bulk.download_of_many", &many).await?);
+        let one = partner.large_file().await?;
+        figures.push(partner.downloaded("bulk.download", &one).await?.ratio_limit(0.7));
         Ok::<_, Failure>(figures)
     })?;
     server.stop()?;
@@ -116,8 +124,8 @@ impl<'b> Partner<'b> {
         if status != 202 {
             return Err(unexpected(path, status, &text));
         }
-        let listed = self.bench.site.command(&["bulk", "list"])?;
-        let id = listed["items"][0]["id"].as_str().unwrap_or_default().to_owned();
+        let location = self.connection.location.take().unwrap_or_default();
+        let id = location.rsplit('/').next().unwrap_or_default().to_owned();
         loop {
             let asked = get(&self.token().await?, &format!("/fhir/jobs/{id}"));
             match self.send(&asked).await? {
@@ -139,7 +147,8 @@ impl<'b> Partner<'b> {
         let all = (site.options.members - 1).clamp(1, MATCHED_MAX);
         let (mut seconds, mut bytes, mut matched) = (0.0, 0, 0);
         for first in (0..all).step_by(usize::try_from(REQUEST).unwrap_or(usize::MAX)) {
-            let body = body(site, first..(first + REQUEST).min(all))?;
+            let members = first..(first + REQUEST).min(all);
+            let body = body(site, members.map(|index| (index, site.member(index))))?;
             bytes += body.len() as u64;
             let (_, manifest, took) = self.run("POST", "/fhir/Group/$bulk-member-match", &body).await?;
             seconds += took;
@@ -190,18 +199,25 @@ impl<'b> Partner<'b> {
         Ok((manifest, vec![rate, of_copy, memory.limit(Limit::AtMost(64.0))]))
     }
 
-    /// Downloads the largest file, in turn with a static answer of its size; and waits for its first byte.
-    async fn downloaded(&mut self, manifest: &Value) -> Result<[BenchFigure; 2], Failure> {
-        let (bench, site) = (self.bench, self.bench.site);
-        let fitting = listed(manifest, "output").filter(|file| file.bytes <= FILE_BYTES_MAX);
-        let largest = fitting.max_by_key(|file| file.bytes);
-        let file = largest.ok_or_else(|| Failure::new(Fault::PartnerAnswer).because("an export without files"))?;
-        let path = file
-            .url
-            .strip_prefix(&site.base_url)
-            .map(|rest| format!("/fhir{rest}"))
-            .ok_or_else(|| Failure::new(Fault::PartnerAnswer).because("the address of a file"))?;
-        let mut times_ms = Vec::new();
+    /// Matches the member with the large record alone, and exports that record. Returns its largest file.
+    async fn large_file(&mut self) -> Result<Listed, Failure> {
+        let site = self.bench.site;
+        let body = body(site, std::iter::once((0, site.huge_member())))?;
+        let (id, ..) = self.run("POST", "/fhir/Group/$bulk-member-match", &body).await?;
+        let path = format!("/fhir/Group/{id}-match/$export");
+        let (_, manifest, _) = self.run("GET", &path, &[]).await?;
+        largest(&manifest)
+    }
+
+    fn path(&self, file: &Listed) -> Result<String, Failure> {
+        let rest = file.url.strip_prefix(&self.bench.site.base_url);
+        rest.map(|rest| format!("/fhir{rest}"))
+            .ok_or_else(|| Failure::new(Fault::PartnerAnswer).because("the address of a file"))
+    }
+
+    /// Waits for the first byte of a file.
+    async fn first_byte(&mut self, file: &Listed) -> Result<BenchFigure, Failure> {
+        let (path, mut times_ms) = (self.path(file)?, Vec::new());
         for _ in 0..FIRST_BYTES {
             let request = get(&self.token().await?, &path);
             let (asked, mut first) = (Instant::now(), None);
@@ -214,8 +230,15 @@ impl<'b> Partner<'b> {
             }
             times_ms.extend(first);
         }
-        let mut first = BenchFigure::new("bulk.first_byte", "ms", site.store, median(&times_ms));
+        let mut first = BenchFigure::new("bulk.first_byte", "ms", self.bench.site.store, median(&times_ms));
         first.spread(&times_ms);
+        (first.rows, first.bytes) = (file.count, file.bytes);
+        Ok(first.limit(Limit::AtMost(10.0)))
+    }
+
+    /// Downloads a file, in turn with a static answer of its size.
+    async fn downloaded(&mut self, name: &'static str, file: &Listed) -> Result<BenchFigure, Failure> {
+        let (bench, path) = (self.bench, self.path(file)?);
         let mut connections = bench.connect(STREAMS).await?;
         let requests = async || Ok(vec![get(&bench.tokens.fresh().await?, &path)]);
         let rounds = load::rounds(
@@ -227,15 +250,20 @@ impl<'b> Partner<'b> {
             Leg::bytes_rate,
         )
         .await?;
-        let mut speed = BenchFigure::new("bulk.download", "bytes/s", site.store, median(&rounds.rates));
+        let mut speed = BenchFigure::new(name, "bytes/s", bench.site.store, median(&rounds.rates));
         speed.ratio(&rounds.ratios);
         speed.detail("static", median(&rounds.static_rates));
         speed.detail("server_cpu_us", rounds.subject.cpu_us());
-        for figure in [&mut first, &mut speed] {
-            (figure.rows, figure.bytes) = (file.count, file.bytes);
-        }
-        Ok([first.limit(Limit::AtMost(10.0)), speed.ratio_limit(0.7)])
+        (speed.rows, speed.bytes) = (file.count, file.bytes);
+        Ok(speed)
     }
+}
+
+/// The largest file that the static answer can be as large as.
+fn largest(manifest: &Value) -> Result<Listed, Failure> {
+    let fitting = listed(manifest, "output").filter(|file| file.bytes <= FILE_BYTES_MAX);
+    let largest = fitting.max_by_key(|file| file.bytes);
+    largest.ok_or_else(|| Failure::new(Fault::PartnerAnswer).because("an export without files"))
 }
 
 fn unexpected(what: &str, status: u16, body: &[u8]) -> Failure {
@@ -243,11 +271,11 @@ fn unexpected(what: &str, status: u16, body: &[u8]) -> Failure {
     Failure::new(Fault::PartnerAnswer).because(format!("{what}: status {status}: {text}"))
 }
 
-/// The body of a bulk match about these members, each under an id of its own.
-fn body(site: &Installation, members: std::ops::Range<u64>) -> Result<Vec<u8>, Failure> {
+/// The body of a bulk match about these members, each under an id of its own, which its number makes.
+fn body(site: &Installation, members: impl Iterator<Item = (u64, Member)>) -> Result<Vec<u8>, Failure> {
     let mut body = br#"{"resourceType":"Parameters","parameter":["#.to_vec();
-    for index in members.clone() {
-        let one = site.match_body(&site.member(index), SharingPolicy::Regular);
+    for (at, (index, member)) in members.enumerate() {
+        let one = site.match_body(&member, SharingPolicy::Regular);
         let mut one: Value =
             serde_json::from_slice(&one).map_err(|error| Failure::new(Fault::Internal).because(error))?;
         let mut parts = one["parameter"].take().to_string();
@@ -255,7 +283,7 @@ fn body(site: &Installation, members: std::ops::Range<u64>) -> Result<Vec<u8>, F
         let mut parts: Value =
             serde_json::from_str(&parts).map_err(|error| Failure::new(Fault::Internal).because(error))?;
         parts[0]["resource"]["id"] = json!(format!("m{index}"));
-        if index > members.start {
+        if at > 0 {
             body.push(b',');
         }
         body.extend_from_slice(json!({"name": "MemberBundle", "part": parts}).to_string().as_bytes());

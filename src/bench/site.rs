@@ -63,15 +63,23 @@ impl Installation {
     pub(super) fn make(plan: &BenchPlan, out: &mut Out) -> Result<Installation, Failure> {
         let mut site = Installation::of_size(plan, plan.members, LARGE, out)?;
         if plan.wants(Measured::Memory) {
-            let huge = SynthOptions {
-                members: 1,
-                seed: HUGE_SEED,
-                one_large: Some(HUGE),
-                ..site.options.clone()
-            };
-            site.fill("huge", &huge, out)?;
+            site.add_huge(HUGE, out)?;
         }
         Ok(site)
+    }
+
+    /// Adds the member of [`Installation::huge_member`], with so many resources.
+    ///
+    /// # Errors
+    /// Those of the commands and files.
+    pub(super) fn add_huge(&mut self, resources: u64, out: &mut Out) -> Result<(), Failure> {
+        let huge = SynthOptions {
+            members: 1,
+            seed: HUGE_SEED,
+            one_large: Some(resources),
+            ..self.options.clone()
+        };
+        self.fill("huge", &huge, out)
     }
 
     /// An installation with this many members, the first of which has `large` resources.
@@ -239,7 +247,7 @@ impl Installation {
         Member::of(&self.options, index)
     }
 
-    /// The member with [`HUGE`] resources.
+    /// The member with the most resources, if there is one ([`Installation::add_huge`]).
     pub(super) fn huge_member(&self) -> Member {
         Member::of(
             &SynthOptions {

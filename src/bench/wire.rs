@@ -71,6 +71,7 @@ impl BenchTarget {
             buffer: vec![0; BUFFER_BYTES],
             start: 0,
             end: 0,
+            location: None,
         })
     }
 }
@@ -88,6 +89,8 @@ pub(super) struct Connection {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
+    /// The `content-location` of the last answer.
+    pub(super) location: Option<String>,
 }
 
 impl Connection {
@@ -122,6 +125,7 @@ impl Connection {
             let here = &self.buffer[self.start..self.end];
             if let Some(length) = find(here, b"\r\n\r\n") {
                 let head = Head::parse(&here[..length]).ok_or_else(unknown_form)?;
+                self.location = location(&here[..length]);
                 return Ok((length + 4, head));
             }
             self.fill().await?;
@@ -222,6 +226,16 @@ impl Head {
     }
 }
 
+/// The `content-location` of a head.
+fn location(head: &[u8]) -> Option<String> {
+    let mut lines = std::str::from_utf8(head).ok()?.split("\r\n").skip(1);
+    lines.find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-location")
+            .then(|| value.trim().to_owned())
+    })
+}
+
 /// A request for `path` with these header lines, each with its line end, and this body.
 pub(super) fn request(method: &str, path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let length = if body.is_empty() {
@@ -271,6 +285,13 @@ mod tests {
         ] {
             assert_eq!(head(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_head_tells_where_the_status_is() {
+        let head = b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\nContent-Location: https://h:1/fhir/jobs/a";
+        assert_eq!(location(head).as_deref(), Some("https://h:1/fhir/jobs/a"));
+        assert_eq!(location(b"HTTP/1.1 202 Accepted"), None);
     }
 
     #[test]

@@ -237,14 +237,13 @@ impl FileWriter {
     /// [`Fault::NoRoom`], [`Fault::BulkFolder`].
     pub fn line(&mut self, grant_id: &str, json: &[u8]) -> Result<(), Failure> {
         // A line end in JSON stands between its parts only, where a blank means the same.
-        let mut first = true;
-        for part in json.split(|byte| matches!(byte, b'\n' | b'\r')) {
-            if !first {
-                self.put(b" ")?;
-            }
-            first = false;
-            self.put(part)?;
+        let mut rest = json;
+        while let Some(at) = memchr::memchr2(b'\n', b'\r', rest) {
+            self.put(&rest[..at])?;
+            self.put(b" ")?;
+            rest = &rest[at + 1..];
         }
+        self.put(rest)?;
         self.put(b"\n")?;
         self.row.resources += 1;
         if !grant_id.is_empty() {
@@ -273,7 +272,6 @@ impl FileWriter {
     /// # Errors
     /// As [`FileWriter::line`].
     pub fn put(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        self.digest.update(bytes);
         self.row.bytes += i64::try_from(bytes.len()).unwrap_or(i64::MAX);
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -289,6 +287,7 @@ impl FileWriter {
 
     fn seal_piece(&mut self) -> Result<(), Failure> {
         let place = format!("{}/{}", self.row.name, self.pieces);
+        self.digest.update(&self.buffer);
         let sealed = self.seal.seal(&place, &self.buffer)?;
         self.file.write_all(&sealed).map_err(unusable)?;
         self.pieces += 1;

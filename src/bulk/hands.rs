@@ -27,8 +27,8 @@ const AHEAD: i64 = 64;
 /// How long the first hand waits for the others before it looks again, milliseconds.
 const LOOK_MS: i64 = 200;
 
-/// Threads beside those of the jobs themselves that do pieces in this process. All processors are used, however few jobs there are, and no
-/// more threads than that, however many jobs there are.
+/// Threads beside those of the jobs themselves that do pieces in this process: as many as there are processors, however many jobs there are.
+/// With the thread of one job that is one more than can run, because a thread waits while its piece is written to the disk.
 static HELPERS: AtomicUsize = AtomicUsize::new(0);
 
 /// Ids for the jobs of the hands after the first one.
@@ -245,7 +245,7 @@ struct Helper;
 
 impl Helper {
     fn free() -> Option<Helper> {
-        let most = std::thread::available_parallelism().map_or(1, NonZero::get) - 1;
+        let most = std::thread::available_parallelism().map_or(1, NonZero::get);
         let more = |taken: usize| (taken < most).then(|| taken + 1);
         let taken = HELPERS.fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
         // Made only when a place was taken: to drop it gives that back.

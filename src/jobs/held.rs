@@ -116,6 +116,24 @@ impl HeldJob {
         self.0.ctx.store.write_blocking(move |db| held.fenced(db, &mut work))
     }
 
+    /// Like [`HeldJob::write_blocking`], for work of hundreds of statements ([`Store::write_alone_blocking`]).
+    ///
+    /// # Errors
+    /// As [`HeldJob::write`].
+    ///
+    /// [`Store::write_alone_blocking`]: crate::store::Store::write_alone_blocking
+    pub fn write_alone_blocking<T, F>(&self, mut work: F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Db) -> Result<T, Failure> + Send + 'static,
+    {
+        let held = self.clone();
+        self.0
+            .ctx
+            .store
+            .write_alone_blocking(move |db| held.fenced(db, &mut work))
+    }
+
     /// Checks the lease last: on PostgreSQL the check locks the job's row until the commit, and a locked row can be neither renewed nor
     /// handed back.
     fn fenced<T>(&self, db: &mut Db, work: &mut dyn FnMut(&mut Db) -> Result<T, Failure>) -> Result<T, Failure> {

@@ -93,7 +93,7 @@ impl BulkAsking {
     ///
     /// # Errors
     /// Those of the store. A member who cannot be read is not an error.
-    pub fn judge(&self, bodies: &[Vec<u8>]) -> Result<Vec<JudgedMember>, Failure> {
+    pub fn judge(&self, bodies: &[&[u8]]) -> Result<Vec<JudgedMember>, Failure> {
         let arrivals: Vec<Arrival<'_>> = bodies
             .iter()
             .map(|body| Arrival::new(&self.ctx, &self.caller, body))

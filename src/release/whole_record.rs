@@ -8,8 +8,11 @@ use super::transmitter;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::store::disclosure::{self, DisclosureBasis, LiveGrant};
+use crate::store::measured::MeasuredRow;
 use crate::store::record_rows::{self, RecordPage, RowsAsked, Window};
-use std::collections::BTreeSet;
+use crate::store::resources::compartment_of;
+use crate::store::small_records;
+use std::collections::{BTreeSet, HashMap};
 
 /// Shared resources that are read at once.
 const SHARED_ROWS: i64 = 64;
@@ -26,22 +29,136 @@ pub struct ReleasedRow<'r> {
 /// Takes the resources of a record, one after another.
 pub type TakeRow<'t> = &'t mut dyn FnMut(ReleasedRow<'_>) -> Result<(), Failure>;
 
-/// Hands each row of the record under `grant` to `take`, then the record of who transmits it when there was any and it is wanted; notes
-/// in `names` the shared resources that the rows refer to. When the grant, its consent or the partner's registration ends meanwhile, not all
-/// rows come: whoever keeps them asks [`all_stand`] afterwards. Blocks this thread.
+/// A part of the record under a grant.
+#[derive(Clone, Copy, Debug)]
+pub enum RecordPart<'r> {
+    /// The next resource.
+    Row(ReleasedRow<'r>),
+    /// There are no more.
+    End,
+}
+
+/// Takes the parts of records, one record after another.
+pub type TakeRecord<'t> = &'t mut dyn FnMut(&LiveGrant, RecordPart<'_>) -> Result<(), Failure>;
+
+/// Hands the rows of each record under these grants to `take`, then the record of who transmits it when there was any and it is wanted. Returns
+/// the shared resources that the rows refer to. Small records are read many at once. When a grant, its consent or the partner's registration
+/// ends meanwhile, not all rows come: whoever keeps them asks [`all_stand`] afterwards. Blocks this thread.
 ///
 /// # Errors
 /// Those of the store and of `take`.
-pub fn each_row(
+pub fn each_record(
+    ctx: &Context,
+    basis: &DisclosureBasis,
+    grants: &[LiveGrant],
+    window: &Window,
+    take: TakeRecord<'_>,
+) -> Result<BTreeSet<ResourceName>, Failure> {
+    let mut supporting = Supporting::default();
+    let wants_transmitter = window.types.is_empty() || window.types.iter().any(|rtype| rtype == "Provenance");
+    let sizes = sizes(ctx, grants, window)?;
+    let mut rest = grants;
+    while !rest.is_empty() {
+        let (some, later) = rest.split_at(together(rest, &sizes));
+        rest = later;
+        let mut small = small(ctx, basis, (some, &sizes), window)?;
+        for grant in some {
+            let mut count = 0_usize;
+            let mut hand = |row: ReleasedRow<'_>| {
+                count += 1;
+                supporting.note(row.bytes, &ctx.payer.base_url);
+                take(grant, RecordPart::Row(row))
+            };
+            match small.remove(&grant.compartment) {
+                Some(rows) => rows.iter().try_for_each(|row| {
+                    hand(ReleasedRow {
+                        rtype: &row.rtype,
+                        bytes: row.bytes.as_deref().unwrap_or_default(),
+                    })
+                })?,
+                None => each_page(ctx, basis, grant, window, &mut hand)?,
+            }
+            if count > 0 && wants_transmitter {
+                let made = transmitter::of_record(&ctx.payer, grant);
+                let row = ReleasedRow {
+                    rtype: &made.rtype,
+                    bytes: made.bytes(),
+                };
+                take(grant, RecordPart::Row(row))?;
+            }
+            take(grant, RecordPart::End)?;
+        }
+    }
+    Ok(supporting.take(usize::MAX).into_iter().collect())
+}
+
+/// About how many rows the records have, by compartment; nothing where records must be read one by one.
+fn sizes(ctx: &Context, grants: &[LiveGrant], window: &Window) -> Result<HashMap<i64, i64>, Failure> {
+    let by_time = Window {
+        since_ms: window.since_ms,
+        until_ms: window.until_ms,
+        ..Window::default()
+    };
+    if *window != by_time {
+        return Ok(HashMap::new());
+    }
+    let numbers: Vec<i64> = grants.iter().map(|grant| grant.compartment).collect();
+    ctx.store.read_blocking(|db| small_records::sizes(db, &numbers))
+}
+
+/// How many of the first records are read at once: at least one, which may be too large for that.
+fn together(grants: &[LiveGrant], sizes: &HashMap<i64, i64>) -> usize {
+    let mut rows = 0;
+    let fits = grants.iter().take_while(|grant| {
+        rows += size(grant, sizes);
+        rows <= small_records::ROWS
+    });
+    fits.count().max(1)
+}
+
+/// About how many rows a record has. An empty one counts too, so that the number of records has a bound as well.
+fn size(grant: &LiveGrant, sizes: &HashMap<i64, i64>) -> i64 {
+    let size = sizes.get(&grant.compartment).copied().unwrap_or(i64::from(u32::MAX));
+    size.max(1)
+}
+
+/// The rows of these records by compartment. A record is not there when it is to be read by itself: it is too large, or not all its bytes
+/// came along.
+fn small(
+    ctx: &Context,
+    basis: &DisclosureBasis,
+    (grants, sizes): (&[LiveGrant], &HashMap<i64, i64>),
+    window: &Window,
+) -> Result<HashMap<i64, Vec<MeasuredRow>>, Failure> {
+    let mut records: HashMap<i64, Vec<MeasuredRow>> = HashMap::new();
+    if grants.iter().map(|grant| size(grant, sizes)).sum::<i64>() > small_records::ROWS {
+        return Ok(records);
+    }
+    let changed_ms = (window.since_ms.unwrap_or(i64::MIN), window.until_ms.unwrap_or(i64::MAX));
+    let found = ctx
+        .store
+        .read_blocking(|db| small_records::rows(db, basis, grants, changed_ms))?;
+    if let Some(found) = found {
+        records.extend(grants.iter().map(|grant| (grant.compartment, Vec::new())));
+        for row in found {
+            if let Some(own) = records.get_mut(&compartment_of(row.key)) {
+                own.push(row);
+            }
+        }
+        records.retain(|_, rows| rows.iter().all(|row| row.bytes.is_some()));
+    }
+    Ok(records)
+}
+
+/// Hands each row of the record under `grant` to `take`, a page after another.
+fn each_page(
     ctx: &Context,
     basis: &DisclosureBasis,
     grant: &LiveGrant,
     window: &Window,
-    names: &mut BTreeSet<ResourceName>,
     take: TakeRow<'_>,
 ) -> Result<(), Failure> {
-    let (mut reads, mut supporting) = (Reads::default(), Supporting::default());
-    let (mut after_key, mut count) = (record_rows::start_of(grant.compartment), 0_usize);
+    let (mut reads, mut after_key) = (Reads::default(), record_rows::start_of(grant.compartment));
     loop {
         let read = reads.next(i64::MAX);
         let asked = RowsAsked {
@@ -55,7 +172,7 @@ pub fn each_row(
         if found.is_empty() {
             match walked_to {
                 Some(key) => after_key = key,
-                None => break,
+                None => return Ok(()),
             }
             continue;
         }
@@ -65,28 +182,16 @@ pub fn each_row(
         for row in &rows {
             after_key = row.key;
             bytes += row.bytes.len();
-            supporting.note(&row.bytes, &ctx.payer.base_url);
             take(ReleasedRow {
                 rtype: &row.rtype,
                 bytes: &row.bytes,
             })?;
         }
-        count += rows.len();
         reads.took(rows.len(), bytes);
         if end == RowsEnd::Record {
-            break;
+            return Ok(());
         }
     }
-    names.extend(supporting.take(usize::MAX));
-    let wants_transmitter = window.types.is_empty() || window.types.iter().any(|rtype| rtype == "Provenance");
-    if count > 0 && wants_transmitter {
-        let made = transmitter::of_record(&ctx.payer, grant);
-        take(ReleasedRow {
-            rtype: &made.rtype,
-            bytes: made.bytes(),
-        })?;
-    }
-    Ok(())
 }
 
 /// Whether all that these records were read under still holds: only then did all rows come, and may they be kept. Blocks this thread.
@@ -112,7 +217,13 @@ pub fn each_name(
     window: &Window,
     names: &mut BTreeSet<ResourceName>,
 ) -> Result<(), Failure> {
-    each_row(ctx, basis, grant, window, names, &mut |_| Ok(()))
+    let mut supporting = Supporting::default();
+    each_page(ctx, basis, grant, window, &mut |row| {
+        supporting.note(row.bytes, &ctx.payer.base_url);
+        Ok(())
+    })?;
+    names.extend(supporting.take(usize::MAX));
+    Ok(())
 }
 
 /// Hands each shared resource of the window with one of these names to `take`, and each to which one of these leads in turn; those of `wider`

@@ -14,7 +14,7 @@ use super::room::{Disk, RoomLimits};
 use super::set_up::{self, StoreNeed, StoreSite};
 use super::url::StoreUrl;
 use super::work::StoreCounts;
-use super::writer::{Outbox, Writer};
+use super::writer::{Outbox, UndoneBy, Writer};
 use super::{durability, file, migrate};
 use crate::error::{Failure, Fault};
 use diesel::prelude::*;
@@ -27,6 +27,7 @@ use std::time::Duration;
 mod append;
 mod calls;
 mod counts;
+mod large;
 mod pay;
 mod places;
 mod quick;
@@ -352,7 +353,7 @@ impl Store {
         F: FnMut(&mut Db) -> Result<T, Failure> + Send + 'static,
     {
         match &self.0.writer {
-            Some(writer) => writer.run_blocking(reserved, work),
+            Some(writer) => writer.run_blocking(reserved, UndoneBy::Savepoint, work),
             None => self.transaction(Waiting::default(), work),
         }
     }

@@ -4,10 +4,17 @@
 
 use super::Db;
 use super::disclosure::LiveGrant;
-use super::release_rule::{live, revoked_since};
+use super::insert::kept;
+use super::release_rule::{live, live_sql, live_values, revoked_since};
 use super::schema::{consent, grants, member_group, member_group_entry};
+use super::statement::{Bind, LISTED, Statement};
 use crate::error::Failure;
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
+use std::sync::LazyLock;
+
+/// The SQL types of a [`LiveGrant`].
+type GrantColumns = (Text, BigInt, Text, Text, BigInt, BigInt);
 
 /// Whose members, and which of them.
 #[derive(Clone, Debug)]
@@ -109,25 +116,31 @@ pub fn between(db: &mut Db, asked: &MembersAsked, first: &str, last: &str) -> Re
     Ok(found)
 }
 
-/// Returns those of these grants that are live ones of `partner`, by id.
+struct ByIds;
+
+fn by_ids_text(list: &str) -> &'static str {
+    kept(format!(
+        "SELECT g.id, g.compartment, g.patient_id, g.consent_id, g.sensitive, g.created_ms \
+         FROM {list} CROSS JOIN grants g CROSS JOIN consent k WHERE g.id = w.value AND k.id = g.consent_id AND {}",
+        live_sql!("g", "k")
+    ))
+}
+
+static BY_IDS: LazyLock<[&'static str; 2]> = LazyLock::new(|| [LISTED.sqlite, LISTED.postgres].map(by_ids_text));
+
+/// Returns those of these grants that are live ones of `partner`. The statement is the same for any number of them.
 ///
 /// # Errors
 /// Those of the database.
 pub fn by_ids(db: &mut Db, partner: &str, ids: &[String], now_ms: i64) -> Result<Vec<LiveGrant>, Failure> {
-    Ok(grants::table
-        .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
-        .filter(live(partner, now_ms))
-        .filter(grants::id.eq_any(ids))
-        .order(grants::id.asc())
-        .select((
-            grants::id,
-            grants::compartment,
-            grants::patient_id,
-            grants::consent_id,
-            grants::sensitive,
-            grants::created_ms,
-        ))
-        .load(db)?)
+    let ids = serde_json::json!(ids).to_string();
+    let mut binds = vec![Bind::Text(&ids)];
+    binds.extend(live_values::<Bind<'_>>(partner, now_ms));
+    let [sqlite_text, postgres_text] = *BY_IDS;
+    Ok(match db {
+        Db::Sqlite(sqlite) => Statement::<ByIds, GrantColumns>::new(sqlite_text, binds).load(sqlite)?,
+        Db::Pg(pg) => Statement::<ByIds, GrantColumns>::new(postgres_text, binds).load(pg)?,
+    })
 }
 
 /// Returns the grants of `partner` that were revoked at `since_ms` (UTC milliseconds) or later: their ids, with the Patient ids.

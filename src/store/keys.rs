@@ -10,3 +10,8 @@ pub const SEQUENCE_BITS: u32 = 24;
 pub const fn keys_of(compartment: i64) -> std::ops::Range<i64> {
     compartment << SEQUENCE_BITS..(compartment + 1) << SEQUENCE_BITS
 }
+
+/// Returns the compartment of a key.
+pub const fn compartment_of(key: i64) -> i64 {
+    key >> SEQUENCE_BITS
+}

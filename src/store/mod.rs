@@ -82,6 +82,7 @@ mod server;
 mod session;
 mod set_up;
 pub mod size;
+pub mod small_records;
 mod sql_functions;
 pub mod sqlstate;
 pub mod standing;

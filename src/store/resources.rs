@@ -4,7 +4,7 @@
 //! decides the compartment of a resource and the values of its columns.
 
 use super::Db;
-pub use super::keys::{NOBODY, SEQUENCE_BITS, keys_of};
+pub use super::keys::{NOBODY, SEQUENCE_BITS, compartment_of, keys_of};
 use super::many::{ROWS, insert};
 use super::schema::{attachment, compartment, member, resource, resource_identifier};
 use super::search_rows;

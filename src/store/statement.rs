@@ -12,6 +12,17 @@ use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use diesel::sqlite::Sqlite;
 use std::marker::PhantomData;
 
+/// A list of texts as a table `w` with one column, `value`; its value is a JSON array. However long the list is, the statement stays the same.
+pub(super) struct ListedTexts {
+    pub(super) sqlite: &'static str,
+    pub(super) postgres: &'static str,
+}
+
+pub(super) const LISTED: ListedTexts = ListedTexts {
+    sqlite: "json_each(?) w",
+    postgres: "json_array_elements_text(CAST(? AS json)) AS w(value)",
+};
+
 /// A value to bind.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Bind<'a> {

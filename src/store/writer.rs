@@ -1,7 +1,7 @@
 //! Group commit for SQLite: one thread owns the writing connection and makes the writes of many callers durable with one fsync.
 //!
 //! Each job runs in its own savepoint, so that a failing job does not affect the others; a job of a single statement needs none, since
-//! SQLite undoes a failing statement. Entries written after an answer ([`super::later`]) are added to each group. Callers get success only
+//! SQLite undoes a failing statement, and a large job has a transaction of its own ([`UndoneBy`]). Entries written after an answer ([`super::later`]) are added to each group. Callers get success only
 //! after the commit has returned. A failed commit breaks the store for good: nothing is acknowledged any more. The one exception is a full
 //! disk (`SQLITE_FULL`): then the group is verifiably rolled back, its callers get an error, and the store goes on.
 
@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 
 mod group;
 
+pub(super) use group::UndoneBy;
 use group::{Ended, Typed, WriteJob, is_rolled_back, run_group};
 
 /// How many jobs may wait; further callers get an error.
@@ -77,7 +78,7 @@ impl Writer {
         T: Send + 'static,
         F: FnMut(&mut Db) -> Result<T, Failure> + Send + 'static,
     {
-        self.run_as(reserved, false, work)
+        self.run_as(reserved, UndoneBy::Savepoint, work)
     }
 
     /// The same for ledger entries. `is_whole`: `work` is a single statement, which needs no savepoint.
@@ -89,13 +90,18 @@ impl Writer {
     where
         F: FnMut(&mut Db) -> Result<(), Failure> + Send + 'static,
     {
-        self.run_as(true, is_whole, work)
+        let undone_by = if is_whole {
+            UndoneBy::Statement
+        } else {
+            UndoneBy::Savepoint
+        };
+        self.run_as(true, undone_by, work)
     }
 
     fn run_as<T, F>(
         &self,
         reserved: bool,
-        whole: bool,
+        undone_by: UndoneBy,
         work: F,
     ) -> Result<impl Future<Output = Result<T, Failure>> + use<T, F>, Failure>
     where
@@ -107,7 +113,7 @@ impl Writer {
         self.enqueue(Box::new(Typed {
             work,
             reserved,
-            whole,
+            undone_by,
             outcome: None,
             reply,
         }))?;
@@ -118,7 +124,7 @@ impl Writer {
         })
     }
 
-    pub(super) fn run_blocking<T, F>(&self, reserved: bool, work: F) -> Result<T, Failure>
+    pub(super) fn run_blocking<T, F>(&self, reserved: bool, undone_by: UndoneBy, work: F) -> Result<T, Failure>
     where
         T: Send + 'static,
         F: FnMut(&mut Db) -> Result<T, Failure> + Send + 'static,
@@ -130,7 +136,7 @@ impl Writer {
             .send(Message::Work(Box::new(Typed {
                 work,
                 reserved,
-                whole: false,
+                undone_by,
                 outcome: None,
                 reply,
             })))
@@ -160,7 +166,7 @@ impl Writer {
         self.enqueue(Box::new(Typed {
             work,
             reserved,
-            whole: false,
+            undone_by: UndoneBy::Savepoint,
             outcome: None,
             reply,
         }))
@@ -285,7 +291,10 @@ impl Thread {
             group.push(Box::new(Typed {
                 work: move |db: &mut Db| ledger::append_all(db, &again),
                 reserved: true,
-                whole: rows.len() == 1,
+                undone_by: match rows.len() {
+                    1 => UndoneBy::Statement,
+                    _ => UndoneBy::Savepoint,
+                },
                 outcome: None,
                 reply: move |outcome| later::written(&later, &debts, &rows, outcome),
             }));
@@ -301,7 +310,19 @@ impl Thread {
         }
     }
 
+    /// Commits these jobs: those that share a transaction first, then each that has one of its own.
     fn commit_group(&mut self, group: Vec<Box<dyn WriteJob>>) {
+        let (alone, shared): (Vec<_>, Vec<_>) = group
+            .into_iter()
+            .partition(|job| job.undone_by() == UndoneBy::Transaction);
+        self.commit(shared);
+        for job in alone {
+            self.commit(vec![job]);
+        }
+    }
+
+    /// Commits these jobs in one transaction.
+    fn commit(&mut self, group: Vec<Box<dyn WriteJob>>) {
         if group.is_empty() {
             return;
         }

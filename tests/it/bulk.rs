@@ -217,6 +217,25 @@ async fn an_export_has_what_everything_has_and_belongs_to_its_partner() {
 }
 
 #[tokio::test]
+async fn a_large_record_and_a_record_with_a_large_resource_are_exported_like_small_ones() {
+    let bulk = Bulk::start().await;
+    let line = |patient: &str, id: String, text: String| {
+        json!({"resourceType": "Observation", "id": id, "status": "final", "code": {"text": text},
+            "subject": {"reference": format!("Patient/{patient}")}, "effectiveDateTime": "2025-03-03"})
+        .to_string()
+    };
+    let many = (0..600).map(|at| line(&bulk.ids[0], format!("many-{at}"), "one of many".to_owned()));
+    let large = line(&bulk.ids[1], "large".to_owned(), "x".repeat(40 * 1024));
+    let text: Vec<String> = many.chain([large]).collect();
+    std::fs::write(bulk.payer.home().join("more.ndjson"), text.join("\n")).expect("a file");
+    assert_eq!(bulk.payer.json_command(&["import", "more.ndjson"])["stored"], 601);
+    let manifest = bulk.done(&bulk.begin("").await).await;
+    let taken = bulk.taken(&manifest).await;
+    assert!(taken.len() > 601 && taken.contains_key("Observation/large"));
+    assert_eq!(taken, bulk.everything(&bulk.ids).await);
+}
+
+#[tokio::test]
 async fn what_an_export_cannot_do_is_refused_at_its_start() {
     let bulk = Bulk::start().await;
     let start = "/fhir/Patient/$export";

@@ -96,16 +96,21 @@ async fn a_job_that_fails_takes_nothing_of_its_neighbours_with_it() {
     for writer in 0..60u8 {
         let store = (*store).clone();
         tasks.push(tokio::spawn(async move {
-            let outcome = store
-                .write(move |db| {
-                    insert(db, vec![writer])?;
-                    match writer % 3 {
-                        0 => Ok(()),
-                        1 => Err(Fault::NoUniqueMember.into()),
-                        _ => panic!("on purpose"),
-                    }
-                })
-                .await;
+            let work = move |db: &mut Db| {
+                insert(db, vec![writer])?;
+                match writer % 3 {
+                    0 => Ok(()),
+                    1 => Err(Fault::NoUniqueMember.into()),
+                    _ => panic!("on purpose"),
+                }
+            };
+            let outcome = match writer < 30 {
+                true => store.write(work).await,
+                // With a transaction of its own.
+                false => tokio::task::spawn_blocking(move || store.write_alone_blocking(work))
+                    .await
+                    .unwrap_or_else(|_| Err(Fault::Internal.into())),
+            };
             (writer, outcome)
         }));
     }

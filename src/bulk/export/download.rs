@@ -9,7 +9,7 @@ use crate::bulk::files::BulkFiles;
 use crate::bulk::kinds::EXPORT_KIND;
 use crate::bulk::opened::{OpenedFile, of_job};
 use crate::bulk::range::{AskedBytes, FileSpan};
-use crate::bulk::{files, job};
+use crate::bulk::files;
 use crate::config::BulkConfig;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
@@ -21,19 +21,18 @@ use crate::store::granted_members;
 use std::collections::HashMap;
 use std::ops::{ControlFlow, Range};
 
-/// Opens a file of a run of the caller, and begins the disclosure of the bytes that are asked for.
+/// Opens a file of `run`, which is the caller's, and begins the disclosure of the bytes that are asked for.
 ///
 /// # Errors
-/// [`Fault::NotFound`] when the caller has no such run or file, or the file has a member to whom the access has ended;
+/// [`Fault::NotFound`] when the run has no such file, or the file has a member to whom the access has ended;
 /// [`Fault::ScopeMissing`] when the token does not cover its type; those of the store, the ledger and the files.
 pub async fn open(
     ctx: &Context,
     files: &BulkFiles,
     limits: &BulkConfig,
     caller: &Caller,
-    ((id, name), asked): ((&str, &str), &AskedBytes),
+    ((run, name), asked): ((&BulkJobRow, &str), &AskedBytes),
 ) -> Result<OpenedFile, Failure> {
-    let run = job::of(ctx, caller, id).await?;
     if run.kind != EXPORT_KIND || !files::is_name(name) {
         return Err(Fault::NotFound.into());
     }
@@ -51,7 +50,7 @@ pub async fn open(
         return Err(Fault::ScopeMissing.into());
     }
     if row.side == OUTPUT && row.piece == run.pieces - 1 {
-        return shared(ctx, (limits, files), caller, (&run, row), asked).await;
+        return shared(ctx, (limits, files), caller, (run, row), asked).await;
     }
     let (folder, opened) = (files.clone(), row.clone());
     let read = tokio::task::spawn_blocking(move || {
@@ -73,7 +72,7 @@ pub async fn open(
     for share in shares {
         // Also the access to members whose bytes are not asked for: the file is not what its manifest says any more.
         let Some(grant) = live.remove(&share.grant_id) else {
-            write_again(ctx, (limits, files), &run, row.piece).await?;
+            write_again(ctx, (limits, files), run, row.piece).await?;
             return Err(Fault::NotFound.into());
         };
         let own = begins..begins + share.bytes;

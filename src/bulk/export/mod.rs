@@ -25,8 +25,8 @@ use crate::store::{Db, DiskRoom};
 use asked::{ExportAsked, ReadingOfParameters};
 use std::time::{Duration, Instant};
 
-/// Most members of one piece. The download of a file begins with an entry of the ledger for each.
-const PIECE_MEMBERS: usize = 200;
+/// Most members of one piece. The download of a file begins with an entry of the ledger for each, for which the first byte waits.
+const PIECE_MEMBERS: usize = 128;
 /// About how many resources a piece has at most, if it has several members: a crash repeats them.
 const PIECE_RESOURCES: i64 = 20_000;
 /// Members that are read at once when a run is planned.
@@ -263,7 +263,15 @@ mod tests {
     fn pieces_end_at_their_members_or_at_their_resources() {
         let members: Vec<String> = (0..450).map(|at| format!("{at:03}")).collect();
         let few = cut(&members, |_| 4);
-        assert_eq!(few, [("000", "199", 200), ("200", "399", 200), ("400", "449", 50)]);
+        assert_eq!(
+            few,
+            [
+                ("000", "127", 128),
+                ("128", "255", 128),
+                ("256", "383", 128),
+                ("384", "449", 66)
+            ]
+        );
         let large = cut(&members[..3], |id| if id == "001" { 50_000 } else { 15_000 });
         assert_eq!(large, [("000", "000", 1), ("001", "001", 1), ("002", "002", 1)]);
         assert!(cut(&[], |_| 1).is_empty());

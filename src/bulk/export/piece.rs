@@ -7,9 +7,9 @@ use crate::bulk::files::{self, BulkFiles, FileWriter};
 use crate::bulk::receipt::{self, LeftOut};
 use crate::error::{Failure, Fault};
 use crate::jobs::HeldJob;
-use crate::release::{self, ResourceName};
+use crate::release::{self, RecordPart, ResourceName};
 use crate::store::bulk::{self as rows, BulkFileRow, BulkJobRow, BulkPieceRow, ERROR, MEMBERS, NAMES, OUTPUT};
-use crate::store::disclosure::{DisclosureBasis, LiveGrant};
+use crate::store::disclosure::DisclosureBasis;
 use crate::store::granted_members;
 use crate::store::partners;
 use crate::store::record_rows::Window;
@@ -69,43 +69,33 @@ impl PieceWork<'_> {
             token_sha256: [0; 32],
             begun_ms: now_ms,
         };
-        let (mut written, mut names) = (Written::of(self), BTreeSet::new());
+        let mut written = Written::of(self);
         let mut list = self.begin(MEMBERS, MEMBERS)?;
-        for grant in &grants {
-            self.record(&basis, grant, &mut written, &mut names)?;
-            let counts = std::mem::take(&mut written.of_member);
-            list.line(&grant.id, receipt::member_line(&grant.patient_id, &counts).as_bytes())?;
+        let mut names = release::each_record(ctx, &basis, &grants, self.window, &mut |grant, part| match part {
+            RecordPart::Row(row) => written.line(&grant.id, row),
+            RecordPart::End => {
+                let counts = std::mem::take(&mut written.of_member);
+                list.line(&grant.id, receipt::member_line(&grant.patient_id, &counts).as_bytes())
+            }
+        })?;
+        if self.asked.is_narrowed() && release::brings_shared(self.window) {
+            // A shared resource may have changed when nothing that refers to it has.
+            for grant in &grants {
+                release::each_name(ctx, &basis, grant, &self.asked.readable_window(), &mut names)?;
+            }
         }
         if !release::all_stand(ctx, &basis, &grants)? {
             return Ok(None);
         }
-        let mut all = written.finish(now_ms)?;
-        all.push(list.finish(now_ms)?);
-        all.push(self.names(&names, now_ms)?);
+        let mut all = written.files();
+        all.push(list);
+        all.push(self.names(&names)?);
         let left_out = usize::try_from(piece.members).unwrap_or(0).saturating_sub(grants.len());
         if left_out > 0 {
             let count = i64::try_from(left_out).unwrap_or(i64::MAX);
-            all.push(self.absent(count, "after", now_ms)?);
+            all.push(self.absent(count, "after")?);
         }
-        Ok(Some(all))
-    }
-
-    fn record(
-        &self,
-        basis: &DisclosureBasis,
-        grant: &LiveGrant,
-        written: &mut Written<'_>,
-        names: &mut BTreeSet<ResourceName>,
-    ) -> Result<(), Failure> {
-        let ctx = self.held.ctx();
-        release::each_row(ctx, basis, grant, self.window, names, &mut |row| {
-            written.line(&grant.id, row)
-        })?;
-        match self.asked.is_narrowed() && release::brings_shared(self.window) {
-            // A shared resource may have changed when nothing that refers to it has.
-            true => release::each_name(ctx, basis, grant, &self.asked.readable_window(), names),
-            false => Ok(()),
-        }
+        files::finish(all, now_ms).map(Some)
     }
 
     /// Writes the shared resources that the pieces before noted, and what is to be told of the request.
@@ -129,9 +119,9 @@ impl PieceWork<'_> {
             let windows = (self.window, &self.asked.readable_window());
             release::each_shared(ctx, names, windows, &mut |row| written.line("", row))?;
         }
-        let mut all = written.finish(now_ms)?;
-        let left = self.left_out(&before)?;
-        all.extend(self.told_of(left, now_ms)?);
+        let (left, mut unfinished) = (self.left_out(&before)?, written.files());
+        unfinished.extend(self.told_of(left)?);
+        let mut all = files::finish(unfinished, now_ms)?;
         let partner = ctx
             .store
             .read_blocking(|db| partners::by_id(db, &self.row.partner_id))?;
@@ -176,10 +166,10 @@ impl PieceWork<'_> {
     }
 
     /// Messages about members who were not planned, and about what the request named and does not get.
-    fn told_of(&self, left: LeftOut, now_ms: i64) -> Result<Vec<BulkFileRow>, Failure> {
+    fn told_of(&self, left: LeftOut) -> Result<Vec<FileWriter>, Failure> {
         let mut all = Vec::new();
         if left.before > 0 {
-            all.push(self.absent(left.before, "before", now_ms)?);
+            all.push(self.absent(left.before, "before")?);
         }
         if left.passed_over > 0 {
             let texts = self.asked.passed_over.iter().map(|id| match id.as_str() {
@@ -193,40 +183,40 @@ impl PieceWork<'_> {
             let texts: Vec<String> = texts
                 .map(|rtype| format!("The type {rtype} was left out: the token does not cover it."))
                 .collect();
-            all.push(self.told("suppressed", &texts, now_ms)?);
+            all.push(self.told("suppressed", &texts)?);
         }
         if left.parameters > 0 {
             let texts = self.asked.left_out.iter();
             let texts: Vec<String> = texts
                 .map(|name| format!("The parameter {name} was left out."))
                 .collect();
-            all.push(self.told("not-supported", &texts, now_ms)?);
+            all.push(self.told("not-supported", &texts)?);
         }
         Ok(all)
     }
 
-    fn names(&self, names: &BTreeSet<ResourceName>, now_ms: i64) -> Result<BulkFileRow, Failure> {
+    fn names(&self, names: &BTreeSet<ResourceName>) -> Result<FileWriter, Failure> {
         let mut file = self.begin(NAMES, "names")?;
         for (rtype, id) in names {
             file.line("", format!("{rtype}/{id}").as_bytes())?;
         }
-        file.finish(now_ms)
+        Ok(file)
     }
 
-    fn absent(&self, count: i64, when: &str, now_ms: i64) -> Result<BulkFileRow, Failure> {
+    fn absent(&self, count: i64, when: &str) -> Result<FileWriter, Failure> {
         let text = format!("Members left out: {count}. The access to them ended {when} the export began.");
-        self.told("suppressed", &[text], now_ms)
+        self.told("suppressed", &[text])
     }
 
     /// A file of messages about what is missing.
-    fn told(&self, code: &str, texts: &[String], now_ms: i64) -> Result<BulkFileRow, Failure> {
+    fn told(&self, code: &str, texts: &[String]) -> Result<FileWriter, Failure> {
         let mut file = self.begin(ERROR, "OperationOutcome")?;
         for text in texts {
             let outcome = json!({"resourceType": "OperationOutcome",
                 "issue": [{"severity": "warning", "code": code, "details": {"text": text}}]});
             file.line("", outcome.to_string().as_bytes())?;
         }
-        file.finish(now_ms)
+        Ok(file)
     }
 
     fn begin(&self, side: &'static str, rtype: &str) -> Result<FileWriter, Failure> {
@@ -262,7 +252,7 @@ impl<'w> Written<'w> {
         Ok(())
     }
 
-    fn finish(self, now_ms: i64) -> Result<Vec<BulkFileRow>, Failure> {
-        files::finish(self.by_type.into_values().collect(), now_ms)
+    fn files(self) -> Vec<FileWriter> {
+        self.by_type.into_values().collect()
     }
 }

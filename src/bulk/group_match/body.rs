@@ -3,32 +3,24 @@
 //! It judges nobody. A member that cannot be read stays in the list: it fails alone, when its turn comes. Each member is a line of the spool,
 //! from which a piece reads its own.
 
+use super::named::{NamedMember, part, place, wrapped};
 use crate::error::{Failure, Fault};
 use crate::fhir::bundle_reader::{BundlePiece, BundleReader};
-use crate::fhir::prescreen::{ScreenLimits, Screened, Value, screen};
+use crate::fhir::prescreen::{ScreenLimits, screen};
 use crate::secret::sha256;
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
 /// The name of the parameter that holds one member.
 const MEMBER: &str = "MemberBundle";
 /// Longest parameter, in bytes: that of the body of a single match.
 const MEMBER_BYTES: usize = 1 << 20;
 /// Most members of one piece, whose rows are one transaction.
-const PIECE_MEMBERS: usize = 64;
+const PIECE_MEMBERS: usize = 128;
+/// Fewest parameters for which a thread is worth its beginning.
+const SHARE_LEAST: usize = 256;
 /// Bytes after which a piece takes no further member.
 const PIECE_BYTES: usize = 4 << 20;
-
-/// One member as the body names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NamedMember {
-    /// Its index in `Parameters.parameter`.
-    pub index: usize,
-    /// Whether the body names the same Patient with several coverages.
-    pub is_repeated: bool,
-    /// The parameter as it was sent.
-    pub bytes: Vec<u8>,
-}
 
 /// The members of a body, cut into pieces.
 #[derive(Debug)]
@@ -76,18 +68,20 @@ pub fn read(body: &[u8], members_max: usize) -> Result<MemberSpool, Failure> {
             .remedy("Send a Parameters resource."));
     }
     let mut members = Vec::new();
-    for (index, bytes) in parameters.into_iter().enumerate() {
+    let seen = glimpses(&parameters);
+    for (index, (bytes, glimpse)) in parameters.into_iter().zip(seen).enumerate() {
         let bytes = bytes.ok_or_else(|| {
             Failure::new(Fault::TooLarge)
                 .at(place(index))
                 .remedy("Send at most 1 MiB for one member.")
         })?;
-        if is_member(&bytes) {
-            members.push(NamedMember {
+        if glimpse.is_member {
+            let member = NamedMember {
                 index,
                 is_repeated: false,
                 bytes,
-            });
+            };
+            members.push((member, glimpse.patient));
         }
         if members.len() > members_max {
             return Err(too_many(members_max));
@@ -101,21 +95,58 @@ pub fn read(body: &[u8], members_max: usize) -> Result<MemberSpool, Failure> {
     Ok(spooled(compared(members)?))
 }
 
-/// The place of a parameter as a FHIRPath expression.
-pub fn place(index: usize) -> String {
-    format!("Parameters.parameter[{index}]")
+/// What is read of a parameter before anybody is judged.
+#[derive(Default)]
+struct Glimpse {
+    /// Whether it is a member. One that cannot be read counts as one, so that it is told where it stands.
+    is_member: bool,
+    /// The id of its Patient, and the digest of the Patient's text.
+    patient: Option<(String, [u8; 32])>,
 }
 
-/// Whether a parameter is a member. One that cannot be read counts as one, so that it is told where it stands.
-fn is_member(bytes: &[u8]) -> bool {
-    let text = wrapped(bytes);
-    let Ok(screened) = screen(&text, &ScreenLimits::request()) else {
-        return true;
+impl Glimpse {
+    fn of(bytes: &[u8]) -> Glimpse {
+        let text = wrapped(bytes);
+        let Ok(screened) = screen(&text, &ScreenLimits::request()) else {
+            return Glimpse {
+                is_member: true,
+                patient: None,
+            };
+        };
+        let first = screened.root().get("parameter").and_then(|list| list.items().next());
+        let name = first.and_then(|one| one.get("name"));
+        let read = || {
+            let patient = part(&screened, "MemberPatient")?;
+            let id = patient.get("id")?.text()?.into_owned();
+            Some((id, sha256(patient.raw())))
+        };
+        Glimpse {
+            is_member: name.is_some_and(|name| name.is(MEMBER)),
+            patient: read(),
+        }
+    }
+}
+
+/// Reads all parameters, on all processors: the partner waits for the end of it. One that is too long stays empty.
+fn glimpses(parameters: &[Option<Vec<u8>>]) -> Vec<Glimpse> {
+    let read = |some: &[Option<Vec<u8>>]| -> Vec<Glimpse> {
+        let bytes = some.iter().map(Option::as_deref);
+        bytes.map(|one| one.map(Glimpse::of).unwrap_or_default()).collect()
     };
-    let first = screened.root().get("parameter").and_then(|list| list.items().next());
-    first
-        .and_then(|one| one.get("name"))
-        .is_some_and(|name| name.is(MEMBER))
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let share = parameters.len().div_ceil(processors).max(SHARE_LEAST);
+    if parameters.len() <= share {
+        return read(parameters);
+    }
+    std::thread::scope(|scope| {
+        let shares = parameters.chunks(share);
+        let reading: Vec<_> = shares.map(|some| scope.spawn(move || read(some))).collect();
+        let ended = reading.into_iter().flat_map(|thread| match thread.join() {
+            Ok(seen) => seen,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        ended.collect()
+    })
 }
 
 fn too_many(members_max: usize) -> Failure {
@@ -125,70 +156,46 @@ fn too_many(members_max: usize) -> Failure {
 }
 
 /// Compares the members with each other: drops those that are the same in every byte, and marks those that name one Patient several times.
-fn compared(members: Vec<NamedMember>) -> Result<Vec<NamedMember>, Failure> {
+fn compared(members: Vec<(NamedMember, Option<(String, [u8; 32])>)>) -> Result<Vec<NamedMember>, Failure> {
     struct Seen {
         patient: [u8; 32],
-        whole: Vec<[u8; 32]>,
         first: usize,
+        /// The digests of all that name the Patient, once there are several.
+        whole: HashSet<[u8; 32]>,
     }
     let mut known: HashMap<String, Seen> = HashMap::new();
     let mut kept: Vec<NamedMember> = Vec::with_capacity(members.len());
-    for mut member in members {
-        let Some((id, patient)) = patient_of(&member.bytes) else {
+    for (mut member, patient) in members {
+        let Some((id, patient)) = patient else {
             kept.push(member);
             continue;
         };
-        let whole = sha256(&member.bytes);
         match known.entry(id) {
             Entry::Vacant(free) => {
                 free.insert(Seen {
                     patient,
-                    whole: vec![whole],
                     first: kept.len(),
+                    whole: HashSet::new(),
                 });
             }
             Entry::Occupied(taken) if taken.get().patient != patient => {
                 return Err(Failure::new(Fault::BulkContradicts).at(place(member.index)));
             }
-            Entry::Occupied(taken) if taken.get().whole.contains(&whole) => continue,
             Entry::Occupied(mut taken) => {
+                let seen = taken.get_mut();
+                if seen.whole.is_empty() {
+                    seen.whole.insert(sha256(&kept[seen.first].bytes));
+                }
+                if !seen.whole.insert(sha256(&member.bytes)) {
+                    continue;
+                }
                 member.is_repeated = true;
-                kept[taken.get().first].is_repeated = true;
-                taken.get_mut().whole.push(whole);
+                kept[seen.first].is_repeated = true;
             }
         }
         kept.push(member);
     }
     Ok(kept)
-}
-
-/// The id of the Patient of a member, and the digest of its text.
-fn patient_of(bytes: &[u8]) -> Option<(String, [u8; 32])> {
-    let text = wrapped(bytes);
-    let screened = screen(&text, &ScreenLimits::request()).ok()?;
-    let patient = part(&screened, "MemberPatient")?;
-    let id = patient.get("id")?.text()?.into_owned();
-    Some((id, sha256(patient.raw())))
-}
-
-/// The resource of a part of the member in a [`wrapped`] text.
-pub fn part<'s>(screened: &'s Screened<'_>, name: &str) -> Option<Value<'s>> {
-    let member = screened.root().get("parameter")?.items().next()?;
-    let parts = member.get("part")?;
-    let named = parts
-        .items()
-        .find(|part| part.get("name").is_some_and(|own| own.is(name)))?;
-    named.get("resource")
-}
-
-/// A parameter as the only one of a Parameters resource, which the pre-screen reads.
-pub fn wrapped(bytes: &[u8]) -> Vec<u8> {
-    [
-        br#"{"resourceType":"Parameters","parameter":["#.as_slice(),
-        bytes,
-        b"]}",
-    ]
-    .concat()
 }
 
 fn spooled(members: Vec<NamedMember>) -> MemberSpool {
@@ -229,122 +236,6 @@ pub fn members(text: &[u8]) -> Result<Vec<NamedMember>, Failure> {
         .collect()
 }
 
-/// One member as the body of a single match, and where its parts stood.
-#[derive(Debug)]
-pub struct MemberRequest {
-    /// The Parameters.
-    pub body: Vec<u8>,
-    index: usize,
-    /// The index of each parameter among the parts; `None` when the body is the member as it was sent.
-    parts: Option<Vec<usize>>,
-}
-
-impl MemberRequest {
-    /// A failure that names places in the body of the single match, with the places in the whole body instead.
-    pub fn placed(&self, failure: &Failure) -> Failure {
-        let moved = Failure::new(failure.fault()).remedy(self.moved(failure.remedy_text()));
-        let places = failure.expressions();
-        if places.is_empty() {
-            return moved.at(place(self.index));
-        }
-        places.iter().fold(moved, |moved, one| {
-            let told = self.moved(one);
-            match told.starts_with("Parameters.") {
-                true => moved.at(told),
-                false => moved.at(place(self.index)),
-            }
-        })
-    }
-
-    /// A text in which `Parameters.parameter[0]` becomes `Parameters.parameter[i].part[j]`.
-    fn moved(&self, text: &str) -> String {
-        const FROM: &str = "Parameters.parameter";
-        let Some(parts) = &self.parts else {
-            return text.replace("Parameters.parameter[0]", &place(self.index));
-        };
-        let mut rest = text;
-        let mut out = String::new();
-        while let Some(at) = rest.find(FROM) {
-            out.push_str(&rest[..at]);
-            rest = &rest[at + FROM.len()..];
-            out.push_str(&format!("{}.part", place(self.index)));
-            let numbered = rest.strip_prefix('[').and_then(|rest| rest.split_once(']'));
-            let known = numbered.and_then(|(number, after)| Some((parts.get(number.parse::<usize>().ok()?)?, after)));
-            if let Some((part, after)) = known {
-                out.push_str(&format!("[{part}]"));
-                rest = after;
-            }
-        }
-        out.push_str(rest);
-        out
-    }
-}
-
-/// The parts of a member that the single match knows. Others may stand beside them, and are passed over.
-const PARTS: [&str; 4] = ["MemberPatient", "CoverageToMatch", "CoverageToLink", "Consent"];
-
-impl NamedMember {
-    /// The member as the body of a single match. One that cannot be read gives a body that cannot be read either.
-    pub fn request(&self) -> MemberRequest {
-        let text = wrapped(&self.bytes);
-        let Ok(screened) = screen(&text, &ScreenLimits::request()) else {
-            return MemberRequest {
-                body: text,
-                index: self.index,
-                parts: None,
-            };
-        };
-        let member = screened.root().get("parameter").and_then(|list| list.items().next());
-        let parts = member.and_then(|member| member.get("part"));
-        let is_known = |part: &Value<'_>| {
-            let name = part.get("name");
-            name.is_some_and(|name| PARTS.iter().any(|known| name.is(known)))
-        };
-        let known: Vec<(usize, Value<'_>)> = parts
-            .iter()
-            .flat_map(Value::items)
-            .enumerate()
-            .filter(|(_, part)| is_known(part))
-            .collect();
-        let mut body = br#"{"resourceType":"Parameters""#.to_vec();
-        for (at, (_, part)) in known.iter().enumerate() {
-            let before: &[u8] = if at == 0 { b",\"parameter\":[" } else { b"," };
-            body.extend_from_slice(before);
-            body.extend_from_slice(part.raw());
-        }
-        let end: &[u8] = if known.is_empty() { b"}" } else { b"]}" };
-        body.extend_from_slice(end);
-        MemberRequest {
-            body,
-            index: self.index,
-            parts: Some(known.iter().map(|(at, _)| *at).collect()),
-        }
-    }
-
-    /// Its line: the index, the mark, and the parameter, in which a line end becomes a blank.
-    fn line(&self) -> Vec<u8> {
-        let mut line = format!("{} {} ", self.index, u8::from(self.is_repeated)).into_bytes();
-        let flat = |byte: &u8| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte };
-        line.extend(self.bytes.iter().map(flat));
-        line
-    }
-
-    fn of_line(line: &[u8]) -> Option<NamedMember> {
-        let mut words = line.splitn(3, |byte| *byte == b' ');
-        let index = std::str::from_utf8(words.next()?).ok()?.parse().ok()?;
-        let is_repeated = match words.next()? {
-            b"0" => false,
-            b"1" => true,
-            _ => return None,
-        };
-        Some(NamedMember {
-            index,
-            is_repeated,
-            bytes: words.next()?.to_vec(),
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -382,7 +273,7 @@ mod tests {
         let text = text(&spool);
         assert_eq!(
             spool.pieces.iter().map(|one| one.members).collect::<Vec<_>>(),
-            [64, 64, 22]
+            [128, 22]
         );
         let mut seen = Vec::new();
         for piece in &spool.pieces {

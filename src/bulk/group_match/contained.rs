@@ -3,7 +3,7 @@
 //! Everything of the Patient is kept (PDex pdex-150 to 152) except what must not be in a contained resource: nested resources, and the
 //! version, time and security labels of `meta` (pdex-151a).
 
-use super::body::{NamedMember, part, wrapped};
+use super::named::{NamedMember, part, wrapped};
 use crate::fhir::prescreen::{JsonKind, ScreenLimits, Value, screen};
 use crate::ids::is_fhir_id;
 use serde::{Deserialize, Serialize};
@@ -28,16 +28,20 @@ pub struct ContainedMember {
 const META: [&str; 3] = ["versionId", "lastUpdated", "security"];
 
 impl ContainedMember {
-    /// What a Group keeps of `member`; `None` when its Patient cannot be read.
-    pub fn of(member: &NamedMember) -> Option<ContainedMember> {
+    /// What a Group keeps of `member`; `None` when its Patient cannot be read. `was_read`: the member was judged, so that its parts conform to
+    /// the typed model.
+    pub fn of(member: &NamedMember, was_read: bool) -> Option<ContainedMember> {
         let text = wrapped(&member.bytes);
         let screened = screen(&text, &ScreenLimits::request()).ok()?;
-        let patient = part(&screened, "MemberPatient").filter(|one| is_a(*one, "Patient"))?;
+        let patient = part(&screened, "MemberPatient").filter(|one| is_a(*one, "Patient", was_read))?;
         let id = patient.get("id")?.text()?.into_owned();
         if !is_fhir_id(&id) {
             return None;
         }
-        let coverage = part(&screened, "CoverageToMatch").filter(|one| member.is_repeated && is_a(*one, "Coverage"));
+        let coverage = match member.is_repeated {
+            true => part(&screened, "CoverageToMatch").filter(|one| is_a(*one, "Coverage", was_read)),
+            false => None,
+        };
         let coverage_id = coverage.map(|_| format!("coverage-{}", member.index));
         Some(ContainedMember {
             patient: kept(patient, &id)?,
@@ -61,8 +65,10 @@ impl ContainedMember {
     }
 }
 
-fn is_a(value: Value<'_>, rtype: &str) -> bool {
-    value.get("resourceType").is_some_and(|own| own.is(rtype)) && causeway_fhir_types::check(value.raw()).is_ok()
+/// The typed model is not asked twice about the same resource: it takes longer than all else that is done with a member.
+fn is_a(value: Value<'_>, rtype: &str, was_read: bool) -> bool {
+    let is_named = value.get("resourceType").is_some_and(|own| own.is(rtype));
+    is_named && (was_read || causeway_fhir_types::check(value.raw()).is_ok())
 }
 
 /// A resource as it is contained under `id`, in one line.
@@ -165,7 +171,7 @@ mod tests {
 
     #[test]
     fn the_patient_is_kept_but_for_what_must_not_be_contained() {
-        let kept = ContainedMember::of(&member(false)).expect("a member");
+        let kept = ContainedMember::of(&member(false), false).expect("a member");
         let again = ContainedMember::read(&kept.bytes()).expect("read back");
         assert_eq!(again.id, "mp1");
         assert!(!again.patient.get().contains('\n') && again.coverage.is_none());
@@ -179,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_patient_with_several_coverages_keeps_the_coverage_under_an_id_of_its_own() {
-        let kept = ContainedMember::of(&member(true)).expect("a member");
+        let kept = ContainedMember::of(&member(true), false).expect("a member");
         assert_eq!(kept.coverage_id.as_deref(), Some("coverage-7"));
         let coverage = json_of(kept.coverage.as_deref().expect("a coverage"));
         assert_eq!(
@@ -200,7 +206,7 @@ mod tests {
                 bytes: text.into_bytes(),
                 ..member(false)
             };
-            assert!(ContainedMember::of(&broken).is_none(), "{from}");
+            assert!(ContainedMember::of(&broken, false).is_none(), "{from}");
         }
     }
 }

@@ -270,20 +270,17 @@ fn organization(npi: &str, name: Option<&str>) -> Value {
     reference
 }
 
+/// The text of a member. Ids have no character that JSON escapes.
 fn member(kept: &ContainedMember, whose: &str) -> String {
     let extension = |name: &str, id: &str| {
-        json!({
-            "url": format!("{PROFILES}/{name}"),
-            "valueReference": {"reference": format!("#{id}")},
-        })
+        format!("{{\"url\":\"{PROFILES}/{name}\",\"valueReference\":{{\"reference\":\"#{id}\"}}}}")
     };
-    let mut extensions = vec![extension("base-ext-match-parameters", &kept.id)];
-    extensions.extend(
-        kept.coverage_id
-            .iter()
-            .map(|id| extension("base-ext-match-coverage", id)),
-    );
-    json!({"entity": {"extension": extensions, "reference": whose}}).to_string()
+    let mut extensions = extension("base-ext-match-parameters", &kept.id);
+    if let Some(id) = &kept.coverage_id {
+        extensions.push(',');
+        extensions.push_str(&extension("base-ext-match-coverage", id));
+    }
+    format!("{{\"entity\":{{\"extension\":[{extensions}],\"reference\":\"{whose}\"}}}}")
 }
 
 /// The text before the group at this place in the form of PDex 2.1: one Parameters with the groups, each by its name.
@@ -300,7 +297,7 @@ pub const ENDS: &str = "}]}";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bulk::group_match::body::NamedMember;
+    use crate::bulk::group_match::named::NamedMember;
 
     fn entry(index: usize, id: &str, is_repeated: bool, patient: Option<&str>) -> GroupEntryRow {
         let member = json!({"name": "MemberBundle", "part": [
@@ -308,11 +305,12 @@ mod tests {
             {"name": "CoverageToMatch", "resource": {"resourceType": "Coverage", "id": "c", "status": "active",
                 "beneficiary": {"reference": format!("Patient/{id}")}, "payor": [{"display": "p"}]}},
         ]});
-        let kept = ContainedMember::of(&NamedMember {
+        let named = NamedMember {
             index,
             is_repeated,
             bytes: member.to_string().into_bytes(),
-        });
+        };
+        let kept = ContainedMember::of(&named, false);
         GroupEntryRow {
             group_id: "g".into(),
             position: index as i64,

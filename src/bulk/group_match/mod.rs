@@ -10,6 +10,7 @@ mod contained;
 pub mod download;
 mod group;
 pub mod groups;
+mod named;
 mod result;
 mod run;
 mod step;

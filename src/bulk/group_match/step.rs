@@ -3,9 +3,10 @@
 //! Rows of other requests may change while a piece is judged. Then nothing of the piece is written, and its members are judged one by one, each
 //! in a transaction of its own; who has an entry already is not judged again.
 
-use super::body::{self, NamedMember};
+use super::body;
 use super::contained::ContainedMember;
 use super::group::GroupCode;
+use super::named::{MemberRequest, NamedMember};
 use super::result;
 use super::run::{MatchJob, MatchRun, SPOOL, blocking};
 use crate::bulk::files::{BulkFiles, PIECE_BYTES};
@@ -133,7 +134,7 @@ impl MatchRun {
     /// Judges members and writes all their rows in one transaction, with the end of `piece` if it is given.
     fn judge_together(&self, members: &[NamedMember], piece: Option<&BulkPieceRow>) -> Result<(), Failure> {
         let requests: Vec<_> = members.iter().map(NamedMember::request).collect();
-        let bodies: Vec<Vec<u8>> = requests.iter().map(|one| one.body.clone()).collect();
+        let bodies: Vec<&[u8]> = requests.iter().map(|one| one.body.as_slice()).collect();
         let mut judged = self.asking.judge(&bodies)?;
         let cases: Vec<_> = judged.iter_mut().filter_map(JudgedMember::take_shadow).collect();
         let lines: Vec<MemberLine> = members
@@ -152,7 +153,7 @@ impl MatchRun {
             true => Some(self.turn.lock().unwrap_or_else(PoisonError::into_inner)),
             false => None,
         };
-        let alarms = self.held.write_blocking(move |db| {
+        let alarms = self.held.write_alone_blocking(move |db| {
             let (mut entries, mut alarms) = (Vec::with_capacity(lines.len()), Vec::new());
             for line in &lines {
                 line.write(db, &id, &mut entries, &mut alarms)?;
@@ -168,14 +169,14 @@ impl MatchRun {
         Ok(())
     }
 
-    fn line(&self, member: &NamedMember, request: &body::MemberRequest, judged: JudgedMember) -> MemberLine {
+    fn line(&self, member: &NamedMember, request: &MemberRequest, judged: JudgedMember) -> MemberLine {
         let base_url = &self.held.ctx().payer.base_url;
         let told = judged
             .failure()
             .map(|failure| outcome::bytes(&request.placed(failure), base_url));
         MemberLine {
             position: i64::try_from(member.index).unwrap_or(i64::MAX),
-            kept: ContainedMember::of(member).map(|kept| kept.bytes()),
+            kept: ContainedMember::of(member, judged.failure().is_none()).map(|kept| kept.bytes()),
             told,
             judged,
         }

@@ -19,10 +19,22 @@ pub(super) trait WriteJob: Send {
     fn run(&mut self, db: &mut Db) -> bool;
     /// Whether it may use the space that is reserved for ledger entries.
     fn is_reserved(&self) -> bool;
-    /// Whether it is a single statement, which needs no savepoint.
-    fn is_whole(&self) -> bool;
+    /// What undoes it when it fails.
+    fn undone_by(&self) -> UndoneBy;
     /// Gives the caller the outcome of the job, by how the group's transaction ended.
     fn finish(self: Box<Self>, ended: Ended);
+}
+
+/// What undoes a job that fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum UndoneBy {
+    /// A savepoint, because other jobs share the transaction.
+    Savepoint,
+    /// SQLite itself: the job is a single statement.
+    Statement,
+    /// The transaction, which the job has for itself. SQLite keeps each page that a savepoint would restore in a list, which it walks from
+    /// the beginning after each statement that could fail in the middle: a job of hundreds of statements would spend a third of its time so.
+    Transaction,
 }
 
 /// How the transaction of a group ended.
@@ -38,7 +50,7 @@ pub(super) enum Ended {
 pub(super) struct Typed<T, F, R> {
     pub(super) work: F,
     pub(super) reserved: bool,
-    pub(super) whole: bool,
+    pub(super) undone_by: UndoneBy,
     pub(super) outcome: Option<Result<T, Failure>>,
     pub(super) reply: R,
 }
@@ -61,8 +73,8 @@ where
         self.reserved
     }
 
-    fn is_whole(&self) -> bool {
-        self.whole
+    fn undone_by(&self) -> UndoneBy {
+        self.undone_by
     }
 
     fn finish(self: Box<Self>, ended: Ended) {
@@ -81,13 +93,14 @@ struct Open;
 struct Undo;
 struct Close;
 
-/// Runs the jobs in one transaction. Returns false, without commit or rollback, when SQLite reports a full disk.
+/// Runs the jobs in one transaction; a job that [`UndoneBy::Transaction`] undoes is the only one. Returns false, without commit or rollback,
+/// when SQLite reports a full disk.
 pub(super) fn run_group(db: &mut Db, group: &mut [Box<dyn WriteJob>], saw_full: &AtomicBool) -> Result<bool, Error> {
     // BEGIN need not be IMMEDIATE: no other connection writes.
     Transactions::begin_transaction(db)?;
     for job in group.iter_mut() {
-        let is_whole = job.is_whole();
-        if !is_whole {
+        let undone_by = job.undone_by();
+        if undone_by == UndoneBy::Savepoint {
             run(db, Statement::<Open>::new("SAVEPOINT job", Vec::new()))?;
         }
         let keep = job.run(db);
@@ -98,11 +111,16 @@ pub(super) fn run_group(db: &mut Db, group: &mut [Box<dyn WriteJob>], saw_full: 
         while depth(db) > JOB_DEPTH {
             Transactions::rollback_transaction(db)?;
         }
-        if is_whole {
-            continue;
-        }
-        if !keep {
-            run(db, Statement::<Undo>::new("ROLLBACK TO job", Vec::new()))?;
+        match (undone_by, keep) {
+            (UndoneBy::Statement, _) | (UndoneBy::Transaction, true) => continue,
+            (UndoneBy::Transaction, false) => {
+                Transactions::rollback_transaction(db)?;
+                return Ok(true);
+            }
+            (UndoneBy::Savepoint, true) => {}
+            (UndoneBy::Savepoint, false) => {
+                run(db, Statement::<Undo>::new("ROLLBACK TO job", Vec::new()))?;
+            }
         }
         run(db, Statement::<Close>::new("RELEASE job", Vec::new()))?;
     }

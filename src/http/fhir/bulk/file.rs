@@ -55,7 +55,7 @@ async fn opened(
     let (limits, files) = (&app.config.bulk, &app.bulk);
     match group_match::download::open(&app.ctx, (limits, files), caller, (run, name), asked).await? {
         Some(opened) => Ok(opened),
-        None => download::open(&app.ctx, files, limits, caller, ((&run.id, name), asked)).await,
+        None => download::open(&app.ctx, files, limits, caller, ((run, name), asked)).await,
     }
 }
 

@@ -10,6 +10,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use futures_util::stream;
+use std::collections::VecDeque;
 
 /// The media type of the files of runs.
 const NDJSON: &str = "application/fhir+ndjson";
@@ -61,13 +62,25 @@ pub(super) fn beyond(row: &BulkFileRow) -> HttpResponse {
         .finish()
 }
 
+/// Pieces that are read at once: each read goes to a thread that may block, and back.
+const AHEAD: usize = 4;
+
 /// What is left of a file to send.
 struct Sending<P> {
     reader: FileReader,
     at: u64,
     end: u64,
     packer: Option<Packer>,
+    ready: VecDeque<ReadPiece>,
     pass: P,
+}
+
+/// A piece that was read.
+struct ReadPiece {
+    /// Its bytes in the file; none for the rest of the packer.
+    read: usize,
+    /// What is sent of it.
+    sent: Vec<u8>,
 }
 
 /// The answer with these bytes of a file, packed if `packs`. `pass` is told of each piece before it leaves, and may forbid it.
@@ -85,22 +98,14 @@ where
         at: span.range.start,
         end: span.range.end,
         packer: packs.then(Packer::new),
+        ready: VecDeque::new(),
         pass,
     };
     let pieces = stream::unfold(Some(sending), |state| async move {
         let mut sending = state?;
-        let packer = sending.packer.take();
-        match next(sending.reader.clone(), (sending.at, sending.end), packer).await {
+        match sending.next().await {
+            Ok(piece) => Some((Ok(Bytes::from(piece?)), Some(sending))),
             Err(failure) => Some((Err(failure), None)),
-            Ok((0, rest, _)) => (!rest.is_empty()).then(|| (Ok(Bytes::from(rest)), None)),
-            Ok((read, piece, packer)) => {
-                if let Err(failure) = (sending.pass)(read) {
-                    return Some((Err(failure), None));
-                }
-                sending.at += read as u64;
-                sending.packer = packer;
-                Some((Ok(Bytes::from(piece)), Some(sending)))
-            }
         }
     });
     match packs {
@@ -109,26 +114,61 @@ where
     }
 }
 
-/// How many of the next bytes were read, and what is sent of them; none after the last ones, when the packer gives its rest.
+impl<P: FnMut(usize) -> Result<(), Failure>> Sending<P> {
+    /// What is sent next; `None` at the end.
+    ///
+    /// # Errors
+    /// Those of `pass`, and as [`FileReader::bytes`].
+    async fn next(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+        let is_over = self.at >= self.end && self.packer.is_none();
+        if self.ready.is_empty() && !is_over {
+            let (reader, span, packer) = (self.reader.clone(), (self.at, self.end), self.packer.take());
+            let read = web::block(move || read_on(&reader, span, packer)).await;
+            let (pieces, packer) = read.map_err(|error| Failure::new(Fault::Internal).because(error))??;
+            self.at += pieces.iter().map(|piece| piece.read as u64).sum::<u64>();
+            (self.ready, self.packer) = (pieces, packer);
+        }
+        let Some(piece) = self.ready.pop_front() else {
+            return Ok(None);
+        };
+        if piece.read > 0 {
+            (self.pass)(piece.read)?;
+        }
+        Ok(Some(piece.sent))
+    }
+}
+
+/// Reads the next pieces, at most [`AHEAD`]. Without bytes that are left, the packer gives its rest.
 ///
 /// # Errors
-/// As [`FileReader::bytes`].
-async fn next(
-    reader: FileReader,
-    (at, end): (u64, u64),
-    packer: Option<Packer>,
-) -> Result<(usize, Vec<u8>, Option<Packer>), Failure> {
+/// As [`FileReader::bytes`], for the first piece; what was read before a broken piece is sent.
+fn read_on(
+    reader: &FileReader,
+    (mut at, end): (u64, u64),
+    mut packer: Option<Packer>,
+) -> Result<(VecDeque<ReadPiece>, Option<Packer>), Failure> {
     let broken = |error: std::io::Error| Failure::new(Fault::Internal).because(error);
-    let work = move || match (reader.bytes(at, end)?, packer) {
-        (Some(bytes), None) => Ok((bytes.len(), bytes, None)),
-        (Some(bytes), Some(mut packer)) => {
-            let packed = packer.pack(&bytes).map_err(broken)?;
-            Ok((bytes.len(), packed, Some(packer)))
-        }
-        (None, None) => Ok((0, Vec::new(), None)),
-        (None, Some(packer)) => Ok((0, packer.end().map_err(broken)?, None)),
-    };
-    web::block(work)
-        .await
-        .map_err(|error| Failure::new(Fault::Internal).because(error))?
+    let mut pieces = VecDeque::with_capacity(AHEAD);
+    while pieces.len() < AHEAD {
+        let bytes = match reader.bytes(at, end) {
+            Err(failure) if pieces.is_empty() => return Err(failure),
+            Err(_) => break,
+            Ok(bytes) => bytes,
+        };
+        let Some(bytes) = bytes else {
+            if let Some(packer) = packer.take() {
+                let sent = packer.end().map_err(broken)?;
+                pieces.push_back(ReadPiece { read: 0, sent });
+            }
+            break;
+        };
+        let read = bytes.len();
+        at += read as u64;
+        let sent = match &mut packer {
+            None => bytes,
+            Some(packer) => packer.pack(&bytes).map_err(broken)?,
+        };
+        pieces.push_back(ReadPiece { read, sent });
+    }
+    Ok((pieces, packer))
 }
