@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Milliseconds whose counters are remembered: requests that run side by side ask for ids of different ones in turn.
 const RECENT_MS: usize = 64;
 /// Bits of the counter of one millisecond.
-const COUNTER_BITS: u8 = 42;
+const COUNTER_BITS: u32 = 42;
 
 /// Where new identifiers come from. Clones share the source.
 #[derive(Clone)]
@@ -18,22 +18,15 @@ impl Ids {
     /// Random identifiers (UUIDv7) of the instant they are asked for; those of one millisecond sort as they were made, by a counter
     /// that begins at random (RFC 9562, section 6.2, method 1).
     pub fn random() -> Self {
-        let recent = Mutex::new([(u64::MAX, 0); RECENT_MS]);
+        let minting = Mutex::new(Minting {
+            recent: [(u64::MAX, 0); RECENT_MS],
+            spare: None,
+        });
         Ids(Arc::new(move |now_ms| {
-            let counter = {
-                let mut recent = recent.lock().unwrap_or_else(PoisonError::into_inner);
-                let (ms, count) = &mut recent[now_ms as usize % RECENT_MS];
-                if *ms == now_ms {
-                    *count += 1;
-                } else {
-                    // Half of the counter's range stays free above where it begins.
-                    let begins = uuid::Uuid::new_v4().as_u128() >> 87;
-                    (*ms, *count) = (now_ms, begins);
-                }
-                *count
-            };
-            let (seconds, nanos) = (now_ms / 1000, (now_ms % 1000) as u32 * 1_000_000);
-            uuid::Uuid::new_v7(uuid::Timestamp::from_unix_time(seconds, nanos, counter, COUNTER_BITS))
+            let mut minting = minting.lock().unwrap_or_else(PoisonError::into_inner);
+            let (counter, random) = (minting.counter(now_ms), minting.random());
+            drop(minting);
+            version_7(now_ms, counter, random)
         }))
     }
 
@@ -47,8 +40,53 @@ impl Ids {
 
     /// A new identifier, in the UUID text form. `now_ms` is UTC milliseconds and orders identifiers by time.
     pub fn new_id(&self, now_ms: i64) -> String {
-        (self.0)(u64::try_from(now_ms).unwrap_or(0)).hyphenated().to_string()
+        let id = (self.0)(u64::try_from(now_ms).unwrap_or(0));
+        id.hyphenated()
+            .encode_lower(&mut [0; uuid::fmt::Hyphenated::LENGTH])
+            .to_owned()
     }
+}
+
+/// What the identifiers of one source share.
+struct Minting {
+    /// Milliseconds, each with its counter.
+    recent: [(u64, u64); RECENT_MS],
+    /// Random bits that were not used yet: asking for them costs more than all else.
+    spare: Option<u32>,
+}
+
+impl Minting {
+    fn counter(&mut self, now_ms: u64) -> u64 {
+        let (ms, count) = &mut self.recent[now_ms as usize % RECENT_MS];
+        if *ms == now_ms {
+            *count += 1;
+        } else {
+            // Half of the counter's range stays free above where it begins.
+            let begins = (uuid::Uuid::new_v4().as_u128() >> (u128::BITS + 1 - COUNTER_BITS)) as u64;
+            (*ms, *count) = (now_ms, begins);
+        }
+        *count
+    }
+
+    fn random(&mut self) -> u32 {
+        if let Some(spare) = self.spare.take() {
+            return spare;
+        }
+        // All bits but those of version and variant, in the middle, are random.
+        let bits = uuid::Uuid::new_v4().as_u128();
+        self.spare = Some((bits >> 96) as u32);
+        bits as u32
+    }
+}
+
+/// A UUIDv7 of this millisecond, with the counter in the first bits after it, and these random bits at its end.
+fn version_7(now_ms: u64, counter: u64, random: u32) -> uuid::Uuid {
+    let payload = (u128::from(counter) << u32::BITS) | u128::from(random);
+    // Twelve bits are before the variant, the others after it.
+    let [.., high, low] = (payload >> 62).to_be_bytes();
+    let mut bytes = [high, low, 0, 0, 0, 0, 0, 0, 0, 0];
+    bytes[2..].copy_from_slice(&(payload as u64).to_be_bytes());
+    uuid::Builder::from_unix_timestamp_millis(now_ms, &bytes).into_uuid()
 }
 
 /// What sorts before every identifier of this instant (UTC milliseconds) and of later ones, and after those of earlier ones.
@@ -119,6 +157,22 @@ mod tests {
         for bad in ["", ".", "..", "a/b", "a b", "ä", "%2e", &"x".repeat(65), "a\0"] {
             assert!(!is_fhir_id(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_id_has_its_time_its_counter_and_random_bits() {
+        let (at_ms, counter, random) = (0x0123_4567_89ab, (1 << COUNTER_BITS) - 2, 0xdead_beef);
+        let id = version_7(at_ms, counter, random);
+        assert_eq!(id.to_string(), "01234567-89ab-7fff-bfff-fffedeadbeef");
+        let other = uuid::Uuid::new_v7(uuid::Timestamp::from_unix_time(
+            at_ms / 1000,
+            (at_ms % 1000) as u32 * 1_000_000,
+            u128::from(counter),
+            COUNTER_BITS as u8,
+        ));
+        assert_eq!(id.as_u128() >> 32, other.as_u128() >> 32);
+        let ids = Ids::random();
+        assert_ne!(ids.new_id(5)[28..], ids.new_id(5)[28..]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, RandomizedNonceKey};
 use aws_lc_rs::{digest, hmac, rand};
 pub use causeway_jose::{base64url, from_base64url};
+use std::cell::RefCell;
 use std::fmt;
 
 /// SHA-256 of `bytes`.
@@ -156,6 +157,39 @@ pub fn random<const N: usize>() -> [u8; N] {
     out
 }
 
+/// Random bytes that one thread keeps for identifiers.
+struct KeptBytes {
+    bytes: [u8; 256],
+    left: usize,
+}
+
+thread_local! {
+    static KEPT: RefCell<KeptBytes> = const {
+        RefCell::new(KeptBytes {
+            bytes: [0; 256],
+            left: 0,
+        })
+    };
+}
+
+/// As [`random`], for identifiers that everybody may see: one call of the generator makes the bytes of many.
+///
+/// # Panics
+/// As [`random`].
+pub fn random_public<const N: usize>() -> [u8; N] {
+    let kept = KEPT.try_with(|kept| {
+        let mut kept = kept.borrow_mut();
+        if kept.left < N {
+            kept.bytes = random();
+            kept.left = kept.bytes.len();
+        }
+        let until = kept.left;
+        kept.left = until.checked_sub(N)?;
+        kept.bytes[kept.left..until].try_into().ok()
+    });
+    kept.ok().flatten().unwrap_or_else(random)
+}
+
 /// A text that must not be printed: `Debug` shows only that it is there.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -175,5 +209,19 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn bytes_for_identifiers_are_never_given_twice() {
+        let few: HashSet<[u8; 8]> = (0..1_000).map(|_| random_public()).collect();
+        assert_eq!(few.len(), 1_000);
+        let many: HashSet<[u8; 300]> = (0..3).map(|_| random_public()).collect();
+        assert_eq!(many.len(), 3);
     }
 }

@@ -16,7 +16,7 @@ pub(super) fn entry(ctx: &Context, exchange: &LoadedExchange, action: Action, by
     );
     let correlation = Correlation::of(
         request_id,
-        crate::secret::random(),
+        crate::secret::random_public(),
         Some(&row.correlation_id),
         None,
         None,

@@ -14,16 +14,22 @@ use actix_web::web::Bytes;
 use actix_web::{HttpResponse, Route, guard, web};
 use futures_util::{StreamExt as _, stream};
 
+// Names that are made once: a name that is made from its text is read and copied each time.
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+static CONTRACT_VERSION: HeaderName = HeaderName::from_static("x-causeway-contract");
+
 /// Reads the ids of a request from its headers.
 pub(super) fn correlation(headers: &HeaderMap, app: &App) -> Correlation {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let request_id = app.ctx.ids.new_id(app.ctx.clock.now_ms());
     Correlation::of(
         request_id,
-        crate::secret::random(),
-        text("x-correlation-id"),
-        text("x-request-id"),
-        text("traceparent"),
+        crate::secret::random_public(),
+        text(&CORRELATION_ID),
+        text(&REQUEST_ID),
+        text(&TRACEPARENT),
     )
 }
 
@@ -33,16 +39,19 @@ const CONTRACT: &str = "1";
 /// Puts the version of the contract and the ids of a request on its answer, and that no browser guesses its type.
 pub(super) fn put_headers(headers: &mut HeaderMap, correlation: &Correlation) {
     for (name, value) in [
-        ("x-request-id", &correlation.request_id),
-        ("x-correlation-id", &correlation.correlation_id),
-        ("traceparent", &correlation.traceparent),
+        (&REQUEST_ID, &correlation.request_id),
+        (&CORRELATION_ID, &correlation.correlation_id),
+        (&TRACEPARENT, &correlation.traceparent),
     ] {
         if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(HeaderName::from_static(name), value);
+            headers.insert(name.clone(), value);
         }
     }
-    for (name, value) in [("x-causeway-contract", CONTRACT), ("x-content-type-options", "nosniff")] {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    for (name, value) in [
+        (&CONTRACT_VERSION, CONTRACT),
+        (&header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ] {
+        headers.insert(name.clone(), HeaderValue::from_static(value));
     }
 }
 

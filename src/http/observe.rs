@@ -238,7 +238,7 @@ pub async fn method_refused(request: HttpRequest, app: web::Data<App>) -> HttpRe
 /// Tells browsers and clients to keep to TLS.
 fn put_security(headers: &mut HeaderMap) {
     headers.insert(
-        HeaderName::from_static("strict-transport-security"),
+        header::STRICT_TRANSPORT_SECURITY,
         HeaderValue::from_static("max-age=31536000"),
     );
 }
@@ -258,11 +258,8 @@ fn record(
     let route = route.map_or(routes::UNMATCHED, |route| route.path);
     let status = response.status().as_u16();
     let code = fault.map_or("", Fault::code);
-    let partner = request
-        .extensions()
-        .get::<SeenPartner>()
-        .map(|seen| seen.0.clone())
-        .unwrap_or_default();
+    let extensions = request.extensions();
+    let partner = extensions.get::<SeenPartner>().map_or("", |seen| seen.0.as_str());
     measured::request(route, status, code, took);
     if let Some(fault) = fault {
         count_refusal(fault);

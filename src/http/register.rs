@@ -2,11 +2,15 @@
 
 use super::routes::{CONFORMANCE, Interaction, Route, TYPE_OPERATION};
 use super::{around, explorer, fhir, oauth, observe, routes};
-use actix_web::Route as ActixRoute;
 use actix_web::web::{self, ServiceConfig};
+use actix_web::{Resource, Route as ActixRoute, guard};
 
 /// Registers every route; other methods on a known path get 405 with `Allow`.
 pub fn configure(service: &mut ServiceConfig) {
+    for path in routes::PLAIN {
+        let is_plain = guard::fn_guard(|asked| routes::is_plain(asked.head().uri.path()));
+        service.service(resource(path).guard(is_plain));
+    }
     let mut done: Vec<&str> = Vec::new();
     for first in routes::served() {
         if first.path == CONFORMANCE {
@@ -17,12 +21,16 @@ pub fn configure(service: &mut ServiceConfig) {
             continue;
         }
         done.push(first.path);
-        let mut resource = web::resource(first.path);
-        for route in routes::served().filter(|route| route.path == first.path) {
-            resource = resource.route(handler(route));
-        }
-        service.service(resource.default_service(web::to(observe::method_refused)));
+        service.service(resource(first.path));
     }
+}
+
+fn resource(path: &str) -> Resource {
+    let mut resource = web::resource(path);
+    for route in routes::served().filter(|route| route.path == path) {
+        resource = resource.route(handler(route));
+    }
+    resource.default_service(web::to(observe::method_refused))
 }
 
 fn handler(route: &Route) -> ActixRoute {

@@ -3,7 +3,7 @@
 //! Only data: no handler is named here.
 
 use super::notice::EndNotice;
-use actix_web::HttpRequest;
+use actix_web::{HttpMessage as _, HttpRequest};
 
 /// The route name of requests that match no route, in log lines and metrics.
 pub const UNMATCHED: &str = "unmatched";
@@ -281,10 +281,115 @@ pub fn served() -> impl Iterator<Item = &'static Route> {
 
 /// The row that a request matched, if any. HEAD uses the row of GET.
 pub fn of(request: &HttpRequest) -> Option<&'static Route> {
+    let known = request.extensions().get::<Matched>().map(|matched| matched.0);
+    if known.is_some() {
+        return known;
+    }
     let pattern = request.match_pattern()?;
     let method = match request.method().as_str() {
         "HEAD" => "GET",
         other => other,
     };
-    served().find(|route| route.path == pattern && route.method == method)
+    let route = served().find(|route| route.path == pattern && route.method == method)?;
+    request.extensions_mut().insert(Matched(route));
+    Some(route)
+}
+
+/// The row that was found for a request: it is asked for several times.
+struct Matched(&'static Route);
+
+/// Types of which a table has rows of their own.
+const OWN_ROWS: [&str; 6] = [
+    "CodeSystem",
+    "Group",
+    "OperationDefinition",
+    "SearchParameter",
+    "StructureDefinition",
+    "Task",
+];
+
+/// The patterns of searches and reads that are tried before all others, for paths that [`is_plain`] lets through. The others are many, and
+/// trying one costs about as much as writing a log line.
+pub const PLAIN: [&str; 2] = [TYPE_ID, TYPE];
+
+/// Whether this is the path of a type or of a resource, and no other pattern takes it.
+pub fn is_plain(path: &str) -> bool {
+    let Some((rtype, id)) = path
+        .strip_prefix("/fhir/")
+        .map(|rest| rest.split_once('/').unwrap_or((rest, "0")))
+    else {
+        return false;
+    };
+    // What is encoded is decoded before it is matched.
+    if path.contains('%') {
+        return false;
+    }
+    let is_type = rtype.starts_with(|first: char| first.is_ascii_uppercase()) && !OWN_ROWS.contains(&rtype);
+    is_type && id.starts_with(|first: char| first.is_ascii_alphanumeric())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::dev::ResourceDef;
+
+    #[test]
+    fn a_plain_path_is_of_the_pattern_that_takes_it_among_all() {
+        let types = [
+            "Patient",
+            "Observation",
+            "Binary",
+            "Nothing",
+            "Group",
+            "Task",
+            "CodeSystem",
+            "jobs",
+            "explorer",
+        ];
+        let ids = [
+            "",
+            "/1",
+            "/A-b.c",
+            "/$export",
+            "/_search",
+            "/%24export",
+            "/x%2Fy",
+            "/1/$everything",
+            "/1/_history/2",
+        ];
+        let mut plain = 0;
+        for path in types
+            .iter()
+            .flat_map(|rtype| ids.iter().map(move |id| format!("/fhir/{rtype}{id}")))
+        {
+            let is_match = |pattern: &&str| ResourceDef::new(*pattern).is_match(&path);
+            let among_all = ROUTES.iter().map(|route| route.path).find(is_match);
+            let first = PLAIN
+                .iter()
+                .copied()
+                .find(|pattern| is_plain(&path) && is_match(pattern));
+            if let Some(first) = first {
+                assert_eq!(Some(first), among_all, "{path}");
+                plain += 1;
+            }
+        }
+        assert_eq!(plain, 4 * 3);
+        for path in [
+            "/fhir",
+            "/fhir/",
+            "/fhir/metadata",
+            "/fhir/Tas%6B/1",
+            "/oauth/token",
+            "/",
+        ] {
+            assert!(!is_plain(path), "{path}");
+        }
+        let own = ROUTES
+            .iter()
+            .filter_map(|route| route.path.strip_prefix("/fhir/"))
+            .filter_map(|rest| rest.split('/').next());
+        for first in own.filter(|first| first.starts_with(char::is_uppercase) && *first != "Patient") {
+            assert!(OWN_ROWS.contains(&first), "{first}");
+        }
+    }
 }

@@ -6,6 +6,7 @@
 
 use super::Db;
 use super::identity::{BLOCK_MAX, Blocks};
+use super::insert::kept;
 use super::links;
 use super::matching::{KnownConsent, PossibleMember};
 use super::policies::ActiveRow;
@@ -108,10 +109,8 @@ const ROSTER: i64 = 3;
 const REVIEW: i64 = 4;
 const LINK: i64 = 5;
 
-/// Builds the statement for `size` keys. `blob` and `row_version` are the database's own expressions. The limits are literal, because
-/// PostgreSQL would plan a statement with a bound limit at each call. The first SELECT returns no row; it gives the columns their types.
-/// The CROSS JOINs fix the order in which SQLite reads the tables.
-fn text(size: usize, blob: &str, row_version: &str) -> String {
+/// The SELECT of the blocks on SQLite, for `size` keys: one for each, since SQLite has no lists.
+fn blocks(size: usize) -> String {
     let block = |slot: usize| {
         format!(
             "SELECT * FROM (SELECT CAST({slot} AS BIGINT) AS slot, compartment FROM identity_key WHERE hash = ? \
@@ -119,7 +118,22 @@ fn text(size: usize, blob: &str, row_version: &str) -> String {
             BLOCK_MAX + 1
         )
     };
-    let blocks = (0..size).map(block).collect::<Vec<_>>().join(" UNION ALL ");
+    (0..size).map(block).collect::<Vec<_>>().join(" UNION ALL ")
+}
+
+/// The SELECT of the blocks on PostgreSQL: a list of keys is one value, and one plan.
+fn blocks_of_list() -> String {
+    format!(
+        "SELECT u.no - 1 AS slot, f.compartment FROM unnest(?) WITH ORDINALITY u(hash, no) CROSS JOIN LATERAL \
+         (SELECT compartment FROM identity_key WHERE hash = u.hash ORDER BY compartment LIMIT {}) f",
+        BLOCK_MAX + 1
+    )
+}
+
+/// Builds the statement around the SELECT of the blocks. `blob` and `row_version` are the database's own expressions. The limits are
+/// literal, because PostgreSQL would plan a statement with a bound limit at each call. The first SELECT returns no row; it gives the columns
+/// their types. The CROSS JOINs fix the order in which SQLite reads the tables.
+fn text(blocks: &str, blob: &str, row_version: &str) -> String {
     let (number, word) = ("CAST(NULL AS BIGINT)", "CAST(NULL AS TEXT)");
     format!(
         "WITH b AS ({blocks}), \
@@ -146,19 +160,32 @@ fn text(size: usize, blob: &str, row_version: &str) -> String {
     )
 }
 
-type Set = [&'static str; SIZES.len()];
+static SQLITE: LazyLock<[&'static str; SIZES.len()]> =
+    LazyLock::new(|| SIZES.map(|size| kept(text(&blocks(size), "BLOB", "NULL"))));
+static POSTGRES: LazyLock<&'static str> =
+    LazyLock::new(|| kept(text(&blocks_of_list(), "BYTEA", "CAST(c.xmin AS TEXT)")));
 
-fn set(blob: &str, row_version: &str) -> Set {
-    SIZES.map(|size| &*Box::leak(text(size, blob, row_version).into_boxed_str()))
-}
+/// The text of PostgreSQL is the same for all sizes, and so is its tag.
+const LIST: usize = 0;
 
-static SQLITE: LazyLock<Set> = LazyLock::new(|| set("BLOB", "NULL"));
-static POSTGRES: LazyLock<Set> = LazyLock::new(|| set("BYTEA", "CAST(c.xmin AS TEXT)"));
-
-fn load<const N: usize>(db: &mut Db, sql: &'static str, sought: &Sought<'_>) -> Result<Vec<Values>, Failure> {
+fn load<const N: usize>(db: &mut Db, size: usize, sought: &Sought<'_>) -> Result<Vec<Values>, Failure> {
     // An unused slot searches for a hash that no key has.
     let hashes = sought.keys.iter().map(|key| key.hash).chain(std::iter::repeat(0));
-    let mut binds: Vec<Bind<'_>> = hashes.take(N).map(Bind::Big).collect();
+    match db {
+        Db::Pg(pg) => {
+            let hashes: Vec<i64> = hashes.take(N).collect();
+            let binds = binds(vec![Bind::Bigs(&hashes)], sought);
+            Ok(Statement::<Texts<LIST>, Row>::new(*POSTGRES, binds).load(pg)?)
+        }
+        Db::Sqlite(sqlite) => {
+            let binds = binds(hashes.take(N).map(Bind::Big).collect(), sought);
+            Ok(Statement::<Texts<N>, Row>::new(SQLITE[size], binds).load(sqlite)?)
+        }
+    }
+}
+
+/// All values of the statement: those of the keys, then those that do not depend on the database.
+fn binds<'s>(mut binds: Vec<Bind<'s>>, sought: &Sought<'s>) -> Vec<Bind<'s>> {
     let partner = Bind::Text(sought.partner_id);
     // No identifier is empty, so an empty one finds nothing.
     let (system, value) = sought
@@ -176,11 +203,7 @@ fn load<const N: usize>(db: &mut Db, sql: &'static str, sought: &Sought<'_>) -> 
         Bind::Text(system),
         Bind::Text(value),
     ]);
-    let statement = Statement::<Texts<N>, Row>::new(sql, binds);
-    Ok(match db {
-        Db::Pg(pg) => statement.load(pg)?,
-        Db::Sqlite(sqlite) => statement.load(sqlite)?,
-    })
+    binds
 }
 
 /// Reads everything that a match needs first.
@@ -194,15 +217,11 @@ pub fn first_look(db: &mut Db, sought: &Sought<'_>) -> Result<Look, Failure> {
         ..*sought
     };
     let size = SIZES.iter().position(|size| sought.keys.len() <= *size).unwrap_or(0);
-    let sql = match db {
-        Db::Pg(_) => POSTGRES[size],
-        Db::Sqlite(_) => SQLITE[size],
-    };
     let rows = match size {
-        0 => load::<{ SIZES[0] }>(db, sql, &sought),
-        1 => load::<{ SIZES[1] }>(db, sql, &sought),
-        2 => load::<{ SIZES[2] }>(db, sql, &sought),
-        _ => load::<{ SIZES[3] }>(db, sql, &sought),
+        0 => load::<{ SIZES[0] }>(db, size, &sought),
+        1 => load::<{ SIZES[1] }>(db, size, &sought),
+        2 => load::<{ SIZES[2] }>(db, size, &sought),
+        _ => load::<{ SIZES[3] }>(db, size, &sought),
     }?;
     let mut look = Look::default();
     let mut pairs = Vec::with_capacity(rows.len());

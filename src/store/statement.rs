@@ -8,7 +8,7 @@ use diesel::backend::Backend;
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
-use diesel::sql_types::{BigInt, Binary, Nullable, Text};
+use diesel::sql_types::{Array, BigInt, Binary, Nullable, Text};
 use diesel::sqlite::Sqlite;
 use std::marker::PhantomData;
 
@@ -32,6 +32,8 @@ pub(super) enum Bind<'a> {
     OptBig(Option<i64>),
     Blob(&'a [u8]),
     OptBlob(Option<&'a [u8]>),
+    /// A list of numbers, of which only PostgreSQL has a type.
+    Bigs(&'a [i64]),
 }
 
 impl<'a> From<&'a str> for Bind<'a> {
@@ -87,24 +89,40 @@ impl<'a, Tag, Row> Statement<'a, Tag, Row> {
 }
 
 macro_rules! fragment {
-    ($backend:ty) => {
-        impl<Tag, Row> QueryFragment<$backend> for Statement<'_, Tag, Row> {
-            fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, $backend>) -> QueryResult<()> {
-                self.walk(out, |out, bind| match bind {
+    ($backend:ty, $push:ident, $bigs:expr) => {
+        impl Bind<'_> {
+            /// Binds the value in a statement of this database.
+            pub(super) fn $push<'b>(&'b self, out: &mut AstPass<'_, 'b, $backend>) -> QueryResult<()> {
+                match self {
                     Bind::Text(value) => out.push_bind_param::<Text, _>(value),
                     Bind::OptText(value) => out.push_bind_param::<Nullable<Text>, _>(value),
                     Bind::Big(value) => out.push_bind_param::<BigInt, _>(value),
                     Bind::OptBig(value) => out.push_bind_param::<Nullable<BigInt>, _>(value),
                     Bind::Blob(value) => out.push_bind_param::<Binary, _>(value),
                     Bind::OptBlob(value) => out.push_bind_param::<Nullable<Binary>, _>(value),
-                })
+                    Bind::Bigs(values) => $bigs(out, values),
+                }
+            }
+        }
+
+        impl<Tag, Row> QueryFragment<$backend> for Statement<'_, Tag, Row> {
+            fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, $backend>) -> QueryResult<()> {
+                self.walk(out, |out, bind| bind.$push(out))
             }
         }
     };
 }
 
-fragment!(Pg);
-fragment!(Sqlite);
+fn bigs<'b>(out: &mut AstPass<'_, 'b, Pg>, values: &'b &[i64]) -> QueryResult<()> {
+    out.push_bind_param::<Array<BigInt>, _>(values)
+}
+
+fn no_bigs(_: &mut AstPass<'_, '_, Sqlite>, _: &&[i64]) -> QueryResult<()> {
+    Err(diesel::result::Error::QueryBuilderError("SQLite has no lists".into()))
+}
+
+fragment!(Pg, push_pg, bigs);
+fragment!(Sqlite, push_sqlite, no_bigs);
 
 impl<Tag: 'static, Row: 'static> QueryId for Statement<'_, Tag, Row> {
     type QueryId = Statement<'static, Tag, Row>;

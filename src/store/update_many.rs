@@ -7,7 +7,6 @@ use diesel::backend::Backend;
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
-use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use diesel::sqlite::Sqlite;
 
 /// Most rows in one statement; with [`COLUMNS`] the number of values stays below the limit of both databases.
@@ -62,6 +61,7 @@ fn size(bind: &Bind<'_>) -> usize {
         Bind::Text(text) | Bind::OptText(Some(text)) => text.len(),
         Bind::Blob(bytes) | Bind::OptBlob(Some(bytes)) => bytes.len(),
         Bind::Big(_) | Bind::OptBig(_) | Bind::OptText(None) | Bind::OptBlob(None) => size_of::<i64>(),
+        Bind::Bigs(numbers) => size_of_val(*numbers),
     }
 }
 
@@ -103,25 +103,17 @@ impl Many<'_, '_> {
     }
 }
 
-macro_rules! fragment {
-    ($backend:ty) => {
-        impl QueryFragment<$backend> for Many<'_, '_> {
-            fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, $backend>) -> QueryResult<()> {
-                self.walk(out, |out, bind| match bind {
-                    Bind::Text(value) => out.push_bind_param::<Text, _>(value),
-                    Bind::OptText(value) => out.push_bind_param::<Nullable<Text>, _>(value),
-                    Bind::Big(value) => out.push_bind_param::<BigInt, _>(value),
-                    Bind::OptBig(value) => out.push_bind_param::<Nullable<BigInt>, _>(value),
-                    Bind::Blob(value) => out.push_bind_param::<Binary, _>(value),
-                    Bind::OptBlob(value) => out.push_bind_param::<Nullable<Binary>, _>(value),
-                })
-            }
-        }
-    };
+impl QueryFragment<Pg> for Many<'_, '_> {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        self.walk(out, |out, bind| bind.push_pg(out))
+    }
 }
 
-fragment!(Pg);
-fragment!(Sqlite);
+impl QueryFragment<Sqlite> for Many<'_, '_> {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        self.walk(out, |out, bind| bind.push_sqlite(out))
+    }
+}
 
 impl QueryId for Many<'_, '_> {
     type QueryId = ();

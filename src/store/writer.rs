@@ -1,9 +1,11 @@
 //! Group commit for SQLite: one thread owns the writing connection and makes the writes of many callers durable with one fsync.
 //!
 //! Each job runs in its own savepoint, so that a failing job does not affect the others; a job of a single statement needs none, since
-//! SQLite undoes a failing statement, and a large job has a transaction of its own ([`UndoneBy`]). Entries written after an answer ([`super::later`]) are added to each group. Callers get success only
-//! after the commit has returned. A failed commit breaks the store for good: nothing is acknowledged any more. The one exception is a full
-//! disk (`SQLITE_FULL`): then the group is verifiably rolled back, its callers get an error, and the store goes on.
+//! SQLite undoes a failing statement, and a large job has a transaction of its own ([`UndoneBy`]). Where many callers write, groups keep some
+//! time apart ([`pace`]). Entries written after an answer
+//! ([`super::later`]) are added to each group. Callers get success only after the commit has returned. A failed commit breaks the store for
+//! good: nothing is acknowledged any more. The one exception is a full disk (`SQLITE_FULL`): then the group is verifiably rolled back, its
+//! callers get an error, and the store goes on.
 
 use super::connection::Db;
 use super::later::{self, LONGEST, Later};
@@ -20,9 +22,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 mod group;
+mod pace;
 
 pub(super) use group::UndoneBy;
 use group::{Ended, Typed, WriteJob, is_rolled_back, run_group};
+use pace::Pace;
 
 /// How many jobs may wait; further callers get an error.
 const QUEUE: usize = 4096;
@@ -198,6 +202,7 @@ struct Thread {
     disk: Arc<Disk>,
     outbox: Outbox,
     due: NextLook,
+    pace: Pace,
     /// Set by the connection when SQLite reports a full disk, even if the error itself does not reach the job.
     saw_full: Arc<AtomicBool>,
 }
@@ -214,6 +219,7 @@ impl Thread {
             disk,
             outbox,
             due,
+            pace: Pace::default(),
             saw_full,
         }
     }
@@ -248,6 +254,7 @@ impl Thread {
                 }
             };
             self.due.look(&self.disk);
+            std::thread::sleep(self.pace.wait(Instant::now()));
             let mut group = Vec::new();
             let mut settled = Vec::new();
             let mut next = first;
@@ -263,6 +270,7 @@ impl Thread {
                     None
                 };
             }
+            self.pace.begins(group.len(), Instant::now());
             // All entries announced so far are taken now; later entries announce themselves again.
             along = self.take_along(&mut group).then(Instant::now);
             if !group.is_empty() {

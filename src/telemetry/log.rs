@@ -3,6 +3,7 @@
 //! When the output takes no more (a closed pipe, a full disk, a reader that has stalled), lines are lost. The log never stops the program
 //! or makes it wait (`log_queue`).
 
+use super::log_json::JsonFormat;
 use super::log_queue::{LogQueue, Urgency};
 use super::log_text::TextFormat;
 use rustix::fs::{Mode, OFlags};
@@ -99,7 +100,10 @@ pub fn start(plan: &LogPlan<'_>) -> io::Result<()> {
     let filter = move |level: &str| filter(level, quiet).unwrap_or_else(|| EnvFilter::new(&first));
     let set_level: Box<dyn Fn(&str) + Send + Sync> = match form {
         Form::Json => {
-            let builder = builder.json().flatten_event(true).with_filter_reloading();
+            let builder = builder.json().flatten_event(true);
+            let builder = builder
+                .map_event_format(|in_spans| JsonFormat { in_spans })
+                .with_filter_reloading();
             let handle = builder.reload_handle();
             let _ = builder.try_init();
             Box::new(move |level| {

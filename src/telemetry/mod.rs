@@ -5,6 +5,7 @@
 mod correlation;
 pub mod exposition;
 pub mod log;
+mod log_json;
 mod log_queue;
 mod log_text;
 pub mod metrics;

@@ -55,9 +55,10 @@ pub(super) fn scan<'b>(bytes: &'b [u8], limits: &ScreenLimits) -> Result<Screene
     if bytes.len() > limits.bytes || u32::try_from(bytes.len()).is_err() {
         return Err(Failure::new(Fault::TooLarge));
     }
-    if bytes.starts_with(b"\xef\xbb\xbf") || std::str::from_utf8(bytes).is_err() {
-        return Err(Failure::new(Fault::NotUtf8));
-    }
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) if !bytes.starts_with(b"\xef\xbb\xbf") => text,
+        _ => return Err(Failure::new(Fault::NotUtf8)),
+    };
     let mut scanner = Scanner {
         bytes,
         limits: *limits,
@@ -71,7 +72,7 @@ pub(super) fn scan<'b>(bytes: &'b [u8], limits: &ScreenLimits) -> Result<Screene
     match scanner.document() {
         Ok(()) => {
             let screened = Screened {
-                bytes,
+                text,
                 tape: scanner.tape,
                 references: scanner.references,
             };

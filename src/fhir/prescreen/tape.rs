@@ -36,10 +36,10 @@ pub(super) struct TapeEntry {
     pub escaped: bool,
 }
 
-/// A document that passed the pre-screen: its bytes and the spans of its values.
+/// A document that passed the pre-screen: its text and the spans of its values.
 #[derive(Debug)]
 pub struct Screened<'b> {
-    pub(super) bytes: &'b [u8],
+    pub(super) text: &'b str,
     pub(super) tape: Vec<TapeEntry>,
     pub(super) references: Vec<u32>,
 }
@@ -72,7 +72,7 @@ impl<'s> ReferenceText<'s> {
 impl<'b> Screened<'b> {
     /// The document.
     pub fn bytes(&self) -> &'b [u8] {
-        self.bytes
+        self.text.as_bytes()
     }
 
     /// The `resourceType` of the root; empty when there is none.
@@ -122,14 +122,14 @@ impl<'s> Value<'s> {
     pub fn key(&self) -> &'s str {
         let entry = self.entry();
         let start = entry.key_start as usize;
-        std::str::from_utf8(&self.screened.bytes[start..start + usize::from(entry.key_len)]).unwrap_or_default()
+        &self.screened.text[start..start + usize::from(entry.key_len)]
     }
 
     /// Its name in its object, as bytes.
     pub(in crate::fhir) fn key_bytes(&self) -> &'s [u8] {
         let entry = self.entry();
         let start = entry.key_start as usize;
-        &self.screened.bytes[start..start + usize::from(entry.key_len)]
+        &self.screened.bytes()[start..start + usize::from(entry.key_len)]
     }
 
     /// Its position in the document; strings include their quotes.
@@ -150,7 +150,7 @@ impl<'s> Value<'s> {
 
     /// Its bytes as written in the document.
     pub fn raw(&self) -> &'s [u8] {
-        &self.screened.bytes[self.span()]
+        &self.screened.bytes()[self.span()]
     }
 
     /// The text of a string, with escapes resolved; `None` for other types.
@@ -159,7 +159,7 @@ impl<'s> Value<'s> {
         if entry.kind != JsonKind::String {
             return None;
         }
-        let inner = std::str::from_utf8(&self.screened.bytes[entry.start as usize + 1..entry.end as usize - 1]).ok()?;
+        let inner = &self.screened.text[entry.start as usize + 1..entry.end as usize - 1];
         Some(if entry.escaped {
             Cow::Owned(text::unescape(inner))
         } else {
@@ -172,7 +172,7 @@ impl<'s> Value<'s> {
         let entry = self.entry();
         match (entry.kind, entry.escaped) {
             (JsonKind::String, false) => {
-                Cow::Borrowed(&self.screened.bytes[entry.start as usize + 1..entry.end as usize - 1])
+                Cow::Borrowed(&self.screened.bytes()[entry.start as usize + 1..entry.end as usize - 1])
             }
             _ => Cow::Owned(self.text().unwrap_or_default().into_owned().into_bytes()),
         }
@@ -185,7 +185,7 @@ impl<'s> Value<'s> {
 
     /// The member `name` of an object; `None` if it is missing.
     pub fn get(&self, name: &str) -> Option<Value<'s>> {
-        self.members().find(|member| member.key() == name)
+        self.members().find(|member| member.key_bytes() == name.as_bytes())
     }
 
     /// The members of an object; none for other types.
