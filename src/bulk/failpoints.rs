@@ -1,7 +1,7 @@
 //! The list of the points of bulk work at which [`crate::failpoint`] can kill the process. It decides nothing; a release build has no such points.
 
 use super::asking;
-use super::job::END;
+use super::kinds::END;
 use super::kinds::{EXPORT, MATCH};
 use crate::exchange::failpoints::OF_JOB;
 

@@ -29,7 +29,7 @@ const UNTRUE: &str = "untrue";
 /// The receipt could not be had, or the partner does not take the answer.
 const UNANSWERED: &str = "unanswered";
 /// What came for the member is what the receipt says.
-const WHOLE: &str = "whole";
+pub(super) const WHOLE: &str = "whole";
 /// Something of it is not here.
 pub(super) const LACKING: &str = "lacking";
 

@@ -136,6 +136,7 @@ async fn told(run: &AskingRun, row: RunReceiptRow, answer: &ReceiptAnswer, facts
 
 #[cfg(test)]
 mod tests {
+    use super::super::receipt::WHOLE;
     use super::*;
 
     fn standing(state: &str, delivery: DeliveryState, verdict: Option<&str>) -> MemberStanding {

@@ -5,11 +5,10 @@
 //! manifest then names the new files. So no file is shorter than its manifest says, and none holds what may not leave.
 
 use crate::bulk::again::write_again;
-use crate::bulk::files::BulkFiles;
+use crate::bulk::files::{self, BulkFiles};
 use crate::bulk::kinds::EXPORT_KIND;
 use crate::bulk::opened::{OpenedFile, of_job};
 use crate::bulk::range::{AskedBytes, FileSpan};
-use crate::bulk::files;
 use crate::config::BulkConfig;
 use crate::context::Context;
 use crate::error::{Failure, Fault};

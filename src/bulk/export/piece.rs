@@ -176,7 +176,7 @@ impl PieceWork<'_> {
                 "" => "A value of patient was left out: it is no Patient/<id>.".to_owned(),
                 id => format!("Patient/{id} was left out: no member on whom you have a grant, or not in the group."),
             });
-            all.push(self.told("not-found", &texts.collect::<Vec<_>>(), now_ms)?);
+            all.push(self.told("not-found", &texts.collect::<Vec<_>>())?);
         }
         if left.types > 0 {
             let texts = self.asked.uncovered.iter();
