@@ -58,6 +58,10 @@ fn a_match_by_a_rule_ends_the_search_after_the_usual_keys() {
         (of_household(&records[0]), vec![100]),
     ];
     assert_eq!(log, expected);
+    // Whoever is insured with that record is decided among, too.
+    let wife = profile("name=Eva|Stone;born=1963-01-02;subscriber=S55");
+    let (found, _) = searched(&asked, &[records[0].clone(), wife]);
+    assert_eq!((numbers(&found), found.decision.ranked.len()), (vec![100, 101], 2));
 }
 
 #[test]
