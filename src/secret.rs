@@ -1,4 +1,7 @@
-//! Digests, random bytes and constant-time comparison. Signatures are `security`'s; nothing else names the cryptography library.
+//! Digests, random bytes, constant-time comparison, and the keys with which this server signs its ledger. Other signatures are `security`'s;
+//! nothing else names the cryptography library.
+
+pub mod ed25519;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, RandomizedNonceKey};
 use aws_lc_rs::{digest, hmac, rand};

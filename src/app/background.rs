@@ -4,6 +4,7 @@
 //! writes that the store has not taken yet, the round trip to the store), and the missing ends of disclosures, which must be written even
 //! when the disk is full.
 
+use crate::audit::sequencer::Sequencer;
 use crate::bulk::asking::AskInBulk;
 use crate::bulk::end::{self, BulkEnd};
 use crate::bulk::export::ExportStep;
@@ -14,6 +15,7 @@ use crate::context::Context;
 use crate::error::Failure;
 use crate::exchange::steps::{JudgeAgain, PartnerAccess, PartnerSessions};
 use crate::exchange::{self, watch};
+use crate::jobs::sequencer::SequencerStep;
 use crate::jobs::sweeps::{self, ROSTER, Sweep};
 use crate::jobs::{Chance, JobStep, Runner, RunnerSettings, RunningWorker};
 use crate::records::index;
@@ -27,13 +29,21 @@ pub fn steps() -> Vec<Arc<dyn JobStep>> {
     steps
 }
 
-/// Starts the background work of this process. `access` leads to partners; without it, exchanges wait for a process that has it. Must be
-/// called inside a Tokio runtime.
+/// Starts the background work of this process. `access` leads to partners; without it, exchanges wait for a process that has it.
+/// `ledger` signs the ledger; without it, another process does. Must be called inside a Tokio runtime.
 ///
 /// # Errors
 /// [`crate::error::Fault::ConfigInvalid`] when a lease is too short for a step.
-pub fn start(ctx: &Context, config: &Config, access: Option<&PartnerAccess>) -> Result<RunningWorker, Failure> {
+pub fn start(
+    ctx: &Context,
+    config: &Config,
+    access: Option<&PartnerAccess>,
+    ledger: Option<&Arc<Sequencer>>,
+) -> Result<RunningWorker, Failure> {
     let mut steps = steps();
+    if let Some(sequencer) = ledger {
+        steps.push(Arc::new(SequencerStep(Arc::clone(sequencer))));
+    }
     let (files, keep_ms) = (BulkFiles::new(config), config.bulk.keep_ms);
     steps.push(Arc::new(ExportStep {
         files: files.clone(),

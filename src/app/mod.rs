@@ -7,6 +7,7 @@ pub mod admin;
 pub mod background;
 pub mod bring_up;
 mod descriptors;
+mod ledger;
 mod notes;
 mod requester;
 mod runtime;

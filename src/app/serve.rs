@@ -5,7 +5,7 @@ use super::service::ServerService;
 use super::signals::{SignalMeaning, Signals};
 use super::start::{Started, start};
 use super::sweeps::{self, SWEEP};
-use super::{runtime, wiring};
+use super::{ledger, runtime, wiring};
 use crate::audit::Action;
 use crate::context::Context;
 use crate::error::Failure;
@@ -76,6 +76,9 @@ async fn keep_up(started: &Started, service: &ServerService, signals: &mut Signa
                     tracing::error!("the store is broken; stopping");
                     return Exit::Failed;
                 }
+                if started.sequencer.as_ref().is_some_and(|sequencer| sequencer.is_forked()) {
+                    return Exit::Integrity;
+                }
             }
             _ = sweep.tick() => sweep_once(app, started.listening_ms, &sweeping),
             _ = pay.tick() => {
@@ -114,6 +117,7 @@ async fn stop(started: Started, signals: &mut Signals) -> Result<Exit, Failure> 
         app,
         running,
         worker,
+        sequencer,
         admin,
         ..
     } = started;
@@ -129,7 +133,11 @@ async fn stop(started: Started, signals: &mut Signals) -> Result<Exit, Failure> 
         tokio::join!(running.stop(NOTICE), work);
         settle_debts(&ctx).await;
         told_without_room(app.oauth.refusals.flush(&ctx).await)?;
-        note(&ctx, Action::ServerStopped).await
+        note(&ctx, Action::ServerStopped).await?;
+        if let Some(sequencer) = &sequencer {
+            ledger::close(&ctx, &app.config.jobs, sequencer).await;
+        }
+        Ok::<_, Failure>(())
     };
     let exit = tokio::select! {
         done = tokio::time::timeout(NOTICE + app.config.limits.drain + SETTLE, stop) => match done {

@@ -5,8 +5,9 @@ use super::descriptors;
 use super::notes::{note, note_jump};
 use super::service::ServerService;
 use super::wiring;
-use super::{background, requester};
+use super::{background, ledger, requester};
 use crate::audit::Action;
+use crate::audit::sequencer::Sequencer;
 use crate::clock::JUMP_MS;
 use crate::config::{Config, wants_colour};
 use crate::context::Context;
@@ -36,6 +37,8 @@ pub struct Started {
     pub listening_ms: i64,
     /// Its background work, unless that is left to other processes.
     pub worker: Option<Worker>,
+    /// What signs the ledger, unless that is left to other processes.
+    pub sequencer: Option<Arc<Sequencer>>,
     /// The admin socket, if this process owns the store; its file is removed with it.
     pub admin: Option<AdminSocket>,
 }
@@ -72,6 +75,14 @@ pub(super) async fn start(service: &ServerService, out: &mut Out) -> Result<Star
     }
     tracing::info!(store = %config.store.url, "starting");
     let tls = ServerTls::open(TlsFiles::of(&config.tls)?)?;
+    let sequencer = {
+        let (config, ctx, no_worker) = (config.clone(), ctx.clone(), service.no_worker);
+        on_its_own_thread(move || match no_worker {
+            true => ledger::demand(&ctx, &config).map(|()| None),
+            false => ledger::open(&ctx, &config),
+        })
+        .await?
+    };
     note(&ctx, Action::ServerStarted).await?;
     let app = share(&ctx, config, tls).await?;
     if service.dev && app.config.server.is_on_loopback() {
@@ -84,7 +95,9 @@ pub(super) async fn start(service: &ServerService, out: &mut Out) -> Result<Star
             let (config, ctx) = (Arc::clone(&started.app.config), ctx.clone());
             on_its_own_thread(move || requester::access(&config, &ctx)).await?
         };
-        started.worker = Some(background::start(&ctx, &started.app.config, access.as_ref())?);
+        let config = &started.app.config;
+        started.worker = Some(background::start(&ctx, config, access.as_ref(), sequencer.as_ref())?);
+        started.sequencer = sequencer;
     }
     let (base_url, running) = (&started.app.config.server.base_url, &started.running);
     out.note(&format!("FHIR        {base_url}  (listening on {})", running.fhir));
@@ -135,6 +148,7 @@ pub fn listen(app: Data<App>, commands: RunCommand, extra: Option<Extra>) -> Res
         running,
         listening_ms,
         worker: None,
+        sequencer: None,
         admin,
     })
 }

@@ -3,7 +3,7 @@
 use super::notes::note;
 use super::signals::{SignalMeaning, Signals};
 use super::start::{on_its_own_thread, start_log};
-use super::{background, requester, runtime, wiring};
+use super::{background, ledger, requester, runtime, wiring};
 use crate::audit::Action;
 use crate::error::{Failure, Fault};
 use crate::telemetry::log;
@@ -59,12 +59,16 @@ async fn keep_up(work: &WorkerRole, signals: &mut Signals, out: &mut Out) -> Res
         }
     };
     ctx.store.limit_statements(STATEMENT);
+    let sequencer = {
+        let (config, ctx) = (config.clone(), ctx.clone());
+        on_its_own_thread(move || ledger::open(&ctx, &config)).await?
+    };
     note(&ctx, Action::WorkerStarted).await?;
     let access = {
         let (config, ctx) = (config.clone(), ctx.clone());
         on_its_own_thread(move || requester::access(&config, &ctx)).await?
     };
-    let worker = background::start(&ctx, &config, access.as_ref())?;
+    let worker = background::start(&ctx, &config, access.as_ref(), sequencer.as_ref())?;
     out.note(&format!("working, {} jobs at once", config.jobs.at_once));
     tracing::info!(store = %config.store.url, jobs = config.jobs.at_once, "working");
     let mut tick = tokio::time::interval(TICK);
@@ -84,6 +88,9 @@ async fn keep_up(work: &WorkerRole, signals: &mut Signals, out: &mut Out) -> Res
                     tracing::error!("the store is broken; stopping");
                     return Ok(Exit::Failed);
                 }
+                if sequencer.as_ref().is_some_and(|sequencer| sequencer.is_forked()) {
+                    return Ok(Exit::Integrity);
+                }
             }
         }
     }
@@ -93,5 +100,8 @@ async fn keep_up(work: &WorkerRole, signals: &mut Signals, out: &mut Out) -> Res
         () = signals.stop() => return Ok(Exit::Failed),
     }
     note(&ctx, Action::WorkerStopped).await?;
+    if let Some(sequencer) = &sequencer {
+        ledger::close(&ctx, &config.jobs, sequencer).await;
+    }
     Ok(Exit::Done)
 }

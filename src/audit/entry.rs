@@ -68,6 +68,7 @@ actions! {
     ClockJumped => "server.clock-jumped",
     WorkerStarted => "worker.started",
     WorkerStopped => "worker.stopped",
+    LedgerLogBegun => "ledger.log-begun",
     JobReplayed => "job.replayed",
     BulkBegun => "bulk.begun",
     BulkCancelled => "bulk.cancelled",

@@ -187,14 +187,6 @@ impl Installation {
         self.folder.path().join(EXPORTS)
     }
 
-    /// Runs a command of the running server.
-    ///
-    /// # Errors
-    /// As [`process::command`].
-    pub(super) fn command(&self, args: &[&str]) -> Result<serde_json::Value, Failure> {
-        Ok(process::command(Some(&self.config), args)?.0)
-    }
-
     /// Starts `causeway serve` as an operator would.
     ///
     /// # Errors

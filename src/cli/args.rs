@@ -63,6 +63,8 @@ pub enum Command {
     Trace(super::trace::TraceArgs),
     /// Show which partner got what of a member
     Disclosures(super::disclosures::DisclosuresArgs),
+    /// Verify, prove and export the ledger
+    Audit(super::audit::AuditArgs),
     /// Show the configuration in force
     Config(super::config::ConfigArgs),
     /// Migrate the store to this version of the program, or check whether that is needed

@@ -2,6 +2,8 @@
 
 mod args;
 pub mod asker;
+pub mod audit;
+mod audit_new_log;
 pub mod bench;
 mod bring_up;
 pub mod bulk;
@@ -103,6 +105,10 @@ fn dispatch(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
         Command::Synth(args) => synth::run(args, &cwd, out),
         Command::SandboxPartner(args) => sandbox_partner::run(args, &cwd, out),
         Command::Demo(args) => demo::run(args, &cwd, run_sent, out),
+        Command::Audit(args) if !args.needs_store() => audit::run(args, &cwd, out),
+        Command::Audit(args) if args.begins_log() => {
+            audit_new_log::run(args, &wiring::load(cli.common.config.as_deref())?, out)
+        }
         Command::Identity(args) if !args.needs_store() => identity::run(args, &cwd, out),
         Command::Bench(args) => bench::run(args, &cwd, run_sent, out),
         Command::Conformance(args) => conformance::run(args, &cwd, out),
@@ -167,6 +173,7 @@ pub fn on_store(
         Command::Bulk(args) => bulk::run(args, ctx, asker, out),
         Command::Exchange(args) => exchange::run(args, ctx, cwd, asker, out),
         Command::Durability => durability::run(ctx, out),
+        Command::Audit(args) => audit::on_store(args, ctx, cwd, asker, out),
         _ => Err(Failure::new(Fault::ConfigInvalid).remedy("This command does not run inside a server.")),
     }
 }

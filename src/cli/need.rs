@@ -19,6 +19,7 @@ pub fn of(command: &Command) -> StoreNeed {
     let reads = match command {
         Command::Durability
         | Command::Trace(_)
+        | Command::Audit(_)
         | Command::Disclosures(_)
         | Command::Records(_)
         | Command::Match(_)

@@ -199,6 +199,9 @@ keys! {
     JOBS_LEASE_SECONDS: Duration = key("jobs.lease_seconds", number(6, 600, Seconds), "60",
         "How long a job stays with a process that ended without giving it back. Leases are renewed three times in that time.");
 
+    LEDGER_KEY_FOLDER: Option<PathBuf> = key("ledger.key_folder", File, "",
+        "Folder of the ledger's signing key and of the last checkpoint; the folder ledger beside the store when it is not set. Processes of one PostgreSQL store need the same key, or leave signing to those that have it.").like("\"ledger\"");
+
     EXPORTS_URL: Option<String> = key("exports.url", Url, "",
         "Folder of the files of bulk jobs, as file:PATH; the folder exports beside the store when it is not set. Workers on several hosts need one folder, and the same received.keys.").like("\"file:exports\"");
     BULK_JOBS_PER_PARTNER: i64 = key("bulk.jobs_per_partner", number(1, 1_000, Jobs), "4",

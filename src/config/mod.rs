@@ -262,6 +262,8 @@ pub struct Config {
     pub jobs: Jobs,
     /// `[exports]` and `[bulk]`
     pub bulk: BulkConfig,
+    /// `[ledger]`: the folder of the signing key; `None` for the one beside the store.
+    pub ledger_folder: Option<PathBuf>,
     /// `[exchange]`; `None` when partners are not asked.
     pub asking: Option<AskingConfig>,
     /// The file it came from, if any.
@@ -285,6 +287,13 @@ impl Config {
     /// How reviews are kept, for [`crate::context::Context`].
     pub fn review(&self) -> ReviewTerms {
         ReviewTerms::new(self.policy.review_four_eyes, self.policy.review_due_hours)
+    }
+
+    /// The folder of the ledger's signing key and of the last checkpoint.
+    pub fn ledger_folder(&self) -> PathBuf {
+        self.ledger_folder
+            .clone()
+            .unwrap_or_else(|| self.data_folder().join("ledger"))
     }
 
     /// The folder of our own files: where the SQLite store is, else `causeway-data`.

@@ -95,6 +95,7 @@ impl ConfigValues {
             limits: self.limits()?,
             jobs: self.jobs()?,
             bulk: self.bulk()?,
+            ledger_folder: self.get(&keys::LEDGER_KEY_FOLDER)?,
             asking: self.asking()?,
             server,
             file,

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 impl Demo {
     /// Plays the scene. Returns its counts.
     pub(super) async fn bulk(&self, configuration: &SmartConfiguration, out: &mut Out) -> Result<Value, Failure> {
-        let worker = background::start(&self.ctx, &self.started.app.config, None)?;
+        let worker = background::start(&self.ctx, &self.started.app.config, None, None)?;
         let played = self.bulk_runs(configuration, out).await;
         worker.drain(Duration::from_secs(1)).await;
         played

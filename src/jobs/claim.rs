@@ -9,7 +9,7 @@ use crate::failpoint;
 use crate::store::Db;
 use crate::store::jobs::{self as rows, DueJob, Partners, WantedJobs};
 use crate::telemetry::metrics as families;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 /// The result of a claim.
@@ -48,12 +48,12 @@ impl Runner {
             had: had(running),
             share: self.settings.share(),
             free,
-            lease_ms: i64::try_from(self.settings.lease.as_millis()).unwrap_or(i64::MAX),
+            lease_ms: self.steps.keys().map(|kind| (*kind, self.lease_ms(kind))).collect(),
             token: self.chance.token().to_vec(),
         };
         let token = round.token.clone();
         // Taken before the transaction begins, so that the lease ends no earlier than this.
-        let good_until = Instant::now() + self.settings.lease.saturating_sub(self.settings.skew());
+        let began = Instant::now();
         let (claimed, looped) = self
             .ctx
             .store
@@ -78,9 +78,16 @@ impl Runner {
         }
         let held = claimed
             .into_iter()
-            .map(|due| HeldJob::new(self.ctx.clone(), due, token.clone(), good_until))
+            .map(|due| {
+                let good_until = began + self.lease_of(&due.kind).saturating_sub(self.settings.skew());
+                HeldJob::new(self.ctx.clone(), due, token.clone(), good_until)
+            })
             .collect();
         Ok(Claimed { held, next_in_ms })
+    }
+
+    fn lease_ms(&self, kind: &str) -> i64 {
+        i64::try_from(self.lease_of(kind).as_millis()).unwrap_or(i64::MAX)
     }
 }
 
@@ -105,8 +112,8 @@ struct Round {
     share: usize,
     /// How many jobs it may claim.
     free: usize,
-    /// Length of a lease, milliseconds.
-    lease_ms: i64,
+    /// Length of a lease of each kind, milliseconds.
+    lease_ms: BTreeMap<&'static str, i64>,
     /// The token of the new leases.
     token: Vec<u8>,
 }
@@ -198,9 +205,14 @@ impl Round {
             let ids: Vec<&str> = fell.iter().map(|due| due.id.as_str()).collect();
             rows::park(db, &ids, FailureClass::CrashLoop.row().code, now_ms)?;
         }
-        if !good.is_empty() {
-            let ids: Vec<&str> = good.iter().map(|due| due.id.as_str()).collect();
-            rows::lease(db, &ids, &self.token, now_ms + self.lease_ms, now_ms)?;
+        let mut by_length: BTreeMap<i64, Vec<&str>> = BTreeMap::new();
+        for due in &good {
+            // Only kinds that this process can run were asked for.
+            let lease_ms = self.lease_ms.get(due.kind.as_str()).copied().unwrap_or_default();
+            by_length.entry(lease_ms).or_default().push(&due.id);
+        }
+        for (lease_ms, ids) in by_length {
+            rows::lease(db, &ids, &self.token, now_ms + lease_ms, now_ms)?;
         }
         looped.extend(fell);
         claimed.extend(good);

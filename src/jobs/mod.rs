@@ -2,7 +2,7 @@
 //!
 //! Work is enqueued in the transaction that makes it necessary ([`enqueue`]). Its result is committed together with its business rows, and
 //! only while the lease is held ([`HeldJob::write`], [`AttemptEnding`]). A [`JobStep`] implements one kind of work. This module knows none of the kinds
-//! except the sweeps, makes no network calls and never reads member data. `docs/jobs.md` explains the rules.
+//! except the sweeps and the sequencer of the ledger, makes no network calls and never reads member data. `docs/jobs.md` explains the rules.
 
 mod attempt;
 mod chance;
@@ -13,6 +13,7 @@ mod record;
 mod result;
 pub mod retry;
 mod runner;
+pub mod sequencer;
 pub mod sweeps;
 
 pub use chance::Chance;

@@ -4,7 +4,7 @@
 //! timers; tests and simulations call them in any order and leave out those that a crash would prevent.
 
 use super::held::HeldJob;
-use super::{Chance, JobStep, NewJob, RunnerSettings, enqueue};
+use super::{Chance, JobStep, NewJob, RunnerSettings, WorkKind, enqueue};
 use crate::clock::Clock;
 use crate::context::Context;
 use crate::error::Failure;
@@ -12,7 +12,7 @@ use crate::store::Db;
 use crate::store::jobs::{self as rows, QueueStanding};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A worker of this process.
 #[derive(Clone)]
@@ -55,6 +55,16 @@ impl Runner {
             (Clock::System, None) => None,
             _ => Some(self.ctx.clock.now_ms()),
         }
+    }
+
+    /// How long a lease of a job of this kind holds. Recurring work that is not renewed gets only the time that it may take, so that another
+    /// process takes it over soon.
+    pub(super) fn lease_of(&self, kind: &str) -> Duration {
+        let whole = self.settings.lease;
+        let brief = |kind: &&WorkKind| kind.every.is_some() && !kind.renews;
+        let kind = self.steps.get(kind).map(|step| step.kind());
+        kind.filter(brief)
+            .map_or(whole, |kind| whole.min(kind.timeout + self.settings.skew()))
     }
 
     /// Adds the rows of recurring work. On SQLite, which only one process uses, also ends the leases of the previous process.

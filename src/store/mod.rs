@@ -41,6 +41,7 @@ pub mod jobs;
 mod keys;
 mod later;
 pub mod ledger;
+pub mod ledger_tree;
 pub mod links;
 mod many;
 mod match_at_once;

@@ -1,7 +1,7 @@
 //! What operators read of decisions, grants and the ledger: pages ordered by id, which is also the order of time.
 
 use super::Db;
-use super::schema::{decision, grants, ledger_entry, operator_note};
+use super::schema::{decision, grants, ledger_entry, ledger_leaf, operator_note};
 use crate::error::Failure;
 use diesel::prelude::*;
 
@@ -207,11 +207,13 @@ pub fn grants(db: &mut Db, filter: &GrantFilter) -> Result<Vec<StoredGrant>, Fai
 /// # Errors
 /// Those of the database.
 pub fn ledger(db: &mut Db, filter: &LedgerFilter) -> Result<Vec<LedgerEntry>, Failure> {
+    let log = super::ledger_tree::log(db)?.map_or(0, |log| log.no);
     let mut query = ledger_entry::table
         .left_join(operator_note::table.on(operator_note::entry_id.eq(ledger_entry::id)))
+        .left_join(ledger_leaf::table.on(ledger_leaf::entry_id.eq(ledger_entry::id).and(ledger_leaf::log.eq(log))))
         .select((
             ledger_entry::id,
-            ledger_entry::idx,
+            ledger_leaf::idx.nullable(),
             ledger_entry::at_us,
             ledger_entry::entry,
             operator_note::operator.nullable(),

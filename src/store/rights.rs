@@ -9,8 +9,8 @@ use diesel::sql_types::{Bool, Text};
 
 /// The table of the ledger.
 const LEDGER: &str = "ledger_entry";
-/// The tables that are only appended to: the ledger, and its index by subject.
-const APPENDED: [&str; 2] = [LEDGER, "ledger_subject"];
+/// The tables that are only appended to: the ledger, its index by subject, and its tree but for the edge that grows.
+const APPENDED: [&str; 5] = [LEDGER, "ledger_leaf", "ledger_log", "ledger_subject", "ledger_tile"];
 /// The table of applied migrations, which only the owner writes.
 const VERSIONS: &str = "__diesel_schema_migrations";
 
@@ -60,9 +60,14 @@ pub const TABLES: &[&str] = &[
     "ingest_progress",
     "ingest_resource",
     "job",
+    "ledger_checkpoint",
     "ledger_entry",
+    "ledger_leaf",
+    "ledger_log",
     "ledger_subject",
     "ledger_subject_state",
+    "ledger_tile",
+    "ledger_tree",
     "member",
     "member_group",
     "member_group_entry",

@@ -4,6 +4,7 @@
 
 mod bulk;
 mod exchanges;
+mod ledger;
 mod policy;
 mod received;
 
@@ -14,6 +15,10 @@ pub use bulk::{
 pub use exchanges::{
     enrolment, exchange, exchange_ask, exchange_missing, exchange_question, exchange_result, exchange_step, opt_in,
     partner_health,
+};
+pub use ledger::{
+    disclosure_end_state, ledger_checkpoint, ledger_leaf, ledger_log, ledger_subject, ledger_subject_state,
+    ledger_tile, ledger_tree,
 };
 pub use policy::{guess, guess_lock, guess_tally, policy_active, policy_shadow, policy_version};
 pub use received::{ingest, ingest_page, ingest_part, ingest_piece, ingest_progress, ingest_resource};
@@ -446,28 +451,7 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    ledger_subject (subject, entry_id) {
-        subject -> Text,
-        entry_id -> Text,
-    }
-}
-
-diesel::table! {
-    ledger_subject_state (one) {
-        one -> BigInt,
-        upto -> Text,
-    }
-}
-
-diesel::table! {
-    disclosure_end_state (one) {
-        one -> BigInt,
-        upto -> Text,
-    }
-}
-
-diesel::allow_tables_to_appear_in_same_query!(ledger_entry, operator_note);
+diesel::allow_tables_to_appear_in_same_query!(ledger_entry, ledger_leaf, operator_note);
 diesel::allow_tables_to_appear_in_same_query!(ledger_entry, ledger_subject);
 diesel::allow_tables_to_appear_in_same_query!(exchange, job, bulk_run_member);
 diesel::allow_tables_to_appear_in_same_query!(member_group_entry, grants);

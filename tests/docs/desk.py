@@ -7,7 +7,7 @@ import copy
 import json
 import re
 
-from place import RAN, listed, page, part, commands, practice
+from place import RAN, ROOT, listed, page, part, commands, practice
 
 PATIENT = re.compile(r"Patient/[0-9a-f]{8}-…")
 CUT = r"[0-9a-f]{8}[0-9a-f-]*…"
@@ -16,7 +16,7 @@ KINDS = [("causeway review", "review"), ("causeway consent", "consent"), ("cause
          ("causeway trace", "decision"), ("causeway operator revoke", "token"), ("causeway link", "link"), ("curl", "consent")]
 # What else a page's command stands for, and with which code it ends where that is not 0.
 WORDS = {
-    "FOLDER FILE.ndjson.gz BUNDLE.json": "members", "import FOLDER": "import members", "./export": "members",
+    "python3 conformance/": f"python3 {ROOT}/conformance/", "FOLDER FILE.ndjson.gz BUNDLE.json": "members", "import FOLDER": "import members", "./export": "members",
     "policy import FILE --name NAME [--point safe|balanced] --reason TEXT": "policy import ours.policy --name ours --reason tried",
     "diff VERSION [OTHER]": "diff balanced safe", "[VERSION]": "safe", "shadow VERSION": "shadow balanced", "activate VERSION": "activate safe",
     "--reason TEXT": "--reason tried", "[FILE]": "", "decide ID --confirm 1": "decide ID --confirm 1", "causeway match explain 01a2": "causeway match explain DECISION",
@@ -152,6 +152,7 @@ def desk(place):
         at.run(name)
     at.run("docs/auditors/README.md", role="auditor")
     at.run("docs/auditors/disclosures.md", role="auditor")
+    at.run("docs/verify.md")
     for name in ["docs/operations.md", "docs/operators/metrics.md", "docs/operators/running.md", "docs/operators/sqlite.md", "docs/operators/tracing.md",
                  "docs/operators/limits.md", "docs/operators/commands.md", "docs/operators/configuration.md", "docs/jobs.md", "conformance/README.md"]:
         at.run(name)

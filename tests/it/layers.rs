@@ -51,6 +51,12 @@ const PURE: &[&str] = &[
     "consent/policy.rs",
     "audit/entry.rs",
     "audit/canonical.rs",
+    "audit/note.rs",
+    "audit/tree.rs",
+    "audit/tree/edge.rs",
+    "audit/tree/proof.rs",
+    "audit/tree/tiles.rs",
+    "audit/verify.rs",
 ];
 const EFFECTS: &[&str] = &[
     "actix_web",

@@ -57,6 +57,7 @@ mod jobs;
 mod kill9;
 mod large_resources;
 mod layers;
+mod ledger;
 mod links;
 mod live_grant;
 mod long_walks;

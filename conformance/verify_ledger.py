@@ -1,0 +1,436 @@
+#!/usr/bin/env python3
+"""Verifies an exported ledger of Causeway with nothing but Python's standard library.
+
+It shares no code with Causeway: it reads the formats that are published (C2SP signed-note, tlog-checkpoint and tlog-tiles, RFC 6962 hashes,
+Ed25519 of RFC 8032), so that an auditor need not trust the program that made the export.
+
+    python3 verify_ledger.py DIR --key KEY [--against CHECKPOINT] [--json]
+
+KEY is the public key of the log (NAME+HASH+KEY), or a file that holds it. Get it from somebody you trust, not from the export itself.
+CHECKPOINT is a checkpoint of this log that was kept elsewhere: the export must extend it.
+
+Exit codes: 0 all is as it was signed; 1 something was changed; 2 wrong arguments; 3 something is missing or cannot be read; 70 the export
+contradicts the checkpoint that was kept elsewhere, or has fewer entries.
+"""
+
+import argparse
+import base64
+import binascii
+import hashlib
+import json
+import os
+import sys
+
+OK, TAMPERED, USAGE, INCOMPLETE, FORKED = 0, 1, 2, 3, 70
+NAMES = {OK: "ok", TAMPERED: "tampered", INCOMPLETE: "incomplete", FORKED: "forked"}
+WIDTH = 256
+LEVELS = 8
+
+
+# Ed25519, as RFC 8032 section 5.1 describes it. Only verifying, so nothing here needs to be secret or fast.
+
+P = 2**255 - 19
+ORDER = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, P - 2, P) % P
+ROOT = pow(2, (P - 1) // 4, P)
+
+
+def add_points(a, b):
+    x1, y1, z1, t1 = a
+    x2, y2, z2, t2 = b
+    e = (y1 - x1) * (y2 - x2) % P
+    f = (y1 + x1) * (y2 + x2) % P
+    g = 2 * t1 * t2 * D % P
+    h = 2 * z1 * z2 % P
+    i, j, k, m = f - e, h - g, h + g, f + e
+    return i * j % P, k * m % P, j * k % P, i * m % P
+
+
+def times(number, point):
+    total = (0, 1, 1, 0)
+    while number > 0:
+        if number & 1:
+            total = add_points(total, point)
+        point = add_points(point, point)
+        number >>= 1
+    return total
+
+
+def point_of(text):
+    """The point that 32 bytes encode, or None."""
+    y = int.from_bytes(text, "little")
+    sign, y = y >> 255, y & (2**255 - 1)
+    if y >= P:
+        return None
+    square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
+    if square == 0:
+        return None if sign else (0, y, 1, 0)
+    x = pow(square, (P + 3) // 8, P)
+    if (x * x - square) % P != 0:
+        x = x * ROOT % P
+    if (x * x - square) % P != 0:
+        return None
+    if x & 1 != sign:
+        x = P - x
+    return x, y, 1, x * y % P
+
+
+BASE = point_of((4 * pow(5, P - 2, P) % P).to_bytes(32, "little"))
+
+
+def is_signed(public, text, signature):
+    if len(public) != 32 or len(signature) != 64:
+        return False
+    a, r, s = point_of(public), point_of(signature[:32]), int.from_bytes(signature[32:], "little")
+    if a is None or r is None or s >= ORDER:
+        return False
+    h = int.from_bytes(hashlib.sha512(signature[:32] + public + text).digest(), "little") % ORDER
+    left, right = times(s, BASE), add_points(r, times(h, a))
+    return (left[0] * right[2] - right[0] * left[2]) % P == 0 and (left[1] * right[2] - right[1] * left[2]) % P == 0
+
+
+# Hashes of RFC 6962.
+
+
+def leaf_hash(entry):
+    return hashlib.sha256(b"\x00" + entry).digest()
+
+
+def root_of(nodes):
+    """The hash over nodes of one height, of which only the last may stand for less than the others."""
+    if not nodes:
+        return hashlib.sha256(b"").digest()
+    if len(nodes) == 1:
+        return nodes[0]
+    left = 1 << (len(nodes) - 1).bit_length() - 1
+    return hashlib.sha256(b"\x01" + root_of(nodes[:left]) + root_of(nodes[left:])).digest()
+
+
+class Edge:
+    """A growing tree: its size, and the tiles that are not full."""
+
+    def __init__(self):
+        self.size = 0
+        self.levels = [[] for _ in range(LEVELS + 1)]
+
+    def push(self, leaf):
+        """Appends a leaf, and returns the tiles of level 1 and above that became full."""
+        self.size += 1
+        full, node = [], leaf
+        for level in range(LEVELS):
+            tile = self.levels[level]
+            tile.append(node)
+            if len(tile) < WIDTH:
+                break
+            if level > 0:
+                full.append((level, (self.size >> 8 * (level + 1)) - 1, list(tile)))
+            node = root_of(tile)
+            self.levels[level] = []
+        return full
+
+    def root(self):
+        rest = []
+        for tile in self.levels:
+            nodes = tile + rest
+            rest = [root_of(nodes)] if nodes else []
+        return rest[0] if rest else root_of([])
+
+
+# Keys and checkpoints.
+
+
+class Wrong(Exception):
+    """What verifying ends with: an exit code, a reason, and the first bad index if there is one."""
+
+    def __init__(self, code, why, first_bad=None):
+        super().__init__(why)
+        self.code, self.why, self.first_bad = code, why, first_bad
+
+
+def decoded(text):
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    # Only one text stands for these bytes.
+    return raw if base64.b64encode(raw).decode() == text else None
+
+
+class Key:
+    def __init__(self, text):
+        parts = text.strip().split("+", 2)
+        raw = decoded(parts[2]) if len(parts) == 3 else None
+        if not raw or len(raw) != 33 or raw[0] != 1 or not parts[0]:
+            raise Wrong(USAGE, "the key is not NAME+HASH+KEY with an Ed25519 key")
+        self.name, self.public = parts[0], raw[1:]
+        self.hash = hashlib.sha256(self.name.encode() + b"\n" + raw).digest()[:4]
+        if self.hash.hex() != parts[1]:
+            raise Wrong(USAGE, "the hash of the key does not fit the key")
+
+    def open(self, note):
+        """The size and the root that a signed checkpoint has."""
+        text, separator, signatures = note.rpartition("\n\n")
+        lines = text.split("\n")
+        root = decoded(lines[2]) if len(lines) >= 3 else None
+        if not separator or root is None or len(root) != 32 or not signatures.endswith("\n") or "" in lines:
+            raise Wrong(INCOMPLETE, "the checkpoint is not a signed checkpoint")
+        if not (lines[1].isascii() and lines[1].isdigit()) or str(int(lines[1])) != lines[1] or int(lines[1]) >= 2**63:
+            raise Wrong(INCOMPLETE, "the checkpoint is not a signed checkpoint")
+        if lines[0] != self.name:
+            raise Wrong(TAMPERED, "the checkpoint is of another log")
+        for line in signatures[:-1].split("\n"):
+            dash, _, rest = line.partition(" ")
+            name, _, signed = rest.partition(" ")
+            raw = decoded(signed)
+            if dash != "\u2014" or raw is None or len(raw) < 4:
+                raise Wrong(INCOMPLETE, "the checkpoint is not a signed checkpoint")
+            if name == self.name and raw[:4] == self.hash:
+                if is_signed(self.public, (text + "\n").encode(), raw[4:]):
+                    return int(lines[1]), root
+                raise Wrong(TAMPERED, "the signature of the checkpoint is wrong")
+        raise Wrong(TAMPERED, "the checkpoint is not signed by this key")
+
+
+# The export.
+
+
+def path_of(prefix, number, width):
+    digits, number = "%03d" % (number % 1000), number // 1000
+    while number > 0:
+        digits, number = "x%03d/%s" % (number % 1000, digits), number // 1000
+    return "%s/%s" % (prefix, digits) + ("" if width == WIDTH else ".p/%d" % width)
+
+
+def width_of(level, number, size):
+    return max(0, min(WIDTH, (size >> 8 * level) - number * WIDTH))
+
+
+class Export:
+    def __init__(self, folder, size):
+        self.folder, self.size = folder, size
+
+    def read(self, name):
+        try:
+            with open(os.path.join(self.folder, name), "rb") as file:
+                return file.read()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def tile(self, level, number):
+        """The hashes of a tile; None when it is missing or has another length."""
+        width = width_of(level, number, self.size)
+        raw = self.read(path_of("tile/%d" % level, number, width))
+        if raw is None or len(raw) != 32 * width:
+            return None
+        return [raw[at : at + 32] for at in range(0, len(raw), 32)]
+
+    def entries(self, number):
+        """The entries of a bundle, and why the rest cannot be read, if there is a rest."""
+        raw = self.read(path_of("tile/entries", number, width_of(0, number, self.size)))
+        if raw is None:
+            return [], "the file is missing"
+        entries, at = [], 0
+        while at < len(raw):
+            end = at + 2 + int.from_bytes(raw[at : at + 2], "big")
+            if at + 2 > len(raw) or end > len(raw):
+                return entries, "the file is cut off"
+            entries.append(raw[at + 2 : end])
+            at = end
+        return entries, None
+
+    def bundles(self):
+        return range((self.size + WIDTH - 1) // WIDTH)
+
+    def surplus(self):
+        """The name of a file that does not belong to the export."""
+        expected = {path_of("tile/entries", number, width_of(0, number, self.size)) for number in self.bundles()}
+        for level in range(LEVELS):
+            for number in range(((self.size >> 8 * level) + WIDTH - 1) // WIDTH):
+                expected.add(path_of("tile/%d" % level, number, width_of(level, number, self.size)))
+        for folder, _, files in os.walk(os.path.join(self.folder, "tile")):
+            for name in files:
+                found = os.path.relpath(os.path.join(folder, name), self.folder).replace(os.sep, "/")
+                if found not in expected:
+                    return found
+        return None
+
+
+class Trusted:
+    """Tiles that hang together with the signed root."""
+
+    def __init__(self, export, root):
+        self.export, self.known = export, {}
+        rest, whole = [], True
+        for level in range(LEVELS):
+            number = (export.size >> 8 * level) // WIDTH
+            if width_of(level, number, export.size) > 0:
+                tile = export.tile(level, number)
+                if tile is None:
+                    whole = False
+                    break
+                rest = [root_of(tile + rest)]
+        self.edge = whole and rest == [root]
+
+    def tile(self, level, number):
+        known = self.known.get(level)
+        if known and known[0] == number:
+            return known[1]
+        tile = self.export.tile(level, number)
+        if tile is not None:
+            if len(tile) == WIDTH:
+                tile = tile if root_of(tile) == self.node(level + 1, number) else None
+            elif not self.edge:
+                tile = None
+        self.known[level] = (number, tile)
+        return tile
+
+    def node(self, level, number):
+        tile = self.tile(level, number // WIDTH)
+        return tile[number % WIDTH] if tile and number % WIDTH < len(tile) else None
+
+
+def first_bad(export, root):
+    """The first index whose entry is not the one that the signed root vouches for."""
+    trusted = Trusted(export, root)
+    for number in export.bundles():
+        tile = trusted.tile(0, number)
+        node = trusted.node(1, number) if width_of(0, number, export.size) == WIDTH else None
+        if tile is None and node is None:
+            continue
+        hashes = [leaf_hash(entry) for entry in export.entries(number)[0]]
+        if tile is None:
+            if node != root_of(hashes):
+                return number * WIDTH
+        elif tile != hashes:
+            same = 0
+            while same < min(len(tile), len(hashes)) and tile[same] == hashes[same]:
+                same += 1
+            return number * WIDTH + same
+    return None
+
+
+def walk(export, wanted):
+    """Hashes all entries. Returns the roots at the wanted sizes, and three defects: of entries, of their hashes, and of tiles."""
+    edge, roots, differs, tile_defect = Edge(), {}, None, None
+    if 0 in wanted:
+        roots[0] = edge.root()
+
+    def compare(level, number, hashes):
+        nonlocal tile_defect
+        found = export.tile(level, number)
+        if tile_defect is None and found != hashes:
+            name = path_of("tile/%d" % level, number, len(hashes))
+            at = number * WIDTH << 8 * level
+            if found is None:
+                tile_defect = Wrong(INCOMPLETE, name + " is missing, or has another length", at)
+            else:
+                tile_defect = Wrong(TAMPERED, name + " is not that of the entries", at)
+
+    for number in export.bundles():
+        width = width_of(0, number, export.size)
+        entries, cut = export.entries(number)
+        tile = export.tile(0, number)
+        if tile is None and tile_defect is None:
+            name = path_of("tile/0", number, width)
+            tile_defect = Wrong(INCOMPLETE, name + " is missing, or has another length", number * WIDTH)
+        full = []
+        for place, entry in enumerate(entries[:width]):
+            found = leaf_hash(entry)
+            if differs is None and tile is not None and tile[place] != found:
+                differs = edge.size
+            full += edge.push(found)
+            if edge.size in wanted:
+                roots[edge.size] = edge.root()
+        name, at = path_of("tile/entries", number, width), number * WIDTH + min(len(entries), width)
+        if cut:
+            return roots, Wrong(INCOMPLETE, "%s: %s" % (name, cut), at), differs, tile_defect
+        if len(entries) != width:
+            why = "too few" if len(entries) < width else "too many"
+            return roots, Wrong(TAMPERED, "%s has %s entries" % (name, why), at), differs, tile_defect
+        for level, place, hashes in full:
+            compare(level, place, hashes)
+    for level in range(1, LEVELS):
+        if edge.levels[level]:
+            compare(level, (export.size >> 8 * level) // WIDTH, edge.levels[level])
+    return roots, None, differs, tile_defect
+
+
+def verify(folder, key, against):
+    """Verifies an export; returns its size. `against` is a size and a root, or None."""
+    if not os.path.isdir(folder):
+        raise Wrong(INCOMPLETE, "there is no such folder")
+    try:
+        with open(os.path.join(folder, "checkpoint"), "rb") as file:
+            note = file.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        raise Wrong(INCOMPLETE, "there is no checkpoint") from None
+    size, root = key.open(note)
+    export = Export(folder, size)
+    roots, broken, differs, tile_defect = walk(export, {size} | ({against[0]} if against else set()))
+    if roots.get(size) != root:
+        first = first_bad(export, root)
+        if first is None:
+            first = differs if differs is not None else broken.first_bad if broken else None
+        if broken:
+            raise Wrong(broken.code, broken.why, first)
+        raise Wrong(TAMPERED, "the entries are not those that the checkpoint signs", first)
+    if broken:
+        raise broken
+    if differs is not None:
+        raise Wrong(TAMPERED, "the tile of this entry has another hash", differs)
+    if tile_defect:
+        raise tile_defect
+    surplus = export.surplus()
+    if surplus:
+        raise Wrong(TAMPERED, surplus + " does not belong to the ledger that the checkpoint signs")
+    if against and against[0] > size:
+        raise Wrong(FORKED, "the ledger has fewer entries than the checkpoint that it is compared with", size)
+    if against and roots.get(against[0]) != against[1]:
+        raise Wrong(FORKED, "the ledger does not extend the checkpoint that it is compared with: its history was written anew")
+    return size
+
+
+def text_of(path, code):
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError as error:
+        raise Wrong(code, "%s cannot be read: %s" % (path, error.strerror)) from None
+
+
+def checked(arguments):
+    key = Key(arguments.key if arguments.key.count("+") >= 2 else text_of(arguments.key, INCOMPLETE))
+    against = None
+    if arguments.against:
+        try:
+            against = key.open(text_of(arguments.against, INCOMPLETE))
+        except Wrong as wrong:
+            raise Wrong(USAGE if wrong.code == TAMPERED else wrong.code, "--against: " + wrong.why) from None
+    return verify(arguments.folder, key, against)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Verifies an exported ledger of Causeway.")
+    parser.add_argument("folder", metavar="DIR")
+    parser.add_argument("--key", required=True, help="the public key of the log, or a file that holds it")
+    parser.add_argument("--against", metavar="CHECKPOINT", help="a checkpoint of this log that was kept elsewhere")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    code, told = OK, {"result": "ok"}
+    try:
+        told["entries"] = checked(arguments)
+    except Wrong as wrong:
+        code = wrong.code
+        told = {"result": NAMES.get(code, "usage"), "first_bad": wrong.first_bad, "why": wrong.why}
+    if arguments.json:
+        print(json.dumps(told))
+    elif code == OK:
+        print("ok: %d entries are as they were signed" % told["entries"])
+    else:
+        bad = "" if told["first_bad"] is None else "; the first bad index is %d" % told["first_bad"]
+        print("%s: %s%s" % (told["result"].upper(), told["why"], bad))
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

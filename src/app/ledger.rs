@@ -1,0 +1,84 @@
+//! The log of the ledger in a process: it is opened at the start, and what is new is signed at the end.
+
+use crate::audit::log::{OpenLog, demand_consistent};
+use crate::audit::log_files::LogFiles;
+use crate::audit::sequencer::Sequencer;
+use crate::config::{Config, Jobs};
+use crate::context::Context;
+use crate::error::{Failure, Fault};
+use crate::jobs::sequencer::SequencerStep;
+use crate::jobs::{Chance, Runner, RunnerSettings};
+use crate::store::ledger_tree;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Longest time that the end of a process waits for the last checkpoint.
+const LAST: Duration = Duration::from_millis(1_500);
+
+/// Checks the ledger against what was signed before, and opens its log. Returns none when this process lacks the key and must leave signing
+/// to others. Blocks the thread.
+///
+/// # Errors
+/// [`Fault::LedgerForked`]: this process must not start; those of the store.
+pub(super) fn open(ctx: &Context, config: &Config) -> Result<Option<Arc<Sequencer>>, Failure> {
+    let files = LogFiles::new(config.ledger_folder());
+    demand(ctx, config)?;
+    match OpenLog::open(ctx, &files) {
+        Ok(log) => Ok(Some(Arc::new(Sequencer::new(files, Some(log))))),
+        Err(failure) => {
+            tracing::error!(fault = failure.fault().code(), at = ?failure.expressions(), cause = ?failure.cause(),
+                "this process cannot sign the ledger");
+            let lacks_key = failure.fault() == Fault::LedgerKey;
+            Ok((!lacks_key).then(|| Arc::new(Sequencer::new(files, None))))
+        }
+    }
+}
+
+/// Checks the ledger against what was signed before. Blocks the thread.
+///
+/// # Errors
+/// As [`open`].
+pub(super) fn demand(ctx: &Context, config: &Config) -> Result<(), Failure> {
+    match ctx.store.read_blocking(ledger_tree::log)? {
+        Some(row) => demand_consistent(ctx, &row, &LogFiles::new(config.ledger_folder())),
+        None => Ok(()),
+    }
+}
+
+/// Gives the last entries of this process their places, and signs them, unless another process does.
+pub(super) async fn close(ctx: &Context, jobs: &Jobs, sequencer: &Arc<Sequencer>) {
+    sequencer.close();
+    if ctx.store.url().sqlite_path().is_some() {
+        // No other process has the store.
+        let (store, ctx, sequencer) = (ctx.store.clone(), ctx.clone(), Arc::clone(sequencer));
+        let round = move || sequencer.round(&ctx, &|write| store.write_blocking(write));
+        if let Ok(Err(failure)) = tokio::task::spawn_blocking(round).await {
+            unsigned(&failure);
+        }
+        return;
+    }
+    let settings = RunnerSettings {
+        permits: 1,
+        poll: jobs.poll,
+        lease: jobs.lease,
+    };
+    let step = Arc::new(SequencerStep(Arc::clone(sequencer)));
+    let Ok(runner) = Runner::new(ctx, settings, vec![step], Chance::System) else {
+        return;
+    };
+    let until = Instant::now() + LAST;
+    while Instant::now() < until {
+        match runner.run_due().await {
+            Ok(0) => tokio::time::sleep(Duration::from_millis(50)).await,
+            Ok(_) => return,
+            Err(failure) => {
+                unsigned(&failure);
+                return;
+            }
+        }
+    }
+}
+
+fn unsigned(failure: &Failure) {
+    tracing::warn!(fault = failure.fault().code(), cause = ?failure.cause(), "the last checkpoint was not signed");
+}

@@ -1,0 +1,193 @@
+//! Checkpoints of the ledger as C2SP signed notes: their text, the keys that sign them, and reading them.
+//!
+//! Pure: whoever has the private key signs.
+
+use super::tree::TreeHash;
+use crate::secret::ed25519::is_signed;
+use crate::secret::sha256_of;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+/// The type of an Ed25519 signature in a note, before its public key.
+const ED25519: u8 = 1;
+/// With this begins each line of a signature.
+const DASH: &str = "\u{2014} ";
+
+/// What a checkpoint says: a log, and size and root of its tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The name of the log.
+    pub origin: String,
+    /// Number of entries.
+    pub size: u64,
+    /// The root over them.
+    pub root: TreeHash,
+}
+
+/// The public key of a log, with the name that its signatures have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogKey {
+    /// The name; also the origin of the checkpoints.
+    pub name: String,
+    /// The Ed25519 key.
+    pub public: [u8; 32],
+}
+
+/// Why a note is no checkpoint of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoteDefect {
+    /// It is not written as a signed checkpoint is.
+    Malformed,
+    /// It is of another log.
+    OtherLog,
+    /// It has no signature by this key.
+    NotSigned,
+    /// The signature is not that of the text.
+    WrongSignature,
+}
+
+impl NoteDefect {
+    /// What to tell people.
+    pub fn text(self) -> &'static str {
+        match self {
+            NoteDefect::Malformed => "the checkpoint is not a signed checkpoint",
+            NoteDefect::OtherLog => "the checkpoint is of another log",
+            NoteDefect::NotSigned => "the checkpoint is not signed by this key",
+            NoteDefect::WrongSignature => "the signature of the checkpoint is wrong",
+        }
+    }
+}
+
+impl Checkpoint {
+    /// The text that is signed.
+    pub fn text(&self) -> String {
+        format!("{}\n{}\n{}\n", self.origin, self.size, STANDARD.encode(self.root))
+    }
+
+    fn parse(text: &str) -> Option<Checkpoint> {
+        let mut lines = text.strip_suffix('\n')?.split('\n');
+        let (origin, size, root) = (lines.next()?, lines.next()?, lines.next()?);
+        let number: u64 = size.parse().ok()?;
+        let root = STANDARD.decode(root).ok()?.try_into().ok()?;
+        let is_plain = number.to_string() == size && !origin.is_empty() && lines.all(|line| !line.is_empty());
+        is_plain.then(|| Checkpoint {
+            origin: origin.to_owned(),
+            size: number,
+            root,
+        })
+    }
+}
+
+impl LogKey {
+    /// The key hash, which stands before each signature.
+    fn hash(&self) -> [u8; 4] {
+        let digest = sha256_of(&[self.name.as_bytes(), b"\n", &[ED25519], &self.public]);
+        [digest[0], digest[1], digest[2], digest[3]]
+    }
+
+    /// The key as the specification writes it: name, key hash, and key.
+    pub fn text(&self) -> String {
+        let key = [&[ED25519], self.public.as_slice()].concat();
+        format!(
+            "{}+{}+{}",
+            self.name,
+            crate::secret::hex(&self.hash()),
+            STANDARD.encode(key)
+        )
+    }
+
+    /// Reads what [`LogKey::text`] wrote; `None` when it is not that.
+    pub fn parse(text: &str) -> Option<LogKey> {
+        let mut parts = text.trim().splitn(3, '+');
+        let (name, hash, key) = (parts.next()?, parts.next()?, parts.next()?);
+        let key = STANDARD.decode(key).ok()?;
+        let (kind, public) = key.split_first()?;
+        let key = LogKey {
+            name: name.to_owned(),
+            public: public.try_into().ok()?,
+        };
+        (*kind == ED25519 && !name.is_empty() && crate::secret::hex(&key.hash()) == hash).then_some(key)
+    }
+
+    /// The note of a checkpoint with its signature.
+    pub fn note(&self, checkpoint: &Checkpoint, signature: &[u8]) -> String {
+        let signed = STANDARD.encode([self.hash().as_slice(), signature].concat());
+        format!("{}\n{DASH}{} {signed}\n", checkpoint.text(), self.name)
+    }
+
+    /// Reads a note, and checks its signature by this key. Signatures by other keys are ignored.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn open(&self, note: &str) -> Result<Checkpoint, NoteDefect> {
+        let (text, signatures) = note.rsplit_once("\n\n").ok_or(NoteDefect::Malformed)?;
+        let text = format!("{text}\n");
+        let checkpoint = Checkpoint::parse(&text).ok_or(NoteDefect::Malformed)?;
+        if checkpoint.origin != self.name {
+            return Err(NoteDefect::OtherLog);
+        }
+        let signatures = signatures.strip_suffix('\n').ok_or(NoteDefect::Malformed)?;
+        for line in signatures.split('\n') {
+            let (name, signed) = line
+                .strip_prefix(DASH)
+                .and_then(|line| line.split_once(' '))
+                .ok_or(NoteDefect::Malformed)?;
+            let signed = STANDARD.decode(signed).map_err(|_| NoteDefect::Malformed)?;
+            let (hash, signature) = signed.split_first_chunk::<4>().ok_or(NoteDefect::Malformed)?;
+            if name == self.name && *hash == self.hash() {
+                return match is_signed(&self.public, text.as_bytes(), signature) {
+                    true => Ok(checkpoint),
+                    false => Err(NoteDefect::WrongSignature),
+                };
+            }
+        }
+        Err(NoteDefect::NotSigned)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::ed25519::Ed25519Key;
+
+    #[test]
+    fn the_key_of_the_specification_is_read_and_written() {
+        let text = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+        let key = LogKey::parse(text).expect("a key");
+        assert_eq!((key.name.as_str(), key.text().as_str()), ("PeterNeumann", text));
+        assert_eq!(LogKey::parse(&text.replace("c74f", "c74e")), None);
+    }
+
+    #[test]
+    fn a_note_is_opened_by_its_key_and_not_when_a_byte_changed() {
+        let (signing, _) = Ed25519Key::make().expect("a key");
+        let key = LogKey {
+            name: "payer.example/audit/1".to_owned(),
+            public: signing.public(),
+        };
+        let checkpoint = Checkpoint {
+            origin: key.name.clone(),
+            size: 300,
+            root: [7; 32],
+        };
+        let note = key.note(&checkpoint, &signing.sign(checkpoint.text().as_bytes()));
+        assert_eq!(key.open(&note), Ok(checkpoint));
+        assert_eq!(
+            key.open(&note.replace("\n300\n", "\n301\n")),
+            Err(NoteDefect::WrongSignature)
+        );
+        assert_eq!(
+            key.open(&note.replace("payer.example/audit/1\n3", "other\n3")),
+            Err(NoteDefect::OtherLog)
+        );
+        let (other, _) = Ed25519Key::make().expect("a key");
+        let other = LogKey {
+            public: other.public(),
+            ..key.clone()
+        };
+        assert_eq!(other.open(&note), Err(NoteDefect::NotSigned));
+        for broken in ["", "\n\n", &note[..note.len() - 2], &note.replace("\n\n", "\n")] {
+            assert!(key.open(broken).is_err(), "{broken:?}");
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! `causeway audit`: checks the ledger, proves single entries, and exports it for auditors who trust nobody.
+
+use super::asker::CommandAsker;
+use crate::audit::export;
+use crate::audit::folder::ExportedLedger;
+use crate::audit::log::{StoreTiles, key_of, last_checkpoint};
+use crate::audit::note::{Checkpoint, LogKey, NoteDefect};
+use crate::audit::stored::StoredLedger;
+use crate::audit::tree::{TreeHash, leaf_hash, proof};
+use crate::audit::verify::{LedgerResult, LedgerVerdict, verify};
+use crate::context::Context;
+use crate::error::{Failure, Fault};
+use crate::secret::hex;
+use crate::store::Db;
+use crate::store::ledger_tree::{self as rows, LogRow};
+use crate::terminal::{Exit, Out};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use clap::{Args, Subcommand};
+use serde_json::json;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Arguments of `audit`.
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Examples:\n  causeway audit verify\n  causeway audit export /tmp/ledger\n  \
+    causeway audit verify /tmp/ledger --key ledger.pub --against last-month.checkpoint"
+)]
+pub struct AuditArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: AuditCommand,
+}
+
+/// What to do with the ledger.
+#[derive(Subcommand, Clone, Debug)]
+pub enum AuditCommand {
+    /// Verify every entry of the ledger: 0 all is as signed, 1 changed, 3 incomplete, 70 forked or rolled back
+    Verify {
+        /// A folder with an exported ledger; without it, the ledger of the store
+        folder: Option<PathBuf>,
+        /// The public key of the log, or a file that holds it; needed for an exported ledger
+        #[arg(long, value_name = "KEY")]
+        key: Option<String>,
+        /// A checkpoint that was kept elsewhere, which the ledger must extend
+        #[arg(long, value_name = "FILE")]
+        against: Option<PathBuf>,
+    },
+    /// Prove that an entry is in the ledger, as a C2SP tlog-proof
+    Prove {
+        /// Id of the entry, or its index
+        entry: String,
+    },
+    /// Prove that the ledger of NEWER entries extends that of OLDER entries
+    Consistency {
+        /// Number of entries of the older tree
+        older: u64,
+        /// Number of entries of the newer tree
+        newer: u64,
+    },
+    /// Export the ledger, as far as it is signed, into a folder: C2SP tlog-tiles
+    Export {
+        /// A folder that is not there yet, or is empty
+        folder: PathBuf,
+    },
+    /// Begin a new log over the same entries, after a restore or when the key is lost; stop servers and workers first
+    NewLog {
+        /// Why, on one line
+        #[arg(long)]
+        reason: String,
+        /// Who you are, beside your user id on this host
+        #[arg(long)]
+        operator: Option<String>,
+    },
+    /// Print the last signed checkpoint
+    Checkpoint,
+    /// Print the public key of the log
+    Key,
+}
+
+impl AuditArgs {
+    /// Whether the command begins a log, for which it needs the folder of keys besides the store.
+    pub fn begins_log(&self) -> bool {
+        matches!(&self.command, AuditCommand::NewLog { .. })
+    }
+
+    /// Whether the command reads a store: it does not when it verifies an export.
+    pub fn needs_store(&self) -> bool {
+        !matches!(&self.command, AuditCommand::Verify { folder: Some(_), .. })
+    }
+}
+
+/// Verifies an exported ledger, without a store.
+///
+/// # Errors
+/// [`Fault::ParameterInvalid`] without the key, for a file that holds no key, or for a checkpoint of another log; [`Fault::InputUnreadable`].
+pub fn run(args: &AuditArgs, cwd: &Path, out: &mut Out) -> Result<Exit, Failure> {
+    let AuditCommand::Verify {
+        folder: Some(folder),
+        key,
+        against,
+    } = &args.command
+    else {
+        return Err(Fault::ParameterInvalid.into());
+    };
+    let key = key.as_deref().ok_or_else(|| {
+        let remedy = "Give --key with the public key of the log, which you got another way than the export itself.";
+        Failure::new(Fault::ParameterInvalid).at("--key").remedy(remedy)
+    })?;
+    let key = read_key(cwd, key)?;
+    let against = read_against(cwd, against.as_deref(), &key)?;
+    let verdict = verify(&mut ExportedLedger::open(&cwd.join(folder))?, &key, against.as_ref())?;
+    Ok(show(&verdict, None, out))
+}
+
+/// Runs a command that reads the store. Waits on this thread.
+///
+/// # Errors
+/// [`Fault::NotFound`] when there is no log or no checkpoint yet; [`Fault::LedgerEntryUnknown`]; those of the store.
+pub fn on_store(
+    args: &AuditArgs,
+    ctx: &Context,
+    cwd: &Path,
+    asker: &CommandAsker,
+    out: &mut Out,
+) -> Result<Exit, Failure> {
+    let log = ctx.store.read_blocking(rows::log)?.ok_or_else(|| {
+        Failure::new(Fault::NotFound).remedy("The log of the ledger begins when a server or worker starts.")
+    })?;
+    match &args.command {
+        AuditCommand::Verify { key, against, .. } => {
+            let own = key_of(&log)?;
+            let key = key.as_deref().map_or(Ok(own), |key| read_key(cwd, key))?;
+            let against = read_against(cwd, against.as_deref(), &key)?;
+            let verdict = verify(&mut StoredLedger::open(&ctx.store, log.no)?, &key, against.as_ref())?;
+            let waiting = ctx
+                .store
+                .read_blocking(|db| rows::missing(db, log.no, "", WAITING_MOST))?;
+            Ok(show(&verdict, Some(waiting.len()), out))
+        }
+        AuditCommand::Prove { entry } => {
+            let proof = ctx.store.read_blocking(|db| prove(db, &log, entry))?;
+            asker.show(ctx, "ledger", None)?;
+            proof.show(out);
+            Ok(Exit::Done)
+        }
+        AuditCommand::Consistency { older, newer } => consistency(ctx, &log, *older, *newer, out),
+        AuditCommand::Export { folder } => {
+            asker.show(ctx, "ledger", None)?;
+            let checkpoint = export::export(&ctx.store, &log, &cwd.join(folder))?;
+            if out.json {
+                out.value(
+                    &json!({ "origin": checkpoint.origin, "entries": checkpoint.size, "root": hex(&checkpoint.root) }),
+                );
+            } else {
+                out.note(&format!(
+                    "{} entries of {} are in {}",
+                    checkpoint.size,
+                    checkpoint.origin,
+                    folder.display()
+                ));
+            }
+            Ok(Exit::Done)
+        }
+        AuditCommand::Checkpoint => {
+            let (checkpoint, note) = ctx.store.read_blocking(|db| last_checkpoint(db, &log))?;
+            if out.json {
+                let root = hex(&checkpoint.root);
+                out.value(&json!({ "origin": checkpoint.origin, "size": checkpoint.size, "root": root, "note": note }));
+            } else {
+                out.raw(&note);
+            }
+            Ok(Exit::Done)
+        }
+        AuditCommand::NewLog { .. } => {
+            Err(Failure::new(Fault::StoreBusy).remedy("Stop the server, and give the command again."))
+        }
+        AuditCommand::Key => {
+            let key = key_of(&log)?.text();
+            if out.json {
+                out.value(&json!({ "key": key }));
+            } else {
+                out.line(&key);
+            }
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// How many entries without a place are counted.
+const WAITING_MOST: i64 = 10_000;
+
+fn read_key(cwd: &Path, key: &str) -> Result<LogKey, Failure> {
+    if let Some(key) = LogKey::parse(key) {
+        return Ok(key);
+    }
+    let path = cwd.join(key);
+    let text = fs::read_to_string(&path).map_err(|error| {
+        Failure::new(Fault::InputUnreadable)
+            .at(path.display().to_string())
+            .because(error)
+    })?;
+    LogKey::parse(&text).ok_or_else(|| {
+        let remedy = "Give the public key as `causeway audit key` prints it: NAME+HASH+KEY.";
+        Failure::new(Fault::ParameterInvalid).at("--key").remedy(remedy)
+    })
+}
+
+fn read_against(cwd: &Path, path: Option<&Path>, key: &LogKey) -> Result<Option<Checkpoint>, Failure> {
+    let Some(path) = path else { return Ok(None) };
+    let path = cwd.join(path);
+    let unreadable = || Failure::new(Fault::InputUnreadable).at(path.display().to_string());
+    let note = fs::read_to_string(&path).map_err(|error| unreadable().because(error))?;
+    match key.open(&note) {
+        Ok(checkpoint) => Ok(Some(checkpoint)),
+        Err(NoteDefect::Malformed) => Err(unreadable().because(NoteDefect::Malformed.text())),
+        Err(defect) => Err(Failure::new(Fault::ParameterInvalid)
+            .at("--against")
+            .remedy("Give a checkpoint of this log, signed by this key.")
+            .because(defect.text())),
+    }
+}
+
+/// Prints what verifying found.
+fn show(verdict: &LedgerVerdict, waiting: Option<usize>, out: &mut Out) -> Exit {
+    let exit = match verdict.result {
+        LedgerResult::Ok => Exit::Done,
+        LedgerResult::Tampered => Exit::Failed,
+        LedgerResult::Incomplete => Exit::Unreadable,
+        LedgerResult::Forked => Exit::Integrity,
+    };
+    if out.json {
+        let mut value = json!(verdict);
+        if let Some(waiting) = waiting {
+            value["waiting"] = json!(waiting);
+        }
+        out.value(&value);
+        return exit;
+    }
+    let mut said = match verdict.result {
+        LedgerResult::Ok => format!(
+            "ok: {} entries of {} are as they were signed",
+            verdict.entries, verdict.origin
+        ),
+        LedgerResult::Tampered => "TAMPERED".to_owned(),
+        LedgerResult::Incomplete => "INCOMPLETE".to_owned(),
+        LedgerResult::Forked => "FORKED".to_owned(),
+    };
+    if let Some(why) = &verdict.why {
+        said = format!("{said}: {why}");
+    }
+    if let Some(index) = verdict.first_bad {
+        said = format!("{said}; the first bad index is {index}");
+    }
+    out.line(&said);
+    if let Some(waiting) = waiting.filter(|waiting| *waiting > 0) {
+        out.note(&format!(
+            "{waiting} entries are committed and have no place in the tree yet"
+        ));
+    }
+    exit
+}
+
+/// The proof that an entry is in the ledger.
+struct EntryProof {
+    index: u64,
+    leaf: TreeHash,
+    path: Vec<TreeHash>,
+    note: String,
+}
+
+impl EntryProof {
+    fn show(&self, out: &mut Out) {
+        let path: Vec<String> = self.path.iter().map(|hash| STANDARD.encode(hash)).collect();
+        if out.json {
+            let leaf = hex(&self.leaf);
+            out.value(&json!({ "index": self.index, "leaf_hash": leaf, "proof": path, "checkpoint": self.note }));
+            return;
+        }
+        let lines: String = path.iter().map(|hash| format!("{hash}\n")).collect();
+        out.raw(&format!(
+            "c2sp.org/tlog-proof@v1\nindex {}\n{lines}\n{}",
+            self.index, self.note
+        ));
+    }
+}
+
+fn prove(db: &mut Db, log: &LogRow, entry: &str) -> Result<EntryProof, Failure> {
+    let (checkpoint, note) = last_checkpoint(db, log)?;
+    let unknown = || Failure::new(Fault::LedgerEntryUnknown);
+    let index = match entry.parse::<i64>() {
+        Ok(index) => index,
+        Err(_) => rows::index_of(db, log.no, entry)?.ok_or_else(unknown)?,
+    };
+    let place = u64::try_from(index)
+        .ok()
+        .filter(|index| *index < checkpoint.size)
+        .ok_or_else(unknown)?;
+    let leaf = rows::leaves(db, log.no, index, 1)?.into_iter().next();
+    let bytes = leaf
+        .filter(|leaf| leaf.0 == index)
+        .and_then(|leaf| leaf.2)
+        .ok_or(Fault::StoreDamaged)?;
+    let path = proof::inclusion(&mut StoreTiles::open(db, log.no)?, place, checkpoint.size)?;
+    let leaf = leaf_hash(&bytes);
+    if !proof::includes(&checkpoint.root, checkpoint.size, place, &leaf, &path) {
+        let cause = "the entry is not the one that the checkpoint signs; `causeway audit verify` says more";
+        return Err(Failure::new(Fault::StoreDamaged).because(cause));
+    }
+    Ok(EntryProof {
+        index: place,
+        leaf,
+        path,
+        note,
+    })
+}
+
+fn consistency(ctx: &Context, log: &LogRow, older: u64, newer: u64, out: &mut Out) -> Result<Exit, Failure> {
+    let (roots, path) = ctx.store.read_blocking(|db| {
+        let mut tiles = StoreTiles::open(db, log.no)?;
+        if older > newer || newer > tiles.size() {
+            let remedy = format!(
+                "Give two numbers of entries in order; the tree has {} entries.",
+                tiles.size()
+            );
+            return Err(Failure::new(Fault::ParameterInvalid).at("NEWER").remedy(remedy));
+        }
+        let roots = [proof::root_at(&mut tiles, older)?, proof::root_at(&mut tiles, newer)?];
+        Ok((roots, proof::consistency(&mut tiles, older, newer)?))
+    })?;
+    let [from, to] = roots.map(|root| STANDARD.encode(root));
+    let path: Vec<String> = path.iter().map(|hash| STANDARD.encode(hash)).collect();
+    if out.json {
+        out.value(&json!({ "older": older, "older_root": from, "newer": newer, "newer_root": to, "proof": path }));
+    } else {
+        out.line(&format!("{older} {from}"));
+        out.line(&format!("{newer} {to}"));
+        for hash in path {
+            out.line(&hash);
+        }
+    }
+    Ok(Exit::Done)
+}

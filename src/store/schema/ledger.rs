@@ -1,0 +1,68 @@
+//! The tables beside the entries of the ledger: its tree, its index by subject, and how far it was followed.
+
+diesel::table! {
+    ledger_subject (subject, entry_id) {
+        subject -> Text,
+        entry_id -> Text,
+    }
+}
+
+diesel::table! {
+    ledger_subject_state (one) {
+        one -> BigInt,
+        upto -> Text,
+    }
+}
+
+diesel::table! {
+    disclosure_end_state (one) {
+        one -> BigInt,
+        upto -> Text,
+    }
+}
+
+diesel::table! {
+    ledger_log (no) {
+        no -> BigInt,
+        log_id -> Text,
+        origin -> Text,
+        public_key -> Binary,
+        began_ms -> BigInt,
+    }
+}
+
+diesel::table! {
+    ledger_leaf (log, entry_id) {
+        log -> BigInt,
+        entry_id -> Text,
+        idx -> BigInt,
+    }
+}
+
+diesel::table! {
+    ledger_tile (log, level, n) {
+        log -> BigInt,
+        level -> BigInt,
+        n -> BigInt,
+        hashes -> Binary,
+    }
+}
+
+diesel::table! {
+    ledger_tree (log) {
+        log -> BigInt,
+        size -> BigInt,
+        edge -> Binary,
+        settled -> Text,
+    }
+}
+
+diesel::table! {
+    ledger_checkpoint (log, size) {
+        log -> BigInt,
+        size -> BigInt,
+        root -> Binary,
+        note -> Text,
+        signed_ms -> BigInt,
+    }
+}
