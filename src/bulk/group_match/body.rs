@@ -155,8 +155,11 @@ fn too_many(members_max: usize) -> Failure {
         .remedy(format!("Send at most {members_max} members in one request."))
 }
 
+/// A member with the id and the digest of the Patient that it names, if it names one.
+type MemberWithPatient = (NamedMember, Option<(String, [u8; 32])>);
+
 /// Compares the members with each other: drops those that are the same in every byte, and marks those that name one Patient several times.
-fn compared(members: Vec<(NamedMember, Option<(String, [u8; 32])>)>) -> Result<Vec<NamedMember>, Failure> {
+fn compared(members: Vec<MemberWithPatient>) -> Result<Vec<NamedMember>, Failure> {
     struct Seen {
         patient: [u8; 32],
         first: usize,
