@@ -74,6 +74,9 @@ pub(super) async fn start(service: &ServerService, out: &mut Out) -> Result<Star
         })?;
     }
     tracing::info!(store = %config.store.url, "starting");
+    if cfg!(debug_assertions) && !service.dev {
+        tracing::warn!("this build is for trying and for tests; `cargo build --release` makes the one to install");
+    }
     let tls = ServerTls::open(TlsFiles::of(&config.tls)?)?;
     let sequencer = {
         let (config, ctx, no_worker) = (config.clone(), ctx.clone(), service.no_worker);

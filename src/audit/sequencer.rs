@@ -33,6 +33,13 @@ const SWEEP_MS: i64 = 60_000;
 const COUNT_MS: i64 = 600_000;
 /// The name of the points at which a test can end this process.
 const POINT: &str = "ledger";
+/// The points of [`crate::failpoint`] that a round passes, in order.
+const POINTS: [&str; 6] = ["read", "growing", "grown", "signed", "kept", "stored"];
+
+/// Their whole names.
+pub fn failpoints() -> impl Iterator<Item = String> {
+    POINTS.iter().map(|point| format!("{POINT}.{point}"))
+}
 
 /// A write of a round. It may run more than once.
 pub type RoundWrite = Box<dyn FnMut(&mut Db) -> Result<(), Failure> + Send>;

@@ -37,8 +37,5 @@ pub fn run(args: &ServeArgs, common: &Common, commands: RunCommand, out: &mut Ou
         commands,
         extra: None,
     };
-    if cfg!(debug_assertions) && !args.dev {
-        out.note("warning: this build is for trying and for tests; `cargo build --release` makes the one to install");
-    }
     serve::run(&service, out)
 }

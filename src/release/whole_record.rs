@@ -31,7 +31,7 @@ pub type TakeRow<'t> = &'t mut dyn FnMut(ReleasedRow<'_>) -> Result<(), Failure>
 
 /// A part of the record under a grant.
 #[derive(Clone, Copy, Debug)]
-pub enum RecordPart<'r> {
+pub enum WholeRecordPart<'r> {
     /// The next resource.
     Row(ReleasedRow<'r>),
     /// There are no more.
@@ -39,7 +39,7 @@ pub enum RecordPart<'r> {
 }
 
 /// Takes the parts of records, one record after another.
-pub type TakeRecord<'t> = &'t mut dyn FnMut(&LiveGrant, RecordPart<'_>) -> Result<(), Failure>;
+pub type TakeRecord<'t> = &'t mut dyn FnMut(&LiveGrant, WholeRecordPart<'_>) -> Result<(), Failure>;
 
 /// Hands the rows of each record under these grants to `take`, then the record of who transmits it when there was any and it is wanted. Returns
 /// the shared resources that the rows refer to. Small records are read many at once. When a grant, its consent or the partner's registration
@@ -67,7 +67,7 @@ pub fn each_record(
             let mut hand = |row: ReleasedRow<'_>| {
                 count += 1;
                 supporting.note(row.bytes, &ctx.payer.base_url);
-                take(grant, RecordPart::Row(row))
+                take(grant, WholeRecordPart::Row(row))
             };
             match small.remove(&grant.compartment) {
                 Some(rows) => rows.iter().try_for_each(|row| {
@@ -84,9 +84,9 @@ pub fn each_record(
                     rtype: &made.rtype,
                     bytes: made.bytes(),
                 };
-                take(grant, RecordPart::Row(row))?;
+                take(grant, WholeRecordPart::Row(row))?;
             }
-            take(grant, RecordPart::End)?;
+            take(grant, WholeRecordPart::End)?;
         }
     }
     Ok(supporting.take(usize::MAX).into_iter().collect())

@@ -80,6 +80,11 @@ macro_rules! live_sql {
 }
 pub(super) use live_sql;
 
+/// SQL: what a disclosure was begun on still holds, which is the version of the partner's registration and the token. The values are the
+/// partner, its version, and the hash of the token.
+pub(super) const BASIS_SQL: &str = "EXISTS (SELECT 1 FROM partner p WHERE p.id = ? AND p.version = ? AND p.status = 'active') \
+    AND NOT EXISTS (SELECT 1 FROM access_token t WHERE t.hash = ? AND t.revoked_ms IS NOT NULL)";
+
 /// SQL: the row `$r` may be released under the grant `$g`. The value is [`releasable_value`].
 macro_rules! releasable_sql {
     ($r:literal, $g:literal) => {

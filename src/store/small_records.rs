@@ -8,7 +8,7 @@ use super::disclosure::{DisclosureBasis, LiveGrant};
 use super::insert::kept;
 use super::keys::SEQUENCE_BITS;
 use super::measured::{MEASURED, MeasuredColumns, MeasuredRow};
-use super::release_rule::{live_sql, live_values, releasable_sql, releasable_value};
+use super::release_rule::{BASIS_SQL, live_sql, live_values, releasable_sql, releasable_value};
 use super::schema::compartment;
 use super::statement::{Bind, LISTED, Statement};
 use crate::error::Failure;
@@ -29,8 +29,7 @@ fn text(list: &str) -> String {
     format!(
         "{MEASURED} FROM {list} CROSS JOIN grants g CROSS JOIN consent k CROSS JOIN resource r \
          WHERE g.id = w.value AND k.id = g.consent_id AND {live} \
-         AND EXISTS (SELECT 1 FROM partner p WHERE p.id = ? AND p.version = ? AND p.status = 'active') \
-         AND NOT EXISTS (SELECT 1 FROM access_token t WHERE t.hash = ? AND t.revoked_ms IS NOT NULL) \
+         AND {BASIS_SQL} \
          AND r.key >= (g.compartment << {SEQUENCE_BITS}) AND r.key < ((g.compartment + 1) << {SEQUENCE_BITS}) \
          AND {releasable} AND r.type <> 'Binary' AND r.last_updated_ms > ? AND r.last_updated_ms <= ? LIMIT {limit}",
         live = live_sql!("g", "k"),

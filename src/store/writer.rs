@@ -26,7 +26,7 @@ mod pace;
 
 pub(super) use group::UndoneBy;
 use group::{Ended, Typed, WriteJob, is_rolled_back, run_group};
-use pace::Pace;
+use pace::GroupPace;
 
 /// How many jobs may wait; further callers get an error.
 const QUEUE: usize = 4096;
@@ -202,7 +202,7 @@ struct Thread {
     disk: Arc<Disk>,
     outbox: Outbox,
     due: NextLook,
-    pace: Pace,
+    pace: GroupPace,
     /// Set by the connection when SQLite reports a full disk, even if the error itself does not reach the job.
     saw_full: Arc<AtomicBool>,
 }
@@ -219,7 +219,7 @@ impl Thread {
             disk,
             outbox,
             due,
-            pace: Pace::default(),
+            pace: GroupPace::default(),
             saw_full,
         }
     }

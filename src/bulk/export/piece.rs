@@ -7,7 +7,7 @@ use crate::bulk::files::{self, BulkFiles, FileWriter};
 use crate::bulk::receipt::{self, LeftOut};
 use crate::error::{Failure, Fault};
 use crate::jobs::HeldJob;
-use crate::release::{self, RecordPart, ResourceName};
+use crate::release::{self, ResourceName, WholeRecordPart};
 use crate::store::bulk::{self as rows, BulkFileRow, BulkJobRow, BulkPieceRow, ERROR, MEMBERS, NAMES, OUTPUT};
 use crate::store::disclosure::DisclosureBasis;
 use crate::store::granted_members;
@@ -72,8 +72,8 @@ impl PieceWork<'_> {
         let mut written = Written::of(self);
         let mut list = self.begin(MEMBERS, MEMBERS)?;
         let mut names = release::each_record(ctx, &basis, &grants, self.window, &mut |grant, part| match part {
-            RecordPart::Row(row) => written.line(&grant.id, row),
-            RecordPart::End => {
+            WholeRecordPart::Row(row) => written.line(&grant.id, row),
+            WholeRecordPart::End => {
                 let counts = std::mem::take(&mut written.of_member);
                 list.line(&grant.id, receipt::member_line(&grant.patient_id, &counts).as_bytes())
             }

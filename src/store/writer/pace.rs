@@ -13,12 +13,12 @@ const MANY: usize = 8;
 
 /// The pace of the groups.
 #[derive(Default)]
-pub(super) struct Pace {
+pub(super) struct GroupPace {
     /// When the last group began, if it was one of many writes.
     many: Option<Instant>,
 }
 
-impl Pace {
+impl GroupPace {
     /// Notes that a group of so many writes begins.
     pub(super) fn begins(&mut self, writes: usize, now: Instant) {
         self.many = (writes >= MANY).then_some(now);
@@ -37,7 +37,7 @@ mod tests {
 
     #[test]
     fn only_after_a_group_of_many_writes_the_next_waits_for_more() {
-        let (mut pace, now) = (Pace::default(), Instant::now());
+        let (mut pace, now) = (GroupPace::default(), Instant::now());
         let later = |ms: u64| now + Duration::from_millis(ms);
         assert_eq!(pace.wait(now), Duration::ZERO);
         pace.begins(MANY, now);
