@@ -11,6 +11,7 @@ use crate::exchange::acts::{ActResult, ExchangeAct, act};
 use crate::exchange::enrolments::EnrolmentFields;
 use crate::exchange::failpoints;
 use crate::exchange::intake::start_in;
+use crate::exchange::phase::{AuditState, ConsentState, DeliveryState, IdentityState, Phase, TransportState};
 use crate::failpoint;
 use crate::ids::is_fhir_id;
 use crate::ops::View;
@@ -82,10 +83,10 @@ pub struct ListArgs {
     #[arg(long)]
     pub partner: Option<String>,
     /// Only exchanges in this phase
-    #[arg(long)]
+    #[arg(long, value_parser = phase)]
     pub phase: Option<String>,
     /// Only those in this state (`causeway states` has the names), or `parked`
-    #[arg(long)]
+    #[arg(long, value_parser = state)]
     pub state: Option<String>,
     /// Only exchanges with this fault code as the reason
     #[arg(long)]
@@ -229,6 +230,25 @@ fn say(ctx: &Context, id: &str, out: &mut Out) -> Result<Exit, Failure> {
 /// The direction of this name.
 fn direction(name: &str) -> Result<Direction, &'static str> {
     Direction::parse(name).ok_or("give inbound or outbound")
+}
+
+fn phase(name: &str) -> Result<String, &'static str> {
+    let found = Phase::parse(name).ok_or("give a phase: `causeway states` has the names")?;
+    Ok(found.code().to_owned())
+}
+
+fn state(name: &str) -> Result<String, &'static str> {
+    let is_state = name == "parked"
+        || IdentityState::parse(name).is_some()
+        || ConsentState::parse(name).is_some()
+        || TransportState::parse(name).is_some()
+        || DeliveryState::parse(name).is_some()
+        || AuditState::parse(name).is_some();
+    match (is_state, Phase::parse(name)) {
+        (true, _) => Ok(name.to_owned()),
+        (false, Some(_)) => Err("this is a phase: give it with --phase"),
+        (false, None) => Err("give parked, or a state: `causeway states` has the names"),
+    }
 }
 
 /// The phase with what stands beside it, for people.

@@ -132,6 +132,9 @@ fn print_record(shown: &ExchangeDetail, out: &mut Out) {
             counts.received, counts.bytes, counts.stored, counts.unchanged, counts.quarantined
         ),
     );
+    if let Some(retraction) = shown.retraction {
+        line("taken out", format!("what it stored is removed again: {retraction}"));
+    }
     for part in &shown.missing {
         let count = part.count.map_or_else(|| "some".to_owned(), |count| count.to_string());
         let page = part.page.map_or_else(String::new, |page| format!(" from page {page}"));

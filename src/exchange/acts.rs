@@ -329,12 +329,17 @@ fn next_round(db: &mut Db, exchange: &LoadedExchange) -> Result<u32, Failure> {
         .as_deref()
         .is_some_and(|reason| answered.contains(&reason));
     let row = &exchange.row;
-    let is_answered = is_answered || exchanges::was_answered(db, &row.id, &row.step, row.round, &ANSWERED)?;
+    let mut ended = |step: &str, classes: &[&str]| exchanges::was_answered(db, &row.id, step, row.round, classes);
+    // A turn of a step ends well too, without an answer to all of it: that goes on in its round, where it stopped. A retrieval has its answer
+    // when what it brought was stored in the same round.
+    let is_answered = is_answered
+        || ended(&row.step, &ANSWERED)?
+        || exchange.step()? == StepName::Retrieve && ended(StepName::Store.code(), &[OK])?;
     Ok(small(row.round) + u32::from(is_answered))
 }
 
 /// The classes of attempts whose question has its answer: the same key would only bring the same one.
-const ANSWERED: [&str; 3] = [OK, "no-match", "not-yet"];
+const ANSWERED: [&str; 2] = ["no-match", "not-yet"];
 
 fn retract(db: &mut Db, ctx: &Context, exchange: &LoadedExchange, by: &WithdrawnBy) -> Result<ActResult, Failure> {
     if !exchange.phase()?.is_terminal() || !follow_up::brought(db, exchange)? {

@@ -116,6 +116,9 @@ pub struct ExchangeDetail {
     /// Who received something of what it stored, once it is asked to take that out again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub received_since: Option<Vec<ReceivedItem>>,
+    /// Whether what it stored is out of the store again: `pending` while that goes on, then `done`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retraction: Option<&'static str>,
     /// The receipt of the bulk run that asked for it with others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bulk_receipt: Option<BulkReceiptItem>,
@@ -156,6 +159,7 @@ impl ExchangeDetail {
             sent: None,
             received_since: None,
             has_more_received: false,
+            retraction: None,
             bulk_receipt: None,
             missing: Vec::new(),
             has_more_steps: false,
@@ -281,6 +285,7 @@ pub fn one(db: &mut Db, id: &str, view: View, now_ms: i64) -> Result<ExchangeDet
         sent: None,
         received_since,
         has_more_received,
+        retraction: recipients::retraction(db, id)?,
         bulk_receipt: bulk_receipt.map(BulkReceiptItem::of),
         has_more_steps,
         missing: missing.into_iter().map(missing_item).collect(),

@@ -6,13 +6,15 @@
 use super::disclosures::{self, DisclosureFilter, DisclosureItem, Under};
 use crate::error::Failure;
 use crate::exchange::steps::StepName;
-use crate::records::ingest::stored_types;
+use crate::records::ingest::{is_withdrawn, stored_types};
 use crate::store::exchanges::{AttemptRow, ExchangeRow};
 use crate::store::ops_queries::LIMIT_MAX;
 use crate::store::{Db, entries};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+/// The ledger's word for what is out of the store.
+const RETRACTED: &str = "exchange.retracted";
 /// Disclosures that are looked through, at most.
 const MOST: i64 = 1_000;
 
@@ -44,7 +46,7 @@ pub(super) fn of(
     row: &ExchangeRow,
     attempts: &[AttemptRow],
 ) -> Result<Option<(Vec<ReceivedItem>, bool)>, Failure> {
-    let taken_out_us = entries::last_of_exchange(db, &row.id, "exchange.retracted")?;
+    let taken_out_us = entries::last_of_exchange(db, &row.id, RETRACTED)?;
     if taken_out_us.is_none() && entries::last_of_exchange(db, &row.id, "exchange.retract-asked")?.is_none() {
         return Ok(None);
     }
@@ -70,6 +72,18 @@ pub(super) fn of(
         }
     }
     Ok(Some((found, filter.cursor.is_some())))
+}
+
+/// Whether what the exchange stored is taken out again: `pending` while that goes on, then `done`; `None` when it stays.
+///
+/// # Errors
+/// Those of the database.
+pub(super) fn retraction(db: &mut Db, exchange_id: &str) -> Result<Option<&'static str>, Failure> {
+    if !is_withdrawn(db, exchange_id)? {
+        return Ok(None);
+    }
+    let done = entries::last_of_exchange(db, exchange_id, RETRACTED)?;
+    Ok(Some(if done.is_some() { "done" } else { "pending" }))
 }
 
 fn received(item: DisclosureItem, types: &[String]) -> Option<ReceivedItem> {

@@ -6,7 +6,7 @@ mod fetched;
 mod pages;
 mod progress;
 
-pub use fetched::{Fetched, brought_by_others, fetched_ms, key_ids, last_fetched};
+pub use fetched::{Fetched, brought_by_others, content_by_others, fetched_ms, key_ids, last_fetched};
 pub use pages::{
     PageRow, PieceRow, begin_page, forget_pieces, has_body, has_link, last_page, next_with_pieces, pages_from, piece,
     put_page, put_pieces, set_aside, sums,

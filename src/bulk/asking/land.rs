@@ -13,7 +13,7 @@ use crate::error::{Failure, Fault};
 use crate::exchange::carried::{CarriedEnd, end_carried, hand_over, is_waiting};
 use crate::exchange::loaded::LoadedExchange;
 use crate::exchange::permit::{CallTerms, PermitTerms, permit};
-use crate::exchange::steps::{CallNotes, MissingPart, StepEnd, StepGain, StepName};
+use crate::exchange::steps::{CallNotes, EXPORT, MissingPart, StepEnd, StepGain, StepName};
 use crate::jobs::{Chance, HeldJob};
 use crate::partner::peer::CallFailure;
 use crate::records::ingest::{self, BothSides, IngestPermit, IngestScope, IngestWriter, PageWriter};
@@ -26,8 +26,6 @@ use crate::store::run_receipts::put_came;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// The part of a record that stands for all that an export brought.
-pub(super) const EXPORT: &str = "$export";
 /// Bytes of lines that are held before they become bodies.
 const HELD_BYTES: usize = 16 << 20;
 const BEFORE: &[u8] = b"{\"resourceType\":\"Bundle\",\"type\":\"collection\",\"entry\":[";
@@ -274,10 +272,8 @@ impl Work {
                     put(db, &member, (0, member.attempt, RECEIVED))
                 }
                 CarriedEnd::Left => {
-                    if matches!(said, StepEnd::OwnTrouble { .. }) {
-                        // What came comes again, and counts once.
-                        set_aside(db, &member.exchange_id, EXPORT)?;
-                    }
+                    // If it goes on alone one day, what came comes again, and counts once.
+                    set_aside(db, &member.exchange_id, EXPORT)?;
                     put(db, &member, (0, member.attempt, LEFT))
                 }
             }

@@ -2,7 +2,6 @@
 //! fails for good, or an operator ends it. Then all its members go on alone, from where they stand.
 
 use super::kind::{AFTER_STEP, ASK, ATTEMPTS, BEFORE_STEP, RunStep, TOGETHER};
-use super::land::EXPORT;
 use super::members::{ALONE, ASKED, FETCHING, LEFT, MATCHED, WAITING};
 use super::question::put;
 use super::run::{AskingRun, RunNext, step_of};
@@ -13,7 +12,7 @@ use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::exchange::carried::{hand_over, is_waiting};
 use crate::exchange::retry::RETRY_AFTER_MOST_MS;
-use crate::exchange::steps::{PartnerAccess, StepName};
+use crate::exchange::steps::{EXPORT, PartnerAccess, StepName};
 use crate::failpoint;
 use crate::jobs::{AttemptEnding, Chance, Doing, HeldJob, JobStep, WorkKind};
 use crate::partner::peer::{CallEnd, CallFailure};

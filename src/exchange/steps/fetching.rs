@@ -98,6 +98,17 @@ impl<'f> Fetching<'f> {
         Ok(fault)
     }
 
+    /// What follows from a link that may not be followed. A person looks first; whoever lets the exchange go on then does not meet the same link
+    /// again: the part comes from its beginning, and what is only named goes no further.
+    async fn led_away(&self, name: &str, fault: Fault) -> Result<CallFailure, CallFailure> {
+        let (state, reason) = match is_supporting(name) {
+            true => (PartState::Broken, Some(fault)),
+            false => (PartState::Open, None),
+        };
+        ingest::mark_part(self.scope, self.writer, name, state, reason, reason.is_none()).await?;
+        Ok(CallFailure::new(CallEnd::Trust(fault)))
+    }
+
     /// Lets a part begin anew; `None` when it has in this round.
     async fn begin_anew(&self, name: &str) -> Result<Option<RecordPart>, CallFailure> {
         let place = (name, self.facts.round);
@@ -129,9 +140,11 @@ impl<'f> Fetching<'f> {
 
     /// Fetches the next body of a part.
     async fn page(&mut self, part: RecordPart, first: &str) -> Result<RecordPart, CallFailure> {
-        let trust = |failure: Failure| CallFailure::new(CallEnd::Trust(failure.fault()));
         let url = match &part.next {
-            Some(link) => self.peer.named(link).map_err(trust)?,
+            Some(link) => match self.peer.named(link) {
+                Ok(url) => url,
+                Err(failure) => return Err(self.led_away(&part.name, failure.fault()).await?),
+            },
             None => self.peer.below(first)?,
         };
         let read = group_of_read(&part.name).and(part.next.clone());

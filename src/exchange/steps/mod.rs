@@ -31,6 +31,7 @@ pub use find_partner::find;
 pub use judge_again::{JUDGE_AGAIN, JudgeAgain, permit_to_judge_again};
 pub use member_match::{HeldOfMember, patient_id};
 pub use name::StepName;
+pub use plan::EXPORT;
 pub use result::{CallNotes, Quarantined, StepEnd, StepGain, StepReport, TransportFailure};
 pub use session::end_of;
 pub use token::read_scope;

@@ -6,6 +6,8 @@ use crate::partner::peer::PeerOffer;
 pub(super) const EVERYTHING: &str = "$everything";
 /// The part that asks for the member's Patient alone, beside what changed.
 pub(super) const PERSON: &str = "$person";
+/// The part that stands for all that the export of a bulk run brought. Only the run fetches it.
+pub const EXPORT: &str = "$export";
 /// What the names of those parts begin with that ask by id for what a record names.
 const SUPPORTING: char = '+';
 /// What stands before the number of a read in the name of its part.
@@ -75,6 +77,11 @@ pub(super) fn supporting_part(round: u32, depth: u32) -> String {
 /// Whether a part asks for what a record names, and not for a part of the record.
 pub(super) fn is_supporting(part: &str) -> bool {
     part.starts_with(SUPPORTING)
+}
+
+/// Whether a part belongs to the record, and a request for it can be made.
+pub(super) fn is_asked_for(part: &str) -> bool {
+    !(is_supporting(part) || part == EXPORT)
 }
 
 /// What the names of the parts begin with that each read one resource of those that the search `group` asks for.

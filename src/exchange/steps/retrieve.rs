@@ -7,7 +7,7 @@ use super::facts::{ExchangeFacts, MissingPart};
 use super::fetching::Fetching;
 use super::member_match::dialect;
 use super::open::{OpenSession, Went};
-use super::plan::{self, EVERYTHING, PERSON};
+use super::plan::{self, EVERYTHING, EXPORT, PERSON};
 use super::result::{StepEnd, StepGain};
 use super::supporting;
 use super::token::is_good;
@@ -74,7 +74,7 @@ async fn fetch_into(
     let mut at = 0;
     while let Some(part) = parts.get(at).cloned() {
         at += 1;
-        if part.state != PartState::Open || plan::is_supporting(&part.name) {
+        if part.state != PartState::Open || !plan::is_asked_for(&part.name) {
             continue;
         }
         let first = plan::first_request(&part.name, their_patient(scope), since.as_deref(), &offer);
@@ -129,9 +129,9 @@ fn conclude(came: Came, call: CallFacts) -> Went {
         may_lack_patient,
     } = came;
     let by_type = plan::is_by_type(parts.iter().map(|part| part.name.as_str()));
-    // A part that searches have taken the place of is not missing, nor is what the record only names.
+    // A part that searches have taken the place of is not missing, nor is what the record only names, or what a bulk run did not end.
     let counts = |part: &&RecordPart| {
-        !(plan::is_supporting(&part.name) || by_type && matches!(part.name.as_str(), EVERYTHING | PERSON))
+        plan::is_asked_for(&part.name) && !(by_type && matches!(part.name.as_str(), EVERYTHING | PERSON))
     };
     let mut missing: Vec<MissingPart> = parts
         .iter()
@@ -201,8 +201,8 @@ async fn reopen(
     facts: &ExchangeFacts,
 ) -> Result<bool, Failure> {
     let own = scope.clone();
-    let has_nothing = parts.iter().all(|part| part.state != PartState::Open)
-        && blocking(move || ingest::size(&own)).await?.bytes == 0;
+    let is_open = |part: &RecordPart| part.state == PartState::Open && plan::is_asked_for(&part.name);
+    let has_nothing = !parts.iter().any(is_open) && blocking(move || ingest::size(&own)).await?.bytes == 0;
     let has_patient = parts
         .iter()
         .any(|part| matches!(part.name.as_str(), "Patient" | PERSON));
@@ -215,7 +215,9 @@ async fn reopen(
             other => part.name == other && part.state != PartState::Whole,
         })
     };
-    let closed = parts.iter().filter(|part| part.state != PartState::Open);
+    let closed = parts
+        .iter()
+        .filter(|part| part.state != PartState::Open && part.name != EXPORT);
     if has_nothing {
         for part in closed {
             ingest::mark_part(scope, writer, &part.name, PartState::Open, None, true).await?;
@@ -342,6 +344,31 @@ fn only_patient(bytes: &[u8]) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_bulk_run_began_and_did_not_end_is_not_missing_in_what_the_exchange_fetched_alone() {
+        let part = |name: &str, state| RecordPart {
+            name: name.into(),
+            state,
+            reason: None,
+            pages: 0,
+            entries: 0,
+            expected: None,
+            next: None,
+        };
+        let came = Came {
+            parts: vec![part(EVERYTHING, PartState::Whole), part(EXPORT, PartState::Open)],
+            arrived: ingest::Arrivals {
+                types: [("Patient".to_owned(), 1)].into(),
+                ..ingest::Arrivals::default()
+            },
+            is_nothing: false,
+            may_lack_patient: false,
+        };
+        let went = conclude(came, CallFacts::default());
+        assert!(matches!(went, Ok((StepEnd::Done(_), _))));
+        assert!(!plan::is_asked_for(EXPORT) && plan::is_asked_for(EVERYTHING));
+    }
 
     #[test]
     fn an_answer_that_cannot_be_read_is_no_word_about_the_member() {

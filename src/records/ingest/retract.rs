@@ -124,10 +124,18 @@ struct Basis {
 impl Basis {
     /// Reads what is stored under a name, and by whom.
     fn read(db: &mut Db, exchange_id: &str, name: &Name, stored: &Existing) -> Result<Basis, Failure> {
+        let of = (name.0.as_str(), name.1.as_str());
+        let mut others = rows::brought_by_others(db, exchange_id, of, BROUGHT, RETRACTED)?;
+        let content = stored.source_sha256.as_slice();
+        if !others.is_empty() && others.iter().all(|other| other.source_sha256 != content) {
+            // Whoever brought what is stored counts, however long ago that was.
+            let found = rows::content_by_others(db, exchange_id, (of, content), BROUGHT, RETRACTED)?;
+            others.extend(found);
+        }
         Ok(Basis {
             name: name.clone(),
             stored: (stored.key, stored.version),
-            others: rows::brought_by_others(db, exchange_id, (&name.0, &name.1), BROUGHT, RETRACTED)?,
+            others,
         })
     }
 

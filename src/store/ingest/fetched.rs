@@ -88,7 +88,11 @@ pub fn key_ids(db: &mut Db, gone: &str) -> Result<Vec<String>, Failure> {
     }
 }
 
-/// Returns what exchanges other than `exchange_id` brought under this name and what still counts (`outcomes`), what was fetched last first.
+/// Most rows of one answer of [`brought_by_others`]: a clinic may have come with the records of all members.
+const FETCHED_MOST: i64 = 200;
+
+/// Returns what exchanges other than `exchange_id` brought under this name and what still counts (`outcomes`), what was fetched last first; not
+/// what was fetched long ago when there is much.
 ///
 /// # Errors
 /// Those of the database.
@@ -109,6 +113,28 @@ pub fn brought_by_others(
             ingest_resource::page.desc(),
             ingest_resource::entry.desc(),
         ))
+        .limit(FETCHED_MOST)
         .select(ReceivedRow::as_select())
         .load(db)?)
+}
+
+/// Returns one row by which an exchange other than `exchange_id` brought this content under this name, whenever that was.
+///
+/// # Errors
+/// Those of the database.
+pub fn content_by_others(
+    db: &mut Db,
+    exchange_id: &str,
+    (name, content): ((&str, &str), &[u8]),
+    outcomes: &[&str],
+    gone: &str,
+) -> Result<Option<ReceivedRow>, Failure> {
+    Ok(came_as!(name, gone)
+        .filter(ingest_resource::exchange_id.ne(exchange_id))
+        .filter(ingest_resource::outcome.eq_any(outcomes))
+        .filter(ingest_resource::source_sha256.eq(content))
+        .order((ingest_resource::exchange_id.asc(), ingest_resource::page.asc()))
+        .select(ReceivedRow::as_select())
+        .first(db)
+        .optional()?)
 }

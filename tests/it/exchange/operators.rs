@@ -123,6 +123,17 @@ async fn an_exchange_is_started_once_shown_and_acted_on_over_the_operations_side
         let list = ops.payer.json_command(&["exchange", "list", "--within", hours]);
         assert_eq!(list.as_array().map(Vec::len), Some(found), "{hours}: {list}");
     }
+    // A name that means nothing must not look like a list without exchanges.
+    for (filter, name, is_known) in [
+        ("--state", "parked", true),
+        ("--phase", "manual_review", true),
+        ("--state", "Parked", false),
+        ("--state", "manual_review", false),
+        ("--phase", "parked", false),
+    ] {
+        let told = ops.payer.command(&["exchange", "list", filter, name]);
+        assert_eq!(told.status.success(), is_known, "{filter} {name}");
+    }
     let (status, _, cancelled) = ops
         .call("POST", &format!("/exchanges/{id}/cancel"), None, Some(&because))
         .await;

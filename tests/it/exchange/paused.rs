@@ -1,7 +1,7 @@
 //! A pause takes nothing away from a partner: not the time that it was given, and not an answer that it has given.
 
 use super::bed::{Bed, HOUR};
-use super::scripted::{Says, Scripted, failing};
+use super::scripted::{Says, Scripted, failing, partly};
 use causeway::error::Fault;
 use causeway::exchange::acts::ExchangeAct;
 use causeway::exchange::phase::Phase;
@@ -71,4 +71,64 @@ fn an_answer_that_was_given_is_not_asked_for_under_its_key_again_because_of_a_pa
         .map(|seen| &seen.key)
         .collect();
     assert_eq!(keys.len(), 2, "{asked:?}");
+}
+
+/// The keys under which this step was asked for, in their order, each once.
+fn keys_of(partner: &Scripted, step: StepName) -> Vec<String> {
+    let mut keys: Vec<String> = partner
+        .seen()
+        .into_iter()
+        .filter(|seen| seen.step == step)
+        .map(|seen| seen.key)
+        .collect();
+    keys.dedup();
+    keys
+}
+
+#[test]
+fn a_step_that_had_a_turn_before_it_was_paused_goes_on_in_its_round() {
+    for slow in [StepName::Retrieve, StepName::Check, StepName::Store] {
+        let bed = Bed::new();
+        let id = bed.started();
+        let partner = Scripted::that(move |_, step, before| match (step == slow, before) {
+            (true, 0) => Says::End(StepEnd::More),
+            (true, 1) => Says::End(StepEnd::OwnTrouble { fault: Fault::NoRoom }),
+            _ => Says::Well,
+        });
+        bed.run(&partner);
+        bed.run(&partner);
+        assert_eq!((bed.exchange(&id).step.as_str(), partner.count(slow)), (slow.code(), 2));
+        bed.act(&id, ExchangeAct::Pause).expect("paused");
+        bed.act(&id, ExchangeAct::Replay).expect("replayed");
+        bed.run(&partner);
+        assert_eq!(bed.phase(&id), Phase::Completed, "{slow:?}");
+        assert_eq!((partner.count(slow), keys_of(&partner, slow).len()), (3, 1), "{slow:?}");
+    }
+}
+
+#[test]
+fn what_is_missing_is_asked_for_in_a_new_round_also_after_a_pause() {
+    let bed = Bed::new();
+    let id = bed.started();
+    let partner = Scripted::that(|_, step, before| match (step, before) {
+        (StepName::Retrieve, 0..=6) => partly(),
+        _ => Says::Well,
+    });
+    bed.run_through(&partner, &id, 200 * HOUR);
+    let row = bed.exchange(&id);
+    assert_eq!(
+        (row.reason.as_deref(), row.parked_at_ms.is_some()),
+        (Some(Fault::RestNotGiven.code()), true)
+    );
+    bed.act(&id, ExchangeAct::Pause).expect("paused");
+    bed.act(&id, ExchangeAct::Replay).expect("replayed");
+    bed.run(&partner);
+    assert_eq!(bed.phase(&id), Phase::Completed);
+    assert_eq!(
+        (
+            partner.count(StepName::Retrieve),
+            keys_of(&partner, StepName::Retrieve).len()
+        ),
+        (8, 8)
+    );
 }

@@ -158,3 +158,39 @@ fn a_type_that_is_forbidden_is_named_with_its_reason_and_alone_is_asked_for_afte
         "{by_member:?}"
     );
 }
+
+#[test]
+fn a_link_that_led_elsewhere_is_not_met_again_by_whoever_has_looked() {
+    // The first page of a type of the record, and that of what the record only names.
+    for (resource, completes) in [("Observation", false), ("Organization", true)] {
+        let world = World::new(&format!(
+            "offers = [\"search\"]\n{MEMBERS}[[rule]]\nroute = \"search\"\nresource = \"{resource}\"\nacts = [\"next-elsewhere\"]"
+        ));
+        let id = world.start();
+        let row = world.run(&id);
+        assert_eq!(
+            (row.phase.as_str(), row.reason.as_deref()),
+            ("manual_review", Some("EX-050")),
+            "{resource}"
+        );
+        // What it names may name something again.
+        for _ in 0..3 {
+            if world.bed.phase(&id) == Phase::ManualReview {
+                replay(&world, &id);
+                world.run(&id);
+            }
+        }
+        let is_done = world.bed.phase(&id) == Phase::Completed;
+        assert_eq!(is_done, completes, "{resource}: the partner has mended nothing");
+        if !is_done {
+            world.sandbox.control().set_rules(Vec::new()).expect("taken");
+            replay(&world, &id);
+            let row = world.run(&id);
+            assert_eq!(row.phase, "completed", "{resource}: {row:?} {:?}", world.missing(&id));
+            let held = world.sandbox.record(world.member());
+            let held = held.filter(|one| one["resourceType"] == resource).count() as u64;
+            assert_eq!(world.counts(&id).by_type.get(resource).copied(), Some(held));
+        }
+        world.assert_no_strays();
+    }
+}

@@ -298,7 +298,9 @@ fn who_may_have_received_it_since_is_listed_when_it_is_taken_out() {
     disclosed("m1", Some(&[("InsurancePlan", 1)]));
     disclosed("m2", Some(&[("Condition", 1)]));
     assert_eq!(show().received_since, None, "nobody asked to take it out");
+    assert_eq!(show().retraction, None);
     world.bed.act(&row.id, ExchangeAct::Retract).expect("asked");
+    assert_eq!(show().retraction, Some("pending"));
     let found = show().received_since.expect("asked");
     let ids: Vec<&str> = found.iter().map(|one| one.disclosure_id.as_str()).collect();
     assert_eq!(ids, [carried.as_str(), unknown.as_str()]);
@@ -312,6 +314,7 @@ fn who_may_have_received_it_since_is_listed_when_it_is_taken_out() {
         world.bed.number("SELECT COUNT(*) FROM resource WHERE id LIKE 'px.%'"),
         0
     );
+    assert_eq!(show().retraction, Some("done"));
     ctx.clock.advance_ms(60_000);
     disclosed("m1", Some(&[("Condition", 2)]));
     assert_eq!(show().received_since.map(|found| found.len()), Some(2), "it is gone");

@@ -297,3 +297,53 @@ fn what_is_taken_out_in_turns_is_counted_as_a_whole() {
     let again = super::super::retract(bed.ctx(), &bed.vault(), &bed.writer(), "e1", &turn).unwrap();
     assert_eq!(again, Some(done), "it is told until it was told");
 }
+
+#[test]
+fn what_came_with_very_many_records_is_taken_out_with_few_rows_and_stays_where_one_of_long_ago_brought_it() {
+    let bed = Bed::new();
+    let clinic = |name: &str, version: &str, updated: &str| {
+        let one = json!({"resourceType": "Organization", "id": "org", "name": name});
+        versioned(one, version, updated)
+    };
+    let of = |exchange: &str| bed.scope_of(exchange, "other", "their-q", "q");
+    bed.bring(&of("e1"), &[clinic("New", "2", "2026-01-02T00:00:00Z")]);
+    bed.bring(&of("e2"), &[clinic("Old", "1", "2026-01-01T00:00:00Z")]);
+    // As e2, for 250 other members.
+    let copies = |table: &str, columns: &str| {
+        format!(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 250) INSERT INTO {table} (exchange_id, {columns}) \
+             SELECT 'x' || i, {columns} FROM {table}, n WHERE exchange_id = 'e2'"
+        )
+    };
+    let make = [
+        copies(
+            "ingest",
+            "partner_id, patient_id, key_id, sealed_about, method, state, created_ms, updated_ms",
+        ),
+        copies(
+            "ingest_page",
+            "page, part, bytes, sha256, link_sha256, entries, types, date_ms, received_ms",
+        ),
+        copies(
+            "ingest_resource",
+            "page, entry, start, length, type, id, outcome, reason, source_sha256, gate_version",
+        ),
+    ];
+    let write = move |db: &mut crate::store::Db| {
+        for statement in &make {
+            diesel::sql_query(statement.as_str()).execute(db)?;
+        }
+        Ok(())
+    };
+    bed.ctx().store.write_blocking(write).unwrap();
+    bed.bring(&of("e3"), &[clinic("New", "2", "2026-01-02T00:00:00Z")]);
+    let stored = bed.bodies("Organization");
+    let id = stored[0].0.clone();
+    let read = |db: &mut crate::store::Db| {
+        crate::store::ingest::brought_by_others(db, "e3", ("Organization", &id), &["stored", "older"], "retracted")
+    };
+    assert_eq!(bed.ctx().store.read_blocking(read).unwrap().len(), 200);
+    let done = retract(bed.ctx(), &bed.vault(), &bed.writer(), "e3").unwrap();
+    assert_eq!((done.removed, done.kept, done.lost), (0, 1, 0));
+    assert_eq!(bed.bodies("Organization"), stored);
+}
