@@ -55,6 +55,11 @@ pub(super) async fn check(run: &mut AskingRun) -> Result<RunNext, CallFailure> {
     let keys = peer.published_keys(&correlation).await?;
     let receipt = weigh::verified(&text, &keys, (peer.base(), peer.client_id())).map_err(judged)?;
     let came = came_files(run, &peer, &manifest).await?;
+    if !names_all(&manifest, &came) {
+        // A member has left, and the partner has written the export again: its receipt is true, but not of what came.
+        give_up(run, Fault::ReceiptAnswered).await?;
+        return Ok(RunNext::Step(RunStep::EndExport));
+    }
     let mut missing = weigh::files(&receipt, &came).map_err(judged)?;
     let weighed = came_members(run, &peer, &receipt, &mut missing).await?;
     keep_check(run, &named, missing, weighed).await?;
@@ -67,6 +72,13 @@ fn judged(failure: Failure) -> CallFailure {
         fault @ Fault::ReceiptUntrue => refused(fault).because(failure),
         _ => failure.into(),
     }
+}
+
+/// Whether the manifest still names all files that came.
+fn names_all(manifest: &BulkManifest, came: &[CameFile]) -> bool {
+    let named: BTreeSet<String> = manifest.output.iter().map(|file| last_part(&file.url)).collect();
+    let mut outputs = came.iter().filter(|file| file.is_output);
+    outputs.all(|file| named.contains(&file.name))
 }
 
 fn last_part(url: &Url) -> String {
@@ -272,4 +284,36 @@ pub(super) async fn give_up(run: &AskingRun, fault: Fault) -> Result<(), Failure
         _ => UNANSWERED,
     };
     note(run, state, Some(fault)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_export_that_was_written_again_is_not_what_came() {
+        let came = |is_output: bool, name: &str| CameFile {
+            is_output,
+            name: name.to_owned(),
+            resource_type: "Goal".into(),
+            resources: 1,
+            bytes: 1,
+            sha256: Vec::new(),
+        };
+        let file = |name: &str| ManifestFile {
+            resource_type: "Goal".into(),
+            url: format!("https://payer.example/fhir/jobs/j/files/{name}?sig=1")
+                .parse()
+                .expect("a URL"),
+            resources: None,
+            bytes: None,
+            sha256: None,
+        };
+        let manifest = BulkManifest {
+            output: vec![file("a"), file("b")],
+            ..BulkManifest::default()
+        };
+        assert!(names_all(&manifest, &[came(true, "b"), came(false, "message")]));
+        assert!(!names_all(&manifest, &[came(true, "a"), came(true, "before")]));
+    }
 }
