@@ -33,7 +33,7 @@ pub(super) const WHOLE: &str = "whole";
 /// Something of it is not here.
 pub(super) const LACKING: &str = "lacking";
 
-/// Most bytes of all lines about members, and of a file with messages.
+/// Most bytes of all lines about members, and of all messages.
 const LINES_BYTES: u64 = 64 << 20;
 
 pub(super) async fn check(run: &mut AskingRun) -> Result<RunNext, CallFailure> {
@@ -107,8 +107,9 @@ async fn came_files(run: &mut AskingRun, peer: &Peer, manifest: &BulkManifest) -
         })
     };
     let mut came: Vec<CameFile> = files.into_iter().filter_map(of_row).collect();
+    let mut left = LINES_BYTES;
     for file in &manifest.error {
-        let Some(bytes) = fetched(run, peer, file).await? else {
+        let Some(bytes) = fetched(run, peer, (file, &mut left)).await? else {
             continue;
         };
         let lines = bytes.split(|byte| *byte == b'\n');
@@ -124,16 +125,24 @@ async fn came_files(run: &mut AskingRun, peer: &Peer, manifest: &BulkManifest) -
     Ok(came)
 }
 
-/// A small file; `None` when the partner does not give it, or not as it was told.
-async fn fetched(run: &mut AskingRun, peer: &Peer, file: &ManifestFile) -> Result<Option<Vec<u8>>, CallFailure> {
-    match small(run, peer, (file, TokenFor::Export), LINES_BYTES).await {
-        Ok(bytes) => Ok(Some(bytes)),
+/// A small file of at most `left` bytes, which becomes what is left for others; `None` when the partner does not give it, or not as it was told.
+async fn fetched(
+    run: &mut AskingRun,
+    peer: &Peer,
+    (file, left): (&ManifestFile, &mut u64),
+) -> Result<Option<Vec<u8>>, CallFailure> {
+    match small(run, peer, (file, TokenFor::Export), *left).await {
+        Ok(bytes) => {
+            *left = left.saturating_sub(bytes.len() as u64);
+            Ok(Some(bytes))
+        }
         Err(failure)
             if matches!(
                 failure.end,
                 CallEnd::Refused(Fault::FilesUntrue | Fault::PartnerRefuses)
             ) =>
         {
+            *left = left.saturating_sub(failure.facts.bytes);
             Ok(None)
         }
         Err(failure) => Err(failure),
@@ -147,14 +156,13 @@ async fn came_members(
     receipt: &ReadReceipt,
     missing: &mut Missing,
 ) -> Result<WeighedMembers, CallFailure> {
-    let (mut lines, mut absent) = (Vec::new(), 0_u32);
+    let (mut lines, mut absent, mut left) = (Vec::new(), 0_u32, LINES_BYTES);
     for file in &receipt.members.files {
-        match lines_of(run, peer, file).await? {
-            Some(bytes) if (lines.len() + bytes.len()) as u64 <= LINES_BYTES => {
+        match lines_of(run, peer, (file, &mut left)).await? {
+            Some(bytes) => {
                 lines.extend_from_slice(&bytes);
                 lines.push(b'\n');
             }
-            Some(_) => return Err(refused(Fault::PartnerTooMuch)),
             None => absent += 1,
         }
     }
@@ -186,7 +194,11 @@ async fn came_members(
     weigh::members(receipt, (&lines, absent == 0), &came).map_err(judged)
 }
 
-async fn lines_of(run: &mut AskingRun, peer: &Peer, file: &MembersFile) -> Result<Option<Vec<u8>>, CallFailure> {
+async fn lines_of(
+    run: &mut AskingRun,
+    peer: &Peer,
+    (file, left): (&MembersFile, &mut u64),
+) -> Result<Option<Vec<u8>>, CallFailure> {
     let url = peer
         .named(&file.url)
         .map_err(|failure| CallFailure::new(CallEnd::Trust(failure.fault())))?;
@@ -197,7 +209,7 @@ async fn lines_of(run: &mut AskingRun, peer: &Peer, file: &MembersFile) -> Resul
         bytes: Some(file.bytes),
         sha256: None,
     };
-    let bytes = fetched(run, peer, &named).await?;
+    let bytes = fetched(run, peer, (&named, left)).await?;
     Ok(bytes.filter(|bytes| hex(&sha256(bytes)) == file.sha256))
 }
 
