@@ -57,6 +57,7 @@ pub async fn begin(
         group: group.clone(),
         patients: asked.patients.clone(),
         now_ms: ctx.clock.now_ms(),
+        granted_until_ms: i64::MAX,
     };
     let look = move |db: &mut Db| {
         let has_group = match &who.group {
