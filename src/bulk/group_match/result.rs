@@ -22,8 +22,8 @@ pub(super) fn write(run: &MatchRun, piece: BulkPieceRow) -> Result<(), Failure> 
     let of_run = ctx.store.read_blocking(|db| rows::files(db, &id))?;
     let files = files(run, &piece, &rows_of_groups, now_ms)?;
     // All members have their entries; the file with them is not needed any more.
-    let names = files.iter().map(|file| file.name.as_str()).collect();
-    run.files.keep_only(&run.held, &id, &names)?;
+    run.files
+        .keep_only(&run.held, &id, &files.iter().map(|file| file.name.as_str()).collect())?;
     run.files.sync(&id)?;
     failpoint::pass("bulk", "files-written");
     // Without the row of its members the result is written again; then nothing is counted again.
