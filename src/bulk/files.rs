@@ -9,6 +9,7 @@ use super::shares::{MemberShare, Unfinished};
 use crate::config::Config;
 use crate::error::{Failure, Fault};
 use crate::failpoint::{self, SYNC};
+use crate::jobs::HeldJob;
 use crate::secret::{Sha256, hex, random};
 use crate::security::vault::{KEYS_FILE, Seal, Vault};
 use crate::store::bulk::BulkFileRow;
@@ -189,18 +190,25 @@ impl BulkFiles {
         }
     }
 
-    /// Removes all files of a run but these: attempts that were broken off left them, and nothing will ever name them.
+    /// Removes all files of a run but these: attempts that were broken off left them, and nothing will ever name them. An attempt that has lost
+    /// its lease removes nothing, because others may be files of the attempt after it that have no rows yet.
     ///
     /// # Errors
-    /// [`Fault::BulkFolder`].
-    pub fn keep_only(&self, job: &str, names: &HashSet<&str>) -> Result<(), Failure> {
+    /// [`Fault::BulkFolder`]; [`Fault::LeaseLost`].
+    pub fn keep_only(&self, held: &HeldJob, job: &str, names: &HashSet<&str>) -> Result<(), Failure> {
+        let mut others = Vec::new();
         for entry in fs::read_dir(self.folder_of(job)).map_err(unusable)? {
             let entry = entry.map_err(unusable)?;
             if !entry.file_name().to_str().is_some_and(|name| names.contains(name)) {
-                fs::remove_file(entry.path()).map_err(unusable)?;
+                others.push(entry.path());
             }
         }
-        Ok(())
+        if others.is_empty() {
+            return Ok(());
+        }
+        // Whoever has the lease after this begins its files after this: none of them is listed.
+        held.write_blocking(|_| Ok(()))?;
+        others.iter().try_for_each(fs::remove_file).map_err(unusable)
     }
 
     /// Removes a file that no row names any more; what stays goes with the folder of its run.

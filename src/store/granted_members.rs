@@ -27,6 +27,8 @@ pub struct MembersAsked {
     pub patients: Vec<String>,
     /// When the grants must be live, UTC milliseconds.
     pub now_ms: i64,
+    /// No later grant counts for [`between`], UTC milliseconds: who joins does not stand for who left.
+    pub granted_until_ms: i64,
 }
 
 /// The Patient ids of a group.
@@ -95,6 +97,7 @@ pub fn between(db: &mut Db, asked: &MembersAsked, first: &str, last: &str) -> Re
         .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
         .filter(live(&asked.partner, asked.now_ms))
         .filter(grants::patient_id.between(first, last))
+        .filter(grants::created_ms.le(asked.granted_until_ms))
         .order((grants::patient_id.asc(), grants::sensitive.desc(), grants::id.asc()))
         .select((
             grants::id,

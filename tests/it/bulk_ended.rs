@@ -7,6 +7,7 @@ use crate::support::payer::TestPayer;
 use crate::support::small_disk::SmallDisk;
 use crate::support::wire::see_closed;
 use causeway::error::Fault;
+use causeway::synth::Variation;
 use diesel::RunQueryDsl as _;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -322,4 +323,32 @@ async fn an_export_of_a_suspended_partner_fails_at_once() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("{}", bulk.payer.log());
+}
+
+#[tokio::test]
+async fn who_joins_after_the_start_does_not_stand_for_who_left() {
+    let bulk = Bulk::start().await;
+    let status = bulk.begin("?_type=Patient").await;
+    let manifest = bulk.done(&status).await;
+    let request = bulk.payer.request(3, Variation::Exact);
+    let (joined, _) = bulk.client.matched(&bulk.token, &request).await;
+    sql(
+        &bulk,
+        "UPDATE bulk_piece SET first_key = '', last_key = 'zzzz' WHERE members > 0",
+    );
+    sql(
+        &bulk,
+        &format!("UPDATE grants SET created_ms = created_ms + 3600000 WHERE patient_id = '{joined}'"),
+    );
+    bulk.withdraw(&bulk.ids[1]);
+    let url = bulk.path(manifest["output"][0]["url"].as_str().expect("a file"));
+    bulk.send("GET", &url, &[]).await.assert_outcome(Fault::NotFound);
+    let manifest = bulk.done(&status).await;
+    let taken = bulk.taken(&manifest).await;
+    assert_eq!(
+        taken.into_keys().collect::<Vec<_>>(),
+        [format!("Patient/{}", bulk.ids[0])]
+    );
+    let told = bulk.told(&manifest).await;
+    assert!(told.contains("Members left out: 1."), "{told}");
 }

@@ -75,13 +75,13 @@ pub(super) async fn fetch(run: &mut AskingRun) -> Result<RunNext, CallFailure> {
     let (id, files) = (run.row.id.clone(), run.files.clone());
     let own = id.clone();
     let all = ctx.store.read(move |db| rows::files(db, &own)).await?;
-    let (own, there) = (id.clone(), all.clone());
+    let (own, there, held) = (id.clone(), all.clone(), run.held.clone());
     blocking(move || {
         files.make(&own)?;
         let named = |file: &RunFileRow| [file.name.clone(), file.part.clone()];
         let names: Vec<String> = there.iter().flat_map(named).flatten().collect();
         // What other attempts left.
-        files.keep_only(&own, &names.iter().map(String::as_str).collect::<HashSet<_>>())
+        files.keep_only(&held, &own, &names.iter().map(String::as_str).collect::<HashSet<_>>())
     })
     .await?;
     let left = left_of(&peer, &all);

@@ -33,7 +33,7 @@ pub(super) const WHOLE: &str = "whole";
 /// Something of it is not here.
 pub(super) const LACKING: &str = "lacking";
 
-/// Most bytes of all lines about members, and of a file with messages.
+/// Most bytes of all lines about members, and of all messages.
 const LINES_BYTES: u64 = 64 << 20;
 
 pub(super) async fn check(run: &mut AskingRun) -> Result<RunNext, CallFailure> {
@@ -55,6 +55,11 @@ pub(super) async fn check(run: &mut AskingRun) -> Result<RunNext, CallFailure> {
     let keys = peer.published_keys(&correlation).await?;
     let receipt = weigh::verified(&text, &keys, (peer.base(), peer.client_id())).map_err(judged)?;
     let came = came_files(run, &peer, &manifest).await?;
+    if !names_all(&manifest, &came) {
+        // A member has left, and the partner has written the export again: its receipt is true, but not of what came.
+        give_up(run, Fault::ReceiptAnswered).await?;
+        return Ok(RunNext::Step(RunStep::EndExport));
+    }
     let mut missing = weigh::files(&receipt, &came).map_err(judged)?;
     let weighed = came_members(run, &peer, &receipt, &mut missing).await?;
     keep_check(run, &named, missing, weighed).await?;
@@ -67,6 +72,13 @@ fn judged(failure: Failure) -> CallFailure {
         fault @ Fault::ReceiptUntrue => refused(fault).because(failure),
         _ => failure.into(),
     }
+}
+
+/// Whether the manifest still names all files that came.
+fn names_all(manifest: &BulkManifest, came: &[CameFile]) -> bool {
+    let named: BTreeSet<String> = manifest.output.iter().map(|file| last_part(&file.url)).collect();
+    let mut outputs = came.iter().filter(|file| file.is_output);
+    outputs.all(|file| named.contains(&file.name))
 }
 
 fn last_part(url: &Url) -> String {
@@ -95,8 +107,9 @@ async fn came_files(run: &mut AskingRun, peer: &Peer, manifest: &BulkManifest) -
         })
     };
     let mut came: Vec<CameFile> = files.into_iter().filter_map(of_row).collect();
+    let mut left = LINES_BYTES;
     for file in &manifest.error {
-        let Some(bytes) = fetched(run, peer, file).await? else {
+        let Some(bytes) = fetched(run, peer, (file, &mut left)).await? else {
             continue;
         };
         let lines = bytes.split(|byte| *byte == b'\n');
@@ -112,16 +125,24 @@ async fn came_files(run: &mut AskingRun, peer: &Peer, manifest: &BulkManifest) -
     Ok(came)
 }
 
-/// A small file; `None` when the partner does not give it, or not as it was told.
-async fn fetched(run: &mut AskingRun, peer: &Peer, file: &ManifestFile) -> Result<Option<Vec<u8>>, CallFailure> {
-    match small(run, peer, (file, TokenFor::Export), LINES_BYTES).await {
-        Ok(bytes) => Ok(Some(bytes)),
+/// A small file of at most `left` bytes, which becomes what is left for others; `None` when the partner does not give it, or not as it was told.
+async fn fetched(
+    run: &mut AskingRun,
+    peer: &Peer,
+    (file, left): (&ManifestFile, &mut u64),
+) -> Result<Option<Vec<u8>>, CallFailure> {
+    match small(run, peer, (file, TokenFor::Export), *left).await {
+        Ok(bytes) => {
+            *left = left.saturating_sub(bytes.len() as u64);
+            Ok(Some(bytes))
+        }
         Err(failure)
             if matches!(
                 failure.end,
                 CallEnd::Refused(Fault::FilesUntrue | Fault::PartnerRefuses)
             ) =>
         {
+            *left = left.saturating_sub(failure.facts.bytes);
             Ok(None)
         }
         Err(failure) => Err(failure),
@@ -135,14 +156,13 @@ async fn came_members(
     receipt: &ReadReceipt,
     missing: &mut Missing,
 ) -> Result<WeighedMembers, CallFailure> {
-    let (mut lines, mut absent) = (Vec::new(), 0_u32);
+    let (mut lines, mut absent, mut left) = (Vec::new(), 0_u32, LINES_BYTES);
     for file in &receipt.members.files {
-        match lines_of(run, peer, file).await? {
-            Some(bytes) if (lines.len() + bytes.len()) as u64 <= LINES_BYTES => {
+        match lines_of(run, peer, (file, &mut left)).await? {
+            Some(bytes) => {
                 lines.extend_from_slice(&bytes);
                 lines.push(b'\n');
             }
-            Some(_) => return Err(refused(Fault::PartnerTooMuch)),
             None => absent += 1,
         }
     }
@@ -174,7 +194,11 @@ async fn came_members(
     weigh::members(receipt, (&lines, absent == 0), &came).map_err(judged)
 }
 
-async fn lines_of(run: &mut AskingRun, peer: &Peer, file: &MembersFile) -> Result<Option<Vec<u8>>, CallFailure> {
+async fn lines_of(
+    run: &mut AskingRun,
+    peer: &Peer,
+    (file, left): (&MembersFile, &mut u64),
+) -> Result<Option<Vec<u8>>, CallFailure> {
     let url = peer
         .named(&file.url)
         .map_err(|failure| CallFailure::new(CallEnd::Trust(failure.fault())))?;
@@ -185,7 +209,7 @@ async fn lines_of(run: &mut AskingRun, peer: &Peer, file: &MembersFile) -> Resul
         bytes: Some(file.bytes),
         sha256: None,
     };
-    let bytes = fetched(run, peer, &named).await?;
+    let bytes = fetched(run, peer, (&named, left)).await?;
     Ok(bytes.filter(|bytes| hex(&sha256(bytes)) == file.sha256))
 }
 
@@ -272,4 +296,36 @@ pub(super) async fn give_up(run: &AskingRun, fault: Fault) -> Result<(), Failure
         _ => UNANSWERED,
     };
     note(run, state, Some(fault)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_export_that_was_written_again_is_not_what_came() {
+        let came = |is_output: bool, name: &str| CameFile {
+            is_output,
+            name: name.to_owned(),
+            resource_type: "Goal".into(),
+            resources: 1,
+            bytes: 1,
+            sha256: Vec::new(),
+        };
+        let file = |name: &str| ManifestFile {
+            resource_type: "Goal".into(),
+            url: format!("https://payer.example/fhir/jobs/j/files/{name}?sig=1")
+                .parse()
+                .expect("a URL"),
+            resources: None,
+            bytes: None,
+            sha256: None,
+        };
+        let manifest = BulkManifest {
+            output: vec![file("a"), file("b")],
+            ..BulkManifest::default()
+        };
+        assert!(names_all(&manifest, &[came(true, "b"), came(false, "message")]));
+        assert!(!names_all(&manifest, &[came(true, "a"), came(true, "before")]));
+    }
 }

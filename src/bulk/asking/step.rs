@@ -105,8 +105,7 @@ impl AskingRun {
             let Some(step) = RunStep::parse(&self.row.step) else {
                 return self.give_up(Fault::WorkflowUnknown).await;
             };
-            let id = self.row.id.clone();
-            if self.ctx().store.read(move |db| rows::is_cancel_asked(db, &id)).await? {
+            if self.is_cancel_asked().await? {
                 return self.cancel(step).await;
             }
             if self.now_ms() > self.row.deadline_ms && step != RunStep::EndExport {
@@ -126,6 +125,10 @@ impl AskingRun {
                 _ => self.step(step).await,
             };
             failpoint::pass(AFTER_STEP, step.code());
+            // Whoever asked while the step was done does not wait until the partner is asked again.
+            if matches!(went, Ok(RunNext::Wait(_)) | Err(_)) && self.is_cancel_asked().await? {
+                continue;
+            }
             match went {
                 Ok(RunNext::Step(next)) => {
                     next.code().clone_into(&mut self.row.step);
@@ -142,6 +145,11 @@ impl AskingRun {
                 Err(failure) => return self.failed(step, failure).await,
             }
         }
+    }
+
+    async fn is_cancel_asked(&self) -> Result<bool, Failure> {
+        let id = self.row.id.clone();
+        self.ctx().store.read(move |db| rows::is_cancel_asked(db, &id)).await
     }
 
     /// The step that is done: this one, or the end of what runs at the partner when no exchange waits for it any more, because all were

@@ -139,10 +139,13 @@ pub(super) fn files(receipt: &ReadReceipt, came: &[CameFile]) -> Result<Missing,
     if named.len() != receipt.files.len() || came.iter().any(|file| !named.contains_key(file.name.as_str())) {
         return Err(untrue("files"));
     }
+    let mut by_name: HashMap<&str, Vec<&CameFile>> = HashMap::new();
+    for one in came {
+        by_name.entry(&one.name).or_default().push(one);
+    }
     let is_here = |file: &ReceiptFile| {
-        came.iter().any(|one| {
-            one.name == file.name
-                && one.is_output == (file.side == OUTPUT)
+        by_name.get(file.name.as_str()).into_iter().flatten().any(|one| {
+            one.is_output == (file.side == OUTPUT)
                 && one.resource_type == file.resource_type
                 && (one.resources, one.bytes) == (file.count, file.bytes)
                 && hex(&one.sha256) == file.sha256

@@ -15,6 +15,8 @@ const FORMATS: &[&str] = &["application/fhir+ndjson", "application/ndjson", "ndj
 const PAYER_TO_PAYER: &str = "hl7.fhir.us.davinci-pdex#payertopayer";
 /// Parameters that choose resources or members. Leaving one out would release more than was asked for, so they are always refused.
 const NARROWING: &[&str] = &["_typeFilter", "_elements", "includeAssociatedData"];
+/// What was granted so long after the start counts too: the clocks of several hosts differ.
+const CLOCKS_MS: i64 = 60_000;
 /// Most members that one request names.
 const PATIENTS_MAX: usize = 1_000;
 
@@ -157,13 +159,14 @@ impl ExportAsked {
         serde_json::from_str(&row.request_json).map_err(|error| Failure::new(Fault::Internal).because(error))
     }
 
-    /// The members of this run who may be in it at `now_ms` (UTC milliseconds).
+    /// The members of this run who may be in it at `now_ms` (UTC milliseconds): not those who were granted after its start.
     pub fn members(&self, row: &BulkJobRow, now_ms: i64) -> MembersAsked {
         MembersAsked {
             partner: row.partner_id.clone(),
             group: row.group_id.clone(),
             patients: self.patients.clone(),
             now_ms,
+            granted_until_ms: row.created_ms.saturating_add(CLOCKS_MS),
         }
     }
 

@@ -57,6 +57,7 @@ pub async fn begin(
         group: group.clone(),
         patients: asked.patients.clone(),
         now_ms: ctx.clock.now_ms(),
+        granted_until_ms: i64::MAX,
     };
     let look = move |db: &mut Db| {
         let has_group = match &who.group {
@@ -244,7 +245,7 @@ fn do_piece(
         let there = held.ctx().store.read_blocking(|db| rows::files(db, &row.id))?;
         let of_others = there.iter().filter(|file| file.piece != next.position);
         let names = of_others.chain(&written).map(|file| file.name.as_str());
-        files.keep_only(&row.id, &names.collect())?;
+        files.keep_only(held, &row.id, &names.collect())?;
     }
     files.sync(&row.id)?;
     failpoint::pass("bulk", "files-written");

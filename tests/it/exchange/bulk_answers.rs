@@ -175,3 +175,25 @@ fn a_run_that_an_operator_ends_leaves_its_members_to_go_on_alone() {
     assert_eq!(pair.count("ledger_entry WHERE action = 'bulk.cancelled'"), 1);
     assert!(!pair.payer.command(&cancel).status.success(), "it has ended");
 }
+
+#[test]
+fn a_run_whose_end_is_asked_for_while_the_partner_answers_does_not_wait_until_it_is_asked_again() {
+    let pair = Pair::start(&bulk_script(
+        "[[rule]]\nroute = \"bulk-status\"\nrequests = \"1\"\n\
+         acts = [{ delay = { ms = 10000 } }, { answer = { status = 202, retry_after = \"600\", processed = true } }]\n",
+    ));
+    two_enrolments(&pair);
+    pair.payer.json_command(&["exchange", "import", "two.ndjson", "--bulk"]);
+    let began = Instant::now();
+    while pair.sandbox.control().requests_to(SandboxRoute::BulkStatus).is_empty() {
+        assert!(began.elapsed() < WAIT, "{}", pair.payer.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let listed = pair.payer.json_command(&["bulk", "list"]);
+    let id = listed["runs"][0]["id"].as_str().expect("an id").to_owned();
+    let cancel = ["bulk", "cancel", &id[..8], "--reason", "the partner asked for it"];
+    let done = pair.payer.command(&cancel);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let (run, _) = run_of_two(&pair);
+    assert_eq!(run["state"], "cancelled", "{run:#}\n{}", pair.payer.log());
+}

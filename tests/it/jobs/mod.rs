@@ -2,5 +2,6 @@
 
 mod bed;
 mod crashes;
+mod files;
 mod rules;
 mod workers;
