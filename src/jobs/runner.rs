@@ -4,7 +4,7 @@
 //! timers; tests and simulations call them in any order and leave out those that a crash would prevent.
 
 use super::held::HeldJob;
-use super::{Chance, JobStep, NewJob, RunnerSettings, WorkKind, enqueue};
+use super::{Chance, JobStep, NewJob, RunnerSettings, enqueue};
 use crate::clock::Clock;
 use crate::context::Context;
 use crate::error::Failure;
@@ -61,9 +61,8 @@ impl Runner {
     /// process takes it over soon.
     pub(super) fn lease_of(&self, kind: &str) -> Duration {
         let whole = self.settings.lease;
-        let brief = |kind: &&WorkKind| kind.every.is_some() && !kind.renews;
         let kind = self.steps.get(kind).map(|step| step.kind());
-        kind.filter(brief)
+        kind.filter(|kind| kind.is_brief())
             .map_or(whole, |kind| whole.min(kind.timeout + self.settings.skew()))
     }
 
