@@ -174,7 +174,9 @@ fn judge(
     verdict: &mut LedgerVerdict,
 ) -> Result<(), Failure> {
     if walked.roots.get(&signed.size) != Some(&signed.root) {
-        let first = match first_bad(ledger, signed)? {
+        // What comes after a place that cannot be read is not the first, whatever size is signed.
+        let upto = walked.broken.as_ref().map_or(signed.size, |broken| broken.at);
+        let first = match first_bad(ledger, signed, upto)? {
             Some(first) => Some(first),
             None => walked.differs.or(walked.broken.as_ref().map(|broken| broken.at)),
         };
@@ -372,9 +374,9 @@ fn edge_root(ledger: &mut dyn VerifiedLedger, size: u64) -> Result<Option<TreeHa
     Ok(rest)
 }
 
-/// The index of the first entry that is not the one that the signed root vouches for; where a tile was changed together with its entries, the
+/// The index of the first entry up to `upto` that is not the one that the signed root vouches for; where a tile was changed together with its entries, the
 /// first index of that tile.
-fn first_bad(ledger: &mut dyn VerifiedLedger, signed: &Checkpoint) -> Result<Option<u64>, Failure> {
+fn first_bad(ledger: &mut dyn VerifiedLedger, signed: &Checkpoint, upto: u64) -> Result<Option<u64>, Failure> {
     let is_edge_trusted = edge_root(ledger, signed.size)? == Some(signed.root);
     let last = vec![None; usize::from(LEVELS) + 1];
     let mut trusted = TrustedTiles {
@@ -383,7 +385,7 @@ fn first_bad(ledger: &mut dyn VerifiedLedger, signed: &Checkpoint) -> Result<Opt
         is_edge_trusted,
         last,
     };
-    for at in of_level(0, signed.size) {
+    for at in of_level(0, signed.size).take_while(|at| at.n * WIDTH as u64 <= upto) {
         let first = at.n * WIDTH as u64;
         let tile = trusted.tile(0, at.n)?;
         let node = match at.width {
