@@ -1,10 +1,12 @@
 //! The points at which this build can kill itself, for whoever tests crashes from outside.
 
+use crate::audit::sequencer as of_ledger;
 use crate::bulk;
 use crate::exchange::failpoints::{self as of_exchange, OF_JOB};
 use crate::exchange::steps::JUDGE_AGAIN;
 use crate::exchange::watch::WATCH;
 use crate::failpoint::{AFTER, BEFORE, EXIST, SHARED};
+use crate::jobs::sequencer::LEDGER_TREE;
 use crate::jobs::sweeps::{AUTHORIZATIONS, EXPIRED, LEDGER_INDEX, ROSTER};
 use serde::Serialize;
 
@@ -34,7 +36,15 @@ fn all() -> Vec<String> {
     let shared = SHARED
         .iter()
         .flat_map(|whole| [BEFORE, AFTER].map(|point| format!("{whole}.{point}")));
-    let kinds = [&EXPIRED, &LEDGER_INDEX, &AUTHORIZATIONS, &ROSTER, &WATCH, &JUDGE_AGAIN];
+    let kinds = [
+        &EXPIRED,
+        &LEDGER_INDEX,
+        &LEDGER_TREE,
+        &AUTHORIZATIONS,
+        &ROSTER,
+        &WATCH,
+        &JUDGE_AGAIN,
+    ];
     let of_kinds = kinds
         .into_iter()
         .flat_map(|kind| OF_JOB.map(|point| format!("{}.{point}", kind.name)));
@@ -44,5 +54,6 @@ fn all() -> Vec<String> {
         .chain(of_exchange::of_asking_again())
         .chain(bulk::failpoints::all())
         .chain(of_kinds)
+        .chain(of_ledger::POINTS.map(|point| format!("{}.{point}", of_ledger::POINT)))
         .collect()
 }
