@@ -45,9 +45,8 @@ impl Runner {
         let round = Round {
             kinds: self.steps.keys().copied().collect(),
             brief: self
-                .steps
-                .values()
-                .map(|step| step.kind())
+                .kinds
+                .iter()
                 .filter(|kind| kind.is_brief())
                 .map(|kind| kind.name)
                 .collect(),

@@ -4,7 +4,7 @@
 //! timers; tests and simulations call them in any order and leave out those that a crash would prevent.
 
 use super::held::HeldJob;
-use super::{Chance, JobStep, NewJob, RunnerSettings, enqueue};
+use super::{Chance, JobStep, NewJob, RunnerSettings, WorkKind, enqueue};
 use crate::clock::Clock;
 use crate::context::Context;
 use crate::error::Failure;
@@ -20,6 +20,8 @@ pub struct Runner {
     pub(super) ctx: Context,
     pub(super) settings: RunnerSettings,
     pub(super) steps: Arc<BTreeMap<&'static str, Arc<dyn JobStep>>>,
+    /// Their kinds, so that claiming calls no code of a step, which could panic.
+    pub(super) kinds: Arc<Vec<&'static WorkKind>>,
     pub(super) chance: Chance,
 }
 
@@ -38,6 +40,7 @@ impl Runner {
         Ok(Runner {
             ctx: ctx.clone(),
             settings,
+            kinds: Arc::new(steps.iter().map(|step| step.kind()).collect()),
             steps: Arc::new(steps.into_iter().map(|step| (step.kind().name, step)).collect()),
             chance,
         })
@@ -61,9 +64,8 @@ impl Runner {
     /// process takes it over soon.
     pub(super) fn lease_of(&self, kind: &str) -> Duration {
         let whole = self.settings.lease;
-        let kind = self.steps.get(kind).map(|step| step.kind());
-        kind.filter(|kind| kind.is_brief())
-            .map_or(whole, |kind| whole.min(kind.timeout + self.settings.skew()))
+        let brief = self.kinds.iter().find(|own| own.name == kind && own.is_brief());
+        brief.map_or(whole, |kind| whole.min(kind.timeout + self.settings.skew()))
     }
 
     /// Adds the rows of recurring work. On SQLite, which only one process uses, also ends the leases of the previous process.
