@@ -333,8 +333,8 @@ fn edge_root(ledger: &mut dyn VerifiedLedger, size: u64) -> Result<Option<TreeHa
     Ok(rest)
 }
 
-/// The index of the first entry up to `upto` that is not the one that the signed root vouches for; where a tile was changed together with its entries, the
-/// first index of that tile.
+/// The index of the first entry up to `upto` that is not the one that the signed root vouches for; where a tile was changed together with its
+/// entries, the first index of that tile.
 fn first_bad(ledger: &mut dyn VerifiedLedger, signed: &Checkpoint, upto: u64) -> Result<Option<u64>, Failure> {
     let is_edge_trusted = edge_root(ledger, signed.size)? == Some(signed.root);
     let last = vec![None; usize::from(LEVELS) + 1];
