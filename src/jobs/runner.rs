@@ -64,8 +64,14 @@ impl Runner {
     /// process takes it over soon.
     pub(super) fn lease_of(&self, kind: &str) -> Duration {
         let whole = self.settings.lease;
-        let brief = self.kinds.iter().find(|own| own.name == kind && own.is_brief());
-        brief.map_or(whole, |kind| whole.min(kind.timeout + self.settings.skew()))
+        self.brief(kind)
+            .map_or(whole, |kind| whole.min(kind.timeout + self.settings.skew()))
+    }
+
+    /// The kind with this name, if it is brief.
+    pub(super) fn brief(&self, name: &str) -> Option<&'static WorkKind> {
+        let mut kinds = self.kinds.iter().copied();
+        kinds.find(|kind| kind.name == name && kind.is_brief())
     }
 
     /// Adds the rows of recurring work. On SQLite, which only one process uses, also ends the leases of the previous process.
