@@ -174,7 +174,8 @@ class Key:
         root = decoded(lines[2]) if len(lines) >= 3 else None
         if not separator or root is None or len(root) != 32 or not signatures.endswith("\n") or "" in lines:
             raise Wrong(INCOMPLETE, "the checkpoint is not a signed checkpoint")
-        if not (lines[1].isascii() and lines[1].isdigit()) or str(int(lines[1])) != lines[1] or int(lines[1]) >= 2**63:
+        is_number = lines[1].isascii() and lines[1].isdigit() and len(lines[1]) < 20
+        if not is_number or str(int(lines[1])) != lines[1] or int(lines[1]) >= 2**63:
             raise Wrong(INCOMPLETE, "the checkpoint is not a signed checkpoint")
         if lines[0] != self.name:
             raise Wrong(TAMPERED, "the checkpoint is of another log")
@@ -247,8 +248,9 @@ class Export:
         for level in range(LEVELS):
             for number in range(((self.size >> 8 * level) + WIDTH - 1) // WIDTH):
                 expected.add(path_of("tile/%d" % level, number, width_of(level, number, self.size)))
-        for folder, _, files in os.walk(os.path.join(self.folder, "tile")):
-            for name in files:
+        for folder, folders, files in os.walk(os.path.join(self.folder, "tile")):
+            # A link to a folder is not followed, and does not belong here either.
+            for name in files + [name for name in folders if os.path.islink(os.path.join(folder, name))]:
                 found = os.path.relpath(os.path.join(folder, name), self.folder).replace(os.sep, "/")
                 if found not in expected:
                     return found
@@ -289,10 +291,12 @@ class Trusted:
         return tile[number % WIDTH] if tile and number % WIDTH < len(tile) else None
 
 
-def first_bad(export, root):
-    """The first index whose entry is not the one that the signed root vouches for."""
+def first_bad(export, root, upto):
+    """The first index, at most `upto`, whose entry is not the one that the signed root vouches for."""
     trusted = Trusted(export, root)
     for number in export.bundles():
+        if number * WIDTH > upto:
+            break
         tile = trusted.tile(0, number)
         node = trusted.node(1, number) if width_of(0, number, export.size) == WIDTH else None
         if tile is None and node is None:
@@ -368,7 +372,8 @@ def verify(folder, key, against):
     export = Export(folder, size)
     roots, broken, differs, tile_defect = walk(export, {size} | ({against[0]} if against else set()))
     if roots.get(size) != root:
-        first = first_bad(export, root)
+        # What comes after a place that cannot be read is not the first, whatever size is signed.
+        first = first_bad(export, root, broken.first_bad if broken else size)
         if first is None:
             first = differs if differs is not None else broken.first_bad if broken else None
         if broken:
@@ -392,8 +397,10 @@ def verify(folder, key, against):
 
 def text_of(path, code):
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
+        with open(path, encoding="utf-8", newline="") as file:
             return file.read()
+    except UnicodeDecodeError:
+        raise Wrong(code, "%s is not text" % path) from None
     except OSError as error:
         raise Wrong(code, "%s cannot be read: %s" % (path, error.strerror)) from None
 
@@ -416,9 +423,13 @@ def main():
     parser.add_argument("--against", metavar="CHECKPOINT", help="a checkpoint of this log that was kept elsewhere")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
+    sys.stdout.reconfigure(errors="backslashreplace")
     code, told = OK, {"result": "ok"}
     try:
         told["entries"] = checked(arguments)
+    except OSError as error:
+        code = INCOMPLETE
+        told = {"result": NAMES[code], "first_bad": None, "why": "%s cannot be read: %s" % (error.filename, error.strerror)}
     except Wrong as wrong:
         code = wrong.code
         told = {"result": NAMES.get(code, "usage"), "first_bad": wrong.first_bad, "why": wrong.why}

@@ -1,6 +1,6 @@
 //! The log of the ledger in a process: it is opened at the start, and what is new is signed at the end.
 
-use crate::audit::log::{OpenLog, demand_consistent};
+use crate::audit::log::{OpenLog, demand_consistent, in_use};
 use crate::audit::log_files::LogFiles;
 use crate::audit::sequencer::Sequencer;
 use crate::config::{Config, Jobs};
@@ -8,7 +8,6 @@ use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::jobs::sequencer::SequencerStep;
 use crate::jobs::{Chance, Runner, RunnerSettings};
-use crate::store::ledger_tree;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,8 +38,9 @@ pub(super) fn open(ctx: &Context, config: &Config) -> Result<Option<Arc<Sequence
 /// # Errors
 /// As [`open`].
 pub(super) fn demand(ctx: &Context, config: &Config) -> Result<(), Failure> {
-    match ctx.store.read_blocking(ledger_tree::log)? {
-        Some(row) => demand_consistent(ctx, &row, &LogFiles::new(config.ledger_folder())),
+    let files = LogFiles::new(config.ledger_folder());
+    match in_use(ctx, &files)? {
+        Some(row) => demand_consistent(ctx, &row, &files),
         None => Ok(()),
     }
 }

@@ -92,7 +92,9 @@ impl VerifiedLedger for ExportedLedger {
             for found in fs::read_dir(&path).map_err(|error| unreadable(&path, error))? {
                 let found = found.map_err(|error| unreadable(&path, error))?;
                 let name = folder.join(found.file_name());
-                match found.path().is_dir() {
+                // A link to a folder is not followed, and does not belong here either.
+                let kind = found.file_type().map_err(|error| unreadable(&path, error))?;
+                match kind.is_dir() {
                     true => folders.push(name),
                     false if expected.contains(&name) => {}
                     false => return Ok(Some(name.display().to_string())),

@@ -38,13 +38,30 @@ pub fn key_of(row: &LogRow) -> Result<LogKey, Failure> {
     })
 }
 
+/// The log of the store; none when no log has begun. Blocks the thread.
+///
+/// # Errors
+/// [`Fault::LedgerForked`] when the store has no log, and beside it are checkpoints that were signed: it is an older store, or its log was
+/// deleted. Only a store in a file has the folder for itself. Those of the store and of the files.
+pub fn in_use(ctx: &Context, files: &LogFiles) -> Result<Option<LogRow>, Failure> {
+    // Before the row is looked for, because a log has its row before it has a checkpoint.
+    let has_signed = ctx.store.url().sqlite_path().is_some() && files.has_checkpoints()?;
+    match ctx.store.read_blocking(rows::log)? {
+        None if has_signed => {
+            let cause = "the store has no log, and the folder of its key has checkpoints";
+            Err(Failure::new(Fault::LedgerForked).because(cause))
+        }
+        row => Ok(row),
+    }
+}
+
 impl OpenLog {
     /// Opens the log of the store, or begins the first one. Blocks the thread.
     ///
     /// # Errors
-    /// [`Fault::LedgerKey`] when its key is not in the folder, or is another one; those of the store.
+    /// [`Fault::LedgerKey`] when its key is not in the folder, or is another one; those of [`in_use`].
     pub fn open(ctx: &Context, files: &LogFiles) -> Result<OpenLog, Failure> {
-        if let Some(row) = ctx.store.read_blocking(rows::log)? {
+        if let Some(row) = in_use(ctx, files)? {
             return OpenLog::of(row, files);
         }
         match OpenLog::begin(ctx, files, 1, |_| Ok(())) {

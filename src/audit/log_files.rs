@@ -101,6 +101,29 @@ impl LogFiles {
         }
     }
 
+    /// Whether there is a checkpoint of any log.
+    ///
+    /// # Errors
+    /// [`Fault::LedgerKey`] when the folder is there and cannot be read.
+    pub fn has_checkpoints(&self) -> Result<bool, Failure> {
+        let unusable = |error| unusable(&self.0, error);
+        let found = match fs::read_dir(&self.0) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            found => found.map_err(unusable)?,
+        };
+        for file in found {
+            if file
+                .map_err(unusable)?
+                .path()
+                .extension()
+                .is_some_and(|end| end == "checkpoint")
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Writes the last checkpoint; it is on the disk when this returns.
     ///
     /// # Errors

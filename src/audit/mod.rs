@@ -15,6 +15,7 @@ pub mod note;
 pub mod sequencer;
 pub mod stored;
 pub mod tree;
+pub mod verdict;
 pub mod verify;
 
 pub use canonical::commitment;

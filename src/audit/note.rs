@@ -69,7 +69,8 @@ impl Checkpoint {
         let (origin, size, root) = (lines.next()?, lines.next()?, lines.next()?);
         let number: u64 = size.parse().ok()?;
         let root = STANDARD.decode(root).ok()?.try_into().ok()?;
-        let is_plain = number.to_string() == size && !origin.is_empty() && lines.all(|line| !line.is_empty());
+        let is_size = number.to_string() == size && i64::try_from(number).is_ok();
+        let is_plain = is_size && !origin.is_empty() && lines.all(|line| !line.is_empty());
         is_plain.then(|| Checkpoint {
             origin: origin.to_owned(),
             size: number,

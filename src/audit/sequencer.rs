@@ -32,14 +32,9 @@ const SETTLED_MS: i64 = 120_000;
 const SWEEP_MS: i64 = 60_000;
 const COUNT_MS: i64 = 600_000;
 /// The name of the points at which a test can end this process.
-const POINT: &str = "ledger";
-/// The points of [`crate::failpoint`] that a round passes, in order.
-const POINTS: [&str; 6] = ["read", "growing", "grown", "signed", "kept", "stored"];
-
-/// Their whole names.
-pub fn failpoints() -> impl Iterator<Item = String> {
-    POINTS.iter().map(|point| format!("{POINT}.{point}"))
-}
+pub const POINT: &str = "ledger";
+/// The points.
+pub const POINTS: [&str; 6] = ["read", "growing", "grown", "signed", "kept", "stored"];
 
 /// A write of a round. It may run more than once.
 pub type RoundWrite = Box<dyn FnMut(&mut Db) -> Result<(), Failure> + Send>;
@@ -92,16 +87,18 @@ impl Sequencer {
     /// [`Fault::LedgerForked`], after which the process must end; [`Fault::LedgerKey`]; those of `commit` and of the store.
     pub fn round(&self, ctx: &Context, commit: Commit<'_>) -> Result<bool, Failure> {
         let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        let log = self.log(ctx, &mut remembered)?;
-        let more = append_missing(ctx, &log, &mut remembered, commit)?;
-        let signed = self.sign(ctx, &log, commit);
-        if let Err(failure) = &signed
+        let done = self.log(ctx, &mut remembered).and_then(|log| {
+            let more = append_missing(ctx, &log, &mut remembered, commit)?;
+            self.sign(ctx, &log, commit)?;
+            Ok(more)
+        });
+        if let Err(failure) = &done
             && failure.fault() == Fault::LedgerForked
         {
             tracing::error!(fault = failure.fault().code(), cause = ?failure.cause(), "audit_fork: nothing is signed");
             self.forked.store(true, Ordering::Release);
         }
-        signed.map(|()| more)
+        done
     }
 
     /// The log in use: the one that this process has open, unless an operator began a new one.
@@ -176,11 +173,14 @@ fn append_missing(
     let is_due = |last: Option<i64>, every| last.is_none_or(|last| !(0..every).contains(&(now_ms - last)));
     let mut tree = ctx.store.read_blocking(|db| rows::tree(db, no))?;
     let sweeps = is_due(remembered.swept_ms, SWEEP_MS);
+    let old = before_all_of(now_ms - SETTLED_MS);
     let mut after = match sweeps {
-        true => tree.settled.clone(),
+        // Not beyond what is old now: what was settled before the clock was set back may be in the future.
+        true => (&tree.settled).min(&old).clone(),
         false => tree.settled.clone().max(before_all_of(now_ms - YOUNG_MS)),
     };
-    if is_due(remembered.counted_ms, COUNT_MS) {
+    let counts = is_due(remembered.counted_ms, COUNT_MS);
+    if counts {
         let (entries, leaves) = ctx.store.read_blocking(|db| rows::counts(db, no, &tree.settled))?;
         if leaves > entries {
             tracing::error!(
@@ -192,9 +192,7 @@ fn append_missing(
         if entries > leaves {
             after.clear();
         }
-        remembered.counted_ms = Some(now_ms);
     }
-    let old = before_all_of(now_ms - SETTLED_MS);
     loop {
         let missing = ctx.store.read_blocking(|db| rows::missing(db, no, &after, BATCH))?;
         let is_last = missing.len() < usize::try_from(BATCH).unwrap_or(usize::MAX);
@@ -219,6 +217,9 @@ fn append_missing(
     }
     if sweeps {
         remembered.swept_ms = Some(now_ms);
+    }
+    if counts {
+        remembered.counted_ms = Some(now_ms);
     }
     Ok(false)
 }

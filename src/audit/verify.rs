@@ -5,9 +5,9 @@ use super::note::{Checkpoint, LogKey, NoteDefect};
 use super::tree::edge::TreeEdge;
 use super::tree::tiles::{TileAt, WIDTH, of_level};
 use super::tree::{TreeHash, leaf_hash, root_of};
+pub use super::verdict::{LedgerResult, LedgerVerdict};
 use crate::error::Failure;
 use crate::secret::hex;
-use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// How many levels a tree can have.
@@ -50,47 +50,6 @@ pub trait VerifiedLedger {
     /// # Errors
     /// Those of where it is stored.
     fn surplus(&mut self, size: u64) -> Result<Option<String>, Failure>;
-}
-
-/// What verifying found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LedgerResult {
-    /// Everything is as it was signed.
-    Ok,
-    /// Something was changed.
-    Tampered,
-    /// Something is missing or cannot be read.
-    Incomplete,
-    /// It contradicts a checkpoint that was signed before, or has fewer entries than that.
-    Forked,
-}
-
-/// What verifying found, with the figures.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct LedgerVerdict {
-    /// The result.
-    pub result: LedgerResult,
-    /// The name of the log.
-    pub origin: String,
-    /// How many entries were verified.
-    pub entries: u64,
-    /// How many entries the checkpoint covers.
-    pub checkpoint: Option<u64>,
-    /// The root that it signs.
-    pub root: Option<String>,
-    /// How many entries the checkpoint covers that it was compared with.
-    pub against: Option<u64>,
-    /// The index of the first entry that is not as it was signed.
-    pub first_bad: Option<u64>,
-    /// What is wrong.
-    pub why: Option<String>,
-}
-
-impl LedgerVerdict {
-    fn set(&mut self, result: LedgerResult, first_bad: Option<u64>, why: impl Into<String>) {
-        (self.result, self.first_bad, self.why) = (result, first_bad, Some(why.into()));
-    }
 }
 
 /// A defect, and the first index that it concerns.
@@ -174,7 +133,9 @@ fn judge(
     verdict: &mut LedgerVerdict,
 ) -> Result<(), Failure> {
     if walked.roots.get(&signed.size) != Some(&signed.root) {
-        let first = match first_bad(ledger, signed)? {
+        // What comes after a place that cannot be read is not the first, whatever size is signed.
+        let upto = walked.broken.as_ref().map_or(signed.size, |broken| broken.at);
+        let first = match first_bad(ledger, signed, upto)? {
             Some(first) => Some(first),
             None => walked.differs.or(walked.broken.as_ref().map(|broken| broken.at)),
         };
@@ -372,9 +333,9 @@ fn edge_root(ledger: &mut dyn VerifiedLedger, size: u64) -> Result<Option<TreeHa
     Ok(rest)
 }
 
-/// The index of the first entry that is not the one that the signed root vouches for; where a tile was changed together with its entries, the
-/// first index of that tile.
-fn first_bad(ledger: &mut dyn VerifiedLedger, signed: &Checkpoint) -> Result<Option<u64>, Failure> {
+/// The index of the first entry up to `upto` that is not the one that the signed root vouches for; where a tile was changed together with its
+/// entries, the first index of that tile.
+fn first_bad(ledger: &mut dyn VerifiedLedger, signed: &Checkpoint, upto: u64) -> Result<Option<u64>, Failure> {
     let is_edge_trusted = edge_root(ledger, signed.size)? == Some(signed.root);
     let last = vec![None; usize::from(LEVELS) + 1];
     let mut trusted = TrustedTiles {
@@ -383,7 +344,7 @@ fn first_bad(ledger: &mut dyn VerifiedLedger, signed: &Checkpoint) -> Result<Opt
         is_edge_trusted,
         last,
     };
-    for at in of_level(0, signed.size) {
+    for at in of_level(0, signed.size).take_while(|at| at.n * WIDTH as u64 <= upto) {
         let first = at.n * WIDTH as u64;
         let tile = trusted.tile(0, at.n)?;
         let node = match at.width {

@@ -44,6 +44,12 @@ impl Runner {
         }
         let round = Round {
             kinds: self.steps.keys().copied().collect(),
+            brief: self
+                .kinds
+                .iter()
+                .filter(|kind| kind.is_brief())
+                .map(|kind| kind.name)
+                .collect(),
             not: running.iter().map(|held| held.job().id.clone()).collect(),
             had: had(running),
             share: self.settings.share(),
@@ -104,6 +110,8 @@ fn had(running: &[HeldJob]) -> HashMap<String, usize> {
 struct Round {
     /// The kinds of jobs that this process can run.
     kinds: Vec<&'static str>,
+    /// Those of them that are never parked.
+    brief: Vec<&'static str>,
     /// The ids of the jobs that it is running.
     not: Vec<String>,
     /// How many jobs of each partner it is running.
@@ -200,7 +208,8 @@ impl Round {
         looped: &mut Vec<DueJob>,
         now_ms: i64,
     ) -> Result<(), Failure> {
-        let (fell, good): (Vec<DueJob>, Vec<DueJob>) = taken.into_iter().partition(|due| due.claims >= CLAIMS);
+        let falls = |due: &DueJob| due.claims >= CLAIMS && !self.brief.contains(&due.kind.as_str());
+        let (fell, good): (Vec<DueJob>, Vec<DueJob>) = taken.into_iter().partition(falls);
         if !fell.is_empty() {
             let ids: Vec<&str> = fell.iter().map(|due| due.id.as_str()).collect();
             rows::park(db, &ids, FailureClass::CrashLoop.row().code, now_ms)?;

@@ -69,6 +69,14 @@ pub struct WorkKind {
     pub safe_because: &'static str,
 }
 
+impl WorkKind {
+    /// Whether it is work that recurs and is over in one short lease. Its lease ends early, and it is never parked because processes that had
+    /// it ended: its next turn is the same work, and nobody else does it.
+    fn is_brief(&self) -> bool {
+        self.every.is_some() && !self.renews
+    }
+}
+
 /// A running attempt of a step.
 pub type Doing<'s> = Pin<Box<dyn Future<Output = Result<AttemptEnding, Failure>> + Send + 's>>;
 

@@ -32,6 +32,9 @@ impl Runner {
             AttemptOutcome::Ended(ending) => (tried.after(ending.what), ending.write),
             AttemptOutcome::Failed(failure) => (tried.failed(&self.log(held, failure)), None),
             AttemptOutcome::TimedOut => (tried.again(FailureClass::Timeout.row(), None), None),
+            AttemptOutcome::Panicked if self.brief(&held.job().kind).is_some() => {
+                (tried.again(FailureClass::Panic.row(), None), None)
+            }
             AttemptOutcome::Panicked => (tried.fell(), None),
         };
         let has_rows = write.is_some();

@@ -20,6 +20,8 @@ pub struct Runner {
     pub(super) ctx: Context,
     pub(super) settings: RunnerSettings,
     pub(super) steps: Arc<BTreeMap<&'static str, Arc<dyn JobStep>>>,
+    /// Their kinds, so that claiming calls no code of a step, which could panic.
+    pub(super) kinds: Arc<Vec<&'static WorkKind>>,
     pub(super) chance: Chance,
 }
 
@@ -38,6 +40,7 @@ impl Runner {
         Ok(Runner {
             ctx: ctx.clone(),
             settings,
+            kinds: Arc::new(steps.iter().map(|step| step.kind()).collect()),
             steps: Arc::new(steps.into_iter().map(|step| (step.kind().name, step)).collect()),
             chance,
         })
@@ -61,10 +64,14 @@ impl Runner {
     /// process takes it over soon.
     pub(super) fn lease_of(&self, kind: &str) -> Duration {
         let whole = self.settings.lease;
-        let brief = |kind: &&WorkKind| kind.every.is_some() && !kind.renews;
-        let kind = self.steps.get(kind).map(|step| step.kind());
-        kind.filter(brief)
+        self.brief(kind)
             .map_or(whole, |kind| whole.min(kind.timeout + self.settings.skew()))
+    }
+
+    /// The kind with this name, if it is brief.
+    pub(super) fn brief(&self, name: &str) -> Option<&'static WorkKind> {
+        let mut kinds = self.kinds.iter().copied();
+        kinds.find(|kind| kind.name == name && kind.is_brief())
     }
 
     /// Adds the rows of recurring work. On SQLite, which only one process uses, also ends the leases of the previous process.

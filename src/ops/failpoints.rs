@@ -1,6 +1,6 @@
 //! The points at which this build can kill itself, for whoever tests crashes from outside.
 
-use crate::audit::sequencer;
+use crate::audit::sequencer as of_ledger;
 use crate::bulk;
 use crate::exchange::failpoints::{self as of_exchange, OF_JOB};
 use crate::exchange::steps::JUDGE_AGAIN;
@@ -39,11 +39,11 @@ fn all() -> Vec<String> {
     let kinds = [
         &EXPIRED,
         &LEDGER_INDEX,
+        &LEDGER_TREE,
         &AUTHORIZATIONS,
         &ROSTER,
         &WATCH,
         &JUDGE_AGAIN,
-        &LEDGER_TREE,
     ];
     let of_kinds = kinds
         .into_iter()
@@ -54,6 +54,6 @@ fn all() -> Vec<String> {
         .chain(of_exchange::of_asking_again())
         .chain(bulk::failpoints::all())
         .chain(of_kinds)
-        .chain(sequencer::failpoints())
+        .chain(of_ledger::POINTS.map(|point| format!("{}.{point}", of_ledger::POINT)))
         .collect()
 }

@@ -56,6 +56,7 @@ const PURE: &[&str] = &[
     "audit/tree/edge.rs",
     "audit/tree/proof.rs",
     "audit/tree/tiles.rs",
+    "audit/verdict.rs",
     "audit/verify.rs",
 ];
 const EFFECTS: &[&str] = &[

@@ -149,8 +149,7 @@ fn a_server_without_a_worker_leaves_the_work_to_workers() {
     await_job(&mut payer.db(), "the end of the sweep", |row| {
         row.last_class.as_deref() == Some("done")
     });
-    // The sequencer of the ledger needs the key besides the store.
-    let kinds = i64::try_from(causeway::app::background::steps().len() + 1).expect("few");
+    let kinds = i64::try_from(recurring()).expect("few");
     assert_eq!(payer.count("job"), kinds, "one row for each kind, whoever came first");
     assert_eq!(payer.terminate(), Some(0));
 }
@@ -172,12 +171,16 @@ fn a_sqlite_store_has_no_workers_beside_its_server() {
     }
 }
 
+/// How many kinds of work recur: besides those that need only the store, the sequencer of the ledger and the groups of bulk jobs.
+fn recurring() -> usize {
+    causeway::app::background::steps().len() + 2
+}
+
 #[test]
 fn operators_see_the_jobs_and_replay_what_is_parked() {
     let (payer, _) = TestPayer::start(1);
     let began = Instant::now();
-    let recurring = causeway::app::background::steps().len() + 1;
-    let all = i64::try_from(recurring).expect("few");
+    let all = i64::try_from(recurring()).expect("few");
     while payer.count("job WHERE last_class = 'done' AND lease_until_ms IS NULL") < all {
         assert!(began.elapsed() < Duration::from_secs(20), "{}", payer.log());
         std::thread::sleep(Duration::from_millis(50));
@@ -191,7 +194,7 @@ fn operators_see_the_jobs_and_replay_what_is_parked() {
         .iter()
         .filter_map(|job| job["kind"].as_str())
         .collect();
-    assert_eq!(kinds.len(), recurring, "{kinds:?}");
+    assert_eq!(kinds.len(), recurring(), "{kinds:?}");
     let listed = payer.json_command(&["jobs", "list", "--parked"]);
     let job = &listed["items"][0];
     assert_eq!(

@@ -257,14 +257,7 @@ fn a_store_that_was_put_back_signs_nothing_and_its_server_does_not_start() {
     assert_eq!(verified(&payer, &[]).0, 0, "by itself it is whole");
     let (code, told) = verified(&payer, &["--against", "kept"]);
     assert_eq!((code, told["result"].as_str()), (70, Some("forked")), "{told}");
-    let ended = program(payer.home())
-        .args(["serve", "--quiet"])
-        .stdout(Stdio::null())
-        .output()
-        .expect("it runs");
-    let said = String::from_utf8_lossy(&ended.stderr);
-    assert_eq!(ended.status.code(), Some(70), "{said}");
-    assert!(said.contains("AU-004"), "{said}");
+    does_not_start(&payer);
 
     // A new log has a new name and a new key, so that nothing that it signs contradicts the old one.
     let begun = payer.command(&["audit", "new-log", "--reason", "a backup was restored"]);
@@ -285,6 +278,64 @@ fn a_store_that_was_put_back_signs_nothing_and_its_server_does_not_start() {
         2,
         "a checkpoint of another log"
     );
+}
+
+#[track_caller]
+fn does_not_start(payer: &TestPayer) {
+    let ended = program(payer.home())
+        .args(["serve", "--quiet"])
+        .stdout(Stdio::null())
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(70), "{said}");
+    assert!(said.contains("AU-004"), "{said}");
+}
+
+#[test]
+fn a_store_without_the_log_that_signed_beside_it_begins_no_other_by_itself() {
+    if on_postgres() {
+        return;
+    }
+    let (mut payer, _) = TestPayer::prepare(1);
+    payer.serve_with(&[SOON]);
+    let old = covered(&payer);
+    assert_eq!(payer.terminate(), Some(0));
+    for table in ["log", "leaf", "tile", "tree", "checkpoint"] {
+        sql(&payer, &[&format!("DELETE FROM ledger_{table}")]);
+    }
+    does_not_start(&payer);
+    let begun = payer.command(&["audit", "new-log", "--reason", "a test"]);
+    assert_eq!(begun.status.code(), Some(0));
+    payer.serve_with(&[SOON]);
+    assert_ne!(covered(&payer)["origin"], old["origin"]);
+}
+
+#[test]
+fn entries_that_come_late_get_their_places() {
+    let (mut payer, _) = TestPayer::prepare(1);
+    payer.serve_with(&[SOON]);
+    covered(&payer);
+    assert_eq!(payer.terminate(), Some(0));
+    // Everything up to tomorrow counts as settled, as after a clock that was set back; one entry has an id of long ago.
+    let tomorrow = causeway::ids::before_all_of(causeway::clock::Clock::System.now_ms() + 86_400_000);
+    let late = "'00000000-0000-7000-8000-000000000001'";
+    sql(
+        &payer,
+        &[
+            &format!("UPDATE ledger_tree SET settled = '{tomorrow}'"),
+            &format!(
+                "INSERT INTO ledger_entry (id, at_us, action, correlation_id, entry) \
+                 SELECT {late}, at_us, action, correlation_id, {} FROM ledger_entry ORDER BY id LIMIT 1",
+                bytes("{}")
+            ),
+        ],
+    );
+    payer.serve_with(&[SOON]);
+    covered(&payer);
+    assert_eq!(payer.count(&format!("ledger_leaf WHERE entry_id = {late}")), 1);
+    assert_eq!(payer.terminate(), Some(0));
+    assert_eq!(verified(&payer, &[]).0, 0);
 }
 
 #[test]
