@@ -12,7 +12,7 @@ use crate::ids::is_fhir_id;
 use crate::ops::View;
 use crate::ops::consents::{self, ConsentFilter, ConsentItem};
 use crate::ops::disclosures::known_partner;
-use crate::ops::exchanges;
+use crate::ops::opt_ins;
 use crate::ops::viewed::patient;
 use crate::store::beginnings::IdKind;
 use crate::telemetry::Correlation;
@@ -139,7 +139,7 @@ fn one(ctx: &Context, id: &str) -> Result<ConsentItem, Failure> {
 
 /// Revokes an opt-in under which we ask another payer, if this is the id of one; its exchanges end.
 fn revoke_opt_in(ctx: &Context, id: &str, by: &WithdrawnBy, out: &mut Out) -> Result<bool, Failure> {
-    if !ctx.store.read_blocking(|db| exchanges::is_opt_in(db, id))? {
+    if !ctx.store.read_blocking(|db| opt_ins::is_opt_in(db, id))? {
         return Ok(false);
     }
     let (own, own_id, by) = (ctx.clone(), id.to_owned(), by.clone());
@@ -147,7 +147,7 @@ fn revoke_opt_in(ctx: &Context, id: &str, by: &WithdrawnBy, out: &mut Out) -> Re
         .reserved()
         .write_blocking(move |db| acts::revoke_opt_in(db, &own, &own_id, &by).map(drop))?;
     let now_ms = ctx.clock.now_ms();
-    let item = ctx.store.read_blocking(|db| exchanges::opt_in(db, id, now_ms))?;
+    let item = ctx.store.read_blocking(|db| opt_ins::opt_in(db, id, now_ms))?;
     if out.json {
         out.value(&item);
     } else {

@@ -2,6 +2,7 @@
 
 use super::View;
 use super::bulk_runs::BulkReceiptItem;
+use super::opt_ins::OptInItem;
 use super::recipients::{self, ReceivedItem};
 use crate::clock::rfc3339_ms;
 use crate::error::{Failure, Fault};
@@ -9,7 +10,7 @@ use crate::exchange::clocks::DueState;
 use crate::exchange::phase::Phase;
 use crate::store::Db;
 use crate::store::exchanges::{self, AskRow, AttemptRow, ExchangeResultRow, ExchangeRow, MissingRow};
-use crate::store::opt_ins::{self, OptInRow};
+use crate::store::opt_ins;
 use crate::store::run_receipts;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -168,25 +169,6 @@ impl ExchangeDetail {
     }
 }
 
-/// The opt-in of an exchange.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct OptInItem {
-    /// Its id.
-    pub id: String,
-    /// `active`, `not-yet`, `expired` or `revoked`.
-    pub status: &'static str,
-    /// `regular` or `sensitive`.
-    pub policy: String,
-    /// How it was given.
-    pub attested_how: String,
-    /// When it was given.
-    pub attested_at: String,
-    /// When it ends.
-    pub until: Option<String>,
-    /// When it was revoked.
-    pub revoked_at: Option<String>,
-}
-
 /// What an exchange brought.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ExchangeCounts {
@@ -280,7 +262,7 @@ pub fn one(db: &mut Db, id: &str, view: View, now_ms: i64) -> Result<ExchangeDet
         cover: ask.as_ref().map(|ask| ask.cover.clone()),
         since: ask.as_ref().and_then(|ask| ask.since_ms).map(rfc3339_ms),
         exchange: item(row, ask.as_ref(), view, now_ms),
-        opt_in: opt_in.map(|row| opt_in_item(row, now_ms)),
+        opt_in: opt_in.map(|row| OptInItem::of(row, now_ms)),
         counts: result.map_or_else(ExchangeCounts::default, |row| counts(&row)),
         sent: None,
         received_since,
@@ -291,23 +273,6 @@ pub fn one(db: &mut Db, id: &str, view: View, now_ms: i64) -> Result<ExchangeDet
         missing: missing.into_iter().map(missing_item).collect(),
         steps: attempts.into_iter().map(attempt).collect(),
     })
-}
-
-/// Whether this is the id of an opt-in.
-///
-/// # Errors
-/// Those of the database.
-pub fn is_opt_in(db: &mut Db, id: &str) -> Result<bool, Failure> {
-    Ok(opt_ins::find(db, id)?.is_some())
-}
-
-/// One opt-in.
-///
-/// # Errors
-/// [`Fault::OptInUnknown`]; those of the database.
-pub fn opt_in(db: &mut Db, id: &str, now_ms: i64) -> Result<OptInItem, Failure> {
-    let row = opt_ins::find(db, id)?.ok_or(Fault::OptInUnknown)?;
-    Ok(opt_in_item(row, now_ms))
 }
 
 fn item(row: ExchangeRow, ask: Option<&AskRow>, view: View, now_ms: i64) -> ExchangeItem {
@@ -357,24 +322,6 @@ fn next_action(row: &ExchangeRow) -> Option<&'static str> {
     let reason = row.reason.as_deref().filter(|_| waits)?;
     let fault = Fault::ALL.iter().find(|fault| fault.code() == reason)?;
     Some(fault.operator_remedy().unwrap_or(fault.row().remedy))
-}
-
-fn opt_in_item(row: OptInRow, now_ms: i64) -> OptInItem {
-    let status = match &row {
-        _ if row.revoked_ms.is_some() => "revoked",
-        _ if now_ms < row.from_ms => "not-yet",
-        _ if row.to_ms.is_some_and(|to_ms| to_ms < now_ms) => "expired",
-        _ => "active",
-    };
-    OptInItem {
-        id: row.id,
-        status,
-        policy: row.policy,
-        attested_how: row.attested_how,
-        attested_at: rfc3339_ms(row.attested_ms),
-        until: row.to_ms.map(rfc3339_ms),
-        revoked_at: row.revoked_ms.map(rfc3339_ms),
-    }
 }
 
 fn counts(row: &ExchangeResultRow) -> ExchangeCounts {

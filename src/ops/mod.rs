@@ -24,6 +24,7 @@ pub mod ledger;
 pub mod linkage;
 pub mod links;
 pub mod operator_tokens;
+pub mod opt_ins;
 pub mod partners;
 pub mod policies;
 pub mod recipients;

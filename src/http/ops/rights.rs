@@ -12,8 +12,8 @@ use crate::exchange::acts;
 use crate::ops::View;
 use crate::ops::consents::{self, ConsentFilter};
 use crate::ops::disclosures::{self, DisclosuresAsked};
-use crate::ops::exchanges;
 use crate::ops::grants::{self, GrantFilter};
+use crate::ops::opt_ins;
 use crate::ops::viewed::patient;
 use crate::store::Db;
 use serde::Deserialize;
@@ -119,7 +119,7 @@ pub(super) async fn revoke_consent(asked: &OpsRequest) -> Result<JsonBody, Failu
     let id = asked.id(|| Fault::ConsentUnknown.into())?;
     let ctx = &asked.app.ctx;
     let own_id = id.clone();
-    if asked.read(move |db| exchanges::is_opt_in(db, &own_id)).await? {
+    if asked.read(move |db| opt_ins::is_opt_in(db, &own_id)).await? {
         return revoke_opt_in(asked, id, by).await;
     }
     ctx.store
@@ -135,7 +135,7 @@ async fn revoke_opt_in(asked: &OpsRequest, id: String, by: WithdrawnBy) -> Resul
     let write = move |db: &mut Db| acts::revoke_opt_in(db, &ctx, &own_id, &by).map(drop);
     asked.app.ctx.store.reserved().write(write).await?;
     let now_ms = asked.app.ctx.clock.now_ms();
-    JsonBody::of(&asked.read(move |db| exchanges::opt_in(db, &id, now_ms)).await?)
+    JsonBody::of(&asked.read(move |db| opt_ins::opt_in(db, &id, now_ms)).await?)
 }
 
 /// `POST /ops/v1/grants/{id}/revoke`: as that of a consent.

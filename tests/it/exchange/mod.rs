@@ -23,3 +23,4 @@ mod simulation;
 mod tables;
 mod timed;
 mod together;
+mod two_payers;
