@@ -391,7 +391,7 @@ def verify(folder, key, against):
     if against and against[0] > size:
         raise Wrong(FORKED, "the ledger has fewer entries than the checkpoint that it is compared with", size)
     if against and roots.get(against[0]) != against[1]:
-        raise Wrong(FORKED, "the ledger does not extend the checkpoint that it is compared with: its history was written anew")
+        raise Wrong(FORKED, "the ledger does not extend the checkpoint that it is compared with: its history was changed")
     return size
 
 

@@ -171,7 +171,7 @@ fn judge(
             verdict.set(LedgerResult::Forked, Some(size), why);
         } else if walked.roots.get(&against.size) != Some(&against.root) {
             let why =
-                "the ledger does not extend the checkpoint that it is compared with: its history was written anew";
+                "the ledger does not extend the checkpoint that it is compared with: its history was changed";
             verdict.set(LedgerResult::Forked, None, why);
         }
     }

@@ -151,7 +151,7 @@ fn others(asked: &mut Asked, chance: &mut Chance) {
     if chance.percent(30) {
         add(
             "_outputFormat",
-            *chance.pick::<&str>(&["application/fhir+ndjson", "application/ndjson", "ndjson"]),
+            chance.pick::<&str>(&["application/fhir+ndjson", "application/ndjson", "ndjson"]),
         );
     }
     if chance.percent(20) {
