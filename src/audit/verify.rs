@@ -170,8 +170,7 @@ fn judge(
             let why = "the ledger has fewer entries than the checkpoint that it is compared with";
             verdict.set(LedgerResult::Forked, Some(size), why);
         } else if walked.roots.get(&against.size) != Some(&against.root) {
-            let why =
-                "the ledger does not extend the checkpoint that it is compared with: its history was changed";
+            let why = "the ledger does not extend the checkpoint that it is compared with: its history was changed";
             verdict.set(LedgerResult::Forked, None, why);
         }
     }

@@ -322,7 +322,7 @@ async fn an_operator_sees_the_jobs_of_partners_and_ends_one() {
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     bulk.send("GET", &status, &[]).await.assert_outcome(Fault::NotFound);
     assert_eq!(bulk.payer.count("ledger_entry WHERE action = 'bulk.cancelled'"), 1);
-    let folder = bulk.payer.home().join("exports").join(id);
+    let folder = bulk.payer.exports().join(id);
     for _ in 0..600 {
         if !folder.exists() && bulk.payer.count("bulk_job") == 0 {
             return;

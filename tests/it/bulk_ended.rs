@@ -43,7 +43,7 @@ async fn who_withdraws_after_the_start_is_in_no_file_that_is_given() {
     }
     assert!(refused > 0, "the files with that member");
     let names = urls.iter().filter_map(|url| url.rsplit('/').next());
-    let folder = bulk.payer.home().join("exports");
+    let folder = bulk.payer.exports();
     let folder = folder.join(status.rsplit('/').next().expect("an id"));
     let left = names.filter(|name| folder.join(name).exists()).count();
     assert!(left <= urls.len() - refused, "what may not be given is removed");
@@ -158,7 +158,7 @@ async fn an_export_whose_work_is_parked_has_failed() {
     let began = Instant::now();
     let failed = no_longer_accepted(&bulk, &status).await;
     failed.assert_outcome(Fault::BulkLate);
-    let folder = bulk.payer.home().join("exports");
+    let folder = bulk.payer.exports();
     let folder = folder.join(status.rsplit('/').next().expect("an id"));
     while folder.exists() {
         assert!(began.elapsed() < Duration::from_secs(60), "its files are still there");

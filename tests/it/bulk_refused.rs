@@ -140,7 +140,7 @@ async fn a_job_that_is_deleted_while_it_runs_or_twice_is_gone() {
     assert!(answers == [202, 202] || answers == [202, 404], "{answers:?}");
     // The jobs that were taken away have no part in the number of jobs that a partner may have.
     bulk.done(&bulk.begin("?_type=Patient").await).await;
-    let folder = bulk.payer.home().join("exports");
+    let folder = bulk.payer.exports();
     for _ in 0..600 {
         let left = std::fs::read_dir(&folder).map_or(0, Iterator::count);
         if left == 1 {
@@ -211,9 +211,7 @@ async fn a_download_of_a_job_that_is_deleted_comes_whole_or_breaks_off() {
         .await
         .assert_outcome(Fault::NotFound);
     for _ in 0..600 {
-        if payer.count("bulk_job") == 0
-            && std::fs::read_dir(payer.home().join("exports")).map_or(0, Iterator::count) == 0
-        {
+        if payer.count("bulk_job") == 0 && std::fs::read_dir(payer.exports()).map_or(0, Iterator::count) == 0 {
             return;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -140,9 +140,15 @@ impl Scene {
     }
 
     /// Lets memory grow by more where a partner reads rows of 4 MiB: each is in memory several times while it is read, cut out and written. On
-    /// PostgreSQL the system's allocator also keeps what libpq took for them, up to 8 MiB for each of 16 connections.
+    /// PostgreSQL the system's allocator also keeps what libpq took for them, up to 8 MiB for each of 16 connections, and a build that is not
+    /// optimized, which reads them for longer, comes to more of these at once.
     pub fn with_large_rows(mut self) -> Scene {
-        self.growth += if on_postgres() { 64 } else { 32 } * 1024 * 1024;
+        self.growth += match (on_postgres(), is_optimised()) {
+            (true, true) => 64,
+            (true, false) => 128,
+            (false, _) => 32,
+        } * 1024
+            * 1024;
         self
     }
 

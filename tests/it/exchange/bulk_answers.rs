@@ -139,7 +139,7 @@ fn a_file_goes_on_where_it_was_when_the_process_died() {
         later.len() <= files - kept,
         "what was kept as a whole is not fetched again"
     );
-    let left = std::fs::read_dir(pair.payer.home().join("exports")).map(|folder| folder.count());
+    let left = std::fs::read_dir(pair.payer.exports()).map(|folder| folder.count());
     assert_eq!(left.unwrap_or(0), 0, "the files of the run are removed");
 }
 

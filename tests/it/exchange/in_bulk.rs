@@ -114,7 +114,7 @@ fn a_partner_whose_files_are_not_true_is_asked_for_each_member_alone() {
             pair.assert_whole(number, shown, &rules);
         }
         assert!(pair.sandbox.control().strays().is_empty(), "{rules}");
-        let kept = std::fs::read_dir(pair.payer.home().join("exports")).map(|folder| folder.count());
+        let kept = std::fs::read_dir(pair.payer.exports()).map(|folder| folder.count());
         assert_eq!(kept.unwrap_or(0), 0, "{rules}: what was fetched is removed");
     }
 }

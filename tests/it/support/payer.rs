@@ -3,7 +3,7 @@
 use super::assertion::ClientKey;
 use super::client::{Client, http};
 use super::pki::{Kind, Pair, Pki};
-use super::store::{Place, connect};
+use super::store::{Place, connect, on_postgres};
 use causeway::store::Db;
 use causeway::synth::{self, MatchOptions, Member, Variation, match_request};
 use diesel::prelude::*;
@@ -264,6 +264,14 @@ impl TestPayer {
     /// A `$member-match` body about member `index`.
     pub fn request(&self, index: u64, variation: Variation) -> Value {
         match_request(&self.member(index), &MatchOptions::on(today()), variation)
+    }
+
+    /// The folder of the files of bulk jobs, where no other one is configured.
+    pub fn exports(&self) -> PathBuf {
+        match on_postgres() {
+            true => self.home().join("causeway-data/exports"),
+            false => self.home().join("exports"),
+        }
     }
 
     /// The store as it is, beside the running server.
