@@ -145,7 +145,13 @@ async fn every_read_model_keeps_its_members_in_their_order() {
         for role in roles {
             let reply = Desk::of(&payer, &client, role).get(&path).await;
             reply.assert_status(200);
-            add(&format!("GET {name} as {role}"), &reply.json());
+            let mut json = reply.json();
+            // Whether an entry has its place in the tree already is a matter of time.
+            let items = json.get_mut("items").and_then(serde_json::Value::as_array_mut);
+            for index in items.into_iter().flatten().filter_map(|item| item.get_mut("index")) {
+                *index = serde_json::Value::Null;
+            }
+            add(&format!("GET {name} as {role}"), &json);
         }
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/snapshots/ops-shapes.txt");
