@@ -16,7 +16,7 @@ use crate::store::bulk_receipts;
 use crate::store::group_ends;
 use std::sync::Arc;
 
-/// Does [`END`].
+/// Does the work of `bulk-end`.
 pub struct BulkEnd {
     /// Where the files are.
     pub files: BulkFiles,
@@ -117,7 +117,7 @@ async fn drop_strangers(held: &HeldJob, id: &str) -> Result<(), Failure> {
     }
 }
 
-/// The step of [`GROUPS`]. `keep_ms`: how long a group of matched members is kept after its match, milliseconds.
+/// The step of the sweep of groups. `keep_ms`: how long a group of matched members is kept after its match, milliseconds.
 pub fn of_groups(keep_ms: i64) -> Arc<dyn JobStep> {
     Sweep::step(&GROUPS, move |held| {
         let match_ms = held.ctx().clock.surely_ms() - keep_ms;

@@ -58,7 +58,7 @@ pub fn is_withdrawn(db: &mut Db, exchange_id: &str) -> Result<bool, Failure> {
 }
 
 /// Takes out what the exchange brought, and removes what came as received, from where the last attempt ended. Returns `None` when the turn was
-/// over before all of it was out; what all attempts did is told until [`forget_retraction`]. Blocks this thread.
+/// over before all of it was out; what all attempts did is told until `forget_retraction`. Blocks this thread.
 ///
 /// # Errors
 /// [`Fault::NothingReceived`]; [`Fault::LeaseLost`]; those of the store.
