@@ -97,8 +97,8 @@ fn groups_of(world: &World, caller: &Caller, chance: &mut Chance) -> Vec<Group> 
             partner_id: partner.to_owned(),
             code: MATCH.to_owned(),
             job_id: id.clone(),
-            match_ms: 1,
-            updated_ms: 1,
+            match_ms: Utc::now().timestamp_millis(),
+            updated_ms: Utc::now().timestamp_millis(),
         };
         let strangers = (number == 2).then(|| "nobody-here".to_owned());
         let entries: Vec<GroupEntryRow> = members
