@@ -198,6 +198,28 @@ pub async fn of(ctx: &Context, caller: &Caller, id: &str) -> Result<BulkJobRow, 
     found.filter(|row| !is_over(row)).ok_or_else(|| Fault::NotFound.into())
 }
 
+/// Why a file of a run of the caller could not be read: when the run was cancelled meanwhile, or its piece written again, the file is not there
+/// any more, which is no fault of the folder.
+pub async fn unread(ctx: &Context, caller: &Caller, (id, name): (&str, &str), failure: Failure) -> Failure {
+    if failure.fault() != Fault::BulkFolder {
+        return failure;
+    }
+    let (own, file) = (id.to_owned(), name.to_owned());
+    let is_there = match of(ctx, caller, id).await {
+        Ok(_) => {
+            ctx.store
+                .read(move |db| Ok(rows::file(db, &own, &file)?.is_some()))
+                .await
+        }
+        Err(gone) => Err(gone),
+    };
+    match is_there {
+        Ok(true) => failure,
+        Ok(false) => Fault::NotFound.into(),
+        Err(gone) => gone,
+    }
+}
+
 /// Cancels a run of the caller, and removes its files. Returns the run as it was.
 ///
 /// # Errors

@@ -73,6 +73,9 @@ impl Bulk {
                 assert!(!reply.header("expires").is_empty());
                 return reply.json();
             }
+            if reply.is_throttled().await {
+                continue;
+            }
             reply.assert_status(202);
             assert!(!reply.header("x-progress").is_empty() && !reply.header("retry-after").is_empty());
             assert!(began.elapsed() < Duration::from_secs(120), "{}", self.payer.log());

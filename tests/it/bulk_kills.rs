@@ -164,6 +164,9 @@ impl Bed {
             if reply.status == 200 {
                 return reply.json();
             }
+            if reply.is_throttled().await {
+                continue;
+            }
             reply.assert_status(202);
             assert!(
                 began.elapsed() < WAIT,

@@ -143,9 +143,12 @@ pub async fn of(ctx: &Context, files: &BulkFiles, caller: &Caller, id: &str) -> 
     let own = run.id.clone();
     let found = ctx.store.read(move |db| bulk_receipts::receipt(db, &own)).await?;
     let (file, folder) = (found.ok_or(Fault::NotFound)?, files.clone());
+    let name = file.name.clone();
     let read = tokio::task::spawn_blocking(move || folder.open(&file)?.text()).await;
-    let text = read.map_err(|error| Failure::new(Fault::Internal).because(error))??;
-    Ok((run, text))
+    match read.map_err(|error| Failure::new(Fault::Internal).because(error))? {
+        Ok(text) => Ok((run, text)),
+        Err(failure) => Err(job::unread(ctx, caller, (&run.id, &name), failure).await),
+    }
 }
 
 #[cfg(test)]

@@ -144,6 +144,16 @@ impl Reply {
             .unwrap_or("")
     }
 
+    /// Waits as long as the answer says, if it says that its asker is too fast; `false` when it says anything else.
+    pub async fn is_throttled(&self) -> bool {
+        if self.status != 429 {
+            return false;
+        }
+        let seconds = self.header("retry-after").parse().expect("seconds");
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        true
+    }
+
     #[track_caller]
     pub fn assert_status(&self, status: u16) {
         assert_eq!(self.status, status, "{}", self.text());

@@ -53,9 +53,14 @@ async fn opened(
     asked: &AskedBytes,
 ) -> Result<OpenedFile, Failure> {
     let (limits, files) = (&app.config.bulk, &app.bulk);
-    match group_match::download::open(&app.ctx, (limits, files), caller, (run, name), asked).await? {
-        Some(opened) => Ok(opened),
-        None => download::open(&app.ctx, files, limits, caller, ((run, name), asked)).await,
+    let opened = match group_match::download::open(&app.ctx, (limits, files), caller, (run, name), asked).await {
+        Ok(None) => download::open(&app.ctx, files, limits, caller, ((run, name), asked)).await,
+        Ok(Some(opened)) => Ok(opened),
+        Err(failure) => Err(failure),
+    };
+    match opened {
+        Err(failure) => Err(job::unread(&app.ctx, caller, (&run.id, name), failure).await),
+        opened => opened,
     }
 }
 
