@@ -159,11 +159,15 @@ fn event(line: &str) -> Option<(f64, bool)> {
 
 fn watch_server(place: &Place) -> (std::process::Child, std::path::PathBuf) {
     let trace = place.folder.path().join("server.trace");
-    let pid = std::fs::read_to_string(postgres::folder().join("data/postmaster.pid")).unwrap_or_default();
+    let file = std::fs::read_to_string(postgres::folder().join("data/postmaster.pid")).unwrap_or_default();
+    let pid = file.lines().next().unwrap_or("0");
+    // The WAL writer was there before, and now and then syncs what a session commits.
+    let running = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let watched = std::iter::once(pid).chain(running.split_whitespace());
     let watcher = Command::new("strace")
         .args(["-f", "-ttt", "-e", "trace=fsync,fdatasync", "-o"])
         .arg(&trace)
-        .args(["-p", pid.lines().next().unwrap_or("0")])
+        .args(watched.flat_map(|process| ["-p", process]))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
