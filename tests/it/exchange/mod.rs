@@ -3,6 +3,7 @@
 mod acts;
 pub mod bed;
 mod bulk_answers;
+mod bulk_storm;
 mod damaged;
 mod failpoints;
 mod fairness;
