@@ -343,6 +343,7 @@ async fn a_crash_in_the_middle_of_an_export_loses_and_repeats_nothing() {
         let mut bulk = Bulk::matched(payer, client).await;
         let status = bulk.begin("").await;
         bulk.payer.await_end(Duration::from_secs(30));
+        bulk.payer.end_leases();
         bulk.payer.serve();
         see_closed().await;
         let manifest = bulk.done(&status).await;

@@ -91,6 +91,7 @@ async fn stopped_at_its_plan(query: &str) -> (Bulk, String) {
     let query = query.replace("{0}", &bulk.ids[0]).replace("{1}", &bulk.ids[1]);
     let status = bulk.begin(&query).await;
     bulk.payer.await_end(Duration::from_secs(30));
+    bulk.payer.end_leases();
     (bulk, status)
 }
 
@@ -314,8 +315,7 @@ async fn an_export_of_a_suspended_partner_fails_at_once() {
     bulk.payer
         .json_command(&["partner", "suspend", "new-payer", "--reason", "a test"]);
     bulk.payer.serve();
-    // On PostgreSQL the lease of the process that died has to end first, which takes a minute.
-    for _ in 0..2_400 {
+    for _ in 0..1_200 {
         if bulk.payer.count("bulk_job WHERE state = 'failed'") == 1 {
             assert_eq!(bulk.payer.count("job WHERE kind = 'bulk-export'"), 0);
             return;

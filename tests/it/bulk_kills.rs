@@ -114,11 +114,7 @@ impl Bed {
                 self.workers[at] = self.worker();
             }
         }
-        if on_postgres() {
-            // The lease of the one that was killed would end in a minute.
-            let ended = "UPDATE job SET lease_until_ms = 1 WHERE lease_until_ms IS NOT NULL";
-            self.payer.db().batch_execute(ended).expect("written");
-        }
+        self.payer.end_leases();
     }
 
     /// Sends a request with a token of its own.

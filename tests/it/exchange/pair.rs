@@ -2,10 +2,8 @@
 //! members.
 
 use crate::support::payer::{TestPayer, program};
-use crate::support::store::on_postgres;
 use causeway_jose::{Algorithm, SigningKey};
 use causeway_sandbox_partner::{RunningSandbox, Sandbox, SandboxRoute, SandboxScript};
-use diesel::connection::SimpleConnection as _;
 use serde_json::{Value, json};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -144,10 +142,7 @@ impl Pair {
 
     /// Lets the leases end that a process had which is gone. On SQLite the next process does it.
     pub fn end_leases(&self) {
-        if on_postgres() {
-            let ended = "UPDATE job SET lease_until_ms = 1 WHERE lease_until_ms IS NOT NULL";
-            self.payer.db().batch_execute(ended).expect("written");
-        }
+        self.payer.end_leases();
     }
 
     /// The exchange about `Patient/m<number>` is complete: all of the record is stored, once, and the ledger tells it once. `why` is told

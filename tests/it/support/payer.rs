@@ -312,6 +312,15 @@ impl TestPayer {
         self.assert_ledger(correlation, actions);
     }
 
+    /// Ends the leases that processes had which are gone; else another process waits until they end by themselves, a minute. On SQLite the
+    /// next process ends them.
+    pub fn end_leases(&self) {
+        if on_postgres() {
+            let ended = "UPDATE job SET lease_until_ms = 1 WHERE lease_until_ms IS NOT NULL";
+            diesel::sql_query(ended).execute(&mut self.db()).expect("written");
+        }
+    }
+
     /// How many rows a table has under a condition of ours.
     pub fn count(&self, table_and_condition: &str) -> i64 {
         #[derive(QueryableByName)]
