@@ -44,6 +44,9 @@ const TOKEN: Limit = Limit {
 
 /// Times that a request is measured; what happens beside it now and then is in none of the least.
 const ROUNDS: u64 = 4;
+/// Times that a disclosure is measured until its limit holds. On a busy machine a round takes so long that background work falls into each
+/// of the first ones.
+const PATIENT_ROUNDS: u64 = 16;
 
 /// Statements and commits so far.
 async fn counted(payer: &Matched) -> (u64, u64) {
@@ -76,6 +79,11 @@ async fn since(payer: &Matched, before: (u64, u64)) -> (u64, u64) {
     (now.0.saturating_sub(before.0 + look), now.1 - before.1)
 }
 
+fn is_within(took: (u64, u64), limit: Limit) -> bool {
+    let most = if on_postgres() { limit.postgres } else { limit.sqlite };
+    took.0 <= most.0 && took.1 <= most.1
+}
+
 #[track_caller]
 fn hold(what: &str, took: (u64, u64), limit: Limit) {
     let most = if on_postgres() { limit.postgres } else { limit.sqlite };
@@ -85,17 +93,20 @@ fn hold(what: &str, took: (u64, u64), limit: Limit) {
     );
     assert!(took.0 > 0, "{what}: nothing was counted");
     assert!(
-        took.0 <= most.0 && took.1 <= most.1,
+        is_within(took, limit),
         "{what}: {took:?} statements and commits, at most {most:?}"
     );
 }
 
 /// The least that a disclosure took of several, each with its end in the ledger. One caller is looked up for those of a round, which
 /// the mean of them, rounded down, leaves out.
-async fn disclosure(payer: &Matched, path: &str) -> (u64, u64) {
+async fn disclosure(payer: &Matched, path: &str, limit: Limit) -> (u64, u64) {
     const IN_TURN: u64 = 4;
     let mut least = (u64::MAX, u64::MAX);
-    for round in 0..ROUNDS {
+    for round in 0..PATIENT_ROUNDS {
+        if round >= ROUNDS && is_within(least, limit) {
+            break;
+        }
         let before = counted(payer).await;
         for turn in 0..IN_TURN {
             let correlation = format!("cost-{round}-{turn}{}", path.replace(['?', '$'], ":"));
@@ -118,11 +129,15 @@ async fn disclosure(payer: &Matched, path: &str) -> (u64, u64) {
 async fn a_disclosure_asks_no_more_of_the_store_than_its_limit() {
     let payer = Matched::start(2).await;
     let patient = format!("/Patient/{}", payer.id);
-    hold("read", disclosure(&payer, &patient).await, READ);
+    hold("read", disclosure(&payer, &patient, READ).await, READ);
     let page = format!("/Observation?patient={}", payer.id);
-    hold("search page", disclosure(&payer, &page).await, SEARCH);
+    hold("search page", disclosure(&payer, &page, SEARCH).await, SEARCH);
     let record = format!("{patient}/$everything");
-    hold("small $everything", disclosure(&payer, &record).await, EVERYTHING);
+    hold(
+        "small $everything",
+        disclosure(&payer, &record, EVERYTHING).await,
+        EVERYTHING,
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -179,21 +194,29 @@ async fn reads_at_once_share_what_follows_their_answers() {
         let warm = (0..AT_ONCE).map(|_| payer.get(&path, &[]));
         futures_util::future::join_all(warm).await;
     }
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    let before = counted(&payer).await;
-    let entries = payer.payer.count("ledger_entry");
-    let replies = futures_util::future::join_all((0..AT_ONCE).map(|_| payer.get(&path, &[]))).await;
-    replies.iter().for_each(|reply| reply.assert_status(200));
-    for _ in 0..100 {
-        if payer.payer.count("ledger_entry") - entries == i64::try_from(2 * AT_ONCE).expect("a number") {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    let (statements, commits) = since(&payer, before).await;
-    println!("{AT_ONCE} reads: {statements} statements, {commits} commits");
     // On a busy machine connections lie idle in between, and are asked first whether they still stand.
     let per_read = if on_postgres() { 3 } else { 7 };
+    let mut least = (u64::MAX, u64::MAX);
+    for _ in 0..ROUNDS {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let before = counted(&payer).await;
+        let entries = payer.payer.count("ledger_entry");
+        let replies = futures_util::future::join_all((0..AT_ONCE).map(|_| payer.get(&path, &[]))).await;
+        replies.iter().for_each(|reply| reply.assert_status(200));
+        for _ in 0..100 {
+            if payer.payer.count("ledger_entry") - entries == i64::try_from(2 * AT_ONCE).expect("a number") {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let took = since(&payer, before).await;
+        least = (least.0.min(took.0), least.1.min(took.1));
+        if least.0 < per_read * AT_ONCE && least.1 < 2 * AT_ONCE {
+            break;
+        }
+    }
+    let (statements, commits) = least;
+    println!("{AT_ONCE} reads: {statements} statements, {commits} commits");
     assert!(
         statements < per_read * AT_ONCE,
         "{statements} statements for {AT_ONCE} reads"
