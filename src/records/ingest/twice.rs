@@ -174,3 +174,44 @@ impl FetchedTwice {
         totals.retain(|one| one.count > 0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::mark_part;
+    use super::super::parts::PartState;
+    use super::super::tests::{Bed, condition, person};
+    use super::*;
+
+    #[test]
+    fn what_came_again_is_found_however_few_are_looked_for_at_once() {
+        let bed = Bed::new();
+        let scope = bed.scope("e1");
+        let strange = condition("s1", "Patient/somebody-else");
+        let record = [
+            person(),
+            condition("c1", "Patient/their-p"),
+            condition("c2", "Patient/their-p"),
+            strange,
+        ];
+        bed.bring(&scope, &record);
+        for _ in 0..2 {
+            let marked = mark_part(&scope, &bed.writer(), "$everything", PartState::Open, None, true);
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(marked).expect("marked");
+            bed.bring(&scope, &record);
+        }
+        let found = |together: usize| {
+            let read = |db: &mut Db| fetched_by(db, "e1", together);
+            bed.ctx().store.read_blocking(read).expect("read").0
+        };
+        let all = found(TOGETHER);
+        assert_eq!(all.values().map(|count| count.abs()).sum::<i64>(), 8, "{all:?}");
+        for together in [1, 2, 3, 7, 8, 9] {
+            assert_eq!(found(together), all, "{together}");
+        }
+        // Of another exchange, which brings the same, nothing counts here.
+        let other = bed.scope("e2");
+        bed.bring(&other, &record);
+        assert_eq!(found(TOGETHER), all);
+    }
+}

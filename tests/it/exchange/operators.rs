@@ -258,7 +258,11 @@ async fn d2_d4_what_is_parked_is_counted_and_who_looks_at_it_is_in_the_ledger_an
         metrics.contains("\ncauseway_exchanges_parked_oldest_seconds "),
         "{metrics}"
     );
-    assert_eq!(get("/ready").await.0, 200, "what is parked waits for a person and stops nothing else");
+    assert_eq!(
+        get("/ready").await.0,
+        200,
+        "what is parked waits for a person and stops nothing else"
+    );
     let looks = || ops.payer.count("ledger_entry WHERE action = 'operator.viewed'");
     let before = looks();
     let (_, _, parked) = ops.call("GET", "/exchanges?state=parked", None, None).await;
