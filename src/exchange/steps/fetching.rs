@@ -117,7 +117,7 @@ impl<'f> Fetching<'f> {
     }
 
     /// Lets a part begin anew; `None` when it has in this round.
-    async fn begin_anew(&self, name: &str) -> Result<Option<RecordPart>, CallFailure> {
+    async fn begin_anew(&mut self, name: &str) -> Result<Option<RecordPart>, CallFailure> {
         let place = (name, self.facts.round);
         if !ingest::anew_once(self.scope, self.writer, place, vec![name.to_owned()]).await? {
             return Ok(None);

@@ -195,7 +195,8 @@ mod tests {
         ];
         bed.bring(&scope, &record);
         for _ in 0..2 {
-            let marked = mark_part(&scope, &bed.writer(), "$everything", PartState::Open, None, true);
+            let writer = bed.writer();
+            let marked = mark_part(&scope, &writer, "$everything", PartState::Open, None, true);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime").block_on(marked).expect("marked");
             bed.bring(&scope, &record);
