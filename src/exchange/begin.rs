@@ -2,7 +2,7 @@
 //! before data moves.
 
 use super::clocks::answer_due_ms;
-use super::conclude::Conclusion;
+use super::conclude::{Conclusion, OK};
 use super::entry::entry;
 use super::event::ExchangeEvent;
 use super::gate::{MayBegin, may_begin};
@@ -134,11 +134,15 @@ fn pay(
     now_ms: i64,
     unit: f64,
 ) -> Result<Result<(), i64>, Failure> {
-    let Some(mut row) = around.health.clone() else {
+    let is_replay = exchange.row.attempts == 0 && has_failed(db, exchange)?;
+    let mut row = match around.health.clone() {
+        Some(row) => row,
+        // Replays of many exchanges at once are within the budget too, also when the partner is well.
+        None if is_replay => health::well(&exchange.row.partner_id, now_ms),
         // A partner without a row has its whole budget; the failure that made this a repetition has made a row.
-        return Ok(Ok(()));
+        None => return Ok(Ok(())),
     };
-    let paid = if exchange.row.attempts > 0 {
+    let paid = if exchange.row.attempts > 0 || is_replay {
         health::take_repetition(&mut row, now_ms, unit)
     } else {
         health::first_attempt(&mut row, now_ms);
@@ -146,6 +150,15 @@ fn pay(
     };
     partner_health::put(db, &row)?;
     Ok(paid)
+}
+
+/// Whether the last attempt ended without success in this round of the step that begins. When no attempt of it counts as failed any more, a
+/// person lets the exchange go on.
+fn has_failed(db: &mut Db, exchange: &LoadedExchange) -> Result<bool, Failure> {
+    let row = &exchange.row;
+    Ok(exchanges::last_attempt(db, &row.id)?.is_some_and(|last| {
+        last.step == row.step && last.round == row.round && last.class.is_some_and(|class| class != OK)
+    }))
 }
 
 fn add_attempts(

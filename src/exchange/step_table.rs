@@ -51,7 +51,7 @@ pub const STEP_RULES: &[StepRule] = &[
         rounds: 3,
         round_ms: 24 * HOUR_MS,
         compensation: "none is possible: the partner has seen the question; its grant ends with the consent",
-        safe_because: "the same question with the same key gets the same answer and makes no second grant",
+        safe_because: "all attempts send the same bytes with the same key; a partner that does not know the key judges the same member again",
     },
     StepRule {
         step: StepName::MemberToken,
@@ -69,7 +69,7 @@ pub const STEP_RULES: &[StepRule] = &[
         rounds: 7,
         round_ms: 12 * HOUR_MS,
         compensation: "the export job is deleted at the partner, and spooled data is dropped",
-        safe_because: "it only reads, and data that comes again is recognized by length and digest",
+        safe_because: "it only reads; a body and the place where the record goes on are kept together, so what is kept is not asked for again",
     },
     StepRule {
         step: StepName::Check,
@@ -97,7 +97,7 @@ pub const STEP_RULES: &[StepRule] = &[
         rounds: 14,
         round_ms: 4 * HOUR_MS,
         compensation: "none is needed",
-        safe_because: "a receipt that is sent again with the same key is the same receipt",
+        safe_because: "it sends nothing: an answer that was read to its end is its own receipt",
     },
 ];
 

@@ -106,7 +106,7 @@ impl ExchangeWork {
         change: Option<ExchangeChange>,
         ready: &ReadySteps,
     ) -> Result<BeginStep, Failure> {
-        let (ctx, ready, unit) = (held.ctx().clone(), ready.clone(), self.chance.unit());
+        let (ctx, ready, unit, own) = (held.ctx().clone(), ready.clone(), self.chance.unit(), held.clone());
         let begun = held
             .write(move |db| {
                 let now = match &change {
@@ -114,6 +114,9 @@ impl ExchangeWork {
                     None => exchange.clone(),
                 };
                 let begun = begin(db, &ctx, &now, &ready, unit)?;
+                if change.is_some() {
+                    own.got_on(db)?;
+                }
                 failpoint::pass(begun.step(), BEFORE_BEGIN);
                 Ok(begun)
             })

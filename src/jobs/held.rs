@@ -41,6 +41,8 @@ struct Inner {
     lease: Lease,
     lost: AtomicBool,
     on_lost: Notify,
+    /// Whether the job has got on under this lease, so that those before it count no more.
+    has_got_on: AtomicBool,
     /// Until when no other process can have the job, by this process's own clock.
     good_until: Mutex<Instant>,
 }
@@ -66,6 +68,7 @@ impl HeldJob {
             },
             lost: AtomicBool::new(false),
             on_lost: Notify::new(),
+            has_got_on: AtomicBool::new(false),
             good_until: Mutex::new(good_until),
         }))
     }
@@ -144,6 +147,27 @@ impl HeldJob {
         match rows::still_holds(db, &self.0.lease, self.0.ctx.clock.now_ms())? {
             true => Ok(done),
             false => Err(Fault::LeaseLost.into()),
+        }
+    }
+
+    /// Notes, in the transaction that commits a lasting piece of the work, that the job has got on. Leases that ended before without a result are
+    /// then no sign of a job that kills its process: those count that end after this piece. Call it last, as it locks the row of the job.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn got_on(&self, db: &mut Db) -> Result<(), Failure> {
+        if self.0.job.claims > 0 {
+            rows::got_on(db, &self.0.lease)?;
+        }
+        self.0.has_got_on.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Leases that ended without a result since the job got on last, before this one.
+    pub(super) fn claims(&self) -> u32 {
+        match self.0.has_got_on.load(Ordering::Acquire) {
+            true => 0,
+            false => self.0.job.claims,
         }
     }
 

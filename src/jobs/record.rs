@@ -104,7 +104,7 @@ impl Runner {
         Tried {
             every_ms: every.map(|every| i64::try_from(every.as_millis()).unwrap_or(i64::MAX)),
             attempts: job.attempts,
-            claims: job.claims,
+            claims: held.claims(),
             unit: self.chance.unit(),
         }
     }

@@ -1,6 +1,6 @@
 //! What is looked for again and again does not read the exchanges of years ago: how SQLite runs the statements of the sweeps and of the start.
 
-use super::{Db, exchanges, ingest, jobs, migrate};
+use super::{Db, exchanges, ingest, jobs, migrate, received_twice};
 use crate::error::Failure;
 use diesel::SqliteConnection;
 use diesel::connection::{InstrumentationEvent, SimpleConnection as _};
@@ -86,6 +86,38 @@ fn what_is_looked_for_again_and_again_does_not_read_exchanges_of_years_ago() {
                 let is_small = SMALL.iter().any(|index| detail.contains(index));
                 assert!(!detail.starts_with("SCAN") || is_small, "{text}\n{detail}");
             }
+        }
+    }
+}
+
+#[test]
+fn what_came_twice_is_looked_for_by_its_exchange_and_not_by_names_that_others_brought_too() {
+    for statistics in ["", OLD] {
+        let mut db = Db::Sqlite(SqliteConnection::establish(":memory:").expect("opens"));
+        migrate::up(&mut db).expect("up");
+        if !statistics.is_empty() {
+            db.batch_execute(&[statistics, "; ANALYZE sqlite_schema"].concat())
+                .expect("statistics");
+        }
+        let texts = sent(&mut db, |db| {
+            received_twice::pages_aside(db, "e1")?;
+            received_twice::received_on(db, "e1", 1, -1)?;
+            ingest::pages_from(db, "e1", 1, 100).map(drop)
+        });
+        assert_eq!(texts.len(), 3, "{texts:?}");
+        for text in texts {
+            let steps: Vec<PlanStep> = diesel::sql_query(format!("EXPLAIN QUERY PLAN {text}"))
+                .load(&mut db)
+                .expect(&text);
+            let details: Vec<&str> = steps.iter().map(|step| step.detail.as_str()).collect();
+            assert!(
+                details.iter().any(|detail| detail.contains("exchange_id=?")),
+                "{text}: {details:?}"
+            );
+            assert!(
+                !details.iter().any(|detail| detail.contains("ingest_resource_name")),
+                "{text}: {details:?}"
+            );
         }
     }
 }

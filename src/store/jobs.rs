@@ -230,6 +230,17 @@ pub fn still_holds(db: &mut Db, lease: &Lease, now_ms: i64) -> Result<bool, Fail
     Ok(touched == 1)
 }
 
+/// Notes that the work of a lease has got on: the leases before it that ended without a result count no more. The lease itself still does.
+///
+/// # Errors
+/// Those of the database.
+pub fn got_on(db: &mut Db, lease: &Lease) -> Result<(), Failure> {
+    diesel::update(held!(lease).filter(job::claims.gt(1)))
+        .set(job::claims.eq(1))
+        .execute(db)?;
+    Ok(())
+}
+
 /// Writes how an attempt ended and ends its lease. Returns false, and writes nothing, when the lease was lost.
 ///
 /// # Errors

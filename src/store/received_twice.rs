@@ -1,24 +1,14 @@
-//! Rows of what came from another payer more than once: pages that were set aside, what they brought, and what came again. Nothing is decided
-//! here.
+//! Rows of what came from another payer more than once: pages that were set aside, and what a page brought. They are read by the exchange and the
+//! page, so that what other exchanges brought under the same names costs nothing. Nothing is decided here.
 
 use super::Db;
 use super::ingest::ReceivedRow;
 use super::schema::{ingest_page, ingest_resource};
 use crate::error::Failure;
-use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
 
 /// Most rows of one answer of [`received_on`].
 const TOGETHER: i64 = 1_000;
-
-/// Page and entry of a row in one number that grows with both.
-const PLACE: &str = "MAX(page * 4294967296 + entry)";
-
-/// Page and entry of what [`PLACE`] gives.
-const fn placed(place: i64) -> (i64, i64) {
-    (place >> 32, place & 0xffff_ffff)
-}
 
 /// Returns the numbers of the pages of an exchange that were set aside, in their order.
 ///
@@ -50,48 +40,4 @@ pub fn received_on(db: &mut Db, exchange_id: &str, page: i64, after: i64) -> Res
         .limit(TOGETHER)
         .select(ReceivedRow::as_select())
         .load(db)?)
-}
-
-/// Returns where resources of a type with these ids came last in an exchange, as (page, entry), one for each. Rows with an outcome of
-/// `without` count for nothing.
-///
-/// # Errors
-/// Those of the database.
-pub fn last_of_ids(
-    db: &mut Db,
-    exchange_id: &str,
-    (rtype, ids): (&str, &[&str]),
-    without: &[&str],
-) -> Result<Vec<(i64, i64)>, Failure> {
-    let found: Vec<i64> = ingest_resource::table
-        .filter(ingest_resource::exchange_id.eq(exchange_id))
-        .filter(ingest_resource::rtype.eq(rtype))
-        .filter(ingest_resource::id.eq_any(ids.iter().copied()))
-        .filter(ingest_resource::outcome.ne_all(without.iter().copied()))
-        .group_by(ingest_resource::id)
-        .select(sql::<BigInt>(PLACE))
-        .load(db)?;
-    Ok(found.into_iter().map(placed).collect())
-}
-
-/// Returns where resources of a type without an id and with this content came last in an exchange, as (page, entry), one for each.
-///
-/// # Errors
-/// Those of the database.
-pub fn last_of_contents(
-    db: &mut Db,
-    exchange_id: &str,
-    (rtype, contents): (&str, &[&[u8]]),
-    without: &[&str],
-) -> Result<Vec<(i64, i64)>, Failure> {
-    let found: Vec<i64> = ingest_resource::table
-        .filter(ingest_resource::exchange_id.eq(exchange_id))
-        .filter(ingest_resource::rtype.eq(rtype))
-        .filter(ingest_resource::id.eq(""))
-        .filter(ingest_resource::source_sha256.eq_any(contents.iter().copied()))
-        .filter(ingest_resource::outcome.ne_all(without.iter().copied()))
-        .group_by(ingest_resource::source_sha256)
-        .select(sql::<BigInt>(PLACE))
-        .load(db)?;
-    Ok(found.into_iter().map(placed).collect())
 }

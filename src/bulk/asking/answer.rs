@@ -85,7 +85,8 @@ async fn tell(run: &mut AskingRun, answer: BulkAnswer) -> Result<RunNext, CallFa
             "an answer names a member that is not asked about any more"
         );
     }
-    let mut matched = 0;
+    // Some may have been told before a process ended.
+    let mut matched = run.carried(&[MATCHED]).await?.len() as u64;
     for members in members.chunks(TOGETHER) {
         let (ctx, chance) = (run.ctx().clone(), run.chance.clone());
         let told: Vec<(RunMemberRow, Option<MemberAnswer>)> = members

@@ -4,7 +4,7 @@
 use super::blocking::blocking;
 use super::facts::ExchangeFacts;
 use super::open::OpenSession;
-use super::plan::{group_of_read, is_supporting};
+use super::plan::{group_of_read, is_supporting, is_type};
 use super::single;
 use super::token::{self, is_good};
 use crate::error::{Failure, Fault};
@@ -28,6 +28,8 @@ pub(super) struct Fetching<'f> {
     pub call: CallFacts,
     /// How much is kept of the exchange.
     kept: SpoolSize,
+    /// How much of that the part under way has brought since it began.
+    own: SpoolSize,
     /// When others have their turn.
     turn: WorkTurn,
     /// Whether a page came since the token was last replaced because the partner refused it.
@@ -43,6 +45,7 @@ impl<'f> Fetching<'f> {
         let own = scope.clone();
         Ok(Fetching {
             kept: blocking(move || ingest::size(&own)).await?,
+            own: SpoolSize::default(),
             turn: WorkTurn::of(facts.round, session.access.turn() * TURNS),
             peer: session.partner()?.peer.clone(),
             session,
@@ -60,6 +63,10 @@ impl<'f> Fetching<'f> {
     pub async fn part(&mut self, mut part: RecordPart, first: &str) -> Result<Option<Fault>, CallFailure> {
         // What only its link says cannot begin anew.
         let may_begin_anew = !is_supporting(&part.name);
+        if is_type(&part.name) && part.state == PartState::Open {
+            let (scope, name) = (self.scope.clone(), part.name.clone());
+            self.own = blocking(move || ingest::size_of_part(&scope, &name)).await?;
+        }
         while part.state == PartState::Open {
             let is_later_page = part.next.is_some();
             match self.page(part.clone(), first).await {
@@ -110,15 +117,31 @@ impl<'f> Fetching<'f> {
     }
 
     /// Lets a part begin anew; `None` when it has in this round.
-    async fn begin_anew(&self, name: &str) -> Result<Option<RecordPart>, CallFailure> {
+    async fn begin_anew(&mut self, name: &str) -> Result<Option<RecordPart>, CallFailure> {
         let place = (name, self.facts.round);
         if !ingest::anew_once(self.scope, self.writer, place, vec![name.to_owned()]).await? {
             return Ok(None);
         }
+        self.own = SpoolSize::default();
         let own = self.scope.clone();
         let parts = blocking(move || ingest::parts(&own)).await?;
         let found = parts.into_iter().find(|part| part.name == name);
         found.map(Some).ok_or_else(|| Failure::new(Fault::Internal).into())
+    }
+
+    /// How much more of a part is taken. Where types are searched for one after another, one takes no more than half of what the others have
+    /// left: a type without end uses up its own share, and the rest of the record still comes.
+    fn room(&self, part: &str) -> SpoolSize {
+        let (limits, kept, own) = (self.peer.limits(), self.kept, self.own);
+        let left = |most: u64, kept: u64, own: u64| match is_type(part) {
+            true => (most.saturating_sub(kept.saturating_sub(own)) / 2).saturating_sub(own),
+            false => most.saturating_sub(kept),
+        };
+        SpoolSize {
+            pages: left(limits.exchange_pages, kept.pages, own.pages),
+            entries: left(limits.exchange_entries, kept.entries, own.entries),
+            bytes: left(limits.exchange_bytes, kept.bytes, own.bytes),
+        }
     }
 
     /// The token for the next page: a new one when the time of the old one is over.
@@ -151,19 +174,18 @@ impl<'f> Fetching<'f> {
         if self.session.has_progress && self.turn.is_over() {
             return Err(CallFailure::with(CallEnd::TurnOver, self.call.clone()));
         }
-        let limits = *self.peer.limits();
-        let came = self.kept;
-        if came.pages >= limits.exchange_pages {
+        let room = self.room(&part.name);
+        if room.pages == 0 {
             return Err(CallFailure::new(CallEnd::Refused(Fault::PartnerTooMuch)));
         }
-        let most = limits.body_bytes.min(limits.exchange_bytes.saturating_sub(came.bytes));
+        let most = self.peer.limits().body_bytes.min(room.bytes);
         let mut page = match PageWriter::begin(self.scope, self.writer, part, url.as_str()).await {
             Err(failure) if failure.fault() == Fault::PartnerPagesLoop => {
                 return Err(CallFailure::new(CallEnd::Refused(Fault::PartnerPagesLoop)));
             }
             other => other?,
         };
-        page.at_most(limits.exchange_entries.saturating_sub(came.entries));
+        page.at_most(room.entries);
         // The opt-in was judged when the page began, so a new token is asked for under it.
         let token = self.token().await?;
         let ask = PeerAsk::get(url, Some(&token), &self.facts.correlation_id);
@@ -174,9 +196,11 @@ impl<'f> Fetching<'f> {
         match page.finish(self.scope.now_ms()).await {
             Ok(landed) => {
                 self.call = facts;
-                self.kept.pages += 1;
-                self.kept.bytes += landed.bytes;
-                self.kept.entries += landed.entries;
+                for size in [&mut self.kept, &mut self.own] {
+                    size.pages += 1;
+                    size.bytes += landed.bytes;
+                    size.entries += landed.entries;
+                }
                 Ok(landed.part)
             }
             // It came to an end of the connection before it came to its own.

@@ -84,6 +84,11 @@ pub(super) fn is_asked_for(part: &str) -> bool {
     !(is_supporting(part) || part == EXPORT)
 }
 
+/// Whether a part is the search for one type of the record.
+pub(super) fn is_type(part: &str) -> bool {
+    TYPES.iter().any(|row| row.0 == part)
+}
+
 /// What the names of the parts begin with that each read one resource of those that the search `group` asks for.
 pub(super) fn read_part(group: &str) -> String {
     format!("{group}{READ}")

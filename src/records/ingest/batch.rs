@@ -236,7 +236,7 @@ pub(super) fn write_up_to(
         return Ok(());
     }
     let shared = Arc::new(Mutex::new(ready));
-    let (own, inner, noted) = (scope.clone(), Arc::clone(&shared), mark.clone());
+    let (own, inner, noted, wrote) = (scope.clone(), Arc::clone(&shared), mark.clone(), writer.clone());
     // Only what fails once the writer has let it begin can be the fault of the content.
     let began = Arc::new(AtomicBool::new(false));
     let begins = Arc::clone(&began);
@@ -246,6 +246,7 @@ pub(super) fn write_up_to(
         write_once(db, &own, &mut ready)?;
         if let Some(noted) = &noted {
             rows::put_progress(db, noted)?;
+            wrote.got_on(db)?;
         }
         failpoint::pass("ingest", "before-batch");
         Ok(())

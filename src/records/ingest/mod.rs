@@ -51,7 +51,7 @@ pub use progress::WorkTurn;
 pub use retract::{is_withdrawn, retract, withdraw};
 pub use retracted::{Retracted, forget_retraction};
 pub use scope::{BothSides, IngestScope, missing_keys};
-pub use spool::{Arrivals, PageWriter, SpoolSize, arrivals, size};
+pub use spool::{Arrivals, PageWriter, SpoolSize, arrivals, size, size_of_part};
 pub use store::{due_again, judge_again, store};
 pub use told::{next_owed, owe_counts, take_owed};
 pub use writer::{GiveUp, IngestPermit, IngestWriter, LeasedWriter};

@@ -123,5 +123,9 @@ pub(super) fn note(writer: &IngestWriter, mut row: ProgressRow, found: &impl Ser
 /// # Errors
 /// [`Fault::LeaseLost`]; those of the store.
 pub(super) fn put(writer: &IngestWriter, row: ProgressRow) -> Result<(), Failure> {
-    writer.write_blocking(move |db| rows::put_progress(db, &row))
+    let own = writer.clone();
+    writer.write_blocking(move |db| {
+        rows::put_progress(db, &row)?;
+        own.got_on(db)
+    })
 }

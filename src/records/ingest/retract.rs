@@ -320,7 +320,7 @@ impl Work<'_> {
                 custodies.insert(row.exchange_id.clone(), self.custody(&row.exchange_id)?);
             }
         }
-        let (run, own) = (self.run.clone(), self.exchange_id.to_owned());
+        let (run, own, wrote) = (self.run.clone(), self.exchange_id.to_owned(), writer.clone());
         writer.write_blocking(move |db| {
             resources::lock(db)?;
             for basis in &plan.basis {
@@ -349,6 +349,7 @@ impl Work<'_> {
                 plan.restore.iter().map(|(row, _)| row).chain(&plan.stay),
             )?;
             rows::put_progress(db, &noted)?;
+            wrote.got_on(db)?;
             Ok(true)
         })
     }

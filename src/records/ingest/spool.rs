@@ -208,7 +208,7 @@ impl PageWriter {
             sealed_next: next.transpose()?,
             updated_ms: now_ms,
         };
-        let ready = self.ready;
+        let (ready, own) = (self.ready, self.writer.clone());
         self.writer
             .write(move |db| {
                 if rows::has_body(db, &page.exchange_id, &page.part, &page.sha256)? {
@@ -217,6 +217,7 @@ impl PageWriter {
                 rows::put_pieces(db, &ready)?;
                 rows::put_page(db, &page)?;
                 rows::put_part(db, &row)?;
+                own.got_on(db)?;
                 failpoint::pass("ingest", "before-page");
                 Ok(())
             })
@@ -306,10 +307,22 @@ pub struct SpoolSize {
 /// # Errors
 /// Those of the store.
 pub fn size(scope: &IngestScope) -> Result<SpoolSize, Failure> {
+    size_by(scope, None)
+}
+
+/// Returns how much is kept of a part since it began. Blocks this thread.
+///
+/// # Errors
+/// Those of the store.
+pub fn size_of_part(scope: &IngestScope, part: &str) -> Result<SpoolSize, Failure> {
+    size_by(scope, Some(part))
+}
+
+fn size_by(scope: &IngestScope, part: Option<&str>) -> Result<SpoolSize, Failure> {
     let (pages, bytes, entries) = scope
         .ctx
         .store
-        .read_blocking(|db| rows::sums(db, scope.exchange_id()))?;
+        .read_blocking(|db| rows::sums(db, scope.exchange_id(), part))?;
     let number = |count: i64| u64::try_from(count).unwrap_or(0);
     Ok(SpoolSize {
         pages: number(pages),

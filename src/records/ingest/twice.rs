@@ -4,7 +4,7 @@
 use super::outcome::{LOST, MADE, NOTICE, OLDER, STORED, UNCHANGED};
 use crate::error::Failure;
 use crate::store::Db;
-use crate::store::ingest::{OutcomeCount, ReceivedRow, received_at};
+use crate::store::ingest::{OutcomeCount, ReceivedRow, pages_from};
 use crate::store::received_twice as rows;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -15,35 +15,59 @@ type CountOf = (String, Option<String>, String);
 #[derive(Debug, Default)]
 pub(super) struct FetchedTwice(BTreeMap<CountOf, i64>);
 
+/// Most resources of pages that were set aside that are looked for at once. For each such group the later rows of the exchange are read once.
+const TOGETHER: usize = 20_000;
+/// Most pages whose numbers are read at once.
+const PAGES: i64 = 1_000;
+
 /// Finds what of the pages that were set aside came again.
 ///
 /// # Errors
 /// Those of the database.
 pub(super) fn fetched(db: &mut Db, exchange_id: &str) -> Result<FetchedTwice, Failure> {
+    fetched_by(db, exchange_id, TOGETHER)
+}
+
+fn fetched_by(db: &mut Db, exchange_id: &str, together: usize) -> Result<FetchedTwice, Failure> {
     let mut twice = FetchedTwice::default();
     let mut moved: HashSet<Place> = HashSet::new();
+    let mut aside: Vec<ReceivedRow> = Vec::new();
     for page in rows::pages_aside(db, exchange_id)? {
-        let mut after = -1;
-        loop {
-            let some = rows::received_on(db, exchange_id, page, after)?;
-            let Some(last) = some.last() else { break };
-            after = last.entry;
-            let again = came_again(db, exchange_id, &some)?;
-            for (row, later) in some.iter().filter_map(|row| Some((row, again.get(&key(row))?))) {
-                if !counts(row) || place(later) <= place(row) {
-                    continue;
-                }
-                twice.add(row, 1);
-                let is_known = matches!(later.outcome.as_str(), UNCHANGED | OLDER);
-                if row.outcome == STORED && is_known && moved.insert(place(later)) {
-                    // This exchange stored it when it came first.
-                    twice.add(later, 1);
-                    twice.add_of((STORED.to_owned(), None, later.rtype.clone()), -1);
-                }
+        each_on(db, exchange_id, page, &mut |db, row| {
+            if !counts(&row) {
+                return Ok(());
             }
+            aside.push(row);
+            if aside.len() < together {
+                return Ok(());
+            }
+            let last = last_of(db, exchange_id, &aside)?;
+            twice.add_all(&aside, &last, &mut moved);
+            aside.clear();
+            Ok(())
+        })?;
+    }
+    let last = last_of(db, exchange_id, &aside)?;
+    twice.add_all(&aside, &last, &mut moved);
+    Ok(twice)
+}
+
+/// Hands the rows of a page to `take`, in their order.
+fn each_on(
+    db: &mut Db,
+    exchange_id: &str,
+    page: i64,
+    take: &mut dyn FnMut(&mut Db, ReceivedRow) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut after = -1;
+    loop {
+        let some = rows::received_on(db, exchange_id, page, after)?;
+        let Some(last) = some.last() else { return Ok(()) };
+        after = last.entry;
+        for row in some {
+            take(db, row)?;
         }
     }
-    Ok(twice)
 }
 
 type Place = (i64, i64);
@@ -70,36 +94,59 @@ fn key(row: &ReceivedRow) -> SameAs {
     (row.rtype.clone(), row.id.clone(), content)
 }
 
-/// The rows with which these resources came last, of which one stands for all of the same.
-fn came_again(db: &mut Db, exchange_id: &str, some: &[ReceivedRow]) -> Result<HashMap<SameAs, ReceivedRow>, Failure> {
-    let (mut ids, mut contents) = (BTreeMap::<&str, Vec<&str>>::new(), BTreeMap::<&str, Vec<&[u8]>>::new());
-    for row in some.iter().filter(|row| counts(row)) {
-        match row.id.is_empty() {
-            true => contents.entry(&row.rtype).or_default().push(&row.source_sha256),
-            false => ids.entry(&row.rtype).or_default().push(&row.id),
-        }
-    }
-    let mut places: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
-    for (rtype, ids) in ids {
-        for (page, entry) in rows::last_of_ids(db, exchange_id, (rtype, &ids), &NOT_COUNTED)? {
-            places.entry(page).or_default().push(entry);
-        }
-    }
-    for (rtype, contents) in contents {
-        for (page, entry) in rows::last_of_contents(db, exchange_id, (rtype, &contents), &NOT_COUNTED)? {
-            places.entry(page).or_default().push(entry);
-        }
-    }
+/// Where a resource came last, and what became of it then.
+struct LastRow {
+    place: Place,
+    rtype: String,
+    outcome: String,
+}
+
+/// Where these resources, which are in their order, came last in the exchange.
+fn last_of(db: &mut Db, exchange_id: &str, aside: &[ReceivedRow]) -> Result<HashMap<SameAs, LastRow>, Failure> {
+    let Some(first) = aside.first() else {
+        return Ok(HashMap::new());
+    };
+    let wanted: HashSet<SameAs> = aside.iter().map(key).collect();
     let mut found = HashMap::new();
-    for (page, entries) in places {
-        for row in received_at(db, exchange_id, page, &entries)? {
-            found.insert(key(&row), row);
+    let mut from = first.page;
+    loop {
+        let pages = pages_from(db, exchange_id, from, PAGES)?;
+        let Some(last) = pages.last() else { return Ok(found) };
+        from = last.page + 1;
+        for page in &pages {
+            each_on(db, exchange_id, page.page, &mut |_, row| {
+                let same = key(&row);
+                if counts(&row) && wanted.contains(&same) {
+                    let last = LastRow {
+                        place: place(&row),
+                        rtype: row.rtype,
+                        outcome: row.outcome,
+                    };
+                    found.insert(same, last);
+                }
+                Ok(())
+            })?;
         }
     }
-    Ok(found)
 }
 
 impl FetchedTwice {
+    /// Counts those of these resources that came again.
+    fn add_all(&mut self, aside: &[ReceivedRow], last: &HashMap<SameAs, LastRow>, moved: &mut HashSet<Place>) {
+        for (row, later) in aside.iter().filter_map(|row| Some((row, last.get(&key(row))?))) {
+            if later.place <= place(row) {
+                continue;
+            }
+            self.add(row, 1);
+            let is_known = matches!(later.outcome.as_str(), UNCHANGED | OLDER);
+            if row.outcome == STORED && is_known && moved.insert(later.place) {
+                // This exchange stored it when it came first.
+                self.add_of((later.outcome.clone(), None, later.rtype.clone()), 1);
+                self.add_of((STORED.to_owned(), None, later.rtype.clone()), -1);
+            }
+        }
+    }
+
     fn add(&mut self, row: &ReceivedRow, count: i64) {
         self.add_of((row.outcome.clone(), row.reason.clone(), row.rtype.clone()), count);
     }
@@ -125,5 +172,47 @@ impl FetchedTwice {
             }
         }
         totals.retain(|one| one.count > 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::mark_part;
+    use super::super::parts::PartState;
+    use super::super::tests::{Bed, condition, person};
+    use super::*;
+
+    #[test]
+    fn what_came_again_is_found_however_few_are_looked_for_at_once() {
+        let bed = Bed::new();
+        let scope = bed.scope("e1");
+        let strange = condition("s1", "Patient/somebody-else");
+        let record = [
+            person(),
+            condition("c1", "Patient/their-p"),
+            condition("c2", "Patient/their-p"),
+            strange,
+        ];
+        bed.bring(&scope, &record);
+        for _ in 0..2 {
+            let writer = bed.writer();
+            let marked = mark_part(&scope, &writer, "$everything", PartState::Open, None, true);
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(marked).expect("marked");
+            bed.bring(&scope, &record);
+        }
+        let found = |together: usize| {
+            let read = |db: &mut Db| fetched_by(db, "e1", together);
+            bed.ctx().store.read_blocking(read).expect("read").0
+        };
+        let all = found(TOGETHER);
+        assert_eq!(all.values().map(|count| count.abs()).sum::<i64>(), 8, "{all:?}");
+        for together in [1, 2, 3, 7, 8, 9] {
+            assert_eq!(found(together), all, "{together}");
+        }
+        // Of another exchange, which brings the same, nothing counts here.
+        let other = bed.scope("e2");
+        bed.bring(&other, &record);
+        assert_eq!(found(TOGETHER), all);
     }
 }

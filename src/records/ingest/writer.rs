@@ -85,6 +85,17 @@ impl IngestWriter {
         }
     }
 
+    /// Notes, as [`HeldJob::got_on`] does, that the job of this work has got on: what this transaction writes is not done again.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub(super) fn got_on(&self, db: &mut Db) -> Result<(), Failure> {
+        match self {
+            IngestWriter::Leased(own) => own.held.got_on(db),
+            IngestWriter::Open(_) => Ok(()),
+        }
+    }
+
     /// Fails when the work is no longer ours or was given up. Work that only reads asks between its pieces.
     ///
     /// # Errors

@@ -92,19 +92,26 @@ pub fn has_body(db: &mut Db, exchange_id: &str, part: &str, sha256: &[u8]) -> Re
     Ok(same.is_some())
 }
 
-/// Returns how many pages an exchange has, and the sums of their bytes and of their entries.
+/// Returns how many pages an exchange has, and the sums of their bytes and of their entries; with `part` only of that part, other than pages that
+/// were set aside.
 ///
 /// # Errors
 /// Those of the database.
-pub fn sums(db: &mut Db, exchange_id: &str) -> Result<(i64, i64, i64), Failure> {
-    Ok(ingest_page::table
+pub fn sums(db: &mut Db, exchange_id: &str, part: Option<&str>) -> Result<(i64, i64, i64), Failure> {
+    let mut found = ingest_page::table
         .filter(ingest_page::exchange_id.eq(exchange_id))
         .select((
             sql::<BigInt>("COUNT(*)"),
             sql::<BigInt>("CAST(COALESCE(SUM(bytes), 0) AS BIGINT)"),
             sql::<BigInt>("CAST(COALESCE(SUM(entries), 0) AS BIGINT)"),
         ))
-        .first(db)?)
+        .into_boxed::<_>();
+    if let Some(part) = part {
+        found = found
+            .filter(ingest_page::part.eq(part))
+            .filter(ingest_page::link_sha256.ne(Vec::<u8>::new()));
+    }
+    Ok(found.first(db)?)
 }
 
 /// Returns the number of the first page from this one on of which pieces are kept.

@@ -11,7 +11,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::time::{Duration, Instant};
 
 /// Time for a process to come to its point.
-const SOON: Duration = Duration::from_secs(40);
+const SOON: Duration = Duration::from_secs(120);
 /// The member whose record has so many resources that it does not come in one piece.
 const LARGE: usize = 1;
 

@@ -2,7 +2,9 @@
 
 use super::bed::{Bed, NOW, wish};
 use super::scripted::{Says, Scripted, failing};
-use causeway::exchange::steps::TransportFailure;
+use causeway::error::Fault;
+use causeway::exchange::acts::ExchangeAct;
+use causeway::exchange::steps::{StepEnd, StepName, TransportFailure};
 use causeway::jobs::{AttemptOutcome, HeldJob, Runner};
 
 /// Exchanges with each partner in the short form, and in the long one: a thousand in all.
@@ -177,6 +179,41 @@ fn partners_in_trouble_hold_up_the_others_for_no_longer_than_their_first_calls()
 fn of_a_thousand_exchanges_those_with_good_partners_end_within_a_fifth_more_time() {
     let (without_ms, with_ms) = compare(MANY);
     assert!(with_ms * 5 <= without_ms * 6, "{with_ms} ms instead of {without_ms} ms");
+}
+
+#[test]
+fn d3_replays_of_many_at_once_stay_within_the_budget_of_their_partner() {
+    let bed = Bed::new();
+    let forbidding = Scripted::that(|_, step, before| match (step, before) {
+        (StepName::MemberMatch, 0) => Says::End(StepEnd::OurFault {
+            fault: Fault::PartnerForbids,
+        }),
+        _ => Says::Well,
+    });
+    let ids: Vec<String> = (0..40)
+        .map(|number| {
+            let mut one = wish();
+            one.coverage.member_number = format!("OLD-{number}");
+            bed.start(&one).expect("started").exchange_id
+        })
+        .collect();
+    bed.run(&forbidding);
+    assert_eq!(forbidding.count(StepName::MemberMatch), ids.len());
+    assert!(ids.iter().all(|id| bed.exchange(id).parked_at_ms.is_some()));
+    for id in &ids {
+        bed.act(id, ExchangeAct::Replay).expect("replayed");
+        bed.act(id, ExchangeAct::Replay).expect("a second time changes nothing");
+    }
+    bed.run(&forbidding);
+    let again = forbidding.count(StepName::MemberMatch) - ids.len();
+    assert!((20..=26).contains(&again), "{again} calls at once");
+    let ended = || ids.iter().filter(|id| bed.exchange(id).ended_ms.is_some()).count();
+    for _ in 0..120 {
+        bed.ctx.clock.advance_ms(10_000);
+        bed.run(&forbidding);
+    }
+    assert_eq!(ended(), ids.len(), "one more every ten seconds: {:?}", bed.states());
+    assert_eq!(forbidding.count(StepName::MemberMatch), 2 * ids.len());
 }
 
 #[test]

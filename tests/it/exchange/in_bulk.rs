@@ -128,9 +128,12 @@ fn a_process_that_dies_at_any_step_of_a_run_loses_nothing_and_stores_nothing_twi
     for step in [
         "ask-match",
         "await-match",
+        // The partner says at the second time that it is done.
+        "await-match:2",
         "end-match",
         "ask-export",
         "await-export",
+        "await-export:2",
         "fetch",
         "hand-out",
         "check-receipt",
@@ -139,12 +142,13 @@ fn a_process_that_dies_at_any_step_of_a_run_loses_nothing_and_stores_nothing_twi
     ] {
         for whole in ["bulk-ask", "bulk-ask-done"] {
             let point = format!("{whole}.{step}");
+            println!("{point}");
             let mut pair = Pair::prepare(&with_receipts(""));
             pair.payer.serve_with(&[(VARIABLE, &point)]);
             two_enrolments(&pair);
             // The server may die before it can answer.
             let _ = pair.payer.command(&["exchange", "import", "two.ndjson", "--bulk"]);
-            let status = pair.payer.await_end(Duration::from_secs(40));
+            let status = pair.payer.await_end(WAIT);
             assert_eq!(status.signal(), Some(9), "{point}: {status}");
             pair.end_leases();
             pair.payer.serve();

@@ -1,7 +1,9 @@
 //! Exchanges over the operations side and by commands, against a running server.
 
 use crate::support::payer::TestPayer;
+use diesel::connection::SimpleConnection as _;
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 struct Ops {
     payer: TestPayer,
@@ -217,6 +219,59 @@ async fn parked_exchanges_are_found_by_their_fault_and_replayed_together_with_a_
     assert_eq!(ops.payer.count("ledger_entry WHERE action = 'exchange.replayed'"), 2);
     let without = ops.payer.command(&["exchange", "replay", "--parked"]);
     assert_eq!(without.status.code(), Some(2), "a reason is needed");
+}
+
+#[tokio::test]
+async fn d2_d4_what_is_parked_is_counted_and_who_looks_at_it_is_in_the_ledger_and_the_server_stays_ready() {
+    let ops = Ops::start();
+    let because = json!({"reason": "the partner moves"});
+    let mut ids = Vec::new();
+    for (number, key) in ["k1", "k2"].into_iter().enumerate() {
+        let (_, _, made) = ops
+            .call("POST", "/exchanges", Some(key), Some(&ops.enrolment(number as u64)))
+            .await;
+        let id = made["id"].as_str().expect("an id").to_owned();
+        let (status, _, paused) = ops
+            .call("POST", &format!("/exchanges/{id}/pause"), None, Some(&because))
+            .await;
+        assert_eq!(status, 202, "{paused}");
+        ids.push(id);
+    }
+    let get = async |path: &str| {
+        let answer = ops.http.get(format!("{}{path}", ops.payer.ops)).send().await;
+        let answer = answer.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("text"))
+    };
+    // They are counted once a minute.
+    let began = Instant::now();
+    let metrics = loop {
+        let (_, metrics) = get("/metrics").await;
+        if metrics.contains("\ncauseway_exchanges_parked 2\n") {
+            break metrics;
+        }
+        assert!(began.elapsed() < Duration::from_secs(100), "{metrics}");
+        let now = "UPDATE job SET due_ms = 1 WHERE kind = 'exchange-watch' AND lease_token IS NULL";
+        ops.payer.db().batch_execute(now).expect("written");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    };
+    assert!(
+        metrics.contains("\ncauseway_exchanges_parked_oldest_seconds "),
+        "{metrics}"
+    );
+    assert_eq!(
+        get("/ready").await.0,
+        200,
+        "what is parked waits for a person and stops nothing else"
+    );
+    let looks = || ops.payer.count("ledger_entry WHERE action = 'operator.viewed'");
+    let before = looks();
+    let (_, _, parked) = ops.call("GET", "/exchanges?state=parked", None, None).await;
+    assert_eq!(parked["items"].as_array().map(Vec::len), Some(2), "{parked}");
+    let (_, _, one) = ops.call("GET", &format!("/exchanges/{}", ids[0]), None, None).await;
+    assert!(one["next_action"].is_string(), "{one}");
+    ops.payer.json_command(&["exchange", "list", "--state", "parked"]);
+    ops.payer.json_command(&["exchange", "show", &ids[1]]);
+    assert_eq!(looks() - before, 4);
 }
 
 #[tokio::test]

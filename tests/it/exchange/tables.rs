@@ -62,6 +62,28 @@ fn the_runbook_says_of_each_step_why_it_may_run_again() {
     );
 }
 
+#[test]
+fn every_test_that_the_page_of_requirements_names_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/contributors/exchange-tests.md")).expect("the page");
+    let mut named = 0;
+    for row in page.lines().filter(|line| line.starts_with("| ")) {
+        let cell = row.trim_end_matches('|').rsplit('|').next().unwrap_or_default();
+        let (mut path, mut text) = ("", String::new());
+        for word in cell.split('`').skip(1).step_by(2) {
+            if word.contains('/') {
+                path = word;
+                text =
+                    std::fs::read_to_string(root.join(path)).unwrap_or_else(|_| panic!("{path} is not there: {row}"));
+            } else {
+                named += 1;
+                assert!(text.contains(&format!("fn {word}(")), "{path} has no {word}");
+            }
+        }
+    }
+    assert!(named > 60, "{named}");
+}
+
 /// The files below this folder.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).expect("a folder");

@@ -166,7 +166,7 @@ impl World {
         loop {
             self.bed.block(runner.run_due()).expect("run");
             let row = self.bed.exchange(id);
-            match row.wake_ms {
+            match row.wake_ms.or_else(|| self.job_due_ms(id)) {
                 Some(wake_ms) if row.parked_at_ms.is_none() && wake_ms <= end_ms => {
                     self.bed
                         .ctx
@@ -177,6 +177,15 @@ impl World {
                 _ => return row,
             }
         }
+    }
+
+    /// When the job of an exchange that says no time itself is due: after a failure of the job, such as a store that was too slow.
+    fn job_due_ms(&self, id: &str) -> Option<i64> {
+        let due = format!(
+            "SELECT COALESCE(MAX(CASE WHEN lease_until_ms > due_ms THEN lease_until_ms ELSE due_ms END), -1) \
+             FROM job WHERE kind = 'exchange' AND state = 'waiting' AND live_key = '{id}'"
+        );
+        Some(self.bed.number(&due)).filter(|due_ms| *due_ms >= 0)
     }
 
     /// Starts an exchange and runs it.

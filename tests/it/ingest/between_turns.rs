@@ -72,6 +72,39 @@ fn a_process_that_dies_after_every_turn_does_no_turn_twice() {
 }
 
 #[test]
+fn a_record_that_gets_on_is_parked_by_no_number_of_kills_and_one_that_does_not_is() {
+    let world = hasty(PAGES);
+    let id = world.start();
+    // No attempt ever tells how it ended: its process is killed each time.
+    let mut kills = 0;
+    while world.turn(false) {
+        kills += 1;
+        assert!(kills < 500, "{:?}", world.bed.exchange(&id));
+    }
+    let row = world.bed.exchange(&id);
+    assert!(kills > 60, "{kills}: {row:?}");
+    // The step that brings nothing of its own is at its end after five.
+    assert_eq!((row.step.as_str(), row.ended_ms), ("acknowledge", None), "{row:?}");
+    assert_eq!(
+        world
+            .bed
+            .number("SELECT claims FROM job WHERE kind = 'exchange' AND state = 'parked'"),
+        5
+    );
+    world.bed.block(world.runner().prepare()).expect("the watch has a row");
+    let row = world.run(&id);
+    assert_eq!(
+        (row.reason.as_deref(), row.parked_at_ms.is_some()),
+        (Some(Fault::ExchangeFell.code()), true)
+    );
+    world.bed.act(&id, ExchangeAct::Replay).expect("replayed");
+    assert_whole(&world, &id);
+    let asked = world.sandbox.control().requests_to(SandboxRoute::Everything);
+    let pages: BTreeSet<&str> = asked.iter().map(|one| one.target.as_str()).collect();
+    assert!(pages.len() > 20 && asked.len() == pages.len(), "{}", asked.len());
+}
+
+#[test]
 fn what_ends_the_permission_between_two_turns_lets_no_further_one_move_anything() {
     let suspended = "UPDATE partner SET status = 'suspended'";
     let moved = "UPDATE partner SET version = version + 1, endpoint = REPLACE(endpoint, '/fhir', '/other')";

@@ -52,6 +52,9 @@ fn child() {
     let before = memory_mb("VmRSS:");
     let began = Instant::now();
     let row = large.exchange();
+    if row.phase != "completed" {
+        println!("{row:?}\n{:?}\n{:#?}", large.bed.states(), large.bed.attempts(&row.id));
+    }
     println!(
         "phase={} stored={} grown_mb={} before_mb={before} seconds={:.1} attempts={}",
         row.phase,

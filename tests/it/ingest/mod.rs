@@ -5,6 +5,7 @@ mod between_turns;
 mod faults;
 mod large;
 mod mended;
+mod no_room;
 mod refused;
 mod since;
 mod turns;

@@ -84,6 +84,48 @@ fn t_e05_pages_and_entries_without_end_are_given_up() {
 }
 
 #[test]
+fn t_e05_a_type_without_end_leaves_room_for_the_others() {
+    for limits in [
+        PeerLimits {
+            exchange_pages: 60,
+            ..PeerLimits::default()
+        },
+        PeerLimits {
+            exchange_entries: 600,
+            ..PeerLimits::default()
+        },
+    ] {
+        let world = World::with(
+            "offers = [\"search\"]\npage_size = 10\nmembers = { count = 2, resources = 80 }\n\
+             [[rule]]\nroute = \"search\"\nresource = \"Condition\"\nacts = [\"endless-pages\"]",
+            limits,
+        );
+        let id = world.start();
+        let row = world.run_for(&id, 0);
+        assert_eq!(row.phase, "partially_resolved", "{row:?}");
+        assert_eq!(world.missing(&id), ["Condition"]);
+        let reason = "SELECT COUNT(*) FROM exchange_missing WHERE reason = 'EX-056'";
+        assert_eq!(world.bed.number(reason), 1);
+        for rtype in ["Observation", "Encounter", "ServiceRequest", "Practitioner"] {
+            let there = world.sandbox.record(world.member());
+            let there = there.filter(|one| one["resourceType"] == rtype).count();
+            assert_eq!(world.received(rtype).len(), there, "{rtype}: {:?}", world.counts(&id));
+        }
+        let asked = || {
+            let all = world.sandbox.control().requests_to(SandboxRoute::Search);
+            all.iter()
+                .filter(|one| one.resource.as_deref() == Some("Condition"))
+                .count()
+        };
+        assert!((10..=60).contains(&asked()), "{}", asked());
+        let row = world.run_for(&id, 14 * 86_400_000);
+        assert!(row.parked_at_ms.is_some(), "{row:?}");
+        assert_eq!(world.missing(&id), ["Condition"]);
+        assert!(asked() <= 120, "no round has more than what is left: {}", asked());
+    }
+}
+
+#[test]
 fn a_partner_that_is_suspended_midway_is_asked_for_no_further_page() {
     let world = World::new(&format!(
         "offers = [\"everything\"]\n{PAGED}[[rule]]\nroute = \"everything\"\nrequests = \"3\"\nacts = [{{ delay = {{ ms = 3000 }} }}]"
