@@ -386,6 +386,8 @@ fn a_later_run_asks_for_what_changed_since() {
     let both = BothPayers::start(2, "2.2");
     both.import();
     let before = both.stored().len();
+    let begun = || both.old.count("ledger_entry WHERE action = 'bulk.begun'");
+    assert_eq!(begun(), 2, "a match and an export");
     let since = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
     std::thread::sleep(Duration::from_millis(1_500));
     // Something new of the first member at the old payer.
@@ -417,4 +419,22 @@ fn a_later_run_asks_for_what_changed_since() {
         std::thread::sleep(Duration::from_millis(200));
     }
     assert_eq!(both.stored().len(), before + 1, "what was there is not sent again");
+    assert_eq!(
+        begun(),
+        3,
+        "the group of the first run was exported, without another match"
+    );
+
+    // Who permits it anew is asked about anew.
+    let mut rows: Vec<Value> = (1..=2).map(|number| both.enrolment(number, Some(&since))).collect();
+    for row in &mut rows {
+        row["opt_in_at"] = json!("2026-01-03");
+    }
+    let rows: Vec<String> = rows.iter().map(Value::to_string).collect();
+    std::fs::write(both.new.home().join("anew.ndjson"), rows.join("\n") + "\n").expect("a file");
+    let told = both.new.json_command(&["exchange", "import", "anew.ndjson", "--bulk"]);
+    assert_eq!(told["bulk_runs"], 1, "{told}");
+    let anew = both.run_ended();
+    assert_eq!(anew["state"], "done", "{anew:#}\n{}", both.new.log());
+    assert_eq!(begun(), 5, "a match and an export");
 }
