@@ -220,7 +220,7 @@ async fn nothing_left(payer: &TestPayer, folder: &Path) {
 
 /// A body goes to the disk while it comes: its size is not felt in memory, and nothing stays of one that is refused at its end.
 #[tokio::test]
-async fn a_large_body_takes_little_memory_and_leaves_nothing_when_it_is_refused() {
+async fn t_c06_a_large_body_takes_little_memory_and_leaves_nothing_when_it_is_refused() {
     const LARGE: usize = 96;
     let (mut payer, client, _) = started(4);
     payer.terminate();
