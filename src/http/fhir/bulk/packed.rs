@@ -36,14 +36,14 @@ impl Packing {
 
 /// Packs a file piece by piece.
 pub(super) enum Packer {
-    Gzip(GzEncoder<Vec<u8>>),
+    Gzip(Box<GzEncoder<Vec<u8>>>),
     Zstd,
 }
 
 impl Packer {
     pub(super) fn new(packing: Packing) -> Packer {
         match packing {
-            Packing::Gzip => Packer::Gzip(GzEncoder::new(Vec::new(), Compression::fast())),
+            Packing::Gzip => Packer::Gzip(Box::new(GzEncoder::new(Vec::new(), Compression::fast()))),
             Packing::Zstd => Packer::Zstd,
         }
     }
