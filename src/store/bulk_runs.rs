@@ -195,6 +195,18 @@ pub fn members(db: &mut Db, run_id: &str) -> Result<Vec<RunMemberRow>, Failure> 
         .load(db)?)
 }
 
+/// Returns a run that this exchange is or was a member of.
+///
+/// # Errors
+/// Those of the database.
+pub fn run_of(db: &mut Db, exchange_id: &str) -> Result<Option<String>, Failure> {
+    Ok(bulk_run_member::table
+        .filter(bulk_run_member::exchange_id.eq(exchange_id))
+        .select(bulk_run_member::run_id)
+        .first(db)
+        .optional()?)
+}
+
 /// Returns the runs that work for this exchange.
 ///
 /// # Errors

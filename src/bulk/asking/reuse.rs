@@ -70,6 +70,8 @@ impl SameQuestion {
         Ok(opt_in.map(|row| SameQuestion {
             ask: AskRow {
                 exchange_id: String::new(),
+                // A further exchange of a series asks what the one before it asked.
+                asked_for: String::new(),
                 opt_in_id: String::new(),
                 since_ms: None,
                 request_key: None,

@@ -381,6 +381,45 @@ fn members_are_matched_exported_stored_and_acknowledged_in_one_run() {
     }
 }
 
+/// The quarterly request of concurrent cover is one run for all who were in a run before, about the group of that run.
+#[test]
+fn the_members_of_a_run_are_asked_for_together_in_the_next_quarter() {
+    let both = BothPayers::start(2, "2.2");
+    let rows: Vec<String> = (1..=2)
+        .map(|number| {
+            let mut row = both.enrolment(number, None);
+            row["cover"] = json!("concurrent");
+            row.to_string()
+        })
+        .collect();
+    std::fs::write(both.new.home().join("concurrent.ndjson"), rows.join("\n") + "\n").expect("a file");
+    both.new
+        .json_command(&["exchange", "import", "concurrent.ndjson", "--bulk"]);
+    both.run_ended();
+    let eventually = |what: &str, count: i64| {
+        let began = Instant::now();
+        while both.new.count(what) < count {
+            assert!(began.elapsed() < both.wait(), "{what}\n{}", both.new.log());
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    };
+    eventually("job WHERE kind = 'exchange-again'", 2);
+    let due = |kind: &str| {
+        let sql = format!("UPDATE job SET due_ms = 0 WHERE kind = '{kind}'");
+        diesel::sql_query(sql).execute(&mut both.new.db()).expect("due")
+    };
+    assert_eq!(due("exchange-again"), 2);
+    eventually("bulk_run_member", 4);
+    assert_eq!(both.new.count("bulk_run"), 2, "one run for both");
+    assert_eq!(both.new.count("job WHERE kind = 'exchange'"), 0, "no job of their own");
+    assert_eq!(due("bulk-ask"), 1);
+    let run = both.run_ended();
+    assert_eq!(run["state"], "done", "{run:#}\n{}", both.new.log());
+    assert!(run["since"].is_string(), "{run:#}");
+    let begun = both.old.count("ledger_entry WHERE action = 'bulk.begun'");
+    assert_eq!(begun, 3, "a match and two exports");
+}
+
 #[test]
 fn a_later_run_asks_for_what_changed_since() {
     let both = BothPayers::start(2, "2.2");
