@@ -1,6 +1,7 @@
 //! The kick-off of a bulk match: its body is read while it comes, and its members are on the disk before the answer.
 
 use super::body::{self, MemberReader, MemberSpool};
+use super::coming::ComingBody;
 use super::run::{MatchJob, SPOOL, blocking};
 use crate::bulk::files::{BulkFiles, FileWriter};
 use crate::bulk::hands;
@@ -32,6 +33,7 @@ pub struct MatchIntake<'c> {
     /// `None` while a thread has it, and after a failure.
     spooling: Option<Spooling>,
     until_ms: i64,
+    _place: ComingBody,
 }
 
 /// Members on their way into the file.
@@ -76,8 +78,8 @@ impl<'c> MatchIntake<'c> {
     /// Nothing has come yet.
     ///
     /// # Errors
-    /// [`Fault::ScopeMissing`] for a token that is about one member; [`Fault::MatchLocked`] while the partner's matches are locked; those of the
-    /// store.
+    /// [`Fault::ScopeMissing`] for a token that is about one member; [`Fault::BulkBusy`] while the partner sends as many bodies as it may have runs;
+    /// [`Fault::MatchLocked`] while its matches are locked; those of the store.
     pub async fn open(
         ctx: &'c Context,
         (limits, files): (&'c BulkConfig, &'c BulkFiles),
@@ -88,6 +90,7 @@ impl<'c> MatchIntake<'c> {
             return Err(Fault::ScopeMissing.into());
         }
         demand_unlocked(ctx, caller).await?;
+        let place = ComingBody::of(&caller.partner.id, limits.jobs_per_partner)?;
         Ok(MatchIntake {
             ctx,
             limits,
@@ -101,6 +104,7 @@ impl<'c> MatchIntake<'c> {
                 writer: None,
             }),
             until_ms: ctx.clock.now_ms() + limits.deadline_ms,
+            _place: place,
         })
     }
 

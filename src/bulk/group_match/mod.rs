@@ -6,6 +6,7 @@
 
 mod begin;
 mod body;
+mod coming;
 mod contained;
 pub mod download;
 mod group;
