@@ -5,7 +5,7 @@
 //! when the disk is full.
 
 use crate::audit::sequencer::Sequencer;
-use crate::bulk::asking::AskInBulk;
+use crate::bulk::asking::{AskInBulk, gather};
 use crate::bulk::end::{self, BulkEnd};
 use crate::bulk::export::ExportStep;
 use crate::bulk::files::BulkFiles;
@@ -65,7 +65,7 @@ pub fn start(
             chance: Chance::System,
         }));
         let sessions: Arc<dyn PartnerSessions> = Arc::new(access.clone());
-        steps.extend(exchange::job_steps(&sessions, &Chance::System));
+        steps.extend(exchange::job_steps(&sessions, &Chance::System, gather));
         steps.push(Arc::new(JudgeAgain(access.clone())));
     }
     let jobs = &config.jobs;

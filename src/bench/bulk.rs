@@ -145,6 +145,7 @@ impl<'b> Partner<'b> {
     async fn matched(&mut self, out: &mut Out) -> Result<BenchFigure, Failure> {
         let site = self.bench.site;
         let all = (site.options.members - 1).clamp(1, MATCHED_MAX);
+        let (before, watch) = (self.bench.server.memory(), MemoryWatch::start(self.bench.server.id()));
         let (mut seconds, mut bytes, mut matched) = (0.0, 0, 0);
         for first in (0..all).step_by(usize::try_from(REQUEST).unwrap_or(usize::MAX)) {
             let members = first..(first + REQUEST).min(all);
@@ -164,6 +165,8 @@ impl<'b> Partner<'b> {
         figure.detail("members", all as f64);
         figure.detail("store_members", site.options.members as f64);
         figure.detail("seconds", seconds);
+        let grown = watch.most()?.resident.saturating_sub(before.resident);
+        figure.detail("grown_mib", grown as f64 / MIB);
         Ok(figure)
     }
 

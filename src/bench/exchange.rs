@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 const LEG: u64 = 300;
 /// Exchanges of the first leg, one after the other, so that no two share a durable transaction.
 const ALONE: u64 = 100;
+/// Exchanges of the leg whose members are asked for in one bulk run.
+const IN_BULK: u64 = 1_000;
 /// How the asking server is told to do one after the other.
 const ONE_AT_ONCE: &[(&str, &str)] = &[("CAUSEWAY_JOBS__AT_ONCE", "1")];
 /// Resources of the first member; the others have few in any case.
@@ -49,7 +51,7 @@ const OLD_PAYER: &str = "old-payer";
 /// Those of both payers; [`Fault::PartnerAnswer`] when an exchange is not completed.
 pub(super) fn measure(plan: &BenchPlan, out: &mut Out) -> Result<Vec<BenchFigure>, Failure> {
     let legs = 1 + if plan.table { STORES.len() as u64 } else { 0 };
-    let members = ALONE + legs * LEG + 1;
+    let members = ALONE + legs * LEG + IN_BULK + 1;
     let site = Installation::of_size(plan, members, SMALL, out)?;
     let database = plan.postgres.as_deref().map(Database::create).transpose()?;
     let url = database.as_ref().map_or("sqlite:causeway.db", |database| &database.url);
@@ -69,11 +71,14 @@ pub(super) fn measure(plan: &BenchPlan, out: &mut Out) -> Result<Vec<BenchFigure
         .map_err(|error| Failure::new(Fault::Internal).because(error))?;
     let mut figures = Vec::new();
     runtime.block_on(async {
-        let alone = asking.leg("exchange-alone", ALONE, ONE_AT_ONCE).await?;
+        let alone = asking.leg("exchange-alone", ALONE, (ONE_AT_ONCE, false)).await?;
         let mut commits = BenchFigure::new("exchange-commits", "transactions", site.store, alone.commits);
         commits.rows = ALONE;
         figures.extend([alone.figure, commits.limit(Limit::AtMost(COMMITS_MAX))]);
-        figures.push(asking.leg("exchange", LEG, &[]).await?.figure);
+        figures.push(asking.leg("exchange", LEG, (&[], false)).await?.figure);
+        let mut bulk = asking.leg("exchange-bulk", IN_BULK, (&[], true)).await?.figure;
+        let ingest = asking.ingest(&mut bulk)?;
+        figures.extend([bulk, ingest]);
         let stores: &[(&'static str, u64)] = if plan.table { &STORES } else { &[] };
         for (name, wanted) in stores {
             let began = Instant::now();
@@ -82,7 +87,7 @@ pub(super) fn measure(plan: &BenchPlan, out: &mut Out) -> Result<Vec<BenchFigure
                 "{wanted} exchanges in the store after {:.0} s",
                 began.elapsed().as_secs_f64()
             ));
-            figures.push(asking.leg(name, LEG, &[]).await?.figure);
+            figures.push(asking.leg(name, LEG, (&[], false)).await?.figure);
         }
         Ok::<_, Failure>(())
     })?;
@@ -146,12 +151,31 @@ impl Asking<'_> {
         }
     }
 
-    /// Starts the server of the asking payer over a queue of `count` exchanges, and waits until all have ended.
+    /// How fast the records that the last leg brought were checked and stored, each in durable transactions.
+    fn ingest(&self, leg: &mut BenchFigure) -> Result<BenchFigure, Failure> {
+        let mut store = self.store()?;
+        let of_runs = "exchange_id IN (SELECT exchange_id FROM bulk_run_member WHERE state = 'received')";
+        let resources = store.number(&format!(
+            "SELECT CAST(COALESCE(SUM(stored + unchanged), 0) AS BIGINT) AS n FROM exchange_result WHERE {of_runs}"
+        ))?;
+        let took_ms = store.number(&format!(
+            "SELECT COALESCE(MAX(ended_ms) - MIN(started_ms), 0) AS n FROM exchange_step WHERE step IN ('check', 'store') AND {of_runs}"
+        ))?;
+        leg.detail("resources", resources as f64);
+        let rate = resources as f64 * 1_000.0 / took_ms.max(1) as f64;
+        let mut figure = BenchFigure::new("exchange-bulk-ingest", "resources/s", self.site.store, rate);
+        figure.rows = u64::try_from(resources).unwrap_or(0);
+        figure.detail("seconds", took_ms as f64 / 1_000.0);
+        Ok(figure.limit(Limit::AtLeast(10_000.0)))
+    }
+
+    /// Starts the server of the asking payer over a queue of `count` exchanges, which it asks for alone or in a bulk run, and waits until all
+    /// have ended.
     async fn leg(
         &mut self,
         name: &'static str,
         count: u64,
-        environment: &[(&str, &str)],
+        (environment, in_bulk): (&[(&str, &str)], bool),
     ) -> Result<LegResult, Failure> {
         let lines: Vec<String> = (self.next..self.next + count)
             .map(|index| self.enrolment(index).to_string())
@@ -160,7 +184,8 @@ impl Asking<'_> {
         let file = self.new.folder.join("enrolments.ndjson");
         std::fs::write(&file, lines.join("\n") + "\n").map_err(|error| Failure::new(Fault::Internal).because(error))?;
         let begun = Clock::System.now_ms();
-        self.new.command(&["exchange", "import", "enrolments.ndjson"])?;
+        let import = ["exchange", "import", "enrolments.ndjson", "--bulk"];
+        self.new.command(&import[..if in_bulk { 4 } else { 3 }])?;
         let old_cpu_s = self.old.cpu_s();
         self.new.start_with(environment).await?;
         let (before, new_cpu_s) = (commits(&self.new), self.new.process().map_or(0.0, cpu_s_of));

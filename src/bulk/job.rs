@@ -69,6 +69,18 @@ pub async fn announce(ctx: &Context, limits: &BulkConfig, caller: &Caller) -> Re
     Ok(id)
 }
 
+/// Makes the end of a run due that was announced, and will not begin.
+///
+/// # Errors
+/// Those of the store.
+pub async fn unannounce(ctx: &Context, id: String) -> Result<(), Failure> {
+    let now_ms = ctx.clock.now_ms();
+    let due = move |db: &mut Db| jobs::hasten(db, END.name, &id, now_ms);
+    ctx.store.reserved().write(due).await?;
+    ctx.bell.ring();
+    Ok(())
+}
+
 /// Whether a run of the caller may begin now, asked before its body is read; it is asked again when it begins.
 ///
 /// # Errors
@@ -80,7 +92,8 @@ pub async fn demand_free(ctx: &Context, limits: &BulkConfig, caller: &Caller) ->
     demand_place(unfinished, most)
 }
 
-fn demand_room(ctx: &Context) -> Result<(), Failure> {
+/// Refuses work that fills the disk while it has little room.
+pub(super) fn demand_room(ctx: &Context) -> Result<(), Failure> {
     match ctx.store.room() {
         DiskRoom::Ample => Ok(()),
         _ => Err(Fault::NoRoom.into()),
@@ -257,16 +270,7 @@ pub fn cancel_for(ctx: &Context, id: &str, note: OperatorNote) -> Result<(), Fai
     let (now_us, id) = (ctx.clock.now_us(), id.to_owned());
     let now_ms = now_us / 1000;
     let (entry_id, new_id) = (ctx.ids.new_id(now_ms), ctx.ids.new_id(now_ms));
-    let by = Actor {
-        kind: "operator",
-        ..Actor::default()
-    };
-    let mut entry = LedgerEvent::new(Action::BulkCancelled, by, Correlation::internal(entry_id.clone()));
-    entry.note = Some(note);
-    entry.object = Some(Object {
-        kind: "bulk-job",
-        id: id.clone(),
-    });
+    let entry = cancelled_by_operator("bulk-job", &id, note, &entry_id);
     ctx.store.reserved().write_blocking(move |db: &mut Db| {
         let row = rows::find(db, &id)?.ok_or(Fault::JobUnknown)?;
         match cancelled(db, &row, &new_id, now_ms)? {
@@ -274,6 +278,21 @@ pub fn cancel_for(ctx: &Context, id: &str, note: OperatorNote) -> Result<(), Fai
             false => Err(Fault::JobUnknown.into()),
         }
     })
+}
+
+/// The entry of an operator's end of a run, which is an object of this kind.
+pub(super) fn cancelled_by_operator(kind: &'static str, id: &str, note: OperatorNote, entry_id: &str) -> LedgerEvent {
+    let by = Actor {
+        kind: "operator",
+        ..Actor::default()
+    };
+    let mut entry = LedgerEvent::new(Action::BulkCancelled, by, Correlation::internal(entry_id.to_owned()));
+    entry.note = Some(note);
+    entry.object = Some(Object {
+        kind,
+        id: id.to_owned(),
+    });
+    entry
 }
 
 /// Ends a run as cancelled, and makes the removal of its files due. Returns `false` when it was cancelled before.

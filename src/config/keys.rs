@@ -206,8 +206,8 @@ keys! {
         "Folder of the files of bulk jobs, as file:PATH; the folder exports beside the store when it is not set. Workers on several hosts need one folder, and the same received.keys.").like("\"file:exports\"");
     BULK_JOBS_PER_PARTNER: i64 = key("bulk.jobs_per_partner", number(1, 1_000, Jobs), "4",
         "Bulk jobs of one partner that have not come to their end; beyond it 429.");
-    BULK_BODY_BYTES: usize = key("bulk.body_bytes", number(1024, 67_108_864, Bytes), "16777216",
-        "Longest body of $bulk-member-match. It has limits.body_seconds, and a second more for each 64 KiB that came.");
+    BULK_BODY_BYTES: usize = key("bulk.body_bytes", number(1024, 1_073_741_824, Bytes), "16777216",
+        "Longest body of $bulk-member-match, which goes to the disk while it comes. It has limits.body_seconds, and a second more for each 64 KiB that came.");
     BULK_MEMBERS_MAX: usize = key("bulk.members_max", number(1, 1_000_000, Members), "100000",
         "Members of one $bulk-member-match; with more it is refused before anybody is judged.");
     BULK_DEADLINE_HOURS: u32 = key("bulk.deadline_hours", number(1, 720, Hours), "24",

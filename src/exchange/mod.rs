@@ -33,11 +33,16 @@ pub mod steps;
 pub mod watch;
 pub mod work;
 
-/// The kinds of background work of exchanges that need a partner; [`watch::step`] needs only the store. `sessions` does what is outside.
-pub fn job_steps(sessions: &Arc<dyn steps::PartnerSessions>, chance: &Chance) -> Vec<Arc<dyn JobStep>> {
+/// The kinds of background work of exchanges that need a partner; [`watch::step`] needs only the store. `sessions` does what is outside, and
+/// `gather` leaves exchanges to bulk runs.
+pub fn job_steps(
+    sessions: &Arc<dyn steps::PartnerSessions>,
+    chance: &Chance,
+    gather: series::Gather,
+) -> Vec<Arc<dyn JobStep>> {
     vec![
         work::ExchangeWork::step(Arc::clone(sessions), chance.clone()),
         Arc::new(follow_up::TakeBack(Arc::clone(sessions))),
-        Arc::new(series::AskAgain),
+        Arc::new(series::AskAgain(gather)),
     ]
 }

@@ -15,7 +15,7 @@ use crate::error::{Failure, Fault};
 use crate::failpoint;
 use crate::jobs::{AttemptEnding, Doing, HeldJob, JobStep, NewJob, Priority, WorkKind, enqueue_or_point};
 use crate::records::ingest::is_withdrawn;
-use crate::store::{Db, exchanges};
+use crate::store::{Db, bulk_runs, exchanges};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -144,8 +144,11 @@ fn since_ms(db: &mut Db, before: &LoadedExchange) -> Result<Option<i64>, Failure
     Ok(as_of_ms)
 }
 
+/// Leaves an exchange with a partner, which was accepted in this transaction, to a bulk run with others of the same name.
+pub type Gather = fn(&mut Db, &Context, (&str, &str), &str) -> Result<(), Failure>;
+
 /// The step of [`ASK_AGAIN`].
-pub struct AskAgain;
+pub struct AskAgain(pub Gather);
 
 impl JobStep for AskAgain {
     fn kind(&self) -> &'static WorkKind {
@@ -156,9 +159,10 @@ impl JobStep for AskAgain {
         Box::pin(async move {
             let ctx = held.ctx().clone();
             let (next, id) = next_of(&held.job().key, &held.job().payload);
+            let gather = self.0;
             // With the end of this job, so that the end of the exchange that it starts finds no job of the series.
             Ok(AttemptEnding::done().with(Arc::new(move |db| {
-                ask_again(db, &ctx, &id, next)?;
+                ask_again(db, &ctx, (&id, next), gather)?;
                 failpoint::pass(ASKS_AGAIN, BEFORE_COMMIT);
                 Ok(())
             })))
@@ -167,14 +171,27 @@ impl JobStep for AskAgain {
 }
 
 /// Starts the next exchange of a series; when that does not work now, it is tried again a day later.
-fn ask_again(db: &mut Db, ctx: &Context, id: &str, next: AskedFor) -> Result<(), Failure> {
+fn ask_again(db: &mut Db, ctx: &Context, (id, next): (&str, AskedFor), gather: Gather) -> Result<(), Failure> {
     let Some(before) = LoadedExchange::read(db, id)? else {
         return Ok(());
     };
     let mut asked = intake::again(&before, next);
     asked.since_ms = since_ms(db, &before)?;
-    let Err(failure) = intake::start_in(db, ctx, &asked) else {
-        return Ok(());
+    let failure = match intake::start_in(db, ctx, &asked) {
+        // Members who were asked for together are asked for together again.
+        Ok(accepted) if accepted.is_new => {
+            return match bulk_runs::run_of(db, id)? {
+                Some(run) => gather(
+                    db,
+                    ctx,
+                    (&before.row.partner_id, &accepted.exchange_id),
+                    &format!("after {run}"),
+                ),
+                None => Ok(()),
+            };
+        }
+        Ok(_) => return Ok(()),
+        Err(failure) => failure,
     };
     match failure.fault() {
         // Neither lasts: the series goes on when it is over.

@@ -4,7 +4,7 @@
 
 use super::Db;
 use super::many::insert;
-use super::schema::{bulk_run, bulk_run_file, bulk_run_member};
+use super::schema::{bulk_run, bulk_run_file, bulk_run_member, exchange};
 use crate::error::Failure;
 use diesel::prelude::*;
 
@@ -135,6 +135,34 @@ pub fn list(db: &mut Db, limit: i64) -> Result<Vec<BulkRunRow>, Failure> {
         .load(db)?)
 }
 
+/// Returns the newest runs with this partner that came to their end and have a group there, at most `limit`: the id of each, and its group.
+///
+/// # Errors
+/// Those of the database.
+pub fn with_group(db: &mut Db, partner_id: &str, limit: i64) -> Result<Vec<(String, String)>, Failure> {
+    Ok(bulk_run::table
+        .filter(bulk_run::partner_id.eq(partner_id))
+        .filter(bulk_run::state.eq(DONE))
+        .filter(bulk_run::group_id.is_not_null())
+        .order((bulk_run::created_ms.desc(), bulk_run::id))
+        .limit(limit)
+        .select((bulk_run::id, bulk_run::group_id.assume_not_null()))
+        .load(db)?)
+}
+
+/// Returns the exchanges of a run, each after its member.
+///
+/// # Errors
+/// Those of the database.
+pub fn exchanges_by_member(db: &mut Db, run_id: &str) -> Result<Vec<(String, String)>, Failure> {
+    Ok(bulk_run_member::table
+        .inner_join(exchange::table.on(exchange::id.eq(bulk_run_member::exchange_id)))
+        .filter(bulk_run_member::run_id.eq(run_id))
+        .filter(exchange::member_id.is_not_null())
+        .select((exchange::member_id.assume_not_null(), exchange::id))
+        .load(db)?)
+}
+
 /// Adds members.
 ///
 /// # Errors
@@ -165,6 +193,18 @@ pub fn members(db: &mut Db, run_id: &str) -> Result<Vec<RunMemberRow>, Failure> 
         .order(bulk_run_member::position)
         .select(RunMemberRow::as_select())
         .load(db)?)
+}
+
+/// Returns a run that this exchange is or was a member of.
+///
+/// # Errors
+/// Those of the database.
+pub fn run_of(db: &mut Db, exchange_id: &str) -> Result<Option<String>, Failure> {
+    Ok(bulk_run_member::table
+        .filter(bulk_run_member::exchange_id.eq(exchange_id))
+        .select(bulk_run_member::run_id)
+        .first(db)
+        .optional()?)
 }
 
 /// Returns the runs that work for this exchange.

@@ -284,6 +284,30 @@ async fn a_download_while_its_job_is_deleted_is_in_the_ledger_with_its_bytes() {
     }
 }
 
+/// Files whose time is over are not given from that instant on, whenever they are removed.
+#[tokio::test]
+async fn t_d11_files_whose_time_is_over_are_not_given_and_are_removed() {
+    let bulk = Bulk::start().await;
+    let status = bulk.begin("?_type=Patient").await;
+    let manifest = bulk.done(&status).await;
+    let url = bulk.path(manifest["output"][0]["url"].as_str().expect("a URL"));
+    bulk.send("GET", &url, &[]).await.assert_status(200);
+    sql(&bulk, "UPDATE bulk_job SET expires_ms = 1");
+    let left = || std::fs::read_dir(bulk.payer.exports()).map_or(0, Iterator::count);
+    assert_eq!(left(), 1);
+    for path in [&status, &url] {
+        bulk.send("GET", path, &[]).await.assert_outcome(Fault::NotFound);
+    }
+    sql(&bulk, "UPDATE job SET due_ms = 0 WHERE kind = 'bulk-end'");
+    for _ in 0..600 {
+        if (left(), bulk.payer.count("bulk_job")) == (0, 0) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("they are still there: {}", bulk.payer.log());
+}
+
 /// No room in the middle of a piece: nothing of it stays, the job is tried again, and with room it comes to its end.
 #[tokio::test]
 async fn a_disk_that_is_full_in_the_middle_of_a_piece_loses_nothing() {

@@ -51,14 +51,14 @@ fn add_groups(payer: &TestPayer) {
 }
 
 /// The most memory that the process had, in KiB, since that was last forgotten.
-fn peak_kib(pid: u32) -> u64 {
+pub fn peak_kib(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("a peak");
     let number = line.split_whitespace().nth(1).expect("a number");
     number.parse().expect("a number")
 }
 
-fn forget_peak(pid: u32) {
+pub fn forget_peak(pid: u32) {
     let _ = std::fs::write(format!("/proc/{pid}/clear_refs"), "5");
 }
 

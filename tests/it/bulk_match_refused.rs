@@ -1,13 +1,16 @@
 //! `Group/$bulk-member-match` refused: the whole of a body, a member who cannot be read, strangers and guesses.
 
+use crate::bulk_groups::{forget_peak, peak_kib};
 use crate::bulk_leaving::shared_wire;
 use crate::bulk_match::{PATH, body, kick_off, lines, member, run, sent_of, started, three, token};
 use crate::support::payer::TestPayer;
+use crate::support::small_disk::SmallDisk;
 use crate::support::wire::Wire;
 use causeway::error::Fault;
 use causeway::synth::Variation;
 use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
+use std::path::Path;
 use std::time::Duration;
 
 #[tokio::test]
@@ -190,4 +193,95 @@ async fn a_large_body_that_keeps_its_rate_has_time_for_all_of_it() {
         ),
         (1, 1)
     );
+}
+
+/// A member of almost 1 MiB.
+fn large(payer: &TestPayer, id: &str) -> Value {
+    let mut one = member(payer, 0, Variation::Exact, id);
+    one["part"][0]["resource"]["photo"] = json!([{"contentType": "image/png", "data": "A".repeat(900_000)}]);
+    one
+}
+
+/// Waits until nothing is there of a body that was refused.
+async fn nothing_left(payer: &TestPayer, folder: &Path) {
+    let left = || {
+        let folders = std::fs::read_dir(folder).map_or(0, Iterator::count);
+        let ends = payer.count("job WHERE kind = 'bulk-end'");
+        (folders, ends, payer.count("bulk_job"), payer.count("decision"))
+    };
+    for _ in 0..200 {
+        if left() == (0, 0, 0, 0) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{:?}\n{}", left(), payer.log());
+}
+
+/// A body goes to the disk while it comes: its size is not felt in memory, and nothing stays of one that is refused at its end.
+#[tokio::test]
+async fn t_c06_a_large_body_takes_little_memory_and_leaves_nothing_when_it_is_refused() {
+    const LARGE: usize = 96;
+    let (mut payer, client, _) = started(4);
+    payer.terminate();
+    payer.serve_with(&[("CAUSEWAY_BULK__BODY_BYTES", "134217728")]);
+    let token = token(&client).await;
+    let mut all: Vec<Value> = (0..LARGE).map(|at| large(&payer, &format!("mp-{at}"))).collect();
+    all.push(member(&payer, 1, Variation::Exact, "mp-0"));
+    let sent = body(&all);
+    // What a first request takes and keeps is not counted.
+    kick_off(&client, &token, "{}")
+        .await
+        .assert_outcome(Fault::ResourceInvalid);
+    let pid = payer.process();
+    forget_peak(pid);
+    let before = peak_kib(pid);
+    kick_off(&client, &token, sent)
+        .await
+        .assert_outcome(Fault::BulkContradicts);
+    let growth = peak_kib(pid).saturating_sub(before);
+    println!("{growth} KiB more for {LARGE} members of 900 kB");
+    assert!(growth < 48 * 1024, "{growth} KiB");
+    nothing_left(&payer, &payer.exports()).await;
+
+    // The first member has its line on the disk when the last one names the same Patient with another card.
+    let mut again = large(&payer, "mp-0");
+    again["part"][1]["resource"]["subscriberId"] = json!("S0X0000001");
+    let mut all: Vec<Value> = (0..8).map(|at| large(&payer, &format!("mp-{at}"))).collect();
+    all.push(again);
+    let (_, manifest) = run(&client, &token, body(&all)).await;
+    let groups = lines(&client, &token, &manifest, "output", "Group").await;
+    let members = groups
+        .iter()
+        .flat_map(|group| group["member"].as_array().into_iter().flatten());
+    let has_coverage = |member: &&Value| {
+        let extensions = member["entity"]["extension"].as_array();
+        extensions.is_some_and(|all| all.len() == 2)
+    };
+    let (with, without): (Vec<&Value>, Vec<&Value>) = members.partition(has_coverage);
+    assert_eq!((with.len(), without.len()), (2, 7));
+    for one in with {
+        assert_eq!(one["entity"]["extension"][0]["valueReference"]["reference"], "#mp-0");
+    }
+}
+
+/// No room while the body comes: it is refused, nothing of it stays, and one that has room is taken.
+#[tokio::test]
+async fn a_body_without_room_on_the_disk_is_refused_and_leaves_nothing() {
+    let Some(disk) = SmallDisk::mount(4, "a body without room is not tried") else {
+        return;
+    };
+    let (mut payer, client, _) = started(4);
+    payer.terminate();
+    payer.serve_with(&[("CAUSEWAY_EXPORTS__URL", &format!("file:{}", disk.path().display()))]);
+    let token = token(&client).await;
+    let all: Vec<Value> = (0..8).map(|at| large(&payer, &format!("mp-{at}"))).collect();
+    kick_off(&client, &token, body(&all))
+        .await
+        .assert_outcome(Fault::NoRoom);
+    nothing_left(&payer, disk.path()).await;
+    let one = member(&payer, 0, Variation::Exact, "mp-0");
+    let (_, manifest) = run(&client, &token, body(&[one])).await;
+    let groups = lines(&client, &token, &manifest, "output", "Group").await;
+    assert_eq!(sent_of(&groups, "match"), ["mp-0"]);
 }

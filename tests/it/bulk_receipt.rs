@@ -361,8 +361,19 @@ async fn a_whole_file_is_packed_when_the_request_accepts_it_and_a_part_never_is(
         .read_to_end(&mut unpacked)
         .expect("gzip");
     assert_eq!(unpacked, whole.body);
+    let zstd = bulk.send("GET", &url, &[("accept-encoding", "gzip;q=0.5, zstd")]).await;
+    assert_eq!(zstd.header("content-encoding"), "zstd");
+    assert!(![whole.header("etag"), packed.header("etag")].contains(&zstd.header("etag")));
+    assert!(zstd.body.len() < whole.body.len() / 2, "{}", zstd.body.len());
+    let (mut rest, mut unpacked) = (&zstd.body[..], Vec::new());
+    while !rest.is_empty() {
+        let mut frame = ruzstd::decoding::StreamingDecoder::new(&mut rest).expect("a frame");
+        frame.read_to_end(&mut unpacked).expect("zstd");
+    }
+    assert_eq!(unpacked, whole.body);
     for headers in [
         &[("accept-encoding", "gzip"), ("range", "bytes=5-9")][..],
+        &[("accept-encoding", "zstd"), ("range", "bytes=5-9")],
         &[("accept-encoding", "gzip;q=0")],
     ] {
         let plain = bulk.send("GET", &url, headers).await;

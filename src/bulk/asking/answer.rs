@@ -19,7 +19,7 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Most bytes of an answer.
-const ANSWER_BYTES: u64 = 64 << 20;
+pub(super) const ANSWER_BYTES: u64 = 64 << 20;
 /// Time between two questions when the partner names none, milliseconds.
 const POLL_MS: i64 = 10_000;
 /// Longest time between two questions, whatever the partner asks for, milliseconds.
@@ -109,7 +109,7 @@ async fn tell(run: &mut AskingRun, answer: BulkAnswer) -> Result<RunNext, CallFa
 }
 
 /// Tells one exchange. Returns whether the member was matched.
-fn tell_one(
+pub(super) fn tell_one(
     db: &mut Db,
     ctx: &Context,
     member: &RunMemberRow,
@@ -154,6 +154,20 @@ fn tell_one(
     };
     put(db, member, place)?;
     Ok(goes_on)
+}
+
+/// The Patients of a group that was read by its id; `None` for what is not that group, or not one of matched members.
+pub(super) fn matched_in(peer: &Peer, group_id: &str, bytes: &[u8]) -> Option<BTreeSet<String>> {
+    let mut answer = BulkAnswer::default();
+    answer.add_group(peer, serde_json::from_slice(bytes).ok()?).ok()?;
+    if answer.group_id.as_deref() != Some(group_id) {
+        return None;
+    }
+    let matched = answer.said.into_values().filter_map(|said| match said {
+        MemberAnswer::Matched(patient) => Some(patient),
+        _ => None,
+    });
+    Some(matched.collect())
 }
 
 /// What a partner says of one member.
@@ -377,6 +391,16 @@ mod tests {
             assert_eq!(answer.of(3), Some(MemberAnswer::Constrained));
             assert_eq!(answer.of(4), None, "nothing was said");
         }
+    }
+
+    #[test]
+    fn a_group_that_is_read_shows_its_patients_and_another_one_nothing() {
+        let text = group("match", &[("Patient/a", "member-0"), ("Patient/b", "member-1")]);
+        let there = matched_in(&peer(), "g-match", text.as_bytes()).expect("the group");
+        assert_eq!(there, ["a".to_owned(), "b".to_owned()].into());
+        assert!(matched_in(&peer(), "g-other", text.as_bytes()).is_none());
+        let text = group("nomatch", &[("#member-0", "member-0")]);
+        assert!(matched_in(&peer(), "g-nomatch", text.as_bytes()).is_none());
     }
 
     #[test]

@@ -2,13 +2,13 @@
 //! alone; whoever is not to be asked for at all is cancelled as an exchange.
 
 use super::kind::ASK;
-use crate::audit::{Action, Actor, LedgerEvent, Object, OperatorNote, ledger};
+use crate::audit::{OperatorNote, ledger};
+use crate::bulk::job::cancelled_by_operator;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::jobs::{self, NewJob};
 use crate::store::Db;
 use crate::store::bulk_runs as rows;
-use crate::telemetry::Correlation;
 
 /// Asks for the end of a run of ours; `note` says who and why. Waits on this thread.
 ///
@@ -18,16 +18,7 @@ pub fn cancel_run(ctx: &Context, id: &str, note: OperatorNote) -> Result<(), Fai
     let (now_us, id) = (ctx.clock.now_us(), id.to_owned());
     let now_ms = now_us / 1000;
     let (entry_id, new_id) = (ctx.ids.new_id(now_ms), ctx.ids.new_id(now_ms));
-    let by = Actor {
-        kind: "operator",
-        ..Actor::default()
-    };
-    let mut entry = LedgerEvent::new(Action::BulkCancelled, by, Correlation::internal(entry_id.clone()));
-    entry.note = Some(note);
-    entry.object = Some(Object {
-        kind: "bulk-run",
-        id: id.clone(),
-    });
+    let entry = cancelled_by_operator("bulk-run", &id, note, &entry_id);
     ctx.store.reserved().write_blocking(move |db: &mut Db| {
         let row = rows::find(db, &id)?.ok_or(Fault::JobUnknown)?;
         if !rows::ask_cancel(db, &id, now_ms)? {

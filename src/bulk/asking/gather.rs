@@ -1,4 +1,5 @@
-//! Gathers exchanges of one file of enrolments into runs, each with one partner. It asks nobody.
+//! Gathers exchanges of one file of enrolments into runs, each with one partner; so it does with the further exchanges of a series whose members
+//! were in one run. It asks nobody.
 
 use super::kind::{ASK, MEMBERS_MOST, RunStep, TIME_MS};
 use crate::bulk::files::new_name;
@@ -10,7 +11,7 @@ use crate::store::Db;
 use crate::store::bulk_runs::{self as rows, BulkRunRow, GATHERING, RunMemberRow};
 use crate::store::exchanges;
 
-/// When a run begins whose file was not read to its end, milliseconds.
+/// When a run begins whose file was not read to its end, or has none, milliseconds.
 const LATEST_MS: i64 = 600_000;
 
 /// Adds an exchange with `partner_id`, which was accepted in this transaction, to a run of its file: one for all members about whom the same

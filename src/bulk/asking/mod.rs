@@ -18,6 +18,7 @@ mod members;
 mod question;
 mod receipt;
 mod reply;
+mod reuse;
 mod run;
 mod sort;
 mod step;

@@ -6,7 +6,7 @@ use super::members::{ALONE, ASKED, FETCHING, LEFT, MATCHED, WAITING};
 use super::question::put;
 use super::run::{AskingRun, RunNext, step_of};
 use super::wire::{RunWire, TokenFor};
-use super::{answer, export, fetch, land, question, receipt, reply};
+use super::{answer, export, fetch, land, question, receipt, reply, reuse};
 use crate::bulk::files::BulkFiles;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
@@ -201,7 +201,10 @@ impl AskingRun {
 
     async fn step(&mut self, step: RunStep) -> Result<RunNext, CallFailure> {
         match step {
-            RunStep::AskMatch => question::ask(self).await,
+            RunStep::AskMatch => match reuse::reuse(self).await? {
+                Some(next) => Ok(next),
+                None => question::ask(self).await,
+            },
             RunStep::AwaitMatch => answer::read(self).await,
             RunStep::EndMatch => {
                 self.end_there(TokenFor::Match).await;

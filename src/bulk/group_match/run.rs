@@ -8,7 +8,8 @@ use crate::member_match::BulkAsking;
 use crate::security::JobCaller;
 use crate::store::bulk::BulkJobRow;
 use serde::{Deserialize, Serialize};
-use std::sync::Mutex;
+use std::collections::HashSet;
+use std::sync::{Mutex, OnceLock};
 
 /// The side of the file with the members of the body. No manifest names it.
 pub(super) const SPOOL: &str = "spool";
@@ -18,6 +19,9 @@ pub(super) const SPOOL: &str = "spool";
 pub(super) struct MatchJob {
     pub members: usize,
     pub caller: JobCaller,
+    /// Where the marks stand in the spool, if there are any.
+    #[serde(default)]
+    pub marks: Option<u64>,
 }
 
 impl MatchJob {
@@ -36,6 +40,9 @@ pub(super) struct MatchRun {
     pub partner_npi: String,
     /// Whether the partner reads the result in the form of PDex 2.1 as well.
     pub wants_envelope: bool,
+    /// Where the marks of members stand in the spool, and the marks, once they are read.
+    pub marks: Option<u64>,
+    pub marked: OnceLock<HashSet<usize>>,
     /// Held while a piece is written to a store that several processes share.
     pub turn: Mutex<()>,
 }

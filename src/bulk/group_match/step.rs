@@ -24,7 +24,8 @@ use crate::store::guesses::Alarm;
 use crate::store::matching::is_raced;
 use crate::store::member_groups::{self, GroupEntryRow};
 use crate::store::partners;
-use std::sync::{Mutex, PoisonError};
+use std::collections::HashSet;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long one attempt does pieces, before others get their turn.
@@ -70,6 +71,8 @@ impl JobStep for MatchStep {
                 keep_ms: self.keep_ms,
                 wants_envelope: caller.partner.dialect.pdex.starts_with("2.1"),
                 partner_npi: caller.partner.npi,
+                marks: job.marks,
+                marked: OnceLock::new(),
                 row,
                 held: held.clone(),
                 turn: Mutex::default(),
@@ -203,10 +206,26 @@ impl MatchRun {
             .store
             .read_blocking(|db| member_groups::positions(db, &groups, first, last))?;
         members.retain(|member| !there.contains(&number(member.index)));
+        let marked = self.marked()?;
+        for member in &mut members {
+            member.is_repeated |= marked.contains(&member.index);
+        }
         Ok(members)
     }
 
-    /// The bytes of the spool from `start` to `end`.
+    /// The indexes of members whose line was written before a later one named the same Patient.
+    fn marked(&self) -> Result<&HashSet<usize>, Failure> {
+        if let Some(marked) = self.marked.get() {
+            return Ok(marked);
+        }
+        let read = match self.marks {
+            None => HashSet::new(),
+            Some(start) => body::marked(&self.spool(start, u64::MAX)?)?,
+        };
+        Ok(self.marked.get_or_init(|| read))
+    }
+
+    /// The bytes of the spool from `start` to `end`, or to its end.
     fn spool(&self, start: u64, end: u64) -> Result<Vec<u8>, Failure> {
         let files = self
             .held
@@ -216,12 +235,13 @@ impl MatchRun {
         let missing = || Failure::new(Fault::StoreDamaged).because("the spool of a bulk match is missing");
         let row = files.iter().find(|file| file.side == SPOOL).ok_or_else(missing)?;
         let (reader, whole) = (self.files.open(row)?, PIECE_BYTES as u64);
+        let end = end.min(u64::try_from(row.bytes).unwrap_or(0));
         let mut bytes = Vec::new();
         for at in start / whole..end.div_ceil(whole) {
             bytes.extend(reader.piece(at)?.ok_or_else(missing)?);
         }
         let skipped = usize::try_from(start % whole).unwrap_or(0);
-        let length = usize::try_from(end - start).unwrap_or(0);
+        let length = usize::try_from(end.saturating_sub(start)).unwrap_or(0);
         bytes
             .get(skipped..skipped + length)
             .map(<[u8]>::to_vec)

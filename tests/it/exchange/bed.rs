@@ -96,14 +96,14 @@ impl Bed {
     }
 
     pub fn runner_with(&self, ctx: &Context, partner: &Scripted, seed: u64) -> Runner {
-        let mut steps = job_steps(&partner.sessions(), &Chance::seeded(seed));
+        let mut steps = job_steps(&partner.sessions(), &Chance::seeded(seed), |_, _, _, _| Ok(()));
         steps.push(watch::step());
         Runner::new(ctx, settings(), steps, Chance::seeded(seed)).expect("fits")
     }
 
     /// A worker that does so many jobs at once.
     pub fn runner_with_permits(&self, partner: &Scripted, permits: usize) -> Runner {
-        let steps = job_steps(&partner.sessions(), &Chance::seeded(1));
+        let steps = job_steps(&partner.sessions(), &Chance::seeded(1), |_, _, _, _| Ok(()));
         let settings = RunnerSettings { permits, ..settings() };
         Runner::new(&self.ctx, settings, steps, Chance::seeded(1)).expect("fits")
     }

@@ -193,7 +193,7 @@ fn a_retraction_that_is_asked_for_before_the_exchange_is_taken_back_is_not_lost(
 
 fn stubborn(bed: &Bed) -> Runner {
     let sessions: Arc<dyn PartnerSessions> = Arc::new(Stubborn(Scripted::well()));
-    let mut steps = job_steps(&sessions, &Chance::seeded(1));
+    let mut steps = job_steps(&sessions, &Chance::seeded(1), |_, _, _, _| Ok(()));
     steps.push(watch::step());
     Runner::new(&bed.ctx, settings(), steps, Chance::seeded(1)).expect("fits")
 }

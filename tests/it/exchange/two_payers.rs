@@ -381,11 +381,52 @@ fn members_are_matched_exported_stored_and_acknowledged_in_one_run() {
     }
 }
 
+/// The quarterly request of concurrent cover is one run for all who were in a run before, about the group of that run.
+#[test]
+fn the_members_of_a_run_are_asked_for_together_in_the_next_quarter() {
+    let both = BothPayers::start(2, "2.2");
+    let rows: Vec<String> = (1..=2)
+        .map(|number| {
+            let mut row = both.enrolment(number, None);
+            row["cover"] = json!("concurrent");
+            row.to_string()
+        })
+        .collect();
+    std::fs::write(both.new.home().join("concurrent.ndjson"), rows.join("\n") + "\n").expect("a file");
+    both.new
+        .json_command(&["exchange", "import", "concurrent.ndjson", "--bulk"]);
+    both.run_ended();
+    let eventually = |what: &str, count: i64| {
+        let began = Instant::now();
+        while both.new.count(what) < count {
+            assert!(began.elapsed() < both.wait(), "{what}\n{}", both.new.log());
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    };
+    eventually("job WHERE kind = 'exchange-again'", 2);
+    let due = |kind: &str| {
+        let sql = format!("UPDATE job SET due_ms = 0 WHERE kind = '{kind}'");
+        diesel::sql_query(sql).execute(&mut both.new.db()).expect("due")
+    };
+    assert_eq!(due("exchange-again"), 2);
+    eventually("bulk_run_member", 4);
+    assert_eq!(both.new.count("bulk_run"), 2, "one run for both");
+    assert_eq!(both.new.count("job WHERE kind = 'exchange'"), 0, "no job of their own");
+    assert_eq!(due("bulk-ask"), 1);
+    let run = both.run_ended();
+    assert_eq!(run["state"], "done", "{run:#}\n{}", both.new.log());
+    assert!(run["since"].is_string(), "{run:#}");
+    let begun = both.old.count("ledger_entry WHERE action = 'bulk.begun'");
+    assert_eq!(begun, 3, "a match and two exports");
+}
+
 #[test]
 fn a_later_run_asks_for_what_changed_since() {
     let both = BothPayers::start(2, "2.2");
     both.import();
     let before = both.stored().len();
+    let begun = || both.old.count("ledger_entry WHERE action = 'bulk.begun'");
+    assert_eq!(begun(), 2, "a match and an export");
     let since = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
     std::thread::sleep(Duration::from_millis(1_500));
     // Something new of the first member at the old payer.
@@ -417,4 +458,22 @@ fn a_later_run_asks_for_what_changed_since() {
         std::thread::sleep(Duration::from_millis(200));
     }
     assert_eq!(both.stored().len(), before + 1, "what was there is not sent again");
+    assert_eq!(
+        begun(),
+        3,
+        "the group of the first run was exported, without another match"
+    );
+
+    // Who permits it anew is asked about anew.
+    let mut rows: Vec<Value> = (1..=2).map(|number| both.enrolment(number, Some(&since))).collect();
+    for row in &mut rows {
+        row["opt_in_at"] = json!("2026-01-03");
+    }
+    let rows: Vec<String> = rows.iter().map(Value::to_string).collect();
+    std::fs::write(both.new.home().join("anew.ndjson"), rows.join("\n") + "\n").expect("a file");
+    let told = both.new.json_command(&["exchange", "import", "anew.ndjson", "--bulk"]);
+    assert_eq!(told["bulk_runs"], 1, "{told}");
+    let anew = both.run_ended();
+    assert_eq!(anew["state"], "done", "{anew:#}\n{}", both.new.log());
+    assert_eq!(begun(), 5, "a match and an export");
 }

@@ -127,7 +127,7 @@ impl World {
         let steps: Vec<Arc<dyn JobStep>> = vec![
             ExchangeWork::step(sessions.clone(), Chance::seeded(1)),
             Arc::new(TakeBack(sessions)),
-            Arc::new(AskAgain),
+            Arc::new(AskAgain(|_, _, _, _| Ok(()))),
             Arc::new(JudgeAgain(self.access.clone())),
             watch::step(),
         ];

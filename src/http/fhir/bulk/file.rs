@@ -1,6 +1,6 @@
 //! A file of a run, or a part of one, sent piece by piece; each piece is checked like those of a record.
 
-use super::packed::may_pack;
+use super::packed::Packing;
 use super::sent::{beyond, body, empty, head};
 use super::told::tell;
 use crate::bulk::export::download;
@@ -34,15 +34,15 @@ pub async fn get(
     let Some((span, disclosure)) = sent else {
         return Ok(beyond(&row));
     };
-    let packs = !is_head && may_pack(request.headers());
-    let mut answer = head(&row, &span, packs);
+    let packing = Packing::of(request.headers()).filter(|_| !is_head);
+    let mut answer = head(&row, &span, packing);
     if is_head {
         disclosure.ends(SentPart::Head(200));
         return Ok(empty(&mut answer, &span));
     }
     let size = usize::try_from(span.bytes()).unwrap_or(usize::MAX);
     let mut watched = WatchedStream::new(disclosure, size, outgoing::terms(&app, &request));
-    Ok(body(answer, (reader, &span), packs, move |bytes| watched.pass(bytes)))
+    Ok(body(answer, (reader, &span), packing, move |bytes| watched.pass(bytes)))
 }
 
 /// Opens the file, whatever kind of run it belongs to.

@@ -1,7 +1,7 @@
 //! `Group/$bulk-member-match`: 202 with the address of the run's status, once the members are on the disk.
 
 use crate::audit::Action;
-use crate::bulk::group_match;
+use crate::bulk::group_match::MatchIntake;
 use crate::bulk::job;
 use crate::bulk::manifest::status_url;
 use crate::error::{Failure, Fault};
@@ -49,11 +49,21 @@ async fn begun(
     let limits = &app.config.bulk;
     // A body that cannot be taken is not read.
     job::demand_free(&app.ctx, limits, &authorised.caller).await?;
-    let bytes = body::large_fhir_json(request, payload, limits.body_bytes).await?;
-    if !prefer::responds_async(request.headers()) {
-        return Err(Fault::BulkAsyncNeeded.into());
+    let mut intake = MatchIntake::open(&app.ctx, (limits, &app.bulk), &authorised.caller).await?;
+    let refused = (!prefer::responds_async(request.headers())).then(|| Fault::BulkAsyncNeeded.into());
+    let take = async |bytes: web::BytesMut| intake.take(bytes).await;
+    let came = match body::large_fhir_json(request, payload, (limits.body_bytes, refused), take).await {
+        Ok(()) => authorised.still_holds(request, app).await,
+        refused => refused,
+    };
+    match came {
+        Ok(()) => {
+            let url = format!("{}/Group/$bulk-member-match", app.ctx.payer.base_url);
+            intake.begin(url).await
+        }
+        Err(failure) => {
+            intake.forget().await;
+            Err(failure)
+        }
     }
-    authorised.still_holds(request, app).await?;
-    let url = format!("{}/Group/$bulk-member-match", app.ctx.payer.base_url);
-    group_match::begin(&app.ctx, (limits, &app.bulk), &authorised.caller, bytes, url).await
 }

@@ -1,16 +1,51 @@
-//! Files of runs packed with gzip while they are sent, when the request accepts it. What is counted and checked are the bytes of the file.
+//! Files of runs packed while they are sent, with gzip or zstd as the request accepts it. What is counted and checked are the bytes of the file.
 
 use actix_web::http::header::{self, HeaderMap};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use std::io::{self, Write as _};
 
+/// How a file is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Packing {
+    /// One stream for the whole file.
+    Gzip,
+    /// A frame for each piece (RFC 8878, section 3).
+    Zstd,
+}
+
+impl Packing {
+    /// How a request for a whole file is answered; `None` for the file as it is.
+    pub(super) fn of(headers: &HeaderMap) -> Option<Packing> {
+        let values = headers.get_all(header::ACCEPT_ENCODING);
+        match headers.contains_key(header::RANGE) {
+            true => None,
+            false => preferred(values.filter_map(|value| value.to_str().ok())),
+        }
+    }
+
+    /// The name of the coding.
+    pub(super) const fn coding(self) -> &'static str {
+        match self {
+            Packing::Gzip => "gzip",
+            Packing::Zstd => "zstd",
+        }
+    }
+}
+
 /// Packs a file piece by piece.
-pub(super) struct Packer(GzEncoder<Vec<u8>>);
+pub(super) enum Packer {
+    Gzip(Box<GzEncoder<Vec<u8>>>),
+    Zstd,
+}
 
 impl Packer {
-    pub(super) fn new() -> Packer {
-        Packer(GzEncoder::new(Vec::new(), Compression::fast()))
+    pub(super) fn new(packing: Packing) -> Packer {
+        match packing {
+            Packing::Gzip => Packer::Gzip(Box::new(GzEncoder::new(Vec::new(), Compression::fast()))),
+            Packing::Zstd => Packer::Zstd,
+        }
     }
 
     /// What can be sent after these bytes; it may be empty.
@@ -18,8 +53,13 @@ impl Packer {
     /// # Errors
     /// Those of the library.
     pub(super) fn pack(&mut self, bytes: &[u8]) -> io::Result<Vec<u8>> {
-        self.0.write_all(bytes)?;
-        Ok(std::mem::take(self.0.get_mut()))
+        match self {
+            Packer::Gzip(stream) => {
+                stream.write_all(bytes)?;
+                Ok(std::mem::take(stream.get_mut()))
+            }
+            Packer::Zstd => Ok(compress_to_vec(bytes, CompressionLevel::Fastest)),
+        }
     }
 
     /// The rest.
@@ -27,23 +67,21 @@ impl Packer {
     /// # Errors
     /// Those of the library.
     pub(super) fn end(self) -> io::Result<Vec<u8>> {
-        self.0.finish()
+        match self {
+            Packer::Gzip(stream) => stream.finish(),
+            Packer::Zstd => Ok(Vec::new()),
+        }
     }
 }
 
-/// Whether a request for a whole file is answered with gzip.
-pub(super) fn may_pack(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(header::ACCEPT_ENCODING);
-    !headers.contains_key(header::RANGE) && prefers_gzip(values.filter_map(|value| value.to_str().ok()))
-}
-
-/// Whether `Accept-Encoding` asks for gzip (RFC 9110, section 12.5.3): it is named and weighs no less than the file as it is, or it is what
-/// is left when the file as it is is refused.
-fn prefers_gzip<'v>(values: impl Iterator<Item = &'v str>) -> bool {
-    let (mut gzip, mut identity, mut any) = (None, None, None);
+/// What `Accept-Encoding` asks for (RFC 9110, section 12.5.3): of the codings that are named and weigh no less than the file as it is, the one
+/// that weighs most, and gzip when both do; otherwise one that is left when the file as it is is refused.
+fn preferred<'v>(values: impl Iterator<Item = &'v str>) -> Option<Packing> {
+    let (mut gzip, mut zstd, mut identity, mut any) = (None, None, None, None);
     for (name, weight) in values.flat_map(|value| value.split(',')).map(weighed) {
         let place = match name.to_ascii_lowercase().as_str() {
             "gzip" | "x-gzip" => &mut gzip,
+            "zstd" => &mut zstd,
             "identity" => &mut identity,
             "*" => &mut any,
             _ => continue,
@@ -51,10 +89,14 @@ fn prefers_gzip<'v>(values: impl Iterator<Item = &'v str>) -> bool {
         *place = Some(place.map_or(weight, |before: u16| before.max(weight)));
     }
     let refuses_identity = identity.or(any) == Some(0);
-    match (gzip, any) {
-        (Some(gzip), _) => gzip > 0 && gzip >= identity.unwrap_or(0),
-        (None, Some(any)) => any > 0 && refuses_identity,
-        (None, None) => false,
+    let named = |own: Option<u16>| own.filter(|own| *own > 0 && *own >= identity.unwrap_or(0));
+    match (named(gzip), named(zstd)) {
+        (Some(gzip), Some(zstd)) if zstd > gzip => Some(Packing::Zstd),
+        (Some(_), _) => Some(Packing::Gzip),
+        (None, Some(_)) => Some(Packing::Zstd),
+        (None, None) if !refuses_identity || any.unwrap_or(0) == 0 => None,
+        (None, None) if gzip.is_none() => Some(Packing::Gzip),
+        (None, None) => zstd.is_none().then_some(Packing::Zstd),
     }
 }
 
@@ -85,47 +127,85 @@ mod tests {
     use super::*;
     use std::io::Read as _;
 
+    const GZIP: Option<Packing> = Some(Packing::Gzip);
+    const ZSTD: Option<Packing> = Some(Packing::Zstd);
+
     #[test]
-    fn gzip_is_used_when_it_is_named_and_weighs_no_less_than_the_file_as_it_is() {
+    fn a_coding_is_used_when_it_is_named_and_weighs_no_less_than_the_file_as_it_is() {
         for (text, wanted) in [
-            ("gzip", true),
-            ("GZIP;q=0.5", true),
-            ("x-gzip", true),
-            ("br;q=1, gzip; q=0.001", true),
-            ("gzip;q=0.5, identity;q=0.5", true),
-            ("gzip;q=0.5, identity", false),
-            ("gzip;q=0.5, identity;q=0.501", false),
-            ("identity;q=0, gzip;q=0.1", true),
-            ("gzip;q=0", false),
-            ("gzip;q=0, *", false),
-            ("gzip; q=0.000", false),
-            ("gzip;q=much", false),
-            ("gzip;q=2", false),
-            ("gzip;q=0.5555", false),
-            ("br", false),
-            ("zstd", false),
-            ("*", false),
-            ("identity;q=0, *", true),
-            ("identity;q=0", false),
-            ("*;q=0", false),
-            ("", false),
+            ("gzip", GZIP),
+            ("GZIP;q=0.5", GZIP),
+            ("x-gzip", GZIP),
+            ("br;q=1, gzip; q=0.001", GZIP),
+            ("gzip;q=0.5, identity;q=0.5", GZIP),
+            ("gzip;q=0.5, identity", None),
+            ("gzip;q=0.5, identity;q=0.501", None),
+            ("identity;q=0, gzip;q=0.1", GZIP),
+            ("gzip;q=0", None),
+            ("gzip;q=0, *", None),
+            ("gzip; q=0.000", None),
+            ("gzip;q=much", None),
+            ("gzip;q=2", None),
+            ("gzip;q=0.5555", None),
+            ("br", None),
+            ("zstd", ZSTD),
+            ("Zstd;q=0.1", ZSTD),
+            ("gzip, deflate, br, zstd", GZIP),
+            ("gzip;q=0.8, zstd", ZSTD),
+            ("zstd;q=0.8, gzip", GZIP),
+            ("gzip;q=0, zstd", ZSTD),
+            ("zstd;q=0.5, identity", None),
+            ("zstd;q=0", None),
+            ("*", None),
+            ("identity;q=0, *", GZIP),
+            ("identity;q=0, gzip;q=0, *", ZSTD),
+            ("identity;q=0, gzip;q=0, zstd;q=0, *", None),
+            ("identity;q=0", None),
+            ("*;q=0", None),
+            ("", None),
         ] {
-            assert_eq!(prefers_gzip([text].into_iter()), wanted, "{text}");
+            assert_eq!(preferred([text].into_iter()), wanted, "{text}");
         }
-        assert!(prefers_gzip(["br", "gzip"].into_iter()), "several lines are one list");
+        assert_eq!(
+            preferred(["br", "gzip"].into_iter()),
+            GZIP,
+            "several lines are one list"
+        );
     }
 
     #[test]
     fn what_is_packed_in_pieces_is_unpacked_as_one() {
-        let (mut packer, mut packed, piece) = (Packer::new(), Vec::new(), vec![7; 100_000]);
-        for _ in 0..3 {
-            packed.extend(packer.pack(&piece).expect("packed"));
+        let piece: Vec<u8> = (0..30_000_u32).flat_map(|at| (at / 7).to_le_bytes()).collect();
+        for packing in [Packing::Gzip, Packing::Zstd] {
+            let (mut packer, mut packed) = (Packer::new(packing), Vec::new());
+            for _ in 0..3 {
+                packed.extend(packer.pack(&piece).expect("packed"));
+            }
+            packed.extend(packer.pack(&piece[..1]).expect("packed"));
+            packed.extend(packer.end().expect("the rest"));
+            let all = [piece.repeat(3), piece[..1].to_vec()].concat();
+            assert!(
+                unpacked(packing, &packed) == all && packed.len() < all.len() / 2,
+                "{packing:?}"
+            );
         }
-        packed.extend(packer.end().expect("the rest"));
+    }
+
+    fn unpacked(packing: Packing, packed: &[u8]) -> Vec<u8> {
         let mut all = Vec::new();
-        flate2::read::GzDecoder::new(packed.as_slice())
-            .read_to_end(&mut all)
-            .expect("unpacked");
-        assert!(all == piece.repeat(3) && packed.len() < 10_000);
+        match packing {
+            Packing::Gzip => {
+                let mut stream = flate2::read::GzDecoder::new(packed);
+                stream.read_to_end(&mut all).expect("unpacked");
+            }
+            Packing::Zstd => {
+                let mut rest = packed;
+                while !rest.is_empty() {
+                    let mut frame = ruzstd::decoding::StreamingDecoder::new(&mut rest).expect("a frame");
+                    frame.read_to_end(&mut all).expect("unpacked");
+                }
+            }
+        }
+        all
     }
 }

@@ -1,6 +1,6 @@
 //! The forms of answers with a file of a run: its head, its bytes one piece after another, and an answer without any. Nothing is decided here.
 
-use super::packed::Packer;
+use super::packed::{Packer, Packing};
 use crate::bulk::files::FileReader;
 use crate::bulk::range::{self, FileSpan};
 use crate::error::{Failure, Fault};
@@ -17,8 +17,8 @@ const NDJSON: &str = "application/fhir+ndjson";
 /// The media type of files without resources.
 const LINES: &str = "application/x-ndjson";
 
-/// The head of the answer with these bytes of a file, packed if `packs`.
-pub(super) fn head(row: &BulkFileRow, span: &FileSpan, packs: bool) -> HttpResponseBuilder {
+/// The head of the answer with these bytes of a file.
+pub(super) fn head(row: &BulkFileRow, span: &FileSpan, packing: Option<Packing>) -> HttpResponseBuilder {
     let mut answer = HttpResponse::Ok();
     let media_type = match row.side.as_str() {
         MEMBERS => LINES,
@@ -30,11 +30,11 @@ pub(super) fn head(row: &BulkFileRow, span: &FileSpan, packs: bool) -> HttpRespo
         .insert_header((header::ACCEPT_RANGES, "bytes"))
         .insert_header((header::VARY, "Accept-Encoding"))
         .insert_header((header::ETAG, range::tag_of(row)));
-    if packs {
+    if let Some(coding) = packing.map(Packing::coding) {
         // A tag of its own: the bytes differ. Ranges are of the file as it is.
-        let tag = format!("{}-gzip\"", range::tag_of(row).trim_end_matches('"'));
+        let tag = format!("{}-{coding}\"", range::tag_of(row).trim_end_matches('"'));
         answer
-            .insert_header((header::CONTENT_ENCODING, "gzip"))
+            .insert_header((header::CONTENT_ENCODING, coding))
             .insert_header((header::ETAG, tag));
     }
     if span.is_part {
@@ -83,11 +83,11 @@ struct ReadPiece {
     sent: Vec<u8>,
 }
 
-/// The answer with these bytes of a file, packed if `packs`. `pass` is told of each piece before it leaves, and may forbid it.
+/// The answer with these bytes of a file. `pass` is told of each piece before it leaves, and may forbid it.
 pub(super) fn body<P>(
     mut answer: HttpResponseBuilder,
     (reader, span): (FileReader, &FileSpan),
-    packs: bool,
+    packing: Option<Packing>,
     pass: P,
 ) -> HttpResponse
 where
@@ -97,7 +97,7 @@ where
         reader,
         at: span.range.start,
         end: span.range.end,
-        packer: packs.then(Packer::new),
+        packer: packing.map(Packer::new),
         ready: VecDeque::new(),
         pass,
     };
@@ -108,9 +108,9 @@ where
             Err(failure) => Some((Err(failure), None)),
         }
     });
-    match packs {
-        true => answer.body(BodyStream::new(Box::pin(pieces))),
-        false => answer.body(SizedStream::new(span.bytes(), Box::pin(pieces))),
+    match packing {
+        Some(_) => answer.body(BodyStream::new(Box::pin(pieces))),
+        None => answer.body(SizedStream::new(span.bytes(), Box::pin(pieces))),
     }
 }
 
