@@ -22,6 +22,7 @@ pub use form::PIECE_BYTES;
 pub use read::FileReader;
 pub use write::{FileWriter, finish};
 
+use super::shares::MemberShare;
 use crate::config::Config;
 use crate::error::{Failure, Fault};
 use crate::failpoint::{self, SYNC};
@@ -39,6 +40,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
+/// Objects that are read at once when many are asked for.
+const AT_ONCE: usize = 8;
 /// What was left in a local folder is removed after this time: no run takes so long.
 const LEFT_OVER: Duration = Duration::from_secs(31 * 24 * 3600);
 
@@ -188,21 +191,51 @@ impl BulkFiles {
         Ok(reader)
     }
 
+    /// Whose resources these files have, file by file. What an object store has is read some files at once.
+    ///
+    /// # Errors
+    /// [`Fault::BulkFolder`].
+    pub fn shares_of(&self, rows: &[BulkFileRow]) -> Result<Vec<Vec<MemberShare>>, Failure> {
+        let read = |row: &BulkFileRow| self.open(row)?.shares();
+        if self.0.objects.is_none() {
+            return rows.iter().map(read).collect();
+        }
+        let each = rows.len().div_ceil(AT_ONCE).max(1);
+        std::thread::scope(|scope| {
+            let read = |some: &[BulkFileRow]| some.iter().map(read).collect::<Result<Vec<_>, _>>();
+            let parts: Vec<_> = rows.chunks(each).map(|some| scope.spawn(move || read(some))).collect();
+            let mut all = Vec::with_capacity(rows.len());
+            for part in parts {
+                let part = part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                all.extend(part?);
+            }
+            Ok(all)
+        })
+    }
+
     /// Removes all files of a run.
     ///
     /// # Errors
     /// [`Fault::BulkFolder`].
     pub fn remove(&self, job: &str) -> Result<(), Failure> {
+        self.remove_here(job)?;
+        match &self.0.objects {
+            Some(objects) if is_name(job) => objects.remove(job, &objects.names(job)?),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes the local folder of a run, and asks no object store: for a run that did not begin, whose end is announced.
+    ///
+    /// # Errors
+    /// [`Fault::BulkFolder`].
+    pub fn remove_here(&self, job: &str) -> Result<(), Failure> {
         if !is_name(job) {
             return Ok(());
         }
         match fs::remove_dir_all(self.folder_of(job)) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(unusable(error)),
-            _ => {}
-        }
-        match &self.0.objects {
-            None => Ok(()),
-            Some(objects) => objects.remove(job, &objects.names(job)?),
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(unusable(error)),
+            _ => Ok(()),
         }
     }
 

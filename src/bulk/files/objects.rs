@@ -18,11 +18,11 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 
 /// Longest wait for an answer without a file, or with a part of one.
-const ANSWER: Duration = Duration::from_secs(12);
+const ANSWER: Duration = Duration::from_secs(10);
 /// Longest wait until the store has a part of a file.
-const TAKEN: Duration = Duration::from_secs(30);
+const TAKEN: Duration = Duration::from_secs(20);
 /// Longest single attempt at a request, as the library writes it.
-const ATTEMPT: &str = "20s";
+const ATTEMPT: &str = "15s";
 /// Longest wait for a connection, as the library writes it.
 const CONNECT: &str = "4s";
 /// Within this time a request that failed begins again.

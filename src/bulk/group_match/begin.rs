@@ -44,7 +44,7 @@ pub async fn begin(
         Ok(file) => Ok((spool, file)),
         Err(failure) => {
             // What stays there goes with the end that was announced.
-            let _ = writer.remove(&own);
+            let _ = writer.remove_here(&own);
             Err(failure)
         }
     })
