@@ -202,7 +202,7 @@ impl BulkFiles {
         }
         let each = rows.len().div_ceil(AT_ONCE).max(1);
         std::thread::scope(|scope| {
-            let read = |some: &[BulkFileRow]| some.iter().map(read).collect::<Result<Vec<_>, _>>();
+            let read = move |some: &[BulkFileRow]| some.iter().map(read).collect::<Result<Vec<_>, _>>();
             let parts: Vec<_> = rows.chunks(each).map(|some| scope.spawn(move || read(some))).collect();
             let mut all = Vec::with_capacity(rows.len());
             for part in parts {
@@ -285,14 +285,6 @@ impl BulkFiles {
             if let Err(failure) = objects.remove(&first.job_id, &names) {
                 tracing::warn!(cause = ?failure.cause(), "objects of a bulk job that nothing names are still there");
             }
-        }
-    }
-
-    /// Removes files whose rows could not be written because the run has ended, or another attempt does the piece. A folder is removed with its
-    /// run; the objects of a run that has ended may have been removed before these came.
-    pub fn drop_late(&self, failure: &Failure, rows: &[BulkFileRow]) {
-        if self.0.objects.is_some() && failure.fault() == Fault::LeaseLost {
-            self.drop_files(rows);
         }
     }
 

@@ -253,7 +253,7 @@ fn do_piece(
     let (ends, new_id) = ((now_ms, now_ms + keep_ms), held.ctx().ids.new_id(now_ms));
     let rows = written.clone();
     held.write_blocking(move |db: &mut Db| job::finish_piece(db, &next, &rows, ends, &new_id))
-        .inspect_err(|failure| files.drop_late(failure, &written))?;
+        .inspect_err(|failure| job::drop_late(held.ctx(), files, failure, &written))?;
     failpoint::pass("bulk", "piece-done");
     Ok(())
 }

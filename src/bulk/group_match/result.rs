@@ -45,7 +45,7 @@ pub(super) fn write(run: &MatchRun, piece: BulkPieceRow) -> Result<(), Failure> 
             None => Ok(false),
         }
     });
-    if kept.inspect_err(|failure| run.files.drop_late(failure, &written))? {
+    if kept.inspect_err(|failure| job::drop_late(ctx, &run.files, failure, &written))? {
         run.asking.tell(&[Alarm::Ratio]);
     }
     Ok(())
