@@ -7,6 +7,7 @@ use crate::bulk_match;
 use crate::support::client::Reply;
 use crate::support::payer::{TestPayer, program};
 use crate::support::s3::{Bucket, Mood};
+use crate::support::wire::see_closed;
 use causeway::error::Fault;
 use causeway::synth::Variation;
 use diesel::RunQueryDsl as _;
@@ -241,6 +242,7 @@ async fn a_bulk_match_keeps_its_members_and_its_result_there() {
     let (mut payer, client, _) = bulk_match::started(4);
     payer.terminate();
     serve(&mut payer, &bucket);
+    see_closed().await;
     let token = bulk_match::token(&client).await;
     let members = [0, 2].map(|at| bulk_match::member(&payer, at, Variation::Exact, &format!("p{at}")));
     let body = bulk_match::body(&members);

@@ -82,7 +82,8 @@ fn runtime() -> Result<&'static Runtime, Failure> {
 }
 
 fn broken(why: impl Into<String>) -> Failure {
-    Failure::new(Fault::BulkFolder).because(why.into())
+    let why: String = why.into();
+    Failure::new(Fault::BulkFolder).because(why)
 }
 
 /// What may be told of an error: all before the words of the store's own, which can have names of keys and signatures.
@@ -185,7 +186,7 @@ impl Objects {
             while let Some(put) = ended.next().await {
                 put?;
             }
-            Ok(())
+            Ok::<_, Failure>(())
         })
     }
 
@@ -200,7 +201,7 @@ impl Objects {
             let asked = GetOptions::new().with_range(Some(GetRange::Bounded(0..FIRST)));
             let found = store.get_opts(&path, asked).await?;
             let length = found.meta.size;
-            Ok((length, found.bytes().await?))
+            Ok::<_, object_store::Error>((length, found.bytes().await?))
         };
         let (length, bytes) = runtime()?.block_on(within(ANSWER, "read", first))?;
         if bytes.len() as u64 != length.min(FIRST) {
@@ -226,7 +227,7 @@ impl Objects {
             while let Some(found) = within(ANSWER, "list", listed.try_next()).await? {
                 names.extend(found.location.filename().map(str::to_owned));
             }
-            Ok(names)
+            Ok::<_, Failure>(names)
         })
     }
 
@@ -245,7 +246,7 @@ impl Objects {
                     other => drop(other?),
                 }
             }
-            Ok(())
+            Ok::<_, object_store::Error>(())
         };
         match names.is_empty() {
             true => Ok(()),
@@ -315,7 +316,8 @@ impl Connected {
             }
             within(TAKEN, "end writing", upload.complete()).await
         };
-        match put.await {
+        let put = put.await;
+        match put {
             Ok(_) => Ok(()),
             Err(failure) => {
                 let _ = within(ANSWER, "give up writing", upload.abort()).await;

@@ -152,7 +152,7 @@ fn pass(mut client: TcpStream, upstream: &str, mood: &Mutex<Mood>) -> Option<()>
     let mood = *mood.lock().expect("a mood");
     let mut server = TcpStream::connect(upstream).ok()?;
     let length = value(&head, "content-length").unwrap_or(0);
-    write!(server, "{}connection: close\r\n\r\n", head.trim_end_matches("\r\n")).ok()?;
+    write!(server, "{}\r\nconnection: close\r\n\r\n", head.trim_end_matches("\r\n")).ok()?;
     server.write_all(&begun).ok()?;
     let mut rest = client.try_clone().ok()?.take(length - begun.len() as u64);
     std::io::copy(&mut rest, &mut server).ok()?;
