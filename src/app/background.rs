@@ -45,6 +45,10 @@ pub fn start(
         steps.push(Arc::new(SequencerStep(Arc::clone(sequencer))));
     }
     let (files, keep_ms) = (BulkFiles::new(config), config.bulk.keep_ms);
+    if files.are_objects() {
+        let probed = files.clone();
+        tokio::task::spawn_blocking(move || look_at(&probed));
+    }
     steps.push(Arc::new(ExportStep {
         files: files.clone(),
         keep_ms,
@@ -75,4 +79,11 @@ pub fn start(
         lease: jobs.lease,
     };
     Ok(Runner::new(ctx, settings, steps, Chance::System)?.start())
+}
+
+/// Says in the log when files of bulk jobs cannot be kept. Nothing else waits for that: jobs try again, and all other requests are served.
+fn look_at(files: &BulkFiles) {
+    if let Err(failure) = files.probe() {
+        tracing::error!(fault = failure.fault().code(), cause = ?failure.cause(), "the object store of exports.url cannot be used; bulk jobs wait for it");
+    }
 }

@@ -36,7 +36,7 @@ pub(super) async fn write_again(
     ctx.bell.ring();
     // Nothing names them any more, and they have what may not be given.
     let files = files.clone();
-    tokio::task::spawn_blocking(move || dropped.iter().for_each(|row| files.drop_file(row)))
+    tokio::task::spawn_blocking(move || files.drop_files(&dropped))
         .await
         .map_err(|error| Failure::new(Fault::Internal).because(error))
 }

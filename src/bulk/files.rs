@@ -1,33 +1,49 @@
-//! The files of runs: sealed in a folder, written once, and whole on the disk before their rows are there.
+//! The files of runs: sealed in a folder or an object store, written once, and whole there before their rows are there.
 //!
 //! A run has a folder of its own. A file has a head that names its key, then its text in sealed pieces of one size, which are found by
-//! their number, then the sealed list of whose resources it has. Nothing here decides who may read a file.
+//! their number, then the sealed list of whose resources it has. With an object store, a file is written in the folder first, and moved when it
+//! is whole; the beginning of one that is fetched stays in the folder until all of it has come. Nothing here decides who may read a file.
 
+mod form;
+#[cfg(not(feature = "object-store"))]
+mod no_objects;
+#[cfg(feature = "object-store")]
+mod objects;
 mod part;
+mod read;
+mod write;
 
-use super::shares::{MemberShare, Unfinished};
+#[cfg(not(feature = "object-store"))]
+use no_objects::NoObjects as Objects;
+#[cfg(feature = "object-store")]
+use objects::Objects;
+
+pub use form::PIECE_BYTES;
+pub use read::FileReader;
+pub use write::{FileWriter, finish};
+
+use super::shares::MemberShare;
 use crate::config::Config;
 use crate::error::{Failure, Fault};
 use crate::failpoint::{self, SYNC};
 use crate::jobs::HeldJob;
-use crate::secret::{Sha256, hex, random};
+use crate::secret::{hex, random};
 use crate::security::vault::{KEYS_FILE, Seal, Vault};
 use crate::store::bulk::BulkFileRow;
+use form::{unsealed, unusable};
+use read::SealedBytes;
 use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
 
-/// Length of a piece before it is sealed. It must never change: pieces are found by it.
-pub const PIECE_BYTES: usize = 64 * 1024;
-/// Bytes that sealing adds: the nonce and the tag.
-const SEALED_MORE: usize = 12 + 16;
-/// With this begins each file; the id of its key and a line end follow.
-const HEAD: &str = "causeway-bulk/1 ";
-/// Longest head.
-const HEAD_BYTES: usize = 128;
+/// Objects that are read at once when many are asked for.
+const AT_ONCE: usize = 8;
+/// What was left in a local folder is removed after this time: no run takes so long.
+const LEFT_OVER: Duration = Duration::from_secs(31 * 24 * 3600);
 
 /// The folder of files and the keys that seal them. Clones share both.
 #[derive(Clone)]
@@ -35,21 +51,10 @@ pub struct BulkFiles(Arc<Inner>);
 
 struct Inner {
     folder: PathBuf,
+    /// Where files are when they are whole; in the folder without it.
+    objects: Option<Arc<Objects>>,
     keys: PathBuf,
     vault: OnceLock<Vault>,
-}
-
-fn unusable(error: std::io::Error) -> Failure {
-    let fault = match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Fault::NoRoom,
-        _ => Fault::BulkFolder,
-    };
-    Failure::new(fault).because(error)
-}
-
-/// The keys are wrong, or a file is not as it was written.
-fn unsealed(failure: Failure) -> Failure {
-    Failure::new(Fault::BulkFolder).because(failure)
 }
 
 /// An id of 128 random bits, for runs and files.
@@ -66,8 +71,10 @@ impl BulkFiles {
     /// As the configuration says. Neither folder nor keys are touched before the first run.
     pub fn new(config: &Config) -> BulkFiles {
         let own = config.data_folder();
+        let objects = config.bulk.objects.as_ref().and_then(Objects::new).map(Arc::new);
         BulkFiles(Arc::new(Inner {
             folder: config.bulk.folder.clone().unwrap_or_else(|| own.join("exports")),
+            objects,
             keys: own.join(KEYS_FILE),
             vault: OnceLock::new(),
         }))
@@ -104,12 +111,31 @@ impl BulkFiles {
     /// # Errors
     /// [`Fault::BulkFolder`].
     pub fn make(&self, job: &str) -> Result<(), Failure> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(self.folder_of(job))
+        if self.0.objects.is_some() {
+            self.drop_left_over();
+        }
+        self.make_folder(job)
             .and_then(|()| File::open(&self.0.folder)?.sync_all())
             .map_err(unusable)
+    }
+
+    fn make_folder(&self, job: &str) -> std::io::Result<()> {
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(self.folder_of(job))
+    }
+
+    /// Removes what attempts left here that were broken off: beside an object store, another host may have ended their runs.
+    fn drop_left_over(&self) {
+        let is_old = |entry: &fs::DirEntry| {
+            let changed = entry.metadata().and_then(|found| found.modified());
+            let age = changed.ok().and_then(|at| SystemTime::now().duration_since(at).ok());
+            entry.file_name().to_str().is_some_and(is_name) && age.is_some_and(|age| age > LEFT_OVER)
+        };
+        for entry in fs::read_dir(&self.0.folder).into_iter().flatten().flatten() {
+            if is_old(&entry) {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
     }
 
     /// Begins a file of a run.
@@ -119,36 +145,21 @@ impl BulkFiles {
     pub fn begin(&self, job: &str, piece: i64, side: &'static str, rtype: &str) -> Result<FileWriter, Failure> {
         let key_id = self.vault()?.current().to_owned();
         let (name, seal) = (new_name(), self.seal(&key_id, job)?);
+        if self.0.objects.is_some() {
+            // Another host may have made the folder of the run, on its own disk.
+            self.make_folder(job).map_err(unusable)?;
+        }
         let path = self.folder_of(job).join(&name);
-        let mut file = OpenOptions::new()
+        let file = OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
             .open(&path)
             .map_err(unusable)?;
-        let unfinished = Unfinished::at(path);
-        file.write_all(format!("{HEAD}{key_id}\n").as_bytes())
-            .map_err(unusable)?;
-        Ok(FileWriter {
-            row: BulkFileRow {
-                name,
-                job_id: job.to_owned(),
-                piece,
-                side: side.to_owned(),
-                resource_type: rtype.to_owned(),
-                resources: 0,
-                bytes: 0,
-                sha256: Vec::new(),
-                created_ms: 0,
-            },
-            file,
-            unfinished,
-            seal,
-            buffer: Vec::with_capacity(PIECE_BYTES),
-            pieces: 0,
-            digest: Sha256::default(),
-            shares: Vec::new(),
-        })
+        let row = row(job, name, piece, (side, rtype));
+        let mut begun = FileWriter::begun(row, (file, path, self.0.objects.clone()), seal);
+        begun.head(&key_id)?;
+        Ok(begun)
     }
 
     /// Writes the names in the folder of a run to the disk.
@@ -156,6 +167,9 @@ impl BulkFiles {
     /// # Errors
     /// [`Fault::BulkFolder`].
     pub fn sync(&self, job: &str) -> Result<(), Failure> {
+        if self.0.objects.is_some() {
+            return Ok(());
+        }
         let folder = File::open(self.folder_of(job)).map_err(unusable)?;
         failpoint::around(SYNC, || folder.sync_all()).map_err(unusable)
     }
@@ -165,14 +179,37 @@ impl BulkFiles {
     /// # Errors
     /// [`Fault::BulkFolder`] when it cannot be read, or is none of ours.
     pub fn open(&self, row: &BulkFileRow) -> Result<FileReader, Failure> {
-        let file = File::open(self.folder_of(&row.job_id).join(&row.name)).map_err(unusable)?;
-        let key_id = key_id(&file)?.ok_or(Fault::BulkFolder)?;
-        Ok(FileReader {
-            seal: self.seal(&key_id, &row.job_id)?,
-            begins: (HEAD.len() + key_id.len() + 1) as u64,
-            bytes: u64::try_from(row.bytes).unwrap_or(0),
-            name: row.name.clone(),
-            file: Arc::new(file),
+        let sealed = match &self.0.objects {
+            None => SealedBytes::local(File::open(self.folder_of(&row.job_id).join(&row.name)).map_err(unusable)?),
+            Some(objects) => SealedBytes::Stored(Arc::new(objects.open(&row.job_id, &row.name)?)),
+        };
+        let key_id = sealed.key_id()?.ok_or(Fault::BulkFolder)?;
+        let reader = FileReader::new(sealed, (&key_id, self.seal(&key_id, &row.job_id)?), row);
+        if self.0.objects.is_some() {
+            reader.demand_length()?;
+        }
+        Ok(reader)
+    }
+
+    /// Whose resources these files have, file by file. What an object store has is read some files at once.
+    ///
+    /// # Errors
+    /// [`Fault::BulkFolder`].
+    pub fn shares_of(&self, rows: &[BulkFileRow]) -> Result<Vec<Vec<MemberShare>>, Failure> {
+        let read = |row: &BulkFileRow| self.open(row)?.shares();
+        if self.0.objects.is_none() {
+            return rows.iter().map(read).collect();
+        }
+        let each = rows.len().div_ceil(AT_ONCE).max(1);
+        std::thread::scope(|scope| {
+            let read = move |some: &[BulkFileRow]| some.iter().map(read).collect::<Result<Vec<_>, _>>();
+            let parts: Vec<_> = rows.chunks(each).map(|some| scope.spawn(move || read(some))).collect();
+            let mut all = Vec::with_capacity(rows.len());
+            for part in parts {
+                let part = part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                all.extend(part?);
+            }
+            Ok(all)
         })
     }
 
@@ -181,6 +218,18 @@ impl BulkFiles {
     /// # Errors
     /// [`Fault::BulkFolder`].
     pub fn remove(&self, job: &str) -> Result<(), Failure> {
+        self.remove_here(job)?;
+        match &self.0.objects {
+            Some(objects) if is_name(job) => objects.remove(job, &objects.names(job)?),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes the local folder of a run, and asks no object store: for a run that did not begin, whose end is announced.
+    ///
+    /// # Errors
+    /// [`Fault::BulkFolder`].
+    pub fn remove_here(&self, job: &str) -> Result<(), Failure> {
         if !is_name(job) {
             return Ok(());
         }
@@ -196,235 +245,83 @@ impl BulkFiles {
     /// # Errors
     /// [`Fault::BulkFolder`]; [`Fault::LeaseLost`].
     pub fn keep_only(&self, held: &HeldJob, job: &str, names: &HashSet<&str>) -> Result<(), Failure> {
+        let is_other = |name: Option<&str>| !name.is_some_and(|name| names.contains(name));
         let mut others = Vec::new();
-        for entry in fs::read_dir(self.folder_of(job)).map_err(unusable)? {
+        let listed = match fs::read_dir(self.folder_of(job)) {
+            // Another host may have done all before.
+            Err(error) if error.kind() == ErrorKind::NotFound && self.0.objects.is_some() => None,
+            listed => Some(listed.map_err(unusable)?),
+        };
+        for entry in listed.into_iter().flatten() {
             let entry = entry.map_err(unusable)?;
-            if !entry.file_name().to_str().is_some_and(|name| names.contains(name)) {
+            if is_other(entry.file_name().to_str()) {
                 others.push(entry.path());
             }
         }
-        if others.is_empty() {
+        let mut stored = match &self.0.objects {
+            None => Vec::new(),
+            Some(objects) => objects.names(job)?,
+        };
+        stored.retain(|name| is_other(Some(name)));
+        if others.is_empty() && stored.is_empty() {
             return Ok(());
         }
         // Whoever has the lease after this begins its files after this: none of them is listed.
         held.write_blocking(|_| Ok(()))?;
-        others.iter().try_for_each(fs::remove_file).map_err(unusable)
-    }
-
-    /// Removes a file that no row names any more; what stays goes with the folder of its run.
-    pub fn drop_file(&self, row: &BulkFileRow) {
-        let _ = fs::remove_file(self.folder_of(&row.job_id).join(&row.name));
-    }
-}
-
-/// The key under which a file was begun.
-fn key_id(file: &File) -> Result<Option<String>, Failure> {
-    let mut head = [0; HEAD_BYTES];
-    let read = file.read_at(&mut head, 0).map_err(unusable)?;
-    let end = head[..read].iter().position(|byte| *byte == b'\n');
-    let line = end.and_then(|end| std::str::from_utf8(&head[..end]).ok());
-    Ok(line.and_then(|line| line.strip_prefix(HEAD)).map(str::to_owned))
-}
-
-/// A file that is being written. If it is dropped before its end, it is removed.
-pub struct FileWriter {
-    row: BulkFileRow,
-    file: File,
-    unfinished: Unfinished,
-    seal: Seal,
-    buffer: Vec<u8>,
-    pieces: u64,
-    digest: Sha256,
-    shares: Vec<MemberShare>,
-}
-
-impl FileWriter {
-    /// Adds a resource as a line. `grant_id` is empty for what belongs to no member.
-    ///
-    /// # Errors
-    /// [`Fault::NoRoom`], [`Fault::BulkFolder`].
-    pub fn line(&mut self, grant_id: &str, json: &[u8]) -> Result<(), Failure> {
-        // A line end in JSON stands between its parts only, where a blank means the same.
-        let mut rest = json;
-        while let Some(at) = memchr::memchr2(b'\n', b'\r', rest) {
-            self.put(&rest[..at])?;
-            self.put(b" ")?;
-            rest = &rest[at + 1..];
+        others.iter().try_for_each(fs::remove_file).map_err(unusable)?;
+        match &self.0.objects {
+            None => Ok(()),
+            Some(objects) => objects.remove(job, &stored),
         }
-        self.put(rest)?;
-        self.put(b"\n")?;
-        self.row.resources += 1;
-        if !grant_id.is_empty() {
-            if self.shares.last().is_none_or(|share| share.grant_id != grant_id) {
-                self.shares.push(MemberShare {
-                    grant_id: grant_id.to_owned(),
-                    bytes: 0,
-                    resources: 0,
-                });
-            }
-            if let Some(share) = self.shares.last_mut() {
-                share.bytes += json.len() as u64 + 1;
-                share.resources += 1;
+    }
+
+    /// Removes files that no row names any more; what stays goes with the folder of its run.
+    pub fn drop_files(&self, rows: &[BulkFileRow]) {
+        for row in rows {
+            let _ = fs::remove_file(self.folder_of(&row.job_id).join(&row.name));
+        }
+        if let (Some(objects), Some(first)) = (&self.0.objects, rows.first()) {
+            let names: Vec<String> = rows.iter().map(|row| row.name.clone()).collect();
+            if let Err(failure) = objects.remove(&first.job_id, &names) {
+                tracing::warn!(cause = ?failure.cause(), "objects of a bulk job that nothing names are still there");
             }
         }
-        Ok(())
     }
 
-    /// Counts the resources of a text that was written by [`FileWriter::put`].
-    pub fn count(&mut self, resources: i64) {
-        self.row.resources += resources;
-    }
-
-    /// Adds a part of the text that belongs to no member, and counts no resource.
+    /// Writes, reads and removes a small file where files of runs are kept. Blocks this thread.
     ///
     /// # Errors
-    /// As [`FileWriter::line`].
-    pub fn put(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        self.row.bytes += i64::try_from(bytes.len()).unwrap_or(i64::MAX);
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let (now, later) = rest.split_at(rest.len().min(PIECE_BYTES - self.buffer.len()));
-            self.buffer.extend_from_slice(now);
-            rest = later;
-            if self.buffer.len() == PIECE_BYTES {
-                self.seal_piece()?;
-            }
+    /// [`Fault::BulkFolder`], [`Fault::NoRoom`].
+    pub fn probe(&self) -> Result<(), Failure> {
+        let name = new_name();
+        self.make_folder(&name).map_err(unusable)?;
+        let written = fs::write(self.folder_of(&name).join("probe"), "causeway");
+        let removed = fs::remove_dir_all(self.folder_of(&name));
+        written.and(removed).map_err(unusable)?;
+        match &self.0.objects {
+            None => Ok(()),
+            Some(objects) => objects.probe(&name),
         }
-        Ok(())
     }
 
-    fn seal_piece(&mut self) -> Result<(), Failure> {
-        let place = format!("{}/{}", self.row.name, self.pieces);
-        self.digest.update(&self.buffer);
-        let sealed = self.seal.seal(&place, &self.buffer)?;
-        self.file.write_all(&sealed).map_err(unusable)?;
-        self.pieces += 1;
-        self.buffer.clear();
-        Ok(())
-    }
-
-    /// Ends the file; it is on the disk when this returns. Returns its row.
-    ///
-    /// # Errors
-    /// [`Fault::NoRoom`], [`Fault::BulkFolder`].
-    pub fn finish(mut self, now_ms: i64) -> Result<BulkFileRow, Failure> {
-        self.write_end()?;
-        self.synced(now_ms)
-    }
-
-    fn write_end(&mut self) -> Result<(), Failure> {
-        if !self.buffer.is_empty() {
-            self.seal_piece()?;
-        }
-        let list: String = self.shares.iter().map(MemberShare::line).collect();
-        let sealed = self.seal.seal(&format!("{}/members", self.row.name), list.as_bytes())?;
-        self.file.write_all(&sealed).map_err(unusable)
-    }
-
-    fn synced(mut self, now_ms: i64) -> Result<BulkFileRow, Failure> {
-        failpoint::around(SYNC, || self.file.sync_all()).map_err(unusable)?;
-        self.unfinished.is_whole();
-        self.row.sha256 = self.digest.finish().to_vec();
-        self.row.created_ms = now_ms;
-        Ok(self.row)
+    /// Whether the files are in an object store.
+    pub fn are_objects(&self) -> bool {
+        self.0.objects.is_some()
     }
 }
 
-/// Ends files. All are written before the first one is synced, so that one commit of the file system's journal serves all of them.
-///
-/// # Errors
-/// As [`FileWriter::finish`].
-pub fn finish(mut files: Vec<FileWriter>, now_ms: i64) -> Result<Vec<BulkFileRow>, Failure> {
-    files.iter_mut().try_for_each(FileWriter::write_end)?;
-    files.into_iter().map(|file| file.synced(now_ms)).collect()
-}
-
-/// A file that can be read. Clones share it.
-#[derive(Clone)]
-pub struct FileReader {
-    file: Arc<File>,
-    seal: Seal,
-    name: String,
-    begins: u64,
-    bytes: u64,
-}
-
-impl FileReader {
-    fn pieces(&self) -> u64 {
-        self.bytes.div_ceil(PIECE_BYTES as u64)
-    }
-
-    /// The piece with this number, from 0; `None` after the last one. Blocks this thread.
-    ///
-    /// # Errors
-    /// [`Fault::BulkFolder`] when it is missing or changed.
-    pub fn piece(&self, at: u64) -> Result<Option<Vec<u8>>, Failure> {
-        if at >= self.pieces() {
-            return Ok(None);
-        }
-        let whole = PIECE_BYTES as u64;
-        let length = whole.min(self.bytes - at * whole);
-        let mut sealed = vec![0; usize::try_from(length).unwrap_or(PIECE_BYTES) + SEALED_MORE];
-        let place = self.begins + at * (whole + SEALED_MORE as u64);
-        self.read_exact(&mut sealed, place)?;
-        let opened = self.seal.open(&format!("{}/{at}", self.name), &sealed);
-        opened.map(Some).map_err(unsealed)
-    }
-
-    /// The bytes from `first` on that stand in one piece, and before `end`; `None` at the end. Blocks this thread.
-    ///
-    /// # Errors
-    /// As [`FileReader::piece`].
-    pub fn bytes(&self, first: u64, end: u64) -> Result<Option<Vec<u8>>, Failure> {
-        let (at, end) = (first / PIECE_BYTES as u64, end.min(self.bytes));
-        if first >= end {
-            return Ok(None);
-        }
-        let Some(mut piece) = self.piece(at)? else {
-            return Ok(None);
-        };
-        let begins = at * PIECE_BYTES as u64;
-        let place = |byte: u64| usize::try_from(byte.saturating_sub(begins)).unwrap_or(PIECE_BYTES);
-        piece.truncate(place(end));
-        piece.drain(..place(first).min(piece.len()));
-        Ok(Some(piece))
-    }
-
-    fn read_exact(&self, bytes: &mut [u8], at: u64) -> Result<(), Failure> {
-        self.file.read_exact_at(bytes, at).map_err(|error| match error.kind() {
-            ErrorKind::UnexpectedEof => Fault::BulkFolder.into(),
-            _ => unusable(error),
-        })
-    }
-
-    /// Whose resources the file has. Blocks this thread.
-    ///
-    /// # Errors
-    /// As [`FileReader::piece`].
-    pub fn shares(&self) -> Result<Vec<MemberShare>, Failure> {
-        let place = self.begins + self.bytes + self.pieces() * SEALED_MORE as u64;
-        let all = self.file.metadata().map_err(unusable)?.len();
-        let left = all.checked_sub(place).ok_or(Fault::BulkFolder)?;
-        let mut sealed = vec![0; usize::try_from(left).map_err(|_| Fault::BulkFolder)?];
-        self.read_exact(&mut sealed, place)?;
-        let opened = self.seal.open(&format!("{}/members", self.name), &sealed);
-        let list = opened.map_err(unsealed)?;
-        let text = String::from_utf8(list).map_err(|_| Fault::BulkFolder)?;
-        text.lines()
-            .map(|line| MemberShare::read(line).ok_or_else(|| Fault::BulkFolder.into()))
-            .collect()
-    }
-
-    /// The whole text of a small file. Blocks this thread.
-    ///
-    /// # Errors
-    /// As [`FileReader::piece`].
-    pub fn text(&self) -> Result<String, Failure> {
-        let mut all = Vec::new();
-        for at in 0..self.pieces() {
-            all.extend(self.piece(at)?.unwrap_or_default());
-        }
-        String::from_utf8(all).map_err(|_| Fault::BulkFolder.into())
+/// The row of a file in which nothing is yet.
+fn row(job: &str, name: String, piece: i64, (side, rtype): (&str, &str)) -> BulkFileRow {
+    BulkFileRow {
+        name,
+        job_id: job.to_owned(),
+        piece,
+        side: side.to_owned(),
+        resource_type: rtype.to_owned(),
+        resources: 0,
+        bytes: 0,
+        sha256: Vec::new(),
+        created_ms: 0,
     }
 }
 

@@ -2,11 +2,13 @@
 
 use super::*;
 use crate::store::bulk::OUTPUT;
+use std::io::Write as _;
 use std::path::Path;
 
 fn files(folder: &Path) -> BulkFiles {
     BulkFiles(Arc::new(Inner {
         folder: folder.join("exports"),
+        objects: None,
         keys: folder.join(KEYS_FILE),
         vault: OnceLock::new(),
     }))

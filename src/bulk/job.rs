@@ -323,6 +323,19 @@ pub(super) fn finish_piece(
     }
 }
 
+/// Removes files whose rows were not written because the run has ended, or another attempt does the piece. A folder goes with its run; the
+/// objects of a run may have been removed before these came.
+pub(super) fn drop_late(ctx: &Context, files: &BulkFiles, failure: &Failure, written: &[BulkFileRow]) {
+    let (Fault::LeaseLost, true, Some(first)) = (failure.fault(), files.are_objects(), written.first()) else {
+        return;
+    };
+    // The rows come together. An answer that was lost may have written them.
+    let named = ctx.store.read_blocking(|db| rows::file(db, &first.job_id, &first.name));
+    if matches!(named, Ok(None)) {
+        files.drop_files(written);
+    }
+}
+
 /// Makes the end of a run due at `due_ms`, if it is due later.
 fn end_at(db: &mut Db, row: &BulkJobRow, new_id: &str, due_ms: i64, now_ms: i64) -> Result<(), Failure> {
     let end = NewJob {

@@ -114,7 +114,7 @@ fn dispatch(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
         Command::Conformance(args) => conformance::run(args, &cwd, out),
         Command::Serve(args) => serve::run(args, &cli.common, run_sent, out),
         Command::Worker(args) => worker::run(args, &cli.common, out),
-        Command::Config(args) => Ok(config::run(args, &wiring::load(cli.common.config.as_deref())?, out)),
+        Command::Config(args) => config::run(args, &wiring::load(cli.common.config.as_deref())?, out),
         Command::Migrate(args) => migrate::run(args, &wiring::load(cli.common.config.as_deref())?, out),
         command => {
             let config = wiring::load(cli.common.config.as_deref())?;

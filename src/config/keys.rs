@@ -203,7 +203,7 @@ keys! {
         "Folder of the ledger's signing key and of the last checkpoint; the folder ledger beside the store when it is not set. Processes of one PostgreSQL store need the same key, or leave signing to those that have it.").like("\"ledger\"");
 
     EXPORTS_URL: Option<String> = key("exports.url", Url, "",
-        "Folder of the files of bulk jobs, as file:PATH; the folder exports beside the store when it is not set. Workers on several hosts need one folder, and the same received.keys.").like("\"file:exports\"");
+        "Where the files of bulk jobs are: a folder as file:PATH, or an object store as s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX in a build with its feature; the folder exports beside the store when it is not set. Workers on several hosts need one place, and the same received.keys.").like("\"file:exports\"");
     BULK_JOBS_PER_PARTNER: i64 = key("bulk.jobs_per_partner", number(1, 1_000, Jobs), "4",
         "Bulk jobs of one partner that have not come to their end; beyond it 429.");
     BULK_BODY_BYTES: usize = key("bulk.body_bytes", number(1024, 1_073_741_824, Bytes), "16777216",

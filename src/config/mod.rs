@@ -1,7 +1,7 @@
 //! The configuration: one struct for each concern, parsed and checked once, unknown keys refused.
 //!
-//! File first, then `CAUSEWAY_<SECTION>__<KEY>`, then `DATABASE_URL`. Nothing else in the program reads the environment,
-//! and nothing here opens a store or a socket. Secrets (the password in a store address) are never printed.
+//! File first, then `CAUSEWAY_<SECTION>__<KEY>`, then `DATABASE_URL`. Nothing else in the program reads the environment, but
+//! for the credentials of an object store, which its library finds; and nothing here opens a store or a socket. Secrets (the password in a store address) are never printed.
 
 mod bulk;
 mod check;

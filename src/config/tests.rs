@@ -101,13 +101,24 @@ fn what_cannot_be_used_is_refused_with_its_key_and_a_remedy() {
         ("[log]\nlevel = 'loud'", none, "log.level", "info"),
         ("[log]\nformat = 'xml'", none, "log.format", "json"),
         ("[log]\notlp_endpoint = 'http://x'", none, "log.otlp_endpoint", "traces"),
-        ("", &[("CAUSEWAY_EXPORTS__URL", "s3://x/y")], "exports.url", "file:PATH"),
+        (
+            "",
+            &[("CAUSEWAY_EXPORTS__URL", "ftp://x/y")],
+            "exports.url",
+            "file:PATH",
+        ),
         ("[store]\nurl = 'mysql://x'", none, "store.url", "postgres"),
         ("[store]\nurl = 'sqlite::memory:'", none, "store.url", "sqlite"),
         ("[store]\nurl = 'sqlite:'", none, "store.url", "sqlite"),
         ("[store]\nconnections = 0", none, "store.connections", "2"),
-        ("[exports]\nurl = 's3://x/y'", none, "exports.url", "file:PATH"),
+        (
+            "[exports]\nurl = 'ftp://x/y'",
+            none,
+            "exports.url",
+            "s3://BUCKET/PREFIX",
+        ),
         ("[exports]\nurl = 'file:'", none, "exports.url", "file:PATH"),
+        ("[exports]\nurl = 's3:x'", none, "exports.url", "file:PATH"),
         ("[exports]\nurls = ['file:x']", none, "exports.urls", "exports.url"),
         ("[payer]\nnpi = '123'", none, "payer.npi", "ten"),
         ("[payer]\nname = ''", none, "payer.name", "empty"),
@@ -312,5 +323,40 @@ fn every_example_and_default_is_of_its_keys_kind_and_each_later_key_is_unknown_t
     }
     for later in super::keys::LATER {
         assert!(super::keys::find(later.name).is_none(), "{}", later.name);
+    }
+}
+
+#[test]
+fn an_object_store_needs_its_feature_and_has_no_credentials_in_its_address() {
+    for (url, feature, is_built) in [
+        ("s3://bucket/a/prefix", "s3", cfg!(feature = "s3")),
+        ("gs://bucket", "gcs", cfg!(feature = "gcs")),
+        ("az://container/prefix", "azure", cfg!(feature = "azure")),
+        (
+            "abfss://container@account.dfs.core.windows.net/x",
+            "azure",
+            cfg!(feature = "azure"),
+        ),
+    ] {
+        let loaded = load(&format!("[exports]\nurl = '{url}'"), &[]);
+        if is_built {
+            let bulk = loaded.expect(url).bulk;
+            assert_eq!(
+                (bulk.objects.map(String::from).as_deref(), bulk.folder),
+                (Some(url), None)
+            );
+            continue;
+        }
+        let refused = loaded.expect_err(url);
+        let built = format!("`cargo build --release --features {feature}`");
+        assert!(refused.remedy_text().contains(&built), "{}", refused.remedy_text());
+    }
+    for (scheme, is_built) in [("s3", cfg!(feature = "s3")), ("gs", cfg!(feature = "gcs"))] {
+        for rest in ["key:secret@bucket/x", "key@bucket", "bucket?x=1", "bucket#x", "/x"] {
+            let refused = load(&format!("[exports]\nurl = '{scheme}://{rest}'"), &[]).expect_err(rest);
+            let remedy = refused.remedy_text();
+            assert_eq!(remedy.contains("come from the environment"), is_built, "{remedy}");
+            assert!(!remedy.contains("secret"), "{remedy}");
+        }
     }
 }

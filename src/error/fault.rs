@@ -281,7 +281,7 @@ impl Fault {
                 "Look in the log for what the bulk job waited for: `causeway jobs list` shows its work. bulk.deadline_hours sets the time."
             }
             Fault::BulkFolder => {
-                "Make sure that the server can read and write the folder of exports.url and its files, and that received.keys is the right one. The log has the cause."
+                "Make sure that the server can read and write the folder or object store of exports.url (`causeway config --check-files`), and that received.keys is the right one. The log has the cause."
             }
             Fault::RateLimited => "Try again in a few seconds. The keys under [limits] set the share of each partner.",
             Fault::AddressLimited => {

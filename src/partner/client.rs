@@ -107,6 +107,7 @@ impl PeerClient {
             .map_err(|error| Failure::new(Fault::ConfigInvalid).at("certificate").because(error))?;
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
+            .http1_only()
             .https_only(true)
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(5))

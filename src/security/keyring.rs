@@ -271,6 +271,7 @@ impl Keyring {
         let build = || {
             reqwest::Client::builder()
                 .redirect(reqwest::redirect::Policy::none())
+                .http1_only()
                 .https_only(true)
                 .no_proxy()
                 .timeout(FETCH)

@@ -61,7 +61,7 @@ impl LogPlan<'_> {
 
 /// Lines of libraries that any stranger causes with malformed requests and TLS messages, as errors and warnings. They are written only at
 /// the levels that are for looking into such things.
-const STRANGERS_LINES: &str = "actix_http::h1=off,rustls=off";
+const STRANGERS_LINES: &str = "actix_http::h1=off,rustls=off,object_store=off";
 
 fn filter(level: &str, quiet: bool) -> Option<EnvFilter> {
     let level = if quiet { "error" } else { level };

@@ -19,6 +19,7 @@ mod bulk_match_refused;
 mod bulk_receipt;
 mod bulk_refused;
 mod bulk_shared;
+mod bulk_store;
 mod canary;
 mod changed_registration;
 mod circles;

@@ -140,7 +140,7 @@ pub(super) async fn forget(run: &mut AskingRun) -> Result<(), Failure> {
     run.save().await?;
     let files = run.files.clone();
     blocking(move || {
-        files.drop_file(&row);
+        files.drop_files(&[row]);
         Ok(())
     })
     .await

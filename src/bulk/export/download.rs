@@ -20,6 +20,9 @@ use crate::store::granted_members;
 use std::collections::HashMap;
 use std::ops::{ControlFlow, Range};
 
+/// Lists of members that are read at once.
+const LISTS: usize = 16;
+
 /// Opens a file of `run`, which is the caller's, and begins the disclosure of the bytes that are asked for.
 ///
 /// # Errors
@@ -145,16 +148,18 @@ async fn behind(
     let look = move || {
         let all = ctx.store.read_blocking(|db| rows::files(db, &run.id))?;
         let mut grants = Vec::new();
-        for row in all.iter().filter(|row| row.side == MEMBERS) {
-            let shares = files.open(row)?.shares()?;
-            let ids: Vec<String> = shares.into_iter().map(|share| share.grant_id).collect();
-            let live = ctx
-                .store
-                .read_blocking(|db| granted_members::by_ids(db, &run.partner_id, &ids, now_ms))?;
-            if live.len() < ids.len() {
-                return Ok(ControlFlow::Break(row.piece));
+        let lists: Vec<BulkFileRow> = all.into_iter().filter(|row| row.side == MEMBERS).collect();
+        for some in lists.chunks(LISTS) {
+            for (row, shares) in some.iter().zip(files.shares_of(some)?) {
+                let ids: Vec<String> = shares.into_iter().map(|share| share.grant_id).collect();
+                let live = ctx
+                    .store
+                    .read_blocking(|db| granted_members::by_ids(db, &run.partner_id, &ids, now_ms))?;
+                if live.len() < ids.len() {
+                    return Ok(ControlFlow::Break(row.piece));
+                }
+                grants.extend(ids);
             }
-            grants.extend(ids);
         }
         Ok(ControlFlow::Continue(MembersBehind::under_grants(grants.into_iter())))
     };

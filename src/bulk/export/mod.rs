@@ -251,7 +251,9 @@ fn do_piece(
     failpoint::pass("bulk", "files-written");
     let now_ms = held.ctx().clock.now_ms();
     let (ends, new_id) = ((now_ms, now_ms + keep_ms), held.ctx().ids.new_id(now_ms));
-    held.write_blocking(move |db: &mut Db| job::finish_piece(db, &next, &written, ends, &new_id))?;
+    let rows = written.clone();
+    held.write_blocking(move |db: &mut Db| job::finish_piece(db, &next, &rows, ends, &new_id))
+        .inspect_err(|failure| job::drop_late(held.ctx(), files, failure, &written))?;
     failpoint::pass("bulk", "piece-done");
     Ok(())
 }

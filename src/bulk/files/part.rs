@@ -1,11 +1,11 @@
 //! Goes on with a file whose beginning an earlier attempt left. Only pieces that open as they were sealed are the beginning; what follows them
 //! is cut off. Who calls this knows from which version of what the file is.
 
-use super::{BulkFiles, FileWriter, HEAD, PIECE_BYTES, SEALED_MORE, key_id, unusable};
-use crate::bulk::shares::Unfinished;
+use super::form::{HEAD, PIECE_BYTES, SEALED_MORE, unusable};
+use super::read::key_id_of;
+use super::{BulkFiles, FileWriter};
 use crate::error::{Failure, Fault};
 use crate::secret::Sha256;
-use crate::store::bulk::BulkFileRow;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Seek as _, SeekFrom};
 use std::os::unix::fs::FileExt as _;
@@ -29,7 +29,9 @@ impl BulkFiles {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(unusable(error)),
         };
-        let Some(key_id) = key_id(&file)? else { return Ok(None) };
+        let Some(key_id) = key_id_of(&file)? else {
+            return Ok(None);
+        };
         let seal = self.seal(&key_id, job)?;
         let (begins, sealed) = ((HEAD.len() + key_id.len() + 1) as u64, PIECE_BYTES + SEALED_MORE);
         let (mut pieces, mut digest, mut bytes) = (0_u64, Sha256::default(), vec![0; sealed]);
@@ -48,42 +50,9 @@ impl BulkFiles {
         let end = begins + pieces * sealed as u64;
         file.set_len(end).map_err(unusable)?;
         file.seek(SeekFrom::Start(end)).map_err(unusable)?;
-        Ok(Some(FileWriter {
-            row: BulkFileRow {
-                name: name.to_owned(),
-                job_id: job.to_owned(),
-                piece: 0,
-                side: side.to_owned(),
-                resource_type: rtype.to_owned(),
-                resources: 0,
-                bytes: i64::try_from(pieces * PIECE_BYTES as u64).map_err(|_| Fault::BulkFolder)?,
-                sha256: Vec::new(),
-                created_ms: 0,
-            },
-            file,
-            unfinished: Unfinished::at(path),
-            seal,
-            buffer: Vec::with_capacity(PIECE_BYTES),
-            pieces,
-            digest,
-            shares: Vec::new(),
-        }))
-    }
-}
-
-impl FileWriter {
-    /// Its name.
-    pub fn name(&self) -> &str {
-        &self.row.name
-    }
-
-    /// How much of the text it has.
-    pub fn bytes(&self) -> i64 {
-        self.row.bytes
-    }
-
-    /// Leaves the beginning for a later attempt when this one does not come to the end.
-    pub fn leave(mut self) {
-        self.unfinished.is_whole();
+        let mut row = super::row(job, name.to_owned(), 0, (side, rtype));
+        row.bytes = i64::try_from(pieces * PIECE_BYTES as u64).map_err(|_| Fault::BulkFolder)?;
+        let begun = FileWriter::begun(row, (file, path, self.0.objects.clone()), seal);
+        Ok(Some(begun.after(pieces, digest)))
     }
 }

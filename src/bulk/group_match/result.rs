@@ -34,7 +34,8 @@ pub(super) fn write(run: &MatchRun, piece: BulkPieceRow) -> Result<(), Failure> 
         run.asking.clone(),
         ctx.ids.new_id(now_ms),
     );
-    let raised = run.held.write_blocking(move |db: &mut Db| {
+    let written = files.clone();
+    let kept = run.held.write_blocking(move |db: &mut Db| {
         member_groups::replace(db, &rows_of_groups)?;
         let failed = member_groups::count(db, &GroupCode::NoMatch.id_of(&id))?;
         rows::drop_side(db, &id, SPOOL)?;
@@ -43,8 +44,8 @@ pub(super) fn write(run: &MatchRun, piece: BulkPieceRow) -> Result<(), Failure> 
             Some(sha256) => asking.weigh_share(db, failed, sha256),
             None => Ok(false),
         }
-    })?;
-    if raised {
+    });
+    if kept.inspect_err(|failure| job::drop_late(ctx, &run.files, failure, &written))? {
         run.asking.tell(&[Alarm::Ratio]);
     }
     Ok(())

@@ -132,6 +132,7 @@ impl Peer {
         );
         let mut client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
+            .http1_only()
             .https_only(true)
             .no_proxy()
             .connect_timeout(means.limits.connect)

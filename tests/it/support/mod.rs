@@ -11,6 +11,7 @@ pub mod page;
 pub mod payer;
 pub mod pki;
 pub mod postgres;
+pub mod s3;
 pub mod small_disk;
 pub mod store;
 pub mod use_case;
