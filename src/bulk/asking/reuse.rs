@@ -1,5 +1,5 @@
 //! Goes on with the group of an earlier run, without a new bulk match, when a run asks for what changed since: the same question was answered
-//! about each of its members, and the partner still shows them in that group. In every other case the partner is asked anew. Safe to repeat:
+//! about each of its members, and the partner still shows them in that group. In every other case the partner is asked again. Safe to repeat:
 //! the group is only read, and an exchange that was told is not told again.
 
 use super::answer::{ANSWER_BYTES, MemberAnswer, matched_in, tell_one};
@@ -155,7 +155,7 @@ async fn is_shown(run: &mut AskingRun, group: &str, known: &[(RunMemberRow, Stri
         Err(failure) if matches!(failure.end, CallEnd::Own(_) | CallEnd::TurnOver) => Err(failure),
         Err(failure) => {
             tracing::info!(bulk.run = run.row.id, end = ?failure.end, status = failure.facts.status,
-                "the group of an earlier bulk run cannot be used, and the partner is asked anew");
+                "the group of an earlier bulk run cannot be used, and the partner is asked again");
             Ok(false)
         }
     }
