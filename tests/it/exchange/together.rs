@@ -5,10 +5,11 @@ use super::scripted::{Scripted, failing};
 use crate::support::store::{connect, on_postgres};
 use causeway::bulk::asking::gather;
 use causeway::exchange::acts::{ActResult, ExchangeAct, act};
+use causeway::exchange::health;
 use causeway::exchange::intake::start_in;
 use causeway::exchange::phase::Phase;
 use causeway::exchange::steps::{StepName, TransportFailure};
-use causeway::store::{Db, Store, StoreOptions, StoreUrl};
+use causeway::store::{Db, Store, StoreOptions, StoreUrl, partner_health};
 use diesel::connection::SimpleConnection as _;
 use std::collections::BTreeSet;
 
@@ -83,6 +84,28 @@ fn exchanges_that_are_left_to_a_run_at_once_are_all_in_one_run() {
     });
     assert_eq!(bed.number("SELECT COUNT(*) FROM bulk_run"), 1);
     assert_eq!(bed.number("SELECT COUNT(DISTINCT position) FROM bulk_run_member"), 20);
+}
+
+#[test]
+fn what_several_take_from_the_budget_of_a_partner_at_once_is_all_taken() {
+    let bed = Bed::new();
+    let put = |db: &mut Db| partner_health::put(db, &health::well("old-payer", NOW));
+    bed.ctx.store.write_blocking(put).expect("written");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            let store = bed.ctx.store.clone();
+            scope.spawn(move || {
+                let taken = store.write_blocking(|db| {
+                    let mut row = partner_health::hold(db, "old-payer")?.expect("a row");
+                    std::thread::sleep(std::time::Duration::from_millis(50));
+                    row.budget_milli -= 1_000;
+                    partner_health::put(db, &row)
+                });
+                taken.expect("taken");
+            });
+        }
+    });
+    assert_eq!(bed.number("SELECT budget_milli FROM partner_health"), 16_000);
 }
 
 #[test]
