@@ -135,13 +135,14 @@ fn pay(
     unit: f64,
 ) -> Result<Result<(), i64>, Failure> {
     let is_replay = exchange.row.attempts == 0 && has_failed(db, exchange)?;
-    let mut row = match around.health.clone() {
-        Some(row) => row,
-        // Replays of many exchanges at once are within the budget too, also when the partner is well.
-        None if is_replay => health::well(&exchange.row.partner_id, now_ms),
-        // A partner without a row has its whole budget; the failure that made this a repetition has made a row.
-        None => return Ok(Ok(())),
-    };
+    // A partner without a row has its whole budget; the failure that made this a repetition has made a row. Replays of many exchanges at once
+    // are within the budget too, also when the partner is well.
+    if around.health.is_none() && !is_replay {
+        return Ok(Ok(()));
+    }
+    let partner = &exchange.row.partner_id;
+    // Others may have taken from it since it was read.
+    let mut row = partner_health::hold(db, partner)?.unwrap_or_else(|| health::well(partner, now_ms));
     let paid = if exchange.row.attempts > 0 || is_replay {
         health::take_repetition(&mut row, now_ms, unit)
     } else {

@@ -224,7 +224,7 @@ impl ExchangeChange {
                 false => Ok(()),
             };
         };
-        let before = partner_health::find(db, partner)?;
+        let before = partner_health::hold(db, partner)?;
         if answered && before.is_none() {
             return Ok(());
         }

@@ -8,6 +8,9 @@ use super::schema::{bulk_run, bulk_run_file, bulk_run_member, exchange};
 use crate::error::Failure;
 use diesel::prelude::*;
 
+/// The number of the advisory lock of [`lock`].
+const KEY: i64 = 4_919_775;
+
 /// The state of a run that members are still added to.
 pub const GATHERING: &str = "gathering";
 /// The state of a run that has begun.
@@ -109,6 +112,17 @@ pub fn find(db: &mut Db, id: &str) -> Result<Option<BulkRunRow>, Failure> {
         .select(BulkRunRow::as_select())
         .first(db)
         .optional()?)
+}
+
+/// Keeps others from adding members to runs, and runs from beginning, until this transaction ends. SQLite has only one writer anyway.
+///
+/// # Errors
+/// Those of the database.
+pub fn lock(db: &mut Db) -> Result<(), Failure> {
+    if let Db::Pg(_) = db {
+        diesel::sql_query(format!("SELECT pg_advisory_xact_lock({KEY})")).execute(db)?;
+    }
+    Ok(())
 }
 
 /// Returns the runs to which the members of a file are still added.

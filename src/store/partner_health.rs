@@ -35,6 +35,23 @@ pub fn find(db: &mut Db, partner_id: &str) -> Result<Option<HealthRow>, Failure>
         .optional()?)
 }
 
+/// Returns the numbers of a partner as they are once nobody else changes them, and keeps their row until the caller's transaction ends. SQLite has
+/// only one writer anyway.
+///
+/// # Errors
+/// Those of the database.
+pub fn hold(db: &mut Db, partner_id: &str) -> Result<Option<HealthRow>, Failure> {
+    if let Db::Pg(pg) = db {
+        return Ok(partner_health::table
+            .find(partner_id)
+            .select(HealthRow::as_select())
+            .for_update()
+            .first(pg)
+            .optional()?);
+    }
+    find(db, partner_id)
+}
+
 /// Writes the numbers of a partner. On PostgreSQL two first writes at once are one.
 ///
 /// # Errors

@@ -26,6 +26,8 @@ pub fn gather(
     file_digest: &str,
 ) -> Result<(), Failure> {
     let since_ms = exchanges::ask_of(db, exchange_id)?.and_then(|ask| ask.since_ms);
+    // Jobs of a series add to the same run at once, and the run may begin meanwhile.
+    rows::lock(db)?;
     let mut place = None;
     for run in rows::gathering(db, file_digest)? {
         let count = rows::count(db, &run.id)?;

@@ -10,7 +10,7 @@ use crate::exchange::steps::StepName;
 use crate::jobs::{Chance, HeldJob};
 use crate::partner::peer::{CallEnd, CallFailure};
 use crate::store::Db;
-use crate::store::bulk_runs::{self as rows, BulkRunRow, RunMemberRow};
+use crate::store::bulk_runs::{self as rows, BulkRunRow, RUNNING, RunMemberRow};
 
 /// A run that this process works on.
 pub(super) struct AskingRun {
@@ -47,6 +47,18 @@ impl AskingRun {
         let mut members = self.ctx().store.read(move |db| rows::members(db, &id)).await?;
         members.retain(|one| one.carried == 1 && state.contains(&one.state.as_str()));
         Ok(members)
+    }
+
+    /// Begins the run: no members are added to it any more.
+    pub async fn begin(&mut self) -> Result<(), Failure> {
+        RUNNING.clone_into(&mut self.row.state);
+        self.row.updated_ms = self.now_ms();
+        let row = self.row.clone();
+        let begun = self.held.write(move |db: &mut Db| {
+            rows::lock(db)?;
+            rows::replace(db, &row)
+        });
+        begun.await
     }
 
     /// Writes the row of the run.

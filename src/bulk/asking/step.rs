@@ -98,8 +98,7 @@ async fn cancel_asked(ctx: Context, id: String) {
 impl AskingRun {
     async fn work(&mut self) -> Result<AttemptEnding, Failure> {
         if self.row.state == GATHERING {
-            self.row.state = RUNNING.to_owned();
-            self.save().await?;
+            self.begin().await?;
         }
         loop {
             let Some(step) = RunStep::parse(&self.row.step) else {

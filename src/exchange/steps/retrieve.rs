@@ -83,7 +83,11 @@ async fn fetch_into(
         if let Some(other) = by_type {
             // What it offers and then does not give may still be had type by type. What searches bring again counts once.
             if plan::is_by_type(other.parts.iter().map(String::as_str)) {
-                ingest::mark_part(scope, writer, EVERYTHING, PartState::Refused, refused, true).await?;
+                let state = match leaves_out(scope, facts, &other.parts).await? {
+                    true => PartState::Broken,
+                    false => PartState::Refused,
+                };
+                ingest::mark_part(scope, writer, EVERYTHING, state, refused, true).await?;
             }
             parts = ingest::open(scope, writer, other.method, &other.parts).await?;
             at = 0;
@@ -104,6 +108,17 @@ async fn fetch_into(
         .await?
     };
     conclude(came, call)
+}
+
+/// Whether `$everything`, in this round or before, brought types until it broke off that no search asks for: nobody knows whether that was all
+/// of them.
+async fn leaves_out(scope: &IngestScope, facts: &ExchangeFacts, searches: &[String]) -> Result<bool, Failure> {
+    let own = scope.clone();
+    let came = blocking(move || ingest::arrivals(&own)).await?.types;
+    let is_left_out = came
+        .keys()
+        .any(|rtype| plan::is_type(rtype) && !searches.contains(rtype));
+    Ok(is_left_out || facts.missing.iter().any(|one| one.resource_type == "*"))
 }
 
 fn their_patient(scope: &IngestScope) -> &str {
@@ -130,9 +145,12 @@ fn conclude(came: Came, call: CallFacts) -> Went {
     } = came;
     let by_type = plan::is_by_type(parts.iter().map(|part| part.name.as_str()));
     // A part that searches have taken the place of is not missing, nor is what the record only names, or what a bulk run did not end.
-    let counts = |part: &&RecordPart| {
-        plan::is_asked_for(&part.name) && !(by_type && matches!(part.name.as_str(), EVERYTHING | PERSON))
+    let has_others = |part: &RecordPart| match part.name.as_str() {
+        EVERYTHING => by_type && part.state != PartState::Broken,
+        PERSON => by_type,
+        _ => false,
     };
+    let counts = |part: &&RecordPart| plan::is_asked_for(&part.name) && !has_others(part);
     let mut missing: Vec<MissingPart> = parts
         .iter()
         .filter(counts)
@@ -345,9 +363,8 @@ fn only_patient(bytes: &[u8]) -> Result<String, Failure> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_a_bulk_run_began_and_did_not_end_is_not_missing_in_what_the_exchange_fetched_alone() {
-        let part = |name: &str, state| RecordPart {
+    fn part(name: &str, state: PartState) -> RecordPart {
+        RecordPart {
             name: name.into(),
             state,
             reason: None,
@@ -355,7 +372,39 @@ mod tests {
             entries: 0,
             expected: None,
             next: None,
-        };
+        }
+    }
+
+    #[test]
+    fn everything_that_broke_off_is_missing_where_no_searches_ask_for_all_that_it_had_begun_to_bring() {
+        for (state, is_whole) in [(PartState::Refused, true), (PartState::Broken, false)] {
+            let came = Came {
+                parts: vec![
+                    part(EVERYTHING, state),
+                    part("Patient", PartState::Whole),
+                    part("Condition", PartState::Whole),
+                ],
+                arrived: ingest::Arrivals {
+                    types: [("Patient".to_owned(), 1)].into(),
+                    ..ingest::Arrivals::default()
+                },
+                is_nothing: false,
+                may_lack_patient: false,
+            };
+            let went = conclude(came, CallFacts::default());
+            let missing = match went.expect("an end").0 {
+                StepEnd::Done(_) => Vec::new(),
+                StepEnd::Partial { missing, .. } => missing,
+                other => panic!("{other:?}"),
+            };
+            let types: Vec<&str> = missing.iter().map(|one| one.resource_type.as_str()).collect();
+            assert_eq!(types.is_empty(), is_whole, "{types:?}");
+            assert!(is_whole || types == ["*"], "{types:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_bulk_run_began_and_did_not_end_is_not_missing_in_what_the_exchange_fetched_alone() {
         let came = Came {
             parts: vec![part(EVERYTHING, PartState::Whole), part(EXPORT, PartState::Open)],
             arrived: ingest::Arrivals {

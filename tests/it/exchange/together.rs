@@ -3,10 +3,13 @@
 use super::bed::{Bed, HOUR, NOW, by, context};
 use super::scripted::{Scripted, failing};
 use crate::support::store::{connect, on_postgres};
+use causeway::bulk::asking::gather;
 use causeway::exchange::acts::{ActResult, ExchangeAct, act};
+use causeway::exchange::health;
+use causeway::exchange::intake::start_in;
 use causeway::exchange::phase::Phase;
 use causeway::exchange::steps::{StepName, TransportFailure};
-use causeway::store::{Db, Store, StoreOptions, StoreUrl};
+use causeway::store::{Db, Store, StoreOptions, StoreUrl, partner_health};
 use diesel::connection::SimpleConnection as _;
 use std::collections::BTreeSet;
 
@@ -49,6 +52,60 @@ fn people_who_supersede_or_run_again_at_once_get_one_exchange() {
         assert_eq!(bed.number("SELECT COUNT(*) FROM exchange"), 2);
         assert_eq!(bed.number("SELECT COUNT(*) FROM job WHERE kind = 'exchange'"), 1);
     }
+}
+
+/// As the jobs of a series do that are all due at the begin of a quarter.
+#[test]
+fn exchanges_that_are_left_to_a_run_at_once_are_all_in_one_run() {
+    let bed = Bed::new();
+    // So that the others find their opt-in.
+    bed.started();
+    std::thread::scope(|scope| {
+        let begun: Vec<_> = (0..4)
+            .map(|number| {
+                let ctx = bed.ctx.clone();
+                scope.spawn(move || {
+                    for other in 0..5 {
+                        let mut one = super::bed::wish();
+                        one.coverage.member_number = format!("OLD-{number}-{other}");
+                        let own = ctx.clone();
+                        let gathered = ctx.store.write_blocking(move |db| {
+                            let accepted = start_in(db, &own, &one)?;
+                            gather(db, &own, (&one.partner, &accepted.exchange_id), "after r1")
+                        });
+                        gathered.expect("gathered");
+                    }
+                })
+            })
+            .collect();
+        for one in begun {
+            one.join().expect("told");
+        }
+    });
+    assert_eq!(bed.number("SELECT COUNT(*) FROM bulk_run"), 1);
+    assert_eq!(bed.number("SELECT COUNT(DISTINCT position) FROM bulk_run_member"), 20);
+}
+
+#[test]
+fn what_several_take_from_the_budget_of_a_partner_at_once_is_all_taken() {
+    let bed = Bed::new();
+    let put = |db: &mut Db| partner_health::put(db, &health::well("old-payer", NOW));
+    bed.ctx.store.write_blocking(put).expect("written");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            let store = bed.ctx.store.clone();
+            scope.spawn(move || {
+                let taken = store.write_blocking(|db| {
+                    let mut row = partner_health::hold(db, "old-payer")?.expect("a row");
+                    std::thread::sleep(std::time::Duration::from_millis(50));
+                    row.budget_milli -= 1_000;
+                    partner_health::put(db, &row)
+                });
+                taken.expect("taken");
+            });
+        }
+    });
+    assert_eq!(bed.number("SELECT budget_milli FROM partner_health"), 16_000);
 }
 
 #[test]
