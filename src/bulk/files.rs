@@ -268,7 +268,13 @@ impl BulkFiles {
         }
         // Whoever has the lease after this begins its files after this: none of them is listed.
         held.write_blocking(|_| Ok(()))?;
-        others.iter().try_for_each(fs::remove_file).map_err(unusable)?;
+        for other in &others {
+            match fs::remove_file(other) {
+                // The thread of an attempt that was broken off removes its own.
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(unusable(error)),
+                _ => {}
+            }
+        }
         match &self.0.objects {
             None => Ok(()),
             Some(objects) => objects.remove(job, &stored),
