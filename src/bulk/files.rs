@@ -269,10 +269,11 @@ impl BulkFiles {
         // Whoever has the lease after this begins its files after this: none of them is listed.
         held.write_blocking(|_| Ok(()))?;
         for other in &others {
-            match fs::remove_file(other) {
-                // The thread of an attempt that was broken off removes its own.
-                Err(error) if error.kind() != ErrorKind::NotFound => return Err(unusable(error)),
-                _ => {}
+            // The thread of an attempt that was broken off removes its own.
+            if let Err(error) = fs::remove_file(other)
+                && error.kind() != ErrorKind::NotFound
+            {
+                return Err(unusable(error));
             }
         }
         match &self.0.objects {
