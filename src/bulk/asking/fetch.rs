@@ -278,8 +278,8 @@ fn write(
             let more = lines.end();
             LeftOfRun::take(&left.lines, more)?;
             let kept = writer.finish(0)?;
-            if Arc::strong_count(stays) == 1 {
-                // Nobody waits for it any more: the files of the run may have been removed before it came to its place.
+            if files.are_objects() && Arc::strong_count(stays) == 1 {
+                // Nobody waits for it any more: the objects of the run may have been removed before it was one. A folder goes with its run.
                 files.drop_files(&[kept]);
                 return Ok(None);
             }
