@@ -268,7 +268,14 @@ impl BulkFiles {
         }
         // Whoever has the lease after this begins its files after this: none of them is listed.
         held.write_blocking(|_| Ok(()))?;
-        others.iter().try_for_each(fs::remove_file).map_err(unusable)?;
+        for other in &others {
+            // The thread of an attempt that was broken off removes its own.
+            if let Err(error) = fs::remove_file(other)
+                && error.kind() != ErrorKind::NotFound
+            {
+                return Err(unusable(error));
+            }
+        }
         match &self.0.objects {
             None => Ok(()),
             Some(objects) => objects.remove(job, &stored),

@@ -265,7 +265,7 @@ fn write(
     row: &RunFileRow,
     (mut receive, tell): (mpsc::Receiver<Bytes>, oneshot::Sender<Opened>),
     left: &LeftOfRun,
-    stays: &AtomicBool,
+    stays: &Arc<AtomicBool>,
 ) -> Result<Option<(BulkFileRow, i64)>, Failure> {
     let mut lines = CountedLines::default();
     let mut writer = open(files, row, &mut |piece| counted(&mut lines, piece, left))?;
@@ -278,6 +278,11 @@ fn write(
             let more = lines.end();
             LeftOfRun::take(&left.lines, more)?;
             let kept = writer.finish(0)?;
+            if files.are_objects() && Arc::strong_count(stays) == 1 {
+                // Nobody waits for it any more: the objects of the run may have been removed before it was one. A folder goes with its run.
+                files.drop_files(&[kept]);
+                return Ok(None);
+            }
             return Ok(Some((kept, i64::try_from(lines.count).unwrap_or(i64::MAX))));
         }
         counted(&mut lines, &bytes, left)?;

@@ -12,11 +12,12 @@ use crate::error::{Failure, Fault};
 use crate::exchange::carried::{CarriedBegin, begin_carried};
 use crate::exchange::steps::StepName;
 use crate::partner::peer::{CallEnd, CallFailure, PeerAsk};
+use crate::records::ingest::is_withdrawn;
 use crate::store::Db;
 use crate::store::bulk_runs::{self as rows, RunMemberRow};
 use crate::store::exchanges::{self, AskRow};
 use crate::store::opt_ins::{self, OptInRow};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Earlier runs that are looked at.
 const RUNS: i64 = 20;
@@ -115,24 +116,36 @@ fn earlier(
                 None => break,
             }
         }
-        if known.len() == members.len() {
+        // One Patient for two of our members is for a person to look at.
+        let patients = known.iter().map(|(_, patient)| patient).collect::<HashSet<_>>().len();
+        if patients == members.len() {
             return Ok(Some((group, known)));
         }
     }
     Ok(None)
 }
 
-/// Whom the partner named when the earlier exchange asked what the new one asks.
+/// Whom the partner named when the earlier exchange asked what the new one asks. Nobody, if what that brought was taken out again, as after a
+/// wrong match, or if the exchange that the new one follows knows the member as another Patient there, or not at all.
 fn patient_there(db: &mut Db, new: &str, earlier: &str, address: Option<&str>) -> Result<Option<String>, Failure> {
     let asked_at = exchanges::find(db, earlier)?.and_then(|row| row.asked_at);
-    if asked_at.is_none() || asked_at.as_deref() != address {
+    if asked_at.is_none() || asked_at.as_deref() != address || is_withdrawn(db, earlier)? {
         return Ok(None);
     }
+    let follows = exchanges::find(db, new)?.and_then(|row| row.run_of);
     let (before, now) = (SameQuestion::read(db, earlier)?, SameQuestion::read(db, new)?);
     if before.is_none() || before != now {
         return Ok(None);
     }
-    Ok(exchanges::result_of(db, earlier)?.and_then(|result| result.patient_id))
+    let mut patient_of = |id: &str| {
+        let result = exchanges::result_of(db, id)?;
+        Ok::<_, Failure>(result.and_then(|result| result.patient_id))
+    };
+    let there = patient_of(earlier)?;
+    match follows {
+        Some(last) if patient_of(&last)? != there => Ok(None),
+        _ => Ok(there),
+    }
 }
 
 /// Whether the partner shows all of them in the group now.

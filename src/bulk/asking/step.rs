@@ -8,13 +8,14 @@ use super::run::{AskingRun, RunNext, step_of};
 use super::wire::{RunWire, TokenFor};
 use super::{answer, export, fetch, land, question, receipt, reply, reuse};
 use crate::bulk::files::BulkFiles;
+use crate::bulk::kinds::END;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::exchange::carried::{hand_over, is_waiting};
 use crate::exchange::retry::RETRY_AFTER_MOST_MS;
 use crate::exchange::steps::{EXPORT, PartnerAccess, StepName};
 use crate::failpoint;
-use crate::jobs::{AttemptEnding, Chance, Doing, HeldJob, JobStep, WorkKind};
+use crate::jobs::{self, AttemptEnding, Chance, Doing, HeldJob, JobStep, NewJob, WorkKind};
 use crate::partner::peer::{CallEnd, CallFailure};
 use crate::store::Db;
 use crate::store::bulk_runs::{self as rows, BulkRunRow, CANCELLED, DONE, FAILED, GATHERING, RUNNING};
@@ -26,6 +27,8 @@ use std::time::Duration;
 const RETRY_MS: i64 = 2_000;
 /// Time between two looks whether an operator ended the run, while its files are fetched.
 const LOOK: Duration = Duration::from_secs(2);
+/// When files that could not be removed at the end of a run are removed again, milliseconds.
+const LEFT_MS: i64 = 600_000;
 /// Everybody for whom a run may still work.
 const CARRIED: &[&str] = &[WAITING, ASKED, MATCHED, FETCHING];
 
@@ -335,9 +338,11 @@ impl AskingRun {
             self.held.write(write).await?;
         }
         let (files, id) = (self.files.clone(), self.row.id.clone());
-        if let Err(failure) = fetch::blocking(move || files.remove(&id)).await {
+        let removed = fetch::blocking(move || files.remove(&id)).await;
+        if let Err(failure) = &removed {
             tracing::warn!(bulk.run = self.row.id, cause = ?failure.cause(), "the files of a bulk run are still there");
         }
+        let (are_left, new_id) = (removed.is_err(), self.ctx().ids.new_id(self.now_ms()));
         let now_ms = self.now_ms();
         let row = BulkRunRow {
             state: state.to_owned(),
@@ -347,6 +352,20 @@ impl AskingRun {
             progress: None,
             ..self.row.clone()
         };
-        Ok(AttemptEnding::done().with(Arc::new(move |db| rows::replace(db, &row))))
+        let write = move |db: &mut Db| {
+            if are_left {
+                // Nothing names them any more.
+                let end = NewJob {
+                    kind: &END,
+                    partner: Some(&row.partner_id),
+                    key: &row.id,
+                    payload: "",
+                    due_ms: now_ms + LEFT_MS,
+                };
+                jobs::enqueue(db, &new_id, &end, now_ms)?;
+            }
+            rows::replace(db, &row)
+        };
+        Ok(AttemptEnding::done().with(Arc::new(write)))
     }
 }

@@ -245,7 +245,9 @@ fn do_piece(
         let there = held.ctx().store.read_blocking(|db| rows::files(db, &row.id))?;
         let of_others = there.iter().filter(|file| file.piece != next.position);
         let names = of_others.chain(&written).map(|file| file.name.as_str());
-        files.keep_only(held, &row.id, &names.collect())?;
+        files
+            .keep_only(held, &row.id, &names.collect())
+            .inspect_err(|failure| job::drop_late(held.ctx(), files, failure, &written))?;
     }
     files.sync(&row.id)?;
     failpoint::pass("bulk", "files-written");

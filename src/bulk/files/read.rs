@@ -15,6 +15,9 @@ use std::io::ErrorKind;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
+/// Longest list of members. A store may say any length of an object, and memory is asked for by it.
+const LIST_BYTES: u64 = 256 << 20;
+
 /// Where the sealed bytes of a file are.
 #[derive(Clone)]
 pub(super) enum SealedBytes {
@@ -151,7 +154,13 @@ impl FileReader {
     /// As [`FileReader::piece`].
     pub fn shares(&self) -> Result<Vec<MemberShare>, Failure> {
         let place = self.list_begins();
-        let left = self.sealed.length()?.checked_sub(place).ok_or(Fault::BulkFolder)?;
+        let left = self
+            .sealed
+            .length()?
+            .checked_sub(place)
+            .filter(|left| *left <= LIST_BYTES);
+        let left =
+            left.ok_or_else(|| Failure::new(Fault::BulkFolder).because("a file of a bulk job has a wrong length"))?;
         let mut sealed = vec![0; usize::try_from(left).map_err(|_| Fault::BulkFolder)?];
         self.sealed.read_exact(&mut sealed, place)?;
         let opened = self.seal.open(&format!("{}/members", self.name), &sealed);

@@ -103,7 +103,8 @@ impl<'c> MatchIntake<'c> {
                 bytes: 0,
                 writer: None,
             }),
-            until_ms: ctx.clock.now_ms() + limits.deadline_ms,
+            // Long enough before the end that is announced to write the rest, and the rows.
+            until_ms: ctx.clock.now_ms() + limits.deadline_ms / 8 * 7,
             _place: place,
         })
     }

@@ -23,7 +23,8 @@ pub(super) fn write(run: &MatchRun, piece: BulkPieceRow) -> Result<(), Failure> 
     let files = files(run, &piece, &rows_of_groups, now_ms)?;
     // All members have their entries; the file with them is not needed any more.
     run.files
-        .keep_only(&run.held, &id, &files.iter().map(|file| file.name.as_str()).collect())?;
+        .keep_only(&run.held, &id, &files.iter().map(|file| file.name.as_str()).collect())
+        .inspect_err(|failure| job::drop_late(ctx, &run.files, failure, &files))?;
     run.files.sync(&id)?;
     failpoint::pass("bulk", "files-written");
     // Without the row of its members the result is written again; then nothing is counted again.

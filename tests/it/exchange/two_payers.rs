@@ -476,4 +476,28 @@ fn a_later_run_asks_for_what_changed_since() {
     let anew = both.run_ended();
     assert_eq!(anew["state"], "done", "{anew:#}\n{}", both.new.log());
     assert_eq!(begun(), 5, "a match and an export");
+
+    // So is whoever's record was taken out again: it may have been that of another person.
+    let began = Instant::now();
+    while both.new.count("exchange WHERE phase = 'completed'") < 6 {
+        assert!(began.elapsed() < WAIT, "{anew:#}\n{}", both.new.log());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    diesel::sql_query("UPDATE ingest SET state = 'retracted'")
+        .execute(&mut both.new.db())
+        .expect("taken out");
+    let since = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    let rows: Vec<String> = (1..=2)
+        .map(|number| {
+            let mut row = both.enrolment(number, Some(&since));
+            row["opt_in_at"] = json!("2026-01-03");
+            row.to_string()
+        })
+        .collect();
+    std::fs::write(both.new.home().join("wrong.ndjson"), rows.join("\n") + "\n").expect("a file");
+    let told = both.new.json_command(&["exchange", "import", "wrong.ndjson", "--bulk"]);
+    assert_eq!(told["bulk_runs"], 1, "{told}");
+    let asked = both.run_ended();
+    assert_eq!(asked["since"], since.as_str(), "{asked:#}");
+    assert_eq!(begun(), 7, "a match and an export");
 }

@@ -37,14 +37,15 @@ impl Packing {
 /// Packs a file piece by piece.
 pub(super) enum Packer {
     Gzip(Box<GzEncoder<Vec<u8>>>),
-    Zstd,
+    /// Whether there is a frame yet.
+    Zstd(bool),
 }
 
 impl Packer {
     pub(super) fn new(packing: Packing) -> Packer {
         match packing {
             Packing::Gzip => Packer::Gzip(Box::new(GzEncoder::new(Vec::new(), Compression::fast()))),
-            Packing::Zstd => Packer::Zstd,
+            Packing::Zstd => Packer::Zstd(false),
         }
     }
 
@@ -58,7 +59,10 @@ impl Packer {
                 stream.write_all(bytes)?;
                 Ok(std::mem::take(stream.get_mut()))
             }
-            Packer::Zstd => Ok(compress_to_vec(bytes, CompressionLevel::Fastest)),
+            Packer::Zstd(has_frame) => {
+                *has_frame = true;
+                Ok(compress_to_vec(bytes, CompressionLevel::Fastest))
+            }
         }
     }
 
@@ -69,7 +73,9 @@ impl Packer {
     pub(super) fn end(self) -> io::Result<Vec<u8>> {
         match self {
             Packer::Gzip(stream) => stream.finish(),
-            Packer::Zstd => Ok(Vec::new()),
+            Packer::Zstd(true) => Ok(Vec::new()),
+            // Also an empty file has a frame: without one, clients take it for a broken stream.
+            Packer::Zstd(false) => Ok(compress_to_vec(b"".as_slice(), CompressionLevel::Fastest)),
         }
     }
 }
@@ -186,6 +192,17 @@ mod tests {
             let all = [piece.repeat(3), piece[..1].to_vec()].concat();
             assert!(
                 unpacked(packing, &packed) == all && packed.len() < all.len() / 2,
+                "{packing:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_empty_file_is_a_stream_too() {
+        for packing in [Packing::Gzip, Packing::Zstd] {
+            let packed = Packer::new(packing).end().expect("the rest");
+            assert!(
+                !packed.is_empty() && unpacked(packing, &packed).is_empty(),
                 "{packing:?}"
             );
         }
