@@ -154,7 +154,7 @@ async fn a_job_that_is_deleted_while_it_runs_or_twice_is_gone() {
 /// A download that is under way when its job is deleted comes whole, or breaks off: it never ends as if it were whole.
 #[tokio::test]
 async fn a_download_of_a_job_that_is_deleted_comes_whole_or_breaks_off() {
-    let (mut payer, client, _) = payer_with_a_record_of(6_000, 4_000);
+    let (mut payer, client, _) = payer_with_a_record_of(2_500, 4_000);
     payer.serve();
     let token = client.token("system/*.rs").await;
     let begun = send(

@@ -458,11 +458,7 @@ fn a_later_run_asks_for_what_changed_since() {
         std::thread::sleep(Duration::from_millis(200));
     }
     assert_eq!(both.stored().len(), before + 1, "what was there is not sent again");
-    assert_eq!(
-        begun(),
-        3,
-        "the group of the first run was exported, without another match"
-    );
+    assert_eq!(begun(), 3, "an export of the first group, without another match");
 
     // Who permits it anew is asked about anew.
     let mut rows: Vec<Value> = (1..=2).map(|number| both.enrolment(number, Some(&since))).collect();
