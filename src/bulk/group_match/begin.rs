@@ -112,7 +112,7 @@ impl<'c> MatchIntake<'c> {
     /// Takes the next bytes of the body.
     ///
     /// # Errors
-    /// Those of [`MemberReader::feed`] and [`job::announce`], and of the files; [`Fault::RequestTimeout`] when the body takes longer than a run
+    /// Those of the body, as far as it came: 400, 413 and 422; those of [`job::announce`] and of the files; [`Fault::RequestTimeout`] when the body takes longer than a run
     /// may take.
     pub async fn take(&mut self, bytes: BytesMut) -> Result<(), Failure> {
         self.demand_time()?;
@@ -167,7 +167,7 @@ impl<'c> MatchIntake<'c> {
     /// Begins the run: the whole body has come. Returns its id; the members are on the disk then.
     ///
     /// # Errors
-    /// Those of [`MemberReader::end`], of [`job::begin`] and of the files.
+    /// Those of the body as a whole: 400 and 422; those of [`job::begin`] and of the files.
     pub async fn begin(mut self, request_url: String) -> Result<String, Failure> {
         match self.spooled().await {
             Ok((id, file, spool)) => self.begun((id, request_url), file, &spool).await,
