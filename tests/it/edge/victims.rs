@@ -146,7 +146,8 @@ impl Scene {
         self.growth += match (on_postgres(), is_optimised()) {
             (true, true) => 64,
             (true, false) => 128,
-            (false, _) => 32,
+            (false, true) => 32,
+            (false, false) => 64,
         } * 1024
             * 1024;
         self
