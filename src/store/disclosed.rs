@@ -77,6 +77,19 @@ pub fn shares_of(db: &mut Db, member: &str) -> Result<Vec<DisclosedShareRow>, Fa
         .load(db)?)
 }
 
+/// Whether any file has a share of one of these members.
+///
+/// # Errors
+/// Those of the database.
+pub(super) fn has_any(db: &mut Db, members: &[&str]) -> Result<bool, Failure> {
+    let found: Option<String> = disclosed_share::table
+        .filter(disclosed_share::subject.eq_any(members))
+        .select(disclosed_share::file)
+        .first(db)
+        .optional()?;
+    Ok(found.is_some())
+}
+
 struct OneShare;
 
 /// Inserts a file with its shares, unless another download of it was first.

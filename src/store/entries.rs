@@ -4,7 +4,7 @@
 //! left out, because it does not belong to the history of the thing viewed.
 
 use super::Db;
-use super::disclosed::files_of;
+use super::disclosed::{files_of, has_any};
 use super::schema::{
     compartment, decision, disclosed_share, ledger_entry, ledger_subject, ledger_subject_state, operator_note,
 };
@@ -215,9 +215,8 @@ macro_rules! both_ways {
     // A member's disclosures: the entries about the member, and those about files of many members.
     ($db:expr, member $member:expr, $after:expr, $limit:expr, $query:ident => $filtered:expr) => {{
         let mut rows = both_ways!($db, subject $member, $after, $limit, $query => $filtered);
-        let of_files = both_ways!($db, files of $member, $after, $limit, $query => $filtered);
-        if !of_files.is_empty() {
-            rows.extend(of_files);
+        if has_any($db, &[$member])? {
+            rows.extend(both_ways!($db, files of $member, $after, $limit, $query => $filtered));
             rows.sort_unstable_by(|one, other| one.id.cmp(&other.id));
             rows.truncate(usize::try_from($limit).unwrap_or(0));
         }

@@ -4,7 +4,7 @@
 //! that are too young to be in the index are read once for all members of a list.
 
 use super::Db;
-use super::disclosed::files_of;
+use super::disclosed::{files_of, has_any};
 use super::entries::{BEGUN, ENTRY, EntryRow};
 use super::schema::{disclosed_share, ledger_entry, ledger_subject, ledger_subject_state};
 use crate::error::Failure;
@@ -72,16 +72,19 @@ impl YoungEntries {
             .limit(bound)
             .select((ENTRY, ledger_entry::subject))
             .load(db)?;
-        let of_files: Vec<(EntryRow, Option<String>)> = ledger_entry::table
-            .inner_join(disclosed_share::table.on(disclosed_share::file.nullable().eq(ledger_entry::subject)))
-            .filter(ledger_entry::id.gt(&young.upto))
-            .filter(ledger_entry::action.eq(BEGUN))
-            .filter(ledger_entry::partner_id.eq_any(partners))
-            .filter(disclosed_share::subject.eq_any(members))
-            .order(ledger_entry::id.desc())
-            .limit(bound)
-            .select((ENTRY, disclosed_share::subject.nullable()))
-            .load(db)?;
+        let of_files: Vec<(EntryRow, Option<String>)> = match has_any(db, members)? {
+            false => Vec::new(),
+            true => ledger_entry::table
+                .inner_join(disclosed_share::table.on(disclosed_share::file.nullable().eq(ledger_entry::subject)))
+                .filter(ledger_entry::id.gt(&young.upto))
+                .filter(ledger_entry::action.eq(BEGUN))
+                .filter(ledger_entry::partner_id.eq_any(partners))
+                .filter(disclosed_share::subject.eq_any(members))
+                .order(ledger_entry::id.desc())
+                .limit(bound)
+                .select((ENTRY, disclosed_share::subject.nullable()))
+                .load(db)?,
+        };
         young.is_cut = own.len() == limit || of_files.len() == limit;
         let mut rows: Vec<_> = own.into_iter().chain(of_files).collect();
         rows.sort_by(|one, other| other.0.id.cmp(&one.0.id));
