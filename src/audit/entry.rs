@@ -162,6 +162,15 @@ pub struct ConsentNote {
     pub rule: &'static str,
 }
 
+/// The members of a file whose download is one entry. Their ids are stored where they can be erased.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MembersNote {
+    /// How many they are.
+    pub count: u64,
+    /// The root over commitments to the share of each ([`super::members_root`]).
+    pub root: [u8; 32],
+}
+
 /// The operator who acted, and why. Only commitments go into the entry; the texts are stored where they can be erased.
 #[derive(Clone, Debug)]
 pub struct OperatorNote {
@@ -202,6 +211,8 @@ pub struct LedgerEvent {
     pub begun: Option<String>,
     /// The consent that was checked.
     pub consent: Option<ConsentNote>,
+    /// The members of the file that the entry is about.
+    pub members: Option<MembersNote>,
     /// Version of the policy that decided.
     pub policy_version: Option<String>,
     /// SHA-256 of the tables of rules that decided, by name.
@@ -236,6 +247,7 @@ impl LedgerEvent {
             counts: BTreeMap::new(),
             begun: None,
             consent: None,
+            members: None,
             policy_version: None,
             tables: Vec::new(),
             note: None,

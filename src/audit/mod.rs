@@ -11,6 +11,7 @@ pub mod folder;
 pub mod ledger;
 pub mod log;
 pub mod log_files;
+mod members;
 pub mod note;
 pub mod sequencer;
 pub mod stored;
@@ -19,4 +20,5 @@ pub mod verdict;
 pub mod verify;
 
 pub use canonical::commitment;
-pub use entry::{Action, Actor, ConsentNote, EntryOutcome, LedgerEvent, Object, OperatorNote};
+pub use entry::{Action, Actor, ConsentNote, EntryOutcome, LedgerEvent, MembersNote, Object, OperatorNote};
+pub use members::members_root;

@@ -17,6 +17,7 @@ pub mod exchanges;
 pub mod explain;
 pub mod failpoints;
 pub mod faults;
+mod file_shares;
 pub mod grants;
 pub mod inbound;
 pub mod jobs;

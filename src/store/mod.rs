@@ -17,6 +17,7 @@ mod connection;
 pub mod consents;
 mod db;
 pub mod dependencies;
+pub mod disclosed;
 pub mod disclosure;
 pub mod durability;
 mod dynamic;

@@ -10,6 +10,7 @@ mod batch;
 mod begun;
 mod bring_up;
 mod bulk;
+mod bulk_disclosures;
 mod bulk_ended;
 mod bulk_groups;
 mod bulk_kills;
