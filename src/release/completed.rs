@@ -47,11 +47,11 @@ thread_local! {
 
 fn count(is_whole: bool, bytes: u64) {
     COUNTERS.with(|counters| {
-        match is_whole {
+        let ended = match is_whole {
             true => &counters.completed,
             false => &counters.broken_off,
-        }
-        .increment(1);
+        };
+        ended.increment(1);
         counters.bytes.increment(bytes);
     });
 }
