@@ -197,9 +197,7 @@ fn append_missing(
         }
     }
     let is_ordinary = !sweeps && !counts;
-    let arrived = ctx
-        .store
-        .read_blocking(|db| rows::arrived(db, remembered.last))?;
+    let arrived = ctx.store.read_blocking(|db| rows::arrived(db, remembered.last))?;
     if let (true, Some(_), Some(arrived)) = (is_ordinary, remembered.last, &arrived) {
         let Some(mut before) = arrived.least.clone() else {
             return Ok(false);

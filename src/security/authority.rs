@@ -183,9 +183,7 @@ impl Authority {
             return Ok(());
         }
         let (asked, uris) = (Instant::now(), presented.uris.clone());
-        let asking = ctx
-            .store
-            .read(move |db| tokens::holder_and_owner(db, &hash, &uris));
+        let asking = ctx.store.read(move |db| tokens::holder_and_owner(db, &hash, &uris));
         let found = Box::pin(asking).await?;
         if let Some((holder, owner)) = found {
             self.0.holders.put(hash, asked, Arc::new(holder));

@@ -116,9 +116,7 @@ impl PipelinedStream {
             return Poll::Ready(Ok(false));
         }
         if self.held.is_empty() {
-            self.held = SPARE
-                .take()
-                .unwrap_or_else(|| vec![0; HELD_BYTES].into_boxed_slice());
+            self.held = SPARE.take().unwrap_or_else(|| vec![0; HELD_BYTES].into_boxed_slice());
         }
         let mut buffer = ReadBuf::new(&mut self.held);
         match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
