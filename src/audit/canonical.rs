@@ -5,6 +5,7 @@
 use super::entry::LedgerEvent;
 use crate::clock::rfc3339_us;
 use crate::secret::{Mac, hex, put_hex, sha256_of};
+use std::io::Write as _;
 
 impl LedgerEvent {
     /// Returns the canonical bytes: one JSON object with sorted keys at every level. The salts of its
@@ -213,7 +214,8 @@ impl<'b> Fields<'b> {
 
     fn number(&mut self, key: &str, value: u64) {
         self.key(key);
-        self.bytes.extend_from_slice(value.to_string().as_bytes());
+        // Writing to memory cannot fail.
+        let _ = write!(self.bytes, "{value}");
     }
 
     fn object(&mut self, key: &str, write: impl FnOnce(&mut Fields<'_>)) {

@@ -95,7 +95,7 @@ fn end(begun: &EntryRow, class: &'static str) -> LedgerEvent {
     let ids = begun.ids();
     let correlation = Correlation::of(
         ids.request_id,
-        crate::secret::random_public(),
+        crate::secret::random_of_many(),
         Some(&ids.correlation_id),
         None,
         None,

@@ -269,7 +269,7 @@ impl Store {
         {
             return work(&mut connection);
         }
-        self.read_apart(work).await
+        Box::pin(self.read_apart(work)).await
     }
 
     /// Runs a read that may be long, always on a blocking thread.

@@ -83,6 +83,7 @@ pub mod sent_entries;
 mod server;
 mod session;
 mod set_up;
+pub mod shared_resources;
 pub mod size;
 pub mod small_records;
 mod sql_functions;

@@ -13,6 +13,7 @@
 use super::due::NextHead;
 use super::ring::STRANGERS_BYTES;
 use super::stream::Watched;
+use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -34,6 +35,11 @@ const TURN_IN: usize = 7 * 1024;
 const TURN_OUT: usize = 32 * 1024;
 /// Time between checks of whether the client is still connected while no more bytes are read from it.
 const LOOK: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// The buffer that a connection of this thread gave back last: it is needed for a moment, with each request.
+    static SPARE: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
+}
 
 /// A connection as the HTTP library reads it.
 pub struct PipelinedStream {
@@ -110,7 +116,7 @@ impl PipelinedStream {
             return Poll::Ready(Ok(false));
         }
         if self.held.is_empty() {
-            self.held = vec![0; HELD_BYTES].into_boxed_slice();
+            self.held = SPARE.take().unwrap_or_else(|| vec![0; HELD_BYTES].into_boxed_slice());
         }
         let mut buffer = ReadBuf::new(&mut self.held);
         match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
@@ -120,7 +126,7 @@ impl PipelinedStream {
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => {
-                self.held = Box::default();
+                SPARE.set(Some(std::mem::take(&mut self.held)));
                 Poll::Pending
             }
         }
