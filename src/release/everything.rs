@@ -327,8 +327,8 @@ impl Everything {
     }
 
     /// Runs a read of rows. A page of the shared resources reads the whole record again, and a window may leave out most of it, so such
-    /// reads wait for the partner's turn and leave the thread to others meanwhile. Of its other reads the partner has one at a time on the
-    /// threads that answer.
+    /// reads wait for the partner's turn and leave the thread to others meanwhile. Its other reads have their turns on the threads that
+    /// answer.
     async fn load_by<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Db) -> Result<T, Failure> + Send + 'static,

@@ -12,6 +12,7 @@ pub mod bulk;
 pub mod bulk_pieces;
 pub mod bulk_receipts;
 pub mod bulk_runs;
+pub mod company;
 mod connect;
 mod connection;
 pub mod consents;
