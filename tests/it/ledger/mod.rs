@@ -1,5 +1,6 @@
 //! The tree over the ledger: appended, signed, exported, proved and verified, by our verifier and by the one in Python.
 
+mod backup;
 mod kills;
 mod mutations;
 mod sizes;

@@ -370,7 +370,7 @@ impl Base {
 
     fn assert_whole(&self, batch: &mut PythonBatch) {
         for (_, note, path) in &self.kept {
-            assert_eq!(self.ours(&self.log.key, Some(note)), (0, None));
+            assert_eq!(self.ours(&self.log.key, Some(note.as_str())), (0, None));
             let (code, _, said) = batch.ask(&self.folder, &self.log.key, path);
             assert_eq!(code, 0, "{said}");
         }
@@ -398,7 +398,7 @@ fn both_verifiers_find_every_mutation() {
             base.put(name, bytes.as_ref());
         }
         let key = mutated.key.as_ref().unwrap_or(&base.log.key);
-        let (code, first) = base.ours(key, Some(note));
+        let (code, first) = base.ours(key, Some(note.as_str()));
         assert!(mutated.right.contains(&code), "{told}: {code}, {first:?}");
         match mutated.first {
             First::At(index) => assert_eq!(first, Some(index), "{told}"),
@@ -409,7 +409,7 @@ fn both_verifiers_find_every_mutation() {
         assert_eq!((found, there), (code, first), "{told}: {said}");
         if round < ALL.len() as u64 {
             // As a process of its own, it ends with the same exit code.
-            let (alone, there, said) = python(&base.folder, key, Some(note));
+            let (alone, there, said) = python(&base.folder, key, Some(note.as_str()));
             assert_eq!((alone, there), (code, first), "{told}: {said}");
         }
         if matches!(mutation, Mutation::Rewritten | Mutation::RolledBack | Mutation::Forked) {
