@@ -182,6 +182,7 @@ fn sql(path: &Path, statement: &str) {
 }
 
 #[test]
+#[allow(clippy::too_many_lines)] // one row for each change
 fn a_backup_that_was_changed_is_refused_and_nothing_is_made_of_it() {
     if on_postgres() {
         return;
