@@ -5,9 +5,11 @@ It shares no code with Causeway: it reads the formats that are published (C2SP s
 Ed25519 of RFC 8032), so that an auditor need not trust the program that made the export.
 
     python3 verify_ledger.py DIR --key KEY [--against CHECKPOINT] [--json]
+    python3 verify_ledger.py --batch
 
 KEY is the public key of the log (NAME+HASH+KEY), or a file that holds it. Get it from somebody you trust, not from the export itself.
 CHECKPOINT is a checkpoint of this log that was kept elsewhere: the export must extend it.
+With --batch it verifies many exports: each line on standard input has the arguments for one of them, and each line of the answer is JSON.
 
 Exit codes: 0 all is as it was signed; 1 something was changed; 2 wrong arguments; 3 something is missing or cannot be read; 70 the export
 contradicts the checkpoint that was kept elsewhere, or has fewer entries.
@@ -16,9 +18,11 @@ contradicts the checkpoint that was kept elsewhere, or has fewer entries.
 import argparse
 import base64
 import binascii
+import functools
 import hashlib
 import json
 import os
+import shlex
 import sys
 
 OK, TAMPERED, USAGE, INCOMPLETE, FORKED = 0, 1, 2, 3, 70
@@ -78,6 +82,7 @@ def point_of(text):
 BASE = point_of((4 * pow(5, P - 2, P) % P).to_bytes(32, "little"))
 
 
+@functools.lru_cache(maxsize=64)
 def is_signed(public, text, signature):
     if len(public) != 32 or len(signature) != 64:
         return False
@@ -158,7 +163,8 @@ def decoded(text):
 
 class Key:
     def __init__(self, text):
-        parts = text.strip().split("+", 2)
+        self.text = text.strip()
+        parts = self.text.split("+", 2)
         raw = decoded(parts[2]) if len(parts) == 3 else None
         if not raw or len(raw) != 33 or raw[0] != 1 or not parts[0]:
             raise Wrong(USAGE, "the key is not NAME+HASH+KEY with an Ed25519 key")
@@ -172,13 +178,15 @@ class Key:
         text, separator, signatures = note.rpartition("\n\n")
         lines = text.split("\n")
         root = decoded(lines[2]) if len(lines) >= 3 else None
-        if not separator or root is None or len(root) != 32 or not signatures.endswith("\n") or "" in lines:
+        if not separator or root is None or len(root) != 32 or "" in lines:
             raise Wrong(INCOMPLETE, "the checkpoint is not a signed checkpoint")
         is_number = lines[1].isascii() and lines[1].isdigit() and len(lines[1]) < 20
         if not is_number or str(int(lines[1])) != lines[1] or int(lines[1]) >= 2**63:
             raise Wrong(INCOMPLETE, "the checkpoint is not a signed checkpoint")
         if lines[0] != self.name:
             raise Wrong(TAMPERED, "the checkpoint is of another log")
+        if not signatures.endswith("\n"):
+            raise Wrong(INCOMPLETE, "the checkpoint is not a signed checkpoint")
         for line in signatures[:-1].split("\n"):
             dash, _, rest = line.partition(" ")
             name, _, signed = rest.partition(" ")
@@ -388,6 +396,11 @@ def verify(folder, key, against):
     surplus = export.surplus()
     if surplus:
         raise Wrong(TAMPERED, surplus + " does not belong to the ledger that the checkpoint signs")
+    beside = export.read("key")
+    if beside is None:
+        raise Wrong(INCOMPLETE, "the file with the public key is missing")
+    if beside != (key.text + "\n").encode():
+        raise Wrong(TAMPERED, "the public key beside the ledger is not the one that was given")
     if against and against[0] > size:
         raise Wrong(FORKED, "the ledger has fewer entries than the checkpoint that it is compared with", size)
     if against and roots.get(against[0]) != against[1]:
@@ -416,23 +429,54 @@ def checked(arguments):
     return verify(arguments.folder, key, against)
 
 
-def main():
-    parser = argparse.ArgumentParser(description="Verifies an exported ledger of Causeway.")
+class Usage(Exception):
+    """Wrong arguments on a line of a batch."""
+
+
+class LineParser(argparse.ArgumentParser):
+    def error(self, message):
+        raise Usage(message)
+
+
+def parser_of(kind):
+    parser = kind(description="Verifies an exported ledger of Causeway.")
     parser.add_argument("folder", metavar="DIR")
     parser.add_argument("--key", required=True, help="the public key of the log, or a file that holds it")
     parser.add_argument("--against", metavar="CHECKPOINT", help="a checkpoint of this log that was kept elsewhere")
     parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    sys.stdout.reconfigure(errors="backslashreplace")
-    code, told = OK, {"result": "ok"}
+    return parser
+
+
+def told_of(arguments):
+    """The exit code, and what to tell."""
     try:
-        told["entries"] = checked(arguments)
+        return OK, {"result": "ok", "entries": checked(arguments)}
     except OSError as error:
-        code = INCOMPLETE
-        told = {"result": NAMES[code], "first_bad": None, "why": "%s cannot be read: %s" % (error.filename, error.strerror)}
+        why = "%s cannot be read: %s" % (error.filename, error.strerror)
+        return INCOMPLETE, {"result": NAMES[INCOMPLETE], "first_bad": None, "why": why}
     except Wrong as wrong:
-        code = wrong.code
-        told = {"result": NAMES.get(code, "usage"), "first_bad": wrong.first_bad, "why": wrong.why}
+        return wrong.code, {"result": NAMES.get(wrong.code, "usage"), "first_bad": wrong.first_bad, "why": wrong.why}
+
+
+def batch():
+    """Verifies an export for each line of standard input; the exit code is the largest of theirs."""
+    parser, worst = parser_of(LineParser), OK
+    for line in sys.stdin:
+        try:
+            code, told = told_of(parser.parse_args(shlex.split(line)))
+        except (Usage, ValueError) as error:
+            code, told = USAGE, {"result": "usage", "first_bad": None, "why": str(error)}
+        worst = max(worst, code)
+        print(json.dumps({"exit": code, **told}), flush=True)
+    return worst
+
+
+def main():
+    sys.stdout.reconfigure(errors="backslashreplace")
+    if sys.argv[1:] == ["--batch"]:
+        return batch()
+    arguments = parser_of(argparse.ArgumentParser).parse_args()
+    code, told = told_of(arguments)
     if arguments.json:
         print(json.dumps(told))
     elif code == OK:

@@ -69,6 +69,8 @@ actions! {
     WorkerStarted => "worker.started",
     WorkerStopped => "worker.stopped",
     LedgerLogBegun => "ledger.log-begun",
+    StoreBackedUp => "store.backed-up",
+    StoreRestored => "store.restored",
     JobReplayed => "job.replayed",
     BulkBegun => "bulk.begun",
     BulkCancelled => "bulk.cancelled",

@@ -4,6 +4,8 @@
 //! [`sequencer`] gives them an index and a place in the Merkle [`tree`] later, so that this never delays business. [`verify`] checks a ledger
 //! in the store or in an exported folder, with nothing but the public key of its log.
 
+pub mod backup;
+pub mod backup_files;
 mod canonical;
 mod entry;
 pub mod export;
@@ -13,6 +15,7 @@ pub mod log;
 pub mod log_files;
 mod members;
 pub mod note;
+pub mod restored;
 pub mod sequencer;
 pub mod stored;
 pub mod tree;

@@ -50,6 +50,12 @@ pub trait VerifiedLedger {
     /// # Errors
     /// Those of where it is stored.
     fn surplus(&mut self, size: u64) -> Result<Option<String>, Failure>;
+
+    /// What is wrong with the public key that lies beside it, if it has one there and something is.
+    ///
+    /// # Errors
+    /// Those of where it is stored.
+    fn key_beside(&mut self, key: &LogKey) -> Result<Option<(LedgerResult, &'static str)>, Failure>;
 }
 
 /// A defect, and the first index that it concerns.
@@ -119,15 +125,15 @@ pub fn verify(
     let wanted = [Some(signed.size), against.map(|against| against.size)];
     let walked = walk(ledger, size, &wanted)?;
     verdict.entries = walked.edge.size();
-    judge(ledger, &signed, against, size, &walked, &mut verdict)?;
+    judge(ledger, key, (&signed, against), size, &walked, &mut verdict)?;
     Ok(verdict)
 }
 
 /// Judges what the walk found.
 fn judge(
     ledger: &mut dyn VerifiedLedger,
-    signed: &Checkpoint,
-    against: Option<&Checkpoint>,
+    key: &LogKey,
+    (signed, against): (&Checkpoint, Option<&Checkpoint>),
     size: u64,
     walked: &Walked,
     verdict: &mut LedgerVerdict,
@@ -165,6 +171,8 @@ fn judge(
             None,
             format!("{name} does not belong to the ledger that the checkpoint signs"),
         );
+    } else if let Some((result, why)) = ledger.key_beside(key)? {
+        verdict.set(result, None, why);
     } else if let Some(against) = against {
         if against.size > size {
             let why = "the ledger has fewer entries than the checkpoint that it is compared with";

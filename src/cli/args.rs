@@ -65,6 +65,10 @@ pub enum Command {
     Disclosures(super::disclosures::DisclosuresArgs),
     /// Verify, prove and export the ledger
     Audit(super::audit::AuditArgs),
+    /// Copy a SQLite store into a folder while it is in use
+    Backup(super::backup::BackupArgs),
+    /// Put a backup into the place of a SQLite store, and say what is lost
+    Restore(super::restore::RestoreArgs),
     /// Show the configuration in force
     Config(super::config::ConfigArgs),
     /// Migrate the store to this version of the program, or check whether that is needed
