@@ -2,7 +2,7 @@
 //!
 //! Without side effects: the caller passes the secret from which salts are derived.
 
-use super::entry::LedgerEvent;
+use super::entry::{LedgerEvent, RestCall};
 use crate::clock::rfc3339_us;
 use crate::secret::{Mac, hex, put_hex, sha256_of};
 
@@ -66,6 +66,7 @@ impl LedgerEvent {
             });
         }
         root.opt("exchange", self.exchange.as_deref());
+        root.opt("interaction", self.interaction.map(RestCall::code));
         if let Some(note) = self.note.as_ref().filter(|note| !note.reason.is_empty()) {
             root.commitment("note_commit", "note", &note.reason, commitments);
         }

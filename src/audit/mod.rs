@@ -19,4 +19,4 @@ pub mod verdict;
 pub mod verify;
 
 pub use canonical::commitment;
-pub use entry::{Action, Actor, ConsentNote, EntryOutcome, LedgerEvent, Object, OperatorNote};
+pub use entry::{Action, Actor, ConsentNote, EntryOutcome, LedgerEvent, Object, OperatorNote, RestCall};

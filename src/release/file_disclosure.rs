@@ -5,7 +5,7 @@
 
 use super::outgoing::Disclosure;
 use super::{MembersBehind, Tally, begin, entry, version};
-use crate::audit::{Action, LedgerEvent, Object};
+use crate::audit::{Action, LedgerEvent, Object, RestCall};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::security::Caller;
@@ -35,7 +35,7 @@ pub async fn begin_file(
     let now_ms = ctx.clock.now_ms();
     let entries = shares
         .iter()
-        .map(|share| entry(Action::DisclosureBegun, caller, &share.grant));
+        .map(|share| entry(RestCall::Operation, caller, &share.grant));
     let begun = begin(ctx, entries.collect()).await?;
     let mut disclosure = Disclosure::new(ctx, caller, now_ms);
     for (share, begun) in shares.into_iter().zip(begun) {
@@ -66,6 +66,7 @@ pub struct JobFile<'f> {
 /// As [`begin_file`].
 pub async fn begin_of_job(ctx: &Context, caller: &Caller, file: JobFile<'_>) -> Result<Disclosure, Failure> {
     let mut numbers = LedgerEvent::new(Action::DisclosureBegun, caller.actor(), caller.correlation.clone());
+    numbers.interaction = Some(RestCall::Operation);
     numbers.object = Some(Object {
         kind: "bulk-job",
         id: file.job.to_owned(),
