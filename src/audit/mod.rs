@@ -7,6 +7,7 @@
 mod canonical;
 mod entry;
 pub mod export;
+pub mod fhir;
 pub mod folder;
 pub mod ledger;
 pub mod log;
