@@ -2,7 +2,7 @@
 //!
 //! Without side effects: the caller passes the secret from which salts are derived.
 
-use super::entry::LedgerEvent;
+use super::entry::{LedgerEvent, RestCall};
 use crate::clock::rfc3339_us;
 use crate::secret::{Mac, hex, put_hex, sha256_of};
 use std::io::Write as _;
@@ -67,6 +67,7 @@ impl LedgerEvent {
             });
         }
         root.opt("exchange", self.exchange.as_deref());
+        root.opt("interaction", self.interaction.map(RestCall::code));
         if let Some(members) = &self.members {
             root.object("members", |note| {
                 note.number("count", members.count);

@@ -142,6 +142,31 @@ pub struct Object {
     pub id: String,
 }
 
+/// By which interaction of FHIR a partner got something, or asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RestCall {
+    /// One resource.
+    Read,
+    /// One version of a resource.
+    VersionRead,
+    /// A page of a search.
+    Search,
+    /// An operation, such as `$everything`, or a file that an operation made.
+    Operation,
+}
+
+impl RestCall {
+    /// Returns the code in FHIR's `restful-interaction`.
+    pub const fn code(self) -> &'static str {
+        match self {
+            RestCall::Read => "read",
+            RestCall::VersionRead => "vread",
+            RestCall::Search => "search-type",
+            RestCall::Operation => "operation",
+        }
+    }
+}
+
 /// The outcome of the event.
 #[derive(Clone, Debug, Default)]
 pub struct EntryOutcome {
@@ -195,6 +220,8 @@ pub struct LedgerEvent {
     pub object: Option<Object>,
     /// The exchange it belongs to.
     pub exchange: Option<String>,
+    /// The interaction of FHIR, for a disclosure.
+    pub interaction: Option<RestCall>,
     /// The step of the exchange, and which attempt of it.
     pub step: Option<(&'static str, u32)>,
     /// The outcome.
@@ -236,6 +263,7 @@ impl LedgerEvent {
             actor,
             object: None,
             exchange: None,
+            interaction: None,
             step: None,
             outcome: EntryOutcome {
                 class: "ok",

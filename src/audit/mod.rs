@@ -9,6 +9,7 @@ pub mod backup_files;
 mod canonical;
 mod entry;
 pub mod export;
+pub mod fhir;
 pub mod folder;
 pub mod ledger;
 pub mod log;
@@ -23,5 +24,7 @@ pub mod verdict;
 pub mod verify;
 
 pub use canonical::commitment;
-pub use entry::{Action, Actor, ConsentNote, EntryOutcome, LedgerEvent, MembersNote, Object, OperatorNote};
+pub use entry::{
+    Action, Actor, ConsentNote, EntryOutcome, LedgerEvent, MembersNote, Object, OperatorNote, RestCall,
+};
 pub use members::members_root;

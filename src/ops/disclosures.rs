@@ -122,7 +122,7 @@ pub fn id(place: &'static str, text: Option<&str>) -> Result<Option<String>, Fai
     }
 }
 
-fn wrong(place: &'static str, remedy: &'static str) -> Failure {
+pub(super) fn wrong(place: &'static str, remedy: &'static str) -> Failure {
     Failure::new(Fault::ParameterInvalid).at(place).remedy(remedy)
 }
 

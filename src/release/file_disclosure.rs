@@ -9,7 +9,7 @@
 use super::lost_ends::{FILE, JOB};
 use super::outgoing::Disclosure;
 use super::{MembersBehind, Tally, begin, entry, version};
-use crate::audit::{Action, LedgerEvent, MembersNote, Object, members_root};
+use crate::audit::{Action, LedgerEvent, MembersNote, Object, RestCall, members_root};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::secret;
@@ -46,7 +46,7 @@ pub async fn begin_part(
     let now_ms = ctx.clock.now_ms();
     let entries = shares
         .iter()
-        .map(|share| entry(Action::DisclosureBegun, caller, &share.grant));
+        .map(|share| entry(RestCall::Operation, caller, &share.grant));
     let begun = begin(ctx, entries.collect()).await?;
     let mut disclosure = Disclosure::new(ctx, caller, now_ms);
     for (share, begun) in shares.into_iter().zip(begun) {
@@ -77,6 +77,7 @@ pub async fn begin_file(
         kind: FILE,
         id: name.to_owned(),
     });
+    one.interaction = Some(RestCall::Operation);
     one.members = Some(members);
     version::cite(&mut one);
     let (mut tally, mut bytes) = (Tally::default(), 0);
@@ -166,6 +167,7 @@ pub struct JobFile<'f> {
 /// As [`begin_part`].
 pub async fn begin_of_job(ctx: &Context, caller: &Caller, file: JobFile<'_>) -> Result<Disclosure, Failure> {
     let mut numbers = LedgerEvent::new(Action::DisclosureBegun, caller.actor(), caller.correlation.clone());
+    numbers.interaction = Some(RestCall::Operation);
     numbers.object = Some(Object {
         kind: JOB,
         id: file.job.to_owned(),

@@ -2,7 +2,7 @@
 
 use super::transmitter;
 use super::{BegunDisclosure, Disclosure, SentPart, Tally, begin, entry, find_and_begin, is_shared, refuse};
-use crate::audit::Action;
+use crate::audit::RestCall;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::fhir::prescreen::{ScreenLimits, screen};
@@ -52,8 +52,9 @@ pub async fn read_and_make<T: Send + 'static>(
     make: impl Fn(&Released) -> T + Clone + Send + 'static,
     sent: impl FnOnce(&Released, &T) -> SentPart,
 ) -> Result<(Released, T, Option<Disclosure>), Failure> {
+    let call = call_of(version.is_some());
     if !crate::ids::is_fhir_id(id) {
-        return Err(Box::pin(refuse(ctx, caller, Fault::NotFound)).await);
+        return Err(Box::pin(refuse(ctx, caller, call, Fault::NotFound)).await);
     }
     // A number that is not written in canonical form is not a version.
     let number = version.map(|version| {
@@ -63,7 +64,7 @@ pub async fn read_and_make<T: Send + 'static>(
             .filter(|number| number.to_string() == version)
     });
     if number == Some(None) {
-        return Err(Box::pin(refuse(ctx, caller, Fault::NotFound)).await);
+        return Err(Box::pin(refuse(ctx, caller, call, Fault::NotFound)).await);
     }
     let mut asked = ResourceRead {
         partner: caller.partner.id.clone(),
@@ -83,7 +84,7 @@ pub async fn read_and_make<T: Send + 'static>(
                 let watched = is_sent.then(|| Disclosure::new(ctx, caller, asked.now_ms));
                 Ok((row, made, watched))
             }
-            None => Err(Box::pin(refuse(ctx, caller, Fault::NotFound)).await),
+            None => Err(Box::pin(refuse(ctx, caller, call, Fault::NotFound)).await),
         };
     }
     let now_ms = asked.now_ms;
@@ -105,7 +106,7 @@ pub async fn read_and_make<T: Send + 'static>(
         found = Box::pin(find_transmitter(ctx, caller, asked, make)).await?;
     }
     let Some(((row, made, grant), begun)) = found else {
-        return Err(Box::pin(refuse(ctx, caller, Fault::NotFound)).await);
+        return Err(Box::pin(refuse(ctx, caller, call, Fault::NotFound)).await);
     };
     let sent = sent(&row, &made);
     let mut tally = Tally::default();
@@ -121,6 +122,14 @@ pub async fn read_and_make<T: Send + 'static>(
     Ok((row, made, Some(disclosure)))
 }
 
+fn call_of(names_version: bool) -> RestCall {
+    if names_version {
+        RestCall::VersionRead
+    } else {
+        RestCall::Read
+    }
+}
+
 /// Finds a resource that may be released, makes something of it, and commits the *begun* entry.
 async fn find<T: Send + 'static>(
     ctx: &Context,
@@ -131,8 +140,9 @@ async fn find<T: Send + 'static>(
     if !ctx.store.is_remote() || asked.rtype == "Binary" {
         return find_then_begin(ctx, caller, asked, make).await;
     }
+    let call = call_of(asked.version.is_some());
     let find = move |db: &mut Db, entry: &_| disclosure::one_begun(db, &asked, entry);
-    let found = Box::pin(find_and_begin(ctx, caller, find, |(_, grant)| grant)).await?;
+    let found = Box::pin(find_and_begin(ctx, caller, call, find, |(_, grant)| grant)).await?;
     Ok(found.map(|((row, grant), begun)| {
         let made = make(&row);
         ((row, made, grant), begun)
@@ -158,12 +168,13 @@ async fn find_transmitter<T>(
     let Some(grant) = grant.filter(is_meant) else {
         return Ok(None);
     };
+    let call = call_of(asked.version.is_some());
     let row = transmitter::of_record(&ctx.payer, &grant);
     if asked.version.is_some_and(|version| version != row.version) {
         return Ok(None);
     }
     let made = make(&row);
-    let begun = begin(ctx, vec![entry(Action::DisclosureBegun, caller, &grant)]).await?;
+    let begun = begin(ctx, vec![entry(call, caller, &grant)]).await?;
     Ok(begun.into_iter().next().map(|begun| ((row, made, grant), begun)))
 }
 
@@ -214,6 +225,7 @@ async fn find_then_begin<T: Send + 'static>(
     make: impl Fn(&Released) -> T + Send + 'static,
 ) -> Result<Option<(Found<T>, BegunDisclosure)>, Failure> {
     let base_url = ctx.payer.base_url.clone();
+    let call = call_of(asked.version.is_some());
     let is_binary = asked.rtype == "Binary";
     let find = move |db: &mut Db| -> Result<Option<Found<T>>, Failure> {
         let name = (asked.rtype.as_str(), asked.id.as_str());
@@ -235,7 +247,7 @@ async fn find_then_begin<T: Send + 'static>(
     let Some((row, made, grant)) = found else {
         return Ok(None);
     };
-    let begun = begin(ctx, vec![entry(Action::DisclosureBegun, caller, &grant)]).await?;
+    let begun = begin(ctx, vec![entry(call, caller, &grant)]).await?;
     Ok(begun.into_iter().next().map(|begun| ((row, made, grant), begun)))
 }
 

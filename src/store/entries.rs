@@ -268,7 +268,7 @@ pub fn begun(db: &mut Db, filter: &DisclosureFilter) -> Result<Vec<EntryRow>, Fa
 }
 
 /// Returns the id of the last entry that the index of subjects covers.
-fn upto(db: &mut Db) -> Result<String, Failure> {
+pub(super) fn upto(db: &mut Db) -> Result<String, Failure> {
     Ok(ledger_subject_state::table
         .find(1)
         .select(ledger_subject_state::upto)

@@ -26,6 +26,7 @@ mod dynamic;
 pub mod ends;
 pub mod enrolments;
 pub mod entries;
+pub mod entry_search;
 pub mod exchanges;
 mod failure;
 mod file;

@@ -5,6 +5,7 @@
 mod named;
 mod support;
 
+mod audit_events;
 mod bad_input;
 mod batch;
 mod begun;
