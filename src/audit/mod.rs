@@ -24,7 +24,5 @@ pub mod verdict;
 pub mod verify;
 
 pub use canonical::commitment;
-pub use entry::{
-    Action, Actor, ConsentNote, EntryOutcome, LedgerEvent, MembersNote, Object, OperatorNote, RestCall,
-};
+pub use entry::{Action, Actor, ConsentNote, EntryOutcome, LedgerEvent, MembersNote, Object, OperatorNote, RestCall};
 pub use members::members_root;

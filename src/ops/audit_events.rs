@@ -6,14 +6,18 @@
 use super::OpsPage;
 use super::disclosures::{DisclosureFilter, Ends, wrong};
 use super::entry::EntryFacts;
+use super::file_shares::FileShares;
 use crate::audit::commitment;
-use crate::audit::fhir::{AuditedEnd, AuditedEntry, AuditedFacts, entry_id, events, is_disclosure};
+use crate::audit::fhir::{
+    AuditedConsent, AuditedEnd, AuditedEntry, AuditedFacts, entry_id, events, is_disclosure, share_of,
+};
 use crate::context::Payer;
 use crate::error::{Failure, Fault};
 use crate::fhir::when;
 use crate::ids::is_fhir_id;
 use crate::store::Db;
 use crate::store::consents::{self, ConsentRow};
+use crate::store::disclosed::share_at;
 use crate::store::entries::{self, EntryRow};
 use crate::store::entry_search::{self, EntrySearch};
 use serde_json::{Value, json};
@@ -128,7 +132,7 @@ fn outcome(value: &str) -> Result<String, Failure> {
 /// [`Fault::StoreDamaged`] for an entry that is no JSON; those of the database.
 pub fn list(db: &mut Db, search: &EventSearch, payer: &Payer) -> Result<OpsPage<Value>, Failure> {
     let found = entry_search::find(db, &search.entries)?;
-    let mut events = told(db, found.rows, payer)?;
+    let mut events = told(db, found.rows, search.subject(), payer)?;
     if !search.outcomes.is_empty() {
         events.retain(|event| search.outcomes.iter().any(|code| event["outcome"] == code.as_str()));
     }
@@ -144,7 +148,13 @@ pub fn list(db: &mut Db, search: &EventSearch, payer: &Payer) -> Result<OpsPage<
 /// [`Fault::NotFound`]; [`Fault::StoreDamaged`]; those of the database.
 pub fn one(db: &mut Db, id: &str, payer: &Payer) -> Result<Value, Failure> {
     let row = entry_search::one(db, entry_id(id))?;
-    let events = told(db, row.into_iter().collect(), payer)?;
+    let file = row.as_ref().and_then(|row| row.subject.clone());
+    let share = match share_of(id).zip(file) {
+        Some((place, file)) => share_at(db, &file, place)?,
+        None => None,
+    };
+    let member = share.as_ref().map(|share| share.subject.as_str());
+    let events = told(db, row.into_iter().collect(), member, payer)?;
     let found = events.into_iter().find(|event| event["id"] == id);
     found.ok_or_else(|| Fault::NotFound.into())
 }
@@ -161,7 +171,7 @@ pub fn disclosed(db: &mut Db, filter: &DisclosureFilter, payer: &Payer) -> Resul
         .and_then(|_| rows.get(limit - 1))
         .map(|row| row.id.clone());
     rows.truncate(limit);
-    let mut events = told(db, rows, payer)?;
+    let mut events = told(db, rows, Some(&filter.member), payer)?;
     events.retain(is_disclosure);
     Ok(OpsPage { items: events, next })
 }
@@ -191,9 +201,9 @@ pub fn bundle(kind: &str, events: Vec<Value>, base: &str, links: &[(&str, String
     bundle
 }
 
-/// The events of these entries.
-fn told(db: &mut Db, rows: Vec<EntryRow>, payer: &Payer) -> Result<Vec<Value>, Failure> {
-    let beside = Beside::of(db, &rows)?;
+/// The events of these entries; of an entry about a file of many members, those of this member's share.
+fn told(db: &mut Db, rows: Vec<EntryRow>, member: Option<&str>, payer: &Payer) -> Result<Vec<Value>, Failure> {
+    let beside = Beside::of(db, &rows, member)?;
     let mut told = Vec::new();
     for row in rows {
         told.extend(events(&beside.entry(db, row)?, payer));
@@ -207,11 +217,15 @@ struct Beside {
     notes: HashMap<String, (String, String)>,
     /// The consents of the members that the entries are about.
     consents: HashMap<String, Vec<ConsentRow>>,
+    /// The shares of the member who is asked about.
+    shares: FileShares,
 }
 
 impl Beside {
-    fn of(db: &mut Db, rows: &[EntryRow]) -> Result<Beside, Failure> {
+    fn of(db: &mut Db, rows: &[EntryRow], member: Option<&str>) -> Result<Beside, Failure> {
+        let shares = member.map(|member| FileShares::of(db, member)).transpose()?;
         let mut beside = Beside {
+            shares: shares.unwrap_or_default(),
             ends: Ends::of(db, rows)?,
             notes: entry_search::notes(db, rows)?,
             consents: HashMap::new(),
@@ -228,17 +242,28 @@ impl Beside {
 
     fn entry(&self, db: &mut Db, row: EntryRow) -> Result<AuditedEntry, Failure> {
         let damaged = |error| Failure::new(Fault::StoreDamaged).because(error);
-        let facts: AuditedFacts = serde_json::from_slice(&row.entry).map_err(damaged)?;
+        let mut facts: AuditedFacts = serde_json::from_slice(&row.entry).map_err(damaged)?;
         let end = match row.action.as_str() {
             entries::BEGUN => self.end(&row)?,
             _ => None,
         };
-        let consent = facts
-            .consent
-            .as_ref()
-            .and_then(|note| self.consent(&row, &note.id_commit));
+        let share = self.shares.share(&row);
+        let consent = match share {
+            Some(share) => Some(share.consent_id.clone()),
+            None => {
+                let note = facts.consent.as_ref();
+                note.and_then(|note| self.consent(&row, &note.id_commit))
+            }
+        };
+        if let Some(share) = share {
+            facts.consent = Some(AuditedConsent {
+                rule: share.rule().to_owned(),
+                ..AuditedConsent::default()
+            });
+        }
         let kind = facts.object.kind.as_deref();
         let patient = match (kind, &row.subject) {
+            _ if share.is_some() => share.map(|share| share.subject.clone()),
             (Some("Patient"), subject) => subject.clone(),
             (Some("Consent"), Some(id)) => consents::find(db, id)?.map(|consent| consent.patient_id),
             (Some("Grant"), Some(id)) => consents::grant(db, id)?.map(|grant| grant.patient_id),
@@ -246,6 +271,7 @@ impl Beside {
         };
         let (operator, reason) = self.notes.get(&row.id).cloned().unzip();
         Ok(AuditedEntry {
+            share: share.map(|share| share.place),
             id: row.id,
             facts,
             subject: row.subject,
@@ -259,6 +285,7 @@ impl Beside {
 
     fn end(&self, row: &EntryRow) -> Result<Option<AuditedEnd>, Failure> {
         let end = self.ends.end(row, &EntryFacts::of(row)?)?;
+        let end = self.shares.end(row, end);
         Ok(match end.outcome {
             "begun" => None,
             outcome => Some(AuditedEnd {

@@ -77,6 +77,18 @@ pub fn shares_of(db: &mut Db, member: &str) -> Result<Vec<DisclosedShareRow>, Fa
         .load(db)?)
 }
 
+/// Returns the share at this place of a file.
+///
+/// # Errors
+/// Those of the database.
+pub fn share_at(db: &mut Db, file: &str, place: i64) -> Result<Option<DisclosedShareRow>, Failure> {
+    Ok(disclosed_share::table
+        .filter(disclosed_share::file.eq(file).and(disclosed_share::place.eq(place)))
+        .select(DisclosedShareRow::as_select())
+        .first(db)
+        .optional()?)
+}
+
 /// Whether any file has a share of one of these members.
 ///
 /// # Errors

@@ -5,8 +5,9 @@
 //! that ends a disclosure is never listed by itself, as in [`super::entries`].
 
 use super::Db;
+use super::disclosed::{files_of, has_any};
 use super::entries::{COMPLETED, ENTRY, EntryRow, upto};
-use super::schema::{ledger_entry, ledger_subject, operator_note};
+use super::schema::{disclosed_share, ledger_entry, ledger_subject, operator_note};
 use crate::error::Failure;
 use crate::ids::before_all_of;
 use diesel::prelude::*;
@@ -52,7 +53,7 @@ pub fn find(db: &mut Db, search: &EntrySearch) -> Result<FoundRows, Failure> {
     let from = search.from_ms.map(before_all_of).unwrap_or_default();
     let after = search.cursor.clone().unwrap_or_default().max(from);
     match &search.subject {
-        Some(subject) => about(db, subject, search, after),
+        Some(subject) => about(db, subject, search, &after),
         None => along(db, search, &after),
     }
 }
@@ -77,19 +78,35 @@ macro_rules! matching {
     }};
 }
 
-/// The entries about a subject: those that are indexed, then those that are too young for that.
-fn about(db: &mut Db, subject: &str, search: &EntrySearch, after: String) -> Result<FoundRows, Failure> {
-    let indexed = ledger_subject::table
-        .inner_join(ledger_entry::table.on(ledger_entry::id.eq(ledger_subject::entry_id)))
-        .filter(ledger_subject::subject.eq(subject))
-        .filter(ledger_subject::entry_id.gt(&after))
-        .order(ledger_subject::entry_id);
-    let mut rows: Vec<EntryRow> = matching!(indexed, search).load(db)?;
-    let young = ledger_entry::table
-        .filter(ledger_entry::id.gt(upto(db)?.max(after)))
-        .filter(ledger_entry::subject.eq(subject))
-        .order(ledger_entry::id);
-    rows.extend(matching!(young, search).load::<EntryRow>(db)?);
+/// Those that are indexed, then those that are too young for that.
+macro_rules! about {
+    ($db:expr, $search:expr, $after:expr, $indexed:expr, $young:expr) => {{
+        let indexed = ledger_subject::table
+            .inner_join(ledger_entry::table.on(ledger_entry::id.eq(ledger_subject::entry_id)))
+            .filter($indexed)
+            .filter(ledger_subject::entry_id.gt($after))
+            .order(ledger_subject::entry_id);
+        let mut rows: Vec<EntryRow> = matching!(indexed, $search).load($db)?;
+        let from = upto($db)?.max($after.clone());
+        let young = ledger_entry::table
+            .filter(ledger_entry::id.gt(from))
+            .filter($young)
+            .order(ledger_entry::id);
+        rows.extend(matching!(young, $search).load::<EntryRow>($db)?);
+        rows
+    }};
+}
+
+/// The entries about a subject, and those about files that have a share of it.
+fn about(db: &mut Db, subject: &str, search: &EntrySearch, after: &String) -> Result<FoundRows, Failure> {
+    let (indexed, young) = (ledger_subject::subject.eq(subject), ledger_entry::subject.eq(subject));
+    let mut rows = about!(db, search, after, indexed, young);
+    if has_any(db, &[subject])? {
+        let indexed = ledger_subject::subject.eq_any(files_of(subject));
+        let young = ledger_entry::subject.eq_any(files_of(subject).select(disclosed_share::file.nullable()));
+        rows.extend(about!(db, search, after, indexed, young));
+        rows.sort_unstable_by(|one, other| one.id.cmp(&other.id));
+    }
     Ok(cut(rows, search.limit, None))
 }
 

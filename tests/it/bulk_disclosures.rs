@@ -107,6 +107,9 @@ async fn a_file_of_many_is_one_entry_and_each_member_finds_it() {
     }
     assert_traced(&bulk, &auditor, shares[&bulk.ids[0]]).await;
     assert_committed(&bulk, &auditor).await;
+    for member in &bulk.ids {
+        assert_told(&bulk, &auditor, member, shares[member]).await;
+    }
 
     // A part of the file is told to those whose bytes are in it, and to nobody else.
     let first = whole.text().lines().next().expect("a line").to_owned();
@@ -144,6 +147,25 @@ async fn assert_traced(bulk: &Bulk, auditor: &Desk<'_>, bytes: u64) {
     assert_eq!(exchange["delivery_state"], "received", "{exchange:#}");
     assert_eq!(exchange["sent"]["bytes"], bytes * 2, "{exchange:#}");
     assert_eq!(exchange["sent"]["disclosures"], 2, "{exchange:#}");
+}
+
+/// Each download of the whole file is an event of its own for each member, which is found by the member and by its id.
+async fn assert_told(bulk: &Bulk, auditor: &Desk<'_>, member: &str, bytes: u64) {
+    const WHY: &str = "a complaint";
+    let events = auditor.found(&format!("fhir/AuditEvent?patient={member}"), WHY).await;
+    let of_files: Vec<&Value> = events
+        .iter()
+        .filter(|event| {
+            let entities = event["entity"].to_string();
+            entities.contains(&format!("Patient/{member}")) && entities.contains(&format!("\"{bytes}\""))
+        })
+        .collect();
+    assert_eq!(of_files.len(), 2, "{events:#?}");
+    for event in of_files {
+        let id = event["id"].as_str().expect("an id");
+        let one = format!("{}/ops/v1/fhir/AuditEvent/{id}", bulk.payer.ops);
+        assert_eq!(auditor.look(&one, WHY).await.json(), *event);
+    }
 }
 
 /// What the entries commit to is what is stored of the members.

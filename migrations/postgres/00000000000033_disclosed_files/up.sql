@@ -21,3 +21,4 @@ CREATE TABLE disclosed_share (
     resources BIGINT NOT NULL,
     PRIMARY KEY (subject, file)
 );
+CREATE INDEX disclosed_share_place ON disclosed_share (file, place);

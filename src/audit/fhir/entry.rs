@@ -14,6 +14,9 @@ pub struct AuditedEntry {
     pub facts: AuditedFacts,
     /// The id of its object, if it was not erased.
     pub subject: Option<String>,
+    /// The place of the Patient's share in the file that it is about, if it is about a file of many members: the events of each share are
+    /// events of their own.
+    pub share: Option<i64>,
     /// The Patient concerned, if that is known.
     pub patient: Option<String>,
     /// The consent to which it is committed, if that is known.
@@ -98,6 +101,14 @@ pub struct AuditedOutcome {
 }
 
 impl AuditedEntry {
+    /// The id of its first event, with which those of the others begin.
+    pub(super) fn event_id(&self) -> String {
+        match self.share {
+            Some(place) => format!("{}.{place}", self.id),
+            None => self.id.clone(),
+        }
+    }
+
     /// Whether a partner's client acted, or somebody who may be one.
     pub(super) fn is_by_client(&self) -> bool {
         !matches!(self.facts.actor.kind.as_str(), "operator" | "system")

@@ -16,7 +16,7 @@ mod token;
 #[cfg(test)]
 mod tests;
 
-pub use entry::{AuditedEnd, AuditedEntry, AuditedFacts};
+pub use entry::{AuditedConsent, AuditedEnd, AuditedEntry, AuditedFacts};
 pub use table::is_told;
 
 use crate::context::Payer;
@@ -29,7 +29,7 @@ pub fn events(entry: &AuditedEntry, payer: &Payer) -> Vec<Value> {
         .iter()
         .filter_map(|(suffix, pattern)| {
             let draft = pattern.draft(entry, payer)?;
-            Some(draft.event(&format!("{}{suffix}", entry.id), entry, payer))
+            Some(draft.event(&format!("{}{suffix}", entry.event_id()), entry, payer))
         })
         .collect()
 }
@@ -39,8 +39,12 @@ pub fn entry_id(event_id: &str) -> &str {
     event_id.split_once('.').map_or(event_id, |(entry, _)| entry)
 }
 
+/// Returns the place of the share of a file of which this is an event, if it is one.
+pub fn share_of(event_id: &str) -> Option<i64> {
+    event_id.split('.').nth(1)?.parse().ok()
+}
+
 /// Whether this event is a disclosure, as an accounting of disclosures lists it.
 pub fn is_disclosure(event: &Value) -> bool {
-    let id = event["id"].as_str().unwrap_or_default();
-    id.strip_prefix(entry_id(id)) == Some(table::DISCLOSURE)
+    event["id"].as_str().is_some_and(|id| id.ends_with(table::DISCLOSURE))
 }
