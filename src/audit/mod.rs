@@ -5,6 +5,8 @@
 //! in the store or in an exported folder, with nothing but the public key of its log.
 
 mod canonical;
+pub mod cosignature;
+pub mod cosigned;
 mod entry;
 pub mod export;
 pub mod folder;

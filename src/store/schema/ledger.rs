@@ -1,4 +1,5 @@
-//! The tables beside the entries of the ledger: its tree, its index by subject, and how far it was followed.
+//! The tables beside the entries of the ledger: its tree with its witnesses, its index by subject, and how far it was followed; and the
+//! checkpoints of partners' ledgers.
 
 diesel::table! {
     ledger_subject (subject, entry_id) {
@@ -54,6 +55,26 @@ diesel::table! {
         size -> BigInt,
         edge -> Binary,
         settled -> Text,
+    }
+}
+
+diesel::table! {
+    ledger_cosignature (log, witness) {
+        log -> BigInt,
+        witness -> Text,
+        size -> BigInt,
+        note -> Text,
+        line -> Text,
+        signed_ms -> BigInt,
+    }
+}
+
+diesel::table! {
+    partner_checkpoint (work_id) {
+        work_id -> Text,
+        partner_id -> Text,
+        note -> Text,
+        came_ms -> BigInt,
     }
 }
 
