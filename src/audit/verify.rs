@@ -1,11 +1,13 @@
 //! Verifies a ledger: that its entries have the root that its checkpoint signs, that its tiles are those of its entries, and that it extends
 //! a checkpoint that was kept elsewhere. It trusts nothing but the public key.
 
+use super::cosignature::WitnessKey;
 use super::note::{Checkpoint, LogKey, NoteDefect};
 use super::tree::edge::TreeEdge;
 use super::tree::tiles::{TileAt, WIDTH, of_level};
 use super::tree::{TreeHash, leaf_hash, root_of};
 pub use super::verdict::{LedgerResult, LedgerVerdict};
+use super::verdict::{WitnessSaid, newest_word};
 use crate::error::Failure;
 use crate::secret::hex;
 use std::collections::BTreeMap;
@@ -45,11 +47,23 @@ pub trait VerifiedLedger {
     /// Those of where it is stored.
     fn entries(&mut self, at: TileAt) -> Result<FoundEntries, Failure>;
 
+    /// The notes in which witnesses may confirm a checkpoint of it.
+    ///
+    /// # Errors
+    /// Those of where it is stored.
+    fn confirmed(&mut self) -> Result<Vec<String>, Failure>;
+
     /// The name of something that does not belong to a ledger of `size` entries, if there is anything.
     ///
     /// # Errors
     /// Those of where it is stored.
     fn surplus(&mut self, size: u64) -> Result<Option<String>, Failure>;
+}
+
+/// A checkpoint that the ledger must extend, in words.
+struct Outside {
+    checkpoint: Checkpoint,
+    what: &'static str,
 }
 
 /// A defect, and the first index that it concerns.
@@ -72,7 +86,8 @@ struct Walked {
     tile: Option<Defect>,
 }
 
-/// Verifies `ledger` with the public key of its log, and, if given, against a checkpoint of this log that was kept elsewhere.
+/// Verifies `ledger` with the public key of its log, and, if given, against a checkpoint of this log that was kept elsewhere, and against the
+/// newest one that a witness has confirmed.
 ///
 /// # Errors
 /// Those of where the ledger is stored; what is wrong with the ledger itself is in the result.
@@ -80,6 +95,35 @@ pub fn verify(
     ledger: &mut dyn VerifiedLedger,
     key: &LogKey,
     against: Option<&Checkpoint>,
+    witness: Option<&WitnessKey>,
+) -> Result<LedgerVerdict, Failure> {
+    let mut outside: Vec<Outside> = Vec::new();
+    outside.extend(against.map(|checkpoint| Outside {
+        checkpoint: checkpoint.clone(),
+        what: "the checkpoint that it is compared with",
+    }));
+    let said = match witness {
+        Some(witness) => Some(newest_word(key, witness, &ledger.confirmed()?)),
+        None => None,
+    };
+    if let Some(WitnessSaid::Confirmed(checkpoint, _)) = &said {
+        outside.push(Outside {
+            checkpoint: checkpoint.clone(),
+            what: "the checkpoint that the witness confirmed",
+        });
+    }
+    let mut verdict = verify_against(ledger, key, &outside)?;
+    verdict.against = against.map(|against| against.size);
+    if let Some(said) = said {
+        verdict.hear(&said);
+    }
+    Ok(verdict)
+}
+
+fn verify_against(
+    ledger: &mut dyn VerifiedLedger,
+    key: &LogKey,
+    outside: &[Outside],
 ) -> Result<LedgerVerdict, Failure> {
     let mut verdict = LedgerVerdict {
         result: LedgerResult::Ok,
@@ -87,7 +131,9 @@ pub fn verify(
         entries: 0,
         checkpoint: None,
         root: None,
-        against: against.map(|against| against.size),
+        against: None,
+        witnessed: None,
+        witnessed_at: None,
         first_bad: None,
         why: None,
     };
@@ -116,10 +162,11 @@ pub fn verify(
         );
         return Ok(verdict);
     }
-    let wanted = [Some(signed.size), against.map(|against| against.size)];
+    let mut wanted = vec![signed.size];
+    wanted.extend(outside.iter().map(|one| one.checkpoint.size));
     let walked = walk(ledger, size, &wanted)?;
     verdict.entries = walked.edge.size();
-    judge(ledger, &signed, against, size, &walked, &mut verdict)?;
+    judge(ledger, &signed, outside, size, &walked, &mut verdict)?;
     Ok(verdict)
 }
 
@@ -127,7 +174,7 @@ pub fn verify(
 fn judge(
     ledger: &mut dyn VerifiedLedger,
     signed: &Checkpoint,
-    against: Option<&Checkpoint>,
+    outside: &[Outside],
     size: u64,
     walked: &Walked,
     verdict: &mut LedgerVerdict,
@@ -165,22 +212,27 @@ fn judge(
             None,
             format!("{name} does not belong to the ledger that the checkpoint signs"),
         );
-    } else if let Some(against) = against {
-        if against.size > size {
-            let why = "the ledger has fewer entries than the checkpoint that it is compared with";
-            verdict.set(LedgerResult::Forked, Some(size), why);
-        } else if walked.roots.get(&against.size) != Some(&against.root) {
-            let why = "the ledger does not extend the checkpoint that it is compared with: its history was changed";
-            verdict.set(LedgerResult::Forked, None, why);
+    } else {
+        for Outside { checkpoint, what } in outside {
+            if checkpoint.size > size {
+                let why = format!("the ledger has fewer entries than {what}");
+                verdict.set(LedgerResult::Forked, Some(size), why);
+                break;
+            }
+            if walked.roots.get(&checkpoint.size) != Some(&checkpoint.root) {
+                let why = format!("the ledger does not extend {what}: its history was changed");
+                verdict.set(LedgerResult::Forked, None, why);
+                break;
+            }
         }
     }
     Ok(())
 }
 
 /// Hashes all entries, and compares tiles with them.
-fn walk(ledger: &mut dyn VerifiedLedger, size: u64, wanted: &[Option<u64>]) -> Result<Walked, Failure> {
+fn walk(ledger: &mut dyn VerifiedLedger, size: u64, wanted: &[u64]) -> Result<Walked, Failure> {
     let mut walked = Walked::default();
-    if wanted.contains(&Some(0)) {
+    if wanted.contains(&0) {
         walked.roots.insert(0, walked.edge.root());
     }
     for at in of_level(0, size) {
@@ -196,7 +248,7 @@ fn walk(ledger: &mut dyn VerifiedLedger, size: u64, wanted: &[Option<u64>]) -> R
                 walked.differs = Some(index);
             }
             walked.edge.push(hash, &mut |tile| full.push(tile));
-            if wanted.contains(&Some(index + 1)) {
+            if wanted.contains(&(index + 1)) {
                 walked.roots.insert(index + 1, walked.edge.root());
             }
         }

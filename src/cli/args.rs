@@ -65,6 +65,8 @@ pub enum Command {
     Disclosures(super::disclosures::DisclosuresArgs),
     /// Verify, prove and export the ledger
     Audit(super::audit::AuditArgs),
+    /// Run a witness, which confirms the checkpoints of payers' ledgers
+    Witness(super::witness::WitnessArgs),
     /// Show the configuration in force
     Config(super::config::ConfigArgs),
     /// Migrate the store to this version of the program, or check whether that is needed

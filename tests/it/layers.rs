@@ -16,7 +16,7 @@ const ROWS: &[&[&str]] = &[
     &["bulk"],
     &["exchange", "member_match", "release"],
     &["records", "consent", "review", "policy"],
-    &["partner"],
+    &["partner", "witness"],
     &["jobs", "security"],
     &["audit"],
     &["config"],
@@ -49,6 +49,7 @@ const PURE: &[&str] = &[
     "exchange/inbound.rs",
     "percent",
     "consent/policy.rs",
+    "audit/cosignature.rs",
     "audit/entry.rs",
     "audit/canonical.rs",
     "audit/note.rs",
@@ -58,6 +59,8 @@ const PURE: &[&str] = &[
     "audit/tree/tiles.rs",
     "audit/verdict.rs",
     "audit/verify.rs",
+    "witness/reply.rs",
+    "witness/submission.rs",
 ];
 const EFFECTS: &[&str] = &[
     "actix_web",

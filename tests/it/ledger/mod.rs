@@ -1,9 +1,12 @@
 //! The tree over the ledger: appended, signed, exported, proved and verified, by our verifier and by the one in Python.
 
+mod handed;
 mod kills;
 mod mutations;
-mod store;
+pub mod store;
+mod witness;
 
+use causeway::audit::cosignature::WitnessKey;
 use causeway::audit::folder::ExportedLedger;
 use causeway::audit::note::{Checkpoint, LogKey};
 use causeway::audit::tree::edge::{FullTile, TreeEdge};
@@ -95,13 +98,28 @@ pub fn place(index: usize, size: usize) -> (String, String, usize) {
 }
 
 pub fn ours(folder: &Path, key: &LogKey, against: Option<&str>) -> LedgerVerdict {
+    ours_with(folder, key, against, None)
+}
+
+/// The same with the cosignature of this witness.
+pub fn ours_with(folder: &Path, key: &LogKey, against: Option<&str>, witness: Option<&WitnessKey>) -> LedgerVerdict {
     let against = against.map(|note| key.open(note).expect("a checkpoint of this log"));
     let mut ledger = ExportedLedger::open(folder).expect("a folder");
-    verify(&mut ledger, key, against.as_ref()).expect("read")
+    verify(&mut ledger, key, against.as_ref(), witness).expect("read")
 }
 
 /// What the verifier in Python says: exit code, first bad index.
 pub fn python(folder: &Path, key: &LogKey, against: Option<&str>) -> (i32, Option<u64>, String) {
+    python_with(folder, key, against, None)
+}
+
+/// The same with the cosignature of this witness.
+pub fn python_with(
+    folder: &Path,
+    key: &LogKey,
+    against: Option<&str>,
+    witness: Option<&WitnessKey>,
+) -> (i32, Option<u64>, String) {
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("conformance/verify_ledger.py");
     let mut command = Command::new("python3");
     command
@@ -109,6 +127,9 @@ pub fn python(folder: &Path, key: &LogKey, against: Option<&str>) -> (i32, Optio
         .arg(script)
         .arg(folder)
         .args(["--json", "--key", &key.text()]);
+    if let Some(witness) = witness {
+        command.args(["--witness", &witness.text()]);
+    }
     if let Some(note) = against {
         let kept = folder.with_extension("kept");
         fs::write(&kept, note).expect("written");
