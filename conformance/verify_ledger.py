@@ -5,10 +5,12 @@ It shares no code with Causeway: it reads the formats that are published (C2SP s
 Ed25519 of RFC 8032), so that an auditor need not trust the program that made the export.
 
     python3 verify_ledger.py DIR --key KEY [--against CHECKPOINT] [--witness KEY] [--json]
+    python3 verify_ledger.py --batch
 
 KEY is the public key of the log (NAME+HASH+KEY), or a file that holds it. Get it from somebody you trust, not from the export itself.
 CHECKPOINT is a checkpoint of this log that was kept elsewhere: the export must extend it. The KEY of a witness is written in the same way
 (C2SP tlog-cosignature): the export must hold its cosignature, and extend the newest checkpoint that it confirmed.
+With --batch it verifies many exports: each line on standard input has the arguments for one of them, and each line of the answer is JSON.
 
 Exit codes: 0 all is as it was signed; 1 something was changed; 2 wrong arguments; 3 something is missing or cannot be read; 70 the export
 contradicts the checkpoint that was kept elsewhere, or has fewer entries.
@@ -17,9 +19,11 @@ contradicts the checkpoint that was kept elsewhere, or has fewer entries.
 import argparse
 import base64
 import binascii
+import functools
 import hashlib
 import json
 import os
+import shlex
 import sys
 import time
 
@@ -27,6 +31,8 @@ OK, TAMPERED, USAGE, INCOMPLETE, FORKED = 0, 1, 2, 3, 70
 NAMES = {OK: "ok", TAMPERED: "tampered", INCOMPLETE: "incomplete", FORKED: "forked"}
 WIDTH = 256
 LEVELS = 8
+# The last second that has a year of four digits.
+LATEST = 253402300799
 
 
 # Ed25519, as RFC 8032 section 5.1 describes it. Only verifying, so nothing here needs to be secret or fast.
@@ -80,6 +86,7 @@ def point_of(text):
 BASE = point_of((4 * pow(5, P - 2, P) % P).to_bytes(32, "little"))
 
 
+@functools.lru_cache(maxsize=64)
 def is_signed(public, text, signature):
     if len(public) != 32 or len(signature) != 64:
         return False
@@ -162,7 +169,8 @@ class Key:
     """The key of a log (signatures of type 1), or of a witness (cosignatures, type 4)."""
 
     def __init__(self, text, kind=1):
-        parts = text.strip().split("+", 2)
+        self.text = text.strip()
+        parts = self.text.split("+", 2)
         raw = decoded(parts[2]) if len(parts) == 3 else None
         if not raw or len(raw) != 33 or raw[0] != kind or not parts[0]:
             whose = "a log" if kind == 1 else "a witness"
@@ -177,13 +185,15 @@ class Key:
         text, separator, signatures = note.rpartition("\n\n")
         lines = text.split("\n")
         root = decoded(lines[2]) if len(lines) >= 3 else None
-        if not separator or root is None or len(root) != 32 or not signatures.endswith("\n") or "" in lines:
+        if not separator or root is None or len(root) != 32 or "" in lines:
             raise Wrong(INCOMPLETE, "the checkpoint is not a signed checkpoint")
         is_number = lines[1].isascii() and lines[1].isdigit() and len(lines[1]) < 20
         if not is_number or str(int(lines[1])) != lines[1] or int(lines[1]) >= 2**63:
             raise Wrong(INCOMPLETE, "the checkpoint is not a signed checkpoint")
         if lines[0] != self.name:
             raise Wrong(TAMPERED, "the checkpoint is of another log")
+        if not signatures.endswith("\n"):
+            raise Wrong(INCOMPLETE, "the checkpoint is not a signed checkpoint")
         for line in signatures[:-1].split("\n"):
             dash, _, rest = line.partition(" ")
             name, _, signed = rest.partition(" ")
@@ -440,6 +450,11 @@ def verify(folder, key, against, witness=None):
     surplus = export.surplus()
     if surplus:
         raise Wrong(TAMPERED, surplus + " does not belong to the ledger that the checkpoint signs")
+    beside = export.read("key")
+    if beside is None:
+        raise Wrong(INCOMPLETE, "the file with the public key is missing")
+    if beside != (key.text + "\n").encode():
+        raise Wrong(TAMPERED, "the public key beside the ledger is not the one that was given")
     for older, older_root, what in outside:
         if older > size:
             raise Wrong(FORKED, "the ledger has fewer entries than " + what, size)
@@ -477,33 +492,68 @@ def checked(arguments):
     return verify(arguments.folder, key, against, witness)
 
 
-def main():
-    parser = argparse.ArgumentParser(description="Verifies an exported ledger of Causeway.")
+class Usage(Exception):
+    """Wrong arguments on a line of a batch."""
+
+
+class LineParser(argparse.ArgumentParser):
+    def error(self, message):
+        raise Usage(message)
+
+
+def parser_of(kind):
+    parser = kind(description="Verifies an exported ledger of Causeway.")
     parser.add_argument("folder", metavar="DIR")
     parser.add_argument("--key", required=True, help="the public key of the log, or a file that holds it")
     parser.add_argument("--against", metavar="CHECKPOINT", help="a checkpoint of this log that was kept elsewhere")
     parser.add_argument("--witness", metavar="KEY", help="the public key of a witness, or a file that holds it")
     parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    sys.stdout.reconfigure(errors="backslashreplace")
-    code, told = OK, {"result": "ok"}
+    return parser
+
+
+def told_of(arguments):
+    """The exit code, and what to tell."""
     try:
-        told["entries"], newest = checked(arguments)
-        told["witnessed"] = newest and newest[0]
+        entries, newest = checked(arguments)
+        told = {"result": "ok", "entries": entries, "witnessed": None, "witnessed_at": None}
+        if newest:
+            at = time.gmtime(min(newest[2], LATEST))
+            told.update(witnessed=newest[0], witnessed_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", at))
+        return OK, told
     except OSError as error:
-        code = INCOMPLETE
-        told = {"result": NAMES[code], "first_bad": None, "why": "%s cannot be read: %s" % (error.filename, error.strerror)}
+        why = "%s cannot be read: %s" % (error.filename, error.strerror)
+        return INCOMPLETE, {"result": NAMES[INCOMPLETE], "first_bad": None, "why": why}
     except Wrong as wrong:
-        code = wrong.code
-        told = {"result": NAMES.get(code, "usage"), "first_bad": wrong.first_bad, "why": wrong.why}
+        return wrong.code, {"result": NAMES.get(wrong.code, "usage"), "first_bad": wrong.first_bad, "why": wrong.why}
+
+
+def batch():
+    """Verifies an export for each line of standard input; the exit code is the largest of theirs."""
+    parser, worst = parser_of(LineParser), OK
+    for line in sys.stdin:
+        try:
+            code, told = told_of(parser.parse_args(shlex.split(line)))
+        except (Usage, ValueError) as error:
+            code, told = USAGE, {"result": "usage", "first_bad": None, "why": str(error)}
+        worst = max(worst, code)
+        print(json.dumps({"exit": code, **told}), flush=True)
+    return worst
+
+
+def main():
+    sys.stdout.reconfigure(errors="backslashreplace")
+    if sys.argv[1:] == ["--batch"]:
+        return batch()
+    arguments = parser_of(argparse.ArgumentParser).parse_args()
+    code, told = told_of(arguments)
     if arguments.json:
         print(json.dumps(told))
     elif code == OK:
         print("ok: %d entries are as they were signed" % told["entries"])
         if told["witnessed"] is not None:
-            at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(newest[2]))
             rest = told["entries"] - told["witnessed"]
-            print("the witness confirmed the first %d of them at %s, and not yet the last %d" % (told["witnessed"], at, rest))
+            figures = (told["witnessed"], told["witnessed_at"], rest)
+            print("the witness confirmed the first %d of them at %s, and not yet the last %d" % figures)
     else:
         bad = "" if told["first_bad"] is None else "; the first bad index is %d" % told["first_bad"]
         print("%s: %s%s" % (told["result"].upper(), told["why"], bad))

@@ -131,15 +131,18 @@ fn digits(byte: u8) -> [u8; 2] {
 
 /// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    text.extend(bytes.iter().flat_map(|byte| digits(*byte)).map(char::from));
-    text
+    let mut text = Vec::with_capacity(bytes.len() * 2);
+    put_hex(bytes, &mut text);
+    // Digits are always text.
+    String::from_utf8(text).unwrap_or_default()
 }
 
 /// Appends `bytes` in lower-case hexadecimal.
 pub fn put_hex(bytes: &[u8], text: &mut Vec<u8>) {
-    for byte in bytes {
-        text.extend_from_slice(&digits(*byte));
+    let from = text.len();
+    text.resize(from + bytes.len() * 2, 0);
+    for (pair, byte) in text[from..].chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&digits(*byte));
     }
 }
 
@@ -160,26 +163,27 @@ pub fn random<const N: usize>() -> [u8; N] {
     out
 }
 
-/// Random bytes that one thread keeps for identifiers.
+/// Random bytes that one thread keeps.
 struct KeptBytes {
-    bytes: [u8; 256],
+    bytes: [u8; 1024],
     left: usize,
 }
 
 thread_local! {
     static KEPT: RefCell<KeptBytes> = const {
         RefCell::new(KeptBytes {
-            bytes: [0; 256],
+            bytes: [0; 1024],
             left: 0,
         })
     };
 }
 
-/// As [`random`], for identifiers that everybody may see: one call of the generator makes the bytes of many.
+/// As [`random`], for identifiers and for secrets that are stored as they are: one call of the generator makes the bytes of many. Bytes that
+/// were given are not kept. A key that is never stored is made by [`random`].
 ///
 /// # Panics
 /// As [`random`].
-pub fn random_public<const N: usize>() -> [u8; N] {
+pub fn random_of_many<const N: usize>() -> [u8; N] {
     let kept = KEPT.try_with(|kept| {
         let mut kept = kept.borrow_mut();
         if kept.left < N {
@@ -188,7 +192,11 @@ pub fn random_public<const N: usize>() -> [u8; N] {
         }
         let until = kept.left;
         kept.left = until.checked_sub(N)?;
-        kept.bytes[kept.left..until].try_into().ok()
+        let from = kept.left;
+        let bytes = &mut kept.bytes[from..until];
+        let given = (&*bytes).try_into().ok();
+        bytes.fill(0);
+        given
     });
     kept.ok().flatten().unwrap_or_else(random)
 }
@@ -221,10 +229,12 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn bytes_for_identifiers_are_never_given_twice() {
-        let few: HashSet<[u8; 8]> = (0..1_000).map(|_| random_public()).collect();
+    fn bytes_of_many_are_never_given_twice_and_not_kept() {
+        let few: HashSet<[u8; 8]> = (0..1_000).map(|_| random_of_many()).collect();
         assert_eq!(few.len(), 1_000);
-        let many: HashSet<[u8; 300]> = (0..3).map(|_| random_public()).collect();
+        let many: HashSet<[u8; 1_500]> = (0..3).map(|_| random_of_many()).collect();
         assert_eq!(many.len(), 3);
+        let _: [u8; 32] = random_of_many();
+        KEPT.with_borrow(|kept| assert!(kept.bytes[kept.left..].iter().all(|byte| *byte == 0)));
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! Without side effects: the caller passes the secret from which salts are derived.
 
-use super::entry::LedgerEvent;
+use super::entry::{LedgerEvent, RestCall};
 use crate::clock::rfc3339_us;
 use crate::secret::{Mac, hex, put_hex, sha256_of};
+use std::io::Write as _;
 
 impl LedgerEvent {
     /// Returns the canonical bytes: one JSON object with sorted keys at every level. The salts of its
@@ -66,6 +67,13 @@ impl LedgerEvent {
             });
         }
         root.opt("exchange", self.exchange.as_deref());
+        root.opt("interaction", self.interaction.map(RestCall::code));
+        if let Some(members) = &self.members {
+            root.object("members", |note| {
+                note.number("count", members.count);
+                note.digest("root", Some(&members.root));
+            });
+        }
         if let Some(note) = self.note.as_ref().filter(|note| !note.reason.is_empty()) {
             root.commitment("note_commit", "note", &note.reason, commitments);
         }
@@ -130,7 +138,7 @@ pub fn commitment(field: &str, entry_secret: &[u8; 32], value: &str) -> String {
 
 const DOMAIN: &[u8] = b"px-audit-v1";
 
-fn digest_of(field: &str, salts: &Mac, value: &str) -> [u8; 32] {
+pub(super) fn digest_of(field: &str, salts: &Mac, value: &str) -> [u8; 32] {
     let salt = salts.of(field.as_bytes());
     sha256_of(&[DOMAIN, field.as_bytes(), &salt, value.as_bytes()])
 }
@@ -207,7 +215,8 @@ impl<'b> Fields<'b> {
 
     fn number(&mut self, key: &str, value: u64) {
         self.key(key);
-        self.bytes.extend_from_slice(value.to_string().as_bytes());
+        // Writing to memory cannot fail.
+        let _ = write!(self.bytes, "{value}");
     }
 
     fn object(&mut self, key: &str, write: impl FnOnce(&mut Fields<'_>)) {
@@ -232,7 +241,7 @@ fn quote(bytes: &mut Vec<u8>, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::entry::{Action, Actor, ConsentNote, Object, OperatorNote};
+    use super::super::entry::{Action, Actor, ConsentNote, MembersNote, Object, OperatorNote};
     use super::*;
     use crate::telemetry::Correlation;
     use serde_json::Value;
@@ -260,6 +269,10 @@ mod tests {
             rule: "regular",
         });
         entry.begun = Some("e-1".into());
+        entry.members = Some(MembersNote {
+            count: 2,
+            root: [3; 32],
+        });
         entry.bytes = Some(9);
         entry.counts = BTreeMap::from([("Patient".to_owned(), 1), ("Coverage".to_owned(), 2)]);
         entry.note = Some(OperatorNote {

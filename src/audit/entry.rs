@@ -69,6 +69,8 @@ actions! {
     WorkerStarted => "worker.started",
     WorkerStopped => "worker.stopped",
     LedgerLogBegun => "ledger.log-begun",
+    StoreBackedUp => "store.backed-up",
+    StoreRestored => "store.restored",
     JobReplayed => "job.replayed",
     BulkBegun => "bulk.begun",
     BulkCancelled => "bulk.cancelled",
@@ -140,6 +142,31 @@ pub struct Object {
     pub id: String,
 }
 
+/// By which interaction of FHIR a partner got something, or asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RestCall {
+    /// One resource.
+    Read,
+    /// One version of a resource.
+    VersionRead,
+    /// A page of a search.
+    Search,
+    /// An operation, such as `$everything`, or a file that an operation made.
+    Operation,
+}
+
+impl RestCall {
+    /// Returns the code in FHIR's `restful-interaction`.
+    pub const fn code(self) -> &'static str {
+        match self {
+            RestCall::Read => "read",
+            RestCall::VersionRead => "vread",
+            RestCall::Search => "search-type",
+            RestCall::Operation => "operation",
+        }
+    }
+}
+
 /// The outcome of the event.
 #[derive(Clone, Debug, Default)]
 pub struct EntryOutcome {
@@ -160,6 +187,15 @@ pub struct ConsentNote {
     pub decision: &'static str,
     /// The row of the decision table that applied.
     pub rule: &'static str,
+}
+
+/// The members of a file whose download is one entry. Their ids are stored where they can be erased.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MembersNote {
+    /// How many they are.
+    pub count: u64,
+    /// The root over commitments to the share of each ([`super::members_root`]).
+    pub root: [u8; 32],
 }
 
 /// The operator who acted, and why. Only commitments go into the entry; the texts are stored where they can be erased.
@@ -184,6 +220,8 @@ pub struct LedgerEvent {
     pub object: Option<Object>,
     /// The exchange it belongs to.
     pub exchange: Option<String>,
+    /// The interaction of FHIR, for a disclosure.
+    pub interaction: Option<RestCall>,
     /// The step of the exchange, and which attempt of it.
     pub step: Option<(&'static str, u32)>,
     /// The outcome.
@@ -202,6 +240,8 @@ pub struct LedgerEvent {
     pub begun: Option<String>,
     /// The consent that was checked.
     pub consent: Option<ConsentNote>,
+    /// The members of the file that the entry is about.
+    pub members: Option<MembersNote>,
     /// Version of the policy that decided.
     pub policy_version: Option<String>,
     /// SHA-256 of the tables of rules that decided, by name.
@@ -223,6 +263,7 @@ impl LedgerEvent {
             actor,
             object: None,
             exchange: None,
+            interaction: None,
             step: None,
             outcome: EntryOutcome {
                 class: "ok",
@@ -236,6 +277,7 @@ impl LedgerEvent {
             counts: BTreeMap::new(),
             begun: None,
             consent: None,
+            members: None,
             policy_version: None,
             tables: Vec::new(),
             note: None,

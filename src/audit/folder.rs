@@ -1,8 +1,10 @@
 //! An exported ledger in a folder, as it is found there.
 
+use super::note::LogKey;
 use super::tree::TreeHash;
 use super::tree::tiles::{TileAt, all, entries_of, tile_from};
-use super::verify::{FoundEntries, VerifiedLedger};
+use super::verdict::LedgerResult;
+use super::verified::{FoundEntries, VerifiedLedger};
 use crate::error::{Failure, Fault};
 use std::collections::HashSet;
 use std::fs;
@@ -123,5 +125,17 @@ impl VerifiedLedger for ExportedLedger {
             }
         }
         Ok(None)
+    }
+
+    fn key_beside(&mut self, key: &LogKey) -> Result<Option<(LedgerResult, &'static str)>, Failure> {
+        let given = format!("{}\n", key.text()).into_bytes();
+        Ok(match bytes(&self.0.join(KEY))? {
+            None => Some((LedgerResult::Incomplete, "the file with the public key is missing")),
+            Some(beside) if beside != given => Some((
+                LedgerResult::Tampered,
+                "the public key beside the ledger is not the one that was given",
+            )),
+            Some(_) => None,
+        })
     }
 }

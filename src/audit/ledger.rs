@@ -13,7 +13,7 @@ use diesel::prelude::*;
 ///
 /// `id` is a new id that sorts by time, `at_us` is UTC microseconds.
 pub fn row(entry: &LedgerEvent, id: &str, at_us: i64) -> NewEntry {
-    let salt: [u8; 32] = secret::random();
+    let salt: [u8; 32] = secret::random_of_many();
     NewEntry {
         id: id.to_owned(),
         at_us,
@@ -35,7 +35,7 @@ pub fn row(entry: &LedgerEvent, id: &str, at_us: i64) -> NewEntry {
 /// Makes the row of an entry about a grant that is found by the statement that appends the entry: its
 /// object is the grant's member, and its consent that of the grant.
 pub fn unfilled(entry: &LedgerEvent, id: &str, at_us: i64) -> Unfilled {
-    let salt: [u8; 32] = secret::random();
+    let salt: [u8; 32] = secret::random_of_many();
     Unfilled {
         id: id.to_owned(),
         at_us,

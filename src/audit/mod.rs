@@ -4,21 +4,28 @@
 //! [`sequencer`] gives them an index and a place in the Merkle [`tree`] later, so that this never delays business. [`verify`] checks a ledger
 //! in the store or in an exported folder, with nothing but the public key of its log.
 
+pub mod backup;
+pub mod backup_files;
 mod canonical;
 pub mod cosignature;
 pub mod cosigned;
 mod entry;
 pub mod export;
+pub mod fhir;
 pub mod folder;
 pub mod ledger;
 pub mod log;
 pub mod log_files;
+mod members;
 pub mod note;
+pub mod restored;
 pub mod sequencer;
 pub mod stored;
 pub mod tree;
 pub mod verdict;
+pub mod verified;
 pub mod verify;
 
 pub use canonical::commitment;
-pub use entry::{Action, Actor, ConsentNote, EntryOutcome, LedgerEvent, Object, OperatorNote};
+pub use entry::{Action, Actor, ConsentNote, EntryOutcome, LedgerEvent, MembersNote, Object, OperatorNote, RestCall};
+pub use members::members_root;

@@ -47,6 +47,8 @@ struct Remembered {
     log: Option<Arc<OpenLog>>,
     swept_ms: Option<i64>,
     counted_ms: Option<i64>,
+    /// The place of the last entry that a round has looked at, where the store keeps an order of entries.
+    last: Option<i64>,
 }
 
 /// The sequencer of this process.
@@ -161,8 +163,9 @@ fn edge_of(tree: &TreeRow) -> Result<TreeEdge, Failure> {
 
 /// Appends the entries that are not in the tree. Returns whether it stopped before the last of them.
 ///
-/// Ids sort by time, so an ordinary round looks at the last seconds only. A sweep looks at all that was not yet swept, and a count finds
-/// out whether entries came even later than that.
+/// Ids sort by time, so an ordinary round looks at the last seconds only; where the store knows which entries came since the last round, it
+/// begins with the first of them. A sweep looks at all that was not yet swept, and a count finds out whether entries came even later than
+/// that.
 fn append_missing(
     ctx: &Context,
     log: &OpenLog,
@@ -193,6 +196,16 @@ fn append_missing(
             after.clear();
         }
     }
+    let is_ordinary = !sweeps && !counts;
+    let arrived = ctx.store.read_blocking(|db| rows::arrived(db, remembered.last))?;
+    if let (true, Some(_), Some(arrived)) = (is_ordinary, remembered.last, &arrived) {
+        let Some(mut before) = arrived.least.clone() else {
+            return Ok(false);
+        };
+        // What is shorter sorts before, so that the first of them is looked at, too.
+        before.pop();
+        after = after.max(before);
+    }
     loop {
         let missing = ctx.store.read_blocking(|db| rows::missing(db, no, &after, BATCH))?;
         let is_last = missing.len() < usize::try_from(BATCH).unwrap_or(usize::MAX);
@@ -221,6 +234,7 @@ fn append_missing(
     if counts {
         remembered.counted_ms = Some(now_ms);
     }
+    remembered.last = arrived.map(|arrived| arrived.last);
     Ok(false)
 }
 

@@ -1,10 +1,12 @@
 //! The ledger in the store, as it is found there.
 
 use super::log::stored_tile;
+use super::note::LogKey;
 use super::tree::TreeHash;
 use super::tree::edge::TreeEdge;
 use super::tree::tiles::{TileAt, WIDTH};
-use super::verify::{FoundEntries, VerifiedLedger};
+use super::verdict::LedgerResult;
+use super::verified::{FoundEntries, VerifiedLedger};
 use crate::error::Failure;
 use crate::store::Store;
 use crate::store::cosignatures;
@@ -100,5 +102,9 @@ impl VerifiedLedger for StoredLedger<'_> {
             .first()
             .filter(|leaf| leaf.0 >= grown)
             .map(|leaf| format!("the leaf with index {}", leaf.0)))
+    }
+
+    fn key_beside(&mut self, _: &LogKey) -> Result<Option<(LedgerResult, &'static str)>, Failure> {
+        Ok(None)
     }
 }

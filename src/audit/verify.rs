@@ -8,57 +8,13 @@ use super::tree::tiles::{TileAt, WIDTH, of_level};
 use super::tree::{TreeHash, leaf_hash, root_of};
 pub use super::verdict::{LedgerResult, LedgerVerdict};
 use super::verdict::{WitnessSaid, newest_word};
+use super::verified::{FoundEntries, VerifiedLedger};
 use crate::error::Failure;
 use crate::secret::hex;
 use std::collections::BTreeMap;
 
 /// How many levels a tree can have.
 const LEVELS: u8 = 8;
-
-/// Entries as they were found, in the order of their indexes.
-#[derive(Clone, Debug, Default)]
-pub struct FoundEntries {
-    /// The entries that could be read.
-    pub entries: Vec<Vec<u8>>,
-    /// Why the rest could not be read, if there is a rest.
-    pub broken: Option<&'static str>,
-}
-
-/// A ledger to be verified.
-pub trait VerifiedLedger {
-    /// Its checkpoint.
-    ///
-    /// # Errors
-    /// Those of where it is stored.
-    fn note(&mut self) -> Result<Option<String>, Failure>;
-
-    /// How many entries it has, when its checkpoint says that it has `signed`.
-    fn size(&self, signed: u64) -> u64;
-
-    /// A tile; none when it is missing or has another length.
-    ///
-    /// # Errors
-    /// Those of where it is stored.
-    fn tile(&mut self, at: TileAt) -> Result<Option<Vec<TreeHash>>, Failure>;
-
-    /// The entries below a tile of level 0.
-    ///
-    /// # Errors
-    /// Those of where it is stored.
-    fn entries(&mut self, at: TileAt) -> Result<FoundEntries, Failure>;
-
-    /// The notes in which witnesses may confirm a checkpoint of it.
-    ///
-    /// # Errors
-    /// Those of where it is stored.
-    fn confirmed(&mut self) -> Result<Vec<String>, Failure>;
-
-    /// The name of something that does not belong to a ledger of `size` entries, if there is anything.
-    ///
-    /// # Errors
-    /// Those of where it is stored.
-    fn surplus(&mut self, size: u64) -> Result<Option<String>, Failure>;
-}
 
 /// A checkpoint that the ledger must extend, in words.
 struct Outside {
@@ -166,15 +122,15 @@ fn verify_against(
     wanted.extend(outside.iter().map(|one| one.checkpoint.size));
     let walked = walk(ledger, size, &wanted)?;
     verdict.entries = walked.edge.size();
-    judge(ledger, &signed, outside, size, &walked, &mut verdict)?;
+    judge(ledger, key, (&signed, outside), size, &walked, &mut verdict)?;
     Ok(verdict)
 }
 
 /// Judges what the walk found.
 fn judge(
     ledger: &mut dyn VerifiedLedger,
-    signed: &Checkpoint,
-    outside: &[Outside],
+    key: &LogKey,
+    (signed, outside): (&Checkpoint, &[Outside]),
     size: u64,
     walked: &Walked,
     verdict: &mut LedgerVerdict,
@@ -212,6 +168,8 @@ fn judge(
             None,
             format!("{name} does not belong to the ledger that the checkpoint signs"),
         );
+    } else if let Some((result, why)) = ledger.key_beside(key)? {
+        verdict.set(result, None, why);
     } else {
         for Outside { checkpoint, what } in outside {
             if checkpoint.size > size {

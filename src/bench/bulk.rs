@@ -4,7 +4,7 @@
 //! with the status answer that has the manifest, so that it includes reading the body, all durable rows, and the fsync of each file. The
 //! export is compared with copying its files, whose bytes are the same, to other files with an fsync each. The downloads are compared with a
 //! static answer of the same size: that of a file with one large record, where only bytes cost, and that of a file with small records of many
-//! members, where the ledger entries of each of them cost more.
+//! members, whose grants are all checked. The first byte is waited for at the first download of each file, which also writes whose it is.
 
 use super::load::{self, Leg};
 use super::measure::Bench;
@@ -34,7 +34,7 @@ const LOOK: Duration = Duration::from_millis(10);
 const PATIENCE: Duration = Duration::from_secs(1_800);
 /// Resources of the member whose record is downloaded alone.
 const LARGE_RECORD: u64 = 20_000;
-/// How often the first byte of a download is waited for.
+/// Of so many files, the largest ones, the first byte is waited for.
 const FIRST_BYTES: usize = 40;
 /// Largest file whose download is measured: the static answer has no more.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -65,7 +65,7 @@ pub(super) fn measure(plan: &BenchPlan, out: &mut Out) -> Result<Vec<BenchFigure
         let (manifest, exported) = partner.exported(out).await?;
         figures.extend(exported);
         let many = largest(&manifest)?;
-        figures.push(partner.first_byte(&many).await?);
+        figures.push(partner.first_byte(&by_size(&manifest)).await?);
         figures.push(partner.downloaded("bulk.download_of_many", &many).await?);
         let one = partner.large_file().await?;
         figures.push(partner.downloaded("bulk.download", &one).await?.ratio_limit(0.7));
@@ -218,10 +218,12 @@ impl<'b> Partner<'b> {
             .ok_or_else(|| Failure::new(Fault::PartnerAnswer).because("the address of a file"))
     }
 
-    /// Waits for the first byte of a file.
-    async fn first_byte(&mut self, file: &Listed) -> Result<BenchFigure, Failure> {
-        let (path, mut times_ms) = (self.path(file)?, Vec::new());
-        for _ in 0..FIRST_BYTES {
+    /// Waits for the first byte of each of these files, which nobody has fetched before.
+    async fn first_byte(&mut self, files: &[Listed]) -> Result<BenchFigure, Failure> {
+        let (mut times_ms, mut count, mut bytes) = (Vec::new(), 0, 0);
+        for file in files.iter().take(FIRST_BYTES) {
+            let path = self.path(file)?;
+            (count, bytes) = (count + file.count, bytes + file.bytes);
             let request = get(&self.token().await?, &path);
             let (asked, mut first) = (Instant::now(), None);
             let mut note = |_: &[u8]| {
@@ -235,7 +237,8 @@ impl<'b> Partner<'b> {
         }
         let mut first = BenchFigure::new("bulk.first_byte", "ms", self.bench.site.store, median(&times_ms));
         first.spread(&times_ms);
-        (first.rows, first.bytes) = (file.count, file.bytes);
+        first.detail("files", times_ms.len() as f64);
+        (first.rows, first.bytes) = (count, bytes);
         Ok(first.limit(Limit::AtMost(10.0)))
     }
 
@@ -262,10 +265,16 @@ impl<'b> Partner<'b> {
     }
 }
 
-/// The largest file that the static answer can be as large as.
-fn largest(manifest: &Value) -> Result<Listed, Failure> {
+/// The files that the static answer can be as large as, the largest one first.
+fn by_size(manifest: &Value) -> Vec<Listed> {
     let fitting = listed(manifest, "output").filter(|file| file.bytes <= FILE_BYTES_MAX);
-    let largest = fitting.max_by_key(|file| file.bytes);
+    let mut files: Vec<Listed> = fitting.collect();
+    files.sort_by_key(|file| std::cmp::Reverse(file.bytes));
+    files
+}
+
+fn largest(manifest: &Value) -> Result<Listed, Failure> {
+    let largest = by_size(manifest).into_iter().next();
     largest.ok_or_else(|| Failure::new(Fault::PartnerAnswer).because("an export without files"))
 }
 

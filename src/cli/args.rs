@@ -67,6 +67,10 @@ pub enum Command {
     Audit(super::audit::AuditArgs),
     /// Run a witness, which confirms the checkpoints of payers' ledgers
     Witness(super::witness::WitnessArgs),
+    /// Copy a SQLite store into a folder while it is in use
+    Backup(super::backup::BackupArgs),
+    /// Put a backup into the place of a SQLite store, and say what is lost
+    Restore(super::restore::RestoreArgs),
     /// Show the configuration in force
     Config(super::config::ConfigArgs),
     /// Migrate the store to this version of the program, or check whether that is needed

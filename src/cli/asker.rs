@@ -127,6 +127,7 @@ impl CommandAsker {
         let viewer = Viewer {
             operator: self.name(),
             role: HOST,
+            reason: String::new(),
             correlation: Correlation::internal(ctx.ids.new_id(ctx.clock.now_ms())),
         };
         note(ctx, viewed(ctx, &viewer, what, object))

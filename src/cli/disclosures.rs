@@ -5,6 +5,7 @@ use super::pages::{every_page, or_dash};
 use super::short;
 use crate::context::Context;
 use crate::error::Failure;
+use crate::ops::audit_events;
 use crate::ops::disclosures::{self, DisclosureFilter, DisclosureItem, DisclosuresAsked};
 use crate::ops::viewed::patient;
 use crate::store::beginnings::IdKind;
@@ -19,7 +20,8 @@ const TYPES: usize = 3;
 #[derive(Args, Clone, Debug)]
 #[command(
     after_help = "Examples:\n  causeway disclosures --member Patient/p1 --from 2026-11-01 --to 2026-11-30\n  \
-    causeway disclosures --member - < number.txt"
+    causeway disclosures --member - < number.txt\n  \
+    causeway disclosures --member Patient/p1 --fhir > accounting.json"
 )]
 pub struct DisclosuresArgs {
     /// The member: `Patient/ID`, an id, or - for a member number on standard input
@@ -34,6 +36,9 @@ pub struct DisclosuresArgs {
     /// Only until the end of this date, or before this instant
     #[arg(long, value_name = "TIME")]
     pub to: Option<String>,
+    /// Print a FHIR Bundle of AuditEvents (IHE BALP, disclosure at the source)
+    #[arg(long)]
+    pub fhir: bool,
 }
 
 /// Runs the command. Waits on this thread.
@@ -48,6 +53,9 @@ pub fn run(args: &DisclosuresArgs, ctx: &Context, asker: &CommandAsker, out: &mu
     };
     let filter = ctx.store.read_blocking(|db| asked.filter(db, &ctx.payer, 200))?;
     asker.show(ctx, "disclosures", Some(patient(&filter.member)))?;
+    if args.fhir {
+        return show_bundle(ctx, &filter, out);
+    }
     let items = every_page(|cursor| {
         let filter = DisclosureFilter {
             cursor,
@@ -65,6 +73,20 @@ pub fn run(args: &DisclosuresArgs, ctx: &Context, asker: &CommandAsker, out: &mu
     short::add(&mut ids, (ctx, &*out), IdKind::Consent, consents)?;
     let header = ["AT", "PARTNER", "OUTCOME", "BYTES", "RESOURCES", "CONSENT", "REQUEST"];
     out.list(&header, &rows, &ids, "Nothing of this member was disclosed.");
+    Ok(Exit::Done)
+}
+
+/// The accounting as FHIR: a Bundle of one AuditEvent for each disclosure.
+fn show_bundle(ctx: &Context, filter: &DisclosureFilter, out: &mut Out) -> Result<Exit, Failure> {
+    let events = every_page(|cursor| {
+        let filter = DisclosureFilter {
+            cursor,
+            ..filter.clone()
+        };
+        ctx.store
+            .read_blocking(|db| audit_events::disclosed(db, &filter, &ctx.payer))
+    })?;
+    out.value(&audit_events::bundle("collection", events, &ctx.payer.base_url, &[]));
     Ok(Exit::Done)
 }
 

@@ -5,6 +5,7 @@ pub mod asker;
 pub mod audit;
 mod audit_keys;
 mod audit_new_log;
+pub mod backup;
 pub mod bench;
 mod bring_up;
 pub mod bulk;
@@ -39,6 +40,7 @@ pub mod partner;
 pub mod policy;
 pub mod records;
 mod report;
+pub mod restore;
 pub mod review;
 mod review_table;
 pub mod sandbox_partner;
@@ -112,6 +114,7 @@ fn dispatch(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
         Command::Audit(args) if args.begins_log() => {
             audit_new_log::run(args, &wiring::load(cli.common.config.as_deref())?, out)
         }
+        Command::Restore(args) => restore::run(args, &wiring::load(cli.common.config.as_deref())?, &cwd, out),
         Command::Identity(args) if !args.needs_store() => identity::run(args, &cwd, out),
         Command::Bench(args) => bench::run(args, &cwd, run_sent, out),
         Command::Conformance(args) => conformance::run(args, &cwd, out),
@@ -121,6 +124,9 @@ fn dispatch(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
         Command::Migrate(args) => migrate::run(args, &wiring::load(cli.common.config.as_deref())?, out),
         command => {
             let config = wiring::load(cli.common.config.as_deref())?;
+            if matches!(command, Command::Backup(_)) && config.store.url.sqlite_path().is_none() {
+                return Err(backup::only_sqlite("backup"));
+            }
             let asker = CommandAsker::here(need::member_of(command), &config)?;
             let opened = wiring::open_for(&config, need::of(command), &mut |line| out.note(line));
             if let Ok(ctx) = &opened
@@ -177,6 +183,7 @@ pub fn on_store(
         Command::Exchange(args) => exchange::run(args, ctx, cwd, asker, out),
         Command::Durability => durability::run(ctx, out),
         Command::Audit(args) => audit::on_store(args, ctx, cwd, asker, out),
+        Command::Backup(args) => backup::run(args, ctx, cwd, asker, out),
         _ => Err(Failure::new(Fault::ConfigInvalid).remedy("This command does not run inside a server.")),
     }
 }

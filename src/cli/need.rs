@@ -20,6 +20,7 @@ pub fn of(command: &Command) -> StoreNeed {
         Command::Durability
         | Command::Trace(_)
         | Command::Audit(_)
+        | Command::Backup(_)
         | Command::Disclosures(_)
         | Command::Records(_)
         | Command::Match(_)

@@ -60,7 +60,7 @@ fn exit(fault: Fault) -> Exit {
         | Fault::StoreUnfit
         | Fault::StoreReadOnly => Exit::Usage,
         Fault::InputUnreadable => Exit::Unreadable,
-        Fault::StoreDamaged | Fault::LedgerForked => Exit::Integrity,
+        Fault::StoreDamaged | Fault::LedgerForked | Fault::BackupAltered => Exit::Integrity,
         _ => Exit::Failed,
     }
 }

@@ -142,6 +142,8 @@ faults! {
     DurabilityUnsafe    => ("OP-006", "business-rule",   Error, 503, Never,     Operator,   Now,     "With these durability settings the store could lose work that was acknowledged.", "Correct the setting that the message names; `causeway durability` shows all of them."),
     OperatorTokenUnknown => ("OP-007", "not-found",       Error, 404, Never,     Operator,   NextTry, "There is no such operator token.", "Find it with `causeway operator list`. A token that ended or was revoked is not in the list."),
     StoreMissing        => ("OP-008", "not-found",       Error, 404, Never,     Operator,   NextTry, "There is no store yet, and a command that only reads does not create one.", "Correct store.url (or DATABASE_URL), or create a store with `causeway migrate`."),
+    BackupAltered       => ("OP-009", "security",        Error, 500, Never,     Operator,   Now,     "The backup is not as it was made.", "Restore another backup, and find out who changed this one. docs/operators/backup.md says what is checked."),
+    StoreNotEmpty       => ("OP-010", "conflict",        Error, 409, Never,     Operator,   NextTry, "There is a store where the backup would be restored.", "Name another place in store.url, or say with --replace or --replace-newer that this store may be moved aside."),
     PolicyInvalid       => ("PO-001", "value",           Error, 400, Never,     Operator,   NextTry, "The policy cannot be used.", "Correct what the message names."),
     PolicyUnknown       => ("PO-002", "not-found",       Error, 404, Never,     Operator,   NextTry, "No policy version has this id, or several have it.", "Find the id with `causeway policy list`, and give more of its characters."),
     // Background work

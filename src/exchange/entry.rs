@@ -16,7 +16,7 @@ pub(super) fn entry(ctx: &Context, exchange: &LoadedExchange, action: Action, by
     );
     let correlation = Correlation::of(
         request_id,
-        crate::secret::random_public(),
+        crate::secret::random_of_many(),
         Some(&row.correlation_id),
         None,
         None,

@@ -26,7 +26,7 @@ pub(super) fn correlation(headers: &HeaderMap, app: &App) -> Correlation {
     let request_id = app.ctx.ids.new_id(app.ctx.clock.now_ms());
     Correlation::of(
         request_id,
-        crate::secret::random_public(),
+        crate::secret::random_of_many(),
         text(&CORRELATION_ID),
         text(&REQUEST_ID),
         text(&TRACEPARENT),

@@ -49,6 +49,9 @@ pub fn form(request: &HttpRequest) -> Result<AnswerForm, Failure> {
 /// As [`form`].
 pub fn wanted(request: &HttpRequest) -> Result<Negotiated, Failure> {
     let query = request.query_string();
+    if query.is_empty() && accepts_only_fhir(request) {
+        return Ok(Negotiated::default());
+    }
     let pretty = query_value(query, "_pretty").is_some_and(|value| value == "true");
     if let Some(format) = query_value(query, "_format") {
         let form = named(&format).ok_or_else(|| Failure::new(Fault::NotAcceptable).at("_format"))?;
@@ -78,6 +81,12 @@ pub fn wanted(request: &HttpRequest) -> Result<Negotiated, Failure> {
     }
     best.map(|(_, wanted)| wanted)
         .ok_or_else(|| Fault::NotAcceptable.into())
+}
+
+/// Whether `Accept` is the one value that most programs send, of which nothing has to be read.
+fn accepts_only_fhir(request: &HttpRequest) -> bool {
+    let mut values = request.headers().get_all(header::ACCEPT);
+    matches!((values.next(), values.next()), (Some(value), None) if value == "application/fhir+json")
 }
 
 /// Whether `_format` or `Accept` names a FHIR media type explicitly, not only by a wildcard (FHIR R4 Binary, "RESTful Behavior").

@@ -139,7 +139,7 @@ async fn admitted(request: &ServiceRequest, seat: &Seat, app: &App, correlation:
     let has_token =
         request.headers().contains_key(header::AUTHORIZATION) || explorer::session_of(request.request()).is_some();
     if !has_token && seat.is_stale() {
-        look_again(request, seat, app).await;
+        Box::pin(look_again(request, seat, app)).await;
     }
     seat.asks(has_token)?;
     if has_token && let Some(looking) = seat.shows_token()? {

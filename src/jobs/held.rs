@@ -137,6 +137,43 @@ impl HeldJob {
             .write_alone_blocking(move |db| held.fenced(db, &mut work))
     }
 
+    /// [`HeldJob::write`] for a lasting piece of the work, with which the job has got on ([`HeldJob::got_on`]).
+    ///
+    /// # Errors
+    /// As [`HeldJob::write`].
+    pub async fn advance<T, F>(&self, work: F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Db) -> Result<T, Failure> + Send + 'static,
+    {
+        self.write(self.advancing(work)).await
+    }
+
+    /// Like [`HeldJob::advance`], but blocks the thread.
+    ///
+    /// # Errors
+    /// As [`HeldJob::write`].
+    pub fn advance_blocking<T, F>(&self, work: F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Db) -> Result<T, Failure> + Send + 'static,
+    {
+        self.write_blocking(self.advancing(work))
+    }
+
+    /// `work`, and the note that the job has got on.
+    pub fn advancing<T>(
+        &self,
+        mut work: impl FnMut(&mut Db) -> Result<T, Failure> + Send + 'static,
+    ) -> impl FnMut(&mut Db) -> Result<T, Failure> + Send + 'static {
+        let held = self.clone();
+        move |db: &mut Db| {
+            let done = work(db)?;
+            held.got_on(db)?;
+            Ok(done)
+        }
+    }
+
     /// Checks the lease last: on PostgreSQL the check locks the job's row until the commit, and a locked row can be neither renewed nor
     /// handed back.
     fn fenced<T>(&self, db: &mut Db, work: &mut dyn FnMut(&mut Db) -> Result<T, Failure>) -> Result<T, Failure> {

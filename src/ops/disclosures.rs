@@ -1,9 +1,11 @@
 //! Who got what of a member, when and under which consent: the accounting of disclosures, from the ledger.
 //!
 //! A disclosure is an entry that began it. The entry that ended it says how many bytes and resources went out; where there is none,
-//! they may have gone out. The consent is the one that the entry is committed to.
+//! they may have gone out. The consent is the one that the entry is committed to. An entry about a file of many members is listed for each of
+//! them, with the member's share.
 
-use super::entry::EntryFacts;
+use super::entry::{DisclosureEnd, EntryFacts};
+use super::file_shares::FileShares;
 use super::{OpsPage, page};
 use crate::audit::commitment;
 use crate::clock::rfc3339_ms;
@@ -120,7 +122,7 @@ pub fn id(place: &'static str, text: Option<&str>) -> Result<Option<String>, Fai
     }
 }
 
-fn wrong(place: &'static str, remedy: &'static str) -> Failure {
+pub(super) fn wrong(place: &'static str, remedy: &'static str) -> Failure {
     Failure::new(Fault::ParameterInvalid).at(place).remedy(remedy)
 }
 
@@ -210,14 +212,15 @@ pub fn list(db: &mut Db, filter: &DisclosureFilter) -> Result<OpsPage<Disclosure
         |row| row.id.clone(),
         |row| {
             let entry = EntryFacts::of(&row)?;
-            let end = ends.end(&row, &entry)?;
+            let end = accounts.shares.end(&row, ends.end(&row, &entry)?);
+            let rule = accounts.shares.share(&row).map(|share| share.rule().to_owned());
             Ok(DisclosureItem {
                 under: accounts.under(&row, &entry),
                 id: row.id,
                 at: rfc3339_ms(row.at_us / 1000),
                 partner: row.partner_id,
                 member: format!("Patient/{}", filter.member),
-                policy: entry.consent.rule,
+                policy: rule.or(entry.consent.rule),
                 policy_version: entry.policy_version,
                 correlation_id: row.correlation_id,
                 request_id: entry.request_id,
@@ -233,6 +236,8 @@ pub fn list(db: &mut Db, filter: &DisclosureFilter) -> Result<OpsPage<Disclosure
 
 /// The consents, grants and matches of one member, to tell under which a disclosure was.
 pub(super) struct Accounts {
+    /// The member's shares of files.
+    pub(super) shares: FileShares,
     consents: Vec<ConsentRow>,
     grants: Vec<StoredGrant>,
     /// Matches that made or renewed a grant: when, under which consent, and in which request. Oldest first.
@@ -246,6 +251,7 @@ impl Accounts {
     pub(super) fn of(db: &mut Db, patient_id: &str) -> Result<Accounts, Failure> {
         let consents = consents::of_member(db, patient_id)?;
         let mut accounts = Accounts {
+            shares: FileShares::of(db, patient_id)?,
             grants: consents::grants_under(db, &consents)?,
             consents,
             matches: Vec::new(),
@@ -267,8 +273,11 @@ impl Accounts {
         Ok(accounts)
     }
 
-    /// The consent that an entry is committed to.
+    /// The consent that an entry is committed to, or that the member's share of its file is given under.
     pub(super) fn consent(&self, row: &EntryRow, entry: &EntryFacts) -> Option<&ConsentRow> {
+        if let Some(share) = self.shares.share(row) {
+            return self.consents.iter().find(|consent| consent.id == share.consent_id);
+        }
         let salt: [u8; 32] = row.salt.as_deref()?.try_into().ok()?;
         let committed = entry.consent.id_commit.as_deref()?;
         self.consents.iter().find(|consent| {
@@ -354,14 +363,4 @@ impl Ends {
             },
         })
     }
-}
-
-/// How a disclosure ended; nothing but `begun` where nobody knows.
-#[derive(Clone, Debug, Default)]
-pub(super) struct DisclosureEnd {
-    pub(super) outcome: &'static str,
-    pub(super) ended_at: Option<String>,
-    pub(super) http: Option<u16>,
-    pub(super) bytes: Option<u64>,
-    pub(super) resources: Option<BTreeMap<String, u64>>,
 }

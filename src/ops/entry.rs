@@ -79,3 +79,13 @@ impl EntryFacts {
         self.counts.get("refusals").copied()
     }
 }
+
+/// How a disclosure ended; nothing but `begun` where nobody knows.
+#[derive(Clone, Debug, Default)]
+pub(super) struct DisclosureEnd {
+    pub(super) outcome: &'static str,
+    pub(super) ended_at: Option<String>,
+    pub(super) http: Option<u16>,
+    pub(super) bytes: Option<u64>,
+    pub(super) resources: Option<BTreeMap<String, u64>>,
+}

@@ -3,8 +3,9 @@
 //!
 //! They are read newest first, and only as many as a list or one exchange may cost. Where more are left, it is said that they were cut.
 
-use super::disclosures::{DisclosureEnd, Ends};
-use super::entry::EntryFacts;
+use super::disclosures::Ends;
+use super::entry::{DisclosureEnd, EntryFacts};
+use super::file_shares::FileShares;
 use crate::audit::commitment;
 use crate::clock::rfc3339_ms;
 use crate::error::Failure;
@@ -84,12 +85,21 @@ pub struct SentUnder {
 impl SentUnder {
     fn add(&mut self, db: &mut Db, rows: &[EntryRow], of: &SentOf<'_>, how: (SentDepth, i64)) -> Result<(), Failure> {
         let ends = Ends::of(db, rows)?;
+        let has_files = rows.iter().any(|row| row.subject.as_deref() != Some(of.member));
+        let shares = match has_files {
+            true => FileShares::of(db, of.member)?,
+            false => FileShares::default(),
+        };
         for row in rows {
             let entry = EntryFacts::of(row)?;
-            if is_under_another(row, &entry, of.consent) {
+            let is_other = match shares.share(row) {
+                Some(share) => share.consent_id != of.consent,
+                None => is_under_another(row, &entry, of.consent),
+            };
+            if is_other {
                 continue;
             }
-            let end = ends.end(row, &entry)?;
+            let end = shares.end(row, ends.end(row, &entry)?);
             let resources = end.resources.iter().flatten();
             let is_whole = end.outcome == "completed" && resources.clone().count() > 0;
             self.begun += 1;

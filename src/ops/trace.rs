@@ -59,9 +59,11 @@ pub fn trace(db: &mut Db, asked: &TraceAsked) -> Result<OpsPage<TraceItem>, Fail
         after: asked.cursor.clone().unwrap_or_default(),
         fetch: asked.limit + 1,
         rows: BTreeMap::new(),
+        of_members: HashMap::new(),
         done: HashSet::new(),
     };
     found.by_any(db, &asked.id)?;
+    let of_members = found.of_members;
     let mut rows: Vec<EntryRow> = found.rows.into_values().collect();
     if rows.is_empty() && asked.cursor.is_none() {
         rows = counted_around(db, &asked.id)?;
@@ -73,7 +75,7 @@ pub fn trace(db: &mut Db, asked: &TraceAsked) -> Result<OpsPage<TraceItem>, Fail
     let more = rows.len() > limit;
     rows.truncate(limit);
     let next = rows.last().filter(|_| more).map(|row| row.id.clone());
-    let told = Told::of(db, &rows, &asked.id)?;
+    let told = Told::of(db, (&rows, of_members), &asked.id)?;
     Ok(OpsPage {
         items: rows.iter().map(|row| told.item(row)).collect::<Result<_, _>>()?,
         next,
@@ -85,6 +87,8 @@ struct Found {
     after: String,
     fetch: i64,
     rows: BTreeMap<String, EntryRow>,
+    /// Of which member entries were found that are about a file of many: the Patient id, by the id of the entry.
+    of_members: HashMap<String, String>,
     /// Requests and subjects that were looked up.
     done: HashSet<String>,
 }
@@ -164,6 +168,9 @@ impl Found {
                         if action == entries::MATCHED {
                             self.request(db, &row.ids())?;
                         }
+                        if accounts.shares.share(&row).is_some() {
+                            self.of_members.insert(row.id.clone(), grant.patient_id.clone());
+                        }
                         self.rows.insert(row.id.clone(), row);
                     }
                 }
@@ -214,6 +221,8 @@ struct Told<'a> {
     asked: &'a str,
     ends: Ends,
     accounts: HashMap<String, Accounts>,
+    /// As [`Found`] has them.
+    of_members: HashMap<String, String>,
     /// By request id.
     decisions: HashMap<String, DecisionIds>,
     operators: HashMap<String, String>,
@@ -222,11 +231,16 @@ struct Told<'a> {
 }
 
 impl<'a> Told<'a> {
-    fn of(db: &mut Db, rows: &[EntryRow], asked: &'a str) -> Result<Told<'a>, Failure> {
+    fn of(
+        db: &mut Db,
+        (rows, of_members): (&[EntryRow], HashMap<String, String>),
+        asked: &'a str,
+    ) -> Result<Told<'a>, Failure> {
         let mut accounts = HashMap::new();
         for row in rows.iter().filter(|row| row.action == entries::BEGUN) {
-            if let Some(patient) = row.subject.as_ref().filter(|id| !accounts.contains_key(*id)) {
-                accounts.insert(patient.clone(), Accounts::of(db, patient)?);
+            let patient = of_members.get(&row.id).map(String::as_str).or(subject_of(row));
+            if let Some(patient) = patient.filter(|id| !accounts.contains_key(*id)) {
+                accounts.insert(patient.to_owned(), Accounts::of(db, patient)?);
             }
         }
         let requests: Vec<RequestIds> = rows.iter().map(EntryRow::ids).collect();
@@ -245,6 +259,7 @@ impl<'a> Told<'a> {
             asked,
             ends: Ends::of(db, rows)?,
             accounts,
+            of_members,
             decisions: decisions.into_iter().map(|one| (one.request_id.clone(), one)).collect(),
             operators: entries::operators(db, &ids)?,
             counted,
@@ -302,8 +317,13 @@ impl<'a> Told<'a> {
     }
 
     fn disclosed(&self, row: &EntryRow, entry: &EntryFacts) -> Result<Disclosed, Failure> {
+        let patient = self.of_members.get(&row.id).map(String::as_str).or(subject_of(row));
+        let accounts = patient.and_then(|patient| self.accounts.get(patient));
         let end = self.ends.end(row, entry)?;
-        let accounts = subject_of(row).and_then(|patient| self.accounts.get(patient));
+        let end = match accounts {
+            Some(accounts) => accounts.shares.end(row, end),
+            None => end,
+        };
         Ok(Disclosed {
             outcome: end.outcome,
             http: end.http,

@@ -14,6 +14,8 @@ pub struct Viewer {
     pub operator: String,
     /// Role of the token; `host` for a command.
     pub role: &'static str,
+    /// Why; empty where no reason is asked for.
+    pub reason: String,
     /// The ids of the request.
     pub correlation: Correlation,
 }
@@ -35,7 +37,7 @@ pub fn viewed(
     entry.object = object;
     entry.note = Some(OperatorNote {
         operator: viewer.operator.clone(),
-        reason: String::new(),
+        reason: viewer.reason.clone(),
     });
     let id = ctx.ids.new_id(at_us / 1000);
     move |db| ledger::append(db, &entry, &id, at_us)

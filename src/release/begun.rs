@@ -2,7 +2,7 @@
 
 use super::lost_ends::{EntryIds, close_unsent};
 use super::version;
-use crate::audit::{Action, ConsentNote, EntryOutcome, LedgerEvent, Object, ledger};
+use crate::audit::{Action, ConsentNote, EntryOutcome, LedgerEvent, Object, RestCall, ledger};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::security::Caller;
@@ -12,9 +12,10 @@ use crate::store::disclosure::LiveGrant;
 use crate::telemetry::metrics as families;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A ledger entry of a disclosure under `grant`.
-pub(super) fn entry(action: Action, caller: &Caller, grant: &LiveGrant) -> LedgerEvent {
-    let mut entry = LedgerEvent::new(action, caller.actor(), caller.correlation.clone());
+/// The *begun* entry of a disclosure by `call` under `grant`.
+pub(super) fn entry(call: RestCall, caller: &Caller, grant: &LiveGrant) -> LedgerEvent {
+    let mut entry = LedgerEvent::new(Action::DisclosureBegun, caller.actor(), caller.correlation.clone());
+    entry.interaction = Some(call);
     entry.object = Some(Object {
         kind: "Patient",
         id: grant.patient_id.clone(),
@@ -69,14 +70,12 @@ pub(super) async fn begin(ctx: &Context, entries: Vec<LedgerEvent>) -> Result<Ve
 pub(super) async fn find_and_begin<T: Send + 'static>(
     ctx: &Context,
     caller: &Caller,
+    call: RestCall,
     mut find: impl FnMut(&mut Db, &Unfilled) -> Result<Option<T>, Failure> + Send + 'static,
     grant: impl Fn(&T) -> &LiveGrant,
 ) -> Result<Option<(T, BegunDisclosure)>, Failure> {
     let now_us = ctx.clock.now_us();
-    let (ids, blank) = (
-        ctx.ids.clone(),
-        entry(Action::DisclosureBegun, caller, &LiveGrant::default()),
-    );
+    let (ids, blank) = (ctx.ids.clone(), entry(call, caller, &LiveGrant::default()));
     let tried = Arc::new(Mutex::new(Vec::new()));
     let (own, unanswered) = (ctx.clone(), Arc::clone(&tried));
     let found = ctx
@@ -103,7 +102,7 @@ pub(super) async fn find_and_begin<T: Send + 'static>(
         _ => unrecorded(failure),
     })?;
     Ok(found.map(|(found, id)| {
-        let entry = entry(Action::DisclosureBegun, caller, grant(&found));
+        let entry = entry(call, caller, grant(&found));
         (found, BegunDisclosure { entry, id })
     }))
 }
@@ -120,9 +119,10 @@ fn unrecorded(failure: Failure) -> Failure {
 }
 
 /// Records that nothing was disclosed, and returns `fault`. "No grant" and "no such resource" both come here.
-pub(super) async fn refuse(ctx: &Context, caller: &Caller, fault: Fault) -> Failure {
+pub(super) async fn refuse(ctx: &Context, caller: &Caller, call: RestCall, fault: Fault) -> Failure {
     metrics::counter!(families::DISCLOSURES, "outcome" => "refused").increment(1);
     let mut entry = LedgerEvent::new(Action::DisclosureRefused, caller.actor(), caller.correlation.clone());
+    entry.interaction = Some(call);
     entry.outcome = EntryOutcome {
         class: "refused",
         http: Some(fault.row().http),

@@ -4,6 +4,7 @@ use super::begun::BegunDisclosure;
 use crate::audit::{Action, EntryOutcome, ledger};
 use crate::context::Context;
 use crate::telemetry::metrics as families;
+use metrics::Counter;
 use std::collections::BTreeMap;
 
 /// How many resources of each type were sent.
@@ -29,16 +30,36 @@ impl Tally {
     }
 }
 
+/// The counters of completed disclosures, kept by each thread so that no name is looked up.
+struct Counters {
+    completed: Counter,
+    broken_off: Counter,
+    bytes: Counter,
+}
+
+thread_local! {
+    static COUNTERS: Counters = Counters {
+        completed: metrics::counter!(families::DISCLOSURES, "outcome" => "completed"),
+        broken_off: metrics::counter!(families::DISCLOSURES, "outcome" => "broken-off"),
+        bytes: metrics::counter!(families::DISCLOSED_BYTES),
+    };
+}
+
+fn count(is_whole: bool, bytes: u64) {
+    COUNTERS.with(|counters| {
+        let ended = match is_whole {
+            true => &counters.completed,
+            false => &counters.broken_off,
+        };
+        ended.increment(1);
+        counters.bytes.increment(bytes);
+    });
+}
+
 /// Writes how a disclosure ended. Does not wait: the entry is written together with those of other requests and kept until the store takes
 /// it. A missing end entry means "may have been disclosed".
 pub(super) fn complete(ctx: &Context, begun: BegunDisclosure, outcome: EntryOutcome, bytes: u64, tally: Tally) {
-    let how = if outcome.class == "ok" {
-        "completed"
-    } else {
-        "broken-off"
-    };
-    metrics::counter!(families::DISCLOSURES, "outcome" => how).increment(1);
-    metrics::counter!(families::DISCLOSED_BYTES).increment(bytes);
+    count(outcome.class == "ok", bytes);
     let mut entry = begun.entry;
     entry.action = Action::DisclosureCompleted;
     entry.outcome = outcome;

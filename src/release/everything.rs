@@ -13,7 +13,7 @@ use super::supporting::Supporting;
 use super::transmitter;
 use super::underway::{AnswerTerms, Underway};
 use super::{BegunDisclosure, Tally, begin, entry, find_and_begin, is_shared, refuse};
-use crate::audit::{Action, EntryOutcome};
+use crate::audit::{EntryOutcome, RestCall};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::fhir::bundle::{Bundle, SEARCHSET};
@@ -81,14 +81,14 @@ async fn granted(
 ) -> Result<Option<(LiveGrant, BegunDisclosure)>, Failure> {
     if ctx.store.is_remote() {
         let find = move |db: &mut Db, entry: &_| disclosure::live_grant_begun(db, &partner, &id, now_ms, entry);
-        return find_and_begin(ctx, caller, find, |grant| grant).await;
+        return find_and_begin(ctx, caller, RestCall::Operation, find, |grant| grant).await;
     }
     let grant = ctx
         .store
         .read(move |db| disclosure::live_grant(db, &partner, &id, now_ms))
         .await?;
     let Some(grant) = grant else { return Ok(None) };
-    let begun = begin(ctx, vec![entry(Action::DisclosureBegun, caller, &grant)]).await?;
+    let begun = begin(ctx, vec![entry(RestCall::Operation, caller, &grant)]).await?;
     Ok(begun.into_iter().next().map(|begun| (grant, begun)))
 }
 
@@ -117,7 +117,7 @@ impl Everything {
             granted(ctx, caller, partner, id, now_ms).await?
         };
         let Some((grant, begun)) = found else {
-            return Err(refuse(ctx, caller, Fault::NotFound).await);
+            return Err(refuse(ctx, caller, RestCall::Operation, Fault::NotFound).await);
         };
         let first = record_rows::start_of(grant.compartment);
         let last_key = query.after_key.map_or(first, |after| after.max(first));
@@ -327,8 +327,8 @@ impl Everything {
     }
 
     /// Runs a read of rows. A page of the shared resources reads the whole record again, and a window may leave out most of it, so such
-    /// reads wait for the partner's turn and leave the thread to others meanwhile. Of its other reads the partner has one at a time on the
-    /// threads that answer.
+    /// reads wait for the partner's turn and leave the thread to others meanwhile. Its other reads have their turns on the threads that
+    /// answer.
     async fn load_by<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Db) -> Result<T, Failure> + Send + 'static,

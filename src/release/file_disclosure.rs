@@ -1,32 +1,43 @@
-//! The disclosure of a file that was written before: one ledger entry *begun* for each member in it before the first byte is sent, and its
-//! end with the bytes that were sent.
+//! The disclosure of a file that was written before. Its ledger entries *begun* are committed before the first byte is sent, and its end has the
+//! bytes that were sent.
 //!
-//! The grants are those that were found live a moment ago; while the file is sent, they are checked like a record ([`super::underway`]).
+//! A whole file of many members has one entry for all of them: it names the file, and commits to the share of each member, and the shares are
+//! stored so that the disclosure is found by each member ([`crate::store::disclosed`]). A part of a file, and a file of few members, have
+//! an entry for each member. The grants are those that were found live a moment ago; while the file is sent, they are checked like a record
+//! ([`super::underway`]).
 
+use super::lost_ends::{FILE, JOB};
 use super::outgoing::Disclosure;
 use super::{MembersBehind, Tally, begin, entry, version};
-use crate::audit::{Action, LedgerEvent, Object};
+use crate::audit::{Action, LedgerEvent, MembersNote, Object, RestCall, members_root};
 use crate::context::Context;
-use crate::error::Failure;
+use crate::error::{Failure, Fault};
+use crate::secret;
 use crate::security::Caller;
+use crate::store::disclosed::{self, DisclosedFileRow, DisclosedShareRow};
 use crate::store::disclosure::LiveGrant;
+
+/// Most members of a whole file who have an entry each: with so few, the rows of their shares cost as much.
+const FEW: usize = 4;
 
 /// What of a file belongs to one member.
 #[derive(Clone, Debug)]
 pub struct FileShare {
     /// The grant on the member.
     pub grant: LiveGrant,
+    /// Where the member's resources begin in the file.
+    pub begins: u64,
     /// Bytes of the member's resources.
     pub bytes: u64,
     /// How many resources these are.
     pub resources: u64,
 }
 
-/// Commits the *begun* entries of a file with resources of this type.
+/// Commits the *begun* entries of a part of a file with resources of this type: one for each member.
 ///
 /// # Errors
-/// [`Fault::AuditUnavailable`](crate::error::Fault::AuditUnavailable) when they cannot be written: nothing may be sent then.
-pub async fn begin_file(
+/// [`Fault::AuditUnavailable`] when they cannot be written: nothing may be sent then.
+pub async fn begin_part(
     ctx: &Context,
     caller: &Caller,
     rtype: &str,
@@ -35,7 +46,7 @@ pub async fn begin_file(
     let now_ms = ctx.clock.now_ms();
     let entries = shares
         .iter()
-        .map(|share| entry(Action::DisclosureBegun, caller, &share.grant));
+        .map(|share| entry(RestCall::Operation, caller, &share.grant));
     let begun = begin(ctx, entries.collect()).await?;
     let mut disclosure = Disclosure::new(ctx, caller, now_ms);
     for (share, begun) in shares.into_iter().zip(begun) {
@@ -44,6 +55,96 @@ pub async fn begin_file(
         disclosure.add(Some(&share.grant), begun, share.bytes, tally);
     }
     Ok(disclosure)
+}
+
+/// Commits the *begun* entry of a download of the whole file with this name: one entry for all of its members.
+///
+/// # Errors
+/// As [`begin_part`]; those of the store.
+pub async fn begin_file(
+    ctx: &Context,
+    caller: &Caller,
+    (name, rtype): (&str, &str),
+    shares: Vec<FileShare>,
+) -> Result<Disclosure, Failure> {
+    if shares.len() <= FEW {
+        return begin_part(ctx, caller, rtype, shares).await;
+    }
+    let now_ms = ctx.clock.now_ms();
+    let members = noted(ctx, name, &shares).await?;
+    let mut one = LedgerEvent::new(Action::DisclosureBegun, caller.actor(), caller.correlation.clone());
+    one.object = Some(Object {
+        kind: FILE,
+        id: name.to_owned(),
+    });
+    one.interaction = Some(RestCall::Operation);
+    one.members = Some(members);
+    version::cite(&mut one);
+    let (mut tally, mut bytes) = (Tally::default(), 0);
+    for share in &shares {
+        tally.add_many(rtype, share.resources);
+        bytes += share.bytes;
+    }
+    let grant_ids: Vec<String> = shares.into_iter().map(|share| share.grant.id).collect();
+    let mut disclosure = Disclosure::new(ctx, caller, now_ms);
+    for begun in begin(ctx, vec![one]).await? {
+        disclosure.add_under(grant_ids.clone(), begun, bytes, tally.clone());
+    }
+    Ok(disclosure)
+}
+
+/// Stores the shares of a file, which is done once, and returns what its entries say of them. The rows are durable when this returns.
+async fn noted(ctx: &Context, name: &str, shares: &[FileShare]) -> Result<MembersNote, Failure> {
+    let find = || {
+        let name = name.to_owned();
+        ctx.store.read(move |db| disclosed::file(db, &name))
+    };
+    let found = match find().await? {
+        Some(found) => found,
+        None => {
+            let (file, rows) = rows(name, shares);
+            let put = ctx.store.reserved().write(move |db| disclosed::put(db, &file, &rows));
+            put.await
+                .map_err(|failure| Failure::new(Fault::AuditUnavailable).because(failure))?;
+            // Another download may have been first.
+            find().await?.ok_or(Fault::AuditUnavailable)?
+        }
+    };
+    let root = found.root.as_slice().try_into();
+    Ok(MembersNote {
+        count: u64::try_from(found.members).unwrap_or(0),
+        root: root.map_err(|_| Failure::new(Fault::StoreDamaged).because("the root of a file's members"))?,
+    })
+}
+
+fn rows(name: &str, shares: &[FileShare]) -> (DisclosedFileRow, Vec<DisclosedShareRow>) {
+    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let rows: Vec<DisclosedShareRow> = shares
+        .iter()
+        .zip(0..)
+        .map(|(share, place)| DisclosedShareRow {
+            subject: share.grant.patient_id.clone(),
+            file: name.to_owned(),
+            place,
+            consent_id: share.grant.consent_id.clone(),
+            sensitive: share.grant.sensitive,
+            begins: number(share.begins),
+            bytes: number(share.bytes),
+            resources: number(share.resources),
+        })
+        .collect();
+    let secret: [u8; 32] = secret::random();
+    let lines = rows.iter().map(|row| {
+        let (rule, begins, bytes, resources) = (row.rule(), row.begins, row.bytes, row.resources);
+        format!("{} {} {rule} {begins} {bytes} {resources}", row.subject, row.consent_id)
+    });
+    let file = DisclosedFileRow {
+        name: name.to_owned(),
+        members: number(rows.len() as u64),
+        root: members_root(&secret, lines).to_vec(),
+        secret: secret.to_vec(),
+    };
+    (file, rows)
 }
 
 /// A file of a job in which no line belongs to one member alone.
@@ -63,11 +164,12 @@ pub struct JobFile<'f> {
 /// Commits the *begun* entry of a download of such a file. It names the job and nobody: who is in the job is in the entries of its members.
 ///
 /// # Errors
-/// As [`begin_file`].
+/// As [`begin_part`].
 pub async fn begin_of_job(ctx: &Context, caller: &Caller, file: JobFile<'_>) -> Result<Disclosure, Failure> {
     let mut numbers = LedgerEvent::new(Action::DisclosureBegun, caller.actor(), caller.correlation.clone());
+    numbers.interaction = Some(RestCall::Operation);
     numbers.object = Some(Object {
-        kind: "bulk-job",
+        kind: JOB,
         id: file.job.to_owned(),
     });
     version::cite(&mut numbers);

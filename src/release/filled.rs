@@ -1,7 +1,7 @@
 //! How many resources of each type a caller may read, for people who look around. Only numbers leave, and the ledger says that they did.
 
 use super::{Disclosure, SentPart, Tally, begin};
-use crate::audit::{Action, LedgerEvent};
+use crate::audit::{Action, LedgerEvent, RestCall};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::security::Caller;
@@ -22,6 +22,7 @@ pub async fn filled_types(ctx: &Context, caller: &Caller, time: Duration) -> Res
     // The ledger's entry is outside of the time: one that is written without its end would say that something may have been disclosed.
     let counts = timeout(time, counting).await.map_err(|_| Fault::StoreSlow)??;
     let mut numbers = LedgerEvent::new(Action::DisclosureBegun, caller.actor(), caller.correlation.clone());
+    numbers.interaction = Some(RestCall::Search);
     super::version::cite(&mut numbers);
     let mut disclosure = Disclosure::new(ctx, caller, now_ms);
     for begun in begin(ctx, vec![numbers]).await? {

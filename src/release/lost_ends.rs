@@ -11,6 +11,11 @@ use crate::store::entries::EntryRow;
 use crate::telemetry::Correlation;
 use std::sync::Arc;
 
+/// The kind of object of an entry about a file of many members.
+pub(super) const FILE: &str = "bulk-file";
+/// The kind of object of an entry about a file in which no line belongs to one member alone.
+pub(super) const JOB: &str = "bulk-job";
+
 /// Disclosures that are looked at in one step, and most steps of one sweep.
 const ROWS: i64 = 500;
 const STEPS: usize = 2_000;
@@ -90,7 +95,7 @@ fn end(begun: &EntryRow, class: &'static str) -> LedgerEvent {
     let ids = begun.ids();
     let correlation = Correlation::of(
         ids.request_id,
-        crate::secret::random_public(),
+        crate::secret::random_of_many(),
         Some(&ids.correlation_id),
         None,
         None,
@@ -101,7 +106,8 @@ fn end(begun: &EntryRow, class: &'static str) -> LedgerEvent {
     };
     let mut entry = LedgerEvent::new(Action::DisclosureCompleted, actor, correlation);
     entry.partner.clone_from(&begun.partner_id);
-    entry.object = begun.subject.clone().map(|id| Object { kind: "Patient", id });
+    let kind = kind_of(begun);
+    entry.object = begun.subject.clone().map(|id| Object { kind, id });
     entry.outcome = EntryOutcome {
         class,
         http: None,
@@ -109,4 +115,14 @@ fn end(begun: &EntryRow, class: &'static str) -> LedgerEvent {
     };
     entry.begun = Some(begun.id.clone());
     entry
+}
+
+/// What the object of a disclosure is.
+fn kind_of(begun: &EntryRow) -> &'static str {
+    let entry: serde_json::Value = serde_json::from_slice(&begun.entry).unwrap_or_default();
+    let kind = entry["object"]["kind"].as_str();
+    [FILE, JOB]
+        .into_iter()
+        .find(|known| kind == Some(*known))
+        .unwrap_or("Patient")
 }

@@ -26,7 +26,7 @@ mod version;
 mod whole_record;
 
 pub use everything::{Everything, EverythingQuery};
-pub use file_disclosure::{FileShare, JobFile, begin_file, begin_of_job};
+pub use file_disclosure::{FileShare, JobFile, begin_file, begin_of_job, begin_part};
 pub use filled::filled_types;
 pub use kinds::{SHARED, is_searchable, is_served, is_shared};
 pub use lost_ends::close_lost;

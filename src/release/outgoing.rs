@@ -34,7 +34,7 @@ pub struct Disclosure {
 
 /// One of these disclosures, and what of it is to be sent.
 struct Part {
-    grant_id: Option<String>,
+    grant_ids: Vec<String>,
     begun: BegunDisclosure,
     bytes: u64,
     tally: Tally,
@@ -60,8 +60,18 @@ impl Disclosure {
 
     /// Adds a disclosure that was begun under a grant, or without one for a count over all members.
     pub(super) fn add(&mut self, grant: Option<&LiveGrant>, begun: BegunDisclosure, bytes: u64, tally: Tally) {
+        self.add_under(
+            grant.map(|grant| grant.id.clone()).into_iter().collect(),
+            begun,
+            bytes,
+            tally,
+        );
+    }
+
+    /// Adds a disclosure that was begun under all of these grants.
+    pub(super) fn add_under(&mut self, grant_ids: Vec<String>, begun: BegunDisclosure, bytes: u64, tally: Tally) {
         self.parts.push(Part {
-            grant_id: grant.map(|grant| grant.id.clone()),
+            grant_ids,
             begun,
             bytes,
             tally,
@@ -72,7 +82,7 @@ impl Disclosure {
     fn watched(mut self, terms: AnswerTerms, stays_open: bool) -> Watched {
         let (mut begun, mut shares) = (Vec::new(), Vec::new());
         for part in std::mem::take(&mut self.parts) {
-            begun.push((part.grant_id, part.begun));
+            begun.push((part.grant_ids, part.begun));
             shares.push(Share {
                 bytes: part.bytes,
                 counted: 0,

@@ -2,7 +2,7 @@
 
 use super::transmitter;
 use super::{BegunDisclosure, Disclosure, SentPart, Tally, begin, entry, find_and_begin, is_shared, refuse};
-use crate::audit::Action;
+use crate::audit::RestCall;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::fhir::prescreen::{ScreenLimits, screen};
@@ -10,6 +10,7 @@ use crate::records::compartment;
 use crate::security::Caller;
 use crate::store::Db;
 use crate::store::disclosure::{self, LiveGrant, Released, ResourceRead};
+use crate::store::shared_resources;
 
 /// What was found, and what was made of it.
 type Found<T> = (Released, T, LiveGrant);
@@ -51,8 +52,9 @@ pub async fn read_and_make<T: Send + 'static>(
     make: impl Fn(&Released) -> T + Clone + Send + 'static,
     sent: impl FnOnce(&Released, &T) -> SentPart,
 ) -> Result<(Released, T, Option<Disclosure>), Failure> {
+    let call = call_of(version.is_some());
     if !crate::ids::is_fhir_id(id) {
-        return Err(refuse(ctx, caller, Fault::NotFound).await);
+        return Err(Box::pin(refuse(ctx, caller, call, Fault::NotFound)).await);
     }
     // A number that is not written in canonical form is not a version.
     let number = version.map(|version| {
@@ -62,7 +64,7 @@ pub async fn read_and_make<T: Send + 'static>(
             .filter(|number| number.to_string() == version)
     });
     if number == Some(None) {
-        return Err(refuse(ctx, caller, Fault::NotFound).await);
+        return Err(Box::pin(refuse(ctx, caller, call, Fault::NotFound)).await);
     }
     let mut asked = ResourceRead {
         partner: caller.partner.id.clone(),
@@ -74,7 +76,7 @@ pub async fn read_and_make<T: Send + 'static>(
         most_bytes: i32::MAX,
     };
     if is_shared(rtype) {
-        return match read_shared(ctx, asked.clone(), room).await? {
+        return match Box::pin(read_shared(ctx, asked.clone(), room)).await? {
             Some(row) => {
                 // There is no entry to end, but who may not read any more gets no further piece.
                 let made = make(&row);
@@ -82,28 +84,29 @@ pub async fn read_and_make<T: Send + 'static>(
                 let watched = is_sent.then(|| Disclosure::new(ctx, caller, asked.now_ms));
                 Ok((row, made, watched))
             }
-            None => Err(refuse(ctx, caller, Fault::NotFound).await),
+            None => Err(Box::pin(refuse(ctx, caller, call, Fault::NotFound)).await),
         };
     }
     let now_ms = asked.now_ms;
-    // A small resource is found at once; only of what is not found so the length is asked.
+    // A small resource is found at once; only of what is not found so the length is asked. What is seldom needed is apart, so that the memory
+    // of each read is small.
     asked.most_bytes = PROMPT_BYTES as i32;
     let mut found = find(ctx, caller, asked.clone(), make.clone()).await?;
     if found.is_none()
-        && let Some(bytes) = bytes_of(ctx, &asked).await?
+        && let Some(bytes) = Box::pin(bytes_of(ctx, &asked)).await?
     {
         // One that has become small meanwhile is found by the second look as well.
         if bytes > PROMPT_BYTES {
-            room(bytes).await?;
+            Box::pin(room(bytes)).await?;
         }
         asked.most_bytes = i32::MAX;
-        found = find(ctx, caller, asked.clone(), make.clone()).await?;
+        found = Box::pin(find(ctx, caller, asked.clone(), make.clone())).await?;
     }
     if found.is_none() && rtype == "Provenance" {
-        found = find_transmitter(ctx, caller, asked, make).await?;
+        found = Box::pin(find_transmitter(ctx, caller, asked, make)).await?;
     }
     let Some(((row, made, grant), begun)) = found else {
-        return Err(refuse(ctx, caller, Fault::NotFound).await);
+        return Err(Box::pin(refuse(ctx, caller, call, Fault::NotFound)).await);
     };
     let sent = sent(&row, &made);
     let mut tally = Tally::default();
@@ -119,6 +122,14 @@ pub async fn read_and_make<T: Send + 'static>(
     Ok((row, made, Some(disclosure)))
 }
 
+fn call_of(names_version: bool) -> RestCall {
+    if names_version {
+        RestCall::VersionRead
+    } else {
+        RestCall::Read
+    }
+}
+
 /// Finds a resource that may be released, makes something of it, and commits the *begun* entry.
 async fn find<T: Send + 'static>(
     ctx: &Context,
@@ -129,8 +140,9 @@ async fn find<T: Send + 'static>(
     if !ctx.store.is_remote() || asked.rtype == "Binary" {
         return find_then_begin(ctx, caller, asked, make).await;
     }
+    let call = call_of(asked.version.is_some());
     let find = move |db: &mut Db, entry: &_| disclosure::one_begun(db, &asked, entry);
-    let found = find_and_begin(ctx, caller, find, |(_, grant)| grant).await?;
+    let found = Box::pin(find_and_begin(ctx, caller, call, find, |(_, grant)| grant)).await?;
     Ok(found.map(|((row, grant), begun)| {
         let made = make(&row);
         ((row, made, grant), begun)
@@ -156,12 +168,13 @@ async fn find_transmitter<T>(
     let Some(grant) = grant.filter(is_meant) else {
         return Ok(None);
     };
+    let call = call_of(asked.version.is_some());
     let row = transmitter::of_record(&ctx.payer, &grant);
     if asked.version.is_some_and(|version| version != row.version) {
         return Ok(None);
     }
     let made = make(&row);
-    let begun = begin(ctx, vec![entry(Action::DisclosureBegun, caller, &grant)]).await?;
+    let begun = begin(ctx, vec![entry(call, caller, &grant)]).await?;
     Ok(begun.into_iter().next().map(|begun| ((row, made, grant), begun)))
 }
 
@@ -178,7 +191,7 @@ async fn read_shared(
         let (rtype, id) = (asked.rtype.clone(), asked.id.clone());
         let bytes = ctx
             .store
-            .read(move |db| disclosure::shared_bytes(db, &rtype, &id))
+            .read(move |db| shared_resources::shared_bytes(db, &rtype, &id))
             .await?;
         if let Some(bytes) = bytes {
             room(bytes).await?;
@@ -191,7 +204,7 @@ async fn read_shared(
 
 async fn find_shared(ctx: &Context, asked: ResourceRead) -> Result<Option<Released>, Failure> {
     ctx.store
-        .read(move |db| disclosure::shared(db, &asked.rtype, &asked.id, asked.most_bytes))
+        .read(move |db| shared_resources::shared(db, &asked.rtype, &asked.id, asked.most_bytes))
         .await
 }
 
@@ -212,6 +225,7 @@ async fn find_then_begin<T: Send + 'static>(
     make: impl Fn(&Released) -> T + Send + 'static,
 ) -> Result<Option<(Found<T>, BegunDisclosure)>, Failure> {
     let base_url = ctx.payer.base_url.clone();
+    let call = call_of(asked.version.is_some());
     let is_binary = asked.rtype == "Binary";
     let find = move |db: &mut Db| -> Result<Option<Found<T>>, Failure> {
         let name = (asked.rtype.as_str(), asked.id.as_str());
@@ -227,13 +241,13 @@ async fn find_then_begin<T: Send + 'static>(
     };
     let found = match is_binary {
         // Reading all of a large one and what is made of it must not keep a thread that serves others.
-        true => ctx.store.read_in_turn(&caller.partner.id, find).await?,
+        true => Box::pin(ctx.store.read_in_turn(&caller.partner.id, find)).await?,
         false => ctx.store.read(find).await?,
     };
     let Some((row, made, grant)) = found else {
         return Ok(None);
     };
-    let begun = begin(ctx, vec![entry(Action::DisclosureBegun, caller, &grant)]).await?;
+    let begun = begin(ctx, vec![entry(call, caller, &grant)]).await?;
     Ok(begun.into_iter().next().map(|begun| ((row, made, grant), begun)))
 }
 

@@ -12,7 +12,7 @@ pub use found::{FoundPage, PageStart, START};
 
 use super::transmitter::{PageTransmitter, with_provenance};
 use super::{Disclosure, SentPart, Tally, begin, entry, is_shared, refuse};
-use crate::audit::{Action, LedgerEvent};
+use crate::audit::{Action, LedgerEvent, RestCall};
 use crate::context::{Context, Payer};
 use crate::error::{Failure, Fault};
 use crate::fhir::search::subset::subset;
@@ -206,7 +206,7 @@ fn one_member(search: &Search) -> Option<&str> {
 }
 
 async fn nothing(ctx: &Context, caller: &Caller) -> Result<FoundPage, Failure> {
-    let failure = refuse(ctx, caller, Fault::NotFound).await;
+    let failure = refuse(ctx, caller, RestCall::Search, Fault::NotFound).await;
     if failure.fault() == Fault::NotFound {
         Ok(FoundPage {
             total: Some(0),
@@ -344,13 +344,11 @@ async fn record(
             bytes += transmitter.bytes.len() as u64;
             tally.add("Provenance");
         }
-        parts.push((
-            entry(Action::DisclosureBegun, caller, grant),
-            (Some(grant), bytes, tally),
-        ));
+        parts.push((entry(RestCall::Search, caller, grant), (Some(grant), bytes, tally)));
     }
     if counted {
         let mut number = LedgerEvent::new(Action::DisclosureBegun, caller.actor(), caller.correlation.clone());
+        number.interaction = Some(RestCall::Search);
         super::version::cite(&mut number);
         parts.push((number, (None, 0, Tally::default())));
     }

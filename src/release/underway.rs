@@ -93,13 +93,13 @@ impl Underway {
         Underway::of_parts(ctx, terms, caller, begun_ms, (vec![grant_id.to_owned()], parts))
     }
 
-    /// Disclosures that were begun together, each with a grant or without one.
+    /// Disclosures that were begun together, each with its grants, or without one.
     pub(super) fn of_all(
         ctx: &Context,
         terms: AnswerTerms,
         caller: &Caller,
         begun_ms: i64,
-        begun: Vec<(Option<String>, BegunDisclosure)>,
+        begun: Vec<(Vec<String>, BegunDisclosure)>,
     ) -> Underway {
         let (grants, entries): (Vec<_>, Vec<_>) = begun.into_iter().unzip();
         let mut grants: Vec<String> = grants.into_iter().flatten().collect();

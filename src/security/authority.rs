@@ -183,10 +183,8 @@ impl Authority {
             return Ok(());
         }
         let (asked, uris) = (Instant::now(), presented.uris.clone());
-        let found = ctx
-            .store
-            .read(move |db| tokens::holder_and_owner(db, &hash, &uris))
-            .await?;
+        let asking = ctx.store.read(move |db| tokens::holder_and_owner(db, &hash, &uris));
+        let found = Box::pin(asking).await?;
         if let Some((holder, owner)) = found {
             self.0.holders.put(hash, asked, Arc::new(holder));
             if let Some(owner) = owner {
@@ -215,7 +213,7 @@ impl Authority {
             return Ok(Some(owner));
         }
         let asked = Instant::now();
-        let owner = certificate_owner(ctx, &self.0.revocations, certificate, now_ms).await?;
+        let owner = Box::pin(certificate_owner(ctx, &self.0.revocations, certificate, now_ms)).await?;
         if let Some(owner) = &owner {
             self.0.owners.put(presented.sha256, asked, owner.clone());
         }
@@ -249,7 +247,8 @@ impl Authority {
             return Ok(Some(holder));
         }
         let asked = Instant::now();
-        let holder = ctx.store.read(move |db| tokens::holder(db, &hash)).await?.map(Arc::new);
+        let holder = Box::pin(ctx.store.read(move |db| tokens::holder(db, &hash))).await?;
+        let holder = holder.map(Arc::new);
         if let Some(holder) = &holder {
             self.0.holders.put(hash, asked, Arc::clone(holder));
         }

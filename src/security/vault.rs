@@ -185,6 +185,71 @@ impl Seal {
     }
 }
 
+/// A text on its way into sealed pieces of one length, each for a place of its own: the name of the text, and the number of the piece.
+#[derive(Debug)]
+pub struct SealedPieces {
+    seal: Seal,
+    name: String,
+    length: usize,
+    buffer: Vec<u8>,
+    next: u64,
+}
+
+/// A piece that is sealed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SealedPiece {
+    /// Its number, from 0.
+    pub number: u64,
+    /// Its bytes.
+    pub sealed: Vec<u8>,
+}
+
+impl SealedPieces {
+    /// The text with this name, in pieces of this length, after so many that are sealed already.
+    pub fn new(seal: Seal, name: &str, length: usize, sealed: u64) -> SealedPieces {
+        SealedPieces {
+            seal,
+            name: name.to_owned(),
+            length,
+            buffer: Vec::with_capacity(length),
+            next: sealed,
+        }
+    }
+
+    /// Seals with the key of the pieces what is none of them.
+    pub fn seal(&self) -> &Seal {
+        &self.seal
+    }
+
+    /// Takes bytes until a piece is full. Returns those that are left, and the piece if it became full.
+    ///
+    /// # Errors
+    /// As [`Seal::seal`].
+    pub fn take<'b>(&mut self, bytes: &'b [u8]) -> Result<(&'b [u8], Option<SealedPiece>), Failure> {
+        let (now, later) = bytes.split_at(bytes.len().min(self.length - self.buffer.len()));
+        self.buffer.extend_from_slice(now);
+        match self.buffer.len() == self.length {
+            true => Ok((later, self.rest()?)),
+            false => Ok((later, None)),
+        }
+    }
+
+    /// The last piece, if there is one that is not full.
+    ///
+    /// # Errors
+    /// As [`Seal::seal`].
+    pub fn rest(&mut self) -> Result<Option<SealedPiece>, Failure> {
+        if self.buffer.is_empty() {
+            return Ok(None);
+        }
+        let number = self.next;
+        let sealed = self.seal.seal(&format!("{}/{number}", self.name), &self.buffer)?;
+        self.buffer.clear();
+        self.next += 1;
+        Ok(Some(SealedPiece { number, sealed }))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,6 +317,33 @@ mod tests {
         assert_eq!(old.seal_of("b", "e").expect_err("no key").fault(), Fault::SealKeys);
         for wrong in ["", "a", "a b", &(line("a", 1) + &line("a", 2))] {
             assert!(Vault::parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn pieces_are_sealed_for_their_places_however_the_bytes_come() {
+        let seal = Seal([7; 32]);
+        let text: Vec<u8> = (0..23).collect();
+        for step in [1, 3, 10, 23] {
+            let mut pieces = SealedPieces::new(seal.clone(), "body", 10, 5);
+            let mut all = Vec::new();
+            for some in text.chunks(step) {
+                let mut left = some;
+                while !left.is_empty() {
+                    let (later, piece) = pieces.take(left).expect("sealed");
+                    all.extend(piece);
+                    left = later;
+                }
+            }
+            all.extend(pieces.rest().expect("sealed"));
+            assert_eq!(pieces.rest().expect("sealed"), None);
+            let numbers: Vec<u64> = all.iter().map(|piece| piece.number).collect();
+            assert_eq!(numbers, [5, 6, 7], "{step}");
+            let opened = all
+                .iter()
+                .map(|piece| seal.open(&format!("body/{}", piece.number), &piece.sealed));
+            let opened: Vec<u8> = opened.flat_map(|piece| piece.expect("opened")).collect();
+            assert_eq!(opened, text, "{step}");
         }
     }
 }

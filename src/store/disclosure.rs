@@ -6,8 +6,7 @@
 use super::Db;
 use super::begun::{Begun, Unfilled};
 use super::connection::on;
-use super::release_rule::{RECEIVED_LIKE, live, releasable, shared as shared_row};
-use super::resources::NOBODY;
+use super::release_rule::{live, releasable};
 use super::schema::{access_token, attachment, consent, grants, partner, resource};
 use super::sql_functions::{coalesce_text, length, length_if_any};
 use crate::error::{Failure, Fault};
@@ -15,6 +14,7 @@ use diesel::dsl::{exists, not};
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::query_dsl::methods::LoadQuery;
+use std::cmp::Ordering;
 
 /// The grant and consent under which something is released.
 #[derive(Clone, Debug, Default, Queryable, PartialEq, Eq)]
@@ -32,6 +32,17 @@ pub struct LiveGrant {
     /// When the grant was made (UTC ms).
     pub created_ms: i64,
 }
+
+impl LiveGrant {
+    /// The order of `best_grant!`.
+    fn before(&self, other: &LiveGrant) -> Ordering {
+        let covers = other.sensitive.cmp(&self.sensitive);
+        covers.then_with(|| self.id.cmp(&other.id))
+    }
+}
+
+/// Rows of up to so many bytes are few enough in memory to be read for each of several grants.
+const SMALL_BYTES: i32 = 256 * 1024;
 
 /// A row that may be released, with its bytes.
 #[derive(Clone, Debug, Queryable)]
@@ -124,13 +135,20 @@ macro_rules! grant_columns {
     };
 }
 
+/// Of several live grants, one that covers sensitive data comes first.
+macro_rules! best_grant {
+    () => {
+        (grants::sensitive.desc(), grants::id.asc())
+    };
+}
+
 macro_rules! granted {
     ($partner:expr, $which:expr, $now_ms:expr) => {
         grants::table
             .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
             .filter($which)
             .filter(live($partner, $now_ms))
-            .order((grants::sensitive.desc(), grants::id.asc()))
+            .order(best_grant!())
             .select(grant_columns!())
     };
 }
@@ -232,48 +250,10 @@ pub fn live_grants(db: &mut Db, partner: &str, compartments: &[i64], now_ms: i64
     Ok(found)
 }
 
-/// Returns a resource that belongs to no member, if it may be released and its stored form has at most `most_bytes`.
-///
-/// # Errors
-/// Those of the database.
-pub fn shared(db: &mut Db, rtype: &str, id: &str, most_bytes: i32) -> Result<Option<Released>, Failure> {
-    let query = resource::table
-        .filter(resource::rtype.eq(rtype).and(resource::id.eq(id)))
-        .filter(resource::compartment.eq(NOBODY))
-        .filter(resource::id.not_like(RECEIVED_LIKE))
-        .filter(shared_row())
-        .filter(length(resource::body).le(most_bytes))
-        .select((
-            resource::key,
-            resource::rtype,
-            resource::id,
-            resource::version,
-            resource::last_updated_ms,
-            resource::body,
-            resource::released,
-        ));
-    Ok(on!(db, conn => query.first(conn)).optional()?)
-}
-
 /// The bytes that reading a row of these lengths takes.
-fn taken((body, released): (i32, Option<i32>)) -> usize {
+pub(super) fn taken((body, released): (i32, Option<i32>)) -> usize {
     let bytes = |count: i32| usize::try_from(count).unwrap_or(0);
     bytes(body).saturating_add(released.map_or(0, bytes))
-}
-
-/// The bytes that [`shared`] would read.
-///
-/// # Errors
-/// Those of the database.
-pub fn shared_bytes(db: &mut Db, rtype: &str, id: &str) -> Result<Option<usize>, Failure> {
-    let query = resource::table
-        .filter(resource::rtype.eq(rtype).and(resource::id.eq(id)))
-        .filter(resource::compartment.eq(NOBODY))
-        .filter(resource::id.not_like(RECEIVED_LIKE))
-        .filter(shared_row())
-        .select((length(resource::body), length_if_any(resource::released)));
-    let found: Option<(i32, Option<i32>)> = on!(db, conn => query.first(conn)).optional()?;
-    Ok(found.map(taken))
 }
 
 /// The bytes that [`one`] would read.
@@ -300,7 +280,6 @@ macro_rules! one_of_a_member {
             .filter(resource::rtype.eq($rtype).and(resource::id.eq($id)))
             .filter(live($partner, $now_ms))
             .filter(releasable($now_ms))
-            .order((grants::sensitive.desc(), grants::id.asc()))
             .select((
                 (
                     resource::key,
@@ -329,6 +308,14 @@ pub fn one(
     most_bytes: i32,
 ) -> Result<Option<(Released, LiveGrant)>, Failure> {
     let query = one_of_a_member!(partner, rtype, id, now_ms).filter(length(resource::body).le(most_bytes));
+    if let Db::Sqlite(sqlite) = db
+        && most_bytes <= SMALL_BYTES
+    {
+        // SQLite would sort even a single row, in a table that it makes for that.
+        let found: Vec<(Released, LiveGrant)> = query.load(sqlite)?;
+        return Ok(found.into_iter().min_by(|(_, one), (_, other)| one.before(other)));
+    }
+    let query = query.order(best_grant!());
     Ok(on!(db, conn => query.first(conn)).optional()?)
 }
 
@@ -364,7 +351,8 @@ pub fn one_begun(
     let query = one_of_a_member!(&asked.partner, &asked.rtype, &asked.id, asked.now_ms)
         .filter(resource::version.between(versions.0, versions.1))
         .filter(length(resource::body).le(asked.most_bytes))
-        .filter(grants::patient_id.eq(coalesce_text(asked.patient_id.as_deref(), grants::patient_id)));
+        .filter(grants::patient_id.eq(coalesce_text(asked.patient_id.as_deref(), grants::patient_id)))
+        .order(best_grant!());
     let columns = "key, rtype, id, version, last_updated_ms, body, released, \
                    grant_id, compartment, patient_id, consent_id, sensitive, created_ms";
     begun(db, Begun { query, columns, entry })

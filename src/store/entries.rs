@@ -4,7 +4,10 @@
 //! left out, because it does not belong to the history of the thing viewed.
 
 use super::Db;
-use super::schema::{compartment, decision, ledger_entry, ledger_subject, ledger_subject_state, operator_note};
+use super::disclosed::{files_of, has_any};
+use super::schema::{
+    compartment, decision, disclosed_share, ledger_entry, ledger_subject, ledger_subject_state, operator_note,
+};
 use super::statement::{Bind, Statement, run};
 use crate::error::Failure;
 use diesel::prelude::*;
@@ -174,12 +177,12 @@ pub fn by_request_id(db: &mut Db, request_id: &str, after: &str, limit: i64) -> 
 }
 
 macro_rules! both_ways {
-    ($db:expr, $subject:expr, $after:expr, $limit:expr, $query:ident => $filtered:expr) => {{
+    ($db:expr, ($indexed:expr, $young:expr), $after:expr, $limit:expr, $query:ident => $filtered:expr) => {{
         // Indexed entries first; the entries that are too young to be indexed are filtered without an index.
         let indexed = {
             let $query = rows!($after, $limit)
                 .inner_join(ledger_subject::table.on(ledger_subject::entry_id.eq(ledger_entry::id)))
-                .filter(ledger_subject::subject.eq($subject))
+                .filter($indexed)
                 .filter(ledger_subject::entry_id.gt($after))
                 .order(ledger_subject::entry_id)
                 .into_boxed();
@@ -188,11 +191,36 @@ macro_rules! both_ways {
         let left = $limit - i64::try_from(indexed.len()).unwrap_or($limit);
         let upto = upto($db)?;
         let from = if upto.as_str() > $after { upto.as_str() } else { $after };
-        let $query = rows!(from, left)
-            .filter(ledger_entry::subject.eq($subject))
-            .into_boxed();
+        let $query = rows!(from, left).filter($young).into_boxed();
         let young = $filtered.load::<EntryRow>($db)?;
-        Ok(indexed.into_iter().chain(young).collect())
+        indexed.into_iter().chain(young).collect::<Vec<EntryRow>>()
+    }};
+    ($db:expr, subject $subject:expr, $after:expr, $limit:expr, $query:ident => $filtered:expr) => {
+        both_ways!(
+            $db,
+            (ledger_subject::subject.eq($subject), ledger_entry::subject.eq($subject)),
+            $after, $limit, $query => $filtered
+        )
+    };
+    ($db:expr, files of $member:expr, $after:expr, $limit:expr, $query:ident => $filtered:expr) => {
+        both_ways!(
+            $db,
+            (
+                ledger_subject::subject.eq_any(files_of($member)),
+                ledger_entry::subject.eq_any(files_of($member).select(disclosed_share::file.nullable()))
+            ),
+            $after, $limit, $query => $filtered
+        )
+    };
+    // A member's disclosures: the entries about the member, and those about files of many members.
+    ($db:expr, member $member:expr, $after:expr, $limit:expr, $query:ident => $filtered:expr) => {{
+        let mut rows = both_ways!($db, subject $member, $after, $limit, $query => $filtered);
+        if has_any($db, &[$member])? {
+            rows.extend(both_ways!($db, files of $member, $after, $limit, $query => $filtered));
+            rows.sort_unstable_by(|one, other| one.id.cmp(&other.id));
+            rows.truncate(usize::try_from($limit).unwrap_or(0));
+        }
+        rows
     }};
 }
 
@@ -201,20 +229,25 @@ macro_rules! both_ways {
 /// # Errors
 /// Those of the database.
 pub fn about(db: &mut Db, subject: &str, after: &str, limit: i64) -> Result<Vec<EntryRow>, Failure> {
-    both_ways!(db, subject, after, limit, query => query
+    Ok(both_ways!(db, subject subject, after, limit, query => query
         .filter(ledger_entry::action.ne(COMPLETED))
-        .filter(ledger_entry::action.ne(VIEWED)))
+        .filter(ledger_entry::action.ne(VIEWED))))
 }
 
-/// [`about`], only the entries with this action.
+/// [`about`], only the entries with this action. Those that begin a disclosure may be about a file that has a share of the subject
+/// ([`super::disclosed`]).
 ///
 /// # Errors
 /// Those of the database.
 pub fn about_by(db: &mut Db, subject: &str, action: &str, after: &str, limit: i64) -> Result<Vec<EntryRow>, Failure> {
-    both_ways!(db, subject, after, limit, query => query.filter(ledger_entry::action.eq(action)))
+    Ok(match action {
+        BEGUN => both_ways!(db, member subject, after, limit, query => query.filter(ledger_entry::action.eq(BEGUN))),
+        _ => both_ways!(db, subject subject, after, limit, query => query.filter(ledger_entry::action.eq(action))),
+    })
 }
 
-/// Returns a page of the *begun* entries of a member's disclosures, plus one more row when there is a next page.
+/// Returns a page of the *begun* entries of a member's disclosures, plus one more row when there is a next page. The subject of an entry is
+/// the member, or a file that has a share of the member.
 ///
 /// # Errors
 /// Those of the database.
@@ -223,19 +256,19 @@ pub fn begun(db: &mut Db, filter: &DisclosureFilter) -> Result<Vec<EntryRow>, Fa
     let after = filter.cursor.as_deref().unwrap_or_default();
     let from_us = filter.from_ms.map_or(i64::MIN, |ms| ms.saturating_mul(1000));
     let to_us = filter.to_ms.map_or(i64::MAX, |ms| ms.saturating_mul(1000));
-    match filter.partner.as_deref() {
-        Some(partner) => both_ways!(db, member, after, limit, query => query
+    Ok(match filter.partner.as_deref() {
+        Some(partner) => both_ways!(db, member member, after, limit, query => query
             .filter(ledger_entry::action.eq(BEGUN))
             .filter(ledger_entry::at_us.ge(from_us).and(ledger_entry::at_us.lt(to_us)))
             .filter(ledger_entry::partner_id.eq(partner))),
-        None => both_ways!(db, member, after, limit, query => query
+        None => both_ways!(db, member member, after, limit, query => query
             .filter(ledger_entry::action.eq(BEGUN))
             .filter(ledger_entry::at_us.ge(from_us).and(ledger_entry::at_us.lt(to_us)))),
-    }
+    })
 }
 
 /// Returns the id of the last entry that the index of subjects covers.
-fn upto(db: &mut Db) -> Result<String, Failure> {
+pub(super) fn upto(db: &mut Db) -> Result<String, Failure> {
     Ok(ledger_subject_state::table
         .find(1)
         .select(ledger_subject_state::upto)

@@ -35,13 +35,7 @@ pub(super) fn take(path: &Path, need: StoreNeed) -> Result<File, Failure> {
     if need == StoreNeed::Read && !path.exists() {
         return Err(no_store(&path.display().to_string()));
     }
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(|error| failed(folder, error))?;
-    }
+    make_folder(path)?;
     demand_ours(path)?;
     // Created here so that only its owner can read it from the start; SQLite gives its companion files the same mode.
     OpenOptions::new()
@@ -50,6 +44,36 @@ pub(super) fn take(path: &Path, need: StoreNeed) -> Result<File, Failure> {
         .mode(0o600)
         .open(path)
         .map_err(|error| failed(path, error))?;
+    lock(path)
+}
+
+/// Makes the folder of the store at `path`, if it is not there.
+fn make_folder(path: &Path) -> Result<(), Failure> {
+    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|error| failed(folder, error))
+}
+
+/// The place of a SQLite store; while this value lives, no other process opens a store there.
+pub struct HeldPlace {
+    _lock: File,
+}
+
+/// Takes the lock of the store at `path`, whether there is a store or not. The folder is made.
+///
+/// # Errors
+/// [`Fault::StoreBusy`] when another process holds the store; those of making the folder.
+pub fn hold(path: &Path) -> Result<HeldPlace, Failure> {
+    make_folder(path)?;
+    Ok(HeldPlace { _lock: lock(path)? })
+}
+
+fn lock(path: &Path) -> Result<File, Failure> {
     let beside = path.with_extension("lock");
     let lock = OpenOptions::new()
         .create(true)

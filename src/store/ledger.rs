@@ -77,7 +77,8 @@ pub fn append(db: &mut Db, row: &NewEntry) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Appends rows without notes, all or none. On PostgreSQL this is one statement, which may run again: rows that exist are left unchanged.
+/// Appends rows without notes. On PostgreSQL this is one statement, all or none, which may run again: rows that exist are left unchanged. On
+/// SQLite it is one for each row.
 ///
 /// # Errors
 /// Those of the database.

@@ -8,7 +8,7 @@ use super::schema::{ledger_checkpoint, ledger_entry, ledger_leaf, ledger_log, le
 use super::statement::{Bind, Statement, run};
 use crate::error::{Failure, Fault};
 use diesel::prelude::*;
-use diesel::sql_types::{Binary, Text};
+use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 
 /// One log of this store.
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Insertable)]
@@ -148,6 +148,42 @@ pub fn missing(db: &mut Db, log: i64, after: &str, limit: i64) -> Result<Vec<(St
     })
 }
 
+/// The entries that came after a place in the order in which SQLite took them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrived {
+    /// The place of the last entry; the next look begins behind it.
+    pub last: i64,
+    /// The least id among them; `None` when none came.
+    pub least: Option<String>,
+}
+
+struct Last;
+struct Came;
+
+/// Returns which entries came after this place: only they can be missing in a tree that had all others. Without a place it only finds out
+/// the last one. `None` on PostgreSQL, which keeps no such order.
+///
+/// # Errors
+/// Those of the database.
+pub fn arrived(db: &mut Db, after: Option<i64>) -> Result<Option<Arrived>, Failure> {
+    type Columns = (Nullable<BigInt>, Nullable<Text>);
+    let Db::Sqlite(sqlite) = db else { return Ok(None) };
+    // One connection writes, and no entry is deleted, so the numbers of rows are in the order of commits.
+    let (last, least): (Option<i64>, Option<String>) = match after {
+        None => Statement::<Last, Columns>::new("SELECT MAX(rowid), NULL FROM ledger_entry", Vec::new())
+            .get_result(sqlite)?,
+        Some(after) => Statement::<Came, Columns>::new(
+            "SELECT MAX(rowid), MIN(id) FROM ledger_entry WHERE rowid > ?",
+            vec![Bind::Big(after)],
+        )
+        .get_result(sqlite)?,
+    };
+    Ok(Some(Arrived {
+        last: last.or(after).unwrap_or(0),
+        least,
+    }))
+}
+
 /// Returns how many entries and how many leaves there are up to this id.
 ///
 /// # Errors
@@ -252,4 +288,36 @@ pub fn put_checkpoint(db: &mut Db, row: &CheckpointRow) -> Result<(), Failure> {
     diesel::insert_into(ledger_checkpoint::table).values(row).execute(db)?;
     run(db, earlier)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::migrate;
+    use diesel::connection::SimpleConnection;
+    use diesel::sqlite::SqliteConnection;
+
+    #[test]
+    fn what_came_after_a_place_begins_with_the_least_id_of_it() {
+        let mut db = Db::Sqlite(SqliteConnection::establish(":memory:").expect("opens"));
+        migrate::up(&mut db).expect("up");
+        let arrived = |db: &mut Db, after| arrived(db, after).expect("reads").expect("an order");
+        let nothing = |last| Arrived { last, least: None };
+        assert_eq!(arrived(&mut db, None), nothing(0));
+        let came = |db: &mut Db, ids: &[&str]| {
+            for id in ids {
+                db.batch_execute(&format!(
+                    "INSERT INTO ledger_entry (id, at_us, action, correlation_id, entry) VALUES ('{id}', 1, 'a', 'c', x'7b7d')"
+                ))
+                .expect("an entry");
+            }
+        };
+        came(&mut db, &["b", "d"]);
+        assert_eq!(arrived(&mut db, None), nothing(2));
+        assert_eq!(arrived(&mut db, Some(2)), nothing(2));
+        came(&mut db, &["e", "c", "f"]);
+        let after = arrived(&mut db, Some(2));
+        assert_eq!((after.last, after.least.as_deref()), (5, Some("c")));
+        assert_eq!(arrived(&mut db, Some(after.last)), nothing(5));
+    }
 }

@@ -139,3 +139,41 @@ fn a_grant_is_live_while_nothing_speaks_against_it() {
         assert_eq!(found == 1, lives, "{change}");
     }
 }
+
+#[test]
+fn of_several_live_grants_the_best_one_counts_however_large_the_resource_is() {
+    let mut db = store();
+    let row = ReleaseColumns {
+        sensitivity: 0,
+        pa_state: 0,
+        pa_changed_ms: None,
+        financial: 0,
+        has_released: false,
+    };
+    insert(&mut db, &[row]);
+    grant(&mut db, 0);
+    let more = |db: &mut Db, id: &str, sensitive: i64| {
+        db.batch_execute(&format!(
+            "INSERT INTO consent (id, partner_id, patient_id, digest, policy, period_from_ms, period_to_ms, body, recorded_ms) \
+             VALUES ('k{id}', 'p', 'm', x'02{id}', 'regular', {NOW}, {NOW} + 1, x'01', 1); \
+             INSERT INTO grants (id, partner_id, compartment, patient_id, consent_id, decision_id, sensitive, valid_from_ms, \
+             valid_until_ms, created_ms, renewed_ms) VALUES ('{id}', 'p', 1, 'm', 'k{id}', 'd', {sensitive}, {NOW}, {NOW} + 1, 1, 1)"
+        ))
+        .expect("a grant");
+    };
+    let read = |db: &mut Db, wanted: &str| {
+        for most_bytes in [128 * 1024, i32::MAX] {
+            let found = crate::store::disclosure::one(db, "p", ("Claim", "c0"), NOW, most_bytes);
+            let grant = found.expect("reads").map(|(row, grant)| (row.size(), grant.id));
+            assert_eq!(grant, Some((1, wanted.to_owned())), "{most_bytes}");
+        }
+        let too_large = crate::store::disclosure::one(db, "p", ("Claim", "c0"), NOW, 0);
+        assert!(too_large.expect("reads").is_none());
+    };
+    read(&mut db, "g");
+    more(&mut db, "0a", 0);
+    read(&mut db, "0a");
+    more(&mut db, "ff", 1);
+    more(&mut db, "ee", 1);
+    read(&mut db, "ee");
+}

@@ -9,8 +9,17 @@ use diesel::sql_types::{Bool, Text};
 
 /// The table of the ledger.
 const LEDGER: &str = "ledger_entry";
-/// The tables that are only appended to: the ledger, its index by subject, and its tree but for the edge that grows.
-const APPENDED: [&str; 5] = [LEDGER, "ledger_leaf", "ledger_log", "ledger_subject", "ledger_tile"];
+/// The tables that are only appended to: the ledger, its index by subject, its tree but for the edge that grows, and of whom the files are
+/// that one entry is about.
+const APPENDED: [&str; 7] = [
+    LEDGER,
+    "ledger_leaf",
+    "ledger_log",
+    "ledger_subject",
+    "ledger_tile",
+    "disclosed_file",
+    "disclosed_share",
+];
 /// The table of applied migrations, which only the owner writes.
 const VERSIONS: &str = "__diesel_schema_migrations";
 
@@ -32,6 +41,8 @@ pub const TABLES: &[&str] = &[
     "consent",
     "decision",
     "decision_candidate",
+    "disclosed_file",
+    "disclosed_share",
     "disclosure_end_state",
     "enrolment",
     "exchange",

@@ -17,8 +17,8 @@ pub use exchanges::{
     partner_health,
 };
 pub use ledger::{
-    disclosure_end_state, ledger_checkpoint, ledger_cosignature, ledger_leaf, ledger_log, ledger_subject,
-    ledger_subject_state, ledger_tile, ledger_tree, partner_checkpoint,
+    disclosed_file, disclosed_share, disclosure_end_state, ledger_checkpoint, ledger_cosignature, ledger_leaf,
+    ledger_log, ledger_subject, ledger_subject_state, ledger_tile, ledger_tree, partner_checkpoint,
 };
 pub use policy::{guess, guess_lock, guess_tally, policy_active, policy_shadow, policy_version};
 pub use received::{ingest, ingest_page, ingest_part, ingest_piece, ingest_progress, ingest_resource};
@@ -452,7 +452,7 @@ diesel::table! {
 }
 
 diesel::allow_tables_to_appear_in_same_query!(ledger_entry, ledger_leaf, operator_note);
-diesel::allow_tables_to_appear_in_same_query!(ledger_entry, ledger_subject);
+diesel::allow_tables_to_appear_in_same_query!(ledger_entry, ledger_subject, disclosed_share);
 diesel::allow_tables_to_appear_in_same_query!(exchange, job, bulk_run_member);
 diesel::allow_tables_to_appear_in_same_query!(member_group_entry, grants);
 diesel::allow_tables_to_appear_in_same_query!(member_group_entry, consent);

@@ -1,10 +1,12 @@
 //! The *begun* entries of disclosures of one member to one partner, newest first and a piece at a time, from the ledger's index of subjects.
 //!
-//! Every read has a bound, and says how far it came. Entries that are too young to be in the index are read once for all members of a list.
+//! An entry may be about a file that has a share of the member ([`super::disclosed`]). Every read has a bound, and says how far it came. Entries
+//! that are too young to be in the index are read once for all members of a list.
 
 use super::Db;
+use super::disclosed::{files_of, has_any};
 use super::entries::{BEGUN, ENTRY, EntryRow};
-use super::schema::{ledger_entry, ledger_subject, ledger_subject_state};
+use super::schema::{disclosed_share, ledger_entry, ledger_subject, ledger_subject_state};
 use crate::error::Failure;
 use diesel::prelude::*;
 use std::collections::HashMap;
@@ -60,18 +62,34 @@ impl YoungEntries {
         if members.is_empty() {
             return Ok(young);
         }
-        let rows: Vec<EntryRow> = ledger_entry::table
+        let bound = i64::try_from(limit).unwrap_or(i64::MAX);
+        let own: Vec<(EntryRow, Option<String>)> = ledger_entry::table
             .filter(ledger_entry::id.gt(&young.upto))
             .filter(ledger_entry::action.eq(BEGUN))
             .filter(ledger_entry::partner_id.eq_any(partners))
             .filter(ledger_entry::subject.eq_any(members))
             .order(ledger_entry::id.desc())
-            .limit(i64::try_from(limit).unwrap_or(i64::MAX))
-            .select(ENTRY)
+            .limit(bound)
+            .select((ENTRY, ledger_entry::subject))
             .load(db)?;
-        young.is_cut = rows.len() == limit;
-        for row in rows {
-            if let (Some(partner), Some(member)) = (row.partner_id.clone(), row.subject.clone()) {
+        let of_files: Vec<(EntryRow, Option<String>)> = match has_any(db, members)? {
+            false => Vec::new(),
+            true => ledger_entry::table
+                .inner_join(disclosed_share::table.on(disclosed_share::file.nullable().eq(ledger_entry::subject)))
+                .filter(ledger_entry::id.gt(&young.upto))
+                .filter(ledger_entry::action.eq(BEGUN))
+                .filter(ledger_entry::partner_id.eq_any(partners))
+                .filter(disclosed_share::subject.eq_any(members))
+                .order(ledger_entry::id.desc())
+                .limit(bound)
+                .select((ENTRY, disclosed_share::subject.nullable()))
+                .load(db)?,
+        };
+        young.is_cut = own.len() == limit || of_files.len() == limit;
+        let mut rows: Vec<_> = own.into_iter().chain(of_files).collect();
+        rows.sort_by(|one, other| other.0.id.cmp(&one.0.id));
+        for (row, member) in rows {
+            if let (Some(partner), Some(member)) = (row.partner_id.clone(), member) {
                 young.by_whom.entry((partner, member)).or_default().push(row);
             }
         }
@@ -92,18 +110,25 @@ impl YoungEntries {
     /// # Errors
     /// Those of the database.
     pub fn piece(&self, db: &mut Db, stretch: &SentStretch<'_>, limit: usize) -> Result<SentPiece, Failure> {
-        let mut query = ledger_subject::table
-            .filter(ledger_subject::subject.eq(stretch.member))
-            .filter(ledger_subject::entry_id.ge(stretch.from))
-            .filter(ledger_subject::entry_id.le(&self.upto))
-            .order(ledger_subject::entry_id.desc())
-            .limit(i64::try_from(limit).unwrap_or(i64::MAX))
-            .select(ledger_subject::entry_id)
-            .into_boxed();
-        if !stretch.before.is_empty() {
-            query = query.filter(ledger_subject::entry_id.lt(&stretch.before));
-        }
-        let ids: Vec<String> = query.load(db)?;
+        let bound = i64::try_from(limit).unwrap_or(i64::MAX);
+        let all = || {
+            let query = ledger_subject::table
+                .filter(ledger_subject::entry_id.ge(stretch.from))
+                .filter(ledger_subject::entry_id.le(&self.upto))
+                .order(ledger_subject::entry_id.desc())
+                .limit(bound)
+                .select(ledger_subject::entry_id)
+                .into_boxed();
+            match stretch.before.is_empty() {
+                true => query,
+                false => query.filter(ledger_subject::entry_id.lt(&stretch.before)),
+            }
+        };
+        let mut ids: Vec<String> = all().filter(ledger_subject::subject.eq(stretch.member)).load(db)?;
+        let of_files = ledger_subject::subject.eq_any(files_of(stretch.member));
+        ids.extend(all().filter(of_files).load::<String>(db)?);
+        ids.sort_unstable_by(|one, other| other.cmp(one));
+        ids.truncate(limit);
         if ids.is_empty() {
             return Ok(SentPiece {
                 rows: Vec::new(),

@@ -299,10 +299,8 @@ impl Thread {
             group.push(Box::new(Typed {
                 work: move |db: &mut Db| ledger::append_all(db, &again),
                 reserved: true,
-                undone_by: match rows.len() {
-                    1 => UndoneBy::Statement,
-                    _ => UndoneBy::Savepoint,
-                },
+                // Rows before one that fails stay. All are tried again then, and those that are there count as written.
+                undone_by: UndoneBy::Statement,
                 outcome: None,
                 reply: move |outcome| later::written(&later, &debts, &rows, outcome),
             }));

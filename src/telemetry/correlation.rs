@@ -48,7 +48,7 @@ impl Correlation {
 
     /// The ids of something that no request caused, such as a command.
     pub fn internal(request_id: String) -> Self {
-        Correlation::of(request_id, crate::secret::random_public(), None, None, None)
+        Correlation::of(request_id, crate::secret::random_of_many(), None, None, None)
     }
 }
 

@@ -252,6 +252,16 @@ async fn who_is_named_without_a_grant_is_left_out_of_a_data_export_and_told() {
     let told = lines(&bulk.client, &bulk.token, &manifest, "error", "OperationOutcome").await;
     assert_eq!(told.len(), 1, "{told:?}");
 
+    // A thousand names, the longest there are, is what one request may have.
+    let thousand: Vec<String> = (1..1_000).map(|at| format!("Patient/{at:064}")).collect();
+    let mut names: Vec<&str> = thousand.iter().map(String::as_str).collect();
+    let own = format!("Patient/{own}");
+    names.push(&own);
+    let manifest = post(&names).await;
+    assert_eq!(bulk.taken(&manifest).await.len(), 1);
+    let told = lines(&bulk.client, &bulk.token, &manifest, "error", "OperationOutcome").await;
+    assert_eq!(told.len(), 999);
+
     // The export of Bulk Data refuses such a request.
     let path = format!("/fhir/Group/{group}/$export?patient={unknown}");
     bulk.send("GET", &path, &[ASYNC])

@@ -34,6 +34,17 @@ fn sql(payer: &TestPayer, text: &str) {
     assert!(changed > 0, "{text}");
 }
 
+fn sql_if_any(payer: &TestPayer, text: &str) {
+    diesel::sql_query(text).execute(&mut payer.db()).expect("changed");
+}
+
+/// Whether a file of a run is in the folder.
+fn has_local_files(payer: &TestPayer) -> bool {
+    let runs = std::fs::read_dir(payer.exports()).into_iter().flatten().flatten();
+    let mut files = runs.flat_map(|run| std::fs::read_dir(run.path()).into_iter().flatten());
+    files.next().is_some()
+}
+
 /// Each object has a row, and each row an object; nothing is left in the folder.
 async fn assert_agree(payer: &TestPayer, bucket: &Bucket) {
     let keys = bucket.keys().await;
@@ -220,6 +231,30 @@ async fn a_store_that_lies_about_a_length_gets_no_row() {
     assert_refused_in_time(&bulk, "GET", &url).await;
     bucket.set(Mood::Honest).await;
     assert_eq!(bulk.taken(&manifest).await, bulk.everything(&bulk.ids).await);
+}
+
+#[tokio::test]
+async fn an_object_that_lands_after_its_run_was_deleted_is_removed() {
+    let Some(bucket) = Bucket::created().await else { return };
+    let bulk = started(&bucket).await;
+    bucket.set(Mood::Stalls).await;
+    let status = bulk.begin("").await;
+    let began = Instant::now();
+    // The files are sealed here, and on their way.
+    while !has_local_files(&bulk.payer) {
+        assert!(began.elapsed() < Duration::from_secs(20), "{}", bulk.payer.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    bulk.send("DELETE", &status, &[]).await.assert_status(202);
+    bulk.send("GET", &status, &[]).await.assert_outcome(Fault::NotFound);
+    bucket.set(Mood::Honest).await;
+    sql_if_any(&bulk.payer, "UPDATE job SET due_ms = 0 WHERE kind = 'bulk-end'");
+    bucket.await_empty().await;
+    assert_eq!(bulk.payer.count("bulk_file"), 0);
+    // Nothing lands any later.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    bucket.await_empty().await;
 }
 
 #[tokio::test]

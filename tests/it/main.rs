@@ -5,11 +5,13 @@
 mod named;
 mod support;
 
+mod audit_events;
 mod bad_input;
 mod batch;
 mod begun;
 mod bring_up;
 mod bulk;
+mod bulk_disclosures;
 mod bulk_ended;
 mod bulk_groups;
 mod bulk_kills;

@@ -2,6 +2,7 @@
 //! and every request has ids, limits and one line of the log, as partners' requests have.
 
 use crate::support::client::{ALL_SCOPES, Client, Reply};
+use crate::support::desk::Desk;
 use crate::support::payer::TestPayer;
 use causeway::error::Fault;
 use causeway::http::ops::table::{Asks, CURSOR, OPS_ROUTES, OpsRoute};
@@ -28,6 +29,8 @@ const PROMISED: &[(&str, &str, &[&str])] = &[
     ("POST", "/ops/v1/consents/{id}/revoke", &["operator"]),
     ("GET", "/ops/v1/disclosures", &["auditor"]),
     ("POST", "/ops/v1/disclosures/_search", &["auditor"]),
+    ("GET", "/ops/v1/fhir/AuditEvent", &["auditor"]),
+    ("GET", "/ops/v1/fhir/AuditEvent/{id}", &["auditor"]),
     ("GET", "/ops/v1/trace/{id:.+}", &["support", "operator", "auditor"]),
     (
         "GET",
@@ -139,6 +142,8 @@ struct Scene {
     client: Client,
     patient: String,
     grant: Value,
+    /// Id of an entry of the ledger.
+    entry: String,
 }
 
 impl Scene {
@@ -148,7 +153,9 @@ impl Scene {
         let token = client.token(ALL_SCOPES).await;
         let (patient, _) = client.matched(&token, &payer.request(0, Variation::Exact)).await;
         let grants = payer.json_command(&["grant", "list"]);
+        let entries = Desk::of(&payer, &client, "auditor").all("ledger").await;
         Scene {
+            entry: entries[0]["id"].as_str().expect("an id").to_owned(),
             grant: grants[0].clone(),
             payer,
             client,
@@ -171,6 +178,7 @@ impl Scene {
             path if path.starts_with("/grants/{") => id("id"),
             path if path.starts_with("/consents/") => id("consent_id"),
             path if path.starts_with("/members/") => self.patient.clone(),
+            path if path.starts_with("/fhir/AuditEvent/") => self.entry.clone(),
             _ => "nobody".to_owned(),
         };
         let path = route.path.replace("{id:.+}", &own).replace("{id}", &own);
@@ -194,7 +202,9 @@ impl Scene {
     fn request(&self, method: &str, path: &str, bearer: Option<&str>) -> reqwest::RequestBuilder {
         let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
         let request = self.client.http.request(method, format!("{}{path}", self.payer.ops));
-        let request = request.header("content-type", "application/json");
+        let request = request
+            .header("content-type", "application/json")
+            .header("x-access-reason", "a test of roles");
         match bearer {
             Some(bearer) => request.bearer_auth(bearer),
             None => request,

@@ -1,4 +1,4 @@
-//! Threats on the wire: assertions that come twice at once (A07), ambiguous framing (B05), searches as oracles (D03), connections and
+//! Threats on the wire: assertions that come twice at once (A07), ambiguous framing (B05), searches as oracles (D03), ids in answers (C07), connections and
 //! heads beyond their limits, and bodies that would cost much to judge (B07).
 
 use crate::support::client::{ALL_SCOPES, Client, MATCH_SCOPE};
@@ -253,4 +253,27 @@ async fn t_b07_a_match_of_too_many_values_or_too_much_text_is_refused_and_nothin
         assert_eq!(payer.count(table), 0, "{table}");
     }
     client.matched(&token, &good).await;
+}
+
+#[tokio::test]
+async fn t_c07_the_member_id_of_an_answer_is_stable_and_tells_nothing() {
+    let mut given = Vec::new();
+    for _ in 0..2 {
+        let (payer, client) = TestPayer::start(4);
+        let token = client.token(ALL_SCOPES).await;
+        let body = payer.request(0, Variation::Exact);
+        let (patient, first) = client.matched(&token, &body).await;
+        let (same, second) = client.matched(&token, &body).await;
+        assert_eq!(
+            (&patient, &first),
+            (&same, &second),
+            "the same whenever it is asked for"
+        );
+        let number = payer.member(0).member_number;
+        assert!(!first.contains(&number) && !patient.contains(&number), "{first}");
+        let id = uuid::Uuid::try_parse(&first).expect("an id of ours");
+        assert_eq!(id.get_version_num(), 7, "of time and chance");
+        given.push(first);
+    }
+    assert_ne!(given[0], given[1], "two payers know one person by two ids");
 }

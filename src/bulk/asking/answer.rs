@@ -103,7 +103,7 @@ async fn tell(run: &mut AskingRun, answer: BulkAnswer) -> Result<RunNext, CallFa
             .collect();
         matched += run
             .held
-            .write(move |db| {
+            .advance(move |db| {
                 let mut matched = 0;
                 for (member, said) in &told {
                     matched += u64::from(tell_one(db, &ctx, member, said.as_ref(), chance.unit())?);

@@ -108,7 +108,7 @@ pub(super) async fn fetch(run: &mut AskingRun) -> Result<RunNext, CallFailure> {
         };
         let ended = ended.map_err(|error| Failure::new(Fault::Internal).because(error))?;
         let row = ended?;
-        run.held.write(move |db| rows::kept(db, &row)).await?;
+        run.held.advance(move |db| rows::kept(db, &row)).await?;
     }
     let files = run.files.clone();
     blocking(move || files.sync(&id)).await?;

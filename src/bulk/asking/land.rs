@@ -255,7 +255,7 @@ impl Work {
             _ => None,
         };
         let (ctx, member, unit) = (self.held.ctx().clone(), landing.member.clone(), self.chance.unit());
-        self.held.write_blocking(move |db| {
+        self.held.advance_blocking(move |db| {
             let Some(said) = &said else {
                 // The partner left the member out, or has nothing new: it is asked for the record alone, and says why.
                 set_aside(db, &member.exchange_id, EXPORT)?;

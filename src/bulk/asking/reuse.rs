@@ -198,7 +198,7 @@ async fn tell(run: &AskingRun, known: KnownMembers) -> Result<(), Failure> {
             }
             Ok(())
         };
-        run.held.write(write).await?;
+        run.held.advance(write).await?;
     }
     Ok(())
 }

@@ -54,18 +54,18 @@ impl AskingRun {
         RUNNING.clone_into(&mut self.row.state);
         self.row.updated_ms = self.now_ms();
         let row = self.row.clone();
-        let begun = self.held.write(move |db: &mut Db| {
+        let begun = self.held.advance(move |db: &mut Db| {
             rows::lock(db)?;
             rows::replace(db, &row)
         });
         begun.await
     }
 
-    /// Writes the row of the run.
+    /// Writes the row of the run, which got on.
     pub async fn save(&mut self) -> Result<(), Failure> {
         self.row.updated_ms = self.now_ms();
         let row = self.row.clone();
-        self.held.write(move |db: &mut Db| rows::replace(db, &row)).await
+        self.held.advance(move |db: &mut Db| rows::replace(db, &row)).await
     }
 }
 

@@ -335,7 +335,7 @@ impl AskingRun {
                 }
                 Ok(())
             };
-            self.held.write(write).await?;
+            self.held.advance(write).await?;
         }
         let (files, id) = (self.files.clone(), self.row.id.clone());
         let removed = fetch::blocking(move || files.remove(&id)).await;

@@ -18,7 +18,7 @@ const NARROWING: &[&str] = &["_typeFilter", "_elements", "includeAssociatedData"
 /// What was granted so long after the start counts too: the clocks of several hosts differ.
 const CLOCKS_MS: i64 = 60_000;
 /// Most members that one request names.
-const PATIENTS_MAX: usize = 1_000;
+pub const PATIENTS_MAX: usize = 1_000;
 
 /// What an export is to have.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -86,7 +86,14 @@ pub async fn open(
     }
     let sent = match span {
         None => None,
-        Some(span) => Some((span, release::begin_file(ctx, caller, &row.resource_type, all).await?)),
+        Some(span) => {
+            let rtype = row.resource_type.as_str();
+            let disclosure = match span.is_part {
+                true => release::begin_part(ctx, caller, rtype, all).await?,
+                false => release::begin_file(ctx, caller, (&row.name, rtype), all).await?,
+            };
+            Some((span, disclosure))
+        }
     };
     Ok(OpenedFile { row, reader, sent })
 }
@@ -100,6 +107,7 @@ fn shared_by(grant: LiveGrant, own: &Range<u64>, span: &FileSpan, resources: u64
         .saturating_sub(own.start.max(span.range.start));
     (bytes > 0).then(|| FileShare {
         grant,
+        begins: own.start,
         bytes,
         resources: match bytes == whole {
             true => resources,

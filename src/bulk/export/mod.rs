@@ -189,7 +189,7 @@ fn plan(held: &HeldJob, files: &BulkFiles, row: &BulkJobRow) -> Result<(), Failu
     pieces.push(piece(pieces.len(), "", "", 0));
     files.make(&row.id)?;
     let (row, more) = (row.clone(), hands::ids(ctx));
-    held.write_blocking(move |db| {
+    held.advance_blocking(move |db| {
         rows::plan(db, &row.id, &pieces, now_ms)?;
         let count = i64::try_from(pieces.len()).unwrap_or(i64::MAX);
         hands::call(db, &EXPORT, (&row, count), &more, now_ms)
@@ -254,7 +254,7 @@ fn do_piece(
     let now_ms = held.ctx().clock.now_ms();
     let (ends, new_id) = ((now_ms, now_ms + keep_ms), held.ctx().ids.new_id(now_ms));
     let rows = written.clone();
-    held.write_blocking(move |db: &mut Db| job::finish_piece(db, &next, &rows, ends, &new_id))
+    held.advance_blocking(move |db: &mut Db| job::finish_piece(db, &next, &rows, ends, &new_id))
         .inspect_err(|failure| job::drop_late(held.ctx(), files, failure, &written))?;
     failpoint::pass("bulk", "piece-done");
     Ok(())

@@ -11,7 +11,7 @@ use crate::bulk::shares::{MemberShare, Unfinished};
 use crate::error::{Failure, Fault};
 use crate::failpoint::{self, SYNC};
 use crate::secret::Sha256;
-use crate::security::vault::Seal;
+use crate::security::vault::{Seal, SealedPiece, SealedPieces};
 use crate::store::bulk::BulkFileRow;
 use std::fs::File;
 use std::io::Write as _;
@@ -26,9 +26,7 @@ pub struct FileWriter {
     unfinished: Unfinished,
     /// Where the file is moved when it is whole.
     objects: Option<Arc<Objects>>,
-    seal: Seal,
-    buffer: Vec<u8>,
-    pieces: u64,
+    pieces: SealedPieces,
     digest: Sha256,
     shares: Vec<MemberShare>,
 }
@@ -40,14 +38,12 @@ impl FileWriter {
     /// A file in which nothing is yet.
     pub(super) fn begun(row: BulkFileRow, (file, path, objects): LocalFile, seal: Seal) -> FileWriter {
         FileWriter {
+            pieces: SealedPieces::new(seal, &row.name, PIECE_BYTES, 0),
             row,
             file,
             unfinished: Unfinished::at(path.clone()),
             path,
             objects,
-            seal,
-            buffer: Vec::with_capacity(PIECE_BYTES),
-            pieces: 0,
             digest: Sha256::default(),
             shares: Vec::new(),
         }
@@ -65,6 +61,8 @@ impl FileWriter {
 
     /// A file of which so many pieces are written; `digest` is that of their text.
     pub(super) fn after(self, pieces: u64, digest: Sha256) -> FileWriter {
+        let seal = self.pieces.seal().clone();
+        let pieces = SealedPieces::new(seal, &self.row.name, PIECE_BYTES, pieces);
         FileWriter { pieces, digest, ..self }
     }
 
@@ -125,26 +123,21 @@ impl FileWriter {
     /// As [`FileWriter::line`].
     pub fn put(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.row.bytes += i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+        self.digest.update(bytes);
         let mut rest = bytes;
         while !rest.is_empty() {
-            let (now, later) = rest.split_at(rest.len().min(PIECE_BYTES - self.buffer.len()));
-            self.buffer.extend_from_slice(now);
+            let (later, piece) = self.pieces.take(rest)?;
             rest = later;
-            if self.buffer.len() == PIECE_BYTES {
-                self.seal_piece()?;
-            }
+            self.keep(piece)?;
         }
         Ok(())
     }
 
-    fn seal_piece(&mut self) -> Result<(), Failure> {
-        let place = format!("{}/{}", self.row.name, self.pieces);
-        self.digest.update(&self.buffer);
-        let sealed = self.seal.seal(&place, &self.buffer)?;
-        self.file.write_all(&sealed).map_err(unusable)?;
-        self.pieces += 1;
-        self.buffer.clear();
-        Ok(())
+    fn keep(&mut self, piece: Option<SealedPiece>) -> Result<(), Failure> {
+        match piece {
+            Some(piece) => self.file.write_all(&piece.sealed).map_err(unusable),
+            None => Ok(()),
+        }
     }
 
     /// Ends the file; it is on the disk, or in the object store, when this returns. Returns its row.
@@ -157,11 +150,13 @@ impl FileWriter {
     }
 
     fn write_end(&mut self) -> Result<(), Failure> {
-        if !self.buffer.is_empty() {
-            self.seal_piece()?;
-        }
+        let last = self.pieces.rest()?;
+        self.keep(last)?;
         let list: String = self.shares.iter().map(MemberShare::line).collect();
-        let sealed = self.seal.seal(&format!("{}/members", self.row.name), list.as_bytes())?;
+        let sealed = self
+            .pieces
+            .seal()
+            .seal(&format!("{}/members", self.row.name), list.as_bytes())?;
         self.file.write_all(&sealed).map_err(unusable)
     }
 

@@ -156,7 +156,7 @@ impl MatchRun {
             true => Some(self.turn.lock().unwrap_or_else(PoisonError::into_inner)),
             false => None,
         };
-        let alarms = self.held.write_alone_blocking(move |db| {
+        let alarms = self.held.write_alone_blocking(self.held.advancing(move |db: &mut Db| {
             let (mut entries, mut alarms) = (Vec::with_capacity(lines.len()), Vec::new());
             for line in &lines {
                 line.write(db, &id, &mut entries, &mut alarms)?;
@@ -166,7 +166,7 @@ impl MatchRun {
                 rows::finish_piece(db, piece, &[], ends.0, ends.1)?;
             }
             Ok(alarms)
-        })?;
+        }))?;
         self.asking.tell(&alarms);
         self.asking.compare(cases);
         Ok(())

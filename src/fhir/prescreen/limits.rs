@@ -26,6 +26,14 @@ impl ScreenLimits {
         }
     }
 
+    /// For a request whose parameters name up to `names` resources, each in four values. No model is made of it.
+    pub const fn naming(names: usize) -> Self {
+        ScreenLimits {
+            values: 2000 + 4 * names,
+            ..Self::request()
+        }
+    }
+
     /// For one resource of an import.
     pub const fn record() -> Self {
         ScreenLimits {

@@ -189,7 +189,8 @@ impl Gate {
         link.place.settle(partner.as_deref())?;
         link.showed(certificate, partner);
         link.pace.open(Instant::now());
-        Ok((PipelinedStream::new(stream), peer))
+        let company = self.app.ctx.store.company().clone();
+        Ok((PipelinedStream::new(stream, company), peer))
     }
 
     /// The partner that owns this certificate, if it is found in time. The certificate of a suspended partner is as none.
@@ -294,6 +295,8 @@ where
                 return Box::pin(std::future::ready(Err(())));
             }
         };
+        // Nothing is known of it yet, so it may be of somebody who waits for the turns of others.
+        self.gate.app.ctx.store.company().came("");
         let gone = beginning.gone();
         let (http, gate) = (Rc::clone(&self.http), self.gate.clone());
         // Boxed, because a future that selects between two others would store it twice.

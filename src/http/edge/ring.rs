@@ -22,8 +22,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-/// Bytes that are handed to the HTTP library at once. The library keeps them in memory until the peer has taken them.
-const PIECE_BYTES: usize = 32 * 1024;
+/// Bytes that are handed to the HTTP library at once. The library keeps them in memory until the peer has taken them. With the size and the
+/// end of the chunk they fill four records of TLS.
+const PIECE_BYTES: usize = 64 * 1024 - CHUNKED_BYTES;
+/// Bytes that the HTTP library writes around a chunk of this size.
+const CHUNKED_BYTES: usize = "FFF8\r\n\r\n".len();
 /// The same for strangers, whose answers may be shared by thousands of slow readers: what waits here, below HTTP and below TLS is all that
 /// each of them takes.
 pub(super) const STRANGERS_BYTES: usize = 8 * 1024;
@@ -47,6 +50,9 @@ pub async fn ring(
         return Ok(next.call(request).await?.map_into_boxed_body());
     };
     link.begun(due(&request));
+    if let Some(app) = request.app_data::<Data<App>>() {
+        app.ctx.store.company().came(&link.place.partner().unwrap_or_default());
+    }
     let busy = Busy(Rc::clone(&link));
     let is_endless = around::ends_body(&mut request);
     let closes = is_endless || request.head().upgrade();

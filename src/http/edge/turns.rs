@@ -13,6 +13,8 @@
 use super::due::NextHead;
 use super::ring::STRANGERS_BYTES;
 use super::stream::Watched;
+use crate::store::company::Company;
+use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -32,12 +34,20 @@ const STRANGERS_UNSENT: usize = STRANGERS_BYTES;
 const TURN_IN: usize = 7 * 1024;
 /// Bytes of an answer after which other connections have their turn.
 const TURN_OUT: usize = 32 * 1024;
+/// The same while all requests that come are of one partner: it waits for itself.
+const LONG_TURN_OUT: usize = 128 * 1024;
 /// Time between checks of whether the client is still connected while no more bytes are read from it.
 const LOOK: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// The buffer that a connection of this thread gave back last: it is needed for a moment, with each request.
+    static SPARE: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
+}
 
 /// A connection as the HTTP library reads it.
 pub struct PipelinedStream {
     stream: TlsStream<Watched>,
+    company: Company,
     /// Whether the limit of what TLS keeps is that of a partner.
     is_partners: bool,
     /// Not allocated while nothing is held, because thousands of connections may wait for bytes.
@@ -57,12 +67,13 @@ pub struct PipelinedStream {
 }
 
 impl PipelinedStream {
-    /// Wraps a connection that is set up.
-    pub fn new(mut stream: TlsStream<Watched>) -> PipelinedStream {
+    /// Wraps a connection that is set up. `company` tells whether others ask.
+    pub fn new(mut stream: TlsStream<Watched>, company: Company) -> PipelinedStream {
         let is_partners = stream.get_ref().0.link().place.is_partner();
         stream.get_mut().1.set_buffer_limit(Some(unsent(is_partners)));
         PipelinedStream {
             stream,
+            company,
             is_partners,
             held: Box::default(),
             from: 0,
@@ -88,14 +99,19 @@ impl PipelinedStream {
         }
     }
 
-    /// Whether enough was written for now. The task is then woken again behind those of other connections.
-    fn ends_turn(&mut self, context: &Context<'_>) -> bool {
-        let ends = self.written >= TURN_OUT;
-        if ends {
-            self.written = 0;
-            context.waker().wake_by_ref();
+    /// How many bytes may still be written in this turn; `None` when it is over. The task is then woken again behind those of other
+    /// connections.
+    fn left_of_turn(&mut self, context: &Context<'_>) -> Option<usize> {
+        let may_be_long = self.is_partners && !self.company.is_there();
+        let turn = if may_be_long { LONG_TURN_OUT } else { TURN_OUT };
+        if self.written < turn {
+            return Some(turn - self.written);
         }
-        ends
+        self.written = 0;
+        self.company
+            .came(&self.watched().link().place.partner().unwrap_or_default());
+        context.waker().wake_by_ref();
+        None
     }
 
     fn wrote(&mut self, done: &Poll<io::Result<usize>>) {
@@ -110,7 +126,7 @@ impl PipelinedStream {
             return Poll::Ready(Ok(false));
         }
         if self.held.is_empty() {
-            self.held = vec![0; HELD_BYTES].into_boxed_slice();
+            self.held = SPARE.take().unwrap_or_else(|| vec![0; HELD_BYTES].into_boxed_slice());
         }
         let mut buffer = ReadBuf::new(&mut self.held);
         match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
@@ -120,7 +136,7 @@ impl PipelinedStream {
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => {
-                self.held = Box::default();
+                SPARE.set(Some(std::mem::take(&mut self.held)));
                 Poll::Pending
             }
         }
@@ -264,11 +280,12 @@ impl AsyncRead for PipelinedStream {
 
 impl AsyncWrite for PipelinedStream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.ends_turn(context) {
+        let Some(left) = self.left_of_turn(context) else {
             return Poll::Pending;
-        }
+        };
         self.follow();
-        let done = Pin::new(&mut self.stream).poll_write(context, bytes);
+        let now = &bytes[..bytes.len().min(left)];
+        let done = Pin::new(&mut self.stream).poll_write(context, now);
         self.wrote(&done);
         done
     }
@@ -278,7 +295,7 @@ impl AsyncWrite for PipelinedStream {
         context: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.ends_turn(context) {
+        if self.left_of_turn(context).is_none() {
             return Poll::Pending;
         }
         self.follow();

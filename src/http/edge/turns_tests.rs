@@ -62,12 +62,18 @@ fn configs() -> (ServerConfig, ClientConfig) {
 
 /// A stranger's connection, and its client.
 async fn connected() -> (PipelinedStream, Client) {
+    connected_as(None, Company::default()).await
+}
+
+/// A connection of this partner, or of a stranger, and its client.
+async fn connected_as(partner: Option<&str>, company: Company) -> (PipelinedStream, Client) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
     let at = listener.local_addr().expect("an address");
     let (near, far) = tokio::join!(TcpStream::connect(at), listener.accept());
     let (near, (far, _)) = (near.expect("a connection"), far.expect("a connection"));
     let edge = Edge::new(Config::load(None, []).expect("defaults").limits);
     let place = edge.admit(Some(IpAddr::from(Ipv4Addr::LOCALHOST))).expect("room");
+    assert!(partner.is_none_or(|partner| place.prove(partner)));
     let link = Rc::new(ClientConnection::new(&edge, place));
     link.greeted();
     let watched = Watched::new(far, Rc::clone(&link), 1);
@@ -78,7 +84,7 @@ async fn connected() -> (PipelinedStream, Client) {
     let (stream, client) = tokio::join!(acceptor.accept(watched), connector.connect(name, near));
     link.pace.open(Instant::now());
     (
-        PipelinedStream::new(stream.expect("a handshake")),
+        PipelinedStream::new(stream.expect("a handshake"), company),
         client.expect("a handshake"),
     )
 }
@@ -131,6 +137,39 @@ async fn t_b07_after_32_kib_of_an_answer_other_connections_have_their_turn() {
     let mut answer = Vec::new();
     client.read_to_end(&mut answer).await.expect("an answer");
     assert_eq!(answer.len(), 3 * TURN_OUT);
+}
+
+#[tokio::test]
+async fn t_b07_the_turns_of_a_partner_get_short_as_soon_as_somebody_else_asks() {
+    let company = Company::default();
+    let (mut stream, mut client) = connected_as(Some("partner"), company.clone()).await;
+    let taken = tokio::spawn(async move {
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.map(|_| answer.len())
+    });
+    let waker = Waker::from(Arc::<Wakes>::default());
+    let mut context = Context::from_waker(&waker);
+    let mut wrote = 0;
+    let mut turn = async |stream: &mut PipelinedStream| {
+        let mut turn = written(stream, &mut context);
+        // What ended there was only the room of the socket.
+        while stream.written > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            turn += written(stream, &mut context);
+        }
+        wrote += turn;
+        turn
+    };
+    assert_eq!(turn(&mut stream).await, LONG_TURN_OUT, "nobody else asks");
+    // This was the partner's own doing.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    assert_eq!(turn(&mut stream).await, LONG_TURN_OUT, "it is there alone");
+    company.came("another");
+    assert_eq!(turn(&mut stream).await, TURN_OUT);
+    company.came("");
+    assert_eq!(turn(&mut stream).await, TURN_OUT, "strangers are somebody, too");
+    stream.shutdown().await.expect("ended");
+    assert_eq!(taken.await.expect("read").expect("an answer"), wrote);
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ impl Authorised {
         if self.at.elapsed() < JUDGED_EVERY {
             return Ok(());
         }
-        caller_of(request, app).await.map(drop)
+        Box::pin(caller_of(request, app)).await.map(drop)
     }
 }
 
@@ -74,7 +74,7 @@ async fn authorise(request: &HttpRequest, app: &App) -> Result<Authorised, Failu
             let is_unknown = is_page || access == RouteAccess::SearchType;
             seat.waits_for_room(if is_unknown { MAKING_BYTES } else { 0 }).await?;
             if at.elapsed() >= JUDGED_EVERY {
-                (caller, at) = (caller_of(request, app).await?, Instant::now());
+                (caller, at) = (Box::pin(caller_of(request, app)).await?, Instant::now());
             }
         }
     }

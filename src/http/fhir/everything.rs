@@ -2,6 +2,7 @@
 
 use super::authorised::Authorised;
 use crate::error::{Failure, Fault};
+use crate::fhir::prescreen::{self, ScreenLimits};
 use crate::fhir::when;
 use crate::http::body;
 use crate::http::edge::PieceRoom;
@@ -72,7 +73,7 @@ pub async fn post(
     let pairs = if bytes.is_empty() {
         Vec::new()
     } else {
-        parameters(&bytes)?
+        parameters(&bytes, &ScreenLimits::request())?
     };
     answer(&request, &authorised, &id, &app, &pairs, SHOWN_ENTRIES).await
 }
@@ -237,8 +238,8 @@ fn narrow_to_scopes(window: &mut Window, authorised: &Authorised) {
 }
 
 /// The parameters of a Parameters body as pairs of name and text; of a reference, the address.
-pub(super) fn parameters(bytes: &[u8]) -> Result<Vec<(String, String)>, Failure> {
-    let screened = crate::fhir::prescreen::screen(bytes, &crate::fhir::prescreen::ScreenLimits::request())?;
+pub(super) fn parameters(bytes: &[u8], limits: &ScreenLimits) -> Result<Vec<(String, String)>, Failure> {
+    let screened = prescreen::screen(bytes, limits)?;
     if screened.resource_type() != "Parameters" {
         return Err(Failure::new(Fault::ResourceInvalid)
             .at("Parameters")

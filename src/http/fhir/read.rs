@@ -27,7 +27,7 @@ pub async fn get(
         && negotiate::form(&request)? == AnswerForm::Html
         && !is_conditional(&request)
     {
-        return everything::record_page(&request, &authorised, &path.1, &app).await;
+        return Box::pin(everything::record_page(&request, &authorised, &path.1, &app)).await;
     }
     answer(&request, &authorised, &path.1, None, &app).await
 }
@@ -63,7 +63,8 @@ async fn answer(
     let rtype = served_type(request)?;
     // A session is for pages alone: no file leaves by it.
     if rtype == "Binary" && !negotiate::names_fhir(request) && explorer::session_of(request).is_none() {
-        return binary::content(request, authorised, id, version, app).await;
+        // What is seldom needed is apart, so that the memory of each read is small.
+        return Box::pin(binary::content(request, authorised, id, version, app)).await;
     }
     let kept = KeptOpen::of(negotiate::form(request)?);
     let conditions = Conditions::of(request.headers());

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod admitted;
+mod audit_events;
 mod decisions;
 mod exchanges;
 mod health;

@@ -1,9 +1,12 @@
-//! The parameters of a request to `/ops/v1`: each known, once, with a value.
+//! The parameters of a request to `/ops/v1`: each known, with a value, and once, unless it is for a range.
 
 use crate::error::{Failure, Fault};
 use crate::http::negotiate::pairs;
 use crate::ops::disclosures;
 use actix_web::HttpRequest;
+
+/// Parameters that may be given twice, for a range.
+const REPEATED: [&str; 1] = ["date"];
 
 /// Parameters that were given, in their order.
 pub(super) struct Query(Vec<(String, String)>);
@@ -16,7 +19,7 @@ impl Query {
     pub(super) fn of(request: &HttpRequest, known: &[&str]) -> Result<Query, Failure> {
         let given = pairs(request.query_string())?;
         for (at, (name, value)) in given.iter().enumerate() {
-            let is_twice = given[..at].iter().any(|(other, _)| other == name);
+            let is_twice = !REPEATED.contains(&name.as_str()) && given[..at].iter().any(|(other, _)| other == name);
             if known.contains(&name.as_str()) && (value.is_empty() || is_twice) {
                 let remedy = "Give each parameter once and with a value, or leave it out.";
                 return Err(Failure::new(Fault::ParameterInvalid).at(name).remedy(remedy));

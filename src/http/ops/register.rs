@@ -4,7 +4,7 @@ use super::exchanges::WasReplayed;
 use super::request::{JsonBody, OpsRequest};
 use super::ring::refusal;
 use super::table::{OpsCall, OpsRoute};
-use super::{accounts, decisions, exchanges, health, registries, reviews, rights, table};
+use super::{accounts, audit_events, decisions, exchanges, health, registries, reviews, rights, table};
 use crate::error::{Failure, Fault};
 use crate::exchange::acts::ExchangeAct;
 use crate::http::request_notes::correlation_of;
@@ -62,7 +62,7 @@ async fn answer(route: &'static OpsRoute, request: HttpRequest, payload: Payload
             let status = StatusCode::from_u16(route.call.status()).unwrap_or(StatusCode::OK);
             let mut response = HttpResponse::build(status);
             response
-                .insert_header((header::CONTENT_TYPE, "application/json"))
+                .insert_header((header::CONTENT_TYPE, media_type(route.call)))
                 .insert_header((header::CACHE_CONTROL, "no-store"));
             if noted.extensions().get::<WasReplayed>().is_some() {
                 response.insert_header(("Idempotent-Replayed", "true"));
@@ -70,6 +70,13 @@ async fn answer(route: &'static OpsRoute, request: HttpRequest, payload: Payload
             response.body(text)
         }
         Err(failure) => refusal(failure, &app.ctx.payer.base_url, &correlation),
+    }
+}
+
+const fn media_type(call: OpsCall) -> &'static str {
+    match call {
+        OpsCall::AuditEvents | OpsCall::AuditEvent => "application/fhir+json",
+        _ => "application/json",
     }
 }
 
@@ -87,6 +94,8 @@ async fn call(call: OpsCall, asked: &OpsRequest) -> Result<JsonBody, Failure> {
         OpsCall::DisclosuresSearch => accounts::disclosures_search(asked).await,
         OpsCall::Trace => accounts::trace(asked).await,
         OpsCall::Ledger => accounts::ledger(asked).await,
+        OpsCall::AuditEvents => audit_events::search(asked).await,
+        OpsCall::AuditEvent => audit_events::one(asked).await,
         OpsCall::Reviews => reviews::queue(asked).await,
         OpsCall::Review => reviews::one(asked).await,
         OpsCall::ReviewDecide => reviews::decide(asked).await,

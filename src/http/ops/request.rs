@@ -5,11 +5,12 @@
 use super::query::Query;
 use super::table::{OpsRoute, Sees};
 use crate::audit::Object;
+use crate::consent::REASON_MAX;
 use crate::error::{Failure, Fault};
 use crate::http::bearer::bearer;
 use crate::http::request_notes::correlation_of;
 use crate::http::state::App;
-use crate::ids::is_fhir_id;
+use crate::ids::{is_fhir_id, is_one_line};
 use crate::ops::viewed::{Viewer, viewed};
 use crate::security::{Operator, Role};
 use crate::store::Db;
@@ -21,6 +22,9 @@ use serde::de::DeserializeOwned;
 
 /// Items on a page.
 pub(super) const PAGE: i64 = 100;
+
+/// The header with the reason of a look at personal data.
+const ACCESS_REASON: &str = "X-Access-Reason";
 
 /// The role of the token that was shown, for the log line.
 #[derive(Clone, Copy)]
@@ -123,14 +127,45 @@ impl OpsRequest {
         serde_json::from_slice(&self.body).map_err(|_| refused())
     }
 
+    /// Why the operator looks, from the header `X-Access-Reason`: a URL is in logs, and a reason may name somebody.
+    ///
+    /// # Errors
+    /// [`Fault::ParameterInvalid`] without one, and for one that is no line of text.
+    pub(super) fn access_reason(&self) -> Result<String, Failure> {
+        let given: Vec<_> = self.request.headers().get_all(ACCESS_REASON).collect();
+        let text = match given.as_slice() {
+            [one] => std::str::from_utf8(one.as_bytes()).unwrap_or_default().trim(),
+            _ => "",
+        };
+        if !is_one_line(text) || text.chars().count() > REASON_MAX {
+            let remedy = format!("Say in the header {ACCESS_REASON} why you look, in 1 to {REASON_MAX} characters.");
+            return Err(Failure::new(Fault::ParameterInvalid).at(ACCESS_REASON).remedy(remedy));
+        }
+        Ok(text.to_owned())
+    }
+
     /// Notes in the ledger, durably, what this operator is about to be shown. Call it before anything is.
     ///
     /// # Errors
     /// Those of the store.
     pub(super) async fn show(&self, what: &'static str, object: Option<Object>) -> Result<(), Failure> {
+        self.show_for(String::new(), what, object).await
+    }
+
+    /// [`OpsRequest::show`], with the reason why it is looked at.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(super) async fn show_for(
+        &self,
+        reason: String,
+        what: &'static str,
+        object: Option<Object>,
+    ) -> Result<(), Failure> {
         let viewer = Viewer {
             operator: self.operator.name.clone(),
             role: self.operator.role.name(),
+            reason,
             correlation: self.correlation(),
         };
         let ctx = &self.app.ctx;

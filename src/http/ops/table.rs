@@ -38,6 +38,8 @@ pub enum OpsCall {
     Links,
     MemberGraph,
     Ledger,
+    AuditEvents,
+    AuditEvent,
     Partners,
     Policies,
     Faults,
@@ -251,6 +253,19 @@ pub const OPS_ROUTES: &[OpsRoute] = {
             AUDITOR_OF_LEDGER,
             &["from", "to", "exchange", "correlation", CURSOR],
             "Entries of the ledger",
+        ),
+        list(
+            "/ops/v1/fhir/AuditEvent",
+            AuditEvents,
+            AUDITOR,
+            &["patient", "agent", "entity", "date", "outcome", CURSOR],
+            "The ledger as FHIR AuditEvents, in a searchset",
+        ),
+        get(
+            "/ops/v1/fhir/AuditEvent/{id}",
+            AuditEvent,
+            AUDITOR,
+            "One FHIR AuditEvent",
         ),
         get("/ops/v1/partners", Partners, ADMIN, "The registered partners"),
         get(

@@ -12,7 +12,7 @@ use crate::error::{Failure, Fault};
 use crate::failpoint;
 use crate::fhir::bundle_reader::{BundlePiece, BundleReader};
 use crate::secret::{Sha256, sha256};
-use crate::security::vault::Seal;
+use crate::security::vault::{SealedPiece, SealedPieces};
 use crate::store::ingest::{self as rows, PageRow, PartRow, PieceRow};
 use std::collections::BTreeMap;
 
@@ -21,20 +21,19 @@ pub(super) const PIECE_BYTES: usize = 256 << 10;
 /// How many pieces one transaction writes.
 const TOGETHER: usize = 4;
 
-fn piece_place(page: i64, piece: i64) -> String {
-    format!("body/{page}/{piece}")
+/// The name of a body; the number of a piece follows it.
+fn body_name(page: i64) -> String {
+    format!("body/{page}")
 }
 
 /// A body that is arriving.
 pub struct PageWriter {
-    seal: Seal,
     writer: IngestWriter,
     exchange_id: String,
     part: RecordPart,
     link: [u8; 32],
     page: i64,
-    pieces: i64,
-    buffer: Vec<u8>,
+    pieces: SealedPieces,
     ready: Vec<PieceRow>,
     bytes: u64,
     digest: Sha256,
@@ -67,14 +66,12 @@ impl PageWriter {
             .await?;
         failpoint::pass("ingest", "page-begun");
         Ok(PageWriter {
-            seal: scope.seal.clone(),
             writer: writer.clone(),
             exchange_id: scope.exchange_id().to_owned(),
             part,
             link,
             page,
-            pieces: 0,
-            buffer: Vec::with_capacity(PIECE_BYTES),
+            pieces: SealedPieces::new(scope.seal.clone(), &body_name(page), PIECE_BYTES, 0),
             ready: Vec::new(),
             bytes: 0,
             digest: Sha256::default(),
@@ -117,12 +114,9 @@ impl PageWriter {
         self.digest.update(bytes);
         let mut rest = bytes;
         while !rest.is_empty() {
-            let (now, later) = rest.split_at(rest.len().min(PIECE_BYTES - self.buffer.len()));
-            self.buffer.extend_from_slice(now);
+            let (later, piece) = self.pieces.take(rest)?;
             rest = later;
-            if self.buffer.len() == PIECE_BYTES {
-                self.seal_piece()?;
-            }
+            self.keep(piece);
             if self.ready.len() == TOGETHER {
                 let ready = std::mem::take(&mut self.ready);
                 self.writer.write(move |db| rows::put_pieces(db, &ready)).await?;
@@ -132,17 +126,13 @@ impl PageWriter {
         Ok(())
     }
 
-    fn seal_piece(&mut self) -> Result<(), Failure> {
-        let sealed = self.seal.seal(&piece_place(self.page, self.pieces), &self.buffer)?;
-        self.ready.push(PieceRow {
+    fn keep(&mut self, piece: Option<SealedPiece>) {
+        self.ready.extend(piece.map(|piece| PieceRow {
             exchange_id: self.exchange_id.clone(),
             page: self.page,
-            piece: self.pieces,
-            sealed,
-        });
-        self.pieces += 1;
-        self.buffer.clear();
-        Ok(())
+            piece: i64::try_from(piece.number).unwrap_or(i64::MAX),
+            sealed: piece.sealed,
+        }));
     }
 
     /// Ends the body, which came at `now_ms` (UTC milliseconds).
@@ -151,9 +141,8 @@ impl PageWriter {
     /// [`Fault::NotJson`] when it is cut off; [`Fault::PartnerNotFhir`] when it is no Bundle; [`Fault::PartnerPagesLoop`] when the part has
     /// this very body already; those of the store.
     pub async fn finish(mut self, now_ms: i64) -> Result<LandedPage, Failure> {
-        if !self.buffer.is_empty() {
-            self.seal_piece()?;
-        }
+        let last = self.pieces.rest()?;
+        self.keep(last);
         let head = self.bundle.end()?;
         if head.resource_type != "Bundle" {
             return Err(Failure::new(Fault::PartnerNotFhir).at("Bundle"));
@@ -196,7 +185,7 @@ impl PageWriter {
         let next = part
             .next
             .as_deref()
-            .map(|link| self.seal.seal(&link_place(&part.name), link.as_bytes()));
+            .map(|link| self.pieces.seal().seal(&link_place(&part.name), link.as_bytes()));
         let row = PartRow {
             exchange_id: self.exchange_id,
             part: part.name.clone(),
@@ -387,5 +376,5 @@ fn plain(scope: &IngestScope, page: i64, piece: i64) -> Result<Vec<u8>, Failure>
         .store
         .read_blocking(|db| rows::piece(db, scope.exchange_id(), page, piece))?
         .ok_or(Fault::SealBroken)?;
-    scope.seal.open(&piece_place(page, piece), &sealed)
+    scope.seal.open(&format!("{}/{piece}", body_name(page)), &sealed)
 }

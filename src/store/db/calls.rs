@@ -20,8 +20,8 @@ const TURN: Duration = Duration::from_secs(15);
 const TRIES: u32 = 5;
 
 impl Store {
-    /// [`Store::read`] for as long as this asker's reads by this call are quick and it has no other one under way, else
-    /// [`Store::read_in_turn`]. For reads of one member's record.
+    /// [`Store::read`] in this asker's turn on this thread, for as long as its reads by this call are quick, else [`Store::read_in_turn`].
+    /// For reads of one member's record.
     ///
     /// # Errors
     /// As [`Store::read`].
@@ -34,12 +34,13 @@ impl Store {
             return self.read_in_turn(asker, work).await;
         };
         let askers = &self.0.quick;
-        if let Some(_place) = askers.place(asker)
+        if let Some(turn) = askers.turn(asker).await
             && let Some(mut connection) = readers.try_get()
         {
             let began = Instant::now();
             let read = work(&mut connection);
             askers.note(asker, began.elapsed());
+            turn.ends();
             return read;
         }
         let timed = |db: &mut Db| {

@@ -1,5 +1,5 @@
-//! The tables beside the entries of the ledger: its tree with its witnesses, its index by subject, and how far it was followed; and the
-//! checkpoints of partners' ledgers.
+//! The tables beside the entries of the ledger: its tree with its witnesses, its index by subject, how far it was followed, and of whom the
+//! files are that one entry is about; and the checkpoints of partners' ledgers.
 
 diesel::table! {
     ledger_subject (subject, entry_id) {
@@ -19,6 +19,28 @@ diesel::table! {
     disclosure_end_state (one) {
         one -> BigInt,
         upto -> Text,
+    }
+}
+
+diesel::table! {
+    disclosed_file (name) {
+        name -> Text,
+        members -> BigInt,
+        root -> Binary,
+        secret -> Binary,
+    }
+}
+
+diesel::table! {
+    disclosed_share (subject, file) {
+        subject -> Text,
+        file -> Text,
+        place -> BigInt,
+        consent_id -> Text,
+        sensitive -> BigInt,
+        begins -> BigInt,
+        bytes -> BigInt,
+        resources -> BigInt,
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) trait WriteJob: Send {
 pub(in crate::store) enum UndoneBy {
     /// A savepoint, because other jobs share the transaction.
     Savepoint,
-    /// SQLite itself: the job is a single statement.
+    /// SQLite itself: the job is a single statement, or several of which each may stay without the others.
     Statement,
     /// The transaction, which the job has for itself. SQLite keeps each page that a savepoint would restore in a list, which it walks from
     /// the beginning after each statement that could fail in the middle: a job of hundreds of statements would spend a third of its time so.

@@ -178,6 +178,40 @@ fn a_process_that_dies_at_any_step_of_a_run_loses_nothing_and_stores_nothing_twi
 }
 
 #[test]
+fn a_run_that_gets_on_between_kills_is_not_parked() {
+    if is_optimised() {
+        return;
+    }
+    let mut pair = Pair::prepare(&with_receipts(""));
+    // More kills in a row, without a wait that ends an attempt, than a job may cause that does not get on.
+    let points = [
+        "bulk-ask.fetch",
+        "bulk-ask-done.fetch",
+        "bulk-ask.hand-out",
+        "bulk-ask-done.hand-out",
+        "bulk-ask.check-receipt",
+        "bulk-ask-done.check-receipt",
+        "bulk-ask.answer-receipt",
+    ];
+    for (at, point) in points.into_iter().enumerate() {
+        pair.payer.serve_with(&[(VARIABLE, point)]);
+        if at == 0 {
+            two_enrolments(&pair);
+            let _ = pair.payer.command(&["exchange", "import", "two.ndjson", "--bulk"]);
+        }
+        let status = pair.payer.await_end(WAIT);
+        assert_eq!(status.signal(), Some(9), "{point}: {status}");
+        pair.end_leases();
+    }
+    pair.payer.serve();
+    let (run, exchanges) = run_of_two(&pair);
+    assert_eq!(run["state"], "done", "{run:#}\n{}", pair.payer.log());
+    for (number, shown) in (1..).zip(&exchanges) {
+        pair.assert_whole(number, shown, "killed again and again");
+    }
+}
+
+#[test]
 fn where_the_partner_has_no_bulk_each_member_is_asked_for_alone() {
     let pair = Pair::start("[members]\ncount = 2\nresources = 12\n");
     let (run, exchanges) = in_one_run(&pair);

@@ -5,6 +5,7 @@ pub mod bed;
 mod bulk_answers;
 mod bulk_storm;
 mod checkpoints;
+mod compared;
 mod damaged;
 mod failpoints;
 mod fairness;

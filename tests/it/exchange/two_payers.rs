@@ -1,5 +1,6 @@
 //! Causeway asks Causeway for many members at once: over TLS, with real processes.
 
+use super::compared::{plain, sorted};
 use super::pair::WAIT;
 use crate::support::assertion::ClientKey;
 use crate::support::client::Client;
@@ -224,45 +225,6 @@ impl BothPayers {
             std::thread::sleep(Duration::from_millis(200));
         }
     }
-}
-
-/// A resource without its id and what its references name.
-fn plain(resource: &Value) -> Value {
-    fn without(value: &mut Value) {
-        match value {
-            Value::Object(members) => {
-                for (name, member) in members.iter_mut() {
-                    match member.as_str().and_then(|text| text.rsplit_once('/')) {
-                        Some((before, _)) if name == "reference" => {
-                            let rtype = before.rsplit('/').next().unwrap_or(before);
-                            *member = json!(format!("{rtype}/"));
-                        }
-                        _ => without(member),
-                    }
-                }
-            }
-            Value::Array(items) => items.iter_mut().for_each(without),
-            _ => {}
-        }
-    }
-    let mut plain = resource.clone();
-    without(&mut plain);
-    if let Value::Object(members) = &mut plain {
-        members.remove("id");
-    }
-    // When a payer holds a resource, and as which version, is its own.
-    if let Some(Value::Object(meta)) = plain.get_mut("meta") {
-        meta.remove("lastUpdated");
-        meta.remove("versionId");
-    }
-    plain
-}
-
-fn sorted(all: impl Iterator<Item = Value>) -> Vec<Value> {
-    let is_compared = |one: &Value| one["resourceType"] != "Patient" && one["resourceType"] != "Provenance";
-    let mut some: Vec<(String, Value)> = all.filter(is_compared).map(|one| (one.to_string(), one)).collect();
-    some.sort_by(|(one, _), (other, _)| one.cmp(other));
-    some.into_iter().map(|(_, one)| one).collect()
 }
 
 /// How many members a run has that is compared: 20, or as many as the environment says.

@@ -1,8 +1,10 @@
 //! The tree over the ledger: appended, signed, exported, proved and verified, by our verifier and by the one in Python.
 
+mod backup;
 mod handed;
 mod kills;
 mod mutations;
+mod sizes;
 pub mod store;
 mod witness;
 
@@ -17,8 +19,9 @@ use causeway::secret::ed25519::Ed25519Key;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 /// A log that a test keeps in memory: its key, and its entries.
 pub struct Log {
@@ -69,8 +72,16 @@ impl Log {
             }
         }
         files.insert("checkpoint".to_owned(), self.note(entries).into_bytes());
+        files.insert("key".to_owned(), format!("{}\n", self.key.text()).into_bytes());
         files
     }
+}
+
+/// So many entries.
+pub fn numbered(count: usize) -> Vec<Vec<u8>> {
+    (0..count)
+        .map(|n| format!("{{\"action\":\"test.{n}\",\"v\":1}}").into_bytes())
+        .collect()
 }
 
 /// The files of an export, by their paths.
@@ -108,6 +119,8 @@ pub fn ours_with(folder: &Path, key: &LogKey, against: Option<&str>, witness: Op
     verify(&mut ledger, key, against.as_ref(), witness).expect("read")
 }
 
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/conformance/verify_ledger.py");
+
 /// What the verifier in Python says: exit code, first bad index.
 pub fn python(folder: &Path, key: &LogKey, against: Option<&str>) -> (i32, Option<u64>, String) {
     python_with(folder, key, against, None)
@@ -120,11 +133,9 @@ pub fn python_with(
     against: Option<&str>,
     witness: Option<&WitnessKey>,
 ) -> (i32, Option<u64>, String) {
-    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("conformance/verify_ledger.py");
     let mut command = Command::new("python3");
     command
-        .args(["-B"])
-        .arg(script)
+        .args(["-B", SCRIPT])
         .arg(folder)
         .args(["--json", "--key", &key.text()]);
     if let Some(witness) = witness {
@@ -143,6 +154,44 @@ pub fn python_with(
         told["first_bad"].as_u64(),
         said,
     )
+}
+
+/// The verifier in Python as one process for many exports.
+pub struct PythonBatch {
+    child: Child,
+    answers: BufReader<ChildStdout>,
+}
+
+impl PythonBatch {
+    pub fn new() -> PythonBatch {
+        let mut child = Command::new("python3")
+            .args(["-B", SCRIPT, "--batch"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("python3 runs");
+        let answers = BufReader::new(child.stdout.take().expect("its answers"));
+        PythonBatch { child, answers }
+    }
+
+    /// What it says of an export: exit code, first bad index, all of the answer.
+    pub fn ask(&mut self, folder: &Path, key: &LogKey, against: &Path) -> (i32, Option<u64>, String) {
+        let (folder, against) = (folder.display(), against.display());
+        let stdin = self.child.stdin.as_mut().expect("its input");
+        writeln!(stdin, "'{folder}' --key '{}' --against '{against}'", key.text()).expect("asked");
+        let mut said = String::new();
+        self.answers.read_line(&mut said).expect("an answer");
+        let told: Value = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"));
+        let code = told["exit"].as_i64().and_then(|code| i32::try_from(code).ok());
+        (code.expect("an exit code"), told["first_bad"].as_u64(), said)
+    }
+}
+
+impl Drop for PythonBatch {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
 }
 
 pub fn exit(result: LedgerResult) -> i32 {

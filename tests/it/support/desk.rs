@@ -73,6 +73,35 @@ impl<'a> Desk<'a> {
         Reply::of(sent.expect("an answer")).await
     }
 
+    /// The same with the header that says why it is looked at; `url` is whole.
+    pub async fn look(&self, url: &str, why: &str) -> Reply {
+        let request = self.client.http.get(url).bearer_auth(&self.token);
+        Reply::of(request.header("x-access-reason", why).send().await.expect("an answer")).await
+    }
+
+    /// All resources of a searchset, page by page.
+    pub async fn found(&self, path: &str, why: &str) -> Vec<Value> {
+        let (mut found, mut url) = (Vec::new(), format!("{}{path}", self.base));
+        loop {
+            let reply = self.look(&url, why).await;
+            reply.assert_status(200);
+            assert_eq!(reply.header("content-type"), "application/fhir+json");
+            let bundle = reply.json();
+            assert_eq!(
+                (&bundle["resourceType"], &bundle["type"]),
+                (&json!("Bundle"), &json!("searchset"))
+            );
+            let entries = bundle["entry"].as_array().into_iter().flatten();
+            found.extend(entries.map(|entry| entry["resource"].clone()));
+            let links = bundle["link"].as_array().into_iter().flatten();
+            let mut next = links.filter(|link| link["relation"] == "next");
+            match next.next().and_then(|link| link["url"].as_str()) {
+                Some(next) => url = next.to_owned(),
+                None => return found,
+            }
+        }
+    }
+
     pub async fn decide(&self, id: &str, body: &Value) -> Reply {
         let url = format!("{}reviews/{id}/decide", self.base);
         let request = self.client.http.post(url).bearer_auth(&self.token);

@@ -1,6 +1,7 @@
 //! What the tests share: private databases, and payers to talk to.
 
 pub mod assertion;
+pub mod balp;
 pub mod browser;
 pub mod client;
 pub mod desk;

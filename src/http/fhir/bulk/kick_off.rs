@@ -2,10 +2,11 @@
 
 use crate::bulk::export::{
     self,
-    asked::{ExportAsked, ReadingOfParameters},
+    asked::{ExportAsked, PATIENTS_MAX, ReadingOfParameters},
 };
 use crate::bulk::manifest::status_url;
 use crate::error::Fault;
+use crate::fhir::prescreen::ScreenLimits;
 use crate::http::fhir::authorised::Authorised;
 use crate::http::fhir::everything::parameters;
 use crate::http::reply::HttpFailure;
@@ -77,7 +78,7 @@ async fn posted(request: &HttpRequest, payload: web::Payload) -> Result<Vec<(Str
         return Err(Fault::MediaTypeRefused.into());
     }
     if !bytes.is_empty() {
-        pairs.extend(parameters(&bytes)?);
+        pairs.extend(parameters(&bytes, &ScreenLimits::naming(PATIENTS_MAX))?);
     }
     Ok(pairs)
 }

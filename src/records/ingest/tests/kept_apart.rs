@@ -1,7 +1,7 @@
 //! What is kept apart: other people's, forged and broken resources.
 
 use super::*;
-use crate::store::{Db, disclosure, identity};
+use crate::store::{Db, identity, shared_resources};
 
 #[test]
 fn t_e06_every_stranger_is_kept_apart_and_none_is_merged() {
@@ -242,7 +242,7 @@ fn t_d02_directories_that_came_are_found_along_a_record_alone() {
     bed.store.put(&[clinic("own")]);
     bed.bring(&bed.scope("e1"), &[person(), clinic("theirs")]);
     let found = |id: String| {
-        let read = |db: &mut Db| disclosure::shared(db, "Organization", &id, i32::MAX);
+        let read = |db: &mut Db| shared_resources::shared(db, "Organization", &id, i32::MAX);
         bed.ctx().store.read_blocking(read).unwrap().is_some()
     };
     let all = bed.bodies("Organization");

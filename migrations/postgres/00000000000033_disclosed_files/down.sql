@@ -1,0 +1,2 @@
+DROP TABLE disclosed_share;
+DROP TABLE disclosed_file;

@@ -1,0 +1,133 @@
+//! Of whom the files are whose downloads are one ledger entry each: each member's share of such a file. Rows are only appended, and outlive the
+//! file.
+//!
+//! This file authorizes nothing: who may have a file was decided by whoever opened it.
+
+use super::Db;
+use super::many::insert;
+use super::schema::{disclosed_file, disclosed_share};
+use super::statement::{Bind, Statement, run};
+use crate::error::Failure;
+use diesel::prelude::*;
+
+/// A row of `disclosed_file`.
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = disclosed_file)]
+#[allow(missing_docs)] // the columns, as the migrations tell them
+pub struct DisclosedFileRow {
+    pub name: String,
+    pub members: i64,
+    pub root: Vec<u8>,
+    pub secret: Vec<u8>,
+}
+
+/// A row of `disclosed_share`.
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = disclosed_share)]
+#[allow(missing_docs)]
+pub struct DisclosedShareRow {
+    pub subject: String,
+    pub file: String,
+    pub place: i64,
+    pub consent_id: String,
+    pub sensitive: i64,
+    pub begins: i64,
+    pub bytes: i64,
+    pub resources: i64,
+}
+
+impl DisclosedShareRow {
+    /// The row of the decision table that permits it.
+    pub fn rule(&self) -> &'static str {
+        match self.sensitive {
+            1 => "sensitive",
+            _ => "regular",
+        }
+    }
+}
+
+/// The names of the files that have a share of this member.
+#[diesel::dsl::auto_type]
+pub(super) fn files_of<'a>(member: &'a str) -> _ {
+    disclosed_share::table
+        .filter(disclosed_share::subject.eq(member))
+        .select(disclosed_share::file)
+}
+
+/// Returns the file of this name, if a download of it has begun before.
+///
+/// # Errors
+/// Those of the database.
+pub fn file(db: &mut Db, name: &str) -> Result<Option<DisclosedFileRow>, Failure> {
+    Ok(disclosed_file::table
+        .find(name)
+        .select(DisclosedFileRow::as_select())
+        .first(db)
+        .optional()?)
+}
+
+/// Returns the member's shares, of all files.
+///
+/// # Errors
+/// Those of the database.
+pub fn shares_of(db: &mut Db, member: &str) -> Result<Vec<DisclosedShareRow>, Failure> {
+    Ok(disclosed_share::table
+        .filter(disclosed_share::subject.eq(member))
+        .select(DisclosedShareRow::as_select())
+        .load(db)?)
+}
+
+/// Whether any file has a share of one of these members.
+///
+/// # Errors
+/// Those of the database.
+pub(super) fn has_any(db: &mut Db, members: &[&str]) -> Result<bool, Failure> {
+    let found: Option<String> = disclosed_share::table
+        .filter(disclosed_share::subject.eq_any(members))
+        .select(disclosed_share::file)
+        .first(db)
+        .optional()?;
+    Ok(found.is_some())
+}
+
+struct OneShare;
+
+/// Inserts a file with its shares, unless another download of it was first.
+///
+/// # Errors
+/// Those of the database.
+pub fn put(db: &mut Db, file: &DisclosedFileRow, shares: &[DisclosedShareRow]) -> Result<(), Failure> {
+    let insert = diesel::insert_into(disclosed_file::table)
+        .values(file)
+        .on_conflict_do_nothing();
+    let inserted = match db {
+        Db::Pg(pg) => insert.execute(pg)?,
+        Db::Sqlite(sqlite) => insert.execute(sqlite)?,
+    };
+    if inserted == 0 {
+        return Ok(());
+    }
+    if let Db::Pg(_) = db {
+        insert!(db, disclosed_share::table, shares);
+        return Ok(());
+    }
+    // A prepared statement for each row costs SQLite less than the text of one for all.
+    for share in shares {
+        let one = Statement::<OneShare>::new(
+            "INSERT INTO disclosed_share (subject, file, place, consent_id, sensitive, begins, bytes, resources) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            vec![
+                Bind::Text(&share.subject),
+                Bind::Text(&share.file),
+                Bind::Big(share.place),
+                Bind::Text(&share.consent_id),
+                Bind::Big(share.sensitive),
+                Bind::Big(share.begins),
+                Bind::Big(share.bytes),
+                Bind::Big(share.resources),
+            ],
+        );
+        run(db, one)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,176 @@
+//! The download of a file of many members is one entry of the ledger, and a disclosure of each of them in every account.
+
+use crate::bulk::Bulk;
+use crate::support::client::ALL_SCOPES;
+use crate::support::desk::Desk;
+use crate::support::payer::TestPayer;
+use causeway::audit::members_root;
+use causeway::store::disclosed;
+use causeway::synth::Variation;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+const BEGUN: &str = "disclosure.begun";
+const COMPLETED: &str = "disclosure.completed";
+/// Members that are asked about; some have a twin and are not matched.
+const MEMBERS: u64 = 14;
+
+/// A payer, and a partner with grants on more than a few of its members.
+async fn many() -> Bulk {
+    let (payer, client) = TestPayer::start(MEMBERS);
+    let token = client.token(ALL_SCOPES).await;
+    let mut ids = Vec::new();
+    for member in 0..MEMBERS {
+        let body = payer.request(member, Variation::Exact).to_string();
+        let reply = client.post_match(&token, body, &[]).await;
+        if reply.status == 200 {
+            ids.push(id_of(&reply.json()));
+        }
+    }
+    assert!(ids.len() > 4, "{ids:?}");
+    Bulk {
+        payer,
+        client,
+        token,
+        ids,
+    }
+}
+
+/// The Patient that an answer names.
+fn id_of(answer: &Value) -> String {
+    let mut all = answer["parameter"].as_array().expect("parameters").iter();
+    let named = all.find(|one| one["name"] == "MemberId").expect("a member");
+    let reference = named["valueReference"]["reference"].as_str().expect("a reference");
+    reference.trim_start_matches("Patient/").to_owned()
+}
+
+/// The address of the file with this type.
+fn file_of(bulk: &Bulk, manifest: &Value, rtype: &str) -> String {
+    let files = manifest["output"].as_array().expect("files");
+    let file = files.iter().find(|file| file["type"] == rtype).expect("a file");
+    bulk.path(file["url"].as_str().expect("a URL"))
+}
+
+/// Bytes and lines of each member in a file of Patients.
+fn shares(text: &str) -> BTreeMap<String, u64> {
+    text.lines()
+        .map(|line| {
+            let patient: Value = serde_json::from_str(line).expect("JSON");
+            (patient["id"].as_str().expect("an id").to_owned(), line.len() as u64 + 1)
+        })
+        .collect()
+}
+
+async fn under(desk: &Desk<'_>, member: &str, correlation: &str) -> Vec<Value> {
+    let mut items = desk.all(&format!("disclosures?member=Patient/{member}")).await;
+    items.retain(|item| item["correlation_id"] == correlation);
+    items
+}
+
+#[tokio::test]
+async fn a_file_of_many_is_one_entry_and_each_member_finds_it() {
+    let bulk = many().await;
+    let manifest = bulk.done(&bulk.begin("?_type=Patient,Coverage").await).await;
+    let url = file_of(&bulk, &manifest, "Patient");
+    let whole = bulk.send("GET", &url, &[("x-correlation-id", "many-1")]).await;
+    whole.assert_status(200);
+    bulk.payer.await_ledger("many-1", &[BEGUN, COMPLETED]).await;
+    let again = bulk.send("GET", &url, &[("x-correlation-id", "many-2")]).await;
+    again.assert_status(200);
+    bulk.payer.await_ledger("many-2", &[BEGUN, COMPLETED]).await;
+    assert_eq!(bulk.payer.count("disclosed_file"), 1, "the shares are stored once");
+    let members = i64::try_from(bulk.ids.len()).expect("a few");
+    assert_eq!(bulk.payer.count("disclosed_share"), members);
+
+    let auditor = Desk::named(&bulk.payer, &bulk.client, "auditor", "carl");
+    let shares = shares(&whole.text());
+    assert_eq!(shares.len(), bulk.ids.len());
+    for member in &bulk.ids {
+        for correlation in ["many-1", "many-2"] {
+            let items = under(&auditor, member, correlation).await;
+            assert_eq!(items.len(), 1, "{member}");
+            let grants = auditor.all(&format!("grants?member=Patient/{member}")).await;
+            for (name, wanted) in [
+                ("member", json!(format!("Patient/{member}"))),
+                ("partner", json!("new-payer")),
+                ("outcome", json!("completed")),
+                ("policy", json!("regular")),
+                ("bytes", json!(shares[member])),
+                ("resources", json!({"Patient": 1})),
+                ("consent_id", grants[0]["consent_id"].clone()),
+                ("grant_id", grants[0]["id"].clone()),
+                ("decision_id", grants[0]["decision_id"].clone()),
+            ] {
+                assert_eq!(items[0][name], wanted, "{name}: {}", items[0]);
+            }
+        }
+    }
+    assert_traced(&bulk, &auditor, shares[&bulk.ids[0]]).await;
+    assert_committed(&bulk, &auditor).await;
+
+    // A part of the file is told to those whose bytes are in it, and to nobody else.
+    let first = whole.text().lines().next().expect("a line").to_owned();
+    let first: Value = serde_json::from_str(&first).expect("JSON");
+    let part = [("range", "bytes=10-29"), ("x-correlation-id", "many-3")];
+    bulk.send("GET", &url, &part).await.assert_status(206);
+    bulk.payer.await_ledger("many-3", &[BEGUN, COMPLETED]).await;
+    for member in &bulk.ids {
+        let items = under(&auditor, member, "many-3").await;
+        assert_eq!(items.len(), usize::from(first["id"] == member.as_str()), "{member}");
+        assert!(items.iter().all(|item| item["bytes"] == 20));
+    }
+    // Only a head: a disclosure of no bytes.
+    let head = bulk.send("HEAD", &url, &[("x-correlation-id", "many-4")]).await;
+    head.assert_status(200);
+    bulk.payer.await_ledger("many-4", &[BEGUN, COMPLETED]).await;
+    let items = under(&auditor, &bulk.ids[0], "many-4").await;
+    assert_eq!((&items[0]["bytes"], &items[0]["resources"]), (&json!(0), &json!({})));
+}
+
+/// The trace of a grant has the downloads with the member's share, and so has the exchange of the match.
+async fn assert_traced(bulk: &Bulk, auditor: &Desk<'_>, bytes: u64) {
+    let member = &bulk.ids[0];
+    let grants = auditor.all(&format!("grants?member=Patient/{member}")).await;
+    let grant = grants[0]["id"].as_str().expect("an id");
+    let items = auditor.all(&format!("trace/{grant}")).await;
+    let told: Vec<&Value> = items
+        .iter()
+        .filter(|item| item["action"] == "disclosure" && item["bytes"] == bytes)
+        .collect();
+    assert_eq!(told.len(), 2, "{items:#?}");
+    assert!(told.iter().all(|item| item["grant_id"] == grant), "{told:#?}");
+    let decision = grants[0]["decision_id"].as_str().expect("an id");
+    let exchange = auditor.get(&format!("exchanges/{decision}")).await.json();
+    assert_eq!(exchange["delivery_state"], "received", "{exchange:#}");
+    assert_eq!(exchange["sent"]["bytes"], bytes * 2, "{exchange:#}");
+    assert_eq!(exchange["sent"]["disclosures"], 2, "{exchange:#}");
+}
+
+/// What the entries commit to is what is stored of the members.
+async fn assert_committed(bulk: &Bulk, auditor: &Desk<'_>) {
+    let entries = auditor.all("ledger?correlation=many-1").await;
+    let begun = entries.iter().find(|entry| entry["action"] == BEGUN).expect("an entry");
+    assert_eq!(begun["object"]["kind"], "bulk-file");
+    assert_eq!(begun["members"]["count"], bulk.ids.len());
+    let mut db = bulk.payer.db();
+    let mut rows = Vec::new();
+    for member in &bulk.ids {
+        rows.extend(disclosed::shares_of(&mut db, member).expect("rows"));
+    }
+    rows.sort_by_key(|row| row.place);
+    let file = disclosed::file(&mut db, &rows[0].file).expect("read").expect("a file");
+    let secret: [u8; 32] = file.secret.try_into().expect("a secret");
+    let lines = rows.iter().map(|row| {
+        format!(
+            "{} {} {} {} {} {}",
+            row.subject,
+            row.consent_id,
+            row.rule(),
+            row.begins,
+            row.bytes,
+            row.resources
+        )
+    });
+    let root = members_root(&secret, lines);
+    assert_eq!(begun["members"]["root"], causeway::secret::hex(&root));
+}
