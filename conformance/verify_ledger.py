@@ -4,11 +4,12 @@
 It shares no code with Causeway: it reads the formats that are published (C2SP signed-note, tlog-checkpoint and tlog-tiles, RFC 6962 hashes,
 Ed25519 of RFC 8032), so that an auditor need not trust the program that made the export.
 
-    python3 verify_ledger.py DIR --key KEY [--against CHECKPOINT] [--json]
+    python3 verify_ledger.py DIR --key KEY [--against CHECKPOINT] [--witness KEY] [--json]
     python3 verify_ledger.py --batch
 
 KEY is the public key of the log (NAME+HASH+KEY), or a file that holds it. Get it from somebody you trust, not from the export itself.
-CHECKPOINT is a checkpoint of this log that was kept elsewhere: the export must extend it.
+CHECKPOINT is a checkpoint of this log that was kept elsewhere: the export must extend it. The KEY of a witness is written in the same way
+(C2SP tlog-cosignature): the export must hold its cosignature, and extend the newest checkpoint that it confirmed.
 With --batch it verifies many exports: each line on standard input has the arguments for one of them, and each line of the answer is JSON.
 
 Exit codes: 0 all is as it was signed; 1 something was changed; 2 wrong arguments; 3 something is missing or cannot be read; 70 the export
@@ -24,11 +25,14 @@ import json
 import os
 import shlex
 import sys
+import time
 
 OK, TAMPERED, USAGE, INCOMPLETE, FORKED = 0, 1, 2, 3, 70
 NAMES = {OK: "ok", TAMPERED: "tampered", INCOMPLETE: "incomplete", FORKED: "forked"}
 WIDTH = 256
 LEVELS = 8
+# The last second that has a year of four digits.
+LATEST = 253402300799
 
 
 # Ed25519, as RFC 8032 section 5.1 describes it. Only verifying, so nothing here needs to be secret or fast.
@@ -162,12 +166,15 @@ def decoded(text):
 
 
 class Key:
-    def __init__(self, text):
+    """The key of a log (signatures of type 1), or of a witness (cosignatures, type 4)."""
+
+    def __init__(self, text, kind=1):
         self.text = text.strip()
         parts = self.text.split("+", 2)
         raw = decoded(parts[2]) if len(parts) == 3 else None
-        if not raw or len(raw) != 33 or raw[0] != 1 or not parts[0]:
-            raise Wrong(USAGE, "the key is not NAME+HASH+KEY with an Ed25519 key")
+        if not raw or len(raw) != 33 or raw[0] != kind or not parts[0]:
+            whose = "a log" if kind == 1 else "a witness"
+            raise Wrong(USAGE, "the key is not NAME+HASH+KEY with an Ed25519 key of %s" % whose)
         self.name, self.public = parts[0], raw[1:]
         self.hash = hashlib.sha256(self.name.encode() + b"\n" + raw).digest()[:4]
         if self.hash.hex() != parts[1]:
@@ -198,6 +205,22 @@ class Key:
                     return int(lines[1]), root
                 raise Wrong(TAMPERED, "the signature of the checkpoint is wrong")
         raise Wrong(TAMPERED, "the checkpoint is not signed by this key")
+
+    def confirmed_at(self, note):
+        """When this witness confirmed a checkpoint (seconds since 1970); None when it did not, False when a line only claims it."""
+        text, _, signatures = note.rpartition("\n\n")
+        found = None
+        for line in signatures.split("\n"):
+            dash, _, rest = line.partition(" ")
+            name, _, signed = rest.partition(" ")
+            raw = decoded(signed)
+            if dash != "\u2014" or name != self.name or raw is None or raw[:4] != self.hash:
+                continue
+            at = int.from_bytes(raw[4:12], "big")
+            if is_signed(self.public, ("cosignature/v1\ntime %d\n%s\n" % (at, text)).encode(), raw[12:]):
+                return at
+            found = False
+        return found
 
 
 # The export.
@@ -367,8 +390,32 @@ def walk(export, wanted):
     return roots, None, differs, tile_defect
 
 
-def verify(folder, key, against):
-    """Verifies an export; returns its size. `against` is a size and a root, or None."""
+def confirmed(folder, key, witness):
+    """The largest checkpoint of the export that the witness confirmed (size, root, and time), and whether a line only claims that."""
+    names, newest, forged = ["checkpoint"], None, False
+    if os.path.isdir(os.path.join(folder, "witnessed")):
+        names += [os.path.join("witnessed", name) for name in sorted(os.listdir(os.path.join(folder, "witnessed")))]
+    for name in names:
+        path = os.path.join(folder, name)
+        if not os.path.isfile(path):
+            continue
+        with open(path, "rb") as file:
+            note = file.read().decode("utf-8", "replace")
+        at = witness.confirmed_at(note)
+        forged = forged or at is False
+        if not at:
+            continue
+        try:
+            size, root = key.open(note)
+        except Wrong:
+            continue
+        if newest is None or size > newest[0]:
+            newest = size, root, at
+    return newest, forged
+
+
+def verify(folder, key, against, witness=None):
+    """Verifies an export; returns its size, and what the witness confirmed. `against` is a size and a root, or None."""
     if not os.path.isdir(folder):
         raise Wrong(INCOMPLETE, "there is no such folder")
     try:
@@ -378,7 +425,14 @@ def verify(folder, key, against):
         raise Wrong(INCOMPLETE, "there is no checkpoint") from None
     size, root = key.open(note)
     export = Export(folder, size)
-    roots, broken, differs, tile_defect = walk(export, {size} | ({against[0]} if against else set()))
+    outside, newest, forged = [], None, False
+    if against:
+        outside.append((against[0], against[1], "the checkpoint that it is compared with"))
+    if witness:
+        newest, forged = confirmed(folder, key, witness)
+        if newest:
+            outside.append((newest[0], newest[1], "the checkpoint that the witness confirmed"))
+    roots, broken, differs, tile_defect = walk(export, {size} | {one[0] for one in outside})
     if roots.get(size) != root:
         # What comes after a place that cannot be read is not the first, whatever size is signed.
         first = first_bad(export, root, broken.first_bad if broken else size)
@@ -401,11 +455,16 @@ def verify(folder, key, against):
         raise Wrong(INCOMPLETE, "the file with the public key is missing")
     if beside != (key.text + "\n").encode():
         raise Wrong(TAMPERED, "the public key beside the ledger is not the one that was given")
-    if against and against[0] > size:
-        raise Wrong(FORKED, "the ledger has fewer entries than the checkpoint that it is compared with", size)
-    if against and roots.get(against[0]) != against[1]:
-        raise Wrong(FORKED, "the ledger does not extend the checkpoint that it is compared with: its history was changed")
-    return size
+    for older, older_root, what in outside:
+        if older > size:
+            raise Wrong(FORKED, "the ledger has fewer entries than " + what, size)
+        if roots.get(older) != older_root:
+            raise Wrong(FORKED, "the ledger does not extend %s: its history was changed" % what)
+    if witness and not newest:
+        if forged:
+            raise Wrong(TAMPERED, "a line claims to be the cosignature of the witness, and is not")
+        raise Wrong(INCOMPLETE, "there is no cosignature of the witness")
+    return size, newest
 
 
 def text_of(path, code):
@@ -426,7 +485,11 @@ def checked(arguments):
             against = key.open(text_of(arguments.against, INCOMPLETE))
         except Wrong as wrong:
             raise Wrong(USAGE if wrong.code == TAMPERED else wrong.code, "--against: " + wrong.why) from None
-    return verify(arguments.folder, key, against)
+    witness = None
+    if arguments.witness:
+        given = arguments.witness
+        witness = Key(given if given.count("+") >= 2 else text_of(given, INCOMPLETE), kind=4)
+    return verify(arguments.folder, key, against, witness)
 
 
 class Usage(Exception):
@@ -443,6 +506,7 @@ def parser_of(kind):
     parser.add_argument("folder", metavar="DIR")
     parser.add_argument("--key", required=True, help="the public key of the log, or a file that holds it")
     parser.add_argument("--against", metavar="CHECKPOINT", help="a checkpoint of this log that was kept elsewhere")
+    parser.add_argument("--witness", metavar="KEY", help="the public key of a witness, or a file that holds it")
     parser.add_argument("--json", action="store_true")
     return parser
 
@@ -450,7 +514,12 @@ def parser_of(kind):
 def told_of(arguments):
     """The exit code, and what to tell."""
     try:
-        return OK, {"result": "ok", "entries": checked(arguments)}
+        entries, newest = checked(arguments)
+        told = {"result": "ok", "entries": entries, "witnessed": None, "witnessed_at": None}
+        if newest:
+            at = time.gmtime(min(newest[2], LATEST))
+            told.update(witnessed=newest[0], witnessed_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", at))
+        return OK, told
     except OSError as error:
         why = "%s cannot be read: %s" % (error.filename, error.strerror)
         return INCOMPLETE, {"result": NAMES[INCOMPLETE], "first_bad": None, "why": why}
@@ -481,6 +550,10 @@ def main():
         print(json.dumps(told))
     elif code == OK:
         print("ok: %d entries are as they were signed" % told["entries"])
+        if told["witnessed"] is not None:
+            rest = told["entries"] - told["witnessed"]
+            figures = (told["witnessed"], told["witnessed_at"], rest)
+            print("the witness confirmed the first %d of them at %s, and not yet the last %d" % figures)
     else:
         bad = "" if told["first_bad"] is None else "; the first bad index is %d" % told["first_bad"]
         print("%s: %s%s" % (told["result"].upper(), told["why"], bad))

@@ -35,3 +35,4 @@ pub mod store;
 pub mod synth;
 pub mod telemetry;
 pub mod terminal;
+pub mod witness;

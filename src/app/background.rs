@@ -19,6 +19,7 @@ use crate::jobs::sequencer::SequencerStep;
 use crate::jobs::sweeps::{self, ROSTER, Sweep};
 use crate::jobs::{Chance, JobStep, Runner, RunnerSettings, RunningWorker};
 use crate::records::index;
+use crate::witness::send;
 use std::sync::Arc;
 
 /// The steps that need only the store.
@@ -43,6 +44,9 @@ pub fn start(
     let mut steps = steps();
     if let Some(sequencer) = ledger {
         steps.push(Arc::new(SequencerStep(Arc::clone(sequencer))));
+    }
+    if let Some(witnesses) = send::step(config)? {
+        steps.push(Arc::new(witnesses));
     }
     let (files, keep_ms) = (BulkFiles::new(config), config.bulk.keep_ms);
     if files.are_objects() {

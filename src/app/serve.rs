@@ -17,6 +17,7 @@ use actix_web::web::Data;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
+use tokio::time::MissedTickBehavior;
 
 /// Time between reporting "not ready" and closing the listeners, so that balancers notice.
 const NOTICE: Duration = Duration::from_secs(1);
@@ -24,6 +25,8 @@ const NOTICE: Duration = Duration::from_secs(1);
 const SETTLE: Duration = Duration::from_secs(5);
 /// Time between two checks of files, clock and store.
 const LOOK: Duration = Duration::from_millis(500);
+/// Time between two looks at the checkpoint that partners get.
+const CHECKPOINT: Duration = Duration::from_secs(2);
 /// Time between two attempts at writes that the store has not taken yet.
 const PAY: Duration = Duration::from_secs(3);
 
@@ -56,6 +59,9 @@ async fn keep_up(started: &Started, service: &ServerService, signals: &mut Signa
     let mut look = tokio::time::interval(LOOK);
     let mut sweep = tokio::time::interval(SWEEP);
     let mut pay = tokio::time::interval(PAY);
+    let mut checkpoint = tokio::time::interval(CHECKPOINT);
+    checkpoint.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let renewing = Arc::new(Semaphore::new(1));
     // Held during a sweep, so that no second one starts while the first waits for a database that does not answer.
     let sweeping = Arc::new(Semaphore::new(1));
     loop {
@@ -81,6 +87,7 @@ async fn keep_up(started: &Started, service: &ServerService, signals: &mut Signa
                 }
             }
             _ = sweep.tick() => sweep_once(app, started.listening_ms, &sweeping),
+            _ = checkpoint.tick() => renew_checkpoint(app, &renewing),
             _ = pay.tick() => {
                 if ctx.store.owes() > 0 {
                     let store = ctx.store.clone();
@@ -88,6 +95,17 @@ async fn keep_up(started: &Started, service: &ServerService, signals: &mut Signa
                 }
             }
         }
+    }
+}
+
+/// Reads the checkpoint that partners get, unless the last look still waits for the store.
+fn renew_checkpoint(app: &Data<App>, renewing: &Arc<Semaphore>) {
+    if let Ok(held) = Arc::clone(renewing).try_acquire_owned() {
+        let app = app.clone();
+        tokio::task::spawn_blocking(move || {
+            app.checkpoint.renew(&app.ctx);
+            drop(held);
+        });
     }
 }
 

@@ -1,7 +1,9 @@
-//! Exports the ledger, as far as its last checkpoint covers it, into a folder: the checkpoint, the public key, tiles, and entries.
+//! Exports the ledger, as far as its last checkpoint covers it, into a folder: the checkpoint, those that
+//! witnesses confirmed before, the public key, tiles, and entries.
 
-use super::folder::{CHECKPOINT, KEY};
-use super::log::{StoreTiles, key_of, last_checkpoint};
+use super::cosigned::{confirmed_before, last_cosigned};
+use super::folder::{CHECKPOINT, KEY, WITNESSED};
+use super::log::{StoreTiles, key_of};
 use super::note::Checkpoint;
 use super::tree::proof::TileSource as _;
 use super::tree::tiles::{TileAt, WIDTH, all, put_entry, tile_bytes};
@@ -26,7 +28,11 @@ fn unwritable(path: &Path, error: std::io::Error) -> Failure {
 /// [`Fault::NotFound`] when nothing was signed yet; [`Fault::InputUnreadable`] for a folder that cannot be used; [`Fault::StoreDamaged`] when
 /// a tile or an entry is missing; those of the store.
 pub fn export(store: &Store, row: &LogRow, folder: &Path) -> Result<Checkpoint, Failure> {
-    let (checkpoint, note) = store.read_blocking(|db| last_checkpoint(db, row))?;
+    let ((checkpoint, note), before) = store.read_blocking(|db| {
+        let last = last_cosigned(db, row)?;
+        let before = confirmed_before(db, row.no, last.0.size)?;
+        Ok((last, before))
+    })?;
     let is_free = match fs::read_dir(folder) {
         Ok(mut inside) => inside.next().is_none(),
         Err(error) if error.kind() == ErrorKind::NotFound => true,
@@ -43,6 +49,9 @@ pub fn export(store: &Store, row: &LogRow, folder: &Path) -> Result<Checkpoint, 
         }
     }
     write(&folder.join(KEY), format!("{}\n", key_of(row)?.text()).as_bytes())?;
+    for (number, note) in (1..).zip(before) {
+        write(&folder.join(WITNESSED).join(number.to_string()), note.as_bytes())?;
+    }
     write(&folder.join(CHECKPOINT), note.as_bytes())?;
     Ok(checkpoint)
 }

@@ -3,7 +3,8 @@
 use super::note::LogKey;
 use super::tree::TreeHash;
 use super::tree::tiles::{TileAt, all, entries_of, tile_from};
-use super::verify::{FoundEntries, LedgerResult, VerifiedLedger};
+use super::verdict::LedgerResult;
+use super::verified::{FoundEntries, VerifiedLedger};
 use crate::error::{Failure, Fault};
 use std::collections::HashSet;
 use std::fs;
@@ -14,6 +15,9 @@ use std::path::{Path, PathBuf};
 pub const CHECKPOINT: &str = "checkpoint";
 /// The name of the public key in an export.
 pub const KEY: &str = "key";
+
+/// The folder of the checkpoints in an export that witnesses confirmed before.
+pub const WITNESSED: &str = "witnessed";
 
 /// An exported ledger.
 pub struct ExportedLedger(PathBuf);
@@ -75,6 +79,24 @@ impl VerifiedLedger for ExportedLedger {
             entries: entries.into_iter().map(<[u8]>::to_vec).collect(),
             broken: (!is_whole).then_some("the file is cut off"),
         })
+    }
+
+    fn confirmed(&mut self) -> Result<Vec<String>, Failure> {
+        let folder = self.0.join(WITNESSED);
+        let mut paths = vec![self.0.join(CHECKPOINT)];
+        match fs::read_dir(&folder) {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
+            found => {
+                for file in found.map_err(|error| unreadable(&folder, error))? {
+                    paths.push(file.map_err(|error| unreadable(&folder, error))?.path());
+                }
+            }
+        }
+        let mut notes = Vec::new();
+        for path in paths.into_iter().filter(|path| path.is_file()) {
+            notes.extend(bytes(&path)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()));
+        }
+        Ok(notes)
     }
 
     fn surplus(&mut self, size: u64) -> Result<Option<String>, Failure> {

@@ -7,6 +7,8 @@
 pub mod backup;
 pub mod backup_files;
 mod canonical;
+pub mod cosignature;
+pub mod cosigned;
 mod entry;
 pub mod export;
 pub mod fhir;
@@ -21,6 +23,7 @@ pub mod sequencer;
 pub mod stored;
 pub mod tree;
 pub mod verdict;
+pub mod verified;
 pub mod verify;
 
 pub use canonical::commitment;

@@ -4,7 +4,7 @@
 
 use super::tree::TreeHash;
 use crate::secret::ed25519::is_signed;
-use crate::secret::sha256_of;
+use crate::secret::{hex, sha256_of};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -12,6 +12,9 @@ use base64::engine::general_purpose::STANDARD;
 const ED25519: u8 = 1;
 /// With this begins each line of a signature.
 const DASH: &str = "\u{2014} ";
+
+/// Most bytes of a note that comes from others.
+pub const NOTE_MOST: usize = 4_096;
 
 /// What a checkpoint says: a log, and size and root of its tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +67,20 @@ impl Checkpoint {
         format!("{}\n{}\n{}\n", self.origin, self.size, STANDARD.encode(self.root))
     }
 
+    /// What a note of somebody else says, whoever signed it: for a record, never for a decision. `None` when it is too long, or not written as
+    /// a signed checkpoint is.
+    pub fn unverified(note: &str) -> Option<Checkpoint> {
+        let is_plain = note.chars().all(|letter| letter == '\n' || !letter.is_control());
+        if note.len() > NOTE_MOST || !is_plain {
+            return None;
+        }
+        let (text, signatures) = parts(note)?;
+        signatures
+            .split('\n')
+            .all(|line| SignatureLine::read(line).is_some())
+            .then(|| Checkpoint::parse(&text))?
+    }
+
     fn parse(text: &str) -> Option<Checkpoint> {
         let mut lines = text.strip_suffix('\n')?.split('\n');
         let (origin, size, root) = (lines.next()?, lines.next()?, lines.next()?);
@@ -79,41 +96,86 @@ impl Checkpoint {
     }
 }
 
+/// The key hash, which stands before each signature. `kind` is the type of the signatures of the key.
+pub(super) fn key_hash(name: &str, kind: u8, public: &[u8; 32]) -> [u8; 4] {
+    let digest = sha256_of(&[name.as_bytes(), b"\n", &[kind], public]);
+    [digest[0], digest[1], digest[2], digest[3]]
+}
+
+/// A key as the specification writes it.
+pub(super) fn key_text(name: &str, kind: u8, public: &[u8; 32]) -> String {
+    let hash = hex(&key_hash(name, kind, public));
+    let key = [&[kind], public.as_slice()].concat();
+    format!("{name}+{hash}+{}", STANDARD.encode(key))
+}
+
+/// Reads what [`key_text`] wrote, with a key of this type: its name and the key.
+pub(super) fn read_key(text: &str, kind: u8) -> Option<(String, [u8; 32])> {
+    let mut parts = text.trim().splitn(3, '+');
+    let (name, hash, key) = (parts.next()?, parts.next()?, parts.next()?);
+    let key = STANDARD.decode(key).ok()?;
+    let (found, public) = key.split_first()?;
+    let public: [u8; 32] = public.try_into().ok()?;
+    let is_whole = *found == kind && !name.is_empty() && hex(&key_hash(name, kind, &public)) == hash;
+    is_whole.then(|| (name.to_owned(), public))
+}
+
+/// The line of a signature, with its newline.
+pub(super) fn signature_line(name: &str, hash: [u8; 4], signature: &[u8]) -> String {
+    let signed = STANDARD.encode([hash.as_slice(), signature].concat());
+    format!("{DASH}{name} {signed}\n")
+}
+
+/// The text of a note with its last newline, and the lines of its signatures without theirs.
+pub(super) fn parts(note: &str) -> Option<(String, &str)> {
+    let (text, signatures) = note.rsplit_once("\n\n")?;
+    Some((format!("{text}\n"), signatures.strip_suffix('\n')?))
+}
+
+/// A line with a signature.
+pub(super) struct SignatureLine<'n> {
+    /// Who signed, by name.
+    pub name: &'n str,
+    /// The hash of the key.
+    pub hash: [u8; 4],
+    /// The signature.
+    pub signature: Vec<u8>,
+}
+
+impl SignatureLine<'_> {
+    /// Reads a line without its newline.
+    pub fn read(line: &str) -> Option<SignatureLine<'_>> {
+        let (name, signed) = line.strip_prefix(DASH)?.split_once(' ')?;
+        let signed = STANDARD.decode(signed).ok()?;
+        let (hash, signature) = signed.split_first_chunk::<4>()?;
+        Some(SignatureLine {
+            name,
+            hash: *hash,
+            signature: signature.to_vec(),
+        })
+    }
+}
+
 impl LogKey {
-    /// The key hash, which stands before each signature.
     fn hash(&self) -> [u8; 4] {
-        let digest = sha256_of(&[self.name.as_bytes(), b"\n", &[ED25519], &self.public]);
-        [digest[0], digest[1], digest[2], digest[3]]
+        key_hash(&self.name, ED25519, &self.public)
     }
 
     /// The key as the specification writes it: name, key hash, and key.
     pub fn text(&self) -> String {
-        let key = [&[ED25519], self.public.as_slice()].concat();
-        format!(
-            "{}+{}+{}",
-            self.name,
-            crate::secret::hex(&self.hash()),
-            STANDARD.encode(key)
-        )
+        key_text(&self.name, ED25519, &self.public)
     }
 
     /// Reads what [`LogKey::text`] wrote; `None` when it is not that.
     pub fn parse(text: &str) -> Option<LogKey> {
-        let mut parts = text.trim().splitn(3, '+');
-        let (name, hash, key) = (parts.next()?, parts.next()?, parts.next()?);
-        let key = STANDARD.decode(key).ok()?;
-        let (kind, public) = key.split_first()?;
-        let key = LogKey {
-            name: name.to_owned(),
-            public: public.try_into().ok()?,
-        };
-        (*kind == ED25519 && !name.is_empty() && crate::secret::hex(&key.hash()) == hash).then_some(key)
+        let (name, public) = read_key(text, ED25519)?;
+        Some(LogKey { name, public })
     }
 
     /// The note of a checkpoint with its signature.
     pub fn note(&self, checkpoint: &Checkpoint, signature: &[u8]) -> String {
-        let signed = STANDARD.encode([self.hash().as_slice(), signature].concat());
-        format!("{}\n{DASH}{} {signed}\n", checkpoint.text(), self.name)
+        let line = signature_line(&self.name, self.hash(), signature);
+        format!("{}\n{line}", checkpoint.text())
     }
 
     /// Reads a note, and checks its signature by this key. Signatures by other keys are ignored.
@@ -129,14 +191,9 @@ impl LogKey {
         }
         let signatures = signatures.strip_suffix('\n').ok_or(NoteDefect::Malformed)?;
         for line in signatures.split('\n') {
-            let (name, signed) = line
-                .strip_prefix(DASH)
-                .and_then(|line| line.split_once(' '))
-                .ok_or(NoteDefect::Malformed)?;
-            let signed = STANDARD.decode(signed).map_err(|_| NoteDefect::Malformed)?;
-            let (hash, signature) = signed.split_first_chunk::<4>().ok_or(NoteDefect::Malformed)?;
-            if name == self.name && *hash == self.hash() {
-                return match is_signed(&self.public, text.as_bytes(), signature) {
+            let signed = SignatureLine::read(line).ok_or(NoteDefect::Malformed)?;
+            if signed.name == self.name && signed.hash == self.hash() {
+                return match is_signed(&self.public, text.as_bytes(), &signed.signature) {
                     true => Ok(checkpoint),
                     false => Err(NoteDefect::WrongSignature),
                 };
@@ -189,6 +246,24 @@ mod tests {
         assert_eq!(other.open(&note), Err(NoteDefect::NotSigned));
         for broken in ["", "\n\n", &note[..note.len() - 2], &note.replace("\n\n", "\n")] {
             assert!(key.open(broken).is_err(), "{broken:?}");
+            assert_eq!(Checkpoint::unverified(broken), None, "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn a_note_of_somebody_else_is_read_if_it_is_short_and_plain() {
+        let signed = "payer.example/audit/1\n7\nVlVr9YkYhVdE7oP1b9oYxOZ6Uo7Gf0S1ZrJkz4m2Q3s=\n\n\u{2014} payer.example/audit/1 q83vEjRWeJ8=\n";
+        let read = Checkpoint::unverified(signed).expect("a checkpoint");
+        assert_eq!((read.origin.as_str(), read.size), ("payer.example/audit/1", 7));
+        let longer = signed.replacen('\n', &"x".repeat(NOTE_MOST), 1);
+        for other in [
+            longer.as_str(),
+            &signed.replace("/1\n7", "/\u{1b}[2J\n7"),
+            &signed.replace("\n7\n", "\n07\n"),
+            &signed.replace("\u{2014} ", "- "),
+            &signed[..signed.len() - 1],
+        ] {
+            assert_eq!(Checkpoint::unverified(other), None, "{other:?}");
         }
     }
 }

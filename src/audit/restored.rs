@@ -154,7 +154,7 @@ impl<'s> RestoredStore<'s> {
         let key = key_of(row)?;
         let is_signed = self.store.read_blocking(|db| rows::checkpoint(db, row.no))?.is_some();
         if is_signed {
-            let verdict = verify(&mut StoredLedger::open(self.store, row.no)?, &key, None)?;
+            let verdict = verify(&mut StoredLedger::open(self.store, row.no)?, &key, None, None)?;
             if verdict.result != LedgerResult::Ok {
                 let at = verdict
                     .first_bad

@@ -5,9 +5,11 @@ use super::note::LogKey;
 use super::tree::TreeHash;
 use super::tree::edge::TreeEdge;
 use super::tree::tiles::{TileAt, WIDTH};
-use super::verify::{FoundEntries, LedgerResult, VerifiedLedger};
+use super::verdict::LedgerResult;
+use super::verified::{FoundEntries, VerifiedLedger};
 use crate::error::Failure;
 use crate::store::Store;
+use crate::store::cosignatures;
 use crate::store::ledger_tree as rows;
 use std::collections::VecDeque;
 
@@ -18,6 +20,7 @@ const READ: i64 = 8_192;
 pub struct StoredLedger<'s> {
     store: &'s Store,
     log: i64,
+    confirmed: Vec<String>,
     note: Option<String>,
     size: u64,
     /// None when the row of the edge does not read.
@@ -32,7 +35,8 @@ impl<'s> StoredLedger<'s> {
     /// # Errors
     /// Those of the store.
     pub fn open(store: &'s Store, log: i64) -> Result<StoredLedger<'s>, Failure> {
-        // The checkpoint first, because the tree may grow and be signed in the meantime.
+        let confirmed = store.read_blocking(|db| cosignatures::all(db, log))?;
+        // What is signed first, because the tree may grow and be signed in the meantime.
         let note = store.read_blocking(|db| rows::checkpoint(db, log))?.map(|row| row.note);
         let tree = store.read_blocking(|db| rows::tree(db, log))?;
         let size = u64::try_from(tree.size).unwrap_or(0);
@@ -40,6 +44,7 @@ impl<'s> StoredLedger<'s> {
         Ok(StoredLedger {
             store,
             log,
+            confirmed: confirmed.into_iter().map(|row| row.note + &row.line).collect(),
             note,
             size,
             edge,
@@ -82,6 +87,10 @@ impl VerifiedLedger for StoredLedger<'_> {
             }
         }
         Ok(found)
+    }
+
+    fn confirmed(&mut self) -> Result<Vec<String>, Failure> {
+        Ok(self.confirmed.clone())
     }
 
     fn surplus(&mut self, size: u64) -> Result<Option<String>, Failure> {

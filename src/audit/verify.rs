@@ -1,11 +1,14 @@
 //! Verifies a ledger: that its entries have the root that its checkpoint signs, that its tiles are those of its entries, and that it extends
 //! a checkpoint that was kept elsewhere. It trusts nothing but the public key.
 
+use super::cosignature::WitnessKey;
 use super::note::{Checkpoint, LogKey, NoteDefect};
 use super::tree::edge::TreeEdge;
 use super::tree::tiles::{TileAt, WIDTH, of_level};
 use super::tree::{TreeHash, leaf_hash, root_of};
 pub use super::verdict::{LedgerResult, LedgerVerdict};
+use super::verdict::{WitnessSaid, newest_word};
+use super::verified::{FoundEntries, VerifiedLedger};
 use crate::error::Failure;
 use crate::secret::hex;
 use std::collections::BTreeMap;
@@ -13,49 +16,10 @@ use std::collections::BTreeMap;
 /// How many levels a tree can have.
 const LEVELS: u8 = 8;
 
-/// Entries as they were found, in the order of their indexes.
-#[derive(Clone, Debug, Default)]
-pub struct FoundEntries {
-    /// The entries that could be read.
-    pub entries: Vec<Vec<u8>>,
-    /// Why the rest could not be read, if there is a rest.
-    pub broken: Option<&'static str>,
-}
-
-/// A ledger to be verified.
-pub trait VerifiedLedger {
-    /// Its checkpoint.
-    ///
-    /// # Errors
-    /// Those of where it is stored.
-    fn note(&mut self) -> Result<Option<String>, Failure>;
-
-    /// How many entries it has, when its checkpoint says that it has `signed`.
-    fn size(&self, signed: u64) -> u64;
-
-    /// A tile; none when it is missing or has another length.
-    ///
-    /// # Errors
-    /// Those of where it is stored.
-    fn tile(&mut self, at: TileAt) -> Result<Option<Vec<TreeHash>>, Failure>;
-
-    /// The entries below a tile of level 0.
-    ///
-    /// # Errors
-    /// Those of where it is stored.
-    fn entries(&mut self, at: TileAt) -> Result<FoundEntries, Failure>;
-
-    /// The name of something that does not belong to a ledger of `size` entries, if there is anything.
-    ///
-    /// # Errors
-    /// Those of where it is stored.
-    fn surplus(&mut self, size: u64) -> Result<Option<String>, Failure>;
-
-    /// What is wrong with the public key that lies beside it, if it has one there and something is.
-    ///
-    /// # Errors
-    /// Those of where it is stored.
-    fn key_beside(&mut self, key: &LogKey) -> Result<Option<(LedgerResult, &'static str)>, Failure>;
+/// A checkpoint that the ledger must extend, in words.
+struct Outside {
+    checkpoint: Checkpoint,
+    what: &'static str,
 }
 
 /// A defect, and the first index that it concerns.
@@ -78,7 +42,8 @@ struct Walked {
     tile: Option<Defect>,
 }
 
-/// Verifies `ledger` with the public key of its log, and, if given, against a checkpoint of this log that was kept elsewhere.
+/// Verifies `ledger` with the public key of its log, and, if given, against a checkpoint of this log that was kept elsewhere, and against the
+/// newest one that a witness has confirmed.
 ///
 /// # Errors
 /// Those of where the ledger is stored; what is wrong with the ledger itself is in the result.
@@ -86,6 +51,35 @@ pub fn verify(
     ledger: &mut dyn VerifiedLedger,
     key: &LogKey,
     against: Option<&Checkpoint>,
+    witness: Option<&WitnessKey>,
+) -> Result<LedgerVerdict, Failure> {
+    let mut outside: Vec<Outside> = Vec::new();
+    outside.extend(against.map(|checkpoint| Outside {
+        checkpoint: checkpoint.clone(),
+        what: "the checkpoint that it is compared with",
+    }));
+    let said = match witness {
+        Some(witness) => Some(newest_word(key, witness, &ledger.confirmed()?)),
+        None => None,
+    };
+    if let Some(WitnessSaid::Confirmed(checkpoint, _)) = &said {
+        outside.push(Outside {
+            checkpoint: checkpoint.clone(),
+            what: "the checkpoint that the witness confirmed",
+        });
+    }
+    let mut verdict = verify_against(ledger, key, &outside)?;
+    verdict.against = against.map(|against| against.size);
+    if let Some(said) = said {
+        verdict.hear(&said);
+    }
+    Ok(verdict)
+}
+
+fn verify_against(
+    ledger: &mut dyn VerifiedLedger,
+    key: &LogKey,
+    outside: &[Outside],
 ) -> Result<LedgerVerdict, Failure> {
     let mut verdict = LedgerVerdict {
         result: LedgerResult::Ok,
@@ -93,7 +87,9 @@ pub fn verify(
         entries: 0,
         checkpoint: None,
         root: None,
-        against: against.map(|against| against.size),
+        against: None,
+        witnessed: None,
+        witnessed_at: None,
         first_bad: None,
         why: None,
     };
@@ -122,10 +118,11 @@ pub fn verify(
         );
         return Ok(verdict);
     }
-    let wanted = [Some(signed.size), against.map(|against| against.size)];
+    let mut wanted = vec![signed.size];
+    wanted.extend(outside.iter().map(|one| one.checkpoint.size));
     let walked = walk(ledger, size, &wanted)?;
     verdict.entries = walked.edge.size();
-    judge(ledger, key, (&signed, against), size, &walked, &mut verdict)?;
+    judge(ledger, key, (&signed, outside), size, &walked, &mut verdict)?;
     Ok(verdict)
 }
 
@@ -133,7 +130,7 @@ pub fn verify(
 fn judge(
     ledger: &mut dyn VerifiedLedger,
     key: &LogKey,
-    (signed, against): (&Checkpoint, Option<&Checkpoint>),
+    (signed, outside): (&Checkpoint, &[Outside]),
     size: u64,
     walked: &Walked,
     verdict: &mut LedgerVerdict,
@@ -173,22 +170,27 @@ fn judge(
         );
     } else if let Some((result, why)) = ledger.key_beside(key)? {
         verdict.set(result, None, why);
-    } else if let Some(against) = against {
-        if against.size > size {
-            let why = "the ledger has fewer entries than the checkpoint that it is compared with";
-            verdict.set(LedgerResult::Forked, Some(size), why);
-        } else if walked.roots.get(&against.size) != Some(&against.root) {
-            let why = "the ledger does not extend the checkpoint that it is compared with: its history was changed";
-            verdict.set(LedgerResult::Forked, None, why);
+    } else {
+        for Outside { checkpoint, what } in outside {
+            if checkpoint.size > size {
+                let why = format!("the ledger has fewer entries than {what}");
+                verdict.set(LedgerResult::Forked, Some(size), why);
+                break;
+            }
+            if walked.roots.get(&checkpoint.size) != Some(&checkpoint.root) {
+                let why = format!("the ledger does not extend {what}: its history was changed");
+                verdict.set(LedgerResult::Forked, None, why);
+                break;
+            }
         }
     }
     Ok(())
 }
 
 /// Hashes all entries, and compares tiles with them.
-fn walk(ledger: &mut dyn VerifiedLedger, size: u64, wanted: &[Option<u64>]) -> Result<Walked, Failure> {
+fn walk(ledger: &mut dyn VerifiedLedger, size: u64, wanted: &[u64]) -> Result<Walked, Failure> {
     let mut walked = Walked::default();
-    if wanted.contains(&Some(0)) {
+    if wanted.contains(&0) {
         walked.roots.insert(0, walked.edge.root());
     }
     for at in of_level(0, size) {
@@ -204,7 +206,7 @@ fn walk(ledger: &mut dyn VerifiedLedger, size: u64, wanted: &[Option<u64>]) -> R
                 walked.differs = Some(index);
             }
             walked.edge.push(hash, &mut |tile| full.push(tile));
-            if wanted.contains(&Some(index + 1)) {
+            if wanted.contains(&(index + 1)) {
                 walked.roots.insert(index + 1, walked.edge.root());
             }
         }

@@ -65,6 +65,8 @@ pub enum Command {
     Disclosures(super::disclosures::DisclosuresArgs),
     /// Verify, prove and export the ledger
     Audit(super::audit::AuditArgs),
+    /// Run a witness, which confirms the checkpoints of payers' ledgers
+    Witness(super::witness::WitnessArgs),
     /// Copy a SQLite store into a folder while it is in use
     Backup(super::backup::BackupArgs),
     /// Put a backup into the place of a SQLite store, and say what is lost

@@ -1,24 +1,26 @@
 //! `causeway audit`: checks the ledger, proves single entries, and exports it for auditors who trust nobody.
 
 use super::asker::CommandAsker;
+use super::audit_keys::{kept_checkpoint, log_key, witness_key};
+use crate::audit::cosigned::{last_cosigned, with_lines};
 use crate::audit::export;
 use crate::audit::folder::ExportedLedger;
-use crate::audit::log::{StoreTiles, key_of, last_checkpoint};
-use crate::audit::note::{Checkpoint, LogKey, NoteDefect};
+use crate::audit::log::{StoreTiles, key_of};
 use crate::audit::stored::StoredLedger;
 use crate::audit::tree::{TreeHash, leaf_hash, proof};
 use crate::audit::verify::{LedgerResult, LedgerVerdict, verify};
+use crate::clock::rfc3339_ms;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::secret::hex;
 use crate::store::Db;
+use crate::store::cosignatures;
 use crate::store::ledger_tree::{self as rows, LogRow};
 use crate::terminal::{Exit, Out};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
-use serde_json::json;
-use std::fs;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// Arguments of `audit`.
@@ -46,6 +48,9 @@ pub enum AuditCommand {
         /// A checkpoint that was kept elsewhere, which the ledger must extend
         #[arg(long, value_name = "FILE")]
         against: Option<PathBuf>,
+        /// The public key of a witness, or a file that holds it: the ledger must extend the newest checkpoint that it confirmed
+        #[arg(long, value_name = "KEY")]
+        witness: Option<String>,
     },
     /// Prove that an entry is in the ledger, as a C2SP tlog-proof
     Prove {
@@ -73,8 +78,12 @@ pub enum AuditCommand {
         #[arg(long)]
         operator: Option<String>,
     },
-    /// Print the last signed checkpoint
-    Checkpoint,
+    /// Print the last signed checkpoint, with the lines of the witnesses that have confirmed it
+    Checkpoint {
+        /// The last one that a witness has confirmed instead
+        #[arg(long)]
+        witnessed: bool,
+    },
     /// Print the public key of the log
     Key,
 }
@@ -100,6 +109,7 @@ pub fn run(args: &AuditArgs, cwd: &Path, out: &mut Out) -> Result<Exit, Failure>
         folder: Some(folder),
         key,
         against,
+        witness,
     } = &args.command
     else {
         return Err(Fault::ParameterInvalid.into());
@@ -108,9 +118,11 @@ pub fn run(args: &AuditArgs, cwd: &Path, out: &mut Out) -> Result<Exit, Failure>
         let remedy = "Give --key with the public key of the log, which you got another way than the export itself.";
         Failure::new(Fault::ParameterInvalid).at("--key").remedy(remedy)
     })?;
-    let key = read_key(cwd, key)?;
-    let against = read_against(cwd, against.as_deref(), &key)?;
-    let verdict = verify(&mut ExportedLedger::open(&cwd.join(folder))?, &key, against.as_ref())?;
+    let key = log_key(cwd, key, "--key")?;
+    let against = kept_checkpoint(cwd, against.as_deref(), &key)?;
+    let witness = witness.as_deref().map(|key| witness_key(cwd, key)).transpose()?;
+    let mut ledger = ExportedLedger::open(&cwd.join(folder))?;
+    let verdict = verify(&mut ledger, &key, against.as_ref(), witness.as_ref())?;
     Ok(show(&verdict, None, out))
 }
 
@@ -129,11 +141,15 @@ pub fn on_store(
         Failure::new(Fault::NotFound).remedy("The log of the ledger begins when a server or worker starts.")
     })?;
     match &args.command {
-        AuditCommand::Verify { key, against, .. } => {
+        AuditCommand::Verify {
+            key, against, witness, ..
+        } => {
             let own = key_of(&log)?;
-            let key = key.as_deref().map_or(Ok(own), |key| read_key(cwd, key))?;
-            let against = read_against(cwd, against.as_deref(), &key)?;
-            let verdict = verify(&mut StoredLedger::open(&ctx.store, log.no)?, &key, against.as_ref())?;
+            let key = key.as_deref().map_or(Ok(own), |key| log_key(cwd, key, "--key"))?;
+            let against = kept_checkpoint(cwd, against.as_deref(), &key)?;
+            let witness = witness.as_deref().map(|key| witness_key(cwd, key)).transpose()?;
+            let mut ledger = StoredLedger::open(&ctx.store, log.no)?;
+            let verdict = verify(&mut ledger, &key, against.as_ref(), witness.as_ref())?;
             let waiting = ctx
                 .store
                 .read_blocking(|db| rows::missing(db, log.no, "", WAITING_MOST))?;
@@ -163,16 +179,7 @@ pub fn on_store(
             }
             Ok(Exit::Done)
         }
-        AuditCommand::Checkpoint => {
-            let (checkpoint, note) = ctx.store.read_blocking(|db| last_checkpoint(db, &log))?;
-            if out.json {
-                let root = hex(&checkpoint.root);
-                out.value(&json!({ "origin": checkpoint.origin, "size": checkpoint.size, "root": root, "note": note }));
-            } else {
-                out.raw(&note);
-            }
-            Ok(Exit::Done)
-        }
+        AuditCommand::Checkpoint { witnessed } => checkpoint(ctx, &log, *witnessed, out),
         AuditCommand::NewLog { .. } => {
             Err(Failure::new(Fault::StoreBusy).remedy("Stop the server, and give the command again."))
         }
@@ -191,35 +198,37 @@ pub fn on_store(
 /// How many entries without a place are counted.
 const WAITING_MOST: i64 = 10_000;
 
-fn read_key(cwd: &Path, key: &str) -> Result<LogKey, Failure> {
-    if let Some(key) = LogKey::parse(key) {
-        return Ok(key);
+/// Prints the last checkpoint, or the last one that a witness has confirmed.
+fn checkpoint(ctx: &Context, log: &LogRow, witnessed: bool, out: &mut Out) -> Result<Exit, Failure> {
+    let (newest, confirmed) = ctx
+        .store
+        .read_blocking(|db| Ok((last_cosigned(db, log)?, cosignatures::all(db, log.no)?)))?;
+    let (checkpoint, note) = match witnessed {
+        false => newest,
+        true => {
+            let last = confirmed.iter().max_by_key(|row| row.size).ok_or_else(|| {
+                Failure::new(Fault::NotFound)
+                    .remedy("No witness has confirmed a checkpoint: ledger.witnesses names those that are asked.")
+            })?;
+            let note = with_lines(last.note.clone(), last.size, &confirmed);
+            let read = key_of(log)?.open(&note);
+            let read = read.map_err(|defect| Failure::new(Fault::StoreDamaged).because(defect.text()))?;
+            (read, note)
+        }
+    };
+    if out.json {
+        let witnesses: Vec<Value> = confirmed
+            .iter()
+            .map(|row| json!({ "key": row.witness, "size": row.size, "at": rfc3339_ms(row.signed_ms) }))
+            .collect();
+        let root = hex(&checkpoint.root);
+        out.value(
+            &json!({ "origin": checkpoint.origin, "size": checkpoint.size, "root": root, "note": note, "witnesses": witnesses }),
+        );
+    } else {
+        out.raw(&note);
     }
-    let path = cwd.join(key);
-    let text = fs::read_to_string(&path).map_err(|error| {
-        Failure::new(Fault::InputUnreadable)
-            .at(path.display().to_string())
-            .because(error)
-    })?;
-    LogKey::parse(&text).ok_or_else(|| {
-        let remedy = "Give the public key as `causeway audit key` prints it: NAME+HASH+KEY.";
-        Failure::new(Fault::ParameterInvalid).at("--key").remedy(remedy)
-    })
-}
-
-fn read_against(cwd: &Path, path: Option<&Path>, key: &LogKey) -> Result<Option<Checkpoint>, Failure> {
-    let Some(path) = path else { return Ok(None) };
-    let path = cwd.join(path);
-    let unreadable = || Failure::new(Fault::InputUnreadable).at(path.display().to_string());
-    let note = fs::read_to_string(&path).map_err(|error| unreadable().because(error))?;
-    match key.open(&note) {
-        Ok(checkpoint) => Ok(Some(checkpoint)),
-        Err(NoteDefect::Malformed) => Err(unreadable().because(NoteDefect::Malformed.text())),
-        Err(defect) => Err(Failure::new(Fault::ParameterInvalid)
-            .at("--against")
-            .remedy("Give a checkpoint of this log, signed by this key.")
-            .because(defect.text())),
-    }
+    Ok(Exit::Done)
 }
 
 /// Prints what verifying found.
@@ -254,6 +263,12 @@ fn show(verdict: &LedgerVerdict, waiting: Option<usize>, out: &mut Out) -> Exit 
         said = format!("{said}; the first bad index is {index}");
     }
     out.line(&said);
+    if let (Some(size), Some(at)) = (verdict.witnessed, &verdict.witnessed_at) {
+        let rest = verdict.checkpoint.unwrap_or(size).saturating_sub(size);
+        out.line(&format!(
+            "the witness confirmed the first {size} of them at {at}, and not yet the last {rest}"
+        ));
+    }
     if let Some(waiting) = waiting.filter(|waiting| *waiting > 0) {
         out.note(&format!(
             "{waiting} entries are committed and have no place in the tree yet"
@@ -287,7 +302,7 @@ impl EntryProof {
 }
 
 fn prove(db: &mut Db, log: &LogRow, entry: &str) -> Result<EntryProof, Failure> {
-    let (checkpoint, note) = last_checkpoint(db, log)?;
+    let (checkpoint, note) = last_cosigned(db, log)?;
     let unknown = || Failure::new(Fault::LedgerEntryUnknown);
     let index = match entry.parse::<i64>() {
         Ok(index) => index,

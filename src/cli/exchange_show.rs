@@ -104,6 +104,15 @@ pub fn print(shown: &ExchangeDetail, out: &mut Out) {
             line(name, other.clone());
         }
     }
+    if let Some(came) = &shown.partner_checkpoint {
+        line(
+            "their ledger",
+            format!(
+                "{} entries of {}, told {}, not verified",
+                came.size, came.origin, came.came_at
+            ),
+        );
+    }
     print_record(shown, out);
     print_received(shown, out);
     print_attempts(shown, out);

@@ -3,6 +3,7 @@
 mod args;
 pub mod asker;
 pub mod audit;
+mod audit_keys;
 mod audit_new_log;
 pub mod backup;
 pub mod bench;
@@ -48,6 +49,7 @@ mod short;
 pub mod states;
 pub mod synth;
 pub mod trace;
+pub mod witness;
 pub mod worker;
 
 pub use args::{Cli, Command};
@@ -107,6 +109,7 @@ fn dispatch(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
         Command::Synth(args) => synth::run(args, &cwd, out),
         Command::SandboxPartner(args) => sandbox_partner::run(args, &cwd, out),
         Command::Demo(args) => demo::run(args, &cwd, run_sent, out),
+        Command::Witness(args) => witness::run(args, &cwd, out),
         Command::Audit(args) if !args.needs_store() => audit::run(args, &cwd, out),
         Command::Audit(args) if args.begins_log() => {
             audit_new_log::run(args, &wiring::load(cli.common.config.as_deref())?, out)

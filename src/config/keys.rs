@@ -202,6 +202,11 @@ keys! {
     LEDGER_KEY_FOLDER: Option<PathBuf> = key("ledger.key_folder", File, "",
         "Folder of the ledger's signing key and of the last checkpoint; the folder ledger beside the store when it is not set. Processes of one PostgreSQL store need the same key, or leave signing to those that have it.").like("\"ledger\"");
 
+    LEDGER_WITNESSES: Vec<String> = key("ledger.witnesses", Texts, "[]",
+        "Witnesses that are asked to confirm each checkpoint of the ledger, at most eight: the URL of each, a space, and the key that `causeway witness key` prints.").like("[\"https://witness.example witness.example/w1+8cd66cf3+BI9t…\"]");
+    LEDGER_WITNESS_CA: Vec<PathBuf> = key("ledger.witness_ca", Files, "[]",
+        "PEM files of the authorities of the witnesses' certificates; those of the system when there are none.").like("[\"witness-ca.pem\"]");
+
     EXPORTS_URL: Option<String> = key("exports.url", Url, "",
         "Where the files of bulk jobs are: a folder as file:PATH, or an object store as s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX in a build with its feature; the folder exports beside the store when it is not set. Workers on several hosts need one place, and the same received.keys.").like("\"file:exports\"");
     BULK_JOBS_PER_PARTNER: i64 = key("bulk.jobs_per_partner", number(1, 1_000, Jobs), "4",

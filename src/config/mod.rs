@@ -239,6 +239,17 @@ pub struct LimitsConfig {
     pub room: RoomLimits,
 }
 
+/// `[ledger]`
+#[derive(Clone, Debug, Default)]
+pub struct LedgerConfig {
+    /// The folder of the signing key; `None` for the one beside the store.
+    pub key_folder: Option<PathBuf>,
+    /// The witnesses: URL and key each.
+    pub witnesses: Vec<String>,
+    /// The authorities of the witnesses' certificates.
+    pub witness_ca: Vec<PathBuf>,
+}
+
 /// The whole configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -262,8 +273,8 @@ pub struct Config {
     pub jobs: Jobs,
     /// `[exports]` and `[bulk]`
     pub bulk: BulkConfig,
-    /// `[ledger]`: the folder of the signing key; `None` for the one beside the store.
-    pub ledger_folder: Option<PathBuf>,
+    /// `[ledger]`
+    pub ledger: LedgerConfig,
     /// `[exchange]`; `None` when partners are not asked.
     pub asking: Option<AskingConfig>,
     /// The file it came from, if any.
@@ -291,7 +302,8 @@ impl Config {
 
     /// The folder of the ledger's signing key and of the last checkpoint.
     pub fn ledger_folder(&self) -> PathBuf {
-        self.ledger_folder
+        self.ledger
+            .key_folder
             .clone()
             .unwrap_or_else(|| self.data_folder().join("ledger"))
     }

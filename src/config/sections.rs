@@ -5,7 +5,8 @@ use super::key::TypedKey;
 use super::keys;
 use super::values::{ConfigValues, ValueOrigin};
 use super::{
-    AddressRange, Config, LimitsConfig, Log, Oauth, PayerSection, PolicyConfig, ServerConfig, StoreSection, Tls,
+    AddressRange, Config, LedgerConfig, LimitsConfig, Log, Oauth, PayerSection, PolicyConfig, ServerConfig,
+    StoreSection, Tls,
 };
 use crate::error::Failure;
 use crate::store::guesses::GuessLimits;
@@ -95,7 +96,11 @@ impl ConfigValues {
             limits: self.limits()?,
             jobs: self.jobs()?,
             bulk: self.bulk()?,
-            ledger_folder: self.get(&keys::LEDGER_KEY_FOLDER)?,
+            ledger: LedgerConfig {
+                key_folder: self.get(&keys::LEDGER_KEY_FOLDER)?,
+                witnesses: self.get(&keys::LEDGER_WITNESSES)?,
+                witness_ca: self.get(&keys::LEDGER_WITNESS_CA)?,
+            },
             asking: self.asking()?,
             server,
             file,

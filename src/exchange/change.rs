@@ -8,6 +8,7 @@ use super::follow_up;
 use super::health;
 use super::loaded::LoadedExchange;
 use super::moves::{LeadsTo, Move, NextStep, allowed};
+use super::partner_checkpoint;
 use super::phase::{AuditState, NextMover, TransportState};
 use super::steps::{MissingPart, Quarantined, Resume, StepGain};
 use crate::audit::{EntryOutcome, ledger};
@@ -40,6 +41,8 @@ pub struct ExchangeChange {
     pub asked_nothing: bool,
     /// HTTP status of the last call.
     pub http_status: Option<u16>,
+    /// The checkpoint of the partner's ledger that came with the last answer.
+    pub partner_checkpoint: Option<String>,
     /// The rows of the step itself.
     pub with: Option<Write>,
     /// The operator who caused it.
@@ -61,6 +64,7 @@ impl ExchangeChange {
             server_answered: None,
             asked_nothing: false,
             http_status: None,
+            partner_checkpoint: None,
             with: None,
             by: None,
             unit: 0.0,
@@ -90,6 +94,9 @@ impl ExchangeChange {
             exchanges::end_attempt(db, &next.row.id, *number, end)?;
         }
         self.write_result(db, &mut next)?;
+        if let Some(note) = &self.partner_checkpoint {
+            partner_checkpoint::keep(db, (&next.row.partner_id, &next.row.id), note, now_ms)?;
+        }
         if matches!(self.gain, Some(StepGain::Matched(_))) || self.conclusion.then == Then::End {
             exchanges::forget_question(db, &next.row.id)?;
         }

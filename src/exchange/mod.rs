@@ -24,6 +24,7 @@ pub mod intake;
 pub mod kind;
 pub mod loaded;
 pub mod moves;
+pub mod partner_checkpoint;
 pub mod permit;
 pub mod phase;
 pub mod retry;

@@ -302,6 +302,7 @@ fn change(
         made.server_answered = Some(true);
     }
     made.http_status = report.call.http_status;
+    made.partner_checkpoint = report.call.checkpoint;
     made.with = report.with;
     match report.end {
         StepEnd::Done(gain) => {

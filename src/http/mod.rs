@@ -6,6 +6,7 @@ pub mod answer_slot;
 mod around;
 pub mod bearer;
 pub mod body;
+pub mod checkpoint;
 pub mod conditional;
 mod date;
 #[cfg(debug_assertions)]

@@ -7,6 +7,7 @@ use crate::bulk::files::BulkFiles;
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::Failure;
+use crate::http::checkpoint::HandedCheckpoint;
 use crate::http::explorer::ActingPartner;
 use crate::records::index;
 use crate::release::PageLinks;
@@ -33,6 +34,8 @@ pub struct App {
     pub links: PageLinks,
     /// The files of bulk runs.
     pub bulk: BulkFiles,
+    /// The checkpoint of the ledger that partners get.
+    pub checkpoint: HandedCheckpoint,
     acting: OnceLock<ActingPartner>,
     draining: AtomicBool,
     round_trip_us: AtomicU64,
@@ -55,6 +58,7 @@ impl App {
             tls,
             links: PageLinks::new(key),
             bulk: BulkFiles::new(&config),
+            checkpoint: HandedCheckpoint::default(),
             ctx,
             config,
             acting: OnceLock::new(),
@@ -66,6 +70,7 @@ impl App {
 
     fn measured(self) -> App {
         self.measure_round_trip();
+        self.checkpoint.renew(&self.ctx);
         self
     }
 

@@ -3,6 +3,7 @@
 use super::View;
 use super::bulk_runs::BulkReceiptItem;
 use super::opt_ins::OptInItem;
+use super::partner_checkpoint::{self, PartnerCheckpointItem};
 use super::recipients::{self, ReceivedItem};
 use crate::clock::rfc3339_ms;
 use crate::error::{Failure, Fault};
@@ -123,6 +124,9 @@ pub struct ExchangeDetail {
     /// The receipt of the bulk run that asked for it with others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bulk_receipt: Option<BulkReceiptItem>,
+    /// The newest checkpoint of the partner's ledger that came with its answers, or with those to the bulk run that asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partner_checkpoint: Option<PartnerCheckpointItem>,
     /// Exactly what is missing.
     pub missing: Vec<MissingItem>,
     /// The attempts, oldest first.
@@ -162,6 +166,7 @@ impl ExchangeDetail {
             has_more_received: false,
             retraction: None,
             bulk_receipt: None,
+            partner_checkpoint: None,
             missing: Vec::new(),
             has_more_steps: false,
             steps: Vec::new(),
@@ -254,7 +259,9 @@ pub fn one(db: &mut Db, id: &str, view: View, now_ms: i64) -> Result<ExchangeDet
     let mut attempts = exchanges::attempts_of(db, id, ATTEMPTS + 1)?;
     let has_more_steps = i64::try_from(attempts.len()).is_ok_and(|found| found > ATTEMPTS);
     attempts.truncate(usize::try_from(ATTEMPTS).unwrap_or(usize::MAX));
-    let bulk_receipt = run_receipts::of_exchange(db, id)?.filter(|found| found.is_brought);
+    let in_run = run_receipts::of_exchange(db, id)?;
+    let run_id = in_run.as_ref().map(|found| found.run_id.clone());
+    let bulk_receipt = in_run.filter(|found| found.is_brought);
     let received = recipients::of(db, &row, &attempts)?;
     let (received_since, has_more_received) = received.map_or((None, false), |(found, more)| (Some(found), more));
     Ok(ExchangeDetail {
@@ -269,6 +276,7 @@ pub fn one(db: &mut Db, id: &str, view: View, now_ms: i64) -> Result<ExchangeDet
         has_more_received,
         retraction: recipients::retraction(db, id)?,
         bulk_receipt: bulk_receipt.map(BulkReceiptItem::of),
+        partner_checkpoint: partner_checkpoint::of(db, id, run_id.as_deref())?,
         has_more_steps,
         missing: missing.into_iter().map(missing_item).collect(),
         steps: attempts.into_iter().map(attempt).collect(),

@@ -8,6 +8,7 @@ use crate::exchange::watch::WATCH;
 use crate::failpoint::{AFTER, BEFORE, EXIST, SHARED};
 use crate::jobs::sequencer::LEDGER_TREE;
 use crate::jobs::sweeps::{AUTHORIZATIONS, EXPIRED, LEDGER_INDEX, ROSTER};
+use crate::witness::send::LEDGER_WITNESS;
 use serde::Serialize;
 
 /// What `causeway failpoints` says.
@@ -40,6 +41,7 @@ fn all() -> Vec<String> {
         &EXPIRED,
         &LEDGER_INDEX,
         &LEDGER_TREE,
+        &LEDGER_WITNESS,
         &AUTHORIZATIONS,
         &ROSTER,
         &WATCH,

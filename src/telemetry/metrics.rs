@@ -106,6 +106,9 @@ pub const EXCHANGES_PARKED_AGE: &str = "causeway_exchanges_parked_oldest_seconds
 /// How long the oldest due job has been waiting.
 pub const JOBS_LATE: &str = "causeway_jobs_late_seconds";
 
+/// What asking a witness of the ledger came to.
+pub const WITNESS: &str = "causeway_ledger_witness_total";
+
 /// Upper bounds of the buckets of [`SECONDS`].
 pub const BUCKETS: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
@@ -339,6 +342,15 @@ pub const FAMILIES: &[MetricFamily] = {
             Counter,
             &[],
             "Durable commits; on SQLite one commit covers a whole group of writes.",
+        ),
+        family(
+            WITNESS,
+            Counter,
+            &[(
+                "outcome",
+                Words(&["confirmed", "unreachable", "refused", "contradicted"]),
+            )],
+            "Checkpoints of the ledger sent to witnesses, by what came of it; `contradicted` needs a person at once.",
         ),
         family(
             "process_cpu_seconds_total",

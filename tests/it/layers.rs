@@ -16,7 +16,7 @@ const ROWS: &[&[&str]] = &[
     &["bulk"],
     &["exchange", "member_match", "release"],
     &["records", "consent", "review", "policy"],
-    &["partner"],
+    &["partner", "witness"],
     &["jobs", "security"],
     &["audit"],
     &["config"],
@@ -49,6 +49,7 @@ const PURE: &[&str] = &[
     "exchange/inbound.rs",
     "percent",
     "consent/policy.rs",
+    "audit/cosignature.rs",
     "audit/entry.rs",
     "audit/canonical.rs",
     "audit/fhir/access.rs",
@@ -67,7 +68,10 @@ const PURE: &[&str] = &[
     "audit/tree/proof.rs",
     "audit/tree/tiles.rs",
     "audit/verdict.rs",
+    "audit/verified.rs",
     "audit/verify.rs",
+    "witness/reply.rs",
+    "witness/submission.rs",
 ];
 const EFFECTS: &[&str] = &[
     "actix_web",

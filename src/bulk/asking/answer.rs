@@ -9,6 +9,7 @@ use super::wire::TokenFor;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::exchange::carried::{CarriedEnd, CarriedStep, end_carried, hand_over};
+use crate::exchange::partner_checkpoint;
 use crate::exchange::steps::{CallNotes, MatchedAs, StepEnd, StepGain, StepName, patient_id};
 use crate::ids::is_fhir_id;
 use crate::partner::peer::{BulkManifest, BulkPoll, CallEnd, CallFailure, Peer};
@@ -41,7 +42,14 @@ pub(super) async fn poll(run: &mut AskingRun, what: TokenFor) -> Result<Result<B
     let token = run.wire.token(&ctx, what).await?;
     let status = status(run, &peer)?;
     match peer.poll_bulk(&status, &token, &run.wire.correlation).await? {
-        BulkPoll::Done(manifest) => Ok(Ok(*manifest)),
+        BulkPoll::Done(manifest) => {
+            if let Some(note) = manifest.checkpoint.clone() {
+                let (partner, id, now_ms) = (run.row.partner_id.clone(), run.row.id.clone(), run.now_ms());
+                let kept = move |db: &mut Db| partner_checkpoint::keep(db, (&partner, &id), &note, now_ms);
+                run.held.write(kept).await?;
+            }
+            Ok(Ok(*manifest))
+        }
         BulkPoll::Pending {
             progress,
             retry_after_ms,

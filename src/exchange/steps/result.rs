@@ -44,6 +44,8 @@ pub struct CallNotes {
     pub response_digest: Option<[u8; 32]>,
     /// Bytes received.
     pub bytes: u64,
+    /// The checkpoint of the partner's ledger that came with the answer; nobody has verified it.
+    pub checkpoint: Option<String>,
 }
 
 /// What happened in one attempt of one step.

@@ -113,6 +113,7 @@ fn notes(facts: CallFacts) -> CallNotes {
         request_digest: facts.sent_sha256,
         response_digest: facts.came_sha256,
         bytes: facts.bytes,
+        checkpoint: facts.checkpoint,
     }
 }
 

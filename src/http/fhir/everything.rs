@@ -177,7 +177,7 @@ async fn answer(
     let mut everything = Everything::begin(&app.ctx, &authorised.caller, terms, id, query, url, next).await?;
     if request.method() == Method::HEAD {
         everything.head_only();
-        return Ok(head().streaming(stream::empty::<Result<Bytes, Failure>>()));
+        return Ok(head(app).streaming(stream::empty::<Result<Bytes, Failure>>()));
     }
     let kept = KeptOpen::of(form);
     if kept.is_some() {
@@ -206,18 +206,19 @@ async fn answer(
         }
     });
     let first = stream::iter(first.map(Ok::<_, Failure>));
-    let mut answer = head().streaming(futures_util::StreamExt::chain(first, rest));
+    let mut answer = head(app).streaming(futures_util::StreamExt::chain(first, rest));
     if let Some(kept) = kept {
         answer.extensions_mut().insert(kept);
     }
     Ok(answer)
 }
 
-fn head() -> HttpResponseBuilder {
+fn head(app: &App) -> HttpResponseBuilder {
     let mut response = HttpResponse::Ok();
     response
         .insert_header((header::CONTENT_TYPE, FHIR_JSON))
         .insert_header((header::CACHE_CONTROL, "no-store"));
+    app.checkpoint.put(&mut response);
     response
 }
 

@@ -64,6 +64,7 @@ pub async fn post(
     response
         .insert_header((header::CONTENT_TYPE, FHIR_JSON))
         .insert_header((header::CACHE_CONTROL, "no-store"));
+    app.checkpoint.put(&mut response);
     if answer.replayed {
         response.insert_header(("idempotent-replayed", "true"));
     }

@@ -43,6 +43,8 @@ pub struct BulkManifest {
     pub error: Vec<ManifestFile>,
     /// The receipt, if the partner gives one.
     pub receipt: Option<ManifestReceipt>,
+    /// The checkpoint of the partner's ledger that came with it, as [`CallFacts`] has it.
+    pub checkpoint: Option<String>,
 }
 
 /// Where the receipt of an export is, and what it is.
@@ -189,6 +191,7 @@ impl Peer {
         };
         Ok(BulkManifest {
             receipt,
+            checkpoint: facts.checkpoint.clone(),
             transaction_ms: read.transaction_time.as_deref().and_then(parse_rfc3339_ms),
             output: files(read.output)?,
             error: files(read.error)?,

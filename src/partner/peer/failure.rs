@@ -1,6 +1,9 @@
 //! How a call to a partner failed: whether it was sent, who is at fault, and whether the partner told us to wait.
 
+use crate::audit::note::{Checkpoint, NOTE_MOST};
 use crate::error::{Failure, Fault};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use std::error::Error;
@@ -63,6 +66,8 @@ pub struct CallFacts {
     pub came_sha256: Option<[u8; 32]>,
     /// Bytes that came.
     pub bytes: u64,
+    /// The checkpoint of the partner's ledger that came with it: a signed note that nobody has verified.
+    pub checkpoint: Option<String>,
 }
 
 impl CallFailure {
@@ -224,7 +229,20 @@ pub(super) fn facts(status: StatusCode, headers: &HeaderMap, sent_sha256: Option
         sent_sha256,
         came_sha256: None,
         bytes: 0,
+        checkpoint: checkpoint(headers),
     }
+}
+
+/// The checkpoint that an answer brings along, if it is well-formed. It is kept, and never decides anything.
+fn checkpoint(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get("x-causeway-checkpoint")?.as_bytes();
+    // Base64 has four letters for three bytes.
+    if value.len() > NOTE_MOST / 3 * 4 + 4 {
+        return None;
+    }
+    let note = String::from_utf8(STANDARD.decode(value).ok()?).ok()?;
+    Checkpoint::unverified(&note)?;
+    Some(note)
 }
 
 #[cfg(test)]
@@ -261,6 +279,21 @@ mod tests {
             );
         }
         assert_eq!(wait_ms(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn a_checkpoint_of_the_partner_is_kept_if_it_is_one_and_small() {
+        const NOTE: &str = "payer.example/audit/1\n7\nVlVr9YkYhVdE7oP1b9oYxOZ6Uo7Gf0S1ZrJkz4m2Q3s=\n\n\u{2014} payer.example/audit/1 q83vEjRWeJ8=\n";
+        let came = |value: &str| {
+            let facts = facts(StatusCode::OK, &headers(&[("x-causeway-checkpoint", value)]), None);
+            facts.checkpoint
+        };
+        assert_eq!(came(&STANDARD.encode(NOTE)).as_deref(), Some(NOTE));
+        let long = NOTE.replacen("payer", &"p".repeat(NOTE_MOST), 1);
+        for other in ["", "7", "not base64", &STANDARD.encode("text"), &STANDARD.encode(long)] {
+            assert_eq!(came(other), None, "{other}");
+        }
+        assert_eq!(facts(StatusCode::OK, &HeaderMap::new(), None).checkpoint, None);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The tables beside the entries of the ledger: its tree, its index by subject, how far it was followed, and of whom the
-//! files are that one entry is about.
+//! The tables beside the entries of the ledger: its tree with its witnesses, its index by subject, how far it was followed, and of whom the
+//! files are that one entry is about; and the checkpoints of partners' ledgers.
 
 diesel::table! {
     ledger_subject (subject, entry_id) {
@@ -77,6 +77,26 @@ diesel::table! {
         size -> BigInt,
         edge -> Binary,
         settled -> Text,
+    }
+}
+
+diesel::table! {
+    ledger_cosignature (log, witness) {
+        log -> BigInt,
+        witness -> Text,
+        size -> BigInt,
+        note -> Text,
+        line -> Text,
+        signed_ms -> BigInt,
+    }
+}
+
+diesel::table! {
+    partner_checkpoint (work_id) {
+        work_id -> Text,
+        partner_id -> Text,
+        note -> Text,
+        came_ms -> BigInt,
     }
 }
 

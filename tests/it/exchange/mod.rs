@@ -4,6 +4,7 @@ mod acts;
 pub mod bed;
 mod bulk_answers;
 mod bulk_storm;
+mod checkpoints;
 mod compared;
 mod damaged;
 mod failpoints;

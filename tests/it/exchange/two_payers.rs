@@ -22,16 +22,16 @@ const STRANGER: u64 = 999_999;
 const URI: &str = "https://asking-payer.example/fhir";
 
 /// The payer that asks, and the one that is asked; both serve. The members `1..` of the old payer are `Patient/m1` and so on at the new one.
-struct BothPayers {
-    new: TestPayer,
-    old: TestPayer,
+pub struct BothPayers {
+    pub new: TestPayer,
+    pub old: TestPayer,
     /// The new payer, as the old one sees it.
     asking: Client,
     members: u64,
 }
 
 impl BothPayers {
-    fn start(members: u64, dialect: &str) -> BothPayers {
+    pub fn start(members: u64, dialect: &str) -> BothPayers {
         let options = SynthOptions {
             members: members + 1,
             resources_per_member: 12,
@@ -109,7 +109,7 @@ impl BothPayers {
     }
 
     /// The enrolment of this member.
-    fn enrolment(&self, number: u64, since: Option<&str>) -> Value {
+    pub fn enrolment(&self, number: u64, since: Option<&str>) -> Value {
         let known = self.old.request(number.min(self.members), Variation::Exact);
         let identifier = &known["parameter"][1]["resource"]["identifier"][0];
         let card = match number {
@@ -125,7 +125,7 @@ impl BothPayers {
     }
 
     /// Imports the enrolments of all members and a stranger, and returns the run once all exchanges came to rest.
-    fn import(&self) -> Value {
+    pub fn import(&self) -> Value {
         let stranger = (self.strangers() == 1).then_some(STRANGER);
         let numbers = (1..=self.members).chain(stranger);
         let lines: String = numbers

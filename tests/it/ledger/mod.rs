@@ -1,11 +1,14 @@
 //! The tree over the ledger: appended, signed, exported, proved and verified, by our verifier and by the one in Python.
 
 mod backup;
+mod handed;
 mod kills;
 mod mutations;
 mod sizes;
-mod store;
+pub mod store;
+mod witness;
 
+use causeway::audit::cosignature::WitnessKey;
 use causeway::audit::folder::ExportedLedger;
 use causeway::audit::note::{Checkpoint, LogKey};
 use causeway::audit::tree::edge::{FullTile, TreeEdge};
@@ -106,20 +109,38 @@ pub fn place(index: usize, size: usize) -> (String, String, usize) {
 }
 
 pub fn ours(folder: &Path, key: &LogKey, against: Option<&str>) -> LedgerVerdict {
+    ours_with(folder, key, against, None)
+}
+
+/// The same with the cosignature of this witness.
+pub fn ours_with(folder: &Path, key: &LogKey, against: Option<&str>, witness: Option<&WitnessKey>) -> LedgerVerdict {
     let against = against.map(|note| key.open(note).expect("a checkpoint of this log"));
     let mut ledger = ExportedLedger::open(folder).expect("a folder");
-    verify(&mut ledger, key, against.as_ref()).expect("read")
+    verify(&mut ledger, key, against.as_ref(), witness).expect("read")
 }
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/conformance/verify_ledger.py");
 
 /// What the verifier in Python says: exit code, first bad index.
 pub fn python(folder: &Path, key: &LogKey, against: Option<&str>) -> (i32, Option<u64>, String) {
+    python_with(folder, key, against, None)
+}
+
+/// The same with the cosignature of this witness.
+pub fn python_with(
+    folder: &Path,
+    key: &LogKey,
+    against: Option<&str>,
+    witness: Option<&WitnessKey>,
+) -> (i32, Option<u64>, String) {
     let mut command = Command::new("python3");
     command
         .args(["-B", SCRIPT])
         .arg(folder)
         .args(["--json", "--key", &key.text()]);
+    if let Some(witness) = witness {
+        command.args(["--witness", &witness.text()]);
+    }
     if let Some(note) = against {
         let kept = folder.with_extension("kept");
         fs::write(&kept, note).expect("written");

@@ -46,6 +46,7 @@ pub async fn get(
     answer
         .insert_header((header::CONTENT_TYPE, "application/json"))
         .insert_header((header::CACHE_CONTROL, "no-store"));
+    app.checkpoint.put(&mut answer);
     if let Some(expires_ms) = row.expires_ms {
         answer.insert_header((header::EXPIRES, date::written(expires_ms)));
     }

@@ -1,0 +1,2 @@
+DROP TABLE partner_checkpoint;
+DROP TABLE ledger_cosignature;

@@ -1,0 +1,184 @@
+//! The files of a witness: its key, its public key with its name, and the last checkpoint that it confirmed of each log.
+//!
+//! The folder has mode 0700 and the files have mode 0600. One process at a time has the folder. A checkpoint is on the disk before its
+//! cosignature leaves.
+
+use crate::audit::cosignature::WitnessKey;
+use crate::error::{Failure, Fault};
+use crate::secret::ed25519::Ed25519Key;
+use crate::secret::{hex, sha256};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+const KEY: &str = "witness.key";
+const PUBLIC: &str = "witness.pub";
+const LOCK: &str = "witness.lock";
+
+/// The folder of a witness. While this value lives, no other process can use the folder.
+#[derive(Debug)]
+pub struct WitnessFiles {
+    folder: PathBuf,
+    _lock: File,
+}
+
+fn unusable(path: &Path, error: std::io::Error) -> Failure {
+    let fault = match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Fault::NoRoom,
+        _ => Fault::WitnessFiles,
+    };
+    Failure::new(fault).at(path.display().to_string()).because(error)
+}
+
+/// Reads a file of the folder; none when it is not there.
+fn read(path: &Path) -> Result<Option<String>, Failure> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(unusable(path, error)),
+    }
+}
+
+/// Writes a file; it is on the disk when this returns, and is never seen half.
+fn write(folder: &Path, name: &str, text: &str) -> Result<(), Failure> {
+    let (path, new) = (folder.join(name), folder.join(format!("{name}.new")));
+    let write = || {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&new)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&new, &path)?;
+        File::open(folder)?.sync_all()
+    };
+    write().map_err(|error| unusable(&path, error))
+}
+
+fn name_of(origin: &str) -> String {
+    format!("{}.checkpoint", hex(&sha256(origin.as_bytes())))
+}
+
+/// The public key of the witness in this folder; needs no lock.
+///
+/// # Errors
+/// [`Fault::WitnessFiles`] when there is none, or it does not read.
+pub fn public_key(folder: &Path) -> Result<WitnessKey, Failure> {
+    let path = folder.join(PUBLIC);
+    let text = read(&path)?;
+    text.and_then(|text| WitnessKey::parse(&text)).ok_or_else(|| {
+        Failure::new(Fault::WitnessFiles)
+            .at(path.display().to_string())
+            .remedy("Name the folder of a witness that was started once.")
+    })
+}
+
+/// The last checkpoint of a log that the witness in this folder confirmed, with its line; needs no lock.
+///
+/// # Errors
+/// [`Fault::WitnessFiles`] when it cannot be read.
+pub fn confirmed(folder: &Path, origin: &str) -> Result<Option<String>, Failure> {
+    read(&folder.join(name_of(origin)))
+}
+
+impl WitnessFiles {
+    /// Takes the folder, and makes it if there is none.
+    ///
+    /// # Errors
+    /// [`Fault::StoreBusy`] while another witness has it; [`Fault::WitnessFiles`], [`Fault::NoRoom`].
+    pub fn take(folder: &Path) -> Result<WitnessFiles, Failure> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(|error| unusable(folder, error))?;
+        let path = folder.join(LOCK);
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|error| unusable(&path, error))?;
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(|error| {
+            Failure::new(Fault::StoreBusy)
+                .at(path.display().to_string())
+                .remedy("Another witness runs with this folder: stop it, or name another folder.")
+                .because(error)
+        })?;
+        Ok(WitnessFiles {
+            folder: folder.to_path_buf(),
+            _lock: lock,
+        })
+    }
+
+    /// Reads the key, or makes one at the first start, under this name.
+    ///
+    /// # Errors
+    /// [`Fault::WitnessFiles`] when the files do not belong together, are readable by others, or have another name; [`Fault::NoRoom`].
+    pub fn key(&self, name: Option<&str>) -> Result<(Ed25519Key, WitnessKey), Failure> {
+        let path = self.folder.join(KEY);
+        let Some(pem) = read(&path)? else {
+            return self.make(name);
+        };
+        let wrong = |remedy: &str| {
+            Failure::new(Fault::WitnessFiles)
+                .at(path.display().to_string())
+                .remedy(remedy.to_owned())
+        };
+        let about = fs::metadata(&path).map_err(|error| unusable(&path, error))?;
+        if about.mode() & 0o077 != 0 {
+            return Err(wrong(
+                "Set its mode to 0600: only the user of the witness may read its key.",
+            ));
+        }
+        let public = public_key(&self.folder)?;
+        let signing = Ed25519Key::from_pem(&pem).filter(|signing| signing.public() == public.public);
+        let signing = signing.ok_or_else(|| wrong("Put the key of this witness back; its public key is beside it."))?;
+        match name {
+            Some(name) if name != public.name => Err(wrong(
+                "The witness in this folder has another name: leave --name out, or name another folder.",
+            )),
+            _ => Ok((signing, public)),
+        }
+    }
+
+    fn make(&self, name: Option<&str>) -> Result<(Ed25519Key, WitnessKey), Failure> {
+        let name = name.unwrap_or_default();
+        let is_name = !name.is_empty() && !name.contains(|letter: char| letter.is_whitespace() || letter == '+');
+        if !is_name || name.chars().any(char::is_control) {
+            return Err(Failure::new(Fault::ParameterInvalid)
+                .at("--name")
+                .remedy("Give the new witness a name without spaces and without +, such as witness.example/w1."));
+        }
+        let (signing, pem) =
+            Ed25519Key::make().ok_or_else(|| Failure::new(Fault::Internal).because("no key was made"))?;
+        let public = WitnessKey {
+            name: name.to_owned(),
+            public: signing.public(),
+        };
+        // The public key first: a key without it could not be used.
+        write(&self.folder, PUBLIC, &format!("{}\n", public.text()))?;
+        write(&self.folder, KEY, &pem)?;
+        Ok((signing, public))
+    }
+
+    /// The last checkpoint of a log that was confirmed.
+    ///
+    /// # Errors
+    /// [`Fault::WitnessFiles`].
+    pub fn confirmed(&self, origin: &str) -> Result<Option<String>, Failure> {
+        confirmed(&self.folder, origin)
+    }
+
+    /// Writes the last checkpoint of a log that is confirmed; it is on the disk when this returns.
+    ///
+    /// # Errors
+    /// [`Fault::WitnessFiles`], [`Fault::NoRoom`].
+    pub fn keep(&self, origin: &str, note: &str) -> Result<(), Failure> {
+        write(&self.folder, &name_of(origin), note)
+    }
+}
